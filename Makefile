@@ -1,0 +1,50 @@
+# Everything goes through here; `cargo test` alone tests the core. `make` lists what there is.
+
+CARGO  ?= cargo
+PYTHON ?= python3
+PREFIX ?= /usr/local
+
+# Where cargo builds, and with it all that is made here.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+export CARGO_TARGET_DIR := $(TARGET)
+export CARGO PYTHON
+
+.PHONY: help demo test bench header install lint deps
+
+help:
+	@echo "make demo      C and Python on one connection manager, step by step"
+	@echo "make test      all tests: Rust, C, C++, Python, examples"
+	@echo "make bench     the benchmarks"
+	@echo "make header    writes include/hangup.h from src/ffi"
+	@echo "make install   installs the library for C and C++: PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
+	@echo "make lint      rustfmt and clippy"
+	@echo "make deps      installs the tools that are missing (apt-get; the others call it for what they need)"
+
+deps:
+	@sh tests/deps.sh demo test bench
+
+demo:
+	@sh tests/deps.sh demo
+	@sh tests/venv.sh
+	@sh examples/demo/run.sh
+
+test:
+	@sh tests/deps.sh demo test
+	@sh tests/venv.sh pytest
+	HANGUP_PYTHON="$(TARGET)/venv/bin/python" $(CARGO) test
+	$(CARGO) build --quiet -p testserver
+	HANGUP_TESTSERVER="$(TARGET)/debug/hangup-testserver" "$(TARGET)/venv/bin/python" -m pytest -q tests/python
+
+bench:
+	@sh tests/deps.sh demo bench
+	@sh benches/run.sh
+
+header:
+	UPDATE_HEADER=1 $(CARGO) test --test header
+
+install:
+	@sh bindings/c/install.sh "$(PREFIX)" "$(DESTDIR)"
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings

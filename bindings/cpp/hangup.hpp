@@ -1,0 +1,821 @@
+/**
+ * @file hangup.hpp
+ *
+ * hangup for C++17 and later: hangup.h with destructors, exceptions and std::chrono. Header-only; link with -lhangup.
+ *
+ *     hangup::Client client;
+ *     hangup::Response response = client.get("https://example.org/", std::chrono::seconds(5));
+ *     std::cout << response.status() << ' ' << response.read_all() << '\n';
+ *
+ * THE CONTRACT, beside the one in hangup.h:
+ *
+ * - Every class owns one share of a C handle, can be moved and not copied. Those that any thread may use at any time
+ *   (Manager, Client, CancelToken) have share(): one more share of the same thing, for another owner. A moved-from
+ *   object may be destroyed or assigned to; anything else throws an Error with Status::null.
+ * - A call that fails throws hangup::Error, which carries all that hangup_error does. Destructors never throw, never
+ *   block, and may run in any order.
+ * - Times are any std::chrono duration, rounded up to milliseconds. Zero is refused; "no limit" is hangup::no_limit,
+ *   or an empty std::optional.
+ * - Text in is std::string_view and is copied. Text out is std::string_view and borrowed from the object that was
+ *   asked: it lives as long as that object and is not valid after a move-assignment to it.
+ * - C code, Python code and this share one manager: Manager::shared().
+ *
+ * What is not wrapped (hangup_interrupt_check) can be called with handle(), which lends the C handle.
+ */
+#ifndef HANGUP_HPP
+#define HANGUP_HPP
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "hangup.h"
+
+namespace hangup {
+
+/** What a call answers. hangup.h says what each means. Later versions may add some: keep a default branch. */
+enum class Status : std::int32_t {
+    ok = HANGUP_OK,
+    null = HANGUP_NULL,
+    bad_handle = HANGUP_BAD_HANDLE,
+    invalid_argument = HANGUP_INVALID_ARGUMENT,
+    invalid_url = HANGUP_INVALID_URL,
+    invalid_method = HANGUP_INVALID_METHOD,
+    invalid_header = HANGUP_INVALID_HEADER,
+    invalid_timeout = HANGUP_INVALID_TIMEOUT,
+    invalid_state = HANGUP_INVALID_STATE,
+    not_found = HANGUP_NOT_FOUND,
+    cancelled = HANGUP_CANCELLED,
+    timed_out = HANGUP_TIMED_OUT,
+    closed = HANGUP_CLOSED,
+    shut_down = HANGUP_SHUT_DOWN,
+    forked = HANGUP_FORKED,
+    peer_closed = HANGUP_PEER_CLOSED,
+    peer_reset = HANGUP_PEER_RESET,
+    resolve_failed = HANGUP_RESOLVE_FAILED,
+    connect_failed = HANGUP_CONNECT_FAILED,
+    tls_failed = HANGUP_TLS_FAILED,
+    protocol = HANGUP_PROTOCOL,
+    too_large = HANGUP_TOO_LARGE,
+    body_failed = HANGUP_BODY_FAILED,
+    system = HANGUP_SYSTEM,
+    panic = HANGUP_PANIC,
+};
+
+/** Where an exchange was when it ended. */
+enum class Phase : std::int32_t {
+    none = HANGUP_PHASE_NONE,
+    pool = HANGUP_PHASE_POOL,
+    resolve = HANGUP_PHASE_RESOLVE,
+    connect = HANGUP_PHASE_CONNECT,
+    proxy = HANGUP_PHASE_PROXY,
+    tls = HANGUP_PHASE_TLS,
+    write = HANGUP_PHASE_WRITE,
+    head = HANGUP_PHASE_HEAD,
+    read = HANGUP_PHASE_READ,
+};
+
+/** Which clock; total to read can be set, the others stand in errors only. */
+enum class Timeout : std::int32_t {
+    none = HANGUP_TIMEOUT_NONE,
+    total = HANGUP_TIMEOUT_TOTAL,
+    pool = HANGUP_TIMEOUT_POOL,
+    resolve = HANGUP_TIMEOUT_RESOLVE,
+    connect = HANGUP_TIMEOUT_CONNECT,
+    tls = HANGUP_TIMEOUT_TLS,
+    write = HANGUP_TIMEOUT_WRITE,
+    head = HANGUP_TIMEOUT_HEAD,
+    read = HANGUP_TIMEOUT_READ,
+    min_rate = HANGUP_TIMEOUT_MIN_RATE,
+    token = HANGUP_TIMEOUT_TOKEN,
+};
+
+/** How long a connection shall live. */
+enum class Mode : std::int32_t { keep = HANGUP_KEEP, close_after = HANGUP_CLOSE_AFTER, fresh = HANGUP_FRESH };
+
+/** How to close: letting an exchange in progress finish, or at once. */
+enum class How : std::int32_t { graceful = HANGUP_GRACEFUL, now = HANGUP_NOW };
+
+/** How much of a request went out. */
+enum class Sent : std::int32_t { nothing = HANGUP_SENT_NOTHING, part = HANGUP_SENT_PART, all = HANGUP_SENT_ALL };
+
+/** What a connection is doing. */
+enum class State : std::int32_t {
+    resolving = HANGUP_STATE_RESOLVING,
+    connecting = HANGUP_STATE_CONNECTING,
+    proxy = HANGUP_STATE_PROXY,
+    tls = HANGUP_STATE_TLS,
+    in_use = HANGUP_STATE_IN_USE,
+    idle = HANGUP_STATE_IDLE,
+};
+
+/** The names, as hangup.h has them: "TIMED_OUT", "connect", "total", "idle". */
+inline std::string_view to_string(Status status) { return hangup_status_text(static_cast<std::int32_t>(status)); }
+inline std::string_view to_string(Phase phase) { return hangup_phase_text(static_cast<std::int32_t>(phase)); }
+inline std::string_view to_string(Timeout which) { return hangup_timeout_text(static_cast<std::int32_t>(which)); }
+inline std::string_view to_string(State state) { return hangup_state_text(static_cast<std::int32_t>(state)); }
+
+/** "No limit", wherever a time is asked for. */
+struct NoLimit {};
+inline constexpr NoLimit no_limit{};
+
+/**
+ * A time, or no limit: what every function below takes that bounds something. Made from any std::chrono duration, from
+ * no_limit, or from a std::optional of a duration.
+ */
+class Limit {
+public:
+    constexpr Limit(NoLimit) noexcept : ms_(HANGUP_NO_LIMIT) {}
+    constexpr Limit(std::nullopt_t) noexcept : ms_(HANGUP_NO_LIMIT) {}
+
+    template <class Rep, class Period>
+    constexpr Limit(std::chrono::duration<Rep, Period> time) noexcept : ms_(round(time)) {}
+
+    template <class Rep, class Period>
+    constexpr Limit(std::optional<std::chrono::duration<Rep, Period>> time) noexcept
+        : ms_(time ? round(*time) : HANGUP_NO_LIMIT) {}
+
+    /** Milliseconds as hangup.h wants them. */
+    constexpr std::int64_t ms() const noexcept { return ms_; }
+
+private:
+    template <class Rep, class Period>
+    static constexpr std::int64_t round(std::chrono::duration<Rep, Period> time) noexcept {
+        using exact = std::chrono::duration<long double, std::milli>;
+        constexpr auto most = std::numeric_limits<std::int64_t>::max();
+        const long double ms = exact(time).count();
+        if (ms < 0) {
+            // -1 ms must be refused like every negative time; as a number it would be "no limit".
+            return std::numeric_limits<std::int64_t>::min();
+        }
+        if (ms >= static_cast<long double>(most)) {
+            return most;
+        }
+        const auto whole = static_cast<std::int64_t>(ms);
+        // Up, so that a short time does not become none at all.
+        return static_cast<long double>(whole) < ms ? whole + 1 : whole;
+    }
+
+    std::int64_t ms_;
+};
+
+/**
+ * A call that failed: what kind, in which phase, by which clock, and whether it is safe to send again. what() is the
+ * message for people, with the reason given to CancelToken::fire if there is one.
+ *
+ * Threads: immutable, as hangup_error.
+ */
+class Error : public std::runtime_error {
+public:
+    /** A failure that has nothing to tell but its kind, or that this header found before the library was asked. */
+    explicit Error(Status status, const std::string &message = std::string())
+        : std::runtime_error(message.empty() ? std::string(to_string(status)) : message), status_(status) {}
+
+    /** Takes the C error over. */
+    Error(hangup_status status, hangup_error *error)
+        : std::runtime_error(sentence(status, error)), status_(static_cast<Status>(status)),
+          error_(error, hangup_error_free) {}
+
+    /** The kind. It never depends on the phase. */
+    Status status() const noexcept { return status_; }
+    /** Where the exchange was. */
+    Phase phase() const noexcept { return static_cast<Phase>(hangup_error_phase(error_.get())); }
+    /** Which clock fired; Timeout::none unless the status is Status::timed_out. */
+    Timeout limit() const noexcept { return static_cast<Timeout>(hangup_error_limit(error_.get())); }
+    /** One sentence for people, without the reason. */
+    std::string_view message() const noexcept { return error_ ? hangup_error_message(error_.get()) : what(); }
+    /** What was given to CancelToken::fire. */
+    std::optional<std::string_view> reason() const noexcept {
+        const char *reason = hangup_error_reason(error_.get());
+        return reason == nullptr ? std::nullopt : std::optional<std::string_view>(reason);
+    }
+    /** errno; 0 if none was involved. */
+    int os_code() const noexcept { return hangup_error_os_code(error_.get()); }
+    /** Whether sending it again can't make the server do it twice. */
+    bool retry_safe() const noexcept { return hangup_error_retry_safe(error_.get()) != 0; }
+    /** The id of the connection that was used; 0 if there was none yet. */
+    std::uint64_t connection() const noexcept { return hangup_error_connection(error_.get()); }
+    /** Whether that connection had served a request before. */
+    bool reused() const noexcept { return hangup_error_reused(error_.get()) != 0; }
+    /** How much of the request went out, */
+    Sent sent() const noexcept { return static_cast<Sent>(hangup_error_sent(error_.get())); }
+    /** in bytes, before TLS. */
+    std::uint64_t bytes_sent() const noexcept { return hangup_error_bytes_sent(error_.get()); }
+    /** Whether at least one byte of the response had come. */
+    bool response_started() const noexcept { return hangup_error_response_started(error_.get()) != 0; }
+
+private:
+    static std::string sentence(hangup_status status, const hangup_error *error) {
+        std::string text = hangup_error_message(error);
+        if (text.empty()) {
+            text = hangup_status_text(static_cast<std::int32_t>(status));
+        }
+        if (const char *reason = hangup_error_reason(error)) {
+            text.append(" (").append(reason).append(")");
+        }
+        return text;
+    }
+
+    Status status_;
+    // Shared: a copy of an exception must not throw, and C can't copy an error.
+    std::shared_ptr<hangup_error> error_;
+};
+
+/** Not part of the interface. */
+namespace detail {
+
+/** Makes the free function of a handle a deleter. */
+template <auto Free>
+struct Freer {
+    template <class T>
+    void operator()(T *handle) const noexcept {
+        Free(handle);
+    }
+};
+
+template <class T, auto Free>
+using Handle = std::unique_ptr<T, Freer<Free>>;
+
+/** Calls `call(&error)` and throws what it answers. */
+template <class Call>
+void check(Call &&call) {
+    hangup_error *error = nullptr;
+    const hangup_status status = std::forward<Call>(call)(&error);
+    if (status != HANGUP_OK) {
+        throw Error(status, error);
+    }
+}
+
+/** The same for calls without an error. */
+inline void check(hangup_status status) {
+    if (status != HANGUP_OK) {
+        throw Error(static_cast<Status>(status));
+    }
+}
+
+/** A handle that C made; NULL is what it answers for a moved-from object, or after a defect. */
+template <class T>
+T *made(T *handle) {
+    if (handle == nullptr) {
+        throw Error(Status::null, "a moved-from object, or hangup could not make a new handle");
+    }
+    return handle;
+}
+
+/** NUL-terminated text for C. A NUL inside would end it early and unseen, so it is refused here. */
+class Text {
+public:
+    Text(std::string_view text, Status refusal, const char *what) : text_(text) {
+        if (text.find('\0') != std::string_view::npos) {
+            throw Error(refusal, std::string("a NUL character in the ") + what);
+        }
+    }
+    operator const char *() const noexcept { return text_.c_str(); }
+
+private:
+    std::string text_;
+};
+
+inline const std::uint8_t *bytes(std::string_view data) noexcept {
+    return reinterpret_cast<const std::uint8_t *>(data.data());
+}
+
+} // namespace detail
+
+/** Counters of a manager; see hangup_stats. */
+using Stats = hangup_stats;
+
+/** One open connection. Its text is borrowed from the Connections that it came from. */
+struct ConnectionInfo {
+    /** Unique in the process, never used again. */
+    std::uint64_t id;
+    /** For example "https://example.org:443". */
+    std::string_view origin;
+    /** Addresses with ports; empty while it is not connected. */
+    std::string_view peer, local;
+    /** For example "TLSv1.3"; empty for plain text. */
+    std::string_view tls;
+    /** What it is doing. */
+    State state;
+    /** Whether it will be closed when its exchange ends. */
+    bool closing;
+    /** Since it began to be dialled. */
+    std::chrono::milliseconds age;
+    /** Since it became idle; nothing if it is not idle. */
+    std::optional<std::chrono::milliseconds> idle;
+    /** Requests begun on it. */
+    std::uint64_t requests;
+    /** On the wire. */
+    std::uint64_t bytes_in, bytes_out;
+};
+
+/**
+ * A snapshot of the open connections: a range of ConnectionInfo. Made by Manager::connections().
+ *
+ * Threads: immutable; any thread at any time.
+ */
+class Connections {
+public:
+    explicit Connections(hangup_connections *owned) : handle_(detail::made(owned)) {}
+
+    std::size_t size() const noexcept { return hangup_connections_count(handle_.get()); }
+    bool empty() const noexcept { return size() == 0; }
+
+    /** Row `index`; throws Status::invalid_argument if there is none. */
+    ConnectionInfo operator[](std::size_t index) const {
+        hangup_connection_info row{};
+        row.size = sizeof row;
+        detail::check(hangup_connections_at(handle_.get(), index, &row));
+        using std::chrono::milliseconds;
+        auto idle = row.idle_ms < 0 ? std::nullopt : std::optional<milliseconds>(row.idle_ms);
+        return {row.id, row.origin, row.peer, row.local, row.tls, static_cast<State>(row.state), row.closing != 0,
+                milliseconds(row.age_ms), idle, row.requests, row.bytes_in, row.bytes_out};
+    }
+
+    /** Enough of an iterator for `for (const ConnectionInfo &c : manager.connections())`. */
+    class iterator {
+    public:
+        iterator(const Connections *list, std::size_t index) noexcept : list_(list), index_(index) {}
+        ConnectionInfo operator*() const { return (*list_)[index_]; }
+        iterator &operator++() noexcept {
+            ++index_;
+            return *this;
+        }
+        bool operator==(const iterator &other) const noexcept { return index_ == other.index_; }
+        bool operator!=(const iterator &other) const noexcept { return index_ != other.index_; }
+
+    private:
+        const Connections *list_;
+        std::size_t index_;
+    };
+    iterator begin() const noexcept { return {this, 0}; }
+    iterator end() const noexcept { return {this, size()}; }
+
+private:
+    detail::Handle<hangup_connections, hangup_connections_free> handle_;
+};
+
+/** Settings for a new manager. `which` is one of HANGUP_LIMIT_*. Threads: any thread at any time. */
+class Options {
+public:
+    Options() : handle_(detail::made(hangup_options_new())) {}
+
+    Options &limit(hangup_limit which, std::int64_t value) {
+        detail::check([&](hangup_error **e) { return hangup_options_limit(handle_.get(), which, value, e); });
+        return *this;
+    }
+    hangup_options *handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<hangup_options, hangup_options_free> handle_;
+};
+
+/**
+ * The pool: every open connection, its limits and its clocks.
+ *
+ * Begins: shared(), the process's own, or a constructor. Ends: with its last share, which closes the idle connections;
+ * clients, requests in progress and responses hold shares.
+ * Threads: any thread at any time.
+ */
+class Manager {
+public:
+    /** A manager of one's own, with the defaults. */
+    Manager() : Manager(static_cast<const hangup_options *>(nullptr)) {}
+    explicit Manager(const Options &options) : Manager(detail::made(options.handle())) {}
+    /** Takes over a share that C made. */
+    explicit Manager(hangup_manager *owned) : handle_(detail::made(owned)) {}
+    /** The process's own: C, C++ and Python code that names none uses it. */
+    static Manager shared() { return Manager(hangup_manager_shared()); }
+    /** One more share of the same manager. */
+    Manager share() const { return Manager(hangup_manager_clone(handle_.get())); }
+
+    /** Sets a limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. */
+    Manager &limit(hangup_limit which, std::int64_t value) {
+        detail::check([&](hangup_error **e) { return hangup_manager_limit(handle_.get(), which, value, e); });
+        return *this;
+    }
+    /** Closes one connection; throws Status::not_found if that id is not open. */
+    void close(std::uint64_t id, How how = How::graceful) {
+        const auto c = static_cast<hangup_how>(how);
+        detail::check([&](hangup_error **e) { return hangup_manager_close_connection(handle_.get(), id, c, e); });
+    }
+    /** Closes the connections of an origin such as "https://example.org"; answers how many. */
+    std::size_t close_origin(std::string_view origin, How how = How::graceful) {
+        const detail::Text text(origin, Status::invalid_url, "origin");
+        const auto c = static_cast<hangup_how>(how);
+        std::size_t closed = 0;
+        detail::check([&](hangup_error **e) {
+            return hangup_manager_close_origin(handle_.get(), text, c, &closed, e);
+        });
+        return closed;
+    }
+    /** Closes the connections that have been idle for that long (zero: all idle ones); answers how many. */
+    std::size_t close_idle(std::chrono::milliseconds idle_for = std::chrono::milliseconds(0)) {
+        std::size_t closed = 0;
+        detail::check(hangup_manager_close_idle(handle_.get(), idle_for.count(), &closed));
+        return closed;
+    }
+    /** Closes every connection; the manager can be used on. Answers how many. */
+    std::size_t close_all(How how = How::graceful) {
+        std::size_t closed = 0;
+        detail::check(hangup_manager_close_all(handle_.get(), static_cast<hangup_how>(how), &closed));
+        return closed;
+    }
+    /** Ends the manager now, for good. */
+    void shutdown() { detail::check(hangup_manager_shutdown(handle_.get())); }
+
+    /** Equal numbers mean the same manager, whatever language asks. */
+    std::uint64_t id() const noexcept { return hangup_manager_id(handle_.get()); }
+    /** The open connections, now. */
+    Connections connections() const {
+        hangup_connections *list = nullptr;
+        detail::check([&](hangup_error **e) { return hangup_manager_list(handle_.get(), &list, e); });
+        return Connections(list);
+    }
+    /** The counters, now. */
+    Stats stats() const {
+        Stats stats{};
+        stats.size = sizeof stats;
+        detail::check(hangup_manager_stats(handle_.get(), &stats));
+        return stats;
+    }
+    hangup_manager *handle() const noexcept { return handle_.get(); }
+
+private:
+    explicit Manager(const hangup_options *options) {
+        hangup_manager *manager = nullptr;
+        detail::check([&](hangup_error **e) { return hangup_manager_new(options, &manager, e); });
+        handle_.reset(manager);
+    }
+
+    detail::Handle<hangup_manager, hangup_manager_free> handle_;
+};
+
+/**
+ * A cancel token: fire it from any thread, in any state, any number of times. What was sent with it, or with a child of
+ * it, throws Status::cancelled at once, in whatever phase it is.
+ *
+ * Begins: the constructor, child(). Ends: with its last share; that never fires it.
+ * Threads: any thread at any time.
+ */
+class CancelToken {
+public:
+    CancelToken() : handle_(detail::made(hangup_cancel_new())) {}
+    /** Takes over a share that C made. */
+    explicit CancelToken(hangup_cancel *owned) : handle_(detail::made(owned)) {}
+    /** One more share of the same token. */
+    CancelToken share() const { return CancelToken(hangup_cancel_clone(handle_.get())); }
+    /** A token that is fired with this one, and by itself without this one. */
+    CancelToken child() const {
+        hangup_cancel *child = nullptr;
+        detail::check(hangup_cancel_child(handle_.get(), &child));
+        return CancelToken(child);
+    }
+
+    /** A deadline from now on for all that uses it; the earliest counts. It ends work as Status::timed_out. */
+    CancelToken &after(Limit time) {
+        detail::check(hangup_cancel_after(handle_.get(), time.ms()));
+        return *this;
+    }
+    /** Fires it. The first reason is kept and stands in Error::reason(). Never blocks, never throws for a second fire. */
+    void fire() const noexcept { hangup_cancel_fire(handle_.get(), nullptr); }
+    void fire(std::string_view reason) const {
+        hangup_cancel_fire(handle_.get(), detail::Text(reason, Status::invalid_argument, "reason"));
+    }
+
+    /** Whether it, or a parent of it, was fired or has passed its deadline. */
+    bool is_fired() const noexcept { return hangup_cancel_is_fired(handle_.get()) != 0; }
+    hangup_cancel *handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<hangup_cancel, hangup_cancel_free> handle_;
+};
+
+/**
+ * Gives a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end. Called on
+ * the thread that sends. What it throws ends the exchange and comes out of Client::send as it is.
+ */
+using BodyReader = std::function<std::size_t(char *into, std::size_t room)>;
+
+/**
+ * One request. The setters answer the request, so that they can be written in a row.
+ *
+ * Threads: one thread at a time; another one gets Status::invalid_state.
+ */
+class Request {
+public:
+    Request(std::string_view method, std::string_view url) {
+        const detail::Text m(method, Status::invalid_method, "method"), u(url, Status::invalid_url, "URL");
+        hangup_request *request = nullptr;
+        detail::check([&](hangup_error **e) { return hangup_request_new(m, u, &request, e); });
+        handle_.reset(request);
+    }
+    /** A copy that can be changed on its own. Throws Status::invalid_state if the body comes from a reader. */
+    Request clone() const {
+        hangup_request *copy = nullptr;
+        detail::check([&](hangup_error **e) { return hangup_request_clone(handle_.get(), &copy, e); });
+        return Request(copy);
+    }
+
+    /** Adds a header; a name may be added several times. */
+    Request &header(std::string_view name, std::string_view value) {
+        const detail::Text n(name, Status::invalid_header, "header name");
+        const detail::Text v(value, Status::invalid_header, "header value");
+        detail::check([&](hangup_error **e) { return hangup_request_header(handle_.get(), n, v, e); });
+        return *this;
+    }
+    /** The body, copied. */
+    Request &body(std::string_view data) {
+        detail::check([&](hangup_error **e) {
+            return hangup_request_body(handle_.get(), detail::bytes(data), data.size(), e);
+        });
+        reader_.reset();
+        return *this;
+    }
+    /** The body from a file, read while it is sent. */
+    Request &body_file(std::string_view path) {
+        const detail::Text p(path, Status::invalid_argument, "path");
+        detail::check([&](hangup_error **e) { return hangup_request_body_file(handle_.get(), p, e); });
+        reader_.reset();
+        return *this;
+    }
+    /** The body from a function, which is sent once. Without a length it goes out chunked. */
+    Request &body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) {
+        constexpr auto most = std::numeric_limits<std::int64_t>::max();
+        if (length && *length > static_cast<std::uint64_t>(most)) {
+            throw Error(Status::invalid_argument, "a body of more than 2^63 - 1 bytes");
+        }
+        auto reader = std::make_shared<Reader>();
+        reader->read = std::move(read);
+        // C holds a share of its own: its `end` may come after this request is gone.
+        auto user_data = std::make_unique<std::shared_ptr<Reader>>(reader);
+        const std::int64_t size = length ? static_cast<std::int64_t>(*length) : HANGUP_NO_LIMIT;
+        detail::check([&](hangup_error **e) {
+            return hangup_request_body_reader(handle_.get(), read_body, end_body, user_data.release(), size, e);
+        });
+        reader_ = std::move(reader);
+        return *this;
+    }
+    /** Sets a limit of this request. */
+    Request &timeout(Timeout which, Limit time) {
+        const auto c = static_cast<hangup_timeout>(which);
+        detail::check([&](hangup_error **e) { return hangup_request_timeout(handle_.get(), c, time.ms(), e); });
+        return *this;
+    }
+    /** Refuses a body slower than that, measured over a window of waiting. */
+    Request &min_rate(std::int64_t bytes_per_second, Limit window) {
+        detail::check([&](hangup_error **e) {
+            return hangup_request_min_rate(handle_.get(), bytes_per_second, window.ms(), e);
+        });
+        return *this;
+    }
+    /** How long the connection shall live. */
+    Request &connection(Mode mode) {
+        const auto c = static_cast<hangup_mode>(mode);
+        detail::check([&](hangup_error **e) { return hangup_request_connection(handle_.get(), c, e); });
+        return *this;
+    }
+    /** Firing the token ends the exchange, its body included. The request keeps a share. */
+    Request &cancel_with(const CancelToken &token) {
+        detail::check(hangup_request_cancel_with(handle_.get(), detail::made(token.handle())));
+        return *this;
+    }
+    Request &without_cancel() {
+        detail::check(hangup_request_cancel_with(handle_.get(), nullptr));
+        return *this;
+    }
+
+    std::string_view method() const noexcept { return hangup_request_method(handle_.get()); }
+    hangup_request *handle() const noexcept { return handle_.get(); }
+
+private:
+    friend class Client;
+
+    struct Reader {
+        BodyReader read;
+        std::exception_ptr thrown;
+    };
+
+    explicit Request(hangup_request *owned) : handle_(owned) {}
+
+    static std::int64_t read_body(void *user_data, std::uint8_t *into, std::size_t room) noexcept {
+        Reader &reader = **static_cast<std::shared_ptr<Reader> *>(user_data);
+        try {
+            return static_cast<std::int64_t>(reader.read(reinterpret_cast<char *>(into), room));
+        } catch (...) {
+            // An exception can't pass through C; Client::send throws it on.
+            reader.thrown = std::current_exception();
+            return -1;
+        }
+    }
+    static void end_body(void *user_data) noexcept { delete static_cast<std::shared_ptr<Reader> *>(user_data); }
+
+    detail::Handle<hangup_request, hangup_request_free> handle_;
+    std::shared_ptr<Reader> reader_;
+};
+
+/** How long each part took; nothing for a part that did not take place. */
+struct Timings {
+    std::optional<std::chrono::microseconds> pool, resolve, connect, proxy, tls, write, head, read, total;
+};
+
+/**
+ * One response: its head, and its body as a stream. Destroying one that was not read to its end closes its connection.
+ *
+ * Threads: one thread at a time; but close() may be called from any thread while another is blocked in a read, which
+ * then throws Status::closed.
+ */
+class Response {
+public:
+    /** Takes over a response that C made. */
+    explicit Response(hangup_response *owned) : handle_(detail::made(owned)) {}
+
+    /** Reads a piece; 0 is the end, never a failure. */
+    std::size_t read(char *into, std::size_t room) {
+        std::size_t got = 0;
+        detail::check([&](hangup_error **e) { return hangup_response_read(handle_.get(), into, room, &got, e); });
+        return got;
+    }
+    /** The rest of the body, borrowed from the response; throws Status::too_large if it is more than `at_most`. */
+    std::string_view read_all(std::size_t at_most = std::numeric_limits<std::size_t>::max()) {
+        const std::uint8_t *data = nullptr;
+        std::size_t size = 0;
+        detail::check([&](hangup_error **e) {
+            return hangup_response_read_all(handle_.get(), at_most, &data, &size, e);
+        });
+        return size == 0 ? std::string_view() : std::string_view(reinterpret_cast<const char *>(data), size);
+    }
+    /** Closes it early: politely, so that the connection may be kept, or now. */
+    void close(How how = How::graceful) const {
+        detail::check(hangup_response_close(handle_.get(), static_cast<std::int32_t>(how)));
+    }
+
+    /** 100 to 999. */
+    int status() const noexcept { return hangup_response_status(handle_.get()); }
+    /** The protocol version times ten: 10 or 11. */
+    int version() const noexcept { return hangup_response_version(handle_.get()); }
+    /** The id of the connection that served it. */
+    std::uint64_t connection() const noexcept { return hangup_response_connection(handle_.get()); }
+    /** Whether that connection had served a request before. */
+    bool reused() const noexcept { return hangup_response_reused(handle_.get()) != 0; }
+    /** The URL that answered. */
+    std::string_view url() const noexcept { return hangup_response_url(handle_.get()); }
+    /** The first header of that name; case does not matter. */
+    std::optional<std::string_view> header(std::string_view name) const {
+        std::size_t size = 0;
+        const detail::Text n(name, Status::invalid_header, "header name");
+        const char *value = hangup_response_header(handle_.get(), n, &size);
+        return value == nullptr ? std::nullopt : std::optional<std::string_view>(std::string_view(value, size));
+    }
+    /** All headers as they came, names in lower case. */
+    std::vector<std::pair<std::string_view, std::string_view>> headers() const {
+        std::vector<std::pair<std::string_view, std::string_view>> all;
+        const std::size_t count = hangup_response_header_count(handle_.get());
+        all.reserve(count);
+        for (std::size_t i = 0; i < count; i++) {
+            const char *name = nullptr, *value = nullptr;
+            std::size_t size = 0;
+            detail::check(hangup_response_header_at(handle_.get(), i, &name, &value, &size));
+            all.emplace_back(name, std::string_view(value, size));
+        }
+        return all;
+    }
+    /** How long each part took. */
+    Timings timings() const {
+        hangup_timings t{};
+        t.size = sizeof t;
+        detail::check(hangup_response_timings(handle_.get(), &t));
+        auto part = [](std::int64_t us) {
+            return us < 0 ? std::nullopt : std::optional<std::chrono::microseconds>(us);
+        };
+        return {part(t.pool_us),  part(t.resolve_us), part(t.connect_us), part(t.proxy_us), part(t.tls_us),
+                part(t.write_us), part(t.head_us),    part(t.read_us),    part(t.total_us)};
+    }
+    hangup_response *handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<hangup_response, hangup_response_free> handle_;
+};
+
+/**
+ * Defaults over a manager: timeouts, headers, TLS. A setting applies to requests sent after it.
+ *
+ * Threads: any thread at any time; many may send at once.
+ */
+class Client {
+public:
+    /** Over the shared manager. */
+    Client() : Client(static_cast<hangup_manager *>(nullptr), 0) {}
+    explicit Client(const Manager &manager) : Client(detail::made(manager.handle()), 0) {}
+    /** Takes over a share that C made. */
+    explicit Client(hangup_client *owned) : handle_(detail::made(owned)) {}
+    /** One more share of the same client. */
+    Client share() const { return Client(hangup_client_clone(handle_.get())); }
+
+    /** A default limit. */
+    Client &timeout(Timeout which, Limit time) {
+        const auto c = static_cast<hangup_timeout>(which);
+        detail::check([&](hangup_error **e) { return hangup_client_timeout(handle_.get(), c, time.ms(), e); });
+        return *this;
+    }
+    /** A header for every request that has none of that name; without a value it is taken away. */
+    Client &header(std::string_view name, std::optional<std::string_view> value) {
+        const detail::Text n(name, Status::invalid_header, "header name");
+        const detail::Text v(value.value_or(""), Status::invalid_header, "header value");
+        const char *text = value ? static_cast<const char *>(v) : nullptr;
+        detail::check([&](hangup_error **e) { return hangup_client_header(handle_.get(), n, text, e); });
+        return *this;
+    }
+    /** How long connections live by default. */
+    Client &connection(Mode mode) {
+        const auto c = static_cast<hangup_mode>(mode);
+        detail::check([&](hangup_error **e) { return hangup_client_connection(handle_.get(), c, e); });
+        return *this;
+    }
+    /** The most bytes that a response head may have. */
+    Client &max_head(std::size_t bytes) {
+        detail::check([&](hangup_error **e) { return hangup_client_max_head(handle_.get(), bytes, e); });
+        return *this;
+    }
+    /** Trusts these certificates (PEM) and no others. */
+    Client &tls_roots(std::string_view pem) {
+        detail::check([&](hangup_error **e) {
+            return hangup_client_tls_roots(handle_.get(), detail::bytes(pem), pem.size(), e);
+        });
+        return *this;
+    }
+    Client &tls_roots_file(std::string_view path) {
+        const detail::Text p(path, Status::invalid_argument, "path");
+        detail::check([&](hangup_error **e) { return hangup_client_tls_roots_file(handle_.get(), p, e); });
+        return *this;
+    }
+    /** Shows this certificate (PEM, with its chain) to servers that ask for one. */
+    Client &tls_certificate(std::string_view certificate_pem, std::string_view key_pem) {
+        detail::check([&](hangup_error **e) {
+            return hangup_client_tls_certificate(handle_.get(), detail::bytes(certificate_pem), certificate_pem.size(),
+                                                 detail::bytes(key_pem), key_pem.size(), e);
+        });
+        return *this;
+    }
+    /** Believes anybody, for throw-away servers. */
+    Client &tls_dangerously_trust_anybody(bool on) {
+        detail::check([&](hangup_error **e) {
+            return hangup_client_tls_dangerously_trust_anybody(handle_.get(), on ? 1 : 0, e);
+        });
+        return *this;
+    }
+
+    /** GET; `total` bounds everything, the body's last byte included. Blocks until the head is there. */
+    Response get(std::string_view url, Limit total = no_limit) const {
+        const detail::Text u(url, Status::invalid_url, "URL");
+        hangup_response *response = nullptr;
+        detail::check([&](hangup_error **e) {
+            return hangup_client_get(handle_.get(), u, total.ms(), &response, e);
+        });
+        return Response(response);
+    }
+    /** Sends a request and waits for the response head. What the body's reader threw is thrown on. */
+    Response send(Request &request) const {
+        hangup_response *response = nullptr;
+        hangup_error *error = nullptr;
+        const hangup_status status = hangup_client_send(handle_.get(), request.handle(), &response, &error);
+        const auto reader = std::exchange(request.reader_, nullptr);
+        if (status != HANGUP_OK) {
+            const Error failure(status, error);
+            if (reader && reader->thrown) {
+                std::rethrow_exception(reader->thrown);
+            }
+            throw failure;
+        }
+        return Response(response);
+    }
+    Response send(Request &&request) const { return send(request); }
+
+    /** Its manager, one more share. */
+    Manager manager() const { return Manager(hangup_client_manager(handle_.get())); }
+    hangup_client *handle() const noexcept { return handle_.get(); }
+
+private:
+    Client(hangup_manager *manager, int) {
+        hangup_client *client = nullptr;
+        detail::check([&](hangup_error **e) { return hangup_client_new(manager, &client, e); });
+        handle_.reset(client);
+    }
+
+    detail::Handle<hangup_client, hangup_client_free> handle_;
+};
+
+} // namespace hangup
+
+#endif // HANGUP_HPP

@@ -1,0 +1,121 @@
+"""hangup: an HTTP/1.1 client whose subject is the life of a connection.
+
+    import hangup
+
+    r = hangup.get("https://example.org", timeout=5)   # five seconds for everything, the body included
+    print(r.status_code, r.headers["content-type"], r.text)
+
+    token = hangup.CancelToken()
+    client = hangup.Client(timeout=hangup.Timeout(connect=2, read=10))
+    client.get(url, cancel=token)                       # token.cancel() in any thread ends it at once
+    client.manager.connections()                        # what is open, and close(id), close_idle(), ...
+
+It stands on the C library libhangup.so.0, and shares its connections with the C and C++ code of the process.
+"""
+
+try:
+    from . import _native
+except ImportError as _error:
+    from ._library import explain as _explain
+
+    raise _explain(_error) from _error
+
+from ._api import delete, get, head, options, patch, post, put, request, stream
+from ._cancel import CancelToken
+from ._client import Client, RequestOptions
+from ._errors import (
+    BodyFailed,
+    Cancelled,
+    Closed,
+    ConnectError,
+    ConnectTimeout,
+    ForkedError,
+    HangupError,
+    HTTPStatusError,
+    InvalidArgument,
+    InvalidHeader,
+    InvalidMethod,
+    InvalidState,
+    InvalidTimeout,
+    InvalidURL,
+    ManagerShutDown,
+    NotFound,
+    PanicError,
+    PeerClosed,
+    PeerReset,
+    PoolTimeout,
+    ProtocolError,
+    ReadTimeout,
+    RequestError,
+    RequestInfo,
+    ResolveError,
+    SystemFailure,
+    TimeoutError,
+    TLSError,
+    TooLarge,
+    TotalTimeout,
+    WriteTimeout,
+)
+from ._headers import Headers
+from ._library import get_include, get_library
+from ._manager import ConnectionInfo, Manager, Stats, shared_manager
+from ._response import Response, Timings
+from ._timeouts import Timeout
+
+__version__ = _native.HEADER_VERSION
+
+__all__ = [
+    "BodyFailed",
+    "CancelToken",
+    "Cancelled",
+    "Client",
+    "Closed",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionInfo",
+    "ForkedError",
+    "HTTPStatusError",
+    "HangupError",
+    "Headers",
+    "InvalidArgument",
+    "InvalidHeader",
+    "InvalidMethod",
+    "InvalidState",
+    "InvalidTimeout",
+    "InvalidURL",
+    "Manager",
+    "ManagerShutDown",
+    "NotFound",
+    "PanicError",
+    "PeerClosed",
+    "PeerReset",
+    "PoolTimeout",
+    "ProtocolError",
+    "ReadTimeout",
+    "RequestError",
+    "RequestInfo",
+    "RequestOptions",
+    "ResolveError",
+    "Response",
+    "Stats",
+    "SystemFailure",
+    "TLSError",
+    "Timeout",
+    "TimeoutError",
+    "Timings",
+    "TooLarge",
+    "TotalTimeout",
+    "WriteTimeout",
+    "delete",
+    "get",
+    "get_include",
+    "get_library",
+    "head",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "request",
+    "shared_manager",
+    "stream",
+]

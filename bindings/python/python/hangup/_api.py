@@ -1,0 +1,67 @@
+"""`hangup.get(url)`: the verbs without a client of one's own."""
+
+from __future__ import annotations
+
+import threading
+from typing import Unpack
+
+from ._client import Client, RequestOptions, Stream
+from ._response import Response
+
+_default: Client | None = None
+_making = threading.Lock()
+
+
+def default_client() -> Client:
+    """The client behind `hangup.get` and its like: the defaults, over the process's own manager."""
+    global _default
+    if _default is None:
+        with _making:
+            if _default is None:
+                _default = Client()
+    return _default
+
+
+def request(method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
+    """Sends a request and reads the whole response; `options` are those of RequestOptions."""
+    return default_client().request(method, url, **options)
+
+
+def stream(method: str, url: str, **options: Unpack[RequestOptions]) -> Stream:
+    """Sends a request; `with hangup.stream("GET", url) as r:`. `options` are those of RequestOptions."""
+    return default_client().stream(method, url, **options)
+
+
+def get(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """GET; `options` are those of RequestOptions, for example `timeout=5`."""
+    return default_client().request("GET", url, **options)
+
+
+def head(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """HEAD; `options` are those of RequestOptions."""
+    return default_client().request("HEAD", url, **options)
+
+
+def options(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """OPTIONS; `options` are those of RequestOptions."""
+    return default_client().request("OPTIONS", url, **options)
+
+
+def post(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """POST; `options` are those of RequestOptions, for example `json={...}`."""
+    return default_client().request("POST", url, **options)
+
+
+def put(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """PUT; `options` are those of RequestOptions."""
+    return default_client().request("PUT", url, **options)
+
+
+def patch(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """PATCH; `options` are those of RequestOptions."""
+    return default_client().request("PATCH", url, **options)
+
+
+def delete(url: str, **options: Unpack[RequestOptions]) -> Response:
+    """DELETE; `options` are those of RequestOptions."""
+    return default_client().request("DELETE", url, **options)

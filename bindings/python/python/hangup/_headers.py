@@ -1,0 +1,66 @@
+"""Header fields: a mapping whose names don't know case and may come several times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+
+class Headers(Mapping[str, str]):
+    """The header fields of a response, in the order in which they came. Immutable.
+
+    `headers["Name"]` joins the values of a name that came several times with ", " (RFC 9110 section 5.3);
+    `get_list` tells them apart, which `Set-Cookie` needs.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self._fields = [(name.lower(), value) for name, value in fields]
+
+    def get_list(self, name: str) -> list[str]:
+        """Every value of a name, none if it did not come."""
+        name = name.lower()
+        return [value for field, value in self._fields if field == name]
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """All fields as pairs; a name that came twice is there twice. Names are in lower case."""
+        return list(self._fields)
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_list(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self.get_list(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict(self._fields))
+
+    def __len__(self) -> int:
+        return len(dict(self._fields))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Headers):
+            return sorted(self._fields) == sorted(other._fields)
+        if isinstance(other, Mapping):
+            return dict(self) == {str(name).lower(): value for name, value in other.items()}
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as every mapping
+
+    def __repr__(self) -> str:
+        return f"Headers({self._fields!r})"
+
+
+def decoded(fields: list[tuple[str, bytes]]) -> Headers:
+    """Header fields from the wire: UTF-8 where it is valid, else each byte as one character (latin-1)."""
+    return Headers((name, _text(value)) for name, value in fields)
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

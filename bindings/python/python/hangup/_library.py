@@ -1,0 +1,63 @@
+"""The C library underneath: where it is, its header, and what is said when the wrong one is loaded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+_SONAME = "libhangup.so.0"
+
+
+def get_include() -> str:
+    """The directory of `hangup.h`, for compilers."""
+    return str(_HERE / "include")
+
+
+def get_library() -> str:
+    """The full path of the `libhangup.so.0` that this process uses, for ctypes, cffi and linkers.
+
+    Usually the package's own copy; another one if the process had loaded that before.
+    """
+    from . import _native
+
+    return _native.library()
+
+
+def explain(error: ImportError) -> ImportError:
+    """An ImportError that names both libraries: the one that is loaded and the one that was built for."""
+    match = re.search(r'HANGUP_VERSION_TEXT "(.*?)"', _read(_HERE / "include" / "hangup.h"))
+    built_for = match[1] if match else "unknown"
+    loaded = _loaded() or "none"
+    return ImportError(
+        f"hangup can't use the libhangup of this process: {error}. Loaded: {loaded}; "
+        f"this package was built for version {built_for}, its own copy is {_HERE / _SONAME}",
+        name="hangup._native",
+    )
+
+
+def _loaded() -> str | None:
+    """The path and version of the libhangup that is in this process (Linux)."""
+    for line in _read(Path("/proc/self/maps")).splitlines():
+        path = line.split(None, 5)[-1]
+        if Path(path).name.startswith("libhangup.so"):
+            return f"{path} (version {_version_of(path)})"
+    return None
+
+
+def _version_of(path: str) -> str:
+    import ctypes
+
+    try:
+        text = ctypes.CDLL(path).hangup_version_text
+    except (OSError, AttributeError):
+        return "unknown"
+    text.restype = ctypes.c_char_p
+    return (text() or b"unknown").decode(errors="replace")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,69 @@
+//! `CancelToken`: the C token itself, so that C can end what Python began and the other way round.
+
+use std::ptr::null_mut;
+
+use pyo3::prelude::*;
+
+use crate::failure::{Failure, checked};
+use crate::handle::Owned;
+use crate::sys::*;
+
+/// One share of a cancel token. Any thread at any time.
+#[pyclass(frozen, subclass, module = "hangup._native")]
+pub struct CancelToken {
+    handle: Owned<hangup_cancel>,
+}
+
+#[pymethods]
+impl CancelToken {
+    #[new]
+    #[pyo3(signature = (parent = None))]
+    fn new(py: Python<'_>, parent: Option<&CancelToken>) -> PyResult<Self> {
+        let mut token = null_mut();
+        match parent {
+            // SAFETY: no arguments.
+            None => token = unsafe { hangup_cancel_new() },
+            // SAFETY: a live token, and a place for the child.
+            Some(parent) => checked(unsafe { hangup_cancel_child(parent.as_ptr(), &raw mut token) })
+                .map_err(|failure| failure.raise(py, None))?,
+        }
+        let defect = || Failure::local(HANGUP_PANIC, "the library gave no token").raise(py, None);
+        Ok(CancelToken { handle: Owned::new(token).ok_or_else(defect)? })
+    }
+
+    /// Fires the token. The first reason is kept and stands in `Cancelled.reason`. Never blocks.
+    #[pyo3(signature = (reason = None))]
+    fn cancel(&self, reason: Option<&str>) {
+        // The text up to a NUL, if there is one: a reason must not keep the token from firing.
+        let reason = reason.map(|text| text.replace('\0', " ") + "\0");
+        let reason = reason.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
+        // SAFETY: a live token; NULL or NUL-terminated text, which is copied.
+        unsafe { hangup_cancel_fire(self.as_ptr(), reason.cast()) }
+    }
+
+    /// A deadline `ms` milliseconds from now.
+    #[pyo3(name = "_after_ms")]
+    fn after_ms(&self, py: Python<'_>, ms: i64) -> PyResult<()> {
+        // SAFETY: a live token.
+        checked(unsafe { hangup_cancel_after(self.as_ptr(), ms) })
+            .map_err(|failure| failure.raise(py, None))
+    }
+
+    /// It or one of its parents was fired, or has passed its deadline.
+    #[getter]
+    fn is_cancelled(&self) -> bool {
+        // SAFETY: a live token.
+        unsafe { hangup_cancel_is_fired(self.as_ptr()) != 0 }
+    }
+
+    #[getter(_address)]
+    fn address(&self) -> usize {
+        self.handle.address()
+    }
+}
+
+impl CancelToken {
+    pub fn as_ptr(&self) -> *mut hangup_cancel {
+        self.handle.as_ptr()
+    }
+}

@@ -1,0 +1,146 @@
+//! `Client`: set up once, then one call for one exchange.
+
+use std::ptr::null_mut;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+
+use crate::cancel::CancelToken;
+use crate::failure::{c_string, call, create};
+use crate::handle::Owned;
+use crate::interrupt::blocking;
+use crate::manager::Manager;
+use crate::request::{Request, header, raw};
+use crate::response::{Response, read_all};
+use crate::sys::*;
+
+/// One share of a client. Any thread at any time.
+#[pyclass(frozen, module = "hangup._native")]
+pub struct Client {
+    handle: Owned<hangup_client>,
+}
+
+#[pymethods]
+impl Client {
+    #[new]
+    #[pyo3(signature = (manager = None))]
+    fn new(py: Python<'_>, manager: Option<&Manager>) -> PyResult<Self> {
+        let manager = manager.map_or(null_mut(), Manager::as_ptr);
+        // SAFETY: NULL or a live manager, of which the client takes a share.
+        let made = create(|out, error| unsafe { hangup_client_new(manager, out, error) });
+        Ok(Client { handle: made.map_err(|failure| failure.raise(py, None))? })
+    }
+
+    #[getter]
+    fn address(&self) -> usize {
+        self.handle.address()
+    }
+
+    fn set_timeout(&self, py: Python<'_>, which: i32, ms: i64) -> PyResult<()> {
+        self.set(py, |client, error| unsafe { hangup_client_timeout(client, which, ms, error) })
+    }
+
+    fn set_header(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let (name, value) = (raw(name, "header name")?, raw(value, "header value")?);
+        let client = self.handle.as_ptr();
+        // SAFETY: a live client, NUL-terminated text, which is copied.
+        header(name, value, |name, value, error| unsafe {
+            hangup_client_header(client, name, value, error)
+        })
+        .map_err(|failure| failure.raise(py, None))
+    }
+
+    fn set_connection(&self, py: Python<'_>, mode: i32) -> PyResult<()> {
+        self.set(py, |client, error| unsafe { hangup_client_connection(client, mode, error) })
+    }
+
+    fn set_roots(&self, py: Python<'_>, pem: &[u8]) -> PyResult<()> {
+        self.set(py, |client, error| unsafe {
+            hangup_client_tls_roots(client, pem.as_ptr(), pem.len(), error)
+        })
+    }
+
+    fn set_roots_file(&self, py: Python<'_>, path: &str) -> PyResult<()> {
+        let path = c_string(HANGUP_INVALID_ARGUMENT, "path", path.as_bytes())
+            .map_err(|failure| failure.raise(py, None))?;
+        self.set(py, |client, error| unsafe {
+            hangup_client_tls_roots_file(client, path.as_ptr(), error)
+        })
+    }
+
+    fn set_certificate(&self, py: Python<'_>, certificate: &[u8], key: &[u8]) -> PyResult<()> {
+        let (c, k) = (certificate, key);
+        self.set(py, |client, error| unsafe {
+            hangup_client_tls_certificate(client, c.as_ptr(), c.len(), k.as_ptr(), k.len(), error)
+        })
+    }
+
+    fn trust_anybody(&self, py: Python<'_>) -> PyResult<()> {
+        self.set(py, |client, error| unsafe {
+            hangup_client_tls_dangerously_trust_anybody(client, 1, error)
+        })
+    }
+
+    /// One exchange: up to the head if `stream`, else up to the body's last byte.
+    ///
+    /// `headers`: pairs. `body`: see `Request::body`. `limits`: pairs of a clock and milliseconds.
+    /// `mode`: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH; None is the client's.
+    #[pyo3(signature = (method, url, headers, body, limits, mode, cancel, stream, /))]
+    #[allow(clippy::too_many_arguments)] // the hot path: no object in between
+    fn send<'py>(
+        &self,
+        py: Python<'py>,
+        method: &Bound<'py, PyString>,
+        url: &Bound<'py, PyString>,
+        headers: Option<&Bound<'py, PyAny>>,
+        body: Option<&Bound<'py, PyAny>>,
+        limits: &Bound<'py, PyTuple>,
+        mode: Option<i32>,
+        cancel: Option<&CancelToken>,
+        stream: bool,
+    ) -> PyResult<Response> {
+        let mut request = Request::new((method, url))?;
+        if let Some(headers) = headers {
+            request.headers(headers)?;
+        }
+        if let Some(body) = body {
+            request.body(body)?;
+        }
+        request.limits(limits)?;
+        if let Some(mode) = mode {
+            request.connection(mode)?;
+        }
+        if let Some(token) = cancel {
+            request.cancel_with(token)?;
+        }
+        let (client, sent) = (&self.handle, request.handle());
+        let outcome = blocking(py, move || {
+            // SAFETY: a live client and a live request, used by this thread alone.
+            let response = create(|out, error| unsafe {
+                hangup_client_send(client.as_ptr(), sent.as_ptr(), out, error)
+            })?;
+            if !stream {
+                read_all(&response, usize::MAX)?;
+            }
+            Ok(response)
+        })?;
+        let response = request.outcome(outcome)?;
+        Ok(Response::new(response, method, url, !stream))
+    }
+}
+
+impl Client {
+    /// Calls a setter.
+    fn set(
+        &self,
+        py: Python<'_>,
+        setter: impl FnOnce(*mut hangup_client, *mut *mut hangup_error) -> hangup_status,
+    ) -> PyResult<()> {
+        call(|error| setter(self.handle.as_ptr(), error)).map_err(|failure| failure.raise(py, None))
+    }
+}

@@ -1,0 +1,123 @@
+//! The one way from a `hangup_status` to a Python exception.
+//!
+//! A [`Failure`] can be carried while the interpreter lock is released; [`Failure::raise`] needs it and
+//! asks `hangup._errors.from_native` for the exception, so that the tree of classes is plain Python.
+
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, c_char};
+use std::ptr::null_mut;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString};
+
+use crate::handle::{Handle, Owned};
+use crate::sys::*;
+
+/// The method and the URL that an exchange was asked for.
+pub type Asked<'a, 'py> = (&'a Bound<'py, PyString>, &'a Bound<'py, PyString>);
+
+/// What a call of the library answered instead of success.
+pub struct Failure {
+    status: hangup_status,
+    error: Option<Owned<hangup_error>>,
+    message: Option<String>,
+}
+
+impl Failure {
+    /// A failure that this crate saw itself, before it called the library.
+    pub fn local(status: hangup_status, message: impl Into<String>) -> Self {
+        Failure { status, error: None, message: Some(message.into()) }
+    }
+
+    pub fn status(&self) -> hangup_status {
+        self.status
+    }
+
+    /// The exception for it.
+    pub fn raise(self, py: Python<'_>, asked: Option<Asked<'_, '_>>) -> PyErr {
+        self.exception(py, asked).unwrap_or_else(|broken| broken)
+    }
+
+    fn exception(self, py: Python<'_>, asked: Option<Asked<'_, '_>>) -> PyResult<PyErr> {
+        static BUILD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let build = BUILD.import(py, "hangup._errors", "from_native")?;
+        let raised = build.call1((self.status, self.message(), self.fields(py)?, asked))?;
+        Ok(PyErr::from_value(raised))
+    }
+
+    fn message(&self) -> Cow<'_, str> {
+        match (&self.message, &self.error) {
+            (Some(message), _) => Cow::from(message),
+            // SAFETY: the error is live and the text is borrowed from it.
+            (None, Some(error)) => unsafe { text(hangup_error_message(error.as_ptr())) },
+            // SAFETY: static text.
+            (None, None) => unsafe { text(hangup_status_text(self.status)) },
+        }
+    }
+
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let fields = PyDict::new(py);
+        // Every question to a NULL error has a harmless answer (the header's contract).
+        let e = self.error.as_ref().map_or(null_mut(), Owned::as_ptr);
+        // SAFETY: NULL or live; the texts are borrowed from it or static, and copied at once.
+        unsafe {
+            fields.set_item(intern!(py, "phase"), text(hangup_phase_text(hangup_error_phase(e))))?;
+            fields.set_item(intern!(py, "limit"), text(hangup_timeout_text(hangup_error_limit(e))))?;
+            let reason = hangup_error_reason(e);
+            if !reason.is_null() {
+                fields.set_item(intern!(py, "reason"), text(reason))?;
+            }
+            fields.set_item(intern!(py, "os_code"), hangup_error_os_code(e))?;
+            fields.set_item(intern!(py, "retry_safe"), hangup_error_retry_safe(e) != 0)?;
+            fields.set_item(intern!(py, "connection"), hangup_error_connection(e))?;
+            fields.set_item(intern!(py, "reused"), hangup_error_reused(e) != 0)?;
+            fields.set_item(intern!(py, "sent"), hangup_error_sent(e))?;
+            fields.set_item(intern!(py, "bytes_sent"), hangup_error_bytes_sent(e))?;
+            let started = hangup_error_response_started(e) != 0;
+            fields.set_item(intern!(py, "response_started"), started)?;
+        }
+        Ok(fields)
+    }
+}
+
+/// Calls a function that writes an error object.
+pub fn call(
+    function: impl FnOnce(*mut *mut hangup_error) -> hangup_status,
+) -> Result<(), Failure> {
+    let mut error = null_mut();
+    match function(&raw mut error) {
+        HANGUP_OK => Ok(()),
+        status => Err(Failure { status, error: Owned::new(error), message: None }),
+    }
+}
+
+/// Calls a function that answers a new handle, or writes an error object.
+pub fn create<T: Handle>(
+    function: impl FnOnce(*mut *mut T, *mut *mut hangup_error) -> hangup_status,
+) -> Result<Owned<T>, Failure> {
+    let mut handle = null_mut();
+    call(|error| function(&raw mut handle, error))?;
+    Owned::new(handle).ok_or_else(|| Failure::local(HANGUP_PANIC, "the library gave no handle"))
+}
+
+/// Judges a function that answers only a status.
+pub fn checked(status: hangup_status) -> Result<(), Failure> {
+    call(|_| status)
+}
+
+/// Text for the library. NUL would cut it short, and what follows would go unseen.
+pub fn c_string(status: hangup_status, what: &str, value: &[u8]) -> Result<CString, Failure> {
+    CString::new(value)
+        .map_err(|_| Failure::local(status, format!("a NUL character in the {what}: take it out")))
+}
+
+/// Text from the library.
+///
+/// # Safety
+/// `text` is NUL-terminated and lives as long as `'a`.
+pub unsafe fn text<'a>(text: *const c_char) -> Cow<'a, str> {
+    // SAFETY: as for the caller.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy()
+}

@@ -1,0 +1,61 @@
+//! Who owns a C handle: one Rust value, which frees it once.
+
+use std::ptr::NonNull;
+
+use crate::sys;
+
+/// A handle type of the header, and the function that ends it.
+pub trait Handle: Sized {
+    /// `hangup_x_free`: never blocks, and is legal on any thread.
+    const FREE: unsafe extern "C" fn(*mut Self);
+}
+
+macro_rules! handles {
+    ($($name:ident: $free:ident,)*) => {
+        $(impl Handle for sys::$name {
+            const FREE: unsafe extern "C" fn(*mut Self) = sys::$free;
+        })*
+    };
+}
+
+handles! {
+    hangup_cancel: hangup_cancel_free,
+    hangup_client: hangup_client_free,
+    hangup_connections: hangup_connections_free,
+    hangup_error: hangup_error_free,
+    hangup_manager: hangup_manager_free,
+    hangup_request: hangup_request_free,
+    hangup_response: hangup_response_free,
+}
+
+/// One share of a C object.
+pub struct Owned<T: Handle>(NonNull<T>);
+
+// SAFETY: the header lets every handle move between threads; those of the class "one thread at a time"
+// answer a second thread with HANGUP_INVALID_STATE, so that sharing them is an error and not a race.
+unsafe impl<T: Handle> Send for Owned<T> {}
+// SAFETY: as above.
+unsafe impl<T: Handle> Sync for Owned<T> {}
+
+impl<T: Handle> Owned<T> {
+    /// Takes a share that the library gave; `None` for NULL.
+    pub fn new(pointer: *mut T) -> Option<Self> {
+        NonNull::new(pointer).map(Owned)
+    }
+
+    pub fn as_ptr(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+
+    /// The pointer as a number, for ctypes and cffi.
+    pub fn address(&self) -> usize {
+        self.as_ptr() as usize
+    }
+}
+
+impl<T: Handle> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: this value is the share's only owner, and it ends here.
+        unsafe { T::FREE(self.as_ptr()) }
+    }
+}

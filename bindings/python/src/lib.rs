@@ -1,0 +1,39 @@
+//! `hangup._native`: the part of the Python package that talks to `libhangup.so.0`.
+//!
+//! One request goes `Client.send -> request (built) -> interrupt::blocking (interpreter lock released)
+//! -> C -> response`, and everything that fails comes back through `failure`. What is not on that path
+//! (names, encodings, dataclasses) is Python, in `python/hangup`.
+//!
+//! Invariants: only the C header is used (`sys`, generated); a C pointer has one owner (`handle`); the
+//! interpreter lock is never held while the library waits; no Python object is touched without it.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod cancel;
+mod client;
+mod failure;
+mod handle;
+mod interrupt;
+mod loaded;
+mod manager;
+mod request;
+mod response;
+#[rustfmt::skip]
+mod sys;
+mod upload;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    loaded::check()?;
+    interrupt::begin(module.py())?;
+    module.add_class::<cancel::CancelToken>()?;
+    module.add_class::<client::Client>()?;
+    module.add_class::<manager::Manager>()?;
+    module.add_class::<response::Response>()?;
+    module.add_function(wrap_pyfunction!(loaded::library, module)?)?;
+    module.add_function(wrap_pyfunction!(loaded::version, module)?)?;
+    module.add("HEADER_VERSION", sys::HANGUP_VERSION_TEXT)?;
+    module.add("NO_LIMIT", sys::HANGUP_NO_LIMIT)
+}

@@ -1,0 +1,72 @@
+//! Which `libhangup.so.0` is in this process, and whether it will do.
+//!
+//! The dynamic linker loads one copy per SONAME, whoever asked first: that is what makes one manager for
+//! C and Python. So the copy may be another one than the package's own, and too old or of another ABI.
+
+use std::ffi::{c_char, c_int, c_void};
+
+use pyo3::exceptions::PyImportError;
+use pyo3::prelude::*;
+
+use crate::failure::text;
+use crate::sys::*;
+
+/// The full path of the library that is loaded.
+#[pyfunction]
+pub fn library() -> PyResult<String> {
+    let mut found = DlInfo { path: std::ptr::null(), base: null(), name: null(), symbol: null() };
+    // SAFETY: the address is inside the library (its static text; a function's could be a stub of the
+    // program's), and `found` has the layout that dladdr(3) gives.
+    let path = unsafe {
+        if dladdr(hangup_version_text().cast(), &raw mut found) == 0 || found.path.is_null() {
+            return Err(PyImportError::new_err("libhangup.so.0 is not in a shared object"));
+        }
+        text(found.path).into_owned()
+    };
+    Ok(std::fs::canonicalize(&path).map_or(path, |full| full.to_string_lossy().into_owned()))
+}
+
+/// The version of the library that is loaded, for example "0.1.0".
+#[pyfunction]
+pub fn version() -> String {
+    // SAFETY: static text.
+    unsafe { text(hangup_version_text()) }.into_owned()
+}
+
+/// Refuses a library that is older than the header this was compiled with, or of another ABI.
+pub fn check() -> PyResult<()> {
+    // SAFETY: no arguments.
+    let loaded = unsafe { hangup_version() };
+    if loaded >= HANGUP_VERSION && abi(loaded) == abi(HANGUP_VERSION) {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(format!(
+        "{} is version {}, and hangup needs {HANGUP_VERSION_TEXT} or a later one of the same ABI",
+        library()?,
+        version(),
+    )))
+}
+
+/// Versions with the same number here are compatible: the major one, and before 1.0 the minor one.
+fn abi(version: u32) -> u32 {
+    match version / 1_000_000 {
+        0 => version / 1_000,
+        major => major * 1_000,
+    }
+}
+
+#[repr(C)]
+struct DlInfo {
+    path: *const c_char,
+    base: *const c_void,
+    name: *const c_void,
+    symbol: *const c_void,
+}
+
+unsafe extern "C" {
+    fn dladdr(address: *const c_void, info: *mut DlInfo) -> c_int;
+}
+
+const fn null() -> *const c_void {
+    std::ptr::null()
+}

@@ -1,0 +1,1243 @@
+/**
+ * @file hangup.h
+ *
+ * hangup: an HTTP/1.1 client whose subject is the life of a connection. Request, time out, cancel, close, and see
+ * all of that happen. C, C++ and Python code in one process share one connection manager.
+ *
+ * THE CONTRACT, for every function below:
+ *
+ * - Handles are opaque. `hangup_x_new` begins one, `hangup_x_clone` is one more share, `hangup_x_free` gives a share
+ *   back. Freeing NULL is a no-op; freeing never blocks; any order of freeing is legal. Freeing and closing never
+ *   share a verb: `_free` is about memory, `_close`, `_fire` and `_shutdown` are about the world.
+ * - A call that can fail answers a `hangup_status`, HANGUP_OK (0) for success, and, if its last argument
+ *   `hangup_error **error` is not NULL, writes an error that tells the rest; free it with hangup_error_free. It is
+ *   written only on failure. There is no global or thread-local "last error".
+ * - Outputs are the last arguments before the error, and are written only on success.
+ * - Text in is NUL-terminated UTF-8 and copied. Text out is NUL-terminated and borrowed: it lives as long as what it
+ *   was asked from. Bytes are pointer and length; (NULL, 0) is no bytes.
+ * - NULL where a handle must be is HANGUP_NULL, a handle of another type or a freed one is HANGUP_BAD_HANDLE, an
+ *   unknown number is HANGUP_INVALID_ARGUMENT: errors, not crashes. A defect inside is HANGUP_PANIC.
+ * - Times are milliseconds as int64_t. Zero is refused. "No limit" is HANGUP_NO_LIMIT.
+ * - Threads: each type says which class it is of: any thread at any time; one thread at a time; immutable.
+ * - Nothing is to be initialised or torn down. No signal is raised (SIGPIPE included), no descriptor is inherited by
+ *   exec. After fork the child starts with an empty manager; the parent's connections stay the parent's.
+ * - Structures that the library fills begin with `size_t size`: set it to sizeof the structure. Later versions append
+ *   fields. Enumerations may grow: keep a default branch.
+ *
+ * C99 and C++11 or later. Link with -lhangup.
+ */
+
+#ifndef HANGUP_H
+#define HANGUP_H
+
+/* Generated from src/ffi by cbindgen. To change it, change the Rust there and run `make header`. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header: major * 1000000 + minor * 1000 + patch. */
+#define HANGUP_VERSION 1000
+/** The version of this header, as text. */
+#define HANGUP_VERSION_TEXT "0.1.0"
+/** No limit: the one way to say it. Zero is refused everywhere. */
+#define HANGUP_NO_LIMIT ((int64_t)-1)
+
+/**
+ * What a call answers. 0 is success; everything else is a failure, and says its kind.
+ *
+ * Numbers are never reused or changed. Later versions may add some: keep a default branch.
+ */
+typedef enum {
+    /**
+     * Success.
+     */
+    HANGUP_OK = 0,
+    /**
+     * A pointer that must not be NULL was NULL.
+     */
+    HANGUP_NULL = 1,
+    /**
+     * A handle of another type, or one that was freed.
+     */
+    HANGUP_BAD_HANDLE = 2,
+    /**
+     * An argument that is not known or out of range; the message says what is legal.
+     */
+    HANGUP_INVALID_ARGUMENT = 3,
+    /**
+     * The URL can't be requested: not http or https, no host, a space or a control character.
+     */
+    HANGUP_INVALID_URL = 4,
+    /**
+     * The method is not a token (RFC 9110 section 9.1).
+     */
+    HANGUP_INVALID_METHOD = 5,
+    /**
+     * A header name or value is malformed, or contradicts what the library itself must say.
+     */
+    HANGUP_INVALID_HEADER = 6,
+    /**
+     * A duration of zero or less. "No limit" is spelled HANGUP_NO_LIMIT.
+     */
+    HANGUP_INVALID_TIMEOUT = 7,
+    /**
+     * Legal, but not now: a handle used by two threads at once, a body that was already closed.
+     */
+    HANGUP_INVALID_STATE = 8,
+    /**
+     * A connection id that is not (or no longer) open.
+     */
+    HANGUP_NOT_FOUND = 9,
+    /**
+     * The cancel token was fired. Its reason stands in hangup_error_reason.
+     */
+    HANGUP_CANCELLED = 20,
+    /**
+     * A clock ran out: hangup_error_limit says which, hangup_error_phase where.
+     */
+    HANGUP_TIMED_OUT = 21,
+    /**
+     * The connection was closed under the exchange by id, by origin, all, or by hangup_response_close.
+     */
+    HANGUP_CLOSED = 22,
+    /**
+     * The manager was shut down.
+     */
+    HANGUP_SHUT_DOWN = 23,
+    /**
+     * The handle belongs to a parent process; an exchange can't go on across fork.
+     */
+    HANGUP_FORKED = 24,
+    /**
+     * The peer closed the connection: before the answer, inside its head or inside its body.
+     */
+    HANGUP_PEER_CLOSED = 30,
+    /**
+     * The peer reset the connection.
+     */
+    HANGUP_PEER_RESET = 31,
+    /**
+     * The host name could not be resolved.
+     */
+    HANGUP_RESOLVE_FAILED = 32,
+    /**
+     * No address of the host could be connected to.
+     */
+    HANGUP_CONNECT_FAILED = 33,
+    /**
+     * The TLS handshake failed or a certificate was refused; the message says why.
+     */
+    HANGUP_TLS_FAILED = 34,
+    /**
+     * The answer is not HTTP/1.1 as RFC 9112 has it.
+     */
+    HANGUP_PROTOCOL = 35,
+    /**
+     * A bound was exceeded: the head's size, or the room given to hangup_response_read_all.
+     */
+    HANGUP_TOO_LARGE = 36,
+    /**
+     * The body of the request failed or was shorter than it said.
+     */
+    HANGUP_BODY_FAILED = 37,
+    /**
+     * The operating system refused: out of descriptors, out of memory, a file that can't be read.
+     */
+    HANGUP_SYSTEM = 38,
+    /**
+     * A defect in this library: please report it. The call had no effect beyond its own handle.
+     */
+    HANGUP_PANIC = 99,
+} hangup_status;
+
+/**
+ * A cancel token: fire it from any thread, in any state, any number of times.
+ *
+ * Firing ends every exchange that was sent with this token or with a child of it, in whatever phase: waiting
+ * for a slot, resolving, connecting, in a handshake, sending, waiting, reading. The call that was blocked
+ * answers HANGUP_CANCELLED in well under a millisecond, and the connection is closed. A token that is fired
+ * after its exchange ended does nothing to the connection's next user.
+ *
+ * Begins: hangup_cancel_new, hangup_cancel_child. Can: _after, _fire, _is_fired, _clone.
+ * Ends: hangup_cancel_free gives a share back; freeing never fires.
+ * Threads: any thread at any time.
+ */
+typedef struct hangup_cancel hangup_cancel;
+
+/**
+ * Defaults over a manager: timeouts, headers, TLS. Many clients may share one manager.
+ *
+ * Begins: hangup_client_new. Can: be set up, send requests from many threads at once. A setting applies to
+ * requests that are sent after it. Ends: hangup_client_free; requests in progress go on.
+ * Threads: any thread at any time.
+ */
+typedef struct hangup_client hangup_client;
+
+/**
+ * A snapshot of the open connections.
+ *
+ * Begins: hangup_manager_list. Can: _count, _at. Ends: hangup_connections_free.
+ * Threads: immutable; any thread at any time.
+ */
+typedef struct hangup_connections hangup_connections;
+
+/**
+ * One failure, whole: what kind, in which phase, by which clock, and whether it is safe to send again.
+ *
+ * Begins: a call that fails writes one through its `hangup_error **error`, if that is not NULL.
+ * Can: be asked. Every question to a NULL error has a harmless answer (HANGUP_OK, 0, "").
+ * Ends: hangup_error_free.
+ * Threads: immutable; any thread at any time.
+ */
+typedef struct hangup_error hangup_error;
+
+/**
+ * The pool: every open connection, its limits and its clocks.
+ *
+ * Begins: hangup_manager_shared (one for the whole process, the default everywhere) or hangup_manager_new.
+ * Can: list, close, count, limit. Clients, requests in progress and responses keep it alive.
+ * Ends: hangup_manager_free gives one share back; the last one closes the idle connections.
+ * Threads: any thread at any time.
+ */
+typedef struct hangup_manager hangup_manager;
+
+/**
+ * Settings for a new manager.
+ *
+ * Begins: hangup_options_new. Can: hangup_options_limit. Ends: hangup_options_free; hangup_manager_new only reads it.
+ * Threads: any thread at any time.
+ */
+typedef struct hangup_options hangup_options;
+
+/**
+ * One request.
+ *
+ * Begins: hangup_request_new, hangup_request_clone. Can: be given headers, a body, limits, a connection mode
+ * and a cancel token; be sent, more than once. Ends: hangup_request_free.
+ * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE.
+ */
+typedef struct hangup_request hangup_request;
+
+/**
+ * One response: its head, and its body as a stream.
+ *
+ * Begins: hangup_client_get, hangup_client_send. Can: tell its head; be read to the end, which gives the
+ * connection back before the end is reported; be closed early. Ends: hangup_response_free; a response that was
+ * not read to its end closes its connection at once.
+ * Threads: one thread at a time; but hangup_response_close may be called from any thread while another one is
+ * blocked in a read, and ends that read with HANGUP_CLOSED.
+ */
+typedef struct hangup_response hangup_response;
+
+/**
+ * Where an exchange was when it ended.
+ */
+typedef int32_t hangup_phase;
+
+/**
+ * Which clock. Used to set a limit, and in hangup_error_limit to say which one fired.
+ */
+typedef int32_t hangup_timeout;
+
+/**
+ * How much of the request went out.
+ */
+typedef int32_t hangup_sent;
+
+/**
+ * Which limit of a manager.
+ */
+typedef int32_t hangup_limit;
+
+/**
+ * Counters of a manager since it began. Set `size` to sizeof(hangup_stats) before the call.
+ */
+typedef struct {
+    /**
+     * In: sizeof the structure. Out: how much of it was filled.
+     */
+    size_t size;
+    /**
+     * Open now: dialling, in use and idle together.
+     */
+    uint64_t open;
+    /**
+     * Being resolved, connected or in a handshake now.
+     */
+    uint64_t dialling;
+    /**
+     * Serving an exchange now.
+     */
+    uint64_t in_use;
+    /**
+     * Idle now.
+     */
+    uint64_t idle;
+    /**
+     * Opened since the beginning.
+     */
+    uint64_t opened;
+    /**
+     * Closed since the beginning, for whatever reason.
+     */
+    uint64_t closed;
+    /**
+     * Requests that found an idle connection.
+     */
+    uint64_t reused;
+    /**
+     * Dials that failed, were cancelled or timed out.
+     */
+    uint64_t dials_failed;
+    /**
+     * Idle connections that the look at checkout found dead.
+     */
+    uint64_t stale;
+} hangup_stats;
+
+/**
+ * How to close.
+ */
+typedef int32_t hangup_how;
+
+/**
+ * What a connection is doing.
+ */
+typedef int32_t hangup_state;
+
+/**
+ * One open connection. Set `size` to sizeof(hangup_connection_info) before the call. Text is borrowed from the
+ * list.
+ */
+typedef struct {
+    /**
+     * In: sizeof the structure. Out: how much of it was filled.
+     */
+    size_t size;
+    /**
+     * Its id: unique in the process, never used again.
+     */
+    uint64_t id;
+    /**
+     * Where to, for example "https://example.org:443".
+     */
+    const char *origin;
+    /**
+     * The peer's address and port, for example "127.0.0.1:8080"; "" while it is not connected.
+     */
+    const char *peer;
+    /**
+     * The local address and port; "" while it is not connected.
+     */
+    const char *local;
+    /**
+     * The TLS version, for example "TLSv1.3"; "" for plain text.
+     */
+    const char *tls;
+    /**
+     * What it is doing: one of HANGUP_STATE_*.
+     */
+    hangup_state state;
+    /**
+     * 1 if it will be closed when its exchange ends (graceful close), else 0.
+     */
+    int32_t closing;
+    /**
+     * Milliseconds since it began to be dialled.
+     */
+    int64_t age_ms;
+    /**
+     * Milliseconds since it became idle; -1 if it is not idle.
+     */
+    int64_t idle_ms;
+    /**
+     * Requests begun on it.
+     */
+    uint64_t requests;
+    /**
+     * Bytes received, on the wire.
+     */
+    uint64_t bytes_in;
+    /**
+     * Bytes sent, on the wire.
+     */
+    uint64_t bytes_out;
+} hangup_connection_info;
+
+/**
+ * How long the connection shall live.
+ */
+typedef int32_t hangup_mode;
+
+/**
+ * Reads a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end,
+ * or a negative number to end the exchange with HANGUP_BODY_FAILED.
+ *
+ * Called on the thread that sends the request, without any lock held; it may block and it may call hangup.
+ */
+typedef int64_t (*hangup_body_read)(void *user_data, uint8_t *into, size_t room);
+
+/**
+ * Ends a body reader: called exactly once, when the body was sent, failed or is no longer needed, also when the
+ * call that took it failed. May run on any thread. May be NULL.
+ */
+typedef void (*hangup_body_end)(void *user_data);
+
+/**
+ * How long each part took, in microseconds; -1 for a part that did not take place. Set `size` to
+ * sizeof(hangup_timings) before the call.
+ */
+typedef struct {
+    /**
+     * In: sizeof the structure. Out: how much of it was filled.
+     */
+    size_t size;
+    /**
+     * Waiting for a connection slot.
+     */
+    int64_t pool_us;
+    /**
+     * Resolving the host name.
+     */
+    int64_t resolve_us;
+    /**
+     * Connecting.
+     */
+    int64_t connect_us;
+    /**
+     * Talking to a proxy.
+     */
+    int64_t proxy_us;
+    /**
+     * The TLS handshake.
+     */
+    int64_t tls_us;
+    /**
+     * Sending the request.
+     */
+    int64_t write_us;
+    /**
+     * From the request's last byte to the whole head.
+     */
+    int64_t head_us;
+    /**
+     * From the head to the body's end, or until now.
+     */
+    int64_t read_us;
+    /**
+     * From the call to the body's end, or until now.
+     */
+    int64_t total_us;
+} hangup_timings;
+
+/**
+ * Asked on the blocked thread itself when a signal interrupted its wait. 0: go on waiting. Anything else: end the
+ * exchange, which answers HANGUP_CANCELLED with the reason "interrupted". May run the signal handlers of a
+ * language. Must not call hangup on the same request or response.
+ */
+typedef int32_t (*hangup_interrupted)(void *user_data);
+
+/**
+ * No clock (only in errors).
+ */
+#define HANGUP_TIMEOUT_NONE 0
+
+/**
+ * From the call to the last byte of the body. Default: no limit.
+ */
+#define HANGUP_TIMEOUT_TOTAL 1
+
+/**
+ * Waiting for a connection slot. Default 30,000 ms.
+ */
+#define HANGUP_TIMEOUT_POOL 2
+
+/**
+ * Resolving the host name. Default 10,000 ms.
+ */
+#define HANGUP_TIMEOUT_RESOLVE 3
+
+/**
+ * Connecting, all addresses together. Default 10,000 ms.
+ */
+#define HANGUP_TIMEOUT_CONNECT 4
+
+/**
+ * The TLS handshake. Default 10,000 ms.
+ */
+#define HANGUP_TIMEOUT_TLS 5
+
+/**
+ * Between two steps of the upload. Default 60,000 ms.
+ */
+#define HANGUP_TIMEOUT_WRITE 6
+
+/**
+ * From the request's last byte to the whole response head. Default 60,000 ms.
+ */
+#define HANGUP_TIMEOUT_HEAD 7
+
+/**
+ * Between two pieces of the body. Default 60,000 ms.
+ */
+#define HANGUP_TIMEOUT_READ 8
+
+/**
+ * The body came slower than the minimum rate (only in errors; see hangup_request_min_rate).
+ */
+#define HANGUP_TIMEOUT_MIN_RATE 9
+
+/**
+ * The deadline of a cancel token (only in errors; see hangup_cancel_after).
+ */
+#define HANGUP_TIMEOUT_TOKEN 10
+
+/**
+ * In no phase: nothing was begun, or everything was over.
+ */
+#define HANGUP_PHASE_NONE 0
+
+/**
+ * Waiting for a connection slot.
+ */
+#define HANGUP_PHASE_POOL 1
+
+/**
+ * Resolving the host name.
+ */
+#define HANGUP_PHASE_RESOLVE 2
+
+/**
+ * Connecting.
+ */
+#define HANGUP_PHASE_CONNECT 3
+
+/**
+ * Talking to a proxy.
+ */
+#define HANGUP_PHASE_PROXY 4
+
+/**
+ * In the TLS handshake.
+ */
+#define HANGUP_PHASE_TLS 5
+
+/**
+ * Sending the request.
+ */
+#define HANGUP_PHASE_WRITE 6
+
+/**
+ * Waiting for the response head.
+ */
+#define HANGUP_PHASE_HEAD 7
+
+/**
+ * Reading the body.
+ */
+#define HANGUP_PHASE_READ 8
+
+/**
+ * A long connection: kept for the next request when the exchange ends well. The default.
+ */
+#define HANGUP_KEEP 0
+
+/**
+ * A short connection: says "Connection: close" and is closed after the body.
+ */
+#define HANGUP_CLOSE_AFTER 1
+
+/**
+ * Not an idle one: always dials. The connection is kept afterwards.
+ */
+#define HANGUP_FRESH 2
+
+/**
+ * Let the exchange in progress finish, then close. For a response: polite, see hangup_response_close.
+ */
+#define HANGUP_GRACEFUL 0
+
+/**
+ * Close at once; an exchange in progress ends with HANGUP_CLOSED.
+ */
+#define HANGUP_NOW 1
+
+/**
+ * Resolving the host name.
+ */
+#define HANGUP_STATE_RESOLVING 1
+
+/**
+ * Connecting.
+ */
+#define HANGUP_STATE_CONNECTING 2
+
+/**
+ * Talking to a proxy.
+ */
+#define HANGUP_STATE_PROXY 3
+
+/**
+ * In the TLS handshake.
+ */
+#define HANGUP_STATE_TLS 4
+
+/**
+ * Serving an exchange.
+ */
+#define HANGUP_STATE_IN_USE 5
+
+/**
+ * Open and free for the next request.
+ */
+#define HANGUP_STATE_IDLE 6
+
+/**
+ * Not a byte.
+ */
+#define HANGUP_SENT_NOTHING 0
+
+/**
+ * Some of it.
+ */
+#define HANGUP_SENT_PART 1
+
+/**
+ * The whole request.
+ */
+#define HANGUP_SENT_ALL 2
+
+/**
+ * Idle connections in all. Default 256; 0 keeps none. Over it, the least recently used one is closed.
+ */
+#define HANGUP_LIMIT_IDLE_TOTAL 3
+
+/**
+ * Idle connections of one origin. Default 64; 0 keeps none.
+ */
+#define HANGUP_LIMIT_IDLE_PER_ORIGIN 4
+
+/**
+ * How long a connection may be idle, in milliseconds. Default 90,000; zero is refused. Looked at whenever
+ * the manager is used.
+ */
+#define HANGUP_LIMIT_IDLE_MS 6
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The version as one number: major * 1000000 + minor * 1000 + patch. Always grows.
+ *
+ * Compare with `HANGUP_VERSION`, the number of the header a program was compiled with.
+ * A library may be newer than the header, never older.
+ */
+uint32_t hangup_version(void);
+
+/**
+ * The version as text, for example "0.1.0". Static; never freed.
+ */
+const char *hangup_version_text(void);
+
+/**
+ * The name of a status, for example "TIMED_OUT"; "UNKNOWN" for a number this version does not know. Static.
+ */
+const char *hangup_status_text(int32_t status);
+
+/**
+ * The name of a phase, for example "connect"; "unknown" for a number this version does not know. Static.
+ */
+const char *hangup_phase_text(int32_t phase);
+
+/**
+ * The name of a clock, for example "total"; "unknown" for a number this version does not know. Static.
+ */
+const char *hangup_timeout_text(int32_t which);
+
+/**
+ * The name of a connection's state, for example "idle"; "unknown" for a number this version does not know. Static.
+ */
+const char *hangup_state_text(int32_t state);
+
+/**
+ * The kind: the same status the call answered. It never depends on the phase.
+ */
+int32_t hangup_error_status(const hangup_error *error);
+
+/**
+ * Where the exchange was: one of HANGUP_PHASE_*.
+ */
+hangup_phase hangup_error_phase(const hangup_error *error);
+
+/**
+ * Which clock fired: one of HANGUP_TIMEOUT_*; HANGUP_TIMEOUT_NONE unless the status is HANGUP_TIMED_OUT.
+ */
+hangup_timeout hangup_error_limit(const hangup_error *error);
+
+/**
+ * One sentence for people: what happened and, for bad input, what to do. Borrowed from the error.
+ */
+const char *hangup_error_message(const hangup_error *error);
+
+/**
+ * The reason that was given to hangup_cancel_fire; NULL without one. It stands beside the status and never
+ * replaces it. Borrowed from the error.
+ */
+const char *hangup_error_reason(const hangup_error *error);
+
+/**
+ * The operating system's error number (errno), 0 if none was involved.
+ */
+int32_t hangup_error_os_code(const hangup_error *error);
+
+/**
+ * 1 if sending the same request again can't make the server do it twice: no byte of it went out, or the
+ * method is idempotent (RFC 9110 section 9.2.2) or it has an Idempotency-Key. 0 otherwise.
+ */
+int32_t hangup_error_retry_safe(const hangup_error *error);
+
+/**
+ * The id of the connection that was used; 0 if there was none yet.
+ */
+uint64_t hangup_error_connection(const hangup_error *error);
+
+/**
+ * 1 if that connection had served a request before, else 0.
+ */
+int32_t hangup_error_reused(const hangup_error *error);
+
+/**
+ * How much of the request went out: one of HANGUP_SENT_*.
+ */
+hangup_sent hangup_error_sent(const hangup_error *error);
+
+/**
+ * How many bytes of the request the operating system took: head and body, before TLS.
+ */
+uint64_t hangup_error_bytes_sent(const hangup_error *error);
+
+/**
+ * 1 if at least one byte of the response had come, else 0.
+ */
+int32_t hangup_error_response_started(const hangup_error *error);
+
+/**
+ * Frees an error. NULL is a no-op.
+ */
+void hangup_error_free(hangup_error *error);
+
+/**
+ * The process's own manager: C, C++ and Python code that names none shares this one.
+ *
+ * Returns a new share, to be given back with hangup_manager_free; NULL only after a defect in the library.
+ */
+hangup_manager *hangup_manager_shared(void);
+
+/**
+ * A manager of one's own. `options` may be NULL: the defaults.
+ */
+hangup_status hangup_manager_new(const hangup_options *options,
+                                 hangup_manager **manager,
+                                 hangup_error **error);
+
+/**
+ * One more share of the same manager; NULL for NULL. To be freed as well.
+ */
+hangup_manager *hangup_manager_clone(const hangup_manager *manager);
+
+/**
+ * Gives one share back. NULL is a no-op. Never blocks.
+ */
+void hangup_manager_free(hangup_manager *manager);
+
+/**
+ * The manager's number. Equal numbers mean the same manager, whoever asks: C, C++, Python or another language
+ * in this process. 0 for NULL.
+ */
+uint64_t hangup_manager_id(const hangup_manager *manager);
+
+/**
+ * Sets one limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. A lowered limit applies to what
+ * is idle at once.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT (unknown limit, negative number), HANGUP_INVALID_TIMEOUT (0 ms).
+ */
+hangup_status hangup_manager_limit(hangup_manager *manager,
+                                   hangup_limit limit,
+                                   int64_t value,
+                                   hangup_error **error);
+
+/**
+ * Fills the counters. `stats->size` must be sizeof(*stats).
+ */
+hangup_status hangup_manager_stats(const hangup_manager *manager, hangup_stats *stats);
+
+/**
+ * Closes one connection by its id. HANGUP_GRACEFUL lets an exchange in progress finish well first; HANGUP_NOW
+ * ends it with HANGUP_CLOSED.
+ *
+ * Fails: HANGUP_NOT_FOUND if no connection with that id is open (ids are never used again).
+ */
+hangup_status hangup_manager_close_connection(hangup_manager *manager,
+                                              uint64_t id,
+                                              hangup_how how,
+                                              hangup_error **error);
+
+/**
+ * Closes the connections of one origin ("https://example.org", the default port may be left out).
+ *
+ * `closed` may be NULL; it gets the number of connections that were closed or, for HANGUP_GRACEFUL, marked.
+ * Fails: HANGUP_INVALID_URL.
+ */
+hangup_status hangup_manager_close_origin(hangup_manager *manager,
+                                          const char *origin,
+                                          hangup_how how,
+                                          size_t *closed,
+                                          hangup_error **error);
+
+/**
+ * Closes the connections that have been idle for at least `idle_for_ms` milliseconds; 0 means every idle one.
+ * Connections in use are not touched. `closed` may be NULL.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for a negative number.
+ */
+hangup_status hangup_manager_close_idle(hangup_manager *manager, int64_t idle_for_ms, size_t *closed);
+
+/**
+ * Closes every connection: idle ones at once, those in use as `how` says. The manager can be used on.
+ * `closed` may be NULL.
+ */
+hangup_status hangup_manager_close_all(hangup_manager *manager, hangup_how how, size_t *closed);
+
+/**
+ * Ends the manager now, for good: every exchange ends with HANGUP_SHUT_DOWN, every connection is closed and
+ * every later request is refused. Never blocks. Twice is once.
+ *
+ * Shutting down the shared manager is legal, and final for the process.
+ */
+hangup_status hangup_manager_shutdown(hangup_manager *manager);
+
+/**
+ * Options with the defaults. To be freed with hangup_options_free.
+ */
+hangup_options *hangup_options_new(void);
+
+/**
+ * Sets one limit, as hangup_manager_limit does on a manager.
+ */
+hangup_status hangup_options_limit(hangup_options *options,
+                                   hangup_limit limit,
+                                   int64_t value,
+                                   hangup_error **error);
+
+/**
+ * Frees options. NULL is a no-op.
+ */
+void hangup_options_free(hangup_options *options);
+
+/**
+ * Lists the open connections: those being dialled, in use and idle. None twice, none that is closed.
+ */
+hangup_status hangup_manager_list(const hangup_manager *manager,
+                                  hangup_connections **list,
+                                  hangup_error **error);
+
+/**
+ * How many connections the snapshot holds. 0 for NULL.
+ */
+size_t hangup_connections_count(const hangup_connections *list);
+
+/**
+ * Fills `info` with row `index`. `info->size` must be sizeof(*info).
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if there is no such row.
+ */
+hangup_status hangup_connections_at(const hangup_connections *list,
+                                    size_t index,
+                                    hangup_connection_info *info);
+
+/**
+ * Frees a snapshot and the text borrowed from it. NULL is a no-op.
+ */
+void hangup_connections_free(hangup_connections *list);
+
+/**
+ * A new token. To be freed with hangup_cancel_free.
+ */
+hangup_cancel *hangup_cancel_new(void);
+
+/**
+ * A child: fired with its parent, and by itself without its parent. The parent may be freed first.
+ */
+hangup_status hangup_cancel_child(hangup_cancel *parent, hangup_cancel **child);
+
+/**
+ * One more share of the same token; NULL for NULL. To be freed as well.
+ */
+hangup_cancel *hangup_cancel_clone(const hangup_cancel *cancel);
+
+/**
+ * Gives the token a deadline, `ms` milliseconds from now, for everything that uses it or a child of it. Work
+ * that it ends answers HANGUP_TIMED_OUT with the limit HANGUP_TIMEOUT_TOKEN. Of several deadlines the earliest
+ * counts.
+ *
+ * Fails: HANGUP_INVALID_TIMEOUT for zero or less.
+ */
+hangup_status hangup_cancel_after(hangup_cancel *cancel,
+                                  int64_t ms);
+
+/**
+ * Fires the token. `reason` may be NULL; the first one given is kept and stands in hangup_error_reason.
+ * Never blocks; NULL is a no-op.
+ */
+void hangup_cancel_fire(hangup_cancel *cancel, const char *reason);
+
+/**
+ * 1 if the token or one of its parents was fired or has passed its deadline, else 0.
+ */
+int32_t hangup_cancel_is_fired(const hangup_cancel *cancel);
+
+/**
+ * Gives one share back. NULL is a no-op. Work that uses the token goes on.
+ */
+void hangup_cancel_free(hangup_cancel *cancel);
+
+/**
+ * A client. `manager` may be NULL: the shared one.
+ */
+hangup_status hangup_client_new(hangup_manager *manager, hangup_client **client, hangup_error **error);
+
+/**
+ * One more share of the same client; NULL for NULL. To be freed as well.
+ */
+hangup_client *hangup_client_clone(const hangup_client *client);
+
+/**
+ * Gives one share back. NULL is a no-op. Never blocks.
+ */
+void hangup_client_free(hangup_client *client);
+
+/**
+ * The client's manager: a new share, to be freed. NULL for NULL.
+ */
+hangup_manager *hangup_client_manager(const hangup_client *client);
+
+/**
+ * Sets a default limit (HANGUP_TIMEOUT_TOTAL to _READ) in milliseconds; HANGUP_NO_LIMIT takes it away.
+ *
+ * Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
+ */
+hangup_status hangup_client_timeout(hangup_client *client,
+                                    hangup_timeout which,
+                                    int64_t ms,
+                                    hangup_error **error);
+
+/**
+ * A header for every request, unless the request has one of the same name. Setting a name again replaces the
+ * value; a NULL value takes it away.
+ *
+ * Fails: HANGUP_INVALID_HEADER.
+ */
+hangup_status hangup_client_header(hangup_client *client,
+                                   const char *name,
+                                   const char *value,
+                                   hangup_error **error);
+
+/**
+ * How long connections live by default: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH.
+ */
+hangup_status hangup_client_connection(hangup_client *client, hangup_mode mode, hangup_error **error);
+
+/**
+ * The most bytes a response head may have, all 1xx heads before it included. Default 65,536.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for less than 256.
+ */
+hangup_status hangup_client_max_head(hangup_client *client, size_t bytes, hangup_error **error);
+
+/**
+ * GET in one call. `total_ms` bounds everything, the body's last byte included; HANGUP_NO_LIMIT leaves the
+ * client's own limits. Blocks this thread until the response head is there.
+ *
+ * Fails: any status; HANGUP_INVALID_TIMEOUT for a total of zero.
+ */
+hangup_status hangup_client_get(hangup_client *client,
+                                const char *url,
+                                int64_t total_ms,
+                                hangup_response **response,
+                                hangup_error **error);
+
+/**
+ * Sends a request and waits for the response head. Blocks this thread; hangup_cancel_fire and the closers of
+ * the manager end it from any other. The request can be changed, sent again or freed afterwards; a body that
+ * came from a reader can be sent only once.
+ *
+ * Fails: any status.
+ */
+hangup_status hangup_client_send(hangup_client *client,
+                                 hangup_request *request,
+                                 hangup_response **response,
+                                 hangup_error **error);
+
+/**
+ * Trusts these certificates (PEM, one or more) and no others. By default the system's are trusted, or those of
+ * `SSL_CERT_FILE` / `SSL_CERT_DIR`, or a bundled copy of Mozilla's where the system has none.
+ *
+ * Connections made before are not used for requests after it: the roots are part of the pool key.
+ * Fails: HANGUP_INVALID_ARGUMENT if there is no certificate in it.
+ */
+hangup_status hangup_client_tls_roots(hangup_client *client,
+                                      const uint8_t *pem,
+                                      size_t size,
+                                      hangup_error **error);
+
+/**
+ * hangup_client_tls_roots from a file.
+ *
+ * Fails: HANGUP_SYSTEM if it can't be read, HANGUP_INVALID_ARGUMENT if there is no certificate in it.
+ */
+hangup_status hangup_client_tls_roots_file(hangup_client *client, const char *path, hangup_error **error);
+
+/**
+ * Shows this certificate (PEM, the chain in order, the client's own first) to servers that ask for one, with
+ * its private key (PEM: PKCS#8, PKCS#1 or SEC1).
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if either can't be read or they don't belong together.
+ */
+hangup_status hangup_client_tls_certificate(hangup_client *client,
+                                            const uint8_t *certificate_pem,
+                                            size_t certificate_size,
+                                            const uint8_t *key_pem,
+                                            size_t key_size,
+                                            hangup_error **error);
+
+/**
+ * With 1, believes ANY certificate of anybody: whoever sits on the network can read and change everything.
+ * For tests against throw-away servers. 0 is the default.
+ *
+ * Such connections are never used by a client that verifies.
+ */
+hangup_status hangup_client_tls_dangerously_trust_anybody(hangup_client *client,
+                                                          int32_t on,
+                                                          hangup_error **error);
+
+/**
+ * A request. The URL is http or https, absolute; a fragment is not sent, user information becomes Basic
+ * credentials.
+ *
+ * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
+ */
+hangup_status hangup_request_new(const char *method,
+                                 const char *url,
+                                 hangup_request **request,
+                                 hangup_error **error);
+
+/**
+ * A copy that can be changed on its own. It shares the cancel token. A body that comes from a reader can't be
+ * copied.
+ *
+ * Fails: HANGUP_INVALID_STATE for such a body.
+ */
+hangup_status hangup_request_clone(const hangup_request *request,
+                                   hangup_request **copy,
+                                   hangup_error **error);
+
+/**
+ * Frees a request. NULL is a no-op.
+ */
+void hangup_request_free(hangup_request *request);
+
+/**
+ * Adds a header. A name may be added several times. Host, Content-Length, Transfer-Encoding and Connection are
+ * the library's own: a value that contradicts them is refused; "Connection: close" is HANGUP_CLOSE_AFTER.
+ *
+ * Fails: HANGUP_INVALID_HEADER.
+ */
+hangup_status hangup_request_header(hangup_request *request,
+                                    const char *name,
+                                    const char *value,
+                                    hangup_error **error);
+
+/**
+ * The body, copied. (NULL, 0) is an empty body.
+ */
+hangup_status hangup_request_body(hangup_request *request,
+                                  const uint8_t *data,
+                                  size_t size,
+                                  hangup_error **error);
+
+/**
+ * The body from a file, read while it is sent; its length is the file's when the request is sent.
+ *
+ * Fails: HANGUP_SYSTEM if it can't be opened or is no regular file.
+ */
+hangup_status hangup_request_body_file(hangup_request *request, const char *path, hangup_error **error);
+
+/**
+ * The body from a function of the caller's. `length` is what it will give, or HANGUP_NO_LIMIT if that is not
+ * known (it is then sent chunked, RFC 9112 section 7.1). Giving less than `length` fails the exchange.
+ * `end` is called exactly once, also when this call fails.
+ *
+ * Fails: HANGUP_NULL, HANGUP_INVALID_ARGUMENT for another negative length.
+ */
+hangup_status hangup_request_body_reader(hangup_request *request,
+                                         hangup_body_read read,
+                                         hangup_body_end end,
+                                         void *user_data,
+                                         int64_t length,
+                                         hangup_error **error);
+
+/**
+ * Sets a limit of this request (HANGUP_TIMEOUT_TOTAL to _READ) in milliseconds; HANGUP_NO_LIMIT takes it away.
+ *
+ * Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
+ */
+hangup_status hangup_request_timeout(hangup_request *request,
+                                     hangup_timeout which,
+                                     int64_t ms,
+                                     hangup_error **error);
+
+/**
+ * Ends the exchange with HANGUP_TIMED_OUT (limit HANGUP_TIMEOUT_MIN_RATE) when the body comes slower than
+ * `bytes_per_second` over a window of `window_ms` milliseconds of waiting. Time that the caller does not spend
+ * in a read does not count. HANGUP_NO_LIMIT as rate takes it away; that is the default.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for a rate of zero, HANGUP_INVALID_TIMEOUT for a window of zero or less.
+ */
+hangup_status hangup_request_min_rate(hangup_request *request,
+                                      int64_t bytes_per_second,
+                                      int64_t window_ms,
+                                      hangup_error **error);
+
+/**
+ * How long the connection shall live: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT.
+ */
+hangup_status hangup_request_connection(hangup_request *request, hangup_mode mode, hangup_error **error);
+
+/**
+ * Gives the request a cancel token: firing it ends the exchange, its body included. The request keeps a share.
+ * NULL as token takes it away.
+ */
+hangup_status hangup_request_cancel_with(hangup_request *request,
+                                         hangup_cancel *cancel);
+
+/**
+ * The method, as it will be sent. Borrowed until the request is changed or freed. "" for NULL.
+ */
+const char *hangup_request_method(const hangup_request *request);
+
+/**
+ * The status code, 100 to 999. 0 for NULL.
+ */
+int32_t hangup_response_status(const hangup_response *response);
+
+/**
+ * The protocol version times ten: 10 or 11. 0 for NULL.
+ */
+int32_t hangup_response_version(const hangup_response *response);
+
+/**
+ * The id of the connection that served it, also after that connection was closed. 0 for NULL.
+ */
+uint64_t hangup_response_connection(const hangup_response *response);
+
+/**
+ * 1 if that connection had served a request before, else 0.
+ */
+int32_t hangup_response_reused(const hangup_response *response);
+
+/**
+ * The URL that answered, without user information and fragment. Borrowed from the response. "" for NULL.
+ */
+const char *hangup_response_url(const hangup_response *response);
+
+/**
+ * The first header of that name (case does not matter), NULL if there is none. `size` may be NULL; it gets the
+ * length without the NUL. Borrowed from the response. Bytes are as they came, UTF-8 or not.
+ */
+const char *hangup_response_header(const hangup_response *response,
+                                   const char *name,
+                                   size_t *size);
+
+/**
+ * How many headers the response has; a name that came twice counts twice. 0 for NULL.
+ */
+size_t hangup_response_header_count(const hangup_response *response);
+
+/**
+ * Header number `index`: its name (lower case) and value, borrowed from the response. `name`, `value` and `size`
+ * (of the value) may each be NULL.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if there is no such header.
+ */
+hangup_status hangup_response_header_at(const hangup_response *response,
+                                        size_t index,
+                                        const char **name,
+                                        const char **value,
+                                        size_t *size);
+
+/**
+ * How long each part took. `timings->size` must be sizeof(*timings).
+ */
+hangup_status hangup_response_timings(const hangup_response *response, hangup_timings *timings);
+
+/**
+ * Reads a piece of the body: at least one byte unless it is the end (`*got` = 0). Blocks this thread.
+ * At the end the connection is idle again, or closed, before the call returns. A body that was cut off, cancelled
+ * or closed is an error, never an end.
+ *
+ * Fails: any status. HANGUP_INVALID_ARGUMENT for a room of 0.
+ */
+hangup_status hangup_response_read(hangup_response *response,
+                                   void *into,
+                                   size_t room,
+                                   size_t *got,
+                                   hangup_error **error);
+
+/**
+ * Reads the rest of the body, at most `at_most` bytes (SIZE_MAX: as much as memory holds), and lends it until the
+ * response is freed. A second call lends the same bytes.
+ *
+ * Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed.
+ */
+hangup_status hangup_response_read_all(hangup_response *response,
+                                       size_t at_most,
+                                       const uint8_t **data,
+                                       size_t *size,
+                                       hangup_error **error);
+
+/**
+ * Closes the response early. HANGUP_GRACEFUL is polite: it reads on for at most 256 KiB or 50 ms so that the
+ * connection can be kept, and closes it otherwise. HANGUP_NOW closes the connection at once. After the end of the
+ * body, and the second time, it does nothing.
+ *
+ * May be called from any thread while another one is blocked in a read, and ends that read with HANGUP_CLOSED.
+ */
+hangup_status hangup_response_close(hangup_response *response,
+                                    int32_t how);
+
+/**
+ * Frees a response and what was borrowed from it; closes its connection unless the body was read to its end or
+ * closed politely. NULL is a no-op. Never blocks.
+ */
+void hangup_response_free(hangup_response *response);
+
+/**
+ * Sets the interrupt check of the calling thread; NULL takes it away. Every blocking call of this thread asks it
+ * when poll(2) was interrupted (EINTR) and, if `tick_ms` is not HANGUP_NO_LIMIT, every `tick_ms` milliseconds, for
+ * signals that were delivered to another thread.
+ *
+ * Fails: HANGUP_INVALID_TIMEOUT for a tick of zero or another negative number.
+ */
+hangup_status hangup_interrupt_check(hangup_interrupted check,
+                                     void *user_data,
+                                     int64_t tick_ms);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* HANGUP_H */

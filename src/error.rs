@@ -1,0 +1,369 @@
+//! One failure, told whole: its kind, the phase it fell in, the clock that fired and whether
+//! it is safe to send again. The same error comes from every call, body reads included.
+//!
+//! Knows nothing of who makes it. One word wide, so that results stay small.
+
+use std::ffi::{CStr, CString};
+use std::{fmt, io};
+
+/// A failure. Its [`kind`](Error::kind) never depends on its [`phase`](Error::phase).
+///
+/// Threads: immutable.
+#[derive(Clone)]
+pub struct Error(Box<Facts>);
+
+#[derive(Clone, Default)]
+struct Facts {
+    kind: Kind,
+    phase: Phase,
+    limit: Clock,
+    connection: Option<u64>,
+    reused: bool,
+    sent: Sent,
+    bytes_sent: u64,
+    response_started: bool,
+    retry_safe: bool,
+    os_code: Option<i32>,
+    message: CString,
+    reason: Option<CString>,
+}
+
+/// Declares a small vocabulary once: the enum, all its values in order, and their names.
+macro_rules! vocabulary {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// Every value, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            pub(crate) fn c_name(self) -> &'static CStr {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.c_name().to_str().unwrap_or(""))
+            }
+        }
+    };
+}
+
+vocabulary! {
+    /// What kind of failure. The C ABI's statuses are these.
+    Kind {
+        /// A pointer that must not be NULL was NULL (C ABI only).
+        Null = c"NULL",
+        /// A handle of another type, or a freed one (C ABI only).
+        BadHandle = c"BAD_HANDLE",
+        /// An argument that is not known or out of range.
+        InvalidArgument = c"INVALID_ARGUMENT",
+        /// The URL can't be requested.
+        InvalidUrl = c"INVALID_URL",
+        /// The method is not a token (RFC 9110 section 9.1).
+        InvalidMethod = c"INVALID_METHOD",
+        /// A header is malformed or contradicts what the library itself must say.
+        InvalidHeader = c"INVALID_HEADER",
+        /// A duration of zero.
+        InvalidTimeout = c"INVALID_TIMEOUT",
+        /// Legal, but not now.
+        InvalidState = c"INVALID_STATE",
+        /// No such connection is open.
+        NotFound = c"NOT_FOUND",
+        /// The cancel token was fired.
+        Cancelled = c"CANCELLED",
+        /// A clock ran out.
+        TimedOut = c"TIMED_OUT",
+        /// The connection was closed under the exchange by somebody in this process.
+        Closed = c"CLOSED",
+        /// The manager was shut down.
+        ShutDown = c"SHUT_DOWN",
+        /// An exchange can't go on across fork.
+        Forked = c"FORKED",
+        /// The peer closed the connection too early.
+        PeerClosed = c"PEER_CLOSED",
+        /// The peer reset the connection.
+        PeerReset = c"PEER_RESET",
+        /// The host name could not be resolved.
+        ResolveFailed = c"RESOLVE_FAILED",
+        /// No address of the host could be connected to.
+        ConnectFailed = c"CONNECT_FAILED",
+        /// The handshake failed or a certificate was refused.
+        TlsFailed = c"TLS_FAILED",
+        /// The answer is not HTTP/1.1 as RFC 9112 has it.
+        Protocol = c"PROTOCOL",
+        /// A bound was exceeded.
+        TooLarge = c"TOO_LARGE",
+        /// The request's body failed or was shorter than it said.
+        BodyFailed = c"BODY_FAILED",
+        /// The operating system refused.
+        System = c"SYSTEM",
+        /// A defect in this library.
+        Panic = c"PANIC",
+    }
+}
+
+vocabulary! {
+    /// Where an exchange was.
+    Phase {
+        /// Nothing was begun, or everything was over.
+        None = c"none",
+        /// Waiting for a connection slot.
+        Pool = c"pool",
+        /// Resolving the host name.
+        Resolve = c"resolve",
+        /// Connecting.
+        Connect = c"connect",
+        /// Talking to a proxy.
+        Proxy = c"proxy",
+        /// In the TLS handshake.
+        Tls = c"tls",
+        /// Sending the request.
+        Write = c"write",
+        /// Waiting for the response head.
+        Head = c"head",
+        /// Reading the body.
+        Read = c"read",
+    }
+}
+
+vocabulary! {
+    /// Which clock fired, or is to be set.
+    Clock {
+        /// None.
+        None = c"none",
+        /// From the call to the last byte of the body.
+        Total = c"total",
+        /// Waiting for a connection slot.
+        Pool = c"pool",
+        /// Resolving the host name.
+        Resolve = c"resolve",
+        /// Connecting, all addresses together.
+        Connect = c"connect",
+        /// The TLS handshake.
+        Tls = c"tls",
+        /// Between two steps of the upload.
+        Write = c"write",
+        /// From the request's last byte to the whole response head.
+        Head = c"head",
+        /// Between two pieces of the body.
+        Read = c"read",
+        /// The body's minimum rate.
+        MinRate = c"min_rate",
+        /// A cancel token's deadline.
+        Token = c"token",
+    }
+}
+
+vocabulary! {
+    /// How much of the request went out.
+    Sent {
+        /// Not a byte.
+        Nothing = c"nothing",
+        /// Some of it.
+        Part = c"part",
+        /// The whole request.
+        All = c"all",
+    }
+}
+
+impl Clock {
+    /// Whether it has a limit of its own that callers set ([`Clock::Total`] to [`Clock::Read`]).
+    pub fn can_be_set(self) -> bool {
+        !matches!(self, Self::None | Self::MinRate | Self::Token)
+    }
+}
+
+impl Error {
+    /// A failure that says what happened and, for bad input, what to do.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        message.retain(|c| c != '\0');
+        let message = CString::new(message).unwrap_or_default();
+        Self(Box::new(Facts { kind, message, retry_safe: true, ..Facts::default() }))
+    }
+
+    /// A failure of the operating system.
+    pub fn from_os(kind: Kind, what: &str, error: &io::Error) -> Self {
+        let mut failure = Self::new(kind, format!("{what}: {error}"));
+        failure.0.os_code = error.raw_os_error();
+        failure
+    }
+
+    pub(crate) fn in_phase(mut self, phase: Phase) -> Self {
+        self.0.phase = phase;
+        self
+    }
+
+    pub(crate) fn by_clock(mut self, limit: Clock) -> Self {
+        self.0.limit = limit;
+        self
+    }
+
+    pub(crate) fn because(mut self, reason: Option<&str>) -> Self {
+        self.0.reason = reason.map(|r| CString::new(r.replace('\0', "")).unwrap_or_default());
+        self
+    }
+
+    pub(crate) fn on_connection(mut self, id: u64, reused: bool) -> Self {
+        self.0.connection = Some(id);
+        self.0.reused = reused;
+        self
+    }
+
+    pub(crate) fn after_sending(mut self, sent: Sent, bytes: u64, response_started: bool) -> Self {
+        self.0.sent = sent;
+        self.0.bytes_sent = bytes;
+        self.0.response_started = response_started;
+        self
+    }
+
+    pub(crate) fn safe_to_retry(mut self, safe: bool) -> Self {
+        self.0.retry_safe = safe;
+        self
+    }
+
+    /// What kind of failure.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// Where the exchange was.
+    pub fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// Which clock fired; [`Clock::None`] unless the kind is [`Kind::TimedOut`].
+    pub fn limit(&self) -> Clock {
+        self.0.limit
+    }
+
+    /// The connection that was used, if there was one.
+    pub fn connection(&self) -> Option<u64> {
+        self.0.connection
+    }
+
+    /// Whether that connection had served a request before.
+    pub fn reused(&self) -> bool {
+        self.0.reused
+    }
+
+    /// How much of the request went out.
+    pub fn sent(&self) -> Sent {
+        self.0.sent
+    }
+
+    /// How many bytes of the request the operating system took, before TLS.
+    pub fn bytes_sent(&self) -> u64 {
+        self.0.bytes_sent
+    }
+
+    /// Whether a byte of the response had come.
+    pub fn response_started(&self) -> bool {
+        self.0.response_started
+    }
+
+    /// Whether sending the same request again can't make the server do it twice.
+    pub fn retry_safe(&self) -> bool {
+        self.0.retry_safe
+    }
+
+    /// The operating system's error number.
+    pub fn os_code(&self) -> Option<i32> {
+        self.0.os_code
+    }
+
+    /// One sentence for people.
+    pub fn message(&self) -> &str {
+        self.0.message.to_str().unwrap_or("")
+    }
+
+    /// The reason that was given when the token was fired.
+    pub fn reason(&self) -> Option<&str> {
+        self.0.reason.as_ref().and_then(|reason| reason.to_str().ok())
+    }
+
+    pub(crate) fn c_message(&self) -> &CStr {
+        &self.0.message
+    }
+
+    pub(crate) fn c_reason(&self) -> Option<&CStr> {
+        self.0.reason.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())?;
+        if let Some(reason) = self.reason() {
+            write!(f, " ({reason})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("phase", &self.0.phase)
+            .field("limit", &self.0.limit)
+            .field("message", &self.message())
+            .field("reason", &self.reason())
+            .field("connection", &self.0.connection)
+            .field("reused", &self.0.reused)
+            .field("sent", &self.0.sent)
+            .field("retry_safe", &self.0.retry_safe)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self::Panic
+    }
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Self::None
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::None
+    }
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_word_and_keeps_its_reason_beside_its_kind() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+        let error = Error::new(Kind::Cancelled, "cancelled\0 while waiting").because(Some("user left"));
+        assert_eq!(error.kind(), Kind::Cancelled);
+        assert_eq!(error.to_string(), "cancelled while waiting (user left)");
+    }
+
+    #[test]
+    fn numbers_are_the_order_of_the_vocabulary() {
+        assert_eq!(Phase::ALL[Phase::Read as usize], Phase::Read);
+        assert_eq!(Clock::ALL[Clock::Token as usize], Clock::Token);
+        assert_eq!(Phase::Read as i32, 8);
+        assert_eq!(Clock::Token as i32, 10);
+    }
+}

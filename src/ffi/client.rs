@@ -1,0 +1,189 @@
+//! `hangup_client`: defaults over a manager, and the verbs.
+
+use std::ffi::c_char;
+use std::sync::Arc;
+
+use super::error::hangup_error;
+use super::guard::{Handle, guard, magic, or_default, out, text};
+use super::manager::hangup_manager;
+use super::request::{clock_of, hangup_request, lock as lock_request, mode_of};
+use super::response::hangup_response;
+use super::status::{hangup_mode, hangup_status, hangup_timeout};
+use crate::client::Client;
+use crate::error::{Error, Kind};
+use crate::limits::{limit_ms, positive_ms};
+use crate::manager::Manager;
+use crate::request::Request;
+
+/// Defaults over a manager: timeouts, headers, TLS. Many clients may share one manager.
+///
+/// Begins: hangup_client_new. Can: be set up, send requests from many threads at once. A setting applies to
+/// requests that are sent after it. Ends: hangup_client_free; requests in progress go on.
+/// Threads: any thread at any time.
+pub struct hangup_client {
+    _opaque: [u8; 0],
+}
+
+impl Handle for hangup_client {
+    type Target = Client;
+    const MAGIC: u64 = magic(b"hang-cli");
+}
+
+/// A client. `manager` may be NULL: the shared one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_new(
+    manager: *mut hangup_manager,
+    client: *mut *mut hangup_client,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let place = unsafe { out(client)? };
+        let manager = if manager.is_null() {
+            Manager::shared()
+        } else {
+            Arc::clone(unsafe { hangup_manager::borrow(manager)? })
+        };
+        *place = hangup_client::give(Arc::new(Client::new(manager)));
+        Ok(())
+    })
+}
+
+/// One more share of the same client; NULL for NULL. To be freed as well.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_clone(client: *const hangup_client) -> *mut hangup_client {
+    or_default(std::ptr::null_mut(), || {
+        Ok(hangup_client::give(Arc::clone(unsafe { hangup_client::borrow(client)? })))
+    })
+}
+
+/// Gives one share back. NULL is a no-op. Never blocks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_free(client: *mut hangup_client) {
+    unsafe { hangup_client::free(client) }
+}
+
+/// The client's manager: a new share, to be freed. NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_manager(client: *const hangup_client) -> *mut hangup_manager {
+    or_default(std::ptr::null_mut(), || {
+        let client = unsafe { hangup_client::borrow(client)? };
+        Ok(hangup_manager::give(Arc::clone(client.manager())))
+    })
+}
+
+/// Sets a default limit (HANGUP_TIMEOUT_TOTAL to _READ) in milliseconds; HANGUP_NO_LIMIT takes it away.
+///
+/// Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_timeout(
+    client: *mut hangup_client,
+    which: hangup_timeout,
+    ms: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let client = unsafe { hangup_client::borrow(client)? };
+        let (clock, limit) = (clock_of(which)?, limit_ms(ms)?);
+        client.configure(|config| config.timeouts.set(clock, limit));
+        Ok(())
+    })
+}
+
+/// A header for every request, unless the request has one of the same name. Setting a name again replaces the
+/// value; a NULL value takes it away.
+///
+/// Fails: HANGUP_INVALID_HEADER.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_header(
+    client: *mut hangup_client,
+    name: *const c_char,
+    value: *const c_char,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let client = unsafe { hangup_client::borrow(client)? };
+        let name = unsafe { text(name, "header name")? };
+        let value = if value.is_null() { None } else { Some(unsafe { text(value, "header value")? }) };
+        client.set_header(name, value)
+    })
+}
+
+/// How long connections live by default: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_connection(
+    client: *mut hangup_client,
+    mode: hangup_mode,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let client = unsafe { hangup_client::borrow(client)? };
+        let mode = mode_of(mode)?;
+        client.configure(|config| config.mode = mode);
+        Ok(())
+    })
+}
+
+/// The most bytes a response head may have, all 1xx heads before it included. Default 65,536.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for less than 256.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_max_head(
+    client: *mut hangup_client,
+    bytes: usize,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let client = unsafe { hangup_client::borrow(client)? };
+        if bytes < 256 {
+            let what = "the bound on a response head must be at least 256 bytes";
+            return Err(Error::new(Kind::InvalidArgument, what));
+        }
+        client.configure(|config| config.max_head = bytes);
+        Ok(())
+    })
+}
+
+/// GET in one call. `total_ms` bounds everything, the body's last byte included; HANGUP_NO_LIMIT leaves the
+/// client's own limits. Blocks this thread until the response head is there.
+///
+/// Fails: any status; HANGUP_INVALID_TIMEOUT for a total of zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_get(
+    client: *mut hangup_client,
+    url: *const c_char,
+    total_ms: i64,
+    response: *mut *mut hangup_response,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let place = unsafe { out(response)? };
+        let client = unsafe { hangup_client::borrow(client)? };
+        let mut request = Request::new("GET", unsafe { text(url, "url")? })?;
+        if total_ms != super::status::HANGUP_NO_LIMIT {
+            request.timeout(crate::error::Clock::Total, Some(positive_ms(total_ms)?))?;
+        }
+        *place = hangup_response::begin(client.send(&mut request)?);
+        Ok(())
+    })
+}
+
+/// Sends a request and waits for the response head. Blocks this thread; hangup_cancel_fire and the closers of
+/// the manager end it from any other. The request can be changed, sent again or freed afterwards; a body that
+/// came from a reader can be sent only once.
+///
+/// Fails: any status.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_send(
+    client: *mut hangup_client,
+    request: *mut hangup_request,
+    response: *mut *mut hangup_response,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let place = unsafe { out(response)? };
+        let client = unsafe { hangup_client::borrow(client)? };
+        let request = unsafe { hangup_request::borrow(request)? };
+        *place = hangup_response::begin(client.send(&mut *lock_request(request)?)?);
+        Ok(())
+    })
+}

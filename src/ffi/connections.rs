@@ -1,0 +1,147 @@
+//! `hangup_connections`: a snapshot of what is open.
+
+use std::ffi::{CString, c_char};
+use std::sync::Arc;
+
+use super::error::hangup_error;
+use super::guard::{Handle, guard, magic, or_default, out, report, status};
+use super::manager::hangup_manager;
+use super::status::{hangup_state, hangup_status};
+use crate::error::{Error, Kind};
+use crate::manager::ConnectionInfo;
+
+/// A snapshot of the open connections.
+///
+/// Begins: hangup_manager_list. Can: _count, _at. Ends: hangup_connections_free.
+/// Threads: immutable; any thread at any time.
+pub struct hangup_connections {
+    _opaque: [u8; 0],
+}
+
+impl Handle for hangup_connections {
+    type Target = Vec<Row>;
+    const MAGIC: u64 = magic(b"hang-lst");
+}
+
+/// One open connection. Set `size` to sizeof(hangup_connection_info) before the call. Text is borrowed from the
+/// list.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct hangup_connection_info {
+    /// In: sizeof the structure. Out: how much of it was filled.
+    pub size: usize,
+    /// Its id: unique in the process, never used again.
+    pub id: u64,
+    /// Where to, for example "https://example.org:443".
+    pub origin: *const c_char,
+    /// The peer's address and port, for example "127.0.0.1:8080"; "" while it is not connected.
+    pub peer: *const c_char,
+    /// The local address and port; "" while it is not connected.
+    pub local: *const c_char,
+    /// The TLS version, for example "TLSv1.3"; "" for plain text.
+    pub tls: *const c_char,
+    /// What it is doing: one of HANGUP_STATE_*.
+    pub state: hangup_state,
+    /// 1 if it will be closed when its exchange ends (graceful close), else 0.
+    pub closing: i32,
+    /// Milliseconds since it began to be dialled.
+    pub age_ms: i64,
+    /// Milliseconds since it became idle; -1 if it is not idle.
+    pub idle_ms: i64,
+    /// Requests begun on it.
+    pub requests: u64,
+    /// Bytes received, on the wire.
+    pub bytes_in: u64,
+    /// Bytes sent, on the wire.
+    pub bytes_out: u64,
+}
+
+/// One connection with its text as C wants it.
+#[derive(Debug)]
+pub struct Row {
+    info: ConnectionInfo,
+    origin: CString,
+    peer: CString,
+    local: CString,
+    tls: CString,
+}
+
+/// Lists the open connections: those being dialled, in use and idle. None twice, none that is closed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_list(
+    manager: *const hangup_manager,
+    list: *mut *mut hangup_connections,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let place = unsafe { out(list)? };
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        let rows = manager.connections().into_iter().map(Row::new).collect();
+        *place = hangup_connections::give(Arc::new(rows));
+        Ok(())
+    })
+}
+
+/// How many connections the snapshot holds. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_connections_count(list: *const hangup_connections) -> usize {
+    or_default(0, || Ok(unsafe { hangup_connections::borrow(list)? }.len()))
+}
+
+/// Fills `info` with row `index`. `info->size` must be sizeof(*info).
+///
+/// Fails: HANGUP_INVALID_ARGUMENT if there is no such row.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_connections_at(
+    list: *const hangup_connections,
+    index: usize,
+    info: *mut hangup_connection_info,
+) -> hangup_status {
+    status(|| {
+        let rows = unsafe { hangup_connections::borrow(list)? };
+        let row = rows.get(index).ok_or_else(|| {
+            let what = format!("row {index} of a list of {}", rows.len());
+            Error::new(Kind::InvalidArgument, what)
+        })?;
+        unsafe { report(info, row.report()) }
+    })
+}
+
+/// Frees a snapshot and the text borrowed from it. NULL is a no-op.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_connections_free(list: *mut hangup_connections) {
+    unsafe { hangup_connections::free(list) }
+}
+
+impl Row {
+    fn new(info: ConnectionInfo) -> Self {
+        let c = |text: String| CString::new(text).unwrap_or_default();
+        let address = |a: Option<std::net::SocketAddr>| c(a.map_or(String::new(), |a| a.to_string()));
+        Self {
+            origin: c(info.origin.clone()),
+            peer: address(info.peer),
+            local: address(info.local),
+            tls: c(info.tls.unwrap_or("").to_owned()),
+            info,
+        }
+    }
+
+    fn report(&self) -> hangup_connection_info {
+        let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        hangup_connection_info {
+            size: size_of::<hangup_connection_info>(),
+            id: self.info.id,
+            origin: self.origin.as_ptr(),
+            peer: self.peer.as_ptr(),
+            local: self.local.as_ptr(),
+            tls: self.tls.as_ptr(),
+            state: self.info.state as i32,
+            closing: i32::from(self.info.closing),
+            age_ms: ms(self.info.age),
+            idle_ms: self.info.idle.map_or(-1, ms),
+            requests: self.info.requests,
+            bytes_in: self.info.bytes_in,
+            bytes_out: self.info.bytes_out,
+        }
+    }
+}

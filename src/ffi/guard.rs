@@ -1,0 +1,200 @@
+//! The line between C and Rust: every exported function crosses it here.
+//!
+//! Pointers become references, text becomes `&str`, errors become a status and a panic
+//! becomes `HANGUP_PANIC`. No other file of the library casts a pointer it was given.
+
+use std::ffi::{CStr, c_char};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::error::hangup_error;
+use super::status::hangup_status;
+use crate::error::{Error, Kind};
+
+/// Runs the body of an exported function; nothing unwinds out of it, and a failure is
+/// written to `error` if the caller wants it.
+pub(super) fn guard(
+    error: *mut *mut hangup_error,
+    body: impl FnOnce() -> Result<(), Error>,
+) -> hangup_status {
+    let failure = match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => return hangup_status::HANGUP_OK,
+        Ok(Err(failure)) => failure,
+        Err(_) => Error::new(Kind::Panic, "a defect in hangup: please report it"),
+    };
+    let status = failure.kind().into();
+    if !error.is_null() {
+        // SAFETY: the caller passes NULL or a place for one pointer (the header's contract).
+        unsafe { error.write(hangup_error::give(Arc::new(failure))) };
+    }
+    status
+}
+
+/// [`guard`] for functions that answer a value: `default` when the handle is NULL or foreign.
+pub(super) fn or_default<T>(default: T, body: impl FnOnce() -> Result<T, Error>) -> T {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(value)) => value,
+        Ok(Err(_)) | Err(_) => default,
+    }
+}
+
+/// [`guard`] for functions without an error object.
+pub(super) fn status(body: impl FnOnce() -> Result<(), Error>) -> hangup_status {
+    guard(std::ptr::null_mut(), body)
+}
+
+/// What a handle points to: the magic tells a foreign or freed handle from a live one.
+pub(super) struct Boxed<T> {
+    magic: u64,
+    target: Arc<T>,
+}
+
+/// A C handle: an opaque pointer that owns one share of a `Target`.
+///
+/// `Send + Sync` is what makes "any thread" in the header true; the types that are for one
+/// thread at a time guard themselves and answer `HANGUP_INVALID_STATE`.
+pub(super) trait Handle: Sized {
+    type Target: Send + Sync + 'static;
+    const MAGIC: u64;
+
+    /// Hands a share to C. It comes back through [`Handle::free`].
+    fn give(target: Arc<Self::Target>) -> *mut Self {
+        Box::into_raw(Box::new(Boxed { magic: Self::MAGIC, target })).cast()
+    }
+
+    /// # Safety
+    /// `handle` is NULL or points to at least eight readable bytes; a live handle of this
+    /// type stays alive for `'a` (the header's contract: not freed during the call).
+    unsafe fn borrow<'a>(handle: *const Self) -> Result<&'a Arc<Self::Target>, Error> {
+        if handle.is_null() {
+            return Err(Error::new(Kind::Null, format!("a NULL {}", name::<Self>())));
+        }
+        let boxed = handle.cast::<Boxed<Self::Target>>();
+        // SAFETY: not NULL, and every handle of this library begins with its magic. It is read
+        // alone first: only if it is ours may the rest be looked at.
+        let magic = unsafe { (&raw const (*boxed).magic).read_unaligned() };
+        if magic != Self::MAGIC || !boxed.is_aligned() {
+            let what = format!("not a live {}: freed, or a handle of another type", name::<Self>());
+            return Err(Error::new(Kind::BadHandle, what));
+        }
+        // SAFETY: the magic says `give` made it and `free` has not taken it back.
+        Ok(unsafe { &(*boxed).target })
+    }
+
+    /// # Safety
+    /// As for [`Handle::borrow`], and nobody uses the handle afterwards.
+    unsafe fn free(handle: *mut Self) {
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: as for the caller.
+            if unsafe { Self::borrow(handle) }.is_err() {
+                return;
+            }
+            let boxed = handle.cast::<Boxed<Self::Target>>();
+            // SAFETY: live, so made by `Box::into_raw` in `give`; the magic is wiped first (volatile:
+            // the write is for a later misuse to find, which the optimiser may not assume).
+            unsafe {
+                (&raw mut (*boxed).magic).write_volatile(0);
+                drop(Box::from_raw(boxed));
+            }
+        }));
+    }
+}
+
+/// The place an answer goes to: checked before the work is done, so that nothing leaks.
+///
+/// # Safety
+/// `out` is NULL or a place for one `T`.
+pub(super) unsafe fn out<'a, T>(out: *mut T) -> Result<&'a mut T, Error> {
+    // SAFETY: as for the caller.
+    unsafe { out.as_mut() }.ok_or_else(|| Error::new(Kind::Null, "a NULL output argument"))
+}
+
+/// Text from C.
+///
+/// # Safety
+/// `text` is NULL or NUL-terminated and not changed during the call.
+pub(super) unsafe fn text<'a>(text: *const c_char, what: &str) -> Result<&'a str, Error> {
+    if text.is_null() {
+        return Err(Error::new(Kind::Null, format!("a NULL {what}")));
+    }
+    // SAFETY: as for the caller.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str()
+        .map_err(|_| Error::new(Kind::InvalidArgument, format!("the {what} is not valid UTF-8")))
+}
+
+/// Bytes from C; (NULL, 0) is the empty slice.
+///
+/// # Safety
+/// `data` is NULL or points to `size` readable bytes that are not changed during the call.
+pub(super) unsafe fn bytes<'a>(data: *const u8, size: usize, what: &str) -> Result<&'a [u8], Error> {
+    match (data.is_null(), size) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(Error::new(Kind::Null, format!("a NULL {what} of {size} bytes"))),
+        // SAFETY: as for the caller; not NULL, not empty.
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts(data, size) }),
+    }
+}
+
+/// Writes a report structure whose first field is the caller's `size`: at most as much as the caller knows of.
+///
+/// # Safety
+/// `place` is NULL or points to a structure that begins with a `size_t` holding its own size in bytes.
+pub(super) unsafe fn report<T: Copy>(place: *mut T, mut value: T) -> Result<(), Error> {
+    if place.is_null() {
+        return Err(Error::new(Kind::Null, "a NULL report structure"));
+    }
+    // SAFETY: as for the caller: the first field is the size.
+    let room = unsafe { place.cast::<usize>().read() };
+    if room < 2 * size_of::<usize>() {
+        let what = "the report's size field is too small: set it to sizeof(*report) before the call";
+        return Err(Error::new(Kind::InvalidArgument, what));
+    }
+    let known = room.min(size_of::<T>());
+    // SAFETY: report structures are repr(C), begin with `size: usize`, and have no padding; `known` bytes
+    // are within both. The caller's size field says what was filled.
+    unsafe {
+        (&raw mut value).cast::<usize>().write(known);
+        std::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), place.cast::<u8>(), known);
+    }
+    Ok(())
+}
+
+/// Eight letters as a number that memory rarely holds by chance.
+pub(super) const fn magic(letters: &[u8; 8]) -> u64 {
+    u64::from_ne_bytes(*letters)
+}
+
+fn name<T>() -> &'static str {
+    std::any::type_name::<T>().rsplit("::").next().unwrap_or("handle")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_status_and_an_error() {
+        let mut error = std::ptr::null_mut();
+        let status = guard(&raw mut error, || panic!("on purpose"));
+        assert_eq!(status, hangup_status::HANGUP_PANIC);
+        // SAFETY: `guard` wrote a live handle.
+        unsafe {
+            assert_eq!(hangup_error::borrow(error).unwrap().kind(), Kind::Panic);
+            hangup_error::free(error);
+        }
+        assert_eq!(or_default(7, || panic!("on purpose")), 7);
+    }
+
+    #[test]
+    fn null_and_foreign_handles_are_errors() {
+        // SAFETY: NULL, and eight readable bytes: what `borrow` asks for.
+        unsafe {
+            assert_eq!(hangup_error::borrow(std::ptr::null()).unwrap_err().kind(), Kind::Null);
+            let other = [0u64; 4];
+            let foreign = other.as_ptr().cast::<hangup_error>();
+            assert_eq!(hangup_error::borrow(foreign).unwrap_err().kind(), Kind::BadHandle);
+            hangup_error::free(foreign.cast_mut());
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Signals while a call blocks: how Ctrl-C gets through.
+
+use std::ffi::c_void;
+use std::time::Duration;
+
+use super::guard::status;
+use super::status::hangup_status;
+use crate::wait::{InterruptCheck, set_interrupt_check};
+
+/// Asked on the blocked thread itself when a signal interrupted its wait. 0: go on waiting. Anything else: end the
+/// exchange, which answers HANGUP_CANCELLED with the reason "interrupted". May run the signal handlers of a
+/// language. Must not call hangup on the same request or response.
+pub type hangup_interrupted = Option<unsafe extern "C" fn(user_data: *mut c_void) -> i32>;
+
+/// Sets the interrupt check of the calling thread; NULL takes it away. Every blocking call of this thread asks it
+/// when poll(2) was interrupted (EINTR) and, if `tick_ms` is not HANGUP_NO_LIMIT, every `tick_ms` milliseconds, for
+/// signals that were delivered to another thread.
+///
+/// Fails: HANGUP_INVALID_TIMEOUT for a tick of zero or another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_interrupt_check(
+    check: hangup_interrupted,
+    user_data: *mut c_void,
+    tick_ms: i64,
+) -> hangup_status {
+    status(|| {
+        let tick = crate::limits::limit_ms(tick_ms)?;
+        set_interrupt_check(check.map(|check| foreign(check, user_data, tick)));
+        Ok(())
+    })
+}
+
+fn foreign(
+    check: unsafe extern "C" fn(*mut c_void) -> i32,
+    user_data: *mut c_void,
+    tick: Option<Duration>,
+) -> InterruptCheck {
+    // SAFETY: the caller's own function and data, on the thread that registered them.
+    InterruptCheck { tick, ask: Box::new(move || unsafe { check(user_data) } != 0) }
+}

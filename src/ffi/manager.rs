@@ -1,0 +1,328 @@
+//! `hangup_manager` and `hangup_options`.
+
+use std::ffi::c_char;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::guard::{Handle, guard, magic, or_default, out, report, status, text};
+use super::status::{HANGUP_GRACEFUL, HANGUP_NO_LIMIT, HANGUP_NOW, hangup_how, hangup_status};
+use super::error::hangup_error;
+use crate::error::{Error, Kind};
+use crate::manager::{How, Limits, Manager};
+
+/// The pool: every open connection, its limits and its clocks.
+///
+/// Begins: hangup_manager_shared (one for the whole process, the default everywhere) or hangup_manager_new.
+/// Can: list, close, count, limit. Clients, requests in progress and responses keep it alive.
+/// Ends: hangup_manager_free gives one share back; the last one closes the idle connections.
+/// Threads: any thread at any time.
+pub struct hangup_manager {
+    _opaque: [u8; 0],
+}
+
+impl Handle for hangup_manager {
+    type Target = Manager;
+    const MAGIC: u64 = magic(b"hang-mgr");
+}
+
+/// Settings for a new manager.
+///
+/// Begins: hangup_options_new. Can: hangup_options_limit. Ends: hangup_options_free; hangup_manager_new only reads it.
+/// Threads: any thread at any time.
+pub struct hangup_options {
+    _opaque: [u8; 0],
+}
+
+impl Handle for hangup_options {
+    type Target = Mutex<Limits>;
+    const MAGIC: u64 = magic(b"hang-opt");
+}
+
+/// Which limit of a manager.
+pub type hangup_limit = i32;
+/// Idle connections in all. Default 256; 0 keeps none. Over it, the least recently used one is closed.
+pub const HANGUP_LIMIT_IDLE_TOTAL: hangup_limit = 3;
+/// Idle connections of one origin. Default 64; 0 keeps none.
+pub const HANGUP_LIMIT_IDLE_PER_ORIGIN: hangup_limit = 4;
+/// How long a connection may be idle, in milliseconds. Default 90,000; zero is refused. Looked at whenever
+/// the manager is used.
+pub const HANGUP_LIMIT_IDLE_MS: hangup_limit = 6;
+
+/// Counters of a manager since it began. Set `size` to sizeof(hangup_stats) before the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct hangup_stats {
+    /// In: sizeof the structure. Out: how much of it was filled.
+    pub size: usize,
+    /// Open now: dialling, in use and idle together.
+    pub open: u64,
+    /// Being resolved, connected or in a handshake now.
+    pub dialling: u64,
+    /// Serving an exchange now.
+    pub in_use: u64,
+    /// Idle now.
+    pub idle: u64,
+    /// Opened since the beginning.
+    pub opened: u64,
+    /// Closed since the beginning, for whatever reason.
+    pub closed: u64,
+    /// Requests that found an idle connection.
+    pub reused: u64,
+    /// Dials that failed, were cancelled or timed out.
+    pub dials_failed: u64,
+    /// Idle connections that the look at checkout found dead.
+    pub stale: u64,
+}
+
+/// The process's own manager: C, C++ and Python code that names none shares this one.
+///
+/// Returns a new share, to be given back with hangup_manager_free; NULL only after a defect in the library.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_manager_shared() -> *mut hangup_manager {
+    or_default(std::ptr::null_mut(), || Ok(hangup_manager::give(Manager::shared())))
+}
+
+/// A manager of one's own. `options` may be NULL: the defaults.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_new(
+    options: *const hangup_options,
+    manager: *mut *mut hangup_manager,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let place = unsafe { out(manager)? };
+        let limits = if options.is_null() {
+            Limits::default()
+        } else {
+            *lock(unsafe { hangup_options::borrow(options)? })
+        };
+        *place = hangup_manager::give(Arc::new(Manager::new(limits)));
+        Ok(())
+    })
+}
+
+/// One more share of the same manager; NULL for NULL. To be freed as well.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_clone(manager: *const hangup_manager) -> *mut hangup_manager {
+    or_default(std::ptr::null_mut(), || {
+        Ok(hangup_manager::give(Arc::clone(unsafe { hangup_manager::borrow(manager)? })))
+    })
+}
+
+/// Gives one share back. NULL is a no-op. Never blocks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_free(manager: *mut hangup_manager) {
+    unsafe { hangup_manager::free(manager) }
+}
+
+/// The manager's number. Equal numbers mean the same manager, whoever asks: C, C++, Python or another language
+/// in this process. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_id(manager: *const hangup_manager) -> u64 {
+    or_default(0, || Ok(unsafe { hangup_manager::borrow(manager)? }.id()))
+}
+
+/// Sets one limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. A lowered limit applies to what
+/// is idle at once.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT (unknown limit, negative number), HANGUP_INVALID_TIMEOUT (0 ms).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_limit(
+    manager: *mut hangup_manager,
+    limit: hangup_limit,
+    value: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        let mut limits = manager.limits();
+        change(&mut limits, limit, value)?;
+        manager.set_limits(limits);
+        Ok(())
+    })
+}
+
+/// Fills the counters. `stats->size` must be sizeof(*stats).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_stats(
+    manager: *const hangup_manager,
+    stats: *mut hangup_stats,
+) -> hangup_status {
+    status(|| {
+        let now = unsafe { hangup_manager::borrow(manager)? }.stats();
+        let filled = hangup_stats {
+            size: size_of::<hangup_stats>(),
+            open: now.dialling + now.in_use + now.idle,
+            dialling: now.dialling,
+            in_use: now.in_use,
+            idle: now.idle,
+            opened: now.opened,
+            closed: now.closed,
+            reused: now.reused,
+            dials_failed: now.dials_failed,
+            stale: now.stale,
+        };
+        unsafe { report(stats, filled) }
+    })
+}
+
+/// Closes one connection by its id. HANGUP_GRACEFUL lets an exchange in progress finish well first; HANGUP_NOW
+/// ends it with HANGUP_CLOSED.
+///
+/// Fails: HANGUP_NOT_FOUND if no connection with that id is open (ids are never used again).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_close_connection(
+    manager: *mut hangup_manager,
+    id: u64,
+    how: hangup_how,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || unsafe { hangup_manager::borrow(manager)? }.close_connection(id, how_of(how)?))
+}
+
+/// Closes the connections of one origin ("https://example.org", the default port may be left out).
+///
+/// `closed` may be NULL; it gets the number of connections that were closed or, for HANGUP_GRACEFUL, marked.
+/// Fails: HANGUP_INVALID_URL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_close_origin(
+    manager: *mut hangup_manager,
+    origin: *const c_char,
+    how: hangup_how,
+    closed: *mut usize,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        let origin = unsafe { text(origin, "origin")? };
+        let count = manager.close_origin(origin, how_of(how)?)?;
+        unsafe { count_to(closed, count) };
+        Ok(())
+    })
+}
+
+/// Closes the connections that have been idle for at least `idle_for_ms` milliseconds; 0 means every idle one.
+/// Connections in use are not touched. `closed` may be NULL.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for a negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_close_idle(
+    manager: *mut hangup_manager,
+    idle_for_ms: i64,
+    closed: *mut usize,
+) -> hangup_status {
+    status(|| {
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        let idle_for = u64::try_from(idle_for_ms).map_err(|_| {
+            Error::new(Kind::InvalidArgument, "idle_for_ms is negative; 0 means every idle connection")
+        })?;
+        let count = manager.close_idle(Duration::from_millis(idle_for));
+        unsafe { count_to(closed, count) };
+        Ok(())
+    })
+}
+
+/// Closes every connection: idle ones at once, those in use as `how` says. The manager can be used on.
+/// `closed` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_close_all(
+    manager: *mut hangup_manager,
+    how: hangup_how,
+    closed: *mut usize,
+) -> hangup_status {
+    status(|| {
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        let count = manager.close_all(how_of(how)?);
+        unsafe { count_to(closed, count) };
+        Ok(())
+    })
+}
+
+/// Ends the manager now, for good: every exchange ends with HANGUP_SHUT_DOWN, every connection is closed and
+/// every later request is refused. Never blocks. Twice is once.
+///
+/// Shutting down the shared manager is legal, and final for the process.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_shutdown(manager: *mut hangup_manager) -> hangup_status {
+    status(|| {
+        unsafe { hangup_manager::borrow(manager)? }.shutdown();
+        Ok(())
+    })
+}
+
+/// Options with the defaults. To be freed with hangup_options_free.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_options_new() -> *mut hangup_options {
+    or_default(std::ptr::null_mut(), || {
+        Ok(hangup_options::give(Arc::new(Mutex::new(Limits::default()))))
+    })
+}
+
+/// Sets one limit, as hangup_manager_limit does on a manager.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_options_limit(
+    options: *mut hangup_options,
+    limit: hangup_limit,
+    value: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let limits = unsafe { hangup_options::borrow(options)? };
+        change(&mut lock(limits), limit, value)
+    })
+}
+
+/// Frees options. NULL is a no-op.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_options_free(options: *mut hangup_options) {
+    unsafe { hangup_options::free(options) }
+}
+
+/// Every value of `Limits` is legal by itself, so a panic in between leaves nothing half done.
+fn lock(limits: &Mutex<Limits>) -> std::sync::MutexGuard<'_, Limits> {
+    limits.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn change(limits: &mut Limits, limit: hangup_limit, value: i64) -> Result<(), Error> {
+    let value = match value {
+        HANGUP_NO_LIMIT => None,
+        value => Some(u64::try_from(value).map_err(|_| {
+            Error::new(Kind::InvalidArgument, "a limit is not negative; HANGUP_NO_LIMIT takes it away")
+        })?),
+    };
+    let count = || value.map_or(usize::MAX, |value| usize::try_from(value).unwrap_or(usize::MAX));
+    match limit {
+        HANGUP_LIMIT_IDLE_TOTAL => limits.idle_total = count(),
+        HANGUP_LIMIT_IDLE_PER_ORIGIN => limits.idle_per_origin = count(),
+        HANGUP_LIMIT_IDLE_MS if value == Some(0) => {
+            let what = "an idle limit of 0 ms: use HANGUP_NO_LIMIT for none, or HANGUP_LIMIT_IDLE_TOTAL 0 to keep no connection";
+            return Err(Error::new(Kind::InvalidTimeout, what));
+        }
+        HANGUP_LIMIT_IDLE_MS => limits.idle_for = value.map(Duration::from_millis),
+        other => {
+            let what = format!("limit {other} is not known: use one of HANGUP_LIMIT_*");
+            return Err(Error::new(Kind::InvalidArgument, what));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn how_of(how: hangup_how) -> Result<How, Error> {
+    match how {
+        HANGUP_GRACEFUL => Ok(How::Graceful),
+        HANGUP_NOW => Ok(How::Now),
+        other => {
+            let what = format!("{other} is no way to close: use HANGUP_GRACEFUL or HANGUP_NOW");
+            Err(Error::new(Kind::InvalidArgument, what))
+        }
+    }
+}
+
+/// # Safety
+/// `place` is NULL or a place for one `size_t`.
+unsafe fn count_to(place: *mut usize, count: usize) {
+    // SAFETY: as for the caller.
+    if let Some(place) = unsafe { place.as_mut() } {
+        *place = count;
+    }
+}

@@ -1,0 +1,51 @@
+//! The C ABI: what `include/hangup.h` is generated from.
+//!
+//! Every function here is a few lines: cross the border through [`guard`], call the
+//! Rust API, hand the answer back. The modules are the header's chapters, in the order
+//! a user meets things; the contract they all keep stands at the top of the header
+//! (`cbindgen.toml`), once.
+//!
+//! Knows the public Rust API only, and nothing in `src/` outside this folder knows C.
+
+#![allow(non_camel_case_types, unsafe_code)]
+// The safety contract of every export is the header's: pointers are NULL or live handles
+// of their own type. Repeating it two hundred times would say less.
+#![allow(clippy::missing_safety_doc)]
+
+mod guard;
+
+/// Which library is this?
+mod version;
+
+/// What calls answer.
+mod status;
+
+/// What went wrong, whole.
+mod error;
+
+/// The pool that everybody shares.
+mod manager;
+
+/// The table of open connections.
+mod connections;
+
+/// Ending work from any thread.
+mod cancel;
+
+/// Defaults over a manager.
+mod client;
+
+/// Whom to trust.
+mod tls;
+
+/// One request.
+mod request;
+
+/// One response.
+mod response;
+
+/// Signals while a call blocks.
+mod interrupt;
+
+#[cfg(panic = "abort")]
+compile_error!("hangup needs panic=unwind: a panic must become HANGUP_PANIC, not end the process");

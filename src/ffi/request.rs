@@ -1,0 +1,327 @@
+//! `hangup_request`: one request, being put together.
+
+use std::ffi::{c_char, c_void};
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+
+use super::cancel::hangup_cancel;
+use super::error::hangup_error;
+use super::guard::{Handle, bytes, guard, magic, or_default, out, status, text};
+use super::status::{
+    HANGUP_CLOSE_AFTER, HANGUP_FRESH, HANGUP_KEEP, hangup_mode, hangup_status, hangup_timeout,
+};
+use crate::error::{Clock, Error, Kind};
+use crate::limits::{limit_ms, positive_ms};
+use crate::request::{Body, Mode, Request};
+
+/// One request.
+///
+/// Begins: hangup_request_new, hangup_request_clone. Can: be given headers, a body, limits, a connection mode
+/// and a cancel token; be sent, more than once. Ends: hangup_request_free.
+/// Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE.
+pub struct hangup_request {
+    _opaque: [u8; 0],
+}
+
+impl Handle for hangup_request {
+    type Target = Mutex<Request>;
+    const MAGIC: u64 = magic(b"hang-req");
+}
+
+/// Reads a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end,
+/// or a negative number to end the exchange with HANGUP_BODY_FAILED.
+///
+/// Called on the thread that sends the request, without any lock held; it may block and it may call hangup.
+pub type hangup_body_read =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
+
+/// Ends a body reader: called exactly once, when the body was sent, failed or is no longer needed, also when the
+/// call that took it failed. May run on any thread. May be NULL.
+pub type hangup_body_end = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// A request. The URL is http or https, absolute; a fragment is not sent, user information becomes Basic
+/// credentials.
+///
+/// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_new(
+    method: *const c_char,
+    url: *const c_char,
+    request: *mut *mut hangup_request,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let place = unsafe { out(request)? };
+        let made = Request::new(unsafe { text(method, "method")? }, unsafe { text(url, "url")? })?;
+        *place = hangup_request::give(Arc::new(Mutex::new(made)));
+        Ok(())
+    })
+}
+
+/// A copy that can be changed on its own. It shares the cancel token. A body that comes from a reader can't be
+/// copied.
+///
+/// Fails: HANGUP_INVALID_STATE for such a body.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_clone(
+    request: *const hangup_request,
+    copy: *mut *mut hangup_request,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let place = unsafe { out(copy)? };
+        let request = unsafe { hangup_request::borrow(request)? };
+        let copy = lock(request)?.try_clone()?;
+        *place = hangup_request::give(Arc::new(Mutex::new(copy)));
+        Ok(())
+    })
+}
+
+/// Frees a request. NULL is a no-op.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_free(request: *mut hangup_request) {
+    unsafe { hangup_request::free(request) }
+}
+
+/// Adds a header. A name may be added several times. Host, Content-Length, Transfer-Encoding and Connection are
+/// the library's own: a value that contradicts them is refused; "Connection: close" is HANGUP_CLOSE_AFTER.
+///
+/// Fails: HANGUP_INVALID_HEADER.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_header(
+    request: *mut hangup_request,
+    name: *const c_char,
+    value: *const c_char,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        let (name, value) = unsafe { (text(name, "header name")?, text(value, "header value")?) };
+        lock(request)?.header(name, value)
+    })
+}
+
+/// The body, copied. (NULL, 0) is an empty body.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_body(
+    request: *mut hangup_request,
+    data: *const u8,
+    size: usize,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        let data = unsafe { bytes(data, size, "body")? };
+        lock(request)?.body(Body::bytes(data));
+        Ok(())
+    })
+}
+
+/// The body from a file, read while it is sent; its length is the file's when the request is sent.
+///
+/// Fails: HANGUP_SYSTEM if it can't be opened or is no regular file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_body_file(
+    request: *mut hangup_request,
+    path: *const c_char,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        let body = Body::file(unsafe { text(path, "path")? })?;
+        lock(request)?.body(body);
+        Ok(())
+    })
+}
+
+/// The body from a function of the caller's. `length` is what it will give, or HANGUP_NO_LIMIT if that is not
+/// known (it is then sent chunked, RFC 9112 section 7.1). Giving less than `length` fails the exchange.
+/// `end` is called exactly once, also when this call fails.
+///
+/// Fails: HANGUP_NULL, HANGUP_INVALID_ARGUMENT for another negative length.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_body_reader(
+    request: *mut hangup_request,
+    read: hangup_body_read,
+    end: hangup_body_end,
+    user_data: *mut c_void,
+    length: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let reader = ForeignBody { read, end, user_data };
+        let request = unsafe { hangup_request::borrow(request)? };
+        if read.is_none() {
+            return Err(Error::new(Kind::Null, "a NULL body reader"));
+        }
+        let length = match length {
+            super::status::HANGUP_NO_LIMIT => None,
+            known => Some(u64::try_from(known).map_err(|_| {
+                let what = "a negative body length; HANGUP_NO_LIMIT means that it is not known";
+                Error::new(Kind::InvalidArgument, what)
+            })?),
+        };
+        lock(request)?.body(Body::reader(reader, length));
+        Ok(())
+    })
+}
+
+/// Sets a limit of this request (HANGUP_TIMEOUT_TOTAL to _READ) in milliseconds; HANGUP_NO_LIMIT takes it away.
+///
+/// Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_timeout(
+    request: *mut hangup_request,
+    which: hangup_timeout,
+    ms: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        lock(request)?.timeout(clock_of(which)?, limit_ms(ms)?)
+    })
+}
+
+/// Ends the exchange with HANGUP_TIMED_OUT (limit HANGUP_TIMEOUT_MIN_RATE) when the body comes slower than
+/// `bytes_per_second` over a window of `window_ms` milliseconds of waiting. Time that the caller does not spend
+/// in a read does not count. HANGUP_NO_LIMIT as rate takes it away; that is the default.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for a rate of zero, HANGUP_INVALID_TIMEOUT for a window of zero or less.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_min_rate(
+    request: *mut hangup_request,
+    bytes_per_second: i64,
+    window_ms: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        let rate = match bytes_per_second {
+            super::status::HANGUP_NO_LIMIT => None,
+            rate if rate > 0 => Some((rate.unsigned_abs(), positive_ms(window_ms)?)),
+            _ => {
+                let what = "a minimum rate of 0 bytes/s says nothing; HANGUP_NO_LIMIT takes it away";
+                return Err(Error::new(Kind::InvalidArgument, what));
+            }
+        };
+        lock(request)?.min_rate(rate);
+        Ok(())
+    })
+}
+
+/// How long the connection shall live: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_connection(
+    request: *mut hangup_request,
+    mode: hangup_mode,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        lock(request)?.connection(mode_of(mode)?);
+        Ok(())
+    })
+}
+
+/// Gives the request a cancel token: firing it ends the exchange, its body included. The request keeps a share.
+/// NULL as token takes it away.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_cancel_with(
+    request: *mut hangup_request,
+    cancel: *mut hangup_cancel,
+) -> hangup_status {
+    status(|| {
+        let request = unsafe { hangup_request::borrow(request)? };
+        let token = if cancel.is_null() {
+            None
+        } else {
+            Some(unsafe { hangup_cancel::borrow(cancel)? }.as_ref().clone())
+        };
+        lock(request)?.cancel_with(token);
+        Ok(())
+    })
+}
+
+/// The method, as it will be sent. Borrowed until the request is changed or freed. "" for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_method(request: *const hangup_request) -> *const c_char {
+    or_default(c"".as_ptr(), || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        Ok(lock(request)?.c_method().as_ptr())
+    })
+}
+
+/// One thread at a time: the second one is told so, and does not wait.
+pub(super) fn lock(request: &Mutex<Request>) -> Result<MutexGuard<'_, Request>, Error> {
+    match request.try_lock() {
+        Ok(request) => Ok(request),
+        // A request is a value: whatever a panic left is a request.
+        Err(TryLockError::Poisoned(request)) => Ok(request.into_inner()),
+        Err(TryLockError::WouldBlock) => {
+            let what = "this request is used by another thread right now; clone it for a second one";
+            Err(Error::new(Kind::InvalidState, what))
+        }
+    }
+}
+
+pub(super) fn clock_of(which: hangup_timeout) -> Result<Clock, Error> {
+    match usize::try_from(which).ok().and_then(|which| Clock::ALL.get(which)) {
+        Some(clock) if clock.can_be_set() => Ok(*clock),
+        _ => {
+            let what = format!("{which} is no clock that can be set: use HANGUP_TIMEOUT_TOTAL to HANGUP_TIMEOUT_READ");
+            Err(Error::new(Kind::InvalidArgument, what))
+        }
+    }
+}
+
+pub(super) fn mode_of(mode: hangup_mode) -> Result<Mode, Error> {
+    match mode {
+        HANGUP_KEEP => Ok(Mode::Keep),
+        HANGUP_CLOSE_AFTER => Ok(Mode::CloseAfter),
+        HANGUP_FRESH => Ok(Mode::Fresh),
+        other => {
+            let what = format!("{other} is no connection mode: use HANGUP_KEEP, HANGUP_CLOSE_AFTER or HANGUP_FRESH");
+            Err(Error::new(Kind::InvalidArgument, what))
+        }
+    }
+}
+
+/// A body reader of the caller's; its drop is the one call of `end`.
+struct ForeignBody {
+    read: hangup_body_read,
+    end: hangup_body_end,
+    user_data: *mut c_void,
+}
+
+// SAFETY: the header says that `read` runs on the sending thread and `end` on any, never both at once: the
+// reader has one owner.
+unsafe impl Send for ForeignBody {}
+// SAFETY: `&ForeignBody` offers nothing.
+unsafe impl Sync for ForeignBody {}
+
+impl Read for ForeignBody {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Some(read) = self.read else { return Ok(0) };
+        // SAFETY: `into` is writable for its length; `user_data` is the caller's own.
+        let got = unsafe { read(self.user_data, into.as_mut_ptr(), into.len()) };
+        match usize::try_from(got) {
+            Ok(got) if got <= into.len() => Ok(got),
+            Ok(got) => {
+                let what = format!("the body reader says it wrote {got} bytes into {}", into.len());
+                Err(io::Error::other(what))
+            }
+            Err(_) => Err(io::Error::other(format!("the body reader answered {got}"))),
+        }
+    }
+}
+
+impl Drop for ForeignBody {
+    fn drop(&mut self) {
+        if let Some(end) = self.end {
+            // SAFETY: once, by `Drop`; `user_data` is the caller's own.
+            unsafe { end(self.user_data) }
+        }
+    }
+}

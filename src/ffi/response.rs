@@ -1,0 +1,313 @@
+//! `hangup_response`: the head that came, and the body as it comes.
+
+use std::ffi::{CString, c_char, c_void};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+
+use super::error::hangup_error;
+use super::guard::{Handle, guard, magic, or_default, out, report, status, text};
+use super::manager::how_of;
+use super::status::hangup_status;
+use crate::error::{Error, Kind};
+use crate::response::{Body, Head, Response, Stopper};
+
+/// One response: its head, and its body as a stream.
+///
+/// Begins: hangup_client_get, hangup_client_send. Can: tell its head; be read to the end, which gives the
+/// connection back before the end is reported; be closed early. Ends: hangup_response_free; a response that was
+/// not read to its end closes its connection at once.
+/// Threads: one thread at a time; but hangup_response_close may be called from any thread while another one is
+/// blocked in a read, and ends that read with HANGUP_CLOSED.
+pub struct hangup_response {
+    _opaque: [u8; 0],
+}
+
+/// What stands behind the handle: the head needs no lock, the body has one reader.
+pub struct Opened {
+    head: Head,
+    stopper: Stopper,
+    body: Mutex<Reading>,
+    texts: OnceLock<Vec<(CString, CString)>>,
+    url: OnceLock<CString>,
+}
+
+/// The body, and what `hangup_response_read_all` lent to the caller.
+struct Reading {
+    body: Body,
+    whole: Option<Vec<u8>>,
+}
+
+impl Handle for hangup_response {
+    type Target = Opened;
+    const MAGIC: u64 = magic(b"hang-rsp");
+}
+
+impl hangup_response {
+    pub(super) fn begin(response: Response) -> *mut Self {
+        let (head, body) = response.into_parts();
+        Self::give(Arc::new(Opened {
+            head,
+            stopper: body.stopper(),
+            body: Mutex::new(Reading { body, whole: None }),
+            texts: OnceLock::new(),
+            url: OnceLock::new(),
+        }))
+    }
+}
+
+/// How long each part took, in microseconds; -1 for a part that did not take place. Set `size` to
+/// sizeof(hangup_timings) before the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct hangup_timings {
+    /// In: sizeof the structure. Out: how much of it was filled.
+    pub size: usize,
+    /// Waiting for a connection slot.
+    pub pool_us: i64,
+    /// Resolving the host name.
+    pub resolve_us: i64,
+    /// Connecting.
+    pub connect_us: i64,
+    /// Talking to a proxy.
+    pub proxy_us: i64,
+    /// The TLS handshake.
+    pub tls_us: i64,
+    /// Sending the request.
+    pub write_us: i64,
+    /// From the request's last byte to the whole head.
+    pub head_us: i64,
+    /// From the head to the body's end, or until now.
+    pub read_us: i64,
+    /// From the call to the body's end, or until now.
+    pub total_us: i64,
+}
+
+/// The status code, 100 to 999. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_status(response: *const hangup_response) -> i32 {
+    or_default(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.status())))
+}
+
+/// The protocol version times ten: 10 or 11. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_version(response: *const hangup_response) -> i32 {
+    or_default(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.version()))
+}
+
+/// The id of the connection that served it, also after that connection was closed. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_connection(response: *const hangup_response) -> u64 {
+    or_default(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.connection()))
+}
+
+/// 1 if that connection had served a request before, else 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_reused(response: *const hangup_response) -> i32 {
+    or_default(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.reused())))
+}
+
+/// The URL that answered, without user information and fragment. Borrowed from the response. "" for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_url(response: *const hangup_response) -> *const c_char {
+    or_default(c"".as_ptr(), || {
+        let opened = unsafe { hangup_response::borrow(response)? };
+        let url = opened.url.get_or_init(|| CString::new(opened.head.url()).unwrap_or_default());
+        Ok(url.as_ptr())
+    })
+}
+
+/// The first header of that name (case does not matter), NULL if there is none. `size` may be NULL; it gets the
+/// length without the NUL. Borrowed from the response. Bytes are as they came, UTF-8 or not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_header(
+    response: *const hangup_response,
+    name: *const c_char,
+    size: *mut usize,
+) -> *const c_char {
+    or_default(std::ptr::null(), || {
+        let opened = unsafe { hangup_response::borrow(response)? };
+        let name = unsafe { text(name, "header name")? };
+        let found = opened.texts().iter().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name.as_bytes()));
+        Ok(found.map_or(std::ptr::null(), |(_, value)| unsafe { lend(value, size) }))
+    })
+}
+
+/// How many headers the response has; a name that came twice counts twice. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_header_count(response: *const hangup_response) -> usize {
+    or_default(0, || Ok(unsafe { hangup_response::borrow(response)? }.texts().len()))
+}
+
+/// Header number `index`: its name (lower case) and value, borrowed from the response. `name`, `value` and `size`
+/// (of the value) may each be NULL.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT if there is no such header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_header_at(
+    response: *const hangup_response,
+    index: usize,
+    name: *mut *const c_char,
+    value: *mut *const c_char,
+    size: *mut usize,
+) -> hangup_status {
+    status(|| {
+        let texts = unsafe { hangup_response::borrow(response)? }.texts();
+        let (n, v) = texts.get(index).ok_or_else(|| {
+            Error::new(Kind::InvalidArgument, format!("header {index} of {}", texts.len()))
+        })?;
+        // SAFETY: NULL, or places for one pointer each (the header's contract).
+        unsafe {
+            if let Some(name) = name.as_mut() {
+                *name = n.as_ptr();
+            }
+            let v = lend(v, size);
+            if let Some(value) = value.as_mut() {
+                *value = v;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// How long each part took. `timings->size` must be sizeof(*timings).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_timings(
+    response: *const hangup_response,
+    timings: *mut hangup_timings,
+) -> hangup_status {
+    status(|| {
+        let t = unsafe { hangup_response::borrow(response)? }.stopper.timings();
+        let us = |part: Option<std::time::Duration>| {
+            part.map_or(-1, |part| i64::try_from(part.as_micros()).unwrap_or(i64::MAX))
+        };
+        let filled = hangup_timings {
+            size: size_of::<hangup_timings>(),
+            pool_us: us(t.pool),
+            resolve_us: us(t.resolve),
+            connect_us: us(t.connect),
+            proxy_us: us(t.proxy),
+            tls_us: us(t.tls),
+            write_us: us(t.write),
+            head_us: us(t.head),
+            read_us: us(t.read),
+            total_us: us(t.total),
+        };
+        unsafe { report(timings, filled) }
+    })
+}
+
+/// Reads a piece of the body: at least one byte unless it is the end (`*got` = 0). Blocks this thread.
+/// At the end the connection is idle again, or closed, before the call returns. A body that was cut off, cancelled
+/// or closed is an error, never an end.
+///
+/// Fails: any status. HANGUP_INVALID_ARGUMENT for a room of 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_read(
+    response: *mut hangup_response,
+    into: *mut c_void,
+    room: usize,
+    got: *mut usize,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let got = unsafe { out(got)? };
+        let opened = unsafe { hangup_response::borrow(response)? };
+        if into.is_null() {
+            return Err(Error::new(Kind::Null, "a NULL buffer"));
+        }
+        if room == 0 {
+            return Err(Error::new(Kind::InvalidArgument, "a buffer of 0 bytes can't tell data from the end"));
+        }
+        // SAFETY: the caller gives `room` writable bytes. They are only written, never read, before the
+        // core has filled them.
+        let into = unsafe { std::slice::from_raw_parts_mut(into.cast::<u8>(), room) };
+        *got = opened.reading()?.body.read(into)?;
+        Ok(())
+    })
+}
+
+/// Reads the rest of the body, at most `at_most` bytes (SIZE_MAX: as much as memory holds), and lends it until the
+/// response is freed. A second call lends the same bytes.
+///
+/// Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_read_all(
+    response: *mut hangup_response,
+    at_most: usize,
+    data: *mut *const u8,
+    size: *mut usize,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let (data, size) = unsafe { (out(data)?, out(size)?) };
+        let mut reading = unsafe { hangup_response::borrow(response)? }.reading()?;
+        let Reading { body, whole } = &mut *reading;
+        let bytes = match whole {
+            Some(bytes) => bytes,
+            None => whole.insert(body.read_all(at_most)?),
+        };
+        *data = bytes.as_ptr();
+        *size = bytes.len();
+        Ok(())
+    })
+}
+
+/// Closes the response early. HANGUP_GRACEFUL is polite: it reads on for at most 256 KiB or 50 ms so that the
+/// connection can be kept, and closes it otherwise. HANGUP_NOW closes the connection at once. After the end of the
+/// body, and the second time, it does nothing.
+///
+/// May be called from any thread while another one is blocked in a read, and ends that read with HANGUP_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_close(response: *mut hangup_response, how: i32) -> hangup_status {
+    status(|| {
+        let opened = unsafe { hangup_response::borrow(response)? };
+        let how = how_of(how)?;
+        match opened.reading() {
+            Ok(mut reading) => reading.body.close(how),
+            // Somebody is reading: there is nothing to be polite about.
+            Err(_) => opened.stopper.stop(),
+        }
+        Ok(())
+    })
+}
+
+/// Frees a response and what was borrowed from it; closes its connection unless the body was read to its end or
+/// closed politely. NULL is a no-op. Never blocks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_free(response: *mut hangup_response) {
+    unsafe { hangup_response::free(response) }
+}
+
+impl Opened {
+    /// One thread at a time: the second one is told so, and does not wait.
+    fn reading(&self) -> Result<MutexGuard<'_, Reading>, Error> {
+        match self.body.try_lock() {
+            Ok(reading) => Ok(reading),
+            // A panic in a read left the exchange closed: reading on answers an error, which is right.
+            Err(TryLockError::Poisoned(reading)) => Ok(reading.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                let what = "this response is read by another thread right now";
+                Err(Error::new(Kind::InvalidState, what))
+            }
+        }
+    }
+
+    /// Headers as C wants them: made when first asked for, as most callers never ask for most of them.
+    fn texts(&self) -> &[(CString, CString)] {
+        self.texts.get_or_init(|| {
+            // The parser refuses NUL in a header, so nothing is lost here.
+            let c = |bytes: &[u8]| CString::new(bytes).unwrap_or_default();
+            self.head.headers().map(|(name, value)| (c(name.as_bytes()), c(value))).collect()
+        })
+    }
+}
+
+/// # Safety
+/// `size` is NULL or a place for one `size_t`.
+unsafe fn lend(value: &CString, size: *mut usize) -> *const c_char {
+    // SAFETY: as for the caller.
+    if let Some(size) = unsafe { size.as_mut() } {
+        *size = value.as_bytes().len();
+    }
+    value.as_ptr()
+}
+

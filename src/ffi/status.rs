@@ -1,0 +1,265 @@
+//! The small vocabularies: statuses, phases, clocks and the switches that go in as numbers.
+
+use std::ffi::c_char;
+
+use crate::error::{Clock, Kind, Phase, Sent};
+
+/// What a call answers. 0 is success; everything else is a failure, and says its kind.
+///
+/// Numbers are never reused or changed. Later versions may add some: keep a default branch.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum hangup_status {
+    /// Success.
+    HANGUP_OK = 0,
+    /// A pointer that must not be NULL was NULL.
+    HANGUP_NULL = 1,
+    /// A handle of another type, or one that was freed.
+    HANGUP_BAD_HANDLE = 2,
+    /// An argument that is not known or out of range; the message says what is legal.
+    HANGUP_INVALID_ARGUMENT = 3,
+    /// The URL can't be requested: not http or https, no host, a space or a control character.
+    HANGUP_INVALID_URL = 4,
+    /// The method is not a token (RFC 9110 section 9.1).
+    HANGUP_INVALID_METHOD = 5,
+    /// A header name or value is malformed, or contradicts what the library itself must say.
+    HANGUP_INVALID_HEADER = 6,
+    /// A duration of zero or less. "No limit" is spelled HANGUP_NO_LIMIT.
+    HANGUP_INVALID_TIMEOUT = 7,
+    /// Legal, but not now: a handle used by two threads at once, a body that was already closed.
+    HANGUP_INVALID_STATE = 8,
+    /// A connection id that is not (or no longer) open.
+    HANGUP_NOT_FOUND = 9,
+    /// The cancel token was fired. Its reason stands in hangup_error_reason.
+    HANGUP_CANCELLED = 20,
+    /// A clock ran out: hangup_error_limit says which, hangup_error_phase where.
+    HANGUP_TIMED_OUT = 21,
+    /// The connection was closed under the exchange by id, by origin, all, or by hangup_response_close.
+    HANGUP_CLOSED = 22,
+    /// The manager was shut down.
+    HANGUP_SHUT_DOWN = 23,
+    /// The handle belongs to a parent process; an exchange can't go on across fork.
+    HANGUP_FORKED = 24,
+    /// The peer closed the connection: before the answer, inside its head or inside its body.
+    HANGUP_PEER_CLOSED = 30,
+    /// The peer reset the connection.
+    HANGUP_PEER_RESET = 31,
+    /// The host name could not be resolved.
+    HANGUP_RESOLVE_FAILED = 32,
+    /// No address of the host could be connected to.
+    HANGUP_CONNECT_FAILED = 33,
+    /// The TLS handshake failed or a certificate was refused; the message says why.
+    HANGUP_TLS_FAILED = 34,
+    /// The answer is not HTTP/1.1 as RFC 9112 has it.
+    HANGUP_PROTOCOL = 35,
+    /// A bound was exceeded: the head's size, or the room given to hangup_response_read_all.
+    HANGUP_TOO_LARGE = 36,
+    /// The body of the request failed or was shorter than it said.
+    HANGUP_BODY_FAILED = 37,
+    /// The operating system refused: out of descriptors, out of memory, a file that can't be read.
+    HANGUP_SYSTEM = 38,
+    /// A defect in this library: please report it. The call had no effect beyond its own handle.
+    HANGUP_PANIC = 99,
+}
+
+/// No limit: the one way to say it. (In the header from `cbindgen.toml`, with its type and parentheses.)
+///
+/// cbindgen:ignore
+pub const HANGUP_NO_LIMIT: i64 = -1;
+
+/// Which clock. Used to set a limit, and in hangup_error_limit to say which one fired.
+pub type hangup_timeout = i32;
+/// No clock (only in errors).
+pub const HANGUP_TIMEOUT_NONE: hangup_timeout = 0;
+/// From the call to the last byte of the body. Default: no limit.
+pub const HANGUP_TIMEOUT_TOTAL: hangup_timeout = 1;
+/// Waiting for a connection slot. Default 30,000 ms.
+pub const HANGUP_TIMEOUT_POOL: hangup_timeout = 2;
+/// Resolving the host name. Default 10,000 ms.
+pub const HANGUP_TIMEOUT_RESOLVE: hangup_timeout = 3;
+/// Connecting, all addresses together. Default 10,000 ms.
+pub const HANGUP_TIMEOUT_CONNECT: hangup_timeout = 4;
+/// The TLS handshake. Default 10,000 ms.
+pub const HANGUP_TIMEOUT_TLS: hangup_timeout = 5;
+/// Between two steps of the upload. Default 60,000 ms.
+pub const HANGUP_TIMEOUT_WRITE: hangup_timeout = 6;
+/// From the request's last byte to the whole response head. Default 60,000 ms.
+pub const HANGUP_TIMEOUT_HEAD: hangup_timeout = 7;
+/// Between two pieces of the body. Default 60,000 ms.
+pub const HANGUP_TIMEOUT_READ: hangup_timeout = 8;
+/// The body came slower than the minimum rate (only in errors; see hangup_request_min_rate).
+pub const HANGUP_TIMEOUT_MIN_RATE: hangup_timeout = 9;
+/// The deadline of a cancel token (only in errors; see hangup_cancel_after).
+pub const HANGUP_TIMEOUT_TOKEN: hangup_timeout = 10;
+
+/// Where an exchange was when it ended.
+pub type hangup_phase = i32;
+/// In no phase: nothing was begun, or everything was over.
+pub const HANGUP_PHASE_NONE: hangup_phase = 0;
+/// Waiting for a connection slot.
+pub const HANGUP_PHASE_POOL: hangup_phase = 1;
+/// Resolving the host name.
+pub const HANGUP_PHASE_RESOLVE: hangup_phase = 2;
+/// Connecting.
+pub const HANGUP_PHASE_CONNECT: hangup_phase = 3;
+/// Talking to a proxy.
+pub const HANGUP_PHASE_PROXY: hangup_phase = 4;
+/// In the TLS handshake.
+pub const HANGUP_PHASE_TLS: hangup_phase = 5;
+/// Sending the request.
+pub const HANGUP_PHASE_WRITE: hangup_phase = 6;
+/// Waiting for the response head.
+pub const HANGUP_PHASE_HEAD: hangup_phase = 7;
+/// Reading the body.
+pub const HANGUP_PHASE_READ: hangup_phase = 8;
+
+/// How long the connection shall live.
+pub type hangup_mode = i32;
+/// A long connection: kept for the next request when the exchange ends well. The default.
+pub const HANGUP_KEEP: hangup_mode = 0;
+/// A short connection: says "Connection: close" and is closed after the body.
+pub const HANGUP_CLOSE_AFTER: hangup_mode = 1;
+/// Not an idle one: always dials. The connection is kept afterwards.
+pub const HANGUP_FRESH: hangup_mode = 2;
+
+/// How to close.
+pub type hangup_how = i32;
+/// Let the exchange in progress finish, then close. For a response: polite, see hangup_response_close.
+pub const HANGUP_GRACEFUL: hangup_how = 0;
+/// Close at once; an exchange in progress ends with HANGUP_CLOSED.
+pub const HANGUP_NOW: hangup_how = 1;
+
+/// What a connection is doing.
+pub type hangup_state = i32;
+/// Resolving the host name.
+pub const HANGUP_STATE_RESOLVING: hangup_state = 1;
+/// Connecting.
+pub const HANGUP_STATE_CONNECTING: hangup_state = 2;
+/// Talking to a proxy.
+pub const HANGUP_STATE_PROXY: hangup_state = 3;
+/// In the TLS handshake.
+pub const HANGUP_STATE_TLS: hangup_state = 4;
+/// Serving an exchange.
+pub const HANGUP_STATE_IN_USE: hangup_state = 5;
+/// Open and free for the next request.
+pub const HANGUP_STATE_IDLE: hangup_state = 6;
+
+/// How much of the request went out.
+pub type hangup_sent = i32;
+/// Not a byte.
+pub const HANGUP_SENT_NOTHING: hangup_sent = 0;
+/// Some of it.
+pub const HANGUP_SENT_PART: hangup_sent = 1;
+/// The whole request.
+pub const HANGUP_SENT_ALL: hangup_sent = 2;
+
+/// The name of a status, for example "TIMED_OUT"; "UNKNOWN" for a number this version does not know. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_status_text(status: i32) -> *const c_char {
+    let known = Kind::ALL.iter().find(|kind| hangup_status::from(**kind) as i32 == status);
+    let text = match known {
+        Some(kind) => kind.c_name(),
+        None if status == 0 => c"OK",
+        None => c"UNKNOWN",
+    };
+    text.as_ptr()
+}
+
+/// The name of a phase, for example "connect"; "unknown" for a number this version does not know. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_phase_text(phase: i32) -> *const c_char {
+    Phase::ALL.get(phase.max(-1) as usize).map_or(c"unknown", |phase| phase.c_name()).as_ptr()
+}
+
+/// The name of a clock, for example "total"; "unknown" for a number this version does not know. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_timeout_text(which: i32) -> *const c_char {
+    Clock::ALL.get(which.max(-1) as usize).map_or(c"unknown", |clock| clock.c_name()).as_ptr()
+}
+
+/// The name of a connection's state, for example "idle"; "unknown" for a number this version does not know. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_state_text(state: i32) -> *const c_char {
+    let text = match state {
+        HANGUP_STATE_RESOLVING => c"resolving",
+        HANGUP_STATE_CONNECTING => c"connecting",
+        HANGUP_STATE_PROXY => c"proxy",
+        HANGUP_STATE_TLS => c"tls",
+        HANGUP_STATE_IN_USE => c"in use",
+        HANGUP_STATE_IDLE => c"idle",
+        _ => c"unknown",
+    };
+    text.as_ptr()
+}
+
+impl From<Kind> for hangup_status {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Null => Self::HANGUP_NULL,
+            Kind::BadHandle => Self::HANGUP_BAD_HANDLE,
+            Kind::InvalidArgument => Self::HANGUP_INVALID_ARGUMENT,
+            Kind::InvalidUrl => Self::HANGUP_INVALID_URL,
+            Kind::InvalidMethod => Self::HANGUP_INVALID_METHOD,
+            Kind::InvalidHeader => Self::HANGUP_INVALID_HEADER,
+            Kind::InvalidTimeout => Self::HANGUP_INVALID_TIMEOUT,
+            Kind::InvalidState => Self::HANGUP_INVALID_STATE,
+            Kind::NotFound => Self::HANGUP_NOT_FOUND,
+            Kind::Cancelled => Self::HANGUP_CANCELLED,
+            Kind::TimedOut => Self::HANGUP_TIMED_OUT,
+            Kind::Closed => Self::HANGUP_CLOSED,
+            Kind::ShutDown => Self::HANGUP_SHUT_DOWN,
+            Kind::Forked => Self::HANGUP_FORKED,
+            Kind::PeerClosed => Self::HANGUP_PEER_CLOSED,
+            Kind::PeerReset => Self::HANGUP_PEER_RESET,
+            Kind::ResolveFailed => Self::HANGUP_RESOLVE_FAILED,
+            Kind::ConnectFailed => Self::HANGUP_CONNECT_FAILED,
+            Kind::TlsFailed => Self::HANGUP_TLS_FAILED,
+            Kind::Protocol => Self::HANGUP_PROTOCOL,
+            Kind::TooLarge => Self::HANGUP_TOO_LARGE,
+            Kind::BodyFailed => Self::HANGUP_BODY_FAILED,
+            Kind::System => Self::HANGUP_SYSTEM,
+            Kind::Panic => Self::HANGUP_PANIC,
+        }
+    }
+}
+
+/// The numbers of the header are those of the Rust vocabularies: a mismatch does not compile.
+const _: () = {
+    let clocks = [
+        (HANGUP_TIMEOUT_NONE, Clock::None),
+        (HANGUP_TIMEOUT_TOTAL, Clock::Total),
+        (HANGUP_TIMEOUT_POOL, Clock::Pool),
+        (HANGUP_TIMEOUT_RESOLVE, Clock::Resolve),
+        (HANGUP_TIMEOUT_CONNECT, Clock::Connect),
+        (HANGUP_TIMEOUT_TLS, Clock::Tls),
+        (HANGUP_TIMEOUT_WRITE, Clock::Write),
+        (HANGUP_TIMEOUT_HEAD, Clock::Head),
+        (HANGUP_TIMEOUT_READ, Clock::Read),
+        (HANGUP_TIMEOUT_MIN_RATE, Clock::MinRate),
+        (HANGUP_TIMEOUT_TOKEN, Clock::Token),
+    ];
+    let phases = [
+        (HANGUP_PHASE_NONE, Phase::None),
+        (HANGUP_PHASE_POOL, Phase::Pool),
+        (HANGUP_PHASE_RESOLVE, Phase::Resolve),
+        (HANGUP_PHASE_CONNECT, Phase::Connect),
+        (HANGUP_PHASE_PROXY, Phase::Proxy),
+        (HANGUP_PHASE_TLS, Phase::Tls),
+        (HANGUP_PHASE_WRITE, Phase::Write),
+        (HANGUP_PHASE_HEAD, Phase::Head),
+        (HANGUP_PHASE_READ, Phase::Read),
+    ];
+    let mut at = 0;
+    while at < clocks.len() {
+        assert!(clocks[at].0 == clocks[at].1 as i32);
+        at += 1;
+    }
+    at = 0;
+    while at < phases.len() {
+        assert!(phases[at].0 == phases[at].1 as i32);
+        at += 1;
+    }
+    assert!(HANGUP_SENT_NOTHING == Sent::Nothing as i32);
+    assert!(HANGUP_SENT_PART == Sent::Part as i32);
+    assert!(HANGUP_SENT_ALL == Sent::All as i32);
+};

@@ -1,0 +1,164 @@
+//! The bytes between ureq and the socket. An idle connection has none: they come from the
+//! thread that leases and go back to it, so that a kept connection costs a few hundred bytes.
+
+use std::cell::RefCell;
+
+use ureq::unversioned::transport::Buffers;
+
+/// Input and output of one exchange. Threads: one at a time.
+#[derive(Debug)]
+pub(super) struct Exchanged {
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
+    output: Vec<u8>,
+    /// Whether the last thing ureq did with the input took something from it. If not, it wants
+    /// more bytes before it looks again.
+    progress: bool,
+}
+
+impl Exchanged {
+    pub(super) fn take() -> Self {
+        let (input, output) = SPARE
+            .try_with(|spare| spare.borrow_mut().pop())
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| (vec![0; INPUT], vec![0; OUTPUT]));
+        Self { input, start: 0, end: 0, output, progress: false }
+    }
+
+    /// Bytes that came and were not consumed.
+    pub(super) fn unconsumed(&self) -> &[u8] {
+        &self.input[self.start..self.end]
+    }
+
+    pub(super) fn unconsumed_mut(&mut self) -> &mut [u8] {
+        &mut self.input[self.start..self.end]
+    }
+
+    /// The first `amount` bytes of what ureq wrote.
+    pub(super) fn written(&self, amount: usize) -> &[u8] {
+        &self.output[..amount]
+    }
+
+    /// Room for what comes next. It grows while a body fills it: fewer, larger reads.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            if self.end == self.input.len() && self.input.len() < LARGEST_INPUT {
+                self.input.resize((self.input.len() * 4).min(LARGEST_INPUT), 0);
+            }
+            (self.start, self.end) = (0, 0);
+        } else if self.end == self.input.len() {
+            if self.start > 0 {
+                self.input.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            } else {
+                let larger = self.input.len() * 2;
+                self.input.resize(larger, 0);
+            }
+        }
+        &mut self.input[self.end..]
+    }
+
+    pub(super) fn filled(&mut self, amount: usize) {
+        self.end += amount;
+    }
+
+    /// What ureq has not seen yet: it shall look, whatever it did last.
+    pub(super) fn offer(&mut self) {
+        self.progress = true;
+    }
+
+    /// Drops bytes that ureq shall not see.
+    pub(super) fn skip(&mut self, amount: usize) {
+        self.start += amount;
+    }
+
+    /// Cuts `amount` bytes out after the first `keep` unconsumed ones.
+    pub(super) fn cut(&mut self, keep: usize, amount: usize) {
+        let from = self.start + keep;
+        self.input.copy_within(from + amount..self.end, from);
+        self.end -= amount;
+    }
+}
+
+impl Buffers for Exchanged {
+    fn output(&mut self) -> &mut [u8] {
+        &mut self.output
+    }
+
+    fn input(&self) -> &[u8] {
+        self.unconsumed()
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        self.room()
+    }
+
+    fn input_appended(&mut self, amount: usize) {
+        self.filled(amount);
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.progress = amount > 0;
+        self.start += amount;
+    }
+
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        // The scratch space is for the chunked upload's pieces; input that came early stays before it.
+        self.room();
+        if self.input.len() - self.end < OUTPUT {
+            self.input.resize(self.end + OUTPUT, 0);
+        }
+        (&mut self.input[self.end..], &mut self.output)
+    }
+
+    fn can_use_input(&self) -> bool {
+        self.progress && self.start < self.end
+    }
+}
+
+impl Drop for Exchanged {
+    fn drop(&mut self) {
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARES && self.input.len() <= LARGEST_INPUT {
+                spare.push((std::mem::take(&mut self.input), std::mem::take(&mut self.output)));
+            }
+        });
+    }
+}
+
+thread_local! {
+    /// Used before, so that they need not be cleared again.
+    static SPARE: RefCell<Vec<(Vec<u8>, Vec<u8>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many a thread keeps.
+const SPARES: usize = 2;
+const INPUT: usize = 16 * 1024;
+const OUTPUT: usize = 16 * 1024;
+/// More than this does not make a large body faster, and falls out of the second-level cache.
+const LARGEST_INPUT: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_survives_growing_and_cutting() {
+        let mut buffers = Exchanged::take();
+        let size = buffers.room().len();
+        buffers.room().fill(b'a');
+        buffers.filled(size);
+        buffers.input_consume(size - 3);
+        buffers.room()[..2].copy_from_slice(b"bc");
+        buffers.filled(2);
+        assert_eq!(buffers.unconsumed(), b"aaabc");
+        buffers.cut(1, 2);
+        assert_eq!(buffers.unconsumed(), b"abc");
+        assert!(buffers.can_use_input());
+        buffers.input_consume(0);
+        assert!(!buffers.can_use_input());
+    }
+}

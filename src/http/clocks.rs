@@ -1,0 +1,178 @@
+//! The clocks of one exchange: when each wait must be over, which clock that is, and how long
+//! each phase took.
+
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{Clock, Phase};
+use crate::limits::{Deadline, Timeouts};
+
+/// Threads: written by the one that runs the exchange, read by any.
+#[derive(Debug)]
+pub(super) struct Clocks {
+    start: Instant,
+    timeouts: Timeouts,
+    /// The request's own deadline, or its token's, whichever is earlier.
+    total: Deadline,
+    phase: AtomicU8,
+    /// The clock that ends the current wait.
+    armed: AtomicU8,
+    /// When the current phase began, in nanoseconds since the start.
+    phase_start: AtomicI64,
+    /// What each phase took, in nanoseconds; -1 if it did not take place.
+    took: [AtomicI64; PHASES],
+    /// When the exchange was over, in nanoseconds since the start; -1 before.
+    over: AtomicI64,
+}
+
+/// How long each part of an exchange took; `None` for what did not take place. Threads: a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Waiting for a connection slot.
+    pub pool: Option<Duration>,
+    /// Resolving the host name.
+    pub resolve: Option<Duration>,
+    /// Connecting.
+    pub connect: Option<Duration>,
+    /// Talking to a proxy.
+    pub proxy: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// Sending the request.
+    pub write: Option<Duration>,
+    /// From the request's last byte to the whole head.
+    pub head: Option<Duration>,
+    /// From the head to the body's end, or until now.
+    pub read: Option<Duration>,
+    /// From the call to the body's end, or until now.
+    pub total: Option<Duration>,
+}
+
+impl Clocks {
+    pub(super) fn start(timeouts: Timeouts, token: Option<Instant>) -> Self {
+        let start = Instant::now();
+        let total = Deadline::after(start, timeouts.get(Clock::Total), Clock::Total);
+        let token = Deadline { at: token, clock: Clock::Token };
+        Self {
+            start,
+            timeouts,
+            total: total.or(token),
+            phase: AtomicU8::new(Phase::None as u8),
+            armed: AtomicU8::new(Clock::None as u8),
+            phase_start: AtomicI64::new(0),
+            took: [const { AtomicI64::new(-1) }; PHASES],
+            over: AtomicI64::new(-1),
+        }
+    }
+
+    /// A phase begins; the one before it is over. Answers when it must be over.
+    pub(super) fn begin(&self, phase: Phase) -> Option<Instant> {
+        let now = Instant::now();
+        self.enter(phase, now);
+        self.arm(now, clock_of(phase))
+    }
+
+    fn enter(&self, phase: Phase, now: Instant) {
+        let at = self.since_start(now);
+        let before = self.phase();
+        if before != Phase::None {
+            let took = at - self.phase_start.load(Ordering::Relaxed);
+            let slot = &self.took[before as usize];
+            slot.store(slot.load(Ordering::Relaxed).max(0) + took, Ordering::Relaxed);
+        }
+        self.phase_start.store(at, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// A step within a phase begins: the deadline of a wait that has a limit of its own.
+    pub(super) fn step(&self, now: Instant) -> Option<Instant> {
+        self.arm(now, clock_of(self.phase()))
+    }
+
+    /// The deadline of this wait, and nobody else's.
+    pub(super) fn until(&self, own: Deadline) -> Option<Instant> {
+        let deadline = self.total.or(own);
+        self.set_armed(deadline.clock);
+        deadline.at
+    }
+
+    pub(super) fn set_armed(&self, clock: Clock) {
+        self.armed.store(clock as u8, Ordering::Relaxed);
+    }
+
+    fn arm(&self, now: Instant, clock: Clock) -> Option<Instant> {
+        self.until(Deadline::after(now, self.timeouts.get(clock), clock))
+    }
+
+    /// The exchange is over.
+    pub(super) fn finish(&self) {
+        let now = Instant::now();
+        self.enter(Phase::None, now);
+        self.over.store(self.since_start(now), Ordering::Relaxed);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        Phase::ALL.get(usize::from(self.phase.load(Ordering::Relaxed))).copied().unwrap_or_default()
+    }
+
+    /// The clock that ended the last wait, if one did.
+    pub(super) fn armed(&self) -> Clock {
+        Clock::ALL.get(usize::from(self.armed.load(Ordering::Relaxed))).copied().unwrap_or_default()
+    }
+
+    /// The clock of the whole request, if its time has come.
+    pub(super) fn total_passed(&self) -> Option<Clock> {
+        self.total.at.filter(|at| *at <= Instant::now()).map(|_| self.total.clock)
+    }
+
+    pub(super) fn min_rate(&self) -> Option<(u64, Duration)> {
+        self.timeouts.min_rate
+    }
+
+    pub(super) fn limit(&self, clock: Clock) -> Option<Duration> {
+        self.timeouts.get(clock)
+    }
+
+    pub(super) fn timings(&self) -> Timings {
+        let now = self.since_start(Instant::now());
+        let nanos = |n: i64| u64::try_from(n).ok().map(Duration::from_nanos);
+        let running = self.phase();
+        let took = |phase: Phase| {
+            let before = self.took[phase as usize].load(Ordering::Relaxed);
+            let current = now - self.phase_start.load(Ordering::Relaxed);
+            nanos(if phase == running { before.max(0) + current } else { before })
+        };
+        let over = self.over.load(Ordering::Relaxed);
+        Timings {
+            pool: took(Phase::Pool),
+            resolve: took(Phase::Resolve),
+            connect: took(Phase::Connect),
+            proxy: took(Phase::Proxy),
+            tls: took(Phase::Tls),
+            write: took(Phase::Write),
+            head: took(Phase::Head),
+            read: took(Phase::Read),
+            total: nanos(if over < 0 { now } else { over }),
+        }
+    }
+
+    fn since_start(&self, now: Instant) -> i64 {
+        i64::try_from(now.saturating_duration_since(self.start).as_nanos()).unwrap_or(i64::MAX)
+    }
+}
+
+fn clock_of(phase: Phase) -> Clock {
+    match phase {
+        // A proxy is on the way to the connection.
+        Phase::Connect | Phase::Proxy => Clock::Connect,
+        Phase::None => Clock::None,
+        Phase::Pool => Clock::Pool,
+        Phase::Resolve => Clock::Resolve,
+        Phase::Tls => Clock::Tls,
+        Phase::Write => Clock::Write,
+        Phase::Head => Clock::Head,
+        Phase::Read => Clock::Read,
+    }
+}
+
+const PHASES: usize = Phase::Read as usize + 1;

@@ -1,0 +1,13 @@
+//! One request and its response over one lease: the seam with ureq, which speaks HTTP/1.1.
+//!
+//! Down: [`exchange`] runs ureq, whose connector and transport ([`transport`]) are ours. Up: the
+//! head, then the [`body`](exchange::Reader). Only [`exchange`] says who ended it.
+
+mod buffers;
+mod clocks;
+pub(crate) mod exchange;
+mod head;
+mod transport;
+pub(crate) mod upload;
+
+pub use clocks::Timings;

@@ -1,0 +1,70 @@
+//! The body of a request while it is sent: exactly as long as it said, and no longer than the
+//! peer wants to hear it.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use super::exchange::Exchange;
+use crate::error::{Error, Kind};
+
+/// Threads: one at a time.
+pub(crate) struct Upload<'a> {
+    source: &'a mut dyn Read,
+    /// What is still to be given; `None` if the length is not known.
+    left: Option<u64>,
+    given: u64,
+    exchange: Option<Arc<Exchange>>,
+}
+
+impl<'a> Upload<'a> {
+    pub(crate) fn new(source: &'a mut dyn Read, length: Option<u64>) -> Self {
+        Self { source, left: length, given: 0, exchange: None }
+    }
+
+    pub(super) fn belongs_to(&mut self, exchange: &Arc<Exchange>) {
+        self.exchange = Some(Arc::clone(exchange));
+    }
+
+    fn fail(&self, what: String) -> io::Error {
+        if let Some(exchange) = &self.exchange {
+            exchange.fail_with(Error::new(Kind::BodyFailed, what));
+        }
+        io::ErrorKind::Other.into()
+    }
+}
+
+impl Read for Upload<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let room = self.left.map_or(into.len(), |left| into.len().min(usize::try_from(left).unwrap_or(into.len())));
+        if self.exchange.as_ref().is_some_and(|exchange| exchange.upload_cut()) {
+            // The peer has answered: the transport sends nothing more, and nobody is asked for what
+            // would be thrown away. ureq only has to see its count fulfilled.
+            if let Some(left) = &mut self.left {
+                *left -= room as u64;
+                return Ok(room);
+            }
+            return Ok(0);
+        }
+        if room == 0 {
+            return Ok(0);
+        }
+        match self.source.read(&mut into[..room]) {
+            Ok(0) => match self.left {
+                Some(left) if left > 0 => {
+                    let whole = left + self.given;
+                    Err(self.fail(format!("the request's body is short: {} of {whole} bytes", self.given)))
+                }
+                _ => Ok(0),
+            },
+            Ok(got) => {
+                self.given += got as u64;
+                if let Some(left) = &mut self.left {
+                    *left -= got as u64;
+                }
+                Ok(got)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => Err(self.fail(format!("the request's body failed: {error}"))),
+        }
+    }
+}

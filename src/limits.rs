@@ -1,0 +1,176 @@
+//! The request's clocks: what may take how long. Pure arithmetic; time is passed in.
+//!
+//! Three kinds of clock are never mixed: the request's deadline (`total`), the limits of its
+//! phases, and the connection's own clocks, which belong to the manager and are not here.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{Clock, Error, Kind};
+
+/// The limits of one request. Threads: a value.
+///
+/// Defaults never hang for ever: resolve, connect and tls 10 s each, pool 30 s, write, head and
+/// read 60 s each; total none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    limits: [Option<Duration>; SETTABLE],
+    /// The slowest body that is put up with: bytes per second over a window of waiting.
+    pub(crate) min_rate: Option<(u64, Duration)>,
+}
+
+/// Limits that a request sets over its client's. Threads: a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    limits: [Option<Option<Duration>>; SETTABLE],
+    pub(crate) min_rate: Option<(u64, Duration)>,
+}
+
+/// The moment a wait ends, and the clock that ends it. Threads: a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// When; `None` is never.
+    pub at: Option<Instant>,
+    /// Which clock that is.
+    pub clock: Clock,
+}
+
+/// [`Clock::None`] to [`Clock::Read`]; the first place stays empty.
+const SETTABLE: usize = Clock::Read as usize + 1;
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let s = |seconds| Some(Duration::from_secs(seconds));
+        //       none, total, pool, resolve, connect, tls, write, head, read
+        let limits = [None, None, s(30), s(10), s(10), s(10), s(60), s(60), s(60)];
+        Self { limits, min_rate: None }
+    }
+}
+
+impl Timeouts {
+    /// Sets the limit of a clock that can be set; `None` is no limit.
+    pub fn set(&mut self, clock: Clock, limit: Option<Duration>) {
+        if clock.can_be_set() {
+            self.limits[clock as usize] = limit;
+        }
+    }
+
+    /// The limit of a clock; `None` is no limit.
+    pub fn get(&self, clock: Clock) -> Option<Duration> {
+        self.limits.get(clock as usize).copied().flatten()
+    }
+
+    pub(crate) fn with(mut self, over: &Overrides) -> Self {
+        for (mine, theirs) in self.limits.iter_mut().zip(&over.limits) {
+            if let Some(limit) = theirs {
+                *mine = *limit;
+            }
+        }
+        self.min_rate = over.min_rate.or(self.min_rate);
+        self
+    }
+}
+
+impl Overrides {
+    pub(crate) fn set(&mut self, clock: Clock, limit: Option<Duration>) {
+        if clock.can_be_set() {
+            self.limits[clock as usize] = Some(limit);
+        }
+    }
+}
+
+impl Deadline {
+    /// No deadline at all.
+    pub const NEVER: Self = Self { at: None, clock: Clock::None };
+
+    /// `limit` after `start`. A limit beyond the end of the clock is no limit.
+    pub fn after(start: Instant, limit: Option<Duration>, clock: Clock) -> Self {
+        let at = limit.and_then(|limit| start.checked_add(limit));
+        Self { at, clock: if at.is_some() { clock } else { Clock::None } }
+    }
+
+    /// The earlier of two; the first one if they are equal.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self.at, other.at) {
+            (Some(a), Some(b)) if b < a => other,
+            (None, Some(_)) => other,
+            _ => self,
+        }
+    }
+
+    /// Whether it has come.
+    pub fn has_passed(&self, now: Instant) -> bool {
+        self.at.is_some_and(|at| at <= now)
+    }
+}
+
+/// A duration in milliseconds that must be a limit: zero and negatives are refused.
+pub(crate) fn positive_ms(ms: i64) -> Result<Duration, Error> {
+    match u64::try_from(ms) {
+        Ok(ms) if ms > 0 => Ok(Duration::from_millis(ms)),
+        _ => Err(zero(&format!("{ms} ms"))),
+    }
+}
+
+/// A duration in milliseconds, or -1 for no limit.
+pub(crate) fn limit_ms(ms: i64) -> Result<Option<Duration>, Error> {
+    if ms == -1 { Ok(None) } else { positive_ms(ms).map(Some) }
+}
+
+/// Refuses a limit of zero, as the C ABI does.
+pub(crate) fn not_zero(limit: Option<Duration>) -> Result<Option<Duration>, Error> {
+    if limit == Some(Duration::ZERO) { Err(zero("zero")) } else { Ok(limit) }
+}
+
+fn zero(what: &str) -> Error {
+    let what = format!(
+        "a timeout of {what} is refused: give a positive time, or HANGUP_NO_LIMIT (-1; None in Rust and Python) \
+         for no limit"
+    );
+    Error::new(Kind::InvalidTimeout, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_and_negatives_are_refused_with_a_message_that_names_the_way_out() {
+        for ms in [0, -2, i64::MIN] {
+            let error = limit_ms(ms).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidTimeout);
+            assert!(error.message().contains("HANGUP_NO_LIMIT"));
+        }
+        assert_eq!(limit_ms(-1).unwrap(), None);
+        assert_eq!(limit_ms(5).unwrap(), Some(Duration::from_millis(5)));
+        assert_eq!(positive_ms(-1).unwrap_err().kind(), Kind::InvalidTimeout);
+    }
+
+    #[test]
+    fn the_earlier_deadline_wins_and_says_which_it_is() {
+        let now = Instant::now();
+        let soon = Deadline::after(now, Some(Duration::from_millis(1)), Clock::Head);
+        let late = Deadline::after(now, Some(Duration::from_secs(1)), Clock::Total);
+        assert_eq!(late.or(soon).clock, Clock::Head);
+        assert_eq!(soon.or(late).clock, Clock::Head);
+        assert_eq!(Deadline::NEVER.or(late).clock, Clock::Total);
+        assert!(!soon.has_passed(now) && soon.has_passed(now + Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn a_huge_limit_is_no_limit() {
+        let never = Deadline::after(Instant::now(), Some(Duration::MAX), Clock::Total);
+        assert_eq!(never, Deadline::NEVER);
+    }
+
+    #[test]
+    fn a_request_overrides_its_client_clock_by_clock() {
+        let mut over = Overrides::default();
+        over.set(Clock::Head, None);
+        over.set(Clock::Total, Some(Duration::from_secs(1)));
+        let both = Timeouts::default().with(&over);
+        assert_eq!(both.get(Clock::Head), None);
+        assert_eq!(both.get(Clock::Total), Some(Duration::from_secs(1)));
+        assert_eq!(both.get(Clock::Read), Some(Duration::from_secs(60)));
+    }
+}

@@ -1,0 +1,153 @@
+//! The handle by which an exchange is ended from outside: a cancel, a close or a shutdown enters
+//! here and nowhere else, and the first one counts.
+//!
+//! It is bound to the exchange, not to a socket: whatever comes after the exchange gave its
+//! connection back finds nothing to end.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock, Weak};
+
+use super::connection::Reason;
+use super::pool::Pool;
+use crate::cancel::{Watch, Why};
+use crate::wait::Event;
+
+/// Who ended an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The cancel token was fired.
+    Cancelled = 1,
+    /// The cancel token's deadline came.
+    TokenDeadline = 2,
+    /// The connection was closed by its id, now.
+    ClosedById = 3,
+    /// The connection was closed with its origin, now.
+    ClosedByOrigin = 4,
+    /// The connection was closed with all others, now.
+    ClosedByAll = 5,
+    /// The response was closed by another thread.
+    ResponseClosed = 6,
+    /// The manager was shut down.
+    ShutDown = 7,
+    /// The thread's interrupt check said so.
+    Interrupted = 8,
+    /// The process forked, and this is the child.
+    Forked = 9,
+    /// The exchange ended by itself: nothing can end it any more.
+    Done = 10,
+}
+
+/// One exchange as others may end it. Threads: any thread at any time; nothing here blocks.
+#[derive(Debug)]
+pub(crate) struct Control {
+    cause: AtomicU8,
+    /// The connection that the exchange has or dials; 0 for none.
+    connection: AtomicU64,
+    /// Set when the exchange shall stop waiting for something that is no socket of its own.
+    wake: OnceLock<Arc<Event>>,
+    pool: Weak<Pool>,
+}
+
+impl Control {
+    pub(crate) fn new(pool: &Arc<Pool>) -> Arc<Self> {
+        Arc::new(Self {
+            cause: AtomicU8::new(0),
+            connection: AtomicU64::new(0),
+            wake: OnceLock::new(),
+            pool: Arc::downgrade(pool),
+        })
+    }
+
+    /// Ends the exchange, unless it ended before. The connection is closed and forgotten by the
+    /// pool before this returns.
+    pub(crate) fn end(&self, cause: Cause) {
+        if self.settle(cause) {
+            if let Some(pool) = self.pool.upgrade() {
+                pool.end_lease(self, cause.into());
+            }
+            self.wake();
+        }
+    }
+
+    /// Writes down who ended it; `true` for the first. What follows is the caller's to do.
+    pub(crate) fn settle(&self, cause: Cause) -> bool {
+        let settled = self.cause.compare_exchange(0, cause as u8, Ordering::SeqCst, Ordering::SeqCst);
+        settled.is_ok()
+    }
+
+    /// Wakes the exchange from a wait for something that is no socket of its own.
+    pub(crate) fn wake(&self) {
+        // Pairs with the fence in `arm`: either we see its event or it sees our cause.
+        fence(Ordering::SeqCst);
+        if let Some(event) = self.wake.get() {
+            event.set();
+        }
+    }
+
+    /// The event to wait for beside whatever else; look at [`cause`](Self::cause) after this.
+    pub(crate) fn arm(&self) -> std::io::Result<&Arc<Event>> {
+        if self.wake.get().is_none() {
+            let event = Arc::new(Event::new()?);
+            let _ = self.wake.set(event);
+        }
+        fence(Ordering::SeqCst);
+        // Just set, by us or by nobody else: an exchange dials on one thread.
+        self.wake.get().ok_or_else(|| std::io::ErrorKind::Other.into())
+    }
+
+    /// Who ended the exchange, if somebody did.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        Cause::from_number(self.cause.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn connection(&self) -> u64 {
+        self.connection.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn has(&self, connection: u64) {
+        self.connection.store(connection, Ordering::SeqCst);
+    }
+}
+
+impl Watch for Control {
+    fn fired(&self, why: Why) {
+        let cause = match why {
+            Why::Fired => Cause::Cancelled,
+            Why::Deadline => Cause::TokenDeadline,
+        };
+        self.end(cause);
+    }
+}
+
+impl Cause {
+    fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Cancelled,
+            2 => Self::TokenDeadline,
+            3 => Self::ClosedById,
+            4 => Self::ClosedByOrigin,
+            5 => Self::ClosedByAll,
+            6 => Self::ResponseClosed,
+            7 => Self::ShutDown,
+            8 => Self::Interrupted,
+            9 => Self::Forked,
+            10 => Self::Done,
+            _ => return None,
+        })
+    }
+}
+
+impl From<Cause> for Reason {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Cancelled | Cause::Interrupted => Self::Cancelled,
+            Cause::TokenDeadline => Self::TimedOut,
+            Cause::ClosedById => Self::ClosedById,
+            Cause::ClosedByOrigin => Self::ClosedByOrigin,
+            Cause::ClosedByAll => Self::ClosedByAll,
+            Cause::ResponseClosed | Cause::Done => Self::BodyLeftUnread,
+            Cause::ShutDown => Self::ManagerShutDown,
+            Cause::Forked => Self::ForkedAway,
+        }
+    }
+}

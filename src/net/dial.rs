@@ -1,0 +1,114 @@
+//! Addresses to a connected socket.
+//!
+//! The addresses are tried in the resolver's order, each with its share of the time that is
+//! left, so that a silent first address does not use up all of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Stop;
+use super::socket::Socket;
+use crate::wait::{Event, Interest, Want, Woken, wait};
+
+/// Connects to the first address that answers. `ended` wakes the wait when somebody wants the
+/// dial to end.
+pub(crate) fn dial(
+    addresses: &[SocketAddr],
+    deadline: Option<Instant>,
+    ended: &Event,
+) -> Result<Arc<Socket>, Stop> {
+    let mut last = Stop::Io(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for (index, address) in addresses.iter().enumerate() {
+        let turn = share(deadline, addresses.len() - index);
+        match connect(address, turn, ended) {
+            Ok(socket) => return Ok(socket),
+            Err(stop @ (Stop::Interrupted | Stop::Ended)) => return Err(stop),
+            // Out of descriptors: the next address would need one as well.
+            Err(Stop::Io(error)) if is_exhaustion(&error) => return Err(Stop::Io(error)),
+            Err(stop) => last = stop,
+        }
+        if deadline.is_some_and(|at| at <= Instant::now()) {
+            return Err(Stop::Deadline);
+        }
+    }
+    Err(last)
+}
+
+fn connect(address: &SocketAddr, deadline: Option<Instant>, ended: &Event) -> Result<Arc<Socket>, Stop> {
+    let socket = open(address).map_err(Stop::Io)?;
+    let inside = socket.enter().ok_or(Stop::Ended)?;
+    match inside.connect(address) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
+            let want = Want { fd: Some((inside.fd(), Interest::Write)), event: Some(ended) };
+            match wait(want, deadline).map_err(Stop::Io)? {
+                Woken::Ready { .. } => {}
+                Woken::Event => return Err(Stop::Ended),
+                Woken::Deadline => return Err(Stop::Deadline),
+                Woken::Interrupted => return Err(Stop::Interrupted),
+            }
+            // connect(2): the outcome of a connect in progress is SO_ERROR.
+            if let Some(error) = inside.take_error().map_err(Stop::Io)? {
+                return Err(Stop::Io(error));
+            }
+        }
+        Err(error) => return Err(Stop::Io(error)),
+    }
+    drop(inside);
+    Ok(socket)
+}
+
+fn open(address: &SocketAddr) -> io::Result<Arc<Socket>> {
+    // socket2 opens close-on-exec.
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(*address),
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    // A request is written whole; waiting for an acknowledgement first only adds latency.
+    socket.set_tcp_nodelay(true)?;
+    Ok(Socket::new(socket))
+}
+
+/// An equal share of what is left, but no less than two seconds of it.
+fn share(deadline: Option<Instant>, turns: usize) -> Option<Instant> {
+    let at = deadline?;
+    let now = Instant::now();
+    let left = at.saturating_duration_since(now);
+    let turn = (left / u32::try_from(turns).unwrap_or(u32::MAX)).max(Duration::from_secs(2));
+    Some(at.min(now + turn))
+}
+
+/// Whether the process or the system is out of descriptors or memory.
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_address_is_passed_over() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let event = Event::new().unwrap();
+        let here = listener.local_addr().unwrap();
+        assert!(dial(&[gone, here], None, &event).is_ok());
+        assert!(matches!(dial(&[gone], None, &event), Err(Stop::Io(_))));
+        assert!(matches!(dial(&[], None, &event), Err(Stop::Io(_))));
+    }
+
+    #[test]
+    fn shares_are_never_later_than_the_deadline() {
+        let at = Instant::now() + Duration::from_secs(1);
+        assert_eq!(share(Some(at), 4), Some(at));
+        assert_eq!(share(None, 4), None);
+    }
+}

@@ -1,0 +1,172 @@
+//! A connected socket that any thread may end while another one waits on it.
+//!
+//! Every descriptor is non-blocking, closed on exec, and writes without SIGPIPE. To end a
+//! socket is to shut it down (which wakes whoever polls it) and to close it as soon as nobody
+//! is inside a call on it.
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+
+use super::gate::{Gate, Shut};
+
+/// Threads: any thread at any time; bytes are read and written by one at a time.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    inner: ManuallyDrop<socket2::Socket>,
+    gate: Gate,
+}
+
+/// The right to use the descriptor: it stays open for as long as this lives.
+pub(crate) struct InUse<'a>(&'a Socket);
+
+impl Socket {
+    pub(crate) fn new(socket: socket2::Socket) -> Arc<Self> {
+        Arc::new(Self { inner: ManuallyDrop::new(socket), gate: Gate::new() })
+    }
+
+    /// Enters the socket, or answers `None`: it was ended.
+    pub(crate) fn enter(&self) -> Option<InUse<'_>> {
+        self.gate.enter().then_some(InUse(self))
+    }
+
+    /// Ends it: the peer sees the close, whoever waits on it is woken, and the descriptor is closed
+    /// at once or by the last to leave. Never blocks. Twice is once.
+    pub(crate) fn end(&self) {
+        if self.gate.shut() == Shut::Wake {
+            // The error (not connected any more) says that there is nothing left to wake.
+            let _ = self.inner.shutdown(std::net::Shutdown::Both);
+            self.leave();
+        }
+    }
+
+    /// Closes the descriptor without a word on the wire: for the child of a fork, whose parent
+    /// still uses the connection.
+    pub(crate) fn forget(&self) {
+        if self.gate.shut() == Shut::Wake {
+            self.leave();
+        }
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.gate.is_shut()
+    }
+
+    fn leave(&self) {
+        if self.gate.leave() {
+            self.close();
+        }
+    }
+
+    fn close(&self) {
+        // SAFETY: the gate lets exactly one caller come here, the last user of a shut gate, and
+        // nobody enters it again: the descriptor is closed once and not used afterwards.
+        drop(unsafe { std::ptr::read(&*self.inner) });
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.gate.shut() == Shut::Wake {
+            self.leave();
+        }
+    }
+}
+
+impl InUse<'_> {
+    pub(crate) fn fd(&self) -> RawFd {
+        self.0.inner.as_raw_fd()
+    }
+
+    /// Takes what is there. `WouldBlock` if nothing is.
+    pub(crate) fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: `into` is writable for its length and outlives the call.
+        let got = unsafe { libc::recv(self.fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) };
+        result(got)
+    }
+
+    /// Sends what fits. `more`: the rest of the packet follows at once (MSG_MORE, tcp(7)).
+    pub(crate) fn send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+        // SAFETY: `bytes` is readable for its length and outlives the call.
+        let sent = unsafe { libc::send(self.fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+        result(sent)
+    }
+
+    /// Whether an idle connection is as it should be: open, and with not a byte to read.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let mut byte = 0u8;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
+        // SAFETY: one writable byte.
+        let got = unsafe { libc::recv(self.fd(), (&raw mut byte).cast(), 1, flags) };
+        matches!(result(got), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    pub(crate) fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        let inet = |address: io::Result<socket2::SockAddr>| address.ok().and_then(|a| a.as_socket());
+        (inet(self.0.inner.peer_addr()), inet(self.0.inner.local_addr()))
+    }
+
+    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.0.inner.take_error()
+    }
+
+    pub(crate) fn connect(&self, address: &SocketAddr) -> io::Result<()> {
+        self.0.inner.connect(&(*address).into())
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+fn result(count: isize) -> io::Result<usize> {
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::wait::{Interest, Woken, wait_fd};
+
+    fn pair() -> (Arc<Socket>, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (Socket::new(socket2::Socket::from(here)), listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn ending_a_socket_wakes_its_waiter_and_closes_it_once() {
+        let (socket, _peer) = pair();
+        let waiter = Arc::clone(&socket);
+        let thread = std::thread::spawn(move || {
+            let inside = waiter.enter().unwrap();
+            wait_fd(inside.fd(), Interest::Read, Some(Instant::now() + Duration::from_secs(10)))
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| socket.end());
+            }
+        });
+        assert!(matches!(thread.join().unwrap().unwrap(), Woken::Ready { read: true, .. }));
+        assert!(socket.is_ended() && socket.enter().is_none());
+    }
+
+    #[test]
+    fn a_quiet_socket_is_quiet_until_the_peer_says_something() {
+        use std::io::Write;
+        let (socket, mut peer) = pair();
+        assert!(socket.enter().unwrap().is_quiet());
+        peer.write_all(b"x").unwrap();
+        let inside = socket.enter().unwrap();
+        wait_fd(inside.fd(), Interest::Read, None).unwrap();
+        assert!(!inside.is_quiet());
+    }
+}

@@ -1,0 +1,291 @@
+//! One request as a value: what to ask for, within which limits, and what may end it.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::Method;
+
+use crate::cancel::CancelToken;
+use crate::error::{Clock, Error, Kind};
+use crate::limits::{Overrides, not_zero};
+use crate::target::Target;
+
+/// A request. It can be sent more than once, if its body can.
+///
+/// Threads: a value, one at a time.
+#[derive(Debug)]
+pub struct Request {
+    pub(crate) method: Method,
+    pub(crate) target: Arc<Target>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    pub(crate) over: Overrides,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) token: Option<CancelToken>,
+    name: CString,
+}
+
+/// How long the connection shall live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// A long connection: kept for the next request when the exchange ends well.
+    #[default]
+    Keep,
+    /// A short connection: says `Connection: close` and is closed after the body.
+    CloseAfter,
+    /// Not an idle one: always dials. The connection is kept afterwards.
+    Fresh,
+}
+
+/// The body of a request.
+pub struct Body(pub(crate) Source);
+
+pub(crate) enum Source {
+    None,
+    Bytes(Arc<[u8]>),
+    File(PathBuf),
+    /// `None` once it was sent: it can't be read again.
+    Reader(Option<Box<dyn Read + Send>>, Option<u64>),
+}
+
+impl Request {
+    /// A request without a body.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidMethod`], [`Kind::InvalidUrl`].
+    pub fn new(method: &str, url: &str) -> Result<Self, Error> {
+        Self::to(method, Target::parse(url)?)
+    }
+
+    pub(crate) fn to(method: &str, target: Arc<Target>) -> Result<Self, Error> {
+        let bad = |why: &str| {
+            let what = format!("{method:?} is no method ({why}); use a token such as GET (RFC 9110 section 9.1)");
+            Error::new(Kind::InvalidMethod, what)
+        };
+        let parsed = Method::from_bytes(method.as_bytes()).map_err(|_| bad("not a token"))?;
+        if parsed == Method::CONNECT {
+            return Err(bad("CONNECT is the proxy's business"));
+        }
+        let name = CString::new(method).map_err(|_| bad("not a token"))?;
+        Ok(Self {
+            method: parsed,
+            target,
+            headers: HeaderMap::new(),
+            body: Body::none(),
+            over: Overrides::default(),
+            mode: None,
+            token: None,
+            name,
+        })
+    }
+
+    /// Adds a header; a name may be added several times.
+    ///
+    /// Host, Content-Length, Transfer-Encoding and Connection are the library's own: `Connection:
+    /// close` is [`Mode::CloseAfter`], and what contradicts the library is refused, here or when
+    /// the request is sent.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidHeader`].
+    pub fn header(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let (name, value) = field(name, value)?;
+        if name == header::HOST {
+            if value.as_bytes().eq_ignore_ascii_case(self.target.authority().as_bytes()) {
+                return Ok(());
+            }
+            let host = self.target.authority();
+            return Err(own(&name, &format!("the URL says {host:?}; change the URL instead")));
+        }
+        if name == header::CONNECTION {
+            return self.connection_header(&name, &value);
+        }
+        self.headers.append(name, value);
+        Ok(())
+    }
+
+    fn connection_header(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Error> {
+        for option in value.to_str().unwrap_or("?").split(',').map(str::trim) {
+            if option.eq_ignore_ascii_case("close") {
+                self.mode = Some(Mode::CloseAfter);
+            } else if !option.eq_ignore_ascii_case("keep-alive") {
+                return Err(own(name, "only close and keep-alive can be asked for"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the body.
+    pub fn body(&mut self, body: Body) {
+        self.body = body;
+    }
+
+    /// Sets a limit of this request; `None` is no limit.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidTimeout`] for zero, [`Kind::InvalidArgument`] for a clock that can't be set.
+    pub fn timeout(&mut self, clock: Clock, limit: Option<Duration>) -> Result<(), Error> {
+        if !clock.can_be_set() {
+            return Err(Error::new(Kind::InvalidArgument, format!("the clock {clock} can't be set")));
+        }
+        self.over.set(clock, not_zero(limit)?);
+        Ok(())
+    }
+
+    /// Ends the exchange when the body comes slower than so many bytes per second over a window of
+    /// waiting. Time that is not spent in a read does not count.
+    pub fn min_rate(&mut self, rate: Option<(u64, Duration)>) {
+        self.over.min_rate = rate;
+    }
+
+    /// How long the connection shall live.
+    pub fn connection(&mut self, mode: Mode) {
+        self.mode = Some(mode);
+    }
+
+    /// The token that ends the exchange when it is fired.
+    pub fn cancel_with(&mut self, token: Option<CancelToken>) {
+        self.token = token;
+    }
+
+    /// A copy that can be changed on its own; it shares the cancel token.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidState`] if the body comes from a reader.
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        Ok(Self {
+            method: self.method.clone(),
+            target: Arc::clone(&self.target),
+            headers: self.headers.clone(),
+            body: self.body.try_clone()?,
+            over: self.over,
+            mode: self.mode,
+            token: self.token.clone(),
+            name: self.name.clone(),
+        })
+    }
+
+    pub(crate) fn c_method(&self) -> &CStr {
+        &self.name
+    }
+
+    /// Whether sending it twice is the same as once.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        // RFC 9110 section 9.2.2.
+        matches!(
+            self.method,
+            Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+        ) || self.headers.contains_key("idempotency-key")
+    }
+}
+
+impl Body {
+    /// No body.
+    pub fn none() -> Self {
+        Self(Source::None)
+    }
+
+    /// These bytes, copied.
+    pub fn bytes(data: &[u8]) -> Self {
+        Self(Source::Bytes(Arc::from(data)))
+    }
+
+    /// A file, read while it is sent.
+    ///
+    /// # Errors
+    /// [`Kind::System`] if it can't be opened or is no regular file.
+    pub fn file(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let path = path.into();
+        open(&path)?;
+        Ok(Self(Source::File(path)))
+    }
+
+    /// What a reader gives: so many bytes, or to its end if the length is not known. It can be sent
+    /// once.
+    pub fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
+        Self(Source::Reader(Some(Box::new(reader)), length))
+    }
+
+    fn try_clone(&self) -> Result<Self, Error> {
+        match &self.0 {
+            Source::None => Ok(Self::none()),
+            Source::Bytes(bytes) => Ok(Self(Source::Bytes(Arc::clone(bytes)))),
+            Source::File(path) => Ok(Self(Source::File(path.clone()))),
+            Source::Reader(..) => {
+                Err(Error::new(Kind::InvalidState, "a body that comes from a reader can't be copied"))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Source::None => f.write_str("none"),
+            Source::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Source::File(path) => write!(f, "file {}", path.display()),
+            Source::Reader(_, length) => write!(f, "reader of {length:?} bytes"),
+        }
+    }
+}
+
+/// A file and its length.
+pub(crate) fn open(path: &std::path::Path) -> Result<(File, u64), Error> {
+    let failed = |error| Error::from_os(Kind::System, &format!("can't read {}", path.display()), &error);
+    let file = File::open(path).map_err(failed)?;
+    let facts = file.metadata().map_err(failed)?;
+    if !facts.is_file() {
+        return Err(Error::new(Kind::System, format!("{} is no regular file", path.display())));
+    }
+    Ok((file, facts.len()))
+}
+
+/// A header from text (RFC 9110 section 5).
+pub(crate) fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
+    let bad = |what: String| Error::new(Kind::InvalidHeader, what);
+    let parsed = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| bad(format!("{name:?} is no header name: use letters, digits and hyphens")))?;
+    let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+        bad(format!("the value of {name} holds a control character (CR, LF and NUL are never legal)"))
+    })?;
+    Ok((parsed, value))
+}
+
+/// A header that the library itself answers for.
+pub(crate) fn own(name: &HeaderName, why: &str) -> Error {
+    Error::new(Kind::InvalidHeader, format!("the header {name} is the library's own: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_tokens() {
+        assert!(Request::new("PROPFIND", "http://localhost/").is_ok());
+        for method in ["", "GE T", "GET\r\n", "G\0T", "CONNECT"] {
+            let error = Request::new(method, "http://localhost/").unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidMethod, "{method:?}");
+        }
+    }
+
+    #[test]
+    fn headers_that_could_split_a_request_are_refused() {
+        let mut request = Request::new("GET", "http://localhost/").unwrap();
+        for (name, value) in [
+            ("", "x"), ("a b", "x"), ("a:", "x"), ("a\r\n", "x"), ("a", "x\r\nb: c"), ("a", "x\0"), ("a", "x\r"),
+            ("host", "other"), ("connection", "upgrade"),
+        ] {
+            let error = request.header(name, value).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidHeader, "{name:?}: {value:?}");
+        }
+        request.header("Host", "LOCALHOST").unwrap();
+        request.header("Connection", "keep-alive, close").unwrap();
+        assert_eq!(request.mode, Some(Mode::CloseAfter));
+        assert!(request.headers.is_empty());
+    }
+}

@@ -1,0 +1,231 @@
+//! One response: the head that came, and the body as it comes.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::error::{Error, Kind};
+use crate::http::Timings;
+use crate::http::exchange::{Exchange, Reader};
+use crate::manager::How;
+use crate::target::Target;
+
+/// A response. Dropped before its body ended, it closes its connection at once.
+///
+/// Threads: one at a time; a [`Stopper`] ends it from any.
+#[derive(Debug)]
+pub struct Response {
+    head: Head,
+    body: Body,
+}
+
+/// Everything before the body. Threads: immutable.
+#[derive(Debug)]
+pub struct Head {
+    parts: http::response::Parts,
+    target: Arc<Target>,
+    exchange: Arc<Exchange>,
+}
+
+/// The body as a stream. Threads: one at a time.
+pub struct Body {
+    reader: Reader,
+}
+
+/// Ends a response from any thread, while another one is blocked in a read.
+#[derive(Clone, Debug)]
+pub struct Stopper(Arc<Exchange>);
+
+impl Response {
+    pub(crate) fn new(parts: http::response::Parts, reader: Reader, target: Arc<Target>) -> Self {
+        let exchange = Arc::clone(reader.exchange());
+        Self { head: Head { parts, target, exchange }, body: Body { reader } }
+    }
+
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The body.
+    pub fn body(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    /// Both, apart.
+    pub fn into_parts(self) -> (Head, Body) {
+        (self.head, self.body)
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.head.status()
+    }
+
+    /// The connection that serves it.
+    pub fn connection(&self) -> u64 {
+        self.head.connection()
+    }
+
+    /// Whether that connection had served a request before.
+    pub fn reused(&self) -> bool {
+        self.head.reused()
+    }
+
+    /// How long each part took so far.
+    pub fn timings(&self) -> Timings {
+        self.head.exchange.timings()
+    }
+
+    /// Reads a piece of the body; 0 is the end, and the connection is idle again or closed.
+    ///
+    /// # Errors
+    /// Any [`Kind`]; a body that was cut off is an error, never an end.
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+        self.body.read(into)
+    }
+
+    /// Reads the rest of the body, at most `at_most` bytes.
+    ///
+    /// # Errors
+    /// Any [`Kind`]; [`Kind::TooLarge`] if there is more.
+    pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
+        self.body.read_all(at_most)
+    }
+
+    /// Closes it early: [`How::Graceful`] reads on for a little so that the connection can be kept.
+    pub fn close(&mut self, how: How) {
+        self.body.close(how);
+    }
+
+    /// What ends it from another thread.
+    pub fn stopper(&self) -> Stopper {
+        self.body.stopper()
+    }
+}
+
+impl Head {
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.parts.status.as_u16()
+    }
+
+    /// The protocol version times ten: 10 or 11.
+    pub fn version(&self) -> i32 {
+        if self.parts.version == http::Version::HTTP_10 { 10 } else { 11 }
+    }
+
+    /// The URL that answered, without user information and fragment.
+    pub fn url(&self) -> String {
+        self.target.uri.to_string()
+    }
+
+    /// The first header of that name.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.parts.headers.get(name).map(http::HeaderValue::as_bytes)
+    }
+
+    /// Every header: name in lower case, value.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let headers: &HeaderMap = &self.parts.headers;
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+    }
+
+    /// The connection that serves it.
+    pub fn connection(&self) -> u64 {
+        self.exchange.connection()
+    }
+
+    /// Whether that connection had served a request before.
+    pub fn reused(&self) -> bool {
+        self.exchange.reused()
+    }
+}
+
+impl Body {
+    /// Reads a piece; 0 is the end.
+    ///
+    /// # Errors
+    /// Any [`Kind`].
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+        if into.is_empty() {
+            return Err(Error::new(Kind::InvalidArgument, "a buffer of 0 bytes can't tell data from the end"));
+        }
+        self.reader.read(into)
+    }
+
+    /// Reads the rest, at most `at_most` bytes.
+    ///
+    /// # Errors
+    /// Any [`Kind`]; [`Kind::TooLarge`] if there is more.
+    pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
+        let expected = self.reader.total().and_then(|total| usize::try_from(total).ok());
+        if expected.is_some_and(|size| size > at_most) {
+            return Err(self.too_large(at_most));
+        }
+        let mut whole = Vec::new();
+        // A length that the peer made up must not make us allocate: it is believed step by step.
+        let mut step = expected.unwrap_or(FIRST_STEP).clamp(1, LARGEST_STEP);
+        loop {
+            let end = whole.len();
+            if end == at_most {
+                // Full: one byte more tells whether that was all.
+                return match self.reader.read(&mut [0])? {
+                    0 => Ok(whole),
+                    _ => Err(self.too_large(at_most)),
+                };
+            }
+            whole.resize(end.saturating_add(step).min(at_most), 0);
+            let mut filled = end;
+            while filled < whole.len() {
+                match self.reader.read(&mut whole[filled..])? {
+                    0 => {
+                        whole.truncate(filled);
+                        return Ok(whole);
+                    }
+                    got => filled += got,
+                }
+            }
+            step = whole.len().clamp(FIRST_STEP, LARGEST_STEP);
+        }
+    }
+
+    /// Closes it early.
+    pub fn close(&mut self, how: How) {
+        match how {
+            How::Graceful => self.reader.close_politely(),
+            How::Now => self.reader.close(),
+        }
+    }
+
+    /// What ends it from another thread.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(self.reader.exchange()))
+    }
+
+    fn too_large(&mut self, at_most: usize) -> Error {
+        self.reader.close();
+        Error::new(Kind::TooLarge, format!("the body is larger than the {at_most} bytes that were allowed"))
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}
+
+impl Stopper {
+    /// Ends it; a read that is blocked answers [`Kind::Closed`]. After the end it does nothing.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+
+    /// How long each part took so far.
+    pub fn timings(&self) -> Timings {
+        self.0.timings()
+    }
+}
+
+const FIRST_STEP: usize = 8 * 1024;
+const LARGEST_STEP: usize = 8 * 1024 * 1024;

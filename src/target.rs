@@ -1,0 +1,121 @@
+//! A URL as it will be requested: checked, and split into what the connection needs and what
+//! goes on the wire.
+
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine;
+use http::{HeaderValue, Uri};
+
+use crate::error::{Error, Kind};
+use crate::manager::{Origin, PoolKey};
+use crate::net::tls::Tls;
+
+/// Threads: immutable.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// Without user information and fragment (RFC 9110 section 4.2.4).
+    pub(crate) uri: Uri,
+    pub(crate) origin: Origin,
+    /// User information as Basic credentials (RFC 7617).
+    pub(crate) credentials: Option<HeaderValue>,
+    /// The key for the TLS settings that were asked for first, which are mostly the only ones.
+    key: OnceLock<(Arc<Tls>, Arc<PoolKey>)>,
+}
+
+impl Target {
+    /// As the URL standard has it; what could be read in two ways is refused, not repaired.
+    pub(crate) fn parse(text: &str) -> Result<Arc<Self>, Error> {
+        if let Some(byte) = text.bytes().find(|byte| *byte <= b' ' || *byte == 0x7f) {
+            let what = format!(
+                "the URL holds the byte 0x{byte:02x}: spaces and control characters must be percent-encoded (%{byte:02X})"
+            );
+            return Err(Error::new(Kind::InvalidUrl, what));
+        }
+        let mut url = url::Url::parse(text).map_err(|error| {
+            let hint = if text.contains("://") { "" } else { "; an absolute one begins with http:// or https://" };
+            Error::new(Kind::InvalidUrl, format!("not a URL: {error}{hint}"))
+        })?;
+        let Some(origin) = Origin::of(&url) else {
+            let what = format!("can't request {:?} URLs: use http or https, with a host", url.scheme());
+            return Err(Error::new(Kind::InvalidUrl, what));
+        };
+        if origin.port == 0 {
+            return Err(Error::new(Kind::InvalidUrl, "port 0 can't be connected to"));
+        }
+        let credentials = credentials(&url);
+        url.set_fragment(None);
+        // Neither can fail for http and https URLs with a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        let uri = Uri::try_from(String::from(url)).map_err(|error| {
+            Error::new(Kind::InvalidUrl, format!("not a URL that can be requested: {error}"))
+        })?;
+        Ok(Arc::new(Self { uri, origin, credentials, key: OnceLock::new() }))
+    }
+
+    /// The pool key for these TLS settings.
+    pub(crate) fn key(&self, tls: &Arc<Tls>) -> Arc<PoolKey> {
+        let (first, key) =
+            self.key.get_or_init(|| (Arc::clone(tls), PoolKey::new(self.origin.clone(), tls)));
+        if Arc::ptr_eq(first, tls) {
+            return Arc::clone(key);
+        }
+        PoolKey::new(self.origin.clone(), tls)
+    }
+
+    /// What a Host header says (RFC 9110 section 7.2).
+    pub(crate) fn authority(&self) -> &str {
+        self.uri.authority().map_or("", |authority| authority.as_str())
+    }
+}
+
+fn credentials(url: &url::Url) -> Option<HeaderValue> {
+    let (user, password) = (url.username(), url.password());
+    if user.is_empty() && password.is_none() {
+        return None;
+    }
+    let mut pair: Vec<u8> = percent_encoding::percent_decode_str(user).collect();
+    pair.push(b':');
+    pair.extend(percent_encoding::percent_decode_str(password.unwrap_or("")));
+    let text = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_as_the_url_standard_has_them() {
+        let uri = |text: &str| Target::parse(text).unwrap().uri.to_string();
+        assert_eq!(uri("http://EXAMPLE.org"), "http://example.org/");
+        assert_eq!(uri("http://example.org:80/a#b"), "http://example.org/a");
+        assert_eq!(uri("http://[::1]:8080/?q=%20"), "http://[::1]:8080/?q=%20");
+        assert_eq!(uri("https://b\u{fc}cher.example/\u{e9}"), "https://xn--bcher-kva.example/%C3%A9");
+        assert_eq!(uri("http://u:p@example.org/"), "http://example.org/");
+    }
+
+    #[test]
+    fn user_information_becomes_basic_credentials() {
+        let target = Target::parse("http://us%3Aer:p%40ss@example.org/").unwrap();
+        assert_eq!(target.credentials.as_ref().unwrap(), "Basic dXM6ZXI6cEBzcw==");
+        assert!(Target::parse("http://example.org/").unwrap().credentials.is_none());
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        for text in [
+            "", "/path", "example.org", "http://", "http:///x", "file:///etc/passwd", "gopher://x/",
+            "http://exa mple.org/", "http://example.org/a b", "http://example.org/\r\nX: y", "http://[::1/",
+            "http://example.org/\0", "http://example.org:99999/", "http://example.org:0/", "http://a\tb/",
+        ] {
+            let error = Target::parse(text).map(drop);
+            // "http:///x" is "http://x/" to the standard; everything else is no URL.
+            if text != "http:///x" {
+                assert_eq!(error.unwrap_err().kind(), Kind::InvalidUrl, "{text:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Waiting: the one place where anything blocks.
+//!
+//! A task waits for a descriptor to be ready, for an [`Event`] to be set, or for a deadline.
+//! How it waits is the [`Waiter`]'s business: [`thread`] blocks the caller's own thread in
+//! poll(2). The trait is the seat for a second form that parks a coroutine instead.
+//!
+//! Knows nothing of HTTP, connections or cancelling: whoever cancels sets the event or shuts
+//! the socket down, and the wait ends because what it waited for has happened.
+
+mod event;
+mod thread;
+
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Instant;
+
+pub(crate) use event::Event;
+pub(crate) use thread::{InterruptCheck, set_interrupt_check};
+
+/// What a descriptor shall be ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Read,
+    Write,
+    Either,
+}
+
+/// What to wait for; at least one of the two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want<'a> {
+    pub(crate) fd: Option<(RawFd, Interest)>,
+    pub(crate) event: Option<&'a Event>,
+}
+
+/// Why a wait ended. Errors and hang-ups of a descriptor count as ready for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    Ready { read: bool, write: bool },
+    Event,
+    Deadline,
+    /// The thread's interrupt check said so: a signal that wants the call to end.
+    Interrupted,
+}
+
+/// A way to wait.
+pub(crate) trait Waiter {
+    fn wait(&self, want: Want<'_>, deadline: Option<Instant>) -> io::Result<Woken>;
+}
+
+/// Waits in the way of the current task.
+pub(crate) fn wait(want: Want<'_>, deadline: Option<Instant>) -> io::Result<Woken> {
+    thread::ThreadWaiter.wait(want, deadline)
+}
+
+/// Waits for a descriptor.
+pub(crate) fn wait_fd(fd: RawFd, interest: Interest, deadline: Option<Instant>) -> io::Result<Woken> {
+    wait(Want { fd: Some((fd, interest)), event: None }, deadline)
+}

@@ -1,0 +1,130 @@
+//! The thread form: poll(2) on the caller's own thread.
+//!
+//! poll and not SO_RCVTIMEO, which fires up to 240 ms late at 4 s (kernel timer wheel) and can't
+//! watch a second descriptor. A signal ends poll with EINTR, whatever SA_RESTART says
+//! (signal(7)): that is where Ctrl-C gets in.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::{Interest, Waiter, Want, Woken};
+
+/// Asked when a signal interrupted a wait of this thread. Answers whether the call shall end.
+pub(crate) struct InterruptCheck {
+    /// Ask this often as well, for signals that were delivered to another thread.
+    pub(crate) tick: Option<Duration>,
+    pub(crate) ask: Box<dyn Fn() -> bool>,
+}
+
+/// Sets the calling thread's check, or takes it away.
+pub(crate) fn set_interrupt_check(check: Option<InterruptCheck>) {
+    // A thread that is ending has no check any more and needs none.
+    let _ = CHECK.try_with(|slot| slot.replace(check));
+}
+
+thread_local! {
+    static CHECK: RefCell<Option<InterruptCheck>> = const { RefCell::new(None) };
+}
+
+pub(crate) struct ThreadWaiter;
+
+impl Waiter for ThreadWaiter {
+    fn wait(&self, want: Want<'_>, deadline: Option<Instant>) -> io::Result<Woken> {
+        let tick = with_check(|check| check.tick).flatten();
+        let mut fds = descriptors(&want);
+        loop {
+            let now = Instant::now();
+            let left = deadline.map(|at| at.saturating_duration_since(now));
+            let nap = match (left, tick) {
+                (Some(left), Some(tick)) => Some(left.min(tick)),
+                (left, tick) => left.or(tick),
+            };
+            // SAFETY: two valid pollfd structures; unused ones have fd -1 (poll(2): ignored).
+            let ready = unsafe { libc::poll(fds.as_mut_ptr(), 2, milliseconds(nap)) };
+            let interrupted = if ready < 0 {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+                true
+            } else {
+                ready == 0 && tick.is_some()
+            };
+            if ready > 0 {
+                return Ok(what_happened(&fds));
+            }
+            if interrupted && with_check(|check| (check.ask)()) == Some(true) {
+                return Ok(Woken::Interrupted);
+            }
+            if deadline.is_some_and(|at| at <= Instant::now()) {
+                return Ok(Woken::Deadline);
+            }
+        }
+    }
+}
+
+fn with_check<T>(ask: impl FnOnce(&InterruptCheck) -> T) -> Option<T> {
+    // The check may itself block in hangup on another request: only shared borrows are held.
+    CHECK.try_with(|check| check.try_borrow().ok()?.as_ref().map(ask)).ok().flatten()
+}
+
+fn descriptors(want: &Want<'_>) -> [libc::pollfd; 2] {
+    let (fd, events) = match want.fd {
+        None => (-1, 0),
+        Some((fd, Interest::Read)) => (fd, libc::POLLIN),
+        Some((fd, Interest::Write)) => (fd, libc::POLLOUT),
+        Some((fd, Interest::Either)) => (fd, libc::POLLIN | libc::POLLOUT),
+    };
+    let event = want.event.map_or(-1, super::Event::fd);
+    [
+        libc::pollfd { fd, events, revents: 0 },
+        libc::pollfd { fd: event, events: libc::POLLIN, revents: 0 },
+    ]
+}
+
+fn what_happened(fds: &[libc::pollfd; 2]) -> Woken {
+    if fds[1].revents != 0 {
+        return Woken::Event;
+    }
+    let seen = fds[0].revents;
+    let broken = seen & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0;
+    Woken::Ready { read: broken || seen & libc::POLLIN != 0, write: broken || seen & libc::POLLOUT != 0 }
+}
+
+/// Rounded up: waking a little late is one system call, waking a little early is two.
+fn milliseconds(nap: Option<Duration>) -> i32 {
+    match nap {
+        None => -1,
+        Some(nap) => i32::try_from(nap.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Event;
+    use super::*;
+
+    #[test]
+    fn an_event_wakes_and_a_deadline_ends() {
+        let event = Event::new().unwrap();
+        let want = Want { fd: None, event: Some(&event) };
+        let soon = Instant::now() + Duration::from_millis(5);
+        assert_eq!(ThreadWaiter.wait(want, Some(soon)).unwrap(), Woken::Deadline);
+        assert!(Instant::now() >= soon);
+        std::thread::scope(|scope| {
+            scope.spawn(|| event.set());
+            assert_eq!(ThreadWaiter.wait(want, None).unwrap(), Woken::Event);
+        });
+    }
+
+    #[test]
+    fn the_tick_asks_the_check() {
+        let event = Event::new().unwrap();
+        let tick = Some(Duration::from_millis(1));
+        set_interrupt_check(Some(InterruptCheck { tick, ask: Box::new(|| true) }));
+        let want = Want { fd: None, event: Some(&event) };
+        assert_eq!(ThreadWaiter.wait(want, None).unwrap(), Woken::Interrupted);
+        set_interrupt_check(None);
+    }
+}

@@ -1,0 +1,192 @@
+//! The C side as the Rust tests see it: the header and its functions, the library that `cargo test` has just
+//! built, the compilers, and a way to compile and run a program against all of that.
+//!
+//! Included by the tests that need it (`#[path = "c/abi.rs"] mod abi;`), each of which uses a part of it.
+#![allow(dead_code)]
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What every C and C++ program here must compile without.
+pub const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+
+/// How long a program may take before it counts as hung, in seconds.
+const PATIENCE: &str = "240";
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where cargo builds: this test is `<target>/<profile>/deps/<name>-<hash>`.
+pub fn target_dir() -> PathBuf {
+    profile_dir().parent().expect("a target directory").to_owned()
+}
+
+/// `<target>/<profile>`, where binaries are.
+pub fn profile_dir() -> PathBuf {
+    library_dir().parent().expect("a profile directory").to_owned()
+}
+
+/// Where the `libhangup.so` of this very build is. It has no SONAME, which no program here needs.
+pub fn library_dir() -> PathBuf {
+    let test = env::current_exe().expect("the path of this test");
+    let deps = test.parent().expect("a test is in a directory").to_owned();
+    assert!(
+        deps.join("libhangup.so").exists(),
+        "no libhangup.so in {}: cargo builds it with the tests, as a cdylib",
+        deps.display()
+    );
+    deps
+}
+
+/// A fresh directory for what one test makes.
+pub fn scratch(name: &str) -> PathBuf {
+    let dir = target_dir().join("abi").join(format!("{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).expect("a directory under the target directory");
+    dir
+}
+
+/// The C compiler: `$CC`, or `cc`.
+pub fn cc() -> OsString {
+    env::var_os("CC").unwrap_or_else(|| "cc".into())
+}
+
+/// The C++ compiler: `$CXX`, or `c++`.
+pub fn cxx() -> OsString {
+    env::var_os("CXX").unwrap_or_else(|| "c++".into())
+}
+
+/// `$CFLAGS`, word by word.
+fn cflags() -> Vec<String> {
+    let flags = env::var("CFLAGS").unwrap_or_default();
+    flags.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The sanitizers' flags if `HANGUP_SANITIZE` is set.
+pub fn sanitizers() -> &'static [&'static str] {
+    if is_set("HANGUP_SANITIZE") {
+        &["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
+    } else {
+        &[]
+    }
+}
+
+/// Whether a variable is there and says neither nothing nor no.
+pub fn is_set(name: &str) -> bool {
+    env::var(name).is_ok_and(|value| !value.is_empty() && value != "0")
+}
+
+/// Compiles `sources` (all C, or all C++) to `output`, linked with the library of this build.
+pub fn compile(sources: &[&Path], output: &Path, flags: &[&str]) {
+    let is_cpp = sources.iter().any(|source| source.extension().is_some_and(|e| e == "cpp"));
+    let library = library_dir();
+    let mut command = Command::new(if is_cpp { cxx() } else { cc() });
+    command
+        .args(WARNINGS)
+        .args(cflags())
+        .args(sanitizers())
+        .args(flags)
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg("-I")
+        .arg(root().join("bindings/cpp"))
+        .args(sources)
+        .arg("-o")
+        .arg(output)
+        .arg("-L")
+        .arg(&library)
+        .arg(format!("-Wl,-rpath,{}", library.display()))
+        .args(["-lhangup", "-pthread"]);
+    succeed(&mut command);
+}
+
+/// How to run a program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Under {
+    /// As it is; under valgrind if `HANGUP_VALGRIND` is set.
+    Nothing,
+    /// Under valgrind in any case.
+    Valgrind,
+}
+
+/// A command that runs `program`, bounded in time; `args` are the program's.
+pub fn command(program: &Path, under: Under) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", PATIENCE]);
+    if under == Under::Valgrind || is_set("HANGUP_VALGRIND") {
+        require("valgrind", "apt-get install valgrind, or make deps");
+        // Valgrind runs one thread at a time, so everything takes long; the programs ask for this.
+        command.env("HANGUP_SLOW", "20").arg("valgrind").args([
+            "--quiet",
+            "--leak-check=full",
+            "--errors-for-leak-kinds=definite,possible",
+            "--error-exitcode=9",
+            "--fair-sched=yes",
+        ]);
+        command.arg(format!("--suppressions={}", root().join("tests/c/valgrind.supp").display()));
+    } else if is_set("HANGUP_SANITIZE") {
+        // The order of libraries is another one with LD_PRELOAD; cancel.c needs that.
+        command.env("HANGUP_SLOW", "5").env("ASAN_OPTIONS", "verify_asan_link_order=0");
+    }
+    command.arg(program);
+    command
+}
+
+/// Runs a command and fails with all it said unless it exits 0.
+pub fn succeed(command: &mut Command) -> Output {
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{} can't be run: {e}", command.get_program().display()));
+    assert!(
+        output.status.success(),
+        "{command:?}\nended with {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Fails with the way to install it if a tool is missing.
+pub fn require(tool: &str, how: &str) {
+    assert!(has(tool), "this test needs {tool}: {how}");
+}
+
+/// Whether a tool is there.
+pub fn has(tool: &str) -> bool {
+    Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// The functions that the header declares.
+pub fn header_functions() -> BTreeSet<String> {
+    let header = std::fs::read_to_string(root().join("include/hangup.h")).expect("the header");
+    let code = without_comments(&header);
+    // The last word before an opening parenthesis; types of callbacks have a `*` there, macros stand on a `#` line.
+    let declarations = code.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+    let mut found = BTreeSet::new();
+    for (at, _) in declarations.match_indices('(') {
+        let before = &declarations[..at];
+        let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |i| i + 1);
+        if before[start..].starts_with("hangup_") {
+            found.insert(before[start..].to_owned());
+        }
+    }
+    assert!(found.len() > 50, "the header could not be read: {found:?}");
+    found
+}
+
+fn without_comments(text: &str) -> String {
+    let mut code = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("/*") {
+        code.push_str(&rest[..start]);
+        rest = rest[start..].find("*/").map_or("", |end| &rest[start + end + 2..]);
+    }
+    code.push_str(rest);
+    code
+}

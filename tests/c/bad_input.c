@@ -1,0 +1,232 @@
+/**
+ * Bad input is refused before anything is opened, with a status of its own and a message that says what to do.
+ * Servers: `hello` answers 200 "hello".
+ */
+#include "check.h"
+
+/** The message has to name at least this, so that its reader knows what to do. */
+static void refused(hangup_status expected, hangup_status actual, hangup_error **place, const char *what,
+                    const char *hint) {
+    hangup_error *error = *place;
+    *place = NULL;
+    if (actual != expected) {
+        FAIL("\"%s\": %s, not %s", what, hangup_status_text((int32_t)actual), hangup_status_text((int32_t)expected));
+    }
+    CHECK_NUMBER(expected, hangup_error_status(error));
+    CHECK_NUMBER(HANGUP_PHASE_NONE, hangup_error_phase(error));
+    CHECK_NUMBER(0, hangup_error_connection(error));
+    CHECK_NUMBER(HANGUP_SENT_NOTHING, hangup_error_sent(error));
+    const char *message = hangup_error_message(error);
+    if (strlen(message) < 10 || (hint != NULL && strcasestr(message, hint) == NULL)) {
+        FAIL("\"%s\": the message \"%s\" does not speak of \"%s\"", what, message, hint == NULL ? "" : hint);
+    }
+    hangup_error_free(error);
+}
+
+static void urls(void) {
+    static const char *const bad[] = {
+        "",
+        "nonsense",
+        "/path",
+        "//host/path",
+        "http://",
+        "ftp://host/",
+        "file:///etc/passwd",
+        "gopher://host/",
+        "javascript:alert(1)",
+        "http://ho st/",
+        "http://host/a b",
+        "http://host/a\r\nX-Injected: 1",
+        "http://host/a\tb",
+        " http://host/",
+        "http://host:99999/",
+        "http://host:port/",
+        "http://[::1/",
+        "http://ho\x01st/",
+    };
+    hangup_client *client = new_client(NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        hangup_request *request = NULL;
+        hangup_response *response = NULL;
+        hangup_error *error = NULL;
+        hangup_status status = hangup_request_new("GET", bad[i], &request, &error);
+        refused(HANGUP_INVALID_URL, status, &error, bad[i], NULL);
+        CHECK(request == NULL);
+        error = NULL;
+        status = hangup_client_get(client, bad[i], 1000, &response, &error);
+        refused(HANGUP_INVALID_URL, status, &error, bad[i], NULL);
+        CHECK(response == NULL);
+    }
+    hangup_error *error = NULL;
+    hangup_request *request = NULL;
+    hangup_status status = hangup_request_new("GET", "http://\xff\xfe/", &request, &error);
+    refused(HANGUP_INVALID_ARGUMENT, status, &error, "not UTF-8", "UTF-8");
+    hangup_client_free(client);
+}
+
+static void methods(void) {
+    static const char *const bad[] = {"", "G T", "GET ", "GET\r\nX: 1", "G\tT", "GET/", "M\xc3\xa9thode", "(GET)"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        hangup_request *request = NULL;
+        hangup_error *error = NULL;
+        hangup_status status = hangup_request_new(bad[i], given("hello"), &request, &error);
+        refused(HANGUP_INVALID_METHOD, status, &error, bad[i], NULL);
+        CHECK(request == NULL);
+    }
+    /* Not known, but a token: a server may know it. */
+    hangup_request *request = new_request("PROPFIND", given("hello"));
+    CHECK_TEXT("PROPFIND", hangup_request_method(request));
+    hangup_request_free(request);
+}
+
+static void headers(void) {
+    static const char *const bad[][2] = {
+        {"", "v"},
+        {"X Y", "v"},
+        {"X:", "v"},
+        {"X\r\nY", "v"},
+        {"X\xc3\xa9", "v"},
+        {"X", "v\r\nInjected: 1"},
+        {"X", "v\nInjected: 1"},
+        {"X", "v\rw"},
+        {"X", "v\x01w"},
+        {"Content-Length", "12"},
+        {"Transfer-Encoding", "chunked"},
+    };
+    hangup_request *request = new_request("GET", given("hello"));
+    hangup_client *client = new_client(NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        hangup_error *error = NULL;
+        hangup_status status = hangup_request_header(request, bad[i][0], bad[i][1], &error);
+        refused(HANGUP_INVALID_HEADER, status, &error, bad[i][0], NULL);
+        error = NULL;
+        status = hangup_client_header(client, bad[i][0], bad[i][1], &error);
+        refused(HANGUP_INVALID_HEADER, status, &error, bad[i][0], NULL);
+    }
+    hangup_client_free(client);
+    hangup_request_free(request);
+}
+
+static void timeouts(void) {
+    static const int64_t bad[] = {0, -2, -1000, INT64_MIN};
+    hangup_request *request = new_request("GET", given("hello"));
+    hangup_client *client = new_client(NULL);
+    hangup_cancel *token = hangup_cancel_new();
+    hangup_response *response = NULL;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        for (hangup_timeout which = HANGUP_TIMEOUT_TOTAL; which <= HANGUP_TIMEOUT_READ; which++) {
+            hangup_error *error = NULL;
+            hangup_status status = hangup_request_timeout(request, which, bad[i], &error);
+            refused(HANGUP_INVALID_TIMEOUT, status, &error, hangup_timeout_text(which), "HANGUP_NO_LIMIT");
+            error = NULL;
+            status = hangup_client_timeout(client, which, bad[i], &error);
+            refused(HANGUP_INVALID_TIMEOUT, status, &error, hangup_timeout_text(which), "HANGUP_NO_LIMIT");
+        }
+        hangup_error *error = NULL;
+        hangup_status status = hangup_client_get(client, given("hello"), bad[i], &response, &error);
+        refused(HANGUP_INVALID_TIMEOUT, status, &error, "a total", "HANGUP_NO_LIMIT");
+        error = NULL;
+        status = hangup_request_min_rate(request, 1, bad[i], &error);
+        refused(HANGUP_INVALID_TIMEOUT, status, &error, "a window", NULL);
+        CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_cancel_after(token, bad[i]), NULL);
+        CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_interrupt_check(NULL, NULL, bad[i]), NULL);
+    }
+    CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_cancel_after(token, HANGUP_NO_LIMIT), NULL);
+    CHECK_NUMBER(0, hangup_cancel_is_fired(token));
+    CHECK(response == NULL);
+    /* Spelled right, and as large as can be. */
+    CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_HEAD, HANGUP_NO_LIMIT, NULL), NULL);
+    CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_TOTAL, INT64_MAX, NULL), NULL);
+    CHECK_OK(hangup_cancel_after(token, INT64_MAX), NULL);
+    CHECK_OK(hangup_request_cancel_with(request, token), NULL);
+    CHECK_OK(hangup_client_send(client, request, &response, NULL), NULL);
+    check_body(response, "hello");
+    hangup_response_free(response);
+    hangup_cancel_free(token);
+    hangup_client_free(client);
+    hangup_request_free(request);
+}
+
+static void numbers(void) {
+    hangup_manager *manager = new_manager();
+    hangup_client *client = new_client(manager);
+    hangup_request *request = new_request("GET", given("hello"));
+    hangup_options *options = hangup_options_new();
+    static const int32_t unknown[] = {-1, 99, INT32_MIN, INT32_MAX};
+    const hangup_status bad = HANGUP_INVALID_ARGUMENT;
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        int32_t n = unknown[i];
+        hangup_error *e = NULL;
+        refused(bad, hangup_request_timeout(request, n, 1000, &e), &e, "clock", "HANGUP_TIMEOUT_");
+        refused(bad, hangup_client_timeout(client, n, 1000, &e), &e, "clock", "HANGUP_TIMEOUT_");
+        refused(bad, hangup_request_connection(request, n, &e), &e, "mode", "HANGUP_KEEP");
+        refused(bad, hangup_client_connection(client, n, &e), &e, "mode", "HANGUP_KEEP");
+        refused(bad, hangup_manager_limit(manager, n, 1, &e), &e, "limit", "HANGUP_LIMIT_");
+        refused(bad, hangup_options_limit(options, n, 1, &e), &e, "limit", "HANGUP_LIMIT_");
+        refused(bad, hangup_manager_close_connection(manager, 1, n, &e), &e, "how", "HANGUP_NOW");
+        refused(bad, hangup_manager_close_origin(manager, "http://host", n, NULL, &e), &e, "how", "HANGUP_NOW");
+        CHECK_STATUS(bad, hangup_manager_close_all(manager, n, NULL), NULL);
+    }
+    hangup_error *e = NULL;
+    /* Those that only an error can name. */
+    refused(bad, hangup_request_timeout(request, HANGUP_TIMEOUT_NONE, 1, &e), &e, "none", "HANGUP_TIMEOUT_");
+    refused(bad, hangup_request_timeout(request, HANGUP_TIMEOUT_MIN_RATE, 1, &e), &e, "rate", "HANGUP_TIMEOUT_");
+    refused(bad, hangup_request_timeout(request, HANGUP_TIMEOUT_TOKEN, 1, &e), &e, "token", "HANGUP_TIMEOUT_");
+    refused(bad, hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, -2, &e), &e, "a negative limit", NULL);
+    refused(HANGUP_INVALID_TIMEOUT, hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_MS, 0, &e), &e, "0 ms", NULL);
+    refused(HANGUP_INVALID_URL, hangup_manager_close_origin(manager, "host", HANGUP_NOW, NULL, &e), &e, "host", NULL);
+    refused(bad, hangup_request_min_rate(request, 0, 1000, &e), &e, "a rate of 0", "HANGUP_NO_LIMIT");
+    refused(bad, hangup_client_max_head(client, 255, &e), &e, "255 bytes", "256");
+    CHECK_STATUS(bad, hangup_manager_close_idle(manager, -1, NULL), NULL);
+    CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, 0, HANGUP_NOW, NULL), NULL);
+    CHECK_NUMBER(0, stats_of(manager).opened);
+
+    /* Reports whose size was forgotten, and one by a program older than the library. */
+    hangup_stats stats = {.size = 0, .open = 7};
+    CHECK_STATUS(bad, hangup_manager_stats(manager, &stats), NULL);
+    stats.size = offsetof(hangup_stats, dialling);
+    stats.dialling = 4711;
+    CHECK_OK(hangup_manager_stats(manager, &stats), NULL);
+    CHECK_NUMBER(4711, stats.dialling);
+    CHECK_NUMBER(0, stats.open);
+    hangup_response *response = get(client, given("hello"));
+    hangup_timings timings = {.size = 3};
+    CHECK_STATUS(bad, hangup_response_timings(response, &timings), NULL);
+    CHECK_STATUS(bad, hangup_response_close(response, 99), NULL);
+    char room[1];
+    size_t got = 0;
+    refused(bad, hangup_response_read(response, room, 0, &got, &e), &e, "a room of 0", "0 bytes");
+    check_body(response, "hello");
+    hangup_response_free(response);
+    hangup_options_free(options);
+    hangup_request_free(request);
+    hangup_client_free(client);
+    hangup_manager_free(manager);
+}
+
+static void certificates(void) {
+    hangup_client *client = new_client(NULL);
+    hangup_error *e = NULL;
+    const uint8_t junk[] = "-----BEGIN NONSENSE-----";
+    const hangup_status bad = HANGUP_INVALID_ARGUMENT;
+    refused(bad, hangup_client_tls_roots(client, junk, sizeof junk - 1, &e), &e, "junk roots", "certificate");
+    refused(bad, hangup_client_tls_roots(client, NULL, 0, &e), &e, "no roots", "certificate");
+    refused(bad, hangup_client_tls_roots_file(client, "/dev/null", &e), &e, "an empty file", "certificate");
+    refused(bad, hangup_client_tls_certificate(client, junk, 5, junk, 5, &e), &e, "junk", NULL);
+    CHECK_STATUS(HANGUP_SYSTEM, hangup_client_tls_roots_file(client, "/no/such/file.pem", &e), e);
+    CHECK_NUMBER(ENOENT, hangup_error_os_code(e));
+    CHECK(strstr(hangup_error_message(e), "/no/such/file.pem") != NULL);
+    hangup_error_free(e);
+    hangup_client_free(client);
+}
+
+int main(int argc, char **argv) {
+    begin(argc, argv);
+    urls();
+    methods();
+    headers();
+    timeouts();
+    numbers();
+    certificates();
+    return 0;
+}

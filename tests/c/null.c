@@ -1,0 +1,262 @@
+/**
+ * NULL for every pointer and a foreign handle for every handle, in every function of the header: HANGUP_NULL,
+ * HANGUP_BAD_HANDLE or a harmless no-op, and never a crash. tests/c_abi.rs checks that no function is missing here.
+ * Servers: `hello` answers 200 "hello".
+ *
+ * A foreign handle is memory that is no handle, or a live handle of another type. One that was freed is not tried: it
+ * is told apart only as long as nobody has the memory since, which no test can promise.
+ */
+#include "check.h"
+
+/** The call answers this status, and its error, given as `&error`, says the same. */
+#define IS(expected, call)                                            \
+    do {                                                              \
+        hangup_error *error = NULL;                                   \
+        CHECK_STATUS(expected, call, error);                          \
+        CHECK_NUMBER(expected, hangup_error_status(error));           \
+        CHECK(strlen(hangup_error_message(error)) > 0);               \
+        hangup_error_free(error);                                     \
+    } while (0)
+
+/** The same for calls without an error. */
+#define SAYS(expected, call) CHECK_STATUS(expected, call, NULL)
+
+/** One live handle of each type, and places for answers that nobody must write to. */
+static hangup_manager *manager;
+static hangup_client *client;
+static hangup_request *request;
+static hangup_response *response;
+static hangup_cancel *cancel;
+static hangup_options *options;
+static hangup_connections *list;
+static size_t written = 4711;
+static const uint8_t *lent;
+static char room[16];
+
+static int64_t no_body(void *user_data, uint8_t *into, size_t size) {
+    (void)user_data, (void)into, (void)size;
+    return 0;
+}
+
+static void count(void *user_data) {
+    ++*(int *)user_data;
+}
+
+static void versions_and_names(void) {
+    CHECK(hangup_version() > 0 && hangup_version_text() != NULL);
+    for (int32_t number = -2; number < 120; number++) {
+        CHECK(hangup_status_text(number) != NULL && hangup_phase_text(number) != NULL);
+        CHECK(hangup_timeout_text(number) != NULL && hangup_state_text(number) != NULL);
+    }
+    CHECK_TEXT("UNKNOWN", hangup_status_text(INT32_MIN));
+    CHECK_TEXT("unknown", hangup_phase_text(-1));
+    CHECK_TEXT("unknown", hangup_timeout_text(INT32_MAX));
+    CHECK_TEXT("unknown", hangup_state_text(-1));
+}
+
+/** An error is asked after a failure, so its answers to a handle that is none are harmless values. */
+static void errors(const void *none) {
+    const hangup_error *error = none;
+    CHECK_NUMBER(0, hangup_error_status(error));
+    CHECK_NUMBER(HANGUP_PHASE_NONE, hangup_error_phase(error));
+    CHECK_NUMBER(HANGUP_TIMEOUT_NONE, hangup_error_limit(error));
+    CHECK_TEXT("", hangup_error_message(error));
+    CHECK(hangup_error_reason(error) == NULL);
+    CHECK_NUMBER(0, hangup_error_os_code(error));
+    CHECK_NUMBER(0, hangup_error_retry_safe(error));
+    CHECK_NUMBER(0, hangup_error_connection(error));
+    CHECK_NUMBER(0, hangup_error_reused(error));
+    CHECK_NUMBER(HANGUP_SENT_NOTHING, hangup_error_sent(error));
+    CHECK_NUMBER(0, hangup_error_bytes_sent(error));
+    CHECK_NUMBER(0, hangup_error_response_started(error));
+    hangup_error_free((hangup_error *)(uintptr_t)none);
+}
+
+/** Everything that asks a handle and answers a value. */
+static void values(void *none, void *no_cancel) {
+    CHECK_NUMBER(0, hangup_manager_id(none));
+    CHECK(hangup_manager_clone(none) == NULL);
+    CHECK(hangup_client_clone(none) == NULL);
+    CHECK(hangup_client_manager(none) == NULL);
+    CHECK(hangup_cancel_clone(no_cancel) == NULL);
+    CHECK_NUMBER(0, hangup_cancel_is_fired(no_cancel));
+    CHECK_NUMBER(0, hangup_connections_count(none));
+    CHECK_TEXT("", hangup_request_method(none));
+    CHECK_NUMBER(0, hangup_response_status(none));
+    CHECK_NUMBER(0, hangup_response_version(none));
+    CHECK_NUMBER(0, hangup_response_connection(none));
+    CHECK_NUMBER(0, hangup_response_reused(none));
+    CHECK_TEXT("", hangup_response_url(none));
+    CHECK(hangup_response_header(none, "x", &written) == NULL);
+    CHECK_NUMBER(0, hangup_response_header_count(none));
+    hangup_cancel_fire(no_cancel, "nobody");
+    hangup_cancel_fire(no_cancel, NULL);
+    hangup_manager_free(none);
+    hangup_options_free(none);
+    hangup_connections_free(none);
+    hangup_cancel_free(no_cancel);
+    hangup_client_free(none);
+    hangup_request_free(none);
+    hangup_response_free(none);
+}
+
+/** Everything that answers a status, with a handle that is none: NULL or foreign, as `bad` says. */
+static void handles(hangup_status bad, void *none, void *no_cancel) {
+    hangup_manager *new_share = NULL;
+    hangup_client *new_client = NULL;
+    hangup_request *new_request = NULL;
+    hangup_cancel *new_cancel = NULL;
+    hangup_response *answer = NULL;
+    hangup_connections *new_list = NULL;
+    hangup_stats stats = {.size = sizeof stats};
+    hangup_timings timings = {.size = sizeof timings};
+    hangup_connection_info info = {.size = sizeof info};
+    const uint8_t pem[1] = {'x'};
+
+    if (bad == HANGUP_BAD_HANDLE) {
+        /* NULL is legal here: the defaults, the shared manager, no token. */
+        IS(bad, hangup_manager_new(none, &new_share, &error));
+        IS(bad, hangup_client_new(none, &new_client, &error));
+        SAYS(bad, hangup_request_cancel_with(request, no_cancel));
+    }
+    IS(bad, hangup_options_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
+    IS(bad, hangup_manager_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
+    IS(bad, hangup_manager_list(none, &new_list, &error));
+    SAYS(bad, hangup_manager_stats(none, &stats));
+    IS(bad, hangup_manager_close_connection(none, 1, HANGUP_NOW, &error));
+    IS(bad, hangup_manager_close_origin(none, "http://x", HANGUP_NOW, &written, &error));
+    SAYS(bad, hangup_manager_close_idle(none, 0, &written));
+    SAYS(bad, hangup_manager_close_all(none, HANGUP_NOW, &written));
+    SAYS(bad, hangup_manager_shutdown(none));
+    SAYS(bad, hangup_connections_at(none, 0, &info));
+    SAYS(bad, hangup_cancel_child(no_cancel, &new_cancel));
+    SAYS(bad, hangup_cancel_after(no_cancel, 1000));
+    IS(bad, hangup_client_timeout(none, HANGUP_TIMEOUT_TOTAL, 1000, &error));
+    IS(bad, hangup_client_header(none, "x", "y", &error));
+    IS(bad, hangup_client_connection(none, HANGUP_KEEP, &error));
+    IS(bad, hangup_client_max_head(none, 65536, &error));
+    IS(bad, hangup_client_tls_roots(none, pem, sizeof pem, &error));
+    IS(bad, hangup_client_tls_roots_file(none, "x", &error));
+    IS(bad, hangup_client_tls_certificate(none, pem, sizeof pem, pem, sizeof pem, &error));
+    IS(bad, hangup_client_tls_dangerously_trust_anybody(none, 0, &error));
+    IS(bad, hangup_client_get(none, given("hello"), 1000, &answer, &error));
+    IS(bad, hangup_client_send(none, request, &answer, &error));
+    IS(bad, hangup_client_send(client, none, &answer, &error));
+    IS(bad, hangup_request_clone(none, &new_request, &error));
+    IS(bad, hangup_request_header(none, "x", "y", &error));
+    IS(bad, hangup_request_body(none, pem, sizeof pem, &error));
+    IS(bad, hangup_request_body_file(none, "x", &error));
+    IS(bad, hangup_request_timeout(none, HANGUP_TIMEOUT_TOTAL, 1000, &error));
+    IS(bad, hangup_request_min_rate(none, 1, 1000, &error));
+    IS(bad, hangup_request_connection(none, HANGUP_KEEP, &error));
+    SAYS(bad, hangup_request_cancel_with(none, cancel));
+    SAYS(bad, hangup_response_header_at(none, 0, NULL, NULL, NULL));
+    SAYS(bad, hangup_response_timings(none, &timings));
+    IS(bad, hangup_response_read(none, room, sizeof room, &written, &error));
+    IS(bad, hangup_response_read_all(none, SIZE_MAX, &lent, &written, &error));
+    SAYS(bad, hangup_response_close(none, HANGUP_NOW));
+
+    /* The end is called exactly once, also when the reader was not taken. */
+    int ends = 0;
+    IS(bad, hangup_request_body_reader(none, no_body, count, &ends, 0, &error));
+    CHECK_NUMBER(1, ends);
+
+    CHECK(new_share == NULL && new_client == NULL && new_request == NULL && new_cancel == NULL);
+    CHECK(answer == NULL && new_list == NULL && lent == NULL);
+    CHECK_NUMBER(4711, written);
+}
+
+/** The other pointers, one by one, beside live handles. */
+static void arguments(void) {
+    const uint8_t pem[1] = {'x'};
+    IS(HANGUP_NULL, hangup_manager_new(NULL, NULL, &error));
+    IS(HANGUP_NULL, hangup_manager_list(manager, NULL, &error));
+    SAYS(HANGUP_NULL, hangup_manager_stats(manager, NULL));
+    IS(HANGUP_NULL, hangup_manager_close_origin(manager, NULL, HANGUP_NOW, &written, &error));
+    SAYS(HANGUP_NULL, hangup_connections_at(list, 0, NULL));
+    SAYS(HANGUP_NULL, hangup_cancel_child(cancel, NULL));
+    IS(HANGUP_NULL, hangup_client_new(manager, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_header(client, NULL, "y", &error));
+    IS(HANGUP_NULL, hangup_client_tls_roots(client, NULL, 1, &error));
+    IS(HANGUP_NULL, hangup_client_tls_roots_file(client, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_tls_certificate(client, NULL, 1, pem, sizeof pem, &error));
+    IS(HANGUP_NULL, hangup_client_tls_certificate(client, pem, sizeof pem, NULL, 1, &error));
+    IS(HANGUP_NULL, hangup_client_get(client, NULL, 1000, &response, &error));
+    IS(HANGUP_NULL, hangup_client_get(client, given("hello"), 1000, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_send(client, request, NULL, &error));
+    IS(HANGUP_NULL, hangup_request_new(NULL, given("hello"), &request, &error));
+    IS(HANGUP_NULL, hangup_request_new("GET", NULL, &request, &error));
+    IS(HANGUP_NULL, hangup_request_new("GET", given("hello"), NULL, &error));
+    IS(HANGUP_NULL, hangup_request_clone(request, NULL, &error));
+    IS(HANGUP_NULL, hangup_request_header(request, NULL, "y", &error));
+    IS(HANGUP_NULL, hangup_request_header(request, "x", NULL, &error));
+    IS(HANGUP_NULL, hangup_request_body(request, NULL, 1, &error));
+    IS(HANGUP_NULL, hangup_request_body_file(request, NULL, &error));
+    int ends = 0;
+    IS(HANGUP_NULL, hangup_request_body_reader(request, NULL, count, &ends, 0, &error));
+    CHECK_NUMBER(1, ends);
+    IS(HANGUP_NULL, hangup_request_body_reader(request, NULL, NULL, NULL, 0, &error));
+    CHECK(hangup_response_header(response, NULL, &written) == NULL);
+    SAYS(HANGUP_NULL, hangup_response_timings(response, NULL));
+    IS(HANGUP_NULL, hangup_response_read(response, NULL, 16, &written, &error));
+    IS(HANGUP_NULL, hangup_response_read(response, room, sizeof room, NULL, &error));
+    IS(HANGUP_NULL, hangup_response_read_all(response, SIZE_MAX, NULL, &written, &error));
+    IS(HANGUP_NULL, hangup_response_read_all(response, SIZE_MAX, &lent, NULL, &error));
+    CHECK_NUMBER(4711, written);
+    CHECK(lent == NULL);
+}
+
+/** Where NULL means something, and an error that nobody wants. */
+static void legal(void) {
+    SAYS(HANGUP_OK, hangup_manager_close_origin(manager, "http://nobody.invalid", HANGUP_NOW, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_manager_close_idle(manager, 3600000, NULL));
+    SAYS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, UINT64_MAX, HANGUP_NOW, NULL));
+    SAYS(HANGUP_OK, hangup_client_header(client, "x", NULL, NULL));
+    SAYS(HANGUP_OK, hangup_request_body(request, NULL, 0, NULL));
+    SAYS(HANGUP_OK, hangup_request_cancel_with(request, NULL));
+    SAYS(HANGUP_OK, hangup_response_header_at(response, 0, NULL, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT));
+    SAYS(HANGUP_NULL, hangup_request_new(NULL, NULL, NULL, NULL));
+    SAYS(HANGUP_NULL, hangup_client_get(NULL, NULL, 0, NULL, NULL));
+    hangup_cancel_fire(cancel, NULL);
+    CHECK_NUMBER(1, hangup_cancel_is_fired(cancel));
+    SAYS(HANGUP_OK, hangup_manager_close_all(manager, HANGUP_NOW, NULL));
+}
+
+int main(int argc, char **argv) {
+    begin(argc, argv);
+    static uint64_t junk[8] = {42, 42, 42, 42, 42, 42, 42, 42};
+    manager = hangup_manager_shared();
+    client = new_client(manager);
+    request = new_request("GET", given("hello"));
+    response = get(client, given("hello"));
+    cancel = hangup_cancel_new();
+    options = hangup_options_new();
+    CHECK_OK(hangup_manager_list(manager, &list, NULL), NULL);
+
+    versions_and_names();
+    errors(NULL);
+    errors(junk);
+    errors(manager);
+    values(NULL, NULL);
+    values(junk, junk);
+    values(cancel, options);
+    handles(HANGUP_NULL, NULL, NULL);
+    handles(HANGUP_BAD_HANDLE, junk, junk);
+    handles(HANGUP_BAD_HANDLE, cancel, options);
+    arguments();
+
+    /* All of this has done nothing to the handles. */
+    check_body(response, "hello");
+    CHECK_NUMBER(0, hangup_cancel_is_fired(cancel));
+    legal();
+
+    hangup_connections_free(list);
+    hangup_options_free(options);
+    hangup_cancel_free(cancel);
+    hangup_response_free(response);
+    hangup_request_free(request);
+    hangup_client_free(client);
+    hangup_manager_free(manager);
+    return 0;
+}

@@ -1,0 +1,265 @@
+//! The C ABI from outside: each program in `tests/c` is compiled against the header and the library of this
+//! build, given the servers it needs, and has to exit 0. One test function per program.
+//!
+//! `HANGUP_SANITIZE=1` compiles them with the address and undefined-behaviour sanitizers, `HANGUP_VALGRIND=1`
+//! runs them all under valgrind; three of them always run under it too. `$CC` and `$CXX` name the compilers.
+
+#[path = "c/abi.rs"]
+mod abi;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use abi::Under;
+use testserver::{BlackHole, DemoServer, Script, Server, certs, corpus};
+
+/// The servers of one program, and what it is told about them.
+#[derive(Default)]
+struct Given {
+    args: Vec<String>,
+    servers: Vec<Server>,
+    holes: Vec<BlackHole>,
+    demo: Option<DemoServer>,
+}
+
+impl Given {
+    /// A server with a script of its own, as JSON.
+    fn script(self, name: &str, json: &str) -> Given {
+        let script = Script::from_json(json).unwrap_or_else(|e| panic!("{name}: {e}"));
+        self.server(name, script)
+    }
+
+    fn server(mut self, name: &str, script: Script) -> Given {
+        let server = Server::start(script);
+        self.args.push(format!("{name}={}", server.url("/")));
+        self.servers.push(server);
+        self
+    }
+
+    /// Answers 200 "hello", for ever.
+    fn hello(self, name: &str) -> Given {
+        self.server(name, Script::answering("hello"))
+    }
+
+    /// Answers with the head of the request.
+    fn echo_head(self, name: &str) -> Given {
+        self.server(name, Script::echoing())
+    }
+
+    /// Answers with the body of the request.
+    fn echo_body(mut self, name: &str) -> Given {
+        let demo = self.demo.get_or_insert_with(DemoServer::start);
+        self.args.push(format!("{name}={}", demo.http_url("/echo")));
+        self
+    }
+
+    /// Accepts, and then nothing.
+    fn silent(self) -> Given {
+        self.script("silent", r#"[["stall"]]"#)
+    }
+
+    /// Reads the head of a request and never its body.
+    fn deaf(self) -> Given {
+        self.script("deaf", r#"[[{"recv":"head"},"stall"]]"#)
+    }
+
+    /// Sends a head and ten bytes of a thousand.
+    fn half(self) -> Given {
+        let head = r#"{"send":"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789"}"#;
+        self.script("half", &format!(r#"[[{{"recv":"head"}},{head},"stall"]]"#))
+    }
+
+    /// Sends 200,000 bytes, for ever.
+    fn large(self) -> Given {
+        let head = r#"{"send":"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n"}"#;
+        let steps = format!(r#"[{{"recv":"head"}},{head},{{"fill":{{"bytes":200000}}}}]"#);
+        self.script("large", &format!(r#"[[{{"repeat":{{"times":0,"steps":{steps}}}}}]]"#))
+    }
+
+    /// Connecting hangs.
+    fn hole(mut self) -> Given {
+        let hole = BlackHole::new();
+        self.args.push(format!("hole={}", hole.url("/")));
+        self.holes.push(hole);
+        self
+    }
+
+    /// Compiles `tests/c/<program>` and runs it with these servers.
+    fn run(&self, program: &str) {
+        let program = built(program);
+        abi::succeed(abi::command(&program, Under::Nothing).args(&self.args));
+    }
+
+    fn run_under_valgrind(&self, program: &str) {
+        let program = built(program);
+        abi::succeed(abi::command(&program, Under::Valgrind).args(&self.args));
+    }
+}
+
+fn source(name: &str) -> PathBuf {
+    abi::root().join("tests/c").join(name)
+}
+
+/// Compiles a program into a directory of its own and answers where it is.
+fn built(name: &str) -> PathBuf {
+    let stem = Path::new(name).file_stem().expect("a file name").to_string_lossy().into_owned();
+    let output = abi::scratch(&format!("{stem}-{:?}", std::thread::current().id())).join(&stem);
+    let standard = if name.ends_with(".cpp") { "-std=c++17" } else { "-std=c11" };
+    let conversions: &[&str] = if name.ends_with(".cpp") { &["-Wconversion"] } else { &[] };
+    abi::compile(&[&source(name)], &output, &[&["-g", standard], conversions].concat());
+    output
+}
+
+fn for_life() -> Given {
+    let two = r#"{"send":"HTTP/1.1 200 OK\r\nX-Twice: one\r\nx-empty:\r\nX-Twice: two\r\nContent-Length: 0\r\n\r\n"}"#;
+    let headers = format!(r#"[[{{"repeat":{{"times":0,"steps":[{{"recv":"head"}},{two}]}}}}]]"#);
+    Given::default().hello("hello").echo_head("echo").large().script("headers", &headers)
+}
+
+fn for_free_order() -> Given {
+    Given::default().hello("hello").large().half().silent()
+}
+
+#[test]
+fn life() {
+    for_life().run("life.c");
+}
+
+#[test]
+fn timeout() {
+    let drip = r#"[[{"recv":"head"},{"send":"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"},
+        {"drip":{"bytes":100000,"every_ms":20}}]]"#;
+    let given = Given::default().hello("hello").hole().silent().deaf().half();
+    given.script("drip", drip).run("timeout.c");
+}
+
+#[test]
+fn cancel() {
+    let program = built("cancel.c");
+    let preload = program.with_file_name("slow_resolver.so");
+    let mut compiler = Command::new(abi::cc());
+    compiler.args(abi::WARNINGS).args(["-shared", "-fPIC"]).arg(source("slow_resolver.c"));
+    abi::succeed(compiler.arg("-o").arg(&preload).arg("-ldl"));
+
+    let given = Given::default().hello("hello").hole().silent().deaf().half();
+    let mut command = abi::command(&program, Under::Nothing);
+    abi::succeed(command.args(&given.args).env("LD_PRELOAD", preload));
+}
+
+#[test]
+fn close() {
+    let late = r#"[[{"repeat":{"times":0,"steps":[{"recv":"head"},
+        {"send":"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"},{"sleep_ms":300},{"send":"done"}]}}]]"#;
+    let given = Given::default().hello("hello").hello("other").script("late", late);
+    given.silent().half().hole().large().run("close.c");
+}
+
+#[test]
+fn null() {
+    Given::default().hello("hello").run("null.c");
+}
+
+#[test]
+fn free_order() {
+    for_free_order().run("free_order.c");
+}
+
+#[test]
+fn bad_input() {
+    Given::default().hello("hello").run("bad_input.c");
+}
+
+#[test]
+fn bodies() {
+    // It reads the rest after its answer, so that no reset overtakes that.
+    let refuse = r#"[[{"recv":"head"},
+        {"send":"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"},{"recv":"eof"}]]"#;
+    Given::default().echo_body("echo").deaf().script("refuse", refuse).run("bodies.c");
+}
+
+#[test]
+fn fork_exec() {
+    let given = Given::default().hello("hello").half();
+    given.script("gone", r#"[[{"recv":"head"},"rst"]]"#).run("fork_exec.c");
+}
+
+#[test]
+fn descriptors() {
+    Given::default().hello("hello").run("descriptors.c");
+}
+
+#[test]
+fn cpp_test() {
+    let given = Given::default().hello("hello").echo_head("echo").echo_body("body").silent().half();
+    given.run("cpp_test.cpp");
+    for standard in ["-std=c++17", "-std=c++20"] {
+        let mut compiler = Command::new(abi::cxx());
+        compiler.args(abi::WARNINGS).args(["-Wconversion", "-fsyntax-only", standard]);
+        compiler.arg("-I").arg(abi::root().join("include"));
+        compiler.arg("-I").arg(abi::root().join("bindings/cpp"));
+        abi::succeed(compiler.arg(source("cpp_test.cpp")));
+    }
+}
+
+/// Every case of the corpus that C can tell: what it can't see (trailers, 1xx) is for the Rust runner.
+#[test]
+fn the_corpus() {
+    let dir = abi::scratch("corpus");
+    certs().write_to(&dir).expect("the certificates");
+    let cases = corpus::load(&abi::root().join("tests/corpus")).expect("the corpus");
+    let mut servers = Vec::new();
+    let mut lines = String::new();
+    for case in cases {
+        let server = Server::start(case.script.clone());
+        let fields = case.request.headers.iter().map(|(name, value)| format!("{name}: {value}\\n"));
+        let fields = fields.collect::<String>();
+        lines.push_str(&format!(
+            "{}\t{}\t{}\n",
+            corpus::line(&case, &server.url(&case.request.path)),
+            if fields.is_empty() { "-" } else { &fields },
+            case.request.body.as_deref().map_or_else(|| "-".to_owned(), |body| body.replace('\n', "\\n")),
+        ));
+        servers.push(server);
+    }
+    let list = dir.join("cases");
+    fs::write(&list, lines).expect("the list of cases");
+    let program = built("corpus.c");
+    let mut command = abi::command(&program, Under::Nothing);
+    command.arg(format!("cases={}", list.display())).arg(format!("ca={}", dir.join("ca.pem").display()));
+    abi::succeed(&mut command);
+}
+
+#[test]
+fn c_programs_are_clean_under_valgrind() {
+    for_life().run_under_valgrind("life.c");
+    for_free_order().run_under_valgrind("free_order.c");
+    Given::default().hello("hello").run_under_valgrind("bad_input.c");
+}
+
+#[test]
+fn the_header_compiles_as_every_c_and_cpp() {
+    let header = abi::root().join("include/hangup.h");
+    for (compiler, language, standards) in [
+        (abi::cc(), "c", ["c99", "c11", "c17"]),
+        (abi::cxx(), "c++", ["c++11", "c++17", "c++20"]),
+    ] {
+        for standard in standards {
+            let mut command = Command::new(&compiler);
+            command.args(abi::WARNINGS).arg(format!("-std={standard}"));
+            // A header by itself, "#pragma once in main file" and the like aside: included by an empty program.
+            command.arg("-include").arg(&header).args(["-fsyntax-only", "-x", language, "/dev/null"]);
+            abi::succeed(&mut command);
+        }
+    }
+}
+
+#[test]
+fn null_c_forgets_no_function() {
+    let text = fs::read_to_string(source("null.c")).expect("null.c");
+    let missing: Vec<String> = abi::header_functions()
+        .into_iter()
+        .filter(|name| !text.contains(&format!("{name}(")))
+        .collect();
+    assert!(missing.is_empty(), "tests/c/null.c does not call {missing:?}");
+}

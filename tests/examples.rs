@@ -1,0 +1,89 @@
+//! The same three stories in every language: each example is built, run against the demo server, and must tell
+//! the outcome. Python's run with `$HANGUP_PYTHON`, or with python3 if that has hangup.
+
+#[path = "c/abi.rs"]
+mod abi;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testserver::DemoServer;
+
+/// A story, and what every telling of it must say (in whatever case).
+const STORIES: [(&str, &[&str]); 3] = [
+    ("get", &["200", "new", "used again"]),
+    ("timeout_and_cancel", &["timed", "head", "cancelled", "the user left"]),
+    ("close_and_list", &["2 open", "in use", "idle", "closed", "0 open"]),
+];
+
+/// Runs an example and checks what it said.
+fn tell(command: &mut Command, story: &str, server: &DemoServer) {
+    let output = abi::succeed(command.arg(server.http_url("")));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lower = said.to_lowercase();
+    let (_, wanted) = STORIES.iter().find(|(name, _)| *name == story).expect("a story");
+    for word in *wanted {
+        assert!(lower.contains(word), "{command:?} does not say \"{word}\":\n{said}");
+    }
+    let lines = said.lines().count();
+    assert!((2..=20).contains(&lines), "{lines} lines are no few clear lines:\n{said}");
+}
+
+fn compiled(language: &str, flags: &[&str]) {
+    let server = DemoServer::start();
+    let dir = abi::scratch(&format!("examples-{language}"));
+    for (story, _) in STORIES {
+        let source = abi::root().join("examples").join(language).join(format!("{story}.{language}"));
+        let program = dir.join(story);
+        abi::compile(&[&source], &program, flags);
+        tell(&mut abi::command(&program, abi::Under::Nothing), story, &server);
+    }
+}
+
+#[test]
+fn in_c() {
+    compiled("c", &[]);
+}
+
+#[test]
+fn in_cpp() {
+    compiled("cpp", &["-std=c++17", "-Wconversion"]);
+}
+
+#[test]
+fn in_rust() {
+    let server = DemoServer::start();
+    for (story, _) in STORIES {
+        let program = abi::profile_dir().join("examples").join(story);
+        assert!(program.exists(), "{} is missing: an [[example]] of Cargo.toml", program.display());
+        tell(&mut abi::command(&program, abi::Under::Nothing), story, &server);
+    }
+}
+
+#[test]
+fn in_python() {
+    let given = env::var_os("HANGUP_PYTHON");
+    let python = PathBuf::from(given.clone().unwrap_or_else(|| "python3".into()));
+    if !imports_hangup(&python) {
+        assert!(
+            given.is_none(),
+            "{} can't import hangup: pip install ./bindings/python, or make test",
+            python.display()
+        );
+        eprintln!("skipped: python3 has no hangup (make test installs it)");
+        return;
+    }
+    let server = DemoServer::start();
+    for (story, _) in STORIES {
+        let script = abi::root().join("examples/python").join(format!("{story}.py"));
+        assert!(script.exists(), "{} is missing", script.display());
+        let mut command = abi::command(&python, abi::Under::Nothing);
+        tell(command.arg("-B").arg(script), story, &server);
+    }
+}
+
+fn imports_hangup(python: &Path) -> bool {
+    let mut command = Command::new(python);
+    command.args(["-c", "import hangup"]).output().is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,164 @@
+"""Each kind of failure is its own exception, tells the same things, and can be pickled."""
+
+import builtins
+import errno
+import inspect
+import io
+import os
+import pathlib
+import pickle
+import socket
+
+import pytest
+
+import hangup
+from hangup import _errors
+from testserver import HEAD, answer, forever, send
+
+KINDS = [kind for _, kind in inspect.getmembers(_errors, inspect.isclass) if issubclass(kind, Exception)]
+
+
+def raised(kind, call):
+    with pytest.raises(kind) as caught:
+        call()
+    error = caught.value
+    assert type(error) is kind, repr(error)
+    assert str(error)
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind and again.args == error.args and again.__dict__ == error.__dict__
+    assert str(again) == str(error)
+    return error
+
+
+@pytest.mark.parametrize("url", ["ftp://x/", "http://", "http://a b/", "/relative", "x", "", "http://a/\0b", "http://a/\r\nX: y"])
+def test_invalid_url(client, manager, url):
+    error = raised(hangup.InvalidURL, lambda: client.get(url))
+    assert isinstance(error, ValueError) and error.request == ("GET", url)
+    assert manager.stats().opened == 0
+
+
+@pytest.mark.parametrize("method", ["GE T", "", "G\r\nE", "G\0E"])
+def test_invalid_method(client, method):
+    raised(hangup.InvalidMethod, lambda: client.request(method, "http://127.0.0.1:1/"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("a b", "c"), ("", "c"), ("a", "b\r\nc: d"), ("a", "b\0c"), ("Content-Length", "5"), ("Transfer-Encoding", "gzip")],
+)
+def test_invalid_header(client, name, value):
+    raised(hangup.InvalidHeader, lambda: client.get("http://127.0.0.1:1/", headers={name: value}))
+
+
+def test_headers_of_other_types_are_type_errors(client):
+    with pytest.raises(TypeError, match="str or bytes"):
+        client.get("http://127.0.0.1:1/", headers={"a": 5})
+
+
+def test_resolve_error(client):
+    error = raised(hangup.ResolveError, lambda: client.get("http://nowhere.invalid/"))
+    assert (error.phase, error.sent, error.retry_safe) == ("resolve", "nothing", True)
+
+
+def test_connect_error(client):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+        error = raised(hangup.ConnectError, lambda: client.post(url, content=b"x"))
+    assert isinstance(error, ConnectionError)
+    assert (error.phase, error.os_code, error.errno) == ("connect", errno.ECONNREFUSED, errno.ECONNREFUSED)
+    assert error.retry_safe and error.bytes_sent == 0 and error.request.method == "POST"
+
+
+def test_peer_closed_before_the_answer(serve, client):
+    server = serve([HEAD])
+    error = raised(hangup.PeerClosed, lambda: client.post(server.url, content=b"x"))
+    assert isinstance(error, ConnectionError) and error.phase == "head"
+    assert (error.sent, error.retry_safe, error.response_started) == ("all", False, False)
+    assert error.connection and not error.reused
+
+
+def test_peer_closed_in_the_body(serve, client):
+    server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")])
+    error = raised(hangup.PeerClosed, lambda: client.get(server.url))
+    assert error.phase == "read" and error.response_started
+
+
+def test_peer_reset(serve, client):
+    server = serve([HEAD, "rst"])
+    error = raised(hangup.PeerReset, lambda: client.get(server.url))
+    assert isinstance(error, builtins.ConnectionResetError) and error.phase == "head"
+
+
+def test_protocol_error(serve, client):
+    server = serve([HEAD, send("HTTP/1.1 -12 No\r\n\r\n")])
+    raised(hangup.ProtocolError, lambda: client.get(server.url))
+
+
+def test_too_large(serve, client):
+    server = serve([HEAD, send("HTTP/1.1 200 OK\r\nA: "), {"fill": {"bytes": 100_000}}, send("\r\n\r\n")])
+    raised(hangup.TooLarge, lambda: client.get(server.url))
+
+
+def test_body_failed(serve, client, tmp_path):
+    class Short(io.BytesIO):
+        def read(self, size=-1):
+            return b""
+
+    server = serve([HEAD, {"recv": "body"}, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")])
+    raised(hangup.BodyFailed, lambda: client.post(server.url, content=Short(b"ten bytes!")))
+
+
+def test_system_failure(client, tmp_path):
+    call = lambda: client.post("http://127.0.0.1:1/", content=pathlib.Path(tmp_path / "missing"))
+    error = raised(hangup.SystemFailure, call)
+    assert isinstance(error, OSError) and error.errno == error.os_code == errno.ENOENT
+
+
+def test_http_status_error(serve, client):
+    server = serve([forever(answer("body", 503))])
+    with pytest.raises(hangup.HTTPStatusError) as caught:
+        client.get(server.url).raise_for_status()
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.response.status_code, again.response.text, again.request.url) == (503, "body", server.url)
+
+
+def test_the_others():
+    """Those that other files raise: cancelled, closed, shut down, forked, timeouts, not found, state."""
+    for kind in KINDS:
+        error = kind("message")
+        error.__setstate__({"phase": "head", "os_code": 5, "request": hangup.RequestInfo("GET", "http://x/")})
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), again.__dict__) == (kind, "message", error.__dict__)
+        if isinstance(error, OSError):
+            assert again.errno == 5
+    assert hangup.PanicError in KINDS
+
+
+def test_the_tree():
+    for kind in KINDS:
+        assert issubclass(kind, hangup.HangupError) and getattr(hangup, kind.__name__) is kind
+        assert kind.__doc__
+    import asyncio
+
+    assert not issubclass(hangup.Cancelled, (asyncio.CancelledError, hangup.TimeoutError, hangup.Closed))
+    assert issubclass(hangup.TimeoutError, builtins.TimeoutError)
+    assert issubclass(hangup.PeerReset, builtins.ConnectionResetError)
+    assert issubclass(hangup.NotFound, builtins.LookupError)
+
+
+def test_every_status_of_the_header_has_its_exception():
+    header = pathlib.Path(hangup.get_include(), "hangup.h").read_text(encoding="utf-8")
+    enum = header.partition("typedef enum {")[2].partition("} hangup_status;")[0]
+    numbers = {int(line.partition("=")[2].strip(" ,")) for line in enum.splitlines() if "=" in line}
+    assert numbers - {0} == set(_errors._BY_STATUS)
+
+
+def test_every_clock_of_the_header_has_its_exception():
+    import ctypes
+
+    name = ctypes.CDLL(hangup.get_library()).hangup_timeout_text
+    name.restype = ctypes.c_char_p
+    clocks = {name(number).decode() for number in range(1, 11)}
+    assert clocks - set(_errors._BY_LIMIT) == {"token"}
+    assert os.path.basename(hangup.get_library()) == "libhangup.so.0"

@@ -1,0 +1,116 @@
+"""What is shipped: declarations equal to the header, stubs equal to the module, every name documented."""
+
+import ctypes
+import importlib.util
+import inspect
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+import hangup
+from hangup import _native
+from running import python
+
+BINDING = pathlib.Path(__file__).resolve().parents[2] / "bindings" / "python"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, BINDING / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_sys_rs_is_what_the_header_says():
+    generator = load("generate_sys")
+    header = generator.HEADER.read_text(encoding="utf-8")
+    assert generator.OUTPUT.read_text(encoding="utf-8") == generator.generate(header), "run generate_sys.py"
+
+
+def test_the_generator_skips_nothing():
+    generator = load("generate_sys")
+    for unknown in ("typedef union { int a; } x;", "long hangup_x(void);", "hangup_x(int;", "extern"):
+        with pytest.raises(ValueError):
+            generator.generate(unknown)
+
+
+def test_every_public_name_is_documented():
+    for name in hangup.__all__:
+        thing = getattr(hangup, name)
+        assert inspect.getdoc(thing), name
+        if inspect.isclass(thing):
+            for method, value in vars(thing).items():
+                if not method.startswith("_") and (callable(value) or isinstance(value, property)):
+                    assert inspect.getdoc(value), f"{name}.{method}"
+
+
+def test_the_stub_has_every_name_of_the_extension():
+    stub = pathlib.Path(hangup.__file__).with_name("_native.pyi").read_text(encoding="utf-8")
+    for name in (name for name in dir(_native) if not name.startswith("__")):
+        assert name in stub, name
+        for member in vars(getattr(_native, name)) if inspect.isclass(getattr(_native, name)) else ():
+            assert member.startswith("__") or f"def {member}(" in stub, f"{name}.{member}"
+    assert pathlib.Path(hangup.__file__).with_name("py.typed").exists()
+
+
+def test_the_types_are_those_of_the_extension(tmp_path):
+    pytest.importorskip("mypy")
+    allowed = tmp_path / "allowed"
+    allowed.write_text("hangup._client.Connection  # a Literal, which mypy takes for a union\n")
+    command = [sys.executable, "-m", "mypy.stubtest", "hangup", "--allowlist", str(allowed), "--ignore-unused-allowlist"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_library_is_found():
+    path = pathlib.Path(hangup.get_library())
+    assert path.is_absolute() and path.name == "libhangup.so.0" and path.exists()
+    header = pathlib.Path(hangup.get_include(), "hangup.h")
+    assert f'HANGUP_VERSION_TEXT "{_native.version()}"' in header.read_text(encoding="utf-8")
+    library = ctypes.CDLL(str(path))
+    library.hangup_version.restype = ctypes.c_uint32
+    assert library.hangup_version() >= 1000
+    assert hangup.__version__ == _native.HEADER_VERSION
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_library_that_is_too_old_is_an_import_error(tmp_path, missing):
+    """A libhangup.so.0 of another version is in the process first: with all functions, or without."""
+    generator = load("generate_sys")
+    header = generator.generate(generator.HEADER.read_text(encoding="utf-8"))
+    names = [line.split("fn ")[1].split("(")[0] for line in header.splitlines() if line.startswith("    pub fn ")]
+    code = ["const char *hangup_version_text(void) { return \"0.0.9\"; }", "unsigned hangup_version(void) { return 9; }"]
+    if not missing:
+        code += [f"void {name}(void) {{}}" for name in names if not name.startswith("hangup_version")]
+    source, library = tmp_path / "old.c", tmp_path / "libhangup.so.0"
+    source.write_text("\n".join(code))
+    compiler = os.environ.get("CC", "gcc")
+    subprocess.run([compiler, "-shared", "-fPIC", source, "-Wl,-soname,libhangup.so.0", "-o", library], check=True)
+    done = python(
+        """
+        import ctypes, sys
+        ctypes.CDLL(sys.argv[1])
+        try:
+            import hangup
+        except ImportError as error:
+            print(error)
+        """,
+        str(library),
+    )
+    for part in (str(library), "0.0.9", hangup.__version__, str(pathlib.Path(hangup.__file__).parent)):
+        assert part in done.stdout, done.stdout
+
+
+def test_the_sdist_has_what_a_build_needs(tmp_path):
+    backend = load("build_backend")
+    with tarfile.open(tmp_path / backend.build_sdist(str(tmp_path))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    needed = {"pyproject.toml", "PKG-INFO", "Cargo.toml", "Cargo.lock", "src/lib.rs", "include/hangup.h"}
+    needed |= {f"bindings/python/{name}" for name in ("Cargo.toml", "build.rs", "build_backend.py", "src/lib.rs")}
+    needed |= {"bindings/python/python/hangup/__init__.py", "tests/server/Cargo.toml"}
+    assert needed <= names
+    assert not [name for name in names if name.startswith("target/") or name.endswith((".so", ".so.0"))]

@@ -1,0 +1,199 @@
+"""What is sent: the request line, header fields, query strings and bodies."""
+
+import io
+import json
+import pathlib
+
+import pytest
+
+import hangup
+from testserver import HEAD, answer, forever
+
+
+@pytest.fixture
+def echo(serve):
+    """A server that answers every request, and remembers it."""
+    return serve([forever(HEAD, {"recv": "body"}, {"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"})])
+
+
+def head(server, number=-1):
+    """The request line and the fields of a request, names in lower case."""
+    line, *fields = server.heads()[number].rstrip("\r\n").split("\r\n")
+    return line, [(name.lower(), value.strip()) for name, _, value in (f.partition(":") for f in fields)]
+
+
+@pytest.mark.parametrize("verb", ["get", "post", "put", "patch", "delete", "head", "options"])
+def test_each_verb_is_a_method(serve, client, verb):
+    server = serve([forever(answer())])
+    assert getattr(client, verb)(server.url).status_code == 200
+    assert getattr(hangup, verb)(server.url, connection="close").status_code == 200
+    wanted = f"{verb.upper()} / HTTP/1.1"
+    assert [server.heads(connection)[0].splitlines()[0] for connection in (0, 1)] == [wanted, wanted]
+
+
+def test_request_takes_any_method(echo, client):
+    client.request("PROPFIND", echo.url)
+    assert head(echo)[0] == "PROPFIND / HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    ("params", "query"),
+    [
+        ({"a": "1", "b": "x y"}, "a=1&b=x+y"),
+        ({"a": [1, 2]}, "a=1&a=2"),
+        ([("a", "1"), ("a", "2")], "a=1&a=2"),
+        ({"t": True, "f": False, "n": None, "x": 1.5}, "t=true&f=false&n=&x=1.5"),
+        ({"ü": "é&="}, "%C3%BC=%C3%A9%26%3D"),
+        ({"b": b"\xff"}, "b=%FF"),
+        ("ready=made", "ready=made"),
+    ],
+)
+def test_params_become_the_query(echo, client, params, query):
+    client.get(echo.url, params=params)
+    assert head(echo)[0] == f"GET /?{query} HTTP/1.1"
+
+
+def test_params_are_added_to_a_query_and_stand_before_a_fragment(echo, client):
+    client.get(echo.url + "?a=1#part", params={"b": 2})
+    client.get(echo.url, params={})
+    assert [head(echo, n)[0] for n in (0, 1)] == ["GET /?a=1&b=2 HTTP/1.1", "GET / HTTP/1.1"]
+
+
+def test_headers_of_the_request_replace_those_of_the_client(echo, manager):
+    client = hangup.Client(manager=manager, headers={"X-A": "client", "X-B": "client"})
+    client.get(echo.url, headers=[("x-a", "one"), ("x-a", b"two")])
+    fields = head(echo)[1]
+    assert [value for name, value in fields if name == "x-a"] == ["one", "two"]
+    assert ("x-b", "client") in fields
+
+
+def test_header_text_is_sent_as_utf8(echo, client):
+    client.get(echo.url, headers={"X-Name": "Jürgen"})
+    assert "Jürgen" in echo.heads()[0]
+
+
+def test_base_url_is_joined_by_one_slash(echo, manager):
+    client = hangup.Client(base_url=echo.url + "api/", manager=manager)
+    client.get("/v1")
+    client.get("v2")
+    client.get(echo.url + "absolute")
+    lines = [head(echo, number)[0].split()[1] for number in range(3)]
+    assert lines == ["/api/v1", "/api/v2", "/absolute"]
+
+
+def test_json_is_compact_utf8(echo, client):
+    client.post(echo.url, json={"name": "ü", "list": [1, None]})
+    assert echo.bodies() == ['{"name":"ü","list":[1,null]}'.encode()]
+    assert ("content-type", "application/json") in head(echo)[1]
+
+
+def test_json_refuses_what_is_no_json(client):
+    with pytest.raises(ValueError):
+        client.post("http://127.0.0.1:1/", json=float("nan"))
+
+
+def test_data_is_a_form(echo, client):
+    client.post(echo.url, data={"a": "1 2", "b": ["x", "y"]})
+    assert echo.bodies() == [b"a=1+2&b=x&b=y"]
+    assert ("content-type", "application/x-www-form-urlencoded") in head(echo)[1]
+
+
+def test_a_content_type_of_the_caller_stays(echo, client):
+    client.post(echo.url, json={}, headers={"Content-Type": "application/vnd.x+json"})
+    values = [value for name, value in head(echo)[1] if name == "content-type"]
+    assert values == ["application/vnd.x+json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        (b"bytes", b"bytes"),
+        ("t\u00e9xt", "t\u00e9xt".encode()),
+        (bytearray(b"array"), b"array"),
+        (memoryview(b"view"), b"view"),
+        (io.BytesIO(b"file"), b"file"),
+        (b"", b""),
+    ],
+)
+def test_content_of_known_length(echo, client, content, sent):
+    client.post(echo.url, content=content)
+    assert echo.bodies() == [sent]
+    assert ("content-length", str(len(sent))) in head(echo)[1]
+
+
+def test_an_iterator_is_sent_chunked(echo, client):
+    big = b"x" * 300_000
+    client.post(echo.url, content=iter([b"one", b"", bytearray(b"two"), big]))
+    assert echo.bodies() == [b"onetwo" + big]
+    assert ("transfer-encoding", "chunked") in head(echo)[1]
+
+
+def test_a_file_is_sent_from_where_it_stands(echo, client, tmp_path):
+    path = tmp_path / "upload"
+    path.write_bytes(b"skipped" + b"sent" * 100_000)
+    with path.open("rb") as file:
+        file.seek(7)
+        client.put(echo.url, content=file)
+    client.put(echo.url, content=pathlib.Path(path))
+    assert echo.bodies() == [b"sent" * 100_000, path.read_bytes()]
+    assert ("content-length", "400000") in head(echo, 0)[1]
+
+
+def test_a_failing_iterator_raises_its_own_exception(echo, client, manager):
+    def body():
+        yield b"some"
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        client.post(echo.url, content=body())
+    assert echo.ended() is not None
+    assert manager.connections() == []
+
+
+@pytest.mark.parametrize("piece", ["text", 5, None])
+def test_an_iterator_of_anything_else_is_a_type_error(echo, client, piece):
+    with pytest.raises(TypeError, match=f"not {type(piece).__name__}"):
+        client.post(echo.url, content=[piece])
+
+
+def test_a_text_file_is_a_type_error(echo, client):
+    with pytest.raises(TypeError, match="binary"):
+        client.post(echo.url, content=io.StringIO("text"))
+
+
+@pytest.mark.parametrize("content", [5, {"a": 1}])
+def test_a_body_of_another_type_is_a_type_error(client, content):
+    with pytest.raises(TypeError, match="a body is bytes"):
+        client.post("http://127.0.0.1:1/", content=content)
+
+
+def test_a_request_has_one_body(client):
+    with pytest.raises(TypeError, match="content and json"):
+        client.post("http://127.0.0.1:1/", content=b"", json={})
+
+
+def test_raw_text_is_no_form(client):
+    with pytest.raises(TypeError, match="content="):
+        client.post("http://127.0.0.1:1/", data="a=1")
+
+
+def test_an_upload_callback_may_use_hangup(echo, client, serve):
+    other = serve([forever(answer("inner"))])
+
+    def body():
+        yield client.get(other.url).content
+
+    client.post(echo.url, content=body())
+    assert echo.bodies() == [b"inner"]
+
+
+def test_a_closed_client_refuses(client):
+    client.close()
+    assert client.is_closed
+    with pytest.raises(hangup.InvalidState, match="closed"):
+        client.get("http://127.0.0.1:1/")
+
+
+def test_json_round_trip(serve, client):
+    server = serve([forever(answer(json.dumps({"k": [1, "ü"]})))])
+    assert client.get(server.url).json() == {"k": [1, "ü"]}

@@ -1,0 +1,223 @@
+"""What comes back: the head, the body whole and in pieces, and what a pickle keeps."""
+
+import json
+import pickle
+from datetime import timedelta
+
+import pytest
+
+import hangup
+from testserver import HEAD, answer, forever, send
+
+
+def raw(text):
+    return [forever(HEAD, send(text))]
+
+
+def chunked(*pieces):
+    text = "".join(f"{len(p.encode()):x}\r\n{p}\r\n" for p in pieces)
+    return raw(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{text}0\r\n\r\n")
+
+
+def test_the_head(serve, client):
+    server = serve([forever(answer("hello", 201, [["X-One", "1"], ["Set-Cookie", "a=1"], ["set-cookie", "b=2"]]))])
+    r = client.get(server.url + "path?q=1#fragment")
+    assert (r.status_code, r.reason_phrase, r.is_success, r.http_version) == (201, "Created", True, "HTTP/1.1")
+    assert r.url == server.url + "path?q=1"
+    assert r.headers["x-one"] == r.headers["X-ONE"] == "1"
+    assert r.headers.get_list("Set-Cookie") == ["a=1", "b=2"]
+    assert r.headers["set-cookie"] == "a=1, b=2"
+    assert "missing" not in r.headers and r.headers.get("missing", "no") == "no"
+    assert [item for item in r.headers.multi_items() if item[0] == "set-cookie"] == [
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+    ]
+    assert len(r.headers) == len(set(name for name, _ in r.headers.multi_items()))
+    assert r.request == ("GET", server.url + "path?q=1#fragment")
+    assert repr(r) == "<Response 201 Created>"
+    assert r.connection > 0 and not r.reused
+
+
+def test_an_unknown_status_has_no_phrase(serve, client):
+    r = client.get(serve([forever(answer(status=799))]).url)
+    assert (r.reason_phrase, repr(r)) == ("", "<Response 799>")
+
+
+def test_header_bytes_are_utf8_or_latin1(serve, client):
+    server = serve([HEAD, send("HTTP/1.1 200 OK\r\nA: ü\r\nB: "), {"send_hex": "fc"}, send("\r\nContent-Length: 0\r\n\r\n")])
+    r = client.get(server.url)
+    assert (r.headers["a"], r.headers["b"]) == ("ü", "ü")
+
+
+def test_the_body_whole(serve, client):
+    r = client.get(serve([forever(answer("grüße", headers=[["Content-Type", "text/plain; charset=UTF-8"]]))]).url)
+    assert r.content == "grüße".encode() and r.content is r.content is r.read()
+    assert (r.text, r.encoding, r.is_closed) == ("grüße", "utf-8", True)
+    assert b"".join(r.iter_bytes()) == r.content
+    assert list(r.iter_bytes(3)) == [r.content[:3], r.content[3:6], r.content[6:]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "text"),
+    [
+        ("text/plain; charset=latin-1", "fc", "ü"),
+        ("text/plain", "fc", "\ufffd"),
+        ('text/plain; charset="utf-16-le"', "6100", "a"),
+        ("text/plain; charset=nonsense", "61", "a"),
+        ("nonsense;;;=", "61", "a"),
+    ],
+)
+def test_text_is_decoded_as_the_server_says(serve, client, kind, data, text):
+    length = len(data) // 2
+    script = [HEAD, send(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"), {"send_hex": data}]
+    r = client.get(serve(script).url)
+    assert r.text == text
+    r.encoding = "latin-1"
+    assert r.text == bytes.fromhex(data).decode("latin-1")
+    with pytest.raises(LookupError):
+        r.encoding = "nonsense"
+
+
+def test_a_body_that_is_no_json(serve, client):
+    with pytest.raises(json.JSONDecodeError):
+        client.get(serve([forever(answer("{"))]).url).json()
+
+
+def test_elapsed_and_timings(serve, client):
+    server = serve([forever(HEAD, {"sleep_ms": 50}, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))])
+    first, second = client.get(server.url), client.get(server.url)
+    assert timedelta(seconds=0.05) <= first.elapsed < timedelta(seconds=5)
+    assert first.timings.connect is not None and first.timings.tls is None
+    assert first.timings.head >= 0.04 and first.timings.total >= first.timings.head
+    assert second.reused and second.timings.connect is None
+
+
+def test_raise_for_status(serve, client):
+    server = serve([answer(status=204), answer("gone", status=404), answer(status=500)])
+    ok = client.get(server.url)
+    assert ok.raise_for_status() is ok
+    with pytest.raises(hangup.HTTPStatusError, match="client error 404 Not Found") as caught:
+        client.get(server.url).raise_for_status()
+    assert caught.value.response.text == "gone" and caught.value.request.method == "GET"
+    with pytest.raises(hangup.HTTPStatusError, match="server error 500"):
+        client.get(server.url).raise_for_status()
+
+
+# Streams.
+
+
+def test_a_stream_gives_pieces_as_they_come(serve, client):
+    script = [HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none"), {"await": "go"}, send("two"), forever(answer())]
+    server = serve(script)
+    with client.stream("GET", server.url) as r:
+        pieces = r.iter_bytes()
+        assert next(pieces) == b"one" and not r.is_closed
+        server.release("go")
+        assert list(pieces) == [b"two"] and r.is_closed
+    assert client.get(server.url).reused
+
+
+def test_chunks_have_the_size_that_was_asked_for(serve, client):
+    server = serve(chunked("ab", "cdefg", "h"))
+    with client.stream("GET", server.url) as r:
+        assert list(r.iter_bytes(3)) == [b"abc", b"def", b"gh"]
+    with client.stream("GET", server.url) as r, pytest.raises(ValueError, match="at least 1"):
+        r.iter_bytes(0)
+
+
+def test_text_is_decoded_across_pieces(serve, client):
+    server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na"), {"send_hex": "c3"}, {"sleep_ms": 20}, {"send_hex": "bc"}, send("b")])
+    with client.stream("GET", server.url) as r:
+        assert "".join(r.iter_text()) == "aüb"
+
+
+def test_lines_end_in_any_of_three_ways(serve, client):
+    server = serve(chunked("a\r", "\nb\n\nc\rd", "e"))
+    with client.stream("GET", server.url) as r:
+        assert list(r.iter_lines()) == ["a", "b", "", "c", "de"]
+
+
+def test_a_stream_can_be_read_whole(serve, client):
+    server = serve(chunked("one", "two"))
+    with client.stream("GET", server.url) as r:
+        assert r.read() == b"onetwo" == r.content
+        assert list(r.iter_bytes()) == [b"onetwo"]
+    assert r.text == "onetwo"
+
+
+def test_a_begun_stream_cant_be_had_whole(serve, client):
+    with client.stream("GET", serve(chunked("one", "two")).url) as r:
+        next(r.iter_bytes(1))
+        with pytest.raises(hangup.InvalidState, match="already taken"):
+            r.read()
+
+
+def test_read_is_bounded_by_at_most(serve, client, manager):
+    server = serve([forever(answer("x" * 100))])
+    with client.stream("GET", server.url) as r, pytest.raises(hangup.TooLarge):
+        r.read(at_most=99)
+    assert server.ended() is not None and manager.connections() == []
+    with client.stream("GET", server.url) as r:
+        assert len(r.read(at_most=100)) == 100
+
+
+def test_leaving_a_stream_early_hangs_up(serve, client, manager):
+    server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"), "stall"])
+    with client.stream("GET", server.url) as r:
+        assert next(r.iter_bytes()) == b"abc"
+    assert r.is_closed and server.ended() is not None
+    assert manager.connections() == []
+
+
+def test_an_exception_in_the_block_hangs_up(serve, client):
+    server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"), "stall"])
+    with pytest.raises(KeyError), client.stream("GET", server.url):
+        raise KeyError
+    assert server.ended() is not None
+
+
+def test_reading_a_closed_stream_raises(serve, client):
+    server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"), "stall"])
+    with client.stream("GET", server.url) as r:
+        pieces = r.iter_bytes()
+        next(pieces)
+        r.close()
+        with pytest.raises(hangup.HangupError):
+            next(pieces)
+
+
+def test_a_polite_close_keeps_the_connection(serve, client, manager):
+    server = serve([forever(answer("x" * 1000))])
+    with client.stream("GET", server.url) as r:
+        r.close()
+        r.close()
+    assert client.get(server.url).reused and server.accepted == 1
+
+
+def test_a_stream_left_open_is_a_resource_warning(serve, client):
+    server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"), "stall"])
+    response = client.stream("GET", server.url).__enter__()
+    with pytest.warns(ResourceWarning, match="left open"):
+        del response
+    assert server.ended() is not None
+
+
+# Pickles.
+
+
+def test_a_response_can_be_pickled(serve, client):
+    r = client.get(serve([forever(answer("body", 404, [["X-A", "1"]]))]).url)
+    again = pickle.loads(pickle.dumps(r))
+    assert (again.status_code, again.content, again.headers) == (404, b"body", r.headers)
+    assert (again.url, again.connection, again.timings) == (r.url, r.connection, r.timings)
+    assert again.is_closed and again.request == r.request
+    again.close()
+
+
+def test_an_unread_response_keeps_its_head_in_a_pickle(serve, client):
+    with client.stream("GET", serve(chunked("one")).url) as r:
+        again = pickle.loads(pickle.dumps(r))
+        assert again.status_code == 200
+        with pytest.raises(hangup.InvalidState, match="pickled"):
+            again.read()
+        assert r.read() == b"one"

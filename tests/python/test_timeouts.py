@@ -1,0 +1,155 @@
+"""Each clock alone: the exception, the phase, the limit, and when it fired."""
+
+import builtins
+import math
+import pickle
+import time
+from datetime import timedelta
+
+import pytest
+
+import hangup
+from hangup._timeouts import limits
+from testserver import HEAD, answer, forever, send
+
+AT = 0.15
+"""When the clocks of these tests run out."""
+LATE = 0.1
+"""How late a loaded machine may be."""
+
+
+@pytest.fixture
+def expect(client):
+    """Runs a call that must time out, and compares."""
+
+    def check(call, kind, phase, limit):
+        begin = time.monotonic()
+        with pytest.raises(kind) as caught:
+            call()
+        took = time.monotonic() - begin
+        error = caught.value
+        assert type(error) is kind
+        assert isinstance(error, (hangup.TimeoutError, hangup.RequestError))
+        assert isinstance(error, builtins.TimeoutError) and isinstance(error, OSError)
+        assert (error.phase, error.limit) == (phase, limit)
+        assert AT - 0.005 <= took <= AT + LATE, took
+        return error
+
+    return check
+
+
+def test_head(serve, client, expect):
+    server = serve([HEAD, "stall"])
+    error = expect(
+        lambda: client.get(server.url, timeout=hangup.Timeout(head=AT)), hangup.ReadTimeout, "head", "head"
+    )
+    assert error.sent == "all" and error.bytes_sent > 0 and error.connection and not error.reused
+    assert error.request == ("GET", server.url) and error.retry_safe and not error.response_started
+    assert server.ended() is not None
+
+
+def test_read(serve, client, expect):
+    server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"), "stall"])
+    error = expect(
+        lambda: client.get(server.url, timeout=hangup.Timeout(read=AT)), hangup.ReadTimeout, "read", "read"
+    )
+    assert error.response_started
+    assert server.ended() is not None
+
+
+def test_total_in_the_head(serve, client, expect):
+    server = serve([HEAD, "stall"])
+    expect(lambda: client.get(server.url, timeout=AT), hangup.TotalTimeout, "head", "total")
+
+
+def test_total_in_the_body_of_a_stream(serve, client, expect):
+    server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"), {"drip": {"bytes": 100, "every_ms": 20}}])
+
+    def call():
+        with client.stream("GET", server.url, timeout=AT) as r:
+            for _ in r.iter_bytes():
+                pass
+
+    expect(call, hangup.TotalTimeout, "read", "total")
+
+
+def test_connect(control, client, expect):
+    hole = control.black_hole()
+    error = expect(
+        lambda: client.get(hole.url, timeout=hangup.Timeout(connect=AT)), hangup.ConnectTimeout, "connect", "connect"
+    )
+    assert error.sent == "nothing" and error.retry_safe
+    expect(lambda: client.get(hole.url, timeout=AT), hangup.TotalTimeout, "connect", "total")
+    hole.stop()
+
+
+def test_tls(serve, client, expect):
+    server = serve(["stall"])
+    url = server.url.replace("http:", "https:")
+    expect(lambda: client.get(url, timeout=hangup.Timeout(tls=AT)), hangup.ConnectTimeout, "tls", "tls")
+
+
+def test_write(serve, client, expect):
+    server = serve([HEAD, "stall"])
+    body = b"x" * 50_000_000
+    expect(
+        lambda: client.post(server.url, content=body, timeout=hangup.Timeout(write=AT)),
+        hangup.WriteTimeout,
+        "write",
+        "write",
+    )
+
+
+def test_the_clients_limit_is_the_default_and_the_requests_goes_before_it(serve, manager, expect):
+    server = serve([HEAD, "stall"])
+    client = hangup.Client(manager=manager, timeout=hangup.Timeout(head=AT, total=60))
+    expect(lambda: client.get(server.url), hangup.ReadTimeout, "head", "head")
+    expect(lambda: client.get(server.url, timeout=hangup.Timeout(total=60)), hangup.ReadTimeout, "head", "head")
+    expect(
+        lambda: client.get(server.url, timeout=hangup.Timeout(total=AT, head=None)), hangup.TotalTimeout, "head", "total"
+    )
+
+
+def test_a_limit_that_did_not_fire_leaves_no_trace(serve, client):
+    server = serve([forever(answer())])
+    for _ in range(3):
+        client.get(server.url, timeout=5)
+    time.sleep(0.05)
+    assert client.get(server.url).reused and server.accepted == 1
+
+
+# The values.
+
+
+@pytest.mark.parametrize("value", [0, -1, 0.0, math.nan, math.inf, True, "5", timedelta(0), [1], 1e300])
+def test_what_is_no_duration_is_refused_and_none_is_named(client, value):
+    for call in (
+        lambda: hangup.Timeout(value),
+        lambda: hangup.Timeout(read=value),
+        lambda: hangup.Client(timeout=value),
+        lambda: client.get("http://127.0.0.1:1/", timeout=value),
+    ):
+        with pytest.raises(hangup.InvalidTimeout, match="None") as caught:
+            call()
+        assert isinstance(caught.value, ValueError)
+
+
+def test_seconds_become_milliseconds():
+    timeout = hangup.Timeout(1.5, pool=timedelta(seconds=2), connect=None, read=0.0001)
+    assert limits(timeout) == ((1, 1500), (2, 2000), (4, -1), (8, 1))
+    assert limits(3) == limits(hangup.Timeout(3)) == ((1, 3000),)
+    assert limits(None) == ((1, -1),)
+    assert limits(hangup.Timeout()) == ()
+
+
+def test_a_timeout_is_a_value():
+    one = hangup.Timeout(5, read=None)
+    assert one == hangup.Timeout(total=5.0, read=None) and hash(one) == hash(hangup.Timeout(5, read=None))
+    assert one != hangup.Timeout(5)
+    assert (one.total, one.read, repr(one.pool)) == (5, None, "UNSET")
+    assert repr(one) == "Timeout(total=5, read=None)"
+    assert pickle.loads(pickle.dumps(one)) == one
+    with pytest.raises(AttributeError):
+        one.total = 6
+    with pytest.raises(AttributeError):
+        one.nonsense

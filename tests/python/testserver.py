@@ -1,0 +1,131 @@
+"""`hangup-testserver control` for Python: JSON lines over its standard input and output."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+Step = dict[str, Any] | str
+
+HEAD: Step = {"recv": "head"}
+
+
+def answer(body: str = "ok", status: int = 200, headers: list[list[str]] | None = None) -> Step:
+    """Reads a request and sends a response with a Content-Length."""
+    return {"answer": {"status": status, "headers": headers or [], "body": body}}
+
+
+def forever(*steps: Step) -> Step:
+    return {"repeat": {"times": 0, "steps": list(steps)}}
+
+
+def send(text: str) -> Step:
+    return {"send": text}
+
+
+def build() -> str:
+    """The path of hangup-testserver: HANGUP_TESTSERVER, or built by cargo."""
+    given = os.environ.get("HANGUP_TESTSERVER")
+    if given:
+        return given
+    command = ["cargo", "build", "--package", "testserver", "--bin", "hangup-testserver"]
+    command += ["--message-format", "json-render-diagnostics"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    for line in done.stdout.splitlines():
+        if executable := json.loads(line).get("executable"):
+            return str(executable)
+    raise RuntimeError("cargo built no hangup-testserver")
+
+
+class Control:
+    """The server's process. Commands run one after the other."""
+
+    def __init__(self, program: str) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen([program, "control"], stdin=pipe, stdout=pipe, text=True)
+        self._one_at_a_time = threading.Lock()
+
+    def __enter__(self) -> Control:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+    def ask(self, command: str, **arguments: object) -> dict[str, Any]:
+        assert self._process.stdin and self._process.stdout
+        with self._one_at_a_time:
+            self._process.stdin.write(json.dumps({command: arguments}) + "\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        if "error" in answer:
+            raise RuntimeError(f"{command}: {answer['error']}")
+        return answer
+
+    def start(self, script: object, **options: object) -> Server:
+        return Server(self, self.ask("start", script=script, **options))
+
+    def black_hole(self) -> Server:
+        """A port that never answers a connect."""
+        return Server(self, self.ask("black_hole"))
+
+    def certs(self) -> Path:
+        """A directory with ca.pem, client.pem, client.key and more."""
+        return Path(self.ask("certs")["dir"])
+
+
+class Server:
+    """One scripted server."""
+
+    def __init__(self, control: Control, started: dict[str, Any]) -> None:
+        self._control = control
+        self._id = started["id"]
+        self.port: int = started["port"]
+        self.url: str = started["url"]
+
+    @property
+    def origin(self) -> str:
+        return self.url.rstrip("/")
+
+    def release(self, name: str) -> None:
+        """Lets an {"await": name} step go on."""
+        self._ask("release", name=name)
+
+    def wait_mark(self, name: str, seconds: float = 10) -> None:
+        assert self._ask("wait_mark", name=name, timeout_ms=round(seconds * 1000))["reached"]
+
+    def wait_heads(self, count: int = 1, seconds: float = 10) -> None:
+        assert self._ask("wait_heads", count=count, timeout_ms=round(seconds * 1000))["reached"]
+
+    def wait_connections(self, count: int = 1, seconds: float = 10) -> None:
+        assert self._ask("wait_connections", count=count, timeout_ms=round(seconds * 1000))["reached"]
+
+    def ended(self, connection: int = 0, seconds: float = 10) -> str | None:
+        """How a connection ended: "fin", "rst" or "by_server"; None if it did not."""
+        arguments = {"connection": connection, "timeout_ms": round(seconds * 1000)}
+        return self._ask("wait_ended", **arguments)["ended"]
+
+    @property
+    def accepted(self) -> int:
+        """How many connections there were."""
+        return self._ask("connections")["accepted"]
+
+    def heads(self, connection: int = 0) -> list[str]:
+        return self._ask("heads", connection=connection)["heads"]
+
+    def bodies(self, connection: int = 0) -> list[bytes]:
+        found = self._ask("received", connection=connection)
+        return [bytes.fromhex(body) for body in found["bodies"]]
+
+    def stop(self) -> None:
+        self._ask("stop")
+
+    def _ask(self, command: str, **arguments: object) -> dict[str, Any]:
+        return self._control.ask(command, id=self._id, **arguments)

@@ -1,0 +1,170 @@
+//! The corpus: cases about bytes on the wire, one notation for the Rust, C and Python runners.
+//!
+//! A case is a request, the server's script and what a caller must see. This file knows the
+//! notation and loads it; it judges nothing.
+
+use crate::script::Script;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// One case.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// Unique; begins with the behaviour.
+    pub name: String,
+    /// The entry in BEHAVIOURS that it tests, such as `W1`.
+    pub behaviour: String,
+    /// Why it is expected so, where that is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What the caller does.
+    #[serde(default)]
+    pub request: CaseRequest,
+    /// What the server does.
+    pub script: Script,
+    /// What the caller must see.
+    pub expect: Expect,
+}
+
+/// The request of a case, sent `repeat` times, one after the other, each body read to its end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CaseRequest {
+    /// GET unless given.
+    pub method: String,
+    /// `/` unless given.
+    pub path: String,
+    /// 1 unless given.
+    pub repeat: u32,
+    /// Header fields to send.
+    pub headers: Vec<(String, String)>,
+    /// The request body.
+    pub body: Option<String>,
+}
+
+/// What a caller must see. Absent or null: not looked at. With `repeat`, everything speaks of the
+/// *last* request, `bodies` of each; all requests before the last must be HANGUP_OK.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// The outcome of the request and of reading its whole body, by its name in the C header.
+    pub status: String,
+    /// The response's status.
+    #[serde(default)]
+    pub http_status: Option<u16>,
+    /// The whole body.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// With an error in the body: what must have been delivered before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<String>,
+    /// The whole body of each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bodies: Option<Vec<String>>,
+    /// Response header fields that must be there, names in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    /// Trailer fields that must be there, names in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trailers: Vec<(String, String)>,
+    /// The 1xx statuses seen before the response, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub informational: Option<Vec<u16>>,
+    /// A fragment of the error's message, in lower case; runners compare without regard to case.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// How many connections the server must have seen in the end.
+    #[serde(default)]
+    pub connections: Option<usize>,
+}
+
+impl Default for CaseRequest {
+    fn default() -> Self {
+        CaseRequest {
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            repeat: 1,
+            headers: Vec::new(),
+            body: None,
+        }
+    }
+}
+
+/// Loads every case of every `*.json` in a directory, by file name and then in the order of the
+/// file.
+pub fn load(dir: &Path) -> Result<Vec<Case>, String> {
+    let told = |path: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let mut files: Vec<PathBuf> = fs::read_dir(dir)
+        .map_err(|e| told(dir, &e))?
+        .filter_map(|item| item.ok().map(|item| item.path()))
+        .filter(|path| path.extension().is_some_and(|ext| ext == "json"))
+        .collect();
+    files.sort();
+    let mut cases: Vec<Case> = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).map_err(|e| told(&file, &e))?;
+        let group: Vec<Case> = serde_json::from_str(&text).map_err(|e| told(&file, &e))?;
+        cases.extend(group);
+    }
+    check(&cases)?;
+    Ok(cases)
+}
+
+/// The case as one line for a runner without a JSON parser: name, url, method, status name, HTTP
+/// status, body, message fragment, repeat, connections; separated by tabs, `-` where nothing is
+/// expected. In a body `\n`, `\r`, `\t` and `\\` stand for those characters; an empty body is an
+/// empty field.
+pub fn line(case: &Case, url: &str) -> String {
+    let absent = || "-".to_owned();
+    let expect = &case.expect;
+    let body = expect
+        .bodies
+        .as_ref()
+        .and_then(|all| all.last())
+        .or(expect.body.as_ref());
+    let fields = [
+        case.name.clone(),
+        url.to_owned(),
+        case.request.method.clone(),
+        expect.status.clone(),
+        expect.http_status.map_or_else(absent, |n| n.to_string()),
+        body.map_or_else(absent, |text| escape(text)),
+        expect.message.as_deref().map_or_else(absent, escape),
+        case.request.repeat.to_string(),
+        expect.connections.map_or_else(absent, |n| n.to_string()),
+    ];
+    fields.join("\t")
+}
+
+/// The mistakes that the notation allows and no runner should have to notice.
+fn check(cases: &[Case]) -> Result<(), String> {
+    let mut names = HashSet::new();
+    for case in cases {
+        let name = &case.name;
+        if !names.insert(name) {
+            return Err(format!("{name}: twice"));
+        }
+        if !name.starts_with(&format!("{}_", case.behaviour)) {
+            return Err(format!("{name}: does not begin with {}_", case.behaviour));
+        }
+        if !case.expect.status.starts_with("HANGUP_") || case.request.repeat == 0 {
+            return Err(format!("{name}: no status name, or no request"));
+        }
+        let bodies = case.expect.bodies.as_ref();
+        if bodies.is_some_and(|all| all.len() != case.request.repeat as usize) {
+            return Err(format!("{name}: as many bodies as requests"));
+        }
+        if case.script.connections.is_empty() {
+            return Err(format!("{name}: an empty script"));
+        }
+    }
+    Ok(())
+}
+
+fn escape(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('\t', "\\t");
+    text.replace('\r', "\\r").replace('\n', "\\n")
+}
