@@ -104,10 +104,15 @@ fn source(name: &str) -> PathBuf {
 /// Compiles a program into a directory of its own and answers where it is.
 fn built(name: &str) -> PathBuf {
     let stem = Path::new(name).file_stem().expect("a file name").to_string_lossy().into_owned();
-    let output = abi::scratch(&format!("{stem}-{:?}", std::thread::current().id())).join(&stem);
+    let output = abi::scratch(&stem).join(&stem);
     let standard = if name.ends_with(".cpp") { "-std=c++17" } else { "-std=c11" };
     let conversions: &[&str] = if name.ends_with(".cpp") { &["-Wconversion"] } else { &[] };
     abi::compile(&[&source(name)], &output, &[&["-g", standard], conversions].concat());
+    if abi::is_set("HANGUP_SANITIZE") {
+        // A compiler that ignores the flag would make every program look clean.
+        let symbols = abi::succeed(Command::new("nm").arg(&output)).stdout;
+        assert!(String::from_utf8_lossy(&symbols).contains("__asan_init"), "no sanitizer in {name}");
+    }
     output
 }
 
@@ -205,7 +210,7 @@ fn cpp_test() {
 /// Every case of the corpus that C can tell: what it can't see (trailers, 1xx) is for the Rust runner.
 #[test]
 fn the_corpus() {
-    let dir = abi::scratch("corpus");
+    let dir = abi::scratch("cases");
     certs().write_to(&dir).expect("the certificates");
     let cases = corpus::load(&abi::root().join("tests/corpus")).expect("the corpus");
     let mut servers = Vec::new();

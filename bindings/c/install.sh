@@ -52,8 +52,11 @@ trap 'rm -f "$shared"' EXIT
 cp "$out/libhangup.so" "$shared"
 
 # What a program that links libhangup.a has to link besides; rustc says it in a note.
-private=$(cargo rustc --release --lib --crate-type staticlib -p hangup -- --print native-static-libs 2>&1 |
-    tee /dev/stderr | sed -n 's/.*native-static-libs: *//p' | tail -n 1)
+if ! notes=$(cargo rustc --release --lib --crate-type staticlib -p hangup -- --print native-static-libs 2>&1); then
+    printf '%s\n' "$notes" >&2
+    exit 1
+fi
+private=$(printf '%s\n' "$notes" | sed -n 's/.*native-static-libs: *//p' | tail -n 1)
 private=${private:--lgcc_s -lutil -lrt -lpthread -lm -ldl -lc}
 
 lib=$destdir$prefix/lib

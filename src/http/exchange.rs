@@ -53,6 +53,8 @@ pub(crate) struct Exchange {
     upload_cut: AtomicBool,
     peer_closed: AtomicBool,
     abandoned: AtomicBool,
+    /// Bytes that came without becoming body: chunk framing and trailers.
+    framing: AtomicU64,
     polite_until: OnceLock<Instant>,
     failure: OnceLock<Error>,
 }
@@ -92,6 +94,7 @@ pub(crate) fn run(order: Order<'_>) -> Result<(http::response::Parts, Reader), E
         upload_cut: AtomicBool::new(false),
         peer_closed: AtomicBool::new(false),
         abandoned: AtomicBool::new(false),
+        framing: AtomicU64::new(0),
         polite_until: OnceLock::new(),
         failure: OnceLock::new(),
         token,
@@ -369,6 +372,13 @@ impl Exchange {
         self.peer_closed.store(true, Ordering::Relaxed);
     }
 
+    /// Counts bytes that came; answers how many had come before without becoming body.
+    pub(super) fn count_framing(&self, bytes: usize) -> u64 {
+        let before = self.framing.load(Ordering::Relaxed);
+        self.framing.store(before + bytes as u64, Ordering::Relaxed);
+        before
+    }
+
     pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Relaxed)
     }
@@ -431,6 +441,7 @@ impl Reader {
             Ok(0) => self.end(),
             Ok(got) => {
                 self.got += got as u64;
+                self.exchange.framing.store(0, Ordering::Relaxed);
                 if let Some(left) = &mut self.left {
                     *left = left.saturating_sub(got as u64);
                     if *left == 0 {

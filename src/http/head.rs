@@ -27,7 +27,12 @@ pub(super) enum Look {
 pub(super) fn look(bytes: &[u8]) -> Look {
     let known = bytes.len().min(PREFIX.len());
     if bytes[..known] != PREFIX[..known] {
-        return Look::Wrong("the answer does not begin with an HTTP/1 status line");
+        let http = bytes.starts_with(b"HTTP/");
+        return Look::Wrong(if http {
+            "the answer has another version than HTTP/1.0 or HTTP/1.1"
+        } else {
+            "the answer does not begin with a status line of HTTP/1"
+        });
     }
     let mut lines = Lines { bytes, at: 0 };
     let Some(first) = lines.next() else { return Look::Incomplete };

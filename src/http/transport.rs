@@ -286,6 +286,11 @@ impl Seam {
                 self.exchange.peer_closed();
                 Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
             }
+            // Endless trailers or chunk extensions are the head's bound again.
+            Ok(got) if self.exchange.count_framing(got) > self.exchange.max_head() as u64 => {
+                let what = "the body's chunk framing or trailers are larger than a head may be";
+                Err(self.refuse(Kind::TooLarge, what))
+            }
             Ok(got) => {
                 self.window.waited += now.elapsed();
                 self.window.bytes += got as u64;

@@ -90,8 +90,6 @@ static void headers(void) {
         {"X", "v\nInjected: 1"},
         {"X", "v\rw"},
         {"X", "v\x01w"},
-        {"Content-Length", "12"},
-        {"Transfer-Encoding", "chunked"},
     };
     hangup_request *request = new_request("GET", given("hello"));
     hangup_client *client = new_client(NULL);
@@ -105,6 +103,38 @@ static void headers(void) {
     }
     hangup_client_free(client);
     hangup_request_free(request);
+}
+
+/** What the library says itself can't be contradicted; where that depends on the rest, it is seen when it is sent. */
+static void contradictions(void) {
+    static const char *const bad[][2] = {
+        {"Content-Length", "12"},
+        {"content-length", "nonsense"},
+        {"Transfer-Encoding", "chunked"},
+        {"Transfer-Encoding", "gzip"},
+        {"Host", "elsewhere.invalid"},
+        {"Connection", "upgrade"},
+    };
+    hangup_manager *manager = new_manager();
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        for (int by_client = 0; by_client < 2; by_client++) {
+            hangup_client *client = new_client(manager);
+            hangup_request *request = new_request("POST", given("hello"));
+            CHECK_OK(hangup_request_body(request, (const uint8_t *)"body", 4, NULL), NULL);
+            hangup_response *response = NULL;
+            hangup_error *error = NULL;
+            hangup_status status = by_client ? hangup_client_header(client, bad[i][0], bad[i][1], &error)
+                                             : hangup_request_header(request, bad[i][0], bad[i][1], &error);
+            if (status == HANGUP_OK) {
+                status = hangup_client_send(client, request, &response, &error);
+            }
+            refused(HANGUP_INVALID_HEADER, status, &error, bad[i][0], bad[i][0]);
+            hangup_request_free(request);
+            hangup_client_free(client);
+        }
+    }
+    CHECK_NUMBER(0, stats_of(manager).opened);
+    hangup_manager_free(manager);
 }
 
 static void timeouts(void) {
@@ -225,6 +255,7 @@ int main(int argc, char **argv) {
     urls();
     methods();
     headers();
+    contradictions();
     timeouts();
     numbers();
     certificates();

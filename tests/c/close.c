@@ -196,7 +196,7 @@ static void a_response_that_nobody_reads_on(void) {
     CHECK_NUMBER(1, stats_of(manager).idle);
     char piece[8];
     size_t got = 0;
-    CHECK_STATUS(HANGUP_CLOSED, hangup_response_read(response, piece, sizeof piece, &got, &error), error);
+    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_read(response, piece, sizeof piece, &got, &error), error);
     hangup_error_free(error);
     hangup_response_free(response);
 

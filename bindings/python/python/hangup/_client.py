@@ -148,31 +148,31 @@ class Client:
 
     def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """GET; `options` are those of RequestOptions."""
-        return self.request("GET", url, **options)
+        return Response(*self._send("GET", url, False, **options))
 
     def head(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """HEAD; `options` are those of RequestOptions."""
-        return self.request("HEAD", url, **options)
+        return Response(*self._send("HEAD", url, False, **options))
 
     def options(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """OPTIONS; `options` are those of RequestOptions."""
-        return self.request("OPTIONS", url, **options)
+        return Response(*self._send("OPTIONS", url, False, **options))
 
     def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """POST; `options` are those of RequestOptions."""
-        return self.request("POST", url, **options)
+        return Response(*self._send("POST", url, False, **options))
 
     def put(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """PUT; `options` are those of RequestOptions."""
-        return self.request("PUT", url, **options)
+        return Response(*self._send("PUT", url, False, **options))
 
     def patch(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """PATCH; `options` are those of RequestOptions."""
-        return self.request("PATCH", url, **options)
+        return Response(*self._send("PATCH", url, False, **options))
 
     def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """DELETE; `options` are those of RequestOptions."""
-        return self.request("DELETE", url, **options)
+        return Response(*self._send("DELETE", url, False, **options))
 
     def close(self) -> None:
         """Refuses every later request. Twice is once."""

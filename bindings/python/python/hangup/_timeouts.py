@@ -127,4 +127,6 @@ def limits(timeout: TimeoutLike) -> tuple[tuple[int, int], ...]:
         return ()
     if isinstance(timeout, Timeout):
         return timeout._limits
+    if isinstance(timeout, (int, float)) and 0.001 <= timeout <= 1e9 and timeout is not True:
+        return ((1, math.ceil(timeout * 1000)),)  # most calls, and quick
     return ((1, milliseconds(timeout)),)
