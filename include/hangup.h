@@ -301,6 +301,11 @@ typedef struct {
 typedef int32_t hangup_how;
 
 /**
+ * Why a connection ended: exactly one of these.
+ */
+typedef int32_t hangup_reason;
+
+/**
  * What a connection is doing.
  */
 typedef int32_t hangup_state;
@@ -593,6 +598,101 @@ typedef int32_t (*hangup_interrupted)(void *user_data);
 #define HANGUP_STATE_IDLE 6
 
 /**
+ * The dial failed: there never was a connection.
+ */
+#define HANGUP_REASON_DIAL_FAILED 1
+
+/**
+ * The peer closed it.
+ */
+#define HANGUP_REASON_PEER_CLOSED 2
+
+/**
+ * The peer reset it.
+ */
+#define HANGUP_REASON_PEER_RESET 3
+
+/**
+ * The request asked for it (HANGUP_CLOSE_AFTER).
+ */
+#define HANGUP_REASON_ASKED_BY_REQUEST 4
+
+/**
+ * The response asked for it, or can't be followed by another (RFC 9112 section 9.6).
+ */
+#define HANGUP_REASON_ASKED_BY_RESPONSE 5
+
+/**
+ * What came is not HTTP/1.1.
+ */
+#define HANGUP_REASON_PROTOCOL_ERROR 6
+
+/**
+ * The response was closed or freed before its body ended.
+ */
+#define HANGUP_REASON_BODY_LEFT_UNREAD 7
+
+/**
+ * The exchange was cancelled.
+ */
+#define HANGUP_REASON_CANCELLED 8
+
+/**
+ * The exchange timed out.
+ */
+#define HANGUP_REASON_TIMED_OUT 9
+
+/**
+ * hangup_manager_close_connection.
+ */
+#define HANGUP_REASON_CLOSED_BY_ID 10
+
+/**
+ * hangup_manager_close_origin.
+ */
+#define HANGUP_REASON_CLOSED_BY_ORIGIN 11
+
+/**
+ * hangup_manager_close_all.
+ */
+#define HANGUP_REASON_CLOSED_BY_ALL 12
+
+/**
+ * Idle for too long, or hangup_manager_close_idle.
+ */
+#define HANGUP_REASON_IDLE_TOO_LONG 13
+
+/**
+ * Too old.
+ */
+#define HANGUP_REASON_TOO_OLD 14
+
+/**
+ * It served enough requests.
+ */
+#define HANGUP_REASON_SERVED_ENOUGH 15
+
+/**
+ * There was no room for it among the idle ones.
+ */
+#define HANGUP_REASON_POOL_FULL 16
+
+/**
+ * The look at checkout found it closed, or with bytes that nobody asked for.
+ */
+#define HANGUP_REASON_STALE_AT_CHECKOUT 17
+
+/**
+ * hangup_manager_shutdown, or the manager was given back.
+ */
+#define HANGUP_REASON_MANAGER_SHUT_DOWN 18
+
+/**
+ * It belongs to the parent of this process.
+ */
+#define HANGUP_REASON_FORKED_AWAY 19
+
+/**
  * Not a byte.
  */
 #define HANGUP_SENT_NOTHING 0
@@ -659,6 +759,11 @@ const char *hangup_timeout_text(int32_t which);
  * The name of a connection's state, for example "idle"; "unknown" for a number this version does not know. Static.
  */
 const char *hangup_state_text(int32_t state);
+
+/**
+ * The name of a close reason, for example "peer closed"; "unknown" for a number this version does not know. Static.
+ */
+const char *hangup_reason_text(int32_t reason);
 
 /**
  * The kind: the same status the call answered. It never depends on the phase.
@@ -811,6 +916,13 @@ hangup_status hangup_manager_close_idle(hangup_manager *manager, int64_t idle_fo
 hangup_status hangup_manager_close_all(hangup_manager *manager, hangup_how how, size_t *closed);
 
 /**
+ * Why a connection ended: `reason` gets one of HANGUP_REASON_*. The last 256 that ended are remembered.
+ *
+ * Fails: HANGUP_NOT_FOUND if it is still open, never was, or ended too long ago.
+ */
+hangup_status hangup_manager_why_closed(const hangup_manager *manager, uint64_t id, hangup_reason *reason);
+
+/**
  * Ends the manager now, for good: every exchange ends with HANGUP_SHUT_DOWN, every connection is closed and
  * every later request is refused. Never blocks. Twice is once.
  *
@@ -888,8 +1000,8 @@ hangup_status hangup_cancel_after(hangup_cancel *cancel,
                                   int64_t ms);
 
 /**
- * Fires the token. `reason` may be NULL; the first one given is kept and stands in hangup_error_reason.
- * Never blocks; NULL is a no-op.
+ * Fires the token. The first call counts: its `reason`, which may be NULL, stands in hangup_error_reason.
+ * Never blocks; a NULL token is a no-op.
  */
 void hangup_cancel_fire(hangup_cancel *cancel, const char *reason);
 

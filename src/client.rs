@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::{self, HeaderMap, HeaderValue};
 use http::Method;
+use http::header::{self, HeaderMap, HeaderValue};
 
 use crate::error::{Clock, Error, Kind};
 use crate::http::exchange::{self, Order};
@@ -216,7 +216,8 @@ fn begin(source: &mut Source) -> Result<Opened, Error> {
         Source::Reader(reader, length) => match reader.take() {
             Some(reader) => Ok((Some(reader), *length)),
             None => {
-                let what = "the request's body came from a reader and was sent before; give it a new one";
+                let what =
+                    "the request's body came from a reader and was sent before; give it a new one";
                 Err(Error::new(Kind::InvalidState, what))
             }
         },
@@ -242,7 +243,9 @@ fn message(
     }
     match body {
         Some(Some(length)) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
-        Some(None) => drop(headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))),
+        Some(None) => {
+            drop(headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")))
+        }
         None => {}
     }
     if mode == Mode::CloseAfter {
@@ -275,7 +278,10 @@ fn check_framing(headers: &HeaderMap, body: Option<Option<u64>>) -> Result<(), E
     }
     for value in headers.get_all(header::TRANSFER_ENCODING) {
         if !value.as_bytes().eq_ignore_ascii_case(b"chunked") || body != Some(None) {
-            return Err(own(&header::TRANSFER_ENCODING, "give the body as a reader of unknown length instead"));
+            return Err(own(
+                &header::TRANSFER_ENCODING,
+                "give the body as a reader of unknown length instead",
+            ));
         }
     }
     Ok(())

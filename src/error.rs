@@ -354,7 +354,8 @@ mod tests {
     #[test]
     fn an_error_is_one_word_and_keeps_its_reason_beside_its_kind() {
         assert_eq!(size_of::<Error>(), size_of::<usize>());
-        let error = Error::new(Kind::Cancelled, "cancelled\0 while waiting").because(Some("user left"));
+        let error =
+            Error::new(Kind::Cancelled, "cancelled\0 while waiting").because(Some("user left"));
         assert_eq!(error.kind(), Kind::Cancelled);
         assert_eq!(error.to_string(), "cancelled while waiting (user left)");
     }

@@ -79,9 +79,6 @@ impl Overrides {
 }
 
 impl Deadline {
-    /// No deadline at all.
-    pub const NEVER: Self = Self { at: None, clock: Clock::None };
-
     /// `limit` after `start`. A limit beyond the end of the clock is no limit.
     pub fn after(start: Instant, limit: Option<Duration>, clock: Clock) -> Self {
         let at = limit.and_then(|limit| start.checked_add(limit));
@@ -96,11 +93,6 @@ impl Deadline {
             (None, Some(_)) => other,
             _ => self,
         }
-    }
-
-    /// Whether it has come.
-    pub fn has_passed(&self, now: Instant) -> bool {
-        self.at.is_some_and(|at| at <= now)
     }
 }
 
@@ -153,14 +145,14 @@ mod tests {
         let late = Deadline::after(now, Some(Duration::from_secs(1)), Clock::Total);
         assert_eq!(late.or(soon).clock, Clock::Head);
         assert_eq!(soon.or(late).clock, Clock::Head);
-        assert_eq!(Deadline::NEVER.or(late).clock, Clock::Total);
-        assert!(!soon.has_passed(now) && soon.has_passed(now + Duration::from_millis(1)));
+        let never = Deadline { at: None, clock: Clock::None };
+        assert_eq!(never.or(late).clock, Clock::Total);
     }
 
     #[test]
     fn a_huge_limit_is_no_limit() {
         let never = Deadline::after(Instant::now(), Some(Duration::MAX), Clock::Total);
-        assert_eq!(never, Deadline::NEVER);
+        assert_eq!(never, Deadline { at: None, clock: Clock::None });
     }
 
     #[test]

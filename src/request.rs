@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::Method;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::cancel::CancelToken;
 use crate::error::{Clock, Error, Kind};
@@ -64,7 +64,9 @@ impl Request {
 
     pub(crate) fn to(method: &str, target: Arc<Target>) -> Result<Self, Error> {
         let bad = |why: &str| {
-            let what = format!("{method:?} is no method ({why}); use a token such as GET (RFC 9110 section 9.1)");
+            let what = format!(
+                "{method:?} is no method ({why}); use a token such as GET (RFC 9110 section 9.1)"
+            );
             Error::new(Kind::InvalidMethod, what)
         };
         let parsed = Method::from_bytes(method.as_bytes()).map_err(|_| bad("not a token"))?;
@@ -130,7 +132,10 @@ impl Request {
     /// [`Kind::InvalidTimeout`] for zero, [`Kind::InvalidArgument`] for a clock that can't be set.
     pub fn timeout(&mut self, clock: Clock, limit: Option<Duration>) -> Result<(), Error> {
         if !clock.can_be_set() {
-            return Err(Error::new(Kind::InvalidArgument, format!("the clock {clock} can't be set")));
+            return Err(Error::new(
+                Kind::InvalidArgument,
+                format!("the clock {clock} can't be set"),
+            ));
         }
         self.over.set(clock, not_zero(limit)?);
         Ok(())
@@ -178,7 +183,12 @@ impl Request {
         // RFC 9110 section 9.2.2.
         matches!(
             self.method,
-            Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+            Method::GET
+                | Method::HEAD
+                | Method::OPTIONS
+                | Method::TRACE
+                | Method::PUT
+                | Method::DELETE
         ) || self.headers.contains_key("idempotency-key")
     }
 }
@@ -215,9 +225,10 @@ impl Body {
             Source::None => Ok(Self::none()),
             Source::Bytes(bytes) => Ok(Self(Source::Bytes(Arc::clone(bytes)))),
             Source::File(path) => Ok(Self(Source::File(path.clone()))),
-            Source::Reader(..) => {
-                Err(Error::new(Kind::InvalidState, "a body that comes from a reader can't be copied"))
-            }
+            Source::Reader(..) => Err(Error::new(
+                Kind::InvalidState,
+                "a body that comes from a reader can't be copied",
+            )),
         }
     }
 }
@@ -235,7 +246,8 @@ impl std::fmt::Debug for Body {
 
 /// A file and its length.
 pub(crate) fn open(path: &std::path::Path) -> Result<(File, u64), Error> {
-    let failed = |error| Error::from_os(Kind::System, &format!("can't read {}", path.display()), &error);
+    let failed =
+        |error| Error::from_os(Kind::System, &format!("can't read {}", path.display()), &error);
     let file = File::open(path).map_err(failed)?;
     let facts = file.metadata().map_err(failed)?;
     if !facts.is_file() {
@@ -250,7 +262,9 @@ pub(crate) fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| bad(format!("{name:?} is no header name: use letters, digits and hyphens")))?;
     let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
-        bad(format!("the value of {name} holds a control character (CR, LF and NUL are never legal)"))
+        bad(format!(
+            "the value of {name} holds a control character (CR, LF and NUL are never legal)"
+        ))
     })?;
     Ok((parsed, value))
 }
@@ -277,8 +291,15 @@ mod tests {
     fn headers_that_could_split_a_request_are_refused() {
         let mut request = Request::new("GET", "http://localhost/").unwrap();
         for (name, value) in [
-            ("", "x"), ("a b", "x"), ("a:", "x"), ("a\r\n", "x"), ("a", "x\r\nb: c"), ("a", "x\0"), ("a", "x\r"),
-            ("host", "other"), ("connection", "upgrade"),
+            ("", "x"),
+            ("a b", "x"),
+            ("a:", "x"),
+            ("a\r\n", "x"),
+            ("a", "x\r\nb: c"),
+            ("a", "x\0"),
+            ("a", "x\r"),
+            ("host", "other"),
+            ("connection", "upgrade"),
         ] {
             let error = request.header(name, value).unwrap_err();
             assert_eq!(error.kind(), Kind::InvalidHeader, "{name:?}: {value:?}");

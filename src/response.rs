@@ -149,7 +149,10 @@ impl Body {
     /// Any [`Kind`].
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
         if into.is_empty() {
-            return Err(Error::new(Kind::InvalidArgument, "a buffer of 0 bytes can't tell data from the end"));
+            return Err(Error::new(
+                Kind::InvalidArgument,
+                "a buffer of 0 bytes can't tell data from the end",
+            ));
         }
         self.reader.read(into)
     }
@@ -205,7 +208,10 @@ impl Body {
 
     fn too_large(&mut self, at_most: usize) -> Error {
         self.reader.close();
-        Error::new(Kind::TooLarge, format!("the body is larger than the {at_most} bytes that were allowed"))
+        Error::new(
+            Kind::TooLarge,
+            format!("the body is larger than the {at_most} bytes that were allowed"),
+        )
     }
 }
 

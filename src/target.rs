@@ -32,11 +32,16 @@ impl Target {
             return Err(Error::new(Kind::InvalidUrl, what));
         }
         let mut url = url::Url::parse(text).map_err(|error| {
-            let hint = if text.contains("://") { "" } else { "; an absolute one begins with http:// or https://" };
+            let hint = if text.contains("://") {
+                ""
+            } else {
+                "; an absolute one begins with http:// or https://"
+            };
             Error::new(Kind::InvalidUrl, format!("not a URL: {error}{hint}"))
         })?;
         let Some(origin) = Origin::of(&url) else {
-            let what = format!("can't request {:?} URLs: use http or https, with a host", url.scheme());
+            let what =
+                format!("can't request {:?} URLs: use http or https, with a host", url.scheme());
             return Err(Error::new(Kind::InvalidUrl, what));
         };
         if origin.port == 0 {
@@ -93,7 +98,10 @@ mod tests {
         assert_eq!(uri("http://EXAMPLE.org"), "http://example.org/");
         assert_eq!(uri("http://example.org:80/a#b"), "http://example.org/a");
         assert_eq!(uri("http://[::1]:8080/?q=%20"), "http://[::1]:8080/?q=%20");
-        assert_eq!(uri("https://b\u{fc}cher.example/\u{e9}"), "https://xn--bcher-kva.example/%C3%A9");
+        assert_eq!(
+            uri("https://b\u{fc}cher.example/\u{e9}"),
+            "https://xn--bcher-kva.example/%C3%A9"
+        );
         assert_eq!(uri("http://u:p@example.org/"), "http://example.org/");
     }
 
@@ -107,9 +115,21 @@ mod tests {
     #[test]
     fn what_can_be_read_in_two_ways_is_refused() {
         for text in [
-            "", "/path", "example.org", "http://", "http:///x", "file:///etc/passwd", "gopher://x/",
-            "http://exa mple.org/", "http://example.org/a b", "http://example.org/\r\nX: y", "http://[::1/",
-            "http://example.org/\0", "http://example.org:99999/", "http://example.org:0/", "http://a\tb/",
+            "",
+            "/path",
+            "example.org",
+            "http://",
+            "http:///x",
+            "file:///etc/passwd",
+            "gopher://x/",
+            "http://exa mple.org/",
+            "http://example.org/a b",
+            "http://example.org/\r\nX: y",
+            "http://[::1/",
+            "http://example.org/\0",
+            "http://example.org:99999/",
+            "http://example.org:0/",
+            "http://a\tb/",
         ] {
             let error = Target::parse(text).map(drop);
             // "http:///x" is "http://x/" to the standard; everything else is no URL.

@@ -34,7 +34,8 @@ fn compiled(language: &str, flags: &[&str]) {
     let server = DemoServer::start();
     let dir = abi::scratch(&format!("examples-{language}"));
     for (story, _) in STORIES {
-        let source = abi::root().join("examples").join(language).join(format!("{story}.{language}"));
+        let source =
+            abi::root().join("examples").join(language).join(format!("{story}.{language}"));
         let program = dir.join(story);
         abi::compile(&[&source], &program, flags);
         tell(&mut abi::command(&program, abi::Under::Nothing), story, &server);

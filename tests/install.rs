@@ -55,7 +55,10 @@ fn the_library_has_its_soname_and_its_links() {
     assert!(told.contains("NODELETE"), "{told}");
     for link in ["lib/libhangup.so.0", "lib/libhangup.so"] {
         let link = installed(link);
-        assert_eq!(fs::canonicalize(&link).expect("a link"), fs::canonicalize(&library).expect("the library"));
+        assert_eq!(
+            fs::canonicalize(&link).expect("a link"),
+            fs::canonicalize(&library).expect("the library")
+        );
         // Relative, so that what was staged can be moved.
         assert!(fs::read_link(&link).expect("a link").is_relative());
     }
@@ -67,7 +70,8 @@ fn pkg_config_finds_it() {
     let flags = |wanted: &[&str]| {
         let mut ask = Command::new("pkg-config");
         ask.args(wanted).arg("hangup");
-        ask.env("PKG_CONFIG_PATH", installed("lib/pkgconfig")).env("PKG_CONFIG_SYSROOT_DIR", staged());
+        ask.env("PKG_CONFIG_PATH", installed("lib/pkgconfig"))
+            .env("PKG_CONFIG_SYSROOT_DIR", staged());
         String::from_utf8_lossy(&abi::succeed(&mut ask).stdout).trim().to_owned()
     };
     assert_eq!(flags(&["--modversion"]), env!("CARGO_PKG_VERSION"));
@@ -75,7 +79,12 @@ fn pkg_config_finds_it() {
         let dir = abi::scratch(&format!("pkg-config-{source}-{}", arguments.len()));
         fs::write(dir.join(source), text).expect("a source file");
         let mut compile = Command::new(compiler);
-        compile.args(abi::WARNINGS).args(arguments).arg(dir.join(source)).arg("-o").arg(dir.join("program"));
+        compile
+            .args(abi::WARNINGS)
+            .args(arguments)
+            .arg(dir.join(source))
+            .arg("-o")
+            .arg(dir.join("program"));
         compile.args(flags(&["--cflags"]).split_whitespace()).args(link.split_whitespace());
         abi::succeed(&mut compile);
         abi::succeed(Command::new(dir.join("program")).env("LD_LIBRARY_PATH", installed("lib")));
@@ -122,5 +131,9 @@ fn cmake_finds_it() {
     let later = project.replace("hangup 0.1", "hangup 0.9");
     fs::write(dir.join("CMakeLists.txt"), later).expect("a project");
     let output = configure.output().expect("cmake runs");
-    assert!(!output.status.success(), "find_package(hangup 0.9) found {}", env!("CARGO_PKG_VERSION"));
+    assert!(
+        !output.status.success(),
+        "find_package(hangup 0.9) found {}",
+        env!("CARGO_PKG_VERSION")
+    );
 }

@@ -25,14 +25,21 @@ fn a_layer_uses_only_what_lies_beneath_it() {
     let mut wrong = Vec::new();
     for (layer, file, code) in sources() {
         let Some(own) = rank(&layer) else {
-            wrong.push(format!("{}: `{layer}` has no place in the layers of this test", file.display()));
+            wrong.push(format!(
+                "{}: `{layer}` has no place in the layers of this test",
+                file.display()
+            ));
             continue;
         };
         for (number, line) in code.lines().enumerate() {
             for used in used_in(line) {
                 // What begins with a capital is re-exported by lib.rs: a name for users, not for the inside.
                 if rank(&used).is_none_or(|theirs| theirs < own) {
-                    wrong.push(format!("{}:{}: {layer} uses crate::{used}", file.display(), number + 1));
+                    wrong.push(format!(
+                        "{}:{}: {layer} uses crate::{used}",
+                        file.display(),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -59,7 +66,10 @@ fn linux_stands_behind_one_small_door() {
 #[test]
 fn paths_are_read_as_they_are_written() {
     assert_eq!(used_in("use crate::net::{Stop, dial};"), ["net"]);
-    assert_eq!(used_in("use crate::{error::Error, net, limits::{Deadline, Timeouts}};"), ["error", "net", "limits"]);
+    assert_eq!(
+        used_in("use crate::{error::Error, net, limits::{Deadline, Timeouts}};"),
+        ["error", "net", "limits"]
+    );
     assert_eq!(used_in("    let x = crate::wait::now() + crate::Thing::new();"), ["wait", "Thing"]);
     assert_eq!(used_in("pub(crate) fn nothing() {}"), [""; 0]);
     assert_eq!(code_of("a // crate::b\n//! c\nd\n#[cfg(test)]\nmod tests {}\n"), "a \n\nd\n");

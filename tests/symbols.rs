@@ -14,7 +14,8 @@ use std::process::Command;
 fn the_library_exports_what_the_header_declares() {
     abi::require("nm", "apt-get install binutils");
     let library = abi::library_dir().join("libhangup.so");
-    let listing = abi::succeed(Command::new("nm").args(["-D", "--defined-only", "-P"]).arg(library)).stdout;
+    let listing =
+        abi::succeed(Command::new("nm").args(["-D", "--defined-only", "-P"]).arg(library)).stdout;
     let exported: BTreeSet<String> = String::from_utf8_lossy(&listing)
         .lines()
         .filter_map(|line| line.split(['@', ' ']).next())
@@ -29,8 +30,10 @@ fn the_ledger_lists_what_the_header_declares() {
     let text = fs::read_to_string(&path).expect("tests/abi/symbols.txt");
     let mut names = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
-        let (name, version) = line.split_once(' ').unwrap_or_else(|| panic!("{line}: name, space, version"));
-        let parts: Vec<u32> = version.trim().split('.').map_while(|part| part.parse().ok()).collect();
+        let (name, version) =
+            line.split_once(' ').unwrap_or_else(|| panic!("{line}: name, space, version"));
+        let parts: Vec<u32> =
+            version.trim().split('.').map_while(|part| part.parse().ok()).collect();
         assert_eq!(parts.len(), 3, "{line}: the version that it appeared in, as 0.1.0");
         assert!(parts <= version_of_the_crate(), "{line}: a version that is yet to come");
         names.push(name.to_owned());
@@ -41,8 +44,14 @@ fn the_ledger_lists_what_the_header_declares() {
     let header = abi::header_functions();
     let missing: Vec<_> = header.difference(&sorted).collect();
     let gone: Vec<_> = sorted.difference(&header).collect();
-    assert!(missing.is_empty(), "new: add to tests/abi/symbols.txt with this version: {missing:#?}");
-    assert!(gone.is_empty(), "gone from the header, which breaks every program that uses them: {gone:#?}");
+    assert!(
+        missing.is_empty(),
+        "new: add to tests/abi/symbols.txt with this version: {missing:#?}"
+    );
+    assert!(
+        gone.is_empty(),
+        "gone from the header, which breaks every program that uses them: {gone:#?}"
+    );
 }
 
 /// The header's version macros say the crate's version, and so does the number that C computes with.
@@ -51,7 +60,10 @@ fn the_header_says_the_version_of_the_crate() {
     let header = fs::read_to_string(abi::root().join("include/hangup.h")).expect("the header");
     let parts = version_of_the_crate();
     let number = parts[0] * 1_000_000 + parts[1] * 1000 + parts[2];
-    assert!(header.contains(&format!("#define HANGUP_VERSION {number}\n")), "HANGUP_VERSION is not {number}");
+    assert!(
+        header.contains(&format!("#define HANGUP_VERSION {number}\n")),
+        "HANGUP_VERSION is not {number}"
+    );
     let text = format!("#define HANGUP_VERSION_TEXT \"{}\"\n", env!("CARGO_PKG_VERSION"));
     assert!(header.contains(&text), "HANGUP_VERSION_TEXT is not {}", env!("CARGO_PKG_VERSION"));
 }

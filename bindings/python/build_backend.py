@@ -87,8 +87,8 @@ def build_sdist(sdist_directory: str, config_settings: object = None) -> str:
 
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: object = None) -> str:
     place = Path(metadata_directory) / dist_info()
-    place.mkdir(parents=True)
     for name, data in metadata_files().items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(data)
     return place.name
 
@@ -201,8 +201,13 @@ def sources(directory: Path) -> Iterable[Path]:
 
 
 def metadata_files() -> dict[str, bytes]:
+    licenses = {f"licenses/{file.name}": file.read_bytes() for file in license_files()}
     wheel = ["Wheel-Version: 1.0", "Generator: hangup build_backend", "Root-Is-Purelib: false", f"Tag: {tag()}"]
-    return {"METADATA": metadata().encode(), "WHEEL": ("\n".join(wheel) + "\n").encode()}
+    return {"METADATA": metadata().encode(), "WHEEL": ("\n".join(wheel) + "\n").encode()} | licenses
+
+
+def license_files() -> list[Path]:
+    return sorted(ROOT.glob("LICENSE*"))
 
 
 def metadata() -> str:
@@ -213,6 +218,7 @@ def metadata() -> str:
         f"Version: {version()}",
         f"Summary: {project['description']}",
         f"License-Expression: {project['license']}",
+        *(f"License-File: {file.name}" for file in license_files()),
         f"Requires-Python: {project['requires-python']}",
         *(f"Classifier: {classifier}" for classifier in project["classifiers"]),
         "Description-Content-Type: text/markdown",

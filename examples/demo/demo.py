@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,7 +41,8 @@ class Stage:
 
     def line(self, who: str, text: str) -> None:
         colour = {"C": "36", "Python": "33"}.get(who, "0")
-        print(f"   {self.paint(colour, f'{who:<7}')} {text}", flush=True)
+        first, *rest = textwrap.wrap(text, 108)
+        print(f"   {self.paint(colour, f'{who:<7}')} {first}", *rest, sep="\n           ", flush=True)
 
     def check(self, so: bool, what: str) -> None:
         print(f"   {self.paint('32', 'ok     ') if so else self.paint('31', 'FAILED ')} {what}", flush=True)
@@ -87,11 +89,11 @@ class Demo:
     def is_open(self, connection: int | None) -> bool:
         return any(info.id == connection for info in self.manager.connections())
 
-    def wait_in_use(self, url_bytes: int = 1) -> int:
+    def wait_in_use(self) -> int:
         """Waits until somebody's request is out on a connection; answers the connection's id."""
         for _ in range(5000):
             for info in self.manager.connections():
-                if info.state == "in use" and info.bytes_out >= url_bytes:
+                if info.state == "in use" and info.bytes_out > 0:
                     return info.id
             time.sleep(0.001)
         raise SystemExit("no request came to be in use")
@@ -143,6 +145,8 @@ class Demo:
         self.stage.check(
             200 <= got.took_us / 1000 < 300 and 200 <= took < 300, "and at the time that was asked for"
         )
+        # The answer may still come, and must not be taken for that of a later request.
+        self.stage.check(not self.manager.connections(), "the connections on which they waited are closed")
 
     def cancel(self) -> None:
         self.stage.step(
@@ -152,6 +156,7 @@ class Demo:
         token = self.c.token()
         with thread(lambda: self.c.get(f"{self.http}/stall", token=token)) as waiting:
             self.wait_in_use()
+            self.look()
             fired = self.c.fire(token, "the user left")
         got = waiting[0]
         self.c.free(token)

@@ -72,7 +72,8 @@ impl Timers {
                 Some(Reverse(next)) => next.at - now,
                 None => LINGER,
             };
-            let waited = self.changed.wait_timeout(queue, nap).unwrap_or_else(PoisonError::into_inner);
+            let waited =
+                self.changed.wait_timeout(queue, nap).unwrap_or_else(PoisonError::into_inner);
             queue = waited.0;
             if waited.1.timed_out() && queue.due.is_empty() {
                 queue.running = false;

@@ -69,8 +69,8 @@ pub unsafe extern "C" fn hangup_cancel_after(cancel: *mut hangup_cancel, ms: i64
     })
 }
 
-/// Fires the token. `reason` may be NULL; the first one given is kept and stands in hangup_error_reason.
-/// Never blocks; NULL is a no-op.
+/// Fires the token. The first call counts: its `reason`, which may be NULL, stands in hangup_error_reason.
+/// Never blocks; a NULL token is a no-op.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_cancel_fire(cancel: *mut hangup_cancel, reason: *const c_char) {
     let _ = status(|| {

@@ -64,7 +64,9 @@ pub unsafe extern "C" fn hangup_client_free(client: *mut hangup_client) {
 
 /// The client's manager: a new share, to be freed. NULL for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_manager(client: *const hangup_client) -> *mut hangup_manager {
+pub unsafe extern "C" fn hangup_client_manager(
+    client: *const hangup_client,
+) -> *mut hangup_manager {
     or_default(std::ptr::null_mut(), || {
         let client = unsafe { hangup_client::borrow(client)? };
         Ok(hangup_manager::give(Arc::clone(client.manager())))
@@ -103,7 +105,8 @@ pub unsafe extern "C" fn hangup_client_header(
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
         let name = unsafe { text(name, "header name")? };
-        let value = if value.is_null() { None } else { Some(unsafe { text(value, "header value")? }) };
+        let value =
+            if value.is_null() { None } else { Some(unsafe { text(value, "header value")? }) };
         client.set_header(name, value)
     })
 }

@@ -116,7 +116,8 @@ pub unsafe extern "C" fn hangup_connections_free(list: *mut hangup_connections) 
 impl Row {
     fn new(info: ConnectionInfo) -> Self {
         let c = |text: String| CString::new(text).unwrap_or_default();
-        let address = |a: Option<std::net::SocketAddr>| c(a.map_or(String::new(), |a| a.to_string()));
+        let address =
+            |a: Option<std::net::SocketAddr>| c(a.map_or(String::new(), |a| a.to_string()));
         Self {
             origin: c(info.origin.clone()),
             peer: address(info.peer),

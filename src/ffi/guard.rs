@@ -127,7 +127,11 @@ pub(super) unsafe fn text<'a>(text: *const c_char, what: &str) -> Result<&'a str
 ///
 /// # Safety
 /// `data` is NULL or points to `size` readable bytes that are not changed during the call.
-pub(super) unsafe fn bytes<'a>(data: *const u8, size: usize, what: &str) -> Result<&'a [u8], Error> {
+pub(super) unsafe fn bytes<'a>(
+    data: *const u8,
+    size: usize,
+    what: &str,
+) -> Result<&'a [u8], Error> {
     match (data.is_null(), size) {
         (_, 0) => Ok(&[]),
         (true, _) => Err(Error::new(Kind::Null, format!("a NULL {what} of {size} bytes"))),
@@ -147,7 +151,8 @@ pub(super) unsafe fn report<T: Copy>(place: *mut T, mut value: T) -> Result<(), 
     // SAFETY: as for the caller: the first field is the size.
     let room = unsafe { place.cast::<usize>().read() };
     if room < 2 * size_of::<usize>() {
-        let what = "the report's size field is too small: set it to sizeof(*report) before the call";
+        let what =
+            "the report's size field is too small: set it to sizeof(*report) before the call";
         return Err(Error::new(Kind::InvalidArgument, what));
     }
     let known = room.min(size_of::<T>());

@@ -4,9 +4,11 @@ use std::ffi::c_char;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::guard::{Handle, guard, magic, or_default, out, report, status, text};
-use super::status::{HANGUP_GRACEFUL, HANGUP_NO_LIMIT, HANGUP_NOW, hangup_how, hangup_status};
 use super::error::hangup_error;
+use super::guard::{Handle, guard, magic, or_default, out, report, status, text};
+use super::status::{
+    HANGUP_GRACEFUL, HANGUP_NO_LIMIT, HANGUP_NOW, hangup_how, hangup_reason, hangup_status,
+};
 use crate::error::{Error, Kind};
 use crate::manager::{How, Limits, Manager};
 
@@ -103,7 +105,9 @@ pub unsafe extern "C" fn hangup_manager_new(
 
 /// One more share of the same manager; NULL for NULL. To be freed as well.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_manager_clone(manager: *const hangup_manager) -> *mut hangup_manager {
+pub unsafe extern "C" fn hangup_manager_clone(
+    manager: *const hangup_manager,
+) -> *mut hangup_manager {
     or_default(std::ptr::null_mut(), || {
         Ok(hangup_manager::give(Arc::clone(unsafe { hangup_manager::borrow(manager)? })))
     })
@@ -214,7 +218,10 @@ pub unsafe extern "C" fn hangup_manager_close_idle(
     status(|| {
         let manager = unsafe { hangup_manager::borrow(manager)? };
         let idle_for = u64::try_from(idle_for_ms).map_err(|_| {
-            Error::new(Kind::InvalidArgument, "idle_for_ms is negative; 0 means every idle connection")
+            Error::new(
+                Kind::InvalidArgument,
+                "idle_for_ms is negative; 0 means every idle connection",
+            )
         })?;
         let count = manager.close_idle(Duration::from_millis(idle_for));
         unsafe { count_to(closed, count) };
@@ -234,6 +241,26 @@ pub unsafe extern "C" fn hangup_manager_close_all(
         let manager = unsafe { hangup_manager::borrow(manager)? };
         let count = manager.close_all(how_of(how)?);
         unsafe { count_to(closed, count) };
+        Ok(())
+    })
+}
+
+/// Why a connection ended: `reason` gets one of HANGUP_REASON_*. The last 256 that ended are remembered.
+///
+/// Fails: HANGUP_NOT_FOUND if it is still open, never was, or ended too long ago.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_why_closed(
+    manager: *const hangup_manager,
+    id: u64,
+    reason: *mut hangup_reason,
+) -> hangup_status {
+    status(|| {
+        let place = unsafe { out(reason)? };
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        let why = manager.why_closed(id).ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("no ending of a connection {id} is remembered"))
+        })?;
+        *place = why as hangup_reason;
         Ok(())
     })
 }
@@ -287,7 +314,10 @@ fn change(limits: &mut Limits, limit: hangup_limit, value: i64) -> Result<(), Er
     let value = match value {
         HANGUP_NO_LIMIT => None,
         value => Some(u64::try_from(value).map_err(|_| {
-            Error::new(Kind::InvalidArgument, "a limit is not negative; HANGUP_NO_LIMIT takes it away")
+            Error::new(
+                Kind::InvalidArgument,
+                "a limit is not negative; HANGUP_NO_LIMIT takes it away",
+            )
         })?),
     };
     let count = || value.map_or(usize::MAX, |value| usize::try_from(value).unwrap_or(usize::MAX));

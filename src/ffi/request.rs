@@ -200,7 +200,8 @@ pub unsafe extern "C" fn hangup_request_min_rate(
             super::status::HANGUP_NO_LIMIT => None,
             rate if rate > 0 => Some((rate.unsigned_abs(), positive_ms(window_ms)?)),
             _ => {
-                let what = "a minimum rate of 0 bytes/s says nothing; HANGUP_NO_LIMIT takes it away";
+                let what =
+                    "a minimum rate of 0 bytes/s says nothing; HANGUP_NO_LIMIT takes it away";
                 return Err(Error::new(Kind::InvalidArgument, what));
             }
         };
@@ -260,7 +261,8 @@ pub(super) fn lock(request: &Mutex<Request>) -> Result<MutexGuard<'_, Request>, 
         // A request is a value: whatever a panic left is a request.
         Err(TryLockError::Poisoned(request)) => Ok(request.into_inner()),
         Err(TryLockError::WouldBlock) => {
-            let what = "this request is used by another thread right now; clone it for a second one";
+            let what =
+                "this request is used by another thread right now; clone it for a second one";
             Err(Error::new(Kind::InvalidState, what))
         }
     }
@@ -270,7 +272,9 @@ pub(super) fn clock_of(which: hangup_timeout) -> Result<Clock, Error> {
     match usize::try_from(which).ok().and_then(|which| Clock::ALL.get(which)) {
         Some(clock) if clock.can_be_set() => Ok(*clock),
         _ => {
-            let what = format!("{which} is no clock that can be set: use HANGUP_TIMEOUT_TOTAL to HANGUP_TIMEOUT_READ");
+            let what = format!(
+                "{which} is no clock that can be set: use HANGUP_TIMEOUT_TOTAL to HANGUP_TIMEOUT_READ"
+            );
             Err(Error::new(Kind::InvalidArgument, what))
         }
     }
@@ -282,7 +286,9 @@ pub(super) fn mode_of(mode: hangup_mode) -> Result<Mode, Error> {
         HANGUP_CLOSE_AFTER => Ok(Mode::CloseAfter),
         HANGUP_FRESH => Ok(Mode::Fresh),
         other => {
-            let what = format!("{other} is no connection mode: use HANGUP_KEEP, HANGUP_CLOSE_AFTER or HANGUP_FRESH");
+            let what = format!(
+                "{other} is no connection mode: use HANGUP_KEEP, HANGUP_CLOSE_AFTER or HANGUP_FRESH"
+            );
             Err(Error::new(Kind::InvalidArgument, what))
         }
     }

@@ -126,7 +126,8 @@ pub unsafe extern "C" fn hangup_response_header(
     or_default(std::ptr::null(), || {
         let opened = unsafe { hangup_response::borrow(response)? };
         let name = unsafe { text(name, "header name")? };
-        let found = opened.texts().iter().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name.as_bytes()));
+        let found =
+            opened.texts().iter().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name.as_bytes()));
         Ok(found.map_or(std::ptr::null(), |(_, value)| unsafe { lend(value, size) }))
     })
 }
@@ -215,7 +216,10 @@ pub unsafe extern "C" fn hangup_response_read(
             return Err(Error::new(Kind::Null, "a NULL buffer"));
         }
         if room == 0 {
-            return Err(Error::new(Kind::InvalidArgument, "a buffer of 0 bytes can't tell data from the end"));
+            return Err(Error::new(
+                Kind::InvalidArgument,
+                "a buffer of 0 bytes can't tell data from the end",
+            ));
         }
         // SAFETY: the caller gives `room` writable bytes. They are only written, never read, before the
         // core has filled them.
@@ -257,7 +261,10 @@ pub unsafe extern "C" fn hangup_response_read_all(
 ///
 /// May be called from any thread while another one is blocked in a read, and ends that read with HANGUP_CLOSED.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_response_close(response: *mut hangup_response, how: i32) -> hangup_status {
+pub unsafe extern "C" fn hangup_response_close(
+    response: *mut hangup_response,
+    how: i32,
+) -> hangup_status {
     status(|| {
         let opened = unsafe { hangup_response::borrow(response)? };
         let how = how_of(how)?;
@@ -310,4 +317,3 @@ unsafe fn lend(value: &CString, size: *mut usize) -> *const c_char {
     }
     value.as_ptr()
 }
-

@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 
 use crate::error::{Clock, Kind, Phase, Sent};
+use crate::manager::Reason;
 
 /// What a call answers. 0 is success; everything else is a failure, and says its kind.
 ///
@@ -144,6 +145,47 @@ pub const HANGUP_STATE_IN_USE: hangup_state = 5;
 /// Open and free for the next request.
 pub const HANGUP_STATE_IDLE: hangup_state = 6;
 
+/// Why a connection ended: exactly one of these.
+pub type hangup_reason = i32;
+/// The dial failed: there never was a connection.
+pub const HANGUP_REASON_DIAL_FAILED: hangup_reason = 1;
+/// The peer closed it.
+pub const HANGUP_REASON_PEER_CLOSED: hangup_reason = 2;
+/// The peer reset it.
+pub const HANGUP_REASON_PEER_RESET: hangup_reason = 3;
+/// The request asked for it (HANGUP_CLOSE_AFTER).
+pub const HANGUP_REASON_ASKED_BY_REQUEST: hangup_reason = 4;
+/// The response asked for it, or can't be followed by another (RFC 9112 section 9.6).
+pub const HANGUP_REASON_ASKED_BY_RESPONSE: hangup_reason = 5;
+/// What came is not HTTP/1.1.
+pub const HANGUP_REASON_PROTOCOL_ERROR: hangup_reason = 6;
+/// The response was closed or freed before its body ended.
+pub const HANGUP_REASON_BODY_LEFT_UNREAD: hangup_reason = 7;
+/// The exchange was cancelled.
+pub const HANGUP_REASON_CANCELLED: hangup_reason = 8;
+/// The exchange timed out.
+pub const HANGUP_REASON_TIMED_OUT: hangup_reason = 9;
+/// hangup_manager_close_connection.
+pub const HANGUP_REASON_CLOSED_BY_ID: hangup_reason = 10;
+/// hangup_manager_close_origin.
+pub const HANGUP_REASON_CLOSED_BY_ORIGIN: hangup_reason = 11;
+/// hangup_manager_close_all.
+pub const HANGUP_REASON_CLOSED_BY_ALL: hangup_reason = 12;
+/// Idle for too long, or hangup_manager_close_idle.
+pub const HANGUP_REASON_IDLE_TOO_LONG: hangup_reason = 13;
+/// Too old.
+pub const HANGUP_REASON_TOO_OLD: hangup_reason = 14;
+/// It served enough requests.
+pub const HANGUP_REASON_SERVED_ENOUGH: hangup_reason = 15;
+/// There was no room for it among the idle ones.
+pub const HANGUP_REASON_POOL_FULL: hangup_reason = 16;
+/// The look at checkout found it closed, or with bytes that nobody asked for.
+pub const HANGUP_REASON_STALE_AT_CHECKOUT: hangup_reason = 17;
+/// hangup_manager_shutdown, or the manager was given back.
+pub const HANGUP_REASON_MANAGER_SHUT_DOWN: hangup_reason = 18;
+/// It belongs to the parent of this process.
+pub const HANGUP_REASON_FORKED_AWAY: hangup_reason = 19;
+
 /// How much of the request went out.
 pub type hangup_sent = i32;
 /// Not a byte.
@@ -190,6 +232,13 @@ pub extern "C" fn hangup_state_text(state: i32) -> *const c_char {
         _ => c"unknown",
     };
     text.as_ptr()
+}
+
+/// The name of a close reason, for example "peer closed"; "unknown" for a number this version does not know. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_reason_text(reason: i32) -> *const c_char {
+    let known = Reason::ALL.iter().find(|known| **known as i32 == reason);
+    known.map_or(c"unknown", |known| known.name()).as_ptr()
 }
 
 impl From<Kind> for hangup_status {
@@ -249,6 +298,27 @@ const _: () = {
         (HANGUP_PHASE_HEAD, Phase::Head),
         (HANGUP_PHASE_READ, Phase::Read),
     ];
+    let reasons = [
+        (HANGUP_REASON_DIAL_FAILED, Reason::DialFailed),
+        (HANGUP_REASON_PEER_CLOSED, Reason::PeerClosed),
+        (HANGUP_REASON_PEER_RESET, Reason::PeerReset),
+        (HANGUP_REASON_ASKED_BY_REQUEST, Reason::AskedByRequest),
+        (HANGUP_REASON_ASKED_BY_RESPONSE, Reason::AskedByResponse),
+        (HANGUP_REASON_PROTOCOL_ERROR, Reason::ProtocolError),
+        (HANGUP_REASON_BODY_LEFT_UNREAD, Reason::BodyLeftUnread),
+        (HANGUP_REASON_CANCELLED, Reason::Cancelled),
+        (HANGUP_REASON_TIMED_OUT, Reason::TimedOut),
+        (HANGUP_REASON_CLOSED_BY_ID, Reason::ClosedById),
+        (HANGUP_REASON_CLOSED_BY_ORIGIN, Reason::ClosedByOrigin),
+        (HANGUP_REASON_CLOSED_BY_ALL, Reason::ClosedByAll),
+        (HANGUP_REASON_IDLE_TOO_LONG, Reason::IdleTooLong),
+        (HANGUP_REASON_TOO_OLD, Reason::TooOld),
+        (HANGUP_REASON_SERVED_ENOUGH, Reason::ServedEnough),
+        (HANGUP_REASON_POOL_FULL, Reason::PoolFull),
+        (HANGUP_REASON_STALE_AT_CHECKOUT, Reason::StaleAtCheckout),
+        (HANGUP_REASON_MANAGER_SHUT_DOWN, Reason::ManagerShutDown),
+        (HANGUP_REASON_FORKED_AWAY, Reason::ForkedAway),
+    ];
     let mut at = 0;
     while at < clocks.len() {
         assert!(clocks[at].0 == clocks[at].1 as i32);
@@ -257,6 +327,12 @@ const _: () = {
     at = 0;
     while at < phases.len() {
         assert!(phases[at].0 == phases[at].1 as i32);
+        at += 1;
+    }
+    at = 0;
+    assert!(reasons.len() == Reason::ALL.len());
+    while at < reasons.len() {
+        assert!(reasons[at].0 == reasons[at].1 as i32);
         at += 1;
     }
     assert!(HANGUP_SENT_NOTHING == Sent::Nothing as i32);

@@ -71,5 +71,7 @@ pub unsafe extern "C" fn hangup_client_tls_dangerously_trust_anybody(
     on: i32,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
-    guard(error, || unsafe { hangup_client::borrow(client)? }.tls_dangerously_trust_anybody(on != 0))
+    guard(error, || {
+        unsafe { hangup_client::borrow(client)? }.tls_dangerously_trust_anybody(on != 0)
+    })
 }

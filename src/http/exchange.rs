@@ -56,6 +56,7 @@ pub(crate) struct Exchange {
     /// Bytes that came without becoming body: chunk framing and trailers.
     framing: AtomicU64,
     polite_until: OnceLock<Instant>,
+    aside: OnceLock<Vec<(http::HeaderName, http::HeaderValue)>>,
     failure: OnceLock<Error>,
 }
 
@@ -96,6 +97,7 @@ pub(crate) fn run(order: Order<'_>) -> Result<(http::response::Parts, Reader), E
         abandoned: AtomicBool::new(false),
         framing: AtomicU64::new(0),
         polite_until: OnceLock::new(),
+        aside: OnceLock::new(),
         failure: OnceLock::new(),
         token,
         control,
@@ -109,7 +111,7 @@ pub(crate) fn run(order: Order<'_>) -> Result<(http::response::Parts, Reader), E
             transport::run(&exchange, request.map(|()| ureq::SendBody::from_reader(&mut upload)))
         }
     };
-    let (parts, body) = match answer {
+    let (mut parts, body) = match answer {
         Ok(response) => response.into_parts(),
         Err(error) => return Err(exchange.translate(&error)),
     };
@@ -118,9 +120,20 @@ pub(crate) fn run(order: Order<'_>) -> Result<(http::response::Parts, Reader), E
         return Err(failure.clone());
     }
     exchange.clocks.begin(Phase::Read);
+    for (name, value) in exchange.aside.get().into_iter().flatten() {
+        parts.headers.append(name, value.clone());
+    }
     let total = if is_head { Some(0) } else { length_of(&parts) };
     let body = body.into_with_config().limit(u64::MAX).reader();
-    let mut reader = Reader { exchange, body: Some(body), left: total, total, got: 0, closed: false, _watching: watching };
+    let mut reader = Reader {
+        exchange,
+        body: Some(body),
+        left: total,
+        total,
+        got: 0,
+        closed: false,
+        _watching: watching,
+    };
     if reader.exchange.control.cause() == Some(Cause::Done) {
         reader.finish();
     }
@@ -207,7 +220,10 @@ impl Exchange {
     }
 
     fn note(&self, error: Error) -> Error {
-        let sent = match (self.all_sent.load(Ordering::Relaxed), self.bytes_sent.load(Ordering::Relaxed)) {
+        let sent = match (
+            self.all_sent.load(Ordering::Relaxed),
+            self.bytes_sent.load(Ordering::Relaxed),
+        ) {
             (_, 0) => Sent::Nothing,
             (true, _) => Sent::All,
             (false, _) => Sent::Part,
@@ -229,29 +245,39 @@ impl Exchange {
 
     fn explain_cause(&self, cause: Cause) -> Error {
         let phase = self.clocks.phase();
-        let during = if phase == Phase::None { String::new() } else { format!(" (phase: {phase})") };
+        let during =
+            if phase == Phase::None { String::new() } else { format!(" (phase: {phase})") };
         match cause {
             Cause::Cancelled => {
                 let reason = self.token.as_ref().and_then(CancelToken::shared_reason);
                 Error::new(Kind::Cancelled, format!("cancelled{during}")).because(reason.as_deref())
             }
-            Cause::Interrupted => Error::new(Kind::Cancelled, format!("interrupted by a signal{during}"))
-                .because(Some("interrupted")),
+            Cause::Interrupted => {
+                Error::new(Kind::Cancelled, format!("interrupted by a signal{during}"))
+                    .because(Some("interrupted"))
+            }
             Cause::TokenDeadline => timed_out(Clock::Token, phase, None),
-            Cause::ClosedById => Error::new(Kind::Closed, format!("the connection was closed by its id{during}")),
-            Cause::ClosedByOrigin => {
-                Error::new(Kind::Closed, format!("the connection was closed with its origin{during}"))
+            Cause::ClosedById => {
+                Error::new(Kind::Closed, format!("the connection was closed by its id{during}"))
             }
-            Cause::ClosedByAll => {
-                Error::new(Kind::Closed, format!("the connection was closed with all others{during}"))
-            }
+            Cause::ClosedByOrigin => Error::new(
+                Kind::Closed,
+                format!("the connection was closed with its origin{during}"),
+            ),
+            Cause::ClosedByAll => Error::new(
+                Kind::Closed,
+                format!("the connection was closed with all others{during}"),
+            ),
             Cause::ResponseClosed | Cause::Done => {
                 Error::new(Kind::Closed, format!("the response was closed{during}"))
             }
-            Cause::ShutDown => Error::new(Kind::ShutDown, format!("the manager was shut down{during}")),
-            Cause::Forked => {
-                Error::new(Kind::Forked, "this exchange belongs to the parent of this process; begin a new one")
+            Cause::ShutDown => {
+                Error::new(Kind::ShutDown, format!("the manager was shut down{during}"))
             }
+            Cause::Forked => Error::new(
+                Kind::Forked,
+                "this exchange belongs to the parent of this process; begin a new one",
+            ),
         }
     }
 
@@ -265,17 +291,25 @@ impl Exchange {
                 let clock = if clock == Clock::None { Clock::Connect } else { clock };
                 timed_out(clock, phase, self.clocks.limit(clock))
             }
-            Stop::Interrupted | Stop::Ended => Error::new(Kind::Closed, "the connection was closed"),
-            Stop::PeerClosed if phase == Phase::Tls => {
-                Error::new(Kind::PeerClosed, "the peer closed the connection inside the TLS handshake")
+            Stop::Interrupted | Stop::Ended => {
+                Error::new(Kind::Closed, "the connection was closed")
             }
-            Stop::PeerClosed => {
-                Error::new(Kind::PeerClosed, "truncated: the peer closed the connection without ending TLS")
+            Stop::PeerClosed if phase == Phase::Tls => Error::new(
+                Kind::PeerClosed,
+                "the peer closed the connection inside the TLS handshake",
+            ),
+            Stop::PeerClosed => Error::new(
+                Kind::PeerClosed,
+                "truncated: the peer closed the connection without ending TLS",
+            ),
+            Stop::Tls(error) => {
+                Error::new(Kind::TlsFailed, format!("TLS with {origin}: {}", tls::explain(&error)))
             }
-            Stop::Tls(error) => Error::new(Kind::TlsFailed, format!("TLS with {origin}: {}", tls::explain(&error))),
-            Stop::Io(error) if dial::is_exhaustion(&error) => {
-                Error::from_os(Kind::System, "the operating system is out of descriptors or memory", &error)
-            }
+            Stop::Io(error) if dial::is_exhaustion(&error) => Error::from_os(
+                Kind::System,
+                "the operating system is out of descriptors or memory",
+                &error,
+            ),
             Stop::Io(error) if matches!(phase, Phase::Resolve | Phase::Connect | Phase::Pool) => {
                 Error::from_os(Kind::ConnectFailed, &format!("can't connect to {origin}"), &error)
             }
@@ -294,13 +328,17 @@ impl Exchange {
             return failure.clone();
         }
         match error {
-            ureq::Error::Http(inner) => {
-                self.fail_with(Error::new(Kind::InvalidHeader, format!("the request can't be sent: {inner}")))
+            ureq::Error::Http(inner) => self.fail_with(Error::new(
+                Kind::InvalidHeader,
+                format!("the request can't be sent: {inner}"),
+            )),
+            ureq::Error::BadUri(_) => self.fail_with(Error::new(
+                Kind::InvalidUrl,
+                format!("the request can't be sent: {error}"),
+            )),
+            other => {
+                self.fail_with(Error::new(Kind::Protocol, format!("malformed response: {other}")))
             }
-            ureq::Error::BadUri(_) => {
-                self.fail_with(Error::new(Kind::InvalidUrl, format!("the request can't be sent: {error}")))
-            }
-            other => self.fail_with(Error::new(Kind::Protocol, format!("malformed response: {other}"))),
         }
     }
 
@@ -349,7 +387,8 @@ impl Exchange {
     }
 
     pub(super) fn count_sent(&self, bytes: usize) {
-        self.bytes_sent.store(self.bytes_sent.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
+        self.bytes_sent
+            .store(self.bytes_sent.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
     }
 
     pub(super) fn request_sent(&self) {
@@ -377,6 +416,10 @@ impl Exchange {
         let before = self.framing.load(Ordering::Relaxed);
         self.framing.store(before + bytes as u64, Ordering::Relaxed);
         before
+    }
+
+    pub(super) fn set_aside(&self, fields: Vec<(http::HeaderName, http::HeaderValue)>) {
+        let _ = self.aside.set(fields);
     }
 
     pub(super) fn is_abandoned(&self) -> bool {
@@ -426,13 +469,17 @@ impl Reader {
     /// A piece of the body: at least one byte, or 0 for the end.
     pub(crate) fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
         if self.closed {
-            return Err(Error::new(Kind::InvalidState, "the response was closed before its body ended"));
+            return Err(Error::new(
+                Kind::InvalidState,
+                "the response was closed before its body ended",
+            ));
         }
         let Some(body) = &mut self.body else {
             return self.exchange.failure.get().map_or(Ok(0), |failure| Err(failure.clone()));
         };
         // Bytes may be here already, but a cancelled exchange has none to give.
-        if self.exchange.control.cause().is_some() || self.exchange.clocks.total_passed().is_some() {
+        if self.exchange.control.cause().is_some() || self.exchange.clocks.total_passed().is_some()
+        {
             let failure = self.exchange.fail(Stop::Deadline);
             self.body = None;
             return Err(failure);
@@ -451,7 +498,7 @@ impl Reader {
                 }
                 Ok(got)
             }
-            Err(_) => Err(self.broken()),
+            Err(error) => Err(self.broken(Some(&error))),
         }
     }
 
@@ -461,23 +508,28 @@ impl Reader {
             let mut nothing = [0];
             if !matches!(body.read(&mut nothing), Ok(0)) {
                 self.body = Some(body);
-                return Err(self.broken());
+                return Err(self.broken(None));
             }
         }
         self.finish();
         self.exchange.failure.get().map_or(Ok(0), |failure| Err(failure.clone()))
     }
 
-    fn broken(&mut self) -> Error {
+    fn broken(&mut self, error: Option<&std::io::Error>) -> Error {
         let failure = match self.exchange.failure.get() {
             Some(failure) => failure.clone(),
             None if self.exchange.peer_closed.load(Ordering::Relaxed) => {
                 let of = self.total.map_or(String::new(), |total| format!(" of {total}"));
-                let what = format!("truncated: the peer closed the connection after {}{of} bytes of the body", self.got);
+                let what = format!(
+                    "truncated: the peer closed the connection after {}{of} bytes of the body",
+                    self.got
+                );
                 self.exchange.fail_with(Error::new(Kind::PeerClosed, what))
             }
             None => {
-                let what = "malformed response: the body's framing is broken";
+                let what =
+                    error.map_or("it does not end where it should".to_owned(), ToString::to_string);
+                let what = format!("malformed response: the framing of the body is broken: {what}");
                 self.exchange.fail_with(Error::new(Kind::Protocol, what))
             }
         };

@@ -10,6 +10,8 @@ pub(super) struct Facts {
     /// Its length, the empty line included.
     pub(super) size: usize,
     pub(super) status: u16,
+    /// How many header lines it has.
+    pub(super) fields: usize,
     /// Both Transfer-Encoding and Content-Length: close afterwards (RFC 9112 section 6.1).
     pub(super) ambiguous: bool,
     pub(super) folded: bool,
@@ -37,32 +39,38 @@ pub(super) fn look(bytes: &[u8]) -> Look {
     let mut lines = Lines { bytes, at: 0 };
     let Some(first) = lines.next() else { return Look::Incomplete };
     let Some(status) = status_of(first) else {
-        return Look::Wrong("the status line has no HTTP/1.0 or HTTP/1.1 version, or no three-digit status");
+        return Look::Wrong(
+            "the status line has no HTTP/1.0 or HTTP/1.1 version, or no three-digit status",
+        );
     };
     let (mut length, mut codings, mut folded) = (false, 0, false);
-    let mut first_field = true;
+    let mut fields = 0;
     while let Some(line) = lines.next() {
         let Some(initial) = line.first() else {
             if codings > 1 {
                 return Look::Wrong("more than one Transfer-Encoding");
             }
             let ambiguous = length && codings > 0;
-            return Look::Complete(Facts { size: lines.at, status, ambiguous, folded });
+            return Look::Complete(Facts { size: lines.at, status, fields, ambiguous, folded });
         };
         match initial {
-            b' ' | b'\t' if first_field => return Look::Wrong("the first header line begins with a space"),
+            b' ' | b'\t' if fields == 0 => {
+                return Look::Wrong("the first header line begins with a space");
+            }
             b' ' | b'\t' => folded = true,
             b't' | b'T' if field(line, b"transfer-encoding").is_some() => {
                 codings += 1;
                 let coding = field(line, b"transfer-encoding").unwrap_or_default();
                 if !coding.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-                    return Look::Wrong("a Transfer-Encoding other than chunked, which was not asked for");
+                    return Look::Wrong(
+                        "a Transfer-Encoding other than chunked, which was not asked for",
+                    );
                 }
             }
             b'c' | b'C' if field(line, b"content-length").is_some() => length = true,
             _ => {}
         }
-        first_field = false;
+        fields += 1;
     }
     Look::Incomplete
 }
@@ -83,6 +91,32 @@ pub(super) fn folds(head: &[u8]) -> Vec<(usize, usize)> {
         at += after;
     }
     found
+}
+
+/// The header lines after the first `keep` that say nothing about framing: (offset, length) each, its
+/// end included. ureq-proto has room for 128.
+pub(super) fn surplus(head: &[u8], keep: usize) -> Vec<(usize, usize)> {
+    let mut lines = Lines { bytes: head, at: 0 };
+    let mut found = Vec::new();
+    lines.next();
+    let mut start = lines.at;
+    let mut seen = 0;
+    while let Some(line) = lines.next().filter(|line| !line.is_empty()) {
+        seen += 1;
+        if seen > keep && !FRAMING.iter().any(|name| field(line, name).is_some()) {
+            found.push((start, lines.at - start));
+        }
+        start = lines.at;
+    }
+    found
+}
+
+/// A header line as a name and a value; `None` if it is none (RFC 9112 section 5).
+pub(super) fn parse(line: &[u8]) -> Option<(http::HeaderName, http::HeaderValue)> {
+    let colon = memchr::memchr(b':', line)?;
+    let name = http::HeaderName::from_bytes(&line[..colon]).ok()?;
+    let value = http::HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
+    Some((name, value))
 }
 
 struct Lines<'a> {
@@ -120,6 +154,8 @@ fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     (start.eq_ignore_ascii_case(name)).then(|| rest.strip_prefix(b":")).flatten()
 }
 
+/// Header lines that ureq must see, whatever their number.
+const FRAMING: [&[u8]; 4] = [b"content-length", b"transfer-encoding", b"connection", b"location"];
 const PREFIX: &[u8] = b"HTTP/1.";
 
 #[cfg(test)]
@@ -146,8 +182,14 @@ mod tests {
     #[test]
     fn what_is_no_status_line_is_known_at_once() {
         for wrong in [
-            "<html>", "HTTP/2 200\r\n", "HTTP/1.2 200\r\n", "HTTP/1.1 -12 OK\r\n", "HTTP/1.1 2 OK\r\n",
-            "HTTP/1.1 099 X\r\n", "HTTP/1.1 2000 OK\r\n", "HTTP/1.1  200 OK\r\n",
+            "<html>",
+            "HTTP/2 200\r\n",
+            "HTTP/1.2 200\r\n",
+            "HTTP/1.1 -12 OK\r\n",
+            "HTTP/1.1 2 OK\r\n",
+            "HTTP/1.1 099 X\r\n",
+            "HTTP/1.1 2000 OK\r\n",
+            "HTTP/1.1  200 OK\r\n",
         ] {
             assert!(matches!(look(wrong.as_bytes()), Look::Wrong(_)), "{wrong}");
         }
@@ -164,6 +206,21 @@ mod tests {
         }
         let twice = head("Transfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n");
         assert!(matches!(look(twice.as_bytes()), Look::Wrong(_)));
+    }
+
+    #[test]
+    fn surplus_lines_are_those_that_say_nothing_about_framing() {
+        let head = b"HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nConnection: close\r\nC:  3 \r\n\r\n";
+        let lines: Vec<&[u8]> =
+            surplus(head, 1).into_iter().map(|(at, size)| &head[at..at + size]).collect();
+        assert_eq!(lines, [b"B: 2\r\n".as_slice(), b"C:  3 \r\n"]);
+        let (name, value) = parse(lines[1]).unwrap();
+        assert_eq!((name.as_str(), value.as_bytes()), ("c", b"3".as_slice()));
+        assert!(
+            parse(b"no colon").is_none()
+                && parse(b"sp ace: x").is_none()
+                && parse(b"a: x\0").is_none()
+        );
     }
 
     #[test]

@@ -30,7 +30,12 @@ use crate::net::stream::Sending;
 struct NoResolver;
 
 impl Resolver for NoResolver {
-    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         Ok(self.empty())
     }
 }
@@ -41,7 +46,11 @@ struct LeaseConnector;
 impl Connector for LeaseConnector {
     type Out = Seam;
 
-    fn connect(&self, _: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Seam>, ureq::Error> {
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<Seam>, ureq::Error> {
         let exchange = CURRENT.with_borrow(Clone::clone).ok_or_else(stopped)?;
         let mut lease = exchange.acquire().ok_or_else(stopped)?;
         let secure = lease.stream().is_some_and(|stream| stream.is_tls());
@@ -143,14 +152,18 @@ impl Transport for Seam {
                 return Ok(());
             }
             let deadline = self.exchange.step(Instant::now());
-            let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else { return Err(stopped()) };
+            let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else {
+                return Err(stopped());
+            };
             match stream.send(&self.buffers.written(amount)[sent..], more, deadline) {
                 Ok(Sending::Took(took)) => {
                     sent += took;
                     self.exchange.count_sent(took);
                 }
                 Ok(Sending::PeerSpeaks) => self.hear_out(None)?,
-                Err(Stop::Io(error)) if is_broken(&error) => self.hear_out(Some(Stop::Io(error)))?,
+                Err(Stop::Io(error)) if is_broken(&error) => {
+                    self.hear_out(Some(Stop::Io(error)))?
+                }
                 Err(stop) => return Err(self.fail(stop)),
             }
         }
@@ -217,8 +230,7 @@ impl Seam {
                     continue;
                 }
                 Look::Complete(facts) => {
-                    self.deliver(&facts);
-                    return Ok(true);
+                    return self.deliver(&facts);
                 }
             }
             match self.fill(deadline) {
@@ -231,7 +243,9 @@ impl Seam {
                     return Err(self.refuse(Kind::PeerClosed, what));
                 }
                 Ok(_) => self.exchange.response_started(),
-                Err(Stop::Deadline) if patience.is_some() && self.exchange.armed() == Clock::None => {
+                Err(Stop::Deadline)
+                    if patience.is_some() && self.exchange.armed() == Clock::None =>
+                {
                     return Err(ureq::Error::Timeout(Timeout::Await100));
                 }
                 Err(stop) => return Err(self.fail(stop)),
@@ -249,17 +263,43 @@ impl Seam {
         self.buffers.offer();
     }
 
-    fn deliver(&mut self, facts: &Facts) {
+    fn deliver(&mut self, facts: &Facts) -> Result<bool, ureq::Error> {
         self.unfit |= facts.ambiguous || facts.status == 101;
+        let mut size = facts.size;
         if facts.folded {
-            let folds = head::folds(&self.buffers.unconsumed()[..facts.size]);
-            for (at, size) in folds.into_iter().rev() {
+            let folds = head::folds(&self.buffers.unconsumed()[..size]);
+            for (at, length) in folds.into_iter().rev() {
                 self.buffers.unconsumed_mut()[at] = b' ';
-                self.buffers.cut(at + 1, size - 1);
+                self.buffers.cut(at + 1, length - 1);
+                size -= length - 1;
             }
+        }
+        if facts.fields > MOST_FIELDS {
+            let what = format!("the response head has {} header lines", facts.fields);
+            return Err(self.refuse(Kind::TooLarge, &what));
+        }
+        if facts.fields > FIELDS_FOR_UREQ {
+            self.set_aside(size)?;
         }
         self.head = Head::Awaited { before: 0, answered: true };
         self.buffers.offer();
+        Ok(true)
+    }
+
+    /// Takes header lines that ureq has no room for out of its way; the exchange adds them again.
+    fn set_aside(&mut self, size: usize) -> Result<(), ureq::Error> {
+        let lines = head::surplus(&self.buffers.unconsumed()[..size], FIELDS_FOR_UREQ);
+        let parsed = lines
+            .iter()
+            .map(|(at, length)| head::parse(&self.buffers.unconsumed()[*at..at + length]));
+        let Some(fields) = parsed.collect::<Option<Vec<_>>>() else {
+            return Err(self.refuse(Kind::Protocol, "malformed response: a header line is none"));
+        };
+        for (at, length) in lines.into_iter().rev() {
+            self.buffers.cut(at, length);
+        }
+        self.exchange.set_aside(fields);
+        Ok(())
     }
 
     fn await_body(&mut self) -> Result<bool, ureq::Error> {
@@ -275,7 +315,9 @@ impl Seam {
         }
         let deadline = self.exchange.until(own);
         let got = match self.fill(deadline) {
-            Err(Stop::Deadline) if self.exchange.armed() == Clock::MinRate && !self.is_too_slow(rate, now) => {
+            Err(Stop::Deadline)
+                if self.exchange.armed() == Clock::MinRate && !self.is_too_slow(rate, now) =>
+            {
                 return self.await_body();
             }
             other => other,
@@ -402,6 +444,11 @@ impl Drop for Seam {
 fn stopped() -> ureq::Error {
     io::Error::from(io::ErrorKind::Other).into()
 }
+
+/// ureq-proto has room for 128; those about framing stay with it whatever their number.
+const FIELDS_FOR_UREQ: usize = 100;
+/// More than any answer needs, whatever the bound in bytes is.
+const MOST_FIELDS: usize = 4096;
 
 fn is_broken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)

@@ -35,7 +35,9 @@ impl<'a> Upload<'a> {
 
 impl Read for Upload<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let room = self.left.map_or(into.len(), |left| into.len().min(usize::try_from(left).unwrap_or(into.len())));
+        let room = self
+            .left
+            .map_or(into.len(), |left| into.len().min(usize::try_from(left).unwrap_or(into.len())));
         if self.exchange.as_ref().is_some_and(|exchange| exchange.upload_cut()) {
             // The peer has answered: the transport sends nothing more, and nobody is asked for what
             // would be thrown away. ureq only has to see its count fulfilled.
@@ -52,7 +54,10 @@ impl Read for Upload<'_> {
             Ok(0) => match self.left {
                 Some(left) if left > 0 => {
                     let whole = left + self.given;
-                    Err(self.fail(format!("the request's body is short: {} of {whole} bytes", self.given)))
+                    Err(self.fail(format!(
+                        "the request's body is short: {} of {whole} bytes",
+                        self.given
+                    )))
                 }
                 _ => Ok(0),
             },

@@ -180,11 +180,15 @@ impl Record {
 
     /// Asks for a close after the exchange. The first reason counts.
     pub(crate) fn close_after(&self, reason: Reason) {
-        let _ = self.closing.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
+        let _ =
+            self.closing.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     pub(crate) fn is_closing(&self) -> Option<Reason> {
-        Reason::ALL.iter().copied().find(|reason| *reason as u8 == self.closing.load(Ordering::Relaxed))
+        Reason::ALL
+            .iter()
+            .copied()
+            .find(|reason| *reason as u8 == self.closing.load(Ordering::Relaxed))
     }
 
     pub(crate) fn info(&self, at: Where, now: Instant) -> ConnectionInfo {

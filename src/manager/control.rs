@@ -71,7 +71,8 @@ impl Control {
 
     /// Writes down who ended it; `true` for the first. What follows is the caller's to do.
     pub(crate) fn settle(&self, cause: Cause) -> bool {
-        let settled = self.cause.compare_exchange(0, cause as u8, Ordering::SeqCst, Ordering::SeqCst);
+        let settled =
+            self.cause.compare_exchange(0, cause as u8, Ordering::SeqCst, Ordering::SeqCst);
         settled.is_ok()
     }
 

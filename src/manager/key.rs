@@ -33,7 +33,8 @@ impl Origin {
     /// From text such as "https://example.org:8443/ignored".
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let bad = |why: &str| {
-            let what = format!("{text:?} is no origin ({why}); give scheme://host or scheme://host:port");
+            let what =
+                format!("{text:?} is no origin ({why}); give scheme://host or scheme://host:port");
             Error::new(Kind::InvalidUrl, what)
         };
         let url = url::Url::parse(text).map_err(|error| bad(&error.to_string()))?;
@@ -114,7 +115,10 @@ mod tests {
         assert_ne!(key(&standard), key(&own));
         let plain = |tls| PoolKey::new(Origin::parse("http://example.org").unwrap(), tls);
         assert_eq!(plain(&standard), plain(&trusting));
-        assert_ne!(plain(&standard), PoolKey::new(Origin::parse("http://example.org:81").unwrap(), &standard));
+        assert_ne!(
+            plain(&standard),
+            PoolKey::new(Origin::parse("http://example.org:81").unwrap(), &standard)
+        );
     }
 
     #[test]

@@ -132,7 +132,11 @@ impl Drop for Lease {
     }
 }
 
-fn open(record: &Record, control: &Arc<Control>, progress: &dyn Progress) -> Result<Stream, NoLease> {
+fn open(
+    record: &Record,
+    control: &Arc<Control>,
+    progress: &dyn Progress,
+) -> Result<Stream, NoLease> {
     let origin = &record.key.origin;
     let ended = control.arm().map_err(Stop::Io)?;
     let addresses = addresses(record, control, progress)?;

@@ -106,7 +106,9 @@ impl Manager {
         if self.pool.close_one(id, how) {
             return Ok(());
         }
-        let what = format!("no connection {id} is open in this manager: it was closed before, or never was");
+        let what = format!(
+            "no connection {id} is open in this manager: it was closed before, or never was"
+        );
         Err(Error::new(Kind::NotFound, what))
     }
 

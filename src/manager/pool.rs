@@ -125,7 +125,12 @@ impl Pool {
 
     /// Takes a connection back after an exchange that ended well. The exchange is over when this
     /// returns `true`; `false` means that somebody ended it first.
-    pub(crate) fn give_back(&self, connection: Connection, control: &Arc<Control>, now: Instant) -> bool {
+    pub(crate) fn give_back(
+        &self,
+        connection: Connection,
+        control: &Arc<Control>,
+        now: Instant,
+    ) -> bool {
         let mut fallen = Fallen::default();
         let mut state = self.lock();
         let id = connection.record.id;
@@ -286,7 +291,9 @@ impl State {
     fn entry_of(&mut self, id: u64, control: &Control) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(&id)?;
         match &entry.slot {
-            Slot::Dialling(owner) | Slot::InUse(owner) if std::ptr::eq(&**owner, control) => Some(entry),
+            Slot::Dialling(owner) | Slot::InUse(owner) if std::ptr::eq(&**owner, control) => {
+                Some(entry)
+            }
             _ => None,
         }
     }
@@ -407,7 +414,8 @@ impl State {
     fn fall_with(&mut self, connection: Connection, reason: Reason, fallen: &mut Fallen) {
         if let Some(mut entry) = self.entries.remove(&connection.record.id) {
             self.note(connection.record.id, reason);
-            entry.slot = Slot::Idle { connection: Box::new(connection), since: Instant::now(), stamp: 0 };
+            entry.slot =
+                Slot::Idle { connection: Box::new(connection), since: Instant::now(), stamp: 0 };
             fallen.0.push((entry, reason));
         }
     }
@@ -429,7 +437,9 @@ impl State {
     fn forget_all(&mut self) {
         for (_, entry) in self.entries.drain() {
             match &entry.slot {
-                Slot::Dialling(control) | Slot::InUse(control) => drop(control.settle(Cause::Forked)),
+                Slot::Dialling(control) | Slot::InUse(control) => {
+                    drop(control.settle(Cause::Forked))
+                }
                 Slot::Idle { .. } => {}
             }
             entry.record.forget();

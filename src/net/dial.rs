@@ -36,7 +36,11 @@ pub(crate) fn dial(
     Err(last)
 }
 
-fn connect(address: &SocketAddr, deadline: Option<Instant>, ended: &Event) -> Result<Arc<Socket>, Stop> {
+fn connect(
+    address: &SocketAddr,
+    deadline: Option<Instant>,
+    ended: &Event,
+) -> Result<Arc<Socket>, Stop> {
     let socket = open(address).map_err(Stop::Io)?;
     let inside = socket.enter().ok_or(Stop::Ended)?;
     match inside.connect(address) {
@@ -84,10 +88,7 @@ fn share(deadline: Option<Instant>, turns: usize) -> Option<Instant> {
 
 /// Whether the process or the system is out of descriptors or memory.
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 #[cfg(test)]

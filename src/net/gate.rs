@@ -60,10 +60,6 @@ impl Gate {
             }
         }
     }
-
-    pub(crate) fn is_shut(&self) -> bool {
-        self.0.load(Ordering::Acquire) & SHUT != 0
-    }
 }
 
 const SHUT: u32 = 1 << 31;

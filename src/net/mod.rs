@@ -5,8 +5,8 @@ pub(crate) mod dial;
 mod gate;
 pub(crate) mod resolve;
 pub(crate) mod socket;
-pub(crate) mod tls;
 pub(crate) mod stream;
+pub(crate) mod tls;
 
 /// Why a network operation stopped before it was done. Who asks labels it: only the exchange
 /// knows in which phase it was and by whom it was ended.

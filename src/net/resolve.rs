@@ -25,7 +25,12 @@ pub(crate) fn literal(host: &str) -> Option<IpAddr> {
 
 /// Starts to look a name up; `done` is set when [`Lookup::answer`] has one.
 pub(crate) fn start(host: &str, port: u16, done: &Arc<Event>) -> io::Result<Lookup> {
-    let job = Arc::new(Job { host: host.to_owned(), port, answer: OnceLock::new(), done: Arc::clone(done) });
+    let job = Arc::new(Job {
+        host: host.to_owned(),
+        port,
+        answer: OnceLock::new(),
+        done: Arc::clone(done),
+    });
     Workers::current().take(&job)?;
     Ok(Lookup { job })
 }
@@ -114,7 +119,8 @@ impl Workers {
                 continue;
             }
             queue.idle += 1;
-            let waited = self.work.wait_timeout(queue, LINGER).unwrap_or_else(PoisonError::into_inner);
+            let waited =
+                self.work.wait_timeout(queue, LINGER).unwrap_or_else(PoisonError::into_inner);
             queue = waited.0;
             queue.idle -= 1;
             if waited.1.timed_out() && queue.jobs.is_empty() {

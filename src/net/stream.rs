@@ -66,7 +66,9 @@ impl Stream {
             while tls.wants_write() {
                 match tls.write_tls(&mut wire) {
                     Ok(_) => {}
-                    Err(error) if blocked(&error) => ready(&socket, Interest::Write, deadline).map(drop)?,
+                    Err(error) if blocked(&error) => {
+                        ready(&socket, Interest::Write, deadline).map(drop)?
+                    }
                     Err(error) => return Err(Stop::Io(error)),
                 }
             }
@@ -82,14 +84,20 @@ impl Stream {
                         return Err(Stop::Tls(error));
                     }
                 }
-                Err(error) if blocked(&error) => ready(&socket, Interest::Read, deadline).map(drop)?,
+                Err(error) if blocked(&error) => {
+                    ready(&socket, Interest::Read, deadline).map(drop)?
+                }
                 Err(error) => return Err(Stop::Io(error)),
             }
         }
     }
 
     /// Waits for bytes and takes what is there: at least one, or 0 for the end.
-    pub(crate) fn read(&mut self, into: &mut [u8], deadline: Option<Instant>) -> Result<usize, Stop> {
+    pub(crate) fn read(
+        &mut self,
+        into: &mut [u8],
+        deadline: Option<Instant>,
+    ) -> Result<usize, Stop> {
         if self.tls.is_none() {
             let socket = self.socket.enter().ok_or(Stop::Ended)?;
             let mut wire = Wire { socket: &socket, traffic: &self.traffic };
@@ -122,7 +130,9 @@ impl Stream {
             match tls.reader().read(into) {
                 Ok(got) => return Ok(Some(got)),
                 // End of the stream without close_notify: cut off, not ended.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(Stop::PeerClosed),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(Stop::PeerClosed);
+                }
                 Err(error) if blocked(&error) => {}
                 Err(error) => return Err(Stop::Io(error)),
             }
@@ -270,7 +280,11 @@ fn may_write(socket: &InUse<'_>, deadline: Option<Instant>) -> Result<bool, Stop
     Ok(write)
 }
 
-fn ready(socket: &InUse<'_>, interest: Interest, deadline: Option<Instant>) -> Result<(bool, bool), Stop> {
+fn ready(
+    socket: &InUse<'_>,
+    interest: Interest,
+    deadline: Option<Instant>,
+) -> Result<(bool, bool), Stop> {
     match wait_fd(socket.fd(), interest, deadline).map_err(Stop::Io)? {
         Woken::Ready { read, write } => Ok((read, write)),
         Woken::Event => Err(Stop::Ended),

@@ -10,7 +10,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 use crate::error::{Error, Kind};
 
@@ -126,7 +128,9 @@ impl fmt::Debug for Tls {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("trust_anybody", &self.trust_anybody).finish_non_exhaustive()
+        f.debug_struct("Settings")
+            .field("trust_anybody", &self.trust_anybody)
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,9 +153,13 @@ pub(crate) fn explain(error: &rustls::Error) -> String {
     };
     let what = match fault {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet"
+        }
         CertificateError::Revoked => "it was revoked",
-        CertificateError::UnknownIssuer => "its issuer is not trusted (self-signed, or an unknown root)",
+        CertificateError::UnknownIssuer => {
+            "its issuer is not trusted (self-signed, or an unknown root)"
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another host name"
         }

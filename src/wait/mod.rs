@@ -35,7 +35,10 @@ pub(crate) struct Want<'a> {
 /// Why a wait ended. Errors and hang-ups of a descriptor count as ready for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
-    Ready { read: bool, write: bool },
+    Ready {
+        read: bool,
+        write: bool,
+    },
     Event,
     Deadline,
     /// The thread's interrupt check said so: a signal that wants the call to end.
@@ -53,6 +56,10 @@ pub(crate) fn wait(want: Want<'_>, deadline: Option<Instant>) -> io::Result<Woke
 }
 
 /// Waits for a descriptor.
-pub(crate) fn wait_fd(fd: RawFd, interest: Interest, deadline: Option<Instant>) -> io::Result<Woken> {
+pub(crate) fn wait_fd(
+    fd: RawFd,
+    interest: Interest,
+    deadline: Option<Instant>,
+) -> io::Result<Woken> {
     wait(Want { fd: Some((fd, interest)), event: None }, deadline)
 }

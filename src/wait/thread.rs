@@ -89,7 +89,10 @@ fn what_happened(fds: &[libc::pollfd; 2]) -> Woken {
     }
     let seen = fds[0].revents;
     let broken = seen & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0;
-    Woken::Ready { read: broken || seen & libc::POLLIN != 0, write: broken || seen & libc::POLLOUT != 0 }
+    Woken::Ready {
+        read: broken || seen & libc::POLLIN != 0,
+        write: broken || seen & libc::POLLOUT != 0,
+    }
 }
 
 /// Rounded up: waking a little late is one system call, waking a little early is two.

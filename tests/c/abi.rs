@@ -175,11 +175,13 @@ pub fn header_functions() -> BTreeSet<String> {
     let header = std::fs::read_to_string(root().join("include/hangup.h")).expect("the header");
     let code = without_comments(&header);
     // The last word before an opening parenthesis; types of callbacks have a `*` there, macros stand on a `#` line.
-    let declarations = code.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+    let declarations =
+        code.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
     let mut found = BTreeSet::new();
     for (at, _) in declarations.match_indices('(') {
         let before = &declarations[..at];
-        let start = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |i| i + 1);
+        let start =
+            before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |i| i + 1);
         if before[start..].starts_with("hangup_") {
             found.insert(before[start..].to_owned());
         }

@@ -28,7 +28,9 @@ impl Client {
         let manager = manager.map_or(null_mut(), Manager::as_ptr);
         // SAFETY: NULL or a live manager, of which the client takes a share.
         let made = create(|out, error| unsafe { hangup_client_new(manager, out, error) });
-        Ok(Client { handle: made.map_err(|failure| failure.raise(py, None))? })
+        Ok(Client {
+            handle: made.map_err(|failure| failure.raise(py, None))?,
+        })
     }
 
     #[getter]
@@ -37,7 +39,10 @@ impl Client {
     }
 
     fn set_timeout(&self, py: Python<'_>, which: i32, ms: i64) -> PyResult<()> {
-        self.set(py, |client, error| unsafe { hangup_client_timeout(client, which, ms, error) })
+        // SAFETY: a live client; what is pointed to is copied.
+        self.set(py, |client, error| unsafe {
+            hangup_client_timeout(client, which, ms, error)
+        })
     }
 
     fn set_header(
@@ -56,10 +61,14 @@ impl Client {
     }
 
     fn set_connection(&self, py: Python<'_>, mode: i32) -> PyResult<()> {
-        self.set(py, |client, error| unsafe { hangup_client_connection(client, mode, error) })
+        // SAFETY: a live client; what is pointed to is copied.
+        self.set(py, |client, error| unsafe {
+            hangup_client_connection(client, mode, error)
+        })
     }
 
     fn set_roots(&self, py: Python<'_>, pem: &[u8]) -> PyResult<()> {
+        // SAFETY: a live client; what is pointed to is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_tls_roots(client, pem.as_ptr(), pem.len(), error)
         })
@@ -68,6 +77,7 @@ impl Client {
     fn set_roots_file(&self, py: Python<'_>, path: &str) -> PyResult<()> {
         let path = c_string(HANGUP_INVALID_ARGUMENT, "path", path.as_bytes())
             .map_err(|failure| failure.raise(py, None))?;
+        // SAFETY: a live client; what is pointed to is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_tls_roots_file(client, path.as_ptr(), error)
         })
@@ -75,12 +85,14 @@ impl Client {
 
     fn set_certificate(&self, py: Python<'_>, certificate: &[u8], key: &[u8]) -> PyResult<()> {
         let (c, k) = (certificate, key);
+        // SAFETY: a live client; what is pointed to is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_tls_certificate(client, c.as_ptr(), c.len(), k.as_ptr(), k.len(), error)
         })
     }
 
     fn trust_anybody(&self, py: Python<'_>) -> PyResult<()> {
+        // SAFETY: a live client; what is pointed to is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_tls_dangerously_trust_anybody(client, 1, error)
         })

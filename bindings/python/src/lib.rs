@@ -7,7 +7,7 @@
 //! Invariants: only the C header is used (`sys`, generated); a C pointer has one owner (`handle`); the
 //! interpreter lock is never held while the library waits; no Python object is touched without it.
 
-#![deny(unsafe_op_in_unsafe_fn)]
+#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
 mod cancel;
 mod client;

@@ -13,7 +13,20 @@ pub struct Manager {
 }
 
 /// id, origin, peer, local, tls, state, closing, age_ms, idle_ms, requests, bytes_in, bytes_out.
-type Row = (u64, String, String, String, String, String, bool, i64, i64, u64, u64, u64);
+type Row = (
+    u64,
+    String,
+    String,
+    String,
+    String,
+    String,
+    bool,
+    i64,
+    i64,
+    u64,
+    u64,
+    u64,
+);
 
 /// open, dialling, in_use, idle, opened, closed, reused, dials_failed, stale.
 type Counters = (u64, u64, u64, u64, u64, u64, u64, u64, u64);
@@ -31,7 +44,9 @@ impl Manager {
             // SAFETY: NULL options are the defaults.
             create(|out, error| unsafe { hangup_manager_new(std::ptr::null(), out, error) })
         };
-        Ok(Manager { handle: made.map_err(|failure| failure.raise(py, None))? })
+        Ok(Manager {
+            handle: made.map_err(|failure| failure.raise(py, None))?,
+        })
     }
 
     /// The manager's number: the same for everybody in this process who sees the same manager.
@@ -67,15 +82,24 @@ impl Manager {
         checked(unsafe { hangup_manager_stats(self.as_ptr(), &raw mut s) })
             .map_err(|failure| failure.raise(py, None))?;
         let now = (s.open, s.dialling, s.in_use, s.idle);
-        Ok((now.0, now.1, now.2, now.3, s.opened, s.closed, s.reused, s.dials_failed, s.stale))
+        Ok((
+            now.0,
+            now.1,
+            now.2,
+            now.3,
+            s.opened,
+            s.closed,
+            s.reused,
+            s.dials_failed,
+            s.stale,
+        ))
     }
 
     #[pyo3(name = "_close_connection")]
     fn close_connection(&self, py: Python<'_>, id: u64, how: i32) -> PyResult<()> {
         // SAFETY: a live manager.
-        let close = |error| unsafe {
-            hangup_manager_close_connection(self.as_ptr(), id, how, error)
-        };
+        let close =
+            |error| unsafe { hangup_manager_close_connection(self.as_ptr(), id, how, error) };
         call(close).map_err(|failure| failure.raise(py, None))
     }
 
@@ -149,6 +173,17 @@ fn row(list: &Owned<hangup_connections>, index: usize) -> Result<Row, Failure> {
     let closing = i.closing != 0;
     let (age, idle) = (i.age_ms, i.idle_ms);
     Ok((
-        i.id, origin, peer, local, tls, state, closing, age, idle, i.requests, i.bytes_in, i.bytes_out,
+        i.id,
+        origin,
+        peer,
+        local,
+        tls,
+        state,
+        closing,
+        age,
+        idle,
+        i.requests,
+        i.bytes_in,
+        i.bytes_out,
     ))
 }

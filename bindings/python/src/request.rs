@@ -31,7 +31,11 @@ impl<'a, 'py> Request<'a, 'py> {
             })
         };
         let handle = made().map_err(|failure| failure.raise(method.py(), Some(asked)))?;
-        Ok(Request { handle, asked, raised: None })
+        Ok(Request {
+            handle,
+            asked,
+            raised: None,
+        })
     }
 
     /// Pairs of name and value, each text or bytes.
@@ -59,8 +63,8 @@ impl<'a, 'py> Request<'a, 'py> {
         }
         if let Ok(path) = body.cast::<PyString>() {
             let path = c_string(HANGUP_INVALID_ARGUMENT, "path", path.to_str()?.as_bytes());
-            // SAFETY: a live request, NUL-terminated text.
             return self.checked(path.and_then(|path| {
+                // SAFETY: a live request, NUL-terminated text.
                 call(|error| unsafe { hangup_request_body_file(request, path.as_ptr(), error) })
             }));
         }
@@ -142,9 +146,12 @@ pub fn raw<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a [u8]> {
         return Ok(bytes.as_bytes());
     }
     let kind = value.get_type();
-    Err(PyTypeError::new_err(format!("a {what} is str or bytes, not {kind}")))
+    Err(PyTypeError::new_err(format!(
+        "a {what} is str or bytes, not {kind}"
+    )))
 }
 
 fn utf8<'a>(text: &'a Bound<'_, PyString>) -> Result<&'a str, Failure> {
-    text.to_str().map_err(|_| Failure::local(HANGUP_INVALID_URL, "text that is not valid Unicode"))
+    text.to_str()
+        .map_err(|_| Failure::local(HANGUP_INVALID_URL, "text that is not valid Unicode"))
 }

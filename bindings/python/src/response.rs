@@ -91,7 +91,9 @@ impl Response {
             .map_err(|failure| failure.raise(py, None))?;
         let dial = (t.pool_us, t.resolve_us, t.connect_us, t.proxy_us, t.tls_us);
         let (write, head, read) = (t.write_us, t.head_us, t.read_us);
-        Ok((dial.0, dial.1, dial.2, dial.3, dial.4, write, head, read, t.total_us))
+        Ok((
+            dial.0, dial.1, dial.2, dial.3, dial.4, write, head, read, t.total_us,
+        ))
     }
 
     /// The rest of the body, at most `at_most` bytes of it. A second call answers the same.
@@ -134,8 +136,8 @@ impl Response {
     /// Ends the response: HANGUP_GRACEFUL or HANGUP_NOW.
     fn close(&self, py: Python<'_>, how: i32) -> PyResult<()> {
         let handle = &self.handle;
-        // SAFETY: a live response; this call is for any thread.
         let closed = blocking(py, || {
+            // SAFETY: a live response; this call is for any thread.
             checked(unsafe { hangup_response_close(handle.as_ptr(), how) })
         });
         self.end();
@@ -151,7 +153,12 @@ impl Response {
         ended: bool,
     ) -> Self {
         let (method, url) = (method.clone().unbind(), url.clone().unbind());
-        Response { handle, method, url, ended: AtomicBool::new(ended) }
+        Response {
+            handle,
+            method,
+            url,
+            ended: AtomicBool::new(ended),
+        }
     }
 
     fn as_ptr(&self) -> *mut hangup_response {
