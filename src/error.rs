@@ -32,7 +32,7 @@ struct Facts {
 macro_rules! vocabulary {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$vdoc])* $variant,)* }
 
         impl $name {
@@ -102,6 +102,7 @@ vocabulary! {
         /// The operating system refused.
         System = c"SYSTEM",
         /// A defect in this library.
+        #[default]
         Panic = c"PANIC",
     }
 }
@@ -110,6 +111,7 @@ vocabulary! {
     /// Where an exchange was.
     Phase {
         /// Nothing was begun, or everything was over.
+        #[default]
         None = c"none",
         /// Waiting for a connection slot.
         Pool = c"pool",
@@ -134,6 +136,7 @@ vocabulary! {
     /// Which clock fired, or is to be set.
     Clock {
         /// None.
+        #[default]
         None = c"none",
         /// From the call to the last byte of the body.
         Total = c"total",
@@ -162,6 +165,7 @@ vocabulary! {
     /// How much of the request went out.
     Sent {
         /// Not a byte.
+        #[default]
         Nothing = c"nothing",
         /// Some of it.
         Part = c"part",
@@ -322,30 +326,6 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
-
-impl Default for Kind {
-    fn default() -> Self {
-        Self::Panic
-    }
-}
-
-impl Default for Phase {
-    fn default() -> Self {
-        Self::None
-    }
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self::None
-    }
-}
-
-impl Default for Sent {
-    fn default() -> Self {
-        Self::Nothing
-    }
-}
 
 #[cfg(test)]
 mod tests {

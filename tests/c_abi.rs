@@ -164,6 +164,27 @@ fn close() {
 }
 
 #[test]
+fn reasons() {
+    let answer = r#"{"send":"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"}"#;
+    let short =
+        r#"{"send":"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"}"#;
+    let mut given = Given::default()
+        .hello("hello")
+        .large()
+        .silent()
+        .half()
+        .script("gone", r#"[[{"recv":"head"},"rst"]]"#)
+        .script("leaves", r#"[[{"recv":"head"}]]"#)
+        .script("short", &format!(r#"[[{{"recv":"head"}},{short}]]"#))
+        .script("junk", r#"[[{"recv":"head"},{"send":"220 smtp.invalid ESMTP\r\n"}]]"#)
+        .script("once", &format!(r#"[[{{"recv":"head"}},{answer}]]"#));
+    let mut stopped = Server::start(Script::answering(""));
+    stopped.stop();
+    given.args.push(format!("refused={}", stopped.url("/")));
+    given.run("reasons.c");
+}
+
+#[test]
 fn null() {
     Given::default().hello("hello").run("null.c");
 }

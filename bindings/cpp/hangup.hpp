@@ -120,11 +120,35 @@ enum class State : std::int32_t {
     idle = HANGUP_STATE_IDLE,
 };
 
+/** Why a connection ended: exactly one of these. */
+enum class Reason : std::int32_t {
+    dial_failed = HANGUP_REASON_DIAL_FAILED,
+    peer_closed = HANGUP_REASON_PEER_CLOSED,
+    peer_reset = HANGUP_REASON_PEER_RESET,
+    asked_by_request = HANGUP_REASON_ASKED_BY_REQUEST,
+    asked_by_response = HANGUP_REASON_ASKED_BY_RESPONSE,
+    protocol_error = HANGUP_REASON_PROTOCOL_ERROR,
+    body_left_unread = HANGUP_REASON_BODY_LEFT_UNREAD,
+    cancelled = HANGUP_REASON_CANCELLED,
+    timed_out = HANGUP_REASON_TIMED_OUT,
+    closed_by_id = HANGUP_REASON_CLOSED_BY_ID,
+    closed_by_origin = HANGUP_REASON_CLOSED_BY_ORIGIN,
+    closed_by_all = HANGUP_REASON_CLOSED_BY_ALL,
+    idle_too_long = HANGUP_REASON_IDLE_TOO_LONG,
+    too_old = HANGUP_REASON_TOO_OLD,
+    served_enough = HANGUP_REASON_SERVED_ENOUGH,
+    pool_full = HANGUP_REASON_POOL_FULL,
+    stale_at_checkout = HANGUP_REASON_STALE_AT_CHECKOUT,
+    manager_shut_down = HANGUP_REASON_MANAGER_SHUT_DOWN,
+    forked_away = HANGUP_REASON_FORKED_AWAY,
+};
+
 /** The names, as hangup.h has them: "TIMED_OUT", "connect", "total", "idle". */
 inline std::string_view to_string(Status status) { return hangup_status_text(static_cast<std::int32_t>(status)); }
 inline std::string_view to_string(Phase phase) { return hangup_phase_text(static_cast<std::int32_t>(phase)); }
 inline std::string_view to_string(Timeout which) { return hangup_timeout_text(static_cast<std::int32_t>(which)); }
 inline std::string_view to_string(State state) { return hangup_state_text(static_cast<std::int32_t>(state)); }
+inline std::string_view to_string(Reason reason) { return hangup_reason_text(static_cast<std::int32_t>(reason)); }
 
 /** "No limit", wherever a time is asked for. */
 struct NoLimit {};
@@ -442,6 +466,16 @@ public:
         hangup_connections *list = nullptr;
         detail::check([&](hangup_error **e) { return hangup_manager_list(handle_.get(), &list, e); });
         return Connections(list);
+    }
+    /** Why a connection ended; nothing if it is still open, never was, or ended too long ago. */
+    std::optional<Reason> why_closed(std::uint64_t id) const {
+        hangup_reason reason = 0;
+        const hangup_status status = hangup_manager_why_closed(handle_.get(), id, &reason);
+        if (status == HANGUP_NOT_FOUND) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        return static_cast<Reason>(reason);
     }
     /** The counters, now. */
     Stats stats() const {

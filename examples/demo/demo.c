@@ -139,6 +139,15 @@ int32_t demo_close(uint64_t connection, int32_t how) {
     return (int32_t)status;
 }
 
+/** Why a connection ended; "open" if it did not. */
+const char *demo_why(uint64_t connection) {
+    hangup_manager *manager = hangup_manager_shared();
+    hangup_reason reason = 0;
+    hangup_status status = hangup_manager_why_closed(manager, connection, &reason);
+    hangup_manager_free(manager);
+    return status == HANGUP_OK ? hangup_reason_text(reason) : "open";
+}
+
 /** The open connections as C sees them, one line each with tabs between; answers how many there are. */
 size_t demo_connections(char *into, size_t room) {
     hangup_manager *manager = hangup_manager_shared();

@@ -146,7 +146,10 @@ class Demo:
             200 <= got.took_us / 1000 < 300 and 200 <= took < 300, "and at the time that was asked for"
         )
         # The answer may still come, and must not be taken for that of a later request.
-        self.stage.check(not self.manager.connections(), "the connections on which they waited are closed")
+        self.stage.check(
+            self.c.why(got.connection) == "timed out" and not self.manager.connections(),
+            "the connections on which they waited are closed",
+        )
 
     def cancel(self) -> None:
         self.stage.step(
@@ -198,7 +201,8 @@ class Demo:
         self.look()
 
     def now(self, connection: int) -> str:
-        return "open" if self.is_open(connection) else "closed"
+        why = self.c.why(connection)
+        return why if why == "open" else f"closed, {why}"
 
     def close_gracefully(self) -> None:
         self.stage.step(
@@ -214,7 +218,7 @@ class Demo:
         got = reading[0]
         self.stage.line("C", f"{self.c.status(got)}, {got.bytes} bytes: the stream came to its end")
         self.stage.check(got.status == 0 and got.bytes == 40, "the exchange ended well")
-        self.stage.check(not self.is_open(connection), f"and then connection {connection} was closed")
+        self.stage.check(not self.is_open(connection), f"and then connection {connection} was {self.now(connection)}")
 
     def close_now(self) -> None:
         self.stage.step(

@@ -60,6 +60,7 @@ class Native:
         demo.demo_fire.argtypes, demo.demo_fire.restype = [pointer, text], number
         demo.demo_token_free.argtypes, demo.demo_token_free.restype = [pointer], None
         demo.demo_close.argtypes, demo.demo_close.restype = [ctypes.c_uint64, ctypes.c_int32], ctypes.c_int32
+        demo.demo_why.argtypes, demo.demo_why.restype = [ctypes.c_uint64], text
         demo.demo_connections.argtypes, demo.demo_connections.restype = [text, ctypes.c_size_t], ctypes.c_size_t
         for name in ("status", "phase", "timeout"):
             function = getattr(self._hangup, f"hangup_{name}_text")
@@ -98,6 +99,10 @@ class Native:
 
     def close(self, connection: int, how: int) -> int:
         return self._demo.demo_close(connection, how)
+
+    def why(self, connection: int) -> str:
+        """Why a connection ended; "open" if it did not."""
+        return self._demo.demo_why(connection).decode()
 
     def connections(self) -> list[Row]:
         """The manager's connections as C sees them."""

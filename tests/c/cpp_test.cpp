@@ -89,7 +89,10 @@ void a_connection_is_used_again_and_seen() {
         CHECK(hangup::to_string(info.state) == "idle");
     }
     CHECK(manager.stats().reused == 1);
+    CHECK(!manager.why_closed(connection));
     manager.close(connection);
+    CHECK(manager.why_closed(connection) == hangup::Reason::closed_by_id);
+    CHECK(hangup::to_string(hangup::Reason::peer_reset) == "peer reset");
     CHECK(failure_of([&] { manager.close(connection); }).status() == hangup::Status::not_found);
     CHECK(manager.connections().empty());
 }

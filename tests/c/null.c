@@ -47,11 +47,13 @@ static void versions_and_names(void) {
     for (int32_t number = -2; number < 120; number++) {
         CHECK(hangup_status_text(number) != NULL && hangup_phase_text(number) != NULL);
         CHECK(hangup_timeout_text(number) != NULL && hangup_state_text(number) != NULL);
+        CHECK(hangup_reason_text(number) != NULL);
     }
     CHECK_TEXT("UNKNOWN", hangup_status_text(INT32_MIN));
     CHECK_TEXT("unknown", hangup_phase_text(-1));
     CHECK_TEXT("unknown", hangup_timeout_text(INT32_MAX));
     CHECK_TEXT("unknown", hangup_state_text(-1));
+    CHECK_TEXT("unknown", hangup_reason_text(0));
 }
 
 /** An error is asked after a failure, so its answers to a handle that is none are harmless values. */
@@ -111,6 +113,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     hangup_stats stats = {.size = sizeof stats};
     hangup_timings timings = {.size = sizeof timings};
     hangup_connection_info info = {.size = sizeof info};
+    hangup_reason reason = 0;
     const uint8_t pem[1] = {'x'};
 
     if (bad == HANGUP_BAD_HANDLE) {
@@ -128,6 +131,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     SAYS(bad, hangup_manager_close_idle(none, 0, &written));
     SAYS(bad, hangup_manager_close_all(none, HANGUP_NOW, &written));
     SAYS(bad, hangup_manager_shutdown(none));
+    SAYS(bad, hangup_manager_why_closed(none, 1, &reason));
     SAYS(bad, hangup_connections_at(none, 0, &info));
     SAYS(bad, hangup_cancel_child(no_cancel, &new_cancel));
     SAYS(bad, hangup_cancel_after(no_cancel, 1000));
@@ -173,6 +177,7 @@ static void arguments(void) {
     IS(HANGUP_NULL, hangup_manager_list(manager, NULL, &error));
     SAYS(HANGUP_NULL, hangup_manager_stats(manager, NULL));
     IS(HANGUP_NULL, hangup_manager_close_origin(manager, NULL, HANGUP_NOW, &written, &error));
+    SAYS(HANGUP_NULL, hangup_manager_why_closed(manager, 1, NULL));
     SAYS(HANGUP_NULL, hangup_connections_at(list, 0, NULL));
     SAYS(HANGUP_NULL, hangup_cancel_child(cancel, NULL));
     IS(HANGUP_NULL, hangup_client_new(manager, NULL, &error));

@@ -99,6 +99,20 @@ def test_an_id_that_is_gone_is_not_found(serve, client, manager):
         assert isinstance(caught.value, LookupError)
 
 
+def test_why_a_connection_was_closed(serve, client, manager):
+    server = serve([forever(answer())])
+    by_id = client.get(server.url).connection
+    with pytest.raises(hangup.NotFound):
+        manager.why_closed(by_id)
+    manager.close(by_id)
+    assert manager.why_closed(by_id) == "closed by id"
+    short = client.get(server.url, connection="close").connection
+    assert manager.why_closed(short) == "asked by request"
+    with pytest.raises(hangup.TotalTimeout) as caught:
+        client.get(serve([HEAD, "stall"]).url, timeout=0.05)
+    assert manager.why_closed(caught.value.connection) == "request timed out"
+
+
 def test_close_origin_leaves_others_alone(serve, client, manager):
     one, two = serve([forever(answer())]), serve([forever(answer())])
     client.get(one.url)

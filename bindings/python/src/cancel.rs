@@ -20,19 +20,16 @@ impl CancelToken {
     #[pyo3(signature = (parent = None))]
     fn new(py: Python<'_>, parent: Option<&CancelToken>) -> PyResult<Self> {
         let mut token = null_mut();
-        match parent {
-            // SAFETY: no arguments.
-            None => token = unsafe { hangup_cancel_new() },
+        if let Some(parent) = parent {
             // SAFETY: a live token, and a place for the child.
-            Some(parent) => {
-                checked(unsafe { hangup_cancel_child(parent.as_ptr(), &raw mut token) })
-                    .map_err(|failure| failure.raise(py, None))?
-            }
+            checked(unsafe { hangup_cancel_child(parent.as_ptr(), &raw mut token) })
+                .map_err(|failure| failure.raise(py, None))?;
+        } else {
+            // SAFETY: no arguments.
+            token = unsafe { hangup_cancel_new() };
         }
         let defect = || Failure::local(HANGUP_PANIC, "the library gave no token").raise(py, None);
-        Ok(CancelToken {
-            handle: Owned::new(token).ok_or_else(defect)?,
-        })
+        Ok(CancelToken { handle: Owned::new(token).ok_or_else(defect)? })
     }
 
     /// Fires the token. The first reason is kept and stands in `Cancelled.reason`. Never blocks.
@@ -40,9 +37,7 @@ impl CancelToken {
     fn cancel(&self, reason: Option<&str>) {
         // A NUL would cut it short, and a reason must not keep the token from firing.
         let reason = reason.map(|text| text.replace('\0', " ") + "\0");
-        let reason = reason
-            .as_ref()
-            .map_or(std::ptr::null(), |text| text.as_ptr());
+        let reason = reason.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
         // SAFETY: a live token; NULL or NUL-terminated text, which is copied.
         unsafe { hangup_cancel_fire(self.as_ptr(), reason.cast()) }
     }

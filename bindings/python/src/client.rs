@@ -28,9 +28,7 @@ impl Client {
         let manager = manager.map_or(null_mut(), Manager::as_ptr);
         // SAFETY: NULL or a live manager, of which the client takes a share.
         let made = create(|out, error| unsafe { hangup_client_new(manager, out, error) });
-        Ok(Client {
-            handle: made.map_err(|failure| failure.raise(py, None))?,
-        })
+        Ok(Client { handle: made.map_err(|failure| failure.raise(py, None))? })
     }
 
     #[getter]
@@ -40,9 +38,7 @@ impl Client {
 
     fn set_timeout(&self, py: Python<'_>, which: i32, ms: i64) -> PyResult<()> {
         // SAFETY: a live client; what is pointed to is copied.
-        self.set(py, |client, error| unsafe {
-            hangup_client_timeout(client, which, ms, error)
-        })
+        self.set(py, |client, error| unsafe { hangup_client_timeout(client, which, ms, error) })
     }
 
     fn set_header(
@@ -62,9 +58,7 @@ impl Client {
 
     fn set_connection(&self, py: Python<'_>, mode: i32) -> PyResult<()> {
         // SAFETY: a live client; what is pointed to is copied.
-        self.set(py, |client, error| unsafe {
-            hangup_client_connection(client, mode, error)
-        })
+        self.set(py, |client, error| unsafe { hangup_client_connection(client, mode, error) })
     }
 
     fn set_roots(&self, py: Python<'_>, pem: &[u8]) -> PyResult<()> {

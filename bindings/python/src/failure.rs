@@ -28,11 +28,7 @@ pub struct Failure {
 impl Failure {
     /// A failure that this crate saw itself, before it called the library.
     pub fn local(status: hangup_status, message: impl Into<String>) -> Self {
-        Failure {
-            status,
-            error: None,
-            message: Some(message.into()),
-        }
+        Failure { status, error: None, message: Some(message.into()) }
     }
 
     pub fn status(&self) -> hangup_status {
@@ -67,14 +63,10 @@ impl Failure {
         let e = self.error.as_ref().map_or(null_mut(), Owned::as_ptr);
         // SAFETY: NULL or live; the texts are borrowed from it or static, and copied at once.
         unsafe {
-            fields.set_item(
-                intern!(py, "phase"),
-                text(hangup_phase_text(hangup_error_phase(e))),
-            )?;
-            fields.set_item(
-                intern!(py, "limit"),
-                text(hangup_timeout_text(hangup_error_limit(e))),
-            )?;
+            fields
+                .set_item(intern!(py, "phase"), text(hangup_phase_text(hangup_error_phase(e))))?;
+            fields
+                .set_item(intern!(py, "limit"), text(hangup_timeout_text(hangup_error_limit(e))))?;
             let reason = hangup_error_reason(e);
             if !reason.is_null() {
                 fields.set_item(intern!(py, "reason"), text(reason))?;
@@ -97,11 +89,7 @@ pub fn call(function: impl FnOnce(*mut *mut hangup_error) -> hangup_status) -> R
     let mut error = null_mut();
     match function(&raw mut error) {
         HANGUP_OK => Ok(()),
-        status => Err(Failure {
-            status,
-            error: Owned::new(error),
-            message: None,
-        }),
+        status => Err(Failure { status, error: Owned::new(error), message: None }),
     }
 }
 
@@ -121,12 +109,8 @@ pub fn checked(status: hangup_status) -> Result<(), Failure> {
 
 /// Text for the library. NUL would cut it short, and what follows would go unseen.
 pub fn c_string(status: hangup_status, what: &str, value: &[u8]) -> Result<CString, Failure> {
-    CString::new(value).map_err(|_| {
-        Failure::local(
-            status,
-            format!("a NUL character in the {what}: take it out"),
-        )
-    })
+    CString::new(value)
+        .map_err(|_| Failure::local(status, format!("a NUL character in the {what}: take it out")))
 }
 
 /// Text from the library.

@@ -31,8 +31,7 @@ pub fn begin(py: Python<'_>) -> PyResult<()> {
     let after_fork = wrap_pyfunction!(forked, py)?;
     let hooks = PyDict::new(py);
     hooks.set_item("after_in_child", after_fork)?;
-    py.import("os")?
-        .call_method("register_at_fork", (), Some(&hooks))?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&hooks))?;
     Ok(())
 }
 
@@ -60,10 +59,7 @@ fn watch(py: Python<'_>) -> PyResult<()> {
     }
     let threading = py.import("threading")?;
     let this: u64 = threading.call_method0("get_ident")?.extract()?;
-    let main: u64 = threading
-        .call_method0("main_thread")?
-        .getattr("ident")?
-        .extract()?;
+    let main: u64 = threading.call_method0("main_thread")?.getattr("ident")?.extract()?;
     if this == main {
         // SAFETY: `check` needs no data and is a static function.
         unsafe { sys::hangup_interrupt_check(Some(check), null_mut(), TICK_MS) };

@@ -14,19 +14,12 @@ use crate::sys::*;
 /// The full path of the library that is loaded.
 #[pyfunction]
 pub fn library() -> PyResult<String> {
-    let mut found = DlInfo {
-        path: std::ptr::null(),
-        base: null(),
-        name: null(),
-        symbol: null(),
-    };
+    let mut found = DlInfo { path: std::ptr::null(), base: null(), name: null(), symbol: null() };
     // SAFETY: the address is inside the library (its static text; a function's could be a stub of the
     // program's), and `found` has the layout that dladdr(3) gives.
     let path = unsafe {
         if dladdr(hangup_version_text().cast(), &raw mut found) == 0 || found.path.is_null() {
-            return Err(PyImportError::new_err(
-                "libhangup.so.0 is not in a shared object",
-            ));
+            return Err(PyImportError::new_err("libhangup.so.0 is not in a shared object"));
         }
         text(found.path).into_owned()
     };

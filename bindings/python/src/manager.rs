@@ -13,20 +13,7 @@ pub struct Manager {
 }
 
 /// id, origin, peer, local, tls, state, closing, age_ms, idle_ms, requests, bytes_in, bytes_out.
-type Row = (
-    u64,
-    String,
-    String,
-    String,
-    String,
-    String,
-    bool,
-    i64,
-    i64,
-    u64,
-    u64,
-    u64,
-);
+type Row = (u64, String, String, String, String, String, bool, i64, i64, u64, u64, u64);
 
 /// open, dialling, in_use, idle, opened, closed, reused, dials_failed, stale.
 type Counters = (u64, u64, u64, u64, u64, u64, u64, u64, u64);
@@ -44,9 +31,7 @@ impl Manager {
             // SAFETY: NULL options are the defaults.
             create(|out, error| unsafe { hangup_manager_new(std::ptr::null(), out, error) })
         };
-        Ok(Manager {
-            handle: made.map_err(|failure| failure.raise(py, None))?,
-        })
+        Ok(Manager { handle: made.map_err(|failure| failure.raise(py, None))? })
     }
 
     /// The manager's number: the same for everybody in this process who sees the same manager.
@@ -82,17 +67,7 @@ impl Manager {
         checked(unsafe { hangup_manager_stats(self.as_ptr(), &raw mut s) })
             .map_err(|failure| failure.raise(py, None))?;
         let now = (s.open, s.dialling, s.in_use, s.idle);
-        Ok((
-            now.0,
-            now.1,
-            now.2,
-            now.3,
-            s.opened,
-            s.closed,
-            s.reused,
-            s.dials_failed,
-            s.stale,
-        ))
+        Ok((now.0, now.1, now.2, now.3, s.opened, s.closed, s.reused, s.dials_failed, s.stale))
     }
 
     #[pyo3(name = "_close_connection")]
@@ -134,6 +109,18 @@ impl Manager {
         checked(unsafe { hangup_manager_close_all(self.as_ptr(), how, &raw mut closed) })
             .map_err(|failure| failure.raise(py, None))?;
         Ok(closed)
+    }
+
+    /// Why a connection ended, for example "peer closed". The last 256 that ended are remembered.
+    ///
+    /// Raises NotFound if it is still open, never was, or ended too long ago.
+    fn why_closed(&self, py: Python<'_>, id: u64) -> PyResult<String> {
+        let mut reason = 0;
+        // SAFETY: a live manager and a place for the reason.
+        checked(unsafe { hangup_manager_why_closed(self.as_ptr(), id, &raw mut reason) })
+            .map_err(|failure| failure.raise(py, None))?;
+        // SAFETY: static text.
+        Ok(unsafe { text(hangup_reason_text(reason)) }.into_owned())
     }
 
     /// Ends the manager for good: exchanges end with ManagerShutDown, as does every later request.

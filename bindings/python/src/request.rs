@@ -31,11 +31,7 @@ impl<'a, 'py> Request<'a, 'py> {
             })
         };
         let handle = made().map_err(|failure| failure.raise(method.py(), Some(asked)))?;
-        Ok(Request {
-            handle,
-            asked,
-            raised: None,
-        })
+        Ok(Request { handle, asked, raised: None })
     }
 
     /// Pairs of name and value, each text or bytes.
@@ -146,12 +142,9 @@ pub fn raw<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a [u8]> {
         return Ok(bytes.as_bytes());
     }
     let kind = value.get_type();
-    Err(PyTypeError::new_err(format!(
-        "a {what} is str or bytes, not {kind}"
-    )))
+    Err(PyTypeError::new_err(format!("a {what} is str or bytes, not {kind}")))
 }
 
 fn utf8<'a>(text: &'a Bound<'_, PyString>) -> Result<&'a str, Failure> {
-    text.to_str()
-        .map_err(|_| Failure::local(HANGUP_INVALID_URL, "text that is not valid Unicode"))
+    text.to_str().map_err(|_| Failure::local(HANGUP_INVALID_URL, "text that is not valid Unicode"))
 }

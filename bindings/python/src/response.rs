@@ -91,9 +91,7 @@ impl Response {
             .map_err(|failure| failure.raise(py, None))?;
         let dial = (t.pool_us, t.resolve_us, t.connect_us, t.proxy_us, t.tls_us);
         let (write, head, read) = (t.write_us, t.head_us, t.read_us);
-        Ok((
-            dial.0, dial.1, dial.2, dial.3, dial.4, write, head, read, t.total_us,
-        ))
+        Ok((dial.0, dial.1, dial.2, dial.3, dial.4, write, head, read, t.total_us))
     }
 
     /// The rest of the body, at most `at_most` bytes of it. A second call answers the same.
@@ -153,12 +151,7 @@ impl Response {
         ended: bool,
     ) -> Self {
         let (method, url) = (method.clone().unbind(), url.clone().unbind());
-        Response {
-            handle,
-            method,
-            url,
-            ended: AtomicBool::new(ended),
-        }
+        Response { handle, method, url, ended: AtomicBool::new(ended) }
     }
 
     fn as_ptr(&self) -> *mut hangup_response {

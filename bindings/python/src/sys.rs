@@ -41,6 +41,25 @@ pub const HANGUP_STATE_PROXY: i32 = 3;
 pub const HANGUP_STATE_TLS: i32 = 4;
 pub const HANGUP_STATE_IN_USE: i32 = 5;
 pub const HANGUP_STATE_IDLE: i32 = 6;
+pub const HANGUP_REASON_DIAL_FAILED: i32 = 1;
+pub const HANGUP_REASON_PEER_CLOSED: i32 = 2;
+pub const HANGUP_REASON_PEER_RESET: i32 = 3;
+pub const HANGUP_REASON_ASKED_BY_REQUEST: i32 = 4;
+pub const HANGUP_REASON_ASKED_BY_RESPONSE: i32 = 5;
+pub const HANGUP_REASON_PROTOCOL_ERROR: i32 = 6;
+pub const HANGUP_REASON_BODY_LEFT_UNREAD: i32 = 7;
+pub const HANGUP_REASON_CANCELLED: i32 = 8;
+pub const HANGUP_REASON_TIMED_OUT: i32 = 9;
+pub const HANGUP_REASON_CLOSED_BY_ID: i32 = 10;
+pub const HANGUP_REASON_CLOSED_BY_ORIGIN: i32 = 11;
+pub const HANGUP_REASON_CLOSED_BY_ALL: i32 = 12;
+pub const HANGUP_REASON_IDLE_TOO_LONG: i32 = 13;
+pub const HANGUP_REASON_TOO_OLD: i32 = 14;
+pub const HANGUP_REASON_SERVED_ENOUGH: i32 = 15;
+pub const HANGUP_REASON_POOL_FULL: i32 = 16;
+pub const HANGUP_REASON_STALE_AT_CHECKOUT: i32 = 17;
+pub const HANGUP_REASON_MANAGER_SHUT_DOWN: i32 = 18;
+pub const HANGUP_REASON_FORKED_AWAY: i32 = 19;
 pub const HANGUP_SENT_NOTHING: i32 = 0;
 pub const HANGUP_SENT_PART: i32 = 1;
 pub const HANGUP_SENT_ALL: i32 = 2;
@@ -140,6 +159,8 @@ pub struct hangup_stats {
 
 pub type hangup_how = i32;
 
+pub type hangup_reason = i32;
+
 pub type hangup_state = i32;
 
 #[repr(C)]
@@ -193,6 +214,7 @@ unsafe extern "C" {
     pub fn hangup_phase_text(phase: i32) -> *const c_char;
     pub fn hangup_timeout_text(which: i32) -> *const c_char;
     pub fn hangup_state_text(state: i32) -> *const c_char;
+    pub fn hangup_reason_text(reason: i32) -> *const c_char;
     pub fn hangup_error_status(error: *const hangup_error) -> i32;
     pub fn hangup_error_phase(error: *const hangup_error) -> hangup_phase;
     pub fn hangup_error_limit(error: *const hangup_error) -> hangup_timeout;
@@ -217,6 +239,7 @@ unsafe extern "C" {
     pub fn hangup_manager_close_origin(manager: *mut hangup_manager, origin: *const c_char, how: hangup_how, closed: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_close_idle(manager: *mut hangup_manager, idle_for_ms: i64, closed: *mut usize) -> hangup_status;
     pub fn hangup_manager_close_all(manager: *mut hangup_manager, how: hangup_how, closed: *mut usize) -> hangup_status;
+    pub fn hangup_manager_why_closed(manager: *const hangup_manager, id: u64, reason: *mut hangup_reason) -> hangup_status;
     pub fn hangup_manager_shutdown(manager: *mut hangup_manager) -> hangup_status;
     pub fn hangup_options_new() -> *mut hangup_options;
     pub fn hangup_options_limit(options: *mut hangup_options, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;

@@ -36,26 +36,13 @@ pub struct Upload {
 impl Upload {
     pub fn new(source: Py<PyAny>) -> (Box<Self>, Raised) {
         let raised = Raised::default();
-        (
-            Box::new(Upload {
-                source,
-                rest: None,
-                raised: raised.clone(),
-            }),
-            raised,
-        )
+        (Box::new(Upload { source, rest: None, raised: raised.clone() }), raised)
     }
 
     fn fill(&mut self, py: Python<'_>, into: &mut [u8]) -> PyResult<usize> {
         let (piece, from) = match self.rest.take() {
             Some((piece, from)) => (piece.into_bound(py), from),
-            None => (
-                self.source
-                    .bind(py)
-                    .call1((into.len(),))?
-                    .cast_into::<PyBytes>()?,
-                0,
-            ),
+            None => (self.source.bind(py).call1((into.len(),))?.cast_into::<PyBytes>()?, 0),
         };
         let left = &piece.as_bytes()[from..];
         let now = left.len().min(into.len());
@@ -72,19 +59,11 @@ impl Upload {
 /// bytes. That is what the library promises.
 pub unsafe extern "C" fn read(upload: *mut c_void, into: *mut u8, room: usize) -> i64 {
     // SAFETY: as for the caller.
-    let (upload, into) = unsafe {
-        (
-            &mut *upload.cast::<Upload>(),
-            std::slice::from_raw_parts_mut(into, room),
-        )
-    };
+    let (upload, into) =
+        unsafe { (&mut *upload.cast::<Upload>(), std::slice::from_raw_parts_mut(into, room)) };
     // A panic must not unwind into C; -1 ends the exchange.
     let filled = catch_unwind(AssertUnwindSafe(|| {
-        Python::try_attach(|py| {
-            upload
-                .fill(py, into)
-                .map_err(|raised| upload.raised.put(raised))
-        })
+        Python::try_attach(|py| upload.fill(py, into).map_err(|raised| upload.raised.put(raised)))
     }));
     match filled {
         Ok(Some(Ok(count))) => i64::try_from(count).unwrap_or(-1),

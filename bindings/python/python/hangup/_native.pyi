@@ -40,6 +40,11 @@ class Manager:
     def _close_origin(self, origin: str, how: int) -> int: ...
     def _close_idle(self, idle_for_ms: int) -> int: ...
     def _close_all(self, how: int) -> int: ...
+    def why_closed(self, id: int) -> str:
+        """Why a connection ended, for example "peer closed". The last 256 that ended are remembered.
+
+        Raises NotFound if it is still open, never was, or ended too long ago.
+        """
     def shutdown(self) -> None:
         """Ends the manager for good: exchanges end with ManagerShutDown, as does every later request.
 

@@ -1,0 +1,69 @@
+/**
+ * What every benchmark of this folder needs: the clock, the CPU that was used, and how to stop over a failure.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <hangup.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/** A number that is not to be trusted is worse than none: whatever fails ends the program. */
+static inline void stop(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+/** As stop, if `status` is a failure. */
+static inline void check(hangup_status status, const char *what, hangup_error *error) {
+    if (status != HANGUP_OK) {
+        stop("%s: %s: %s", what, hangup_status_text((int32_t)status), hangup_error_message(error));
+    }
+}
+
+/** Seconds since some moment. */
+static inline double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/** Where the clocks stood: seconds on the wall, and of this process's CPU in its own code and in the kernel. */
+typedef struct {
+    double wall, user, kernel;
+} usage;
+
+static inline usage used(void) {
+    struct rusage cpu;
+    getrusage(RUSAGE_SELF, &cpu);
+    usage at = {now(), (double)cpu.ru_utime.tv_sec + (double)cpu.ru_utime.tv_usec / 1e6,
+                (double)cpu.ru_stime.tv_sec + (double)cpu.ru_stime.tv_usec / 1e6};
+    return at;
+}
+
+static inline usage used_since(usage begin) {
+    usage at = used();
+    at.wall -= begin.wall;
+    at.user -= begin.user;
+    at.kernel -= begin.kernel;
+    return at;
+}
+
+/** One line of `name=value` pairs; run.sh takes medians over such lines. */
+static inline void report_requests(usage took, long requests) {
+    printf("rps=%.0f user_us=%.3f sys_us=%.3f\n", (double)requests / took.wall, took.user * 1e6 / (double)requests,
+           took.kernel * 1e6 / (double)requests);
+}
+
+#endif

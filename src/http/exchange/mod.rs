@@ -1,0 +1,275 @@
+//! One request and its response: the clocks, the control by which others end it, and the one
+//! place that says who ended it and why.
+
+mod reader;
+mod verdict;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+pub(crate) use self::reader::Reader;
+use super::clocks::{Clocks, Timings};
+use super::transport;
+use super::upload::Upload;
+use crate::cancel::{CancelToken, Watch, Watching, Why};
+use crate::error::{Clock, Error, Phase};
+use crate::limits::{Deadline, Timeouts};
+use crate::manager::{Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused};
+use crate::net::Stop;
+
+/// What an exchange needs to know. Built by the client from its settings and the request's.
+pub(crate) struct Order<'a> {
+    pub(crate) manager: &'a Arc<Manager>,
+    pub(crate) key: Arc<PoolKey>,
+    pub(crate) request: http::Request<()>,
+    pub(crate) body: Option<Upload<'a>>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) token: Option<CancelToken>,
+    /// A short connection: close it afterwards.
+    pub(crate) short: bool,
+    /// Never an idle connection.
+    pub(crate) fresh: bool,
+    /// Sending it twice is the same as once (RFC 9110 section 9.2.2, or an Idempotency-Key).
+    pub(crate) repeatable: bool,
+    pub(crate) max_head: usize,
+}
+
+/// Threads: run and read by one at a time; ended through its [`Control`] by any.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    control: Arc<Control>,
+    manager: Arc<Manager>,
+    key: Arc<PoolKey>,
+    clocks: Clocks,
+    token: Option<CancelToken>,
+    short: bool,
+    fresh: bool,
+    repeatable: bool,
+    body_follows: bool,
+    max_head: usize,
+    connection: AtomicU64,
+    reused: AtomicBool,
+    bytes_sent: AtomicU64,
+    all_sent: AtomicBool,
+    started: AtomicBool,
+    upload_cut: AtomicBool,
+    peer_closed: AtomicBool,
+    abandoned: AtomicBool,
+    /// Bytes that came without becoming body: chunk framing and trailers.
+    framing: AtomicU64,
+    polite_until: OnceLock<Instant>,
+    aside: OnceLock<Vec<(http::HeaderName, http::HeaderValue)>>,
+    failure: OnceLock<Error>,
+}
+
+/// Sends the request and waits for the head of the response.
+pub(crate) fn run(order: Order<'_>) -> Result<(http::response::Parts, Reader), Error> {
+    let Order { request, body, token, .. } = order;
+    let deadline = token.as_ref().and_then(CancelToken::deadline);
+    let control = Control::new(order.manager.pool());
+    let exchange = Arc::new(Exchange {
+        manager: Arc::clone(order.manager),
+        key: order.key,
+        clocks: Clocks::start(order.timeouts, deadline),
+        short: order.short,
+        fresh: order.fresh,
+        repeatable: order.repeatable,
+        body_follows: body.is_some() && !request.headers().contains_key(http::header::EXPECT),
+        max_head: order.max_head,
+        connection: AtomicU64::new(0),
+        reused: AtomicBool::new(false),
+        bytes_sent: AtomicU64::new(0),
+        all_sent: AtomicBool::new(false),
+        started: AtomicBool::new(false),
+        upload_cut: AtomicBool::new(false),
+        peer_closed: AtomicBool::new(false),
+        abandoned: AtomicBool::new(false),
+        framing: AtomicU64::new(0),
+        polite_until: OnceLock::new(),
+        aside: OnceLock::new(),
+        failure: OnceLock::new(),
+        token,
+        control,
+    });
+    let watching = exchange.watch()?;
+    let is_head = request.method() == http::Method::HEAD;
+    let answer = match body {
+        None => transport::run(&exchange, request.map(|()| ureq::SendBody::none())),
+        Some(mut upload) => {
+            upload.belongs_to(&exchange);
+            transport::run(&exchange, request.map(|()| ureq::SendBody::from_reader(&mut upload)))
+        }
+    };
+    let (mut parts, body) = match answer {
+        Ok(response) => response.into_parts(),
+        Err(error) => return Err(exchange.translate(&error)),
+    };
+    // A body of no bytes is over already; then the connection went back, unless somebody ended it first.
+    if let Some(failure) = exchange.failure.get() {
+        return Err(failure.clone());
+    }
+    for (name, value) in exchange.aside.get().into_iter().flatten() {
+        parts.headers.append(name, value.clone());
+    }
+    let body = body.into_with_config().limit(u64::MAX).reader();
+    let reader = Reader::begin(exchange, body, &parts, is_head, watching);
+    Ok((parts, reader))
+}
+
+impl Exchange {
+    fn watch(self: &Arc<Self>) -> Result<Option<Watching>, Error> {
+        let Some(token) = &self.token else { return Ok(None) };
+        if let Some(why) = token.why(Instant::now) {
+            return Err(self.too_late(why));
+        }
+        let control: Weak<Control> = Arc::downgrade(&self.control);
+        let watcher: Weak<dyn Watch> = control;
+        token.watch(watcher).map(Some).map_err(|why| self.too_late(why))
+    }
+
+    fn too_late(&self, why: Why) -> Error {
+        self.control.settle(match why {
+            Why::Fired => Cause::Cancelled,
+            Why::Deadline => Cause::TokenDeadline,
+        });
+        self.fail(Stop::Ended)
+    }
+
+    /// A connection to work with; `None` after a failure that was written down.
+    pub(in crate::http) fn acquire(&self) -> Option<Lease> {
+        self.clocks.begin(Phase::Pool);
+        let pool = self.manager.pool();
+        match Lease::acquire(pool, &self.key, &self.control, self.fresh, self) {
+            Ok(lease) => {
+                self.connection.store(lease.id(), Ordering::Relaxed);
+                self.reused.store(lease.reused(), Ordering::Relaxed);
+                Some(lease)
+            }
+            Err(NoLease::Refused(Refused::ShutDown)) => {
+                self.control.settle(Cause::ShutDown);
+                self.fail(Stop::Ended);
+                None
+            }
+            Err(NoLease::Refused(Refused::Ended)) => {
+                self.fail(Stop::Ended);
+                None
+            }
+            Err(NoLease::Stop(stop)) => {
+                self.fail(stop);
+                None
+            }
+            Err(NoLease::Error(error)) => {
+                self.fail_with(error);
+                None
+            }
+        }
+    }
+
+    pub(in crate::http) fn begin(&self, phase: Phase) -> Option<Instant> {
+        self.clocks.begin(phase)
+    }
+
+    pub(in crate::http) fn step(&self, now: Instant) -> Option<Instant> {
+        self.clocks.step(now)
+    }
+
+    pub(in crate::http) fn until(&self, own: Deadline) -> Option<Instant> {
+        self.clocks.until(own)
+    }
+
+    pub(in crate::http) fn armed(&self) -> Clock {
+        self.clocks.armed()
+    }
+
+    pub(in crate::http) fn min_rate_failed(&self) {
+        self.clocks.set_armed(Clock::MinRate);
+    }
+
+    pub(in crate::http) fn limit(&self, clock: Clock) -> Option<Duration> {
+        self.clocks.limit(clock)
+    }
+
+    pub(in crate::http) fn min_rate(&self) -> Option<(u64, Duration)> {
+        self.clocks.min_rate()
+    }
+
+    pub(in crate::http) fn polite_until(&self) -> Option<Instant> {
+        self.polite_until.get().copied()
+    }
+
+    pub(in crate::http) fn max_head(&self) -> usize {
+        self.max_head
+    }
+
+    pub(in crate::http) fn is_short(&self) -> bool {
+        self.short
+    }
+
+    pub(in crate::http) fn body_follows(&self) -> bool {
+        self.body_follows
+    }
+
+    pub(in crate::http) fn count_sent(&self, bytes: usize) {
+        self.bytes_sent
+            .store(self.bytes_sent.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(in crate::http) fn request_sent(&self) {
+        self.all_sent.store(!self.upload_cut(), Ordering::Relaxed);
+    }
+
+    pub(in crate::http) fn response_started(&self) {
+        self.started.store(true, Ordering::Relaxed);
+    }
+
+    pub(in crate::http) fn cut_upload(&self) {
+        self.upload_cut.store(true, Ordering::Relaxed);
+    }
+
+    pub(in crate::http) fn upload_cut(&self) -> bool {
+        self.upload_cut.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::http) fn peer_closed(&self) {
+        self.peer_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that came; answers how many had come before without becoming body.
+    pub(in crate::http) fn count_framing(&self, bytes: usize) -> u64 {
+        let before = self.framing.load(Ordering::Relaxed);
+        self.framing.store(before + bytes as u64, Ordering::Relaxed);
+        before
+    }
+
+    pub(in crate::http) fn set_aside(&self, fields: Vec<(http::HeaderName, http::HeaderValue)>) {
+        let _ = self.aside.set(fields);
+    }
+
+    pub(in crate::http) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn connection(&self) -> u64 {
+        self.connection.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn reused(&self) -> bool {
+        self.reused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn timings(&self) -> Timings {
+        self.clocks.timings()
+    }
+
+    /// Ends it because its response was closed by another thread.
+    pub(crate) fn stop(&self) {
+        self.control.end(Cause::ResponseClosed);
+    }
+}
+
+impl Progress for Exchange {
+    fn begin(&self, phase: Phase) -> Option<Instant> {
+        self.clocks.begin(phase)
+    }
+}

@@ -1,0 +1,194 @@
+//! Why an exchange failed: decided here, once, and told whole.
+//!
+//! Whoever ended it from outside comes first; what the socket said then is only the consequence.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Exchange;
+use crate::cancel::CancelToken;
+use crate::error::{Clock, Error, Kind, Phase, Sent};
+use crate::manager::{Cause, Reason};
+use crate::net::{Stop, dial, tls};
+
+impl Exchange {
+    /// Writes down why it failed, unless that is known; answers what is known. Whoever ended it
+    /// from outside comes first: what we saw then is only the consequence.
+    pub(in crate::http) fn fail(&self, stop: Stop) -> Error {
+        if matches!(stop, Stop::Interrupted) {
+            self.control.end(Cause::Interrupted);
+        }
+        let error = match self.ended_by() {
+            Some(cause) => self.explain_cause(cause),
+            None => self.explain(stop),
+        };
+        self.note(error)
+    }
+
+    /// As [`fail`](Self::fail), for what has its own words.
+    pub(in crate::http) fn fail_with(&self, error: Error) -> Error {
+        let error = match self.ended_by() {
+            Some(cause) => self.explain_cause(cause),
+            None => error,
+        };
+        self.note(error)
+    }
+
+    /// Who ended it from outside. If nobody did, nobody can from here on.
+    fn ended_by(&self) -> Option<Cause> {
+        if self.control.settle(Cause::Done) {
+            return None;
+        }
+        self.control.cause().filter(|cause| *cause != Cause::Done)
+    }
+
+    fn note(&self, error: Error) -> Error {
+        let sent = match (
+            self.all_sent.load(Ordering::Relaxed),
+            self.bytes_sent.load(Ordering::Relaxed),
+        ) {
+            (_, 0) => Sent::Nothing,
+            (true, _) => Sent::All,
+            (false, _) => Sent::Part,
+        };
+        let bytes = self.bytes_sent.load(Ordering::Relaxed);
+        let mut error = error
+            .in_phase(self.clocks.phase())
+            .after_sending(sent, bytes, self.started.load(Ordering::Relaxed))
+            .safe_to_retry(bytes == 0 || self.repeatable);
+        let connection = match self.connection.load(Ordering::Relaxed) {
+            0 => self.control.connection(),
+            id => id,
+        };
+        if connection != 0 {
+            error = error.on_connection(connection, self.reused.load(Ordering::Relaxed));
+        }
+        self.failure.get_or_init(|| error).clone()
+    }
+
+    fn explain_cause(&self, cause: Cause) -> Error {
+        let phase = self.clocks.phase();
+        let during =
+            if phase == Phase::None { String::new() } else { format!(" (phase: {phase})") };
+        match cause {
+            Cause::Cancelled => {
+                let reason = self.token.as_ref().and_then(CancelToken::shared_reason);
+                Error::new(Kind::Cancelled, format!("cancelled{during}")).because(reason.as_deref())
+            }
+            Cause::Interrupted => {
+                Error::new(Kind::Cancelled, format!("interrupted by a signal{during}"))
+                    .because(Some("interrupted"))
+            }
+            Cause::TokenDeadline => timed_out(Clock::Token, phase, None),
+            Cause::ClosedById => {
+                Error::new(Kind::Closed, format!("the connection was closed by its id{during}"))
+            }
+            Cause::ClosedByOrigin => Error::new(
+                Kind::Closed,
+                format!("the connection was closed with its origin{during}"),
+            ),
+            Cause::ClosedByAll => Error::new(
+                Kind::Closed,
+                format!("the connection was closed with all others{during}"),
+            ),
+            Cause::ResponseClosed | Cause::Done => {
+                Error::new(Kind::Closed, format!("the response was closed{during}"))
+            }
+            Cause::ShutDown => {
+                Error::new(Kind::ShutDown, format!("the manager was shut down{during}"))
+            }
+            Cause::Forked => Error::new(
+                Kind::Forked,
+                "this exchange belongs to the parent of this process; begin a new one",
+            ),
+        }
+    }
+
+    fn explain(&self, stop: Stop) -> Error {
+        let phase = self.clocks.phase();
+        let origin = &self.key.origin;
+        match stop {
+            Stop::Deadline => {
+                let clock = self.clocks.total_passed().unwrap_or_else(|| self.clocks.armed());
+                // Between two addresses the dial's own turn may have ended it.
+                let clock = if clock == Clock::None { Clock::Connect } else { clock };
+                timed_out(clock, phase, self.clocks.limit(clock))
+            }
+            Stop::Interrupted | Stop::Ended => {
+                Error::new(Kind::Closed, "the connection was closed")
+            }
+            Stop::PeerClosed if phase == Phase::Tls => Error::new(
+                Kind::PeerClosed,
+                "the peer closed the connection inside the TLS handshake",
+            ),
+            Stop::PeerClosed => Error::new(
+                Kind::PeerClosed,
+                "truncated: the peer closed the connection without ending TLS",
+            ),
+            Stop::Tls(error) => {
+                Error::new(Kind::TlsFailed, format!("TLS with {origin}: {}", tls::explain(&error)))
+            }
+            Stop::Io(error) if dial::is_exhaustion(&error) => Error::from_os(
+                Kind::System,
+                "the operating system is out of descriptors or memory",
+                &error,
+            ),
+            Stop::Io(error) if matches!(phase, Phase::Resolve | Phase::Connect | Phase::Pool) => {
+                Error::from_os(Kind::ConnectFailed, &format!("can't connect to {origin}"), &error)
+            }
+            Stop::Io(error) => match error.kind() {
+                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => {
+                    Error::from_os(Kind::PeerReset, "the peer reset the connection", &error)
+                }
+                _ => Error::from_os(Kind::System, "the connection failed", &error),
+            },
+        }
+    }
+
+    /// What ureq says, if we did not stop it ourselves.
+    pub(super) fn translate(&self, error: &ureq::Error) -> Error {
+        if let Some(failure) = self.failure.get() {
+            return failure.clone();
+        }
+        match error {
+            ureq::Error::Http(inner) => self.fail_with(Error::new(
+                Kind::InvalidHeader,
+                format!("the request can't be sent: {inner}"),
+            )),
+            ureq::Error::BadUri(_) => self.fail_with(Error::new(
+                Kind::InvalidUrl,
+                format!("the request can't be sent: {error}"),
+            )),
+            other => {
+                self.fail_with(Error::new(Kind::Protocol, format!("malformed response: {other}")))
+            }
+        }
+    }
+
+    /// Why the connection of a failed exchange is closed.
+    pub(in crate::http) fn failed_for(&self) -> Option<Reason> {
+        Some(match self.failure.get()?.kind() {
+            // What a polite close runs into is not a failure of the exchange.
+            _ if self.polite_until.get().is_some() => Reason::BodyLeftUnread,
+            Kind::TimedOut => Reason::TimedOut,
+            Kind::Cancelled => Reason::Cancelled,
+            Kind::PeerClosed => Reason::PeerClosed,
+            Kind::PeerReset => Reason::PeerReset,
+            Kind::Protocol | Kind::TooLarge => Reason::ProtocolError,
+            Kind::BodyFailed => Reason::Cancelled,
+            _ => Reason::BodyLeftUnread,
+        })
+    }
+}
+
+fn timed_out(clock: Clock, phase: Phase, limit: Option<Duration>) -> Error {
+    let limit = limit.map_or(String::new(), |limit| format!(" of {} ms", limit.as_millis()));
+    let what = match clock {
+        Clock::Token => "the cancel token's deadline".to_owned(),
+        Clock::MinRate => "the minimum rate".to_owned(),
+        clock => format!("the {clock} limit{limit}"),
+    };
+    let at = if phase == Phase::None { String::new() } else { format!(" (phase: {phase})") };
+    let verb = if clock == Clock::MinRate { "was not kept" } else { "ran out" };
+    Error::new(Kind::TimedOut, format!("timed out: {what} {verb}{at}")).by_clock(clock)
+}
