@@ -1,6 +1,72 @@
-//! hangup: an HTTP/1.1 client whose subject is the life of a connection.
+//! **hangup** is an HTTP/1.1 client whose subject is the life of a connection: make a request,
+//! bound it in time, cancel it, close the connection under it, and see all of that happen.
+//!
+//! This crate is the core. C and C++ use it as `libhangup` with `include/hangup.h` (generated
+//! from [`ffi`](self#where-to-start-reading)), Python as `import hangup` on top of that same
+//! library, so that all of them in one process share one [`Manager`].
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! let client = hangup::Client::default();
+//! let mut response = client.get("https://example.org/", Some(Duration::from_secs(5)))?;
+//! println!("{} over connection {}", response.status(), response.connection());
+//! let body = response.read_all(1 << 20)?; // the connection is idle again
+//! println!("{} bytes; open now: {:#?}", body.len(), client.manager().connections());
+//! # Ok::<(), hangup::Error>(())
+//! ```
+//!
+//! # The map
+//!
+//! A request goes down, a response comes up; nothing goes back and forth:
+//!
+//! ```text
+//!   C, C++, Python, ...                    a cancel, a close, a shutdown
+//!        |                                     |            |
+//!      ffi/          crossing the border       |            |
+//!        |                                     |            |
+//!      client        defaults over a manager   |            |
+//!        |                                     v            |
+//!      http/exchange   clocks, and the verdict: who ended it |
+//!        |        \                                         v
+//!      http/transport  \   manager/control <---------- manager/pool
+//!        |   ureq       \        | bound to the exchange,     the only lock
+//!        |   (HTTP/1.1)  \       | not to the socket
+//!      manager/lease ------------+
+//!        |
+//!      net/          resolve, dial, TLS, bytes with deadlines
+//!        |
+//!      wait/         the one place where anything blocks
+//! ```
+//!
+//! # Invariants
+//!
+//! - `manager/pool` has the only lock on a request's path. No socket is closed, nobody is woken
+//!   and no callback runs under it.
+//! - A connection is ended in one way: its socket is shut down and closed by the last user
+//!   (`net/gate`). Whoever waits on it wakes because the kernel says so.
+//! - An exchange is ended from outside in one place (`manager/control`), and the first cause
+//!   counts: CANCELLED, CLOSED, TIMED_OUT and SHUT_DOWN are never confused. The same atomic
+//!   settles "done", so what comes later finds nothing to end.
+//! - Only `http/exchange/verdict` says why an exchange failed.
+//! - Reading to the end gives the connection back before the end is reported.
+//! - Nothing below `http` knows HTTP; nothing in `src/` outside `ffi` knows C; `wait` and `net`
+//!   are the only modules that name what only Linux has.
+//! - Unsafe code lives in `ffi`, `wait`, `net` (system calls) and `process` (the fork handler).
+//! - `tests/layers.rs` keeps who may use whom.
+//!
+//! # Where to start reading
+//!
+//! | to change | read |
+//! |---|---|
+//! | what a call answers, and when | `http/exchange/verdict.rs`, `error.rs` |
+//! | how a request looks on the wire | `client.rs` (`message`), `request.rs` |
+//! | what is accepted as a response | `http/head.rs`, `http/transport/input.rs` |
+//! | who gets which connection | `manager/key.rs`, `manager/pool/` |
+//! | how a connection is made | `manager/lease.rs`, then `net/` |
+//! | how anything waits | `wait/` |
+//! | the C ABI | `ffi/`: one file a handle, `guard.rs` is the border |
 
-#![deny(unsafe_op_in_unsafe_fn)]
+#![deny(unsafe_op_in_unsafe_fn, unsafe_code)]
 #![warn(missing_docs)]
 
 mod cancel;

@@ -1,6 +1,8 @@
 //! Which process is this? A fork makes a child with the parent's memory but not its threads
 //! and not its right to the parent's connections.
 
+#![allow(unsafe_code)] // System calls.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use once_cell::sync::OnceCell;

@@ -4,6 +4,8 @@
 //! socket is to shut it down (which wakes whoever polls it) and to close it as soon as nobody
 //! is inside a call on it.
 
+#![allow(unsafe_code)] // System calls.
+
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;

@@ -1,6 +1,8 @@
 //! An event: set from any thread, waited for by one. An eventfd(2), so that poll can wait
 //! for it beside a socket.
 
+#![allow(unsafe_code)] // System calls.
+
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 

@@ -4,6 +4,8 @@
 //! watch a second descriptor. A signal ends poll with EINTR, whatever SA_RESTART says
 //! (signal(7)): that is where Ctrl-C gets in.
 
+#![allow(unsafe_code)] // System calls.
+
 use std::cell::RefCell;
 use std::io;
 use std::time::{Duration, Instant};
