@@ -25,10 +25,11 @@ static inline void stop(const char *format, ...) {
     exit(1);
 }
 
-/** As stop, if `status` is a failure. */
-static inline void check(hangup_status status, const char *what, hangup_error *error) {
+/** As stop, if `status` is a failure. By address: the call that gives `status` may not have been made yet when the
+ * arguments after it are evaluated. */
+static inline void check(hangup_status status, const char *what, hangup_error *const *error) {
     if (status != HANGUP_OK) {
-        stop("%s: %s: %s", what, hangup_status_text((int32_t)status), hangup_error_message(error));
+        stop("%s: %s: %s", what, hangup_status_text((int32_t)status), hangup_error_message(*error));
     }
 }
 

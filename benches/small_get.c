@@ -36,7 +36,7 @@ static void read_hangup(bench *b, hangup_response *response) {
     size_t got = 0;
     b->size = 0;
     do {
-        check(hangup_response_read(response, b->body + b->size, sizeof b->body - b->size, &got, &error), "read", error);
+        check(hangup_response_read(response, b->body + b->size, sizeof b->body - b->size, &got, &error), "read", &error);
         b->size += got;
     } while (got > 0);
     if (hangup_response_status(response) != 200) {
@@ -47,21 +47,21 @@ static void read_hangup(bench *b, hangup_response *response) {
 
 static void begin_hangup(bench *b) {
     hangup_error *error = NULL;
-    check(hangup_client_new(NULL, &b->client, &error), "client", error);
-    check(hangup_request_new("GET", b->url, &b->request, &error), "request", error);
+    check(hangup_client_new(NULL, &b->client, &error), "client", &error);
+    check(hangup_request_new("GET", b->url, &b->request, &error), "request", &error);
 }
 
 static void get_hangup(bench *b) {
     hangup_error *error = NULL;
     hangup_response *response = NULL;
-    check(hangup_client_send(b->client, b->request, &response, &error), b->url, error);
+    check(hangup_client_send(b->client, b->request, &response, &error), b->url, &error);
     read_hangup(b, response);
 }
 
 static void get_hangup_url(bench *b) {
     hangup_error *error = NULL;
     hangup_response *response = NULL;
-    check(hangup_client_get(b->client, b->url, HANGUP_NO_LIMIT, &response, &error), b->url, error);
+    check(hangup_client_get(b->client, b->url, HANGUP_NO_LIMIT, &response, &error), b->url, &error);
     read_hangup(b, response);
 }
 

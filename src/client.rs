@@ -81,7 +81,7 @@ impl Client {
             Some(reader) => Upload::new(&mut **reader, length),
             None => Upload::new(&mut nothing, Some(0)),
         });
-        let (parts, reader) = exchange::run(Order {
+        let reader = exchange::run(Order {
             manager: &self.manager,
             key: request.target.key(&config.tls),
             request: message,
@@ -93,7 +93,7 @@ impl Client {
             repeatable: request.is_repeatable(),
             max_head: config.max_head,
         })?;
-        Ok(Response::new(parts, reader, Arc::clone(&request.target)))
+        Ok(Response::new(reader, Arc::clone(&request.target)))
     }
 
     /// Sets a default limit; `None` is no limit.

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-
 use crate::error::{Error, Kind};
 use crate::http::Timings;
 use crate::http::exchange::{Exchange, Reader};
@@ -22,7 +20,6 @@ pub struct Response {
 /// Everything before the body. Threads: immutable.
 #[derive(Debug)]
 pub struct Head {
-    parts: http::response::Parts,
     target: Arc<Target>,
     exchange: Arc<Exchange>,
 }
@@ -37,9 +34,9 @@ pub struct Body {
 pub struct Stopper(Arc<Exchange>);
 
 impl Response {
-    pub(crate) fn new(parts: http::response::Parts, reader: Reader, target: Arc<Target>) -> Self {
+    pub(crate) fn new(reader: Reader, target: Arc<Target>) -> Self {
         let exchange = Arc::clone(reader.exchange());
-        Self { head: Head { parts, target, exchange }, body: Body { reader } }
+        Self { head: Head { target, exchange }, body: Body { reader } }
     }
 
     /// The head.
@@ -107,12 +104,12 @@ impl Response {
 impl Head {
     /// The status code.
     pub fn status(&self) -> u16 {
-        self.parts.status.as_u16()
+        self.exchange.head().map_or(0, |head| head.status)
     }
 
     /// The protocol version times ten: 10 or 11.
     pub fn version(&self) -> i32 {
-        if self.parts.version == http::Version::HTTP_10 { 10 } else { 11 }
+        self.exchange.head().map_or(0, |head| i32::from(head.version))
     }
 
     /// The URL that answered, without user information and fragment.
@@ -120,15 +117,15 @@ impl Head {
         self.target.uri.to_string()
     }
 
-    /// The first header of that name.
+    /// The first header of that name (case does not matter).
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.parts.headers.get(name).map(http::HeaderValue::as_bytes)
+        self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Every header: name in lower case, value.
+    /// Every header in the order in which it came: name in lower case, value.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let headers: &HeaderMap = &self.parts.headers;
-        headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+        let fields = self.exchange.head().map_or(&[][..], |head| head.fields());
+        fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     /// The connection that serves it.

@@ -168,7 +168,7 @@ fn reasons() {
     let answer = r#"{"send":"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"}"#;
     let short =
         r#"{"send":"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"}"#;
-    let mut given = Given::default()
+    let given = Given::default()
         .hello("hello")
         .large()
         .silent()
@@ -178,9 +178,6 @@ fn reasons() {
         .script("short", &format!(r#"[[{{"recv":"head"}},{short}]]"#))
         .script("junk", r#"[[{"recv":"head"},{"send":"220 smtp.invalid ESMTP\r\n"}]]"#)
         .script("once", &format!(r#"[[{{"recv":"head"}},{answer}]]"#));
-    let mut stopped = Server::start(Script::answering(""));
-    stopped.stop();
-    given.args.push(format!("refused={}", stopped.url("/")));
     given.run("reasons.c");
 }
 

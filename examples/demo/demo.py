@@ -141,13 +141,16 @@ class Demo:
             took = (time.monotonic() - began) * 1000
             self.stage.line("Python", f"{type(error).__name__}, phase {error.phase}, clock {error.limit}, after {took:.1f} ms")
             good &= (error.phase, error.limit) == ("head", "head")
+            connection = error.connection or 0
         self.stage.check(good, "both ended in phase head by the clock head")
         self.stage.check(
             200 <= got.took_us / 1000 < 300 and 200 <= took < 300, "and at the time that was asked for"
         )
         # The answer may still come, and must not be taken for that of a later request.
+        self.stage.line("C", f"connection {got.connection}: {self.now(got.connection)}")
+        self.stage.line("Python", f"connection {connection}: {self.now(connection)}")
         self.stage.check(
-            self.c.why(got.connection) == "timed out" and not self.manager.connections(),
+            not self.is_open(got.connection) and not self.is_open(connection),
             "the connections on which they waited are closed",
         )
 
@@ -202,7 +205,7 @@ class Demo:
 
     def now(self, connection: int) -> str:
         why = self.c.why(connection)
-        return why if why == "open" else f"closed, {why}"
+        return why if why == "open" else f"ended, {why}"
 
     def close_gracefully(self) -> None:
         self.stage.step(
@@ -218,7 +221,7 @@ class Demo:
         got = reading[0]
         self.stage.line("C", f"{self.c.status(got)}, {got.bytes} bytes: the stream came to its end")
         self.stage.check(got.status == 0 and got.bytes == 40, "the exchange ended well")
-        self.stage.check(not self.is_open(connection), f"and then connection {connection} was {self.now(connection)}")
+        self.stage.check(not self.is_open(connection), f"and then connection {connection} {self.now(connection)}")
 
     def close_now(self) -> None:
         self.stage.step(

@@ -13,7 +13,7 @@ fn show(manager: &Manager, when: &str) {
     println!("{when}: {} open", list.len());
     for info in list {
         println!(
-            "  connection {} to {}: {}, {} requests, {} bytes in",
+            "  connection {} to {}: {:?}, {} requests, {} bytes in",
             info.id, info.origin, info.state, info.requests, info.bytes_in
         );
     }

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use crate::error::{Clock, Kind, Phase, Sent};
-use crate::manager::Reason;
+use crate::manager::{Reason, State};
 
 /// What a call answers. 0 is success; everything else is a failure, and says its kind.
 ///
@@ -210,28 +210,28 @@ pub extern "C" fn hangup_status_text(status: i32) -> *const c_char {
 /// The name of a phase, for example "connect"; "unknown" for a number this version does not know. Static.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_phase_text(phase: i32) -> *const c_char {
-    Phase::ALL.get(phase.max(-1) as usize).map_or(c"unknown", |phase| phase.c_name()).as_ptr()
+    usize::try_from(phase)
+        .ok()
+        .and_then(|phase| Phase::ALL.get(phase))
+        .map_or(c"unknown", |p| p.c_name())
+        .as_ptr()
 }
 
 /// The name of a clock, for example "total"; "unknown" for a number this version does not know. Static.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_timeout_text(which: i32) -> *const c_char {
-    Clock::ALL.get(which.max(-1) as usize).map_or(c"unknown", |clock| clock.c_name()).as_ptr()
+    usize::try_from(which)
+        .ok()
+        .and_then(|which| Clock::ALL.get(which))
+        .map_or(c"unknown", |c| c.c_name())
+        .as_ptr()
 }
 
 /// The name of a connection's state, for example "idle"; "unknown" for a number this version does not know. Static.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_state_text(state: i32) -> *const c_char {
-    let text = match state {
-        HANGUP_STATE_RESOLVING => c"resolving",
-        HANGUP_STATE_CONNECTING => c"connecting",
-        HANGUP_STATE_PROXY => c"proxy",
-        HANGUP_STATE_TLS => c"tls",
-        HANGUP_STATE_IN_USE => c"in use",
-        HANGUP_STATE_IDLE => c"idle",
-        _ => c"unknown",
-    };
-    text.as_ptr()
+    let known = State::ALL.iter().find(|known| **known as i32 == state);
+    known.map_or(c"unknown", |known| known.name()).as_ptr()
 }
 
 /// The name of a close reason, for example "peer closed"; "unknown" for a number this version does not know. Static.
@@ -335,6 +335,12 @@ const _: () = {
         assert!(reasons[at].0 == reasons[at].1 as i32);
         at += 1;
     }
+    assert!(HANGUP_STATE_RESOLVING == State::Resolving as i32);
+    assert!(HANGUP_STATE_CONNECTING == State::Connecting as i32);
+    assert!(HANGUP_STATE_PROXY == State::Proxy as i32);
+    assert!(HANGUP_STATE_TLS == State::Tls as i32);
+    assert!(HANGUP_STATE_IN_USE == State::InUse as i32);
+    assert!(HANGUP_STATE_IDLE == State::Idle as i32);
     assert!(HANGUP_SENT_NOTHING == Sent::Nothing as i32);
     assert!(HANGUP_SENT_PART == Sent::Part as i32);
     assert!(HANGUP_SENT_ALL == Sent::All as i32);

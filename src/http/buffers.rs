@@ -32,10 +32,6 @@ impl Exchanged {
         &self.input[self.start..self.end]
     }
 
-    pub(super) fn unconsumed_mut(&mut self) -> &mut [u8] {
-        &mut self.input[self.start..self.end]
-    }
-
     /// The first `amount` bytes of what ureq wrote.
     pub(super) fn written(&self, amount: usize) -> &[u8] {
         &self.output[..amount]
@@ -74,11 +70,11 @@ impl Exchanged {
         self.start += amount;
     }
 
-    /// Cuts `amount` bytes out after the first `keep` unconsumed ones.
-    pub(super) fn cut(&mut self, keep: usize, amount: usize) {
-        let from = self.start + keep;
-        self.input.copy_within(from + amount..self.end, from);
-        self.end -= amount;
+    /// Puts `with`, which is not longer, in the place of the first `amount` unconsumed bytes.
+    pub(super) fn replace(&mut self, amount: usize, with: &[u8]) {
+        debug_assert!(with.len() <= amount, "what ureq sees of a head is a part of it");
+        self.start += amount - with.len();
+        self.input[self.start..self.start + with.len()].copy_from_slice(with);
     }
 }
 
@@ -146,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn input_survives_growing_and_cutting() {
+    fn input_survives_growing_and_replacing() {
         let mut buffers = Exchanged::take();
         let size = buffers.room().len();
         buffers.room().fill(b'a');
@@ -155,8 +151,9 @@ mod tests {
         buffers.room()[..2].copy_from_slice(b"bc");
         buffers.filled(2);
         assert_eq!(buffers.unconsumed(), b"aaabc");
-        buffers.cut(1, 2);
-        assert_eq!(buffers.unconsumed(), b"abc");
+        buffers.replace(3, b"x");
+        assert_eq!(buffers.unconsumed(), b"xbc");
+        buffers.offer();
         assert!(buffers.can_use_input());
         buffers.input_consume(0);
         assert!(!buffers.can_use_input());

@@ -1,32 +1,58 @@
-//! A look at a response head before ureq parses it: where it ends, and what ureq would pass over.
+//! A response head: checked and kept as it came, and shown to ureq without what is not framing.
 //!
-//! ureq refuses what is malformed. This adds what it lets through (an unknown
-//! Transfer-Encoding, RFC 9112 section 6.1), what it refuses although it is legal to accept
-//! (obs-fold, section 5.2), and tells an answer that is no HTTP from one that is late.
+//! ureq decides by a head's framing what follows it; that is all it is given. The rest stays in
+//! one piece and is taken apart when somebody asks, which most callers never do. On the way
+//! this accepts what ureq would refuse although it is legal (more than 128 fields, obs-fold: RFC
+//! 9112 section 5.2) and refuses what it would pass over (an unknown Transfer-Encoding, section 6.1).
 
-/// What a complete head says about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
-    /// Its length, the empty line included.
-    pub(super) size: usize,
-    pub(super) status: u16,
-    /// How many header lines it has.
-    pub(super) fields: usize,
-    /// Both Transfer-Encoding and Content-Length: close afterwards (RFC 9112 section 6.1).
-    pub(super) ambiguous: bool,
-    pub(super) folded: bool,
+use std::borrow::Cow;
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+
+use http::header::{self, HeaderName};
+use httparse::{Header, ParserConfig};
+use memchr::memchr_iter;
+
+/// The head of a response, whole. Threads: immutable.
+#[derive(Debug)]
+pub(crate) struct RawHead {
+    bytes: Box<[u8]>,
+    pub(crate) status: u16,
+    /// The version times ten: 10 or 11.
+    pub(crate) version: u8,
+    fields: OnceLock<Vec<(HeaderName, Vec<u8>)>>,
 }
 
 /// What the bytes so far are.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Look {
     Incomplete,
-    Complete(Facts),
+    /// A head of so many bytes, its empty line included.
+    Complete(usize),
+    /// Not one that we know; the reason.
     Wrong(&'static str),
 }
 
-/// Looks at the bytes from the beginning of a head.
-pub(super) fn look(bytes: &[u8]) -> Look {
+/// What a head means for the connection, and what ureq shall see of it.
+#[derive(Debug)]
+pub(super) struct Framing {
+    pub(super) head: RawHead,
+    /// Both Transfer-Encoding and Content-Length: close afterwards (RFC 9112 section 6.1).
+    pub(super) ambiguous: bool,
+    /// A head with the same meaning for what follows, not longer than the original.
+    pub(super) for_ureq: Vec<u8>,
+}
+
+/// Why a head is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Malformed(&'static str),
+    TooManyFields,
+    Unfinished,
+}
+
+/// Looks for the end of a head; the first `seen` bytes were looked at before.
+pub(super) fn look(bytes: &[u8], seen: usize) -> Look {
     let known = bytes.len().min(PREFIX.len());
     if bytes[..known] != PREFIX[..known] {
         let http = bytes.starts_with(b"HTTP/");
@@ -36,147 +62,186 @@ pub(super) fn look(bytes: &[u8]) -> Look {
             "the answer does not begin with a status line of HTTP/1"
         });
     }
-    let mut lines = Lines { bytes, at: 0 };
-    let Some(first) = lines.next() else { return Look::Incomplete };
-    let Some(status) = status_of(first) else {
-        return Look::Wrong(
-            "the status line has no HTTP/1.0 or HTTP/1.1 version, or no three-digit status",
-        );
-    };
-    let (mut length, mut codings, mut folded) = (false, 0, false);
-    let mut fields = 0;
-    while let Some(line) = lines.next() {
-        let Some(initial) = line.first() else {
-            if codings > 1 {
-                return Look::Wrong("more than one Transfer-Encoding");
+    // The empty line may begin among the last bytes of what was seen: LF CR LF, or LF LF.
+    let from = seen.saturating_sub(3);
+    let end = memchr_iter(b'\n', &bytes[from..]).map(|at| from + at).find_map(|at| {
+        match bytes[at + 1..] {
+            [b'\n', ..] => Some(at + 2),
+            [b'\r', b'\n', ..] => Some(at + 3),
+            _ => None,
+        }
+    });
+    match end {
+        Some(size) => Look::Complete(size),
+        // A status line that is wrong is known before the head is whole.
+        None => match memchr::memchr(b'\n', bytes) {
+            Some(end) if seen <= end => match parse(&bytes[..=end], 0, |_, _, _| ()) {
+                Err(Refusal::Malformed(what)) => Look::Wrong(what),
+                _ => Look::Incomplete,
+            },
+            _ => Look::Incomplete,
+        },
+    }
+}
+
+/// Reads a whole head.
+pub(super) fn read(bytes: &[u8]) -> Result<Framing, Refusal> {
+    let frame = |fields: &[Header<'_>], version, status| frame(bytes, fields, version, status);
+    match parse(bytes, FIELDS, frame) {
+        Err(Refusal::TooManyFields) => parse(bytes, MOST_FIELDS, frame)?,
+        other => other?,
+    }
+}
+
+impl RawHead {
+    /// The fields: names in lower case, values as they came, folds as one space.
+    pub(crate) fn fields(&self) -> &[(HeaderName, Vec<u8>)] {
+        self.fields.get_or_init(|| {
+            let lines = memchr_iter(b'\n', &self.bytes).count();
+            let collect = |fields: &[Header<'_>], _, _| {
+                let owned = |field: &Header<'_>| {
+                    let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+                    Some((name, unfolded(field.value).into_owned()))
+                };
+                fields.iter().filter_map(owned).collect()
+            };
+            // It was parsed before; it has no more fields than lines.
+            parse(&self.bytes, lines, collect).unwrap_or_default()
+        })
+    }
+}
+
+fn frame(
+    bytes: &[u8],
+    fields: &[Header<'_>],
+    version: u8,
+    status: u16,
+) -> Result<Framing, Refusal> {
+    let mut for_ureq = Vec::with_capacity(128);
+    for_ureq.extend_from_slice(&bytes[..STATUS_END]);
+    for_ureq.extend_from_slice(b"\r\n");
+    let (mut length, mut codings) = (false, 0);
+    for field in fields {
+        let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
+        let framing = match field.name.len() {
+            14 if is(&header::CONTENT_LENGTH) => {
+                length = true;
+                true
             }
-            let ambiguous = length && codings > 0;
-            return Look::Complete(Facts { size: lines.at, status, fields, ambiguous, folded });
-        };
-        match initial {
-            b' ' | b'\t' if fields == 0 => {
-                return Look::Wrong("the first header line begins with a space");
-            }
-            b' ' | b'\t' => folded = true,
-            b't' | b'T' if field(line, b"transfer-encoding").is_some() => {
+            17 if is(&header::TRANSFER_ENCODING) => {
                 codings += 1;
-                let coding = field(line, b"transfer-encoding").unwrap_or_default();
-                if !coding.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-                    return Look::Wrong(
-                        "a Transfer-Encoding other than chunked, which was not asked for",
-                    );
+                if !unfolded(field.value).eq_ignore_ascii_case(b"chunked") {
+                    let what = "a Transfer-Encoding other than chunked, which was not asked for";
+                    return Err(Refusal::Malformed(what));
                 }
+                true
             }
-            b'c' | b'C' if field(line, b"content-length").is_some() => length = true,
-            _ => {}
+            10 => is(&header::CONNECTION),
+            _ => false,
+        };
+        if framing {
+            for_ureq.extend_from_slice(field.name.as_bytes());
+            for_ureq.push(b':');
+            for_ureq.extend_from_slice(&unfolded(field.value));
+            for_ureq.extend_from_slice(b"\r\n");
         }
-        fields += 1;
     }
-    Look::Incomplete
+    if codings > 1 {
+        return Err(Refusal::Malformed("more than one Transfer-Encoding"));
+    }
+    for_ureq.extend_from_slice(b"\r\n");
+    let head =
+        RawHead { bytes: bytes.into(), status, version: 10 + version, fields: OnceLock::new() };
+    Ok(Framing { head, ambiguous: length && codings > 0, for_ureq })
 }
 
-/// Where the folds of a head are: pairs of (offset, length) to be replaced by one space each.
-pub(super) fn folds(head: &[u8]) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while let Some(end) = memchr::memchr(b'\n', &head[at..]).map(|offset| at + offset) {
-        at = end + 1;
-        if !matches!(head.get(at), Some(b' ' | b'\t')) {
-            continue;
+/// Parses with room for so many fields, and hands over what it found.
+fn parse<T>(
+    bytes: &[u8],
+    most: usize,
+    then: impl FnOnce(&[Header<'_>], u8, u16) -> T,
+) -> Result<T, Refusal> {
+    let mut few = [const { MaybeUninit::uninit() }; FIELDS];
+    let mut many = Vec::new();
+    let room = if most <= FIELDS {
+        &mut few[..]
+    } else {
+        many.resize_with(most, MaybeUninit::uninit);
+        &mut many[..]
+    };
+    let mut response = httparse::Response::new(&mut []);
+    let mut config = ParserConfig::default();
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    match config.parse_response_with_uninit_headers(&mut response, bytes, room) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Err(Refusal::Unfinished),
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooManyFields),
+        Err(error) => return Err(Refusal::Malformed(explain(error))),
+    }
+    match (response.version, response.code) {
+        (Some(version), Some(status)) if status >= 100 => {
+            Ok(then(response.headers, version, status))
         }
-        let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-        let before = head[..end].iter().rev().take_while(|byte| blank(byte)).count();
-        let after = head[at..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        found.push((end - before, before + 1 + after));
-        at += after;
+        _ => Err(Refusal::Malformed("the status code is below 100")),
     }
-    found
 }
 
-/// The header lines after the first `keep` that say nothing about framing: (offset, length) each, its
-/// end included. ureq-proto has room for 128.
-pub(super) fn surplus(head: &[u8], keep: usize) -> Vec<(usize, usize)> {
-    let mut lines = Lines { bytes: head, at: 0 };
-    let mut found = Vec::new();
-    lines.next();
-    let mut start = lines.at;
-    let mut seen = 0;
-    while let Some(line) = lines.next().filter(|line| !line.is_empty()) {
-        seen += 1;
-        if seen > keep && !FRAMING.iter().any(|name| field(line, name).is_some()) {
-            found.push((start, lines.at - start));
+fn explain(error: httparse::Error) -> &'static str {
+    match error {
+        httparse::Error::Version => "the answer has another version than HTTP/1.0 or HTTP/1.1",
+        httparse::Error::Status => "the status line has no three-digit status code",
+        httparse::Error::HeaderName => {
+            "malformed response: a header name is none, or has no colon after it"
         }
-        start = lines.at;
-    }
-    found
-}
-
-/// A header line as a name and a value; `None` if it is none (RFC 9112 section 5).
-pub(super) fn parse(line: &[u8]) -> Option<(http::HeaderName, http::HeaderValue)> {
-    let colon = memchr::memchr(b':', line)?;
-    let name = http::HeaderName::from_bytes(&line[..colon]).ok()?;
-    let value = http::HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
-    Some((name, value))
-}
-
-struct Lines<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    /// The next line without its end, CRLF or LF (RFC 9112 section 2.2).
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = &self.bytes[self.at..];
-        let end = memchr::memchr(b'\n', rest)?;
-        self.at += end + 1;
-        let line = &rest[..end];
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
+        httparse::Error::HeaderValue => "malformed response: a control character in a header value",
+        httparse::Error::NewLine => "malformed response: a carriage return without its line feed",
+        _ => "malformed response: the head",
     }
 }
 
-fn status_of(line: &[u8]) -> Option<u16> {
-    let rest = line.strip_prefix(PREFIX)?;
-    let [b'0' | b'1', b' ', code @ ..] = rest else { return None };
-    let (code, after) = code.split_at_checked(3)?;
-    if !code.iter().all(u8::is_ascii_digit) || !matches!(after.first(), None | Some(b' ')) {
-        return None;
+/// A value with each fold as one space.
+fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'\n', value).is_none() {
+        return Cow::Borrowed(value.trim_ascii());
     }
-    let number = code.iter().fold(0u16, |sum, digit| sum * 10 + u16::from(digit - b'0'));
-    (number >= 100).then_some(number)
+    let mut text = Vec::with_capacity(value.len());
+    for line in
+        value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
+    {
+        if !text.is_empty() {
+            text.push(b' ');
+        }
+        text.extend_from_slice(line);
+    }
+    Cow::Owned(text)
 }
 
-/// The value of a header line with that name. A space before the colon is not a name.
-fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let (start, rest) = line.split_at_checked(name.len())?;
-    (start.eq_ignore_ascii_case(name)).then(|| rest.strip_prefix(b":")).flatten()
-}
-
-/// Header lines that ureq must see, whatever their number.
-const FRAMING: [&[u8]; 4] = [b"content-length", b"transfer-encoding", b"connection", b"location"];
 const PREFIX: &[u8] = b"HTTP/1.";
+/// "HTTP/1.1 200": the reason phrase after it says nothing to a program (RFC 9112 section 4).
+const STATUS_END: usize = 12;
+/// What nearly every head has room in.
+const FIELDS: usize = 48;
+/// More than any answer needs, whatever the bound in bytes is.
+const MOST_FIELDS: usize = 4096;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn facts(head: &str) -> Facts {
-        match look(head.as_bytes()) {
-            Look::Complete(facts) => facts,
-            other => panic!("{other:?}"),
-        }
+    fn framing(head: &str) -> Framing {
+        read(head.as_bytes()).unwrap_or_else(|refusal| panic!("{refusal:?}: {head}"))
     }
 
     #[test]
     fn a_head_is_incomplete_until_its_empty_line() {
         let head = "HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody";
         for end in 0..head.len() - 4 {
-            assert_eq!(look(&head.as_bytes()[..end]), Look::Incomplete, "{end}");
+            for seen in 0..=end {
+                assert!(matches!(look(&head.as_bytes()[..end], seen), Look::Incomplete), "{end}");
+            }
         }
-        assert_eq!(facts(head).size, head.len() - 4);
-        assert_eq!(facts("HTTP/1.0 999\n\n").status, 999);
+        assert!(matches!(look(head.as_bytes(), 22), Look::Complete(25)));
+        assert!(matches!(look(b"HTTP/1.0 999\n\n", 0), Look::Complete(14)));
     }
 
     #[test]
@@ -187,51 +252,48 @@ mod tests {
             "HTTP/1.2 200\r\n",
             "HTTP/1.1 -12 OK\r\n",
             "HTTP/1.1 2 OK\r\n",
-            "HTTP/1.1 099 X\r\n",
             "HTTP/1.1 2000 OK\r\n",
             "HTTP/1.1  200 OK\r\n",
         ] {
-            assert!(matches!(look(wrong.as_bytes()), Look::Wrong(_)), "{wrong}");
+            assert!(matches!(look(wrong.as_bytes(), 0), Look::Wrong(_)), "{wrong}");
         }
+        assert!(matches!(read(b"HTTP/1.1 099 X\r\n\r\n"), Err(Refusal::Malformed(_))));
+    }
+
+    #[test]
+    fn ureq_sees_framing_and_nothing_else() {
+        let head = framing(
+            "HTTP/1.0 200 Fine\r\nServer: x\r\ncontent-length:  3 \r\nConnection: close\r\n\r\n",
+        );
+        assert_eq!(head.for_ureq, b"HTTP/1.0 200\r\ncontent-length:3\r\nConnection:close\r\n\r\n");
+        assert_eq!((head.head.status, head.head.version, head.ambiguous), (200, 10, false));
+        let names: Vec<&str> = head.head.fields().iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["server", "content-length", "connection"]);
     }
 
     #[test]
     fn framing_that_can_be_read_in_two_ways_is_seen() {
         let head = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
-        assert!(facts(&head("content-length: 1\r\nTransfer-Encoding: Chunked\r\n")).ambiguous);
-        assert!(!facts(&head("Content-Length: 1\r\n")).ambiguous);
-        for wrong in ["gzip, chunked", "identity", "chunked, chunked", ""] {
-            let head = head(&format!("Transfer-Encoding: {wrong}\r\n"));
-            assert!(matches!(look(head.as_bytes()), Look::Wrong(_)), "{wrong}");
+        assert!(framing(&head("content-length: 1\r\nTransfer-Encoding: Chunked\r\n")).ambiguous);
+        let twice = "Transfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n";
+        let codings = ["gzip, chunked", "identity", "chunked, chunked", ""];
+        let codings = codings.map(|coding| format!("Transfer-Encoding: {coding}\r\n"));
+        for wrong in codings.iter().map(String::as_str).chain([twice]) {
+            assert!(matches!(read(head(wrong).as_bytes()), Err(Refusal::Malformed(_))), "{wrong}");
         }
-        let twice = head("Transfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n");
-        assert!(matches!(look(twice.as_bytes()), Look::Wrong(_)));
     }
 
     #[test]
-    fn surplus_lines_are_those_that_say_nothing_about_framing() {
-        let head = b"HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nConnection: close\r\nC:  3 \r\n\r\n";
-        let lines: Vec<&[u8]> =
-            surplus(head, 1).into_iter().map(|(at, size)| &head[at..at + size]).collect();
-        assert_eq!(lines, [b"B: 2\r\n".as_slice(), b"C:  3 \r\n"]);
-        let (name, value) = parse(lines[1]).unwrap();
-        assert_eq!((name.as_str(), value.as_bytes()), ("c", b"3".as_slice()));
-        assert!(
-            parse(b"no colon").is_none()
-                && parse(b"sp ace: x").is_none()
-                && parse(b"a: x\0").is_none()
-        );
+    fn folds_become_one_space_and_a_folded_first_line_is_refused() {
+        let head = framing("HTTP/1.1 200 OK\r\nA: b \r\n \t c\r\n  d\r\nE: f\r\n\r\n");
+        assert_eq!(head.head.fields()[0].1, b"b c d");
+        assert!(read(b"HTTP/1.1 200 OK\r\n A: b\r\n\r\n").is_err());
     }
 
     #[test]
-    fn folds_are_found_and_a_folded_first_line_is_refused() {
-        let head = "HTTP/1.1 200 OK\r\nA: b \r\n \t c\r\n  d\r\nE: f\r\n\r\n";
-        assert!(facts(head).folded);
-        let mut text = head.to_owned();
-        for (at, size) in folds(head.as_bytes()).into_iter().rev() {
-            text.replace_range(at..at + size, " ");
-        }
-        assert_eq!(text, "HTTP/1.1 200 OK\r\nA: b c d\r\nE: f\r\n\r\n");
-        assert!(matches!(look(b"HTTP/1.1 200 OK\r\n A: b\r\n"), Look::Wrong(_)));
+    fn many_fields_are_read_and_too_many_refused() {
+        let head = |count: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(count));
+        assert_eq!(framing(&head(1000)).head.fields().len(), 1000);
+        assert_eq!(read(head(5000).as_bytes()).unwrap_err(), Refusal::TooManyFields);
     }
 }

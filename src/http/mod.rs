@@ -6,7 +6,7 @@
 mod buffers;
 mod clocks;
 pub(crate) mod exchange;
-mod head;
+pub(crate) mod head;
 mod transport;
 pub(crate) mod upload;
 

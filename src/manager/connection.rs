@@ -69,6 +69,36 @@ pub enum Reason {
     ForkedAway = 19,
 }
 
+impl State {
+    /// Its name, for example "in use".
+    pub fn name(self) -> &'static std::ffi::CStr {
+        match self {
+            Self::Resolving => c"resolving",
+            Self::Connecting => c"connecting",
+            Self::Proxy => c"proxy",
+            Self::Tls => c"tls",
+            Self::InUse => c"in use",
+            Self::Idle => c"idle",
+        }
+    }
+
+    /// Every state, in the order of their numbers.
+    pub const ALL: &'static [Self] =
+        &[Self::Resolving, Self::Connecting, Self::Proxy, Self::Tls, Self::InUse, Self::Idle];
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name().to_str().unwrap_or(""))
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name().to_str().unwrap_or(""))
+    }
+}
+
 /// A row of [`Manager::connections`](super::Manager::connections). Threads: a value.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -217,12 +247,8 @@ impl Record {
     }
 
     fn dial_state(&self) -> State {
-        match self.dialling.load(Ordering::Relaxed) {
-            2 => State::Connecting,
-            3 => State::Proxy,
-            4 => State::Tls,
-            _ => State::Resolving,
-        }
+        let number = self.dialling.load(Ordering::Relaxed);
+        State::ALL.iter().copied().find(|state| *state as u8 == number).unwrap_or(State::Resolving)
     }
 }
 

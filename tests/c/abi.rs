@@ -124,6 +124,8 @@ pub enum Under {
 pub fn command(program: &Path, under: Under) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", PATIENCE]);
+    // Cargo's own search path goes before a program's: an older library of `cargo build` may stand there.
+    command.env_remove("LD_LIBRARY_PATH");
     if under == Under::Valgrind || is_set("HANGUP_VALGRIND") {
         require("valgrind", "apt-get install valgrind, or make deps");
         // Valgrind runs one thread at a time, so everything takes long; the programs ask for this.

@@ -2,7 +2,7 @@
  * Every connection ends for exactly one reason, and that can be asked afterwards. Servers: `hello` answers 200 "hello"
  * for ever, `large` sends 200,000 bytes, `silent` never answers, `half` sends a head and ten bytes, `gone` reads the head
  * and resets, `leaves` reads the head and closes, `short` answers and says that it closes, `junk` answers what is no
- * HTTP, `once` answers once and closes without a word, `refused` is a port on which nobody listens.
+ * HTTP, `once` answers once and closes without a word.
  */
 #include "check.h"
 
@@ -20,7 +20,9 @@ static void fails(const char *url, int64_t total_ms, hangup_status status, hangu
     hangup_response *response = NULL;
     hangup_error *error = NULL;
     CHECK_STATUS(status, hangup_client_get(client, url, total_ms, &response, &error), error);
-    CHECK(hangup_error_connection(error) != 0);
+    if (hangup_error_connection(error) == 0) {
+        FAIL("%s: no connection in the error %s", url, hangup_error_message(error));
+    }
     check_reason(reason, hangup_error_connection(error));
     hangup_error_free(error);
 }
@@ -44,7 +46,6 @@ static void of_exchanges(void) {
     fails(given("gone"), 5000, HANGUP_PEER_RESET, HANGUP_REASON_PEER_RESET);
     fails(given("leaves"), 5000, HANGUP_PEER_CLOSED, HANGUP_REASON_PEER_CLOSED);
     fails(given("junk"), 5000, HANGUP_PROTOCOL, HANGUP_REASON_PROTOCOL_ERROR);
-    fails(given("refused"), 5000, HANGUP_CONNECT_FAILED, HANGUP_REASON_DIAL_FAILED);
     check_reason(HANGUP_REASON_ASKED_BY_REQUEST, goes_well(given("hello"), HANGUP_CLOSE_AFTER));
     check_reason(HANGUP_REASON_ASKED_BY_RESPONSE, goes_well(given("short"), HANGUP_KEEP));
 

@@ -137,6 +137,40 @@ def test_other_threads_run_while_a_body_is_read(serve, client):
     assert isinstance(blocked.ended().error, hangup.ReadTimeout)
 
 
+def test_a_daemon_thread_that_waits_does_not_hold_up_the_exit(serve):
+    server = serve([HEAD, "stall"])
+    begin = time.monotonic()
+    python(
+        """
+        import sys, threading, time, hangup
+        threading.Thread(target=hangup.get, args=(sys.argv[1],), daemon=True).start()
+        while not hangup.shared_manager().stats().in_use:
+            time.sleep(0.01)
+        """,
+        server.url,
+    )
+    assert time.monotonic() - begin < 5
+
+
+def test_a_signal_handler_may_cancel(serve):
+    server = serve([HEAD, "stall"])
+    python(
+        """
+        import signal, sys, hangup
+        token = hangup.CancelToken()
+        signal.signal(signal.SIGALRM, lambda *_: token.cancel("from the handler"))
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            hangup.get(sys.argv[1], cancel=token)
+        except hangup.Cancelled as error:
+            assert error.reason == "from the handler"
+        else:
+            raise AssertionError
+        """,
+        server.url,
+    )
+
+
 def test_two_threads_cant_read_one_response(serve, client):
     server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), "stall"])
     with client.stream("GET", server.url) as r:

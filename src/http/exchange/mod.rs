@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::reader::Reader;
 use super::clocks::{Clocks, Timings};
+use super::head::RawHead;
 use super::transport;
 use super::upload::Upload;
 use crate::cancel::{CancelToken, Watch, Watching, Why};
@@ -59,12 +60,12 @@ pub(crate) struct Exchange {
     /// Bytes that came without becoming body: chunk framing and trailers.
     framing: AtomicU64,
     polite_until: OnceLock<Instant>,
-    aside: OnceLock<Vec<(http::HeaderName, http::HeaderValue)>>,
+    head: OnceLock<RawHead>,
     failure: OnceLock<Error>,
 }
 
 /// Sends the request and waits for the head of the response.
-pub(crate) fn run(order: Order<'_>) -> Result<(http::response::Parts, Reader), Error> {
+pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
     let Order { request, body, token, .. } = order;
     let deadline = token.as_ref().and_then(CancelToken::deadline);
     let control = Control::new(order.manager.pool());
@@ -87,7 +88,7 @@ pub(crate) fn run(order: Order<'_>) -> Result<(http::response::Parts, Reader), E
         abandoned: AtomicBool::new(false),
         framing: AtomicU64::new(0),
         polite_until: OnceLock::new(),
-        aside: OnceLock::new(),
+        head: OnceLock::new(),
         failure: OnceLock::new(),
         token,
         control,
@@ -101,7 +102,7 @@ pub(crate) fn run(order: Order<'_>) -> Result<(http::response::Parts, Reader), E
             transport::run(&exchange, request.map(|()| ureq::SendBody::from_reader(&mut upload)))
         }
     };
-    let (mut parts, body) = match answer {
+    let (parts, body) = match answer {
         Ok(response) => response.into_parts(),
         Err(error) => return Err(exchange.translate(&error)),
     };
@@ -109,12 +110,8 @@ pub(crate) fn run(order: Order<'_>) -> Result<(http::response::Parts, Reader), E
     if let Some(failure) = exchange.failure.get() {
         return Err(failure.clone());
     }
-    for (name, value) in exchange.aside.get().into_iter().flatten() {
-        parts.headers.append(name, value.clone());
-    }
     let body = body.into_with_config().limit(u64::MAX).reader();
-    let reader = Reader::begin(exchange, body, &parts, is_head, watching);
-    Ok((parts, reader))
+    Ok(Reader::begin(exchange, body, &parts, is_head, watching))
 }
 
 impl Exchange {
@@ -242,8 +239,13 @@ impl Exchange {
         before
     }
 
-    pub(in crate::http) fn set_aside(&self, fields: Vec<(http::HeaderName, http::HeaderValue)>) {
-        let _ = self.aside.set(fields);
+    pub(in crate::http) fn take_head(&self, head: RawHead) {
+        let _ = self.head.set(head);
+    }
+
+    /// The head of the response. There is one in every exchange that [`run`] gave out.
+    pub(crate) fn head(&self) -> Option<&RawHead> {
+        self.head.get()
     }
 
     pub(in crate::http) fn is_abandoned(&self) -> bool {

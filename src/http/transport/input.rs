@@ -7,7 +7,7 @@ use ureq::Timeout;
 
 use super::{Head, Seam};
 use crate::error::{Clock, Kind, Phase};
-use crate::http::head::{self, Facts, Look};
+use crate::http::head::{self, Look, Refusal};
 use crate::limits::Deadline;
 use crate::net::Stop;
 
@@ -26,30 +26,25 @@ impl Seam {
             Some(patience) => self.exchange.until(patience),
             None => self.exchange.begin(Phase::Head),
         };
+        let mut seen = 0;
         loop {
             let Head::Awaited { before, .. } = self.head else { return Ok(true) };
             let have = self.buffers.unconsumed().len();
-            match head::look(self.buffers.unconsumed()) {
+            match head::look(self.buffers.unconsumed(), seen) {
                 Look::Wrong(what) => return Err(self.refuse(Kind::Protocol, what)),
-                Look::Incomplete => {
-                    if before + have > self.exchange.max_head() {
-                        return Err(self.too_large());
-                    }
-                }
-                Look::Complete(facts) if before + facts.size > self.exchange.max_head() => {
+                Look::Incomplete if before + have > self.exchange.max_head() => {
                     return Err(self.too_large());
                 }
-                Look::Complete(facts) if facts.status == 100 && patience.is_some() => {
-                    self.go_on(&facts);
-                    return Ok(true);
+                Look::Incomplete => seen = have,
+                Look::Complete(size) if before + size > self.exchange.max_head() => {
+                    return Err(self.too_large());
                 }
-                Look::Complete(facts) if facts.status < 200 && facts.status != 101 => {
-                    self.buffers.skip(facts.size);
-                    self.head = Head::Awaited { before: before + facts.size, answered: false };
+                Look::Complete(size) => {
+                    if self.take_head(size, before, patience.is_some())? {
+                        return Ok(true);
+                    }
+                    seen = 0;
                     continue;
-                }
-                Look::Complete(facts) => {
-                    return self.deliver(&facts);
                 }
             }
             match self.fill(deadline) {
@@ -72,53 +67,43 @@ impl Seam {
         }
     }
 
-    /// 100 Continue: ureq knows it without header fields only, so it gets it without.
-    fn go_on(&mut self, facts: &Facts) {
-        const BARE: &[u8] = b"HTTP/1.1 100\r\n\r\n";
-        if facts.size > BARE.len() {
-            self.buffers.unconsumed_mut()[..BARE.len()].copy_from_slice(BARE);
-            self.buffers.cut(BARE.len(), facts.size - BARE.len());
-        }
-        self.buffers.offer();
-    }
-
-    fn deliver(&mut self, facts: &Facts) -> Result<bool, ureq::Error> {
-        self.unfit |= facts.ambiguous || facts.status == 101;
-        let mut size = facts.size;
-        if facts.folded {
-            let folds = head::folds(&self.buffers.unconsumed()[..size]);
-            for (at, length) in folds.into_iter().rev() {
-                self.buffers.unconsumed_mut()[at] = b' ';
-                self.buffers.cut(at + 1, length - 1);
-                size -= length - 1;
+    /// A whole head is here: the final one, or 100 Continue where that is waited for, goes to ureq in
+    /// the form that it takes; `false` for an interim one, which is over.
+    fn take_head(
+        &mut self,
+        size: usize,
+        before: usize,
+        awaits_100: bool,
+    ) -> Result<bool, ureq::Error> {
+        let framing = match head::read(&self.buffers.unconsumed()[..size]) {
+            Ok(framing) => framing,
+            Err(Refusal::TooManyFields) => {
+                return Err(
+                    self.refuse(Kind::TooLarge, "the response head has too many header lines")
+                );
+            }
+            Err(Refusal::Malformed(what)) => return Err(self.refuse(Kind::Protocol, what)),
+            Err(Refusal::Unfinished) => {
+                return Err(self.refuse(Kind::Protocol, "malformed response: the head"));
+            }
+        };
+        match framing.head.status {
+            // ureq knows it without header fields only.
+            100 if awaits_100 => self.buffers.replace(size, b"HTTP/1.1 100\r\n\r\n"),
+            100 | 102..=199 => {
+                self.buffers.skip(size);
+                self.head = Head::Awaited { before: before + size, answered: false };
+                return Ok(false);
+            }
+            status => {
+                self.unfit |= framing.ambiguous || status == 101;
+                self.buffers.replace(size, &framing.for_ureq);
+                self.head = Head::Awaited { before, answered: true };
+                self.exchange.take_head(framing.head);
             }
         }
-        if facts.fields > MOST_FIELDS {
-            let what = format!("the response head has {} header lines", facts.fields);
-            return Err(self.refuse(Kind::TooLarge, &what));
-        }
-        if facts.fields > FIELDS_FOR_UREQ {
-            self.set_aside(size)?;
-        }
-        self.head = Head::Awaited { before: 0, answered: true };
         self.buffers.offer();
         Ok(true)
-    }
-
-    /// Takes header lines that ureq has no room for out of its way; the exchange adds them again.
-    fn set_aside(&mut self, size: usize) -> Result<(), ureq::Error> {
-        let lines = head::surplus(&self.buffers.unconsumed()[..size], FIELDS_FOR_UREQ);
-        let parsed = lines
-            .iter()
-            .map(|(at, length)| head::parse(&self.buffers.unconsumed()[*at..at + length]));
-        let Some(fields) = parsed.collect::<Option<Vec<_>>>() else {
-            return Err(self.refuse(Kind::Protocol, "malformed response: a header line is none"));
-        };
-        for (at, length) in lines.into_iter().rev() {
-            self.buffers.cut(at, length);
-        }
-        self.exchange.set_aside(fields);
-        Ok(())
     }
 
     pub(super) fn await_body(&mut self) -> Result<bool, ureq::Error> {
@@ -185,8 +170,3 @@ impl Seam {
         self.refuse(Kind::TooLarge, &what)
     }
 }
-
-/// ureq-proto has room for 128; those about framing stay with it whatever their number.
-const FIELDS_FOR_UREQ: usize = 100;
-/// More than any answer needs, whatever the bound in bytes is.
-const MOST_FIELDS: usize = 4096;

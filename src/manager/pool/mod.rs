@@ -119,7 +119,6 @@ impl Pool {
         let mut state = self.lock();
         if state.entry_of(id, control).is_some() {
             state.fall(id, reason, &mut fallen);
-            control.has(0);
         }
         drop(state);
     }

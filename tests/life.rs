@@ -1,0 +1,382 @@
+//! Reuse: which connections are kept for the next request, and which must never be (R1-R7, R11, W8).
+
+mod support;
+
+use std::time::Instant;
+
+use hangup::{Body, Client, How, Mode, Reason, Response};
+use support::look::{assert_at_rest, assert_gone, disturb_idle, only_socket};
+use support::{MARGIN, PATIENCE, client, fetch, get, ms, post, request};
+use testserver::{Script, Server, Step, sockets_to};
+
+#[test]
+fn r1_bodies_with_a_length_or_chunked_ride_on_one_connection() {
+    let chunked =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nchu\r\n4\r\nnked\r\n0\r\n\r\n";
+    let both = vec![Step::answer(200, "a length"), Step::head(), Step::send(chunked)];
+    let server = Server::start(Script::every(vec![Step::forever(both)]));
+    let client = client();
+    let mut connections = Vec::new();
+    for round in 0..6 {
+        let mut response = get(&client, &server.url("/")).unwrap();
+        let expected: &[u8] = if round % 2 == 0 { b"a length" } else { b"chunked" };
+        assert_eq!(response.reused(), round > 0);
+        assert_eq!(response.read_all(100).unwrap(), expected);
+        // Not closed, not dropped: read to its end is enough.
+        connections.push(response);
+        assert_eq!(client.manager().stats().idle, 1);
+    }
+    assert!(connections.iter().all(|r| r.connection() == connections[0].connection()));
+    assert_eq!(server.connections(), 1);
+    let stats = client.manager().stats();
+    assert_eq!((stats.opened, stats.reused, stats.closed), (1, 5, 0));
+}
+
+#[test]
+fn r1_the_read_that_delivers_the_last_byte_gives_the_connection_back() {
+    let server = Server::start(Script::answering("0123456789"));
+    let client = client();
+    let mut response = get(&client, &server.url("/")).unwrap();
+    let mut piece = [0; 4];
+    let mut got = 0;
+    while got < 10 {
+        assert_eq!(client.manager().stats().in_use, 1);
+        got += response.read(&mut piece).unwrap();
+    }
+    assert_eq!(client.manager().stats().idle, 1, "idle before the end is asked for");
+    assert_eq!(response.read(&mut piece).unwrap(), 0);
+    assert_eq!(response.read(&mut piece).unwrap(), 0);
+}
+
+#[test]
+fn r2_bodyless_answers_are_idle_before_the_call_returns() {
+    let answers = [
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 700\r\n\r\n"),
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 700\r\n\r\n"),
+        ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ];
+    for (method, answer) in answers {
+        let steps = vec![Step::forever(vec![Step::head(), Step::send(answer)])];
+        let server = Server::start(Script::every(steps));
+        let client = client();
+        let mut held = Vec::new();
+        for _ in 0..100 {
+            let response = client.send(&mut request(method, &server.url("/"))).unwrap();
+            let stats = client.manager().stats();
+            assert_eq!((stats.idle, stats.in_use), (1, 0), "{method} {answer:?}");
+            // Neither read, closed nor dropped.
+            held.push(response);
+        }
+        assert_eq!(server.connections(), 1, "{method} {answer:?}");
+        drop(held);
+        assert_eq!(client.manager().stats().idle, 1, "{method} {answer:?}");
+    }
+}
+
+/// One unread body, closed politely. Answers whether the connection was kept.
+fn polite(method: &str, head: &str, framed: &str, bytes: u64, tail: &str) -> bool {
+    // Chunked: the size, the data, and the chunk's end; else all three are just the data.
+    let steps = vec![Step::forever(vec![
+        Step::head(),
+        Step::send(&format!("HTTP/1.1 200 OK\r\n{head}\r\n{framed}")),
+        Step::Fill { bytes, byte: 'x' },
+        Step::send(tail),
+    ])];
+    let server = Server::start(Script::every(steps));
+    let client = client();
+    for _ in 0..10 {
+        let mut response = client.send(&mut request(method, &server.url("/"))).unwrap();
+        let id = response.connection();
+        let begun = Instant::now();
+        response.close(How::Graceful);
+        let took = begun.elapsed();
+        assert!(took < ms(50) + MARGIN, "a polite close took {took:?}");
+        let kept = client.manager().stats().idle == 1;
+        assert_at_rest(client.manager());
+        if kept {
+            assert!(get(&client, &server.url("/")).unwrap().reused());
+            return true;
+        }
+        assert_eq!(client.manager().why_closed(id), Some(Reason::BodyLeftUnread));
+        assert_eq!(sockets_to(server.port()), []);
+        if took < ms(50) {
+            return false;
+        }
+        // Its time was over, not its bytes: a busy machine. Once more.
+    }
+    panic!("never within 50 ms");
+}
+
+#[test]
+fn r3_a_polite_close_keeps_the_connection_after_200_kib() {
+    let kib = 1024;
+    assert!(polite("GET", "Content-Length: 204800\r\n", "", 200 * kib, ""));
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    assert!(polite("GET", chunked, "32000\r\n", 200 * kib, "\r\n0\r\n\r\n"));
+}
+
+#[test]
+fn r3_a_polite_close_gives_up_on_500_kib() {
+    let kib = 1024;
+    assert!(!polite("GET", "Content-Length: 512000\r\n", "", 500 * kib, ""));
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    assert!(!polite("GET", chunked, "7d000\r\n", 500 * kib, "\r\n0\r\n\r\n"));
+}
+
+#[test]
+fn r3_a_head_that_announces_500_kib_has_nothing_left_to_read() {
+    assert!(polite("HEAD", "Content-Length: 512000\r\n", "", 0, ""));
+}
+
+#[test]
+fn r4_a_polite_close_of_a_stalled_body_returns_soon_and_never_pools() {
+    let stalled = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nten bytes.";
+    let drip = Step::Drip { bytes: 990, every_ms: 10, chunk: 1 };
+    for then in [Step::Stall, drip] {
+        let steps = vec![Step::head(), Step::send(stalled), then];
+        let server = Server::start(Script::every(steps));
+        let client = client();
+        let mut response = get(&client, &server.url("/")).unwrap();
+        let id = response.connection();
+        let begun = Instant::now();
+        response.close(How::Graceful);
+        let took = begun.elapsed();
+        println!("latency polite {:9.3} ms", took.as_secs_f64() * 1000.0);
+        assert!(took < ms(50) + MARGIN, "a polite close took {took:?}");
+        assert_gone(client.manager(), server.port());
+        assert_eq!(client.manager().why_closed(id), Some(Reason::BodyLeftUnread));
+        assert!(server.wait_ended(0, PATIENCE).is_some());
+        assert!(response.read(&mut [0; 10]).is_err(), "what was closed has no end");
+    }
+}
+
+#[test]
+fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once() {
+    type End = fn(Response) -> Option<Response>;
+    let close_now: End = |mut response| {
+        response.close(How::Now);
+        Some(response)
+    };
+    let drop_it: End = |response| {
+        drop(response);
+        None
+    };
+    let read_some_and_drop: End = |mut response| {
+        assert!(response.read(&mut [0; 3]).unwrap() > 0);
+        None
+    };
+    for end in [close_now, drop_it, read_some_and_drop] {
+        let server = Server::start(Script::answering("a body that nobody reads"));
+        let client = client();
+        let response = get(&client, &server.url("/")).unwrap();
+        let id = response.connection();
+        assert_eq!(client.manager().stats().in_use, 1);
+        let _held = end(response);
+        assert_gone(client.manager(), server.port());
+        assert_eq!(client.manager().why_closed(id), Some(Reason::BodyLeftUnread));
+        assert!(server.wait_ended(0, PATIENCE).is_some());
+        // The slot is free: the next one is served.
+        let next = fetch(&client, &server.url("/")).unwrap();
+        assert_eq!(next, b"a body that nobody reads");
+    }
+}
+
+#[test]
+fn r6_what_says_close_is_never_pooled_and_its_body_is_whole() {
+    let answers = [
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
+        "HTTP/1.1 200 OK\r\nConnection: keep-alive, CLOSE\r\nContent-Length: 4\r\n\r\nbody",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nbody",
+        "HTTP/1.1 200 OK\r\n\r\nbody",
+    ];
+    for answer in answers {
+        // The server closes only where the close is the body's end: it's the client's doing elsewhere.
+        let closes = answer.starts_with("HTTP/1.1 200 OK\r\n\r\n");
+        let then = if closes { Step::Close } else { Step::Stall };
+        let steps = vec![Step::head(), Step::send(answer), then];
+        let server = Server::start(Script::every(steps));
+        let client = client();
+        for _ in 0..2 {
+            let mut response = get(&client, &server.url("/")).unwrap();
+            assert!(!response.reused());
+            assert_eq!(response.read_all(100).unwrap(), b"body", "{answer:?}");
+            assert_gone(client.manager(), server.port());
+            let why = client.manager().why_closed(response.connection());
+            assert_eq!(why, Some(Reason::AskedByResponse), "{answer:?}");
+        }
+        assert_eq!(server.connections(), 2);
+    }
+}
+
+#[test]
+fn r6_http_1_0_with_keep_alive_is_kept() {
+    let answer = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nbody";
+    let steps = vec![Step::forever(vec![Step::head(), Step::send(answer)])];
+    let server = Server::start(Script::every(steps));
+    let client = client();
+    for _ in 0..3 {
+        assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"body");
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn r6_after_101_the_connection_is_never_pooled() {
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
+    let steps = vec![Step::head(), Step::send(answer), Step::Stall];
+    let server = Server::start(Script::every(steps));
+    let client = client();
+    let response = get(&client, &server.url("/")).unwrap();
+    assert_eq!(response.status(), 101);
+    drop(response);
+    assert_gone(client.manager(), server.port());
+}
+
+#[test]
+fn r6_any_mix_of_ways_to_ask_sends_one_connection_close() {
+    for mix in 1..8 {
+        let server = Server::start(Script::echoing());
+        let client = client();
+        let mut request = request("GET", &server.url("/"));
+        if mix & 1 != 0 {
+            request.header("Connection", "close").unwrap();
+        }
+        if mix & 2 != 0 {
+            request.connection(Mode::CloseAfter);
+        }
+        if mix & 4 != 0 {
+            request.header("connection", "Keep-Alive, Close").unwrap();
+            client.connection(Mode::CloseAfter);
+        }
+        let mut response = client.send(&mut request).unwrap();
+        let id = response.connection();
+        let body = String::from_utf8(response.read_all(10_000).unwrap()).unwrap();
+        let lines = body.lines().filter(|line| line.to_lowercase().starts_with("connection:"));
+        let lines: Vec<&str> = lines.collect();
+        assert_eq!(lines.len(), 1, "{body}");
+        assert!(lines[0].to_lowercase().ends_with(": close"), "{body}");
+        assert_gone(client.manager(), server.port());
+        assert_eq!(client.manager().why_closed(id), Some(Reason::AskedByRequest));
+        // And nobody reset it: the server sees a proper end.
+        let (ended, _) = server.wait_ended(0, PATIENCE).unwrap();
+        assert_eq!(ended, testserver::Ended::Fin);
+    }
+}
+
+#[test]
+fn r7_a_second_request_while_a_body_is_open_takes_a_second_connection() {
+    let server = Server::start(Script::answering("body"));
+    let client = client();
+    let mut first = get(&client, &server.url("/1")).unwrap();
+    let mut second = get(&client, &server.url("/2")).unwrap();
+    assert_ne!(first.connection(), second.connection());
+    assert_eq!(client.manager().stats().in_use, 2);
+    assert_eq!(second.read_all(100).unwrap(), b"body");
+    assert_eq!(first.read_all(100).unwrap(), b"body");
+    assert_eq!(client.manager().stats().idle, 2);
+    assert_eq!(server.connections(), 2);
+}
+
+#[test]
+fn a_fresh_request_never_takes_an_idle_connection_and_its_own_is_kept() {
+    let server = Server::start(Script::answering("body"));
+    let client = client();
+    fetch(&client, &server.url("/")).unwrap();
+    let mut fresh = request("GET", &server.url("/"));
+    fresh.connection(Mode::Fresh);
+    let mut response = client.send(&mut fresh).unwrap();
+    assert!(!response.reused());
+    response.read_all(100).unwrap();
+    assert_eq!(client.manager().stats().idle, 2);
+}
+
+/// The server answers one request, then says `stray` before it was asked; the next request must see nothing of it.
+fn stray(method: &str, answer: &str, stray: &str) {
+    let first = vec![
+        Step::head(),
+        Step::send(answer),
+        Step::wait_for("idle"),
+        Step::send(stray),
+        Step::eof(),
+    ];
+    let honest = vec![Step::forever(vec![Step::answer(200, "honest")])];
+    let server = Server::start(Script::new(vec![first, honest]));
+    let client = client();
+    let mut response = client.send(&mut request(method, &server.url("/"))).unwrap();
+    let id = response.connection();
+    response.read_all(100).unwrap();
+    assert_eq!(client.manager().stats().idle, 1);
+    disturb_idle(client.manager(), &server, "idle");
+    assert_eq!(next(&client, &server), b"honest", "{stray:?}");
+    assert_stale(&client, id);
+    assert_at_rest(client.manager());
+    only_socket(server.port());
+}
+
+fn next(client: &Client, server: &Server) -> Vec<u8> {
+    let mut request = post(&server.url("/next"), Body::bytes(b"not to be sent twice"));
+    let mut response = client.send(&mut request).unwrap();
+    assert!(!response.reused());
+    response.read_all(100).unwrap()
+}
+
+/// Found out at checkout, or before that by who watches idle connections.
+#[track_caller]
+fn assert_stale(client: &Client, id: u64) {
+    let why = client.manager().why_closed(id);
+    let swept = [Reason::PeerClosed, Reason::PeerReset, Reason::ProtocolError];
+    let stale = (client.manager().stats().stale, why) == (1, Some(Reason::StaleAtCheckout));
+    assert!(stale || why.is_some_and(|why| swept.contains(&why)), "{why:?}");
+}
+
+#[test]
+fn r11_what_a_server_says_unasked_is_never_the_next_response() {
+    let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    for bytes in [evil, "x", "\r\n", "HTTP/1.1 408 Request Timeout\r\n\r\n"] {
+        stray("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", bytes);
+    }
+    // W8: a body where none may be, late.
+    stray("GET", "HTTP/1.1 204 No Content\r\n\r\n", evil);
+    stray("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n", "evil");
+    stray("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", "evil");
+}
+
+#[test]
+fn r11_a_second_response_behind_the_first_drops_the_connection_at_its_end() {
+    let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let answers = [
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{evil}"),
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n{evil}"),
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!".to_owned(),
+    ];
+    for answer in answers {
+        let honest = vec![Step::forever(vec![Step::answer(200, "honest")])];
+        let first = vec![Step::head(), Step::send(&answer), Step::eof()];
+        let server = Server::start(Script::new(vec![first, honest]));
+        let client = client();
+        let mut response = get(&client, &server.url("/")).unwrap();
+        assert_eq!(response.read_all(100).unwrap(), b"ok", "{answer:?}");
+        assert_gone(client.manager(), server.port());
+        let why = client.manager().why_closed(response.connection());
+        assert_eq!(why, Some(Reason::ProtocolError), "{answer:?}");
+        assert_eq!(next(&client, &server), b"honest");
+    }
+}
+
+#[test]
+fn an_idle_connection_that_the_server_closed_is_passed_over() {
+    for end in [Step::Close, Step::Rst] {
+        let first = vec![Step::answer(200, "ok"), Step::wait_for("idle"), end];
+        let honest = vec![Step::forever(vec![Step::answer(200, "honest")])];
+        let server = Server::start(Script::new(vec![first, honest]));
+        let client = client();
+        fetch(&client, &server.url("/")).unwrap();
+        let id = client.manager().connections()[0].id;
+        disturb_idle(client.manager(), &server, "idle");
+        assert_eq!(next(&client, &server), b"honest");
+        assert_stale(&client, id);
+    }
+}

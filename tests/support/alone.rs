@@ -1,0 +1,100 @@
+//! Tests that need a process of their own: to count its descriptors and threads, to change its limits, or to
+//! preload something into it. Such a test runs itself again in a child.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Runs `body` in a child process that runs nothing else. `name` is the test's own name.
+#[track_caller]
+pub fn alone(name: &str, body: impl FnOnce()) {
+    alone_with(name, &[], body);
+}
+
+/// As [`alone`], with these in the child's environment.
+#[track_caller]
+pub fn alone_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) {
+    if std::env::var(INSIDE).as_deref() == Ok(name) {
+        // SAFETY: no pointers. A child that hangs is ended, not waited for.
+        unsafe { libc::alarm(LIFE.as_secs() as u32) };
+        return body();
+    }
+    let me = std::env::current_exe().expect("the path of this test");
+    let mut command = Command::new(me);
+    command
+        .args(["--exact", name, "--nocapture", "--test-threads", "1"])
+        .env(INSIDE, name)
+        .envs(env.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let begun = Instant::now();
+    let child = command.spawn().expect("a child process");
+    let output = child.wait_with_output().expect("the child's output");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    for line in said.lines().filter(|line| line.contains("latency")) {
+        println!("{line}");
+    }
+    assert!(
+        output.status.success(),
+        "{name}, alone, after {:?}: {}\n{said}\n{complained}",
+        begun.elapsed(),
+        output.status
+    );
+    assert!(said.contains("1 passed"), "{name} is not the name of this test:\n{said}");
+}
+
+/// A shared library that makes getaddrinfo(3) block for a minute when it is asked for [`BLOCKED`], made by the C
+/// compiler. The path is for `LD_PRELOAD`.
+pub fn blocking_resolver() -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();
+    let path = dir.join(format!("blocked-resolver-{}.so", std::process::id()));
+    if path.exists() {
+        return path;
+    }
+    // Made beside and moved, so that a test on another thread never loads half of it.
+    let draft = dir.join(format!("{:?}-{}.so", std::thread::current().id(), std::process::id()));
+    let mut compiler = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-x", "c", "-", "-ldl", "-o"])
+        .arg(&draft)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a C compiler (apt-get install gcc)");
+    std::io::Write::write_all(&mut compiler.stdin.take().unwrap(), SHIM.as_bytes()).unwrap();
+    let mut complaints = String::new();
+    compiler.stderr.take().unwrap().read_to_string(&mut complaints).unwrap();
+    assert!(compiler.wait().unwrap().success(), "{complaints}");
+    std::fs::rename(&draft, &path).unwrap();
+    path
+}
+
+/// The host that [`blocking_resolver`] never finds.
+pub const BLOCKED: &str = "blocked.test";
+
+const SHIM: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <string.h>
+#include <time.h>
+
+typedef int lookup(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+{
+    if (host && strcmp(host, "blocked.test") == 0) {
+        struct timespec minute = {60, 0};
+        nanosleep(&minute, NULL);
+        return EAI_AGAIN;
+    }
+    return ((lookup *)dlsym(RTLD_NEXT, "getaddrinfo"))(host, service, hints, found);
+}
+"#;
+
+const INSIDE: &str = "HANGUP_TEST_ALONE";
+
+/// A child that takes longer hangs.
+const LIFE: Duration = Duration::from_secs(120);

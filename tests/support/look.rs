@@ -1,0 +1,110 @@
+//! Looks at what the process and a manager hold.
+
+use std::fs;
+use std::time::Duration;
+
+use hangup::Manager;
+use testserver::{HeldSocket, Server, sockets_to};
+
+use super::until;
+
+/// Nothing is being dialled or in use, and every connection that was opened is either idle or closed. At once: not
+/// after a while.
+#[track_caller]
+pub fn assert_at_rest(manager: &Manager) {
+    let stats = manager.stats();
+    assert_eq!((stats.dialling, stats.in_use), (0, 0), "{stats:?}");
+    assert_eq!(stats.opened - stats.closed, stats.idle, "{stats:?}");
+    assert_eq!(manager.connections().len() as u64, stats.idle, "{:?}", manager.connections());
+}
+
+/// At rest, and no socket to that port is left, idle or not. At once.
+#[track_caller]
+pub fn assert_gone(manager: &Manager, port: u16) {
+    assert_at_rest(manager);
+    assert_eq!(manager.stats().idle, 0);
+    assert_eq!(sockets_to(port), [], "a descriptor is left");
+}
+
+/// The only socket to that port.
+#[track_caller]
+pub fn only_socket(port: u16) -> HeldSocket {
+    let mut all = sockets_to(port);
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.remove(0)
+}
+
+/// Lets the server act on the only, idle connection to its port, and waits until that has arrived: until the kernel
+/// has it, or until the manager has noticed by itself.
+#[track_caller]
+pub fn disturb_idle(manager: &Manager, server: &Server, latch: &str) {
+    let fd = only_socket(server.port()).fd;
+    assert_eq!(manager.stats().idle, 1);
+    server.release(latch);
+    until("bytes or a close from the server", || {
+        poll(fd, libc::POLLIN) || manager.stats().idle == 0
+    });
+}
+
+/// Waits until there is a socket to that port that takes no more bytes.
+#[track_caller]
+pub fn wait_full(port: u16) {
+    let full = || {
+        let all = sockets_to(port);
+        !all.is_empty()
+            && all.iter().all(|held| held.state == "ESTABLISHED" && !poll(held.fd, libc::POLLOUT))
+    };
+    // A moment later still: the kernel's buffers grow while they fill.
+    until("a full socket", || {
+        full() && {
+            std::thread::sleep(Duration::from_millis(5));
+            full()
+        }
+    });
+}
+
+/// Whether a thread of this process sleeps in the kernel.
+pub fn sleeps(tid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/self/task/{tid}/stat")).unwrap_or_default();
+    // proc(5): the state comes after the name, which is in parentheses.
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
+}
+
+/// The calling thread's number, for [`sleeps`].
+pub fn thread_number() -> i32 {
+    // SAFETY: gettid(2) has no arguments and can't fail.
+    unsafe { libc::gettid() }
+}
+
+/// How many threads this process has.
+pub fn threads() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+/// The descriptors of this process.
+pub fn descriptors() -> Vec<i32> {
+    let dir = fs::read_dir("/proc/self/fd").unwrap();
+    let numbers = dir.filter_map(|item| item.ok()?.file_name().to_str()?.parse().ok());
+    // Reading the directory takes one that is gone by now.
+    let mut open: Vec<i32> = numbers.filter(|fd| flags(*fd) >= 0).collect();
+    open.sort_unstable();
+    open
+}
+
+/// Whether a descriptor is closed on exec.
+pub fn closes_on_exec(fd: i32) -> bool {
+    flags(fd) & libc::FD_CLOEXEC != 0
+}
+
+fn flags(fd: i32) -> i32 {
+    // SAFETY: no pointers; a number that is no descriptor is answered with -1.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) }
+}
+
+fn poll(fd: i32, events: i16) -> bool {
+    let mut entry = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: one valid entry.
+    unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
+}

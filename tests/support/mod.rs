@@ -1,0 +1,121 @@
+//! What the tests of connection life share: a client of its own for each test, verdicts on how an exchange
+//! ended, bodies that keep account, and looks at what the process holds.
+//!
+//! Knows hangup by its public API only.
+
+// Each test binary uses its own part of it.
+#![allow(dead_code)]
+
+pub mod alone;
+pub mod look;
+pub mod source;
+pub mod verdict;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hangup::{Body, Client, Error, Limits, Manager, Request, Response};
+
+/// How long something that is bound to happen may take on a machine that is busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How late an end may come before a test fails. The goal is 5 ms for a cancel and 20 ms for a
+/// clock; what was measured is printed.
+pub const MARGIN: Duration = Duration::from_millis(250);
+
+/// A client of a manager that nobody else uses.
+pub fn client() -> Client {
+    Client::new(Arc::new(Manager::new(Limits::default())))
+}
+
+/// A client that trusts the test CA.
+pub fn tls_client() -> Client {
+    let client = client();
+    client.tls_roots(testserver::certs().ca().as_bytes()).unwrap();
+    client
+}
+
+/// GET without limits of its own.
+pub fn get(client: &Client, url: &str) -> Result<Response, Error> {
+    client.get(url, None)
+}
+
+/// GET, and the whole body.
+pub fn fetch(client: &Client, url: &str) -> Result<Vec<u8>, Error> {
+    get(client, url)?.read_all(usize::MAX)
+}
+
+/// A request that is as it should be.
+pub fn request(method: &str, url: &str) -> Request {
+    Request::new(method, url).unwrap()
+}
+
+/// A POST of a body.
+pub fn post(url: &str, body: Body) -> Request {
+    let mut request = request("POST", url);
+    request.body(body);
+    request
+}
+
+pub const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Waits until something holds. Panics when patience is over.
+#[track_caller]
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Numbers that look random and are the same each time (xorshift64*).
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// One of 0 to `sides` - 1.
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % sides
+    }
+}
+
+/// Aims at a moment inside an exchange that lasts some unknown microseconds: later after a shot that came too early,
+/// earlier after one that came too late, and never twice the same.
+pub struct Aim {
+    micros: u64,
+    dice: Dice,
+}
+
+impl Aim {
+    pub fn new(seed: u64) -> Self {
+        Self { micros: 100, dice: Dice::new(seed) }
+    }
+
+    /// Lets the time until the shot pass; others may run meanwhile, also on one processor.
+    pub fn wait(&mut self) {
+        let time = Duration::from_micros(self.dice.roll(self.micros * 2));
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            std::thread::yield_now();
+        }
+    }
+
+    /// What came of the last shot.
+    pub fn was(&mut self, too_early: bool) {
+        self.micros = if too_early {
+            (self.micros + self.micros / 8 + 1).min(20_000)
+        } else {
+            self.micros - self.micros / 8
+        }
+        .max(8);
+    }
+}

@@ -1,0 +1,101 @@
+//! A request body that keeps account of how it is used: every source must be dropped exactly once.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hangup::Body;
+
+/// What the next read does; 0 bytes is the end.
+type Next = Box<dyn FnMut(usize, &mut [u8]) -> io::Result<usize> + Send>;
+
+/// A body source. Begins with one of its constructors; ends in a request.
+pub struct Source {
+    next: Next,
+    account: Arc<Account>,
+}
+
+/// How a [`Source`] was used so far.
+#[derive(Debug, Default)]
+pub struct Account {
+    pub reads: AtomicUsize,
+    pub drops: AtomicUsize,
+}
+
+impl Source {
+    /// Asks `next` with the number of the read, from 0.
+    pub fn new(
+        next: impl FnMut(usize, &mut [u8]) -> io::Result<usize> + Send + 'static,
+    ) -> (Self, Arc<Account>) {
+        let account = Arc::new(Account::default());
+        let source = Self { next: Box::new(next), account: Arc::clone(&account) };
+        (source, account)
+    }
+
+    /// Never ends.
+    pub fn endless() -> (Self, Arc<Account>) {
+        Self::new(|_, into| {
+            into.fill(b'u');
+            Ok(into.len())
+        })
+    }
+
+    /// So many pieces of so many bytes each, with something done before each.
+    pub fn pieces(
+        count: usize,
+        size: usize,
+        mut before: impl FnMut(usize) + Send + 'static,
+    ) -> (Self, Arc<Account>) {
+        let mut left = 0;
+        let mut begun = 0;
+        Self::new(move |_, into| {
+            if left == 0 {
+                if begun == count {
+                    return Ok(0);
+                }
+                before(begun);
+                begun += 1;
+                left = size;
+            }
+            let part = left.min(into.len());
+            into[..part].fill(b'u');
+            left -= part;
+            Ok(part)
+        })
+    }
+
+    /// As a body whose length is not known.
+    pub fn chunked(self) -> Body {
+        Body::reader(self, None)
+    }
+
+    /// As a body that says how long it is.
+    pub fn of_length(self, length: u64) -> Body {
+        Body::reader(self, Some(length))
+    }
+}
+
+impl Account {
+    pub fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    /// Dropped, and once only.
+    #[track_caller]
+    pub fn assert_dropped_once(&self) {
+        assert_eq!(self.drops.load(Ordering::SeqCst), 1, "drops of the body source");
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let number = self.account.reads.fetch_add(1, Ordering::SeqCst);
+        (self.next)(number, into)
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.account.drops.fetch_add(1, Ordering::SeqCst);
+    }
+}

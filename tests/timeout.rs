@@ -1,0 +1,483 @@
+//! The request's clocks: each ends its own phase, in time, and says which it was (T1-T8).
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hangup::{
+    Body, CancelToken, Clock, Error, Kind, Phase, Reason, Request, Response, Sent, State,
+};
+use support::alone::{BLOCKED, alone, alone_with, blocking_resolver};
+use support::look::{assert_at_rest, assert_gone, threads};
+use support::source::Source;
+use support::verdict::{assert_in_time, assert_timed_out, timed_out};
+use support::{MARGIN, PATIENCE, client, fetch, get, ms, post, request, tls_client, until};
+use testserver::{BlackHole, Certificate, Script, Server, Step, Until, sockets_to};
+
+fn within(mut request: Request, clock: Clock, limit: Duration) -> Request {
+    request.timeout(clock, Some(limit)).unwrap();
+    request
+}
+
+/// The three clocks that can end a phase: its own, the request's, and its token's.
+fn three(own: Clock, limit: Duration) -> [(Clock, Box<dyn Fn(&mut Request)>); 3] {
+    let set = move |clock| -> Box<dyn Fn(&mut Request)> {
+        Box::new(move |request| request.timeout(clock, Some(limit)).unwrap())
+    };
+    let token: Box<dyn Fn(&mut Request)> = Box::new(move |request| {
+        let token = CancelToken::new();
+        token.after(limit);
+        request.cancel_with(Some(token));
+    });
+    [(own, set(own)), (Clock::Total, set(Clock::Total)), (Clock::Token, token)]
+}
+
+const LIMIT: Duration = ms(150);
+const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
+
+#[test]
+fn t1_resolve_against_a_resolver_that_blocks() {
+    let name = "t1_resolve_against_a_resolver_that_blocks";
+    let shim = blocking_resolver();
+    alone_with(name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
+        for (clock, set) in three(Clock::Resolve, LIMIT) {
+            let client = client();
+            let mut request = request("GET", &format!("http://{BLOCKED}:8000/"));
+            set(&mut request);
+            let what = format!("resolve by {clock}");
+            let work = || client.send(&mut request);
+            let error = timed_out(&what, clock, Phase::Resolve, LIMIT, work);
+            assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
+            assert_gone(client.manager(), 8000);
+        }
+    });
+}
+
+#[test]
+fn t1_connect_against_a_black_hole() {
+    for (clock, set) in three(Clock::Connect, LIMIT) {
+        let hole = BlackHole::new();
+        let fillers = sockets_to(hole.port()).len();
+        let client = client();
+        let mut request = request("GET", &hole.url("/"));
+        set(&mut request);
+        let what = format!("connect by {clock}");
+        let error = timed_out(&what, clock, Phase::Connect, LIMIT, || client.send(&mut request));
+        assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
+        assert_at_rest(client.manager());
+        assert_eq!(sockets_to(hole.port()).len(), fillers);
+    }
+}
+
+#[test]
+fn t1_tls_against_a_silent_server() {
+    for (clock, set) in three(Clock::Tls, LIMIT) {
+        let server = Server::start(Script::every(vec![Step::Stall]));
+        let client = tls_client();
+        let mut request = request("GET", &format!("https://localhost:{}/", server.port()));
+        set(&mut request);
+        let what = format!("tls by {clock}");
+        let error = timed_out(&what, clock, Phase::Tls, LIMIT, || client.send(&mut request));
+        assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
+        assert_gone(client.manager(), server.port());
+        assert!(server.wait_ended(0, PATIENCE).is_some());
+    }
+}
+
+#[test]
+fn t1_write_against_a_server_that_does_not_read() {
+    for (clock, set) in three(Clock::Write, LIMIT) {
+        let server = Server::start(Script::every(vec![Step::head(), Step::Stall]));
+        let client = client();
+        // The last time that more was asked for: the upload's clock runs from there.
+        let begun = Instant::now();
+        let last = Arc::new(AtomicU64::new(0));
+        let noted = Arc::clone(&last);
+        let (source, account) = Source::new(move |_, into| {
+            noted.store(begun.elapsed().as_nanos() as u64, Ordering::SeqCst);
+            Ok(into.len())
+        });
+        let mut request = post(&server.url("/"), source.of_length(1 << 40));
+        set(&mut request);
+        let error = client.send(&mut request).unwrap_err();
+        let took = begun.elapsed();
+        assert_timed_out(&error, clock, Phase::Write);
+        let since = match clock {
+            Clock::Write => took - Duration::from_nanos(last.load(Ordering::SeqCst)),
+            _ => took,
+        };
+        assert_in_time(&format!("write by {clock}"), LIMIT, since);
+        assert_eq!((error.sent(), error.retry_safe()), (Sent::Part, false));
+        account.assert_dropped_once();
+        assert_gone(client.manager(), server.port());
+        let why = client.manager().why_closed(error.connection().unwrap());
+        assert_eq!(why, Some(Reason::TimedOut));
+    }
+}
+
+#[test]
+fn t1_head_against_a_server_that_thinks() {
+    for said in ["", "HTTP/1.1 200 OK\r\nConte", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
+        for (clock, set) in three(Clock::Head, LIMIT) {
+            let server =
+                Server::start(Script::every(vec![Step::head(), Step::send(said), Step::Stall]));
+            let client = client();
+            let mut request = request("GET", &server.url("/"));
+            set(&mut request);
+            let what = format!("head by {clock}");
+            let error = timed_out(&what, clock, Phase::Head, LIMIT, || client.send(&mut request));
+            assert_eq!((error.sent(), error.retry_safe()), (Sent::All, true));
+            assert_gone(client.manager(), server.port());
+            assert!(server.wait_ended(0, PATIENCE).is_some());
+        }
+    }
+}
+
+#[test]
+fn t1_head_that_drips_is_one_wait_not_many() {
+    let drip = Step::Drip { bytes: 1000, every_ms: 10, chunk: 1 };
+    let steps = vec![Step::head(), Step::send("HTTP/1.1 200 OK\r\nX: "), drip];
+    let server = Server::start(Script::every(steps));
+    let client = client();
+    let mut request = within(request("GET", &server.url("/")), Clock::Head, LIMIT);
+    timed_out("a head that drips", Clock::Head, Phase::Head, LIMIT, || client.send(&mut request));
+    assert_gone(client.manager(), server.port());
+}
+
+#[test]
+fn t1_read_against_a_body_that_stalls() {
+    for (clock, set) in three(Clock::Read, LIMIT) {
+        let server =
+            Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]));
+        let client = client();
+        let mut request = request("GET", &server.url("/"));
+        set(&mut request);
+        let begun = Instant::now();
+        let mut response = client.send(&mut request).unwrap();
+        assert_eq!(response.read(&mut [0; 100]).unwrap(), 10);
+        let blocked = Instant::now();
+        let error = response.read(&mut [0; 100]).unwrap_err();
+        assert_timed_out(&error, clock, Phase::Read);
+        let since = if clock == Clock::Read { blocked } else { begun };
+        assert_in_time(&format!("read by {clock}"), LIMIT, since.elapsed());
+        // It stays so, and the end is never reported.
+        assert_timed_out(&response.read(&mut [0; 100]).unwrap_err(), clock, Phase::Read);
+        assert_gone(client.manager(), server.port());
+    }
+}
+
+#[test]
+fn t2_the_total_runs_across_dial_upload_and_body() {
+    // Each phase takes a while and none takes too long by itself.
+    let total = ms(400);
+    let steps = vec![
+        Step::sleep(60),
+        Step::Tls(Certificate::Good),
+        Step::head(),
+        Step::body(),
+        Step::sleep(60),
+        Step::send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"),
+        Step::Drip { bytes: 100_000, every_ms: 10, chunk: 1 },
+    ];
+    let server = Server::start(Script::every(steps));
+    let client = tls_client();
+    let (source, account) = Source::pieces(3, 100, |_| thread::sleep(ms(20)));
+    let url = format!("https://localhost:{}/", server.port());
+    let mut request = within(post(&url, source.chunked()), Clock::Total, total);
+    for clock in
+        [Clock::Resolve, Clock::Connect, Clock::Tls, Clock::Write, Clock::Head, Clock::Read]
+    {
+        request.timeout(clock, Some(total - ms(10))).unwrap();
+    }
+    let begun = Instant::now();
+    let mut response = client.send(&mut request).unwrap();
+    account.assert_dropped_once();
+    let error = response.read_all(usize::MAX).unwrap_err();
+    assert_timed_out(&error, Clock::Total, Phase::Read);
+    assert_in_time("the total, in the body", total, begun.elapsed());
+    let timings = response.timings();
+    assert!(timings.tls.unwrap() >= ms(50) && timings.write.unwrap() >= ms(50), "{timings:?}");
+    assert!(timings.head.unwrap() >= ms(50) && timings.read.unwrap() > ms(0), "{timings:?}");
+    let parts = [timings.pool, timings.resolve, timings.connect, timings.tls, timings.write];
+    let parts = parts.into_iter().chain([timings.head, timings.read]).flatten();
+    assert!(parts.sum::<Duration>() <= timings.total.unwrap() + ms(5), "{timings:?}");
+    assert_gone(client.manager(), server.port());
+    // And in the upload, when its reader dawdles.
+    let server = Server::start(Script::every(vec![Step::head(), Step::body(), Step::Stall]));
+    let (source, account) = Source::pieces(1000, 10, |_| thread::sleep(ms(20)));
+    let mut request = within(post(&server.url("/"), source.chunked()), Clock::Total, LIMIT);
+    let begun = Instant::now();
+    let error = client.send(&mut request).unwrap_err();
+    assert_timed_out(&error, Clock::Total, Phase::Write);
+    assert_in_time("the total, in a slow reader", LIMIT, begun.elapsed());
+    account.assert_dropped_once();
+}
+
+#[test]
+fn t2_the_total_counts_time_that_the_caller_spends_between_reads() {
+    let server = Server::start(Script::answering("here at once, and whole"));
+    let client = client();
+    let mut response = client.get(&server.url("/"), Some(LIMIT)).unwrap();
+    assert_eq!(response.read(&mut [0; 4]).unwrap(), 4);
+    thread::sleep(LIMIT + ms(5));
+    let error = response.read(&mut [0; 4]).unwrap_err();
+    assert_timed_out(&error, Clock::Total, Phase::Read);
+    assert_gone(client.manager(), server.port());
+    // The exchange is over, and its clocks stand.
+    let over = response.timings();
+    thread::sleep(ms(20));
+    assert_eq!(response.timings(), over);
+}
+
+#[test]
+fn t3_the_head_clock_runs_neither_during_the_upload_nor_during_the_body() {
+    let head = LIMIT;
+    let steps = vec![
+        Step::head(),
+        Step::body(),
+        Step::send("HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n"),
+        Step::Drip { bytes: 30, every_ms: 10, chunk: 1 },
+    ];
+    let server = Server::start(Script::every(vec![Step::forever(steps)]));
+    let client = client();
+    let (source, _) = Source::pieces(20, 10, move |_| thread::sleep(head / 10));
+    let mut request = within(post(&server.url("/"), source.chunked()), Clock::Head, head);
+    let begun = Instant::now();
+    let mut response = client.send(&mut request).unwrap();
+    assert!(begun.elapsed() >= head * 2);
+    assert_eq!(response.read_all(100).unwrap().len(), 30);
+    assert!(begun.elapsed() >= head * 2 + ms(290));
+}
+
+#[test]
+fn t3_the_head_clock_starts_when_the_request_is_sent() {
+    let steps = vec![Step::head(), Step::body(), Step::Stall];
+    let server = Server::start(Script::every(steps));
+    let client = client();
+    let (source, _) = Source::pieces(10, 10, |_| thread::sleep(ms(20)));
+    let mut request = within(post(&server.url("/"), source.chunked()), Clock::Head, LIMIT);
+    let begun = Instant::now();
+    let error = client.send(&mut request).unwrap_err();
+    assert_timed_out(&error, Clock::Head, Phase::Head);
+    let took = begun.elapsed();
+    assert!(took >= ms(200) + LIMIT && took < ms(200) + LIMIT + MARGIN * 2, "{took:?}");
+}
+
+/// A body that drips for ever: one byte each 10 ms.
+fn dripping() -> Server {
+    Server::start(Script::every(vec![
+        Step::head(),
+        Step::send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"),
+        Step::Drip { bytes: 100_000, every_ms: 10, chunk: 1 },
+    ]))
+}
+
+/// Reads it to its bad end; answers that and how long it took from the head.
+fn drain(mut response: Response) -> (Error, Duration, Response) {
+    let begun = Instant::now();
+    let error = response.read_all(usize::MAX).unwrap_err();
+    (error, begun.elapsed(), response)
+}
+
+#[test]
+fn t4_a_body_that_drips_keeps_read_alive_and_is_ended_by_the_total() {
+    let server = dripping();
+    let client = client();
+    let request = within(request("GET", &server.url("/")), Clock::Read, ms(200));
+    let mut request = within(request, Clock::Total, ms(600));
+    let begun = Instant::now();
+    let (error, ..) = drain(client.send(&mut request).unwrap());
+    assert_timed_out(&error, Clock::Total, Phase::Read);
+    assert_in_time("a drip, by the total", ms(600), begun.elapsed());
+    assert_gone(client.manager(), server.port());
+}
+
+#[test]
+fn t4_a_body_that_drips_is_ended_by_the_minimum_rate() {
+    let server = dripping();
+    let client = client();
+    let mut request = request("GET", &server.url("/"));
+    request.min_rate(Some((10_000, ms(200))));
+    let (error, took, _) = drain(client.send(&mut request).unwrap());
+    assert_timed_out(&error, Clock::MinRate, Phase::Read);
+    assert_in_time("a drip, by the minimum rate", ms(190), took);
+    assert_gone(client.manager(), server.port());
+    // A rate that is kept ends nothing.
+    request.min_rate(Some((20, ms(200))));
+    request.timeout(Clock::Total, Some(ms(700))).unwrap();
+    let (error, ..) = drain(client.send(&mut request).unwrap());
+    assert_timed_out(&error, Clock::Total, Phase::Read);
+}
+
+#[test]
+fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing() {
+    // Rates that come to less than a byte a window, over windows shorter than the limit.
+    for (rate, window) in [(1, ms(40)), (0, ms(10)), (0, ms(0)), (100, ms(0))] {
+        let server =
+            Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]));
+        let client = client();
+        let mut request = within(request("GET", &server.url("/")), Clock::Read, LIMIT);
+        request.timeout(Clock::Total, Some(ms(2000))).unwrap();
+        request.min_rate(Some((rate, window)));
+        let (error, took, _) = drain(client.send(&mut request).unwrap());
+        assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
+        assert_ne!(error.limit(), Clock::Total, "{rate} bytes/s over {window:?}: after {took:?}");
+        assert_gone(client.manager(), server.port());
+    }
+}
+
+#[test]
+fn t5_a_limit_that_was_not_hit_leaves_no_trace() {
+    let server = Server::start(Script::answering("ok"));
+    let client = client();
+    let mut request = request("GET", &server.url("/"));
+    for clock in [Clock::Total, Clock::Pool, Clock::Connect, Clock::Write, Clock::Head, Clock::Read]
+    {
+        request.timeout(clock, Some(ms(250))).unwrap();
+    }
+    let mut response = client.send(&mut request).unwrap();
+    assert_eq!(response.read_all(10).unwrap(), b"ok");
+    thread::sleep(ms(260));
+    // The connection is alive, and the next exchange on it has no limit.
+    assert_eq!(response.read(&mut [0; 10]).unwrap(), 0);
+    let list = client.manager().connections();
+    assert_eq!((list.len(), list[0].state), (1, State::Idle));
+    let mut next = get(&client, &server.url("/")).unwrap();
+    assert!(next.reused());
+    thread::sleep(ms(260));
+    assert_eq!(next.read_all(10).unwrap(), b"ok");
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit() {
+    let client = client();
+    let mut request = request("GET", "http://127.0.0.1:1/");
+    let zero = Some(Duration::ZERO);
+    let mut errors = vec![client.get("http://127.0.0.1:1/", zero).unwrap_err()];
+    for clock in Clock::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
+        errors.push(client.timeout(clock, zero).unwrap_err());
+        errors.push(request.timeout(clock, zero).unwrap_err());
+        request.timeout(clock, None).unwrap();
+        request.timeout(clock, Some(Duration::MAX)).unwrap();
+    }
+    for error in errors {
+        assert_eq!(error.kind(), Kind::InvalidTimeout, "{error:?}");
+        assert!(
+            error.message().contains("None") && error.message().contains("no limit"),
+            "{error}"
+        );
+    }
+    for clock in [Clock::None, Clock::MinRate, Clock::Token] {
+        let error = request.timeout(clock, Some(ms(1))).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+    }
+    assert_eq!(client.manager().stats().opened, 0);
+    // The longest time there is is no limit, not an overflow.
+    let server = Server::start(Script::answering("ok"));
+    let mut response = client.get(&server.url("/"), Some(Duration::MAX)).unwrap();
+    assert_eq!(response.read_all(10).unwrap(), b"ok");
+}
+
+#[test]
+fn t7_a_timeout_in_one_exchange_leaves_idle_connections_and_other_exchanges_alone() {
+    let quick = vec![Step::forever(vec![Step::answer(200, "ok")])];
+    let slow = vec![Step::head(), Step::Stall];
+    let held = vec![
+        Step::Recv(Until::Head),
+        Step::send(TEN_OF_100),
+        Step::wait_for("go"),
+        Step::Fill { bytes: 90, byte: 'x' },
+    ];
+    let server = Server::start(Script::new(vec![quick, held, slow]));
+    let client = client();
+    let mut idle = get(&client, &server.url("/")).unwrap();
+    let mut open = {
+        let mut fresh = request("GET", &server.url("/"));
+        fresh.connection(hangup::Mode::Fresh);
+        client.send(&mut fresh).unwrap()
+    };
+    let mut slow = within(request("GET", &server.url("/")), Clock::Head, LIMIT);
+    slow.connection(hangup::Mode::Fresh);
+    assert_eq!(idle.read_all(10).unwrap(), b"ok");
+    timed_out("beside others", Clock::Head, Phase::Head, LIMIT, || client.send(&mut slow));
+    let stats = client.manager().stats();
+    assert_eq!((stats.idle, stats.in_use), (1, 1));
+    server.release("go");
+    assert_eq!(open.read_all(1000).unwrap().len(), 100);
+    assert!(get(&client, &server.url("/")).unwrap().reused());
+}
+
+#[test]
+fn t8_ten_thousand_requests_with_a_total_timeout_start_no_thread() {
+    alone("t8_ten_thousand_requests_with_a_total_timeout_start_no_thread", || {
+        let server = Server::start(Script::answering("ok"));
+        let client = client();
+        fetch(&client, &server.url("/")).unwrap();
+        let before = threads();
+        let mut request = within(request("GET", &server.url("/")), Clock::Total, ms(60_000));
+        let mut most = 0;
+        for round in 0..10_000 {
+            let mut response = client.send(&mut request).unwrap();
+            if round % 100 == 0 {
+                most = most.max(threads());
+            }
+            assert_eq!(response.read_all(10).unwrap(), b"ok");
+        }
+        assert_eq!((most, threads()), (before, before));
+        // A token with a deadline for each costs none either, or one for all.
+        for round in 0..1000 {
+            let token = CancelToken::new();
+            request.cancel_with(Some(token.clone()));
+            let mut response = client.send(&mut request).unwrap();
+            token.after(ms(60_000 + round));
+            assert_eq!(response.read_all(10).unwrap(), b"ok");
+        }
+        assert!(threads() <= before + 1, "{} threads instead of {before}", threads());
+        assert_eq!(server.connections(), 1);
+    });
+}
+
+#[test]
+fn the_first_clock_to_run_out_is_the_one_that_is_named() {
+    let server = Server::start(Script::every(vec![Step::head(), Step::Stall]));
+    let client = client();
+    let orders = [(Clock::Head, Clock::Total), (Clock::Total, Clock::Head)];
+    for (first, second) in orders {
+        let request = within(request("GET", &server.url("/")), first, ms(60));
+        let mut request = within(request, second, ms(90));
+        timed_out("the first of two", first, Phase::Head, ms(60), || client.send(&mut request));
+    }
+    // The client's own limit holds where the request has none, and gives way where it has.
+    client.timeout(Clock::Head, Some(ms(60))).unwrap();
+    let work = || get(&client, &server.url("/"));
+    timed_out("the client's own", Clock::Head, Phase::Head, ms(60), work);
+    let mut request = within(request("GET", &server.url("/")), Clock::Head, LIMIT);
+    timed_out("over the client's own", Clock::Head, Phase::Head, LIMIT, || {
+        client.send(&mut request)
+    });
+    assert_gone(client.manager(), server.port());
+    until("the server's ends", || server.open_connections() == 0);
+}
+
+#[test]
+fn a_deadline_that_is_set_while_the_call_waits_ends_it() {
+    let server = Server::start(Script::every(vec![Step::head(), Step::mark("head"), Step::Stall]));
+    let client = client();
+    let token = CancelToken::new();
+    let mut request = post(&server.url("/"), Body::bytes(b"x"));
+    request.cancel_with(Some(token.clone()));
+    thread::scope(|scope| {
+        let work = scope.spawn(|| (client.send(&mut request).unwrap_err(), Instant::now()));
+        assert!(server.wait_mark("head", PATIENCE));
+        let set = Instant::now();
+        token.after(LIMIT);
+        let (error, ended) = work.join().unwrap();
+        assert_timed_out(&error, Clock::Token, Phase::Head);
+        assert_in_time("a deadline set late", LIMIT, ended - set);
+    });
+    assert_gone(client.manager(), server.port());
+}
