@@ -231,7 +231,10 @@ fn message(
     mode: Mode,
     body: Option<Option<u64>>,
 ) -> Result<http::Request<()>, Error> {
-    let mut headers = config.headers.clone();
+    let mut headers = HeaderMap::with_capacity(config.headers.len() + request.headers.len() + 4);
+    // First, as RFC 9110 section 7.2 asks for; ureq would make the same, and take longer.
+    headers.insert(header::HOST, request.target.host.clone());
+    headers.extend(config.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     if !request.headers.is_empty() {
         check_framing(&request.headers, body)?;
         for name in request.headers.keys() {

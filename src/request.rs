@@ -59,7 +59,7 @@ impl Request {
     /// # Errors
     /// [`Kind::InvalidMethod`], [`Kind::InvalidUrl`].
     pub fn new(method: &str, url: &str) -> Result<Self, Error> {
-        Self::to(method, Target::parse(url)?)
+        Self::to(method, Target::of(url)?)
     }
 
     pub(crate) fn to(method: &str, target: Arc<Target>) -> Result<Self, Error> {
@@ -97,10 +97,10 @@ impl Request {
     pub fn header(&mut self, name: &str, value: &str) -> Result<(), Error> {
         let (name, value) = field(name, value)?;
         if name == header::HOST {
-            if value.as_bytes().eq_ignore_ascii_case(self.target.authority().as_bytes()) {
+            if value.as_bytes().eq_ignore_ascii_case(self.target.host.as_bytes()) {
                 return Ok(());
             }
-            let host = self.target.authority();
+            let host = &self.target.host;
             return Err(own(&name, &format!("the URL says {host:?}; change the URL instead")));
         }
         if name == header::CONNECTION {

@@ -1,6 +1,7 @@
 //! A URL as it will be requested: checked, and split into what the connection needs and what
 //! goes on the wire.
 
+use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
@@ -16,6 +17,8 @@ pub(crate) struct Target {
     /// Without user information and fragment (RFC 9110 section 4.2.4).
     pub(crate) uri: Uri,
     pub(crate) origin: Origin,
+    /// What the Host header says (RFC 9110 section 7.2).
+    pub(crate) host: HeaderValue,
     /// User information as Basic credentials (RFC 7617).
     pub(crate) credentials: Option<HeaderValue>,
     /// The key for the TLS settings that were asked for first, which are mostly the only ones.
@@ -23,6 +26,21 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// [`parse`](Self::parse), remembering the last one of this thread: programs ask for the same
+    /// URL again, and taking one apart costs more than all the rest of a small request.
+    pub(crate) fn of(text: &str) -> Result<Arc<Self>, Error> {
+        let known = LAST.try_with(|last| match &*last.borrow() {
+            Some((known, target)) if known == text => Some(Arc::clone(target)),
+            _ => None,
+        });
+        if let Ok(Some(target)) = known {
+            return Ok(target);
+        }
+        let target = Self::parse(text)?;
+        let _ = LAST.try_with(|last| last.replace(Some((text.to_owned(), Arc::clone(&target)))));
+        Ok(target)
+    }
+
     /// As the URL standard has it; what could be read in two ways is refused, not repaired.
     pub(crate) fn parse(text: &str) -> Result<Arc<Self>, Error> {
         if let Some(byte) = text.bytes().find(|byte| *byte <= b' ' || *byte == 0x7f) {
@@ -55,7 +73,10 @@ impl Target {
         let uri = Uri::try_from(String::from(url)).map_err(|error| {
             Error::new(Kind::InvalidUrl, format!("not a URL that can be requested: {error}"))
         })?;
-        Ok(Arc::new(Self { uri, origin, credentials, key: OnceLock::new() }))
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let host = HeaderValue::from_str(authority)
+            .map_err(|_| Error::new(Kind::InvalidUrl, "not a host that can be requested"))?;
+        Ok(Arc::new(Self { uri, origin, host, credentials, key: OnceLock::new() }))
     }
 
     /// The pool key for these TLS settings.
@@ -67,11 +88,10 @@ impl Target {
         }
         PoolKey::new(self.origin.clone(), tls)
     }
+}
 
-    /// What a Host header says (RFC 9110 section 7.2).
-    pub(crate) fn authority(&self) -> &str {
-        self.uri.authority().map_or("", |authority| authority.as_str())
-    }
+thread_local! {
+    static LAST: RefCell<Option<(String, Arc<Target>)>> = const { RefCell::new(None) };
 }
 
 fn credentials(url: &url::Url) -> Option<HeaderValue> {

@@ -1,18 +1,21 @@
 //! Cancel: in every phase, from anywhere, at any time, it ends the exchange that it was meant for, at once, and
-//! nothing else (C1, C3-C5, C7-C11, C13, C14). The races are in close.rs.
+//! nothing else (C1, C3-C5, C7-C11, C13, C14). The races are in
+//! `support/races.rs`.
 
 mod support;
 
-use std::sync::Barrier;
+#[path = "support/races.rs"]
+mod races;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use hangup::{Body, CancelToken, Client, Error, Kind, Phase, Reason, Request, Sent, State};
 use support::alone::{BLOCKED, alone_with, blocking_resolver};
-use support::look::{assert_at_rest, assert_gone, sleeps, wait_full};
+use support::look::{assert_at_rest, assert_gone, wait_full};
 use support::source::Source;
-use support::verdict::{REASON, assert_cancelled, cancelled, ended_from_outside, report};
-use support::{MARGIN, PATIENCE, client, fetch, get, ms, post, request, tls_client, until};
+use support::verdict::{REASON, assert_cancelled, cancelled};
+use support::{PATIENCE, client, fetch, get, post, request, tls_client, until};
 use testserver::{BlackHole, Ended, Script, Server, Step, sockets_to};
 
 /// A request that this token ends.
@@ -290,39 +293,6 @@ fn c11_a_token_fired_after_the_end_leaves_the_connections_next_user_alone() {
 }
 
 #[test]
-fn c13_eight_threads_fire_at_once_and_it_ends_once() {
-    let steps = vec![Step::head(), Step::mark("head"), Step::Stall];
-    let server = Server::start(Script::every(steps));
-    let client = client();
-    for round in 1..=200 {
-        let token = CancelToken::new();
-        let (source, account) = Source::pieces(1, 10, |_| {});
-        let mut request = with_token(post(&server.url("/"), source.chunked()), &token);
-        let (outcome, took) = ended_from_outside(
-            || client.send(&mut request).map(drop),
-            |_| assert!(server.wait_marks("head", round, PATIENCE)),
-            || {
-                let together = Barrier::new(8);
-                thread::scope(|scope| {
-                    for _ in 0..8 {
-                        scope.spawn(|| {
-                            together.wait();
-                            token.fire(Some(REASON));
-                        });
-                    }
-                });
-            },
-        );
-        assert_cancelled(&outcome.unwrap_err(), Phase::Head);
-        assert!(took < MARGIN);
-        account.assert_dropped_once();
-        assert_gone(client.manager(), server.port());
-    }
-    let stats = client.manager().stats();
-    assert_eq!((stats.opened, stats.closed), (200, 200));
-}
-
-#[test]
 fn c13_fired_from_inside_a_body_reader() {
     // At the first piece, in the middle, and together with the end of the body.
     for at in [0, 3, 5] {
@@ -398,32 +368,5 @@ fn c14_a_parent_cancels_its_children_and_a_child_not_its_parent() {
         assert_eq!(errors[0].reason(), Some("only the first"));
         errors[1..].iter().for_each(|error| assert_cancelled(error, Phase::Head));
     });
-    assert_gone(client.manager(), server.port());
-}
-
-#[test]
-fn a_hundred_waiters_of_one_token_are_gone_in_an_instant() {
-    let steps = vec![Step::head(), Step::mark("head"), Step::Stall];
-    let server = Server::start(Script::every(steps));
-    let client = client();
-    let token = CancelToken::new();
-    let (url, client, token) = (server.url("/"), &client, &token);
-    let (errors, took) = ended_from_outside(
-        || {
-            thread::scope(|scope| {
-                let run = || get_with(client, &url, token).unwrap_err();
-                let all: Vec<_> = (0..100).map(|_| scope.spawn(run)).collect();
-                all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<Error>>()
-            })
-        },
-        |tid| {
-            assert!(server.wait_marks("head", 100, PATIENCE));
-            until("all asleep", || sleeps(tid));
-        },
-        || token.fire(Some(REASON)),
-    );
-    report("a hundred at once", "cancel", took);
-    errors.iter().for_each(|error| assert_cancelled(error, Phase::Head));
-    assert!(took < MARGIN + ms(250));
     assert_gone(client.manager(), server.port());
 }

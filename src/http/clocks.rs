@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Clock, Phase};
 use crate::limits::{Deadline, Timeouts};
+use crate::wait::Until;
 
 /// Threads: written by the one that runs the exchange, read by any.
 #[derive(Debug)]
@@ -66,10 +67,13 @@ impl Clocks {
     }
 
     /// A phase begins; the one before it is over. Answers when it must be over.
-    pub(super) fn begin(&self, phase: Phase) -> Option<Instant> {
-        let now = Instant::now();
+    pub(super) fn begin(&self, phase: Phase) -> Until {
+        self.begin_at(phase, Instant::now())
+    }
+
+    pub(super) fn begin_at(&self, phase: Phase, now: Instant) -> Until {
         self.enter(phase, now);
-        self.arm(now, clock_of(phase))
+        Until { at: self.arm(now, clock_of(phase)), now }
     }
 
     fn enter(&self, phase: Phase, now: Instant) {
@@ -85,8 +89,9 @@ impl Clocks {
     }
 
     /// A step within a phase begins: the deadline of a wait that has a limit of its own.
-    pub(super) fn step(&self, now: Instant) -> Option<Instant> {
-        self.arm(now, clock_of(self.phase()))
+    pub(super) fn step(&self) -> Until {
+        let now = Instant::now();
+        Until { at: self.arm(now, clock_of(self.phase())), now }
     }
 
     /// The deadline of this wait, and nobody else's.
@@ -104,11 +109,17 @@ impl Clocks {
         self.until(Deadline::after(now, self.timeouts.get(clock), clock))
     }
 
-    /// The exchange is over.
-    pub(super) fn finish(&self) {
-        let now = Instant::now();
-        self.enter(Phase::None, now);
-        self.over.store(self.since_start(now), Ordering::Relaxed);
+    /// The exchange is over; the first time counts.
+    pub(super) fn finish(&self, now: impl FnOnce() -> Instant) {
+        if self.over.load(Ordering::Relaxed) < 0 {
+            let now = now();
+            self.enter(Phase::None, now);
+            self.over.store(self.since_start(now), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn started(&self) -> Instant {
+        self.start
     }
 
     pub(super) fn phase(&self) -> Phase {

@@ -15,7 +15,7 @@ use super::pool::{Pool, Refused};
 use crate::error::{Error, Kind, Phase};
 use crate::net::stream::Stream;
 use crate::net::{Stop, dial, resolve};
-use crate::wait::{Want, Woken, wait};
+use crate::wait::{Until, Want, Woken, wait};
 
 /// Threads: one at a time; its exchange can be ended from any.
 #[derive(Debug)]
@@ -42,15 +42,16 @@ pub(crate) enum NoLease {
 }
 
 impl Lease {
-    /// An idle connection, or a new one; never an idle one if `fresh`.
+    /// An idle connection, or a new one; never an idle one if `fresh`. `now` is the time of the call.
     pub(crate) fn acquire(
         pool: &Arc<Pool>,
         key: &Arc<PoolKey>,
         control: &Arc<Control>,
         fresh: bool,
+        now: Instant,
         progress: &dyn Progress,
     ) -> Result<Self, NoLease> {
-        while !fresh && let Some(connection) = pool.take_idle(key, control, Instant::now())? {
+        while !fresh && let Some(connection) = pool.take_idle(key, control, now)? {
             let mut lease = Self::new(pool, control, connection, true);
             // The look at checkout: what the peer did to an idle connection is known by now.
             if lease.stream().is_some_and(Stream::is_quiet) {
@@ -95,9 +96,9 @@ impl Lease {
 
     /// Gives the connection back after an exchange that ended well; `false` if somebody had ended
     /// the exchange first, and the connection is closed.
-    pub(crate) fn give_back(mut self) -> bool {
+    pub(crate) fn give_back(mut self, now: Instant) -> bool {
         match self.connection.take() {
-            Some(connection) => self.pool.give_back(connection, &self.control, Instant::now()),
+            Some(connection) => self.pool.give_back(connection, &self.control, now),
             None => false,
         }
     }
@@ -190,7 +191,7 @@ fn addresses(
             }
             None => {}
         }
-        match wait(Want { fd: None, event: Some(event) }, deadline).map_err(Stop::Io)? {
+        match wait(Want { fd: None, event: Some(event) }, Until::new(deadline)).map_err(Stop::Io)? {
             Woken::Deadline => return Err(Stop::Deadline.into()),
             Woken::Interrupted => return Err(Stop::Interrupted.into()),
             Woken::Event | Woken::Ready { .. } => {}

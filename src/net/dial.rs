@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Stop;
 use super::socket::Socket;
-use crate::wait::{Event, Interest, Want, Woken, wait};
+use crate::wait::{Event, Interest, Until, Want, Woken, wait};
 
 /// Connects to the first address that answers. `ended` wakes the wait when somebody wants the
 /// dial to end.
@@ -47,7 +47,7 @@ fn connect(
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
             let want = Want { fd: Some((inside.fd(), Interest::Write)), event: Some(ended) };
-            match wait(want, deadline).map_err(Stop::Io)? {
+            match wait(want, Until::new(deadline)).map_err(Stop::Io)? {
                 Woken::Ready { .. } => {}
                 Woken::Event => return Err(Stop::Ended),
                 Woken::Deadline => return Err(Stop::Deadline),

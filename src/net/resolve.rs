@@ -141,7 +141,7 @@ const LINGER: Duration = Duration::from_secs(10);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wait::{Want, wait};
+    use crate::wait::{Until, Want, wait};
 
     #[test]
     fn literals_need_no_lookup() {
@@ -153,7 +153,7 @@ mod tests {
     fn a_name_is_looked_up_on_a_worker() {
         let done = Arc::new(Event::new().unwrap());
         let lookup = start("localhost", 80, &done).unwrap();
-        wait(Want { fd: None, event: Some(&done) }, None).unwrap();
+        wait(Want { fd: None, event: Some(&done) }, Until::new(None)).unwrap();
         let addresses = lookup.answer().unwrap().as_ref().unwrap();
         assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
         let lookup = start("no-such-host.invalid", 80, &done).unwrap();

@@ -134,7 +134,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::wait::{Interest, Woken, wait_fd};
+    use crate::wait::{Interest, Until, Woken, wait_fd};
 
     fn pair() -> (Arc<Socket>, std::net::TcpStream) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -148,7 +148,8 @@ mod tests {
         let waiter = Arc::clone(&socket);
         let thread = std::thread::spawn(move || {
             let inside = waiter.enter().unwrap();
-            wait_fd(inside.fd(), Interest::Read, Some(Instant::now() + Duration::from_secs(10)))
+            let soon = Until::new(Some(Instant::now() + Duration::from_secs(10)));
+            wait_fd(inside.fd(), Interest::Read, soon)
         });
         std::thread::sleep(Duration::from_millis(20));
         std::thread::scope(|scope| {
@@ -167,7 +168,7 @@ mod tests {
         assert!(socket.enter().unwrap().is_quiet());
         peer.write_all(b"x").unwrap();
         let inside = socket.enter().unwrap();
-        wait_fd(inside.fd(), Interest::Read, None).unwrap();
+        wait_fd(inside.fd(), Interest::Read, Until::new(None)).unwrap();
         assert!(!inside.is_quiet());
     }
 }

@@ -15,7 +15,7 @@ use super::Stop;
 use super::socket::{InUse, Socket};
 use super::tls::Tls;
 use crate::error::{Error, Kind};
-use crate::wait::{Interest, Woken, wait_fd};
+use crate::wait::{Interest, Until, Woken, wait_fd};
 
 /// One connection's bytes. Threads: one at a time; its [`Socket`] may be ended by any.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Stream {
                 match tls.write_tls(&mut wire) {
                     Ok(_) => {}
                     Err(error) if blocked(&error) => {
-                        ready(&socket, Interest::Write, deadline).map(drop)?
+                        ready(&socket, Interest::Write, Until::new(deadline)).map(drop)?
                     }
                     Err(error) => return Err(Stop::Io(error)),
                 }
@@ -85,7 +85,7 @@ impl Stream {
                     }
                 }
                 Err(error) if blocked(&error) => {
-                    ready(&socket, Interest::Read, deadline).map(drop)?
+                    ready(&socket, Interest::Read, Until::new(deadline)).map(drop)?
                 }
                 Err(error) => return Err(Stop::Io(error)),
             }
@@ -93,20 +93,17 @@ impl Stream {
     }
 
     /// Waits for bytes and takes what is there: at least one, or 0 for the end.
-    pub(crate) fn read(
-        &mut self,
-        into: &mut [u8],
-        deadline: Option<Instant>,
-    ) -> Result<usize, Stop> {
+    pub(crate) fn read(&mut self, into: &mut [u8], mut until: Until) -> Result<usize, Stop> {
         if self.tls.is_none() {
             let socket = self.socket.enter().ok_or(Stop::Ended)?;
             let mut wire = Wire { socket: &socket, traffic: &self.traffic };
             loop {
                 // Waiting first saves a call that would only say "not yet".
-                ready(&socket, Interest::Read, deadline)?;
+                ready(&socket, Interest::Read, until)?;
                 if let Some(got) = not_yet(wire.read(into))? {
                     return Ok(got);
                 }
+                until = until.later();
             }
         }
         loop {
@@ -117,7 +114,8 @@ impl Stream {
             let unsent = self.tls.as_ref().is_some_and(|tls| tls.wants_write());
             let interest = if unsent { Interest::Either } else { Interest::Read };
             let socket = self.socket.enter().ok_or(Stop::Ended)?;
-            ready(&socket, interest, deadline)?;
+            ready(&socket, interest, until)?;
+            until = until.later();
         }
     }
 
@@ -147,13 +145,13 @@ impl Stream {
         }
     }
 
-    /// Sends `bytes`, or as many as can be sent before the deadline. `more`: the rest of the
-    /// message follows at once.
+    /// Sends `bytes`, or as many as can be sent at once. `more`: the rest of the message follows.
+    /// `until` is asked for the deadline only if there is something to wait for.
     pub(crate) fn send(
         &mut self,
         bytes: &[u8],
         more: bool,
-        deadline: Option<Instant>,
+        until: &dyn Fn() -> Until,
     ) -> Result<Sending, Stop> {
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
         let mut wire = Wire { socket: &socket, traffic: &self.traffic };
@@ -161,7 +159,7 @@ impl Stream {
             loop {
                 match not_yet(wire.send(bytes, more))? {
                     Some(sent) => return Ok(Sending::Took(sent)),
-                    None if may_write(&socket, deadline)? => {}
+                    None if may_write(&socket, until())? => {}
                     None => return Ok(Sending::PeerSpeaks),
                 }
             }
@@ -171,13 +169,13 @@ impl Stream {
             if !tls.wants_write() {
                 break;
             }
-            if not_yet(tls.write_tls(&mut wire))?.is_none() && !may_write(&socket, deadline)? {
+            if not_yet(tls.write_tls(&mut wire))?.is_none() && !may_write(&socket, until())? {
                 return Ok(Sending::PeerSpeaks);
             }
         }
         let took = tls.writer().write(bytes).map_err(Stop::Io)?;
         while tls.wants_write() {
-            if not_yet(tls.write_tls(&mut wire))?.is_none() && !may_write(&socket, deadline)? {
+            if not_yet(tls.write_tls(&mut wire))?.is_none() && !may_write(&socket, until())? {
                 // The rest goes with the next call; TLS has it.
                 break;
             }
@@ -275,17 +273,13 @@ fn not_yet<T>(result: io::Result<T>) -> Result<Option<T>, Stop> {
 }
 
 /// Waits until bytes can be sent; `false` if the peer says something first.
-fn may_write(socket: &InUse<'_>, deadline: Option<Instant>) -> Result<bool, Stop> {
-    let (_, write) = ready(socket, Interest::Either, deadline)?;
+fn may_write(socket: &InUse<'_>, until: Until) -> Result<bool, Stop> {
+    let (_, write) = ready(socket, Interest::Either, until)?;
     Ok(write)
 }
 
-fn ready(
-    socket: &InUse<'_>,
-    interest: Interest,
-    deadline: Option<Instant>,
-) -> Result<(bool, bool), Stop> {
-    match wait_fd(socket.fd(), interest, deadline).map_err(Stop::Io)? {
+fn ready(socket: &InUse<'_>, interest: Interest, until: Until) -> Result<(bool, bool), Stop> {
+    match wait_fd(socket.fd(), interest, until).map_err(Stop::Io)? {
         Woken::Ready { read, write } => Ok((read, write)),
         Woken::Event => Err(Stop::Ended),
         Woken::Deadline => Err(Stop::Deadline),

@@ -45,21 +45,41 @@ pub(crate) enum Woken {
     Interrupted,
 }
 
+/// When a wait must be over, and what time it was when that was decided. Looking at the clock
+/// costs as much as a small system call on some machines, so whoever has just looked says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Until {
+    pub(crate) at: Option<Instant>,
+    pub(crate) now: Instant,
+}
+
+impl Until {
+    pub(crate) fn new(at: Option<Instant>) -> Self {
+        Self { at, now: Instant::now() }
+    }
+
+    /// Time has passed: for the next wait with the same deadline.
+    #[must_use]
+    pub(crate) fn later(self) -> Self {
+        Self::new(self.at)
+    }
+
+    pub(crate) fn has_come(self) -> bool {
+        self.at.is_some_and(|at| at <= self.now)
+    }
+}
+
 /// A way to wait.
 pub(crate) trait Waiter {
-    fn wait(&self, want: Want<'_>, deadline: Option<Instant>) -> io::Result<Woken>;
+    fn wait(&self, want: Want<'_>, until: Until) -> io::Result<Woken>;
 }
 
 /// Waits in the way of the current task.
-pub(crate) fn wait(want: Want<'_>, deadline: Option<Instant>) -> io::Result<Woken> {
-    thread::ThreadWaiter.wait(want, deadline)
+pub(crate) fn wait(want: Want<'_>, until: Until) -> io::Result<Woken> {
+    thread::ThreadWaiter.wait(want, until)
 }
 
 /// Waits for a descriptor.
-pub(crate) fn wait_fd(
-    fd: RawFd,
-    interest: Interest,
-    deadline: Option<Instant>,
-) -> io::Result<Woken> {
-    wait(Want { fd: Some((fd, interest)), event: None }, deadline)
+pub(crate) fn wait_fd(fd: RawFd, interest: Interest, until: Until) -> io::Result<Woken> {
+    wait(Want { fd: Some((fd, interest)), event: None }, until)
 }

@@ -8,9 +8,9 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Interest, Waiter, Want, Woken};
+use super::{Interest, Until, Waiter, Want, Woken};
 
 /// Asked when a signal interrupted a wait of this thread. Answers whether the call shall end.
 pub(crate) struct InterruptCheck {
@@ -32,17 +32,16 @@ thread_local! {
 pub(crate) struct ThreadWaiter;
 
 impl Waiter for ThreadWaiter {
-    fn wait(&self, want: Want<'_>, deadline: Option<Instant>) -> io::Result<Woken> {
+    fn wait(&self, want: Want<'_>, mut until: Until) -> io::Result<Woken> {
         let tick = with_check(|check| check.tick).flatten();
         let mut fds = descriptors(&want);
         loop {
-            let now = Instant::now();
-            let left = deadline.map(|at| at.saturating_duration_since(now));
+            let left = until.at.map(|at| at.saturating_duration_since(until.now));
             let nap = match (left, tick) {
                 (Some(left), Some(tick)) => Some(left.min(tick)),
                 (left, tick) => left.or(tick),
             };
-            // SAFETY: two valid pollfd structures; unused ones have fd -1 (poll(2): ignored).
+            // SAFETY: two valid pollfd structures; an unused one has fd -1 (poll(2): ignored).
             let ready = unsafe { libc::poll(fds.as_mut_ptr(), 2, milliseconds(nap)) };
             let interrupted = if ready < 0 {
                 let error = io::Error::last_os_error();
@@ -59,7 +58,8 @@ impl Waiter for ThreadWaiter {
             if interrupted && with_check(|check| (check.ask)()) == Some(true) {
                 return Ok(Woken::Interrupted);
             }
-            if deadline.is_some_and(|at| at <= Instant::now()) {
+            until = until.later();
+            if until.has_come() {
                 return Ok(Woken::Deadline);
             }
         }
@@ -114,12 +114,12 @@ mod tests {
     fn an_event_wakes_and_a_deadline_ends() {
         let event = Event::new().unwrap();
         let want = Want { fd: None, event: Some(&event) };
-        let soon = Instant::now() + Duration::from_millis(5);
-        assert_eq!(ThreadWaiter.wait(want, Some(soon)).unwrap(), Woken::Deadline);
-        assert!(Instant::now() >= soon);
+        let soon = std::time::Instant::now() + Duration::from_millis(5);
+        assert_eq!(ThreadWaiter.wait(want, Until::new(Some(soon))).unwrap(), Woken::Deadline);
+        assert!(std::time::Instant::now() >= soon);
         std::thread::scope(|scope| {
             scope.spawn(|| event.set());
-            assert_eq!(ThreadWaiter.wait(want, None).unwrap(), Woken::Event);
+            assert_eq!(ThreadWaiter.wait(want, Until::new(None)).unwrap(), Woken::Event);
         });
     }
 
@@ -129,7 +129,7 @@ mod tests {
         let tick = Some(Duration::from_millis(1));
         set_interrupt_check(Some(InterruptCheck { tick, ask: Box::new(|| true) }));
         let want = Want { fd: None, event: Some(&event) };
-        assert_eq!(ThreadWaiter.wait(want, None).unwrap(), Woken::Interrupted);
+        assert_eq!(ThreadWaiter.wait(want, Until::new(None)).unwrap(), Woken::Interrupted);
         set_interrupt_check(None);
     }
 }

@@ -1,4 +1,7 @@
-"""The corpus of wire cases that the Rust, C and Python runners share (tests/corpus)."""
+"""The corpus of wire cases that the Rust, C and Python runners share (tests/corpus).
+
+Trailers and 1xx responses are not looked at: the C ABI does not show them yet.
+"""
 
 import json
 import re
@@ -13,10 +16,13 @@ CORPUS = Path(__file__).resolve().parents[1] / "corpus"
 CASES = [case for file in sorted(CORPUS.glob("*.json")) for case in json.loads(file.read_text(encoding="utf-8"))]
 LIMIT = hangup.Timeout(2)
 
-NOT_OFFERED = {
-    "trailers": "the C ABI has no trailers yet",
-    "informational": "the C ABI does not show 1xx responses yet",
-}
+# What the core does not give yet stands once, in the Rust runner; a case that becomes right fails here too.
+GAPS = re.findall(r'^    \("(\w+)", ', CORPUS.with_name("corpus.rs").read_text(encoding="utf-8"), flags=re.M)
+
+
+def marked(case):
+    marks = [pytest.mark.xfail(reason="NOT_YET in tests/corpus.rs")] if case["name"] in GAPS else []
+    return pytest.param(case, id=case["name"], marks=marks)
 
 
 def kind_of(status):
@@ -27,7 +33,11 @@ def kind_of(status):
     return _errors._BY_STATUS.get(int(found[1]))
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_the_gaps_are_cases():
+    assert set(GAPS) <= {case["name"] for case in CASES}
+
+
+@pytest.mark.parametrize("case", [marked(case) for case in CASES])
 def test_case(serve, client, control, case):
     script = case["script"]
     if isinstance(script, dict):

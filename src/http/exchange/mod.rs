@@ -18,6 +18,7 @@ use crate::error::{Clock, Error, Phase};
 use crate::limits::{Deadline, Timeouts};
 use crate::manager::{Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused};
 use crate::net::Stop;
+use crate::wait::Until;
 
 /// What an exchange needs to know. Built by the client from its settings and the request's.
 pub(crate) struct Order<'a> {
@@ -135,10 +136,14 @@ impl Exchange {
 
     /// A connection to work with; `None` after a failure that was written down.
     pub(in crate::http) fn acquire(&self) -> Option<Lease> {
-        self.clocks.begin(Phase::Pool);
+        let start = self.clocks.started();
+        self.clocks.begin_at(Phase::Pool, start);
         let pool = self.manager.pool();
-        match Lease::acquire(pool, &self.key, &self.control, self.fresh, self) {
+        match Lease::acquire(pool, &self.key, &self.control, self.fresh, start, self) {
             Ok(lease) => {
+                // A kept connection takes no time worth a look at the clock.
+                let now = if lease.reused() { start } else { Instant::now() };
+                self.clocks.begin_at(Phase::Write, now);
                 self.connection.store(lease.id(), Ordering::Relaxed);
                 self.reused.store(lease.reused(), Ordering::Relaxed);
                 Some(lease)
@@ -163,12 +168,16 @@ impl Exchange {
         }
     }
 
-    pub(in crate::http) fn begin(&self, phase: Phase) -> Option<Instant> {
+    pub(in crate::http) fn begin(&self, phase: Phase) -> Until {
         self.clocks.begin(phase)
     }
 
-    pub(in crate::http) fn step(&self, now: Instant) -> Option<Instant> {
-        self.clocks.step(now)
+    pub(in crate::http) fn step(&self) -> Until {
+        self.clocks.step()
+    }
+
+    pub(in crate::http) fn over(&self, now: Instant) {
+        self.clocks.finish(|| now);
     }
 
     pub(in crate::http) fn until(&self, own: Deadline) -> Option<Instant> {
@@ -272,6 +281,6 @@ impl Exchange {
 
 impl Progress for Exchange {
     fn begin(&self, phase: Phase) -> Option<Instant> {
-        self.clocks.begin(phase)
+        self.clocks.begin(phase).at
     }
 }

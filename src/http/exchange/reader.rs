@@ -33,9 +33,11 @@ impl Reader {
         is_head: bool,
         watching: Option<Watching>,
     ) -> Self {
-        exchange.clocks.begin(Phase::Read);
         let total = if is_head { Some(0) } else { length_of(parts) };
         let over = exchange.control.cause() == Some(Cause::Done);
+        if !over {
+            exchange.clocks.begin(Phase::Read);
+        }
         let (left, body) = (total, Some(body));
         let mut reader = Self { exchange, body, left, total, got: 0, closed: false, watching };
         if over {
@@ -112,7 +114,7 @@ impl Reader {
             }
         };
         self.body = None;
-        self.exchange.clocks.finish();
+        self.exchange.clocks.finish(Instant::now);
         failure
     }
 
@@ -120,7 +122,7 @@ impl Reader {
         self.body = None;
         // Nothing is left that a token could end.
         self.watching = None;
-        self.exchange.clocks.finish();
+        self.exchange.clocks.finish(Instant::now);
     }
 
     /// Reads on for a little so that the connection can be kept; closes it if that is not enough.
@@ -150,7 +152,7 @@ impl Reader {
             self.closed = true;
             self.exchange.abandoned.store(true, Ordering::Relaxed);
             drop(body);
-            self.exchange.clocks.finish();
+            self.exchange.clocks.finish(Instant::now);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::error::{Clock, Kind, Phase};
 use crate::http::head::{self, Look, Refusal};
 use crate::limits::Deadline;
 use crate::net::Stop;
+use crate::wait::Until;
 
 /// The minimum rate's window: what came in how much waiting.
 #[derive(Debug, Default)]
@@ -22,15 +23,19 @@ impl Seam {
     /// Waits until a whole head is there and ureq can have it. Interim answers (RFC 9110 section
     /// 15.2) are taken out of its way. `patience` is the wait for 100 Continue.
     pub(super) fn await_head(&mut self, patience: Option<Deadline>) -> Result<bool, ureq::Error> {
-        let deadline = match patience {
-            Some(patience) => self.exchange.until(patience),
+        let mut until = match patience {
+            Some(patience) => Until::new(self.exchange.until(patience)),
             None => self.exchange.begin(Phase::Head),
         };
-        let mut seen = 0;
+        let (mut seen, mut slow) = (0, false);
         loop {
             let Head::Awaited { before, .. } = self.head else { return Ok(true) };
             let have = self.buffers.unconsumed().len();
-            match head::look(self.buffers.unconsumed(), seen) {
+            let look = match have {
+                0 => Look::Incomplete,
+                _ => head::look(self.buffers.unconsumed(), seen),
+            };
+            match look {
                 Look::Wrong(what) => return Err(self.refuse(Kind::Protocol, what)),
                 Look::Incomplete if before + have > self.exchange.max_head() => {
                     return Err(self.too_large());
@@ -47,7 +52,10 @@ impl Seam {
                     continue;
                 }
             }
-            match self.fill(deadline) {
+            if slow {
+                until = until.later();
+            }
+            match self.fill(until) {
                 Ok(0) => {
                     let what = if have + before == 0 {
                         "the peer closed the connection before any byte of the response"
@@ -56,7 +64,10 @@ impl Seam {
                     };
                     return Err(self.refuse(Kind::PeerClosed, what));
                 }
-                Ok(_) => self.exchange.response_started(),
+                Ok(_) => {
+                    self.exchange.response_started();
+                    slow = true;
+                }
                 Err(Stop::Deadline)
                     if patience.is_some() && self.exchange.armed() == Clock::None =>
                 {
@@ -118,7 +129,7 @@ impl Seam {
             own = own.or(Deadline { at: Some(polite), clock: Clock::None });
         }
         let deadline = self.exchange.until(own);
-        let got = match self.fill(deadline) {
+        let got = match self.fill(Until { at: deadline, now }) {
             Err(Stop::Deadline)
                 if self.exchange.armed() == Clock::MinRate && !self.is_too_slow(rate, now) =>
             {

@@ -21,11 +21,12 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 use self::input::Window;
 use super::buffers::Exchanged;
 use super::exchange::Exchange;
-use crate::error::{Clock, Error, Kind, Phase};
+use crate::error::{Clock, Error, Kind};
 use crate::limits::Deadline;
 use crate::manager::{Lease, Reason};
 use crate::net::Stop;
 use crate::net::stream::Sending;
+use crate::wait::Until;
 
 /// Resolving is part of dialling; for a kept connection there is nothing to resolve.
 #[derive(Debug)]
@@ -56,7 +57,6 @@ impl Connector for LeaseConnector {
         let exchange = CURRENT.with_borrow(Clone::clone).ok_or_else(stopped)?;
         let mut lease = exchange.acquire().ok_or_else(stopped)?;
         let secure = lease.stream().is_some_and(|stream| stream.is_tls());
-        exchange.begin(Phase::Write);
         Ok(Some(Seam {
             exchange,
             lease: Some(lease),
@@ -146,11 +146,11 @@ impl Transport for Seam {
             if self.exchange.upload_cut() {
                 return Ok(());
             }
-            let deadline = self.exchange.step(Instant::now());
+            let exchange = &self.exchange;
             let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else {
                 return Err(stopped());
             };
-            match stream.send(&self.buffers.written(amount)[sent..], more, deadline) {
+            match stream.send(&self.buffers.written(amount)[sent..], more, &|| exchange.step()) {
                 Ok(Sending::Took(took)) => {
                     sent += took;
                     self.exchange.count_sent(took);
@@ -221,9 +221,9 @@ impl Seam {
         }
     }
 
-    fn fill(&mut self, deadline: Option<Instant>) -> Result<usize, Stop> {
+    fn fill(&mut self, until: Until) -> Result<usize, Stop> {
         let stream = self.lease.as_mut().and_then(Lease::stream).ok_or(Stop::Ended)?;
-        let got = stream.read(self.buffers.room(), deadline)?;
+        let got = stream.read(self.buffers.room(), until)?;
         self.buffers.filled(got);
         Ok(got)
     }
@@ -252,6 +252,7 @@ impl Drop for Seam {
         if matches!(self.head, Head::Awaited { answered: false, .. }) {
             return lease.close(Reason::ProtocolError);
         }
+        let now = Instant::now();
         let well = if exchange.is_short() {
             lease.part(Reason::AskedByRequest)
         } else if !self.buffers.unconsumed().is_empty() {
@@ -260,11 +261,12 @@ impl Drop for Seam {
         } else if self.unfit || !self.ended_well {
             lease.part(Reason::AskedByResponse)
         } else {
-            lease.give_back()
+            lease.give_back(now)
         };
         if !well {
             exchange.fail(Stop::Ended);
         }
+        exchange.over(now);
     }
 }
 

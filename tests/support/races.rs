@@ -1,0 +1,317 @@
+//! Who wins when several things want to end one exchange at the same moment: one of them, whole, and the next user
+//! of the connection never feels it (C11-C13, C15). Part of `cancel.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hangup::{CancelToken, Client, Clock, Error, How, Kind, Manager, Mode, Phase, Reason, Request};
+use testserver::{Script, Server, Step, sockets_to};
+
+use super::support::look::{assert_at_rest, assert_gone, sleeps};
+use super::support::source::Source;
+use super::support::verdict::{
+    REASON, assert_cancelled, assert_consistent, ended_from_outside, report,
+};
+use super::support::{Aim, Dice, MARGIN, PATIENCE, client, get, ms, post, request, until};
+
+fn with_token(mut request: Request, token: &CancelToken) -> Request {
+    request.cancel_with(Some(token.clone()));
+    request
+}
+
+fn get_with(client: &Client, url: &str, token: &CancelToken) -> Result<Vec<u8>, Error> {
+    let mut request = with_token(request("GET", url), token);
+    client.send(&mut request)?.read_all(usize::MAX)
+}
+
+/// A server with a connection for each round, on each of which it does `before`, waits for "go <round>", and does `after`.
+fn in_rounds(rounds: usize, before: &[Step], after: &[Step]) -> Server {
+    let round = |n| [before, &[Step::wait_for(&format!("go {n}"))], after].concat();
+    Server::start(Script::new((0..rounds).map(round).collect()))
+}
+
+#[test]
+fn c12_a_response_and_a_cancel_together_are_a_whole_response_or_cancelled() {
+    const ROUNDS: usize = 500;
+    let body = "whole ".repeat(100);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let server = in_rounds(ROUNDS, &[Step::head()], &[Step::send(&answer)]);
+    let client = client();
+    client.connection(Mode::CloseAfter);
+    let (mut whole, mut aim) = (0, Aim::new(12));
+    for round in 0..ROUNDS {
+        let token = CancelToken::new();
+        let outcome = thread::scope(|scope| {
+            let work = scope.spawn(|| get_with(&client, &server.url("/"), &token));
+            assert!(server.wait_heads(round + 1, PATIENCE));
+            server.release(&format!("go {round}"));
+            aim.wait();
+            token.fire(Some(REASON));
+            work.join().unwrap()
+        });
+        aim.was(outcome.is_err());
+        match outcome {
+            Ok(got) => {
+                assert_eq!(got, body.as_bytes());
+                whole += 1;
+            }
+            Err(error) => {
+                assert_eq!((error.kind(), error.reason()), (Kind::Cancelled, Some(REASON)));
+                assert_consistent(&error);
+            }
+        }
+        assert_gone(client.manager(), server.port());
+    }
+    println!("{whole} of {ROUNDS} responses were whole, the others cancelled");
+    assert!(whole > 0 && whole < ROUNDS, "{whole}: the two never met");
+}
+
+#[test]
+fn c13_eight_threads_fire_at_once_and_it_ends_once() {
+    let steps = vec![Step::head(), Step::mark("head"), Step::Stall];
+    let server = Server::start(Script::every(steps));
+    let client = client();
+    for round in 1..=200 {
+        let token = CancelToken::new();
+        let (source, account) = Source::pieces(1, 10, |_| {});
+        let mut request = with_token(post(&server.url("/"), source.chunked()), &token);
+        let (outcome, took) = ended_from_outside(
+            || client.send(&mut request).map(drop),
+            |_| assert!(server.wait_marks("head", round, PATIENCE)),
+            || {
+                let together = Barrier::new(8);
+                thread::scope(|scope| {
+                    for _ in 0..8 {
+                        scope.spawn(|| {
+                            together.wait();
+                            token.fire(Some(REASON));
+                        });
+                    }
+                });
+            },
+        );
+        assert_cancelled(&outcome.unwrap_err(), Phase::Head);
+        assert!(took < MARGIN);
+        account.assert_dropped_once();
+        assert_gone(client.manager(), server.port());
+    }
+    let stats = client.manager().stats();
+    assert_eq!((stats.opened, stats.closed), (200, 200));
+}
+
+#[test]
+fn a_hundred_waiters_of_one_token_are_gone_in_an_instant() {
+    let steps = vec![Step::head(), Step::mark("head"), Step::Stall];
+    let server = Server::start(Script::every(steps));
+    let client = client();
+    let token = CancelToken::new();
+    let (url, client, token) = (server.url("/"), &client, &token);
+    let (errors, took) = ended_from_outside(
+        || {
+            thread::scope(|scope| {
+                let run = || get_with(client, &url, token).unwrap_err();
+                let all: Vec<_> = (0..100).map(|_| scope.spawn(run)).collect();
+                all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<Error>>()
+            })
+        },
+        |tid| {
+            assert!(server.wait_marks("head", 100, PATIENCE));
+            until("all asleep", || sleeps(tid));
+        },
+        || token.fire(Some(REASON)),
+    );
+    report("a hundred at once", "cancel", took);
+    errors.iter().for_each(|error| assert_cancelled(error, Phase::Head));
+    assert!(took < MARGIN + ms(250));
+    assert_gone(client.manager(), server.port());
+}
+
+#[test]
+fn cancel_races_give_back_and_reuse_and_the_next_user_never_feels_it() {
+    const ROUNDS: usize = 2000;
+    let server = Server::start(Script::echoing());
+    let client = client();
+    let (mut cancelled, mut reused) = (0, 0);
+    let (fire, fired) = (Barrier::new(2), Barrier::new(2));
+    // The token of this round, and whether the last shot came too early.
+    let current = Mutex::new((CancelToken::new(), false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut aim = Aim::new(7);
+            for _ in 0..ROUNDS {
+                fire.wait();
+                let (token, too_early) = current.lock().unwrap().clone();
+                aim.was(too_early);
+                // From before the exchange to after the give-back.
+                aim.wait();
+                token.fire(Some(REASON));
+                fired.wait();
+            }
+        });
+        let mut too_early = false;
+        for round in 0..ROUNDS {
+            let token = CancelToken::new();
+            *current.lock().unwrap() = (token.clone(), too_early);
+            fire.wait();
+            let mine = get_with(&client, &server.url(&format!("/mine/{round}")), &token);
+            let next = get(&client, &server.url(&format!("/next/{round}")));
+            let next = next.and_then(|mut next| {
+                reused += usize::from(next.reused());
+                next.read_all(usize::MAX)
+            });
+            fired.wait();
+            too_early = mine.is_err();
+            match mine {
+                Ok(body) => assert!(body.starts_with(format!("GET /mine/{round} ").as_bytes())),
+                Err(error) => {
+                    assert_eq!(error.kind(), Kind::Cancelled, "{error:?}");
+                    assert_consistent(&error);
+                    cancelled += 1;
+                }
+            }
+            let next =
+                next.unwrap_or_else(|error| panic!("round {round}: the next user: {error:?}"));
+            assert!(next.starts_with(format!("GET /next/{round} ").as_bytes()));
+        }
+    });
+    println!("{cancelled} of {ROUNDS} were cancelled, {reused} next users had a used connection");
+    assert!(cancelled > 0 && cancelled < ROUNDS && reused > 0);
+    assert_at_rest(client.manager());
+    assert_eq!(sockets_to(server.port()).len() as u64, client.manager().stats().idle);
+}
+
+#[test]
+fn close_by_id_races_give_back_and_ends_this_exchange_or_none() {
+    const ROUNDS: usize = 1000;
+    let server = Server::start(Script::echoing());
+    let client = client();
+    let manager = client.manager();
+    let (mut aim, mut closed, mut gone) = (Aim::new(3), 0, 0);
+    for round in 0..ROUNDS {
+        let how = if round % 4 == 0 { How::Graceful } else { How::Now };
+        // The connection that this round will use: an idle one, so that its id is known.
+        while manager.stats().idle == 0 {
+            get(&client, &server.url("/")).unwrap().read_all(10_000).unwrap();
+        }
+        let id = manager.connections()[0].id;
+        let start = Barrier::new(2);
+        let (outcome, answer) = thread::scope(|scope| {
+            let work = scope.spawn(|| {
+                start.wait();
+                let mut response = get(&client, &server.url(&format!("/{round}")))?;
+                let body = response.read_all(10_000)?;
+                Ok::<_, Error>((response.connection(), body))
+            });
+            start.wait();
+            aim.wait();
+            let answer = manager.close_connection(id, how);
+            (work.join().unwrap(), answer)
+        });
+        answer.expect("it was open, idle or in use");
+        aim.was(outcome.is_err());
+        assert_eq!(manager.why_closed(id), Some(Reason::ClosedById), "{outcome:?}");
+        match outcome {
+            // Well, on that connection or, if it was closed before, on another one.
+            Ok((_, body)) => {
+                assert!(body.starts_with(format!("GET /{round} ").as_bytes()));
+                gone += 1;
+            }
+            Err(error) => {
+                assert_eq!(
+                    (error.kind(), error.connection()),
+                    (Kind::Closed, Some(id)),
+                    "{error:?}"
+                );
+                assert_eq!(how, How::Now, "graceful ends nothing");
+                assert_consistent(&error);
+                closed += 1;
+            }
+        }
+        assert_at_rest(manager);
+        assert!(manager.connections().iter().all(|row| row.id != id));
+    }
+    println!("{closed} of {ROUNDS} were closed in the exchange, {gone} before or after it");
+    assert!(closed > 0 && gone > 0);
+}
+
+/// What everything that can end an exchange at once may lead to, and the close reason that belongs to it.
+fn judge(error: &Error, manager: &Manager) {
+    assert_consistent(error);
+    let why = error.connection().and_then(|id| manager.why_closed(id));
+    let (reason, clock, whys): (_, &[Clock], &[Reason]) = match error.kind() {
+        Kind::Cancelled => (Some(REASON), &[Clock::None], &[Reason::Cancelled]),
+        Kind::TimedOut => (None, &[Clock::Total, Clock::Token], &[Reason::TimedOut]),
+        Kind::Closed => (None, &[Clock::None], &[Reason::ClosedById]),
+        Kind::PeerClosed => (None, &[Clock::None], &[Reason::PeerClosed]),
+        Kind::PeerReset => (None, &[Clock::None], &[Reason::PeerReset]),
+        _ => panic!("none of the four: {error:?}"),
+    };
+    assert_eq!(error.reason(), reason, "{error:?}");
+    assert!(clock.contains(&error.limit()), "{error:?}");
+    assert!(why.is_some_and(|why| whys.contains(&why)), "{why:?} for {error:?}");
+}
+
+#[test]
+fn c15_timeout_cancel_close_and_peer_together_end_as_exactly_one_of_them() {
+    let half = Step::send("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.");
+    let in_the_head = [Step::head()];
+    let in_the_body = [Step::head(), half];
+    let mut ends = BTreeMap::new();
+    for before in [&in_the_head[..], &in_the_body[..]] {
+        // More than there are rounds: every connection is used once.
+        let server = in_rounds(300, before, &[Step::Close]);
+        let client = client();
+        for round in 0..250 {
+            let error = all_at_once(&client, &server, round);
+            judge(&error, client.manager());
+            assert_gone(client.manager(), server.port());
+            *ends.entry(error.kind().to_string()).or_insert(0) += 1;
+        }
+    }
+    println!("{ends:?}");
+    assert!(ends.len() > 1, "{ends:?}: they never met");
+}
+
+/// One exchange that its clock, its token, a close by its id and its peer all want to end within the same 400 us.
+fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
+    let limit = ms(10);
+    let index = server.connections();
+    let token = CancelToken::new();
+    let mut request = with_token(request("GET", &server.url("/")), &token);
+    match round % 2 {
+        0 => request.timeout(Clock::Total, Some(limit)).unwrap(),
+        _ => token.after(limit),
+    }
+    let begun = Instant::now();
+    let wait_for_the_moment = |seed| {
+        let early = Duration::from_micros(Dice::new(round * 3 + seed).roll(400));
+        while begun.elapsed() < limit - early {
+            thread::yield_now();
+        }
+    };
+    let error = thread::scope(|scope| {
+        let work = scope.spawn(|| client.send(&mut request)?.read_all(1000));
+        let arrived = || !server.heads(index).is_empty() || work.is_finished();
+        until("the request", arrived);
+        let id = client.manager().connections().first().map_or(0, |row| row.id);
+        scope.spawn(|| {
+            wait_for_the_moment(0);
+            server.release(&format!("go {index}"));
+        });
+        scope.spawn(move || {
+            wait_for_the_moment(1);
+            // It may be gone by now, which is an answer too.
+            let _ = client.manager().close_connection(id, How::Now);
+        });
+        wait_for_the_moment(2);
+        token.fire(Some(REASON));
+        work.join().unwrap().expect_err("half a response at most")
+    });
+    assert!(error.kind() != Kind::TimedOut || begun.elapsed() >= limit);
+    if error.connection().is_some() && error.bytes_sent() > 0 {
+        assert!(server.wait_connections(index + 1, PATIENCE));
+    }
+    error
+}
