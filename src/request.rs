@@ -142,9 +142,21 @@ impl Request {
     }
 
     /// Ends the exchange when the body comes slower than so many bytes per second over a window of
-    /// waiting. Time that is not spent in a read does not count.
-    pub fn min_rate(&mut self, rate: Option<(u64, Duration)>) {
+    /// waiting. Time that is not spent in a read does not count. `None` takes it away.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] for a rate of zero, [`Kind::InvalidTimeout`] for a window of zero.
+    pub fn min_rate(&mut self, rate: Option<(u64, Duration)>) -> Result<(), Error> {
+        if let Some((bytes_per_second, window)) = rate {
+            not_zero(Some(window))?;
+            if bytes_per_second == 0 {
+                let what = "a minimum rate of 0 bytes/s says nothing; take it away instead \
+                            (HANGUP_NO_LIMIT; None in Rust and Python)";
+                return Err(Error::new(Kind::InvalidArgument, what));
+            }
+        }
         self.over.min_rate = rate;
+        Ok(())
     }
 
     /// How long the connection shall live.

@@ -8,7 +8,8 @@ use super::cancel::hangup_cancel;
 use super::error::hangup_error;
 use super::guard::{Handle, bytes, guard, magic, or_default, out, status, text};
 use super::status::{
-    HANGUP_CLOSE_AFTER, HANGUP_FRESH, HANGUP_KEEP, hangup_mode, hangup_status, hangup_timeout,
+    HANGUP_CLOSE_AFTER, HANGUP_FRESH, HANGUP_KEEP, HANGUP_NO_LIMIT, hangup_mode, hangup_status,
+    hangup_timeout,
 };
 use crate::error::{Clock, Error, Kind};
 use crate::limits::{limit_ms, positive_ms};
@@ -155,7 +156,7 @@ pub unsafe extern "C" fn hangup_request_body_reader(
             return Err(Error::new(Kind::Null, "a NULL body reader"));
         }
         let length = match length {
-            super::status::HANGUP_NO_LIMIT => None,
+            HANGUP_NO_LIMIT => None,
             known => Some(u64::try_from(known).map_err(|_| {
                 let what = "a negative body length; HANGUP_NO_LIMIT means that it is not known";
                 Error::new(Kind::InvalidArgument, what)
@@ -197,16 +198,16 @@ pub unsafe extern "C" fn hangup_request_min_rate(
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
         let rate = match bytes_per_second {
-            super::status::HANGUP_NO_LIMIT => None,
-            rate if rate > 0 => Some((rate.unsigned_abs(), positive_ms(window_ms)?)),
-            _ => {
-                let what =
-                    "a minimum rate of 0 bytes/s says nothing; HANGUP_NO_LIMIT takes it away";
-                return Err(Error::new(Kind::InvalidArgument, what));
+            HANGUP_NO_LIMIT => None,
+            rate => {
+                let rate = u64::try_from(rate).map_err(|_| {
+                    let what = "a negative minimum rate; HANGUP_NO_LIMIT takes it away";
+                    Error::new(Kind::InvalidArgument, what)
+                })?;
+                Some((rate, positive_ms(window_ms)?))
             }
         };
-        lock(request)?.min_rate(rate);
-        Ok(())
+        lock(request)?.min_rate(rate)
     })
 }
 

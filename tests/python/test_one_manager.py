@@ -83,6 +83,25 @@ def test_a_c_extension_sees_the_same(serve, extension, order):
     assert server.accepted == 1
 
 
+def test_a_copy_that_was_loaded_before_serves_python_too(tmp_path):
+    """Another file with the same SONAME, loaded for its own symbols only (RTLD_LOCAL)."""
+    copy = tmp_path / "libhangup.so.0"
+    shutil.copy(hangup.get_library(), copy)
+    python(
+        """
+        import ctypes, sys
+        library = ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_LOCAL)
+        library.hangup_manager_shared.restype = ctypes.c_void_p
+        library.hangup_manager_id.restype = ctypes.c_uint64
+        seen = library.hangup_manager_id(ctypes.c_void_p(library.hangup_manager_shared()))
+        import hangup
+        assert hangup.get_library() == sys.argv[1], hangup.get_library()
+        assert hangup.shared_manager().id == seen != 0
+        """,
+        str(copy.resolve()),
+    )
+
+
 def test_a_c_program_that_embeds_python_sees_the_same(serve, tmp_path):
     """The program links a copy of its own, in another directory; there is one in the process all the same."""
     if not sysconfig.get_config_var("Py_ENABLE_SHARED"):

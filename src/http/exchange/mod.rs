@@ -180,6 +180,10 @@ impl Exchange {
         self.clocks.finish(|| now);
     }
 
+    pub(in crate::http) fn total_has_passed(&self) -> bool {
+        self.clocks.total_passed().is_some()
+    }
+
     pub(in crate::http) fn until(&self, own: Deadline) -> Option<Instant> {
         self.clocks.until(own)
     }

@@ -61,7 +61,7 @@ impl Reader {
         if self.exchange.control.cause().is_some() || self.exchange.clocks.total_passed().is_some()
         {
             let failure = self.exchange.fail(Stop::Deadline);
-            self.body = None;
+            self.finish();
             return Err(failure);
         }
         match body.read(into) {

@@ -19,6 +19,17 @@ pub(super) struct Window {
     bytes: u64,
 }
 
+impl Window {
+    /// At its end: whether too little came. A new one begins if not.
+    fn is_slower_than(&mut self, rate: u64, window: Duration) -> bool {
+        let slower = u128::from(self.bytes) * 1000 < u128::from(rate) * window.as_millis();
+        if !slower {
+            *self = Self::default();
+        }
+        slower
+    }
+}
+
 impl Seam {
     /// Waits until a whole head is there and ureq can have it. Interim answers (RFC 9110 section
     /// 15.2) are taken out of its way. `patience` is the wait for 100 Continue.
@@ -118,24 +129,31 @@ impl Seam {
     }
 
     pub(super) fn await_body(&mut self) -> Result<bool, ureq::Error> {
-        let now = Instant::now();
-        let mut own = Deadline::after(now, self.exchange.limit(Clock::Read), Clock::Read);
-        let rate = self.exchange.min_rate();
-        if let Some((_, window)) = rate {
-            let left = window.saturating_sub(self.window.waited);
-            own = own.or(Deadline::after(now, Some(left), Clock::MinRate));
-        }
+        let mut now = Instant::now();
+        let mut read = Deadline::after(now, self.exchange.limit(Clock::Read), Clock::Read);
         if let Some(polite) = self.exchange.polite_until() {
-            own = own.or(Deadline { at: Some(polite), clock: Clock::None });
+            read = read.or(Deadline { at: Some(polite), clock: Clock::None });
         }
-        let deadline = self.exchange.until(own);
-        let got = match self.fill(Until { at: deadline, now }) {
-            Err(Stop::Deadline)
-                if self.exchange.armed() == Clock::MinRate && !self.is_too_slow(rate, now) =>
-            {
-                return self.await_body();
+        let got = loop {
+            let Some((rate, window)) = self.exchange.min_rate() else {
+                break self.fill(Until { at: self.exchange.until(read), now });
+            };
+            let left = window.saturating_sub(self.window.waited);
+            let own = read.or(Deadline::after(now, Some(left), Clock::MinRate));
+            let got = self.fill(Until { at: self.exchange.until(own), now });
+            let window_ended = self.exchange.armed() == Clock::MinRate;
+            let later = Instant::now();
+            self.window.waited += later.saturating_duration_since(now);
+            self.window.bytes += *got.as_ref().unwrap_or(&0) as u64;
+            now = later;
+            if self.window.waited >= window && self.window.is_slower_than(rate, window) {
+                self.exchange.min_rate_failed();
+                return Err(self.fail(Stop::Deadline));
             }
-            other => other,
+            match got {
+                Err(Stop::Deadline) if window_ended => {}
+                other => break other,
+            }
         };
         match got {
             // ureq knows whether the body may end here.
@@ -148,32 +166,9 @@ impl Seam {
                 let what = "the body's chunk framing or trailers are larger than a head may be";
                 Err(self.refuse(Kind::TooLarge, what))
             }
-            Ok(got) => {
-                self.window.waited += now.elapsed();
-                self.window.bytes += got as u64;
-                if rate.is_some() && self.is_too_slow(rate, Instant::now()) {
-                    return Err(self.fail(Stop::Deadline));
-                }
-                Ok(true)
-            }
+            Ok(_) => Ok(true),
             Err(stop) => Err(self.fail(stop)),
         }
-    }
-
-    /// At the end of a window of waiting: whether too little came. A new window begins if not.
-    fn is_too_slow(&mut self, rate: Option<(u64, Duration)>, since: Instant) -> bool {
-        let Some((rate, window)) = rate else { return false };
-        let waited = self.window.waited + since.elapsed();
-        if waited < window {
-            return false;
-        }
-        let wanted = u128::from(rate) * window.as_millis() / 1000;
-        if u128::from(self.window.bytes) < wanted {
-            self.exchange.min_rate_failed();
-            return true;
-        }
-        self.window = Window::default();
-        false
     }
 
     fn too_large(&mut self) -> ureq::Error {

@@ -146,6 +146,10 @@ impl Transport for Seam {
             if self.exchange.upload_cut() {
                 return Ok(());
             }
+            // A send that always finds room never waits, and so never looks at its deadline.
+            if self.exchange.total_has_passed() {
+                return Err(self.fail(Stop::Deadline));
+            }
             let exchange = &self.exchange;
             let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else {
                 return Err(stopped());

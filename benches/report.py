@@ -1,0 +1,178 @@
+"""The lines of run.sh as one table of medians, to standard output and with --write into README.md.
+
+    report.py [--write] [--versions TEXT] LINES
+
+A line is `BENCH MODE name=value...`. A ratio is the median of the ratios of neighbouring turns, which the machine's
+moods touch less than the ratio of two medians.
+"""
+
+import argparse
+import collections
+import re
+import statistics
+import sys
+from pathlib import Path
+
+README = Path(__file__).resolve().parent / "README.md"
+BEGIN, END = "<!-- the table: written by run.sh --write -->", "<!-- the end of the table -->"
+PHASES = ["resolve", "connect", "tls", "write", "head", "read"]
+
+
+class Lines:
+    def __init__(self, text):
+        self.values = collections.defaultdict(list)
+        for line in text.splitlines():
+            words = line.split()
+            pairs = [word.split("=", 1) for word in words if "=" in word]
+            place = [word for word in words if "=" not in word]
+            place += [value for name, value in pairs if name == "phase"]
+            for name, value in pairs:
+                if name != "phase":
+                    self.values[(*place, name)].append(float(value))
+
+    def all(self, *place):
+        return self.values.get(place, [])
+
+    def median(self, *place):
+        values = self.all(*place)
+        return statistics.median(values) if values else None
+
+
+def ratio(ours, theirs):
+    """The median over the turns."""
+    pairs = [a / b for a, b in zip(ours, theirs) if b]
+    return statistics.median(pairs) if pairs else None
+
+
+def number(value, unit=""):
+    if value is None:
+        return "-"
+    if value >= 1000:
+        text = f"{value:,.0f}"
+    elif value >= 100:
+        text = f"{value:.0f}"
+    elif value >= 1:
+        text = f"{value:.1f}"
+    else:
+        text = f"{value:.3f}"
+    return text + (f" {unit}" if unit else "")
+
+
+def verdict(value, at_least=None, at_most=None):
+    """What was wanted, and whether it is so."""
+    if value is None or (at_least is None and at_most is None):
+        return "", ""
+    good = value >= at_least if at_least is not None else value <= at_most
+    bound = f"at least {at_least:g}" if at_least is not None else f"at most {at_most:g}"
+    return bound, "yes" if good else "**no**"
+
+
+def rows(lines):
+    """Rows of (what, ours, peer's name, peer's, ratio, wanted, met)."""
+
+    def compared(what, bench, name, peer, unit="", ours="hangup", **wanted):
+        mine, theirs = lines.all(bench, ours, name), lines.all(bench, peer, name)
+        if not mine or not theirs:
+            return
+        r = ratio(mine, theirs)
+        a, b = statistics.median(mine), statistics.median(theirs)
+        yield what, number(a, unit), LABELS.get(peer, peer), number(b, unit), f"{r:.2f}", *verdict(r, **wanted)
+
+    def bounded(what, value, unit, peer, theirs, **wanted):
+        if value is None:
+            return
+        yield what, number(value, unit), peer, number(theirs, unit), "", *verdict(value, **wanted)
+
+    small = "small GET"
+    yield from compared(f"{small}: requests/s", "small_get", "rps", "curl", at_least=1)
+    yield from compared(f"{small}: user CPU", "small_get", "user_us", "curl", "µs", at_most=0.6)
+    yield from compared(f"{small}: kernel CPU", "small_get", "sys_us", "curl", "µs")
+    yield from compared(f"{small}: instructions in user space", "instructions", "count", "curl")
+    yield from compared(f"{small}: requests/s", "small_get", "rps", "socket")
+    yield from compared(f"{small}, URL as text: requests/s", "small_get", "rps", "curl", ours="hangup-url")
+    yield from compared(f"{small}, URL as text: user CPU", "small_get", "user_us", "curl", "µs", ours="hangup-url")
+    yield from compared(
+        f"{small}, URL as text: instructions", "instructions", "count", "curl", ours="hangup-url"
+    )
+
+    def calls(mode):
+        found = {key[2]: value[0] for key, value in lines.values.items() if key[:2] == ("syscalls", mode) and key[3] == "calls"}
+        return sum(found.values()), " + ".join(f"{count:.1f} {name}" for name, count in sorted(found.items()))
+
+    ours, theirs = calls("hangup"), calls("curl")
+    if ours[0]:
+        yield "system calls a request", ours[1], "curl easy", theirs[1], f"{ours[0] / theirs[0]:.2f}", "at most 4", (
+            "yes" if ours[0] <= 4.01 else "**no**"
+        )
+
+    yield from compared("100 MB body: MB/s", "large_body", "mb_s", "curl", at_least=1)
+    yield from compared("100 MB body: MB/s", "large_body", "mb_s", "curl-large")
+    yield from compared("100 MB body: MB/s", "large_body", "mb_s", "socket")
+    yield from compared("16 threads: requests/s", "threads", "rps", "curl")
+    yield from compared("16 threads: user CPU", "threads", "user_us", "curl", "µs")
+
+    for what, bench, bound in [("plain", "idle_plain", 4096), ("TLS", "idle_tls", 16384)]:
+        yield from bounded(
+            f"heap of an idle connection, {what}",
+            lines.median(bench, "hangup", "bytes"),
+            "bytes",
+            "curl easy",
+            lines.median(bench, "curl", "bytes"),
+            at_most=bound,
+        )
+
+    for phase in PHASES:
+        median = lines.median("cancel", "hangup", phase, "median_ms")
+        if median is None:
+            continue
+        worst = max(lines.all("cancel", "hangup", phase, "worst_ms"))
+        theirs = lines.median("cancel", "curl", phase, "median_ms")
+        good = median < 0.2 and worst < 5
+        yield (
+            f"cancel while in {phase}: median, worst",
+            f"{median:.3f} ms, {worst:.2f} ms",
+            "curl's callback" if theirs else "",
+            f"{theirs:.0f} ms" if theirs else "never",
+            "",
+            "0.2 ms, 5 ms",
+            "yes" if good else "median: yes" if median < 0.2 else "**no**",
+        )
+    floor = lines.all("cancel", "floor", "poll", "worst_ms")
+    if floor:
+        median = lines.median("cancel", "floor", "poll", "median_ms")
+        yield "(a thread woken from poll: median, worst)", f"{median:.3f} ms, {max(floor):.2f} ms", "", "", "", "", ""
+
+    for peer, bound in [("pycurl", 0.8), ("requests", 8), ("httpx", None)]:
+        yield from compared("Python, small GET: requests/s", "python", "rps", peer, at_least=bound)
+    yield from compared("Python, small GET: user CPU", "python", "user_us", "pycurl", "µs")
+
+
+LABELS = {"curl": "curl easy", "curl-large": "curl, 256 KiB buffer", "socket": "bare socket"}
+
+
+def table(lines, versions):
+    head = ["what", "hangup", "peer", "peer's", "hangup / peer", "wanted", "met"]
+    text = [head, ["---", "---:", "---", "---:", "---:", "---", "---"], *rows(lines)]
+    out = "\n".join("| " + " | ".join(row) + " |" for row in text)
+    return f"{out}\n\nPeers: {versions}.\n" if versions else out + "\n"
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--write", action="store_true")
+    arguments.add_argument("--versions", default="")
+    arguments.add_argument("lines", type=Path)
+    given = arguments.parse_args()
+    text = table(Lines(given.lines.read_text()), given.versions)
+    print(text)
+    if given.write:
+        readme = README.read_text(encoding="utf-8")
+        pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+        if not pattern.search(readme):
+            return f"{README} has no place for the table"
+        README.write_text(pattern.sub(lambda _: f"{BEGIN}\n{text}{END}", readme), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+#!/bin/sh
+# All benchmarks, each beside its peers in the same run, in rounds (A B A B), and one table of medians:
+#
+#     benches/run.sh [--write] [--rounds N]
+#
+# --write puts the table into benches/README.md as well. Starts an nginx of its own on free ports of 127.0.0.1, in a
+# directory that is removed at the end. Takes about three minutes besides building; after LIMIT seconds of measuring
+# (default 420) no further round is begun. `make bench` calls this. strace and valgrind are used if they are there.
+set -eu
+umask 022
+
+cd "$(dirname "$0")/.."
+rounds=5
+write=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --write) write=--write ;;
+    --rounds)
+        rounds=$2
+        shift
+        ;;
+    *)
+        sed -n '2,9s/^# \{0,1\}//p' benches/run.sh >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+limit=${LIMIT:-420}
+target=${CARGO_TARGET_DIR:-$PWD/target}
+built=$target/bench
+python=${PYTHON:-python3}
+PATH=$PATH:/usr/sbin:/sbin
+export CARGO_TARGET_DIR="$target" LC_ALL=C
+
+have() { command -v "$1" > /dev/null 2>&1; }
+say() { printf '%s\n' "$*" >&2; }
+
+# The library as it is installed, and the programs.
+
+mkdir -p "$built"
+library=$target/release/libhangup.so
+build_library() {
+    "${CARGO:-cargo}" rustc --quiet --release --lib --crate-type cdylib -p hangup -- \
+        -C link-arg=-Wl,-soname,libhangup.so.0 -C link-arg=-Wl,-z,nodelete
+}
+say "building the library"
+build_library
+if ! readelf -d "$library" | grep -q 'SONAME.*libhangup.so.0'; then
+    # A plain `cargo build --release` has put its own there, and cargo takes that for this one.
+    rm -f "$library" "$target/release/deps/libhangup.so"
+    build_library
+fi
+rm -f "$built/libhangup.so.0"
+cp "$library" "$built/libhangup.so.0"
+for program in small_get large_body threads idle_memory cancel; do
+    "${CC:-cc}" -std=gnu11 -O2 -g -Wall -Wextra -I include "benches/$program.c" -o "$built/$program" \
+        "$built/libhangup.so.0" -Wl,-rpath,"$built" -lcurl -lpthread
+done
+venv=
+if HANGUP_LIB_DIR=$built sh tests/venv.sh pycurl requests httpx >&2; then
+    venv=$target/venv/bin/python
+else
+    say "the Python package can't be built: its rows are left out"
+fi
+
+# The server.
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/hangup-bench.XXXXXX")
+server=
+clean_up() {
+    if [ -n "$server" ]; then
+        kill "$server" 2> /dev/null || true
+        wait "$server" 2> /dev/null || true
+    fi
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 1' INT TERM HUP
+chmod 755 "$work" # nginx's workers may be another user's
+mkdir "$work/files" "$work/state"
+printf 'ok.' > "$work/files/small"
+head -c 100000000 /dev/zero > "$work/files/large"
+sh benches/certificates.sh "$work"
+# shellcheck disable=SC2046 # two words
+set -- $("$python" -c '
+import socket
+ends = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*[end.getsockname()[1] for end in ends])')
+http=http://127.0.0.1:$1
+https=https://127.0.0.1:$2
+cat > "$work/nginx.conf" << END
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 8192;
+pid state/pid;
+error_log stderr error;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    default_type application/octet-stream;
+    sendfile on;
+    tcp_nopush on;
+    open_file_cache max=16;
+    keepalive_timeout 1h;
+    keepalive_requests 1000000000;
+    client_body_temp_path state/a;
+    proxy_temp_path state/b;
+    fastcgi_temp_path state/c;
+    uwsgi_temp_path state/d;
+    scgi_temp_path state/e;
+    root files;
+    server {
+        listen 127.0.0.1:$1;
+        listen 127.0.0.1:$2 ssl;
+        ssl_certificate cert.pem;
+        ssl_certificate_key key.pem;
+    }
+}
+END
+nginx -e stderr -p "$work" -c nginx.conf &
+server=$!
+tries=0
+until "$built/small_get" socket "$http/small" 1 0 > /dev/null 2>&1; do
+    tries=$((tries + 1))
+    if [ $tries -gt 50 ]; then
+        say "nginx does not come up"
+        exit 1
+    fi
+    sleep 0.1
+done
+
+# The rounds: a line `BENCH MODE name=value...` for each turn.
+
+lines=$work/lines
+: > "$lines"
+measure() { # measure BENCH MODE COMMAND...
+    bench=$1
+    mode=$2
+    shift 2
+    if ! answer=$(timeout 60 "$@"); then
+        say "$bench $mode failed: its numbers are left out"
+        return 0
+    fi
+    printf '%s\n' "$answer" | sed "s/^/$bench $mode /" >> "$lines"
+}
+bin=$built
+began=$(date +%s)
+round=0
+while [ $round -lt "$rounds" ]; do
+    if [ $(($(date +%s) - began)) -gt "$limit" ]; then
+        say "$limit s are over: $round rounds instead of $rounds"
+        break
+    fi
+    round=$((round + 1))
+    say "round $round of $rounds"
+    for _ in 1 2 3; do
+        for mode in hangup curl hangup-url socket; do
+            measure small_get $mode "$bin/small_get" $mode "$http/small" 8000
+        done
+    done
+    for _ in 1 2; do
+        for mode in hangup curl curl-large socket; do
+            measure large_body $mode "$bin/large_body" $mode "$http/large" 4
+        done
+        for mode in hangup curl; do
+            measure threads $mode "$bin/threads" $mode "$http/small" 16 1000
+        done
+    done
+    # cancel and python_get.py take their turns themselves, and name the mode in each line.
+    measure cancel "" "$bin/cancel" 100 $((round == 1 ? 3 : 0))
+    if [ -n "$venv" ]; then
+        measure python "" "$venv" benches/python_get.py "$http/small" 0.5 2
+    fi
+done
+
+say "memory, system calls, instructions"
+for mode in hangup curl; do
+    measure idle_plain $mode "$bin/idle_memory" $mode "$http/small" "$work/root.pem" 500
+    measure idle_tls $mode "$bin/idle_memory" $mode "$https/small" "$work/root.pem" 500
+done
+if have strace; then
+    measure syscalls "" sh benches/syscalls.sh "$bin/small_get" "$http/small"
+else
+    say "no strace: its rows are left out"
+fi
+instructions() { # instructions MODE REQUESTS
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bin/small_get" "$1" "$http/small" "$2" 0 2>&1 |
+        sed -n 's/.*Collected : //p'
+}
+if have valgrind; then
+    for mode in hangup hangup-url curl socket; do
+        # As for the system calls: what is done once is not in the difference.
+        many=$(instructions $mode 1500)
+        few=$(instructions $mode 500)
+        echo "instructions $mode count=$(((many - few) / 1000))" >> "$lines"
+    done
+else
+    say "no valgrind: its rows are left out"
+fi
+
+versions="nginx $(nginx -v 2>&1 | sed 's|.*/||'), $(curl-config --version 2> /dev/null || echo libcurl)"
+if [ -n "$venv" ]; then
+    versions="$versions, $("$venv" -c '
+import importlib.metadata as m, platform, pycurl
+print("Python", platform.python_version() + ", pycurl", m.version("pycurl"), "over", pycurl.version.split()[1].replace("/", " ")
+      + ", requests", m.version("requests") + ", httpx", m.version("httpx"))')"
+fi
+"$python" benches/report.py $write --versions "$versions" "$lines"
