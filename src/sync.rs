@@ -1,9 +1,13 @@
 //! The primitives that the model checker can replace: std's, or loom's under `--cfg loom`.
+//!
+//! Shares are std's either way: loom has no weak ones, and what is checked is what they point to.
+
+pub(crate) use std::sync::{Arc, Weak};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{Arc, Mutex, MutexGuard, Weak, atomic};
+pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard, Weak, atomic};
+pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
 
 /// Locks; a panic elsewhere does not make the data useless, as every critical section here
 /// leaves it whole at each step.
