@@ -31,7 +31,7 @@ impl Socket {
 
     /// Enters the socket, or answers `None`: it was ended.
     pub(crate) fn enter(&self) -> Option<InUse<'_>> {
-        self.gate.enter().then_some(InUse(self))
+        self.gate.enter().then(|| InUse(self))
     }
 
     /// Ends it: the peer sees the close, whoever waits on it is woken, and the descriptor is closed
@@ -159,6 +159,20 @@ mod tests {
         });
         assert!(matches!(thread.join().unwrap().unwrap(), Woken::Ready { read: true, .. }));
         assert!(socket.enter().is_none());
+    }
+
+    #[test]
+    fn a_refused_entry_does_not_close_under_those_inside() {
+        let (socket, _peer) = pair();
+        let inside = socket.enter().unwrap();
+        let fd = inside.fd();
+        socket.end();
+        for _ in 0..3 {
+            assert!(socket.enter().is_none());
+        }
+        // SAFETY: asks for the flags of a descriptor number.
+        assert!(unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0, "closed under its user");
+        drop(inside);
     }
 
     #[test]

@@ -152,9 +152,11 @@ impl State {
         match (&entry.slot, how) {
             (Slot::Dialling(_) | Slot::InUse(_), How::Graceful) => entry.record.close_after(reason),
             (Slot::Dialling(control) | Slot::InUse(control), How::Now) => {
-                // Under the lock, so that nobody sees the connection gone and no cause for it.
-                control.settle(cause);
-                self.fall(id, reason, fallen);
+                // Under the lock, so that nobody sees the connection gone and no cause for it. If
+                // somebody was first, that one is about to close it, for a reason of its own.
+                if control.settle(cause) {
+                    self.fall(id, reason, fallen);
+                }
             }
             (Slot::Idle { .. }, _) => self.fall(id, reason, fallen),
         }
