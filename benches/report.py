@@ -126,21 +126,28 @@ def rows(lines):
         if median is None:
             continue
         worst = max(lines.all("cancel", "hangup", phase, "worst_ms"))
+        late = sum(lines.all("cancel", "hangup", phase, "late"))
+        rounds = sum(lines.all("cancel", "hangup", phase, "rounds"))
         theirs = lines.median("cancel", "curl", phase, "median_ms")
-        good = median < 0.2 and worst < 5
         yield (
             f"cancel while in {phase}: median, worst",
             f"{median:.3f} ms, {worst:.2f} ms",
             "curl's callback" if theirs else "",
-            f"{theirs:.0f} ms" if theirs else "never",
+            number(theirs, "ms") if theirs else "",
             "",
-            "0.2 ms, 5 ms",
-            "yes" if good else "median: yes" if median < 0.2 else "**no**",
+            "under 0.2 ms, 5 ms",
+            "**no**" if median >= 0.2 else f"median yes; {late:.0f} of {rounds:.0f} late" if late else "yes",
         )
     floor = lines.all("cancel", "floor", "poll", "worst_ms")
     if floor:
         median = lines.median("cancel", "floor", "poll", "median_ms")
-        yield "(a thread woken from poll: median, worst)", f"{median:.3f} ms, {max(floor):.2f} ms", "", "", "", "", ""
+        late, rounds = (sum(lines.all("cancel", "floor", "poll", name)) for name in ("late", "rounds"))
+        yield (
+            "(floor: a thread that is woken from poll)",
+            f"{median:.3f} ms, {max(floor):.2f} ms",
+            *[""] * 4,
+            f"{late:.0f} of {rounds:.0f} late" if late else "",
+        )
 
     for peer, bound in [("pycurl", 0.8), ("requests", 8), ("httpx", None)]:
         yield from compared("Python, small GET: requests/s", "python", "rps", peer, at_least=bound)

@@ -3,14 +3,11 @@
 //!
 //! Workers are kept for a while and there is a bound on them; a literal address needs none.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
-use crate::process::generation;
-use crate::wait::Event;
+use crate::wait::{Crew, Event};
 
 /// A lookup in progress. Dropping it abandons the lookup; the worker finishes it for nobody.
 pub(crate) struct Lookup {
@@ -31,7 +28,13 @@ pub(crate) fn start(host: &str, port: u16, done: &Arc<Event>) -> io::Result<Look
         answer: OnceLock::new(),
         done: Arc::clone(done),
     });
-    Workers::current().take(&job)?;
+    let abandoned = Arc::downgrade(&job);
+    WORKERS.run(move || {
+        // A lookup that nobody waits for any more is not done at all.
+        if let Some(job) = abandoned.upgrade() {
+            job.run();
+        }
+    })?;
     Ok(Lookup { job })
 }
 
@@ -60,83 +63,9 @@ impl Job {
     }
 }
 
-#[derive(Default)]
-struct Workers {
-    queue: Mutex<Queue>,
-    work: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<std::sync::Weak<Job>>,
-    running: usize,
-    idle: usize,
-}
-
-impl Workers {
-    /// This process's workers: a forked child has none of its parent's threads.
-    fn current() -> Arc<Self> {
-        static CURRENT: Mutex<Option<(u32, Arc<Workers>)>> = Mutex::new(None);
-        let now = generation();
-        let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*current {
-            Some((then, workers)) if *then == now => Arc::clone(workers),
-            _ => Arc::clone(&current.insert((now, Arc::default())).1),
-        }
-    }
-
-    fn take(self: Arc<Self>, job: &Arc<Job>) -> io::Result<()> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.jobs.push_back(Arc::downgrade(job));
-        if queue.idle >= queue.jobs.len() || queue.running >= MOST_WORKERS {
-            self.work.notify_one();
-            return Ok(());
-        }
-        let me = Arc::clone(&self);
-        let thread = std::thread::Builder::new().name("hangup-resolve".into()).stack_size(STACK);
-        match thread.spawn(move || me.work()) {
-            Ok(_) => queue.running += 1,
-            // Somebody is there who will come to it.
-            Err(_) if queue.running > 0 => self.work.notify_one(),
-            Err(error) => {
-                queue.jobs.pop_back();
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    fn work(&self) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(job) = queue.jobs.pop_front() {
-                drop(queue);
-                // An abandoned job that nobody began is not done at all.
-                if let Some(job) = job.upgrade() {
-                    job.run();
-                }
-                queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            queue.idle += 1;
-            let waited =
-                self.work.wait_timeout(queue, LINGER).unwrap_or_else(PoisonError::into_inner);
-            queue = waited.0;
-            queue.idle -= 1;
-            if waited.1.timed_out() && queue.jobs.is_empty() {
-                queue.running -= 1;
-                return;
-            }
-        }
-    }
-}
-
 /// Lookups that run at once; more wait. A resolver that hangs holds its worker until it gives up.
 const MOST_WORKERS: usize = 64;
-/// getaddrinfo needs little, but NSS modules are other people's code.
-const STACK: usize = 512 * 1024;
-/// How long a worker stays without work.
-const LINGER: Duration = Duration::from_secs(10);
+static WORKERS: Crew = Crew::new("hangup-resolve", MOST_WORKERS);
 
 #[cfg(test)]
 mod tests {

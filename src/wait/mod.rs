@@ -7,6 +7,7 @@
 //! Knows nothing of HTTP, connections or cancelling: whoever cancels sets the event or shuts
 //! the socket down, and the wait ends because what it waited for has happened.
 
+mod background;
 mod event;
 mod thread;
 
@@ -14,6 +15,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Instant;
 
+pub(crate) use background::Crew;
 pub(crate) use event::Event;
 pub(crate) use thread::{InterruptCheck, set_interrupt_check};
 

@@ -2,6 +2,7 @@
 //! of the connection never feels it (C11-C13, C15). Part of `cancel.rs`.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -321,4 +322,42 @@ fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
         assert!(server.wait_connections(index + 1, PATIENCE));
     }
     error
+}
+
+#[test]
+fn ending_exchanges_never_touches_another_managers_connections() {
+    // Descriptor numbers are used again at once: whoever ends a socket too late ends somebody else's.
+    let server = Server::start(Script::echoing());
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for seed in 0..2 {
+            let (server, done) = (&server, &done);
+            scope.spawn(move || {
+                let (client, mut aim) = (client(), Aim::new(seed));
+                while !done.load(Ordering::SeqCst) {
+                    let token = CancelToken::new();
+                    let outcome = thread::scope(|scope| {
+                        let work = scope.spawn(|| get_with(&client, &server.url("/"), &token));
+                        aim.wait();
+                        token.fire(None);
+                        work.join().unwrap()
+                    });
+                    aim.was(outcome.is_err());
+                }
+            });
+        }
+        let victim = client();
+        for round in 0..1500 {
+            let mut request = request("GET", &server.url(&format!("/victim/{round}")));
+            if round % 3 == 0 {
+                request.connection(Mode::CloseAfter);
+            }
+            let outcome = victim.send(&mut request).and_then(|mut r| r.read_all(10_000));
+            if outcome.is_err() || victim.manager().stats().stale > 0 {
+                done.store(true, Ordering::SeqCst);
+                panic!("round {round}: {outcome:?}, {:?}", victim.manager().stats());
+            }
+        }
+        done.store(true, Ordering::SeqCst);
+    });
 }

@@ -1,6 +1,7 @@
 //! One request and its response: the clocks, the control by which others end it, and the one
 //! place that says who ended it and why.
 
+mod polite;
 mod reader;
 mod verdict;
 
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use self::polite::Polite;
 pub(crate) use self::reader::Reader;
 use super::clocks::{Clocks, Timings};
 use super::head::RawHead;
@@ -60,7 +62,7 @@ pub(crate) struct Exchange {
     abandoned: AtomicBool,
     /// Bytes that came without becoming body: chunk framing and trailers.
     framing: AtomicU64,
-    polite_until: OnceLock<Instant>,
+    polite: Polite,
     head: OnceLock<RawHead>,
     failure: OnceLock<Error>,
 }
@@ -70,10 +72,10 @@ pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
     let Order { request, body, token, .. } = order;
     let deadline = token.as_ref().and_then(CancelToken::deadline);
     let control = Control::new(order.manager.pool());
+    let clocks = Clocks::start(order.timeouts, deadline);
     let exchange = Arc::new(Exchange {
         manager: Arc::clone(order.manager),
         key: order.key,
-        clocks: Clocks::start(order.timeouts, deadline),
         short: order.short,
         fresh: order.fresh,
         repeatable: order.repeatable,
@@ -88,7 +90,8 @@ pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
         peer_closed: AtomicBool::new(false),
         abandoned: AtomicBool::new(false),
         framing: AtomicU64::new(0),
-        polite_until: OnceLock::new(),
+        polite: Polite::new(clocks.started()),
+        clocks,
         head: OnceLock::new(),
         failure: OnceLock::new(),
         token,
@@ -204,8 +207,8 @@ impl Exchange {
         self.clocks.min_rate()
     }
 
-    pub(in crate::http) fn polite_until(&self) -> Option<Instant> {
-        self.polite_until.get().copied()
+    pub(in crate::http) fn polite(&self) -> &Polite {
+        &self.polite
     }
 
     pub(in crate::http) fn max_head(&self) -> usize {

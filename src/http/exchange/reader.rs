@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Exchange;
 use crate::cancel::Watching;
@@ -13,14 +13,14 @@ use crate::net::Stop;
 
 /// The body of a response as it comes. Threads: one at a time.
 pub(crate) struct Reader {
-    exchange: Arc<Exchange>,
-    body: Option<ureq::BodyReader<'static>>,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) body: Option<ureq::BodyReader<'static>>,
     /// What is still to come, if the head said so.
-    left: Option<u64>,
+    pub(super) left: Option<u64>,
     total: Option<u64>,
     got: u64,
     /// Closed before its end: reading on is a mistake, not an end.
-    closed: bool,
+    pub(super) closed: bool,
     watching: Option<Watching>,
 }
 
@@ -78,7 +78,25 @@ impl Reader {
                 }
                 Ok(got)
             }
+            // Only a polite close is ever paused, and that does not look at the error.
+            Err(_) if self.exchange.polite.is_paused() => {
+                Err(Error::new(Kind::InvalidState, "the response is being closed"))
+            }
             Err(error) => Err(self.broken(Some(&error))),
+        }
+    }
+
+    /// What is left to read, for somebody else to read it. This one is closed.
+    pub(super) fn take_over(&mut self) -> Self {
+        self.closed = true;
+        Self {
+            exchange: Arc::clone(&self.exchange),
+            body: self.body.take(),
+            left: self.left,
+            total: self.total,
+            got: self.got,
+            closed: false,
+            watching: self.watching.take(),
         }
     }
 
@@ -125,27 +143,6 @@ impl Reader {
         self.exchange.clocks.finish(Instant::now);
     }
 
-    /// Reads on for a little so that the connection can be kept; closes it if that is not enough.
-    pub(crate) fn close_politely(&mut self) {
-        if self.body.is_none() {
-            return;
-        }
-        if self.left.is_none_or(|left| left <= POLITE_BYTES) {
-            let _ = self.exchange.polite_until.set(Instant::now() + POLITE_TIME);
-            let mut scratch = [0; 8 * 1024];
-            let mut read = 0;
-            while read <= POLITE_BYTES {
-                match self.read(&mut scratch) {
-                    Ok(0) => break,
-                    Ok(got) => read += got as u64,
-                    Err(_) => break,
-                }
-            }
-        }
-        self.close();
-        self.closed = true;
-    }
-
     /// Closes the connection now, unless the body is over. What is read afterwards is an error.
     pub(crate) fn close(&mut self) {
         if let Some(body) = self.body.take() {
@@ -180,8 +177,3 @@ fn length_of(parts: &http::response::Parts) -> Option<u64> {
     let value = parts.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?;
     value.split(',').next()?.trim().parse().ok()
 }
-
-/// How much a polite close reads on (Go 1.27's numbers, golang/go#77370).
-const POLITE_BYTES: u64 = 256 * 1024;
-/// How long a polite close may take.
-const POLITE_TIME: Duration = Duration::from_millis(50);

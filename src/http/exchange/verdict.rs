@@ -169,7 +169,7 @@ impl Exchange {
     pub(in crate::http) fn failed_for(&self) -> Option<Reason> {
         Some(match self.failure.get()?.kind() {
             // What a polite close runs into is not a failure of the exchange.
-            _ if self.polite_until.get().is_some() => Reason::BodyLeftUnread,
+            _ if self.polite.until().is_some() => Reason::BodyLeftUnread,
             Kind::TimedOut => Reason::TimedOut,
             Kind::Cancelled => Reason::Cancelled,
             Kind::PeerClosed => Reason::PeerClosed,

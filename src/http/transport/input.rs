@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ureq::Timeout;
 
-use super::{Head, Seam};
+use super::{Head, Seam, stopped};
 use crate::error::{Clock, Kind, Phase};
 use crate::http::head::{self, Look, Refusal};
 use crate::limits::Deadline;
@@ -131,7 +131,7 @@ impl Seam {
     pub(super) fn await_body(&mut self) -> Result<bool, ureq::Error> {
         let mut now = Instant::now();
         let mut read = Deadline::after(now, self.exchange.limit(Clock::Read), Clock::Read);
-        if let Some(polite) = self.exchange.polite_until() {
+        if let Some(polite) = self.exchange.polite().until() {
             read = read.or(Deadline { at: Some(polite), clock: Clock::None });
         }
         let got = loop {
@@ -167,6 +167,11 @@ impl Seam {
                 Err(self.refuse(Kind::TooLarge, what))
             }
             Ok(_) => Ok(true),
+            Err(Stop::Deadline)
+                if self.exchange.armed() == Clock::None && self.exchange.polite().pause() =>
+            {
+                Err(stopped())
+            }
             Err(stop) => Err(self.fail(stop)),
         }
     }

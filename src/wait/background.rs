@@ -1,0 +1,125 @@
+//! Work that nobody waits for on the thread that began it: a few threads of a kind, started when
+//! there is work, gone when there is none for a while, never joined.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::process::generation;
+
+/// Threads of one kind. Threads: any thread at any time.
+pub(crate) struct Crew {
+    name: &'static str,
+    most: usize,
+    /// The crew of this process: a forked child has none of its parent's threads.
+    current: Mutex<Option<(u32, Arc<Shift>)>>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Shift {
+    queue: Mutex<Queue>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    running: usize,
+    idle: usize,
+}
+
+impl Crew {
+    /// At most so many threads at once; more work waits.
+    pub(crate) const fn new(name: &'static str, most: usize) -> Self {
+        Self { name, most, current: Mutex::new(None) }
+    }
+
+    /// Has a job done. An error means that there is no thread and none can be made; the job is
+    /// dropped then.
+    pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let shift = self.shift();
+        let mut queue = shift.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.jobs.push_back(Box::new(job));
+        if queue.idle >= queue.jobs.len() || queue.running >= self.most {
+            shift.work.notify_one();
+            return Ok(());
+        }
+        let thread = std::thread::Builder::new().name(self.name.into()).stack_size(STACK);
+        let mine = Arc::clone(&shift);
+        match thread.spawn(move || mine.work()) {
+            Ok(_) => queue.running += 1,
+            // Somebody is there who will come to it.
+            Err(_) if queue.running > 0 => shift.work.notify_one(),
+            Err(error) => {
+                let job = queue.jobs.pop_back();
+                drop(queue);
+                drop(job);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn shift(&self) -> Arc<Shift> {
+        let now = generation();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*current {
+            Some((then, shift)) if *then == now => Arc::clone(shift),
+            _ => Arc::clone(&current.insert((now, Arc::default())).1),
+        }
+    }
+}
+
+impl Shift {
+    fn work(&self) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                drop(queue);
+                job();
+                queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            queue.idle += 1;
+            let waited =
+                self.work.wait_timeout(queue, LINGER).unwrap_or_else(PoisonError::into_inner);
+            queue = waited.0;
+            queue.idle -= 1;
+            if waited.1.timed_out() && queue.jobs.is_empty() {
+                queue.running -= 1;
+                return;
+            }
+        }
+    }
+}
+
+/// Little is needed, but a resolver's modules (nsswitch.conf(5)) are other people's code.
+const STACK: usize = 512 * 1024;
+/// How long a thread stays without work.
+const LINGER: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn every_job_is_done_by_no_more_threads_than_allowed() {
+        static CREW: Crew = Crew::new("hangup-test", 2);
+        let (done, jobs) = mpsc::channel();
+        for number in 0..100 {
+            let done = done.clone();
+            let job = move || done.send((number, std::thread::current().id())).unwrap_or(());
+            CREW.run(job).unwrap();
+        }
+        let (mut numbers, threads): (Vec<i32>, std::collections::HashSet<_>) =
+            jobs.iter().take(100).unzip();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+        assert!(threads.len() <= 2);
+    }
+}
