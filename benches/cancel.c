@@ -13,7 +13,9 @@
  *        when something happens and about once a second otherwise. Few rounds, as each takes that long. While the name
  *        is resolved it is ended when getaddrinfo has come back, which is made to take two seconds more.
  *
- * Prints median and worst in milliseconds for each phase, and how many rounds were late (5 ms and more).
+ * Prints for each phase, in milliseconds: the median; the worst; the worst less the time for which the thread that
+ * was to return was ready to run and had no CPU (/proc/.../schedstat), which is other programs' doing; and how many
+ * rounds were late (5 ms and more).
  */
 #include "bench.h"
 #include <arpa/inet.h>
@@ -117,6 +119,8 @@ static struct {
     pthread_barrier_t line;
     const phase *at;
     double fired, returned; /* seconds */
+    double queued;          /* seconds between the two for which the thread could have run and had no CPU */
+    char schedstat[64];     /* the file that says so of the thread that is to return */
     atomic_bool reading, end;
     hangup_client *client;
     hangup_manager *manager;
@@ -125,6 +129,36 @@ static struct {
     CURL *easy;
     atomic_int curl_shall_end;
 } bench;
+
+/** For how long the thread that is to return was ready to run but not running, ever. 0 if the kernel does not say. */
+static double queued(void) {
+    unsigned long long running = 0, waiting = 0;
+    FILE *file = fopen(bench.schedstat, "r");
+    if (file != NULL) {
+        if (fscanf(file, "%llu %llu", &running, &waiting) != 2) {
+            waiting = 0;
+        }
+        fclose(file);
+    }
+    return (double)waiting / 1e9;
+}
+
+/** Called first by each thread that is measured. */
+static void is_measured(void) {
+    snprintf(bench.schedstat, sizeof bench.schedstat, "/proc/self/task/%ld/schedstat", (long)gettid());
+}
+
+/** Called by the one that fires, at once before it does. */
+static void fires(void) {
+    bench.queued = queued();
+    bench.fired = now();
+}
+
+/** Called by the one that was measured, when its call has returned. */
+static void has_returned(void) {
+    bench.returned = now();
+    bench.queued = queued() - bench.queued;
+}
 
 static hangup_request *request_for(const phase *at) {
     hangup_error *error = NULL;
@@ -139,6 +173,7 @@ static hangup_request *request_for(const phase *at) {
 
 static void *send_hangup(void *unused) {
     (void)unused;
+    is_measured();
     const phase *at = NULL;
     hangup_request *request = NULL;
     for (;;) {
@@ -165,7 +200,7 @@ static void *send_hangup(void *unused) {
                 status = hangup_response_read(response, body, sizeof body, &got, &error);
             }
         }
-        bench.returned = now();
+        has_returned();
         if (status != HANGUP_CANCELLED || hangup_error_phase(error) != at->phase) {
             stop("%s: %s in phase %s: %s", at->name, hangup_status_text((int32_t)status),
                  hangup_phase_text(hangup_error_phase(error)), hangup_error_message(error));
@@ -240,6 +275,7 @@ static int floor_pair[2];
 
 static void *poll_floor(void *unused) {
     (void)unused;
+    is_measured();
     for (;;) {
         pthread_barrier_wait(&bench.line);
         if (bench.end) {
@@ -247,7 +283,7 @@ static void *poll_floor(void *unused) {
         }
         struct pollfd one = {.fd = floor_pair[0], .events = POLLIN};
         poll(&one, 1, -1);
-        bench.returned = now();
+        has_returned();
         pthread_barrier_wait(&bench.line);
     }
 }
@@ -267,6 +303,7 @@ static size_t curl_took(char *data, size_t size, size_t count, void *unused) {
 
 static void *send_curl(void *unused) {
     (void)unused;
+    is_measured();
     for (;;) {
         pthread_barrier_wait(&bench.line);
         if (bench.end) {
@@ -284,7 +321,7 @@ static void *send_curl(void *unused) {
             curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)UPLOAD);
         }
         CURLcode code = curl_easy_perform(easy);
-        bench.returned = now();
+        has_returned();
         if (code != CURLE_ABORTED_BY_CALLBACK) {
             stop("%s: curl: %s", bench.at->name, curl_easy_strerror(code));
         }
@@ -295,7 +332,7 @@ static void *send_curl(void *unused) {
 
 /* Rounds, and what came of them. */
 
-static double took[MOST_ROUNDS];
+static double took[MOST_ROUNDS], worst_running;
 
 static int by_size(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -308,9 +345,18 @@ static void report(const char *who, const char *name, long rounds) {
     while (late < rounds && took[rounds - 1 - late] >= LATE) {
         late++;
     }
-    printf("%s phase=%s rounds=%ld median_ms=%.4f worst_ms=%.4f late=%ld\n", who, name, rounds,
-           took[rounds / 2] * 1e3, took[rounds - 1] * 1e3, late);
+    printf("%s phase=%s rounds=%ld median_ms=%.4f worst_ms=%.4f running_ms=%.4f late=%ld\n", who, name, rounds,
+           took[rounds / 2] * 1e3, took[rounds - 1] * 1e3, worst_running * 1e3, late);
     fflush(stdout);
+}
+
+/** Notes a round; those before 0 are not counted. */
+static void note(long round) {
+    double seconds = bench.returned - bench.fired, running = seconds - bench.queued;
+    if (round >= 0) {
+        took[round] = seconds;
+        worst_running = round == 0 || running > worst_running ? running : worst_running;
+    }
 }
 
 static pthread_t begin(void *(*run)(void *)) {
@@ -335,12 +381,10 @@ static void measure_hangup(const phase *at, int server, long rounds) {
         pthread_barrier_wait(&bench.line);
         int fd = serve(at, server);
         wait_until_stuck(at, round + WARM_UP);
-        bench.fired = now();
+        fires();
         hangup_cancel_fire(bench.token, "bench");
         pthread_barrier_wait(&bench.line);
-        if (round >= 0) {
-            took[round] = bench.returned - bench.fired;
-        }
+        note(round);
         hangup_cancel_free(bench.token);
         release_resolvers();
         clear(server, fd);
@@ -355,12 +399,10 @@ static void measure_floor(long rounds) {
         socketpair(AF_UNIX, SOCK_STREAM, 0, floor_pair);
         pthread_barrier_wait(&bench.line);
         usleep((useconds_t)(800 + (round + WARM_UP) * 37 % 500));
-        bench.fired = now();
+        fires();
         shutdown(floor_pair[0], SHUT_RDWR);
         pthread_barrier_wait(&bench.line);
-        if (round >= 0) {
-            took[round] = bench.returned - bench.fired;
-        }
+        note(round);
         close(floor_pair[0]);
         close(floor_pair[1]);
     }
@@ -377,14 +419,14 @@ static void measure_curl(const phase *at, int server, long rounds) {
         pthread_barrier_wait(&bench.line);
         int fd = serve(at, server);
         usleep((useconds_t)(300000 + round * 170000)); /* at different moments of curl's second */
-        bench.fired = now();
+        fires();
         bench.curl_shall_end = 1;
         if (at->phase == HANGUP_PHASE_RESOLVE) {
             sleep(RESOLVER_HOLDS);
             release_resolvers();
         }
         pthread_barrier_wait(&bench.line);
-        took[round] = bench.returned - bench.fired;
+        note(round);
         clear(server, fd);
     }
     end(thread);

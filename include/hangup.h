@@ -1322,8 +1322,9 @@ hangup_status hangup_response_read_all(hangup_response *response,
                                        hangup_error **error);
 
 /**
- * Closes the response early. HANGUP_GRACEFUL is polite: it reads on for at most 256 KiB or 50 ms so that the
- * connection can be kept, and closes it otherwise. HANGUP_NOW closes the connection at once. After the end of the
+ * Closes the response early. HANGUP_GRACEFUL is polite: what is left is read and thrown away, at most 256 KiB and
+ * for at most 50 ms, so that the connection can be kept; otherwise it is closed. The call itself waits for 2 ms
+ * at most, the rest is done in the background. HANGUP_NOW closes the connection at once. After the end of the
  * body, and the second time, it does nothing.
  *
  * May be called from any thread while another one is blocked in a read, and ends that read with HANGUP_CLOSED.

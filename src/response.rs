@@ -164,6 +164,8 @@ impl Body {
             return Err(self.too_large(at_most));
         }
         let mut whole = Vec::new();
+        // Address space is not memory: this is touched step by step as well.
+        let _ = whole.try_reserve_exact(expected.unwrap_or(0).min(LARGEST_RESERVE));
         // A length that the peer made up must not make us allocate: it is believed step by step.
         let mut step = expected.unwrap_or(FIRST_STEP).clamp(1, LARGEST_STEP);
         loop {
@@ -232,3 +234,4 @@ impl Stopper {
 
 const FIRST_STEP: usize = 8 * 1024;
 const LARGEST_STEP: usize = 8 * 1024 * 1024;
+const LARGEST_RESERVE: usize = 256 * 1024 * 1024;

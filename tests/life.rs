@@ -147,7 +147,9 @@ fn r4_a_polite_close_of_a_stalled_body_returns_soon_and_never_pools() {
         assert!(took < MARGIN, "a polite close took {took:?}");
         // What is left is waited for behind the caller's back, and not for long.
         assert!(server.wait_ended(0, PATIENCE).is_some());
-        until("its descriptor is closed", || testserver::sockets_to(server.port()).is_empty());
+        support::until("its descriptor is closed", || {
+            testserver::sockets_to(server.port()).is_empty()
+        });
         assert_gone(client.manager(), server.port());
         assert_eq!(client.manager().why_closed(id), Some(Reason::BodyLeftUnread));
         assert!(response.read(&mut [0; 10]).is_err(), "what was closed has no end");

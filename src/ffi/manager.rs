@@ -139,10 +139,7 @@ pub unsafe extern "C" fn hangup_manager_limit(
 ) -> hangup_status {
     guard(error, || {
         let manager = unsafe { hangup_manager::borrow(manager)? };
-        let mut limits = manager.limits();
-        change(&mut limits, limit, value)?;
-        manager.set_limits(limits);
-        Ok(())
+        manager.change_limits(|limits| change(limits, limit, value))
     })
 }
 

@@ -138,7 +138,21 @@ impl Manager {
 
     /// Changes the limits. Lowered ones apply to what is idle at once.
     pub fn set_limits(&self, limits: Limits) {
-        self.pool.set_limits(limits, Instant::now());
+        let _ = self.change_limits(|now| {
+            *now = limits;
+            Ok(())
+        });
+    }
+
+    /// Changes some of them in one step; none if `change` fails.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub fn change_limits(
+        &self,
+        change: impl FnOnce(&mut Limits) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.pool.change_limits(Instant::now(), change)
     }
 
     /// The limits as they are.

@@ -188,9 +188,16 @@ impl Pool {
         drop(state);
     }
 
-    pub(crate) fn set_limits(&self, limits: Limits, now: Instant) {
+    /// Changes the limits in one step, so that two who change different ones don't undo each other.
+    pub(crate) fn change_limits<E>(
+        &self,
+        now: Instant,
+        change: impl FnOnce(&mut Limits) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut fallen = Fallen::default();
         let mut state = self.lock();
+        let mut limits = state.limits;
+        change(&mut limits)?;
         state.limits = limits;
         state.expire(now, &mut fallen);
         while state.idle_count > limits.idle_total && state.drop_oldest(&mut fallen) {}
@@ -199,6 +206,7 @@ impl Pool {
             state.trim(&key, &mut fallen);
         }
         drop(state);
+        Ok(())
     }
 
     pub(crate) fn limits(&self) -> Limits {
