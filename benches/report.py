@@ -121,37 +121,33 @@ def rows(lines):
             at_most=bound,
         )
 
-    for phase in PHASES:
-        median = lines.median("cancel", "hangup", phase, "median_ms")
-        if median is None:
-            continue
-        worst = max(lines.all("cancel", "hangup", phase, "worst_ms"))
-        late = sum(lines.all("cancel", "hangup", phase, "late"))
-        rounds = sum(lines.all("cancel", "hangup", phase, "rounds"))
-        theirs = lines.median("cancel", "curl", phase, "median_ms")
-        yield (
-            f"cancel while in {phase}: median, worst",
-            f"{median:.3f} ms, {worst:.2f} ms",
-            "curl's callback" if theirs else "",
-            number(theirs, "ms") if theirs else "",
-            "",
-            "under 0.2 ms, 5 ms",
-            "**no**" if median >= 0.2 else f"median yes; {late:.0f} of {rounds:.0f} late" if late else "yes",
-        )
-    floor = lines.all("cancel", "floor", "poll", "worst_ms")
-    if floor:
-        median = lines.median("cancel", "floor", "poll", "median_ms")
-        late, rounds = (sum(lines.all("cancel", "floor", "poll", name)) for name in ("late", "rounds"))
-        yield (
-            "(floor: a thread that is woken from poll)",
-            f"{median:.3f} ms, {max(floor):.2f} ms",
-            *[""] * 4,
-            f"{late:.0f} of {rounds:.0f} late" if late else "",
-        )
+    yield from cancels(lines)
 
     for peer, bound in [("pycurl", 0.8), ("requests", 8), ("httpx", None)]:
         yield from compared("Python, small GET: requests/s", "python", "rps", peer, at_least=bound)
     yield from compared("Python, small GET: user CPU", "python", "user_us", "pycurl", "µs")
+
+
+def cancels(lines):
+    """Rows of the cancel latencies: median, worst, and the worst without the wait for a CPU."""
+
+    def ours(who, phase):
+        median = lines.median("cancel", who, phase, "median_ms")
+        worst, running = (max(lines.all("cancel", who, phase, name)) for name in ("worst_ms", "running_ms"))
+        late, rounds = (sum(lines.all("cancel", who, phase, name)) for name in ("late", "rounds"))
+        return median, f"{median:.3f}, {worst:.2f} ({running:.2f}) ms", f"{late:.0f} of {rounds:.0f}" if late else ""
+
+    for phase in PHASES:
+        if not lines.all("cancel", "hangup", phase, "median_ms"):
+            continue
+        median, text, late = ours("hangup", phase)
+        theirs = lines.median("cancel", "curl", phase, "median_ms")
+        met = "**no**" if median >= 0.2 else f"median; {late} late" if late else "yes"
+        peer = ("curl's callback", number(theirs, "ms")) if theirs else ("", "")
+        yield f"cancel in {phase}: median, worst", text, *peer, "", "under 0.2, 5 ms", met
+    if lines.all("cancel", "floor", "poll", "median_ms"):
+        _, text, late = ours("floor", "poll")
+        yield "the floor: woken from poll", text, "", "", "", "", f"{late} late" if late else ""
 
 
 LABELS = {"curl": "curl easy", "curl-large": "curl, 256 KiB buffer", "socket": "bare socket"}

@@ -65,6 +65,12 @@ impl Exchanged {
         self.progress = true;
     }
 
+    /// What ureq writes from here on goes nowhere. It shall take large steps: this is address
+    /// space that nobody touches.
+    pub(super) fn swallow(&mut self) {
+        self.output = vec![0; SWALLOWED];
+    }
+
     /// Drops bytes that ureq shall not see.
     pub(super) fn skip(&mut self, amount: usize) {
         self.start += amount;
@@ -118,7 +124,10 @@ impl Drop for Exchanged {
     fn drop(&mut self) {
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
-            if spare.len() < SPARES && self.input.len() <= LARGEST_INPUT {
+            if spare.len() < SPARES
+                && self.input.len() <= LARGEST_INPUT
+                && self.output.len() == OUTPUT
+            {
                 spare.push((std::mem::take(&mut self.input), std::mem::take(&mut self.output)));
             }
         });
@@ -134,6 +143,7 @@ thread_local! {
 const SPARES: usize = 2;
 const INPUT: usize = 16 * 1024;
 const OUTPUT: usize = 16 * 1024;
+const SWALLOWED: usize = 64 * 1024 * 1024;
 /// More than this does not make a large body faster, and falls out of the second-level cache.
 const LARGEST_INPUT: usize = 256 * 1024;
 

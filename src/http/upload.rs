@@ -25,6 +25,20 @@ impl<'a> Upload<'a> {
         self.exchange = Some(Arc::clone(exchange));
     }
 
+    /// Interrupted means "again" (std::io::Read); a reader that says so for ever is ended by the clock.
+    fn read_source(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.source.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    if self.exchange.as_ref().is_some_and(|exchange| exchange.must_stop()) {
+                        return Err(error);
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
     fn fail(&self, what: String) -> io::Error {
         if let Some(exchange) = &self.exchange {
             exchange.fail_with(Error::new(Kind::BodyFailed, what));
@@ -50,7 +64,7 @@ impl Read for Upload<'_> {
         if room == 0 {
             return Ok(0);
         }
-        match self.source.read(&mut into[..room]) {
+        match self.read_source(&mut into[..room]) {
             Ok(0) => match self.left {
                 Some(left) if left > 0 => {
                     let whole = left + self.given;
@@ -68,7 +82,6 @@ impl Read for Upload<'_> {
                 }
                 Ok(got)
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => Err(self.fail(format!("the request's body failed: {error}"))),
         }
     }

@@ -95,6 +95,18 @@ impl InUse<'_> {
         result(sent)
     }
 
+    /// [`send`](Self::send) from several places: a TLS flight is one segment, not one a record.
+    pub(crate) fn send_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        // SAFETY: all-zero is a valid msghdr: no name, no control data.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        // IoSlice is an iovec on Unix (std::io::IoSlice).
+        message.msg_iov = pieces.as_ptr().cast_mut().cast();
+        message.msg_iovlen = pieces.len().min(MOST_PIECES) as _;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the pieces are readable for their lengths and outlive the call, which only reads.
+        result(unsafe { libc::sendmsg(self.fd(), &raw const message, flags) })
+    }
+
     /// Whether an idle connection is as it should be: open, and with not a byte to read.
     pub(crate) fn is_quiet(&self) -> bool {
         let mut byte = 0u8;
@@ -124,6 +136,9 @@ impl Drop for InUse<'_> {
         self.0.leave();
     }
 }
+
+/// Less than IOV_MAX (limits.h) everywhere.
+const MOST_PIECES: usize = 64;
 
 fn result(count: isize) -> io::Result<usize> {
     usize::try_from(count).map_err(|_| io::Error::last_os_error())

@@ -80,7 +80,7 @@ impl Stream {
                 Ok(_) => {
                     if let Err(error) = tls.process_new_packets() {
                         // The alert tells the peer why (RFC 8446 section 6); it may not want to know.
-                        let _ = tls.write_tls(&mut wire);
+                        flush_if_possible(tls, &mut wire);
                         return Err(Stop::Tls(error));
                     }
                 }
@@ -139,9 +139,7 @@ impl Stream {
                 Some(_) => tls.process_new_packets().map(drop).map_err(Stop::Tls)?,
             }
             // Key updates and the like want an answer; it may wait for the next write if it doesn't fit.
-            if tls.wants_write() {
-                let _ = tls.write_tls(&mut wire);
-            }
+            flush_if_possible(tls, &mut wire);
         }
     }
 
@@ -188,7 +186,7 @@ impl Stream {
         let Some(tls) = &mut self.tls else { return };
         if let Some(socket) = self.socket.enter() {
             tls.send_close_notify();
-            let _ = tls.write_tls(&mut Wire { socket: &socket, traffic: &self.traffic });
+            flush_if_possible(tls, &mut Wire { socket: &socket, traffic: &self.traffic });
         }
     }
 
@@ -250,9 +248,20 @@ impl Write for Wire<'_> {
         self.send(bytes, false)
     }
 
+    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let sent = self.socket.send_vectored(pieces)?;
+        count(&self.traffic.bytes_out, sent);
+        Ok(sent)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Sends what TLS has to say and the socket takes now. A peer that is gone will not miss it.
+fn flush_if_possible(tls: &mut ClientConnection, wire: &mut Wire<'_>) {
+    while tls.wants_write() && tls.write_tls(wire).is_ok_and(|sent| sent > 0) {}
 }
 
 /// One thread counts at a time, so that a load and a store do: no locked instruction.

@@ -184,36 +184,55 @@ static void those_in_use(void) {
     CHECK_STATUS(HANGUP_CLOSED, get_under(given("half"), the_response, HANGUP_GRACEFUL, HANGUP_PHASE_READ), NULL);
 }
 
+/** Waits until no exchange is in progress, drained ones included. */
+static void wait_until_nothing_is_in_use(hangup_manager *manager) {
+    for (int64_t end = now_us() + 10000000 * slowness(); stats_of(manager).in_use > 0;) {
+        CHECK(now_us() < end);
+        sleep_ms(1);
+    }
+}
+
+/** Closes a response politely; the call may take 2 ms, on a busy machine some more. */
+static void close_politely(hangup_response *response) {
+    int64_t began = now_us();
+    CHECK_OK(hangup_response_close(response, HANGUP_GRACEFUL), NULL);
+    CHECK(now_us() - began < 50000 * slowness());
+}
+
 static void a_response_that_nobody_reads_on(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
     hangup_error *error = NULL;
 
-    /* 200,000 bytes are politely read away, and the connection is kept; twice is once. */
-    hangup_response *response = get(client, given("large"));
-    CHECK_OK(hangup_response_close(response, HANGUP_GRACEFUL), NULL);
-    CHECK_OK(hangup_response_close(response, HANGUP_NOW), NULL);
-    CHECK_NUMBER(1, stats_of(manager).idle);
-    char piece[8];
-    size_t got = 0;
-    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_read(response, piece, sizeof piece, &got, &error), error);
-    hangup_error_free(error);
-    hangup_response_free(response);
+    /* 200,000 bytes are politely read away within 50 ms, which a busy machine may miss now and then: one in five. */
+    size_t kept = 0;
+    for (int turn = 0; turn < 5 && kept == 0; turn++) {
+        hangup_response *response = get(client, given("large"));
+        close_politely(response);
+        /* Twice is once, and reading on is no end. */
+        CHECK_OK(hangup_response_close(response, HANGUP_NOW), NULL);
+        char piece[8];
+        size_t got = 0;
+        CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_read(response, piece, sizeof piece, &got, &error), error);
+        hangup_error_free(error);
+        hangup_response_free(response);
+        wait_until_nothing_is_in_use(manager);
+        kept = stats_of(manager).idle;
+    }
+    CHECK(kept == 1 || slowness() > 1);
 
     /* Now, and without a word. */
-    response = get(client, given("large"));
-    CHECK_NUMBER(1, hangup_response_reused(response));
+    hangup_response *response = get(client, given("large"));
+    CHECK_NUMBER(kept, hangup_response_reused(response));
     CHECK_OK(hangup_response_close(response, HANGUP_NOW), NULL);
     CHECK_NUMBER(0, stats_of(manager).open);
     hangup_response_free(response);
     hangup_response_free(get(client, given("large")));
     CHECK_NUMBER(0, stats_of(manager).open);
 
-    /* Polite to one that stalls: bounded, and closed. */
+    /* Polite to one that stalls: the same short wait, and closed soon. */
     response = get(client, given("half"));
-    int64_t began = now_us();
-    CHECK_OK(hangup_response_close(response, HANGUP_GRACEFUL), NULL);
-    CHECK(now_us() - began < 200000 * slowness());
+    close_politely(response);
     hangup_response_free(response);
     wait_until_empty(manager);
     hangup_client_free(client);

@@ -257,6 +257,11 @@ fn judge(error: &Error, manager: &Manager) {
     };
     assert_eq!(error.reason(), reason, "{error:?}");
     assert!(clock.contains(&error.limit()), "{error:?}");
+    if error.connection().is_none() {
+        // On a busy machine its time was over before it began: there is nothing to close.
+        assert_eq!((error.sent(), error.phase()), (Sent::Nothing, Phase::None), "{error:?}");
+        return;
+    }
     assert!(why.is_some_and(|why| whys.contains(&why)), "{why:?} for {error:?}");
 }
 

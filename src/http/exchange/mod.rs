@@ -183,8 +183,10 @@ impl Exchange {
         self.clocks.finish(|| now);
     }
 
-    pub(in crate::http) fn total_has_passed(&self) -> bool {
-        self.clocks.total_passed().is_some()
+    /// Whether somebody ended it or its time is over: for work that never waits, and so never
+    /// hears of it.
+    pub(in crate::http) fn must_stop(&self) -> bool {
+        self.control.cause().is_some() || self.clocks.total_passed().is_some()
     }
 
     pub(in crate::http) fn until(&self, own: Deadline) -> Option<Instant> {

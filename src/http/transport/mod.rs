@@ -143,12 +143,12 @@ impl Transport for Seam {
         let more = timeout.reason == Timeout::SendRequest && self.exchange.body_follows();
         let mut sent = 0;
         while sent < amount {
+            // A send that always finds room never waits, and so never looks at its deadline.
+            if self.exchange.must_stop() {
+                return Err(self.fail(Stop::Deadline));
+            }
             if self.exchange.upload_cut() {
                 return Ok(());
-            }
-            // A send that always finds room never waits, and so never looks at its deadline.
-            if self.exchange.total_has_passed() {
-                return Err(self.fail(Stop::Deadline));
             }
             let exchange = &self.exchange;
             let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else {
@@ -212,6 +212,7 @@ impl Seam {
                 self.buffers.filled(got);
                 self.exchange.response_started();
                 self.exchange.cut_upload();
+                self.buffers.swallow();
                 self.unfit = true;
                 Ok(())
             }
