@@ -30,8 +30,9 @@ demo:
 
 test:
 	@sh tests/deps.sh demo test
-	@sh tests/venv.sh pytest
+	@sh tests/venv.sh pytest mypy
 	HANGUP_PYTHON="$(TARGET)/venv/bin/python" $(CARGO) test
+	RUSTFLAGS="--cfg loom" $(CARGO) test -p loom-tests --profile loom --target-dir "$(TARGET)/loom"
 	$(CARGO) build --quiet -p testserver
 	HANGUP_TESTSERVER="$(TARGET)/debug/hangup-testserver" "$(TARGET)/venv/bin/python" -m pytest -q tests/python
 
@@ -41,6 +42,7 @@ bench:
 
 header:
 	UPDATE_HEADER=1 $(CARGO) test --test header
+	$(PYTHON) bindings/python/generate_sys.py
 
 install:
 	@sh bindings/c/install.sh "$(PREFIX)" "$(DESTDIR)"

@@ -61,10 +61,11 @@ static inline usage used_since(usage begin) {
     return at;
 }
 
-/** One line of `name=value` pairs; run.sh takes medians over such lines. */
+/** One line of `name=value` pairs; report.py takes medians over such lines. */
 static inline void report_requests(usage took, long requests) {
-    printf("rps=%.0f user_us=%.3f sys_us=%.3f\n", (double)requests / took.wall, took.user * 1e6 / (double)requests,
-           took.kernel * 1e6 / (double)requests);
+    double each = 1e6 / (double)requests;
+    printf("rps=%.0f user_us=%.3f cpu_us=%.3f\n", (double)requests / took.wall, took.user * each,
+           (took.user + took.kernel) * each);
 }
 
 #endif

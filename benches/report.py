@@ -86,7 +86,7 @@ def rows(lines):
     small = "small GET"
     yield from compared(f"{small}: requests/s", "small_get", "rps", "curl", at_least=1)
     yield from compared(f"{small}: user CPU", "small_get", "user_us", "curl", "µs", at_most=0.6)
-    yield from compared(f"{small}: kernel CPU", "small_get", "sys_us", "curl", "µs")
+    yield from compared(f"{small}: user and kernel CPU", "small_get", "cpu_us", "curl", "µs")
     yield from compared(f"{small}: instructions in user space", "instructions", "count", "curl")
     yield from compared(f"{small}: requests/s", "small_get", "rps", "socket")
     yield from compared(f"{small}, URL as text: requests/s", "small_get", "rps", "curl", ours="hangup-url")
@@ -109,7 +109,7 @@ def rows(lines):
     yield from compared("100 MB body: MB/s", "large_body", "mb_s", "curl-large")
     yield from compared("100 MB body: MB/s", "large_body", "mb_s", "socket")
     yield from compared("16 threads: requests/s", "threads", "rps", "curl")
-    yield from compared("16 threads: user CPU", "threads", "user_us", "curl", "µs")
+    yield from compared("16 threads: user and kernel CPU", "threads", "cpu_us", "curl", "µs")
 
     for what, bench, bound in [("plain", "idle_plain", 4096), ("TLS", "idle_tls", 16384)]:
         yield from bounded(
@@ -125,7 +125,7 @@ def rows(lines):
 
     for peer, bound in [("pycurl", 0.8), ("requests", 8), ("httpx", None)]:
         yield from compared("Python, small GET: requests/s", "python", "rps", peer, at_least=bound)
-    yield from compared("Python, small GET: user CPU", "python", "user_us", "pycurl", "µs")
+    yield from compared("Python, small GET: user and kernel CPU", "python", "cpu_us", "pycurl", "µs")
 
 
 def cancels(lines):

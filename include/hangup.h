@@ -15,8 +15,9 @@
  * - Outputs are the last arguments before the error, and are written only on success.
  * - Text in is NUL-terminated UTF-8 and copied. Text out is NUL-terminated and borrowed: it lives as long as what it
  *   was asked from. Bytes are pointer and length; (NULL, 0) is no bytes.
- * - NULL where a handle must be is HANGUP_NULL, a handle of another type or a freed one is HANGUP_BAD_HANDLE, an
- *   unknown number is HANGUP_INVALID_ARGUMENT: errors, not crashes. A defect inside is HANGUP_PANIC.
+ * - NULL where a handle must be is HANGUP_NULL, a handle of another type is HANGUP_BAD_HANDLE, an unknown number is
+ *   HANGUP_INVALID_ARGUMENT: errors, not crashes. A defect inside is HANGUP_PANIC. Using a handle after it was freed
+ *   is a mistake that is mostly found (HANGUP_BAD_HANDLE), but that can't be promised: its memory may be somebody else's.
  * - Times are milliseconds as int64_t. Zero is refused. "No limit" is HANGUP_NO_LIMIT.
  * - Threads: each type says which class it is of: any thread at any time; one thread at a time; immutable.
  * - Nothing is to be initialised or torn down. No signal is raised (SIGPIPE included), no descriptor is inherited by
@@ -57,7 +58,7 @@ typedef enum {
      */
     HANGUP_NULL = 1,
     /**
-     * A handle of another type, or one that was freed.
+     * A handle of another type; mostly also one that was freed, as long as nobody else has its memory.
      */
     HANGUP_BAD_HANDLE = 2,
     /**

@@ -42,7 +42,7 @@ fn check(case: &Case) -> Result<(), String> {
         if last { judge(case, &seen)? } else { same("status", &seen.outcome, "HANGUP_OK")? }
     }
     if let Some(connections) = case.expect.connections {
-        same("connections", &server.connections(), &(connections as usize))?;
+        same("connections", &server.connections(), &connections)?;
     }
     Ok(())
 }

@@ -300,13 +300,13 @@ fn t4_a_body_that_drips_is_ended_by_the_minimum_rate() {
     let server = dripping();
     let client = client();
     let mut request = request("GET", &server.url("/"));
-    request.min_rate(Some((10_000, ms(200))));
+    request.min_rate(Some((10_000, ms(200)))).unwrap();
     let (error, took, _) = drain(client.send(&mut request).unwrap());
     assert_timed_out(&error, Clock::MinRate, Phase::Read);
     assert_in_time("a drip, by the minimum rate", ms(190), took);
     assert_gone(client.manager(), server.port());
     // A rate that is kept ends nothing.
-    request.min_rate(Some((20, ms(200))));
+    request.min_rate(Some((20, ms(200)))).unwrap();
     request.timeout(Clock::Total, Some(ms(700))).unwrap();
     let (error, ..) = drain(client.send(&mut request).unwrap());
     assert_timed_out(&error, Clock::Total, Phase::Read);
@@ -314,14 +314,19 @@ fn t4_a_body_that_drips_is_ended_by_the_minimum_rate() {
 
 #[test]
 fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing() {
-    // Rates that come to less than a byte a window, over windows shorter than the limit.
-    for (rate, window) in [(1, ms(40)), (0, ms(10)), (0, ms(0)), (100, ms(0))] {
+    for (rate, window) in [(0, ms(10)), (0, ms(0)), (100, ms(0))] {
+        let refused = request("GET", "http://127.0.0.1/").min_rate(Some((rate, window)));
+        let kind = refused.unwrap_err().kind();
+        assert!(matches!(kind, Kind::InvalidArgument | Kind::InvalidTimeout), "{kind:?}");
+    }
+    // Less than a byte a window, over windows shorter than the limit.
+    for (rate, window) in [(1, ms(40)), (1, ms(1))] {
         let server =
             Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]));
         let client = client();
         let mut request = within(request("GET", &server.url("/")), Clock::Read, LIMIT);
         request.timeout(Clock::Total, Some(ms(2000))).unwrap();
-        request.min_rate(Some((rate, window)));
+        request.min_rate(Some((rate, window))).unwrap();
         let (error, took, _) = drain(client.send(&mut request).unwrap());
         assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
         assert_ne!(error.limit(), Clock::Total, "{rate} bytes/s over {window:?}: after {took:?}");

@@ -15,7 +15,7 @@ pub enum hangup_status {
     HANGUP_OK = 0,
     /// A pointer that must not be NULL was NULL.
     HANGUP_NULL = 1,
-    /// A handle of another type, or one that was freed.
+    /// A handle of another type; mostly also one that was freed, as long as nobody else has its memory.
     HANGUP_BAD_HANDLE = 2,
     /// An argument that is not known or out of range; the message says what is legal.
     HANGUP_INVALID_ARGUMENT = 3,

@@ -7,7 +7,9 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Client, Clock, Error, How, Kind, Manager, Mode, Phase, Reason, Request};
+use hangup::{
+    CancelToken, Client, Clock, Error, How, Kind, Manager, Mode, Phase, Reason, Request, Sent,
+};
 use testserver::{Script, Server, Step, sockets_to};
 
 use super::support::look::{assert_at_rest, assert_gone, sleeps};

@@ -62,7 +62,9 @@ mod tests {
             let threads: Vec<_> = (0..3)
                 .map(|number| {
                     let guarded = Arc::clone(&guarded);
-                    thread::spawn(move || if number == 0 { guarded.use_it() } else { guarded.end() })
+                    thread::spawn(
+                        move || if number == 0 { guarded.use_it() } else { guarded.end() },
+                    )
                 })
                 .collect();
             for thread in threads {
@@ -92,9 +94,8 @@ mod tests {
         loom::model(|| {
             let token = CancelToken::new();
             let count = Arc::new(Count(AtomicUsize::new(0)));
-            let firing = [token.clone(), token.clone()].map(|token| {
-                thread::spawn(move || token.fire(None))
-            });
+            let firing =
+                [token.clone(), token.clone()].map(|token| thread::spawn(move || token.fire(None)));
             let watching = token.watch(weak(&count));
             let refused = watching.is_err();
             for thread in firing {

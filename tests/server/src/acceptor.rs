@@ -44,11 +44,7 @@ impl Acceptor {
         let thread = thread::Builder::new()
             .name("testserver-accept".to_owned())
             .spawn(move || accept_loop(listener, bounds, &theirs, Arc::new(serve)))?;
-        Ok(Acceptor {
-            addr,
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Acceptor { addr, stop, thread: Some(thread) })
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -107,10 +103,7 @@ fn accept_loop(listener: TcpListener, bounds: Bounds, stop: &Arc<Latch>, serve: 
         let Some(Ok((socket, _))) = listener.as_ref().map(TcpListener::accept) else {
             // Most likely out of descriptors, on purpose: the listener stays readable, so do not
             // spin.
-            poll(
-                &mut table[..1],
-                Some(Instant::now() + Duration::from_millis(10)),
-            );
+            poll(&mut table[..1], Some(Instant::now() + Duration::from_millis(10)));
             continue;
         };
         threads.retain(|thread| !thread.is_finished());

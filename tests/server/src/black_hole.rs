@@ -37,20 +37,13 @@ impl BlackHole {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
         listener.listen(0)?;
-        let addr = listener
-            .local_addr()?
-            .as_socket()
-            .ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let addr = listener.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
         let mut fillers = Vec::new();
         while fillers.len() < FILLERS {
             match TcpStream::connect_timeout(&addr, PROBE) {
                 Ok(filler) => fillers.push(filler),
                 Err(e) if e.kind() == io::ErrorKind::TimedOut => {
-                    return Ok(BlackHole {
-                        listener,
-                        addr,
-                        fillers,
-                    });
+                    return Ok(BlackHole { listener, addr, fillers });
                 }
                 Err(e) => return Err(e),
             }

@@ -76,17 +76,10 @@ impl Certs {
         past.not_after = date_time_ymd(2021, 1, 1);
         let alone = {
             let key = KeyPair::generate()?;
-            Pair {
-                cert: local()?.self_signed(&key)?.pem(),
-                key: key.serialize_pem(),
-            }
+            Pair { cert: local()?.self_signed(&key)?.pem(), key: key.serialize_pem() }
         };
         let elsewhere = leaf(&["elsewhere.invalid"], "elsewhere", server.clone())?;
-        let client = leaf(
-            &["client.invalid"],
-            "client",
-            ExtendedKeyUsagePurpose::ClientAuth,
-        )?;
+        let client = leaf(&["client.invalid"], "client", ExtendedKeyUsagePurpose::ClientAuth)?;
         Ok(Certs {
             ca,
             client_ca,
@@ -155,18 +148,15 @@ impl Certs {
             .map_err(|e| e.to_string())?;
         let builder = if which == Certificate::ClientAuth {
             let mut roots = RootCertStore::empty();
-            roots
-                .add(der(&self.client_ca)?)
-                .map_err(|e| e.to_string())?;
+            roots.add(der(&self.client_ca)?).map_err(|e| e.to_string())?;
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             builder.with_client_cert_verifier(verifier.build().map_err(|e| e.to_string())?)
         } else {
             builder.with_no_client_auth()
         };
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(|e| e.to_string())?;
-        let mut config = builder
-            .with_single_cert(vec![der(&pair.cert)?], key)
-            .map_err(|e| e.to_string())?;
+        let mut config =
+            builder.with_single_cert(vec![der(&pair.cert)?], key).map_err(|e| e.to_string())?;
         config.send_tls13_tickets = 0;
         Ok(Arc::new(config))
     }
@@ -204,10 +194,7 @@ fn leaf(
 
 fn issue(params: &CertificateParams, by: &Issuer<'_, KeyPair>) -> Result<Pair, rcgen::Error> {
     let key = KeyPair::generate()?;
-    Ok(Pair {
-        cert: params.signed_by(&key, by)?.pem(),
-        key: key.serialize_pem(),
-    })
+    Ok(Pair { cert: params.signed_by(&key, by)?.pem(), key: key.serialize_pem() })
 }
 
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];

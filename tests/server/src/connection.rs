@@ -23,14 +23,7 @@ pub(crate) fn run(
 ) {
     ledger.accepted(index);
     match Wire::new(tcp, Arc::clone(stop)) {
-        Ok(wire) => Runner {
-            wire,
-            index,
-            ledger,
-            head: None,
-            way_out: WayOut::Close,
-        }
-        .run(steps),
+        Ok(wire) => Runner { wire, index, ledger, head: None, way_out: WayOut::Close }.run(steps),
         Err(e) => ledger.record(index, |record| record.broken = Some(e.to_string())),
     }
     // After the socket is gone, so that a test that sees this can count descriptors.
@@ -62,8 +55,7 @@ impl Runner<'_> {
             Err(Halt::PeerFin) => self.ledger.ended(self.index, Ended::Fin),
             Err(Halt::PeerRst) => self.ledger.ended(self.index, Ended::Rst),
             Err(Halt::Broken(why)) => {
-                self.ledger
-                    .record(self.index, |record| record.broken = Some(why));
+                self.ledger.record(self.index, |record| record.broken = Some(why));
                 // Most often the peer refused the certificate and is about to close; let it be the
                 // first.
                 match self.wire.peer_end(GRACE) {
@@ -94,11 +86,7 @@ impl Runner<'_> {
             Step::Send(text) => self.wire.send(text.as_bytes()),
             Step::SendHex(bytes) => self.wire.send(bytes),
             Step::Fill { bytes, byte } => self.fill(*bytes, *byte),
-            Step::Drip {
-                bytes,
-                every_ms,
-                chunk,
-            } => self.drip(*bytes, *every_ms, *chunk),
+            Step::Drip { bytes, every_ms, chunk } => self.drip(*bytes, *every_ms, *chunk),
             Step::SleepMs(millis) => self.sleep(*millis),
             Step::Stall => self.wire.idle(None, None).map(drop),
             Step::Rst => self.leave(WayOut::Reset),
@@ -147,8 +135,7 @@ impl Runner<'_> {
             self.note(&part);
         })?;
         self.note(head.0.as_bytes());
-        self.ledger
-            .record(self.index, |record| record.heads.push(head.0.clone()));
+        self.ledger.record(self.index, |record| record.heads.push(head.0.clone()));
         self.head = Some(head);
         Ok(())
     }
@@ -160,13 +147,11 @@ impl Runner<'_> {
         let mut body = Vec::new();
         let read = message::read_body(&mut self.wire, &head, |piece| {
             keep(&mut body, piece);
-            self.ledger
-                .record(self.index, |record| keep(&mut record.received, piece));
+            self.ledger.record(self.index, |record| keep(&mut record.received, piece));
         });
         self.head = Some(head);
         read?;
-        self.ledger
-            .record(self.index, |record| record.bodies.push(body));
+        self.ledger.record(self.index, |record| record.bodies.push(body));
         Ok(())
     }
 
@@ -214,10 +199,7 @@ impl Runner<'_> {
     }
 
     fn barrier(&mut self, name: &str) -> Result<(), Halt> {
-        let latch = self
-            .ledger
-            .latch(name)
-            .map_err(|e| Halt::Broken(e.to_string()))?;
+        let latch = self.ledger.latch(name).map_err(|e| Halt::Broken(e.to_string()))?;
         while self.wire.idle(None, Some(&latch))? != Woke::Latch {}
         Ok(())
     }
@@ -237,26 +219,14 @@ impl Runner<'_> {
 
     fn echo_head(&mut self, keep: bool) -> Result<(), Halt> {
         self.request_head()?;
-        let body = self
-            .head
-            .as_ref()
-            .map(|head| head.0.clone())
-            .unwrap_or_default();
+        let body = self.head.as_ref().map(|head| head.0.clone()).unwrap_or_default();
         self.request_body()?;
         let mut headers = vec![("Content-Type".to_owned(), "text/plain".to_owned())];
         if !keep {
             headers.push(("Connection".to_owned(), "close".to_owned()));
         }
-        self.respond(&Answer {
-            status: 200,
-            headers,
-            body,
-        })?;
-        if keep {
-            Ok(())
-        } else {
-            self.leave(WayOut::Close)
-        }
+        self.respond(&Answer { status: 200, headers, body })?;
+        if keep { Ok(()) } else { self.leave(WayOut::Close) }
     }
 
     fn answer(&mut self, answer: &Answer) -> Result<(), Halt> {
@@ -277,8 +247,7 @@ impl Runner<'_> {
     }
 
     fn note(&self, bytes: &[u8]) {
-        self.ledger
-            .record(self.index, |record| keep(&mut record.received, bytes));
+        self.ledger.record(self.index, |record| keep(&mut record.received, bytes));
     }
 }
 

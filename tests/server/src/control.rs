@@ -146,12 +146,7 @@ enum Thing {
 impl Room {
     fn obey(&mut self, command: Command) -> Result<Value, String> {
         match command {
-            Command::Start {
-                script,
-                tls,
-                ipv6,
-                life_ms,
-            } => {
+            Command::Start { script, tls, ipv6, life_ms } => {
                 let life = life_ms.map_or(Options::default().life, Duration::from_millis);
                 let server =
                     Server::start_with(Options { ipv6, tls, life }, script).map_err(told)?;
@@ -161,37 +156,19 @@ impl Room {
                 self.server(id)?.release(&name);
                 Ok(json!({}))
             }
-            Command::WaitMark {
-                id,
-                name,
-                timeout_ms,
-            } => {
-                let reached = self
-                    .server(id)?
-                    .wait_mark(&name, Duration::from_millis(timeout_ms));
+            Command::WaitMark { id, name, timeout_ms } => {
+                let reached = self.server(id)?.wait_mark(&name, Duration::from_millis(timeout_ms));
                 Ok(json!({ "reached": reached }))
             }
-            Command::WaitConnections {
-                id,
-                count,
-                timeout_ms,
-            } => {
+            Command::WaitConnections { id, count, timeout_ms } => {
                 let timeout = Duration::from_millis(timeout_ms);
                 Ok(json!({ "reached": self.server(id)?.wait_connections(count, timeout) }))
             }
-            Command::WaitHeads {
-                id,
-                count,
-                timeout_ms,
-            } => {
+            Command::WaitHeads { id, count, timeout_ms } => {
                 let timeout = Duration::from_millis(timeout_ms);
                 Ok(json!({ "reached": self.server(id)?.wait_heads(count, timeout) }))
             }
-            Command::WaitEnded {
-                id,
-                connection,
-                timeout_ms,
-            } => {
+            Command::WaitEnded { id, connection, timeout_ms } => {
                 let timeout = Duration::from_millis(timeout_ms);
                 let ended = self.server(id)?.wait_ended(connection, timeout);
                 Ok(json!({ "ended": ended.map(|(how, _)| name(how)) }))
@@ -233,10 +210,8 @@ impl Room {
             }
             Command::Certs {} => self.certs(),
             Command::Stop { id } => {
-                let thing = self
-                    .things
-                    .remove(&id)
-                    .ok_or_else(|| format!("nothing has id {id}"))?;
+                let thing =
+                    self.things.remove(&id).ok_or_else(|| format!("nothing has id {id}"))?;
                 drop(thing);
                 Ok(json!({}))
             }

@@ -120,11 +120,7 @@ pub fn load(dir: &Path) -> Result<Vec<Case>, String> {
 pub fn line(case: &Case, url: &str) -> String {
     let absent = || "-".to_owned();
     let expect = &case.expect;
-    let body = expect
-        .bodies
-        .as_ref()
-        .and_then(|all| all.last())
-        .or(expect.body.as_ref());
+    let body = expect.bodies.as_ref().and_then(|all| all.last()).or(expect.body.as_ref());
     let fields = [
         case.name.clone(),
         url.to_owned(),

@@ -34,21 +34,14 @@ impl DemoServer {
     pub fn start_on(http: u16, https: u16) -> io::Result<DemoServer> {
         let scratch = Scratch::new()?;
         certs().write_to(scratch.path())?;
-        let bounds = Bounds {
-            life: LIFE,
-            accepts: usize::MAX,
-        };
+        let bounds = Bounds { life: LIFE, accepts: usize::MAX };
         let plain = Acceptor::spawn(listen(false, http)?, bounds, |tcp, _, stop| {
             serve(tcp, stop, None);
         })?;
         let secure = Acceptor::spawn(listen(false, https)?, bounds, |tcp, _, stop| {
             serve(tcp, stop, Some(Certificate::Good));
         })?;
-        Ok(DemoServer {
-            http: plain,
-            https: secure,
-            scratch,
-        })
+        Ok(DemoServer { http: plain, https: secure, scratch })
     }
 
     /// The URL of a path (with its slash) over plain HTTP.
@@ -95,9 +88,7 @@ fn converse(wire: &mut Wire, tls: Option<Certificate>) -> Result<(), Halt> {
         let head = message::read_head(wire)?;
         let target = head.target().to_owned();
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-        let expects = head
-            .header("expect")
-            .is_some_and(|e| e.eq_ignore_ascii_case("100-continue"));
+        let expects = head.header("expect").is_some_and(|e| e.eq_ignore_ascii_case("100-continue"));
         if expects {
             wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
@@ -138,38 +129,16 @@ fn respond(
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nten bytes\n")?;
             wire.idle(None, None).map(drop)
         }
-        "/stream" => stream(
-            wire,
-            method,
-            number("chunks", 10),
-            number("every_ms", 100),
-            closing,
-        ),
+        "/stream" => stream(wire, method, number("chunks", 10), number("every_ms", 100), closing),
         "/bytes" => bytes(wire, method, number("n", 1000), closing),
         "/echo" => {
-            wire.send(&opening(
-                200,
-                &format!("Content-Length: {}\r\n", body.len()),
-                closing,
-            ))?;
-            if method == "HEAD" {
-                Ok(())
-            } else {
-                wire.send(body)
-            }
+            wire.send(&opening(200, &format!("Content-Length: {}\r\n", body.len()), closing))?;
+            if method == "HEAD" { Ok(()) } else { wire.send(body) }
         }
         "/close" => text(wire, method, 200, "closing\n", true),
         "/status" => {
-            let code = u16::try_from(number("code", 200))
-                .unwrap_or(500)
-                .clamp(200, 999);
-            text(
-                wire,
-                method,
-                code,
-                &format!("{code} {}\n", reason(code)),
-                closing,
-            )
+            let code = u16::try_from(number("code", 200)).unwrap_or(500).clamp(200, 999);
+            text(wire, method, code, &format!("{code} {}\n", reason(code)), closing)
         }
         _ => text(wire, method, 404, "no such page; / lists them\n", closing),
     }
@@ -180,14 +149,7 @@ fn text(wire: &mut Wire, method: &str, status: u16, body: &str, closing: bool) -
     if closing {
         headers.push(("Connection".to_owned(), "close".to_owned()));
     }
-    wire.send(&response(
-        &Answer {
-            status,
-            headers,
-            body: body.to_owned(),
-        },
-        method,
-    ))
+    wire.send(&response(&Answer { status, headers, body: body.to_owned() }, method))
 }
 
 fn stream(
@@ -212,11 +174,7 @@ fn stream(
 }
 
 fn bytes(wire: &mut Wire, method: &str, mut left: u64, closing: bool) -> Result<(), Halt> {
-    wire.send(&opening(
-        200,
-        &format!("Content-Length: {left}\r\n"),
-        closing,
-    ))?;
+    wire.send(&opening(200, &format!("Content-Length: {left}\r\n"), closing))?;
     if method == "HEAD" {
         return Ok(());
     }
@@ -231,11 +189,7 @@ fn bytes(wire: &mut Wire, method: &str, mut left: u64, closing: bool) -> Result<
 
 fn opening(status: u16, fields: &str, closing: bool) -> Vec<u8> {
     let close = if closing { "Connection: close\r\n" } else { "" };
-    format!(
-        "HTTP/1.1 {status} {}\r\n{fields}{close}\r\n",
-        reason(status)
-    )
-    .into_bytes()
+    format!("HTTP/1.1 {status} {}\r\n{fields}{close}\r\n", reason(status)).into_bytes()
 }
 
 fn pause(wire: &Wire, millis: u64) -> Result<(), Halt> {
@@ -247,11 +201,7 @@ fn pause(wire: &Wire, millis: u64) -> Result<(), Halt> {
 fn parameter(query: &str, name: &str) -> Option<u64> {
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
-        if key == name {
-            value.parse().ok()
-        } else {
-            None
-        }
+        if key == name { value.parse().ok() } else { None }
     })
 }
 

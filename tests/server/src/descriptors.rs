@@ -24,9 +24,7 @@ pub struct HeldSocket {
 /// The number of descriptors that this process has open, without the one used for counting.
 pub fn open_descriptors() -> usize {
     // One of them is the directory being read.
-    fs::read_dir("/proc/self/fd")
-        .map_or(0, Iterator::count)
-        .saturating_sub(1)
+    fs::read_dir("/proc/self/fd").map_or(0, Iterator::count).saturating_sub(1)
 }
 
 /// The sockets of this process whose *other* end has this port: with a server in the same process,
@@ -50,11 +48,7 @@ fn held_inodes() -> HashMap<String, i32> {
     dir.filter_map(|item| {
         let item = item.ok()?;
         let target = fs::read_link(item.path()).ok()?;
-        let inode = target
-            .to_str()?
-            .strip_prefix("socket:[")?
-            .strip_suffix(']')?
-            .to_owned();
+        let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned();
         Some((inode, item.file_name().to_str()?.parse().ok()?))
     })
     .collect()
@@ -78,11 +72,7 @@ fn parse(line: &str, held: &HashMap<String, i32>) -> Option<HeldSocket> {
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    let word = |at: usize| {
-        u32::from_str_radix(ip.get(at..at + 8)?, 16)
-            .ok()
-            .map(u32::to_ne_bytes)
-    };
+    let word = |at: usize| u32::from_str_radix(ip.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
     let ip = if ip.len() == 8 {
         IpAddr::V4(Ipv4Addr::from(word(0)?))
     } else {

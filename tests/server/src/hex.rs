@@ -14,14 +14,8 @@ pub(crate) fn decode(text: &str) -> Result<Vec<u8>, String> {
     if !digits.len().is_multiple_of(2) {
         return Err("an odd number of hexadecimal digits".to_owned());
     }
-    let digit = |c: char| {
-        c.to_digit(16)
-            .ok_or_else(|| format!("no hexadecimal digit: {c:?}"))
-    };
-    digits
-        .chunks(2)
-        .map(|pair| Ok((digit(pair[0])? * 16 + digit(pair[1])?) as u8))
-        .collect()
+    let digit = |c: char| c.to_digit(16).ok_or_else(|| format!("no hexadecimal digit: {c:?}"));
+    digits.chunks(2).map(|pair| Ok((digit(pair[0])? * 16 + digit(pair[1])?) as u8)).collect()
 }
 
 pub(crate) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {

@@ -38,11 +38,7 @@ impl Latch {
 
 /// One line of a poll(2) table.
 pub(crate) fn entry(fd: RawFd, events: libc::c_short) -> libc::pollfd {
-    libc::pollfd {
-        fd,
-        events,
-        revents: 0,
-    }
+    libc::pollfd { fd, events, revents: 0 }
 }
 
 /// poll(2) until an instant (`None`: for ever), going on after signals. Returns how many entries
@@ -52,9 +48,7 @@ pub(crate) fn poll(entries: &mut [libc::pollfd], until: Option<Instant>) -> usiz
         let millis = until.map_or(-1, |at| {
             let left = at.saturating_duration_since(Instant::now());
             // Rounded up, so that the wait never ends a fraction before its time.
-            let up = left
-                .saturating_add(Duration::from_nanos(999_999))
-                .as_millis();
+            let up = left.saturating_add(Duration::from_nanos(999_999)).as_millis();
             libc::c_int::try_from(up).unwrap_or(libc::c_int::MAX)
         });
         // SAFETY: the pointer and the length describe one live, exclusively borrowed slice.

@@ -34,14 +34,8 @@ fn serve_corpus(dir: &str, prefix: &str) -> Result<(), String> {
     let cases = corpus::load(Path::new(dir))?;
     let mut servers = Vec::new();
     let mut lines = String::new();
-    for case in cases
-        .into_iter()
-        .filter(|case| case.name.starts_with(prefix))
-    {
-        let options = Options {
-            life: LIFE,
-            ..Options::default()
-        };
+    for case in cases.into_iter().filter(|case| case.name.starts_with(prefix)) {
+        let options = Options { life: LIFE, ..Options::default() };
         let server = Server::start_with(options, case.script.clone()).map_err(told)?;
         lines.push_str(&corpus::line(&case, &server.url(&case.request.path)));
         lines.push('\n');
@@ -66,19 +60,14 @@ fn serve_demo(options: &[&str]) -> Result<(), String> {
     }
     let demo = DemoServer::start_on(http, https).map_err(told)?;
     let (plain, secure) = (demo.http_url(""), demo.https_url(""));
-    print(&format!(
-        "{plain}\n{secure}\n{}\n",
-        demo.ca_path().display()
-    ))?;
+    print(&format!("{plain}\n{secure}\n{}\n", demo.ca_path().display()))?;
     wait_for_stdin();
     Ok(())
 }
 
 fn print(text: &str) -> Result<(), String> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(told)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(told)
 }
 
 /// Returns when stdin is closed or the life of the servers is over.

@@ -35,8 +35,7 @@ impl Head {
     }
 
     pub(crate) fn wants_close(&self) -> bool {
-        self.header("connection")
-            .is_some_and(|value| value.eq_ignore_ascii_case("close"))
+        self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
     fn framing(&self) -> Result<Framing, Halt> {
@@ -44,9 +43,7 @@ impl Head {
             return if coding.eq_ignore_ascii_case("chunked") {
                 Ok(Framing::Chunked)
             } else {
-                Err(Halt::Broken(format!(
-                    "request with Transfer-Encoding: {coding}"
-                )))
+                Err(Halt::Broken(format!("request with Transfer-Encoding: {coding}")))
             };
         }
         let length = self.header("content-length").unwrap_or("0");
@@ -93,9 +90,7 @@ pub(crate) fn read_body(
             }
             read_exactly(wire, size, &mut piece)?;
             if !read_line(wire)?.is_empty() {
-                return Err(Halt::Broken(
-                    "request chunk longer than announced".to_owned(),
-                ));
+                return Err(Halt::Broken("request chunk longer than announced".to_owned()));
             }
         },
     }
@@ -180,17 +175,11 @@ fn read_line(wire: &mut Wire) -> Result<String, Halt> {
 }
 
 fn more(wire: &mut Wire) -> Result<(), Halt> {
-    if wire.fill()? == 0 {
-        Err(Halt::PeerFin)
-    } else {
-        Ok(())
-    }
+    if wire.fill()? == 0 { Err(Halt::PeerFin) } else { Ok(()) }
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 /// Far above what any test sends, and an end to what a runaway client could.

@@ -95,13 +95,7 @@ impl Nginx {
             .name("testserver-nginx".to_owned())
             .spawn(move || keep(command, http, https, &ready, &end))
             .map_err(told)?;
-        let nginx = Nginx {
-            http,
-            https,
-            life: Some(life),
-            keeper: Some(keeper),
-            scratch,
-        };
+        let nginx = Nginx { http, https, life: Some(life), keeper: Some(keeper), scratch };
         match up.recv() {
             Ok(Ok(())) => Ok(nginx),
             Ok(Err(why)) => {
@@ -132,18 +126,13 @@ fn keep(
     ready: &Sender<Result<(), String>>,
     end: &Receiver<()>,
 ) {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // SAFETY: prctl is async-signal-safe and the closure touches no memory of the parent.
     unsafe {
-        command.pre_exec(
-            || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
-            },
-        );
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
     }
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -185,10 +174,7 @@ fn prepare(dir: &Path, http: u16, https: u16) -> io::Result<()> {
     let files = dir.join("files");
     fs::create_dir(&files)?;
     fs::write(files.join("small"), "ok\n")?;
-    fs::write(
-        files.join("gzip"),
-        "All work and no play makes Jack a dull boy.\n".repeat(23_832),
-    )?;
+    fs::write(files.join("gzip"), "All work and no play makes Jack a dull boy.\n".repeat(23_832))?;
     // Sparse: a benchmark should not wait for a disk.
     fs::File::create(files.join("1mb"))?.set_len(1_000_000)?;
     fs::File::create(files.join("100mb"))?.set_len(100_000_000)?;
@@ -198,13 +184,9 @@ fn prepare(dir: &Path, http: u16, https: u16) -> io::Result<()> {
     fs::write(dir.join("good.pem"), &pair.cert)?;
     fs::write(dir.join("good.key"), &pair.key)?;
 
-    let dir = dir
-        .to_str()
-        .ok_or_else(|| io::Error::other("a temporary path that is no UTF-8"))?;
+    let dir = dir.to_str().ok_or_else(|| io::Error::other("a temporary path that is no UTF-8"))?;
     let config = CONFIG.replace("@DIR@", dir);
-    let config = config
-        .replace("@HTTP@", &http.to_string())
-        .replace("@HTTPS@", &https.to_string());
+    let config = config.replace("@HTTP@", &http.to_string()).replace("@HTTPS@", &https.to_string());
     fs::write(Path::new(dir).join("nginx.conf"), config)
 }
 

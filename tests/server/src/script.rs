@@ -130,10 +130,7 @@ pub struct Answer {
 impl Script {
     /// Connection *i* runs list *i*; further ones repeat the last list.
     pub fn new(connections: Vec<Vec<Step>>) -> Script {
-        Script {
-            connections,
-            then: Then::Repeat,
-        }
+        Script { connections, then: Then::Repeat }
     }
 
     /// Every connection runs this list.
@@ -173,10 +170,7 @@ impl Script {
     /// Whether clients should come with TLS: the first thing of the first connection is a
     /// handshake.
     pub(crate) fn starts_with_tls(&self) -> bool {
-        matches!(
-            self.connections.first().and_then(|steps| steps.first()),
-            Some(Step::Tls(_))
-        )
+        matches!(self.connections.first().and_then(|steps| steps.first()), Some(Step::Tls(_)))
     }
 }
 
@@ -228,21 +222,13 @@ impl Step {
 
     /// `{"answer":{"status":status,"body":body}}`.
     pub fn answer(status: u16, body: &str) -> Step {
-        Step::Answer(Answer {
-            status,
-            body: body.to_owned(),
-            ..Answer::default()
-        })
+        Step::Answer(Answer { status, body: body.to_owned(), ..Answer::default() })
     }
 }
 
 impl Default for Answer {
     fn default() -> Self {
-        Answer {
-            status: 200,
-            headers: Vec::new(),
-            body: String::new(),
-        }
+        Answer { status: 200, headers: Vec::new(), body: String::new() }
     }
 }
 
@@ -271,10 +257,7 @@ impl From<Script> for Form {
     fn from(script: Script) -> Form {
         match script.then {
             Then::Repeat => Form::List(script.connections),
-            then => Form::Full {
-                connections: script.connections,
-                then,
-            },
+            then => Form::Full { connections: script.connections, then },
         }
     }
 }
@@ -294,25 +277,11 @@ mod tests {
     #[test]
     fn both_json_forms_are_read() {
         let list = Script::from_json(r#"[[{"recv":"head"},{"recv":{"bytes":3}},"stall","rst"]]"#);
-        let steps = vec![
-            Step::head(),
-            Step::Recv(Until::Bytes(3)),
-            Step::Stall,
-            Step::Rst,
-        ];
+        let steps = vec![Step::head(), Step::Recv(Until::Bytes(3)), Step::Stall, Step::Rst];
         assert_eq!(list, Ok(Script::every(steps)));
         let full = Script::from_json(r#"{"connections":[[{"fill":{"bytes":2}}]],"then":"refuse"}"#);
-        let fill = Step::Fill {
-            bytes: 2,
-            byte: 'x',
-        };
-        assert_eq!(
-            full,
-            Ok(Script {
-                connections: vec![vec![fill]],
-                then: Then::Refuse
-            })
-        );
+        let fill = Step::Fill { bytes: 2, byte: 'x' };
+        assert_eq!(full, Ok(Script { connections: vec![vec![fill]], then: Then::Refuse }));
     }
 
     #[test]

@@ -36,11 +36,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options {
-            ipv6: false,
-            tls: None,
-            life: Duration::from_secs(120),
-        }
+        Options { ipv6: false, tls: None, life: Duration::from_secs(120) }
     }
 }
 
@@ -53,10 +49,7 @@ impl Server {
 
     /// Starts with TLS from the first byte.
     pub fn start_tls(certificate: Certificate, script: Script) -> Server {
-        let options = Options {
-            tls: Some(certificate),
-            ..Options::default()
-        };
+        let options = Options { tls: Some(certificate), ..Options::default() };
         Server::start_with(options, script).expect("a listening socket")
     }
 
@@ -74,10 +67,7 @@ impl Server {
         if let Some(which) = options.tls {
             // Made now, not while the first client's clock runs.
             crate::certs::certs();
-            script
-                .connections
-                .iter_mut()
-                .for_each(|steps| steps.insert(0, Step::Tls(which)));
+            script.connections.iter_mut().for_each(|steps| steps.insert(0, Step::Tls(which)));
         }
         let https = script.starts_with_tls();
         let accepts = match script.then {
@@ -86,26 +76,16 @@ impl Server {
         };
         let ledger = Arc::new(Ledger::default());
         let theirs = Arc::clone(&ledger);
-        let bounds = Bounds {
-            life: options.life,
-            accepts,
-        };
+        let bounds = Bounds { life: options.life, accepts };
         let acceptor = Acceptor::spawn(listener, bounds, move |socket, index, stop| {
             connection::run(socket, index, script.steps(index), &theirs, stop);
         })?;
-        Ok(Server {
-            acceptor,
-            ledger,
-            https,
-        })
+        Ok(Server { acceptor, ledger, https })
     }
 
     /// Opens a barrier for every connection that awaits this name, now or later.
     pub fn release(&self, name: &str) {
-        self.ledger
-            .latch(name)
-            .expect("a descriptor for the barrier")
-            .set();
+        self.ledger.latch(name).expect("a descriptor for the barrier").set();
     }
 
     /// Waits until a script has reached the mark of this name at least once. False when the time is
@@ -117,48 +97,32 @@ impl Server {
     /// Waits until scripts have reached the mark of this name `times` times in all.
     pub fn wait_marks(&self, name: &str, times: usize, timeout: Duration) -> bool {
         let reached = |count: &usize| *count >= times;
-        self.ledger
-            .wait(timeout, |s| {
-                s.marks.get(name).filter(|n| reached(n)).copied()
-            })
-            .is_some()
+        self.ledger.wait(timeout, |s| s.marks.get(name).filter(|n| reached(n)).copied()).is_some()
     }
 
     /// Waits until `count` connections were accepted in all. False when the time is up.
     pub fn wait_connections(&self, count: usize, timeout: Duration) -> bool {
-        self.ledger
-            .wait(timeout, |s| (s.connections.len() >= count).then_some(()))
-            .is_some()
+        self.ledger.wait(timeout, |s| (s.connections.len() >= count).then_some(())).is_some()
     }
 
     /// Waits until `count` request heads were received in all, on whatever connections.
     pub fn wait_heads(&self, count: usize, timeout: Duration) -> bool {
         let enough = |connections: &[Record]| {
-            connections
-                .iter()
-                .map(|record| record.heads.len())
-                .sum::<usize>()
-                >= count
+            connections.iter().map(|record| record.heads.len()).sum::<usize>() >= count
         };
-        self.ledger
-            .wait(timeout, |s| enough(&s.connections).then_some(()))
-            .is_some()
+        self.ledger.wait(timeout, |s| enough(&s.connections).then_some(())).is_some()
     }
 
     /// Waits until every connection accepted so far is closed on this side too.
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         let gone = |connections: &[Record]| connections.iter().all(|record| record.closed);
-        self.ledger
-            .wait(timeout, |s| gone(&s.connections).then_some(()))
-            .is_some()
+        self.ledger.wait(timeout, |s| gone(&s.connections).then_some(())).is_some()
     }
 
     /// Waits for the end of a connection: who ended it, and when that was seen here. `None` when
     /// the time is up; a connection that was not accepted yet is waited for as well.
     pub fn wait_ended(&self, connection: usize, timeout: Duration) -> Option<(Ended, Instant)> {
-        self.ledger.wait(timeout, |s| {
-            s.connections.get(connection).and_then(|r| r.ended)
-        })
+        self.ledger.wait(timeout, |s| s.connections.get(connection).and_then(|r| r.ended))
     }
 
     /// Closes the listener and all connections and returns when that is done. Twice is harmless;
@@ -194,8 +158,7 @@ impl Server {
 
     /// How many connections have not ended yet.
     pub fn open_connections(&self) -> usize {
-        self.ledger
-            .read(|s| s.connections.iter().filter(|r| r.ended.is_none()).count())
+        self.ledger.read(|s| s.connections.iter().filter(|r| r.ended.is_none()).count())
     }
 
     /// The request heads received on a connection, each with its blank line.
@@ -206,28 +169,23 @@ impl Server {
     /// The request bodies received on a connection, decoded, one for each head that was answered or
     /// followed by `recv body`.
     pub fn bodies(&self, connection: usize) -> Vec<Vec<u8>> {
-        self.of(connection, |r| r.bodies.clone())
-            .unwrap_or_default()
+        self.of(connection, |r| r.bodies.clone()).unwrap_or_default()
     }
 
     /// The bytes that the script has taken from a connection: heads as they came, bodies without
     /// their chunk framing, plain if there is TLS, at most 16 MiB.
     pub fn received(&self, connection: usize) -> Vec<u8> {
-        self.of(connection, |r| r.received.clone())
-            .unwrap_or_default()
+        self.of(connection, |r| r.received.clone()).unwrap_or_default()
     }
 
     /// How often scripts have reached a mark.
     pub fn marks(&self, name: &str) -> usize {
-        self.ledger
-            .read(|s| s.marks.get(name).copied().unwrap_or(0))
+        self.ledger.read(|s| s.marks.get(name).copied().unwrap_or(0))
     }
 
     /// Who ended a connection; `None` while it is open, and for one that was not accepted.
     pub fn ended(&self, connection: usize) -> Option<Ended> {
-        self.of(connection, |r| r.ended)
-            .flatten()
-            .map(|(how, _)| how)
+        self.of(connection, |r| r.ended).flatten().map(|(how, _)| how)
     }
 
     /// What was wrong with what the peer sent, such as the TLS alert with which it refused the
@@ -237,7 +195,6 @@ impl Server {
     }
 
     fn of<T>(&self, connection: usize, look: impl FnOnce(&Record) -> T) -> Option<T> {
-        self.ledger
-            .read(|s| s.connections.get(connection).map(look))
+        self.ledger.read(|s| s.connections.get(connection).map(look))
     }
 }

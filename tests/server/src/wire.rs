@@ -50,13 +50,7 @@ impl Wire {
         tcp.set_nonblocking(true)?;
         // Scripts decide what goes out in which segment; Nagle would merge it.
         tcp.set_nodelay(true)?;
-        Ok(Wire {
-            tcp,
-            tls: None,
-            stop,
-            inbox: Vec::new(),
-            heard_out: false,
-        })
+        Ok(Wire { tcp, tls: None, stop, inbox: Vec::new(), heard_out: false })
     }
 
     /// Runs the server's half of a TLS handshake on this connection.
@@ -107,9 +101,7 @@ impl Wire {
             return self.send_plain(bytes);
         };
         let sent = bytes.chunks(16 * 1024).try_for_each(|part| {
-            tls.writer()
-                .write_all(part)
-                .map_err(|e| Halt::Broken(e.to_string()))?;
+            tls.writer().write_all(part).map_err(|e| Halt::Broken(e.to_string()))?;
             self.flush_tls(&mut tls)
         });
         self.tls = Some(tls);
@@ -158,8 +150,7 @@ impl Wire {
 
     /// Waits up to `limit` for the peer's close and says which it was.
     pub(crate) fn peer_end(&self, limit: Duration) -> Option<Halt> {
-        self.wait(libc::POLLRDHUP, Some(Instant::now() + limit), None)
-            .err()
+        self.wait(libc::POLLRDHUP, Some(Instant::now() + limit), None).err()
     }
 
     fn fill_plain(&mut self, block: &mut [u8]) -> Result<usize, Halt> {
@@ -210,9 +201,7 @@ impl Wire {
                 Err(e) => return Err(halt_of(&e)),
             }
         } else {
-            let got = tls
-                .read_tls(&mut early.as_slice())
-                .map_err(|e| halt_of(&e))?;
+            let got = tls.read_tls(&mut early.as_slice()).map_err(|e| halt_of(&e))?;
             early.drain(..got);
             got
         };
@@ -227,8 +216,7 @@ impl Wire {
     fn flush_tls(&mut self, tls: &mut ServerConnection) -> Result<(), Halt> {
         let mut cipher = Vec::new();
         while tls.wants_write() {
-            tls.write_tls(&mut cipher)
-                .map_err(|e| Halt::Broken(e.to_string()))?;
+            tls.write_tls(&mut cipher).map_err(|e| Halt::Broken(e.to_string()))?;
         }
         self.send_plain(&cipher)
     }
@@ -255,11 +243,7 @@ impl Wire {
         latch: Option<&Latch>,
     ) -> Result<Woke, Halt> {
         let reading = interest & libc::POLLIN != 0;
-        let watch_fin = if reading || self.heard_out {
-            0
-        } else {
-            libc::POLLRDHUP
-        };
+        let watch_fin = if reading || self.heard_out { 0 } else { libc::POLLRDHUP };
         let mut table = [
             entry(self.stop.fd(), libc::POLLIN),
             entry(self.tcp.as_raw_fd(), interest | watch_fin),
@@ -282,11 +266,7 @@ impl Wire {
         if socket & (libc::POLLRDHUP | libc::POLLHUP) != 0 {
             return Err(Halt::PeerFin);
         }
-        Ok(if socket != 0 || latch == 0 {
-            Woke::Socket
-        } else {
-            Woke::Latch
-        })
+        Ok(if socket != 0 || latch == 0 { Woke::Socket } else { Woke::Latch })
     }
 }
 

@@ -26,14 +26,7 @@ fn nginx_serves_and_goes() {
     let nginx = Nginx::start();
     assert!(get(nginx.http_port(), "/small").ends_with("\r\n\r\nok\n"));
     assert!(get(nginx.http_port(), "/empty").starts_with("HTTP/1.1 204"));
-    assert_eq!(
-        get(nginx.http_port(), "/1mb")
-            .split_once("\r\n\r\n")
-            .unwrap()
-            .1
-            .len(),
-        1_000_000
-    );
+    assert_eq!(get(nginx.http_port(), "/1mb").split_once("\r\n\r\n").unwrap().1.len(), 1_000_000);
     TcpStream::connect(("127.0.0.1", nginx.https_port())).unwrap();
     let (port, ca) = (nginx.http_port(), nginx.ca_path());
     assert!(ca.exists());
@@ -45,13 +38,8 @@ fn nginx_serves_and_goes() {
 #[test]
 fn the_demo_does_what_its_paths_say() {
     let demo = DemoServer::start();
-    let body = |target: &str| {
-        get(demo.http_port(), target)
-            .split_once("\r\n\r\n")
-            .unwrap()
-            .1
-            .to_owned()
-    };
+    let body =
+        |target: &str| get(demo.http_port(), target).split_once("\r\n\r\n").unwrap().1.to_owned();
     assert_eq!(body("/fast"), "fast\n");
     assert_eq!(body("/bytes?n=70000").len(), 70_000);
     assert_eq!(
@@ -106,10 +94,7 @@ fn control_drives_a_server() {
     tcp.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     let wait = json!({"wait_mark": {"id": 1, "name": "in", "timeout_ms": 5000}});
     assert_eq!(program.tell(&wait), json!({"reached": true}));
-    assert_eq!(
-        program.tell(&json!({"release": {"id": 1, "name": "go"}})),
-        json!({})
-    );
+    assert_eq!(program.tell(&json!({"release": {"id": 1, "name": "go"}})), json!({}));
     tcp.read_exact(&mut [0]).unwrap();
     let count = program.tell(&json!({"connections": {"id": 1}}));
     assert_eq!(count, json!({"accepted": 1, "open": 1}));
@@ -134,11 +119,7 @@ fn control_makes_everything_else() {
     assert!(Path::new(&dir).join("client.key").exists());
     assert!(program.tell(&json!({"nginx": {}}))["https_port"].is_u64());
     assert!(program.tell(&json!({"demo": {}}))["ca"].is_string());
-    for wrong in [
-        json!({"stop": {"id": 99}}),
-        json!({"nonsense": {}}),
-        json!({"heads": {}}),
-    ] {
+    for wrong in [json!({"stop": {"id": 99}}), json!({"nonsense": {}}), json!({"heads": {}})] {
         assert!(program.tell(&wrong)["error"].is_string(), "{wrong}");
     }
     program.finish();
@@ -154,10 +135,7 @@ fn the_corpus_is_well_formed_and_listed() {
         let line = program.line();
         let fields: Vec<&str> = line.split('\t').collect();
         assert_eq!(fields.len(), 9, "{line}");
-        assert_eq!(
-            (fields[0], fields[3]),
-            (case.name.as_str(), case.expect.status.as_str())
-        );
+        assert_eq!((fields[0], fields[3]), (case.name.as_str(), case.expect.status.as_str()));
     }
     program.finish();
 }

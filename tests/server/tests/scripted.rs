@@ -35,10 +35,7 @@ fn answers_requests_with_bodies_on_one_connection() {
     let mut tcp = connect(&server);
     ask(&mut tcp, "POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc");
     assert!(read_some(&mut tcp).ends_with("\r\n\r\nhello"));
-    ask(
-        &mut tcp,
-        "POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n",
-    );
+    ask(&mut tcp, "POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n");
     assert!(read_some(&mut tcp).ends_with("\r\n\r\nhello"));
     ask(&mut tcp, "HEAD /c HTTP/1.1\r\n\r\n");
     assert!(read_some(&mut tcp).ends_with("Content-Length: 5\r\n\r\n"));
@@ -47,10 +44,7 @@ fn answers_requests_with_bodies_on_one_connection() {
     assert_eq!(server.bodies(0), [&b"abc"[..], b"xyz", b""]);
     assert_eq!(server.ended(0), None);
     drop(tcp);
-    assert_eq!(
-        server.wait_ended(0, SOON).map(|(how, _)| how),
-        Some(Ended::Fin)
-    );
+    assert_eq!(server.wait_ended(0, SOON).map(|(how, _)| how), Some(Ended::Fin));
 }
 
 #[test]
@@ -71,12 +65,7 @@ fn rst_is_a_reset() {
 
 #[test]
 fn a_stalling_connection_sees_fin_and_rst_at_once() {
-    let script = vec![
-        Step::head(),
-        Step::send("unread"),
-        Step::mark("stalling"),
-        Step::Stall,
-    ];
+    let script = vec![Step::head(), Step::send("unread"), Step::mark("stalling"), Step::Stall];
     for (read_first, expected) in [(true, Ended::Fin), (false, Ended::Rst)] {
         let server = Server::start(Script::every(script.clone()));
         let mut tcp = connect(&server);
@@ -92,33 +81,20 @@ fn a_stalling_connection_sees_fin_and_rst_at_once() {
         drop(tcp);
         let (how, when) = server.wait_ended(0, SOON).unwrap();
         assert_eq!(how, expected);
-        assert!(
-            when - closed < Duration::from_secs(1),
-            "{:?}",
-            when - closed
-        );
+        assert!(when - closed < Duration::from_secs(1), "{:?}", when - closed);
         assert!(server.wait_idle(SOON));
     }
 }
 
 #[test]
 fn a_barrier_holds_until_released() {
-    let script = vec![
-        Step::head(),
-        Step::mark("there"),
-        Step::wait_for("go"),
-        Step::send("gone"),
-    ];
+    let script = vec![Step::head(), Step::mark("there"), Step::wait_for("go"), Step::send("gone")];
     let server = Server::start(Script::every(script));
     let mut tcp = connect(&server);
     ask(&mut tcp, "GET / HTTP/1.1\r\n\r\n");
     assert!(server.wait_mark("there", SOON));
-    tcp.set_read_timeout(Some(Duration::from_millis(30)))
-        .unwrap();
-    assert_eq!(
-        tcp.read(&mut [0]).unwrap_err().kind(),
-        ErrorKind::WouldBlock
-    );
+    tcp.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
+    assert_eq!(tcp.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
     tcp.set_read_timeout(Some(SOON)).unwrap();
     server.release("go");
     assert_eq!(read_all(&mut tcp), "gone");
@@ -128,23 +104,11 @@ fn a_barrier_holds_until_released() {
 fn each_connection_has_its_script() {
     let lists = || vec![vec![Step::send("0")], vec![Step::send("1")]];
     let repeating = Server::start(Script::new(lists()));
-    let closing = Server::start(Script {
-        connections: lists(),
-        then: Then::Close,
-    });
+    let closing = Server::start(Script { connections: lists(), then: Then::Close });
     let said = |server: &Server| read_all(&mut connect(server));
-    assert_eq!(
-        [said(&repeating), said(&repeating), said(&repeating)],
-        ["0", "1", "1"]
-    );
-    assert_eq!(
-        [said(&closing), said(&closing), said(&closing)],
-        ["0", "1", ""]
-    );
-    let refusing = Server::start(Script {
-        connections: lists(),
-        then: Then::Refuse,
-    });
+    assert_eq!([said(&repeating), said(&repeating), said(&repeating)], ["0", "1", "1"]);
+    assert_eq!([said(&closing), said(&closing), said(&closing)], ["0", "1", ""]);
+    let refusing = Server::start(Script { connections: lists(), then: Then::Refuse });
     assert_eq!([said(&refusing), said(&refusing)], ["0", "1"]);
     let error = TcpStream::connect(refusing.addr()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
@@ -152,10 +116,7 @@ fn each_connection_has_its_script() {
 
 #[test]
 fn stops_at_once_whatever_the_connections_do() {
-    let forever = Step::forever(vec![Step::Fill {
-        bytes: 1 << 20,
-        byte: 'x',
-    }]);
+    let forever = Step::forever(vec![Step::Fill { bytes: 1 << 20, byte: 'x' }]);
     let lists = vec![
         vec![Step::Stall],
         vec![Step::sleep(60_000)],
@@ -171,21 +132,14 @@ fn stops_at_once_whatever_the_connections_do() {
     assert_eq!(server.open_connections(), count);
     let begun = Instant::now();
     server.stop();
-    assert!(
-        begun.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     assert!((0..count).all(|i| server.ended(i) == Some(Ended::ByServer)));
     drop(clients);
 }
 
 #[test]
 fn a_life_ends() {
-    let options = Options {
-        life: Duration::from_millis(50),
-        ..Options::default()
-    };
+    let options = Options { life: Duration::from_millis(50), ..Options::default() };
     let server = Server::start_with(options, Script::every(vec![Step::Stall])).unwrap();
     assert_eq!(connect(&server).read(&mut [0]).unwrap(), 0);
 }
@@ -203,10 +157,7 @@ fn a_half_closed_client_still_gets_the_rest() {
 
 #[test]
 fn listens_on_ipv6() {
-    let options = Options {
-        ipv6: true,
-        ..Options::default()
-    };
+    let options = Options { ipv6: true, ..Options::default() };
     let server = Server::start_with(options, Script::every(vec![Step::send("six")])).unwrap();
     assert!(server.url("/").starts_with("http://[::1]:"));
     assert_eq!(read_all(&mut connect(&server)), "six");

@@ -15,9 +15,7 @@ type Client = StreamOwned<ClientConnection, TcpStream>;
 
 fn client(server: &Server, with_certificate: bool) -> Client {
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(certs().ca().as_bytes()).unwrap())
-        .unwrap();
+    roots.add(CertificateDer::from_pem_slice(certs().ca().as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -72,10 +70,7 @@ fn each_bad_certificate_is_refused_for_its_own_reason() {
     for (which, reason) in reasons {
         let server = Server::start_tls(which, Script::replying("hello"));
         let error = ask(&mut client(&server, false)).unwrap_err().to_string();
-        assert!(
-            error.to_lowercase().contains(&reason.to_lowercase()),
-            "{which:?}: {error}"
-        );
+        assert!(error.to_lowercase().contains(&reason.to_lowercase()), "{which:?}: {error}");
         assert!(server.wait_ended(0, SOON).is_some());
         assert!(server.heads(0).is_empty());
     }
@@ -98,8 +93,5 @@ fn a_stall_inside_tls_sees_the_close() {
     tls.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     assert!(server.wait_mark("stalling", SOON));
     drop(tls);
-    assert_eq!(
-        server.wait_ended(0, SOON).map(|(how, _)| how),
-        Some(Ended::Fin)
-    );
+    assert_eq!(server.wait_ended(0, SOON).map(|(how, _)| how), Some(Ended::Fin));
 }

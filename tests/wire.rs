@@ -1,0 +1,431 @@
+//! Bytes on the wire, both ways, beyond what the corpus has: cut and torn at every position, and requests that must
+//! never go out (W1, W2, W4, W7, W8, Q1, Q2).
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use hangup::{Body, Client, Error, Kind, Mode, Phase, Reason, Request, Response};
+use support::look::{assert_at_rest, assert_gone};
+use support::{MARGIN, PATIENCE, client, fetch, get, post, request};
+use testserver::{Options, Script, Server, Step, sockets_to};
+
+const SHORT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nT: t\r\n\r\n";
+
+/// One connection for each of these answers; after it the connection ends like that.
+fn answering_each(answers: &[Vec<Step>]) -> Server {
+    let steps = |answer: &Vec<Step>| [vec![Step::head()], answer.clone()].concat();
+    Server::start(Script::new(answers.iter().map(steps).collect()))
+}
+
+/// The next answer of such a server, on a connection of its own.
+fn next(client: &Client, server: &Server) -> Result<Vec<u8>, Error> {
+    let mut request = request("GET", &server.url("/"));
+    request.connection(Mode::Fresh);
+    client.send(&mut request)?.read_all(usize::MAX)
+}
+
+#[test]
+fn w7_an_answer_cut_at_any_byte_is_an_error_that_says_where() {
+    for (answer, body) in [(SHORT, SHORT.find("hello")), (CHUNKED, CHUNKED.find("3;x"))] {
+        let body = body.unwrap();
+        for reset in [false, true] {
+            let end = if reset { Step::Rst } else { Step::Close };
+            let cut = |at| vec![Step::send(&answer[..at]), end.clone()];
+            let server = answering_each(&(0..answer.len()).map(cut).collect::<Vec<_>>());
+            let client = client();
+            for at in 0..answer.len() {
+                let error = next(&client, &server)
+                    .expect_err(&format!("cut after {at} of {} bytes: {answer:?}", answer.len()));
+                let phase = if at < body { Phase::Head } else { Phase::Read };
+                let kind = if reset { Kind::PeerReset } else { Kind::PeerClosed };
+                assert_eq!(error.kind(), kind, "after {at} bytes: {error:?}");
+                // A reset may overtake the bytes before it.
+                assert!(reset || error.phase() == phase, "after {at} bytes: {error:?}");
+                assert!(reset || error.response_started() == (at > 0), "after {at}: {error:?}");
+                let says = match at {
+                    _ if reset => "reset",
+                    0 => "before any byte",
+                    _ if at < body => "inside the head",
+                    _ => "truncated",
+                };
+                assert!(error.message().contains(says), "after {at} bytes: {error}");
+                assert_at_rest(client.manager());
+                let why = client.manager().why_closed(error.connection().unwrap());
+                let expected = if reset { Reason::PeerReset } else { Reason::PeerClosed };
+                assert_eq!(why, Some(expected), "after {at} bytes");
+            }
+            assert_gone(client.manager(), server.port());
+        }
+    }
+}
+
+#[test]
+fn an_answer_torn_at_any_byte_is_the_same_answer() {
+    let folded = "HTTP/1.1 200 OK\r\nX: a\r\n  b\r\nContent-Length: 5\r\n\r\nhello";
+    let interim = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let bare = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello";
+    for answer in [SHORT, CHUNKED, folded, interim, bare] {
+        // One connection; between the two pieces the server waits until the first has been read.
+        let torn = |at: usize| {
+            let (first, second) = answer.split_at(at);
+            vec![Step::head(), Step::send(first), Step::sleep(1), Step::send(second)]
+        };
+        let all: Vec<Step> = (1..answer.len()).flat_map(torn).collect();
+        let server = Server::start(Script::every(all));
+        let client = client();
+        for at in 1..answer.len() {
+            let body = fetch(&client, &server.url("/"))
+                .unwrap_or_else(|error| panic!("torn after {at} of {answer:?}: {error:?}"));
+            assert_eq!(body, b"hello", "torn after {at} of {answer:?}");
+        }
+        assert_eq!(server.connections(), 1, "kept: {answer:?}");
+    }
+}
+
+#[test]
+fn w1_status_lines_as_they_are_reported() {
+    let cases = [
+        ("HTTP/1.1 200 OK", 200, 11),
+        ("HTTP/1.1 200", 200, 11),
+        ("HTTP/1.1 200 ", 200, 11),
+        ("HTTP/1.0 404 Not \u{e9}t\u{e9}", 404, 10),
+        ("HTTP/1.1 999 Whatever", 999, 11),
+        ("HTTP/1.1 599", 599, 11),
+    ];
+    for (line, status, version) in cases {
+        let server =
+            answering_each(&[vec![Step::send(&format!("{line}\r\nContent-Length: 0\r\n\r\n"))]]);
+        let response =
+            get(&client(), &server.url("/")).unwrap_or_else(|e| panic!("{line:?}: {e:?}"));
+        assert_eq!((response.status(), response.head().version()), (status, version), "{line:?}");
+    }
+}
+
+/// An answer with this line in its head must be a protocol error; the connection is closed.
+#[track_caller]
+fn refused(answer: &[u8]) -> Error {
+    let server = answering_each(&[vec![Step::SendHex(answer.to_vec()), Step::Stall]]);
+    let client = client();
+    let text = String::from_utf8_lossy(answer).into_owned();
+    let error = fetch(&client, &server.url("/")).expect_err(&text);
+    assert_eq!((error.kind(), error.phase()), (Kind::Protocol, Phase::Head), "{text:?}: {error:?}");
+    assert!(error.response_started());
+    assert_eq!(
+        client.manager().why_closed(error.connection().unwrap()),
+        Some(Reason::ProtocolError)
+    );
+    assert_gone(client.manager(), server.port());
+    error
+}
+
+#[test]
+fn w1_what_is_no_status_line_is_refused_at_once() {
+    for line in [
+        "HTTP/1.1 -12 X",
+        "HTTP/1.1 2 X",
+        "HTTP/1.2 200 X",
+        "HTTP/2 200",
+        "200 OK",
+        "ICY 200 OK",
+        " HTTP/1.1 200 X",
+    ] {
+        refused(format!("{line}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    }
+    refused(format!("HTTP/1.1 {} X\r\n\r\n", "1".repeat(100)).as_bytes());
+    refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    // HTTP/0.9, and an SSH server: without the end of any head.
+    refused(b"<html><body>hello</body></html>");
+    refused(b"SSH-2.0-OpenSSH_9.2\r\n");
+}
+
+#[test]
+fn w2_every_byte_in_a_header_value_is_refused_or_delivered_as_it_is() {
+    for byte in 0..=255u8 {
+        let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-A: a".to_vec();
+        answer.extend([byte, b'b']);
+        answer.extend(b"\r\n\r\n");
+        match byte {
+            0 | b'\r' => drop(refused(&answer)),
+            // Ends the line; what follows has no colon.
+            b'\n' => drop(refused(&answer)),
+            // RFC 9110 section 5.5 leaves other control characters to the recipient: never altered, though.
+            1..=8 | 11 | 12 | 14..=31 | 127 => {
+                let server = answering_each(&[vec![Step::SendHex(answer)]]);
+                match get(&client(), &server.url("/")) {
+                    Ok(response) => {
+                        assert_eq!(response.head().header("x-a"), Some(&[b'a', byte, b'b'][..]))
+                    }
+                    Err(error) => assert_eq!(error.kind(), Kind::Protocol, "{byte:#x}: {error:?}"),
+                }
+            }
+            _ => {
+                let server = answering_each(&[vec![Step::SendHex(answer)]]);
+                let response =
+                    get(&client(), &server.url("/")).unwrap_or_else(|e| panic!("{byte:#x}: {e:?}"));
+                assert_eq!(
+                    response.head().header("X-A"),
+                    Some(&[b'a', byte, b'b'][..]),
+                    "{byte:#x}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn w2_every_byte_in_a_header_name_is_refused_unless_it_is_a_token() {
+    for byte in (0..=255u8).filter(|byte| !b"\n:".contains(byte)) {
+        let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX".to_vec();
+        answer.extend([byte, b'y']);
+        answer.extend(b": v\r\n\r\n");
+        // RFC 9110 section 5.6.2.
+        if byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte) {
+            let server = answering_each(&[vec![Step::SendHex(answer)]]);
+            let response =
+                get(&client(), &server.url("/")).unwrap_or_else(|e| panic!("{byte:#x}: {e:?}"));
+            let name = String::from_utf8(vec![b'x', byte.to_ascii_lowercase(), b'y']).unwrap();
+            assert_eq!(response.head().header(&name), Some(&b"v"[..]), "{name}");
+        } else {
+            refused(&answer);
+        }
+    }
+}
+
+#[test]
+fn w2_repeated_headers_are_all_there_in_order() {
+    let head = "HTTP/1.1 200 OK\r\nA: 1\r\nSet-Cookie: x=1\r\na: 2\r\nset-cookie: y=2\r\nContent-Length: 0\r\n\r\n";
+    let server = answering_each(&[vec![Step::send(head)]]);
+    let response = get(&client(), &server.url("/")).unwrap();
+    let of = |name: &str| -> Vec<&[u8]> {
+        response.head().headers().filter(|(n, _)| *n == name).map(|(_, value)| value).collect()
+    };
+    assert_eq!(of("a"), [b"1", b"2"]);
+    assert_eq!(of("set-cookie"), [b"x=1", b"y=2"]);
+    assert_eq!(response.head().header("SET-cookie"), Some(&b"x=1"[..]));
+}
+
+#[test]
+fn w4_lengths_that_mean_nothing_are_refused() {
+    for value in [
+        "-1",
+        "+5",
+        "0x5",
+        "5 5",
+        "5,6",
+        "5, 5, 6",
+        "",
+        "5;",
+        "five",
+        "5.0",
+        "1e3",
+        "\u{665}",
+        "18446744073709551616",
+        "99999999999999999999999",
+    ] {
+        refused(format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\nhello").as_bytes());
+    }
+    refused(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\ncontent-length: 6\r\n\r\nhello");
+}
+
+#[test]
+fn w4_a_huge_length_costs_nothing_until_it_comes() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\nhello";
+    let server =
+        answering_each(&[vec![Step::send(head), Step::Stall], vec![Step::send(head), Step::Close]]);
+    let client = client();
+    let mut response = get(&client, &server.url("/")).unwrap();
+    let error = response.read_all(1000).unwrap_err();
+    assert_eq!(error.kind(), Kind::TooLarge, "{error:?}");
+    assert_gone(client.manager(), server.port());
+    // Nobody set a bound: what came is read, and not more is allocated than came.
+    let error = fetch(&client, &server.url("/")).unwrap_err();
+    assert_eq!(error.kind(), Kind::PeerClosed, "{error:?}");
+    assert!(error.message().contains("after 5 of 9223372036854775807"), "{error}");
+}
+
+#[test]
+fn w8_bodyless_answers_return_at_once_whatever_they_announce() {
+    let cases = [
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"),
+        ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ("HEAD", "HTTP/1.1 200 OK\r\n\r\n"),
+        ("GET", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ];
+    for (method, head) in cases {
+        let server = answering_each(&[vec![Step::send(head), Step::Stall]]);
+        let client = client();
+        let begun = Instant::now();
+        let mut response = client.send(&mut request(method, &server.url("/"))).unwrap();
+        assert_eq!(response.read_all(10).unwrap(), b"", "{method} {head:?}");
+        assert!(begun.elapsed() < MARGIN, "{method} {head:?}: {:?}", begun.elapsed());
+        assert_at_rest(client.manager());
+    }
+}
+
+/// The server's view of one request.
+fn seen(client: &Client, server: &Server, request: &mut Request) -> String {
+    let _: Response = client.send(request).unwrap();
+    assert!(server.wait_heads(1, PATIENCE));
+    server.heads(server.connections() - 1).pop().unwrap()
+}
+
+#[test]
+fn q1_what_could_split_a_request_is_refused_before_anything_is_opened() {
+    let server = Server::start(Script::echoing());
+    let client = client();
+    let bad = ["\r", "\n", "\r\n", "\0", " ", "\r\nX: y", "a\r\n\r\nGET / HTTP/1.1"];
+    let check = |outcome: Result<(), Error>, kind: Kind, what: &str| {
+        let error = outcome.expect_err(what);
+        assert_eq!(error.kind(), kind, "{what:?}: {error:?}");
+        assert_eq!((error.phase(), error.connection(), error.bytes_sent()), (Phase::None, None, 0));
+    };
+    for text in bad {
+        for url in [
+            server.url(&format!("/{text}x")),
+            server.url(&format!("/?q={text}")),
+            server.url(&format!("/#{text}")),
+            format!("http://127.0.0.1{text}:{}/", server.port()),
+            format!("http://us{text}er@127.0.0.1:{}/", server.port()),
+        ] {
+            check(get(&client, &url).map(drop), Kind::InvalidUrl, &url);
+        }
+        check(
+            Request::new(&format!("G{text}T"), &server.url("/")).map(drop),
+            Kind::InvalidMethod,
+            text,
+        );
+        let mut request = request("GET", &server.url("/"));
+        check(request.header(&format!("X{text}Y"), "v"), Kind::InvalidHeader, text);
+        if text != " " {
+            check(request.header("X", &format!("a{text}b")), Kind::InvalidHeader, text);
+            check(client.set_header("X", Some(&format!("a{text}b"))), Kind::InvalidHeader, text);
+        }
+        check(client.set_header(&format!("X{text}Y"), Some("v")), Kind::InvalidHeader, text);
+    }
+    for method in ["", "GET,", "(GET)", "G\u{e9}T", "CONNECT"] {
+        check(Request::new(method, &server.url("/")).map(drop), Kind::InvalidMethod, method);
+    }
+    for url in [
+        "",
+        "/",
+        "127.0.0.1",
+        "ftp://127.0.0.1/",
+        "http://",
+        "http://[::1/",
+        "http://127.0.0.1:0/",
+        "http://127.0.0.1:65536/",
+    ] {
+        check(get(&client, url).map(drop), Kind::InvalidUrl, url);
+    }
+    assert_eq!((server.connections(), client.manager().stats().opened), (0, 0));
+}
+
+#[test]
+fn q1_urls_go_out_as_the_url_standard_has_them() {
+    let server = Server::start(Script::echoing());
+    let port = server.port();
+    let cases = [
+        ("/a/../b/./c".to_owned(), "GET /b/c HTTP/1.1"),
+        ("/%41%2f%20?q=%2B+&x#fragment".to_owned(), "GET /%41%2f%20?q=%2B+&x HTTP/1.1"),
+        ("/\u{e9}?\u{fc}".to_owned(), "GET /%C3%A9?%C3%BC HTTP/1.1"),
+        ("".to_owned(), "GET / HTTP/1.1"),
+        ("?q".to_owned(), "GET /?q HTTP/1.1"),
+        ("/'\"<>`{}|^".to_owned(), "GET /'%22%3C%3E%60%7B%7D|^ HTTP/1.1"),
+    ];
+    for (path, line) in cases {
+        let client = client();
+        let mut request = request("GET", &format!("http://127.0.0.1:{port}{path}"));
+        let head = seen(&client, &server, &mut request);
+        assert_eq!(head.lines().next(), Some(line), "{path:?}");
+        assert!(head.to_lowercase().contains(&format!("\r\nhost: 127.0.0.1:{port}\r\n")), "{head}");
+    }
+    // User information becomes credentials, and is seen nowhere else; a header given by the caller comes first.
+    let url = format!("http://us%3Aer:p%40ss@127.0.0.1:{port}/");
+    let mut request = request("GET", &url);
+    let head = seen(&client(), &server, &mut request);
+    assert!(head.contains("Basic dXM6ZXI6cEBzcw=="), "{head}");
+    assert!(!head.contains("p%40ss") && !head.contains("p@ss"), "{head}");
+    request.header("Authorization", "Bearer mine").unwrap();
+    let head = seen(&client(), &server, &mut request);
+    assert_eq!(head.to_lowercase().matches("authorization").count(), 1, "{head}");
+    assert!(head.contains("Bearer mine"), "{head}");
+}
+
+#[test]
+fn q1_ipv6_literals_work() {
+    let options = Options { ipv6: true, ..Options::default() };
+    let server = Server::start_with(options, Script::echoing()).unwrap();
+    let client = client();
+    let url = format!("http://[0:0::1]:{}/", server.port());
+    let body = String::from_utf8(fetch(&client, &url).unwrap()).unwrap().to_lowercase();
+    assert!(body.contains(&format!("\r\nhost: [::1]:{}\r\n", server.port())), "{body}");
+    assert_eq!(client.manager().connections()[0].peer, Some(server.addr()));
+    assert_eq!(sockets_to(server.port()).len(), 1);
+}
+
+#[test]
+fn q2_the_librarys_own_headers_cannot_be_contradicted() {
+    let server = Server::start(Script::echoing());
+    let client = client();
+    let host = format!("127.0.0.1:{}", server.port());
+    let refused = |name: &str, value: &str| {
+        let mut request = post(&server.url("/"), Body::bytes(b"12345"));
+        let outcome =
+            request.header(name, value).and_then(|()| client.send(&mut request).map(drop));
+        let error = outcome.expect_err(&format!("{name}: {value}"));
+        assert_eq!(error.kind(), Kind::InvalidHeader, "{name}: {value}: {error:?}");
+        assert!(error.message().to_lowercase().contains(&name.to_lowercase()), "{error}");
+    };
+    for (name, value) in [
+        ("Host", "other.example"),
+        ("host", ""),
+        ("HOST", "127.0.0.1"),
+        ("Content-Length", "4"),
+        ("content-length", "6"),
+        ("Content-Length", "05x"),
+        ("Content-Length", "-5"),
+        ("Transfer-Encoding", "chunked"),
+        ("transfer-encoding", "gzip"),
+        ("Transfer-Encoding", "identity"),
+        ("Connection", "upgrade"),
+        ("connection", "Content-Length"),
+        ("Connection", "close, x"),
+    ] {
+        refused(name, value);
+    }
+    for name in ["Host", "Content-Length", "Transfer-Encoding", "Connection"] {
+        assert_eq!(client.set_header(name, Some("x")).unwrap_err().kind(), Kind::InvalidHeader);
+    }
+    assert_eq!(server.connections(), 0, "refused before anything was opened");
+    // What says the same is no contradiction, and still goes out once.
+    let mut request = post(&server.url("/"), Body::bytes(b"12345"));
+    for (name, value) in
+        [("Host", host.as_str()), ("Content-Length", "5"), ("Connection", "keep-alive")]
+    {
+        request.header(name, value).unwrap();
+    }
+    let head = seen(&client, &server, &mut request).to_lowercase();
+    for name in ["\r\nhost:", "\r\ncontent-length:"] {
+        assert_eq!(head.matches(name).count(), 1, "{head}");
+    }
+    assert!(!head.contains("transfer-encoding"));
+}
+
+#[test]
+fn a_head_that_never_ends_is_bounded_in_bytes_and_time() {
+    // W3, with the bytes in the caller's hand: not a byte more than the bound is kept waiting for.
+    let server = answering_each(&[vec![
+        Step::send("HTTP/1.1 200 OK\r\nX: "),
+        Step::Fill { bytes: 1 << 24, byte: 'x' },
+        Step::Stall,
+    ]]);
+    let client = client();
+    let begun = Instant::now();
+    let error = fetch(&client, &server.url("/")).unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (Kind::TooLarge, Phase::Head), "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_gone(client.manager(), server.port());
+}
