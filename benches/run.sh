@@ -154,9 +154,9 @@ while [ $round -lt "$rounds" ]; do
     fi
     round=$((round + 1))
     say "round $round of $rounds"
-    for _ in 1 2; do
+    for _ in 1 2 3 4; do
         for mode in hangup curl hangup-url socket; do
-            measure small_get $mode "$bin/small_get" $mode "$http/small" 20000
+            measure small_get $mode "$bin/small_get" $mode "$http/small" 10000
         done
     done
     for _ in 1 2; do

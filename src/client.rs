@@ -73,13 +73,14 @@ impl Client {
     pub fn send(&self, request: &mut Request) -> Result<Response, Error> {
         let config = self.config.load();
         let mode = request.mode.unwrap_or(config.mode);
+        let at_hand = matches!(request.body.0, Source::Bytes(_) | Source::File(_));
         let (mut source, length) = begin(&mut request.body.0)?;
         let has_body = source.is_some() || needs_length(&request.method);
         let message = message(&config, request, mode, has_body.then_some(length))?;
         let mut nothing = io::empty();
         let body = has_body.then(|| match &mut source {
-            Some(reader) => Upload::new(&mut **reader, length),
-            None => Upload::new(&mut nothing, Some(0)),
+            Some(reader) => Upload::new(&mut **reader, length, at_hand),
+            None => Upload::new(&mut nothing, Some(0), false),
         });
         let reader = exchange::run(Order {
             manager: &self.manager,

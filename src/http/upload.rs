@@ -10,6 +10,8 @@ use crate::error::{Error, Kind};
 /// Threads: one at a time.
 pub(crate) struct Upload<'a> {
     source: &'a mut dyn Read,
+    /// The first bytes are here already: they may share a packet with the head.
+    at_hand: bool,
     /// What is still to be given; `None` if the length is not known.
     left: Option<u64>,
     given: u64,
@@ -17,8 +19,13 @@ pub(crate) struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    pub(crate) fn new(source: &'a mut dyn Read, length: Option<u64>) -> Self {
-        Self { source, left: length, given: 0, exchange: None }
+    pub(crate) fn new(source: &'a mut dyn Read, length: Option<u64>, at_hand: bool) -> Self {
+        let at_hand = at_hand && length != Some(0);
+        Self { source, at_hand, left: length, given: 0, exchange: None }
+    }
+
+    pub(super) fn is_at_hand(&self) -> bool {
+        self.at_hand
     }
 
     pub(super) fn belongs_to(&mut self, exchange: &Arc<Exchange>) {

@@ -50,7 +50,7 @@ pub(crate) struct Exchange {
     short: bool,
     fresh: bool,
     repeatable: bool,
-    body_follows: bool,
+    body_at_hand: bool,
     max_head: usize,
     connection: AtomicU64,
     reused: AtomicBool,
@@ -79,7 +79,8 @@ pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
         short: order.short,
         fresh: order.fresh,
         repeatable: order.repeatable,
-        body_follows: body.is_some() && !request.headers().contains_key(http::header::EXPECT),
+        body_at_hand: body.as_ref().is_some_and(Upload::is_at_hand)
+            && !request.headers().contains_key(http::header::EXPECT),
         max_head: order.max_head,
         connection: AtomicU64::new(0),
         reused: AtomicBool::new(false),
@@ -221,13 +222,18 @@ impl Exchange {
         self.short
     }
 
-    pub(in crate::http) fn body_follows(&self) -> bool {
-        self.body_follows
+    /// Whether body follows the head at once.
+    pub(in crate::http) fn body_at_hand(&self) -> bool {
+        self.body_at_hand
     }
 
     pub(in crate::http) fn count_sent(&self, bytes: usize) {
         self.bytes_sent
             .store(self.bytes_sent.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(in crate::http) fn bytes_sent(&self) -> u64 {
+        self.bytes_sent.load(Ordering::Relaxed)
     }
 
     pub(in crate::http) fn request_sent(&self) {

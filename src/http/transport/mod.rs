@@ -138,9 +138,9 @@ impl Transport for Seam {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        // ureq tells the head of the request from its body by the clock it would use.
-        let more = timeout.reason == Timeout::SendRequest && self.exchange.body_follows();
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+        // What goes out first is the head.
+        let more = self.exchange.bytes_sent() == 0 && self.exchange.body_at_hand();
         let mut sent = 0;
         while sent < amount {
             // A send that always finds room never waits, and so never looks at its deadline.
