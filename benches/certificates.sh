@@ -10,4 +10,5 @@ openssl req -x509 -new -key root.key -subj "/CN=bench root" -days 2 -out root.pe
 key key.pem
 openssl req -new -key key.pem -subj "/CN=localhost" -out leaf.csr 2>/dev/null
 printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' > leaf.ext
-openssl x509 -req -in leaf.csr -CA root.pem -CAkey root.key -CAcreateserial -days 2 -extfile leaf.ext -out cert.pem 2>/dev/null
+openssl x509 -req -in leaf.csr -CA root.pem -CAkey root.key -CAcreateserial -days 2 \
+    -extfile leaf.ext -out cert.pem 2>/dev/null

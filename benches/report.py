@@ -96,7 +96,9 @@ def rows(lines):
     )
 
     def calls(mode):
-        found = {key[2]: value[0] for key, value in lines.values.items() if key[:2] == ("syscalls", mode) and key[3] == "calls"}
+        found = {
+            key[2]: value[0] for key, value in lines.values.items() if key[:2] == ("syscalls", mode) and key[3] == "calls"
+        }
         return sum(found.values()), " + ".join(f"{count:.1f} {name}" for name, count in sorted(found.items()))
 
     ours, theirs = calls("hangup"), calls("curl")

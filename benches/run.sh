@@ -202,8 +202,9 @@ fi
 versions="nginx $(nginx -v 2>&1 | sed 's|.*/||'), $(curl-config --version 2> /dev/null || echo libcurl)"
 if [ -n "$venv" ]; then
     versions="$versions, $("$venv" -c '
-import importlib.metadata as m, platform, pycurl
-print("Python", platform.python_version() + ", pycurl", m.version("pycurl"), "over", pycurl.version.split()[1].replace("/", " ")
-      + ", requests", m.version("requests") + ", httpx", m.version("httpx"))')"
+import importlib.metadata, platform, pycurl
+version = importlib.metadata.version
+names = ["Python " + platform.python_version(), "pycurl " + version("pycurl") + " over " + pycurl.version.split()[1]]
+print(", ".join(names + [name + " " + version(name) for name in ("requests", "httpx")]))')"
 fi
 "$python" benches/report.py $write --versions "$versions" "$lines"

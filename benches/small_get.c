@@ -36,7 +36,9 @@ static void read_hangup(bench *b, hangup_response *response) {
     size_t got = 0;
     b->size = 0;
     do {
-        check(hangup_response_read(response, b->body + b->size, sizeof b->body - b->size, &got, &error), "read", &error);
+        hangup_status status =
+            hangup_response_read(response, b->body + b->size, sizeof b->body - b->size, &got, &error);
+        check(status, "read", &error);
         b->size += got;
     } while (got > 0);
     if (hangup_response_status(response) != 200) {

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{
-    Body, CancelToken, Client, Clock, Error, How, Kind, Limits, Manager, Mode, Phase, Response,
-};
+use hangup::{Body, CancelToken, Client, Clock, Error, How, Kind, Limits, Manager, Mode, Phase};
 use support::alone::{alone, alone_with};
 use support::look::{assert_at_rest, assert_gone, closes_on_exec, descriptors, threads};
 use support::source::Source;
@@ -142,20 +140,6 @@ fn limit_descriptors(to: i32) -> i32 {
     before as i32
 }
 
-/// Something that a test frees in some order.
-#[derive(Debug)]
-#[allow(dead_code)]
-enum Thing {
-    Manager(Arc<Manager>),
-    Client(Client),
-    Request(hangup::Request),
-    Token(CancelToken),
-    Parent(CancelToken),
-    Response(Box<Response>),
-    Stopper(hangup::Stopper),
-    Server(Server),
-}
-
 #[test]
 fn p4_handles_are_freed_in_any_order_from_any_thread_in_any_state() {
     for seed in 0..200 {
@@ -180,15 +164,15 @@ fn p4_handles_are_freed_in_any_order_from_any_thread_in_any_state() {
             _ => drop(manager.close_all(How::Now)),
         }
         let stopper = response.stopper();
-        let mut things = vec![
-            Thing::Manager(manager),
-            Thing::Client(client),
-            Thing::Request(request),
-            Thing::Token(token),
-            Thing::Parent(parent),
-            Thing::Response(Box::new(response)),
-            Thing::Stopper(stopper),
-            Thing::Server(server),
+        let mut things: Vec<Box<dyn Send>> = vec![
+            Box::new(manager),
+            Box::new(client),
+            Box::new(request),
+            Box::new(token),
+            Box::new(parent),
+            Box::new(response),
+            Box::new(stopper),
+            Box::new(server),
         ];
         while !things.is_empty() {
             let thing = things.swap_remove(dice.roll(things.len() as u64) as usize);

@@ -22,12 +22,15 @@ fn within(mut request: Request, clock: Clock, limit: Duration) -> Request {
     request
 }
 
+/// Sets a limit.
+type Set = Box<dyn Fn(&mut Request)>;
+
 /// The three clocks that can end a phase: its own, the request's, and its token's.
-fn three(own: Clock, limit: Duration) -> [(Clock, Box<dyn Fn(&mut Request)>); 3] {
-    let set = move |clock| -> Box<dyn Fn(&mut Request)> {
+fn three(own: Clock, limit: Duration) -> [(Clock, Set); 3] {
+    let set = move |clock| -> Set {
         Box::new(move |request| request.timeout(clock, Some(limit)).unwrap())
     };
-    let token: Box<dyn Fn(&mut Request)> = Box::new(move |request| {
+    let token: Set = Box::new(move |request| {
         let token = CancelToken::new();
         token.after(limit);
         request.cancel_with(Some(token));

@@ -89,11 +89,13 @@ class Demo:
     def is_open(self, connection: int | None) -> bool:
         return any(info.id == connection for info in self.manager.connections())
 
-    def wait_in_use(self) -> int:
-        """Waits until somebody's request is out on a connection; answers the connection's id."""
+    def wait_in_use(self, answered: bool = False) -> int:
+        """Waits until somebody's request is out on a connection, or its answer is coming; answers the connection's id."""
+        before = {info.id: info.bytes_in for info in self.manager.connections() if info.state == "idle"}
         for _ in range(5000):
             for info in self.manager.connections():
-                if info.state == "in use" and info.bytes_out > 0:
+                came = info.bytes_in > before.get(info.id, 0)
+                if info.state == "in use" and info.bytes_out > 0 and (came or not answered):
                     return info.id
             time.sleep(0.001)
         raise SystemExit("no request came to be in use")
@@ -229,7 +231,8 @@ class Demo:
             "Python reads a body that stops half-way; C closes its connection under it.",
         )
         with thread(self.python_reads) as reading:
-            connection = self.wait_in_use()
+            connection = self.wait_in_use(answered=True)
+            # The head has come; the reader goes on to the body, which does not.
             time.sleep(0.05)
             status = self.c.close(connection, NOW)
             self.stage.line("C", f"hangup_manager_close_connection({connection}, HANGUP_NOW) = {status}")
