@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hangup::{Body, Client, Error, Kind, Phase, Reason, Sent};
-use support::look::{assert_at_rest, assert_gone};
+use support::look::{assert_at_rest, assert_gone, sockets};
 use support::source::Source;
 use support::{client, fetch, post, request};
-use testserver::{Script, Server, Step, sockets_to};
+use testserver::{Script, Server, Step};
 
 /// Takes whole requests and answers each with "ok".
 fn taking() -> Server {
@@ -263,7 +263,7 @@ fn an_early_answer_ends_the_upload_and_the_connection() {
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!((response.status(), response.read_all(10).unwrap()), (403, b"no".to_vec()));
     account.assert_dropped_once();
-    assert_eq!(sockets_to(server.port()), []);
+    assert_eq!(sockets(server.port()), []);
     let why = client.manager().why_closed(response.connection());
     assert_eq!(why, Some(Reason::AskedByResponse));
 }

@@ -12,11 +12,11 @@ use std::thread;
 
 use hangup::{Body, CancelToken, Client, Error, Kind, Phase, Reason, Request, Sent, State};
 use support::alone::{BLOCKED, alone_with, blocking_resolver};
-use support::look::{assert_at_rest, assert_gone, wait_full};
+use support::look::{assert_at_rest, assert_gone, assert_sockets, sockets, wait_full};
 use support::source::Source;
 use support::verdict::{REASON, assert_cancelled, cancelled};
 use support::{PATIENCE, client, fetch, get, post, request, tls_client, until};
-use testserver::{BlackHole, Ended, Script, Server, Step, sockets_to};
+use testserver::{BlackHole, Ended, Script, Server, Step};
 
 /// A request that this token ends.
 fn with_token(mut request: Request, token: &CancelToken) -> Request {
@@ -92,7 +92,7 @@ fn c3_cancel_in_a_blocked_getaddrinfo() {
 #[test]
 fn c4_cancel_in_connect_to_a_black_hole() {
     let hole = BlackHole::new();
-    let fillers = sockets_to(hole.port()).len();
+    let fillers = sockets(hole.port()).len();
     let client = client();
     let (source, account) = Source::endless();
     let token = CancelToken::new();
@@ -103,7 +103,7 @@ fn c4_cancel_in_connect_to_a_black_hole() {
         Phase::Connect,
         || client.send(&mut request),
         |_| {
-            until("a SYN on its way", || sockets_to(hole.port()).len() > fillers);
+            until("a SYN on its way", || sockets(hole.port()).len() > fillers);
             let list = client.manager().connections();
             assert_eq!(list[0].state, State::Connecting);
         },
@@ -111,7 +111,7 @@ fn c4_cancel_in_connect_to_a_black_hole() {
     assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
     account.assert_dropped_once();
     assert_at_rest(client.manager());
-    assert_eq!(sockets_to(hole.port()).len(), fillers, "a descriptor is left");
+    assert_sockets(hole.port(), fillers, "a descriptor is left");
     assert_eq!(client.manager().stats().dials_failed, 1);
 }
 

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use hangup::{Client, ConnectionInfo, Error, How, Kind, Mode, Phase, Reason, Response, State};
-use support::look::{assert_at_rest, assert_gone, wait_full};
+use support::look::{assert_at_rest, assert_gone, assert_sockets, sockets, wait_full};
 use support::source::Source;
 use support::verdict::{assert_consistent, ended_from_outside, report};
 use support::{MARGIN, PATIENCE, client, fetch, get, ms, post, request, tls_client, until};
-use testserver::{BlackHole, Certificate, Ended, Script, Server, Step, sockets_to};
+use testserver::{BlackHole, Certificate, Ended, Script, Server, Step};
 
 const TEN_OF_20: &str = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.";
 
@@ -102,11 +102,11 @@ fn closed_now<T: Send>(
 #[test]
 fn x2_by_id_now_ends_a_dial_with_closed() {
     let hole = BlackHole::new();
-    let fillers = sockets_to(hole.port()).len();
+    let fillers = sockets(hole.port()).len();
     let client = client();
-    let dialling = || until("a SYN", || sockets_to(hole.port()).len() > fillers);
+    let dialling = || until("a SYN", || sockets(hole.port()).len() > fillers);
     closed_now("in connect", &client, Phase::Connect, || get(&client, &hole.url("/")), dialling);
-    assert_eq!(sockets_to(hole.port()).len(), fillers);
+    assert_sockets(hole.port(), fillers);
 
     let server = Server::start(Script::every(vec![Step::Stall]));
     let client = tls_client();
@@ -214,7 +214,7 @@ fn x3_by_origin_counts_what_it_closed_and_leaves_other_origins_alone() {
     assert_eq!(manager.stats().idle, 1);
     assert_eq!(manager.connections().iter().filter(|c| c.closing).count(), 1);
     assert_eq!(manager.close_origin(&origin, How::Now).unwrap(), 1);
-    assert_eq!(sockets_to(here.port()), []);
+    assert_eq!(sockets(here.port()), []);
     let error = open_here.read(&mut [0; 10]).unwrap_err();
     assert_eq!(error.kind(), Kind::Closed);
     let why = manager.why_closed(open_here.connection());
@@ -243,7 +243,7 @@ fn x3_idle_only_older_than_and_all() {
     assert_eq!((stats.idle, stats.in_use), (1, 1));
     assert_eq!(manager.close_idle(ms(0)), 1);
     assert_eq!(manager.close_idle(ms(0)), 0);
-    assert_eq!(sockets_to(other.port()), []);
+    assert_eq!(sockets(other.port()), []);
     // All: what is in use too.
     fetch(&client, &other.url("/")).unwrap();
     assert_eq!(manager.close_all(How::Now), 2);
@@ -297,7 +297,7 @@ fn x7_the_list_shows_what_a_connection_is_and_does() {
     assert_eq!((idle.tls, busy.tls), (Some("TLSv1.3"), None));
     assert_eq!(busy.id, open.connection());
     for (row, server) in [(idle, &secure), (busy, &plain)] {
-        let held = sockets_to(server.port());
+        let held = sockets(server.port());
         assert_eq!(row.peer, Some(server.addr()));
         assert_eq!(row.local, Some(held[0].local));
         assert!(row.age >= ms(20) && row.age < PATIENCE && !row.closing);

@@ -6,9 +6,9 @@ use std::collections::HashSet;
 use std::thread;
 
 use hangup::{Client, How, Kind};
-use support::look::{assert_at_rest, only_socket};
-use support::{MARGIN, client, fetch, get, ms, request, tls_client};
-use testserver::{Nginx, sockets_to};
+use support::look::{assert_at_rest, assert_sockets, only_socket, sockets};
+use support::{MARGIN, client, fetch, get, ms, request, tls_client, until};
+use testserver::Nginx;
 
 #[test]
 fn a_thousand_requests_ride_on_one_connection() {
@@ -43,9 +43,9 @@ fn sixteen(client: &Client, url: &str, port: u16) {
     let stats = client.manager().stats();
     assert!(stats.opened <= 16, "{stats:?}");
     assert_eq!(stats.opened + stats.reused, 1600);
-    assert_eq!(sockets_to(port).len() as u64, stats.idle);
+    assert_sockets(port, stats.idle as usize);
     assert_eq!(client.manager().close_idle(ms(0)) as u64, stats.idle);
-    assert_eq!(sockets_to(port), []);
+    assert_eq!(sockets(port), []);
 }
 
 #[test]
@@ -139,8 +139,9 @@ fn a_large_body_left_unread_is_closed_at_once_and_its_slot_is_free() {
             _ => response.close(How::Graceful),
         }
         assert!(begun.elapsed() < MARGIN);
+        until("rest", || client.manager().stats().in_use == 0);
+        until("the socket's end", || sockets(nginx.http_port()).is_empty());
         assert_at_rest(client.manager());
-        assert_eq!(sockets_to(nginx.http_port()), []);
     }
 }
 

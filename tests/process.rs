@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use hangup::{Body, CancelToken, Client, Clock, Error, How, Kind, Limits, Manager, Mode, Phase};
 use support::alone::{alone, alone_with};
-use support::look::{assert_at_rest, assert_gone, closes_on_exec, descriptors, threads};
+use support::look::{
+    assert_at_rest, assert_gone, assert_sockets, closes_on_exec, descriptors, sockets, threads,
+};
 use support::source::Source;
 use support::verdict::{assert_consistent, assert_in_time, assert_timed_out};
 use support::{Dice, client, fetch, get, ms, post, request, tls_client, until};
-use testserver::{BlackHole, Certificate, Script, Server, Step, sockets_to};
+use testserver::{BlackHole, Certificate, Script, Server, Step};
 
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.";
 
@@ -181,7 +183,7 @@ fn p4_handles_are_freed_in_any_order_from_any_thread_in_any_state() {
                 _ => thread::spawn(move || drop(thing)).join().unwrap(),
             }
         }
-        assert_eq!(sockets_to(port), [], "seed {seed}");
+        assert_eq!(sockets(port), [], "seed {seed}");
     }
 }
 
@@ -198,7 +200,7 @@ fn p4_a_response_outlives_its_client_and_manager() {
     let body = thread::spawn(move || response.read_all(100)).join().unwrap();
     assert_eq!(body.unwrap(), b"ten bytes.ten others");
     // Nobody is left who could use it again.
-    until("the last socket's end", || sockets_to(server.port()).is_empty());
+    until("the last socket's end", || sockets(server.port()).is_empty());
 }
 
 /// All that goes wrong on a network, in turn.
@@ -253,9 +255,9 @@ fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line() {
         assert!(well > 100 && well < 1900, "{well}");
         accounts.into_inner().unwrap().iter().for_each(|account| account.assert_dropped_once());
         assert_at_rest(client.manager());
-        assert_eq!(sockets_to(server.port()).len() as u64, client.manager().stats().idle);
+        assert_sockets(server.port(), client.manager().stats().idle as usize);
         client.manager().close_all(How::Now);
-        assert_eq!(sockets_to(server.port()), []);
+        assert_eq!(sockets(server.port()), []);
         server.stop();
         // Timer threads linger for a while, and then they go.
         until("the threads of before", || threads() <= base_threads);

@@ -11,11 +11,11 @@ use hangup::{
     Body, CancelToken, Clock, Error, Kind, Phase, Reason, Request, Response, Sent, State,
 };
 use support::alone::{BLOCKED, alone, alone_with, blocking_resolver};
-use support::look::{assert_at_rest, assert_gone, threads};
+use support::look::{assert_at_rest, assert_gone, assert_sockets, sockets, threads};
 use support::source::Source;
 use support::verdict::{assert_in_time, assert_timed_out, timed_out};
 use support::{MARGIN, PATIENCE, client, fetch, get, ms, post, request, tls_client, until};
-use testserver::{BlackHole, Certificate, Script, Server, Step, Until, sockets_to};
+use testserver::{BlackHole, Certificate, Script, Server, Step, Until};
 
 fn within(mut request: Request, clock: Clock, limit: Duration) -> Request {
     request.timeout(clock, Some(limit)).unwrap();
@@ -63,7 +63,7 @@ fn t1_resolve_against_a_resolver_that_blocks() {
 fn t1_connect_against_a_black_hole() {
     for (clock, set) in three(Clock::Connect, LIMIT) {
         let hole = BlackHole::new();
-        let fillers = sockets_to(hole.port()).len();
+        let fillers = sockets(hole.port()).len();
         let client = client();
         let mut request = request("GET", &hole.url("/"));
         set(&mut request);
@@ -71,7 +71,7 @@ fn t1_connect_against_a_black_hole() {
         let error = timed_out(&what, clock, Phase::Connect, LIMIT, || client.send(&mut request));
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
         assert_at_rest(client.manager());
-        assert_eq!(sockets_to(hole.port()).len(), fillers);
+        assert_sockets(hole.port(), fillers);
     }
 }
 

@@ -6,9 +6,9 @@ mod support;
 use std::time::{Duration, Instant};
 
 use hangup::{Body, Client, Error, Kind, Mode, Phase, Reason, Request, Response};
-use support::look::{assert_at_rest, assert_gone};
+use support::look::{assert_at_rest, assert_gone, assert_sockets};
 use support::{MARGIN, PATIENCE, client, fetch, get, post, request};
-use testserver::{Options, Script, Server, Step, sockets_to};
+use testserver::{Options, Script, Server, Step};
 
 const SHORT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nT: t\r\n\r\n";
@@ -375,7 +375,7 @@ fn q1_ipv6_literals_work() {
     let body = String::from_utf8(fetch(&client, &url).unwrap()).unwrap().to_lowercase();
     assert!(body.contains(&format!("\r\nhost: [::1]:{}\r\n", server.port())), "{body}");
     assert_eq!(client.manager().connections()[0].peer, Some(server.addr()));
-    assert_eq!(sockets_to(server.port()).len(), 1);
+    assert_sockets(server.port(), 1);
 }
 
 #[test]

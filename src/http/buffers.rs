@@ -15,6 +15,8 @@ pub(super) struct Exchanged {
     /// Whether the last thing ureq did with the input took something from it. If not, it wants
     /// more bytes before it looks again.
     progress: bool,
+    /// A head lies here that ureq has not taken.
+    offered: bool,
 }
 
 impl Exchanged {
@@ -24,7 +26,7 @@ impl Exchanged {
             .ok()
             .flatten()
             .unwrap_or_else(|| (vec![0; INPUT], vec![0; OUTPUT]));
-        Self { input, start: 0, end: 0, output, progress: false }
+        Self { input, start: 0, end: 0, output, progress: false, offered: false }
     }
 
     /// Bytes that came and were not consumed.
@@ -63,6 +65,12 @@ impl Exchanged {
     /// What ureq has not seen yet: it shall look, whatever it did last.
     pub(super) fn offer(&mut self) {
         self.progress = true;
+        self.offered = true;
+    }
+
+    /// Whether ureq did not take what it was offered last: it refused it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.offered
     }
 
     /// What ureq writes from here on goes nowhere. It shall take large steps: this is address
@@ -103,6 +111,7 @@ impl Buffers for Exchanged {
 
     fn input_consume(&mut self, amount: usize) {
         self.progress = amount > 0;
+        self.offered &= amount == 0;
         self.start += amount;
     }
 

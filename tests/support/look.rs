@@ -23,14 +23,40 @@ pub fn assert_at_rest(manager: &Manager) {
 pub fn assert_gone(manager: &Manager, port: u16) {
     assert_at_rest(manager);
     assert_eq!(manager.stats().idle, 0);
-    assert_eq!(sockets_to(port), [], "a descriptor is left");
+    assert_eq!(sockets(port), [], "a descriptor is left");
+}
+
+/// This process's sockets whose peer has that port. The kernel's table is read while it changes, and a row of it may
+/// come twice.
+pub fn sockets(port: u16) -> Vec<HeldSocket> {
+    let mut all = sockets_to(port);
+    all.sort_unstable_by_key(|held| (held.fd, held.local));
+    all.dedup_by_key(|held| (held.fd, held.local));
+    all
+}
+
+/// So many sockets to that port, and no more. A row may also be missed once, so one look is not enough.
+#[track_caller]
+pub fn assert_sockets(port: u16, count: usize) {
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        seen = sockets(port);
+        if seen.len() == count {
+            return;
+        }
+    }
+    assert_eq!(seen.len(), count, "{seen:?}");
 }
 
 /// The only socket to that port.
 #[track_caller]
 pub fn only_socket(port: u16) -> HeldSocket {
-    let mut all = sockets_to(port);
-    assert_eq!(all.len(), 1, "{all:?}");
+    assert_sockets(port, 1);
+    let mut all = Vec::new();
+    until("the one socket", || {
+        all = sockets(port);
+        all.len() == 1
+    });
     all.remove(0)
 }
 
@@ -50,7 +76,7 @@ pub fn disturb_idle(manager: &Manager, server: &Server, latch: &str) {
 #[track_caller]
 pub fn wait_full(port: u16) {
     let full = || {
-        let all = sockets_to(port);
+        let all = sockets(port);
         !all.is_empty()
             && all.iter().all(|held| held.state == "ESTABLISHED" && !poll(held.fd, libc::POLLOUT))
     };

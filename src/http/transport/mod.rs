@@ -254,7 +254,7 @@ impl Drop for Seam {
         if exchange.is_abandoned() {
             return lease.close(Reason::BodyLeftUnread);
         }
-        if matches!(self.head, Head::Awaited { answered: false, .. }) {
+        if matches!(self.head, Head::Awaited { answered: false, .. }) || self.buffers.is_refused() {
             return lease.close(Reason::ProtocolError);
         }
         let now = Instant::now();
