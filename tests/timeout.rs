@@ -1,176 +1,29 @@
-//! The request's clocks: each ends its own phase, in time, and says which it was (T1-T8).
+//! The request's clocks: each ends its own phase, in time, and says which it was (T1-T8; T1 is
+//! in `support/phases.rs`).
 
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+#[path = "support/phases.rs"]
+mod phases;
+
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{
-    Body, CancelToken, Clock, Error, Kind, Phase, Reason, Request, Response, Sent, State,
-};
-use support::alone::{BLOCKED, alone, alone_with, blocking_resolver};
-use support::look::{assert_at_rest, assert_gone, assert_sockets, sockets, threads};
+use hangup::{Body, CancelToken, Clock, Error, Kind, Phase, Request, Response, State};
+use support::alone::alone;
+use support::look::{assert_gone, threads};
 use support::source::Source;
 use support::verdict::{assert_in_time, assert_timed_out, timed_out};
 use support::{MARGIN, PATIENCE, client, fetch, get, ms, post, request, tls_client, until};
-use testserver::{BlackHole, Certificate, Script, Server, Step, Until};
+use testserver::{Certificate, Script, Server, Step, Until};
 
 fn within(mut request: Request, clock: Clock, limit: Duration) -> Request {
     request.timeout(clock, Some(limit)).unwrap();
     request
 }
 
-/// Sets a limit.
-type Set = Box<dyn Fn(&mut Request)>;
-
-/// The three clocks that can end a phase: its own, the request's, and its token's.
-fn three(own: Clock, limit: Duration) -> [(Clock, Set); 3] {
-    let set = move |clock| -> Set {
-        Box::new(move |request| request.timeout(clock, Some(limit)).unwrap())
-    };
-    let token: Set = Box::new(move |request| {
-        let token = CancelToken::new();
-        token.after(limit);
-        request.cancel_with(Some(token));
-    });
-    [(own, set(own)), (Clock::Total, set(Clock::Total)), (Clock::Token, token)]
-}
-
 const LIMIT: Duration = ms(150);
 const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
-
-#[test]
-fn t1_resolve_against_a_resolver_that_blocks() {
-    let name = "t1_resolve_against_a_resolver_that_blocks";
-    let shim = blocking_resolver();
-    alone_with(name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
-        for (clock, set) in three(Clock::Resolve, LIMIT) {
-            let client = client();
-            let mut request = request("GET", &format!("http://{BLOCKED}:8000/"));
-            set(&mut request);
-            let what = format!("resolve by {clock}");
-            let work = || client.send(&mut request);
-            let error = timed_out(&what, clock, Phase::Resolve, LIMIT, work);
-            assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
-            assert_gone(client.manager(), 8000);
-        }
-    });
-}
-
-#[test]
-fn t1_connect_against_a_black_hole() {
-    for (clock, set) in three(Clock::Connect, LIMIT) {
-        let hole = BlackHole::new();
-        let fillers = sockets(hole.port()).len();
-        let client = client();
-        let mut request = request("GET", &hole.url("/"));
-        set(&mut request);
-        let what = format!("connect by {clock}");
-        let error = timed_out(&what, clock, Phase::Connect, LIMIT, || client.send(&mut request));
-        assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
-        assert_at_rest(client.manager());
-        assert_sockets(hole.port(), fillers);
-    }
-}
-
-#[test]
-fn t1_tls_against_a_silent_server() {
-    for (clock, set) in three(Clock::Tls, LIMIT) {
-        let server = Server::start(Script::every(vec![Step::Stall]));
-        let client = tls_client();
-        let mut request = request("GET", &format!("https://localhost:{}/", server.port()));
-        set(&mut request);
-        let what = format!("tls by {clock}");
-        let error = timed_out(&what, clock, Phase::Tls, LIMIT, || client.send(&mut request));
-        assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
-        assert_gone(client.manager(), server.port());
-        assert!(server.wait_ended(0, PATIENCE).is_some());
-    }
-}
-
-#[test]
-fn t1_write_against_a_server_that_does_not_read() {
-    for (clock, set) in three(Clock::Write, LIMIT) {
-        let server = Server::start(Script::every(vec![Step::head(), Step::Stall]));
-        let client = client();
-        // The last time that more was asked for: the upload's clock runs from there.
-        let begun = Instant::now();
-        let last = Arc::new(AtomicU64::new(0));
-        let noted = Arc::clone(&last);
-        let (source, account) = Source::new(move |_, into| {
-            noted.store(begun.elapsed().as_nanos() as u64, Ordering::SeqCst);
-            Ok(into.len())
-        });
-        let mut request = post(&server.url("/"), source.of_length(1 << 40));
-        set(&mut request);
-        let error = client.send(&mut request).unwrap_err();
-        let took = begun.elapsed();
-        assert_timed_out(&error, clock, Phase::Write);
-        let since = match clock {
-            Clock::Write => took - Duration::from_nanos(last.load(Ordering::SeqCst)),
-            _ => took,
-        };
-        assert_in_time(&format!("write by {clock}"), LIMIT, since);
-        assert_eq!((error.sent(), error.retry_safe()), (Sent::Part, false));
-        account.assert_dropped_once();
-        assert_gone(client.manager(), server.port());
-        let why = client.manager().why_closed(error.connection().unwrap());
-        assert_eq!(why, Some(Reason::TimedOut));
-    }
-}
-
-#[test]
-fn t1_head_against_a_server_that_thinks() {
-    for said in ["", "HTTP/1.1 200 OK\r\nConte", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
-        for (clock, set) in three(Clock::Head, LIMIT) {
-            let server =
-                Server::start(Script::every(vec![Step::head(), Step::send(said), Step::Stall]));
-            let client = client();
-            let mut request = request("GET", &server.url("/"));
-            set(&mut request);
-            let what = format!("head by {clock}");
-            let error = timed_out(&what, clock, Phase::Head, LIMIT, || client.send(&mut request));
-            assert_eq!((error.sent(), error.retry_safe()), (Sent::All, true));
-            assert_gone(client.manager(), server.port());
-            assert!(server.wait_ended(0, PATIENCE).is_some());
-        }
-    }
-}
-
-#[test]
-fn t1_head_that_drips_is_one_wait_not_many() {
-    let drip = Step::Drip { bytes: 1000, every_ms: 10, chunk: 1 };
-    let steps = vec![Step::head(), Step::send("HTTP/1.1 200 OK\r\nX: "), drip];
-    let server = Server::start(Script::every(steps));
-    let client = client();
-    let mut request = within(request("GET", &server.url("/")), Clock::Head, LIMIT);
-    timed_out("a head that drips", Clock::Head, Phase::Head, LIMIT, || client.send(&mut request));
-    assert_gone(client.manager(), server.port());
-}
-
-#[test]
-fn t1_read_against_a_body_that_stalls() {
-    for (clock, set) in three(Clock::Read, LIMIT) {
-        let server =
-            Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]));
-        let client = client();
-        let mut request = request("GET", &server.url("/"));
-        set(&mut request);
-        let begun = Instant::now();
-        let mut response = client.send(&mut request).unwrap();
-        assert_eq!(response.read(&mut [0; 100]).unwrap(), 10);
-        let blocked = Instant::now();
-        let error = response.read(&mut [0; 100]).unwrap_err();
-        assert_timed_out(&error, clock, Phase::Read);
-        let since = if clock == Clock::Read { blocked } else { begun };
-        assert_in_time(&format!("read by {clock}"), LIMIT, since.elapsed());
-        // It stays so, and the end is never reported.
-        assert_timed_out(&response.read(&mut [0; 100]).unwrap_err(), clock, Phase::Read);
-        assert_gone(client.manager(), server.port());
-    }
-}
 
 #[test]
 fn t2_the_total_runs_across_dial_upload_and_body() {

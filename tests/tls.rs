@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use hangup::{Client, Error, Kind, Mode, Phase, Reason, Sent};
 use support::alone::alone_with;
@@ -12,6 +13,12 @@ use testserver::{Certificate, Options, Script, Server, Step, certs};
 
 fn secure(which: Certificate) -> Server {
     Server::start_tls(which, Script::answering("secret"))
+}
+
+/// A file for a certificate, of this process only.
+fn scratch(name: &str) -> PathBuf {
+    let name = format!("q5-{name}-{}.pem", std::process::id());
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 /// The error of a handshake that was refused by us: it names its reason, and nothing was sent.
@@ -60,11 +67,12 @@ fn q5_custom_roots_are_trusted_and_no_others() {
     let by_text = tls_client();
     assert_eq!(fetch(&by_text, &server.url("/")).unwrap(), b"secret");
     assert_eq!(by_text.manager().connections()[0].tls, Some("TLSv1.3"));
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("q5-ca.pem");
+    let path = scratch("ca");
     fs::write(&path, certs().ca()).unwrap();
     let by_file = client();
     by_file.tls_roots_file(path.to_str().unwrap()).unwrap();
     assert_eq!(fetch(&by_file, &server.url("/")).unwrap(), b"secret");
+    fs::remove_file(path).unwrap();
     // Roots of one's own replace what was there.
     by_file.tls_roots(certs().client_ca().as_bytes()).unwrap();
     let error = fetch(&by_file, &server.url("/")).unwrap_err();
@@ -113,7 +121,7 @@ fn q5_a_client_certificate_is_shown_to_a_server_that_asks() {
 
 #[test]
 fn q5_ssl_cert_file_is_honoured() {
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("q5-env.pem");
+    let path = scratch("env");
     let server = secure(Certificate::Good);
     // The child has certificates of its own; it is given this server's CA and address.
     if std::env::var_os("Q5_URL").is_none() {
@@ -124,6 +132,7 @@ fn q5_ssl_cert_file_is_honoured() {
         let url = std::env::var("Q5_URL").unwrap();
         assert_eq!(fetch(&client(), &url).unwrap(), b"secret");
     });
+    let _ = fs::remove_file(path);
 }
 
 #[test]

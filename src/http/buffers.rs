@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use ureq::unversioned::transport::Buffers;
 
 /// Input and output of one exchange. Threads: one at a time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Exchanged {
     input: Vec<u8>,
     start: usize,
@@ -79,6 +79,14 @@ impl Exchanged {
         self.output = vec![0; SWALLOWED];
     }
 
+    /// Takes bytes out, as many as there are and fit.
+    pub(super) fn take_into(&mut self, into: &mut [u8]) -> usize {
+        let size = into.len().min(self.end - self.start);
+        into[..size].copy_from_slice(&self.input[self.start..self.start + size]);
+        self.start += size;
+        size
+    }
+
     /// Drops bytes that ureq shall not see.
     pub(super) fn skip(&mut self, amount: usize) {
         self.start += amount;
@@ -133,10 +141,8 @@ impl Drop for Exchanged {
     fn drop(&mut self) {
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
-            if spare.len() < SPARES
-                && self.input.len() <= LARGEST_INPUT
-                && self.output.len() == OUTPUT
-            {
+            let whole = self.input.len() >= INPUT && self.output.len() == OUTPUT;
+            if spare.len() < SPARES && self.input.len() <= LARGEST_INPUT && whole {
                 spare.push((std::mem::take(&mut self.input), std::mem::take(&mut self.output)));
             }
         });

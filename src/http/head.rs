@@ -39,6 +39,8 @@ pub(super) struct Framing {
     pub(super) head: RawHead,
     /// Both Transfer-Encoding and Content-Length: close afterwards (RFC 9112 section 6.1).
     pub(super) ambiguous: bool,
+    /// Whether the connection may serve another exchange afterwards (RFC 9112 section 9.3).
+    pub(super) keeps: bool,
     /// A head with the same meaning for what follows, not longer than the original.
     pub(super) for_ureq: Vec<u8>,
 }
@@ -121,6 +123,7 @@ fn frame(
     for_ureq.extend_from_slice(&bytes[..STATUS_END]);
     for_ureq.extend_from_slice(b"\r\n");
     let (mut length, mut codings) = (false, 0);
+    let (mut close, mut keep) = (false, version > 0);
     for field in fields {
         let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
         let framing = match field.name.len() {
@@ -136,7 +139,13 @@ fn frame(
                 }
                 true
             }
-            10 => is(&header::CONNECTION),
+            10 if is(&header::CONNECTION) => {
+                for option in unfolded(field.value).split(|byte| *byte == b',') {
+                    close |= option.trim_ascii().eq_ignore_ascii_case(b"close");
+                    keep |= option.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
+                }
+                true
+            }
             _ => false,
         };
         if framing {
@@ -152,7 +161,7 @@ fn frame(
     for_ureq.extend_from_slice(b"\r\n");
     let head =
         RawHead { bytes: bytes.into(), status, version: 10 + version, fields: OnceLock::new() };
-    Ok(Framing { head, ambiguous: length && codings > 0, for_ureq })
+    Ok(Framing { head, ambiguous: length && codings > 0, keeps: keep && !close, for_ureq })
 }
 
 /// Parses with room for so many fields, and hands over what it found.
@@ -267,6 +276,7 @@ mod tests {
         );
         assert_eq!(head.for_ureq, b"HTTP/1.0 200\r\ncontent-length:3\r\nConnection:close\r\n\r\n");
         assert_eq!((head.head.status, head.head.version, head.ambiguous), (200, 10, false));
+        assert!(!head.keeps);
         let names: Vec<&str> = head.head.fields().iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["server", "content-length", "connection"]);
     }

@@ -50,7 +50,7 @@ pub fn alone_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) {
 /// compiler. The path is for `LD_PRELOAD`.
 pub fn blocking_resolver() -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();
-    let path = dir.join(format!("blocked-resolver-{}.so", std::process::id()));
+    let path = dir.join(format!("blocked-resolver-{}.so", SHIM.len()));
     if path.exists() {
         return path;
     }

@@ -112,9 +112,10 @@ pub fn threads() -> usize {
 /// The descriptors of this process.
 pub fn descriptors() -> Vec<i32> {
     let dir = fs::read_dir("/proc/self/fd").unwrap();
-    let numbers = dir.filter_map(|item| item.ok()?.file_name().to_str()?.parse().ok());
-    // Reading the directory takes one that is gone by now.
-    let mut open: Vec<i32> = numbers.filter(|fd| flags(*fd) >= 0).collect();
+    let listed = dir.filter_map(|item| item.ok()?.file_name().to_str()?.parse().ok());
+    let mut open: Vec<i32> = listed.collect();
+    // Reading the directory took one, which is closed by now.
+    open.retain(|fd| flags(*fd) >= 0);
     open.sort_unstable();
     open
 }

@@ -115,7 +115,6 @@ pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
     if let Some(failure) = exchange.failure.get() {
         return Err(failure.clone());
     }
-    let body = body.into_with_config().limit(u64::MAX).reader();
     Ok(Reader::begin(exchange, body, &parts, is_head, watching))
 }
 

@@ -8,13 +8,14 @@ use std::time::Instant;
 use super::Exchange;
 use crate::cancel::Watching;
 use crate::error::{Error, Kind, Phase};
+use crate::http::transport::{self, Seam, Stopped};
 use crate::manager::Cause;
 use crate::net::Stop;
 
 /// The body of a response as it comes. Threads: one at a time.
 pub(crate) struct Reader {
     pub(super) exchange: Arc<Exchange>,
-    pub(super) body: Option<ureq::BodyReader<'static>>,
+    pub(super) body: Option<Source>,
     /// What is still to come, if the head said so.
     pub(super) left: Option<u64>,
     total: Option<u64>,
@@ -24,24 +25,38 @@ pub(crate) struct Reader {
     watching: Option<Watching>,
 }
 
+/// Where a body comes from.
+pub(super) enum Source {
+    /// ureq, which takes chunks apart.
+    Chunks(ureq::BodyReader<'static>),
+    /// The connection itself: so many bytes, or all until it ends.
+    Plain(Box<Seam>),
+}
+
 impl Reader {
     /// The head is here; so may be the end.
     pub(super) fn begin(
         exchange: Arc<Exchange>,
-        body: ureq::BodyReader<'static>,
+        body: ureq::Body,
         parts: &http::response::Parts,
         is_head: bool,
         watching: Option<Watching>,
     ) -> Self {
         let total = if is_head { Some(0) } else { length_of(parts) };
         let over = exchange.control.cause() == Some(Cause::Done);
-        if !over {
-            exchange.clocks.begin(Phase::Read);
-        }
-        let (left, body) = (total, Some(body));
+        let body = if over {
+            None
+        } else if parts.headers.contains_key(http::header::TRANSFER_ENCODING) {
+            Some(Source::Chunks(body.into_with_config().limit(u64::MAX).reader()))
+        } else {
+            transport::take_over(body).map(|seam| Source::Plain(Box::new(seam)))
+        };
+        let left = total;
         let mut reader = Self { exchange, body, left, total, got: 0, closed: false, watching };
-        if over {
+        if reader.body.is_none() {
             reader.finish();
+        } else {
+            reader.exchange.clocks.begin(Phase::Read);
         }
         reader
     }
@@ -64,7 +79,11 @@ impl Reader {
             self.finish();
             return Err(failure);
         }
-        match body.read(into) {
+        let read = match body {
+            Source::Chunks(body) => body.read(into).map_err(Some),
+            Source::Plain(seam) => seam.read_body(into, self.left).map_err(|Stopped| None),
+        };
+        match read {
             Ok(0) => self.end(),
             Ok(got) => {
                 self.got += got as u64;
@@ -82,7 +101,7 @@ impl Reader {
             Err(_) if self.exchange.polite.is_paused() => {
                 Err(Error::new(Kind::InvalidState, "the response is being closed"))
             }
-            Err(error) => Err(self.broken(Some(&error))),
+            Err(error) => Err(self.broken(error.as_ref())),
         }
     }
 
@@ -100,14 +119,21 @@ impl Reader {
         }
     }
 
-    /// Takes ureq through the end of the body, which gives the connection back.
+    /// The body is at its end, or the peer is at its own. Gives the connection back, or closes it.
     fn end(&mut self) -> Result<usize, Error> {
-        if let Some(mut body) = self.body.take() {
-            let mut nothing = [0];
-            if !matches!(body.read(&mut nothing), Ok(0)) {
-                self.body = Some(body);
-                return Err(self.broken(None));
-            }
+        let over = match &mut self.body {
+            // Taking ureq through the end makes it ask whether the connection can be kept.
+            Some(Source::Chunks(body)) => matches!(body.read(&mut [0]), Ok(0)),
+            Some(Source::Plain(_)) => self.left.is_none_or(|left| left == 0),
+            None => true,
+        };
+        if !over {
+            return Err(self.broken(None));
+        }
+        match self.body.take() {
+            Some(Source::Plain(seam)) if self.total.is_some() => seam.ends_well(),
+            // A body that ends with its connection leaves nothing to keep.
+            body => drop(body),
         }
         self.finish();
         self.exchange.failure.get().map_or(Ok(0), |failure| Err(failure.clone()))

@@ -19,6 +19,10 @@ pub(super) struct Window {
     bytes: u64,
 }
 
+/// There are no more bytes; the exchange knows why.
+#[derive(Debug)]
+pub(in crate::http) struct Stopped;
+
 impl Window {
     /// At its end: whether too little came. A new one begins if not.
     fn is_slower_than(&mut self, rate: u64, window: Duration) -> bool {
@@ -66,7 +70,7 @@ impl Seam {
             if slow {
                 until = until.later();
             }
-            match self.fill(until) {
+            match self.fill(None, until) {
                 Ok(0) => {
                     let what = if have + before == 0 {
                         "the peer closed the connection before any byte of the response"
@@ -118,7 +122,7 @@ impl Seam {
                 return Ok(false);
             }
             status => {
-                self.unfit |= framing.ambiguous || status == 101;
+                self.unfit |= framing.ambiguous || !framing.keeps || status == 101;
                 self.buffers.replace(size, &framing.for_ureq);
                 self.head = Head::Awaited { before, answered: true };
                 self.exchange.take_head(framing.head);
@@ -128,7 +132,43 @@ impl Seam {
         Ok(true)
     }
 
+    /// More of a chunked body, for ureq.
     pub(super) fn await_body(&mut self) -> Result<bool, ureq::Error> {
+        match self.await_bytes(None) {
+            // ureq knows whether the body may end here.
+            Ok(0) => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            // Endless trailers or chunk extensions are the head's bound again.
+            Ok(got) if self.exchange.count_framing(got) > self.exchange.max_head() as u64 => {
+                let what = "the body's chunk framing or trailers are larger than a head may be";
+                Err(self.refuse(Kind::TooLarge, what))
+            }
+            Ok(_) => Ok(true),
+            Err(Stopped) => Err(stopped()),
+        }
+    }
+
+    /// A piece of a body without chunks, of which so much is left; 0 if the peer closed.
+    pub(in crate::http) fn read_body(
+        &mut self,
+        into: &mut [u8],
+        left: Option<u64>,
+    ) -> Result<usize, Stopped> {
+        let most = left.map_or(into.len(), |left| usize::try_from(left).unwrap_or(into.len()));
+        let size = into.len().min(most);
+        let into = &mut into[..size];
+        if self.buffers.unconsumed().is_empty() {
+            if into.len() >= STRAIGHT {
+                return self.await_bytes(Some(into));
+            }
+            if self.await_bytes(None)? == 0 {
+                return Ok(0);
+            }
+        }
+        Ok(self.buffers.take_into(into))
+    }
+
+    /// Waits for bytes of the body within its clocks; 0 if the peer closed.
+    fn await_bytes(&mut self, mut into: Option<&mut [u8]>) -> Result<usize, Stopped> {
         let mut now = Instant::now();
         let mut read = Deadline::after(now, self.exchange.limit(Clock::Read), Clock::Read);
         if let Some(polite) = self.exchange.polite().until() {
@@ -136,11 +176,11 @@ impl Seam {
         }
         let got = loop {
             let Some((rate, window)) = self.exchange.min_rate() else {
-                break self.fill(Until { at: self.exchange.until(read), now });
+                break self.fill(into.as_deref_mut(), Until { at: self.exchange.until(read), now });
             };
             let left = window.saturating_sub(self.window.waited);
             let own = read.or(Deadline::after(now, Some(left), Clock::MinRate));
-            let got = self.fill(Until { at: self.exchange.until(own), now });
+            let got = self.fill(into.as_deref_mut(), Until { at: self.exchange.until(own), now });
             let window_ended = self.exchange.armed() == Clock::MinRate;
             let later = Instant::now();
             self.window.waited += later.saturating_duration_since(now);
@@ -148,7 +188,8 @@ impl Seam {
             now = later;
             if self.window.waited >= window && self.window.is_slower_than(rate, window) {
                 self.exchange.min_rate_failed();
-                return Err(self.fail(Stop::Deadline));
+                self.exchange.fail(Stop::Deadline);
+                return Err(Stopped);
             }
             match got {
                 Err(Stop::Deadline) if window_ended => {}
@@ -156,23 +197,22 @@ impl Seam {
             }
         };
         match got {
-            // ureq knows whether the body may end here.
-            Ok(0) => {
-                self.exchange.peer_closed();
-                Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
+            Ok(got) => {
+                if got == 0 {
+                    self.exchange.peer_closed();
+                }
+                Ok(got)
             }
-            // Endless trailers or chunk extensions are the head's bound again.
-            Ok(got) if self.exchange.count_framing(got) > self.exchange.max_head() as u64 => {
-                let what = "the body's chunk framing or trailers are larger than a head may be";
-                Err(self.refuse(Kind::TooLarge, what))
-            }
-            Ok(_) => Ok(true),
+            // A polite close has other things to do than to wait; nothing has failed.
             Err(Stop::Deadline)
                 if self.exchange.armed() == Clock::None && self.exchange.polite().pause() =>
             {
-                Err(stopped())
+                Err(Stopped)
             }
-            Err(stop) => Err(self.fail(stop)),
+            Err(stop) => {
+                self.exchange.fail(stop);
+                Err(Stopped)
+            }
         }
     }
 
@@ -181,3 +221,7 @@ impl Seam {
         self.refuse(Kind::TooLarge, &what)
     }
 }
+
+/// Reads of this size and more go straight into the caller's buffer; smaller ones are served
+/// from ours, so that a caller who reads byte by byte does not make a system call for each.
+const STRAIGHT: usize = 16 * 1024;

@@ -18,6 +18,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
+pub(super) use self::input::Stopped;
 use self::input::Window;
 use super::buffers::Exchanged;
 use super::exchange::Exchange;
@@ -87,7 +88,17 @@ pub(super) fn run(
     AGENT.with(|agent| agent.run(request))
 }
 
+/// Takes the connection out of a response whose body ureq has nothing to do with: one that has
+/// a length, or ends with the connection. What is left of ureq goes.
+pub(super) fn take_over(body: ureq::Body) -> Option<Seam> {
+    HANDOVER.set(Some(None));
+    drop(body);
+    HANDOVER.take().flatten()
+}
+
 thread_local! {
+    /// Where a transport goes that is dropped while somebody waits for it.
+    static HANDOVER: RefCell<Option<Option<Seam>>> = const { RefCell::new(None) };
     static CURRENT: RefCell<Option<Arc<Exchange>>> = const { RefCell::new(None) };
     /// One a thread: an agent has a lock of its own, which nobody shall wait for.
     static AGENT: ureq::Agent = agent();
@@ -109,9 +120,9 @@ fn agent() -> ureq::Agent {
     ureq::Agent::with_parts(config, LeaseConnector, NoResolver)
 }
 
-/// One exchange's connection as ureq sees it.
+/// One exchange's connection as ureq sees it, and for a body without chunks as the reader does.
 #[derive(Debug)]
-struct Seam {
+pub(super) struct Seam {
     exchange: Arc<Exchange>,
     lease: Option<Lease>,
     secure: bool,
@@ -226,11 +237,34 @@ impl Seam {
         }
     }
 
-    fn fill(&mut self, until: Until) -> Result<usize, Stop> {
+    /// Waits for bytes and takes them, into the buffers or straight to where they shall go.
+    fn fill(&mut self, into: Option<&mut [u8]>, until: Until) -> Result<usize, Stop> {
         let stream = self.lease.as_mut().and_then(Lease::stream).ok_or(Stop::Ended)?;
+        if let Some(into) = into {
+            return stream.read(into, until);
+        }
         let got = stream.read(self.buffers.room(), until)?;
         self.buffers.filled(got);
         Ok(got)
+    }
+
+    /// The exchange ended well: what becomes of the connection is decided when this is dropped.
+    pub(super) fn ends_well(mut self) {
+        self.ended_well = true;
+    }
+
+    /// Everything of it, for somebody else to hold.
+    fn moved(&mut self) -> Option<Self> {
+        Some(Self {
+            exchange: Arc::clone(&self.exchange),
+            lease: Some(self.lease.take()?),
+            secure: self.secure,
+            buffers: std::mem::take(&mut self.buffers),
+            head: Head::Delivered,
+            ended_well: false,
+            unfit: self.unfit,
+            window: std::mem::take(&mut self.window),
+        })
     }
 
     fn refuse(&mut self, kind: Kind, what: &str) -> ureq::Error {
@@ -246,6 +280,13 @@ impl Seam {
 
 impl Drop for Seam {
     fn drop(&mut self) {
+        let waited_for =
+            HANDOVER.try_with(|place| place.borrow().as_ref().is_some_and(Option::is_none));
+        if waited_for == Ok(true)
+            && let Some(moved) = self.moved()
+        {
+            return HANDOVER.set(Some(Some(moved)));
+        }
         let Some(lease) = self.lease.take() else { return };
         let exchange = &self.exchange;
         if let Some(reason) = exchange.failed_for() {
