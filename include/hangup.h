@@ -799,7 +799,8 @@ int32_t hangup_error_os_code(const hangup_error *error);
 
 /**
  * 1 if sending the same request again can't make the server do it twice: no byte of it went out, or the
- * method is idempotent (RFC 9110 section 9.2.2) or it has an Idempotency-Key. 0 otherwise.
+ * method is idempotent (RFC 9110 section 9.2.2) or it has an Idempotency-Key. 0 otherwise. Whether the body can
+ * be sent again is for the caller to know: what came from a reader can't.
  */
 int32_t hangup_error_retry_safe(const hangup_error *error);
 

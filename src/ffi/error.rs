@@ -65,7 +65,8 @@ pub unsafe extern "C" fn hangup_error_os_code(error: *const hangup_error) -> i32
 }
 
 /// 1 if sending the same request again can't make the server do it twice: no byte of it went out, or the
-/// method is idempotent (RFC 9110 section 9.2.2) or it has an Idempotency-Key. 0 otherwise.
+/// method is idempotent (RFC 9110 section 9.2.2) or it has an Idempotency-Key. 0 otherwise. Whether the body can
+/// be sent again is for the caller to know: what came from a reader can't.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_retry_safe(error: *const hangup_error) -> i32 {
     or_default(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.retry_safe())))

@@ -70,8 +70,10 @@ pub(crate) struct Exchange {
 /// Sends the request and waits for the head of the response.
 pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
     let Order { request, body, token, .. } = order;
-    let deadline = token.as_ref().and_then(CancelToken::deadline);
     let control = Control::new(order.manager.pool());
+    let watching = token.as_ref().map(|token| watch(token, &control)).transpose();
+    // After the token knows us: a deadline that it is given from here on reaches us by itself.
+    let deadline = token.as_ref().and_then(CancelToken::deadline);
     let clocks = Clocks::start(order.timeouts, deadline);
     let exchange = Arc::new(Exchange {
         manager: Arc::clone(order.manager),
@@ -98,7 +100,7 @@ pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
         token,
         control,
     });
-    let watching = exchange.watch()?;
+    let watching = watching.map_err(|why| exchange.too_late(why))?;
     let is_head = request.method() == http::Method::HEAD;
     let answer = match body {
         None => transport::run(&exchange, request.map(|()| ureq::SendBody::none())),
@@ -118,17 +120,17 @@ pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
     Ok(Reader::begin(exchange, body, &parts, is_head, watching))
 }
 
-impl Exchange {
-    fn watch(self: &Arc<Self>) -> Result<Option<Watching>, Error> {
-        let Some(token) = &self.token else { return Ok(None) };
-        if let Some(why) = token.why(Instant::now) {
-            return Err(self.too_late(why));
-        }
-        let control: Weak<Control> = Arc::downgrade(&self.control);
-        let watcher: Weak<dyn Watch> = control;
-        token.watch(watcher).map(Some).map_err(|why| self.too_late(why))
+/// Puts the exchange on its token's list, or says why it is too late.
+fn watch(token: &CancelToken, control: &Arc<Control>) -> Result<Watching, Why> {
+    if let Some(why) = token.why(Instant::now) {
+        return Err(why);
     }
+    let control: Weak<Control> = Arc::downgrade(control);
+    let watcher: Weak<dyn Watch> = control;
+    token.watch(watcher)
+}
 
+impl Exchange {
     fn too_late(&self, why: Why) -> Error {
         self.control.settle(match why {
             Why::Fired => Cause::Cancelled,

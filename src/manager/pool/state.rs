@@ -176,6 +176,10 @@ impl State {
                 }
             }
             Slot::Dialling(_) => self.counters.dials_failed += 1,
+            // The last of its key leaves no empty line behind.
+            Slot::InUse(_) if self.idle.get(&entry.record.key).is_some_and(VecDeque::is_empty) => {
+                self.idle.remove(&entry.record.key);
+            }
             Slot::InUse(_) => {}
         }
         self.note(id, reason);
