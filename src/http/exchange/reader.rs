@@ -26,11 +26,13 @@ pub(crate) struct Reader {
 }
 
 /// Where a body comes from.
+// There is one of it in a response: a box would only be one more thing to allocate.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Source {
     /// ureq, which takes chunks apart.
     Chunks(ureq::BodyReader<'static>),
     /// The connection itself: so many bytes, or all until it ends.
-    Plain(Box<Seam>),
+    Plain(Seam),
 }
 
 impl Reader {
@@ -49,7 +51,7 @@ impl Reader {
         } else if parts.headers.contains_key(http::header::TRANSFER_ENCODING) {
             Some(Source::Chunks(body.into_with_config().limit(u64::MAX).reader()))
         } else {
-            transport::take_over(body).map(|seam| Source::Plain(Box::new(seam)))
+            transport::take_over(body).map(Source::Plain)
         };
         let left = total;
         let mut reader = Self { exchange, body, left, total, got: 0, closed: false, watching };
