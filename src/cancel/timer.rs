@@ -7,12 +7,13 @@ use std::sync::{Arc as StdArc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Node, Why};
-use crate::process::generation;
+use crate::process::PerProcess;
 use crate::sync::{Arc, Weak};
 
 /// Ends `node` at `at`.
 pub(super) fn at(at: Instant, node: &Arc<Node>) {
-    let timers = current();
+    static TIMERS: PerProcess<StdArc<Timers>> = PerProcess::new();
+    let timers = TIMERS.get(|_| StdArc::default());
     let mut queue = timers.queue.lock().unwrap_or_else(PoisonError::into_inner);
     queue.due.push(Reverse(Due { at, node: Arc::downgrade(node) }));
     if queue.running {
@@ -20,21 +21,10 @@ pub(super) fn at(at: Instant, node: &Arc<Node>) {
         return;
     }
     let thread = std::thread::Builder::new().name("hangup-timer".into()).stack_size(64 * 1024);
-    let for_thread = StdArc::clone(&timers);
+    let for_thread = StdArc::clone(timers);
     // Without a thread (out of resources) the deadline still holds for every wait that begins
     // after it was set.
     queue.running = thread.spawn(move || for_thread.run()).is_ok();
-}
-
-/// This process's timers: a forked child has none of its parent's threads.
-fn current() -> StdArc<Timers> {
-    static CURRENT: Mutex<Option<(u32, StdArc<Timers>)>> = Mutex::new(None);
-    let now = generation();
-    let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-    match &*current {
-        Some((then, timers)) if *then == now => StdArc::clone(timers),
-        _ => StdArc::clone(&current.insert((now, StdArc::default())).1),
-    }
 }
 
 #[derive(Default)]

@@ -119,6 +119,13 @@ impl Lease {
         well
     }
 
+    /// Lets go of a connection that is the parent's, without a word on the wire.
+    pub(crate) fn forget(mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.record.forget();
+        }
+    }
+
     fn end(&mut self, reason: Reason) {
         if let Some(connection) = self.connection.take() {
             self.pool.close_mine(connection.record.id, &self.control, reason);

@@ -6,14 +6,14 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::process::generation;
+use crate::process::PerProcess;
 
 /// Threads of one kind. Threads: any thread at any time.
 pub(crate) struct Crew {
     name: &'static str,
     most: usize,
-    /// The crew of this process: a forked child has none of its parent's threads.
-    current: Mutex<Option<(u32, Arc<Shift>)>>,
+    /// The threads of this process: a forked child has none of its parent's.
+    shift: PerProcess<Arc<Shift>>,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -34,13 +34,13 @@ struct Queue {
 impl Crew {
     /// At most so many threads at once; more work waits.
     pub(crate) const fn new(name: &'static str, most: usize) -> Self {
-        Self { name, most, current: Mutex::new(None) }
+        Self { name, most, shift: PerProcess::new() }
     }
 
     /// Has a job done. An error means that there is no thread and none can be made; the job is
     /// dropped then.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let shift = self.shift();
+        let shift = self.shift.get(|_| Arc::default());
         let mut queue = shift.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.jobs.push_back(Box::new(job));
         if queue.idle >= queue.jobs.len() || queue.running >= self.most {
@@ -48,7 +48,7 @@ impl Crew {
             return Ok(());
         }
         let thread = std::thread::Builder::new().name(self.name.into()).stack_size(STACK);
-        let mine = Arc::clone(&shift);
+        let mine = Arc::clone(shift);
         match thread.spawn(move || mine.work()) {
             Ok(_) => queue.running += 1,
             // Somebody is there who will come to it.
@@ -61,15 +61,6 @@ impl Crew {
             }
         }
         Ok(())
-    }
-
-    fn shift(&self) -> Arc<Shift> {
-        let now = generation();
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*current {
-            Some((then, shift)) if *then == now => Arc::clone(shift),
-            _ => Arc::clone(&current.insert((now, Arc::default())).1),
-        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::error::{Clock, Error, Phase};
 use crate::limits::{Deadline, Timeouts};
 use crate::manager::{Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused};
 use crate::net::Stop;
+use crate::process::generation;
 use crate::wait::Until;
 
 /// What an exchange needs to know. Built by the client from its settings and the request's.
@@ -43,6 +44,8 @@ pub(crate) struct Order<'a> {
 #[derive(Debug)]
 pub(crate) struct Exchange {
     control: Arc<Control>,
+    /// The process that it belongs to.
+    process: u32,
     manager: Arc<Manager>,
     key: Arc<PoolKey>,
     clocks: Clocks,
@@ -76,6 +79,7 @@ pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
     let deadline = token.as_ref().and_then(CancelToken::deadline);
     let clocks = Clocks::start(order.timeouts, deadline);
     let exchange = Arc::new(Exchange {
+        process: generation(),
         manager: Arc::clone(order.manager),
         key: order.key,
         short: order.short,
@@ -171,6 +175,15 @@ impl Exchange {
                 None
             }
         }
+    }
+
+    /// Whether this process is a child that has it with its parent's memory: then it is over here.
+    pub(in crate::http) fn is_the_parents(&self) -> bool {
+        let forked = self.process != generation();
+        if forked {
+            self.control.settle(Cause::Forked);
+        }
+        forked
     }
 
     pub(in crate::http) fn begin(&self, phase: Phase) -> Until {

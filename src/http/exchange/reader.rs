@@ -75,8 +75,7 @@ impl Reader {
             return self.exchange.failure.get().map_or(Ok(0), |failure| Err(failure.clone()));
         };
         // Bytes may be here already, but a cancelled exchange has none to give.
-        if self.exchange.control.cause().is_some() || self.exchange.clocks.total_passed().is_some()
-        {
+        if self.exchange.is_the_parents() || self.exchange.must_stop() {
             let failure = self.exchange.fail(Stop::Deadline);
             self.finish();
             return Err(failure);

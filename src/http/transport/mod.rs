@@ -289,6 +289,9 @@ impl Drop for Seam {
         }
         let Some(lease) = self.lease.take() else { return };
         let exchange = &self.exchange;
+        if exchange.is_the_parents() {
+            return lease.forget();
+        }
         if let Some(reason) = exchange.failed_for() {
             return lease.close(reason);
         }

@@ -6,23 +6,27 @@
 mod state;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
 
 use self::state::{Entry, Fallen, Slot, State};
 use super::connection::{Connection, ConnectionInfo, Reason, Record, Where};
 use super::control::{Cause, Control};
 use super::key::PoolKey;
 use super::{How, Limits, Stats};
-use crate::process::generation;
+use crate::process::PerProcess;
 
 /// Threads: any thread at any time.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    state: Mutex<State>,
-    /// The process that the connections belong to.
-    generation: AtomicU32,
+    /// The connections belong to a process.
+    state: PerProcess<Mutex<State>>,
+    /// What a forked child takes over, to be had without the lock.
+    limits: ArcSwap<Limits>,
+    shut: AtomicBool,
 }
 
 /// Why the pool gives no connection.
@@ -35,8 +39,11 @@ pub(crate) enum Refused {
 
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        let state = Mutex::new(State::new(limits));
-        Arc::new(Self { state, generation: AtomicU32::new(generation()) })
+        let (state, shut) = (PerProcess::new(), AtomicBool::new(false));
+        let pool = Self { state, limits: ArcSwap::from_pointee(limits), shut };
+        // Now, and not in a child: it must find out that it is one.
+        drop(pool.lock());
+        Arc::new(pool)
     }
 
     /// An idle connection of that key, if there is one; it is the caller's from now on.
@@ -181,6 +188,7 @@ impl Pool {
         let mut fallen = Fallen::default();
         let mut state = self.lock();
         state.shut = true;
+        self.shut.store(true, Ordering::Relaxed);
         let all: Vec<u64> = state.entries.keys().copied().collect();
         for id in all {
             state.close(id, How::Now, Cause::ShutDown, &mut fallen);
@@ -199,6 +207,7 @@ impl Pool {
         let mut limits = state.limits;
         change(&mut limits)?;
         state.limits = limits;
+        self.limits.store(Arc::new(limits));
         state.expire(now, &mut fallen);
         while state.idle_count > limits.idle_total && state.drop_oldest(&mut fallen) {}
         let keys: Vec<Arc<PoolKey>> = state.idle.keys().cloned().collect();
@@ -244,12 +253,21 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
+        let state = self.state.get(|parents| self.begin(parents));
         // No critical section can panic half-way: each leaves the maps in step at every call out.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = generation();
-        if self.generation.swap(now, Ordering::Relaxed) != now {
-            state.forget_all();
+        state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An empty pool: the first one, or that of a forked child, which forgets its parent's. If a
+    /// thread of the parent had the lock when it forked, nobody will ever give it back here: then
+    /// the descriptors stay open in the child, unused. (The parent's closes are seen by the peer
+    /// all the same: it shuts down before it closes.)
+    fn begin(&self, parents: Option<&Mutex<State>>) -> Mutex<State> {
+        match parents.map(Mutex::try_lock) {
+            Some(Ok(mut old)) => old.forget_all(),
+            Some(Err(TryLockError::Poisoned(old))) => old.into_inner().forget_all(),
+            Some(Err(TryLockError::WouldBlock)) | None => {}
         }
-        state
+        Mutex::new(State::new(**self.limits.load(), self.shut.load(Ordering::Relaxed)))
     }
 }

@@ -46,8 +46,8 @@ pub(super) enum Slot {
 pub(super) struct Fallen(Vec<(Entry, Reason)>);
 
 impl State {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
+    pub(super) fn new(limits: Limits, shut: bool) -> Self {
+        Self { limits, shut, ..Self::default() }
     }
 
     pub(super) fn admits(&self, control: &Control) -> Result<(), Refused> {
@@ -220,8 +220,7 @@ impl State {
             }
             entry.record.forget();
         }
-        let limits = self.limits;
-        *self = Self { limits, shut: self.shut, ..Self::default() };
+        *self = Self::default();
     }
 }
 
