@@ -76,3 +76,42 @@ def test_ctrl_c_in_the_child_of_a_thread(serve):
         """,
         server.url,
     )
+
+
+def test_forks_while_other_threads_are_at_work(serve):
+    """A lock that a thread of the parent held at the fork is held for ever in the child: nobody may wait for it."""
+    server = serve([forever(answer())])
+    python(
+        """
+        import os, signal, sys, threading, warnings, hangup
+        warnings.simplefilter("ignore")  # DeprecationWarning: fork of a process with threads
+
+        url = sys.argv[1]
+        client = hangup.Client()
+        over = threading.Event()
+
+        def work():
+            while not over.is_set():
+                client.get(url)
+
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(60):
+                child = os.fork()
+                if child == 0:
+                    signal.alarm(20)
+                    try:
+                        os._exit(0 if client.get(url, timeout=10).text == "ok" else 2)
+                    except BaseException:
+                        os._exit(1)
+                assert os.waitpid(child, 0)[1] == 0
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+        assert client.get(url).text == "ok"
+        """,
+        server.url,
+    )
