@@ -41,7 +41,8 @@ pub(super) struct Framing {
     pub(super) ambiguous: bool,
     /// Whether the connection may serve another exchange afterwards (RFC 9112 section 9.3).
     pub(super) keeps: bool,
-    /// A head with the same meaning for what follows, not longer than the original.
+    /// A head with the same meaning for what follows. Its lines end in LF (RFC 9112 section 2.2), so
+    /// that it is never longer than the original, whatever that one's ends are.
     pub(super) for_ureq: Vec<u8>,
 }
 
@@ -121,7 +122,7 @@ fn frame(
 ) -> Result<Framing, Refusal> {
     let mut for_ureq = Vec::with_capacity(128);
     for_ureq.extend_from_slice(&bytes[..STATUS_END]);
-    for_ureq.extend_from_slice(b"\r\n");
+    for_ureq.push(b'\n');
     let (mut length, mut codings) = (false, 0);
     let (mut close, mut keep) = (false, version > 0);
     for field in fields {
@@ -152,13 +153,13 @@ fn frame(
             for_ureq.extend_from_slice(field.name.as_bytes());
             for_ureq.push(b':');
             for_ureq.extend_from_slice(&unfolded(field.value));
-            for_ureq.extend_from_slice(b"\r\n");
+            for_ureq.push(b'\n');
         }
     }
     if codings > 1 {
         return Err(Refusal::Malformed("more than one Transfer-Encoding"));
     }
-    for_ureq.extend_from_slice(b"\r\n");
+    for_ureq.push(b'\n');
     let head =
         RawHead { bytes: bytes.into(), status, version: 10 + version, fields: OnceLock::new() };
     Ok(Framing { head, ambiguous: length && codings > 0, keeps: keep && !close, for_ureq })
@@ -274,11 +275,24 @@ mod tests {
         let head = framing(
             "HTTP/1.0 200 Fine\r\nServer: x\r\ncontent-length:  3 \r\nConnection: close\r\n\r\n",
         );
-        assert_eq!(head.for_ureq, b"HTTP/1.0 200\r\ncontent-length:3\r\nConnection:close\r\n\r\n");
+        assert_eq!(head.for_ureq, b"HTTP/1.0 200\ncontent-length:3\nConnection:close\n\n");
         assert_eq!((head.head.status, head.head.version, head.ambiguous), (200, 10, false));
         assert!(!head.keeps);
         let names: Vec<&str> = head.head.fields().iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["server", "content-length", "connection"]);
+    }
+
+    #[test]
+    fn what_ureq_sees_is_never_longer_than_what_came() {
+        for end in ["\n", "\r\n"] {
+            let fields = ["", "Content-Length:2", "transfer-encoding:chunked", "Connection:close"];
+            for field in fields
+                .map(|field| if field.is_empty() { String::new() } else { format!("{field}{end}") })
+            {
+                let head = format!("HTTP/1.1 200{end}{field}{end}");
+                assert!(framing(&head).for_ureq.len() <= head.len(), "{head:?}");
+            }
+        }
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Seam {
         };
         match framing.head.status {
             // ureq knows it without header fields only.
-            100 if awaits_100 => self.buffers.replace(size, b"HTTP/1.1 100\r\n\r\n"),
+            100 if awaits_100 => self.buffers.replace(size, b"HTTP/1.1 100\n\n"),
             100 | 102..=199 => {
                 self.buffers.skip(size);
                 self.head = Head::Awaited { before: before + size, answered: false };
