@@ -112,11 +112,16 @@ impl Control {
 
 impl Watch for Control {
     fn fired(&self, why: Why) {
-        let cause = match why {
-            Why::Fired => Cause::Cancelled,
-            Why::Deadline => Cause::TokenDeadline,
-        };
-        self.end(cause);
+        self.end(why.into());
+    }
+}
+
+impl From<Why> for Cause {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::Fired => Self::Cancelled,
+            Why::Deadline => Self::TokenDeadline,
+        }
     }
 }
 

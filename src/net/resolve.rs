@@ -16,8 +16,12 @@ pub(crate) struct Lookup {
 
 /// The address a literal host stands for; no lookup is needed then.
 pub(crate) fn literal(host: &str) -> Option<IpAddr> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare.parse().ok()
+    without_brackets(host).parse().ok()
+}
+
+/// An IPv6 literal as it is without its URL (RFC 3986 section 3.2.2); other hosts as they are.
+pub(crate) fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// Starts to look a name up; `done` is set when [`Lookup::answer`] has one.

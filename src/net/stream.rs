@@ -12,6 +12,7 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
 use super::Stop;
+use super::resolve::without_brackets;
 use super::socket::{InUse, Socket};
 use super::tls::Tls;
 use crate::error::{Error, Kind};
@@ -48,8 +49,7 @@ impl Stream {
 
     /// Begins TLS on a fresh stream; [`handshake`](Self::handshake) does the talking.
     pub(crate) fn begin_tls(&mut self, tls: &Tls, host: &str) -> Result<(), Error> {
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        let name = ServerName::try_from(bare.to_owned()).map_err(|_| {
+        let name = ServerName::try_from(without_brackets(host).to_owned()).map_err(|_| {
             Error::new(Kind::InvalidUrl, format!("{host} is no name that a certificate can be for"))
         })?;
         let connection = ClientConnection::new(Arc::clone(tls.config()?), name)

@@ -7,9 +7,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{
-    CancelToken, Client, Clock, Error, How, Kind, Manager, Mode, Phase, Reason, Request, Sent,
-};
+use hangup::{CancelToken, Client, Clock, Error, How, Kind, Manager, Mode, Phase, Reason, Sent};
 use testserver::{Script, Server, Step};
 
 use super::support::look::{assert_at_rest, assert_gone, assert_sockets, sleeps};
@@ -18,16 +16,7 @@ use super::support::verdict::{
     REASON, assert_cancelled, assert_consistent, ended_from_outside, report,
 };
 use super::support::{Aim, Dice, MARGIN, PATIENCE, client, get, ms, post, request, until};
-
-fn with_token(mut request: Request, token: &CancelToken) -> Request {
-    request.cancel_with(Some(token.clone()));
-    request
-}
-
-fn get_with(client: &Client, url: &str, token: &CancelToken) -> Result<Vec<u8>, Error> {
-    let mut request = with_token(request("GET", url), token);
-    client.send(&mut request)?.read_all(usize::MAX)
-}
+use super::{get_with, with_token};
 
 /// A server with a connection for each round, on each of which it does `before`, waits for "go <round>", and does `after`.
 fn in_rounds(rounds: usize, before: &[Step], after: &[Step]) -> Server {

@@ -7,7 +7,7 @@ mod verdict;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::polite::Polite;
 pub(crate) use self::reader::Reader;
@@ -16,12 +16,11 @@ use super::head::RawHead;
 use super::transport;
 use super::upload::Upload;
 use crate::cancel::{CancelToken, Watch, Watching, Why};
-use crate::error::{Clock, Error, Phase};
-use crate::limits::{Deadline, Timeouts};
+use crate::error::{Error, Phase};
+use crate::limits::Timeouts;
 use crate::manager::{Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused};
 use crate::net::Stop;
 use crate::process::generation;
-use crate::wait::Until;
 
 /// What an exchange needs to know. Built by the client from its settings and the request's.
 pub(crate) struct Order<'a> {
@@ -136,10 +135,7 @@ fn watch(token: &CancelToken, control: &Arc<Control>) -> Result<Watching, Why> {
 
 impl Exchange {
     fn too_late(&self, why: Why) -> Error {
-        self.control.settle(match why {
-            Why::Fired => Cause::Cancelled,
-            Why::Deadline => Cause::TokenDeadline,
-        });
+        self.control.settle(why.into());
         self.fail(Stop::Ended)
     }
 
@@ -157,21 +153,16 @@ impl Exchange {
                 self.reused.store(lease.reused(), Ordering::Relaxed);
                 Some(lease)
             }
-            Err(NoLease::Refused(Refused::ShutDown)) => {
-                self.control.settle(Cause::ShutDown);
-                self.fail(Stop::Ended);
-                None
-            }
-            Err(NoLease::Refused(Refused::Ended)) => {
-                self.fail(Stop::Ended);
-                None
-            }
-            Err(NoLease::Stop(stop)) => {
-                self.fail(stop);
-                None
-            }
-            Err(NoLease::Error(error)) => {
-                self.fail_with(error);
+            Err(no_lease) => {
+                match no_lease {
+                    NoLease::Refused(Refused::ShutDown) => {
+                        self.control.settle(Cause::ShutDown);
+                        self.fail(Stop::Ended)
+                    }
+                    NoLease::Refused(Refused::Ended) => self.fail(Stop::Ended),
+                    NoLease::Stop(stop) => self.fail(stop),
+                    NoLease::Error(error) => self.fail_with(error),
+                };
                 None
             }
         }
@@ -186,42 +177,14 @@ impl Exchange {
         forked
     }
 
-    pub(in crate::http) fn begin(&self, phase: Phase) -> Until {
-        self.clocks.begin(phase)
-    }
-
-    pub(in crate::http) fn step(&self) -> Until {
-        self.clocks.step()
-    }
-
-    pub(in crate::http) fn over(&self, now: Instant) {
-        self.clocks.finish(|| now);
+    pub(in crate::http) fn clocks(&self) -> &Clocks {
+        &self.clocks
     }
 
     /// Whether somebody ended it or its time is over: for work that never waits, and so never
     /// hears of it.
     pub(in crate::http) fn must_stop(&self) -> bool {
         self.control.cause().is_some() || self.clocks.total_passed().is_some()
-    }
-
-    pub(in crate::http) fn until(&self, own: Deadline) -> Option<Instant> {
-        self.clocks.until(own)
-    }
-
-    pub(in crate::http) fn armed(&self) -> Clock {
-        self.clocks.armed()
-    }
-
-    pub(in crate::http) fn min_rate_failed(&self) {
-        self.clocks.set_armed(Clock::MinRate);
-    }
-
-    pub(in crate::http) fn limit(&self, clock: Clock) -> Option<Duration> {
-        self.clocks.limit(clock)
-    }
-
-    pub(in crate::http) fn min_rate(&self) -> Option<(u64, Duration)> {
-        self.clocks.min_rate()
     }
 
     pub(in crate::http) fn polite(&self) -> &Polite {

@@ -39,8 +39,8 @@ impl Seam {
     /// 15.2) are taken out of its way. `patience` is the wait for 100 Continue.
     pub(super) fn await_head(&mut self, patience: Option<Deadline>) -> Result<bool, ureq::Error> {
         let mut until = match patience {
-            Some(patience) => Until::new(self.exchange.until(patience)),
-            None => self.exchange.begin(Phase::Head),
+            Some(patience) => Until::new(self.exchange.clocks().until(patience)),
+            None => self.exchange.clocks().begin(Phase::Head),
         };
         let (mut seen, mut slow) = (0, false);
         loop {
@@ -84,7 +84,7 @@ impl Seam {
                     slow = true;
                 }
                 Err(Stop::Deadline)
-                    if patience.is_some() && self.exchange.armed() == Clock::None =>
+                    if patience.is_some() && self.exchange.clocks().armed() == Clock::None =>
                 {
                     return Err(ureq::Error::Timeout(Timeout::Await100));
                 }
@@ -170,24 +170,28 @@ impl Seam {
     /// Waits for bytes of the body within its clocks; 0 if the peer closed.
     fn await_bytes(&mut self, mut into: Option<&mut [u8]>) -> Result<usize, Stopped> {
         let mut now = Instant::now();
-        let mut read = Deadline::after(now, self.exchange.limit(Clock::Read), Clock::Read);
+        let mut read = Deadline::after(now, self.exchange.clocks().limit(Clock::Read), Clock::Read);
         if let Some(polite) = self.exchange.polite().until() {
             read = read.or(Deadline { at: Some(polite), clock: Clock::None });
         }
         let got = loop {
-            let Some((rate, window)) = self.exchange.min_rate() else {
-                break self.fill(into.as_deref_mut(), Until { at: self.exchange.until(read), now });
+            let Some((rate, window)) = self.exchange.clocks().min_rate() else {
+                break self.fill(
+                    into.as_deref_mut(),
+                    Until { at: self.exchange.clocks().until(read), now },
+                );
             };
             let left = window.saturating_sub(self.window.waited);
             let own = read.or(Deadline::after(now, Some(left), Clock::MinRate));
-            let got = self.fill(into.as_deref_mut(), Until { at: self.exchange.until(own), now });
-            let window_ended = self.exchange.armed() == Clock::MinRate;
+            let got = self
+                .fill(into.as_deref_mut(), Until { at: self.exchange.clocks().until(own), now });
+            let window_ended = self.exchange.clocks().armed() == Clock::MinRate;
             let later = Instant::now();
             self.window.waited += later.saturating_duration_since(now);
             self.window.bytes += *got.as_ref().unwrap_or(&0) as u64;
             now = later;
             if self.window.waited >= window && self.window.is_slower_than(rate, window) {
-                self.exchange.min_rate_failed();
+                self.exchange.clocks().set_armed(Clock::MinRate);
                 self.exchange.fail(Stop::Deadline);
                 return Err(Stopped);
             }
@@ -205,7 +209,8 @@ impl Seam {
             }
             // A polite close has other things to do than to wait; nothing has failed.
             Err(Stop::Deadline)
-                if self.exchange.armed() == Clock::None && self.exchange.polite().pause() =>
+                if self.exchange.clocks().armed() == Clock::None
+                    && self.exchange.polite().pause() =>
             {
                 Err(Stopped)
             }

@@ -165,7 +165,9 @@ impl Transport for Seam {
             let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else {
                 return Err(stopped());
             };
-            match stream.send(&self.buffers.written(amount)[sent..], more, &|| exchange.step()) {
+            match stream
+                .send(&self.buffers.written(amount)[sent..], more, &|| exchange.clocks().step())
+            {
                 Ok(Sending::Took(took)) => {
                     sent += took;
                     self.exchange.count_sent(took);
@@ -315,7 +317,7 @@ impl Drop for Seam {
         if !well {
             exchange.fail(Stop::Ended);
         }
-        exchange.over(now);
+        exchange.clocks().finish(|| now);
     }
 }
 

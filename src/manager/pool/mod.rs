@@ -134,12 +134,7 @@ impl Pool {
     pub(crate) fn end_lease(&self, control: &Control, reason: Reason) {
         let id = control.connection();
         if id != 0 {
-            let mut fallen = Fallen::default();
-            let mut state = self.lock();
-            if state.entry_of(id, control).is_some() {
-                state.fall(id, reason, &mut fallen);
-            }
-            drop(state);
+            self.close_mine(id, control, reason);
         }
     }
 
