@@ -110,6 +110,10 @@ typedef enum {
      */
     HANGUP_FORKED = 24,
     /**
+     * The queue for a connection is as long as it may be (HANGUP_LIMIT_QUEUE): refused at once.
+     */
+    HANGUP_QUEUE_FULL = 25,
+    /**
      * The peer closed the connection: before the answer, inside its head or inside its body.
      */
     HANGUP_PEER_CLOSED = 30,
@@ -145,6 +149,14 @@ typedef enum {
      * The operating system refused: out of descriptors, out of memory, a file that can't be read.
      */
     HANGUP_SYSTEM = 38,
+    /**
+     * The proxy refused, or did not answer as a proxy does; hangup_error_http_status has what it said.
+     */
+    HANGUP_PROXY_FAILED = 39,
+    /**
+     * The response redirects to where can't be followed; the message names the target.
+     */
+    HANGUP_REDIRECT_REFUSED = 40,
     /**
      * A defect in this library: please report it. The call had no effect beyond its own handle.
      */
@@ -692,6 +704,11 @@ typedef int32_t (*hangup_interrupted)(void *user_data);
  * It belongs to the parent of this process.
  */
 #define HANGUP_REASON_FORKED_AWAY 19
+
+/**
+ * The network changed: hangup_manager_network_changed.
+ */
+#define HANGUP_REASON_NETWORK_CHANGED 20
 
 /**
  * Not a byte.

@@ -24,6 +24,8 @@ struct Facts {
     response_started: bool,
     retry_safe: bool,
     os_code: Option<i32>,
+    http_status: Option<u16>,
+    left: u64,
     message: CString,
     reason: Option<CString>,
 }
@@ -83,6 +85,8 @@ vocabulary! {
         ShutDown = c"SHUT_DOWN",
         /// An exchange can't go on across fork.
         Forked = c"FORKED",
+        /// The queue for a connection is as long as it may be.
+        QueueFull = c"QUEUE_FULL",
         /// The peer closed the connection too early.
         PeerClosed = c"PEER_CLOSED",
         /// The peer reset the connection.
@@ -101,6 +105,10 @@ vocabulary! {
         BodyFailed = c"BODY_FAILED",
         /// The operating system refused.
         System = c"SYSTEM",
+        /// The proxy refused, or did not answer as a proxy does.
+        ProxyFailed = c"PROXY_FAILED",
+        /// The response redirects to where can't be followed.
+        RedirectRefused = c"REDIRECT_REFUSED",
         /// A defect in this library.
         #[default]
         Panic = c"PANIC",
@@ -230,6 +238,16 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_http_status(mut self, status: u16) -> Self {
+        self.0.http_status = Some(status);
+        self
+    }
+
+    pub(crate) fn with_left(mut self, connections: u64) -> Self {
+        self.0.left = connections;
+        self
+    }
+
     /// What kind of failure.
     pub fn kind(&self) -> Kind {
         self.0.kind
@@ -278,6 +296,16 @@ impl Error {
     /// The operating system's error number.
     pub fn os_code(&self) -> Option<i32> {
         self.0.os_code
+    }
+
+    /// The HTTP status that a proxy refused with, or that redirects to where can't be followed.
+    pub fn http_status(&self) -> Option<u16> {
+        self.0.http_status
+    }
+
+    /// After a drain that ran out of time: how many connections were left.
+    pub fn left(&self) -> u64 {
+        self.0.left
     }
 
     /// One sentence for people.

@@ -9,6 +9,7 @@ use http::{HeaderValue, Uri};
 
 use crate::error::{Error, Kind};
 use crate::manager::{Origin, PoolKey};
+use crate::net::route::Route;
 use crate::net::tls::Tls;
 
 /// Threads: immutable.
@@ -21,8 +22,8 @@ pub(crate) struct Target {
     pub(crate) host: HeaderValue,
     /// User information as Basic credentials (RFC 7617).
     pub(crate) credentials: Option<HeaderValue>,
-    /// The key for the TLS settings that were asked for first, which are mostly the only ones.
-    key: OnceLock<(Arc<Tls>, Arc<PoolKey>)>,
+    /// The key for the settings that were asked for first, which are mostly the only ones.
+    key: OnceLock<(Arc<Tls>, Arc<Route>, Arc<PoolKey>)>,
 }
 
 impl Target {
@@ -79,14 +80,15 @@ impl Target {
         Ok(Arc::new(Self { uri, origin, host, credentials, key: OnceLock::new() }))
     }
 
-    /// The pool key for these TLS settings.
-    pub(crate) fn key(&self, tls: &Arc<Tls>) -> Arc<PoolKey> {
-        let (first, key) =
-            self.key.get_or_init(|| (Arc::clone(tls), PoolKey::new(self.origin.clone(), tls)));
-        if Arc::ptr_eq(first, tls) {
+    /// The pool key for these settings.
+    pub(crate) fn key(&self, tls: &Arc<Tls>, route: &Arc<Route>) -> Arc<PoolKey> {
+        let make = || PoolKey::new(self.origin.clone(), tls, route);
+        let (its_tls, its_route, key) =
+            self.key.get_or_init(|| (Arc::clone(tls), Arc::clone(route), make()));
+        if Arc::ptr_eq(its_tls, tls) && Arc::ptr_eq(its_route, route) {
             return Arc::clone(key);
         }
-        PoolKey::new(self.origin.clone(), tls)
+        make()
     }
 }
 

@@ -41,6 +41,8 @@ pub enum hangup_status {
     HANGUP_SHUT_DOWN = 23,
     /// The handle belongs to a parent process; an exchange can't go on across fork.
     HANGUP_FORKED = 24,
+    /// The queue for a connection is as long as it may be (HANGUP_LIMIT_QUEUE): refused at once.
+    HANGUP_QUEUE_FULL = 25,
     /// The peer closed the connection: before the answer, inside its head or inside its body.
     HANGUP_PEER_CLOSED = 30,
     /// The peer reset the connection.
@@ -59,6 +61,10 @@ pub enum hangup_status {
     HANGUP_BODY_FAILED = 37,
     /// The operating system refused: out of descriptors, out of memory, a file that can't be read.
     HANGUP_SYSTEM = 38,
+    /// The proxy refused, or did not answer as a proxy does; hangup_error_http_status has what it said.
+    HANGUP_PROXY_FAILED = 39,
+    /// The response redirects to where can't be followed; the message names the target.
+    HANGUP_REDIRECT_REFUSED = 40,
     /// A defect in this library: please report it. The call had no effect beyond its own handle.
     HANGUP_PANIC = 99,
 }
@@ -185,6 +191,8 @@ pub const HANGUP_REASON_STALE_AT_CHECKOUT: hangup_reason = 17;
 pub const HANGUP_REASON_MANAGER_SHUT_DOWN: hangup_reason = 18;
 /// It belongs to the parent of this process.
 pub const HANGUP_REASON_FORKED_AWAY: hangup_reason = 19;
+/// The network changed: hangup_manager_network_changed.
+pub const HANGUP_REASON_NETWORK_CHANGED: hangup_reason = 20;
 
 /// How much of the request went out.
 pub type hangup_sent = i32;
@@ -258,6 +266,7 @@ impl From<Kind> for hangup_status {
             Kind::Closed => Self::HANGUP_CLOSED,
             Kind::ShutDown => Self::HANGUP_SHUT_DOWN,
             Kind::Forked => Self::HANGUP_FORKED,
+            Kind::QueueFull => Self::HANGUP_QUEUE_FULL,
             Kind::PeerClosed => Self::HANGUP_PEER_CLOSED,
             Kind::PeerReset => Self::HANGUP_PEER_RESET,
             Kind::ResolveFailed => Self::HANGUP_RESOLVE_FAILED,
@@ -267,6 +276,8 @@ impl From<Kind> for hangup_status {
             Kind::TooLarge => Self::HANGUP_TOO_LARGE,
             Kind::BodyFailed => Self::HANGUP_BODY_FAILED,
             Kind::System => Self::HANGUP_SYSTEM,
+            Kind::ProxyFailed => Self::HANGUP_PROXY_FAILED,
+            Kind::RedirectRefused => Self::HANGUP_REDIRECT_REFUSED,
             Kind::Panic => Self::HANGUP_PANIC,
         }
     }
@@ -318,6 +329,7 @@ const _: () = {
         (HANGUP_REASON_STALE_AT_CHECKOUT, Reason::StaleAtCheckout),
         (HANGUP_REASON_MANAGER_SHUT_DOWN, Reason::ManagerShutDown),
         (HANGUP_REASON_FORKED_AWAY, Reason::ForkedAway),
+        (HANGUP_REASON_NETWORK_CHANGED, Reason::NetworkChanged),
     ];
     let mut at = 0;
     while at < clocks.len() {

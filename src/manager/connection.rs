@@ -67,6 +67,8 @@ pub enum Reason {
     ManagerShutDown = 18,
     /// It belongs to the parent of this process.
     ForkedAway = 19,
+    /// The network changed: what was connected before is not trusted any more.
+    NetworkChanged = 20,
 }
 
 impl State {
@@ -282,6 +284,7 @@ impl Reason {
         Self::StaleAtCheckout,
         Self::ManagerShutDown,
         Self::ForkedAway,
+        Self::NetworkChanged,
     ];
 
     /// Its name, for example "peer closed".
@@ -306,6 +309,7 @@ impl Reason {
             Self::StaleAtCheckout => c"stale at checkout",
             Self::ManagerShutDown => c"manager shut down",
             Self::ForkedAway => c"forked away",
+            Self::NetworkChanged => c"network changed",
         }
     }
 }

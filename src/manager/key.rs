@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::error::{Error, Kind};
+use crate::net::route::Route;
 use crate::net::tls::{Settings, Tls};
 
 /// Scheme, host and port. Threads: immutable.
@@ -25,6 +26,7 @@ pub(crate) struct PoolKey {
     pub(crate) origin: Origin,
     /// `None` for plain text: TLS settings don't separate plain connections.
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) route: Arc<Route>,
     /// Of all fields, computed once: the pool looks keys up on every request.
     hash: u64,
 }
@@ -60,20 +62,19 @@ impl fmt::Display for Origin {
 }
 
 impl PoolKey {
-    pub(crate) fn new(origin: Origin, tls: &Arc<Tls>) -> Arc<Self> {
+    pub(crate) fn new(origin: Origin, tls: &Arc<Tls>, route: &Arc<Route>) -> Arc<Self> {
         let tls = origin.secure.then(|| Arc::clone(tls));
-        let mut key = Self { origin, tls, hash: 0 };
+        let mut key = Self { origin, tls, route: Arc::clone(route), hash: 0 };
         let mut hasher = std::hash::DefaultHasher::new();
-        let (origin, settings) = key.parts();
-        (origin, settings).hash(&mut hasher);
+        key.parts().hash(&mut hasher);
         key.hash = hasher.finish();
         Arc::new(key)
     }
 
     /// What counts, every field by name: a new one does not compile until it is put here.
-    fn parts(&self) -> (&Origin, Option<&Settings>) {
-        let Self { origin, tls, hash: _ } = self;
-        (origin, tls.as_ref().map(|tls| tls.settings()))
+    fn parts(&self) -> (&Origin, Option<&Settings>, &Route) {
+        let Self { origin, tls, route, hash: _ } = self;
+        (origin, tls.as_ref().map(|tls| tls.settings()), route)
     }
 }
 
@@ -108,16 +109,19 @@ mod tests {
         let standard = Tls::standard();
         let trusting = Tls::new(Settings { trust_anybody: true, ..Settings::default() });
         let own = Tls::new(Settings { roots: Some(vec![vec![1].into()]), ..Settings::default() });
-        let key = |tls| PoolKey::new(origin.clone(), tls);
+        let direct = Arc::new(Route::default());
+        let key = |tls| PoolKey::new(origin.clone(), tls, &direct);
         let same = Tls::new(Settings::default());
         assert_eq!(key(&standard), key(&same));
         assert_ne!(key(&standard), key(&trusting));
         assert_ne!(key(&standard), key(&own));
-        let plain = |tls| PoolKey::new(Origin::parse("http://example.org").unwrap(), tls);
+        let from = Route { local: "127.0.0.2".parse().ok(), ..Route::default() };
+        assert_ne!(key(&standard), PoolKey::new(origin.clone(), &standard, &Arc::new(from)));
+        let plain = |tls| PoolKey::new(Origin::parse("http://example.org").unwrap(), tls, &direct);
         assert_eq!(plain(&standard), plain(&trusting));
         assert_ne!(
             plain(&standard),
-            PoolKey::new(Origin::parse("http://example.org:81").unwrap(), &standard)
+            PoolKey::new(Origin::parse("http://example.org:81").unwrap(), &standard, &direct)
         );
     }
 

@@ -3,7 +3,9 @@
 
 pub(crate) mod dial;
 mod gate;
+pub(crate) mod proxy;
 pub(crate) mod resolve;
+pub(crate) mod route;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;

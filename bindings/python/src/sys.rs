@@ -60,6 +60,7 @@ pub const HANGUP_REASON_POOL_FULL: i32 = 16;
 pub const HANGUP_REASON_STALE_AT_CHECKOUT: i32 = 17;
 pub const HANGUP_REASON_MANAGER_SHUT_DOWN: i32 = 18;
 pub const HANGUP_REASON_FORKED_AWAY: i32 = 19;
+pub const HANGUP_REASON_NETWORK_CHANGED: i32 = 20;
 pub const HANGUP_SENT_NOTHING: i32 = 0;
 pub const HANGUP_SENT_PART: i32 = 1;
 pub const HANGUP_SENT_ALL: i32 = 2;
@@ -83,6 +84,7 @@ pub const HANGUP_TIMED_OUT: hangup_status = 21;
 pub const HANGUP_CLOSED: hangup_status = 22;
 pub const HANGUP_SHUT_DOWN: hangup_status = 23;
 pub const HANGUP_FORKED: hangup_status = 24;
+pub const HANGUP_QUEUE_FULL: hangup_status = 25;
 pub const HANGUP_PEER_CLOSED: hangup_status = 30;
 pub const HANGUP_PEER_RESET: hangup_status = 31;
 pub const HANGUP_RESOLVE_FAILED: hangup_status = 32;
@@ -92,6 +94,8 @@ pub const HANGUP_PROTOCOL: hangup_status = 35;
 pub const HANGUP_TOO_LARGE: hangup_status = 36;
 pub const HANGUP_BODY_FAILED: hangup_status = 37;
 pub const HANGUP_SYSTEM: hangup_status = 38;
+pub const HANGUP_PROXY_FAILED: hangup_status = 39;
+pub const HANGUP_REDIRECT_REFUSED: hangup_status = 40;
 pub const HANGUP_PANIC: hangup_status = 99;
 
 #[repr(C)]

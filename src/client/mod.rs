@@ -13,6 +13,7 @@ use crate::http::exchange::{self, Order};
 use crate::http::upload::Upload;
 use crate::limits::{Timeouts, not_zero};
 use crate::manager::Manager;
+use crate::net::route::Route;
 use crate::net::tls::{self, Identity, Settings, Tls};
 use crate::request::{Mode, Request, Source, field, open, own};
 use crate::response::Response;
@@ -36,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) mode: Mode,
     pub(crate) max_head: usize,
     tls: Arc<Tls>,
+    route: Arc<Route>,
 }
 
 impl Client {
@@ -50,6 +52,7 @@ impl Client {
             mode: Mode::Keep,
             max_head: 64 * 1024,
             tls: Tls::standard(),
+            route: Arc::default(),
         };
         Self { manager, config: ArcSwap::from_pointee(config), changing: Mutex::new(()) }
     }
@@ -84,7 +87,7 @@ impl Client {
         });
         let reader = exchange::run(Order {
             manager: &self.manager,
-            key: request.target.key(&config.tls),
+            key: request.target.key(&config.tls, &config.route),
             request: message,
             body,
             timeouts: config.timeouts.with(&request.over),

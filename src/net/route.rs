@@ -1,0 +1,14 @@
+//! The way to an origin: straight, or through a proxy, and from which address of ours.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::proxy::Proxy;
+
+/// How connections to an origin are made, as far as that separates them. Threads: immutable.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Route {
+    pub(crate) proxy: Option<Arc<Proxy>>,
+    /// The local address to connect from; `None` is the system's choice.
+    pub(crate) local: Option<IpAddr>,
+}
