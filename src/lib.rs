@@ -89,6 +89,8 @@ pub use client::Client;
 pub use error::{Clock, Error, Kind, Phase, Sent};
 pub use http::Timings;
 pub use limits::Timeouts;
-pub use manager::{ConnectionInfo, How, Limits, Manager, Reason, State, Stats};
+pub use manager::{
+    ConnectionInfo, Events, Happened, Happening, How, Limits, Manager, Reason, State, Stats,
+};
 pub use request::{Body, Mode, Request};
 pub use response::{Head, Response, Stopper};

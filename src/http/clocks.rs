@@ -109,13 +109,15 @@ impl Clocks {
         self.until(Deadline::after(now, self.timeouts.get(clock), clock))
     }
 
-    /// The exchange is over; the first time counts.
-    pub(super) fn finish(&self, now: impl FnOnce() -> Instant) {
-        if self.over.load(Ordering::Relaxed) < 0 {
+    /// The exchange is over; the first time counts, and is told by `true`.
+    pub(super) fn finish(&self, now: impl FnOnce() -> Instant) -> bool {
+        let first = self.over.load(Ordering::Relaxed) < 0;
+        if first {
             let now = now();
             self.enter(Phase::None, now);
             self.over.store(self.since_start(now), Ordering::Relaxed);
         }
+        first
     }
 
     pub(super) fn started(&self) -> Instant {
@@ -165,6 +167,15 @@ impl Clocks {
             read: took(Phase::Read),
             total: nanos(if over < 0 { now } else { over }),
         }
+    }
+
+    /// The phases that took place and are over, and how long each took.
+    pub(super) fn phases(&self) -> Vec<(Phase, Duration)> {
+        let took = Phase::ALL.iter().zip(&self.took).filter_map(|(phase, took)| {
+            let nanos = u64::try_from(took.load(Ordering::Relaxed)).ok()?;
+            Some((*phase, Duration::from_nanos(nanos)))
+        });
+        took.collect()
     }
 
     fn since_start(&self, now: Instant) -> i64 {

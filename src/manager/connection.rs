@@ -196,6 +196,14 @@ impl Record {
         }
     }
 
+    pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
+        self.wire.get().map(|wire| Arc::clone(&wire.socket))
+    }
+
+    pub(crate) fn served(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     /// Ends the socket, if there is one yet.
     pub(crate) fn end(&self) {
         if let Some(wire) = self.wire.get() {

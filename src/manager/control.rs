@@ -43,6 +43,10 @@ pub(crate) struct Control {
     cause: AtomicU8,
     /// The connection that the exchange has or dials; 0 for none.
     connection: AtomicU64,
+    /// Its place in the queue for a connection; 0 before it had one. Kept when it comes back.
+    ticket: AtomicU64,
+    /// Of a dial in the background, which is for whoever comes.
+    nobodys: bool,
     /// Set when the exchange shall stop waiting for something that is no socket of its own.
     wake: OnceLock<Arc<Event>>,
     pool: Weak<Pool>,
@@ -50,9 +54,20 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) fn new(pool: &Arc<Pool>) -> Arc<Self> {
+        Self::make(pool, false)
+    }
+
+    /// For a dial that goes on in the background.
+    pub(super) fn nobodys(pool: &Arc<Pool>) -> Arc<Self> {
+        Self::make(pool, true)
+    }
+
+    fn make(pool: &Arc<Pool>, nobodys: bool) -> Arc<Self> {
         Arc::new(Self {
             cause: AtomicU8::new(0),
             connection: AtomicU64::new(0),
+            ticket: AtomicU64::new(0),
+            nobodys,
             wake: OnceLock::new(),
             pool: Arc::downgrade(pool),
         })
@@ -107,6 +122,18 @@ impl Control {
 
     pub(crate) fn has(&self, connection: u64) {
         self.connection.store(connection, Ordering::SeqCst);
+    }
+
+    pub(super) fn ticket(&self) -> u64 {
+        self.ticket.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn waits_with(&self, ticket: u64) {
+        self.ticket.store(ticket, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_nobodys(&self) -> bool {
+        self.nobodys
     }
 }
 

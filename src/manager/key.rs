@@ -71,6 +71,16 @@ impl PoolKey {
         Arc::new(key)
     }
 
+    pub(crate) fn plan(&self, keep_alive: Option<std::time::Duration>) -> crate::net::dial::Plan {
+        crate::net::dial::Plan {
+            host: self.origin.host.clone(),
+            port: self.origin.port,
+            tls: self.tls.clone(),
+            route: Arc::clone(&self.route),
+            keep_alive,
+        }
+    }
+
     /// What counts, every field by name: a new one does not compile until it is put here.
     fn parts(&self) -> (&Origin, Option<&Settings>, &Route) {
         let Self { origin, tls, route, hash: _ } = self;

@@ -1,20 +1,21 @@
-//! The right to use a connection for one exchange, and how it is had: an idle connection, or a
-//! new one that is resolved, connected and secured.
+//! The right to use a connection for one exchange, and how it is had: one that is open, a new one
+//! that is dialled, or the first of either after a wait in the queue.
 //!
 //! A lease is given back exactly once: by [`Lease::give_back`] or [`Lease::close`], or by its
 //! drop, which closes. A lease is not a socket: with HTTP/2 a connection will have many.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::connection::{Connection, Reason, Record, State};
+use super::connection::{Connection, Reason};
 use super::control::{Cause, Control};
+use super::dialling::{self, Outcome};
 use super::key::PoolKey;
-use super::pool::{Pool, Refused};
-use crate::error::{Error, Kind, Phase};
+use super::pool::{Answer, Pool, Refused};
+use crate::error::{Error, Phase};
+use crate::net::Stop;
+use crate::net::dial::Failure;
 use crate::net::stream::Stream;
-use crate::net::{Stop, dial, resolve};
 use crate::wait::{Until, Want, Woken, wait};
 
 /// Threads: one at a time; its exchange can be ended from any.
@@ -27,10 +28,24 @@ pub(crate) struct Lease {
     reused: bool,
 }
 
-/// What the exchange wants to know while a connection is made, and how long each phase may take.
+/// What an exchange asks for.
+pub(crate) struct Wish<'a> {
+    pub(crate) key: &'a Arc<PoolKey>,
+    /// Not one that is open already.
+    pub(crate) fresh: bool,
+    /// It will be closed afterwards: a dial that comes too late is of no use.
+    pub(crate) short: bool,
+    /// The time of the call.
+    pub(crate) now: Instant,
+    pub(crate) progress: &'a dyn Progress,
+}
+
+/// What the exchange wants to know while it gets its connection, and how long each phase may take.
 pub(crate) trait Progress {
     /// A phase begins; answers when it must be over.
     fn begin(&self, phase: Phase) -> Option<Instant>;
+    /// After a deadline: whether it was that of the whole request, and not the phase's own.
+    fn is_over(&self) -> bool;
 }
 
 /// Why there is no connection. Who asked labels it.
@@ -42,35 +57,30 @@ pub(crate) enum NoLease {
 }
 
 impl Lease {
-    /// An idle connection, or a new one; never an idle one if `fresh`. `now` is the time of the call.
+    /// A connection, or why there is none.
     pub(crate) fn acquire(
         pool: &Arc<Pool>,
-        key: &Arc<PoolKey>,
         control: &Arc<Control>,
-        fresh: bool,
-        now: Instant,
-        progress: &dyn Progress,
+        wish: &Wish<'_>,
     ) -> Result<Self, NoLease> {
-        while !fresh && let Some(connection) = pool.take_idle(key, control, now)? {
-            let mut lease = Self::new(pool, control, connection, true);
-            // The look at checkout: what the peer did to an idle connection is known by now.
-            if lease.stream().is_some_and(Stream::is_quiet) {
-                return Ok(lease);
-            }
-            lease.close(Reason::StaleAtCheckout);
-        }
-        let record = pool.begin_dial(key, control)?;
-        match open(&record, control, progress) {
-            Ok(stream) => {
-                let lease = Self::new(pool, control, Connection { record, stream }, false);
-                if let Some(connection) = &lease.connection {
-                    pool.dialled(&connection.record, control)?;
+        let mut answer = pool.ask(wish.key, control, wish.fresh, wish.now)?;
+        loop {
+            answer = match answer {
+                Answer::Open(connection) => {
+                    let mut lease = Self::new(pool, control, connection, true);
+                    // The look at checkout: what the peer did to an idle connection is known by now.
+                    if lease.stream().is_some_and(Stream::is_quiet) {
+                        return Ok(lease);
+                    }
+                    lease.replace()?
                 }
-                Ok(lease)
-            }
-            Err(failure) => {
-                pool.close_mine(record.id, control, Reason::DialFailed);
-                Err(failure)
+                Answer::Dial(record) => match dialling::dial(pool, control, &record, wish)? {
+                    Outcome::Dialled(connection) => {
+                        return Ok(Self::new(pool, control, connection, false));
+                    }
+                    Outcome::Given(connection) => Answer::Open(connection),
+                },
+                Answer::Wait => wait_in_line(pool, control, wish.progress)?,
             }
         }
     }
@@ -79,6 +89,15 @@ impl Lease {
         let id = connection.record.id;
         let (pool, control) = (Arc::clone(pool), Arc::clone(control));
         Self { pool, control, connection: Some(connection), id, reused }
+    }
+
+    /// The connection is dead: another one instead, in the same slot.
+    fn replace(mut self) -> Result<Answer, Refused> {
+        // First the socket, then the slot.
+        if let Some(connection) = self.connection.take() {
+            connection.record.end();
+        }
+        self.pool.replace(self.id, &self.control, Instant::now())
     }
 
     /// The bytes. `None` only after the lease was given back.
@@ -90,6 +109,7 @@ impl Lease {
         self.id
     }
 
+    /// Whether the connection was open already.
     pub(crate) fn reused(&self) -> bool {
         self.reused
     }
@@ -140,69 +160,36 @@ impl Drop for Lease {
     }
 }
 
-fn open(
-    record: &Record,
+/// Waits for a connection or a slot, first come, first served.
+fn wait_in_line(
+    pool: &Arc<Pool>,
     control: &Arc<Control>,
     progress: &dyn Progress,
-) -> Result<Stream, NoLease> {
-    let origin = &record.key.origin;
-    let ended = control.arm().map_err(Stop::Io)?;
-    let addresses = addresses(record, control, progress)?;
-    record.step(State::Connecting);
-    let deadline = progress.begin(Phase::Connect);
-    if control.cause().is_some() {
-        return Err(Stop::Ended.into());
-    }
-    let socket = dial::dial(&addresses, deadline, ended)?;
-    let mut stream = Stream::plain(socket);
-    record.connected(&stream);
-    // Whoever ends the exchange from here on finds the socket; who did it before did not.
-    if control.cause().is_some() {
-        return Err(Stop::Ended.into());
-    }
-    if let Some(tls) = &record.key.tls {
-        record.step(State::Tls);
-        let deadline = progress.begin(Phase::Tls);
-        stream.begin_tls(tls, &origin.host).map_err(NoLease::Error)?;
-        stream.handshake(deadline)?;
-        record.secured(stream.tls_version());
-    }
-    Ok(stream)
-}
-
-fn addresses(
-    record: &Record,
-    control: &Arc<Control>,
-    progress: &dyn Progress,
-) -> Result<Vec<SocketAddr>, NoLease> {
-    let origin = &record.key.origin;
-    if let Some(ip) = resolve::literal(&origin.host) {
-        return Ok(vec![SocketAddr::new(ip, origin.port)]);
-    }
-    let deadline = progress.begin(Phase::Resolve);
-    let event = control.arm().map_err(Stop::Io)?;
-    let lookup = resolve::start(&origin.host, origin.port, event).map_err(Stop::Io)?;
-    // One event serves the answer and the end: whichever it was, it shows.
-    loop {
-        if control.cause().is_some() {
-            return Err(Stop::Ended.into());
-        }
-        match lookup.answer() {
-            Some(Ok(addresses)) => {
-                event.clear();
-                return Ok(addresses.clone());
+) -> Result<Answer, NoLease> {
+    let deadline = progress.begin(Phase::Pool);
+    let stop = match control.arm() {
+        Ok(event) => loop {
+            match pool.fetch(control) {
+                Ok(Answer::Wait) => {}
+                Ok(answer) => return Ok(answer),
+                Err(refused) => break NoLease::Refused(refused),
             }
-            Some(Err(why)) => {
-                let what = format!("{} can't be resolved: {why}", origin.host);
-                return Err(NoLease::Error(Error::new(Kind::ResolveFailed, what)));
+            match wait(Want { fd: None, event: Some(event) }, Until::new(deadline)) {
+                Ok(Woken::Event | Woken::Ready { .. }) => event.clear(),
+                Ok(Woken::Deadline) => break Stop::Deadline.into(),
+                Ok(Woken::Interrupted) => {
+                    control.settle(Cause::Interrupted);
+                    break Stop::Interrupted.into();
+                }
+                Err(error) => break Stop::Io(error).into(),
             }
-            None => {}
-        }
-        match wait(Want { fd: None, event: Some(event) }, Until::new(deadline)).map_err(Stop::Io)? {
-            Woken::Deadline => return Err(Stop::Deadline.into()),
-            Woken::Interrupted => return Err(Stop::Interrupted.into()),
-            Woken::Event | Woken::Ready { .. } => {}
-        }
+        },
+        Err(error) => Stop::Io(error).into(),
+    };
+    match pool.leave(control, Instant::now()) {
+        Answer::Wait => Err(stop),
+        // In the last moment.
+        answer => Ok(answer),
     }
 }
 
@@ -215,5 +202,14 @@ impl From<Stop> for NoLease {
 impl From<Refused> for NoLease {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
+    }
+}
+
+impl From<Failure> for NoLease {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Stop(stop) => Self::Stop(stop),
+            Failure::Error(error) => Self::Error(error),
+        }
     }
 }

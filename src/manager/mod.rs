@@ -5,9 +5,13 @@
 
 mod connection;
 mod control;
+mod dialling;
+mod events;
 mod key;
 mod lease;
+mod limits;
 mod pool;
+mod sweep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,11 +21,15 @@ use once_cell::sync::OnceCell;
 
 pub use connection::{ConnectionInfo, Reason, State};
 pub(crate) use control::{Cause, Control};
+pub use events::{Events, Happened, Happening};
 pub(crate) use key::{Origin, PoolKey};
-pub(crate) use lease::{Lease, NoLease, Progress};
+pub(crate) use lease::{Lease, NoLease, Progress, Wish};
+pub use limits::{Limits, Stats};
 pub(crate) use pool::{Pool, Refused};
 
-use crate::error::{Error, Kind};
+use crate::error::{Clock, Error, Kind};
+use crate::limits::{Deadline, not_zero};
+use crate::wait::{Event, Until, Want, Woken, wait};
 
 /// The pool that clients share: every open connection, its limits and its clocks.
 ///
@@ -40,45 +48,6 @@ pub enum How {
     Graceful,
     /// At once; the exchange in progress ends with [`Kind::Closed`].
     Now,
-}
-
-/// The bounds of a manager. Threads: a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Idle connections in all. Default 256.
-    pub idle_total: usize,
-    /// Idle connections of one origin. Default 64.
-    pub idle_per_origin: usize,
-    /// How long a connection may be idle; `None` is for ever. Default 90 s.
-    pub idle_for: Option<Duration>,
-}
-
-/// Counters of a manager. The first three are of now, the others since the beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Being dialled.
-    pub dialling: u64,
-    /// Serving an exchange.
-    pub in_use: u64,
-    /// Idle.
-    pub idle: u64,
-    /// Opened.
-    pub opened: u64,
-    /// Closed, for whatever reason.
-    pub closed: u64,
-    /// Requests that found an idle connection.
-    pub reused: u64,
-    /// Dials that did not become a connection.
-    pub dials_failed: u64,
-    /// Idle connections that the look at checkout found dead.
-    pub stale: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { idle_total: 256, idle_per_origin: 64, idle_for: Some(Duration::from_secs(90)) }
-    }
 }
 
 impl Manager {
@@ -123,12 +92,52 @@ impl Manager {
 
     /// Closes what has been idle for at least `idle_for`; answers how many.
     pub fn close_idle(&self, idle_for: Duration) -> usize {
-        self.pool.close_idle(idle_for, Instant::now())
+        self.pool.close_idle(idle_for, Reason::IdleTooLong, Instant::now())
     }
 
     /// Closes every connection; answers how many were closed or, gracefully, marked.
     pub fn close_all(&self, how: How) -> usize {
         self.pool.close(how, Cause::ClosedByAll, |_| true)
+    }
+
+    /// The network is another one now: what is idle is closed, what is in use is closed after its
+    /// exchange, and no address that was looked up before is believed. Answers how many connections
+    /// were closed or marked.
+    pub fn network_changed(&self) -> usize {
+        self.pool.resolver().clear();
+        self.pool.retire_all(Reason::NetworkChanged)
+    }
+
+    /// Ends the manager, but lets what runs finish: from now on every request is refused with
+    /// [`Kind::ShutDown`], those that wait for a connection too; what is idle is closed, the rest
+    /// when its exchange ends. Returns when nothing is open any more. It can be called again, and
+    /// [`shutdown`](Self::shutdown) ends what is left.
+    ///
+    /// # Errors
+    /// [`Kind::TimedOut`] after `limit`; [`Error::left`] says how many are left.
+    /// [`Kind::InvalidTimeout`] for zero. [`Kind::Cancelled`] if a signal ended the wait.
+    pub fn drain(&self, limit: Option<Duration>) -> Result<(), Error> {
+        let deadline = Deadline::after(Instant::now(), not_zero(limit)?, Clock::Total).at;
+        let failed = |error| Error::from_os(Kind::System, "can't wait for the connections", &error);
+        let empty = Arc::new(Event::new().map_err(failed)?);
+        if self.pool.drain(&empty) {
+            return Ok(());
+        }
+        let woken = wait(Want { fd: None, event: Some(&empty) }, Until::new(deadline));
+        match (woken.map_err(failed)?, self.pool.left(&empty)) {
+            (_, 0) | (Woken::Event, _) => Ok(()),
+            (Woken::Interrupted, left) => {
+                let what = format!("interrupted by a signal; {left} connections are left");
+                Err(Error::new(Kind::Cancelled, what).with_left(left as u64))
+            }
+            (_, left) => {
+                let what = format!(
+                    "timed out: {left} connections are still in use; drain again, or shut down"
+                );
+                let error = Error::new(Kind::TimedOut, what).by_clock(Clock::Total);
+                Err(error.with_left(left as u64))
+            }
+        }
     }
 
     /// Ends the manager now, for good. Every exchange ends with [`Kind::ShutDown`].
@@ -175,9 +184,30 @@ impl Manager {
         self.pool.why_ended(connection)
     }
 
+    /// Listens to what happens to connections from now on; at most `capacity` happenings wait to be
+    /// read, the oldest are lost first. Nothing is recorded while nobody listens.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] for a capacity of 0, [`Kind::System`].
+    pub fn events(&self, capacity: usize) -> Result<Events, Error> {
+        Events::listen(&self.pool, capacity)
+    }
+
+    /// Forgets every address that was looked up.
+    pub fn clear_addresses(&self) {
+        self.pool.resolver().clear();
+    }
+
     /// Its number: equal numbers are the same manager.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Dials ahead until `wanted` connections of that key are idle, in the background and within the
+    /// limits; answers how many dials were begun.
+    pub(crate) fn preconnect(&self, key: &Arc<PoolKey>, wanted: usize) -> Result<usize, Error> {
+        dialling::ahead(&self.pool, key, wanted)
+            .map_err(|_| Error::new(Kind::ShutDown, "the manager was shut down"))
     }
 
     pub(crate) fn pool(&self) -> &Arc<Pool> {

@@ -14,7 +14,7 @@ use crate::wait::{Event, Interest, Until, Want, Woken, wait};
 
 /// Connects to the first address that answers. `ended` wakes the wait when somebody wants the
 /// dial to end.
-pub(crate) fn dial(
+pub(crate) fn dial_all(
     addresses: &[SocketAddr],
     deadline: Option<Instant>,
     ended: &Event,
@@ -91,6 +91,94 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
+use super::resolve::{self, Resolver};
+use super::route::Route;
+use super::stream::Stream;
+use super::tls::Tls;
+use crate::error::{Error, Kind, Phase};
+
+pub(crate) struct Plan {
+    pub host: String,
+    pub port: u16,
+    pub tls: Option<Arc<Tls>>,
+    pub route: Arc<Route>,
+    pub keep_alive: Option<Duration>,
+}
+pub(crate) trait Progress {
+    fn begin(&self, phase: Phase) -> Option<Instant>;
+    fn connected(&self, stream: &Stream);
+    fn must_stop(&self) -> bool;
+}
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Stop(Stop),
+    Error(Error),
+}
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+pub(crate) struct Dial {
+    plan: Plan,
+    _resolver: Arc<Resolver>,
+}
+impl Dial {
+    pub(crate) fn new(plan: Plan, resolver: Arc<Resolver>) -> Self {
+        Self { plan, _resolver: resolver }
+    }
+    pub(crate) fn has_socket(&self) -> bool {
+        true
+    }
+    pub(crate) fn run(&mut self, p: &dyn Progress, event: &Arc<Event>) -> Result<Stream, Failure> {
+        let addresses = if let Some(ip) = resolve::literal(&self.plan.host) {
+            vec![SocketAddr::new(ip, self.plan.port)]
+        } else {
+            let deadline = p.begin(Phase::Resolve);
+            let lookup =
+                resolve::start(&self.plan.host, self.plan.port, event).map_err(Stop::Io)?;
+            loop {
+                if p.must_stop() {
+                    return Err(Stop::Ended.into());
+                }
+                match lookup.answer() {
+                    Some(Ok(a)) => {
+                        event.clear();
+                        break a.clone();
+                    }
+                    Some(Err(why)) => {
+                        return Err(Failure::Error(Error::new(
+                            Kind::ResolveFailed,
+                            format!("{} can't be resolved: {why}", self.plan.host),
+                        )));
+                    }
+                    None => {}
+                }
+                match wait(Want { fd: None, event: Some(event) }, Until::new(deadline))
+                    .map_err(Stop::Io)?
+                {
+                    Woken::Deadline => return Err(Stop::Deadline.into()),
+                    Woken::Interrupted => return Err(Stop::Interrupted.into()),
+                    Woken::Event | Woken::Ready { .. } => {}
+                }
+            }
+        };
+        let deadline = p.begin(Phase::Connect);
+        if p.must_stop() {
+            return Err(Stop::Ended.into());
+        }
+        let socket = dial_all(&addresses, deadline, event)?;
+        let mut stream = Stream::plain(socket);
+        p.connected(&stream);
+        if let Some(tls) = &self.plan.tls {
+            let deadline = p.begin(Phase::Tls);
+            stream.begin_tls(tls, &self.plan.host).map_err(Failure::Error)?;
+            stream.handshake(deadline)?;
+        }
+        Ok(stream)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,9 +189,9 @@ mod tests {
         let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let event = Event::new().unwrap();
         let here = listener.local_addr().unwrap();
-        assert!(dial(&[gone, here], None, &event).is_ok());
-        assert!(matches!(dial(&[gone], None, &event), Err(Stop::Io(_))));
-        assert!(matches!(dial(&[], None, &event), Err(Stop::Io(_))));
+        assert!(dial_all(&[gone, here], None, &event).is_ok());
+        assert!(matches!(dial_all(&[gone], None, &event), Err(Stop::Io(_))));
+        assert!(matches!(dial_all(&[], None, &event), Err(Stop::Io(_))));
     }
 
     #[test]

@@ -37,6 +37,18 @@ impl Crew {
         Self { name, most, shift: PerProcess::new() }
     }
 
+    /// Has a job done now, or not at all: an error means that every thread there may be is busy, or
+    /// that none can be made; the job is dropped then.
+    pub(crate) fn run_now(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let shift = self.shift.get(|_| Arc::default());
+        let queue = shift.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.jobs.len() >= queue.idle && queue.running >= self.most {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        drop(queue);
+        self.run(job)
+    }
+
     /// Has a job done. An error means that there is no thread and none can be made; the job is
     /// dropped then.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {

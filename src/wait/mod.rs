@@ -17,7 +17,7 @@ use std::time::Instant;
 
 pub(crate) use background::Crew;
 pub(crate) use event::Event;
-pub(crate) use thread::{InterruptCheck, set_interrupt_check};
+pub(crate) use thread::{InterruptCheck, readable_now, set_interrupt_check};
 
 /// What a descriptor shall be ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

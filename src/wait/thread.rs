@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::{Interest, Until, Waiter, Want, Woken};
@@ -64,6 +65,15 @@ impl Waiter for ThreadWaiter {
             }
         }
     }
+}
+
+/// Which of these have something to read, or have ended. Doesn't wait.
+pub(crate) fn readable_now(descriptors: &[RawFd]) -> Vec<bool> {
+    let of = |fd: &RawFd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 };
+    let mut fds: Vec<libc::pollfd> = descriptors.iter().map(of).collect();
+    // SAFETY: as many valid pollfd structures as are said. A failure leaves `revents` at 0.
+    unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, 0) };
+    fds.iter().map(|fd| fd.revents != 0).collect()
 }
 
 fn with_check<T>(ask: impl FnOnce(&InterruptCheck) -> T) -> Option<T> {

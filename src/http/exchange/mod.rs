@@ -16,9 +16,9 @@ use super::head::RawHead;
 use super::transport;
 use super::upload::Upload;
 use crate::cancel::{CancelToken, Watch, Watching, Why};
-use crate::error::{Error, Phase};
+use crate::error::{Error, Kind, Phase};
 use crate::limits::Timeouts;
-use crate::manager::{Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused};
+use crate::manager::{Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused, Wish};
 use crate::net::Stop;
 use crate::process::generation;
 
@@ -55,6 +55,8 @@ pub(crate) struct Exchange {
     body_at_hand: bool,
     max_head: usize,
     connection: AtomicU64,
+    /// It had to wait for its connection, in the queue or for a dial.
+    waited: AtomicBool,
     reused: AtomicBool,
     bytes_sent: AtomicU64,
     all_sent: AtomicBool,
@@ -88,6 +90,7 @@ pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
             && !request.headers().contains_key(http::header::EXPECT),
         max_head: order.max_head,
         connection: AtomicU64::new(0),
+        waited: AtomicBool::new(false),
         reused: AtomicBool::new(false),
         bytes_sent: AtomicU64::new(0),
         all_sent: AtomicBool::new(false),
@@ -143,11 +146,18 @@ impl Exchange {
     pub(in crate::http) fn acquire(&self) -> Option<Lease> {
         let start = self.clocks.started();
         self.clocks.begin_at(Phase::Pool, start);
-        let pool = self.manager.pool();
-        match Lease::acquire(pool, &self.key, &self.control, self.fresh, start, self) {
+        let wish = Wish {
+            key: &self.key,
+            fresh: self.fresh,
+            short: self.short,
+            now: start,
+            progress: self,
+        };
+        match Lease::acquire(self.manager.pool(), &self.control, &wish) {
             Ok(lease) => {
                 // A kept connection takes no time worth a look at the clock.
-                let now = if lease.reused() { start } else { Instant::now() };
+                let at_once = lease.reused() && !self.waited.load(Ordering::Relaxed);
+                let now = if at_once { start } else { Instant::now() };
                 self.clocks.begin_at(Phase::Write, now);
                 self.connection.store(lease.id(), Ordering::Relaxed);
                 self.reused.store(lease.reused(), Ordering::Relaxed);
@@ -160,6 +170,12 @@ impl Exchange {
                         self.fail(Stop::Ended)
                     }
                     NoLease::Refused(Refused::Ended) => self.fail(Stop::Ended),
+                    NoLease::Refused(Refused::QueueFull(waiting)) => {
+                        let what = format!(
+                            "{waiting} requests wait for a connection already: that is the queue's limit"
+                        );
+                        self.fail_with(Error::new(Kind::QueueFull, what))
+                    }
                     NoLease::Stop(stop) => self.fail(stop),
                     NoLease::Error(error) => self.fail_with(error),
                 };
@@ -265,6 +281,14 @@ impl Exchange {
         self.clocks.timings()
     }
 
+    /// It is over. Whoever listens to the manager hears how long each phase took.
+    pub(in crate::http) fn finish(&self, now: impl FnOnce() -> Instant) {
+        let pool = self.manager.pool();
+        if self.clocks.finish(now) && pool.is_listened_to() {
+            pool.note_phases(self.connection(), &self.key, &self.clocks.phases());
+        }
+    }
+
     /// Ends it because its response was closed by another thread.
     pub(crate) fn stop(&self) {
         self.control.end(Cause::ResponseClosed);
@@ -273,6 +297,11 @@ impl Exchange {
 
 impl Progress for Exchange {
     fn begin(&self, phase: Phase) -> Option<Instant> {
+        self.waited.store(true, Ordering::Relaxed);
         self.clocks.begin(phase).at
+    }
+
+    fn is_over(&self) -> bool {
+        self.clocks.total_passed().is_some()
     }
 }

@@ -159,7 +159,7 @@ impl Reader {
             }
         };
         self.body = None;
-        self.exchange.clocks.finish(Instant::now);
+        self.exchange.finish(Instant::now);
         failure
     }
 
@@ -167,7 +167,7 @@ impl Reader {
         self.body = None;
         // Nothing is left that a token could end.
         self.watching = None;
-        self.exchange.clocks.finish(Instant::now);
+        self.exchange.finish(Instant::now);
     }
 
     /// Closes the connection now, unless the body is over. What is read afterwards is an error.
@@ -176,7 +176,7 @@ impl Reader {
             self.closed = true;
             self.exchange.abandoned.store(true, Ordering::Relaxed);
             drop(body);
-            self.exchange.clocks.finish(Instant::now);
+            self.exchange.finish(Instant::now);
         }
     }
 

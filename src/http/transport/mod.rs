@@ -317,7 +317,7 @@ impl Drop for Seam {
         if !well {
             exchange.fail(Stop::Ended);
         }
-        exchange.clocks().finish(|| now);
+        exchange.finish(|| now);
     }
 }
 

@@ -1,151 +1,95 @@
-//! The pool: every open connection, by id and by key, behind the only lock on a request's path.
+//! The pool: every open connection, by id and by key, and who waits for one, behind the only lock
+//! on a request's path.
 //!
 //! Nothing slow happens under the lock: no socket is closed, nobody is woken, no code of others
-//! runs. What falls out of the pool is carried out of the critical section and ended there.
+//! runs. What is left to do is carried out of the critical section ([`aftermath`]).
 
+mod aftermath;
+mod idle;
+mod leases;
+mod queue;
+mod slot;
 mod state;
+mod watch;
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use self::state::{Entry, Fallen, Slot, State};
+use self::aftermath::Aftermath;
+pub(crate) use self::leases::Dialled;
+use self::state::{Closed, Stage, State};
 use super::connection::{Connection, ConnectionInfo, Reason, Record, Where};
-use super::control::{Cause, Control};
-use super::key::PoolKey;
+use super::control::Cause;
 use super::{How, Limits, Stats};
+use crate::net::resolve::Resolver;
 use crate::process::PerProcess;
+use crate::wait::Event;
 
 /// Threads: any thread at any time.
 #[derive(Debug)]
 pub(crate) struct Pool {
     /// The connections belong to a process.
     state: PerProcess<Mutex<State>>,
+    me: Weak<Self>,
     /// What a forked child takes over, to be had without the lock.
     limits: ArcSwap<Limits>,
-    shut: AtomicBool,
+    closed: AtomicU8,
+    /// Somebody listens to events: what is not recorded under the lock asks here first.
+    listening: AtomicBool,
+    resolver: Arc<Resolver>,
 }
 
 /// Why the pool gives no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     ShutDown,
+    /// The queue is as long as it may be: that many wait.
+    QueueFull(usize),
     /// The exchange was ended in the meantime; its control says by whom.
     Ended,
 }
 
+/// What a request gets that asks for a connection, or comes to fetch one.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// An open connection; it is the caller's from now on.
+    Open(Connection),
+    /// A slot: dial.
+    Dial(Arc<Record>),
+    /// Nothing yet: wait for the control's event, then fetch.
+    Wait,
+}
+
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        let (state, shut) = (PerProcess::new(), AtomicBool::new(false));
-        let pool = Self { state, limits: ArcSwap::from_pointee(limits), shut };
+        let pool = Arc::new_cyclic(|me| Self {
+            state: PerProcess::new(),
+            me: Weak::clone(me),
+            limits: ArcSwap::from_pointee(limits),
+            closed: AtomicU8::new(OPEN),
+            listening: AtomicBool::new(false),
+            resolver: Resolver::new(),
+        });
         // Now, and not in a child: it must find out that it is one.
         drop(pool.lock());
-        Arc::new(pool)
+        pool
     }
 
-    /// An idle connection of that key, if there is one; it is the caller's from now on.
-    pub(crate) fn take_idle(
-        &self,
-        key: &Arc<PoolKey>,
-        control: &Arc<Control>,
-        now: Instant,
-    ) -> Result<Option<Connection>, Refused> {
-        let mut fallen = Fallen::default();
-        let mut state = self.lock();
-        state.admits(control)?;
-        state.expire(now, &mut fallen);
-        let Some(id) = state.idle.get_mut(&**key).and_then(VecDeque::pop_back) else {
-            return Ok(None);
-        };
-        state.idle_count -= 1;
-        let slot = Slot::InUse(Arc::clone(control));
-        let Some(entry) = state.entries.get_mut(&id) else { return Ok(None) };
-        let Slot::Idle { connection, .. } = std::mem::replace(&mut entry.slot, slot) else {
-            return Ok(None);
-        };
-        connection.record.requests.fetch_add(1, Ordering::Relaxed);
-        control.has(id);
-        state.counters.reused += 1;
-        drop(state);
-        Ok(Some(*connection))
-    }
-
-    /// Takes in a connection that is about to be dialled.
-    pub(crate) fn begin_dial(
-        &self,
-        key: &Arc<PoolKey>,
-        control: &Arc<Control>,
-    ) -> Result<Arc<Record>, Refused> {
-        let record = Record::new(Arc::clone(key));
-        let mut state = self.lock();
-        state.admits(control)?;
-        state.counters.opened += 1;
-        control.has(record.id);
-        let slot = Slot::Dialling(Arc::clone(control));
-        state.entries.insert(record.id, Entry { record: Arc::clone(&record), slot });
-        Ok(record)
-    }
-
-    /// The dial is done: the connection serves its first exchange.
-    pub(crate) fn dialled(&self, record: &Record, control: &Arc<Control>) -> Result<(), Refused> {
-        let mut state = self.lock();
-        let entry = state.entry_of(record.id, control).ok_or(Refused::Ended)?;
-        entry.slot = Slot::InUse(Arc::clone(control));
-        record.requests.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Takes a connection back after an exchange that ended well. The exchange is over when this
-    /// returns `true`; `false` means that somebody ended it first.
-    pub(crate) fn give_back(
-        &self,
-        connection: Connection,
-        control: &Arc<Control>,
-        now: Instant,
-    ) -> bool {
-        let mut fallen = Fallen::default();
-        let mut state = self.lock();
-        let id = connection.record.id;
-        // Settled under the lock: from here on nobody can end this exchange, and its connection
-        // is somebody else's.
-        if state.entry_of(id, control).is_none() || !control.settle(Cause::Done) {
-            drop(state);
-            connection.record.end();
-            return false;
-        }
-        state.admit_idle(connection, now, &mut fallen);
-        true
-    }
-
-    /// Closes the connection of an exchange, for the exchange's own reason.
-    pub(crate) fn close_mine(&self, id: u64, control: &Control, reason: Reason) {
-        let mut fallen = Fallen::default();
-        let mut state = self.lock();
-        if state.entry_of(id, control).is_some() {
-            state.fall(id, reason, &mut fallen);
-        }
-        drop(state);
-    }
-
-    /// Ends whatever connection an exchange has, because the exchange was ended from outside.
-    pub(crate) fn end_lease(&self, control: &Control, reason: Reason) {
-        let id = control.connection();
-        if id != 0 {
-            self.close_mine(id, control, reason);
-        }
+    pub(crate) fn resolver(&self) -> &Arc<Resolver> {
+        &self.resolver
     }
 
     /// Closes those that `which` picks; answers how many were closed or marked.
     pub(crate) fn close(&self, how: How, cause: Cause, which: impl Fn(&Record) -> bool) -> usize {
-        let mut fallen = Fallen::default();
+        let mut after = Aftermath::default();
         let mut state = self.lock();
         let picked: Vec<u64> =
             state.entries.values().filter(|e| which(&e.record)).map(|e| e.record.id).collect();
         for id in &picked {
-            state.close(*id, how, cause, &mut fallen);
+            state.close(*id, how, cause, &mut after);
         }
         drop(state);
         picked.len()
@@ -153,42 +97,108 @@ impl Pool {
 
     /// Closes one by its id; `false` if it is not open.
     pub(crate) fn close_one(&self, id: u64, how: How) -> bool {
-        let mut fallen = Fallen::default();
+        let mut after = Aftermath::default();
         let mut state = self.lock();
         let found = state.entries.contains_key(&id);
         if found {
-            state.close(id, how, Cause::ClosedById, &mut fallen);
+            state.close(id, how, Cause::ClosedById, &mut after);
         }
         drop(state);
         found
     }
 
     /// Closes what has been idle for at least `idle_for`.
-    pub(crate) fn close_idle(&self, idle_for: Duration, now: Instant) -> usize {
-        let mut fallen = Fallen::default();
+    pub(crate) fn close_idle(&self, idle_for: Duration, reason: Reason, now: Instant) -> usize {
+        let mut after = Aftermath::default();
         let mut state = self.lock();
-        let due = |entry: &&Entry| match entry.slot {
-            Slot::Idle { since, .. } => now.saturating_duration_since(since) >= idle_for,
-            _ => false,
-        };
-        let picked: Vec<u64> = state.entries.values().filter(due).map(|e| e.record.id).collect();
+        let picked: Vec<u64> = state
+            .by_age
+            .iter()
+            .filter(|(id, stamp)| {
+                let since = state.idle_since(*id, *stamp);
+                since.is_some_and(|since| now.saturating_duration_since(since) >= idle_for)
+            })
+            .map(|(id, _)| *id)
+            .collect();
         for id in &picked {
-            state.fall(*id, Reason::IdleTooLong, &mut fallen);
+            state.fall(*id, reason, &mut after);
         }
         drop(state);
         picked.len()
     }
 
-    pub(crate) fn shut_down(&self) {
-        let mut fallen = Fallen::default();
+    /// Closes what is idle and has everything else closed after its exchange.
+    pub(crate) fn retire_all(&self, reason: Reason) -> usize {
+        let mut after = Aftermath::default();
         let mut state = self.lock();
-        state.shut = true;
-        self.shut.store(true, Ordering::Relaxed);
         let all: Vec<u64> = state.entries.keys().copied().collect();
-        for id in all {
-            state.close(id, How::Now, Cause::ShutDown, &mut fallen);
+        for id in &all {
+            match &state.entries[id].stage {
+                Stage::Idle { .. } | Stage::Looked => state.fall(*id, reason, &mut after),
+                _ => state.entries[id].record.close_after(reason),
+            }
         }
         drop(state);
+        all.len()
+    }
+
+    /// No new leases from now on; what is idle is closed, what runs finishes, who waits is refused.
+    /// `empty` is set when nothing is open any more. Answers whether that is so already.
+    pub(crate) fn drain(&self, empty: &Arc<Event>) -> bool {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        self.refuse(&mut state, Closed::Draining, &mut after);
+        let all: Vec<u64> = state.entries.keys().copied().collect();
+        for id in all {
+            match &state.entries[&id].stage {
+                Stage::Idle { .. } | Stage::Looked => {
+                    state.fall(id, Reason::ManagerShutDown, &mut after);
+                }
+                // Nobody's exchange.
+                Stage::Dialling(control) if control.is_nobodys() => {
+                    state.close(id, How::Now, Cause::ShutDown, &mut after);
+                }
+                _ => state.entries[&id].record.close_after(Reason::ManagerShutDown),
+            }
+        }
+        let is_empty = state.open == 0;
+        if !is_empty {
+            state.drains.push(Arc::clone(empty));
+        }
+        is_empty
+    }
+
+    /// How many connections are open, until nobody waits for `empty` any more.
+    pub(crate) fn left(&self, empty: &Arc<Event>) -> usize {
+        let mut state = self.lock();
+        state.drains.retain(|other| !Arc::ptr_eq(other, empty));
+        state.open
+    }
+
+    pub(crate) fn shut_down(&self) {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        self.refuse(&mut state, Closed::ShutDown, &mut after);
+        let all: Vec<u64> = state.entries.keys().copied().collect();
+        for id in all {
+            state.close(id, How::Now, Cause::ShutDown, &mut after);
+        }
+        drop(state);
+    }
+
+    /// From now on nobody gets a connection, and nobody waits for one.
+    fn refuse(&self, state: &mut State, how: Closed, after: &mut Aftermath) {
+        if state.closed != Some(Closed::ShutDown) {
+            state.closed = Some(how);
+            self.closed.store(how as u8, Ordering::Relaxed);
+        }
+        for waiter in state.waiters.values() {
+            // Who dials already is running: a drain lets it finish.
+            let running = waiter.dial.is_some() && how == Closed::Draining;
+            if !running && waiter.control.settle(Cause::ShutDown) {
+                after.woken.push(Arc::clone(&waiter.control));
+            }
+        }
     }
 
     /// Changes the limits in one step, so that two who change different ones don't undo each other.
@@ -197,47 +207,46 @@ impl Pool {
         now: Instant,
         change: impl FnOnce(&mut Limits) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut fallen = Fallen::default();
+        let mut after = Aftermath::default();
         let mut state = self.lock();
         let mut limits = state.limits;
         change(&mut limits)?;
         state.limits = limits;
         self.limits.store(Arc::new(limits));
-        state.expire(now, &mut fallen);
-        while state.idle_count > limits.idle_total && state.drop_oldest(&mut fallen) {}
-        let keys: Vec<Arc<PoolKey>> = state.idle.keys().cloned().collect();
-        for key in keys {
-            state.trim(&key, &mut fallen);
-        }
+        state.apply_limits(now, &mut after);
         drop(state);
         Ok(())
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        self.lock().limits
+        **self.limits.load()
     }
 
     pub(crate) fn list(&self, now: Instant) -> Vec<ConnectionInfo> {
-        let mut fallen = Fallen::default();
+        let mut after = Aftermath::default();
         let mut state = self.lock();
-        state.expire(now, &mut fallen);
-        let mut open: Vec<(Arc<Record>, Where)> =
-            state.entries.values().map(|e| (Arc::clone(&e.record), e.slot.place())).collect();
+        state.expire(now, &mut after);
+        let mut open: Vec<(Arc<Record>, Where)> = state
+            .entries
+            .values()
+            .map(|e| (Arc::clone(&e.record), e.stage.place(&e.record)))
+            .collect();
         drop(state);
         open.sort_unstable_by_key(|(record, _)| record.id);
         open.into_iter().map(|(record, place)| record.info(place, now)).collect()
     }
 
     pub(crate) fn stats(&self, now: Instant) -> Stats {
-        let mut fallen = Fallen::default();
+        let mut after = Aftermath::default();
         let mut state = self.lock();
-        state.expire(now, &mut fallen);
-        let mut stats = Stats { dialling: 0, in_use: 0, idle: 0, ..state.counters };
+        state.expire(now, &mut after);
+        let queued = state.queued as u64;
+        let mut stats = Stats { queued, ..state.counters };
         for entry in state.entries.values() {
-            match entry.slot {
-                Slot::Dialling(_) => stats.dialling += 1,
-                Slot::InUse(_) => stats.in_use += 1,
-                Slot::Idle { .. } => stats.idle += 1,
+            match entry.stage.place(&entry.record) {
+                Where::Dialling => stats.dialling += 1,
+                Where::InUse => stats.in_use += 1,
+                Where::Idle(_) => stats.idle += 1,
             }
         }
         stats
@@ -263,6 +272,13 @@ impl Pool {
             Some(Err(TryLockError::Poisoned(old))) => old.into_inner().forget_all(),
             Some(Err(TryLockError::WouldBlock)) | None => {}
         }
-        Mutex::new(State::new(**self.limits.load(), self.shut.load(Ordering::Relaxed)))
+        let closed = match self.closed.load(Ordering::Relaxed) {
+            OPEN => None,
+            closed if closed == Closed::Draining as u8 => Some(Closed::Draining),
+            _ => Some(Closed::ShutDown),
+        };
+        Mutex::new(State::new(Weak::clone(&self.me), self.limits(), closed))
     }
 }
+
+const OPEN: u8 = 0;

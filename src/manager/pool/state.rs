@@ -1,202 +1,303 @@
-//! What the pool's lock protects: the maps, kept in step, and what falls out of them.
+//! What the pool's lock protects: the maps, kept in step. Who waits is in [`queue`](super::queue),
+//! what is idle in [`idle`](super::idle).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use super::Refused;
+use slab::Slab;
+
+use super::aftermath::Aftermath;
+use super::slot::Slot;
+use super::{Pool, Refused};
 use crate::manager::connection::{Connection, Reason, Record, Where};
 use crate::manager::control::{Cause, Control};
-use crate::manager::key::PoolKey;
+use crate::manager::events::{Happened, Ring};
+use crate::manager::key::{Origin, PoolKey};
 use crate::manager::{How, Limits, Stats};
+use crate::wait::Event;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
+    pub(super) pool: Weak<Pool>,
     pub(super) entries: HashMap<u64, Entry, Spread>,
-    /// Idle connections of a key, the most recently used last.
-    pub(super) idle: HashMap<Arc<PoolKey>, VecDeque<u64>, Spread>,
+    /// One line for each key that has a connection or a waiter.
+    pub(super) lines: Slab<Line>,
+    pub(super) keys: HashMap<Arc<PoolKey>, usize, Spread>,
+    /// One group for each origin that has a line.
+    pub(super) groups: Slab<Group>,
+    pub(super) origins: HashMap<Origin, usize>,
+    /// Slots in use.
+    pub(super) open: usize,
+    /// Who waits, or dials and would take a connection that becomes free: by ticket, so in the order
+    /// in which they came.
+    pub(super) waiters: BTreeMap<u64, Waiter>,
+    /// The first in the queue of each group that only the total limit keeps from dialling.
+    pub(super) hungry: BTreeMap<u64, usize>,
+    pub(super) queued: usize,
+    pub(super) next_ticket: u64,
     /// Idle connections in the order in which they became idle. A row whose stamp is not its
     /// entry's is out of date and is skipped: taking one out of the middle costs nothing.
-    by_age: VecDeque<(u64, u64)>,
+    pub(super) by_age: VecDeque<(u64, u64)>,
     pub(super) idle_count: usize,
-    next_stamp: u64,
+    pub(super) next_stamp: u64,
+    /// When the sweep comes next, if something is idle.
+    pub(super) sweep_at: Option<Instant>,
     pub(super) limits: Limits,
     pub(super) counters: Stats,
-    pub(super) shut: bool,
+    pub(super) closed: Option<Closed>,
+    /// Told when nothing is open any more.
+    pub(super) drains: Vec<Arc<Event>>,
     /// How the last ones ended.
     pub(super) ended: VecDeque<(u64, Reason)>,
+    /// What happened, if somebody listens.
+    pub(super) ring: Option<Box<Ring>>,
+}
+
+/// No new leases are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// Running exchanges finish.
+    Draining,
+    ShutDown,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) record: Arc<Record>,
+    pub(super) stage: Stage,
     pub(super) slot: Slot,
 }
 
 #[derive(Debug)]
-pub(super) enum Slot {
+pub(super) enum Stage {
+    /// A slot for somebody who waits, and will dial.
+    Reserved(Arc<Control>),
+    /// Being dialled by whoever has that control: an exchange, or nobody's dial in the background.
     Dialling(Arc<Control>),
     InUse(Arc<Control>),
-    Idle { connection: Box<Connection>, since: Instant, stamp: u64 },
+    /// Given to somebody who waits, and has not fetched it yet.
+    Granted {
+        connection: Box<Connection>,
+        to: Arc<Control>,
+    },
+    Idle {
+        connection: Box<Connection>,
+        since: Instant,
+        stamp: u64,
+    },
+    /// Idle, and the sweep is just looking at it.
+    Looked,
 }
 
-/// What fell out of the pool: ended when it is dropped, after the lock.
-#[derive(Default)]
-pub(super) struct Fallen(Vec<(Entry, Reason)>);
+/// The connections of one key. Kept for as long as there is one, or somebody waits for one.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) key: Arc<PoolKey>,
+    pub(super) group: usize,
+    pub(super) open: usize,
+    pub(super) waiting: usize,
+    /// The most recently used last.
+    pub(super) idle: VecDeque<u64>,
+    /// Tickets of those who would take a connection. If there are any, none is idle.
+    pub(super) takers: BTreeSet<u64>,
+}
+
+/// The connections of one origin: what its limits count.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) lines: Vec<usize>,
+    pub(super) open: usize,
+    pub(super) idle: usize,
+    /// Tickets of those who need a slot.
+    pub(super) blocked: BTreeSet<u64>,
+    /// Its row in `hungry`.
+    pub(super) listed: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) control: Arc<Control>,
+    pub(super) line: usize,
+    /// Wants a new connection, not one that was used before.
+    pub(super) fresh: bool,
+    /// Has a slot: waits no more, but would rather take a connection that becomes free.
+    pub(super) dial: Option<u64>,
+}
 
 impl State {
-    pub(super) fn new(limits: Limits, shut: bool) -> Self {
-        Self { limits, shut, ..Self::default() }
+    pub(super) fn new(pool: Weak<Pool>, limits: Limits, closed: Option<Closed>) -> Self {
+        Self {
+            pool,
+            entries: HashMap::default(),
+            lines: Slab::new(),
+            keys: HashMap::default(),
+            groups: Slab::new(),
+            origins: HashMap::new(),
+            open: 0,
+            waiters: BTreeMap::new(),
+            hungry: BTreeMap::new(),
+            queued: 0,
+            next_ticket: 1,
+            by_age: VecDeque::new(),
+            idle_count: 0,
+            next_stamp: 0,
+            sweep_at: None,
+            limits,
+            counters: Stats::default(),
+            closed,
+            drains: Vec::new(),
+            ended: VecDeque::new(),
+            ring: None,
+        }
     }
 
     pub(super) fn admits(&self, control: &Control) -> Result<(), Refused> {
         if control.cause().is_some() {
             return Err(Refused::Ended);
         }
-        if self.shut { Err(Refused::ShutDown) } else { Ok(()) }
+        if self.closed.is_some() { Err(Refused::ShutDown) } else { Ok(()) }
     }
 
     /// The entry, if it is the one that this exchange has.
     pub(super) fn entry_of(&mut self, id: u64, control: &Control) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(&id)?;
-        match &entry.slot {
-            Slot::Dialling(owner) | Slot::InUse(owner) if std::ptr::eq(&**owner, control) => {
+        match &entry.stage {
+            Stage::Reserved(owner)
+            | Stage::Dialling(owner)
+            | Stage::InUse(owner)
+            | Stage::Granted { to: owner, .. }
+                if std::ptr::eq(&**owner, control) =>
+            {
                 Some(entry)
             }
             _ => None,
         }
     }
 
-    pub(super) fn admit_idle(&mut self, connection: Connection, now: Instant, fallen: &mut Fallen) {
-        let id = connection.record.id;
-        if let Some(reason) = connection.record.is_closing() {
-            return self.fall_with(connection, reason, fallen);
+    /// The line of a key; a new one if there is none.
+    pub(super) fn line_of(&mut self, key: &Arc<PoolKey>) -> usize {
+        if let Some(line) = self.keys.get(&**key) {
+            return *line;
         }
-        let Limits { idle_total, idle_per_origin, .. } = self.limits;
-        if self.shut || idle_total == 0 || idle_per_origin == 0 {
-            let reason = if self.shut { Reason::ManagerShutDown } else { Reason::PoolFull };
-            return self.fall_with(connection, reason, fallen);
-        }
-        let stamp = self.next_stamp;
-        self.next_stamp += 1;
-        let key = Arc::clone(&connection.record.key);
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        entry.slot = Slot::Idle { connection: Box::new(connection), since: now, stamp };
-        self.by_age.push_back((id, stamp));
-        self.idle_count += 1;
-        match self.idle.get_mut(&key) {
-            Some(line) => line.push_back(id),
-            None => drop(self.idle.insert(Arc::clone(&key), VecDeque::from([id]))),
-        }
-        self.trim(&key, fallen);
-        if self.idle_count > idle_total {
-            self.drop_oldest(fallen);
-        }
-        self.expire(now, fallen);
-        self.compact();
-    }
-
-    /// Keeps the bound on idle connections of one key; the least recently used go.
-    pub(super) fn trim(&mut self, key: &Arc<PoolKey>, fallen: &mut Fallen) {
-        while let Some(line) = self.idle.get(key)
-            && line.len() > self.limits.idle_per_origin
-            && let Some(id) = line.front().copied()
-        {
-            self.fall(id, Reason::PoolFull, fallen);
-        }
-    }
-
-    pub(super) fn drop_oldest(&mut self, fallen: &mut Fallen) -> bool {
-        while let Some((id, stamp)) = self.by_age.pop_front() {
-            if self.idle_since(id, stamp).is_some() {
-                self.fall(id, Reason::PoolFull, fallen);
-                return true;
+        let group = match self.origins.get(&key.origin) {
+            Some(group) => *group,
+            None => {
+                let group = self.groups.insert(Group::default());
+                self.origins.insert(key.origin.clone(), group);
+                group
             }
-        }
-        false
+        };
+        let line = self.lines.insert(Line {
+            key: Arc::clone(key),
+            group,
+            open: 0,
+            waiting: 0,
+            idle: VecDeque::new(),
+            takers: BTreeSet::new(),
+        });
+        self.groups[group].lines.push(line);
+        self.keys.insert(Arc::clone(key), line);
+        line
     }
 
-    /// Closes what has been idle for too long. Looks at the oldest only.
-    pub(super) fn expire(&mut self, now: Instant, fallen: &mut Fallen) {
-        let Some(idle_for) = self.limits.idle_for else { return };
-        while let Some((id, stamp)) = self.by_age.front().copied() {
-            match self.idle_since(id, stamp) {
-                Some(since) if now.saturating_duration_since(since) < idle_for => return,
-                Some(_) => self.fall(id, Reason::IdleTooLong, fallen),
-                None => {}
-            }
-            self.by_age.pop_front();
-        }
-    }
-
-    fn idle_since(&self, id: u64, stamp: u64) -> Option<Instant> {
-        match self.entries.get(&id)?.slot {
-            Slot::Idle { since, stamp: mine, .. } if mine == stamp => Some(since),
-            _ => None,
-        }
-    }
-
-    /// Throws the rows away that are out of date, once they are the most: constant time each.
-    fn compact(&mut self) {
-        if self.by_age.len() > 2 * self.idle_count + 64 {
-            let mut rows = std::mem::take(&mut self.by_age);
-            rows.retain(|(id, stamp)| self.idle_since(*id, *stamp).is_some());
-            self.by_age = rows;
+    /// Takes a line away that nobody needs any more.
+    pub(super) fn tidy(&mut self, line: usize) {
+        let Line { key, group, open: 0, waiting: 0, .. } = &self.lines[line] else { return };
+        let (key, group) = (Arc::clone(key), *group);
+        self.keys.remove(&*key);
+        self.lines.remove(line);
+        let siblings = &mut self.groups[group].lines;
+        siblings.retain(|other| *other != line);
+        if siblings.is_empty() {
+            self.origins.remove(&key.origin);
+            self.groups.remove(group);
         }
     }
 
-    pub(super) fn close(&mut self, id: u64, how: How, cause: Cause, fallen: &mut Fallen) {
+    /// A slot and an entry for a connection that is about to be dialled.
+    pub(super) fn take_slot(&mut self, line: usize, stage: impl FnOnce() -> Stage) -> Arc<Record> {
+        let record = Record::new(Arc::clone(&self.lines[line].key));
+        self.lines[line].open += 1;
+        self.groups[self.lines[line].group].open += 1;
+        self.open += 1;
+        self.enter(&record, stage(), Slot::new(Weak::clone(&self.pool), line));
+        record
+    }
+
+    /// Takes a connection in that has its slot.
+    pub(super) fn enter(&mut self, record: &Arc<Record>, stage: Stage, slot: Slot) {
+        self.counters.opened += 1;
+        self.entries.insert(record.id, Entry { record: Arc::clone(record), stage, slot });
+    }
+
+    pub(super) fn close(&mut self, id: u64, how: How, cause: Cause, after: &mut Aftermath) {
         let Some(entry) = self.entries.get(&id) else { return };
         let reason = cause.into();
-        match (&entry.slot, how) {
-            (Slot::Dialling(_) | Slot::InUse(_), How::Graceful) => entry.record.close_after(reason),
-            (Slot::Dialling(control) | Slot::InUse(control), How::Now) => {
+        match (&entry.stage, how) {
+            (Stage::Idle { .. } | Stage::Looked, _) => self.fall(id, reason, after),
+            (_, How::Graceful) => entry.record.close_after(reason),
+            (
+                Stage::Reserved(control)
+                | Stage::Dialling(control)
+                | Stage::InUse(control)
+                | Stage::Granted { to: control, .. },
+                How::Now,
+            ) => {
                 // Under the lock, so that nobody sees the connection gone and no cause for it. If
                 // somebody was first, that one is about to close it, for a reason of its own.
                 if control.settle(cause) {
-                    self.fall(id, reason, fallen);
+                    self.fall(id, reason, after);
                 }
             }
-            (Slot::Idle { .. }, _) => self.fall(id, reason, fallen),
         }
     }
 
     /// Takes a connection out, whatever it does.
-    pub(super) fn fall(&mut self, id: u64, reason: Reason, fallen: &mut Fallen) {
-        let Some(entry) = self.entries.remove(&id) else { return };
-        match &entry.slot {
-            Slot::Idle { .. } => {
-                self.idle_count -= 1;
-                if let Some(line) = self.idle.get_mut(&entry.record.key) {
-                    line.retain(|other| *other != id);
-                    if line.is_empty() {
-                        self.idle.remove(&entry.record.key);
-                    }
-                }
-            }
-            Slot::Dialling(_) => self.counters.dials_failed += 1,
-            // The last of its key leaves no empty line behind.
-            Slot::InUse(_) if self.idle.get(&entry.record.key).is_some_and(VecDeque::is_empty) => {
-                self.idle.remove(&entry.record.key);
-            }
-            Slot::InUse(_) => {}
+    pub(super) fn fall(&mut self, id: u64, reason: Reason, after: &mut Aftermath) {
+        if let Some(entry) = self.remove(id, reason, after) {
+            after.fallen.push(entry);
         }
-        self.note(id, reason);
-        fallen.0.push((entry, reason));
     }
 
     /// [`fall`](Self::fall) for a connection that comes back and can't stay: it gets its goodbye.
-    fn fall_with(&mut self, connection: Connection, reason: Reason, fallen: &mut Fallen) {
-        if let Some(mut entry) = self.entries.remove(&connection.record.id) {
-            self.note(connection.record.id, reason);
-            entry.slot =
-                Slot::Idle { connection: Box::new(connection), since: Instant::now(), stamp: 0 };
-            fallen.0.push((entry, reason));
+    pub(super) fn fall_with(
+        &mut self,
+        connection: Connection,
+        reason: Reason,
+        after: &mut Aftermath,
+    ) {
+        if let Some(mut entry) = self.remove(connection.record.id, reason, after) {
+            let since = entry.record.born;
+            entry.stage = Stage::Idle { connection: Box::new(connection), since, stamp: 0 };
+            after.fallen.push(entry);
         }
     }
 
-    fn note(&mut self, id: u64, reason: Reason) {
+    /// Takes an entry out of the maps; its slot is still taken.
+    pub(super) fn remove(
+        &mut self,
+        id: u64,
+        reason: Reason,
+        after: &mut Aftermath,
+    ) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        match &entry.stage {
+            Stage::Idle { .. } => {
+                let line = &mut self.lines[entry.slot.line()];
+                // Nearly always at one of its ends.
+                if line.idle.front() == Some(&id) {
+                    line.idle.pop_front();
+                } else {
+                    line.idle.retain(|other| *other != id);
+                }
+                self.idle_count -= 1;
+                self.groups[line.group].idle -= 1;
+            }
+            Stage::Dialling(_) => self.counters.dials_failed += 1,
+            Stage::Reserved(_) | Stage::InUse(_) | Stage::Granted { .. } | Stage::Looked => {}
+        }
         self.counters.closed += 1;
         if reason == Reason::StaleAtCheckout {
             self.counters.stale += 1;
@@ -206,42 +307,53 @@ impl State {
             self.ended.pop_front();
         }
         self.ended.push_back((id, reason));
+        self.tell(Happened::Closed(reason), &entry.record, after);
+        Some(entry)
+    }
+
+    /// A slot is free again: whoever is first in line for it gets it.
+    pub(super) fn release(&mut self, line: usize, after: &mut Aftermath) {
+        let group = self.lines[line].group;
+        self.lines[line].open -= 1;
+        self.groups[group].open -= 1;
+        self.open -= 1;
+        self.list(group);
+        self.serve(after);
+        self.tidy(line);
+        if self.open == 0 {
+            after.rung.append(&mut self.drains);
+        }
     }
 
     /// The child of a fork starts empty: the parent's connections are closed here without a word
     /// on the wire, and exchanges that were copied with the memory can't go on.
     pub(super) fn forget_all(&mut self) {
+        for waiter in self.waiters.values() {
+            waiter.control.settle(Cause::Forked);
+        }
         for (_, entry) in self.entries.drain() {
-            match &entry.slot {
-                Slot::Dialling(control) | Slot::InUse(control) => {
+            match &entry.stage {
+                Stage::Reserved(control)
+                | Stage::Dialling(control)
+                | Stage::InUse(control)
+                | Stage::Granted { to: control, .. } => {
                     control.settle(Cause::Forked);
                 }
-                Slot::Idle { .. } => {}
+                Stage::Idle { .. } | Stage::Looked => {}
             }
             entry.record.forget();
         }
-        *self = Self::default();
+        *self = Self::new(Weak::new(), self.limits, self.closed);
     }
 }
 
-impl Slot {
-    pub(super) fn place(&self) -> Where {
+impl Stage {
+    pub(super) fn place(&self, record: &Record) -> Where {
         match self {
-            Self::Dialling(_) => Where::Dialling,
-            Self::InUse(_) => Where::InUse,
+            Self::Reserved(_) | Self::Dialling(_) => Where::Dialling,
+            Self::InUse(_) | Self::Granted { .. } => Where::InUse,
             Self::Idle { since, .. } => Where::Idle(*since),
-        }
-    }
-}
-
-impl Drop for Fallen {
-    fn drop(&mut self) {
-        for (entry, _) in self.0.drain(..) {
-            match entry.slot {
-                Slot::Idle { mut connection, .. } => connection.stream.say_goodbye(),
-                Slot::Dialling(control) | Slot::InUse(control) => control.wake(),
-            }
-            entry.record.end();
+            Self::Looked => Where::Idle(record.born),
         }
     }
 }
@@ -250,7 +362,7 @@ impl Drop for Fallen {
 const REMEMBERED: usize = 256;
 
 /// Ids are consecutive and keys bring their own hash: one multiplication spreads either.
-type Spread = BuildHasherDefault<SpreadHasher>;
+pub(super) type Spread = BuildHasherDefault<SpreadHasher>;
 
 #[derive(Default)]
 pub(super) struct SpreadHasher(u64);

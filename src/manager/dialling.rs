@@ -1,0 +1,191 @@
+//! Dials: run by the exchange that needs a connection, on its own thread; and those that nobody
+//! waits for, in the background.
+//!
+//! A dial outlives its exchange in two cases. The exchange was given a connection that became free
+//! meanwhile: then it goes on for whoever comes. Or the exchange was ended: then it goes on for a
+//! moment only, so that a peer that is about to answer is not dialled again, and a silent one is
+//! let go soon, with its slot.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::connection::{Connection, Reason, Record, State};
+use super::control::{Cause, Control};
+use super::key::PoolKey;
+use super::lease::{NoLease, Progress, Wish};
+use super::pool::{Dialled, Pool, Refused};
+use crate::error::Phase;
+use crate::net::Stop;
+use crate::net::dial::{self, Dial, Failure};
+use crate::net::stream::Stream;
+use crate::wait::Crew;
+
+/// How a dial ended well for its exchange.
+pub(super) enum Outcome {
+    Dialled(Connection),
+    /// With a connection that became free meanwhile.
+    Given(Connection),
+}
+
+/// Dials for an exchange.
+pub(super) fn dial(
+    pool: &Arc<Pool>,
+    control: &Arc<Control>,
+    record: &Arc<Record>,
+    wish: &Wish<'_>,
+) -> Result<Outcome, NoLease> {
+    let mut dial = Some(prepare(pool, record));
+    let watched = Watched { record, control, progress: wish.progress };
+    let result = match (control.arm(), &mut dial) {
+        (Ok(event), Some(dial)) => dial.run(&watched, event),
+        (Err(error), _) => Err(Stop::Io(error).into()),
+        (Ok(_), None) => Err(Stop::Ended.into()),
+    };
+    let now = Instant::now();
+    let failure = match result {
+        Ok(stream) => {
+            let connection = dialled(record, stream);
+            return Ok(match pool.dialled(connection, control, wish.short, now)? {
+                Dialled::Mine(connection) => Outcome::Dialled(connection),
+                Dialled::Other(connection) => Outcome::Given(connection),
+            });
+        }
+        Err(failure) => failure,
+    };
+    let goes_on = match &failure {
+        Failure::Stop(Stop::Interrupted) => control.settle(Cause::Interrupted),
+        Failure::Stop(Stop::Ended) => true,
+        Failure::Stop(Stop::Deadline) => wish.progress.is_over(),
+        _ => false,
+    };
+    let has_socket = dial.as_ref().is_some_and(Dial::has_socket);
+    let heir = (goes_on && has_socket && !wish.short).then(|| Control::nobodys(pool));
+    if heir.is_none() {
+        // First the sockets, then the slot.
+        dial = None;
+    }
+    let reason = control.cause().map_or(Reason::DialFailed, Reason::from);
+    let (given, inherited) = pool.part_from_dial(record.id, control, heir.as_ref(), reason, now);
+    if let (true, Some(control), Some(dial)) = (inherited, heir, dial) {
+        let patience = if given.is_some() { LONGEST } else { GRACE };
+        let (pool, record) = (Arc::downgrade(pool), Arc::clone(record));
+        Ahead { pool, record, control, dial: Some(dial), until: now + patience, reason }.start();
+    }
+    given.map(Outcome::Given).ok_or_else(|| failure.into())
+}
+
+/// Begins so many dials in the background that `wanted` connections are idle, if the limits allow;
+/// answers how many were begun.
+pub(super) fn ahead(pool: &Arc<Pool>, key: &Arc<PoolKey>, wanted: usize) -> Result<usize, Refused> {
+    let slots = pool.slots_ahead(key, wanted, || Control::nobodys(pool))?;
+    let begun = slots.len();
+    for (record, control) in slots {
+        let (dial, until) = (Some(prepare(pool, &record)), Instant::now() + LONGEST);
+        let (pool, reason) = (Arc::downgrade(pool), Reason::DialFailed);
+        Ahead { pool, record, control, dial, until, reason }.start();
+    }
+    Ok(begun)
+}
+
+fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
+    let plan = record.key.plan(pool.limits().keep_alive);
+    Dial::new(plan, Arc::clone(pool.resolver()))
+}
+
+fn dialled(record: &Arc<Record>, stream: Stream) -> Connection {
+    record.secured(stream.tls_version());
+    Connection { record: Arc::clone(record), stream }
+}
+
+/// A dial as its exchange watches it.
+struct Watched<'a> {
+    record: &'a Record,
+    control: &'a Control,
+    progress: &'a dyn Progress,
+}
+
+impl dial::Progress for Watched<'_> {
+    fn begin(&self, phase: Phase) -> Option<Instant> {
+        step(self.record, phase);
+        self.progress.begin(phase)
+    }
+
+    fn connected(&self, stream: &Stream) {
+        self.record.connected(stream);
+    }
+
+    fn must_stop(&self) -> bool {
+        self.control.cause().is_some() || self.control.connection() != self.record.id
+    }
+}
+
+/// A dial that nobody waits for. It ends with a connection in the pool, or by its drop.
+struct Ahead {
+    pool: Weak<Pool>,
+    record: Arc<Record>,
+    control: Arc<Control>,
+    dial: Option<Dial>,
+    until: Instant,
+    /// Why its connection is closed if nothing comes of it.
+    reason: Reason,
+}
+
+impl Ahead {
+    fn start(self) {
+        // Without a thread for it the job is dropped, and with it the dial ended.
+        let _ = DIALS.run_now(move || self.run());
+    }
+
+    fn run(mut self) {
+        let Some(mut dial) = self.dial.take() else { return };
+        let Ok(event) = self.control.arm() else { return };
+        if let Ok(stream) = dial.run(&self, event)
+            && let Some(pool) = self.pool.upgrade()
+        {
+            let connection = dialled(&self.record, stream);
+            pool.dialled_ahead(connection, &self.control, Instant::now());
+        }
+    }
+}
+
+impl dial::Progress for Ahead {
+    fn begin(&self, phase: Phase) -> Option<Instant> {
+        step(&self.record, phase);
+        Some(self.until)
+    }
+
+    fn connected(&self, stream: &Stream) {
+        self.record.connected(stream);
+    }
+
+    fn must_stop(&self) -> bool {
+        self.control.cause().is_some()
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        // First the sockets, then the slot.
+        self.dial = None;
+        if let Some(pool) = self.pool.upgrade() {
+            pool.close_mine(self.record.id, &self.control, self.reason);
+        }
+    }
+}
+
+fn step(record: &Record, phase: Phase) {
+    match phase {
+        Phase::Resolve => record.step(State::Resolving),
+        Phase::Connect => record.step(State::Connecting),
+        Phase::Proxy => record.step(State::Proxy),
+        Phase::Tls => record.step(State::Tls),
+        _ => {}
+    }
+}
+
+static DIALS: Crew = Crew::new("hangup-dial", 64);
+/// How long the dial of an exchange that was ended goes on. Long enough for a peer that is about
+/// to answer: a handshake or two across a continent.
+const GRACE: Duration = Duration::from_millis(250);
+/// How long any other dial in the background may take, all in all.
+const LONGEST: Duration = Duration::from_secs(10);

@@ -1,0 +1,213 @@
+//! What happened to connections, for whoever asks: a bounded ring that is there only while
+//! somebody listens.
+//!
+//! Rows are written where the thing happens, under the pool's lock, so their order is the true
+//! one; listeners are told after it was given back. A listener that is too slow loses the oldest
+//! rows and is told how many.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::connection::Reason;
+use super::key::PoolKey;
+use super::pool::Pool;
+use crate::error::{Clock, Error, Kind, Phase};
+use crate::limits::Deadline;
+use crate::wait::{Event, Until, Want, Woken, wait};
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// A connection began to be dialled.
+    Opened,
+    /// It began to serve an exchange.
+    Leased,
+    /// It came back from an exchange, or from a dial that nobody waits for any more, and is idle.
+    Returned,
+    /// It was closed.
+    Closed(Reason),
+    /// A request began to wait for a connection (there is none yet: the id is 0).
+    Queued,
+    /// A request is sent again, because this connection broke before the response.
+    Retried,
+    /// A phase of an exchange on this connection is over; how long it took.
+    Phase(Phase, Duration),
+}
+
+/// One thing that happened. Threads: a value.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Happening {
+    /// Consecutive in a manager, from when somebody began to listen.
+    pub number: u64,
+    /// When, counted from when somebody began to listen.
+    pub at: Duration,
+    /// What.
+    pub what: Happened,
+    /// The connection; 0 if there is none.
+    pub connection: u64,
+    /// Scheme, host and port.
+    pub origin: String,
+}
+
+/// Somebody who listens to a manager. What happens from its beginning on can be read once by each
+/// listener. Threads: one at a time.
+#[derive(Debug)]
+pub struct Events {
+    pool: Arc<Pool>,
+    listener: Arc<Listener>,
+    next: u64,
+    lost: u64,
+}
+
+/// Threads: any.
+#[derive(Debug)]
+pub(super) struct Listener {
+    event: Arc<Event>,
+    /// The event is set, or about to be: setting it again would be a system call for nothing.
+    rung: AtomicBool,
+}
+
+/// The rows that are kept. Lives under the pool's lock.
+#[derive(Debug)]
+pub(super) struct Ring {
+    rows: VecDeque<Row>,
+    /// The number of the first row.
+    first: u64,
+    capacity: usize,
+    listeners: Vec<Arc<Listener>>,
+    start: Instant,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    at: Duration,
+    what: Happened,
+    connection: u64,
+    key: Arc<PoolKey>,
+}
+
+impl Ring {
+    pub(super) fn new() -> Self {
+        Self {
+            rows: VecDeque::new(),
+            first: 1,
+            capacity: 0,
+            listeners: Vec::new(),
+            start: Instant::now(),
+        }
+    }
+
+    /// Takes a listener in; answers the number of the first row that is for it.
+    pub(super) fn join(&mut self, listener: &Arc<Listener>, capacity: usize) -> u64 {
+        self.capacity = self.capacity.max(capacity);
+        self.listeners.push(Arc::clone(listener));
+        self.first + self.rows.len() as u64
+    }
+
+    /// Takes a listener out; answers whether there is none left.
+    pub(super) fn part(&mut self, listener: &Arc<Listener>) -> bool {
+        self.listeners.retain(|other| !Arc::ptr_eq(other, listener));
+        self.listeners.is_empty()
+    }
+
+    pub(super) fn record(
+        &mut self,
+        what: Happened,
+        connection: u64,
+        key: &Arc<PoolKey>,
+        rung: &mut Vec<Arc<Event>>,
+    ) {
+        if self.rows.len() == self.capacity {
+            self.rows.pop_front();
+            self.first += 1;
+        }
+        let at = self.start.elapsed();
+        self.rows.push_back(Row { at, what, connection, key: Arc::clone(key) });
+        for listener in &self.listeners {
+            if !listener.rung.swap(true, Ordering::SeqCst) {
+                rung.push(Arc::clone(&listener.event));
+            }
+        }
+    }
+
+    /// The row with that number, or the oldest one that is left; and its number.
+    pub(super) fn read(&self, number: u64) -> Option<(u64, Row)> {
+        let number = number.max(self.first);
+        let index = usize::try_from(number - self.first).ok()?;
+        self.rows.get(index).map(|row| (number, row.clone()))
+    }
+}
+
+impl Events {
+    pub(super) fn listen(pool: &Arc<Pool>, capacity: usize) -> Result<Self, Error> {
+        if capacity == 0 {
+            let what = "a ring for 0 events holds none; give the number that may wait to be read, such as 1024";
+            return Err(Error::new(Kind::InvalidArgument, what));
+        }
+        let event = Event::new().map_err(|error| {
+            Error::from_os(Kind::System, "no descriptor for the events of a manager", &error)
+        })?;
+        let listener = Arc::new(Listener { event: Arc::new(event), rung: AtomicBool::new(false) });
+        let next = pool.listen(&listener, capacity);
+        Ok(Self { pool: Arc::clone(pool), listener, next, lost: 0 })
+    }
+
+    /// The next thing that happened; waits for one, at most `limit` (`None` waits for ever,
+    /// [`Duration::ZERO`] not at all). `Ok(None)`: nothing happened in that time.
+    ///
+    /// # Errors
+    /// [`Kind::Cancelled`] if a signal ended the wait (the binding's interrupt check);
+    /// [`Kind::System`].
+    pub fn next(&mut self, limit: Option<Duration>) -> Result<Option<Happening>, Error> {
+        let deadline = Deadline::after(Instant::now(), limit, Clock::Total).at;
+        loop {
+            // Before the look: what is recorded after it sets the event again.
+            self.listener.event.clear();
+            self.listener.rung.store(false, Ordering::SeqCst);
+            if let Some((number, row)) = self.pool.read_event(self.next) {
+                self.lost += number - self.next;
+                self.next = number + 1;
+                let Row { at, what, connection, key } = row;
+                if self.pool.read_event(self.next).is_some() {
+                    // For whoever polls the descriptor: there is more.
+                    self.listener.event.set();
+                }
+                let origin = key.origin.to_string();
+                return Ok(Some(Happening { number, at, what, connection, origin }));
+            }
+            let until = Until::new(deadline);
+            if until.has_come() {
+                return Ok(None);
+            }
+            let want = Want { fd: None, event: Some(&self.listener.event) };
+            match wait(want, until) {
+                Ok(Woken::Event | Woken::Ready { .. }) => {}
+                Ok(Woken::Deadline) => return Ok(None),
+                Ok(Woken::Interrupted) => {
+                    return Err(Error::new(Kind::Cancelled, "interrupted by a signal"));
+                }
+                Err(error) => return Err(Error::from_os(Kind::System, "can't wait", &error)),
+            }
+        }
+    }
+
+    /// How many things happened that this listener was too slow for.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// A descriptor that is readable when there is something to read, for poll and its like. It is
+    /// closed with the listener.
+    pub fn descriptor(&self) -> i32 {
+        self.listener.event.fd()
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.pool.stop_listening(&self.listener);
+    }
+}

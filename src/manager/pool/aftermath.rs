@@ -1,0 +1,53 @@
+//! What is left to do when the pool's lock is given back: nothing slow, nothing that wakes
+//! somebody and no code of others runs under it.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use super::Pool;
+use super::state::{Entry, Stage};
+use crate::manager::control::Control;
+use crate::manager::sweep;
+use crate::wait::Event;
+
+/// Made before the lock is taken, so that it is dropped after it was given back; the drop does it.
+#[derive(Default)]
+pub(super) struct Aftermath {
+    /// Connections that fell out of the pool. Their sockets are ended here, then their slots freed.
+    pub(super) fallen: Vec<Entry>,
+    /// Exchanges for which something has changed.
+    pub(super) woken: Vec<Arc<Control>>,
+    /// Whoever waits for the pool to be empty, or for an event to be recorded.
+    pub(super) rung: Vec<Arc<Event>>,
+    /// Something is idle that the sweep does not know of, or would come to too late.
+    pub(super) sweep: Option<(Weak<Pool>, Instant)>,
+}
+
+impl Drop for Aftermath {
+    fn drop(&mut self) {
+        for control in self.woken.drain(..) {
+            control.wake();
+        }
+        for event in self.rung.drain(..) {
+            event.set();
+        }
+        if let Some((pool, at)) = self.sweep.take() {
+            sweep::at(at, pool);
+        }
+        for Entry { record, stage, slot } in self.fallen.drain(..) {
+            match stage {
+                Stage::Idle { mut connection, .. } => connection.stream.say_goodbye(),
+                Stage::Granted { mut connection, to } => {
+                    connection.stream.say_goodbye();
+                    to.wake();
+                }
+                Stage::Reserved(control) | Stage::Dialling(control) | Stage::InUse(control) => {
+                    control.wake();
+                }
+                Stage::Looked => {}
+            }
+            record.end();
+            drop(slot);
+        }
+    }
+}

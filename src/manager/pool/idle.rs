@@ -1,0 +1,209 @@
+//! Connections that come back, and those that are idle: who gets them, and which have to go.
+
+use std::sync::Weak;
+use std::time::{Duration, Instant};
+
+use super::aftermath::Aftermath;
+use super::queue::Next;
+use super::state::{Stage, State};
+use crate::manager::Limits;
+use crate::manager::connection::{Connection, Reason, Record};
+use crate::manager::events::Happened;
+
+impl State {
+    /// A connection is free: for whoever waits for it, to be idle, or to go. It became free at
+    /// `since`; `now` is the time.
+    pub(super) fn offer(
+        &mut self,
+        connection: Connection,
+        since: Instant,
+        now: Instant,
+        after: &mut Aftermath,
+    ) {
+        let id = connection.record.id;
+        let Some(entry) = self.entries.get(&id) else { return };
+        let line = entry.slot.line();
+        if let Some(reason) = self.unfit(&connection.record, line, now) {
+            return self.fall_with(connection, reason, after);
+        }
+        match self.next_for(line) {
+            Next::Taker(ticket) => self.grant(ticket, connection, after),
+            // Somebody who came earlier needs the slot and can't use this connection.
+            Next::Seeker => self.fall_with(connection, Reason::PoolFull, after),
+            Next::Nobody => {
+                self.tell(Happened::Returned, &connection.record, after);
+                self.keep(connection, since, line, now, after);
+            }
+        }
+    }
+
+    /// Why a connection can't serve another exchange, if it can't.
+    fn unfit(&self, record: &Record, line: usize, now: Instant) -> Option<Reason> {
+        let limits = &self.limits;
+        if let Some(reason) = record.is_closing() {
+            return Some(reason);
+        }
+        if self.closed.is_some() {
+            return Some(Reason::ManagerShutDown);
+        }
+        if let Some(most) = limits.max_requests
+            && record.served() >= most
+        {
+            return Some(Reason::ServedEnough);
+        }
+        if limits.age_of(record.id).is_some_and(|age| now >= record.born + age) {
+            return Some(Reason::TooOld);
+        }
+        // The limits may have been lowered while it was in use.
+        let group = &self.groups[self.lines[line].group];
+        (group.open > limits.per_origin || self.open > limits.total).then_some(Reason::PoolFull)
+    }
+
+    fn keep(
+        &mut self,
+        connection: Connection,
+        since: Instant,
+        line: usize,
+        now: Instant,
+        after: &mut Aftermath,
+    ) {
+        let Limits { idle_total, idle_per_origin, .. } = self.limits;
+        if idle_total == 0 || idle_per_origin == 0 {
+            return self.fall_with(connection, Reason::PoolFull, after);
+        }
+        let id = connection.record.id;
+        let stamp = self.next_stamp;
+        self.next_stamp += 1;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.stage = Stage::Idle { connection: Box::new(connection), since, stamp };
+        self.by_age.push_back((id, stamp));
+        self.idle_count += 1;
+        let group = self.lines[line].group;
+        self.lines[line].idle.push_back(id);
+        self.groups[group].idle += 1;
+        if self.groups[group].idle > idle_per_origin {
+            self.evict_of(group, after);
+        }
+        if self.idle_count > idle_total {
+            self.evict(after);
+        }
+        self.expire(now, after);
+        self.compact();
+        self.plan_sweep(now, after);
+    }
+
+    /// The most recently used idle connection of a line.
+    pub(super) fn take_idle(
+        &mut self,
+        line: usize,
+        now: Instant,
+        after: &mut Aftermath,
+    ) -> Option<Box<Connection>> {
+        loop {
+            let id = *self.lines[line].idle.back()?;
+            let record = &self.entries.get(&id)?.record;
+            if self.limits.age_of(id).is_some_and(|age| now >= record.born + age) {
+                self.fall(id, Reason::TooOld, after);
+                continue;
+            }
+            return self.pick(id);
+        }
+    }
+
+    /// Takes an idle connection out of its line; its entry stays, to be given a new stage.
+    pub(super) fn pick(&mut self, id: u64) -> Option<Box<Connection>> {
+        let entry = self.entries.get_mut(&id)?;
+        if !matches!(entry.stage, Stage::Idle { .. }) {
+            return None;
+        }
+        let stage = std::mem::replace(&mut entry.stage, Stage::Looked);
+        let line = &mut self.lines[entry.slot.line()];
+        if line.idle.back() == Some(&id) {
+            line.idle.pop_back();
+        } else {
+            line.idle.retain(|other| *other != id);
+        }
+        self.idle_count -= 1;
+        self.groups[line.group].idle -= 1;
+        match stage {
+            Stage::Idle { connection, .. } => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// The least recently used idle connection of an origin goes.
+    pub(super) fn evict_of(&mut self, group: usize, after: &mut Aftermath) -> bool {
+        let fronts =
+            self.groups[group].lines.iter().filter_map(|line| self.lines[*line].idle.front());
+        let oldest = fronts.min_by_key(|id| self.stamp_of(**id)).copied();
+        oldest.map(|id| self.fall(id, Reason::PoolFull, after)).is_some()
+    }
+
+    /// The least recently used idle connection of all goes.
+    pub(super) fn evict(&mut self, after: &mut Aftermath) -> bool {
+        while let Some((id, stamp)) = self.by_age.pop_front() {
+            if self.idle_since(id, stamp).is_some() {
+                self.fall(id, Reason::PoolFull, after);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Closes what has been idle for too long. Looks at the oldest only.
+    pub(super) fn expire(&mut self, now: Instant, after: &mut Aftermath) {
+        let Some(idle_for) = self.limits.idle_for else { return };
+        while let Some((id, stamp)) = self.by_age.front().copied() {
+            match self.idle_since(id, stamp) {
+                Some(since) if now.saturating_duration_since(since) < idle_for => return,
+                Some(_) => self.fall(id, Reason::IdleTooLong, after),
+                None => {}
+            }
+            self.by_age.pop_front();
+        }
+    }
+
+    pub(super) fn idle_since(&self, id: u64, stamp: u64) -> Option<Instant> {
+        match self.entries.get(&id)?.stage {
+            Stage::Idle { since, stamp: mine, .. } if mine == stamp => Some(since),
+            _ => None,
+        }
+    }
+
+    fn stamp_of(&self, id: u64) -> u64 {
+        match self.entries.get(&id).map(|entry| &entry.stage) {
+            Some(Stage::Idle { stamp, .. }) => *stamp,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Throws the rows away that are out of date, once they are the most: constant time each.
+    fn compact(&mut self) {
+        if self.by_age.len() > 2 * self.idle_count + 64 {
+            let mut rows = std::mem::take(&mut self.by_age);
+            rows.retain(|(id, stamp)| self.idle_since(*id, *stamp).is_some());
+            self.by_age = rows;
+        }
+    }
+
+    /// Sees to it that the sweep comes in time for what has just become idle.
+    pub(super) fn plan_sweep(&mut self, now: Instant, after: &mut Aftermath) {
+        let at = now + self.limits.idle_for.map_or(TICK, |idle_for| idle_for.min(TICK));
+        if self.sweep_at.is_none_or(|planned| at < planned) {
+            self.sweep_at = Some(at);
+            after.sweep = Some((Weak::clone(&self.pool), at));
+        }
+    }
+
+    /// When the sweep shall come next; `None` if nothing is idle.
+    pub(super) fn next_sweep(&mut self, now: Instant) -> Option<Instant> {
+        let oldest = self.by_age.front().and_then(|(id, stamp)| self.idle_since(*id, *stamp));
+        let due = oldest.zip(self.limits.idle_for).map(|(since, idle_for)| since + idle_for);
+        self.sweep_at =
+            (self.idle_count > 0).then(|| due.map_or(now + TICK, |due| due.min(now + TICK)));
+        self.sweep_at
+    }
+}
+
+/// How often the sweep looks at what is idle.
+const TICK: Duration = Duration::from_millis(500);

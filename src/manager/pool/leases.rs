@@ -1,0 +1,366 @@
+//! How an exchange gets a connection, and how it gives it back: the pool's half of a lease.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::aftermath::Aftermath;
+use super::state::{Stage, State};
+use super::{Answer, Pool, Refused};
+use crate::manager::connection::{Connection, Reason, Record};
+use crate::manager::control::{Cause, Control};
+use crate::manager::events::Happened;
+use crate::manager::key::PoolKey;
+
+/// What became of a dial that is done.
+#[derive(Debug)]
+pub(crate) enum Dialled {
+    /// The connection serves its first exchange.
+    Mine(Connection),
+    /// Another one became free first; the dialled one is the pool's.
+    Other(Connection),
+}
+
+impl Pool {
+    /// A connection of that key, or a slot for one, or a place in the queue.
+    pub(crate) fn ask(
+        &self,
+        key: &Arc<PoolKey>,
+        control: &Arc<Control>,
+        fresh: bool,
+        now: Instant,
+    ) -> Result<Answer, Refused> {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        state.admits(control)?;
+        state.expire(now, &mut after);
+        let line = state.line_of(key);
+        if !fresh && let Some(connection) = state.take_idle(line, now, &mut after) {
+            return Ok(Answer::Open(state.lease(*connection, control, &mut after)));
+        }
+        if state.has_room(line) {
+            return Ok(Answer::Dial(state.begin_dial(line, control, fresh, &mut after)));
+        }
+        // What is idle for somebody else makes room; that takes as long as to close a socket.
+        if !state.make_room(line, &mut after) && state.queued >= state.limits.queue {
+            state.counters.refused += 1;
+            let queued = state.queued;
+            state.tidy(line);
+            return Err(Refused::QueueFull(queued));
+        }
+        state.counters.waited += 1;
+        state.enqueue(line, control, fresh);
+        state.tell_queued(line, &mut after);
+        Ok(Answer::Wait)
+    }
+
+    /// What somebody who waits was given in the meantime.
+    pub(crate) fn fetch(&self, control: &Arc<Control>) -> Result<Answer, Refused> {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        if control.cause().is_some() {
+            return Err(Refused::Ended);
+        }
+        Ok(state.fetch(control, &mut after))
+    }
+
+    /// Leaves the queue, because the exchange was ended or its time is over. What it was given in
+    /// the last moment it still gets, unless it was ended: then somebody else does.
+    pub(crate) fn leave(&self, control: &Arc<Control>, now: Instant) -> Answer {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        if control.cause().is_none() {
+            let answer = state.fetch(control, &mut after);
+            if !matches!(answer, Answer::Wait) {
+                return answer;
+            }
+        }
+        state.leave(control, &mut after);
+        let id = control.connection();
+        match state
+            .entry_of(id, control)
+            .map(|entry| std::mem::replace(&mut entry.stage, Stage::Looked))
+        {
+            Some(Stage::Granted { connection, .. }) => {
+                state.offer(*connection, now, now, &mut after);
+            }
+            Some(stage @ Stage::Reserved(_)) => {
+                if let Some(entry) = state.entries.get_mut(&id) {
+                    entry.stage = stage;
+                }
+                state.fall(id, Reason::Cancelled, &mut after);
+            }
+            Some(stage) => {
+                if let Some(entry) = state.entries.get_mut(&id) {
+                    entry.stage = stage;
+                }
+            }
+            None => {}
+        }
+        Answer::Wait
+    }
+
+    /// The dial is done.
+    pub(crate) fn dialled(
+        &self,
+        connection: Connection,
+        control: &Arc<Control>,
+        short: bool,
+        now: Instant,
+    ) -> Result<Dialled, Refused> {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        state.leave(control, &mut after);
+        let id = connection.record.id;
+        let Some(entry) = state.entry_of(id, control) else {
+            // Closed under us: the cause is there, or it is not ours any more.
+            drop(state);
+            connection.record.end();
+            return Err(Refused::Ended);
+        };
+        let ended = control.cause().is_some();
+        if !ended && control.connection() == id {
+            entry.stage = Stage::InUse(Arc::clone(control));
+            connection.record.requests.fetch_add(1, Ordering::Relaxed);
+            state.tell(Happened::Leased, &connection.record, &mut after);
+            return Ok(Dialled::Mine(connection));
+        }
+        // Nobody's from here on: for whoever waits, or idle.
+        if short {
+            state.fall_with(connection, Reason::AskedByRequest, &mut after);
+        } else {
+            state.offer(connection, now, now, &mut after);
+        }
+        match state.fetch(control, &mut after) {
+            Answer::Open(other) if !ended => Ok(Dialled::Other(other)),
+            Answer::Open(other) => {
+                state.offer(other, now, now, &mut after);
+                Err(Refused::Ended)
+            }
+            _ => Err(Refused::Ended),
+        }
+    }
+
+    /// The exchange stops to dial: it was ended, its time is over, the dial failed, or it was given
+    /// another connection (which it gets here). The dial goes on for `heir`, if there is one and
+    /// nobody closed the connection; the answer's second half says whether it does.
+    pub(crate) fn part_from_dial(
+        &self,
+        id: u64,
+        control: &Arc<Control>,
+        heir: Option<&Arc<Control>>,
+        reason: Reason,
+        now: Instant,
+    ) -> (Option<Connection>, bool) {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        state.leave(control, &mut after);
+        let mut goes_on = false;
+        match (state.entry_of(id, control), heir) {
+            (Some(entry), Some(heir)) => {
+                entry.stage = Stage::Dialling(Arc::clone(heir));
+                heir.has(id);
+                goes_on = true;
+            }
+            (Some(_), None) => state.fall(id, reason, &mut after),
+            (None, _) => {}
+        }
+        let given = match state.fetch(control, &mut after) {
+            Answer::Open(connection) if control.cause().is_none() => Some(connection),
+            Answer::Open(connection) => {
+                state.offer(connection, now, now, &mut after);
+                None
+            }
+            _ => None,
+        };
+        (given, goes_on)
+    }
+
+    /// A dial in the background is done: its connection is for whoever waits, or idle.
+    pub(crate) fn dialled_ahead(&self, connection: Connection, control: &Control, now: Instant) {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        if state.entry_of(connection.record.id, control).is_some() {
+            state.offer(connection, now, now, &mut after);
+        } else {
+            drop(state);
+            connection.record.end();
+        }
+    }
+
+    /// Slots for dials that nobody asked for yet: as many as are missing for `wanted` idle
+    /// connections, if the limits allow. Nobody is made to wait or to go for them.
+    pub(crate) fn slots_ahead(
+        &self,
+        key: &Arc<PoolKey>,
+        wanted: usize,
+        make: impl Fn() -> Arc<Control>,
+    ) -> Result<Vec<(Arc<Record>, Arc<Control>)>, Refused> {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return Err(Refused::ShutDown);
+        }
+        let line = state.line_of(key);
+        let wanted = wanted.min(state.limits.idle_per_origin).min(state.limits.idle_total);
+        let ahead = |state: &State| {
+            let dials = state.entries.values().filter(|entry| {
+                entry.slot.line() == line
+                    && matches!(&entry.stage, Stage::Dialling(control) if control.is_nobodys())
+            });
+            dials.count()
+        };
+        let missing = wanted.saturating_sub(state.lines[line].idle.len() + ahead(&state));
+        let mut slots = Vec::new();
+        while slots.len() < missing && state.has_room(line) {
+            let control = make();
+            let owner = Arc::clone(&control);
+            let record = state.take_slot(line, || Stage::Dialling(owner));
+            control.has(record.id);
+            state.tell(Happened::Opened, &record, &mut after);
+            slots.push((record, control));
+        }
+        state.tidy(line);
+        Ok(slots)
+    }
+
+    /// The open connection that an exchange was given turned out to be dead, and was ended. Another
+    /// one instead, in the same slot: its place in the queue is not lost.
+    pub(crate) fn replace(
+        &self,
+        id: u64,
+        control: &Arc<Control>,
+        now: Instant,
+    ) -> Result<Answer, Refused> {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        let reason = Reason::StaleAtCheckout;
+        if state.entry_of(id, control).is_none() {
+            return Err(Refused::Ended);
+        }
+        let admitted = state.admits(control);
+        let Some(entry) = state.remove(id, reason, &mut after) else { return Err(Refused::Ended) };
+        if let Err(refused) = admitted {
+            after.fallen.push(entry);
+            return Err(refused);
+        }
+        let line = entry.slot.line();
+        if let Some(connection) = state.take_idle(line, now, &mut after) {
+            after.fallen.push(entry);
+            return Ok(Answer::Open(state.lease(*connection, control, &mut after)));
+        }
+        let record = Record::new(Arc::clone(&state.lines[line].key));
+        state.enter(&record, Stage::Dialling(Arc::clone(control)), entry.slot);
+        control.has(record.id);
+        state.would_take(line, control, record.id);
+        state.tell(Happened::Opened, &record, &mut after);
+        Ok(Answer::Dial(record))
+    }
+
+    /// Takes a connection back after an exchange that ended well. The exchange is over when this
+    /// returns `true`; `false` means that somebody ended it first.
+    pub(crate) fn give_back(
+        &self,
+        connection: Connection,
+        control: &Arc<Control>,
+        now: Instant,
+    ) -> bool {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        // Settled under the lock: from here on nobody can end this exchange, and its connection
+        // is somebody else's.
+        if state.entry_of(connection.record.id, control).is_none() || !control.settle(Cause::Done) {
+            drop(state);
+            connection.record.end();
+            return false;
+        }
+        state.offer(connection, now, now, &mut after);
+        true
+    }
+
+    /// Closes the connection of an exchange, for the exchange's own reason.
+    pub(crate) fn close_mine(&self, id: u64, control: &Control, reason: Reason) {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        if state.entry_of(id, control).is_some() {
+            state.fall(id, reason, &mut after);
+        }
+        drop(state);
+    }
+
+    /// Ends the connection that an exchange uses, because the exchange was ended from outside. One
+    /// that still waits or dials sees to that itself, as soon as it is woken.
+    pub(crate) fn end_lease(&self, control: &Control, reason: Reason) {
+        let id = control.connection();
+        if id == 0 {
+            return;
+        }
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        if matches!(state.entry_of(id, control).map(|entry| &entry.stage), Some(Stage::InUse(_))) {
+            state.fall(id, reason, &mut after);
+        }
+        drop(state);
+    }
+
+    /// A slot is free again: its socket is gone.
+    pub(super) fn release(&self, line: usize) {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        state.release(line, &mut after);
+        drop(state);
+    }
+}
+
+impl State {
+    /// An open connection becomes an exchange's.
+    fn lease(
+        &mut self,
+        connection: Connection,
+        control: &Arc<Control>,
+        after: &mut Aftermath,
+    ) -> Connection {
+        let id = connection.record.id;
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.stage = Stage::InUse(Arc::clone(control));
+        }
+        connection.record.requests.fetch_add(1, Ordering::Relaxed);
+        control.has(id);
+        self.counters.reused += 1;
+        self.tell(Happened::Leased, &connection.record, after);
+        connection
+    }
+
+    fn begin_dial(
+        &mut self,
+        line: usize,
+        control: &Arc<Control>,
+        fresh: bool,
+        after: &mut Aftermath,
+    ) -> Arc<Record> {
+        let record = self.take_slot(line, || Stage::Dialling(Arc::clone(control)));
+        control.has(record.id);
+        if !fresh {
+            self.would_take(line, control, record.id);
+        }
+        self.tell(Happened::Opened, &record, after);
+        record
+    }
+
+    fn fetch(&mut self, control: &Arc<Control>, after: &mut Aftermath) -> Answer {
+        let Some(entry) = self.entry_of(control.connection(), control) else { return Answer::Wait };
+        match std::mem::replace(&mut entry.stage, Stage::Looked) {
+            Stage::Granted { connection, .. } => {
+                Answer::Open(self.lease(*connection, control, after))
+            }
+            Stage::Reserved(owner) => {
+                entry.stage = Stage::Dialling(owner);
+                Answer::Dial(Arc::clone(&entry.record))
+            }
+            stage => {
+                entry.stage = stage;
+                Answer::Wait
+            }
+        }
+    }
+}

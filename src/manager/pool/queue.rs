@@ -1,0 +1,187 @@
+//! Who waits for a connection, and who is next. First come, first served: by ticket, over all
+//! origins.
+//!
+//! A waiter needs a slot (to dial), or would take a connection that becomes free, or both. Who
+//! dials has its slot and waits no more, but a connection that becomes free meanwhile is its own if it
+//! came first; its dial then goes on for nobody in particular.
+
+use std::sync::Arc;
+
+use super::aftermath::Aftermath;
+use super::state::{Stage, State, Waiter};
+use crate::manager::connection::{Connection, Reason};
+use crate::manager::control::Control;
+use crate::manager::events::Happened;
+
+/// Who gets a connection that became free.
+pub(super) enum Next {
+    /// The one with that ticket takes it.
+    Taker(u64),
+    /// Somebody who came earlier waits for its slot, and can't use it.
+    Seeker,
+    Nobody,
+}
+
+impl State {
+    /// Whether a connection may be opened in that line.
+    pub(super) fn has_room(&self, line: usize) -> bool {
+        self.open < self.limits.total
+            && self.groups[self.lines[line].group].open < self.limits.per_origin
+    }
+
+    /// Makes room by closing what is idle. The slot is free when the socket is gone, and goes to
+    /// whoever waits for it.
+    pub(super) fn make_room(&mut self, line: usize, after: &mut Aftermath) -> bool {
+        let group = self.lines[line].group;
+        if self.groups[group].open >= self.limits.per_origin {
+            return self.evict_of(group, after);
+        }
+        self.evict(after)
+    }
+
+    /// Puts somebody in the queue for a slot.
+    pub(super) fn enqueue(&mut self, line: usize, control: &Arc<Control>, fresh: bool) {
+        let ticket = self.register(line, control, fresh, None);
+        let group = self.lines[line].group;
+        self.groups[group].blocked.insert(ticket);
+        self.queued += 1;
+        self.list(group);
+    }
+
+    /// Notes somebody who dials and would take a connection that becomes free.
+    pub(super) fn would_take(&mut self, line: usize, control: &Arc<Control>, dial: u64) {
+        self.register(line, control, false, Some(dial));
+    }
+
+    fn register(
+        &mut self,
+        line: usize,
+        control: &Arc<Control>,
+        fresh: bool,
+        dial: Option<u64>,
+    ) -> u64 {
+        // Who comes back keeps its place.
+        let ticket = match control.ticket() {
+            0 => {
+                self.next_ticket += 1;
+                self.next_ticket - 1
+            }
+            kept => kept,
+        };
+        control.waits_with(ticket);
+        self.lines[line].waiting += 1;
+        if !fresh {
+            self.lines[line].takers.insert(ticket);
+        }
+        let waiter = Waiter { control: Arc::clone(control), line, fresh, dial };
+        self.waiters.insert(ticket, waiter);
+        ticket
+    }
+
+    /// Takes somebody out, whatever it waited for; its line may be empty then.
+    pub(super) fn unregister(&mut self, ticket: u64) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&ticket)?;
+        let line = &mut self.lines[waiter.line];
+        line.waiting -= 1;
+        line.takers.remove(&ticket);
+        let group = line.group;
+        if self.groups[group].blocked.remove(&ticket) {
+            self.queued -= 1;
+            self.list(group);
+        }
+        Some(waiter)
+    }
+
+    /// [`unregister`](Self::unregister) for one who leaves; nobody else's turn changes by that,
+    /// unless it held others up.
+    pub(super) fn leave(&mut self, control: &Control, after: &mut Aftermath) {
+        if let Some(waiter) = self.unregister(control.ticket()) {
+            self.serve(after);
+            self.tidy(waiter.line);
+        }
+    }
+
+    /// Who gets a connection of that line that became free.
+    pub(super) fn next_for(&mut self, line: usize) -> Next {
+        // Those who were ended in the meantime are about to leave.
+        let waiters = &self.waiters;
+        let waits =
+            |ticket: &&u64| waiters.get(ticket).is_some_and(|w| w.control.cause().is_none());
+        let taker = self.lines[line].takers.iter().find(waits).copied();
+        let group = &self.groups[self.lines[line].group];
+        let here = group.blocked.iter().find(waits).copied();
+        let elsewhere = self.hungry.keys().find(waits).copied();
+        let seeker = here.into_iter().chain(elsewhere).min();
+        match (taker, seeker) {
+            (Some(taker), Some(seeker)) if seeker < taker => Next::Seeker,
+            (Some(taker), _) => Next::Taker(taker),
+            (None, Some(_)) => Next::Seeker,
+            (None, None) => Next::Nobody,
+        }
+    }
+
+    /// Gives a connection to the one with that ticket.
+    pub(super) fn grant(&mut self, ticket: u64, connection: Connection, after: &mut Aftermath) {
+        let Some(waiter) = self.unregister(ticket) else { return };
+        let id = connection.record.id;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        waiter.control.has(id);
+        entry.stage =
+            Stage::Granted { connection: Box::new(connection), to: Arc::clone(&waiter.control) };
+        // A slot that it was given and has not used is free again.
+        if let Some(dial) = waiter.dial
+            && let Some(entry) = self.entries.get(&dial)
+            && matches!(entry.stage, Stage::Reserved(_))
+        {
+            self.fall(dial, Reason::DialFailed, after);
+        }
+        after.woken.push(waiter.control);
+    }
+
+    /// Gives slots to those who wait for them, for as long as there are any.
+    pub(super) fn serve(&mut self, after: &mut Aftermath) {
+        while self.open < self.limits.total
+            && self.closed.is_none()
+            && let Some((ticket, group)) = self.hungry.first_key_value().map(|(t, g)| (*t, *g))
+        {
+            let Some(waiter) = self.waiters.get_mut(&ticket) else {
+                self.hungry.remove(&ticket);
+                continue;
+            };
+            let (control, line, fresh) = (Arc::clone(&waiter.control), waiter.line, waiter.fresh);
+            self.groups[group].blocked.remove(&ticket);
+            self.queued -= 1;
+            if control.cause().is_some() {
+                // It is about to leave; its row stays for that.
+                self.list(group);
+                continue;
+            }
+            let owner = Arc::clone(&control);
+            let record = self.take_slot(line, || Stage::Reserved(owner));
+            control.has(record.id);
+            if fresh {
+                self.unregister(ticket);
+            } else if let Some(waiter) = self.waiters.get_mut(&ticket) {
+                waiter.dial = Some(record.id);
+            }
+            self.list(group);
+            self.tell(Happened::Opened, &record, after);
+            after.woken.push(control);
+        }
+    }
+
+    /// Puts a group on the list of those that only the total limit holds up, or takes it off.
+    pub(super) fn list(&mut self, group: usize) {
+        let Some(it) = self.groups.get_mut(group) else { return };
+        let row = (it.open < self.limits.per_origin).then(|| it.blocked.first().copied()).flatten();
+        if it.listed != row {
+            if let Some(old) = it.listed {
+                self.hungry.remove(&old);
+            }
+            if let Some(new) = row {
+                self.hungry.insert(new, group);
+            }
+            it.listed = row;
+        }
+    }
+}

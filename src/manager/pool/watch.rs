@@ -1,0 +1,214 @@
+//! What is looked at from outside a request: the sweep over idle connections, changed limits, and
+//! those who listen.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::Pool;
+use super::aftermath::Aftermath;
+use super::state::{Stage, State};
+use crate::error::Phase;
+use crate::manager::connection::{Connection, Reason, Record};
+use crate::manager::events::{Happened, Listener, Ring, Row};
+use crate::manager::key::PoolKey;
+use crate::net::Stop;
+use crate::net::socket::Socket;
+use crate::wait::readable_now;
+
+impl Pool {
+    /// Looks at every idle connection, a few at a time so that the lock is never held for long:
+    /// closes those whose time is over, and those on which the peer has said or done something.
+    /// Answers when to come again; `None` if nothing is idle.
+    pub(in crate::manager) fn sweep(&self, now: Instant) -> Option<Instant> {
+        let mut from = 0;
+        loop {
+            let (rows, next) = self.some_idle(from, now);
+            for (id, stamp) in spoken(&rows) {
+                self.examine(id, stamp, now);
+            }
+            match next {
+                Some(next) => from = next,
+                None => return self.lock().next_sweep(Instant::now()),
+            }
+        }
+    }
+
+    /// Some idle connections, from that stamp on, and where to go on. Those whose time is over go.
+    fn some_idle(&self, from: u64, now: Instant) -> (Vec<Seen>, Option<u64>) {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        state.expire(now, &mut after);
+        let start = state.by_age.partition_point(|(_, stamp)| *stamp < from);
+        let rows: Vec<(u64, u64)> = state.by_age.range(start..).take(AT_ONCE).copied().collect();
+        let next = rows.last().map(|(_, stamp)| stamp + 1).filter(|_| rows.len() == AT_ONCE);
+        let mut idle = Vec::with_capacity(rows.len());
+        for (id, stamp) in rows {
+            let Some(since) = state.idle_since(id, stamp) else { continue };
+            let record = Arc::clone(&state.entries[&id].record);
+            let limits = &state.limits;
+            if limits.age_of(id).is_some_and(|age| now >= record.born + age) {
+                state.fall(id, Reason::TooOld, &mut after);
+            } else if limits
+                .idle_for
+                .is_some_and(|most| now.saturating_duration_since(since) >= most)
+            {
+                state.fall(id, Reason::IdleTooLong, &mut after);
+            } else if let Some(socket) = record.socket() {
+                idle.push(Seen { id, stamp, socket });
+            }
+        }
+        (idle, next)
+    }
+
+    /// The peer has said or done something on an idle connection. TLS may have had something to
+    /// say that is in order (RFC 8446 section 4.6.1); everything else ends it.
+    fn examine(&self, id: u64, stamp: u64, now: Instant) {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        // Somebody has it by now, or had it: it is looked at at checkout, and was.
+        let Some(since) = state.idle_since(id, stamp) else { return };
+        let Some(mut connection) = state.pick(id) else { return };
+        drop(state);
+        let verdict = listen_to(&mut connection);
+        let mut state = self.lock();
+        let still = state.entries.get(&id).is_some_and(|e| matches!(e.stage, Stage::Looked));
+        match verdict {
+            // Closed in the meantime: it is over.
+            _ if !still => {}
+            None => state.offer(*connection, since, now, &mut after),
+            Some(reason) => {
+                state.counters.swept += 1;
+                state.fall_with(*connection, reason, &mut after);
+            }
+        }
+        drop(state);
+    }
+
+    pub(in crate::manager) fn listen(&self, listener: &Arc<Listener>, capacity: usize) -> u64 {
+        let mut state = self.lock();
+        let ring = state.ring.get_or_insert_with(|| Box::new(Ring::new()));
+        let next = ring.join(listener, capacity);
+        self.listening.store(true, Ordering::Relaxed);
+        next
+    }
+
+    pub(in crate::manager) fn stop_listening(&self, listener: &Arc<Listener>) {
+        let mut state = self.lock();
+        if state.ring.as_mut().is_some_and(|ring| ring.part(listener)) {
+            state.ring = None;
+            self.listening.store(false, Ordering::Relaxed);
+        }
+    }
+
+    pub(in crate::manager) fn read_event(&self, number: u64) -> Option<(u64, Row)> {
+        self.lock().ring.as_ref()?.read(number)
+    }
+
+    /// Whether anybody wants to know what happens.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
+    }
+
+    /// A request is sent again, because that connection broke.
+    pub(crate) fn note_retry(&self, connection: u64, key: &Arc<PoolKey>) {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        state.counters.retried += 1;
+        state.tell_of(Happened::Retried, connection, key, &mut after);
+        drop(state);
+    }
+
+    /// How long the phases of an exchange took.
+    pub(crate) fn note_phases(
+        &self,
+        connection: u64,
+        key: &Arc<PoolKey>,
+        phases: &[(Phase, Duration)],
+    ) {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        for (phase, took) in phases {
+            state.tell_of(Happened::Phase(*phase, *took), connection, key, &mut after);
+        }
+        drop(state);
+    }
+}
+
+impl State {
+    /// The limits were changed: what is idle goes at once, the rest when it comes back; and who
+    /// waits may have room now.
+    pub(super) fn apply_limits(&mut self, now: Instant, after: &mut Aftermath) {
+        self.expire(now, after);
+        while self.idle_count > self.limits.idle_total && self.evict(after) {}
+        // What falls here is open until its socket is gone: counted down by hand.
+        let mut over = self.open.saturating_sub(self.limits.total);
+        while over > 0 && self.evict(after) {
+            over -= 1;
+        }
+        let groups: Vec<usize> = self.groups.iter().map(|(group, _)| group).collect();
+        for group in groups {
+            while self.groups[group].idle > self.limits.idle_per_origin
+                && self.evict_of(group, after)
+            {}
+            let mut over = self.groups[group].open.saturating_sub(self.limits.per_origin);
+            while over > 0 && self.evict_of(group, after) {
+                over -= 1;
+            }
+            self.list(group);
+        }
+        self.serve(after);
+        if self.idle_count > 0 {
+            self.plan_sweep(now, after);
+        }
+    }
+
+    pub(super) fn tell_queued(&mut self, line: usize, after: &mut Aftermath) {
+        let key = Arc::clone(&self.lines[line].key);
+        self.tell_of(Happened::Queued, 0, &key, after);
+    }
+
+    /// Records what happened, if somebody listens.
+    pub(super) fn tell(&mut self, what: Happened, record: &Record, after: &mut Aftermath) {
+        self.tell_of(what, record.id, &record.key, after);
+    }
+
+    fn tell_of(&mut self, what: Happened, id: u64, key: &Arc<PoolKey>, after: &mut Aftermath) {
+        if let Some(ring) = &mut self.ring {
+            ring.record(what, id, key, &mut after.rung);
+        }
+    }
+}
+
+/// An idle connection that is to be looked at.
+struct Seen {
+    id: u64,
+    stamp: u64,
+    socket: Arc<Socket>,
+}
+
+/// Those of them that have something to read, which may be their end.
+fn spoken(rows: &[Seen]) -> Vec<(u64, u64)> {
+    // Inside the sockets, so that nobody closes a descriptor while it is polled.
+    let inside: Vec<_> = rows.iter().filter_map(|row| Some((row, row.socket.enter()?))).collect();
+    let descriptors: Vec<_> = inside.iter().map(|(_, socket)| socket.fd()).collect();
+    let ready = readable_now(&descriptors);
+    let spoke = inside.iter().zip(ready).filter(|(_, ready)| *ready);
+    spoke.map(|((row, _), _)| (row.id, row.stamp)).collect()
+}
+
+/// What the peer said on an idle connection; `None` if that is in order.
+fn listen_to(connection: &mut Connection) -> Option<Reason> {
+    match connection.stream.try_read(&mut [0]) {
+        Ok(None) => None,
+        Ok(Some(0)) | Err(Stop::PeerClosed) => Some(Reason::PeerClosed),
+        Ok(Some(_)) | Err(Stop::Tls(_)) => Some(Reason::ProtocolError),
+        Err(Stop::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+            Some(Reason::PeerReset)
+        }
+        Err(_) => Some(Reason::PeerClosed),
+    }
+}
+
+/// How many are looked at in one go.
+const AT_ONCE: usize = 128;
