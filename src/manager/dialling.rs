@@ -185,7 +185,7 @@ fn step(record: &Record, phase: Phase) {
 
 static DIALS: Crew = Crew::new("hangup-dial", 64);
 /// How long the dial of an exchange that was ended goes on. Long enough for a peer that is about
-/// to answer: a handshake or two across a continent.
-const GRACE: Duration = Duration::from_millis(250);
+/// to answer, even if the first SYN was lost (it is sent again after a second: RFC 6298).
+const GRACE: Duration = Duration::from_millis(1500);
 /// How long any other dial in the background may take, all in all.
 const LONGEST: Duration = Duration::from_secs(10);

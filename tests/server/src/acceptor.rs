@@ -1,13 +1,14 @@
 //! A listener with a thread for each connection, and an end to all of them.
 //!
-//! Scripted and demo servers share it. It promises that `stop` returns with every thread joined and
+//! All servers but `Origins` share it. It promises that `stop` returns with every thread joined and
 //! every socket closed, and that nothing outlives the server's life span even if nobody stops it.
 
 use crate::latch::{Latch, entry, poll};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 /// Begins listening when made, ends with `stop` or when dropped.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    addr: SocketAddr,
+    /// None on a Unix-domain socket.
+    addr: Option<SocketAddr>,
     stop: Arc<Latch>,
     thread: Option<JoinHandle<()>>,
 }
@@ -33,12 +35,12 @@ impl Acceptor {
     /// Serves each connection in a thread of its own with `serve(socket, index, stop)`. `serve`
     /// must return soon after `stop` is set.
     pub(crate) fn spawn(
-        listener: TcpListener,
+        listener: Socket,
         bounds: Bounds,
-        serve: impl Fn(TcpStream, usize, &Arc<Latch>) + Send + Sync + 'static,
+        serve: impl Fn(Socket, usize, &Arc<Latch>) + Send + Sync + 'static,
     ) -> io::Result<Acceptor> {
         listener.set_nonblocking(true)?;
-        let addr = listener.local_addr()?;
+        let addr = listener.local_addr()?.as_socket();
         let stop = Arc::new(Latch::new()?);
         let theirs = Arc::clone(&stop);
         let thread = thread::Builder::new()
@@ -47,8 +49,9 @@ impl Acceptor {
         Ok(Acceptor { addr, stop, thread: Some(thread) })
     }
 
+    /// Where it listens. Panics if that is a Unix-domain socket, which has no such address.
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
+        self.addr.expect("this server listens on a Unix-domain socket")
     }
 
     /// Closes the listener and every connection, and waits until that is done. Twice is harmless.
@@ -67,26 +70,32 @@ impl Drop for Acceptor {
     }
 }
 
-/// A listener on loopback; port 0 picks a free one. The backlog is that of a busy server, so that a
-/// test that opens hundreds of connections at once meets no dropped SYN.
-pub(crate) fn listen(ipv6: bool, port: u16) -> io::Result<TcpListener> {
-    let (domain, addr) = if ipv6 {
-        (Domain::IPV6, SocketAddr::from((Ipv6Addr::LOCALHOST, port)))
-    } else {
-        (Domain::IPV4, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-    };
-    let socket = Socket::new(domain, Type::STREAM, None)?;
+/// A listener on loopback; port 0 picks a free one. Any other address is refused: nothing here is
+/// meant to be met from outside.
+pub(crate) fn listen(addr: SocketAddr) -> io::Result<Socket> {
+    if !addr.ip().is_loopback() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{addr} is no loopback")));
+    }
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     // For servers on a chosen port that were just restarted.
     socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;
-    socket.listen(1024)?;
-    Ok(socket.into())
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// A listener on a Unix-domain socket, at a path where nothing is yet.
+pub(crate) fn listen_unix(path: &Path) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
 }
 
 /// What runs in a connection's thread: the socket, its number, the stop latch.
-type Serve = dyn Fn(TcpStream, usize, &Arc<Latch>) + Send + Sync;
+type Serve = dyn Fn(Socket, usize, &Arc<Latch>) + Send + Sync;
 
-fn accept_loop(listener: TcpListener, bounds: Bounds, stop: &Arc<Latch>, serve: Arc<Serve>) {
+fn accept_loop(listener: Socket, bounds: Bounds, stop: &Arc<Latch>, serve: Arc<Serve>) {
     let until = Instant::now() + bounds.life;
     let mut listener = Some(listener);
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
@@ -100,7 +109,7 @@ fn accept_loop(listener: TcpListener, bounds: Bounds, stop: &Arc<Latch>, serve: 
         if poll(&mut table, Some(until)) == 0 || table[0].revents != 0 {
             break;
         }
-        let Some(Ok((socket, _))) = listener.as_ref().map(TcpListener::accept) else {
+        let Some(Ok((socket, _))) = listener.as_ref().map(Socket::accept) else {
             // Most likely out of descriptors, on purpose: the listener stays readable, so do not
             // spin.
             poll(&mut table[..1], Some(Instant::now() + Duration::from_millis(10)));
@@ -126,6 +135,10 @@ fn accept_loop(listener: TcpListener, bounds: Bounds, stop: &Arc<Latch>, serve: 
         let _ = thread.join();
     }
 }
+
+/// That of a busy server, so that a test that opens hundreds of connections at once meets no dropped
+/// SYN.
+pub(crate) const BACKLOG: i32 = 1024;
 
 /// More connections at a time than any test opens; the next one is closed at once.
 const MAX_LIVE: usize = 4096;

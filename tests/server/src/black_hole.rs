@@ -4,6 +4,7 @@
 //! one connection, and a filler takes that place. The client's kernel repeats its SYN after 1, 3, 7
 //! seconds, so a hole that is opened meanwhile lets a dial in progress succeed late.
 
+use crate::acceptor::BACKLOG;
 use crate::script::Script;
 use crate::server::{Options, Server};
 use socket2::{Domain, Socket, Type};
@@ -34,8 +35,13 @@ impl BlackHole {
 
     /// As `new`, with an error instead of a panic.
     pub fn try_new() -> io::Result<BlackHole> {
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        BlackHole::at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Makes one on an address of loopback; port 0 picks a free one.
+    pub fn at(addr: SocketAddr) -> io::Result<BlackHole> {
+        let listener = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+        listener.bind(&addr.into())?;
         listener.listen(0)?;
         let addr = listener.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
         let mut fillers = Vec::new();
@@ -74,8 +80,8 @@ impl BlackHole {
             let (theirs, _) = self.listener.accept()?;
             drop((filler, theirs));
         }
-        self.listener.listen(1024)?;
-        Server::on(self.listener.into(), Options::default(), script)
+        self.listener.listen(BACKLOG)?;
+        Server::on(self.listener, Options::default(), script)
     }
 }
 

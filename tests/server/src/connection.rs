@@ -1,38 +1,38 @@
 //! One connection's script, run step by step in the connection's own thread.
 //!
-//! The only place that writes the ledger while a connection lives, and the only one that decides
-//! how it ends.
+//! Writes into the ledger what came; how the connection ends is told to `attend`.
 
+use crate::attend::{WayOut, attend};
 use crate::certs::certs;
 use crate::latch::Latch;
 use crate::ledger::{Ended, Ledger};
 use crate::message::{self, Head};
 use crate::script::{Answer, Step, Until};
 use crate::wire::{Halt, Wire, Woke};
-use std::net::TcpStream;
+use socket2::Socket;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Runs the steps, then closes, and notes every byte and the end in the ledger.
+/// Runs the steps and notes every byte in the ledger.
 pub(crate) fn run(
-    tcp: TcpStream,
+    socket: Socket,
     index: usize,
     steps: &[Step],
     ledger: &Ledger,
     stop: &Arc<Latch>,
 ) {
-    ledger.accepted(index);
-    match Wire::new(tcp, Arc::clone(stop)) {
-        Ok(wire) => Runner { wire, index, ledger, head: None, way_out: WayOut::Close }.run(steps),
-        Err(e) => ledger.record(index, |record| record.broken = Some(e.to_string())),
-    }
-    // After the socket is gone, so that a test that sees this can count descriptors.
-    ledger.ended(index, Ended::ByServer);
-    ledger.record(index, |record| record.closed = true);
+    attend(socket, index, ledger, stop, |wire| {
+        let mut runner = Runner { wire, index, ledger, head: None, way_out: WayOut::Close };
+        match runner.all(steps) {
+            Ok(()) | Err(Halt::Done) => Ok(runner.way_out),
+            Err(other) => Err(other),
+        }
+    });
 }
 
 struct Runner<'a> {
-    wire: Wire,
+    wire: &'a mut Wire,
     index: usize,
     ledger: &'a Ledger,
     /// The last request head, for `body`, `answer` and `echo_head`.
@@ -40,42 +40,7 @@ struct Runner<'a> {
     way_out: WayOut,
 }
 
-/// How this side ends the connection if the peer does not.
-#[derive(PartialEq)]
-enum WayOut {
-    Close,
-    Truncate,
-    Reset,
-}
-
 impl Runner<'_> {
-    fn run(mut self, steps: &[Step]) {
-        match self.all(steps) {
-            Ok(()) | Err(Halt::Done | Halt::Stopped) => {}
-            Err(Halt::PeerFin) => self.ledger.ended(self.index, Ended::Fin),
-            Err(Halt::PeerRst) => self.ledger.ended(self.index, Ended::Rst),
-            Err(Halt::Broken(why)) => {
-                self.ledger.record(self.index, |record| record.broken = Some(why));
-                // Most often the peer refused the certificate and is about to close; let it be the
-                // first.
-                match self.wire.peer_end(GRACE) {
-                    Some(Halt::PeerFin) => self.ledger.ended(self.index, Ended::Fin),
-                    Some(Halt::PeerRst) => self.ledger.ended(self.index, Ended::Rst),
-                    _ => {}
-                }
-            }
-        }
-        match self.way_out {
-            WayOut::Reset => self.wire.reset(),
-            WayOut::Truncate => self.wire.close(),
-            WayOut::Close => {
-                // A peer that is gone needs no goodbye.
-                let _ = self.wire.close_notify();
-                self.wire.close();
-            }
-        }
-    }
-
     fn all(&mut self, steps: &[Step]) -> Result<(), Halt> {
         steps.iter().try_for_each(|step| self.step(step))
     }
@@ -109,6 +74,7 @@ impl Runner<'_> {
             Step::Repeat { times, steps } => self.repeat(*times, steps),
             Step::EchoHead(keep) => self.echo_head(*keep),
             Step::Answer(answer) => self.answer(answer),
+            Step::ByPath(paths) => self.by_path(paths),
         }
     }
 
@@ -119,9 +85,8 @@ impl Runner<'_> {
             Until::Eof => self.everything(),
             Until::Bytes(count) => {
                 let mut all = Vec::new();
-                let read = message::read_exactly(&mut self.wire, *count, &mut |piece| {
-                    keep(&mut all, piece)
-                });
+                let read =
+                    message::read_exactly(self.wire, *count, &mut |piece| keep(&mut all, piece));
                 self.note(&all);
                 read
             }
@@ -129,13 +94,13 @@ impl Runner<'_> {
     }
 
     fn request_head(&mut self) -> Result<(), Halt> {
-        let head = message::read_head(&mut self.wire).inspect_err(|_| {
+        let head = message::read_head(self.wire).inspect_err(|_| {
             // What came of it, for a test that looks at a request cut short.
             let part = self.wire.inbox().to_vec();
             self.note(&part);
         })?;
         self.note(head.0.as_bytes());
-        self.ledger.record(self.index, |record| record.heads.push(head.0.clone()));
+        self.ledger.head(self.index, &head.0);
         self.head = Some(head);
         Ok(())
     }
@@ -145,7 +110,7 @@ impl Runner<'_> {
             return Err(Halt::Broken("recv body without a head before".to_owned()));
         };
         let mut body = Vec::new();
-        let read = message::read_body(&mut self.wire, &head, |piece| {
+        let read = message::read_body(self.wire, &head, |piece| {
             keep(&mut body, piece);
             self.ledger.record(self.index, |record| keep(&mut record.received, piece));
         });
@@ -163,7 +128,7 @@ impl Runner<'_> {
             let bytes = self.wire.take(all);
             self.note(&bytes);
             if got == 0 {
-                self.ledger.ended(self.index, Ended::Fin);
+                self.ledger.note_end(self.index, Ended::Fin);
                 return Ok(());
             }
         }
@@ -235,6 +200,18 @@ impl Runner<'_> {
         self.respond(answer)
     }
 
+    /// Looks at the next head and leaves it to the chosen steps to read it.
+    fn by_path(&mut self, paths: &BTreeMap<String, Vec<Step>>) -> Result<(), Halt> {
+        let head = message::peek_head(self.wire)?;
+        let target = head.target();
+        let path = target.split('?').next().unwrap_or_default();
+        let chosen = [target, path, "*"].into_iter().find_map(|name| paths.get(name));
+        match chosen {
+            Some(steps) => self.all(steps),
+            None => self.answer(&Answer { status: 404, ..Answer::default() }),
+        }
+    }
+
     fn respond(&mut self, answer: &Answer) -> Result<(), Halt> {
         let method = self.head.as_ref().map_or("GET", Head::method);
         let bytes = message::response(answer, method);
@@ -262,6 +239,3 @@ const KEPT: usize = 16 * 1024 * 1024;
 
 /// Bytes of filling in one write.
 const BLOCK: usize = 64 * 1024;
-
-/// How long a broken connection waits for the peer to close it.
-const GRACE: Duration = Duration::from_secs(1);

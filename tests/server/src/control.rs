@@ -1,11 +1,50 @@
 //! The control protocol: one JSON command per line in, one JSON answer per line out.
 //!
 //! ```text
-//! {"start":{"script":[[..]],"tls":null,"ipv6":false,"life_ms":120000}}
+//! {"start":{"script":[[..]],"tls":null,"ipv6":false,"ip":"127.0.0.2","port":0,"life_ms":120000}}
 //!   -> {"id":1,"port":4711,"url":"http://..."}
+//! {"start":{"script":[[..]],"unix":true}}
+//!   -> {"id":1,"path":"/tmp/../socket","url":"http://localhost/"}
 //! {"release":{"id":1,"name":"go"}}
 //!   -> {}
 //! {"wait_mark":{"id":1,"name":"there","timeout_ms":1000}}
+//!   -> {"reached":true}
+//! {"black_hole":{}}
+//!   -> {"id":2,"port":4712,"url":"http://..."}
+//! {"open":{"id":2,"script":[[..]]}}
+//!   -> {"id":2,"port":4712,"url":"http://..."}
+//! {"addresses":{"places":[["::1","silent"],["127.0.0.1",{"serves":[[..]]}],["127.0.0.2","refuses"]]}}
+//!   -> {"port":4713,"places":[{"id":3,"ip":"::1"},{"id":4,"ip":"127.0.0.1"},{"id":5,..}]}
+//! {"proxy":{"tls":null,"credentials":["user","pass"],"hosts":{"origin.test":"127.0.0.1:4711"},
+//!           "conduct":"forward","life_ms":120000}}
+//!   -> {"id":6,"port":4714,"url":"http://..."}
+//!   conduct: "forward" | {"refuse":{"status":405,"headers":[["k","v"]],"body":""}} | {"silent":STEP}
+//!            | {"close":STEP} | "endless_head" | {"extra":"junk"}; STEP: accept, request, tunnel
+//! {"socks":{"credentials":null,"hosts":{},"conduct":"forward","life_ms":120000}}
+//!   -> {"id":7,"port":4715,"url":"socks5://..."}
+//!   conduct: "forward" | {"refuse":5} | {"silent":STEP} | {"close":STEP} | {"wrong_version":STEP}
+//!            | {"bound":"ipv4"|"ipv6"|"name"}; STEP: accept, greeting, credentials, request, tunnel
+//! {"asked":{"id":7}}
+//!   -> {"asked":[{"connection":0,"methods":[0,2],"credentials":["user","pass"],"command":1,
+//!                 "kind":"ipv4"|"ipv6"|"name"|null,"host":"origin.test","port":80}]}
+//! {"origins":{"count":1000,"body":"ok"}}
+//!   -> {"id":8,"ports":[4716,..],"descriptors":20000}
+//! {"nginx":{}}
+//!   -> {"id":9,"http_port":..,"https_port":..,"ca":"path"}
+//! {"demo":{}}
+//!   -> {"id":10,"http_port":..,"https_port":..,"ca":"path"}
+//! {"certs":{}}
+//!   -> {"dir":"path","ca":"path"}
+//! {"stop":{"id":1}}
+//!   -> {}
+//! ```
+//!
+//! What was seen, by the ids of servers, proxies and SOCKS servers:
+//!
+//! ```text
+//! {"connections":{"id":1}}                             (origins, too, and then also "requests":3)
+//!   -> {"accepted":2,"open":1,"most_open":2}
+//! {"wait_open":{"id":1,"count":0,"timeout_ms":1000}}   (origins, too)
 //!   -> {"reached":true}
 //! {"wait_connections":{"id":1,"count":2,"timeout_ms":1000}}
 //!   -> {"reached":true}
@@ -13,33 +52,28 @@
 //!   -> {"reached":true}
 //! {"wait_ended":{"id":1,"connection":0,"timeout_ms":1000}}
 //!   -> {"ended":"fin"|"rst"|"by_server"|null}
-//! {"connections":{"id":1}}
-//!   -> {"accepted":2,"open":1}
 //! {"heads":{"id":1,"connection":0}}
 //!   -> {"heads":["GET / ..."]}
+//! {"accepted_order":{"id":1}}
+//!   -> {"heads":[[0,"GET / ..."],[1,"GET / ..."]]}
 //! {"received":{"id":1,"connection":0}}
 //!   -> {"hex":"4745..","bodies":["6f6b"],"broken":null}
-//! {"black_hole":{}}
-//!   -> {"id":2,"port":4712,"url":"http://..."}
-//! {"open":{"id":2,"script":[[..]]}}
-//!   -> {"id":2,"port":4712,"url":"http://..."}
-//! {"nginx":{}}
-//!   -> {"id":3,"http_port":..,"https_port":..,"ca":"path"}
-//! {"demo":{}}
-//!   -> {"id":4,"http_port":..,"https_port":..,"ca":"path"}
-//! {"certs":{}}
-//!   -> {"dir":"path","ca":"path"}
-//! {"stop":{"id":1}}
-//!   -> {}
+//! {"tunnels":{"id":6}}
+//!   -> {"opened":["origin.test:443"],"open":1}
+//! {"wait_tunnels":{"id":6,"count":1,"timeout_ms":1000}}
+//!   -> {"reached":true}
 //! ```
 //!
 //! Anything that fails answers `{"error":"..."}`. Commands run in order, so a wait holds up the next
 //! command; a test that waits in two places at once starts two controllers.
 
-use crate::certs::{Certificate, certs};
+use crate::certs::certs;
+use crate::command::Command;
 use crate::scratch::Scratch;
-use crate::{BlackHole, DemoServer, Ended, Nginx, Options, Script, Server, hex};
-use serde::Deserialize;
+use crate::{
+    Addresses, BlackHole, DemoServer, Ended, Ledger, Manner, Nginx, Options, Origins, Place, Proxy,
+    Reserved, Script, Server, Socks, hex,
+};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{self, BufRead, Write};
@@ -63,66 +97,6 @@ pub fn run(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     Ok(())
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Command {
-    Start {
-        script: Script,
-        #[serde(default)]
-        tls: Option<Certificate>,
-        #[serde(default)]
-        ipv6: bool,
-        #[serde(default)]
-        life_ms: Option<u64>,
-    },
-    Release {
-        id: u64,
-        name: String,
-    },
-    WaitMark {
-        id: u64,
-        name: String,
-        timeout_ms: u64,
-    },
-    WaitConnections {
-        id: u64,
-        count: usize,
-        timeout_ms: u64,
-    },
-    WaitHeads {
-        id: u64,
-        count: usize,
-        timeout_ms: u64,
-    },
-    WaitEnded {
-        id: u64,
-        connection: usize,
-        timeout_ms: u64,
-    },
-    Connections {
-        id: u64,
-    },
-    Heads {
-        id: u64,
-        connection: usize,
-    },
-    Received {
-        id: u64,
-        connection: usize,
-    },
-    BlackHole {},
-    Open {
-        id: u64,
-        script: Script,
-    },
-    Nginx {},
-    Demo {},
-    Certs {},
-    Stop {
-        id: u64,
-    },
-}
-
 /// What was started, by id.
 #[derive(Default)]
 struct Room {
@@ -134,6 +108,13 @@ struct Room {
 enum Thing {
     Server(Server),
     BlackHole(BlackHole),
+    Proxy(Proxy),
+    Socks(Socks),
+    Origins(Origins),
+    /// Held to be dropped.
+    Reserved {
+        _it: Reserved,
+    },
     /// Held to be dropped.
     Nginx {
         _it: Nginx,
@@ -146,10 +127,10 @@ enum Thing {
 impl Room {
     fn obey(&mut self, command: Command) -> Result<Value, String> {
         match command {
-            Command::Start { script, tls, ipv6, life_ms } => {
+            Command::Start { script, tls, ipv6, ip, port, unix, life_ms } => {
                 let life = life_ms.map_or(Options::default().life, Duration::from_millis);
-                let server =
-                    Server::start_with(Options { ipv6, tls, life }, script).map_err(told)?;
+                let options = Options { ipv6, ip, port, unix, tls, life };
+                let server = Server::start_with(options, script).map_err(told)?;
                 Ok(self.serve(server))
             }
             Command::Release { id, name } => {
@@ -157,38 +138,58 @@ impl Room {
                 Ok(json!({}))
             }
             Command::WaitMark { id, name, timeout_ms } => {
-                let reached = self.server(id)?.wait_mark(&name, Duration::from_millis(timeout_ms));
+                let reached = self.ledger(id)?.wait_mark(&name, Duration::from_millis(timeout_ms));
                 Ok(json!({ "reached": reached }))
             }
             Command::WaitConnections { id, count, timeout_ms } => {
                 let timeout = Duration::from_millis(timeout_ms);
-                Ok(json!({ "reached": self.server(id)?.wait_connections(count, timeout) }))
+                Ok(json!({ "reached": self.ledger(id)?.wait_connections(count, timeout) }))
+            }
+            Command::WaitOpen { id, count, timeout_ms } => {
+                let timeout = Duration::from_millis(timeout_ms);
+                let reached = match self.things.get(&id) {
+                    Some(Thing::Origins(origins)) => origins.wait_open(count, timeout),
+                    _ => self.ledger(id)?.wait_open(count, timeout),
+                };
+                Ok(json!({ "reached": reached }))
             }
             Command::WaitHeads { id, count, timeout_ms } => {
                 let timeout = Duration::from_millis(timeout_ms);
-                Ok(json!({ "reached": self.server(id)?.wait_heads(count, timeout) }))
+                Ok(json!({ "reached": self.ledger(id)?.wait_heads(count, timeout) }))
+            }
+            Command::WaitTunnels { id, count, timeout_ms } => {
+                let timeout = Duration::from_millis(timeout_ms);
+                Ok(json!({ "reached": self.ledger(id)?.wait_tunnels(count, timeout) }))
             }
             Command::WaitEnded { id, connection, timeout_ms } => {
                 let timeout = Duration::from_millis(timeout_ms);
-                let ended = self.server(id)?.wait_ended(connection, timeout);
+                let ended = self.ledger(id)?.wait_ended(connection, timeout);
                 Ok(json!({ "ended": ended.map(|(how, _)| name(how)) }))
             }
-            Command::Connections { id } => {
-                let server = self.server(id)?;
-                Ok(json!({ "accepted": server.connections(), "open": server.open_connections() }))
-            }
+            Command::Connections { id } => self.connections(id),
             Command::Heads { id, connection } => {
-                Ok(json!({ "heads": self.server(id)?.heads(connection) }))
+                Ok(json!({ "heads": self.ledger(id)?.heads(connection) }))
+            }
+            Command::AcceptedOrder { id } => {
+                Ok(json!({ "heads": self.ledger(id)?.accepted_order() }))
             }
             Command::Received { id, connection } => {
-                let server = self.server(id)?;
-                let bodies = server.bodies(connection);
+                let ledger = self.ledger(id)?;
+                let bodies = ledger.bodies(connection);
                 Ok(json!({
-                    "hex": hex::encode(&server.received(connection)),
+                    "hex": hex::encode(&ledger.received(connection)),
                     "bodies": bodies.iter().map(|body| hex::encode(body)).collect::<Vec<_>>(),
-                    "broken": server.broken(connection),
+                    "broken": ledger.broken(connection),
                 }))
             }
+            Command::Tunnels { id } => {
+                let ledger = self.ledger(id)?;
+                Ok(json!({ "opened": ledger.tunnels(), "open": ledger.open_tunnels() }))
+            }
+            Command::Asked { id } => match self.things.get(&id) {
+                Some(Thing::Socks(socks)) => Ok(json!({ "asked": socks.asked() })),
+                _ => Err(format!("no SOCKS server has id {id}")),
+            },
             Command::BlackHole {} => {
                 let hole = BlackHole::try_new().map_err(told)?;
                 let (port, url) = (hole.port(), hole.url("/"));
@@ -196,6 +197,23 @@ impl Room {
                 Ok(json!({ "id": id, "port": port, "url": url }))
             }
             Command::Open { id, script } => self.open(id, script),
+            Command::Addresses { places } => self.addresses(&places),
+            Command::Proxy(options) => {
+                let it = Proxy::start_with(options).map_err(told)?;
+                let (port, url) = (it.port(), it.url());
+                Ok(json!({ "id": self.keep(Thing::Proxy(it)), "port": port, "url": url }))
+            }
+            Command::Socks(options) => {
+                let it = Socks::start_with(options).map_err(told)?;
+                let (port, url) = (it.port(), it.url("socks5"));
+                Ok(json!({ "id": self.keep(Thing::Socks(it)), "port": port, "url": url }))
+            }
+            Command::Origins { count, body } => {
+                let it = Origins::open(count, &body).map_err(told)?;
+                let (ports, got) = (it.ports().to_vec(), it.descriptors());
+                let id = self.keep(Thing::Origins(it));
+                Ok(json!({ "id": id, "ports": ports, "descriptors": got }))
+            }
             Command::Nginx {} => {
                 let it = Nginx::try_start()?;
                 let (http, https, ca) = (it.http_port(), it.https_port(), it.ca_path());
@@ -219,8 +237,51 @@ impl Room {
     }
 
     fn serve(&mut self, server: Server) -> Value {
-        let (port, url) = (server.port(), server.url("/"));
-        json!({ "id": self.keep(Thing::Server(server)), "port": port, "url": url })
+        let url = server.url("/");
+        match server.socket_path() {
+            Some(path) => {
+                json!({ "id": self.keep(Thing::Server(server)), "path": path, "url": url })
+            }
+            None => {
+                let port = server.port();
+                json!({ "id": self.keep(Thing::Server(server)), "port": port, "url": url })
+            }
+        }
+    }
+
+    /// Each place has an id of its own, and with it what its kind can do.
+    fn addresses(&mut self, places: &[(String, Manner)]) -> Result<Value, String> {
+        let wanted: Vec<(&str, Manner)> =
+            places.iter().map(|(ip, manner)| (ip.as_str(), manner.clone())).collect();
+        let addresses = Addresses::open(&wanted).map_err(told)?;
+        let port = addresses.port();
+        let mut kept = Vec::new();
+        for (addr, place) in addresses.into_places() {
+            let id = self.keep(match place {
+                Place::Server(it) => Thing::Server(it),
+                Place::BlackHole(it) => Thing::BlackHole(it),
+                Place::Reserved(it) => Thing::Reserved { _it: it },
+            });
+            kept.push(json!({ "id": id, "ip": addr.ip() }));
+        }
+        Ok(json!({ "port": port, "places": kept }))
+    }
+
+    fn connections(&self, id: u64) -> Result<Value, String> {
+        if let Some(Thing::Origins(it)) = self.things.get(&id) {
+            return Ok(json!({
+                "accepted": it.connections(),
+                "open": it.open_connections(),
+                "most_open": it.most_open(),
+                "requests": it.requests(),
+            }));
+        }
+        let ledger = self.ledger(id)?;
+        Ok(json!({
+            "accepted": ledger.connections(),
+            "open": ledger.open_connections(),
+            "most_open": ledger.most_open(),
+        }))
     }
 
     /// The hole's id becomes the server's.
@@ -261,6 +322,15 @@ impl Room {
         match self.things.get(&id) {
             Some(Thing::Server(server)) => Ok(server),
             _ => Err(format!("no server has id {id}")),
+        }
+    }
+
+    fn ledger(&self, id: u64) -> Result<&Ledger, String> {
+        match self.things.get(&id) {
+            Some(Thing::Server(server)) => Ok(server),
+            Some(Thing::Proxy(proxy)) => Ok(proxy),
+            Some(Thing::Socks(socks)) => Ok(socks),
+            _ => Err(format!("nothing with a ledger has id {id}")),
         }
     }
 }

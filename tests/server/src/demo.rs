@@ -10,7 +10,8 @@ use crate::message::{self, Head, reason, response};
 use crate::scratch::Scratch;
 use crate::script::Answer;
 use crate::wire::{Halt, Wire, Woke};
-use std::net::TcpStream;
+use socket2::Socket;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,12 +36,20 @@ impl DemoServer {
         let scratch = Scratch::new()?;
         certs().write_to(scratch.path())?;
         let bounds = Bounds { life: LIFE, accepts: usize::MAX };
-        let plain = Acceptor::spawn(listen(false, http)?, bounds, |tcp, _, stop| {
-            serve(tcp, stop, None);
-        })?;
-        let secure = Acceptor::spawn(listen(false, https)?, bounds, |tcp, _, stop| {
-            serve(tcp, stop, Some(Certificate::Good));
-        })?;
+        let plain = Acceptor::spawn(
+            listen((Ipv4Addr::LOCALHOST, http).into())?,
+            bounds,
+            |tcp, _, stop| {
+                serve(tcp, stop, None);
+            },
+        )?;
+        let secure = Acceptor::spawn(
+            listen((Ipv4Addr::LOCALHOST, https).into())?,
+            bounds,
+            |tcp, _, stop| {
+                serve(tcp, stop, Some(Certificate::Good));
+            },
+        )?;
         Ok(DemoServer { http: plain, https: secure, scratch })
     }
 
@@ -70,8 +79,8 @@ impl DemoServer {
     }
 }
 
-fn serve(tcp: TcpStream, stop: &Arc<Latch>, tls: Option<Certificate>) {
-    let Ok(mut wire) = Wire::new(tcp, Arc::clone(stop)) else {
+fn serve(socket: Socket, stop: &Arc<Latch>, tls: Option<Certificate>) {
+    let Ok(mut wire) = Wire::new(socket, Arc::clone(stop)) else {
         return;
     };
     // However it ends, it ends with this connection only.

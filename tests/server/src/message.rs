@@ -6,13 +6,13 @@
 use crate::script::Answer;
 use crate::wire::{Halt, Wire};
 
-/// A request head as it came, with its blank line.
+/// A head as it came, with its blank line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head(pub(crate) String);
 
 /// Where the body of a request ends.
 #[derive(Debug, PartialEq, Eq)]
-enum Framing {
+pub(crate) enum Framing {
     Length(u64),
     Chunked,
 }
@@ -38,7 +38,7 @@ impl Head {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
-    fn framing(&self) -> Result<Framing, Halt> {
+    pub(crate) fn framing(&self) -> Result<Framing, Halt> {
         if let Some(coding) = self.header("transfer-encoding") {
             return if coding.eq_ignore_ascii_case("chunked") {
                 Ok(Framing::Chunked)
@@ -52,20 +52,31 @@ impl Head {
     }
 }
 
-/// Reads one request head. A peer that closes first, or in the middle, is `Halt::PeerFin`.
+/// Reads one head. A peer that closes first, or in the middle, is `Halt::PeerFin`.
 pub(crate) fn read_head(wire: &mut Wire) -> Result<Head, Halt> {
+    let head = await_head(wire)?;
+    Ok(Head(String::from_utf8_lossy(&wire.take(head)).into_owned()))
+}
+
+/// As `read_head`, and leaves it to be read again.
+pub(crate) fn peek_head(wire: &mut Wire) -> Result<Head, Halt> {
+    let head = await_head(wire)?;
+    Ok(Head(String::from_utf8_lossy(&wire.inbox()[..head]).into_owned()))
+}
+
+/// Waits until a head is in the inbox and answers its length.
+fn await_head(wire: &mut Wire) -> Result<usize, Halt> {
     let mut searched = 0;
     loop {
         let inbox = wire.inbox();
         // Three bytes back: the blank line may straddle two reads.
         let from = usize::saturating_sub(searched, 3);
         if let Some(at) = find(&inbox[from..], b"\r\n\r\n") {
-            let bytes = wire.take(from + at + 4);
-            return Ok(Head(String::from_utf8_lossy(&bytes).into_owned()));
+            return Ok(from + at + 4);
         }
         searched = inbox.len();
         if searched > HEAD_LIMIT {
-            return Err(Halt::Broken("request head without end".to_owned()));
+            return Err(Halt::Broken("a head without end".to_owned()));
         }
         more(wire)?;
     }
@@ -94,6 +105,14 @@ pub(crate) fn read_body(
             }
         },
     }
+}
+
+/// Reads so few bytes that they may be kept.
+pub(crate) fn read_few(wire: &mut Wire, count: usize) -> Result<Vec<u8>, Halt> {
+    while wire.inbox().len() < count {
+        more(wire)?;
+    }
+    Ok(wire.take(count))
 }
 
 /// Reads `count` bytes and hands them over piece by piece.
@@ -161,14 +180,15 @@ pub(crate) fn reason(status: u16) -> &'static str {
     }
 }
 
-fn read_line(wire: &mut Wire) -> Result<String, Halt> {
+/// A line without its CRLF.
+pub(crate) fn read_line(wire: &mut Wire) -> Result<String, Halt> {
     loop {
         if let Some(at) = find(wire.inbox(), b"\r\n") {
             let line = wire.take(at + 2);
             return Ok(String::from_utf8_lossy(&line[..at]).into_owned());
         }
         if wire.inbox().len() > HEAD_LIMIT {
-            return Err(Halt::Broken("request line without end".to_owned()));
+            return Err(Halt::Broken("a line without end".to_owned()));
         }
         more(wire)?;
     }

@@ -5,6 +5,7 @@
 
 use crate::certs::Certificate;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The behaviour of a whole server: connection *i* runs list *i*.
 ///
@@ -98,6 +99,10 @@ pub enum Step {
     /// and sends a well-formed response with a Content-Length, without the body if the request was
     /// a HEAD.
     Answer(Answer),
+    /// `{"by_path":{"/a":[..],"/b":[..],"*":[..]}}`: looks at the next request head and runs the
+    /// steps of its target, with or without the query; `*` is for all others, which otherwise get a
+    /// 404. The head is left unread: the steps read it as all steps do, with `answer` or `recv`.
+    ByPath(BTreeMap<String, Vec<Step>>),
 }
 
 /// How much a `recv` step reads.
@@ -146,6 +151,12 @@ impl Script {
     /// Every connection answers every request with its own head.
     pub fn echoing() -> Script {
         Script::every(vec![Step::forever(vec![Step::EchoHead(true)])])
+    }
+
+    /// Every connection answers every request with the steps of its path, `*` standing for all
+    /// others: `Script::by_path([("/a", vec![Step::answer(200, "a")]), ("/b", vec![Step::Rst])])`.
+    pub fn by_path<const N: usize>(paths: [(&str, Vec<Step>); N]) -> Script {
+        Script::every(vec![Step::forever(vec![Step::by_path(paths)])])
     }
 
     /// Every connection receives a head, sends these bytes and closes.
@@ -224,6 +235,11 @@ impl Step {
     pub fn answer(status: u16, body: &str) -> Step {
         Step::Answer(Answer { status, body: body.to_owned(), ..Answer::default() })
     }
+
+    /// `{"by_path":paths}`.
+    pub fn by_path<const N: usize>(paths: [(&str, Vec<Step>); N]) -> Step {
+        Step::ByPath(paths.map(|(path, steps)| (path.to_owned(), steps)).into())
+    }
 }
 
 impl Default for Answer {
@@ -291,6 +307,7 @@ mod tests {
             Step::SendHex(vec![0, 255]),
             Step::forever(vec![Step::answer(404, "no"), Step::EchoHead(false)]),
             Step::wait_for("go"),
+            Step::by_path([("/a", vec![Step::Rst]), ("*", vec![])]),
         ]);
         let text = serde_json::to_string(&script).unwrap();
         assert!(text.contains(r#"{"send_hex":"00ff"}"#), "{text}");

@@ -1,33 +1,44 @@
 //! The scripted server as a test sees it: started with a script, watched, released, stopped.
 
-use crate::acceptor::{Acceptor, Bounds, listen};
+use crate::acceptor::{Acceptor, Bounds, listen, listen_unix};
 use crate::certs::Certificate;
 use crate::connection;
-use crate::ledger::{Ended, Ledger, Record};
+use crate::ledger::Ledger;
+use crate::scratch::Scratch;
 use crate::script::{Script, Step, Then};
+use socket2::Socket;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// A server on loopback that does what its script says. Begins with `start`, can be watched and
-/// released meanwhile, ends with `stop`, when dropped, or when its life is over (two minutes unless
-/// told otherwise), with every connection closed within some milliseconds. All methods from any
-/// thread.
-///
-/// Connections are counted from 0 in the order in which they were accepted.
+/// A server on loopback that does what its script says. Begins with `start`, can be watched (by the
+/// methods of its [`Ledger`]) and released meanwhile, ends with `stop`, when dropped, or when its
+/// life is over (two minutes unless told otherwise), with every connection closed within some
+/// milliseconds. All methods from any thread.
 #[derive(Debug)]
 pub struct Server {
     acceptor: Acceptor,
     ledger: Arc<Ledger>,
     https: bool,
+    /// The directory of the Unix-domain socket, if that is where it listens.
+    scratch: Option<Scratch>,
 }
 
-/// How a server listens. `Options::default()` is 127.0.0.1, plain, for two minutes.
+/// How a server listens. `Options::default()` is a free port of 127.0.0.1, plain, for two minutes.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Listen on ::1 instead.
     pub ipv6: bool,
+    /// Listen on this address of loopback, such as 127.0.0.2, instead.
+    pub ip: Option<IpAddr>,
+    /// Listen on this port; 0 picks a free one.
+    pub port: u16,
+    /// Listen on a Unix-domain socket instead, in a directory of its own that goes with the server.
+    /// There a `rst` step is seen as a reset only by a peer that left bytes unread here.
+    pub unix: bool,
     /// Begin every connection with this handshake, before its script.
     pub tls: Option<Certificate>,
     /// When the server stops by itself.
@@ -36,7 +47,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { ipv6: false, tls: None, life: Duration::from_secs(120) }
+        Options {
+            ipv6: false,
+            ip: None,
+            port: 0,
+            unix: false,
+            tls: None,
+            life: Duration::from_secs(120),
+        }
     }
 }
 
@@ -55,15 +73,22 @@ impl Server {
 
     /// Starts as the options say.
     pub fn start_with(options: Options, script: Script) -> io::Result<Server> {
-        Server::on(listen(options.ipv6, 0)?, options, script)
+        if options.unix {
+            let scratch = Scratch::new()?;
+            let listener = listen_unix(&scratch.path().join(SOCKET))?;
+            let server = Server::on(listener, options, script)?;
+            return Ok(Server { scratch: Some(scratch), ..server });
+        }
+        let usual: IpAddr = match options.ipv6 {
+            true => Ipv6Addr::LOCALHOST.into(),
+            false => Ipv4Addr::LOCALHOST.into(),
+        };
+        let ip = options.ip.unwrap_or(usual);
+        Server::on(listen((ip, options.port).into())?, options, script)
     }
 
     /// Starts on a listener that exists.
-    pub(crate) fn on(
-        listener: TcpListener,
-        options: Options,
-        mut script: Script,
-    ) -> io::Result<Server> {
+    pub(crate) fn on(listener: Socket, options: Options, mut script: Script) -> io::Result<Server> {
         if let Some(which) = options.tls {
             // Made now, not while the first client's clock runs.
             crate::certs::certs();
@@ -80,49 +105,12 @@ impl Server {
         let acceptor = Acceptor::spawn(listener, bounds, move |socket, index, stop| {
             connection::run(socket, index, script.steps(index), &theirs, stop);
         })?;
-        Ok(Server { acceptor, ledger, https })
+        Ok(Server { acceptor, ledger, https, scratch: None })
     }
 
     /// Opens a barrier for every connection that awaits this name, now or later.
     pub fn release(&self, name: &str) {
         self.ledger.latch(name).expect("a descriptor for the barrier").set();
-    }
-
-    /// Waits until a script has reached the mark of this name at least once. False when the time is
-    /// up.
-    pub fn wait_mark(&self, name: &str, timeout: Duration) -> bool {
-        self.wait_marks(name, 1, timeout)
-    }
-
-    /// Waits until scripts have reached the mark of this name `times` times in all.
-    pub fn wait_marks(&self, name: &str, times: usize, timeout: Duration) -> bool {
-        let reached = |count: &usize| *count >= times;
-        self.ledger.wait(timeout, |s| s.marks.get(name).filter(|n| reached(n)).copied()).is_some()
-    }
-
-    /// Waits until `count` connections were accepted in all. False when the time is up.
-    pub fn wait_connections(&self, count: usize, timeout: Duration) -> bool {
-        self.ledger.wait(timeout, |s| (s.connections.len() >= count).then_some(())).is_some()
-    }
-
-    /// Waits until `count` request heads were received in all, on whatever connections.
-    pub fn wait_heads(&self, count: usize, timeout: Duration) -> bool {
-        let enough = |connections: &[Record]| {
-            connections.iter().map(|record| record.heads.len()).sum::<usize>() >= count
-        };
-        self.ledger.wait(timeout, |s| enough(&s.connections).then_some(())).is_some()
-    }
-
-    /// Waits until every connection accepted so far is closed on this side too.
-    pub fn wait_idle(&self, timeout: Duration) -> bool {
-        let gone = |connections: &[Record]| connections.iter().all(|record| record.closed);
-        self.ledger.wait(timeout, |s| gone(&s.connections).then_some(())).is_some()
-    }
-
-    /// Waits for the end of a connection: who ended it, and when that was seen here. `None` when
-    /// the time is up; a connection that was not accepted yet is waited for as well.
-    pub fn wait_ended(&self, connection: usize, timeout: Duration) -> Option<(Ended, Instant)> {
-        self.ledger.wait(timeout, |s| s.connections.get(connection).and_then(|r| r.ended))
     }
 
     /// Closes the listener and all connections and returns when that is done. Twice is harmless;
@@ -131,70 +119,45 @@ impl Server {
         self.acceptor.stop();
     }
 
-    /// Where it listens.
+    /// Where it listens. Panics if that is a Unix-domain socket.
     pub fn addr(&self) -> SocketAddr {
         self.acceptor.addr()
     }
 
-    /// The port it listens on.
+    /// The port it listens on. Panics as `addr` does.
     pub fn port(&self) -> u16 {
         self.addr().port()
     }
 
     /// The URL of a path (with its slash): https if the first thing on a connection is a handshake.
-    /// With https the host is `localhost` on IPv4, so that server name indication is seen as well.
+    /// With https the host is `localhost` on 127.0.0.1, so that server name indication is seen as
+    /// well; on a Unix-domain socket it is always that.
     pub fn url(&self, path: &str) -> String {
-        match (self.https, self.addr().is_ipv6()) {
-            (false, _) => format!("http://{}{path}", self.addr()),
-            (true, true) => format!("https://{}{path}", self.addr()),
-            (true, false) => format!("https://localhost:{}{path}", self.port()),
+        let scheme = if self.https { "https" } else { "http" };
+        if self.scratch.is_some() {
+            return format!("{scheme}://localhost{path}");
         }
+        let addr = self.addr();
+        if self.https && addr.ip() == Ipv4Addr::LOCALHOST {
+            return format!("{scheme}://localhost:{}{path}", addr.port());
+        }
+        format!("{scheme}://{addr}{path}")
     }
 
-    /// How many connections were accepted in all.
-    pub fn connections(&self) -> usize {
-        self.ledger.read(|s| s.connections.len())
-    }
-
-    /// How many connections have not ended yet.
-    pub fn open_connections(&self) -> usize {
-        self.ledger.read(|s| s.connections.iter().filter(|r| r.ended.is_none()).count())
-    }
-
-    /// The request heads received on a connection, each with its blank line.
-    pub fn heads(&self, connection: usize) -> Vec<String> {
-        self.of(connection, |r| r.heads.clone()).unwrap_or_default()
-    }
-
-    /// The request bodies received on a connection, decoded, one for each head that was answered or
-    /// followed by `recv body`.
-    pub fn bodies(&self, connection: usize) -> Vec<Vec<u8>> {
-        self.of(connection, |r| r.bodies.clone()).unwrap_or_default()
-    }
-
-    /// The bytes that the script has taken from a connection: heads as they came, bodies without
-    /// their chunk framing, plain if there is TLS, at most 16 MiB.
-    pub fn received(&self, connection: usize) -> Vec<u8> {
-        self.of(connection, |r| r.received.clone()).unwrap_or_default()
-    }
-
-    /// How often scripts have reached a mark.
-    pub fn marks(&self, name: &str) -> usize {
-        self.ledger.read(|s| s.marks.get(name).copied().unwrap_or(0))
-    }
-
-    /// Who ended a connection; `None` while it is open, and for one that was not accepted.
-    pub fn ended(&self, connection: usize) -> Option<Ended> {
-        self.of(connection, |r| r.ended).flatten().map(|(how, _)| how)
-    }
-
-    /// What was wrong with what the peer sent, such as the TLS alert with which it refused the
-    /// certificate.
-    pub fn broken(&self, connection: usize) -> Option<String> {
-        self.of(connection, |r| r.broken.clone()).flatten()
-    }
-
-    fn of<T>(&self, connection: usize, look: impl FnOnce(&Record) -> T) -> Option<T> {
-        self.ledger.read(|s| s.connections.get(connection).map(look))
+    /// The path of the Unix-domain socket on which it listens, if it does.
+    pub fn socket_path(&self) -> Option<PathBuf> {
+        self.scratch.as_ref().map(|scratch| scratch.path().join(SOCKET))
     }
 }
+
+impl Deref for Server {
+    type Target = Ledger;
+
+    fn deref(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+/// The name of a Unix-domain socket in its directory. Short: the whole path has room for 107 bytes
+/// (unix(7)).
+const SOCKET: &str = "socket";

@@ -6,9 +6,10 @@
 
 use crate::latch::{Latch, entry, poll};
 use rustls::{ServerConfig, ServerConnection};
+use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ pub(crate) enum Halt {
     PeerFin,
     /// The peer reset the connection.
     PeerRst,
+    /// The proxy's client hung up while the proxy waited for the other side.
+    PartnerGone,
     /// The server is being stopped, or its life is over.
     Stopped,
     /// This side is done with the connection.
@@ -36,9 +39,11 @@ pub(crate) enum Woke {
 }
 
 pub(crate) struct Wire {
-    tcp: TcpStream,
+    socket: Socket,
     tls: Option<Box<ServerConnection>>,
     stop: Arc<Latch>,
+    /// The socket for whose sake this one is open: a proxy's client.
+    partner: Option<RawFd>,
     /// Plain bytes that were read and not yet taken.
     inbox: Vec<u8>,
     /// The peer's end of stream was read on purpose: from then on its FIN no longer interrupts.
@@ -46,11 +51,38 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(tcp: TcpStream, stop: Arc<Latch>) -> io::Result<Wire> {
-        tcp.set_nonblocking(true)?;
-        // Scripts decide what goes out in which segment; Nagle would merge it.
-        tcp.set_nodelay(true)?;
-        Ok(Wire { tcp, tls: None, stop, inbox: Vec::new(), heard_out: false })
+    pub(crate) fn new(socket: Socket, stop: Arc<Latch>) -> io::Result<Wire> {
+        socket.set_nonblocking(true)?;
+        // Scripts decide what goes out in which segment; Nagle would merge it. Unix-domain sockets
+        // have no Nagle and say so.
+        let _ = socket.set_tcp_nodelay(true);
+        Ok(Wire { socket, tls: None, stop, partner: None, inbox: Vec::new(), heard_out: false })
+    }
+
+    /// Dials for a proxy. Every wait on this wire also ends, with `PartnerGone`, when the client on
+    /// the other wire hangs up. The inner error is the dial's.
+    pub(crate) fn dial(to: SocketAddr, client: &Wire) -> Result<io::Result<Wire>, Halt> {
+        let begun = Socket::new(Domain::for_address(to), Type::STREAM, None)
+            .and_then(|socket| Wire::new(socket, Arc::clone(&client.stop)));
+        let mut wire = match begun {
+            Ok(wire) => wire,
+            Err(e) => return Ok(Err(e)),
+        };
+        wire.partner = Some(client.fd());
+        match wire.socket.connect(&to.into()) {
+            Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
+            Err(e) => return Ok(Err(e)),
+            Ok(()) => return Ok(Ok(wire)),
+        }
+        match wire.wait(libc::POLLOUT, None, None) {
+            // A server that closes at once is connected, too.
+            Ok(_) | Err(Halt::PeerFin) => Ok(Ok(wire)),
+            Err(Halt::PeerRst) => {
+                let why = wire.socket.take_error().ok().flatten();
+                Ok(Err(why.unwrap_or_else(|| ErrorKind::ConnectionReset.into())))
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Runs the server's half of a TLS handshake on this connection.
@@ -116,19 +148,23 @@ impl Wire {
 
     /// Says goodbye in TLS and keeps TCP open. Nothing on a plain connection.
     pub(crate) fn close_notify(&mut self) -> Result<(), Halt> {
-        let Some(mut tls) = self.tls.take() else {
-            return Ok(());
+        let bytes = self.goodbye()?;
+        self.send_plain(&bytes)
+    }
+
+    /// The bytes of that.
+    pub(crate) fn goodbye(&mut self) -> Result<Vec<u8>, Halt> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(Vec::new());
         };
         tls.send_close_notify();
-        let sent = self.flush_tls(&mut tls);
-        self.tls = Some(tls);
-        sent
+        ciphertext(tls)
     }
 
     /// Half-closes: the peer sees the end of stream and may go on sending.
     pub(crate) fn fin(&self) {
         // Fails only when the peer is gone already.
-        let _ = self.tcp.shutdown(Shutdown::Write);
+        let _ = self.socket.shutdown(Shutdown::Write);
     }
 
     /// Closes with a FIN. What has arrived and was not read is discarded first, because Linux
@@ -136,7 +172,7 @@ impl Wire {
     pub(crate) fn close(mut self) {
         let mut block = [0u8; 16 * 1024];
         for _ in 0..64 {
-            if !matches!(self.tcp.read(&mut block), Ok(n) if n > 0) {
+            if !matches!(self.socket.read(&mut block), Ok(n) if n > 0) {
                 break;
             }
         }
@@ -145,7 +181,7 @@ impl Wire {
     /// Closes with a RST.
     pub(crate) fn reset(self) {
         // A linger time of zero turns close(2) into an abort (socket(7), SO_LINGER).
-        let _ = socket2::SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
+        let _ = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
     }
 
     /// Waits up to `limit` for the peer's close and says which it was.
@@ -153,9 +189,88 @@ impl Wire {
         self.wait(libc::POLLRDHUP, Some(Instant::now() + limit), None).err()
     }
 
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    pub(crate) fn stop(&self) -> &Latch {
+        &self.stop
+    }
+
+    /// Reads what is there into the inbox without waiting: `None` if nothing is, `Some(0)` at the
+    /// peer's end of stream.
+    pub(crate) fn try_fill(&mut self) -> Result<Option<usize>, Halt> {
+        let mut block = [0u8; 16 * 1024];
+        let mut all = 0;
+        loop {
+            let got = match &mut self.tls {
+                None => self.socket.read(&mut block),
+                Some(tls) => tls.reader().read(&mut block),
+            };
+            match got {
+                Ok(0) => break,
+                Ok(got) => {
+                    self.inbox.extend_from_slice(&block[..got]);
+                    all += got;
+                    if self.tls.is_none() {
+                        return Ok(Some(all));
+                    }
+                    continue;
+                }
+                // A client that leaves without close_notify leaves, all the same.
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => break,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                Err(e) => return Err(halt_of(&e)),
+            }
+            let Some(tls) = &mut self.tls else {
+                return Ok(None);
+            };
+            // The TLS machine is empty now, so poll(2) will tell of the rest.
+            if all >= PLENTY {
+                return Ok(Some(all));
+            }
+            match tls.read_tls(&mut self.socket) {
+                Ok(_) => {
+                    tls.process_new_packets().map_err(|e| Halt::Broken(e.to_string()))?;
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    return Ok((all > 0).then_some(all));
+                }
+                Err(e) => return Err(halt_of(&e)),
+            }
+        }
+        self.heard_out |= all == 0;
+        Ok(Some(all))
+    }
+
+    /// These bytes as they go on the wire: encrypted, if there is TLS.
+    pub(crate) fn seal(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Halt> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(bytes.to_vec());
+        };
+        let mut cipher = Vec::new();
+        for part in bytes.chunks(16 * 1024) {
+            tls.writer().write_all(part).map_err(|e| Halt::Broken(e.to_string()))?;
+            cipher.extend(ciphertext(tls)?);
+        }
+        Ok(cipher)
+    }
+
+    /// Writes sealed bytes as far as there is room, and takes them out of the buffer.
+    pub(crate) fn try_write(&mut self, sealed: &mut Vec<u8>) -> Result<(), Halt> {
+        while !sealed.is_empty() {
+            match self.socket.write(sealed) {
+                Ok(sent) => drop(sealed.drain(..sent)),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => return Err(halt_of(&e)),
+            }
+        }
+        Ok(())
+    }
+
     fn fill_plain(&mut self, block: &mut [u8]) -> Result<usize, Halt> {
         loop {
-            match self.tcp.read(block) {
+            match self.socket.read(block) {
                 Ok(got) => return Ok(got),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     self.wait(libc::POLLIN, None, None)?;
@@ -195,7 +310,7 @@ impl Wire {
     fn read_tls(&mut self, tls: &mut ServerConnection, early: &mut Vec<u8>) -> Result<(), Halt> {
         let got = if early.is_empty() {
             self.wait(libc::POLLIN, None, None)?;
-            match tls.read_tls(&mut self.tcp) {
+            match tls.read_tls(&mut self.socket) {
                 Ok(got) => got,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(e) => return Err(halt_of(&e)),
@@ -214,10 +329,7 @@ impl Wire {
     }
 
     fn flush_tls(&mut self, tls: &mut ServerConnection) -> Result<(), Halt> {
-        let mut cipher = Vec::new();
-        while tls.wants_write() {
-            tls.write_tls(&mut cipher).map_err(|e| Halt::Broken(e.to_string()))?;
-        }
+        let cipher = ciphertext(tls)?;
         self.send_plain(&cipher)
     }
 
@@ -226,7 +338,7 @@ impl Wire {
             // Waiting first, even with room: writing to a peer that has closed would turn its FIN
             // into a RST.
             self.wait(libc::POLLOUT, None, None)?;
-            match self.tcp.write(bytes) {
+            match self.socket.write(bytes) {
                 Ok(sent) => bytes = &bytes[sent..],
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
                 Err(e) => return Err(halt_of(&e)),
@@ -246,16 +358,20 @@ impl Wire {
         let watch_fin = if reading || self.heard_out { 0 } else { libc::POLLRDHUP };
         let mut table = [
             entry(self.stop.fd(), libc::POLLIN),
-            entry(self.tcp.as_raw_fd(), interest | watch_fin),
+            entry(self.socket.as_raw_fd(), interest | watch_fin),
             // poll(2) skips negative descriptors.
             entry(latch.map_or(-1, Latch::fd), libc::POLLIN),
+            entry(self.partner.unwrap_or(-1), libc::POLLRDHUP),
         ];
         if poll(&mut table, until) == 0 {
             return Ok(Woke::Time);
         }
-        let [stop, socket, latch] = table.map(|line| line.revents);
+        let [stop, socket, latch, partner] = table.map(|line| line.revents);
         if stop != 0 {
             return Err(Halt::Stopped);
+        }
+        if partner != 0 {
+            return Err(Halt::PartnerGone);
         }
         if reading && socket != 0 {
             return Ok(Woke::Socket);
@@ -270,9 +386,21 @@ impl Wire {
     }
 }
 
+/// What the TLS machine wants to send.
+fn ciphertext(tls: &mut ServerConnection) -> Result<Vec<u8>, Halt> {
+    let mut cipher = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut cipher).map_err(|e| Halt::Broken(e.to_string()))?;
+    }
+    Ok(cipher)
+}
+
 fn halt_of(error: &io::Error) -> Halt {
     match error.kind() {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Halt::PeerRst,
         _ => Halt::Broken(error.to_string()),
     }
 }
+
+/// What one `try_fill` takes at most, and a record of TLS.
+const PLENTY: usize = 64 * 1024;

@@ -97,7 +97,7 @@ fn control_drives_a_server() {
     assert_eq!(program.tell(&json!({"release": {"id": 1, "name": "go"}})), json!({}));
     tcp.read_exact(&mut [0]).unwrap();
     let count = program.tell(&json!({"connections": {"id": 1}}));
-    assert_eq!(count, json!({"accepted": 1, "open": 1}));
+    assert_eq!(count, json!({"accepted": 1, "open": 1, "most_open": 1}));
     let heads = program.tell(&json!({"heads": {"id": 1, "connection": 0}}));
     assert_eq!(heads, json!({"heads": ["GET / HTTP/1.1\r\n\r\n"]}));
     drop(tcp);
@@ -124,6 +124,74 @@ fn control_makes_everything_else() {
     }
     program.finish();
     assert!(!Path::new(&dir).exists());
+}
+
+#[test]
+fn control_makes_proxies_and_places() {
+    let mut program = Program::start(&["control"]);
+    let script =
+        json!([[{"repeat": {"times": 0, "steps": [{"by_path": {"*": [{"answer": {}}]}}]}}]]);
+    let server = program.tell(&json!({"start": {"script": script, "ip": "127.0.0.3", "port": 0}}));
+    let at = server["url"].as_str().unwrap()[7..].trim_end_matches('/').to_owned();
+    assert!(at.starts_with("127.0.0.3:"));
+    let unix = program.tell(&json!({"start": {"script": script, "unix": true}}));
+    assert!(Path::new(unix["path"].as_str().unwrap()).exists());
+
+    let proxy = json!({"credentials": null, "hosts": {"a.test": at}, "conduct": "forward"});
+    let proxy = program.tell(&json!({"proxy": proxy}));
+    let port = u16::try_from(proxy["port"].as_u64().unwrap()).unwrap();
+    assert!(get(port, "http://a.test/x").starts_with("HTTP/1.1 200 "));
+    let id = &proxy["id"];
+    let order = program.tell(&json!({"accepted_order": {"id": id}}));
+    assert_eq!(order["heads"][0][0], 0);
+    assert!(order["heads"][0][1].as_str().unwrap().starts_with("GET http://a.test/x "));
+    let tunnels = program.tell(&json!({"tunnels": {"id": id}}));
+    assert_eq!(tunnels, json!({"opened": [], "open": 0}));
+    let wait = json!({"wait_open": {"id": id, "count": 0, "timeout_ms": 5000}});
+    assert_eq!(program.tell(&wait), json!({"reached": true}));
+
+    for conduct in [
+        json!({"refuse": {"status": 405, "headers": [["Content-Type", "text/html"]], "body": "x"}}),
+        json!({"silent": "request"}),
+        json!({"close": "accept"}),
+        json!("endless_head"),
+        json!({"extra": "junk"}),
+    ] {
+        let started = program.tell(&json!({"proxy": {"conduct": conduct, "tls": "good"}}));
+        assert!(started["url"].as_str().is_some_and(|url| url.starts_with("https:")), "{started}");
+    }
+    for conduct in [
+        json!("forward"),
+        json!({"refuse": 5}),
+        json!({"silent": "greeting"}),
+        json!({"wrong_version": "request"}),
+        json!({"bound": "name"}),
+    ] {
+        let socks = json!({"conduct": conduct, "credentials": ["u", "p"], "life_ms": 1000});
+        let started = program.tell(&json!({"socks": socks}));
+        assert!(started["url"].as_str().is_some_and(|url| url.starts_with("socks5:")), "{started}");
+        let asked = program.tell(&json!({"asked": {"id": started["id"]}}));
+        assert_eq!(asked, json!({"asked": []}));
+    }
+
+    let places =
+        json!([["::1", "silent"], ["127.0.0.1", {"serves": script}], ["127.0.0.2", "refuses"]]);
+    let opened = program.tell(&json!({"addresses": {"places": places}}));
+    let port = u16::try_from(opened["port"].as_u64().unwrap()).unwrap();
+    assert!(get(port, "/").starts_with("HTTP/1.1 200 "));
+    let count = program.tell(&json!({"connections": {"id": opened["places"][1]["id"]}}));
+    assert_eq!((&count["accepted"], &count["most_open"]), (&json!(1), &json!(1)));
+
+    let origins = program.tell(&json!({"origins": {"count": 3, "body": "ok"}}));
+    let port = u16::try_from(origins["ports"][2].as_u64().unwrap()).unwrap();
+    let mut tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    tcp.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    assert!(tcp.read(&mut [0; 1024]).unwrap() > 0);
+    let count = program.tell(&json!({"connections": {"id": origins["id"]}}));
+    assert_eq!(count, json!({"accepted": 1, "open": 1, "most_open": 1, "requests": 1}));
+    let wrong = json!({"proxy": {"conduct": {"silent": "greeting"}}});
+    assert!(program.tell(&wrong)["error"].is_string());
+    program.finish();
 }
 
 #[test]
