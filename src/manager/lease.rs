@@ -4,7 +4,6 @@
 //! A lease is given back exactly once: by [`Lease::give_back`] or [`Lease::close`], or by its
 //! drop, which closes. A lease is not a socket: with HTTP/2 a connection will have many.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,10 +11,10 @@ use super::connection::{Connection, Reason, Record, State};
 use super::control::{Cause, Control};
 use super::key::PoolKey;
 use super::pool::{Pool, Refused};
-use crate::error::{Error, Kind, Phase};
+use crate::error::{Error, Phase};
+use crate::net::Stop;
+use crate::net::dial::{self, Dial, Failure, Plan};
 use crate::net::stream::Stream;
-use crate::net::{Stop, dial, resolve};
-use crate::wait::{Until, Want, Woken, wait};
 
 /// Threads: one at a time; its exchange can be ended from any.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ impl Lease {
             lease.close(Reason::StaleAtCheckout);
         }
         let record = pool.begin_dial(key, control)?;
-        match open(&record, control, progress) {
+        match open(pool, &record, control, progress) {
             Ok(stream) => {
                 let lease = Self::new(pool, control, Connection { record, stream }, false);
                 if let Some(connection) = &lease.connection {
@@ -141,68 +140,60 @@ impl Drop for Lease {
 }
 
 fn open(
+    pool: &Pool,
     record: &Record,
     control: &Arc<Control>,
     progress: &dyn Progress,
 ) -> Result<Stream, NoLease> {
-    let origin = &record.key.origin;
-    let ended = control.arm().map_err(Stop::Io)?;
-    let addresses = addresses(record, control, progress)?;
-    record.step(State::Connecting);
-    let deadline = progress.begin(Phase::Connect);
-    if control.cause().is_some() {
-        return Err(Stop::Ended.into());
+    let event = control.arm().map_err(Stop::Io)?;
+    let key = &record.key;
+    let plan = Plan {
+        host: key.origin.host.clone(),
+        port: key.origin.port,
+        unix: key.origin.unix.as_deref().map(Into::into),
+        tls: key.tls.clone(),
+        route: Arc::clone(&key.route),
+        keep_alive: None,
+    };
+    let mut dial = Dial::new(plan, Arc::clone(pool.resolver()));
+    match dial.run(&Dialling { record, control, progress }, event) {
+        Ok(stream) => {
+            // Late answers of the dial may have set it.
+            event.clear();
+            record.secured(stream.tls_version());
+            Ok(stream)
+        }
+        Err(Failure::Stop(stop)) => Err(stop.into()),
+        Err(Failure::Error(error)) => Err(NoLease::Error(error)),
     }
-    let socket = dial::dial(&addresses, deadline, ended)?;
-    let mut stream = Stream::plain(socket);
-    record.connected(&stream);
-    // Whoever ends the exchange from here on finds the socket; who did it before did not.
-    if control.cause().is_some() {
-        return Err(Stop::Ended.into());
-    }
-    if let Some(tls) = &record.key.tls {
-        record.step(State::Tls);
-        let deadline = progress.begin(Phase::Tls);
-        stream.begin_tls(tls, &origin.host).map_err(NoLease::Error)?;
-        stream.handshake(deadline)?;
-        record.secured(stream.tls_version());
-    }
-    Ok(stream)
 }
 
-fn addresses(
-    record: &Record,
-    control: &Arc<Control>,
-    progress: &dyn Progress,
-) -> Result<Vec<SocketAddr>, NoLease> {
-    let origin = &record.key.origin;
-    if let Some(ip) = resolve::literal(&origin.host) {
-        return Ok(vec![SocketAddr::new(ip, origin.port)]);
+/// A dial as the exchange and the list of connections see it.
+struct Dialling<'a> {
+    record: &'a Record,
+    control: &'a Control,
+    progress: &'a dyn Progress,
+}
+
+impl dial::Progress for Dialling<'_> {
+    fn begin(&self, phase: Phase) -> Option<Instant> {
+        self.record.step(match phase {
+            Phase::Connect => State::Connecting,
+            Phase::Proxy => State::Proxy,
+            Phase::Tls => State::Tls,
+            _ => State::Resolving,
+        });
+        self.progress.begin(phase)
     }
-    let deadline = progress.begin(Phase::Resolve);
-    let event = control.arm().map_err(Stop::Io)?;
-    let lookup = resolve::start(&origin.host, origin.port, event).map_err(Stop::Io)?;
-    // One event serves the answer and the end: whichever it was, it shows.
-    loop {
-        if control.cause().is_some() {
-            return Err(Stop::Ended.into());
-        }
-        match lookup.answer() {
-            Some(Ok(addresses)) => {
-                event.clear();
-                return Ok(addresses.clone());
-            }
-            Some(Err(why)) => {
-                let what = format!("{} can't be resolved: {why}", origin.host);
-                return Err(NoLease::Error(Error::new(Kind::ResolveFailed, what)));
-            }
-            None => {}
-        }
-        match wait(Want { fd: None, event: Some(event) }, Until::new(deadline)).map_err(Stop::Io)? {
-            Woken::Deadline => return Err(Stop::Deadline.into()),
-            Woken::Interrupted => return Err(Stop::Interrupted.into()),
-            Woken::Event | Woken::Ready { .. } => {}
-        }
+
+    fn connected(&self, stream: &Stream) {
+        // Whoever ends the exchange from here on finds the socket; who did it before is heard of
+        // before the next phase.
+        self.record.connected(stream);
+    }
+
+    fn must_stop(&self) -> bool {
+        self.control.cause().is_some()
     }
 }
 

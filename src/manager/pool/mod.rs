@@ -17,6 +17,7 @@ use super::connection::{Connection, ConnectionInfo, Reason, Record, Where};
 use super::control::{Cause, Control};
 use super::key::PoolKey;
 use super::{How, Limits, Stats};
+use crate::net::resolve::Resolver;
 use crate::process::PerProcess;
 
 /// Threads: any thread at any time.
@@ -27,6 +28,7 @@ pub(crate) struct Pool {
     /// What a forked child takes over, to be had without the lock.
     limits: ArcSwap<Limits>,
     shut: AtomicBool,
+    resolver: Arc<Resolver>,
 }
 
 /// Why the pool gives no connection.
@@ -40,10 +42,15 @@ pub(crate) enum Refused {
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
         let (state, shut) = (PerProcess::new(), AtomicBool::new(false));
-        let pool = Self { state, limits: ArcSwap::from_pointee(limits), shut };
+        let resolver = Arc::new(Resolver::new());
+        let pool = Self { state, limits: ArcSwap::from_pointee(limits), shut, resolver };
         // Now, and not in a child: it must find out that it is one.
         drop(pool.lock());
         Arc::new(pool)
+    }
+
+    pub(crate) fn resolver(&self) -> &Arc<Resolver> {
+        &self.resolver
     }
 
     /// An idle connection of that key, if there is one; it is the caller's from now on.
