@@ -114,7 +114,7 @@ impl Head {
 
     /// The URL that answered, without user information and fragment.
     pub fn url(&self) -> String {
-        self.target.uri.to_string()
+        self.target.url()
     }
 
     /// The first header of that name (case does not matter).

@@ -58,11 +58,11 @@ impl Target {
             };
             Error::new(Kind::InvalidUrl, format!("not a URL: {error}{hint}"))
         })?;
-        let Some(origin) = Origin::of(&url) else {
+        let origin = Origin::of(&url).map_err(|why| {
             let what =
-                format!("can't request {:?} URLs: use http or https, with a host", url.scheme());
-            return Err(Error::new(Kind::InvalidUrl, what));
-        };
+                format!("not a URL that can be requested: {why}; use http or https, with a host");
+            Error::new(Kind::InvalidUrl, what)
+        })?;
         if origin.port == 0 {
             return Err(Error::new(Kind::InvalidUrl, "port 0 can't be connected to"));
         }
@@ -71,13 +71,32 @@ impl Target {
         // Neither can fail for http and https URLs with a host.
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        let uri = Uri::try_from(String::from(url)).map_err(|error| {
+        let text = match &origin.unix {
+            None => String::from(url),
+            // HTTP knows nothing of the socket's path: a request is for a server on this machine.
+            Some(_) => {
+                let scheme = if origin.secure { "https" } else { "http" };
+                format!("{scheme}://localhost{}", path_and_query(&url))
+            }
+        };
+        let uri = Uri::try_from(text).map_err(|error| {
             Error::new(Kind::InvalidUrl, format!("not a URL that can be requested: {error}"))
         })?;
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let host = HeaderValue::from_str(authority)
             .map_err(|_| Error::new(Kind::InvalidUrl, "not a host that can be requested"))?;
         Ok(Arc::new(Self { uri, origin, host, credentials, key: OnceLock::new() }))
+    }
+
+    /// The URL that was requested, without user information and fragment.
+    pub(crate) fn url(&self) -> String {
+        match &self.origin.unix {
+            None => self.uri.to_string(),
+            Some(_) => {
+                let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
+                format!("{}{path}", self.origin)
+            }
+        }
     }
 
     /// The pool key for these settings.
@@ -94,6 +113,13 @@ impl Target {
 
 thread_local! {
     static LAST: RefCell<Option<(String, Arc<Target>)>> = const { RefCell::new(None) };
+}
+
+/// The path begins with a slash also where the standard gives a URL none.
+fn path_and_query(url: &url::Url) -> String {
+    let slash = if url.path().starts_with('/') { "" } else { "/" };
+    let query = url.query().map_or(String::new(), |query| format!("?{query}"));
+    format!("{slash}{}{query}", url.path())
 }
 
 fn credentials(url: &url::Url) -> Option<HeaderValue> {
@@ -132,6 +158,23 @@ mod tests {
         let target = Target::parse("http://us%3Aer:p%40ss@example.org/").unwrap();
         assert_eq!(target.credentials.as_ref().unwrap(), "Basic dXM6ZXI6cEBzcw==");
         assert!(Target::parse("http://example.org/").unwrap().credentials.is_none());
+    }
+
+    #[test]
+    fn a_unix_domain_socket_is_requested_as_localhost() {
+        let parse = |text| Target::parse(text).unwrap();
+        let target = parse("http+unix://us:er@%2Frun%2Fapp.sock/a/../b?c=d#e");
+        assert_eq!(target.uri, "http://localhost/b?c=d");
+        assert_eq!(target.host, "localhost");
+        assert_eq!(target.url(), "http+unix://%2Frun%2Fapp.sock/b?c=d");
+        assert!(target.credentials.is_some());
+        let bare = parse("https+unix://%2Frun%2Fapp.sock");
+        assert_eq!(bare.uri, "https://localhost/");
+        assert_eq!(bare.url(), "https+unix://%2Frun%2Fapp.sock/");
+        assert_eq!(parse("http+unix://%2Fa?b").uri, "http://localhost/?b");
+        for text in ["http+unix://app.sock/", "http+unix:///run/app.sock", "http+unix://%2Fa:80/"] {
+            assert_eq!(Target::parse(text).unwrap_err().kind(), Kind::InvalidUrl, "{text}");
+        }
     }
 
     #[test]

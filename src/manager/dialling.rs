@@ -16,7 +16,7 @@ use super::lease::{NoLease, Progress, Wish};
 use super::pool::{Dialled, Pool, Refused};
 use crate::error::Phase;
 use crate::net::Stop;
-use crate::net::dial::{self, Dial, Failure};
+use crate::net::dial::{self, Dial, Failure, Plan};
 use crate::net::stream::Stream;
 use crate::wait::Crew;
 
@@ -88,7 +88,15 @@ pub(super) fn ahead(pool: &Arc<Pool>, key: &Arc<PoolKey>, wanted: usize) -> Resu
 }
 
 fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
-    let plan = record.key.plan(pool.limits().keep_alive);
+    let key = &record.key;
+    let plan = Plan {
+        host: key.origin.host.clone(),
+        port: key.origin.port,
+        unix: key.origin.unix.as_deref().map(Into::into),
+        tls: key.tls.clone(),
+        route: Arc::clone(&key.route),
+        keep_alive: pool.limits().keep_alive,
+    };
     Dial::new(plan, Arc::clone(pool.resolver()))
 }
 

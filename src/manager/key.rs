@@ -4,21 +4,28 @@
 //! derived equality: a new setting that shapes connections becomes a field here and can't be
 //! forgotten in a comparison.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use crate::error::{Error, Kind};
 use crate::net::route::Route;
 use crate::net::tls::{Settings, Tls};
 
-/// Scheme, host and port. Threads: immutable.
+/// Scheme, host and port; or a Unix-domain socket. Threads: immutable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     pub(crate) secure: bool,
-    /// Lower case; an IPv6 literal keeps its brackets.
+    /// Lower case; an IPv6 literal keeps its brackets. "localhost" for a Unix-domain socket.
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// The path of the Unix-domain socket that is connected to instead of host and port.
+    pub(crate) unix: Option<Arc<Path>>,
 }
 
 /// Everything that shapes a connection. Threads: immutable.
@@ -40,24 +47,60 @@ impl Origin {
             Error::new(Kind::InvalidUrl, what)
         };
         let url = url::Url::parse(text).map_err(|error| bad(&error.to_string()))?;
-        Self::of(&url).ok_or_else(|| bad("not http or https, or no host"))
+        Self::of(&url).map_err(|why| bad(&why))
     }
 
-    pub(crate) fn of(url: &url::Url) -> Option<Self> {
-        let secure = match url.scheme() {
-            "https" => true,
-            "http" => false,
-            _ => return None,
+    /// That of a URL, or why it has none. `http+unix://%2Frun%2Fapp.sock` names a Unix-domain
+    /// socket by its percent-encoded path, as other clients have it.
+    pub(crate) fn of(url: &url::Url) -> Result<Self, String> {
+        let (secure, unix) = match url.scheme() {
+            "https" => (true, false),
+            "http" => (false, false),
+            "https+unix" => (true, true),
+            "http+unix" => (false, true),
+            other => return Err(format!("{other:?} is not http or https")),
         };
-        let host = url.host_str().filter(|host| !host.is_empty())?.to_owned();
-        Some(Self { secure, host, port: url.port_or_known_default()? })
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("it has no host")?;
+        if unix {
+            let path = socket_path(host, url.port())?;
+            let port = if secure { 443 } else { 80 };
+            return Ok(Self { secure, host: "localhost".into(), port, unix: Some(path.into()) });
+        }
+        let port = url.port_or_known_default().ok_or("it has no port")?;
+        Ok(Self { secure, host: host.to_owned(), port, unix: None })
     }
+}
+
+/// The path that a percent-encoded host stands for, if one can be connected to.
+fn socket_path(host: &str, port: Option<u16>) -> Result<PathBuf, String> {
+    if port.is_some() {
+        return Err("a Unix-domain socket has no port".into());
+    }
+    let path: Vec<u8> = percent_decode_str(host).collect();
+    if path.first() != Some(&b'/') {
+        let what = "the host must be the absolute, percent-encoded path of a Unix-domain socket, \
+                    such as %2Frun%2Fapp.sock";
+        return Err(what.into());
+    }
+    if path.len() > LONGEST_PATH {
+        return Err(format!("the path of a Unix-domain socket has at most {LONGEST_PATH} bytes"));
+    }
+    if path.contains(&0) {
+        return Err("the path of a Unix-domain socket holds no zero byte".into());
+    }
+    Ok(PathBuf::from(OsString::from_vec(path)))
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "https" } else { "http" };
-        write!(f, "{scheme}://{}:{}", self.host, self.port)
+        match &self.unix {
+            None => write!(f, "{scheme}://{}:{}", self.host, self.port),
+            Some(path) => {
+                let path = percent_encode(path.as_os_str().as_bytes(), IN_PATHS);
+                write!(f, "{scheme}+unix://{path}")
+            }
+        }
     }
 }
 
@@ -69,16 +112,6 @@ impl PoolKey {
         key.parts().hash(&mut hasher);
         key.hash = hasher.finish();
         Arc::new(key)
-    }
-
-    pub(crate) fn plan(&self, keep_alive: Option<std::time::Duration>) -> crate::net::dial::Plan {
-        crate::net::dial::Plan {
-            host: self.origin.host.clone(),
-            port: self.origin.port,
-            tls: self.tls.clone(),
-            route: Arc::clone(&self.route),
-            keep_alive,
-        }
     }
 
     /// What counts, every field by name: a new one does not compile until it is put here.
@@ -107,6 +140,11 @@ impl fmt::Debug for PoolKey {
         write!(f, "PoolKey({})", self.origin)
     }
 }
+
+/// sun_path (unix(7)) with its end.
+const LONGEST_PATH: usize = 107;
+/// All but what RFC 3986 section 2.3 calls unreserved.
+const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests {
@@ -139,6 +177,29 @@ mod tests {
     fn what_is_no_origin_is_refused() {
         for text in ["", "example.org", "ftp://example.org", "http://", "file:///etc/passwd"] {
             assert_eq!(Origin::parse(text).unwrap_err().kind(), Kind::InvalidUrl, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_unix_domain_socket_is_an_origin_by_its_path() {
+        let text = "http+unix://%2Frun%2FMy%20app.sock";
+        let origin = Origin::parse(&format!("{text}/ignored?x")).unwrap();
+        assert_eq!(origin.unix.as_deref(), Some(Path::new("/run/My app.sock")));
+        assert_eq!(origin.to_string(), text);
+        assert_eq!(Origin::parse(&origin.to_string()).unwrap(), origin);
+        assert_ne!(Origin::parse("http+unix://%2Frun%2Fmy%20app.sock").unwrap(), origin);
+        assert_ne!(Origin::parse("https+unix://%2Frun%2FMy%20app.sock").unwrap(), origin);
+        let long = format!("http+unix://%2F{}", "x".repeat(LONGEST_PATH));
+        for (bad, word) in [
+            ("http+unix://run%2Fapp.sock", "absolute"),
+            ("http+unix://%2Frun%2Fapp.sock:80", "port"),
+            ("http+unix:///run/app.sock", "host"),
+            ("http+unix://%2Frun%00", "zero"),
+            (&*long, "107"),
+        ] {
+            let error = Origin::parse(bad).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidUrl, "{bad}");
+            assert!(error.message().contains(word), "{}", error.message());
         }
     }
 }

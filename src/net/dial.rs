@@ -1,203 +1,382 @@
-//! Addresses to a connected socket.
+//! From a plan to a stream: names resolved, connected, through the proxy, in TLS.
 //!
-//! The addresses are tried in the resolver's order, each with its share of the time that is
-//! left, so that a silent first address does not use up all of it.
+//! A dial is one value that can be left at any wait and taken up again by anybody: what was
+//! reached stays reached. It waits for its sockets and for an event at once, so that whoever
+//! wants it to stop never has to find its socket. Knows nothing of pools and requests: who
+//! watches over it says how long a phase may take ([`Progress`]).
 
-use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use socket2::SockAddr;
+
 use super::Stop;
-use super::socket::Socket;
-use crate::wait::{Event, Interest, Until, Want, Woken, wait};
-
-/// Connects to the first address that answers. `ended` wakes the wait when somebody wants the
-/// dial to end.
-pub(crate) fn dial_all(
-    addresses: &[SocketAddr],
-    deadline: Option<Instant>,
-    ended: &Event,
-) -> Result<Arc<Socket>, Stop> {
-    let mut last = Stop::Io(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    for (index, address) in addresses.iter().enumerate() {
-        let turn = share(deadline, addresses.len() - index);
-        match connect(address, turn, ended) {
-            Ok(socket) => return Ok(socket),
-            Err(stop @ (Stop::Interrupted | Stop::Ended)) => return Err(stop),
-            // Out of descriptors: the next address would need one as well.
-            Err(Stop::Io(error)) if is_exhaustion(&error) => return Err(Stop::Io(error)),
-            Err(stop) => last = stop,
-        }
-        if deadline.is_some_and(|at| at <= Instant::now()) {
-            return Err(Stop::Deadline);
-        }
-    }
-    Err(last)
-}
-
-fn connect(
-    address: &SocketAddr,
-    deadline: Option<Instant>,
-    ended: &Event,
-) -> Result<Arc<Socket>, Stop> {
-    let socket = open(address).map_err(Stop::Io)?;
-    let inside = socket.enter().ok_or(Stop::Ended)?;
-    match inside.connect(address) {
-        Ok(()) => {}
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
-            let want = Want { fd: Some((inside.fd(), Interest::Write)), event: Some(ended) };
-            match wait(want, Until::new(deadline)).map_err(Stop::Io)? {
-                Woken::Ready { .. } => {}
-                Woken::Event => return Err(Stop::Ended),
-                Woken::Deadline => return Err(Stop::Deadline),
-                Woken::Interrupted => return Err(Stop::Interrupted),
-            }
-            // connect(2): the outcome of a connect in progress is SO_ERROR.
-            if let Some(error) = inside.take_error().map_err(Stop::Io)? {
-                return Err(Stop::Io(error));
-            }
-        }
-        Err(error) => return Err(Stop::Io(error)),
-    }
-    drop(inside);
-    Ok(socket)
-}
-
-fn open(address: &SocketAddr) -> io::Result<Arc<Socket>> {
-    // socket2 opens close-on-exec.
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(*address),
-        socket2::Type::STREAM,
-        Some(socket2::Protocol::TCP),
-    )?;
-    socket.set_nonblocking(true)?;
-    // A request is written whole; waiting for an acknowledgement first only adds latency.
-    socket.set_tcp_nodelay(true)?;
-    Ok(Socket::new(socket))
-}
-
-/// An equal share of what is left, but no less than two seconds of it.
-fn share(deadline: Option<Instant>, turns: usize) -> Option<Instant> {
-    let at = deadline?;
-    let now = Instant::now();
-    let left = at.saturating_duration_since(now);
-    let turn = (left / u32::try_from(turns).unwrap_or(u32::MAX)).max(Duration::from_secs(2));
-    Some(at.min(now + turn))
-}
-
-/// Whether the process or the system is out of descriptors or memory.
-pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
-}
-
-use super::resolve::{self, Resolver};
+use super::patience::Patience;
+use super::proxy::{Proxy, Talk, Towards};
+use super::race::Race;
+pub(crate) use super::race::is_exhaustion;
+use super::resolve::{Lookup, Resolver, literal};
 use super::route::Route;
-use super::stream::Stream;
-use super::tls::Tls;
+use super::stream::{End, Stream};
+use super::tls::{self, Tls};
 use crate::error::{Error, Kind, Phase};
+use crate::wait::Event;
 
+/// What to dial. Threads: a value.
+#[derive(Debug)]
 pub(crate) struct Plan {
-    pub host: String,
-    pub port: u16,
-    pub tls: Option<Arc<Tls>>,
-    pub route: Arc<Route>,
-    pub keep_alive: Option<Duration>,
+    /// As URLs have it; the name in the certificate too.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// A Unix-domain socket to connect to instead: nothing is resolved, and no proxy asked.
+    pub(crate) unix: Option<PathBuf>,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) route: Arc<Route>,
+    /// How long a connection is silent before the system probes it.
+    pub(crate) keep_alive: Option<Duration>,
 }
+
+/// Who watches over a dial while it runs.
 pub(crate) trait Progress {
+    /// A phase begins, or goes on when a dial is taken up again; answers when it must be over.
     fn begin(&self, phase: Phase) -> Option<Instant>;
+    /// There is a socket now; its stream will talk to the proxy or begin TLS next.
     fn connected(&self, stream: &Stream);
+    /// Asked before each phase and after each wake-up by the event: whether the dial shall stop.
     fn must_stop(&self) -> bool;
 }
+
+/// Why a dial came to no stream.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Stop(Stop),
+    /// With words of its own.
     Error(Error),
 }
+
+/// A dial in progress. Dropping it closes what it has. Threads: one at a time, any.
+pub(crate) struct Dial {
+    plan: Plan,
+    resolver: Arc<Resolver>,
+    step: Step,
+    /// The name that is connected to, and the one that a proxy wants the address of.
+    near: Name,
+    far: Name,
+    race: Option<Race>,
+    stream: Option<Stream>,
+    talk: Option<Talk>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Resolve,
+    Connect,
+    SecureProxy,
+    TalkToProxy,
+    Secure,
+    /// There is a stream, or there will never be one.
+    Over,
+}
+
+/// A name on its way to addresses.
+enum Name {
+    Unasked,
+    Asked(Lookup),
+    Known(Vec<SocketAddr>),
+}
+
+impl Dial {
+    pub(crate) fn new(plan: Plan, resolver: Arc<Resolver>) -> Self {
+        let (near, far) = (Name::Unasked, Name::Unasked);
+        let (race, stream, talk) = (None, None, None);
+        Self { plan, resolver, step: Step::Resolve, near, far, race, stream, talk }
+    }
+
+    /// Goes on until there is a stream or something stops it. After [`Stop::Ended`],
+    /// [`Stop::Deadline`] and [`Stop::Interrupted`] it can be taken up again, on any thread, by
+    /// somebody else with another event.
+    pub(crate) fn run(
+        &mut self,
+        progress: &dyn Progress,
+        event: &Arc<Event>,
+    ) -> Result<Stream, Failure> {
+        let mut phase = None;
+        while self.step != Step::Over {
+            if let Err(failure) = self.go_on(progress, event, &mut phase) {
+                return Err(self.stopped(failure));
+            }
+        }
+        self.stream.take().ok_or(Failure::Stop(Stop::Ended))
+    }
+
+    /// Whether there is a socket in it already, connecting or further.
+    pub(crate) fn has_socket(&self) -> bool {
+        self.stream.is_some() || self.race.as_ref().is_some_and(Race::is_running)
+    }
+
+    /// One step. `phase`: the one that was begun last in this run, and when it must be over.
+    fn go_on(
+        &mut self,
+        progress: &dyn Progress,
+        event: &Arc<Event>,
+        phase: &mut Option<(Phase, Option<Instant>)>,
+    ) -> Result<(), Failure> {
+        if progress.must_stop() {
+            return Err(Stop::Ended.into());
+        }
+        if self.step == Step::Resolve && self.needs_no_name() {
+            self.step = Step::Connect;
+        }
+        let now = self.step.phase();
+        let deadline = match *phase {
+            Some((begun, deadline)) if begun == now => deadline,
+            _ => {
+                let deadline = progress.begin(now);
+                *phase = Some((now, deadline));
+                deadline
+            }
+        };
+        let patience = Patience { deadline, event, must_stop: &|| progress.must_stop() };
+        self.step = match self.step {
+            Step::Resolve => self.resolve(&patience, event)?,
+            Step::Connect => self.connect(&patience, progress)?,
+            Step::SecureProxy => self.secure_proxy(&patience)?,
+            Step::TalkToProxy => self.talk(&patience)?,
+            Step::Secure => self.secure(&patience)?,
+            Step::Over => Step::Over,
+        };
+        Ok(())
+    }
+
+    /// What a failure means for the dial, and who is behind it.
+    fn stopped(&mut self, failure: Failure) -> Failure {
+        if matches!(failure, Failure::Stop(Stop::Ended | Stop::Deadline | Stop::Interrupted)) {
+            return failure;
+        }
+        self.step = Step::Over;
+        // What a socket that was ended from outside says is only the consequence.
+        match self.stream.take() {
+            Some(stream) if stream.socket().is_ended() => Stop::Ended.into(),
+            _ => failure,
+        }
+    }
+
+    fn proxy(&self) -> Option<&Arc<Proxy>> {
+        self.plan.route.proxy.as_ref().filter(|_| self.plan.unix.is_none())
+    }
+
+    /// Whose name is connected to.
+    fn near(&self) -> (&str, u16) {
+        match self.proxy() {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (&self.plan.host, self.plan.port),
+        }
+    }
+
+    /// Whether a proxy wants the origin's address from us.
+    fn wants_far(&self) -> bool {
+        self.proxy().is_some_and(|proxy| proxy.wants_address())
+    }
+
+    fn needs_no_name(&self) -> bool {
+        self.plan.unix.is_some()
+            || (literal(self.near().0).is_some()
+                && (!self.wants_far() || literal(&self.plan.host).is_some()))
+    }
+
+    fn resolve(&mut self, patience: &Patience<'_>, event: &Arc<Event>) -> Result<Step, Failure> {
+        let (host, port) = self.near();
+        let (host, port) = (host.to_owned(), port);
+        self.near.resolve(&self.resolver, &host, port, patience, event)?;
+        if self.wants_far() {
+            let Plan { host, port, .. } = &self.plan;
+            self.far.resolve(&self.resolver, host, *port, patience, event)?;
+        }
+        Ok(Step::Connect)
+    }
+
+    fn connect(
+        &mut self,
+        patience: &Patience<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Step, Failure> {
+        let mut race = match self.race.take() {
+            Some(race) => race,
+            None => self.race()?,
+        };
+        let outcome = race.run(patience);
+        match outcome {
+            Ok(socket) => {
+                let stream = self.stream.insert(Stream::plain(socket));
+                progress.connected(stream);
+                Ok(self.after_connect())
+            }
+            Err(stop) => {
+                self.race = Some(race);
+                // The name may lead elsewhere by now.
+                if let Stop::Io(error) = &stop
+                    && !is_exhaustion(error)
+                {
+                    self.resolver.forget(self.near().0);
+                }
+                Err(stop.into())
+            }
+        }
+    }
+
+    fn race(&self) -> Result<Race, Failure> {
+        if let Some(path) = &self.plan.unix {
+            return Ok(Race::to(SockAddr::unix(path).map_err(Stop::Io)?));
+        }
+        let (host, port) = self.near();
+        let literal = literal(host).map(|address| [SocketAddr::new(address, port)]);
+        let addresses = match (&literal, &self.near) {
+            (Some(address), _) => address.as_slice(),
+            (None, Name::Known(addresses)) => addresses,
+            (None, _) => &[],
+        };
+        if let Some(local) = self.plan.route.local
+            && !addresses.iter().any(|address| address.is_ipv4() == local.is_ipv4())
+        {
+            let family = if local.is_ipv4() { "IPv4" } else { "IPv6" };
+            let what = format!("{host} has no {family} address to be reached from {local}");
+            return Err(Error::new(Kind::ConnectFailed, what).into());
+        }
+        Ok(Race::between(addresses, self.plan.route.local, self.plan.keep_alive))
+    }
+
+    fn after_connect(&self) -> Step {
+        match self.proxy() {
+            Some(proxy) if proxy.tls().is_some() => Step::SecureProxy,
+            Some(_) => self.after_proxy(),
+            None => self.after_tunnel(),
+        }
+    }
+
+    /// A plain request is for a HTTP proxy itself to read; all else goes through a tunnel.
+    fn after_proxy(&self) -> Step {
+        match self.proxy() {
+            Some(proxy) if proxy.speaks_http() && self.plan.tls.is_none() => Step::Over,
+            _ => Step::TalkToProxy,
+        }
+    }
+
+    fn after_tunnel(&self) -> Step {
+        if self.plan.tls.is_some() { Step::Secure } else { Step::Over }
+    }
+
+    fn secure_proxy(&mut self, patience: &Patience<'_>) -> Result<Step, Failure> {
+        if let Some(proxy) = self.proxy().map(Arc::clone)
+            && let Some(tls) = proxy.tls()
+        {
+            let stream = self.stream.as_mut().ok_or(Stop::Ended)?;
+            if !stream.has_tls() {
+                stream.begin_tls(tls, proxy.host(), End::Proxy)?;
+            }
+            let words = |what: String| Error::new(Kind::ProxyFailed, format!("{proxy}: {what}"));
+            stream.handshake(patience).map_err(|stop| match stop {
+                Stop::Tls(error) => words(format!("TLS with it: {}", tls::explain(&error))).into(),
+                Stop::PeerClosed => {
+                    words("it closed the connection inside the TLS handshake".into()).into()
+                }
+                stop => Failure::Stop(stop),
+            })?;
+        }
+        Ok(self.after_proxy())
+    }
+
+    fn talk(&mut self, patience: &Patience<'_>) -> Result<Step, Failure> {
+        let mut talk = match self.talk.take() {
+            Some(talk) => talk,
+            None => self.begin_talk()?,
+        };
+        let stream = self.stream.as_mut().ok_or(Stop::Ended)?;
+        let outcome = talk.run(stream, patience);
+        self.talk = Some(talk);
+        outcome?;
+        Ok(self.after_tunnel())
+    }
+
+    fn begin_talk(&self) -> Result<Talk, Failure> {
+        let proxy = self.proxy().ok_or(Stop::Ended)?;
+        let to = match &self.far {
+            Name::Known(addresses) if let Some(first) = addresses.first() => {
+                Towards::Address(first.ip())
+            }
+            _ => Towards::host(&self.plan.host),
+        };
+        Ok(Talk::begin(proxy, to, self.plan.port)?)
+    }
+
+    fn secure(&mut self, patience: &Patience<'_>) -> Result<Step, Failure> {
+        let stream = self.stream.as_mut().ok_or(Stop::Ended)?;
+        if let Some(tls) = &self.plan.tls {
+            if !stream.is_tls() {
+                stream.begin_tls(tls, &self.plan.host, End::Origin)?;
+            }
+            stream.handshake(patience)?;
+        }
+        Ok(Step::Over)
+    }
+}
+
+impl Name {
+    /// Waits for its addresses; a literal is its own.
+    fn resolve(
+        &mut self,
+        resolver: &Arc<Resolver>,
+        host: &str,
+        port: u16,
+        patience: &Patience<'_>,
+        event: &Arc<Event>,
+    ) -> Result<(), Failure> {
+        if let Some(address) = literal(host) {
+            *self = Self::Known(vec![SocketAddr::new(address, port)]);
+        }
+        match self {
+            Self::Known(_) => return Ok(()),
+            // Taken up again, maybe with another event.
+            Self::Asked(lookup) => lookup.tell(event),
+            Self::Unasked => {
+                *self = Self::Asked(resolver.start(host, port, event).map_err(Stop::Io)?);
+            }
+        }
+        // One event serves the answer and the end: whichever it was, it shows.
+        while let Self::Asked(lookup) = self {
+            match lookup.answer() {
+                Some(Ok(addresses)) => *self = Self::Known(addresses),
+                Some(Err(why)) => {
+                    let what = format!("{host} can't be resolved: {why}");
+                    return Err(Error::new(Kind::ResolveFailed, what).into());
+                }
+                None => patience.told()?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    fn phase(self) -> Phase {
+        match self {
+            Self::Resolve => Phase::Resolve,
+            Self::Connect => Phase::Connect,
+            Self::SecureProxy | Self::TalkToProxy => Phase::Proxy,
+            Self::Secure | Self::Over => Phase::Tls,
+        }
+    }
+}
+
 impl From<Stop> for Failure {
     fn from(stop: Stop) -> Self {
         Self::Stop(stop)
     }
 }
-pub(crate) struct Dial {
-    plan: Plan,
-    _resolver: Arc<Resolver>,
-}
-impl Dial {
-    pub(crate) fn new(plan: Plan, resolver: Arc<Resolver>) -> Self {
-        Self { plan, _resolver: resolver }
-    }
-    pub(crate) fn has_socket(&self) -> bool {
-        true
-    }
-    pub(crate) fn run(&mut self, p: &dyn Progress, event: &Arc<Event>) -> Result<Stream, Failure> {
-        let addresses = if let Some(ip) = resolve::literal(&self.plan.host) {
-            vec![SocketAddr::new(ip, self.plan.port)]
-        } else {
-            let deadline = p.begin(Phase::Resolve);
-            let lookup =
-                resolve::start(&self.plan.host, self.plan.port, event).map_err(Stop::Io)?;
-            loop {
-                if p.must_stop() {
-                    return Err(Stop::Ended.into());
-                }
-                match lookup.answer() {
-                    Some(Ok(a)) => {
-                        event.clear();
-                        break a.clone();
-                    }
-                    Some(Err(why)) => {
-                        return Err(Failure::Error(Error::new(
-                            Kind::ResolveFailed,
-                            format!("{} can't be resolved: {why}", self.plan.host),
-                        )));
-                    }
-                    None => {}
-                }
-                match wait(Want { fd: None, event: Some(event) }, Until::new(deadline))
-                    .map_err(Stop::Io)?
-                {
-                    Woken::Deadline => return Err(Stop::Deadline.into()),
-                    Woken::Interrupted => return Err(Stop::Interrupted.into()),
-                    Woken::Event | Woken::Ready { .. } => {}
-                }
-            }
-        };
-        let deadline = p.begin(Phase::Connect);
-        if p.must_stop() {
-            return Err(Stop::Ended.into());
-        }
-        let socket = dial_all(&addresses, deadline, event)?;
-        let mut stream = Stream::plain(socket);
-        p.connected(&stream);
-        if let Some(tls) = &self.plan.tls {
-            let deadline = p.begin(Phase::Tls);
-            stream.begin_tls(tls, &self.plan.host).map_err(Failure::Error)?;
-            stream.handshake(deadline)?;
-        }
-        Ok(stream)
-    }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_address_is_passed_over() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let event = Event::new().unwrap();
-        let here = listener.local_addr().unwrap();
-        assert!(dial_all(&[gone, here], None, &event).is_ok());
-        assert!(matches!(dial_all(&[gone], None, &event), Err(Stop::Io(_))));
-        assert!(matches!(dial_all(&[], None, &event), Err(Stop::Io(_))));
-    }
-
-    #[test]
-    fn shares_are_never_later_than_the_deadline() {
-        let at = Instant::now() + Duration::from_secs(1);
-        assert_eq!(share(Some(at), 4), Some(at));
-        assert_eq!(share(None, 4), None);
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
     }
 }

@@ -45,6 +45,10 @@ impl Gate {
         self.0.fetch_sub(1, Ordering::AcqRel) == SHUT | 1
     }
 
+    pub(crate) fn is_shut(&self) -> bool {
+        self.0.load(Ordering::Acquire) & SHUT != 0
+    }
+
     /// Shuts the gate. Whoever does counts as a user until it leaves, so that what it wakes the
     /// others by is still open.
     pub(crate) fn shut(&self) -> Shut {

@@ -1,9 +1,12 @@
-//! The network: sockets, names, addresses and TLS. Knows nothing of HTTP, and of the pool only
-//! that somebody may want a dial to end early (an [`Event`](crate::wait::Event)).
+//! The network: sockets, names, addresses, proxies and TLS. Knows nothing of HTTP but what a
+//! proxy is told before a tunnel is open, and of the pool only that somebody may want a dial to
+//! end early (an [`Event`](crate::wait::Event)).
 
 pub(crate) mod dial;
 mod gate;
+mod patience;
 pub(crate) mod proxy;
+mod race;
 pub(crate) mod resolve;
 pub(crate) mod route;
 pub(crate) mod socket;

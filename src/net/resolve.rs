@@ -1,17 +1,274 @@
 //! Names to addresses. getaddrinfo(3) can't be interrupted, so it runs on a worker that is
 //! waited for and never joined: a caller that is cancelled or out of time just leaves.
 //!
-//! Workers are kept for a while and there is a bound on them; a literal address needs none.
+//! Answers are kept for a minute, in a small cache; those who ask for a name that is being
+//! looked up share the answer. A hook may take getaddrinfo's place, and a name can be given
+//! addresses by hand. Knows nothing of who asks: it sets their [`Event`].
 
+use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, OnceLock};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+
+use crate::process::PerProcess;
+use crate::sync::lock;
 use crate::wait::{Crew, Event};
 
-/// A lookup in progress. Dropping it abandons the lookup; the worker finishes it for nobody.
+/// Takes getaddrinfo's place, on a worker: a name to its addresses, or why there are none.
+pub(crate) type Hook = Arc<dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync>;
+
+/// The names of one manager. Threads: any thread at any time.
+pub(crate) struct Resolver {
+    /// Survives a fork, so it is to be had without a lock that a parent's thread may hold.
+    settings: ArcSwap<Settings>,
+    names: PerProcess<Mutex<Names>>,
+}
+
+/// A lookup in progress, or its answer. Dropping it abandons the lookup: one that has not begun
+/// is not done at all.
 pub(crate) struct Lookup {
-    job: Arc<Job>,
+    found: Found,
+    port: u16,
+}
+
+/// Addresses with the port that was asked for, or getaddrinfo's (or the hook's) words.
+pub(crate) type Answer = Result<Vec<SocketAddr>, String>;
+
+enum Found {
+    /// By override or cache.
+    Known(Arc<[IpAddr]>),
+    Asked(Arc<Job>),
+}
+
+#[derive(Clone, Default)]
+struct Settings {
+    by_hand: HashMap<String, Arc<[IpAddr]>>,
+    hook: Option<Hook>,
+}
+
+#[derive(Default)]
+struct Names {
+    known: HashMap<String, Known>,
+    asked: HashMap<String, Weak<Job>>,
+    /// Counts uses: the name with the smallest one was used least recently.
+    uses: u64,
+    /// Counts [`Resolver::clear`]: what was asked before it is not kept after it.
+    era: u64,
+}
+
+struct Known {
+    addresses: Arc<[IpAddr]>,
+    until: Instant,
+    used: u64,
+}
+
+struct Job {
+    host: String,
+    hook: Option<Hook>,
+    era: u64,
+    answer: OnceLock<Result<Arc<[IpAddr]>, String>>,
+    /// Whom to tell. Those who left are gone.
+    waiting: Mutex<Vec<Weak<Event>>>,
+}
+
+impl Resolver {
+    pub(crate) fn new() -> Self {
+        let resolver = Self { settings: ArcSwap::default(), names: PerProcess::new() };
+        // Now, and not in a child: it must find out that it is one.
+        drop(lock(resolver.names()));
+        resolver
+    }
+
+    /// Starts to look a name up; `event` is set when [`Lookup::answer`] has an answer, unless it
+    /// has one at once.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        host: &str,
+        port: u16,
+        event: &Arc<Event>,
+    ) -> io::Result<Lookup> {
+        let host = host.to_ascii_lowercase();
+        let settings = self.settings.load();
+        if let Some(addresses) = settings.by_hand.get(&host) {
+            return Ok(Lookup { found: Found::Known(Arc::clone(addresses)), port });
+        }
+        let mut names = lock(self.names());
+        if let Some(addresses) = names.known(&host, Instant::now()) {
+            return Ok(Lookup { found: Found::Known(addresses), port });
+        }
+        if let Some(job) = names.asked.get(&host).and_then(Weak::upgrade) {
+            drop(names);
+            let lookup = Lookup { found: Found::Asked(job), port };
+            lookup.tell(event);
+            return Ok(lookup);
+        }
+        let job = Arc::new(Job {
+            hook: settings.hook.clone(),
+            era: names.era,
+            answer: OnceLock::new(),
+            waiting: Mutex::new(vec![Arc::downgrade(event)]),
+            host,
+        });
+        // What nobody waits for any more leaves its name behind.
+        names.asked.retain(|_, job| job.strong_count() > 0);
+        names.asked.insert(job.host.clone(), Arc::downgrade(&job));
+        drop(names);
+        let (abandoned, resolver) = (Arc::downgrade(&job), Arc::downgrade(self));
+        WORKERS.run(move || {
+            if let Some(job) = abandoned.upgrade() {
+                job.run(&resolver);
+            }
+        })?;
+        Ok(Lookup { found: Found::Asked(job), port })
+    }
+
+    /// Forgets all answers, those that are on their way included.
+    pub(crate) fn clear(&self) {
+        let mut names = lock(self.names());
+        names.era += 1;
+        names.known.clear();
+        names.asked.clear();
+    }
+
+    /// Forgets the answer for a name: its addresses turned out to be useless.
+    pub(crate) fn forget(&self, host: &str) {
+        lock(self.names()).known.remove(&host.to_ascii_lowercase());
+    }
+
+    /// Gives a name these addresses, whatever anybody else says; `None` takes them away.
+    pub(crate) fn set_address(&self, host: &str, addresses: Option<Vec<IpAddr>>) {
+        let host = host.to_ascii_lowercase();
+        let addresses: Option<Arc<[IpAddr]>> = addresses.map(Into::into);
+        self.settings.rcu(|settings| {
+            let mut settings = Settings::clone(settings);
+            match &addresses {
+                Some(addresses) => settings.by_hand.insert(host.clone(), Arc::clone(addresses)),
+                None => settings.by_hand.remove(&host),
+            };
+            settings
+        });
+    }
+
+    /// Has names looked up by this instead of getaddrinfo; `None` is getaddrinfo again. What the
+    /// other one said is forgotten.
+    pub(crate) fn set_hook(&self, hook: Option<Hook>) {
+        self.settings.rcu(|settings| {
+            let mut settings = Settings::clone(settings);
+            settings.hook.clone_from(&hook);
+            settings
+        });
+        self.clear();
+    }
+
+    /// A child of a fork has none of its parent's names: to copy them would be to wait for a
+    /// lock whose holder is not there.
+    fn names(&self) -> &Mutex<Names> {
+        self.names.get(|_| Mutex::default())
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+impl Names {
+    fn known(&mut self, host: &str, now: Instant) -> Option<Arc<[IpAddr]>> {
+        self.uses += 1;
+        let known = self.known.get_mut(host)?;
+        if known.until <= now {
+            self.known.remove(host);
+            return None;
+        }
+        known.used = self.uses;
+        Some(Arc::clone(&known.addresses))
+    }
+
+    fn keep(&mut self, host: &str, addresses: Arc<[IpAddr]>, now: Instant) {
+        if self.known.len() >= MOST_KNOWN && !self.known.contains_key(host) {
+            self.known.retain(|_, known| known.until > now);
+        }
+        if self.known.len() >= MOST_KNOWN && !self.known.contains_key(host) {
+            let oldest = self.known.iter().min_by_key(|(_, known)| known.used);
+            if let Some(oldest) = oldest.map(|(host, _)| host.clone()) {
+                self.known.remove(&oldest);
+            }
+        }
+        self.uses += 1;
+        let known = Known { addresses, until: now + KEPT_FOR, used: self.uses };
+        self.known.insert(host.to_owned(), known);
+    }
+}
+
+impl Lookup {
+    /// The answer, if it is there.
+    pub(crate) fn answer(&self) -> Option<Answer> {
+        let found = match &self.found {
+            Found::Known(addresses) => Ok(addresses),
+            Found::Asked(job) => job.answer.get()?.as_ref(),
+        };
+        Some(match found {
+            Ok(addresses) if addresses.is_empty() => Err("it has no address".into()),
+            Ok(addresses) => {
+                Ok(addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect())
+            }
+            Err(why) => Err(why.clone()),
+        })
+    }
+
+    /// Has this event set too; look at [`answer`](Self::answer) after this. For whoever takes a
+    /// lookup over.
+    pub(crate) fn tell(&self, event: &Arc<Event>) {
+        if let Found::Asked(job) = &self.found {
+            let mut waiting = lock(&job.waiting);
+            waiting.retain(|known| known.strong_count() > 0);
+            waiting.push(Arc::downgrade(event));
+            drop(waiting);
+            // It may have been answered before we were on the list.
+            if job.answer.get().is_some() {
+                event.set();
+            }
+        }
+    }
+}
+
+impl Job {
+    fn run(self: Arc<Self>, resolver: &Weak<Resolver>) {
+        // The hook is other people's code: a panic in it is a failed lookup.
+        let answer = catch_unwind(AssertUnwindSafe(|| match &self.hook {
+            Some(hook) => hook(&self.host),
+            None => system(&self.host),
+        }))
+        .unwrap_or_else(|_| Err("the resolver hook panicked".into()))
+        .map(Arc::from);
+        if let Some(resolver) = resolver.upgrade() {
+            self.settle(&mut lock(resolver.names()), &answer);
+        }
+        let _ = self.answer.set(answer);
+        for event in lock(&self.waiting).drain(..) {
+            if let Some(event) = event.upgrade() {
+                event.set();
+            }
+        }
+    }
+
+    fn settle(self: &Arc<Self>, names: &mut Names, answer: &Result<Arc<[IpAddr]>, String>) {
+        if names.era != self.era {
+            return;
+        }
+        names.asked.remove(&self.host);
+        if let Ok(addresses) = answer
+            && !addresses.is_empty()
+        {
+            names.keep(&self.host, Arc::clone(addresses), Instant::now());
+        }
+    }
 }
 
 /// The address a literal host stands for; no lookup is needed then.
@@ -24,57 +281,49 @@ pub(crate) fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// Starts to look a name up; `done` is set when [`Lookup::answer`] has one.
-pub(crate) fn start(host: &str, port: u16, done: &Arc<Event>) -> io::Result<Lookup> {
-    let job = Arc::new(Job {
-        host: host.to_owned(),
-        port,
-        answer: OnceLock::new(),
-        done: Arc::clone(done),
-    });
-    let abandoned = Arc::downgrade(&job);
-    WORKERS.run(move || {
-        // A lookup that nobody waits for any more is not done at all.
-        if let Some(job) = abandoned.upgrade() {
-            job.run();
-        }
-    })?;
-    Ok(Lookup { job })
-}
-
-impl Lookup {
-    /// The answer, if it is there. An error is getaddrinfo's.
-    pub(crate) fn answer(&self) -> Option<&Answer> {
-        self.job.answer.get()
-    }
-}
-
-pub(crate) type Answer = Result<Vec<SocketAddr>, String>;
-
-struct Job {
-    host: String,
-    port: u16,
-    answer: OnceLock<Answer>,
-    done: Arc<Event>,
-}
-
-impl Job {
-    fn run(&self) {
-        let found = (self.host.as_str(), self.port).to_socket_addrs();
-        let answer = found.map(Iterator::collect).map_err(|error| error.to_string());
-        let _ = self.answer.set(answer);
-        self.done.set();
-    }
+fn system(host: &str) -> Result<Vec<IpAddr>, String> {
+    let found = (host, 0u16).to_socket_addrs().map_err(|error| error.to_string())?;
+    Ok(found.map(|address| address.ip()).collect())
 }
 
 /// Lookups that run at once; more wait. A resolver that hangs holds its worker until it gives up.
 const MOST_WORKERS: usize = 64;
 static WORKERS: Crew = Crew::new("hangup-resolve", MOST_WORKERS);
 
+/// getaddrinfo does not tell how long an answer is good for. A minute is what browsers take.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+const MOST_KNOWN: usize = 256;
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc;
+
     use super::*;
     use crate::wait::{Until, Want, wait};
+
+    fn ask(resolver: &Arc<Resolver>, host: &str) -> Answer {
+        let event = Arc::new(Event::new().unwrap());
+        let lookup = resolver.start(host, 80, &event).unwrap();
+        loop {
+            if let Some(answer) = lookup.answer() {
+                return answer;
+            }
+            wait(Want { fd: None, event: Some(&event) }, Until::new(None)).unwrap();
+            event.clear();
+        }
+    }
+
+    /// A resolver whose hook counts, and answers `127.0.0.<count>`.
+    fn counting() -> (Arc<Resolver>, Arc<AtomicU32>) {
+        let (resolver, count) = (Arc::new(Resolver::new()), Arc::new(AtomicU32::new(0)));
+        let counted = Arc::clone(&count);
+        resolver.set_hook(Some(Arc::new(move |_| {
+            let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
+            Ok(vec![IpAddr::from([127, 0, 0, u8::try_from(number % 256).unwrap()])])
+        })));
+        (resolver, count)
+    }
 
     #[test]
     fn literals_need_no_lookup() {
@@ -84,23 +333,89 @@ mod tests {
 
     #[test]
     fn a_name_is_looked_up_on_a_worker() {
-        let done = Arc::new(Event::new().unwrap());
-        let lookup = start("localhost", 80, &done).unwrap();
-        wait(Want { fd: None, event: Some(&done) }, Until::new(None)).unwrap();
-        let addresses = lookup.answer().unwrap().as_ref().unwrap();
+        let resolver = Arc::new(Resolver::new());
+        let addresses = ask(&resolver, "localhost").unwrap();
         assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
-        let lookup = start("no-such-host.invalid", 80, &done).unwrap();
-        while lookup.answer().is_none() {
-            std::thread::yield_now();
+        assert!(ask(&resolver, "no-such-host.invalid").is_err());
+    }
+
+    #[test]
+    fn answers_are_kept_until_they_are_forgotten() {
+        let (resolver, count) = counting();
+        let first = ask(&resolver, "a.test");
+        assert_eq!(ask(&resolver, "A.Test"), first);
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        resolver.forget("A.test");
+        assert_ne!(ask(&resolver, "a.test"), first);
+        resolver.clear();
+        ask(&resolver, "a.test").unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn addresses_given_by_hand_beat_everything() {
+        let (resolver, count) = counting();
+        ask(&resolver, "a.test").unwrap();
+        resolver.set_address("A.test", Some(vec!["::1".parse().unwrap()]));
+        assert_eq!(ask(&resolver, "a.test").unwrap(), ["[::1]:80".parse().unwrap()]);
+        resolver.set_address("a.test", Some(vec![]));
+        assert!(ask(&resolver, "a.test").is_err());
+        resolver.set_address("a.test", None);
+        ask(&resolver, "a.test").unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_the_least_recently_used_goes() {
+        let (resolver, count) = counting();
+        ask(&resolver, "first.test").unwrap();
+        for number in 1..=MOST_KNOWN {
+            ask(&resolver, &format!("{number}.test")).unwrap();
+            ask(&resolver, "first.test").unwrap();
         }
-        assert!(lookup.answer().unwrap().is_err());
+        assert_eq!(count.load(Ordering::SeqCst), 1 + MOST_KNOWN as u32);
+        assert_eq!(lock(resolver.names()).known.len(), MOST_KNOWN);
+        ask(&resolver, "1.test").unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 2 + MOST_KNOWN as u32);
     }
-}
-#[derive(Debug)]
-pub(crate) struct Resolver;
-impl Resolver {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self)
+
+    #[test]
+    fn who_asks_for_a_name_that_is_being_looked_up_shares_the_answer() {
+        let resolver = Arc::new(Resolver::new());
+        let (go, gate) = mpsc::channel::<()>();
+        let (gate, count) = (Mutex::new(gate), Arc::new(AtomicU32::new(0)));
+        let counted = Arc::clone(&count);
+        resolver.set_hook(Some(Arc::new(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _ = lock(&gate).recv();
+            Ok(vec![IpAddr::from([127, 0, 0, 1])])
+        })));
+        let events: Vec<_> = (0..3).map(|_| Arc::new(Event::new().unwrap())).collect();
+        let lookups: Vec<_> =
+            events.iter().map(|event| resolver.start("a.test", 1, event).unwrap()).collect();
+        // One is taken over by somebody with another event.
+        let other = Arc::new(Event::new().unwrap());
+        lookups[0].tell(&other);
+        go.send(()).unwrap();
+        for event in events.iter().chain([&other]) {
+            wait(Want { fd: None, event: Some(event) }, Until::new(None)).unwrap();
+        }
+        assert!(lookups.iter().all(|lookup| lookup.answer().unwrap().is_ok()));
+        assert_eq!(count.load(Ordering::SeqCst), 1);
     }
-    pub(crate) fn clear(&self) {}
+
+    #[test]
+    fn a_panic_in_the_hook_is_a_failed_lookup_and_failures_are_not_kept() {
+        let resolver = Arc::new(Resolver::new());
+        let count = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&count);
+        resolver.set_hook(Some(Arc::new(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            panic!("a test's panic, on purpose")
+        })));
+        for _ in 0..2 {
+            assert!(ask(&resolver, "a.test").unwrap_err().contains("panicked"));
+        }
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+    }
 }

@@ -1,5 +1,6 @@
 //! The way to an origin: straight, or through a proxy, and from which address of ours.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,4 +12,14 @@ pub(crate) struct Route {
     pub(crate) proxy: Option<Arc<Proxy>>,
     /// The local address to connect from; `None` is the system's choice.
     pub(crate) local: Option<IpAddr>,
+}
+
+/// Names the way for people: "direct", or "proxy http://proxy.example:80".
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.proxy {
+            None => f.write_str("direct"),
+            Some(proxy) => proxy.fmt(f),
+        }
+    }
 }

@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
+use socket2::SockAddr;
+
 use super::gate::{Gate, Shut};
 
 /// Threads: any thread at any time; bytes are read and written by one at a time.
@@ -32,6 +34,11 @@ impl Socket {
     /// Enters the socket, or answers `None`: it was ended.
     pub(crate) fn enter(&self) -> Option<InUse<'_>> {
         self.gate.enter().then(|| InUse(self))
+    }
+
+    /// Whether it was ended: what its peer seems to do from then on is only the consequence.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.gate.is_shut()
     }
 
     /// Ends it: the peer sees the close, whoever waits on it is woken, and the descriptor is closed
@@ -126,8 +133,8 @@ impl InUse<'_> {
         self.0.inner.take_error()
     }
 
-    pub(crate) fn connect(&self, address: &SocketAddr) -> io::Result<()> {
-        self.0.inner.connect(&(*address).into())
+    pub(crate) fn connect(&self, address: &SockAddr) -> io::Result<()> {
+        self.0.inner.connect(address)
     }
 }
 

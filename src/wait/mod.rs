@@ -34,6 +34,15 @@ pub(crate) struct Want<'a> {
     pub(crate) event: Option<&'a Event>,
 }
 
+/// One of several descriptors to wait for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watched {
+    pub(crate) fd: RawFd,
+    pub(crate) interest: Interest,
+    /// The wait's answer: whether this one is ready, also for having failed.
+    pub(crate) ready: bool,
+}
+
 /// Why a wait ended. Errors and hang-ups of a descriptor count as ready for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
@@ -74,11 +83,21 @@ impl Until {
 /// A way to wait.
 pub(crate) trait Waiter {
     fn wait(&self, want: Want<'_>, until: Until) -> io::Result<Woken>;
+
+    /// Waits for any of several descriptors, or for the event. [`Woken::Ready`] says that at least
+    /// one is; which ones is written into them.
+    fn wait_any(&self, fds: &mut [Watched], event: &Event, until: Until) -> io::Result<Woken>;
 }
 
 /// Waits in the way of the current task.
 pub(crate) fn wait(want: Want<'_>, until: Until) -> io::Result<Woken> {
     thread::ThreadWaiter.wait(want, until)
+}
+
+/// Waits for any of several descriptors in the way of the current task: for a dial that tries
+/// several addresses at once. All else has one descriptor, and [`wait`] is the cheaper way.
+pub(crate) fn wait_any(fds: &mut [Watched], event: &Event, until: Until) -> io::Result<Woken> {
+    thread::ThreadWaiter.wait_any(fds, event, until)
 }
 
 /// Waits for a descriptor.

@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use super::{Interest, Until, Waiter, Want, Woken};
+use super::{Event, Interest, Until, Waiter, Want, Watched, Woken};
 
 /// Asked when a signal interrupted a wait of this thread. Answers whether the call shall end.
 pub(crate) struct InterruptCheck {
@@ -33,36 +33,61 @@ thread_local! {
 pub(crate) struct ThreadWaiter;
 
 impl Waiter for ThreadWaiter {
-    fn wait(&self, want: Want<'_>, mut until: Until) -> io::Result<Woken> {
-        let tick = with_check(|check| check.tick).flatten();
+    fn wait(&self, want: Want<'_>, until: Until) -> io::Result<Woken> {
         let mut fds = descriptors(&want);
-        loop {
-            let left = until.at.map(|at| at.saturating_duration_since(until.now));
-            let nap = match (left, tick) {
-                (Some(left), Some(tick)) => Some(left.min(tick)),
-                (left, tick) => left.or(tick),
-            };
-            // SAFETY: two valid pollfd structures; an unused one has fd -1 (poll(2): ignored).
-            let ready = unsafe { libc::poll(fds.as_mut_ptr(), 2, milliseconds(nap)) };
-            let interrupted = if ready < 0 {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-                true
-            } else {
-                ready == 0 && tick.is_some()
-            };
-            if ready > 0 {
-                return Ok(what_happened(&fds));
+        Ok(match poll(&mut fds, until)? {
+            None => what_happened(&fds),
+            Some(woken) => woken,
+        })
+    }
+
+    fn wait_any(&self, fds: &mut [Watched], event: &Event, until: Until) -> io::Result<Woken> {
+        let mut polled: Vec<_> =
+            fds.iter().map(|one| pollfd(one.fd, events(one.interest))).collect();
+        polled.push(pollfd(event.fd(), libc::POLLIN));
+        if let Some(woken) = poll(&mut polled, until)? {
+            return Ok(woken);
+        }
+        for (one, seen) in fds.iter_mut().zip(&polled) {
+            one.ready = seen.revents != 0;
+        }
+        if polled.last().is_some_and(|event| event.revents != 0) {
+            return Ok(Woken::Event);
+        }
+        Ok(Woken::Ready { read: true, write: true })
+    }
+}
+
+/// Waits for any of these; `None`: it is in their `revents` what happened.
+fn poll(fds: &mut [libc::pollfd], mut until: Until) -> io::Result<Option<Woken>> {
+    let tick = with_check(|check| check.tick).flatten();
+    loop {
+        let left = until.at.map(|at| at.saturating_duration_since(until.now));
+        let nap = match (left, tick) {
+            (Some(left), Some(tick)) => Some(left.min(tick)),
+            (left, tick) => left.or(tick),
+        };
+        // SAFETY: valid pollfd structures, as many as are said; an unused one has fd -1 (poll(2):
+        // ignored).
+        let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as _, milliseconds(nap)) };
+        let interrupted = if ready < 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
             }
-            if interrupted && with_check(|check| (check.ask)()) == Some(true) {
-                return Ok(Woken::Interrupted);
-            }
-            until = until.later();
-            if until.has_come() {
-                return Ok(Woken::Deadline);
-            }
+            true
+        } else {
+            ready == 0 && tick.is_some()
+        };
+        if ready > 0 {
+            return Ok(None);
+        }
+        if interrupted && with_check(|check| (check.ask)()) == Some(true) {
+            return Ok(Some(Woken::Interrupted));
+        }
+        until = until.later();
+        if until.has_come() {
+            return Ok(Some(Woken::Deadline));
         }
     }
 }
@@ -82,17 +107,21 @@ fn with_check<T>(ask: impl FnOnce(&InterruptCheck) -> T) -> Option<T> {
 }
 
 fn descriptors(want: &Want<'_>) -> [libc::pollfd; 2] {
-    let (fd, events) = match want.fd {
-        None => (-1, 0),
-        Some((fd, Interest::Read)) => (fd, libc::POLLIN),
-        Some((fd, Interest::Write)) => (fd, libc::POLLOUT),
-        Some((fd, Interest::Either)) => (fd, libc::POLLIN | libc::POLLOUT),
-    };
-    let event = want.event.map_or(-1, super::Event::fd);
-    [
-        libc::pollfd { fd, events, revents: 0 },
-        libc::pollfd { fd: event, events: libc::POLLIN, revents: 0 },
-    ]
+    let (fd, events) = want.fd.map_or((-1, 0), |(fd, interest)| (fd, events(interest)));
+    let event = want.event.map_or(-1, Event::fd);
+    [pollfd(fd, events), pollfd(event, libc::POLLIN)]
+}
+
+fn pollfd(fd: RawFd, events: i16) -> libc::pollfd {
+    libc::pollfd { fd, events, revents: 0 }
+}
+
+fn events(interest: Interest) -> i16 {
+    match interest {
+        Interest::Read => libc::POLLIN,
+        Interest::Write => libc::POLLOUT,
+        Interest::Either => libc::POLLIN | libc::POLLOUT,
+    }
 }
 
 fn what_happened(fds: &[libc::pollfd; 2]) -> Woken {
@@ -117,7 +146,6 @@ fn milliseconds(nap: Option<Duration>) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Event;
     use super::*;
 
     #[test]
@@ -131,6 +159,26 @@ mod tests {
             scope.spawn(|| event.set());
             assert_eq!(ThreadWaiter.wait(want, Until::new(None)).unwrap(), Woken::Event);
         });
+    }
+
+    #[test]
+    fn of_several_descriptors_those_that_are_ready_are_told() {
+        use std::io::Write;
+        use std::os::fd::AsRawFd;
+        let event = Event::new().unwrap();
+        let (quiet, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (speaks, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let watched = |fd: RawFd| Watched { fd, interest: Interest::Read, ready: false };
+        let mut fds = [watched(quiet.as_raw_fd()), watched(speaks.as_raw_fd())];
+        let soon = Until::new(Some(std::time::Instant::now() + Duration::from_millis(2)));
+        assert_eq!(ThreadWaiter.wait_any(&mut fds, &event, soon).unwrap(), Woken::Deadline);
+        peer.write_all(b"x").unwrap();
+        let woken = ThreadWaiter.wait_any(&mut fds, &event, Until::new(None)).unwrap();
+        assert!(matches!(woken, Woken::Ready { .. }));
+        assert_eq!(fds.map(|one| one.ready), [false, true]);
+        event.set();
+        let woken = ThreadWaiter.wait_any(&mut fds, &event, Until::new(None)).unwrap();
+        assert_eq!(woken, Woken::Event);
     }
 
     #[test]

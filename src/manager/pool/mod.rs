@@ -71,7 +71,7 @@ impl Pool {
             limits: ArcSwap::from_pointee(limits),
             closed: AtomicU8::new(OPEN),
             listening: AtomicBool::new(false),
-            resolver: Resolver::new(),
+            resolver: Arc::new(Resolver::new()),
         });
         // Now, and not in a child: it must find out that it is one.
         drop(pool.lock());

@@ -1,17 +1,21 @@
 //! Bytes over a socket, plain or through TLS, with a deadline for each step.
 //!
+//! TLS to an origin behind a https proxy runs inside the TLS to that proxy: see [`wire`].
 //! Ending the socket from another thread ends every wait here; what that means is for the
 //! layers above to say.
 
+mod wire;
+
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::AtomicU64;
 
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
+use self::wire::{Below, Wire, blocked, flush_if_possible};
 use super::Stop;
+use super::patience::Patience;
 use super::resolve::without_brackets;
 use super::socket::{InUse, Socket};
 use super::tls::Tls;
@@ -23,6 +27,10 @@ use crate::wait::{Interest, Until, Woken, wait_fd};
 pub(crate) struct Stream {
     socket: Arc<Socket>,
     tls: Option<Box<ClientConnection>>,
+    /// TLS with a proxy that `tls` runs inside of. Never without it.
+    tunnel: Option<Box<ClientConnection>>,
+    /// Whose TLS `tls` is.
+    secures: End,
     traffic: Arc<Traffic>,
 }
 
@@ -31,6 +39,13 @@ pub(crate) struct Stream {
 pub(crate) struct Traffic {
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
+}
+
+/// Who is at the other end of a TLS layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Proxy,
+    Origin,
 }
 
 /// What came of trying to send.
@@ -44,50 +59,52 @@ pub(crate) enum Sending {
 
 impl Stream {
     pub(crate) fn plain(socket: Arc<Socket>) -> Self {
-        Self { socket, tls: None, traffic: Arc::default() }
+        Self { socket, tls: None, tunnel: None, secures: End::Origin, traffic: Arc::default() }
     }
 
-    /// Begins TLS on a fresh stream; [`handshake`](Self::handshake) does the talking.
-    pub(crate) fn begin_tls(&mut self, tls: &Tls, host: &str) -> Result<(), Error> {
+    /// Begins TLS over what is there; [`handshake`](Self::handshake) does the talking.
+    pub(crate) fn begin_tls(&mut self, tls: &Tls, host: &str, with: End) -> Result<(), Error> {
         let name = ServerName::try_from(without_brackets(host).to_owned()).map_err(|_| {
             Error::new(Kind::InvalidUrl, format!("{host} is no name that a certificate can be for"))
         })?;
         let connection = ClientConnection::new(Arc::clone(tls.config()?), name)
             .map_err(|error| Error::new(Kind::TlsFailed, error.to_string()))?;
-        self.tls = Some(Box::new(connection));
+        self.tunnel = self.tls.replace(Box::new(connection));
+        self.secures = with;
         Ok(())
     }
 
-    pub(crate) fn handshake(&mut self, deadline: Option<Instant>) -> Result<(), Stop> {
+    /// Goes on with the handshake; after a stop by deadline, event or signal it can be taken up
+    /// again.
+    pub(super) fn handshake(&mut self, patience: &Patience<'_>) -> Result<(), Stop> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
-        let mut wire = Wire { socket: &socket, traffic: &self.traffic };
+        let wire = Wire { socket: &socket, traffic: &self.traffic };
+        let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
         loop {
-            while tls.wants_write() {
-                match tls.write_tls(&mut wire) {
-                    Ok(_) => {}
-                    Err(error) if blocked(&error) => {
-                        ready(&socket, Interest::Write, Until::new(deadline)).map(drop)?
-                    }
-                    Err(error) => return Err(Stop::Io(error)),
+            while tls.wants_write() || below.wants_write() {
+                let sent = if tls.wants_write() {
+                    tls.write_tls(&mut below).map(drop)
+                } else {
+                    below.flush()
+                };
+                if not_yet(sent)?.is_none() {
+                    patience.ready(&socket, Interest::Write)?;
                 }
             }
             if !tls.is_handshaking() {
                 return Ok(());
             }
-            match tls.read_tls(&mut wire) {
-                Ok(0) => return Err(Stop::PeerClosed),
-                Ok(_) => {
+            match not_yet(tls.read_tls(&mut below))? {
+                Some(0) => return Err(Stop::PeerClosed),
+                Some(_) => {
                     if let Err(error) = tls.process_new_packets() {
                         // The alert tells the peer why (RFC 8446 section 6); it may not want to know.
-                        flush_if_possible(tls, &mut wire);
+                        flush_if_possible(tls, &mut below);
                         return Err(Stop::Tls(error));
                     }
                 }
-                Err(error) if blocked(&error) => {
-                    ready(&socket, Interest::Read, Until::new(deadline)).map(drop)?
-                }
-                Err(error) => return Err(Stop::Io(error)),
+                None => patience.ready(&socket, Interest::Read)?,
             }
         }
     }
@@ -111,8 +128,8 @@ impl Stream {
             if let Some(got) = self.try_read(into)? {
                 return Ok(got);
             }
-            let unsent = self.tls.as_ref().is_some_and(|tls| tls.wants_write());
-            let interest = if unsent { Interest::Either } else { Interest::Read };
+            // Nobody answers what was not sent.
+            let interest = if self.flush()? { Interest::Read } else { Interest::Either };
             let socket = self.socket.enter().ok_or(Stop::Ended)?;
             ready(&socket, interest, until)?;
             until = until.later();
@@ -124,6 +141,7 @@ impl Stream {
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
         let mut wire = Wire { socket: &socket, traffic: &self.traffic };
         let Some(tls) = &mut self.tls else { return not_yet(wire.read(into)) };
+        let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
         loop {
             match tls.reader().read(into) {
                 Ok(got) => return Ok(Some(got)),
@@ -134,12 +152,12 @@ impl Stream {
                 Err(error) if blocked(&error) => {}
                 Err(error) => return Err(Stop::Io(error)),
             }
-            match not_yet(tls.read_tls(&mut wire))? {
+            match not_yet(tls.read_tls(&mut below))? {
                 None => return Ok(None),
                 Some(_) => tls.process_new_packets().map(drop).map_err(Stop::Tls)?,
             }
             // Key updates and the like want an answer; it may wait for the next write if it doesn't fit.
-            flush_if_possible(tls, &mut wire);
+            flush_if_possible(tls, &mut below);
         }
     }
 
@@ -162,18 +180,18 @@ impl Stream {
                 }
             }
         };
+        let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
         // What an earlier call left behind goes first, so that at most one call's bytes wait here.
-        loop {
-            if !tls.wants_write() {
-                break;
-            }
-            if not_yet(tls.write_tls(&mut wire))?.is_none() && !may_write(&socket, until())? {
+        while tls.wants_write() {
+            if not_yet(tls.write_tls(&mut below))?.is_none() && !may_write(&socket, until())? {
                 return Ok(Sending::PeerSpeaks);
             }
         }
         let took = tls.writer().write(bytes).map_err(Stop::Io)?;
-        while tls.wants_write() {
-            if not_yet(tls.write_tls(&mut wire))?.is_none() && !may_write(&socket, until())? {
+        while tls.wants_write() || below.wants_write() {
+            let sent =
+                if tls.wants_write() { tls.write_tls(&mut below).map(drop) } else { below.flush() };
+            if not_yet(sent)?.is_none() && !may_write(&socket, until())? {
                 // The rest goes with the next call; TLS has it.
                 break;
             }
@@ -181,12 +199,50 @@ impl Stream {
         Ok(Sending::Took(took))
     }
 
+    /// Sends what goes at once; `None` if nothing does. For who waits by itself.
+    pub(super) fn try_send(&mut self, bytes: &[u8]) -> Result<Option<usize>, Stop> {
+        if !self.flush()? {
+            return Ok(None);
+        }
+        let socket = self.socket.enter().ok_or(Stop::Ended)?;
+        let mut wire = Wire { socket: &socket, traffic: &self.traffic };
+        let Some(tls) = &mut self.tls else { return not_yet(wire.send(bytes, false)) };
+        let took = tls.writer().write(bytes).map_err(Stop::Io)?;
+        let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
+        flush_if_possible(tls, &mut below);
+        Ok(Some(took))
+    }
+
+    /// Sends what TLS still holds, as far as that goes at once; `true` if nothing is left.
+    pub(super) fn flush(&mut self) -> Result<bool, Stop> {
+        let Some(tls) = &mut self.tls else { return Ok(true) };
+        let held = |tunnel: &Option<Box<ClientConnection>>| {
+            tunnel.as_ref().is_some_and(|tunnel| tunnel.wants_write())
+        };
+        if !tls.wants_write() && !held(&self.tunnel) {
+            return Ok(true);
+        }
+        let socket = self.socket.enter().ok_or(Stop::Ended)?;
+        let wire = Wire { socket: &socket, traffic: &self.traffic };
+        let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
+        while tls.wants_write() {
+            if not_yet(tls.write_tls(&mut below))?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(not_yet(below.flush())?.is_some())
+    }
+
     /// Says goodbye if that is possible at once. For a connection that is closed between two exchanges.
     pub(crate) fn say_goodbye(&mut self) {
         let Some(tls) = &mut self.tls else { return };
-        if let Some(socket) = self.socket.enter() {
-            tls.send_close_notify();
-            flush_if_possible(tls, &mut Wire { socket: &socket, traffic: &self.traffic });
+        let Some(socket) = self.socket.enter() else { return };
+        let wire = Wire { socket: &socket, traffic: &self.traffic };
+        tls.send_close_notify();
+        flush_if_possible(tls, &mut Below { wire, tunnel: self.tunnel.as_deref_mut() });
+        if let Some(tunnel) = &mut self.tunnel {
+            tunnel.send_close_notify();
+            flush_if_possible(tunnel, &mut Wire { socket: &socket, traffic: &self.traffic });
         }
     }
 
@@ -207,70 +263,27 @@ impl Stream {
         &self.traffic
     }
 
-    pub(crate) fn is_tls(&self) -> bool {
+    /// Whether TLS was begun with anybody.
+    pub(super) fn has_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// The protocol version as text, for example "TLSv1.3".
+    /// Whether the origin is spoken to through TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some() && self.secures == End::Origin
+    }
+
+    /// The protocol version of the origin's TLS as text, for example "TLSv1.3".
     pub(crate) fn tls_version(&self) -> Option<&'static str> {
+        if !self.is_tls() {
+            return None;
+        }
         match self.tls.as_ref()?.protocol_version()? {
             rustls::ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
             rustls::ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
             _ => Some("TLS"),
         }
     }
-}
-
-/// The socket as std's traits want it, counting.
-struct Wire<'a> {
-    socket: &'a InUse<'a>,
-    traffic: &'a Traffic,
-}
-
-impl Wire<'_> {
-    fn send(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
-        let sent = self.socket.send(bytes, more)?;
-        count(&self.traffic.bytes_out, sent);
-        Ok(sent)
-    }
-}
-
-impl Read for Wire<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let got = self.socket.recv(into)?;
-        count(&self.traffic.bytes_in, got);
-        Ok(got)
-    }
-}
-
-impl Write for Wire<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.send(bytes, false)
-    }
-
-    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        let sent = self.socket.send_vectored(pieces)?;
-        count(&self.traffic.bytes_out, sent);
-        Ok(sent)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Sends what TLS has to say and the socket takes now. A peer that is gone will not miss it.
-fn flush_if_possible(tls: &mut ClientConnection, wire: &mut Wire<'_>) {
-    while tls.wants_write() && tls.write_tls(wire).is_ok_and(|sent| sent > 0) {}
-}
-
-/// One thread counts at a time, so that a load and a store do: no locked instruction.
-fn count(counter: &AtomicU64, more: usize) {
-    counter.store(counter.load(Ordering::Relaxed) + more as u64, Ordering::Relaxed);
-}
-
-fn blocked(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 fn not_yet<T>(result: io::Result<T>) -> Result<Option<T>, Stop> {

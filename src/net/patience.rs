@@ -1,0 +1,50 @@
+//! How the steps of a dial wait: for a socket, and beside it for whoever wants the dial to stop.
+//!
+//! Knows nothing of what is dialled.
+
+use std::time::Instant;
+
+use super::Stop;
+use super::socket::InUse;
+use crate::wait::{Event, Interest, Until, Want, Woken, wait};
+
+/// The bounds of one phase's waits. Threads: one at a time.
+pub(super) struct Patience<'a> {
+    pub(super) deadline: Option<Instant>,
+    pub(super) event: &'a Event,
+    /// Asked after each wake-up by the event.
+    pub(super) must_stop: &'a dyn Fn() -> bool,
+}
+
+impl Patience<'_> {
+    /// Waits until the socket is ready.
+    pub(super) fn ready(&self, socket: &InUse<'_>, interest: Interest) -> Result<(), Stop> {
+        loop {
+            let want = Want { fd: Some((socket.fd(), interest)), event: Some(self.event) };
+            match wait(want, Until::new(self.deadline)).map_err(Stop::Io)? {
+                Woken::Ready { .. } => return Ok(()),
+                woken => self.woken(woken)?,
+            }
+        }
+    }
+
+    /// Waits for the event alone.
+    pub(super) fn told(&self) -> Result<(), Stop> {
+        let want = Want { fd: None, event: Some(self.event) };
+        self.woken(wait(want, Until::new(self.deadline)).map_err(Stop::Io)?)
+    }
+
+    /// What a wake-up means: whether to wait on.
+    pub(super) fn woken(&self, woken: Woken) -> Result<(), Stop> {
+        match woken {
+            Woken::Ready { .. } => Ok(()),
+            Woken::Deadline => Err(Stop::Deadline),
+            Woken::Interrupted => Err(Stop::Interrupted),
+            Woken::Event => {
+                // First cleared, then asked: whoever comes in between sets it again.
+                self.event.clear();
+                if (self.must_stop)() { Err(Stop::Ended) } else { Ok(()) }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! CONNECT (RFC 9110 section 9.3.6): asks a HTTP proxy for a tunnel, and reads its answer.
+//!
+//! The one place in `net` that speaks HTTP: what the proxy is told here never reaches the origin.
+
+use std::net::IpAddr;
+
+use super::talk::{Next, Towards, failed};
+use crate::error::Error;
+
+/// How far the answer is. Threads: a value.
+#[derive(Debug, Default)]
+pub(super) struct Connect {
+    /// The bytes of interim answers (1xx), which are passed over.
+    interim: usize,
+}
+
+impl Connect {
+    /// The request.
+    pub(super) fn words(to: &Towards, port: u16, authorization: Option<&str>) -> Vec<u8> {
+        let host = match to {
+            Towards::Name(name) => name.clone(),
+            Towards::Address(IpAddr::V6(address)) => format!("[{address}]"),
+            Towards::Address(address) => address.to_string(),
+        };
+        let mut words = format!(
+            "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n"
+        );
+        if let Some(authorization) = authorization {
+            words.push_str("Proxy-Authorization: ");
+            words.push_str(authorization);
+            words.push_str("\r\n");
+        }
+        words.push_str("\r\n");
+        words.into_bytes()
+    }
+
+    /// All that was heard so far. Content-Length and Transfer-Encoding of the answer that opens the
+    /// tunnel mean nothing (RFC 9110 section 9.3.6).
+    pub(super) fn hear(&mut self, heard: &[u8], with: &str) -> Result<Next, Error> {
+        loop {
+            let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+            let mut head = httparse::Response::new(&mut fields);
+            match head.parse(&heard[self.interim..]) {
+                Ok(httparse::Status::Complete(size)) => match head.code.unwrap_or(0) {
+                    100..=199 => self.interim += size,
+                    200..=299 => return Ok(Next::Open(self.interim + size)),
+                    status => return Err(refused(with, status, head.reason.unwrap_or(""))),
+                },
+                Ok(httparse::Status::Partial) if heard.len() < LARGEST_HEAD => {
+                    return Ok(Next::Listen);
+                }
+                Ok(httparse::Status::Partial) => {
+                    let why = format!("its answer has no end: {LARGEST_HEAD} bytes were enough");
+                    return Err(failed(with, &why));
+                }
+                Err(error) => {
+                    return Err(failed(with, &format!("its answer is no HTTP ({error})")));
+                }
+            }
+            if self.interim >= LARGEST_HEAD {
+                return Err(failed(with, "it sent nothing but interim answers"));
+            }
+        }
+    }
+}
+
+fn refused(with: &str, status: u16, reason: &str) -> Error {
+    let why = match status {
+        407 => "; it wants credentials: give them as user:password@ before its host",
+        401 | 403 => "; it does not let us through",
+        405 | 501 => "; it opens no tunnels",
+        502..=504 => "; it could not reach the origin",
+        _ => "",
+    };
+    let space = if reason.is_empty() { "" } else { " " };
+    failed(with, &format!("it refused the tunnel with {status}{space}{reason}{why}"))
+        .with_http_status(status)
+}
+
+const USER_AGENT: &str = concat!("hangup/", env!("CARGO_PKG_VERSION"));
+/// More than any proxy has to say.
+const LARGEST_HEAD: usize = 16 * 1024;
+const MOST_FIELDS: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn hear(text: &str) -> Result<Next, Error> {
+        Connect::default().hear(text.as_bytes(), "proxy http://p:80")
+    }
+
+    #[test]
+    fn the_request_names_the_origin_and_carries_the_credentials() {
+        let words = Connect::words(&Towards::host("example.org"), 443, Some("Basic eDp5"));
+        assert_eq!(
+            String::from_utf8(words).unwrap(),
+            format!(
+                "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\nUser-Agent: \
+                 {USER_AGENT}\r\nProxy-Authorization: Basic eDp5\r\n\r\n"
+            )
+        );
+        let words = Connect::words(&Towards::host("[::1]"), 8443, None);
+        assert!(words.starts_with(b"CONNECT [::1]:8443 HTTP/1.1\r\nHost: [::1]:8443\r\n"));
+    }
+
+    #[test]
+    fn two_hundreds_open_the_tunnel_and_interim_answers_are_passed_over() {
+        let answer = "HTTP/1.1 200 Connection established\r\n\r\n";
+        assert_eq!(hear(answer).unwrap(), Next::Open(answer.len()));
+        let answer = "HTTP/1.1 103 Early\r\nX: y\r\n\r\nHTTP/1.0 204\r\nContent-Length: 7\r\n\r\n";
+        assert_eq!(hear(answer).unwrap(), Next::Open(answer.len()));
+        assert_eq!(hear(&format!("{answer}stray")).unwrap(), Next::Open(answer.len()));
+        for cut in 0..answer.len() {
+            assert_eq!(hear(&answer[..cut]).unwrap(), Next::Listen, "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_its_status() {
+        for (status, word) in [(405, "tunnels"), (407, "wants credentials"), (302, "302")] {
+            let error = hear(&format!("HTTP/1.1 {status} No\r\n\r\n<html>")).unwrap_err();
+            assert_eq!((error.kind(), error.http_status()), (Kind::ProxyFailed, Some(status)));
+            assert!(error.message().contains(word) && error.message().contains("http://p:80"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_http_or_has_no_end_is_a_failure_of_the_proxy() {
+        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(LARGEST_HEAD));
+        let interim = "HTTP/1.1 103 Early\r\n\r\n".repeat(LARGEST_HEAD / 20);
+        for text in ["<html>no</html>", "\x05\x00", "HTTP/2 200\r\n\r\n", &endless, &interim] {
+            let error = hear(text).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.http_status()),
+                (Kind::ProxyFailed, None),
+                "{text:.20}"
+            );
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! A proxy on the way to an origin: what it is and how it is written. How it is spoken to is in
+//! [`talk`].
+//!
+//! Part of the pool key: a connection through another proxy, or with other credentials, is
+//! another connection. Credentials never show in its texts.
+
+mod connect;
+mod socks;
+mod talk;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use base64::Engine;
+use percent_encoding::percent_decode_str;
+
+pub(super) use self::talk::{Talk, Towards};
+use super::tls::{Settings, Tls};
+use crate::error::{Error, Kind};
+
+/// Threads: immutable.
+#[derive(Clone)]
+pub(crate) struct Proxy {
+    scheme: Scheme,
+    /// Lower case; an IPv6 literal keeps its brackets.
+    host: String,
+    port: u16,
+    credentials: Option<Credentials>,
+    /// How a https proxy itself is spoken to; what shapes the TLS to the origin is not here.
+    tls: Option<Arc<Tls>>,
+}
+
+/// How a proxy is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+    /// The origin's name is resolved here (RFC 1928).
+    Socks5,
+    /// The origin's name is resolved by the proxy.
+    Socks5h,
+}
+
+/// Decoded: what goes on the wire.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Credentials {
+    user: Vec<u8>,
+    password: Vec<u8>,
+}
+
+impl Proxy {
+    /// From `scheme://user:password@host:port`; only the host is needed. `tls` is for a https
+    /// proxy.
+    pub(crate) fn parse(text: &str, tls: &Arc<Tls>) -> Result<Self, Error> {
+        let bad = |why: &str| {
+            // What stands before the last @ may be a password.
+            let shown = text.rsplit('@').next().unwrap_or("");
+            let what = format!(
+                "{shown:?} is no proxy ({why}); give [scheme://][user:password@]host[:port], the \
+                 scheme one of http, https, socks5, socks5h"
+            );
+            Error::new(Kind::InvalidArgument, what)
+        };
+        if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            return Err(bad("it holds a space or a control character"));
+        }
+        // As curl has it: a proxy without a scheme is a http proxy.
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            "socks" | "socks5" => Scheme::Socks5,
+            "socks5h" => Scheme::Socks5h,
+            "socks4" | "socks4a" => return Err(bad("SOCKS 4 is not spoken here")),
+            _ => return Err(bad("its scheme is none that is spoken here")),
+        };
+        // A scheme without a default port: what is said of the port stays to be seen.
+        let url =
+            url::Url::parse(&format!("proxy://{rest}")).map_err(|error| bad(&error.to_string()))?;
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err(bad("it has a path, a query or a fragment"));
+        }
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| bad("no host"))?;
+        let host = percent_decode_str(host).decode_utf8().map_err(|_| bad("no host"))?;
+        let host = url::Host::parse(&host).map_err(|error| bad(&error.to_string()))?.to_string();
+        let port = match url.port() {
+            Some(0) => return Err(bad("port 0 can't be connected to")),
+            Some(port) => port,
+            None => scheme.default_port(),
+        };
+        let credentials = Credentials::of(&url);
+        if scheme.is_socks() && credentials.as_ref().is_some_and(Credentials::are_too_long) {
+            return Err(bad("SOCKS has room for a user and a password of 1 to 255 bytes"));
+        }
+        let tls = (scheme == Scheme::Https).then(|| Arc::clone(tls));
+        Ok(Self { scheme, host, port, credentials, tls })
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether the proxy speaks HTTP itself: then a plain request is for it to read (RFC 9112
+    /// section 3.2.2). Any other request goes through a tunnel, and is none of its business.
+    pub(crate) fn speaks_http(&self) -> bool {
+        !self.scheme.is_socks()
+    }
+
+    /// How a https proxy itself is spoken to.
+    pub(crate) fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
+    }
+
+    /// What the Proxy-Authorization field says (RFC 9110 section 11.7.2): Basic (RFC 7617).
+    pub(crate) fn authorization(&self) -> Option<String> {
+        let Credentials { user, password } = self.credentials.as_ref()?;
+        let pair = [user, b":".as_slice(), password].concat();
+        Some(format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair)))
+    }
+
+    /// Whether the origin's name is to be resolved here.
+    pub(crate) fn wants_address(&self) -> bool {
+        self.scheme == Scheme::Socks5
+    }
+
+    /// What counts, every field by name: a new one does not compile until it is put here.
+    fn parts(&self) -> (Scheme, &str, u16, Option<&Credentials>, Option<&Settings>) {
+        let Self { scheme, host, port, credentials, tls } = self;
+        let tls = tls.as_ref().map(|tls| tls.settings());
+        (*scheme, host, *port, credentials.as_ref(), tls)
+    }
+}
+
+impl Scheme {
+    fn is_socks(self) -> bool {
+        matches!(self, Self::Socks5 | Self::Socks5h)
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+            Self::Socks5 | Self::Socks5h => 1080,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Socks5 => "socks5",
+            Self::Socks5h => "socks5h",
+        }
+    }
+}
+
+impl Credentials {
+    fn of(url: &url::Url) -> Option<Self> {
+        if url.username().is_empty() && url.password().is_none() {
+            return None;
+        }
+        let decoded = |text: &str| percent_decode_str(text).collect();
+        let (user, password) = (decoded(url.username()), decoded(url.password().unwrap_or("")));
+        Some(Self { user, password })
+    }
+
+    /// RFC 1929 section 2: each has one byte for its length.
+    fn are_too_long(&self) -> bool {
+        self.user.is_empty() || self.user.len() > 255 || self.password.len() > 255
+    }
+}
+
+impl PartialEq for Proxy {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Proxy {}
+
+impl Hash for Proxy {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+/// "proxy http://proxy.example:80", without the credentials.
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "proxy {}://{}:{}", self.scheme.name(), self.host, self.port)
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Proxy, Error> {
+        Proxy::parse(text, &Tls::standard())
+    }
+
+    #[test]
+    fn a_proxy_is_a_scheme_a_host_and_a_port() {
+        for (text, shown) in [
+            ("proxy.example", "http://proxy.example:80"),
+            ("proxy.example:3128", "http://proxy.example:3128"),
+            ("PROXY.example:3128/", "http://proxy.example:3128"),
+            ("http://proxy.example:80", "http://proxy.example:80"),
+            ("HTTPS://proxy.example", "https://proxy.example:443"),
+            ("socks://proxy.example", "socks5://proxy.example:1080"),
+            ("socks5://127.0.0.1:80", "socks5://127.0.0.1:80"),
+            ("socks5h://[::1]:9", "socks5h://[::1]:9"),
+            ("http://u:secret@b\u{fc}cher.example", "http://xn--bcher-kva.example:80"),
+        ] {
+            assert_eq!(parse(text).unwrap().to_string(), format!("proxy {shown}"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_refused_without_its_password() {
+        for text in [
+            "",
+            "http://",
+            "ftp://u:secret@proxy.example",
+            "socks4://u:secret@proxy.example",
+            "http://u:secret@proxy.example/path",
+            "http://u:secret@proxy.example:99999",
+            "http://u:secret@proxy.example:0",
+            "http://u:secret@pro xy",
+            "http://u:secret@proxy.example?x",
+            "socks5://:secret@proxy.example",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidArgument, "{text}");
+            assert!(!error.message().contains("secret"), "{}", error.message());
+            assert!(error.message().contains("socks5h"), "{}", error.message());
+        }
+        let long = format!("socks5://{}@proxy.example", "u".repeat(256));
+        assert!(parse(&long).is_err());
+    }
+
+    #[test]
+    fn credentials_are_decoded_and_never_shown() {
+        let proxy = parse("http://us%3Aer:p%40ss@proxy.example").unwrap();
+        assert_eq!(proxy.authorization().as_deref(), Some("Basic dXM6ZXI6cEBzcw=="));
+        assert!(!format!("{proxy:?} {proxy}").contains("ss"));
+        assert_eq!(parse("proxy.example").unwrap().authorization(), None);
+    }
+
+    #[test]
+    fn everything_that_shapes_the_connection_separates() {
+        let one = parse("http://u:p@proxy.example").unwrap();
+        assert_eq!(one, parse("u:p@proxy.example:80").unwrap());
+        for other in [
+            "http://u:q@proxy.example",
+            "http://proxy.example",
+            "http://u:p@proxy.example:81",
+            "https://u:p@proxy.example:80",
+            "http://u:p@other.example",
+        ] {
+            assert_ne!(one, parse(other).unwrap(), "{other}");
+        }
+        let trusting = Tls::new(Settings { trust_anybody: true, ..Settings::default() });
+        let trusted = |text| Proxy::parse(text, &trusting).unwrap();
+        assert_ne!(trusted("https://a"), parse("https://a").unwrap());
+        assert_eq!(trusted("http://a"), parse("http://a").unwrap());
+    }
+}

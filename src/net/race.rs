@@ -1,0 +1,352 @@
+//! Happy eyeballs (RFC 8305): several addresses race, and the first that connects wins.
+//!
+//! The families take turns, an attempt gets 250 ms alone before the next one joins, and one that
+//! fails is followed at once. A race can be left and taken up again; the attempts go on meanwhile.
+//! Knows nothing of names: it is given addresses, of which a Unix-domain socket is one too.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, TcpKeepalive};
+
+use super::Stop;
+use super::patience::Patience;
+use super::socket::Socket;
+use crate::wait::{Interest, Until, Watched, Woken, wait_any};
+
+/// Threads: one at a time.
+pub(super) struct Race {
+    waiting: VecDeque<SockAddr>,
+    running: Vec<Arc<Socket>>,
+    /// When the next one may start.
+    next: Instant,
+    /// The most telling failure so far.
+    failure: Option<io::Error>,
+    local: Option<SockAddr>,
+    keep_alive: Option<Duration>,
+}
+
+/// How the start of an attempt went.
+enum Start {
+    Connected(Arc<Socket>),
+    Running(Arc<Socket>),
+    Failed(io::Error),
+}
+
+impl Race {
+    /// Between these addresses, in the order of RFC 8305 section 4. From a local address only
+    /// those of its family can be reached.
+    pub(super) fn between(
+        addresses: &[SocketAddr],
+        local: Option<IpAddr>,
+        keep_alive: Option<Duration>,
+    ) -> Self {
+        let usable =
+            |address: &&SocketAddr| local.is_none_or(|local| local.is_ipv4() == address.is_ipv4());
+        let addresses: Vec<_> = addresses.iter().filter(usable).copied().collect();
+        let waiting = interleaved(&addresses).into_iter().take(MOST).map(SockAddr::from).collect();
+        let local = local.map(|local| SocketAddr::new(local, 0).into());
+        Self::new(waiting, local, keep_alive)
+    }
+
+    /// Of one address that is no internet address.
+    pub(super) fn to(address: SockAddr) -> Self {
+        Self::new([address].into(), None, None)
+    }
+
+    fn new(
+        waiting: VecDeque<SockAddr>,
+        local: Option<SockAddr>,
+        keep_alive: Option<Duration>,
+    ) -> Self {
+        let running = Vec::new();
+        Self { waiting, running, next: Instant::now(), failure: None, local, keep_alive }
+    }
+
+    /// Whether an attempt is on its way.
+    pub(super) fn is_running(&self) -> bool {
+        !self.running.is_empty()
+    }
+
+    /// Goes on until somebody wins. `Stop::Io` is the end of the race; after any other stop it can
+    /// be taken up again.
+    pub(super) fn run(&mut self, patience: &Patience<'_>) -> Result<Arc<Socket>, Stop> {
+        loop {
+            if let Some(winner) = self.start_due()? {
+                return Ok(winner);
+            }
+            if self.running.is_empty() && self.waiting.is_empty() {
+                let nothing =
+                    || io::Error::new(io::ErrorKind::NotFound, "no address to connect to");
+                return Err(Stop::Io(self.failure.take().unwrap_or_else(nothing)));
+            }
+            if let Some(winner) = self.wait(patience)? {
+                return Ok(winner);
+            }
+        }
+    }
+
+    /// Starts whoever is due; the answer is one that connected at once.
+    fn start_due(&mut self) -> Result<Option<Arc<Socket>>, Stop> {
+        while self.next <= Instant::now()
+            && let Some(address) = self.waiting.pop_front()
+        {
+            match self.start(&address) {
+                Start::Connected(socket) => return Ok(Some(socket)),
+                Start::Running(socket) => {
+                    self.running.push(socket);
+                    self.next = Instant::now() + HEAD_START;
+                }
+                // unix(7): the listener's queue is full, and nothing tells when it is not.
+                Start::Failed(error) if address.is_unix() && is_again(&error) => {
+                    self.waiting.push_front(address);
+                    self.next = Instant::now() + ASK_AGAIN;
+                }
+                Start::Failed(error) if is_exhaustion(&error) => {
+                    // The next address would need a descriptor as well.
+                    if self.running.is_empty() {
+                        return Err(Stop::Io(error));
+                    }
+                    self.waiting.push_front(address);
+                    self.next = Instant::now() + HEAD_START;
+                }
+                Start::Failed(error) => self.failed(error),
+            }
+        }
+        Ok(None)
+    }
+
+    fn start(&self, address: &SockAddr) -> Start {
+        let socket = match self.open(address) {
+            Ok(socket) => Socket::new(socket),
+            Err(error) => return Start::Failed(error),
+        };
+        let outcome = match socket.enter() {
+            Some(inside) => inside.connect(address),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
+        match outcome {
+            Ok(()) => Start::Connected(socket),
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Start::Running(socket),
+            Err(error) => Start::Failed(error),
+        }
+    }
+
+    /// Waits for an attempt to come to an end, or for the next one to be due.
+    fn wait(&mut self, patience: &Patience<'_>) -> Result<Option<Arc<Socket>>, Stop> {
+        let turn = (!self.waiting.is_empty()).then_some(self.next);
+        let until = match (patience.deadline, turn) {
+            (Some(deadline), Some(turn)) => Some(deadline.min(turn)),
+            (deadline, turn) => deadline.or(turn),
+        };
+        let (woken, fds) = {
+            let inside: Vec<_> = self.running.iter().filter_map(|socket| socket.enter()).collect();
+            if inside.len() < self.running.len() {
+                return Err(Stop::Ended);
+            }
+            let watch = |fd| Watched { fd, interest: Interest::Write, ready: false };
+            let mut fds: Vec<_> = inside.iter().map(|socket| watch(socket.fd())).collect();
+            let woken = wait_any(&mut fds, patience.event, Until::new(until)).map_err(Stop::Io)?;
+            (woken, fds)
+        };
+        match woken {
+            Woken::Ready { .. } => {}
+            Woken::Deadline if patience.deadline.is_none_or(|at| Instant::now() < at) => {
+                return Ok(None);
+            }
+            woken => return patience.woken(woken).map(|()| None),
+        }
+        for index in (0..self.running.len()).rev() {
+            if !fds[index].ready {
+                continue;
+            }
+            let socket = self.running.remove(index);
+            // connect(2): the outcome of a connect in progress is SO_ERROR.
+            let outcome = match socket.enter() {
+                Some(inside) => inside.take_error(),
+                None => return Err(Stop::Ended),
+            };
+            match outcome {
+                Ok(None) => return Ok(Some(socket)),
+                Ok(Some(error)) | Err(error) => self.failed(error),
+            }
+        }
+        Ok(None)
+    }
+
+    fn failed(&mut self, error: io::Error) {
+        self.next = Instant::now();
+        // That a family can't be used here says less than what an address that can be said.
+        if self.failure.is_none() || !is_unusable(&error) {
+            self.failure = Some(error);
+        }
+    }
+
+    fn open(&self, address: &SockAddr) -> io::Result<socket2::Socket> {
+        // socket2 opens close-on-exec.
+        let socket = socket2::Socket::new(address.domain(), socket2::Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        if address.domain() == Domain::UNIX {
+            return Ok(socket);
+        }
+        // A request is written whole; waiting for an acknowledgement first only adds latency.
+        socket.set_tcp_nodelay(true)?;
+        if let Some(after) = self.keep_alive {
+            let after = after.max(Duration::from_secs(1));
+            // What the system does not want to do for a connection does not hinder it.
+            let probes = TcpKeepalive::new().with_time(after).with_interval(after);
+            let _ = socket.set_tcp_keepalive(&probes);
+        }
+        if let Some(local) = &self.local {
+            socket.bind(local)?;
+        }
+        Ok(socket)
+    }
+}
+
+/// The families take turns, beginning with the one that the resolver put first.
+fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (mut first, mut second): (VecDeque<SocketAddr>, VecDeque<_>) =
+        addresses.iter().partition(|address| address.is_ipv4() == first_is_v4);
+    let mut order = Vec::with_capacity(addresses.len());
+    while !first.is_empty() || !second.is_empty() {
+        order.extend(first.pop_front());
+        order.extend(second.pop_front());
+    }
+    order
+}
+
+/// Whether the process or the system is out of descriptors or memory.
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+fn is_unusable(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EHOSTUNREACH)
+    )
+}
+
+fn is_again(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// RFC 8305 section 5: the "Connection Attempt Delay".
+const HEAD_START: Duration = Duration::from_millis(250);
+/// How often a full Unix-domain listener is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
+/// Addresses that are tried at most: a name with more is an attack or a mistake.
+const MOST: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use testserver::BlackHole;
+
+    use super::*;
+    use crate::wait::Event;
+
+    fn run(race: &mut Race, limit: Option<Duration>) -> Result<Arc<Socket>, Stop> {
+        let event = Event::new().unwrap();
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        race.run(&Patience { deadline, event: &event, must_stop: &|| true })
+    }
+
+    fn between(addresses: &[SocketAddr]) -> Race {
+        Race::between(addresses, None, Some(Duration::from_secs(30)))
+    }
+
+    fn dead() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    #[test]
+    fn a_refused_address_is_passed_over_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = listener.local_addr().unwrap();
+        let start = Instant::now();
+        assert!(run(&mut between(&[dead(), dead(), here]), None).is_ok());
+        assert!(start.elapsed() < HEAD_START);
+        let refused = run(&mut between(&[dead(), dead()]), None);
+        assert!(
+            matches!(refused, Err(Stop::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
+        );
+        assert!(matches!(run(&mut between(&[]), None), Err(Stop::Io(_))));
+    }
+
+    #[test]
+    fn a_silent_address_is_joined_by_the_next_within_250_ms() {
+        let hole = BlackHole::new();
+        let silent = SocketAddr::from(([127, 0, 0, 1], hole.port()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let start = Instant::now();
+        let mut race = between(&[silent, listener.local_addr().unwrap()]);
+        run(&mut race, Some(Duration::from_secs(5))).unwrap();
+        assert!(start.elapsed() >= HEAD_START && start.elapsed() < HEAD_START * 3);
+    }
+
+    #[test]
+    fn a_race_can_be_left_and_taken_up_again() {
+        let hole = BlackHole::new();
+        let silent = SocketAddr::from(([127, 0, 0, 1], hole.port()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut race = between(&[silent, listener.local_addr().unwrap()]);
+        let stopped = run(&mut race, Some(Duration::from_millis(10)));
+        assert!(matches!(stopped, Err(Stop::Deadline)));
+        assert!(race.is_running());
+        let event = Event::new().unwrap();
+        event.set();
+        let stopped = race.run(&Patience { deadline: None, event: &event, must_stop: &|| true });
+        assert!(matches!(stopped, Err(Stop::Ended)));
+        assert!(run(&mut race, Some(Duration::from_secs(5))).is_ok());
+    }
+
+    #[test]
+    fn families_take_turns_beginning_with_the_resolvers_first() {
+        let addresses: Vec<SocketAddr> =
+            ["[::1]:1", "[::1]:2", "[::1]:3", "1.1.1.1:4", "1.1.1.1:5"]
+                .map(|text| text.parse().unwrap())
+                .into();
+        let ports = |addresses: &[SocketAddr]| {
+            interleaved(addresses).iter().map(SocketAddr::port).collect::<Vec<_>>()
+        };
+        assert_eq!(ports(&addresses), [1, 4, 2, 5, 3]);
+        assert_eq!(ports(&addresses[3..]), [4, 5]);
+        assert_eq!(ports(&[]), [0; 0]);
+    }
+
+    #[test]
+    fn a_local_address_is_connected_from_and_leaves_out_the_other_family() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = listener.local_addr().unwrap();
+        let other = SocketAddr::new("::1".parse().unwrap(), here.port());
+        let local = "127.0.0.7".parse().ok();
+        let mut race = Race::between(&[other, here], local, None);
+        assert_eq!(race.waiting.len(), 1);
+        let _socket = run(&mut race, None).unwrap();
+        assert_eq!(listener.accept().unwrap().1.ip(), local.unwrap());
+    }
+
+    #[test]
+    fn a_full_unix_listener_is_asked_again() {
+        let path = std::env::temp_dir().join(format!("hangup-race-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = socket2::Socket::new(Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        let address = || SockAddr::unix(&path).unwrap();
+        let _first = run(&mut Race::to(address()), None).unwrap();
+        let mut race = Race::to(address());
+        let stopped = run(&mut race, Some(Duration::from_millis(30)));
+        assert!(matches!(stopped, Err(Stop::Deadline)));
+        listener.accept().unwrap();
+        assert!(run(&mut race, Some(Duration::from_secs(5))).is_ok());
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,135 @@
+//! What TLS is spoken over: the socket, or the TLS of a proxy over the socket (TLS in TLS). Both
+//! look alike from above; bytes are counted where they meet the socket.
+
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustls::ClientConnection;
+
+use super::Traffic;
+use crate::net::socket::InUse;
+
+/// The socket as std's traits want it, counting.
+pub(super) struct Wire<'a> {
+    pub(super) socket: &'a InUse<'a>,
+    pub(super) traffic: &'a Traffic,
+}
+
+/// What an origin's TLS is written to and read from. Never blocks: `WouldBlock` says that the
+/// socket has to be waited for.
+pub(super) struct Below<'a> {
+    pub(super) wire: Wire<'a>,
+    /// The proxy's TLS, if there is one in between.
+    pub(super) tunnel: Option<&'a mut ClientConnection>,
+}
+
+impl Wire<'_> {
+    pub(super) fn send(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        let sent = self.socket.send(bytes, more)?;
+        count(&self.traffic.bytes_out, sent);
+        Ok(sent)
+    }
+}
+
+impl Read for Wire<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let got = self.socket.recv(into)?;
+        count(&self.traffic.bytes_in, got);
+        Ok(got)
+    }
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(bytes, false)
+    }
+
+    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let sent = self.socket.send_vectored(pieces)?;
+        count(&self.traffic.bytes_out, sent);
+        Ok(sent)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Below<'_> {
+    /// Whether the tunnel holds bytes that it took and the socket did not: nobody answers what
+    /// was not sent, so they go before anything is waited for.
+    pub(super) fn wants_write(&self) -> bool {
+        self.tunnel.as_ref().is_some_and(|tunnel| tunnel.wants_write())
+    }
+
+    /// Sends what the tunnel holds.
+    fn push(&mut self) -> io::Result<()> {
+        if let Some(tunnel) = &mut self.tunnel {
+            while tunnel.wants_write() {
+                tunnel.write_tls(&mut self.wire)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Read for Below<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Some(tunnel) = &mut self.tunnel else { return self.wire.read(into) };
+        loop {
+            match tunnel.reader().read(into) {
+                // Cut off: the layer above knows by itself whether that is an end.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                Err(error) if blocked(&error) => {}
+                done => return done,
+            }
+            tunnel.read_tls(&mut self.wire)?;
+            tunnel
+                .process_new_packets()
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            flush_if_possible(tunnel, &mut self.wire);
+        }
+    }
+}
+
+impl Write for Below<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[io::IoSlice::new(bytes)])
+    }
+
+    /// Takes no more while the tunnel holds what the socket did not take, so that what waits
+    /// here is bounded by one write.
+    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        if self.tunnel.is_none() {
+            return self.wire.write_vectored(pieces);
+        }
+        self.push()?;
+        let took = match &mut self.tunnel {
+            Some(tunnel) => tunnel.writer().write_vectored(pieces)?,
+            None => 0,
+        };
+        match self.push() {
+            Err(error) if !blocked(&error) => Err(error),
+            _ => Ok(took),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.push()
+    }
+}
+
+/// Sends what TLS has to say and what lies beneath takes now. A peer that is gone will not miss it.
+pub(super) fn flush_if_possible(tls: &mut ClientConnection, below: &mut dyn Write) {
+    while tls.wants_write() && tls.write_tls(below).is_ok_and(|sent| sent > 0) {}
+    let _ = below.flush();
+}
+
+/// One thread counts at a time, so that a load and a store do: no locked instruction.
+fn count(counter: &AtomicU64, more: usize) {
+    counter.store(counter.load(Ordering::Relaxed) + more as u64, Ordering::Relaxed);
+}
+
+pub(super) fn blocked(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
