@@ -6,7 +6,7 @@
 mod state;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub(crate) struct Pool {
     /// What a forked child takes over, to be had without the lock.
     limits: ArcSwap<Limits>,
     shut: AtomicBool,
+    /// Requests that were sent again after a kept connection was lost.
+    retried: AtomicU64,
 }
 
 /// Why the pool gives no connection.
@@ -40,7 +42,8 @@ pub(crate) enum Refused {
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
         let (state, shut) = (PerProcess::new(), AtomicBool::new(false));
-        let pool = Self { state, limits: ArcSwap::from_pointee(limits), shut };
+        let (limits, retried) = (ArcSwap::from_pointee(limits), AtomicU64::new(0));
+        let pool = Self { state, limits, shut, retried };
         // Now, and not in a child: it must find out that it is one.
         drop(pool.lock());
         Arc::new(pool)
@@ -241,6 +244,11 @@ impl Pool {
             }
         }
         stats
+    }
+
+    /// A request goes out again because the peer had closed its connection, which is this one.
+    pub(crate) fn note_retry(&self, _connection: u64) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn why_ended(&self, id: u64) -> Option<Reason> {
