@@ -23,6 +23,7 @@ struct Facts {
     bytes_sent: u64,
     response_started: bool,
     retry_safe: bool,
+    attempts: u32,
     os_code: Option<i32>,
     http_status: Option<u16>,
     left: u64,
@@ -238,6 +239,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn after_attempts(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+
     pub(crate) fn with_http_status(mut self, status: u16) -> Self {
         self.0.http_status = Some(status);
         self
@@ -288,9 +294,16 @@ impl Error {
         self.0.response_started
     }
 
-    /// Whether sending the same request again can't make the server do it twice.
+    /// Whether sending the same request again can't make the server do it twice. After a redirect this
+    /// speaks of the whole call, from its first URL.
     pub fn retry_safe(&self) -> bool {
         self.0.retry_safe
+    }
+
+    /// How often the message was sent or tried to be: 1 without a retry, 0 if it never came to that.
+    /// After redirects this counts the last hop's attempts only.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
     }
 
     /// The operating system's error number.

@@ -59,7 +59,8 @@
 //! | to change | read |
 //! |---|---|
 //! | what a call answers, and when | `http/exchange/verdict.rs`, `error.rs` |
-//! | how a request looks on the wire | `client.rs` (`message`), `request.rs` |
+//! | how a request looks on the wire | `client/message.rs`, `request.rs` |
+//! | what is sent again, and where a redirect leads | `client/call.rs`, `client/retry.rs`, `client/redirect.rs` |
 //! | what is accepted as a response | `http/head.rs`, `http/transport/input.rs` |
 //! | who gets which connection | `manager/key.rs`, `manager/pool/` |
 //! | how a connection is made | `manager/lease.rs`, then `net/` |
@@ -93,4 +94,4 @@ pub use manager::{
     ConnectionInfo, Events, Happened, Happening, How, Limits, Manager, Reason, State, Stats,
 };
 pub use request::{Body, Mode, Request};
-pub use response::{Head, Response, Stopper};
+pub use response::{Head, Hop, Response, Stopper};

@@ -27,6 +27,8 @@ pub struct Request {
     pub(crate) over: Overrides,
     pub(crate) mode: Option<Mode>,
     pub(crate) token: Option<CancelToken>,
+    pub(crate) retries: Option<bool>,
+    pub(crate) redirects: Option<u32>,
     name: CString,
 }
 
@@ -82,6 +84,8 @@ impl Request {
             over: Overrides::default(),
             mode: None,
             token: None,
+            retries: None,
+            redirects: None,
             name,
         })
     }
@@ -169,6 +173,18 @@ impl Request {
         self.token = token;
     }
 
+    /// Whether what a kept connection lost is sent again; the client's
+    /// [`retries`](crate::Client::retries) unless it is said here.
+    pub fn retries(&mut self, on: bool) {
+        self.retries = Some(on);
+    }
+
+    /// How many redirects are followed; 0 hands a redirect out as it is. `None` is the default: as
+    /// many as the client's [`redirects`](crate::Client::redirects).
+    pub fn redirects(&mut self, max: Option<u32>) {
+        self.redirects = max;
+    }
+
     /// A copy that can be changed on its own; it shares the cancel token.
     ///
     /// # Errors
@@ -182,26 +198,14 @@ impl Request {
             over: self.over,
             mode: self.mode,
             token: self.token.clone(),
+            retries: self.retries,
+            redirects: self.redirects,
             name: self.name.clone(),
         })
     }
 
     pub(crate) fn c_method(&self) -> &CStr {
         &self.name
-    }
-
-    /// Whether sending it twice is the same as once.
-    pub(crate) fn is_repeatable(&self) -> bool {
-        // RFC 9110 section 9.2.2.
-        matches!(
-            self.method,
-            Method::GET
-                | Method::HEAD
-                | Method::OPTIONS
-                | Method::TRACE
-                | Method::PUT
-                | Method::DELETE
-        ) || self.headers.contains_key("idempotency-key")
     }
 }
 
@@ -254,6 +258,19 @@ impl std::fmt::Debug for Body {
             Source::Reader(_, length) => write!(f, "reader of {length:?} bytes"),
         }
     }
+}
+
+/// Whether sending it twice is the same as once (RFC 9110 section 9.2.2), or the server sees to that.
+pub(crate) fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    ) || headers.contains_key("idempotency-key")
+}
+
+/// Methods whose requests say how long their body is even if it is empty (RFC 9110 section 8.6).
+pub(crate) fn needs_length(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
 /// A file and its length.

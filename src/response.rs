@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind};
 use crate::http::Timings;
-use crate::http::exchange::{Exchange, Reader};
+use crate::http::decode::Content;
+use crate::http::exchange::Exchange;
 use crate::manager::How;
 use crate::target::Target;
 
@@ -22,11 +23,21 @@ pub struct Response {
 pub struct Head {
     target: Arc<Target>,
     exchange: Arc<Exchange>,
+    history: Vec<Hop>,
+}
+
+/// A response that redirected. Threads: immutable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Its status: 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// The URL that gave it, without user information and fragment.
+    pub url: String,
 }
 
 /// The body as a stream. Threads: one at a time.
 pub struct Body {
-    reader: Reader,
+    content: Content,
 }
 
 /// Ends a response from any thread, while another one is blocked in a read.
@@ -34,9 +45,9 @@ pub struct Body {
 pub struct Stopper(Arc<Exchange>);
 
 impl Response {
-    pub(crate) fn new(reader: Reader, target: Arc<Target>) -> Self {
-        let exchange = Arc::clone(reader.exchange());
-        Self { head: Head { target, exchange }, body: Body { reader } }
+    pub(crate) fn new(content: Content, target: Arc<Target>, history: Vec<Hop>) -> Self {
+        let exchange = Arc::clone(content.reader().exchange());
+        Self { head: Head { target, exchange, history }, body: Body { content } }
     }
 
     /// The head.
@@ -57,6 +68,21 @@ impl Response {
     /// The status code.
     pub fn status(&self) -> u16 {
         self.head.status()
+    }
+
+    /// The URL that answered, after all redirects, without user information and fragment.
+    pub fn url(&self) -> String {
+        self.head.url()
+    }
+
+    /// Every response that redirected on the way here, the first one first.
+    pub fn history(&self) -> &[Hop] {
+        self.head.history()
+    }
+
+    /// How often the last request of the call was sent or tried to be; 1 is no retry.
+    pub fn attempts(&self) -> u32 {
+        self.head.attempts()
     }
 
     /// The connection that serves it.
@@ -112,9 +138,19 @@ impl Head {
         self.exchange.head().map_or(0, |head| i32::from(head.version))
     }
 
-    /// The URL that answered, without user information and fragment.
+    /// The URL that answered, after all redirects, without user information and fragment.
     pub fn url(&self) -> String {
         self.target.url()
+    }
+
+    /// Every response that redirected on the way here, the first one first.
+    pub fn history(&self) -> &[Hop] {
+        &self.history
+    }
+
+    /// How often the last request of the call was sent or tried to be; 1 is no retry.
+    pub fn attempts(&self) -> u32 {
+        self.exchange.attempt()
     }
 
     /// The first header of that name (case does not matter).
@@ -139,6 +175,12 @@ impl Head {
     }
 }
 
+impl Hop {
+    pub(crate) fn new(status: u16, target: &Target) -> Self {
+        Self { status, url: target.uri.to_string() }
+    }
+}
+
 impl Body {
     /// Reads a piece; 0 is the end.
     ///
@@ -151,7 +193,7 @@ impl Body {
                 "a buffer of 0 bytes can't tell data from the end",
             ));
         }
-        self.reader.read(into)
+        self.content.read(into)
     }
 
     /// Reads the rest, at most `at_most` bytes.
@@ -159,7 +201,7 @@ impl Body {
     /// # Errors
     /// Any [`Kind`]; [`Kind::TooLarge`] if there is more.
     pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
-        let expected = self.reader.total().and_then(|total| usize::try_from(total).ok());
+        let expected = self.content.total().and_then(|total| usize::try_from(total).ok());
         if expected.is_some_and(|size| size > at_most) {
             return Err(self.too_large(at_most));
         }
@@ -172,7 +214,7 @@ impl Body {
             let end = whole.len();
             if end == at_most {
                 // Full: one byte more tells whether that was all.
-                return match self.reader.read(&mut [0])? {
+                return match self.content.read(&mut [0])? {
                     0 => Ok(whole),
                     _ => Err(self.too_large(at_most)),
                 };
@@ -180,7 +222,7 @@ impl Body {
             whole.resize(end.saturating_add(step).min(at_most), 0);
             let mut filled = end;
             while filled < whole.len() {
-                match self.reader.read(&mut whole[filled..])? {
+                match self.content.read(&mut whole[filled..])? {
                     0 => {
                         whole.truncate(filled);
                         return Ok(whole);
@@ -195,18 +237,18 @@ impl Body {
     /// Closes it early.
     pub fn close(&mut self, how: How) {
         match how {
-            How::Graceful => self.reader.close_politely(),
-            How::Now => self.reader.close(),
+            How::Graceful => self.content.reader_mut().close_politely(),
+            How::Now => self.content.reader_mut().close(),
         }
     }
 
     /// What ends it from another thread.
     pub fn stopper(&self) -> Stopper {
-        Stopper(Arc::clone(self.reader.exchange()))
+        Stopper(Arc::clone(self.content.reader().exchange()))
     }
 
     fn too_large(&mut self, at_most: usize) -> Error {
-        self.reader.close();
+        self.content.reader_mut().close();
         Error::new(
             Kind::TooLarge,
             format!("the body is larger than the {at_most} bytes that were allowed"),

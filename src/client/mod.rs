@@ -1,23 +1,28 @@
 //! Defaults over a manager, and the verbs: a request goes down from here.
 
-use std::io::{self, Read};
+mod call;
+mod cookies;
+mod message;
+mod redirect;
+mod retry;
+mod supply;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::Method;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use self::cookies::Jar;
 use crate::error::{Clock, Error, Kind};
-use crate::http::exchange::{self, Order};
-use crate::http::upload::Upload;
 use crate::limits::{Timeouts, not_zero};
 use crate::manager::Manager;
 use crate::net::route::Route;
 use crate::net::tls::{self, Identity, Settings, Tls};
-use crate::request::{Mode, Request, Source, field, open, own};
+use crate::request::{Mode, Request, field, own};
 use crate::response::Response;
 use crate::sync::lock;
+use crate::target::Target;
 
 /// Defaults over a manager: timeouts, headers, TLS. Many clients may share one manager.
 ///
@@ -36,6 +41,12 @@ pub(crate) struct Config {
     pub(crate) headers: HeaderMap,
     pub(crate) mode: Mode,
     pub(crate) max_head: usize,
+    retries: bool,
+    redirects: u32,
+    /// Headers that stay with the origin they were meant for, besides those that always do.
+    sensitive: Vec<HeaderName>,
+    jar: Option<Arc<Jar>>,
+    decode: bool,
     tls: Arc<Tls>,
     route: Arc<Route>,
 }
@@ -51,6 +62,11 @@ impl Client {
             headers,
             mode: Mode::Keep,
             max_head: 64 * 1024,
+            retries: true,
+            redirects: REDIRECTS,
+            sensitive: Vec::new(),
+            jar: None,
+            decode: false,
             tls: Tls::standard(),
             route: Arc::default(),
         };
@@ -69,35 +85,14 @@ impl Client {
         self.send(&mut request)
     }
 
-    /// Sends a request and waits for the head of the response, on this thread.
+    /// Sends a request and waits for the head of the response, on this thread. Redirects are
+    /// followed ([`redirects`](Self::redirects)), and what a kept connection lost is sent again
+    /// ([`retries`](Self::retries)); one total limit spans all of it.
     ///
     /// # Errors
     /// Any [`Kind`].
     pub fn send(&self, request: &mut Request) -> Result<Response, Error> {
-        let config = self.config.load();
-        let mode = request.mode.unwrap_or(config.mode);
-        let at_hand = matches!(request.body.0, Source::Bytes(_) | Source::File(_));
-        let (mut source, length) = begin(&mut request.body.0)?;
-        let has_body = source.is_some() || needs_length(&request.method);
-        let message = message(&config, request, mode, has_body.then_some(length))?;
-        let mut nothing = io::empty();
-        let body = has_body.then(|| match &mut source {
-            Some(reader) => Upload::new(&mut **reader, length, at_hand),
-            None => Upload::new(&mut nothing, Some(0), false),
-        });
-        let reader = exchange::run(Order {
-            manager: &self.manager,
-            key: request.target.key(&config.tls, &config.route),
-            request: message,
-            body,
-            timeouts: config.timeouts.with(&request.over),
-            token: request.token.clone(),
-            short: mode == Mode::CloseAfter,
-            fresh: mode == Mode::Fresh,
-            repeatable: request.is_repeatable(),
-            max_head: config.max_head,
-        })?;
-        Ok(Response::new(reader, Arc::clone(&request.target)))
+        call::run(&self.manager, &self.config.load(), request)
     }
 
     /// Sets a default limit; `None` is no limit.
@@ -129,6 +124,93 @@ impl Client {
     /// How long connections live by default.
     pub fn connection(&self, mode: Mode) {
         self.configure(|config| config.mode = mode);
+    }
+
+    /// Whether a request that a kept connection lost is sent again by itself; it is by default.
+    ///
+    /// Only what is safe: the connection had served a request before, the peer closed or reset it
+    /// before the first byte of the response, the body can be given again, and either not a byte
+    /// went out or the method is GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or there is an
+    /// Idempotency-Key. After three lost connections a new one is made, and that is the last try.
+    pub fn retries(&self, on: bool) {
+        self.configure(|config| config.retries = on);
+    }
+
+    /// How many redirects a call follows, 10 by default; 0 hands a redirect out as it is.
+    ///
+    /// 301, 302 and 303 become GET without a body (HEAD stays HEAD), 307 and 308 repeat method and
+    /// body. Authorization, Cookie, Proxy-Authorization, user information of the first URL and
+    /// what [`sensitive_header`](Self::sensitive_header) names are dropped for the rest of the call
+    /// once scheme, host or port changes.
+    pub fn redirects(&self, max: u32) {
+        self.configure(|config| config.redirects = max);
+    }
+
+    /// Names a header that a redirect to another origin must not take along, whether a request or
+    /// the client's defaults have it.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidHeader`].
+    pub fn sensitive_header(&self, name: &str) -> Result<(), Error> {
+        let (name, _) = field(name, "")?;
+        self.configure(|config| {
+            if !config.sensitive.contains(&name) {
+                config.sensitive.push(name);
+            }
+        });
+        Ok(())
+    }
+
+    /// Keeps cookies, or stops and forgets them; off by default. Every response's cookies are kept,
+    /// those of redirects included, and sent where RFC 6265 says so. A request that has a Cookie
+    /// header of its own sends that one, and nothing from the jar.
+    pub fn cookies(&self, on: bool) {
+        self.configure(|config| match on {
+            true => drop(config.jar.get_or_insert_with(Arc::default)),
+            false => config.jar = None,
+        });
+    }
+
+    /// The Cookie header that a request for that URL would have; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidUrl`].
+    pub fn cookies_for(&self, url: &str) -> Result<Option<String>, Error> {
+        let url = cookies::url(url)?;
+        Ok(self.config.load().jar.as_ref().and_then(|jar| jar.header(&url)))
+    }
+
+    /// Puts a cookie into the jar as if a response from that URL had set it: `name=value`, then
+    /// attributes as in a Set-Cookie header.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidUrl`]; [`Kind::InvalidArgument`] for a cookie that a response couldn't set;
+    /// [`Kind::InvalidState`] if cookies are not kept.
+    pub fn set_cookie(&self, url: &str, cookie: &str) -> Result<(), Error> {
+        let url = cookies::url(url)?;
+        let Some(jar) = self.config.load().jar.clone() else {
+            let what = "this client keeps no cookies; switch them on first";
+            return Err(Error::new(Kind::InvalidState, what));
+        };
+        jar.set(&url, cookie).map_err(|why| {
+            Error::new(Kind::InvalidArgument, format!("the cookie is refused: {why}"))
+        })
+    }
+
+    /// Forgets all cookies.
+    pub fn clear_cookies(&self) {
+        if let Some(jar) = &self.config.load().jar {
+            jar.clear();
+        }
+    }
+
+    /// Asks for gzip and deflate and decodes such bodies; off by default.
+    ///
+    /// Headers stay as they came, Content-Encoding and Content-Length included. Bounds count decoded
+    /// bytes. A body in any other coding is handed out as it is. Nothing is asked for if the
+    /// request (or the client's defaults) has an Accept-Encoding or a Range header of its own.
+    pub fn decode(&self, on: bool) {
+        self.configure(|config| config.decode = on);
     }
 
     /// Trusts the certificates in this PEM text and no others.
@@ -167,6 +249,18 @@ impl Client {
         self.tls(|settings| settings.trust_anybody = on)
     }
 
+    /// Dials ahead, in the background, until so many connections to the URL's origin are idle, with
+    /// this client's settings and within the manager's limits; answers how many dials were begun.
+    /// What becomes of them is seen in the manager's list.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidUrl`], [`Kind::ShutDown`].
+    pub fn preconnect(&self, url: &str, connections: usize) -> Result<usize, Error> {
+        let config = self.config.load();
+        let key = Target::parse(url)?.key(&config.tls, &config.route);
+        self.manager.preconnect(&key, connections)
+    }
+
     /// The manager.
     pub fn manager(&self) -> &Arc<Manager> {
         &self.manager
@@ -203,102 +297,8 @@ impl Default for Client {
     }
 }
 
-/// The body's bytes, and how many if that is known.
-type Opened = (Option<Box<dyn Read + Send>>, Option<u64>);
-
-fn begin(source: &mut Source) -> Result<Opened, Error> {
-    match source {
-        Source::None => Ok((None, Some(0))),
-        Source::Bytes(bytes) => {
-            let length = bytes.len() as u64;
-            Ok((Some(Box::new(io::Cursor::new(Arc::clone(bytes)))), Some(length)))
-        }
-        Source::File(path) => {
-            let (file, length) = open(path)?;
-            Ok((Some(Box::new(file)), Some(length)))
-        }
-        Source::Reader(reader, length) => match reader.take() {
-            Some(reader) => Ok((Some(reader), *length)),
-            None => {
-                let what =
-                    "the request's body came from a reader and was sent before; give it a new one";
-                Err(Error::new(Kind::InvalidState, what))
-            }
-        },
-    }
-}
-
-/// The message as ureq is to send it. `body`: its length, if there is one and it is known.
-fn message(
-    config: &Config,
-    request: &Request,
-    mode: Mode,
-    body: Option<Option<u64>>,
-) -> Result<http::Request<()>, Error> {
-    let mut headers = HeaderMap::with_capacity(config.headers.len() + request.headers.len() + 4);
-    // First, as RFC 9110 section 7.2 asks for; ureq would make the same, and take longer.
-    headers.insert(header::HOST, request.target.host.clone());
-    headers.extend(config.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-    if !request.headers.is_empty() {
-        check_framing(&request.headers, body)?;
-        for name in request.headers.keys() {
-            headers.remove(name);
-        }
-        for (name, value) in &request.headers {
-            headers.append(name, value.clone());
-        }
-    }
-    match body {
-        Some(Some(length)) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
-        Some(None) => {
-            drop(headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")))
-        }
-        None => {}
-    }
-    if mode == Mode::CloseAfter {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    if let Some(credentials) = &request.target.credentials
-        && !headers.contains_key(header::AUTHORIZATION)
-    {
-        headers.insert(header::AUTHORIZATION, credentials.clone());
-    }
-    let mut message = http::Request::new(());
-    *message.method_mut() = request.method.clone();
-    *message.uri_mut() = request.target.uri.clone();
-    *message.headers_mut() = headers;
-    Ok(message)
-}
-
-/// Framing that a caller asked for may say what the library will do, and nothing else: two
-/// readings of one message are how requests are smuggled (RFC 9112 section 11.2).
-fn check_framing(headers: &HeaderMap, body: Option<Option<u64>>) -> Result<(), Error> {
-    for value in headers.get_all(header::CONTENT_LENGTH) {
-        let says = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-        if says.is_none() || says != body.unwrap_or(Some(0)) {
-            let why = match body.unwrap_or(Some(0)) {
-                Some(length) => format!("the body has {length} bytes"),
-                None => "the body's length is not known".to_owned(),
-            };
-            return Err(own(&header::CONTENT_LENGTH, &why));
-        }
-    }
-    for value in headers.get_all(header::TRANSFER_ENCODING) {
-        if !value.as_bytes().eq_ignore_ascii_case(b"chunked") || body != Some(None) {
-            return Err(own(
-                &header::TRANSFER_ENCODING,
-                "give the body as a reader of unknown length instead",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Methods whose requests say how long their body is even if it is empty (RFC 9110 section 8.6).
-fn needs_length(method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
-}
-
-const OWN: [header::HeaderName; 4] =
+const OWN: [HeaderName; 4] =
     [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+/// As many as Go follows; a longer row is mostly a loop.
+const REDIRECTS: u32 = 10;
 const USER_AGENT: &str = concat!("hangup/", env!("CARGO_PKG_VERSION"));

@@ -11,6 +11,8 @@ use crate::wait::Until;
 /// Threads: written by the one that runs the exchange, read by any.
 #[derive(Debug)]
 pub(super) struct Clocks {
+    /// The call, of which this exchange may be a later attempt, or what a redirect led to.
+    call: Instant,
     start: Instant,
     timeouts: Timeouts,
     /// The request's own deadline, or its token's, whichever is earlier.
@@ -26,7 +28,9 @@ pub(super) struct Clocks {
     over: AtomicI64,
 }
 
-/// How long each part of an exchange took; `None` for what did not take place. Threads: a value.
+/// How long each part of an exchange took; `None` for what did not take place. After redirects and
+/// retries the parts are those of the last exchange, and the total is that of the call.
+/// Threads: a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
     /// Waiting for a connection slot.
@@ -50,11 +54,12 @@ pub struct Timings {
 }
 
 impl Clocks {
-    pub(super) fn start(timeouts: Timeouts, token: Option<Instant>) -> Self {
+    pub(super) fn start(timeouts: Timeouts, token: Option<Instant>, call: Instant) -> Self {
         let start = Instant::now();
-        let total = Deadline::after(start, timeouts.get(Clock::Total), Clock::Total);
+        let total = Deadline::after(call, timeouts.get(Clock::Total), Clock::Total);
         let token = Deadline { at: token, clock: Clock::Token };
         Self {
+            call,
             start,
             timeouts,
             total: total.or(token),
@@ -156,6 +161,7 @@ impl Clocks {
             nanos(if phase == running { before.max(0) + current } else { before })
         };
         let over = self.over.load(Ordering::Relaxed);
+        let before = self.start.saturating_duration_since(self.call);
         Timings {
             pool: took(Phase::Pool),
             resolve: took(Phase::Resolve),
@@ -165,7 +171,7 @@ impl Clocks {
             write: took(Phase::Write),
             head: took(Phase::Head),
             read: took(Phase::Read),
-            total: nanos(if over < 0 { now } else { over }),
+            total: nanos(if over < 0 { now } else { over }).map(|total| total + before),
         }
     }
 

@@ -29,11 +29,15 @@ pub(crate) struct Order<'a> {
     pub(crate) request: http::Request<()>,
     pub(crate) body: Option<Upload<'a>>,
     pub(crate) timeouts: Timeouts,
+    /// The call: the total limit counts from here, whatever came before this exchange.
+    pub(crate) start: Instant,
     pub(crate) token: Option<CancelToken>,
     /// A short connection: close it afterwards.
     pub(crate) short: bool,
     /// Never an idle connection.
     pub(crate) fresh: bool,
+    /// Which one it is at the same message, from 1.
+    pub(crate) attempt: u32,
     /// Sending it twice is the same as once (RFC 9110 section 9.2.2, or an Idempotency-Key).
     pub(crate) repeatable: bool,
     pub(crate) max_head: usize,
@@ -51,6 +55,7 @@ pub(crate) struct Exchange {
     token: Option<CancelToken>,
     short: bool,
     fresh: bool,
+    attempt: u32,
     repeatable: bool,
     body_at_hand: bool,
     max_head: usize,
@@ -78,13 +83,14 @@ pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
     let watching = token.as_ref().map(|token| watch(token, &control)).transpose();
     // After the token knows us: a deadline that it is given from here on reaches us by itself.
     let deadline = token.as_ref().and_then(CancelToken::deadline);
-    let clocks = Clocks::start(order.timeouts, deadline);
+    let clocks = Clocks::start(order.timeouts, deadline, order.start);
     let exchange = Arc::new(Exchange {
         process: generation(),
         manager: Arc::clone(order.manager),
         key: order.key,
         short: order.short,
         fresh: order.fresh,
+        attempt: order.attempt,
         repeatable: order.repeatable,
         body_at_hand: body.as_ref().is_some_and(Upload::is_at_hand)
             && !request.headers().contains_key(http::header::EXPECT),
@@ -225,7 +231,7 @@ impl Exchange {
             .store(self.bytes_sent.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
     }
 
-    pub(in crate::http) fn bytes_sent(&self) -> u64 {
+    pub(crate) fn bytes_sent(&self) -> u64 {
         self.bytes_sent.load(Ordering::Relaxed)
     }
 
@@ -275,6 +281,10 @@ impl Exchange {
 
     pub(crate) fn reused(&self) -> bool {
         self.reused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt
     }
 
     pub(crate) fn timings(&self) -> Timings {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Reader;
+use crate::error::{Clock, Error, Kind};
 use crate::wait::Crew;
 
 /// How far a polite close is. Threads: written by the one that closes, then by the one that drains.
@@ -79,6 +80,24 @@ impl Reader {
         }
     }
 
+    /// Reads a redirect's body and throws it away, so that the next hop can have the connection; closes
+    /// it if that body is long or slow.
+    ///
+    /// # Errors
+    /// Who ended the exchange meanwhile means the call, of which this is a part.
+    pub(crate) fn pass_over(mut self) -> Result<(), Error> {
+        if self.left.is_none_or(|left| left <= REDIRECT_BYTES) {
+            self.exchange.polite.set(Instant::now() + MOST_TIME, false);
+            self.drain(&mut { REDIRECT_BYTES });
+        }
+        self.close();
+        let ended = |failure: &&Error| match failure.kind() {
+            Kind::TimedOut => matches!(failure.limit(), Clock::Total | Clock::Token),
+            kind => matches!(kind, Kind::Cancelled | Kind::ShutDown | Kind::Forked),
+        };
+        self.exchange.failure.get().filter(ended).map_or(Ok(()), |failure| Err(failure.clone()))
+    }
+
     /// Reads and throws away, until the end, a failure, a pause or the bound.
     fn drain(&mut self, left: &mut u64) {
         let mut scratch = [0; 8 * 1024];
@@ -95,6 +114,8 @@ impl Reader {
 static DRAINS: Crew = Crew::new("hangup-drain", 8);
 /// How much is read on (Go 1.27's numbers, golang/go#77370).
 const MOST_BYTES: u64 = 256 * 1024;
+/// The same for a redirect, whose body nobody wants and for which the caller waits.
+const REDIRECT_BYTES: u64 = 64 * 1024;
 /// How long, all in all.
 const MOST_TIME: Duration = Duration::from_millis(50);
 /// How long of that the caller waits: what is here already, or just about to come.

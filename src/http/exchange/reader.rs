@@ -65,21 +65,8 @@ impl Reader {
 
     /// A piece of the body: at least one byte, or 0 for the end.
     pub(crate) fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
-        if self.closed {
-            return Err(Error::new(
-                Kind::InvalidState,
-                "the response was closed before its body ended",
-            ));
-        }
-        let Some(body) = &mut self.body else {
-            return self.exchange.failure.get().map_or(Ok(0), |failure| Err(failure.clone()));
-        };
-        // Bytes may be here already, but a cancelled exchange has none to give.
-        if self.exchange.is_the_parents() || self.exchange.must_stop() {
-            let failure = self.exchange.fail(Stop::Deadline);
-            self.finish();
-            return Err(failure);
-        }
+        self.go_on()?;
+        let Some(body) = &mut self.body else { return Ok(0) };
         let read = match body {
             Source::Chunks(body) => body.read(into).map_err(Some),
             Source::Plain(seam) => seam.read_body(into, self.left).map_err(|Stopped| None),
@@ -104,6 +91,39 @@ impl Reader {
             }
             Err(error) => Err(self.broken(error.as_ref())),
         }
+    }
+
+    /// Whether there is anything to go on with: it was neither closed, nor has it failed, nor did
+    /// somebody end it. After the end nobody can.
+    pub(crate) fn go_on(&mut self) -> Result<(), Error> {
+        if self.closed {
+            return Err(Error::new(
+                Kind::InvalidState,
+                "the response was closed before its body ended",
+            ));
+        }
+        if self.body.is_none() {
+            return self.exchange.failure.get().map_or(Ok(()), |failure| Err(failure.clone()));
+        }
+        // Bytes may be here already, but a cancelled exchange has none to give.
+        if self.exchange.is_the_parents() || self.exchange.must_stop() {
+            let failure = self.exchange.fail(Stop::Deadline);
+            self.finish();
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// Whether nothing of the body is left.
+    pub(crate) fn is_over(&self) -> bool {
+        self.body.is_none()
+    }
+
+    /// What came is not what it should be, by whoever looks at it: the exchange fails with that.
+    pub(crate) fn refuse(&mut self, error: Error) -> Error {
+        let failure = self.exchange.fail_with(error);
+        self.finish();
+        failure
     }
 
     /// What is left to read, for somebody else to read it. This one is closed.

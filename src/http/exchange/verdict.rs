@@ -55,6 +55,7 @@ impl Exchange {
         let mut error = error
             .in_phase(self.clocks.phase())
             .after_sending(sent, bytes, self.started.load(Ordering::Relaxed))
+            .after_attempts(self.attempt)
             .safe_to_retry(bytes == 0 || self.repeatable);
         let connection = match self.connection.load(Ordering::Relaxed) {
             0 => self.control.connection(),

@@ -1,0 +1,151 @@
+//! One call, from a request to its response: each leg of it (the first, then what redirects
+//! make of it), and each attempt at a leg. One total limit and one token span all of them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Config;
+use super::message::message;
+use super::redirect::{Leg, Next};
+use super::retry::{self, Again};
+use super::supply::Supply;
+use crate::error::{Error, Kind, Sent};
+use crate::http::decode::Content;
+use crate::http::exchange::{self, Order, Reader};
+use crate::limits::Timeouts;
+use crate::manager::Manager;
+use crate::request::{Mode, Request, is_repeatable, needs_length};
+use crate::response::{Hop, Response};
+
+/// What stays the same from the call to the response.
+struct Call<'a> {
+    manager: &'a Arc<Manager>,
+    config: &'a Config,
+    request: &'a Request,
+    start: Instant,
+    mode: Mode,
+    timeouts: Timeouts,
+    /// Doing all of it twice is the same as once.
+    repeatable: bool,
+}
+
+/// Sends the request and follows where it leads, to the head of the last response.
+pub(super) fn run(
+    manager: &Arc<Manager>,
+    config: &Config,
+    request: &mut Request,
+) -> Result<Response, Error> {
+    let start = Instant::now();
+    let mut supply = Supply::of(&mut request.body.0)?;
+    let request = &*request;
+    let call = Call {
+        manager,
+        config,
+        request,
+        start,
+        mode: request.mode.unwrap_or(config.mode),
+        timeouts: config.timeouts.with(&request.over),
+        repeatable: is_repeatable(&request.method, &request.headers),
+    };
+    let most = request.redirects.unwrap_or(config.redirects);
+    let mut leg = Leg::first(&request.target, &request.method);
+    let mut history = Vec::new();
+    loop {
+        let reader = call.attempts(&leg, &mut supply)?;
+        let (status, next) = call.look(&leg, &reader, most, supply.is_whole());
+        let next = match next {
+            Next::HandOut => {
+                let content = Content::begin(reader, config.decode)?;
+                return Ok(Response::new(content, leg.target, history));
+            }
+            Next::Follow(next) if history.len() as u64 == u64::from(most) => {
+                let what =
+                    format!("more than {most} redirects; the last one to {}", next.target.uri);
+                return Err(call.refused(reader, status, what));
+            }
+            Next::Follow(next) => next,
+            Next::Refuse(what) => return Err(call.refused(reader, status, what)),
+        };
+        reader.pass_over()?;
+        history.push(Hop::new(status, &leg.target));
+        leg = next;
+    }
+}
+
+impl Call<'_> {
+    /// One leg: an attempt, and others for what a kept connection lost.
+    fn attempts(&self, leg: &Leg, supply: &mut Supply) -> Result<Reader, Error> {
+        let repeatable = is_repeatable(&leg.method, &self.request.headers);
+        let retries = self.request.retries.unwrap_or(self.config.retries);
+        let mut attempt = 1;
+        loop {
+            let failure = match self.attempt(leg, supply, attempt) {
+                Ok(reader) => return Ok(reader),
+                Err(failure) => failure,
+            };
+            let again = Again { repeatable, body_whole: supply.is_whole() };
+            if !retries || !retry::is_due(&failure, again) {
+                // "Not a byte went out" speaks of this leg; the ones before it are done.
+                let safe = failure.retry_safe() && (self.repeatable || self.is_first(leg));
+                return Err(failure.safe_to_retry(safe));
+            }
+            let key = leg.target.key(&self.config.tls, &self.config.route);
+            self.manager.pool().note_retry(failure.connection().unwrap_or(0), &key);
+            attempt += 1;
+        }
+    }
+
+    fn attempt(&self, leg: &Leg, supply: &mut Supply, attempt: u32) -> Result<Reader, Error> {
+        let config = self.config;
+        let has_body = (leg.has_body && supply.is_some()) || needs_length(&leg.method);
+        let mut opened = supply.open(leg.has_body)?;
+        let length = has_body.then_some(opened.length);
+        let request = message(config, self.request, leg, self.mode, length)?;
+        exchange::run(Order {
+            manager: self.manager,
+            key: leg.target.key(&config.tls, &config.route),
+            request,
+            body: has_body.then(|| opened.upload()),
+            timeouts: self.timeouts,
+            start: self.start,
+            token: self.request.token.clone(),
+            short: self.mode == Mode::CloseAfter,
+            fresh: self.mode == Mode::Fresh || attempt > retry::ON_KEPT,
+            attempt,
+            repeatable: self.repeatable,
+            max_head: config.max_head,
+        })
+    }
+
+    /// What a response asks for; its cookies are kept in any case.
+    fn look(&self, leg: &Leg, reader: &Reader, most: u32, body_whole: bool) -> (u16, Next) {
+        let Some(head) = reader.exchange().head() else { return (0, Next::HandOut) };
+        if let Some(jar) = &self.config.jar {
+            jar.take(&leg.target, head.fields());
+        }
+        // Most responses are none, and then nobody takes their heads apart.
+        if most == 0 || !(300..400).contains(&head.status) {
+            return (head.status, Next::HandOut);
+        }
+        let fields = head.fields().iter();
+        let locations = fields.filter(|(name, _)| *name == http::header::LOCATION);
+        let locations = locations.map(|(_, value)| value.as_slice());
+        (head.status, leg.next(head.status, locations, body_whole))
+    }
+
+    /// A redirect that is not followed. The request itself went well, and so did its connection.
+    fn refused(&self, mut reader: Reader, status: u16, what: String) -> Error {
+        reader.close_politely();
+        let exchange = reader.exchange();
+        Error::new(Kind::RedirectRefused, what)
+            .with_http_status(status)
+            .on_connection(exchange.connection(), exchange.reused())
+            .after_sending(Sent::All, exchange.bytes_sent(), true)
+            .after_attempts(exchange.attempt())
+            .safe_to_retry(self.repeatable)
+    }
+
+    fn is_first(&self, leg: &Leg) -> bool {
+        Arc::ptr_eq(&leg.target, &self.request.target)
+    }
+}

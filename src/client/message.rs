@@ -1,0 +1,98 @@
+//! The message as ureq is to send it: the client's defaults, the request's headers, and what the
+//! library itself must say. Knows nothing of connections and of what comes back.
+
+use http::header::{self, HeaderMap, HeaderValue};
+
+use super::Config;
+use super::redirect::Leg;
+use crate::error::Error;
+use crate::request::{Mode, Request, own};
+
+/// The head of one leg of a call. `body`: its length, if there is one and it is known.
+pub(super) fn message(
+    config: &Config,
+    request: &Request,
+    leg: &Leg,
+    mode: Mode,
+    body: Option<Option<u64>>,
+) -> Result<http::Request<()>, Error> {
+    let mut headers = HeaderMap::with_capacity(config.headers.len() + request.headers.len() + 4);
+    // First, as RFC 9110 section 7.2 asks for; ureq would make the same, and take longer.
+    headers.insert(header::HOST, leg.target.host.clone());
+    for (name, value) in &config.headers {
+        if leg.keeps(name, &config.sensitive) {
+            headers.insert(name, value.clone());
+        }
+    }
+    if !request.headers.is_empty() {
+        // Without the body its headers go as well, and have nothing to contradict.
+        if leg.has_body {
+            check_framing(&request.headers, body)?;
+        }
+        for name in request.headers.keys() {
+            headers.remove(name);
+        }
+        for (name, value) in &request.headers {
+            if leg.keeps(name, &config.sensitive) {
+                headers.append(name, value.clone());
+            }
+        }
+    }
+    match body {
+        Some(Some(length)) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
+        Some(None) => {
+            drop(headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")))
+        }
+        None => {}
+    }
+    if mode == Mode::CloseAfter {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(credentials) = leg.credentials(&request.target)
+        && !headers.contains_key(header::AUTHORIZATION)
+    {
+        headers.insert(header::AUTHORIZATION, credentials.clone());
+    }
+    if config.decode
+        && !headers.contains_key(header::ACCEPT_ENCODING)
+        // A range of a compressed body can't be decoded.
+        && !headers.contains_key(header::RANGE)
+    {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
+    }
+    if let Some(jar) = &config.jar
+        && !headers.contains_key(header::COOKIE)
+        && let Some(cookies) = jar.header_for(&leg.target)
+    {
+        headers.insert(header::COOKIE, cookies);
+    }
+    let mut message = http::Request::new(());
+    *message.method_mut() = leg.method.clone();
+    *message.uri_mut() = leg.target.uri.clone();
+    *message.headers_mut() = headers;
+    Ok(message)
+}
+
+/// Framing that a caller asked for may say what the library will do, and nothing else: two
+/// readings of one message are how requests are smuggled (RFC 9112 section 11.2).
+fn check_framing(headers: &HeaderMap, body: Option<Option<u64>>) -> Result<(), Error> {
+    for value in headers.get_all(header::CONTENT_LENGTH) {
+        let says = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+        if says.is_none() || says != body.unwrap_or(Some(0)) {
+            let why = match body.unwrap_or(Some(0)) {
+                Some(length) => format!("the body has {length} bytes"),
+                None => "the body's length is not known".to_owned(),
+            };
+            return Err(own(&header::CONTENT_LENGTH, &why));
+        }
+    }
+    for value in headers.get_all(header::TRANSFER_ENCODING) {
+        if !value.as_bytes().eq_ignore_ascii_case(b"chunked") || body != Some(None) {
+            return Err(own(
+                &header::TRANSFER_ENCODING,
+                "give the body as a reader of unknown length instead",
+            ));
+        }
+    }
+    Ok(())
+}

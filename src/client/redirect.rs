@@ -1,0 +1,263 @@
+//! Where a response redirects to, and what of the request goes along: pure policy.
+//!
+//! Targets are judged before anything is opened: what is no http or https URL, or could be read in
+//! two ways, is refused with its own words. Knows nothing of connections.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, Uri};
+use percent_encoding::{CONTROLS, percent_encode};
+use url::Url;
+
+use crate::target::Target;
+
+/// One step of a call: the request as it was given, or what a redirect made of it.
+/// Threads: a value.
+#[derive(Clone, Debug)]
+pub(super) struct Leg {
+    pub(super) target: Arc<Target>,
+    pub(super) method: Method,
+    /// The request's body and the headers that describe it are sent.
+    pub(super) has_body: bool,
+    /// The call has been at another origin: what was meant for the first one is gone for good.
+    pub(super) away: bool,
+}
+
+/// What a response with a redirect status asks for.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// It is no redirect that can be followed, and no mistake: the caller's to see.
+    HandOut,
+    /// Go there.
+    Follow(Leg),
+    /// It can't be followed; why, the target included.
+    Refuse(String),
+}
+
+impl Leg {
+    pub(super) fn first(target: &Arc<Target>, method: &Method) -> Self {
+        let (target, method) = (Arc::clone(target), method.clone());
+        Self { target, method, has_body: true, away: false }
+    }
+
+    /// Whether a header of the request, or of the client's defaults, goes along.
+    pub(super) fn keeps(&self, name: &HeaderName, sensitive: &[HeaderName]) -> bool {
+        let private = self.away && (PRIVATE.contains(name) || sensitive.contains(name));
+        let of_body = !self.has_body
+            && (name.as_str().starts_with("content-")
+                || *name == header::TRANSFER_ENCODING
+                || *name == header::EXPECT);
+        !private && !of_body
+    }
+
+    /// User information as credentials: this URL's own, for this leg, or the first one's.
+    pub(super) fn credentials<'a>(&'a self, first: &'a Target) -> Option<&'a HeaderValue> {
+        let inherited = if self.away { None } else { first.credentials.as_ref() };
+        self.target.credentials.as_ref().or(inherited)
+    }
+
+    /// What a response to this leg asks for. `body_whole`: the body can be sent again.
+    pub(super) fn next<'a>(
+        &self,
+        status: u16,
+        locations: impl Iterator<Item = &'a [u8]>,
+        body_whole: bool,
+    ) -> Next {
+        // 300, 304, 305 and 306 leave the choice, or are none (RFC 9110 section 15.4).
+        if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+            return Next::HandOut;
+        }
+        let location = match only(locations) {
+            Ok(Some(location)) => location,
+            Ok(None) => return Next::HandOut,
+            Err(what) => return Next::Refuse(format!("the redirect ({status}) {what}")),
+        };
+        let refuse = |why: &str| {
+            Next::Refuse(format!("the redirect ({status}) to {location} is not followed: {why}"))
+        };
+        let target = match resolve(&self.target, &location) {
+            Ok(target) => target,
+            Err(why) => return refuse(&why),
+        };
+        let away = self.away || target.origin != self.target.origin;
+        if matches!(status, 307 | 308) {
+            if self.has_body && !body_whole {
+                return refuse(
+                    "it repeats the request, whose body came from a reader that can't be read again",
+                );
+            }
+            return Next::Follow(Self { target, away, ..self.clone() });
+        }
+        let method = if self.method == Method::HEAD { Method::HEAD } else { Method::GET };
+        Next::Follow(Self { target, method, has_body: false, away })
+    }
+}
+
+/// The one Location, as text: of two that differ, whichever was taken would be wrong for somebody.
+fn only<'a>(mut locations: impl Iterator<Item = &'a [u8]>) -> Result<Option<String>, String> {
+    let Some(first) = locations.next().map(<[u8]>::trim_ascii) else { return Ok(None) };
+    // What is no ASCII is meant to be, and bytes that are no text are no way out of it.
+    let text = |bytes| Cow::from(percent_encode(bytes, CONTROLS)).into_owned();
+    if let Some(other) = locations.map(<[u8]>::trim_ascii).find(|other| *other != first) {
+        return Err(format!(
+            "has two Location headers that differ: {} and {}",
+            text(first),
+            text(other)
+        ));
+    }
+    Ok(if first.is_empty() { None } else { Some(text(first)) })
+}
+
+/// RFC 3986 section 5, by the URL standard's parser, but without its repairs of hosts.
+fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
+    if is_misspelt(location) {
+        return Err("its host can be read in two ways".to_owned());
+    }
+    let base = Url::parse(&from.uri.to_string()).map_err(|error| error.to_string())?;
+    let url = base.join(location).map_err(|error| format!("not a URL: {error}"))?;
+    let text = String::from(url);
+    let target = Target::parse(&text).map_err(|error| error.message().to_owned())?;
+    // Only who is there already is sent on to where no network address leads.
+    if !is_web(&target.uri) && target.origin != from.origin {
+        return Err("it leads from the network to this machine".to_owned());
+    }
+    Ok(target)
+}
+
+fn is_web(uri: &Uri) -> bool {
+    matches!(uri.scheme_str(), Some("http" | "https"))
+}
+
+/// Whether the URL standard would find another host in it than RFC 3986 does, as browsers must:
+/// slashes too many, too few, or the other way round.
+fn is_misspelt(location: &str) -> bool {
+    let lower = location.get(..6).unwrap_or(location).to_ascii_lowercase();
+    let scheme = ["https:", "http:"].iter().find(|scheme| lower.starts_with(**scheme));
+    let rest = location.get(scheme.map_or(0, |scheme| scheme.len())..).unwrap_or("");
+    let slash = |c: char| c == '/' || c == '\\';
+    let before_host = rest.len() - rest.trim_start_matches(slash).len();
+    let as_written = !rest[..before_host].contains('\\');
+    match scheme {
+        Some(_) => before_host != 2 || !as_written,
+        None => before_host > 2 || !as_written,
+    }
+}
+
+/// Headers that are always meant for one origin only.
+const PRIVATE: [HeaderName; 3] =
+    [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leg(method: Method, url: &str) -> Leg {
+        Leg::first(&Target::parse(url).unwrap(), &method)
+    }
+
+    fn follow(leg: &Leg, status: u16, location: &str) -> Leg {
+        match leg.next(status, [location.as_bytes()].into_iter(), true) {
+            Next::Follow(leg) => leg,
+            other => panic!("{location:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn targets_are_resolved_as_rfc_3986_has_them() {
+        let from = leg(Method::GET, "http://a.example/b/c/d?q#f");
+        for (location, to) in [
+            ("g", "http://a.example/b/c/g"),
+            ("../g", "http://a.example/b/g"),
+            ("/g#s", "http://a.example/g"),
+            ("?y", "http://a.example/b/c/d?y"),
+            ("//g", "http://g/"),
+            ("HTTPS://g:444/", "https://g:444/"),
+            (" /\u{e9} b ", "http://a.example/%C3%A9%20b"),
+            ("http://b\u{fc}cher.example/", "http://xn--bcher-kva.example/"),
+        ] {
+            assert_eq!(follow(&from, 302, location).target.uri.to_string(), to, "{location:?}");
+        }
+    }
+
+    #[test]
+    fn other_schemes_and_broken_targets_are_refused_by_name() {
+        let from = leg(Method::GET, "http://a.example/");
+        for location in [
+            "file:///etc/passwd",
+            "gopher://a.example/",
+            "data:text/plain,x",
+            "http+unix://%2Frun%2Fdocker.sock/",
+            "http:////a.example/",
+            "http:///a.example/",
+            "http:a.example",
+            "///a.example/",
+            "/\\a.example/",
+            "\\\\a.example/",
+            "http://",
+            "http://[::1/",
+            "http://a.example:99999/",
+            "http://a.example:0/",
+        ] {
+            match from.next(302, [location.as_bytes()].into_iter(), true) {
+                Next::Refuse(why) => assert!(why.contains(location), "{why}"),
+                other => panic!("{location:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_redirect_is_handed_out() {
+        let from = leg(Method::GET, "http://a.example/");
+        for status in [200, 201, 300, 304, 305, 306, 399] {
+            let next = from.next(status, [&b"/b"[..]].into_iter(), true);
+            assert!(matches!(next, Next::HandOut), "{status}");
+        }
+        assert!(matches!(from.next(302, std::iter::empty(), true), Next::HandOut));
+        let twice = [&b"/b"[..], b"/b"];
+        assert!(matches!(from.next(302, twice.into_iter(), true), Next::Follow(_)));
+        let differing = [&b"/b"[..], b"/c"];
+        assert!(matches!(from.next(302, differing.into_iter(), true), Next::Refuse(_)));
+    }
+
+    #[test]
+    fn methods_and_bodies_follow_the_status() {
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::GET, Method::HEAD] {
+            let from = leg(method.clone(), "http://a.example/");
+            for status in [301, 302, 303] {
+                let to = follow(&from, status, "/b");
+                let expected = if method == Method::HEAD { Method::HEAD } else { Method::GET };
+                assert_eq!((to.method, to.has_body), (expected, false));
+            }
+            for status in [307, 308] {
+                let to = follow(&from, status, "/b");
+                assert_eq!((&to.method, to.has_body), (&method, true));
+            }
+        }
+        let spent =
+            leg(Method::POST, "http://a.example/").next(307, [&b"/"[..]].into_iter(), false);
+        assert!(matches!(spent, Next::Refuse(_)));
+    }
+
+    #[test]
+    fn what_was_meant_for_one_origin_stays_there_for_good() {
+        let from = leg(Method::GET, "http://u:p@a.example/");
+        let first = Arc::clone(&from.target);
+        let same = follow(&from, 302, "http://a.example:80/b");
+        assert!(same.keeps(&header::AUTHORIZATION, &[]) && same.credentials(&first).is_some());
+        for elsewhere in ["https://a.example/", "http://b.example/", "http://a.example:81/"] {
+            let away = follow(&same, 302, elsewhere);
+            let back = follow(&away, 302, "http://a.example/");
+            for leg in [away, back] {
+                assert!(PRIVATE.iter().all(|name| !leg.keeps(name, &[])));
+                assert!(!leg.keeps(&header::REFERER, &[header::REFERER]));
+                assert!(leg.keeps(&header::REFERER, &[]));
+                assert!(leg.credentials(&first).is_none());
+            }
+        }
+        let own = follow(&from, 302, "http://x:y@b.example/");
+        assert!(own.credentials(&first).is_some());
+        assert!(follow(&own, 302, "/next").credentials(&first).is_none());
+    }
+}
