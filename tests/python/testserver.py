@@ -24,6 +24,11 @@ def forever(*steps: Step) -> Step:
     return {"repeat": {"times": 0, "steps": list(steps)}}
 
 
+def by_path(paths: dict[str, list[Step]]) -> Step:
+    """Runs the steps of the next request's path: by_path({"/a": [answer()], "*": ["rst"]})."""
+    return {"by_path": paths}
+
+
 def send(text: str) -> Step:
     return {"send": text}
 
@@ -76,6 +81,28 @@ class Control:
         """A port that never answers a connect."""
         return Server(self, self.ask("black_hole"))
 
+    def addresses(self, *places: tuple[str, object]) -> list[Server]:
+        """One port on several addresses, each with "silent", "refuses" or {"serves": script}."""
+        opened = self.ask("addresses", places=places)
+        found = []
+        for place in opened["places"]:
+            host = f"[{place['ip']}]" if ":" in place["ip"] else place["ip"]
+            url = f"http://{host}:{opened['port']}/"
+            found.append(Server(self, {**place, "port": opened["port"], "url": url}))
+        return found
+
+    def proxy(self, **options: object) -> Proxy:
+        """An HTTP proxy: tls, credentials, hosts, conduct, life_ms as `control` documents them."""
+        return Proxy(self, self.ask("proxy", **options))
+
+    def socks(self, **options: object) -> Socks:
+        """A SOCKS5 server: credentials, hosts, conduct, life_ms as `control` documents them."""
+        return Socks(self, self.ask("socks", **options))
+
+    def origins(self, count: int, body: str = "ok") -> Origins:
+        """So many ports that answer every request with this body."""
+        return Origins(self, self.ask("origins", count=count, body=body))
+
     def certs(self) -> Path:
         """A directory with ca.pem, client.pem, client.key and more."""
         return Path(self.ask("certs")["dir"])
@@ -87,8 +114,10 @@ class Server:
     def __init__(self, control: Control, started: dict[str, Any]) -> None:
         self._control = control
         self._id = started["id"]
-        self.port: int = started["port"]
+        self.port: int = started.get("port", 0)
         self.url: str = started["url"]
+        self.path: str = started.get("path", "")
+        """Of the Unix-domain socket, if it listens on one."""
 
     @property
     def origin(self) -> str:
@@ -107,6 +136,10 @@ class Server:
     def wait_connections(self, count: int = 1, seconds: float = 10) -> None:
         assert self._ask("wait_connections", count=count, timeout_ms=round(seconds * 1000))["reached"]
 
+    def wait_open(self, count: int = 0, seconds: float = 10) -> None:
+        """Until exactly so many connections have not ended."""
+        assert self._ask("wait_open", count=count, timeout_ms=round(seconds * 1000))["reached"]
+
     def ended(self, connection: int = 0, seconds: float = 10) -> str | None:
         """How a connection ended: "fin", "rst" or "by_server"; None if it did not."""
         arguments = {"connection": connection, "timeout_ms": round(seconds * 1000)}
@@ -116,6 +149,16 @@ class Server:
     def accepted(self) -> int:
         """How many connections there were."""
         return self._ask("connections")["accepted"]
+
+    @property
+    def most_open(self) -> int:
+        """How many connections were open at the same time, at most."""
+        return self._ask("connections")["most_open"]
+
+    @property
+    def accepted_order(self) -> list[tuple[int, str]]:
+        """All request heads by arrival, each with the number of its connection."""
+        return [(at, head) for at, head in self._ask("accepted_order")["heads"]]
 
     def heads(self, connection: int = 0) -> list[str]:
         return self._ask("heads", connection=connection)["heads"]
@@ -129,3 +172,54 @@ class Server:
 
     def _ask(self, command: str, **arguments: object) -> dict[str, Any]:
         return self._control.ask(command, id=self._id, **arguments)
+
+
+class Proxy(Server):
+    """An HTTP proxy; `heads` are those of requests to the proxy, not of what goes through tunnels."""
+
+    @property
+    def tunnels(self) -> list[str]:
+        """Where the tunnels lead that were opened: "host:port"."""
+        return self._ask("tunnels")["opened"]
+
+    @property
+    def open_tunnels(self) -> int:
+        return self._ask("tunnels")["open"]
+
+    def wait_tunnels(self, count: int = 1, seconds: float = 10) -> None:
+        assert self._ask("wait_tunnels", count=count, timeout_ms=round(seconds * 1000))["reached"]
+
+
+class Socks(Proxy):
+    """A SOCKS5 server; its `url` begins with socks5."""
+
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        """What clients asked for: connection, methods, credentials, command, kind, host, port."""
+        return self._ask("asked")["asked"]
+
+
+class Origins:
+    """Very many origins."""
+
+    def __init__(self, control: Control, started: dict[str, Any]) -> None:
+        self._control = control
+        self._id = started["id"]
+        self.ports: list[int] = started["ports"]
+        self.descriptors: int = started["descriptors"]
+
+    def url(self, origin: int) -> str:
+        return f"http://127.0.0.1:{self.ports[origin]}/"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """accepted, open, most_open and requests, of all together."""
+        return self._control.ask("connections", id=self._id)
+
+    def wait_open(self, count: int = 0, seconds: float = 10) -> None:
+        """Until exactly so many connections are open."""
+        arguments = {"count": count, "timeout_ms": round(seconds * 1000)}
+        assert self._control.ask("wait_open", id=self._id, **arguments)["reached"]
+
+    def stop(self) -> None:
+        self._control.ask("stop", id=self._id)

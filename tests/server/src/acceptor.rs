@@ -97,13 +97,10 @@ type Serve = dyn Fn(Socket, usize, &Arc<Latch>) + Send + Sync;
 
 fn accept_loop(listener: Socket, bounds: Bounds, stop: &Arc<Latch>, serve: Arc<Serve>) {
     let until = Instant::now() + bounds.life;
-    let mut listener = Some(listener);
+    let mut listener = Some(listener).filter(|_| bounds.accepts > 0);
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     let mut index = 0;
     loop {
-        if index >= bounds.accepts {
-            listener = None;
-        }
         let fd = listener.as_ref().map_or(-1, AsRawFd::as_raw_fd);
         let mut table = [entry(stop.fd(), libc::POLLIN), entry(fd, libc::POLLIN)];
         if poll(&mut table, Some(until)) == 0 || table[0].revents != 0 {
@@ -118,6 +115,10 @@ fn accept_loop(listener: Socket, bounds: Bounds, stop: &Arc<Latch>, serve: Arc<S
         threads.retain(|thread| !thread.is_finished());
         if threads.len() >= MAX_LIVE {
             continue;
+        }
+        // Before the last connection says a word, so that who hears from it finds the port closed.
+        if index + 1 >= bounds.accepts {
+            listener = None;
         }
         let (serve, stop) = (Arc::clone(&serve), Arc::clone(stop));
         let spawned = thread::Builder::new()
