@@ -258,11 +258,6 @@ typedef int32_t hangup_timeout;
 typedef int32_t hangup_sent;
 
 /**
- * Which limit of a manager.
- */
-typedef int32_t hangup_limit;
-
-/**
  * Counters of a manager since it began. Set `size` to sizeof(hangup_stats) before the call.
  */
 typedef struct {
@@ -317,6 +312,11 @@ typedef int32_t hangup_how;
  * Why a connection ended: exactly one of these.
  */
 typedef int32_t hangup_reason;
+
+/**
+ * Which limit of a manager.
+ */
+typedef int32_t hangup_limit;
 
 /**
  * What a connection is doing.
@@ -882,17 +882,6 @@ void hangup_manager_free(hangup_manager *manager);
 uint64_t hangup_manager_id(const hangup_manager *manager);
 
 /**
- * Sets one limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. A lowered limit applies to what
- * is idle at once.
- *
- * Fails: HANGUP_INVALID_ARGUMENT (unknown limit, negative number), HANGUP_INVALID_TIMEOUT (0 ms).
- */
-hangup_status hangup_manager_limit(hangup_manager *manager,
-                                   hangup_limit limit,
-                                   int64_t value,
-                                   hangup_error **error);
-
-/**
  * Fills the counters. `stats->size` must be sizeof(*stats).
  */
 hangup_status hangup_manager_stats(const hangup_manager *manager, hangup_stats *stats);
@@ -948,6 +937,17 @@ hangup_status hangup_manager_why_closed(const hangup_manager *manager, uint64_t 
  * Shutting down the shared manager is legal, and final for the process.
  */
 hangup_status hangup_manager_shutdown(hangup_manager *manager);
+
+/**
+ * Sets one limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. A lowered limit applies to what
+ * is idle at once.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT (unknown limit, negative number), HANGUP_INVALID_TIMEOUT (0 ms).
+ */
+hangup_status hangup_manager_limit(hangup_manager *manager,
+                                   hangup_limit limit,
+                                   int64_t value,
+                                   hangup_error **error);
 
 /**
  * Options with the defaults. To be freed with hangup_options_free.

@@ -26,6 +26,9 @@ mod error;
 /// The pool that everybody shares.
 mod manager;
 
+/// How much of everything a manager allows.
+mod limits;
+
 /// The table of open connections.
 mod connections;
 

@@ -144,8 +144,6 @@ pub type hangup_timeout = i32;
 
 pub type hangup_sent = i32;
 
-pub type hangup_limit = i32;
-
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct hangup_stats {
@@ -164,6 +162,8 @@ pub struct hangup_stats {
 pub type hangup_how = i32;
 
 pub type hangup_reason = i32;
+
+pub type hangup_limit = i32;
 
 pub type hangup_state = i32;
 
@@ -237,7 +237,6 @@ unsafe extern "C" {
     pub fn hangup_manager_clone(manager: *const hangup_manager) -> *mut hangup_manager;
     pub fn hangup_manager_free(manager: *mut hangup_manager);
     pub fn hangup_manager_id(manager: *const hangup_manager) -> u64;
-    pub fn hangup_manager_limit(manager: *mut hangup_manager, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_stats(manager: *const hangup_manager, stats: *mut hangup_stats) -> hangup_status;
     pub fn hangup_manager_close_connection(manager: *mut hangup_manager, id: u64, how: hangup_how, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_close_origin(manager: *mut hangup_manager, origin: *const c_char, how: hangup_how, closed: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
@@ -245,6 +244,7 @@ unsafe extern "C" {
     pub fn hangup_manager_close_all(manager: *mut hangup_manager, how: hangup_how, closed: *mut usize) -> hangup_status;
     pub fn hangup_manager_why_closed(manager: *const hangup_manager, id: u64, reason: *mut hangup_reason) -> hangup_status;
     pub fn hangup_manager_shutdown(manager: *mut hangup_manager) -> hangup_status;
+    pub fn hangup_manager_limit(manager: *mut hangup_manager, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_options_new() -> *mut hangup_options;
     pub fn hangup_options_limit(options: *mut hangup_options, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_options_free(options: *mut hangup_options);
