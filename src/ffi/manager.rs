@@ -9,12 +9,13 @@ use super::guard::{Handle, guard, magic, or_default, out, report, status, text};
 use super::limits::{self, hangup_options};
 use super::status::{HANGUP_GRACEFUL, HANGUP_NOW, hangup_how, hangup_reason, hangup_status};
 use crate::error::{Error, Kind};
+use crate::limits::limit_ms;
 use crate::manager::{How, Limits, Manager};
 
 /// The pool: every open connection, its limits and its clocks.
 ///
 /// Begins: hangup_manager_shared (one for the whole process, the default everywhere) or hangup_manager_new.
-/// Can: list, close, count, limit. Clients, requests in progress and responses keep it alive.
+/// Can: list, close, count, limit, tell its events, drain. Clients, requests in progress and responses keep it alive.
 /// Ends: hangup_manager_free gives one share back; the last one closes the idle connections.
 /// Threads: any thread at any time.
 pub struct hangup_manager {
@@ -50,6 +51,16 @@ pub struct hangup_stats {
     pub dials_failed: u64,
     /// Idle connections that the look at checkout found dead.
     pub stale: u64,
+    /// Requests waiting for a connection now.
+    pub queued: u64,
+    /// Idle connections that the look in the background found closed by the peer, or talking.
+    pub swept: u64,
+    /// Requests that had to wait for a connection.
+    pub waited: u64,
+    /// Requests that were refused because the queue was full.
+    pub refused: u64,
+    /// Requests that were sent again, because a kept connection broke before the response.
+    pub retried: u64,
 }
 
 /// The process's own manager: C, C++ and Python code that names none shares this one.
@@ -121,6 +132,11 @@ pub unsafe extern "C" fn hangup_manager_stats(
             reused: now.reused,
             dials_failed: now.dials_failed,
             stale: now.stale,
+            queued: now.queued,
+            swept: now.swept,
+            waited: now.waited,
+            refused: now.refused,
+            retried: now.retried,
         };
         unsafe { report(stats, filled) }
     })
@@ -201,6 +217,32 @@ pub unsafe extern "C" fn hangup_manager_close_all(
     })
 }
 
+/// The network is another one now (another Wi-Fi, a VPN, back from sleep): closes what is idle, has what is in use
+/// closed after its exchange, and forgets the addresses that were looked up. `closed` may be NULL; it gets the number
+/// of connections that were closed or marked. Nothing is asked again by itself.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_network_changed(
+    manager: *mut hangup_manager,
+    closed: *mut usize,
+) -> hangup_status {
+    status(|| {
+        let count = unsafe { hangup_manager::borrow(manager)? }.network_changed();
+        unsafe { count_to(closed, count) };
+        Ok(())
+    })
+}
+
+/// Forgets every address that was looked up: the next dial asks again. Connections are not touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_clear_addresses(
+    manager: *mut hangup_manager,
+) -> hangup_status {
+    status(|| {
+        unsafe { hangup_manager::borrow(manager)? }.clear_addresses();
+        Ok(())
+    })
+}
+
 /// Why a connection ended: `reason` gets one of HANGUP_REASON_*. The last 256 that ended are remembered.
 ///
 /// Fails: HANGUP_NOT_FOUND if it is still open, never was, or ended too long ago.
@@ -218,6 +260,25 @@ pub unsafe extern "C" fn hangup_manager_why_closed(
         })?;
         *place = why as hangup_reason;
         Ok(())
+    })
+}
+
+/// Ends the manager, but lets what runs finish: from now on every request is refused with HANGUP_SHUT_DOWN, those
+/// that wait for a connection too; what is idle is closed at once, the rest when its exchange ends. Blocks this thread
+/// until nothing is open any more, at most `timeout_ms`; HANGUP_NO_LIMIT: for as long as it takes.
+///
+/// There is no way back. It can be called again, from any thread; hangup_manager_shutdown ends what is left.
+/// Fails: HANGUP_TIMED_OUT, and hangup_error_left says how many connections are left; HANGUP_INVALID_TIMEOUT for zero
+/// or another negative number; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_SYSTEM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_drain(
+    manager: *mut hangup_manager,
+    timeout_ms: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        manager.drain(limit_ms(timeout_ms)?)
     })
 }
 

@@ -32,6 +32,9 @@ mod limits;
 /// The table of open connections.
 mod connections;
 
+/// What happens to them, as it happens.
+mod events;
+
 /// Ending work from any thread.
 mod cancel;
 
