@@ -224,7 +224,10 @@ struct listener {
 static void *wait_for_one(void *argument) {
     struct listener *listener = argument;
     listener->event.size = sizeof listener->event;
-    listener->status = hangup_events_next(listener->events, HANGUP_NO_LIMIT, &listener->event);
+    do {
+        /* The other one may be in it for a moment, to see whether this one is. */
+        listener->status = hangup_events_next(listener->events, HANGUP_NO_LIMIT, &listener->event);
+    } while (listener->status == HANGUP_INVALID_STATE);
     return NULL;
 }
 
