@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Method, Uri};
+use http::Method;
 use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
@@ -120,14 +120,10 @@ fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
     let text = String::from(url);
     let target = Target::parse(&text).map_err(|error| error.message().to_owned())?;
     // Only who is there already is sent on to where no network address leads.
-    if !is_web(&target.uri) && target.origin != from.origin {
+    if target.origin.unix.is_some() && target.origin != from.origin {
         return Err("it leads from the network to this machine".to_owned());
     }
     Ok(target)
-}
-
-fn is_web(uri: &Uri) -> bool {
-    matches!(uri.scheme_str(), Some("http" | "https"))
 }
 
 /// Whether the URL standard would find another host in it than RFC 3986 does, as browsers must:

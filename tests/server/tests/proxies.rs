@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use testserver::{
     Answer, BlackHole, Certificate, Conduct, Ended, Hosts, Proxy, ProxyOptions, ProxyStep, Script,
-    Server, Socks, SocksAddress, SocksConduct, SocksOptions, SocksStep, Step, certs,
+    Server, Socks, SocksAddress, SocksConduct, SocksOptions, SocksStep, Step, Until, certs,
 };
 
 const SOON: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ fn a_tunnel_leads_to_the_origin_and_ends_with_the_client() {
 fn a_tunnel_passes_fin_and_rst_both_ways() {
     let lists = vec![
         vec![Step::eof(), Step::send("heard you out")],
-        vec![Step::Rst],
+        vec![Step::Recv(Until::Bytes(1)), Step::Rst],
         vec![Step::send("unread"), Step::mark("sent"), Step::Stall],
     ];
     let server = Server::start(Script::new(lists));
@@ -95,7 +95,9 @@ fn a_tunnel_passes_fin_and_rst_both_ways() {
     assert_eq!(read_to(&mut half, "out"), "heard you out");
     assert_eq!(half.read(&mut [0]).unwrap(), 0);
     assert_eq!(server.received(0), b"and now the end");
-    let error = tunnel(&proxy, &to).read(&mut [0]).unwrap_err();
+    let mut reset = tunnel(&proxy, &to);
+    reset.write_all(b"x").unwrap();
+    let error = reset.read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     let unread = tunnel(&proxy, &to);
     unread.peek(&mut [0]).unwrap();
@@ -108,7 +110,7 @@ fn a_tunnel_passes_fin_and_rst_both_ways() {
 fn a_tunnel_moves_much_both_ways_at_once() {
     const MUCH: usize = 8 << 20;
     let fill = Step::Fill { bytes: MUCH as u64, byte: 'x' };
-    let lists = vec![fill, Step::Recv(testserver::Until::Bytes(MUCH as u64)), Step::mark("all")];
+    let lists = vec![fill, Step::Recv(Until::Bytes(MUCH as u64)), Step::mark("all")];
     let server = Server::start(Script::every(lists));
     let proxy = proxy(Conduct::Forward, Hosts::new());
     let tcp = tunnel(&proxy, &server.addr().to_string());
