@@ -7,6 +7,7 @@ mod buffers;
 mod clocks;
 pub(crate) mod exchange;
 pub(crate) mod head;
+mod proxied;
 mod transport;
 pub(crate) mod upload;
 
