@@ -1,5 +1,7 @@
 //! Defaults over a manager, and the verbs: a request goes down from here.
 
+mod proxies;
+
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,12 +10,12 @@ use arc_swap::ArcSwap;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 
+use self::proxies::Proxies;
 use crate::error::{Clock, Error, Kind};
 use crate::http::exchange::{self, Order};
 use crate::http::upload::Upload;
 use crate::limits::{Timeouts, not_zero};
 use crate::manager::Manager;
-use crate::net::route::Route;
 use crate::net::tls::{self, Identity, Settings, Tls};
 use crate::request::{Mode, Request, Source, field, open, own};
 use crate::response::Response;
@@ -37,7 +39,7 @@ pub(crate) struct Config {
     pub(crate) mode: Mode,
     pub(crate) max_head: usize,
     tls: Arc<Tls>,
-    route: Arc<Route>,
+    proxies: Proxies,
 }
 
 impl Client {
@@ -51,8 +53,8 @@ impl Client {
             headers,
             mode: Mode::Keep,
             max_head: 64 * 1024,
+            proxies: Proxies::from_env(&Tls::standard()),
             tls: Tls::standard(),
-            route: Arc::default(),
         };
         Self { manager, config: ArcSwap::from_pointee(config), changing: Mutex::new(()) }
     }
@@ -76,6 +78,7 @@ impl Client {
     pub fn send(&self, request: &mut Request) -> Result<Response, Error> {
         let config = self.config.load();
         let mode = request.mode.unwrap_or(config.mode);
+        let route = config.proxies.route(&request.target.origin)?;
         let at_hand = matches!(request.body.0, Source::Bytes(_) | Source::File(_));
         let (mut source, length) = begin(&mut request.body.0)?;
         let has_body = source.is_some() || needs_length(&request.method);
@@ -87,7 +90,7 @@ impl Client {
         });
         let reader = exchange::run(Order {
             manager: &self.manager,
-            key: request.target.key(&config.tls, &config.route),
+            key: request.target.key(&config.tls, route),
             request: message,
             body,
             timeouts: config.timeouts.with(&request.over),
@@ -191,6 +194,7 @@ impl Client {
         if own_roots || config.tls.settings().identity.is_some() {
             config.tls.config()?;
         }
+        config.proxies.secured_by(&config.tls);
         self.config.store(Arc::new(config));
         Ok(())
     }
