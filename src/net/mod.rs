@@ -4,6 +4,7 @@
 
 pub(crate) mod dial;
 mod gate;
+mod name;
 mod patience;
 pub(crate) mod proxy;
 mod race;
