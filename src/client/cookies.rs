@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(sent(&jar, "http://www.shop.example.org/x/y"), "b=2; a=1; d=4; c=3");
         assert_eq!(sent(&jar, "http://api.shop.example.org/"), "c=3");
         assert_eq!(sent(&jar, "http://example.org/"), "");
-        assert_eq!(sent(&jar, "http://www.shop.example.org:81/"), "a=1; c=3; d=4");
+        assert_eq!(sent(&jar, "http://www.shop.example.org:81/"), "a=1; d=4; c=3");
     }
 
     #[test]
