@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use testserver::{
-    Answer, BlackHole, Certificate, Conduct, Ended, Hosts, Proxy, ProxyOptions, ProxyStep, Script,
-    Server, Socks, SocksAddress, SocksConduct, SocksOptions, SocksStep, Step, Until, certs,
+    Addresses, Answer, BlackHole, Certificate, Conduct, Ended, Hosts, Manner, Proxy, ProxyOptions,
+    ProxyStep, Script, Server, Socks, SocksAddress, SocksConduct, SocksOptions, SocksStep, Step,
+    Until, certs,
 };
 
 const SOON: Duration = Duration::from_secs(5);
@@ -257,9 +258,9 @@ fn a_proxy_misbehaves_as_told() {
 
 #[test]
 fn what_is_not_known_or_not_there_is_a_502() {
-    let mut gone = Server::start(Script::answering(""));
-    gone.stop();
-    let proxy = proxy(Conduct::Forward, names(&gone));
+    let nobody = Addresses::open(&[("127.0.0.1", Manner::Refuses)]).unwrap();
+    let hosts = [("origin.test".to_owned(), nobody.addrs()[0])].into();
+    let proxy = proxy(Conduct::Forward, hosts);
     for target in ["GET http://10.0.0.1/", "GET http://origin.test/", "CONNECT other.test:443"] {
         let mut tcp = connect(proxy.addr());
         write!(tcp, "{target} HTTP/1.1\r\n\r\n").unwrap();
