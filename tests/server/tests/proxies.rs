@@ -400,11 +400,12 @@ fn socks_misbehaves_as_told() {
     for (step, replied) in steps.into_iter().chain([(SocksStep::Tunnel, 12)]) {
         for conduct in [SocksConduct::Silent(step), SocksConduct::Close(step)] {
             let (socks, mut tcp) = begin(conduct);
-            tcp.write_all(&[5, 1, 0]).unwrap();
-            tcp.write_all(TO_ORIGIN).unwrap();
+            // Fails if the server has closed already, as it may have been told.
+            let _ = tcp.write_all(&[5, 1, 0]).and_then(|()| tcp.write_all(TO_ORIGIN));
             tcp.read_exact(&mut vec![0; replied]).unwrap();
             if conduct == SocksConduct::Close(step) {
-                assert_eq!(tcp.read(&mut [0]).unwrap(), 0);
+                // A FIN, or a RST for what came too late.
+                assert!(!matches!(tcp.read(&mut [0]), Ok(1)));
                 continue;
             }
             tcp.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
