@@ -1,5 +1,6 @@
 //! Defaults over a manager, and the verbs: a request goes down from here.
 
+mod no_proxy;
 mod proxies;
 
 use std::io::{self, Read};
