@@ -153,7 +153,7 @@ impl Dial {
             return failure;
         }
         self.step = Step::Over;
-        self.stream = None;
+        (self.race, self.stream) = (None, None);
         // What a socket that was ended from outside says is only the consequence.
         if ended && !resumable { Stop::Ended.into() } else { failure }
     }
