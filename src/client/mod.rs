@@ -3,6 +3,7 @@
 mod call;
 mod cookies;
 mod message;
+mod no_proxy;
 mod proxies;
 mod redirect;
 mod retry;
