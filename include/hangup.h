@@ -205,10 +205,20 @@ typedef struct hangup_connections hangup_connections;
 typedef struct hangup_error hangup_error;
 
 /**
+ * Somebody who listens to a manager: everything that happens to its connections from the beginning on, in the
+ * order in which it happened, to be read once. Nothing is recorded while nobody listens.
+ *
+ * Begins: hangup_manager_events. Can: _next, _origin, _lost, _fd. Ends: hangup_events_free. It keeps the manager
+ * alive. In the child of a fork it answers HANGUP_FORKED: begin a new one there.
+ * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. _lost and _fd: any thread at any time.
+ */
+typedef struct hangup_events hangup_events;
+
+/**
  * The pool: every open connection, its limits and its clocks.
  *
  * Begins: hangup_manager_shared (one for the whole process, the default everywhere) or hangup_manager_new.
- * Can: list, close, count, limit. Clients, requests in progress and responses keep it alive.
+ * Can: list, close, count, limit, tell its events, drain. Clients, requests in progress and responses keep it alive.
  * Ends: hangup_manager_free gives one share back; the last one closes the idle connections.
  * Threads: any thread at any time.
  */
@@ -258,11 +268,6 @@ typedef int32_t hangup_timeout;
 typedef int32_t hangup_sent;
 
 /**
- * Which limit of a manager.
- */
-typedef int32_t hangup_limit;
-
-/**
  * Counters of a manager since it began. Set `size` to sizeof(hangup_stats) before the call.
  */
 typedef struct {
@@ -306,6 +311,26 @@ typedef struct {
      * Idle connections that the look at checkout found dead.
      */
     uint64_t stale;
+    /**
+     * Requests waiting for a connection now.
+     */
+    uint64_t queued;
+    /**
+     * Idle connections that the look in the background found closed by the peer, or talking.
+     */
+    uint64_t swept;
+    /**
+     * Requests that had to wait for a connection.
+     */
+    uint64_t waited;
+    /**
+     * Requests that were refused because the queue was full.
+     */
+    uint64_t refused;
+    /**
+     * Requests that were sent again, because a kept connection broke before the response.
+     */
+    uint64_t retried;
 } hangup_stats;
 
 /**
@@ -317,6 +342,11 @@ typedef int32_t hangup_how;
  * Why a connection ended: exactly one of these.
  */
 typedef int32_t hangup_reason;
+
+/**
+ * Which limit of a manager. HANGUP_NO_LIMIT takes each of them away.
+ */
+typedef int32_t hangup_limit;
 
 /**
  * What a connection is doing.
@@ -381,6 +411,54 @@ typedef struct {
      */
     uint64_t bytes_out;
 } hangup_connection_info;
+
+/**
+ * What happened. Later versions may add some: keep a default branch.
+ */
+typedef int32_t hangup_happened;
+
+/**
+ * One thing that happened. Set `size` to sizeof(hangup_event) before the call. Its origin is told by
+ * hangup_events_origin.
+ */
+typedef struct {
+    /**
+     * In: sizeof the structure. Out: how much of it was filled.
+     */
+    size_t size;
+    /**
+     * Consecutive in a manager: a gap is as many events as were lost.
+     */
+    uint64_t number;
+    /**
+     * When: nanoseconds since somebody began to listen to this manager, on a clock that is never set.
+     */
+    int64_t at_ns;
+    /**
+     * The connection; 0 if there is none.
+     */
+    uint64_t connection;
+    /**
+     * How long the phase took, in nanoseconds (HANGUP_EVENT_PHASE); -1 for all others.
+     */
+    int64_t took_ns;
+    /**
+     * What happened: one of HANGUP_EVENT_*.
+     */
+    hangup_happened what;
+    /**
+     * Why it was closed (HANGUP_EVENT_CLOSED): one of HANGUP_REASON_*; 0 for all others.
+     */
+    hangup_reason reason;
+    /**
+     * Which phase is over (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
+     */
+    hangup_phase phase;
+    /**
+     * 0.
+     */
+    int32_t reserved;
+} hangup_event;
 
 /**
  * How long the connection shall live.
@@ -726,6 +804,18 @@ typedef int32_t (*hangup_interrupted)(void *user_data);
 #define HANGUP_SENT_ALL 2
 
 /**
+ * Open connections in all: being dialled, in use and idle. Default: no limit; 0 is refused (hangup_manager_drain
+ * and hangup_manager_shutdown end a manager). At the limit the least recently used idle connection makes room;
+ * without one, requests queue, for at most HANGUP_TIMEOUT_POOL.
+ */
+#define HANGUP_LIMIT_TOTAL 1
+
+/**
+ * Open connections of one origin, counted as HANGUP_LIMIT_TOTAL does. Default: no limit; 0 is refused.
+ */
+#define HANGUP_LIMIT_PER_ORIGIN 2
+
+/**
  * Idle connections in all. Default 256; 0 keeps none. Over it, the least recently used one is closed.
  */
 #define HANGUP_LIMIT_IDLE_TOTAL 3
@@ -736,10 +826,69 @@ typedef int32_t (*hangup_interrupted)(void *user_data);
 #define HANGUP_LIMIT_IDLE_PER_ORIGIN 4
 
 /**
- * How long a connection may be idle, in milliseconds. Default 90,000; zero is refused. Looked at whenever
- * the manager is used.
+ * Requests that may wait for a connection. Default 10,000; one more answers HANGUP_QUEUE_FULL at once. With 0
+ * nobody waits.
+ */
+#define HANGUP_LIMIT_QUEUE 5
+
+/**
+ * How long a connection may be idle, in milliseconds. Default 90,000; zero is refused. Looked at in the
+ * background.
  */
 #define HANGUP_LIMIT_IDLE_MS 6
+
+/**
+ * How old a connection may become, in milliseconds; each one gets up to a tenth less, so that those that were
+ * opened together don't close together. Default: no limit; zero is refused. It is closed between exchanges,
+ * never inside one.
+ */
+#define HANGUP_LIMIT_AGE_MS 7
+
+/**
+ * Requests that one connection may serve. Default: no limit; 0 is refused. It is closed after the last one.
+ */
+#define HANGUP_LIMIT_REQUESTS 8
+
+/**
+ * After how many milliseconds of silence the kernel probes whether the peer is still there (SO_KEEPALIVE,
+ * tcp(7)), for connections that are opened from now on. Default 15,000; zero is refused; HANGUP_NO_LIMIT: never.
+ */
+#define HANGUP_LIMIT_KEEP_ALIVE_MS 9
+
+/**
+ * A connection began to be dialled.
+ */
+#define HANGUP_EVENT_OPENED 1
+
+/**
+ * It began to serve an exchange.
+ */
+#define HANGUP_EVENT_LEASED 2
+
+/**
+ * It came back from an exchange, or from a dial that nobody waits for any more, and is idle.
+ */
+#define HANGUP_EVENT_RETURNED 3
+
+/**
+ * It was closed; `reason` says why.
+ */
+#define HANGUP_EVENT_CLOSED 4
+
+/**
+ * A request began to wait for a connection; there is none yet.
+ */
+#define HANGUP_EVENT_QUEUED 5
+
+/**
+ * A request is sent again, because this connection broke before the response.
+ */
+#define HANGUP_EVENT_RETRIED 6
+
+/**
+ * A phase of an exchange on this connection is over: `phase`, which took `took_ns`.
+ */
+#define HANGUP_EVENT_PHASE 7
 
 #ifdef __cplusplus
 extern "C" {
@@ -847,6 +996,17 @@ uint64_t hangup_error_bytes_sent(const hangup_error *error);
 int32_t hangup_error_response_started(const hangup_error *error);
 
 /**
+ * The HTTP status that a proxy refused with, or of the response that redirects to where can't be followed; 0 if
+ * there was none.
+ */
+int32_t hangup_error_http_status(const hangup_error *error);
+
+/**
+ * After a hangup_manager_drain that ran out of time: how many connections were left. 0 for any other error.
+ */
+uint64_t hangup_error_left(const hangup_error *error);
+
+/**
  * Frees an error. NULL is a no-op.
  */
 void hangup_error_free(hangup_error *error);
@@ -880,17 +1040,6 @@ void hangup_manager_free(hangup_manager *manager);
  * in this process. 0 for NULL.
  */
 uint64_t hangup_manager_id(const hangup_manager *manager);
-
-/**
- * Sets one limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. A lowered limit applies to what
- * is idle at once.
- *
- * Fails: HANGUP_INVALID_ARGUMENT (unknown limit, negative number), HANGUP_INVALID_TIMEOUT (0 ms).
- */
-hangup_status hangup_manager_limit(hangup_manager *manager,
-                                   hangup_limit limit,
-                                   int64_t value,
-                                   hangup_error **error);
 
 /**
  * Fills the counters. `stats->size` must be sizeof(*stats).
@@ -935,11 +1084,37 @@ hangup_status hangup_manager_close_idle(hangup_manager *manager, int64_t idle_fo
 hangup_status hangup_manager_close_all(hangup_manager *manager, hangup_how how, size_t *closed);
 
 /**
+ * The network is another one now (another Wi-Fi, a VPN, back from sleep): closes what is idle, has what is in use
+ * closed after its exchange, and forgets the addresses that were looked up. `closed` may be NULL; it gets the number
+ * of connections that were closed or marked. Nothing is asked again by itself.
+ */
+hangup_status hangup_manager_network_changed(hangup_manager *manager,
+                                             size_t *closed);
+
+/**
+ * Forgets every address that was looked up: the next dial asks again. Connections are not touched.
+ */
+hangup_status hangup_manager_clear_addresses(hangup_manager *manager);
+
+/**
  * Why a connection ended: `reason` gets one of HANGUP_REASON_*. The last 256 that ended are remembered.
  *
  * Fails: HANGUP_NOT_FOUND if it is still open, never was, or ended too long ago.
  */
 hangup_status hangup_manager_why_closed(const hangup_manager *manager, uint64_t id, hangup_reason *reason);
+
+/**
+ * Ends the manager, but lets what runs finish: from now on every request is refused with HANGUP_SHUT_DOWN, those
+ * that wait for a connection too; what is idle is closed at once, the rest when its exchange ends. Blocks this thread
+ * until nothing is open any more, at most `timeout_ms`; HANGUP_NO_LIMIT: for as long as it takes.
+ *
+ * There is no way back. It can be called again, from any thread; hangup_manager_shutdown ends what is left.
+ * Fails: HANGUP_TIMED_OUT, and hangup_error_left says how many connections are left; HANGUP_INVALID_TIMEOUT for zero
+ * or another negative number; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_SYSTEM.
+ */
+hangup_status hangup_manager_drain(hangup_manager *manager,
+                                   int64_t timeout_ms,
+                                   hangup_error **error);
 
 /**
  * Ends the manager now, for good: every exchange ends with HANGUP_SHUT_DOWN, every connection is closed and
@@ -948,6 +1123,27 @@ hangup_status hangup_manager_why_closed(const hangup_manager *manager, uint64_t 
  * Shutting down the shared manager is legal, and final for the process.
  */
 hangup_status hangup_manager_shutdown(hangup_manager *manager);
+
+/**
+ * Sets one limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. A lowered limit applies to what
+ * is idle at once and to the rest when its exchange ends; a raised one lets in who waits.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT (unknown limit, negative number, 0 where the limit refuses it),
+ * HANGUP_INVALID_TIMEOUT (0 ms).
+ */
+hangup_status hangup_manager_limit(hangup_manager *manager,
+                                   hangup_limit limit,
+                                   int64_t value,
+                                   hangup_error **error);
+
+/**
+ * Tells one limit (HANGUP_LIMIT_*): `value` gets what hangup_manager_limit would set; HANGUP_NO_LIMIT is none.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for an unknown limit.
+ */
+hangup_status hangup_manager_get_limit(const hangup_manager *manager,
+                                       hangup_limit limit,
+                                       int64_t *value);
 
 /**
  * Options with the defaults. To be freed with hangup_options_free.
@@ -992,6 +1188,57 @@ hangup_status hangup_connections_at(const hangup_connections *list,
  * Frees a snapshot and the text borrowed from it. NULL is a no-op.
  */
 void hangup_connections_free(hangup_connections *list);
+
+/**
+ * Begins to listen to what happens to the manager's connections. At most `capacity` events wait to be read; then the
+ * oldest are lost. Of several listeners of one manager the largest capacity counts for all.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for a capacity of 0, HANGUP_SYSTEM without a free descriptor.
+ */
+hangup_status hangup_manager_events(hangup_manager *manager,
+                                    size_t capacity,
+                                    hangup_events **events,
+                                    hangup_error **error);
+
+/**
+ * Reads the next event; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
+ * for as long as it takes. `event->size` must be sizeof(*event).
+ *
+ * Fails: HANGUP_TIMED_OUT if nothing happened in that time, and no event is lost by that; HANGUP_CANCELLED if the
+ * thread's interrupt check ended the wait; HANGUP_INVALID_TIMEOUT for another negative number; HANGUP_INVALID_STATE
+ * while another thread is in it; HANGUP_FORKED in the child of a fork; HANGUP_SYSTEM.
+ */
+hangup_status hangup_events_next(hangup_events *events,
+                                 int64_t timeout_ms,
+                                 hangup_event *event);
+
+/**
+ * The origin of the event that was read last, for example "https://example.org:443"; "" before the first one.
+ * Borrowed until the next hangup_events_next.
+ */
+const char *hangup_events_origin(const hangup_events *events);
+
+/**
+ * How many events were lost because nobody read them in time, up to the last one that was read. 0 for NULL.
+ */
+uint64_t hangup_events_lost(const hangup_events *events);
+
+/**
+ * A descriptor that is readable while there is an event to read, for poll(2), epoll(7) or any event loop. When it
+ * is, call hangup_events_next with 0 until it answers HANGUP_TIMED_OUT. It is to be polled only; it is closed with
+ * the listener. -1 for NULL.
+ */
+int32_t hangup_events_fd(const hangup_events *events);
+
+/**
+ * Ends the listening. NULL is a no-op. Never blocks.
+ */
+void hangup_events_free(hangup_events *events);
+
+/**
+ * The name of what happened, for example "leased"; "unknown" for a number this version does not know. Static.
+ */
+const char *hangup_event_text(int32_t what);
 
 /**
  * A new token. To be freed with hangup_cancel_free.

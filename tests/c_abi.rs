@@ -77,6 +77,13 @@ impl Given {
         self.script("large", &format!(r#"[[{{"repeat":{{"times":0,"steps":{steps}}}}}]]"#))
     }
 
+    /// Sends its head at once and its body 300 ms later, for ever.
+    fn late(self) -> Given {
+        let late = r#"[[{"repeat":{"times":0,"steps":[{"recv":"head"},
+            {"send":"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"},{"sleep_ms":300},{"send":"done"}]}}]]"#;
+        self.script("late", late)
+    }
+
     /// Connecting hangs.
     fn hole(mut self) -> Given {
         let hole = BlackHole::new();
@@ -157,9 +164,7 @@ fn cancel() {
 
 #[test]
 fn close() {
-    let late = r#"[[{"repeat":{"times":0,"steps":[{"recv":"head"},
-        {"send":"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"},{"sleep_ms":300},{"send":"done"}]}}]]"#;
-    let given = Given::default().hello("hello").hello("other").script("late", late);
+    let given = Given::default().hello("hello").hello("other").late();
     given.silent().half().hole().large().run("close.c");
 }
 
@@ -179,6 +184,23 @@ fn reasons() {
         .script("junk", r#"[[{"recv":"head"},{"send":"220 smtp.invalid ESMTP\r\n"}]]"#)
         .script("once", &format!(r#"[[{{"recv":"head"}},{answer}]]"#));
     given.run("reasons.c");
+}
+
+#[test]
+fn limits() {
+    Given::default().hello("hello").hello("other").run("limits.c");
+}
+
+#[test]
+fn drain() {
+    Given::default().hello("hello").late().half().run("drain.c");
+}
+
+#[test]
+fn events() {
+    let answer = r#"{"send":"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"}"#;
+    let breaks = format!(r#"[[{{"recv":"head"}},{answer},{{"recv":"head"}}]]"#);
+    Given::default().hello("hello").script("breaks", &breaks).run("events.c");
 }
 
 #[test]

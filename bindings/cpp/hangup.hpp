@@ -20,7 +20,7 @@
  *   asked: it lives as long as that object and is not valid after a move-assignment to it.
  * - C code, Python code and this share one manager: Manager::shared().
  *
- * What is not wrapped (hangup_interrupt_check) can be called with handle(), which lends the C handle.
+ * handle() lends the C handle, for C code that wants one.
  */
 #ifndef HANGUP_HPP
 #define HANGUP_HPP
@@ -61,6 +61,7 @@ enum class Status : std::int32_t {
     closed = HANGUP_CLOSED,
     shut_down = HANGUP_SHUT_DOWN,
     forked = HANGUP_FORKED,
+    queue_full = HANGUP_QUEUE_FULL,
     peer_closed = HANGUP_PEER_CLOSED,
     peer_reset = HANGUP_PEER_RESET,
     resolve_failed = HANGUP_RESOLVE_FAILED,
@@ -70,6 +71,8 @@ enum class Status : std::int32_t {
     too_large = HANGUP_TOO_LARGE,
     body_failed = HANGUP_BODY_FAILED,
     system = HANGUP_SYSTEM,
+    proxy_failed = HANGUP_PROXY_FAILED,
+    redirect_refused = HANGUP_REDIRECT_REFUSED,
     panic = HANGUP_PANIC,
 };
 
@@ -141,6 +144,18 @@ enum class Reason : std::int32_t {
     stale_at_checkout = HANGUP_REASON_STALE_AT_CHECKOUT,
     manager_shut_down = HANGUP_REASON_MANAGER_SHUT_DOWN,
     forked_away = HANGUP_REASON_FORKED_AWAY,
+    network_changed = HANGUP_REASON_NETWORK_CHANGED,
+};
+
+/** What happened to a connection. Later versions may add some: keep a default branch. */
+enum class Happened : std::int32_t {
+    opened = HANGUP_EVENT_OPENED,
+    leased = HANGUP_EVENT_LEASED,
+    returned = HANGUP_EVENT_RETURNED,
+    closed = HANGUP_EVENT_CLOSED,
+    queued = HANGUP_EVENT_QUEUED,
+    retried = HANGUP_EVENT_RETRIED,
+    phase = HANGUP_EVENT_PHASE,
 };
 
 /** The names, as hangup.h has them: "TIMED_OUT", "connect", "total", "idle". */
@@ -149,6 +164,7 @@ inline std::string_view to_string(Phase phase) { return hangup_phase_text(static
 inline std::string_view to_string(Timeout which) { return hangup_timeout_text(static_cast<std::int32_t>(which)); }
 inline std::string_view to_string(State state) { return hangup_state_text(static_cast<std::int32_t>(state)); }
 inline std::string_view to_string(Reason reason) { return hangup_reason_text(static_cast<std::int32_t>(reason)); }
+inline std::string_view to_string(Happened what) { return hangup_event_text(static_cast<std::int32_t>(what)); }
 
 /** "No limit", wherever a time is asked for. */
 struct NoLimit {};
@@ -238,6 +254,10 @@ public:
     std::uint64_t bytes_sent() const noexcept { return hangup_error_bytes_sent(error_.get()); }
     /** Whether at least one byte of the response had come. */
     bool response_started() const noexcept { return hangup_error_response_started(error_.get()) != 0; }
+    /** The HTTP status that a proxy refused with, or of the redirect that can't be followed; 0 for none. */
+    int http_status() const noexcept { return hangup_error_http_status(error_.get()); }
+    /** After a Manager::drain that ran out of time: how many connections were left. */
+    std::uint64_t left() const noexcept { return hangup_error_left(error_.get()); }
 
 private:
     static std::string sentence(hangup_status status, const hangup_error *error) {
@@ -390,6 +410,61 @@ private:
     detail::Handle<hangup_connections, hangup_connections_free> handle_;
 };
 
+/** One thing that happened. Its text is borrowed from the Events that it came from, until the next one is read. */
+struct Event {
+    /** Consecutive in a manager: a gap is as many as were lost. */
+    std::uint64_t number;
+    /** When, counted from when somebody began to listen to the manager. */
+    std::chrono::nanoseconds at;
+    /** What. */
+    Happened what;
+    /** The connection; 0 if there is none. */
+    std::uint64_t connection;
+    /** For example "https://example.org:443". */
+    std::string_view origin;
+    /** Why it was closed; nothing unless it was. */
+    std::optional<Reason> reason;
+    /** Which phase is over, */
+    Phase phase;
+    /** and how long it took; nothing unless it is a phase. */
+    std::optional<std::chrono::nanoseconds> took;
+};
+
+/**
+ * Somebody who listens to what happens to a manager's connections. Made by Manager::events(). It keeps the manager
+ * alive.
+ *
+ * Threads: one thread at a time, another one gets Status::invalid_state; lost() and fd() any thread at any time.
+ */
+class Events {
+public:
+    explicit Events(hangup_events *owned) : handle_(detail::made(owned)) {}
+
+    /** The next event; waits for one, zero not at all. Nothing if none came in that time. */
+    std::optional<Event> next(Limit wait = no_limit) {
+        hangup_event row{};
+        row.size = sizeof row;
+        const hangup_status status = hangup_events_next(handle_.get(), wait.ms(), &row);
+        if (status == HANGUP_TIMED_OUT) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        using std::chrono::nanoseconds;
+        auto reason = row.reason == 0 ? std::nullopt : std::optional<Reason>(static_cast<Reason>(row.reason));
+        auto took = row.took_ns < 0 ? std::nullopt : std::optional<nanoseconds>(row.took_ns);
+        return Event{row.number, nanoseconds(row.at_ns), static_cast<Happened>(row.what), row.connection,
+                     hangup_events_origin(handle_.get()), reason, static_cast<Phase>(row.phase), took};
+    }
+    /** How many were lost because nobody read them in time. */
+    std::uint64_t lost() const noexcept { return hangup_events_lost(handle_.get()); }
+    /** Readable while there is an event to read: for an event loop, which then calls next(zero) until it is empty. */
+    int fd() const noexcept { return hangup_events_fd(handle_.get()); }
+    hangup_events *handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<hangup_events, hangup_events_free> handle_;
+};
+
 /** Settings for a new manager. `which` is one of HANGUP_LIMIT_*. Threads: any thread at any time. */
 class Options {
 public:
@@ -429,6 +504,12 @@ public:
         detail::check([&](hangup_error **e) { return hangup_manager_limit(handle_.get(), which, value, e); });
         return *this;
     }
+    /** The value of a limit (HANGUP_LIMIT_*); nothing is no limit. */
+    std::optional<std::int64_t> limit(hangup_limit which) const {
+        std::int64_t value = 0;
+        detail::check(hangup_manager_get_limit(handle_.get(), which, &value));
+        return value == HANGUP_NO_LIMIT ? std::nullopt : std::optional<std::int64_t>(value);
+    }
     /** Closes one connection; throws Status::not_found if that id is not open. */
     void close(std::uint64_t id, How how = How::graceful) {
         const auto c = static_cast<hangup_how>(how);
@@ -456,6 +537,21 @@ public:
         detail::check(hangup_manager_close_all(handle_.get(), static_cast<hangup_how>(how), &closed));
         return closed;
     }
+    /** Another network: closes what is idle, and the rest after its exchange; looks names up again. Answers how many. */
+    std::size_t network_changed() {
+        std::size_t closed = 0;
+        detail::check(hangup_manager_network_changed(handle_.get(), &closed));
+        return closed;
+    }
+    /** Forgets every address that was looked up. */
+    void clear_addresses() { detail::check(hangup_manager_clear_addresses(handle_.get())); }
+    /**
+     * Ends the manager, but lets what runs finish: waits until nothing is open. Throws Status::timed_out after that time,
+     * and Error::left() says how many are left; it can be called again.
+     */
+    void drain(Limit time) {
+        detail::check([&](hangup_error **e) { return hangup_manager_drain(handle_.get(), time.ms(), e); });
+    }
     /** Ends the manager now, for good. */
     void shutdown() { detail::check(hangup_manager_shutdown(handle_.get())); }
 
@@ -466,6 +562,14 @@ public:
         hangup_connections *list = nullptr;
         detail::check([&](hangup_error **e) { return hangup_manager_list(handle_.get(), &list, e); });
         return Connections(list);
+    }
+    /** Begins to listen to what happens to its connections; at most `capacity` events wait to be read. */
+    Events events(std::size_t capacity = 1024) {
+        hangup_events *events = nullptr;
+        detail::check([&](hangup_error **e) {
+            return hangup_manager_events(handle_.get(), capacity, &events, e);
+        });
+        return Events(events);
     }
     /** Why a connection ended; nothing if it is still open, never was, or ended too long ago. */
     std::optional<Reason> why_closed(std::uint64_t id) const {
@@ -848,6 +952,35 @@ private:
     }
 
     detail::Handle<hangup_client, hangup_client_free> handle_;
+};
+
+/**
+ * What the thread that made it is asked while a call blocks: when a signal interrupted the wait, and every `tick`.
+ * Answering true ends the call, which throws Status::cancelled with the reason "interrupted"; so does throwing, as an
+ * exception can't pass through C.
+ *
+ * A thread has one: a second one replaces the first, and the end of either takes it away.
+ * Threads: begins and ends on the thread that it is for.
+ */
+class InterruptCheck {
+public:
+    explicit InterruptCheck(std::function<bool()> ask, Limit tick = no_limit) : ask_(std::move(ask)) {
+        detail::check(hangup_interrupt_check(call, this, tick.ms()));
+    }
+    InterruptCheck(const InterruptCheck &) = delete;
+    InterruptCheck &operator=(const InterruptCheck &) = delete;
+    ~InterruptCheck() { hangup_interrupt_check(nullptr, nullptr, HANGUP_NO_LIMIT); }
+
+private:
+    static std::int32_t call(void *user_data) noexcept {
+        try {
+            return static_cast<InterruptCheck *>(user_data)->ask_() ? 1 : 0;
+        } catch (...) {
+            return 1;
+        }
+    }
+
+    std::function<bool()> ask_;
 };
 
 } // namespace hangup

@@ -102,6 +102,19 @@ pub unsafe extern "C" fn hangup_error_response_started(error: *const hangup_erro
     or_default(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.response_started())))
 }
 
+/// The HTTP status that a proxy refused with, or of the response that redirects to where can't be followed; 0 if
+/// there was none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_error_http_status(error: *const hangup_error) -> i32 {
+    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.http_status().map_or(0, i32::from)))
+}
+
+/// After a hangup_manager_drain that ran out of time: how many connections were left. 0 for any other error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_error_left(error: *const hangup_error) -> u64 {
+    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.left()))
+}
+
 /// Frees an error. NULL is a no-op.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_free(error: *mut hangup_error) {

@@ -140,11 +140,11 @@ pub(super) unsafe fn bytes<'a>(
     }
 }
 
-/// Writes a report structure whose first field is the caller's `size`: at most as much as the caller knows of.
+/// Looks at a report structure before the work is done that fills it; answers how much of it the caller knows of.
 ///
 /// # Safety
 /// `place` is NULL or points to a structure that begins with a `size_t` holding its own size in bytes.
-pub(super) unsafe fn report<T: Copy>(place: *mut T, mut value: T) -> Result<(), Error> {
+pub(super) unsafe fn room_in<T>(place: *mut T) -> Result<usize, Error> {
     if place.is_null() {
         return Err(Error::new(Kind::Null, "a NULL report structure"));
     }
@@ -155,7 +155,16 @@ pub(super) unsafe fn report<T: Copy>(place: *mut T, mut value: T) -> Result<(), 
             "the report's size field is too small: set it to sizeof(*report) before the call";
         return Err(Error::new(Kind::InvalidArgument, what));
     }
-    let known = room.min(size_of::<T>());
+    Ok(room.min(size_of::<T>()))
+}
+
+/// Writes a report structure whose first field is the caller's `size`: at most as much as the caller knows of.
+///
+/// # Safety
+/// As for [`room_in`].
+pub(super) unsafe fn report<T: Copy>(place: *mut T, mut value: T) -> Result<(), Error> {
+    // SAFETY: as for the caller.
+    let known = unsafe { room_in(place)? };
     // SAFETY: report structures are repr(C), begin with `size: usize`, and have no padding; `known` bytes
     // are within both. The caller's size field says what was filled.
     unsafe {

@@ -1,21 +1,21 @@
-//! `hangup_manager` and `hangup_options`.
+//! `hangup_manager`: the pool, and how connections are closed.
 
 use std::ffi::c_char;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::hangup_error;
 use super::guard::{Handle, guard, magic, or_default, out, report, status, text};
-use super::status::{
-    HANGUP_GRACEFUL, HANGUP_NO_LIMIT, HANGUP_NOW, hangup_how, hangup_reason, hangup_status,
-};
+use super::limits::{self, hangup_options};
+use super::status::{HANGUP_GRACEFUL, HANGUP_NOW, hangup_how, hangup_reason, hangup_status};
 use crate::error::{Error, Kind};
+use crate::limits::limit_ms;
 use crate::manager::{How, Limits, Manager};
 
 /// The pool: every open connection, its limits and its clocks.
 ///
 /// Begins: hangup_manager_shared (one for the whole process, the default everywhere) or hangup_manager_new.
-/// Can: list, close, count, limit. Clients, requests in progress and responses keep it alive.
+/// Can: list, close, count, limit, tell its events, drain. Clients, requests in progress and responses keep it alive.
 /// Ends: hangup_manager_free gives one share back; the last one closes the idle connections.
 /// Threads: any thread at any time.
 pub struct hangup_manager {
@@ -26,29 +26,6 @@ impl Handle for hangup_manager {
     type Target = Manager;
     const MAGIC: u64 = magic(b"hang-mgr");
 }
-
-/// Settings for a new manager.
-///
-/// Begins: hangup_options_new. Can: hangup_options_limit. Ends: hangup_options_free; hangup_manager_new only reads it.
-/// Threads: any thread at any time.
-pub struct hangup_options {
-    _opaque: [u8; 0],
-}
-
-impl Handle for hangup_options {
-    type Target = Mutex<Limits>;
-    const MAGIC: u64 = magic(b"hang-opt");
-}
-
-/// Which limit of a manager.
-pub type hangup_limit = i32;
-/// Idle connections in all. Default 256; 0 keeps none. Over it, the least recently used one is closed.
-pub const HANGUP_LIMIT_IDLE_TOTAL: hangup_limit = 3;
-/// Idle connections of one origin. Default 64; 0 keeps none.
-pub const HANGUP_LIMIT_IDLE_PER_ORIGIN: hangup_limit = 4;
-/// How long a connection may be idle, in milliseconds. Default 90,000; zero is refused. Looked at whenever
-/// the manager is used.
-pub const HANGUP_LIMIT_IDLE_MS: hangup_limit = 6;
 
 /// Counters of a manager since it began. Set `size` to sizeof(hangup_stats) before the call.
 #[repr(C)]
@@ -74,6 +51,16 @@ pub struct hangup_stats {
     pub dials_failed: u64,
     /// Idle connections that the look at checkout found dead.
     pub stale: u64,
+    /// Requests waiting for a connection now.
+    pub queued: u64,
+    /// Idle connections that the look in the background found closed by the peer, or talking.
+    pub swept: u64,
+    /// Requests that had to wait for a connection.
+    pub waited: u64,
+    /// Requests that were refused because the queue was full.
+    pub refused: u64,
+    /// Requests that were sent again, because a kept connection broke before the response.
+    pub retried: u64,
 }
 
 /// The process's own manager: C, C++ and Python code that names none shares this one.
@@ -96,7 +83,7 @@ pub unsafe extern "C" fn hangup_manager_new(
         let limits = if options.is_null() {
             Limits::default()
         } else {
-            *lock(unsafe { hangup_options::borrow(options)? })
+            limits::of(unsafe { hangup_options::borrow(options)? })
         };
         *place = hangup_manager::give(Arc::new(Manager::new(limits)));
         Ok(())
@@ -126,23 +113,6 @@ pub unsafe extern "C" fn hangup_manager_id(manager: *const hangup_manager) -> u6
     or_default(0, || Ok(unsafe { hangup_manager::borrow(manager)? }.id()))
 }
 
-/// Sets one limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. A lowered limit applies to what
-/// is idle at once.
-///
-/// Fails: HANGUP_INVALID_ARGUMENT (unknown limit, negative number), HANGUP_INVALID_TIMEOUT (0 ms).
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_manager_limit(
-    manager: *mut hangup_manager,
-    limit: hangup_limit,
-    value: i64,
-    error: *mut *mut hangup_error,
-) -> hangup_status {
-    guard(error, || {
-        let manager = unsafe { hangup_manager::borrow(manager)? };
-        manager.change_limits(|limits| change(limits, limit, value))
-    })
-}
-
 /// Fills the counters. `stats->size` must be sizeof(*stats).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_stats(
@@ -162,6 +132,11 @@ pub unsafe extern "C" fn hangup_manager_stats(
             reused: now.reused,
             dials_failed: now.dials_failed,
             stale: now.stale,
+            queued: now.queued,
+            swept: now.swept,
+            waited: now.waited,
+            refused: now.refused,
+            retried: now.retried,
         };
         unsafe { report(stats, filled) }
     })
@@ -242,6 +217,32 @@ pub unsafe extern "C" fn hangup_manager_close_all(
     })
 }
 
+/// The network is another one now (another Wi-Fi, a VPN, back from sleep): closes what is idle, has what is in use
+/// closed after its exchange, and forgets the addresses that were looked up. `closed` may be NULL; it gets the number
+/// of connections that were closed or marked. Nothing is asked again by itself.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_network_changed(
+    manager: *mut hangup_manager,
+    closed: *mut usize,
+) -> hangup_status {
+    status(|| {
+        let count = unsafe { hangup_manager::borrow(manager)? }.network_changed();
+        unsafe { count_to(closed, count) };
+        Ok(())
+    })
+}
+
+/// Forgets every address that was looked up: the next dial asks again. Connections are not touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_clear_addresses(
+    manager: *mut hangup_manager,
+) -> hangup_status {
+    status(|| {
+        unsafe { hangup_manager::borrow(manager)? }.clear_addresses();
+        Ok(())
+    })
+}
+
 /// Why a connection ended: `reason` gets one of HANGUP_REASON_*. The last 256 that ended are remembered.
 ///
 /// Fails: HANGUP_NOT_FOUND if it is still open, never was, or ended too long ago.
@@ -262,6 +263,25 @@ pub unsafe extern "C" fn hangup_manager_why_closed(
     })
 }
 
+/// Ends the manager, but lets what runs finish: from now on every request is refused with HANGUP_SHUT_DOWN, those
+/// that wait for a connection too; what is idle is closed at once, the rest when its exchange ends. Blocks this thread
+/// until nothing is open any more, at most `timeout_ms`; HANGUP_NO_LIMIT: for as long as it takes.
+///
+/// There is no way back. It can be called again, from any thread; hangup_manager_shutdown ends what is left.
+/// Fails: HANGUP_TIMED_OUT, and hangup_error_left says how many connections are left; HANGUP_INVALID_TIMEOUT for zero
+/// or another negative number; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_SYSTEM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_drain(
+    manager: *mut hangup_manager,
+    timeout_ms: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        manager.drain(limit_ms(timeout_ms)?)
+    })
+}
+
 /// Ends the manager now, for good: every exchange ends with HANGUP_SHUT_DOWN, every connection is closed and
 /// every later request is refused. Never blocks. Twice is once.
 ///
@@ -272,66 +292,6 @@ pub unsafe extern "C" fn hangup_manager_shutdown(manager: *mut hangup_manager) -
         unsafe { hangup_manager::borrow(manager)? }.shutdown();
         Ok(())
     })
-}
-
-/// Options with the defaults. To be freed with hangup_options_free.
-#[unsafe(no_mangle)]
-pub extern "C" fn hangup_options_new() -> *mut hangup_options {
-    or_default(std::ptr::null_mut(), || {
-        Ok(hangup_options::give(Arc::new(Mutex::new(Limits::default()))))
-    })
-}
-
-/// Sets one limit, as hangup_manager_limit does on a manager.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_options_limit(
-    options: *mut hangup_options,
-    limit: hangup_limit,
-    value: i64,
-    error: *mut *mut hangup_error,
-) -> hangup_status {
-    guard(error, || {
-        let limits = unsafe { hangup_options::borrow(options)? };
-        change(&mut lock(limits), limit, value)
-    })
-}
-
-/// Frees options. NULL is a no-op.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_options_free(options: *mut hangup_options) {
-    unsafe { hangup_options::free(options) }
-}
-
-/// Every value of `Limits` is legal by itself, so a panic in between leaves nothing half done.
-fn lock(limits: &Mutex<Limits>) -> std::sync::MutexGuard<'_, Limits> {
-    limits.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn change(limits: &mut Limits, limit: hangup_limit, value: i64) -> Result<(), Error> {
-    let value = match value {
-        HANGUP_NO_LIMIT => None,
-        value => Some(u64::try_from(value).map_err(|_| {
-            Error::new(
-                Kind::InvalidArgument,
-                "a limit is not negative; HANGUP_NO_LIMIT takes it away",
-            )
-        })?),
-    };
-    let count = || value.map_or(usize::MAX, |value| usize::try_from(value).unwrap_or(usize::MAX));
-    match limit {
-        HANGUP_LIMIT_IDLE_TOTAL => limits.idle_total = count(),
-        HANGUP_LIMIT_IDLE_PER_ORIGIN => limits.idle_per_origin = count(),
-        HANGUP_LIMIT_IDLE_MS if value == Some(0) => {
-            let what = "an idle limit of 0 ms: use HANGUP_NO_LIMIT for none, or HANGUP_LIMIT_IDLE_TOTAL 0 to keep no connection";
-            return Err(Error::new(Kind::InvalidTimeout, what));
-        }
-        HANGUP_LIMIT_IDLE_MS => limits.idle_for = value.map(Duration::from_millis),
-        other => {
-            let what = format!("limit {other} is not known: use one of HANGUP_LIMIT_*");
-            return Err(Error::new(Kind::InvalidArgument, what));
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn how_of(how: hangup_how) -> Result<How, Error> {

@@ -26,8 +26,14 @@ mod error;
 /// The pool that everybody shares.
 mod manager;
 
+/// How much of everything a manager allows.
+mod limits;
+
 /// The table of open connections.
 mod connections;
+
+/// What happens to them, as it happens.
+mod events;
 
 /// Ending work from any thread.
 mod cancel;

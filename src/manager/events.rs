@@ -6,6 +6,8 @@
 //! rows and is told how many.
 
 use std::collections::VecDeque;
+use std::ffi::CStr;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use super::key::PoolKey;
 use super::pool::Pool;
 use crate::error::{Clock, Error, Kind, Phase};
 use crate::limits::Deadline;
+use crate::process::generation;
 use crate::wait::{Event, Until, Want, Woken, wait};
 
 /// What can happen.
@@ -34,6 +37,27 @@ pub enum Happened {
     Retried,
     /// A phase of an exchange on this connection is over; how long it took.
     Phase(Phase, Duration),
+}
+
+impl Happened {
+    /// Its name, for example "leased".
+    pub fn name(self) -> &'static CStr {
+        match self {
+            Self::Opened => c"opened",
+            Self::Leased => c"leased",
+            Self::Returned => c"returned",
+            Self::Closed(_) => c"closed",
+            Self::Queued => c"queued",
+            Self::Retried => c"retried",
+            Self::Phase(..) => c"phase",
+        }
+    }
+}
+
+impl fmt::Display for Happened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name().to_str().unwrap_or(""))
+    }
 }
 
 /// One thing that happened. Threads: a value.
@@ -60,6 +84,7 @@ pub struct Events {
     listener: Arc<Listener>,
     next: u64,
     lost: u64,
+    process: u32,
 }
 
 /// Threads: any.
@@ -152,7 +177,8 @@ impl Events {
         })?;
         let listener = Arc::new(Listener { event: Arc::new(event), rung: AtomicBool::new(false) });
         let next = pool.listen(&listener, capacity);
-        Ok(Self { pool: Arc::clone(pool), listener, next, lost: 0 })
+        let process = generation();
+        Ok(Self { pool: Arc::clone(pool), listener, next, lost: 0, process })
     }
 
     /// The next thing that happened; waits for one, at most `limit` (`None` waits for ever,
@@ -160,8 +186,13 @@ impl Events {
     ///
     /// # Errors
     /// [`Kind::Cancelled`] if a signal ended the wait (the binding's interrupt check);
-    /// [`Kind::System`].
+    /// [`Kind::Forked`] in the child of a fork; [`Kind::System`].
     pub fn next(&mut self, limit: Option<Duration>) -> Result<Option<Happening>, Error> {
+        if self.process != generation() {
+            // The descriptor is the parent's, too: to clear it here would be to deafen the parent.
+            let what = "these events are of the parent of this process; begin to listen again";
+            return Err(Error::new(Kind::Forked, what));
+        }
         let deadline = Deadline::after(Instant::now(), limit, Clock::Total).at;
         loop {
             // Before the look: what is recorded after it sets the event again.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, Kind};
+
 /// The bounds of a manager, changeable while it runs. Threads: a value.
 ///
 /// A count of `usize::MAX` is no limit.
@@ -83,6 +85,44 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether a manager can work with these: what would let no request pass is refused, and so is a
+    /// time of zero, which is no limit elsewhere.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] for 0 in `total`, `per_origin` or `max_requests`;
+    /// [`Kind::InvalidTimeout`] for zero in `idle_for`, `max_age` or `keep_alive`.
+    pub fn check(&self) -> Result<(), Error> {
+        for (count, what) in [(self.total, "in all"), (self.per_origin, "of one origin")] {
+            if count == 0 {
+                let what = format!(
+                    "a limit of 0 connections {what} would let no request pass: to end a manager, \
+                     shut it down or drain it"
+                );
+                return Err(Error::new(Kind::InvalidArgument, what));
+            }
+        }
+        if self.max_requests == Some(0) {
+            let what = "a connection that may serve 0 requests serves nobody: give 1 or more, or \
+                        HANGUP_NO_LIMIT (None) for any number";
+            return Err(Error::new(Kind::InvalidArgument, what));
+        }
+        let times = [
+            (self.idle_for, "idle", "to keep no idle connection, set HANGUP_LIMIT_IDLE_TOTAL to 0"),
+            (self.max_age, "old", "for one request a connection, set HANGUP_LIMIT_REQUESTS to 1"),
+            (self.keep_alive, "silent before it is probed", "give at least 1 ms"),
+        ];
+        for (time, what, instead) in times {
+            if time.is_some_and(|time| time.is_zero()) {
+                let what = format!(
+                    "a limit of 0 ms for how long a connection is {what}: use HANGUP_NO_LIMIT (None) \
+                     for none; {instead}"
+                );
+                return Err(Error::new(Kind::InvalidTimeout, what));
+            }
+        }
+        Ok(())
+    }
+
     /// How old the connection with that id may become: up to a tenth less than `max_age`, spread by
     /// its id.
     pub(super) fn age_of(&self, id: u64) -> Option<Duration> {
@@ -96,6 +136,26 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_let_nothing_pass_is_refused_with_a_way_out() {
+        let (none, zero) = (Limits::default(), Some(Duration::ZERO));
+        assert!(none.check().is_ok());
+        for (limits, kind, word) in [
+            (Limits { total: 0, ..none }, Kind::InvalidArgument, "drain"),
+            (Limits { per_origin: 0, ..none }, Kind::InvalidArgument, "shut it down"),
+            (Limits { max_requests: Some(0), ..none }, Kind::InvalidArgument, "1 or more"),
+            (Limits { idle_for: zero, ..none }, Kind::InvalidTimeout, "IDLE_TOTAL"),
+            (Limits { max_age: zero, ..none }, Kind::InvalidTimeout, "NO_LIMIT"),
+            (Limits { keep_alive: zero, ..none }, Kind::InvalidTimeout, "1 ms"),
+        ] {
+            let error = limits.check().unwrap_err();
+            assert_eq!(error.kind(), kind);
+            assert!(error.message().contains(word), "{}", error.message());
+        }
+        let strict = Limits { queue: 0, idle_total: 0, idle_per_origin: 0, ..none };
+        assert!(strict.check().is_ok(), "nobody waits, nothing is kept: legal");
+    }
 
     #[test]
     fn connections_of_one_age_are_not_closed_together() {

@@ -61,7 +61,7 @@ impl Manager {
         Arc::clone(SHARED.get_or_init(|| Arc::new(Self::new(Limits::default()))))
     }
 
-    /// A manager of one's own.
+    /// A manager of one's own, with limits that it can work with ([`Limits::check`]).
     pub fn new(limits: Limits) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -150,22 +150,28 @@ impl Manager {
     }
 
     /// Changes the limits. Lowered ones apply to what is idle at once.
-    pub fn set_limits(&self, limits: Limits) {
-        let _ = self.change_limits(|now| {
-            *now = limits;
-            Ok(())
-        });
-    }
-
-    /// Changes some of them in one step; none if `change` fails.
     ///
     /// # Errors
-    /// Those of `change`.
+    /// Those of [`Limits::check`]; then nothing is changed.
+    pub fn set_limits(&self, limits: Limits) -> Result<(), Error> {
+        self.change_limits(|now| {
+            *now = limits;
+            Ok(())
+        })
+    }
+
+    /// Changes some of them in one step; none if `change` fails or a manager can't work with them.
+    ///
+    /// # Errors
+    /// Those of `change` and of [`Limits::check`].
     pub fn change_limits(
         &self,
         change: impl FnOnce(&mut Limits) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.pool.change_limits(Instant::now(), change)
+        self.pool.change_limits(Instant::now(), |limits| {
+            change(limits)?;
+            limits.check()
+        })
     }
 
     /// The limits as they are.

@@ -29,6 +29,8 @@ static_assert(!std::is_copy_constructible_v<hangup::Client> && std::is_nothrow_m
 static_assert(!std::is_copy_constructible_v<hangup::Request> && std::is_nothrow_move_constructible_v<hangup::Request>);
 static_assert(!std::is_copy_constructible_v<hangup::Response> && std::is_nothrow_move_assignable_v<hangup::Response>);
 static_assert(!std::is_copy_constructible_v<hangup::CancelToken>);
+static_assert(!std::is_copy_constructible_v<hangup::Events> && std::is_nothrow_move_constructible_v<hangup::Events>);
+static_assert(!std::is_move_constructible_v<hangup::InterruptCheck>);
 static_assert(std::is_nothrow_copy_constructible_v<hangup::Error>);
 
 // Times: rounded up, never by accident "no limit".
@@ -249,6 +251,71 @@ void cancel_and_close_from_another_thread() {
     CHECK(manager.close_idle(1h) == 0 && manager.close_idle() == 1);
 }
 
+void limits_are_told_and_a_drain_says_what_is_left() {
+    hangup::Manager manager(hangup::Options().limit(HANGUP_LIMIT_TOTAL, 1));
+    CHECK(manager.limit(HANGUP_LIMIT_TOTAL) == 1 && !manager.limit(HANGUP_LIMIT_AGE_MS));
+    manager.limit(HANGUP_LIMIT_QUEUE, 0).limit(HANGUP_LIMIT_REQUESTS, 1000);
+    CHECK(manager.limit(HANGUP_LIMIT_QUEUE) == 0);
+    auto zero = failure_of([&] { manager.limit(HANGUP_LIMIT_TOTAL, 0); });
+    CHECK(zero.status() == hangup::Status::invalid_argument && zero.message().find("drain") != std::string_view::npos);
+    CHECK(failure_of([&] { (void)manager.limit(99); }).status() == hangup::Status::invalid_argument);
+
+    hangup::Client client(manager);
+    hangup::Response open = client.get(given("hello"));
+    auto full = failure_of([&] { client.get(given("hello")); });
+    CHECK(full.status() == hangup::Status::queue_full && full.phase() == hangup::Phase::pool);
+    CHECK(hangup::to_string(full.status()) == "QUEUE_FULL" && full.left() == 0 && full.http_status() == 0);
+    CHECK(manager.stats().refused == 1 && manager.stats().queued == 0);
+    manager.clear_addresses();
+    CHECK(manager.network_changed() == 1);
+    auto left = failure_of([&] { manager.drain(20ms); });
+    CHECK(left.status() == hangup::Status::timed_out && left.left() == 1);
+    open.read_all();
+    CHECK(manager.why_closed(open.connection()) == hangup::Reason::network_changed);
+    manager.drain(hangup::no_limit);
+    CHECK(failure_of([&] { client.get(given("hello")); }).status() == hangup::Status::shut_down);
+}
+
+void events_come_in_their_order() {
+    hangup::Manager manager;
+    hangup::Events events = manager.events();
+    CHECK(events.fd() >= 0 && !events.next(0s) && !events.next(5ms) && events.lost() == 0);
+    hangup::Client(manager).get(given("hello")).read_all();
+    manager.close_idle();
+    std::string told;
+    std::uint64_t number = 0;
+    for (auto event = events.next(); event; event = events.next(0s)) {
+        CHECK(event->number == ++number && event->connection != 0 && event->at >= 0s);
+        CHECK(given("hello").compare(0, event->origin.size(), event->origin) == 0);
+        CHECK(event->took.has_value() == (event->what == hangup::Happened::phase));
+        CHECK(event->took.has_value() == (event->phase != hangup::Phase::none));
+        CHECK(event->reason.has_value() == (event->what == hangup::Happened::closed));
+        if (event->what != hangup::Happened::phase) {
+            told.append(to_string(event->what)).append(" ");
+        }
+    }
+    CHECK(told == "opened leased returned closed ");
+    CHECK(failure_of([&] { manager.events(0); }).status() == hangup::Status::invalid_argument);
+    CHECK(failure_of([&] { events.next(-1ms); }).status() == hangup::Status::invalid_timeout);
+}
+
+void an_interrupt_check_ends_a_call() {
+    hangup::Client client{hangup::Manager()};
+    int asked = 0;
+    {
+        hangup::InterruptCheck check([&asked] { return ++asked == 2; }, 10ms);
+        auto interrupted = failure_of([&] { client.get(given("silent"), 10s); });
+        CHECK(interrupted.status() == hangup::Status::cancelled && interrupted.reason() == "interrupted");
+        CHECK(asked == 2);
+    }
+    {
+        hangup::InterruptCheck check([]() -> bool { throw 42; }, 10ms);
+        CHECK(failure_of([&] { client.get(given("silent"), 10s); }).status() == hangup::Status::cancelled);
+    }
+    auto late = failure_of([&] { client.get(given("silent"), 50ms); });
+    CHECK(late.status() == hangup::Status::timed_out && asked == 2);
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -260,5 +327,8 @@ int main(int argc, char **argv) {
     bodies_of_every_kind();
     errors_tell_all();
     cancel_and_close_from_another_thread();
+    limits_are_told_and_a_drain_says_what_is_left();
+    events_come_in_their_order();
+    an_interrupt_check_ends_a_call();
     return 0;
 }

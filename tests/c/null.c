@@ -29,6 +29,7 @@ static hangup_response *response;
 static hangup_cancel *cancel;
 static hangup_options *options;
 static hangup_connections *list;
+static hangup_events *events;
 static size_t written = 4711;
 static const uint8_t *lent;
 static char room[16];
@@ -47,13 +48,14 @@ static void versions_and_names(void) {
     for (int32_t number = -2; number < 120; number++) {
         CHECK(hangup_status_text(number) != NULL && hangup_phase_text(number) != NULL);
         CHECK(hangup_timeout_text(number) != NULL && hangup_state_text(number) != NULL);
-        CHECK(hangup_reason_text(number) != NULL);
+        CHECK(hangup_reason_text(number) != NULL && hangup_event_text(number) != NULL);
     }
     CHECK_TEXT("UNKNOWN", hangup_status_text(INT32_MIN));
     CHECK_TEXT("unknown", hangup_phase_text(-1));
     CHECK_TEXT("unknown", hangup_timeout_text(INT32_MAX));
     CHECK_TEXT("unknown", hangup_state_text(-1));
     CHECK_TEXT("unknown", hangup_reason_text(0));
+    CHECK_TEXT("unknown", hangup_event_text(0));
 }
 
 /** An error is asked after a failure, so its answers to a handle that is none are harmless values. */
@@ -71,6 +73,8 @@ static void errors(const void *none) {
     CHECK_NUMBER(HANGUP_SENT_NOTHING, hangup_error_sent(error));
     CHECK_NUMBER(0, hangup_error_bytes_sent(error));
     CHECK_NUMBER(0, hangup_error_response_started(error));
+    CHECK_NUMBER(0, hangup_error_http_status(error));
+    CHECK_NUMBER(0, hangup_error_left(error));
     hangup_error_free((hangup_error *)(uintptr_t)none);
 }
 
@@ -83,6 +87,9 @@ static void values(void *none, void *no_cancel) {
     CHECK(hangup_cancel_clone(no_cancel) == NULL);
     CHECK_NUMBER(0, hangup_cancel_is_fired(no_cancel));
     CHECK_NUMBER(0, hangup_connections_count(none));
+    CHECK_TEXT("", hangup_events_origin(none));
+    CHECK_NUMBER(0, hangup_events_lost(none));
+    CHECK_NUMBER(-1, hangup_events_fd(none));
     CHECK_TEXT("", hangup_request_method(none));
     CHECK_NUMBER(0, hangup_response_status(none));
     CHECK_NUMBER(0, hangup_response_version(none));
@@ -96,6 +103,7 @@ static void values(void *none, void *no_cancel) {
     hangup_manager_free(none);
     hangup_options_free(none);
     hangup_connections_free(none);
+    hangup_events_free(none);
     hangup_cancel_free(no_cancel);
     hangup_client_free(none);
     hangup_request_free(none);
@@ -110,6 +118,9 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     hangup_cancel *new_cancel = NULL;
     hangup_response *answer = NULL;
     hangup_connections *new_list = NULL;
+    hangup_events *new_events = NULL;
+    hangup_event event = {.size = sizeof event};
+    int64_t value = 4711;
     hangup_stats stats = {.size = sizeof stats};
     hangup_timings timings = {.size = sizeof timings};
     hangup_connection_info info = {.size = sizeof info};
@@ -124,12 +135,18 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     }
     IS(bad, hangup_options_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
     IS(bad, hangup_manager_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
+    SAYS(bad, hangup_manager_get_limit(none, HANGUP_LIMIT_IDLE_TOTAL, &value));
     IS(bad, hangup_manager_list(none, &new_list, &error));
+    IS(bad, hangup_manager_events(none, 16, &new_events, &error));
+    SAYS(bad, hangup_events_next(none, 0, &event));
     SAYS(bad, hangup_manager_stats(none, &stats));
     IS(bad, hangup_manager_close_connection(none, 1, HANGUP_NOW, &error));
     IS(bad, hangup_manager_close_origin(none, "http://x", HANGUP_NOW, &written, &error));
     SAYS(bad, hangup_manager_close_idle(none, 0, &written));
     SAYS(bad, hangup_manager_close_all(none, HANGUP_NOW, &written));
+    IS(bad, hangup_manager_drain(none, 1000, &error));
+    SAYS(bad, hangup_manager_network_changed(none, &written));
+    SAYS(bad, hangup_manager_clear_addresses(none));
     SAYS(bad, hangup_manager_shutdown(none));
     SAYS(bad, hangup_manager_why_closed(none, 1, &reason));
     SAYS(bad, hangup_connections_at(none, 0, &info));
@@ -166,8 +183,9 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     CHECK_NUMBER(1, ends);
 
     CHECK(new_share == NULL && new_client == NULL && new_request == NULL && new_cancel == NULL);
-    CHECK(answer == NULL && new_list == NULL && lent == NULL);
+    CHECK(answer == NULL && new_list == NULL && new_events == NULL && lent == NULL);
     CHECK_NUMBER(4711, written);
+    CHECK_NUMBER(4711, value);
 }
 
 /** The other pointers, one by one, beside live handles. */
@@ -176,6 +194,9 @@ static void arguments(void) {
     IS(HANGUP_NULL, hangup_manager_new(NULL, NULL, &error));
     IS(HANGUP_NULL, hangup_manager_list(manager, NULL, &error));
     SAYS(HANGUP_NULL, hangup_manager_stats(manager, NULL));
+    SAYS(HANGUP_NULL, hangup_manager_get_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, NULL));
+    IS(HANGUP_NULL, hangup_manager_events(manager, 16, NULL, &error));
+    SAYS(HANGUP_NULL, hangup_events_next(events, 0, NULL));
     IS(HANGUP_NULL, hangup_manager_close_origin(manager, NULL, HANGUP_NOW, &written, &error));
     SAYS(HANGUP_NULL, hangup_manager_why_closed(manager, 1, NULL));
     SAYS(HANGUP_NULL, hangup_connections_at(list, 0, NULL));
@@ -216,6 +237,8 @@ static void legal(void) {
     SAYS(HANGUP_OK, hangup_manager_close_origin(manager, "http://nobody.invalid", HANGUP_NOW, NULL, NULL));
     SAYS(HANGUP_OK, hangup_manager_close_idle(manager, 3600000, NULL));
     SAYS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, UINT64_MAX, HANGUP_NOW, NULL));
+    SAYS(HANGUP_OK, hangup_manager_clear_addresses(manager));
+    SAYS(HANGUP_OK, hangup_manager_network_changed(manager, NULL));
     SAYS(HANGUP_OK, hangup_client_header(client, "x", NULL, NULL));
     SAYS(HANGUP_OK, hangup_request_body(request, NULL, 0, NULL));
     SAYS(HANGUP_OK, hangup_request_cancel_with(request, NULL));
@@ -238,6 +261,7 @@ int main(int argc, char **argv) {
     cancel = hangup_cancel_new();
     options = hangup_options_new();
     CHECK_OK(hangup_manager_list(manager, &list, NULL), NULL);
+    CHECK_OK(hangup_manager_events(manager, 16, &events, NULL), NULL);
 
     versions_and_names();
     errors(NULL);
@@ -256,6 +280,7 @@ int main(int argc, char **argv) {
     CHECK_NUMBER(0, hangup_cancel_is_fired(cancel));
     legal();
 
+    hangup_events_free(events);
     hangup_connections_free(list);
     hangup_options_free(options);
     hangup_cancel_free(cancel);

@@ -64,9 +64,22 @@ pub const HANGUP_REASON_NETWORK_CHANGED: i32 = 20;
 pub const HANGUP_SENT_NOTHING: i32 = 0;
 pub const HANGUP_SENT_PART: i32 = 1;
 pub const HANGUP_SENT_ALL: i32 = 2;
+pub const HANGUP_LIMIT_TOTAL: i32 = 1;
+pub const HANGUP_LIMIT_PER_ORIGIN: i32 = 2;
 pub const HANGUP_LIMIT_IDLE_TOTAL: i32 = 3;
 pub const HANGUP_LIMIT_IDLE_PER_ORIGIN: i32 = 4;
+pub const HANGUP_LIMIT_QUEUE: i32 = 5;
 pub const HANGUP_LIMIT_IDLE_MS: i32 = 6;
+pub const HANGUP_LIMIT_AGE_MS: i32 = 7;
+pub const HANGUP_LIMIT_REQUESTS: i32 = 8;
+pub const HANGUP_LIMIT_KEEP_ALIVE_MS: i32 = 9;
+pub const HANGUP_EVENT_OPENED: i32 = 1;
+pub const HANGUP_EVENT_LEASED: i32 = 2;
+pub const HANGUP_EVENT_RETURNED: i32 = 3;
+pub const HANGUP_EVENT_CLOSED: i32 = 4;
+pub const HANGUP_EVENT_QUEUED: i32 = 5;
+pub const HANGUP_EVENT_RETRIED: i32 = 6;
+pub const HANGUP_EVENT_PHASE: i32 = 7;
 
 pub type hangup_status = i32;
 pub const HANGUP_OK: hangup_status = 0;
@@ -119,6 +132,11 @@ pub struct hangup_error {
 }
 
 #[repr(C)]
+pub struct hangup_events {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
 pub struct hangup_manager {
     _opaque: [u8; 0],
 }
@@ -144,8 +162,6 @@ pub type hangup_timeout = i32;
 
 pub type hangup_sent = i32;
 
-pub type hangup_limit = i32;
-
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct hangup_stats {
@@ -159,11 +175,18 @@ pub struct hangup_stats {
     pub reused: u64,
     pub dials_failed: u64,
     pub stale: u64,
+    pub queued: u64,
+    pub swept: u64,
+    pub waited: u64,
+    pub refused: u64,
+    pub retried: u64,
 }
 
 pub type hangup_how = i32;
 
 pub type hangup_reason = i32;
+
+pub type hangup_limit = i32;
 
 pub type hangup_state = i32;
 
@@ -183,6 +206,22 @@ pub struct hangup_connection_info {
     pub requests: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+}
+
+pub type hangup_happened = i32;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hangup_event {
+    pub size: usize,
+    pub number: u64,
+    pub at_ns: i64,
+    pub connection: u64,
+    pub took_ns: i64,
+    pub what: hangup_happened,
+    pub reason: hangup_reason,
+    pub phase: hangup_phase,
+    pub reserved: i32,
 }
 
 pub type hangup_mode = i32;
@@ -231,20 +270,26 @@ unsafe extern "C" {
     pub fn hangup_error_sent(error: *const hangup_error) -> hangup_sent;
     pub fn hangup_error_bytes_sent(error: *const hangup_error) -> u64;
     pub fn hangup_error_response_started(error: *const hangup_error) -> i32;
+    pub fn hangup_error_http_status(error: *const hangup_error) -> i32;
+    pub fn hangup_error_left(error: *const hangup_error) -> u64;
     pub fn hangup_error_free(error: *mut hangup_error);
     pub fn hangup_manager_shared() -> *mut hangup_manager;
     pub fn hangup_manager_new(options: *const hangup_options, manager: *mut *mut hangup_manager, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_clone(manager: *const hangup_manager) -> *mut hangup_manager;
     pub fn hangup_manager_free(manager: *mut hangup_manager);
     pub fn hangup_manager_id(manager: *const hangup_manager) -> u64;
-    pub fn hangup_manager_limit(manager: *mut hangup_manager, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_stats(manager: *const hangup_manager, stats: *mut hangup_stats) -> hangup_status;
     pub fn hangup_manager_close_connection(manager: *mut hangup_manager, id: u64, how: hangup_how, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_close_origin(manager: *mut hangup_manager, origin: *const c_char, how: hangup_how, closed: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_close_idle(manager: *mut hangup_manager, idle_for_ms: i64, closed: *mut usize) -> hangup_status;
     pub fn hangup_manager_close_all(manager: *mut hangup_manager, how: hangup_how, closed: *mut usize) -> hangup_status;
+    pub fn hangup_manager_network_changed(manager: *mut hangup_manager, closed: *mut usize) -> hangup_status;
+    pub fn hangup_manager_clear_addresses(manager: *mut hangup_manager) -> hangup_status;
     pub fn hangup_manager_why_closed(manager: *const hangup_manager, id: u64, reason: *mut hangup_reason) -> hangup_status;
+    pub fn hangup_manager_drain(manager: *mut hangup_manager, timeout_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_shutdown(manager: *mut hangup_manager) -> hangup_status;
+    pub fn hangup_manager_limit(manager: *mut hangup_manager, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_get_limit(manager: *const hangup_manager, limit: hangup_limit, value: *mut i64) -> hangup_status;
     pub fn hangup_options_new() -> *mut hangup_options;
     pub fn hangup_options_limit(options: *mut hangup_options, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_options_free(options: *mut hangup_options);
@@ -252,6 +297,13 @@ unsafe extern "C" {
     pub fn hangup_connections_count(list: *const hangup_connections) -> usize;
     pub fn hangup_connections_at(list: *const hangup_connections, index: usize, info: *mut hangup_connection_info) -> hangup_status;
     pub fn hangup_connections_free(list: *mut hangup_connections);
+    pub fn hangup_manager_events(manager: *mut hangup_manager, capacity: usize, events: *mut *mut hangup_events, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_events_next(events: *mut hangup_events, timeout_ms: i64, event: *mut hangup_event) -> hangup_status;
+    pub fn hangup_events_origin(events: *const hangup_events) -> *const c_char;
+    pub fn hangup_events_lost(events: *const hangup_events) -> u64;
+    pub fn hangup_events_fd(events: *const hangup_events) -> i32;
+    pub fn hangup_events_free(events: *mut hangup_events);
+    pub fn hangup_event_text(what: i32) -> *const c_char;
     pub fn hangup_cancel_new() -> *mut hangup_cancel;
     pub fn hangup_cancel_child(parent: *mut hangup_cancel, child: *mut *mut hangup_cancel) -> hangup_status;
     pub fn hangup_cancel_clone(cancel: *const hangup_cancel) -> *mut hangup_cancel;

@@ -1,0 +1,233 @@
+//! `hangup_events`: what happens to connections, as it happens.
+
+use std::ffi::{CString, c_char};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
+
+use super::error::hangup_error;
+use super::guard::{Handle, guard, magic, or_default, out, report, room_in, status};
+use super::manager::hangup_manager;
+use super::status::{HANGUP_PHASE_NONE, hangup_phase, hangup_reason, hangup_status};
+use crate::error::{Error, Kind, Phase};
+use crate::limits::limit_ms;
+use crate::manager::{Events, Happened, Happening, Reason};
+
+/// Somebody who listens to a manager: everything that happens to its connections from the beginning on, in the
+/// order in which it happened, to be read once. Nothing is recorded while nobody listens.
+///
+/// Begins: hangup_manager_events. Can: _next, _origin, _lost, _fd. Ends: hangup_events_free. It keeps the manager
+/// alive. In the child of a fork it answers HANGUP_FORKED: begin a new one there.
+/// Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. _lost and _fd: any thread at any time.
+pub struct hangup_events {
+    _opaque: [u8; 0],
+}
+
+/// What stands behind the handle.
+pub struct Listening {
+    inner: Mutex<Inner>,
+    lost: AtomicU64,
+    descriptor: i32,
+}
+
+/// The events, and what `hangup_events_origin` lends.
+struct Inner {
+    events: Events,
+    origin: CString,
+}
+
+impl Handle for hangup_events {
+    type Target = Listening;
+    const MAGIC: u64 = magic(b"hang-evt");
+}
+
+/// What happened. Later versions may add some: keep a default branch.
+pub type hangup_happened = i32;
+/// A connection began to be dialled.
+pub const HANGUP_EVENT_OPENED: hangup_happened = 1;
+/// It began to serve an exchange.
+pub const HANGUP_EVENT_LEASED: hangup_happened = 2;
+/// It came back from an exchange, or from a dial that nobody waits for any more, and is idle.
+pub const HANGUP_EVENT_RETURNED: hangup_happened = 3;
+/// It was closed; `reason` says why.
+pub const HANGUP_EVENT_CLOSED: hangup_happened = 4;
+/// A request began to wait for a connection; there is none yet.
+pub const HANGUP_EVENT_QUEUED: hangup_happened = 5;
+/// A request is sent again, because this connection broke before the response.
+pub const HANGUP_EVENT_RETRIED: hangup_happened = 6;
+/// A phase of an exchange on this connection is over: `phase`, which took `took_ns`.
+pub const HANGUP_EVENT_PHASE: hangup_happened = 7;
+
+/// One thing that happened. Set `size` to sizeof(hangup_event) before the call. Its origin is told by
+/// hangup_events_origin.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct hangup_event {
+    /// In: sizeof the structure. Out: how much of it was filled.
+    pub size: usize,
+    /// Consecutive in a manager: a gap is as many events as were lost.
+    pub number: u64,
+    /// When: nanoseconds since somebody began to listen to this manager, on a clock that is never set.
+    pub at_ns: i64,
+    /// The connection; 0 if there is none.
+    pub connection: u64,
+    /// How long the phase took, in nanoseconds (HANGUP_EVENT_PHASE); -1 for all others.
+    pub took_ns: i64,
+    /// What happened: one of HANGUP_EVENT_*.
+    pub what: hangup_happened,
+    /// Why it was closed (HANGUP_EVENT_CLOSED): one of HANGUP_REASON_*; 0 for all others.
+    pub reason: hangup_reason,
+    /// Which phase is over (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
+    pub phase: hangup_phase,
+    /// 0.
+    pub reserved: i32,
+}
+
+/// Begins to listen to what happens to the manager's connections. At most `capacity` events wait to be read; then the
+/// oldest are lost. Of several listeners of one manager the largest capacity counts for all.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for a capacity of 0, HANGUP_SYSTEM without a free descriptor.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_events(
+    manager: *mut hangup_manager,
+    capacity: usize,
+    events: *mut *mut hangup_events,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let place = unsafe { out(events)? };
+        let events = unsafe { hangup_manager::borrow(manager)? }.events(capacity)?;
+        *place = hangup_events::give(Arc::new(Listening {
+            descriptor: events.descriptor(),
+            lost: AtomicU64::new(0),
+            inner: Mutex::new(Inner { events, origin: CString::default() }),
+        }));
+        Ok(())
+    })
+}
+
+/// Reads the next event; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
+/// for as long as it takes. `event->size` must be sizeof(*event).
+///
+/// Fails: HANGUP_TIMED_OUT if nothing happened in that time, and no event is lost by that; HANGUP_CANCELLED if the
+/// thread's interrupt check ended the wait; HANGUP_INVALID_TIMEOUT for another negative number; HANGUP_INVALID_STATE
+/// while another thread is in it; HANGUP_FORKED in the child of a fork; HANGUP_SYSTEM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_events_next(
+    events: *mut hangup_events,
+    timeout_ms: i64,
+    event: *mut hangup_event,
+) -> hangup_status {
+    status(|| {
+        let listening = unsafe { hangup_events::borrow(events)? };
+        // First the place: what was read can't be put back.
+        unsafe { room_in(event)? };
+        let limit = match timeout_ms {
+            0 => Some(Duration::ZERO),
+            ms => limit_ms(ms)?,
+        };
+        let mut inner = listening.lock()?;
+        let next = inner.events.next(limit)?;
+        listening.lost.store(inner.events.lost(), Ordering::Relaxed);
+        let happening =
+            next.ok_or_else(|| Error::new(Kind::TimedOut, "nothing happened in that time"))?;
+        unsafe { report(event, row_of(&happening))? };
+        inner.origin = CString::new(happening.origin).unwrap_or_default();
+        Ok(())
+    })
+}
+
+/// The origin of the event that was read last, for example "https://example.org:443"; "" before the first one.
+/// Borrowed until the next hangup_events_next.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_events_origin(events: *const hangup_events) -> *const c_char {
+    or_default(c"".as_ptr(), || {
+        Ok(unsafe { hangup_events::borrow(events)? }.lock()?.origin.as_ptr())
+    })
+}
+
+/// How many events were lost because nobody read them in time, up to the last one that was read. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_events_lost(events: *const hangup_events) -> u64 {
+    or_default(0, || Ok(unsafe { hangup_events::borrow(events)? }.lost.load(Ordering::Relaxed)))
+}
+
+/// A descriptor that is readable while there is an event to read, for poll(2), epoll(7) or any event loop. When it
+/// is, call hangup_events_next with 0 until it answers HANGUP_TIMED_OUT. It is to be polled only; it is closed with
+/// the listener. -1 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_events_fd(events: *const hangup_events) -> i32 {
+    or_default(-1, || Ok(unsafe { hangup_events::borrow(events)? }.descriptor))
+}
+
+/// Ends the listening. NULL is a no-op. Never blocks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_events_free(events: *mut hangup_events) {
+    unsafe { hangup_events::free(events) }
+}
+
+/// The name of what happened, for example "leased"; "unknown" for a number this version does not know. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_event_text(what: i32) -> *const c_char {
+    let known = ALL.into_iter().find(|known| number_of(*known) == what);
+    known.map_or(c"unknown", Happened::name).as_ptr()
+}
+
+impl Listening {
+    /// One thread at a time: the second one is told so, and does not wait.
+    fn lock(&self) -> Result<MutexGuard<'_, Inner>, Error> {
+        match self.inner.try_lock() {
+            Ok(inner) => Ok(inner),
+            // Whatever a panic left is a listener, and an origin.
+            Err(TryLockError::Poisoned(inner)) => Ok(inner.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                let what = "these events are read by another thread right now";
+                Err(Error::new(Kind::InvalidState, what))
+            }
+        }
+    }
+}
+
+fn row_of(happening: &Happening) -> hangup_event {
+    let ns = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+    let (mut reason, mut phase, mut took_ns) = (0, HANGUP_PHASE_NONE, -1);
+    match happening.what {
+        Happened::Closed(why) => reason = why as hangup_reason,
+        Happened::Phase(over, took) => (phase, took_ns) = (over as hangup_phase, ns(took)),
+        _ => {}
+    }
+    hangup_event {
+        size: size_of::<hangup_event>(),
+        number: happening.number,
+        at_ns: ns(happening.at),
+        connection: happening.connection,
+        took_ns,
+        what: number_of(happening.what),
+        reason,
+        phase,
+        reserved: 0,
+    }
+}
+
+fn number_of(what: Happened) -> hangup_happened {
+    match what {
+        Happened::Opened => HANGUP_EVENT_OPENED,
+        Happened::Leased => HANGUP_EVENT_LEASED,
+        Happened::Returned => HANGUP_EVENT_RETURNED,
+        Happened::Closed(_) => HANGUP_EVENT_CLOSED,
+        Happened::Queued => HANGUP_EVENT_QUEUED,
+        Happened::Retried => HANGUP_EVENT_RETRIED,
+        Happened::Phase(..) => HANGUP_EVENT_PHASE,
+    }
+}
+
+/// One of each, for their names.
+const ALL: [Happened; 7] = [
+    Happened::Opened,
+    Happened::Leased,
+    Happened::Returned,
+    Happened::Closed(Reason::PeerClosed),
+    Happened::Queued,
+    Happened::Retried,
+    Happened::Phase(Phase::None, Duration::ZERO),
+];
