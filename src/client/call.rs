@@ -60,7 +60,7 @@ pub(super) fn run(
             }
             Next::Follow(next) if history.len() as u64 == u64::from(most) => {
                 let what =
-                    format!("more than {most} redirects; the last one to {}", next.target.uri);
+                    format!("more than {most} redirects; the last one to {}", next.target.url());
                 return Err(call.refused(reader, status, what));
             }
             Next::Follow(next) => next,

@@ -136,7 +136,9 @@ pub(super) fn url(text: &str) -> Result<Url, Error> {
 }
 
 fn url_of(target: &Target) -> Option<Url> {
-    Url::parse(&target.uri.to_string()).ok()
+    // A Unix-domain socket has no name that a cookie could be for.
+    let named = target.origin.unix.is_none();
+    named.then(|| Url::parse(&target.uri.to_string()).ok()).flatten()
 }
 
 fn is_secure(url: &Url) -> bool {

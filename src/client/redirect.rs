@@ -115,7 +115,7 @@ fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
     if is_misspelt(location) {
         return Err("its host can be read in two ways".to_owned());
     }
-    let base = Url::parse(&from.uri.to_string()).map_err(|error| error.to_string())?;
+    let base = Url::parse(&from.url()).map_err(|error| error.to_string())?;
     let url = base.join(location).map_err(|error| format!("not a URL: {error}"))?;
     let text = String::from(url);
     let target = Target::parse(&text).map_err(|error| error.message().to_owned())?;
