@@ -177,7 +177,7 @@ impl Head {
 
 impl Hop {
     pub(crate) fn new(status: u16, target: &Target) -> Self {
-        Self { status, url: target.uri.to_string() }
+        Self { status, url: target.url() }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Sent};
 use crate::http::decode::Content;
 use crate::http::exchange::{self, Order, Reader};
 use crate::limits::Timeouts;
-use crate::manager::Manager;
+use crate::manager::{Manager, PoolKey};
 use crate::request::{Mode, Request, is_repeatable, needs_length};
 use crate::response::{Hop, Response};
 
@@ -60,7 +60,7 @@ pub(super) fn run(
             }
             Next::Follow(next) if history.len() as u64 == u64::from(most) => {
                 let what =
-                    format!("more than {most} redirects; the last one to {}", next.target.uri);
+                    format!("more than {most} redirects; the last one to {}", next.target.url());
                 return Err(call.refused(reader, status, what));
             }
             Next::Follow(next) => next,
@@ -77,9 +77,11 @@ impl Call<'_> {
     fn attempts(&self, leg: &Leg, supply: &mut Supply) -> Result<Reader, Error> {
         let repeatable = is_repeatable(&leg.method, &self.request.headers);
         let retries = self.request.retries.unwrap_or(self.config.retries);
+        let route = self.config.proxies.route(&leg.target.origin)?;
+        let key = leg.target.key(&self.config.tls, route);
         let mut attempt = 1;
         loop {
-            let failure = match self.attempt(leg, supply, attempt) {
+            let failure = match self.attempt(leg, &key, supply, attempt) {
                 Ok(reader) => return Ok(reader),
                 Err(failure) => failure,
             };
@@ -89,13 +91,18 @@ impl Call<'_> {
                 let safe = failure.retry_safe() && (self.repeatable || self.is_first(leg));
                 return Err(failure.safe_to_retry(safe));
             }
-            let key = leg.target.key(&self.config.tls, &self.config.route);
             self.manager.pool().note_retry(failure.connection().unwrap_or(0), &key);
             attempt += 1;
         }
     }
 
-    fn attempt(&self, leg: &Leg, supply: &mut Supply, attempt: u32) -> Result<Reader, Error> {
+    fn attempt(
+        &self,
+        leg: &Leg,
+        key: &Arc<PoolKey>,
+        supply: &mut Supply,
+        attempt: u32,
+    ) -> Result<Reader, Error> {
         let config = self.config;
         let has_body = (leg.has_body && supply.is_some()) || needs_length(&leg.method);
         let mut opened = supply.open(leg.has_body)?;
@@ -103,7 +110,7 @@ impl Call<'_> {
         let request = message(config, self.request, leg, self.mode, length)?;
         exchange::run(Order {
             manager: self.manager,
-            key: leg.target.key(&config.tls, &config.route),
+            key: Arc::clone(key),
             request,
             body: has_body.then(|| opened.upload()),
             timeouts: self.timeouts,

@@ -3,6 +3,8 @@
 mod call;
 mod cookies;
 mod message;
+mod no_proxy;
+mod proxies;
 mod redirect;
 mod retry;
 mod supply;
@@ -14,10 +16,10 @@ use arc_swap::ArcSwap;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use self::cookies::Jar;
+use self::proxies::Proxies;
 use crate::error::{Clock, Error, Kind};
 use crate::limits::{Timeouts, not_zero};
 use crate::manager::Manager;
-use crate::net::route::Route;
 use crate::net::tls::{self, Identity, Settings, Tls};
 use crate::request::{Mode, Request, field, own};
 use crate::response::Response;
@@ -48,7 +50,7 @@ pub(crate) struct Config {
     jar: Option<Arc<Jar>>,
     decode: bool,
     tls: Arc<Tls>,
-    route: Arc<Route>,
+    proxies: Proxies,
 }
 
 impl Client {
@@ -67,8 +69,8 @@ impl Client {
             sensitive: Vec::new(),
             jar: None,
             decode: false,
+            proxies: Proxies::from_env(&Tls::standard()),
             tls: Tls::standard(),
-            route: Arc::default(),
         };
         Self { manager, config: ArcSwap::from_pointee(config), changing: Mutex::new(()) }
     }
@@ -257,7 +259,8 @@ impl Client {
     /// [`Kind::InvalidUrl`], [`Kind::ShutDown`].
     pub fn preconnect(&self, url: &str, connections: usize) -> Result<usize, Error> {
         let config = self.config.load();
-        let key = Target::parse(url)?.key(&config.tls, &config.route);
+        let target = Target::parse(url)?;
+        let key = target.key(&config.tls, config.proxies.route(&target.origin)?);
         self.manager.preconnect(&key, connections)
     }
 
@@ -285,6 +288,7 @@ impl Client {
         if own_roots || config.tls.settings().identity.is_some() {
             config.tls.config()?;
         }
+        config.proxies.secured_by(&config.tls);
         self.config.store(Arc::new(config));
         Ok(())
     }

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Method, Uri};
 use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
@@ -115,19 +115,15 @@ fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
     if is_misspelt(location) {
         return Err("its host can be read in two ways".to_owned());
     }
-    let base = Url::parse(&from.uri.to_string()).map_err(|error| error.to_string())?;
+    let base = Url::parse(&from.url()).map_err(|error| error.to_string())?;
     let url = base.join(location).map_err(|error| format!("not a URL: {error}"))?;
     let text = String::from(url);
     let target = Target::parse(&text).map_err(|error| error.message().to_owned())?;
     // Only who is there already is sent on to where no network address leads.
-    if !is_web(&target.uri) && target.origin != from.origin {
+    if target.origin.unix.is_some() && target.origin != from.origin {
         return Err("it leads from the network to this machine".to_owned());
     }
     Ok(target)
-}
-
-fn is_web(uri: &Uri) -> bool {
-    matches!(uri.scheme_str(), Some("http" | "https"))
 }
 
 /// Whether the URL standard would find another host in it than RFC 3986 does, as browsers must:

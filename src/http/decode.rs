@@ -15,6 +15,8 @@ use super::exchange::Reader;
 use crate::error::{Error, Kind};
 
 /// The body of a response as it is handed out. Threads: one at a time.
+// Most bodies are plain, and there is one of it in a response: a box would cost those something.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Content {
     /// As it comes.
     Plain(Reader),

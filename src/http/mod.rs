@@ -8,6 +8,7 @@ mod clocks;
 pub(crate) mod decode;
 pub(crate) mod exchange;
 pub(crate) mod head;
+mod proxied;
 mod transport;
 pub(crate) mod upload;
 

@@ -13,6 +13,7 @@ mod limits;
 mod pool;
 mod sweep;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -40,6 +41,9 @@ pub struct Manager {
     id: u64,
     pool: Arc<Pool>,
 }
+
+/// A function that looks names up, see [`Manager::set_resolver`].
+pub type Resolve = Arc<dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync>;
 
 /// How to close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +201,29 @@ impl Manager {
     /// [`Kind::InvalidArgument`] for a capacity of 0, [`Kind::System`].
     pub fn events(&self, capacity: usize) -> Result<Events, Error> {
         Events::listen(&self.pool, capacity)
+    }
+
+    /// Gives a host name these addresses, whatever anybody else says about it; none takes that back.
+    /// Connections that are open stay.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] for a host that is no name.
+    pub fn set_address(&self, host: &str, addresses: &[IpAddr]) -> Result<(), Error> {
+        if host.is_empty() || host.contains([':', '/', ' ', '\0']) {
+            let what = format!("{host:?} is no host name; give one without scheme and port");
+            return Err(Error::new(Kind::InvalidArgument, what));
+        }
+        let addresses = (!addresses.is_empty()).then(|| addresses.to_vec());
+        self.pool.resolver().set_address(host, addresses);
+        Ok(())
+    }
+
+    /// Has names looked up by this function instead of getaddrinfo(3); `None` is getaddrinfo again.
+    ///
+    /// It runs on a thread of the library's, never on the caller's; it may block, and many of it may
+    /// run at once. An error's text becomes part of [`Kind::ResolveFailed`]'s.
+    pub fn set_resolver(&self, resolver: Option<Resolve>) {
+        self.pool.resolver().set_hook(resolver);
     }
 
     /// Forgets every address that was looked up.

@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use socket2::SockAddr;
 
 use super::Stop;
+use super::name::Name;
 use super::patience::Patience;
 use super::proxy::{Proxy, Talk, Towards};
 use super::race::Race;
 pub(crate) use super::race::is_exhaustion;
-use super::resolve::{Lookup, Resolver, literal};
+use super::resolve::{Resolver, literal};
 use super::route::Route;
 use super::stream::{End, Stream};
 use super::tls::{self, Tls};
@@ -78,13 +79,6 @@ enum Step {
     Secure,
     /// There is a stream, or there will never be one.
     Over,
-}
-
-/// A name on its way to addresses.
-enum Name {
-    Unasked,
-    Asked(Lookup),
-    Known(Vec<SocketAddr>),
 }
 
 impl Dial {
@@ -152,15 +146,16 @@ impl Dial {
 
     /// What a failure means for the dial, and who is behind it.
     fn stopped(&mut self, failure: Failure) -> Failure {
-        if matches!(failure, Failure::Stop(Stop::Ended | Stop::Deadline | Stop::Interrupted)) {
+        let ended = self.stream.as_ref().is_some_and(|stream| stream.socket().is_ended());
+        let resumable =
+            matches!(failure, Failure::Stop(Stop::Ended | Stop::Deadline | Stop::Interrupted));
+        if resumable && !ended {
             return failure;
         }
         self.step = Step::Over;
+        (self.race, self.stream) = (None, None);
         // What a socket that was ended from outside says is only the consequence.
-        match self.stream.take() {
-            Some(stream) if stream.socket().is_ended() => Stop::Ended.into(),
-            _ => failure,
-        }
+        if ended && !resumable { Stop::Ended.into() } else { failure }
     }
 
     fn proxy(&self) -> Option<&Arc<Proxy>> {
@@ -322,42 +317,6 @@ impl Dial {
     }
 }
 
-impl Name {
-    /// Waits for its addresses; a literal is its own.
-    fn resolve(
-        &mut self,
-        resolver: &Arc<Resolver>,
-        host: &str,
-        port: u16,
-        patience: &Patience<'_>,
-        event: &Arc<Event>,
-    ) -> Result<(), Failure> {
-        if let Some(address) = literal(host) {
-            *self = Self::Known(vec![SocketAddr::new(address, port)]);
-        }
-        match self {
-            Self::Known(_) => return Ok(()),
-            // Taken up again, maybe with another event.
-            Self::Asked(lookup) => lookup.tell(event),
-            Self::Unasked => {
-                *self = Self::Asked(resolver.start(host, port, event).map_err(Stop::Io)?);
-            }
-        }
-        // One event serves the answer and the end: whichever it was, it shows.
-        while let Self::Asked(lookup) = self {
-            match lookup.answer() {
-                Some(Ok(addresses)) => *self = Self::Known(addresses),
-                Some(Err(why)) => {
-                    let what = format!("{host} can't be resolved: {why}");
-                    return Err(Error::new(Kind::ResolveFailed, what).into());
-                }
-                None => patience.told()?,
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Step {
     fn phase(self) -> Phase {
         match self {
@@ -380,3 +339,6 @@ impl From<Error> for Failure {
         Self::Error(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

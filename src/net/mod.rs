@@ -2,8 +2,10 @@
 //! proxy is told before a tunnel is open, and of the pool only that somebody may want a dial to
 //! end early (an [`Event`](crate::wait::Event)).
 
+mod cache;
 pub(crate) mod dial;
 mod gate;
+mod name;
 mod patience;
 pub(crate) mod proxy;
 mod race;

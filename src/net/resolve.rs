@@ -11,10 +11,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use super::cache::Cache;
 use crate::process::PerProcess;
 use crate::sync::lock;
 use crate::wait::{Crew, Event};
@@ -53,18 +54,10 @@ struct Settings {
 
 #[derive(Default)]
 struct Names {
-    known: HashMap<String, Known>,
+    known: Cache,
     asked: HashMap<String, Weak<Job>>,
-    /// Counts uses: the name with the smallest one was used least recently.
-    uses: u64,
     /// Counts [`Resolver::clear`]: what was asked before it is not kept after it.
     era: u64,
-}
-
-struct Known {
-    addresses: Arc<[IpAddr]>,
-    until: Instant,
-    used: u64,
 }
 
 struct Job {
@@ -98,7 +91,7 @@ impl Resolver {
             return Ok(Lookup { found: Found::Known(Arc::clone(addresses)), port });
         }
         let mut names = lock(self.names());
-        if let Some(addresses) = names.known(&host, Instant::now()) {
+        if let Some(addresses) = names.known.get(&host, Instant::now()) {
             return Ok(Lookup { found: Found::Known(addresses), port });
         }
         if let Some(job) = names.asked.get(&host).and_then(Weak::upgrade) {
@@ -178,34 +171,6 @@ impl fmt::Debug for Resolver {
     }
 }
 
-impl Names {
-    fn known(&mut self, host: &str, now: Instant) -> Option<Arc<[IpAddr]>> {
-        self.uses += 1;
-        let known = self.known.get_mut(host)?;
-        if known.until <= now {
-            self.known.remove(host);
-            return None;
-        }
-        known.used = self.uses;
-        Some(Arc::clone(&known.addresses))
-    }
-
-    fn keep(&mut self, host: &str, addresses: Arc<[IpAddr]>, now: Instant) {
-        if self.known.len() >= MOST_KNOWN && !self.known.contains_key(host) {
-            self.known.retain(|_, known| known.until > now);
-        }
-        if self.known.len() >= MOST_KNOWN && !self.known.contains_key(host) {
-            let oldest = self.known.iter().min_by_key(|(_, known)| known.used);
-            if let Some(oldest) = oldest.map(|(host, _)| host.clone()) {
-                self.known.remove(&oldest);
-            }
-        }
-        self.uses += 1;
-        let known = Known { addresses, until: now + KEPT_FOR, used: self.uses };
-        self.known.insert(host.to_owned(), known);
-    }
-}
-
 impl Lookup {
     /// The answer, if it is there.
     pub(crate) fn answer(&self) -> Option<Answer> {
@@ -266,7 +231,7 @@ impl Job {
         if let Ok(addresses) = answer
             && !addresses.is_empty()
         {
-            names.keep(&self.host, Arc::clone(addresses), Instant::now());
+            names.known.put(&self.host, Arc::clone(addresses), Instant::now());
         }
     }
 }
@@ -289,10 +254,6 @@ fn system(host: &str) -> Result<Vec<IpAddr>, String> {
 /// Lookups that run at once; more wait. A resolver that hangs holds its worker until it gives up.
 const MOST_WORKERS: usize = 64;
 static WORKERS: Crew = Crew::new("hangup-resolve", MOST_WORKERS);
-
-/// getaddrinfo does not tell how long an answer is good for. A minute is what browsers take.
-const KEPT_FOR: Duration = Duration::from_secs(60);
-const MOST_KNOWN: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -363,20 +324,6 @@ mod tests {
         resolver.set_address("a.test", None);
         ask(&resolver, "a.test").unwrap();
         assert_eq!(count.load(Ordering::SeqCst), 1);
-    }
-
-    #[test]
-    fn the_cache_is_bounded_and_the_least_recently_used_goes() {
-        let (resolver, count) = counting();
-        ask(&resolver, "first.test").unwrap();
-        for number in 1..=MOST_KNOWN {
-            ask(&resolver, &format!("{number}.test")).unwrap();
-            ask(&resolver, "first.test").unwrap();
-        }
-        assert_eq!(count.load(Ordering::SeqCst), 1 + MOST_KNOWN as u32);
-        assert_eq!(lock(resolver.names()).known.len(), MOST_KNOWN);
-        ask(&resolver, "1.test").unwrap();
-        assert_eq!(count.load(Ordering::SeqCst), 2 + MOST_KNOWN as u32);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use once_cell::sync::OnceCell;
+
 use super::proxy::Proxy;
 
 /// How connections to an origin are made, as far as that separates them. Threads: immutable.
@@ -12,6 +14,15 @@ pub(crate) struct Route {
     pub(crate) proxy: Option<Arc<Proxy>>,
     /// The local address to connect from; `None` is the system's choice.
     pub(crate) local: Option<IpAddr>,
+}
+
+impl Route {
+    /// The straight way from whatever address: shared by all who take it, so that their keys are
+    /// told apart by a pointer.
+    pub(crate) fn direct() -> Arc<Self> {
+        static DIRECT: OnceCell<Arc<Route>> = OnceCell::new();
+        Arc::clone(DIRECT.get_or_init(Arc::default))
+    }
 }
 
 /// Names the way for people: "direct", or "proxy http://proxy.example:80".

@@ -13,8 +13,8 @@ use self::polite::Polite;
 pub(crate) use self::reader::Reader;
 use super::clocks::{Clocks, Timings};
 use super::head::RawHead;
-use super::transport;
 use super::upload::Upload;
+use super::{proxied, transport};
 use crate::cancel::{CancelToken, Watch, Watching, Why};
 use crate::error::{Error, Kind, Phase};
 use crate::limits::Timeouts;
@@ -78,7 +78,8 @@ pub(crate) struct Exchange {
 
 /// Sends the request and waits for the head of the response.
 pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
-    let Order { request, body, token, .. } = order;
+    let Order { mut request, body, token, .. } = order;
+    proxied::credentials(&order.key, request.headers_mut());
     let control = Control::new(order.manager.pool());
     let watching = token.as_ref().map(|token| watch(token, &control)).transpose();
     // After the token knows us: a deadline that it is given from here on reaches us by itself.
@@ -211,6 +212,10 @@ impl Exchange {
 
     pub(in crate::http) fn polite(&self) -> &Polite {
         &self.polite
+    }
+
+    pub(in crate::http) fn key(&self) -> &PoolKey {
+        &self.key
     }
 
     pub(in crate::http) fn max_head(&self) -> usize {

@@ -22,6 +22,7 @@ pub(super) use self::input::Stopped;
 use self::input::Window;
 use super::buffers::Exchanged;
 use super::exchange::Exchange;
+use super::proxied;
 use crate::error::{Clock, Error, Kind};
 use crate::limits::Deadline;
 use crate::manager::{Lease, Reason};
@@ -151,7 +152,12 @@ impl Transport for Seam {
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
         // What goes out first is the head.
-        let more = self.exchange.bytes_sent() == 0 && self.exchange.body_at_hand();
+        let is_head = self.exchange.bytes_sent() == 0;
+        let more = is_head && self.exchange.body_at_hand();
+        let proxied = is_head
+            .then(|| proxied::absolute(self.exchange.key(), self.buffers.written(amount)))
+            .flatten();
+        let amount = proxied.as_ref().map_or(amount, Vec::len);
         let mut sent = 0;
         while sent < amount {
             // A send that always finds room never waits, and so never looks at its deadline.
@@ -165,9 +171,8 @@ impl Transport for Seam {
             let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else {
                 return Err(stopped());
             };
-            match stream
-                .send(&self.buffers.written(amount)[sent..], more, &|| exchange.clocks().step())
-            {
+            let bytes = proxied.as_deref().unwrap_or_else(|| self.buffers.written(amount));
+            match stream.send(&bytes[sent..], more, &|| exchange.clocks().step()) {
                 Ok(Sending::Took(took)) => {
                     sent += took;
                     self.exchange.count_sent(took);

@@ -21,6 +21,9 @@ pub(crate) enum Dialled {
     Other(Connection),
 }
 
+/// A connection that is dialled for whoever comes, and what ends its dial.
+pub(crate) type Ahead = (Arc<Record>, Arc<Control>);
+
 impl Pool {
     /// A connection of that key, or a slot for one, or a place in the queue.
     pub(crate) fn ask(
@@ -38,6 +41,12 @@ impl Pool {
         if !fresh && let Some(connection) = state.take_idle(line, now, &mut after) {
             return Ok(Answer::Open(state.lease(*connection, control, &mut after)));
         }
+        if !fresh && state.has_dial_ahead(line) {
+            state.counters.waited += 1;
+            state.promise(line, control);
+            state.tell_queued(line, &mut after);
+            return Ok(Answer::Wait { promised: true });
+        }
         if state.has_room(line) {
             return Ok(Answer::Dial(state.begin_dial(line, control, fresh, &mut after)));
         }
@@ -51,7 +60,15 @@ impl Pool {
         state.counters.waited += 1;
         state.enqueue(line, control, fresh);
         state.tell_queued(line, &mut after);
-        Ok(Answer::Wait)
+        Ok(Answer::Wait { promised: false })
+    }
+
+    /// Somebody has waited long enough for a dial in the background.
+    pub(crate) fn insist(&self, control: &Control) {
+        let mut after = Aftermath::default();
+        let mut state = self.lock();
+        state.insist(control, &mut after);
+        drop(state);
     }
 
     /// What somebody who waits was given in the meantime.
@@ -71,7 +88,7 @@ impl Pool {
         let mut state = self.lock();
         if control.cause().is_none() {
             let answer = state.fetch(control, &mut after);
-            if !matches!(answer, Answer::Wait) {
+            if !matches!(answer, Answer::Wait { .. }) {
                 return answer;
             }
         }
@@ -97,7 +114,7 @@ impl Pool {
             }
             None => {}
         }
-        Answer::Wait
+        Answer::Wait { promised: false }
     }
 
     /// The dial is done.
@@ -159,6 +176,8 @@ impl Pool {
         match (state.entry_of(id, control), heir) {
             (Some(entry), Some(heir)) => {
                 entry.stage = Stage::Dialling(Arc::clone(heir));
+                let line = entry.slot.line();
+                state.lines[line].ahead += 1;
                 heir.has(id);
                 goes_on = true;
             }
@@ -180,8 +199,14 @@ impl Pool {
     pub(crate) fn dialled_ahead(&self, connection: Connection, control: &Control, now: Instant) {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        if state.entry_of(connection.record.id, control).is_some() {
+        if let Some(entry) = state.entry_of(connection.record.id, control) {
+            entry.stage = Stage::Looked;
+            let line = entry.slot.line();
+            state.lines[line].ahead -= 1;
             state.offer(connection, now, now, &mut after);
+            // Somebody else may have got it.
+            state.keep_promises(line);
+            state.serve(&mut after);
         } else {
             drop(state);
             connection.record.end();
@@ -195,7 +220,7 @@ impl Pool {
         key: &Arc<PoolKey>,
         wanted: usize,
         make: impl Fn() -> Arc<Control>,
-    ) -> Result<Vec<(Arc<Record>, Arc<Control>)>, Refused> {
+    ) -> Result<Vec<Ahead>, Refused> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         if state.closed.is_some() {
@@ -203,19 +228,13 @@ impl Pool {
         }
         let line = state.line_of(key);
         let wanted = wanted.min(state.limits.idle_per_origin).min(state.limits.idle_total);
-        let ahead = |state: &State| {
-            let dials = state.entries.values().filter(|entry| {
-                entry.slot.line() == line
-                    && matches!(&entry.stage, Stage::Dialling(control) if control.is_nobodys())
-            });
-            dials.count()
-        };
-        let missing = wanted.saturating_sub(state.lines[line].idle.len() + ahead(&state));
+        let missing = wanted.saturating_sub(state.lines[line].idle.len() + state.lines[line].ahead);
         let mut slots = Vec::new();
         while slots.len() < missing && state.has_room(line) {
             let control = make();
             let owner = Arc::clone(&control);
             let record = state.take_slot(line, || Stage::Dialling(owner));
+            state.lines[line].ahead += 1;
             control.has(record.id);
             state.tell(Happened::Opened, &record, &mut after);
             slots.push((record, control));
@@ -348,7 +367,9 @@ impl State {
     }
 
     fn fetch(&mut self, control: &Arc<Control>, after: &mut Aftermath) -> Answer {
-        let Some(entry) = self.entry_of(control.connection(), control) else { return Answer::Wait };
+        let Some(entry) = self.entry_of(control.connection(), control) else {
+            return Answer::Wait { promised: false };
+        };
         match std::mem::replace(&mut entry.stage, Stage::Looked) {
             Stage::Granted { connection, .. } => {
                 Answer::Open(self.lease(*connection, control, after))
@@ -359,7 +380,7 @@ impl State {
             }
             stage => {
                 entry.stage = stage;
-                Answer::Wait
+                Answer::Wait { promised: false }
             }
         }
     }

@@ -59,8 +59,9 @@ pub(crate) enum Answer {
     Open(Connection),
     /// A slot: dial.
     Dial(Arc<Record>),
-    /// Nothing yet: wait for the control's event, then fetch.
-    Wait,
+    /// Nothing yet: wait for the control's event, then fetch. `promised`: for a dial that somebody
+    /// else began; insist if that takes too long.
+    Wait { promised: bool },
 }
 
 impl Pool {

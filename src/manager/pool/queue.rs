@@ -42,6 +42,41 @@ impl State {
     /// Puts somebody in the queue for a slot.
     pub(super) fn enqueue(&mut self, line: usize, control: &Arc<Control>, fresh: bool) {
         let ticket = self.register(line, control, fresh, None);
+        self.block(ticket, line);
+    }
+
+    /// Whether there is a dial in the background that nobody waits for.
+    pub(super) fn has_dial_ahead(&self, line: usize) -> bool {
+        self.lines[line].ahead > self.lines[line].promised.len()
+    }
+
+    /// Has somebody wait for a dial in the background.
+    pub(super) fn promise(&mut self, line: usize, control: &Arc<Control>) {
+        let ticket = self.register(line, control, false, None);
+        self.lines[line].promised.insert(ticket);
+    }
+
+    /// The dial that somebody was promised takes too long: it gets into the queue for a slot, of
+    /// which there may be one.
+    pub(super) fn insist(&mut self, control: &Control, after: &mut Aftermath) {
+        let ticket = control.ticket();
+        let Some(line) = self.waiters.get(&ticket).map(|waiter| waiter.line) else { return };
+        if self.lines[line].promised.remove(&ticket) {
+            self.block(ticket, line);
+            self.serve(after);
+        }
+    }
+
+    /// A dial in the background is over. Who was promised one too many, the last who came, gets into
+    /// the queue for a slot; whoever calls this frees one, or looks whether there is one.
+    pub(super) fn keep_promises(&mut self, line: usize) {
+        while self.lines[line].promised.len() > self.lines[line].ahead {
+            let Some(ticket) = self.lines[line].promised.pop_last() else { return };
+            self.block(ticket, line);
+        }
+    }
+
+    fn block(&mut self, ticket: u64, line: usize) {
         let group = self.lines[line].group;
         self.groups[group].blocked.insert(ticket);
         self.queued += 1;
@@ -84,6 +119,7 @@ impl State {
         let line = &mut self.lines[waiter.line];
         line.waiting -= 1;
         line.takers.remove(&ticket);
+        line.promised.remove(&ticket);
         let group = line.group;
         if self.groups[group].blocked.remove(&ticket) {
             self.queued -= 1;

@@ -102,6 +102,11 @@ pub(super) struct Line {
     pub(super) idle: VecDeque<u64>,
     /// Tickets of those who would take a connection. If there are any, none is idle.
     pub(super) takers: BTreeSet<u64>,
+    /// Dials in the background, which are for whoever comes.
+    pub(super) ahead: usize,
+    /// Tickets of those who came, and wait for one of them instead of dialling too. Never more than
+    /// there are such dials.
+    pub(super) promised: BTreeSet<u64>,
 }
 
 /// The connections of one origin: what its limits count.
@@ -196,6 +201,8 @@ impl State {
             waiting: 0,
             idle: VecDeque::new(),
             takers: BTreeSet::new(),
+            ahead: 0,
+            promised: BTreeSet::new(),
         });
         self.groups[group].lines.push(line);
         self.keys.insert(Arc::clone(key), line);
@@ -295,7 +302,14 @@ impl State {
                 self.idle_count -= 1;
                 self.groups[line.group].idle -= 1;
             }
-            Stage::Dialling(_) => self.counters.dials_failed += 1,
+            Stage::Dialling(control) => {
+                self.counters.dials_failed += 1;
+                if control.is_nobodys() {
+                    let line = entry.slot.line();
+                    self.lines[line].ahead -= 1;
+                    self.keep_promises(line);
+                }
+            }
             Stage::Reserved(_) | Stage::InUse(_) | Stage::Granted { .. } | Stage::Looked => {}
         }
         self.counters.closed += 1;

@@ -1,0 +1,289 @@
+//! Which proxy for which origin: none, one that was named, or what the environment says; and the
+//! hosts that are reached without.
+//!
+//! The routes are made when a setting changes and shared by all requests: equal routes are the
+//! same route, so that a request over a kept connection compares a pointer. Knows nothing of how
+//! a proxy is spoken to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Client;
+use super::no_proxy::NoProxy;
+use crate::error::{Error, Kind};
+use crate::manager::Origin;
+use crate::net::proxy::Proxy;
+use crate::net::route::Route;
+use crate::net::tls::Tls;
+
+/// The proxies of a client. Threads: immutable.
+#[derive(Clone, Debug)]
+pub(crate) struct Proxies {
+    choice: Choice,
+    /// The hosts that the caller wants reached without a proxy; before that, the environment's.
+    without: Option<NoProxy>,
+    local: Option<IpAddr>,
+    ways: Ways,
+}
+
+/// Where the proxy comes from.
+#[derive(Clone, Debug)]
+enum Choice {
+    Direct,
+    Environment(Environment),
+    /// As text: it is read again when the TLS settings change.
+    Fixed(String),
+}
+
+/// What the environment says, with the names of the variables that say it.
+#[derive(Clone, Debug, Default)]
+struct Environment {
+    plain: Option<(&'static str, String)>,
+    secure: Option<(&'static str, String)>,
+    without: NoProxy,
+    /// What is wrong with the list of hosts to be reached without a proxy.
+    fault: Option<Error>,
+}
+
+/// The routes that follow.
+#[derive(Clone, Debug)]
+struct Ways {
+    direct: Arc<Route>,
+    plain: Option<Result<Arc<Route>, Error>>,
+    secure: Option<Result<Arc<Route>, Error>>,
+}
+
+impl Proxies {
+    /// As the environment says now.
+    pub(super) fn from_env(tls: &Arc<Tls>) -> Self {
+        let ask = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+        let choice = Choice::Environment(Environment::read(&ask));
+        let ways = Ways::new(&choice, None, tls);
+        Self { choice, without: None, local: None, ways }
+    }
+
+    /// Which way to go.
+    ///
+    /// # Errors
+    /// The environment names a proxy that is none.
+    pub(crate) fn route(&self, origin: &Origin) -> Result<&Arc<Route>, Error> {
+        let way = if origin.secure { &self.ways.secure } else { &self.ways.plain };
+        match way {
+            Some(_) if origin.unix.is_some() => Ok(&self.ways.direct),
+            Some(way) => {
+                if self.without()?.covers(&origin.host, origin.port) {
+                    return Ok(&self.ways.direct);
+                }
+                way.as_ref().map_err(Clone::clone)
+            }
+            None => Ok(&self.ways.direct),
+        }
+    }
+
+    /// The same choices with other TLS settings, for a https proxy.
+    pub(super) fn secured_by(&mut self, tls: &Arc<Tls>) {
+        self.ways = Ways::new(&self.choice, self.local, tls);
+    }
+
+    fn choose(&mut self, choice: Choice, tls: &Arc<Tls>) {
+        self.choice = choice;
+        self.secured_by(tls);
+    }
+
+    fn without(&self) -> Result<&NoProxy, Error> {
+        match (&self.without, &self.choice) {
+            (Some(own), _) => Ok(own),
+            (None, Choice::Environment(Environment { fault: Some(fault), .. })) => {
+                Err(fault.clone())
+            }
+            (None, Choice::Environment(environment)) => Ok(&environment.without),
+            (None, _) => Ok(NoProxy::nobody()),
+        }
+    }
+}
+
+impl Environment {
+    fn read(ask: &dyn Fn(&str) -> Option<String>) -> Self {
+        let says = |name: &'static str| {
+            let text = ask(name).map(|text| text.trim().to_owned());
+            text.filter(|text| !text.is_empty()).map(|text| (name, text))
+        };
+        let all = || says("all_proxy").or_else(|| says("ALL_PROXY"));
+        // In a CGI program HTTP_PROXY is the request's header "Proxy" (httpoxy, CVE-2016-5385).
+        let plain = says("http_proxy")
+            .or_else(|| if ask("REQUEST_METHOD").is_some() { None } else { says("HTTP_PROXY") });
+        let secure = says("https_proxy").or_else(|| says("HTTPS_PROXY"));
+        let (without, fault) = match says("no_proxy").or_else(|| says("NO_PROXY")) {
+            None => (NoProxy::default(), None),
+            Some((name, list)) => match NoProxy::parse(&list) {
+                Ok(list) => (list, None),
+                Err(error) => (NoProxy::default(), Some(named(name, &error))),
+            },
+        };
+        Self { plain: plain.or_else(all), secure: secure.or_else(all), without, fault }
+    }
+}
+
+impl Ways {
+    fn new(choice: &Choice, local: Option<IpAddr>, tls: &Arc<Tls>) -> Self {
+        let through = |text: &str| {
+            let proxy = Some(Arc::new(Proxy::parse(text, tls)?));
+            Ok(Arc::new(Route { proxy, local }))
+        };
+        let said = |says: &Option<(&'static str, String)>| {
+            let (name, text) = says.as_ref()?;
+            Some(through(text).map_err(|error| named(name, &error)))
+        };
+        let (plain, secure) = match choice {
+            Choice::Direct => (None, None),
+            Choice::Fixed(text) => {
+                let way = through(text);
+                (Some(way.clone()), Some(way))
+            }
+            Choice::Environment(environment) => {
+                (said(&environment.plain), said(&environment.secure))
+            }
+        };
+        let direct = match local {
+            None => Route::direct(),
+            Some(_) => Arc::new(Route { proxy: None, local }),
+        };
+        Self { direct, plain, secure }
+    }
+}
+
+fn named(variable: &str, error: &Error) -> Error {
+    let what = format!("the environment variable {variable}: {}", error.message());
+    Error::new(Kind::InvalidArgument, what)
+}
+
+impl Client {
+    /// Sends every request through this proxy, `[scheme://][user:password@]host[:port]` with a
+    /// scheme of `http` (the default), `https`, `socks5` or `socks5h`; `None`: through none. A
+    /// new client does what the environment says: see [`proxy_from_env`](Self::proxy_from_env).
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] if that is no proxy.
+    pub fn proxy(&self, proxy: Option<&str>) -> Result<(), Error> {
+        if let Some(text) = proxy {
+            Proxy::parse(text, &Tls::standard())?;
+        }
+        self.configure(|config| {
+            let choice = proxy.map_or(Choice::Direct, |text| Choice::Fixed(text.to_owned()));
+            config.proxies.choose(choice, &config.tls);
+        });
+        Ok(())
+    }
+
+    /// Does what the environment says now: `http_proxy`, `https_proxy`, `all_proxy` and
+    /// `no_proxy`, each in lower or upper case. (`HTTP_PROXY` counts only outside of CGI.)
+    pub fn proxy_from_env(&self) {
+        self.configure(|config| {
+            let local = config.proxies.local;
+            config.proxies = Proxies { local, ..Proxies::from_env(&config.tls) };
+            config.proxies.secured_by(&config.tls);
+        });
+    }
+
+    /// Reaches these hosts without a proxy, separated by commas: `example.org` (itself and all
+    /// below it), addresses, networks such as `10.0.0.0/8`, each with `:port` if only that port is
+    /// meant; `*` for all. In place of the environment's `no_proxy`.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] for what is none of these.
+    pub fn no_proxy(&self, list: &str) -> Result<(), Error> {
+        let list = NoProxy::parse(list)?;
+        self.configure(|config| config.proxies.without = Some(list));
+        Ok(())
+    }
+
+    /// Connects from this address of the machine; `None` leaves it to the system.
+    pub fn local_address(&self, address: Option<IpAddr>) {
+        self.configure(|config| {
+            config.proxies.local = address;
+            config.proxies.secured_by(&config.tls);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(variables: &[(&str, &str)]) -> Proxies {
+        let ask = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, text)| (*text).to_owned())
+        };
+        let choice = Choice::Environment(Environment::read(&ask));
+        let ways = Ways::new(&choice, None, &Tls::standard());
+        Proxies { choice, without: None, local: None, ways }
+    }
+
+    fn route(proxies: &Proxies, origin: &str) -> String {
+        let route = proxies.route(&Origin::parse(origin).unwrap());
+        route.map_or_else(|error| error.to_string(), |route| route.to_string())
+    }
+
+    #[test]
+    fn the_environment_names_a_proxy_for_each_scheme() {
+        let both =
+            proxies(&[("http_proxy", "a"), ("HTTPS_PROXY", "https://b"), ("ALL_PROXY", "c")]);
+        assert_eq!(route(&both, "http://x"), "proxy http://a:80");
+        assert_eq!(route(&both, "https://x"), "proxy https://b:443");
+        let all = proxies(&[("HTTP_PROXY", " "), ("all_proxy", "socks5h://c"), ("ALL_PROXY", "d")]);
+        assert_eq!(route(&all, "http://x"), "proxy socks5h://c:1080");
+        assert_eq!(route(&all, "https://x"), "proxy socks5h://c:1080");
+        let lower = proxies(&[("http_proxy", "a"), ("HTTP_PROXY", "b")]);
+        assert_eq!(route(&lower, "http://x"), "proxy http://a:80");
+        assert_eq!(route(&lower, "https://x"), "direct");
+        assert_eq!(route(&proxies(&[]), "http://x"), "direct");
+    }
+
+    #[test]
+    fn a_header_of_a_cgi_request_names_no_proxy() {
+        let cgi = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "evil")];
+        assert_eq!(route(&proxies(&cgi), "http://x"), "direct");
+        let cgi = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "evil"), ("http_proxy", "a")];
+        assert_eq!(route(&proxies(&cgi), "http://x"), "proxy http://a:80");
+    }
+
+    #[test]
+    fn a_malformed_variable_is_told_by_its_name_when_it_would_be_used() {
+        let broken = proxies(&[("HTTPS_PROXY", "ftp://u:secret@a"), ("http_proxy", "b")]);
+        assert_eq!(route(&broken, "http://x"), "proxy http://b:80");
+        let error = broken.route(&Origin::parse("https://x").unwrap()).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+        assert!(error.message().contains("HTTPS_PROXY") && !error.message().contains("secret"));
+        let list = proxies(&[("http_proxy", "b"), ("NO_PROXY", "10.0.0.0/99")]);
+        assert!(route(&list, "http://x").contains("NO_PROXY"));
+        assert_eq!(route(&list, "https://x"), "direct");
+    }
+
+    #[test]
+    fn a_route_is_the_same_for_every_request() {
+        let mut proxies = proxies(&[("http_proxy", "a"), ("no_proxy", "b.test")]);
+        let origin = |text| Origin::parse(text).unwrap();
+        let one = Arc::clone(proxies.route(&origin("http://x")).unwrap());
+        assert!(Arc::ptr_eq(&one, proxies.route(&origin("http://y")).unwrap()));
+        let direct = Arc::clone(proxies.route(&origin("http://b.test")).unwrap());
+        assert!(Arc::ptr_eq(&direct, proxies.route(&origin("https://x")).unwrap()));
+        // Whatever the settings, a Unix-domain socket is on this machine.
+        assert!(Arc::ptr_eq(&direct, proxies.route(&origin("http+unix://%2Fa")).unwrap()));
+        proxies.local = "127.0.0.1".parse().ok();
+        proxies.secured_by(&Tls::standard());
+        assert_eq!(proxies.route(&origin("http://x")).unwrap().local, proxies.local);
+    }
+
+    #[test]
+    fn a_named_proxy_leaves_the_environment_aside() {
+        let mut proxies = proxies(&[("http_proxy", "a"), ("no_proxy", "*")]);
+        proxies.choose(Choice::Fixed("b".into()), &Tls::standard());
+        assert_eq!(route(&proxies, "http://x"), "proxy http://b:80");
+        assert_eq!(route(&proxies, "https://x"), "proxy http://b:80");
+        proxies.without = Some(NoProxy::parse("x").unwrap());
+        assert_eq!(route(&proxies, "http://x"), "direct");
+        proxies.choose(Choice::Direct, &Tls::standard());
+        assert_eq!(route(&proxies, "http://y"), "direct");
+    }
+}

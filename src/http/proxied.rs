@@ -1,0 +1,122 @@
+//! What a proxy changes in a message: a plain request to a HTTP proxy names the origin in its first
+//! line, and proves to the proxy who asks. In a tunnel nothing changes, and nothing that is meant
+//! for a proxy gets to the origin.
+
+use http::HeaderMap;
+use http::header::{HeaderValue, PROXY_AUTHORIZATION};
+
+use crate::manager::PoolKey;
+use crate::net::proxy::Proxy;
+
+/// Sets the credentials of a message where a proxy reads them, and takes them away where one
+/// would not.
+pub(super) fn credentials(key: &PoolKey, headers: &mut HeaderMap) {
+    if key.route.proxy.is_none() || key.origin.unix.is_some() {
+        return;
+    }
+    match reader(key) {
+        None => drop(headers.remove(PROXY_AUTHORIZATION)),
+        // What the caller says for this request counts more than the proxy's own credentials.
+        Some(proxy) if !headers.contains_key(PROXY_AUTHORIZATION) => {
+            let value = proxy.authorization().map(HeaderValue::try_from);
+            if let Some(Ok(mut value)) = value {
+                value.set_sensitive(true);
+                headers.insert(PROXY_AUTHORIZATION, value);
+            }
+        }
+        Some(_) => {}
+    }
+}
+
+/// The first bytes of a message as a HTTP proxy wants them: with the request line in absolute
+/// form (RFC 9112 section 3.2.2). `None` if they may stay as they are. ureq writes no such line,
+/// and an [`http::Uri`] can't hold one as its path; but it writes the whole line at once.
+pub(super) fn absolute(key: &PoolKey, output: &[u8]) -> Option<Vec<u8>> {
+    reader(key)?;
+    let method = memchr::memchr(b' ', output)? + 1;
+    // "OPTIONS *" is for the origin as a whole: its absolute form has no path at all
+    // (RFC 9112 section 3.2.4).
+    let target = match output[method..].strip_prefix(b"*") {
+        Some(rest) if rest.first() == Some(&b' ') => rest,
+        _ => &output[method..],
+    };
+    let origin = &key.origin;
+    let mut with = Vec::with_capacity(output.len() + origin.host.len() + 16);
+    with.extend_from_slice(&output[..method]);
+    with.extend_from_slice(b"http://");
+    with.extend_from_slice(origin.host.as_bytes());
+    if origin.port != 80 {
+        with.extend_from_slice(format!(":{}", origin.port).as_bytes());
+    }
+    with.extend_from_slice(target);
+    Some(with)
+}
+
+/// The proxy that reads the message itself, if there is one.
+fn reader(key: &PoolKey) -> Option<&Proxy> {
+    let origin = &key.origin;
+    let proxy = key.route.proxy.as_deref()?;
+    (proxy.speaks_http() && !origin.secure && origin.unix.is_none()).then_some(proxy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::manager::Origin;
+    use crate::net::route::Route;
+    use crate::net::tls::Tls;
+
+    fn key(origin: &str, proxy: Option<&str>) -> Arc<PoolKey> {
+        let tls = Tls::standard();
+        let proxy = proxy.map(|proxy| Arc::new(Proxy::parse(proxy, &tls).unwrap()));
+        let route = Arc::new(Route { proxy, local: None });
+        PoolKey::new(Origin::parse(origin).unwrap(), &tls, &route)
+    }
+
+    fn line(origin: &str, proxy: Option<&str>, output: &str) -> Option<String> {
+        absolute(&key(origin, proxy), output.as_bytes())
+            .map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn a_proxy_that_reads_the_request_is_given_the_whole_url() {
+        let get = "GET /a?b HTTP/1.1\r\nhost: x\r\n\r\n";
+        assert_eq!(
+            line("http://example.org", Some("p"), get).unwrap(),
+            "GET http://example.org/a?b HTTP/1.1\r\nhost: x\r\n\r\n"
+        );
+        let there = line("http://[::1]:8080", Some("https://p"), get).unwrap();
+        assert!(there.starts_with("GET http://[::1]:8080/a?b HTTP/1.1\r\n"));
+        let all = line("http://example.org", Some("p"), "OPTIONS * HTTP/1.1\r\n").unwrap();
+        assert_eq!(all, "OPTIONS http://example.org HTTP/1.1\r\n");
+        for (origin, proxy) in [
+            ("http://example.org", None),
+            ("https://example.org", Some("p")),
+            ("http://example.org", Some("socks5h://p")),
+            ("http+unix://%2Fa", Some("p")),
+        ] {
+            assert_eq!(line(origin, proxy, get), None, "{origin} by {proxy:?}");
+        }
+    }
+
+    #[test]
+    fn no_credentials_of_a_proxy_reach_the_origin_through_a_tunnel() {
+        let says = |origin, proxy, own: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(own) = own {
+                headers.insert(PROXY_AUTHORIZATION, HeaderValue::from_static(own));
+            }
+            credentials(&key(origin, proxy), &mut headers);
+            headers.get(PROXY_AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let proxy = Some("http://x:y@p");
+        assert_eq!(says("http://a", proxy, None).unwrap(), "Basic eDp5");
+        assert_eq!(says("http://a", proxy, Some("Own")).unwrap(), "Own");
+        assert_eq!(says("http://a", Some("p"), None), None);
+        assert_eq!(says("https://a", proxy, Some("Own")), None);
+        assert_eq!(says("http://a", Some("socks5://x:y@p"), Some("Own")), None);
+        assert_eq!(says("https://a", proxy, None), None);
+    }
+}

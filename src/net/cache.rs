@@ -1,0 +1,99 @@
+//! Addresses of names, for a while: few, and the least recently used goes. Time is passed in.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Threads: a value.
+#[derive(Default)]
+pub(super) struct Cache {
+    names: HashMap<String, Known>,
+    /// Counts uses: the name with the smallest one was used least recently.
+    uses: u64,
+}
+
+struct Known {
+    addresses: Arc<[IpAddr]>,
+    until: Instant,
+    used: u64,
+}
+
+impl Cache {
+    pub(super) fn get(&mut self, host: &str, now: Instant) -> Option<Arc<[IpAddr]>> {
+        self.uses += 1;
+        let known = self.names.get_mut(host)?;
+        if known.until <= now {
+            self.names.remove(host);
+            return None;
+        }
+        known.used = self.uses;
+        Some(Arc::clone(&known.addresses))
+    }
+
+    pub(super) fn put(&mut self, host: &str, addresses: Arc<[IpAddr]>, now: Instant) {
+        if self.is_full_for(host) {
+            self.names.retain(|_, known| known.until > now);
+        }
+        if self.is_full_for(host) {
+            let oldest = self.names.iter().min_by_key(|(_, known)| known.used);
+            if let Some(oldest) = oldest.map(|(host, _)| host.clone()) {
+                self.names.remove(&oldest);
+            }
+        }
+        self.uses += 1;
+        let known = Known { addresses, until: now + KEPT_FOR, used: self.uses };
+        self.names.insert(host.to_owned(), known);
+    }
+
+    pub(super) fn remove(&mut self, host: &str) {
+        self.names.remove(host);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.names.clear();
+    }
+
+    fn is_full_for(&self, host: &str) -> bool {
+        self.names.len() >= MOST && !self.names.contains_key(host)
+    }
+}
+
+/// getaddrinfo does not tell how long an answer is good for. A minute is what browsers take.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+const MOST: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses() -> Arc<[IpAddr]> {
+        Arc::from([IpAddr::from([127, 0, 0, 1])])
+    }
+
+    #[test]
+    fn the_least_recently_used_name_goes() {
+        let (mut cache, now) = (Cache::default(), Instant::now());
+        cache.put("first", addresses(), now);
+        for number in 1..=MOST {
+            cache.put(&number.to_string(), addresses(), now);
+            assert!(cache.get("first", now).is_some());
+        }
+        assert_eq!(cache.names.len(), MOST);
+        assert!(cache.get("1", now).is_none() && cache.get("2", now).is_some());
+    }
+
+    #[test]
+    fn what_is_too_old_is_not_known_any_more_and_goes_first() {
+        let (mut cache, now) = (Cache::default(), Instant::now());
+        cache.put("old", addresses(), now);
+        let later = now + KEPT_FOR;
+        assert!(cache.get("old", later - Duration::from_millis(1)).is_some());
+        assert!(cache.get("old", later).is_none());
+        cache.put("old", addresses(), now);
+        for number in 0..MOST {
+            cache.put(&number.to_string(), addresses(), later);
+        }
+        assert!((0..MOST).all(|number| cache.get(&number.to_string(), later).is_some()));
+    }
+}
