@@ -284,7 +284,7 @@ fn descriptors() {
 
 #[test]
 fn cpp_test() {
-    let given = Given::default().hello("hello").echo_head("echo").echo_body("body").silent().half();
+    let given = for_policy().hello("hello").echo_body("body").silent().half().breaks();
     given.run("cpp_test.cpp");
     for standard in ["-std=c++17", "-std=c++20"] {
         let mut compiler = Command::new(abi::cxx());
