@@ -109,9 +109,20 @@ impl State {
             |ticket: &&u64| waiters.get(ticket).is_some_and(|w| w.control.cause().is_none());
         let taker = self.lines[line].takers.iter().find(waits).copied();
         let group = &self.groups[self.lines[line].group];
-        let here = group.blocked.iter().find(waits).copied();
-        let elsewhere = self.hungry.keys().find(waits).copied();
-        let seeker = here.into_iter().chain(elsewhere).min();
+        // Slots that are about to be free are theirs.
+        let mut seeker = None;
+        if group.blocked.len() > group.falling {
+            seeker = group.blocked.iter().find(waits).copied();
+        }
+        if self.queued > self.falling {
+            for (first, group) in &self.hungry {
+                if seeker.is_some_and(|seeker| seeker < *first) {
+                    break;
+                }
+                let live = self.groups[*group].blocked.iter().find(waits).copied();
+                seeker = seeker.into_iter().chain(live).min();
+            }
+        }
         match (taker, seeker) {
             (Some(taker), Some(seeker)) if seeker < taker => Next::Seeker,
             (Some(taker), _) => Next::Taker(taker),
@@ -138,8 +149,21 @@ impl State {
         after.woken.push(waiter.control);
     }
 
-    /// Gives slots to those who wait for them, for as long as there are any.
+    /// Gives slots to those who wait for them, for as long as there are any. If there are none, what
+    /// is idle makes room, one at a time.
     pub(super) fn serve(&mut self, after: &mut Aftermath) {
+        self.give_slots(after);
+        let somebody_waits = self.hungry.keys().any(|ticket| self.waits(*ticket));
+        if somebody_waits && self.closed.is_none() && self.falling == 0 {
+            self.evict(after);
+        }
+    }
+
+    fn waits(&self, ticket: u64) -> bool {
+        self.waiters.get(&ticket).is_some_and(|waiter| waiter.control.cause().is_none())
+    }
+
+    fn give_slots(&mut self, after: &mut Aftermath) {
         while self.open < self.limits.total
             && self.closed.is_none()
             && let Some((ticket, group)) = self.hungry.first_key_value().map(|(t, g)| (*t, *g))
