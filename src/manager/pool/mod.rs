@@ -6,10 +6,18 @@
 
 mod aftermath;
 mod idle;
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+mod known;
 mod leases;
+#[cfg(test)]
+mod model;
 mod queue;
 mod slot;
 mod state;
+#[cfg(test)]
+mod trial;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
