@@ -467,7 +467,7 @@ typedef struct {
      */
     hangup_reason reason;
     /**
-     * Which phase is over (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
+     * Which phase (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
      */
     hangup_phase phase;
     /**
@@ -918,7 +918,8 @@ typedef int32_t (*hangup_interrupted)(void *user_data);
 #define HANGUP_EVENT_RETRIED 6
 
 /**
- * A phase of an exchange on this connection is over: `phase`, which took `took_ns`.
+ * A phase of an exchange on this connection: `phase`, which took `took_ns`. All phases of an exchange are told
+ * together when it is over, which may be after its connection was returned or closed.
  */
 #define HANGUP_EVENT_PHASE 7
 

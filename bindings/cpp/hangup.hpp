@@ -440,7 +440,7 @@ struct Event {
     std::string_view origin;
     /** Why it was closed; nothing unless it was. */
     std::optional<Reason> reason;
-    /** Which phase is over, */
+    /** Which phase it was, told when its exchange is over, */
     Phase phase;
     /** and how long it took; nothing unless it is a phase. */
     std::optional<std::chrono::nanoseconds> took;
