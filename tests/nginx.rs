@@ -42,7 +42,8 @@ fn sixteen(client: &Client, url: &str, port: u16) {
     assert_at_rest(client.manager());
     let stats = client.manager().stats();
     assert!(stats.opened <= 16, "{stats:?}");
-    assert_eq!(stats.opened + stats.reused, 1600);
+    // A connection that became free while another was dialled was taken instead.
+    assert!(stats.opened + stats.reused >= 1600, "{stats:?}");
     assert_sockets(port, stats.idle as usize);
     assert_eq!(client.manager().close_idle(ms(0)) as u64, stats.idle);
     assert_eq!(sockets(port), []);

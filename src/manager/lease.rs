@@ -5,7 +5,7 @@
 //! drop, which closes. A lease is not a socket: with HTTP/2 a connection will have many.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Reason};
 use super::control::{Cause, Control};
@@ -80,7 +80,7 @@ impl Lease {
                     }
                     Outcome::Given(connection) => Answer::Open(connection),
                 },
-                Answer::Wait => wait_in_line(pool, control, wish.progress)?,
+                Answer::Wait { promised } => wait_in_line(pool, control, wish.progress, promised)?,
             }
         }
     }
@@ -165,17 +165,25 @@ fn wait_in_line(
     pool: &Arc<Pool>,
     control: &Arc<Control>,
     progress: &dyn Progress,
+    promised: bool,
 ) -> Result<Answer, NoLease> {
     let deadline = progress.begin(Phase::Pool);
+    // Until when to wait for somebody else's dial before asking for one's own.
+    let mut patience = promised.then(|| Instant::now() + PATIENCE);
     let stop = match control.arm() {
         Ok(event) => loop {
             match pool.fetch(control) {
-                Ok(Answer::Wait) => {}
+                Ok(Answer::Wait { .. }) => {}
                 Ok(answer) => return Ok(answer),
                 Err(refused) => break NoLease::Refused(refused),
             }
-            match wait(Want { fd: None, event: Some(event) }, Until::new(deadline)) {
+            let soonest = patience.into_iter().chain(deadline).min();
+            match wait(Want { fd: None, event: Some(event) }, Until::new(soonest)) {
                 Ok(Woken::Event | Woken::Ready { .. }) => event.clear(),
+                Ok(Woken::Deadline) if patience.is_some() && soonest == patience => {
+                    patience = None;
+                    pool.insist(control);
+                }
                 Ok(Woken::Deadline) => break Stop::Deadline.into(),
                 Ok(Woken::Interrupted) => {
                     control.settle(Cause::Interrupted);
@@ -187,11 +195,15 @@ fn wait_in_line(
         Err(error) => Stop::Io(error).into(),
     };
     match pool.leave(control, Instant::now()) {
-        Answer::Wait => Err(stop),
+        Answer::Wait { .. } => Err(stop),
         // In the last moment.
         answer => Ok(answer),
     }
 }
+
+/// How long somebody waits for a dial in the background before it dials as well: as long as a SYN
+/// waits for its answer (RFC 6298 section 2).
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl From<Stop> for NoLease {
     fn from(stop: Stop) -> Self {

@@ -5,7 +5,6 @@
 #include "check.h"
 
 #include <poll.h>
-#include <sys/wait.h>
 
 static hangup_events *listen_to(hangup_manager *manager, size_t capacity) {
     hangup_events *events = NULL;
@@ -209,23 +208,6 @@ static void what_it_does_not_take(void) {
     CHECK_NUMBER(2 * sizeof(size_t), event.size);
     CHECK_NUMBER(4711, event.connection);
 
-    /* Not in a child: its events are its own. */
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        event.size = sizeof event;
-        int wrong = hangup_events_next(events, 0, &event) != HANGUP_FORKED;
-        hangup_events *own = listen_to(manager, 16);
-        get_one(client, given("hello"));
-        event.size = sizeof event;
-        wrong += hangup_events_next(own, 0, &event) != HANGUP_OK || event.what != HANGUP_EVENT_OPENED;
-        hangup_events_free(own);
-        hangup_events_free(events);
-        _exit(wrong);
-    }
-    int status = 0;
-    CHECK(waitpid(child, &status, 0) == child);
-    CHECK_NUMBER(0, status);
     check_next(events, HANGUP_EVENT_RETURNED, connection);
     hangup_events_free(events);
     hangup_client_free(client);
@@ -242,7 +224,10 @@ struct listener {
 static void *wait_for_one(void *argument) {
     struct listener *listener = argument;
     listener->event.size = sizeof listener->event;
-    listener->status = hangup_events_next(listener->events, HANGUP_NO_LIMIT, &listener->event);
+    do {
+        /* The other one may be in it for a moment, to see whether this one is. */
+        listener->status = hangup_events_next(listener->events, HANGUP_NO_LIMIT, &listener->event);
+    } while (listener->status == HANGUP_INVALID_STATE);
     return NULL;
 }
 

@@ -81,8 +81,14 @@ static void no_signal_is_raised_when_the_peer_is_gone(void) {
 }
 
 /** In the child: a new request works on a new connection, what was inherited is refused or forgotten. */
-static void in_the_child(hangup_client *client, hangup_response *inherited, uint64_t connection) {
+static void in_the_child(hangup_client *client, hangup_response *inherited, hangup_events *events,
+                         uint64_t connection) {
     hangup_manager *manager = hangup_client_manager(client);
+    /* The parent's events are for the parent to read. */
+    hangup_event event = {.size = sizeof event};
+    CHECK_STATUS(HANGUP_FORKED, hangup_events_next(events, 0, &event), NULL);
+    hangup_events_free(events);
+    CHECK_OK(hangup_manager_events(manager, 1000, &events, NULL), NULL);
     CHECK_NUMBER(0, stats_of(manager).idle);
     hangup_response *response = get(client, given("hello"));
     CHECK_NUMBER(0, hangup_response_reused(response));
@@ -93,6 +99,10 @@ static void in_the_child(hangup_client *client, hangup_response *inherited, uint
     CHECK_NUMBER(1, hangup_response_reused(response));
     check_body(response, "hello");
     hangup_response_free(response);
+
+    CHECK_OK(hangup_events_next(events, 0, &event), NULL);
+    CHECK_NUMBER(HANGUP_EVENT_OPENED, event.what);
+    hangup_events_free(events);
 
     char piece[64];
     size_t got = 0;
@@ -110,6 +120,8 @@ static void in_the_child(hangup_client *client, hangup_response *inherited, uint
 static void fork_leaves_the_parent_alone(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
+    hangup_events *events = NULL;
+    CHECK_OK(hangup_manager_events(manager, 1000, &events, NULL), NULL);
     hangup_response *idle = get(client, given("hello")), *open = get(client, given("half"));
     check_body(idle, "hello");
     uint64_t connection = hangup_response_connection(idle);
@@ -121,13 +133,20 @@ static void fork_leaves_the_parent_alone(void) {
     CHECK(child >= 0);
     if (child == 0) {
         alarm(30);
-        in_the_child(client, open, connection);
+        in_the_child(client, open, events, connection);
     }
     int status = 0;
     CHECK_NUMBER(child, waitpid(child, &status, 0));
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         FAIL("the child ended with %#x", (unsigned)status);
     }
+
+    /* Not an event is missing. */
+    hangup_event event = {.size = sizeof event};
+    CHECK_OK(hangup_events_next(events, 0, &event), NULL);
+    CHECK_NUMBER(HANGUP_EVENT_OPENED, event.what);
+    CHECK_NUMBER(connection, event.connection);
+    hangup_events_free(events);
 
     /* The idle connection is used again, and the open body is still open: it stalls, as it did. */
     CHECK_NUMBER(1, stats_of(manager).idle);

@@ -42,6 +42,44 @@ impl State {
     /// Puts somebody in the queue for a slot.
     pub(super) fn enqueue(&mut self, line: usize, control: &Arc<Control>, fresh: bool) {
         let ticket = self.register(line, control, fresh, None);
+        self.block(ticket, line);
+    }
+
+    /// Whether there is a dial in the background that nobody waits for.
+    pub(super) fn has_dial_ahead(&self, line: usize) -> bool {
+        self.lines[line].ahead > self.lines[line].promised.len()
+    }
+
+    /// Has somebody wait for a dial in the background.
+    pub(super) fn promise(&mut self, line: usize, control: &Arc<Control>) {
+        let ticket = self.register(line, control, false, None);
+        self.lines[line].promised.insert(ticket);
+    }
+
+    /// The dial that somebody was promised takes too long: it gets into the queue for a slot, of
+    /// which there may be one.
+    pub(super) fn insist(&mut self, control: &Control, after: &mut Aftermath) {
+        let ticket = control.ticket();
+        let Some(line) = self.waiters.get(&ticket).map(|waiter| waiter.line) else { return };
+        if self.lines[line].promised.remove(&ticket) {
+            self.block(ticket, line);
+            self.serve(after);
+        }
+    }
+
+    /// A dial that was for whoever comes is over. Who was promised one too many, the last who came,
+    /// gets into the queue for a slot, of which there may be one.
+    pub(super) fn came_to_nothing(&mut self, line: usize, after: &mut Aftermath) {
+        self.lines[line].ahead -= 1;
+        if self.lines[line].promised.len() > self.lines[line].ahead
+            && let Some(ticket) = self.lines[line].promised.pop_last()
+        {
+            self.block(ticket, line);
+            self.serve(after);
+        }
+    }
+
+    fn block(&mut self, ticket: u64, line: usize) {
         let group = self.lines[line].group;
         self.groups[group].blocked.insert(ticket);
         self.queued += 1;
@@ -84,6 +122,7 @@ impl State {
         let line = &mut self.lines[waiter.line];
         line.waiting -= 1;
         line.takers.remove(&ticket);
+        line.promised.remove(&ticket);
         let group = line.group;
         if self.groups[group].blocked.remove(&ticket) {
             self.queued -= 1;
@@ -109,9 +148,20 @@ impl State {
             |ticket: &&u64| waiters.get(ticket).is_some_and(|w| w.control.cause().is_none());
         let taker = self.lines[line].takers.iter().find(waits).copied();
         let group = &self.groups[self.lines[line].group];
-        let here = group.blocked.iter().find(waits).copied();
-        let elsewhere = self.hungry.keys().find(waits).copied();
-        let seeker = here.into_iter().chain(elsewhere).min();
+        // Slots that are about to be free are theirs.
+        let mut seeker = None;
+        if group.blocked.len() > group.falling {
+            seeker = group.blocked.iter().find(waits).copied();
+        }
+        if self.queued > self.falling {
+            for (first, group) in &self.hungry {
+                if seeker.is_some_and(|seeker| seeker < *first) {
+                    break;
+                }
+                let live = self.groups[*group].blocked.iter().find(waits).copied();
+                seeker = seeker.into_iter().chain(live).min();
+            }
+        }
         match (taker, seeker) {
             (Some(taker), Some(seeker)) if seeker < taker => Next::Seeker,
             (Some(taker), _) => Next::Taker(taker),
@@ -128,18 +178,30 @@ impl State {
         waiter.control.has(id);
         entry.stage =
             Stage::Granted { connection: Box::new(connection), to: Arc::clone(&waiter.control) };
-        // A slot that it was given and has not used is free again.
-        if let Some(dial) = waiter.dial
-            && let Some(entry) = self.entries.get(&dial)
-            && matches!(entry.stage, Stage::Reserved(_))
-        {
-            self.fall(dial, Reason::DialFailed, after);
+        match waiter.dial.and_then(|dial| Some((dial, &self.entries.get(&dial)?.stage))) {
+            // A slot that it was given and has not used is free again.
+            Some((dial, Stage::Reserved(_))) => self.fall(dial, Reason::DialFailed, after),
+            Some((dial, Stage::Dialling(_))) => self.is_ahead(dial),
+            _ => {}
         }
         after.woken.push(waiter.control);
     }
 
-    /// Gives slots to those who wait for them, for as long as there are any.
+    /// Gives slots to those who wait for them, for as long as there are any. If there are none, what
+    /// is idle makes room, one at a time.
     pub(super) fn serve(&mut self, after: &mut Aftermath) {
+        self.give_slots(after);
+        let somebody_waits = self.hungry.keys().any(|ticket| self.waits(*ticket));
+        if somebody_waits && self.closed.is_none() && self.falling == 0 {
+            self.evict(after);
+        }
+    }
+
+    fn waits(&self, ticket: u64) -> bool {
+        self.waiters.get(&ticket).is_some_and(|waiter| waiter.control.cause().is_none())
+    }
+
+    fn give_slots(&mut self, after: &mut Aftermath) {
         while self.open < self.limits.total
             && self.closed.is_none()
             && let Some((ticket, group)) = self.hungry.first_key_value().map(|(t, g)| (*t, *g))
