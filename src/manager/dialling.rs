@@ -22,9 +22,9 @@ use crate::wait::Crew;
 
 /// How a dial ended well for its exchange.
 pub(super) enum Outcome {
-    Dialled(Connection),
+    Dialled(Box<Connection>),
     /// With a connection that became free meanwhile.
-    Given(Connection),
+    Given(Box<Connection>),
 }
 
 /// Dials for an exchange.
@@ -100,9 +100,9 @@ fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
     Dial::new(plan, Arc::clone(pool.resolver()))
 }
 
-fn dialled(record: &Arc<Record>, stream: Stream) -> Connection {
+fn dialled(record: &Arc<Record>, stream: Stream) -> Box<Connection> {
     record.secured(stream.tls_version());
-    Connection { record: Arc::clone(record), stream }
+    Box::new(Connection { record: Arc::clone(record), stream })
 }
 
 /// A dial as its exchange watches it.

@@ -23,7 +23,7 @@ use crate::wait::{Until, Want, Woken, wait};
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     control: Arc<Control>,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     id: u64,
     reused: bool,
 }
@@ -85,7 +85,12 @@ impl Lease {
         }
     }
 
-    fn new(pool: &Arc<Pool>, control: &Arc<Control>, connection: Connection, reused: bool) -> Self {
+    fn new(
+        pool: &Arc<Pool>,
+        control: &Arc<Control>,
+        connection: Box<Connection>,
+        reused: bool,
+    ) -> Self {
         let id = connection.record.id;
         let (pool, control) = (Arc::clone(pool), Arc::clone(control));
         Self { pool, control, connection: Some(connection), id, reused }

@@ -25,6 +25,10 @@ pub(super) struct Aftermath {
 
 impl Drop for Aftermath {
     fn drop(&mut self) {
+        let Self { fallen, woken, rung, sweep } = self;
+        if fallen.is_empty() && woken.is_empty() && rung.is_empty() && sweep.is_none() {
+            return;
+        }
         for control in self.woken.drain(..) {
             control.wake();
         }

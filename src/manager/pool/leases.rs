@@ -16,9 +16,9 @@ use crate::manager::key::PoolKey;
 #[derive(Debug)]
 pub(crate) enum Dialled {
     /// The connection serves its first exchange.
-    Mine(Connection),
+    Mine(Box<Connection>),
     /// Another one became free first; the dialled one is the pool's.
-    Other(Connection),
+    Other(Box<Connection>),
 }
 
 /// A connection that is dialled for whoever comes, and what ends its dial.
@@ -39,7 +39,7 @@ impl Pool {
         state.expire(now, &mut after);
         let line = state.line_of(key);
         if !fresh && let Some(connection) = state.take_idle(line, now, &mut after) {
-            return Ok(Answer::Open(state.lease(*connection, control, &mut after)));
+            return Ok(Answer::Open(state.lease(connection, control, &mut after)));
         }
         if !fresh && state.has_dial_ahead(line) {
             state.counters.waited += 1;
@@ -99,7 +99,7 @@ impl Pool {
             .map(|entry| std::mem::replace(&mut entry.stage, Stage::Looked))
         {
             Some(Stage::Granted { connection, .. }) => {
-                state.offer(*connection, now, now, &mut after);
+                state.offer(connection, now, now, &mut after);
             }
             Some(stage @ Stage::Reserved(_)) => {
                 if let Some(entry) = state.entries.get_mut(&id) {
@@ -120,7 +120,7 @@ impl Pool {
     /// The dial is done.
     pub(crate) fn dialled(
         &self,
-        connection: Connection,
+        connection: Box<Connection>,
         control: &Arc<Control>,
         short: bool,
         now: Instant,
@@ -168,7 +168,7 @@ impl Pool {
         heir: Option<&Arc<Control>>,
         reason: Reason,
         now: Instant,
-    ) -> (Option<Connection>, bool) {
+    ) -> (Option<Box<Connection>>, bool) {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         state.leave(control, &mut after);
@@ -196,7 +196,12 @@ impl Pool {
     }
 
     /// A dial in the background is done: its connection is for whoever waits, or idle.
-    pub(crate) fn dialled_ahead(&self, connection: Connection, control: &Control, now: Instant) {
+    pub(crate) fn dialled_ahead(
+        &self,
+        connection: Box<Connection>,
+        control: &Control,
+        now: Instant,
+    ) {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         if let Some(entry) = state.entry_of(connection.record.id, control) {
@@ -266,7 +271,7 @@ impl Pool {
         let line = entry.slot.line();
         if let Some(connection) = state.take_idle(line, now, &mut after) {
             after.fallen.push(entry);
-            return Ok(Answer::Open(state.lease(*connection, control, &mut after)));
+            return Ok(Answer::Open(state.lease(connection, control, &mut after)));
         }
         let record = Record::new(Arc::clone(&state.lines[line].key));
         state.enter(&record, Stage::Dialling(Arc::clone(control)), entry.slot);
@@ -280,7 +285,7 @@ impl Pool {
     /// returns `true`; `false` means that somebody ended it first.
     pub(crate) fn give_back(
         &self,
-        connection: Connection,
+        connection: Box<Connection>,
         control: &Arc<Control>,
         now: Instant,
     ) -> bool {
@@ -335,10 +340,10 @@ impl State {
     /// An open connection becomes an exchange's.
     fn lease(
         &mut self,
-        connection: Connection,
+        connection: Box<Connection>,
         control: &Arc<Control>,
         after: &mut Aftermath,
-    ) -> Connection {
+    ) -> Box<Connection> {
         let id = connection.record.id;
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.stage = Stage::InUse(Arc::clone(control));
@@ -372,7 +377,7 @@ impl State {
         };
         match std::mem::replace(&mut entry.stage, Stage::Looked) {
             Stage::Granted { connection, .. } => {
-                Answer::Open(self.lease(*connection, control, after))
+                Answer::Open(self.lease(connection, control, after))
             }
             Stage::Reserved(owner) => {
                 entry.stage = Stage::Dialling(owner);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Pool;
 use super::aftermath::Aftermath;
+use super::ages::Idle;
 use super::state::{Stage, State};
 use crate::error::Phase;
 use crate::manager::connection::{Connection, Reason, Record};
@@ -39,12 +40,10 @@ impl Pool {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         state.expire(now, &mut after);
-        let start = state.by_age.partition_point(|(_, stamp)| *stamp < from);
-        let rows: Vec<(u64, u64)> = state.by_age.range(start..).take(AT_ONCE).copied().collect();
-        let next = rows.last().map(|(_, stamp)| stamp + 1).filter(|_| rows.len() == AT_ONCE);
+        let rows: Vec<Idle> = state.ages.from(from).take(AT_ONCE).copied().collect();
+        let next = rows.last().map(|row| row.stamp + 1).filter(|_| rows.len() == AT_ONCE);
         let mut idle = Vec::with_capacity(rows.len());
-        for (id, stamp) in rows {
-            let Some(since) = state.idle_since(id, stamp) else { continue };
+        for Idle { id, stamp, since, .. } in rows {
             let record = Arc::clone(&state.entries[&id].record);
             let limits = &state.limits;
             if limits.age_of(id).is_some_and(|age| now >= record.born + age) {
@@ -76,10 +75,10 @@ impl Pool {
         match verdict {
             // Closed in the meantime: it is over.
             _ if !still => {}
-            None => state.offer(*connection, since, now, &mut after),
+            None => state.offer(connection, since, now, &mut after),
             Some(reason) => {
                 state.counters.swept += 1;
-                state.fall_with(*connection, reason, &mut after);
+                state.fall_with(connection, reason, &mut after);
             }
         }
         drop(state);
@@ -140,7 +139,7 @@ impl State {
     /// waits may have room now.
     pub(super) fn apply_limits(&mut self, now: Instant, after: &mut Aftermath) {
         self.expire(now, after);
-        while self.idle_count > self.limits.idle_total && self.evict(after) {}
+        while self.ages.len() > self.limits.idle_total && self.evict(after) {}
         // What falls here is open until its socket is gone: counted down by hand.
         let mut over = self.open.saturating_sub(self.limits.total);
         while over > 0 && self.evict(after) {
@@ -158,7 +157,7 @@ impl State {
             self.list(group);
         }
         self.serve(after);
-        if self.idle_count > 0 {
+        if self.ages.len() > 0 {
             self.plan_sweep(now, after);
         }
     }
