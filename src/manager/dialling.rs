@@ -37,7 +37,7 @@ pub(super) fn dial(
     let mut dial = Some(prepare(pool, record));
     let watched = Watched { record, control, progress: wish.progress };
     let result = match (control.arm(), &mut dial) {
-        (Ok(event), Some(dial)) => dial.run(&watched, event),
+        (Ok(event), Some(dial)) => dial.run(&watched, &event),
         (Err(error), _) => Err(Stop::Io(error).into()),
         (Ok(_), None) => Err(Stop::Ended.into()),
     };
@@ -147,7 +147,7 @@ impl Ahead {
     fn run(mut self) {
         let Some(mut dial) = self.dial.take() else { return };
         let Ok(event) = self.control.arm() else { return };
-        if let Ok(stream) = dial.run(&self, event)
+        if let Ok(stream) = dial.run(&self, &event)
             && let Some(pool) = self.pool.upgrade()
         {
             let connection = dialled(&self.record, stream);

@@ -183,7 +183,7 @@ fn wait_in_line(
                 Err(refused) => break NoLease::Refused(refused),
             }
             let soonest = patience.into_iter().chain(deadline).min();
-            match wait(Want { fd: None, event: Some(event) }, Until::new(soonest)) {
+            match wait(Want { fd: None, event: Some(&event) }, Until::new(soonest)) {
                 Ok(Woken::Event | Woken::Ready { .. }) => event.clear(),
                 Ok(Woken::Deadline) if patience.is_some() && soonest == patience => {
                     patience = None;
