@@ -26,6 +26,20 @@ pub fn assert_gone(manager: &Manager, port: u16) {
     assert_eq!(sockets(port), [], "a descriptor is left");
 }
 
+/// [`assert_at_rest`], soon: the dial of a call that was ended goes on for a moment, for whoever comes.
+#[track_caller]
+pub fn wait_at_rest(manager: &Manager) {
+    until("the end of what is dialled", || manager.stats().dialling == 0);
+    assert_at_rest(manager);
+}
+
+/// [`assert_gone`], soon.
+#[track_caller]
+pub fn wait_gone(manager: &Manager, port: u16) {
+    wait_at_rest(manager);
+    assert_gone(manager, port);
+}
+
 /// This process's sockets whose peer has that port. The kernel's table is read while it changes, and a row of it may
 /// come twice.
 pub fn sockets(port: u16) -> Vec<HeldSocket> {
