@@ -74,6 +74,11 @@ pub fn only_socket(port: u16) -> HeldSocket {
     all.remove(0)
 }
 
+/// What a descriptor is: another one that gets its number later is something else.
+pub fn what_is(fd: i32) -> Option<std::path::PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{fd}")).ok()
+}
+
 /// Lets the server act on the only, idle connection to its port, and waits until that has arrived: until the kernel
 /// has it, or until the manager has noticed by itself.
 #[track_caller]
