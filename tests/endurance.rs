@@ -1,0 +1,194 @@
+//! Sixteen threads, few connections, and somebody who closes them at random: every request ends once, reuse is what it
+//! can be, and nothing is left. Five seconds each; a minute with `HANGUP_LONG=1`.
+
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hangup::{Client, How, Kind, Limits, Mode, Reason, Stats};
+use support::alone::alone;
+use support::look::{assert_at_rest, descriptors};
+use support::{Dice, PATIENCE, client_with, fetch, per_origin, request, until};
+use testserver::{Origins, Script, Server};
+
+const THREADS: u64 = 16;
+
+/// What came of all requests.
+#[derive(Debug, Default)]
+struct Ends {
+    well: u64,
+    /// Ended by a close of their connection.
+    closed: u64,
+    /// Calls that closed a connection, by what it did then.
+    closes: u64,
+}
+
+fn duration() -> Duration {
+    Duration::from_secs(if std::env::var_os("HANGUP_LONG").is_some() { 60 } else { 5 })
+}
+
+/// Sixteen threads send requests to what `url` says, while one closes connections by id.
+fn run(client: &Client, url: impl Fn(u64) -> String + Sync) -> Ends {
+    let done = AtomicBool::new(false);
+    let url = &url;
+    thread::scope(|scope| {
+        let closer = scope.spawn(|| close_at_random(client, &done));
+        let end = Instant::now() + duration();
+        let workers: Vec<_> = (0..THREADS)
+            .map(|worker| {
+                scope.spawn(move || {
+                    let (mut dice, mut ends) = (Dice::new(worker), Ends::default());
+                    while Instant::now() < end {
+                        match fetch(client, &url(dice.roll(1 << 30))) {
+                            Ok(body) => {
+                                assert_eq!(body, b"whole");
+                                ends.well += 1;
+                            }
+                            // Nothing else: not of the peer's, not of a connection that was dead before.
+                            Err(error) => {
+                                assert_eq!(error.kind(), Kind::Closed, "{error:?}");
+                                let id = error.connection().expect("it was one by its id");
+                                let why = client.manager().why_closed(id);
+                                assert!(why.is_none_or(|why| why == Reason::ClosedById), "{why:?}");
+                                ends.closed += 1;
+                            }
+                        }
+                    }
+                    ends
+                })
+            })
+            .collect();
+        let ends: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        done.store(true, Ordering::SeqCst);
+        let mut all = Ends { closes: closer.join().unwrap(), ..Ends::default() };
+        for one in ends {
+            let one = one.unwrap();
+            all.well += one.well;
+            all.closed += one.closed;
+        }
+        all
+    })
+}
+
+/// Closes one connection every millisecond or two; answers how many.
+fn close_at_random(client: &Client, done: &AtomicBool) -> u64 {
+    let (mut dice, mut closes) = (Dice::new(99), 0);
+    while !done.load(Ordering::SeqCst) {
+        let list = client.manager().connections();
+        if !list.is_empty() {
+            let id = list[dice.roll(list.len() as u64) as usize].id;
+            let how = if dice.roll(4) == 0 { How::Graceful } else { How::Now };
+            // It may have been closed meanwhile, or marked before; a graceful one goes later.
+            closes += u64::from(client.manager().close_connection(id, how).is_ok());
+        }
+        thread::sleep(Duration::from_micros(500 + dice.roll(1500)));
+    }
+    closes
+}
+
+#[track_caller]
+fn report(what: &str, ends: &Ends, stats: &Stats, begun: Instant) {
+    let requests = ends.well + ends.closed;
+    let possible = requests.saturating_sub(stats.closed);
+    println!(
+        "{what}: {requests} requests in {:?}, {} well, {} closed by {} closes; {} connections \
+         opened, {} reuses of {possible} possible ({:.1} %); {stats:?}",
+        begun.elapsed(),
+        ends.well,
+        ends.closed,
+        ends.closes,
+        stats.opened,
+        stats.reused,
+        stats.reused as f64 / possible.max(1) as f64 * 100.0,
+    );
+}
+
+/// At the end: nothing runs, waits or is left.
+fn assert_over(client: &Client, before: &[i32]) {
+    until("the last dials", || client.manager().stats().dialling == 0);
+    assert_at_rest(client.manager());
+    client.manager().drain(Some(PATIENCE)).unwrap();
+    let stats = client.manager().stats();
+    assert_eq!((stats.dialling, stats.in_use, stats.idle, stats.queued), (0, 0, 0, 0));
+    assert_eq!(stats.opened, stats.closed);
+    assert_eq!((stats.retried, stats.refused, stats.stale), (0, 0, 0), "{stats:?}");
+    assert!(client.manager().connections().is_empty());
+    let new = || descriptors().into_iter().filter(|fd| !before.contains(fd)).collect::<Vec<_>>();
+    until("the descriptors of before", || new().is_empty());
+}
+
+#[test]
+fn sixteen_threads_on_eight_connections_that_somebody_closes() {
+    alone("sixteen_threads_on_eight_connections_that_somebody_closes", || {
+        let before = descriptors();
+        let server = Server::start(Script::answering("whole"));
+        let client = client_with(per_origin(8));
+        let begun = Instant::now();
+        let ends = run(&client, |_| server.url("/"));
+        let stats = client.manager().stats();
+        report("one origin", &ends, &stats, begun);
+        assert!(ends.well > 500 && ends.closed > 0, "{ends:?}");
+        // Each connection that was closed made one dial necessary; all other requests may be reuses.
+        let possible = (ends.well + ends.closed).saturating_sub(stats.closed);
+        assert!(stats.reused * 100 > possible * 95, "{} of {possible}", stats.reused);
+        // And nobody dialled without need: at most eight are open, and what is gone was closed.
+        assert!(stats.opened <= stats.closed + 8 && stats.closed <= ends.closes, "{stats:?}");
+        assert!(server.most_open() <= 8, "{}", server.most_open());
+        drop(server);
+        assert_over(&client, &before);
+    });
+}
+
+#[test]
+fn sixteen_threads_on_a_thousand_origins_that_somebody_closes() {
+    alone("sixteen_threads_on_a_thousand_origins_that_somebody_closes", || {
+        let before = descriptors();
+        let origins = Origins::open(1000, "whole").unwrap();
+        let client = client_with(Limits { total: 64, per_origin: 8, ..Limits::default() });
+        let begun = Instant::now();
+        // One in two requests to the same few, so that there is something to reuse.
+        let ends = run(&client, |roll| {
+            let origin = if roll % 2 == 0 { roll / 2 % 8 } else { roll / 2 % 1000 };
+            origins.url(origin as usize, "/")
+        });
+        let stats = client.manager().stats();
+        report("a thousand origins", &ends, &stats, begun);
+        assert!(ends.well > 500 && ends.closed > 0, "{ends:?}");
+        assert!(stats.reused * 4 > ends.well, "{stats:?}");
+        // Its own count may see a connection before it sees the end of one that went before it.
+        println!("at most {} open as its two threads saw it", origins.most_open());
+        drop(origins);
+        assert_over(&client, &before);
+    });
+}
+
+#[test]
+fn short_and_fresh_connections_at_the_limit_leave_nothing() {
+    alone("short_and_fresh_connections_at_the_limit_leave_nothing", || {
+        let before = descriptors();
+        let server = Server::start(Script::answering("whole"));
+        let client = client_with(per_origin(8));
+        thread::scope(|scope| {
+            for worker in 0..THREADS {
+                let (client, server) = (&client, &server);
+                scope.spawn(move || {
+                    for round in 0..60 {
+                        let mut request = request("GET", &server.url("/"));
+                        request.connection(match (worker + round) % 3 {
+                            0 => Mode::CloseAfter,
+                            1 => Mode::Fresh,
+                            _ => Mode::Keep,
+                        });
+                        let body = client.send(&mut request).unwrap().read_all(10).unwrap();
+                        assert_eq!(body, b"whole");
+                    }
+                });
+            }
+        });
+        assert!(server.most_open() <= 8, "{}", server.most_open());
+        drop(server);
+        assert_over(&client, &before);
+    });
+}
