@@ -375,7 +375,7 @@ fn preconnected_connections_are_for_whoever_waits() {
         all.into_iter().for_each(|one| assert_eq!(one.join().unwrap().unwrap(), b"ok"));
     });
     assert_eq!((server.connections(), client.manager().stats().opened), (2, 2));
-    assert_at_rest(client.manager());
+    wait_at_rest(client.manager());
 }
 
 #[test]
