@@ -375,7 +375,7 @@ fn preconnected_connections_are_for_whoever_waits() {
         all.into_iter().for_each(|one| assert_eq!(one.join().unwrap().unwrap(), b"ok"));
     });
     assert_eq!((server.connections(), client.manager().stats().opened), (2, 2));
-    assert_at_rest(client.manager());
+    wait_at_rest(client.manager());
 }
 
 #[test]
@@ -392,4 +392,16 @@ fn a_request_takes_over_from_a_dial_at_the_limit_in_the_order_of_the_queue() {
         assert_eq!(second.join().unwrap().unwrap(), b"ok");
     });
     assert_eq!((server.connections(), client.manager().stats().opened), (1, 1));
+}
+
+#[test]
+fn r13_other_trust_is_another_connection_and_equal_settings_are_the_same() {
+    let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
+    let one = tls_client();
+    let new = || trusting(Client::new(Arc::clone(one.manager())));
+    let (same, anybody) = (new(), new());
+    anybody.tls_dangerously_trust_anybody(true).unwrap();
+    fetch(&one, &server.url("/")).unwrap();
+    assert!(get(&same, &server.url("/")).unwrap().reused());
+    assert!(!get(&anybody, &server.url("/")).unwrap().reused());
 }

@@ -92,7 +92,7 @@ fn close_at_random(client: &Client, done: &AtomicBool) -> u64 {
 fn report(what: &str, ends: &Ends, connections: usize, stats: &Stats, begun: Instant) {
     let requests = ends.well + ends.closed;
     println!(
-        "{what}: {requests} requests in {:?}, {} well, {} closed by {} closes; {connections} \
+        "numbers: {what}, {requests} requests in {:?}, {} well, {} closed by {} closes; {connections} \
          connections, {} reuses ({:.1} %); {stats:?}",
         begun.elapsed(),
         ends.well,
@@ -157,7 +157,7 @@ fn sixteen_threads_on_a_thousand_origins_that_somebody_closes() {
         assert!(ends.well > 500 && ends.closed > 0, "{ends:?}");
         assert!(stats.reused * 4 > ends.well, "{stats:?}");
         // Its own count may see a connection before it sees the end of one that went before it.
-        println!("at most {} open as its two threads saw it", origins.most_open());
+        println!("numbers: at most {} open as its two threads saw it", origins.most_open());
         drop(origins);
         assert_over(&client, &before);
     });

@@ -262,9 +262,9 @@ fn l7_an_idle_timeout_closes_the_socket_without_any_call() {
         let limits = Limits { idle_for: Some(limit), ..Limits::default() };
         let client = trusting(client_with(limits));
         let mut response = get(&client, &server.url("/")).unwrap();
+        only_socket(server.port());
         let begun = Instant::now();
         response.read_all(10).unwrap();
-        only_socket(server.port());
         until("the idle timeout", || sockets(server.port()).is_empty());
         assert!(begun.elapsed() >= limit, "{:?}", begun.elapsed());
         assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);

@@ -127,10 +127,9 @@ fn l8_a_shorter_queue_refuses_who_comes_and_keeps_who_waits() {
 
 #[test]
 fn l8_shorter_clocks_apply_to_what_is_idle_at_once() {
-    type Lower = fn(&mut Limits);
-    let lower: [(Lower, Reason); 3] = [
-        (|limits| limits.idle_for = Some(ms(50)), Reason::IdleTooLong),
-        (|limits| limits.max_age = Some(ms(50)), Reason::TooOld),
+    let lower: [(fn(&mut Limits), Reason); 3] = [
+        (|limits| limits.idle_for = Some(ms(1000)), Reason::IdleTooLong),
+        (|limits| limits.max_age = Some(ms(1000)), Reason::TooOld),
         (|limits| limits.max_requests = Some(1), Reason::ServedEnough),
     ];
     for (lower, why) in lower {
@@ -138,7 +137,7 @@ fn l8_shorter_clocks_apply_to_what_is_idle_at_once() {
         let client = client();
         let open = super::open(&client, &server, 1);
         let id = read(super::open(&client, &server, 1))[0];
-        thread::sleep(ms(60));
+        thread::sleep(ms(1010));
         change(client.manager(), lower);
         assert_eq!(client.manager().why_closed(id), Some(why));
         only_socket(server.port());
@@ -156,12 +155,12 @@ fn l8_shorter_clocks_apply_to_what_is_idle_at_once() {
 #[test]
 fn l8_longer_clocks_apply_to_what_is_idle_already() {
     let server = Server::start(Script::answering("ok"));
-    let clocks = Limits { idle_for: Some(ms(400)), max_age: Some(ms(400)), ..Limits::default() };
+    let clocks = Limits { idle_for: Some(ms(1500)), max_age: Some(ms(1500)), ..Limits::default() };
     let client = client_with(Limits { max_requests: Some(2), ..clocks });
     fetch(&client, &server.url("/")).unwrap();
     client.manager().set_limits(Limits::default()).unwrap();
     // Several sweeps later.
-    thread::sleep(ms(1200));
+    thread::sleep(ms(2200));
     only_socket(server.port());
     for _ in 0..3 {
         let mut response = get(&client, &server.url("/")).unwrap();
