@@ -15,12 +15,15 @@ use std::sync::Arc;
 use socket2::SockAddr;
 
 use super::gate::{Gate, Shut};
+use crate::process::generation;
 
 /// Threads: any thread at any time; bytes are read and written by one at a time.
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: ManuallyDrop<socket2::Socket>,
     gate: Gate,
+    /// Where it was made: see [`generation`].
+    process: u32,
 }
 
 /// The right to use the descriptor: it stays open for as long as this lives.
@@ -28,7 +31,8 @@ pub(crate) struct InUse<'a>(&'a Socket);
 
 impl Socket {
     pub(crate) fn new(socket: socket2::Socket) -> Arc<Self> {
-        Arc::new(Self { inner: ManuallyDrop::new(socket), gate: Gate::new() })
+        let inner = ManuallyDrop::new(socket);
+        Arc::new(Self { inner, gate: Gate::new(), process: generation() })
     }
 
     /// Enters the socket, or answers `None`: it was ended.
@@ -42,11 +46,14 @@ impl Socket {
     }
 
     /// Ends it: the peer sees the close, whoever waits on it is woken, and the descriptor is closed
-    /// at once or by the last to leave. Never blocks. Twice is once.
+    /// at once or by the last to leave. Never blocks. Twice is once. In the child of a fork it only
+    /// [`forget`](Self::forget)s: the connection is its parent's.
     pub(crate) fn end(&self) {
         if self.gate.shut() == Shut::Wake {
-            // The error (not connected any more) says that there is nothing left to wake.
-            let _ = self.inner.shutdown(std::net::Shutdown::Both);
+            if self.process == generation() {
+                // The error (not connected any more) says that there is nothing left to wake.
+                let _ = self.inner.shutdown(std::net::Shutdown::Both);
+            }
             self.leave();
         }
     }
@@ -73,10 +80,10 @@ impl Socket {
 }
 
 impl Drop for Socket {
+    /// Ends it: a child of a fork may have a copy of the descriptor, and then a close alone is no
+    /// end of the connection.
     fn drop(&mut self) {
-        if self.gate.shut() == Shut::Wake {
-            self.leave();
-        }
+        self.end();
     }
 }
 
