@@ -130,7 +130,9 @@ fn q4_a_https_proxy_is_held_to_its_certificate() {
         assert_eq!(proxy.accepted_order().len(), 0, "no credentials for a stranger");
     }
     // What speaks no TLS, and what breaks off.
-    for steps in [vec![Step::send("HTTP/1.1 400 Bad Request\r\n\r\n")], vec![Step::Rst], vec![]] {
+    let resets = vec![Step::Recv(testserver::Until::Bytes(50)), Step::Rst];
+    let speaks_http = vec![Step::send("HTTP/1.1 400 Bad Request\r\n\r\n")];
+    for steps in [speaks_http, resets, vec![]] {
         let proxy = Server::start(Script::every(steps));
         refused(&format!("https://localhost:{}", proxy.port()), ORIGIN);
     }
