@@ -59,17 +59,28 @@ pub(super) fn dial(
         _ => false,
     };
     let has_socket = dial.as_ref().is_some_and(Dial::has_socket);
-    let heir = (goes_on && has_socket && !wish.short).then(|| Control::nobodys(pool));
+    let heir = (goes_on && has_socket && !wish.short)
+        .then(|| Control::nobodys(pool))
+        .filter(|heir| pool.bequeath(record.id, control, heir));
     if heir.is_none() {
         // First the sockets, then the slot.
         dial = None;
     }
     let reason = control.cause().map_or(Reason::DialFailed, Reason::from);
-    let (given, inherited) = pool.part_from_dial(record.id, control, heir.as_ref(), reason, now);
-    if let (true, Some(control), Some(dial)) = (inherited, heir, dial) {
+    let given = pool.part_from_dial(record.id, control, reason, now);
+    if let (Some(control), Some(dial)) = (heir, dial) {
         let patience = if given.is_some() { LONGEST } else { GRACE };
         let (pool, record) = (Arc::downgrade(pool), Arc::clone(record));
-        Ahead { pool, record, control, dial: Some(dial), until: now + patience, reason }.start();
+        Ahead {
+            pool,
+            record,
+            control,
+            dial: Some(dial),
+            until: now + patience,
+            reason,
+            done: false,
+        }
+        .start();
     }
     given.map(Outcome::Given).ok_or_else(|| failure.into())
 }
@@ -82,7 +93,7 @@ pub(super) fn ahead(pool: &Arc<Pool>, key: &Arc<PoolKey>, wanted: usize) -> Resu
     for (record, control) in slots {
         let (dial, until) = (Some(prepare(pool, &record)), Instant::now() + LONGEST);
         let (pool, reason) = (Arc::downgrade(pool), Reason::DialFailed);
-        Ahead { pool, record, control, dial, until, reason }.start();
+        Ahead { pool, record, control, dial, until, reason, done: false }.start();
     }
     Ok(begun)
 }
@@ -136,6 +147,8 @@ struct Ahead {
     until: Instant,
     /// Why its connection is closed if nothing comes of it.
     reason: Reason,
+    /// The pool has its connection.
+    done: bool,
 }
 
 impl Ahead {
@@ -151,6 +164,7 @@ impl Ahead {
             && let Some(pool) = self.pool.upgrade()
         {
             let connection = dialled(&self.record, stream);
+            self.done = true;
             pool.dialled_ahead(connection, &self.control, Instant::now());
         }
     }
@@ -173,8 +187,12 @@ impl dial::Progress for Ahead {
 
 impl Drop for Ahead {
     fn drop(&mut self) {
+        if self.done {
+            return;
+        }
         // First the sockets, then the slot.
         self.dial = None;
+        self.record.end();
         if let Some(pool) = self.pool.upgrade() {
             pool.close_mine(self.record.id, &self.control, self.reason);
         }

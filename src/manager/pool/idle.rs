@@ -11,30 +11,47 @@ use crate::manager::connection::{Connection, Reason, Record};
 use crate::manager::events::Happened;
 
 impl State {
-    /// A connection is free: for whoever waits for it, to be idle, or to go. It became free at
-    /// `since`; `now` is the time.
-    pub(super) fn offer(
+    /// A connection is free: for whoever waits for it, to be idle, or to go.
+    pub(super) fn offer(&mut self, connection: Connection, now: Instant, after: &mut Aftermath) {
+        let Some((connection, line)) = self.bring(connection, now, after) else { return };
+        self.tell(Happened::Returned, &connection.record, after);
+        let stamp = self.next_stamp;
+        self.next_stamp += 1;
+        self.keep(connection, (now, stamp), line, now, after);
+    }
+
+    /// An idle connection was only looked at: nobody used it, so that it keeps its place.
+    pub(super) fn put_back(
         &mut self,
         connection: Connection,
-        since: Instant,
+        place: (Instant, u64),
         now: Instant,
         after: &mut Aftermath,
     ) {
-        let id = connection.record.id;
-        let Some(entry) = self.entries.get(&id) else { return };
-        let line = entry.slot.line();
+        if let Some((connection, line)) = self.bring(connection, now, after) {
+            self.keep(connection, place, line, now, after);
+        }
+    }
+
+    /// Brings a connection to whoever waits for it. It comes back, with its line, if nobody does.
+    fn bring(
+        &mut self,
+        connection: Connection,
+        now: Instant,
+        after: &mut Aftermath,
+    ) -> Option<(Connection, usize)> {
+        let line = self.entries.get(&connection.record.id)?.slot.line();
         if let Some(reason) = self.unfit(&connection.record, line, now) {
-            return self.fall_with(connection, reason, after);
+            self.fall_with(connection, reason, after);
+            return None;
         }
         match self.next_for(line) {
             Next::Taker(ticket) => self.grant(ticket, connection, after),
             // Somebody who came earlier needs the slot and can't use this connection.
             Next::Seeker => self.fall_with(connection, Reason::PoolFull, after),
-            Next::Nobody => {
-                self.tell(Happened::Returned, &connection.record, after);
-                self.keep(connection, since, line, now, after);
-            }
+            Next::Nobody => return Some((connection, line)),
         }
+        None
     }
 
     /// Why a connection can't serve another exchange, if it can't.
@@ -46,23 +63,31 @@ impl State {
         if self.closed.is_some() {
             return Some(Reason::ManagerShutDown);
         }
-        if let Some(most) = limits.max_requests
-            && record.served() >= most
-        {
-            return Some(Reason::ServedEnough);
-        }
-        if limits.age_of(record.id).is_some_and(|age| now >= record.born + age) {
-            return Some(Reason::TooOld);
+        if let Some(reason) = self.is_worn(record, now) {
+            return Some(reason);
         }
         // The limits may have been lowered while it was in use.
         let group = &self.groups[self.lines[line].group];
-        (group.open > limits.per_origin || self.open > limits.total).then_some(Reason::PoolFull)
+        let too_many = group.staying() > limits.per_origin || self.staying() > limits.total;
+        too_many.then_some(Reason::PoolFull)
+    }
+
+    /// Why a connection may not be used again, by what it has behind it.
+    pub(super) fn is_worn(&self, record: &Record, now: Instant) -> Option<Reason> {
+        let limits = &self.limits;
+        if limits.max_requests.is_some_and(|most| record.served() >= most) {
+            return Some(Reason::ServedEnough);
+        }
+        let too_old = limits
+            .age_of(record.id)
+            .is_some_and(|age| now.saturating_duration_since(record.born) >= age);
+        too_old.then_some(Reason::TooOld)
     }
 
     fn keep(
         &mut self,
         connection: Connection,
-        since: Instant,
+        (since, stamp): (Instant, u64),
         line: usize,
         now: Instant,
         after: &mut Aftermath,
@@ -72,14 +97,17 @@ impl State {
             return self.fall_with(connection, Reason::PoolFull, after);
         }
         let id = connection.record.id;
-        let stamp = self.next_stamp;
-        self.next_stamp += 1;
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.stage = Stage::Idle { connection: Box::new(connection), since, stamp };
-        self.by_age.push_back((id, stamp));
+        // Both are in the order of their stamps; nearly always this is the last.
+        let at = self.by_age.partition_point(|(_, other)| *other < stamp);
+        if self.by_age.get(at).is_none_or(|(_, other)| *other != stamp) {
+            self.by_age.insert(at, (id, stamp));
+        }
+        let at = self.lines[line].idle.partition_point(|other| self.stamp_of(*other) < stamp);
+        self.lines[line].idle.insert(at, id);
         self.idle_count += 1;
         let group = self.lines[line].group;
-        self.lines[line].idle.push_back(id);
         self.groups[group].idle += 1;
         if self.groups[group].idle > idle_per_origin {
             self.evict_of(group, after);
@@ -101,12 +129,10 @@ impl State {
     ) -> Option<Box<Connection>> {
         loop {
             let id = *self.lines[line].idle.back()?;
-            let record = &self.entries.get(&id)?.record;
-            if self.limits.age_of(id).is_some_and(|age| now >= record.born + age) {
-                self.fall(id, Reason::TooOld, after);
-                continue;
+            match self.is_worn(&self.entries.get(&id)?.record, now) {
+                Some(reason) => self.fall(id, reason, after),
+                None => return self.pick(id),
             }
-            return self.pick(id);
         }
     }
 
@@ -189,7 +215,8 @@ impl State {
     /// Sees to it that the sweep comes in time for what has just become idle.
     pub(super) fn plan_sweep(&mut self, now: Instant, after: &mut Aftermath) {
         let at = now + self.limits.idle_for.map_or(TICK, |idle_for| idle_for.min(TICK));
-        if self.sweep_at.is_none_or(|planned| at < planned) {
+        // One that should have come long ago never got its thread.
+        if self.sweep_at.is_none_or(|planned| at < planned || planned + TICK < now) {
             self.sweep_at = Some(at);
             after.sweep = Some((Weak::clone(&self.pool), at));
         }
@@ -198,7 +225,9 @@ impl State {
     /// When the sweep shall come next; `None` if nothing is idle.
     pub(super) fn next_sweep(&mut self, now: Instant) -> Option<Instant> {
         let oldest = self.by_age.front().and_then(|(id, stamp)| self.idle_since(*id, *stamp));
-        let due = oldest.zip(self.limits.idle_for).map(|(since, idle_for)| since + idle_for);
+        // Beyond the end of the clock is never.
+        let due =
+            oldest.zip(self.limits.idle_for).and_then(|(since, most)| since.checked_add(most));
         self.sweep_at =
             (self.idle_count > 0).then(|| due.map_or(now + TICK, |due| due.min(now + TICK)));
         self.sweep_at

@@ -9,6 +9,7 @@ use super::Pool;
 use super::aftermath::Aftermath;
 use super::state::{Stage, State};
 use crate::error::Phase;
+use crate::manager::Limits;
 use crate::manager::connection::{Connection, Reason, Record};
 use crate::manager::events::{Happened, Listener, Ring, Row};
 use crate::manager::key::PoolKey;
@@ -46,10 +47,10 @@ impl Pool {
         for (id, stamp) in rows {
             let Some(since) = state.idle_since(id, stamp) else { continue };
             let record = Arc::clone(&state.entries[&id].record);
-            let limits = &state.limits;
-            if limits.age_of(id).is_some_and(|age| now >= record.born + age) {
-                state.fall(id, Reason::TooOld, &mut after);
-            } else if limits
+            if let Some(reason) = state.is_worn(&record, now) {
+                state.fall(id, reason, &mut after);
+            } else if state
+                .limits
                 .idle_for
                 .is_some_and(|most| now.saturating_duration_since(since) >= most)
             {
@@ -76,7 +77,7 @@ impl Pool {
         match verdict {
             // Closed in the meantime: it is over.
             _ if !still => {}
-            None => state.offer(*connection, since, now, &mut after),
+            None => state.put_back(*connection, (since, stamp), now, &mut after),
             Some(reason) => {
                 state.counters.swept += 1;
                 state.fall_with(*connection, reason, &mut after);
@@ -101,7 +102,7 @@ impl Pool {
         }
     }
 
-    pub(in crate::manager) fn read_event(&self, number: u64) -> Option<(u64, Row)> {
+    pub(in crate::manager) fn read_event(&self, number: u64) -> Option<(u64, Row, bool)> {
         self.lock().ring.as_ref()?.read(number)
     }
 
@@ -140,26 +141,39 @@ impl State {
     /// waits may have room now.
     pub(super) fn apply_limits(&mut self, now: Instant, after: &mut Aftermath) {
         self.expire(now, after);
-        while self.idle_count > self.limits.idle_total && self.evict(after) {}
-        // What falls here is open until its socket is gone: counted down by hand.
-        let mut over = self.open.saturating_sub(self.limits.total);
-        while over > 0 && self.evict(after) {
-            over -= 1;
-        }
+        self.drop_worn(now, after);
+        // The narrower limits first: what they close counts for the wider ones.
         let groups: Vec<usize> = self.groups.iter().map(|(group, _)| group).collect();
         for group in groups {
-            while self.groups[group].idle > self.limits.idle_per_origin
-                && self.evict_of(group, after)
-            {}
-            let mut over = self.groups[group].open.saturating_sub(self.limits.per_origin);
-            while over > 0 && self.evict_of(group, after) {
-                over -= 1;
-            }
+            while self.is_over(group) && self.evict_of(group, after) {}
             self.list(group);
         }
+        let Limits { total, idle_total, .. } = self.limits;
+        while (self.idle_count > idle_total || self.staying() > total) && self.evict(after) {}
         self.serve(after);
         if self.idle_count > 0 {
             self.plan_sweep(now, after);
+        }
+    }
+
+    /// Whether a group has more than it may have, and so has to let idle ones go.
+    fn is_over(&self, group: usize) -> bool {
+        let Limits { per_origin, idle_per_origin, .. } = self.limits;
+        let group = &self.groups[group];
+        group.idle > idle_per_origin || group.staying() > per_origin
+    }
+
+    /// Closes what is idle and may not be used again.
+    fn drop_worn(&mut self, now: Instant, after: &mut Aftermath) {
+        if self.limits.max_requests.is_none() && self.limits.max_age.is_none() {
+            return;
+        }
+        let idle = self.by_age.iter().filter(|(id, stamp)| self.idle_since(*id, *stamp).is_some());
+        let worn: Vec<(u64, Reason)> = idle
+            .filter_map(|(id, _)| Some((*id, self.is_worn(&self.entries[id].record, now)?)))
+            .collect();
+        for (id, reason) in worn {
+            self.fall(id, reason, after);
         }
     }
 
