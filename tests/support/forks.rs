@@ -339,13 +339,13 @@ fn p1_a_child_asks_for_names_itself() {
         assert_eq!(fetch(&client, &url).unwrap(), b"ok");
         let parent = std::process::id();
         fork(|| {
-            work(&client, &[url.clone()]);
+            work(&client, std::slice::from_ref(&url));
             assert_eq!(*asked.lock().unwrap(), [parent, std::process::id()]);
             // By hand, too.
             client.manager().set_resolver(None);
             client.manager().set_address("asked.test", &["127.0.0.1".parse().unwrap()]).unwrap();
             client.manager().close_all(How::Now);
-            work(&client, &[url.clone()]);
+            work(&client, std::slice::from_ref(&url));
         })
         .join();
         client.manager().close_all(How::Now);
