@@ -1,300 +1,395 @@
-//! How a connection comes about: addresses that race, the address that it is made from, and the system's probes
-//! (Q6). What names lead to is in `support/names.rs`.
+//! Dials that outlive who asked for them, that fail, and that nobody asked for: what becomes of the connection and of its
+//! slot (R14, L2, L5, L9, preconnect).
 
 mod support;
 
-#[path = "support/names.rs"]
-mod names;
-
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Client, Clock, Kind, Limits, Mode, Phase};
-use support::look::{assert_at_rest, only_socket, sockets};
-use support::verdict::{assert_timed_out, cancelled};
-use support::{PATIENCE, client, fetch, get, ms, request, until};
-use testserver::{Addresses, Manner, Options, Script, Server};
+use hangup::{
+    CancelToken, Client, Clock, Error, How, Kind, Limits, Mode, Phase, Reason, State, Stats,
+};
+use support::look::{assert_at_rest, assert_gone, assert_sockets, sockets, wait_at_rest};
+use support::queue::{held, holding, let_go, line_up, occupy, start};
+use support::verdict::{REASON, assert_cancelled, assert_timed_out};
+use support::{
+    MARGIN, PATIENCE, client, client_with, fetch, get, ms, per_origin, request, tls_client,
+    trusting, until,
+};
+use testserver::{BlackHole, Certificate, Ended, Script, Server, Step};
 
-/// A name for whatever addresses.
-const NAME: &str = "many.test";
-
-/// How much a busy machine may add to what should take 250 ms or less.
-const SOON: Duration = Duration::from_secs(2);
-
-/// The dial of a cancelled exchange goes on for 1.5 s; what a busy machine adds.
-const GRACE: Duration = Duration::from_secs(3);
-
-fn serves() -> Manner {
-    Manner::Serves(Script::answering("ok"))
+/// A TLS handshake that waits for "shake"; then every request is answered.
+fn shaking_late() -> Vec<Step> {
+    let answers = Step::forever(vec![held(&["/held"])]);
+    vec![Step::mark("dial"), Step::wait_for("shake"), Step::Tls(Certificate::Good), answers]
 }
 
-/// A client for which [`NAME`] has these addresses, in this order.
-fn knowing(addresses: &[&str]) -> Client {
-    let client = client();
-    let addresses: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
-    client.manager().set_address(NAME, &addresses).unwrap();
-    client
+/// Its URL: what it does first is no handshake.
+fn https(server: &Server) -> String {
+    format!("https://127.0.0.1:{}/", server.port())
 }
 
-/// Opens these, and a client for which [`NAME`] leads to them in this order.
-fn open(wanted: &[(&str, Manner)]) -> (Addresses, Client) {
-    let ips: Vec<&str> = wanted.iter().map(|(ip, _)| *ip).collect();
-    (Addresses::open(wanted).unwrap(), knowing(&ips))
+fn dialling(client: &Client, state: State) {
+    until("a dial", || client.manager().connections().iter().any(|row| row.state == state));
 }
 
-/// A GET by name that must go well; answers the address that it came to, and how long it took.
+fn counts(stats: &Stats) -> (u64, u64, u64, u64) {
+    (stats.dialling, stats.in_use, stats.idle, stats.queued)
+}
+
+/// Cancels a request while it dials.
 #[track_caller]
-fn reach(client: &Client, port: u16) -> (IpAddr, Duration) {
-    let begun = Instant::now();
-    let mut response = get(client, &format!("http://{NAME}:{port}/")).unwrap();
-    let took = begun.elapsed();
-    assert_eq!(response.read_all(10).unwrap(), b"ok");
-    let open = client.manager().connections();
-    assert_eq!(open.len(), 1);
-    assert_at_rest(client.manager());
-    (open[0].peer.unwrap().ip(), took)
-}
-
-/// How many sockets of this process wait for an answer from that port. The kernel's table is read while it changes,
-/// and a row of it may be missed once.
-fn attempts(port: u16) -> usize {
-    let count = || sockets(port).iter().filter(|held| held.state == "SYN_SENT").count();
-    (0..3).map(|_| count()).max().unwrap_or(0)
-}
-
-#[test]
-fn q6_addresses_that_refuse_are_passed_over_at_once() {
-    // Each with a head start of 250 ms would be two seconds.
-    let refusing = ["127.0.0.1", "::1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
-    let more = ["127.0.0.6", "127.0.0.7"];
-    let mut wanted: Vec<_> =
-        refusing.into_iter().chain(more).map(|ip| (ip, Manner::Refuses)).collect();
-    wanted.push(("127.0.0.9", serves()));
-    let (addresses, client) = open(&wanted);
-    let (ip, took) = reach(&client, addresses.port());
-    println!("latency after eight refusals: {took:?}");
-    assert_eq!(ip.to_string(), "127.0.0.9");
-    assert!(took < ms(1900), "{took:?}");
-}
-
-#[test]
-fn q6_addresses_that_can_not_be_used_are_passed_over_at_once() {
-    // Broadcast and multicast can't be connected to, nor can a link-local address without a link.
-    let server = Server::start(Script::answering("ok"));
-    let mut unusable = vec!["255.255.255.255", "ff02::1", "224.0.0.1", "fe80::1"];
-    unusable.extend(["224.0.0.2", "ff02::2", "224.0.0.3", "ff02::3", "127.0.0.1"]);
-    let client = knowing(&unusable);
-    let (ip, took) = reach(&client, server.port());
-    assert_eq!(ip.to_string(), "127.0.0.1");
-    assert!(took < ms(1900), "{took:?}");
-    // Without a way out it is one error, and one address that says more counts more.
-    let dead = Addresses::open(&[("127.0.0.1", Manner::Refuses)]).unwrap();
-    for addresses in [&unusable[..8], &unusable[..]] {
-        let error = fetch(&knowing(addresses), &dead.url(NAME, "/")).unwrap_err();
-        assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect), "{error}");
-        let refused = error.os_code() == Some(libc::ECONNREFUSED);
-        assert_eq!(refused, addresses.len() == 9, "{error}");
-    }
-}
-
-#[test]
-fn q6_a_silent_address_is_joined_by_the_next_and_the_loser_is_closed() {
-    for wanted in [
-        [("127.0.0.1", Manner::Silent), ("127.0.0.2", serves())],
-        [("::1", Manner::Silent), ("127.0.0.1", serves())],
-        [("127.0.0.1", Manner::Silent), ("::1", serves())],
-    ] {
-        let (addresses, client) = open(&wanted);
-        let (ip, took) = reach(&client, addresses.port());
-        println!("latency past a silent {}: {took:?}", wanted[0].0);
-        assert_eq!(ip.to_string(), wanted[1].0);
-        assert!(took >= ms(250) && took < SOON, "{took:?}");
-        // The winner, and nothing of the loser.
-        assert_eq!(attempts(addresses.port()), 0);
-        assert_eq!(addresses.server(wanted[1].0).connections(), 1);
-        let stats = client.manager().stats();
-        assert_eq!((stats.opened, stats.dials_failed), (1, 0), "{stats:?}");
-    }
-}
-
-#[test]
-fn q6_families_take_turns() {
-    // The other family comes second, however many of the first one there are.
-    for (silent, serving) in [("127.0.0.", "::1"), ("::1", "127.0.0.1")] {
-        let four: Vec<String> = (1..=4).map(|number| format!("{silent}{number}")).collect();
-        let mut wanted: Vec<(&str, Manner)> = match silent {
-            "::1" => vec![("::1", Manner::Silent)],
-            _ => four.iter().map(|ip| (ip.as_str(), Manner::Silent)).collect(),
-        };
-        wanted.push((serving, serves()));
-        let (addresses, client) = open(&wanted);
-        let (ip, took) = reach(&client, addresses.port());
-        assert_eq!(ip.to_string(), serving);
-        assert!(took >= ms(250) && took < ms(950), "{took:?}");
-    }
-}
-
-#[test]
-fn q6_all_refused_is_one_error() {
-    let all = [("127.0.0.1", Manner::Refuses), ("::1", Manner::Refuses)];
-    let (addresses, client) = open(&all);
-    let error = fetch(&client, &addresses.url(NAME, "/")).unwrap_err();
-    assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect), "{error}");
-    assert_eq!(error.os_code(), Some(libc::ECONNREFUSED));
-    assert!(error.message().contains(NAME) && error.retry_safe(), "{error}");
-    assert_at_rest(client.manager());
-    assert_eq!(client.manager().stats().dials_failed, 1);
-    assert_eq!(sockets(addresses.port()), []);
-}
-
-#[test]
-fn q6_all_silent_is_a_timeout_of_the_connect_limit() {
-    let all = ["127.0.0.1", "127.0.0.2", "::1"].map(|ip| (ip, Manner::Silent));
-    let (addresses, client) = open(&all);
-    // Before the second address is due, between, and when all are on their way.
-    for limit in [100, 400, 700] {
-        client.timeout(Clock::Connect, Some(ms(limit))).unwrap();
-        let begun = Instant::now();
-        let error = fetch(&client, &addresses.url(NAME, "/")).unwrap_err();
-        assert!(begun.elapsed() >= ms(limit) && begun.elapsed() < ms(limit) + SOON);
-        assert_timed_out(&error, Clock::Connect, Phase::Connect);
-        assert_at_rest(client.manager());
-        assert_eq!(attempts(addresses.port()), 0);
-    }
-}
-
-#[test]
-fn q6_a_cancel_ends_every_attempt_that_is_on_its_way() {
-    let all = ["127.0.0.1", "127.0.0.2", "::1"].map(|ip| (ip, Manner::Silent));
-    let (addresses, client) = open(&all);
-    client.timeout(Clock::Connect, None).unwrap();
+fn cancel_in_dial(client: &Client, url: &str, mode: Mode, state: State) -> Error {
     let token = CancelToken::new();
-    let mut request = request("GET", &addresses.url(NAME, "/"));
+    let mut request = request("GET", url);
     request.cancel_with(Some(token.clone()));
-    let ready = |_| until("three attempts", || attempts(addresses.port()) == 3);
-    cancelled("in a race", &token, Phase::Connect, || client.send(&mut request), ready);
-    let fired = Instant::now();
-    until("the end of the dial", || client.manager().stats().dialling == 0);
-    assert!(fired.elapsed() < GRACE, "{:?}", fired.elapsed());
-    assert_at_rest(client.manager());
-    assert_eq!(attempts(addresses.port()), 0);
-    // A close lets no dial go on.
-    let work = || fetch(&client, &addresses.url(NAME, "/")).unwrap_err();
-    std::thread::scope(|scope| {
-        let work = scope.spawn(work);
-        until("two attempts", || attempts(addresses.port()) >= 2);
-        client.manager().close_all(hangup::How::Now);
-        assert_eq!(work.join().unwrap().kind(), Kind::Closed);
+    request.connection(mode);
+    thread::scope(|scope| {
+        let running = start(scope, client, request);
+        dialling(client, state);
+        let fired = Instant::now();
+        token.fire(Some(REASON));
+        let error = running.join().unwrap().unwrap_err();
+        assert!(fired.elapsed() < MARGIN);
+        assert_eq!(error.kind(), Kind::Cancelled, "{error:?}");
+        error
+    })
+}
+
+#[test]
+fn r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_request_uses_it() {
+    for mode in [Mode::Keep, Mode::Fresh] {
+        let server = Server::start(Script::every(shaking_late()));
+        let client = tls_client();
+        let error = cancel_in_dial(&client, &https(&server), mode, State::Tls);
+        assert_cancelled(&error, Phase::Tls);
+        // It is neither anybody's nor idle yet, and it is listed.
+        assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 0));
+        server.release("shake");
+        until("an idle connection", || client.manager().stats().idle == 1);
+        let mut next = get(&client, &https(&server)).unwrap();
+        assert_eq!((next.reused(), Some(next.connection())), (true, error.connection()));
+        assert_eq!(next.read_all(10).unwrap(), b"ok");
+        assert_eq!(server.connections(), 1);
+        assert_at_rest(client.manager());
+    }
+}
+
+#[test]
+fn r14_who_comes_while_it_is_on_its_way_waits_for_it_instead_of_dialling() {
+    let server = Server::start(Script::every(shaking_late()));
+    let client = tls_client();
+    let error = cancel_in_dial(&client, &https(&server), Mode::Keep, State::Tls);
+    thread::scope(|scope| {
+        let next = line_up(scope, &client, request("GET", &https(&server)));
+        server.release("shake");
+        assert_eq!(next.join().unwrap().unwrap(), b"ok");
     });
-    assert_at_rest(client.manager());
-    assert_eq!(attempts(addresses.port()), 0);
+    assert_eq!(server.connections(), 1);
+    let list = client.manager().connections();
+    assert_eq!((list.len(), Some(list[0].id)), (1, error.connection()));
+    assert_eq!(client.manager().stats().opened, 1);
 }
 
 #[test]
-fn q6_the_race_serves_tls_and_proxies_as_well() {
-    let tls = Script::every(vec![
-        testserver::Step::Tls(testserver::Certificate::Good),
-        testserver::Step::forever(vec![testserver::Step::answer(200, "ok")]),
-    ]);
-    let wanted = [("::1", Manner::Refuses), ("127.0.0.1", Manner::Serves(tls))];
-    let addresses = Addresses::open(&wanted).unwrap();
-    let client = support::tls_client();
-    let ips = ["::1", "127.0.0.1"].map(|ip| ip.parse().unwrap());
-    client.manager().set_address("localhost", &ips).unwrap();
-    let url = format!("https://localhost:{}/", addresses.port());
-    assert_eq!(fetch(&client, &url).unwrap(), b"ok");
-    let proxy = testserver::Proxy::start();
-    let origin = Server::start(Script::answering("ok"));
-    let ips = ["127.0.0.77", "127.0.0.1"].map(|ip| ip.parse().unwrap());
-    client.manager().set_address("proxy.test", &ips).unwrap();
-    client.proxy(Some(&format!("proxy.test:{}", proxy.port()))).unwrap();
-    assert_eq!(fetch(&client, &origin.url("/")).unwrap(), b"ok");
-    assert_eq!(proxy.connections(), 1);
-}
-
-#[test]
-fn a_local_address_is_where_the_connection_comes_from() {
-    let server = Server::start(Script::answering("ok"));
+fn r14_also_by_its_total_limit_and_in_connect() {
+    let hole = BlackHole::new();
     let client = client();
-    let local: IpAddr = "127.0.0.2".parse().unwrap();
-    client.local_address(Some(local));
-    assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
-    assert_eq!(client.manager().connections()[0].local.map(|at| at.ip()), Some(local));
-    assert_eq!(only_socket(server.port()).local.ip(), local);
-    // Only its family can be reached from it.
-    let v6 = Options { ipv6: true, ..Options::default() };
-    let v6 = Server::start_with(v6, Script::answering("ok")).unwrap();
-    let error = fetch(&client, &v6.url("/")).unwrap_err();
-    assert_eq!(error.kind(), Kind::ConnectFailed);
-    assert!(error.message().contains("127.0.0.2") && error.message().contains("IPv4"), "{error}");
-    let both = ["::1", "127.0.0.1"].map(|ip| ip.parse().unwrap());
-    client.manager().set_address(NAME, &both).unwrap();
-    let url = format!("http://{NAME}:{}/", server.port());
-    assert_eq!(fetch(&client, &url).unwrap(), b"ok");
+    let mut request = request("GET", &hole.url("/"));
+    request.timeout(Clock::Total, Some(ms(150))).unwrap();
+    let error = client.send(&mut request).unwrap_err();
+    assert_timed_out(&error, Clock::Total, Phase::Connect);
+    // The kernel repeats its SYN after a second.
+    let server = hole.open(Script::answering("ok")).unwrap();
+    until("an idle connection", || client.manager().stats().idle == 1);
+    let next = get(&client, &server.url("/")).unwrap();
+    assert_eq!((next.reused(), server.connections()), (true, 1));
 }
 
 #[test]
-fn a_local_address_that_is_not_ours_is_told_as_such() {
-    let server = Server::start(Script::answering("ok"));
-    let client = client();
-    // RFC 5737: for documentation only.
-    client.local_address("198.51.100.7".parse().ok());
-    for url in [server.url("/"), server.url("/").replace("http:", "https:")] {
-        let error = fetch(&client, &url).unwrap_err();
-        assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect), "{error}");
-        assert!(error.message().contains("198.51.100.7"), "{error}");
-        assert!(error.message().contains("no address of this machine"), "{error}");
-        assert_eq!(error.os_code(), Some(libc::EADDRNOTAVAIL));
-    }
-    assert_at_rest(client.manager());
-    assert_eq!(server.connections(), 0);
-}
-
-/// The timer that runs for a socket, by its kind (2 is keep-alive) and when it is due, as
-/// /proc/net/tcp has it (proc(5)).
-fn timer(local: SocketAddr, peer: SocketAddr) -> Option<(u32, Duration)> {
-    let shown = |address: SocketAddr| match address {
-        SocketAddr::V4(v4) => {
-            Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port()))
-        }
-        SocketAddr::V6(_) => None,
-    };
-    // Both ends: a local port may serve several connections.
-    let ends = format!("{} {}", shown(local)?, shown(peer)?);
-    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
-    let row = table.lines().find(|row| row.contains(&ends))?;
-    let (kind, when) = row.split_ascii_whitespace().nth(5)?.split_once(':')?;
-    let ticks = u64::from_str_radix(when, 16).ok()?;
-    Some((u32::from_str_radix(kind, 16).ok()?, Duration::from_millis(ticks * 10)))
+fn r14_a_short_connections_dial_is_of_no_use_to_others_and_ends_at_once() {
+    let server = Server::start(Script::every(shaking_late()));
+    let client = tls_client();
+    let error = cancel_in_dial(&client, &https(&server), Mode::CloseAfter, State::Tls);
+    assert_gone(client.manager(), server.port());
+    let why = client.manager().why_closed(error.connection().unwrap());
+    assert_eq!(why, Some(Reason::Cancelled));
+    assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
 }
 
 #[test]
-fn the_system_probes_a_silent_connection_as_the_limits_say() {
-    let server = Server::start(Script::answering("ok"));
-    for keep_alive in [Some(15), Some(600), None] {
-        let client = client();
-        let keep_alive = keep_alive.map(Duration::from_secs);
-        client.manager().set_limits(Limits { keep_alive, ..Limits::default() }).unwrap();
-        let mut request = request("GET", &server.url("/"));
-        request.connection(Mode::Keep);
-        assert_eq!(client.send(&mut request).unwrap().read_all(10).unwrap(), b"ok");
-        let open = client.manager().connections();
-        let (local, peer) = (open[0].local.unwrap(), open[0].peer.unwrap());
-        // What was sent must be acknowledged first: until then another timer runs.
-        let mut seen = None;
-        until("no timer for what was sent", || {
-            seen = timer(local, peer);
-            seen.is_some_and(|(kind, _)| matches!(kind, 0 | 2))
-        });
-        let (kind, due) = seen.unwrap();
-        match keep_alive {
-            None => assert_eq!(kind, 0, "{seen:?}"),
-            Some(after) => {
-                assert_eq!(kind, 2, "{seen:?}");
-                // It runs since the connect.
-                assert!(due <= after + ms(1000), "{seen:?}");
-                assert!(due + PATIENCE >= after, "{seen:?}");
+fn r14_its_own_phases_limit_ends_a_dial_at_once() {
+    let server = Server::start(Script::every(shaking_late()));
+    let client = tls_client();
+    let mut request = request("GET", &https(&server));
+    request.timeout(Clock::Tls, Some(ms(100))).unwrap();
+    assert_timed_out(&client.send(&mut request).unwrap_err(), Clock::Tls, Phase::Tls);
+    assert_gone(client.manager(), server.port());
+}
+
+#[test]
+fn a_dial_that_goes_on_is_closed_by_id_and_by_all_like_any_other() {
+    let server = Server::start(Script::every(shaking_late()));
+    for by_id in [true, false] {
+        let client = tls_client();
+        let error = cancel_in_dial(&client, &https(&server), Mode::Keep, State::Tls);
+        let id = error.connection().unwrap();
+        let why = match by_id {
+            true => {
+                client.manager().close_connection(id, How::Now).unwrap();
+                Reason::ClosedById
             }
-        }
+            false => {
+                assert_eq!(client.manager().close_all(How::Now), 1);
+                Reason::ClosedByAll
+            }
+        };
+        assert_eq!(counts(&client.manager().stats()), (0, 0, 0, 0));
+        assert_eq!(client.manager().why_closed(id), Some(why));
+        until("its socket's end", || sockets(server.port()).is_empty());
     }
+}
+
+/// A resolver that answers when it is told to, with what it is told. Answers how to tell it, and who asks.
+fn asked_resolver(client: &Client) -> (Sender<Result<(), String>>, Receiver<String>) {
+    let (tell, told) = channel::<Result<(), String>>();
+    let (ask, asked) = channel();
+    let both = Mutex::new((told, ask));
+    let here = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    client.manager().set_resolver(Some(Arc::new(move |host| {
+        let both = both.lock().unwrap();
+        both.1.send(host.to_owned()).unwrap();
+        both.0.recv_timeout(PATIENCE).unwrap().map(|()| here.clone())
+    })));
+    (tell, asked)
+}
+
+#[test]
+fn l2_a_dial_in_progress_counts_and_one_that_fails_hands_its_slot_to_the_next_who_dials() {
+    let server = Server::start(Script::answering("ok"));
+    let client = client_with(per_origin(1));
+    let (tell, asked) = asked_resolver(&client);
+    let url = format!("http://somewhere.test:{}/", server.port());
+    thread::scope(|scope| {
+        let first = start(scope, &client, request("GET", &url));
+        assert_eq!(asked.recv_timeout(PATIENCE).unwrap(), "somewhere.test");
+        let second = line_up(scope, &client, request("GET", &url));
+        let third = line_up(scope, &client, request("GET", &url));
+        assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 2));
+        tell.send(Err("nobody knows".to_owned())).unwrap();
+        assert_eq!(first.join().unwrap().unwrap_err().kind(), Kind::ResolveFailed);
+        // The second one dials now, on its own account: it asks again.
+        asked.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 1));
+        tell.send(Err("still nobody".to_owned())).unwrap();
+        assert_eq!(second.join().unwrap().unwrap_err().kind(), Kind::ResolveFailed);
+        asked.recv_timeout(PATIENCE).unwrap();
+        tell.send(Ok(())).unwrap();
+        assert_eq!(third.join().unwrap().unwrap(), b"ok");
+    });
+    let stats = client.manager().stats();
+    assert_eq!((stats.opened, stats.dials_failed, stats.queued, stats.idle), (3, 2, 0, 1));
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn l2_a_connect_that_times_out_hands_its_slot_on() {
+    let hole = BlackHole::new();
+    let client = client_with(per_origin(1));
+    let (url, short) = (hole.url("/"), ms(400));
+    thread::scope(|scope| {
+        let mut first = request("GET", &url);
+        first.timeout(Clock::Connect, Some(short)).unwrap();
+        let first = start(scope, &client, first);
+        dialling(&client, State::Connecting);
+        let second = line_up(scope, &client, request("GET", &url));
+        let server = hole.open(Script::answering("ok")).unwrap();
+        assert_timed_out(&first.join().unwrap().unwrap_err(), Clock::Connect, Phase::Connect);
+        assert_eq!(second.join().unwrap().unwrap(), b"ok");
+        assert_eq!(server.most_open(), 1);
+    });
+    assert_eq!(client.manager().stats().dials_failed, 1);
+}
+
+#[test]
+fn l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon() {
+    let hole = BlackHole::new();
+    let fillers = sockets(hole.port()).len();
+    let other = Server::start(Script::answering("ok"));
+    let client = client_with(Limits { total: 1, ..Limits::default() });
+    cancel_in_dial(&client, &hole.url("/"), Mode::Keep, State::Connecting);
+    let cancelled = Instant::now();
+    // The slot is another origin's as soon as it is free, long before any connect limit.
+    assert_eq!(fetch(&client, &other.url("/")).unwrap(), b"ok");
+    let took = cancelled.elapsed();
+    println!("the slot was free after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_sockets(hole.port(), fillers);
+    assert_eq!(client.manager().stats().dials_failed, 1);
+    assert_at_rest(client.manager());
+}
+
+#[test]
+fn l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself() {
+    let hole = BlackHole::new();
+    let client = client_with(per_origin(1));
+    cancel_in_dial(&client, &hole.url("/"), Mode::Keep, State::Connecting);
+    let mut next = request("GET", &hole.url("/"));
+    next.timeout(Clock::Connect, Some(ms(200))).unwrap();
+    let begun = Instant::now();
+    // It had a dial of its own, and that is what failed.
+    assert_timed_out(&client.send(&mut next).unwrap_err(), Clock::Connect, Phase::Connect);
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    let stats = client.manager().stats();
+    assert_eq!((stats.opened, stats.dials_failed), (2, 2));
+    wait_at_rest(client.manager());
+}
+
+#[test]
+fn l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_ends_idle() {
+    let script = vec![vec![Step::Tls(Certificate::Good), Step::forever(vec![held(&["/held"])])]];
+    let server = Server::start(Script::new([script, vec![shaking_late()]].concat()));
+    let client = tls_client();
+    let url = https(&server);
+    thread::scope(|scope| {
+        let mut first = request("GET", &format!("{url}held"));
+        first.connection(Mode::Keep);
+        let first = start(scope, &client, first);
+        assert!(server.wait_mark("/held", PATIENCE));
+        let second = scope.spawn(|| {
+            let mut response = get(&client, &url).unwrap();
+            (response.read_all(10).unwrap(), response.reused(), response.connection())
+        });
+        assert!(server.wait_mark("dial", PATIENCE));
+        let_go(&server, "/held");
+        first.join().unwrap().unwrap();
+        let (body, reused, connection) = second.join().unwrap();
+        assert_eq!((body, reused), (b"ok".to_vec(), true));
+        let list = client.manager().connections();
+        assert_eq!((list.len(), list[0].id, list[0].requests), (2, connection, 2));
+        assert_eq!(list[1].state, State::Tls);
+    });
+    assert_eq!(counts(&client.manager().stats()), (1, 0, 1, 0));
+    server.release("shake");
+    until("the late dial", || client.manager().stats().idle == 2);
+    assert_eq!((server.connections(), client.manager().stats().opened), (2, 2));
+    assert_at_rest(client.manager());
+}
+
+#[test]
+fn l9_a_late_dial_that_fails_is_nobodys_failure() {
+    let script = vec![
+        vec![Step::Tls(Certificate::Good), Step::forever(vec![held(&["/held"])])],
+        vec![Step::mark("dial"), Step::wait_for("shake"), Step::Rst],
+    ];
+    let server = Server::start(Script::new(script));
+    let client = tls_client();
+    let url = https(&server);
+    thread::scope(|scope| {
+        let first = start(scope, &client, request("GET", &format!("{url}held")));
+        assert!(server.wait_mark("/held", PATIENCE));
+        let second = start(scope, &client, request("GET", &url));
+        assert!(server.wait_mark("dial", PATIENCE));
+        let_go(&server, "/held");
+        first.join().unwrap().unwrap();
+        assert_eq!(second.join().unwrap().unwrap(), b"ok");
+    });
+    server.release("shake");
+    wait_at_rest(client.manager());
+    let stats = client.manager().stats();
+    assert_eq!((stats.idle, stats.dials_failed, stats.opened), (1, 1, 2));
+}
+
+#[test]
+fn preconnect_dials_ahead_without_a_request() {
+    let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
+    let client = tls_client();
+    assert_eq!(client.preconnect(&server.url("/"), 3).unwrap(), 3);
+    until("three idle connections", || client.manager().stats().idle == 3);
+    assert_eq!((server.connections(), client.preconnect(&server.url("/"), 3).unwrap()), (3, 0));
+    assert!((0..3).all(|connection| server.heads(connection).is_empty()));
+    let list = client.manager().connections();
+    assert!(list.iter().all(|row| (row.state, row.requests) == (State::Idle, 0)), "{list:?}");
+    let next = get(&client, &server.url("/")).unwrap();
+    assert!(next.reused());
+    // What is in use is not idle: one is missing.
+    assert_eq!(client.preconnect(&server.url("/"), 3).unwrap(), 1);
+    drop(next);
+    assert_eq!(client.preconnect("nonsense", 1).unwrap_err().kind(), Kind::InvalidUrl);
+}
+
+#[test]
+fn preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go() {
+    let (server, other) =
+        (Server::start(Script::answering("ok")), Server::start(Script::answering("ok")));
+    for (limits, expected) in [
+        (per_origin(2), 2),
+        (Limits { total: 3, ..Limits::default() }, 2),
+        (Limits { idle_per_origin: 1, ..Limits::default() }, 1),
+        (Limits { idle_total: 0, ..Limits::default() }, 0),
+    ] {
+        let client = client_with(limits);
+        fetch(&client, &other.url("/")).unwrap();
+        let before = client.manager().stats().idle;
+        assert_eq!(client.preconnect(&server.url("/"), 5).unwrap(), expected, "{limits:?}");
+        until("its dials", || client.manager().stats().dialling == 0);
+        let idle = client.manager().stats().idle;
+        assert_eq!(idle, (before + expected as u64).min(limits.idle_total as u64), "{limits:?}");
+    }
+}
+
+#[test]
+fn preconnect_to_who_does_not_answer_gives_its_slots_back() {
+    let hole = BlackHole::new();
+    let fillers = sockets(hole.port()).len();
+    let client = client();
+    assert_eq!(client.preconnect(&hole.url("/"), 3).unwrap(), 3);
+    until("three dials", || sockets(hole.port()).len() == fillers + 3);
+    assert_eq!(counts(&client.manager().stats()), (3, 0, 0, 0));
+    // They are some ten seconds old when they are given up.
+    wait_at_rest(client.manager());
+    assert_sockets(hole.port(), fillers);
+    assert_eq!(client.manager().stats().dials_failed, 3);
+    // A refusal is quicker.
+    drop(hole);
+    let gone = Server::start(Script::answering("ok"));
+    let url = gone.url("/");
+    drop(gone);
+    assert_eq!(client.preconnect(&url, 2).unwrap(), 2);
+    wait_at_rest(client.manager());
+    assert_eq!((client.manager().stats().dials_failed, client.manager().stats().idle), (5, 0));
+}
+
+#[test]
+fn preconnected_connections_are_for_whoever_waits() {
+    let server = Server::start(Script::every(shaking_late()));
+    let client = trusting(client_with(per_origin(2)));
+    assert_eq!(client.preconnect(&https(&server), 2).unwrap(), 2);
+    assert!(server.wait_marks("dial", 2, PATIENCE));
+    thread::scope(|scope| {
+        let all = [0, 1, 2].map(|_| line_up(scope, &client, request("GET", &https(&server))));
+        server.release("shake");
+        all.into_iter().for_each(|one| assert_eq!(one.join().unwrap().unwrap(), b"ok"));
+    });
+    assert_eq!((server.connections(), client.manager().stats().opened), (2, 2));
+    assert_at_rest(client.manager());
+}
+
+#[test]
+fn a_request_takes_over_from_a_dial_at_the_limit_in_the_order_of_the_queue() {
+    // A dial ahead has the only slot: who comes waits for it, and after it for its connection.
+    let server = Server::start(holding(&["/held"]));
+    let client = client_with(per_origin(1));
+    assert_eq!(client.preconnect(&server.url("/"), 1).unwrap(), 1);
+    thread::scope(|scope| {
+        let first = occupy(scope, &client, &server, "/held");
+        let second = line_up(scope, &client, request("GET", &server.url("/")));
+        let_go(&server, "/held");
+        assert_eq!(first.join().unwrap().unwrap(), b"/held");
+        assert_eq!(second.join().unwrap().unwrap(), b"ok");
+    });
+    assert_eq!((server.connections(), client.manager().stats().opened), (1, 1));
 }

@@ -1,5 +1,5 @@
 //! What names lead to: addresses by hand, a hook in getaddrinfo's place, and the answers that are kept. Part of
-//! `dials.rs`.
+//! `addresses.rs`.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
