@@ -164,6 +164,14 @@ typedef enum {
 } hangup_status;
 
 /**
+ * The addresses of one name, being put together by a hangup_resolve.
+ *
+ * Begins and ends with the call of that function. Can: hangup_addresses_add.
+ * Threads: any thread at any time, until the function returns.
+ */
+typedef struct hangup_addresses hangup_addresses;
+
+/**
  * A cancel token: fire it from any thread, in any state, any number of times.
  *
  * Firing ends every exchange that was sent with this token or with a child of it, in whatever phase: waiting
@@ -178,7 +186,7 @@ typedef enum {
 typedef struct hangup_cancel hangup_cancel;
 
 /**
- * Defaults over a manager: timeouts, headers, TLS. Many clients may share one manager.
+ * Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Many clients may share one manager.
  *
  * Begins: hangup_client_new. Can: be set up, send requests from many threads at once. A setting applies to
  * requests that are sent after it. Ends: hangup_client_free; requests in progress go on.
@@ -251,6 +259,14 @@ typedef struct hangup_request hangup_request;
  * blocked in a read, and ends that read with HANGUP_CLOSED.
  */
 typedef struct hangup_response hangup_response;
+
+/**
+ * A text that the library made.
+ *
+ * Begins: hangup_client_cookies_for. Can: hangup_text_value. Ends: hangup_text_free.
+ * Threads: immutable; any thread at any time.
+ */
+typedef struct hangup_text hangup_text;
 
 /**
  * Where an exchange was when it ended.
@@ -451,7 +467,7 @@ typedef struct {
      */
     hangup_reason reason;
     /**
-     * Which phase is over (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
+     * Which phase (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
      */
     hangup_phase phase;
     /**
@@ -459,6 +475,22 @@ typedef struct {
      */
     int32_t reserved;
 } hangup_event;
+
+/**
+ * Looks a name up in place of getaddrinfo(3): adds what it finds to `addresses` and answers 0, or answers another
+ * number, which becomes part of the message of HANGUP_RESOLVE_FAILED. `host` is in lower case and lives until the
+ * function returns.
+ *
+ * Called on threads of the library's, never on one of the caller's, without any lock held; on several at once. It may
+ * block: a request that is cancelled or out of time does not wait for it.
+ */
+typedef int32_t (*hangup_resolve)(void *user_data, const char *host, hangup_addresses *addresses);
+
+/**
+ * Ends a resolver: called exactly once, when it was replaced or its manager is gone and no call of it is running, also
+ * when the call that took it failed. May run on any thread. May be NULL.
+ */
+typedef void (*hangup_resolve_end)(void *user_data);
 
 /**
  * How long the connection shall live.
@@ -886,7 +918,8 @@ typedef int32_t (*hangup_interrupted)(void *user_data);
 #define HANGUP_EVENT_RETRIED 6
 
 /**
- * A phase of an exchange on this connection is over: `phase`, which took `took_ns`.
+ * A phase of an exchange on this connection: `phase`, which took `took_ns`. All phases of an exchange are told
+ * together when it is over, which may be after its connection was returned or closed.
  */
 #define HANGUP_EVENT_PHASE 7
 
@@ -966,7 +999,8 @@ int32_t hangup_error_os_code(const hangup_error *error);
 /**
  * 1 if sending the same request again can't make the server do it twice: no byte of it went out, or the
  * method is idempotent (RFC 9110 section 9.2.2) or it has an Idempotency-Key. 0 otherwise. Whether the body can
- * be sent again is for the caller to know: what came from a reader can't.
+ * be sent again is for the caller to know: what came from a reader can't. After a redirect this speaks of the whole
+ * call, from its first URL.
  */
 int32_t hangup_error_retry_safe(const hangup_error *error);
 
@@ -994,6 +1028,12 @@ uint64_t hangup_error_bytes_sent(const hangup_error *error);
  * 1 if at least one byte of the response had come, else 0.
  */
 int32_t hangup_error_response_started(const hangup_error *error);
+
+/**
+ * How often the request was sent or tried to be: 1 without a retry (hangup_client_retries), 0 if it never came to
+ * that. After redirects this counts the last one's attempts only.
+ */
+uint32_t hangup_error_attempts(const hangup_error *error);
 
 /**
  * The HTTP status that a proxy refused with, or of the response that redirects to where can't be followed; 0 if
@@ -1045,6 +1085,20 @@ uint64_t hangup_manager_id(const hangup_manager *manager);
  * Fills the counters. `stats->size` must be sizeof(*stats).
  */
 hangup_status hangup_manager_stats(const hangup_manager *manager, hangup_stats *stats);
+
+/**
+ * Dials ahead, in the background, until `wanted` connections to the origin ("https://example.org", the default port
+ * may be left out) are idle, within the limits and with the settings of a new client: only clients that set neither
+ * TLS nor proxy nor local address find them (hangup_client_preconnect is for the others). `begun` may be NULL; it gets
+ * the number of dials that were begun. What becomes of them is seen in the list and in the events.
+ *
+ * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN.
+ */
+hangup_status hangup_manager_preconnect(hangup_manager *manager,
+                                        const char *origin,
+                                        size_t wanted,
+                                        size_t *begun,
+                                        hangup_error **error);
 
 /**
  * Closes one connection by its id. HANGUP_GRACEFUL lets an exchange in progress finish well first; HANGUP_NOW
@@ -1241,6 +1295,37 @@ void hangup_events_free(hangup_events *events);
 const char *hangup_event_text(int32_t what);
 
 /**
+ * Gives a host name these addresses, whatever anybody else says about it: separated by commas, for example
+ * "192.0.2.7, 2001:db8::7". NULL takes that back. Connections that are open stay; TLS still verifies the name.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for a host that is no name, or an address that is none.
+ */
+hangup_status hangup_manager_set_address(hangup_manager *manager,
+                                         const char *host,
+                                         const char *addresses,
+                                         hangup_error **error);
+
+/**
+ * Has names looked up by this function instead of getaddrinfo(3), for all that use this manager; NULL is getaddrinfo
+ * again. What was looked up before is forgotten; what this function says is kept for a minute, as getaddrinfo's
+ * answers are. `end` is called exactly once, also when this call fails.
+ */
+hangup_status hangup_manager_resolver(hangup_manager *manager,
+                                      hangup_resolve resolve,
+                                      hangup_resolve_end end,
+                                      void *user_data,
+                                      hangup_error **error);
+
+/**
+ * Adds one address, for example "192.0.2.7" or "2001:db8::7": those that are added first are tried first, IPv6 and
+ * IPv4 by turns (RFC 8305).
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if that is no address.
+ */
+hangup_status hangup_addresses_add(hangup_addresses *addresses,
+                                   const char *address);
+
+/**
  * A new token. To be freed with hangup_cancel_free.
  */
 hangup_cancel *hangup_cancel_new(void);
@@ -1347,7 +1432,21 @@ hangup_status hangup_client_get(hangup_client *client,
                                 hangup_error **error);
 
 /**
- * Sends a request and waits for the response head. Blocks this thread; hangup_cancel_fire and the closers of
+ * Dials ahead, in the background, until `wanted` connections to the URL's origin are idle, with this client's settings
+ * and within the manager's limits. `begun` may be NULL; it gets the number of dials that were begun. What becomes of
+ * them is seen in the manager's list and events.
+ *
+ * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN.
+ */
+hangup_status hangup_client_preconnect(hangup_client *client,
+                                       const char *url,
+                                       size_t wanted,
+                                       size_t *begun,
+                                       hangup_error **error);
+
+/**
+ * Sends a request and waits for the response head: redirects are followed (hangup_client_redirects), and what a kept
+ * connection lost is sent again (hangup_client_retries); one total limit spans all of it. Blocks this thread; hangup_cancel_fire and the closers of
  * the manager end it from any other. The request can be changed, sent again or freed afterwards; a body that
  * came from a reader can be sent only once.
  *
@@ -1357,6 +1456,90 @@ hangup_status hangup_client_send(hangup_client *client,
                                  hangup_request *request,
                                  hangup_response **response,
                                  hangup_error **error);
+
+/**
+ * How many redirects a call follows. Default 10; 0 hands a redirect out as it is; HANGUP_NO_LIMIT follows any number.
+ *
+ * 301, 302 and 303 become GET without a body (HEAD stays HEAD), 307 and 308 repeat method and body. Authorization,
+ * Cookie, Proxy-Authorization, user information of the first URL and what hangup_client_sensitive_header names are
+ * dropped for the rest of the call once scheme, host or port changes. Where it can't be followed, the call answers
+ * HANGUP_REDIRECT_REFUSED, and hangup_error_http_status has the redirect's status.
+ * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
+ */
+hangup_status hangup_client_redirects(hangup_client *client,
+                                      int64_t max,
+                                      hangup_error **error);
+
+/**
+ * With 1 (the default), a request that a kept connection lost is sent again by itself; with 0 that is the caller's
+ * to do.
+ *
+ * Only what is safe: the connection had served a request before, the peer closed or reset it before the first byte
+ * of the response, the body can be given again, and either not a byte went out or the method is GET, HEAD, OPTIONS,
+ * TRACE, PUT or DELETE, or there is an Idempotency-Key. After three lost connections a new one is made, and that is
+ * the last try. hangup_response_attempts and hangup_error_attempts count.
+ */
+hangup_status hangup_client_retries(hangup_client *client,
+                                    int32_t on,
+                                    hangup_error **error);
+
+/**
+ * Names a header that a redirect to another origin must not take along, whether a request or the client's defaults
+ * have it. May be called for several names.
+ *
+ * Fails: HANGUP_INVALID_HEADER.
+ */
+hangup_status hangup_client_sensitive_header(hangup_client *client,
+                                             const char *name,
+                                             hangup_error **error);
+
+/**
+ * With 1, asks for gzip and deflate and decodes such bodies; 0 is the default.
+ *
+ * Headers stay as they came, Content-Encoding and Content-Length included; bounds count decoded bytes. A body in any
+ * other coding is handed out as it is. Nothing is asked for if the request (or the client's defaults) has an
+ * Accept-Encoding or a Range header of its own.
+ */
+hangup_status hangup_client_decode(hangup_client *client,
+                                   int32_t on,
+                                   hangup_error **error);
+
+/**
+ * With 1, keeps cookies: those of every response, redirects included, are sent where RFC 6265 says so. 0, the
+ * default, stops that and forgets them. A request that has a Cookie header of its own sends that one, and nothing
+ * that was kept.
+ */
+hangup_status hangup_client_cookies(hangup_client *client,
+                                    int32_t on,
+                                    hangup_error **error);
+
+/**
+ * Keeps a cookie as if a response from that URL had set it: "name=value", then attributes as in a Set-Cookie header,
+ * for example "id=7; Path=/; Max-Age=3600".
+ *
+ * Fails: HANGUP_INVALID_URL; HANGUP_INVALID_ARGUMENT for a cookie that a response couldn't set;
+ * HANGUP_INVALID_STATE if cookies are not kept.
+ */
+hangup_status hangup_client_set_cookie(hangup_client *client,
+                                       const char *url,
+                                       const char *cookie,
+                                       hangup_error **error);
+
+/**
+ * The Cookie header that a request for that URL would have, for example "id=7; theme=dark"; an empty text if it
+ * would have none. `cookies` gets a text of its own, to be freed with hangup_text_free.
+ *
+ * Fails: HANGUP_INVALID_URL.
+ */
+hangup_status hangup_client_cookies_for(const hangup_client *client,
+                                        const char *url,
+                                        hangup_text **cookies,
+                                        hangup_error **error);
+
+/**
+ * Forgets all cookies; more are kept if they were before.
+ */
+hangup_status hangup_client_clear_cookies(hangup_client *client);
 
 /**
  * Trusts these certificates (PEM, one or more) and no others. By default the system's are trusted, or those of
@@ -1401,8 +1584,50 @@ hangup_status hangup_client_tls_dangerously_trust_anybody(hangup_client *client,
                                                           hangup_error **error);
 
 /**
+ * Sends every request through this proxy: "[scheme://][user:password@]host[:port]" with a scheme of http (the
+ * default), https, socks5 or socks5h. NULL: through none. A new client does what the environment says, as after
+ * hangup_client_proxy_from_env.
+ *
+ * Connections through different proxies, or with different credentials, are never mixed up.
+ * Fails: HANGUP_INVALID_ARGUMENT if that is no proxy. A request answers HANGUP_PROXY_FAILED if the proxy refuses it,
+ * and hangup_error_http_status has what it said.
+ */
+hangup_status hangup_client_proxy(hangup_client *client,
+                                  const char *proxy,
+                                  hangup_error **error);
+
+/**
+ * Does what the environment says now: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, each in lower or upper
+ * case (`HTTP_PROXY` counts only outside of CGI). The default.
+ */
+hangup_status hangup_client_proxy_from_env(hangup_client *client,
+                                           hangup_error **error);
+
+/**
+ * Reaches these hosts without a proxy, separated by commas: "example.org" (itself and all below it), addresses,
+ * networks such as "10.0.0.0/8", each with ":port" if only that port is meant; "*" for all; "" for none. In place of
+ * the environment's `no_proxy`.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for what is none of these.
+ */
+hangup_status hangup_client_no_proxy(hangup_client *client,
+                                     const char *list,
+                                     hangup_error **error);
+
+/**
+ * Connects from this address of the machine, for example "192.0.2.7" or "2001:db8::7"; NULL leaves it to the system,
+ * which is the default.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if that is no address. A request answers HANGUP_CONNECT_FAILED if the machine does
+ * not have it.
+ */
+hangup_status hangup_client_local_address(hangup_client *client,
+                                          const char *address,
+                                          hangup_error **error);
+
+/**
  * A request. The URL is http or https, absolute; a fragment is not sent, user information becomes Basic
- * credentials.
+ * credentials. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
  *
  * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
  */
@@ -1496,6 +1721,23 @@ hangup_status hangup_request_min_rate(hangup_request *request,
 hangup_status hangup_request_connection(hangup_request *request, hangup_mode mode, hangup_error **error);
 
 /**
+ * Whether what a kept connection lost is sent again: 1 or 0, whatever the client says (hangup_client_retries).
+ */
+hangup_status hangup_request_retries(hangup_request *request,
+                                     int32_t on,
+                                     hangup_error **error);
+
+/**
+ * How many redirects are followed, whatever the client says (hangup_client_redirects). 0 hands a redirect out as it
+ * is; HANGUP_NO_LIMIT follows any number.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
+ */
+hangup_status hangup_request_redirects(hangup_request *request,
+                                       int64_t max,
+                                       hangup_error **error);
+
+/**
  * Gives the request a cancel token: firing it ends the exchange, its body included. The request keeps a share.
  * NULL as token takes it away.
  */
@@ -1528,9 +1770,28 @@ uint64_t hangup_response_connection(const hangup_response *response);
 int32_t hangup_response_reused(const hangup_response *response);
 
 /**
- * The URL that answered, without user information and fragment. Borrowed from the response. "" for NULL.
+ * The URL that answered, after all redirects, without user information and fragment. Borrowed from the response. "" for NULL.
  */
 const char *hangup_response_url(const hangup_response *response);
+
+/**
+ * How often the last request of the call was sent or tried to be: 1 without a retry (hangup_client_retries). 0 for
+ * NULL.
+ */
+uint32_t hangup_response_attempts(const hangup_response *response);
+
+/**
+ * How many redirects led here. 0 for NULL.
+ */
+size_t hangup_response_history_count(const hangup_response *response);
+
+/**
+ * Redirect number `index`, 0 being the first: the URL that gave it, without user information and fragment, borrowed
+ * from the response; NULL if there is none. `status` may be NULL; it gets 301, 302, 303, 307 or 308.
+ */
+const char *hangup_response_history_at(const hangup_response *response,
+                                       size_t index,
+                                       int32_t *status);
 
 /**
  * The first header of that name (case does not matter), NULL if there is none. `size` may be NULL; it gets the
@@ -1603,6 +1864,17 @@ hangup_status hangup_response_close(hangup_response *response,
  * closed politely. NULL is a no-op. Never blocks.
  */
 void hangup_response_free(hangup_response *response);
+
+/**
+ * The text itself. `size` may be NULL; it gets the length without the NUL. Borrowed from the handle. "" for NULL.
+ */
+const char *hangup_text_value(const hangup_text *text,
+                              size_t *size);
+
+/**
+ * Frees a text. NULL is a no-op.
+ */
+void hangup_text_free(hangup_text *text);
 
 /**
  * Sets the interrupt check of the calling thread; NULL takes it away. Every blocking call of this thread asks it

@@ -25,15 +25,19 @@
 //!      ffi/          crossing the border       |            |
 //!        |                                     |            |
 //!      client        defaults over a manager   |            |
-//!        |                                     v            |
+//!        |                                     |            |
+//!      client/call   legs (redirects) and      |            |
+//!        |           attempts (retries)        v            |
 //!      http/exchange   clocks, and the verdict: who ended it |
 //!        |        \                                         v
 //!      http/transport  \   manager/control <---------- manager/pool
 //!        |   ureq       \        | bound to the exchange,     the only lock
 //!        |   (HTTP/1.1)  \       | not to the socket
-//!      manager/lease ------------+
+//!      manager/lease ------------+       (queue, limits, idle)
+//!        |                               manager/sweep looks at what is idle
+//!      manager/dialling
 //!        |
-//!      net/          resolve, dial, TLS, bytes with deadlines
+//!      net/          resolve, dial, proxies, TLS, bytes with deadlines
 //!        |
 //!      wait/         the one place where anything blocks
 //! ```
@@ -42,6 +46,10 @@
 //!
 //! - `manager/pool` has the only lock on a request's path. No socket is closed, nobody is woken
 //!   and no callback runs under it.
+//! - A slot is a guard tied to its connection (`manager/pool/slot`): taken before the socket is
+//!   opened, free after it was ended.
+//! - Who waits is served by ticket, over all origins (`manager/pool/queue`); a connection that
+//!   becomes free beats a dial in progress.
 //! - A connection is ended in one way: its socket is shut down and closed by the last user
 //!   (`net/gate`). Whoever waits on it wakes because the kernel says so.
 //! - An exchange is ended from outside in one place (`manager/control`), and the first cause
@@ -49,7 +57,7 @@
 //!   settles "done", so what comes later finds nothing to end.
 //! - Only `http/exchange/verdict` says why an exchange failed.
 //! - Reading to the end gives the connection back before the end is reported.
-//! - Nothing below `http` knows HTTP; nothing in `src/` outside `ffi` knows C; `wait` and `net`
+//! - Nothing below `http` knows HTTP, but for CONNECT (`net/proxy`); nothing in `src/` outside `ffi` knows C; `wait` and `net`
 //!   are the only modules that name what only Linux has.
 //! - Unsafe code lives in `ffi`, `wait`, `net` (system calls) and `process` (the fork handler).
 //! - `tests/layers.rs` keeps who may use whom.
@@ -62,8 +70,9 @@
 //! | how a request looks on the wire | `client/message.rs`, `request.rs` |
 //! | what is sent again, and where a redirect leads | `client/call.rs`, `client/retry.rs`, `client/redirect.rs` |
 //! | what is accepted as a response | `http/head.rs`, `http/transport/input.rs` |
+//! | what is sent again, and where a redirect leads | `client/retry.rs`, `client/redirect.rs` |
 //! | who gets which connection | `manager/key.rs`, `manager/pool/` |
-//! | how a connection is made | `manager/lease.rs`, then `net/` |
+//! | how a connection is made | `manager/dialling.rs`, then `net/dial.rs` |
 //! | how anything waits | `wait/` |
 //! | the C ABI | `ffi/`: one file a handle, `guard.rs` is the border |
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use abi::Under;
-use testserver::{BlackHole, DemoServer, Script, Server, certs, corpus};
+use testserver::{BlackHole, DemoServer, Proxy, ProxyOptions, Script, Server, Step, certs, corpus};
 
 /// The servers of one program, and what it is told about them.
 #[derive(Default)]
@@ -20,6 +20,7 @@ struct Given {
     args: Vec<String>,
     servers: Vec<Server>,
     holes: Vec<BlackHole>,
+    proxies: Vec<Proxy>,
     demo: Option<DemoServer>,
 }
 
@@ -51,6 +52,23 @@ impl Given {
     fn echo_body(mut self, name: &str) -> Given {
         let demo = self.demo.get_or_insert_with(DemoServer::start);
         self.args.push(format!("{name}={}", demo.http_url("/echo")));
+        self
+    }
+
+    /// Answers "hello" once on each connection, and closes at the second request.
+    fn breaks(self) -> Given {
+        self.server("breaks", Script::every(vec![Step::answer(200, "hello"), Step::head()]))
+    }
+
+    /// Lets `user:pass` through, and knows the last server as origin.test.
+    fn proxy(mut self) -> Given {
+        let origin = self.servers.last().expect("a server to go to").addr();
+        let credentials = Some(("user".to_owned(), "pass".to_owned()));
+        let hosts = [("origin.test".to_owned(), origin)].into();
+        let options = ProxyOptions { credentials, hosts, ..ProxyOptions::default() };
+        let proxy = Proxy::start_with(options).expect("a proxy");
+        self.args.push(format!("proxy={}", proxy.url()));
+        self.proxies.push(proxy);
         self
     }
 
@@ -136,6 +154,25 @@ fn for_free_order() -> Given {
     Given::default().hello("hello").large().half().silent()
 }
 
+fn for_policy() -> Given {
+    let given = Given::default().echo_head("echo");
+    let echo = given.servers.last().expect("the server that echoes").url("/");
+    let to = |place: &str, more: &str| {
+        format!(r#"[{{"answer":{{"status":302,"headers":[["Location","{place}"]{more}]}}}}]"#)
+    };
+    let home = to("/there", r#",["Set-Cookie","id=7"]"#);
+    let moves = format!(
+        r#"[[{{"repeat":{{"times":0,"steps":[{{"by_path":{{"/":{home},"/loop":{},"/away":{},
+            "/there":[{{"echo_head":true}}]}}}}]}}}}]]"#,
+        to("/loop", ""),
+        to(&echo, "")
+    );
+    let gzip = r#"[[{"repeat":{"times":0,"steps":[{"recv":"head"},
+        {"send":"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 25\r\n\r\n"},
+        {"send_hex":"1f8b0800000000000203cb48cdc9c9070086a6103605000000"}]}}]]"#;
+    given.script("moves", &moves).script("gzip", gzip)
+}
+
 #[test]
 fn life() {
     for_life().run("life.c");
@@ -198,9 +235,17 @@ fn drain() {
 
 #[test]
 fn events() {
-    let answer = r#"{"send":"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"}"#;
-    let breaks = format!(r#"[[{{"recv":"head"}},{answer},{{"recv":"head"}}]]"#);
-    Given::default().hello("hello").script("breaks", &breaks).run("events.c");
+    Given::default().hello("hello").breaks().run("events.c");
+}
+
+#[test]
+fn policy() {
+    for_policy().breaks().run("policy.c");
+}
+
+#[test]
+fn route() {
+    Given::default().hello("hello").proxy().run("route.c");
 }
 
 #[test]
@@ -239,7 +284,7 @@ fn descriptors() {
 
 #[test]
 fn cpp_test() {
-    let given = Given::default().hello("hello").echo_head("echo").echo_body("body").silent().half();
+    let given = for_policy().hello("hello").echo_body("body").silent().half().breaks();
     given.run("cpp_test.cpp");
     for standard in ["-std=c++17", "-std=c++20"] {
         let mut compiler = Command::new(abi::cxx());

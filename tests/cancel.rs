@@ -110,6 +110,8 @@ fn c4_cancel_in_connect_to_a_black_hole() {
     );
     assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
     account.assert_dropped_once();
+    // The dial goes on for a moment, in case that the peer is about to answer.
+    until("the dial's end", || client.manager().stats().dialling == 0);
     assert_at_rest(client.manager());
     assert_sockets(hole.port(), fillers);
     assert_eq!(client.manager().stats().dials_failed, 1);
@@ -135,6 +137,7 @@ fn c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close() {
             |_| until("the handshake", in_tls),
         );
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
+        until("the dial's end", || client.manager().stats().dialling == 0);
         assert_gone(client.manager(), server.port());
         let why = client.manager().why_closed(error.connection().unwrap());
         assert_eq!(why, Some(Reason::Cancelled));

@@ -254,6 +254,8 @@ public:
     std::uint64_t bytes_sent() const noexcept { return hangup_error_bytes_sent(error_.get()); }
     /** Whether at least one byte of the response had come. */
     bool response_started() const noexcept { return hangup_error_response_started(error_.get()) != 0; }
+    /** How often it was sent or tried to be: 1 without a retry, 0 if it never came to that. */
+    std::uint32_t attempts() const noexcept { return hangup_error_attempts(error_.get()); }
     /** The HTTP status that a proxy refused with, or of the redirect that can't be followed; 0 for none. */
     int http_status() const noexcept { return hangup_error_http_status(error_.get()); }
     /** After a Manager::drain that ran out of time: how many connections were left. */
@@ -329,6 +331,20 @@ public:
 
 private:
     std::string text_;
+};
+
+/** The same where C takes NULL for nothing. */
+class OptionalText {
+public:
+    OptionalText(std::optional<std::string_view> text, Status refusal, const char *what) {
+        if (text) {
+            text_.emplace(*text, refusal, what);
+        }
+    }
+    operator const char *() const noexcept { return text_ ? static_cast<const char *>(*text_) : nullptr; }
+
+private:
+    std::optional<Text> text_;
 };
 
 inline const std::uint8_t *bytes(std::string_view data) noexcept {
@@ -424,7 +440,7 @@ struct Event {
     std::string_view origin;
     /** Why it was closed; nothing unless it was. */
     std::optional<Reason> reason;
-    /** Which phase is over, */
+    /** Which phase it was, told when its exchange is over, */
     Phase phase;
     /** and how long it took; nothing unless it is a phase. */
     std::optional<std::chrono::nanoseconds> took;
@@ -464,6 +480,12 @@ public:
 private:
     detail::Handle<hangup_events, hangup_events_free> handle_;
 };
+
+/**
+ * Looks a name up: answers its addresses, such as "192.0.2.7". Called on threads of the library's, on several at once; it
+ * may block. What it throws is a failed lookup, Status::resolve_failed; so is what is no address.
+ */
+using Resolver = std::function<std::vector<std::string>(std::string_view host)>;
 
 /** Settings for a new manager. `which` is one of HANGUP_LIMIT_*. Threads: any thread at any time. */
 class Options {
@@ -509,6 +531,34 @@ public:
         std::int64_t value = 0;
         detail::check(hangup_manager_get_limit(handle_.get(), which, &value));
         return value == HANGUP_NO_LIMIT ? std::nullopt : std::optional<std::int64_t>(value);
+    }
+    /**
+     * Dials ahead until so many connections to the origin are idle, with the settings of a new client; answers how many
+     * dials were begun.
+     */
+    std::size_t preconnect(std::string_view origin, std::size_t wanted) {
+        const detail::Text text(origin, Status::invalid_url, "origin");
+        std::size_t begun = 0;
+        detail::check([&](hangup_error **e) {
+            return hangup_manager_preconnect(handle_.get(), text, wanted, &begun, e);
+        });
+        return begun;
+    }
+    /** Gives a host these addresses, separated by commas, whatever anybody else says; nothing takes that back. */
+    Manager &set_address(std::string_view host, std::optional<std::string_view> addresses) {
+        const detail::Text h(host, Status::invalid_argument, "host");
+        const detail::OptionalText a(addresses, Status::invalid_argument, "list of addresses");
+        detail::check([&](hangup_error **e) { return hangup_manager_set_address(handle_.get(), h, a, e); });
+        return *this;
+    }
+    /** Has names looked up by this function instead of getaddrinfo(3); without one by getaddrinfo again. */
+    Manager &resolver(Resolver resolve) {
+        const bool any = static_cast<bool>(resolve);
+        auto user_data = std::make_unique<Resolver>(std::move(resolve));
+        detail::check([&](hangup_error **e) {
+            return hangup_manager_resolver(handle_.get(), any ? look_up : nullptr, end_resolver, user_data.release(), e);
+        });
+        return *this;
     }
     /** Closes one connection; throws Status::not_found if that id is not open. */
     void close(std::uint64_t id, How how = How::graceful) {
@@ -596,6 +646,20 @@ private:
         detail::check([&](hangup_error **e) { return hangup_manager_new(options, &manager, e); });
         handle_.reset(manager);
     }
+
+    static std::int32_t look_up(void *user_data, const char *host, hangup_addresses *addresses) noexcept {
+        try {
+            for (const std::string &address : (*static_cast<const Resolver *>(user_data))(host)) {
+                if (hangup_addresses_add(addresses, address.c_str()) != HANGUP_OK) {
+                    return HANGUP_INVALID_ARGUMENT;
+                }
+            }
+            return 0;
+        } catch (...) {
+            return -1;
+        }
+    }
+    static void end_resolver(void *user_data) noexcept { delete static_cast<Resolver *>(user_data); }
 
     detail::Handle<hangup_manager, hangup_manager_free> handle_;
 };
@@ -724,6 +788,16 @@ public:
         detail::check([&](hangup_error **e) { return hangup_request_connection(handle_.get(), c, e); });
         return *this;
     }
+    /** Whether what a kept connection lost is sent again, whatever the client says. */
+    Request &retries(bool on) {
+        detail::check([&](hangup_error **e) { return hangup_request_retries(handle_.get(), on ? 1 : 0, e); });
+        return *this;
+    }
+    /** How many redirects are followed, whatever the client says; HANGUP_NO_LIMIT is any number. */
+    Request &redirects(std::int64_t max) {
+        detail::check([&](hangup_error **e) { return hangup_request_redirects(handle_.get(), max, e); });
+        return *this;
+    }
     /** Firing the token ends the exchange, its body included. The request keeps a share. */
     Request &cancel_with(const CancelToken &token) {
         detail::check(hangup_request_cancel_with(handle_.get(), detail::made(token.handle())));
@@ -761,6 +835,14 @@ private:
 
     detail::Handle<hangup_request, hangup_request_free> handle_;
     std::shared_ptr<Reader> reader_;
+};
+
+/** A response that redirected. Its text is borrowed from the Response that it led to. */
+struct Hop {
+    /** 301, 302, 303, 307 or 308. */
+    int status;
+    /** The URL that gave it. */
+    std::string_view url;
 };
 
 /** How long each part took; nothing for a part that did not take place. */
@@ -807,8 +889,20 @@ public:
     std::uint64_t connection() const noexcept { return hangup_response_connection(handle_.get()); }
     /** Whether that connection had served a request before. */
     bool reused() const noexcept { return hangup_response_reused(handle_.get()) != 0; }
-    /** The URL that answered. */
+    /** The URL that answered, after all redirects. */
     std::string_view url() const noexcept { return hangup_response_url(handle_.get()); }
+    /** Every response that redirected on the way here, the first one first. */
+    std::vector<Hop> history() const {
+        std::vector<Hop> all(hangup_response_history_count(handle_.get()));
+        for (std::size_t i = 0; i < all.size(); i++) {
+            std::int32_t status = 0;
+            all[i].url = hangup_response_history_at(handle_.get(), i, &status);
+            all[i].status = status;
+        }
+        return all;
+    }
+    /** How often the last request of the call was sent or tried to be: 1 without a retry. */
+    std::uint32_t attempts() const noexcept { return hangup_response_attempts(handle_.get()); }
     /** The first header of that name; case does not matter. */
     std::optional<std::string_view> header(std::string_view name) const {
         std::size_t size = 0;
@@ -847,7 +941,7 @@ private:
 };
 
 /**
- * Defaults over a manager: timeouts, headers, TLS. A setting applies to requests sent after it.
+ * Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. A setting applies to requests sent after it.
  *
  * Threads: any thread at any time; many may send at once.
  */
@@ -870,9 +964,8 @@ public:
     /** A header for every request that has none of that name; without a value it is taken away. */
     Client &header(std::string_view name, std::optional<std::string_view> value) {
         const detail::Text n(name, Status::invalid_header, "header name");
-        const detail::Text v(value.value_or(""), Status::invalid_header, "header value");
-        const char *text = value ? static_cast<const char *>(v) : nullptr;
-        detail::check([&](hangup_error **e) { return hangup_client_header(handle_.get(), n, text, e); });
+        const detail::OptionalText v(value, Status::invalid_header, "header value");
+        detail::check([&](hangup_error **e) { return hangup_client_header(handle_.get(), n, v, e); });
         return *this;
     }
     /** How long connections live by default. */
@@ -885,6 +978,82 @@ public:
     Client &max_head(std::size_t bytes) {
         detail::check([&](hangup_error **e) { return hangup_client_max_head(handle_.get(), bytes, e); });
         return *this;
+    }
+    /** How many redirects a call follows; 0 hands a redirect out as it is, HANGUP_NO_LIMIT is any number. */
+    Client &redirects(std::int64_t max) {
+        detail::check([&](hangup_error **e) { return hangup_client_redirects(handle_.get(), max, e); });
+        return *this;
+    }
+    /** Names a header that a redirect to another origin must not take along. */
+    Client &sensitive_header(std::string_view name) {
+        const detail::Text n(name, Status::invalid_header, "header name");
+        detail::check([&](hangup_error **e) { return hangup_client_sensitive_header(handle_.get(), n, e); });
+        return *this;
+    }
+    /** Whether what a kept connection lost is sent again by itself, where that is safe. */
+    Client &retries(bool on) {
+        detail::check([&](hangup_error **e) { return hangup_client_retries(handle_.get(), on ? 1 : 0, e); });
+        return *this;
+    }
+    /** Asks for gzip and deflate, and decodes them. */
+    Client &decode(bool on) {
+        detail::check([&](hangup_error **e) { return hangup_client_decode(handle_.get(), on ? 1 : 0, e); });
+        return *this;
+    }
+    /** Keeps cookies, or stops and forgets them. */
+    Client &cookies(bool on) {
+        detail::check([&](hangup_error **e) { return hangup_client_cookies(handle_.get(), on ? 1 : 0, e); });
+        return *this;
+    }
+    /** Keeps a cookie, "name=value; attributes", as if a response from that URL had set it. */
+    Client &set_cookie(std::string_view url, std::string_view cookie) {
+        const detail::Text u(url, Status::invalid_url, "URL"), c(cookie, Status::invalid_argument, "cookie");
+        detail::check([&](hangup_error **e) { return hangup_client_set_cookie(handle_.get(), u, c, e); });
+        return *this;
+    }
+    /** The Cookie header that a request for that URL would have; empty if none. */
+    std::string cookies_for(std::string_view url) const {
+        const detail::Text u(url, Status::invalid_url, "URL");
+        hangup_text *text = nullptr;
+        detail::check([&](hangup_error **e) { return hangup_client_cookies_for(handle_.get(), u, &text, e); });
+        const detail::Handle<hangup_text, hangup_text_free> owned(text);
+        return hangup_text_value(owned.get(), nullptr);
+    }
+    Client &clear_cookies() {
+        detail::check(hangup_client_clear_cookies(handle_.get()));
+        return *this;
+    }
+    /** Sends every request through this proxy, "[scheme://][user:password@]host[:port]"; nothing: through none. */
+    Client &proxy(std::optional<std::string_view> proxy) {
+        const detail::OptionalText p(proxy, Status::invalid_argument, "proxy");
+        detail::check([&](hangup_error **e) { return hangup_client_proxy(handle_.get(), p, e); });
+        return *this;
+    }
+    /** Does what the environment says now, as a new client does. */
+    Client &proxy_from_env() {
+        detail::check([&](hangup_error **e) { return hangup_client_proxy_from_env(handle_.get(), e); });
+        return *this;
+    }
+    /** The hosts that are reached without a proxy, separated by commas. */
+    Client &no_proxy(std::string_view list) {
+        const detail::Text l(list, Status::invalid_argument, "list");
+        detail::check([&](hangup_error **e) { return hangup_client_no_proxy(handle_.get(), l, e); });
+        return *this;
+    }
+    /** Connects from this address of the machine; nothing leaves it to the system. */
+    Client &local_address(std::optional<std::string_view> address) {
+        const detail::OptionalText a(address, Status::invalid_argument, "address");
+        detail::check([&](hangup_error **e) { return hangup_client_local_address(handle_.get(), a, e); });
+        return *this;
+    }
+    /** Dials ahead until so many connections to the URL's origin are idle; answers how many dials were begun. */
+    std::size_t preconnect(std::string_view url, std::size_t wanted) const {
+        const detail::Text u(url, Status::invalid_url, "URL");
+        std::size_t begun = 0;
+        detail::check([&](hangup_error **e) {
+            return hangup_client_preconnect(handle_.get(), u, wanted, &begun, e);
+        });
+        return begun;
     }
     /** Trusts these certificates (PEM) and no others. */
     Client &tls_roots(std::string_view pem) {

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use super::error::hangup_error;
-use super::guard::{Handle, guard, magic, or_default, out, text};
+use super::guard::{Handle, count_to, guard, magic, or_default, out, text};
 use super::manager::hangup_manager;
 use super::request::{clock_of, hangup_request, lock as lock_request, mode_of};
 use super::response::hangup_response;
@@ -15,7 +15,7 @@ use crate::limits::{limit_ms, positive_ms};
 use crate::manager::Manager;
 use crate::request::Request;
 
-/// Defaults over a manager: timeouts, headers, TLS. Many clients may share one manager.
+/// Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Many clients may share one manager.
 ///
 /// Begins: hangup_client_new. Can: be set up, send requests from many threads at once. A setting applies to
 /// requests that are sent after it. Ends: hangup_client_free; requests in progress go on.
@@ -170,7 +170,29 @@ pub unsafe extern "C" fn hangup_client_get(
     })
 }
 
-/// Sends a request and waits for the response head. Blocks this thread; hangup_cancel_fire and the closers of
+/// Dials ahead, in the background, until `wanted` connections to the URL's origin are idle, with this client's settings
+/// and within the manager's limits. `begun` may be NULL; it gets the number of dials that were begun. What becomes of
+/// them is seen in the manager's list and events.
+///
+/// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_preconnect(
+    client: *mut hangup_client,
+    url: *const c_char,
+    wanted: usize,
+    begun: *mut usize,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let client = unsafe { hangup_client::borrow(client)? };
+        let count = client.preconnect(unsafe { text(url, "url")? }, wanted)?;
+        unsafe { count_to(begun, count) };
+        Ok(())
+    })
+}
+
+/// Sends a request and waits for the response head: redirects are followed (hangup_client_redirects), and what a kept
+/// connection lost is sent again (hangup_client_retries); one total limit spans all of it. Blocks this thread; hangup_cancel_fire and the closers of
 /// the manager end it from any other. The request can be changed, sent again or freed afterwards; a body that
 /// came from a reader can be sent only once.
 ///

@@ -66,7 +66,8 @@ pub unsafe extern "C" fn hangup_error_os_code(error: *const hangup_error) -> i32
 
 /// 1 if sending the same request again can't make the server do it twice: no byte of it went out, or the
 /// method is idempotent (RFC 9110 section 9.2.2) or it has an Idempotency-Key. 0 otherwise. Whether the body can
-/// be sent again is for the caller to know: what came from a reader can't.
+/// be sent again is for the caller to know: what came from a reader can't. After a redirect this speaks of the whole
+/// call, from its first URL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_retry_safe(error: *const hangup_error) -> i32 {
     or_default(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.retry_safe())))
@@ -100,6 +101,13 @@ pub unsafe extern "C" fn hangup_error_bytes_sent(error: *const hangup_error) -> 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_response_started(error: *const hangup_error) -> i32 {
     or_default(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.response_started())))
+}
+
+/// How often the request was sent or tried to be: 1 without a retry (hangup_client_retries), 0 if it never came to
+/// that. After redirects this counts the last one's attempts only.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_error_attempts(error: *const hangup_error) -> u32 {
+    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.attempts()))
 }
 
 /// The HTTP status that a proxy refused with, or of the response that redirects to where can't be followed; 0 if

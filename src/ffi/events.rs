@@ -55,7 +55,8 @@ pub const HANGUP_EVENT_CLOSED: hangup_happened = 4;
 pub const HANGUP_EVENT_QUEUED: hangup_happened = 5;
 /// A request is sent again, because this connection broke before the response.
 pub const HANGUP_EVENT_RETRIED: hangup_happened = 6;
-/// A phase of an exchange on this connection is over: `phase`, which took `took_ns`.
+/// A phase of an exchange on this connection: `phase`, which took `took_ns`. All phases of an exchange are told
+/// together when it is over, which may be after its connection was returned or closed.
 pub const HANGUP_EVENT_PHASE: hangup_happened = 7;
 
 /// One thing that happened. Set `size` to sizeof(hangup_event) before the call. Its origin is told by
@@ -77,7 +78,7 @@ pub struct hangup_event {
     pub what: hangup_happened,
     /// Why it was closed (HANGUP_EVENT_CLOSED): one of HANGUP_REASON_*; 0 for all others.
     pub reason: hangup_reason,
-    /// Which phase is over (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
+    /// Which phase (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
     pub phase: hangup_phase,
     /// 0.
     pub reserved: i32,

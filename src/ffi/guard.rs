@@ -174,6 +174,29 @@ pub(super) unsafe fn report<T: Copy>(place: *mut T, mut value: T) -> Result<(), 
     Ok(())
 }
 
+/// Borrowed text and, if the caller wants it, its length.
+///
+/// # Safety
+/// `size` is NULL or a place for one `size_t`.
+pub(super) unsafe fn lend(value: &CStr, size: *mut usize) -> *const c_char {
+    // SAFETY: as for the caller.
+    if let Some(size) = unsafe { size.as_mut() } {
+        *size = value.count_bytes();
+    }
+    value.as_ptr()
+}
+
+/// A count for a caller who may not want it.
+///
+/// # Safety
+/// `place` is NULL or a place for one `size_t`.
+pub(super) unsafe fn count_to(place: *mut usize, count: usize) {
+    // SAFETY: as for the caller.
+    if let Some(place) = unsafe { place.as_mut() } {
+        *place = count;
+    }
+}
+
 /// Eight letters as a number that memory rarely holds by chance.
 pub(super) const fn magic(letters: &[u8; 8]) -> u64 {
     u64::from_ne_bytes(*letters)

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::hangup_error;
-use super::guard::{Handle, guard, magic, or_default, out, report, status, text};
+use super::guard::{Handle, count_to, guard, magic, or_default, out, report, status, text};
 use super::limits::{self, hangup_options};
 use super::status::{HANGUP_GRACEFUL, HANGUP_NOW, hangup_how, hangup_reason, hangup_status};
+use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::limits::limit_ms;
 use crate::manager::{How, Limits, Manager};
@@ -139,6 +140,29 @@ pub unsafe extern "C" fn hangup_manager_stats(
             retried: now.retried,
         };
         unsafe { report(stats, filled) }
+    })
+}
+
+/// Dials ahead, in the background, until `wanted` connections to the origin ("https://example.org", the default port
+/// may be left out) are idle, within the limits and with the settings of a new client: only clients that set neither
+/// TLS nor proxy nor local address find them (hangup_client_preconnect is for the others). `begun` may be NULL; it gets
+/// the number of dials that were begun. What becomes of them is seen in the list and in the events.
+///
+/// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_preconnect(
+    manager: *mut hangup_manager,
+    origin: *const c_char,
+    wanted: usize,
+    begun: *mut usize,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        let origin = unsafe { text(origin, "origin")? };
+        let count = Client::new(Arc::clone(manager)).preconnect(origin, wanted)?;
+        unsafe { count_to(begun, count) };
+        Ok(())
     })
 }
 
@@ -302,14 +326,5 @@ pub(super) fn how_of(how: hangup_how) -> Result<How, Error> {
             let what = format!("{other} is no way to close: use HANGUP_GRACEFUL or HANGUP_NOW");
             Err(Error::new(Kind::InvalidArgument, what))
         }
-    }
-}
-
-/// # Safety
-/// `place` is NULL or a place for one `size_t`.
-unsafe fn count_to(place: *mut usize, count: usize) {
-    // SAFETY: as for the caller.
-    if let Some(place) = unsafe { place.as_mut() } {
-        *place = count;
     }
 }

@@ -35,20 +35,35 @@ mod connections;
 /// What happens to them, as it happens.
 mod events;
 
+/// Which address a name stands for.
+mod names;
+
 /// Ending work from any thread.
 mod cancel;
 
 /// Defaults over a manager.
 mod client;
 
+/// What a call does by itself.
+mod policy;
+
+/// What servers want to be reminded of.
+mod cookies;
+
 /// Whom to trust.
 mod tls;
+
+/// Which way to go.
+mod proxy;
 
 /// One request.
 mod request;
 
 /// One response.
 mod response;
+
+/// Text that is nobody else's.
+mod text;
 
 /// Signals while a call blocks.
 mod interrupt;

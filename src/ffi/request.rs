@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use super::cancel::hangup_cancel;
 use super::error::hangup_error;
 use super::guard::{Handle, bytes, guard, magic, or_default, out, status, text};
+use super::policy::redirects_of;
 use super::status::{
     HANGUP_CLOSE_AFTER, HANGUP_FRESH, HANGUP_KEEP, HANGUP_NO_LIMIT, hangup_mode, hangup_status,
     hangup_timeout,
@@ -41,7 +42,7 @@ pub type hangup_body_read =
 pub type hangup_body_end = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// A request. The URL is http or https, absolute; a fragment is not sent, user information becomes Basic
-/// credentials.
+/// credentials. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
 ///
 /// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
 #[unsafe(no_mangle)]
@@ -223,6 +224,37 @@ pub unsafe extern "C" fn hangup_request_connection(
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
         lock(request)?.connection(mode_of(mode)?);
+        Ok(())
+    })
+}
+
+/// Whether what a kept connection lost is sent again: 1 or 0, whatever the client says (hangup_client_retries).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_retries(
+    request: *mut hangup_request,
+    on: i32,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        lock(request)?.retries(on != 0);
+        Ok(())
+    })
+}
+
+/// How many redirects are followed, whatever the client says (hangup_client_redirects). 0 hands a redirect out as it
+/// is; HANGUP_NO_LIMIT follows any number.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_redirects(
+    request: *mut hangup_request,
+    max: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        lock(request)?.redirects(Some(redirects_of(max)?));
         Ok(())
     })
 }

@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
 use super::error::hangup_error;
-use super::guard::{Handle, guard, magic, or_default, out, report, status, text};
+use super::guard::{Handle, guard, lend, magic, or_default, out, report, status, text};
 use super::manager::how_of;
 use super::status::hangup_status;
 use crate::error::{Error, Kind};
@@ -28,6 +28,7 @@ pub struct Opened {
     body: Mutex<Reading>,
     texts: OnceLock<Vec<(CString, CString)>>,
     url: OnceLock<CString>,
+    hops: OnceLock<Vec<CString>>,
 }
 
 /// The body, and what `hangup_response_read_all` lent to the caller.
@@ -50,6 +51,7 @@ impl hangup_response {
             body: Mutex::new(Reading { body, whole: None }),
             texts: OnceLock::new(),
             url: OnceLock::new(),
+            hops: OnceLock::new(),
         }))
     }
 }
@@ -105,12 +107,50 @@ pub unsafe extern "C" fn hangup_response_reused(response: *const hangup_response
     or_default(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.reused())))
 }
 
-/// The URL that answered, without user information and fragment. Borrowed from the response. "" for NULL.
+/// The URL that answered, after all redirects, without user information and fragment. Borrowed from the response. "" for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_url(response: *const hangup_response) -> *const c_char {
     or_default(c"".as_ptr(), || {
         let opened = unsafe { hangup_response::borrow(response)? };
         let url = opened.url.get_or_init(|| CString::new(opened.head.url()).unwrap_or_default());
+        Ok(url.as_ptr())
+    })
+}
+
+/// How often the last request of the call was sent or tried to be: 1 without a retry (hangup_client_retries). 0 for
+/// NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_attempts(response: *const hangup_response) -> u32 {
+    or_default(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.attempts()))
+}
+
+/// How many redirects led here. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_history_count(response: *const hangup_response) -> usize {
+    or_default(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.history().len()))
+}
+
+/// Redirect number `index`, 0 being the first: the URL that gave it, without user information and fragment, borrowed
+/// from the response; NULL if there is none. `status` may be NULL; it gets 301, 302, 303, 307 or 308.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_history_at(
+    response: *const hangup_response,
+    index: usize,
+    status: *mut i32,
+) -> *const c_char {
+    or_default(std::ptr::null(), || {
+        let opened = unsafe { hangup_response::borrow(response)? };
+        let history = opened.head.history();
+        let urls = opened.hops.get_or_init(|| {
+            history.iter().map(|hop| CString::new(&*hop.url).unwrap_or_default()).collect()
+        });
+        let Some((hop, url)) = history.get(index).zip(urls.get(index)) else {
+            return Ok(std::ptr::null());
+        };
+        // SAFETY: NULL, or a place for one number (the header's contract).
+        if let Some(status) = unsafe { status.as_mut() } {
+            *status = i32::from(hop.status);
+        }
         Ok(url.as_ptr())
     })
 }
@@ -307,14 +347,4 @@ impl Opened {
             self.head.headers().map(|(name, value)| (c(name.as_bytes()), c(value))).collect()
         })
     }
-}
-
-/// # Safety
-/// `size` is NULL or a place for one `size_t`.
-unsafe fn lend(value: &CString, size: *mut usize) -> *const c_char {
-    // SAFETY: as for the caller.
-    if let Some(size) = unsafe { size.as_mut() } {
-        *size = value.as_bytes().len();
-    }
-    value.as_ptr()
 }

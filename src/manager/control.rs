@@ -5,13 +5,12 @@
 //! connection back finds nothing to end.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 use super::connection::Reason;
 use super::pool::Pool;
 use crate::cancel::{Watch, Why};
-use crate::sync::{Mutex, lock};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, Weak, lock};
 use crate::wait::Event;
 
 /// Who ended an exchange.

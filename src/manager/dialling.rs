@@ -59,14 +59,16 @@ pub(super) fn dial(
         _ => false,
     };
     let has_socket = dial.as_ref().is_some_and(Dial::has_socket);
-    let heir = (goes_on && has_socket && !wish.short).then(|| Control::nobodys(pool));
+    let heir = (goes_on && has_socket && !wish.short)
+        .then(|| Control::nobodys(pool))
+        .filter(|heir| pool.bequeath(record.id, control, heir));
     if heir.is_none() {
         // First the sockets, then the slot.
         dial = None;
     }
     let reason = control.cause().map_or(Reason::DialFailed, Reason::from);
-    let (given, inherited) = pool.part_from_dial(record.id, control, heir.as_ref(), reason, now);
-    if let (true, Some(control), Some(dial)) = (inherited, heir, dial) {
+    let given = pool.part_from_dial(record.id, control, reason, now);
+    if let (Some(control), Some(dial)) = (heir, dial) {
         let patience = if given.is_some() { LONGEST } else { GRACE };
         let (pool, record) = (Arc::downgrade(pool), Arc::clone(record));
         Ahead { pool, record, control, dial: Some(dial), until: now + patience, reason }.start();

@@ -35,7 +35,8 @@ pub enum Happened {
     Queued,
     /// A request is sent again, because this connection broke before the response.
     Retried,
-    /// A phase of an exchange on this connection is over; how long it took.
+    /// A phase of an exchange on this connection, and how long it took. All of them are told together
+    /// when the exchange is over, which may be after its connection was returned or closed.
     Phase(Phase, Duration),
 }
 

@@ -206,9 +206,9 @@ fn wait_in_line(
     }
 }
 
-/// How long somebody waits for a dial in the background before it dials as well (RFC 8305 section
-/// 5 waits as long for an address).
-const PATIENCE: Duration = Duration::from_millis(250);
+/// How long somebody waits for a dial in the background before it dials as well: as long as a SYN
+/// waits for its answer (RFC 6298 section 2).
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl From<Stop> for NoLease {
     fn from(stop: Stop) -> Self {

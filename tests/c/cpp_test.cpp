@@ -1,7 +1,8 @@
 /**
  * bindings/cpp/hangup.hpp at work: what it adds to the C ABI (ownership, exceptions, durations, readers that throw), and
  * that each function of it calls the right one of C. Servers: `hello` answers 200 "hello" for ever, `echo` answers with
- * the request's head, `body` with its body, `silent` never answers, `half` sends a head and ten bytes and then nothing.
+ * the request's head, `body` with its body, `silent` never answers, `half` sends a head and ten bytes and then nothing;
+ * `moves` and `gzip` as in policy.c, `breaks` closes at the second request.
  */
 #include <hangup.hpp>
 
@@ -177,7 +178,7 @@ void bodies_of_every_kind() {
 
 void errors_tell_all() {
     hangup::Client client{hangup::Manager()};
-    auto late = failure_of([&] { client.get(given("silent"), 80ms); });
+    auto late = failure_of([&] { client.get(given("silent"), 400ms); });
     CHECK(late.status() == hangup::Status::timed_out && late.phase() == hangup::Phase::head);
     CHECK(late.limit() == hangup::Timeout::total && hangup::to_string(late.limit()) == "total");
     CHECK(late.retry_safe() && late.sent() == hangup::Sent::all && late.bytes_sent() > 0);
@@ -299,6 +300,83 @@ void events_come_in_their_order() {
     CHECK(failure_of([&] { events.next(-1ms); }).status() == hangup::Status::invalid_timeout);
 }
 
+void a_call_does_what_it_is_told_to() {
+    hangup::Client client{hangup::Manager()};
+    const std::string moves = given("moves");
+    hangup::Response response = client.get(moves, 5s);
+    CHECK(response.status() == 200 && response.attempts() == 1 && response.url() == moves + "there");
+    const auto history = response.history();
+    CHECK(history.size() == 1 && history[0].status == 302 && history[0].url == moves);
+    auto loop = failure_of([&] { client.send(hangup::Request("GET", moves + "loop").redirects(2)); });
+    CHECK(loop.status() == hangup::Status::redirect_refused && loop.http_status() == 302 && loop.attempts() == 1);
+    client.redirects(0).sensitive_header("X-Key").header("X-Key", "sesame");
+    CHECK(client.get(moves).status() == 302);
+    client.redirects(HANGUP_NO_LIMIT);
+    CHECK(client.get(moves + "away").read_all().find("sesame") == std::string_view::npos);
+
+    CHECK(client.cookies_for(moves).empty());
+    auto not_kept = failure_of([&] { client.set_cookie(moves, "a=b"); });
+    CHECK(not_kept.status() == hangup::Status::invalid_state);
+    client.cookies(true).set_cookie(moves, "a=b").get(moves);
+    CHECK(client.cookies_for(moves) == "a=b; id=7" && client.clear_cookies().cookies_for(moves).empty());
+    CHECK(client.cookies(false).decode(true).get(given("gzip")).read_all() == "hello");
+
+    for (bool on : {true, false}) {
+        client.get(given("breaks")).read_all();
+        if (on) {
+            hangup::Response again = client.get(given("breaks"));
+            CHECK(again.attempts() == 2 && client.manager().stats().retried == 1);
+            // Not read: its connection goes with it.
+        } else {
+            CHECK(failure_of([&] { client.retries(false).get(given("breaks")); }).retry_safe());
+            client.retries(true).get(given("breaks")).read_all();
+            auto request = hangup::Request("GET", given("breaks")).retries(false).clone();
+            CHECK(failure_of([&] { client.send(request); }).status() == hangup::Status::peer_closed);
+        }
+    }
+}
+
+void names_proxies_and_dials_ahead() {
+    hangup::Manager manager;
+    hangup::Client client(manager);
+    client.proxy(std::nullopt).no_proxy("example.org").local_address("127.0.0.2");
+    const std::string hello = given("hello"), port = hello.substr(hello.rfind(':'));
+    manager.set_address("name.test", "::1, 127.0.0.1");
+    CHECK(client.get("http://name.test" + port, 5s).read_all() == "hello");
+    CHECK(manager.connections()[0].local.substr(0, 10) == "127.0.0.2:");
+    manager.set_address("name.test", std::nullopt).close_all();
+    {
+        auto seen = std::make_shared<std::string>();
+        manager.resolver([seen](std::string_view host) -> std::vector<std::string> {
+            *seen = host;
+            if (host == "throws.test") {
+                throw 42;
+            }
+            return {host == "wrong.test" ? "localhost" : "127.0.0.1"};
+        });
+        CHECK(client.get("http://name.test" + port, 5s).read_all() == "hello" && *seen == "name.test");
+        for (const char *name : {"http://wrong.test/", "http://throws.test/"}) {
+            CHECK(failure_of([&] { client.get(name); }).status() == hangup::Status::resolve_failed);
+        }
+        manager.resolver(nullptr);
+        while (seen.use_count() > 1) {
+            std::this_thread::sleep_for(1ms);
+        }
+    }
+    CHECK(failure_of([&] { client.proxy("gopher://x"); }).status() == hangup::Status::invalid_argument);
+    CHECK(failure_of([&] { client.no_proxy("10.0.0.0/99"); }).status() == hangup::Status::invalid_argument);
+    CHECK(failure_of([&] { client.local_address("here"); }).status() == hangup::Status::invalid_argument);
+    client.proxy("http://127.0.0.1:1");
+    CHECK(failure_of([&] { client.get(hello); }).status() == hangup::Status::connect_failed);
+    client.proxy_from_env().proxy(std::nullopt).local_address(std::nullopt);
+    manager.close_all();
+    CHECK(client.preconnect(hello, 1) == 1);
+    while (manager.stats().idle < 1) {
+        std::this_thread::sleep_for(1ms);
+    }
+    CHECK(client.preconnect(hello, 1) == 0 && manager.preconnect(hello, 0) == 0);
+}
+
 void an_interrupt_check_ends_a_call() {
     hangup::Client client{hangup::Manager()};
     int asked = 0;
@@ -329,6 +407,8 @@ int main(int argc, char **argv) {
     cancel_and_close_from_another_thread();
     limits_are_told_and_a_drain_says_what_is_left();
     events_come_in_their_order();
+    a_call_does_what_it_is_told_to();
+    names_proxies_and_dials_ahead();
     an_interrupt_check_ends_a_call();
     return 0;
 }

@@ -30,6 +30,7 @@ static hangup_cancel *cancel;
 static hangup_options *options;
 static hangup_connections *list;
 static hangup_events *events;
+static hangup_text *cookies;
 static size_t written = 4711;
 static const uint8_t *lent;
 static char room[16];
@@ -37,6 +38,11 @@ static char room[16];
 static int64_t no_body(void *user_data, uint8_t *into, size_t size) {
     (void)user_data, (void)into, (void)size;
     return 0;
+}
+
+static int32_t no_address(void *user_data, const char *host, hangup_addresses *addresses) {
+    (void)user_data, (void)host, (void)addresses;
+    return 1;
 }
 
 static void count(void *user_data) {
@@ -73,6 +79,7 @@ static void errors(const void *none) {
     CHECK_NUMBER(HANGUP_SENT_NOTHING, hangup_error_sent(error));
     CHECK_NUMBER(0, hangup_error_bytes_sent(error));
     CHECK_NUMBER(0, hangup_error_response_started(error));
+    CHECK_NUMBER(0, hangup_error_attempts(error));
     CHECK_NUMBER(0, hangup_error_http_status(error));
     CHECK_NUMBER(0, hangup_error_left(error));
     hangup_error_free((hangup_error *)(uintptr_t)none);
@@ -98,12 +105,17 @@ static void values(void *none, void *no_cancel) {
     CHECK_TEXT("", hangup_response_url(none));
     CHECK(hangup_response_header(none, "x", &written) == NULL);
     CHECK_NUMBER(0, hangup_response_header_count(none));
+    CHECK_NUMBER(0, hangup_response_attempts(none));
+    CHECK_NUMBER(0, hangup_response_history_count(none));
+    CHECK(hangup_response_history_at(none, 0, NULL) == NULL);
+    CHECK_TEXT("", hangup_text_value(none, &written));
     hangup_cancel_fire(no_cancel, "nobody");
     hangup_cancel_fire(no_cancel, NULL);
     hangup_manager_free(none);
     hangup_options_free(none);
     hangup_connections_free(none);
     hangup_events_free(none);
+    hangup_text_free(none);
     hangup_cancel_free(no_cancel);
     hangup_client_free(none);
     hangup_request_free(none);
@@ -119,6 +131,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     hangup_response *answer = NULL;
     hangup_connections *new_list = NULL;
     hangup_events *new_events = NULL;
+    hangup_text *new_text = NULL;
     hangup_event event = {.size = sizeof event};
     int64_t value = 4711;
     hangup_stats stats = {.size = sizeof stats};
@@ -136,6 +149,9 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_options_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
     IS(bad, hangup_manager_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
     SAYS(bad, hangup_manager_get_limit(none, HANGUP_LIMIT_IDLE_TOTAL, &value));
+    IS(bad, hangup_manager_set_address(none, "name.test", "127.0.0.1", &error));
+    SAYS(bad, hangup_addresses_add(none, "127.0.0.1"));
+    IS(bad, hangup_manager_preconnect(none, given("hello"), 1, &written, &error));
     IS(bad, hangup_manager_list(none, &new_list, &error));
     IS(bad, hangup_manager_events(none, 16, &new_events, &error));
     SAYS(bad, hangup_events_next(none, 0, &event));
@@ -156,6 +172,19 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_client_header(none, "x", "y", &error));
     IS(bad, hangup_client_connection(none, HANGUP_KEEP, &error));
     IS(bad, hangup_client_max_head(none, 65536, &error));
+    IS(bad, hangup_client_redirects(none, 1, &error));
+    IS(bad, hangup_client_retries(none, 1, &error));
+    IS(bad, hangup_client_sensitive_header(none, "x", &error));
+    IS(bad, hangup_client_decode(none, 1, &error));
+    IS(bad, hangup_client_cookies(none, 1, &error));
+    IS(bad, hangup_client_set_cookie(none, given("hello"), "a=b", &error));
+    IS(bad, hangup_client_cookies_for(none, given("hello"), &new_text, &error));
+    SAYS(bad, hangup_client_clear_cookies(none));
+    IS(bad, hangup_client_proxy(none, "http://x", &error));
+    IS(bad, hangup_client_proxy_from_env(none, &error));
+    IS(bad, hangup_client_no_proxy(none, "x", &error));
+    IS(bad, hangup_client_local_address(none, "127.0.0.1", &error));
+    IS(bad, hangup_client_preconnect(none, given("hello"), 1, &written, &error));
     IS(bad, hangup_client_tls_roots(none, pem, sizeof pem, &error));
     IS(bad, hangup_client_tls_roots_file(none, "x", &error));
     IS(bad, hangup_client_tls_certificate(none, pem, sizeof pem, pem, sizeof pem, &error));
@@ -170,6 +199,8 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_request_timeout(none, HANGUP_TIMEOUT_TOTAL, 1000, &error));
     IS(bad, hangup_request_min_rate(none, 1, 1000, &error));
     IS(bad, hangup_request_connection(none, HANGUP_KEEP, &error));
+    IS(bad, hangup_request_retries(none, 1, &error));
+    IS(bad, hangup_request_redirects(none, 1, &error));
     SAYS(bad, hangup_request_cancel_with(none, cancel));
     SAYS(bad, hangup_response_header_at(none, 0, NULL, NULL, NULL));
     SAYS(bad, hangup_response_timings(none, &timings));
@@ -181,9 +212,11 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     int ends = 0;
     IS(bad, hangup_request_body_reader(none, no_body, count, &ends, 0, &error));
     CHECK_NUMBER(1, ends);
+    IS(bad, hangup_manager_resolver(none, no_address, count, &ends, &error));
+    CHECK_NUMBER(2, ends);
 
     CHECK(new_share == NULL && new_client == NULL && new_request == NULL && new_cancel == NULL);
-    CHECK(answer == NULL && new_list == NULL && new_events == NULL && lent == NULL);
+    CHECK(answer == NULL && new_list == NULL && new_events == NULL && new_text == NULL && lent == NULL);
     CHECK_NUMBER(4711, written);
     CHECK_NUMBER(4711, value);
 }
@@ -203,6 +236,15 @@ static void arguments(void) {
     SAYS(HANGUP_NULL, hangup_cancel_child(cancel, NULL));
     IS(HANGUP_NULL, hangup_client_new(manager, NULL, &error));
     IS(HANGUP_NULL, hangup_client_header(client, NULL, "y", &error));
+    IS(HANGUP_NULL, hangup_manager_set_address(manager, NULL, "127.0.0.1", &error));
+    IS(HANGUP_NULL, hangup_manager_preconnect(manager, NULL, 1, &written, &error));
+    IS(HANGUP_NULL, hangup_client_sensitive_header(client, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_set_cookie(client, NULL, "a=b", &error));
+    IS(HANGUP_NULL, hangup_client_set_cookie(client, given("hello"), NULL, &error));
+    IS(HANGUP_NULL, hangup_client_cookies_for(client, NULL, &cookies, &error));
+    IS(HANGUP_NULL, hangup_client_cookies_for(client, given("hello"), NULL, &error));
+    IS(HANGUP_NULL, hangup_client_no_proxy(client, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_preconnect(client, NULL, 1, &written, &error));
     IS(HANGUP_NULL, hangup_client_tls_roots(client, NULL, 1, &error));
     IS(HANGUP_NULL, hangup_client_tls_roots_file(client, NULL, &error));
     IS(HANGUP_NULL, hangup_client_tls_certificate(client, NULL, 1, pem, sizeof pem, &error));
@@ -237,6 +279,14 @@ static void legal(void) {
     SAYS(HANGUP_OK, hangup_manager_close_origin(manager, "http://nobody.invalid", HANGUP_NOW, NULL, NULL));
     SAYS(HANGUP_OK, hangup_manager_close_idle(manager, 3600000, NULL));
     SAYS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, UINT64_MAX, HANGUP_NOW, NULL));
+    CHECK_TEXT("", hangup_text_value(cookies, NULL));
+    CHECK(hangup_response_history_at(response, 0, NULL) == NULL);
+    SAYS(HANGUP_OK, hangup_manager_set_address(manager, "name.test", NULL, NULL));
+    SAYS(HANGUP_OK, hangup_manager_resolver(manager, NULL, NULL, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_manager_preconnect(manager, given("hello"), 0, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_client_preconnect(client, given("hello"), 0, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_client_proxy(client, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_client_local_address(client, NULL, NULL));
     SAYS(HANGUP_OK, hangup_manager_clear_addresses(manager));
     SAYS(HANGUP_OK, hangup_manager_network_changed(manager, NULL));
     SAYS(HANGUP_OK, hangup_client_header(client, "x", NULL, NULL));
@@ -262,6 +312,7 @@ int main(int argc, char **argv) {
     options = hangup_options_new();
     CHECK_OK(hangup_manager_list(manager, &list, NULL), NULL);
     CHECK_OK(hangup_manager_events(manager, 16, &events, NULL), NULL);
+    CHECK_OK(hangup_client_cookies_for(client, given("hello"), &cookies, NULL), NULL);
 
     versions_and_names();
     errors(NULL);
@@ -280,6 +331,7 @@ int main(int argc, char **argv) {
     CHECK_NUMBER(0, hangup_cancel_is_fired(cancel));
     legal();
 
+    hangup_text_free(cookies);
     hangup_events_free(events);
     hangup_connections_free(list);
     hangup_options_free(options);

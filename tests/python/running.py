@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -40,9 +41,15 @@ class Background:
         return self._thread.is_alive()
 
 
-def python(program: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs a program in another interpreter; it fails if that does."""
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *arguments]
+def python(
+    program: str, *arguments: str, env: dict[str, str] | None = None, file: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program in another interpreter, from a file if it has to be imported; it fails if that does."""
+    program = textwrap.dedent(program)
+    if file is not None:
+        file.write_text(program, encoding="utf-8")
+    source = ["-c", program] if file is None else [str(file)]
+    command = [sys.executable, "-W", "error", *source, *arguments]
     environment = os.environ | (env or {})
     done = subprocess.run(command, capture_output=True, text=True, timeout=40, env=environment)
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 import hangup
-from hangup._timeouts import limits
+from hangup._timeouts import clocks
 from testserver import HEAD, answer, forever, send
 
 AT = 0.15
@@ -137,10 +137,10 @@ def test_what_is_no_duration_is_refused_and_none_is_named(client, value):
 
 def test_seconds_become_milliseconds():
     timeout = hangup.Timeout(1.5, pool=timedelta(seconds=2), connect=None, read=0.0001)
-    assert limits(timeout) == ((1, 1500), (2, 2000), (4, -1), (8, 1))
-    assert limits(3) == limits(hangup.Timeout(3)) == ((1, 3000),)
-    assert limits(None) == ((1, -1),)
-    assert limits(hangup.Timeout()) == ()
+    assert clocks(timeout) == ((1, 1500), (2, 2000), (4, -1), (8, 1))
+    assert clocks(3) == clocks(hangup.Timeout(3)) == ((1, 3000),)
+    assert clocks(None) == ((1, -1),)
+    assert clocks(hangup.Timeout()) == ()
 
 
 def test_a_timeout_is_a_value():

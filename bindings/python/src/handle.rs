@@ -23,7 +23,9 @@ handles! {
     hangup_client: hangup_client_free,
     hangup_connections: hangup_connections_free,
     hangup_error: hangup_error_free,
+    hangup_events: hangup_events_free,
     hangup_manager: hangup_manager_free,
+    hangup_options: hangup_options_free,
     hangup_request: hangup_request_free,
     hangup_response: hangup_response_free,
 }

@@ -46,6 +46,11 @@ pub fn blocking<T: Send>(py: Python<'_>, wait: impl FnOnce() -> T + Send) -> PyR
     }
 }
 
+/// How many forks there were between the import and this process: equal numbers, same process.
+pub fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
+}
+
 #[pyfunction]
 fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
@@ -53,7 +58,7 @@ fn forked() {
 
 /// Registers the check for this thread if it is the main one; looks only once per thread and process.
 fn watch(py: Python<'_>) -> PyResult<()> {
-    let forks = FORKS.load(Ordering::Relaxed);
+    let forks = forks();
     if KNOWN.get() == forks {
         return Ok(());
     }

@@ -11,9 +11,11 @@
 
 mod cancel;
 mod client;
+mod events;
 mod failure;
 mod handle;
 mod interrupt;
+mod limits;
 mod loaded;
 mod manager;
 mod request;
@@ -30,8 +32,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     interrupt::begin(module.py())?;
     module.add_class::<cancel::CancelToken>()?;
     module.add_class::<client::Client>()?;
+    module.add_class::<events::Events>()?;
     module.add_class::<manager::Manager>()?;
     module.add_class::<response::Response>()?;
+    module.add_function(wrap_pyfunction!(limits::check_limits, module)?)?;
     module.add_function(wrap_pyfunction!(loaded::library, module)?)?;
     module.add_function(wrap_pyfunction!(loaded::version, module)?)?;
     module.add("HEADER_VERSION", sys::HANGUP_VERSION_TEXT)?;

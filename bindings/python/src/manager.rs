@@ -1,9 +1,11 @@
-//! `Manager`: list, count, limit and close connections. Rows are tuples here; Python names their fields.
+//! `Manager`: list, count, limit, drain and close connections. Rows are tuples here; Python names their fields.
 
 use pyo3::prelude::*;
 
 use crate::failure::{Failure, c_string, call, checked, create, text};
 use crate::handle::Owned;
+use crate::interrupt::blocking;
+use crate::limits::{self, Pairs};
 use crate::sys::*;
 
 /// One share of a manager. Any thread at any time.
@@ -15,21 +17,23 @@ pub struct Manager {
 /// id, origin, peer, local, tls, state, closing, age_ms, idle_ms, requests, bytes_in, bytes_out.
 type Row = (u64, String, String, String, String, String, bool, i64, i64, u64, u64, u64);
 
-/// open, dialling, in_use, idle, opened, closed, reused, dials_failed, stale.
-type Counters = (u64, u64, u64, u64, u64, u64, u64, u64, u64);
+/// In the order of the header's hangup_stats.
+type Counters = [u64; 14];
 
 #[pymethods]
 impl Manager {
     #[new]
-    #[pyo3(signature = (*, shared = false))]
-    fn new(py: Python<'_>, shared: bool) -> PyResult<Self> {
+    #[pyo3(signature = (limits = None, *, shared = false))]
+    fn new(py: Python<'_>, limits: Option<Pairs>, shared: bool) -> PyResult<Self> {
         let made = if shared {
             // SAFETY: no arguments.
             Owned::new(unsafe { hangup_manager_shared() })
                 .ok_or_else(|| Failure::local(HANGUP_PANIC, "the library gave no manager"))
         } else {
-            // SAFETY: NULL options are the defaults.
-            create(|out, error| unsafe { hangup_manager_new(std::ptr::null(), out, error) })
+            limits::options(&limits.unwrap_or_default()).and_then(|options| {
+                // SAFETY: live options, which are only read.
+                create(|out, error| unsafe { hangup_manager_new(options.as_ptr(), out, error) })
+            })
         };
         Ok(Manager { handle: made.map_err(|failure| failure.raise(py, None))? })
     }
@@ -46,11 +50,25 @@ impl Manager {
         self.handle.address()
     }
 
-    #[pyo3(name = "_set_limit")]
-    fn set_limit(&self, py: Python<'_>, limit: i32, value: i64) -> PyResult<()> {
-        // SAFETY: a live manager.
-        call(|error| unsafe { hangup_manager_limit(self.as_ptr(), limit, value, error) })
-            .map_err(|failure| failure.raise(py, None))
+    /// All of them, or none if one is refused.
+    #[pyo3(name = "_set_limits")]
+    fn set_limits(&self, py: Python<'_>, limits: Pairs) -> PyResult<()> {
+        limits::check_limits(py, limits.clone())?;
+        for (limit, value) in limits {
+            // SAFETY: a live manager.
+            call(|error| unsafe { hangup_manager_limit(self.as_ptr(), limit, value, error) })
+                .map_err(|failure| failure.raise(py, None))?;
+        }
+        Ok(())
+    }
+
+    #[pyo3(name = "_get_limit")]
+    fn get_limit(&self, py: Python<'_>, limit: i32) -> PyResult<i64> {
+        let mut value = 0;
+        // SAFETY: a live manager and a place for the value.
+        checked(unsafe { hangup_manager_get_limit(self.as_ptr(), limit, &raw mut value) })
+            .map_err(|failure| failure.raise(py, None))?;
+        Ok(value)
     }
 
     #[pyo3(name = "_list")]
@@ -66,8 +84,22 @@ impl Manager {
         // SAFETY: a live manager and a structure that says its size.
         checked(unsafe { hangup_manager_stats(self.as_ptr(), &raw mut s) })
             .map_err(|failure| failure.raise(py, None))?;
-        let now = (s.open, s.dialling, s.in_use, s.idle);
-        Ok((now.0, now.1, now.2, now.3, s.opened, s.closed, s.reused, s.dials_failed, s.stale))
+        Ok([
+            s.open,
+            s.dialling,
+            s.in_use,
+            s.idle,
+            s.opened,
+            s.closed,
+            s.reused,
+            s.dials_failed,
+            s.stale,
+            s.queued,
+            s.swept,
+            s.waited,
+            s.refused,
+            s.retried,
+        ])
     }
 
     #[pyo3(name = "_close_connection")]
@@ -109,6 +141,35 @@ impl Manager {
         checked(unsafe { hangup_manager_close_all(self.as_ptr(), how, &raw mut closed) })
             .map_err(|failure| failure.raise(py, None))?;
         Ok(closed)
+    }
+
+    /// Closes what is idle, marks what is in use and forgets every address that was looked up.
+    ///
+    /// For when the network is another one now: another Wi-Fi, a VPN, back from sleep. Says how many
+    /// connections were closed or marked; nothing is asked again by itself.
+    fn network_changed(&self, py: Python<'_>) -> PyResult<usize> {
+        let mut closed = 0;
+        // SAFETY: a live manager and a place for the count.
+        checked(unsafe { hangup_manager_network_changed(self.as_ptr(), &raw mut closed) })
+            .map_err(|failure| failure.raise(py, None))?;
+        Ok(closed)
+    }
+
+    /// Forgets every address that was looked up: the next dial asks again. Connections are not touched.
+    fn clear_addresses(&self, py: Python<'_>) -> PyResult<()> {
+        // SAFETY: a live manager.
+        checked(unsafe { hangup_manager_clear_addresses(self.as_ptr()) })
+            .map_err(|failure| failure.raise(py, None))
+    }
+
+    #[pyo3(name = "_drain")]
+    fn drain(&self, py: Python<'_>, timeout_ms: i64) -> PyResult<()> {
+        let manager = &self.handle;
+        blocking(py, || {
+            // SAFETY: a live manager.
+            call(|error| unsafe { hangup_manager_drain(manager.as_ptr(), timeout_ms, error) })
+        })?
+        .map_err(|failure| failure.raise(py, None))
     }
 
     /// Why a connection ended, for example "peer closed". The last 256 that ended are remembered.

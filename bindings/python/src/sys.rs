@@ -112,6 +112,11 @@ pub const HANGUP_REDIRECT_REFUSED: hangup_status = 40;
 pub const HANGUP_PANIC: hangup_status = 99;
 
 #[repr(C)]
+pub struct hangup_addresses {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
 pub struct hangup_cancel {
     _opaque: [u8; 0],
 }
@@ -153,6 +158,11 @@ pub struct hangup_request {
 
 #[repr(C)]
 pub struct hangup_response {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_text {
     _opaque: [u8; 0],
 }
 
@@ -224,6 +234,12 @@ pub struct hangup_event {
     pub reserved: i32,
 }
 
+pub type hangup_resolve =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, host: *const c_char, addresses: *mut hangup_addresses) -> i32>;
+
+pub type hangup_resolve_end =
+    Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
 pub type hangup_mode = i32;
 
 pub type hangup_body_read =
@@ -270,6 +286,7 @@ unsafe extern "C" {
     pub fn hangup_error_sent(error: *const hangup_error) -> hangup_sent;
     pub fn hangup_error_bytes_sent(error: *const hangup_error) -> u64;
     pub fn hangup_error_response_started(error: *const hangup_error) -> i32;
+    pub fn hangup_error_attempts(error: *const hangup_error) -> u32;
     pub fn hangup_error_http_status(error: *const hangup_error) -> i32;
     pub fn hangup_error_left(error: *const hangup_error) -> u64;
     pub fn hangup_error_free(error: *mut hangup_error);
@@ -279,6 +296,7 @@ unsafe extern "C" {
     pub fn hangup_manager_free(manager: *mut hangup_manager);
     pub fn hangup_manager_id(manager: *const hangup_manager) -> u64;
     pub fn hangup_manager_stats(manager: *const hangup_manager, stats: *mut hangup_stats) -> hangup_status;
+    pub fn hangup_manager_preconnect(manager: *mut hangup_manager, origin: *const c_char, wanted: usize, begun: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_close_connection(manager: *mut hangup_manager, id: u64, how: hangup_how, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_close_origin(manager: *mut hangup_manager, origin: *const c_char, how: hangup_how, closed: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_close_idle(manager: *mut hangup_manager, idle_for_ms: i64, closed: *mut usize) -> hangup_status;
@@ -304,6 +322,9 @@ unsafe extern "C" {
     pub fn hangup_events_fd(events: *const hangup_events) -> i32;
     pub fn hangup_events_free(events: *mut hangup_events);
     pub fn hangup_event_text(what: i32) -> *const c_char;
+    pub fn hangup_manager_set_address(manager: *mut hangup_manager, host: *const c_char, addresses: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_resolver(manager: *mut hangup_manager, resolve: hangup_resolve, end: hangup_resolve_end, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_addresses_add(addresses: *mut hangup_addresses, address: *const c_char) -> hangup_status;
     pub fn hangup_cancel_new() -> *mut hangup_cancel;
     pub fn hangup_cancel_child(parent: *mut hangup_cancel, child: *mut *mut hangup_cancel) -> hangup_status;
     pub fn hangup_cancel_clone(cancel: *const hangup_cancel) -> *mut hangup_cancel;
@@ -320,11 +341,24 @@ unsafe extern "C" {
     pub fn hangup_client_connection(client: *mut hangup_client, mode: hangup_mode, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_max_head(client: *mut hangup_client, bytes: usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_get(client: *mut hangup_client, url: *const c_char, total_ms: i64, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_preconnect(client: *mut hangup_client, url: *const c_char, wanted: usize, begun: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_send(client: *mut hangup_client, request: *mut hangup_request, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_redirects(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_retries(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_sensitive_header(client: *mut hangup_client, name: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_decode(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_cookies(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_cookie(client: *mut hangup_client, url: *const c_char, cookie: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_cookies_for(client: *const hangup_client, url: *const c_char, cookies: *mut *mut hangup_text, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_clear_cookies(client: *mut hangup_client) -> hangup_status;
     pub fn hangup_client_tls_roots(client: *mut hangup_client, pem: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_tls_roots_file(client: *mut hangup_client, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_tls_certificate(client: *mut hangup_client, certificate_pem: *const u8, certificate_size: usize, key_pem: *const u8, key_size: usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_tls_dangerously_trust_anybody(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_proxy(client: *mut hangup_client, proxy: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_proxy_from_env(client: *mut hangup_client, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_no_proxy(client: *mut hangup_client, list: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_local_address(client: *mut hangup_client, address: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_new(method: *const c_char, url: *const c_char, request: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_clone(request: *const hangup_request, copy: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_free(request: *mut hangup_request);
@@ -335,6 +369,8 @@ unsafe extern "C" {
     pub fn hangup_request_timeout(request: *mut hangup_request, which: hangup_timeout, ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_min_rate(request: *mut hangup_request, bytes_per_second: i64, window_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_connection(request: *mut hangup_request, mode: hangup_mode, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_retries(request: *mut hangup_request, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_redirects(request: *mut hangup_request, max: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_cancel_with(request: *mut hangup_request, cancel: *mut hangup_cancel) -> hangup_status;
     pub fn hangup_request_method(request: *const hangup_request) -> *const c_char;
     pub fn hangup_response_status(response: *const hangup_response) -> i32;
@@ -342,6 +378,9 @@ unsafe extern "C" {
     pub fn hangup_response_connection(response: *const hangup_response) -> u64;
     pub fn hangup_response_reused(response: *const hangup_response) -> i32;
     pub fn hangup_response_url(response: *const hangup_response) -> *const c_char;
+    pub fn hangup_response_attempts(response: *const hangup_response) -> u32;
+    pub fn hangup_response_history_count(response: *const hangup_response) -> usize;
+    pub fn hangup_response_history_at(response: *const hangup_response, index: usize, status: *mut i32) -> *const c_char;
     pub fn hangup_response_header(response: *const hangup_response, name: *const c_char, size: *mut usize) -> *const c_char;
     pub fn hangup_response_header_count(response: *const hangup_response) -> usize;
     pub fn hangup_response_header_at(response: *const hangup_response, index: usize, name: *mut *const c_char, value: *mut *const c_char, size: *mut usize) -> hangup_status;
@@ -350,5 +389,7 @@ unsafe extern "C" {
     pub fn hangup_response_read_all(response: *mut hangup_response, at_most: usize, data: *mut *const u8, size: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_close(response: *mut hangup_response, how: i32) -> hangup_status;
     pub fn hangup_response_free(response: *mut hangup_response);
+    pub fn hangup_text_value(text: *const hangup_text, size: *mut usize) -> *const c_char;
+    pub fn hangup_text_free(text: *mut hangup_text);
     pub fn hangup_interrupt_check(check: hangup_interrupted, user_data: *mut c_void, tick_ms: i64) -> hangup_status;
 }

@@ -96,7 +96,8 @@ impl Exchange {
                 Error::new(Kind::Closed, format!("the response was closed{during}"))
             }
             Cause::ShutDown => {
-                Error::new(Kind::ShutDown, format!("the manager was shut down{during}"))
+                let what = format!("the manager is shut down, or being drained{during}");
+                Error::new(Kind::ShutDown, what)
             }
             Cause::Forked => Error::new(
                 Kind::Forked,
@@ -135,7 +136,11 @@ impl Exchange {
                 &error,
             ),
             Stop::Io(error) if matches!(phase, Phase::Resolve | Phase::Connect | Phase::Pool) => {
-                Error::from_os(Kind::ConnectFailed, &format!("can't connect to {origin}"), &error)
+                let to = match &self.key.route.proxy {
+                    Some(_) => format!("the {} on the way to {origin}", self.key.route),
+                    None => origin.to_string(),
+                };
+                Error::from_os(Kind::ConnectFailed, &format!("can't connect to {to}"), &error)
             }
             Stop::Io(error) => match error.kind() {
                 std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => {

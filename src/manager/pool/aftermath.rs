@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::Pool;
+use super::slot::Slot;
 use super::state::{Entry, Stage};
 use crate::manager::control::Control;
 use crate::manager::sweep;
@@ -15,6 +16,8 @@ use crate::wait::Event;
 pub(super) struct Aftermath {
     /// Connections that fell out of the pool. Their sockets are ended here, then their slots freed.
     pub(super) fallen: Vec<Entry>,
+    /// Slots whose sockets are gone.
+    pub(super) freed: Vec<Slot>,
     /// Exchanges for which something has changed.
     pub(super) woken: Vec<Arc<Control>>,
     /// Whoever waits for the pool to be empty, or for an event to be recorded.
@@ -25,8 +28,14 @@ pub(super) struct Aftermath {
 
 impl Drop for Aftermath {
     fn drop(&mut self) {
-        let Self { fallen, woken, rung, sweep } = self;
-        if fallen.is_empty() && woken.is_empty() && rung.is_empty() && sweep.is_none() {
+        // Each request comes here twice, and nearly always there is nothing to do.
+        let Self { fallen, freed, woken, rung, sweep } = self;
+        if fallen.is_empty()
+            && freed.is_empty()
+            && woken.is_empty()
+            && rung.is_empty()
+            && sweep.is_none()
+        {
             return;
         }
         for control in self.woken.drain(..) {
@@ -38,7 +47,7 @@ impl Drop for Aftermath {
         if let Some((pool, at)) = self.sweep.take() {
             sweep::at(at, pool);
         }
-        for Entry { record, stage, slot } in self.fallen.drain(..) {
+        for Entry { record, stage, slot, .. } in self.fallen.drain(..) {
             match stage {
                 Stage::Idle { mut connection, .. } => connection.stream.say_goodbye(),
                 Stage::Granted { mut connection, to } => {
@@ -53,5 +62,6 @@ impl Drop for Aftermath {
             record.end();
             drop(slot);
         }
+        self.freed.clear();
     }
 }

@@ -23,10 +23,16 @@ pub(super) struct Idle {
 }
 
 impl Ages {
-    /// A connection is idle, and the youngest in this order whatever `since` says.
+    /// A connection is idle, nearly always the youngest; or idle again, after it was only looked at.
     pub(super) fn add(&mut self, idle: Idle) {
         self.live += 1;
-        self.rows.push_back(idle);
+        if self.rows.back().is_none_or(|row| row.stamp < idle.stamp) {
+            return self.rows.push_back(idle);
+        }
+        match self.rows.binary_search_by_key(&idle.stamp, |row| row.stamp) {
+            Ok(its_own) => self.rows[its_own] = idle,
+            Err(at) => self.rows.insert(at, idle),
+        }
     }
 
     /// The one with that stamp is not idle any more. Nearly always it is at one of the ends.
@@ -97,6 +103,12 @@ mod tests {
             assert_eq!((&ids, ages.len()), (&left, left.len()));
             let ends = (ages.oldest().map(|row| row.id), ages.youngest().map(|row| row.id));
             assert_eq!(ends, (left.first().copied(), left.last().copied()));
+            if let Some(looked_at) = left.get(id as usize % left.len()) {
+                ages.remove(10 * looked_at);
+                ages.add(Idle { id: *looked_at, stamp: 10 * looked_at, since });
+                let ids: Vec<u64> = ages.from(0).map(|row| row.id).collect();
+                assert_eq!(ids, left);
+            }
         }
         assert!(ages.rows.len() <= 2 * ages.len() + 64);
         assert_eq!(ages.from(2001).next().map(|row| row.id), Some(201));

@@ -12,30 +12,52 @@ use crate::manager::connection::{Connection, Reason, Record};
 use crate::manager::events::Happened;
 
 impl State {
-    /// A connection is free: for whoever waits for it, to be idle, or to go. It became free at
-    /// `since`; `now` is the time.
+    /// A connection is free: for whoever waits for it, to be idle, or to go.
     pub(super) fn offer(
         &mut self,
         connection: Box<Connection>,
-        since: Instant,
         now: Instant,
         after: &mut Aftermath,
     ) {
-        let id = connection.record.id;
-        let Some(entry) = self.entries.get(&id) else { return };
-        let line = entry.slot.line();
+        let Some((connection, line)) = self.bring(connection, now, after) else { return };
+        self.tell(Happened::Returned, &connection.record, after);
+        let stamp = self.next_stamp;
+        self.next_stamp += 1;
+        self.keep(connection, (now, stamp), line, now, after);
+    }
+
+    /// An idle connection was only looked at: nobody used it, so that it keeps its place.
+    pub(super) fn put_back(
+        &mut self,
+        connection: Box<Connection>,
+        place: (Instant, u64),
+        now: Instant,
+        after: &mut Aftermath,
+    ) {
+        if let Some((connection, line)) = self.bring(connection, now, after) {
+            self.keep(connection, place, line, now, after);
+        }
+    }
+
+    /// Brings a connection to whoever waits for it. It comes back, with its line, if nobody does.
+    fn bring(
+        &mut self,
+        connection: Box<Connection>,
+        now: Instant,
+        after: &mut Aftermath,
+    ) -> Option<(Box<Connection>, usize)> {
+        let line = self.entries.get(&connection.record.id)?.slot.line();
         if let Some(reason) = self.unfit(&connection.record, line, now) {
-            return self.fall_with(connection, reason, after);
+            self.fall_with(connection, reason, after);
+            return None;
         }
         match self.next_for(line) {
             Next::Taker(ticket) => self.grant(ticket, connection, after),
             // Somebody who came earlier needs the slot and can't use this connection.
             Next::Seeker => self.fall_with(connection, Reason::PoolFull, after),
-            Next::Nobody => {
-                self.tell(Happened::Returned, &connection.record, after);
-                self.keep(connection, since, line, now, after);
-            }
+            Next::Nobody => return Some((connection, line)),
         }
+        None
     }
 
     /// Why a connection can't serve another exchange, if it can't.
@@ -47,23 +69,29 @@ impl State {
         if self.closed.is_some() {
             return Some(Reason::ManagerShutDown);
         }
-        if let Some(most) = limits.max_requests
-            && record.served() >= most
-        {
-            return Some(Reason::ServedEnough);
-        }
-        if limits.age_of(record.id).is_some_and(|age| now >= record.born + age) {
-            return Some(Reason::TooOld);
+        if let Some(reason) = self.is_worn(record, now) {
+            return Some(reason);
         }
         // The limits may have been lowered while it was in use.
         let group = &self.groups[self.lines[line].group];
-        (group.open > limits.per_origin || self.open > limits.total).then_some(Reason::PoolFull)
+        let too_many = group.staying() > limits.per_origin || self.staying() > limits.total;
+        too_many.then_some(Reason::PoolFull)
+    }
+
+    /// Why a connection may not be used again, by what it has behind it.
+    pub(super) fn is_worn(&self, record: &Record, now: Instant) -> Option<Reason> {
+        let limits = &self.limits;
+        if limits.max_requests.is_some_and(|most| record.served() >= most) {
+            return Some(Reason::ServedEnough);
+        }
+        let too_old = limits.age_of(record.id).is_some_and(|age| now >= record.born + age);
+        too_old.then_some(Reason::TooOld)
     }
 
     fn keep(
         &mut self,
         connection: Box<Connection>,
-        since: Instant,
+        (since, stamp): (Instant, u64),
         line: usize,
         now: Instant,
         after: &mut Aftermath,
@@ -74,12 +102,10 @@ impl State {
         }
         let id = connection.record.id;
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let stamp = self.next_stamp;
-        self.next_stamp += 1;
         entry.stage = Stage::Idle { connection, since, stamp };
-        let group = self.lines[line].group;
-        self.lines[line].idle.add(Idle { id, stamp, since });
         self.ages.add(Idle { id, stamp, since });
+        self.lines[line].idle.add(Idle { id, stamp, since });
+        let group = self.lines[line].group;
         self.groups[group].idle += 1;
         if self.groups[group].idle > idle_per_origin {
             self.evict_of(group, after);
@@ -87,11 +113,8 @@ impl State {
         if self.ages.len() > idle_total {
             self.evict(after);
         }
-        // Who becomes idle later is due later. A sweep that is long overdue had no thread.
-        if self.sweep_at.is_none_or(|at| at + TICK < now) {
-            self.sweep_at = None;
-            self.plan_sweep(now, after);
-        }
+        self.expire(now, after);
+        self.plan_sweep(now, after);
     }
 
     /// The most recently used idle connection of a line.
@@ -103,12 +126,10 @@ impl State {
     ) -> Option<Box<Connection>> {
         loop {
             let id = self.lines[line].idle.youngest()?.id;
-            let record = &self.entries.get(&id)?.record;
-            if self.limits.age_of(id).is_some_and(|age| now >= record.born + age) {
-                self.fall(id, Reason::TooOld, after);
-                continue;
+            match self.is_worn(&self.entries.get(&id)?.record, now) {
+                Some(reason) => self.fall(id, reason, after),
+                None => return self.pick(id),
             }
-            return self.pick(id);
         }
     }
 
@@ -161,7 +182,8 @@ impl State {
     /// Sees to it that the sweep comes in time for what has just become idle.
     pub(super) fn plan_sweep(&mut self, now: Instant, after: &mut Aftermath) {
         let at = now + self.limits.idle_for.map_or(TICK, |idle_for| idle_for.min(TICK));
-        if self.sweep_at.is_none_or(|planned| at < planned) {
+        // One that should have come long ago never got its thread.
+        if self.sweep_at.is_none_or(|planned| at < planned || planned + TICK < now) {
             self.sweep_at = Some(at);
             after.sweep = Some((Weak::clone(&self.pool), at));
         }

@@ -93,27 +93,7 @@ impl Pool {
             }
         }
         state.leave(control, &mut after);
-        let id = control.connection();
-        match state
-            .entry_of(id, control)
-            .map(|entry| std::mem::replace(&mut entry.stage, Stage::Looked))
-        {
-            Some(Stage::Granted { connection, .. }) => {
-                state.offer(connection, now, now, &mut after);
-            }
-            Some(stage @ Stage::Reserved(_)) => {
-                if let Some(entry) = state.entries.get_mut(&id) {
-                    entry.stage = stage;
-                }
-                state.fall(id, Reason::Cancelled, &mut after);
-            }
-            Some(stage) => {
-                if let Some(entry) = state.entries.get_mut(&id) {
-                    entry.stage = stage;
-                }
-            }
-            None => {}
-        }
+        state.pass_on(control, now, &mut after);
         Answer::Wait { promised: false }
     }
 
@@ -130,13 +110,15 @@ impl Pool {
         state.leave(control, &mut after);
         let id = connection.record.id;
         let Some(entry) = state.entry_of(id, control) else {
-            // Closed under us: the cause is there, or it is not ours any more.
+            // Closed under us: the cause is there, or we were given another one first.
+            state.parted(id, &mut after);
+            let given = state.take_given(control, now, &mut after);
             drop(state);
+            // First the socket, then the slot.
             connection.record.end();
-            return Err(Refused::Ended);
+            return given.map(Dialled::Other).ok_or(Refused::Ended);
         };
-        let ended = control.cause().is_some();
-        if !ended && control.connection() == id {
+        if control.cause().is_none() && control.connection() == id {
             entry.stage = Stage::InUse(Arc::clone(control));
             connection.record.requests.fetch_add(1, Ordering::Relaxed);
             state.tell(Happened::Leased, &connection.record, &mut after);
@@ -146,53 +128,46 @@ impl Pool {
         if short {
             state.fall_with(connection, Reason::AskedByRequest, &mut after);
         } else {
-            state.offer(connection, now, now, &mut after);
+            state.offer_dialled(connection, now, &mut after);
         }
-        match state.fetch(control, &mut after) {
-            Answer::Open(other) if !ended => Ok(Dialled::Other(other)),
-            Answer::Open(other) => {
-                state.offer(other, now, now, &mut after);
-                Err(Refused::Ended)
+        let given = state.take_given(control, now, &mut after);
+        given.map(Dialled::Other).ok_or(Refused::Ended)
+    }
+
+    /// The exchange's dial shall go on for `heir`. Answers whether it does: not if somebody closed
+    /// the connection, or nobody gets one any more.
+    pub(crate) fn bequeath(&self, id: u64, control: &Control, heir: &Arc<Control>) -> bool {
+        let mut state = self.lock();
+        let closed = state.closed.is_some();
+        match state.entry_of(id, control) {
+            Some(entry) if !closed && entry.record.is_closing().is_none() => {
+                entry.stage = Stage::Dialling(Arc::clone(heir));
+                heir.has(id);
+                state.is_ahead(id);
+                true
             }
-            _ => Err(Refused::Ended),
+            _ => false,
         }
     }
 
     /// The exchange stops to dial: it was ended, its time is over, the dial failed, or it was given
-    /// another connection (which it gets here). The dial goes on for `heir`, if there is one and
-    /// nobody closed the connection; the answer's second half says whether it does.
+    /// another connection, which it gets here. Unless the dial was bequeathed its sockets are gone.
     pub(crate) fn part_from_dial(
         &self,
         id: u64,
         control: &Arc<Control>,
-        heir: Option<&Arc<Control>>,
         reason: Reason,
         now: Instant,
-    ) -> (Option<Box<Connection>>, bool) {
+    ) -> Option<Box<Connection>> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         state.leave(control, &mut after);
-        let mut goes_on = false;
-        match (state.entry_of(id, control), heir) {
-            (Some(entry), Some(heir)) => {
-                entry.stage = Stage::Dialling(Arc::clone(heir));
-                let line = entry.slot.line();
-                state.lines[line].ahead += 1;
-                heir.has(id);
-                goes_on = true;
-            }
-            (Some(_), None) => state.fall(id, reason, &mut after),
-            (None, _) => {}
+        state.parted(id, &mut after);
+        if matches!(state.entry_of(id, control).map(|entry| &entry.stage), Some(Stage::Dialling(_)))
+        {
+            state.fall(id, reason, &mut after);
         }
-        let given = match state.fetch(control, &mut after) {
-            Answer::Open(connection) if control.cause().is_none() => Some(connection),
-            Answer::Open(connection) => {
-                state.offer(connection, now, now, &mut after);
-                None
-            }
-            _ => None,
-        };
-        (given, goes_on)
+        state.take_given(control, now, &mut after)
     }
 
     /// A dial in the background is done: its connection is for whoever waits, or idle.
@@ -204,16 +179,12 @@ impl Pool {
     ) {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        if let Some(entry) = state.entry_of(connection.record.id, control) {
-            entry.stage = Stage::Looked;
-            let line = entry.slot.line();
-            state.lines[line].ahead -= 1;
-            state.offer(connection, now, now, &mut after);
-            // Somebody else may have got it.
-            state.keep_promises(line);
-            state.serve(&mut after);
+        if state.entry_of(connection.record.id, control).is_some() {
+            state.offer_dialled(connection, now, &mut after);
         } else {
+            state.parted(connection.record.id, &mut after);
             drop(state);
+            // First the socket, then the slot.
             connection.record.end();
         }
     }
@@ -239,8 +210,8 @@ impl Pool {
             let control = make();
             let owner = Arc::clone(&control);
             let record = state.take_slot(line, || Stage::Dialling(owner));
-            state.lines[line].ahead += 1;
             control.has(record.id);
+            state.is_ahead(record.id);
             state.tell(Happened::Opened, &record, &mut after);
             slots.push((record, control));
         }
@@ -265,12 +236,12 @@ impl Pool {
         let admitted = state.admits(control);
         let Some(entry) = state.remove(id, reason, &mut after) else { return Err(Refused::Ended) };
         if let Err(refused) = admitted {
-            after.fallen.push(entry);
+            state.let_fall(entry, &mut after);
             return Err(refused);
         }
         let line = entry.slot.line();
         if let Some(connection) = state.take_idle(line, now, &mut after) {
-            after.fallen.push(entry);
+            state.let_fall(entry, &mut after);
             return Ok(Answer::Open(state.lease(connection, control, &mut after)));
         }
         let record = Record::new(Arc::clone(&state.lines[line].key));
@@ -298,7 +269,7 @@ impl Pool {
             connection.record.end();
             return false;
         }
-        state.offer(connection, now, now, &mut after);
+        state.offer(connection, now, &mut after);
         true
     }
 
@@ -306,6 +277,7 @@ impl Pool {
     pub(crate) fn close_mine(&self, id: u64, control: &Control, reason: Reason) {
         let mut after = Aftermath::default();
         let mut state = self.lock();
+        state.parted(id, &mut after);
         if state.entry_of(id, control).is_some() {
             state.fall(id, reason, &mut after);
         }
@@ -315,12 +287,10 @@ impl Pool {
     /// Ends the connection that an exchange uses, because the exchange was ended from outside. One
     /// that still waits or dials sees to that itself, as soon as it is woken.
     pub(crate) fn end_lease(&self, control: &Control, reason: Reason) {
-        let id = control.connection();
-        if id == 0 {
-            return;
-        }
         let mut after = Aftermath::default();
         let mut state = self.lock();
+        // Not before: it may be given its connection just now, by somebody who saw no cause yet.
+        let id = control.connection();
         if matches!(state.entry_of(id, control).map(|entry| &entry.stage), Some(Stage::InUse(_))) {
             state.fall(id, reason, &mut after);
         }
@@ -369,6 +339,51 @@ impl State {
         }
         self.tell(Happened::Opened, &record, after);
         record
+    }
+
+    /// [`offer`](Self::offer) for a connection that was dialled for whoever comes.
+    fn offer_dialled(&mut self, connection: Box<Connection>, now: Instant, after: &mut Aftermath) {
+        let Some(entry) = self.entries.get_mut(&connection.record.id) else { return };
+        let (line, was_ahead) = (entry.slot.line(), std::mem::take(&mut entry.ahead));
+        entry.stage = Stage::Looked;
+        self.offer(connection, now, after);
+        if was_ahead {
+            // Somebody who was not promised it may have it now.
+            self.came_to_nothing(line, after);
+        }
+    }
+
+    /// The connection that somebody who dials was given meanwhile.
+    fn take_given(
+        &mut self,
+        control: &Arc<Control>,
+        now: Instant,
+        after: &mut Aftermath,
+    ) -> Option<Box<Connection>> {
+        if control.cause().is_some() {
+            self.pass_on(control, now, after);
+            return None;
+        }
+        match self.fetch(control, after) {
+            Answer::Open(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// What somebody was given and has not fetched is for others: the exchange was ended.
+    fn pass_on(&mut self, control: &Control, now: Instant, after: &mut Aftermath) {
+        let id = control.connection();
+        let Some(entry) = self.entry_of(id, control) else { return };
+        match std::mem::replace(&mut entry.stage, Stage::Looked) {
+            Stage::Granted { connection, .. } => self.offer(connection, now, after),
+            stage => {
+                let unused = matches!(stage, Stage::Reserved(_));
+                entry.stage = stage;
+                if unused {
+                    self.fall(id, Reason::Cancelled, after);
+                }
+            }
+        }
     }
 
     fn fetch(&mut self, control: &Arc<Control>, after: &mut Aftermath) -> Answer {

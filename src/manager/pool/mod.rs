@@ -7,10 +7,18 @@
 mod aftermath;
 mod ages;
 mod idle;
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+mod known;
 mod leases;
+#[cfg(test)]
+mod model;
 mod queue;
 mod slot;
 mod state;
+#[cfg(test)]
+mod trial;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -131,6 +139,9 @@ impl Pool {
         for id in &all {
             match &state.entries[id].stage {
                 Stage::Idle { .. } | Stage::Looked => state.fall(*id, reason, &mut after),
+                Stage::Dialling(control) if control.is_nobodys() => {
+                    state.end_ahead(*id, Cause::ClosedByAll, reason, &mut after);
+                }
                 _ => state.entries[id].record.close_after(reason),
             }
         }

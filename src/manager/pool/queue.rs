@@ -67,12 +67,15 @@ impl State {
         }
     }
 
-    /// A dial in the background is over. Who was promised one too many, the last who came, gets into
-    /// the queue for a slot; whoever calls this frees one, or looks whether there is one.
-    pub(super) fn keep_promises(&mut self, line: usize) {
-        while self.lines[line].promised.len() > self.lines[line].ahead {
-            let Some(ticket) = self.lines[line].promised.pop_last() else { return };
+    /// A dial that was for whoever comes is over. Who was promised one too many, the last who came,
+    /// gets into the queue for a slot, of which there may be one.
+    pub(super) fn came_to_nothing(&mut self, line: usize, after: &mut Aftermath) {
+        self.lines[line].ahead -= 1;
+        if self.lines[line].promised.len() > self.lines[line].ahead
+            && let Some(ticket) = self.lines[line].promised.pop_last()
+        {
             self.block(ticket, line);
+            self.serve(after);
         }
     }
 
@@ -148,9 +151,20 @@ impl State {
             |ticket: &&u64| waiters.get(ticket).is_some_and(|w| w.control.cause().is_none());
         let taker = self.lines[line].takers.iter().find(waits).copied();
         let group = &self.groups[self.lines[line].group];
-        let here = group.blocked.iter().find(waits).copied();
-        let elsewhere = self.hungry.keys().find(waits).copied();
-        let seeker = here.into_iter().chain(elsewhere).min();
+        // Slots that are about to be free are theirs.
+        let mut seeker = None;
+        if group.blocked.len() > group.falling {
+            seeker = group.blocked.iter().find(waits).copied();
+        }
+        if self.queued > self.falling {
+            for (first, group) in &self.hungry {
+                if seeker.is_some_and(|seeker| seeker < *first) {
+                    break;
+                }
+                let live = self.groups[*group].blocked.iter().find(waits).copied();
+                seeker = seeker.into_iter().chain(live).min();
+            }
+        }
         match (taker, seeker) {
             (Some(taker), Some(seeker)) if seeker < taker => Next::Seeker,
             (Some(taker), _) => Next::Taker(taker),
@@ -171,18 +185,30 @@ impl State {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         waiter.control.has(id);
         entry.stage = Stage::Granted { connection, to: Arc::clone(&waiter.control) };
-        // A slot that it was given and has not used is free again.
-        if let Some(dial) = waiter.dial
-            && let Some(entry) = self.entries.get(&dial)
-            && matches!(entry.stage, Stage::Reserved(_))
-        {
-            self.fall(dial, Reason::DialFailed, after);
+        match waiter.dial.and_then(|dial| Some((dial, &self.entries.get(&dial)?.stage))) {
+            // A slot that it was given and has not used is free again.
+            Some((dial, Stage::Reserved(_))) => self.fall(dial, Reason::DialFailed, after),
+            Some((dial, Stage::Dialling(_))) => self.is_ahead(dial),
+            _ => {}
         }
         after.woken.push(waiter.control);
     }
 
-    /// Gives slots to those who wait for them, for as long as there are any.
+    /// Gives slots to those who wait for them, for as long as there are any. If there are none, what
+    /// is idle makes room, one at a time.
     pub(super) fn serve(&mut self, after: &mut Aftermath) {
+        self.give_slots(after);
+        let somebody_waits = self.hungry.keys().any(|ticket| self.waits(*ticket));
+        if somebody_waits && self.closed.is_none() && self.falling == 0 {
+            self.evict(after);
+        }
+    }
+
+    fn waits(&self, ticket: u64) -> bool {
+        self.waiters.get(&ticket).is_some_and(|waiter| waiter.control.cause().is_none())
+    }
+
+    fn give_slots(&mut self, after: &mut Aftermath) {
         while self.open < self.limits.total
             && self.closed.is_none()
             && let Some((ticket, group)) = self.hungry.first_key_value().map(|(t, g)| (*t, *g))

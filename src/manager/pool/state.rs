@@ -31,6 +31,10 @@ pub(super) struct State {
     pub(super) origins: HashMap<Origin, usize>,
     /// Slots in use.
     pub(super) open: usize,
+    /// Those of them whose connection is out already: free as soon as its socket is gone.
+    pub(super) falling: usize,
+    /// Slots of dials that were closed: free when whoever dials has let go of its sockets.
+    pub(super) parting: HashMap<u64, Slot, Spread>,
     /// Who waits, or dials and would take a connection that becomes free: by ticket, so in the order
     /// in which they came.
     pub(super) waiters: BTreeMap<u64, Waiter>,
@@ -67,6 +71,8 @@ pub(super) struct Entry {
     pub(super) record: Arc<Record>,
     pub(super) stage: Stage,
     pub(super) slot: Slot,
+    /// A dial that is for whoever comes: counted in its line.
+    pub(super) ahead: bool,
 }
 
 #[derive(Debug)]
@@ -112,6 +118,7 @@ pub(super) struct Line {
 pub(super) struct Group {
     pub(super) lines: Vec<usize>,
     pub(super) open: usize,
+    pub(super) falling: usize,
     pub(super) idle: usize,
     /// Tickets of those who need a slot.
     pub(super) blocked: BTreeSet<u64>,
@@ -129,6 +136,13 @@ pub(super) struct Waiter {
     pub(super) dial: Option<u64>,
 }
 
+impl Group {
+    /// Those that are not about to go.
+    pub(super) fn staying(&self) -> usize {
+        self.open - self.falling
+    }
+}
+
 impl State {
     pub(super) fn new(pool: Weak<Pool>, limits: Limits, closed: Option<Closed>) -> Self {
         Self {
@@ -139,12 +153,14 @@ impl State {
             groups: Slab::new(),
             origins: HashMap::new(),
             open: 0,
+            falling: 0,
+            parting: HashMap::default(),
             waiters: BTreeMap::new(),
             hungry: BTreeMap::new(),
             queued: 0,
             next_ticket: 1,
             ages: Ages::default(),
-            next_stamp: 1,
+            next_stamp: 0,
             sweep_at: None,
             limits,
             counters: Stats::default(),
@@ -153,6 +169,11 @@ impl State {
             ended: VecDeque::new(),
             ring: None,
         }
+    }
+
+    /// Those that are not about to go.
+    pub(super) fn staying(&self) -> usize {
+        self.open - self.falling
     }
 
     pub(super) fn admits(&self, control: &Control) -> Result<(), Refused> {
@@ -233,7 +254,8 @@ impl State {
     /// Takes a connection in that has its slot.
     pub(super) fn enter(&mut self, record: &Arc<Record>, stage: Stage, slot: Slot) {
         self.counters.opened += 1;
-        self.entries.insert(record.id, Entry { record: Arc::clone(record), stage, slot });
+        self.entries
+            .insert(record.id, Entry { record: Arc::clone(record), stage, slot, ahead: false });
     }
 
     pub(super) fn close(&mut self, id: u64, how: How, cause: Cause, after: &mut Aftermath) {
@@ -241,7 +263,15 @@ impl State {
         let reason = cause.into();
         match (&entry.stage, how) {
             (Stage::Idle { .. } | Stage::Looked, _) => self.fall(id, reason, after),
+            (Stage::Dialling(control), _) if control.is_nobodys() => {
+                // There is no exchange to let finish.
+                self.end_ahead(id, cause, reason, after);
+            }
             (_, How::Graceful) => entry.record.close_after(reason),
+            // Its exchange was given another connection just now: that one is not meant.
+            (Stage::Dialling(control), _) if control.connection() != id => {
+                self.part(id, reason, after);
+            }
             (
                 Stage::Reserved(control)
                 | Stage::Dialling(control)
@@ -250,8 +280,13 @@ impl State {
                 How::Now,
             ) => {
                 // Under the lock, so that nobody sees the connection gone and no cause for it. If
-                // somebody was first, that one is about to close it, for a reason of its own.
-                if control.settle(cause) {
+                // somebody was first, that one is about to let it go, for a reason of its own; it
+                // must not go to anybody else then.
+                if !control.settle(cause) {
+                    entry.record.close_after(reason);
+                } else if matches!(entry.stage, Stage::Dialling(_)) {
+                    self.part(id, reason, after);
+                } else {
                     self.fall(id, reason, after);
                 }
             }
@@ -261,8 +296,58 @@ impl State {
     /// Takes a connection out, whatever it does.
     pub(super) fn fall(&mut self, id: u64, reason: Reason, after: &mut Aftermath) {
         if let Some(entry) = self.remove(id, reason, after) {
-            after.fallen.push(entry);
+            self.let_fall(entry, after);
         }
+    }
+
+    /// Ends a dial in the background.
+    pub(super) fn end_ahead(
+        &mut self,
+        id: u64,
+        cause: Cause,
+        reason: Reason,
+        after: &mut Aftermath,
+    ) {
+        if let Some(Entry { stage: Stage::Dialling(control), .. }) = self.entries.get(&id) {
+            control.settle(cause);
+            self.part(id, reason, after);
+        }
+    }
+
+    /// Takes a dial out that somebody else runs: its sockets are that one's, and so is its slot
+    /// until they are gone ([`parted`](Self::parted)).
+    fn part(&mut self, id: u64, reason: Reason, after: &mut Aftermath) {
+        let Some(entry) = self.remove(id, reason, after) else { return };
+        let Entry { stage, slot, ahead, .. } = entry;
+        let line = slot.line();
+        self.count_falling(line);
+        self.parting.insert(id, slot);
+        if ahead {
+            self.came_to_nothing(line, after);
+        }
+        if let Stage::Dialling(control) = stage {
+            after.woken.push(control);
+        }
+    }
+
+    /// Whoever dialled has let go: if the dial was closed, its slot is free.
+    pub(super) fn parted(&mut self, id: u64, after: &mut Aftermath) {
+        after.freed.extend(self.parting.remove(&id));
+    }
+
+    /// An entry that is out of the maps: its socket is ended and its slot freed after the lock.
+    pub(super) fn let_fall(&mut self, entry: Entry, after: &mut Aftermath) {
+        let (line, ahead) = (entry.slot.line(), entry.ahead);
+        self.count_falling(line);
+        after.fallen.push(entry);
+        if ahead {
+            self.came_to_nothing(line, after);
+        }
+    }
+
+    fn count_falling(&mut self, line: usize) {
+        self.falling += 1;
+        self.groups[self.lines[line].group].falling += 1;
     }
 
     /// [`fall`](Self::fall) for a connection that comes back and can't stay: it gets its goodbye.
@@ -275,7 +360,16 @@ impl State {
         if let Some(mut entry) = self.remove(connection.record.id, reason, after) {
             let since = entry.record.born;
             entry.stage = Stage::Idle { connection, since, stamp: 0 };
-            after.fallen.push(entry);
+            self.let_fall(entry, after);
+        }
+    }
+
+    /// A dial is for whoever comes from now on.
+    pub(super) fn is_ahead(&mut self, id: u64) {
+        if let Some(entry) = self.entries.get_mut(&id)
+            && !std::mem::replace(&mut entry.ahead, true)
+        {
+            self.lines[entry.slot.line()].ahead += 1;
         }
     }
 
@@ -294,14 +388,7 @@ impl State {
                 line.idle.remove(*stamp);
                 self.groups[line.group].idle -= 1;
             }
-            Stage::Dialling(control) => {
-                self.counters.dials_failed += 1;
-                if control.is_nobodys() {
-                    let line = entry.slot.line();
-                    self.lines[line].ahead -= 1;
-                    self.keep_promises(line);
-                }
-            }
+            Stage::Dialling(_) => self.counters.dials_failed += 1,
             Stage::Reserved(_) | Stage::InUse(_) | Stage::Granted { .. } | Stage::Looked => {}
         }
         self.counters.closed += 1;
@@ -322,7 +409,9 @@ impl State {
         let group = self.lines[line].group;
         self.lines[line].open -= 1;
         self.groups[group].open -= 1;
+        self.groups[group].falling -= 1;
         self.open -= 1;
+        self.falling -= 1;
         self.list(group);
         self.serve(after);
         self.tidy(line);

@@ -10,6 +10,7 @@ use super::aftermath::Aftermath;
 use super::ages::Idle;
 use super::state::{Stage, State};
 use crate::error::Phase;
+use crate::manager::Limits;
 use crate::manager::connection::{Connection, Reason, Record};
 use crate::manager::events::{Happened, Listener, Ring, Row};
 use crate::manager::key::PoolKey;
@@ -43,12 +44,12 @@ impl Pool {
         let rows: Vec<Idle> = state.ages.from(from).take(AT_ONCE).copied().collect();
         let next = rows.last().map(|row| row.stamp + 1).filter(|_| rows.len() == AT_ONCE);
         let mut idle = Vec::with_capacity(rows.len());
-        for Idle { id, stamp, since, .. } in rows {
+        for Idle { id, stamp, since } in rows {
             let record = Arc::clone(&state.entries[&id].record);
-            let limits = &state.limits;
-            if limits.age_of(id).is_some_and(|age| now >= record.born + age) {
-                state.fall(id, Reason::TooOld, &mut after);
-            } else if limits
+            if let Some(reason) = state.is_worn(&record, now) {
+                state.fall(id, reason, &mut after);
+            } else if state
+                .limits
                 .idle_for
                 .is_some_and(|most| now.saturating_duration_since(since) >= most)
             {
@@ -75,7 +76,7 @@ impl Pool {
         match verdict {
             // Closed in the meantime: it is over.
             _ if !still => {}
-            None => state.offer(connection, since, now, &mut after),
+            None => state.put_back(connection, (since, stamp), now, &mut after),
             Some(reason) => {
                 state.counters.swept += 1;
                 state.fall_with(connection, reason, &mut after);
@@ -139,26 +140,38 @@ impl State {
     /// waits may have room now.
     pub(super) fn apply_limits(&mut self, now: Instant, after: &mut Aftermath) {
         self.expire(now, after);
-        while self.ages.len() > self.limits.idle_total && self.evict(after) {}
-        // What falls here is open until its socket is gone: counted down by hand.
-        let mut over = self.open.saturating_sub(self.limits.total);
-        while over > 0 && self.evict(after) {
-            over -= 1;
-        }
+        self.drop_worn(now, after);
+        // The narrower limits first: what they close counts for the wider ones.
         let groups: Vec<usize> = self.groups.iter().map(|(group, _)| group).collect();
         for group in groups {
-            while self.groups[group].idle > self.limits.idle_per_origin
-                && self.evict_of(group, after)
-            {}
-            let mut over = self.groups[group].open.saturating_sub(self.limits.per_origin);
-            while over > 0 && self.evict_of(group, after) {
-                over -= 1;
-            }
+            while self.is_over(group) && self.evict_of(group, after) {}
             self.list(group);
         }
+        let Limits { total, idle_total, .. } = self.limits;
+        while (self.ages.len() > idle_total || self.staying() > total) && self.evict(after) {}
         self.serve(after);
         if self.ages.len() > 0 {
             self.plan_sweep(now, after);
+        }
+    }
+
+    /// Whether a group has more than it may have, and so has to let idle ones go.
+    fn is_over(&self, group: usize) -> bool {
+        let Limits { per_origin, idle_per_origin, .. } = self.limits;
+        let group = &self.groups[group];
+        group.idle > idle_per_origin || group.staying() > per_origin
+    }
+
+    /// Closes what is idle and may not be used again.
+    fn drop_worn(&mut self, now: Instant, after: &mut Aftermath) {
+        if self.limits.max_requests.is_none() && self.limits.max_age.is_none() {
+            return;
+        }
+        let worn = |row: &Idle| self.is_worn(&self.entries.get(&row.id)?.record, now);
+        let idle = self.ages.from(0);
+        let worn: Vec<(u64, Reason)> = idle.filter_map(|row| Some((row.id, worn(row)?))).collect();
+        for (id, reason) in worn {
+            self.fall(id, reason, after);
         }
     }
 

@@ -29,6 +29,7 @@ from ._errors import (
     Closed,
     ConnectError,
     ConnectTimeout,
+    DrainTimeout,
     ForkedError,
     HangupError,
     HTTPStatusError,
@@ -45,7 +46,10 @@ from ._errors import (
     PeerReset,
     PoolTimeout,
     ProtocolError,
+    ProxyFailed,
+    QueueFull,
     ReadTimeout,
+    RedirectRefused,
     RequestError,
     RequestInfo,
     ResolveError,
@@ -56,8 +60,10 @@ from ._errors import (
     TotalTimeout,
     WriteTimeout,
 )
+from ._events import Event, Events
 from ._headers import Headers
 from ._library import get_include, get_library
+from ._limits import Limits
 from ._manager import ConnectionInfo, Manager, Stats, shared_manager
 from ._response import Response, Timings
 from ._timeouts import Timeout
@@ -73,6 +79,9 @@ __all__ = [
     "ConnectError",
     "ConnectTimeout",
     "ConnectionInfo",
+    "DrainTimeout",
+    "Event",
+    "Events",
     "ForkedError",
     "HTTPStatusError",
     "HangupError",
@@ -83,6 +92,7 @@ __all__ = [
     "InvalidState",
     "InvalidTimeout",
     "InvalidURL",
+    "Limits",
     "Manager",
     "ManagerShutDown",
     "NotFound",
@@ -91,7 +101,10 @@ __all__ = [
     "PeerReset",
     "PoolTimeout",
     "ProtocolError",
+    "ProxyFailed",
+    "QueueFull",
     "ReadTimeout",
+    "RedirectRefused",
     "RequestError",
     "RequestInfo",
     "RequestOptions",

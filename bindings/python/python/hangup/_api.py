@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Unpack
 
 from ._client import Client, RequestOptions, Stream
 from ._response import Response
 
 _default: Client | None = None
-_making = threading.Lock()
 
 
 def default_client() -> Client:
     """The client behind `hangup.get` and its like: the defaults, over the process's own manager."""
     global _default
     if _default is None:
-        with _making:
-            if _default is None:
-                _default = Client()
+        # Without a lock: two of them are as good as one, and no forked child finds it held.
+        _default = Client()
     return _default
 
 

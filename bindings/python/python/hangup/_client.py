@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 from . import _native
 from ._cancel import CancelToken
 from ._errors import InvalidArgument, InvalidState, RequestInfo
+from ._limits import Limits
 from ._manager import Manager
 from ._request import Content, FormData, HeaderFields, QueryParams, body, pairs, with_params
 from ._response import OpenResponse, Response
-from ._timeouts import UNSET, TimeoutLike, limits
+from ._timeouts import UNSET, TimeoutLike, clocks
 
 if TYPE_CHECKING:
     import ctypes
@@ -57,6 +58,7 @@ class Client:
     - `cert`: certificate and private key, as paths or PEM, for servers that ask; or one for both.
     - `connection`: "keep" (default), "close" or "fresh".
     - `manager`: whose connections are used. Default: the process's own.
+    - `limits`: gives the client a manager of its own with these Limits, instead of `manager`.
 
     A closed client refuses requests; exchanges in progress and idle connections go on (see
     `Manager.close_idle`). Raises InvalidTimeout, InvalidHeader, InvalidArgument, SystemFailure, OSError.
@@ -74,12 +76,17 @@ class Client:
         cert: str | bytes | os.PathLike[str] | tuple[Any, Any] | None = None,
         connection: Connection = "keep",
         manager: Manager | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        if limits is not None:
+            if manager is not None:
+                raise InvalidArgument("limits= makes a manager, so that there is none to give; or set manager.limits")
+            manager = Manager(limits)
         self._native = _native.Client(manager)
         self._base_url = base_url
         self._manager = manager
         self._closed = False
-        for which, ms in limits(timeout):
+        for which, ms in clocks(timeout):
             self._native.set_timeout(which, ms)
         for name, value in pairs(headers or ()):
             self._native.set_header(name, value)
@@ -142,7 +149,7 @@ class Client:
                 fields = _with_type(fields or [], kind)
         mode = None if connection is None else _mode(connection)
         raw = self._native.send(
-            method, url, fields, payload, limits(timeout), mode, cancel, stream
+            method, url, fields, payload, clocks(timeout), mode, cancel, stream
         )
         return raw, RequestInfo(method, url)
 

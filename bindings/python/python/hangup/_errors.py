@@ -115,6 +115,13 @@ class TotalTimeout(TimeoutError):
     """The request as a whole, up to the last byte of its body, took too long."""
 
 
+class DrainTimeout(TimeoutError):
+    """`Manager.drain` ran out of time."""
+
+    left: int = 0
+    """How many connections are still in use."""
+
+
 class Cancelled(RequestError):
     """The cancel token was fired; `reason` says why if it was told. Never `asyncio.CancelledError`."""
 
@@ -129,6 +136,10 @@ class ManagerShutDown(RequestError):
 
 class ForkedError(RequestError):
     """The response belongs to a parent process; an exchange can't go on across fork."""
+
+
+class QueueFull(RequestError):
+    """The queue for a connection is as long as it may be (`Limits.queue`): refused at once."""
 
 
 class ConnectError(RequestError, ConnectionError):
@@ -167,6 +178,20 @@ class SystemFailure(RequestError, OSError):
     """The operating system refused: out of descriptors, out of memory, a file that can't be read."""
 
 
+class ProxyFailed(RequestError):
+    """The proxy refused, or did not answer as a proxy does."""
+
+    http_status: int | None = None
+    """The status that the proxy refused with; None if it did not come to that."""
+
+
+class RedirectRefused(RequestError):
+    """The response redirects to where can't be followed; the message names the target."""
+
+    http_status: int | None = None
+    """The status of the response that redirects."""
+
+
 class HTTPStatusError(HangupError):
     """`Response.raise_for_status` met a status of 400 or above; the exchange itself went well."""
 
@@ -188,6 +213,7 @@ _BY_STATUS: dict[int, type[HangupError]] = {
     22: Closed,
     23: ManagerShutDown,
     24: ForkedError,
+    25: QueueFull,
     30: PeerClosed,
     31: PeerReset,
     32: ResolveError,
@@ -197,6 +223,8 @@ _BY_STATUS: dict[int, type[HangupError]] = {
     36: TooLarge,
     37: BodyFailed,
     38: SystemFailure,
+    39: ProxyFailed,
+    40: RedirectRefused,
     99: PanicError,
 }
 
@@ -223,7 +251,7 @@ def from_native(
     limit = fields["limit"]
     kind = _BY_STATUS.get(status, HangupError)
     if kind is TimeoutError:
-        kind = _BY_LIMIT.get(limit, TimeoutError)
+        kind = DrainTimeout if "left" in fields else _BY_LIMIT.get(limit, TimeoutError)
     error = kind(message)
     sent = fields["sent"]
     fields["phase"] = None if fields["phase"] == "none" else fields["phase"]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from . import _native
 from ._errors import InvalidArgument
+from ._events import Events
+from ._limits import Limits, limits_of, pair, pairs
 from ._timeouts import UNSET, Seconds, Unset, milliseconds
 
 if TYPE_CHECKING:
     import ctypes
 
-# HANGUP_GRACEFUL, HANGUP_NOW and HANGUP_LIMIT_* of the header.
+# HANGUP_GRACEFUL and HANGUP_NOW of the header.
 GRACEFUL, NOW = 0, 1
-_IDLE_TOTAL, _IDLE_PER_ORIGIN, _IDLE_MS = 3, 4, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class ConnectionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counters of a manager: four of the moment, the others since it began."""
+    """Counters of a manager: `open`, `dialling`, `in_use`, `idle` and `queued` of the moment, the others since it
+    began."""
 
     open: int
     """Open now: dialling, in use and idle together."""
@@ -69,14 +71,28 @@ class Stats:
     """Dials that failed, were cancelled or timed out."""
     stale: int
     """Idle connections that the look at checkout found dead."""
+    queued: int
+    """Requests waiting for a connection now."""
+    swept: int
+    """Idle connections that the look in the background found closed by the peer, or talking."""
+    waited: int
+    """Requests that had to wait for a connection."""
+    refused: int
+    """Requests that were refused because the queue was full."""
+    retried: int
+    """Requests that were sent again, because a kept connection broke before the response."""
 
 
 class Manager(_native.Manager):
     """The pool: every open connection, its limits and its clocks. For any thread at any time.
 
-    `Manager()` is one of your own; `Manager.shared()` is the one that everything in this process uses unless
-    it is told otherwise, C and C++ code included. Managers with equal `id` are the same manager.
+    `Manager()` is one of your own, `Manager(Limits(per_origin=8))` too; `Manager.shared()` is the one that
+    everything in this process uses unless it is told otherwise, C and C++ code included. Managers with equal
+    `id` are the same manager. In the child of a fork a manager is empty, and dials anew.
     """
+
+    def __new__(cls, limits: Limits | None = None, *, shared: bool = False) -> Self:
+        return super().__new__(cls, None if limits is None else pairs(limits), shared=shared)
 
     @classmethod
     def shared(cls) -> Manager:
@@ -120,27 +136,66 @@ class Manager(_native.Manager):
         """
         return self._close_all(NOW if now else GRACEFUL)
 
+    @property
+    def limits(self) -> Limits:
+        """The limits, all of them. They may be set at any time: a lowered one applies to what is idle at once and
+        to the rest when its exchange ends, a raised one lets in who waits. See `limit` for some of them."""
+        return limits_of(self)
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._set_limits(pairs(limits))
+
     def limit(
         self,
         *,
+        total: int | None | Unset = UNSET,
+        per_origin: int | None | Unset = UNSET,
         idle_total: int | None | Unset = UNSET,
         idle_per_origin: int | None | Unset = UNSET,
+        queue: int | None | Unset = UNSET,
         idle: Seconds | None | Unset = UNSET,
+        max_age: Seconds | None | Unset = UNSET,
+        max_requests: int | None | Unset = UNSET,
+        keep_alive: Seconds | None | Unset = UNSET,
     ) -> None:
-        """Sets limits, at any time; None takes one away.
+        """Sets the limits that are named, as Limits has them, and leaves the others; None takes one away.
 
-        - `idle_total`: idle connections in all. Default 256; 0 keeps none.
-        - `idle_per_origin`: idle connections of one origin. Default 64; 0 keeps none.
-        - `idle`: seconds that a connection may be idle. Default 90; zero is refused.
-
-        Raises InvalidArgument, InvalidTimeout.
+        Either all of them are set or, if one is refused, none. Raises InvalidArgument, InvalidTimeout.
         """
-        if idle_total is not UNSET:
-            self._set_limit(_IDLE_TOTAL, _count("idle_total", idle_total))
-        if idle_per_origin is not UNSET:
-            self._set_limit(_IDLE_PER_ORIGIN, _count("idle_per_origin", idle_per_origin))
-        if idle is not UNSET:
-            self._set_limit(_IDLE_MS, milliseconds(idle, "idle"))
+        changes = {
+            "total": total,
+            "per_origin": per_origin,
+            "idle_total": idle_total,
+            "idle_per_origin": idle_per_origin,
+            "queue": queue,
+            "idle": idle,
+            "max_age": max_age,
+            "max_requests": max_requests,
+            "keep_alive": keep_alive,
+        }
+        self._set_limits([pair(name, value) for name, value in changes.items() if value is not UNSET])
+
+    def drain(self, timeout: Seconds | None = None) -> None:
+        """Ends the manager for good, but lets what runs finish; blocks until nothing is open any more.
+
+        From now on every request is refused with ManagerShutDown, those that wait for a connection too. What
+        is idle is closed at once, the rest when its exchange ends. It may be called again, from any thread;
+        `shutdown` ends what is left. Raises DrainTimeout after so many seconds, and its `left` says how many
+        connections are still in use; InvalidTimeout.
+        """
+        self._drain(milliseconds(timeout))
+
+    def events(self, capacity: int = 1024) -> Events:
+        """Begins to listen to what happens to the connections, from now on.
+
+        At most `capacity` events wait to be read; then the oldest are lost, and `Events.lost` counts them. Of
+        several listeners of one manager the largest capacity counts for all. Nothing is recorded while nobody
+        listens. Raises InvalidArgument, SystemFailure.
+        """
+        if isinstance(capacity, bool) or not isinstance(capacity, int) or not 0 <= capacity < 2**63:
+            raise InvalidArgument(f"capacity is a number of events, not {capacity!r}")
+        return Events(self, capacity)
 
     @property
     def _as_parameter_(self) -> ctypes.c_void_p:
@@ -162,11 +217,3 @@ class Manager(_native.Manager):
 def shared_manager() -> Manager:
     """The process's own manager: what `Manager.shared()` answers."""
     return Manager.shared()
-
-
-def _count(name: str, value: int | None) -> int:
-    if value is None:
-        return _native.NO_LIMIT
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidArgument(f"{name} is a number of connections, or None for no limit, not {value!r}")
-    return value

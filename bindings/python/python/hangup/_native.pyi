@@ -1,14 +1,28 @@
 """The part that talks to libhangup.so.0. Not the interface: see the package's public names."""
 
 from collections.abc import Callable, Iterable
-from typing import Final, final
+from typing import Final, Self, final
 
 from typing_extensions import disjoint_base
 
-__all__ = ["HEADER_VERSION", "NO_LIMIT", "CancelToken", "Client", "Manager", "Response", "library", "version"]
+__all__ = [
+    "HEADER_VERSION",
+    "NO_LIMIT",
+    "CancelToken",
+    "Client",
+    "Events",
+    "Manager",
+    "Response",
+    "check_limits",
+    "library",
+    "version",
+]
 
 HEADER_VERSION: Final[str]
 NO_LIMIT: Final[int]
+
+def check_limits(limits: list[tuple[int, int]]) -> None:
+    """Raises what a manager would say to these limits."""
 
 def library() -> str: ...
 def version() -> str: ...
@@ -26,20 +40,48 @@ class CancelToken:
     def _address(self) -> int: ...
 
 @disjoint_base
+class Events:
+    def __new__(cls, manager: Manager, capacity: int) -> Self: ...
+    def _next(self, timeout_ms: int) -> tuple[int, int, str, int, str, str, str, int] | None: ...
+    @property
+    def lost(self) -> int:
+        """How many events were lost because nobody read them in time, up to the last one that was read."""
+    def fileno(self) -> int:
+        """A descriptor that is readable while there is an event to read; for select, selectors and event loops.
+
+        When it is, call `next(0)` until it answers None. Only poll it: it is closed with the listener.
+        """
+    def close(self) -> None:
+        """Ends the listening. A thread that waits for the next event stops waiting. Twice is once."""
+    @property
+    def is_closed(self) -> bool:
+        """`close` was called."""
+
+@disjoint_base
 class Manager:
-    def __new__(cls, *, shared: bool = False) -> Manager: ...
+    def __new__(cls, limits: list[tuple[int, int]] | None = None, *, shared: bool = False) -> Self: ...
     @property
     def id(self) -> int:
         """The manager's number: the same for everybody in this process who sees the same manager."""
     @property
     def _address(self) -> int: ...
-    def _set_limit(self, limit: int, value: int) -> None: ...
+    def _set_limits(self, limits: list[tuple[int, int]]) -> None: ...
+    def _get_limit(self, limit: int) -> int: ...
     def _list(self) -> list[tuple[int, str, str, str, str, str, bool, int, int, int, int, int]]: ...
-    def _counters(self) -> tuple[int, int, int, int, int, int, int, int, int]: ...
+    def _counters(self) -> list[int]: ...
     def _close_connection(self, id: int, how: int) -> None: ...
     def _close_origin(self, origin: str, how: int) -> int: ...
     def _close_idle(self, idle_for_ms: int) -> int: ...
     def _close_all(self, how: int) -> int: ...
+    def _drain(self, timeout_ms: int) -> None: ...
+    def network_changed(self) -> int:
+        """Closes what is idle, marks what is in use and forgets every address that was looked up.
+
+        For when the network is another one now: another Wi-Fi, a VPN, back from sleep. Says how many
+        connections were closed or marked; nothing is asked again by itself.
+        """
+    def clear_addresses(self) -> None:
+        """Forgets every address that was looked up: the next dial asks again. Connections are not touched."""
     def why_closed(self, id: int) -> str:
         """Why a connection ended, for example "peer closed". The last 256 that ended are remembered.
 

@@ -121,7 +121,7 @@ TimeoutLike = Timeout | Seconds | None | Unset
 """What `timeout=` takes: a Timeout, a total in seconds, None for no total, or nothing for the defaults."""
 
 
-def limits(timeout: TimeoutLike) -> tuple[tuple[int, int], ...]:
+def clocks(timeout: TimeoutLike) -> tuple[tuple[int, int], ...]:
     """Pairs of a clock and milliseconds, for the library."""
     if timeout is UNSET:
         return ()

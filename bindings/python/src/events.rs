@@ -1,0 +1,154 @@
+//! `Events`: what happens to connections, as it happens.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use crate::failure::{Failure, checked, create, text};
+use crate::handle::Owned;
+use crate::interrupt::{blocking, forks};
+use crate::manager::Manager;
+use crate::sys::*;
+
+/// A listener. One thread at a time reads; `close`, `lost` and `fileno` are for any thread.
+#[pyclass(frozen, subclass, module = "hangup._native")]
+pub struct Events {
+    /// Taken by `close`; a reader has a share until it is out. Locked with the interpreter lock only, so
+    /// that no fork finds it locked.
+    listening: Mutex<Option<Listening>>,
+    closed: Arc<AtomicBool>,
+    reader: Arc<Mutex<()>>,
+    forks: u64,
+}
+
+type Listening = Arc<Owned<hangup_events>>;
+
+/// number, at_ns, what, connection, origin, reason ("": none), phase ("none": none), took_ns (-1: none).
+type Row = (u64, i64, String, u64, String, String, String, i64);
+
+/// How long a `close` in another thread may go unnoticed by a reader: the library can't be woken from it.
+const TICK: Duration = Duration::from_millis(100);
+
+#[pymethods]
+impl Events {
+    #[new]
+    fn new(py: Python<'_>, manager: &Manager, capacity: usize) -> PyResult<Self> {
+        // SAFETY: a live manager, of which the listener takes a share.
+        let begun = create(|out, error| unsafe {
+            hangup_manager_events(manager.as_ptr(), capacity, out, error)
+        });
+        let listening = begun.map_err(|failure| failure.raise(py, None))?;
+        Ok(Events {
+            listening: Mutex::new(Some(Arc::new(listening))),
+            closed: Arc::default(),
+            reader: Arc::default(),
+            forks: forks(),
+        })
+    }
+
+    /// The next event; None after `timeout_ms` (-1: never), or when `close` was called meanwhile.
+    #[pyo3(name = "_next")]
+    fn next(&self, py: Python<'_>, timeout_ms: i64) -> PyResult<Option<Row>> {
+        let (listening, closed) = (self.open(py)?, &self.closed);
+        let _reader = match self.reader.try_lock() {
+            Ok(reader) => reader,
+            Err(TryLockError::Poisoned(reader)) => reader.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                let busy = "these events are read by another thread right now";
+                return Err(Failure::local(HANGUP_INVALID_STATE, busy).raise(py, None));
+            }
+        };
+        let wait = || wait(&listening, timeout_ms, closed);
+        // What is there already needs no waiting, and may come by the thousand.
+        let next = match read(&listening, 0) {
+            Ok(None) if timeout_ms != 0 => blocking(py, wait)?,
+            at_once => at_once,
+        };
+        next.map_err(|failure| failure.raise(py, None))
+    }
+
+    /// How many events were lost because nobody read them in time, up to the last one that was read.
+    #[getter]
+    fn lost(&self, py: Python<'_>) -> PyResult<u64> {
+        // SAFETY: a live listener; for any thread.
+        Ok(unsafe { hangup_events_lost(self.open(py)?.as_ptr()) })
+    }
+
+    /// A descriptor that is readable while there is an event to read; for select, selectors and event loops.
+    ///
+    /// When it is, call `next(0)` until it answers None. Only poll it: it is closed with the listener.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        // SAFETY: a live listener; for any thread.
+        Ok(unsafe { hangup_events_fd(self.open(py)?.as_ptr()) })
+    }
+
+    /// Ends the listening. A thread that waits for the next event stops waiting. Twice is once.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        drop(self.listening.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// `close` was called.
+    #[getter]
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+}
+
+impl Events {
+    fn open(&self, py: Python<'_>) -> PyResult<Listening> {
+        if self.forks != forks() {
+            // Before anything else: a thread of the parent may have been the reader.
+            let forked = "these events are of the parent of this process: begin to listen again";
+            return Err(Failure::local(HANGUP_FORKED, forked).raise(py, None));
+        }
+        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let closed = || Failure::local(HANGUP_INVALID_STATE, "these events were closed");
+        listening.ok_or_else(|| closed().raise(py, None))
+    }
+}
+
+/// Waits in steps of [`TICK`].
+fn wait(
+    listening: &Listening,
+    timeout_ms: i64,
+    closed: &AtomicBool,
+) -> Result<Option<Row>, Failure> {
+    let limit = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+    let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+    loop {
+        let left = end.map_or(TICK, |end| end.saturating_duration_since(Instant::now()));
+        // Rounded up, so that the last step ends behind the end and not before it.
+        let step = left.min(TICK).as_micros().div_ceil(1000);
+        let next = read(listening, i64::try_from(step).unwrap_or(0))?;
+        if next.is_some() || left.is_zero() || closed.load(Ordering::Relaxed) {
+            return Ok(next);
+        }
+    }
+}
+
+/// The next event, or None after so many milliseconds.
+fn read(listening: &Listening, timeout_ms: i64) -> Result<Option<Row>, Failure> {
+    // SAFETY: every field is a number, for which zero is a value.
+    let mut e: hangup_event = unsafe { std::mem::zeroed() };
+    e.size = size_of_val(&e);
+    let events = listening.as_ptr();
+    // SAFETY: a live listener and a structure that says its size.
+    match checked(unsafe { hangup_events_next(events, timeout_ms, &raw mut e) }) {
+        Ok(()) => {}
+        Err(failure) if failure.status() == HANGUP_TIMED_OUT => return Ok(None),
+        Err(failure) => return Err(failure),
+    }
+    // SAFETY: static texts; the origin is lent until the next event is read, which only this thread does.
+    let [what, origin, reason, phase] = unsafe {
+        let reason = match e.reason {
+            0 => c"".as_ptr(),
+            reason => hangup_reason_text(reason),
+        };
+        let (what, phase) = (hangup_event_text(e.what), hangup_phase_text(e.phase));
+        [what, hangup_events_origin(events), reason, phase].map(|lent| text(lent).into_owned())
+    };
+    Ok(Some((e.number, e.at_ns, what, e.connection, origin, reason, phase, e.took_ns)))
+}

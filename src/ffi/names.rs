@@ -1,0 +1,143 @@
+//! Names to addresses: by hand, or by a function of the caller's.
+
+use std::ffi::{CString, c_char, c_void};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use super::error::hangup_error;
+use super::guard::{Handle, guard, magic, status, text};
+use super::manager::hangup_manager;
+use super::proxy::address_of;
+use super::status::hangup_status;
+use crate::manager::Resolve;
+use crate::sync::lock;
+
+/// The addresses of one name, being put together by a hangup_resolve.
+///
+/// Begins and ends with the call of that function. Can: hangup_addresses_add.
+/// Threads: any thread at any time, until the function returns.
+pub struct hangup_addresses {
+    _opaque: [u8; 0],
+}
+
+impl Handle for hangup_addresses {
+    type Target = Mutex<Vec<IpAddr>>;
+    const MAGIC: u64 = magic(b"hang-adr");
+}
+
+/// Looks a name up in place of getaddrinfo(3): adds what it finds to `addresses` and answers 0, or answers another
+/// number, which becomes part of the message of HANGUP_RESOLVE_FAILED. `host` is in lower case and lives until the
+/// function returns.
+///
+/// Called on threads of the library's, never on one of the caller's, without any lock held; on several at once. It may
+/// block: a request that is cancelled or out of time does not wait for it.
+pub type hangup_resolve = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        host: *const c_char,
+        addresses: *mut hangup_addresses,
+    ) -> i32,
+>;
+
+/// Ends a resolver: called exactly once, when it was replaced or its manager is gone and no call of it is running, also
+/// when the call that took it failed. May run on any thread. May be NULL.
+pub type hangup_resolve_end = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// Gives a host name these addresses, whatever anybody else says about it: separated by commas, for example
+/// "192.0.2.7, 2001:db8::7". NULL takes that back. Connections that are open stay; TLS still verifies the name.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for a host that is no name, or an address that is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_set_address(
+    manager: *mut hangup_manager,
+    host: *const c_char,
+    addresses: *const c_char,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        let host = unsafe { text(host, "host")? };
+        if addresses.is_null() {
+            return manager.set_address(host, &[]);
+        }
+        let list = unsafe { text(addresses, "list of addresses")? };
+        let addresses: Result<Vec<_>, _> = list.split(',').map(|a| address_of(a.trim())).collect();
+        manager.set_address(host, &addresses?)
+    })
+}
+
+/// Has names looked up by this function instead of getaddrinfo(3), for all that use this manager; NULL is getaddrinfo
+/// again. What was looked up before is forgotten; what this function says is kept for a minute, as getaddrinfo's
+/// answers are. `end` is called exactly once, also when this call fails.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_resolver(
+    manager: *mut hangup_manager,
+    resolve: hangup_resolve,
+    end: hangup_resolve_end,
+    user_data: *mut c_void,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let foreign = ForeignResolver { resolve, end, user_data };
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        let hook: Option<Resolve> =
+            resolve.is_some().then(|| Arc::new(move |host: &str| foreign.look_up(host)) as Resolve);
+        manager.set_resolver(hook);
+        Ok(())
+    })
+}
+
+/// Adds one address, for example "192.0.2.7" or "2001:db8::7": those that are added first are tried first, IPv6 and
+/// IPv4 by turns (RFC 8305).
+///
+/// Fails: HANGUP_INVALID_ARGUMENT if that is no address.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_addresses_add(
+    addresses: *mut hangup_addresses,
+    address: *const c_char,
+) -> hangup_status {
+    status(|| {
+        let addresses = unsafe { hangup_addresses::borrow(addresses)? };
+        let address = address_of(unsafe { text(address, "address")? })?;
+        lock(addresses).push(address);
+        Ok(())
+    })
+}
+
+/// A resolver of the caller's; its drop is the one call of `end`.
+struct ForeignResolver {
+    resolve: hangup_resolve,
+    end: hangup_resolve_end,
+    user_data: *mut c_void,
+}
+
+// SAFETY: the header says that `resolve` runs on several threads at once, and `end` on any.
+unsafe impl Send for ForeignResolver {}
+// SAFETY: as above.
+unsafe impl Sync for ForeignResolver {}
+
+impl ForeignResolver {
+    fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        let Some(resolve) = self.resolve else { return Ok(Vec::new()) };
+        let host = CString::new(host).map_err(|_| "a NUL character in its name".to_owned())?;
+        let found = Arc::new(Mutex::new(Vec::new()));
+        let handle = hangup_addresses::give(Arc::clone(&found));
+        // SAFETY: both pointers live until the function returns; `user_data` is the caller's own.
+        let answer = unsafe { resolve(self.user_data, host.as_ptr(), handle) };
+        // SAFETY: made above, and the function has returned.
+        unsafe { hangup_addresses::free(handle) };
+        match answer {
+            0 => Ok(std::mem::take(&mut *lock(&found))),
+            failure => Err(format!("the resolver answered {failure}")),
+        }
+    }
+}
+
+impl Drop for ForeignResolver {
+    fn drop(&mut self) {
+        if let Some(end) = self.end {
+            // SAFETY: once, by `Drop`; `user_data` is the caller's own.
+            unsafe { end(self.user_data) }
+        }
+    }
+}
