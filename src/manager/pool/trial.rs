@@ -14,7 +14,7 @@ use super::model::{Counts, Got, KEYS, Model, Stage as Its, origin_of};
 use super::state::Stage;
 use super::{Answer, Dialled, Pool, Refused};
 use crate::manager::connection::{Connection, Reason, Record};
-use crate::manager::control::{Cause, Control};
+use crate::manager::control::{Armed, Cause, Control};
 use crate::manager::key::{Origin, PoolKey};
 use crate::manager::{How, Limits};
 use crate::net::route::Route;
@@ -135,6 +135,7 @@ pub(super) enum Phase {
 /// Somebody who asked the real pool.
 pub(super) struct Person {
     pub(super) control: Arc<Control>,
+    armed: Armed,
     pub(super) phase: Phase,
     connection: Option<Box<Connection>>,
 }
@@ -280,11 +281,11 @@ impl World {
 
     fn ask(&mut self, key: usize, fresh: bool) {
         let control = Control::new(&self.pool);
-        control.arm().unwrap();
+        let armed = control.arm().unwrap();
         let answer = self.pool.ask(&self.keys[key], &control, fresh, self.model.now);
         let got = self.model.ask(key, fresh);
         let who = self.people.len();
-        self.people.push(Person { control, phase: Phase::Over, connection: None });
+        self.people.push(Person { control, armed, phase: Phase::Over, connection: None });
         self.take(who, answer, got);
     }
 
@@ -317,7 +318,7 @@ impl World {
 
     fn fetch(&mut self, who: usize) {
         let control = Arc::clone(&self.people[who].control);
-        control.arm().unwrap().clear();
+        self.people[who].armed.clear();
         let answer = self.pool.fetch(&control);
         let got = self.model.fetch(who);
         self.take(who, answer, got);
@@ -329,7 +330,7 @@ impl World {
     fn leave(&mut self, who: usize) {
         let control = Arc::clone(&self.people[who].control);
         let answer = self.pool.leave(&control, self.model.now);
-        control.arm().unwrap().clear();
+        self.people[who].armed.clear();
         let got = self.model.leave(who);
         let left = matches!(got, Got::Wait);
         self.take(who, Ok(answer), got);
@@ -426,7 +427,7 @@ impl World {
         let control = Arc::clone(&self.people[who].control);
         let answer = self.pool.replace(connection.record.id, &control, self.model.now);
         let got = self.model.replace(who, which);
-        control.arm().unwrap().clear();
+        self.people[who].armed.clear();
         self.take(who, answer, got);
     }
 
@@ -601,7 +602,7 @@ impl World {
                 }
                 Phase::Uses | Phase::Over => false,
             };
-            let fd = person.control.arm().unwrap().fd();
+            let fd = person.armed.fd();
             assert!(!news || readable_now(&[fd])[0], "nobody woke {who}");
         }
     }
