@@ -11,6 +11,7 @@ use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::SockAddr;
 
@@ -21,6 +22,8 @@ use super::gate::{Gate, Shut};
 pub(crate) struct Socket {
     inner: ManuallyDrop<socket2::Socket>,
     gate: Gate,
+    /// It is another process's: nobody here says a word on it any more.
+    forgotten: AtomicBool,
 }
 
 /// The right to use the descriptor: it stays open for as long as this lives.
@@ -28,7 +31,8 @@ pub(crate) struct InUse<'a>(&'a Socket);
 
 impl Socket {
     pub(crate) fn new(socket: socket2::Socket) -> Arc<Self> {
-        Arc::new(Self { inner: ManuallyDrop::new(socket), gate: Gate::new() })
+        let (inner, gate) = (ManuallyDrop::new(socket), Gate::new());
+        Arc::new(Self { inner, gate, forgotten: AtomicBool::new(false) })
     }
 
     /// Enters the socket, or answers `None`: it was ended.
@@ -42,9 +46,14 @@ impl Socket {
     }
 
     /// Ends it: the peer sees the close, whoever waits on it is woken, and the descriptor is closed
-    /// at once or by the last to leave. Never blocks. Twice is once.
+    /// at once or by the last to leave. Never blocks. Twice is once; but whoever comes second must not
+    /// go on, and free a slot, while the first has only just begun: so it does the same.
     pub(crate) fn end(&self) {
-        if self.gate.shut() == Shut::Wake {
+        let inside = match self.gate.shut() {
+            Shut::Wake => true,
+            Shut::Already => !self.forgotten.load(Ordering::Acquire) && self.gate.join(),
+        };
+        if inside {
             // The error (not connected any more) says that there is nothing left to wake.
             let _ = self.inner.shutdown(std::net::Shutdown::Both);
             self.leave();
@@ -54,6 +63,7 @@ impl Socket {
     /// Closes the descriptor without a word on the wire: for the child of a fork, whose parent
     /// still uses the connection.
     pub(crate) fn forget(&self) {
+        self.forgotten.store(true, Ordering::Release);
         if self.gate.shut() == Shut::Wake {
             self.leave();
         }
@@ -194,6 +204,34 @@ mod tests {
         }
         // SAFETY: asks for the flags of a descriptor number.
         assert!(unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0, "closed under its user");
+        drop(inside);
+    }
+
+    #[test]
+    fn who_ends_a_socket_second_returns_when_its_peer_can_see_the_end() {
+        use std::io::Read;
+        let (socket, mut peer) = pair();
+        // Somebody was about to end it, and does not get to run.
+        assert_eq!(socket.gate.shut(), Shut::Wake);
+        socket.end();
+        peer.set_nonblocking(true).unwrap();
+        assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0);
+        socket.end();
+        socket.leave();
+        assert!(!socket.gate.join(), "it is closed");
+        socket.end();
+    }
+
+    #[test]
+    fn a_socket_that_was_forgotten_is_not_ended_by_anybody() {
+        use std::io::Read;
+        let (socket, mut peer) = pair();
+        let inside = socket.enter().unwrap();
+        socket.forget();
+        socket.end();
+        peer.set_nonblocking(true).unwrap();
+        let error = peer.read(&mut [0; 1]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         drop(inside);
     }
 

@@ -28,16 +28,6 @@ pub(super) struct Aftermath {
 
 impl Drop for Aftermath {
     fn drop(&mut self) {
-        // Each request comes here twice, and nearly always there is nothing to do.
-        let Self { fallen, freed, woken, rung, sweep } = self;
-        if fallen.is_empty()
-            && freed.is_empty()
-            && woken.is_empty()
-            && rung.is_empty()
-            && sweep.is_none()
-        {
-            return;
-        }
         for control in self.woken.drain(..) {
             control.wake();
         }

@@ -23,14 +23,14 @@ pub(super) struct Idle {
 }
 
 impl Ages {
-    /// A connection is idle, nearly always the youngest; or idle again, after it was only looked at.
+    /// A connection is idle: the youngest, or one that was only looked at and keeps its place.
     pub(super) fn add(&mut self, idle: Idle) {
         self.live += 1;
-        if self.rows.back().is_none_or(|row| row.stamp < idle.stamp) {
+        if self.rows.back().is_none_or(|last| last.stamp < idle.stamp) {
             return self.rows.push_back(idle);
         }
         match self.rows.binary_search_by_key(&idle.stamp, |row| row.stamp) {
-            Ok(its_own) => self.rows[its_own] = idle,
+            Ok(dead) => self.rows[dead] = idle,
             Err(at) => self.rows.insert(at, idle),
         }
     }

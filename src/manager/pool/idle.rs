@@ -84,7 +84,9 @@ impl State {
         if limits.max_requests.is_some_and(|most| record.served() >= most) {
             return Some(Reason::ServedEnough);
         }
-        let too_old = limits.age_of(record.id).is_some_and(|age| now >= record.born + age);
+        let too_old = limits
+            .age_of(record.id)
+            .is_some_and(|age| now.saturating_duration_since(record.born) >= age);
         too_old.then_some(Reason::TooOld)
     }
 
@@ -104,8 +106,6 @@ impl State {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.stage = Stage::Idle { connection, since, stamp };
         self.ages.add(Idle { id, stamp, since });
-        self.lines[line].idle.add(Idle { id, stamp, since });
-        let group = self.lines[line].group;
         self.groups[group].idle += 1;
         if self.groups[group].idle > idle_per_origin {
             self.evict_of(group, after);

@@ -44,17 +44,19 @@ impl State {
     /// All ages, those of the lines and the entries tell of the same idle connections in the same
     /// order.
     fn check_idle(&self) {
-        let all: Vec<&Idle> = self.ages.from(0).collect();
-        assert!(all.is_sorted_by(|a, b| a.stamp < b.stamp), "{all:?}");
-        assert!(all.iter().all(|row| self.idle_since(row.id, row.stamp) == Some(row.since)));
+        let stamps: Vec<u64> = self.ages.from(0).map(|row| row.stamp).collect();
+        assert!(stamps.is_sorted_by(|a, b| a < b), "{stamps:?}");
+        let by_age: Vec<u64> = self.ages.from(0).map(|row| row.id).collect();
+        for row in self.ages.from(0) {
+            assert_eq!(self.idle_since(row.id, row.stamp), Some(row.since));
+        }
         let is_idle = |stage: &Stage| matches!(stage, Stage::Idle { .. });
         let idle = self.entries.values().filter(|entry| is_idle(&entry.stage)).count();
-        assert_eq!((all.len(), self.ages.len()), (idle, idle));
+        assert_eq!((by_age.len(), self.ages.len()), (idle, idle));
         for (index, line) in &self.lines {
-            let of_line = all.iter().filter(|row| self.entries[&row.id].slot.line() == index);
-            let expected: Vec<u64> = of_line.map(|row| row.id).collect();
-            let ids: Vec<u64> = line.idle.from(0).map(|row| row.id).collect();
-            assert_eq!((&ids, line.idle.len()), (&expected, expected.len()));
+            let of_line = |id: &&u64| self.entries[*id].slot.line() == index;
+            let expected: Vec<u64> = by_age.iter().filter(of_line).copied().collect();
+            assert_eq!(line.idle.from(0).map(|row| row.id).collect::<Vec<_>>(), expected);
         }
         for (_, group) in &self.groups {
             let idle: usize = group.lines.iter().map(|line| self.lines[*line].idle.len()).sum();

@@ -135,7 +135,8 @@ pub(super) enum Phase {
 /// Somebody who asked the real pool.
 pub(super) struct Person {
     pub(super) control: Arc<Control>,
-    armed: Armed,
+    /// What wakes it, all the time.
+    event: Arc<Event>,
     pub(super) phase: Phase,
     connection: Option<Box<Connection>>,
 }
@@ -282,10 +283,12 @@ impl World {
     fn ask(&mut self, key: usize, fresh: bool) {
         let control = Control::new(&self.pool);
         let armed = control.arm().unwrap();
+        let event = Arc::clone(&armed);
+        std::mem::forget(armed);
         let answer = self.pool.ask(&self.keys[key], &control, fresh, self.model.now);
         let got = self.model.ask(key, fresh);
         let who = self.people.len();
-        self.people.push(Person { control, armed, phase: Phase::Over, connection: None });
+        self.people.push(Person { control, event, phase: Phase::Over, connection: None });
         self.take(who, answer, got);
     }
 
@@ -318,7 +321,7 @@ impl World {
 
     fn fetch(&mut self, who: usize) {
         let control = Arc::clone(&self.people[who].control);
-        self.people[who].armed.clear();
+        self.people[who].event.clear();
         let answer = self.pool.fetch(&control);
         let got = self.model.fetch(who);
         self.take(who, answer, got);
@@ -330,7 +333,7 @@ impl World {
     fn leave(&mut self, who: usize) {
         let control = Arc::clone(&self.people[who].control);
         let answer = self.pool.leave(&control, self.model.now);
-        self.people[who].armed.clear();
+        self.people[who].event.clear();
         let got = self.model.leave(who);
         let left = matches!(got, Got::Wait);
         self.take(who, Ok(answer), got);
@@ -427,7 +430,7 @@ impl World {
         let control = Arc::clone(&self.people[who].control);
         let answer = self.pool.replace(connection.record.id, &control, self.model.now);
         let got = self.model.replace(who, which);
-        self.people[who].armed.clear();
+        self.people[who].event.clear();
         self.take(who, answer, got);
     }
 
@@ -602,7 +605,7 @@ impl World {
                 }
                 Phase::Uses | Phase::Over => false,
             };
-            let fd = person.armed.fd();
+            let fd = person.event.fd();
             assert!(!news || readable_now(&[fd])[0], "nobody woke {who}");
         }
     }

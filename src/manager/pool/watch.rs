@@ -101,7 +101,7 @@ impl Pool {
         }
     }
 
-    pub(in crate::manager) fn read_event(&self, number: u64) -> Option<(u64, Row)> {
+    pub(in crate::manager) fn read_event(&self, number: u64) -> Option<(u64, Row, bool)> {
         self.lock().ring.as_ref()?.read(number)
     }
 
@@ -167,9 +167,11 @@ impl State {
         if self.limits.max_requests.is_none() && self.limits.max_age.is_none() {
             return;
         }
-        let worn = |row: &Idle| self.is_worn(&self.entries.get(&row.id)?.record, now);
-        let idle = self.ages.from(0);
-        let worn: Vec<(u64, Reason)> = idle.filter_map(|row| Some((row.id, worn(row)?))).collect();
+        let worn: Vec<(u64, Reason)> = self
+            .ages
+            .from(0)
+            .filter_map(|row| Some((row.id, self.is_worn(&self.entries[&row.id].record, now)?)))
+            .collect();
         for (id, reason) in worn {
             self.fall(id, reason, after);
         }

@@ -15,7 +15,7 @@ impl Event {
         Ok(Self { set: Mutex::new(false), changed: Condvar::new() })
     }
 
-    /// A new one: that a thread keeps its last one is nothing to the others.
+    /// Nothing is kept: which event a wait has is not what is checked.
     pub(crate) fn take() -> std::io::Result<Arc<Self>> {
         Self::new().map(Arc::new)
     }
