@@ -102,10 +102,10 @@ impl Control {
 
     /// The event to wait for beside whatever else; look at [`cause`](Self::cause) after this. Whoever
     /// ends the exchange writes down the cause first, so either we see that or our event is set.
-    pub(crate) fn arm(self: &Arc<Self>) -> std::io::Result<Armed> {
+    pub(crate) fn arm(&self) -> std::io::Result<Armed<'_>> {
         let event = Event::take()?;
         *lock(&self.wake) = Some(Arc::clone(&event));
-        Ok(Armed { control: Arc::clone(self), event })
+        Ok(Armed { control: self, event })
     }
 
     /// Who ended the exchange, if somebody did.
@@ -135,13 +135,12 @@ impl Control {
 }
 
 /// An event for as long as its exchange waits: a response that somebody keeps holds no descriptor.
-#[derive(Debug)]
-pub(crate) struct Armed {
-    control: Arc<Control>,
+pub(crate) struct Armed<'a> {
+    control: &'a Control,
     event: Arc<Event>,
 }
 
-impl Deref for Armed {
+impl Deref for Armed<'_> {
     type Target = Arc<Event>;
 
     fn deref(&self) -> &Arc<Event> {
@@ -149,7 +148,7 @@ impl Deref for Armed {
     }
 }
 
-impl Drop for Armed {
+impl Drop for Armed<'_> {
     fn drop(&mut self) {
         if let Some(event) = lock(&self.control.wake).take() {
             Event::keep(event);

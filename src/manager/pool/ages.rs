@@ -106,8 +106,7 @@ mod tests {
             if let Some(looked_at) = left.get(id as usize % left.len()) {
                 ages.remove(10 * looked_at);
                 ages.add(Idle { id: *looked_at, stamp: 10 * looked_at, since });
-                let ids: Vec<u64> = ages.from(0).map(|row| row.id).collect();
-                assert_eq!(ids, left);
+                assert_eq!(ages.from(0).map(|row| row.id).collect::<Vec<_>>(), left);
             }
         }
         assert!(ages.rows.len() <= 2 * ages.len() + 64);

@@ -105,6 +105,8 @@ impl State {
         let id = connection.record.id;
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.stage = Stage::Idle { connection, since, stamp };
+        let group = self.lines[line].group;
+        self.lines[line].idle.add(Idle { id, stamp, since });
         self.ages.add(Idle { id, stamp, since });
         self.groups[group].idle += 1;
         if self.groups[group].idle > idle_per_origin {
@@ -113,8 +115,11 @@ impl State {
         if self.ages.len() > idle_total {
             self.evict(after);
         }
-        self.expire(now, after);
-        self.plan_sweep(now, after);
+        // Who becomes idle later is due later. A sweep that is long overdue had no thread.
+        if self.sweep_at.is_none_or(|at| at + TICK < now) {
+            self.sweep_at = None;
+            self.plan_sweep(now, after);
+        }
     }
 
     /// The most recently used idle connection of a line.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ages::Idle;
 use super::state::{Entry, Stage, State};
 
 impl State {
@@ -41,8 +40,8 @@ impl State {
         assert_eq!(self.falling, self.groups.iter().map(|(_, group)| group.falling).sum::<usize>());
     }
 
-    /// All ages, those of the lines and the entries tell of the same idle connections in the same
-    /// order.
+    /// The rows of `by_age`, the lines and the entries tell of the same idle connections in the
+    /// same order.
     fn check_idle(&self) {
         let stamps: Vec<u64> = self.ages.from(0).map(|row| row.stamp).collect();
         assert!(stamps.is_sorted_by(|a, b| a < b), "{stamps:?}");

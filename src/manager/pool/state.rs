@@ -160,7 +160,7 @@ impl State {
             queued: 0,
             next_ticket: 1,
             ages: Ages::default(),
-            next_stamp: 0,
+            next_stamp: 1,
             sweep_at: None,
             limits,
             counters: Stats::default(),

@@ -14,7 +14,7 @@ use super::model::{Counts, Got, KEYS, Model, Stage as Its, origin_of};
 use super::state::Stage;
 use super::{Answer, Dialled, Pool, Refused};
 use crate::manager::connection::{Connection, Reason, Record};
-use crate::manager::control::{Armed, Cause, Control};
+use crate::manager::control::{Cause, Control};
 use crate::manager::key::{Origin, PoolKey};
 use crate::manager::{How, Limits};
 use crate::net::route::Route;

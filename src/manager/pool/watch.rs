@@ -44,7 +44,7 @@ impl Pool {
         let rows: Vec<Idle> = state.ages.from(from).take(AT_ONCE).copied().collect();
         let next = rows.last().map(|row| row.stamp + 1).filter(|_| rows.len() == AT_ONCE);
         let mut idle = Vec::with_capacity(rows.len());
-        for Idle { id, stamp, since } in rows {
+        for Idle { id, stamp, since, .. } in rows {
             let record = Arc::clone(&state.entries[&id].record);
             if let Some(reason) = state.is_worn(&record, now) {
                 state.fall(id, reason, &mut after);
