@@ -103,6 +103,11 @@ mod tests {
             assert_eq!((&ids, ages.len()), (&left, left.len()));
             let ends = (ages.oldest().map(|row| row.id), ages.youngest().map(|row| row.id));
             assert_eq!(ends, (left.first().copied(), left.last().copied()));
+            if let Some(looked_at) = left.get(id as usize % left.len()) {
+                ages.remove(10 * looked_at);
+                ages.add(Idle { id: *looked_at, stamp: 10 * looked_at, since });
+                assert_eq!(ages.from(0).map(|row| row.id).collect::<Vec<_>>(), left);
+            }
         }
         assert!(ages.rows.len() <= 2 * ages.len() + 64);
         assert_eq!(ages.from(2001).next().map(|row| row.id), Some(201));
