@@ -216,9 +216,10 @@ typedef struct hangup_error hangup_error;
  * Somebody who listens to a manager: everything that happens to its connections from the beginning on, in the
  * order in which it happened, to be read once. Nothing is recorded while nobody listens.
  *
- * Begins: hangup_manager_events. Can: _next, _origin, _lost, _fd. Ends: hangup_events_free. It keeps the manager
- * alive. In the child of a fork it answers HANGUP_FORKED: begin a new one there.
- * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. _lost and _fd: any thread at any time.
+ * Begins: hangup_manager_events. Can: _next, _origin, _lost, _fd, _close. Ends: hangup_events_free. It keeps the
+ * manager alive. In the child of a fork it answers HANGUP_FORKED: begin a new one there.
+ * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. _lost, _fd and _close: any thread at any
+ * time.
  */
 typedef struct hangup_events hangup_events;
 
@@ -467,7 +468,7 @@ typedef struct {
      */
     hangup_reason reason;
     /**
-     * Which phase is over (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
+     * Which phase (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
      */
     hangup_phase phase;
     /**
@@ -918,7 +919,8 @@ typedef int32_t (*hangup_interrupted)(void *user_data);
 #define HANGUP_EVENT_RETRIED 6
 
 /**
- * A phase of an exchange on this connection is over: `phase`, which took `took_ns`.
+ * A phase of an exchange on this connection: `phase`, which took `took_ns`. All phases of an exchange are told
+ * together when it is over, which may be after its connection was returned or closed.
  */
 #define HANGUP_EVENT_PHASE 7
 
@@ -1257,7 +1259,8 @@ hangup_status hangup_manager_events(hangup_manager *manager,
  * Reads the next event; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
  * for as long as it takes. `event->size` must be sizeof(*event).
  *
- * Fails: HANGUP_TIMED_OUT if nothing happened in that time, and no event is lost by that; HANGUP_CANCELLED if the
+ * Fails: HANGUP_TIMED_OUT if nothing happened in that time, and no event is lost by that; HANGUP_CLOSED after
+ * hangup_events_close, when all that happened was read; HANGUP_CANCELLED if the
  * thread's interrupt check ended the wait; HANGUP_INVALID_TIMEOUT for another negative number; HANGUP_INVALID_STATE
  * while another thread is in it; HANGUP_FORKED in the child of a fork; HANGUP_SYSTEM.
  */
@@ -1282,6 +1285,12 @@ uint64_t hangup_events_lost(const hangup_events *events);
  * the listener. -1 for NULL.
  */
 int32_t hangup_events_fd(const hangup_events *events);
+
+/**
+ * Ends a wait in hangup_events_next, and every later one: from now on it answers HANGUP_CLOSED when there is no
+ * more to read. From any thread; never blocks. Twice is once.
+ */
+hangup_status hangup_events_close(const hangup_events *events);
 
 /**
  * Ends the listening. NULL is a no-op. Never blocks.

@@ -100,8 +100,8 @@ pub use error::{Clock, Error, Kind, Phase, Sent};
 pub use http::Timings;
 pub use limits::Timeouts;
 pub use manager::{
-    ConnectionInfo, Events, Happened, Happening, How, Limits, Manager, Reason, Resolve, State,
-    Stats,
+    Closer, ConnectionInfo, Events, Happened, Happening, How, Limits, Manager, Reason, Resolve,
+    State, Stats,
 };
 pub use request::{Body, Mode, Request};
 pub use response::{Head, Hop, Response, Stopper};

@@ -440,7 +440,7 @@ struct Event {
     std::string_view origin;
     /** Why it was closed; nothing unless it was. */
     std::optional<Reason> reason;
-    /** Which phase is over, */
+    /** Which phase it was, told when its exchange is over, */
     Phase phase;
     /** and how long it took; nothing unless it is a phase. */
     std::optional<std::chrono::nanoseconds> took;
@@ -450,7 +450,8 @@ struct Event {
  * Somebody who listens to what happens to a manager's connections. Made by Manager::events(). It keeps the manager
  * alive.
  *
- * Threads: one thread at a time, another one gets Status::invalid_state; lost() and fd() any thread at any time.
+ * Threads: one thread at a time, another one gets Status::invalid_state; lost(), fd() and close() any thread at any
+ * time.
  */
 class Events {
 public:
@@ -475,6 +476,8 @@ public:
     std::uint64_t lost() const noexcept { return hangup_events_lost(handle_.get()); }
     /** Readable while there is an event to read: for an event loop, which then calls next(zero) until it is empty. */
     int fd() const noexcept { return hangup_events_fd(handle_.get()); }
+    /** Ends a wait in next() from any thread: from now on it fails with Status::closed when there is no more to read. */
+    void close() { detail::check(hangup_events_close(handle_.get())); }
     hangup_events *handle() const noexcept { return handle_.get(); }
 
 private:

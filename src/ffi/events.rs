@@ -11,14 +11,15 @@ use super::manager::hangup_manager;
 use super::status::{HANGUP_PHASE_NONE, hangup_phase, hangup_reason, hangup_status};
 use crate::error::{Error, Kind, Phase};
 use crate::limits::limit_ms;
-use crate::manager::{Events, Happened, Happening, Reason};
+use crate::manager::{Closer, Events, Happened, Happening, Reason};
 
 /// Somebody who listens to a manager: everything that happens to its connections from the beginning on, in the
 /// order in which it happened, to be read once. Nothing is recorded while nobody listens.
 ///
-/// Begins: hangup_manager_events. Can: _next, _origin, _lost, _fd. Ends: hangup_events_free. It keeps the manager
-/// alive. In the child of a fork it answers HANGUP_FORKED: begin a new one there.
-/// Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. _lost and _fd: any thread at any time.
+/// Begins: hangup_manager_events. Can: _next, _origin, _lost, _fd, _close. Ends: hangup_events_free. It keeps the
+/// manager alive. In the child of a fork it answers HANGUP_FORKED: begin a new one there.
+/// Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. _lost, _fd and _close: any thread at any
+/// time.
 pub struct hangup_events {
     _opaque: [u8; 0],
 }
@@ -28,6 +29,7 @@ pub struct Listening {
     inner: Mutex<Inner>,
     lost: AtomicU64,
     descriptor: i32,
+    closer: Closer,
 }
 
 /// The events, and what `hangup_events_origin` lends.
@@ -55,7 +57,8 @@ pub const HANGUP_EVENT_CLOSED: hangup_happened = 4;
 pub const HANGUP_EVENT_QUEUED: hangup_happened = 5;
 /// A request is sent again, because this connection broke before the response.
 pub const HANGUP_EVENT_RETRIED: hangup_happened = 6;
-/// A phase of an exchange on this connection is over: `phase`, which took `took_ns`.
+/// A phase of an exchange on this connection: `phase`, which took `took_ns`. All phases of an exchange are told
+/// together when it is over, which may be after its connection was returned or closed.
 pub const HANGUP_EVENT_PHASE: hangup_happened = 7;
 
 /// One thing that happened. Set `size` to sizeof(hangup_event) before the call. Its origin is told by
@@ -77,7 +80,7 @@ pub struct hangup_event {
     pub what: hangup_happened,
     /// Why it was closed (HANGUP_EVENT_CLOSED): one of HANGUP_REASON_*; 0 for all others.
     pub reason: hangup_reason,
-    /// Which phase is over (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
+    /// Which phase (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
     pub phase: hangup_phase,
     /// 0.
     pub reserved: i32,
@@ -99,6 +102,7 @@ pub unsafe extern "C" fn hangup_manager_events(
         let events = unsafe { hangup_manager::borrow(manager)? }.events(capacity)?;
         *place = hangup_events::give(Arc::new(Listening {
             descriptor: events.descriptor(),
+            closer: events.closer(),
             lost: AtomicU64::new(0),
             inner: Mutex::new(Inner { events, origin: CString::default() }),
         }));
@@ -109,7 +113,8 @@ pub unsafe extern "C" fn hangup_manager_events(
 /// Reads the next event; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
 /// for as long as it takes. `event->size` must be sizeof(*event).
 ///
-/// Fails: HANGUP_TIMED_OUT if nothing happened in that time, and no event is lost by that; HANGUP_CANCELLED if the
+/// Fails: HANGUP_TIMED_OUT if nothing happened in that time, and no event is lost by that; HANGUP_CLOSED after
+/// hangup_events_close, when all that happened was read; HANGUP_CANCELLED if the
 /// thread's interrupt check ended the wait; HANGUP_INVALID_TIMEOUT for another negative number; HANGUP_INVALID_STATE
 /// while another thread is in it; HANGUP_FORKED in the child of a fork; HANGUP_SYSTEM.
 #[unsafe(no_mangle)]
@@ -158,6 +163,16 @@ pub unsafe extern "C" fn hangup_events_lost(events: *const hangup_events) -> u64
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_events_fd(events: *const hangup_events) -> i32 {
     or_default(-1, || Ok(unsafe { hangup_events::borrow(events)? }.descriptor))
+}
+
+/// Ends a wait in hangup_events_next, and every later one: from now on it answers HANGUP_CLOSED when there is no
+/// more to read. From any thread; never blocks. Twice is once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_events_close(events: *const hangup_events) -> hangup_status {
+    status(|| {
+        unsafe { hangup_events::borrow(events)? }.closer.close();
+        Ok(())
+    })
 }
 
 /// Ends the listening. NULL is a no-op. Never blocks.

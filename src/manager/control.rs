@@ -4,12 +4,13 @@
 //! It is bound to the exchange, not to a socket: whatever comes after the exchange gave its
 //! connection back finds nothing to end.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::OnceLock;
 
 use super::connection::Reason;
 use super::pool::Pool;
 use crate::cancel::{Watch, Why};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+use crate::sync::{Arc, Weak};
 use crate::wait::Event;
 
 /// Who ended an exchange.

@@ -71,7 +71,16 @@ pub(super) fn dial(
     if let (Some(control), Some(dial)) = (heir, dial) {
         let patience = if given.is_some() { LONGEST } else { GRACE };
         let (pool, record) = (Arc::downgrade(pool), Arc::clone(record));
-        Ahead { pool, record, control, dial: Some(dial), until: now + patience, reason }.start();
+        Ahead {
+            pool,
+            record,
+            control,
+            dial: Some(dial),
+            until: now + patience,
+            reason,
+            done: false,
+        }
+        .start();
     }
     given.map(Outcome::Given).ok_or_else(|| failure.into())
 }
@@ -84,7 +93,7 @@ pub(super) fn ahead(pool: &Arc<Pool>, key: &Arc<PoolKey>, wanted: usize) -> Resu
     for (record, control) in slots {
         let (dial, until) = (Some(prepare(pool, &record)), Instant::now() + LONGEST);
         let (pool, reason) = (Arc::downgrade(pool), Reason::DialFailed);
-        Ahead { pool, record, control, dial, until, reason }.start();
+        Ahead { pool, record, control, dial, until, reason, done: false }.start();
     }
     Ok(begun)
 }
@@ -138,6 +147,8 @@ struct Ahead {
     until: Instant,
     /// Why its connection is closed if nothing comes of it.
     reason: Reason,
+    /// The pool has its connection.
+    done: bool,
 }
 
 impl Ahead {
@@ -153,6 +164,7 @@ impl Ahead {
             && let Some(pool) = self.pool.upgrade()
         {
             let connection = dialled(&self.record, stream);
+            self.done = true;
             pool.dialled_ahead(connection, &self.control, Instant::now());
         }
     }
@@ -175,8 +187,12 @@ impl dial::Progress for Ahead {
 
 impl Drop for Ahead {
     fn drop(&mut self) {
+        if self.done {
+            return;
+        }
         // First the sockets, then the slot.
         self.dial = None;
+        self.record.end();
         if let Some(pool) = self.pool.upgrade() {
             pool.close_mine(self.record.id, &self.control, self.reason);
         }

@@ -35,7 +35,8 @@ pub enum Happened {
     Queued,
     /// A request is sent again, because this connection broke before the response.
     Retried,
-    /// A phase of an exchange on this connection is over; how long it took.
+    /// A phase of an exchange on this connection, and how long it took. All of them are told together
+    /// when the exchange is over, which may be after its connection was returned or closed.
     Phase(Phase, Duration),
 }
 
@@ -93,7 +94,13 @@ pub(super) struct Listener {
     event: Arc<Event>,
     /// The event is set, or about to be: setting it again would be a system call for nothing.
     rung: AtomicBool,
+    /// Nobody shall wait for more.
+    closed: AtomicBool,
 }
+
+/// Ends a listener's wait from any thread. Threads: any thread at any time.
+#[derive(Clone, Debug)]
+pub struct Closer(Arc<Listener>);
 
 /// The rows that are kept. Lives under the pool's lock.
 #[derive(Debug)]
@@ -158,11 +165,12 @@ impl Ring {
         }
     }
 
-    /// The row with that number, or the oldest one that is left; and its number.
-    pub(super) fn read(&self, number: u64) -> Option<(u64, Row)> {
+    /// The row with that number, or the oldest one that is left; its number, and whether there are
+    /// more.
+    pub(super) fn read(&self, number: u64) -> Option<(u64, Row, bool)> {
         let number = number.max(self.first);
         let index = usize::try_from(number - self.first).ok()?;
-        self.rows.get(index).map(|row| (number, row.clone()))
+        self.rows.get(index).map(|row| (number, row.clone(), index + 1 < self.rows.len()))
     }
 }
 
@@ -175,7 +183,11 @@ impl Events {
         let event = Event::new().map_err(|error| {
             Error::from_os(Kind::System, "no descriptor for the events of a manager", &error)
         })?;
-        let listener = Arc::new(Listener { event: Arc::new(event), rung: AtomicBool::new(false) });
+        let listener = Arc::new(Listener {
+            event: Arc::new(event),
+            rung: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        });
         let next = pool.listen(&listener, capacity);
         let process = generation();
         Ok(Self { pool: Arc::clone(pool), listener, next, lost: 0, process })
@@ -186,6 +198,7 @@ impl Events {
     ///
     /// # Errors
     /// [`Kind::Cancelled`] if a signal ended the wait (the binding's interrupt check);
+    /// [`Kind::Closed`] after a [`Closer`] was used, when all that happened before was read;
     /// [`Kind::Forked`] in the child of a fork; [`Kind::System`].
     pub fn next(&mut self, limit: Option<Duration>) -> Result<Option<Happening>, Error> {
         if self.process != generation() {
@@ -198,16 +211,20 @@ impl Events {
             // Before the look: what is recorded after it sets the event again.
             self.listener.event.clear();
             self.listener.rung.store(false, Ordering::SeqCst);
-            if let Some((number, row)) = self.pool.read_event(self.next) {
+            if let Some((number, row, more)) = self.pool.read_event(self.next) {
                 self.lost += number - self.next;
                 self.next = number + 1;
                 let Row { at, what, connection, key } = row;
-                if self.pool.read_event(self.next).is_some() {
-                    // For whoever polls the descriptor: there is more.
+                if more {
+                    // For whoever polls the descriptor.
                     self.listener.event.set();
                 }
                 let origin = key.origin.to_string();
                 return Ok(Some(Happening { number, at, what, connection, origin }));
+            }
+            if self.listener.closed.load(Ordering::SeqCst) {
+                self.listener.event.set();
+                return Err(Error::new(Kind::Closed, "nobody listens to these events any more"));
             }
             let until = Until::new(deadline);
             if until.has_come() {
@@ -225,6 +242,11 @@ impl Events {
         }
     }
 
+    /// What ends a wait from another thread.
+    pub fn closer(&self) -> Closer {
+        Closer(Arc::clone(&self.listener))
+    }
+
     /// How many things happened that this listener was too slow for.
     pub fn lost(&self) -> u64 {
         self.lost
@@ -234,6 +256,15 @@ impl Events {
     /// closed with the listener.
     pub fn descriptor(&self) -> i32 {
         self.listener.event.fd()
+    }
+}
+
+impl Closer {
+    /// From now on nobody waits: [`Events::next`] answers [`Kind::Closed`] when there is no more to
+    /// read.
+    pub fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        self.0.event.set();
     }
 }
 

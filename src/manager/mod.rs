@@ -22,7 +22,7 @@ use once_cell::sync::OnceCell;
 
 pub use connection::{ConnectionInfo, Reason, State};
 pub(crate) use control::{Cause, Control};
-pub use events::{Events, Happened, Happening};
+pub use events::{Closer, Events, Happened, Happening};
 pub(crate) use key::{Origin, PoolKey};
 pub(crate) use lease::{Lease, NoLease, Progress, Wish};
 pub use limits::{Limits, Stats};

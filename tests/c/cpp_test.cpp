@@ -178,7 +178,7 @@ void bodies_of_every_kind() {
 
 void errors_tell_all() {
     hangup::Client client{hangup::Manager()};
-    auto late = failure_of([&] { client.get(given("silent"), 80ms); });
+    auto late = failure_of([&] { client.get(given("silent"), 400ms); });
     CHECK(late.status() == hangup::Status::timed_out && late.phase() == hangup::Phase::head);
     CHECK(late.limit() == hangup::Timeout::total && hangup::to_string(late.limit()) == "total");
     CHECK(late.retry_safe() && late.sent() == hangup::Sent::all && late.bytes_sent() > 0);

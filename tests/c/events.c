@@ -267,6 +267,23 @@ static void waiting(void) {
     join(thread);
     CHECK_OK(listener.status, NULL);
     CHECK_NUMBER(HANGUP_EVENT_OPENED, listener.event.what);
+
+    /* What has happened is read to its end; then nobody waits any more. */
+    CHECK_OK(hangup_events_close(events), NULL);
+    hangup_status status;
+    while ((status = hangup_events_next(events, HANGUP_NO_LIMIT, &event)) == HANGUP_OK) {
+        CHECK(event.connection != 0);
+    }
+    CHECK_STATUS(HANGUP_CLOSED, status, NULL);
+    hangup_events_free(events);
+
+    /* Also if somebody waits already. */
+    events = listener.events = listen_to(manager, 1000);
+    start(&thread, wait_for_one, &listener);
+    sleep_ms(20);
+    CHECK_OK(hangup_events_close(events), NULL);
+    join(thread);
+    CHECK_STATUS(HANGUP_CLOSED, listener.status, NULL);
     hangup_events_free(events);
     hangup_client_free(client);
     hangup_manager_free(manager);

@@ -155,6 +155,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_manager_list(none, &new_list, &error));
     IS(bad, hangup_manager_events(none, 16, &new_events, &error));
     SAYS(bad, hangup_events_next(none, 0, &event));
+    SAYS(bad, hangup_events_close(none));
     SAYS(bad, hangup_manager_stats(none, &stats));
     IS(bad, hangup_manager_close_connection(none, 1, HANGUP_NOW, &error));
     IS(bad, hangup_manager_close_origin(none, "http://x", HANGUP_NOW, &written, &error));

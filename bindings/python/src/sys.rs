@@ -320,6 +320,7 @@ unsafe extern "C" {
     pub fn hangup_events_origin(events: *const hangup_events) -> *const c_char;
     pub fn hangup_events_lost(events: *const hangup_events) -> u64;
     pub fn hangup_events_fd(events: *const hangup_events) -> i32;
+    pub fn hangup_events_close(events: *const hangup_events) -> hangup_status;
     pub fn hangup_events_free(events: *mut hangup_events);
     pub fn hangup_event_text(what: i32) -> *const c_char;
     pub fn hangup_manager_set_address(manager: *mut hangup_manager, host: *const c_char, addresses: *const c_char, error: *mut *mut hangup_error) -> hangup_status;

@@ -78,7 +78,9 @@ impl State {
         if limits.max_requests.is_some_and(|most| record.served() >= most) {
             return Some(Reason::ServedEnough);
         }
-        let too_old = limits.age_of(record.id).is_some_and(|age| now >= record.born + age);
+        let too_old = limits
+            .age_of(record.id)
+            .is_some_and(|age| now.saturating_duration_since(record.born) >= age);
         too_old.then_some(Reason::TooOld)
     }
 
@@ -223,7 +225,9 @@ impl State {
     /// When the sweep shall come next; `None` if nothing is idle.
     pub(super) fn next_sweep(&mut self, now: Instant) -> Option<Instant> {
         let oldest = self.by_age.front().and_then(|(id, stamp)| self.idle_since(*id, *stamp));
-        let due = oldest.zip(self.limits.idle_for).map(|(since, idle_for)| since + idle_for);
+        // Beyond the end of the clock is never.
+        let due =
+            oldest.zip(self.limits.idle_for).and_then(|(since, most)| since.checked_add(most));
         self.sweep_at =
             (self.idle_count > 0).then(|| due.map_or(now + TICK, |due| due.min(now + TICK)));
         self.sweep_at

@@ -551,7 +551,9 @@ impl Model {
     fn is_worn(&self, which: usize) -> bool {
         let it = &self.connections[which];
         let too_old = it.record.as_ref().is_some_and(|record| {
-            self.limits.age_of(record.id).is_some_and(|age| self.now >= record.born + age)
+            self.limits
+                .age_of(record.id)
+                .is_some_and(|age| self.now.saturating_duration_since(record.born) >= age)
         });
         too_old || self.limits.max_requests.is_some_and(|most| it.served >= most)
     }

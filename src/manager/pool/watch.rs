@@ -102,7 +102,7 @@ impl Pool {
         }
     }
 
-    pub(in crate::manager) fn read_event(&self, number: u64) -> Option<(u64, Row)> {
+    pub(in crate::manager) fn read_event(&self, number: u64) -> Option<(u64, Row, bool)> {
         self.lock().ring.as_ref()?.read(number)
     }
 

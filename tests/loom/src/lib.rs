@@ -1,4 +1,5 @@
-//! The gate of a descriptor and the cancel token, under every interleaving of their threads.
+//! The gate of a descriptor, the cancel token, and the control of an exchange that waits for a
+//! connection, under every interleaving of their threads.
 //!
 //! The files are the library's own; only `sync.rs` makes of them what loom can check.
 
@@ -9,10 +10,12 @@
 mod cancel;
 #[path = "../../../src/net/gate.rs"]
 mod gate;
+mod manager;
 #[path = "../../../src/process.rs"]
 mod process;
 #[path = "../../../src/sync.rs"]
 mod sync;
+mod wait;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,6 @@
+//! The library's own control and slot, over a pool that is as small as can be.
+
+mod connection;
+#[path = "../../../../src/manager/control.rs"]
+mod control;
+mod pool;

@@ -1,0 +1,290 @@
+//! A pool of one connection, with the rules of the library's: who waits is given it under the
+//! lock, by writing it down, and fetches it when woken; who was ended passes it on; whoever is ended
+//! while it uses it loses it; the slot is freed after the lock was given back.
+
+use std::collections::VecDeque;
+
+use loom::sync::atomic::{AtomicUsize, Ordering};
+
+use super::connection::Reason;
+use super::control::Control;
+use crate::sync::{Arc, Mutex, Weak, lock};
+
+#[path = "../../../../src/manager/pool/slot.rs"]
+mod slot;
+
+use slot::Slot;
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    me: Weak<Self>,
+    state: Mutex<State>,
+    released: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    slot: Option<Slot>,
+    waiting: VecDeque<Arc<Control>>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Idle,
+    InUse(Arc<Control>),
+    Granted(Arc<Control>),
+    Gone,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Open,
+    Wait,
+    Ended,
+}
+
+/// The only connection.
+const ID: u64 = 1;
+
+impl Pool {
+    fn new() -> Arc<Self> {
+        Arc::new_cyclic(|me| {
+            let slot = Some(Slot::new(Weak::clone(me), 0));
+            let state = State { stage: Stage::Idle, slot, waiting: VecDeque::new() };
+            Self { me: Weak::clone(me), state: Mutex::new(state), released: AtomicUsize::new(0) }
+        })
+    }
+
+    fn ask(&self, control: &Arc<Control>) -> Answer {
+        let mut state = lock(&self.state);
+        if control.cause().is_some() {
+            return Answer::Ended;
+        }
+        if !matches!(state.stage, Stage::Idle) {
+            state.waiting.push_back(Arc::clone(control));
+            return Answer::Wait;
+        }
+        state.stage = Stage::InUse(Arc::clone(control));
+        control.has(ID);
+        Answer::Open
+    }
+
+    fn fetch(&self, control: &Arc<Control>) -> Answer {
+        let mut state = lock(&self.state);
+        if control.cause().is_some() {
+            return Answer::Ended;
+        }
+        if state.is_granted_to(control) {
+            state.stage = Stage::InUse(Arc::clone(control));
+            return Answer::Open;
+        }
+        Answer::Wait
+    }
+
+    /// Leaves the queue. What it was given in the last moment it gets, or passes on.
+    fn leave(&self, control: &Arc<Control>) -> Answer {
+        let mut state = lock(&self.state);
+        state.waiting.retain(|other| !Arc::ptr_eq(other, control));
+        if !state.is_granted_to(control) {
+            return Answer::Ended;
+        }
+        if control.cause().is_none() {
+            state.stage = Stage::InUse(Arc::clone(control));
+            return Answer::Open;
+        }
+        let woken = state.offer();
+        drop(state);
+        wake(woken);
+        Answer::Ended
+    }
+
+    fn give_back(&self) {
+        let mut state = lock(&self.state);
+        let woken = state.offer();
+        drop(state);
+        wake(woken);
+    }
+
+    /// As the library's.
+    pub(crate) fn end_lease(&self, control: &Control, _: Reason) {
+        let mut state = lock(&self.state);
+        let id = control.connection();
+        if id == ID
+            && matches!(&state.stage, Stage::InUse(owner) if std::ptr::eq(&**owner, control))
+        {
+            state.stage = Stage::Gone;
+            let slot = state.slot.take();
+            drop(state);
+            drop(slot);
+        }
+    }
+
+    pub(super) fn release(&self, _: usize) {
+        // Never under the lock: this would wait for itself.
+        drop(lock(&self.state));
+        self.released.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Waits for its turn as an exchange does.
+    fn wait(&self, control: &Arc<Control>) -> Answer {
+        let event = control.arm().unwrap();
+        loop {
+            match self.fetch(control) {
+                Answer::Wait => event.wait_and_clear(),
+                Answer::Ended => return self.leave(control),
+                Answer::Open => return Answer::Open,
+            }
+        }
+    }
+}
+
+impl State {
+    fn is_granted_to(&self, control: &Arc<Control>) -> bool {
+        matches!(&self.stage, Stage::Granted(owner) if Arc::ptr_eq(owner, control))
+    }
+
+    /// The connection is free: for the first who waits and was not ended.
+    fn offer(&mut self) -> Option<Arc<Control>> {
+        let next = self.waiting.iter().position(|waiter| waiter.cause().is_none());
+        let next = next.and_then(|index| self.waiting.remove(index));
+        match &next {
+            Some(control) => {
+                control.has(ID);
+                self.stage = Stage::Granted(Arc::clone(control));
+            }
+            None => self.stage = Stage::Idle,
+        }
+        next
+    }
+}
+
+fn wake(woken: Option<Arc<Control>>) {
+    if let Some(control) = woken {
+        control.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loom::thread;
+
+    use super::super::control::Cause;
+    use super::*;
+
+    /// A pool whose connection somebody uses, and exchanges that wait for it.
+    fn taken<const N: usize>() -> (Arc<Pool>, [Arc<Control>; N]) {
+        let pool = Pool::new();
+        let user = Control::new(&pool);
+        assert_eq!(pool.ask(&user), Answer::Open);
+        let waiters = [(); N].map(|()| Control::new(&pool));
+        for waiter in &waiters {
+            assert_eq!(pool.ask(waiter), Answer::Wait);
+        }
+        (pool, waiters)
+    }
+
+    fn cancel(control: &Arc<Control>) -> thread::JoinHandle<()> {
+        let control = Arc::clone(control);
+        thread::spawn(move || control.end(Cause::Cancelled))
+    }
+
+    fn give_back(pool: &Arc<Pool>) -> thread::JoinHandle<()> {
+        let pool = Arc::clone(pool);
+        thread::spawn(move || pool.give_back())
+    }
+
+    #[test]
+    fn a_connection_that_is_granted_while_its_waiter_is_cancelled_has_one_owner() {
+        loom::model(|| {
+            let (pool, [waiter]) = taken();
+            let others = [give_back(&pool), cancel(&waiter)];
+            let got = pool.wait(&waiter);
+            others.into_iter().for_each(|other| other.join().unwrap());
+            let state = lock(&pool.state);
+            assert!(state.waiting.is_empty());
+            match got {
+                // Given to it, used, and then ended under it; or passed on.
+                Answer::Open => assert!(matches!(state.stage, Stage::Gone), "{:?}", state.stage),
+                _ => assert!(matches!(state.stage, Stage::Idle), "{:?}", state.stage),
+            }
+            drop(state);
+            assert_eq!(pool.released.load(Ordering::SeqCst), usize::from(got == Answer::Open));
+        });
+    }
+
+    #[test]
+    fn who_waits_behind_a_cancelled_one_gets_the_connection() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let (pool, [first, second]) = taken();
+            let waiting = {
+                let (pool, first) = (Arc::clone(&pool), Arc::clone(&first));
+                thread::spawn(move || {
+                    // Its own end: as a drop of its lease, if it got one.
+                    if pool.wait(&first) == Answer::Open && first.settle(Cause::Done) {
+                        pool.give_back();
+                    }
+                })
+            };
+            // Cancelled from the thread that gives back, before or after the other has left.
+            let giving = {
+                let (pool, first) = (Arc::clone(&pool), Arc::clone(&first));
+                thread::spawn(move || {
+                    pool.give_back();
+                    first.end(Cause::Cancelled);
+                })
+            };
+            waiting.join().unwrap();
+            giving.join().unwrap();
+            let gone = matches!(lock(&pool.state).stage, Stage::Gone);
+            // Unless the first lost it in the middle of its exchange, it is the second's by now.
+            assert!(gone || pool.fetch(&second) == Answer::Open);
+        });
+    }
+
+    #[test]
+    fn who_leaves_at_its_deadline_while_it_is_granted_gets_it_or_leaves_it_to_others() {
+        loom::model(|| {
+            let (pool, [waiter]) = taken();
+            let giving = give_back(&pool);
+            let got = pool.leave(&waiter);
+            giving.join().unwrap();
+            let state = lock(&pool.state);
+            match got {
+                Answer::Open => assert!(matches!(state.stage, Stage::InUse(_))),
+                _ => assert!(matches!(state.stage, Stage::Idle)),
+            }
+            assert!(state.waiting.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_cancel_at_the_moment_of_the_lease_is_seen_or_ends_it() {
+        loom::model(|| {
+            let pool = Pool::new();
+            let control = Control::new(&pool);
+            let cancelling = cancel(&control);
+            let got = pool.ask(&control);
+            cancelling.join().unwrap();
+            let gone = matches!(lock(&pool.state).stage, Stage::Gone);
+            assert_eq!(gone, got == Answer::Open, "the connection of a cancelled exchange lives");
+            assert_eq!(pool.released.load(Ordering::SeqCst), usize::from(gone));
+        });
+    }
+
+    #[test]
+    fn several_who_end_one_lease_free_its_slot_once() {
+        loom::model(|| {
+            let pool = Pool::new();
+            let control = Control::new(&pool);
+            assert_eq!(pool.ask(&control), Answer::Open);
+            let others = [cancel(&control), cancel(&control)];
+            control.end(Cause::ClosedById);
+            others.into_iter().for_each(|other| other.join().unwrap());
+            assert_eq!(pool.released.load(Ordering::SeqCst), 1);
+            assert!(Weak::strong_count(&pool.me) > 0);
+        });
+    }
+}
