@@ -3,7 +3,6 @@
 //! Whoever ended it from outside comes first; what the socket said then is only the consequence.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use super::Exchange;
 use crate::cancel::CancelToken;
