@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use hangup::{Client, Clock, Error, How, Kind, Manager, Phase, Reason, Sent, State};
 use support::alone::alone;
 use support::look::{
-    assert_at_rest, assert_gone, assert_sockets, descriptors, sockets, wait_full, wait_gone,
+    assert_at_rest, assert_gone, assert_sockets, count_sockets, descriptors, sockets, wait_full,
+    wait_gone,
 };
 use support::queue::{holding, let_go, line_up, occupy, start};
 use support::source::Source;

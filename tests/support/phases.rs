@@ -10,7 +10,7 @@ use testserver::{BlackHole, Script, Server, Step};
 
 use super::support::alone::{BLOCKED, alone_with, blocking_resolver};
 use super::support::look::{
-    assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_at_rest, wait_gone,
+    assert_at_rest, assert_gone, assert_sockets, count_sockets, wait_at_rest, wait_gone,
 };
 use super::support::source::Source;
 use super::support::verdict::{assert_in_time, assert_timed_out, timed_out};
