@@ -12,7 +12,9 @@ use std::thread;
 
 use hangup::{Body, CancelToken, Client, Error, Kind, Phase, Reason, Request, Sent, State};
 use support::alone::{BLOCKED, alone_with, blocking_resolver};
-use support::look::{assert_at_rest, assert_gone, assert_sockets, sockets, wait_full};
+use support::look::{
+    assert_at_rest, assert_gone, assert_sockets, sockets, wait_at_rest, wait_full, wait_gone,
+};
 use support::source::Source;
 use support::verdict::{REASON, assert_cancelled, cancelled};
 use support::{PATIENCE, client, fetch, get, post, request, tls_client, until};
@@ -110,11 +112,13 @@ fn c4_cancel_in_connect_to_a_black_hole() {
     );
     assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
     account.assert_dropped_once();
-    // The dial goes on for a moment, in case that the peer is about to answer.
-    until("the dial's end", || client.manager().stats().dialling == 0);
-    assert_at_rest(client.manager());
+    // The call is over; its dial goes on for a moment, for whoever comes, and then it is let go.
+    assert_eq!(client.manager().stats().in_use, 0);
+    wait_at_rest(client.manager());
     assert_sockets(hole.port(), fillers);
     assert_eq!(client.manager().stats().dials_failed, 1);
+    let why = client.manager().why_closed(error.connection().unwrap());
+    assert_eq!(why, Some(Reason::Cancelled));
 }
 
 #[test]
@@ -137,8 +141,7 @@ fn c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close() {
             |_| until("the handshake", in_tls),
         );
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
-        until("the dial's end", || client.manager().stats().dialling == 0);
-        assert_gone(client.manager(), server.port());
+        wait_gone(client.manager(), server.port());
         let why = client.manager().why_closed(error.connection().unwrap());
         assert_eq!(why, Some(Reason::Cancelled));
         let (ended, _) = server.wait_ended(0, PATIENCE).expect("the server sees the close");

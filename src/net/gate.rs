@@ -39,6 +39,20 @@ impl Gate {
         }
     }
 
+    /// Enters a gate that somebody else shut, if anybody is inside still: what it guards is open
+    /// then. Needs a [`leave`](Self::leave) like any entry.
+    #[must_use]
+    pub(crate) fn join(&self) -> bool {
+        let mut now = self.0.load(Ordering::Relaxed);
+        while now & SHUT != 0 && now != SHUT {
+            match self.0.compare_exchange_weak(now, now + 1, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(other) => now = other,
+            }
+        }
+        false
+    }
+
     /// Leaves; `true` if the caller must close: the gate is shut and it was the last.
     #[must_use]
     pub(crate) fn leave(&self) -> bool {

@@ -15,12 +15,15 @@ use std::sync::Arc;
 use socket2::SockAddr;
 
 use super::gate::{Gate, Shut};
+use crate::process::generation;
 
 /// Threads: any thread at any time; bytes are read and written by one at a time.
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: ManuallyDrop<socket2::Socket>,
     gate: Gate,
+    /// Where it was made: see [`generation`].
+    process: u32,
 }
 
 /// The right to use the descriptor: it stays open for as long as this lives.
@@ -28,7 +31,8 @@ pub(crate) struct InUse<'a>(&'a Socket);
 
 impl Socket {
     pub(crate) fn new(socket: socket2::Socket) -> Arc<Self> {
-        Arc::new(Self { inner: ManuallyDrop::new(socket), gate: Gate::new() })
+        let inner = ManuallyDrop::new(socket);
+        Arc::new(Self { inner, gate: Gate::new(), process: generation() })
     }
 
     /// Enters the socket, or answers `None`: it was ended.
@@ -42,9 +46,14 @@ impl Socket {
     }
 
     /// Ends it: the peer sees the close, whoever waits on it is woken, and the descriptor is closed
-    /// at once or by the last to leave. Never blocks. Twice is once.
+    /// at once or by the last to leave. Never blocks. Twice is once; but whoever comes second must not
+    /// go on, and free a slot, while the first has only just begun: so it does the same. In the child
+    /// of a fork it only [`forget`](Self::forget)s: the connection is its parent's.
     pub(crate) fn end(&self) {
-        if self.gate.shut() == Shut::Wake {
+        if self.process != generation() {
+            return self.forget();
+        }
+        if self.gate.shut() == Shut::Wake || self.gate.join() {
             // The error (not connected any more) says that there is nothing left to wake.
             let _ = self.inner.shutdown(std::net::Shutdown::Both);
             self.leave();
@@ -73,10 +82,10 @@ impl Socket {
 }
 
 impl Drop for Socket {
+    /// Ends it: a child of a fork may have a copy of the descriptor, and then a close alone is no
+    /// end of the connection.
     fn drop(&mut self) {
-        if self.gate.shut() == Shut::Wake {
-            self.leave();
-        }
+        self.end();
     }
 }
 
@@ -194,6 +203,34 @@ mod tests {
         }
         // SAFETY: asks for the flags of a descriptor number.
         assert!(unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0, "closed under its user");
+        drop(inside);
+    }
+
+    #[test]
+    fn who_ends_a_socket_second_returns_when_its_peer_can_see_the_end() {
+        use std::io::Read;
+        let (socket, mut peer) = pair();
+        // Somebody was about to end it, and does not get to run.
+        assert_eq!(socket.gate.shut(), Shut::Wake);
+        socket.end();
+        peer.set_nonblocking(true).unwrap();
+        assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0);
+        socket.end();
+        socket.leave();
+        assert!(!socket.gate.join(), "it is closed");
+        socket.end();
+    }
+
+    #[test]
+    fn a_socket_that_was_forgotten_is_not_ended_by_anybody() {
+        use std::io::Read;
+        let (socket, mut peer) = pair();
+        let inside = socket.enter().unwrap();
+        socket.forget();
+        socket.end();
+        peer.set_nonblocking(true).unwrap();
+        let error = peer.read(&mut [0; 1]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         drop(inside);
     }
 

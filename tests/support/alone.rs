@@ -34,7 +34,8 @@ pub fn alone_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) {
     let output = child.wait_with_output().expect("the child's output");
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
-    for line in said.lines().filter(|line| line.contains("latency")) {
+    let measured = |line: &&str| line.contains("latency") || line.contains("numbers: ");
+    for line in said.lines().filter(measured) {
         println!("{line}");
     }
     assert!(

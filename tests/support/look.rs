@@ -26,6 +26,20 @@ pub fn assert_gone(manager: &Manager, port: u16) {
     assert_eq!(sockets(port), [], "a descriptor is left");
 }
 
+/// [`assert_at_rest`], soon: the dial of a call that was ended goes on for a moment, for whoever comes.
+#[track_caller]
+pub fn wait_at_rest(manager: &Manager) {
+    until("the end of what is dialled", || manager.stats().dialling == 0);
+    assert_at_rest(manager);
+}
+
+/// [`assert_gone`], soon.
+#[track_caller]
+pub fn wait_gone(manager: &Manager, port: u16) {
+    wait_at_rest(manager);
+    assert_gone(manager, port);
+}
+
 /// This process's sockets whose peer has that port. The kernel's table is read while it changes, and a row of it may
 /// come twice.
 pub fn sockets(port: u16) -> Vec<HeldSocket> {
@@ -58,6 +72,11 @@ pub fn only_socket(port: u16) -> HeldSocket {
         all.len() == 1
     });
     all.remove(0)
+}
+
+/// What a descriptor is: another one that gets its number later is something else.
+pub fn what_is(fd: i32) -> Option<std::path::PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{fd}")).ok()
 }
 
 /// Lets the server act on the only, idle connection to its port, and waits until that has arrived: until the kernel

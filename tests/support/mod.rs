@@ -8,6 +8,7 @@
 
 pub mod alone;
 pub mod look;
+pub mod queue;
 pub mod source;
 pub mod verdict;
 
@@ -28,9 +29,23 @@ pub fn client() -> Client {
     Client::new(Arc::new(Manager::new(Limits::default())))
 }
 
+/// A client of a manager with these limits, that nobody else uses.
+pub fn client_with(limits: Limits) -> Client {
+    Client::new(Arc::new(Manager::new(limits)))
+}
+
+/// Without limits but for these many connections of one origin.
+pub fn per_origin(per_origin: usize) -> Limits {
+    Limits { per_origin, ..Limits::default() }
+}
+
 /// A client that trusts the test CA.
 pub fn tls_client() -> Client {
-    let client = client();
+    trusting(client())
+}
+
+/// Has a client trust the test CA.
+pub fn trusting(client: Client) -> Client {
     client.tls_roots(testserver::certs().ca().as_bytes()).unwrap();
     client
 }

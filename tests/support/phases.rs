@@ -9,10 +9,12 @@ use hangup::{CancelToken, Clock, Phase, Reason, Request, Sent};
 use testserver::{BlackHole, Script, Server, Step};
 
 use super::support::alone::{BLOCKED, alone_with, blocking_resolver};
-use super::support::look::{assert_at_rest, assert_gone, assert_sockets, sockets};
+use super::support::look::{
+    assert_at_rest, assert_gone, assert_sockets, sockets, wait_at_rest, wait_gone,
+};
 use super::support::source::Source;
 use super::support::verdict::{assert_in_time, assert_timed_out, timed_out};
-use super::support::{PATIENCE, client, post, request, tls_client, until};
+use super::support::{PATIENCE, client, post, request, tls_client};
 use super::{LIMIT, TEN_OF_100, within};
 
 /// Sets a limit.
@@ -60,11 +62,11 @@ fn t1_connect_against_a_black_hole() {
         let what = format!("connect by {clock}");
         let error = timed_out(&what, clock, Phase::Connect, LIMIT, || client.send(&mut request));
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
-        if clock != Clock::Connect {
-            // The dial itself has time left, and goes on for a moment.
-            until("the dial's end", || client.manager().stats().dialling == 0);
+        // By its own clock the dial has had its time; else it goes on for a moment.
+        match clock {
+            Clock::Connect => assert_at_rest(client.manager()),
+            _ => wait_at_rest(client.manager()),
         }
-        assert_at_rest(client.manager());
         assert_sockets(hole.port(), fillers);
     }
 }
@@ -79,10 +81,10 @@ fn t1_tls_against_a_silent_server() {
         let what = format!("tls by {clock}");
         let error = timed_out(&what, clock, Phase::Tls, LIMIT, || client.send(&mut request));
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
-        if clock != Clock::Tls {
-            until("the dial's end", || client.manager().stats().dialling == 0);
+        match clock {
+            Clock::Tls => assert_gone(client.manager(), server.port()),
+            _ => wait_gone(client.manager(), server.port()),
         }
-        assert_gone(client.manager(), server.port());
         assert!(server.wait_ended(0, PATIENCE).is_some());
     }
 }

@@ -5,6 +5,7 @@
 //! runs. What is left to do is carried out of the critical section ([`aftermath`]).
 
 mod aftermath;
+mod ages;
 mod idle;
 #[cfg(test)]
 mod invariants;
@@ -64,7 +65,7 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// An open connection; it is the caller's from now on.
-    Open(Connection),
+    Open(Box<Connection>),
     /// A slot: dial.
     Dial(Arc<Record>),
     /// Nothing yet: wait for the control's event, then fetch. `promised`: for a dial that somebody
@@ -120,15 +121,9 @@ impl Pool {
     pub(crate) fn close_idle(&self, idle_for: Duration, reason: Reason, now: Instant) -> usize {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        let picked: Vec<u64> = state
-            .by_age
-            .iter()
-            .filter(|(id, stamp)| {
-                let since = state.idle_since(*id, *stamp);
-                since.is_some_and(|since| now.saturating_duration_since(since) >= idle_for)
-            })
-            .map(|(id, _)| *id)
-            .collect();
+        let all = state.ages.from(0);
+        let picked = all.filter(|row| now.saturating_duration_since(row.since) >= idle_for);
+        let picked: Vec<u64> = picked.map(|row| row.id).collect();
         for id in &picked {
             state.fall(*id, reason, &mut after);
         }

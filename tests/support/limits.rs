@@ -1,0 +1,194 @@
+//! Limits that are changed while connections are idle, in use and waited for (L8). Part of `idle.rs`.
+
+use std::thread;
+
+use hangup::{Client, Kind, Limits, Manager, Reason};
+use testserver::{Script, Server};
+
+use super::support::look::{assert_at_rest, assert_gone, only_socket, sockets};
+use super::support::queue::{let_go, line_up, occupy};
+use super::support::{client, client_with, fetch, get, ms, per_origin, request, until};
+use super::{holding, idle, open, read};
+
+fn change(manager: &Manager, change: impl Fn(&mut Limits)) {
+    let step = |limits: &mut Limits| {
+        change(limits);
+        Ok(())
+    };
+    manager.change_limits(step).unwrap();
+}
+
+/// Three idle, and two of which nothing was read.
+fn three_idle_two_open(client: &Client, server: &Server) -> (Vec<u64>, Vec<hangup::Response>) {
+    let mut all = open(client, server, 5);
+    let open = all.split_off(3);
+    (read(all), open)
+}
+
+#[test]
+fn l8_fewer_connections_close_what_is_idle_at_once_and_the_rest_on_return() {
+    let lower: [fn(&mut Limits, usize); 2] =
+        [|limits, to| limits.total = to, |limits, to| limits.per_origin = to];
+    for lower in lower {
+        let server = Server::start(Script::answering("ok"));
+        let client = client();
+        let (ids, open) = three_idle_two_open(&client, &server);
+        // One has to go: the least recently used.
+        change(client.manager(), |limits| lower(limits, 4));
+        assert_eq!((idle(&client), sockets(server.port()).len()), (ids[1..].to_vec(), 4));
+        assert_eq!(client.manager().why_closed(ids[0]), Some(Reason::PoolFull));
+        // All that is idle goes, and what is in use when it comes back.
+        change(client.manager(), |limits| lower(limits, 1));
+        assert_eq!((client.manager().stats().idle, client.manager().stats().in_use), (0, 2));
+        assert_eq!(sockets(server.port()).len(), 2);
+        let open = read(open);
+        assert_eq!(client.manager().why_closed(open[0]), Some(Reason::PoolFull));
+        assert_eq!(idle(&client), [open[1]], "the last one is within the limit");
+        // And raised again they may be many.
+        change(client.manager(), |limits| lower(limits, 3));
+        let again = super::open(&client, &server, 3);
+        assert_eq!(client.manager().stats().in_use, 3);
+        read(again);
+        assert_eq!(client.manager().stats().idle, 3);
+    }
+}
+
+#[test]
+fn l8_fewer_idle_connections_close_the_others_at_once() {
+    let lower: [fn(&mut Limits, usize); 2] =
+        [|limits, to| limits.idle_total = to, |limits, to| limits.idle_per_origin = to];
+    for lower in lower {
+        let server = Server::start(Script::answering("ok"));
+        let client = client();
+        let (ids, open) = three_idle_two_open(&client, &server);
+        change(client.manager(), |limits| lower(limits, 1));
+        assert_eq!(idle(&client), ids[2..]);
+        assert_eq!(client.manager().why_closed(ids[1]), Some(Reason::PoolFull));
+        assert_eq!((sockets(server.port()).len(), client.manager().stats().in_use), (3, 2));
+        // The rest as it comes: the newest stays.
+        let open = read(open);
+        assert_eq!(idle(&client), [open[1]]);
+        change(client.manager(), |limits| lower(limits, 0));
+        assert_gone(client.manager(), server.port());
+        change(client.manager(), |limits| lower(limits, 5));
+        read(super::open(&client, &server, 4));
+        assert_eq!(client.manager().stats().idle, 4);
+    }
+}
+
+#[test]
+fn l8_a_raised_limit_is_for_who_waits_already() {
+    let raise: [fn(&mut Limits); 2] = [|limits| limits.total = 3, |limits| limits.per_origin = 3];
+    for (number, raise) in raise.into_iter().enumerate() {
+        let server = Server::start(holding(&["/0", "/1", "/2", "/3"]));
+        let client = match number {
+            0 => client_with(Limits { total: 1, ..Limits::default() }),
+            _ => client_with(per_origin(1)),
+        };
+        thread::scope(|scope| {
+            let held = occupy(scope, &client, &server, "/0");
+            let waiting: Vec<_> = (1..4)
+                .map(|n| line_up(scope, &client, request("GET", &server.url(&format!("/{n}")))))
+                .collect();
+            change(client.manager(), raise);
+            // Two of them dial; the last one waits on.
+            until("both of them", || server.marks("/1") + server.marks("/2") == 2);
+            let stats = client.manager().stats();
+            assert_eq!((stats.in_use, stats.queued), (3, 1));
+            (0..4).for_each(|n| let_go(&server, &format!("/{n}")));
+            held.join().unwrap().unwrap();
+            waiting.into_iter().for_each(|one| drop(one.join().unwrap().unwrap()));
+        });
+        assert_eq!(server.most_open(), 3);
+        assert_at_rest(client.manager());
+    }
+}
+
+#[test]
+fn l8_a_shorter_queue_refuses_who_comes_and_keeps_who_waits() {
+    let server = Server::start(holding(&["/held"]));
+    let client = client_with(per_origin(1));
+    thread::scope(|scope| {
+        let held = occupy(scope, &client, &server, "/held");
+        let put = || line_up(scope, &client, request("GET", &server.url("/")));
+        let mut waiting = vec![put(), put()];
+        change(client.manager(), |limits| limits.queue = 1);
+        assert_eq!(client.manager().stats().queued, 2);
+        let refused = get(&client, &server.url("/")).unwrap_err();
+        assert_eq!(refused.kind(), Kind::QueueFull);
+        change(client.manager(), |limits| limits.queue = 3);
+        waiting.push(put());
+        let_go(&server, "/held");
+        held.join().unwrap().unwrap();
+        waiting.into_iter().for_each(|one| drop(one.join().unwrap().unwrap()));
+    });
+    assert_eq!((server.connections(), client.manager().stats().refused), (1, 1));
+}
+
+#[test]
+fn l8_shorter_clocks_apply_to_what_is_idle_at_once() {
+    let lower: [(fn(&mut Limits), Reason); 3] = [
+        (|limits| limits.idle_for = Some(ms(1000)), Reason::IdleTooLong),
+        (|limits| limits.max_age = Some(ms(1000)), Reason::TooOld),
+        (|limits| limits.max_requests = Some(1), Reason::ServedEnough),
+    ];
+    for (lower, why) in lower {
+        let server = Server::start(Script::answering("ok"));
+        let client = client();
+        let open = super::open(&client, &server, 1);
+        let id = read(super::open(&client, &server, 1))[0];
+        thread::sleep(ms(1010));
+        change(client.manager(), lower);
+        assert_eq!(client.manager().why_closed(id), Some(why));
+        only_socket(server.port());
+        // What is in use ends well, and is judged when it comes back.
+        let open = read(open)[0];
+        if why == Reason::IdleTooLong {
+            assert_eq!(idle(&client), [open], "it was not idle until now");
+            until("the sweep, which comes earlier now", || sockets(server.port()).is_empty());
+        }
+        assert_gone(client.manager(), server.port());
+        assert_eq!(client.manager().why_closed(open), Some(why));
+    }
+}
+
+#[test]
+fn l8_longer_clocks_apply_to_what_is_idle_already() {
+    let server = Server::start(Script::answering("ok"));
+    let clocks = Limits { idle_for: Some(ms(1500)), max_age: Some(ms(1500)), ..Limits::default() };
+    let client = client_with(Limits { max_requests: Some(2), ..clocks });
+    fetch(&client, &server.url("/")).unwrap();
+    client.manager().set_limits(Limits::default()).unwrap();
+    // Several sweeps later.
+    thread::sleep(ms(2200));
+    only_socket(server.port());
+    for _ in 0..3 {
+        let mut response = get(&client, &server.url("/")).unwrap();
+        assert!(response.reused());
+        response.read_all(10).unwrap();
+    }
+}
+
+#[test]
+fn l8_the_kernels_probes_are_for_connections_opened_from_now_on() {
+    let server = Server::start(Script::answering("ok"));
+    let client = client_with(Limits { keep_alive: None, ..Limits::default() });
+    let first = super::open(&client, &server, 1);
+    let quiet = only_socket(server.port()).fd;
+    change(client.manager(), |limits| limits.keep_alive = Some(ms(7000)));
+    let second = super::open(&client, &server, 1);
+    let probed = sockets(server.port()).iter().map(|held| held.fd).find(|fd| *fd != quiet).unwrap();
+    assert_eq!(option(quiet, libc::SOL_SOCKET, libc::SO_KEEPALIVE), 0);
+    assert_eq!(option(probed, libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1);
+    assert_eq!(option(probed, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE), 7);
+    read(first);
+    read(second);
+}
+
+fn option(fd: i32, level: i32, name: i32) -> i32 {
+    let (mut value, mut size) = (0i32, 4);
+    // SAFETY: a valid number and its size, for the call only.
+    let done = unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut size) };
+    assert_eq!(done, 0);
+    value
+}

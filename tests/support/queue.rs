@@ -1,0 +1,83 @@
+//! A server that holds each answer until it is told to give it, and requests that are put into a queue one after the
+//! other: who is served when is a matter of order, not of time.
+
+use std::collections::BTreeMap;
+use std::thread::{Scope, ScopedJoinHandle};
+
+use hangup::{Client, Error, Request};
+use testserver::{Script, Server, Step};
+
+use super::{PATIENCE, request, until};
+
+/// On each connection: a request for one of these paths marks the path and is answered after "go <path>", with the path;
+/// any other at once.
+pub fn holding(paths: &[&str]) -> Script {
+    Script::every(vec![Step::forever(vec![held(paths)])])
+}
+
+/// The step of [`holding`].
+pub fn held(paths: &[&str]) -> Step {
+    let steps = |path: &str| {
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
+        vec![
+            Step::head(),
+            Step::mark(path),
+            Step::wait_for(&format!("go {path}")),
+            Step::Send(answer),
+        ]
+    };
+    let mut all: BTreeMap<String, Vec<Step>> =
+        paths.iter().map(|path| ((*path).to_owned(), steps(path))).collect();
+    all.insert("*".to_owned(), vec![Step::answer(200, "ok")]);
+    Step::ByPath(all)
+}
+
+/// Has a server of [`holding`] answer.
+pub fn let_go(server: &Server, path: &str) {
+    server.release(&format!("go {path}"));
+}
+
+/// A request on a thread of its own, and the body that came of it.
+pub type Running<'scope> = ScopedJoinHandle<'scope, Result<Vec<u8>, Error>>;
+
+/// Runs a request on a thread of its own.
+pub fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    client: &'scope Client,
+    mut request: Request,
+) -> Running<'scope> {
+    scope.spawn(move || client.send(&mut request)?.read_all(10_000))
+}
+
+/// GETs a path that the server holds, and returns when the server has it.
+#[track_caller]
+pub fn occupy<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    client: &'scope Client,
+    server: &Server,
+    path: &str,
+) -> Running<'scope> {
+    let before = server.marks(path);
+    let running = start(scope, client, request("GET", &server.url(path)));
+    assert!(server.wait_marks(path, before + 1, PATIENCE), "{path} did not arrive");
+    running
+}
+
+/// Puts a request into the queue, and returns when it waits there.
+#[track_caller]
+pub fn line_up<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    client: &'scope Client,
+    request: Request,
+) -> Running<'scope> {
+    let waited = client.manager().stats().waited;
+    let running = start(scope, client, request);
+    until("its place in the queue", || client.manager().stats().waited > waited);
+    running
+}
+
+/// The targets of the requests that the server got, in their order.
+pub fn targets(server: &Server) -> Vec<String> {
+    let target = |head: String| head.split(' ').nth(1).unwrap_or("").to_owned();
+    server.accepted_order().into_iter().map(|(_, head)| target(head)).collect()
+}
