@@ -5,10 +5,12 @@
 //! (names, encodings, dataclasses) is Python, in `python/hangup`.
 //!
 //! Invariants: only the C header is used (`sys`, generated); a C pointer has one owner (`handle`); the
-//! interpreter lock is never held while the library waits; no Python object is touched without it.
+//! interpreter lock is never held while the library waits; no Python object is touched without it; Python
+//! code that the library calls is called through `below`.
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
+mod below;
 mod cancel;
 mod client;
 mod events;

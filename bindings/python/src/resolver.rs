@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::below;
 use crate::failure::{call, checked, text};
 use crate::manager::Manager;
 use crate::sys::*;
@@ -56,8 +57,7 @@ unsafe extern "C" fn look_up(
                 number.ok().filter(|number| *number != 0).unwrap_or(FAILED)
             }
             Err(raised) => {
-                // Nobody is there to raise it to.
-                raised.write_unraisable(py, Some(resolver.bind(py)));
+                below::tell(py, raised, resolver);
                 FAILED
             }
         })
@@ -71,8 +71,7 @@ fn ask(
     host: &str,
     addresses: *mut hangup_addresses,
 ) -> PyResult<()> {
-    for address in resolver.bind(py).call1((host,))?.try_iter()? {
-        let address: String = address?.extract()?;
+    for address in below::call(py, resolver, (host,))?.extract::<Vec<String>>()? {
         let refused = || PyValueError::new_err(format!("{address:?} is no IP address"));
         let text = CString::new(address.as_bytes()).map_err(|_| refused())?;
         // SAFETY: live addresses, NUL-terminated text.
@@ -86,9 +85,9 @@ fn ask(
 /// `resolver` comes from `Box::into_raw` and is not used afterwards.
 unsafe extern "C" fn end(resolver: *mut c_void) {
     // SAFETY: as for the caller.
-    let resolver = unsafe { Box::from_raw(resolver.cast::<Py<PyAny>>()) };
+    let resolver = *unsafe { Box::from_raw(resolver.cast::<Py<PyAny>>()) };
     // With the lock, so that the callable is let go of now and not at some later moment.
-    let _ = Python::try_attach(|_| drop(resolver));
+    let _ = Python::try_attach(|py| below::let_go(py, resolver));
 }
 
 /// The answer of a lookup that has no number of its own.
