@@ -222,19 +222,6 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_was_forgotten_is_not_ended_by_anybody() {
-        use std::io::Read;
-        let (socket, mut peer) = pair();
-        let inside = socket.enter().unwrap();
-        socket.forget();
-        socket.end();
-        peer.set_nonblocking(true).unwrap();
-        let error = peer.read(&mut [0; 1]).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        drop(inside);
-    }
-
-    #[test]
     fn a_quiet_socket_is_quiet_until_the_peer_says_something() {
         use std::io::Write;
         let (socket, mut peer) = pair();
