@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use hangup::{Client, ConnectionInfo, Error, How, Kind, Mode, Phase, Reason, Response, State};
-use support::look::{assert_at_rest, assert_gone, assert_sockets, sockets, wait_full};
+use support::look::{
+    assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_full,
+};
 use support::source::Source;
 use support::verdict::{assert_consistent, ended_from_outside, report};
 use support::{MARGIN, PATIENCE, client, fetch, get, ms, post, request, tls_client, until};
@@ -102,7 +104,7 @@ fn closed_now<T: Send>(
 #[test]
 fn x2_by_id_now_ends_a_dial_with_closed() {
     let hole = BlackHole::new();
-    let fillers = sockets(hole.port()).len();
+    let fillers = count_sockets(hole.port());
     let client = client();
     let dialling = || until("a SYN", || sockets(hole.port()).len() > fillers);
     closed_now("in connect", &client, Phase::Connect, || get(&client, &hole.url("/")), dialling);

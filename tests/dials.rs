@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use hangup::{
     CancelToken, Client, Clock, Error, How, Kind, Limits, Mode, Phase, Reason, State, Stats,
 };
-use support::look::{assert_at_rest, assert_gone, assert_sockets, sockets, wait_at_rest};
+use support::look::{
+    assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_at_rest,
+};
 use support::queue::{held, holding, let_go, line_up, occupy, start};
 use support::verdict::{REASON, assert_cancelled, assert_timed_out};
 use support::{
@@ -217,7 +219,7 @@ fn l2_a_connect_that_times_out_hands_its_slot_on() {
 #[test]
 fn l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon() {
     let hole = BlackHole::new();
-    let fillers = sockets(hole.port()).len();
+    let fillers = count_sockets(hole.port());
     let other = Server::start(Script::answering("ok"));
     let client = client_with(Limits { total: 1, ..Limits::default() });
     cancel_in_dial(&client, &hole.url("/"), Mode::Keep, State::Connecting);
@@ -344,10 +346,10 @@ fn preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go() {
 #[test]
 fn preconnect_to_who_does_not_answer_gives_its_slots_back() {
     let hole = BlackHole::new();
-    let fillers = sockets(hole.port()).len();
+    let fillers = count_sockets(hole.port());
     let client = client();
     assert_eq!(client.preconnect(&hole.url("/"), 3).unwrap(), 3);
-    until("three dials", || sockets(hole.port()).len() == fillers + 3);
+    until("three dials", || sockets(hole.port()).len() >= fillers + 3);
     assert_eq!(counts(&client.manager().stats()), (3, 0, 0, 0));
     // They are some ten seconds old when they are given up.
     wait_at_rest(client.manager());

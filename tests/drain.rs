@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use hangup::{Client, Clock, Error, How, Kind, Manager, Phase, Reason, Sent, State};
 use support::alone::alone;
 use support::look::{
-    assert_at_rest, assert_gone, assert_sockets, descriptors, sockets, wait_full, wait_gone,
+    assert_at_rest, assert_gone, assert_sockets, count_sockets, descriptors, sockets, wait_full,
+    wait_gone,
 };
 use support::queue::{holding, let_go, line_up, occupy, start};
 use support::source::Source;
@@ -132,11 +133,11 @@ fn x5_a_dial_that_runs_is_let_finish_and_one_that_is_nobodys_is_not_waited_for()
     ];
     let server = Server::start(Script::every(steps));
     let hole = BlackHole::new();
-    let fillers = sockets(hole.port()).len();
+    let fillers = count_sockets(hole.port());
     let client = trusting(client());
     let url = format!("https://127.0.0.1:{}/", server.port());
     client.preconnect(&hole.url("/"), 2).unwrap();
-    until("SYNs on their way", || sockets(hole.port()).len() == fillers + 2);
+    until("SYNs on their way", || sockets(hole.port()).len() >= fillers + 2);
     thread::scope(|scope| {
         let running = start(scope, &client, request("GET", &url));
         assert!(server.wait_mark("dial", PATIENCE));
@@ -150,7 +151,7 @@ fn x5_a_dial_that_runs_is_let_finish_and_one_that_is_nobodys_is_not_waited_for()
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     });
     assert_gone(client.manager(), server.port());
-    until("the sockets of the others", || sockets(hole.port()).len() == fillers);
+    until("the sockets of the others", || sockets(hole.port()).len() <= fillers);
     assert_sockets(hole.port(), fillers);
 }
 
@@ -214,7 +215,7 @@ const EACH: usize = 13;
 fn every_phase() {
     let door = Arc::new(Door::default());
     let hole = BlackHole::new();
-    let fillers = sockets(hole.port()).len();
+    let fillers = count_sockets(hole.port());
     let silent = Server::start(Script::every(vec![Step::mark("in"), Step::Stall]));
     let thinks = |step| Server::start(Script::every(vec![Step::head(), step, Step::Stall]));
     let (upload, head, body) =
@@ -271,7 +272,7 @@ fn every_phase() {
         }
         let each = EACH as u64;
         until("a look-up", || door.waiting.load(Ordering::SeqCst) > 0);
-        until("SYNs", || sockets(hole.port()).len() == fillers + EACH);
+        until("SYNs", || sockets(hole.port()).len() >= fillers + EACH);
         assert!(silent.wait_marks("in", EACH, PATIENCE));
         assert!(proxy.wait_heads(EACH, PATIENCE));
         assert!(upload.wait_marks("in", EACH, PATIENCE));

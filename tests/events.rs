@@ -107,19 +107,22 @@ fn phases_are_told_with_the_time_that_each_took() {
     let expected =
         [Phase::Pool, Phase::Connect, Phase::Tls, Phase::Write, Phase::Head, Phase::Read];
     assert_eq!(order, expected);
-    // The same times that the response has.
+    // The same times that the response has. Who is late in one phase takes it from the next: together they
+    // are what the server made of them.
+    let mut sum = Duration::ZERO;
     for (phase, took) in phases {
-        let (said, least) = match phase {
-            Phase::Connect => (timings.connect, 0),
-            Phase::Tls => (timings.tls, 25),
-            Phase::Write => (timings.write, 0),
-            Phase::Head => (timings.head, 35),
-            Phase::Read => (timings.read, 45),
-            _ => (timings.pool, 0),
+        let said = match phase {
+            Phase::Connect => timings.connect,
+            Phase::Tls => timings.tls,
+            Phase::Write => timings.write,
+            Phase::Head => timings.head,
+            Phase::Read => timings.read,
+            _ => timings.pool,
         };
         assert_eq!(Some(took), said, "{phase}");
-        assert!(took >= ms(least), "{phase}: {took:?}");
+        sum += took;
     }
+    assert!(sum >= ms(115), "{sum:?}");
 }
 
 #[test]

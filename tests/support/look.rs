@@ -49,6 +49,11 @@ pub fn sockets(port: u16) -> Vec<HeldSocket> {
     all
 }
 
+/// How many sockets there are to that port, of which none comes or goes meanwhile: the most of several looks.
+pub fn count_sockets(port: u16) -> usize {
+    (0..5).map(|_| sockets(port).len()).max().unwrap_or(0)
+}
+
 /// So many sockets to that port, and no more. A row may also be missed once, so one look is not enough.
 #[track_caller]
 pub fn assert_sockets(port: u16, count: usize) {

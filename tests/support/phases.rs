@@ -10,7 +10,7 @@ use testserver::{BlackHole, Script, Server, Step};
 
 use super::support::alone::{BLOCKED, alone_with, blocking_resolver};
 use super::support::look::{
-    assert_at_rest, assert_gone, assert_sockets, sockets, wait_at_rest, wait_gone,
+    assert_at_rest, assert_gone, assert_sockets, count_sockets, wait_at_rest, wait_gone,
 };
 use super::support::source::Source;
 use super::support::verdict::{assert_in_time, assert_timed_out, timed_out};
@@ -55,7 +55,7 @@ fn t1_resolve_against_a_resolver_that_blocks() {
 fn t1_connect_against_a_black_hole() {
     for (clock, set) in three(Clock::Connect, LIMIT) {
         let hole = BlackHole::new();
-        let fillers = sockets(hole.port()).len();
+        let fillers = count_sockets(hole.port());
         let client = client();
         let mut request = request("GET", &hole.url("/"));
         set(&mut request);

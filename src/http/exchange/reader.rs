@@ -125,7 +125,8 @@ impl Reader {
     pub(crate) fn refuse(&mut self, error: Error) -> Error {
         let failure = self.exchange.fail_with(error);
         self.finish();
-        failure
+        // The exchange may be over by now, but whoever reads the body does not know that.
+        failure.in_phase(Phase::Read)
     }
 
     /// What is left to read, for somebody else to read it. This one is closed.

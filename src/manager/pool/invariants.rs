@@ -11,7 +11,7 @@ impl State {
         self.check_idle();
         self.check_waiters();
         self.check_lines();
-        let open = self.entries.len() as u64;
+        let open = self.connections().count() as u64;
         assert_eq!(self.counters.opened, self.counters.closed + open, "{:?}", self.counters);
     }
 

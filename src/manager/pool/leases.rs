@@ -396,7 +396,10 @@ impl State {
             }
             Stage::Reserved(owner) => {
                 entry.stage = Stage::Dialling(owner);
-                Answer::Dial(Arc::clone(&entry.record))
+                let record = Arc::clone(&entry.record);
+                self.counters.opened += 1;
+                self.tell(Happened::Opened, &record, after);
+                Answer::Dial(record)
             }
             stage => {
                 entry.stage = stage;

@@ -97,7 +97,7 @@ impl Pool {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         let picked: Vec<u64> =
-            state.entries.values().filter(|e| which(&e.record)).map(|e| e.record.id).collect();
+            state.connections().filter(|e| which(&e.record)).map(|e| e.record.id).collect();
         for id in &picked {
             state.close(*id, how, cause, &mut after);
         }
@@ -109,7 +109,7 @@ impl Pool {
     pub(crate) fn close_one(&self, id: u64, how: How) -> bool {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        let found = state.entries.contains_key(&id);
+        let found = state.entries.get(&id).is_some_and(|entry| !entry.stage.is_reserved());
         if found {
             state.close(id, how, Cause::ClosedById, &mut after);
         }
@@ -135,7 +135,7 @@ impl Pool {
     pub(crate) fn retire_all(&self, reason: Reason) -> usize {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        let all: Vec<u64> = state.entries.keys().copied().collect();
+        let all: Vec<u64> = state.connections().map(|entry| entry.record.id).collect();
         for id in &all {
             match &state.entries[id].stage {
                 Stage::Idle { .. } | Stage::Looked => state.fall(*id, reason, &mut after),
@@ -234,8 +234,7 @@ impl Pool {
         let mut state = self.lock();
         state.expire(now, &mut after);
         let mut open: Vec<(Arc<Record>, Where)> = state
-            .entries
-            .values()
+            .connections()
             .map(|e| (Arc::clone(&e.record), e.stage.place(&e.record)))
             .collect();
         drop(state);
@@ -249,7 +248,7 @@ impl Pool {
         state.expire(now, &mut after);
         let queued = state.queued as u64;
         let mut stats = Stats { queued, ..state.counters };
-        for entry in state.entries.values() {
+        for entry in state.connections() {
             match entry.stage.place(&entry.record) {
                 Where::Dialling => stats.dialling += 1,
                 Where::InUse => stats.in_use += 1,

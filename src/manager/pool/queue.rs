@@ -11,7 +11,6 @@ use super::aftermath::Aftermath;
 use super::state::{Stage, State, Waiter};
 use crate::manager::connection::{Connection, Reason};
 use crate::manager::control::Control;
-use crate::manager::events::Happened;
 
 /// Who gets a connection that became free.
 pub(super) enum Next {
@@ -234,7 +233,6 @@ impl State {
                 waiter.dial = Some(record.id);
             }
             self.list(group);
-            self.tell(Happened::Opened, &record, after);
             after.woken.push(control);
         }
     }

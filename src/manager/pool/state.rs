@@ -176,6 +176,11 @@ impl State {
         self.open - self.falling
     }
 
+    /// All that is a connection, or is being dialled to be one.
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().filter(|entry| !entry.stage.is_reserved())
+    }
+
     pub(super) fn admits(&self, control: &Control) -> Result<(), Refused> {
         if control.cause().is_some() {
             return Err(Refused::Ended);
@@ -253,7 +258,8 @@ impl State {
 
     /// Takes a connection in that has its slot.
     pub(super) fn enter(&mut self, record: &Arc<Record>, stage: Stage, slot: Slot) {
-        self.counters.opened += 1;
+        // A slot alone is no connection yet.
+        self.counters.opened += u64::from(!stage.is_reserved());
         self.entries
             .insert(record.id, Entry { record: Arc::clone(record), stage, slot, ahead: false });
     }
@@ -391,6 +397,10 @@ impl State {
             Stage::Dialling(_) => self.counters.dials_failed += 1,
             Stage::Reserved(_) | Stage::InUse(_) | Stage::Granted { .. } | Stage::Looked => {}
         }
+        if entry.stage.is_reserved() {
+            // Nothing was begun.
+            return Some(entry);
+        }
         self.counters.closed += 1;
         if reason == Reason::StaleAtCheckout {
             self.counters.stale += 1;
@@ -443,6 +453,11 @@ impl State {
 }
 
 impl Stage {
+    /// Whether there is only a slot, and nothing of a connection yet.
+    pub(super) fn is_reserved(&self) -> bool {
+        matches!(self, Self::Reserved(_))
+    }
+
     pub(super) fn place(&self, record: &Record) -> Where {
         match self {
             Self::Reserved(_) | Self::Dialling(_) => Where::Dialling,

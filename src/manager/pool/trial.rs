@@ -536,7 +536,7 @@ impl World {
 
     fn compare_connections(&mut self) {
         let state = self.pool.lock();
-        let listed = self.model.listed();
+        let listed = self.model.known();
         assert_eq!(state.entries.len(), listed.len());
         let control = |who: usize| &self.people[who].control;
         for which in listed {
