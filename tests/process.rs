@@ -83,6 +83,30 @@ fn p2_every_descriptor_is_closed_on_exec() {
 }
 
 #[test]
+fn p3_a_response_that_is_kept_after_its_end_holds_no_descriptor() {
+    alone("p3_a_response_that_is_kept_after_its_end_holds_no_descriptor", || {
+        let server = Server::start(Script::answering("ok"));
+        let client = client();
+        let mut request = request("GET", &server.url("/"));
+        request.connection(Mode::Fresh);
+        let mut read = || {
+            let mut response = client.send(&mut request).unwrap();
+            assert_eq!(response.read_all(2).unwrap(), b"ok");
+            response
+        };
+        // With it, whatever is opened once and kept: this thread's event, which serves all its waits.
+        let mut kept = vec![read()];
+        client.manager().close_all(How::Now);
+        until("the server's end of it", || server.open_connections() == 0);
+        let before = descriptors();
+        kept.extend((0..30).map(|_| read()));
+        client.manager().close_all(How::Now);
+        until("the descriptors of before", || descriptors() == before);
+        drop(kept);
+    });
+}
+
+#[test]
 fn p3_out_of_descriptors_is_an_error_and_then_it_recovers() {
     let server = Server::start(Script::answering("ok"));
     let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
