@@ -172,8 +172,8 @@ def many_idle(lines):
         ("user and kernel CPU", "cpu_us", "µs", {"at_most": 1.1}),
     ]:
         many, few = values("many", name), values("few", name)
-        # What is sampled is added up, and not all turns are alike: the sweep comes twice a second.
-        r = sum(many) / sum(few) if name == "user_us" else ratio(many, few)
+        # CPU is added up: part of it is sampled, and not every turn sees as many sweeps as the next.
+        r = ratio(many, few) if name == "rps" else sum(many) / sum(few)
         a, b = statistics.median(many), statistics.median(few)
         row = number(a, unit), "10 idle", number(b, unit), f"{r:.2f}", *verdict(r, **wanted)
         yield f"beside {count} idle connections: {what}", *row

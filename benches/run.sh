@@ -205,7 +205,7 @@ done
 say "many idle connections"
 # As cancel does.
 # shellcheck disable=SC2086 # words
-measure idle_scaling "" $together "$bin/idle_scaling" "$many" /small $origins $each 12000 8
+measure idle_scaling "" $together "$bin/idle_scaling" "$many" /small $origins $each 12000 16
 
 say "memory, system calls, instructions"
 for mode in hangup curl; do
