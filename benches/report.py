@@ -113,6 +113,9 @@ def rows(lines):
     yield from compared("16 threads: requests/s", "threads", "rps", "curl")
     yield from compared("16 threads: user and kernel CPU", "threads", "cpu_us", "curl", "µs")
 
+    yield from shared(lines, compared)
+    yield from many_idle(lines)
+
     for what, bench, bound in [("plain", "idle_plain", 4096), ("TLS", "idle_tls", 16384)]:
         yield from bounded(
             f"heap of an idle connection, {what}",
@@ -128,6 +131,61 @@ def rows(lines):
     for peer, bound in [("pycurl", 0.8), ("requests", 8), ("httpx", None)]:
         yield from compared("Python, small GET: requests/s", "python", "rps", peer, at_least=bound)
     yield from compared("Python, small GET: user and kernel CPU", "python", "cpu_us", "pycurl", "µs")
+
+
+def shared(lines, compared):
+    """Rows of sixteen threads that have eight connections."""
+    what = "16 threads, 8 connections"
+    yield from compared(f"{what}: requests/s", "share", "rps", "curl-lent", at_least=1)
+    yield from compared(f"{what}: requests/s", "share", "rps", "curl-share")
+    for peer in "curl-lent", "curl-share":
+        yield from compared(f"{what}: user CPU", "share", "user_us", peer, "µs")
+        yield from compared(f"{what}: user and kernel CPU", "share", "cpu_us", peer, "µs")
+    ours, theirs = lines.all("share", "hangup", "opened"), lines.all("share", "curl-share", "opened")
+    if ours and theirs:
+        ends = [
+            f"signal {signal:.0f} after {done:,.0f} requests"
+            for signal, done in zip(*(lines.all("share", "curl-share", name) for name in ("signal", "done")))
+            if signal
+        ]
+        opened = f"{max(theirs):,.0f}" + "".join(f"; {end}" for end in ends)
+        met = verdict(max(ours), at_most=8)
+        yield f"{what}: connections opened", f"{max(ours):.0f}", LABELS["curl-share"], opened, "", *met
+    ours, free = lines.all("share", "hangup", "user_us"), lines.all("share", "hangup-16", "user_us")
+    if ours and free:
+        waiting = statistics.median(a - b for a, b in zip(ours, free))
+        yield "user CPU of waiting in line", number(waiting, "µs"), "", "", "", *verdict(waiting, at_most=10)
+
+
+def many_idle(lines):
+    """Rows of one connection that is used beside many that are not."""
+
+    def values(mode, name):
+        return lines.all("idle_scaling", mode, name)
+
+    if not values("many", "rps") or not values("few", "rps"):
+        return
+    count = f"{values('many', 'idle')[0]:,.0f}"
+    for what, name, unit, wanted in [
+        ("requests/s", "rps", "", {"at_least": 0.9}),
+        ("user CPU", "user_us", "µs", {"at_most": 1.1}),
+        ("user and kernel CPU", "cpu_us", "µs", {"at_most": 1.1}),
+    ]:
+        many, few = values("many", name), values("few", name)
+        # What is sampled is added up, and not all turns are alike: the sweep comes twice a second.
+        r = sum(many) / sum(few) if name == "user_us" else ratio(many, few)
+        a, b = statistics.median(many), statistics.median(few)
+        row = number(a, unit), "10 idle", number(b, unit), f"{r:.2f}", *verdict(r, **wanted)
+        yield f"beside {count} idle connections: {what}", *row
+    for what, name, unit in [
+        ("nobody asks for anything, CPU", "rest_ms", "ms/s"),
+        ("list, CPU", "list_cpu_ms", "ms"),
+        ("count, CPU", "stats_cpu_ms", "ms"),
+        ("close all, CPU", "close_cpu_ms", "ms"),
+        ("close all, time", "close_ms", "ms"),
+    ]:
+        a, b = (statistics.median(values(mode, name)) for mode in ("many", "few"))
+        yield f"{count} idle connections: {what}", number(a, unit), "10 idle", number(b, unit), "", "", ""
 
 
 def cancels(lines):
@@ -152,7 +210,13 @@ def cancels(lines):
         yield "the floor: woken from poll", text, "", "", "", "", f"{late} late" if late else ""
 
 
-LABELS = {"curl": "curl easy", "curl-large": "curl, 256 KiB buffer", "socket": "bare socket"}
+LABELS = {
+    "curl": "curl easy",
+    "curl-large": "curl, 256 KiB buffer",
+    "curl-lent": "curl easy, lent",
+    "curl-share": "curl's share object",
+    "socket": "bare socket",
+}
 
 
 def table(lines, versions):

@@ -4,7 +4,7 @@
 #     benches/run.sh [--write] [--rounds N]
 #
 # --write puts the table into benches/README.md as well. Starts an nginx of its own on free ports of 127.0.0.1, in a
-# directory that is removed at the end. Takes about four minutes besides building; LIMIT seconds (default 420) after its
+# directory that is removed at the end. Takes about five minutes besides building; LIMIT seconds (default 420) after its
 # start no further round is begun. `make bench` calls this. strace and valgrind are used if they are there.
 set -eu
 umask 022
@@ -54,7 +54,7 @@ if ! readelf -d "$library" | grep -q 'SONAME.*libhangup.so.0'; then
 fi
 rm -f "$built/libhangup.so.0"
 cp "$library" "$built/libhangup.so.0"
-for program in small_get large_body threads idle_memory cancel; do
+for program in small_get large_body threads share idle_memory idle_scaling cancel; do
     "${CC:-cc}" -std=gnu11 -O2 -g -Wall -Wextra -I include "benches/$program.c" -o "$built/$program" \
         "$built/libhangup.so.0" -Wl,-rpath,"$built" -lcurl -lpthread
 done
@@ -86,17 +86,31 @@ sh benches/certificates.sh "$work"
 # shellcheck disable=SC2046 # two words
 set -- $("$python" -c '
 import socket
-ends = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+ends = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 print(*[end.getsockname()[1] for end in ends])')
 http=http://127.0.0.1:$1
 https=https://127.0.0.1:$2
+# A thousand origins and one more: addresses of this machine, all with the same port. The client and nginx's worker have
+# a descriptor for each connection.
+many=$3
+origins=1000
+files=$(ulimit -Hn)
+case $files in
+*[!0-9]*) files=1000000 ;;
+esac
+each=$(((files - 2500) / origins))
+[ $each -lt 10 ] || each=10
+[ $each -ge 1 ] || each=1
+everywhere=$("$python" -c "
+for i in range(1, $origins + 2):
+    print(f'listen 127.0.{i // 256}.{i % 256}:$many;')")
 cat > "$work/nginx.conf" << END
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 8192;
+worker_rlimit_nofile $((each * origins + 2300));
 pid state/pid;
 error_log stderr error;
-events { worker_connections 4096; }
+events { worker_connections $((each * origins + 2200)); }
 http {
     access_log off;
     default_type application/octet-stream;
@@ -114,6 +128,7 @@ http {
     server {
         listen 127.0.0.1:$1;
         listen 127.0.0.1:$2 ssl;
+        $everywhere
         ssl_certificate cert.pem;
         ssl_certificate_key key.pem;
     }
@@ -174,6 +189,10 @@ while [ $round -lt "$rounds" ]; do
         for mode in hangup curl; do
             measure threads $mode "$bin/threads" $mode "$http/small" 16 1000
         done
+        measure share hangup "$bin/share" hangup "$http/small" 16 1000 8
+        measure share hangup-16 "$bin/share" hangup "$http/small" 16 1000 16
+        measure share curl-lent "$bin/share" curl-lent "$http/small" 16 1000 8
+        measure share curl-share "$bin/share" curl-share "$http/small" 16 500 8
     done
     # cancel and python_get.py take their turns themselves, and name the mode in each line.
     measure cancel "" "$bin/cancel" 100 $((round == 1 ? 3 : 0))
@@ -182,6 +201,11 @@ while [ $round -lt "$rounds" ]; do
         measure python "" $together "$venv" benches/python_get.py "$http/small" 0.25 4
     fi
 done
+
+say "many idle connections"
+# As cancel does.
+# shellcheck disable=SC2086 # words
+measure idle_scaling "" $together "$bin/idle_scaling" "$many" /small $origins $each 12000 8
 
 say "memory, system calls, instructions"
 for mode in hangup curl; do

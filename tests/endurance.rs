@@ -134,7 +134,11 @@ fn sixteen_threads_on_eight_connections_that_somebody_closes() {
         assert!(stats.reused * 100 > possible * 95, "{} of {possible}", stats.reused);
         let dialled = server.connections() as u64;
         assert!(dialled <= necessary, "{dialled} dials for {necessary}");
-        assert!(server.most_open() <= 8, "{}", server.most_open());
+        // The server may see a SYN before a FIN that was sent earlier: one that comes while a thread of its
+        // is in a call on that connection is kept until the call is over, and that thread may be off the
+        // processor. Without the limit these are sixteen. (The order of socket and slot is proved in
+        // `manager/pool`, by the model that looks at the wire after each step.)
+        assert!(server.most_open() <= 8 + 2, "{}", server.most_open());
         drop(server);
         assert_over(&client, &before);
     });
@@ -186,7 +190,11 @@ fn short_and_fresh_connections_at_the_limit_leave_nothing() {
                 });
             }
         });
-        assert!(server.most_open() <= 8, "{}", server.most_open());
+        // The server may see a SYN before a FIN that was sent earlier: one that comes while a thread of its
+        // is in a call on that connection is kept until the call is over, and that thread may be off the
+        // processor. Without the limit these are sixteen. (The order of socket and slot is proved in
+        // `manager/pool`, by the model that looks at the wire after each step.)
+        assert!(server.most_open() <= 8 + 2, "{}", server.most_open());
         drop(server);
         assert_over(&client, &before);
     });

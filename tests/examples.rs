@@ -1,4 +1,4 @@
-//! The same stories in every language, some in C and C++ only: each example is built, run against the demo server,
+//! The same stories in every language, some not in Rust: each example is built, run against the demo server,
 //! and must tell the outcome. Python's run with `$HANGUP_PYTHON`, or with python3 if that has hangup.
 
 #[path = "c/abi.rs"]
@@ -17,8 +17,8 @@ const STORIES: [(&str, &[&str]); 3] = [
     ("close_and_list", &["2 open", "in use", "idle", "closed", "0 open"]),
 ];
 
-/// Stories that are told in C and C++.
-const NATIVE: [(&str, &[&str]); 2] = [
+/// Stories that are told in C, C++ and Python.
+const BOUND: [(&str, &[&str]); 2] = [
     ("limits_and_drain", &["timed", "pool", "1 had to wait", "1 left", "drained", "shut"]),
     ("events", &["opened", "leased", "phase head", "returned", "closed", "0 events were lost"]),
 ];
@@ -28,7 +28,7 @@ fn tell(command: &mut Command, story: &str, server: &DemoServer) {
     let output = abi::succeed(command.arg(server.http_url("")));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let plain = |text: &str| text.to_lowercase().replace(' ', "");
-    let mut stories = STORIES.iter().chain(&NATIVE);
+    let mut stories = STORIES.iter().chain(&BOUND);
     let (_, wanted) = stories.find(|(name, _)| *name == story).expect("a story");
     for word in *wanted {
         assert!(
@@ -43,7 +43,7 @@ fn tell(command: &mut Command, story: &str, server: &DemoServer) {
 fn compiled(language: &str, flags: &[&str]) {
     let server = DemoServer::start();
     let dir = abi::scratch(&format!("examples-{language}"));
-    for (story, _) in STORIES.into_iter().chain(NATIVE) {
+    for (story, _) in STORIES.into_iter().chain(BOUND) {
         let source =
             abi::root().join("examples").join(language).join(format!("{story}.{language}"));
         let program = dir.join(story);
@@ -92,7 +92,7 @@ fn in_python() {
         return;
     }
     let server = DemoServer::start();
-    for (story, _) in STORIES {
+    for (story, _) in STORIES.into_iter().chain(BOUND) {
         let script = abi::root().join("examples/python").join(format!("{story}.py"));
         assert!(script.exists(), "{} is missing", script.display());
         let mut command = abi::command(&python, abi::Under::Nothing);

@@ -1,243 +1,140 @@
-//! Through a proxy: tunnels and plain requests, what a proxy may refuse, and whose credentials go where (Q4, C6).
+//! Through a proxy: who reads what, whose credentials go where, which way is taken, and who shares a connection
+//! (Q4, R13). What a proxy refuses is in `support/refusals.rs`, how it is left in `support/in_proxy.rs`.
 
 mod support;
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+#[path = "support/in_proxy.rs"]
+mod in_proxy;
+#[path = "support/refusals.rs"]
+mod refusals;
 
-use hangup::{Body, CancelToken, Client, Clock, Error, Kind, Phase};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use testserver::{Certificate, Script, Server, Step, certs};
+use std::net::IpAddr;
 
-use support::{PATIENCE, client, fetch, get, request, tls_client};
+use hangup::{Body, Client, Error, How, Kind, Phase, Request};
+use support::alone::alone;
+use support::{PATIENCE, client, fetch, get, post, request, tls_client};
+use testserver::{
+    Certificate, Options, Proxy, ProxyOptions, Script, Server, Socks, SocksAddress, SocksConduct,
+    SocksOptions, Step,
+};
 
-/// What was said to the proxy, request by request.
-type Said = Arc<Mutex<Vec<String>>>;
+/// What every proxy here is told, and nobody else: the password, and both as Basic has them.
+const SECRETS: [&str; 2] = ["pass-proxy", "dXM6cGFzcy1wcm94eQ=="];
 
-/// A proxy that opens tunnels, and passes plain requests on to `origin`.
-struct Proxy {
-    port: u16,
-    said: Said,
+/// The credentials that the proxies want.
+fn credentials() -> Option<(String, String)> {
+    Some(("us".into(), "pass-proxy".into()))
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Speaks {
-    Http,
-    Https,
-    Socks,
+/// A proxy's URL with its credentials.
+fn with_credentials(url: &str) -> String {
+    url.replacen("://", "://us:pass-proxy@", 1)
 }
 
-impl Proxy {
-    fn start(speaks: Speaks) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let said = Said::default();
-        let log = Arc::clone(&said);
-        // Ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let log = Arc::clone(&log);
-                std::thread::spawn(move || match speaks {
-                    Speaks::Http => serve_http(stream, &log),
-                    Speaks::Https => {
-                        let tls = rustls::ServerConnection::new(server_config()).unwrap();
-                        serve_http(rustls::StreamOwned::new(tls, stream), &log);
-                    }
-                    Speaks::Socks => serve_socks(stream, &log),
-                });
-            }
-        });
-        Self { port, said }
-    }
-
-    fn said(&self) -> Vec<String> {
-        self.said.lock().unwrap().clone()
-    }
+fn start(options: ProxyOptions) -> Proxy {
+    Proxy::start_with(options).unwrap()
 }
 
-/// Bytes that can be relayed.
-trait Line: Read + Write {
-    fn socket(&self) -> &TcpStream;
+fn https() -> ProxyOptions {
+    ProxyOptions { tls: Some(Certificate::Good), ..ProxyOptions::default() }
 }
 
-impl Line for TcpStream {
-    fn socket(&self) -> &TcpStream {
-        self
-    }
+/// A proxy of each kind that speaks HTTP, each wanting credentials.
+fn both() -> [Proxy; 2] {
+    [ProxyOptions::default(), https()]
+        .map(|options| start(ProxyOptions { credentials: credentials(), ..options }))
 }
 
-impl Line for rustls::StreamOwned<rustls::ServerConnection, TcpStream> {
-    fn socket(&self) -> &TcpStream {
-        &self.sock
-    }
-}
-
-fn server_config() -> Arc<rustls::ServerConfig> {
-    let pair = certs().server(Certificate::Good);
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(pair.cert.as_bytes()).map(Result::unwrap).collect();
-    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    Arc::new(config)
-}
-
-fn serve_http(mut line: impl Line, said: &Said) {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        match line.read(&mut byte) {
-            Ok(1) => head.push(byte[0]),
-            _ => return,
-        }
-    }
-    let head = String::from_utf8(head).unwrap();
-    said.lock().unwrap().push(head.clone());
-    let target = head.split(' ').nth(1).unwrap();
-    if head.starts_with("CONNECT") {
-        let origin = TcpStream::connect(target).unwrap();
-        line.write_all(b"HTTP/1.1 200 Connection established\r\nX: y\r\n\r\n").unwrap();
-        return relay(line, origin);
-    }
-    let authority = target.strip_prefix("http://").unwrap().split('/').next().unwrap();
-    let mut origin = TcpStream::connect(authority).unwrap();
-    origin.write_all(head.as_bytes()).unwrap();
-    relay(line, origin);
-}
-
-fn serve_socks(line: TcpStream, said: &Said) {
-    let take = |size: u8| {
-        let mut bytes = vec![0; size.into()];
-        (&line).read_exact(&mut bytes).unwrap();
-        bytes
-    };
-    let text = |size: u8| String::from_utf8(take(size)).unwrap();
-    let say = |bytes: &[u8]| (&line).write_all(bytes).unwrap();
-    let methods = take(2)[1];
-    if take(methods).contains(&2) {
-        say(&[5, 2]);
-        let user = text(take(2)[1]);
-        let password = text(take(1)[0]);
-        said.lock().unwrap().push(format!("{user}:{password}"));
-        say(&[1, 0]);
-    } else {
-        say(&[5, 0]);
-    }
-    let host = match take(4)[3] {
-        1 => take(4).iter().map(u8::to_string).collect::<Vec<_>>().join("."),
-        3 => text(take(1)[0]),
-        _ => {
-            take(16);
-            "[::1]".to_owned()
-        }
-    };
-    let port = take(2);
-    let target = format!("{host}:{}", u16::from_be_bytes([port[0], port[1]]));
-    said.lock().unwrap().push(target.clone());
-    let Ok(origin) = TcpStream::connect(target) else {
-        return say(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
-    };
-    say(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    relay(line, origin);
-}
-
-/// Passes bytes on in both directions until either side ends.
-fn relay(mut line: impl Line, mut origin: TcpStream) {
-    line.socket().set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-    origin.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-    let mut bytes = vec![0; 64 * 1024];
-    let quiet = |error: &std::io::Error| {
-        matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-    };
-    loop {
-        match line.read(&mut bytes) {
-            Ok(0) => return,
-            Ok(got) => origin.write_all(&bytes[..got]).unwrap(),
-            Err(error) if quiet(&error) => {}
-            Err(_) => return,
-        }
-        match origin.read(&mut bytes) {
-            Ok(0) => return,
-            Ok(got) => {
-                if line.write_all(&bytes[..got]).and_then(|()| line.flush()).is_err() {
-                    return;
-                }
-            }
-            Err(error) if quiet(&error) => {}
-            Err(_) => return,
-        }
-    }
-}
-
-fn through(client: Client, proxy: &str) -> Client {
+/// A client that trusts the test CA, through this proxy.
+fn through(proxy: &str) -> Client {
+    let client = tls_client();
     client.proxy(Some(proxy)).unwrap();
     client
 }
 
-fn refused(client: &Client, url: &str) -> Error {
-    let error = get(client, url).map(drop).unwrap_err();
-    assert_eq!((error.kind(), error.phase()), (Kind::ProxyFailed, Phase::Proxy), "{error}");
-    assert!(error.retry_safe(), "nothing reached the origin");
-    assert_eq!(client.manager().connections().len(), 0);
-    error
+/// A client of the test CA, through this proxy, that shows it its credentials.
+fn admitted(proxy: &str) -> Client {
+    through(&with_credentials(proxy))
+}
+
+/// GET with credentials for the origin, and others for proxies that the caller made up.
+fn private(url: &str) -> Request {
+    let mut request = request("GET", url);
+    request.header("Authorization", "Bearer for-the-origin").unwrap();
+    request
+}
+
+fn text(body: Vec<u8>) -> String {
+    String::from_utf8(body).unwrap()
+}
+
+/// Nothing that an error shows may hold a proxy's credentials.
+#[track_caller]
+fn assert_no_secret(error: &Error) {
+    let shown = format!("{error} {error:?}");
+    assert!(SECRETS.iter().all(|secret| !shown.contains(secret)), "{shown}");
 }
 
 #[test]
-fn a_tunnel_to_a_https_origin_is_opened_once_and_kept() {
-    let origin = Server::start_tls(Certificate::Good, Script::echoing());
-    let proxy = Proxy::start(Speaks::Http);
-    let client = through(tls_client(), &format!("http://us:er@127.0.0.1:{}", proxy.port));
-    let url = format!("https://localhost:{}/path", origin.port());
-    for _ in 0..3 {
-        let mut request = request("GET", &url);
-        request.header("Proxy-Authorization", "Mine").unwrap();
-        let head = client.send(&mut request).unwrap().read_all(10_000).unwrap();
-        let head = String::from_utf8(head.to_vec()).unwrap().to_lowercase();
-        assert!(head.starts_with("get /path http/1.1") && !head.contains("proxy-"), "{head}");
-    }
-    let said = proxy.said();
-    assert_eq!(said.len(), 1);
-    let start = format!("CONNECT localhost:{0} HTTP/1.1\r\nHost: localhost:{0}\r\n", origin.port());
-    assert!(said[0].starts_with(&start), "{}", said[0]);
-    assert!(said[0].contains("Proxy-Authorization: Basic dXM6ZXI=\r\n"));
-    let open = client.manager().connections();
-    assert_eq!(open.len(), 1);
-    assert_eq!(open[0].peer.map(|peer| peer.port()), Some(proxy.port));
-    assert!(open[0].tls.is_some());
-}
-
-#[test]
-fn a_plain_request_is_for_the_proxy_to_read() {
-    for speaks in [Speaks::Http, Speaks::Https] {
-        let origin = Server::start(Script::echoing());
-        let proxy = Proxy::start(speaks);
-        let scheme = if speaks == Speaks::Http { "http" } else { "https" };
-        let client = through(tls_client(), &format!("{scheme}://us:er@localhost:{}", proxy.port));
-        let url = format!("http://127.0.0.1:{}/path?query", origin.port());
-        for _ in 0..2 {
-            fetch(&client, &url).unwrap();
+fn a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his() {
+    for proxy in both() {
+        let origin = Server::start_tls(Certificate::Good, Script::echoing());
+        let client = admitted(&proxy.url());
+        let url = origin.url("/path");
+        for _ in 0..3 {
+            let mut request = private(&url);
+            request.header("Proxy-Authorization", "Mine").unwrap();
+            let head = text(client.send(&mut request).unwrap().read_all(10_000).unwrap());
+            assert!(head.starts_with("GET /path HTTP/1.1\r\n"), "{head}");
+            assert!(head.contains("Bearer for-the-origin"), "{head}");
+            assert!(!head.to_lowercase().contains("proxy-"), "{head}");
         }
-        let said = proxy.said();
-        assert_eq!(said.len(), 1, "the second request goes over the same connection");
-        assert!(said[0].starts_with(&format!("GET {url} HTTP/1.1\r\nhost: ")), "{}", said[0]);
-        assert!(said[0].contains("proxy-authorization: Basic dXM6ZXI=\r\n"), "{}", said[0]);
-        let second = &origin.heads(0)[1];
-        assert!(second.starts_with(&format!("GET {url} HTTP/1.1\r\n")), "{second}");
+        let said = proxy.heads(0);
+        assert_eq!((said.len(), proxy.connections(), origin.connections()), (1, 1, 1));
+        let to = format!("localhost:{}", origin.port());
+        let start = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n");
+        assert!(said[0].starts_with(&start), "{}", said[0]);
+        assert!(said[0].contains("Proxy-Authorization: Basic dXM6cGFzcy1wcm94eQ==\r\n"));
+        assert!(!said[0].contains("for-the-origin") && !said[0].contains("Mine"), "{}", said[0]);
+        assert_eq!(proxy.tunnels(), [to]);
         let open = client.manager().connections();
-        assert_eq!(open[0].tls, None, "the origin is spoken to in the clear");
+        assert_eq!((open.len(), open[0].requests), (1, 3));
+        assert_eq!(open[0].peer.map(|peer| peer.port()), Some(proxy.port()));
+        assert!(open[0].tls.is_some());
+        // Both ends see the end of it.
+        client.manager().close_all(How::Now);
+        assert!(proxy.wait_ended(0, PATIENCE).is_some());
+        assert!(origin.wait_ended(0, PATIENCE).is_some());
     }
 }
 
 #[test]
-fn tls_runs_inside_the_tls_of_a_https_proxy() {
+fn a_plain_request_is_for_the_proxy_to_read_and_its_credentials_go_no_further() {
+    for proxy in both() {
+        let origin = Server::start(Script::echoing());
+        let client = admitted(&proxy.url());
+        let url = origin.url("/path?query");
+        for _ in 0..2 {
+            let head = text(client.send(&mut private(&url)).unwrap().read_all(10_000).unwrap());
+            assert!(head.starts_with("GET /path?query HTTP/1.1\r\n"), "{head}");
+            assert!(head.contains("Bearer for-the-origin"), "{head}");
+            assert!(!head.to_lowercase().contains("proxy-authorization"), "{head}");
+        }
+        assert_eq!((proxy.connections(), proxy.tunnels().len()), (1, 0));
+        let (said, host) = (proxy.heads(0), format!("host: 127.0.0.1:{}\r\n", origin.port()));
+        assert_eq!(said.len(), 2, "the second request goes over the same connection");
+        for head in said {
+            assert!(head.starts_with(&format!("GET {url} HTTP/1.1\r\n")), "{head}");
+            assert!(head.to_lowercase().contains(&host), "{head}");
+            assert!(head.contains("Basic dXM6cGFzcy1wcm94eQ==\r\n"), "{head}");
+        }
+        let open = client.manager().connections();
+        assert_eq!((open.len(), open[0].tls), (1, None), "the origin is spoken to in the clear");
+    }
+}
+
+#[test]
+fn large_bodies_go_both_ways_through_tls_in_tls() {
     let size = 3_000_000;
     let steps = vec![
         Step::head(),
@@ -246,128 +143,257 @@ fn tls_runs_inside_the_tls_of_a_https_proxy() {
         Step::Fill { bytes: size, byte: 'x' },
     ];
     let origin = Server::start_tls(Certificate::Good, Script::every(vec![Step::forever(steps)]));
-    let proxy = Proxy::start(Speaks::Https);
-    let client = through(tls_client(), &format!("https://localhost:{}", proxy.port));
-    let url = format!("https://localhost:{}/", origin.port());
+    let proxy = start(https());
+    let client = through(&proxy.url());
     for _ in 0..2 {
-        let mut post = support::post(&url, Body::bytes(&[b'y'; 2_000_000]));
-        let mut response = client.send(&mut post).unwrap();
-        let body = response.read_all(usize::MAX).unwrap();
+        let mut post = post(&origin.url("/"), Body::bytes(&[b'y'; 2_000_000]));
+        let body = client.send(&mut post).unwrap().read_all(usize::MAX).unwrap();
         assert!(body.len() as u64 == size && body.iter().all(|byte| *byte == b'x'));
     }
-    assert!(origin.bodies(0).iter().all(|body| body.len() == 2_000_000));
-    assert_eq!((origin.connections(), proxy.said().len()), (1, 1));
-    client.manager().close_all(hangup::How::Now);
-    assert!(origin.wait_ended(0, PATIENCE).is_some());
-}
-
-#[test]
-fn socks_resolves_here_or_there() {
-    let origin = Server::start(Script::echoing());
-    let secure = Server::start_tls(Certificate::Good, Script::echoing());
-    let proxy = Proxy::start(Speaks::Socks);
-    let urls = [
-        format!("http://localhost:{}/", origin.port()),
-        format!("https://localhost:{}/", secure.port()),
-    ];
-    let there = through(tls_client(), &format!("socks5h://us:er@127.0.0.1:{}", proxy.port));
-    let here = through(tls_client(), &format!("socks5://127.0.0.1:{}", proxy.port));
-    for url in &urls {
-        let mut request = request("GET", url);
-        request.header("Proxy-Authorization", "Mine").unwrap();
-        let head = there.send(&mut request).unwrap().read_all(10_000).unwrap();
-        assert!(!String::from_utf8_lossy(&head).to_lowercase().contains("proxy-"));
-    }
-    let said = proxy.said();
-    let (one, two) = (origin.port(), secure.port());
-    assert_eq!(
-        said,
-        ["us:er".into(), format!("localhost:{one}"), "us:er".into(), format!("localhost:{two}")]
-    );
-    // The server listens on IPv4 only, and "localhost" may be IPv6 first.
-    let error = get(&here, &urls[0]).map(drop);
-    let last = proxy.said().pop().unwrap();
-    assert!(!last.contains("localhost"), "{last}");
-    if let Err(error) = error {
-        assert!(error.message().contains("refused the connection"), "{error}");
-    }
-}
-
-#[test]
-fn q4_what_a_proxy_refuses_is_told_with_its_status() {
-    for (answer, status, word) in [
-        ("HTTP/1.1 405 Method Not Allowed\r\n\r\n", Some(405), "405"),
-        ("HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic\r\n\r\n", Some(407), "wants credentials"),
-        ("<html>no</html>", None, "no HTTP"),
-        ("HTTP/1.1 200 OK\r\n\r\nstray", None, "nobody asked"),
-        ("", None, "closed"),
-    ] {
-        let proxy = Server::start(Script::replying(answer));
-        let client = through(client(), &format!("127.0.0.1:{}", proxy.port()));
-        let error = refused(&client, "https://origin.test/");
-        assert_eq!(error.http_status(), status, "{error}");
-        let name = format!("proxy http://127.0.0.1:{}", proxy.port());
-        assert!(error.message().contains(word) && error.message().contains(&name), "{error}");
-    }
-    let endless = vec![
-        Step::head(),
-        Step::send("HTTP/1.1 200 OK\r\nX: "),
-        Step::Fill { bytes: 1 << 20, byte: 'x' },
-    ];
-    let proxy = Server::start(Script::every(endless));
-    let client = through(client(), &format!("127.0.0.1:{}", proxy.port()));
-    assert!(refused(&client, "https://origin.test/").message().contains("no end"));
-}
-
-#[test]
-fn q4_a_silent_proxy_is_bounded_and_can_be_left() {
-    for (scheme, steps) in [
-        ("http", vec![Step::head(), Step::Stall]),
-        ("https", vec![Step::Stall]),
-        ("socks5h", vec![Step::Stall]),
-    ] {
-        let proxy = Server::start(Script::every(steps));
-        let client = through(tls_client(), &format!("{scheme}://localhost:{}", proxy.port()));
-        client.timeout(Clock::Connect, Some(Duration::from_millis(100))).unwrap();
-        let error = get(&client, "https://origin.test/").map(drop).unwrap_err();
-        assert_eq!((error.kind(), error.phase()), (Kind::TimedOut, Phase::Proxy), "{error}");
-        assert!(proxy.wait_ended(0, PATIENCE).is_some());
-        client.timeout(Clock::Connect, None).unwrap();
-        let token = CancelToken::new();
-        let mut request = request("GET", "https://origin.test/");
-        request.cancel_with(Some(token.clone()));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                assert!(proxy.wait_connections(2, PATIENCE));
-                std::thread::sleep(Duration::from_millis(20));
-                token.fire(Some("enough"));
-            });
-            let error = client.send(&mut request).map(drop).unwrap_err();
-            assert_eq!((error.kind(), error.phase()), (Kind::Cancelled, Phase::Proxy), "{error}");
-        });
-        assert!(proxy.wait_ended(1, PATIENCE).is_some());
-        assert_eq!(client.manager().connections().len(), 0);
-    }
-}
-
-#[test]
-fn another_proxy_is_another_connection_and_some_hosts_need_none() {
-    let origin = Server::start(Script::echoing());
-    let proxy = Proxy::start(Speaks::Http);
-    let client = client();
-    let url = origin.url("/");
-    fetch(&client, &url).unwrap();
-    client.proxy(Some(&format!("127.0.0.1:{}", proxy.port))).unwrap();
-    fetch(&client, &url).unwrap();
-    client.proxy(Some(&format!("u:p@127.0.0.1:{}", proxy.port))).unwrap();
-    fetch(&client, &url).unwrap();
-    assert_eq!((origin.connections(), proxy.said().len()), (3, 2));
-    client.no_proxy("127.0.0.0/8").unwrap();
-    fetch(&client, &url).unwrap();
-    assert_eq!((origin.connections(), proxy.said().len()), (3, 2));
-    client.local_address("127.0.0.9".parse().ok());
-    fetch(&client, &url).unwrap();
+    assert!(origin.bodies(0).iter().all(|body| *body == [b'y'; 2_000_000]));
+    assert_eq!((origin.connections(), proxy.tunnels().len()), (1, 1));
     let open = client.manager().connections();
-    assert_eq!(open.len(), 4);
-    assert_eq!(open[3].local.map(|local| local.ip().to_string()).as_deref(), Some("127.0.0.9"));
+    assert!(open[0].bytes_out > 4_000_000 && open[0].bytes_in > 2 * size);
+}
+
+#[test]
+fn socks_is_asked_for_a_name_or_for_an_address() {
+    let v4 = Server::start(Script::echoing());
+    let v6 = Options { ipv6: true, ..Options::default() };
+    let v6 = Server::start_with(v6, Script::echoing()).unwrap();
+    let secure = Server::start_tls(Certificate::Good, Script::echoing());
+    let local = |ip: &str| vec![ip.parse::<IpAddr>().unwrap()];
+    for (scheme, url, resolved, kind, host) in [
+        (
+            "socks5h",
+            format!("http://only-there.test:{}/", v4.port()),
+            None,
+            SocksAddress::Name,
+            "only-there.test",
+        ),
+        ("socks5h", secure.url("/"), None, SocksAddress::Name, "localhost"),
+        ("socks5", secure.url("/"), Some("127.0.0.1"), SocksAddress::Ipv4, "127.0.0.1"),
+        (
+            "socks5",
+            format!("http://here.test:{}/", v4.port()),
+            Some("127.0.0.1"),
+            SocksAddress::Ipv4,
+            "127.0.0.1",
+        ),
+        (
+            "socks5",
+            format!("http://here.test:{}/", v6.port()),
+            Some("::1"),
+            SocksAddress::Ipv6,
+            "::1",
+        ),
+        ("socks5h", v6.url("/"), None, SocksAddress::Ipv6, "::1"),
+    ] {
+        for bound in [SocksAddress::Ipv4, SocksAddress::Name, SocksAddress::Ipv6] {
+            let hosts = [("only-there.test".to_owned(), "127.0.0.1:0".parse().unwrap())].into();
+            let options = SocksOptions {
+                credentials: credentials(),
+                hosts,
+                conduct: SocksConduct::Bound(bound),
+                ..SocksOptions::default()
+            };
+            let proxy = Socks::start_with(options).unwrap();
+            let client = admitted(&proxy.url(scheme));
+            if let Some(ip) = resolved {
+                let name = if url.contains("here.test") { "here.test" } else { "localhost" };
+                client.manager().set_address(name, &local(ip)).unwrap();
+            }
+            for _ in 0..2 {
+                let mut request = private(&url);
+                request.header("Proxy-Authorization", "Mine").unwrap();
+                let head = text(client.send(&mut request).unwrap().read_all(10_000).unwrap());
+                assert!(head.contains("Bearer for-the-origin"), "{head}");
+                assert!(!head.to_lowercase().contains("proxy-"), "{head}");
+            }
+            let asked = proxy.asked();
+            assert_eq!(asked.len(), 1, "one tunnel for both");
+            assert_eq!(asked[0].methods, [0, 2]);
+            assert_eq!(asked[0].credentials, credentials());
+            assert_eq!(asked[0].command, 1);
+            assert_eq!((asked[0].kind, asked[0].host.as_str()), (Some(kind), host), "{url}");
+            assert!(url.contains(&format!(":{}/", asked[0].port)));
+        }
+    }
+}
+
+#[test]
+fn socks_without_credentials_offers_none() {
+    let origin = Server::start(Script::answering("ok"));
+    let proxy = Socks::start();
+    assert_eq!(fetch(&through(&proxy.url("socks5h")), &origin.url("/")).unwrap(), b"ok");
+    let asked = proxy.asked();
+    assert_eq!((&asked[0].methods, &asked[0].credentials), (&vec![0], &None));
+}
+
+#[test]
+fn r13_another_way_is_another_connection_and_the_same_way_the_same() {
+    let plain = Server::start(Script::answering("ok"));
+    let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
+    let (one, other) = (Proxy::start(), Proxy::start());
+    let encrypted = start(https());
+    let socks = Socks::start();
+    for origin in [&plain, &secure] {
+        let client = tls_client();
+        let ways: Vec<(Option<String>, Option<IpAddr>)> = vec![
+            (None, None),
+            (Some(one.url()), None),
+            (Some(with_credentials(&one.url())), None),
+            (Some(one.url().replacen("://", "://us:other@", 1)), None),
+            (Some(other.url()), None),
+            (Some(encrypted.url()), None),
+            (Some(socks.url("socks5")), None),
+            (Some(socks.url("socks5h")), None),
+            (None, "127.0.0.9".parse().ok()),
+            (Some(one.url()), "127.0.0.9".parse().ok()),
+        ];
+        let mut ids = Vec::new();
+        for round in 0..2 {
+            for (number, (proxy, local)) in ways.iter().enumerate() {
+                client.proxy(proxy.as_deref()).unwrap();
+                client.local_address(*local);
+                // "localhost" may be IPv6 first, from where 127.0.0.9 can't be reached.
+                let ip = "127.0.0.1".parse().unwrap();
+                client.manager().set_address("localhost", &[ip]).unwrap();
+                let mut response = get(&client, &origin.url("/")).unwrap();
+                assert_eq!(response.read_all(10).unwrap(), b"ok");
+                let way = format!("{proxy:?} from {local:?}");
+                assert_eq!(response.reused(), round == 1, "{way}");
+                if round == 0 {
+                    assert!(!ids.contains(&response.connection()), "{way}");
+                    ids.push(response.connection());
+                }
+                assert_eq!(response.connection(), ids[number], "{way}");
+            }
+        }
+        let open = client.manager().connections();
+        assert_eq!(open.len(), ways.len());
+        let from = |at: usize| open[at].local.map(|local| local.ip().to_string());
+        assert_eq!(from(8).as_deref(), Some("127.0.0.9"));
+        assert_eq!(from(9).as_deref(), Some("127.0.0.9"));
+        // Another client with the same settings shares it.
+        let same = Client::new(client.manager().clone());
+        same.tls_roots(testserver::certs().ca().as_bytes()).unwrap();
+        same.proxy(Some(&with_credentials(&one.url()))).unwrap();
+        assert_eq!(get(&same, &origin.url("/")).unwrap().connection(), ids[2]);
+    }
+}
+
+#[test]
+fn hosts_of_no_proxy_are_reached_without_it() {
+    let (origin, proxy) = (Server::start(Script::answering("ok")), Proxy::start());
+    let port = origin.port();
+    let client = through(&proxy.url());
+    for name in ["corp.test", "www.corp.test", "notcorp.test"] {
+        client.manager().set_address(name, &["127.0.0.1".parse().unwrap()]).unwrap();
+    }
+    let mut asked = 0;
+    for (list, host, direct) in [
+        ("corp.test", "corp.test", true),
+        ("corp.test", "www.corp.test", true),
+        (".corp.test", "WWW.corp.test", true),
+        ("*.corp.test", "www.corp.test", true),
+        ("corp.test", "notcorp.test", false),
+        ("10.0.0.0/8, 127.0.0.0/8", "127.0.0.1", true),
+        ("127.0.0.0/31", "127.0.0.1", true),
+        ("10.0.0.0/8", "127.0.0.1", false),
+        // A network is for addresses: what a name leads to is not asked.
+        ("127.0.0.0/8", "corp.test", false),
+        (&format!("corp.test:{port}"), "corp.test", true),
+        ("corp.test:1", "corp.test", false),
+        (&format!("127.0.0.0/8:{port}"), "127.0.0.1", true),
+        ("127.0.0.0/8:1", "127.0.0.1", false),
+        ("*", "notcorp.test", true),
+        ("", "corp.test", false),
+    ] {
+        client.no_proxy(list).unwrap();
+        let outcome = get(&client, &format!("http://{host}:{port}/")).unwrap();
+        // The proxy knows no such name, and says so.
+        let by_name = host.ends_with(".test");
+        assert_eq!(outcome.status(), if direct || !by_name { 200 } else { 502 }, "{list}: {host}");
+        asked += usize::from(!direct);
+        assert_eq!(proxy.accepted_order().len(), asked, "{list:?} for {host}");
+    }
+    let error = client.no_proxy("10.0.0.0/33").unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidArgument);
+}
+
+#[test]
+fn the_environment_names_proxies_unless_it_is_left_aside() {
+    alone("the_environment_names_proxies_unless_it_is_left_aside", || {
+        let plain = Server::start(Script::answering("ok"));
+        let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
+        let [one, other] = both();
+        // SAFETY: nobody else in this process looks at its environment meanwhile.
+        let set = |name: &str, value: &str| unsafe { std::env::set_var(name, value) };
+        let counts = || (one.accepted_order().len(), other.accepted_order().len());
+        let ask = |client: &Client| {
+            client.tls_roots(testserver::certs().ca().as_bytes()).unwrap();
+            let all = [plain.url("/"), secure.url("/")];
+            all.iter().for_each(|url| assert_eq!(fetch(client, url).unwrap(), b"ok"));
+            counts()
+        };
+        let before = client();
+        set("http_proxy", &with_credentials(&one.url()));
+        set("HTTPS_PROXY", &with_credentials(&other.url()));
+        assert_eq!(ask(&before), (0, 0), "the environment is read when a client is made");
+        assert_eq!(ask(&client()), (1, 1));
+        before.proxy_from_env();
+        assert_eq!(ask(&before), (2, 2), "or when that is asked for");
+        let ignoring = client();
+        ignoring.proxy(None).unwrap();
+        assert_eq!(ask(&ignoring), (2, 2));
+        set("no_proxy", "127.0.0.1");
+        assert_eq!(ask(&client()), (2, 3), "the list has the plain origin only");
+        let own = client();
+        own.no_proxy("localhost").unwrap();
+        assert_eq!(ask(&own), (3, 3), "a list of one's own counts instead");
+        // A named proxy leaves the environment's exceptions aside.
+        let named = client();
+        named.proxy(Some(&with_credentials(&one.url()))).unwrap();
+        assert_eq!(ask(&named), (5, 3));
+        set("HTTPS_PROXY", "ftp://us:pass-proxy@nowhere.test");
+        let error = get(&client(), &secure.url("/")).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+        assert!(error.message().contains("HTTPS_PROXY"), "{error}");
+        assert_no_secret(&error);
+        set("no_proxy", "localhost");
+        set("https_proxy", &with_credentials(&other.url()));
+        assert_eq!(ask(&client()), (6, 3));
+        set("no_proxy", "10.0.0.0/99");
+        let error = get(&client(), &plain.url("/")).unwrap_err();
+        assert!(error.message().contains("no_proxy"), "{error}");
+    });
+}
+
+#[test]
+fn a_proxy_that_can_not_be_reached_is_named_without_its_credentials() {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (scheme, url) in [
+        ("http", "http://origin.test/"),
+        ("http", "https://origin.test/"),
+        ("https", "https://origin.test/"),
+        ("socks5h", "http://origin.test/"),
+    ] {
+        let client = admitted(&format!("{scheme}://{dead}"));
+        let error = get(&client, url).unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect), "{error}");
+        assert_eq!(error.os_code(), Some(libc::ECONNREFUSED));
+        assert!(error.message().contains(&format!("proxy {scheme}://{dead}")), "{error}");
+        assert!(error.message().contains("origin.test"), "{error}");
+        assert_no_secret(&error);
+        let client = admitted(&format!("{scheme}://no-such-proxy.test:1"));
+        client
+            .manager()
+            .set_resolver(Some(std::sync::Arc::new(|host: &str| Err(format!("no {host}")))));
+        let error = get(&client, url).unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (Kind::ResolveFailed, Phase::Resolve), "{error}");
+        let named = format!("proxy {scheme}://no-such-proxy.test:1");
+        assert!(error.message().contains(&named), "{error}");
+        assert_no_secret(&error);
+    }
 }

@@ -4,8 +4,9 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use hangup::{Client, Error, Kind, Mode, Phase, Reason, Sent};
+use hangup::{Client, Error, Kind, Limits, Manager, Mode, Phase, Reason, Sent};
 use support::alone::alone_with;
 use support::look::{assert_at_rest, assert_gone, disturb_idle};
 use support::{PATIENCE, client, fetch, get, request, tls_client};
@@ -290,4 +291,21 @@ fn what_is_no_tls_is_a_tls_failure() {
         assert!(error.kind() == kind || error.kind() == Kind::PeerReset, "{error:?}");
         assert_gone(client.manager(), server.port());
     }
+}
+
+#[test]
+fn r13_another_identity_towards_the_peer_is_another_connection() {
+    let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
+    let manager = Arc::new(Manager::new(Limits::default()));
+    let new = || {
+        let client = Client::new(Arc::clone(&manager));
+        client.tls_roots(testserver::certs().ca().as_bytes()).unwrap();
+        client
+    };
+    let (one, same, trusting) = (new(), new(), new());
+    trusting.tls_dangerously_trust_anybody(true).unwrap();
+    let first = get(&one, &server.url("/")).unwrap().read_all(10);
+    assert_eq!(first.unwrap(), b"ok");
+    assert!(get(&same, &server.url("/")).unwrap().reused(), "equal settings, equal connections");
+    assert!(!get(&trusting, &server.url("/")).unwrap().reused());
 }

@@ -74,7 +74,7 @@ pub(super) fn run(
 
 impl Call<'_> {
     /// One leg: an attempt, and others for what a kept connection lost.
-    fn attempts(&self, leg: &Leg, supply: &mut Supply) -> Result<Reader, Error> {
+    fn attempts(&self, leg: &Leg, supply: &mut Supply) -> Result<Box<Reader>, Error> {
         let repeatable = is_repeatable(&leg.method, &self.request.headers);
         let retries = self.request.retries.unwrap_or(self.config.retries);
         let route = self.config.proxies.route(&leg.target.origin)?;
@@ -102,7 +102,7 @@ impl Call<'_> {
         key: &Arc<PoolKey>,
         supply: &mut Supply,
         attempt: u32,
-    ) -> Result<Reader, Error> {
+    ) -> Result<Box<Reader>, Error> {
         let config = self.config;
         let has_body = (leg.has_body && supply.is_some()) || needs_length(&leg.method);
         let mut opened = supply.open(leg.has_body)?;
@@ -113,8 +113,9 @@ impl Call<'_> {
             key: Arc::clone(key),
             request,
             body: has_body.then(|| opened.upload()),
-            timeouts: self.timeouts,
-            start: self.start,
+            timeouts: &self.timeouts,
+            call: self.start,
+            start: if attempt == 1 && self.is_first(leg) { self.start } else { Instant::now() },
             token: self.request.token.clone(),
             short: self.mode == Mode::CloseAfter,
             fresh: self.mode == Mode::Fresh || attempt > retry::ON_KEPT,
@@ -141,7 +142,7 @@ impl Call<'_> {
     }
 
     /// A redirect that is not followed. The request itself went well, and so did its connection.
-    fn refused(&self, mut reader: Reader, status: u16, what: String) -> Error {
+    fn refused(&self, mut reader: Box<Reader>, status: u16, what: String) -> Error {
         reader.close_politely();
         let exchange = reader.exchange();
         Error::new(Kind::RedirectRefused, what)

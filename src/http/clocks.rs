@@ -54,14 +54,18 @@ pub struct Timings {
 }
 
 impl Clocks {
-    pub(super) fn start(timeouts: Timeouts, token: Option<Instant>, call: Instant) -> Self {
-        let start = Instant::now();
+    pub(super) fn start(
+        timeouts: &Timeouts,
+        token: Option<Instant>,
+        call: Instant,
+        start: Instant,
+    ) -> Self {
         let total = Deadline::after(call, timeouts.get(Clock::Total), Clock::Total);
         let token = Deadline { at: token, clock: Clock::Token };
         Self {
             call,
             start,
-            timeouts,
+            timeouts: *timeouts,
             total: total.or(token),
             phase: AtomicU8::new(Phase::None as u8),
             armed: AtomicU8::new(Clock::None as u8),
@@ -73,15 +77,14 @@ impl Clocks {
 
     /// A phase begins; the one before it is over. Answers when it must be over.
     pub(super) fn begin(&self, phase: Phase) -> Until {
-        self.begin_at(phase, Instant::now())
-    }
-
-    pub(super) fn begin_at(&self, phase: Phase, now: Instant) -> Until {
+        let now = Instant::now();
         self.enter(phase, now);
         Until { at: self.arm(now, clock_of(phase)), now }
     }
 
-    fn enter(&self, phase: Phase, now: Instant) {
+    /// A phase begins in which perhaps nobody waits; who does says [`step`](Self::step) or
+    /// [`begin`](Self::begin).
+    pub(super) fn enter(&self, phase: Phase, now: Instant) {
         let at = self.since_start(now);
         let before = self.phase();
         if before != Phase::None {

@@ -15,11 +15,9 @@ use super::exchange::Reader;
 use crate::error::{Error, Kind};
 
 /// The body of a response as it is handed out. Threads: one at a time.
-// Most bodies are plain, and there is one of it in a response: a box would cost those something.
-#[allow(clippy::large_enum_variant)]
 pub(crate) enum Content {
     /// As it comes.
-    Plain(Reader),
+    Plain(Box<Reader>),
     /// What its codings hide.
     Decoded(Box<Decoder>),
 }
@@ -47,7 +45,7 @@ enum Stage {
 }
 
 struct Wire {
-    reader: Reader,
+    reader: Box<Reader>,
     /// Nobody reads while decoders are put together: the body may take its time.
     begun: bool,
     got_any: bool,
@@ -66,7 +64,7 @@ impl Content {
     ///
     /// # Errors
     /// [`Kind::Protocol`] for more codings than anybody would use in good faith.
-    pub(crate) fn begin(mut reader: Reader, wanted: bool) -> Result<Self, Error> {
+    pub(crate) fn begin(mut reader: Box<Reader>, wanted: bool) -> Result<Self, Error> {
         if !wanted || reader.is_over() {
             return Ok(Self::Plain(reader));
         }

@@ -145,7 +145,8 @@ fn frame(
                     close |= option.trim_ascii().eq_ignore_ascii_case(b"close");
                     keep |= option.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
                 }
-                true
+                // Without it a HTTP/1.1 connection is kept as well.
+                close || version == 0
             }
             _ => false,
         };
@@ -280,6 +281,16 @@ mod tests {
         assert!(!head.keeps);
         let names: Vec<&str> = head.head.fields().iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["server", "content-length", "connection"]);
+        let kept = "Connection: keep-alive\r\nContent-Length: 3\r\n\r\n";
+        let head = framing(&format!("HTTP/1.1 200 OK\r\n{kept}"));
+        assert_eq!(
+            (head.for_ureq, head.keeps),
+            (b"HTTP/1.1 200\nContent-Length:3\n\n".into(), true)
+        );
+        let head = framing(&format!("HTTP/1.0 200 OK\r\n{kept}"));
+        assert!(
+            head.for_ureq.ends_with(b"\nConnection:keep-alive\nContent-Length:3\n\n") && head.keeps
+        );
     }
 
     #[test]

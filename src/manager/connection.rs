@@ -225,10 +225,10 @@ impl Record {
     }
 
     pub(crate) fn is_closing(&self) -> Option<Reason> {
-        Reason::ALL
-            .iter()
-            .copied()
-            .find(|reason| *reason as u8 == self.closing.load(Ordering::Relaxed))
+        match self.closing.load(Ordering::Relaxed) {
+            0 => None,
+            number => Reason::ALL.iter().copied().find(|reason| *reason as u8 == number),
+        }
     }
 
     pub(crate) fn info(&self, at: Where, now: Instant) -> ConnectionInfo {

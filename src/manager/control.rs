@@ -4,13 +4,13 @@
 //! It is bound to the exchange, not to a socket: whatever comes after the exchange gave its
 //! connection back finds nothing to end.
 
-use std::sync::OnceLock;
+use std::ops::Deref;
 
 use super::connection::Reason;
 use super::pool::Pool;
 use crate::cancel::{Watch, Why};
-use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
-use crate::sync::{Arc, Weak};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, Weak, lock};
 use crate::wait::Event;
 
 /// Who ended an exchange.
@@ -48,8 +48,8 @@ pub(crate) struct Control {
     ticket: AtomicU64,
     /// Of a dial in the background, which is for whoever comes.
     nobodys: bool,
-    /// Set when the exchange shall stop waiting for something that is no socket of its own.
-    wake: OnceLock<Arc<Event>>,
+    /// There while the exchange waits for something that is no socket of its own.
+    wake: Mutex<Option<Arc<Event>>>,
     pool: Weak<Pool>,
 }
 
@@ -69,7 +69,7 @@ impl Control {
             connection: AtomicU64::new(0),
             ticket: AtomicU64::new(0),
             nobodys,
-            wake: OnceLock::new(),
+            wake: Mutex::new(None),
             pool: Arc::downgrade(pool),
         })
     }
@@ -94,22 +94,18 @@ impl Control {
 
     /// Wakes the exchange from a wait for something that is no socket of its own.
     pub(crate) fn wake(&self) {
-        // Pairs with the fence in `arm`: either we see its event or it sees our cause.
-        fence(Ordering::SeqCst);
-        if let Some(event) = self.wake.get() {
+        let event = lock(&self.wake).clone();
+        if let Some(event) = event {
             event.set();
         }
     }
 
-    /// The event to wait for beside whatever else; look at [`cause`](Self::cause) after this.
-    pub(crate) fn arm(&self) -> std::io::Result<&Arc<Event>> {
-        if self.wake.get().is_none() {
-            let event = Arc::new(Event::new()?);
-            let _ = self.wake.set(event);
-        }
-        fence(Ordering::SeqCst);
-        // Just set, by us or by nobody else: an exchange dials on one thread.
-        self.wake.get().ok_or_else(|| std::io::ErrorKind::Other.into())
+    /// The event to wait for beside whatever else; look at [`cause`](Self::cause) after this. Whoever
+    /// ends the exchange writes down the cause first, so either we see that or our event is set.
+    pub(crate) fn arm(&self) -> std::io::Result<Armed<'_>> {
+        let event = Event::take()?;
+        *lock(&self.wake) = Some(Arc::clone(&event));
+        Ok(Armed { control: self, event })
     }
 
     /// Who ended the exchange, if somebody did.
@@ -135,6 +131,28 @@ impl Control {
 
     pub(super) fn is_nobodys(&self) -> bool {
         self.nobodys
+    }
+}
+
+/// An event for as long as its exchange waits: a response that somebody keeps holds no descriptor.
+pub(crate) struct Armed<'a> {
+    control: &'a Control,
+    event: Arc<Event>,
+}
+
+impl Deref for Armed<'_> {
+    type Target = Arc<Event>;
+
+    fn deref(&self) -> &Arc<Event> {
+        &self.event
+    }
+}
+
+impl Drop for Armed<'_> {
+    fn drop(&mut self) {
+        if let Some(event) = lock(&self.control.wake).take() {
+            Event::keep(event);
+        }
     }
 }
 

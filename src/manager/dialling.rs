@@ -22,9 +22,9 @@ use crate::wait::Crew;
 
 /// How a dial ended well for its exchange.
 pub(super) enum Outcome {
-    Dialled(Connection),
+    Dialled(Box<Connection>),
     /// With a connection that became free meanwhile.
-    Given(Connection),
+    Given(Box<Connection>),
 }
 
 /// Dials for an exchange.
@@ -37,7 +37,7 @@ pub(super) fn dial(
     let mut dial = Some(prepare(pool, record));
     let watched = Watched { record, control, progress: wish.progress };
     let result = match (control.arm(), &mut dial) {
-        (Ok(event), Some(dial)) => dial.run(&watched, event),
+        (Ok(event), Some(dial)) => dial.run(&watched, &event),
         (Err(error), _) => Err(Stop::Io(error).into()),
         (Ok(_), None) => Err(Stop::Ended.into()),
     };
@@ -111,9 +111,9 @@ fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
     Dial::new(plan, Arc::clone(pool.resolver()))
 }
 
-fn dialled(record: &Arc<Record>, stream: Stream) -> Connection {
+fn dialled(record: &Arc<Record>, stream: Stream) -> Box<Connection> {
     record.secured(stream.tls_version());
-    Connection { record: Arc::clone(record), stream }
+    Box::new(Connection { record: Arc::clone(record), stream })
 }
 
 /// A dial as its exchange watches it.
@@ -160,7 +160,7 @@ impl Ahead {
     fn run(mut self) {
         let Some(mut dial) = self.dial.take() else { return };
         let Ok(event) = self.control.arm() else { return };
-        if let Ok(stream) = dial.run(&self, event)
+        if let Ok(stream) = dial.run(&self, &event)
             && let Some(pool) = self.pool.upgrade()
         {
             let connection = dialled(&self.record, stream);

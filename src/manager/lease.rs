@@ -23,7 +23,7 @@ use crate::wait::{Until, Want, Woken, wait};
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     control: Arc<Control>,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     id: u64,
     reused: bool,
 }
@@ -85,7 +85,12 @@ impl Lease {
         }
     }
 
-    fn new(pool: &Arc<Pool>, control: &Arc<Control>, connection: Connection, reused: bool) -> Self {
+    fn new(
+        pool: &Arc<Pool>,
+        control: &Arc<Control>,
+        connection: Box<Connection>,
+        reused: bool,
+    ) -> Self {
         let id = connection.record.id;
         let (pool, control) = (Arc::clone(pool), Arc::clone(control));
         Self { pool, control, connection: Some(connection), id, reused }
@@ -178,7 +183,7 @@ fn wait_in_line(
                 Err(refused) => break NoLease::Refused(refused),
             }
             let soonest = patience.into_iter().chain(deadline).min();
-            match wait(Want { fd: None, event: Some(event) }, Until::new(soonest)) {
+            match wait(Want { fd: None, event: Some(&event) }, Until::new(soonest)) {
                 Ok(Woken::Event | Woken::Ready { .. }) => event.clear(),
                 Ok(Woken::Deadline) if patience.is_some() && soonest == patience => {
                     patience = None;

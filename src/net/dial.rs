@@ -5,6 +5,7 @@
 //! wants it to stop never has to find its socket. Knows nothing of pools and requests: who
 //! watches over it says how long a phase may take ([`Progress`]).
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -184,7 +185,13 @@ impl Dial {
     fn resolve(&mut self, patience: &Patience<'_>, event: &Arc<Event>) -> Result<Step, Failure> {
         let (host, port) = self.near();
         let (host, port) = (host.to_owned(), port);
-        self.near.resolve(&self.resolver, &host, port, patience, event)?;
+        let found = self.near.resolve(&self.resolver, &host, port, patience, event);
+        found.map_err(|failure| match (failure, self.proxy()) {
+            (Failure::Error(error), Some(proxy)) => {
+                Error::new(error.kind(), format!("{proxy}: {}", error.message())).into()
+            }
+            (failure, _) => failure,
+        })?;
         if self.wants_far() {
             let Plan { host, port, .. } = &self.plan;
             self.far.resolve(&self.resolver, host, *port, patience, event)?;
@@ -216,8 +223,20 @@ impl Dial {
                 {
                     self.resolver.forget(self.near().0);
                 }
-                Err(stop.into())
+                Err(self.unconnected(stop))
             }
+        }
+    }
+
+    /// Why nothing was connected to, with words of its own where it is our own address's fault.
+    fn unconnected(&self, stop: Stop) -> Failure {
+        match (stop, self.plan.route.local) {
+            // bind(2).
+            (Stop::Io(error), Some(local)) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                let what = format!("can't connect from {local}: it is no address of this machine");
+                Error::from_os(Kind::ConnectFailed, &what, &error).into()
+            }
+            (stop, _) => stop.into(),
         }
     }
 
@@ -276,6 +295,10 @@ impl Dial {
                 Stop::PeerClosed => {
                     words("it closed the connection inside the TLS handshake".into()).into()
                 }
+                Stop::Io(error) => {
+                    let what = format!("{proxy}: the connection broke inside the TLS handshake");
+                    Error::from_os(Kind::ProxyFailed, &what, &error).into()
+                }
                 stop => Failure::Stop(stop),
             })?;
         }
@@ -311,9 +334,30 @@ impl Dial {
             if !stream.is_tls() {
                 stream.begin_tls(tls, &self.plan.host, End::Origin)?;
             }
-            stream.handshake(patience)?;
+            let outcome = stream.handshake(patience);
+            outcome.map_err(|stop| self.unsecured(stop))?;
         }
         Ok(Step::Over)
+    }
+
+    /// Why there is no TLS with the origin. From in here nobody can tell whether it was the origin
+    /// that closed a tunnel, or the proxy: both are named.
+    fn unsecured(&self, stop: Stop) -> Failure {
+        let Some(proxy) = self.proxy() else { return stop.into() };
+        let host = &self.plan.host;
+        match stop {
+            Stop::PeerClosed => {
+                let what =
+                    format!("{proxy}: the tunnel was closed inside the TLS handshake with {host}");
+                Error::new(Kind::PeerClosed, what).into()
+            }
+            Stop::Io(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                let what =
+                    format!("{proxy}: the tunnel broke inside the TLS handshake with {host}");
+                Error::from_os(Kind::PeerReset, &what, &error).into()
+            }
+            stop => stop.into(),
+        }
     }
 }
 

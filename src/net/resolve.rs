@@ -112,11 +112,17 @@ impl Resolver {
         names.asked.insert(job.host.clone(), Arc::downgrade(&job));
         drop(names);
         let (abandoned, resolver) = (Arc::downgrade(&job), Arc::downgrade(self));
-        WORKERS.run(move || {
+        let begun = WORKERS.run(move || {
             if let Some(job) = abandoned.upgrade() {
                 job.run(&resolver);
             }
-        })?;
+        });
+        if let Err(error) = begun {
+            // Somebody may share it by now.
+            job.settle(&mut lock(self.names()), &Err(error.to_string()));
+            job.tell(Err(error.to_string()));
+            return Err(error);
+        }
         Ok(Lookup { found: Found::Asked(job), port })
     }
 
@@ -215,6 +221,10 @@ impl Job {
         if let Some(resolver) = resolver.upgrade() {
             self.settle(&mut lock(resolver.names()), &answer);
         }
+        self.tell(answer);
+    }
+
+    fn tell(&self, answer: Result<Arc<[IpAddr]>, String>) {
         let _ = self.answer.set(answer);
         for event in lock(&self.waiting).drain(..) {
             if let Some(event) = event.upgrade() {

@@ -11,19 +11,19 @@ use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::SockAddr;
 
 use super::gate::{Gate, Shut};
+use crate::process::generation;
 
 /// Threads: any thread at any time; bytes are read and written by one at a time.
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: ManuallyDrop<socket2::Socket>,
     gate: Gate,
-    /// It is another process's: nobody here says a word on it any more.
-    forgotten: AtomicBool,
+    /// Where it was made: see [`generation`].
+    process: u32,
 }
 
 /// The right to use the descriptor: it stays open for as long as this lives.
@@ -31,8 +31,8 @@ pub(crate) struct InUse<'a>(&'a Socket);
 
 impl Socket {
     pub(crate) fn new(socket: socket2::Socket) -> Arc<Self> {
-        let (inner, gate) = (ManuallyDrop::new(socket), Gate::new());
-        Arc::new(Self { inner, gate, forgotten: AtomicBool::new(false) })
+        let inner = ManuallyDrop::new(socket);
+        Arc::new(Self { inner, gate: Gate::new(), process: generation() })
     }
 
     /// Enters the socket, or answers `None`: it was ended.
@@ -47,13 +47,13 @@ impl Socket {
 
     /// Ends it: the peer sees the close, whoever waits on it is woken, and the descriptor is closed
     /// at once or by the last to leave. Never blocks. Twice is once; but whoever comes second must not
-    /// go on, and free a slot, while the first has only just begun: so it does the same.
+    /// go on, and free a slot, while the first has only just begun: so it does the same. In the child
+    /// of a fork it only [`forget`](Self::forget)s: the connection is its parent's.
     pub(crate) fn end(&self) {
-        let inside = match self.gate.shut() {
-            Shut::Wake => true,
-            Shut::Already => !self.forgotten.load(Ordering::Acquire) && self.gate.join(),
-        };
-        if inside {
+        if self.process != generation() {
+            return self.forget();
+        }
+        if self.gate.shut() == Shut::Wake || self.gate.join() {
             // The error (not connected any more) says that there is nothing left to wake.
             let _ = self.inner.shutdown(std::net::Shutdown::Both);
             self.leave();
@@ -63,7 +63,6 @@ impl Socket {
     /// Closes the descriptor without a word on the wire: for the child of a fork, whose parent
     /// still uses the connection.
     pub(crate) fn forget(&self) {
-        self.forgotten.store(true, Ordering::Release);
         if self.gate.shut() == Shut::Wake {
             self.leave();
         }
@@ -83,10 +82,10 @@ impl Socket {
 }
 
 impl Drop for Socket {
+    /// Ends it: a child of a fork may have a copy of the descriptor, and then a close alone is no
+    /// end of the connection.
     fn drop(&mut self) {
-        if self.gate.shut() == Shut::Wake {
-            self.leave();
-        }
+        self.end();
     }
 }
 
@@ -220,19 +219,6 @@ mod tests {
         socket.leave();
         assert!(!socket.gate.join(), "it is closed");
         socket.end();
-    }
-
-    #[test]
-    fn a_socket_that_was_forgotten_is_not_ended_by_anybody() {
-        use std::io::Read;
-        let (socket, mut peer) = pair();
-        let inside = socket.enter().unwrap();
-        socket.forget();
-        socket.end();
-        peer.set_nonblocking(true).unwrap();
-        let error = peer.read(&mut [0; 1]).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        drop(inside);
     }
 
     #[test]

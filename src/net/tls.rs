@@ -15,6 +15,7 @@ use rustls::{
 };
 
 use crate::error::{Error, Kind};
+use crate::process::PerProcess;
 
 /// Everything that shapes a TLS connection. Two are equal if a connection made with one may be
 /// used by the other. Threads: immutable.
@@ -36,12 +37,17 @@ pub(crate) struct Identity {
 /// [`Settings`] with the configuration made from them, once. Sessions are resumed within one.
 pub(crate) struct Tls {
     settings: Settings,
-    config: OnceCell<Arc<ClientConfig>>,
+    /// A child of a fork makes its own: a thread of its parent may be making the parent's, and the
+    /// sessions in it have a lock.
+    config: PerProcess<OnceCell<Arc<ClientConfig>>>,
 }
 
 impl Tls {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { settings, config: OnceCell::new() })
+        let tls = Self { settings, config: PerProcess::new() };
+        // Now, and not in a child: it must find out that it is one.
+        tls.config.get(|_| OnceCell::new());
+        Arc::new(tls)
     }
 
     /// The default settings, shared by all who have them so that they share sessions.
@@ -56,7 +62,8 @@ impl Tls {
 
     /// The configuration; made when first needed, as reading the system's roots takes a while.
     pub(crate) fn config(&self) -> Result<&Arc<ClientConfig>, Error> {
-        self.config.get_or_try_init(|| self.settings.build().map(Arc::new))
+        let config = self.config.get(|_| OnceCell::new());
+        config.get_or_try_init(|| self.settings.build().map(Arc::new))
     }
 }
 
@@ -171,8 +178,12 @@ pub(crate) fn explain(error: &rustls::Error) -> String {
 /// The system's roots (or SSL_CERT_FILE's, SSL_CERT_DIR's), read once; Mozilla's where the
 /// system has none.
 fn system_roots() -> Result<RootCertStore, Error> {
-    static SYSTEM: OnceCell<RootCertStore> = OnceCell::new();
-    let store = SYSTEM.get_or_try_init(|| {
+    static SYSTEM: PerProcess<OnceCell<RootCertStore>> = PerProcess::new();
+    // A child of a fork takes what its parent has read, and waits for no thread of its parent.
+    let system = SYSTEM.get(|parents| {
+        parents.and_then(OnceCell::get).map_or_else(OnceCell::new, |read| read.clone().into())
+    });
+    let store = system.get_or_try_init(|| {
         let mut store = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         store.add_parsable_certificates(found.certs);

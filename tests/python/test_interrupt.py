@@ -155,6 +155,32 @@ def test_a_daemon_thread_that_waits_does_not_hold_up_the_exit(serve):
     assert time.monotonic() - begin < 5
 
 
+@pytest.mark.parametrize("nap", ["time.sleep(0.0005)", "pass"])
+def test_a_daemon_thread_that_makes_a_body_does_not_hold_up_the_exit(serve, nap):
+    """Nor does the interpreter's end hurt it, wherever it is."""
+    server = serve([HEAD, {"recv": "body"}])
+    for _ in range(3):
+        python(
+            f"""
+            import sys, threading, time, hangup
+
+            began = threading.Event()
+
+            def pieces():
+                while True:
+                    began.set()
+                    {nap}
+                    yield b"x"
+
+            send = lambda: hangup.post(sys.argv[1], content=pieces())
+            for _ in range(3):
+                threading.Thread(target=send, daemon=True).start()
+            began.wait()
+            """,
+            server.url,
+        )
+
+
 def test_a_signal_handler_may_cancel(serve):
     server = serve([HEAD, "stall"])
     python(

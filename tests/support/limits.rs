@@ -127,7 +127,8 @@ fn l8_a_shorter_queue_refuses_who_comes_and_keeps_who_waits() {
 
 #[test]
 fn l8_shorter_clocks_apply_to_what_is_idle_at_once() {
-    let lower: [(fn(&mut Limits), Reason); 3] = [
+    type Lower = fn(&mut Limits);
+    let lower: [(Lower, Reason); 3] = [
         (|limits| limits.idle_for = Some(ms(1000)), Reason::IdleTooLong),
         (|limits| limits.max_age = Some(ms(1000)), Reason::TooOld),
         (|limits| limits.max_requests = Some(1), Reason::ServedEnough),

@@ -1,12 +1,13 @@
 //! `Client`: set up once, then one call for one exchange.
 
-use std::ptr::null_mut;
+use std::ffi::{CString, c_char};
+use std::ptr::{null, null_mut};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::cancel::CancelToken;
-use crate::failure::{c_string, call, create};
+use crate::failure::{c_string, call, checked, create, text};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
 use crate::manager::Manager;
@@ -92,11 +93,107 @@ impl Client {
         })
     }
 
+    fn set_max_head(&self, py: Python<'_>, bytes: usize) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe { hangup_client_max_head(client, bytes, error) })
+    }
+
+    fn set_redirects(&self, py: Python<'_>, max: i64) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe { hangup_client_redirects(client, max, error) })
+    }
+
+    fn set_retries(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe { hangup_client_retries(client, on.into(), error) })
+    }
+
+    fn set_decode(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe { hangup_client_decode(client, on.into(), error) })
+    }
+
+    fn add_sensitive_header(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        let name = c_string(HANGUP_INVALID_HEADER, "header name", raw(name, "header name")?);
+        let name = name.map_err(|failure| failure.raise(py, None))?;
+        // SAFETY: a live client, NUL-terminated text, which is copied.
+        self.set(py, |client, error| unsafe {
+            hangup_client_sensitive_header(client, name.as_ptr(), error)
+        })
+    }
+
+    fn set_proxy(&self, py: Python<'_>, proxy: Option<&str>) -> PyResult<()> {
+        let proxy = given(py, HANGUP_INVALID_ARGUMENT, "proxy", proxy)?;
+        // SAFETY: a live client, NULL or NUL-terminated text, which is copied.
+        self.set(py, |client, error| unsafe { hangup_client_proxy(client, pointer(&proxy), error) })
+    }
+
+    fn set_no_proxy(&self, py: Python<'_>, list: &str) -> PyResult<()> {
+        let list = given(py, HANGUP_INVALID_ARGUMENT, "list of hosts", Some(list))?;
+        // SAFETY: a live client, NUL-terminated text, which is copied.
+        self.set(py, |client, error| unsafe {
+            hangup_client_no_proxy(client, pointer(&list), error)
+        })
+    }
+
+    fn set_local_address(&self, py: Python<'_>, address: &str) -> PyResult<()> {
+        let address = given(py, HANGUP_INVALID_ARGUMENT, "address", Some(address))?;
+        // SAFETY: a live client, NUL-terminated text, which is copied.
+        self.set(py, |client, error| unsafe {
+            hangup_client_local_address(client, pointer(&address), error)
+        })
+    }
+
+    fn set_cookies(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe { hangup_client_cookies(client, on.into(), error) })
+    }
+
+    fn set_cookie(&self, py: Python<'_>, url: &str, cookie: &str) -> PyResult<()> {
+        let (url, cookie) = (
+            given(py, HANGUP_INVALID_URL, "URL", Some(url))?,
+            given(py, HANGUP_INVALID_ARGUMENT, "cookie", Some(cookie))?,
+        );
+        // SAFETY: a live client, NUL-terminated texts, which are copied.
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_cookie(client, pointer(&url), pointer(&cookie), error)
+        })
+    }
+
+    fn cookies_for(&self, py: Python<'_>, url: &str) -> PyResult<String> {
+        let url = given(py, HANGUP_INVALID_URL, "URL", Some(url))?;
+        // SAFETY: a live client, NUL-terminated text.
+        let cookies = create(|out, error| unsafe {
+            hangup_client_cookies_for(self.handle.as_ptr(), pointer(&url), out, error)
+        })
+        .map_err(|failure| failure.raise(py, None))?;
+        // SAFETY: a live text, from which its value is borrowed and copied.
+        Ok(unsafe { text(hangup_text_value(cookies.as_ptr(), null_mut())) }.into_owned())
+    }
+
+    fn clear_cookies(&self, py: Python<'_>) -> PyResult<()> {
+        // SAFETY: a live client.
+        checked(unsafe { hangup_client_clear_cookies(self.handle.as_ptr()) })
+            .map_err(|failure| failure.raise(py, None))
+    }
+
+    fn preconnect(&self, py: Python<'_>, url: &str, wanted: usize) -> PyResult<usize> {
+        let (url, mut begun) = (given(py, HANGUP_INVALID_URL, "URL", Some(url))?, 0);
+        // SAFETY: a live client, NUL-terminated text, a place for the count.
+        self.set(py, |client, error| unsafe {
+            hangup_client_preconnect(client, pointer(&url), wanted, &raw mut begun, error)
+        })?;
+        Ok(begun)
+    }
+
     /// One exchange: up to the head if `stream`, else up to the body's last byte.
     ///
     /// `headers`: pairs. `body`: see `Request::body`. `limits`: pairs of a clock and milliseconds.
-    /// `mode`: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH; None is the client's.
-    #[pyo3(signature = (method, url, headers, body, limits, mode, cancel, stream, /))]
+    /// `mode`: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH. `redirects`: how many are followed.
+    /// `min_rate`: bytes per second, and a window in milliseconds. None is the client's.
+    #[pyo3(signature = (
+        method, url, headers, body, limits, mode, redirects, retries, min_rate, cancel, stream, /
+    ))]
     #[allow(clippy::too_many_arguments)] // the hot path: no object in between
     fn send<'py>(
         &self,
@@ -107,6 +204,9 @@ impl Client {
         body: Option<&Bound<'py, PyAny>>,
         limits: &Bound<'py, PyTuple>,
         mode: Option<i32>,
+        redirects: Option<i64>,
+        retries: Option<bool>,
+        min_rate: Option<(i64, i64)>,
         cancel: Option<&CancelToken>,
         stream: bool,
     ) -> PyResult<Response> {
@@ -120,6 +220,15 @@ impl Client {
         request.limits(limits)?;
         if let Some(mode) = mode {
             request.connection(mode)?;
+        }
+        if let Some(max) = redirects {
+            request.redirects(max)?;
+        }
+        if let Some(on) = retries {
+            request.retries(on)?;
+        }
+        if let Some(rate) = min_rate {
+            request.min_rate(rate)?;
         }
         if let Some(token) = cancel {
             request.cancel_with(token)?;
@@ -149,4 +258,19 @@ impl Client {
     ) -> PyResult<()> {
         call(|error| setter(self.handle.as_ptr(), error)).map_err(|failure| failure.raise(py, None))
     }
+}
+
+/// Text for the library, if there is some.
+fn given(
+    py: Python<'_>,
+    status: hangup_status,
+    what: &str,
+    value: Option<&str>,
+) -> PyResult<Option<CString>> {
+    let text = value.map(|value| c_string(status, what, value.as_bytes()));
+    text.transpose().map_err(|failure| failure.raise(py, None))
+}
+
+fn pointer(text: &Option<CString>) -> *const c_char {
+    text.as_ref().map_or(null(), |text| text.as_ptr())
 }

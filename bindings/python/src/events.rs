@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
@@ -18,8 +17,8 @@ pub struct Events {
     /// Taken by `close`; a reader has a share until it is out. Locked with the interpreter lock only, so
     /// that no fork finds it locked.
     listening: Mutex<Option<Listening>>,
-    closed: Arc<AtomicBool>,
-    reader: Arc<Mutex<()>>,
+    closed: AtomicBool,
+    reader: Mutex<()>,
     forks: u64,
 }
 
@@ -27,9 +26,6 @@ type Listening = Arc<Owned<hangup_events>>;
 
 /// number, at_ns, what, connection, origin, reason ("": none), phase ("none": none), took_ns (-1: none).
 type Row = (u64, i64, String, u64, String, String, String, i64);
-
-/// How long a `close` in another thread may go unnoticed by a reader: the library can't be woken from it.
-const TICK: Duration = Duration::from_millis(100);
 
 #[pymethods]
 impl Events {
@@ -42,8 +38,8 @@ impl Events {
         let listening = begun.map_err(|failure| failure.raise(py, None))?;
         Ok(Events {
             listening: Mutex::new(Some(Arc::new(listening))),
-            closed: Arc::default(),
-            reader: Arc::default(),
+            closed: AtomicBool::new(false),
+            reader: Mutex::new(()),
             forks: forks(),
         })
     }
@@ -51,7 +47,7 @@ impl Events {
     /// The next event; None after `timeout_ms` (-1: never), or when `close` was called meanwhile.
     #[pyo3(name = "_next")]
     fn next(&self, py: Python<'_>, timeout_ms: i64) -> PyResult<Option<Row>> {
-        let (listening, closed) = (self.open(py)?, &self.closed);
+        let listening = self.open(py)?;
         let _reader = match self.reader.try_lock() {
             Ok(reader) => reader,
             Err(TryLockError::Poisoned(reader)) => reader.into_inner(),
@@ -60,10 +56,9 @@ impl Events {
                 return Err(Failure::local(HANGUP_INVALID_STATE, busy).raise(py, None));
             }
         };
-        let wait = || wait(&listening, timeout_ms, closed);
         // What is there already needs no waiting, and may come by the thousand.
         let next = match read(&listening, 0) {
-            Ok(None) if timeout_ms != 0 => blocking(py, wait)?,
+            Ok(None) if timeout_ms != 0 => blocking(py, || read(&listening, timeout_ms))?,
             at_once => at_once,
         };
         next.map_err(|failure| failure.raise(py, None))
@@ -87,7 +82,14 @@ impl Events {
     /// Ends the listening. A thread that waits for the next event stops waiting. Twice is once.
     fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        drop(self.listening.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A forked child lets go of its copy; the parent's reader is not to be woken from here.
+        if let Some(listening) = listening
+            && self.forks == forks()
+        {
+            // SAFETY: a live listener; for any thread.
+            unsafe { hangup_events_close(listening.as_ptr()) };
+        }
     }
 
     /// `close` was called.
@@ -110,26 +112,7 @@ impl Events {
     }
 }
 
-/// Waits in steps of [`TICK`].
-fn wait(
-    listening: &Listening,
-    timeout_ms: i64,
-    closed: &AtomicBool,
-) -> Result<Option<Row>, Failure> {
-    let limit = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
-    let end = limit.and_then(|limit| Instant::now().checked_add(limit));
-    loop {
-        let left = end.map_or(TICK, |end| end.saturating_duration_since(Instant::now()));
-        // Rounded up, so that the last step ends behind the end and not before it.
-        let step = left.min(TICK).as_micros().div_ceil(1000);
-        let next = read(listening, i64::try_from(step).unwrap_or(0))?;
-        if next.is_some() || left.is_zero() || closed.load(Ordering::Relaxed) {
-            return Ok(next);
-        }
-    }
-}
-
-/// The next event, or None after so many milliseconds.
+/// The next event, or None after so many milliseconds or when the listening was ended.
 fn read(listening: &Listening, timeout_ms: i64) -> Result<Option<Row>, Failure> {
     // SAFETY: every field is a number, for which zero is a value.
     let mut e: hangup_event = unsafe { std::mem::zeroed() };
@@ -138,7 +121,9 @@ fn read(listening: &Listening, timeout_ms: i64) -> Result<Option<Row>, Failure> 
     // SAFETY: a live listener and a structure that says its size.
     match checked(unsafe { hangup_events_next(events, timeout_ms, &raw mut e) }) {
         Ok(()) => {}
-        Err(failure) if failure.status() == HANGUP_TIMED_OUT => return Ok(None),
+        Err(failure) if matches!(failure.status(), HANGUP_TIMED_OUT | HANGUP_CLOSED) => {
+            return Ok(None);
+        }
         Err(failure) => return Err(failure),
     }
     // SAFETY: static texts; the origin is lent until the next event is read, which only this thread does.

@@ -79,6 +79,7 @@ impl Failure {
             fields.set_item(intern!(py, "bytes_sent"), hangup_error_bytes_sent(e))?;
             let started = hangup_error_response_started(e) != 0;
             fields.set_item(intern!(py, "response_started"), started)?;
+            fields.set_item(intern!(py, "attempts"), hangup_error_attempts(e))?;
             let http_status = hangup_error_http_status(e);
             if http_status != 0 {
                 fields.set_item(intern!(py, "http_status"), http_status)?;

@@ -28,6 +28,7 @@ handles! {
     hangup_options: hangup_options_free,
     hangup_request: hangup_request_free,
     hangup_response: hangup_response_free,
+    hangup_text: hangup_text_free,
 }
 
 /// One share of a C object.

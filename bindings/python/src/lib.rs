@@ -5,10 +5,12 @@
 //! (names, encodings, dataclasses) is Python, in `python/hangup`.
 //!
 //! Invariants: only the C header is used (`sys`, generated); a C pointer has one owner (`handle`); the
-//! interpreter lock is never held while the library waits; no Python object is touched without it.
+//! interpreter lock is never held while the library waits; no Python object is touched without it; Python
+//! code that the library calls is called through `below`.
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
+mod below;
 mod cancel;
 mod client;
 mod events;
@@ -19,6 +21,7 @@ mod limits;
 mod loaded;
 mod manager;
 mod request;
+mod resolver;
 mod response;
 #[rustfmt::skip]
 mod sys;
@@ -38,6 +41,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(limits::check_limits, module)?)?;
     module.add_function(wrap_pyfunction!(loaded::library, module)?)?;
     module.add_function(wrap_pyfunction!(loaded::version, module)?)?;
+    module.add_function(wrap_pyfunction!(resolver::set_resolver, module)?)?;
     module.add("HEADER_VERSION", sys::HANGUP_VERSION_TEXT)?;
     module.add("NO_LIMIT", sys::HANGUP_NO_LIMIT)
 }

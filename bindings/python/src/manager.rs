@@ -155,6 +155,37 @@ impl Manager {
         Ok(closed)
     }
 
+    /// `addresses`: separated by commas; None takes them back.
+    #[pyo3(name = "_set_address")]
+    fn set_address(&self, py: Python<'_>, host: &str, addresses: Option<&str>) -> PyResult<()> {
+        let text = |what, value: &str| c_string(HANGUP_INVALID_ARGUMENT, what, value.as_bytes());
+        let set = || {
+            let host = text("host", host)?;
+            let addresses = addresses.map(|list| text("list of addresses", list)).transpose()?;
+            let list = addresses.as_ref().map_or(std::ptr::null(), |list| list.as_ptr());
+            // SAFETY: a live manager, NULL or NUL-terminated text, which is copied.
+            call(|error| unsafe {
+                hangup_manager_set_address(self.as_ptr(), host.as_ptr(), list, error)
+            })
+        };
+        set().map_err(|failure| failure.raise(py, None))
+    }
+
+    #[pyo3(name = "_preconnect")]
+    fn preconnect(&self, py: Python<'_>, origin: &str, wanted: usize) -> PyResult<usize> {
+        let mut begun = 0;
+        c_string(HANGUP_INVALID_URL, "origin", origin.as_bytes())
+            .and_then(|origin| {
+                // SAFETY: a live manager, NUL-terminated text, a place for the count.
+                call(|error| unsafe {
+                    let (manager, place) = (self.as_ptr(), &raw mut begun);
+                    hangup_manager_preconnect(manager, origin.as_ptr(), wanted, place, error)
+                })
+            })
+            .map_err(|failure| failure.raise(py, None))?;
+        Ok(begun)
+    }
+
     /// Forgets every address that was looked up: the next dial asks again. Connections are not touched.
     fn clear_addresses(&self, py: Python<'_>) -> PyResult<()> {
         // SAFETY: a live manager.
@@ -197,6 +228,10 @@ impl Manager {
 impl Manager {
     pub fn as_ptr(&self) -> *mut hangup_manager {
         self.handle.as_ptr()
+    }
+
+    pub fn handle(&self) -> &Owned<hangup_manager> {
+        &self.handle
     }
 
     fn rows(&self) -> Result<Vec<Row>, Failure> {

@@ -94,6 +94,29 @@ impl<'a, 'py> Request<'a, 'py> {
         }))
     }
 
+    /// How many redirects are followed; -1: any number.
+    pub fn redirects(&self, max: i64) -> PyResult<()> {
+        // SAFETY: a live request.
+        self.checked(call(|error| unsafe {
+            hangup_request_redirects(self.handle.as_ptr(), max, error)
+        }))
+    }
+
+    pub fn retries(&self, on: bool) -> PyResult<()> {
+        // SAFETY: a live request.
+        self.checked(call(|error| unsafe {
+            hangup_request_retries(self.handle.as_ptr(), on.into(), error)
+        }))
+    }
+
+    /// Bytes per second, over a window of so many milliseconds.
+    pub fn min_rate(&self, (rate, window_ms): (i64, i64)) -> PyResult<()> {
+        // SAFETY: a live request.
+        self.checked(call(|error| unsafe {
+            hangup_request_min_rate(self.handle.as_ptr(), rate, window_ms, error)
+        }))
+    }
+
     pub fn cancel_with(&self, token: &CancelToken) -> PyResult<()> {
         // SAFETY: a live request and a live token, of which the request takes a share.
         self.checked(checked(unsafe {

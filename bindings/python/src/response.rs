@@ -58,6 +58,26 @@ impl Response {
     }
 
     #[getter]
+    fn attempts(&self) -> u32 {
+        // SAFETY: a live response.
+        unsafe { hangup_response_attempts(self.as_ptr()) }
+    }
+
+    /// The redirects that led here: the status and the URL of each.
+    fn history(&self) -> Vec<(i32, String)> {
+        // SAFETY: a live response.
+        let count = unsafe { hangup_response_history_count(self.as_ptr()) };
+        let hop = |index| {
+            let mut status = 0;
+            // SAFETY: a live response, from which the text is borrowed, and a place for the status.
+            let url = unsafe { hangup_response_history_at(self.as_ptr(), index, &raw mut status) };
+            // SAFETY: NUL-terminated, if there is one, and copied at once.
+            (!url.is_null()).then(|| (status, unsafe { text(url) }.into_owned()))
+        };
+        (0..count).filter_map(hop).collect()
+    }
+
+    #[getter]
     fn ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
     }

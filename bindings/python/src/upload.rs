@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::below;
+
 /// Where the exception of a body is found after the exchange.
 #[derive(Clone, Default)]
 pub struct Raised(Arc<Mutex<Option<PyErr>>>);
@@ -42,7 +44,7 @@ impl Upload {
     fn fill(&mut self, py: Python<'_>, into: &mut [u8]) -> PyResult<usize> {
         let (piece, from) = match self.rest.take() {
             Some((piece, from)) => (piece.into_bound(py), from),
-            None => (self.source.bind(py).call1((into.len(),))?.cast_into::<PyBytes>()?, 0),
+            None => (below::call(py, &self.source, (into.len(),))?.cast_into::<PyBytes>()?, 0),
         };
         let left = &piece.as_bytes()[from..];
         let now = left.len().min(into.len());
@@ -77,5 +79,5 @@ pub unsafe extern "C" fn end(upload: *mut c_void) {
     // SAFETY: as for the caller.
     let upload = unsafe { Box::from_raw(upload.cast::<Upload>()) };
     // With the lock, so that the source is let go of now and not at some later moment.
-    let _ = Python::try_attach(|_| drop(upload));
+    let _ = Python::try_attach(|py| below::let_go(py, upload.source));
 }

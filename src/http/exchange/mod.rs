@@ -28,8 +28,10 @@ pub(crate) struct Order<'a> {
     pub(crate) key: Arc<PoolKey>,
     pub(crate) request: http::Request<()>,
     pub(crate) body: Option<Upload<'a>>,
-    pub(crate) timeouts: Timeouts,
+    pub(crate) timeouts: &'a Timeouts,
     /// The call: the total limit counts from here, whatever came before this exchange.
+    pub(crate) call: Instant,
+    /// This exchange.
     pub(crate) start: Instant,
     pub(crate) token: Option<CancelToken>,
     /// A short connection: close it afterwards.
@@ -77,14 +79,14 @@ pub(crate) struct Exchange {
 }
 
 /// Sends the request and waits for the head of the response.
-pub(crate) fn run(order: Order<'_>) -> Result<Reader, Error> {
+pub(crate) fn run(order: Order<'_>) -> Result<Box<Reader>, Error> {
     let Order { mut request, body, token, .. } = order;
     proxied::credentials(&order.key, request.headers_mut());
     let control = Control::new(order.manager.pool());
     let watching = token.as_ref().map(|token| watch(token, &control)).transpose();
     // After the token knows us: a deadline that it is given from here on reaches us by itself.
     let deadline = token.as_ref().and_then(CancelToken::deadline);
-    let clocks = Clocks::start(order.timeouts, deadline, order.start);
+    let clocks = Clocks::start(order.timeouts, deadline, order.call, order.start);
     let exchange = Arc::new(Exchange {
         process: generation(),
         manager: Arc::clone(order.manager),
@@ -152,7 +154,7 @@ impl Exchange {
     /// A connection to work with; `None` after a failure that was written down.
     pub(in crate::http) fn acquire(&self) -> Option<Lease> {
         let start = self.clocks.started();
-        self.clocks.begin_at(Phase::Pool, start);
+        self.clocks.enter(Phase::Pool, start);
         let wish = Wish {
             key: &self.key,
             fresh: self.fresh,
@@ -165,7 +167,7 @@ impl Exchange {
                 // A kept connection takes no time worth a look at the clock.
                 let at_once = lease.reused() && !self.waited.load(Ordering::Relaxed);
                 let now = if at_once { start } else { Instant::now() };
-                self.clocks.begin_at(Phase::Write, now);
+                self.clocks.enter(Phase::Write, now);
                 self.connection.store(lease.id(), Ordering::Relaxed);
                 self.reused.store(lease.reused(), Ordering::Relaxed);
                 Some(lease)

@@ -43,7 +43,7 @@ impl Reader {
         parts: &http::response::Parts,
         is_head: bool,
         watching: Option<Watching>,
-    ) -> Self {
+    ) -> Box<Self> {
         let total = if is_head { Some(0) } else { length_of(parts) };
         let over = exchange.control.cause() == Some(Cause::Done);
         let body = if over {
@@ -54,7 +54,9 @@ impl Reader {
             transport::take_over(body).map(Source::Plain)
         };
         let left = total;
-        let mut reader = Self { exchange, body, left, total, got: 0, closed: false, watching };
+        let reader = Self { exchange, body, left, total, got: 0, closed: false, watching };
+        // It is handed up through many layers: one allocation is less than all those copies.
+        let mut reader = Box::new(reader);
         if reader.body.is_none() {
             reader.finish();
         } else {
@@ -123,7 +125,8 @@ impl Reader {
     pub(crate) fn refuse(&mut self, error: Error) -> Error {
         let failure = self.exchange.fail_with(error);
         self.finish();
-        failure
+        // The exchange may be over by now, but whoever reads the body does not know that.
+        failure.in_phase(Phase::Read)
     }
 
     /// What is left to read, for somebody else to read it. This one is closed.

@@ -3,7 +3,6 @@
 //! Whoever ended it from outside comes first; what the socket said then is only the consequence.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use super::Exchange;
 use crate::cancel::CancelToken;
@@ -80,7 +79,7 @@ impl Exchange {
                 Error::new(Kind::Cancelled, format!("interrupted by a signal{during}"))
                     .because(Some("interrupted"))
             }
-            Cause::TokenDeadline => timed_out(Clock::Token, phase, None),
+            Cause::TokenDeadline => self.timed_out(Clock::Token, phase),
             Cause::ClosedById => {
                 Error::new(Kind::Closed, format!("the connection was closed by its id{during}"))
             }
@@ -114,7 +113,7 @@ impl Exchange {
                 let clock = self.clocks.total_passed().unwrap_or_else(|| self.clocks.armed());
                 // Between two addresses the dial's own turn may have ended it.
                 let clock = if clock == Clock::None { Clock::Connect } else { clock };
-                timed_out(clock, phase, self.clocks.limit(clock))
+                self.timed_out(clock, phase)
             }
             Stop::Interrupted | Stop::Ended => {
                 Error::new(Kind::Closed, "the connection was closed")
@@ -136,9 +135,10 @@ impl Exchange {
                 &error,
             ),
             Stop::Io(error) if matches!(phase, Phase::Resolve | Phase::Connect | Phase::Pool) => {
-                let to = match &self.key.route.proxy {
-                    Some(_) => format!("the {} on the way to {origin}", self.key.route),
-                    None => origin.to_string(),
+                let to = if self.goes_through_a_proxy() {
+                    format!("the {} on the way to {origin}", self.key.route)
+                } else {
+                    origin.to_string()
                 };
                 Error::from_os(Kind::ConnectFailed, &format!("can't connect to {to}"), &error)
             }
@@ -185,16 +185,30 @@ impl Exchange {
             _ => Reason::BodyLeftUnread,
         })
     }
-}
 
-fn timed_out(clock: Clock, phase: Phase, limit: Option<Duration>) -> Error {
-    let limit = limit.map_or(String::new(), |limit| format!(" of {} ms", limit.as_millis()));
-    let what = match clock {
-        Clock::Token => "the cancel token's deadline".to_owned(),
-        Clock::MinRate => "the minimum rate".to_owned(),
-        clock => format!("the {clock} limit{limit}"),
-    };
-    let at = if phase == Phase::None { String::new() } else { format!(" (phase: {phase})") };
-    let verb = if clock == Clock::MinRate { "was not kept" } else { "ran out" };
-    Error::new(Kind::TimedOut, format!("timed out: {what} {verb}{at}")).by_clock(clock)
+    fn timed_out(&self, clock: Clock, phase: Phase) -> Error {
+        let limit = match clock {
+            Clock::Token => None,
+            clock => self.clocks.limit(clock),
+        };
+        let limit = limit.map_or(String::new(), |limit| format!(" of {} ms", limit.as_millis()));
+        let what = match clock {
+            Clock::Token => "the cancel token's deadline".to_owned(),
+            Clock::MinRate => "the minimum rate".to_owned(),
+            clock => format!("the {clock} limit{limit}"),
+        };
+        let at = match phase {
+            Phase::None => String::new(),
+            Phase::Connect | Phase::Proxy if self.goes_through_a_proxy() => {
+                format!(" (phase: {phase}, {})", self.key.route)
+            }
+            phase => format!(" (phase: {phase})"),
+        };
+        let verb = if clock == Clock::MinRate { "was not kept" } else { "ran out" };
+        Error::new(Kind::TimedOut, format!("timed out: {what} {verb}{at}")).by_clock(clock)
+    }
+
+    fn goes_through_a_proxy(&self) -> bool {
+        self.key.route.proxy.is_some() && self.key.origin.unix.is_none()
+    }
 }

@@ -26,8 +26,23 @@ pub(super) struct Aftermath {
     pub(super) sweep: Option<(Weak<Pool>, Instant)>,
 }
 
+impl Aftermath {
+    fn is_empty(&self) -> bool {
+        let Self { fallen, freed, woken, rung, sweep } = self;
+        fallen.is_empty()
+            && freed.is_empty()
+            && woken.is_empty()
+            && rung.is_empty()
+            && sweep.is_none()
+    }
+}
+
 impl Drop for Aftermath {
     fn drop(&mut self) {
+        // A request comes here twice, and nearly always there is nothing to do.
+        if self.is_empty() {
+            return;
+        }
         for control in self.woken.drain(..) {
             control.wake();
         }

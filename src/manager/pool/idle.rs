@@ -4,6 +4,7 @@ use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use super::aftermath::Aftermath;
+use super::ages::Idle;
 use super::queue::Next;
 use super::state::{Stage, State};
 use crate::manager::Limits;
@@ -12,7 +13,12 @@ use crate::manager::events::Happened;
 
 impl State {
     /// A connection is free: for whoever waits for it, to be idle, or to go.
-    pub(super) fn offer(&mut self, connection: Connection, now: Instant, after: &mut Aftermath) {
+    pub(super) fn offer(
+        &mut self,
+        connection: Box<Connection>,
+        now: Instant,
+        after: &mut Aftermath,
+    ) {
         let Some((connection, line)) = self.bring(connection, now, after) else { return };
         self.tell(Happened::Returned, &connection.record, after);
         let stamp = self.next_stamp;
@@ -23,7 +29,7 @@ impl State {
     /// An idle connection was only looked at: nobody used it, so that it keeps its place.
     pub(super) fn put_back(
         &mut self,
-        connection: Connection,
+        connection: Box<Connection>,
         place: (Instant, u64),
         now: Instant,
         after: &mut Aftermath,
@@ -36,10 +42,10 @@ impl State {
     /// Brings a connection to whoever waits for it. It comes back, with its line, if nobody does.
     fn bring(
         &mut self,
-        connection: Connection,
+        connection: Box<Connection>,
         now: Instant,
         after: &mut Aftermath,
-    ) -> Option<(Connection, usize)> {
+    ) -> Option<(Box<Connection>, usize)> {
         let line = self.entries.get(&connection.record.id)?.slot.line();
         if let Some(reason) = self.unfit(&connection.record, line, now) {
             self.fall_with(connection, reason, after);
@@ -86,7 +92,7 @@ impl State {
 
     fn keep(
         &mut self,
-        connection: Connection,
+        connection: Box<Connection>,
         (since, stamp): (Instant, u64),
         line: usize,
         now: Instant,
@@ -98,26 +104,22 @@ impl State {
         }
         let id = connection.record.id;
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        entry.stage = Stage::Idle { connection: Box::new(connection), since, stamp };
-        // Both are in the order of their stamps; nearly always this is the last.
-        let at = self.by_age.partition_point(|(_, other)| *other < stamp);
-        if self.by_age.get(at).is_none_or(|(_, other)| *other != stamp) {
-            self.by_age.insert(at, (id, stamp));
-        }
-        let at = self.lines[line].idle.partition_point(|other| self.stamp_of(*other) < stamp);
-        self.lines[line].idle.insert(at, id);
-        self.idle_count += 1;
+        entry.stage = Stage::Idle { connection, since, stamp };
         let group = self.lines[line].group;
+        self.lines[line].idle.add(Idle { id, stamp, since });
+        self.ages.add(Idle { id, stamp, since });
         self.groups[group].idle += 1;
         if self.groups[group].idle > idle_per_origin {
             self.evict_of(group, after);
         }
-        if self.idle_count > idle_total {
+        if self.ages.len() > idle_total {
             self.evict(after);
         }
-        self.expire(now, after);
-        self.compact();
-        self.plan_sweep(now, after);
+        // Who becomes idle later is due later. A sweep that is long overdue had no thread.
+        if self.sweep_at.is_none_or(|at| at + TICK < now) {
+            self.sweep_at = None;
+            self.plan_sweep(now, after);
+        }
     }
 
     /// The most recently used idle connection of a line.
@@ -128,7 +130,7 @@ impl State {
         after: &mut Aftermath,
     ) -> Option<Box<Connection>> {
         loop {
-            let id = *self.lines[line].idle.back()?;
+            let id = self.lines[line].idle.youngest()?.id;
             match self.is_worn(&self.entries.get(&id)?.record, now) {
                 Some(reason) => self.fall(id, reason, after),
                 None => return self.pick(id),
@@ -143,49 +145,35 @@ impl State {
             return None;
         }
         let stage = std::mem::replace(&mut entry.stage, Stage::Looked);
+        let Stage::Idle { connection, stamp, .. } = stage else { return None };
         let line = &mut self.lines[entry.slot.line()];
-        if line.idle.back() == Some(&id) {
-            line.idle.pop_back();
-        } else {
-            line.idle.retain(|other| *other != id);
-        }
-        self.idle_count -= 1;
+        line.idle.remove(stamp);
         self.groups[line.group].idle -= 1;
-        match stage {
-            Stage::Idle { connection, .. } => Some(connection),
-            _ => None,
-        }
+        self.ages.remove(stamp);
+        Some(connection)
     }
 
     /// The least recently used idle connection of an origin goes.
     pub(super) fn evict_of(&mut self, group: usize, after: &mut Aftermath) -> bool {
-        let fronts =
-            self.groups[group].lines.iter().filter_map(|line| self.lines[*line].idle.front());
-        let oldest = fronts.min_by_key(|id| self.stamp_of(**id)).copied();
+        let lines = self.groups[group].lines.iter();
+        let oldest = lines.filter_map(|line| self.lines[*line].idle.oldest());
+        let oldest = oldest.min_by_key(|row| row.stamp).map(|row| row.id);
         oldest.map(|id| self.fall(id, Reason::PoolFull, after)).is_some()
     }
 
     /// The least recently used idle connection of all goes.
     pub(super) fn evict(&mut self, after: &mut Aftermath) -> bool {
-        while let Some((id, stamp)) = self.by_age.pop_front() {
-            if self.idle_since(id, stamp).is_some() {
-                self.fall(id, Reason::PoolFull, after);
-                return true;
-            }
-        }
-        false
+        let oldest = self.ages.oldest().map(|row| row.id);
+        oldest.map(|id| self.fall(id, Reason::PoolFull, after)).is_some()
     }
 
     /// Closes what has been idle for too long. Looks at the oldest only.
     pub(super) fn expire(&mut self, now: Instant, after: &mut Aftermath) {
         let Some(idle_for) = self.limits.idle_for else { return };
-        while let Some((id, stamp)) = self.by_age.front().copied() {
-            match self.idle_since(id, stamp) {
-                Some(since) if now.saturating_duration_since(since) < idle_for => return,
-                Some(_) => self.fall(id, Reason::IdleTooLong, after),
-                None => {}
-            }
-            self.by_age.pop_front();
+        while let Some(row) = self.ages.oldest()
+            && now.saturating_duration_since(row.since) >= idle_for
+        {
+            self.fall(row.id, Reason::IdleTooLong, after);
         }
     }
 
@@ -193,22 +181,6 @@ impl State {
         match self.entries.get(&id)?.stage {
             Stage::Idle { since, stamp: mine, .. } if mine == stamp => Some(since),
             _ => None,
-        }
-    }
-
-    fn stamp_of(&self, id: u64) -> u64 {
-        match self.entries.get(&id).map(|entry| &entry.stage) {
-            Some(Stage::Idle { stamp, .. }) => *stamp,
-            _ => u64::MAX,
-        }
-    }
-
-    /// Throws the rows away that are out of date, once they are the most: constant time each.
-    fn compact(&mut self) {
-        if self.by_age.len() > 2 * self.idle_count + 64 {
-            let mut rows = std::mem::take(&mut self.by_age);
-            rows.retain(|(id, stamp)| self.idle_since(*id, *stamp).is_some());
-            self.by_age = rows;
         }
     }
 
@@ -224,12 +196,9 @@ impl State {
 
     /// When the sweep shall come next; `None` if nothing is idle.
     pub(super) fn next_sweep(&mut self, now: Instant) -> Option<Instant> {
-        let oldest = self.by_age.front().and_then(|(id, stamp)| self.idle_since(*id, *stamp));
-        // Beyond the end of the clock is never.
-        let due =
-            oldest.zip(self.limits.idle_for).and_then(|(since, most)| since.checked_add(most));
-        self.sweep_at =
-            (self.idle_count > 0).then(|| due.map_or(now + TICK, |due| due.min(now + TICK)));
+        let tick = now + TICK;
+        let due = |row: &Idle| self.limits.idle_for.and_then(|most| row.since.checked_add(most));
+        self.sweep_at = self.ages.oldest().map(|row| due(row).map_or(tick, |due| due.min(tick)));
         self.sweep_at
     }
 }

@@ -11,7 +11,7 @@ impl State {
         self.check_idle();
         self.check_waiters();
         self.check_lines();
-        let open = self.entries.len() as u64;
+        let open = self.connections().count() as u64;
         assert_eq!(self.counters.opened, self.counters.closed + open, "{:?}", self.counters);
     }
 
@@ -43,21 +43,19 @@ impl State {
     /// The rows of `by_age`, the lines and the entries tell of the same idle connections in the
     /// same order.
     fn check_idle(&self) {
-        let rows: Vec<u64> = self.by_age.iter().map(|(_, stamp)| *stamp).collect();
-        assert!(rows.is_sorted_by(|a, b| a < b), "{rows:?}");
-        let by_age: Vec<u64> = self
-            .by_age
-            .iter()
-            .filter(|(id, stamp)| self.idle_since(*id, *stamp).is_some())
-            .map(|(id, _)| *id)
-            .collect();
+        let stamps: Vec<u64> = self.ages.from(0).map(|row| row.stamp).collect();
+        assert!(stamps.is_sorted_by(|a, b| a < b), "{stamps:?}");
+        let by_age: Vec<u64> = self.ages.from(0).map(|row| row.id).collect();
+        for row in self.ages.from(0) {
+            assert_eq!(self.idle_since(row.id, row.stamp), Some(row.since));
+        }
         let is_idle = |stage: &Stage| matches!(stage, Stage::Idle { .. });
         let idle = self.entries.values().filter(|entry| is_idle(&entry.stage)).count();
-        assert_eq!((by_age.len(), self.idle_count), (idle, idle));
+        assert_eq!((by_age.len(), self.ages.len()), (idle, idle));
         for (index, line) in &self.lines {
             let of_line = |id: &&u64| self.entries[*id].slot.line() == index;
             let expected: Vec<u64> = by_age.iter().filter(of_line).copied().collect();
-            assert_eq!(Vec::from(line.idle.clone()), expected);
+            assert_eq!(line.idle.from(0).map(|row| row.id).collect::<Vec<_>>(), expected);
         }
         for (_, group) in &self.groups {
             let idle: usize = group.lines.iter().map(|line| self.lines[*line].idle.len()).sum();
@@ -88,14 +86,14 @@ impl State {
         if self.closed.is_none() {
             let served = hungry.keys().all(|ticket| !is_live(ticket));
             assert!(served || self.open >= self.limits.total, "a slot that nobody is given");
-            assert!(served || self.idle_count == 0 || self.falling > 0, "nobody makes room");
+            assert!(served || self.ages.len() == 0 || self.falling > 0, "nobody makes room");
         }
         for (ticket, waiter) in &self.waiters {
             let line = &self.lines[waiter.line];
             assert_eq!(line.takers.contains(ticket), !waiter.fresh);
             assert!(!waiter.fresh || blocked.contains(ticket) || !is_live(ticket));
             if is_live(ticket) && !waiter.fresh {
-                assert!(line.idle.is_empty(), "it waits, and there is one");
+                assert!(line.idle.len() == 0, "it waits, and there is one");
             }
             if is_live(ticket) && !blocked.contains(ticket) && !line.promised.contains(ticket) {
                 assert!(waiter.dial.is_some(), "it waits for nothing");
@@ -131,7 +129,7 @@ impl State {
         self.check();
         assert!(self.entries.is_empty() && self.parting.is_empty() && self.waiters.is_empty());
         assert!(self.lines.is_empty() && self.groups.is_empty() && self.hungry.is_empty());
-        assert_eq!((self.open, self.falling, self.queued, self.idle_count), (0, 0, 0, 0));
+        assert_eq!((self.open, self.falling, self.queued, self.ages.len()), (0, 0, 0, 0));
         assert!(self.drains.is_empty());
     }
 }

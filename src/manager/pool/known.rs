@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::aftermath::Aftermath;
+use super::ages::Idle;
 use super::model::KEYS;
 use super::trial::{Phase, Step, World};
 use crate::manager::{How, Limits};
@@ -102,18 +103,12 @@ fn a_connection_that_was_only_looked_at_keeps_its_place() {
     let mut world = run(Limits::default(), &steps);
     let (pool, now) = (Arc::clone(&world.pool), world.model.now);
     for row in 0..3 {
-        for forgotten in [false, true] {
-            let mut after = Aftermath::default();
-            let mut state = pool.lock();
-            let (id, stamp) = state.by_age[row];
-            let since = state.idle_since(id, stamp).unwrap();
-            let connection = state.pick(id).unwrap();
-            if forgotten {
-                // As an eviction does that happens to come by.
-                state.by_age.remove(row);
-            }
-            state.put_back(*connection, (since, stamp), now, &mut after);
-        }
+        let mut after = Aftermath::default();
+        let mut state = pool.lock();
+        let Idle { id, stamp, since } = *state.ages.from(0).nth(row).unwrap();
+        let connection = state.pick(id).unwrap();
+        state.put_back(connection, (since, stamp), now, &mut after);
+        drop(state);
         world.compare();
     }
     world.finish();

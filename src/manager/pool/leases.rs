@@ -16,9 +16,9 @@ use crate::manager::key::PoolKey;
 #[derive(Debug)]
 pub(crate) enum Dialled {
     /// The connection serves its first exchange.
-    Mine(Connection),
+    Mine(Box<Connection>),
     /// Another one became free first; the dialled one is the pool's.
-    Other(Connection),
+    Other(Box<Connection>),
 }
 
 /// A connection that is dialled for whoever comes, and what ends its dial.
@@ -39,7 +39,7 @@ impl Pool {
         state.expire(now, &mut after);
         let line = state.line_of(key);
         if !fresh && let Some(connection) = state.take_idle(line, now, &mut after) {
-            return Ok(Answer::Open(state.lease(*connection, control, &mut after)));
+            return Ok(Answer::Open(state.lease(connection, control, &mut after)));
         }
         if !fresh && state.has_dial_ahead(line) {
             state.counters.waited += 1;
@@ -100,7 +100,7 @@ impl Pool {
     /// The dial is done.
     pub(crate) fn dialled(
         &self,
-        connection: Connection,
+        connection: Box<Connection>,
         control: &Arc<Control>,
         short: bool,
         now: Instant,
@@ -158,7 +158,7 @@ impl Pool {
         control: &Arc<Control>,
         reason: Reason,
         now: Instant,
-    ) -> Option<Connection> {
+    ) -> Option<Box<Connection>> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         state.leave(control, &mut after);
@@ -171,7 +171,12 @@ impl Pool {
     }
 
     /// A dial in the background is done: its connection is for whoever waits, or idle.
-    pub(crate) fn dialled_ahead(&self, connection: Connection, control: &Control, now: Instant) {
+    pub(crate) fn dialled_ahead(
+        &self,
+        connection: Box<Connection>,
+        control: &Control,
+        now: Instant,
+    ) {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         if state.entry_of(connection.record.id, control).is_some() {
@@ -237,7 +242,7 @@ impl Pool {
         let line = entry.slot.line();
         if let Some(connection) = state.take_idle(line, now, &mut after) {
             state.let_fall(entry, &mut after);
-            return Ok(Answer::Open(state.lease(*connection, control, &mut after)));
+            return Ok(Answer::Open(state.lease(connection, control, &mut after)));
         }
         let record = Record::new(Arc::clone(&state.lines[line].key));
         state.enter(&record, Stage::Dialling(Arc::clone(control)), entry.slot);
@@ -251,7 +256,7 @@ impl Pool {
     /// returns `true`; `false` means that somebody ended it first.
     pub(crate) fn give_back(
         &self,
-        connection: Connection,
+        connection: Box<Connection>,
         control: &Arc<Control>,
         now: Instant,
     ) -> bool {
@@ -305,10 +310,10 @@ impl State {
     /// An open connection becomes an exchange's.
     fn lease(
         &mut self,
-        connection: Connection,
+        connection: Box<Connection>,
         control: &Arc<Control>,
         after: &mut Aftermath,
-    ) -> Connection {
+    ) -> Box<Connection> {
         let id = connection.record.id;
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.stage = Stage::InUse(Arc::clone(control));
@@ -337,7 +342,7 @@ impl State {
     }
 
     /// [`offer`](Self::offer) for a connection that was dialled for whoever comes.
-    fn offer_dialled(&mut self, connection: Connection, now: Instant, after: &mut Aftermath) {
+    fn offer_dialled(&mut self, connection: Box<Connection>, now: Instant, after: &mut Aftermath) {
         let Some(entry) = self.entries.get_mut(&connection.record.id) else { return };
         let (line, was_ahead) = (entry.slot.line(), std::mem::take(&mut entry.ahead));
         entry.stage = Stage::Looked;
@@ -354,7 +359,7 @@ impl State {
         control: &Arc<Control>,
         now: Instant,
         after: &mut Aftermath,
-    ) -> Option<Connection> {
+    ) -> Option<Box<Connection>> {
         if control.cause().is_some() {
             self.pass_on(control, now, after);
             return None;
@@ -370,7 +375,7 @@ impl State {
         let id = control.connection();
         let Some(entry) = self.entry_of(id, control) else { return };
         match std::mem::replace(&mut entry.stage, Stage::Looked) {
-            Stage::Granted { connection, .. } => self.offer(*connection, now, after),
+            Stage::Granted { connection, .. } => self.offer(connection, now, after),
             stage => {
                 let unused = matches!(stage, Stage::Reserved(_));
                 entry.stage = stage;
@@ -387,11 +392,14 @@ impl State {
         };
         match std::mem::replace(&mut entry.stage, Stage::Looked) {
             Stage::Granted { connection, .. } => {
-                Answer::Open(self.lease(*connection, control, after))
+                Answer::Open(self.lease(connection, control, after))
             }
             Stage::Reserved(owner) => {
                 entry.stage = Stage::Dialling(owner);
-                Answer::Dial(Arc::clone(&entry.record))
+                let record = Arc::clone(&entry.record);
+                self.counters.opened += 1;
+                self.tell(Happened::Opened, &record, after);
+                Answer::Dial(record)
             }
             stage => {
                 entry.stage = stage;

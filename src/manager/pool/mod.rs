@@ -5,6 +5,7 @@
 //! runs. What is left to do is carried out of the critical section ([`aftermath`]).
 
 mod aftermath;
+mod ages;
 mod idle;
 #[cfg(test)]
 mod invariants;
@@ -64,7 +65,7 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// An open connection; it is the caller's from now on.
-    Open(Connection),
+    Open(Box<Connection>),
     /// A slot: dial.
     Dial(Arc<Record>),
     /// Nothing yet: wait for the control's event, then fetch. `promised`: for a dial that somebody
@@ -96,7 +97,7 @@ impl Pool {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         let picked: Vec<u64> =
-            state.entries.values().filter(|e| which(&e.record)).map(|e| e.record.id).collect();
+            state.connections().filter(|e| which(&e.record)).map(|e| e.record.id).collect();
         for id in &picked {
             state.close(*id, how, cause, &mut after);
         }
@@ -108,7 +109,7 @@ impl Pool {
     pub(crate) fn close_one(&self, id: u64, how: How) -> bool {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        let found = state.entries.contains_key(&id);
+        let found = state.entries.get(&id).is_some_and(|entry| !entry.stage.is_reserved());
         if found {
             state.close(id, how, Cause::ClosedById, &mut after);
         }
@@ -120,15 +121,9 @@ impl Pool {
     pub(crate) fn close_idle(&self, idle_for: Duration, reason: Reason, now: Instant) -> usize {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        let picked: Vec<u64> = state
-            .by_age
-            .iter()
-            .filter(|(id, stamp)| {
-                let since = state.idle_since(*id, *stamp);
-                since.is_some_and(|since| now.saturating_duration_since(since) >= idle_for)
-            })
-            .map(|(id, _)| *id)
-            .collect();
+        let all = state.ages.from(0);
+        let picked = all.filter(|row| now.saturating_duration_since(row.since) >= idle_for);
+        let picked: Vec<u64> = picked.map(|row| row.id).collect();
         for id in &picked {
             state.fall(*id, reason, &mut after);
         }
@@ -140,7 +135,7 @@ impl Pool {
     pub(crate) fn retire_all(&self, reason: Reason) -> usize {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        let all: Vec<u64> = state.entries.keys().copied().collect();
+        let all: Vec<u64> = state.connections().map(|entry| entry.record.id).collect();
         for id in &all {
             match &state.entries[id].stage {
                 Stage::Idle { .. } | Stage::Looked => state.fall(*id, reason, &mut after),
@@ -239,8 +234,7 @@ impl Pool {
         let mut state = self.lock();
         state.expire(now, &mut after);
         let mut open: Vec<(Arc<Record>, Where)> = state
-            .entries
-            .values()
+            .connections()
             .map(|e| (Arc::clone(&e.record), e.stage.place(&e.record)))
             .collect();
         drop(state);
@@ -254,7 +248,7 @@ impl Pool {
         state.expire(now, &mut after);
         let queued = state.queued as u64;
         let mut stats = Stats { queued, ..state.counters };
-        for entry in state.entries.values() {
+        for entry in state.connections() {
             match entry.stage.place(&entry.record) {
                 Where::Dialling => stats.dialling += 1,
                 Where::InUse => stats.in_use += 1,

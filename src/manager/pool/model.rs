@@ -177,6 +177,7 @@ impl Model {
         match (self.people[me].has, self.people[me].dial) {
             (Some(connection), _) => self.lease(me, connection),
             (None, Some(dial)) if self.connections[dial].stage == Stage::Reserved(me) => {
+                self.counts.opened += 1;
                 self.connections[dial].stage = Stage::Dialling(me);
                 Got::Dial(dial)
             }
@@ -346,7 +347,7 @@ impl Model {
     /// Answers whether nothing is open.
     pub(super) fn drain(&mut self) -> bool {
         self.refuse(Closed::Draining);
-        for c in self.listed() {
+        for c in self.known() {
             match self.connections[c].stage {
                 Stage::Idle => self.fall(c),
                 Stage::Ahead => self.part(c),
@@ -358,7 +359,7 @@ impl Model {
 
     pub(super) fn shut_down(&mut self) {
         self.refuse(Closed::ShutDown);
-        self.listed().into_iter().for_each(|c| self.close(c, How::Now));
+        self.known().into_iter().for_each(|c| self.close(c, How::Now));
     }
 
     pub(super) fn change(&mut self, limits: Limits) {
@@ -424,9 +425,14 @@ impl Model {
         waiting
     }
 
-    /// Those that the pool still shows.
+    /// Those that the pool shows.
     pub(super) fn listed(&self) -> Vec<usize> {
-        self.all(|c| !matches!(c.stage, Stage::Falling | Stage::Parting | Stage::Gone))
+        self.all(|c| is_there(c) && !matches!(c.stage, Stage::Reserved(_)))
+    }
+
+    /// Those that it knows, and slots that are reserved.
+    pub(super) fn known(&self) -> Vec<usize> {
+        self.all(is_there)
     }
 
     pub(super) fn all(&self, which: impl Fn(&Connection) -> bool) -> Vec<usize> {
@@ -493,7 +499,7 @@ impl Model {
     }
 
     fn enter(&mut self, key: usize, stage: Stage) -> usize {
-        self.counts.opened += 1;
+        self.counts.opened += u64::from(!matches!(stage, Stage::Reserved(_)));
         let (since, served) = (self.now, 0);
         let (closing, ahead, spoke, record) = (false, false, false, None);
         let it = Connection { key, stage, since, served, closing, ahead, spoke, record };
@@ -656,7 +662,8 @@ impl Model {
     }
 
     fn end(&mut self, which: usize, how: Stage) {
-        self.counts.closed += 1;
+        self.counts.closed +=
+            u64::from(!matches!(self.connections[which].stage, Stage::Reserved(_)));
         let dialling = matches!(self.connections[which].stage, Stage::Dialling(_) | Stage::Ahead);
         self.counts.dials_failed += u64::from(dialling);
         self.connections[which].stage = how;
@@ -706,6 +713,10 @@ impl Model {
             which(person) && self.open_at(origin_of(person.key)) < self.limits.per_origin
         })
     }
+}
+
+fn is_there(c: &Connection) -> bool {
+    !matches!(c.stage, Stage::Falling | Stage::Parting | Stage::Gone)
 }
 
 fn is_going(c: &Connection) -> bool {

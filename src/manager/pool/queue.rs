@@ -11,7 +11,6 @@ use super::aftermath::Aftermath;
 use super::state::{Stage, State, Waiter};
 use crate::manager::connection::{Connection, Reason};
 use crate::manager::control::Control;
-use crate::manager::events::Happened;
 
 /// Who gets a connection that became free.
 pub(super) enum Next {
@@ -142,6 +141,9 @@ impl State {
 
     /// Who gets a connection of that line that became free.
     pub(super) fn next_for(&mut self, line: usize) -> Next {
+        if self.waiters.is_empty() {
+            return Next::Nobody;
+        }
         // Those who were ended in the meantime are about to leave.
         let waiters = &self.waiters;
         let waits =
@@ -171,13 +173,17 @@ impl State {
     }
 
     /// Gives a connection to the one with that ticket.
-    pub(super) fn grant(&mut self, ticket: u64, connection: Connection, after: &mut Aftermath) {
+    pub(super) fn grant(
+        &mut self,
+        ticket: u64,
+        connection: Box<Connection>,
+        after: &mut Aftermath,
+    ) {
         let Some(waiter) = self.unregister(ticket) else { return };
         let id = connection.record.id;
         let Some(entry) = self.entries.get_mut(&id) else { return };
         waiter.control.has(id);
-        entry.stage =
-            Stage::Granted { connection: Box::new(connection), to: Arc::clone(&waiter.control) };
+        entry.stage = Stage::Granted { connection, to: Arc::clone(&waiter.control) };
         match waiter.dial.and_then(|dial| Some((dial, &self.entries.get(&dial)?.stage))) {
             // A slot that it was given and has not used is free again.
             Some((dial, Stage::Reserved(_))) => self.fall(dial, Reason::DialFailed, after),
@@ -227,7 +233,6 @@ impl State {
                 waiter.dial = Some(record.id);
             }
             self.list(group);
-            self.tell(Happened::Opened, &record, after);
             after.woken.push(control);
         }
     }

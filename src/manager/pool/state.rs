@@ -9,6 +9,7 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::aftermath::Aftermath;
+use super::ages::Ages;
 use super::slot::Slot;
 use super::{Pool, Refused};
 use crate::manager::connection::{Connection, Reason, Record, Where};
@@ -41,10 +42,8 @@ pub(super) struct State {
     pub(super) hungry: BTreeMap<u64, usize>,
     pub(super) queued: usize,
     pub(super) next_ticket: u64,
-    /// Idle connections in the order in which they became idle. A row whose stamp is not its
-    /// entry's is out of date and is skipped: taking one out of the middle costs nothing.
-    pub(super) by_age: VecDeque<(u64, u64)>,
-    pub(super) idle_count: usize,
+    /// All that are idle.
+    pub(super) ages: Ages,
     pub(super) next_stamp: u64,
     /// When the sweep comes next, if something is idle.
     pub(super) sweep_at: Option<Instant>,
@@ -104,8 +103,7 @@ pub(super) struct Line {
     pub(super) group: usize,
     pub(super) open: usize,
     pub(super) waiting: usize,
-    /// The most recently used last.
-    pub(super) idle: VecDeque<u64>,
+    pub(super) idle: Ages,
     /// Tickets of those who would take a connection. If there are any, none is idle.
     pub(super) takers: BTreeSet<u64>,
     /// Dials in the background, which are for whoever comes.
@@ -161,9 +159,8 @@ impl State {
             hungry: BTreeMap::new(),
             queued: 0,
             next_ticket: 1,
-            by_age: VecDeque::new(),
-            idle_count: 0,
-            next_stamp: 0,
+            ages: Ages::default(),
+            next_stamp: 1,
             sweep_at: None,
             limits,
             counters: Stats::default(),
@@ -177,6 +174,11 @@ impl State {
     /// Those that are not about to go.
     pub(super) fn staying(&self) -> usize {
         self.open - self.falling
+    }
+
+    /// All that is a connection, or is being dialled to be one.
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().filter(|entry| !entry.stage.is_reserved())
     }
 
     pub(super) fn admits(&self, control: &Control) -> Result<(), Refused> {
@@ -220,7 +222,7 @@ impl State {
             group,
             open: 0,
             waiting: 0,
-            idle: VecDeque::new(),
+            idle: Ages::default(),
             takers: BTreeSet::new(),
             ahead: 0,
             promised: BTreeSet::new(),
@@ -256,7 +258,8 @@ impl State {
 
     /// Takes a connection in that has its slot.
     pub(super) fn enter(&mut self, record: &Arc<Record>, stage: Stage, slot: Slot) {
-        self.counters.opened += 1;
+        // A slot alone is no connection yet.
+        self.counters.opened += u64::from(!stage.is_reserved());
         self.entries
             .insert(record.id, Entry { record: Arc::clone(record), stage, slot, ahead: false });
     }
@@ -356,13 +359,13 @@ impl State {
     /// [`fall`](Self::fall) for a connection that comes back and can't stay: it gets its goodbye.
     pub(super) fn fall_with(
         &mut self,
-        connection: Connection,
+        connection: Box<Connection>,
         reason: Reason,
         after: &mut Aftermath,
     ) {
         if let Some(mut entry) = self.remove(connection.record.id, reason, after) {
             let since = entry.record.born;
-            entry.stage = Stage::Idle { connection: Box::new(connection), since, stamp: 0 };
+            entry.stage = Stage::Idle { connection, since, stamp: 0 };
             self.let_fall(entry, after);
         }
     }
@@ -385,19 +388,18 @@ impl State {
     ) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
         match &entry.stage {
-            Stage::Idle { .. } => {
+            Stage::Idle { stamp, .. } => {
+                self.ages.remove(*stamp);
                 let line = &mut self.lines[entry.slot.line()];
-                // Nearly always at one of its ends.
-                if line.idle.front() == Some(&id) {
-                    line.idle.pop_front();
-                } else {
-                    line.idle.retain(|other| *other != id);
-                }
-                self.idle_count -= 1;
+                line.idle.remove(*stamp);
                 self.groups[line.group].idle -= 1;
             }
             Stage::Dialling(_) => self.counters.dials_failed += 1,
             Stage::Reserved(_) | Stage::InUse(_) | Stage::Granted { .. } | Stage::Looked => {}
+        }
+        if entry.stage.is_reserved() {
+            // Nothing was begun.
+            return Some(entry);
         }
         self.counters.closed += 1;
         if reason == Reason::StaleAtCheckout {
@@ -451,6 +453,11 @@ impl State {
 }
 
 impl Stage {
+    /// Whether there is only a slot, and nothing of a connection yet.
+    pub(super) fn is_reserved(&self) -> bool {
+        matches!(self, Self::Reserved(_))
+    }
+
     pub(super) fn place(&self, record: &Record) -> Where {
         match self {
             Self::Reserved(_) | Self::Dialling(_) => Where::Dialling,

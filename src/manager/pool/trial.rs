@@ -135,8 +135,10 @@ pub(super) enum Phase {
 /// Somebody who asked the real pool.
 pub(super) struct Person {
     pub(super) control: Arc<Control>,
+    /// What wakes it, all the time.
+    event: Arc<Event>,
     pub(super) phase: Phase,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
 }
 
 pub(super) struct World {
@@ -280,11 +282,13 @@ impl World {
 
     fn ask(&mut self, key: usize, fresh: bool) {
         let control = Control::new(&self.pool);
-        control.arm().unwrap();
+        let armed = control.arm().unwrap();
+        let event = Arc::clone(&armed);
+        std::mem::forget(armed);
         let answer = self.pool.ask(&self.keys[key], &control, fresh, self.model.now);
         let got = self.model.ask(key, fresh);
         let who = self.people.len();
-        self.people.push(Person { control, phase: Phase::Over, connection: None });
+        self.people.push(Person { control, event, phase: Phase::Over, connection: None });
         self.take(who, answer, got);
     }
 
@@ -317,7 +321,7 @@ impl World {
 
     fn fetch(&mut self, who: usize) {
         let control = Arc::clone(&self.people[who].control);
-        control.arm().unwrap().clear();
+        self.people[who].event.clear();
         let answer = self.pool.fetch(&control);
         let got = self.model.fetch(who);
         self.take(who, answer, got);
@@ -329,7 +333,7 @@ impl World {
     fn leave(&mut self, who: usize) {
         let control = Arc::clone(&self.people[who].control);
         let answer = self.pool.leave(&control, self.model.now);
-        control.arm().unwrap().clear();
+        self.people[who].event.clear();
         let got = self.model.leave(who);
         let left = matches!(got, Got::Wait);
         self.take(who, Ok(answer), got);
@@ -426,7 +430,7 @@ impl World {
         let control = Arc::clone(&self.people[who].control);
         let answer = self.pool.replace(connection.record.id, &control, self.model.now);
         let got = self.model.replace(who, which);
-        control.arm().unwrap().clear();
+        self.people[who].event.clear();
         self.take(who, answer, got);
     }
 
@@ -474,13 +478,13 @@ impl World {
     }
 
     /// A dial that succeeds.
-    fn connect(&mut self, record: Arc<Record>) -> Connection {
+    fn connect(&mut self, record: Arc<Record>) -> Box<Connection> {
         let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
         there.set_nonblocking(true).unwrap();
         let stream = Stream::plain(Socket::new(std::os::fd::OwnedFd::from(here).into()));
         record.connected(&stream);
         self.peers.insert(record.id, there);
-        Connection { record, stream }
+        Box::new(Connection { record, stream })
     }
 
     pub(super) fn compare(&mut self) {
@@ -532,7 +536,7 @@ impl World {
 
     fn compare_connections(&mut self) {
         let state = self.pool.lock();
-        let listed = self.model.listed();
+        let listed = self.model.known();
         assert_eq!(state.entries.len(), listed.len());
         let control = |who: usize| &self.people[who].control;
         for which in listed {
@@ -556,9 +560,7 @@ impl World {
         let idle: Vec<u64> = (self.model.idle.iter())
             .map(|which| self.model.connections[*which].record.as_ref().unwrap().id)
             .collect();
-        let rows = state.by_age.iter();
-        let rows = rows.filter(|(id, stamp)| state.idle_since(*id, *stamp).is_some());
-        assert_eq!(rows.map(|(id, _)| *id).collect::<Vec<_>>(), idle);
+        assert_eq!(state.ages.from(0).map(|row| row.id).collect::<Vec<_>>(), idle);
         assert_eq!(state.parting.len(), self.model.all(|c| c.stage == Its::Parting).len());
         assert_eq!(state.open, self.model.count(|_| true));
         // What is gone is closed on the wire.
@@ -603,7 +605,7 @@ impl World {
                 }
                 Phase::Uses | Phase::Over => false,
             };
-            let fd = person.control.arm().unwrap().fd();
+            let fd = person.event.fd();
             assert!(!news || readable_now(&[fd])[0], "nobody woke {who}");
         }
     }

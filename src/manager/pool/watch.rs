@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Pool;
 use super::aftermath::Aftermath;
+use super::ages::Idle;
 use super::state::{Stage, State};
 use crate::error::Phase;
 use crate::manager::Limits;
@@ -40,12 +41,10 @@ impl Pool {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         state.expire(now, &mut after);
-        let start = state.by_age.partition_point(|(_, stamp)| *stamp < from);
-        let rows: Vec<(u64, u64)> = state.by_age.range(start..).take(AT_ONCE).copied().collect();
-        let next = rows.last().map(|(_, stamp)| stamp + 1).filter(|_| rows.len() == AT_ONCE);
+        let rows: Vec<Idle> = state.ages.from(from).take(AT_ONCE).copied().collect();
+        let next = rows.last().map(|row| row.stamp + 1).filter(|_| rows.len() == AT_ONCE);
         let mut idle = Vec::with_capacity(rows.len());
-        for (id, stamp) in rows {
-            let Some(since) = state.idle_since(id, stamp) else { continue };
+        for Idle { id, stamp, since, .. } in rows {
             let record = Arc::clone(&state.entries[&id].record);
             if let Some(reason) = state.is_worn(&record, now) {
                 state.fall(id, reason, &mut after);
@@ -77,10 +76,10 @@ impl Pool {
         match verdict {
             // Closed in the meantime: it is over.
             _ if !still => {}
-            None => state.put_back(*connection, (since, stamp), now, &mut after),
+            None => state.put_back(connection, (since, stamp), now, &mut after),
             Some(reason) => {
                 state.counters.swept += 1;
-                state.fall_with(*connection, reason, &mut after);
+                state.fall_with(connection, reason, &mut after);
             }
         }
         drop(state);
@@ -149,9 +148,9 @@ impl State {
             self.list(group);
         }
         let Limits { total, idle_total, .. } = self.limits;
-        while (self.idle_count > idle_total || self.staying() > total) && self.evict(after) {}
+        while (self.ages.len() > idle_total || self.staying() > total) && self.evict(after) {}
         self.serve(after);
-        if self.idle_count > 0 {
+        if self.ages.len() > 0 {
             self.plan_sweep(now, after);
         }
     }
@@ -168,9 +167,10 @@ impl State {
         if self.limits.max_requests.is_none() && self.limits.max_age.is_none() {
             return;
         }
-        let idle = self.by_age.iter().filter(|(id, stamp)| self.idle_since(*id, *stamp).is_some());
-        let worn: Vec<(u64, Reason)> = idle
-            .filter_map(|(id, _)| Some((*id, self.is_worn(&self.entries[id].record, now)?)))
+        let worn: Vec<(u64, Reason)> = self
+            .ages
+            .from(0)
+            .filter_map(|row| Some((row.id, self.is_worn(&self.entries[&row.id].record, now)?)))
             .collect();
         for (id, reason) in worn {
             self.fall(id, reason, after);

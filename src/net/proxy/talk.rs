@@ -11,7 +11,7 @@ use crate::error::{Error, Kind};
 use crate::net::dial::Failure;
 use crate::net::patience::Patience;
 use crate::net::stream::Stream;
-use crate::net::{Stop, resolve};
+use crate::net::{Stop, resolve, tls};
 use crate::wait::Interest;
 
 /// Threads: one at a time.
@@ -90,8 +90,7 @@ impl Talk {
                     wait(stream, patience, Interest::Read)?;
                     continue;
                 }
-                Err(Stop::Io(error)) => return Err(self.broken(&error).into()),
-                Err(stop) => return Err(stop.into()),
+                Err(stop) => return Err(self.broken(stop)),
             }
             let next = match &mut self.language {
                 Language::Http(http) => http.hear(&self.heard, &self.with)?,
@@ -123,10 +122,9 @@ impl Talk {
                         self.said += sent.unwrap_or(0);
                         sent.is_some()
                     }
-                    Err(Stop::Io(error)) => return Err(self.broken(&error).into()),
-                    Err(stop) => return Err(stop.into()),
+                    Err(stop) => return Err(self.broken(stop)),
                 }
-            } else if stream.flush()? {
+            } else if stream.flush().map_err(|stop| self.broken(stop))? {
                 return Ok(());
             } else {
                 false
@@ -141,8 +139,19 @@ impl Talk {
         failed(&self.with, "it closed the connection instead of an answer")
     }
 
-    fn broken(&self, error: &std::io::Error) -> Error {
-        Error::from_os(Kind::ProxyFailed, &format!("{}: the connection broke", self.with), error)
+    /// What the connection to the proxy, or the TLS with it, says of its end.
+    fn broken(&self, stop: Stop) -> Failure {
+        match stop {
+            Stop::Io(error) => {
+                let what = format!("{}: the connection broke", self.with);
+                Error::from_os(Kind::ProxyFailed, &what, &error).into()
+            }
+            Stop::Tls(error) => {
+                let why = format!("TLS with it: {}", tls::explain(&error));
+                failed(&self.with, &why).into()
+            }
+            stop => stop.into(),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! An event that the model checker sees: what the library has an eventfd(2) for.
 
+use std::sync::Arc;
+
 use loom::sync::{Condvar, Mutex};
 
 #[derive(Debug)]
@@ -12,6 +14,13 @@ impl Event {
     pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self { set: Mutex::new(false), changed: Condvar::new() })
     }
+
+    /// Nothing is kept: which event a wait has is not what is checked.
+    pub(crate) fn take() -> std::io::Result<Arc<Self>> {
+        Self::new().map(Arc::new)
+    }
+
+    pub(crate) fn keep(_: Arc<Self>) {}
 
     pub(crate) fn set(&self) {
         *self.set.lock().unwrap() = true;

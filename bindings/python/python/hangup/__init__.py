@@ -23,6 +23,7 @@ except ImportError as _error:
 from ._api import delete, get, head, options, patch, post, put, request, stream
 from ._cancel import CancelToken
 from ._client import Client, RequestOptions
+from ._cookies import Cookies
 from ._errors import (
     BodyFailed,
     Cancelled,
@@ -65,7 +66,7 @@ from ._headers import Headers
 from ._library import get_include, get_library
 from ._limits import Limits
 from ._manager import ConnectionInfo, Manager, Stats, shared_manager
-from ._response import Response, Timings
+from ._response import Hop, Response, Timings
 from ._timeouts import Timeout
 
 __version__ = _native.HEADER_VERSION
@@ -79,6 +80,7 @@ __all__ = [
     "ConnectError",
     "ConnectTimeout",
     "ConnectionInfo",
+    "Cookies",
     "DrainTimeout",
     "Event",
     "Events",
@@ -86,6 +88,7 @@ __all__ = [
     "HTTPStatusError",
     "HangupError",
     "Headers",
+    "Hop",
     "InvalidArgument",
     "InvalidHeader",
     "InvalidMethod",

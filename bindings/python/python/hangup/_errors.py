@@ -34,11 +34,15 @@ class HangupError(Exception):
     bytes_sent: int = 0
     """How many bytes of the request, head and body, the operating system took."""
     retry_safe: bool = False
-    """Sending the same request again can't make the server do it twice."""
+    """Sending the same request again can't make the server do it twice. After a redirect this speaks of the
+    whole call, from its first URL."""
     connection: int | None = None
     """The id of the connection that was used; None if there was none yet."""
     reused: bool = False
     """That connection had served a request before."""
+    attempts: int = 0
+    """How often the request was sent or tried to be: 1 without a retry, 0 if it never came to that. After
+    redirects this counts the last one's attempts only."""
     response_started: bool = False
     """At least one byte of the response had come."""
     os_code: int = 0

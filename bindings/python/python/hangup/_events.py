@@ -23,8 +23,8 @@ class Event:
     "returned": it came back from one, or from a dial that nobody waits for any more, and is idle; one that goes
     straight to who waits for it is "leased" again without. "closed": it was closed, see `reason`. "queued": a
     request began to wait for a connection. "retried": a request is sent again, because this connection broke
-    before the response. "phase": a phase of an exchange is over, see `phase` and `took`. There may be more one
-    day."""
+    before the response. "phase": a phase of an exchange, see `phase` and `took`; all of them are told together when
+    it is over, which may be after its connection was returned or closed. There may be more one day."""
     connection: int | None
     """The connection's id; None if there is none."""
     origin: str
@@ -32,7 +32,7 @@ class Event:
     reason: str | None
     """Why it was closed, as `Manager.why_closed` says it; None unless it was."""
     phase: str | None
-    """Which phase is over, for example "connect"; None unless `what` is "phase"."""
+    """Which phase, for example "connect"; None unless `what` is "phase"."""
     took: float | None
     """How long that phase took; None unless `what` is "phase"."""
 

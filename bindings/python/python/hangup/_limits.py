@@ -67,7 +67,7 @@ def pairs(limits: Limits) -> list[tuple[int, int]]:
 
 def pair(name: str, value: Seconds | None) -> tuple[int, int]:
     """For the library: the number of a limit, and its value."""
-    return _NUMBERS[name], milliseconds(value, name) if name in _TIMES else _count(name, value)
+    return _NUMBERS[name], milliseconds(value, name) if name in _TIMES else whole_or_none(name, value)
 
 
 def limits_of(manager: _native.Manager) -> Limits:
@@ -94,7 +94,15 @@ def limits_of(manager: _native.Manager) -> Limits:
     )
 
 
-def _count(name: str, value: object) -> int:
+def whole(name: str, value: object) -> int:
+    """A number of something, zero included."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise InvalidArgument(f"{name} is a whole number, not {value!r}")
+    return value
+
+
+def whole_or_none(name: str, value: object) -> int:
+    """A number of something for the library, or no limit."""
     if value is None:
         return _native.NO_LIMIT
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Self
 
 from . import _native
-from ._errors import InvalidArgument
 from ._events import Events
-from ._limits import Limits, limits_of, pair, pairs
+from ._limits import Limits, limits_of, pair, pairs, whole
 from ._timeouts import UNSET, Seconds, Unset, milliseconds
 
 if TYPE_CHECKING:
     import ctypes
+
+Address = str | IPv4Address | IPv6Address
+"""An IP address, for example "192.0.2.7"."""
+Resolver = Callable[[str], Iterable[Address]]
+"""Takes a host name and answers its addresses; see `Manager.set_resolver`."""
 
 # HANGUP_GRACEFUL and HANGUP_NOW of the header.
 GRACEFUL, NOW = 0, 1
@@ -186,6 +192,35 @@ class Manager(_native.Manager):
         """
         self._drain(milliseconds(timeout))
 
+    def preconnect(self, origin: str, connections: int = 1) -> int:
+        """Dials ahead, in the background, until so many connections to an origin are idle; says how many it began.
+
+        Within the limits, and with the settings of a new Client: those that set verify, cert, proxy or
+        local_address use `Client.preconnect`. What becomes of the dials is seen in the list and in the events.
+        Raises InvalidURL, InvalidArgument, ManagerShutDown.
+        """
+        return self._preconnect(origin, whole("connections", connections))
+
+    def set_address(self, host: str, addresses: Address | Iterable[Address] | None) -> None:
+        """Gives a host name these IP addresses, whatever anybody else says about it; None takes that back.
+
+        Connections that are open stay; TLS still verifies the name. Raises InvalidArgument.
+        """
+        if addresses is not None and (isinstance(addresses, str) or not isinstance(addresses, Iterable)):
+            addresses = [addresses]
+        self._set_address(host, None if addresses is None else ",".join(map(str, addresses)))
+
+    def set_resolver(self, resolver: Resolver | None) -> None:
+        """Has names looked up by this callable instead of getaddrinfo, for all that use this manager; None is
+        getaddrinfo again.
+
+        It takes a name in lower case and answers its addresses, those to be tried first first; none, or an
+        OSError, is a ResolveError for who asked. Any other exception is one too, and goes to `sys.unraisablehook`.
+        It runs on threads of the library, on several at once, and holds the interpreter lock only while it runs;
+        a request that is cancelled or out of time does not wait for it. What it answers is kept for a minute.
+        """
+        _native.set_resolver(self, None if resolver is None else _as_text(resolver))
+
     def events(self, capacity: int = 1024) -> Events:
         """Begins to listen to what happens to the connections, from now on.
 
@@ -193,9 +228,7 @@ class Manager(_native.Manager):
         several listeners of one manager the largest capacity counts for all. Nothing is recorded while nobody
         listens. Raises InvalidArgument, SystemFailure.
         """
-        if isinstance(capacity, bool) or not isinstance(capacity, int) or not 0 <= capacity < 2**63:
-            raise InvalidArgument(f"capacity is a number of events, not {capacity!r}")
-        return Events(self, capacity)
+        return Events(self, whole("capacity", capacity))
 
     @property
     def _as_parameter_(self) -> ctypes.c_void_p:
@@ -212,6 +245,14 @@ class Manager(_native.Manager):
 
     def __repr__(self) -> str:
         return f"<Manager {self.id}>"
+
+
+def _as_text(resolver: Resolver) -> Callable[[str], list[str]]:
+    def look_up(host: str) -> list[str]:
+        found = resolver(host)
+        return [found] if isinstance(found, str) else [str(address) for address in found]
+
+    return look_up
 
 
 def shared_manager() -> Manager:

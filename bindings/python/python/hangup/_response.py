@@ -35,6 +35,15 @@ class Timings(NamedTuple):
     total: float | None
 
 
+class Hop(NamedTuple):
+    """One redirect that was followed."""
+
+    status_code: int
+    """301, 302, 303, 307 or 308."""
+    url: str
+    """The URL that gave it, without user information and fragment."""
+
+
 class Raw(Protocol):
     """What stands behind a response: `_native.Response`, or what a pickle kept of it."""
 
@@ -48,6 +57,9 @@ class Raw(Protocol):
     def connection(self) -> int: ...
     @property
     def reused(self) -> bool: ...
+    @property
+    def attempts(self) -> int: ...
+    def history(self) -> list[tuple[int, str]]: ...
     @property
     def ended(self) -> bool: ...
     def headers(self) -> list[tuple[str, bytes]]: ...
@@ -104,8 +116,18 @@ class Response:
 
     @property
     def url(self) -> str:
-        """The URL that answered, without user information and fragment."""
+        """The URL that answered, after all redirects, without user information and fragment."""
         return self._raw.url
+
+    @property
+    def history(self) -> list[Hop]:
+        """The redirects that led here, the first one first."""
+        return [Hop(*hop) for hop in self._raw.history()]
+
+    @property
+    def attempts(self) -> int:
+        """How often the last request of the call was sent or tried to be: 1 without a retry."""
+        return self._raw.attempts
 
     @property
     def http_version(self) -> str:
@@ -148,7 +170,7 @@ class Response:
     def read(self, at_most: int | None = None) -> bytes:
         """Reads the body to its end, keeps it and answers it. The connection is idle before this returns.
 
-        With `at_most`, a body of more bytes raises TooLarge, and the connection is closed. Raises
+        With `at_most`, a body of more bytes, decoded ones, raises TooLarge, and the connection is closed. Raises
         InvalidState if a part was already taken by one of the iterators, and any RequestError.
         """
         if self._content is None:
@@ -255,7 +277,7 @@ class Response:
             except InvalidState:  # closed before it was read
                 content = None
         raw = self._raw
-        head = (raw.status, raw.version, raw.url, raw.connection, raw.reused)
+        head = (raw.status, raw.version, raw.url, raw.connection, raw.reused, raw.attempts, raw.history())
         return _unpickled, (head, raw.headers(), raw.timings(), content, self.request)
 
 
@@ -276,8 +298,11 @@ class _Kept:
     ended = True
 
     def __init__(self, head: tuple[Any, ...], fields: list[tuple[str, bytes]], times: tuple[int, ...]) -> None:
-        self.status, self.version, self.url, self.connection, self.reused = head
+        self.status, self.version, self.url, self.connection, self.reused, self.attempts, self._hops = head
         self._fields, self._times = fields, times
+
+    def history(self) -> list[tuple[int, str]]:
+        return list(self._hops)
 
     def headers(self) -> list[tuple[str, bytes]]:
         return self._fields

@@ -1,0 +1,93 @@
+"""Content codings, and the bounds on a body's speed and a head's size."""
+
+import gzip
+import zlib
+
+import pytest
+
+import hangup
+from testserver import HEAD, answer, forever, send
+
+TEXT = b"hello " * 1000
+
+
+def coded(coding, body, more=""):
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n{more}\r\n"
+    return [forever(HEAD, send(head), {"send_hex": body.hex()})]
+
+
+@pytest.mark.parametrize(("coding", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_coded_body_is_decoded_and_its_connection_kept(serve, client, coding, encode):
+    body = encode(TEXT)
+    server = serve(coded(coding, body))
+    r = client.get(server.url)
+    assert r.content == TEXT and r.headers["content-encoding"] == coding
+    assert int(r.headers["content-length"]) == len(body)
+    assert "accept-encoding: gzip, deflate" in server.heads()[0].lower()
+    with client.stream("GET", server.url) as r:
+        assert b"".join(r.iter_bytes()) == TEXT and r.reused
+
+
+def test_a_body_is_handed_out_as_it_is_if_that_is_wanted(serve, manager):
+    body = gzip.compress(TEXT)
+    server = serve(coded("gzip", body))
+    client = hangup.Client(manager=manager, decode=False)
+    assert client.get(server.url).content == body and "accept-encoding" not in server.heads()[0].lower()
+
+
+@pytest.mark.parametrize("own", [{"Accept-Encoding": "identity"}, {"Range": "bytes=0-5"}])
+def test_who_asks_for_something_else_is_not_overruled(serve, client, own):
+    server = serve([forever(answer())])
+    client.get(server.url, headers=own)
+    assert "gzip" not in server.heads()[0].lower()
+
+
+def test_a_body_that_is_not_what_it_says(serve, client, manager):
+    for body in (b"no gzip at all", gzip.compress(TEXT)[:-10]):
+        with pytest.raises(hangup.ProtocolError):
+            client.get(serve(coded("gzip", body)).url)
+
+
+def test_a_bomb_stops_at_the_bound(serve, client):
+    bomb = gzip.compress(bytes(50_000_000))
+    with client.stream("GET", serve(coded("gzip", bomb)).url) as r, pytest.raises(hangup.TooLarge):
+        r.read(at_most=100_000)
+
+
+def test_a_body_that_is_too_slow(serve, client):
+    head = send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    server = serve([HEAD, head, {"drip": {"bytes": 100000, "every_ms": 10}}])
+    with pytest.raises(hangup.ReadTimeout) as caught:
+        client.get(server.url, min_rate=(10_000, 0.2))
+    assert (caught.value.limit, caught.value.phase) == ("min_rate", "read")
+    assert client.get(serve([forever(answer())]).url, min_rate=(1, 60)).text == "ok"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [
+        ((0, 1), hangup.InvalidArgument),
+        ((-1, 1), hangup.InvalidArgument),
+        ((1.5, 1), hangup.InvalidArgument),
+        ((1, 0), hangup.InvalidTimeout),
+        ((1, -1), hangup.InvalidTimeout),
+        ((1,), ValueError),
+    ],
+)
+def test_rates_that_are_none_are_refused(client, wrong, kind):
+    with pytest.raises(kind):
+        client.get("http://127.0.0.1:1/", min_rate=wrong)
+
+
+def test_a_head_of_another_size(serve, manager):
+    def server(size):
+        return serve([forever(HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: "), {"fill": {"bytes": size}}, send("\r\n\r\n"))])
+
+    large = hangup.Client(manager=manager, max_head=200_000)
+    assert len(large.get(server(100_000).url).headers["a"]) == 100_000
+    small = hangup.Client(manager=manager, max_head=300)
+    with pytest.raises(hangup.TooLarge):
+        small.get(server(1000).url)
+    for wrong in (0, 255, -1, True, "1"):
+        with pytest.raises(hangup.InvalidArgument):
+            hangup.Client(max_head=wrong)
