@@ -143,8 +143,9 @@ fn x5_a_dial_that_runs_is_let_finish_and_one_that_is_nobodys_is_not_waited_for()
         assert!(server.wait_mark("dial", PATIENCE));
         until("the handshake", || tls(client.manager()));
         let begun = Instant::now();
-        let error = client.manager().drain(Some(ms(100))).unwrap_err();
-        assert_eq!(error.left(), 1, "{error}");
+        // Those that are nobody's are let go at once, each as soon as its thread gets to run.
+        let left = || client.manager().drain(Some(ms(50))).unwrap_err().left();
+        until("only the one that runs is left", || left() == 1);
         server.release("shake");
         assert_eq!(running.join().unwrap().unwrap(), b"ok");
         client.manager().drain(Some(PATIENCE)).unwrap();

@@ -43,9 +43,9 @@ impl Gate {
     /// then. Needs a [`leave`](Self::leave) like any entry.
     #[must_use]
     pub(crate) fn join(&self) -> bool {
-        let mut now = self.0.load(Ordering::Relaxed);
+        let mut now = self.0.load(Ordering::Acquire);
         while now & SHUT != 0 && now != SHUT {
-            match self.0.compare_exchange_weak(now, now + 1, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(now, now + 1, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return true,
                 Err(other) => now = other,
             }

@@ -31,6 +31,8 @@ mod tests {
     #[derive(Debug)]
     struct Guarded {
         gate: Gate,
+        /// How often it was shut down.
+        woken: AtomicUsize,
         closed: AtomicUsize,
     }
 
@@ -50,32 +52,43 @@ mod tests {
         }
 
         fn end(&self) {
-            if self.gate.shut() == Shut::Wake {
+            if self.gate.shut() == Shut::Wake || self.gate.join() {
                 // Whoever wakes the others still has it open.
                 assert_eq!(self.closed.load(Ordering::SeqCst), 0);
+                self.woken.fetch_add(1, Ordering::SeqCst);
                 self.leave();
             }
+            // Its peer sees the end from now on, whoever was first: a slot may be freed.
+            assert!(self.woken.load(Ordering::SeqCst) > 0);
         }
     }
 
     #[test]
     fn a_descriptor_is_closed_once_and_never_under_a_user() {
-        loom::model(|| {
-            let guarded = Arc::new(Guarded { gate: Gate::new(), closed: AtomicUsize::new(0) });
-            let threads: Vec<_> = (0..3)
-                .map(|number| {
-                    let guarded = Arc::clone(&guarded);
-                    thread::spawn(
-                        move || if number == 0 { guarded.use_it() } else { guarded.end() },
-                    )
-                })
-                .collect();
-            for thread in threads {
-                thread.join().unwrap();
-            }
-            assert_eq!(guarded.closed.load(Ordering::SeqCst), 1);
-            assert!(!guarded.gate.enter());
-        });
+        // A user and two who end it, up to three preemptions: all of them are hours.
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| crowd(&[Guarded::use_it, Guarded::end, Guarded::end]));
+    }
+
+    #[test]
+    fn who_ends_a_descriptor_second_returns_when_its_peer_can_see_the_end() {
+        loom::model(|| crowd(&[Guarded::end, Guarded::end]));
+    }
+
+    fn crowd(all: &[fn(&Guarded)]) {
+        let [woken, closed] = [0, 0].map(AtomicUsize::new);
+        let guarded = Arc::new(Guarded { gate: Gate::new(), woken, closed });
+        let run = |does: &fn(&Guarded)| {
+            let (guarded, does) = (Arc::clone(&guarded), *does);
+            thread::spawn(move || does(&guarded))
+        };
+        let threads: Vec<_> = all.iter().map(run).collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(guarded.closed.load(Ordering::SeqCst), 1);
+        assert!(!guarded.gate.enter());
     }
 
     struct Count(AtomicUsize);
