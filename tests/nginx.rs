@@ -41,7 +41,8 @@ fn sixteen(client: &Client, url: &str, port: u16) {
     });
     assert_at_rest(client.manager());
     let stats = client.manager().stats();
-    assert!(stats.opened <= 16, "{stats:?}");
+    // A dial that was given up before it had a socket, for a connection that became free, was none.
+    assert!(stats.opened - stats.dials_failed <= 16, "{stats:?}");
     // A connection that became free while another was dialled was taken instead.
     assert!(stats.opened + stats.reused >= 1600, "{stats:?}");
     assert_sockets(port, stats.idle as usize);
