@@ -62,8 +62,8 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Closed {
     /// Running exchanges finish.
-    Draining,
-    ShutDown,
+    Draining = 1,
+    ShutDown = 2,
 }
 
 #[derive(Debug)]
