@@ -115,11 +115,7 @@ impl State {
         if self.ages.len() > idle_total {
             self.evict(after);
         }
-        // Who becomes idle later is due later. A sweep that is long overdue had no thread.
-        if self.sweep_at.is_none_or(|at| at + TICK < now) {
-            self.sweep_at = None;
-            self.plan_sweep(now, after);
-        }
+        self.plan_sweep(now, after);
     }
 
     /// The most recently used idle connection of a line.

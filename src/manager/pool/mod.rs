@@ -157,16 +157,7 @@ impl Pool {
         self.refuse(&mut state, Closed::Draining, &mut after);
         let all: Vec<u64> = state.entries.keys().copied().collect();
         for id in all {
-            match &state.entries[&id].stage {
-                Stage::Idle { .. } | Stage::Looked => {
-                    state.fall(id, Reason::ManagerShutDown, &mut after);
-                }
-                // Nobody's exchange.
-                Stage::Dialling(control) if control.is_nobodys() => {
-                    state.close(id, How::Now, Cause::ShutDown, &mut after);
-                }
-                _ => state.entries[&id].record.close_after(Reason::ManagerShutDown),
-            }
+            state.close(id, How::Graceful, Cause::ShutDown, &mut after);
         }
         let is_empty = state.open == 0;
         if !is_empty {
@@ -287,4 +278,5 @@ impl Pool {
     }
 }
 
+/// None of [`Closed`]'s.
 const OPEN: u8 = 0;
