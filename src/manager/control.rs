@@ -36,6 +36,8 @@ pub(crate) enum Cause {
     Forked = 9,
     /// The exchange ended by itself: nothing can end it any more.
     Done = 10,
+    /// The network changed: never an exchange's end, but that of a dial in the background.
+    NetworkChanged = 11,
 }
 
 /// One exchange as others may end it. Threads: any thread at any time; nothing here blocks.
@@ -184,6 +186,7 @@ impl Cause {
             8 => Self::Interrupted,
             9 => Self::Forked,
             10 => Self::Done,
+            11 => Self::NetworkChanged,
             _ => return None,
         })
     }
@@ -200,6 +203,7 @@ impl From<Cause> for Reason {
             Cause::ResponseClosed | Cause::Done => Self::BodyLeftUnread,
             Cause::ShutDown => Self::ManagerShutDown,
             Cause::Forked => Self::ForkedAway,
+            Cause::NetworkChanged => Self::NetworkChanged,
         }
     }
 }

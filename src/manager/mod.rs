@@ -109,7 +109,7 @@ impl Manager {
     /// were closed or marked.
     pub fn network_changed(&self) -> usize {
         self.pool.resolver().clear();
-        self.pool.retire_all(Reason::NetworkChanged)
+        self.pool.close(How::Graceful, Cause::NetworkChanged, |_| true)
     }
 
     /// Ends the manager, but lets what runs finish: from now on every request is refused with

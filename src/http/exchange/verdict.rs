@@ -87,7 +87,7 @@ impl Exchange {
                 Kind::Closed,
                 format!("the connection was closed with its origin{during}"),
             ),
-            Cause::ClosedByAll => Error::new(
+            Cause::ClosedByAll | Cause::NetworkChanged => Error::new(
                 Kind::Closed,
                 format!("the connection was closed with all others{during}"),
             ),

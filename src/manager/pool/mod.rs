@@ -29,7 +29,7 @@ use arc_swap::ArcSwap;
 
 use self::aftermath::Aftermath;
 pub(crate) use self::leases::Dialled;
-use self::state::{Closed, Stage, State};
+use self::state::{Closed, State};
 use super::connection::{Connection, ConnectionInfo, Reason, Record, Where};
 use super::control::Cause;
 use super::{How, Limits, Stats};
@@ -129,24 +129,6 @@ impl Pool {
         }
         drop(state);
         picked.len()
-    }
-
-    /// Closes what is idle and has everything else closed after its exchange.
-    pub(crate) fn retire_all(&self, reason: Reason) -> usize {
-        let mut after = Aftermath::default();
-        let mut state = self.lock();
-        let all: Vec<u64> = state.connections().map(|entry| entry.record.id).collect();
-        for id in &all {
-            match &state.entries[id].stage {
-                Stage::Idle { .. } | Stage::Looked => state.fall(*id, reason, &mut after),
-                Stage::Dialling(control) if control.is_nobodys() => {
-                    state.end_ahead(*id, Cause::ClosedByAll, reason, &mut after);
-                }
-                _ => state.entries[id].record.close_after(reason),
-            }
-        }
-        drop(state);
-        all.len()
     }
 
     /// No new leases from now on; what is idle is closed, what runs finishes, who waits is refused.

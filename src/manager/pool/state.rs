@@ -271,7 +271,8 @@ impl State {
             (Stage::Idle { .. } | Stage::Looked, _) => self.fall(id, reason, after),
             (Stage::Dialling(control), _) if control.is_nobodys() => {
                 // There is no exchange to let finish.
-                self.end_ahead(id, cause, reason, after);
+                control.settle(cause);
+                self.part(id, reason, after);
             }
             (_, How::Graceful) => entry.record.close_after(reason),
             // Its exchange was given another connection just now: that one is not meant.
@@ -303,20 +304,6 @@ impl State {
     pub(super) fn fall(&mut self, id: u64, reason: Reason, after: &mut Aftermath) {
         if let Some(entry) = self.remove(id, reason, after) {
             self.let_fall(entry, after);
-        }
-    }
-
-    /// Ends a dial in the background.
-    pub(super) fn end_ahead(
-        &mut self,
-        id: u64,
-        cause: Cause,
-        reason: Reason,
-        after: &mut Aftermath,
-    ) {
-        if let Some(Entry { stage: Stage::Dialling(control), .. }) = self.entries.get(&id) {
-            control.settle(cause);
-            self.part(id, reason, after);
         }
     }
 

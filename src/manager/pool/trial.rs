@@ -232,7 +232,7 @@ impl World {
             }
             Step::Retire => {
                 let mine = self.model.listed().len();
-                assert_eq!(self.pool.retire_all(Reason::NetworkChanged), mine);
+                assert_eq!(self.pool.close(How::Graceful, Cause::NetworkChanged, |_| true), mine);
                 self.model.retire();
             }
             Step::Change(limits) => {
