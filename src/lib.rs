@@ -70,7 +70,6 @@
 //! | how a request looks on the wire | `client/message.rs`, `request.rs` |
 //! | what is sent again, and where a redirect leads | `client/call.rs`, `client/retry.rs`, `client/redirect.rs` |
 //! | what is accepted as a response | `http/head.rs`, `http/transport/input.rs` |
-//! | what is sent again, and where a redirect leads | `client/retry.rs`, `client/redirect.rs` |
 //! | who gets which connection | `manager/key.rs`, `manager/pool/` |
 //! | how a connection is made | `manager/dialling.rs`, then `net/dial.rs` |
 //! | how anything waits | `wait/` |

@@ -30,7 +30,8 @@ pub(crate) use pool::{Pool, Refused};
 
 use crate::error::{Clock, Error, Kind};
 use crate::limits::{Deadline, not_zero};
-use crate::wait::{Event, Until, Want, Woken, wait};
+use crate::process::PerProcess;
+use crate::wait::{Engine, Event, Until, Want, Woken, wait};
 
 /// The pool that clients share: every open connection, its limits and its clocks.
 ///
@@ -40,6 +41,8 @@ use crate::wait::{Event, Until, Want, Woken, wait};
 pub struct Manager {
     id: u64,
     pool: Arc<Pool>,
+    /// Runs what is submitted; there from the first time on.
+    engine: PerProcess<OnceCell<Arc<Engine>>>,
 }
 
 /// A function that looks names up, see [`Manager::set_resolver`].
@@ -68,7 +71,19 @@ impl Manager {
         // Two copies of the library in one process must not give out equal ids: an address inside
         // this copy is in it.
         let copy = (&raw const NEXT).addr() as u64;
-        Self { id: (copy << 16).wrapping_add(number), pool: Pool::new(limits) }
+        let id = (copy << 16).wrapping_add(number);
+        Self { id, pool: Pool::new(limits), engine: PerProcess::new() }
+    }
+
+    /// What runs submitted work for as long as there is a manager that had some.
+    ///
+    /// # Errors
+    /// [`Kind::System`] if no thread can be made.
+    #[allow(dead_code)] // Until something is submitted.
+    pub(crate) fn engine(&self) -> Result<&Arc<Engine>, Error> {
+        let here = self.engine.get(|_| OnceCell::new());
+        here.get_or_try_init(Engine::running)
+            .map_err(|error| Error::from_os(Kind::System, "can't start an I/O thread", &error))
     }
 
     /// Closes one connection.

@@ -8,6 +8,8 @@
 //! the socket down, and the wait ends because what it waited for has happened.
 
 mod background;
+#[allow(dead_code)] // Until something is submitted.
+mod engine;
 mod event;
 mod thread;
 
@@ -16,6 +18,7 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 pub(crate) use background::Crew;
+pub(crate) use engine::Engine;
 pub(crate) use event::Event;
 pub(crate) use thread::{InterruptCheck, readable_now, set_interrupt_check};
 
