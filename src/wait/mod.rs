@@ -19,7 +19,7 @@
 
 mod apart;
 mod background;
-#[allow(dead_code)] // Until something is submitted.
+
 mod engine;
 mod event;
 mod fiber;
