@@ -24,9 +24,8 @@
 //!        |                                     |            |
 //!      ffi/          crossing the border       |            |
 //!        |                                     |            |
-//!        |      \                              |            |
-//!        |       submit   the same on an engine: futures, or a queue of completions
-//!        |      /                              |            |
+//!      submit, queue   in the background       |            |
+//!        |                                     |            |
 //!      client        defaults over a manager   |            |
 //!        |                                     |            |
 //!      client/call   legs (redirects) and      |            |
