@@ -74,12 +74,7 @@ impl Body {
         }
     }
 
-    /// The next piece, read in the background: a future that any executor can await. At least one
-    /// byte, at most `at_most` and at most 64 KiB; empty is the end.
-    ///
-    /// The read begins at the call, not at the first poll. Until its outcome was taken nothing else
-    /// reads: that answers [`Kind::InvalidState`]. Dropping the future before its end closes the
-    /// response.
+    /// The next piece as a future; see [`Response::read_soon`](super::Response::read_soon).
     pub fn read_soon(&mut self, at_most: usize) -> Reading<'_> {
         Reading::begin(self, at_most)
     }
