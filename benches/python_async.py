@@ -27,7 +27,8 @@ SHARE = 0.6
 def with_hangup(stack, most):
     import hangup
 
-    manager = hangup.Manager(hangup.Limits(total=most, per_origin=most))
+    limits = hangup.Limits(total=most, per_origin=most, idle_total=most, idle_per_origin=most)
+    manager = hangup.Manager(limits)
     client = hangup.AsyncClient(manager=manager)
     stack.push_async_callback(client.aclose)
 
