@@ -279,6 +279,29 @@ def test_a_cancelled_task_does_not_fire_the_callers_token(serve):
     assert not token.is_cancelled and server.ended() is not None
 
 
+def test_more_io_threads(serve):
+    python(
+        """
+        import asyncio, sys, hangup
+
+        async def main():
+            async with hangup.AsyncClient(limits=hangup.Limits(per_origin=20)) as client:
+                return {r.text for r in await asyncio.gather(*(client.get(sys.argv[1]) for _ in range(200)))}
+
+        for threads in (4, 1, 64):
+            hangup.io_threads(threads)
+            assert asyncio.run(main()) == {"ok"}
+        for wrong in (0, 65, -1):
+            try:
+                hangup.io_threads(wrong)
+            except hangup.InvalidArgument:
+                continue
+            raise AssertionError(wrong)
+        """,
+        serve([forever(answer("ok"))]).url,
+    )
+
+
 def test_without_a_loop_it_says_so():
     client = hangup.AsyncClient()
     with pytest.raises(RuntimeError, match="running event loop"):

@@ -11,6 +11,7 @@ from ._async_body import AsyncBody
 from ._async_response import AsyncResponse, OpenAsyncResponse
 from ._base import BaseClient, Prepared, RequestOptions
 from ._errors import RequestInfo
+from ._limits import whole
 from ._ports import Place, enter
 from ._request import Content
 
@@ -23,6 +24,15 @@ class AsyncRequestOptions(RequestOptions, total=False):
     content: Content | AsyncIterable[bytes] | None  # type: ignore[misc]  # wider, and only written
     """The body: bytes, text, a path, an open file or an iterable of bytes, plain or asynchronous. An open file and a
     plain iterable are read on a thread of the library's; an asynchronous one by a task of the loop."""
+
+
+def io_threads(count: int) -> None:
+    """How many threads of the library do what an AsyncClient sends, in the whole process: 1 to 64, 1 if nobody says so.
+
+    One is enough for thousands of requests, unless their TLS or decoding keeps it busy. It applies to what is sent from
+    then on. Raises InvalidArgument.
+    """
+    _native.io_threads(whole("io_threads", count))
 
 
 class AsyncClient(BaseClient):
@@ -87,8 +97,10 @@ class AsyncClient(BaseClient):
     async def aclose(self) -> None:
         """Refuses every later request. Twice is once."""
         self._closed = True
-        while self._places:
-            self._places.popitem()[1].leave(self)
+        for key in list(self._places):
+            place = self._places.pop(key, None)
+            if place is not None:
+                place.leave(self)
 
     async def __aenter__(self) -> Self:
         return self

@@ -51,11 +51,12 @@ class Place:
         loop = self.loop()
         if loop is not None and not self.clients:
             try:
-                loop.call_soon_threadsafe(self._end_at_rest)
+                loop.call_soon_threadsafe(self.end_at_rest)
             except RuntimeError:
                 pass  # the loop was closed, and the port with it
 
-    def _end_at_rest(self) -> None:
+    def end_at_rest(self) -> None:
+        """If no client is left: the port ends when nothing is under way. In the loop only."""
         port = self.port()
         if port is not None and not self.clients:
             port.call_at_rest(self._end)
@@ -78,6 +79,9 @@ def enter(loop: asyncio.AbstractEventLoop, client: AsyncClient) -> Place:
         port = _native.Port()
         place = _places[id(loop)] = Place(loop, port)
         loop.add_reader(port.fileno(), port.drain)
-    place.clients.add(client)
-    place.stay()
+    if client.is_closed:  # a response is read to its end
+        loop.call_soon(place.end_at_rest)
+    else:
+        place.clients.add(client)
+        place.stay()
     return place
