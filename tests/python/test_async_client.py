@@ -55,6 +55,22 @@ def test_names_are_looked_up_by_the_library(serve):
     strictly(main)
 
 
+def test_tls(serve, control, manager):
+    certs = control.certs()
+    servers = [serve([{"tls": certificate}, forever(answer("secret"))]) for certificate in ("good", "expired")]
+    good, expired = (f"https://localhost:{server.port}/" for server in servers)
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager, verify=certs / "ca.pem") as client:
+            found = await asyncio.gather(*(client.get(good) for _ in range(20)))
+            assert {r.text for r in found} == {"secret"}
+            with pytest.raises(hangup.TLSError) as caught:
+                await client.get(expired)
+            assert (caught.value.phase, caught.value.sent) == ("tls", "nothing")
+
+    strictly(main)
+
+
 def test_it_shares_connections_with_a_client(serve, manager, client):
     server = serve([forever(answer())])
     first = client.get(server.url)
