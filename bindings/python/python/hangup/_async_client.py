@@ -12,7 +12,7 @@ from ._async_response import AsyncResponse, OpenAsyncResponse
 from ._base import BaseClient, Prepared, RequestOptions
 from ._errors import RequestInfo
 from ._limits import whole
-from ._ports import Place, enter
+from ._ports import Place, enter, running_loop
 from ._request import Content
 
 R = TypeVar("R", bound=AsyncResponse)
@@ -36,15 +36,18 @@ def io_threads(count: int) -> None:
 
 
 class AsyncClient(BaseClient):
-    """Client for asyncio: the same settings, and the same manager of connections. For any loop in any thread, also
-    several at once.
+    """Client for asyncio: the same settings, and the same manager of connections. For any loop in any thread, also several
+    at once.
 
     A request is done by the library's own I/O thread; names, TLS and decoding too, and nothing is ever put on the
     loop's default executor. A task that is cancelled, by `asyncio.timeout`, `asyncio.wait_for` or otherwise, ends
     its exchange at once: the connection is closed, and the task sees CancelledError, never hangup.Cancelled.
 
     A loop has one descriptor for all its clients, which goes with the loop, or when the last of them is closed.
-    A closed client refuses requests; exchanges in progress and idle connections go on. trio is not supported.
+    A closed client refuses requests; exchanges in progress and idle connections go on.
+
+    It works in trio, too, with anyio over either, and there a task that is cancelled sees trio.Cancelled; but for
+    asynchronous request bodies, which need asyncio.
     """
 
     __slots__ = ("_places",)
@@ -121,7 +124,10 @@ class AsyncClient(BaseClient):
     async def _fed(
         self, answer: type[R], method: str, url: str, options: AsyncRequestOptions, stream: bool
     ) -> R:
-        body = AsyncBody(options["content"], asyncio.get_running_loop())  # type: ignore[arg-type]
+        loop = running_loop()
+        if not isinstance(loop, asyncio.AbstractEventLoop):
+            raise TypeError("an async iterable as a request's body needs asyncio: in trio use a plain iterable")
+        body = AsyncBody(options["content"], loop)  # type: ignore[arg-type]
         try:
             plain: Any = {**options, "content": body}
             return await self._sent(answer, self._prepare(method, url, **plain), stream)
@@ -129,7 +135,7 @@ class AsyncClient(BaseClient):
             body.close()
 
     async def _sent(self, answer: type[R], asked: Prepared, stream: bool) -> R:
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         future: asyncio.Future[_native.Response] = loop.create_future()
         place = self._place(loop)
         tag = self._native.submit(*asked, stream, place.port(), future)  # type: ignore[arg-type]  # it lives

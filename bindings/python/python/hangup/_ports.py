@@ -8,6 +8,7 @@ no coroutine holds a port while it waits.
 from __future__ import annotations
 
 import asyncio
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,20 @@ class Place:
         loop, port = self.loop(), self.port()
         if loop is not None and port is not None:
             loop.remove_reader(port.fileno())
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """asyncio's, or what stands for it in trio. Raises RuntimeError outside of both."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        if "trio" in sys.modules:
+            from ._trio import running
+
+            loop = running()
+            if loop is not None:
+                return loop  # type: ignore[return-value]  # as much of one as is needed
+        raise
 
 
 _places: dict[int, Place] = {}
