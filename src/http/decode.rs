@@ -108,6 +108,14 @@ impl Content {
         }
     }
 
+    /// Whether it is known that nothing of it is left.
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            Self::Plain(reader) => reader.is_over(),
+            Self::Decoded(decoder) => decoder.over,
+        }
+    }
+
     pub(crate) fn reader(&self) -> &Reader {
         match self {
             Self::Plain(reader) => reader,
