@@ -87,6 +87,7 @@ mod cancel;
 mod client;
 mod error;
 mod ffi;
+mod foreign;
 mod http;
 mod limits;
 mod manager;

@@ -20,7 +20,7 @@ use super::resolve::without_brackets;
 use super::socket::{InUse, Socket};
 use super::tls::Tls;
 use crate::error::{Error, Kind};
-use crate::wait::{Interest, Until, Woken, wait_fd};
+use crate::wait::{Crew, Interest, Until, Woken, apart, wait_fd};
 
 /// One connection's bytes. Threads: one at a time; its [`Socket`] may be ended by any.
 #[derive(Debug)]
@@ -67,8 +67,11 @@ impl Stream {
         let name = ServerName::try_from(without_brackets(host).to_owned()).map_err(|_| {
             Error::new(Kind::InvalidUrl, format!("{host} is no name that a certificate can be for"))
         })?;
-        let connection = ClientConnection::new(Arc::clone(tls.config()?), name)
-            .map_err(|error| Error::new(Kind::TlsFailed, error.to_string()))?;
+        // The first one reads the system's roots; each one makes a key.
+        let connection = apart(&CRYPTO, || {
+            ClientConnection::new(Arc::clone(tls.config()?), name)
+                .map_err(|error| Error::new(Kind::TlsFailed, error.to_string()))
+        })?;
         self.tunnel = self.tls.replace(Box::new(connection));
         self.secures = with;
         Ok(())
@@ -98,7 +101,8 @@ impl Stream {
             match not_yet(tls.read_tls(&mut below))? {
                 Some(0) => return Err(Stop::PeerClosed),
                 Some(_) => {
-                    if let Err(error) = tls.process_new_packets() {
+                    // Signatures and keys: a millisecond, and most of the stack that anything here needs.
+                    if let Err(error) = apart(&CRYPTO, || tls.process_new_packets().map(drop)) {
                         // The alert tells the peer why (RFC 8446 section 6); it may not want to know.
                         flush_if_possible(tls, &mut below);
                         return Err(Stop::Tls(error));
@@ -109,31 +113,18 @@ impl Stream {
         }
     }
 
-    /// Waits for bytes and takes what is there: at least one, or 0 for the end.
-    pub(crate) fn read(&mut self, into: &mut [u8], mut until: Until) -> Result<usize, Stop> {
-        if self.tls.is_none() {
-            let socket = self.socket.enter().ok_or(Stop::Ended)?;
-            let mut wire = Wire { socket: &socket, traffic: &self.traffic };
-            loop {
-                // Waiting first saves a call that would only say "not yet".
-                ready(&socket, Interest::Read, until)?;
-                if let Some(got) = not_yet(wire.read(into))? {
-                    return Ok(got);
-                }
-                until = until.later();
-            }
-        }
-        loop {
-            // Decrypted bytes may be there already.
-            if let Some(got) = self.try_read(into)? {
-                return Ok(got);
-            }
-            // Nobody answers what was not sent.
-            let interest = if self.flush()? { Interest::Read } else { Interest::Either };
-            let socket = self.socket.enter().ok_or(Stop::Ended)?;
-            ready(&socket, interest, until)?;
-            until = until.later();
-        }
+    /// Whether there may be bytes without a wait: TLS may have decrypted some already. Otherwise
+    /// waiting first saves a call that would only say "not yet".
+    pub(crate) fn may_hold_input(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Waits until there may be bytes to read.
+    pub(crate) fn await_input(&mut self, until: Until) -> Result<(), Stop> {
+        // Nobody answers what was not sent.
+        let interest = if self.flush()? { Interest::Read } else { Interest::Either };
+        let socket = self.socket.enter().ok_or(Stop::Ended)?;
+        ready(&socket, interest, until).map(drop)
     }
 
     /// Takes what is there; `None` if nothing is yet.
@@ -286,6 +277,9 @@ impl Stream {
     }
 }
 
+/// Does what takes long in a handshake, so that no other exchange of an I/O thread waits for it.
+static CRYPTO: Crew = Crew::new("hangup-crypto", 4);
+
 fn not_yet<T>(result: io::Result<T>) -> Result<Option<T>, Stop> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -301,7 +295,7 @@ fn may_write(socket: &InUse<'_>, until: Until) -> Result<bool, Stop> {
 }
 
 fn ready(socket: &InUse<'_>, interest: Interest, until: Until) -> Result<(bool, bool), Stop> {
-    match wait_fd(socket.fd(), interest, until).map_err(Stop::Io)? {
+    match wait_fd(socket.source(), interest, until).map_err(Stop::Io)? {
         Woken::Ready { read, write } => Ok((read, write)),
         Woken::Event => Err(Stop::Ended),
         Woken::Deadline => Err(Stop::Deadline),
