@@ -131,6 +131,22 @@ def rows(lines):
     for peer, bound in [("pycurl", 0.8), ("requests", 8), ("httpx", None)]:
         yield from compared("Python, small GET: requests/s", "python", "rps", peer, at_least=bound)
     yield from compared("Python, small GET: user and kernel CPU", "python", "cpu_us", "pycurl", "µs")
+    yield from asyncio_rows(compared)
+
+
+def asyncio_rows(compared):
+    """Rows of many requests in flight on one event loop."""
+    for count in 16, 100:
+        what, ours = f"asyncio, {count} in flight", f"hangup-{count}"
+        for peer, bound in [("aiohttp", 2), ("httpx", 10)]:
+            wanted = {"at_least": bound} if count == 100 else {}
+            yield from compared(f"{what}: requests/s", "python_async", "rps", f"{peer}-{count}", ours=ours, **wanted)
+            yield from compared(f"{what}: user and kernel CPU", "python_async", "cpu_us", f"{peer}-{count}", "µs", ours=ours)
+        peer = f"aiohttp-{count}"
+        load = f"{what}, 60 % of aiohttp's most"
+        yield from compared(f"{load}: median latency", "python_async", "p50_ms", peer, "ms", ours=ours)
+        wanted = {"at_most": 1} if count == 100 else {}
+        yield from compared(f"{load}: 99th percentile", "python_async", "p99_ms", peer, "ms", ours=ours, **wanted)
 
 
 def shared(lines, compared):
@@ -216,6 +232,7 @@ LABELS = {
     "curl-lent": "curl easy, lent",
     "curl-share": "curl's share object",
     "socket": "bare socket",
+    **{f"{peer}-{count}": peer for peer in ("aiohttp", "httpx") for count in (16, 100)},
 }
 
 

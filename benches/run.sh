@@ -59,7 +59,7 @@ for program in small_get large_body threads share idle_memory idle_scaling cance
         "$built/libhangup.so.0" -Wl,-rpath,"$built" -lcurl -lpthread
 done
 venv=
-if HANGUP_LIB_DIR=$built sh tests/venv.sh pycurl requests httpx >&2; then
+if HANGUP_LIB_DIR=$built sh tests/venv.sh pycurl requests httpx aiohttp >&2; then
     venv=$target/venv/bin/python
 else
     say "the Python package can't be built: its rows are left out"
@@ -194,11 +194,13 @@ while [ $round -lt "$rounds" ]; do
         measure share curl-lent "$bin/share" curl-lent "$http/small" 16 1000 8
         measure share curl-share "$bin/share" curl-share "$http/small" 16 500 8
     done
-    # cancel and python_get.py take their turns themselves, and name the mode in each line.
+    # cancel, python_get.py and python_async.py take their turns themselves, and name the mode in each line.
     measure cancel "" "$bin/cancel" 100 $((round == 1 ? 3 : 0))
     if [ -n "$venv" ]; then
         # shellcheck disable=SC2086 # words
         measure python "" $together "$venv" benches/python_get.py "$http/small" 0.25 4
+        # Here client and server work at the same time.
+        measure python_async "" "$venv" benches/python_async.py "$http/small" 0.25 2
     fi
 done
 
@@ -238,6 +240,6 @@ if [ -n "$venv" ]; then
 import importlib.metadata, platform, pycurl
 version = importlib.metadata.version
 names = ["Python " + platform.python_version(), "pycurl " + version("pycurl") + " over " + pycurl.version.split()[1]]
-print(", ".join(names + [name + " " + version(name) for name in ("requests", "httpx")]))')"
+print(", ".join(names + [name + " " + version(name) for name in ("requests", "httpx", "aiohttp")]))')"
 fi
 "$python" benches/report.py $write --versions "$versions" "$lines"
