@@ -349,7 +349,7 @@ int main(int argc, char **argv) {
     begin_exchanges(exchanges);
     double added = anonymous() - before;
     int running = threads();
-    printf("bytes=%.0f threads=%d", added / (double)exchanges, running);
+    printf("exchanges=%ld bytes=%.0f threads=%d", exchanges, added / (double)exchanges, running);
     if (reads) {
         bytes_read = 0;
         usage at = used();
