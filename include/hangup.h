@@ -242,10 +242,22 @@ typedef struct hangup_manager hangup_manager;
 typedef struct hangup_options hangup_options;
 
 /**
+ * A completion queue: where the outcomes of submitted requests and reads arrive, each exactly once, in the order in
+ * which they became known.
+ *
+ * Begins: hangup_queue_new. Can: _fd, _next, _close; be given to hangup_client_submit and hangup_response_submit_read,
+ * for as many as you like. Ends: hangup_queue_free; what is under way then goes on until it is over (fire its cancel
+ * tokens to end it), and what it brings is closed. In the child of a fork it answers HANGUP_FORKED: make a new one
+ * there.
+ * Threads: any thread at any time; many may wait at once, and each completion goes to one of them.
+ */
+typedef struct hangup_queue hangup_queue;
+
+/**
  * One request.
  *
  * Begins: hangup_request_new, hangup_request_clone. Can: be given headers, a body, limits, a connection mode
- * and a cancel token; be sent, more than once. Ends: hangup_request_free.
+ * and a cancel token; be sent or submitted, more than once. Ends: hangup_request_free.
  * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE.
  */
 typedef struct hangup_request hangup_request;
@@ -253,11 +265,12 @@ typedef struct hangup_request hangup_request;
 /**
  * One response: its head, and its body as a stream.
  *
- * Begins: hangup_client_get, hangup_client_send. Can: tell its head; be read to the end, which gives the
- * connection back before the end is reported; be closed early. Ends: hangup_response_free; a response that was
- * not read to its end closes its connection at once.
+ * Begins: hangup_client_get, hangup_client_send, hangup_client_submit. Can: tell its head; be read to the end, which
+ * gives the connection back before the end is reported; be closed early. It does not matter where it was begun: any
+ * thread may read it, and so may hangup_response_submit_read. Ends: hangup_response_free; a response that was not
+ * read to its end closes its connection at once.
  * Threads: one thread at a time; but hangup_response_close may be called from any thread while another one is
- * blocked in a read, and ends that read with HANGUP_CLOSED.
+ * blocked in a read or a submitted read is under way, and ends that read with HANGUP_CLOSED.
  */
 typedef struct hangup_response hangup_response;
 
@@ -502,7 +515,8 @@ typedef int32_t hangup_mode;
  * Reads a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end,
  * or a negative number to end the exchange with HANGUP_BODY_FAILED.
  *
- * Called on the thread that sends the request, without any lock held; it may block and it may call hangup.
+ * Called on the thread that sends the request, or on one of the library's if it was submitted (hangup_client_submit),
+ * without any lock held; it may block and it may call hangup.
  */
 typedef int64_t (*hangup_body_read)(void *user_data, uint8_t *into, size_t room);
 
@@ -558,6 +572,50 @@ typedef struct {
      */
     int64_t total_us;
 } hangup_timings;
+
+/**
+ * What was completed. Later versions may add some: keep a default branch.
+ */
+typedef int32_t hangup_completed;
+
+/**
+ * One outcome. Set `size` to sizeof(hangup_completion) before the call.
+ */
+typedef struct {
+    /**
+     * In: sizeof the structure. Out: how much of it was filled.
+     */
+    size_t size;
+    /**
+     * What was given when it was submitted.
+     */
+    uint64_t tag;
+    /**
+     * The response of a request that went well: yours, to be freed. NULL for all others.
+     */
+    hangup_response *response;
+    /**
+     * What went wrong: yours, to be freed. NULL if `status` is HANGUP_OK.
+     */
+    hangup_error *error;
+    /**
+     * The piece that was read, or the whole body if the request asked for it (hangup_request_whole): borrowed from the
+     * response until its next read or its end. NULL if there are no bytes.
+     */
+    const uint8_t *data;
+    /**
+     * How many bytes these are. 0 of a read that went well is the end of the body.
+     */
+    size_t data_size;
+    /**
+     * What was completed: one of HANGUP_COMPLETION_*.
+     */
+    hangup_completed what;
+    /**
+     * How it ended: one of `hangup_status`.
+     */
+    int32_t status;
+} hangup_completion;
 
 /**
  * Asked on the blocked thread itself when a signal interrupted its wait. 0: go on waiting. Anything else: end the
@@ -923,6 +981,16 @@ typedef int32_t (*hangup_interrupted)(void *user_data);
  * together when it is over, which may be after its connection was returned or closed.
  */
 #define HANGUP_EVENT_PHASE 7
+
+/**
+ * A request, by hangup_client_submit.
+ */
+#define HANGUP_COMPLETION_RESPONSE 1
+
+/**
+ * A read, by hangup_response_submit_read.
+ */
+#define HANGUP_COMPLETION_READ 2
 
 #ifdef __cplusplus
 extern "C" {
@@ -1746,6 +1814,19 @@ hangup_status hangup_request_redirects(hangup_request *request,
                                        hangup_error **error);
 
 /**
+ * Asks for the whole body, of at most `at_most` bytes: the call ends with the body's last byte instead of the head,
+ * and whatever reads the body then does not wait. HANGUP_NO_LIMIT goes back to ending at the head; that is the
+ * default.
+ *
+ * A body that is larger fails the call with HANGUP_TOO_LARGE and closes the connection. 0 allows no byte of body.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
+ */
+hangup_status hangup_request_whole(hangup_request *request,
+                                   int64_t at_most,
+                                   hangup_error **error);
+
+/**
  * Gives the request a cancel token: firing it ends the exchange, its body included. The request keeps a share.
  * NULL as token takes it away.
  */
@@ -1848,7 +1929,8 @@ hangup_status hangup_response_read(hangup_response *response,
  * Reads the rest of the body, at most `at_most` bytes (SIZE_MAX: as much as memory holds), and lends it until the
  * response is freed. A second call lends the same bytes.
  *
- * Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed.
+ * Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed. A whole body that is here
+ * already (hangup_request_whole) stays, and can be read with more room.
  */
 hangup_status hangup_response_read_all(hangup_response *response,
                                        size_t at_most,
@@ -1862,7 +1944,8 @@ hangup_status hangup_response_read_all(hangup_response *response,
  * at most, the rest is done in the background. HANGUP_NOW closes the connection at once. After the end of the
  * body, and the second time, it does nothing.
  *
- * May be called from any thread while another one is blocked in a read, and ends that read with HANGUP_CLOSED.
+ * May be called from any thread while another one is blocked in a read or a submitted read is under way, and ends that
+ * read with HANGUP_CLOSED.
  */
 hangup_status hangup_response_close(hangup_response *response,
                                     int32_t how);
@@ -1872,6 +1955,96 @@ hangup_status hangup_response_close(hangup_response *response,
  * closed politely. NULL is a no-op. Never blocks.
  */
 void hangup_response_free(hangup_response *response);
+
+/**
+ * A queue. To be freed with hangup_queue_free. NULL only if the process has no free descriptor.
+ */
+hangup_queue *hangup_queue_new(void);
+
+/**
+ * A descriptor that is readable exactly while there is a completion to take, and after hangup_queue_close: for
+ * poll(2), epoll(7) or any event loop. When it is, call hangup_queue_next with 0 until it answers HANGUP_TIMED_OUT. It
+ * is to be polled only; it is closed with the queue. -1 for NULL.
+ */
+int32_t hangup_queue_fd(const hangup_queue *queue);
+
+/**
+ * Takes the oldest completion; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
+ * for as long as it takes. `completion->size` must be sizeof(*completion). Its `response` and `error` are the caller's
+ * from then on.
+ *
+ * The status of this call says whether a completion was taken; how that ended stands in `completion->status`.
+ *
+ * Fails: HANGUP_TIMED_OUT if nothing came in that time, and nothing is lost by that; HANGUP_CLOSED after
+ * hangup_queue_close, when all that came was taken; HANGUP_CANCELLED if the thread's interrupt check ended the wait;
+ * HANGUP_INVALID_TIMEOUT for another negative number; HANGUP_INVALID_ARGUMENT for a structure that is too small to hold
+ * it, and nothing is taken then; HANGUP_FORKED in the child of a fork; HANGUP_SYSTEM.
+ */
+hangup_status hangup_queue_next(hangup_queue *queue,
+                                int64_t timeout_ms,
+                                hangup_completion *completion);
+
+/**
+ * Ends a wait in hangup_queue_next, and every later one: from now on it answers HANGUP_CLOSED when there is no more to
+ * take, and nothing more can be submitted to it. What is under way still arrives. From any thread; never blocks. Twice
+ * is once.
+ */
+hangup_status hangup_queue_close(const hangup_queue *queue);
+
+/**
+ * Frees a queue. What is under way is not cancelled; responses that nobody can take any more are closed. NULL is a
+ * no-op. Never blocks.
+ */
+void hangup_queue_free(hangup_queue *queue);
+
+/**
+ * Sends a request in the background, as hangup_client_send does, with the client's settings as they are now. The
+ * outcome arrives at the queue as HANGUP_COMPLETION_RESPONSE with this tag: at the response head, or with the body's
+ * last byte if the request says so (hangup_request_whole). HANGUP_OK means that there will be exactly one completion,
+ * whatever happens, a cancel or a shutdown included; any other status means that there will be none.
+ *
+ * Never blocks. Client, request and queue can be used and freed at once; the request can be changed and submitted
+ * again, but for a body that comes from a reader, which is sent once. That reader is called on a thread of the
+ * library's.
+ *
+ * Fails: HANGUP_INVALID_STATE for such a body, or while another thread uses the request; HANGUP_CLOSED for a queue that
+ * was closed; HANGUP_FORKED for a queue of the parent process. All else arrives at the queue.
+ */
+hangup_status hangup_client_submit(hangup_client *client,
+                                   hangup_request *request,
+                                   hangup_queue *queue,
+                                   uint64_t tag,
+                                   hangup_error **error);
+
+/**
+ * Reads a piece of the body in the background. The outcome arrives at the queue as HANGUP_COMPLETION_READ with this
+ * tag: at least one byte, at most `at_most` and at most 65,536, in `data`; or no bytes, which is the end.
+ *
+ * Until that completion was taken from the queue the read is under way: other reads of the response answer
+ * HANGUP_INVALID_STATE. hangup_response_close and hangup_response_free end it; its completion then is HANGUP_CLOSED,
+ * unless it had failed before. HANGUP_OK means exactly one completion; any other status means none.
+ *
+ * Never blocks.
+ *
+ * Fails: HANGUP_INVALID_STATE while another read is under way, or after the response was closed;
+ * HANGUP_INVALID_ARGUMENT for 0 bytes; HANGUP_CLOSED for a queue that was closed; HANGUP_FORKED for what is the parent
+ * process's. All else arrives at the queue.
+ */
+hangup_status hangup_response_submit_read(hangup_response *response,
+                                          size_t at_most,
+                                          hangup_queue *queue,
+                                          uint64_t tag,
+                                          hangup_error **error);
+
+/**
+ * How many threads of the library do what is submitted, in the whole process: 1 to 64, 1 if nobody says so. One is
+ * enough for thousands of requests, unless their TLS or decoding keeps it busy. It applies to what is submitted from
+ * then on.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT.
+ */
+hangup_status hangup_io_threads(size_t count,
+                                hangup_error **error);
 
 /**
  * The text itself. `size` may be NULL; it gets the length without the NUL. Borrowed from the handle. "" for NULL.

@@ -87,8 +87,10 @@ mod limits;
 mod manager;
 mod net;
 mod process;
+mod queue;
 mod request;
 mod response;
+mod submit;
 mod sync;
 mod target;
 mod wait;
@@ -103,4 +105,5 @@ pub use manager::{
     State, Stats,
 };
 pub use request::{Body, Mode, Request};
-pub use response::{Head, Hop, Response, Stopper};
+pub use response::{Head, Hop, Reading, Response, Stopper};
+pub use submit::Submission;

@@ -29,6 +29,7 @@ pub struct Request {
     pub(crate) token: Option<CancelToken>,
     pub(crate) retries: Option<bool>,
     pub(crate) redirects: Option<u32>,
+    pub(crate) whole: Option<usize>,
     name: CString,
 }
 
@@ -86,6 +87,7 @@ impl Request {
             token: None,
             retries: None,
             redirects: None,
+            whole: None,
             name,
         })
     }
@@ -185,23 +187,45 @@ impl Request {
         self.redirects = max;
     }
 
+    /// Whether the response comes with its whole body, of at most so many bytes: the call ends with
+    /// the body's last byte instead of the head, and reading does not wait. [`Kind::TooLarge`] if
+    /// the body is larger. `None` is the default: the body is read as it comes.
+    pub fn whole(&mut self, at_most: Option<usize>) {
+        self.whole = at_most;
+    }
+
     /// A copy that can be changed on its own; it shares the cancel token.
     ///
     /// # Errors
     /// [`Kind::InvalidState`] if the body comes from a reader.
     pub fn try_clone(&self) -> Result<Self, Error> {
-        Ok(Self {
+        Ok(self.with(self.body.try_clone()?))
+    }
+
+    /// The request as it is to be sent while this one is kept: a copy, but for a body from a reader,
+    /// which can be sent once.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidState`] if such a body was sent before.
+    pub(crate) fn take(&mut self) -> Result<Self, Error> {
+        let body = self.body.take()?;
+        Ok(self.with(body))
+    }
+
+    fn with(&self, body: Body) -> Self {
+        Self {
             method: self.method.clone(),
             target: Arc::clone(&self.target),
             headers: self.headers.clone(),
-            body: self.body.try_clone()?,
+            body,
             over: self.over,
             mode: self.mode,
             token: self.token.clone(),
             retries: self.retries,
             redirects: self.redirects,
+            whole: self.whole,
             name: self.name.clone(),
-        })
+        }
     }
 
     pub(crate) fn c_method(&self) -> &CStr {
@@ -234,6 +258,21 @@ impl Body {
     /// once.
     pub fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
         Self(Source::Reader(Some(Box::new(reader)), length))
+    }
+
+    /// Whether a function of the caller's gives it.
+    pub(crate) fn is_foreign(&self) -> bool {
+        matches!(self.0, Source::Reader(..))
+    }
+
+    fn take(&mut self) -> Result<Self, Error> {
+        match &mut self.0 {
+            Source::Reader(reader, length) => {
+                let reader = reader.take().ok_or_else(sent_before)?;
+                Ok(Self(Source::Reader(Some(reader), *length)))
+            }
+            _ => self.try_clone(),
+        }
     }
 
     fn try_clone(&self) -> Result<Self, Error> {
@@ -271,6 +310,12 @@ pub(crate) fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
 /// Methods whose requests say how long their body is even if it is empty (RFC 9110 section 8.6).
 pub(crate) fn needs_length(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+/// A body that is not there any more.
+pub(crate) fn sent_before() -> Error {
+    let what = "the request's body came from a reader and was sent before; give it a new one";
+    Error::new(Kind::InvalidState, what)
 }
 
 /// A file and its length.

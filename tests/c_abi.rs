@@ -239,6 +239,11 @@ fn events() {
 }
 
 #[test]
+fn queue() {
+    Given::default().hello("hello").large().half().silent().hole().echo_body("body").run("queue.c");
+}
+
+#[test]
 fn policy() {
     for_policy().breaks().run("policy.c");
 }

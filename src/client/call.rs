@@ -22,6 +22,9 @@ struct Call<'a> {
     manager: &'a Arc<Manager>,
     config: &'a Config,
     request: &'a Request,
+    /// The total limit counts from here.
+    called: Instant,
+    /// The first attempt.
     start: Instant,
     mode: Mode,
     timeouts: Timeouts,
@@ -29,11 +32,13 @@ struct Call<'a> {
     repeatable: bool,
 }
 
-/// Sends the request and follows where it leads, to the head of the last response.
+/// Sends the request and follows where it leads, to the head of the last response, or to the end of
+/// its body if the request says so. The total limit counts from `called`, if that was before now.
 pub(super) fn run(
     manager: &Arc<Manager>,
     config: &Config,
     request: &mut Request,
+    called: Option<Instant>,
 ) -> Result<Response, Error> {
     let start = Instant::now();
     let mut supply = Supply::of(&mut request.body.0)?;
@@ -42,6 +47,7 @@ pub(super) fn run(
         manager,
         config,
         request,
+        called: called.unwrap_or(start),
         start,
         mode: request.mode.unwrap_or(config.mode),
         timeouts: config.timeouts.with(&request.over),
@@ -56,7 +62,12 @@ pub(super) fn run(
         let next = match next {
             Next::HandOut => {
                 let content = Content::begin(reader, config.decode)?;
-                return Ok(Response::new(content, leg.target, history));
+                let mut response = Response::new(manager, content, leg.target, history);
+                if let Some(at_most) = request.whole {
+                    let fetched = response.body().fetch(at_most);
+                    fetched.map_err(|error| call.in_body(error))?;
+                }
+                return Ok(response);
             }
             Next::Follow(next) if history.len() as u64 == u64::from(most) => {
                 let what =
@@ -114,7 +125,7 @@ impl Call<'_> {
             request,
             body: has_body.then(|| opened.upload()),
             timeouts: &self.timeouts,
-            call: self.start,
+            call: self.called,
             start: if attempt == 1 && self.is_first(leg) { self.start } else { Instant::now() },
             token: self.request.token.clone(),
             short: self.mode == Mode::CloseAfter,
@@ -151,6 +162,12 @@ impl Call<'_> {
             .after_sending(Sent::All, exchange.bytes_sent(), true)
             .after_attempts(exchange.attempt())
             .safe_to_retry(self.repeatable)
+    }
+
+    /// What went wrong in a body that the call waited for: the server has done its work by then.
+    fn in_body(&self, error: Error) -> Error {
+        let safe = error.retry_safe() && self.repeatable;
+        error.safe_to_retry(safe)
     }
 
     fn is_first(&self, leg: &Leg) -> bool {

@@ -10,7 +10,7 @@ mod retry;
 mod supply;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -23,6 +23,7 @@ use crate::manager::Manager;
 use crate::net::tls::{self, Identity, Settings, Tls};
 use crate::request::{Mode, Request, field, own};
 use crate::response::Response;
+use crate::submit::Submission;
 use crate::sync::lock;
 use crate::target::Target;
 
@@ -94,7 +95,24 @@ impl Client {
     /// # Errors
     /// Any [`Kind`].
     pub fn send(&self, request: &mut Request) -> Result<Response, Error> {
-        call::run(&self.manager, &self.config.load(), request)
+        call::run(&self.manager, &self.config.load(), request, None)
+    }
+
+    /// Sends a request in the background: a future that any executor can await. The work begins at
+    /// the call, not at the first poll, and takes no thread of the caller's; it does what
+    /// [`send`](Self::send) does, with the client's settings as they are now. Dropping the future
+    /// before its end cancels the exchange.
+    pub fn submit(&self, request: Request) -> Submission {
+        Submission::begin(self, request)
+    }
+
+    /// What sends one request as this client is now, whatever is changed later; the call is now.
+    pub(crate) fn sender(
+        &self,
+    ) -> impl FnOnce(&mut Request) -> Result<Response, Error> + Send + use<> {
+        let (manager, config) = (Arc::clone(&self.manager), self.config.load_full());
+        let now = Instant::now();
+        move |request| call::run(&manager, &config, request, Some(now))
     }
 
     /// Sets a default limit; `None` is no limit.

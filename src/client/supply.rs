@@ -6,9 +6,9 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::http::upload::Upload;
-use crate::request::{Source, open};
+use crate::request::{Source, open, sent_before};
 
 /// The source of one call's body. A reader is dropped with it, once. Threads: one at a time.
 pub(super) enum Supply {
@@ -38,14 +38,10 @@ impl Supply {
             Source::None => Self::None,
             Source::Bytes(bytes) => Self::Bytes(Arc::clone(bytes)),
             Source::File(path) => Self::File(path.clone()),
-            Source::Reader(reader, length) => match reader.take() {
-                Some(reader) => Self::Reader { reader, length: *length, touched: false },
-                None => {
-                    let what = "the request's body came from a reader and was sent before; \
-                                give it a new one";
-                    return Err(Error::new(Kind::InvalidState, what));
-                }
-            },
+            Source::Reader(reader, length) => {
+                let reader = reader.take().ok_or_else(sent_before)?;
+                Self::Reader { reader, length: *length, touched: false }
+            }
         })
     }
 

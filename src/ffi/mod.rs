@@ -62,6 +62,9 @@ mod request;
 /// One response.
 mod response;
 
+/// Thousands at once.
+mod queue;
+
 /// Text that is nobody else's.
 mod text;
 

@@ -19,7 +19,7 @@ use crate::request::{Body, Mode, Request};
 /// One request.
 ///
 /// Begins: hangup_request_new, hangup_request_clone. Can: be given headers, a body, limits, a connection mode
-/// and a cancel token; be sent, more than once. Ends: hangup_request_free.
+/// and a cancel token; be sent or submitted, more than once. Ends: hangup_request_free.
 /// Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE.
 pub struct hangup_request {
     _opaque: [u8; 0],
@@ -33,7 +33,8 @@ impl Handle for hangup_request {
 /// Reads a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end,
 /// or a negative number to end the exchange with HANGUP_BODY_FAILED.
 ///
-/// Called on the thread that sends the request, without any lock held; it may block and it may call hangup.
+/// Called on the thread that sends the request, or on one of the library's if it was submitted (hangup_client_submit),
+/// without any lock held; it may block and it may call hangup.
 pub type hangup_body_read =
     Option<unsafe extern "C" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
 
@@ -255,6 +256,35 @@ pub unsafe extern "C" fn hangup_request_redirects(
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
         lock(request)?.redirects(Some(redirects_of(max)?));
+        Ok(())
+    })
+}
+
+/// Asks for the whole body, of at most `at_most` bytes: the call ends with the body's last byte instead of the head,
+/// and whatever reads the body then does not wait. HANGUP_NO_LIMIT goes back to ending at the head; that is the
+/// default.
+///
+/// A body that is larger fails the call with HANGUP_TOO_LARGE and closes the connection. 0 allows no byte of body.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_whole(
+    request: *mut hangup_request,
+    at_most: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        let at_most = match at_most {
+            HANGUP_NO_LIMIT => None,
+            // More than memory holds is as good as all of it.
+            bytes if bytes >= 0 => Some(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            _ => {
+                let what = "a negative size of a body; HANGUP_NO_LIMIT ends the call at the head";
+                return Err(Error::new(Kind::InvalidArgument, what));
+            }
+        };
+        lock(request)?.whole(at_most);
         Ok(())
     })
 }

@@ -8,15 +8,17 @@ use super::guard::{Handle, guard, lend, magic, or_default, out, report, status, 
 use super::manager::how_of;
 use super::status::hangup_status;
 use crate::error::{Error, Kind};
-use crate::response::{Body, Head, Response, Stopper};
+use crate::response::{Body, Head, Piece, Response, Stopper};
+use crate::sync::lock;
 
 /// One response: its head, and its body as a stream.
 ///
-/// Begins: hangup_client_get, hangup_client_send. Can: tell its head; be read to the end, which gives the
-/// connection back before the end is reported; be closed early. Ends: hangup_response_free; a response that was
-/// not read to its end closes its connection at once.
+/// Begins: hangup_client_get, hangup_client_send, hangup_client_submit. Can: tell its head; be read to the end, which
+/// gives the connection back before the end is reported; be closed early. It does not matter where it was begun: any
+/// thread may read it, and so may hangup_response_submit_read. Ends: hangup_response_free; a response that was not
+/// read to its end closes its connection at once.
 /// Threads: one thread at a time; but hangup_response_close may be called from any thread while another one is
-/// blocked in a read, and ends that read with HANGUP_CLOSED.
+/// blocked in a read or a submitted read is under way, and ends that read with HANGUP_CLOSED.
 pub struct hangup_response {
     _opaque: [u8; 0],
 }
@@ -31,10 +33,11 @@ pub struct Opened {
     hops: OnceLock<Vec<CString>>,
 }
 
-/// The body, and what `hangup_response_read_all` lent to the caller.
+/// The body, and what was lent to the caller: by `hangup_response_read_all`, and by a submitted read.
 struct Reading {
     body: Body,
     whole: Option<Vec<u8>>,
+    piece: Vec<u8>,
 }
 
 impl Handle for hangup_response {
@@ -48,7 +51,7 @@ impl hangup_response {
         Self::give(Arc::new(Opened {
             head,
             stopper: body.stopper(),
-            body: Mutex::new(Reading { body, whole: None }),
+            body: Mutex::new(Reading { body, whole: None, piece: Vec::new() }),
             texts: OnceLock::new(),
             url: OnceLock::new(),
             hops: OnceLock::new(),
@@ -272,7 +275,8 @@ pub unsafe extern "C" fn hangup_response_read(
 /// Reads the rest of the body, at most `at_most` bytes (SIZE_MAX: as much as memory holds), and lends it until the
 /// response is freed. A second call lends the same bytes.
 ///
-/// Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed.
+/// Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed. A whole body that is here
+/// already (hangup_request_whole) stays, and can be read with more room.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_read_all(
     response: *mut hangup_response,
@@ -284,7 +288,7 @@ pub unsafe extern "C" fn hangup_response_read_all(
     guard(error, || {
         let (data, size) = unsafe { (out(data)?, out(size)?) };
         let mut reading = unsafe { hangup_response::borrow(response)? }.reading()?;
-        let Reading { body, whole } = &mut *reading;
+        let Reading { body, whole, .. } = &mut *reading;
         let bytes = match whole {
             Some(bytes) => bytes,
             None => whole.insert(body.read_all(at_most)?),
@@ -300,7 +304,8 @@ pub unsafe extern "C" fn hangup_response_read_all(
 /// at most, the rest is done in the background. HANGUP_NOW closes the connection at once. After the end of the
 /// body, and the second time, it does nothing.
 ///
-/// May be called from any thread while another one is blocked in a read, and ends that read with HANGUP_CLOSED.
+/// May be called from any thread while another one is blocked in a read or a submitted read is under way, and ends that
+/// read with HANGUP_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_close(
     response: *mut hangup_response,
@@ -326,6 +331,23 @@ pub unsafe extern "C" fn hangup_response_free(response: *mut hangup_response) {
 }
 
 impl Opened {
+    /// Begins a submitted read; `done` gets what [`take_back`](Self::take_back) wants.
+    pub(super) fn lend(
+        &self,
+        at_most: usize,
+        done: impl FnOnce(Piece) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.reading()?.body.lend(at_most, done)
+    }
+
+    /// Ends a submitted read, and lends what it read until the next one.
+    pub(super) fn take_back(&self, piece: Piece) -> Result<(*const u8, usize), Error> {
+        // Whoever has the lock now is about to be told that a read is under way.
+        let mut reading = lock(&self.body);
+        reading.piece = reading.body.take_back(piece)?;
+        Ok(borrowed(&reading.piece))
+    }
+
     /// One thread at a time: the second one is told so, and does not wait.
     fn reading(&self) -> Result<MutexGuard<'_, Reading>, Error> {
         match self.body.try_lock() {
@@ -347,4 +369,9 @@ impl Opened {
             self.head.headers().map(|(name, value)| (c(name.as_bytes()), c(value))).collect()
         })
     }
+}
+
+/// Bytes as C wants them: (NULL, 0) is none.
+pub(super) fn borrowed(bytes: &[u8]) -> (*const u8, usize) {
+    if bytes.is_empty() { (std::ptr::null(), 0) } else { (bytes.as_ptr(), bytes.len()) }
 }

@@ -79,7 +79,6 @@ impl Manager {
     ///
     /// # Errors
     /// [`Kind::System`] if no thread can be made.
-    #[allow(dead_code)] // Until something is submitted.
     pub(crate) fn engine(&self) -> Result<&Arc<Engine>, Error> {
         let here = self.engine.get(|_| OnceCell::new());
         here.get_or_try_init(Engine::running)

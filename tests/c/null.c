@@ -30,6 +30,7 @@ static hangup_cancel *cancel;
 static hangup_options *options;
 static hangup_connections *list;
 static hangup_events *events;
+static hangup_queue *queue;
 static hangup_text *cookies;
 static size_t written = 4711;
 static const uint8_t *lent;
@@ -97,6 +98,7 @@ static void values(void *none, void *no_cancel) {
     CHECK_TEXT("", hangup_events_origin(none));
     CHECK_NUMBER(0, hangup_events_lost(none));
     CHECK_NUMBER(-1, hangup_events_fd(none));
+    CHECK_NUMBER(-1, hangup_queue_fd(none));
     CHECK_TEXT("", hangup_request_method(none));
     CHECK_NUMBER(0, hangup_response_status(none));
     CHECK_NUMBER(0, hangup_response_version(none));
@@ -115,6 +117,7 @@ static void values(void *none, void *no_cancel) {
     hangup_options_free(none);
     hangup_connections_free(none);
     hangup_events_free(none);
+    hangup_queue_free(none);
     hangup_text_free(none);
     hangup_cancel_free(no_cancel);
     hangup_client_free(none);
@@ -133,6 +136,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     hangup_events *new_events = NULL;
     hangup_text *new_text = NULL;
     hangup_event event = {.size = sizeof event};
+    hangup_completion completion = {.size = sizeof completion};
     int64_t value = 4711;
     hangup_stats stats = {.size = sizeof stats};
     hangup_timings timings = {.size = sizeof timings};
@@ -193,6 +197,11 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_client_get(none, given("hello"), 1000, &answer, &error));
     IS(bad, hangup_client_send(none, request, &answer, &error));
     IS(bad, hangup_client_send(client, none, &answer, &error));
+    IS(bad, hangup_client_submit(none, request, queue, 1, &error));
+    IS(bad, hangup_client_submit(client, none, queue, 1, &error));
+    IS(bad, hangup_client_submit(client, request, none, 1, &error));
+    SAYS(bad, hangup_queue_next(none, 0, &completion));
+    SAYS(bad, hangup_queue_close(none));
     IS(bad, hangup_request_clone(none, &new_request, &error));
     IS(bad, hangup_request_header(none, "x", "y", &error));
     IS(bad, hangup_request_body(none, pem, sizeof pem, &error));
@@ -202,11 +211,14 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_request_connection(none, HANGUP_KEEP, &error));
     IS(bad, hangup_request_retries(none, 1, &error));
     IS(bad, hangup_request_redirects(none, 1, &error));
+    IS(bad, hangup_request_whole(none, 1, &error));
     SAYS(bad, hangup_request_cancel_with(none, cancel));
     SAYS(bad, hangup_response_header_at(none, 0, NULL, NULL, NULL));
     SAYS(bad, hangup_response_timings(none, &timings));
     IS(bad, hangup_response_read(none, room, sizeof room, &written, &error));
     IS(bad, hangup_response_read_all(none, SIZE_MAX, &lent, &written, &error));
+    IS(bad, hangup_response_submit_read(none, 1, queue, 1, &error));
+    IS(bad, hangup_response_submit_read(response, 1, none, 1, &error));
     SAYS(bad, hangup_response_close(none, HANGUP_NOW));
 
     /* The end is called exactly once, also when the reader was not taken. */
@@ -231,6 +243,8 @@ static void arguments(void) {
     SAYS(HANGUP_NULL, hangup_manager_get_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, NULL));
     IS(HANGUP_NULL, hangup_manager_events(manager, 16, NULL, &error));
     SAYS(HANGUP_NULL, hangup_events_next(events, 0, NULL));
+    SAYS(HANGUP_NULL, hangup_queue_next(queue, 0, NULL));
+    IS(HANGUP_INVALID_ARGUMENT, hangup_io_threads(0, &error));
     IS(HANGUP_NULL, hangup_manager_close_origin(manager, NULL, HANGUP_NOW, &written, &error));
     SAYS(HANGUP_NULL, hangup_manager_why_closed(manager, 1, NULL));
     SAYS(HANGUP_NULL, hangup_connections_at(list, 0, NULL));
@@ -288,6 +302,8 @@ static void legal(void) {
     SAYS(HANGUP_OK, hangup_client_preconnect(client, given("hello"), 0, NULL, NULL));
     SAYS(HANGUP_OK, hangup_client_proxy(client, NULL, NULL));
     SAYS(HANGUP_OK, hangup_client_local_address(client, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_io_threads(1, NULL));
+    SAYS(HANGUP_OK, hangup_request_whole(request, HANGUP_NO_LIMIT, NULL));
     SAYS(HANGUP_OK, hangup_manager_clear_addresses(manager));
     SAYS(HANGUP_OK, hangup_manager_network_changed(manager, NULL));
     SAYS(HANGUP_OK, hangup_client_header(client, "x", NULL, NULL));
@@ -310,6 +326,8 @@ int main(int argc, char **argv) {
     request = new_request("GET", given("hello"));
     response = get(client, given("hello"));
     cancel = hangup_cancel_new();
+    queue = hangup_queue_new();
+    CHECK(queue != NULL);
     options = hangup_options_new();
     CHECK_OK(hangup_manager_list(manager, &list, NULL), NULL);
     CHECK_OK(hangup_manager_events(manager, 16, &events, NULL), NULL);
@@ -328,11 +346,14 @@ int main(int argc, char **argv) {
     arguments();
 
     /* All of this has done nothing to the handles. */
+    hangup_completion none = {.size = sizeof none};
+    SAYS(HANGUP_TIMED_OUT, hangup_queue_next(queue, 0, &none));
     check_body(response, "hello");
     CHECK_NUMBER(0, hangup_cancel_is_fired(cancel));
     legal();
 
     hangup_text_free(cookies);
+    hangup_queue_free(queue);
     hangup_events_free(events);
     hangup_connections_free(list);
     hangup_options_free(options);

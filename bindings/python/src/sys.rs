@@ -80,6 +80,8 @@ pub const HANGUP_EVENT_CLOSED: i32 = 4;
 pub const HANGUP_EVENT_QUEUED: i32 = 5;
 pub const HANGUP_EVENT_RETRIED: i32 = 6;
 pub const HANGUP_EVENT_PHASE: i32 = 7;
+pub const HANGUP_COMPLETION_RESPONSE: i32 = 1;
+pub const HANGUP_COMPLETION_READ: i32 = 2;
 
 pub type hangup_status = i32;
 pub const HANGUP_OK: hangup_status = 0;
@@ -148,6 +150,11 @@ pub struct hangup_manager {
 
 #[repr(C)]
 pub struct hangup_options {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_queue {
     _opaque: [u8; 0],
 }
 
@@ -263,6 +270,21 @@ pub struct hangup_timings {
     pub total_us: i64,
 }
 
+pub type hangup_completed = i32;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hangup_completion {
+    pub size: usize,
+    pub tag: u64,
+    pub response: *mut hangup_response,
+    pub error: *mut hangup_error,
+    pub data: *const u8,
+    pub data_size: usize,
+    pub what: hangup_completed,
+    pub status: i32,
+}
+
 pub type hangup_interrupted =
     Option<unsafe extern "C" fn(user_data: *mut c_void) -> i32>;
 
@@ -372,6 +394,7 @@ unsafe extern "C" {
     pub fn hangup_request_connection(request: *mut hangup_request, mode: hangup_mode, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_retries(request: *mut hangup_request, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_redirects(request: *mut hangup_request, max: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_whole(request: *mut hangup_request, at_most: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_cancel_with(request: *mut hangup_request, cancel: *mut hangup_cancel) -> hangup_status;
     pub fn hangup_request_method(request: *const hangup_request) -> *const c_char;
     pub fn hangup_response_status(response: *const hangup_response) -> i32;
@@ -390,6 +413,14 @@ unsafe extern "C" {
     pub fn hangup_response_read_all(response: *mut hangup_response, at_most: usize, data: *mut *const u8, size: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_close(response: *mut hangup_response, how: i32) -> hangup_status;
     pub fn hangup_response_free(response: *mut hangup_response);
+    pub fn hangup_queue_new() -> *mut hangup_queue;
+    pub fn hangup_queue_fd(queue: *const hangup_queue) -> i32;
+    pub fn hangup_queue_next(queue: *mut hangup_queue, timeout_ms: i64, completion: *mut hangup_completion) -> hangup_status;
+    pub fn hangup_queue_close(queue: *const hangup_queue) -> hangup_status;
+    pub fn hangup_queue_free(queue: *mut hangup_queue);
+    pub fn hangup_client_submit(client: *mut hangup_client, request: *mut hangup_request, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_response_submit_read(response: *mut hangup_response, at_most: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_io_threads(count: usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_text_value(text: *const hangup_text, size: *mut usize) -> *const c_char;
     pub fn hangup_text_free(text: *mut hangup_text);
     pub fn hangup_interrupt_check(check: hangup_interrupted, user_data: *mut c_void, tick_ms: i64) -> hangup_status;

@@ -1,12 +1,18 @@
 //! One response: the head that came, and the body as it comes.
 
+mod body;
+mod soon;
+
 use std::sync::Arc;
 
-use crate::error::{Error, Kind};
+pub use self::body::{Body, Stopper};
+pub(crate) use self::soon::Piece;
+pub use self::soon::Reading;
+use crate::error::Error;
 use crate::http::Timings;
 use crate::http::decode::Content;
 use crate::http::exchange::Exchange;
-use crate::manager::How;
+use crate::manager::{How, Manager};
 use crate::target::Target;
 
 /// A response. Dropped before its body ended, it closes its connection at once.
@@ -35,19 +41,15 @@ pub struct Hop {
     pub url: String,
 }
 
-/// The body as a stream. Threads: one at a time.
-pub struct Body {
-    content: Content,
-}
-
-/// Ends a response from any thread, while another one is blocked in a read.
-#[derive(Clone, Debug)]
-pub struct Stopper(Arc<Exchange>);
-
 impl Response {
-    pub(crate) fn new(content: Content, target: Arc<Target>, history: Vec<Hop>) -> Self {
+    pub(crate) fn new(
+        manager: &Arc<Manager>,
+        content: Content,
+        target: Arc<Target>,
+        history: Vec<Hop>,
+    ) -> Self {
         let exchange = Arc::clone(content.reader().exchange());
-        Self { head: Head { target, exchange, history }, body: Body { content } }
+        Self { head: Head { target, exchange, history }, body: Body::new(manager, content) }
     }
 
     /// The head.
@@ -116,6 +118,16 @@ impl Response {
         self.body.read_all(at_most)
     }
 
+    /// The next piece of the body, as a future; see [`Body::read_soon`].
+    pub fn read_soon(&mut self, at_most: usize) -> Reading<'_> {
+        self.body.read_soon(at_most)
+    }
+
+    /// What of the body is here already and was not read; see [`Request::whole`](crate::Request::whole).
+    pub(crate) fn at_hand(&self) -> Option<&[u8]> {
+        self.body.at_hand()
+    }
+
     /// Closes it early: [`How::Graceful`] reads on for a little so that the connection can be kept.
     pub fn close(&mut self, how: How) {
         self.body.close(how);
@@ -180,100 +192,3 @@ impl Hop {
         Self { status, url: target.url() }
     }
 }
-
-impl Body {
-    /// Reads a piece; 0 is the end.
-    ///
-    /// # Errors
-    /// Any [`Kind`].
-    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
-        if into.is_empty() {
-            return Err(Error::new(
-                Kind::InvalidArgument,
-                "a buffer of 0 bytes can't tell data from the end",
-            ));
-        }
-        self.content.read(into)
-    }
-
-    /// Reads the rest, at most `at_most` bytes.
-    ///
-    /// # Errors
-    /// Any [`Kind`]; [`Kind::TooLarge`] if there is more.
-    pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
-        let expected = self.content.total().and_then(|total| usize::try_from(total).ok());
-        if expected.is_some_and(|size| size > at_most) {
-            return Err(self.too_large(at_most));
-        }
-        let mut whole = Vec::new();
-        // Address space is not memory: this is touched step by step as well.
-        let _ = whole.try_reserve_exact(expected.unwrap_or(0).min(LARGEST_RESERVE));
-        // A length that the peer made up must not make us allocate: it is believed step by step.
-        let mut step = expected.unwrap_or(FIRST_STEP).clamp(1, LARGEST_STEP);
-        loop {
-            let end = whole.len();
-            if end == at_most {
-                // Full: one byte more tells whether that was all.
-                return match self.content.read(&mut [0])? {
-                    0 => Ok(whole),
-                    _ => Err(self.too_large(at_most)),
-                };
-            }
-            whole.resize(end.saturating_add(step).min(at_most), 0);
-            let mut filled = end;
-            while filled < whole.len() {
-                match self.content.read(&mut whole[filled..])? {
-                    0 => {
-                        whole.truncate(filled);
-                        return Ok(whole);
-                    }
-                    got => filled += got,
-                }
-            }
-            step = whole.len().clamp(FIRST_STEP, LARGEST_STEP);
-        }
-    }
-
-    /// Closes it early.
-    pub fn close(&mut self, how: How) {
-        match how {
-            How::Graceful => self.content.reader_mut().close_politely(),
-            How::Now => self.content.reader_mut().close(),
-        }
-    }
-
-    /// What ends it from another thread.
-    pub fn stopper(&self) -> Stopper {
-        Stopper(Arc::clone(self.content.reader().exchange()))
-    }
-
-    fn too_large(&mut self, at_most: usize) -> Error {
-        self.content.reader_mut().close();
-        Error::new(
-            Kind::TooLarge,
-            format!("the body is larger than the {at_most} bytes that were allowed"),
-        )
-    }
-}
-
-impl std::fmt::Debug for Body {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Body").finish_non_exhaustive()
-    }
-}
-
-impl Stopper {
-    /// Ends it; a read that is blocked answers [`Kind::Closed`]. After the end it does nothing.
-    pub fn stop(&self) {
-        self.0.stop();
-    }
-
-    /// How long each part took so far.
-    pub fn timings(&self) -> Timings {
-        self.0.timings()
-    }
-}
-
-const FIRST_STEP: usize = 8 * 1024;
-const LARGEST_STEP: usize = 8 * 1024 * 1024;
-const LARGEST_RESERVE: usize = 256 * 1024 * 1024;

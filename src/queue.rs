@@ -1,0 +1,249 @@
+//! A completion queue: many who put, many who take, and a descriptor for whoever has an event loop
+//! of its own.
+//!
+//! The descriptor tells the truth at every moment: it is set and cleared under the lock, when the
+//! queue gets its first and loses its last. A busy queue costs no system call.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{Clock, Error, Kind};
+use crate::limits::Deadline;
+use crate::process::generation;
+use crate::sync::{Mutex, lock};
+use crate::wait::{Event, Until, Want, Woken, wait};
+
+/// A queue as those see it who take from it. Its end drops what is in it, and what is put into it
+/// afterwards. Threads: any thread at any time.
+#[derive(Debug)]
+pub(crate) struct Queue<T> {
+    shared: Arc<Shared<T>>,
+    /// Set while there is something to take, and from the close on.
+    event: Arc<Event>,
+}
+
+/// The same queue as those see it who put something in; it may outlive its takers. Threads: any
+/// thread at any time.
+#[derive(Debug)]
+pub(crate) struct Intake<T>(Arc<Shared<T>>);
+
+#[derive(Debug)]
+struct Shared<T> {
+    inner: Mutex<Inner<T>>,
+    process: u32,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    items: VecDeque<T>,
+    life: Life,
+}
+
+#[derive(Debug)]
+enum Life {
+    /// Somebody may wait for more, by this event.
+    Open(Arc<Event>),
+    /// Nobody shall wait for more.
+    Closed,
+    /// Nobody can take anything.
+    Over,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new() -> io::Result<Self> {
+        let event = Arc::new(Event::new()?);
+        let inner = Inner { items: VecDeque::new(), life: Life::Open(Arc::clone(&event)) };
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), process: generation() });
+        Ok(Self { shared, event })
+    }
+
+    /// Takes the oldest; waits for one, at most `limit` (`None` waits for ever, [`Duration::ZERO`]
+    /// not at all). `Ok(None)`: nothing came in that time.
+    ///
+    /// # Errors
+    /// [`Kind::Closed`] after [`close`](Self::close), when nothing is left; [`Kind::Cancelled`] if a
+    /// signal ended the wait; [`Kind::Forked`] in the child of a fork; [`Kind::System`].
+    pub(crate) fn next(&self, limit: Option<Duration>) -> Result<Option<T>, Error> {
+        self.shared.is_ours()?;
+        let deadline = Deadline::after(Instant::now(), limit, Clock::Total).at;
+        loop {
+            if let Some(item) = self.take()? {
+                return Ok(Some(item));
+            }
+            let until = Until::new(deadline);
+            if until.has_come() {
+                return Ok(None);
+            }
+            let want = Want { fd: None, event: Some(&self.event) };
+            match wait(want, until) {
+                Ok(Woken::Event | Woken::Ready { .. }) => {}
+                Ok(Woken::Deadline) => return Ok(None),
+                Ok(Woken::Interrupted) => {
+                    return Err(Error::new(Kind::Cancelled, "interrupted by a signal"));
+                }
+                Err(error) => return Err(Error::from_os(Kind::System, "can't wait", &error)),
+            }
+        }
+    }
+
+    fn take(&self) -> Result<Option<T>, Error> {
+        let mut inner = lock(&self.shared.inner);
+        let item = inner.items.pop_front();
+        let is_open = matches!(inner.life, Life::Open(_));
+        if item.is_none() && !is_open {
+            return Err(Error::new(
+                Kind::Closed,
+                "the queue was closed, and nothing is left in it",
+            ));
+        }
+        if item.is_some() && inner.items.is_empty() && is_open {
+            self.event.clear();
+        }
+        Ok(item)
+    }
+
+    /// From now on nobody waits: [`next`](Self::next) answers [`Kind::Closed`] when nothing is left,
+    /// and nobody gets an intake. In the child of a fork it does nothing.
+    pub(crate) fn close(&self) {
+        if self.shared.is_ours().is_ok() {
+            lock(&self.shared.inner).life = Life::Closed;
+            self.event.set();
+        }
+    }
+
+    /// A way in, for one or many.
+    ///
+    /// # Errors
+    /// [`Kind::Closed`], [`Kind::Forked`].
+    pub(crate) fn intake(&self) -> Result<Intake<T>, Error> {
+        self.shared.is_ours()?;
+        if !matches!(lock(&self.shared.inner).life, Life::Open(_)) {
+            return Err(Error::new(Kind::Closed, "the queue was closed; make a new one"));
+        }
+        Ok(Intake(Arc::clone(&self.shared)))
+    }
+
+    /// A descriptor that is readable while there is something to take, or nothing to wait for. It is
+    /// closed with the queue.
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.event.fd()
+    }
+}
+
+impl<T> Drop for Queue<T> {
+    fn drop(&mut self) {
+        if self.shared.is_ours().is_ok() {
+            let mut inner = lock(&self.shared.inner);
+            inner.life = Life::Over;
+            let items = std::mem::take(&mut inner.items);
+            drop(inner);
+            // Closing what is in them takes its time, and locks of its own.
+            drop(items);
+        }
+    }
+}
+
+impl<T> Intake<T> {
+    /// Puts something in. If nobody can take it any more, it is dropped.
+    pub(crate) fn put(&self, item: T) {
+        let mut inner = lock(&self.0.inner);
+        if matches!(inner.life, Life::Over) {
+            drop(inner);
+            return drop(item);
+        }
+        inner.items.push_back(item);
+        if inner.items.len() == 1
+            && let Life::Open(event) = &inner.life
+        {
+            event.set();
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    /// In the child of a fork the lock may be held for ever by a thread that is not there, and the
+    /// descriptor is the parent's, too: to clear it would be to deafen the parent.
+    fn is_ours(&self) -> Result<(), Error> {
+        if self.process == generation() {
+            return Ok(());
+        }
+        let what = "this queue is of the parent of this process; make a new one";
+        Err(Error::new(Kind::Forked, what))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait::readable_now;
+
+    #[test]
+    fn the_descriptor_tells_whether_there_is_something() {
+        let queue = Queue::new().unwrap();
+        let intake = queue.intake().unwrap();
+        let readable = || readable_now(&[queue.descriptor()])[0];
+        for _ in 0..2 {
+            assert!(!readable());
+            intake.put(1);
+            intake.put(2);
+            assert!(readable());
+            assert_eq!(queue.next(None).unwrap(), Some(1));
+            assert!(readable());
+            assert_eq!(queue.next(None).unwrap(), Some(2));
+        }
+        assert!(!readable());
+        assert_eq!(queue.next(Some(Duration::ZERO)).unwrap(), None);
+        assert_eq!(queue.next(Some(Duration::from_millis(2))).unwrap(), None);
+    }
+
+    #[test]
+    fn a_closed_queue_is_taken_to_its_end() {
+        let queue = Queue::new().unwrap();
+        let intake = queue.intake().unwrap();
+        intake.put(1);
+        queue.close();
+        assert_eq!(queue.intake().unwrap_err().kind(), Kind::Closed);
+        assert_eq!(queue.next(None).unwrap(), Some(1));
+        assert_eq!(queue.next(None).unwrap_err().kind(), Kind::Closed);
+        // What was promised before still comes.
+        intake.put(2);
+        assert_eq!(queue.next(None).unwrap(), Some(2));
+        assert_eq!(queue.next(None).unwrap_err().kind(), Kind::Closed);
+        assert!(readable_now(&[queue.descriptor()])[0]);
+    }
+
+    #[test]
+    fn nothing_stays_in_a_queue_that_nobody_takes_from() {
+        let (before, after) = (Arc::new(()), Arc::new(()));
+        let queue = Queue::new().unwrap();
+        let intake = queue.intake().unwrap();
+        intake.put(Arc::clone(&before));
+        drop(queue);
+        intake.put(Arc::clone(&after));
+        assert_eq!((Arc::strong_count(&before), Arc::strong_count(&after)), (1, 1));
+    }
+
+    #[test]
+    fn each_item_goes_to_one_of_many_takers() {
+        let queue = Queue::new().unwrap();
+        let all: usize = std::thread::scope(|scope| {
+            let takers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| std::iter::from_fn(|| queue.next(None).ok()?).sum::<usize>())
+                })
+                .collect();
+            let putters: Vec<_> = (0..4)
+                .map(|part| {
+                    let intake = queue.intake().unwrap();
+                    scope.spawn(move || (0..1000).for_each(|n| intake.put(part * 1000 + n)))
+                })
+                .collect();
+            putters.into_iter().for_each(|putter| putter.join().unwrap());
+            queue.close();
+            takers.into_iter().map(|taker| taker.join().unwrap()).sum::<usize>()
+        });
+        assert_eq!(all, (0..4000).sum::<usize>());
+    }
+}

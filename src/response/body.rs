@@ -1,0 +1,306 @@
+//! The body of a response: on its way, here already, or lent to a read that was submitted.
+//!
+//! It does not matter where the response was begun: whoever reads waits in the way of its own task.
+
+use std::sync::Arc;
+
+use super::soon::{Piece, Reading};
+use crate::error::{Error, Kind, Phase, Sent};
+use crate::http::Timings;
+use crate::http::decode::Content;
+use crate::http::exchange::Exchange;
+use crate::manager::{How, Manager};
+use crate::process::generation;
+use crate::submit;
+
+/// The body as a stream. Threads: one at a time.
+pub struct Body {
+    place: Place,
+    /// All of it, if the request asked for that.
+    whole: Option<Whole>,
+    exchange: Arc<Exchange>,
+    manager: Arc<Manager>,
+}
+
+/// Where what is to be read from is.
+enum Place {
+    Here(Content),
+    /// With a submitted read of this process.
+    Lent(u32),
+    /// With a submitted read that nobody waits for any more, or lost with it.
+    Gone,
+}
+
+/// A body that came before its response was handed out, and how far it was read.
+struct Whole {
+    bytes: Vec<u8>,
+    read: usize,
+}
+
+/// Ends a response from any thread, while another one is blocked in a read.
+#[derive(Clone, Debug)]
+pub struct Stopper(Arc<Exchange>);
+
+impl Body {
+    pub(super) fn new(manager: &Arc<Manager>, content: Content) -> Self {
+        let exchange = Arc::clone(content.reader().exchange());
+        Self { place: Place::Here(content), whole: None, exchange, manager: Arc::clone(manager) }
+    }
+
+    /// Reads a piece; 0 is the end.
+    ///
+    /// # Errors
+    /// Any [`Kind`]; [`Kind::InvalidState`] while a submitted read is under way.
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+        if into.is_empty() {
+            return Err(no_room("a buffer"));
+        }
+        let Here { content, whole } = self.here()?;
+        match whole {
+            Some(whole) => Ok(whole.read(into)),
+            None => content.read(into),
+        }
+    }
+
+    /// Reads the rest, at most `at_most` bytes.
+    ///
+    /// # Errors
+    /// Any [`Kind`]; [`Kind::TooLarge`] if there is more.
+    pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
+        let Here { content, whole } = self.here()?;
+        match whole {
+            Some(whole) => whole.take(at_most).ok_or_else(|| too_large(content, at_most)),
+            None => read_to_end(content, at_most),
+        }
+    }
+
+    /// The next piece, read in the background: a future that any executor can await. At least one
+    /// byte, at most `at_most` and at most 64 KiB; empty is the end.
+    ///
+    /// The read begins at the call, not at the first poll. Until its outcome was taken nothing else
+    /// reads: that answers [`Kind::InvalidState`]. Dropping the future before its end closes the
+    /// response.
+    pub fn read_soon(&mut self, at_most: usize) -> Reading<'_> {
+        Reading::begin(self, at_most)
+    }
+
+    /// Closes it early. A submitted read that is under way ends with [`Kind::Closed`].
+    pub fn close(&mut self, how: How) {
+        match (&mut self.place, how) {
+            (Place::Here(content), How::Graceful) => content.reader_mut().close_politely(),
+            (Place::Here(content), How::Now) => content.reader_mut().close(),
+            (Place::Lent(_), _) => {
+                self.place = Place::Gone;
+                self.exchange.stop();
+            }
+            (Place::Gone, _) => {}
+        }
+    }
+
+    /// What ends it from another thread.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.exchange))
+    }
+
+    /// Waits for all of it, at most so many bytes; reading hands it out without waiting then.
+    pub(crate) fn fetch(&mut self, at_most: usize) -> Result<(), Error> {
+        let bytes = self.read_all(at_most)?;
+        self.whole = Some(Whole { bytes, read: 0 });
+        Ok(())
+    }
+
+    /// What of it is here already and was not read: all that is left, if the request asked for that.
+    pub(crate) fn at_hand(&self) -> Option<&[u8]> {
+        self.whole.as_ref().map(|whole| &whole.bytes[whole.read..])
+    }
+
+    /// Begins a submitted read of at most so many bytes. `done` is called once, with what
+    /// [`take_back`](Self::take_back) wants. After an error it is not called.
+    pub(crate) fn lend(
+        &mut self,
+        at_most: usize,
+        done: impl FnOnce(Piece) + Send + 'static,
+    ) -> Result<(), Error> {
+        if at_most == 0 {
+            return Err(no_room("a piece"));
+        }
+        self.here()?;
+        let Place::Here(mut content) =
+            std::mem::replace(&mut self.place, Place::Lent(generation()))
+        else {
+            return Ok(());
+        };
+        if let Some(whole) = &mut self.whole {
+            let bytes = whole.piece(at_most.min(LARGEST_PIECE));
+            done(Piece::new(content, Ok(bytes)));
+        } else if content.reader().is_over() {
+            // There is nothing to wait for.
+            let bytes = piece(&mut content, at_most);
+            done(Piece::new(content, bytes));
+        } else {
+            let read = move || {
+                let bytes = piece(&mut content, at_most);
+                Piece::new(content, bytes)
+            };
+            let done = |outcome: Result<Piece, Error>| done(outcome.unwrap_or_else(Piece::lost));
+            submit::run(&self.manager, read, done);
+        }
+        Ok(())
+    }
+
+    /// Ends a submitted read: from here on others may read.
+    pub(crate) fn take_back(&mut self, piece: Piece) -> Result<Vec<u8>, Error> {
+        if !matches!(self.place, Place::Lent(_)) {
+            return Err(piece.of_nobody());
+        }
+        let (content, outcome) = piece.apart();
+        self.place = content.map_or(Place::Gone, Place::Here);
+        outcome
+    }
+
+    fn here(&mut self) -> Result<Here<'_>, Error> {
+        match &mut self.place {
+            Place::Here(content) => Ok(Here { content, whole: self.whole.as_mut() }),
+            Place::Lent(process) if *process != generation() => Err(Error::new(
+                Kind::Forked,
+                "this response is read by the parent of this process; send a new request",
+            )),
+            Place::Lent(_) => Err(Error::new(
+                Kind::InvalidState,
+                "a submitted read of this response is under way; take its outcome first",
+            )),
+            Place::Gone => {
+                Err(Error::new(Kind::InvalidState, "the response was closed before its body ended"))
+            }
+        }
+    }
+}
+
+/// A body that can be read.
+struct Here<'a> {
+    content: &'a mut Content,
+    whole: Option<&'a mut Whole>,
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Body {
+    /// Who reads has a share of the exchange, and ends with it.
+    fn drop(&mut self) {
+        if matches!(self.place, Place::Lent(process) if process == generation()) {
+            self.exchange.stop();
+        }
+    }
+}
+
+impl Whole {
+    fn read(&mut self, into: &mut [u8]) -> usize {
+        let rest = &self.bytes[self.read..];
+        let size = rest.len().min(into.len());
+        into[..size].copy_from_slice(&rest[..size]);
+        self.read += size;
+        size
+    }
+
+    fn piece(&mut self, at_most: usize) -> Vec<u8> {
+        let end = self.bytes.len().min(self.read.saturating_add(at_most));
+        let piece = self.bytes[self.read..end].to_vec();
+        self.read = end;
+        piece
+    }
+
+    /// All that is left; `None` if that is more than `at_most`.
+    fn take(&mut self, at_most: usize) -> Option<Vec<u8>> {
+        if self.bytes.len() - self.read > at_most {
+            return None;
+        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.drain(..std::mem::take(&mut self.read));
+        Some(bytes)
+    }
+}
+
+impl Stopper {
+    /// Ends it; a read that is blocked answers [`Kind::Closed`]. After the end it does nothing.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+
+    /// How long each part took so far.
+    pub fn timings(&self) -> Timings {
+        self.0.timings()
+    }
+}
+
+/// What one read gives.
+fn piece(content: &mut Content, at_most: usize) -> Result<Vec<u8>, Error> {
+    let total = content.total().and_then(|total| usize::try_from(total).ok());
+    let room = at_most.min(LARGEST_PIECE).min(total.unwrap_or(usize::MAX)).max(1);
+    let mut bytes = vec![0; room];
+    let got = content.read(&mut bytes)?;
+    bytes.truncate(got);
+    if got < room / 2 {
+        bytes.shrink_to_fit();
+    }
+    Ok(bytes)
+}
+
+/// The rest, at most so many bytes.
+fn read_to_end(content: &mut Content, at_most: usize) -> Result<Vec<u8>, Error> {
+    let expected = content.total().and_then(|total| usize::try_from(total).ok());
+    if expected.is_some_and(|size| size > at_most) {
+        return Err(too_large(content, at_most));
+    }
+    let mut whole = Vec::new();
+    // Address space is not memory: this is touched step by step as well.
+    let _ = whole.try_reserve_exact(expected.unwrap_or(0).min(LARGEST_RESERVE));
+    // A length that the peer made up must not make us allocate: it is believed step by step.
+    let mut step = expected.unwrap_or(FIRST_STEP).clamp(1, LARGEST_STEP);
+    loop {
+        let end = whole.len();
+        if end == at_most {
+            // Full: one byte more tells whether that was all.
+            return match content.read(&mut [0])? {
+                0 => Ok(whole),
+                _ => Err(too_large(content, at_most)),
+            };
+        }
+        whole.resize(end.saturating_add(step).min(at_most), 0);
+        let mut filled = end;
+        while filled < whole.len() {
+            match content.read(&mut whole[filled..])? {
+                0 => {
+                    whole.truncate(filled);
+                    return Ok(whole);
+                }
+                got => filled += got,
+            }
+        }
+        step = whole.len().clamp(FIRST_STEP, LARGEST_STEP);
+    }
+}
+
+fn too_large(content: &mut Content, at_most: usize) -> Error {
+    let exchange = Arc::clone(content.reader().exchange());
+    content.reader_mut().close();
+    let what = format!("the body is larger than the {at_most} bytes that were allowed");
+    Error::new(Kind::TooLarge, what)
+        .in_phase(Phase::Read)
+        .on_connection(exchange.connection(), exchange.reused())
+        .after_sending(Sent::All, exchange.bytes_sent(), true)
+        .after_attempts(exchange.attempt())
+}
+
+fn no_room(what: &str) -> Error {
+    Error::new(Kind::InvalidArgument, format!("{what} of 0 bytes can't tell data from the end"))
+}
+
+const FIRST_STEP: usize = 8 * 1024;
+const LARGEST_STEP: usize = 8 * 1024 * 1024;
+const LARGEST_RESERVE: usize = 256 * 1024 * 1024;
+/// What a submitted read makes room for: a socket rarely has more to give at once.
+const LARGEST_PIECE: usize = 64 * 1024;

@@ -1,0 +1,159 @@
+//! Handing a call to the engine, and its one outcome: whatever happens to the work, whoever asked
+//! for it is told exactly once.
+//!
+//! The work is the same blocking code that a caller's own thread runs; where it waits is the
+//! engine's business.
+
+mod slot;
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+pub(crate) use self::slot::Slot;
+use crate::cancel::CancelToken;
+use crate::client::Client;
+use crate::error::{Error, Kind};
+use crate::manager::Manager;
+use crate::process::generation;
+use crate::request::Request;
+use crate::response::Response;
+use crate::wait::Crew;
+
+/// A request under way: a future that any executor can await.
+///
+/// Begins: [`Client::submit`], and with it the work. Ends: with its outcome; dropped before that,
+/// it cancels the exchange. Threads: a value.
+#[must_use = "dropping it cancels the request"]
+#[derive(Debug)]
+pub struct Submission {
+    slot: Arc<Slot<Result<Response, Error>>>,
+    token: CancelToken,
+    over: bool,
+    process: u32,
+}
+
+/// Sends a request in the background, as the client would send it now. `done` is called exactly
+/// once, on any thread; it must not block.
+pub(crate) fn submit(
+    client: &Client,
+    mut request: Request,
+    done: impl FnOnce(Result<Response, Error>) + Send + 'static,
+) {
+    let foreign = request.body.is_foreign();
+    let send = client.sender();
+    let work = move || send(&mut request);
+    let done = move |outcome: Result<Result<Response, Error>, Error>| {
+        done(outcome.and_then(|sent| sent));
+    };
+    if foreign {
+        // Nobody knows for how long other people's code blocks, nor how much stack it takes.
+        // Without a thread the job is dropped, which tells the outcome.
+        let _ = UPLOADS.run(job(work, done));
+    } else {
+        run(client.manager(), work, done);
+    }
+}
+
+/// Runs `work` on the manager's engine. `done` is called exactly once: with what `work` answers, or
+/// with why it answers nothing.
+pub(crate) fn run<T: 'static>(
+    manager: &Manager,
+    work: impl FnOnce() -> T + Send + 'static,
+    done: impl FnOnce(Result<T, Error>) + Send + 'static,
+) {
+    match manager.engine() {
+        // What can't be run is dropped, which tells the outcome.
+        Ok(engine) => drop(engine.spawn(job(work, done))),
+        Err(error) => done(Err(error)),
+    }
+}
+
+fn job<T: 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    done: impl FnOnce(Result<T, Error>) + Send + 'static,
+) -> impl FnOnce() + Send + 'static {
+    let owed = Owed { done: Some(done), of: PhantomData };
+    move || {
+        let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
+            Error::new(Kind::Panic, "a defect in hangup: please report it").safe_to_retry(false)
+        });
+        // Wakers and what is dropped with an outcome may be other people's code, too.
+        let _ = catch_unwind(AssertUnwindSafe(|| owed.pay(outcome)));
+    }
+}
+
+/// An outcome that somebody waits for: told when it is known, or when that will never be.
+struct Owed<T, F: FnOnce(Result<T, Error>)> {
+    done: Option<F>,
+    of: PhantomData<fn(T)>,
+}
+
+impl<T, F: FnOnce(Result<T, Error>)> Owed<T, F> {
+    fn pay(mut self, outcome: Result<T, Error>) {
+        if let Some(done) = self.done.take() {
+            done(outcome);
+        }
+    }
+}
+
+impl<T, F: FnOnce(Result<T, Error>)> Drop for Owed<T, F> {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            let what = "there is no thread to do this, and the system makes no more; try again \
+                        with fewer threads in the process, or raise its limit (ulimit -u)";
+            done(Err(Error::new(Kind::System, what)));
+        }
+    }
+}
+
+impl Submission {
+    pub(crate) fn begin(client: &Client, mut request: Request) -> Self {
+        let token = request.token.as_ref().map_or_else(CancelToken::new, CancelToken::child);
+        request.cancel_with(Some(token.clone()));
+        let slot = Slot::new();
+        let outcome = Arc::clone(&slot);
+        submit(client, request, move |sent| outcome.put(sent));
+        Self { slot, token, over: false, process: generation() }
+    }
+
+    /// Blocks this thread until the outcome is here.
+    ///
+    /// # Errors
+    /// Any [`Kind`], as [`Client::send`]; [`Kind::Cancelled`] if a signal ended the wait.
+    pub fn wait(mut self) -> Result<Response, Error> {
+        let outcome = self.slot.wait(|| self.token.fire(Some("interrupted")));
+        self.over = outcome.is_ok();
+        outcome.and_then(|sent| sent)
+    }
+}
+
+impl Future for Submission {
+    type Output = Result<Response, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = match self.slot.poll(cx.waker()) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(outcome)) => outcome,
+            Err(forked) => Err(forked),
+        };
+        self.over = true;
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Submission {
+    fn drop(&mut self) {
+        // In the child of a fork nothing is under way, and what its parent's threads hold is held
+        // for ever.
+        if !self.over && self.process == generation() {
+            self.token.fire(None);
+        }
+    }
+}
+
+/// Sends what a function of the caller's gives.
+static UPLOADS: Crew = Crew::new("hangup-upload", 256);

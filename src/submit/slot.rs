@@ -1,0 +1,95 @@
+//! Where an outcome is put by whoever has it, and taken by the one who waits for it: a future's
+//! executor, or a thread.
+
+use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+
+use crate::error::{Error, Kind};
+use crate::process::generation;
+use crate::sync::{Mutex, lock};
+use crate::wait::{Event, Until, Want, Woken, wait};
+
+/// One outcome. Threads: put by any, once; taken by one.
+#[derive(Debug)]
+pub(crate) struct Slot<T> {
+    state: Mutex<State<T>>,
+    process: u32,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    outcome: Option<T>,
+    waker: Option<Waker>,
+}
+
+impl<T> Slot<T> {
+    pub(crate) fn new() -> Arc<Self> {
+        let state = Mutex::new(State { outcome: None, waker: None });
+        Arc::new(Self { state, process: generation() })
+    }
+
+    /// Puts the outcome, and wakes whoever waits for it.
+    pub(crate) fn put(&self, outcome: T) {
+        let mut state = lock(&self.state);
+        state.outcome = Some(outcome);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Takes the outcome, or has the waker woken when it is here.
+    ///
+    /// # Errors
+    /// [`Kind::Forked`] in the child of a fork, where nobody works on it.
+    pub(crate) fn poll(&self, waker: &Waker) -> Result<Poll<T>, Error> {
+        if self.process != generation() {
+            let what = "this was submitted by the parent of this process; begin a new one";
+            return Err(Error::new(Kind::Forked, what));
+        }
+        let mut state = lock(&self.state);
+        if let Some(outcome) = state.outcome.take() {
+            return Ok(Poll::Ready(outcome));
+        }
+        let old = match &mut state.waker {
+            Some(old) if old.will_wake(waker) => None,
+            old => old.replace(waker.clone()),
+        };
+        drop(state);
+        drop(old);
+        Ok(Poll::Pending)
+    }
+
+    /// Blocks until the outcome is here. `interrupted` is called when a signal wants the wait to end:
+    /// it sees to it that there will be one soon.
+    ///
+    /// # Errors
+    /// [`Kind::Forked`], [`Kind::System`].
+    pub(crate) fn wait(&self, interrupted: impl Fn()) -> Result<T, Error> {
+        let failed = |error| Error::from_os(Kind::System, "can't wait", &error);
+        let event = Event::take().map_err(failed)?;
+        let waker = Waker::from(Arc::new(Bell(Arc::clone(&event))));
+        loop {
+            // Before the look: what comes after it sets the event again.
+            event.clear();
+            if let Poll::Ready(outcome) = self.poll(&waker)? {
+                Event::keep(event);
+                return Ok(outcome);
+            }
+            let want = Want { fd: None, event: Some(&event) };
+            if wait(want, Until::new(None)).map_err(failed)? == Woken::Interrupted {
+                interrupted();
+            }
+        }
+    }
+}
+
+/// Wakes a thread.
+struct Bell(Arc<Event>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.set();
+    }
+}
