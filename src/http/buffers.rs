@@ -1,5 +1,5 @@
-//! The bytes between ureq and the socket. An idle connection has none: they come from the
-//! thread that leases and go back to it, so that a kept connection costs a few hundred bytes.
+//! The bytes between ureq and the socket. They are held only while there are any: an exchange
+//! that waits has no buffer, and thousands that wait on one thread share a few.
 
 use std::cell::RefCell;
 
@@ -8,6 +8,7 @@ use ureq::unversioned::transport::Buffers;
 /// Input and output of one exchange. Threads: one at a time.
 #[derive(Debug, Default)]
 pub(super) struct Exchanged {
+    /// Empty while nothing is in it; so is `output`.
     input: Vec<u8>,
     start: usize,
     end: usize,
@@ -20,13 +21,17 @@ pub(super) struct Exchanged {
 }
 
 impl Exchanged {
-    pub(super) fn take() -> Self {
-        let (input, output) = SPARE
-            .try_with(|spare| spare.borrow_mut().pop())
-            .ok()
-            .flatten()
-            .unwrap_or_else(|| (vec![0; INPUT], vec![0; OUTPUT]));
-        Self { input, start: 0, end: 0, output, progress: false, offered: false }
+    /// There is going to be a wait: what is not needed over it goes to others.
+    pub(super) fn rest(&mut self) {
+        if self.start == self.end && self.input.len() == SIZE {
+            (self.start, self.end) = (0, 0);
+            keep(&mut self.input);
+        }
+    }
+
+    /// The request is sent.
+    pub(super) fn sent(&mut self) {
+        keep(&mut self.output);
     }
 
     /// Bytes that came and were not consumed.
@@ -41,7 +46,9 @@ impl Exchanged {
 
     /// Room for what comes next. It grows while a body fills it: fewer, larger reads.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        if self.start == self.end {
+        if self.input.is_empty() {
+            self.input = spare();
+        } else if self.start == self.end {
             if self.end == self.input.len() && self.input.len() < LARGEST_INPUT {
                 self.input.resize((self.input.len() * 4).min(LARGEST_INPUT), 0);
             }
@@ -102,6 +109,9 @@ impl Exchanged {
 
 impl Buffers for Exchanged {
     fn output(&mut self) -> &mut [u8] {
+        if self.output.is_empty() {
+            self.output = spare();
+        }
         &mut self.output
     }
 
@@ -126,9 +136,10 @@ impl Buffers for Exchanged {
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
         // The scratch space is for the chunked upload's pieces; input that came early stays before it.
         self.room();
-        if self.input.len() - self.end < OUTPUT {
-            self.input.resize(self.end + OUTPUT, 0);
+        if self.input.len() - self.end < SIZE {
+            self.input.resize(self.end + SIZE, 0);
         }
+        self.output();
         (&mut self.input[self.end..], &mut self.output)
     }
 
@@ -139,11 +150,25 @@ impl Buffers for Exchanged {
 
 impl Drop for Exchanged {
     fn drop(&mut self) {
+        keep(&mut self.input);
+        keep(&mut self.output);
+    }
+}
+
+/// A buffer; its bytes are any.
+fn spare() -> Vec<u8> {
+    let kept = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+    kept.unwrap_or_else(|| vec![0; SIZE])
+}
+
+/// Keeps a buffer for the next one who needs one.
+fn keep(buffer: &mut Vec<u8>) {
+    let buffer = std::mem::take(buffer);
+    if buffer.len() == SIZE {
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
-            let whole = self.input.len() >= INPUT && self.output.len() == OUTPUT;
-            if spare.len() < SPARES && self.input.len() <= LARGEST_INPUT && whole {
-                spare.push((std::mem::take(&mut self.input), std::mem::take(&mut self.output)));
+            if spare.len() < SPARES {
+                spare.push(buffer);
             }
         });
     }
@@ -151,13 +176,13 @@ impl Drop for Exchanged {
 
 thread_local! {
     /// Used before, so that they need not be cleared again.
-    static SPARE: RefCell<Vec<(Vec<u8>, Vec<u8>)>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// How many a thread keeps.
-const SPARES: usize = 2;
-const INPUT: usize = 16 * 1024;
-const OUTPUT: usize = 16 * 1024;
+const SPARES: usize = 4;
+/// Of input, as long as it does not grow, and of output.
+const SIZE: usize = 16 * 1024;
 const SWALLOWED: usize = 64 * 1024 * 1024;
 /// More than this does not make a large body faster, and falls out of the second-level cache.
 const LARGEST_INPUT: usize = 256 * 1024;
@@ -168,7 +193,7 @@ mod tests {
 
     #[test]
     fn input_survives_growing_and_replacing() {
-        let mut buffers = Exchanged::take();
+        let mut buffers = Exchanged::default();
         let size = buffers.room().len();
         buffers.room().fill(b'a');
         buffers.filled(size);
@@ -182,5 +207,21 @@ mod tests {
         assert!(buffers.can_use_input());
         buffers.input_consume(0);
         assert!(!buffers.can_use_input());
+    }
+
+    #[test]
+    fn nothing_is_held_over_a_wait_but_what_is_there() {
+        let mut buffers = Exchanged::default();
+        buffers.output()[..3].copy_from_slice(b"GET");
+        buffers.room()[..2].copy_from_slice(b"ab");
+        buffers.filled(2);
+        buffers.rest();
+        assert_eq!(buffers.unconsumed(), b"ab");
+        assert_eq!(buffers.written(3), b"GET");
+        buffers.sent();
+        buffers.skip(2);
+        buffers.rest();
+        assert!(buffers.input.is_empty() && buffers.output.is_empty());
+        assert!(buffers.unconsumed().is_empty());
     }
 }

@@ -20,7 +20,7 @@ impl Patience<'_> {
     /// Waits until the socket is ready.
     pub(super) fn ready(&self, socket: &InUse<'_>, interest: Interest) -> Result<(), Stop> {
         loop {
-            let want = Want { fd: Some((socket.fd(), interest)), event: Some(self.event) };
+            let want = Want { fd: Some((socket.source(), interest)), event: Some(self.event) };
             match wait(want, Until::new(self.deadline)).map_err(Stop::Io)? {
                 Woken::Ready { .. } => return Ok(()),
                 woken => self.woken(woken)?,

@@ -142,15 +142,15 @@ impl Race {
             (Some(deadline), Some(turn)) => Some(deadline.min(turn)),
             (deadline, turn) => deadline.or(turn),
         };
-        let (woken, fds) = {
+        let (woken, ready) = {
             let inside: Vec<_> = self.running.iter().filter_map(|socket| socket.enter()).collect();
             if inside.len() < self.running.len() {
                 return Err(Stop::Ended);
             }
-            let watch = |fd| Watched { fd, interest: Interest::Write, ready: false };
-            let mut fds: Vec<_> = inside.iter().map(|socket| watch(socket.fd())).collect();
+            let watch = |source| Watched { source, interest: Interest::Write, ready: false };
+            let mut fds: Vec<_> = inside.iter().map(|socket| watch(socket.source())).collect();
             let woken = wait_any(&mut fds, patience.event, Until::new(until)).map_err(Stop::Io)?;
-            (woken, fds)
+            (woken, fds.iter().map(|one| one.ready).collect::<Vec<_>>())
         };
         match woken {
             Woken::Ready { .. } => {}
@@ -160,7 +160,7 @@ impl Race {
             woken => return patience.woken(woken).map(|()| None),
         }
         for index in (0..self.running.len()).rev() {
-            if !fds[index].ready {
+            if !ready[index] {
                 continue;
             }
             let socket = self.running.remove(index);

@@ -16,11 +16,13 @@ use socket2::SockAddr;
 
 use super::gate::{Gate, Shut};
 use crate::process::generation;
+use crate::wait::Source;
 
 /// Threads: any thread at any time; bytes are read and written by one at a time.
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: ManuallyDrop<socket2::Socket>,
+    source: Arc<Source>,
     gate: Gate,
     /// Where it was made: see [`generation`].
     process: u32,
@@ -31,8 +33,9 @@ pub(crate) struct InUse<'a>(&'a Socket);
 
 impl Socket {
     pub(crate) fn new(socket: socket2::Socket) -> Arc<Self> {
+        let source = Source::new(socket.as_raw_fd());
         let inner = ManuallyDrop::new(socket);
-        Arc::new(Self { inner, gate: Gate::new(), process: generation() })
+        Arc::new(Self { inner, source, gate: Gate::new(), process: generation() })
     }
 
     /// Enters the socket, or answers `None`: it was ended.
@@ -56,6 +59,7 @@ impl Socket {
         if self.gate.shut() == Shut::Wake || self.gate.join() {
             // The error (not connected any more) says that there is nothing left to wake.
             let _ = self.inner.shutdown(std::net::Shutdown::Both);
+            self.source.ended();
             self.leave();
         }
     }
@@ -75,6 +79,7 @@ impl Socket {
     }
 
     fn close(&self) {
+        self.source.retire();
         // SAFETY: the gate lets exactly one caller come here, the last user of a shut gate, and
         // nobody enters it again: the descriptor is closed once and not used afterwards.
         drop(unsafe { std::ptr::read(&*self.inner) });
@@ -94,12 +99,20 @@ impl InUse<'_> {
         self.0.inner.as_raw_fd()
     }
 
+    /// To wait for it.
+    pub(crate) fn source(&self) -> &Arc<Source> {
+        &self.0.source
+    }
+
     /// Takes what is there. `WouldBlock` if nothing is.
     pub(crate) fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
         // SAFETY: `into` is writable for its length and outlives the call.
         let got = unsafe {
             libc::recv(self.fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
         };
+        if got.cast_unsigned() == into.len() {
+            self.0.source.may_have_more();
+        }
         result(got)
     }
 
@@ -180,7 +193,7 @@ mod tests {
         let thread = std::thread::spawn(move || {
             let inside = waiter.enter().unwrap();
             let soon = Until::new(Some(Instant::now() + Duration::from_secs(10)));
-            wait_fd(inside.fd(), Interest::Read, soon)
+            wait_fd(inside.source(), Interest::Read, soon)
         });
         std::thread::sleep(Duration::from_millis(20));
         std::thread::scope(|scope| {
@@ -228,7 +241,7 @@ mod tests {
         assert!(socket.enter().unwrap().is_quiet());
         peer.write_all(b"x").unwrap();
         let inside = socket.enter().unwrap();
-        wait_fd(inside.fd(), Interest::Read, Until::new(None)).unwrap();
+        wait_fd(inside.source(), Interest::Read, Until::new(None)).unwrap();
         assert!(!inside.is_quiet());
     }
 }

@@ -1,32 +1,252 @@
-//! The engine: runs submitted work, so that thousands of waits need no thread of the caller's.
+//! The engine: runs submitted jobs, which may wait, on the process's I/O threads.
+//!
+//! It begins with the first job and ends when nobody who had jobs is left. In the child of a fork
+//! there is a new one. Where there are no coroutines, or the environment variable
+//! `HANGUP_ENGINE` is `threads`, a pool of threads does the same work.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use super::Crew;
+use super::io_thread::IoThread;
+use super::reactor::Reactor;
+use super::stackful;
+use crate::process::PerProcess;
+use crate::sync::{Mutex, lock};
 
 /// Threads: any thread at any time.
 #[derive(Debug)]
-pub(crate) struct Engine {}
+pub(crate) struct Engine {
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    Fibers {
+        threads: Mutex<Vec<Arc<Reactor>>>,
+        /// Whose turn it is to be given a job.
+        next: AtomicUsize,
+    },
+    Threads,
+}
 
 impl Engine {
     /// The process's own; begun by whoever asks first, and ended with the last share.
     pub(crate) fn running() -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self {}))
+        static RUNNING: PerProcess<Mutex<Weak<Engine>>> = PerProcess::new();
+        let mut running = lock(RUNNING.get(|_| Mutex::new(Weak::new())));
+        if let Some(engine) = running.upgrade() {
+            return Ok(engine);
+        }
+        let engine = Arc::new(Self { form: Form::begin()? });
+        *running = Arc::downgrade(&engine);
+        Ok(engine)
     }
 
-    /// How many threads the engines of the process have, for what is submitted from now on.
+    /// How many I/O threads share the jobs that are given from now on.
     pub(crate) fn set_threads(count: usize) {
-        THREADS.store(count, Ordering::Relaxed);
+        WANTED.store(count.max(1), Ordering::Relaxed);
     }
 
-    /// Runs a job, which may wait. An error means that it can't be run, and it was dropped.
+    /// Runs a job. An error means that it can't be run, and it was dropped. A job that can't be
+    /// run later on, for want of memory for its stack, is dropped as well.
     pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        static CREW: Crew = Crew::new("hangup-io", 256);
-        CREW.run(job)
+        match &self.form {
+            Form::Threads => THREADS.run(job),
+            Form::Fibers { threads, next } => {
+                let mut threads = lock(threads);
+                let wanted = WANTED.load(Ordering::Relaxed);
+                while threads.len() < wanted {
+                    match IoThread::start() {
+                        Ok(thread) => threads.push(thread),
+                        // Fewer do as well.
+                        Err(_) => break,
+                    }
+                }
+                let turn = next.fetch_add(1, Ordering::Relaxed) % threads.len().min(wanted);
+                let thread = Arc::clone(&threads[turn]);
+                drop(threads);
+                thread.give(Box::new(job));
+                Ok(())
+            }
+        }
     }
 }
 
-/// How many threads share the work.
-static THREADS: AtomicUsize = AtomicUsize::new(1);
+impl Form {
+    fn begin() -> io::Result<Self> {
+        let threads = std::env::var_os("HANGUP_ENGINE").is_some_and(|form| form == "threads");
+        if threads || !stackful::AVAILABLE {
+            return Ok(Self::Threads);
+        }
+        let first = IoThread::start()?;
+        Ok(Self::Fibers { threads: Mutex::new(vec![first]), next: AtomicUsize::new(0) })
+    }
+}
+
+impl Drop for Form {
+    fn drop(&mut self) {
+        if let Self::Fibers { threads, .. } = self {
+            for thread in lock(threads).iter() {
+                thread.stop();
+            }
+        }
+    }
+}
+
+static WANTED: AtomicUsize = AtomicUsize::new(1);
+static THREADS: Crew = Crew::new("hangup-io", 256);
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::wait::{
+        Event, Interest, Source, Until, Want, Watched, Woken, apart, take_turns, wait, wait_any,
+        wait_fd,
+    };
+
+    /// Runs something as a fiber, and answers what it answers.
+    fn on_fiber<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> T {
+        let engine = Engine::running().unwrap();
+        let (tell, told) = mpsc::channel();
+        engine.spawn(move || tell.send(job()).unwrap_or(())).unwrap();
+        told.recv_timeout(Duration::from_secs(20)).unwrap()
+    }
+
+    #[test]
+    fn a_fiber_waits_for_a_descriptor_a_deadline_and_an_event() {
+        let _it_stays = Engine::running().unwrap();
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let source = Source::new(here.as_raw_fd());
+        let waits = Arc::clone(&source);
+        let soon = || Until::new(Some(Instant::now() + Duration::from_millis(5)));
+        let woken = on_fiber(move || wait_fd(&waits, Interest::Read, soon()).unwrap());
+        assert_eq!(woken, Woken::Deadline);
+        there.write_all(b"abc").unwrap();
+        let waits = Arc::clone(&source);
+        let woken = on_fiber(move || wait_fd(&waits, Interest::Read, Until::new(None)).unwrap());
+        assert!(matches!(woken, Woken::Ready { read: true, .. }));
+        // What was told once is not told again: it was for the waiter to read.
+        let waits = Arc::clone(&source);
+        let woken = on_fiber(move || wait_fd(&waits, Interest::Read, soon()).unwrap());
+        assert_eq!(woken, Woken::Deadline);
+        // Unless there may be more, or the peer is gone.
+        source.may_have_more();
+        let waits = Arc::clone(&source);
+        let woken = on_fiber(move || wait_fd(&waits, Interest::Read, soon()).unwrap());
+        assert!(matches!(woken, Woken::Ready { read: true, .. }));
+        drop(there);
+        for _ in 0..3 {
+            let waits = Arc::clone(&source);
+            let woken =
+                on_fiber(move || wait_fd(&waits, Interest::Read, Until::new(None)).unwrap());
+            assert!(matches!(woken, Woken::Ready { read: true, .. }));
+        }
+        let (tell, told) = mpsc::channel();
+        let setter = std::thread::spawn(move || {
+            let event: Arc<Event> = told.recv().unwrap();
+            event.set();
+        });
+        let woken = on_fiber(move || {
+            let event = Event::take().unwrap();
+            tell.send(Arc::clone(&event)).unwrap();
+            wait(Want { fd: None, event: Some(&event) }, Until::new(None)).unwrap()
+        });
+        assert_eq!(woken, Woken::Event);
+        setter.join().unwrap();
+    }
+
+    #[test]
+    fn of_several_descriptors_a_fiber_is_told_which_are_ready() {
+        let (quiet_end, _peer) = UnixStream::pair().unwrap();
+        let (speaks_end, mut peer) = UnixStream::pair().unwrap();
+        peer.write_all(b"x").unwrap();
+        let ready = on_fiber(move || {
+            let event = Event::take().unwrap();
+            let sources = [&quiet_end, &speaks_end].map(|end| Source::new(end.as_raw_fd()));
+            let mut fds = [0, 1].map(|index: usize| Watched {
+                source: &sources[index],
+                interest: Interest::Read,
+                ready: false,
+            });
+            let woken = wait_any(&mut fds, &event, Until::new(None)).unwrap();
+            assert!(matches!(woken, Woken::Ready { .. }));
+            fds.map(|one| one.ready)
+        });
+        assert_eq!(ready, [false, true]);
+    }
+
+    #[test]
+    fn a_busy_fiber_lets_others_have_their_turn() {
+        let (tell, told) = mpsc::channel();
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let engine = Engine::running().unwrap();
+        let busy = tell.clone();
+        engine
+            .spawn(move || {
+                while !stopped.load(Ordering::SeqCst) {
+                    take_turns();
+                }
+                busy.send("busy").unwrap();
+            })
+            .unwrap();
+        engine.spawn(move || tell.send("other").unwrap()).unwrap();
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)).unwrap(), "other");
+        stop.store(true, Ordering::SeqCst);
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)).unwrap(), "busy");
+    }
+
+    #[test]
+    fn work_apart_is_done_on_another_thread_and_panics_here() {
+        static CREW: Crew = Crew::new("hangup-test-apart", 2);
+        let (here, there, panicked) = on_fiber(|| {
+            let here = std::thread::current().id();
+            let there = apart(&CREW, || std::thread::current().id());
+            let panicked = std::panic::catch_unwind(|| apart(&CREW, || panic!("on purpose")));
+            (here, there, panicked.is_err())
+        });
+        assert_ne!(here, there);
+        assert!(panicked);
+    }
+
+    #[test]
+    fn a_panic_on_a_fiber_ends_nothing_but_that_fiber() {
+        let engine = Engine::running().unwrap();
+        engine.spawn(|| panic!("on purpose")).unwrap();
+        assert_eq!(on_fiber(|| 7), 7);
+    }
+
+    #[test]
+    fn thousands_wait_at_once() {
+        let engine = Engine::running().unwrap();
+        let (tell, told) = mpsc::channel();
+        let mut peers = Vec::new();
+        for _ in 0..200 {
+            let (mut here, there) = UnixStream::pair().unwrap();
+            peers.push(there);
+            let tell = tell.clone();
+            let job = move || {
+                let source = Source::new(here.as_raw_fd());
+                let mut byte = [0];
+                wait_fd(&source, Interest::Read, Until::new(None)).unwrap();
+                here.read_exact(&mut byte).unwrap();
+                tell.send(byte[0]).unwrap();
+            };
+            engine.spawn(job).unwrap();
+        }
+        for (number, peer) in peers.iter_mut().enumerate() {
+            peer.write_all(&[u8::try_from(number).unwrap()]).unwrap();
+        }
+        let mut all: Vec<u8> = told.iter().take(200).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..200).collect::<Vec<u8>>());
+    }
+}

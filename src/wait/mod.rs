@@ -2,24 +2,43 @@
 //!
 //! A task waits for a descriptor to be ready, for an [`Event`] to be set, or for a deadline.
 //! How it waits is the [`Waiter`]'s business: [`thread`] blocks the caller's own thread in
-//! poll(2). The trait is the seat for a second form that parks a coroutine instead.
+//! poll(2); [`fiber`] parks a coroutine, so that its [`io_thread`] runs others meanwhile. The code
+//! above is the same and does not know. Work that can't wait in that way, or takes long, is done
+//! [`apart`].
+//!
+//! ```text
+//!   engine      a job is given to one of the I/O threads
+//!     io_thread   fibers that are due, descriptors that are ready (epoll), timers
+//!       fiber       a job on a stack of its own, and how it waits
+//!     reactor     what others know of an I/O thread: wake-ups, jobs
+//!   source      a descriptor, and what is known of it between two waits
+//! ```
 //!
 //! Knows nothing of HTTP, connections or cancelling: whoever cancels sets the event or shuts
 //! the socket down, and the wait ends because what it waited for has happened.
 
+mod apart;
 mod background;
-#[allow(dead_code)] // Until something is submitted.
+
 mod engine;
 mod event;
+mod fiber;
+mod io_thread;
+mod reactor;
+mod source;
+mod stackful;
 mod thread;
+mod timers;
 
 use std::io;
-use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::Instant;
 
+pub(crate) use apart::apart;
 pub(crate) use background::Crew;
 pub(crate) use engine::Engine;
 pub(crate) use event::Event;
+pub(crate) use source::Source;
 pub(crate) use thread::{InterruptCheck, readable_now, set_interrupt_check};
 
 /// What a descriptor shall be ready for.
@@ -33,14 +52,14 @@ pub(crate) enum Interest {
 /// What to wait for; at least one of the two.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Want<'a> {
-    pub(crate) fd: Option<(RawFd, Interest)>,
+    pub(crate) fd: Option<(&'a Arc<Source>, Interest)>,
     pub(crate) event: Option<&'a Event>,
 }
 
 /// One of several descriptors to wait for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Watched {
-    pub(crate) fd: RawFd,
+pub(crate) struct Watched<'a> {
+    pub(crate) source: &'a Arc<Source>,
     pub(crate) interest: Interest,
     /// The wait's answer: whether this one is ready, also for having failed.
     pub(crate) ready: bool,
@@ -89,21 +108,34 @@ pub(crate) trait Waiter {
 
     /// Waits for any of several descriptors, or for the event. [`Woken::Ready`] says that at least
     /// one is; which ones is written into them.
-    fn wait_any(&self, fds: &mut [Watched], event: &Event, until: Until) -> io::Result<Woken>;
+    fn wait_any(&self, fds: &mut [Watched<'_>], event: &Event, until: Until) -> io::Result<Woken>;
 }
 
 /// Waits in the way of the current task.
 pub(crate) fn wait(want: Want<'_>, until: Until) -> io::Result<Woken> {
-    thread::ThreadWaiter.wait(want, until)
+    match fiber::current() {
+        None => thread::ThreadWaiter.wait(want, until),
+        Some(fiber) => fiber.wait(want, until),
+    }
 }
 
 /// Waits for any of several descriptors in the way of the current task: for a dial that tries
 /// several addresses at once. All else has one descriptor, and [`wait`] is the cheaper way.
-pub(crate) fn wait_any(fds: &mut [Watched], event: &Event, until: Until) -> io::Result<Woken> {
-    thread::ThreadWaiter.wait_any(fds, event, until)
+pub(crate) fn wait_any(fds: &mut [Watched<'_>], event: &Event, until: Until) -> io::Result<Woken> {
+    match fiber::current() {
+        None => thread::ThreadWaiter.wait_any(fds, event, until),
+        Some(fiber) => fiber.wait_any(fds, event, until),
+    }
 }
 
 /// Waits for a descriptor.
-pub(crate) fn wait_fd(fd: RawFd, interest: Interest, until: Until) -> io::Result<Woken> {
-    wait(Want { fd: Some((fd, interest)), event: None }, until)
+pub(crate) fn wait_fd(source: &Arc<Source>, interest: Interest, until: Until) -> io::Result<Woken> {
+    wait(Want { fd: Some((source, interest)), event: None }, until)
+}
+
+/// A step of work is done without a wait: others that share the thread may want their turn.
+pub(crate) fn take_turns() {
+    if let Some(fiber) = fiber::current() {
+        fiber.take_turns();
+    }
 }

@@ -41,9 +41,8 @@ impl Waiter for ThreadWaiter {
         })
     }
 
-    fn wait_any(&self, fds: &mut [Watched], event: &Event, until: Until) -> io::Result<Woken> {
-        let mut polled: Vec<_> =
-            fds.iter().map(|one| pollfd(one.fd, events(one.interest))).collect();
+    fn wait_any(&self, fds: &mut [Watched<'_>], event: &Event, until: Until) -> io::Result<Woken> {
+        let mut polled = all(fds);
         polled.push(pollfd(event.fd(), libc::POLLIN));
         if let Some(woken) = poll(&mut polled, until)? {
             return Ok(woken);
@@ -92,6 +91,21 @@ fn poll(fds: &mut [libc::pollfd], mut until: Until) -> io::Result<Option<Woken>>
     }
 }
 
+/// Marks those that are ready; `false` if none is. Doesn't wait.
+pub(super) fn mark_ready(fds: &mut [Watched<'_>]) -> bool {
+    let mut polled = all(fds);
+    // SAFETY: as many valid pollfd structures as are said. A failure leaves `revents` at 0.
+    unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, 0) };
+    for (one, seen) in fds.iter_mut().zip(&polled) {
+        one.ready = seen.revents != 0;
+    }
+    fds.iter().any(|one| one.ready)
+}
+
+fn all(fds: &[Watched<'_>]) -> Vec<libc::pollfd> {
+    fds.iter().map(|one| pollfd(one.source.fd(), events(one.interest))).collect()
+}
+
 /// Which of these have something to read, or have ended. Doesn't wait.
 pub(crate) fn readable_now(descriptors: &[RawFd]) -> Vec<bool> {
     let of = |fd: &RawFd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 };
@@ -107,7 +121,8 @@ fn with_check<T>(ask: impl FnOnce(&InterruptCheck) -> T) -> Option<T> {
 }
 
 fn descriptors(want: &Want<'_>) -> [libc::pollfd; 2] {
-    let (fd, events) = want.fd.map_or((-1, 0), |(fd, interest)| (fd, events(interest)));
+    let (fd, events) =
+        want.fd.map_or((-1, 0), |(source, interest)| (source.fd(), events(interest)));
     let event = want.event.map_or(-1, Event::fd);
     [pollfd(fd, events), pollfd(event, libc::POLLIN)]
 }
@@ -165,11 +180,15 @@ mod tests {
     fn of_several_descriptors_those_that_are_ready_are_told() {
         use std::io::Write;
         use std::os::fd::AsRawFd;
+
+        use crate::wait::Source;
         let event = Event::new().unwrap();
-        let (quiet, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
-        let (speaks, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
-        let watched = |fd: RawFd| Watched { fd, interest: Interest::Read, ready: false };
-        let mut fds = [watched(quiet.as_raw_fd()), watched(speaks.as_raw_fd())];
+        let (quiet_end, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (speaks_end, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (quiet, speaks) =
+            (Source::new(quiet_end.as_raw_fd()), Source::new(speaks_end.as_raw_fd()));
+        let watched = |source| Watched { source, interest: Interest::Read, ready: false };
+        let mut fds = [watched(&quiet), watched(&speaks)];
         let soon = Until::new(Some(std::time::Instant::now() + Duration::from_millis(2)));
         assert_eq!(ThreadWaiter.wait_any(&mut fds, &event, soon).unwrap(), Woken::Deadline);
         peer.write_all(b"x").unwrap();

@@ -28,7 +28,7 @@ use crate::limits::Deadline;
 use crate::manager::{Lease, Reason};
 use crate::net::Stop;
 use crate::net::stream::Sending;
-use crate::wait::Until;
+use crate::wait::{Until, take_turns};
 
 /// Resolving is part of dialling; for a kept connection there is nothing to resolve.
 #[derive(Debug)]
@@ -56,14 +56,14 @@ impl Connector for LeaseConnector {
         _: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<Seam>, ureq::Error> {
-        let exchange = CURRENT.with_borrow(Clone::clone).ok_or_else(stopped)?;
+        let exchange = CURRENT.take().ok_or_else(stopped)?;
         let mut lease = exchange.acquire().ok_or_else(stopped)?;
         let secure = lease.stream().is_some_and(|stream| stream.is_tls());
         Ok(Some(Seam {
             exchange,
             lease: Some(lease),
             secure,
-            buffers: Exchanged::take(),
+            buffers: Exchanged::default(),
             head: Head::Awaited { before: 0, answered: false },
             ended_well: false,
             unfit: false,
@@ -72,21 +72,21 @@ impl Connector for LeaseConnector {
     }
 }
 
-/// Runs ureq for one exchange on this thread. Our connector finds the exchange where it is put here.
+/// Runs ureq for one exchange. Our connector finds the exchange where it is put here, before
+/// anything waits: other tasks of this thread may come this way then.
 pub(super) fn run(
     exchange: &Arc<Exchange>,
     request: http::Request<ureq::SendBody<'_>>,
 ) -> Result<http::Response<ureq::Body>, ureq::Error> {
-    /// Takes the exchange away again, also when a body reader panics.
-    struct Seat(Option<Arc<Exchange>>);
-    impl Drop for Seat {
-        fn drop(&mut self) {
-            CURRENT.set(self.0.take());
+    CURRENT.set(Some(Arc::clone(exchange)));
+    let answer = AGENT.with(|agent| agent.run(request));
+    // Nobody came for it if ureq refused the request; whose it is by now is not known.
+    CURRENT.with_borrow_mut(|current| {
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, exchange)) {
+            *current = None;
         }
-    }
-    // A body reader may send a request of its own: the seat is given back to whoever had it.
-    let _seat = Seat(CURRENT.replace(Some(Arc::clone(exchange))));
-    AGENT.with(|agent| agent.run(request))
+    });
+    answer
 }
 
 /// Takes the connection out of a response whose body ureq has nothing to do with: one that has
@@ -176,6 +176,7 @@ impl Transport for Seam {
                 Ok(Sending::Took(took)) => {
                     sent += took;
                     self.exchange.count_sent(took);
+                    take_turns();
                 }
                 Ok(Sending::PeerSpeaks) => self.hear_out(None)?,
                 Err(Stop::Io(error)) if is_broken(&error) => {
@@ -200,6 +201,7 @@ impl Transport for Seam {
             }
             Head::Awaited { .. } => {
                 self.exchange.request_sent();
+                self.buffers.sent();
                 self.await_head(None)
             }
         }
@@ -245,14 +247,27 @@ impl Seam {
     }
 
     /// Waits for bytes and takes them, into the buffers or straight to where they shall go.
-    fn fill(&mut self, into: Option<&mut [u8]>, until: Until) -> Result<usize, Stop> {
+    fn fill(&mut self, mut into: Option<&mut [u8]>, mut until: Until) -> Result<usize, Stop> {
         let stream = self.lease.as_mut().and_then(Lease::stream).ok_or(Stop::Ended)?;
-        if let Some(into) = into {
-            return stream.read(into, until);
+        let mut looks_first = stream.may_hold_input();
+        loop {
+            if looks_first {
+                let into = into.as_deref_mut();
+                let direct = into.is_some();
+                let place = into.unwrap_or_else(|| self.buffers.room());
+                if let Some(got) = stream.try_read(place)? {
+                    if !direct {
+                        self.buffers.filled(got);
+                    }
+                    take_turns();
+                    return Ok(got);
+                }
+                until = until.later();
+            }
+            self.buffers.rest();
+            stream.await_input(until)?;
+            looks_first = true;
         }
-        let got = stream.read(self.buffers.room(), until)?;
-        self.buffers.filled(got);
-        Ok(got)
     }
 
     /// The exchange ended well: what becomes of the connection is decided when this is dropped.

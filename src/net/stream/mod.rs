@@ -109,31 +109,18 @@ impl Stream {
         }
     }
 
-    /// Waits for bytes and takes what is there: at least one, or 0 for the end.
-    pub(crate) fn read(&mut self, into: &mut [u8], mut until: Until) -> Result<usize, Stop> {
-        if self.tls.is_none() {
-            let socket = self.socket.enter().ok_or(Stop::Ended)?;
-            let mut wire = Wire { socket: &socket, traffic: &self.traffic };
-            loop {
-                // Waiting first saves a call that would only say "not yet".
-                ready(&socket, Interest::Read, until)?;
-                if let Some(got) = not_yet(wire.read(into))? {
-                    return Ok(got);
-                }
-                until = until.later();
-            }
-        }
-        loop {
-            // Decrypted bytes may be there already.
-            if let Some(got) = self.try_read(into)? {
-                return Ok(got);
-            }
-            // Nobody answers what was not sent.
-            let interest = if self.flush()? { Interest::Read } else { Interest::Either };
-            let socket = self.socket.enter().ok_or(Stop::Ended)?;
-            ready(&socket, interest, until)?;
-            until = until.later();
-        }
+    /// Whether there may be bytes without a wait: TLS may have decrypted some already. Otherwise
+    /// waiting first saves a call that would only say "not yet".
+    pub(crate) fn may_hold_input(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Waits until there may be bytes to read.
+    pub(crate) fn await_input(&mut self, until: Until) -> Result<(), Stop> {
+        // Nobody answers what was not sent.
+        let interest = if self.flush()? { Interest::Read } else { Interest::Either };
+        let socket = self.socket.enter().ok_or(Stop::Ended)?;
+        ready(&socket, interest, until).map(drop)
     }
 
     /// Takes what is there; `None` if nothing is yet.
@@ -301,7 +288,7 @@ fn may_write(socket: &InUse<'_>, until: Until) -> Result<bool, Stop> {
 }
 
 fn ready(socket: &InUse<'_>, interest: Interest, until: Until) -> Result<(bool, bool), Stop> {
-    match wait_fd(socket.fd(), interest, until).map_err(Stop::Io)? {
+    match wait_fd(socket.source(), interest, until).map_err(Stop::Io)? {
         Woken::Ready { read, write } => Ok((read, write)),
         Woken::Event => Err(Stop::Ended),
         Woken::Deadline => Err(Stop::Deadline),

@@ -10,4 +10,5 @@ pub(crate) enum Reason {
     ClosedByAll,
     ManagerShutDown,
     ForkedAway,
+    NetworkChanged,
 }

@@ -1,0 +1,154 @@
+//! The fiber form: a task with a stack of its own parks, and its I/O thread goes on with others.
+//!
+//! A fiber stays on the thread where it began. What belongs to a thread is shared by its fibers,
+//! so nothing of that kind is held over a wait.
+
+#![allow(unsafe_code)] // Leaving a stack.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::event::Event;
+use super::io_thread::IoThread;
+use super::source::Source;
+use super::stackful::Suspender;
+use super::thread::mark_ready;
+use super::{Interest, Until, Waiter, Want, Watched, Woken};
+
+/// A fiber that runs. Threads: its own.
+pub(super) struct Fiber {
+    thread: Rc<IoThread>,
+    key: u64,
+    out: Suspender,
+    /// What it may still do before others get a turn.
+    left: Cell<u32>,
+}
+
+thread_local! {
+    /// Who runs on this thread; none if it is no I/O thread.
+    static RUNNING: Cell<Option<Rc<Fiber>>> = const { Cell::new(None) };
+}
+
+/// The fiber that runs here, if this is one.
+pub(super) fn current() -> Option<Rc<Fiber>> {
+    RUNNING
+        .try_with(|running| {
+            let fiber = running.take();
+            running.set(fiber.clone());
+            fiber
+        })
+        .ok()
+        .flatten()
+}
+
+impl Fiber {
+    /// Runs a job as a fiber, on its stack, from its beginning to its end.
+    pub(super) fn run(thread: Rc<IoThread>, key: u64, out: Suspender, job: impl FnOnce()) {
+        RUNNING.set(Some(Rc::new(Self { thread, key, out, left: Cell::new(TURN) })));
+        job();
+        RUNNING.set(None);
+    }
+
+    /// What wakes it is an event of its own, without a descriptor.
+    pub(super) fn event(&self) -> Event {
+        Event::of_fiber(self.thread.reactor(), self.key)
+    }
+
+    /// Suspends it until somebody wakes it, for whatever reason, or until that time.
+    fn park(&self, until: Option<Instant>) {
+        self.thread.parks(self.key, until);
+        self.suspend();
+    }
+
+    /// Lets others have their turn.
+    fn step_back(&self) {
+        self.thread.steps_back(self.key);
+        self.suspend();
+    }
+
+    fn suspend(&self) {
+        let me = RUNNING.take();
+        // SAFETY: `self` is the fiber that runs on this thread: it comes from `current`, and this
+        // is called on its stack.
+        unsafe { self.out.suspend() };
+        self.left.set(TURN);
+        RUNNING.set(me);
+    }
+
+    /// Counts a step of work that did not have to wait.
+    pub(super) fn take_turns(&self) {
+        match self.left.get() {
+            0 => self.step_back(),
+            left => self.left.set(left - 1),
+        }
+    }
+
+    /// Begins to wait for a descriptor.
+    fn watch(&self, source: &Arc<Source>, interest: Interest) -> io::Result<()> {
+        self.thread.lives_here(source)?;
+        source.waits(self.key, interest);
+        Ok(())
+    }
+
+    /// Looks, and looks again whenever it is woken.
+    fn look_until(&self, until: Until, mut look: impl FnMut() -> Option<Woken>) -> Woken {
+        if let Some(woken) = look() {
+            self.take_turns();
+            return woken;
+        }
+        let mut now = until.now;
+        loop {
+            if until.at.is_some_and(|at| at <= now) {
+                return Woken::Deadline;
+            }
+            self.park(until.at);
+            if let Some(woken) = look() {
+                return woken;
+            }
+            now = self.thread.now();
+        }
+    }
+}
+
+impl Waiter for Fiber {
+    fn wait(&self, want: Want<'_>, until: Until) -> io::Result<Woken> {
+        if let Some((source, interest)) = want.fd {
+            self.watch(source, interest)?;
+        }
+        let woken = self.look_until(until, || {
+            if want.event.is_some_and(Event::is_set) {
+                return Some(Woken::Event);
+            }
+            let (source, interest) = want.fd?;
+            let ready = source.take(interest);
+            ready.any().then(|| Woken::Ready { read: ready.read(), write: ready.write() })
+        });
+        if let Some((source, _)) = want.fd {
+            source.waits_no_more();
+        }
+        Ok(woken)
+    }
+
+    fn wait_any(&self, fds: &mut [Watched<'_>], event: &Event, until: Until) -> io::Result<Woken> {
+        for one in fds.iter() {
+            self.watch(one.source, one.interest)?;
+        }
+        let woken = self.look_until(until, || {
+            if event.is_set() {
+                return Some(Woken::Event);
+            }
+            // What is remembered may be stale, and who connects believes what it is told.
+            mark_ready(fds).then_some(Woken::Ready { read: true, write: true })
+        });
+        for one in fds.iter() {
+            one.source.waits_no_more();
+        }
+        Ok(woken)
+    }
+}
+
+/// Steps of work in a row: at most a few hundred microseconds with bodies as fast as memory.
+const TURN: u32 = 16;

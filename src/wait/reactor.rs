@@ -1,0 +1,154 @@
+//! What others know of an I/O thread: where they leave jobs and wake-ups for it.
+//!
+//! Nothing here blocks, and the thread is woken by a system call only when it sleeps: who leaves
+//! something says so first and looks whether it sleeps then; the thread does it the other way
+//! round, so one of them sees the other.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Registry, Token, Waker};
+
+use crate::process::generation;
+use crate::sync::{Mutex, lock};
+
+/// Work for a fiber of its own.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads: any thread at any time.
+#[derive(Debug)]
+pub(super) struct Reactor {
+    id: u64,
+    process: u32,
+    registry: Registry,
+    waker: Waker,
+    asleep: AtomicBool,
+    /// Whether there is something in the inbox.
+    news: AtomicBool,
+    inbox: Mutex<Inbox>,
+    stopped: AtomicBool,
+}
+
+/// What was left for the thread.
+#[derive(Default)]
+pub(super) struct Inbox {
+    pub(super) jobs: Vec<Job>,
+    pub(super) woken: Vec<u64>,
+    /// Tokens of descriptors that are closed.
+    pub(super) gone: Vec<usize>,
+}
+
+impl Reactor {
+    /// One, and what its thread polls.
+    pub(super) fn new() -> io::Result<(Arc<Self>, Poll)> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let poll = Poll::new()?;
+        let reactor = Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            process: generation(),
+            registry: poll.registry().try_clone()?,
+            waker: Waker::new(poll.registry(), WAKER)?,
+            asleep: AtomicBool::new(false),
+            news: AtomicBool::new(false),
+            inbox: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        };
+        Ok((Arc::new(reactor), poll))
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// A job for it.
+    pub(super) fn give(&self, job: Job) {
+        self.leave(|inbox| inbox.jobs.push(job));
+    }
+
+    /// Has a fiber look again what it waits for. One that is gone, or does not wait, does not mind.
+    pub(super) fn wake(&self, fiber: u64) {
+        self.leave(|inbox| inbox.woken.push(fiber));
+    }
+
+    /// A token is free again. There is time for that.
+    pub(super) fn forget(&self, token: usize) {
+        if self.is_ours() {
+            lock(&self.inbox).gone.push(token);
+            self.news.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Ends the thread as soon as it has nothing left to do.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.leave(|_| {});
+    }
+
+    pub(super) fn register(&self, fd: RawFd, token: usize) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.registry.register(&mut SourceFd(&fd), Token(token), both)
+    }
+
+    pub(super) fn unregister(&self, fd: RawFd) {
+        if self.is_ours() {
+            // It is not there any more: that is what was wanted.
+            let _ = self.registry.deregister(&mut SourceFd(&fd));
+        }
+    }
+
+    /// What was left since the last time.
+    pub(super) fn take_news(&self) -> Option<Inbox> {
+        if !self.has_news() {
+            return None;
+        }
+        self.news.store(false, Ordering::SeqCst);
+        Some(std::mem::take(&mut *lock(&self.inbox)))
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        self.news.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// The thread wants to sleep; `false` if there is something for it.
+    pub(super) fn lie_down(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        !self.has_news()
+    }
+
+    pub(super) fn get_up(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    fn leave(&self, what: impl FnOnce(&mut Inbox)) {
+        // In a forked child its thread is not there, and the descriptors are the parent's too.
+        if !self.is_ours() {
+            return;
+        }
+        what(&mut lock(&self.inbox));
+        self.news.store(true, Ordering::SeqCst);
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            // eventfd(2): it fails only where a wake-up is pending anyway.
+            let _ = self.waker.wake();
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        self.process == generation()
+    }
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbox").field("jobs", &self.jobs.len()).finish_non_exhaustive()
+    }
+}
+
+/// The token of the wake-up; descriptors have smaller ones.
+pub(super) const WAKER: Token = Token(usize::MAX);

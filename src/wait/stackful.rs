@@ -1,0 +1,128 @@
+//! Coroutines with a stack of their own, and the stacks: the one place that knows how they are
+//! made. Where they can't be made, a stand-in that is never used keeps the rest as it is.
+
+#![allow(unsafe_code)] // Suspending is a matter of who runs where.
+
+#[cfg(all(unix, any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+mod real {
+    use std::mem::ManuallyDrop;
+
+    pub(in crate::wait) use corosensei::stack::DefaultStack as Stack;
+    use corosensei::{Coroutine, CoroutineResult, Yielder};
+
+    /// Whether there are coroutines on this target.
+    pub(in crate::wait) const AVAILABLE: bool = true;
+
+    /// A coroutine. It is never dropped before its end: others may hold what lies on its stack.
+    pub(in crate::wait) struct Stackful(ManuallyDrop<Coroutine<(), (), ()>>);
+
+    /// Its way out.
+    #[derive(Clone, Copy)]
+    pub(in crate::wait) struct Suspender(*const Yielder<(), ()>);
+
+    impl Stackful {
+        /// `run` begins at the first [`resume`](Self::resume).
+        pub(in crate::wait) fn new(stack: Stack, run: impl FnOnce(Suspender) + 'static) -> Self {
+            let run = move |out: &Yielder<(), ()>, ()| run(Suspender(out));
+            Self(ManuallyDrop::new(Coroutine::with_stack(stack, run)))
+        }
+
+        /// Goes on with it until it suspends; `true` if it came to its end.
+        pub(in crate::wait) fn resume(&mut self) -> bool {
+            matches!(self.0.resume(()), CoroutineResult::Return(()))
+        }
+
+        /// The stack of one that came to its end.
+        pub(in crate::wait) fn into_stack(self) -> Stack {
+            ManuallyDrop::into_inner(self.0).into_stack()
+        }
+    }
+
+    impl Suspender {
+        /// # Safety
+        /// Called on the stack of the coroutine that it was given to.
+        pub(in crate::wait) unsafe fn suspend(self) {
+            // SAFETY: the yielder lives as long as the coroutine runs, which is us.
+            unsafe { (*self.0).suspend(()) };
+        }
+    }
+
+    /// A stack: address space, of which memory becomes what is touched. Below it lies a page that
+    /// nobody may touch, so that too deep a call ends the process and not somebody else's data.
+    pub(in crate::wait) fn stack() -> std::io::Result<Stack> {
+        Stack::new(SIZE)
+    }
+
+    /// A TLS handshake needs 126 KiB in a debug build.
+    const SIZE: usize = 256 * 1024;
+}
+
+#[cfg(not(all(
+    unix,
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")
+)))]
+mod real {
+    pub(in crate::wait) const AVAILABLE: bool = false;
+    pub(in crate::wait) struct Stack;
+    pub(in crate::wait) struct Stackful;
+    #[derive(Clone, Copy)]
+    pub(in crate::wait) struct Suspender;
+
+    impl Stackful {
+        pub(in crate::wait) fn new(_: Stack, _: impl FnOnce(Suspender) + 'static) -> Self {
+            Self
+        }
+
+        pub(in crate::wait) fn resume(&mut self) -> bool {
+            true
+        }
+
+        pub(in crate::wait) fn into_stack(self) -> Stack {
+            Stack
+        }
+    }
+
+    impl Suspender {
+        pub(in crate::wait) unsafe fn suspend(self) {}
+    }
+
+    pub(in crate::wait) fn stack() -> std::io::Result<Stack> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
+pub(super) use real::{AVAILABLE, Stack, Stackful, Suspender, stack};
+
+/// Stacks that were used before: making one takes two system calls, and its first pages more.
+#[derive(Default)]
+pub(super) struct Stacks {
+    spare: Vec<Stack>,
+    /// The fewest spare ones since the last [`trim`](Self::trim): so many were not needed.
+    fewest: usize,
+}
+
+impl Stacks {
+    pub(super) fn take(&mut self) -> std::io::Result<Stack> {
+        let spare = self.spare.pop();
+        self.fewest = self.fewest.min(self.spare.len());
+        spare.map_or_else(stack, Ok)
+    }
+
+    pub(super) fn keep(&mut self, stack: Stack) {
+        self.spare.push(stack);
+    }
+
+    /// Gives back what was not needed since the last time, but for a few.
+    pub(super) fn trim(&mut self) {
+        let unneeded = self.fewest.min(self.spare.len().saturating_sub(ALWAYS));
+        self.spare.truncate(self.spare.len() - unneeded);
+        self.fewest = self.spare.len();
+    }
+
+    pub(super) fn has_many(&self) -> bool {
+        self.spare.len() > ALWAYS
+    }
+}
+
+/// How many stay for who comes next.
+const ALWAYS: usize = 16;

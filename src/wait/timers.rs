@@ -1,0 +1,86 @@
+//! When which fiber has waited long enough: a heap with at most a few entries for each place.
+//!
+//! Almost no deadline comes: most are a minute away from a wait of a millisecond. So none is
+//! taken out; a place whose alarm is early enough is not set again, and one that rings too early
+//! is asked what it waits for by then.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Instant;
+
+/// Threads: a part of one.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    heap: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// When each place rings next; its other entries in the heap are stale.
+    set: Vec<Option<Instant>>,
+}
+
+impl Timers {
+    /// The place rings at that time, or earlier.
+    pub(super) fn set(&mut self, place: usize, at: Instant) {
+        if self.set.len() <= place {
+            self.set.resize(place + 1, None);
+        }
+        if self.set[place].is_none_or(|earlier| at < earlier) {
+            self.set[place] = Some(at);
+            self.heap.push(Reverse((at, place)));
+        }
+    }
+
+    /// A place whose time has come.
+    pub(super) fn ring(&mut self, now: Instant) -> Option<usize> {
+        while let Some(Reverse((at, place))) = self.heap.peek().copied()
+            && at <= now
+        {
+            self.heap.pop();
+            if self.set[place] == Some(at) {
+                self.set[place] = None;
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    /// When to look again.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_place_rings_in_time_and_once() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::default();
+        timers.set(1, at(60));
+        timers.set(0, at(30));
+        // Earlier is set anew, later is not.
+        timers.set(1, at(10));
+        timers.set(1, at(50));
+        assert_eq!(timers.next(), Some(at(10)));
+        assert_eq!(timers.ring(at(9)), None);
+        assert_eq!(timers.ring(at(40)), Some(1));
+        assert_eq!(timers.ring(at(40)), Some(0));
+        assert_eq!(timers.ring(at(40)), None);
+        // What was set first is stale.
+        assert_eq!(timers.ring(at(100)), None);
+        assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn many_short_waits_with_far_deadlines_leave_one_entry() {
+        let start = Instant::now();
+        let mut timers = Timers::default();
+        for wait in 0..10_000 {
+            timers.set(7, start + Duration::from_secs(60) + Duration::from_micros(wait));
+        }
+        assert_eq!(timers.heap.len(), 1);
+    }
+}
