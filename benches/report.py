@@ -188,7 +188,8 @@ def in_flight(lines, compared, bounded):
     count = median("inflight_memory", "read", "exchanges")
     if count is not None:
         what = f"{count:,.0f} responses that stream"
-        yield from plain(f"{what}: threads, the caller's included", median("inflight_memory", "read", "threads"))
+        threads = f"{median('inflight_memory', 'read', 'threads'):.0f}"
+        yield f"{what}: threads, the caller's included", threads, "", "", "", "", ""
         yield from plain(f"{what}: CPU for 1,000 bytes a second", median("inflight_memory", "read", "cpu_ms_s"), "ms/s")
 
     for mode, what, bound in [

@@ -1,9 +1,10 @@
 #!/bin/sh
 # All benchmarks, each beside its peers in the same run, in rounds (A B A B), and one table of medians:
 #
-#     benches/run.sh [--write] [--rounds N]
+#     benches/run.sh [--write] [--rounds N] [--only NAME]
 #
-# --write puts the table into benches/README.md as well. Starts an nginx of its own on free ports of 127.0.0.1, in a
+# --write puts the table into benches/README.md as well. --only leaves out the benchmarks that have not NAME in their
+# names (the first argument of `measure` below). Starts an nginx of its own on free ports of 127.0.0.1, in a
 # directory that is removed at the end. Takes about eight minutes besides building; LIMIT seconds (default 420) after its
 # start no further round is begun. `make bench` calls this. strace and valgrind are used if they are there.
 set -eu
@@ -12,6 +13,7 @@ umask 022
 cd "$(dirname "$0")/.."
 rounds=5
 write=
+only=
 while [ $# -gt 0 ]; do
     case $1 in
     --write) write=--write ;;
@@ -19,8 +21,12 @@ while [ $# -gt 0 ]; do
         rounds=$2
         shift
         ;;
+    --only)
+        only=$2
+        shift
+        ;;
     *)
-        sed -n '2,10s/^# \{0,1\}//p' benches/run.sh >&2
+        sed -n '2,12s/^# \{0,1\}//p' benches/run.sh >&2
         exit 2
         ;;
     esac
@@ -177,6 +183,10 @@ measure() { # measure BENCH MODE COMMAND...
     bench=$1
     mode=$2
     shift 2
+    case $bench in
+    *"$only"*) ;;
+    *) return 0 ;;
+    esac
     if ! answer=$(timeout 60 "$@"); then
         say "$bench $mode failed: its numbers are left out"
         return 0
@@ -255,7 +265,9 @@ instructions() { # instructions MODE REQUESTS
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bin/small_get" "$1" "$http/small" "$2" 0 2>&1 |
         sed -n 's/.*Collected : //p'
 }
-if have valgrind; then
+if [ -n "$only" ] && [ "$only" != instructions ]; then
+    :
+elif have valgrind; then
     for mode in hangup hangup-url curl socket; do
         # As for the system calls: what is done once is not in the difference.
         many=$(instructions $mode 1500)
