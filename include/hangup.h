@@ -98,7 +98,8 @@ typedef enum {
      */
     HANGUP_TIMED_OUT = 21,
     /**
-     * The connection was closed under the exchange by id, by origin, all, or by hangup_response_close.
+     * The connection was closed under the exchange by id, by origin, all, or by hangup_response_close; or the queue or
+     * listener was closed, and nothing is left in it.
      */
     HANGUP_CLOSED = 22,
     /**
@@ -138,7 +139,7 @@ typedef enum {
      */
     HANGUP_PROTOCOL = 35,
     /**
-     * A bound was exceeded: the head's size, or the room given to hangup_response_read_all.
+     * A bound was exceeded: the head's size, or what hangup_response_read_all or hangup_request_whole allowed.
      */
     HANGUP_TOO_LARGE = 36,
     /**
@@ -188,8 +189,8 @@ typedef struct hangup_cancel hangup_cancel;
 /**
  * Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Many clients may share one manager.
  *
- * Begins: hangup_client_new. Can: be set up, send requests from many threads at once. A setting applies to
- * requests that are sent after it. Ends: hangup_client_free; requests in progress go on.
+ * Begins: hangup_client_new. Can: be set up, send requests from many threads at once, submit them to a queue. A setting
+ * applies to requests that are sent or submitted after it. Ends: hangup_client_free; requests in progress go on.
  * Threads: any thread at any time.
  */
 typedef struct hangup_client hangup_client;
@@ -2004,8 +2005,8 @@ void hangup_queue_free(hangup_queue *queue);
  * whatever happens, a cancel or a shutdown included; any other status means that there will be none.
  *
  * Never blocks. Client, request and queue can be used and freed at once; the request can be changed and submitted
- * again, but for a body that comes from a reader, which is sent once. That reader is called on a thread of the
- * library's.
+ * again, but for a body that comes from a reader, which is sent once. That reader may block: each such request has a
+ * thread of the library's until its response head is here, and beyond 256 of them they wait for each other.
  *
  * Fails: HANGUP_INVALID_STATE for such a body, or while another thread uses the request; HANGUP_CLOSED for a queue that
  * was closed; HANGUP_FORKED for a queue of the parent process. All else arrives at the queue.
@@ -2024,7 +2025,7 @@ hangup_status hangup_client_submit(hangup_client *client,
  * HANGUP_INVALID_STATE. hangup_response_close and hangup_response_free end it; its completion then is HANGUP_CLOSED,
  * unless it had failed before. HANGUP_OK means exactly one completion; any other status means none.
  *
- * Never blocks.
+ * Never blocks. Whoever takes that completion uses the response: it must not be freed by another thread meanwhile.
  *
  * Fails: HANGUP_INVALID_STATE while another read is under way, or after the response was closed;
  * HANGUP_INVALID_ARGUMENT for 0 bytes; HANGUP_CLOSED for a queue that was closed; HANGUP_FORKED for what is the parent

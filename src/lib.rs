@@ -24,6 +24,8 @@
 //!        |                                     |            |
 //!      ffi/          crossing the border       |            |
 //!        |                                     |            |
+//!      submit, queue   in the background       |            |
+//!        |                                     |            |
 //!      client        defaults over a manager   |            |
 //!        |                                     |            |
 //!      client/call   legs (redirects) and      |            |
@@ -55,6 +57,8 @@
 //! - An exchange is ended from outside in one place (`manager/control`), and the first cause
 //!   counts: CANCELLED, CLOSED, TIMED_OUT and SHUT_DOWN are never confused. The same atomic
 //!   settles "done", so what comes later finds nothing to end.
+//! - What is submitted is the same blocking code, run by `wait/engine`; its outcome is told exactly
+//!   once, whatever happens to it (`submit`).
 //! - Only `http/exchange/verdict` says why an exchange failed.
 //! - Reading to the end gives the connection back before the end is reported.
 //! - Nothing below `http` knows HTTP, but for CONNECT (`net/proxy`); nothing in `src/` outside `ffi` knows C; `wait` and `net`
@@ -68,6 +72,7 @@
 //! |---|---|
 //! | what a call answers, and when | `http/exchange/verdict.rs`, `error.rs` |
 //! | how a request looks on the wire | `client/message.rs`, `request.rs` |
+//! | what happens to what is submitted | `submit/`, `response/soon.rs`, `queue.rs` |
 //! | what is sent again, and where a redirect leads | `client/call.rs`, `client/retry.rs`, `client/redirect.rs` |
 //! | what is accepted as a response | `http/head.rs`, `http/transport/input.rs` |
 //! | who gets which connection | `manager/key.rs`, `manager/pool/` |
@@ -82,6 +87,7 @@ mod cancel;
 mod client;
 mod error;
 mod ffi;
+mod foreign;
 mod http;
 mod limits;
 mod manager;

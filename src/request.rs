@@ -12,6 +12,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::cancel::CancelToken;
 use crate::error::{Clock, Error, Kind};
+use crate::foreign::Foreign;
 use crate::limits::{Overrides, not_zero};
 use crate::target::Target;
 
@@ -53,7 +54,7 @@ pub(crate) enum Source {
     Bytes(Arc<[u8]>),
     File(PathBuf),
     /// `None` once it was sent: it can't be read again.
-    Reader(Option<Box<dyn Read + Send>>, Option<u64>),
+    Reader(Option<Foreign>, Option<u64>),
 }
 
 impl Request {
@@ -257,12 +258,7 @@ impl Body {
     /// What a reader gives: so many bytes, or to its end if the length is not known. It can be sent
     /// once.
     pub fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
-        Self(Source::Reader(Some(Box::new(reader)), length))
-    }
-
-    /// Whether a function of the caller's gives it.
-    pub(crate) fn is_foreign(&self) -> bool {
-        matches!(self.0, Source::Reader(..))
+        Self(Source::Reader(Some(Foreign::new(reader)), length))
     }
 
     fn take(&mut self) -> Result<Self, Error> {

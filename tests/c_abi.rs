@@ -300,6 +300,11 @@ fn cpp_test() {
     }
 }
 
+#[test]
+fn cpp_async() {
+    Given::default().hello("hello").large().echo_body("body").silent().run("cpp_async.cpp");
+}
+
 /// Every case of the corpus, but for those that the Rust runner lists as not right yet; what C can't see (trailers,
 /// 1xx, the good part of a broken body) is for that one, too.
 #[test]

@@ -42,6 +42,7 @@ for task in "$@"; do
         want binutils "nm and readelf, which look at the library" have readelf
         want valgrind "runs C programs and finds leaks" have valgrind
         want pkg-config "the installed library is found by it" have pkg-config
+        want libuv1-dev "an event loop that others wrote" c_header uv.h
         want cmake "the installed library is found by it" have cmake
         want nginx-light "a server that others wrote" have nginx
         want python3-dev "a C extension is built" "$python" -c \

@@ -23,12 +23,16 @@ const BOUND: [(&str, &[&str]); 2] = [
     ("events", &["opened", "leased", "phase head", "returned", "closed", "0 events were lost"]),
 ];
 
+/// Thousands at once, in the way of each language.
+const THOUSAND: [(&str, &[&str]); 1] =
+    [("thousand", &["1000 requests", "1000 answers", "5000 bytes", "0 failures", "connections"])];
+
 /// Runs an example and checks what it said.
 fn tell(command: &mut Command, story: &str, server: &DemoServer) {
     let output = abi::succeed(command.arg(server.http_url("")));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let plain = |text: &str| text.to_lowercase().replace(' ', "");
-    let mut stories = STORIES.iter().chain(&BOUND);
+    let mut stories = STORIES.iter().chain(&BOUND).chain(&THOUSAND);
     let (_, wanted) = stories.find(|(name, _)| *name == story).expect("a story");
     for word in *wanted {
         assert!(
@@ -63,6 +67,31 @@ fn in_cpp() {
 }
 
 #[test]
+fn thousands_at_once() {
+    let server = DemoServer::start();
+    let dir = abi::scratch("examples-thousand");
+    abi::require("pkg-config", "apt-get install pkg-config, or make deps");
+    let mut ask = Command::new("pkg-config");
+    assert!(
+        ask.args(["--exists", "libuv"]).status().is_ok_and(|status| status.success()),
+        "this test needs libuv: apt-get install libuv1-dev, or make deps"
+    );
+    let told = abi::succeed(Command::new("pkg-config").args(["--cflags", "--libs", "libuv"]));
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    // Libraries stand before the sources here.
+    let libuv: Vec<_> = ["-Wl,--no-as-needed"].into_iter().chain(told.split_whitespace()).collect();
+    for (source, flags) in [
+        ("c/epoll_thousand.c", &[][..]),
+        ("c/libuv_thousand.c", &libuv),
+        ("cpp/thousand.cpp", &["-std=c++17", "-Wconversion"]),
+    ] {
+        let program = dir.join(Path::new(source).file_stem().expect("a file name"));
+        abi::compile(&[&abi::root().join("examples").join(source)], &program, flags);
+        tell(&mut abi::command(&program, abi::Under::Nothing), "thousand", &server);
+    }
+}
+
+#[test]
 fn in_rust() {
     // `cargo test` has built them, `cargo test --test examples` has not.
     let mut build = Command::new(env!("CARGO"));
@@ -72,8 +101,9 @@ fn in_rust() {
     }
     abi::succeed(build.env("CARGO_TARGET_DIR", abi::target_dir()).current_dir(abi::root()));
     let server = DemoServer::start();
-    for (story, _) in STORIES {
-        let program = abi::profile_dir().join("examples").join(story);
+    let stories = STORIES.map(|(story, _)| (story, story));
+    for (example, story) in stories.into_iter().chain([("submit", "thousand")]) {
+        let program = abi::profile_dir().join("examples").join(example);
         tell(&mut abi::command(&program, abi::Under::Nothing), story, &server);
     }
 }

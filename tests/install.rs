@@ -24,7 +24,7 @@ int main(void) {
 "#;
 
 const PROGRAM_CPP: &str = r#"
-#include <hangup.hpp>
+#include <hangup_async.hpp>
 int main() { return hangup::Manager::shared().connections().empty() ? 0 : 1; }
 "#;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// From the top. What stands on one line may use each other.
 const LAYERS: [&[&str]; 7] = [
     &["ffi"],
-    &["client", "request", "response", "submit", "queue", "target"],
+    &["client", "foreign", "request", "response", "submit", "queue", "target"],
     &["http"],
     &["manager"],
     &["net"],

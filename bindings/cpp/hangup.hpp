@@ -158,6 +158,9 @@ enum class Happened : std::int32_t {
     phase = HANGUP_EVENT_PHASE,
 };
 
+/** What was completed. Later versions may add some: keep a default branch. */
+enum class Completed : std::int32_t { response = HANGUP_COMPLETION_RESPONSE, read = HANGUP_COMPLETION_READ };
+
 /** The names, as hangup.h has them: "TIMED_OUT", "connect", "total", "idle". */
 inline std::string_view to_string(Status status) { return hangup_status_text(static_cast<std::int32_t>(status)); }
 inline std::string_view to_string(Phase phase) { return hangup_phase_text(static_cast<std::int32_t>(phase)); }
@@ -801,6 +804,11 @@ public:
         detail::check([&](hangup_error **e) { return hangup_request_redirects(handle_.get(), max, e); });
         return *this;
     }
+    /** The response comes with its whole body, of at most so many bytes; HANGUP_NO_LIMIT: it comes with its head. */
+    Request &whole(std::int64_t at_most) {
+        detail::check([&](hangup_error **e) { return hangup_request_whole(handle_.get(), at_most, e); });
+        return *this;
+    }
     /** Firing the token ends the exchange, its body included. The request keeps a share. */
     Request &cancel_with(const CancelToken &token) {
         detail::check(hangup_request_cancel_with(handle_.get(), detail::made(token.handle())));
@@ -838,6 +846,33 @@ private:
 
     detail::Handle<hangup_request, hangup_request_free> handle_;
     std::shared_ptr<Reader> reader_;
+};
+
+struct Completion;
+
+/**
+ * Where the outcomes of submitted requests and reads arrive, each exactly once. For an event loop that polls fd(), or for
+ * threads that wait in next(). hangup_async.hpp has std::future instead.
+ *
+ * Ends: what is under way then goes on until it is over, and what it brings is closed.
+ * Threads: any thread at any time; each completion goes to one of them.
+ */
+class Queue {
+public:
+    Queue() : handle_(detail::made(hangup_queue_new())) {}
+    /** Takes over a queue that C made. */
+    explicit Queue(hangup_queue *owned) : handle_(detail::made(owned)) {}
+
+    /** The oldest outcome; waits for one, zero not at all. Nothing if none came in that time. */
+    std::optional<Completion> next(Limit wait = no_limit) const;
+    /** Readable while there is something to take: for an event loop, which then calls next(zero) until it is empty. */
+    int fd() const noexcept { return hangup_queue_fd(handle_.get()); }
+    /** Ends a wait in next() from any thread: from now on it fails with Status::closed when there is no more to take. */
+    void close() const { detail::check(hangup_queue_close(handle_.get())); }
+    hangup_queue *handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<hangup_queue, hangup_queue_free> handle_;
 };
 
 /** A response that redirected. Its text is borrowed from the Response that it led to. */
@@ -878,6 +913,13 @@ public:
             return hangup_response_read_all(handle_.get(), at_most, &data, &size, e);
         });
         return size == 0 ? std::string_view() : std::string_view(reinterpret_cast<const char *>(data), size);
+    }
+    /** Reads a piece in the background: its outcome arrives at the queue as Completed::read. Until it was taken there
+     *  nobody else may read. */
+    void submit_read(std::size_t at_most, const Queue &queue, std::uint64_t tag) const {
+        detail::check([&](hangup_error **e) {
+            return hangup_response_submit_read(handle_.get(), at_most, queue.handle(), tag, e);
+        });
     }
     /** Closes it early: politely, so that the connection may be kept, or now. */
     void close(How how = How::graceful) const {
@@ -942,6 +984,50 @@ public:
 private:
     detail::Handle<hangup_response, hangup_response_free> handle_;
 };
+
+/** The outcome of something that was submitted. */
+struct Completion {
+    /** What was given when it was submitted. */
+    std::uint64_t tag;
+    /** What it was: a request, or a read. */
+    Completed what;
+    /** The response of a request that went well. */
+    std::optional<Response> response;
+    /** What went wrong. */
+    std::optional<Error> error;
+    /** The piece that was read, empty at the end; or the whole body if the request asked for it. Borrowed from the
+     *  response until its next read. */
+    std::string_view data;
+
+    /** The response; throws what went wrong. Once. */
+    Response take() {
+        if (error) {
+            throw *error;
+        }
+        return std::move(response).value();
+    }
+};
+
+inline std::optional<Completion> Queue::next(Limit wait) const {
+    hangup_completion row{};
+    row.size = sizeof row;
+    const hangup_status status = hangup_queue_next(handle_.get(), wait.ms(), &row);
+    if (status == HANGUP_TIMED_OUT) {
+        return std::nullopt;
+    }
+    detail::check(status);
+    Completion done{row.tag, static_cast<Completed>(row.what), std::nullopt, std::nullopt, {}};
+    if (row.response != nullptr) {
+        done.response.emplace(row.response);
+    }
+    if (row.status != HANGUP_OK) {
+        done.error.emplace(static_cast<hangup_status>(row.status), row.error);
+    }
+    if (row.data_size > 0) {
+        done.data = std::string_view(reinterpret_cast<const char *>(row.data), row.data_size);
+    }
+    return done;
+}
 
 /**
  * Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. A setting applies to requests sent after it.
@@ -1111,6 +1197,17 @@ public:
         return Response(response);
     }
     Response send(Request &&request) const { return send(request); }
+
+    /** Sends a request in the background: its outcome arrives at the queue as Completed::response, with this tag. Never
+     *  blocks. What the body's reader throws is told as Status::body_failed only. */
+    void submit(Request &request, const Queue &queue, std::uint64_t tag) const {
+        detail::check([&](hangup_error **e) {
+            return hangup_client_submit(handle_.get(), request.handle(), queue.handle(), tag, e);
+        });
+        // The library's thread has it now.
+        request.reader_.reset();
+    }
+    void submit(Request &&request, const Queue &queue, std::uint64_t tag) const { submit(request, queue, tag); }
 
     /** Its manager, one more share. */
     Manager manager() const { return Manager(hangup_client_manager(handle_.get())); }

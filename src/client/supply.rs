@@ -7,15 +7,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::foreign::Foreign;
 use crate::http::upload::Upload;
 use crate::request::{Source, open, sent_before};
+use crate::wait::{Crew, apart};
 
 /// The source of one call's body. A reader is dropped with it, once. Threads: one at a time.
 pub(super) enum Supply {
     None,
     Bytes(Arc<[u8]>),
     File(PathBuf),
-    Reader { reader: Box<dyn Read + Send>, length: Option<u64>, touched: bool },
+    Reader { reader: Foreign, length: Option<u64>, touched: bool },
 }
 
 /// The body for one attempt, and how long it is if that is known.
@@ -28,7 +30,7 @@ enum Bytes<'a> {
     None,
     Slice(&'a [u8]),
     File(File),
-    Reader(&'a mut (dyn Read + Send), &'a mut bool),
+    Reader(&'a mut Foreign, &'a mut bool),
 }
 
 impl Supply {
@@ -64,9 +66,7 @@ impl Supply {
                 let (file, length) = open(path)?;
                 (Bytes::File(file), Some(length))
             }
-            Self::Reader { reader, length, touched } => {
-                (Bytes::Reader(&mut **reader, touched), *length)
-            }
+            Self::Reader { reader, length, touched } => (Bytes::Reader(reader, touched), *length),
         };
         Ok(Opened { bytes, length })
     }
@@ -85,7 +85,8 @@ impl Read for Opened<'_> {
         match &mut self.bytes {
             Bytes::None => Ok(0),
             Bytes::Slice(bytes) => bytes.read(into),
-            Bytes::File(file) => file.read(into),
+            // A disk may take its time.
+            Bytes::File(file) => apart(&FILES, || file.read(into)),
             Bytes::Reader(reader, touched) => {
                 **touched = true;
                 reader.read(into)
@@ -93,3 +94,5 @@ impl Read for Opened<'_> {
         }
     }
 }
+
+static FILES: Crew = Crew::new("hangup-file", 16);

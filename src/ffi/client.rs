@@ -17,8 +17,8 @@ use crate::request::Request;
 
 /// Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Many clients may share one manager.
 ///
-/// Begins: hangup_client_new. Can: be set up, send requests from many threads at once. A setting applies to
-/// requests that are sent after it. Ends: hangup_client_free; requests in progress go on.
+/// Begins: hangup_client_new. Can: be set up, send requests from many threads at once, submit them to a queue. A setting
+/// applies to requests that are sent or submitted after it. Ends: hangup_client_free; requests in progress go on.
 /// Threads: any thread at any time.
 pub struct hangup_client {
     _opaque: [u8; 0],

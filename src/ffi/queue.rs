@@ -41,8 +41,14 @@ pub struct Completed {
 
 enum What {
     Response(Result<Response, Error>),
-    /// A response that was freed meanwhile takes nothing back.
-    Read(Weak<Opened>, Piece),
+    Read(Returning),
+}
+
+/// What a read brings back to its response. A response that was freed meanwhile takes nothing back; one whose read
+/// nobody takes any more is closed, as part of its body is lost.
+struct Returning {
+    whose: Weak<Opened>,
+    piece: Option<Piece>,
 }
 
 /// What was completed. Later versions may add some: keep a default branch.
@@ -152,8 +158,8 @@ pub unsafe extern "C" fn hangup_queue_free(queue: *mut hangup_queue) {
 /// whatever happens, a cancel or a shutdown included; any other status means that there will be none.
 ///
 /// Never blocks. Client, request and queue can be used and freed at once; the request can be changed and submitted
-/// again, but for a body that comes from a reader, which is sent once. That reader is called on a thread of the
-/// library's.
+/// again, but for a body that comes from a reader, which is sent once. That reader may block: each such request has a
+/// thread of the library's until its response head is here, and beyond 256 of them they wait for each other.
 ///
 /// Fails: HANGUP_INVALID_STATE for such a body, or while another thread uses the request; HANGUP_CLOSED for a queue that
 /// was closed; HANGUP_FORKED for a queue of the parent process. All else arrives at the queue.
@@ -184,7 +190,7 @@ pub unsafe extern "C" fn hangup_client_submit(
 /// HANGUP_INVALID_STATE. hangup_response_close and hangup_response_free end it; its completion then is HANGUP_CLOSED,
 /// unless it had failed before. HANGUP_OK means exactly one completion; any other status means none.
 ///
-/// Never blocks.
+/// Never blocks. Whoever takes that completion uses the response: it must not be freed by another thread meanwhile.
 ///
 /// Fails: HANGUP_INVALID_STATE while another read is under way, or after the response was closed;
 /// HANGUP_INVALID_ARGUMENT for 0 bytes; HANGUP_CLOSED for a queue that was closed; HANGUP_FORKED for what is the parent
@@ -202,7 +208,8 @@ pub unsafe extern "C" fn hangup_response_submit_read(
         let queue = unsafe { hangup_queue::borrow(queue)? }.intake()?;
         let whose = Arc::downgrade(opened);
         opened.lend(at_most, move |piece| {
-            queue.put(Completed { tag, what: What::Read(whose, piece) });
+            let returning = Returning { whose, piece: Some(piece) };
+            queue.put(Completed { tag, what: What::Read(returning) });
         })
     })
 }
@@ -249,12 +256,9 @@ impl Completed {
                     data
                 })
             }
-            What::Read(whose, piece) => {
+            What::Read(returning) => {
                 row.what = HANGUP_COMPLETION_READ;
-                match whose.upgrade() {
-                    Some(opened) => opened.take_back(piece).map(Some),
-                    None => Err(piece.of_nobody()),
-                }
+                returning.arrive()
             }
         };
         match lent {
@@ -266,6 +270,27 @@ impl Completed {
             }
         }
         row
+    }
+}
+
+impl Returning {
+    /// What was read, borrowed from its response.
+    fn arrive(mut self) -> Result<Option<(*const u8, usize)>, Error> {
+        match (self.piece.take(), self.whose.upgrade()) {
+            (Some(piece), Some(opened)) => opened.take_back(piece).map(Some),
+            (Some(piece), None) => Err(piece.of_nobody()),
+            (None, _) => Ok(None),
+        }
+    }
+}
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        if self.piece.is_some()
+            && let Some(opened) = self.whose.upgrade()
+        {
+            opened.give_up();
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::guard::{Handle, guard, lend, magic, or_default, out, report, status, 
 use super::manager::how_of;
 use super::status::hangup_status;
 use crate::error::{Error, Kind};
+use crate::manager::How;
 use crate::response::{Body, Head, Piece, Response, Stopper};
 use crate::sync::lock;
 
@@ -346,6 +347,14 @@ impl Opened {
         let mut reading = lock(&self.body);
         reading.piece = reading.body.take_back(piece)?;
         Ok(borrowed(&reading.piece))
+    }
+
+    /// Ends a submitted read whose outcome nobody takes.
+    pub(super) fn give_up(&self) {
+        // Whoever has the lock is only about to be told that a read is under way, or has begun this one.
+        if let Ok(mut reading) = self.reading() {
+            reading.body.close(How::Now);
+        }
     }
 
     /// One thread at a time: the second one is told so, and does not wait.

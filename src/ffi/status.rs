@@ -35,7 +35,8 @@ pub enum hangup_status {
     HANGUP_CANCELLED = 20,
     /// A clock ran out: hangup_error_limit says which, hangup_error_phase where.
     HANGUP_TIMED_OUT = 21,
-    /// The connection was closed under the exchange by id, by origin, all, or by hangup_response_close.
+    /// The connection was closed under the exchange by id, by origin, all, or by hangup_response_close; or the queue or
+    /// listener was closed, and nothing is left in it.
     HANGUP_CLOSED = 22,
     /// The manager was shut down.
     HANGUP_SHUT_DOWN = 23,
@@ -55,7 +56,7 @@ pub enum hangup_status {
     HANGUP_TLS_FAILED = 34,
     /// The answer is not HTTP/1.1 as RFC 9112 has it.
     HANGUP_PROTOCOL = 35,
-    /// A bound was exceeded: the head's size, or the room given to hangup_response_read_all.
+    /// A bound was exceeded: the head's size, or what hangup_response_read_all or hangup_request_whole allowed.
     HANGUP_TOO_LARGE = 36,
     /// The body of the request failed or was shorter than it said.
     HANGUP_BODY_FAILED = 37,

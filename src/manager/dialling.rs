@@ -125,8 +125,10 @@ struct Watched<'a> {
 
 impl dial::Progress for Watched<'_> {
     fn begin(&self, phase: Phase) -> Option<Instant> {
+        // First who is asked later, then who is looked at meanwhile.
+        let until = self.progress.begin(phase);
         step(self.record, phase);
-        self.progress.begin(phase)
+        until
     }
 
     fn connected(&self, stream: &Stream) {

@@ -20,6 +20,8 @@ pub struct Body {
     whole: Option<Whole>,
     exchange: Arc<Exchange>,
     manager: Arc<Manager>,
+    /// What the next submitted read makes room for: a body that comes in drops needs little.
+    room: usize,
 }
 
 /// Where what is to be read from is.
@@ -44,7 +46,8 @@ pub struct Stopper(Arc<Exchange>);
 impl Body {
     pub(super) fn new(manager: &Arc<Manager>, content: Content) -> Self {
         let exchange = Arc::clone(content.reader().exchange());
-        Self { place: Place::Here(content), whole: None, exchange, manager: Arc::clone(manager) }
+        let manager = Arc::clone(manager);
+        Self { place: Place::Here(content), whole: None, exchange, manager, room: FIRST_ROOM }
     }
 
     /// Reads a piece; 0 is the end.
@@ -74,12 +77,7 @@ impl Body {
         }
     }
 
-    /// The next piece, read in the background: a future that any executor can await. At least one
-    /// byte, at most `at_most` and at most 64 KiB; empty is the end.
-    ///
-    /// The read begins at the call, not at the first poll. Until its outcome was taken nothing else
-    /// reads: that answers [`Kind::InvalidState`]. Dropping the future before its end closes the
-    /// response.
+    /// The next piece as a future; see [`Response::read_soon`](super::Response::read_soon).
     pub fn read_soon(&mut self, at_most: usize) -> Reading<'_> {
         Reading::begin(self, at_most)
     }
@@ -125,6 +123,7 @@ impl Body {
             return Err(no_room("a piece"));
         }
         self.here()?;
+        let room = at_most.min(self.room);
         let Place::Here(mut content) =
             std::mem::replace(&mut self.place, Place::Lent(generation()))
         else {
@@ -135,11 +134,11 @@ impl Body {
             done(Piece::new(content, Ok(bytes)));
         } else if content.reader().is_over() {
             // There is nothing to wait for.
-            let bytes = piece(&mut content, at_most);
+            let bytes = piece(&mut content, room);
             done(Piece::new(content, bytes));
         } else {
             let read = move || {
-                let bytes = piece(&mut content, at_most);
+                let bytes = piece(&mut content, room);
                 Piece::new(content, bytes)
             };
             let done = |outcome: Result<Piece, Error>| done(outcome.unwrap_or_else(Piece::lost));
@@ -154,6 +153,12 @@ impl Body {
             return Err(piece.of_nobody());
         }
         let (content, outcome) = piece.apart();
+        // As much again and more after a full one; it is held while the read waits.
+        self.room = match &outcome {
+            Ok(bytes) if bytes.len() >= self.room => (self.room * 4).min(LARGEST_PIECE),
+            Ok(bytes) if bytes.len() < self.room / 8 => (self.room / 2).max(FIRST_ROOM),
+            _ => self.room,
+        };
         self.place = content.map_or(Place::Gone, Place::Here);
         outcome
     }
@@ -236,10 +241,10 @@ impl Stopper {
     }
 }
 
-/// What one read gives.
-fn piece(content: &mut Content, at_most: usize) -> Result<Vec<u8>, Error> {
+/// What one read gives, at most so many bytes.
+fn piece(content: &mut Content, room: usize) -> Result<Vec<u8>, Error> {
     let total = content.total().and_then(|total| usize::try_from(total).ok());
-    let room = at_most.min(LARGEST_PIECE).min(total.unwrap_or(usize::MAX)).max(1);
+    let room = room.min(total.unwrap_or(usize::MAX)).max(1);
     let mut bytes = vec![0; room];
     let got = content.read(&mut bytes)?;
     bytes.truncate(got);
@@ -302,5 +307,7 @@ fn no_room(what: &str) -> Error {
 const FIRST_STEP: usize = 8 * 1024;
 const LARGEST_STEP: usize = 8 * 1024 * 1024;
 const LARGEST_RESERVE: usize = 256 * 1024 * 1024;
-/// What a submitted read makes room for: a socket rarely has more to give at once.
+/// What a submitted read makes room for, at first.
+const FIRST_ROOM: usize = 4 * 1024;
+/// What it makes room for at most: a socket rarely has more to give at once.
 const LARGEST_PIECE: usize = 64 * 1024;

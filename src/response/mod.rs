@@ -105,7 +105,7 @@ impl Response {
     /// Reads a piece of the body; 0 is the end, and the connection is idle again or closed.
     ///
     /// # Errors
-    /// Any [`Kind`]; a body that was cut off is an error, never an end.
+    /// Any [`Kind`](crate::Kind); a body that was cut off is an error, never an end.
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
         self.body.read(into)
     }
@@ -113,12 +113,17 @@ impl Response {
     /// Reads the rest of the body, at most `at_most` bytes.
     ///
     /// # Errors
-    /// Any [`Kind`]; [`Kind::TooLarge`] if there is more.
+    /// Any [`Kind`](crate::Kind); [`Kind::TooLarge`](crate::Kind::TooLarge) if there is more.
     pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
         self.body.read_all(at_most)
     }
 
-    /// The next piece of the body, as a future; see [`Body::read_soon`].
+    /// The next piece of the body, read in the background: a future that any executor can await. At
+    /// least one byte, at most `at_most` and at most 64 KiB; empty is the end.
+    ///
+    /// The read begins at the call, not at the first poll. Until its outcome was taken nothing else
+    /// reads: that is [`Kind::InvalidState`](crate::Kind::InvalidState). Dropping the future before
+    /// its end closes the response.
     pub fn read_soon(&mut self, at_most: usize) -> Reading<'_> {
         self.body.read_soon(at_most)
     }

@@ -20,7 +20,7 @@ pub(crate) struct Piece {
 
 /// The next piece of a body as a future: at least one byte; empty is the end.
 ///
-/// Begins: [`Body::read_soon`], and with it the read. Dropped before its end, it closes the
+/// Begins: [`Response::read_soon`](super::Response::read_soon), and with it the read. Dropped before its end, it closes the
 /// response. Threads: a value; any executor may poll it.
 #[must_use = "dropping it closes the response"]
 #[derive(Debug)]

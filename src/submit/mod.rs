@@ -21,7 +21,7 @@ use crate::manager::Manager;
 use crate::process::generation;
 use crate::request::Request;
 use crate::response::Response;
-use crate::wait::Crew;
+use crate::wait::on_thread_stack;
 
 /// A request under way: a future that any executor can await.
 ///
@@ -43,24 +43,17 @@ pub(crate) fn submit(
     mut request: Request,
     done: impl FnOnce(Result<Response, Error>) + Send + 'static,
 ) {
-    let foreign = request.body.is_foreign();
     let send = client.sender();
     let work = move || send(&mut request);
     let done = move |outcome: Result<Result<Response, Error>, Error>| {
         done(outcome.and_then(|sent| sent));
     };
-    if foreign {
-        // Nobody knows for how long other people's code blocks, nor how much stack it takes.
-        // Without a thread the job is dropped, which tells the outcome.
-        let _ = UPLOADS.run(job(work, done));
-    } else {
-        run(client.manager(), work, done);
-    }
+    run(client.manager(), work, done);
 }
 
 /// Runs `work` on the manager's engine. `done` is called exactly once: with what `work` answers, or
 /// with why it answers nothing.
-pub(crate) fn run<T: 'static>(
+pub(crate) fn run<T: Send + 'static>(
     manager: &Manager,
     work: impl FnOnce() -> T + Send + 'static,
     done: impl FnOnce(Result<T, Error>) + Send + 'static,
@@ -72,7 +65,7 @@ pub(crate) fn run<T: 'static>(
     }
 }
 
-fn job<T: 'static>(
+fn job<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
     done: impl FnOnce(Result<T, Error>) + Send + 'static,
 ) -> impl FnOnce() + Send + 'static {
@@ -82,7 +75,8 @@ fn job<T: 'static>(
             Error::new(Kind::Panic, "a defect in hangup: please report it").safe_to_retry(false)
         });
         // Wakers and what is dropped with an outcome may be other people's code, too.
-        let _ = catch_unwind(AssertUnwindSafe(|| owed.pay(outcome)));
+        let pay = || drop(catch_unwind(AssertUnwindSafe(|| owed.pay(outcome))));
+        on_thread_stack(pay);
     }
 }
 
@@ -154,6 +148,3 @@ impl Drop for Submission {
         }
     }
 }
-
-/// Sends what a function of the caller's gives.
-static UPLOADS: Crew = Crew::new("hangup-upload", 256);

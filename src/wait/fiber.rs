@@ -78,6 +78,15 @@ impl Fiber {
         RUNNING.set(me);
     }
 
+    /// Calls on the stack of its thread, where it is no fiber.
+    pub(super) fn on_thread_stack<T>(&self, call: impl FnOnce() -> T + Send) -> T {
+        let me = RUNNING.take();
+        // SAFETY: as in `suspend`.
+        let answer = unsafe { self.out.on_thread_stack(call) };
+        RUNNING.set(me);
+        answer
+    }
+
     /// Counts a step of work that did not have to wait.
     pub(super) fn take_turns(&self) {
         match self.left.get() {

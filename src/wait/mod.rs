@@ -133,6 +133,14 @@ pub(crate) fn wait_fd(source: &Arc<Source>, interest: Interest, until: Until) ->
     wait(Want { fd: Some((source, interest)), event: None }, until)
 }
 
+/// Calls somebody else's code: not on a fiber's stack, which may be too small for it.
+pub(crate) fn on_thread_stack<T>(call: impl FnOnce() -> T + Send) -> T {
+    match fiber::current() {
+        None => call(),
+        Some(fiber) => fiber.on_thread_stack(call),
+    }
+}
+
 /// A step of work is done without a wait: others that share the thread may want their turn.
 pub(crate) fn take_turns() {
     if let Some(fiber) = fiber::current() {

@@ -45,6 +45,16 @@ mod real {
             // SAFETY: the yielder lives as long as the coroutine runs, which is us.
             unsafe { (*self.0).suspend(()) };
         }
+
+        /// # Safety
+        /// As for [`suspend`](Self::suspend), and it does not suspend.
+        pub(in crate::wait) unsafe fn on_thread_stack<T>(
+            self,
+            call: impl FnOnce() -> T + Send,
+        ) -> T {
+            // SAFETY: as above.
+            unsafe { (*self.0).on_parent_stack(call) }
+        }
     }
 
     /// A stack: address space, of which memory becomes what is touched. Below it lies a page that
@@ -84,6 +94,13 @@ mod real {
 
     impl Suspender {
         pub(in crate::wait) unsafe fn suspend(self) {}
+
+        pub(in crate::wait) unsafe fn on_thread_stack<T>(
+            self,
+            call: impl FnOnce() -> T + Send,
+        ) -> T {
+            call()
+        }
     }
 
     pub(in crate::wait) fn stack() -> std::io::Result<Stack> {

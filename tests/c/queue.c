@@ -376,7 +376,10 @@ static void what_nobody_takes_is_closed(void) {
     }
     char room[8];
     size_t got = 0;
-    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_read(read, room, sizeof room, &got, NULL), NULL);
+    hangup_error *error = NULL;
+    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_read(read, room, sizeof room, &got, &error), error);
+    CHECK(strstr(hangup_error_message(error), "was closed") != NULL);
+    hangup_error_free(error);
     hangup_cancel_fire(cancel, NULL);
     wait_until_empty(manager);
     hangup_response_free(read);

@@ -20,7 +20,7 @@ use super::resolve::without_brackets;
 use super::socket::{InUse, Socket};
 use super::tls::Tls;
 use crate::error::{Error, Kind};
-use crate::wait::{Interest, Until, Woken, wait_fd};
+use crate::wait::{Crew, Interest, Until, Woken, apart, wait_fd};
 
 /// One connection's bytes. Threads: one at a time; its [`Socket`] may be ended by any.
 #[derive(Debug)]
@@ -67,8 +67,11 @@ impl Stream {
         let name = ServerName::try_from(without_brackets(host).to_owned()).map_err(|_| {
             Error::new(Kind::InvalidUrl, format!("{host} is no name that a certificate can be for"))
         })?;
-        let connection = ClientConnection::new(Arc::clone(tls.config()?), name)
-            .map_err(|error| Error::new(Kind::TlsFailed, error.to_string()))?;
+        // The first one reads the system's roots; each one makes a key.
+        let connection = apart(&CRYPTO, || {
+            ClientConnection::new(Arc::clone(tls.config()?), name)
+                .map_err(|error| Error::new(Kind::TlsFailed, error.to_string()))
+        })?;
         self.tunnel = self.tls.replace(Box::new(connection));
         self.secures = with;
         Ok(())
@@ -98,7 +101,8 @@ impl Stream {
             match not_yet(tls.read_tls(&mut below))? {
                 Some(0) => return Err(Stop::PeerClosed),
                 Some(_) => {
-                    if let Err(error) = tls.process_new_packets() {
+                    // Signatures and keys: a millisecond, and most of the stack that anything here needs.
+                    if let Err(error) = apart(&CRYPTO, || tls.process_new_packets().map(drop)) {
                         // The alert tells the peer why (RFC 8446 section 6); it may not want to know.
                         flush_if_possible(tls, &mut below);
                         return Err(Stop::Tls(error));
@@ -272,6 +276,9 @@ impl Stream {
         }
     }
 }
+
+/// Does what takes long in a handshake, so that no other exchange of an I/O thread waits for it.
+static CRYPTO: Crew = Crew::new("hangup-crypto", 4);
 
 fn not_yet<T>(result: io::Result<T>) -> Result<Option<T>, Stop> {
     match result {

@@ -1,0 +1,103 @@
+/**
+ * @file hangup_async.hpp
+ *
+ * Requests as std::future, for C++17 and later: thousands of them under way, and one thread that waits.
+ *
+ *     hangup::Async async{hangup::Client()};
+ *     std::future<hangup::Response> one = async.send(hangup::Request("GET", "https://example.org/").whole(1 << 20));
+ *     std::cout << one.get().read_all() << '\n';
+ *
+ * It stands on Client::submit and Queue of hangup.hpp. A program that has an event loop polls Queue::fd() there and needs
+ * none of this.
+ */
+#ifndef HANGUP_ASYNC_HPP
+#define HANGUP_ASYNC_HPP
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+#include "hangup.hpp"
+
+namespace hangup {
+
+/**
+ * Sends requests of one client in the background and keeps the promises that they are. A future that is dropped ends
+ * nothing: that is what CancelToken is for.
+ *
+ * Ends: the destructor waits until everything that was sent is over, as that of a std::async future does. Limits and
+ * tokens of the requests bound that wait.
+ * Threads: any thread at any time.
+ */
+class Async {
+public:
+    explicit Async(const Client &client) : client_(client.share()), taker_([this] { take(); }) {}
+    Async(const Async &) = delete;
+    Async &operator=(const Async &) = delete;
+    ~Async() {
+        // The count that the object itself has: the taker goes on until everybody else has given back.
+        give_back();
+        taker_.join();
+    }
+
+    /**
+     * Sends a request. The future has the response when its head is here, or its whole body if the request asked for
+     * that (Request::whole), which then is read without waiting; or it throws the Error.
+     */
+    std::future<Response> send(Request &request) {
+        auto promise = std::make_unique<std::promise<Response>>();
+        std::future<Response> future = promise->get_future();
+        under_way_.fetch_add(1);
+        try {
+            client_.submit(request, queue_, reinterpret_cast<std::uintptr_t>(promise.get()));
+        } catch (...) {
+            give_back();
+            throw;
+        }
+        // The queue has it: there is exactly one completion for it.
+        promise.release();
+        return future;
+    }
+    std::future<Response> send(Request &&request) { return send(request); }
+
+private:
+    using Promise = std::unique_ptr<std::promise<Response>>;
+
+    /** One fewer to wait for; the object itself counts as one until its end. */
+    void give_back() {
+        if (under_way_.fetch_sub(1) == 1) {
+            queue_.close();
+        }
+    }
+
+    void take() {
+        for (;;) {
+            try {
+                std::optional<Completion> done = queue_.next();
+                const Promise promise(reinterpret_cast<std::promise<Response> *>(static_cast<std::uintptr_t>(done->tag)));
+                if (done->error) {
+                    promise->set_exception(std::make_exception_ptr(*done->error));
+                } else {
+                    promise->set_value(done->take());
+                }
+                give_back();
+            } catch (const Error &error) {
+                if (error.status() == Status::closed) {
+                    return; // Nothing is under way.
+                }
+                // The system is out of something. The promises stand.
+                std::this_thread::yield();
+            }
+        }
+    }
+
+    Client client_;
+    Queue queue_;
+    std::atomic<std::size_t> under_way_{1};
+    // Last: it uses all of the above.
+    std::thread taker_;
+};
+
+} // namespace hangup
+
+#endif // HANGUP_ASYNC_HPP
