@@ -15,10 +15,10 @@
  * once. Then EXCHANGES are begun; when all are as far as they come, this process's anonymous memory (smaps_rollup) is
  * looked at, stacks included. What the kernel holds for a socket is not in it.
  *
- * Prints the bytes that each of them added; how many threads there are; and, when all were cancelled and freed, how many
- * of the bytes were still there half a second and two seconds later, as a share of what was added, and after
- * malloc_trim(3) as well, which gives back what the allocator keeps. For `read`, how many bytes were read in a second
- * meanwhile, and the CPU that took.
+ * Prints the bytes that each of them added and how many threads there are. For `read`, how many bytes are read in a second
+ * then, and the CPU that takes. Then all are cancelled: how long until all had ended and were freed, and for how long
+ * something was open after that; and how many of the bytes are still there half a second and two seconds later, as a
+ * share of what was added, and after malloc_trim(3) as well, which gives back what the allocator keeps.
  */
 #include "bench.h"
 #include <arpa/inet.h>
@@ -296,8 +296,9 @@ static void begin_exchanges(long count) {
     take(LONG_MAX, 1, 0);
 }
 
-/** Cancels all of them and takes what is left of them. */
-static void end_exchanges(hangup_cancel *token, long count) {
+/** Cancels all of them and takes what is left of them; answers for how long something was still open after that: dials
+ * are given up in the background. */
+static double end_exchanges(hangup_cancel *token, long count) {
     hangup_cancel_fire(token, NULL);
     long taken = take(count, DEAF_FOR, 1);
     if (taken != count) {
@@ -307,13 +308,14 @@ static void end_exchanges(hangup_cancel *token, long count) {
         hangup_response_free(responses[i]);
         responses[i] = NULL;
     }
-    double give_up = now() + DEAF_FOR;
+    double taken_at = now(), give_up = taken_at + DEAF_FOR;
     while (stats().open > 0) {
         if (now() > give_up) {
             stop("%llu connections are still open", (unsigned long long)stats().open);
         }
         usleep(1000);
     }
+    return now() - taken_at;
 }
 
 static hangup_cancel *new_token(void) {
@@ -367,8 +369,8 @@ int main(int argc, char **argv) {
                (took.user + took.kernel) / took.wall * 1e3, (anonymous() - before) / (double)exchanges);
     }
     double begin = now();
-    end_exchanges(token, exchanges);
-    printf(" end_ms=%.1f", (now() - begin) * 1e3);
+    double open = end_exchanges(token, exchanges);
+    printf(" end_ms=%.1f open_ms=%.1f", (now() - begin - open) * 1e3, open * 1e3);
     hangup_cancel_free(token);
     usleep(500000);
     printf(" left_soon=%.4f", (anonymous() - before) / added);
