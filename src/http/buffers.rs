@@ -1,9 +1,7 @@
-//! The bytes between ureq and the socket. They are held only while there are any: an exchange
+//! The bytes between the message and the socket. They are held only while there are any: an exchange
 //! that waits has no buffer, and thousands that wait on one thread share a few.
 
 use std::cell::RefCell;
-
-use ureq::unversioned::transport::Buffers;
 
 /// Input and output of one exchange. Threads: one at a time.
 #[derive(Debug, Default)]
@@ -13,11 +11,6 @@ pub(super) struct Exchanged {
     start: usize,
     end: usize,
     output: Vec<u8>,
-    /// Whether the last thing ureq did with the input took something from it. If not, it wants
-    /// more bytes before it looks again.
-    progress: bool,
-    /// A head lies here that ureq has not taken.
-    offered: bool,
 }
 
 impl Exchanged {
@@ -39,7 +32,7 @@ impl Exchanged {
         &self.input[self.start..self.end]
     }
 
-    /// The first `amount` bytes of what ureq wrote.
+    /// The first bytes of what was written.
     pub(super) fn written(&self, amount: usize) -> &[u8] {
         &self.output[..amount]
     }
@@ -69,23 +62,6 @@ impl Exchanged {
         self.end += amount;
     }
 
-    /// What ureq has not seen yet: it shall look, whatever it did last.
-    pub(super) fn offer(&mut self) {
-        self.progress = true;
-        self.offered = true;
-    }
-
-    /// Whether ureq did not take what it was offered last: it refused it.
-    pub(super) fn is_refused(&self) -> bool {
-        self.offered
-    }
-
-    /// What ureq writes from here on goes nowhere. It shall take large steps: this is address
-    /// space that nobody touches.
-    pub(super) fn swallow(&mut self) {
-        self.output = vec![0; SWALLOWED];
-    }
-
     /// Takes bytes out, as many as there are and fit.
     pub(super) fn take_into(&mut self, into: &mut [u8]) -> usize {
         let size = into.len().min(self.end - self.start);
@@ -94,57 +70,28 @@ impl Exchanged {
         size
     }
 
-    /// Drops bytes that ureq shall not see.
-    pub(super) fn skip(&mut self, amount: usize) {
+    /// Bytes that were read.
+    pub(super) fn consume(&mut self, amount: usize) {
         self.start += amount;
     }
 
-    /// Puts `with`, which is not longer, in the place of the first `amount` unconsumed bytes.
-    pub(super) fn replace(&mut self, amount: usize, with: &[u8]) {
-        debug_assert!(with.len() <= amount, "what ureq sees of a head is a part of it");
-        self.start += amount - with.len();
-        self.input[self.start..self.start + with.len()].copy_from_slice(with);
-    }
-}
-
-impl Buffers for Exchanged {
-    fn output(&mut self) -> &mut [u8] {
+    /// Where what is sent next is written.
+    pub(super) fn output(&mut self) -> &mut [u8] {
         if self.output.is_empty() {
             self.output = spare();
         }
         &mut self.output
     }
 
-    fn input(&self) -> &[u8] {
-        self.unconsumed()
-    }
-
-    fn input_append_buf(&mut self) -> &mut [u8] {
-        self.room()
-    }
-
-    fn input_appended(&mut self, amount: usize) {
-        self.filled(amount);
-    }
-
-    fn input_consume(&mut self, amount: usize) {
-        self.progress = amount > 0;
-        self.offered &= amount == 0;
-        self.start += amount;
-    }
-
-    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
-        // The scratch space is for the chunked upload's pieces; input that came early stays before it.
+    /// Where a piece of a body is put before it is framed, and where it is written then. Input that
+    /// came early stays where it is.
+    pub(super) fn scratch_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
         self.room();
         if self.input.len() - self.end < SIZE {
             self.input.resize(self.end + SIZE, 0);
         }
         self.output();
         (&mut self.input[self.end..], &mut self.output)
-    }
-
-    fn can_use_input(&self) -> bool {
-        self.progress && self.start < self.end
     }
 }
 
@@ -183,7 +130,6 @@ thread_local! {
 const SPARES: usize = 4;
 /// Of input, as long as it does not grow, and of output.
 const SIZE: usize = 16 * 1024;
-const SWALLOWED: usize = 64 * 1024 * 1024;
 /// More than this does not make a large body faster, and falls out of the second-level cache.
 const LARGEST_INPUT: usize = 256 * 1024;
 
@@ -192,21 +138,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn input_survives_growing_and_replacing() {
+    fn input_survives_growing() {
         let mut buffers = Exchanged::default();
         let size = buffers.room().len();
         buffers.room().fill(b'a');
         buffers.filled(size);
-        buffers.input_consume(size - 3);
+        buffers.consume(size - 3);
         buffers.room()[..2].copy_from_slice(b"bc");
         buffers.filled(2);
         assert_eq!(buffers.unconsumed(), b"aaabc");
-        buffers.replace(3, b"x");
-        assert_eq!(buffers.unconsumed(), b"xbc");
-        buffers.offer();
-        assert!(buffers.can_use_input());
-        buffers.input_consume(0);
-        assert!(!buffers.can_use_input());
     }
 
     #[test]
@@ -219,7 +159,7 @@ mod tests {
         assert_eq!(buffers.unconsumed(), b"ab");
         assert_eq!(buffers.written(3), b"GET");
         buffers.sent();
-        buffers.skip(2);
+        buffers.consume(2);
         buffers.rest();
         assert!(buffers.input.is_empty() && buffers.output.is_empty());
         assert!(buffers.unconsumed().is_empty());

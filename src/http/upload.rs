@@ -7,6 +7,10 @@ use std::sync::Arc;
 use super::exchange::Exchange;
 use crate::error::{Error, Kind};
 
+/// There is no more of it than there should be; the exchange knows why.
+#[derive(Debug)]
+pub(super) struct Failed;
+
 /// Threads: one at a time.
 pub(crate) struct Upload<'a> {
     source: &'a mut dyn Read,
@@ -22,6 +26,11 @@ impl<'a> Upload<'a> {
     pub(crate) fn new(source: &'a mut dyn Read, length: Option<u64>, at_hand: bool) -> Self {
         let at_hand = at_hand && length != Some(0);
         Self { source, at_hand, left: length, given: 0, exchange: None }
+    }
+
+    /// How much is still to be given, if that is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        self.left
     }
 
     pub(super) fn is_at_hand(&self) -> bool {
@@ -46,28 +55,18 @@ impl<'a> Upload<'a> {
         }
     }
 
-    fn fail(&self, what: String) -> io::Error {
+    fn fail(&self, what: String) -> Failed {
         if let Some(exchange) = &self.exchange {
             exchange.fail_with(Error::new(Kind::BodyFailed, what));
         }
-        io::ErrorKind::Other.into()
+        Failed
     }
-}
 
-impl Read for Upload<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+    /// The next piece; 0 is the end.
+    pub(super) fn next(&mut self, into: &mut [u8]) -> Result<usize, Failed> {
         let room = self
             .left
             .map_or(into.len(), |left| into.len().min(usize::try_from(left).unwrap_or(into.len())));
-        if self.exchange.as_ref().is_some_and(|exchange| exchange.upload_cut()) {
-            // The peer has answered: the transport sends nothing more, and nobody is asked for what
-            // would be thrown away. ureq only has to see its count fulfilled.
-            if let Some(left) = &mut self.left {
-                *left -= room as u64;
-                return Ok(room);
-            }
-            return Ok(0);
-        }
         if room == 0 {
             return Ok(0);
         }

@@ -13,8 +13,9 @@ use self::polite::Polite;
 pub(crate) use self::reader::Reader;
 use super::clocks::{Clocks, Timings};
 use super::head::RawHead;
+use super::proxied;
+use super::transport::{self, Stopped};
 use super::upload::Upload;
-use super::{proxied, transport};
 use crate::cancel::{CancelToken, Watch, Watching, Why};
 use crate::error::{Error, Kind, Phase};
 use crate::limits::Timeouts;
@@ -116,23 +117,18 @@ pub(crate) fn run(order: Order<'_>) -> Result<Box<Reader>, Error> {
         control,
     });
     let watching = watching.map_err(|why| exchange.too_late(why))?;
-    let is_head = request.method() == http::Method::HEAD;
-    let answer = match body {
-        None => transport::run(&exchange, request.map(|()| ureq::SendBody::none())),
+    let incoming = match body {
+        None => transport::run(&exchange, request, None)?,
         Some(mut upload) => {
             upload.belongs_to(&exchange);
-            transport::run(&exchange, request.map(|()| ureq::SendBody::from_reader(&mut upload)))
+            transport::run(&exchange, request, Some(&mut upload))?
         }
-    };
-    let (parts, body) = match answer {
-        Ok(response) => response.into_parts(),
-        Err(error) => return Err(exchange.translate(&error)),
     };
     // A body of no bytes is over already; then the connection went back, unless somebody ended it first.
     if let Some(failure) = exchange.failure.get() {
         return Err(failure.clone());
     }
-    Ok(Reader::begin(exchange, body, &parts, is_head, watching))
+    Ok(Reader::begin(exchange, incoming, watching))
 }
 
 /// Puts the exchange on its token's list, or says why it is too late.
@@ -151,8 +147,8 @@ impl Exchange {
         self.fail(Stop::Ended)
     }
 
-    /// A connection to work with; `None` after a failure that was written down.
-    pub(in crate::http) fn acquire(&self) -> Option<Lease> {
+    /// A connection to work with.
+    pub(in crate::http) fn acquire(&self) -> Result<Lease, Stopped> {
         let start = self.clocks.started();
         self.clocks.enter(Phase::Pool, start);
         let wish = Wish {
@@ -170,7 +166,7 @@ impl Exchange {
                 self.clocks.enter(Phase::Write, now);
                 self.connection.store(lease.id(), Ordering::Relaxed);
                 self.reused.store(lease.reused(), Ordering::Relaxed);
-                Some(lease)
+                Ok(lease)
             }
             Err(no_lease) => {
                 match no_lease {
@@ -188,7 +184,7 @@ impl Exchange {
                     NoLease::Stop(stop) => self.fail(stop),
                     NoLease::Error(error) => self.fail_with(error),
                 };
-                None
+                Err(Stopped)
             }
         }
     }

@@ -1,6 +1,5 @@
 //! The body of a response as it comes, and how it is ended early.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -8,8 +7,7 @@ use std::time::Instant;
 use super::Exchange;
 use crate::cancel::Watching;
 use crate::error::{Error, Kind, Phase};
-use crate::http::transport::{self, Seam, Stopped};
-use crate::manager::Cause;
+use crate::http::transport::{Chunks, Cut, Incoming, Seam, Stopped};
 use crate::net::Stop;
 
 /// The body of a response as it comes. Threads: one at a time.
@@ -29,8 +27,7 @@ pub(crate) struct Reader {
 // There is one of it in a response: a box would only be one more thing to allocate.
 #[allow(clippy::large_enum_variant)]
 pub(super) enum Source {
-    /// ureq, which takes chunks apart.
-    Chunks(ureq::BodyReader<'static>),
+    Chunks(Box<Chunks>),
     /// The connection itself: so many bytes, or all until it ends.
     Plain(Seam),
 }
@@ -39,19 +36,14 @@ impl Reader {
     /// The head is here; so may be the end.
     pub(super) fn begin(
         exchange: Arc<Exchange>,
-        body: ureq::Body,
-        parts: &http::response::Parts,
-        is_head: bool,
+        incoming: Incoming,
         watching: Option<Watching>,
     ) -> Box<Self> {
-        let total = if is_head { Some(0) } else { length_of(parts) };
-        let over = exchange.control.cause() == Some(Cause::Done);
-        let body = if over {
-            None
-        } else if parts.headers.contains_key(http::header::TRANSFER_ENCODING) {
-            Some(Source::Chunks(body.into_with_config().limit(u64::MAX).reader()))
-        } else {
-            transport::take_over(body).map(Source::Plain)
+        let (body, total) = match incoming {
+            Incoming::Nothing => (None, Some(0)),
+            Incoming::Length(seam, length) => (Some(Source::Plain(seam)), Some(length)),
+            Incoming::UntilClose(seam) => (Some(Source::Plain(seam)), None),
+            Incoming::Chunks(chunks) => (Some(Source::Chunks(chunks)), None),
         };
         let left = total;
         let reader = Self { exchange, body, left, total, got: 0, closed: false, watching };
@@ -70,8 +62,8 @@ impl Reader {
         self.go_on()?;
         let Some(body) = &mut self.body else { return Ok(0) };
         let read = match body {
-            Source::Chunks(body) => body.read(into).map_err(Some),
-            Source::Plain(seam) => seam.read_body(into, self.left).map_err(|Stopped| None),
+            Source::Chunks(chunks) => chunks.read(into),
+            Source::Plain(seam) => seam.read_body(into, self.left).map_err(|Stopped| Cut::Stopped),
         };
         match read {
             Ok(0) => self.end(),
@@ -91,7 +83,7 @@ impl Reader {
             Err(_) if self.exchange.polite.is_paused() => {
                 Err(Error::new(Kind::InvalidState, "the response is being closed"))
             }
-            Err(error) => Err(self.broken(error.as_ref())),
+            Err(cut) => Err(self.broken(&cut)),
         }
     }
 
@@ -145,14 +137,8 @@ impl Reader {
 
     /// The body is at its end, or the peer is at its own. Gives the connection back, or closes it.
     fn end(&mut self) -> Result<usize, Error> {
-        let over = match &mut self.body {
-            // Taking ureq through the end makes it ask whether the connection can be kept.
-            Some(Source::Chunks(body)) => matches!(body.read(&mut [0]), Ok(0)),
-            Some(Source::Plain(_)) => self.left.is_none_or(|left| left == 0),
-            None => true,
-        };
-        if !over {
-            return Err(self.broken(None));
+        if matches!(self.body, Some(Source::Plain(_))) && self.left.is_some_and(|left| left > 0) {
+            return Err(self.broken(&Cut::Short));
         }
         match self.body.take() {
             Some(Source::Plain(seam)) if self.total.is_some() => seam.ends_well(),
@@ -163,22 +149,21 @@ impl Reader {
         self.exchange.failure.get().map_or(Ok(0), |failure| Err(failure.clone()))
     }
 
-    fn broken(&mut self, error: Option<&std::io::Error>) -> Error {
-        let failure = match self.exchange.failure.get() {
-            Some(failure) => failure.clone(),
-            None if self.exchange.peer_closed.load(Ordering::Relaxed) => {
+    fn broken(&mut self, cut: &Cut) -> Error {
+        let failure = match (self.exchange.failure.get(), cut) {
+            (Some(failure), _) => failure.clone(),
+            (None, Cut::Malformed(error)) => {
+                let what =
+                    format!("malformed response: the framing of the body is broken: {error}");
+                self.exchange.fail_with(Error::new(Kind::Protocol, what))
+            }
+            (None, Cut::Short | Cut::Stopped) => {
                 let of = self.total.map_or(String::new(), |total| format!(" of {total}"));
                 let what = format!(
                     "truncated: the peer closed the connection after {}{of} bytes of the body",
                     self.got
                 );
                 self.exchange.fail_with(Error::new(Kind::PeerClosed, what))
-            }
-            None => {
-                let what =
-                    error.map_or("it does not end where it should".to_owned(), ToString::to_string);
-                let what = format!("malformed response: the framing of the body is broken: {what}");
-                self.exchange.fail_with(Error::new(Kind::Protocol, what))
             }
         };
         self.body = None;
@@ -217,13 +202,4 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The body's length as the head has it; ureq has refused what contradicts itself.
-fn length_of(parts: &http::response::Parts) -> Option<u64> {
-    if parts.headers.contains_key(http::header::TRANSFER_ENCODING) {
-        return None;
-    }
-    let value = parts.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?;
-    value.split(',').next()?.trim().parse().ok()
 }

@@ -151,23 +151,23 @@ impl Exchange {
         }
     }
 
-    /// What ureq says, if we did not stop it ourselves.
-    pub(super) fn translate(&self, error: &ureq::Error) -> Error {
-        if let Some(failure) = self.failure.get() {
-            return failure.clone();
+    /// What ureq's engine says of the message: ours, until an answer came.
+    pub(in crate::http) fn translate(&self, error: &ureq_proto::Error) -> Error {
+        if self.started.load(Ordering::Relaxed) {
+            return self
+                .fail_with(Error::new(Kind::Protocol, format!("malformed response: {error}")));
         }
-        match error {
-            ureq::Error::Http(inner) => self.fail_with(Error::new(
-                Kind::InvalidHeader,
-                format!("the request can't be sent: {inner}"),
-            )),
-            ureq::Error::BadUri(_) => self.fail_with(Error::new(
-                Kind::InvalidUrl,
-                format!("the request can't be sent: {error}"),
-            )),
-            other => {
-                self.fail_with(Error::new(Kind::Protocol, format!("malformed response: {other}")))
-            }
+        self.fail_with(Error::new(
+            Kind::InvalidHeader,
+            format!("the request can't be sent: {error}"),
+        ))
+    }
+
+    /// Why it failed, as it was written down.
+    pub(in crate::http) fn failed(&self) -> Error {
+        match self.failure.get() {
+            Some(failure) => failure.clone(),
+            None => self.fail(Stop::Ended),
         }
     }
 

@@ -1,16 +1,13 @@
-//! What comes: whole heads, in the form that ureq takes, and pieces of body, fast enough.
+//! What comes: whole heads, in the form that the engine takes, and pieces of body, fast enough.
 
-use std::io;
 use std::time::{Duration, Instant};
 
-use ureq::Timeout;
-
-use super::{Head, Seam, stopped};
+use super::{Head, Seam, Stopped};
 use crate::error::{Clock, Kind, Phase};
 use crate::http::head::{self, Look, Refusal};
 use crate::limits::Deadline;
 use crate::net::Stop;
-use crate::wait::Until;
+use crate::wait::{Until, on_thread_stack};
 
 /// The minimum rate's window: what came in how much waiting.
 #[derive(Debug, Default)]
@@ -19,9 +16,15 @@ pub(super) struct Window {
     bytes: u64,
 }
 
-/// There are no more bytes; the exchange knows why.
-#[derive(Debug)]
-pub(in crate::http) struct Stopped;
+/// What a wait for a head came to.
+pub(super) enum Awaited {
+    /// The final one, for the engine: its status and its framing.
+    Head(Vec<u8>),
+    /// 100 Continue, where that was waited for.
+    Continue,
+    /// The wait for 100 Continue was in vain.
+    Nothing,
+}
 
 impl Window {
     /// At its end: whether too little came. A new one begins if not.
@@ -35,16 +38,16 @@ impl Window {
 }
 
 impl Seam {
-    /// Waits until a whole head is there and ureq can have it. Interim answers (RFC 9110 section
-    /// 15.2) are taken out of its way. `patience` is the wait for 100 Continue.
-    pub(super) fn await_head(&mut self, patience: Option<Deadline>) -> Result<bool, ureq::Error> {
+    /// Waits until a whole head is there. Interim answers (RFC 9110 section 15.2) are passed over.
+    /// `patience` is the wait for 100 Continue.
+    pub(super) fn await_head(&mut self, patience: Option<Deadline>) -> Result<Awaited, Stopped> {
         let mut until = match patience {
             Some(patience) => Until::new(self.exchange.clocks().until(patience)),
             None => self.exchange.clocks().begin(Phase::Head),
         };
         let (mut seen, mut slow) = (0, false);
         loop {
-            let Head::Awaited { before, .. } = self.head else { return Ok(true) };
+            let Head::Awaited { before } = self.head else { return Ok(Awaited::Nothing) };
             let have = self.buffers.unconsumed().len();
             let look = match have {
                 0 => Look::Incomplete,
@@ -60,8 +63,8 @@ impl Seam {
                     return Err(self.too_large());
                 }
                 Look::Complete(size) => {
-                    if self.take_head(size, before, patience.is_some())? {
-                        return Ok(true);
+                    if let Some(awaited) = self.take_head(size, before, patience.is_some())? {
+                        return Ok(awaited);
                     }
                     seen = 0;
                     continue;
@@ -86,22 +89,23 @@ impl Seam {
                 Err(Stop::Deadline)
                     if patience.is_some() && self.exchange.clocks().armed() == Clock::None =>
                 {
-                    return Err(ureq::Error::Timeout(Timeout::Await100));
+                    return Ok(Awaited::Nothing);
                 }
                 Err(stop) => return Err(self.fail(stop)),
             }
         }
     }
 
-    /// A whole head is here: the final one, or 100 Continue where that is waited for, goes to ureq in
-    /// the form that it takes; `false` for an interim one, which is over.
+    /// A whole head is here; `None` for an interim one, which is over.
     fn take_head(
         &mut self,
         size: usize,
         before: usize,
         awaits_100: bool,
-    ) -> Result<bool, ureq::Error> {
-        let framing = match head::read(&self.buffers.unconsumed()[..size]) {
+    ) -> Result<Option<Awaited>, Stopped> {
+        let bytes = &self.buffers.unconsumed()[..size];
+        // A table of fields: stack that is needed for a moment only.
+        let framing = match on_thread_stack(|| head::read(bytes)) {
             Ok(framing) => framing,
             Err(Refusal::TooManyFields) => {
                 return Err(
@@ -113,37 +117,30 @@ impl Seam {
                 return Err(self.refuse(Kind::Protocol, "malformed response: the head"));
             }
         };
+        self.buffers.consume(size);
         match framing.head.status {
-            // ureq knows it without header fields only.
-            100 if awaits_100 => self.buffers.replace(size, b"HTTP/1.1 100\n\n"),
-            100 | 102..=199 => {
-                self.buffers.skip(size);
-                self.head = Head::Awaited { before: before + size, answered: false };
-                return Ok(false);
+            status @ (100 | 102..=199) => {
+                self.head = Head::Awaited { before: before + size };
+                Ok((status == 100 && awaits_100).then_some(Awaited::Continue))
             }
             status => {
                 self.unfit |= framing.ambiguous || !framing.keeps || status == 101;
-                self.buffers.replace(size, &framing.for_ureq);
-                self.head = Head::Awaited { before, answered: true };
                 self.exchange.take_head(framing.head);
+                Ok(Some(Awaited::Head(framing.for_ureq)))
             }
         }
-        self.buffers.offer();
-        Ok(true)
     }
 
-    /// More of a chunked body, for ureq.
-    pub(super) fn await_body(&mut self) -> Result<bool, ureq::Error> {
-        match self.await_bytes(None) {
-            // ureq knows whether the body may end here.
-            Ok(0) => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+    /// More of a chunked body; `false` if the peer closed.
+    pub(super) fn await_body(&mut self) -> Result<bool, Stopped> {
+        match self.await_bytes(None)? {
+            0 => Ok(false),
             // Endless trailers or chunk extensions are the head's bound again.
-            Ok(got) if self.exchange.count_framing(got) > self.exchange.max_head() as u64 => {
+            got if self.exchange.count_framing(got) > self.exchange.max_head() as u64 => {
                 let what = "the body's chunk framing or trailers are larger than a head may be";
                 Err(self.refuse(Kind::TooLarge, what))
             }
-            Ok(_) => Ok(true),
-            Err(Stopped) => Err(stopped()),
+            _ => Ok(true),
         }
     }
 
@@ -221,7 +218,7 @@ impl Seam {
         }
     }
 
-    fn too_large(&mut self) -> ureq::Error {
+    fn too_large(&mut self) -> Stopped {
         let what = format!("the response head is larger than {} bytes", self.exchange.max_head());
         self.refuse(Kind::TooLarge, &what)
     }

@@ -1,135 +1,36 @@
-//! The seam with ureq: its connector, transport and resolver, over a lease.
-//!
-//! ureq asks a transport `is_open()` when an exchange ended well and the connection may be kept,
-//! and then drops it. The answer is always "no", so that ureq's own pool stays empty and its
-//! lock is not taken; the question itself is what tells us. A transport that is dropped
-//! without being asked closes.
+//! The seam between the message and the connection: what ureq's engine wants sent goes out over a
+//! lease, what comes in is cut into heads and bodies, and what becomes of the connection is
+//! decided when this is dropped.
 
+mod chunks;
 mod input;
+mod talk;
 
-use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ureq::Timeout;
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
-
-pub(super) use self::input::Stopped;
+pub(super) use self::chunks::{Chunks, Cut};
 use self::input::Window;
+pub(super) use self::talk::{Incoming, run};
 use super::buffers::Exchanged;
 use super::exchange::Exchange;
 use super::proxied;
-use crate::error::{Clock, Error, Kind};
-use crate::limits::Deadline;
+use super::upload::Failed;
+use crate::error::{Error, Kind};
 use crate::manager::{Lease, Reason};
 use crate::net::Stop;
 use crate::net::stream::Sending;
 use crate::wait::{Until, take_turns};
 
-/// Resolving is part of dialling; for a kept connection there is nothing to resolve.
-#[derive(Debug)]
-struct NoResolver;
-
-impl Resolver for NoResolver {
-    fn resolve(
-        &self,
-        _: &Uri,
-        _: &Config,
-        _: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        Ok(self.empty())
-    }
-}
-
-#[derive(Debug)]
-struct LeaseConnector;
-
-impl Connector for LeaseConnector {
-    type Out = Seam;
-
-    fn connect(
-        &self,
-        _: &ConnectionDetails<'_>,
-        _: Option<()>,
-    ) -> Result<Option<Seam>, ureq::Error> {
-        let exchange = CURRENT.take().ok_or_else(stopped)?;
-        let mut lease = exchange.acquire().ok_or_else(stopped)?;
-        let secure = lease.stream().is_some_and(|stream| stream.is_tls());
-        Ok(Some(Seam {
-            exchange,
-            lease: Some(lease),
-            secure,
-            buffers: Exchanged::default(),
-            head: Head::Awaited { before: 0, answered: false },
-            ended_well: false,
-            unfit: false,
-            window: Window::default(),
-        }))
-    }
-}
-
-/// Runs ureq for one exchange. Our connector finds the exchange where it is put here, before
-/// anything waits: other tasks of this thread may come this way then.
-pub(super) fn run(
-    exchange: &Arc<Exchange>,
-    request: http::Request<ureq::SendBody<'_>>,
-) -> Result<http::Response<ureq::Body>, ureq::Error> {
-    CURRENT.set(Some(Arc::clone(exchange)));
-    let answer = AGENT.with(|agent| agent.run(request));
-    // Nobody came for it if ureq refused the request; whose it is by now is not known.
-    CURRENT.with_borrow_mut(|current| {
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, exchange)) {
-            *current = None;
-        }
-    });
-    answer
-}
-
-/// Takes the connection out of a response whose body ureq has nothing to do with: one that has
-/// a length, or ends with the connection. What is left of ureq goes.
-pub(super) fn take_over(body: ureq::Body) -> Option<Seam> {
-    HANDOVER.set(Some(None));
-    drop(body);
-    HANDOVER.take().flatten()
-}
-
-thread_local! {
-    /// Where a transport goes that is dropped while somebody waits for it.
-    static HANDOVER: RefCell<Option<Option<Seam>>> = const { RefCell::new(None) };
-    static CURRENT: RefCell<Option<Arc<Exchange>>> = const { RefCell::new(None) };
-    /// One a thread: an agent has a lock of its own, which nobody shall wait for.
-    static AGENT: ureq::Agent = agent();
-}
-
-fn agent() -> ureq::Agent {
-    let config = Config::builder()
-        .max_idle_connections(0)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .allow_non_standard_methods(true)
-        .max_response_header_size(usize::MAX)
-        .proxy(None)
-        .user_agent("")
-        .accept("")
-        .accept_encoding("")
-        .build();
-    ureq::Agent::with_parts(config, LeaseConnector, NoResolver)
-}
-
-/// One exchange's connection as ureq sees it, and for a body without chunks as the reader does.
+/// One exchange's connection, from the request to the end of the body. Threads: one at a time.
 #[derive(Debug)]
 pub(super) struct Seam {
     exchange: Arc<Exchange>,
     lease: Option<Lease>,
-    secure: bool,
     buffers: Exchanged,
     head: Head,
-    /// ureq asked whether it is open: the exchange ended well.
+    /// The exchange ended well, and nobody asked for a close.
     ended_well: bool,
     /// It can't serve another exchange, however well this one ends.
     unfit: bool,
@@ -139,18 +40,45 @@ pub(super) struct Seam {
 /// How far the response head is.
 #[derive(Debug, PartialEq, Eq)]
 enum Head {
-    /// Not there. `before`: bytes of interim heads; `answered`: a final head waits for ureq.
-    Awaited { before: usize, answered: bool },
-    /// ureq has it; what comes is body.
-    Delivered,
+    /// Not there. `before`: bytes of interim heads.
+    Awaited { before: usize },
+    /// What comes is body.
+    Here,
 }
 
-impl Transport for Seam {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        &mut self.buffers
+/// There is no more to do; the exchange knows why.
+#[derive(Debug)]
+pub(super) struct Stopped;
+
+/// What broke an exchange off.
+#[derive(Debug)]
+enum Broken {
+    /// The exchange knows.
+    Stopped,
+    /// What ureq's engine says of the message.
+    Engine(ureq_proto::Error),
+}
+
+impl Seam {
+    fn new(exchange: &Arc<Exchange>, mut lease: Lease) -> Result<Self, Error> {
+        let secure = lease.stream().is_some_and(|stream| stream.is_tls());
+        if exchange.key().origin.secure && !secure {
+            let what = "a connection in the clear for a https URL: a defect in hangup";
+            return Err(exchange.fail_with(Error::new(Kind::TlsFailed, what)));
+        }
+        Ok(Self {
+            exchange: Arc::clone(exchange),
+            lease: Some(lease),
+            buffers: Exchanged::default(),
+            head: Head::Awaited { before: 0 },
+            ended_well: false,
+            unfit: false,
+            window: Window::default(),
+        })
     }
 
-    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+    /// Sends the first bytes of the output.
+    fn send(&mut self, amount: usize) -> Result<(), Stopped> {
         // What goes out first is the head.
         let is_head = self.exchange.bytes_sent() == 0;
         let more = is_head && self.exchange.body_at_hand();
@@ -169,7 +97,7 @@ impl Transport for Seam {
             }
             let exchange = &self.exchange;
             let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else {
-                return Err(stopped());
+                return Err(Stopped);
             };
             let bytes = proxied.as_deref().unwrap_or_else(|| self.buffers.written(amount));
             match stream.send(&bytes[sent..], more, &|| exchange.clocks().step()) {
@@ -188,51 +116,19 @@ impl Transport for Seam {
         Ok(())
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        match self.head {
-            Head::Delivered => self.await_body(),
-            Head::Awaited { answered: true, .. } => {
-                self.head = Head::Delivered;
-                self.await_body()
-            }
-            Head::Awaited { .. } if timeout.reason == Timeout::Await100 => {
-                let patience = Deadline::after(Instant::now(), Some(*timeout.after), Clock::None);
-                self.await_head(Some(patience))
-            }
-            Head::Awaited { .. } => {
-                self.exchange.request_sent();
-                self.buffers.sent();
-                self.await_head(None)
-            }
-        }
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.ended_well = true;
-        false
-    }
-
-    fn is_tls(&self) -> bool {
-        // Asked once, to be sure that https is not sent in the clear.
-        self.secure
-    }
-}
-
-impl Seam {
     /// The peer speaks, or broke off, while we still send: it may have answered early (RFC 9110
     /// section 10.1.1 on large uploads). Then the rest of the upload is not sent, the answer counts,
     /// and the connection is of no further use.
-    fn hear_out(&mut self, broken: Option<Stop>) -> Result<(), ureq::Error> {
+    fn hear_out(&mut self, broken: Option<Stop>) -> Result<(), Stopped> {
         let heard = match self.lease.as_mut().and_then(Lease::stream) {
             Some(stream) => stream.try_read(self.buffers.room()),
-            None => return Err(stopped()),
+            None => return Err(Stopped),
         };
         match heard {
             Ok(Some(got)) if got > 0 => {
                 self.buffers.filled(got);
                 self.exchange.response_started();
                 self.exchange.cut_upload();
-                self.buffers.swallow();
                 self.unfit = true;
                 Ok(())
             }
@@ -275,40 +171,54 @@ impl Seam {
         self.ended_well = true;
     }
 
-    /// Everything of it, for somebody else to hold.
-    fn moved(&mut self) -> Option<Self> {
-        Some(Self {
-            exchange: Arc::clone(&self.exchange),
-            lease: Some(self.lease.take()?),
-            secure: self.secure,
-            buffers: std::mem::take(&mut self.buffers),
-            head: Head::Delivered,
-            ended_well: false,
-            unfit: self.unfit,
-            window: std::mem::take(&mut self.window),
-        })
+    /// The head came and is understood.
+    fn head_is_here(&mut self) {
+        self.head = Head::Here;
     }
 
-    fn refuse(&mut self, kind: Kind, what: &str) -> ureq::Error {
+    fn refuse(&mut self, kind: Kind, what: &str) -> Stopped {
         self.exchange.fail_with(Error::new(kind, what));
-        stopped()
+        Stopped
     }
 
-    fn fail(&mut self, stop: Stop) -> ureq::Error {
+    fn refused(self, kind: Kind, what: &str) -> Error {
+        self.exchange.fail_with(Error::new(kind, what))
+    }
+
+    fn fail(&mut self, stop: Stop) -> Stopped {
         self.exchange.fail(stop);
-        stopped()
+        Stopped
+    }
+
+    /// What broke the exchange off, written down.
+    fn broken(self, broken: &Broken) -> Error {
+        match broken {
+            Broken::Stopped => self.exchange.failed(),
+            Broken::Engine(error) => self.exchange.translate(error),
+        }
+    }
+}
+
+impl From<Stopped> for Broken {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<Failed> for Broken {
+    fn from(Failed: Failed) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<ureq_proto::Error> for Broken {
+    fn from(error: ureq_proto::Error) -> Self {
+        Self::Engine(error)
     }
 }
 
 impl Drop for Seam {
     fn drop(&mut self) {
-        let waited_for =
-            HANDOVER.try_with(|place| place.borrow().as_ref().is_some_and(Option::is_none));
-        if waited_for == Ok(true)
-            && let Some(moved) = self.moved()
-        {
-            return HANDOVER.set(Some(Some(moved)));
-        }
         let Some(lease) = self.lease.take() else { return };
         let exchange = &self.exchange;
         if exchange.is_the_parents() {
@@ -320,7 +230,7 @@ impl Drop for Seam {
         if exchange.is_abandoned() {
             return lease.close(Reason::BodyLeftUnread);
         }
-        if matches!(self.head, Head::Awaited { answered: false, .. }) || self.buffers.is_refused() {
+        if self.head != Head::Here {
             return lease.close(Reason::ProtocolError);
         }
         let now = Instant::now();
@@ -339,12 +249,6 @@ impl Drop for Seam {
         }
         exchange.finish(|| now);
     }
-}
-
-/// What ureq is told when it shall stop; the exchange knows why. (ureq takes some kinds of
-/// I/O error for the end of a body; this is none of them.)
-fn stopped() -> ureq::Error {
-    io::Error::from(io::ErrorKind::Other).into()
 }
 
 fn is_broken(error: &io::Error) -> bool {
