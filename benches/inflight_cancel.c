@@ -10,13 +10,14 @@
  * line behind theirs (`shared`), and with nothing else under way (`alone`).
  *
  * Prints for each of them, in milliseconds: the median; the worst; the worst less the time for which the thread that
- * takes it was ready to run and had no CPU (/proc/.../schedstat). Then IN-FLIGHT exchanges wait for the silent server and
+ * takes it, or the library's, was ready to run and had no CPU (/proc/.../schedstat). Then IN-FLIGHT exchanges wait for the silent server and
  * are cancelled at once, by a token each (`each`) and by one token for all of them (`one`): milliseconds until the last
  * one was taken, medians of a few rounds. Each must end exactly once and as HANGUP_CANCELLED, and the manager must have
  * nothing open afterwards; whatever else is a failure of the benchmark.
  */
 #include "bench.h"
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -32,12 +33,29 @@ static hangup_client *client, *silent_client;
 static hangup_queue *busy_queue, *own_queue;
 static hangup_request *busy_request, *silent_request;
 
-/** The kernel's file that says how long a thread waited for a CPU: of the one that takes the completion. */
+/** The kernel's file that says how long a thread waited for a CPU. */
 typedef char schedstat[64];
 
-/** Called by that thread. */
+/** Called by the thread that takes the completion. */
 static void is_measured(schedstat its) {
     snprintf(its, sizeof(schedstat), "/proc/self/task/%ld/schedstat", (long)gettid());
+}
+
+/** The same of the library's own thread. */
+static void find_library_thread(schedstat its) {
+    DIR *directory = opendir("/proc/self/task");
+    for (struct dirent *task; directory != NULL && (task = readdir(directory)) != NULL;) {
+        char path[300], name[32] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        FILE *file = fopen(path, "r");
+        if (file != NULL && fgets(name, sizeof name, file) != NULL && strcmp(name, "hangup-io\n") == 0) {
+            snprintf(its, sizeof(schedstat), "/proc/self/task/%.20s/schedstat", task->d_name);
+        }
+        if (file != NULL) {
+            fclose(file);
+        }
+    }
+    closedir(directory);
 }
 
 /** For how long it was ready to run but not running, ever. 0 if the kernel does not say. */
@@ -58,14 +76,14 @@ static double queued(schedstat its) {
 static struct {
     sem_t begun, ended; /* a round */
     double fired, returned;
-    double queued; /* seconds between the two for which the thread that took it could have run and had no CPU */
-    schedstat own, busy;
+    double queued; /* seconds between the two for which that thread or the library's could have run and had no CPU */
+    schedstat own, busy, library;
     atomic_bool end;
 } one;
 
 static void has_ended(hangup_completion *ended, schedstat its) {
     one.returned = now();
-    one.queued = queued(its) - one.queued;
+    one.queued = queued(its) + queued(one.library) - one.queued;
     if (ended->status != HANGUP_CANCELLED || ended->tag != THE_ONE) {
         stop("%s: %s", hangup_status_text(ended->status), hangup_error_message(ended->error));
     }
@@ -200,8 +218,11 @@ static void measure(const char *name, hangup_queue *queue, int server, long roun
         submit_silent(queue, THE_ONE, token);
         wait_until_silent(1);
         /* Not always at the same moment of whatever else goes on; and until the request was sent. */
+        if (round == -WARM_UP) {
+            find_library_thread(one.library);
+        }
         usleep((useconds_t)(1000 + (round + WARM_UP) * 37 % 500));
-        one.queued = queued(queue == own_queue ? one.own : one.busy);
+        one.queued = queued(queue == own_queue ? one.own : one.busy) + queued(one.library);
         one.fired = now();
         hangup_cancel_fire(token, NULL);
         sem_wait(&one.ended);

@@ -5,7 +5,7 @@
 #
 # --write puts the table into benches/README.md as well. --only leaves out the benchmarks that have not NAME in their
 # names (the first argument of `measure` below). Starts an nginx of its own on free ports of 127.0.0.1, in a
-# directory that is removed at the end. Takes about eight minutes besides building; LIMIT seconds (default 420) after its
+# directory that is removed at the end. Takes about eight minutes besides building; LIMIT seconds (default 360) after its
 # start no further round is begun. `make bench` calls this. strace and valgrind are used if they are there.
 set -eu
 umask 022
@@ -32,7 +32,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-limit=${LIMIT:-420}
+limit=${LIMIT:-360}
 began=$(date +%s)
 target=${CARGO_TARGET_DIR:-$PWD/target}
 built=$target/bench
@@ -222,11 +222,11 @@ while [ $round -lt "$rounds" ]; do
     done
     for _ in 1 2; do
         for level in 16 256 1000; do
-            measure inflight_$level hangup "$bin/inflight" hangup "$http/small" ok. $level 15000
-            measure inflight_$level curl-multi "$bin/inflight_curl" poll "$http/small" ok. $level 15000
-            [ -z "$go" ] || measure inflight_$level go "$bin/inflight_go" "$http/small" ok. $level 15000
-            [ -z "$hyper" ] || measure inflight_$level hyper "$hyper" "$http/small" ok. $level 15000
-            measure inflight_$level epoll "$bin/inflight" socket "$http/small" ok. $level 15000
+            measure inflight_$level hangup "$bin/inflight" hangup "$http/small" ok. $level 12000
+            measure inflight_$level curl-multi "$bin/inflight_curl" poll "$http/small" ok. $level 12000
+            [ -z "$go" ] || measure inflight_$level go "$bin/inflight_go" "$http/small" ok. $level 12000
+            [ -z "$hyper" ] || measure inflight_$level hyper "$hyper" "$http/small" ok. $level 12000
+            measure inflight_$level epoll "$bin/inflight" socket "$http/small" ok. $level 12000
         done
     done
     # cancel, python_get.py and python_async.py take their turns themselves, and name the mode in each line.
