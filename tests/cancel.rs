@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use hangup::{Body, CancelToken, Error, Kind, Phase, Reason, Request, Sent, State};
-use support::alone::{BLOCKED, alone_with, blocking_resolver};
+use support::alone::{BLOCKED, again_on_threads, alone_with, blocking_resolver};
 use support::form::{Client, Form, in_both_forms};
 use support::look::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_at_rest, wait_full,
@@ -35,6 +35,20 @@ in_both_forms! {
     c13_fired_from_inside_a_body_reader,
     c13_fired_after_everything_was_freed,
     c14_a_parent_cancels_its_children_and_a_child_not_its_parent,
+}
+
+#[test]
+fn what_is_submitted_is_cancelled_on_a_pool_of_threads_too() {
+    again_on_threads(&[
+        "submitted::c3_",
+        "submitted::c4_",
+        "submitted::c5_",
+        "submitted::c7_",
+        "submitted::c8_",
+        "submitted::c9_",
+        "submitted::c10_",
+        "submitted::c13_",
+    ]);
 }
 
 /// A request that this token ends.

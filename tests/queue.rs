@@ -6,6 +6,7 @@ mod support;
 use std::thread;
 
 use hangup::{CancelToken, Clock, Error, Kind, Limits, Mode, Phase, Reason, Request, Sent};
+use support::alone::again_on_threads;
 use support::form::{Form, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, assert_sockets};
 use support::queue::{holding, let_go, line_up, occupy, start, targets};
@@ -27,6 +28,11 @@ in_both_forms! {
     fifo_over_two_origins_at_the_total_limit,
     a_waiter_that_wants_a_fresh_connection_gets_one_and_holds_its_place,
     a_peer_that_closes_what_comes_back_costs_the_next_in_line_nothing,
+}
+
+#[test]
+fn what_is_submitted_waits_in_line_on_a_pool_of_threads_too() {
+    again_on_threads(&["submitted::l1_", "submitted::l3_", "submitted::l4_", "submitted::c2_"]);
 }
 
 fn l1_ten_at_once_on_one_connection_are_served_in_the_order_in_which_they_came(form: Form) {

@@ -252,8 +252,11 @@ fn y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried(form: Form)
     assert_eq!((error.attempts(), error.retry_safe()), (1, true));
     account.assert_dropped_once();
     assert_eq!(server.connections(), 1);
-    let again = client.send(&mut put).unwrap_err();
-    assert_eq!((again.kind(), again.attempts()), (Kind::InvalidState, 0));
+    // A submission takes its request: then there is none to be sent twice.
+    if form == Form::Blocking {
+        let again = client.send(&mut put).unwrap_err();
+        assert_eq!((again.kind(), again.attempts()), (Kind::InvalidState, 0));
+    }
 }
 
 fn y6_switched_off_nothing_is_sent_again(form: Form) {

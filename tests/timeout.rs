@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hangup::{Body, CancelToken, Clock, Error, Kind, Phase, Request, State};
-use support::alone::alone;
+use support::alone::{again_on_threads, alone};
 use support::form::{Form, Response, in_both_forms};
 use support::look::{assert_gone, threads};
 use support::source::Source;
@@ -32,6 +32,11 @@ in_both_forms! {
     t8_ten_thousand_requests_with_a_total_timeout_start_no_thread,
     the_first_clock_to_run_out_is_the_one_that_is_named,
     a_deadline_that_is_set_while_the_call_waits_ends_it,
+}
+
+#[test]
+fn what_is_submitted_is_ended_by_its_clocks_on_a_pool_of_threads_too() {
+    again_on_threads(&["submitted::t1_", "submitted::t2_", "submitted::t4_"]);
 }
 
 fn within(mut request: Request, clock: Clock, limit: Duration) -> Request {
