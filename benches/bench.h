@@ -68,4 +68,32 @@ static inline void report_requests(usage took, long requests) {
            (took.user + took.kernel) * each);
 }
 
+/** N requests in flight: each one that ended begins the next. The first ones, which open the connections, are not
+ * counted; nor is the end, when fewer and fewer are left. */
+typedef struct {
+    long in_flight, requests; /* as many as are counted */
+    long ended;
+    usage took; /* while it runs: where the clocks stood when counting began */
+} closed_loop;
+
+/** Says that one ended; answers whether another one shall begin. */
+static inline int loop_goes_on(closed_loop *loop) {
+    long warm_up = 2 * loop->in_flight + 1000;
+    loop->ended++;
+    if (loop->ended == warm_up) {
+        loop->took = used();
+    } else if (loop->ended == warm_up + loop->requests) {
+        loop->took = used_since(loop->took);
+    }
+    return loop->ended < warm_up + loop->requests;
+}
+
+/** As many descriptors as this process may have. */
+static inline void allow_descriptors(void) {
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 #endif

@@ -81,7 +81,7 @@ def rows(lines):
     def bounded(what, value, unit, peer, theirs, **wanted):
         if value is None:
             return
-        yield what, number(value, unit), peer, number(theirs, unit), "", *verdict(value, **wanted)
+        yield what, number(value, unit), peer, number(theirs, unit) if peer else "", "", *verdict(value, **wanted)
 
     small = "small GET"
     yield from compared(f"{small}: requests/s", "small_get", "rps", "curl", at_least=1)
@@ -114,6 +114,7 @@ def rows(lines):
     yield from compared("16 threads: user and kernel CPU", "threads", "cpu_us", "curl", "µs")
 
     yield from shared(lines, compared)
+    yield from in_flight(lines, compared, bounded)
     yield from many_idle(lines)
 
     for what, bench, bound in [("plain", "idle_plain", 4096), ("TLS", "idle_tls", 16384)]:
@@ -131,6 +132,22 @@ def rows(lines):
     for peer, bound in [("pycurl", 0.8), ("requests", 8), ("httpx", None)]:
         yield from compared("Python, small GET: requests/s", "python", "rps", peer, at_least=bound)
     yield from compared("Python, small GET: user and kernel CPU", "python", "cpu_us", "pycurl", "µs")
+    yield from asyncio_rows(compared)
+
+
+def asyncio_rows(compared):
+    """Rows of many requests in flight on one event loop."""
+    for count in 16, 100:
+        what, ours = f"asyncio, {count} in flight", f"hangup-{count}"
+        for peer, bound in [("aiohttp", 2), ("httpx", 10)]:
+            wanted = {"at_least": bound} if count == 100 else {}
+            yield from compared(f"{what}: requests/s", "python_async", "rps", f"{peer}-{count}", ours=ours, **wanted)
+            yield from compared(f"{what}: user and kernel CPU", "python_async", "cpu_us", f"{peer}-{count}", "µs", ours=ours)
+        peer = f"aiohttp-{count}"
+        load = f"{what}, 60 % of aiohttp's most"
+        yield from compared(f"{load}: median latency", "python_async", "p50_ms", peer, "ms", ours=ours)
+        wanted = {"at_most": 1} if count == 100 else {}
+        yield from compared(f"{load}: 99th percentile", "python_async", "p99_ms", peer, "ms", ours=ours, **wanted)
 
 
 def shared(lines, compared):
@@ -155,6 +172,56 @@ def shared(lines, compared):
     if ours and free:
         waiting = statistics.median(a - b for a, b in zip(ours, free))
         yield "user CPU of waiting in line", number(waiting, "µs"), "", "", "", *verdict(waiting, at_most=10)
+
+
+def in_flight(lines, compared, bounded):
+    """Rows of many requests at once, held by one thread of the library's."""
+    for level in 16, 256, 1000:
+        bench, what = f"inflight_{level}", f"{level:,} in flight"
+        for peer, bound in [("curl-multi", 1.3), ("go", 1.5), ("hyper", 0.95), ("epoll", None)]:
+            yield from compared(f"{what}: requests/s", bench, "rps", peer, at_least=bound)
+        for peer in "curl-multi", "go", "hyper", "epoll":
+            yield from compared(f"{what}: user and kernel CPU", bench, "cpu_us", peer, "µs")
+
+    median = lines.median
+
+    def plain(what, value, unit="", **wanted):
+        yield from bounded(what, value, unit, "", None, **wanted)
+
+    for mode, what, bound in [
+        ("head", "memory of an exchange in flight, plain", 24 * 1024),
+        ("tls", "memory of a handshake that got no answer", 110 * 1024),
+        ("flight", "memory of a handshake before its last byte", 110 * 1024),
+        ("read", "memory of a response that streams", None),
+    ]:
+        yield from plain(what, median("inflight_memory", mode, "bytes"), "bytes", at_most=bound)
+    for mode, name in [("head", "plain"), ("flight", "handshake"), ("read", "streaming")]:
+        left = median("inflight_memory", mode, "left")
+        trimmed = median("inflight_memory", mode, "left_trimmed")
+        if left is not None:
+            what = f"two seconds after all were cancelled, {name}: left of it, and after malloc_trim"
+            yield what, f"{left:.0%}, {trimmed:.0%}", "", "", "", "", ""
+    count = median("inflight_memory", "read", "exchanges")
+    if count is not None:
+        what = f"{count:,.0f} responses that stream"
+        threads = f"{median('inflight_memory', 'read', 'threads'):.0f}"
+        yield f"{what}: threads, the caller's included", threads, "", "", "", "", ""
+        yield from plain(f"{what}: CPU for 1,000 bytes a second", median("inflight_memory", "read", "cpu_ms_s"), "ms/s")
+
+    for mode, what, bound in [
+        ("alone", "cancel of one exchange through a queue: median, worst", None),
+        ("own", "cancel beside 1,000 in flight: median, worst", 0.2),
+        ("shared", "cancel beside 1,000 in flight, on their queue: median, worst", None),
+    ]:
+        value = median("inflight_cancel", mode, "median_ms")
+        if value is not None:
+            worst, running = (median("inflight_cancel", mode, name) for name in ("worst_ms", "running_ms"))
+            text = f"{value:.3f}, {worst:.2f} ({running:.2f}) ms"
+            wanted = f"under {bound:g} ms" if bound else ""
+            yield what, text, "", "", "", wanted, ("yes" if value < bound else "**no**") if bound else ""
+    for mode, what in [("each", "a token each"), ("one", "one token")]:
+        value = median("inflight_cancel", mode, "all_ms")
+        yield from plain(f"1,000 cancelled at once, {what}: until the last one was taken", value, "ms")
 
 
 def many_idle(lines):
@@ -214,8 +281,13 @@ LABELS = {
     "curl": "curl easy",
     "curl-large": "curl, 256 KiB buffer",
     "curl-lent": "curl easy, lent",
+    "curl-multi": "curl multi",
     "curl-share": "curl's share object",
+    "epoll": "bare epoll loop",
+    "go": "Go net/http",
+    "hyper": "hyper-util",
     "socket": "bare socket",
+    **{f"{peer}-{count}": peer for peer in ("aiohttp", "httpx") for count in (16, 100)},
 }
 
 

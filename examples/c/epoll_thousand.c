@@ -73,7 +73,7 @@ static int run(hangup_manager *manager, hangup_client *client, hangup_queue *que
     hangup_stats stats = {.size = sizeof stats};
     hangup_manager_stats(manager, &stats);
     printf("%d answers, %zu bytes, %d failures, over %llu connections\n", REQUESTS - failures, bytes, failures,
-           (unsigned long long)stats.opened);
+           (unsigned long long)stats.open);
     close(loop);
     return status || failures > 0;
 }

@@ -79,7 +79,7 @@ static int run(hangup_manager *manager, hangup_client *client, const char *url) 
     hangup_stats stats = {.size = sizeof stats};
     hangup_manager_stats(manager, &stats);
     printf("%d answers, %zu bytes, %d failures, over %llu connections\n", REQUESTS - work.failures, work.bytes,
-           work.failures, (unsigned long long)stats.opened);
+           work.failures, (unsigned long long)stats.open);
     uv_loop_close(uv_default_loop());
     hangup_queue_free(work.queue);
     return status || work.failures > 0;

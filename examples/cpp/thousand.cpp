@@ -39,7 +39,7 @@ int main(int argc, char **argv) {
             }
         }
         std::cout << well << " answers, " << bytes << " bytes, " << failures << " failures, over "
-                  << manager.stats().opened << " connections\n";
+                  << manager.stats().open << " connections\n";
         return failures > 0;
     } catch (const hangup::Error &error) {
         std::cerr << error.what() << '\n';

@@ -49,8 +49,8 @@ fn main() -> ExitCode {
     let client = Client::new(Arc::new(Manager::new(limits)));
     let story = async {
         let bytes = fetch(&client, &format!("{base}/fast"), 1000).await?;
-        let opened = client.manager().stats().opened;
-        println!("1000 answers, {bytes} bytes, 0 failures, over {opened} connections");
+        let connections = client.manager().connections().len();
+        println!("1000 answers, {bytes} bytes, 0 failures, over {connections} connections");
         let pieces = stream(&client, &format!("{base}/stream?chunks=5&every_ms=10")).await?;
         println!("a stream came in {pieces} pieces");
         Ok::<_, Error>(())

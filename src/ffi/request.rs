@@ -33,8 +33,8 @@ impl Handle for hangup_request {
 /// Reads a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end,
 /// or a negative number to end the exchange with HANGUP_BODY_FAILED.
 ///
-/// Called on the thread that sends the request, or on one of the library's if it was submitted (hangup_client_submit),
-/// without any lock held; it may block and it may call hangup.
+/// Called on the thread that sends the request, without any lock held; it may block and it may call hangup. Of a request
+/// that was submitted (hangup_client_submit) on threads of the library's: not always the same one, and never two at once.
 pub type hangup_body_read =
     Option<unsafe extern "C" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
 

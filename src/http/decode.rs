@@ -13,6 +13,7 @@ use http::header;
 
 use super::exchange::Reader;
 use crate::error::{Error, Kind};
+use crate::wait::take_turns;
 
 /// The body of a response as it is handed out. Threads: one at a time.
 pub(crate) enum Content {
@@ -108,6 +109,14 @@ impl Content {
         }
     }
 
+    /// Whether it is known that nothing of it is left.
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            Self::Plain(reader) => reader.is_over(),
+            Self::Decoded(decoder) => decoder.over,
+        }
+    }
+
     pub(crate) fn reader(&self) -> &Reader {
         match self {
             Self::Plain(reader) => reader,
@@ -130,8 +139,11 @@ impl Decoder {
         if self.over {
             return Ok(0);
         }
-        let error = match self.top.read(into) {
+        // A large buffer is filled from few bytes: others may want their turn in between.
+        let size = into.len().min(AT_ONCE);
+        let error = match self.top.read(&mut into[..size]) {
             Ok(got) => {
+                take_turns();
                 self.over = got == 0;
                 return Ok(got);
             }
@@ -243,6 +255,8 @@ fn codings(fields: &[(header::HeaderName, Vec<u8>)]) -> Option<Vec<Coding>> {
     Some(codings)
 }
 
+/// What is decoded at once.
+const AT_ONCE: usize = 64 * 1024;
 /// What is taken from the wire at once.
 const PIECE: usize = 8 * 1024;
 /// Codings one over the other: each multiplies what a byte can cost.

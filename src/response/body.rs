@@ -267,7 +267,10 @@ fn read_to_end(content: &mut Content, at_most: usize) -> Result<Vec<u8>, Error> 
     let mut step = expected.unwrap_or(FIRST_STEP).clamp(1, LARGEST_STEP);
     loop {
         let end = whole.len();
-        if end == at_most {
+        if content.is_over() {
+            return content.read(&mut [0]).map(|_| whole);
+        }
+        if end == at_most || expected == Some(end) {
             // Full: one byte more tells whether that was all.
             return match content.read(&mut [0])? {
                 0 => Ok(whole),

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 use slab::Slab;
 
+use super::Ring;
 use super::fiber::Fiber;
 use super::reactor::{Job, Reactor, WAKER};
 use super::source::{Readiness, Source};
@@ -31,6 +32,8 @@ pub(super) struct IoThread {
     timers: RefCell<Timers>,
     sources: RefCell<Slab<Arc<Source>>>,
     stacks: RefCell<Stacks>,
+    /// Whom to ring after these turns.
+    bells: RefCell<Vec<Arc<dyn Ring>>>,
     /// The time of the last look at the clock.
     now: Cell<Instant>,
     born: Cell<u32>,
@@ -64,6 +67,7 @@ impl IoThread {
             timers: RefCell::default(),
             sources: RefCell::default(),
             stacks: RefCell::default(),
+            bells: RefCell::default(),
             now: Cell::new(Instant::now()),
             born: Cell::new(0),
         }
@@ -78,6 +82,7 @@ impl IoThread {
     }
 
     fn run(self: Rc<Self>, mut poll: Poll) {
+        HERE.set(Some(Rc::clone(&self)));
         let mut events = Events::with_capacity(EVENTS);
         let mut trim_at = self.now();
         loop {
@@ -87,7 +92,7 @@ impl IoThread {
                 && self.fibers.borrow().is_empty()
                 && !self.reactor.has_news()
             {
-                return;
+                return HERE.set(None);
             }
             let tidy = self.stacks.borrow().has_many().then_some(trim_at);
             let nap = self.nap(tidy);
@@ -151,12 +156,24 @@ impl IoThread {
     }
 
     fn give_turns(self: &Rc<Self>) {
-        for _ in 0..BATCH {
-            let Some(fiber) = self.due.borrow_mut().pop_front() else { return };
+        for turn in 1..=BATCH {
+            let Some(fiber) = self.due.borrow_mut().pop_front() else { break };
             self.resume(fiber);
             if self.reactor.has_news() {
+                self.ring_all();
                 self.take_news();
             }
+            if turn % RINGING == 0 {
+                self.ring_all();
+            }
+        }
+        self.ring_all();
+    }
+
+    fn ring_all(&self) {
+        // Who is rung may put something in again.
+        for bell in self.bells.take() {
+            bell.ring();
         }
     }
 
@@ -242,6 +259,21 @@ impl IoThread {
     }
 }
 
+thread_local! {
+    static HERE: RefCell<Option<Rc<IoThread>>> = const { RefCell::new(None) };
+}
+
+/// Has the I/O thread that this is ring soon; gives the bell back if this is none.
+pub(super) fn ring_later(bell: Arc<dyn Ring>) -> Option<Arc<dyn Ring>> {
+    HERE.with_borrow(|here| match here {
+        Some(thread) => {
+            thread.bells.borrow_mut().push(bell);
+            None
+        }
+        None => Some(bell),
+    })
+}
+
 /// A fiber's name: its place, and which of those who had that place it is. Never 0.
 fn key(place: usize, generation: u32) -> u64 {
     (u64::from(generation) << 32) | (place as u64 & 0xffff_ffff)
@@ -253,6 +285,8 @@ fn place(fiber: u64) -> usize {
 
 /// Turns between two looks at the kernel.
 const BATCH: usize = 64;
+/// Turns between two rings: few enough that nobody notices, enough to spare most of the calls.
+const RINGING: usize = 8;
 /// What the kernel tells at once.
 const EVENTS: usize = 1024;
 /// How often unneeded stacks are given back.

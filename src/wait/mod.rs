@@ -141,6 +141,19 @@ pub(crate) fn on_thread_stack<T>(call: impl FnOnce() -> T + Send) -> T {
     }
 }
 
+/// Somebody who is told that there is something, by a system call or worse.
+pub(crate) trait Ring: Send + Sync {
+    fn ring(&self);
+}
+
+/// Rings: right here; on an I/O thread after its next few turns, so that what they bring is told
+/// by one ring.
+pub(crate) fn ring_soon(bell: Arc<dyn Ring>) {
+    if let Some(bell) = io_thread::ring_later(bell) {
+        bell.ring();
+    }
+}
+
 /// A step of work is done without a wait: others that share the thread may want their turn.
 pub(crate) fn take_turns() {
     if let Some(fiber) = fiber::current() {

@@ -5,13 +5,16 @@ from __future__ import annotations
 import faulthandler
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 import hangup
+from awaited import AwaitedClient
 from testserver import Control, Server, Step, build
 
 WATCHDOG_SECONDS = 60
+FORMS = {"sync": hangup.Client, "async": AwaitedClient}
 
 
 @pytest.fixture(autouse=True)
@@ -49,9 +52,21 @@ def manager() -> hangup.Manager:
     return hangup.Manager()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What a module with `BOTH_FORMS = True` asks of a client is asked of an AsyncClient, too."""
+    if getattr(metafunc.module, "BOTH_FORMS", False) and "form" in metafunc.fixturenames:
+        metafunc.parametrize("form", sorted(FORMS), indirect=True)
+
+
 @pytest.fixture
-def client(manager: hangup.Manager) -> Iterator[hangup.Client]:
+def form(request: pytest.FixtureRequest) -> Any:
+    """The class of client that is tested."""
+    return FORMS[getattr(request, "param", "sync")]
+
+
+@pytest.fixture
+def client(manager: hangup.Manager, form: Any) -> Iterator[Any]:
     """A client over that manager."""
-    with hangup.Client(manager=manager) as client:
+    with form(manager=manager) as client:
         yield client
     manager.shutdown()

@@ -10,6 +10,8 @@ import hangup
 from running import Background, wait_until
 from testserver import HEAD, answer, forever, send
 
+BOTH_FORMS = True
+
 AT_ONCE = 0.1
 """A loaded machine's idea of it; the library's own tests look closer."""
 

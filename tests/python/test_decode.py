@@ -8,6 +8,8 @@ import pytest
 import hangup
 from testserver import HEAD, answer, forever, send
 
+BOTH_FORMS = True
+
 TEXT = b"hello " * 1000
 
 

@@ -15,6 +15,8 @@ import hangup
 from hangup import _errors
 from testserver import HEAD, answer, forever, send
 
+BOTH_FORMS = True
+
 KINDS = [kind for _, kind in inspect.getmembers(_errors, inspect.isclass) if issubclass(kind, Exception)]
 
 

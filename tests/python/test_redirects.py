@@ -8,6 +8,8 @@ import pytest
 import hangup
 from testserver import HEAD, answer, by_path, forever, send
 
+BOTH_FORMS = True
+
 
 def moved(location, status=302, headers=()):
     return [answer("moved", status, [["Location", location], *headers])]

@@ -10,6 +10,9 @@ import hangup
 from testserver import HEAD, answer, forever, send
 
 
+BOTH_FORMS = True
+
+
 def raw(text):
     return [forever(HEAD, send(text))]
 
@@ -153,12 +156,12 @@ def test_a_begun_stream_cant_be_had_whole(serve, client):
 
 
 def test_read_is_bounded_by_at_most(serve, client, manager):
-    server = serve([forever(answer("x" * 100))])
+    server = serve([forever(answer("x" * 100_000))])
     with client.stream("GET", server.url) as r, pytest.raises(hangup.TooLarge):
         r.read(at_most=99)
     assert server.ended() is not None and manager.connections() == []
     with client.stream("GET", server.url) as r:
-        assert len(r.read(at_most=100)) == 100
+        assert len(r.read(at_most=100_000)) == 100_000
 
 
 def test_leaving_a_stream_early_hangs_up(serve, client, manager):

@@ -13,6 +13,8 @@ import hangup
 from hangup._timeouts import clocks
 from testserver import HEAD, answer, forever, send
 
+BOTH_FORMS = True
+
 AT = 0.15
 """When the clocks of these tests run out."""
 LATE = 0.1
@@ -101,9 +103,9 @@ def test_write(serve, client, expect):
     )
 
 
-def test_the_clients_limit_is_the_default_and_the_requests_goes_before_it(serve, manager, expect):
+def test_the_clients_limit_is_the_default_and_the_requests_goes_before_it(serve, manager, form, expect):
     server = serve([HEAD, "stall"])
-    client = hangup.Client(manager=manager, timeout=hangup.Timeout(head=AT, total=60))
+    client = form(manager=manager, timeout=hangup.Timeout(head=AT, total=60))
     expect(lambda: client.get(server.url), hangup.ReadTimeout, "head", "head")
     expect(lambda: client.get(server.url, timeout=hangup.Timeout(total=60)), hangup.ReadTimeout, "head", "head")
     expect(

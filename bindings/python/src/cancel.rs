@@ -19,17 +19,8 @@ impl CancelToken {
     #[new]
     #[pyo3(signature = (parent = None))]
     fn new(py: Python<'_>, parent: Option<&CancelToken>) -> PyResult<Self> {
-        let mut token = null_mut();
-        if let Some(parent) = parent {
-            // SAFETY: a live token, and a place for the child.
-            checked(unsafe { hangup_cancel_child(parent.as_ptr(), &raw mut token) })
-                .map_err(|failure| failure.raise(py, None))?;
-        } else {
-            // SAFETY: no arguments.
-            token = unsafe { hangup_cancel_new() };
-        }
-        let defect = || Failure::local(HANGUP_PANIC, "the library gave no token").raise(py, None);
-        Ok(CancelToken { handle: Owned::new(token).ok_or_else(defect)? })
+        let handle = token(parent).map_err(|failure| failure.raise(py, None))?;
+        Ok(CancelToken { handle })
     }
 
     /// Fires the token. The first reason is kept and stands in `Cancelled.reason`. Never blocks.
@@ -67,4 +58,17 @@ impl CancelToken {
     pub fn as_ptr(&self) -> *mut hangup_cancel {
         self.handle.as_ptr()
     }
+}
+
+/// A new token, or a child of this one.
+pub fn token(parent: Option<&CancelToken>) -> Result<Owned<hangup_cancel>, Failure> {
+    let mut token = null_mut();
+    if let Some(parent) = parent {
+        // SAFETY: a live token, and a place for the child.
+        checked(unsafe { hangup_cancel_child(parent.as_ptr(), &raw mut token) })?;
+    } else {
+        // SAFETY: no arguments.
+        token = unsafe { hangup_cancel_new() };
+    }
+    Owned::new(token).ok_or_else(|| Failure::local(HANGUP_PANIC, "the library gave no token"))
 }

@@ -6,14 +6,16 @@ use std::ptr::{null, null_mut};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use crate::cancel::CancelToken;
+use crate::cancel::{CancelToken, token};
 use crate::failure::{c_string, call, checked, create, text};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
 use crate::manager::Manager;
+use crate::port::Port;
 use crate::request::{Request, header, raw};
 use crate::response::{Response, read_all};
 use crate::sys::*;
+use crate::waiting::{Waiting, Work};
 
 /// One share of a client. Any thread at any time.
 #[pyclass(frozen, module = "hangup._native")]
@@ -211,27 +213,9 @@ impl Client {
         stream: bool,
     ) -> PyResult<Response> {
         let mut request = Request::new((method, url))?;
-        if let Some(headers) = headers {
-            request.headers(headers)?;
-        }
-        if let Some(body) = body {
-            request.body(body)?;
-        }
-        request.limits(limits)?;
-        if let Some(mode) = mode {
-            request.connection(mode)?;
-        }
-        if let Some(max) = redirects {
-            request.redirects(max)?;
-        }
-        if let Some(on) = retries {
-            request.retries(on)?;
-        }
-        if let Some(rate) = min_rate {
-            request.min_rate(rate)?;
-        }
+        request.fill(headers, body, limits, mode, redirects, retries, min_rate)?;
         if let Some(token) = cancel {
-            request.cancel_with(token)?;
+            request.cancel_with(token.as_ptr())?;
         }
         let (client, sent) = (&self.handle, request.handle());
         let outcome = blocking(py, move || {
@@ -246,6 +230,51 @@ impl Client {
         })?;
         let response = request.outcome(outcome)?;
         Ok(Response::new(response, method, url, !stream))
+    }
+
+    /// Submits one exchange, of which `future` will be the end; answers its tag in the port. The arguments
+    /// are those of `send`, the rest is different: nothing blocks.
+    #[pyo3(signature = (
+        method, url, headers, body, limits, mode, redirects, retries, min_rate, cancel, stream, port, future, /
+    ))]
+    #[allow(clippy::too_many_arguments)] // the hot path: no object in between
+    fn submit<'py>(
+        &self,
+        py: Python<'py>,
+        method: &Bound<'py, PyString>,
+        url: &Bound<'py, PyString>,
+        headers: Option<&Bound<'py, PyAny>>,
+        body: Option<&Bound<'py, PyAny>>,
+        limits: &Bound<'py, PyTuple>,
+        mode: Option<i32>,
+        redirects: Option<i64>,
+        retries: Option<bool>,
+        min_rate: Option<(i64, i64)>,
+        cancel: Option<&CancelToken>,
+        stream: bool,
+        port: &Port,
+        future: Py<PyAny>,
+    ) -> PyResult<u64> {
+        let mut request = Request::new((method, url))?;
+        request.fill(headers, body, limits, mode, redirects, retries, min_rate)?;
+        if !stream {
+            request.whole()?;
+        }
+        // A token of its own for each: the task may be cancelled.
+        let token = token(cancel).map_err(|failure| failure.raise(py, None))?;
+        request.cancel_with(token.as_ptr())?;
+        let work = Work::Exchange {
+            token,
+            raised: request.raised(),
+            asked: (method.clone().unbind(), url.clone().unbind()),
+            whole: !stream,
+        };
+        let submitted = port.submit(Waiting { future: Some(future), work }, |queue, tag| {
+            let (client, sent) = (self.handle.as_ptr(), request.handle().as_ptr());
+            // SAFETY: a live client, a live request and a live queue.
+            call(|error| unsafe { hangup_client_submit(client, sent, queue, tag, error) })
+        });
+        request.outcome(submitted)
     }
 }
 

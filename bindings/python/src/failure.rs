@@ -31,6 +31,11 @@ impl Failure {
         Failure { status, error: None, message: Some(message.into()) }
     }
 
+    /// What came with a completion.
+    pub fn told(status: hangup_status, error: Option<Owned<hangup_error>>) -> Self {
+        Failure { status, error, message: None }
+    }
+
     pub fn status(&self) -> hangup_status {
         self.status
     }

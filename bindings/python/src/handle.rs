@@ -26,6 +26,7 @@ handles! {
     hangup_events: hangup_events_free,
     hangup_manager: hangup_manager_free,
     hangup_options: hangup_options_free,
+    hangup_queue: hangup_queue_free,
     hangup_request: hangup_request_free,
     hangup_response: hangup_response_free,
     hangup_text: hangup_text_free,

@@ -2,7 +2,8 @@
 //!
 //! One request goes `Client.send -> request (built) -> interrupt::blocking (interpreter lock released)
 //! -> C -> response`, and everything that fails comes back through `failure`. What is not on that path
-//! (names, encodings, dataclasses) is Python, in `python/hangup`.
+//! (names, encodings, dataclasses) is Python, in `python/hangup`. Submitted work goes `Client.submit -> C`,
+//! and comes back `the loop sees the queue's descriptor -> Port.drain -> the future`.
 //!
 //! Invariants: only the C header is used (`sys`, generated); a C pointer has one owner (`handle`); the
 //! interpreter lock is never held while the library waits; no Python object is touched without it; Python
@@ -20,12 +21,14 @@ mod interrupt;
 mod limits;
 mod loaded;
 mod manager;
+mod port;
 mod request;
 mod resolver;
 mod response;
 #[rustfmt::skip]
 mod sys;
 mod upload;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -37,6 +40,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::Client>()?;
     module.add_class::<events::Events>()?;
     module.add_class::<manager::Manager>()?;
+    module.add_class::<port::Port>()?;
     module.add_class::<response::Response>()?;
     module.add_function(wrap_pyfunction!(limits::check_limits, module)?)?;
     module.add_function(wrap_pyfunction!(loaded::library, module)?)?;

@@ -6,7 +6,6 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::cancel::CancelToken;
 use crate::failure::{Asked, Failure, c_string, call, checked, create};
 use crate::handle::Owned;
 use crate::sys::*;
@@ -34,8 +33,29 @@ impl<'a, 'py> Request<'a, 'py> {
         Ok(Request { handle, asked, raised: None })
     }
 
+    /// What was said of it; `None` is the client's.
+    #[allow(clippy::too_many_arguments)] // the hot path: no object in between
+    pub fn fill(
+        &mut self,
+        headers: Option<&Bound<'py, PyAny>>,
+        body: Option<&Bound<'py, PyAny>>,
+        limits: &Bound<'py, PyTuple>,
+        mode: Option<i32>,
+        redirects: Option<i64>,
+        retries: Option<bool>,
+        min_rate: Option<(i64, i64)>,
+    ) -> PyResult<()> {
+        headers.map_or(Ok(()), |headers| self.headers(headers))?;
+        body.map_or(Ok(()), |body| self.body(body))?;
+        self.limits(limits)?;
+        mode.map_or(Ok(()), |mode| self.connection(mode))?;
+        redirects.map_or(Ok(()), |max| self.redirects(max))?;
+        retries.map_or(Ok(()), |on| self.retries(on))?;
+        min_rate.map_or(Ok(()), |rate| self.min_rate(rate))
+    }
+
     /// Pairs of name and value, each text or bytes.
-    pub fn headers(&self, headers: &Bound<'py, PyAny>) -> PyResult<()> {
+    fn headers(&self, headers: &Bound<'py, PyAny>) -> PyResult<()> {
         for pair in headers.try_iter()? {
             let (name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = pair?.extract()?;
             let (name, value) = (raw(&name, "header name")?, raw(&value, "header value")?);
@@ -48,7 +68,7 @@ impl<'a, 'py> Request<'a, 'py> {
     }
 
     /// Bytes as they are, the path of a file, or a callable with its length (-1: not known).
-    pub fn body(&mut self, body: &Bound<'py, PyAny>) -> PyResult<()> {
+    fn body(&mut self, body: &Bound<'py, PyAny>) -> PyResult<()> {
         let request = self.handle.as_ptr();
         if let Ok(bytes) = body.cast::<PyBytes>() {
             let bytes = bytes.as_bytes();
@@ -76,7 +96,7 @@ impl<'a, 'py> Request<'a, 'py> {
     }
 
     /// Pairs of a clock and milliseconds.
-    pub fn limits(&self, limits: &Bound<'py, PyTuple>) -> PyResult<()> {
+    fn limits(&self, limits: &Bound<'py, PyTuple>) -> PyResult<()> {
         for limit in limits {
             let (which, ms): (i32, i64) = limit.extract()?;
             // SAFETY: a live request.
@@ -87,7 +107,7 @@ impl<'a, 'py> Request<'a, 'py> {
         Ok(())
     }
 
-    pub fn connection(&self, mode: i32) -> PyResult<()> {
+    fn connection(&self, mode: i32) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
             hangup_request_connection(self.handle.as_ptr(), mode, error)
@@ -95,14 +115,14 @@ impl<'a, 'py> Request<'a, 'py> {
     }
 
     /// How many redirects are followed; -1: any number.
-    pub fn redirects(&self, max: i64) -> PyResult<()> {
+    fn redirects(&self, max: i64) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
             hangup_request_redirects(self.handle.as_ptr(), max, error)
         }))
     }
 
-    pub fn retries(&self, on: bool) -> PyResult<()> {
+    fn retries(&self, on: bool) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
             hangup_request_retries(self.handle.as_ptr(), on.into(), error)
@@ -110,18 +130,29 @@ impl<'a, 'py> Request<'a, 'py> {
     }
 
     /// Bytes per second, over a window of so many milliseconds.
-    pub fn min_rate(&self, (rate, window_ms): (i64, i64)) -> PyResult<()> {
+    fn min_rate(&self, (rate, window_ms): (i64, i64)) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
             hangup_request_min_rate(self.handle.as_ptr(), rate, window_ms, error)
         }))
     }
 
-    pub fn cancel_with(&self, token: &CancelToken) -> PyResult<()> {
+    pub fn cancel_with(&self, token: *mut hangup_cancel) -> PyResult<()> {
         // SAFETY: a live request and a live token, of which the request takes a share.
-        self.checked(checked(unsafe {
-            hangup_request_cancel_with(self.handle.as_ptr(), token.as_ptr())
+        self.checked(checked(unsafe { hangup_request_cancel_with(self.handle.as_ptr(), token) }))
+    }
+
+    /// A submitted request is complete when its whole body is here, as much as memory holds.
+    pub fn whole(&self) -> PyResult<()> {
+        // SAFETY: a live request.
+        self.checked(call(|error| unsafe {
+            hangup_request_whole(self.handle.as_ptr(), i64::MAX, error)
         }))
+    }
+
+    /// Where the exception of its body will be.
+    pub fn raised(&self) -> Option<Raised> {
+        self.raised.clone()
     }
 
     /// What the exchange ended with: a body's own exception comes before the library's error.

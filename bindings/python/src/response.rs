@@ -9,7 +9,9 @@ use pyo3::types::{PyBytes, PyString};
 use crate::failure::{Failure, call, checked, text};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
+use crate::port::Port;
 use crate::sys::*;
+use crate::waiting::{Waiting, Work};
 
 /// A response. Its head may be asked from any thread; its body is read by one thread at a time, and a
 /// second one gets InvalidState from the library.
@@ -151,6 +153,25 @@ impl Response {
         Ok(PyBytes::new(py, &piece))
     }
 
+    /// Submits a read of a piece of at most `at_most` bytes, which `future` will get; empty at the end.
+    fn submit_read(
+        slf: Bound<'_, Self>,
+        at_most: usize,
+        port: &Port,
+        future: Py<PyAny>,
+    ) -> PyResult<u64> {
+        let (py, this) = (slf.py(), slf.get());
+        let response = this.as_ptr();
+        let waiting = Waiting { future: Some(future), work: Work::Read(slf.clone().unbind()) };
+        port.submit(waiting, |queue, tag| {
+            // SAFETY: a live response and a live queue.
+            call(|error| unsafe {
+                hangup_response_submit_read(response, at_most, queue, tag, error)
+            })
+        })
+        .map_err(|failure| this.failed(py, failure))
+    }
+
     /// Ends the response: HANGUP_GRACEFUL or HANGUP_NOW.
     fn close(&self, py: Python<'_>, how: i32) -> PyResult<()> {
         let handle = &self.handle;
@@ -172,6 +193,23 @@ impl Response {
     ) -> Self {
         let (method, url) = (method.clone().unbind(), url.clone().unbind());
         Response { handle, method, url, ended: AtomicBool::new(ended) }
+    }
+
+    /// What a submitted read ended with.
+    pub fn was_read<'py>(
+        &self,
+        py: Python<'py>,
+        failure: Option<Failure>,
+        piece: impl FnOnce() -> Bound<'py, PyBytes>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(failure) = failure {
+            return Err(self.failed(py, failure));
+        }
+        let piece = piece();
+        if piece.as_bytes().is_empty() {
+            self.end();
+        }
+        Ok(piece.into_any())
     }
 
     fn as_ptr(&self) -> *mut hangup_response {
@@ -217,7 +255,7 @@ pub fn read_all(
 
 /// # Safety
 /// (NULL, 0), or `size` readable bytes that live as long as `'a`.
-unsafe fn bytes<'a>(data: *const u8, size: usize) -> &'a [u8] {
+pub unsafe fn bytes<'a>(data: *const u8, size: usize) -> &'a [u8] {
     match size {
         0 => &[],
         // SAFETY: as for the caller.

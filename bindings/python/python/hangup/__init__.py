@@ -10,6 +10,9 @@
     client.get(url, cancel=token)                       # token.cancel() in any thread ends it at once
     client.manager.connections()                        # what is open, and close(id), close_idle(), ...
 
+    async with hangup.AsyncClient() as client:          # asyncio; a cancelled task hangs up
+        r = await client.get(url)
+
 It stands on the C library libhangup.so.0, and shares its connections with the C and C++ code of the process.
 """
 
@@ -21,9 +24,12 @@ except ImportError as _error:
     raise _explain(_error) from _error
 
 from ._api import delete, get, head, options, patch, post, put, request, stream
+from ._async_client import AsyncClient
+from ._async_response import AsyncResponse
 from ._cancel import CancelToken
 from ._client import Client, RequestOptions
 from ._cookies import Cookies
+from ._deadline import deadline
 from ._errors import (
     BodyFailed,
     Cancelled,
@@ -72,6 +78,8 @@ from ._timeouts import Timeout
 __version__ = _native.HEADER_VERSION
 
 __all__ = [
+    "AsyncClient",
+    "AsyncResponse",
     "BodyFailed",
     "CancelToken",
     "Cancelled",
@@ -122,6 +130,7 @@ __all__ = [
     "TooLarge",
     "TotalTimeout",
     "WriteTimeout",
+    "deadline",
     "delete",
     "get",
     "get_include",

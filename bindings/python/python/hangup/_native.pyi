@@ -1,5 +1,6 @@
 """The part that talks to libhangup.so.0. Not the interface: see the package's public names."""
 
+from asyncio import Future
 from collections.abc import Callable, Iterable
 from typing import Final, Self, final
 
@@ -12,6 +13,7 @@ __all__ = [
     "Client",
     "Events",
     "Manager",
+    "Port",
     "Response",
     "check_limits",
     "library",
@@ -140,6 +142,39 @@ class Client:
         stream: bool,
         /,
     ) -> Response: ...
+    def submit(
+        self,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str | bytes, str | bytes]] | None,
+        body: bytes | str | tuple[Callable[[int], bytes], int] | None,
+        limits: tuple[tuple[int, int], ...],
+        mode: int | None,
+        redirects: int | None,
+        retries: bool | None,
+        min_rate: tuple[int, int] | None,
+        cancel: CancelToken | None,
+        stream: bool,
+        port: Port,
+        future: Future[Response],
+        /,
+    ) -> int:
+        """Submits one exchange, of which `future` will be the end; answers its tag in the port. Never blocks."""
+
+@final
+class Port:
+    """A completion queue, and who waits for what it brings. It ends with its last owner, and what is still under
+    way is cancelled then."""
+
+    def __new__(cls) -> Port: ...
+    def fileno(self) -> int:
+        """A descriptor that is readable while there is something to drain."""
+    def drain(self) -> None:
+        """Hands out whatever has come."""
+    def abandon(self, tag: int) -> None:
+        """Nobody waits for this tag any more: an exchange is cancelled. A tag that is over does nothing."""
+    def call_at_rest(self, callable: Callable[[], object] | None) -> None:
+        """Calls `callable` as soon as nothing is under way; None: never."""
 
 @final
 class Response:
@@ -162,4 +197,6 @@ class Response:
     def timings(self) -> tuple[int, int, int, int, int, int, int, int, int]: ...
     def read_all(self, at_most: int) -> bytes: ...
     def read(self, room: int) -> bytes: ...
+    def submit_read(self, at_most: int, port: Port, future: Future[bytes]) -> int:
+        """Submits a read of a piece of at most `at_most` bytes, which `future` will get; empty at the end."""
     def close(self, how: int) -> None: ...

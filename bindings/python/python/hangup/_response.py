@@ -227,15 +227,10 @@ class Response:
 
     def iter_lines(self) -> Iterator[str]:
         """The lines of the text, without their ends (\\n, \\r\\n or \\r)."""
-        ends = io.IncrementalNewlineDecoder(None, translate=True)
-        rest = ""
+        lines = LineSplitter()
         for text in self.iter_text():
-            *lines, rest = (rest + ends.decode(text)).split("\n")
-            yield from lines
-        *lines, rest = (rest + ends.decode("", final=True)).split("\n")
-        yield from lines
-        if rest:
-            yield rest
+            yield from lines.feed(text)
+        yield from lines.end()
 
     def close(self, polite: bool = True) -> None:
         """Ends the response early; after the end of the body, and the second time, it does nothing.
@@ -290,6 +285,24 @@ class OpenResponse(Response):
         raw = getattr(self, "_raw", None)
         if raw is not None and not raw.ended:
             warnings.warn(f"a stream was left open: {self!r}", ResourceWarning, stacklevel=2, source=self)
+
+
+class LineSplitter:
+    """Text in pieces, as lines without their ends."""
+
+    def __init__(self) -> None:
+        self._ends = io.IncrementalNewlineDecoder(None, translate=True)
+        self._rest = ""
+
+    def feed(self, text: str, final: bool = False) -> list[str]:
+        """The lines that are whole now."""
+        *lines, self._rest = (self._rest + self._ends.decode(text, final=final)).split("\n")
+        return lines
+
+    def end(self) -> list[str]:
+        """What is left."""
+        lines = self.feed("", final=True)
+        return [*lines, self._rest] if self._rest else lines
 
 
 class _Kept:

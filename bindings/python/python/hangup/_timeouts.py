@@ -25,8 +25,9 @@ class Unset(enum.Enum):
 
 UNSET: Final = Unset.UNSET
 
+TOTAL: Final = 1
 # HANGUP_TIMEOUT_* of the header.
-_CLOCKS = {"total": 1, "pool": 2, "resolve": 3, "connect": 4, "tls": 5, "write": 6, "head": 7, "read": 8}
+_CLOCKS = {"total": TOTAL, "pool": 2, "resolve": 3, "connect": 4, "tls": 5, "write": 6, "head": 7, "read": 8}
 
 
 def milliseconds(seconds: object, what: str = "a timeout") -> int:
@@ -128,5 +129,5 @@ def clocks(timeout: TimeoutLike) -> tuple[tuple[int, int], ...]:
     if isinstance(timeout, Timeout):
         return timeout._limits
     if isinstance(timeout, (int, float)) and 0.001 <= timeout <= 1e9 and timeout is not True:
-        return ((1, math.ceil(timeout * 1000)),)  # most calls, and quick
-    return ((1, milliseconds(timeout)),)
+        return ((TOTAL, math.ceil(timeout * 1000)),)  # most calls, and quick
+    return ((TOTAL, milliseconds(timeout)),)

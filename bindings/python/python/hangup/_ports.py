@@ -1,0 +1,83 @@
+"""Which event loop has which port: one for each loop, shared by the clients that are used in it.
+
+The only lasting owner of a port is the loop, which calls it when its descriptor is readable. So a port ends
+with its loop, or when the last of its clients is closed and nothing is under way; everything here is weak, and
+no coroutine holds a port while it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from . import _native
+
+if TYPE_CHECKING:
+    from ._async_client import AsyncClient
+
+
+class Place:
+    """A loop, its port, and who uses it."""
+
+    __slots__ = ("loop", "port", "clients", "__weakref__")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, port: _native.Port) -> None:
+        self.loop = weakref.ref(loop)
+        self.port = weakref.ref(port)
+        self.clients: weakref.WeakSet[AsyncClient] = weakref.WeakSet()
+
+    def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """The port lives and is this loop's: another one may have the same id by now."""
+        return self.loop() is loop and self.port() is not None
+
+    def abandon(self, tag: int, future: asyncio.Future[Any]) -> None:
+        """Nobody waits for it any more. A tag that is over does nothing."""
+        port = self.port()
+        if port is not None:
+            port.abandon(tag)
+        if future.done() and not future.cancelled():
+            future.exception()  # was seen, as far as asyncio is concerned
+
+    def stay(self) -> None:
+        """It is not to end when it is at rest."""
+        port = self.port()
+        if port is not None:
+            port.call_at_rest(None)
+
+    def leave(self, client: AsyncClient) -> None:
+        """The client was closed. From any thread."""
+        self.clients.discard(client)
+        loop = self.loop()
+        if loop is not None and not self.clients:
+            try:
+                loop.call_soon_threadsafe(self._end_at_rest)
+            except RuntimeError:
+                pass  # the loop was closed, and the port with it
+
+    def _end_at_rest(self) -> None:
+        port = self.port()
+        if port is not None and not self.clients:
+            port.call_at_rest(self._end)
+
+    def _end(self) -> None:
+        loop, port = self.loop(), self.port()
+        if loop is not None and port is not None:
+            loop.remove_reader(port.fileno())
+
+
+_places: dict[int, Place] = {}
+
+
+def enter(loop: asyncio.AbstractEventLoop, client: AsyncClient) -> Place:
+    """The place of the running loop, for a client that was not there yet."""
+    place = _places.get(id(loop))
+    if place is None or not place.is_of(loop):
+        for key in [key for key, old in list(_places.items()) if old.port() is None]:
+            _places.pop(key, None)
+        port = _native.Port()
+        place = _places[id(loop)] = Place(loop, port)
+        loop.add_reader(port.fileno(), port.drain)
+    place.clients.add(client)
+    place.stay()
+    return place

@@ -1,0 +1,37 @@
+"""A thousand requests from one event loop: all are begun before the first is waited for.
+
+    python3 thousand.py http://127.0.0.1:8080
+"""
+
+import asyncio
+import sys
+
+import hangup
+
+
+async def run(url: str) -> int:
+    # 32 connections, and the other requests wait for their turn.
+    async with hangup.AsyncClient(base_url=url, timeout=30, limits=hangup.Limits(per_origin=32)) as client:
+        requests = [asyncio.create_task(client.get("/fast")) for _ in range(1000)]
+        print(f"{len(requests)} requests are under way")
+
+        answers = await asyncio.gather(*requests, return_exceptions=True)
+        well = [answer for answer in answers if isinstance(answer, hangup.Response)]
+        print(
+            f"{len(well)} answers, {sum(len(answer.content) for answer in well)} bytes, "
+            f"{len(answers) - len(well)} failures, over {client.manager.stats().opened} connections"
+        )
+
+        # A task that is cancelled hangs up: here by asyncio's own timeout.
+        try:
+            async with asyncio.timeout(0.2):
+                await client.get("/stall")
+        except TimeoutError:
+            print("one was cut short, and its connection was closed")
+    return len(answers) - len(well)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: {sys.argv[0]} BASE-URL")
+    sys.exit(asyncio.run(run(sys.argv[1])))

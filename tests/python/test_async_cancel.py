@@ -1,0 +1,287 @@
+"""A task that is cancelled in whatever phase hangs up, at once, and leaves nothing behind."""
+
+import asyncio
+import gc
+import random
+import time
+
+import pytest
+
+import hangup
+from testserver import HEAD, answer, forever, send
+from test_async_client import strictly
+
+BEGUN = send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+
+
+class Scene:
+    """A request that stands still in some phase: `reached` returns when it does."""
+
+    def __init__(self, phase, manager, url, reached):
+        self.phase, self.manager, self.url, self.reached = phase, manager, url, reached
+        self.send = PHASES[phase]
+
+
+async def get(client, url):
+    await client.get(url)
+
+
+async def stream(client, url):
+    async with client.stream("GET", url):
+        raise AssertionError("there is no head")
+
+
+async def read(client, url):
+    async with client.stream("GET", url) as r:
+        pieces = r.aiter_bytes()
+        assert await anext(pieces) == b"abc"
+        await anext(pieces)
+
+
+async def aread(client, url):
+    async with client.stream("GET", url) as r:
+        await r.aread()
+
+
+async def upload(client, url):
+    await client.post(url, content=b"x" * 50_000_000)
+
+
+async def upload_from_a_task(client, url):
+    async def endless():
+        while True:
+            yield b"x" * 65536
+
+    await client.post(url, content=endless())
+
+
+async def upload_that_does_not_come(client, url):
+    async def never():
+        yield b"x"
+        await asyncio.Event().wait()
+
+    await client.post(url, content=never())
+
+
+PHASES = {
+    "queue": get,
+    "connect": get,
+    "tls": get,
+    "head": get,
+    "head of a stream": stream,
+    "body": get,
+    "body in pieces": read,
+    "body of a stream": aread,
+    "upload": upload,
+    "upload from a task": upload_from_a_task,
+    "upload that does not come": upload_that_does_not_come,
+}
+
+
+@pytest.fixture(params=PHASES)
+def scene(request, serve, control, manager):
+    """A manager that allows one connection, and a request that stands still."""
+    phase = request.param
+    manager.limit(per_origin=1)
+
+    async def until(condition):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+    if phase == "connect":
+        hole = control.black_hole()
+        request.addfinalizer(hole.stop)
+        return Scene(phase, manager, hole.url, lambda: until(lambda: manager.stats().dialling == 1))
+    if phase == "tls":
+        server = serve([{"recv": {"bytes": 1}}, {"mark": "here"}, "stall"])
+        url = server.url.replace("http:", "https:")
+        return Scene(phase, manager, url, lambda: asyncio.to_thread(server.wait_mark, "here"))
+    if phase == "queue":
+        server = serve([HEAD, "stall"])
+        return Scene(phase, manager, server.url, lambda: until(lambda: manager.stats().queued == 1))
+    server = serve([HEAD, BEGUN, {"mark": "here"}, "stall"] if "body" in phase else [HEAD, {"mark": "here"}, "stall"])
+
+    async def reached():
+        await asyncio.to_thread(server.wait_mark, "here")
+        await asyncio.sleep(0.05)
+
+    return Scene(phase, manager, server.url, reached)
+
+
+async def at_rest(manager, seconds=1.0):
+    """Until no connection is there and nobody waits."""
+    begin = time.monotonic()
+    while (stats := manager.stats()).in_use or stats.queued or manager.connections():
+        assert time.monotonic() - begin < seconds, (stats, manager.connections())
+        await asyncio.sleep(0.001)
+    return time.monotonic() - begin
+
+
+async def by_cancel(scene, client):
+    task = asyncio.create_task(scene.send(client, scene.url))
+    await scene.reached()
+    task.cancel("my message")
+    with pytest.raises(asyncio.CancelledError, match="my message"):
+        await task
+
+
+async def by_timeout(scene, client):
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.3):
+            await scene.send(client, scene.url)
+    assert type(caught.value) is TimeoutError
+
+
+async def by_wait_for(scene, client):
+    with pytest.raises(TimeoutError) as caught:
+        await asyncio.wait_for(scene.send(client, scene.url), 0.3)
+    assert type(caught.value) is TimeoutError
+
+
+async def by_task_group(scene, client):
+    async def fails():
+        await scene.reached()
+        raise LookupError
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(scene.send(client, scene.url))
+            group.create_task(fails())
+    assert caught.group_contains(LookupError) and len(caught.value.exceptions) == 1
+
+
+@pytest.mark.parametrize("how", [by_cancel, by_timeout, by_wait_for, by_task_group])
+def test_it_hangs_up_in_every_phase(scene, serve, how):
+    """What waits for a connection is the exception: there the one that is held stays."""
+    after = serve([forever(answer())])
+
+    async def main():
+        async with hangup.AsyncClient(manager=scene.manager) as client:
+            holder = None
+            if scene.phase == "queue":
+                holder = asyncio.create_task(client.get(scene.url))
+                while scene.manager.stats().in_use < 1:
+                    await asyncio.sleep(0.002)
+            await how(scene, client)
+            if holder is not None:
+                while scene.manager.stats().queued:
+                    await asyncio.sleep(0.001)
+                assert not holder.done() and scene.manager.stats().in_use == 1
+                holder.cancel()
+                await asyncio.wait([holder])
+            # A dial goes on for a moment without its exchange.
+            took = await at_rest(scene.manager, 5 if scene.phase in ("connect", "tls") else 1)
+            if scene.phase not in ("connect", "tls"):
+                assert took < 0.1
+            assert (await client.get(after.url)).status_code == 200
+            assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
+
+
+def test_a_storm_leaves_the_pool_whole(serve, manager):
+    server = serve([forever(HEAD, {"sleep_ms": 20}, send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))])
+    manager.limit(per_origin=4)
+    dice = random.Random(5)
+
+    async def one(client):
+        if dice.random() < 0.3:
+            async with client.stream("GET", server.url) as r:
+                await r.aread()
+        else:
+            await client.get(server.url)
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            for _ in range(10):
+                tasks = [asyncio.create_task(one(client)) for _ in range(20)]
+                for task in tasks:
+                    await asyncio.sleep(dice.random() * 0.004)
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            assert (await asyncio.wait_for(client.get(server.url), 5)).text == "ok"
+            while manager.stats().in_use:
+                await asyncio.sleep(0.001)
+            assert manager.stats().queued == 0
+
+    strictly(main)
+    assert server.most_open <= 5  # the server may see an end later than the client
+
+
+def test_a_task_that_is_cancelled_when_its_answer_is_there(serve, manager):
+    """The answer and the cancel come in the same turn of the loop: the response is let go of, and hung up."""
+    server = serve([HEAD, BEGUN, "stall"])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            loop = asyncio.get_running_loop()
+            made = []
+            create = loop.create_future
+
+            def create_future():
+                made.append(create())
+                made[-1].add_done_callback(lambda _: task.cancel())
+                return made[-1]
+
+            loop.create_future = create_future
+            task = asyncio.create_task(client.stream("GET", server.url).__aenter__())
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            del loop.create_future
+            assert made[0].done() and not made[0].cancelled()
+            made.clear()
+            await at_rest(manager)
+
+    asyncio.run(main())
+    assert server.ended() is not None
+
+
+def test_an_error_nobody_sees_is_no_complaint(serve, manager):
+    server = serve([HEAD, "rst"])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            for _ in range(20):
+                task = asyncio.create_task(client.get(server.url))
+                await asyncio.sleep(0.001)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            del task
+            gc.collect()
+            await at_rest(manager)
+
+    strictly(main)
+
+
+def test_a_coroutine_that_is_thrown_away_hangs_up(serve, manager):
+    server = serve([HEAD, "stall"])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            request = client.get(server.url)
+            request.send(None)
+            await asyncio.to_thread(server.wait_heads)
+            request.close()
+            await at_rest(manager)
+
+    asyncio.run(main())
+    assert server.ended() is not None
+
+
+def test_cancelling_is_at_once(serve, manager):
+    server = serve([forever(HEAD, "stall")])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            tasks = [asyncio.create_task(client.get(server.url)) for _ in range(100)]
+            await asyncio.to_thread(server.wait_heads, 100)
+            begin = time.monotonic()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            assert time.monotonic() - begin < 0.2
+            assert all(task.cancelled() for task in tasks)
+            await at_rest(manager, 0.5)
+
+    asyncio.run(main())
+    server.wait_open(0)

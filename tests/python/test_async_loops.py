@@ -1,0 +1,228 @@
+"""Several event loops, what they have of the system, and what ends with them."""
+
+import asyncio
+import gc
+import os
+import threading
+
+import pytest
+
+import hangup
+from running import Background, python
+from testserver import HEAD, answer, forever, send
+
+BEGUN = send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+
+
+def descriptors():
+    """Those that are open, and what they are."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:  # that of the listing itself
+            pass
+    return found
+
+
+def left_over(before):
+    gc.collect()
+    return {fd: what for fd, what in descriptors().items() if before.get(fd) != what}
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def new_loop(request):
+    """A factory of event loops."""
+    if request.param == "asyncio":
+        return asyncio.new_event_loop
+    return pytest.importorskip("uvloop").new_event_loop
+
+
+def run(new_loop, main):
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(main)
+
+
+def test_it_works_in_this_loop(serve, new_loop, manager):
+    server = serve([forever(answer("hello"))])
+    stalls = serve([HEAD, BEGUN, "stall"])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            found = await asyncio.gather(*(client.get(server.url) for _ in range(100)))
+            assert {r.text for r in found} == {"hello"}
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2), client.stream("GET", stalls.url) as r:
+                    async for piece in r.aiter_bytes():
+                        assert piece == b"abc"
+
+    run(new_loop, main())
+    assert stalls.ended() is not None
+
+
+def test_one_client_in_three_loops_at_once(serve, new_loop, manager):
+    server = serve([forever(answer("hello"))])
+    client = hangup.AsyncClient(manager=manager)
+    gate = threading.Barrier(3)
+
+    async def main():
+        gate.wait()
+        for _ in range(20):
+            found = await asyncio.gather(*(client.get(server.url) for _ in range(10)))
+            assert {r.text for r in found} == {"hello"}
+
+    for thread in [Background(lambda: run(new_loop, main())) for _ in range(3)]:
+        assert thread.ended().error is None, thread.error
+    run(asyncio.new_event_loop, client.aclose())
+    assert manager.stats().in_use == 0
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_loop_leaves_no_descriptor(serve, new_loop, manager, closed):
+    server = serve([forever(answer("hello"))])
+    client = hangup.AsyncClient(manager=manager)
+
+    async def main():
+        for _ in range(3):
+            await client.get(server.url)
+        if closed:
+            await client.aclose()
+            await asyncio.sleep(0.01)
+
+    def some():
+        nonlocal client
+        for _ in range(20):
+            run(new_loop, main())
+            client = hangup.AsyncClient(manager=manager) if closed else client
+        manager.close_idle()
+
+    some()
+    before = descriptors()
+    some()
+    # The library keeps a few of its own for its threads.
+    assert len(left_over(before)) < 5
+
+
+def test_a_loop_has_one_descriptor_and_the_last_client_takes_it_along(serve, new_loop, manager):
+    server = serve([forever(answer("hello"))])
+
+    async def main():
+        before = descriptors()
+        clients = [hangup.AsyncClient(manager=manager) for _ in range(10)]
+        for client in clients:
+            await client.get(server.url)
+        manager.close_idle()
+        assert len(left_over(before)) == 1
+        for client in clients:
+            assert len(left_over(before)) == 1
+            await client.aclose()
+        await asyncio.sleep(0.01)
+        assert left_over(before) == {}
+        async with hangup.AsyncClient(manager=manager) as client:
+            assert (await client.get(server.url)).text == "hello"
+
+    async def once():
+        async with hangup.AsyncClient(manager=manager) as client:
+            await client.get(server.url)
+        manager.close_idle()
+
+    run(new_loop, once())
+    run(new_loop, main())
+
+
+def test_a_loop_that_ends_ends_what_is_under_way(serve, new_loop, manager):
+    server = serve([HEAD, "stall"])
+    client = hangup.AsyncClient(manager=manager)
+
+    async def main():
+        task = asyncio.ensure_future(client.get(server.url))
+        await asyncio.to_thread(server.wait_heads)
+        return task
+
+    loop = new_loop()
+    task = loop.run_until_complete(main())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    assert server.ended() is not None
+    task._log_destroy_pending = False
+    del task, loop
+    gc.collect()
+
+
+def test_an_error_that_is_kept_keeps_no_descriptor(serve, new_loop, manager):
+    server = serve([HEAD, "stall"])
+    client, kept = hangup.AsyncClient(manager=manager), []
+
+    async def main():
+        with pytest.raises(hangup.TimeoutError) as caught:
+            await client.get(server.url, timeout=0.05)
+        kept.append(caught.value)
+        with pytest.raises(hangup.TimeoutError) as caught:
+            async with client.stream("GET", server.url, timeout=0.05) as r:
+                await r.aread()
+        kept.append(caught.value)
+
+    run(new_loop, main())
+    before = descriptors()
+    for _ in range(10):
+        run(new_loop, main())
+    assert len(left_over(before)) < 5 and len(kept) == 22
+
+
+def test_a_body_is_read_in_another_loop_than_its_head(serve, manager):
+    server = serve([HEAD, BEGUN, {"await": "go"}, {"fill": {"bytes": 97}}])
+    client = hangup.AsyncClient(manager=manager)
+    stream = client.stream("GET", server.url)
+    response = asyncio.run(stream.__aenter__())
+    server.release("go")
+    assert len(asyncio.run(response.aread())) == 100
+    asyncio.run(stream.__aexit__(None, None, None))
+
+
+def test_a_forked_child_begins_a_loop_of_its_own(serve):
+    server = serve([forever(answer("ok"))])
+    python(
+        """
+        import asyncio, os, signal, sys, warnings, hangup
+        warnings.simplefilter("ignore")  # DeprecationWarning: fork of a process with threads
+
+        url = sys.argv[1]
+        client = hangup.AsyncClient()
+
+        async def main():
+            return [r.text for r in await asyncio.gather(*(client.get(url) for _ in range(10)))]
+
+        async def forks():
+            running = asyncio.ensure_future(client.get(url))
+            await asyncio.sleep(0)
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                code = 1
+                try:
+                    asyncio.set_event_loop(None)
+                    asyncio._set_running_loop(None)
+                    with asyncio.Runner() as runner:
+                        assert runner.run(main()) == ["ok"] * 10
+                    code = 0
+                finally:
+                    os._exit(code)
+            assert os.waitpid(child, 0)[1] == 0
+            assert (await running).text == "ok"
+
+        assert asyncio.run(main()) == ["ok"] * 10
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            code = 1
+            try:
+                assert asyncio.run(main()) == ["ok"] * 10
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        assert asyncio.run(main()) == ["ok"] * 10
+        asyncio.run(forks())
+        """,
+        server.url,
+    )
