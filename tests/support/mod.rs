@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports, unused_macros)]
 
 pub mod alone;
+pub mod crowd;
 pub mod form;
 pub mod look;
 pub mod queue;
