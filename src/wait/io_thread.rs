@@ -159,8 +159,7 @@ impl IoThread {
         for turn in 1..=BATCH {
             let Some(fiber) = self.due.borrow_mut().pop_front() else { break };
             self.resume(fiber);
-            if self.reactor.has_news() {
-                self.ring_all();
+            if self.reactor.is_urgent() {
                 self.take_news();
             }
             if turn % RINGING == 0 {

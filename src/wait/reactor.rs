@@ -28,6 +28,8 @@ pub(super) struct Reactor {
     asleep: AtomicBool,
     /// Whether there is something in the inbox.
     news: AtomicBool,
+    /// Whether that is somebody to be woken: mostly one who was cancelled.
+    urgent: AtomicBool,
     inbox: Mutex<Inbox>,
     stopped: AtomicBool,
 }
@@ -53,6 +55,7 @@ impl Reactor {
             waker: Waker::new(poll.registry(), WAKER)?,
             asleep: AtomicBool::new(false),
             news: AtomicBool::new(false),
+            urgent: AtomicBool::new(false),
             inbox: Mutex::default(),
             stopped: AtomicBool::new(false),
         };
@@ -70,7 +73,10 @@ impl Reactor {
 
     /// Has a fiber look again what it waits for. One that is gone, or does not wait, does not mind.
     pub(super) fn wake(&self, fiber: u64) {
-        self.leave(|inbox| inbox.woken.push(fiber));
+        self.leave(|inbox| {
+            inbox.woken.push(fiber);
+            self.urgent.store(true, Ordering::SeqCst);
+        });
     }
 
     /// A token is free again. There is time for that.
@@ -105,11 +111,16 @@ impl Reactor {
             return None;
         }
         self.news.store(false, Ordering::SeqCst);
+        self.urgent.store(false, Ordering::SeqCst);
         Some(std::mem::take(&mut *lock(&self.inbox)))
     }
 
     pub(super) fn has_news(&self) -> bool {
         self.news.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_urgent(&self) -> bool {
+        self.urgent.load(Ordering::SeqCst)
     }
 
     pub(super) fn is_stopped(&self) -> bool {
