@@ -21,6 +21,7 @@ in_both_forms! {
     w2_repeated_headers_are_all_there_in_order,
     w4_lengths_that_mean_nothing_are_refused,
     w4_a_huge_length_costs_nothing_until_it_comes,
+    the_rest_is_what_is_left_whatever_was_read_before,
     w8_bodyless_answers_return_at_once_whatever_they_announce,
     a_head_that_never_ends_is_bounded_in_bytes_and_time,
 }
@@ -274,6 +275,19 @@ fn w4_a_huge_length_costs_nothing_until_it_comes(form: Form) {
     let error = fetch(&client, &server.url("/")).unwrap_err();
     assert_eq!(error.kind(), Kind::PeerClosed, "{error:?}");
     assert!(error.message().contains("after 5 of 9223372036854775807"), "{error}");
+}
+
+fn the_rest_is_what_is_left_whatever_was_read_before(form: Form) {
+    let length = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for answer in [length, chunks] {
+        let server = answering_each(&[vec![Step::send(answer), Step::Stall]]);
+        let client = form.client();
+        let mut response = get(&client, &server.url("/")).unwrap();
+        assert_eq!(response.read(&mut [0; 3]).unwrap(), 3);
+        assert_eq!(response.read_all(2).unwrap(), b"lo");
+        assert_eq!(client.manager().stats().idle, 1);
+    }
 }
 
 fn w8_bodyless_answers_return_at_once_whatever_they_announce(form: Form) {
