@@ -1,9 +1,11 @@
 //! What only submitted requests can show: thousands at once on one thread, that end together, each once and in time,
 //! side by side. That they keep nobody waiting is in `support/fair.rs`, the life of their thread in
-//! `support/io_thread.rs`.
+//! `support/io_thread.rs`, ends of all kinds at random in `support/chaos.rs`.
 
 mod support;
 
+#[path = "support/chaos.rs"]
+mod chaos;
 #[path = "support/fair.rs"]
 mod fair;
 #[path = "support/io_thread.rs"]

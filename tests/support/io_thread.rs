@@ -117,16 +117,20 @@ fn after_a_fork_the_child_submits_and_the_parents_go_on() {
     });
 }
 
-// The C ABI's; there is none of Rust's.
-unsafe extern "C" {
-    fn hangup_io_threads(count: usize, error: *mut *mut std::ffi::c_void) -> i32;
+/// How many I/O threads share what is submitted from now on.
+pub(super) fn io_threads(count: usize) {
+    // The C ABI's; there is none of Rust's.
+    unsafe extern "C" {
+        fn hangup_io_threads(count: usize, error: *mut *mut std::ffi::c_void) -> i32;
+    }
+    // SAFETY: NULL for an error that nobody wants.
+    assert_eq!(unsafe { hangup_io_threads(count, std::ptr::null_mut()) }, 0);
 }
 
 #[test]
 fn several_io_threads_share_the_work_and_end_it_as_one() {
     alone("io_thread::several_io_threads_share_the_work_and_end_it_as_one", || {
-        // SAFETY: NULL for an error that nobody wants.
-        assert_eq!(unsafe { hangup_io_threads(3, std::ptr::null_mut()) }, 0);
+        io_threads(3);
         let (silent, client) = (Silent::start(), client());
         let token = CancelToken::new();
         let submit = || client.submit(with_token(request("GET", &silent.url()), &token));
