@@ -30,7 +30,7 @@ demo:
 
 test:
 	@sh tests/deps.sh demo test
-	@sh tests/venv.sh pytest mypy uvloop
+	@sh tests/venv.sh pytest mypy uvloop trio anyio
 	HANGUP_PYTHON="$(TARGET)/venv/bin/python" $(CARGO) test
 	RUSTFLAGS="--cfg loom" $(CARGO) test -p loom-tests --profile loom --target-dir "$(TARGET)/loom"
 	$(CARGO) build --quiet -p testserver

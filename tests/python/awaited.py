@@ -53,7 +53,11 @@ class AwaitedStream:
 
     def __enter__(self) -> AwaitedResponse:
         self._runner = asyncio.Runner()
-        return AwaitedResponse(self._runner.run(self._stream.__aenter__()), self._run)
+        try:
+            return AwaitedResponse(self._run(self._stream.__aenter__()), self._run)
+        except BaseException:
+            self._runner.close()
+            raise
 
     def __exit__(self, *exception: object) -> None:
         self._run(self._stream.__aexit__(None, None, None))

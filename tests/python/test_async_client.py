@@ -55,6 +55,22 @@ def test_names_are_looked_up_by_the_library(serve):
     strictly(main)
 
 
+def test_tls(serve, control, manager):
+    certs = control.certs()
+    servers = [serve([{"tls": certificate}, forever(answer("secret"))]) for certificate in ("good", "expired")]
+    good, expired = (f"https://localhost:{server.port}/" for server in servers)
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager, verify=certs / "ca.pem") as client:
+            found = await asyncio.gather(*(client.get(good) for _ in range(20)))
+            assert {r.text for r in found} == {"secret"}
+            with pytest.raises(hangup.TLSError) as caught:
+                await client.get(expired)
+            assert (caught.value.phase, caught.value.sent) == ("tls", "nothing")
+
+    strictly(main)
+
+
 def test_it_shares_connections_with_a_client(serve, manager, client):
     server = serve([forever(answer())])
     first = client.get(server.url)
@@ -277,6 +293,29 @@ def test_a_cancelled_task_does_not_fire_the_callers_token(serve):
 
     strictly(main)
     assert not token.is_cancelled and server.ended() is not None
+
+
+def test_more_io_threads(serve):
+    python(
+        """
+        import asyncio, sys, hangup
+
+        async def main():
+            async with hangup.AsyncClient(limits=hangup.Limits(per_origin=20)) as client:
+                return {r.text for r in await asyncio.gather(*(client.get(sys.argv[1]) for _ in range(200)))}
+
+        for threads in (4, 1, 64):
+            hangup.io_threads(threads)
+            assert asyncio.run(main()) == {"ok"}
+        for wrong in (0, 65, -1):
+            try:
+                hangup.io_threads(wrong)
+            except hangup.InvalidArgument:
+                continue
+            raise AssertionError(wrong)
+        """,
+        serve([forever(answer("ok"))]).url,
+    )
 
 
 def test_without_a_loop_it_says_so():

@@ -12,6 +12,8 @@ import pytest
 import hangup
 from hangup import _errors
 
+BOTH_FORMS = True
+
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
 CASES = [case for file in sorted(CORPUS.glob("*.json")) for case in json.loads(file.read_text(encoding="utf-8"))]
 LIMIT = hangup.Timeout(2)

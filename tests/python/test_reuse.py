@@ -6,6 +6,8 @@ import hangup
 from running import Background
 from testserver import HEAD, answer, forever, send
 
+BOTH_FORMS = True
+
 
 def test_a_connection_is_kept(serve, client, manager):
     server = serve([forever(answer())])
@@ -40,9 +42,9 @@ def test_fresh_does_not_use_an_idle_one(serve, client, manager):
     assert len(manager.connections()) == 2
 
 
-def test_the_clients_mode_is_the_default(serve, manager):
+def test_the_clients_mode_is_the_default(serve, manager, form):
     server = serve([forever(answer())])
-    client = hangup.Client(manager=manager, connection="close")
+    client = form(manager=manager, connection="close")
     client.get(server.url)
     assert manager.connections() == []
     client.get(server.url, connection="keep")

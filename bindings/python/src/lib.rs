@@ -45,6 +45,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(limits::check_limits, module)?)?;
     module.add_function(wrap_pyfunction!(loaded::library, module)?)?;
     module.add_function(wrap_pyfunction!(loaded::version, module)?)?;
+    module.add_function(wrap_pyfunction!(port::io_threads, module)?)?;
     module.add_function(wrap_pyfunction!(resolver::set_resolver, module)?)?;
     module.add("HEADER_VERSION", sys::HANGUP_VERSION_TEXT)?;
     module.add("NO_LIMIT", sys::HANGUP_NO_LIMIT)

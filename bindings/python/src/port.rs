@@ -8,13 +8,13 @@ use std::mem::zeroed;
 use std::ptr::null;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::failure::{Failure, checked};
+use crate::failure::{Failure, call, checked};
 use crate::handle::Owned;
 use crate::interrupt::forks;
 use crate::response::{Response, bytes};
@@ -192,6 +192,14 @@ impl Drop for Port {
     }
 }
 
+/// How many threads of the library do what is submitted.
+#[pyfunction]
+pub fn io_threads(py: Python<'_>, count: usize) -> PyResult<()> {
+    // SAFETY: a number.
+    call(|error| unsafe { hangup_io_threads(count, error) })
+        .map_err(|failure| failure.raise(py, None))
+}
+
 /// Sets a future's result or exception, unless it was cancelled meanwhile.
 fn settle(future: &Bound<'_, PyAny>, answer: PyResult<Bound<'_, PyAny>>) -> PyResult<()> {
     let py = future.py();
@@ -200,6 +208,9 @@ fn settle(future: &Bound<'_, PyAny>, answer: PyResult<Bound<'_, PyAny>>) -> PyRe
         Err(raised) => future.call_method1(intern!(py, "set_exception"), (raised.into_value(py),)),
     };
     let Err(refused) = set else { return Ok(()) };
+    if !refused.is_instance_of::<PyException>(py) {
+        return Err(refused); // Ctrl-C, in the middle of that
+    }
     if future.call_method0(intern!(py, "done"))?.is_truthy()? {
         return Ok(());
     }

@@ -24,7 +24,7 @@ except ImportError as _error:
     raise _explain(_error) from _error
 
 from ._api import delete, get, head, options, patch, post, put, request, stream
-from ._async_client import AsyncClient
+from ._async_client import AsyncClient, AsyncRequestOptions, io_threads
 from ._async_response import AsyncResponse
 from ._cancel import CancelToken
 from ._client import Client, RequestOptions
@@ -79,6 +79,7 @@ __version__ = _native.HEADER_VERSION
 
 __all__ = [
     "AsyncClient",
+    "AsyncRequestOptions",
     "AsyncResponse",
     "BodyFailed",
     "CancelToken",
@@ -136,6 +137,7 @@ __all__ = [
     "get_include",
     "get_library",
     "head",
+    "io_threads",
     "options",
     "patch",
     "post",

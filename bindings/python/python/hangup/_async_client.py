@@ -11,7 +11,8 @@ from ._async_body import AsyncBody
 from ._async_response import AsyncResponse, OpenAsyncResponse
 from ._base import BaseClient, Prepared, RequestOptions
 from ._errors import RequestInfo
-from ._ports import Place, enter
+from ._limits import whole
+from ._ports import Place, enter, running_loop
 from ._request import Content
 
 R = TypeVar("R", bound=AsyncResponse)
@@ -25,16 +26,28 @@ class AsyncRequestOptions(RequestOptions, total=False):
     plain iterable are read on a thread of the library's; an asynchronous one by a task of the loop."""
 
 
+def io_threads(count: int) -> None:
+    """How many threads of the library do what an AsyncClient sends, in the whole process: 1 to 64, 1 if nobody says so.
+
+    One is enough for thousands of requests, unless their TLS or decoding keeps it busy. It applies to what is sent from
+    then on. Raises InvalidArgument.
+    """
+    _native.io_threads(whole("io_threads", count))
+
+
 class AsyncClient(BaseClient):
-    """Client for asyncio: the same settings, and the same manager of connections. For any loop in any thread, also
-    several at once.
+    """Client for asyncio: the same settings, and the same manager of connections. For any loop in any thread, also several
+    at once.
 
     A request is done by the library's own I/O thread; names, TLS and decoding too, and nothing is ever put on the
     loop's default executor. A task that is cancelled, by `asyncio.timeout`, `asyncio.wait_for` or otherwise, ends
     its exchange at once: the connection is closed, and the task sees CancelledError, never hangup.Cancelled.
 
     A loop has one descriptor for all its clients, which goes with the loop, or when the last of them is closed.
-    A closed client refuses requests; exchanges in progress and idle connections go on. trio is not supported.
+    A closed client refuses requests; exchanges in progress and idle connections go on.
+
+    It works in trio, too, with anyio over either, and there a task that is cancelled sees trio.Cancelled; but for
+    asynchronous request bodies, which need asyncio.
     """
 
     __slots__ = ("_places",)
@@ -87,8 +100,10 @@ class AsyncClient(BaseClient):
     async def aclose(self) -> None:
         """Refuses every later request. Twice is once."""
         self._closed = True
-        while self._places:
-            self._places.popitem()[1].leave(self)
+        for key in list(self._places):
+            place = self._places.pop(key, None)
+            if place is not None:
+                place.leave(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,7 +124,10 @@ class AsyncClient(BaseClient):
     async def _fed(
         self, answer: type[R], method: str, url: str, options: AsyncRequestOptions, stream: bool
     ) -> R:
-        body = AsyncBody(options["content"], asyncio.get_running_loop())  # type: ignore[arg-type]
+        loop = running_loop()
+        if not isinstance(loop, asyncio.AbstractEventLoop):
+            raise TypeError("an async iterable as a request's body needs asyncio: in trio use a plain iterable")
+        body = AsyncBody(options["content"], loop)  # type: ignore[arg-type]
         try:
             plain: Any = {**options, "content": body}
             return await self._sent(answer, self._prepare(method, url, **plain), stream)
@@ -117,7 +135,7 @@ class AsyncClient(BaseClient):
             body.close()
 
     async def _sent(self, answer: type[R], asked: Prepared, stream: bool) -> R:
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         future: asyncio.Future[_native.Response] = loop.create_future()
         place = self._place(loop)
         tag = self._native.submit(*asked, stream, place.port(), future)  # type: ignore[arg-type]  # it lives

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from . import _native
 from ._errors import InvalidArgument, InvalidState, RequestInfo, TooLarge
 from ._manager import NOW
+from ._ports import running_loop
 from ._response import LineSplitter, Response
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class AsyncResponse(Response):
         return b"".join(pieces)
 
     async def _piece(self, room: int) -> bytes:
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         future: asyncio.Future[bytes] = loop.create_future()
         place = self._client._place(loop)
         tag = self._native.submit_read(room, place.port(), future)  # type: ignore[arg-type]  # it lives

@@ -16,6 +16,7 @@ __all__ = [
     "Port",
     "Response",
     "check_limits",
+    "io_threads",
     "library",
     "set_resolver",
     "version",
@@ -26,6 +27,9 @@ NO_LIMIT: Final[int]
 
 def check_limits(limits: list[tuple[int, int]]) -> None:
     """Raises what a manager would say to these limits."""
+
+def io_threads(count: int) -> None:
+    """How many threads of the library do what is submitted."""
 
 def library() -> str: ...
 def version() -> str: ...

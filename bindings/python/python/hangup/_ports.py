@@ -8,6 +8,7 @@ no coroutine holds a port while it waits.
 from __future__ import annotations
 
 import asyncio
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +52,12 @@ class Place:
         loop = self.loop()
         if loop is not None and not self.clients:
             try:
-                loop.call_soon_threadsafe(self._end_at_rest)
+                loop.call_soon_threadsafe(self.end_at_rest)
             except RuntimeError:
                 pass  # the loop was closed, and the port with it
 
-    def _end_at_rest(self) -> None:
+    def end_at_rest(self) -> None:
+        """If no client is left: the port ends when nothing is under way. In the loop only."""
         port = self.port()
         if port is not None and not self.clients:
             port.call_at_rest(self._end)
@@ -64,6 +66,20 @@ class Place:
         loop, port = self.loop(), self.port()
         if loop is not None and port is not None:
             loop.remove_reader(port.fileno())
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """asyncio's, or what stands for it in trio. Raises RuntimeError outside of both."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        if "trio" in sys.modules:
+            from ._trio import running
+
+            loop = running()
+            if loop is not None:
+                return loop  # type: ignore[return-value]  # as much of one as is needed
+        raise
 
 
 _places: dict[int, Place] = {}
@@ -78,6 +94,9 @@ def enter(loop: asyncio.AbstractEventLoop, client: AsyncClient) -> Place:
         port = _native.Port()
         place = _places[id(loop)] = Place(loop, port)
         loop.add_reader(port.fileno(), port.drain)
-    place.clients.add(client)
-    place.stay()
+    if client.is_closed:  # a response is read to its end
+        loop.call_soon(place.end_at_rest)
+    else:
+        place.clients.add(client)
+        place.stay()
     return place

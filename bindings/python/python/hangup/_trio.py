@@ -1,0 +1,106 @@
+"""trio, with the few things of an event loop that this package asks of asyncio's.
+
+Imported only where trio is. A task of trio's own ("system task") reads what arrives, and ends with the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import trio
+
+
+class Loop:
+    """One run of trio."""
+
+    __slots__ = ("_token", "_readers", "__weakref__")
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._readers: dict[int, trio.CancelScope] = {}
+
+    def create_future(self) -> Future:
+        return Future()
+
+    def add_reader(self, fd: int, callback: Callable[[], object]) -> None:
+        scope = self._readers[fd] = trio.CancelScope()
+        trio.lowlevel.spawn_system_task(_read, fd, callback, scope, name="hangup: answers")
+
+    def remove_reader(self, fd: int) -> None:
+        self._readers.pop(fd).cancel()
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: object) -> None:
+        """Raises RuntimeError (trio.RunFinishedError) after the run."""
+        self._token.run_sync_soon(callback, *args)
+
+    call_soon = call_soon_threadsafe
+
+
+class Future:
+    """What one task waits for."""
+
+    __slots__ = ("_task", "_done", "_value", "_error")
+
+    def __init__(self) -> None:
+        self._task: trio.lowlevel.Task | None = None
+        self._done = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def set_result(self, value: object) -> None:
+        self._value = value
+        self._settle()
+
+    def set_exception(self, error: BaseException) -> None:
+        self._error = error
+        self._settle()
+
+    def done(self) -> bool:
+        return self._done
+
+    def cancelled(self) -> bool:
+        return False
+
+    def exception(self) -> BaseException | None:
+        return self._error
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if not self._done:
+            self._task = trio.lowlevel.current_task()
+            yield from trio.lowlevel.wait_task_rescheduled(self._abort).__await__()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def _settle(self) -> None:
+        self._done = True
+        if self._task is not None:
+            trio.lowlevel.reschedule(self._task)
+            self._task = None
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+_running: trio.lowlevel.RunVar[Loop] = trio.lowlevel.RunVar("hangup.loop")
+
+
+def running() -> Loop | None:
+    """That of the run that this is in, if it is in one."""
+    if not trio.lowlevel.in_trio_run():
+        return None
+    try:
+        return _running.get()
+    except LookupError:
+        loop = Loop()
+        _running.set(loop)
+        return loop
+
+
+async def _read(fd: int, callback: Callable[[], object], scope: trio.CancelScope) -> None:
+    with scope:
+        while True:
+            await trio.lowlevel.wait_readable(fd)
+            callback()

@@ -1,0 +1,123 @@
+"""AsyncClient in trio, and in anyio over either."""
+
+import asyncio
+import gc
+
+import pytest
+
+import hangup
+from testserver import HEAD, answer, forever, send
+
+trio = pytest.importorskip("trio")
+
+BEGUN = send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+
+
+async def at_rest(manager):
+    with trio.fail_after(1):
+        while manager.stats().in_use:  # a dial may go on, and be kept for others
+            await trio.sleep(0.001)
+
+
+def test_many_at_once(serve, manager):
+    server = serve([forever(answer("hello"))])
+    manager.limit(per_origin=20)
+    found = []
+
+    async def one(client):
+        found.append((await client.get(server.url)).text)
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            async with trio.open_nursery() as nursery:
+                for _ in range(500):
+                    nursery.start_soon(one, client)
+            with pytest.raises(hangup.ConnectError):
+                await client.get("http://127.0.0.1:1/")
+
+    for _ in range(2):
+        trio.run(main)
+    assert found == ["hello"] * 1000 and server.accepted <= 20
+
+
+def test_a_stream(serve, manager):
+    server = serve([forever(answer("x" * 200_000))])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            async with client.stream("GET", server.url) as r:
+                assert sum([len(piece) async for piece in r.aiter_bytes()]) == 200_000
+            assert (await client.post(server.url, content=iter([b"a", b"b"]))).reused
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_who_is_cancelled_hangs_up(serve, manager, whole):
+    server = serve([HEAD, BEGUN, "stall"])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            with trio.move_on_after(0.2) as scope:
+                if whole:
+                    await client.get(server.url)
+                else:
+                    async with client.stream("GET", server.url) as r:
+                        async for piece in r.aiter_bytes():
+                            assert piece == b"abc"
+            assert scope.cancelled_caught
+            await at_rest(manager)
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await client.get(server.url)
+            assert scope.cancelled_caught
+            await at_rest(manager)
+
+    trio.run(main)
+    assert server.ended() is not None
+
+
+def test_an_async_body_needs_asyncio():
+    async def pieces():
+        yield b"one"
+
+    async def main():
+        async with hangup.AsyncClient() as client:
+            with pytest.raises(TypeError, match="asyncio"):
+                await client.post("http://127.0.0.1:1/", content=pieces())
+
+    trio.run(main)
+
+
+def test_the_end_of_a_run_leaves_nothing(serve, manager):
+    server = serve([forever(answer("hello"))])
+    client = hangup.AsyncClient(manager=manager)
+    ports = []
+
+    async def main():
+        await client.get(server.url)
+        ports.extend(place.port for place in client._places.values())
+
+    for _ in range(3):
+        trio.run(main)
+    gc.collect()
+    assert len(ports) >= 3 and [port() for port in ports] == [None] * len(ports)
+    assert asyncio.run(client.get(server.url)).reused
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_anyio(serve, manager, backend):
+    anyio = pytest.importorskip("anyio")
+    server, stalls = serve([forever(answer("hello"))]), serve([HEAD, "stall"])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            async with anyio.create_task_group() as group:
+                for _ in range(20):
+                    group.start_soon(client.get, server.url)
+            with anyio.move_on_after(0.1) as scope:
+                await client.get(stalls.url)
+            assert scope.cancelled_caught
+
+    anyio.run(main, backend=backend)
+    assert stalls.ended() is not None
