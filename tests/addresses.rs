@@ -9,11 +9,25 @@ mod names;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Client, Clock, Kind, Limits, Mode, Phase};
+use hangup::{CancelToken, Clock, Kind, Limits, Mode, Phase};
+use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, only_socket, sockets};
 use support::verdict::{assert_timed_out, cancelled};
-use support::{PATIENCE, client, fetch, get, ms, request, until};
+use support::{PATIENCE, fetch, get, ms, request, until};
 use testserver::{Addresses, Manner, Options, Script, Server};
+
+in_both_forms! {
+    q6_addresses_that_refuse_are_passed_over_at_once,
+    q6_addresses_that_can_not_be_used_are_passed_over_at_once,
+    q6_a_silent_address_is_joined_by_the_next_and_the_loser_is_closed,
+    q6_families_take_turns,
+    q6_all_refused_is_one_error,
+    q6_all_silent_is_a_timeout_of_the_connect_limit,
+    q6_a_cancel_ends_every_attempt_that_is_on_its_way,
+    a_local_address_is_where_the_connection_comes_from,
+    a_local_address_that_is_not_ours_is_told_as_such,
+    the_system_probes_a_silent_connection_as_the_limits_say,
+}
 
 /// A name for whatever addresses.
 const NAME: &str = "many.test";
@@ -29,17 +43,17 @@ fn serves() -> Manner {
 }
 
 /// A client for which [`NAME`] has these addresses, in this order.
-fn knowing(addresses: &[&str]) -> Client {
-    let client = client();
+fn knowing(form: Form, addresses: &[&str]) -> Client {
+    let client = form.client();
     let addresses: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
     client.manager().set_address(NAME, &addresses).unwrap();
     client
 }
 
 /// Opens these, and a client for which [`NAME`] leads to them in this order.
-fn open(wanted: &[(&str, Manner)]) -> (Addresses, Client) {
+fn open(form: Form, wanted: &[(&str, Manner)]) -> (Addresses, Client) {
     let ips: Vec<&str> = wanted.iter().map(|(ip, _)| *ip).collect();
-    (Addresses::open(wanted).unwrap(), knowing(&ips))
+    (Addresses::open(wanted).unwrap(), knowing(form, &ips))
 }
 
 /// A GET by name that must go well; answers the address that it came to, and how long it took.
@@ -62,49 +76,46 @@ fn attempts(port: u16) -> usize {
     (0..3).map(|_| count()).max().unwrap_or(0)
 }
 
-#[test]
-fn q6_addresses_that_refuse_are_passed_over_at_once() {
+fn q6_addresses_that_refuse_are_passed_over_at_once(form: Form) {
     // Each with a head start of 250 ms would be two seconds.
     let refusing = ["127.0.0.1", "::1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
     let more = ["127.0.0.6", "127.0.0.7"];
     let mut wanted: Vec<_> =
         refusing.into_iter().chain(more).map(|ip| (ip, Manner::Refuses)).collect();
     wanted.push(("127.0.0.9", serves()));
-    let (addresses, client) = open(&wanted);
+    let (addresses, client) = open(form, &wanted);
     let (ip, took) = reach(&client, addresses.port());
     println!("latency after eight refusals: {took:?}");
     assert_eq!(ip.to_string(), "127.0.0.9");
     assert!(took < ms(1900), "{took:?}");
 }
 
-#[test]
-fn q6_addresses_that_can_not_be_used_are_passed_over_at_once() {
+fn q6_addresses_that_can_not_be_used_are_passed_over_at_once(form: Form) {
     // Broadcast and multicast can't be connected to, nor can a link-local address without a link.
     let server = Server::start(Script::answering("ok"));
     let mut unusable = vec!["255.255.255.255", "ff02::1", "224.0.0.1", "fe80::1"];
     unusable.extend(["224.0.0.2", "ff02::2", "224.0.0.3", "ff02::3", "127.0.0.1"]);
-    let client = knowing(&unusable);
+    let client = knowing(form, &unusable);
     let (ip, took) = reach(&client, server.port());
     assert_eq!(ip.to_string(), "127.0.0.1");
     assert!(took < ms(1900), "{took:?}");
     // Without a way out it is one error, and one address that says more counts more.
     let dead = Addresses::open(&[("127.0.0.1", Manner::Refuses)]).unwrap();
     for addresses in [&unusable[..8], &unusable[..]] {
-        let error = fetch(&knowing(addresses), &dead.url(NAME, "/")).unwrap_err();
+        let error = fetch(&knowing(form, addresses), &dead.url(NAME, "/")).unwrap_err();
         assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect), "{error}");
         let refused = error.os_code() == Some(libc::ECONNREFUSED);
         assert_eq!(refused, addresses.len() == 9, "{error}");
     }
 }
 
-#[test]
-fn q6_a_silent_address_is_joined_by_the_next_and_the_loser_is_closed() {
+fn q6_a_silent_address_is_joined_by_the_next_and_the_loser_is_closed(form: Form) {
     for wanted in [
         [("127.0.0.1", Manner::Silent), ("127.0.0.2", serves())],
         [("::1", Manner::Silent), ("127.0.0.1", serves())],
         [("127.0.0.1", Manner::Silent), ("::1", serves())],
     ] {
-        let (addresses, client) = open(&wanted);
+        let (addresses, client) = open(form, &wanted);
         let (ip, took) = reach(&client, addresses.port());
         println!("latency past a silent {}: {took:?}", wanted[0].0);
         assert_eq!(ip.to_string(), wanted[1].0);
@@ -117,8 +128,7 @@ fn q6_a_silent_address_is_joined_by_the_next_and_the_loser_is_closed() {
     }
 }
 
-#[test]
-fn q6_families_take_turns() {
+fn q6_families_take_turns(form: Form) {
     // The other family comes second, however many of the first one there are.
     for (silent, serving) in [("127.0.0.", "::1"), ("::1", "127.0.0.1")] {
         let four: Vec<String> = (1..=4).map(|number| format!("{silent}{number}")).collect();
@@ -127,17 +137,16 @@ fn q6_families_take_turns() {
             _ => four.iter().map(|ip| (ip.as_str(), Manner::Silent)).collect(),
         };
         wanted.push((serving, serves()));
-        let (addresses, client) = open(&wanted);
+        let (addresses, client) = open(form, &wanted);
         let (ip, took) = reach(&client, addresses.port());
         assert_eq!(ip.to_string(), serving);
         assert!(took >= ms(250) && took < ms(950), "{took:?}");
     }
 }
 
-#[test]
-fn q6_all_refused_is_one_error() {
+fn q6_all_refused_is_one_error(form: Form) {
     let all = [("127.0.0.1", Manner::Refuses), ("::1", Manner::Refuses)];
-    let (addresses, client) = open(&all);
+    let (addresses, client) = open(form, &all);
     let error = fetch(&client, &addresses.url(NAME, "/")).unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect), "{error}");
     assert_eq!(error.os_code(), Some(libc::ECONNREFUSED));
@@ -147,10 +156,9 @@ fn q6_all_refused_is_one_error() {
     assert_eq!(sockets(addresses.port()), []);
 }
 
-#[test]
-fn q6_all_silent_is_a_timeout_of_the_connect_limit() {
+fn q6_all_silent_is_a_timeout_of_the_connect_limit(form: Form) {
     let all = ["127.0.0.1", "127.0.0.2", "::1"].map(|ip| (ip, Manner::Silent));
-    let (addresses, client) = open(&all);
+    let (addresses, client) = open(form, &all);
     // Before the second address is due, between, and when all are on their way.
     for limit in [100, 400, 700] {
         client.timeout(Clock::Connect, Some(ms(limit))).unwrap();
@@ -163,10 +171,9 @@ fn q6_all_silent_is_a_timeout_of_the_connect_limit() {
     }
 }
 
-#[test]
-fn q6_a_cancel_ends_every_attempt_that_is_on_its_way() {
+fn q6_a_cancel_ends_every_attempt_that_is_on_its_way(form: Form) {
     let all = ["127.0.0.1", "127.0.0.2", "::1"].map(|ip| (ip, Manner::Silent));
-    let (addresses, client) = open(&all);
+    let (addresses, client) = open(form, &all);
     client.timeout(Clock::Connect, None).unwrap();
     let token = CancelToken::new();
     let mut request = request("GET", &addresses.url(NAME, "/"));
@@ -212,10 +219,9 @@ fn q6_the_race_serves_tls_and_proxies_as_well() {
     assert_eq!(proxy.connections(), 1);
 }
 
-#[test]
-fn a_local_address_is_where_the_connection_comes_from() {
+fn a_local_address_is_where_the_connection_comes_from(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     let local: IpAddr = "127.0.0.2".parse().unwrap();
     client.local_address(Some(local));
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
@@ -233,10 +239,9 @@ fn a_local_address_is_where_the_connection_comes_from() {
     assert_eq!(fetch(&client, &url).unwrap(), b"ok");
 }
 
-#[test]
-fn a_local_address_that_is_not_ours_is_told_as_such() {
+fn a_local_address_that_is_not_ours_is_told_as_such(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     // RFC 5737: for documentation only.
     client.local_address("198.51.100.7".parse().ok());
     for url in [server.url("/"), server.url("/").replace("http:", "https:")] {
@@ -268,11 +273,10 @@ fn timer(local: SocketAddr, peer: SocketAddr) -> Option<(u32, Duration)> {
     Some((u32::from_str_radix(kind, 16).ok()?, Duration::from_millis(ticks * 10)))
 }
 
-#[test]
-fn the_system_probes_a_silent_connection_as_the_limits_say() {
+fn the_system_probes_a_silent_connection_as_the_limits_say(form: Form) {
     let server = Server::start(Script::answering("ok"));
     for keep_alive in [Some(15), Some(600), None] {
-        let client = client();
+        let client = form.client();
         let keep_alive = keep_alive.map(Duration::from_secs);
         client.manager().set_limits(Limits { keep_alive, ..Limits::default() }).unwrap();
         let mut request = request("GET", &server.url("/"));

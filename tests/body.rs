@@ -9,11 +9,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hangup::{Body, Client, Error, Kind, Phase, Reason, Request, Response, Sent};
+use hangup::{Body, Clock, Error, Kind, Phase, Reason, Request, Sent};
+use support::form::{Client, Form, Response, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, assert_sockets, sockets};
 use support::source::Source;
-use support::{PATIENCE, client, fetch, get, post, request};
+use support::{PATIENCE, fetch, get, post, request};
 use testserver::{Options, Script, Server, Step};
+
+in_both_forms! {
+    q7_bytes_a_file_and_readers_arrive_whole,
+    q7_no_body_says_so_where_the_method_expects_one,
+    q7_a_reader_is_read_to_its_length_and_dropped_once,
+    q7_a_reader_that_fails_ends_the_exchange_with_its_own_error,
+    q7_a_reader_that_is_short_ends_the_exchange_with_its_own_error,
+    q7_a_file_that_shrinks_or_is_none_is_an_error,
+    q7_a_readers_body_can_be_sent_once_and_others_again,
+    a_reader_that_panics_leaves_no_connection_and_no_slot_behind,
+    a_reader_may_send_a_request_of_its_own,
+    an_early_answer_ends_the_upload_and_the_connection,
+    q1_what_could_split_a_request_is_refused_before_anything_is_opened,
+    q1_urls_go_out_as_the_url_standard_has_them,
+    q1_ipv6_literals_work,
+    q2_the_librarys_own_headers_cannot_be_contradicted,
+}
 
 /// Takes whole requests and answers each with "ok".
 fn taking() -> Server {
@@ -31,19 +49,18 @@ fn lines(server: &Server, start: &str) -> Vec<String> {
     lines.map(str::to_lowercase).collect()
 }
 
-fn scratch(name: &str, content: &[u8]) -> PathBuf {
+fn scratch(form: Form, name: &str, content: &[u8]) -> PathBuf {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("q7-{name}-{}", std::process::id()));
+        .join(format!("q7-{name}-{form:?}-{}", std::process::id()));
     fs::write(&path, content).unwrap();
     path
 }
 
-#[test]
-fn q7_bytes_a_file_and_readers_arrive_whole() {
-    let client = client();
+fn q7_bytes_a_file_and_readers_arrive_whole(form: Form) {
+    let client = form.client();
     for size in [0, 1, 1000, 70_000, 1_000_000] {
         let data: Vec<u8> = (0..size).map(|n: usize| (n * 7 % 251) as u8).collect();
-        let path = scratch(&format!("file-{size}"), &data);
+        let path = scratch(form, &format!("file-{size}"), &data);
         let (copy, same) = (data.clone(), data.clone());
         let bodies = [
             (Body::bytes(&data), true),
@@ -72,10 +89,9 @@ fn q7_bytes_a_file_and_readers_arrive_whole() {
     }
 }
 
-#[test]
-fn q7_no_body_says_so_where_the_method_expects_one() {
+fn q7_no_body_says_so_where_the_method_expects_one(form: Form) {
     let server = taking();
-    let client = client();
+    let client = form.client();
     for (method, expected) in
         [("POST", 1), ("PUT", 1), ("PATCH", 1), ("GET", 0), ("HEAD", 0), ("DELETE", 0)]
     {
@@ -87,10 +103,9 @@ fn q7_no_body_says_so_where_the_method_expects_one() {
     assert_eq!(server.connections(), 1);
 }
 
-#[test]
-fn q7_a_reader_is_read_to_its_length_and_dropped_once() {
+fn q7_a_reader_is_read_to_its_length_and_dropped_once(form: Form) {
     let server = taking();
-    let client = client();
+    let client = form.client();
     // It would give more than it said: the rest is not asked for.
     let (source, account) = Source::endless();
     assert_eq!(send(&client, &server, source.of_length(100_000)).unwrap(), b"ok");
@@ -113,9 +128,9 @@ fn q7_a_reader_is_read_to_its_length_and_dropped_once() {
 
 /// A body that goes wrong, and what must come of it.
 #[track_caller]
-fn fails(what: &str, body: Body, parts: &[&str]) -> Error {
+fn fails(form: Form, what: &str, body: Body, parts: &[&str]) -> Error {
     let server = taking();
-    let client = client();
+    let client = form.client();
     let error = send(&client, &server, body).unwrap_err();
     assert_eq!(
         (error.kind(), error.phase()),
@@ -133,8 +148,7 @@ fn fails(what: &str, body: Body, parts: &[&str]) -> Error {
     error
 }
 
-#[test]
-fn q7_a_reader_that_fails_ends_the_exchange_with_its_own_error() {
+fn q7_a_reader_that_fails_ends_the_exchange_with_its_own_error(form: Form) {
     for (fine, length) in [(0, None), (3, None), (0, Some(10_000)), (3, Some(10_000))] {
         let (source, account) = Source::new(move |number, into| {
             if number == fine {
@@ -147,27 +161,25 @@ fn q7_a_reader_that_fails_ends_the_exchange_with_its_own_error() {
             None => source.chunked(),
             Some(length) => source.of_length(length),
         };
-        fails("a reader that fails", body, &["the disk is on fire"]);
+        fails(form, "a reader that fails", body, &["the disk is on fire"]);
         account.assert_dropped_once();
         assert_eq!(account.reads(), fine + 1, "not read again after it failed");
     }
 }
 
-#[test]
-fn q7_a_reader_that_is_short_ends_the_exchange_with_its_own_error() {
+fn q7_a_reader_that_is_short_ends_the_exchange_with_its_own_error(form: Form) {
     for pieces in [0, 3] {
         let (source, account) = Source::pieces(pieces, 100, |_| {});
-        let error = fails("short", source.of_length(1000), &["short", "1000"]);
+        let error = fails(form, "short", source.of_length(1000), &["short", "1000"]);
         assert!(error.message().contains(&(pieces * 100).to_string()), "{error}");
         account.assert_dropped_once();
     }
 }
 
-#[test]
-fn q7_a_file_that_shrinks_or_is_none_is_an_error() {
-    let path = scratch("shrinks", &[b'f'; 100_000]);
+fn q7_a_file_that_shrinks_or_is_none_is_an_error(form: Form) {
+    let path = scratch(form, "shrinks", &[b'f'; 100_000]);
     let server = taking();
-    let client = client();
+    let client = form.client();
     let mut request = post(&server.url("/"), Body::file(&path).unwrap());
     // Its length is taken when it is sent, not when it is named; so is the file.
     fs::write(&path, "short now").unwrap();
@@ -188,20 +200,22 @@ fn q7_a_file_that_shrinks_or_is_none_is_an_error() {
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn q7_a_readers_body_can_be_sent_once_and_others_again() {
+fn q7_a_readers_body_can_be_sent_once_and_others_again(form: Form) {
     let server = taking();
-    let client = client();
+    let client = form.client();
     let (source, account) = Source::pieces(2, 10, |_| {});
     let mut request = post(&server.url("/"), source.chunked());
     assert_eq!(request.try_clone().unwrap_err().kind(), Kind::InvalidState);
     client.send(&mut request).unwrap().read_all(10).unwrap();
     account.assert_dropped_once();
-    let heads = server.heads(0).len();
-    let error = client.send(&mut request).unwrap_err();
-    assert_eq!(error.kind(), Kind::InvalidState, "{error:?}");
-    assert!(error.message().contains("sent before"), "{error}");
-    assert_eq!(server.heads(0).len(), heads, "nothing was sent");
+    // A submission takes its request: then there is none to be sent twice.
+    if form == Form::Blocking {
+        let heads = server.heads(0).len();
+        let error = client.send(&mut request).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidState, "{error:?}");
+        assert!(error.message().contains("sent before"), "{error}");
+        assert_eq!(server.heads(0).len(), heads, "nothing was sent");
+    }
     let mut request = post(&server.url("/"), Body::bytes(b"again"));
     let mut copy = request.try_clone().unwrap();
     for request in [&mut request, &mut copy] {
@@ -215,24 +229,28 @@ fn q7_a_readers_body_can_be_sent_once_and_others_again() {
     account.assert_dropped_once();
 }
 
-#[test]
-fn a_reader_that_panics_leaves_no_connection_and_no_slot_behind() {
+fn a_reader_that_panics_leaves_no_connection_and_no_slot_behind(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     let (source, account) = Source::new(|number, into| {
         assert_ne!(number, 2, "a bug in the caller's reader");
         Ok(into.len().min(100))
     });
     let mut request = post(&server.url("/"), source.chunked());
     let outcome = catch_unwind(AssertUnwindSafe(|| client.send(&mut request).map(drop)));
-    assert!(outcome.is_err(), "the panic is the caller's: it goes through, {outcome:?}");
+    match (form, outcome) {
+        // The panic is the caller's: on the caller's own thread it goes through.
+        (Form::Blocking, outcome) => assert!(outcome.is_err(), "{outcome:?}"),
+        (Form::Submitted, outcome) => {
+            assert_eq!(outcome.unwrap().unwrap_err().kind(), Kind::Panic);
+        }
+    }
     account.assert_dropped_once();
     assert_gone(client.manager(), server.port());
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
 }
 
-#[test]
-fn a_reader_may_send_a_request_of_its_own() {
+fn a_reader_may_send_a_request_of_its_own(form: Form) {
     struct Nested(Client, String, Option<io::Cursor<Vec<u8>>>);
     impl Read for Nested {
         fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -244,22 +262,22 @@ fn a_reader_may_send_a_request_of_its_own() {
         }
     }
     let (inner, outer) = (Server::start(Script::answering("from inside")), taking());
-    let client = client();
-    let nested = Nested(Client::new(std::sync::Arc::clone(client.manager())), inner.url("/"), None);
+    let client = form.client();
+    let nested = Nested(client.sibling(), inner.url("/"), None);
     assert_eq!(send(&client, &outer, Body::reader(nested, None)).unwrap(), b"ok");
     assert_eq!(outer.bodies(0)[0], b"from inside");
     assert_eq!(client.manager().stats().idle, 2);
 }
 
-#[test]
-fn an_early_answer_ends_the_upload_and_the_connection() {
+fn an_early_answer_ends_the_upload_and_the_connection(form: Form) {
     // R10, W11: refused while the upload is under way.
     let answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
     let steps = vec![Step::head(), Step::send(answer), Step::eof()];
     let server = Server::start(Script::every(steps));
-    let client = client();
+    let client = form.client();
     let (source, account) = Source::endless();
     let mut request = post(&server.url("/"), source.of_length(1 << 40));
+    request.timeout(Clock::Total, Some(PATIENCE)).unwrap();
     let begun = Instant::now();
     let mut response = client.send(&mut request).unwrap();
     // However much was still to be sent.
@@ -278,10 +296,9 @@ fn seen(client: &Client, server: &Server, request: &mut Request) -> String {
     server.heads(server.connections() - 1).pop().unwrap()
 }
 
-#[test]
-fn q1_what_could_split_a_request_is_refused_before_anything_is_opened() {
+fn q1_what_could_split_a_request_is_refused_before_anything_is_opened(form: Form) {
     let server = Server::start(Script::echoing());
-    let client = client();
+    let client = form.client();
     let bad = ["\r", "\n", "\r\n", "\0", " ", "\r\nX: y", "a\r\n\r\nGET / HTTP/1.1"];
     let check = |outcome: Result<(), Error>, kind: Kind, what: &str| {
         let error = outcome.expect_err(what);
@@ -329,8 +346,7 @@ fn q1_what_could_split_a_request_is_refused_before_anything_is_opened() {
     assert_eq!((server.connections(), client.manager().stats().opened), (0, 0));
 }
 
-#[test]
-fn q1_urls_go_out_as_the_url_standard_has_them() {
+fn q1_urls_go_out_as_the_url_standard_has_them(form: Form) {
     let server = Server::start(Script::echoing());
     let port = server.port();
     let cases = [
@@ -342,7 +358,7 @@ fn q1_urls_go_out_as_the_url_standard_has_them() {
         ("/'\"<>`{}|^".to_owned(), "GET /'%22%3C%3E%60%7B%7D|^ HTTP/1.1"),
     ];
     for (path, line) in cases {
-        let client = client();
+        let client = form.client();
         let mut request = request("GET", &format!("http://127.0.0.1:{port}{path}"));
         let head = seen(&client, &server, &mut request);
         assert_eq!(head.lines().next(), Some(line), "{path:?}");
@@ -351,20 +367,19 @@ fn q1_urls_go_out_as_the_url_standard_has_them() {
     // User information becomes credentials, and is seen nowhere else; a header given by the caller comes first.
     let url = format!("http://us%3Aer:p%40ss@127.0.0.1:{port}/");
     let mut request = request("GET", &url);
-    let head = seen(&client(), &server, &mut request);
+    let head = seen(&form.client(), &server, &mut request);
     assert!(head.contains("Basic dXM6ZXI6cEBzcw=="), "{head}");
     assert!(!head.contains("p%40ss") && !head.contains("p@ss"), "{head}");
     request.header("Authorization", "Bearer mine").unwrap();
-    let head = seen(&client(), &server, &mut request);
+    let head = seen(&form.client(), &server, &mut request);
     assert_eq!(head.to_lowercase().matches("authorization").count(), 1, "{head}");
     assert!(head.contains("Bearer mine"), "{head}");
 }
 
-#[test]
-fn q1_ipv6_literals_work() {
+fn q1_ipv6_literals_work(form: Form) {
     let options = Options { ipv6: true, ..Options::default() };
     let server = Server::start_with(options, Script::echoing()).unwrap();
-    let client = client();
+    let client = form.client();
     let url = format!("http://[0:0::1]:{}/", server.port());
     let body = String::from_utf8(fetch(&client, &url).unwrap()).unwrap().to_lowercase();
     assert!(body.contains(&format!("\r\nhost: [::1]:{}\r\n", server.port())), "{body}");
@@ -372,10 +387,9 @@ fn q1_ipv6_literals_work() {
     assert_sockets(server.port(), 1);
 }
 
-#[test]
-fn q2_the_librarys_own_headers_cannot_be_contradicted() {
+fn q2_the_librarys_own_headers_cannot_be_contradicted(form: Form) {
     let server = Server::start(Script::echoing());
-    let client = client();
+    let client = form.client();
     let host = format!("127.0.0.1:{}", server.port());
     let refused = |name: &str, value: &str| {
         let mut request = post(&server.url("/"), Body::bytes(b"12345"));

@@ -10,16 +10,46 @@ mod races;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use hangup::{Body, CancelToken, Client, Error, Kind, Phase, Reason, Request, Sent, State};
-use support::alone::{BLOCKED, alone_with, blocking_resolver};
+use hangup::{Body, CancelToken, Error, Kind, Phase, Reason, Request, Sent, State};
+use support::alone::{BLOCKED, again_on_threads, alone_with, blocking_resolver};
+use support::form::{Client, Form, in_both_forms};
 use support::look::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_at_rest, wait_full,
     wait_gone,
 };
 use support::source::Source;
 use support::verdict::{REASON, assert_cancelled, cancelled};
-use support::{PATIENCE, client, fetch, get, post, request, tls_client, until};
+use support::{PATIENCE, fetch, get, post, request, until};
 use testserver::{BlackHole, Ended, Script, Server, Step};
+
+in_both_forms! {
+    c1_a_token_that_was_fired_before_means_no_dial_and_no_byte,
+    c3_cancel_in_a_blocked_getaddrinfo,
+    c4_cancel_in_connect_to_a_black_hole,
+    c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close,
+    c7_cancel_in_a_blocked_upload,
+    c8_cancel_while_waiting_for_the_head,
+    c9_cancel_in_a_blocked_body_read,
+    c10_cancel_between_two_reads_closes_at_once_and_the_next_read_says_so,
+    c11_a_token_fired_after_the_end_leaves_the_connections_next_user_alone,
+    c13_fired_from_inside_a_body_reader,
+    c13_fired_after_everything_was_freed,
+    c14_a_parent_cancels_its_children_and_a_child_not_its_parent,
+}
+
+#[test]
+fn what_is_submitted_is_cancelled_on_a_pool_of_threads_too() {
+    again_on_threads(&[
+        "submitted::c3_",
+        "submitted::c4_",
+        "submitted::c5_",
+        "submitted::c7_",
+        "submitted::c8_",
+        "submitted::c9_",
+        "submitted::c10_",
+        "submitted::c13_",
+    ]);
+}
 
 /// A request that this token ends.
 fn with_token(mut request: Request, token: &CancelToken) -> Request {
@@ -35,14 +65,13 @@ fn get_with(client: &Client, url: &str, token: &CancelToken) -> Result<Vec<u8>, 
 /// The head of a response whose body has 100 bytes, and ten of them.
 const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
 
-#[test]
-fn c1_a_token_that_was_fired_before_means_no_dial_and_no_byte() {
+fn c1_a_token_that_was_fired_before_means_no_dial_and_no_byte(form: Form) {
     let server = Server::start(Script::answering("never asked for"));
     let token = CancelToken::new();
     token.fire(Some(REASON));
     // Also when there is an idle connection.
     for idle in [0, 1] {
-        let client = client();
+        let client = form.client();
         (0..idle).for_each(|_| drop(fetch(&client, &server.url("/")).unwrap()));
         let (opened, connections) = (client.manager().stats().opened, server.connections());
         let (source, account) = Source::endless();
@@ -62,12 +91,11 @@ fn c1_a_token_that_was_fired_before_means_no_dial_and_no_byte() {
     }
 }
 
-#[test]
-fn c3_cancel_in_a_blocked_getaddrinfo() {
-    let name = "c3_cancel_in_a_blocked_getaddrinfo";
+fn c3_cancel_in_a_blocked_getaddrinfo(form: Form) {
+    let name = &form.name("c3_cancel_in_a_blocked_getaddrinfo");
     let shim = blocking_resolver();
     alone_with(name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
-        let client = client();
+        let client = form.client();
         for round in 0..5 {
             let (source, account) = Source::endless();
             let token = CancelToken::new();
@@ -92,11 +120,10 @@ fn c3_cancel_in_a_blocked_getaddrinfo() {
     });
 }
 
-#[test]
-fn c4_cancel_in_connect_to_a_black_hole() {
+fn c4_cancel_in_connect_to_a_black_hole(form: Form) {
     let hole = BlackHole::new();
     let fillers = count_sockets(hole.port());
-    let client = client();
+    let client = form.client();
     let (source, account) = Source::endless();
     let token = CancelToken::new();
     let mut request = with_token(post(&hole.url("/"), source.chunked()), &token);
@@ -122,13 +149,12 @@ fn c4_cancel_in_connect_to_a_black_hole() {
     assert_eq!(why, Some(Reason::Cancelled));
 }
 
-#[test]
-fn c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close() {
+fn c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close(form: Form) {
     // Silent from the start, and after it has read the beginning.
     let read_first = vec![Step::Recv(testserver::Until::Bytes(50)), Step::Stall];
     for script in [vec![Step::Stall], read_first] {
         let server = Server::start(Script::every(script));
-        let client = tls_client();
+        let client = form.tls_client();
         let token = CancelToken::new();
         let url = format!("https://127.0.0.1:{}/", server.port());
         let mut request = with_token(request("GET", &url), &token);
@@ -150,8 +176,7 @@ fn c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close() {
     }
 }
 
-#[test]
-fn c7_cancel_in_a_blocked_upload() {
+fn c7_cancel_in_a_blocked_upload(form: Form) {
     for tls in [false, true] {
         let steps =
             vec![Step::head(), Step::mark("head"), Step::wait_for("cancelled"), Step::eof()];
@@ -160,7 +185,7 @@ fn c7_cancel_in_a_blocked_upload() {
             false => Server::start(script),
             true => Server::start_tls(testserver::Certificate::Good, script),
         };
-        let client = tls_client();
+        let client = form.tls_client();
         let (source, account) = Source::endless();
         let token = CancelToken::new();
         let mut request = with_token(post(&server.url("/"), source.chunked()), &token);
@@ -186,14 +211,13 @@ fn c7_cancel_in_a_blocked_upload() {
     }
 }
 
-#[test]
-fn c8_cancel_while_waiting_for_the_head() {
+fn c8_cancel_while_waiting_for_the_head(form: Form) {
     let half_a_head = Step::send("HTTP/1.1 200 OK\r\nContent-Le");
     let interim = Step::send("HTTP/1.1 103 Early Hints\r\n\r\n");
     for (said, started) in [(Step::send(""), false), (half_a_head, true), (interim, true)] {
         let steps = vec![Step::head(), said, Step::mark("head"), Step::Stall];
         let server = Server::start(Script::every(steps));
-        let client = client();
+        let client = form.client();
         let token = CancelToken::new();
         let mut request = with_token(post(&server.url("/"), Body::bytes(b"all of it")), &token);
         let error = cancelled(
@@ -215,8 +239,7 @@ fn c8_cancel_while_waiting_for_the_head() {
     }
 }
 
-#[test]
-fn c9_cancel_in_a_blocked_body_read() {
+fn c9_cancel_in_a_blocked_body_read(form: Form) {
     for chunked in [false, true] {
         let said = match chunked {
             false => TEN_OF_100,
@@ -224,7 +247,7 @@ fn c9_cancel_in_a_blocked_body_read() {
         };
         let steps = vec![Step::head(), Step::send(said), Step::Stall];
         let server = Server::start(Script::every(steps));
-        let client = client();
+        let client = form.client();
         let token = CancelToken::new();
         let mut request = with_token(request("GET", &server.url("/")), &token);
         let mut response = client.send(&mut request).unwrap();
@@ -247,14 +270,13 @@ fn c9_cancel_in_a_blocked_body_read() {
     }
 }
 
-#[test]
-fn c10_cancel_between_two_reads_closes_at_once_and_the_next_read_says_so() {
+fn c10_cancel_between_two_reads_closes_at_once_and_the_next_read_says_so(form: Form) {
     // Ten bytes were read; the others are either still to come or here already.
     let rest = "x".repeat(90);
     for (rest, tail) in [("", Step::Stall), (rest.as_str(), Step::Stall)] {
         let steps = vec![Step::head(), Step::send(TEN_OF_100), Step::send(rest), tail];
         let server = Server::start(Script::every(steps));
-        let client = client();
+        let client = form.client();
         let token = CancelToken::new();
         let mut request = with_token(request("GET", &server.url("/")), &token);
         let mut response = client.send(&mut request).unwrap();
@@ -269,8 +291,7 @@ fn c10_cancel_between_two_reads_closes_at_once_and_the_next_read_says_so() {
     }
 }
 
-#[test]
-fn c11_a_token_fired_after_the_end_leaves_the_connections_next_user_alone() {
+fn c11_a_token_fired_after_the_end_leaves_the_connections_next_user_alone(form: Form) {
     let next = vec![
         Step::head(),
         Step::mark("next"),
@@ -278,7 +299,7 @@ fn c11_a_token_fired_after_the_end_leaves_the_connections_next_user_alone() {
         Step::send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext"),
     ];
     let server = Server::start(Script::every([vec![Step::answer(200, "first")], next].concat()));
-    let client = client();
+    let client = form.client();
     let token = CancelToken::new();
     let mut request = with_token(request("GET", &server.url("/")), &token);
     let mut first = client.send(&mut request).unwrap();
@@ -299,13 +320,12 @@ fn c11_a_token_fired_after_the_end_leaves_the_connections_next_user_alone() {
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn c13_fired_from_inside_a_body_reader() {
+fn c13_fired_from_inside_a_body_reader(form: Form) {
     // At the first piece, in the middle, and together with the end of the body.
     for at in [0, 3, 5] {
         let steps = vec![Step::head(), Step::body(), Step::send(TEN_OF_100), Step::Stall];
         let server = Server::start(Script::every(steps));
-        let client = client();
+        let client = form.client();
         let token = CancelToken::new();
         let mine = token.clone();
         let (source, account) = Source::new(move |number, into| {
@@ -327,12 +347,11 @@ fn c13_fired_from_inside_a_body_reader() {
     }
 }
 
-#[test]
-fn c13_fired_after_everything_was_freed() {
+fn c13_fired_after_everything_was_freed(form: Form) {
     let token = CancelToken::new();
     {
         let server = Server::start(Script::answering("ok"));
-        let client = client();
+        let client = form.client();
         assert_eq!(get_with(&client, &server.url("/"), &token).unwrap(), b"ok");
         let mut request = with_token(request("GET", &server.url("/")), &token);
         drop(client.send(&mut request).unwrap());
@@ -342,11 +361,10 @@ fn c13_fired_after_everything_was_freed() {
     assert_eq!(token.reason().as_deref(), Some(REASON));
 }
 
-#[test]
-fn c14_a_parent_cancels_its_children_and_a_child_not_its_parent() {
+fn c14_a_parent_cancels_its_children_and_a_child_not_its_parent(form: Form) {
     let steps = vec![Step::head(), Step::mark("head"), Step::Stall];
     let server = Server::start(Script::every(steps));
-    let client = client();
+    let client = form.client();
     let parent = CancelToken::new();
     let children: Vec<CancelToken> = (0..4).map(|_| parent.child()).collect();
     let ended = AtomicUsize::new(0);

@@ -6,14 +6,28 @@ mod support;
 use std::collections::BTreeSet;
 use std::thread;
 
-use hangup::{Client, ConnectionInfo, Error, How, Kind, Mode, Phase, Reason, Response, State};
+use hangup::{ConnectionInfo, Error, How, Kind, Mode, Phase, Reason, State};
+use support::form::{Client, Form, Response, in_both_forms};
 use support::look::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_full,
 };
 use support::source::Source;
 use support::verdict::{assert_consistent, ended_from_outside, report};
-use support::{MARGIN, PATIENCE, client, fetch, get, ms, post, request, tls_client, until};
+use support::{MARGIN, PATIENCE, fetch, get, ms, post, request, until};
 use testserver::{BlackHole, Certificate, Ended, Script, Server, Step};
+
+in_both_forms! {
+    x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes,
+    x1_by_id_graceful_closes_what_is_idle_at_once,
+    x2_by_id_now_ends_a_dial_with_closed,
+    x2_by_id_now_ends_upload_head_and_body_with_closed,
+    a_stopper_ends_a_blocked_read_from_another_thread_and_after_the_end_nothing,
+    x3_by_origin_counts_what_it_closed_and_leaves_other_origins_alone,
+    x3_idle_only_older_than_and_all,
+    x4_an_id_that_is_gone_is_an_error_that_says_so_and_nothing_else,
+    x7_the_list_shows_what_a_connection_is_and_does,
+    x7_the_list_never_shows_a_connection_twice_or_one_that_is_closed,
+}
 
 const TEN_OF_20: &str = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.";
 
@@ -36,10 +50,9 @@ fn only(client: &Client) -> ConnectionInfo {
     list.remove(0)
 }
 
-#[test]
-fn x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes() {
+fn x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes(form: Form) {
     let server = Server::start(in_two_halves());
-    let client = client();
+    let client = form.client();
     let mut response = thread::scope(|scope| {
         let work = scope.spawn(|| get(&client, &server.url("/")));
         assert!(server.wait_mark("head", PATIENCE));
@@ -64,10 +77,9 @@ fn x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes() {
     assert_eq!((next.len(), server.connections()), (20, 2));
 }
 
-#[test]
-fn x1_by_id_graceful_closes_what_is_idle_at_once() {
+fn x1_by_id_graceful_closes_what_is_idle_at_once(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     fetch(&client, &server.url("/")).unwrap();
     let id = only(&client).id;
     client.manager().close_connection(id, How::Graceful).unwrap();
@@ -101,17 +113,16 @@ fn closed_now<T: Send>(
     error
 }
 
-#[test]
-fn x2_by_id_now_ends_a_dial_with_closed() {
+fn x2_by_id_now_ends_a_dial_with_closed(form: Form) {
     let hole = BlackHole::new();
     let fillers = count_sockets(hole.port());
-    let client = client();
+    let client = form.client();
     let dialling = || until("a SYN", || sockets(hole.port()).len() > fillers);
     closed_now("in connect", &client, Phase::Connect, || get(&client, &hole.url("/")), dialling);
     assert_sockets(hole.port(), fillers);
 
     let server = Server::start(Script::every(vec![Step::Stall]));
-    let client = tls_client();
+    let client = form.tls_client();
     let url = format!("https://127.0.0.1:{}/", server.port());
     let in_tls = || client.manager().connections().iter().any(|c| c.state == State::Tls);
     let dialling = || until("the handshake", in_tls);
@@ -119,11 +130,10 @@ fn x2_by_id_now_ends_a_dial_with_closed() {
     assert_gone(client.manager(), server.port());
 }
 
-#[test]
-fn x2_by_id_now_ends_upload_head_and_body_with_closed() {
+fn x2_by_id_now_ends_upload_head_and_body_with_closed(form: Form) {
     let steps = vec![Step::head(), Step::mark("head"), Step::Stall];
     let server = Server::start(Script::every(steps));
-    let client = client();
+    let client = form.client();
     let (source, account) = Source::endless();
     let mut upload = post(&server.url("/"), source.chunked());
     let full = || {
@@ -147,11 +157,10 @@ fn x2_by_id_now_ends_upload_head_and_body_with_closed() {
     assert_gone(client.manager(), server.port());
 }
 
-#[test]
-fn a_stopper_ends_a_blocked_read_from_another_thread_and_after_the_end_nothing() {
+fn a_stopper_ends_a_blocked_read_from_another_thread_and_after_the_end_nothing(form: Form) {
     let server = Server::start(in_two_halves());
     server.release("go");
-    let client = client();
+    let client = form.client();
     let mut response = get(&client, &server.url("/")).unwrap();
     assert_eq!(response.read(&mut [0; 100]).unwrap(), 10);
     let stopper = response.stopper();
@@ -199,10 +208,9 @@ fn halves_that_wait_once() -> Server {
     Server::start(Script::new(vec![both, half]))
 }
 
-#[test]
-fn x3_by_origin_counts_what_it_closed_and_leaves_other_origins_alone() {
+fn x3_by_origin_counts_what_it_closed_and_leaves_other_origins_alone(form: Form) {
     let (here, there) = (halves_that_wait_once(), halves_that_wait_once());
-    let client = client();
+    let client = form.client();
     let mut open_here = one_idle_one_open(&client, &here);
     let mut open_there = one_idle_one_open(&client, &there);
     let manager = client.manager();
@@ -228,10 +236,9 @@ fn x3_by_origin_counts_what_it_closed_and_leaves_other_origins_alone() {
     assert_eq!(manager.stats().closed, 2);
 }
 
-#[test]
-fn x3_idle_only_older_than_and_all() {
+fn x3_idle_only_older_than_and_all(form: Form) {
     let (one, other) = (halves_that_wait_once(), Server::start(Script::answering("ok")));
-    let client = client();
+    let client = form.client();
     let mut open = one_idle_one_open(&client, &one);
     let manager = client.manager();
     let old = manager.connections()[0].id;
@@ -257,10 +264,9 @@ fn x3_idle_only_older_than_and_all() {
     assert_eq!(fetch(&client, &other.url("/")).unwrap(), b"ok");
 }
 
-#[test]
-fn x4_an_id_that_is_gone_is_an_error_that_says_so_and_nothing_else() {
+fn x4_an_id_that_is_gone_is_an_error_that_says_so_and_nothing_else(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     fetch(&client, &server.url("/")).unwrap();
     let id = only(&client).id;
     client.manager().close_connection(id, How::Now).unwrap();
@@ -277,11 +283,10 @@ fn x4_an_id_that_is_gone_is_an_error_that_says_so_and_nothing_else() {
     assert_ne!(only(&client).id, id, "an id is never used again");
 }
 
-#[test]
-fn x7_the_list_shows_what_a_connection_is_and_does() {
+fn x7_the_list_shows_what_a_connection_is_and_does(form: Form) {
     let plain = Server::start(in_two_halves());
     let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
-    let client = tls_client();
+    let client = form.tls_client();
     let manager = client.manager();
     assert!(manager.connections().is_empty());
     for _ in 0..2 {
@@ -317,10 +322,9 @@ fn x7_the_list_shows_what_a_connection_is_and_does() {
     assert_eq!(only(&client).id, idle.id);
 }
 
-#[test]
-fn x7_the_list_never_shows_a_connection_twice_or_one_that_is_closed() {
+fn x7_the_list_never_shows_a_connection_twice_or_one_that_is_closed(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     let done = std::sync::atomic::AtomicBool::new(false);
     let order = std::sync::atomic::Ordering::SeqCst;
     thread::scope(|scope| {

@@ -1,14 +1,19 @@
 //! The corpus of scripted cases, from Rust. The C and the Python runner read the same files.
 
-use std::path::Path;
-use std::sync::Arc;
+mod support;
 
-use hangup::{Body, Client, Kind, Limits, Manager, Request};
+use std::path::Path;
+
+use hangup::{Body, Kind, Request};
+use support::form::{Client, Form, in_both_forms};
 use testserver::Server;
 use testserver::corpus::{Case, load};
 
-#[test]
-fn every_case_of_the_corpus_ends_as_it_says() {
+in_both_forms! {
+    every_case_of_the_corpus_ends_as_it_says,
+}
+
+fn every_case_of_the_corpus_ends_as_it_says(form: Form) {
     let cases =
         load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")).expect("the corpus");
     assert!(cases.len() > 100);
@@ -18,7 +23,7 @@ fn every_case_of_the_corpus_ends_as_it_says() {
         .filter(|case| case.name.contains(&only))
         .filter_map(|case| {
             let known = NOT_YET.iter().find(|(name, _)| *name == case.name);
-            match (check(case), known) {
+            match (check(form, case), known) {
                 (Ok(()), None) | (Err(_), Some(_)) => None,
                 (Err(why), None) => Some(format!("{}: {why}", case.name)),
                 (Ok(()), Some(_)) => {
@@ -30,9 +35,9 @@ fn every_case_of_the_corpus_ends_as_it_says() {
     assert!(wrong.is_empty(), "{} cases went wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-fn check(case: &Case) -> Result<(), String> {
+fn check(form: Form, case: &Case) -> Result<(), String> {
     let server = Server::start(case.script.clone());
-    let client = Client::new(Arc::new(Manager::new(Limits::default())));
+    let client = form.client();
     for round in 1..=case.request.repeat {
         let last = round == case.request.repeat;
         let seen = exchange(&client, &server, case);

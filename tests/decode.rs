@@ -6,10 +6,20 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-use hangup::{CancelToken, Client, How, Kind, Reason};
+use hangup::{CancelToken, How, Kind, Reason};
+use support::form::{Client, Form, in_both_forms};
 use support::look::assert_gone;
-use support::{client, fetch, get, request, until};
+use support::{fetch, get, request, until};
 use testserver::{Script, Server, Step};
+
+in_both_forms! {
+    r8_a_decoded_body_leaves_its_connection_to_the_next,
+    r8_what_was_not_asked_for_or_is_not_known_is_handed_out_as_it_is,
+    r8_no_body_needs_no_decoding,
+    w12_a_broken_coding_is_an_error_after_the_good_data,
+    w12_a_bomb_stops_at_the_bound_on_decoded_bytes,
+    r8_what_the_wire_says_comes_through_unchanged,
+}
 
 /// A header of the last request that a connection saw.
 fn header(server: &Server, connection: usize, name: &str) -> Option<String> {
@@ -55,8 +65,8 @@ fn coded(coding: &str, body: &[u8], chunked: bool) -> Server {
     Server::start(Script::every(vec![Step::forever(steps)]))
 }
 
-fn decoding() -> Client {
-    let client = client();
+fn decoding(form: Form) -> Client {
+    let client = form.client();
     client.decode(true);
     client
 }
@@ -65,8 +75,7 @@ fn text() -> Vec<u8> {
     (0..60_000u32).flat_map(|n| (n * 7919 % 1013).to_string().into_bytes()).collect()
 }
 
-#[test]
-fn r8_a_decoded_body_leaves_its_connection_to_the_next() {
+fn r8_a_decoded_body_leaves_its_connection_to_the_next(form: Form) {
     let text = text();
     let members = [gzip(&text[..100]), gzip(b""), gzip(&text[100..])].concat();
     let cases = [
@@ -81,7 +90,7 @@ fn r8_a_decoded_body_leaves_its_connection_to_the_next() {
     for (coding, body) in cases {
         for chunked in [false, true] {
             let server = coded(coding, &body, chunked);
-            let client = decoding();
+            let client = decoding(form);
             let mut whole = get(&client, &server.url("/")).unwrap();
             assert!(whole.read_all(text.len()).unwrap() == text, "{coding}, chunked: {chunked}");
             assert!(header(&server, 0, "accept-encoding").unwrap() == "gzip, deflate");
@@ -102,29 +111,27 @@ fn r8_a_decoded_body_leaves_its_connection_to_the_next() {
     }
 }
 
-#[test]
-fn r8_what_was_not_asked_for_or_is_not_known_is_handed_out_as_it_is() {
+fn r8_what_was_not_asked_for_or_is_not_known_is_handed_out_as_it_is(form: Form) {
     let body = gzip(b"body");
     let server = coded("gzip", &body, false);
-    assert_eq!(fetch(&client(), &server.url("/")).unwrap(), body);
+    assert_eq!(fetch(&form.client(), &server.url("/")).unwrap(), body);
     assert_eq!(header(&server, 0, "accept-encoding"), None);
     for coding in ["br", "gzip, br"] {
         let server = coded(coding, &body, true);
-        assert_eq!(fetch(&decoding(), &server.url("/")).unwrap(), body);
+        assert_eq!(fetch(&decoding(form), &server.url("/")).unwrap(), body);
     }
     // What the request says itself stays, and its answer is decoded.
     let mut own = request("GET", &server.url("/"));
     own.header("Accept-Encoding", "gzip;q=0.5").unwrap();
-    assert_eq!(decoding().send(&mut own).unwrap().read_all(100).unwrap(), b"body");
+    assert_eq!(decoding(form).send(&mut own).unwrap().read_all(100).unwrap(), b"body");
     assert_eq!(header(&server, server.connections() - 1, "accept-encoding").unwrap(), "gzip;q=0.5");
     let mut range = request("GET", &server.url("/"));
     range.header("Range", "bytes=0-9").unwrap();
-    decoding().send(&mut range).unwrap();
+    decoding(form).send(&mut range).unwrap();
     assert_eq!(header(&server, server.connections() - 1, "accept-encoding"), None);
 }
 
-#[test]
-fn r8_no_body_needs_no_decoding() {
+fn r8_no_body_needs_no_decoding(form: Form) {
     let empty = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n";
     let chunks =
         "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
@@ -133,7 +140,7 @@ fn r8_no_body_needs_no_decoding() {
     for (method, answer) in [("GET", empty), ("GET", chunks), ("HEAD", head), ("GET", not)] {
         let steps = vec![Step::forever(vec![Step::head(), Step::send(answer)])];
         let server = Server::start(Script::every(steps));
-        let client = decoding();
+        let client = decoding(form);
         for _ in 0..2 {
             let mut response = client.send(&mut request(method, &server.url("/"))).unwrap();
             assert_eq!(response.read_all(10).unwrap(), b"");
@@ -143,8 +150,7 @@ fn r8_no_body_needs_no_decoding() {
     }
 }
 
-#[test]
-fn w12_a_broken_coding_is_an_error_after_the_good_data() {
+fn w12_a_broken_coding_is_an_error_after_the_good_data(form: Form) {
     let text = text();
     let (gz, z) = (gzip(&text), zlib(&text));
     let mut wrong_sum = gz.clone();
@@ -167,7 +173,7 @@ fn w12_a_broken_coding_is_an_error_after_the_good_data() {
     for (number, (coding, body, says)) in cases.into_iter().enumerate() {
         for chunked in [false, true] {
             let server = coded(coding, &body, chunked);
-            let client = decoding();
+            let client = decoding(form);
             let mut response = get(&client, &server.url("/")).unwrap();
             let error = response.read_all(usize::MAX).unwrap_err();
             assert_eq!(error.kind(), Kind::Protocol, "case {number}: {error:?}");
@@ -180,19 +186,18 @@ fn w12_a_broken_coding_is_an_error_after_the_good_data() {
     }
     let many = vec!["gzip"; 100].join(", ");
     let server = coded(&many, &gz, false);
-    let client = decoding();
+    let client = decoding(form);
     let error = get(&client, &server.url("/")).unwrap_err();
     assert_eq!(error.kind(), Kind::Protocol);
     assert!(error.message().contains("100 content codings"), "{error}");
     assert_gone(client.manager(), server.port());
 }
 
-#[test]
-fn w12_a_bomb_stops_at_the_bound_on_decoded_bytes() {
+fn w12_a_bomb_stops_at_the_bound_on_decoded_bytes(form: Form) {
     let bomb = gzip(&gzip(&vec![0; 50_000_000]));
     assert!(bomb.len() < 10_000);
     let server = coded("gzip, gzip", &bomb, false);
-    let client = decoding();
+    let client = decoding(form);
     let error = get(&client, &server.url("/")).unwrap().read_all(100_000).unwrap_err();
     assert_eq!(error.kind(), Kind::TooLarge);
     // Exactly as much as there is is not too much.
@@ -200,8 +205,7 @@ fn w12_a_bomb_stops_at_the_bound_on_decoded_bytes() {
     assert_eq!(get(&client, &server.url("/")).unwrap().read_all(5000).unwrap(), [7; 5000]);
 }
 
-#[test]
-fn r8_what_the_wire_says_comes_through_unchanged() {
+fn r8_what_the_wire_says_comes_through_unchanged(form: Form) {
     let body = gzip(&text());
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
@@ -214,7 +218,7 @@ fn r8_what_the_wire_says_comes_through_unchanged() {
         // A reset overtakes what was sent before it: after the client has begun to read.
         steps.extend([Step::wait_for("read"), end]);
         let server = Server::start(Script::every(steps));
-        let client = decoding();
+        let client = decoding(form);
         let mut response = get(&client, &server.url("/")).unwrap();
         assert_eq!(response.read(&mut [0]).unwrap(), 1);
         server.release("read");
@@ -225,7 +229,7 @@ fn r8_what_the_wire_says_comes_through_unchanged() {
     let mut steps = half();
     steps.push(Step::Stall);
     let server = Server::start(Script::every(steps));
-    let client = decoding();
+    let client = decoding(form);
     let token = CancelToken::new();
     let mut request = request("GET", &server.url("/"));
     request.cancel_with(Some(token.clone()));

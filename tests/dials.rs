@@ -9,19 +9,36 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{
-    CancelToken, Client, Clock, Error, How, Kind, Limits, Mode, Phase, Reason, State, Stats,
-};
+use hangup::{CancelToken, Clock, Error, How, Kind, Limits, Mode, Phase, Reason, State, Stats};
+use support::form::{Client, Form, in_both_forms};
 use support::look::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_at_rest,
 };
 use support::queue::{held, holding, let_go, line_up, occupy, start};
 use support::verdict::{REASON, assert_cancelled, assert_timed_out};
-use support::{
-    MARGIN, PATIENCE, client, client_with, fetch, get, ms, per_origin, request, tls_client,
-    trusting, until,
-};
+use support::{MARGIN, PATIENCE, fetch, get, ms, per_origin, request, trusting, until};
 use testserver::{BlackHole, Certificate, Ended, Script, Server, Step};
+
+in_both_forms! {
+    r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_request_uses_it,
+    r14_who_comes_while_it_is_on_its_way_waits_for_it_instead_of_dialling,
+    r14_also_by_its_total_limit_and_in_connect,
+    r14_a_short_connections_dial_is_of_no_use_to_others_and_ends_at_once,
+    r14_its_own_phases_limit_ends_a_dial_at_once,
+    a_dial_that_goes_on_is_closed_by_id_and_by_all_like_any_other,
+    l2_a_dial_in_progress_counts_and_one_that_fails_hands_its_slot_to_the_next_who_dials,
+    l2_a_connect_that_times_out_hands_its_slot_on,
+    l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon,
+    l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself,
+    l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_ends_idle,
+    l9_a_late_dial_that_fails_is_nobodys_failure,
+    preconnect_dials_ahead_without_a_request,
+    preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go,
+    preconnect_to_who_does_not_answer_gives_its_slots_back,
+    preconnected_connections_are_for_whoever_waits,
+    a_request_takes_over_from_a_dial_at_the_limit_in_the_order_of_the_queue,
+    r13_other_trust_is_another_connection_and_equal_settings_are_the_same,
+}
 
 /// A TLS handshake that waits for "shake"; then every request is answered.
 fn shaking_late() -> Vec<Step> {
@@ -61,11 +78,12 @@ fn cancel_in_dial(client: &Client, url: &str, mode: Mode, state: State) -> Error
     })
 }
 
-#[test]
-fn r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_request_uses_it() {
+fn r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_request_uses_it(
+    form: Form,
+) {
     for mode in [Mode::Keep, Mode::Fresh] {
         let server = Server::start(Script::every(shaking_late()));
-        let client = tls_client();
+        let client = form.tls_client();
         let error = cancel_in_dial(&client, &https(&server), mode, State::Tls);
         assert_cancelled(&error, Phase::Tls);
         // It is neither anybody's nor idle yet, and it is listed.
@@ -80,10 +98,9 @@ fn r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_reque
     }
 }
 
-#[test]
-fn r14_who_comes_while_it_is_on_its_way_waits_for_it_instead_of_dialling() {
+fn r14_who_comes_while_it_is_on_its_way_waits_for_it_instead_of_dialling(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
-    let client = tls_client();
+    let client = form.tls_client();
     let error = cancel_in_dial(&client, &https(&server), Mode::Keep, State::Tls);
     thread::scope(|scope| {
         let next = line_up(scope, &client, request("GET", &https(&server)));
@@ -96,10 +113,9 @@ fn r14_who_comes_while_it_is_on_its_way_waits_for_it_instead_of_dialling() {
     assert_eq!(client.manager().stats().opened, 1);
 }
 
-#[test]
-fn r14_also_by_its_total_limit_and_in_connect() {
+fn r14_also_by_its_total_limit_and_in_connect(form: Form) {
     let hole = BlackHole::new();
-    let client = client();
+    let client = form.client();
     let mut request = request("GET", &hole.url("/"));
     request.timeout(Clock::Total, Some(ms(150))).unwrap();
     let error = client.send(&mut request).unwrap_err();
@@ -111,10 +127,9 @@ fn r14_also_by_its_total_limit_and_in_connect() {
     assert_eq!((next.reused(), server.connections()), (true, 1));
 }
 
-#[test]
-fn r14_a_short_connections_dial_is_of_no_use_to_others_and_ends_at_once() {
+fn r14_a_short_connections_dial_is_of_no_use_to_others_and_ends_at_once(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
-    let client = tls_client();
+    let client = form.tls_client();
     let error = cancel_in_dial(&client, &https(&server), Mode::CloseAfter, State::Tls);
     assert_gone(client.manager(), server.port());
     let why = client.manager().why_closed(error.connection().unwrap());
@@ -122,21 +137,19 @@ fn r14_a_short_connections_dial_is_of_no_use_to_others_and_ends_at_once() {
     assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
 }
 
-#[test]
-fn r14_its_own_phases_limit_ends_a_dial_at_once() {
+fn r14_its_own_phases_limit_ends_a_dial_at_once(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
-    let client = tls_client();
+    let client = form.tls_client();
     let mut request = request("GET", &https(&server));
     request.timeout(Clock::Tls, Some(ms(100))).unwrap();
     assert_timed_out(&client.send(&mut request).unwrap_err(), Clock::Tls, Phase::Tls);
     assert_gone(client.manager(), server.port());
 }
 
-#[test]
-fn a_dial_that_goes_on_is_closed_by_id_and_by_all_like_any_other() {
+fn a_dial_that_goes_on_is_closed_by_id_and_by_all_like_any_other(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
     for by_id in [true, false] {
-        let client = tls_client();
+        let client = form.tls_client();
         let error = cancel_in_dial(&client, &https(&server), Mode::Keep, State::Tls);
         let id = error.connection().unwrap();
         let why = match by_id {
@@ -169,10 +182,11 @@ fn asked_resolver(client: &Client) -> (Sender<Result<(), String>>, Receiver<Stri
     (tell, asked)
 }
 
-#[test]
-fn l2_a_dial_in_progress_counts_and_one_that_fails_hands_its_slot_to_the_next_who_dials() {
+fn l2_a_dial_in_progress_counts_and_one_that_fails_hands_its_slot_to_the_next_who_dials(
+    form: Form,
+) {
     let server = Server::start(Script::answering("ok"));
-    let client = client_with(per_origin(1));
+    let client = form.client_with(per_origin(1));
     let (tell, asked) = asked_resolver(&client);
     let url = format!("http://somewhere.test:{}/", server.port());
     thread::scope(|scope| {
@@ -197,10 +211,9 @@ fn l2_a_dial_in_progress_counts_and_one_that_fails_hands_its_slot_to_the_next_wh
     assert_eq!(server.connections(), 1);
 }
 
-#[test]
-fn l2_a_connect_that_times_out_hands_its_slot_on() {
+fn l2_a_connect_that_times_out_hands_its_slot_on(form: Form) {
     let hole = BlackHole::new();
-    let client = client_with(per_origin(1));
+    let client = form.client_with(per_origin(1));
     let (url, short) = (hole.url("/"), ms(400));
     thread::scope(|scope| {
         let mut first = request("GET", &url);
@@ -216,12 +229,11 @@ fn l2_a_connect_that_times_out_hands_its_slot_on() {
     assert_eq!(client.manager().stats().dials_failed, 1);
 }
 
-#[test]
-fn l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon() {
+fn l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon(form: Form) {
     let hole = BlackHole::new();
     let fillers = count_sockets(hole.port());
     let other = Server::start(Script::answering("ok"));
-    let client = client_with(Limits { total: 1, ..Limits::default() });
+    let client = form.client_with(Limits { total: 1, ..Limits::default() });
     cancel_in_dial(&client, &hole.url("/"), Mode::Keep, State::Connecting);
     let cancelled = Instant::now();
     // The slot is another origin's as soon as it is free, long before any connect limit.
@@ -234,10 +246,9 @@ fn l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon() {
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself() {
+fn l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself(form: Form) {
     let hole = BlackHole::new();
-    let client = client_with(per_origin(1));
+    let client = form.client_with(per_origin(1));
     cancel_in_dial(&client, &hole.url("/"), Mode::Keep, State::Connecting);
     let mut next = request("GET", &hole.url("/"));
     next.timeout(Clock::Connect, Some(ms(200))).unwrap();
@@ -250,11 +261,10 @@ fn l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself() {
     wait_at_rest(client.manager());
 }
 
-#[test]
-fn l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_ends_idle() {
+fn l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_ends_idle(form: Form) {
     let script = vec![vec![Step::Tls(Certificate::Good), Step::forever(vec![held(&["/held"])])]];
     let server = Server::start(Script::new([script, vec![shaking_late()]].concat()));
-    let client = tls_client();
+    let client = form.tls_client();
     let url = https(&server);
     thread::scope(|scope| {
         let mut first = request("GET", &format!("{url}held"));
@@ -281,14 +291,13 @@ fn l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_end
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn l9_a_late_dial_that_fails_is_nobodys_failure() {
+fn l9_a_late_dial_that_fails_is_nobodys_failure(form: Form) {
     let script = vec![
         vec![Step::Tls(Certificate::Good), Step::forever(vec![held(&["/held"])])],
         vec![Step::mark("dial"), Step::wait_for("shake"), Step::Rst],
     ];
     let server = Server::start(Script::new(script));
-    let client = tls_client();
+    let client = form.tls_client();
     let url = https(&server);
     thread::scope(|scope| {
         let first = start(scope, &client, request("GET", &format!("{url}held")));
@@ -305,10 +314,9 @@ fn l9_a_late_dial_that_fails_is_nobodys_failure() {
     assert_eq!((stats.idle, stats.dials_failed, stats.opened), (1, 1, 2));
 }
 
-#[test]
-fn preconnect_dials_ahead_without_a_request() {
+fn preconnect_dials_ahead_without_a_request(form: Form) {
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
-    let client = tls_client();
+    let client = form.tls_client();
     assert_eq!(client.preconnect(&server.url("/"), 3).unwrap(), 3);
     until("three idle connections", || client.manager().stats().idle == 3);
     assert_eq!((server.connections(), client.preconnect(&server.url("/"), 3).unwrap()), (3, 0));
@@ -323,8 +331,7 @@ fn preconnect_dials_ahead_without_a_request() {
     assert_eq!(client.preconnect("nonsense", 1).unwrap_err().kind(), Kind::InvalidUrl);
 }
 
-#[test]
-fn preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go() {
+fn preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go(form: Form) {
     let (server, other) =
         (Server::start(Script::answering("ok")), Server::start(Script::answering("ok")));
     for (limits, expected) in [
@@ -333,7 +340,7 @@ fn preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go() {
         (Limits { idle_per_origin: 1, ..Limits::default() }, 1),
         (Limits { idle_total: 0, ..Limits::default() }, 0),
     ] {
-        let client = client_with(limits);
+        let client = form.client_with(limits);
         fetch(&client, &other.url("/")).unwrap();
         let before = client.manager().stats().idle;
         assert_eq!(client.preconnect(&server.url("/"), 5).unwrap(), expected, "{limits:?}");
@@ -343,11 +350,10 @@ fn preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go() {
     }
 }
 
-#[test]
-fn preconnect_to_who_does_not_answer_gives_its_slots_back() {
+fn preconnect_to_who_does_not_answer_gives_its_slots_back(form: Form) {
     let hole = BlackHole::new();
     let fillers = count_sockets(hole.port());
-    let client = client();
+    let client = form.client();
     assert_eq!(client.preconnect(&hole.url("/"), 3).unwrap(), 3);
     until("three dials", || sockets(hole.port()).len() >= fillers + 3);
     assert_eq!(counts(&client.manager().stats()), (3, 0, 0, 0));
@@ -365,10 +371,9 @@ fn preconnect_to_who_does_not_answer_gives_its_slots_back() {
     assert_eq!((client.manager().stats().dials_failed, client.manager().stats().idle), (5, 0));
 }
 
-#[test]
-fn preconnected_connections_are_for_whoever_waits() {
+fn preconnected_connections_are_for_whoever_waits(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
-    let client = trusting(client_with(per_origin(2)));
+    let client = trusting(form.client_with(per_origin(2)));
     assert_eq!(client.preconnect(&https(&server), 2).unwrap(), 2);
     assert!(server.wait_marks("dial", 2, PATIENCE));
     thread::scope(|scope| {
@@ -380,11 +385,10 @@ fn preconnected_connections_are_for_whoever_waits() {
     wait_at_rest(client.manager());
 }
 
-#[test]
-fn a_request_takes_over_from_a_dial_at_the_limit_in_the_order_of_the_queue() {
+fn a_request_takes_over_from_a_dial_at_the_limit_in_the_order_of_the_queue(form: Form) {
     // A dial ahead has the only slot: who comes waits for it, and after it for its connection.
     let server = Server::start(holding(&["/held"]));
-    let client = client_with(per_origin(1));
+    let client = form.client_with(per_origin(1));
     assert_eq!(client.preconnect(&server.url("/"), 1).unwrap(), 1);
     thread::scope(|scope| {
         let first = occupy(scope, &client, &server, "/held");
@@ -396,11 +400,10 @@ fn a_request_takes_over_from_a_dial_at_the_limit_in_the_order_of_the_queue() {
     assert_eq!((server.connections(), client.manager().stats().opened), (1, 1));
 }
 
-#[test]
-fn r13_other_trust_is_another_connection_and_equal_settings_are_the_same() {
+fn r13_other_trust_is_another_connection_and_equal_settings_are_the_same(form: Form) {
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
-    let one = tls_client();
-    let new = || trusting(Client::new(Arc::clone(one.manager())));
+    let one = form.tls_client();
+    let new = || trusting(one.sibling());
     let (same, anybody) = (new(), new());
     anybody.tls_dangerously_trust_anybody(true).unwrap();
     fetch(&one, &server.url("/")).unwrap();

@@ -8,8 +8,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{Client, Clock, Error, How, Kind, Manager, Phase, Reason, Sent, State};
+use hangup::{Clock, Error, How, Kind, Manager, Phase, Reason, Sent, State};
 use support::alone::alone;
+use support::form::{Form, in_both_forms};
 use support::look::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, descriptors, sockets, wait_full,
     wait_gone,
@@ -17,11 +18,19 @@ use support::look::{
 use support::queue::{holding, let_go, line_up, occupy, start};
 use support::source::Source;
 use support::verdict::assert_consistent;
-use support::{
-    MARGIN, PATIENCE, client, client_with, fetch, get, ms, per_origin, post, request, trusting,
-    until,
-};
+use support::{MARGIN, PATIENCE, fetch, get, ms, per_origin, post, request, trusting, until};
 use testserver::{BlackHole, Conduct, Ended, Proxy, ProxyOptions, ProxyStep, Script, Server, Step};
+
+in_both_forms! {
+    x5_a_drain_of_an_idle_manager_closes_it_and_refuses_who_comes,
+    x5_a_drain_lets_what_runs_finish_and_refuses_who_waits,
+    x5_at_its_time_a_drain_says_how_many_are_left_and_can_be_called_again,
+    x5_a_dial_that_runs_is_let_finish_and_one_that_is_nobodys_is_not_waited_for,
+    x5_many_may_drain_at_once_and_all_return_when_it_is_empty,
+    x6_a_shutdown_ends_a_hundred_requests_in_every_phase,
+    a_shutdown_beats_a_drain_and_a_graceful_close,
+    when_the_network_changed_what_is_idle_goes_at_once_and_the_rest_after_its_exchange,
+}
 
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.";
 
@@ -31,10 +40,9 @@ fn assert_shut_down(error: &Error) {
     assert_consistent(error);
 }
 
-#[test]
-fn x5_a_drain_of_an_idle_manager_closes_it_and_refuses_who_comes() {
+fn x5_a_drain_of_an_idle_manager_closes_it_and_refuses_who_comes(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     let mut response = get(&client, &server.url("/")).unwrap();
     response.read_all(10).unwrap();
     client.manager().drain(Some(PATIENCE)).unwrap();
@@ -53,16 +61,15 @@ fn x5_a_drain_of_an_idle_manager_closes_it_and_refuses_who_comes() {
     client.manager().drain(None).unwrap();
     assert_eq!(server.connections(), 1);
     // Another manager is not concerned.
-    assert_eq!(fetch(&support::client(), &server.url("/")).unwrap(), b"ok");
+    assert_eq!(fetch(&form.client(), &server.url("/")).unwrap(), b"ok");
 }
 
-#[test]
-fn x5_a_drain_lets_what_runs_finish_and_refuses_who_waits() {
+fn x5_a_drain_lets_what_runs_finish_and_refuses_who_waits(form: Form) {
     let server = Server::start(holding(&["/held", "/too"]));
     let halves = vec![Step::head(), Step::send(HALF), Step::wait_for("rest")];
     let halves = [halves, vec![Step::send("ten others"), Step::Stall]].concat();
     let other = Server::start(Script::every(halves));
-    let client = client_with(per_origin(2));
+    let client = form.client_with(per_origin(2));
     let mut body = get(&client, &other.url("/")).unwrap();
     thread::scope(|scope| {
         let running = ["/held", "/too"].map(|path| occupy(scope, &client, &server, path));
@@ -92,10 +99,9 @@ fn x5_a_drain_lets_what_runs_finish_and_refuses_who_waits() {
     assert_eq!(why, Some(Reason::ManagerShutDown));
 }
 
-#[test]
-fn x5_at_its_time_a_drain_says_how_many_are_left_and_can_be_called_again() {
+fn x5_at_its_time_a_drain_says_how_many_are_left_and_can_be_called_again(form: Form) {
     let server = Server::start(holding(&["/0", "/1", "/2"]));
-    let client = client();
+    let client = form.client();
     thread::scope(|scope| {
         let mut running: Vec<_> =
             ["/0", "/1", "/2"].iter().map(|path| occupy(scope, &client, &server, path)).collect();
@@ -123,8 +129,7 @@ fn x5_at_its_time_a_drain_says_how_many_are_left_and_can_be_called_again() {
     assert_eq!(zero.kind(), Kind::InvalidTimeout);
 }
 
-#[test]
-fn x5_a_dial_that_runs_is_let_finish_and_one_that_is_nobodys_is_not_waited_for() {
+fn x5_a_dial_that_runs_is_let_finish_and_one_that_is_nobodys_is_not_waited_for(form: Form) {
     let steps = vec![
         Step::mark("dial"),
         Step::wait_for("shake"),
@@ -134,7 +139,7 @@ fn x5_a_dial_that_runs_is_let_finish_and_one_that_is_nobodys_is_not_waited_for()
     let server = Server::start(Script::every(steps));
     let hole = BlackHole::new();
     let fillers = count_sockets(hole.port());
-    let client = trusting(client());
+    let client = trusting(form.client());
     let url = format!("https://127.0.0.1:{}/", server.port());
     client.preconnect(&hole.url("/"), 2).unwrap();
     until("SYNs on their way", || sockets(hole.port()).len() >= fillers + 2);
@@ -160,10 +165,9 @@ fn tls(manager: &Manager) -> bool {
     manager.connections().iter().any(|row| row.state == State::Tls)
 }
 
-#[test]
-fn x5_many_may_drain_at_once_and_all_return_when_it_is_empty() {
+fn x5_many_may_drain_at_once_and_all_return_when_it_is_empty(form: Form) {
     let server = Server::start(holding(&["/held"]));
-    let client = client();
+    let client = form.client();
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
         let drains = [0; 4].map(|_| scope.spawn(|| client.manager().drain(Some(PATIENCE))));
@@ -198,13 +202,12 @@ impl Door {
     }
 }
 
-#[test]
-fn x6_a_shutdown_ends_a_hundred_requests_in_every_phase() {
-    alone("x6_a_shutdown_ends_a_hundred_requests_in_every_phase", || {
+fn x6_a_shutdown_ends_a_hundred_requests_in_every_phase(form: Form) {
+    alone(&form.name("x6_a_shutdown_ends_a_hundred_requests_in_every_phase"), || {
         // Whatever is opened once and kept, is.
-        fetch(&client(), &Server::start(Script::answering("ok")).url("/")).unwrap();
+        fetch(&form.client(), &Server::start(Script::answering("ok")).url("/")).unwrap();
         let before = descriptors();
-        every_phase();
+        every_phase(form);
         let new = || descriptors().into_iter().filter(|fd| !before.contains(fd));
         until("the descriptors of before", || new().next().is_none());
     });
@@ -213,7 +216,7 @@ fn x6_a_shutdown_ends_a_hundred_requests_in_every_phase() {
 /// So many requests in each phase: an origin may have as many connections.
 const EACH: usize = 13;
 
-fn every_phase() {
+fn every_phase(form: Form) {
     let door = Arc::new(Door::default());
     let hole = BlackHole::new();
     let fillers = count_sockets(hole.port());
@@ -223,8 +226,8 @@ fn every_phase() {
         (thinks(Step::mark("in")), thinks(Step::mark("in")), thinks(Step::send(HALF)));
     let conduct = Conduct::Silent(ProxyStep::Request);
     let proxy = Proxy::start_with(ProxyOptions { conduct, ..ProxyOptions::default() }).unwrap();
-    let client = trusting(client_with(per_origin(EACH)));
-    let proxied = trusting(Client::new(Arc::clone(client.manager())));
+    let client = trusting(form.client_with(per_origin(EACH)));
+    let proxied = trusting(client.sibling());
     proxied.proxy(Some(&proxy.url())).unwrap();
     proxied.no_proxy("").unwrap();
     let theirs = Arc::clone(&door);
@@ -316,10 +319,9 @@ fn every_phase() {
     assert!(head.wait_idle(PATIENCE) && body.wait_idle(PATIENCE) && silent.wait_idle(PATIENCE));
 }
 
-#[test]
-fn a_shutdown_beats_a_drain_and_a_graceful_close() {
+fn a_shutdown_beats_a_drain_and_a_graceful_close(form: Form) {
     let server = Server::start(holding(&["/held"]));
-    let client = client();
+    let client = form.client();
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
         assert_eq!(client.manager().close_all(How::Graceful), 1);
@@ -333,10 +335,9 @@ fn a_shutdown_beats_a_drain_and_a_graceful_close() {
     assert_ne!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::ByServer);
 }
 
-#[test]
-fn when_the_network_changed_what_is_idle_goes_at_once_and_the_rest_after_its_exchange() {
+fn when_the_network_changed_what_is_idle_goes_at_once_and_the_rest_after_its_exchange(form: Form) {
     let server = Server::start(holding(&["/held"]));
-    let client = client();
+    let client = form.client();
     let looked_up = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&looked_up);
     client.manager().set_resolver(Some(Arc::new(move |_| {

@@ -7,11 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{Client, How, Kind, Limits, Mode, Reason, Stats};
+use hangup::{How, Kind, Limits, Mode, Reason, Stats};
 use support::alone::alone;
+use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, descriptors};
-use support::{Dice, PATIENCE, client_with, fetch, per_origin, request, until};
+use support::{Dice, PATIENCE, fetch, per_origin, request, until};
 use testserver::{Origins, Script, Server};
+
+in_both_forms! {
+    sixteen_threads_on_eight_connections_that_somebody_closes,
+    sixteen_threads_on_a_thousand_origins_that_somebody_closes,
+    short_and_fresh_connections_at_the_limit_leave_nothing,
+}
 
 const THREADS: u64 = 16;
 
@@ -103,8 +110,9 @@ fn report(what: &str, ends: &Ends, connections: usize, stats: &Stats, begun: Ins
     );
 }
 
-/// At the end: nothing runs, waits or is left.
-fn assert_over(client: &Client, before: &[i32]) {
+/// At the end: nothing runs, waits or is left; not even an I/O thread and what it waits with, when its last manager is
+/// gone.
+fn assert_over(client: Client, before: &[i32]) {
     until("the last dials", || client.manager().stats().dialling == 0);
     assert_at_rest(client.manager());
     client.manager().drain(Some(PATIENCE)).unwrap();
@@ -113,16 +121,16 @@ fn assert_over(client: &Client, before: &[i32]) {
     assert_eq!(stats.opened, stats.closed);
     assert_eq!((stats.retried, stats.refused, stats.stale), (0, 0, 0), "{stats:?}");
     assert!(client.manager().connections().is_empty());
+    drop(client);
     let new = || descriptors().into_iter().filter(|fd| !before.contains(fd)).collect::<Vec<_>>();
     until("the descriptors of before", || new().is_empty());
 }
 
-#[test]
-fn sixteen_threads_on_eight_connections_that_somebody_closes() {
-    alone("sixteen_threads_on_eight_connections_that_somebody_closes", || {
+fn sixteen_threads_on_eight_connections_that_somebody_closes(form: Form) {
+    alone(&form.name("sixteen_threads_on_eight_connections_that_somebody_closes"), || {
         let before = descriptors();
         let server = Server::start(Script::answering("whole"));
-        let client = client_with(per_origin(8));
+        let client = form.client_with(per_origin(8));
         let begun = Instant::now();
         let ends = run(&client, |_| server.url("/"));
         let stats = client.manager().stats();
@@ -140,16 +148,15 @@ fn sixteen_threads_on_eight_connections_that_somebody_closes() {
         // `manager/pool`, by the model that looks at the wire after each step.)
         assert!(server.most_open() <= 8 + 2, "{}", server.most_open());
         drop(server);
-        assert_over(&client, &before);
+        assert_over(client, &before);
     });
 }
 
-#[test]
-fn sixteen_threads_on_a_thousand_origins_that_somebody_closes() {
-    alone("sixteen_threads_on_a_thousand_origins_that_somebody_closes", || {
+fn sixteen_threads_on_a_thousand_origins_that_somebody_closes(form: Form) {
+    alone(&form.name("sixteen_threads_on_a_thousand_origins_that_somebody_closes"), || {
         let before = descriptors();
         let origins = Origins::open(1000, "whole").unwrap();
-        let client = client_with(Limits { total: 64, per_origin: 8, ..Limits::default() });
+        let client = form.client_with(Limits { total: 64, per_origin: 8, ..Limits::default() });
         let begun = Instant::now();
         // One in two requests to the same few, so that there is something to reuse.
         let ends = run(&client, |roll| {
@@ -163,16 +170,15 @@ fn sixteen_threads_on_a_thousand_origins_that_somebody_closes() {
         // Its own count may see a connection before it sees the end of one that went before it.
         println!("numbers: at most {} open as its two threads saw it", origins.most_open());
         drop(origins);
-        assert_over(&client, &before);
+        assert_over(client, &before);
     });
 }
 
-#[test]
-fn short_and_fresh_connections_at_the_limit_leave_nothing() {
-    alone("short_and_fresh_connections_at_the_limit_leave_nothing", || {
+fn short_and_fresh_connections_at_the_limit_leave_nothing(form: Form) {
+    alone(&form.name("short_and_fresh_connections_at_the_limit_leave_nothing"), || {
         let before = descriptors();
         let server = Server::start(Script::answering("whole"));
-        let client = client_with(per_origin(8));
+        let client = form.client_with(per_origin(8));
         thread::scope(|scope| {
             for worker in 0..THREADS {
                 let (client, server) = (&client, &server);
@@ -196,6 +202,6 @@ fn short_and_fresh_connections_at_the_limit_leave_nothing() {
         // `manager/pool`, by the model that looks at the wire after each step.)
         assert!(server.most_open() <= 8 + 2, "{}", server.most_open());
         drop(server);
-        assert_over(&client, &before);
+        assert_over(client, &before);
     });
 }

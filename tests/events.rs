@@ -8,14 +8,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hangup::{
-    CancelToken, Client, Clock, Events, Happened, Happening, How, Kind, Limits, Mode, Phase, Reason,
+    CancelToken, Clock, Events, Happened, Happening, How, Kind, Limits, Mode, Phase, Reason,
 };
+use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, sockets};
 use support::queue::{holding, let_go, line_up, occupy};
-use support::{
-    Dice, PATIENCE, client, client_with, fetch, get, ms, per_origin, request, tls_client, until,
-};
+use support::{Dice, PATIENCE, fetch, get, ms, per_origin, request, until};
 use testserver::{Certificate, Script, Server, Step};
+
+in_both_forms! {
+    a_small_story_is_told_in_its_order_with_ids_and_reasons,
+    phases_are_told_with_the_time_that_each_took,
+    who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again,
+    a_listener_that_is_too_slow_loses_the_oldest_and_is_told_how_many,
+    two_listeners_hear_the_same_and_after_the_last_one_left_nothing_is_kept,
+    a_listener_waits_and_its_descriptor_is_for_poll,
+    each_connection_has_one_beginning_and_one_end_whatever_ends_it,
+    the_counters_agree_at_any_time_while_eight_threads_run,
+}
 
 /// All that can be read now.
 fn all(events: &mut Events) -> Vec<Happening> {
@@ -28,10 +38,9 @@ fn story(events: &mut Events) -> Vec<(Happened, u64)> {
     rows.filter(|(what, _)| !matches!(what, Happened::Phase(..))).collect()
 }
 
-#[test]
-fn a_small_story_is_told_in_its_order_with_ids_and_reasons() {
+fn a_small_story_is_told_in_its_order_with_ids_and_reasons(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     // Before anybody listens.
     fetch(&client, &server.url("/")).unwrap();
     let first = client.manager().connections()[0].id;
@@ -77,8 +86,7 @@ fn a_small_story_is_told_in_its_order_with_ids_and_reasons() {
     assert_eq!(events.lost(), 0);
 }
 
-#[test]
-fn phases_are_told_with_the_time_that_each_took() {
+fn phases_are_told_with_the_time_that_each_took(form: Form) {
     let steps = vec![
         Step::sleep(30),
         Step::Tls(Certificate::Good),
@@ -89,7 +97,7 @@ fn phases_are_told_with_the_time_that_each_took() {
         Step::send("ten others"),
     ];
     let server = Server::start(Script::every(steps));
-    let client = tls_client();
+    let client = form.tls_client();
     let mut events = client.manager().events(100).unwrap();
     let mut response = get(&client, &format!("https://127.0.0.1:{}/", server.port())).unwrap();
     response.read_all(100).unwrap();
@@ -125,10 +133,9 @@ fn phases_are_told_with_the_time_that_each_took() {
     assert!(sum >= ms(115), "{sum:?}");
 }
 
-#[test]
-fn who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again() {
+fn who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again(form: Form) {
     let server = Server::start(holding(&["/held"]));
-    let client = client_with(per_origin(1));
+    let client = form.client_with(per_origin(1));
     let mut events = client.manager().events(100).unwrap();
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
@@ -150,7 +157,7 @@ fn who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again() {
 
     let lost = vec![Step::answer(200, "ok"), Step::head(), Step::Close];
     let server = Server::start(Script::new(vec![lost, vec![Step::answer(200, "again")]]));
-    let client = support::client();
+    let client = form.client();
     fetch(&client, &server.url("/")).unwrap();
     let lost = client.manager().connections()[0].id;
     let mut events = client.manager().events(100).unwrap();
@@ -170,10 +177,9 @@ fn who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again() {
     assert_eq!(client.manager().stats().retried, 1);
 }
 
-#[test]
-fn a_listener_that_is_too_slow_loses_the_oldest_and_is_told_how_many() {
+fn a_listener_that_is_too_slow_loses_the_oldest_and_is_told_how_many(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     let mut quick = client.manager().events(1).unwrap();
     let mut slow = client.manager().events(4).unwrap();
     let mut heard = 0;
@@ -191,10 +197,9 @@ fn a_listener_that_is_too_slow_loses_the_oldest_and_is_told_how_many() {
     assert_eq!(client.manager().events(0).unwrap_err().kind(), Kind::InvalidArgument);
 }
 
-#[test]
-fn two_listeners_hear_the_same_and_after_the_last_one_left_nothing_is_kept() {
+fn two_listeners_hear_the_same_and_after_the_last_one_left_nothing_is_kept(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     let mut one = client.manager().events(100).unwrap();
     fetch(&client, &server.url("/")).unwrap();
     let mut other = client.manager().events(100).unwrap();
@@ -216,10 +221,9 @@ fn two_listeners_hear_the_same_and_after_the_last_one_left_nothing_is_kept() {
     assert_eq!((told.len(), told[0].number), (1, 1), "counted from when somebody listens");
 }
 
-#[test]
-fn a_listener_waits_and_its_descriptor_is_for_poll() {
+fn a_listener_waits_and_its_descriptor_is_for_poll(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     let mut events = client.manager().events(100).unwrap();
     let fd = events.descriptor();
     assert!(!readable(fd));
@@ -245,10 +249,9 @@ fn readable(fd: RawFd) -> bool {
     unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
 }
 
-#[test]
-fn each_connection_has_one_beginning_and_one_end_whatever_ends_it() {
+fn each_connection_has_one_beginning_and_one_end_whatever_ends_it(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client_with(per_origin(4));
+    let client = form.client_with(per_origin(4));
     let mut events = client.manager().events(1_000_000).unwrap();
     thread::scope(|scope| {
         for worker in 0..4 {
@@ -312,11 +315,10 @@ fn anything(client: &Client, server: &Server, seed: u64, count: usize) {
     }
 }
 
-#[test]
-fn the_counters_agree_at_any_time_while_eight_threads_run() {
+fn the_counters_agree_at_any_time_while_eight_threads_run(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let limits = Limits { total: 6, idle_total: 3, ..Limits::default() };
-    let client = client_with(limits);
+    let client = form.client_with(limits);
     let done = AtomicBool::new(false);
     let looks = thread::scope(|scope| {
         let workers: Vec<_> = (0..8)

@@ -9,13 +9,28 @@ mod limits;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{Body, Client, Limits, Reason, Response, State};
+use hangup::{Body, Limits, Reason, State};
+use support::form::{Client, Form, Response, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, only_socket, sockets, what_is};
 use support::queue::holding;
-use support::{
-    Dice, PATIENCE, client, client_with, fetch, get, ms, post, request, tls_client, trusting, until,
-};
+use support::{Dice, PATIENCE, fetch, get, ms, post, request, trusting, until};
 use testserver::{Certificate, Ended, Script, Server, Step};
+
+in_both_forms! {
+    r12_what_a_server_does_to_an_idle_connection_is_noticed_by_the_sweep,
+    r12_a_hundred_that_the_server_closes_go_together_and_the_others_stay,
+    r12_tls_has_things_to_say_that_end_nothing,
+    l6_idle_limit_per_origin_the_least_recently_used_goes,
+    l6_idle_limit_in_total_the_least_recently_used_of_all_goes,
+    l6_no_idle_connection_at_all_is_a_limit_too,
+    l6_too_old_is_closed_at_the_next_return_and_never_in_mid_exchange,
+    l6_too_old_is_closed_by_the_sweep_without_any_call,
+    l6_after_so_many_requests_a_connection_is_closed_when_the_last_one_is_whole,
+    l7_an_idle_timeout_closes_the_socket_without_any_call,
+    l7_a_timer_that_races_a_checkout_never_fails_the_request,
+    l7_the_sweep_never_blocks_the_pool_on_a_slow_close,
+    an_idle_connection_of_a_manager_that_is_gone_is_closed,
+}
 
 /// Answers once and, after "go", does this on the idle connection. Any other connection answers all requests.
 fn disturbed(tls: bool, idle: Vec<Step>) -> Server {
@@ -34,9 +49,9 @@ fn disturbed(tls: bool, idle: Vec<Step>) -> Server {
 
 /// What the server does on an idle connection, and why that ends it. Nobody calls anything meanwhile.
 #[track_caller]
-fn swept(what: &str, tls: bool, idle: Vec<Step>, why: Reason) {
+fn swept(form: Form, what: &str, tls: bool, idle: Vec<Step>, why: Reason) {
     let server = disturbed(tls, idle);
-    let client = tls_client();
+    let client = form.tls_client();
     client.retries(false);
     let mut first = get(&client, &server.url("/")).unwrap();
     assert_eq!(first.read_all(100).unwrap(), b"first");
@@ -57,25 +72,23 @@ fn swept(what: &str, tls: bool, idle: Vec<Step>, why: Reason) {
     assert_eq!(server.bodies(1), [b"once"]);
 }
 
-#[test]
-fn r12_what_a_server_does_to_an_idle_connection_is_noticed_by_the_sweep() {
+fn r12_what_a_server_does_to_an_idle_connection_is_noticed_by_the_sweep(form: Form) {
     let timeout =
         "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlate";
     let said = |text: &str| vec![Step::send(text), Step::Stall];
     for tls in [false, true] {
-        swept("408", tls, said(timeout), Reason::ProtocolError);
-        swept("408 and a close", tls, vec![Step::send(timeout)], Reason::ProtocolError);
-        swept("junk", tls, said("\0"), Reason::ProtocolError);
-        swept("a close", tls, vec![Step::Close], Reason::PeerClosed);
-        swept("a reset", tls, vec![Step::Rst], Reason::PeerReset);
+        swept(form, "408", tls, said(timeout), Reason::ProtocolError);
+        swept(form, "408 and a close", tls, vec![Step::send(timeout)], Reason::ProtocolError);
+        swept(form, "junk", tls, said("\0"), Reason::ProtocolError);
+        swept(form, "a close", tls, vec![Step::Close], Reason::PeerClosed);
+        swept(form, "a reset", tls, vec![Step::Rst], Reason::PeerReset);
     }
-    swept("a FIN", false, vec![Step::Fin, Step::Stall], Reason::PeerClosed);
-    swept("close_notify", true, vec![Step::CloseNotify, Step::Stall], Reason::PeerClosed);
-    swept("a FIN without goodbye", true, vec![Step::Truncate], Reason::PeerClosed);
+    swept(form, "a FIN", false, vec![Step::Fin, Step::Stall], Reason::PeerClosed);
+    swept(form, "close_notify", true, vec![Step::CloseNotify, Step::Stall], Reason::PeerClosed);
+    swept(form, "a FIN without goodbye", true, vec![Step::Truncate], Reason::PeerClosed);
 }
 
-#[test]
-fn r12_a_hundred_that_the_server_closes_go_together_and_the_others_stay() {
+fn r12_a_hundred_that_the_server_closes_go_together_and_the_others_stay(form: Form) {
     let closing = vec![
         Step::head(),
         Step::send(EMPTY),
@@ -85,7 +98,7 @@ fn r12_a_hundred_that_the_server_closes_go_together_and_the_others_stay() {
     ];
     let (going, staying) =
         (Server::start(Script::every(closing)), Server::start(Script::answering("ok")));
-    let client = client_with(Limits { idle_per_origin: 200, ..Limits::default() });
+    let client = form.client_with(Limits { idle_per_origin: 200, ..Limits::default() });
     fetch(&client, &staying.url("/")).unwrap();
     thread::scope(|scope| {
         for _ in 0..100 {
@@ -106,11 +119,10 @@ fn r12_a_hundred_that_the_server_closes_go_together_and_the_others_stay() {
     assert!(get(&client, &staying.url("/")).unwrap().reused());
 }
 
-#[test]
-fn r12_tls_has_things_to_say_that_end_nothing() {
+fn r12_tls_has_things_to_say_that_end_nothing(form: Form) {
     // Tickets come after the handshake, and the sweep looks several times.
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
-    let client = tls_client();
+    let client = form.tls_client();
     fetch(&client, &server.url("/")).unwrap();
     let before = client.manager().connections().remove(0);
     thread::sleep(ms(1300));
@@ -140,10 +152,9 @@ fn idle(client: &Client) -> Vec<u64> {
     list.iter().filter(|row| row.state == State::Idle).map(|row| row.id).collect()
 }
 
-#[test]
-fn l6_idle_limit_per_origin_the_least_recently_used_goes() {
+fn l6_idle_limit_per_origin_the_least_recently_used_goes(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client_with(Limits { idle_per_origin: 2, ..Limits::default() });
+    let client = form.client_with(Limits { idle_per_origin: 2, ..Limits::default() });
     let ids = read(open(&client, &server, 5));
     assert_eq!(idle(&client), ids[3..]);
     for gone in &ids[..3] {
@@ -163,10 +174,9 @@ fn l6_idle_limit_per_origin_the_least_recently_used_goes() {
     assert_eq!(idle(&client), three[1..]);
 }
 
-#[test]
-fn l6_idle_limit_in_total_the_least_recently_used_of_all_goes() {
+fn l6_idle_limit_in_total_the_least_recently_used_of_all_goes(form: Form) {
     let servers = [0, 1, 2].map(|_| Server::start(Script::answering("ok")));
-    let client = client_with(Limits { idle_total: 3, ..Limits::default() });
+    let client = form.client_with(Limits { idle_total: 3, ..Limits::default() });
     let all: Vec<Response> =
         [0, 1, 2, 0, 1].iter().flat_map(|which| open(&client, &servers[*which], 1)).collect();
     let ids = read(all);
@@ -181,14 +191,13 @@ fn l6_idle_limit_in_total_the_least_recently_used_of_all_goes() {
     assert_eq!(client.manager().why_closed(ids[3]), Some(Reason::PoolFull));
 }
 
-#[test]
-fn l6_no_idle_connection_at_all_is_a_limit_too() {
+fn l6_no_idle_connection_at_all_is_a_limit_too(form: Form) {
     let server = Server::start(Script::answering("ok"));
     for limits in [
         Limits { idle_total: 0, ..Limits::default() },
         Limits { idle_per_origin: 0, ..Limits::default() },
     ] {
-        let client = client_with(limits);
+        let client = form.client_with(limits);
         for _ in 0..3 {
             let ids = read(open(&client, &server, 2));
             assert_gone(client.manager(), server.port());
@@ -197,12 +206,11 @@ fn l6_no_idle_connection_at_all_is_a_limit_too() {
     }
 }
 
-#[test]
-fn l6_too_old_is_closed_at_the_next_return_and_never_in_mid_exchange() {
+fn l6_too_old_is_closed_at_the_next_return_and_never_in_mid_exchange(form: Form) {
     let half = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.";
     let steps = [Step::head(), Step::send(half), Step::wait_for("rest"), Step::send("ten others")];
     let server = Server::start(Script::every(steps.to_vec()));
-    let client = client_with(Limits { max_age: Some(ms(200)), ..Limits::default() });
+    let client = form.client_with(Limits { max_age: Some(ms(200)), ..Limits::default() });
     let mut response = get(&client, &server.url("/")).unwrap();
     // Long enough for several sweeps; something idle keeps the sweep going.
     let other = Server::start(Script::answering("ok"));
@@ -217,10 +225,9 @@ fn l6_too_old_is_closed_at_the_next_return_and_never_in_mid_exchange() {
     assert_eq!(client.manager().why_closed(response.connection()), Some(Reason::TooOld));
 }
 
-#[test]
-fn l6_too_old_is_closed_by_the_sweep_without_any_call() {
+fn l6_too_old_is_closed_by_the_sweep_without_any_call(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client_with(Limits { max_age: Some(ms(600)), ..Limits::default() });
+    let client = form.client_with(Limits { max_age: Some(ms(600)), ..Limits::default() });
     let begun = Instant::now();
     let ids = read(open(&client, &server, 5));
     until("the sweep", || sockets(server.port()).is_empty());
@@ -232,10 +239,9 @@ fn l6_too_old_is_closed_by_the_sweep_without_any_call() {
     assert_eq!(client.manager().stats().swept, 0);
 }
 
-#[test]
-fn l6_after_so_many_requests_a_connection_is_closed_when_the_last_one_is_whole() {
+fn l6_after_so_many_requests_a_connection_is_closed_when_the_last_one_is_whole(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client_with(Limits { max_requests: Some(3), ..Limits::default() });
+    let client = form.client_with(Limits { max_requests: Some(3), ..Limits::default() });
     let mut ids = Vec::new();
     for round in 0..7 {
         let mut response = get(&client, &server.url("/")).unwrap();
@@ -250,8 +256,7 @@ fn l6_after_so_many_requests_a_connection_is_closed_when_the_last_one_is_whole()
     assert_eq!(idle(&client), [ids[6]]);
 }
 
-#[test]
-fn l7_an_idle_timeout_closes_the_socket_without_any_call() {
+fn l7_an_idle_timeout_closes_the_socket_without_any_call(form: Form) {
     for tls in [false, true] {
         let script = Script::answering("ok");
         let server = match tls {
@@ -260,7 +265,7 @@ fn l7_an_idle_timeout_closes_the_socket_without_any_call() {
         };
         let limit = ms(300);
         let limits = Limits { idle_for: Some(limit), ..Limits::default() };
-        let client = trusting(client_with(limits));
+        let client = trusting(form.client_with(limits));
         let mut response = get(&client, &server.url("/")).unwrap();
         only_socket(server.port());
         let begun = Instant::now();
@@ -274,11 +279,10 @@ fn l7_an_idle_timeout_closes_the_socket_without_any_call() {
     }
 }
 
-#[test]
-fn l7_a_timer_that_races_a_checkout_never_fails_the_request() {
+fn l7_a_timer_that_races_a_checkout_never_fails_the_request(form: Form) {
     let server = Server::start(Script::echoing());
     let limits = Limits { idle_for: Some(ms(3)), ..Limits::default() };
-    let client = client_with(limits);
+    let client = form.client_with(limits);
     // What fails shall be seen.
     client.retries(false);
     thread::scope(|scope| {
@@ -304,12 +308,11 @@ fn l7_a_timer_that_races_a_checkout_never_fails_the_request() {
     until("the last one's end", || sockets(server.port()).is_empty());
 }
 
-#[test]
-fn l7_the_sweep_never_blocks_the_pool_on_a_slow_close() {
+fn l7_the_sweep_never_blocks_the_pool_on_a_slow_close(form: Form) {
     // Nobody reads the goodbyes of TLS, and there are many.
     let steps = vec![Step::Tls(Certificate::Good), Step::head(), Step::send(EMPTY), Step::Stall];
     let (many, other) = (Server::start(Script::every(steps)), Server::start(holding(&[])));
-    let client = trusting(client_with(Limits { idle_per_origin: 100, ..Limits::default() }));
+    let client = trusting(form.client_with(Limits { idle_per_origin: 100, ..Limits::default() }));
     thread::scope(|scope| {
         for _ in 0..60 {
             let (client, many) = (&client, &many);
@@ -334,10 +337,9 @@ fn l7_the_sweep_never_blocks_the_pool_on_a_slow_close() {
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 }
 
-#[test]
-fn an_idle_connection_of_a_manager_that_is_gone_is_closed() {
+fn an_idle_connection_of_a_manager_that_is_gone_is_closed(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     fetch(&client, &server.url("/")).unwrap();
     drop(client);
     assert_eq!(sockets(server.port()), []);

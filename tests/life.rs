@@ -4,19 +4,39 @@ mod support;
 
 use std::time::Instant;
 
-use hangup::{Body, Client, How, Mode, Reason, Response};
+use hangup::{Body, How, Mode, Reason};
+use support::form::{Client, Form, Response, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, disturb_idle, only_socket, sockets};
 use support::verdict::report;
-use support::{MARGIN, PATIENCE, client, fetch, get, ms, post, request, until};
+use support::{MARGIN, PATIENCE, fetch, get, ms, post, request, until};
 use testserver::{Script, Server, Step};
 
-#[test]
-fn r1_bodies_with_a_length_or_chunked_ride_on_one_connection() {
+in_both_forms! {
+    r1_bodies_with_a_length_or_chunked_ride_on_one_connection,
+    r1_the_read_that_delivers_the_last_byte_gives_the_connection_back,
+    r2_bodyless_answers_are_idle_before_the_call_returns,
+    r3_a_polite_close_keeps_the_connection_after_200_kib,
+    r3_a_polite_close_gives_up_on_500_kib,
+    r3_a_head_that_announces_500_kib_has_nothing_left_to_read,
+    r4_a_polite_close_of_a_stalled_body_returns_soon_and_never_pools,
+    r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once,
+    r6_what_says_close_is_never_pooled_and_its_body_is_whole,
+    r6_http_1_0_with_keep_alive_is_kept,
+    r6_after_101_the_connection_is_never_pooled,
+    r6_any_mix_of_ways_to_ask_sends_one_connection_close,
+    r7_a_second_request_while_a_body_is_open_takes_a_second_connection,
+    a_fresh_request_never_takes_an_idle_connection_and_its_own_is_kept,
+    r11_what_a_server_says_unasked_is_never_the_next_response,
+    r11_a_second_response_behind_the_first_drops_the_connection_at_its_end,
+    an_idle_connection_that_the_server_closed_is_passed_over,
+}
+
+fn r1_bodies_with_a_length_or_chunked_ride_on_one_connection(form: Form) {
     let chunked =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nchu\r\n4\r\nnked\r\n0\r\n\r\n";
     let both = vec![Step::answer(200, "a length"), Step::head(), Step::send(chunked)];
     let server = Server::start(Script::every(vec![Step::forever(both)]));
-    let client = client();
+    let client = form.client();
     let mut connections = Vec::new();
     for round in 0..6 {
         let mut response = get(&client, &server.url("/")).unwrap();
@@ -33,10 +53,9 @@ fn r1_bodies_with_a_length_or_chunked_ride_on_one_connection() {
     assert_eq!((stats.opened, stats.reused, stats.closed), (1, 5, 0));
 }
 
-#[test]
-fn r1_the_read_that_delivers_the_last_byte_gives_the_connection_back() {
+fn r1_the_read_that_delivers_the_last_byte_gives_the_connection_back(form: Form) {
     let server = Server::start(Script::answering("0123456789"));
-    let client = client();
+    let client = form.client();
     let mut response = get(&client, &server.url("/")).unwrap();
     let mut piece = [0; 4];
     let mut got = 0;
@@ -49,8 +68,7 @@ fn r1_the_read_that_delivers_the_last_byte_gives_the_connection_back() {
     assert_eq!(response.read(&mut piece).unwrap(), 0);
 }
 
-#[test]
-fn r2_bodyless_answers_are_idle_before_the_call_returns() {
+fn r2_bodyless_answers_are_idle_before_the_call_returns(form: Form) {
     let answers = [
         ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
         ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
@@ -61,7 +79,7 @@ fn r2_bodyless_answers_are_idle_before_the_call_returns() {
     for (method, answer) in answers {
         let steps = vec![Step::forever(vec![Step::head(), Step::send(answer)])];
         let server = Server::start(Script::every(steps));
-        let client = client();
+        let client = form.client();
         let mut held = Vec::new();
         for _ in 0..100 {
             let response = client.send(&mut request(method, &server.url("/"))).unwrap();
@@ -77,7 +95,7 @@ fn r2_bodyless_answers_are_idle_before_the_call_returns() {
 }
 
 /// One unread body, closed politely. Answers whether the connection was kept.
-fn polite(method: &str, head: &str, framed: &str, bytes: u64, tail: &str) -> bool {
+fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: &str) -> bool {
     // Chunked: the size, the data, and the chunk's end; else all three are just the data.
     let steps = vec![Step::forever(vec![
         Step::head(),
@@ -86,7 +104,7 @@ fn polite(method: &str, head: &str, framed: &str, bytes: u64, tail: &str) -> boo
         Step::send(tail),
     ])];
     let server = Server::start(Script::every(steps));
-    let client = client();
+    let client = form.client();
     for _ in 0..10 {
         let mut response = client.send(&mut request(method, &server.url("/"))).unwrap();
         let id = response.connection();
@@ -111,35 +129,31 @@ fn polite(method: &str, head: &str, framed: &str, bytes: u64, tail: &str) -> boo
     panic!("never within 50 ms");
 }
 
-#[test]
-fn r3_a_polite_close_keeps_the_connection_after_200_kib() {
+fn r3_a_polite_close_keeps_the_connection_after_200_kib(form: Form) {
     let kib = 1024;
-    assert!(polite("GET", "Content-Length: 204800\r\n", "", 200 * kib, ""));
+    assert!(polite(form, "GET", "Content-Length: 204800\r\n", "", 200 * kib, ""));
     let chunked = "Transfer-Encoding: chunked\r\n";
-    assert!(polite("GET", chunked, "32000\r\n", 200 * kib, "\r\n0\r\n\r\n"));
+    assert!(polite(form, "GET", chunked, "32000\r\n", 200 * kib, "\r\n0\r\n\r\n"));
 }
 
-#[test]
-fn r3_a_polite_close_gives_up_on_500_kib() {
+fn r3_a_polite_close_gives_up_on_500_kib(form: Form) {
     let kib = 1024;
-    assert!(!polite("GET", "Content-Length: 512000\r\n", "", 500 * kib, ""));
+    assert!(!polite(form, "GET", "Content-Length: 512000\r\n", "", 500 * kib, ""));
     let chunked = "Transfer-Encoding: chunked\r\n";
-    assert!(!polite("GET", chunked, "7d000\r\n", 500 * kib, "\r\n0\r\n\r\n"));
+    assert!(!polite(form, "GET", chunked, "7d000\r\n", 500 * kib, "\r\n0\r\n\r\n"));
 }
 
-#[test]
-fn r3_a_head_that_announces_500_kib_has_nothing_left_to_read() {
-    assert!(polite("HEAD", "Content-Length: 512000\r\n", "", 0, ""));
+fn r3_a_head_that_announces_500_kib_has_nothing_left_to_read(form: Form) {
+    assert!(polite(form, "HEAD", "Content-Length: 512000\r\n", "", 0, ""));
 }
 
-#[test]
-fn r4_a_polite_close_of_a_stalled_body_returns_soon_and_never_pools() {
+fn r4_a_polite_close_of_a_stalled_body_returns_soon_and_never_pools(form: Form) {
     let stalled = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nten bytes.";
     let drip = Step::Drip { bytes: 990, every_ms: 10, chunk: 1 };
     for then in [Step::Stall, drip] {
         let steps = vec![Step::head(), Step::send(stalled), then];
         let server = Server::start(Script::every(steps));
-        let client = client();
+        let client = form.client();
         let mut response = get(&client, &server.url("/")).unwrap();
         let begun = Instant::now();
         response.close(How::Graceful);
@@ -156,8 +170,7 @@ fn r4_a_polite_close_of_a_stalled_body_returns_soon_and_never_pools() {
     }
 }
 
-#[test]
-fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once() {
+fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once(form: Form) {
     type End = fn(Response) -> Option<Response>;
     let close_now: End = |mut response| {
         response.close(How::Now);
@@ -173,7 +186,7 @@ fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once() {
     };
     for end in [close_now, drop_it, read_some_and_drop] {
         let server = Server::start(Script::answering("a body that nobody reads"));
-        let client = client();
+        let client = form.client();
         let response = get(&client, &server.url("/")).unwrap();
         let id = response.connection();
         assert_eq!(client.manager().stats().in_use, 1);
@@ -187,8 +200,7 @@ fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once() {
     }
 }
 
-#[test]
-fn r6_what_says_close_is_never_pooled_and_its_body_is_whole() {
+fn r6_what_says_close_is_never_pooled_and_its_body_is_whole(form: Form) {
     let answers = [
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
         "HTTP/1.1 200 OK\r\nConnection: keep-alive, CLOSE\r\nContent-Length: 4\r\n\r\nbody",
@@ -202,7 +214,7 @@ fn r6_what_says_close_is_never_pooled_and_its_body_is_whole() {
         let then = if closes { Step::Close } else { Step::Stall };
         let steps = vec![Step::head(), Step::send(answer), then];
         let server = Server::start(Script::every(steps));
-        let client = client();
+        let client = form.client();
         for _ in 0..2 {
             let mut response = get(&client, &server.url("/")).unwrap();
             assert!(!response.reused());
@@ -215,35 +227,32 @@ fn r6_what_says_close_is_never_pooled_and_its_body_is_whole() {
     }
 }
 
-#[test]
-fn r6_http_1_0_with_keep_alive_is_kept() {
+fn r6_http_1_0_with_keep_alive_is_kept(form: Form) {
     let answer = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nbody";
     let steps = vec![Step::forever(vec![Step::head(), Step::send(answer)])];
     let server = Server::start(Script::every(steps));
-    let client = client();
+    let client = form.client();
     for _ in 0..3 {
         assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"body");
     }
     assert_eq!(server.connections(), 1);
 }
 
-#[test]
-fn r6_after_101_the_connection_is_never_pooled() {
+fn r6_after_101_the_connection_is_never_pooled(form: Form) {
     let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
     let steps = vec![Step::head(), Step::send(answer), Step::Stall];
     let server = Server::start(Script::every(steps));
-    let client = client();
+    let client = form.client();
     let response = get(&client, &server.url("/")).unwrap();
     assert_eq!(response.status(), 101);
     drop(response);
     assert_gone(client.manager(), server.port());
 }
 
-#[test]
-fn r6_any_mix_of_ways_to_ask_sends_one_connection_close() {
+fn r6_any_mix_of_ways_to_ask_sends_one_connection_close(form: Form) {
     for mix in 1..8 {
         let server = Server::start(Script::echoing());
-        let client = client();
+        let client = form.client();
         let mut request = request("GET", &server.url("/"));
         if mix & 1 != 0 {
             request.header("Connection", "close").unwrap();
@@ -270,10 +279,9 @@ fn r6_any_mix_of_ways_to_ask_sends_one_connection_close() {
     }
 }
 
-#[test]
-fn r7_a_second_request_while_a_body_is_open_takes_a_second_connection() {
+fn r7_a_second_request_while_a_body_is_open_takes_a_second_connection(form: Form) {
     let server = Server::start(Script::answering("body"));
-    let client = client();
+    let client = form.client();
     let mut first = get(&client, &server.url("/1")).unwrap();
     let mut second = get(&client, &server.url("/2")).unwrap();
     assert_ne!(first.connection(), second.connection());
@@ -284,10 +292,9 @@ fn r7_a_second_request_while_a_body_is_open_takes_a_second_connection() {
     assert_eq!(server.connections(), 2);
 }
 
-#[test]
-fn a_fresh_request_never_takes_an_idle_connection_and_its_own_is_kept() {
+fn a_fresh_request_never_takes_an_idle_connection_and_its_own_is_kept(form: Form) {
     let server = Server::start(Script::answering("body"));
-    let client = client();
+    let client = form.client();
     fetch(&client, &server.url("/")).unwrap();
     let mut fresh = request("GET", &server.url("/"));
     fresh.connection(Mode::Fresh);
@@ -298,7 +305,7 @@ fn a_fresh_request_never_takes_an_idle_connection_and_its_own_is_kept() {
 }
 
 /// The server answers one request, then says `stray` before it was asked; the next request must see nothing of it.
-fn stray(method: &str, answer: &str, stray: &str) {
+fn stray(form: Form, method: &str, answer: &str, stray: &str) {
     let first = vec![
         Step::head(),
         Step::send(answer),
@@ -308,7 +315,7 @@ fn stray(method: &str, answer: &str, stray: &str) {
     ];
     let honest = vec![Step::forever(vec![Step::answer(200, "honest")])];
     let server = Server::start(Script::new(vec![first, honest]));
-    let client = client();
+    let client = form.client();
     let mut response = client.send(&mut request(method, &server.url("/"))).unwrap();
     let id = response.connection();
     response.read_all(100).unwrap();
@@ -336,20 +343,18 @@ fn assert_stale(client: &Client, id: u64) {
     assert!(stale || why.is_some_and(|why| swept.contains(&why)), "{why:?}");
 }
 
-#[test]
-fn r11_what_a_server_says_unasked_is_never_the_next_response() {
+fn r11_what_a_server_says_unasked_is_never_the_next_response(form: Form) {
     let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     for bytes in [evil, "x", "\r\n", "HTTP/1.1 408 Request Timeout\r\n\r\n"] {
-        stray("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", bytes);
+        stray(form, "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", bytes);
     }
     // W8: a body where none may be, late.
-    stray("GET", "HTTP/1.1 204 No Content\r\n\r\n", evil);
-    stray("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n", "evil");
-    stray("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", "evil");
+    stray(form, "GET", "HTTP/1.1 204 No Content\r\n\r\n", evil);
+    stray(form, "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n", "evil");
+    stray(form, "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", "evil");
 }
 
-#[test]
-fn r11_a_second_response_behind_the_first_drops_the_connection_at_its_end() {
+fn r11_a_second_response_behind_the_first_drops_the_connection_at_its_end(form: Form) {
     let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     let answers = [
         format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{evil}"),
@@ -360,7 +365,7 @@ fn r11_a_second_response_behind_the_first_drops_the_connection_at_its_end() {
         let honest = vec![Step::forever(vec![Step::answer(200, "honest")])];
         let first = vec![Step::head(), Step::send(&answer), Step::eof()];
         let server = Server::start(Script::new(vec![first, honest]));
-        let client = client();
+        let client = form.client();
         let mut response = get(&client, &server.url("/")).unwrap();
         assert_eq!(response.read_all(100).unwrap(), b"ok", "{answer:?}");
         assert_gone(client.manager(), server.port());
@@ -370,13 +375,12 @@ fn r11_a_second_response_behind_the_first_drops_the_connection_at_its_end() {
     }
 }
 
-#[test]
-fn an_idle_connection_that_the_server_closed_is_passed_over() {
+fn an_idle_connection_that_the_server_closed_is_passed_over(form: Form) {
     for end in [Step::Close, Step::Rst] {
         let first = vec![Step::answer(200, "ok"), Step::wait_for("idle"), end];
         let honest = vec![Step::forever(vec![Step::answer(200, "honest")])];
         let server = Server::start(Script::new(vec![first, honest]));
-        let client = client();
+        let client = form.client();
         fetch(&client, &server.url("/")).unwrap();
         let id = client.manager().connections()[0].id;
         disturb_idle(client.manager(), &server, "idle");

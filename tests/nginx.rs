@@ -5,15 +5,26 @@ mod support;
 use std::collections::HashSet;
 use std::thread;
 
-use hangup::{Client, How, Kind};
+use hangup::{How, Kind};
+use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, assert_sockets, only_socket, sockets};
-use support::{MARGIN, client, fetch, get, ms, request, tls_client, until};
+use support::{MARGIN, fetch, get, ms, request, until};
 use testserver::Nginx;
 
-#[test]
-fn a_thousand_requests_ride_on_one_connection() {
+in_both_forms! {
+    a_thousand_requests_ride_on_one_connection,
+    sixteen_threads_share_one_client,
+    sixteen_threads_share_one_client_over_tls,
+    tls_keeps_its_connection_and_says_its_version,
+    a_hundred_megabytes_arrive_whole,
+    ranges_head_and_204_have_the_bodies_they_should_have,
+    a_large_body_left_unread_is_closed_at_once_and_its_slot_is_free,
+    an_nginx_that_is_gone_is_an_error_and_one_that_is_back_is_used,
+}
+
+fn a_thousand_requests_ride_on_one_connection(form: Form) {
     let nginx = Nginx::start();
-    let client = client();
+    let client = form.client();
     let url = nginx.http_url("/small");
     let mut connections = HashSet::new();
     for _ in 0..1000 {
@@ -50,24 +61,21 @@ fn sixteen(client: &Client, url: &str, port: u16) {
     assert_eq!(sockets(port), []);
 }
 
-#[test]
-fn sixteen_threads_share_one_client() {
+fn sixteen_threads_share_one_client(form: Form) {
     let nginx = Nginx::start();
-    sixteen(&client(), &nginx.http_url("/small"), nginx.http_port());
+    sixteen(&form.client(), &nginx.http_url("/small"), nginx.http_port());
 }
 
-#[test]
-fn sixteen_threads_share_one_client_over_tls() {
+fn sixteen_threads_share_one_client_over_tls(form: Form) {
     let nginx = Nginx::start();
-    let client = client();
+    let client = form.client();
     client.tls_roots_file(nginx.ca_path().to_str().unwrap()).unwrap();
     sixteen(&client, &nginx.https_url("/small"), nginx.https_port());
 }
 
-#[test]
-fn tls_keeps_its_connection_and_says_its_version() {
+fn tls_keeps_its_connection_and_says_its_version(form: Form) {
     let nginx = Nginx::start();
-    let client = tls_client();
+    let client = form.tls_client();
     for round in 0..100 {
         let mut response = get(&client, &nginx.https_url("/small")).unwrap();
         // nginx sends session tickets after the handshake: they are no reason to drop a connection.
@@ -78,10 +86,9 @@ fn tls_keeps_its_connection_and_says_its_version() {
     assert_eq!((list.len(), list[0].tls), (1, Some("TLSv1.3")));
 }
 
-#[test]
-fn a_hundred_megabytes_arrive_whole() {
+fn a_hundred_megabytes_arrive_whole(form: Form) {
     let nginx = Nginx::start();
-    let client = tls_client();
+    let client = form.tls_client();
     for url in [nginx.http_url("/100mb"), nginx.https_url("/100mb")] {
         let mut response = get(&client, &url).unwrap();
         assert_eq!(response.head().header("content-length"), Some(&b"100000000"[..]));
@@ -103,10 +110,9 @@ fn a_hundred_megabytes_arrive_whole() {
     }
 }
 
-#[test]
-fn ranges_head_and_204_have_the_bodies_they_should_have() {
+fn ranges_head_and_204_have_the_bodies_they_should_have(form: Form) {
     let nginx = Nginx::start();
-    let client = client();
+    let client = form.client();
     let mut first = None;
     for path in ["/1mb", "/head", "/empty", "/gzip", "/small"] {
         let mut response = client.send(&mut request("HEAD", &nginx.http_url(path))).unwrap();
@@ -128,10 +134,9 @@ fn ranges_head_and_204_have_the_bodies_they_should_have() {
     assert_eq!(client.manager().stats().opened, 1);
 }
 
-#[test]
-fn a_large_body_left_unread_is_closed_at_once_and_its_slot_is_free() {
+fn a_large_body_left_unread_is_closed_at_once_and_its_slot_is_free(form: Form) {
     let nginx = Nginx::start();
-    let client = client();
+    let client = form.client();
     for round in 0..20 {
         let mut response = get(&client, &nginx.http_url("/100mb")).unwrap();
         assert!(response.read(&mut [0; 1000]).unwrap() > 0);
@@ -147,10 +152,9 @@ fn a_large_body_left_unread_is_closed_at_once_and_its_slot_is_free() {
     }
 }
 
-#[test]
-fn an_nginx_that_is_gone_is_an_error_and_one_that_is_back_is_used() {
+fn an_nginx_that_is_gone_is_an_error_and_one_that_is_back_is_used(form: Form) {
     let nginx = Nginx::start();
-    let client = client();
+    let client = form.client();
     let url = nginx.http_url("/small");
     fetch(&client, &url).unwrap();
     drop(nginx);

@@ -4,12 +4,35 @@ mod support;
 
 use std::time::Instant;
 
-use hangup::{Body, CancelToken, Clock, Error, Hop, Kind, Mode, Phase, Response};
+use hangup::{Body, CancelToken, Clock, Error, Hop, Kind, Mode, Phase};
+use support::form::{Form, Response, in_both_forms};
 use support::look::{assert_at_rest, assert_gone};
 use support::source::Source;
 use support::verdict::{assert_in_time, assert_timed_out, cancelled};
-use support::{PATIENCE, client, fetch, get, ms, post, request, tls_client};
+use support::{PATIENCE, fetch, get, ms, post, request};
 use testserver::{Answer, Certificate, Script, Server, Step};
+
+in_both_forms! {
+    r9_the_next_hop_uses_the_same_connection,
+    r9_a_redirect_with_a_long_or_slow_body_costs_its_connection_and_little_time,
+    q3_methods_and_bodies_follow_the_status,
+    q3_a_body_that_was_read_can_not_be_repeated_and_the_error_says_so,
+    q3_what_was_meant_for_one_origin_is_dropped_at_the_next_for_good,
+    q3_user_information_of_a_location_is_for_that_hop_only,
+    q3_a_step_from_https_to_http_is_followed_without_what_was_private,
+    q3_targets_that_are_not_http_or_broken_are_refused_by_name,
+    q3_two_locations_must_agree,
+    q3_what_is_no_redirect_is_handed_out_as_it_is,
+    q3_redirects_are_bounded,
+    q3_an_error_after_a_redirect_speaks_of_the_whole_call,
+    t2_the_total_and_the_token_span_all_hops,
+    t2_timings_of_the_last_hop_and_a_total_from_the_call,
+    a_cancel_ends_a_later_hop,
+    a_short_connection_is_short_at_every_hop,
+    cookies_of_every_hop_are_kept_and_sent_where_they_belong,
+    cookies_are_kept_only_if_that_was_asked_for,
+    a_cookie_crosses_to_another_origin_only_if_it_is_meant_for_it,
+}
 
 /// Reads a request with its body and answers with these headers and this body.
 fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Step {
@@ -45,8 +68,7 @@ fn refused(outcome: Result<Response, Error>, status: u16, target: &str) -> Error
     error
 }
 
-#[test]
-fn r9_the_next_hop_uses_the_same_connection() {
+fn r9_the_next_hop_uses_the_same_connection(form: Form) {
     let chunked = "HTTP/1.1 302 Found\r\nLocation: /b\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nthis way\r\n0\r\n\r\n";
     let server = then_there(vec![
         redirect(301, "/a"),
@@ -54,7 +76,7 @@ fn r9_the_next_hop_uses_the_same_connection() {
         Step::send(chunked),
         redirect(307, "../c?d#e"),
     ]);
-    let client = client();
+    let client = form.client();
     let mut response = get(&client, &server.url("/start?x#y")).unwrap();
     assert_eq!(response.read_all(100).unwrap(), b"there");
     let hop = |status, path: &str| Hop { status, url: server.url(path) };
@@ -65,13 +87,12 @@ fn r9_the_next_hop_uses_the_same_connection() {
     assert_eq!(client.manager().stats().idle, 1);
 }
 
-#[test]
-fn r9_a_redirect_with_a_long_or_slow_body_costs_its_connection_and_little_time() {
+fn r9_a_redirect_with_a_long_or_slow_body_costs_its_connection_and_little_time(form: Form) {
     let long = "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 1000000\r\n\r\nthis way";
     let endless = "HTTP/1.1 302 Found\r\nLocation: /\r\n\r\nthis way";
     for head in [long, endless] {
         let server = then_there(vec![Step::head(), Step::send(head), Step::Stall]);
-        let client = client();
+        let client = form.client();
         let begun = Instant::now();
         let response = get(&client, &server.url("/")).unwrap();
         assert!(begun.elapsed() < ms(50) + support::MARGIN);
@@ -82,8 +103,7 @@ fn r9_a_redirect_with_a_long_or_slow_body_costs_its_connection_and_little_time()
     }
 }
 
-#[test]
-fn q3_methods_and_bodies_follow_the_status() {
+fn q3_methods_and_bodies_follow_the_status(form: Form) {
     for (status, method, becomes) in [
         (301, "POST", "GET"),
         (302, "PUT", "GET"),
@@ -101,7 +121,7 @@ fn q3_methods_and_bodies_follow_the_status() {
             request.header("Content-Length", "6").unwrap();
         }
         request.header("X-Kept", "yes").unwrap();
-        client().send(&mut request).unwrap();
+        form.client().send(&mut request).unwrap();
         let heads = server.heads(0);
         assert!(heads[1].starts_with(&format!("{becomes} /next HTTP/1.1\r\n")), "{}", heads[1]);
         assert_eq!(header(&server, 0, "x-kept").as_deref(), Some("yes"));
@@ -113,11 +133,11 @@ fn q3_methods_and_bodies_follow_the_status() {
     }
 }
 
-#[test]
-fn q3_a_body_that_was_read_can_not_be_repeated_and_the_error_says_so() {
+fn q3_a_body_that_was_read_can_not_be_repeated_and_the_error_says_so(form: Form) {
     let server = then_there(vec![redirect(307, "/next")]);
     let (source, account) = Source::pieces(2, 3, |_| ());
-    let error = refused(client().send(&mut post(&server.url("/"), source.chunked())), 307, "/next");
+    let error =
+        refused(form.client().send(&mut post(&server.url("/"), source.chunked())), 307, "/next");
     assert!(error.message().contains("reader"), "{error}");
     assert!(!error.retry_safe());
     account.assert_dropped_once();
@@ -125,18 +145,17 @@ fn q3_a_body_that_was_read_can_not_be_repeated_and_the_error_says_so() {
     // Where the body is dropped anyway, a reader is as good as anything.
     let server = then_there(vec![redirect(303, "/next")]);
     let (source, _) = Source::pieces(2, 3, |_| ());
-    client().send(&mut post(&server.url("/"), source.chunked())).unwrap();
+    form.client().send(&mut post(&server.url("/"), source.chunked())).unwrap();
 }
 
-#[test]
-fn q3_what_was_meant_for_one_origin_is_dropped_at_the_next_for_good() {
+fn q3_what_was_meant_for_one_origin_is_dropped_at_the_next_for_good(form: Form) {
     let secrets = ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-default-key"];
     for by_url in [false, true] {
         let back =
             Server::start(Script::new(vec![vec![Step::forever(vec![Step::answer(200, "")])]]));
         let there = then_there(vec![redirect(302, "/same"), redirect(302, &back.url("/back"))]);
         let here = then_there(vec![redirect(302, "/same"), redirect(302, &there.url("/there"))]);
-        let client = client();
+        let client = form.client();
         client.set_header("X-Default-Key", Some("k1")).unwrap();
         client.set_header("X-Public", Some("p")).unwrap();
         client.sensitive_header("x-default-key").unwrap();
@@ -163,32 +182,29 @@ fn q3_what_was_meant_for_one_origin_is_dropped_at_the_next_for_good() {
     }
 }
 
-#[test]
-fn q3_user_information_of_a_location_is_for_that_hop_only() {
+fn q3_user_information_of_a_location_is_for_that_hop_only(form: Form) {
     let there = then_there(vec![redirect(302, "/two")]);
     let to = there.url("/one").replace("://", "://us:er@");
     let here = then_there(vec![redirect(302, &to)]);
-    let response = get(&client(), &here.url("/")).unwrap();
+    let response = get(&form.client(), &here.url("/")).unwrap();
     assert_eq!(response.url(), there.url("/two"));
     let heads = there.heads(0);
     assert!(heads[0].contains("uthorization: Basic dXM6ZXI=\r\n"), "{}", heads[0]);
     assert!(!heads[1].contains("Basic"), "{}", heads[1]);
 }
 
-#[test]
-fn q3_a_step_from_https_to_http_is_followed_without_what_was_private() {
+fn q3_a_step_from_https_to_http_is_followed_without_what_was_private(form: Form) {
     let plain = then_there(vec![]);
     let steps = vec![redirect(302, &plain.url("/plain"))];
     let secure = Server::start_tls(Certificate::Good, Script::every(steps));
     let mut request = request("GET", &secure.url("/"));
     request.header("Authorization", "Bearer t").unwrap();
-    let response = tls_client().send(&mut request).unwrap();
+    let response = form.tls_client().send(&mut request).unwrap();
     assert_eq!(response.url(), plain.url("/plain"));
     assert_eq!(header(&plain, 0, "authorization"), None);
 }
 
-#[test]
-fn q3_targets_that_are_not_http_or_broken_are_refused_by_name() {
+fn q3_targets_that_are_not_http_or_broken_are_refused_by_name(form: Form) {
     for target in [
         "file:///etc/passwd",
         "gopher://127.0.0.1/",
@@ -200,7 +216,7 @@ fn q3_targets_that_are_not_http_or_broken_are_refused_by_name() {
         "http://127.0.0.1:99999/",
     ] {
         let server = then_there(vec![redirect(302, target)]);
-        let client = client();
+        let client = form.client();
         let error = refused(get(&client, &server.url("/")), 302, target);
         assert!(error.retry_safe());
         // The response as such was in order, and so is its connection.
@@ -209,33 +225,30 @@ fn q3_targets_that_are_not_http_or_broken_are_refused_by_name() {
     }
 }
 
-#[test]
-fn q3_two_locations_must_agree() {
+fn q3_two_locations_must_agree(form: Form) {
     let twice = |a, b| answer(302, &[("Location", a), ("location", b)], "");
     let server = then_there(vec![twice("/a", "/a"), redirect(302, "/c")]);
-    let client = client();
+    let client = form.client();
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"there");
     let server = then_there(vec![twice("/x", "/y")]);
     refused(get(&client, &server.url("/")), 302, "/x and /y");
     assert_eq!(server.heads(0).len(), 1);
 }
 
-#[test]
-fn q3_what_is_no_redirect_is_handed_out_as_it_is() {
+fn q3_what_is_no_redirect_is_handed_out_as_it_is(form: Form) {
     for status in [300, 304, 305, 306] {
         let server = then_there(vec![redirect(status, "/next")]);
-        assert_eq!(get(&client(), &server.url("/")).unwrap().status(), status);
+        assert_eq!(get(&form.client(), &server.url("/")).unwrap().status(), status);
     }
     let server = then_there(vec![answer(302, &[], "nowhere")]);
-    let mut response = get(&client(), &server.url("/")).unwrap();
+    let mut response = get(&form.client(), &server.url("/")).unwrap();
     assert_eq!((response.status(), response.history().len()), (302, 0));
     assert_eq!(response.read_all(100).unwrap(), b"nowhere");
 }
 
-#[test]
-fn q3_redirects_are_bounded() {
+fn q3_redirects_are_bounded(form: Form) {
     let server = Server::start(Script::every(vec![Step::forever(vec![redirect(302, "/again")])]));
-    let client = client();
+    let client = form.client();
     let error = refused(get(&client, &server.url("/")), 302, "/again");
     assert!(error.message().contains("more than 10 redirects"), "{error}");
     assert_eq!(server.heads(0).len(), 11);
@@ -258,23 +271,21 @@ fn q3_redirects_are_bounded() {
     assert_eq!(server.connections(), 1);
 }
 
-#[test]
-fn q3_an_error_after_a_redirect_speaks_of_the_whole_call() {
+fn q3_an_error_after_a_redirect_speaks_of_the_whole_call(form: Form) {
     for (method, safe) in [("POST", false), ("PUT", true)] {
         let gone = Server::start(Script::every(vec![]));
         let url = gone.url("/gone");
         let server = then_there(vec![redirect(303, &url)]);
         drop(gone);
-        let error = client().send(&mut request(method, &server.url("/"))).unwrap_err();
+        let error = form.client().send(&mut request(method, &server.url("/"))).unwrap_err();
         assert_eq!((error.kind(), error.retry_safe()), (Kind::ConnectFailed, safe), "{error:?}");
     }
 }
 
-#[test]
-fn t2_the_total_and_the_token_span_all_hops() {
+fn t2_the_total_and_the_token_span_all_hops(form: Form) {
     let slow = || vec![Step::sleep(60), redirect(302, "/again")];
     let server = Server::start(Script::every(vec![Step::forever(slow())]));
-    let client = client();
+    let client = form.client();
     client.redirects(1000);
     let mut bounded = request("GET", &server.url("/"));
     bounded.timeout(Clock::Total, Some(ms(250))).unwrap();
@@ -303,21 +314,19 @@ fn t2_the_total_and_the_token_span_all_hops() {
     assert_gone(client.manager(), server.port());
 }
 
-#[test]
-fn t2_timings_of_the_last_hop_and_a_total_from_the_call() {
+fn t2_timings_of_the_last_hop_and_a_total_from_the_call(form: Form) {
     let server = then_there(vec![Step::sleep(60), redirect(302, "/next")]);
-    let mut response = get(&client(), &server.url("/")).unwrap();
+    let mut response = get(&form.client(), &server.url("/")).unwrap();
     response.read_all(100).unwrap();
     let timings = response.timings();
     assert!(timings.total.unwrap() >= ms(60), "{timings:?}");
     assert!(timings.head.unwrap() < ms(60), "{timings:?}");
 }
 
-#[test]
-fn a_cancel_ends_a_later_hop() {
+fn a_cancel_ends_a_later_hop(form: Form) {
     let steps = vec![redirect(302, "/next"), Step::head(), Step::mark("there"), Step::Stall];
     let server = Server::start(Script::every(steps));
-    let client = client();
+    let client = form.client();
     let token = CancelToken::new();
     let mut request = request("GET", &server.url("/"));
     request.cancel_with(Some(token.clone()));
@@ -326,13 +335,12 @@ fn a_cancel_ends_a_later_hop() {
     assert_gone(client.manager(), server.port());
 }
 
-#[test]
-fn a_short_connection_is_short_at_every_hop() {
+fn a_short_connection_is_short_at_every_hop(form: Form) {
     let server = Server::start(Script::new(vec![
         vec![redirect(302, "/next")],
         vec![Step::answer(200, "there")],
     ]));
-    let client = client();
+    let client = form.client();
     client.connection(Mode::CloseAfter);
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"there");
     assert_eq!(server.connections(), 2);
@@ -340,8 +348,7 @@ fn a_short_connection_is_short_at_every_hop() {
     assert_eq!(header(&server, 1, "connection").as_deref(), Some("close"));
 }
 
-#[test]
-fn cookies_of_every_hop_are_kept_and_sent_where_they_belong() {
+fn cookies_of_every_hop_are_kept_and_sent_where_they_belong(form: Form) {
     let set = |status, to, cookie| answer(status, &[("Location", to), ("Set-Cookie", cookie)], "");
     let server = then_there(vec![
         set(302, "/one/a", "first=1; Path=/"),
@@ -350,7 +357,7 @@ fn cookies_of_every_hop_are_kept_and_sent_where_they_belong() {
         set(200, "", "fourth=4; Path=/"),
         set(200, "", "; nonsense"),
     ]);
-    let client = client();
+    let client = form.client();
     client.cookies(true);
     get(&client, &server.url("/")).unwrap();
     let heads = server.heads(0);
@@ -373,10 +380,9 @@ fn cookies_of_every_hop_are_kept_and_sent_where_they_belong() {
     assert_eq!(refused.kind(), Kind::InvalidArgument);
 }
 
-#[test]
-fn cookies_are_kept_only_if_that_was_asked_for() {
+fn cookies_are_kept_only_if_that_was_asked_for(form: Form) {
     let server = then_there(vec![answer(200, &[("Set-Cookie", "a=1")], "")]);
-    let client = client();
+    let client = form.client();
     fetch(&client, &server.url("/")).unwrap();
     fetch(&client, &server.url("/")).unwrap();
     assert_eq!(header(&server, 0, "cookie"), None);
@@ -393,8 +399,7 @@ fn cookies_are_kept_only_if_that_was_asked_for() {
     assert_eq!(client.cookies_for("nonsense").unwrap_err().kind(), Kind::InvalidUrl);
 }
 
-#[test]
-fn a_cookie_crosses_to_another_origin_only_if_it_is_meant_for_it() {
+fn a_cookie_crosses_to_another_origin_only_if_it_is_meant_for_it(form: Form) {
     // Cookies don't know ports (RFC 6265 section 8.5), but names.
     let named = then_there(vec![]);
     let to_name = format!("http://localhost:{}/", named.port());
@@ -403,7 +408,7 @@ fn a_cookie_crosses_to_another_origin_only_if_it_is_meant_for_it() {
         &[("Location", to_name.as_str()), ("Set-Cookie", "a=1; Path=/")],
         "",
     )]);
-    let client = client();
+    let client = form.client();
     client.cookies(true);
     get(&client, &number.url("/")).unwrap();
     assert_eq!(header(&named, 0, "cookie"), None);

@@ -11,21 +11,32 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{Body, CancelToken, Client, Clock, Error, How, Kind, Limits, Manager, Mode, Phase};
+use hangup::{Body, CancelToken, Clock, Error, How, Kind, Limits, Manager, Mode, Phase};
 use support::alone::{alone, alone_with};
+use support::form::{Client, Form, in_both_forms};
 use support::look::{
     assert_at_rest, assert_gone, assert_sockets, closes_on_exec, descriptors, sockets, threads,
 };
 use support::source::Source;
 use support::verdict::{assert_consistent, assert_in_time, assert_timed_out};
-use support::{Dice, client, fetch, get, ms, post, request, tls_client, until};
+use support::{Dice, fetch, get, ms, post, request, until};
 use testserver::{BlackHole, Certificate, Script, Server, Step};
+
+in_both_forms! {
+    p2_a_peer_that_resets_an_upload_raises_no_sigpipe,
+    p2_every_descriptor_is_closed_on_exec,
+    p3_a_response_that_is_kept_after_its_end_holds_no_descriptor,
+    p3_out_of_descriptors_is_an_error_and_then_it_recovers,
+    p4_handles_are_freed_in_any_order_from_any_thread_in_any_state,
+    p4_a_response_outlives_its_client_and_manager,
+    p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line,
+    c16_signals_disturb_no_blocked_call_of_who_asked_for_no_check,
+}
 
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.";
 
-#[test]
-fn p2_a_peer_that_resets_an_upload_raises_no_sigpipe() {
-    alone("p2_a_peer_that_resets_an_upload_raises_no_sigpipe", || {
+fn p2_a_peer_that_resets_an_upload_raises_no_sigpipe(form: Form) {
+    alone(&form.name("p2_a_peer_that_resets_an_upload_raises_no_sigpipe"), || {
         // Rust's runtime ignores the signal; a C program's does not.
         // SAFETY: the default action, set before any other thread looks.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
@@ -38,7 +49,7 @@ fn p2_a_peer_that_resets_an_upload_raises_no_sigpipe() {
         ];
         for server in &servers {
             for _ in 0..10 {
-                let client = tls_client();
+                let client = form.tls_client();
                 let (source, account) = Source::endless();
                 let mut request = post(&server.url("/"), source.chunked());
                 let error = client.send(&mut request).unwrap_err();
@@ -51,14 +62,13 @@ fn p2_a_peer_that_resets_an_upload_raises_no_sigpipe() {
     });
 }
 
-#[test]
-fn p2_every_descriptor_is_closed_on_exec() {
-    alone("p2_every_descriptor_is_closed_on_exec", || {
+fn p2_every_descriptor_is_closed_on_exec(form: Form) {
+    alone(&form.name("p2_every_descriptor_is_closed_on_exec"), || {
         let plain = Server::start(Script::answering("ok"));
         let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
         let hole = BlackHole::new();
         let before = descriptors();
-        let client = tls_client();
+        let client = form.tls_client();
         // Idle ones, one in use, one in a dial, one that was resolved, and a token's timer.
         fetch(&client, &plain.url("/")).unwrap();
         fetch(&client, &secure.url("/")).unwrap();
@@ -82,11 +92,10 @@ fn p2_every_descriptor_is_closed_on_exec() {
     });
 }
 
-#[test]
-fn p3_a_response_that_is_kept_after_its_end_holds_no_descriptor() {
-    alone("p3_a_response_that_is_kept_after_its_end_holds_no_descriptor", || {
+fn p3_a_response_that_is_kept_after_its_end_holds_no_descriptor(form: Form) {
+    alone(&form.name("p3_a_response_that_is_kept_after_its_end_holds_no_descriptor"), || {
         let server = Server::start(Script::answering("ok"));
-        let client = client();
+        let client = form.client();
         let mut request = request("GET", &server.url("/"));
         request.connection(Mode::Fresh);
         let mut read = || {
@@ -106,17 +115,16 @@ fn p3_a_response_that_is_kept_after_its_end_holds_no_descriptor() {
     });
 }
 
-#[test]
-fn p3_out_of_descriptors_is_an_error_and_then_it_recovers() {
+fn p3_out_of_descriptors_is_an_error_and_then_it_recovers(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let by_name = format!("http://localhost:{}/", server.port());
     // The servers stay here, with descriptors of their own.
     let (plain, tls) = (server.url("/"), secure.url("/"));
     let env = [("P3_PLAIN", plain.as_str()), ("P3_NAME", &by_name), ("P3_TLS", &tls)];
-    alone_with("p3_out_of_descriptors_is_an_error_and_then_it_recovers", &env, || {
+    alone_with(&form.name("p3_out_of_descriptors_is_an_error_and_then_it_recovers"), &env, || {
         let urls = ["P3_PLAIN", "P3_NAME", "P3_TLS"].map(|name| std::env::var(name).unwrap());
-        let client = client();
+        let client = form.client();
         client.tls_dangerously_trust_anybody(true).unwrap();
         // Whatever is opened once and kept.
         urls.iter().for_each(|url| drop(fetch(&client, url).unwrap()));
@@ -177,15 +185,14 @@ fn limit_descriptors(to: i32) -> i32 {
     before as i32
 }
 
-#[test]
-fn p4_handles_are_freed_in_any_order_from_any_thread_in_any_state() {
+fn p4_handles_are_freed_in_any_order_from_any_thread_in_any_state(form: Form) {
     for seed in 0..200 {
         let mut dice = Dice::new(seed);
         let server =
             Server::start(Script::every(vec![Step::head(), Step::send(HALF), Step::Stall]));
         let port = server.port();
         let manager = Arc::new(Manager::new(Limits::default()));
-        let client = Client::new(Arc::clone(&manager));
+        let client = form.of(hangup::Client::new(Arc::clone(&manager)));
         let parent = CancelToken::new();
         let token = parent.child();
         let mut request = post(&server.url("/"), Body::bytes(b"body"));
@@ -222,13 +229,12 @@ fn p4_handles_are_freed_in_any_order_from_any_thread_in_any_state() {
     }
 }
 
-#[test]
-fn p4_a_response_outlives_its_client_and_manager() {
+fn p4_a_response_outlives_its_client_and_manager(form: Form) {
     let steps =
         vec![Step::head(), Step::send(HALF), Step::wait_for("rest"), Step::send("ten others")];
     let server = Server::start(Script::every(steps));
     let mut response = {
-        let client = client();
+        let client = form.client();
         get(&client, &server.url("/")).unwrap()
     };
     server.release("rest");
@@ -256,54 +262,57 @@ fn faults() -> Vec<Vec<Step>> {
     ]
 }
 
-#[test]
-fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line() {
-    alone("p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line", || {
-        let mut server = Server::start(Script::new((0..250).flat_map(|_| faults()).collect()));
-        let url = server.url("/");
-        // Warm: what is started once and kept, is.
-        let warm = Server::start(Script::answering("ok"));
-        let client = client();
-        fetch(&client, &warm.url("/")).unwrap();
-        client.manager().close_all(How::Now);
-        let (base_threads, base) = (threads(), descriptors());
-        let (done, well) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let accounts = std::sync::Mutex::new(Vec::new());
-        thread::scope(|scope| {
-            for worker in 0..8 {
-                let (client, url, done, well, accounts) = (&client, &url, &done, &well, &accounts);
-                scope.spawn(move || {
-                    let mut dice = Dice::new(worker);
-                    for _ in 0..250 {
-                        let (source, account) = Source::pieces(3, 1000, |_| {});
-                        if mixed(client, url, source, &mut dice).is_ok() {
-                            well.fetch_add(1, Ordering::SeqCst);
+fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line(form: Form) {
+    alone(
+        &form.name("p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line"),
+        || {
+            let mut server = Server::start(Script::new((0..250).flat_map(|_| faults()).collect()));
+            let url = server.url("/");
+            // Warm: what is started once and kept, is.
+            let warm = Server::start(Script::answering("ok"));
+            let client = form.client();
+            fetch(&client, &warm.url("/")).unwrap();
+            client.manager().close_all(How::Now);
+            let (base_threads, base) = (threads(), descriptors());
+            let (done, well) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let accounts = std::sync::Mutex::new(Vec::new());
+            thread::scope(|scope| {
+                for worker in 0..8 {
+                    let (client, url, done, well, accounts) =
+                        (&client, &url, &done, &well, &accounts);
+                    scope.spawn(move || {
+                        let mut dice = Dice::new(worker);
+                        for _ in 0..250 {
+                            let (source, account) = Source::pieces(3, 1000, |_| {});
+                            if mixed(client, url, source, &mut dice).is_ok() {
+                                well.fetch_add(1, Ordering::SeqCst);
+                            }
+                            accounts.lock().unwrap().push(account);
+                            done.fetch_add(1, Ordering::SeqCst);
                         }
-                        accounts.lock().unwrap().push(account);
-                        done.fetch_add(1, Ordering::SeqCst);
-                    }
-                });
-            }
-        });
-        let well = well.into_inner();
-        println!("{well} of 2000 went well; {:?}", client.manager().stats());
-        assert!(well > 100 && well < 1900, "{well}");
-        accounts.into_inner().unwrap().iter().for_each(|account| account.assert_dropped_once());
-        // Polite closes may go on for a moment.
-        until("rest", || client.manager().stats().in_use == 0);
-        assert_at_rest(client.manager());
-        assert_sockets(server.port(), client.manager().stats().idle as usize);
-        client.manager().close_all(How::Now);
-        assert_eq!(sockets(server.port()), []);
-        server.stop();
-        // Timer threads linger for a while, and then they go.
-        until("the threads of before", || threads() <= base_threads);
-        let mine = |fd: &i32| base.contains(fd);
-        // A thread closes what it kept for itself a moment after it was waited for.
-        until("the descriptors of before", || descriptors().iter().all(mine));
-        drop(client);
-        drop(warm);
-    });
+                    });
+                }
+            });
+            let well = well.into_inner();
+            println!("{well} of 2000 went well; {:?}", client.manager().stats());
+            assert!(well > 100 && well < 1900, "{well}");
+            accounts.into_inner().unwrap().iter().for_each(|account| account.assert_dropped_once());
+            // Polite closes may go on for a moment.
+            until("rest", || client.manager().stats().in_use == 0);
+            assert_at_rest(client.manager());
+            assert_sockets(server.port(), client.manager().stats().idle as usize);
+            client.manager().close_all(How::Now);
+            assert_eq!(sockets(server.port()), []);
+            server.stop();
+            // Timer threads linger for a while, and then they go.
+            until("the threads of before", || threads() <= base_threads);
+            let mine = |fd: &i32| base.contains(fd);
+            // A thread closes what it kept for itself a moment after it was waited for.
+            until("the descriptors of before", || descriptors().iter().all(mine));
+            drop(client);
+            drop(warm);
+        },
+    );
 }
 
 /// One exchange of some kind, ended in some way.
@@ -344,9 +353,8 @@ fn mixed(client: &Client, url: &str, source: Source, dice: &mut Dice) -> Result<
 
 extern "C" fn nothing(_: libc::c_int) {}
 
-#[test]
-fn c16_signals_disturb_no_blocked_call_of_who_asked_for_no_check() {
-    let name = "c16_signals_disturb_no_blocked_call_of_who_asked_for_no_check";
+fn c16_signals_disturb_no_blocked_call_of_who_asked_for_no_check(form: Form) {
+    let name = &form.name("c16_signals_disturb_no_blocked_call_of_who_asked_for_no_check");
     alone(name, || {
         // Without SA_RESTART: every blocking call of this process ends with EINTR.
         // SAFETY: a zeroed sigaction with a handler that does nothing.
@@ -360,7 +368,7 @@ fn c16_signals_disturb_no_blocked_call_of_who_asked_for_no_check() {
         let whole = [steps.clone(), vec![Step::send("ten others")]].concat();
         let stalled = [steps, vec![Step::Stall]].concat();
         let server = Server::start(Script::new(vec![whole, stalled]));
-        let client = client();
+        let client = form.client();
         let done = AtomicBool::new(false);
         // SAFETY: the calling thread's own number.
         let me = unsafe { libc::pthread_self() };

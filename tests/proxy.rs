@@ -10,13 +10,26 @@ mod refusals;
 
 use std::net::IpAddr;
 
-use hangup::{Body, Client, Error, How, Kind, Phase, Request};
+use hangup::{Body, Error, How, Kind, Phase, Request};
 use support::alone::alone;
-use support::{PATIENCE, client, fetch, get, post, request, tls_client};
+use support::form::{Client, Form, in_both_forms};
+use support::{PATIENCE, fetch, get, post, request};
 use testserver::{
     Certificate, Options, Proxy, ProxyOptions, Script, Server, Socks, SocksAddress, SocksConduct,
     SocksOptions, Step,
 };
+
+in_both_forms! {
+    a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his,
+    a_plain_request_is_for_the_proxy_to_read_and_its_credentials_go_no_further,
+    large_bodies_go_both_ways_through_tls_in_tls,
+    socks_is_asked_for_a_name_or_for_an_address,
+    socks_without_credentials_offers_none,
+    r13_another_way_is_another_connection_and_the_same_way_the_same,
+    hosts_of_no_proxy_are_reached_without_it,
+    the_environment_names_proxies_unless_it_is_left_aside,
+    a_proxy_that_can_not_be_reached_is_named_without_its_credentials,
+}
 
 /// What every proxy here is told, and nobody else: the password, and both as Basic has them.
 const SECRETS: [&str; 2] = ["pass-proxy", "dXM6cGFzcy1wcm94eQ=="];
@@ -46,15 +59,15 @@ fn both() -> [Proxy; 2] {
 }
 
 /// A client that trusts the test CA, through this proxy.
-fn through(proxy: &str) -> Client {
-    let client = tls_client();
+fn through(form: Form, proxy: &str) -> Client {
+    let client = form.tls_client();
     client.proxy(Some(proxy)).unwrap();
     client
 }
 
 /// A client of the test CA, through this proxy, that shows it its credentials.
-fn admitted(proxy: &str) -> Client {
-    through(&with_credentials(proxy))
+fn admitted(form: Form, proxy: &str) -> Client {
+    through(form, &with_credentials(proxy))
 }
 
 /// GET with credentials for the origin, and others for proxies that the caller made up.
@@ -75,11 +88,10 @@ fn assert_no_secret(error: &Error) {
     assert!(SECRETS.iter().all(|secret| !shown.contains(secret)), "{shown}");
 }
 
-#[test]
-fn a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his() {
+fn a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his(form: Form) {
     for proxy in both() {
         let origin = Server::start_tls(Certificate::Good, Script::echoing());
-        let client = admitted(&proxy.url());
+        let client = admitted(form, &proxy.url());
         let url = origin.url("/path");
         for _ in 0..3 {
             let mut request = private(&url);
@@ -108,11 +120,10 @@ fn a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his() 
     }
 }
 
-#[test]
-fn a_plain_request_is_for_the_proxy_to_read_and_its_credentials_go_no_further() {
+fn a_plain_request_is_for_the_proxy_to_read_and_its_credentials_go_no_further(form: Form) {
     for proxy in both() {
         let origin = Server::start(Script::echoing());
-        let client = admitted(&proxy.url());
+        let client = admitted(form, &proxy.url());
         let url = origin.url("/path?query");
         for _ in 0..2 {
             let head = text(client.send(&mut private(&url)).unwrap().read_all(10_000).unwrap());
@@ -133,8 +144,7 @@ fn a_plain_request_is_for_the_proxy_to_read_and_its_credentials_go_no_further() 
     }
 }
 
-#[test]
-fn large_bodies_go_both_ways_through_tls_in_tls() {
+fn large_bodies_go_both_ways_through_tls_in_tls(form: Form) {
     let size = 3_000_000;
     let steps = vec![
         Step::head(),
@@ -144,7 +154,7 @@ fn large_bodies_go_both_ways_through_tls_in_tls() {
     ];
     let origin = Server::start_tls(Certificate::Good, Script::every(vec![Step::forever(steps)]));
     let proxy = start(https());
-    let client = through(&proxy.url());
+    let client = through(form, &proxy.url());
     for _ in 0..2 {
         let mut post = post(&origin.url("/"), Body::bytes(&[b'y'; 2_000_000]));
         let body = client.send(&mut post).unwrap().read_all(usize::MAX).unwrap();
@@ -156,8 +166,7 @@ fn large_bodies_go_both_ways_through_tls_in_tls() {
     assert!(open[0].bytes_out > 4_000_000 && open[0].bytes_in > 2 * size);
 }
 
-#[test]
-fn socks_is_asked_for_a_name_or_for_an_address() {
+fn socks_is_asked_for_a_name_or_for_an_address(form: Form) {
     let v4 = Server::start(Script::echoing());
     let v6 = Options { ipv6: true, ..Options::default() };
     let v6 = Server::start_with(v6, Script::echoing()).unwrap();
@@ -198,7 +207,7 @@ fn socks_is_asked_for_a_name_or_for_an_address() {
                 ..SocksOptions::default()
             };
             let proxy = Socks::start_with(options).unwrap();
-            let client = admitted(&proxy.url(scheme));
+            let client = admitted(form, &proxy.url(scheme));
             if let Some(ip) = resolved {
                 let name = if url.contains("here.test") { "here.test" } else { "localhost" };
                 client.manager().set_address(name, &local(ip)).unwrap();
@@ -221,24 +230,22 @@ fn socks_is_asked_for_a_name_or_for_an_address() {
     }
 }
 
-#[test]
-fn socks_without_credentials_offers_none() {
+fn socks_without_credentials_offers_none(form: Form) {
     let origin = Server::start(Script::answering("ok"));
     let proxy = Socks::start();
-    assert_eq!(fetch(&through(&proxy.url("socks5h")), &origin.url("/")).unwrap(), b"ok");
+    assert_eq!(fetch(&through(form, &proxy.url("socks5h")), &origin.url("/")).unwrap(), b"ok");
     let asked = proxy.asked();
     assert_eq!((&asked[0].methods, &asked[0].credentials), (&vec![0], &None));
 }
 
-#[test]
-fn r13_another_way_is_another_connection_and_the_same_way_the_same() {
+fn r13_another_way_is_another_connection_and_the_same_way_the_same(form: Form) {
     let plain = Server::start(Script::answering("ok"));
     let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let (one, other) = (Proxy::start(), Proxy::start());
     let encrypted = start(https());
     let socks = Socks::start();
     for origin in [&plain, &secure] {
-        let client = tls_client();
+        let client = form.tls_client();
         let ways: Vec<(Option<String>, Option<IpAddr>)> = vec![
             (None, None),
             (Some(one.url()), None),
@@ -276,18 +283,17 @@ fn r13_another_way_is_another_connection_and_the_same_way_the_same() {
         assert_eq!(from(8).as_deref(), Some("127.0.0.9"));
         assert_eq!(from(9).as_deref(), Some("127.0.0.9"));
         // Another client with the same settings shares it.
-        let same = Client::new(client.manager().clone());
+        let same = client.sibling();
         same.tls_roots(testserver::certs().ca().as_bytes()).unwrap();
         same.proxy(Some(&with_credentials(&one.url()))).unwrap();
         assert_eq!(get(&same, &origin.url("/")).unwrap().connection(), ids[2]);
     }
 }
 
-#[test]
-fn hosts_of_no_proxy_are_reached_without_it() {
+fn hosts_of_no_proxy_are_reached_without_it(form: Form) {
     let (origin, proxy) = (Server::start(Script::answering("ok")), Proxy::start());
     let port = origin.port();
-    let client = through(&proxy.url());
+    let client = through(form, &proxy.url());
     for name in ["corp.test", "www.corp.test", "notcorp.test"] {
         client.manager().set_address(name, &["127.0.0.1".parse().unwrap()]).unwrap();
     }
@@ -322,9 +328,8 @@ fn hosts_of_no_proxy_are_reached_without_it() {
     assert_eq!(error.kind(), Kind::InvalidArgument);
 }
 
-#[test]
-fn the_environment_names_proxies_unless_it_is_left_aside() {
-    alone("the_environment_names_proxies_unless_it_is_left_aside", || {
+fn the_environment_names_proxies_unless_it_is_left_aside(form: Form) {
+    alone(&form.name("the_environment_names_proxies_unless_it_is_left_aside"), || {
         let plain = Server::start(Script::answering("ok"));
         let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
         let [one, other] = both();
@@ -337,41 +342,40 @@ fn the_environment_names_proxies_unless_it_is_left_aside() {
             all.iter().for_each(|url| assert_eq!(fetch(client, url).unwrap(), b"ok"));
             counts()
         };
-        let before = client();
+        let before = form.client();
         set("http_proxy", &with_credentials(&one.url()));
         set("HTTPS_PROXY", &with_credentials(&other.url()));
         assert_eq!(ask(&before), (0, 0), "the environment is read when a client is made");
-        assert_eq!(ask(&client()), (1, 1));
+        assert_eq!(ask(&form.client()), (1, 1));
         before.proxy_from_env();
         assert_eq!(ask(&before), (2, 2), "or when that is asked for");
-        let ignoring = client();
+        let ignoring = form.client();
         ignoring.proxy(None).unwrap();
         assert_eq!(ask(&ignoring), (2, 2));
         set("no_proxy", "127.0.0.1");
-        assert_eq!(ask(&client()), (2, 3), "the list has the plain origin only");
-        let own = client();
+        assert_eq!(ask(&form.client()), (2, 3), "the list has the plain origin only");
+        let own = form.client();
         own.no_proxy("localhost").unwrap();
         assert_eq!(ask(&own), (3, 3), "a list of one's own counts instead");
         // A named proxy leaves the environment's exceptions aside.
-        let named = client();
+        let named = form.client();
         named.proxy(Some(&with_credentials(&one.url()))).unwrap();
         assert_eq!(ask(&named), (5, 3));
         set("HTTPS_PROXY", "ftp://us:pass-proxy@nowhere.test");
-        let error = get(&client(), &secure.url("/")).unwrap_err();
+        let error = get(&form.client(), &secure.url("/")).unwrap_err();
         assert_eq!(error.kind(), Kind::InvalidArgument);
         assert!(error.message().contains("HTTPS_PROXY"), "{error}");
         assert_no_secret(&error);
         set("no_proxy", "localhost");
         set("https_proxy", &with_credentials(&other.url()));
-        assert_eq!(ask(&client()), (6, 3));
+        assert_eq!(ask(&form.client()), (6, 3));
         set("no_proxy", "10.0.0.0/99");
-        let error = get(&client(), &plain.url("/")).unwrap_err();
+        let error = get(&form.client(), &plain.url("/")).unwrap_err();
         assert!(error.message().contains("no_proxy"), "{error}");
     });
 }
 
-#[test]
-fn a_proxy_that_can_not_be_reached_is_named_without_its_credentials() {
+fn a_proxy_that_can_not_be_reached_is_named_without_its_credentials(form: Form) {
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (scheme, url) in [
         ("http", "http://origin.test/"),
@@ -379,14 +383,14 @@ fn a_proxy_that_can_not_be_reached_is_named_without_its_credentials() {
         ("https", "https://origin.test/"),
         ("socks5h", "http://origin.test/"),
     ] {
-        let client = admitted(&format!("{scheme}://{dead}"));
+        let client = admitted(form, &format!("{scheme}://{dead}"));
         let error = get(&client, url).unwrap_err();
         assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect), "{error}");
         assert_eq!(error.os_code(), Some(libc::ECONNREFUSED));
         assert!(error.message().contains(&format!("proxy {scheme}://{dead}")), "{error}");
         assert!(error.message().contains("origin.test"), "{error}");
         assert_no_secret(&error);
-        let client = admitted(&format!("{scheme}://no-such-proxy.test:1"));
+        let client = admitted(form, &format!("{scheme}://no-such-proxy.test:1"));
         client
             .manager()
             .set_resolver(Some(std::sync::Arc::new(|host: &str| Err(format!("no {host}")))));

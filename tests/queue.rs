@@ -6,19 +6,38 @@ mod support;
 use std::thread;
 
 use hangup::{CancelToken, Clock, Error, Kind, Limits, Mode, Phase, Reason, Request, Sent};
+use support::alone::again_on_threads;
+use support::form::{Form, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, assert_sockets};
 use support::queue::{holding, let_go, line_up, occupy, start, targets};
 use support::source::Source;
 use support::verdict::{REASON, assert_cancelled, assert_timed_out, cancelled, timed_out};
-use support::{
-    Dice, MARGIN, PATIENCE, client_with, fetch, get, ms, per_origin, post, request, until,
-};
+use support::{Dice, MARGIN, PATIENCE, fetch, get, ms, per_origin, post, request, until};
 use testserver::{Ended, Options, Script, Server, Step};
 
+in_both_forms! {
+    l1_ten_at_once_on_one_connection_are_served_in_the_order_in_which_they_came,
+    l3_who_is_cancelled_or_times_out_in_the_queue_leaves_the_order_of_the_rest,
+    l3_after_a_thousand_random_ends_every_counter_is_back_to_zero,
+    l4_a_queue_that_is_full_refuses_at_once_with_a_status_of_its_own,
+    l4_with_a_queue_of_none_nobody_waits_and_idle_connections_still_make_room,
+    c2_cancel_in_each_position_of_the_queue,
+    t1_pool_against_a_limit_that_is_reached,
+    the_total_limit_holds_over_origins_and_fresh_connections,
+    at_the_total_limit_the_least_recently_used_idle_connection_makes_room,
+    fifo_over_two_origins_at_the_total_limit,
+    a_waiter_that_wants_a_fresh_connection_gets_one_and_holds_its_place,
+    a_peer_that_closes_what_comes_back_costs_the_next_in_line_nothing,
+}
+
 #[test]
-fn l1_ten_at_once_on_one_connection_are_served_in_the_order_in_which_they_came() {
+fn what_is_submitted_waits_in_line_on_a_pool_of_threads_too() {
+    again_on_threads(&["submitted::l1_", "submitted::l3_", "submitted::l4_", "submitted::c2_"]);
+}
+
+fn l1_ten_at_once_on_one_connection_are_served_in_the_order_in_which_they_came(form: Form) {
     let server = Server::start(holding(&["/0"]));
-    let client = client_with(per_origin(1));
+    let client = form.client_with(per_origin(1));
     thread::scope(|scope| {
         let mut running = vec![occupy(scope, &client, &server, "/0")];
         for number in 1..10 {
@@ -37,13 +56,12 @@ fn l1_ten_at_once_on_one_connection_are_served_in_the_order_in_which_they_came()
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn l3_who_is_cancelled_or_times_out_in_the_queue_leaves_the_order_of_the_rest() {
+fn l3_who_is_cancelled_or_times_out_in_the_queue_leaves_the_order_of_the_rest(form: Form) {
     const ROUNDS: u64 = 10;
     let (mut left, mut dice) = (0, Dice::new(3));
     for round in 0..ROUNDS {
         let server = Server::start(holding(&["/held"]));
-        let client = client_with(per_origin(1));
+        let client = form.client_with(per_origin(1));
         let mut expected = vec!["/held".to_owned()];
         thread::scope(|scope| {
             let held = occupy(scope, &client, &server, "/held");
@@ -103,10 +121,9 @@ fn left_the_queue(error: &Error) {
     assert_eq!((error.connection(), error.reused()), (None, false));
 }
 
-#[test]
-fn l3_after_a_thousand_random_ends_every_counter_is_back_to_zero() {
+fn l3_after_a_thousand_random_ends_every_counter_is_back_to_zero(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client_with(per_origin(2));
+    let client = form.client_with(per_origin(2));
     let mut ends = [0, 0, 0];
     thread::scope(|scope| {
         let workers: Vec<_> = (0..10)
@@ -159,10 +176,9 @@ fn l3_after_a_thousand_random_ends_every_counter_is_back_to_zero() {
     });
 }
 
-#[test]
-fn l4_a_queue_that_is_full_refuses_at_once_with_a_status_of_its_own() {
+fn l4_a_queue_that_is_full_refuses_at_once_with_a_status_of_its_own(form: Form) {
     let server = Server::start(holding(&["/held"]));
-    let client = client_with(Limits { queue: 2, ..per_origin(1) });
+    let client = form.client_with(Limits { queue: 2, ..per_origin(1) });
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
         let waiting = [0, 1].map(|_| line_up(scope, &client, request("GET", &server.url("/"))));
@@ -185,10 +201,9 @@ fn l4_a_queue_that_is_full_refuses_at_once_with_a_status_of_its_own() {
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn l4_with_a_queue_of_none_nobody_waits_and_idle_connections_still_make_room() {
+fn l4_with_a_queue_of_none_nobody_waits_and_idle_connections_still_make_room(form: Form) {
     let (one, other) = (Server::start(holding(&["/held"])), Server::start(Script::answering("ok")));
-    let client = client_with(Limits { queue: 0, total: 1, ..Limits::default() });
+    let client = form.client_with(Limits { queue: 0, total: 1, ..Limits::default() });
     fetch(&client, &other.url("/")).unwrap();
     thread::scope(|scope| {
         // The other origin's idle connection goes for it.
@@ -202,11 +217,10 @@ fn l4_with_a_queue_of_none_nobody_waits_and_idle_connections_still_make_room() {
     assert!(other.most_open() <= 1 && one.most_open() <= 1);
 }
 
-#[test]
-fn c2_cancel_in_each_position_of_the_queue() {
+fn c2_cancel_in_each_position_of_the_queue(form: Form) {
     for position in 0..5 {
         let server = Server::start(holding(&["/held"]));
-        let client = client_with(per_origin(1));
+        let client = form.client_with(per_origin(1));
         let token = CancelToken::new();
         thread::scope(|scope| {
             let held = occupy(scope, &client, &server, "/held");
@@ -249,10 +263,9 @@ fn c2_cancel_in_each_position_of_the_queue() {
 /// Sets the limit that ends the wait.
 type Set = fn(&mut Request);
 
-#[test]
-fn t1_pool_against_a_limit_that_is_reached() {
+fn t1_pool_against_a_limit_that_is_reached(form: Form) {
     let server = Server::start(holding(&["/held"]));
-    let client = client_with(per_origin(1));
+    let client = form.client_with(per_origin(1));
     let limit = ms(150);
     let sets: [(Clock, Set); 3] = [
         (Clock::Pool, |request| request.timeout(Clock::Pool, Some(ms(150))).unwrap()),
@@ -280,10 +293,9 @@ fn t1_pool_against_a_limit_that_is_reached() {
     assert_eq!((server.connections(), client.manager().stats().idle), (1, 1));
 }
 
-#[test]
-fn the_total_limit_holds_over_origins_and_fresh_connections() {
+fn the_total_limit_holds_over_origins_and_fresh_connections(form: Form) {
     let servers = [0, 1, 2, 3].map(|_| Server::start(holding(&["/held"])));
-    let client = client_with(Limits { total: 3, ..Limits::default() });
+    let client = form.client_with(Limits { total: 3, ..Limits::default() });
     thread::scope(|scope| {
         let busy: Vec<_> =
             servers[..3].iter().map(|server| occupy(scope, &client, server, "/held")).collect();
@@ -306,10 +318,9 @@ fn the_total_limit_holds_over_origins_and_fresh_connections() {
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn at_the_total_limit_the_least_recently_used_idle_connection_makes_room() {
+fn at_the_total_limit_the_least_recently_used_idle_connection_makes_room(form: Form) {
     let servers = [0, 1, 2].map(|_| Server::start(Script::answering("ok")));
-    let client = client_with(Limits { total: 2, ..Limits::default() });
+    let client = form.client_with(Limits { total: 2, ..Limits::default() });
     let id = |server: &Server| {
         let mut response = get(&client, &server.url("/")).unwrap();
         response.read_all(10).unwrap();
@@ -326,12 +337,11 @@ fn at_the_total_limit_the_least_recently_used_idle_connection_makes_room() {
     assert_sockets(servers[1].port(), 0);
 }
 
-#[test]
-fn fifo_over_two_origins_at_the_total_limit() {
+fn fifo_over_two_origins_at_the_total_limit(form: Form) {
     // One server by two names is two origins with one account of what came when.
     let server = Server::start_with(Options::default(), holding(&["/held"])).unwrap();
     let by_name = |path: String| format!("http://localhost:{}{path}", server.port());
-    let client = client_with(Limits { total: 1, ..Limits::default() });
+    let client = form.client_with(Limits { total: 1, ..Limits::default() });
     client.manager().set_address("localhost", &[server.addr().ip()]).unwrap();
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
@@ -352,10 +362,9 @@ fn fifo_over_two_origins_at_the_total_limit() {
     assert_eq!(server.most_open(), 1);
 }
 
-#[test]
-fn a_waiter_that_wants_a_fresh_connection_gets_one_and_holds_its_place() {
+fn a_waiter_that_wants_a_fresh_connection_gets_one_and_holds_its_place(form: Form) {
     let server = Server::start(holding(&["/held", "/fresh"]));
-    let client = client_with(per_origin(1));
+    let client = form.client_with(per_origin(1));
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
         let before = line_up(scope, &client, request("GET", &server.url("/before")));
@@ -374,8 +383,7 @@ fn a_waiter_that_wants_a_fresh_connection_gets_one_and_holds_its_place() {
     assert_eq!(server.most_open(), 1);
 }
 
-#[test]
-fn a_peer_that_closes_what_comes_back_costs_the_next_in_line_nothing() {
+fn a_peer_that_closes_what_comes_back_costs_the_next_in_line_nothing(form: Form) {
     let answer = vec![Step::answer(200, "ok"), Step::Close];
     let script = vec![
         Step::head(),
@@ -385,7 +393,7 @@ fn a_peer_that_closes_what_comes_back_costs_the_next_in_line_nothing() {
         Step::Close,
     ];
     let server = Server::start(Script::new(vec![script, answer]));
-    let client = client_with(per_origin(1));
+    let client = form.client_with(per_origin(1));
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
         let all = [0, 1, 2].map(|_| {

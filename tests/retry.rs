@@ -7,12 +7,29 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Instant;
 
-use hangup::{Body, Client, Clock, How, Kind, Mode, Phase, Request, Response, Sent};
+use hangup::{Body, Clock, How, Kind, Mode, Phase, Request, Sent};
+use support::form::{Client, Form, Response, in_both_forms};
 use support::look::{assert_at_rest, only_socket};
 use support::source::Source;
 use support::verdict::{assert_consistent, assert_in_time, assert_timed_out, ended_from_outside};
-use support::{PATIENCE, client, fetch, get, ms, post, request};
+use support::{PATIENCE, fetch, get, ms, post, request};
 use testserver::{Script, Server, Step};
+
+in_both_forms! {
+    y1_what_may_be_done_twice_is_sent_again_on_another_connection,
+    y1_a_post_of_which_a_byte_went_out_is_not_and_its_error_says_so,
+    y1_a_file_is_read_again_from_its_beginning,
+    y1_another_kept_connection_is_good_enough,
+    y1_after_three_lost_connections_a_new_one_is_made_and_that_is_the_last_try,
+    y2_if_no_byte_went_out_any_method_is_sent_again_with_any_body_that_was_not_read,
+    y2_switched_off_it_is_an_error_that_is_safe_to_retry,
+    y3_a_fresh_connection_is_never_retried,
+    y4_after_one_byte_of_the_response_nothing_is_sent_again,
+    y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried,
+    y6_switched_off_nothing_is_sent_again,
+    who_ended_it_here_gets_no_second_attempt,
+    t2_the_total_spans_all_attempts,
+}
 
 /// Serves one request, takes another one whole, and then ends without a word.
 fn loses_the_second(end: &Step) -> Vec<Step> {
@@ -24,9 +41,9 @@ fn honest() -> Vec<Step> {
 }
 
 /// A client with one kept connection, which loses what comes next; all others are honest.
-fn losing(end: &Step) -> (Server, Client) {
+fn losing(form: Form, end: &Step) -> (Server, Client) {
     let server = Server::start(Script::new(vec![loses_the_second(end), honest()]));
-    let client = client();
+    let client = form.client();
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"first");
     assert_eq!(client.manager().stats().idle, 1);
     (server, client)
@@ -43,11 +60,10 @@ fn assert_sent_again(mut response: Response, server: &Server) {
     assert_eq!(server.connections(), 2);
 }
 
-#[test]
-fn y1_what_may_be_done_twice_is_sent_again_on_another_connection() {
+fn y1_what_may_be_done_twice_is_sent_again_on_another_connection(form: Form) {
     for end in [Step::Close, Step::Rst] {
         for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
-            let (server, client) = losing(&end);
+            let (server, client) = losing(form, &end);
             let mut request = request(method, &server.url("/again"));
             if method == "PUT" {
                 request.body(Body::bytes(b"to be put twice"));
@@ -55,18 +71,17 @@ fn y1_what_may_be_done_twice_is_sent_again_on_another_connection() {
             assert_sent_again(client.send(&mut request).unwrap(), &server);
             assert_at_rest(client.manager());
         }
-        let (server, client) = losing(&end);
+        let (server, client) = losing(form, &end);
         let mut keyed = post(&server.url("/"), Body::bytes(b"paid once"));
         keyed.header("Idempotency-Key", "\"8e03978e\"").unwrap();
         assert_sent_again(client.send(&mut keyed).unwrap(), &server);
     }
 }
 
-#[test]
-fn y1_a_post_of_which_a_byte_went_out_is_not_and_its_error_says_so() {
+fn y1_a_post_of_which_a_byte_went_out_is_not_and_its_error_says_so(form: Form) {
     for end in [Step::Close, Step::Rst] {
         for method in ["POST", "PATCH", "PROPFIND"] {
-            let (server, client) = losing(&end);
+            let (server, client) = losing(form, &end);
             let mut request = request(method, &server.url("/"));
             request.body(Body::bytes(b"paid once"));
             let error = client.send(&mut request).unwrap_err();
@@ -80,12 +95,11 @@ fn y1_a_post_of_which_a_byte_went_out_is_not_and_its_error_says_so() {
     }
 }
 
-#[test]
-fn y1_a_file_is_read_again_from_its_beginning() {
+fn y1_a_file_is_read_again_from_its_beginning(form: Form) {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("y1-{}", std::process::id()));
+        .join(format!("y1-{form:?}-{}", std::process::id()));
     std::fs::write(&path, "a file".repeat(1000)).unwrap();
-    let (server, client) = losing(&Step::Close);
+    let (server, client) = losing(form, &Step::Close);
     let mut put = request("PUT", &server.url("/"));
     put.body(Body::file(&path).unwrap());
     assert_sent_again(client.send(&mut put).unwrap(), &server);
@@ -102,11 +116,10 @@ fn keep(client: &Client, server: &Server, count: usize) {
     assert_eq!(client.manager().stats().idle, count as u64);
 }
 
-#[test]
-fn y1_another_kept_connection_is_good_enough() {
+fn y1_another_kept_connection_is_good_enough(form: Form) {
     let lists = vec![honest(), loses_the_second(&Step::Close)];
     let server = Server::start(Script::new(lists));
-    let client = client();
+    let client = form.client();
     keep(&client, &server, 2);
     let mut response = get(&client, &server.url("/")).unwrap();
     assert_eq!((response.attempts(), response.reused()), (2, true));
@@ -114,13 +127,12 @@ fn y1_another_kept_connection_is_good_enough() {
     assert_eq!(server.connections(), 2);
 }
 
-#[test]
-fn y1_after_three_lost_connections_a_new_one_is_made_and_that_is_the_last_try() {
+fn y1_after_three_lost_connections_a_new_one_is_made_and_that_is_the_last_try(form: Form) {
     for last_is_honest in [true, false] {
         let mut lists = vec![loses_the_second(&Step::Close); 5];
         lists.push(if last_is_honest { honest() } else { vec![Step::head(), Step::Close] });
         let server = Server::start(Script::new(lists));
-        let client = client();
+        let client = form.client();
         keep(&client, &server, 5);
         let outcome = get(&client, &server.url("/"));
         assert_eq!(server.connections(), 6);
@@ -141,7 +153,7 @@ fn y1_after_three_lost_connections_a_new_one_is_made_and_that_is_the_last_try() 
 
 /// A client with one kept connection that takes no byte more, to a server that has not noticed: what goes out on it
 /// fails before its first byte. Whoever connects next is answered. Answers the port.
-fn takes_no_byte() -> (Client, u16) {
+fn takes_no_byte(form: Form) -> (Client, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -161,18 +173,17 @@ fn takes_no_byte() -> (Client, u16) {
             held.push(stream);
         }
     });
-    let client = client();
+    let client = form.client();
     fetch(&client, &format!("http://127.0.0.1:{port}/")).unwrap();
     // SAFETY: no pointers; the descriptor is this process's own.
     assert_eq!(unsafe { libc::shutdown(only_socket(port).fd, libc::SHUT_WR) }, 0);
     (client, port)
 }
 
-#[test]
-fn y2_if_no_byte_went_out_any_method_is_sent_again_with_any_body_that_was_not_read() {
+fn y2_if_no_byte_went_out_any_method_is_sent_again_with_any_body_that_was_not_read(form: Form) {
     let reader = std::io::Cursor::new(b"to be done".to_vec());
     for body in [Body::bytes(b"to be done"), Body::reader(reader, Some(10))] {
-        let (client, port) = takes_no_byte();
+        let (client, port) = takes_no_byte(form);
         let mut post = post(&format!("http://127.0.0.1:{port}/"), body);
         let mut response = client.send(&mut post).unwrap();
         assert_eq!((response.attempts(), response.reused()), (2, false));
@@ -180,9 +191,8 @@ fn y2_if_no_byte_went_out_any_method_is_sent_again_with_any_body_that_was_not_re
     }
 }
 
-#[test]
-fn y2_switched_off_it_is_an_error_that_is_safe_to_retry() {
-    let (client, port) = takes_no_byte();
+fn y2_switched_off_it_is_an_error_that_is_safe_to_retry(form: Form) {
+    let (client, port) = takes_no_byte(form);
     client.retries(false);
     let mut post = post(&format!("http://127.0.0.1:{port}/"), Body::bytes(b"to be done"));
     let error = client.send(&mut post).unwrap_err();
@@ -191,11 +201,10 @@ fn y2_switched_off_it_is_an_error_that_is_safe_to_retry() {
     assert_consistent(&error);
 }
 
-#[test]
-fn y3_a_fresh_connection_is_never_retried() {
+fn y3_a_fresh_connection_is_never_retried(form: Form) {
     for end in [Step::Close, Step::Rst] {
         let server = Server::start(Script::every(vec![Step::head(), end]));
-        let client = client();
+        let client = form.client();
         for round in 1..3 {
             let error = get(&client, &server.url("/")).unwrap_err();
             assert!(matches!(error.kind(), Kind::PeerClosed | Kind::PeerReset), "{error:?}");
@@ -203,18 +212,17 @@ fn y3_a_fresh_connection_is_never_retried() {
             assert_eq!(server.connections(), round);
         }
     }
-    let (server, client) = losing(&Step::Close);
+    let (server, client) = losing(form, &Step::Close);
     let mut fresh = request("GET", &server.url("/"));
     fresh.connection(Mode::Fresh);
     assert_eq!(client.send(&mut fresh).unwrap().attempts(), 1);
 }
 
-#[test]
-fn y4_after_one_byte_of_the_response_nothing_is_sent_again() {
+fn y4_after_one_byte_of_the_response_nothing_is_sent_again(form: Form) {
     for bytes in ["H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 102 Processing\r\n\r\n"] {
         let lost = vec![Step::answer(200, "first"), Step::head(), Step::send(bytes), Step::Close];
         let server = Server::start(Script::new(vec![lost, honest()]));
-        let client = client();
+        let client = form.client();
         fetch(&client, &server.url("/")).unwrap();
         let error = get(&client, &server.url("/")).unwrap_err();
         assert_eq!((error.kind(), error.phase()), (Kind::PeerClosed, Phase::Head), "{error:?}");
@@ -223,9 +231,8 @@ fn y4_after_one_byte_of_the_response_nothing_is_sent_again() {
     }
 }
 
-#[test]
-fn y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried() {
-    let (server, client) = losing(&Step::Close);
+fn y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried(form: Form) {
+    let (server, client) = losing(form, &Step::Close);
     let (source, account) = Source::new(|_, _| Err(std::io::Error::other("no more paper")));
     let mut put = request("PUT", &server.url("/"));
     put.body(source.of_length(10));
@@ -236,7 +243,7 @@ fn y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried() {
     assert_eq!(server.connections(), 1);
 
     // A reader that did not fail, but is spent.
-    let (server, client) = losing(&Step::Close);
+    let (server, client) = losing(form, &Step::Close);
     let (source, account) = Source::pieces(1, 10, |_| ());
     let mut put = request("PUT", &server.url("/"));
     put.body(source.of_length(10));
@@ -245,14 +252,16 @@ fn y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried() {
     assert_eq!((error.attempts(), error.retry_safe()), (1, true));
     account.assert_dropped_once();
     assert_eq!(server.connections(), 1);
-    let again = client.send(&mut put).unwrap_err();
-    assert_eq!((again.kind(), again.attempts()), (Kind::InvalidState, 0));
+    // A submission takes its request: then there is none to be sent twice.
+    if form == Form::Blocking {
+        let again = client.send(&mut put).unwrap_err();
+        assert_eq!((again.kind(), again.attempts()), (Kind::InvalidState, 0));
+    }
 }
 
-#[test]
-fn y6_switched_off_nothing_is_sent_again() {
+fn y6_switched_off_nothing_is_sent_again(form: Form) {
     let attempt = |of_client: bool, of_request: Option<bool>| {
-        let (server, client) = losing(&Step::Close);
+        let (server, client) = losing(form, &Step::Close);
         client.retries(of_client);
         let mut request = request("GET", &server.url("/"));
         if let Some(on) = of_request {
@@ -267,12 +276,11 @@ fn y6_switched_off_nothing_is_sent_again() {
     assert_eq!(attempt(true, None), (true, 2));
 }
 
-#[test]
-fn who_ended_it_here_gets_no_second_attempt() {
+fn who_ended_it_here_gets_no_second_attempt(form: Form) {
     let stalls = vec![Step::answer(200, "first"), Step::head(), Step::mark("asked"), Step::Stall];
     for close in [true, false] {
         let server = Server::start(Script::new(vec![stalls.clone(), honest()]));
-        let client = client();
+        let client = form.client();
         fetch(&client, &server.url("/")).unwrap();
         let id = client.manager().connections()[0].id;
         if close {
@@ -296,13 +304,12 @@ fn within(mut request: Request, clock: Clock, millis: u64) -> Request {
     request
 }
 
-#[test]
-fn t2_the_total_spans_all_attempts() {
+fn t2_the_total_spans_all_attempts(form: Form) {
     let slow = vec![Step::answer(200, "first"), Step::head(), Step::sleep(70), Step::Close];
     let mut lists = vec![slow; 3];
     lists.push(vec![Step::head(), Step::Stall]);
     let server = Server::start(Script::new(lists));
-    let client = client();
+    let client = form.client();
     keep(&client, &server, 3);
     let begun = Instant::now();
     let error = client.send(&mut within(request("GET", &server.url("/")), Clock::Total, 300));

@@ -9,13 +9,35 @@ mod phases;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{Body, CancelToken, Clock, Error, Kind, Phase, Request, Response, State};
-use support::alone::alone;
+use hangup::{Body, CancelToken, Clock, Error, Kind, Phase, Request, State};
+use support::alone::{again_on_threads, alone};
+use support::form::{Form, Response, in_both_forms};
 use support::look::{assert_gone, threads};
 use support::source::Source;
 use support::verdict::{assert_in_time, assert_timed_out, timed_out};
-use support::{MARGIN, PATIENCE, client, fetch, get, ms, post, request, tls_client, until};
+use support::{MARGIN, PATIENCE, fetch, get, ms, post, request, until};
 use testserver::{Certificate, Script, Server, Step, Until};
+
+in_both_forms! {
+    t2_the_total_runs_across_dial_upload_and_body,
+    t2_the_total_counts_time_that_the_caller_spends_between_reads,
+    t3_the_head_clock_runs_neither_during_the_upload_nor_during_the_body,
+    t3_the_head_clock_starts_when_the_request_is_sent,
+    t4_a_body_that_drips_keeps_read_alive_and_is_ended_by_the_total,
+    t4_a_body_that_drips_is_ended_by_the_minimum_rate,
+    t4_a_minimum_rate_never_keeps_the_read_clock_from_firing,
+    t5_a_limit_that_was_not_hit_leaves_no_trace,
+    t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit,
+    t7_a_timeout_in_one_exchange_leaves_idle_connections_and_other_exchanges_alone,
+    t8_ten_thousand_requests_with_a_total_timeout_start_no_thread,
+    the_first_clock_to_run_out_is_the_one_that_is_named,
+    a_deadline_that_is_set_while_the_call_waits_ends_it,
+}
+
+#[test]
+fn what_is_submitted_is_ended_by_its_clocks_on_a_pool_of_threads_too() {
+    again_on_threads(&["submitted::t1_", "submitted::t2_", "submitted::t4_"]);
+}
 
 fn within(mut request: Request, clock: Clock, limit: Duration) -> Request {
     request.timeout(clock, Some(limit)).unwrap();
@@ -25,8 +47,7 @@ fn within(mut request: Request, clock: Clock, limit: Duration) -> Request {
 const LIMIT: Duration = ms(150);
 const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
 
-#[test]
-fn t2_the_total_runs_across_dial_upload_and_body() {
+fn t2_the_total_runs_across_dial_upload_and_body(form: Form) {
     // Each phase takes a while and none takes too long by itself.
     let total = ms(400);
     let steps = vec![
@@ -39,7 +60,7 @@ fn t2_the_total_runs_across_dial_upload_and_body() {
         Step::Drip { bytes: 100_000, every_ms: 10, chunk: 1 },
     ];
     let server = Server::start(Script::every(steps));
-    let client = tls_client();
+    let client = form.tls_client();
     let (source, account) = Source::pieces(3, 100, |_| thread::sleep(ms(20)));
     let url = format!("https://localhost:{}/", server.port());
     let mut request = within(post(&url, source.chunked()), Clock::Total, total);
@@ -72,10 +93,9 @@ fn t2_the_total_runs_across_dial_upload_and_body() {
     account.assert_dropped_once();
 }
 
-#[test]
-fn t2_the_total_counts_time_that_the_caller_spends_between_reads() {
+fn t2_the_total_counts_time_that_the_caller_spends_between_reads(form: Form) {
     let server = Server::start(Script::answering("here at once, and whole"));
-    let client = client();
+    let client = form.client();
     let mut response = client.get(&server.url("/"), Some(LIMIT)).unwrap();
     assert_eq!(response.read(&mut [0; 4]).unwrap(), 4);
     thread::sleep(LIMIT + ms(5));
@@ -88,8 +108,7 @@ fn t2_the_total_counts_time_that_the_caller_spends_between_reads() {
     assert_eq!(response.timings(), over);
 }
 
-#[test]
-fn t3_the_head_clock_runs_neither_during_the_upload_nor_during_the_body() {
+fn t3_the_head_clock_runs_neither_during_the_upload_nor_during_the_body(form: Form) {
     let head = LIMIT;
     let steps = vec![
         Step::head(),
@@ -98,7 +117,7 @@ fn t3_the_head_clock_runs_neither_during_the_upload_nor_during_the_body() {
         Step::Drip { bytes: 30, every_ms: 10, chunk: 1 },
     ];
     let server = Server::start(Script::every(vec![Step::forever(steps)]));
-    let client = client();
+    let client = form.client();
     let (source, _) = Source::pieces(20, 10, move |_| thread::sleep(head / 10));
     let mut request = within(post(&server.url("/"), source.chunked()), Clock::Head, head);
     let begun = Instant::now();
@@ -108,11 +127,10 @@ fn t3_the_head_clock_runs_neither_during_the_upload_nor_during_the_body() {
     assert!(begun.elapsed() >= head * 2 + ms(290));
 }
 
-#[test]
-fn t3_the_head_clock_starts_when_the_request_is_sent() {
+fn t3_the_head_clock_starts_when_the_request_is_sent(form: Form) {
     let steps = vec![Step::head(), Step::body(), Step::Stall];
     let server = Server::start(Script::every(steps));
-    let client = client();
+    let client = form.client();
     let (source, _) = Source::pieces(10, 10, |_| thread::sleep(ms(20)));
     let mut request = within(post(&server.url("/"), source.chunked()), Clock::Head, LIMIT);
     let begun = Instant::now();
@@ -138,10 +156,9 @@ fn drain(mut response: Response) -> (Error, Duration, Response) {
     (error, begun.elapsed(), response)
 }
 
-#[test]
-fn t4_a_body_that_drips_keeps_read_alive_and_is_ended_by_the_total() {
+fn t4_a_body_that_drips_keeps_read_alive_and_is_ended_by_the_total(form: Form) {
     let server = dripping();
-    let client = client();
+    let client = form.client();
     let request = within(request("GET", &server.url("/")), Clock::Read, ms(200));
     let mut request = within(request, Clock::Total, ms(600));
     let begun = Instant::now();
@@ -151,10 +168,9 @@ fn t4_a_body_that_drips_keeps_read_alive_and_is_ended_by_the_total() {
     assert_gone(client.manager(), server.port());
 }
 
-#[test]
-fn t4_a_body_that_drips_is_ended_by_the_minimum_rate() {
+fn t4_a_body_that_drips_is_ended_by_the_minimum_rate(form: Form) {
     let server = dripping();
-    let client = client();
+    let client = form.client();
     let mut request = request("GET", &server.url("/"));
     request.min_rate(Some((10_000, ms(200)))).unwrap();
     let (error, took, _) = drain(client.send(&mut request).unwrap());
@@ -168,8 +184,7 @@ fn t4_a_body_that_drips_is_ended_by_the_minimum_rate() {
     assert_timed_out(&error, Clock::Total, Phase::Read);
 }
 
-#[test]
-fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing() {
+fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing(form: Form) {
     for (rate, window) in [(0, ms(10)), (0, ms(0)), (100, ms(0))] {
         let refused = request("GET", "http://127.0.0.1/").min_rate(Some((rate, window)));
         let kind = refused.unwrap_err().kind();
@@ -179,7 +194,7 @@ fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing() {
     for (rate, window) in [(1, ms(40)), (1, ms(1))] {
         let server =
             Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]));
-        let client = client();
+        let client = form.client();
         let mut request = within(request("GET", &server.url("/")), Clock::Read, LIMIT);
         request.timeout(Clock::Total, Some(ms(2000))).unwrap();
         request.min_rate(Some((rate, window))).unwrap();
@@ -190,10 +205,9 @@ fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing() {
     }
 }
 
-#[test]
-fn t5_a_limit_that_was_not_hit_leaves_no_trace() {
+fn t5_a_limit_that_was_not_hit_leaves_no_trace(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     let mut request = request("GET", &server.url("/"));
     for clock in [Clock::Total, Clock::Pool, Clock::Connect, Clock::Write, Clock::Head, Clock::Read]
     {
@@ -213,9 +227,8 @@ fn t5_a_limit_that_was_not_hit_leaves_no_trace() {
     assert_eq!(server.connections(), 1);
 }
 
-#[test]
-fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit() {
-    let client = client();
+fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit(form: Form) {
+    let client = form.client();
     let mut request = request("GET", "http://127.0.0.1:1/");
     let zero = Some(Duration::ZERO);
     let mut errors = vec![client.get("http://127.0.0.1:1/", zero).unwrap_err()];
@@ -243,8 +256,7 @@ fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit() {
     assert_eq!(response.read_all(10).unwrap(), b"ok");
 }
 
-#[test]
-fn t7_a_timeout_in_one_exchange_leaves_idle_connections_and_other_exchanges_alone() {
+fn t7_a_timeout_in_one_exchange_leaves_idle_connections_and_other_exchanges_alone(form: Form) {
     let quick = vec![Step::forever(vec![Step::answer(200, "ok")])];
     let slow = vec![Step::head(), Step::Stall];
     let held = vec![
@@ -254,7 +266,7 @@ fn t7_a_timeout_in_one_exchange_leaves_idle_connections_and_other_exchanges_alon
         Step::Fill { bytes: 90, byte: 'x' },
     ];
     let server = Server::start(Script::new(vec![quick, held, slow]));
-    let client = client();
+    let client = form.client();
     let mut idle = get(&client, &server.url("/")).unwrap();
     let mut open = {
         let mut fresh = request("GET", &server.url("/"));
@@ -272,11 +284,10 @@ fn t7_a_timeout_in_one_exchange_leaves_idle_connections_and_other_exchanges_alon
     assert!(get(&client, &server.url("/")).unwrap().reused());
 }
 
-#[test]
-fn t8_ten_thousand_requests_with_a_total_timeout_start_no_thread() {
-    alone("t8_ten_thousand_requests_with_a_total_timeout_start_no_thread", || {
+fn t8_ten_thousand_requests_with_a_total_timeout_start_no_thread(form: Form) {
+    alone(&form.name("t8_ten_thousand_requests_with_a_total_timeout_start_no_thread"), || {
         let server = Server::start(Script::answering("ok"));
-        let client = client();
+        let client = form.client();
         fetch(&client, &server.url("/")).unwrap();
         let before = threads();
         let mut request = within(request("GET", &server.url("/")), Clock::Total, ms(60_000));
@@ -302,10 +313,9 @@ fn t8_ten_thousand_requests_with_a_total_timeout_start_no_thread() {
     });
 }
 
-#[test]
-fn the_first_clock_to_run_out_is_the_one_that_is_named() {
+fn the_first_clock_to_run_out_is_the_one_that_is_named(form: Form) {
     let server = Server::start(Script::every(vec![Step::head(), Step::Stall]));
-    let client = client();
+    let client = form.client();
     let orders = [(Clock::Head, Clock::Total), (Clock::Total, Clock::Head)];
     for (first, second) in orders {
         let request = within(request("GET", &server.url("/")), first, ms(60));
@@ -324,10 +334,9 @@ fn the_first_clock_to_run_out_is_the_one_that_is_named() {
     until("the server's ends", || server.open_connections() == 0);
 }
 
-#[test]
-fn a_deadline_that_is_set_while_the_call_waits_ends_it() {
+fn a_deadline_that_is_set_while_the_call_waits_ends_it(form: Form) {
     let server = Server::start(Script::every(vec![Step::head(), Step::mark("head"), Step::Stall]));
-    let client = client();
+    let client = form.client();
     let token = CancelToken::new();
     let mut request = post(&server.url("/"), Body::bytes(b"x"));
     request.cancel_with(Some(token.clone()));

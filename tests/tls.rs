@@ -4,21 +4,38 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use hangup::{Client, Error, Kind, Limits, Manager, Mode, Phase, Reason, Sent};
+use hangup::{Error, Kind, Mode, Phase, Reason, Sent};
 use support::alone::alone_with;
+use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, disturb_idle};
-use support::{PATIENCE, client, fetch, get, request, tls_client};
+use support::{PATIENCE, fetch, get, request, trusting};
 use testserver::{Certificate, Options, Script, Server, Step, certs};
+
+in_both_forms! {
+    q5_wrong_certificates_are_refused_with_their_reason,
+    q5_the_systems_roots_do_not_know_the_test_ca,
+    q5_custom_roots_are_trusted_and_no_others,
+    q5_a_client_certificate_is_shown_to_a_server_that_asks,
+    q5_ssl_cert_file_is_honoured,
+    q5_an_ssl_cert_file_that_is_not_there_is_named,
+    q5_anybody_is_believed_only_by_who_asks_for_it,
+    addresses_and_names_of_the_certificate_both_work,
+    q5_truncation_without_close_notify_in_a_close_delimited_body_is_an_error,
+    close_notify_ends_a_close_delimited_body_well,
+    a_body_with_a_length_is_whole_before_the_truncation_is_seen,
+    connections_are_kept_and_close_notify_on_an_idle_one_is_noticed,
+    what_is_no_tls_is_a_tls_failure,
+    r13_another_identity_towards_the_peer_is_another_connection,
+}
 
 fn secure(which: Certificate) -> Server {
     Server::start_tls(which, Script::answering("secret"))
 }
 
-/// A file for a certificate, of this process only.
-fn scratch(name: &str) -> PathBuf {
-    let name = format!("q5-{name}-{}.pem", std::process::id());
+/// A file for a certificate, of this process and form only.
+fn scratch(form: Form, name: &str) -> PathBuf {
+    let name = format!("q5-{name}-{form:?}-{}.pem", std::process::id());
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
@@ -36,8 +53,7 @@ fn refused(client: &Client, server: &Server, url: &str, part: &str) -> Error {
     error
 }
 
-#[test]
-fn q5_wrong_certificates_are_refused_with_their_reason() {
+fn q5_wrong_certificates_are_refused_with_their_reason(form: Form) {
     let wrong = [
         (Certificate::Expired, "expired"),
         (Certificate::WrongHost, "another host name"),
@@ -46,7 +62,7 @@ fn q5_wrong_certificates_are_refused_with_their_reason() {
     ];
     for (which, part) in wrong {
         let server = secure(which);
-        let client = tls_client();
+        let client = form.tls_client();
         refused(&client, &server, &server.url("/"), part);
         // The server was told why: an alert, not just a close.
         let told = server.broken(0);
@@ -56,21 +72,19 @@ fn q5_wrong_certificates_are_refused_with_their_reason() {
     }
 }
 
-#[test]
-fn q5_the_systems_roots_do_not_know_the_test_ca() {
+fn q5_the_systems_roots_do_not_know_the_test_ca(form: Form) {
     let server = secure(Certificate::Good);
-    refused(&client(), &server, &server.url("/"), "not trusted");
+    refused(&form.client(), &server, &server.url("/"), "not trusted");
 }
 
-#[test]
-fn q5_custom_roots_are_trusted_and_no_others() {
+fn q5_custom_roots_are_trusted_and_no_others(form: Form) {
     let server = secure(Certificate::Good);
-    let by_text = tls_client();
+    let by_text = form.tls_client();
     assert_eq!(fetch(&by_text, &server.url("/")).unwrap(), b"secret");
     assert_eq!(by_text.manager().connections()[0].tls, Some("TLSv1.3"));
-    let path = scratch("ca");
+    let path = scratch(form, "ca");
     fs::write(&path, certs().ca()).unwrap();
-    let by_file = client();
+    let by_file = form.client();
     by_file.tls_roots_file(path.to_str().unwrap()).unwrap();
     assert_eq!(fetch(&by_file, &server.url("/")).unwrap(), b"secret");
     fs::remove_file(path).unwrap();
@@ -95,20 +109,19 @@ fn q5_custom_roots_are_trusted_and_no_others() {
     assert!(error.message().contains("/nowhere/ca.pem"), "{error}");
 }
 
-#[test]
-fn q5_a_client_certificate_is_shown_to_a_server_that_asks() {
+fn q5_a_client_certificate_is_shown_to_a_server_that_asks(form: Form) {
     let server = secure(Certificate::ClientAuth);
-    let nobody = tls_client();
+    let nobody = form.tls_client();
     let error = fetch(&nobody, &server.url("/")).unwrap_err();
     // With TLS 1.3 the server refuses after our handshake is done: the alert comes later.
     assert_eq!(error.kind(), Kind::TlsFailed, "{error:?}");
     assert_gone(nobody.manager(), server.port());
-    let somebody = tls_client();
+    let somebody = form.tls_client();
     let pair = certs().client();
     somebody.tls_certificate(pair.cert.as_bytes(), pair.key.as_bytes()).unwrap();
     assert_eq!(fetch(&somebody, &server.url("/")).unwrap(), b"secret");
     // A certificate that the server does not want.
-    let stranger = tls_client();
+    let stranger = form.tls_client();
     let pair = certs().server(Certificate::SelfSigned);
     stranger.tls_certificate(pair.cert.as_bytes(), pair.key.as_bytes()).unwrap();
     let error = fetch(&stranger, &server.url("/")).unwrap_err();
@@ -120,38 +133,35 @@ fn q5_a_client_certificate_is_shown_to_a_server_that_asks() {
     assert_eq!(error.kind(), Kind::InvalidArgument, "{error:?}");
 }
 
-#[test]
-fn q5_ssl_cert_file_is_honoured() {
-    let path = scratch("env");
+fn q5_ssl_cert_file_is_honoured(form: Form) {
+    let path = scratch(form, "env");
     let server = secure(Certificate::Good);
     // The child has certificates of its own; it is given this server's CA and address.
     if std::env::var_os("Q5_URL").is_none() {
         fs::write(&path, certs().ca()).unwrap();
     }
     let env = [("SSL_CERT_FILE", path.to_str().unwrap()), ("Q5_URL", &server.url("/"))];
-    alone_with("q5_ssl_cert_file_is_honoured", &env, || {
+    alone_with(&form.name("q5_ssl_cert_file_is_honoured"), &env, || {
         let url = std::env::var("Q5_URL").unwrap();
-        assert_eq!(fetch(&client(), &url).unwrap(), b"secret");
+        assert_eq!(fetch(&form.client(), &url).unwrap(), b"secret");
     });
     let _ = fs::remove_file(path);
 }
 
-#[test]
-fn q5_an_ssl_cert_file_that_is_not_there_is_named() {
+fn q5_an_ssl_cert_file_that_is_not_there_is_named(form: Form) {
     let env = [("SSL_CERT_FILE", "/nowhere/roots.pem"), ("SSL_CERT_DIR", "/nowhere")];
-    alone_with("q5_an_ssl_cert_file_that_is_not_there_is_named", &env, || {
+    alone_with(&form.name("q5_an_ssl_cert_file_that_is_not_there_is_named"), &env, || {
         let server = secure(Certificate::Good);
-        let error = fetch(&client(), &server.url("/")).unwrap_err();
+        let error = fetch(&form.client(), &server.url("/")).unwrap_err();
         assert_eq!(error.kind(), Kind::TlsFailed, "{error:?}");
         assert!(error.message().contains("/nowhere"), "{error}");
     });
 }
 
-#[test]
-fn q5_anybody_is_believed_only_by_who_asks_for_it() {
+fn q5_anybody_is_believed_only_by_who_asks_for_it(form: Form) {
     for which in [Certificate::Expired, Certificate::WrongHost, Certificate::SelfSigned] {
         let server = secure(which);
-        let client = client();
+        let client = form.client();
         client.tls_dangerously_trust_anybody(true).unwrap();
         assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"secret");
         // Back to caution: the connection that was made without is not used (R13).
@@ -160,9 +170,8 @@ fn q5_anybody_is_believed_only_by_who_asks_for_it() {
     }
 }
 
-#[test]
-fn addresses_and_names_of_the_certificate_both_work() {
-    let client = tls_client();
+fn addresses_and_names_of_the_certificate_both_work(form: Form) {
+    let client = form.tls_client();
     let four = secure(Certificate::Good);
     for host in ["localhost", "127.0.0.1", "LOCALHOST"] {
         let url = format!("https://{host}:{}/", four.port());
@@ -175,12 +184,11 @@ fn addresses_and_names_of_the_certificate_both_work() {
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\n\r\nthe beginning";
 
-#[test]
-fn q5_truncation_without_close_notify_in_a_close_delimited_body_is_an_error() {
+fn q5_truncation_without_close_notify_in_a_close_delimited_body_is_an_error(form: Form) {
     for end in [Step::Truncate, Step::Rst] {
         let steps = vec![Step::head(), Step::send(HEAD), end.clone()];
         let server = Server::start_tls(Certificate::Good, Script::every(steps));
-        let client = tls_client();
+        let client = form.tls_client();
         let mut response = get(&client, &server.url("/")).unwrap();
         let mut got = Vec::new();
         let mut piece = [0; 100];
@@ -208,28 +216,26 @@ fn q5_truncation_without_close_notify_in_a_close_delimited_body_is_an_error() {
     }
 }
 
-#[test]
-fn close_notify_ends_a_close_delimited_body_well() {
+fn close_notify_ends_a_close_delimited_body_well(form: Form) {
     for end in [Step::Close, Step::CloseNotify] {
         let steps = vec![Step::head(), Step::send(HEAD), end, Step::Stall];
         let server = Server::start_tls(Certificate::Good, Script::every(steps));
-        let client = tls_client();
+        let client = form.tls_client();
         assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"the beginning");
         assert_gone(client.manager(), server.port());
     }
 }
 
-#[test]
-fn a_body_with_a_length_is_whole_before_the_truncation_is_seen() {
+fn a_body_with_a_length_is_whole_before_the_truncation_is_seen(form: Form) {
     let whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole";
     let server = Server::start_tls(
         Certificate::Good,
         Script::every(vec![Step::head(), Step::send(whole), Step::Truncate]),
     );
     for _ in 0..3 {
-        assert_eq!(fetch(&tls_client(), &server.url("/")).unwrap(), b"whole");
+        assert_eq!(fetch(&form.tls_client(), &server.url("/")).unwrap(), b"whole");
     }
-    let client = tls_client();
+    let client = form.tls_client();
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nwhole";
     for end in [Step::Truncate, Step::Close] {
         let steps = vec![Step::head(), Step::send(cut), end];
@@ -240,8 +246,7 @@ fn a_body_with_a_length_is_whole_before_the_truncation_is_seen() {
     }
 }
 
-#[test]
-fn connections_are_kept_and_close_notify_on_an_idle_one_is_noticed() {
+fn connections_are_kept_and_close_notify_on_an_idle_one_is_noticed(form: Form) {
     let polite = vec![
         Step::answer(200, "one"),
         Step::answer(200, "two"),
@@ -257,7 +262,7 @@ fn connections_are_kept_and_close_notify_on_an_idle_one_is_noticed() {
             next,
         ]),
     );
-    let client = tls_client();
+    let client = form.tls_client();
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"one");
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"two");
     assert_eq!(server.connections(), 1);
@@ -270,13 +275,12 @@ fn connections_are_kept_and_close_notify_on_an_idle_one_is_noticed() {
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn what_is_no_tls_is_a_tls_failure() {
+fn what_is_no_tls_is_a_tls_failure(form: Form) {
     let server = Server::start(Script::every(vec![
         Step::send("HTTP/1.1 400 Bad Request\r\n\r\n"),
         Step::Stall,
     ]));
-    let client = tls_client();
+    let client = form.tls_client();
     let url = format!("https://localhost:{}/", server.port());
     let error = fetch(&client, &url).unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::TlsFailed, Phase::Tls), "{error:?}");
@@ -293,19 +297,13 @@ fn what_is_no_tls_is_a_tls_failure() {
     }
 }
 
-#[test]
-fn r13_another_identity_towards_the_peer_is_another_connection() {
+fn r13_another_identity_towards_the_peer_is_another_connection(form: Form) {
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
-    let manager = Arc::new(Manager::new(Limits::default()));
-    let new = || {
-        let client = Client::new(Arc::clone(&manager));
-        client.tls_roots(testserver::certs().ca().as_bytes()).unwrap();
-        client
-    };
-    let (one, same, trusting) = (new(), new(), new());
-    trusting.tls_dangerously_trust_anybody(true).unwrap();
+    let one = form.tls_client();
+    let (same, anybody) = (trusting(one.sibling()), trusting(one.sibling()));
+    anybody.tls_dangerously_trust_anybody(true).unwrap();
     let first = get(&one, &server.url("/")).unwrap().read_all(10);
     assert_eq!(first.unwrap(), b"ok");
     assert!(get(&same, &server.url("/")).unwrap().reused(), "equal settings, equal connections");
-    assert!(!get(&trusting, &server.url("/")).unwrap().reused());
+    assert!(!get(&anybody, &server.url("/")).unwrap().reused());
 }

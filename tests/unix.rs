@@ -4,10 +4,20 @@
 mod support;
 
 use hangup::{CancelToken, Clock, Error, How, Kind, Phase, Reason};
+use support::form::{Form, in_both_forms};
 use support::look::assert_at_rest;
 use support::verdict::{assert_timed_out, cancelled};
-use support::{PATIENCE, client, fetch, get, ms, request, tls_client, until};
+use support::{PATIENCE, fetch, get, ms, request, until};
 use testserver::{Answer, Certificate, Options, Script, Server, Step};
+
+in_both_forms! {
+    a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept,
+    tls_over_a_unix_domain_socket_is_for_localhost,
+    a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket,
+    an_idle_connection_that_the_server_closed_is_passed_over,
+    a_redirect_leads_to_a_socket_only_from_there,
+    a_path_that_nobody_listens_on_is_a_failed_connect,
+}
 
 /// A server on a Unix-domain socket, and its origin.
 fn serve(tls: Option<Certificate>, script: Script) -> (Server, String) {
@@ -25,10 +35,9 @@ fn redirect(to: &str) -> Vec<Step> {
     vec![Step::Answer(Answer { status: 302, headers, body: String::new() })]
 }
 
-#[test]
-fn a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept() {
+fn a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept(form: Form) {
     let (server, origin) = serve(None, Script::echoing());
-    let client = client();
+    let client = form.client();
     // Whatever the proxy and the local address: a socket is on this machine.
     client.proxy(Some("http://127.0.0.1:1")).unwrap();
     client.local_address("127.0.0.9".parse().ok());
@@ -54,10 +63,9 @@ fn a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept() {
     assert!(server.wait_ended(0, PATIENCE).is_some());
 }
 
-#[test]
-fn tls_over_a_unix_domain_socket_is_for_localhost() {
+fn tls_over_a_unix_domain_socket_is_for_localhost(form: Form) {
     let (server, origin) = serve(Some(Certificate::Good), Script::answering("ok"));
-    let client = tls_client();
+    let client = form.tls_client();
     for _ in 0..2 {
         assert_eq!(fetch(&client, &format!("{origin}/")).unwrap(), b"ok");
     }
@@ -68,11 +76,10 @@ fn tls_over_a_unix_domain_socket_is_for_localhost() {
     assert_eq!((error.kind(), error.phase()), (Kind::TlsFailed, Phase::Tls));
 }
 
-#[test]
-fn a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket() {
+fn a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket(form: Form) {
     let stalls = vec![Step::head(), Step::mark("head"), Step::Stall];
     let (server, origin) = serve(None, Script::every(stalls));
-    let client = client();
+    let client = form.client();
     let token = CancelToken::new();
     let mut asked = request("GET", &format!("{origin}/"));
     asked.cancel_with(Some(token.clone()));
@@ -94,11 +101,10 @@ fn a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket() {
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn an_idle_connection_that_the_server_closed_is_passed_over() {
+fn an_idle_connection_that_the_server_closed_is_passed_over(form: Form) {
     let steps = vec![Step::answer(200, "ok"), Step::wait_for("close"), Step::Close];
     let (server, origin) = serve(None, Script::every(steps));
-    let client = client();
+    let client = form.client();
     assert_eq!(fetch(&client, &format!("{origin}/")).unwrap(), b"ok");
     server.release("close");
     until("the close", || server.open_connections() == 0);
@@ -106,8 +112,7 @@ fn an_idle_connection_that_the_server_closed_is_passed_over() {
     assert_eq!(server.connections(), 2);
 }
 
-#[test]
-fn a_redirect_leads_to_a_socket_only_from_there() {
+fn a_redirect_leads_to_a_socket_only_from_there(form: Form) {
     let (other, elsewhere) = serve(None, Script::answering("never asked for"));
     let network = Server::start(Script::by_path([
         ("/in", redirect(&format!("{elsewhere}/secret"))),
@@ -121,7 +126,7 @@ fn a_redirect_leads_to_a_socket_only_from_there() {
         ("/end", vec![Step::EchoHead(true)]),
     ];
     let (server, origin) = serve(None, Script::by_path(paths));
-    let client = client();
+    let client = form.client();
     // Within it: the same connection, and what was meant for it stays.
     let mut asked = request("GET", &format!("{origin}/a/relative"));
     asked.header("Authorization", "Bearer mine").unwrap();
@@ -150,17 +155,16 @@ fn a_redirect_leads_to_a_socket_only_from_there() {
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn a_path_that_nobody_listens_on_is_a_failed_connect() {
-    let error = fetch(&client(), "http+unix://%2Fno%2Fsuch.sock/").unwrap_err();
+fn a_path_that_nobody_listens_on_is_a_failed_connect(form: Form) {
+    let error = fetch(&form.client(), "http+unix://%2Fno%2Fsuch.sock/").unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect));
     assert_eq!(error.os_code(), Some(libc::ENOENT));
     assert!(error.message().contains("http+unix://%2Fno%2Fsuch.sock"), "{error}");
-    let error = fetch(&client(), "http+unix://relative.sock/").unwrap_err();
+    let error = fetch(&form.client(), "http+unix://relative.sock/").unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidUrl);
     // A socket whose server is gone.
     let (server, origin) = serve(None, Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     assert_eq!(fetch(&client, &format!("{origin}/")).unwrap(), b"ok");
     drop(server);
     let error = fetch(&client, &format!("{origin}/")).unwrap_err();

@@ -5,10 +5,26 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use hangup::{Client, Error, Kind, Mode, Phase, Reason};
+use hangup::{Error, Kind, Mode, Phase, Reason};
+use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, assert_gone};
-use support::{MARGIN, client, fetch, get, request};
+use support::{MARGIN, fetch, get, request};
 use testserver::{Script, Server, Step};
+
+in_both_forms! {
+    w7_an_answer_cut_at_any_byte_is_an_error_that_says_where,
+    an_answer_torn_at_any_byte_is_the_same_answer,
+    w1_status_lines_as_they_are_reported,
+    w1_what_is_no_status_line_is_refused_at_once,
+    w2_every_byte_in_a_header_value_is_refused_or_delivered_as_it_is,
+    w2_every_byte_in_a_header_name_is_refused_unless_it_is_a_token,
+    w2_repeated_headers_are_all_there_in_order,
+    w4_lengths_that_mean_nothing_are_refused,
+    w4_a_huge_length_costs_nothing_until_it_comes,
+    the_rest_is_what_is_left_whatever_was_read_before,
+    w8_bodyless_answers_return_at_once_whatever_they_announce,
+    a_head_that_never_ends_is_bounded_in_bytes_and_time,
+}
 
 const SHORT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nT: t\r\n\r\n";
@@ -26,8 +42,7 @@ fn next(client: &Client, server: &Server) -> Result<Vec<u8>, Error> {
     client.send(&mut request)?.read_all(usize::MAX)
 }
 
-#[test]
-fn w7_an_answer_cut_at_any_byte_is_an_error_that_says_where() {
+fn w7_an_answer_cut_at_any_byte_is_an_error_that_says_where(form: Form) {
     // The zero-sized chunk makes a body complete, whatever becomes of the trailers (RFC 9112 section 8).
     let last_chunk = CHUNKED.find("T: t").unwrap();
     for (answer, body, complete) in
@@ -38,7 +53,7 @@ fn w7_an_answer_cut_at_any_byte_is_an_error_that_says_where() {
             let end = if reset { Step::Rst } else { Step::Close };
             let cut = |at| vec![Step::send(&answer[..at]), end.clone()];
             let server = answering_each(&(0..answer.len()).map(cut).collect::<Vec<_>>());
-            let client = client();
+            let client = form.client();
             for at in 0..answer.len() {
                 let error = match next(&client, &server) {
                     Err(error) => error,
@@ -72,8 +87,7 @@ fn w7_an_answer_cut_at_any_byte_is_an_error_that_says_where() {
     }
 }
 
-#[test]
-fn an_answer_torn_at_any_byte_is_the_same_answer() {
+fn an_answer_torn_at_any_byte_is_the_same_answer(form: Form) {
     let folded = "HTTP/1.1 200 OK\r\nX: a\r\n  b\r\nContent-Length: 5\r\n\r\nhello";
     let interim = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
     let bare = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello";
@@ -85,7 +99,7 @@ fn an_answer_torn_at_any_byte_is_the_same_answer() {
         };
         let all: Vec<Step> = (1..answer.len()).flat_map(torn).collect();
         let server = Server::start(Script::every(all));
-        let client = client();
+        let client = form.client();
         for at in 1..answer.len() {
             let body = fetch(&client, &server.url("/"))
                 .unwrap_or_else(|error| panic!("torn after {at} of {answer:?}: {error:?}"));
@@ -95,8 +109,7 @@ fn an_answer_torn_at_any_byte_is_the_same_answer() {
     }
 }
 
-#[test]
-fn w1_status_lines_as_they_are_reported() {
+fn w1_status_lines_as_they_are_reported(form: Form) {
     let cases = [
         ("HTTP/1.1 200 OK", 200, 11),
         ("HTTP/1.1 200", 200, 11),
@@ -109,16 +122,16 @@ fn w1_status_lines_as_they_are_reported() {
         let server =
             answering_each(&[vec![Step::send(&format!("{line}\r\nContent-Length: 0\r\n\r\n"))]]);
         let response =
-            get(&client(), &server.url("/")).unwrap_or_else(|e| panic!("{line:?}: {e:?}"));
+            get(&form.client(), &server.url("/")).unwrap_or_else(|e| panic!("{line:?}: {e:?}"));
         assert_eq!((response.status(), response.head().version()), (status, version), "{line:?}");
     }
 }
 
 /// An answer with this line in its head must be a protocol error; the connection is closed.
 #[track_caller]
-fn refused(answer: &[u8]) -> Error {
+fn refused(form: Form, answer: &[u8]) -> Error {
     let server = answering_each(&[vec![Step::SendHex(answer.to_vec()), Step::Stall]]);
-    let client = client();
+    let client = form.client();
     let text = String::from_utf8_lossy(answer).into_owned();
     let error = fetch(&client, &server.url("/")).expect_err(&text);
     assert_eq!((error.kind(), error.phase()), (Kind::Protocol, Phase::Head), "{text:?}: {error:?}");
@@ -132,8 +145,7 @@ fn refused(answer: &[u8]) -> Error {
     error
 }
 
-#[test]
-fn w1_what_is_no_status_line_is_refused_at_once() {
+fn w1_what_is_no_status_line_is_refused_at_once(form: Form) {
     for line in [
         "HTTP/1.1 -12 X",
         "HTTP/1.1 2 X",
@@ -143,29 +155,28 @@ fn w1_what_is_no_status_line_is_refused_at_once() {
         "ICY 200 OK",
         " HTTP/1.1 200 X",
     ] {
-        refused(format!("{line}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+        refused(form, format!("{line}\r\nContent-Length: 0\r\n\r\n").as_bytes());
     }
-    refused(format!("HTTP/1.1 {} X\r\n\r\n", "1".repeat(100)).as_bytes());
-    refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    refused(form, format!("HTTP/1.1 {} X\r\n\r\n", "1".repeat(100)).as_bytes());
+    refused(form, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
     // HTTP/0.9, and an SSH server: without the end of any head.
-    refused(b"<html><body>hello</body></html>");
-    refused(b"SSH-2.0-OpenSSH_9.2\r\n");
+    refused(form, b"<html><body>hello</body></html>");
+    refused(form, b"SSH-2.0-OpenSSH_9.2\r\n");
 }
 
-#[test]
-fn w2_every_byte_in_a_header_value_is_refused_or_delivered_as_it_is() {
+fn w2_every_byte_in_a_header_value_is_refused_or_delivered_as_it_is(form: Form) {
     for byte in 0..=255u8 {
         let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-A: a".to_vec();
         answer.extend([byte, b'b']);
         answer.extend(b"\r\n\r\n");
         match byte {
-            0 | b'\r' => drop(refused(&answer)),
+            0 | b'\r' => drop(refused(form, &answer)),
             // Ends the line; what follows has no colon.
-            b'\n' => drop(refused(&answer)),
+            b'\n' => drop(refused(form, &answer)),
             // RFC 9110 section 5.5 leaves other control characters to the recipient: never altered, though.
             1..=8 | 11 | 12 | 14..=31 | 127 => {
                 let server = answering_each(&[vec![Step::SendHex(answer)]]);
-                match get(&client(), &server.url("/")) {
+                match get(&form.client(), &server.url("/")) {
                     Ok(response) => {
                         assert_eq!(response.head().header("x-a"), Some(&[b'a', byte, b'b'][..]))
                     }
@@ -174,8 +185,8 @@ fn w2_every_byte_in_a_header_value_is_refused_or_delivered_as_it_is() {
             }
             _ => {
                 let server = answering_each(&[vec![Step::SendHex(answer)]]);
-                let response =
-                    get(&client(), &server.url("/")).unwrap_or_else(|e| panic!("{byte:#x}: {e:?}"));
+                let response = get(&form.client(), &server.url("/"))
+                    .unwrap_or_else(|e| panic!("{byte:#x}: {e:?}"));
                 assert_eq!(
                     response.head().header("X-A"),
                     Some(&[b'a', byte, b'b'][..]),
@@ -186,8 +197,7 @@ fn w2_every_byte_in_a_header_value_is_refused_or_delivered_as_it_is() {
     }
 }
 
-#[test]
-fn w2_every_byte_in_a_header_name_is_refused_unless_it_is_a_token() {
+fn w2_every_byte_in_a_header_name_is_refused_unless_it_is_a_token(form: Form) {
     for byte in (0..=255u8).filter(|byte| !b"\n:".contains(byte)) {
         let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX".to_vec();
         answer.extend([byte, b'y']);
@@ -195,21 +205,20 @@ fn w2_every_byte_in_a_header_name_is_refused_unless_it_is_a_token() {
         // RFC 9110 section 5.6.2.
         if byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte) {
             let server = answering_each(&[vec![Step::SendHex(answer)]]);
-            let response =
-                get(&client(), &server.url("/")).unwrap_or_else(|e| panic!("{byte:#x}: {e:?}"));
+            let response = get(&form.client(), &server.url("/"))
+                .unwrap_or_else(|e| panic!("{byte:#x}: {e:?}"));
             let name = String::from_utf8(vec![b'x', byte.to_ascii_lowercase(), b'y']).unwrap();
             assert_eq!(response.head().header(&name), Some(&b"v"[..]), "{name}");
         } else {
-            refused(&answer);
+            refused(form, &answer);
         }
     }
 }
 
-#[test]
-fn w2_repeated_headers_are_all_there_in_order() {
+fn w2_repeated_headers_are_all_there_in_order(form: Form) {
     let head = "HTTP/1.1 200 OK\r\nA: 1\r\nSet-Cookie: x=1\r\na: 2\r\nset-cookie: y=2\r\nContent-Length: 0\r\n\r\n";
     let server = answering_each(&[vec![Step::send(head)]]);
-    let response = get(&client(), &server.url("/")).unwrap();
+    let response = get(&form.client(), &server.url("/")).unwrap();
     let of = |name: &str| -> Vec<&[u8]> {
         response.head().headers().filter(|(n, _)| *n == name).map(|(_, value)| value).collect()
     };
@@ -218,8 +227,7 @@ fn w2_repeated_headers_are_all_there_in_order() {
     assert_eq!(response.head().header("SET-cookie"), Some(&b"x=1"[..]));
 }
 
-#[test]
-fn w4_lengths_that_mean_nothing_are_refused() {
+fn w4_lengths_that_mean_nothing_are_refused(form: Form) {
     for value in [
         "-1",
         "+5",
@@ -236,19 +244,31 @@ fn w4_lengths_that_mean_nothing_are_refused() {
         "18446744073709551616",
         "99999999999999999999999",
     ] {
-        refused(format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\nhello").as_bytes());
+        refused(
+            form,
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\nhello").as_bytes(),
+        );
     }
-    refused(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\ncontent-length: 6\r\n\r\nhello");
+    refused(
+        form,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\ncontent-length: 6\r\n\r\nhello",
+    );
 }
 
-#[test]
-fn w4_a_huge_length_costs_nothing_until_it_comes() {
+fn w4_a_huge_length_costs_nothing_until_it_comes(form: Form) {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\nhello";
     let server =
         answering_each(&[vec![Step::send(head), Step::Stall], vec![Step::send(head), Step::Close]]);
-    let client = client();
-    let mut response = get(&client, &server.url("/")).unwrap();
-    let error = response.read_all(1000).unwrap_err();
+    let client = form.client();
+    let error = match form {
+        Form::Blocking => get(&client, &server.url("/")).unwrap().read_all(1000).unwrap_err(),
+        // Who reads piece by piece wants no more than a piece; who wants it whole says so beforehand.
+        Form::Submitted => {
+            let mut whole = request("GET", &server.url("/"));
+            whole.whole(Some(1000));
+            client.send(&mut whole).unwrap_err()
+        }
+    };
     assert_eq!(error.kind(), Kind::TooLarge, "{error:?}");
     assert_gone(client.manager(), server.port());
     // Nobody set a bound: what came is read, and not more is allocated than came.
@@ -257,8 +277,20 @@ fn w4_a_huge_length_costs_nothing_until_it_comes() {
     assert!(error.message().contains("after 5 of 9223372036854775807"), "{error}");
 }
 
-#[test]
-fn w8_bodyless_answers_return_at_once_whatever_they_announce() {
+fn the_rest_is_what_is_left_whatever_was_read_before(form: Form) {
+    let length = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for answer in [length, chunks] {
+        let server = answering_each(&[vec![Step::send(answer), Step::Stall]]);
+        let client = form.client();
+        let mut response = get(&client, &server.url("/")).unwrap();
+        assert_eq!(response.read(&mut [0; 3]).unwrap(), 3);
+        assert_eq!(response.read_all(2).unwrap(), b"lo");
+        assert_eq!(client.manager().stats().idle, 1);
+    }
+}
+
+fn w8_bodyless_answers_return_at_once_whatever_they_announce(form: Form) {
     let cases = [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"),
         ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
@@ -268,7 +300,7 @@ fn w8_bodyless_answers_return_at_once_whatever_they_announce() {
     ];
     for (method, head) in cases {
         let server = answering_each(&[vec![Step::send(head), Step::Stall]]);
-        let client = client();
+        let client = form.client();
         let begun = Instant::now();
         let mut response = client.send(&mut request(method, &server.url("/"))).unwrap();
         assert_eq!(response.read_all(10).unwrap(), b"", "{method} {head:?}");
@@ -277,15 +309,14 @@ fn w8_bodyless_answers_return_at_once_whatever_they_announce() {
     }
 }
 
-#[test]
-fn a_head_that_never_ends_is_bounded_in_bytes_and_time() {
+fn a_head_that_never_ends_is_bounded_in_bytes_and_time(form: Form) {
     // W3, with the bytes in the caller's hand: not a byte more than the bound is kept waiting for.
     let server = answering_each(&[vec![
         Step::send("HTTP/1.1 200 OK\r\nX: "),
         Step::Fill { bytes: 1 << 24, byte: 'x' },
         Step::Stall,
     ]]);
-    let client = client();
+    let client = form.client();
     let begun = Instant::now();
     let error = fetch(&client, &server.url("/")).unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::TooLarge, Phase::Head), "{error:?}");

@@ -47,6 +47,24 @@ pub fn alone_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) {
     assert!(said.contains("1 passed"), "{name} is not the name of this test:\n{said}");
 }
 
+/// Runs tests of this program again, those whose names have one of these in them, where there are no fibers: a pool of
+/// threads does what is submitted.
+#[track_caller]
+pub fn again_on_threads(names: &[&str]) {
+    let me = std::env::current_exe().expect("the path of this test");
+    let output = Command::new(me)
+        .args(names)
+        .env("HANGUP_ENGINE", "threads")
+        .stdin(Stdio::null())
+        .output()
+        .expect("a child process");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "on threads: {}\n{said}", output.status);
+    for name in names {
+        assert!(said.lines().any(|line| line.contains(name) && line.ends_with("ok")), "no {name}");
+    }
+}
+
 /// A shared library that makes getaddrinfo(3) block for a minute when it is asked for [`BLOCKED`], made by the C
 /// compiler. The path is for `LD_PRELOAD`.
 pub fn blocking_resolver() -> PathBuf {

@@ -8,13 +8,22 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Client, Clock, How, Kind, Limits, Manager, Phase, Reason, State};
+use hangup::{CancelToken, Clock, How, Kind, Limits, Manager, Phase, Reason, State};
 use testserver::{BlackHole, Certificate, Script, Server, Step, certs};
 
 use super::HALF;
 use super::support::alone::{alone, alone_with};
-use super::support::look::{assert_at_rest, descriptors};
-use super::support::{PATIENCE, client, fetch, get, ms, request, tls_client, until};
+use super::support::form::{Client, Form, in_both_forms};
+use super::support::look::{assert_at_rest, descriptors, sockets, what_is};
+use super::support::{PATIENCE, fetch, get, ms, request, until};
+
+in_both_forms! {
+    p1_a_child_gets_new_connections_and_its_parents_are_untouched,
+    p1_a_child_works_whatever_its_parents_threads_were_doing,
+    p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots,
+    p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open,
+    p1_a_child_asks_for_names_itself,
+}
 
 /// A child that was forked.
 struct Child(libc::pid_t);
@@ -88,59 +97,68 @@ fn work(client: &Client, urls: &[String]) {
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn p1_a_child_gets_new_connections_and_its_parents_are_untouched() {
-    alone("forks::p1_a_child_gets_new_connections_and_its_parents_are_untouched", || {
-        let plain = Server::start(Script::answering("ok"));
-        let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
-        let half = Server::start(Script::every(vec![Step::head(), Step::send(HALF), Step::Stall]));
-        let slow = vec![Step::head(), Step::send(HALF), Step::wait_for("rest")];
-        let slow = Server::start(Script::every([slow, vec![Step::send("ten others")]].concat()));
-        let client = tls_client();
-        let urls = [plain.url("/"), secure.url("/")];
-        urls.iter().for_each(|url| assert_eq!(fetch(&client, url).unwrap(), b"ok"));
-        let mut open = get(&client, &slow.url("/")).unwrap();
-        assert_eq!(open.read(&mut [0; 10]).unwrap(), 10);
-        let mut doomed = Some(get(&client, &half.url("/")).unwrap());
-        let token = CancelToken::new();
-        let mut inherited = request("GET", &half.url("/"));
-        inherited.cancel_with(Some(token.clone()));
-        let mut held = Some(client.send(&mut inherited).unwrap());
-        let child = fork(|| {
-            let before = descriptors().len();
-            work(&client, &urls);
-            // Its parent's exchanges can't go on here, whatever is done to them.
-            for _ in 0..2 {
-                assert_eq!(open.read(&mut [0; 10]).unwrap_err().kind(), Kind::Forked);
+fn p1_a_child_gets_new_connections_and_its_parents_are_untouched(form: Form) {
+    alone(
+        &form.name("forks::p1_a_child_gets_new_connections_and_its_parents_are_untouched"),
+        || {
+            let plain = Server::start(Script::answering("ok"));
+            let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
+            let half =
+                Server::start(Script::every(vec![Step::head(), Step::send(HALF), Step::Stall]));
+            let slow = vec![Step::head(), Step::send(HALF), Step::wait_for("rest")];
+            let slow =
+                Server::start(Script::every([slow, vec![Step::send("ten others")]].concat()));
+            let client = form.tls_client();
+            let urls = [plain.url("/"), secure.url("/")];
+            urls.iter().for_each(|url| assert_eq!(fetch(&client, url).unwrap(), b"ok"));
+            let mut open = get(&client, &slow.url("/")).unwrap();
+            assert_eq!(open.read(&mut [0; 10]).unwrap(), 10);
+            let mut doomed = Some(get(&client, &half.url("/")).unwrap());
+            let token = CancelToken::new();
+            let mut inherited = request("GET", &half.url("/"));
+            inherited.cancel_with(Some(token.clone()));
+            let mut held = Some(client.send(&mut inherited).unwrap());
+            let child = fork(|| {
+                let ports = [plain.port(), secure.port(), half.port(), slow.port()];
+                let of_port = |port| sockets(port).into_iter().filter_map(|held| what_is(held.fd));
+                let theirs: Vec<_> = ports.into_iter().flat_map(of_port).collect();
+                assert_eq!(theirs.len(), 5, "{theirs:?}");
+                work(&client, &urls);
+                // Its parent's exchanges can't go on here, whatever is done to them.
+                for _ in 0..2 {
+                    assert_eq!(open.read(&mut [0; 10]).unwrap_err().kind(), Kind::Forked);
+                }
+                token.fire(None);
+                drop(held.take());
+                let mut doomed = doomed.take().unwrap();
+                doomed.stopper().stop();
+                assert!(doomed.read_all(100).is_err());
+                drop(doomed);
+                let open = descriptors().into_iter().filter_map(what_is);
+                let left: Vec<_> = open.filter(|one| theirs.contains(one)).collect();
+                assert!(left.is_empty(), "its parent's five are closed here: {left:?}");
+                fork(|| work(&client, &urls)).join();
+                client.manager().close_all(How::Now);
+                work(&client, &urls);
+            });
+            child.join();
+            // Not a byte, not a close.
+            for (server, connections) in [(&plain, 1), (&secure, 1), (&half, 2), (&slow, 1)] {
+                assert!((0..connections).all(|number| server.ended(number).is_none()));
             }
-            token.fire(None);
-            drop(held.take());
-            let mut doomed = doomed.take().unwrap();
-            doomed.stopper().stop();
-            assert!(doomed.read_all(100).is_err());
-            drop(doomed);
-            assert!(descriptors().len() < before, "its parent's five are closed here");
-            fork(|| work(&client, &urls)).join();
-            client.manager().close_all(How::Now);
-            work(&client, &urls);
-        });
-        child.join();
-        // Not a byte, not a close.
-        for (server, connections) in [(&plain, 1), (&secure, 1), (&half, 2), (&slow, 1)] {
-            assert!((0..connections).all(|number| server.ended(number).is_none()));
-        }
-        for (url, server) in urls.iter().zip([&plain, &secure]) {
-            let mut response = get(&client, url).unwrap();
-            assert!(response.reused());
-            assert_eq!(response.read_all(10).unwrap(), b"ok");
-            assert_eq!(server.heads(0).len(), 2);
-        }
-        slow.release("rest");
-        assert_eq!(open.read_all(100).unwrap(), b"ten others");
-        for response in [&mut doomed, &mut held] {
-            assert_eq!(response.as_mut().unwrap().read(&mut [0; 10]).unwrap(), 10);
-        }
-    });
+            for (url, server) in urls.iter().zip([&plain, &secure]) {
+                let mut response = get(&client, url).unwrap();
+                assert!(response.reused());
+                assert_eq!(response.read_all(10).unwrap(), b"ok");
+                assert_eq!(server.heads(0).len(), 2);
+            }
+            slow.release("rest");
+            assert_eq!(open.read_all(100).unwrap(), b"ten others");
+            for response in [&mut doomed, &mut held] {
+                assert_eq!(response.as_mut().unwrap().read(&mut [0; 10]).unwrap(), 10);
+            }
+        },
+    );
 }
 
 /// Blocks whoever looks a name up in this process; children are answered.
@@ -157,9 +175,8 @@ fn blocking_here(client: &Client) -> Arc<AtomicBool> {
     inside
 }
 
-#[test]
-fn p1_a_child_works_whatever_its_parents_threads_were_doing() {
-    alone("forks::p1_a_child_works_whatever_its_parents_threads_were_doing", || {
+fn p1_a_child_works_whatever_its_parents_threads_were_doing(form: Form) {
+    alone(&form.name("forks::p1_a_child_works_whatever_its_parents_threads_were_doing"), || {
         let server = Server::start(Script::answering("ok"));
         let silent = Server::start(Script::every(vec![Step::Stall]));
         let stalled = Server::start(Script::every(vec![Step::head(), Step::Stall]));
@@ -169,7 +186,7 @@ fn p1_a_child_works_whatever_its_parents_threads_were_doing() {
             idle_for: Some(ms(300)),
             ..Limits::default()
         }));
-        let client = Client::new(manager);
+        let client = form.of(hangup::Client::new(manager));
         client.tls_roots(certs().ca().as_bytes()).unwrap();
         let inside = blocking_here(&client);
         let token = CancelToken::new();
@@ -243,9 +260,9 @@ fn in_the_child(client: &Client, by_name: &str, url: &str) {
     assert_eq!(get(client, url).unwrap_err().kind(), Kind::ShutDown);
 }
 
-#[test]
-fn p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots() {
-    let name = "forks::p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots";
+fn p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots(form: Form) {
+    let name = &form
+        .name("forks::p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots");
     // Who opens this for reading waits until somebody writes.
     let path = std::env::temp_dir().join(format!("hangup-roots-{}", std::process::id()));
     let path_text = path.to_str().unwrap().to_owned();
@@ -255,7 +272,7 @@ fn p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots() 
         // SAFETY: a C string for the call only.
         assert_eq!(unsafe { libc::mkfifo(c_path.as_ptr(), 0o600) }, 0);
         let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
-        let client = client();
+        let client = form.client();
         let url = server.url("/");
         thread::scope(|scope| {
             let first = scope.spawn(|| fetch(&client, &url));
@@ -276,59 +293,60 @@ fn p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots() 
     });
 }
 
-#[test]
-fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open() {
-    alone("forks::p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open", || {
-        let silent = Server::start(Script::every(vec![Step::Stall]));
-        let proxy = Server::start(Script::every(vec![Step::head(), Step::Stall]));
-        let plain = Server::start(Script::answering("ok"));
-        let client = tls_client();
-        assert_eq!(fetch(&client, &plain.url("/")).unwrap(), b"ok");
-        let child = Mutex::new(None);
-        let in_dial = |url: String, server: &Server| {
-            let mut request = request("GET", &url);
+fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: Form) {
+    alone(
+        &form.name("forks::p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open"),
+        || {
+            let silent = Server::start(Script::every(vec![Step::Stall]));
+            let proxy = Server::start(Script::every(vec![Step::head(), Step::Stall]));
+            let plain = Server::start(Script::answering("ok"));
+            let client = form.tls_client();
+            assert_eq!(fetch(&client, &plain.url("/")).unwrap(), b"ok");
+            let child = Mutex::new(None);
+            let in_dial = |url: String, server: &Server| {
+                let mut request = request("GET", &url);
+                request.timeout(Clock::Connect, Some(ms(600))).unwrap();
+                request.timeout(Clock::Tls, Some(ms(600))).unwrap();
+                thread::scope(|scope| {
+                    let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
+                    assert!(server.wait_connections(1, PATIENCE));
+                    let open = || client.manager().connections();
+                    until("a dial", || open().iter().any(|c| c.bytes_out > 0 && c.peer.is_some()));
+                    // It never uses hangup.
+                    *child.lock().unwrap() = Some(fork(sleep_until_killed));
+                    assert_eq!(work.join().unwrap().kind(), Kind::TimedOut);
+                });
+                let begun = Instant::now();
+                let seen = server.wait_ended(0, Duration::from_secs(5));
+                assert!(seen.is_some(), "{url}: {:?}", begun.elapsed());
+            };
+            // While it still connects: nobody who listens later is to find it.
+            let hole = BlackHole::new();
+            let mut request = request("GET", &hole.url("/"));
             request.timeout(Clock::Connect, Some(ms(600))).unwrap();
-            request.timeout(Clock::Tls, Some(ms(600))).unwrap();
             thread::scope(|scope| {
                 let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
-                assert!(server.wait_connections(1, PATIENCE));
-                let open = || client.manager().connections();
-                until("a dial", || open().iter().any(|c| c.bytes_out > 0 && c.peer.is_some()));
-                // It never uses hangup.
+                until("a SYN", || is_connecting_to(hole.port()));
                 *child.lock().unwrap() = Some(fork(sleep_until_killed));
                 assert_eq!(work.join().unwrap().kind(), Kind::TimedOut);
             });
-            let begun = Instant::now();
-            let seen = server.wait_ended(0, Duration::from_secs(5));
-            assert!(seen.is_some(), "{url}: {:?}", begun.elapsed());
-        };
-        // While it still connects: nobody who listens later is to find it.
-        let hole = BlackHole::new();
-        let mut request = request("GET", &hole.url("/"));
-        request.timeout(Clock::Connect, Some(ms(600))).unwrap();
-        thread::scope(|scope| {
-            let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
-            until("a SYN", || is_connecting_to(hole.port()));
-            *child.lock().unwrap() = Some(fork(sleep_until_killed));
-            assert_eq!(work.join().unwrap().kind(), Kind::TimedOut);
-        });
-        assert!(!is_connecting_to(hole.port()));
-        child.lock().unwrap().take().unwrap().kill();
-        in_dial(format!("https://localhost:{}/", silent.port()), &silent);
-        child.lock().unwrap().take().unwrap().kill();
-        client.proxy(Some(&format!("127.0.0.1:{}", proxy.port()))).unwrap();
-        in_dial("https://localhost:1/".to_owned(), &proxy);
-        client.manager().close_all(How::Now);
-        assert!(plain.wait_ended(0, Duration::from_secs(5)).is_some());
-        child.lock().unwrap().take().unwrap().kill();
-    });
+            assert!(!is_connecting_to(hole.port()));
+            child.lock().unwrap().take().unwrap().kill();
+            in_dial(format!("https://localhost:{}/", silent.port()), &silent);
+            child.lock().unwrap().take().unwrap().kill();
+            client.proxy(Some(&format!("127.0.0.1:{}", proxy.port()))).unwrap();
+            in_dial("https://localhost:1/".to_owned(), &proxy);
+            client.manager().close_all(How::Now);
+            assert!(plain.wait_ended(0, Duration::from_secs(5)).is_some());
+            child.lock().unwrap().take().unwrap().kill();
+        },
+    );
 }
 
-#[test]
-fn p1_a_child_asks_for_names_itself() {
-    alone("forks::p1_a_child_asks_for_names_itself", || {
+fn p1_a_child_asks_for_names_itself(form: Form) {
+    alone(&form.name("forks::p1_a_child_asks_for_names_itself"), || {
         let server = Server::start(Script::answering("ok"));
-        let client = client();
+        let client = form.client();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&asked);
         client.manager().set_resolver(Some(Arc::new(move |_: &str| {

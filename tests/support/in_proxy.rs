@@ -8,24 +8,31 @@ use hangup::{CancelToken, Clock, How, Kind, Limits, Phase, State};
 use testserver::{Certificate, Script, Server, Step};
 
 use super::refusals::silences;
+use super::support::form::{Form, in_both_forms};
 use super::support::look::{assert_gone, assert_sockets, sockets};
 use super::support::verdict::{assert_cancelled, cancelled};
 use super::support::{PATIENCE, get, ms, request, until};
 use super::{admitted, through};
 
+in_both_forms! {
+    c6_cancel_in_each_step_of_each_kind_of_proxy,
+    x2_close_now_in_each_step_of_each_kind_of_proxy_leaves_no_grace,
+    l5_the_slot_of_a_silent_proxy_is_free_again_soon,
+    r14_the_tunnel_of_a_cancelled_request_serves_the_next,
+}
+
 /// How long the dial of a cancelled exchange goes on, and what a busy machine adds to it.
 const GRACE: Duration = Duration::from_millis(1500);
 const LATE: Duration = Duration::from_millis(1500);
 
-#[test]
-fn c6_cancel_in_each_step_of_each_kind_of_proxy() {
+fn c6_cancel_in_each_step_of_each_kind_of_proxy(form: Form) {
     let origin = Server::start(Script::every(vec![Step::Stall]));
     let url = format!("https://localhost:{}/", origin.port());
     thread::scope(|scope| {
         for (what, proxy, phase) in silences() {
             let url = &url;
             scope.spawn(move || {
-                let client = admitted(&proxy.url());
+                let client = admitted(form, &proxy.url());
                 let token = CancelToken::new();
                 let mut request = request("GET", url);
                 request.cancel_with(Some(token.clone()));
@@ -55,12 +62,11 @@ fn c6_cancel_in_each_step_of_each_kind_of_proxy() {
     });
 }
 
-#[test]
-fn x2_close_now_in_each_step_of_each_kind_of_proxy_leaves_no_grace() {
+fn x2_close_now_in_each_step_of_each_kind_of_proxy_leaves_no_grace(form: Form) {
     let origin = Server::start(Script::every(vec![Step::Stall]));
     let url = format!("https://localhost:{}/", origin.port());
     for (what, proxy, phase) in silences() {
-        let client = admitted(&proxy.url());
+        let client = admitted(form, &proxy.url());
         thread::scope(|scope| {
             let work = scope.spawn(|| get(&client, &url).map(drop).unwrap_err());
             let state = if phase == Phase::Tls { State::Tls } else { State::Proxy };
@@ -86,11 +92,10 @@ fn silent_once() -> Server {
     Server::start(Script::new(vec![vec![Step::head(), Step::Stall], works]))
 }
 
-#[test]
-fn l5_the_slot_of_a_silent_proxy_is_free_again_soon() {
+fn l5_the_slot_of_a_silent_proxy_is_free_again_soon(form: Form) {
     for by in ["cancel", "connect", "total"] {
         let proxy = silent_once();
-        let client = through(&format!("http://127.0.0.1:{}", proxy.port()));
+        let client = through(form, &format!("http://127.0.0.1:{}", proxy.port()));
         let limits = Limits { per_origin: 1, ..Limits::default() };
         client.manager().set_limits(limits).unwrap();
         let token = CancelToken::new();
@@ -124,8 +129,7 @@ fn l5_the_slot_of_a_silent_proxy_is_free_again_soon() {
     }
 }
 
-#[test]
-fn r14_the_tunnel_of_a_cancelled_request_serves_the_next() {
+fn r14_the_tunnel_of_a_cancelled_request_serves_the_next(form: Form) {
     let works = vec![
         Step::head(),
         Step::wait_for("go"),
@@ -134,7 +138,7 @@ fn r14_the_tunnel_of_a_cancelled_request_serves_the_next() {
         Step::forever(vec![Step::answer(200, "ok")]),
     ];
     let proxy = Server::start(Script::every(works));
-    let client = through(&format!("http://127.0.0.1:{}", proxy.port()));
+    let client = through(form, &format!("http://127.0.0.1:{}", proxy.port()));
     let token = CancelToken::new();
     let mut request = request("GET", "https://localhost:1/");
     request.cancel_with(Some(token.clone()));

@@ -2,13 +2,24 @@
 
 use std::thread;
 
-use hangup::{Client, Kind, Limits, Manager, Reason};
+use hangup::{Kind, Limits, Manager, Reason};
 use testserver::{Script, Server};
 
+use super::support::form::{Client, Form, Response, in_both_forms};
 use super::support::look::{assert_at_rest, assert_gone, only_socket, sockets};
 use super::support::queue::{let_go, line_up, occupy};
-use super::support::{client, client_with, fetch, get, ms, per_origin, request, until};
+use super::support::{fetch, get, ms, per_origin, request, until};
 use super::{holding, idle, open, read};
+
+in_both_forms! {
+    l8_fewer_connections_close_what_is_idle_at_once_and_the_rest_on_return,
+    l8_fewer_idle_connections_close_the_others_at_once,
+    l8_a_raised_limit_is_for_who_waits_already,
+    l8_a_shorter_queue_refuses_who_comes_and_keeps_who_waits,
+    l8_shorter_clocks_apply_to_what_is_idle_at_once,
+    l8_longer_clocks_apply_to_what_is_idle_already,
+    l8_the_kernels_probes_are_for_connections_opened_from_now_on,
+}
 
 fn change(manager: &Manager, change: impl Fn(&mut Limits)) {
     let step = |limits: &mut Limits| {
@@ -19,19 +30,18 @@ fn change(manager: &Manager, change: impl Fn(&mut Limits)) {
 }
 
 /// Three idle, and two of which nothing was read.
-fn three_idle_two_open(client: &Client, server: &Server) -> (Vec<u64>, Vec<hangup::Response>) {
+fn three_idle_two_open(client: &Client, server: &Server) -> (Vec<u64>, Vec<Response>) {
     let mut all = open(client, server, 5);
     let open = all.split_off(3);
     (read(all), open)
 }
 
-#[test]
-fn l8_fewer_connections_close_what_is_idle_at_once_and_the_rest_on_return() {
+fn l8_fewer_connections_close_what_is_idle_at_once_and_the_rest_on_return(form: Form) {
     let lower: [fn(&mut Limits, usize); 2] =
         [|limits, to| limits.total = to, |limits, to| limits.per_origin = to];
     for lower in lower {
         let server = Server::start(Script::answering("ok"));
-        let client = client();
+        let client = form.client();
         let (ids, open) = three_idle_two_open(&client, &server);
         // One has to go: the least recently used.
         change(client.manager(), |limits| lower(limits, 4));
@@ -53,13 +63,12 @@ fn l8_fewer_connections_close_what_is_idle_at_once_and_the_rest_on_return() {
     }
 }
 
-#[test]
-fn l8_fewer_idle_connections_close_the_others_at_once() {
+fn l8_fewer_idle_connections_close_the_others_at_once(form: Form) {
     let lower: [fn(&mut Limits, usize); 2] =
         [|limits, to| limits.idle_total = to, |limits, to| limits.idle_per_origin = to];
     for lower in lower {
         let server = Server::start(Script::answering("ok"));
-        let client = client();
+        let client = form.client();
         let (ids, open) = three_idle_two_open(&client, &server);
         change(client.manager(), |limits| lower(limits, 1));
         assert_eq!(idle(&client), ids[2..]);
@@ -76,14 +85,13 @@ fn l8_fewer_idle_connections_close_the_others_at_once() {
     }
 }
 
-#[test]
-fn l8_a_raised_limit_is_for_who_waits_already() {
+fn l8_a_raised_limit_is_for_who_waits_already(form: Form) {
     let raise: [fn(&mut Limits); 2] = [|limits| limits.total = 3, |limits| limits.per_origin = 3];
     for (number, raise) in raise.into_iter().enumerate() {
         let server = Server::start(holding(&["/0", "/1", "/2", "/3"]));
         let client = match number {
-            0 => client_with(Limits { total: 1, ..Limits::default() }),
-            _ => client_with(per_origin(1)),
+            0 => form.client_with(Limits { total: 1, ..Limits::default() }),
+            _ => form.client_with(per_origin(1)),
         };
         thread::scope(|scope| {
             let held = occupy(scope, &client, &server, "/0");
@@ -104,10 +112,9 @@ fn l8_a_raised_limit_is_for_who_waits_already() {
     }
 }
 
-#[test]
-fn l8_a_shorter_queue_refuses_who_comes_and_keeps_who_waits() {
+fn l8_a_shorter_queue_refuses_who_comes_and_keeps_who_waits(form: Form) {
     let server = Server::start(holding(&["/held"]));
-    let client = client_with(per_origin(1));
+    let client = form.client_with(per_origin(1));
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
         let put = || line_up(scope, &client, request("GET", &server.url("/")));
@@ -125,8 +132,7 @@ fn l8_a_shorter_queue_refuses_who_comes_and_keeps_who_waits() {
     assert_eq!((server.connections(), client.manager().stats().refused), (1, 1));
 }
 
-#[test]
-fn l8_shorter_clocks_apply_to_what_is_idle_at_once() {
+fn l8_shorter_clocks_apply_to_what_is_idle_at_once(form: Form) {
     type Lower = fn(&mut Limits);
     let lower: [(Lower, Reason); 3] = [
         (|limits| limits.idle_for = Some(ms(1000)), Reason::IdleTooLong),
@@ -135,7 +141,7 @@ fn l8_shorter_clocks_apply_to_what_is_idle_at_once() {
     ];
     for (lower, why) in lower {
         let server = Server::start(Script::answering("ok"));
-        let client = client();
+        let client = form.client();
         let open = super::open(&client, &server, 1);
         let id = read(super::open(&client, &server, 1))[0];
         thread::sleep(ms(1010));
@@ -153,11 +159,10 @@ fn l8_shorter_clocks_apply_to_what_is_idle_at_once() {
     }
 }
 
-#[test]
-fn l8_longer_clocks_apply_to_what_is_idle_already() {
+fn l8_longer_clocks_apply_to_what_is_idle_already(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let clocks = Limits { idle_for: Some(ms(1500)), max_age: Some(ms(1500)), ..Limits::default() };
-    let client = client_with(Limits { max_requests: Some(2), ..clocks });
+    let client = form.client_with(Limits { max_requests: Some(2), ..clocks });
     fetch(&client, &server.url("/")).unwrap();
     client.manager().set_limits(Limits::default()).unwrap();
     // Several sweeps later.
@@ -170,10 +175,9 @@ fn l8_longer_clocks_apply_to_what_is_idle_already() {
     }
 }
 
-#[test]
-fn l8_the_kernels_probes_are_for_connections_opened_from_now_on() {
+fn l8_the_kernels_probes_are_for_connections_opened_from_now_on(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client_with(Limits { keep_alive: None, ..Limits::default() });
+    let client = form.client_with(Limits { keep_alive: None, ..Limits::default() });
     let first = super::open(&client, &server, 1);
     let quiet = only_socket(server.port()).fd;
     change(client.manager(), |limits| limits.keep_alive = Some(ms(7000)));

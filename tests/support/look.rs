@@ -120,6 +120,22 @@ pub fn sleeps(tid: i32) -> bool {
     stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
 }
 
+/// Whether nothing that was submitted can go on: every I/O thread sleeps.
+pub fn io_sleeps() -> bool {
+    threads_named("hangup-io").into_iter().all(sleeps)
+}
+
+/// The threads of this process with that name.
+pub fn threads_named(name: &str) -> Vec<i32> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let numbers = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
+    let is_it = |tid: &i32| {
+        let comm = fs::read_to_string(format!("/proc/self/task/{tid}/comm"));
+        comm.is_ok_and(|comm| comm.trim_end() == name)
+    };
+    numbers.filter(is_it).collect()
+}
+
 /// The calling thread's number, for [`sleeps`].
 pub fn thread_number() -> i32 {
     // SAFETY: gettid(2) has no arguments and can't fail.

@@ -4,9 +4,11 @@
 //! Knows hangup by its public API only.
 
 // Each test binary uses its own part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
 pub mod alone;
+pub mod crowd;
+pub mod form;
 pub mod look;
 pub mod queue;
 pub mod source;
@@ -15,7 +17,9 @@ pub mod verdict;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hangup::{Body, Client, Error, Limits, Manager, Request, Response};
+use hangup::{Body, Client, Error, Limits, Manager, Request};
+
+use self::form::{Reads, Sends};
 
 /// How long something that is bound to happen may take on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,18 +49,18 @@ pub fn tls_client() -> Client {
 }
 
 /// Has a client trust the test CA.
-pub fn trusting(client: Client) -> Client {
-    client.tls_roots(testserver::certs().ca().as_bytes()).unwrap();
+pub fn trusting<C: Sends>(client: C) -> C {
+    client.plain().tls_roots(testserver::certs().ca().as_bytes()).unwrap();
     client
 }
 
 /// GET without limits of its own.
-pub fn get(client: &Client, url: &str) -> Result<Response, Error> {
+pub fn get<C: Sends>(client: &C, url: &str) -> Result<C::Response, Error> {
     client.get(url, None)
 }
 
 /// GET, and the whole body.
-pub fn fetch(client: &Client, url: &str) -> Result<Vec<u8>, Error> {
+pub fn fetch<C: Sends>(client: &C, url: &str) -> Result<Vec<u8>, Error> {
     get(client, url)?.read_all(usize::MAX)
 }
 

@@ -7,13 +7,24 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use hangup::{CancelToken, Client, Clock, How, Kind, Limits, Mode, Phase, State};
+use hangup::{CancelToken, Clock, How, Kind, Limits, Mode, Phase, State};
 use testserver::{Addresses, Manner, Script, Server};
 
+use super::support::form::{Client, Form, in_both_forms};
 use super::support::look::{assert_at_rest, assert_gone};
 use super::support::verdict::{assert_timed_out, cancelled, ended_from_outside};
-use super::support::{MARGIN, client, fetch, get, ms, request, tls_client, until};
+use super::support::{MARGIN, fetch, get, ms, request, until};
 use super::{NAME, SOON};
+
+in_both_forms! {
+    a_name_has_the_addresses_that_it_was_given,
+    what_a_hook_says_or_does_is_what_comes_of_the_lookup,
+    a_hook_that_blocks_holds_nobody,
+    a_hook_that_blocks_does_not_hold_a_shutdown,
+    an_answer_is_kept_until_it_is_not_to_be_believed_any_more,
+    what_was_asked_before_the_network_changed_is_not_kept_after_it,
+    sixteen_who_ask_at_once_share_one_lookup,
+}
 
 fn loopback() -> Vec<IpAddr> {
     vec!["127.0.0.1".parse().unwrap()]
@@ -60,10 +71,9 @@ fn fresh(client: &Client, url: &str) -> Vec<u8> {
     client.send(&mut request).unwrap().read_all(10).unwrap()
 }
 
-#[test]
-fn a_name_has_the_addresses_that_it_was_given() {
+fn a_name_has_the_addresses_that_it_was_given(form: Form) {
     let server = Server::start(Script::echoing());
-    let client = client();
+    let client = form.client();
     let count = hooked(&client, |host| Err(format!("{host} was asked for")));
     client.manager().set_address("By-Hand.Test", &loopback()).unwrap();
     let head = fetch(&client, &format!("http://by-hand.TEST:{}/", server.port())).unwrap();
@@ -84,10 +94,9 @@ fn a_name_has_the_addresses_that_it_was_given() {
     }
 }
 
-#[test]
-fn what_a_hook_says_or_does_is_what_comes_of_the_lookup() {
+fn what_a_hook_says_or_does_is_what_comes_of_the_lookup(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     for (hook, words) in [
         (Box::new(|_: &str| Err("no such luck".to_owned())) as Box<Hook>, "no such luck"),
         (Box::new(|_: &str| Ok(Vec::new())), "no address"),
@@ -123,10 +132,9 @@ fn what_a_hook_says_or_does_is_what_comes_of_the_lookup() {
 
 type Hook = dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync;
 
-#[test]
-fn a_hook_that_blocks_holds_nobody() {
+fn a_hook_that_blocks_holds_nobody(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     client.manager().set_limits(Limits { per_origin: 1, ..Limits::default() }).unwrap();
     let door = Door::default();
     let mine = door.clone();
@@ -170,9 +178,8 @@ fn a_hook_that_blocks_holds_nobody() {
     assert_at_rest(client.manager());
 }
 
-#[test]
-fn a_hook_that_blocks_does_not_hold_a_shutdown() {
-    let client = client();
+fn a_hook_that_blocks_does_not_hold_a_shutdown(form: Form) {
+    let client = form.client();
     let door = Door::default();
     let mine = door.clone();
     hooked(&client, move |_| {
@@ -190,10 +197,9 @@ fn a_hook_that_blocks_does_not_hold_a_shutdown() {
     door.open();
 }
 
-#[test]
-fn an_answer_is_kept_until_it_is_not_to_be_believed_any_more() {
+fn an_answer_is_kept_until_it_is_not_to_be_believed_any_more(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     let count = hooked(&client, |_| Ok(loopback()));
     let ask = || {
         assert_eq!(fresh(&client, &url(server.port())), b"ok");
@@ -216,10 +222,9 @@ fn an_answer_is_kept_until_it_is_not_to_be_believed_any_more() {
     assert_eq!((ask(), ask()), (5, 5));
 }
 
-#[test]
-fn what_was_asked_before_the_network_changed_is_not_kept_after_it() {
+fn what_was_asked_before_the_network_changed_is_not_kept_after_it(form: Form) {
     let server = Server::start(Script::answering("ok"));
-    let client = client();
+    let client = form.client();
     let (inside, door) = (Arc::new(AtomicBool::new(false)), Door::default());
     let (told, mine) = (Arc::clone(&inside), door.clone());
     let count = hooked(&client, move |_| {
@@ -238,14 +243,13 @@ fn what_was_asked_before_the_network_changed_is_not_kept_after_it() {
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
 
-#[test]
-fn sixteen_who_ask_at_once_share_one_lookup() {
+fn sixteen_who_ask_at_once_share_one_lookup(form: Form) {
     for tls in [false, true] {
         let server = match tls {
             false => Server::start(Script::answering("ok")),
             true => Server::start_tls(testserver::Certificate::Good, Script::answering("ok")),
         };
-        let client = tls_client();
+        let client = form.tls_client();
         let door = Door::default();
         let mine = door.clone();
         let count = hooked(&client, move |_| {

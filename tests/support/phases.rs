@@ -9,13 +9,24 @@ use hangup::{CancelToken, Clock, Phase, Reason, Request, Sent};
 use testserver::{BlackHole, Script, Server, Step};
 
 use super::support::alone::{BLOCKED, alone_with, blocking_resolver};
+use super::support::form::{Form, in_both_forms};
 use super::support::look::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, wait_at_rest, wait_gone,
 };
 use super::support::source::Source;
 use super::support::verdict::{assert_in_time, assert_timed_out, timed_out};
-use super::support::{PATIENCE, client, post, request, tls_client};
+use super::support::{PATIENCE, post, request};
 use super::{LIMIT, TEN_OF_100, within};
+
+in_both_forms! {
+    t1_resolve_against_a_resolver_that_blocks,
+    t1_connect_against_a_black_hole,
+    t1_tls_against_a_silent_server,
+    t1_write_against_a_server_that_does_not_read,
+    t1_head_against_a_server_that_thinks,
+    t1_head_that_drips_is_one_wait_not_many,
+    t1_read_against_a_body_that_stalls,
+}
 
 /// Sets a limit.
 type Set = Box<dyn Fn(&mut Request)>;
@@ -33,13 +44,12 @@ fn three(own: Clock, limit: Duration) -> [(Clock, Set); 3] {
     [(own, set(own)), (Clock::Total, set(Clock::Total)), (Clock::Token, token)]
 }
 
-#[test]
-fn t1_resolve_against_a_resolver_that_blocks() {
-    let name = "phases::t1_resolve_against_a_resolver_that_blocks";
+fn t1_resolve_against_a_resolver_that_blocks(form: Form) {
+    let name = &form.name("phases::t1_resolve_against_a_resolver_that_blocks");
     let shim = blocking_resolver();
     alone_with(name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
         for (clock, set) in three(Clock::Resolve, LIMIT) {
-            let client = client();
+            let client = form.client();
             let mut request = request("GET", &format!("http://{BLOCKED}:8000/"));
             set(&mut request);
             let what = format!("resolve by {clock}");
@@ -51,12 +61,11 @@ fn t1_resolve_against_a_resolver_that_blocks() {
     });
 }
 
-#[test]
-fn t1_connect_against_a_black_hole() {
+fn t1_connect_against_a_black_hole(form: Form) {
     for (clock, set) in three(Clock::Connect, LIMIT) {
         let hole = BlackHole::new();
         let fillers = count_sockets(hole.port());
-        let client = client();
+        let client = form.client();
         let mut request = request("GET", &hole.url("/"));
         set(&mut request);
         let what = format!("connect by {clock}");
@@ -71,11 +80,10 @@ fn t1_connect_against_a_black_hole() {
     }
 }
 
-#[test]
-fn t1_tls_against_a_silent_server() {
+fn t1_tls_against_a_silent_server(form: Form) {
     for (clock, set) in three(Clock::Tls, LIMIT) {
         let server = Server::start(Script::every(vec![Step::Stall]));
-        let client = tls_client();
+        let client = form.tls_client();
         let mut request = request("GET", &format!("https://localhost:{}/", server.port()));
         set(&mut request);
         let what = format!("tls by {clock}");
@@ -89,11 +97,10 @@ fn t1_tls_against_a_silent_server() {
     }
 }
 
-#[test]
-fn t1_write_against_a_server_that_does_not_read() {
+fn t1_write_against_a_server_that_does_not_read(form: Form) {
     for (clock, set) in three(Clock::Write, LIMIT) {
         let server = Server::start(Script::every(vec![Step::head(), Step::Stall]));
-        let client = client();
+        let client = form.client();
         // The last time that more was asked for: the upload's clock runs from there.
         let begun = Instant::now();
         let last = Arc::new(AtomicU64::new(0));
@@ -120,13 +127,12 @@ fn t1_write_against_a_server_that_does_not_read() {
     }
 }
 
-#[test]
-fn t1_head_against_a_server_that_thinks() {
+fn t1_head_against_a_server_that_thinks(form: Form) {
     for said in ["", "HTTP/1.1 200 OK\r\nConte", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
         for (clock, set) in three(Clock::Head, LIMIT) {
             let server =
                 Server::start(Script::every(vec![Step::head(), Step::send(said), Step::Stall]));
-            let client = client();
+            let client = form.client();
             let mut request = request("GET", &server.url("/"));
             set(&mut request);
             let what = format!("head by {clock}");
@@ -138,23 +144,21 @@ fn t1_head_against_a_server_that_thinks() {
     }
 }
 
-#[test]
-fn t1_head_that_drips_is_one_wait_not_many() {
+fn t1_head_that_drips_is_one_wait_not_many(form: Form) {
     let drip = Step::Drip { bytes: 1000, every_ms: 10, chunk: 1 };
     let steps = vec![Step::head(), Step::send("HTTP/1.1 200 OK\r\nX: "), drip];
     let server = Server::start(Script::every(steps));
-    let client = client();
+    let client = form.client();
     let mut request = within(request("GET", &server.url("/")), Clock::Head, LIMIT);
     timed_out("a head that drips", Clock::Head, Phase::Head, LIMIT, || client.send(&mut request));
     assert_gone(client.manager(), server.port());
 }
 
-#[test]
-fn t1_read_against_a_body_that_stalls() {
+fn t1_read_against_a_body_that_stalls(form: Form) {
     for (clock, set) in three(Clock::Read, LIMIT) {
         let server =
             Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]));
-        let client = client();
+        let client = form.client();
         let mut request = request("GET", &server.url("/"));
         set(&mut request);
         let begun = Instant::now();

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::thread::{Scope, ScopedJoinHandle};
 
-use hangup::{Client, Error, Request};
+use hangup::{Error, Request};
 use testserver::{Script, Server, Step};
 
+use super::form::{Reads, Sends};
 use super::{PATIENCE, request, until};
 
 /// On each connection: a request for one of these paths marks the path and is answered after "go <path>", with the path;
@@ -41,9 +42,9 @@ pub fn let_go(server: &Server, path: &str) {
 pub type Running<'scope> = ScopedJoinHandle<'scope, Result<Vec<u8>, Error>>;
 
 /// Runs a request on a thread of its own.
-pub fn start<'scope>(
+pub fn start<'scope, C: Sends + Sync>(
     scope: &'scope Scope<'scope, '_>,
-    client: &'scope Client,
+    client: &'scope C,
     mut request: Request,
 ) -> Running<'scope> {
     scope.spawn(move || client.send(&mut request)?.read_all(10_000))
@@ -51,9 +52,9 @@ pub fn start<'scope>(
 
 /// GETs a path that the server holds, and returns when the server has it.
 #[track_caller]
-pub fn occupy<'scope>(
+pub fn occupy<'scope, C: Sends + Sync>(
     scope: &'scope Scope<'scope, '_>,
-    client: &'scope Client,
+    client: &'scope C,
     server: &Server,
     path: &str,
 ) -> Running<'scope> {
@@ -65,14 +66,14 @@ pub fn occupy<'scope>(
 
 /// Puts a request into the queue, and returns when it waits there.
 #[track_caller]
-pub fn line_up<'scope>(
+pub fn line_up<'scope, C: Sends + Sync>(
     scope: &'scope Scope<'scope, '_>,
-    client: &'scope Client,
+    client: &'scope C,
     request: Request,
 ) -> Running<'scope> {
-    let waited = client.manager().stats().waited;
+    let waited = client.plain().manager().stats().waited;
     let running = start(scope, client, request);
-    until("its place in the queue", || client.manager().stats().waited > waited);
+    until("its place in the queue", || client.plain().manager().stats().waited > waited);
     running
 }
 

@@ -7,16 +7,27 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Client, Clock, Error, How, Kind, Manager, Mode, Phase, Reason, Sent};
+use hangup::{CancelToken, Clock, Error, How, Kind, Manager, Mode, Phase, Reason, Sent};
 use testserver::{Script, Server, Step};
 
+use super::support::form::{Client, Form, in_both_forms};
 use super::support::look::{assert_at_rest, assert_gone, assert_sockets, sleeps};
 use super::support::source::Source;
 use super::support::verdict::{
     REASON, assert_cancelled, assert_consistent, ended_from_outside, report,
 };
-use super::support::{Aim, Dice, MARGIN, PATIENCE, client, get, ms, post, request, until};
+use super::support::{Aim, Dice, MARGIN, PATIENCE, get, ms, post, request, until};
 use super::{get_with, with_token};
+
+in_both_forms! {
+    c12_a_response_and_a_cancel_together_are_a_whole_response_or_cancelled,
+    c13_eight_threads_fire_at_once_and_it_ends_once,
+    a_hundred_waiters_of_one_token_are_gone_in_an_instant,
+    cancel_races_give_back_and_reuse_and_the_next_user_never_feels_it,
+    close_by_id_races_give_back_and_ends_this_exchange_or_none,
+    c15_timeout_cancel_close_and_peer_together_end_as_exactly_one_of_them,
+    ending_exchanges_never_touches_another_managers_connections,
+}
 
 /// A server with a connection for each round, on each of which it does `before`, waits for "go <round>", and does `after`.
 fn in_rounds(rounds: usize, before: &[Step], after: &[Step]) -> Server {
@@ -24,13 +35,12 @@ fn in_rounds(rounds: usize, before: &[Step], after: &[Step]) -> Server {
     Server::start(Script::new((0..rounds).map(round).collect()))
 }
 
-#[test]
-fn c12_a_response_and_a_cancel_together_are_a_whole_response_or_cancelled() {
+fn c12_a_response_and_a_cancel_together_are_a_whole_response_or_cancelled(form: Form) {
     const ROUNDS: usize = 500;
     let body = "whole ".repeat(100);
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let server = in_rounds(ROUNDS, &[Step::head()], &[Step::send(&answer)]);
-    let client = client();
+    let client = form.client();
     client.connection(Mode::CloseAfter);
     let (mut whole, mut aim) = (0, Aim::new(12));
     for round in 0..ROUNDS {
@@ -61,11 +71,10 @@ fn c12_a_response_and_a_cancel_together_are_a_whole_response_or_cancelled() {
     assert!(whole > 0 && whole < ROUNDS, "{whole}: the two never met");
 }
 
-#[test]
-fn c13_eight_threads_fire_at_once_and_it_ends_once() {
-    let steps = vec![Step::head(), Step::mark("head"), Step::Stall];
+fn c13_eight_threads_fire_at_once_and_it_ends_once(form: Form) {
+    let steps = vec![Step::head(), Step::body(), Step::mark("head"), Step::Stall];
     let server = Server::start(Script::every(steps));
-    let client = client();
+    let client = form.client();
     let mut latencies = Vec::new();
     for round in 1..=200 {
         let token = CancelToken::new();
@@ -99,11 +108,10 @@ fn c13_eight_threads_fire_at_once_and_it_ends_once() {
     assert!(latencies[100] < MARGIN);
 }
 
-#[test]
-fn a_hundred_waiters_of_one_token_are_gone_in_an_instant() {
+fn a_hundred_waiters_of_one_token_are_gone_in_an_instant(form: Form) {
     let steps = vec![Step::head(), Step::mark("head"), Step::Stall];
     let server = Server::start(Script::every(steps));
-    let client = client();
+    let client = form.client();
     let token = CancelToken::new();
     let (url, client, token) = (server.url("/"), &client, &token);
     let (errors, took) = ended_from_outside(
@@ -126,11 +134,10 @@ fn a_hundred_waiters_of_one_token_are_gone_in_an_instant() {
     assert_gone(client.manager(), server.port());
 }
 
-#[test]
-fn cancel_races_give_back_and_reuse_and_the_next_user_never_feels_it() {
+fn cancel_races_give_back_and_reuse_and_the_next_user_never_feels_it(form: Form) {
     const ROUNDS: usize = 2000;
     let server = Server::start(Script::echoing());
-    let client = client();
+    let client = form.client();
     let (mut cancelled, mut reused) = (0, 0);
     let (fire, fired) = (Barrier::new(2), Barrier::new(2));
     // The token of this round, and whether the last shot came too early.
@@ -180,11 +187,10 @@ fn cancel_races_give_back_and_reuse_and_the_next_user_never_feels_it() {
     assert_sockets(server.port(), client.manager().stats().idle as usize);
 }
 
-#[test]
-fn close_by_id_races_give_back_and_ends_this_exchange_or_none() {
+fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
     const ROUNDS: usize = 1000;
     let server = Server::start(Script::echoing());
-    let client = client();
+    let client = form.client();
     let manager = client.manager();
     let (mut aim, mut closed, mut gone) = (Aim::new(3), 0, 0);
     for round in 0..ROUNDS {
@@ -260,8 +266,7 @@ fn judge(error: &Error, manager: &Manager) {
     assert!(why.is_some_and(|why| whys.contains(&why)), "{why:?} for {error:?}");
 }
 
-#[test]
-fn c15_timeout_cancel_close_and_peer_together_end_as_exactly_one_of_them() {
+fn c15_timeout_cancel_close_and_peer_together_end_as_exactly_one_of_them(form: Form) {
     let half = Step::send("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.");
     let in_the_head = [Step::head()];
     let in_the_body = [Step::head(), half];
@@ -269,7 +274,7 @@ fn c15_timeout_cancel_close_and_peer_together_end_as_exactly_one_of_them() {
     for before in [&in_the_head[..], &in_the_body[..]] {
         // More than there are rounds: every connection is used once.
         let server = in_rounds(300, before, &[Step::Close]);
-        let client = client();
+        let client = form.client();
         for round in 0..250 {
             let error = all_at_once(&client, &server, round);
             judge(&error, client.manager());
@@ -324,8 +329,7 @@ fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
     error
 }
 
-#[test]
-fn ending_exchanges_never_touches_another_managers_connections() {
+fn ending_exchanges_never_touches_another_managers_connections(form: Form) {
     // Descriptor numbers are used again at once: whoever ends a socket too late ends somebody else's.
     let server = Server::start(Script::echoing());
     let done = AtomicBool::new(false);
@@ -333,7 +337,7 @@ fn ending_exchanges_never_touches_another_managers_connections() {
         for seed in 0..2 {
             let (server, done) = (&server, &done);
             scope.spawn(move || {
-                let (client, mut aim) = (client(), Aim::new(seed));
+                let (client, mut aim) = (form.client(), Aim::new(seed));
                 while !done.load(Ordering::SeqCst) {
                     let token = CancelToken::new();
                     let outcome = thread::scope(|scope| {
@@ -346,7 +350,7 @@ fn ending_exchanges_never_touches_another_managers_connections() {
                 }
             });
         }
-        let victim = client();
+        let victim = form.client();
         for round in 0..1500 {
             let mut request = request("GET", &server.url(&format!("/victim/{round}")));
             if round % 3 == 0 {

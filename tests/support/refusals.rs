@@ -10,10 +10,23 @@ use testserver::{
     SocksConduct, SocksOptions, SocksStep, Step,
 };
 
+use super::support::form::{Form, in_both_forms};
 use super::support::look::assert_gone;
 use super::support::verdict::{assert_consistent, assert_timed_out};
 use super::support::{PATIENCE, get, ms};
 use super::{admitted, assert_no_secret, credentials, https, start, through};
+
+in_both_forms! {
+    q4_a_refused_tunnel_is_told_with_its_status,
+    q4_a_proxy_that_wants_credentials_says_so_whether_there_were_none_or_others,
+    q4_what_is_no_answer_is_the_proxys_failure,
+    q4_a_https_proxy_is_held_to_its_certificate,
+    q4_a_tunnel_that_closes_is_told_with_the_proxys_name,
+    q4_silence_at_each_step_is_ended_by_the_limit_of_its_phase,
+    q4_every_refusal_of_socks_has_its_words,
+    q4_socks_may_want_other_credentials_or_speak_something_else,
+    what_is_said_behind_the_reply_of_socks_is_nobodys,
+}
 
 const ORIGIN: &str = "https://127.0.0.1:1/";
 
@@ -25,8 +38,8 @@ fn of_each_kind(conduct: &Conduct) -> [Proxy; 2] {
 
 /// The error of a GET through this proxy, which must be the proxy's fault and name it.
 #[track_caller]
-fn refused(proxy: &str, origin: &str) -> Error {
-    let client = admitted(proxy);
+fn refused(form: Form, proxy: &str, origin: &str) -> Error {
+    let client = admitted(form, proxy);
     let error = get(&client, origin).map(drop).unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::ProxyFailed, Phase::Proxy), "{error}");
     assert!(error.message().contains(&format!("proxy {proxy}")), "{error}");
@@ -38,8 +51,7 @@ fn refused(proxy: &str, origin: &str) -> Error {
     error
 }
 
-#[test]
-fn q4_a_refused_tunnel_is_told_with_its_status() {
+fn q4_a_refused_tunnel_is_told_with_its_status(form: Form) {
     let html = "<html><body>Your administrator says no.</body></html>";
     let mut told = HashSet::new();
     for (status, word) in [
@@ -53,7 +65,7 @@ fn q4_a_refused_tunnel_is_told_with_its_status() {
         let headers = vec![("Content-Type".to_owned(), "text/html".to_owned())];
         let refusal = Answer { status, headers, body: html.to_owned() };
         for proxy in of_each_kind(&Conduct::Refuse(refusal)) {
-            let error = refused(&proxy.url(), ORIGIN);
+            let error = refused(form, &proxy.url(), ORIGIN);
             assert_eq!(error.http_status(), Some(status));
             assert!(error.message().contains(word), "{error}");
             assert!(!error.message().contains("html"), "{error}");
@@ -63,13 +75,12 @@ fn q4_a_refused_tunnel_is_told_with_its_status() {
     }
 }
 
-#[test]
-fn q4_a_proxy_that_wants_credentials_says_so_whether_there_were_none_or_others() {
+fn q4_a_proxy_that_wants_credentials_says_so_whether_there_were_none_or_others(form: Form) {
     let [one, other] = [ProxyOptions::default(), https()]
         .map(|options| start(ProxyOptions { credentials: credentials(), ..options }));
     for proxy in [&one, &other] {
         let wrong = proxy.url().replacen("://", "://us:pass-wrong@", 1);
-        for client in [through(&proxy.url()), through(&wrong)] {
+        for client in [through(form, &proxy.url()), through(form, &wrong)] {
             let error = get(&client, ORIGIN).map(drop).unwrap_err();
             assert_eq!((error.kind(), error.http_status()), (Kind::ProxyFailed, Some(407)));
             assert!(error.message().contains("wants credentials"), "{error}");
@@ -82,8 +93,7 @@ fn q4_a_proxy_that_wants_credentials_says_so_whether_there_were_none_or_others()
     }
 }
 
-#[test]
-fn q4_what_is_no_answer_is_the_proxys_failure() {
+fn q4_what_is_no_answer_is_the_proxys_failure(form: Form) {
     let mut told = HashSet::new();
     for (conduct, words) in [
         (Conduct::EndlessHead, vec!["no end", "no HTTP"]),
@@ -93,7 +103,8 @@ fn q4_what_is_no_answer_is_the_proxys_failure() {
     ] {
         for proxy in of_each_kind(&conduct) {
             let origin = Server::start(Script::every(vec![Step::Stall]));
-            let error = refused(&proxy.url(), &format!("https://127.0.0.1:{}/", origin.port()));
+            let error =
+                refused(form, &proxy.url(), &format!("https://127.0.0.1:{}/", origin.port()));
             assert_eq!(error.http_status(), None);
             assert!(words.iter().any(|word| error.message().contains(word)), "{error}");
             assert!(told.insert(error.message().to_owned()));
@@ -113,18 +124,17 @@ fn q4_what_is_no_answer_is_the_proxys_failure() {
                 false => (Server::start(script), "http"),
                 true => (Server::start_tls(Certificate::Good, script), "https"),
             };
-            let error = refused(&format!("{scheme}://localhost:{}", proxy.port()), ORIGIN);
+            let error = refused(form, &format!("{scheme}://localhost:{}", proxy.port()), ORIGIN);
             assert!(error.message().contains(word), "{answer:?}: {error}");
         }
     }
 }
 
-#[test]
-fn q4_a_https_proxy_is_held_to_its_certificate() {
+fn q4_a_https_proxy_is_held_to_its_certificate(form: Form) {
     for certificate in [Certificate::Expired, Certificate::WrongHost, Certificate::SelfSigned] {
         let proxy = start(ProxyOptions { tls: Some(certificate), ..ProxyOptions::default() });
         for origin in [ORIGIN, "http://127.0.0.1:1/"] {
-            let error = refused(&proxy.url(), origin);
+            let error = refused(form, &proxy.url(), origin);
             assert!(error.message().contains("certificate is refused"), "{error}");
         }
         assert_eq!(proxy.accepted_order().len(), 0, "no credentials for a stranger");
@@ -134,16 +144,15 @@ fn q4_a_https_proxy_is_held_to_its_certificate() {
     let speaks_http = vec![Step::send("HTTP/1.1 400 Bad Request\r\n\r\n")];
     for steps in [speaks_http, resets, vec![]] {
         let proxy = Server::start(Script::every(steps));
-        refused(&format!("https://localhost:{}", proxy.port()), ORIGIN);
+        refused(form, &format!("https://localhost:{}", proxy.port()), ORIGIN);
     }
 }
 
-#[test]
-fn q4_a_tunnel_that_closes_is_told_with_the_proxys_name() {
+fn q4_a_tunnel_that_closes_is_told_with_the_proxys_name(form: Form) {
     let origin = Server::start(Script::every(vec![Step::Stall]));
     let url = format!("https://localhost:{}/", origin.port());
     let check = |proxy: String| {
-        let error = get(&through(&proxy), &url).map(drop).unwrap_err();
+        let error = get(&through(form, &proxy), &url).map(drop).unwrap_err();
         assert!(matches!(error.kind(), Kind::PeerClosed | Kind::PeerReset), "{error:?}");
         assert_eq!(error.phase(), Phase::Tls);
         assert!(error.message().contains(&format!("proxy {proxy}")), "{error}");
@@ -229,15 +238,14 @@ impl Silent {
     }
 }
 
-#[test]
-fn q4_silence_at_each_step_is_ended_by_the_limit_of_its_phase() {
+fn q4_silence_at_each_step_is_ended_by_the_limit_of_its_phase(form: Form) {
     let origin = Server::start(Script::every(vec![Step::Stall]));
     let url = format!("https://localhost:{}/", origin.port());
     thread::scope(|scope| {
         for (what, proxy, phase) in silences() {
             let url = &url;
             scope.spawn(move || {
-                let client = admitted(&proxy.url());
+                let client = admitted(form, &proxy.url());
                 let clock = if phase == Phase::Tls { Clock::Tls } else { Clock::Connect };
                 client.timeout(clock, Some(ms(400))).unwrap();
                 let error = get(&client, url).map(drop).unwrap_err();
@@ -251,32 +259,30 @@ fn q4_silence_at_each_step_is_ended_by_the_limit_of_its_phase() {
     });
 }
 
-#[test]
-fn q4_every_refusal_of_socks_has_its_words() {
+fn q4_every_refusal_of_socks_has_its_words(form: Form) {
     let mut told = HashSet::new();
     for code in (1..=9).chain([255]) {
         let options = SocksOptions { conduct: SocksConduct::Refuse(code), ..Default::default() };
         let proxy = Socks::start_with(options).unwrap();
-        let error = refused(&proxy.url("socks5h"), ORIGIN);
+        let error = refused(form, &proxy.url("socks5h"), ORIGIN);
         assert_eq!(error.http_status(), None);
         let words = error.message().split("it refused the tunnel: ").nth(1).unwrap().to_owned();
         assert!(told.insert(words), "{error}");
     }
     // The origin refuses, in truth; and one that the proxy does not know.
     let proxy = Socks::start();
-    let error = refused(&proxy.url("socks5"), "http://127.0.0.1:1/");
+    let error = refused(form, &proxy.url("socks5"), "http://127.0.0.1:1/");
     assert!(error.message().contains("the origin refused the connection"), "{error}");
-    let error = refused(&proxy.url("socks5h"), "http://unknown.test/");
+    let error = refused(form, &proxy.url("socks5h"), "http://unknown.test/");
     assert!(error.message().contains("host can't be reached"), "{error}");
 }
 
-#[test]
-fn q4_socks_may_want_other_credentials_or_speak_something_else() {
+fn q4_socks_may_want_other_credentials_or_speak_something_else(form: Form) {
     let wanting = SocksOptions { credentials: credentials(), ..Default::default() };
     let proxy = Socks::start_with(wanting).unwrap();
     for (user, word) in [("", "wants credentials"), ("us:pass-wrong@", "refuses the user")] {
         let url = proxy.url("socks5h").replacen("://", &format!("://{user}"), 1);
-        let error = get(&through(&url), ORIGIN).map(drop).unwrap_err();
+        let error = get(&through(form, &url), ORIGIN).map(drop).unwrap_err();
         assert_eq!((error.kind(), error.phase()), (Kind::ProxyFailed, Phase::Proxy));
         assert!(error.message().contains(word), "{error}");
         assert!(!error.message().contains("pass-"), "{error}");
@@ -287,7 +293,7 @@ fn q4_socks_may_want_other_credentials_or_speak_something_else() {
             let options =
                 SocksOptions { conduct, credentials: credentials(), ..Default::default() };
             let proxy = Socks::start_with(options).unwrap();
-            let error = refused(&proxy.url("socks5h"), ORIGIN);
+            let error = refused(form, &proxy.url("socks5h"), ORIGIN);
             let word =
                 if matches!(conduct, SocksConduct::Close(_)) { "closed" } else { "no SOCKS" };
             assert!(error.message().contains(word), "{conduct:?}: {error}");
@@ -295,7 +301,7 @@ fn q4_socks_may_want_other_credentials_or_speak_something_else() {
     }
     let conduct = SocksConduct::Close(SocksStep::Accept);
     let proxy = Socks::start_with(SocksOptions { conduct, ..Default::default() }).unwrap();
-    refused(&proxy.url("socks5h"), ORIGIN);
+    refused(form, &proxy.url("socks5h"), ORIGIN);
     // A web server, and more than was asked for.
     for (bytes, word) in
         [("HTTP/1.1 400 Bad Request\r\n\r\n", "SOCKS"), ("\u{5}\u{0}and more", "out of turn")]
@@ -303,13 +309,12 @@ fn q4_socks_may_want_other_credentials_or_speak_something_else() {
         let steps = vec![Step::Recv(testserver::Until::Bytes(4)), Step::send(bytes), Step::Stall];
         let proxy = Server::start(Script::every(steps));
         let url = format!("socks5h://127.0.0.1:{}", proxy.port());
-        let error = refused(&url, ORIGIN);
+        let error = refused(form, &url, ORIGIN);
         assert!(error.message().contains(word) || error.message().contains("turn"), "{error}");
     }
 }
 
-#[test]
-fn what_is_said_behind_the_reply_of_socks_is_nobodys() {
+fn what_is_said_behind_the_reply_of_socks_is_nobodys(form: Form) {
     let greeting = Step::Recv(testserver::Until::Bytes(3));
     let open = Step::SendHex(vec![5, 0]);
     let request = Step::Recv(testserver::Until::Bytes(10));
@@ -317,7 +322,7 @@ fn what_is_said_behind_the_reply_of_socks_is_nobodys() {
     reply.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
     let steps = vec![greeting, open, request, Step::SendHex(reply), Step::Stall];
     let proxy = Server::start(Script::every(steps));
-    let client = through(&format!("socks5h://127.0.0.1:{}", proxy.port()));
+    let client = through(form, &format!("socks5h://127.0.0.1:{}", proxy.port()));
     let error = get(&client, "http://127.0.0.1:1/").map(drop).unwrap_err();
     assert_eq!(error.kind(), Kind::ProxyFailed);
     assert!(error.message().contains("nobody asked"), "{error}");

@@ -10,7 +10,7 @@ use super::{MARGIN, PATIENCE, look, until};
 
 /// Runs `work` on a thread of its own, which blocks; then `end` ends it from here. Answers what came of it and how
 /// long after `end` began that was. `ready` is called with the number of the blocked thread, and returns when it
-/// is where it shall be ended.
+/// is where it shall be ended. If it only waits for what was submitted, the I/O thread has nothing to do either.
 #[track_caller]
 pub fn ended_from_outside<T: Send>(
     work: impl FnOnce() -> T + Send,
@@ -26,7 +26,7 @@ pub fn ended_from_outside<T: Send>(
         });
         let tid = told.recv_timeout(PATIENCE).unwrap();
         ready(tid);
-        until("a thread that is blocked", || look::sleeps(tid));
+        until("a thread that is blocked", || look::sleeps(tid) && look::io_sleeps());
         let fired = Instant::now();
         end();
         let (outcome, ended) = worker.join().expect("the blocked call does not panic");

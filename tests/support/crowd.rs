@@ -1,0 +1,156 @@
+//! Many submissions at once, each watched until its end, and a server that never answers any of them.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Instant;
+
+use hangup::{CancelToken, Clock, Error, Request, Response, Submission};
+
+use super::{request, until};
+
+/// The head of a response whose body has 100 bytes, and ten of them.
+pub const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
+
+/// Takes every connection and never says a word: a thread and a descriptor for each connection would be more of the
+/// server's than of the client's.
+pub struct Silent {
+    pub port: u16,
+    pub held: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Silent {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let held = Arc::new(Mutex::new(Vec::new()));
+        let theirs = Arc::clone(&held);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                theirs.lock().unwrap().push(stream.unwrap());
+            }
+        });
+        Self { port, held }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// On how many connections a whole head has come.
+    pub fn heads(&self) -> usize {
+        let came = |stream: &&TcpStream| {
+            let mut piece = [0; 1000];
+            stream.set_nonblocking(true).unwrap();
+            let got = stream.peek(&mut piece).unwrap_or(0);
+            piece[..got].ends_with(b"\r\n\r\n")
+        };
+        self.held.lock().unwrap().iter().filter(came).count()
+    }
+
+    /// How many connections have been closed by the client.
+    pub fn ended(&self) -> usize {
+        let over = |mut stream: &TcpStream| {
+            stream.set_nonblocking(true).unwrap();
+            let mut piece = [0; 1000];
+            loop {
+                match stream.read(&mut piece) {
+                    Ok(0) => return true,
+                    Ok(_) => {}
+                    Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+                }
+            }
+        };
+        self.held.lock().unwrap().iter().filter(|stream| over(stream)).count()
+    }
+}
+
+/// Notes when it was woken.
+#[derive(Default)]
+pub struct Told(Mutex<Vec<Instant>>);
+
+impl Told {
+    pub fn times(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    /// The first time.
+    pub fn at(&self) -> Option<Instant> {
+        self.0.lock().unwrap().first().copied()
+    }
+}
+
+impl Wake for Told {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().unwrap().push(Instant::now());
+    }
+}
+
+/// A submission that was polled once, and how often its outcome was told since.
+pub struct Watched {
+    pub submission: Submission,
+    /// What was there at once.
+    pub early: Option<Result<Response, Error>>,
+    pub told: Arc<Told>,
+}
+
+impl Watched {
+    pub fn new(mut submission: Submission) -> Self {
+        let told = Arc::<Told>::default();
+        let waker = Waker::from(Arc::clone(&told));
+        let early = Pin::new(&mut submission).poll(&mut Context::from_waker(&waker));
+        let early = match early {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => None,
+        };
+        Self { submission, early, told }
+    }
+
+    pub fn is_told(&self) -> bool {
+        self.early.is_some() || self.told.times() > 0
+    }
+
+    /// The outcome, which was told once.
+    #[track_caller]
+    pub fn outcome(mut self) -> Result<Response, Error> {
+        let told = self.told.times();
+        assert_eq!(told, usize::from(self.early.is_none()));
+        let mut look =
+            || Pin::new(&mut self.submission).poll(&mut Context::from_waker(Waker::noop()));
+        let outcome = self.early.unwrap_or_else(|| match look() {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => panic!("told, and not there"),
+        });
+        assert!(look().is_pending(), "an outcome is there once");
+        outcome
+    }
+}
+
+/// Waits until all of them are told; answers their errors.
+#[track_caller]
+pub fn errors(all: Vec<Watched>) -> Vec<Error> {
+    until("every outcome", || all.iter().all(Watched::is_told));
+    all.into_iter().map(|one| one.outcome().expect_err("nobody is answered")).collect()
+}
+
+pub fn without_limits(mut request: Request) -> Request {
+    for clock in Clock::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
+        request.timeout(clock, None).unwrap();
+    }
+    request
+}
+
+/// GET with the whole body.
+pub fn whole(url: &str, at_most: usize) -> Request {
+    let mut request = request("GET", url);
+    request.whole(Some(at_most));
+    request
+}
+
+pub fn with_token(mut request: Request, token: &CancelToken) -> Request {
+    request.cancel_with(Some(token.clone()));
+    request
+}

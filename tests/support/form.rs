@@ -1,0 +1,264 @@
+//! One engine, two ways to send: on the caller's own thread, or submitted, where the same code runs on a fiber. What
+//! holds in one form holds in the other, so most tests are written once, for a client of a form, and run in both.
+//!
+//! A test takes its [`Form`], makes its clients with it, and is named in [`in_both_forms`].
+
+use std::future::Future;
+use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use hangup::{Clock, Error, Limits, Request};
+
+/// How a client sends and how its responses are read. Threads: a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `Client::send`, `Response::read`: the caller's thread does the work.
+    Blocking,
+    /// `Client::submit`, `Response::read_soon`: the caller's thread only waits for the outcome.
+    Submitted,
+}
+
+/// A client that sends in one form. In all else it is hangup's.
+#[derive(Debug)]
+pub struct Client {
+    form: Form,
+    client: hangup::Client,
+}
+
+/// A response that is read in the form in which it was asked for. In all else it is hangup's.
+#[derive(Debug)]
+pub struct Response {
+    form: Form,
+    response: hangup::Response,
+}
+
+/// Makes of each test two: `blocking::...` and `submitted::...`.
+macro_rules! in_both_forms {
+    ($($test:ident),* $(,)?) => {
+        mod blocking {
+            $(#[test] fn $test() { super::$test(crate::support::form::Form::Blocking); })*
+        }
+        mod submitted {
+            $(#[test] fn $test() { super::$test(crate::support::form::Form::Submitted); })*
+        }
+    };
+}
+pub(crate) use in_both_forms;
+
+impl Form {
+    /// A client of a manager that nobody else uses.
+    pub fn client(self) -> Client {
+        self.of(super::client())
+    }
+
+    /// A client of a manager with these limits, that nobody else uses.
+    pub fn client_with(self, limits: Limits) -> Client {
+        self.of(super::client_with(limits))
+    }
+
+    /// A client that trusts the test CA.
+    pub fn tls_client(self) -> Client {
+        self.of(super::tls_client())
+    }
+
+    /// That client, in this form.
+    pub fn of(self, client: hangup::Client) -> Client {
+        Client { form: self, client }
+    }
+
+    /// What a test of [`in_both_forms`] is called in this form: `races::blocking::c12_...` for `races::c12_...`.
+    pub fn name(self, test: &str) -> String {
+        let form = match self {
+            Self::Blocking => "blocking",
+            Self::Submitted => "submitted",
+        };
+        match test.rsplit_once("::") {
+            Some((module, test)) => format!("{module}::{form}::{test}"),
+            None => format!("{form}::{test}"),
+        }
+    }
+}
+
+impl Client {
+    /// Sends a request and waits for the head of its response. A submission takes its request: one that can't be
+    /// copied, because a reader gives its body, is spent.
+    pub fn send(&self, request: &mut Request) -> Result<Response, Error> {
+        let response = match self.form {
+            Form::Blocking => self.client.send(request),
+            Form::Submitted => {
+                let spent = || Request::new("GET", "http://spent.test/").unwrap();
+                let copy = request.try_clone();
+                let request = copy.unwrap_or_else(|_| std::mem::replace(request, spent()));
+                self.client.submit(request).wait()
+            }
+        };
+        Ok(Response { form: self.form, response: response? })
+    }
+
+    /// As `hangup::Client::get`.
+    pub fn get(&self, url: &str, total: Option<Duration>) -> Result<Response, Error> {
+        let mut request = Request::new("GET", url)?;
+        if total.is_some() {
+            request.timeout(Clock::Total, total)?;
+        }
+        self.send(&mut request)
+    }
+
+    /// Another client of the same manager.
+    pub fn sibling(&self) -> Self {
+        self.form.of(hangup::Client::new(Arc::clone(self.manager())))
+    }
+}
+
+impl Response {
+    /// Reads a piece; 0 is the end.
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+        match self.form {
+            Form::Blocking => self.response.read(into),
+            Form::Submitted => {
+                let piece = block_on(self.response.read_soon(into.len()))?;
+                into[..piece.len()].copy_from_slice(&piece);
+                Ok(piece.len())
+            }
+        }
+    }
+
+    /// Reads the rest, at most `at_most` bytes.
+    pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
+        let mut all = Vec::new();
+        while self.form == Form::Submitted && all.len() < at_most {
+            let piece = block_on(self.response.read_soon(at_most - all.len()))?;
+            if piece.is_empty() {
+                return Ok(all);
+            }
+            all.extend(piece);
+        }
+        // Reading on to see whether there is more than may be is the blocking form's alone.
+        all.extend(self.response.read_all(at_most - all.len())?);
+        Ok(all)
+    }
+
+    /// The response as it is.
+    pub fn into_inner(self) -> hangup::Response {
+        self.response
+    }
+}
+
+impl Deref for Client {
+    type Target = hangup::Client;
+
+    fn deref(&self) -> &hangup::Client {
+        &self.client
+    }
+}
+
+impl Deref for Response {
+    type Target = hangup::Response;
+
+    fn deref(&self) -> &hangup::Response {
+        &self.response
+    }
+}
+
+impl DerefMut for Response {
+    fn deref_mut(&mut self) -> &mut hangup::Response {
+        &mut self.response
+    }
+}
+
+/// What tests send with: hangup's client as it is, or one of a form.
+pub trait Sends {
+    type Response: Reads;
+
+    fn send(&self, request: &mut Request) -> Result<Self::Response, Error>;
+    fn get(&self, url: &str, total: Option<Duration>) -> Result<Self::Response, Error>;
+    /// The client that it is.
+    fn plain(&self) -> &hangup::Client;
+}
+
+/// What [`Sends`] answers.
+pub trait Reads {
+    fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error>;
+}
+
+impl Sends for Client {
+    type Response = Response;
+
+    fn send(&self, request: &mut Request) -> Result<Response, Error> {
+        self.send(request)
+    }
+
+    fn get(&self, url: &str, total: Option<Duration>) -> Result<Response, Error> {
+        self.get(url, total)
+    }
+
+    fn plain(&self) -> &hangup::Client {
+        self
+    }
+}
+
+impl Sends for hangup::Client {
+    type Response = hangup::Response;
+
+    fn send(&self, request: &mut Request) -> Result<hangup::Response, Error> {
+        self.send(request)
+    }
+
+    fn get(&self, url: &str, total: Option<Duration>) -> Result<hangup::Response, Error> {
+        self.get(url, total)
+    }
+
+    fn plain(&self) -> &hangup::Client {
+        self
+    }
+}
+
+impl<T: Sends> Sends for &T {
+    type Response = T::Response;
+
+    fn send(&self, request: &mut Request) -> Result<T::Response, Error> {
+        (**self).send(request)
+    }
+
+    fn get(&self, url: &str, total: Option<Duration>) -> Result<T::Response, Error> {
+        (**self).get(url, total)
+    }
+
+    fn plain(&self) -> &hangup::Client {
+        (**self).plain()
+    }
+}
+
+impl Reads for Response {
+    fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
+        self.read_all(at_most)
+    }
+}
+
+impl Reads for hangup::Response {
+    fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
+        self.read_all(at_most)
+    }
+}
+
+/// Waits for a future on this thread: the smallest executor there is.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
