@@ -1,10 +1,11 @@
-//! A reader of the caller's: read and dropped where code of others may run. It may block for as
-//! long as it likes and take what stack it likes, so a fiber has a worker do it.
+//! A reader of the caller's: dropped where code of others may run, and read where
+//! [`Upload`](crate::http::upload::Upload) sees to that. It may block for as long as it likes and
+//! take what stack it likes.
 
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::wait::{Crew, apart};
+use crate::wait::{Crew, apart_now};
 
 /// Threads: one at a time.
 pub(crate) struct Foreign(Option<Box<dyn Read + Send>>);
@@ -18,7 +19,7 @@ impl Foreign {
 impl Read for Foreign {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Some(reader) => apart(&READERS, || reader.read(into)),
+            Some(reader) => reader.read(into),
             None => Ok(0),
         }
     }
@@ -28,9 +29,8 @@ impl Drop for Foreign {
     fn drop(&mut self) {
         let Some(reader) = self.0.take() else { return };
         // A panic in a drop has nowhere to go.
-        let _ = catch_unwind(AssertUnwindSafe(|| apart(&READERS, || drop(reader))));
+        let _ = catch_unwind(AssertUnwindSafe(|| apart_now(&ENDS, || drop(reader))));
     }
 }
 
-/// So many readers may block at once; more wait until one of them comes back.
-static READERS: Crew = Crew::new("hangup-upload", 256);
+static ENDS: Crew = Crew::new("hangup-upload-end", 4);

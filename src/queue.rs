@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Clock, Error, Kind};
@@ -21,6 +22,8 @@ use crate::wait::{Event, Ring, Until, Want, Woken, ring_soon, wait};
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     shared: Arc<Shared<T>>,
+    /// The oldest items, fetched together, so that who puts and who takes rarely meet.
+    fetched: Mutex<VecDeque<T>>,
     /// Set while there is something to take, and from the close on.
     event: Arc<Event>,
 }
@@ -33,6 +36,8 @@ pub(crate) struct Intake<T>(Arc<Shared<T>>);
 #[derive(Debug)]
 struct Shared<T> {
     inner: Mutex<Inner<T>>,
+    /// How many were put and not taken.
+    count: AtomicUsize,
     process: u32,
 }
 
@@ -67,8 +72,9 @@ impl<T> Queue<T> {
         let event = Arc::new(Event::new()?);
         let life = Life::Open(Arc::clone(&event));
         let inner = Inner { items: VecDeque::new(), life, bell: Bell::Silent };
-        let shared = Arc::new(Shared { inner: Mutex::new(inner), process: generation() });
-        Ok(Self { shared, event })
+        let (inner, count) = (Mutex::new(inner), AtomicUsize::new(0));
+        let shared = Arc::new(Shared { inner, count, process: generation() });
+        Ok(Self { shared, fetched: Mutex::default(), event })
     }
 
     /// Takes the oldest; waits for one, at most `limit` (`None` waits for ever, [`Duration::ZERO`]
@@ -101,18 +107,26 @@ impl<T> Queue<T> {
     }
 
     fn take(&self) -> Result<Option<T>, Error> {
-        let mut inner = lock(&self.shared.inner);
-        let item = inner.items.pop_front();
-        let is_open = matches!(inner.life, Life::Open(_));
-        if item.is_none() && !is_open {
-            return Err(Error::new(
-                Kind::Closed,
-                "the queue was closed, and nothing is left in it",
-            ));
+        let mut fetched = lock(&self.fetched);
+        if fetched.is_empty() {
+            let mut inner = lock(&self.shared.inner);
+            std::mem::swap(&mut *fetched, &mut inner.items);
+            if fetched.is_empty() && !inner.is_open() {
+                return Err(Error::new(
+                    Kind::Closed,
+                    "the queue was closed, and nothing is left in it",
+                ));
+            }
         }
-        if inner.items.is_empty() && is_open && inner.bell == Bell::Rung {
-            inner.bell = Bell::Silent;
-            self.event.clear();
+        let item = fetched.pop_front();
+        drop(fetched);
+        if item.is_some() && self.shared.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            let mut inner = lock(&self.shared.inner);
+            let is_empty = self.shared.count.load(Ordering::SeqCst) == 0;
+            if is_empty && inner.is_open() && inner.bell == Bell::Rung {
+                inner.bell = Bell::Silent;
+                self.event.clear();
+            }
         }
         Ok(item)
     }
@@ -153,7 +167,7 @@ impl<T> Drop for Queue<T> {
             let items = std::mem::take(&mut inner.items);
             drop(inner);
             // Closing what is in them takes its time, and locks of its own.
-            drop(items);
+            drop((items, std::mem::take(&mut *lock(&self.fetched))));
         }
     }
 }
@@ -167,6 +181,7 @@ impl<T: Send + 'static> Intake<T> {
             return drop(item);
         }
         inner.items.push_back(item);
+        self.0.count.fetch_add(1, Ordering::SeqCst);
         let is_first_word = inner.bell == Bell::Silent;
         if is_first_word {
             inner.bell = Bell::Due;
@@ -179,10 +194,16 @@ impl<T: Send + 'static> Intake<T> {
     }
 }
 
+impl<T> Inner<T> {
+    fn is_open(&self) -> bool {
+        matches!(self.life, Life::Open(_))
+    }
+}
+
 impl<T: Send> Ring for Shared<T> {
     fn ring(&self) {
         let mut inner = lock(&self.inner);
-        let is_empty = inner.items.is_empty();
+        let is_empty = self.count.load(Ordering::SeqCst) == 0;
         inner.bell = if is_empty { Bell::Silent } else { Bell::Rung };
         if !is_empty && let Life::Open(event) = &inner.life {
             event.set();

@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::foreign::Foreign;
-use crate::http::upload::Upload;
+use crate::http::upload::{Origin, Upload};
 use crate::request::{Source, open, sent_before};
-use crate::wait::{Crew, apart};
 
 /// The source of one call's body. A reader is dropped with it, once. Threads: one at a time.
 pub(super) enum Supply {
@@ -74,9 +73,13 @@ impl Supply {
 
 impl Opened<'_> {
     pub(super) fn upload(&mut self) -> Upload<'_> {
-        let at_hand = matches!(self.bytes, Bytes::Slice(_) | Bytes::File(_));
+        let origin = match self.bytes {
+            Bytes::None | Bytes::Slice(_) => Origin::Memory,
+            Bytes::File(_) => Origin::Disk,
+            Bytes::Reader(..) => Origin::Caller,
+        };
         let length = self.length;
-        Upload::new(self, length, at_hand)
+        Upload::new(self, length, origin)
     }
 }
 
@@ -85,8 +88,7 @@ impl Read for Opened<'_> {
         match &mut self.bytes {
             Bytes::None => Ok(0),
             Bytes::Slice(bytes) => bytes.read(into),
-            // A disk may take its time.
-            Bytes::File(file) => apart(&FILES, || file.read(into)),
+            Bytes::File(file) => file.read(into),
             Bytes::Reader(reader, touched) => {
                 **touched = true;
                 reader.read(into)
@@ -94,5 +96,3 @@ impl Read for Opened<'_> {
         }
     }
 }
-
-static FILES: Crew = Crew::new("hangup-file", 16);

@@ -101,10 +101,10 @@ impl Content {
         }
     }
 
-    /// How long it is, if that is known.
-    pub(crate) fn total(&self) -> Option<u64> {
+    /// How much is left of it, if that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
         match self {
-            Self::Plain(reader) => reader.total(),
+            Self::Plain(reader) => reader.left(),
             Self::Decoded(_) => None,
         }
     }

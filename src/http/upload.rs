@@ -6,16 +6,27 @@ use std::sync::Arc;
 
 use super::exchange::Exchange;
 use crate::error::{Error, Kind};
+use crate::net::Stop;
+use crate::wait::{Crew, apart, apart_unless};
 
 /// There is no more of it than there should be; the exchange knows why.
 #[derive(Debug)]
 pub(super) struct Failed;
 
+/// Where a body comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Memory,
+    /// It may take its time.
+    Disk,
+    /// Code of the caller's: it may take as long as it likes.
+    Caller,
+}
+
 /// Threads: one at a time.
 pub(crate) struct Upload<'a> {
-    source: &'a mut dyn Read,
-    /// The first bytes are here already: they may share a packet with the head.
-    at_hand: bool,
+    source: &'a mut (dyn Read + Send),
+    origin: Origin,
     /// What is still to be given; `None` if the length is not known.
     left: Option<u64>,
     given: u64,
@@ -23,9 +34,12 @@ pub(crate) struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    pub(crate) fn new(source: &'a mut dyn Read, length: Option<u64>, at_hand: bool) -> Self {
-        let at_hand = at_hand && length != Some(0);
-        Self { source, at_hand, left: length, given: 0, exchange: None }
+    pub(crate) fn new(
+        source: &'a mut (dyn Read + Send),
+        length: Option<u64>,
+        origin: Origin,
+    ) -> Self {
+        Self { source, origin, left: length, given: 0, exchange: None }
     }
 
     /// How much is still to be given, if that is known.
@@ -33,24 +47,33 @@ impl<'a> Upload<'a> {
         self.left
     }
 
+    /// Whether the first bytes are here already: they may share a packet with the head.
     pub(super) fn is_at_hand(&self) -> bool {
-        self.at_hand
+        self.origin != Origin::Caller && self.left != Some(0)
     }
 
     pub(super) fn belongs_to(&mut self, exchange: &Arc<Exchange>) {
         self.exchange = Some(Arc::clone(exchange));
     }
 
-    /// Interrupted means "again" (std::io::Read); a reader that says so for ever is ended by the clock.
-    fn read_source(&mut self, into: &mut [u8]) -> io::Result<usize> {
+    /// `None` if the exchange is over before anything was read. Interrupted means "again"
+    /// (std::io::Read); a reader that says so for ever is ended by the clock.
+    fn read_source(&mut self, into: &mut [u8]) -> Option<io::Result<usize>> {
+        let must_stop = || self.exchange.as_ref().is_some_and(|exchange| exchange.must_stop());
+        let source = &mut *self.source;
         loop {
-            match self.source.read(into) {
+            let read = match self.origin {
+                Origin::Memory => source.read(into),
+                Origin::Disk => apart(&DISKS, || source.read(into)),
+                Origin::Caller => apart_unless(&READERS, || source.read(into), &must_stop)?,
+            };
+            match read {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    if self.exchange.as_ref().is_some_and(|exchange| exchange.must_stop()) {
-                        return Err(error);
+                    if must_stop() {
+                        return None;
                     }
                 }
-                other => return other,
+                other => return Some(other),
             }
         }
     }
@@ -70,7 +93,13 @@ impl<'a> Upload<'a> {
         if room == 0 {
             return Ok(0);
         }
-        match self.read_source(&mut into[..room]) {
+        let Some(read) = self.read_source(&mut into[..room]) else {
+            if let Some(exchange) = &self.exchange {
+                exchange.fail(Stop::Deadline);
+            }
+            return Err(Failed);
+        };
+        match read {
             Ok(0) => match self.left {
                 Some(left) if left > 0 => {
                     let whole = left + self.given;
@@ -92,3 +121,7 @@ impl<'a> Upload<'a> {
         }
     }
 }
+
+static DISKS: Crew = Crew::new("hangup-file", 16);
+/// So many readers of callers may block at once; more wait until one of them comes back.
+static READERS: Crew = Crew::new("hangup-upload", 256);

@@ -16,7 +16,7 @@ use crate::error::{Error, Phase};
 use crate::net::Stop;
 use crate::net::dial::Failure;
 use crate::net::stream::Stream;
-use crate::wait::{Until, Want, Woken, wait};
+use crate::wait::{Until, Want, Woken, trim_stack, wait};
 
 /// Threads: one at a time; its exchange can be ended from any.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ impl Lease {
                 }
                 Answer::Dial(record) => match dialling::dial(pool, control, &record, wish)? {
                     Outcome::Dialled(connection) => {
+                        trim_stack();
                         return Ok(Self::new(pool, control, connection, false));
                     }
                     Outcome::Given(connection) => Answer::Open(connection),

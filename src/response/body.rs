@@ -243,8 +243,8 @@ impl Stopper {
 
 /// What one read gives, at most so many bytes.
 fn piece(content: &mut Content, room: usize) -> Result<Vec<u8>, Error> {
-    let total = content.total().and_then(|total| usize::try_from(total).ok());
-    let room = room.min(total.unwrap_or(usize::MAX)).max(1);
+    let left = content.left().and_then(|left| usize::try_from(left).ok());
+    let room = room.min(left.unwrap_or(usize::MAX)).max(1);
     let mut bytes = vec![0; room];
     let got = content.read(&mut bytes)?;
     bytes.truncate(got);
@@ -256,7 +256,7 @@ fn piece(content: &mut Content, room: usize) -> Result<Vec<u8>, Error> {
 
 /// The rest, at most so many bytes.
 fn read_to_end(content: &mut Content, at_most: usize) -> Result<Vec<u8>, Error> {
-    let expected = content.total().and_then(|total| usize::try_from(total).ok());
+    let expected = content.left().and_then(|left| usize::try_from(left).ok());
     if expected.is_some_and(|size| size > at_most) {
         return Err(too_large(content, at_most));
     }

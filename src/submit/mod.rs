@@ -72,7 +72,8 @@ fn job<T: Send + 'static>(
     let owed = Owed { done: Some(done), of: PhantomData };
     move || {
         let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
-            Error::new(Kind::Panic, "a defect in hangup: please report it").safe_to_retry(false)
+            Error::new(Kind::Panic, "something panicked on the way: a body reader of the caller's, or a defect in hangup, which \
+                 we want to hear of").safe_to_retry(false)
         });
         // Wakers and what is dropped with an outcome may be other people's code, too.
         let pay = || drop(catch_unwind(AssertUnwindSafe(|| owed.pay(outcome))));

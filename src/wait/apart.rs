@@ -6,14 +6,50 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::{Crew, Event, Until, Waiter, Want, fiber};
+use super::fiber::{self, Fiber};
+use super::{Crew, Event, Until, Waiter, Want};
 use crate::sync::{Mutex, lock};
 
 /// Does the work by one of that crew if this is a fiber, and right here otherwise, or if there is
 /// no thread for it. A panic of it is a panic here.
 pub(crate) fn apart<T: Send>(crew: &'static Crew, work: impl FnOnce() -> T + Send) -> T {
+    match fiber::current() {
+        None => work(),
+        Some(fiber) => lend(&fiber, crew, work, &|| false).unwrap_or_else(|work| work()),
+    }
+}
+
+/// [`apart`], unless somebody `gives_up` before a worker came to it: then it is not done.
+pub(crate) fn apart_unless<T: Send>(
+    crew: &'static Crew,
+    work: impl FnOnce() -> T + Send,
+    gives_up: &dyn Fn() -> bool,
+) -> Option<T> {
+    match fiber::current() {
+        None => Some(work()),
+        Some(fiber) => lend(&fiber, crew, work, gives_up).ok(),
+    }
+}
+
+/// [`apart`] if there is a worker for it soon, and otherwise on the stack of this thread.
+pub(crate) fn apart_now<T: Send>(crew: &'static Crew, work: impl FnOnce() -> T + Send) -> T {
     let Some(fiber) = fiber::current() else { return work() };
+    let until = Instant::now() + TICK;
+    match lend(&fiber, crew, work, &|| Instant::now() >= until) {
+        Ok(answer) => answer,
+        Err(work) => fiber.on_thread_stack(work),
+    }
+}
+
+/// Lends the work to a worker; gives it back if nobody did it.
+fn lend<T: Send, F: FnOnce() -> T + Send>(
+    fiber: &Fiber,
+    crew: &'static Crew,
+    work: F,
+    gives_up: &dyn Fn() -> bool,
+) -> Result<T, F> {
     let event = Arc::new(fiber.event());
     let work = Mutex::new(Some(work));
     let done = Mutex::new(None);
@@ -23,26 +59,35 @@ pub(crate) fn apart<T: Send>(crew: &'static Crew, work: impl FnOnce() -> T + Sen
     };
     let run: &(dyn Fn() + Sync) = &run;
     // SAFETY: what it borrows lies on this fiber's stack, and the fiber does not leave this
-    // function before the worker has dropped its `Ticket`, the last thing it does: fibers are
-    // never dropped before their end, and a job that is not run is dropped, and its ticket with it.
+    // function while a worker has it: it takes it back before it was begun, or waits until the
+    // worker has dropped its `Ticket`, the last thing it does. Fibers are never dropped before
+    // their end.
     let run: &'static (dyn Fn() + Sync) = unsafe { std::mem::transmute(run) };
-    let ticket = Ticket(Arc::clone(&event));
+    let lent = Arc::new(Mutex::new(Some(run)));
+    let (mine, ticket) = (Arc::clone(&lent), Ticket(Arc::clone(&event)));
     // A failure drops the job and so the ticket.
     let _ = crew.run(move || {
-        run();
+        let run = lock(&mine).take();
+        if let Some(run) = run {
+            run();
+        }
         drop(ticket);
     });
     while !event.is_set() {
+        let begun = lock(&lent).is_none();
+        let tick = (!begun).then(|| Instant::now() + TICK);
         // It can't fail: there is no descriptor in it.
-        let _ = fiber.wait(Want { fd: None, event: Some(&event) }, Until::new(None));
+        let _ = fiber.wait(Want { fd: None, event: Some(&event) }, Until::new(tick));
+        if !begun && gives_up() && lock(&lent).take().is_some() {
+            break;
+        }
     }
     let over = lock(&done).take();
     match over {
-        Some(Ok(answer)) => answer,
+        Some(Ok(answer)) => Ok(answer),
         Some(Err(panic)) => resume_unwind(panic),
-        // Nobody did it.
         None => match lock(&work).take() {
-            Some(work) => work(),
+            Some(work) => Err(work),
             None => unreachable!("work that was begun has an outcome"),
         },
     }
@@ -56,3 +101,6 @@ impl Drop for Ticket {
         self.0.set();
     }
 }
+
+/// How often who waits for a worker looks whether it still wants to.
+const TICK: Duration = Duration::from_millis(5);

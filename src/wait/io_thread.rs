@@ -222,7 +222,8 @@ impl IoThread {
             if until > self.now() {
                 self.timers.borrow_mut().set(place, until);
             } else if self.wake(key(place, generation)) {
-                self.due.borrow_mut().push_back(key(place, generation));
+                // It has waited long enough.
+                self.due.borrow_mut().push_front(key(place, generation));
             }
         }
     }

@@ -34,7 +34,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(crate) use apart::apart;
+pub(crate) use apart::{apart, apart_now, apart_unless};
 pub(crate) use background::Crew;
 pub(crate) use engine::Engine;
 pub(crate) use event::Event;
@@ -138,6 +138,14 @@ pub(crate) fn on_thread_stack<T>(call: impl FnOnce() -> T + Send) -> T {
     match fiber::current() {
         None => call(),
         Some(fiber) => fiber.on_thread_stack(call),
+    }
+}
+
+/// Deep calls are done with, and a wait may follow: a task that has a stack of its own gives the
+/// memory back that it needed for them.
+pub(crate) fn trim_stack() {
+    if let Some(fiber) = fiber::current() {
+        fiber.trim();
     }
 }
 

@@ -8,6 +8,7 @@ mod real {
     use std::mem::ManuallyDrop;
 
     pub(in crate::wait) use corosensei::stack::DefaultStack as Stack;
+    use corosensei::stack::Stack as _;
     use corosensei::{Coroutine, CoroutineResult, Yielder};
 
     /// Whether there are coroutines on this target.
@@ -16,14 +17,15 @@ mod real {
     /// A coroutine. It is never dropped before its end: others may hold what lies on its stack.
     pub(in crate::wait) struct Stackful(ManuallyDrop<Coroutine<(), (), ()>>);
 
-    /// Its way out.
+    /// Its way out, and where its stack ends.
     #[derive(Clone, Copy)]
-    pub(in crate::wait) struct Suspender(*const Yielder<(), ()>);
+    pub(in crate::wait) struct Suspender(*const Yielder<(), ()>, usize);
 
     impl Stackful {
         /// `run` begins at the first [`resume`](Self::resume).
         pub(in crate::wait) fn new(stack: Stack, run: impl FnOnce(Suspender) + 'static) -> Self {
-            let run = move |out: &Yielder<(), ()>, ()| run(Suspender(out));
+            let limit = stack.limit().get();
+            let run = move |out: &Yielder<(), ()>, ()| run(Suspender(out, limit));
             Self(ManuallyDrop::new(Coroutine::with_stack(stack, run)))
         }
 
@@ -54,6 +56,34 @@ mod real {
         ) -> T {
             // SAFETY: as above.
             unsafe { (*self.0).on_parent_stack(call) }
+        }
+    }
+
+    impl Suspender {
+        /// Gives the memory below what is in use back to the system; it comes again, as zeroes, when
+        /// it is touched.
+        ///
+        /// # Safety
+        /// As for [`suspend`](Self::suspend).
+        pub(in crate::wait) unsafe fn trim(self) {
+            // SAFETY: asks for a constant.
+            let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
+            let here = 0u8;
+            // A page for what is below this frame: the call's own.
+            let end = ((&raw const here).addr() & !(page - 1)).saturating_sub(page);
+            // The lowest page is the one that nobody may touch.
+            let begin = self.1 + page;
+            if page > 0 && end > begin {
+                // SAFETY: pages of this coroutine's own stack on which no frame lies: it grows
+                // downwards, and we are above them.
+                unsafe {
+                    libc::madvise(
+                        std::ptr::without_provenance_mut(begin),
+                        end - begin,
+                        libc::MADV_DONTNEED,
+                    );
+                }
+            }
         }
     }
 
@@ -94,6 +124,8 @@ mod real {
 
     impl Suspender {
         pub(in crate::wait) unsafe fn suspend(self) {}
+
+        pub(in crate::wait) unsafe fn trim(self) {}
 
         pub(in crate::wait) unsafe fn on_thread_stack<T>(
             self,

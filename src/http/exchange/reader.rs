@@ -192,9 +192,9 @@ impl Reader {
         &self.exchange
     }
 
-    /// How long the body is, if the head said so.
-    pub(crate) fn total(&self) -> Option<u64> {
-        self.total
+    /// How much is left of the body, if the head said how long it is.
+    pub(crate) fn left(&self) -> Option<u64> {
+        self.left
     }
 }
 

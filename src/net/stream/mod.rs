@@ -290,7 +290,11 @@ fn not_yet<T>(result: io::Result<T>) -> Result<Option<T>, Stop> {
 
 /// Waits until bytes can be sent; `false` if the peer says something first.
 fn may_write(socket: &InUse<'_>, until: Until) -> Result<bool, Stop> {
-    let (_, write) = ready(socket, Interest::Either, until)?;
+    let (read, write) = ready(socket, Interest::Either, until)?;
+    if read && write {
+        // What the peer says is heard when there is no more room; it must not be forgotten until then.
+        socket.source().may_have_more();
+    }
     Ok(write)
 }
 
