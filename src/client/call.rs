@@ -12,10 +12,12 @@ use super::supply::Supply;
 use crate::error::{Error, Kind, Sent};
 use crate::http::decode::Content;
 use crate::http::exchange::{self, Order, Reader};
+use crate::http::upload::Upload;
 use crate::limits::Timeouts;
 use crate::manager::{Manager, PoolKey};
 use crate::request::{Mode, Request, is_repeatable, needs_length};
 use crate::response::{Hop, Response};
+use crate::wait::on_thread_stack;
 
 /// What stays the same from the call to the response.
 struct Call<'a> {
@@ -118,22 +120,28 @@ impl Call<'_> {
         let has_body = (leg.has_body && supply.is_some()) || needs_length(&leg.method);
         let mut opened = supply.open(leg.has_body)?;
         let length = has_body.then_some(opened.length);
-        let request = message(config, self.request, leg, self.mode, length)?;
-        exchange::run(Order {
-            manager: self.manager,
-            key: Arc::clone(key),
-            request,
-            body: has_body.then(|| opened.upload()),
-            timeouts: &self.timeouts,
-            call: self.called,
-            start: if attempt == 1 && self.is_first(leg) { self.start } else { Instant::now() },
-            token: self.request.token.clone(),
-            short: self.mode == Mode::CloseAfter,
-            fresh: self.mode == Mode::Fresh || attempt > retry::ON_KEPT,
-            attempt,
-            repeatable: self.repeatable,
-            max_head: config.max_head,
-        })
+        let upload = has_body.then(|| opened.upload());
+        let body_at_hand = upload.as_ref().is_some_and(Upload::is_at_hand);
+        let order = || {
+            Ok(Order {
+                manager: self.manager,
+                key: Arc::clone(key),
+                request: message(config, self.request, leg, self.mode, length)?,
+                body_at_hand,
+                timeouts: &self.timeouts,
+                call: self.called,
+                start: if attempt == 1 && self.is_first(leg) { self.start } else { Instant::now() },
+                token: self.request.token.clone(),
+                short: self.mode == Mode::CloseAfter,
+                fresh: self.mode == Mode::Fresh || attempt > retry::ON_KEPT,
+                attempt,
+                repeatable: self.repeatable,
+                max_head: config.max_head,
+            })
+        };
+        // Large values that are put together and moved: what never waits needs no stack that waits.
+        let prepared = on_thread_stack(|| exchange::prepare(order()?))?;
+        exchange::run(prepared, upload)
     }
 
     /// What a response asks for; its cookies are kept in any case.

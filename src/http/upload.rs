@@ -48,7 +48,7 @@ impl<'a> Upload<'a> {
     }
 
     /// Whether the first bytes are here already: they may share a packet with the head.
-    pub(super) fn is_at_hand(&self) -> bool {
+    pub(crate) fn is_at_hand(&self) -> bool {
         self.origin != Origin::Caller && self.left != Some(0)
     }
 

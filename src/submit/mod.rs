@@ -44,18 +44,19 @@ pub(crate) fn submit(
     done: impl FnOnce(Result<Response, Error>) + Send + 'static,
 ) {
     let send = client.sender();
-    let work = move || send(&mut request);
-    let done = move |outcome: Result<Result<Response, Error>, Error>| {
-        done(outcome.and_then(|sent| sent));
+    let mut send = Some(send);
+    let work = move || send.take().map(|send| send(&mut request));
+    let done = move |outcome: Result<Option<Result<Response, Error>>, Error>| {
+        done(outcome.and_then(|sent| sent.unwrap_or_else(|| Err(done_twice()))));
     };
     run(client.manager(), work, done);
 }
 
 /// Runs `work` on the manager's engine. `done` is called exactly once: with what `work` answers, or
 /// with why it answers nothing.
-pub(crate) fn run<T: Send + 'static>(
+pub(crate) fn run<T: 'static>(
     manager: &Manager,
-    work: impl FnOnce() -> T + Send + 'static,
+    work: impl FnMut() -> T + Send + 'static,
     done: impl FnOnce(Result<T, Error>) + Send + 'static,
 ) {
     match manager.engine() {
@@ -65,13 +66,13 @@ pub(crate) fn run<T: Send + 'static>(
     }
 }
 
-fn job<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
+fn job<T: 'static>(
+    mut work: impl FnMut() -> T + Send + 'static,
     done: impl FnOnce(Result<T, Error>) + Send + 'static,
-) -> impl FnOnce() + Send + 'static {
-    let owed = Owed { done: Some(done), of: PhantomData };
+) -> impl FnMut() + Send + 'static {
+    let mut owed = Owed { done: Some(done), of: PhantomData };
     move || {
-        let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
+        let outcome = catch_unwind(AssertUnwindSafe(&mut work)).map_err(|_| {
             Error::new(Kind::Panic, "something panicked on the way: a body reader of the caller's, or a defect in hangup, which \
                  we want to hear of").safe_to_retry(false)
         });
@@ -81,6 +82,10 @@ fn job<T: Send + 'static>(
     }
 }
 
+fn done_twice() -> Error {
+    Error::new(Kind::InvalidState, "this was done before")
+}
+
 /// An outcome that somebody waits for: told when it is known, or when that will never be.
 struct Owed<T, F: FnOnce(Result<T, Error>)> {
     done: Option<F>,
@@ -88,7 +93,7 @@ struct Owed<T, F: FnOnce(Result<T, Error>)> {
 }
 
 impl<T, F: FnOnce(Result<T, Error>)> Owed<T, F> {
-    fn pay(mut self, outcome: Result<T, Error>) {
+    fn pay(&mut self, outcome: Result<T, Error>) {
         if let Some(done) = self.done.take() {
             done(outcome);
         }

@@ -51,7 +51,7 @@ impl Engine {
 
     /// Runs a job. An error means that it can't be run, and it was dropped. A job that can't be
     /// run later on, for want of memory for its stack, is dropped as well.
-    pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    pub(crate) fn spawn(&self, job: impl FnMut() + Send + 'static) -> io::Result<()> {
         match &self.form {
             Form::Threads => THREADS.run(job),
             Form::Fibers { threads, next } => {
@@ -116,7 +116,9 @@ mod tests {
     fn on_fiber<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> T {
         let engine = Engine::running().unwrap();
         let (tell, told) = mpsc::channel();
-        engine.spawn(move || tell.send(job()).unwrap_or(())).unwrap();
+        let mut job = Some(job);
+        let job = move || drop(job.take().map(|job| tell.send(job())));
+        engine.spawn(job).unwrap();
         told.recv_timeout(Duration::from_secs(20)).unwrap()
     }
 

@@ -79,7 +79,7 @@ impl Fiber {
     }
 
     /// Calls on the stack of its thread, where it is no fiber.
-    pub(super) fn on_thread_stack<T>(&self, call: impl FnOnce() -> T + Send) -> T {
+    pub(super) fn on_thread_stack<T>(&self, call: impl FnOnce() -> T) -> T {
         let me = RUNNING.take();
         // SAFETY: as in `suspend`.
         let answer = unsafe { self.out.on_thread_stack(call) };

@@ -135,7 +135,7 @@ impl IoThread {
         }
     }
 
-    fn begin(self: &Rc<Self>, job: Job) {
+    fn begin(self: &Rc<Self>, mut job: Job) {
         // Without a stack the job is dropped; whoever gave it hears of that.
         let Ok(stack) = self.stacks.borrow_mut().take() else { return };
         let generation = self.born.get().wrapping_add(1).max(1);
@@ -147,7 +147,7 @@ impl IoThread {
         let coroutine = Stackful::new(stack, move |out| {
             // What a job has to say about its own panic it said.
             Fiber::run(thread, key, out, || {
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                let _ = catch_unwind(AssertUnwindSafe(&mut job));
             });
         });
         place.insert(Seat { generation, coroutine: Some(coroutine), parked: false, until: None });

@@ -134,7 +134,7 @@ pub(crate) fn wait_fd(source: &Arc<Source>, interest: Interest, until: Until) ->
 }
 
 /// Calls somebody else's code: not on a fiber's stack, which may be too small for it.
-pub(crate) fn on_thread_stack<T>(call: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn on_thread_stack<T>(call: impl FnOnce() -> T) -> T {
     match fiber::current() {
         None => call(),
         Some(fiber) => fiber.on_thread_stack(call),

@@ -15,8 +15,9 @@ use mio::{Interest, Poll, Registry, Token, Waker};
 use crate::process::generation;
 use crate::sync::{Mutex, lock};
 
-/// Work for a fiber of its own.
-pub(super) type Job = Box<dyn FnOnce() + Send>;
+/// Work for a fiber of its own. It is done once; it is no `FnOnce`, because that is moved out of its
+/// box to be called, and so onto a stack.
+pub(super) type Job = Box<dyn FnMut() + Send>;
 
 /// Threads: any thread at any time.
 #[derive(Debug)]

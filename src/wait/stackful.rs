@@ -50,12 +50,19 @@ mod real {
 
         /// # Safety
         /// As for [`suspend`](Self::suspend), and it does not suspend.
-        pub(in crate::wait) unsafe fn on_thread_stack<T>(
-            self,
-            call: impl FnOnce() -> T + Send,
-        ) -> T {
+        pub(in crate::wait) unsafe fn on_thread_stack<T>(self, call: impl FnOnce() -> T) -> T {
+            /// Another stack is no other thread: nothing is sent, whatever the library wants to be sure of.
+            struct Here<T>(T);
+            // SAFETY: made, used and dropped by this thread, in the call below.
+            unsafe impl<T> Send for Here<T> {}
+            impl<T, F: FnOnce() -> T> Here<F> {
+                fn made(self) -> Here<T> {
+                    Here(self.0())
+                }
+            }
+            let call = Here(call);
             // SAFETY: as above.
-            unsafe { (*self.0).on_parent_stack(call) }
+            unsafe { (*self.0).on_parent_stack(move || call.made()) }.0
         }
     }
 
@@ -127,10 +134,7 @@ mod real {
 
         pub(in crate::wait) unsafe fn trim(self) {}
 
-        pub(in crate::wait) unsafe fn on_thread_stack<T>(
-            self,
-            call: impl FnOnce() -> T + Send,
-        ) -> T {
+        pub(in crate::wait) unsafe fn on_thread_stack<T>(self, call: impl FnOnce() -> T) -> T {
             call()
         }
     }

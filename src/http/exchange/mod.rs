@@ -28,7 +28,8 @@ pub(crate) struct Order<'a> {
     pub(crate) manager: &'a Arc<Manager>,
     pub(crate) key: Arc<PoolKey>,
     pub(crate) request: http::Request<()>,
-    pub(crate) body: Option<Upload<'a>>,
+    /// The first bytes of the body are here already.
+    pub(crate) body_at_hand: bool,
     pub(crate) timeouts: &'a Timeouts,
     /// The call: the total limit counts from here, whatever came before this exchange.
     pub(crate) call: Instant,
@@ -79,9 +80,16 @@ pub(crate) struct Exchange {
     failure: OnceLock<Error>,
 }
 
-/// Sends the request and waits for the head of the response.
-pub(crate) fn run(order: Order<'_>) -> Result<Box<Reader>, Error> {
-    let Order { mut request, body, token, .. } = order;
+/// An exchange that is about to begin. Threads: a value.
+pub(crate) struct Prepared {
+    exchange: Arc<Exchange>,
+    watching: Option<Watching>,
+    call: Box<transport::Prepared>,
+}
+
+/// Makes everything ready. It never waits.
+pub(crate) fn prepare(order: Order<'_>) -> Result<Prepared, Error> {
+    let Order { mut request, token, .. } = order;
     proxied::credentials(&order.key, request.headers_mut());
     let control = Control::new(order.manager.pool());
     let watching = token.as_ref().map(|token| watch(token, &control)).transpose();
@@ -96,8 +104,7 @@ pub(crate) fn run(order: Order<'_>) -> Result<Box<Reader>, Error> {
         fresh: order.fresh,
         attempt: order.attempt,
         repeatable: order.repeatable,
-        body_at_hand: body.as_ref().is_some_and(Upload::is_at_hand)
-            && !request.headers().contains_key(http::header::EXPECT),
+        body_at_hand: order.body_at_hand && !request.headers().contains_key(http::header::EXPECT),
         max_head: order.max_head,
         connection: AtomicU64::new(0),
         waited: AtomicBool::new(false),
@@ -117,11 +124,18 @@ pub(crate) fn run(order: Order<'_>) -> Result<Box<Reader>, Error> {
         control,
     });
     let watching = watching.map_err(|why| exchange.too_late(why))?;
-    let incoming = match body {
-        None => transport::run(&exchange, request, None)?,
+    let call = transport::prepare(&exchange, request)?;
+    Ok(Prepared { exchange, watching, call })
+}
+
+/// Sends the request and waits for the head of the response.
+pub(crate) fn run(prepared: Prepared, upload: Option<Upload<'_>>) -> Result<Box<Reader>, Error> {
+    let Prepared { exchange, watching, call } = prepared;
+    let incoming = match upload {
+        None => transport::run(&exchange, call, None)?,
         Some(mut upload) => {
             upload.belongs_to(&exchange);
-            transport::run(&exchange, request, Some(&mut upload))?
+            transport::run(&exchange, call, Some(&mut upload))?
         }
     };
     // A body of no bytes is over already; then the connection went back, unless somebody ended it first.

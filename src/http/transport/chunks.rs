@@ -8,7 +8,7 @@ use super::{Seam, Stopped};
 /// Threads: one at a time.
 pub(in crate::http) struct Chunks {
     seam: Option<Seam>,
-    call: Option<Call<RecvBody>>,
+    call: Option<Box<Call<RecvBody>>>,
 }
 
 /// Why there is no more.
@@ -22,7 +22,7 @@ pub(in crate::http) enum Cut {
 }
 
 impl Chunks {
-    pub(super) fn new(seam: Seam, call: Call<RecvBody>) -> Self {
+    pub(super) fn new(seam: Seam, call: Box<Call<RecvBody>>) -> Self {
         Self { seam: Some(seam), call: Some(call) }
     }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 pub(super) use self::chunks::{Chunks, Cut};
 use self::input::Window;
-pub(super) use self::talk::{Incoming, run};
+pub(super) use self::talk::{Incoming, Prepared, prepare, run};
 use super::buffers::Exchanged;
 use super::exchange::Exchange;
 use super::proxied;

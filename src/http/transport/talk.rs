@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq_proto::BodyMode;
-use ureq_proto::client::state::{Await100, RecvResponse, SendBody};
+use ureq_proto::client::state::{Await100, RecvBody, RecvResponse, SendBody, SendRequest};
 use ureq_proto::client::{Await100Result, Call, RecvResponseResult, SendRequestResult};
 
 use super::chunks::Chunks;
@@ -28,49 +28,74 @@ pub(in crate::http) enum Incoming {
     Chunks(Box<Chunks>),
 }
 
+/// A message that is about to be sent.
+pub(in crate::http) type Prepared = Call<SendRequest>;
+
+/// Takes a message that the engine can send.
+pub(in crate::http) fn prepare(
+    exchange: &Arc<Exchange>,
+    request: http::Request<()>,
+) -> Result<Box<Prepared>, Error> {
+    let mut call = Call::new(request).map_err(|error| exchange.translate(&error))?;
+    call.allow_non_standard_methods(true);
+    Ok(Box::new(call.proceed()))
+}
+
 /// Sends the request and waits for the head of the response.
 ///
 /// # Errors
 /// Why not, written down in the exchange.
 pub(in crate::http) fn run(
     exchange: &Arc<Exchange>,
-    request: http::Request<()>,
+    call: Box<Prepared>,
     upload: Option<&mut Upload<'_>>,
 ) -> Result<Incoming, Error> {
-    let prepared = Call::new(request);
-    let mut call = prepared.map_err(|error| exchange.translate(&error))?;
-    call.allow_non_standard_methods(true);
     let lease = exchange.acquire().map_err(|Stopped| exchange.failed())?;
     let mut seam = Seam::new(exchange, lease)?;
-    let told = match tell(&mut seam, call.proceed(), upload) {
-        Ok(told) => told,
-        Err(broken) => return Err(seam.broken(&broken)),
+    let told = match upload {
+        None => tell(&mut seam, call),
+        Some(upload) => tell_with(&mut seam, call, upload),
     };
-    hear(seam, told)
+    match told {
+        Ok((call, head)) => hear(seam, call, head),
+        Err(broken) => Err(seam.broken(&broken)),
+    }
 }
 
 /// What was told, and the head of the answer if it came already.
-type Told = (Call<RecvResponse>, Option<Vec<u8>>);
+type Told = (Box<Call<RecvResponse>>, Option<Vec<u8>>);
 
-/// Sends the head and the body, if the peer wants it.
-fn tell(
-    seam: &mut Seam,
-    mut call: Call<ureq_proto::client::state::SendRequest>,
-    upload: Option<&mut Upload<'_>>,
-) -> Result<Told, Broken> {
-    while !call.can_proceed() {
-        let amount = call.write(seam.buffers.output())?;
-        seam.send(amount)?;
-    }
-    match (call.proceed()?, upload) {
-        (Some(SendRequestResult::RecvResponse(call)), _) => Ok((call, None)),
-        (Some(SendRequestResult::SendBody(call)), Some(upload)) => {
-            Ok((send_body(seam, call, upload)?, None))
-        }
-        (Some(SendRequestResult::Await100(call)), Some(upload)) => ask_first(seam, call, upload),
-        // A body that is announced is there, and a head that was sent is done with.
+/// Sends a message without a body.
+fn tell(seam: &mut Seam, call: Box<Prepared>) -> Result<Told, Broken> {
+    match tell_head(seam, call)? {
+        SendRequestResult::RecvResponse(call) => Ok((Box::new(call), None)),
+        // A body that is announced is there.
         _ => Err(ureq_proto::Error::BodyNotAllowed.into()),
     }
+}
+
+/// Sends a message with a body, if the peer wants it.
+#[inline(never)] // Few have one, and all would have its frame.
+fn tell_with(
+    seam: &mut Seam,
+    call: Box<Prepared>,
+    upload: &mut Upload<'_>,
+) -> Result<Told, Broken> {
+    match tell_head(seam, call)? {
+        SendRequestResult::RecvResponse(call) => Ok((Box::new(call), None)),
+        SendRequestResult::SendBody(call) => Ok((Box::new(send_body(seam, call, upload)?), None)),
+        SendRequestResult::Await100(call) => ask_first(seam, call, upload),
+    }
+}
+
+fn tell_head(seam: &mut Seam, mut call: Box<Prepared>) -> Result<SendRequestResult, Broken> {
+    while !call.can_proceed() {
+        let output = seam.buffers.output();
+        let amount = on_thread_stack(|| call.write(output))?;
+        seam.send(amount)?;
+    }
+    // A head that was sent is done with.
+    on_thread_stack(|| call.proceed())?.ok_or(ureq_proto::Error::OutputOverflow.into())
 }
 
 /// Waits for 100 Continue, but not for long (RFC 9110 section 10.1.1).
@@ -92,8 +117,8 @@ fn ask_first(
         Awaited::Nothing => None,
     };
     match call.proceed()? {
-        Await100Result::RecvResponse(call) => Ok((call, head)),
-        Await100Result::SendBody(call) => Ok((send_body(seam, call, upload)?, head)),
+        Await100Result::RecvResponse(call) => Ok((Box::new(call), head)),
+        Await100Result::SendBody(call) => Ok((Box::new(send_body(seam, call, upload)?), head)),
     }
 }
 
@@ -127,7 +152,11 @@ fn send_body(
 }
 
 /// Waits for the head, and sees what follows it.
-fn hear(mut seam: Seam, (mut call, head): Told) -> Result<Incoming, Error> {
+fn hear(
+    mut seam: Seam,
+    call: Box<Call<RecvResponse>>,
+    head: Option<Vec<u8>>,
+) -> Result<Incoming, Error> {
     seam.exchange.request_sent();
     seam.buffers.sent();
     let head = match head {
@@ -140,31 +169,55 @@ fn hear(mut seam: Seam, (mut call, head): Told) -> Result<Incoming, Error> {
             Err(Stopped) => return Err(seam.exchange.failed()),
         },
     };
-    // It takes a lot of stack, and nobody waits in it.
-    let parsed = on_thread_stack(|| call.try_response(&head, false));
-    if let Err(error) = parsed {
-        return Err(seam.broken(&error.into()));
+    match on_thread_stack(|| follows(call, &head)) {
+        Ok(follows) => Ok(incoming(seam, follows)),
+        Err(error) => Err(seam.broken(&error.into())),
     }
+}
+
+/// What follows a head.
+enum Follows {
+    Nothing { must_close: bool },
+    Length(u64),
+    UntilClose,
+    Chunks(Box<Call<RecvBody>>),
+}
+
+/// What the engine makes of a head.
+fn follows(mut call: Box<Call<RecvResponse>>, head: &[u8]) -> Result<Follows, ureq_proto::Error> {
+    call.try_response(head, false)?;
     let Some(next) = call.proceed() else {
-        return Err(seam.refused(Kind::Protocol, "malformed response: the head does not end"));
+        return Err(ureq_proto::Error::HttpParseFail("the head does not end".into()));
     };
-    seam.head_is_here();
-    let must_close = match next {
-        RecvResponseResult::RecvBody(call) => {
-            return Ok(match call.body_mode() {
-                BodyMode::LengthDelimited(length) => Incoming::Length(seam, length),
-                BodyMode::CloseDelimited => Incoming::UntilClose(seam),
-                BodyMode::Chunked => Incoming::Chunks(Box::new(Chunks::new(seam, call))),
-                BodyMode::NoBody => Incoming::Nothing,
-            });
+    Ok(match next {
+        RecvResponseResult::RecvBody(call) => match call.body_mode() {
+            BodyMode::LengthDelimited(length) => Follows::Length(length),
+            BodyMode::CloseDelimited => Follows::UntilClose,
+            BodyMode::Chunked => Follows::Chunks(Box::new(call)),
+            BodyMode::NoBody => Follows::Nothing { must_close: true },
+        },
+        RecvResponseResult::Redirect(call) => {
+            Follows::Nothing { must_close: call.must_close_connection() }
         }
-        RecvResponseResult::Redirect(call) => call.must_close_connection(),
-        RecvResponseResult::Cleanup(call) => call.must_close_connection(),
-    };
-    if !must_close {
-        seam.ends_well();
+        RecvResponseResult::Cleanup(call) => {
+            Follows::Nothing { must_close: call.must_close_connection() }
+        }
+    })
+}
+
+fn incoming(mut seam: Seam, follows: Follows) -> Incoming {
+    seam.head_is_here();
+    match follows {
+        Follows::Length(length) => Incoming::Length(seam, length),
+        Follows::UntilClose => Incoming::UntilClose(seam),
+        Follows::Chunks(call) => Incoming::Chunks(Box::new(Chunks::new(seam, call))),
+        Follows::Nothing { must_close } => {
+            if !must_close {
+                seam.ends_well();
+            }
+            Incoming::Nothing
+        }
     }
-    Ok(Incoming::Nothing)
 }
 
 /// How long to wait for 100 Continue before the body is sent all the same.
