@@ -33,8 +33,8 @@
 //!      http/exchange   clocks, and the verdict: who ended it |
 //!        |        \                                         v
 //!      http/transport  \   manager/control <---------- manager/pool
-//!        |   ureq       \        | bound to the exchange,     the only lock
-//!        |   (HTTP/1.1)  \       | not to the socket
+//!        |   ureq's     \        | bound to the exchange,     the only lock
+//!        |   engine      \       | not to the socket
 //!      manager/lease ------------+       (queue, limits, idle)
 //!        |                               manager/sweep looks at what is idle
 //!      manager/dialling
@@ -53,12 +53,16 @@
 //! - Who waits is served by ticket, over all origins (`manager/pool/queue`); a connection that
 //!   becomes free beats a dial in progress.
 //! - A connection is ended in one way: its socket is shut down and closed by the last user
-//!   (`net/gate`). Whoever waits on it wakes because the kernel says so.
+//!   (`net/gate`). A thread that waits on it wakes because the kernel says so, a fiber because it is
+//!   told (`wait/source`).
 //! - An exchange is ended from outside in one place (`manager/control`), and the first cause
 //!   counts: CANCELLED, CLOSED, TIMED_OUT and SHUT_DOWN are never confused. The same atomic
 //!   settles "done", so what comes later finds nothing to end.
-//! - What is submitted is the same blocking code, run by `wait/engine`; its outcome is told exactly
-//!   once, whatever happens to it (`submit`).
+//! - What is submitted is the same blocking code, run by `wait/engine` on a fiber of an I/O thread; its
+//!   outcome is told exactly once, whatever happens to it (`submit`).
+//! - A fiber stays on its thread and is never dropped before its end. Nothing of a thread's own (a
+//!   lock, a thread-local) is held over a wait; what takes long, blocks, or is somebody else's code
+//!   is done elsewhere (`wait/apart`, `on_thread_stack`).
 //! - Only `http/exchange/verdict` says why an exchange failed.
 //! - Reading to the end gives the connection back before the end is reported.
 //! - Nothing below `http` knows HTTP, but for CONNECT (`net/proxy`); nothing in `src/` outside `ffi` knows C; `wait` and `net`

@@ -1,4 +1,4 @@
-//! The message as ureq is to send it: the client's defaults, the request's headers, and what the
+//! The message as the engine is to send it: the client's defaults, the request's headers, and what the
 //! library itself must say. Knows nothing of connections and of what comes back.
 
 use http::header::{self, HeaderMap, HeaderValue};
@@ -17,7 +17,7 @@ pub(super) fn message(
     body: Option<Option<u64>>,
 ) -> Result<http::Request<()>, Error> {
     let mut headers = HeaderMap::with_capacity(config.headers.len() + request.headers.len() + 4);
-    // First, as RFC 9110 section 7.2 asks for; ureq would make the same, and take longer.
+    // First, as RFC 9110 section 7.2 asks for; the engine would make the same, and take longer.
     headers.insert(header::HOST, leg.target.host.clone());
     for (name, value) in &config.headers {
         if leg.keeps(name, &config.sensitive) {

@@ -1,6 +1,7 @@
-//! A response head: checked and kept as it came, and shown to ureq without what is not framing.
+//! A response head: checked and kept as it came, and shown to ureq's engine without what is not
+//! framing.
 //!
-//! ureq decides by a head's framing what follows it; that is all it is given. The rest stays in
+//! The engine decides by a head's framing what follows it; that is all it is given. The rest stays in
 //! one piece and is taken apart when somebody asks, which most callers never do. On the way
 //! this accepts what ureq would refuse although it is legal (more than 128 fields, obs-fold: RFC
 //! 9112 section 5.2) and refuses what it would pass over (an unknown Transfer-Encoding, section 6.1).

@@ -1,7 +1,6 @@
-//! One request and its response over one lease: the seam with ureq, which speaks HTTP/1.1.
+//! One request and its response over one lease. ureq's engine speaks HTTP/1.1 and does no I/O.
 //!
-//! Down: [`exchange`] runs ureq, whose connector and transport ([`transport`]) are ours. Up: the
-//! head, then the [`body`](exchange::Reader), [decoded](decode) if that is wanted. Only [`exchange`] says who ended it.
+//! Down: [`exchange`] has [`transport`] carry what the engine says. Up: the head, then the [`body`](exchange::Reader), [decoded](decode) if that is wanted. Only [`exchange`] says who ended it.
 
 mod buffers;
 mod clocks;

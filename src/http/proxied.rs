@@ -29,7 +29,7 @@ pub(super) fn credentials(key: &PoolKey, headers: &mut HeaderMap) {
 }
 
 /// The first bytes of a message as a HTTP proxy wants them: with the request line in absolute
-/// form (RFC 9112 section 3.2.2). `None` if they may stay as they are. ureq writes no such line,
+/// form (RFC 9112 section 3.2.2). `None` if they may stay as they are. The engine writes no such line,
 /// and an [`http::Uri`] can't hold one as its path; but it writes the whole line at once.
 pub(super) fn absolute(key: &PoolKey, output: &[u8]) -> Option<Vec<u8>> {
     reader(key)?;
