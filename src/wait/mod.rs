@@ -19,7 +19,6 @@
 
 mod apart;
 mod background;
-
 mod engine;
 mod event;
 mod fiber;
