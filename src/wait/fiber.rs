@@ -104,7 +104,7 @@ impl Fiber {
     /// Begins to wait for a descriptor.
     fn watch(&self, source: &Arc<Source>, interest: Interest) -> io::Result<()> {
         self.thread.lives_here(source)?;
-        source.waits(self.key, interest);
+        source.notes().waits(self.key, interest);
         Ok(())
     }
 
@@ -138,11 +138,11 @@ impl Waiter for Fiber {
                 return Some(Woken::Event);
             }
             let (source, interest) = want.fd?;
-            let ready = source.take(interest);
+            let ready = source.notes().take(interest);
             ready.any().then(|| Woken::Ready { read: ready.read(), write: ready.write() })
         });
         if let Some((source, _)) = want.fd {
-            source.waits_no_more();
+            source.notes().waits_no_more();
         }
         Ok(woken)
     }
@@ -159,7 +159,7 @@ impl Waiter for Fiber {
             mark_ready(fds).then_some(Woken::Ready { read: true, write: true })
         });
         for one in fds.iter() {
-            one.source.waits_no_more();
+            one.source.notes().waits_no_more();
         }
         Ok(woken)
     }

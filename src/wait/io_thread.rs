@@ -19,7 +19,8 @@ use slab::Slab;
 use super::Ring;
 use super::fiber::Fiber;
 use super::reactor::{Job, Reactor, WAKER};
-use super::source::{Readiness, Source};
+use super::readiness::Readiness;
+use super::source::Source;
 use super::stackful::{Stackful, Stacks};
 use super::timers::Timers;
 
@@ -198,7 +199,8 @@ impl IoThread {
 
     fn happened(&self, event: &mio::event::Event) {
         let source = self.sources.borrow().get(event.token().0).cloned();
-        let Some(waiter) = source.and_then(|source| source.happened(Readiness::of(event))) else {
+        let Some(waiter) = source.and_then(|source| source.notes().happened(readiness_of(event)))
+        else {
             return;
         };
         if self.wake(waiter) {
@@ -272,6 +274,19 @@ pub(super) fn ring_later(bell: Arc<dyn Ring>) -> Option<Arc<dyn Ring>> {
         }
         None => Some(bell),
     })
+}
+
+fn readiness_of(event: &mio::event::Event) -> Readiness {
+    [
+        (event.is_readable(), Readiness::READ),
+        (event.is_writable(), Readiness::WRITE),
+        (event.is_read_closed(), Readiness::READ_ENDED),
+        (event.is_write_closed(), Readiness::WRITE_ENDED),
+        (event.is_error(), Readiness::ENDED),
+    ]
+    .into_iter()
+    .filter(|(is, _)| *is)
+    .fold(Readiness::NONE, |all, (_, one)| all.and(one))
 }
 
 /// A fiber's name: its place, and which of those who had that place it is. Never 0.

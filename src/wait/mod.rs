@@ -19,11 +19,13 @@
 
 mod apart;
 mod background;
+mod doze;
 mod engine;
 mod event;
 mod fiber;
 mod io_thread;
 mod reactor;
+mod readiness;
 mod source;
 mod stackful;
 mod thread;

@@ -1,8 +1,6 @@
 //! What others know of an I/O thread: where they leave jobs and wake-ups for it.
 //!
-//! Nothing here blocks, and the thread is woken by a system call only when it sleeps: who leaves
-//! something says so first and looks whether it sleeps then; the thread does it the other way
-//! round, so one of them sees the other.
+//! Nothing here blocks, and the thread is woken by a system call only when it sleeps ([`Doze`]).
 
 use std::io;
 use std::os::fd::RawFd;
@@ -12,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Registry, Token, Waker};
 
+use super::doze::Doze;
 use crate::process::generation;
 use crate::sync::{Mutex, lock};
 
@@ -26,9 +25,8 @@ pub(super) struct Reactor {
     process: u32,
     registry: Registry,
     waker: Waker,
-    asleep: AtomicBool,
-    /// Whether there is something in the inbox.
-    news: AtomicBool,
+    /// News are what is in the inbox.
+    doze: Doze,
     /// Whether that is somebody to be woken: mostly one who was cancelled.
     urgent: AtomicBool,
     inbox: Mutex<Inbox>,
@@ -54,8 +52,7 @@ impl Reactor {
             process: generation(),
             registry: poll.registry().try_clone()?,
             waker: Waker::new(poll.registry(), WAKER)?,
-            asleep: AtomicBool::new(false),
-            news: AtomicBool::new(false),
+            doze: Doze::new(),
             urgent: AtomicBool::new(false),
             inbox: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -84,7 +81,7 @@ impl Reactor {
     pub(super) fn forget(&self, token: usize) {
         if self.is_ours() {
             lock(&self.inbox).gone.push(token);
-            self.news.store(true, Ordering::SeqCst);
+            self.doze.leave_quietly();
         }
     }
 
@@ -108,16 +105,15 @@ impl Reactor {
 
     /// What was left since the last time.
     pub(super) fn take_news(&self) -> Option<Inbox> {
-        if !self.has_news() {
+        if !self.doze.take() {
             return None;
         }
-        self.news.store(false, Ordering::SeqCst);
         self.urgent.store(false, Ordering::SeqCst);
         Some(std::mem::take(&mut *lock(&self.inbox)))
     }
 
     pub(super) fn has_news(&self) -> bool {
-        self.news.load(Ordering::SeqCst)
+        self.doze.has_news()
     }
 
     pub(super) fn is_urgent(&self) -> bool {
@@ -130,12 +126,11 @@ impl Reactor {
 
     /// The thread wants to sleep; `false` if there is something for it.
     pub(super) fn lie_down(&self) -> bool {
-        self.asleep.store(true, Ordering::SeqCst);
-        !self.has_news()
+        self.doze.lie_down()
     }
 
     pub(super) fn get_up(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+        self.doze.get_up();
     }
 
     fn leave(&self, what: impl FnOnce(&mut Inbox)) {
@@ -144,8 +139,7 @@ impl Reactor {
             return;
         }
         what(&mut lock(&self.inbox));
-        self.news.store(true, Ordering::SeqCst);
-        if self.asleep.swap(false, Ordering::SeqCst) {
+        if self.doze.leave() {
             // eventfd(2): it fails only where a wake-up is pending anyway.
             let _ = self.waker.wake();
         }
