@@ -1,14 +1,14 @@
 //! A chunked body as it comes: ureq's engine takes the chunks apart.
 
 use ureq_proto::client::state::RecvBody;
-use ureq_proto::client::{Call, RecvBodyResult};
+use ureq_proto::client::{Call as Message, RecvBodyResult};
 
 use super::{Seam, Stopped};
 
 /// Threads: one at a time.
 pub(in crate::http) struct Chunks {
     seam: Option<Seam>,
-    call: Option<Box<Call<RecvBody>>>,
+    call: Option<Box<Message<RecvBody>>>,
 }
 
 /// Why there is no more.
@@ -22,7 +22,7 @@ pub(in crate::http) enum Cut {
 }
 
 impl Chunks {
-    pub(super) fn new(seam: Seam, call: Box<Call<RecvBody>>) -> Self {
+    pub(super) fn new(seam: Seam, call: Box<Message<RecvBody>>) -> Self {
         Self { seam: Some(seam), call: Some(call) }
     }
 

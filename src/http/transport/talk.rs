@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq_proto::BodyMode;
+use ureq_proto::client::Call as Message;
 use ureq_proto::client::state::{Await100, RecvBody, RecvResponse, SendBody, SendRequest};
-use ureq_proto::client::{Await100Result, Call, RecvResponseResult, SendRequestResult};
+use ureq_proto::client::{Await100Result, RecvResponseResult, SendRequestResult};
 
 use super::chunks::Chunks;
 use super::input::Awaited;
@@ -29,14 +30,14 @@ pub(in crate::http) enum Incoming {
 }
 
 /// A message that is about to be sent.
-pub(in crate::http) type Prepared = Call<SendRequest>;
+pub(in crate::http) type Prepared = Message<SendRequest>;
 
 /// Takes a message that the engine can send.
 pub(in crate::http) fn prepare(
     exchange: &Arc<Exchange>,
     request: http::Request<()>,
 ) -> Result<Box<Prepared>, Error> {
-    let mut call = Call::new(request).map_err(|error| exchange.translate(&error))?;
+    let mut call = Message::new(request).map_err(|error| exchange.translate(&error))?;
     call.allow_non_standard_methods(true);
     Ok(Box::new(call.proceed()))
 }
@@ -63,7 +64,7 @@ pub(in crate::http) fn run(
 }
 
 /// What was told, and the head of the answer if it came already.
-type Told = (Box<Call<RecvResponse>>, Option<Vec<u8>>);
+type Told = (Box<Message<RecvResponse>>, Option<Vec<u8>>);
 
 /// Sends a message without a body.
 fn tell(seam: &mut Seam, call: Box<Prepared>) -> Result<Told, Broken> {
@@ -101,7 +102,7 @@ fn tell_head(seam: &mut Seam, mut call: Box<Prepared>) -> Result<SendRequestResu
 /// Waits for 100 Continue, but not for long (RFC 9110 section 10.1.1).
 fn ask_first(
     seam: &mut Seam,
-    mut call: Call<Await100>,
+    mut call: Message<Await100>,
     upload: &mut Upload<'_>,
 ) -> Result<Told, Broken> {
     let patience = Deadline::after(Instant::now(), Some(CONTINUE), Clock::None);
@@ -124,9 +125,9 @@ fn ask_first(
 
 fn send_body(
     seam: &mut Seam,
-    mut call: Call<SendBody>,
+    mut call: Message<SendBody>,
     upload: &mut Upload<'_>,
-) -> Result<Call<RecvResponse>, Broken> {
+) -> Result<Message<RecvResponse>, Broken> {
     while !call.can_proceed() {
         let (scratch, output) = seam.buffers.scratch_and_output();
         // The peer has answered: nothing more is sent, and nobody is asked for what would be thrown
@@ -154,7 +155,7 @@ fn send_body(
 /// Waits for the head, and sees what follows it.
 fn hear(
     mut seam: Seam,
-    call: Box<Call<RecvResponse>>,
+    call: Box<Message<RecvResponse>>,
     head: Option<Vec<u8>>,
 ) -> Result<Incoming, Error> {
     seam.exchange.request_sent();
@@ -180,11 +181,14 @@ enum Follows {
     Nothing { must_close: bool },
     Length(u64),
     UntilClose,
-    Chunks(Box<Call<RecvBody>>),
+    Chunks(Box<Message<RecvBody>>),
 }
 
 /// What the engine makes of a head.
-fn follows(mut call: Box<Call<RecvResponse>>, head: &[u8]) -> Result<Follows, ureq_proto::Error> {
+fn follows(
+    mut call: Box<Message<RecvResponse>>,
+    head: &[u8],
+) -> Result<Follows, ureq_proto::Error> {
     call.try_response(head, false)?;
     let Some(next) = call.proceed() else {
         return Err(ureq_proto::Error::HttpParseFail("the head does not end".into()));
