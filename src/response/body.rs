@@ -137,17 +137,11 @@ impl Body {
             let bytes = piece(&mut content, room);
             done(Piece::new(content, bytes));
         } else {
-            let mut content = Some(content);
             let read = move || {
-                let mut content = content.take()?;
                 let bytes = piece(&mut content, room);
-                Some(Piece::new(content, bytes))
+                Piece::new(content, bytes)
             };
-            let done = |outcome: Result<Option<Piece>, Error>| match outcome {
-                Ok(Some(piece)) => done(piece),
-                Ok(None) => done(Piece::lost(Error::new(Kind::InvalidState, "read before"))),
-                Err(error) => done(Piece::lost(error)),
-            };
+            let done = |outcome: Result<Piece, Error>| done(outcome.unwrap_or_else(Piece::lost));
             submit::run(&self.manager, read, done);
         }
         Ok(())

@@ -40,14 +40,15 @@ pub struct Submission {
 /// once, on any thread; it must not block.
 pub(crate) fn submit(
     client: &Client,
-    mut request: Request,
+    request: Request,
     done: impl FnOnce(Result<Response, Error>) + Send + 'static,
 ) {
     let send = client.sender();
-    let mut send = Some(send);
-    let work = move || send.take().map(|send| send(&mut request));
-    let done = move |outcome: Result<Option<Result<Response, Error>>, Error>| {
-        done(outcome.and_then(|sent| sent.unwrap_or_else(|| Err(done_twice()))));
+    // In a box: what is moved to be called is moved onto a stack.
+    let mut request = Box::new(request);
+    let work = move || send(&mut request);
+    let done = move |outcome: Result<Result<Response, Error>, Error>| {
+        done(outcome.and_then(|sent| sent));
     };
     run(client.manager(), work, done);
 }
@@ -56,7 +57,7 @@ pub(crate) fn submit(
 /// with why it answers nothing.
 pub(crate) fn run<T: 'static>(
     manager: &Manager,
-    work: impl FnMut() -> T + Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
     done: impl FnOnce(Result<T, Error>) + Send + 'static,
 ) {
     match manager.engine() {
@@ -67,23 +68,24 @@ pub(crate) fn run<T: 'static>(
 }
 
 fn job<T: 'static>(
-    mut work: impl FnMut() -> T + Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
     done: impl FnOnce(Result<T, Error>) + Send + 'static,
 ) -> impl FnMut() + Send + 'static {
     let mut owed = Owed { done: Some(done), of: PhantomData };
+    let mut work = Some(work);
     move || {
-        let outcome = catch_unwind(AssertUnwindSafe(&mut work)).map_err(|_| {
-            Error::new(Kind::Panic, "something panicked on the way: a body reader of the caller's, or a defect in hangup, which \
-                 we want to hear of").safe_to_retry(false)
-        });
+        let Some(work) = work.take() else { return };
+        let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(|_| panicked());
         // Wakers and what is dropped with an outcome may be other people's code, too.
         let pay = || drop(catch_unwind(AssertUnwindSafe(|| owed.pay(outcome))));
         on_thread_stack(pay);
     }
 }
 
-fn done_twice() -> Error {
-    Error::new(Kind::InvalidState, "this was done before")
+fn panicked() -> Error {
+    let what = "something panicked on the way: a body reader of the caller's, or a defect in hangup, \
+                which we want to hear of";
+    Error::new(Kind::Panic, what).safe_to_retry(false)
 }
 
 /// An outcome that somebody waits for: told when it is known, or when that will never be.
