@@ -7,16 +7,17 @@ mod support;
 mod pieces;
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 
 use hangup::{
     CancelToken, Client, Clock, Error, Kind, Phase, Reason, Request, Response, Submission,
 };
 use support::alone::alone;
+use support::form::{block_on, unparking};
 use support::look::{assert_at_rest, assert_gone, sockets, wait_at_rest, wait_gone};
 use support::source::Source;
 use support::verdict::{REASON, assert_cancelled, assert_consistent, assert_timed_out};
@@ -28,33 +29,9 @@ use testserver::{BlackHole, Script, Server, Step};
 /// The head of a response whose body has 100 bytes, and ten of them.
 const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
 
-/// Wakes a thread that is parked: the smallest executor there is.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn waker() -> Waker {
-    Waker::from(Arc::new(Unpark(thread::current())))
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let waker = waker();
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park_timeout(PATIENCE),
-        }
-    }
-}
-
 /// The outcomes of all of them, in the order in which they were submitted.
 fn join_all(submissions: Vec<Submission>) -> Vec<Result<Response, Error>> {
-    let waker = waker();
+    let waker = unparking();
     let mut all: Vec<_> = submissions.into_iter().map(|one| (Some(one), None)).collect();
     while all.iter().any(|(one, _)| one.is_some()) {
         for (one, outcome) in &mut all {

@@ -2,6 +2,7 @@
  * What is submitted, as C++ has it: completions at a queue, and futures. Servers: `hello` answers 200 "hello" for ever,
  * `large` sends 200,000 bytes, `body` answers with the request's body, `silent` never answers.
  */
+#include "check.hpp"
 #include <hangup_async.hpp>
 
 #include <cstdlib>
@@ -12,32 +13,10 @@
 
 using namespace std::chrono_literals;
 
-#define CHECK(condition)                                                                             \
-    do {                                                                                             \
-        if (!(condition)) {                                                                          \
-            std::cerr << __FILE__ << ':' << __LINE__ << ": not so: " << #condition << std::endl;     \
-            std::exit(1);                                                                            \
-        }                                                                                            \
-    } while (false)
-
 static_assert(!std::is_copy_constructible_v<hangup::Queue> && std::is_nothrow_move_constructible_v<hangup::Queue>);
 static_assert(!std::is_move_constructible_v<hangup::Async>);
 
 namespace {
-
-int given_count;
-char **given_values;
-
-std::string given(const std::string &name) {
-    for (int i = 1; i < given_count; i++) {
-        const std::string argument = given_values[i];
-        if (argument.compare(0, name.size() + 1, name + "=") == 0) {
-            return argument.substr(name.size() + 1);
-        }
-    }
-    std::cerr << "this program needs an argument " << name << "=...\n";
-    std::exit(1);
-}
 
 template <class Call>
 hangup::Status failure_of(Call &&call) {

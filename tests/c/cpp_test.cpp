@@ -4,6 +4,7 @@
  * the request's head, `body` with its body, `silent` never answers, `half` sends a head and ten bytes and then nothing;
  * `moves` and `gzip` as in policy.c, `breaks` closes at the second request.
  */
+#include "check.hpp"
 #include <hangup.hpp>
 
 #include <cstdlib>
@@ -15,14 +16,6 @@
 #include <type_traits>
 
 using namespace std::chrono_literals;
-
-#define CHECK(condition)                                                                             \
-    do {                                                                                             \
-        if (!(condition)) {                                                                          \
-            std::cerr << __FILE__ << ':' << __LINE__ << ": not so: " << #condition << std::endl;     \
-            std::exit(1);                                                                            \
-        }                                                                                            \
-    } while (false)
 
 // Owners move and do not copy; an error copies without throwing, as an exception must.
 static_assert(!std::is_copy_constructible_v<hangup::Manager> && std::is_nothrow_move_constructible_v<hangup::Manager>);
@@ -41,20 +34,6 @@ static_assert(hangup::Limit(std::nullopt).ms() == HANGUP_NO_LIMIT && hangup::Lim
 static_assert(hangup::Limit(-1ms).ms() < -1 && hangup::Limit(std::chrono::hours::max()).ms() == INT64_MAX);
 
 namespace {
-
-int given_count;
-char **given_values;
-
-std::string given(const std::string &name) {
-    for (int i = 1; i < given_count; i++) {
-        const std::string argument = given_values[i];
-        if (argument.compare(0, name.size() + 1, name + "=") == 0) {
-            return argument.substr(name.size() + 1);
-        }
-    }
-    std::cerr << "this program needs an argument " << name << "=...\n";
-    std::exit(1);
-}
 
 /// What a call throws; the end of the program if it does not.
 template <class Call>
