@@ -5,13 +5,10 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::exchange::Exchange;
+use super::transport::Stopped;
 use crate::error::{Error, Kind};
 use crate::net::Stop;
 use crate::wait::{Crew, apart, apart_unless};
-
-/// There is no more of it than there should be; the exchange knows why.
-#[derive(Debug)]
-pub(super) struct Failed;
 
 /// Where a body comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,15 +75,15 @@ impl<'a> Upload<'a> {
         }
     }
 
-    fn fail(&self, what: String) -> Failed {
+    fn fail(&self, what: String) -> Stopped {
         if let Some(exchange) = &self.exchange {
             exchange.fail_with(Error::new(Kind::BodyFailed, what));
         }
-        Failed
+        Stopped
     }
 
     /// The next piece; 0 is the end.
-    pub(super) fn next(&mut self, into: &mut [u8]) -> Result<usize, Failed> {
+    pub(super) fn next(&mut self, into: &mut [u8]) -> Result<usize, Stopped> {
         let room = self
             .left
             .map_or(into.len(), |left| into.len().min(usize::try_from(left).unwrap_or(into.len())));
@@ -97,7 +94,7 @@ impl<'a> Upload<'a> {
             if let Some(exchange) = &self.exchange {
                 exchange.fail(Stop::Deadline);
             }
-            return Err(Failed);
+            return Err(Stopped);
         };
         match read {
             Ok(0) => match self.left {

@@ -25,11 +25,11 @@ impl Readiness {
     }
 
     pub(super) fn read(self) -> bool {
-        self.0 & (1 | 4) != 0
+        self.0 & Self::wanted(Interest::Read) != 0
     }
 
     pub(super) fn write(self) -> bool {
-        self.0 & (2 | 8) != 0
+        self.0 & Self::wanted(Interest::Write) != 0
     }
 
     pub(super) fn any(self) -> bool {

@@ -129,15 +129,15 @@ pub(crate) fn prepare(order: Order<'_>) -> Result<Prepared, Error> {
 }
 
 /// Sends the request and waits for the head of the response.
-pub(crate) fn run(prepared: Prepared, upload: Option<Upload<'_>>) -> Result<Box<Reader>, Error> {
+pub(crate) fn run(
+    prepared: Prepared,
+    mut upload: Option<Upload<'_>>,
+) -> Result<Box<Reader>, Error> {
     let Prepared { exchange, watching, call } = prepared;
-    let incoming = match upload {
-        None => transport::run(&exchange, call, None)?,
-        Some(mut upload) => {
-            upload.belongs_to(&exchange);
-            transport::run(&exchange, call, Some(&mut upload))?
-        }
-    };
+    if let Some(upload) = &mut upload {
+        upload.belongs_to(&exchange);
+    }
+    let incoming = transport::run(&exchange, call, upload.as_mut())?;
     // A body of no bytes is over already; then the connection went back, unless somebody ended it first.
     if let Some(failure) = exchange.failure.get() {
         return Err(failure.clone());

@@ -16,7 +16,6 @@ pub(super) use self::talk::{Incoming, Prepared, prepare, run};
 use super::buffers::Exchanged;
 use super::exchange::Exchange;
 use super::proxied;
-use super::upload::Failed;
 use crate::error::{Error, Kind};
 use crate::manager::{Lease, Reason};
 use crate::net::Stop;
@@ -181,10 +180,6 @@ impl Seam {
         Stopped
     }
 
-    fn refused(self, kind: Kind, what: &str) -> Error {
-        self.exchange.fail_with(Error::new(kind, what))
-    }
-
     fn fail(&mut self, stop: Stop) -> Stopped {
         self.exchange.fail(stop);
         Stopped
@@ -201,12 +196,6 @@ impl Seam {
 
 impl From<Stopped> for Broken {
     fn from(Stopped: Stopped) -> Self {
-        Self::Stopped
-    }
-}
-
-impl From<Failed> for Broken {
-    fn from(Failed: Failed) -> Self {
         Self::Stopped
     }
 }

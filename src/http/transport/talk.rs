@@ -165,7 +165,8 @@ fn hear(
         None => match seam.await_head(None) {
             Ok(Awaited::Head(head)) => head,
             Ok(Awaited::Continue | Awaited::Nothing) => {
-                return Err(seam.refused(Kind::Protocol, "malformed response: no head"));
+                seam.refuse(Kind::Protocol, "malformed response: no head");
+                return Err(seam.exchange.failed());
             }
             Err(Stopped) => return Err(seam.exchange.failed()),
         },
