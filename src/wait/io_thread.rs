@@ -267,13 +267,11 @@ thread_local! {
 
 /// Has the I/O thread that this is ring soon; gives the bell back if this is none.
 pub(super) fn ring_later(bell: Arc<dyn Ring>) -> Option<Arc<dyn Ring>> {
-    HERE.with_borrow(|here| match here {
-        Some(thread) => {
-            thread.bells.borrow_mut().push(bell);
-            None
-        }
-        None => Some(bell),
-    })
+    // A thread that is ending is no I/O thread any more.
+    let here = HERE.try_with(|here| here.borrow().clone()).ok().flatten();
+    let Some(thread) = here else { return Some(bell) };
+    thread.bells.borrow_mut().push(bell);
+    None
 }
 
 fn readiness_of(event: &mio::event::Event) -> Readiness {
