@@ -1977,6 +1977,11 @@ int32_t hangup_queue_fd(const hangup_queue *queue);
  *
  * The status of this call says whether a completion was taken; how that ended stands in `completion->status`.
  *
+ * A thread that waits here, and is the only one to wait for what is under way in the process, does the work itself
+ * meanwhile: nobody has to wake it. It leaves the work to the library's thread, a millisecond later at most, when it is
+ * away with a completion. That part runs on small stacks of its own (256 KiB); hangup_io_threads(1) has all work
+ * done by the library's thread, for programs whose signal handlers or garbage collector want the thread's own stack.
+ *
  * Fails: HANGUP_TIMED_OUT if nothing came in that time, and nothing is lost by that; HANGUP_CLOSED after
  * hangup_queue_close, when all that came was taken; HANGUP_CANCELLED if the thread's interrupt check ended the wait;
  * HANGUP_INVALID_TIMEOUT for another negative number; HANGUP_INVALID_ARGUMENT for a structure that is too small to hold
@@ -2039,9 +2044,10 @@ hangup_status hangup_response_submit_read(hangup_response *response,
                                           hangup_error **error);
 
 /**
- * How many threads of the library do what is submitted, in the whole process: 1 to 64, 1 if nobody says so. One is
- * enough for thousands of requests, unless their TLS or decoding keeps it busy. It applies to what is submitted from
- * then on.
+ * How many threads of the library do what is submitted, in the whole process: 1 to 64. One is enough for thousands of
+ * requests, unless their TLS or decoding keeps it busy. If nobody says so, it is one, for which whoever waits in
+ * hangup_queue_next may do the work; from this call on, 1 included, the library's threads do it by themselves. The number
+ * applies to what is submitted from then on.
  *
  * Fails: HANGUP_INVALID_ARGUMENT.
  */

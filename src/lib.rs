@@ -60,8 +60,8 @@
 //!   settles "done", so what comes later finds nothing to end.
 //! - What is submitted is the same blocking code, run by `wait/engine` on a fiber of an I/O thread; its
 //!   outcome is told exactly once, whatever happens to it (`submit`).
-//! - A fiber stays on its thread and is never dropped before its end. Nothing of a thread's own (a
-//!   lock, a thread-local) is held over a wait; what takes long, blocks, or is somebody else's code
+//! - A fiber stays in its event loop, which may go on on another thread (`wait/lead`), and is never
+//!   dropped before its end. Nothing of a thread's own (a lock, a thread-local) is held over a wait; what takes long, blocks, or is somebody else's code
 //!   is done elsewhere (`wait/apart`, `on_thread_stack`).
 //! - Only `http/exchange/verdict` says why an exchange failed.
 //! - Reading to the end gives the connection back before the end is reported.

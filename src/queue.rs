@@ -3,7 +3,8 @@
 //!
 //! The descriptor is set and cleared under the lock, when the queue gets its first and loses its
 //! last, so it is never readable for nothing, and a busy queue costs no system call. What is put in
-//! by an I/O thread rings together with what its next few turns put in.
+//! by an event loop rings together with what its next few turns put in. It is left alone while nobody
+//! listens to it: a taker that waits alone runs the loop itself.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,7 +16,7 @@ use crate::error::{Clock, Error, Kind};
 use crate::limits::Deadline;
 use crate::process::generation;
 use crate::sync::{Mutex, lock};
-use crate::wait::{Event, Ring, Until, Want, Woken, ring_soon, wait};
+use crate::wait::{Engine, Event, Guest, Ring, Until, Want, Woken, ring_soon, wait};
 
 /// A queue as those see it who take from it. Its end drops what is in it, and what is put into it
 /// afterwards. Threads: any thread at any time.
@@ -38,6 +39,8 @@ struct Shared<T> {
     inner: Mutex<Inner<T>>,
     /// How many were put and not taken.
     count: AtomicUsize,
+    /// How many wait for the descriptor; whoever asked for it counts as one for ever.
+    listeners: AtomicUsize,
     process: u32,
 }
 
@@ -46,9 +49,13 @@ struct Inner<T> {
     items: VecDeque<T>,
     life: Life,
     bell: Bell,
+    /// Somebody asked for the descriptor.
+    is_watched: bool,
+    /// Whom to tell while a taker does the work.
+    guest: Option<Arc<dyn Ring>>,
 }
 
-/// The descriptor, while the queue is open.
+/// The descriptor, while the queue is open and somebody listens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bell {
     Silent,
@@ -71,9 +78,19 @@ impl<T> Queue<T> {
     pub(crate) fn new() -> io::Result<Self> {
         let event = Arc::new(Event::new()?);
         let life = Life::Open(Arc::clone(&event));
-        let inner = Inner { items: VecDeque::new(), life, bell: Bell::Silent };
-        let (inner, count) = (Mutex::new(inner), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { inner, count, process: generation() });
+        let inner = Inner {
+            items: VecDeque::new(),
+            life,
+            bell: Bell::Silent,
+            is_watched: false,
+            guest: None,
+        };
+        let shared = Arc::new(Shared {
+            inner: Mutex::new(inner),
+            count: AtomicUsize::new(0),
+            listeners: AtomicUsize::new(0),
+            process: generation(),
+        });
         Ok(Self { shared, fetched: Mutex::default(), event })
     }
 
@@ -94,8 +111,7 @@ impl<T> Queue<T> {
             if until.has_come() {
                 return Ok(None);
             }
-            let want = Want { fd: None, event: Some(&self.event) };
-            match wait(want, until) {
+            match self.wait(until) {
                 Ok(Woken::Event | Woken::Ready { .. }) => {}
                 Ok(Woken::Deadline) => return Ok(None),
                 Ok(Woken::Interrupted) => {
@@ -104,6 +120,45 @@ impl<T> Queue<T> {
                 Err(error) => return Err(Error::from_os(Kind::System, "can't wait", &error)),
             }
         }
+    }
+
+    /// Waits until there may be something to take. If nobody else waits for what is under way, this
+    /// thread does the work: it is here when it is done, and nobody has to wake it.
+    fn wait(&self, until: Until) -> io::Result<Woken> {
+        if let Some(guest) = self.visit() {
+            let woken = guest.run(until, || self.is_quiet());
+            lock(&self.shared.inner).guest = None;
+            let is_alone = self.shared.listeners.load(Ordering::SeqCst) == 0;
+            guest.leave(if is_alone { self.shared.promised() } else { 0 });
+            return Ok(woken);
+        }
+        self.shared.listeners.fetch_add(1, Ordering::SeqCst);
+        let woken = if self.is_quiet() {
+            wait(Want { fd: None, event: Some(&self.event) }, until)
+        } else {
+            Ok(Woken::Event)
+        };
+        self.shared.listeners.fetch_sub(1, Ordering::SeqCst);
+        woken
+    }
+
+    fn visit(&self) -> Option<Guest> {
+        if self.shared.listeners.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        let guest = Engine::visit(self.shared.promised())?;
+        let mut inner = lock(&self.shared.inner);
+        // Two engines can be there at once, one beginning and one ending.
+        if inner.guest.is_some() {
+            return None;
+        }
+        inner.guest = Some(guest.bell());
+        Some(guest)
+    }
+
+    /// Whether there is nothing to take, and something may come.
+    fn is_quiet(&self) -> bool {
+        self.shared.count.load(Ordering::SeqCst) == 0 && self.shared.is_open()
     }
 
     fn take(&self) -> Result<Option<T>, Error> {
@@ -135,8 +190,14 @@ impl<T> Queue<T> {
     /// and nobody gets an intake. In the child of a fork it does nothing.
     pub(crate) fn close(&self) {
         if self.shared.is_ours().is_ok() {
-            lock(&self.shared.inner).life = Life::Closed;
+            let mut inner = lock(&self.shared.inner);
+            inner.life = Life::Closed;
+            let guest = inner.guest.clone();
+            drop(inner);
             self.event.set();
+            if let Some(guest) = guest {
+                guest.ring();
+            }
         }
     }
 
@@ -155,6 +216,12 @@ impl<T> Queue<T> {
     /// A descriptor that is readable while there is something to take, or nothing to wait for. It is
     /// closed with the queue.
     pub(crate) fn descriptor(&self) -> i32 {
+        let mut inner = lock(&self.shared.inner);
+        if !inner.is_watched {
+            inner.is_watched = true;
+            self.shared.listeners.fetch_add(1, Ordering::SeqCst);
+            self.shared.tell(&mut inner);
+        }
         self.event.fd()
     }
 }
@@ -202,16 +269,35 @@ impl<T> Inner<T> {
 
 impl<T: Send> Ring for Shared<T> {
     fn ring(&self) {
-        let mut inner = lock(&self.inner);
-        let is_empty = self.count.load(Ordering::SeqCst) == 0;
-        inner.bell = if is_empty { Bell::Silent } else { Bell::Rung };
-        if !is_empty && let Life::Open(event) = &inner.life {
-            event.set();
-        }
+        self.tell(&mut lock(&self.inner));
     }
 }
 
 impl<T> Shared<T> {
+    /// Tells those who wait whether there is something.
+    fn tell(&self, inner: &mut Inner<T>) {
+        let is_empty = self.count.load(Ordering::SeqCst) == 0;
+        let is_heard = self.listeners.load(Ordering::SeqCst) > 0;
+        if !is_empty && let Some(guest) = &inner.guest {
+            guest.ring();
+        }
+        inner.bell = if is_empty || !is_heard { Bell::Silent } else { Bell::Rung };
+        if inner.bell == Bell::Rung
+            && let Life::Open(event) = &inner.life
+        {
+            event.set();
+        }
+    }
+
+    /// How many completions may still come.
+    fn promised(self: &Arc<Self>) -> usize {
+        Arc::strong_count(self) - 1
+    }
+
+    fn is_open(&self) -> bool {
+        lock(&self.inner).is_open()
+    }
+
     /// In the child of a fork the lock may be held for ever by a thread that is not there, and the
     /// descriptor is the parent's, too: to clear it would be to deafen the parent.
     fn is_ours(&self) -> Result<(), Error> {

@@ -5,9 +5,9 @@
 pub(crate) use std::sync::{Arc, Weak};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
 
 /// Locks; a panic elsewhere does not make the data useless, as every critical section here
 /// leaves it whole at each step.

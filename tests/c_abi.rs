@@ -244,6 +244,11 @@ fn queue() {
 }
 
 #[test]
+fn taker() {
+    Given::default().hello("hello").large().silent().run("taker.c");
+}
+
+#[test]
 fn submit_read() {
     Given::default().hello("hello").large().half().echo_body("body").run("submit_read.c");
 }

@@ -8,12 +8,11 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::Crew;
-use super::io_thread::IoThread;
-use super::reactor::Reactor;
+use super::io_thread::{Guest, IoThread};
 use super::stackful;
+use super::{Crew, fiber};
 use crate::process::PerProcess;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Threads: any thread at any time.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 enum Form {
     Fibers {
-        threads: Mutex<Vec<Arc<Reactor>>>,
+        threads: Mutex<Vec<Arc<IoThread>>>,
         /// Whose turn it is to be given a job.
         next: AtomicUsize,
     },
@@ -34,8 +33,7 @@ enum Form {
 impl Engine {
     /// The process's own; begun by whoever asks first, and ended with the last share.
     pub(crate) fn running() -> io::Result<Arc<Self>> {
-        static RUNNING: PerProcess<Mutex<Weak<Engine>>> = PerProcess::new();
-        let mut running = lock(RUNNING.get(|_| Mutex::new(Weak::new())));
+        let mut running = Self::begun();
         if let Some(engine) = running.upgrade() {
             return Ok(engine);
         }
@@ -44,9 +42,32 @@ impl Engine {
         Ok(engine)
     }
 
-    /// How many I/O threads share the jobs that are given from now on.
+    fn begun() -> MutexGuard<'static, Weak<Self>> {
+        static RUNNING: PerProcess<Mutex<Weak<Engine>>> = PerProcess::new();
+        lock(RUNNING.get(|_| Mutex::new(Weak::new())))
+    }
+
+    /// How many I/O threads share the jobs that are given from now on. They do them by themselves:
+    /// nobody is a guest any more.
     pub(crate) fn set_threads(count: usize) {
         WANTED.store(count.max(1), Ordering::Relaxed);
+    }
+
+    /// Lets this thread do the work that it would wait for, which are `ours` jobs; `None` if others
+    /// have work under way as well, or somebody else does it already.
+    pub(crate) fn visit(ours: usize) -> Option<Guest> {
+        if WANTED.load(Ordering::Relaxed) != UNSAID || fiber::current().is_some() {
+            return None;
+        }
+        let running = Self::begun().upgrade()?;
+        let Form::Fibers { threads, .. } = &running.form else { return None };
+        let only = match &lock(threads)[..] {
+            [only] => Arc::clone(only),
+            _ => return None,
+        };
+        // No share of the engine is held over the visit, which may be long.
+        drop(running);
+        only.visit(ours)
     }
 
     /// Runs a job. An error means that it can't be run, and it was dropped. A job that can't be
@@ -56,7 +77,7 @@ impl Engine {
             Form::Threads => THREADS.run(job),
             Form::Fibers { threads, next } => {
                 let mut threads = lock(threads);
-                let wanted = WANTED.load(Ordering::Relaxed);
+                let wanted = WANTED.load(Ordering::Relaxed).max(1);
                 while threads.len() < wanted {
                     match IoThread::start() {
                         Ok(thread) => threads.push(thread),
@@ -95,7 +116,9 @@ impl Drop for Form {
     }
 }
 
-static WANTED: AtomicUsize = AtomicUsize::new(1);
+static WANTED: AtomicUsize = AtomicUsize::new(UNSAID);
+/// Nobody said how many threads: one, which shares the work with its guests.
+const UNSAID: usize = 0;
 static THREADS: Crew = Crew::new("hangup-io", 256);
 
 #[cfg(all(test, not(loom)))]
@@ -224,6 +247,37 @@ mod tests {
         let engine = Engine::running().unwrap();
         engine.spawn(|| panic!("on purpose")).unwrap();
         assert_eq!(on_fiber(|| 7), 7);
+    }
+
+    #[test]
+    fn a_guest_does_the_work_and_leaves_it_to_the_thread() {
+        let engine = Engine::running().unwrap();
+        let (tell, told) = mpsc::channel();
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let work = move || {
+            let source = Source::new(here.as_raw_fd());
+            tell.send(std::thread::current().id()).unwrap();
+            wait_fd(&source, Interest::Read, Until::new(None)).unwrap();
+            tell.send(std::thread::current().id()).unwrap();
+        };
+        // Somebody else's work may be under way as well; and another guest, or the thread, for a moment.
+        let guest = std::iter::repeat_with(|| Engine::visit(usize::MAX)).flatten().next().unwrap();
+        engine.spawn(work).unwrap();
+        let mut begun = None;
+        let soon = Until::new(Some(Instant::now() + Duration::from_secs(20)));
+        let woken = guest.run(soon, || {
+            begun = begun.or(told.try_recv().ok());
+            begun.is_none()
+        });
+        assert_eq!((woken, begun), (Woken::Event, Some(std::thread::current().id())));
+        let soon = Until::new(Some(Instant::now() + Duration::from_millis(3)));
+        assert_eq!(guest.run(soon, || true), Woken::Deadline);
+        // It is a guest already.
+        assert!(Engine::visit(usize::MAX).is_none());
+        guest.leave(usize::MAX);
+        there.write_all(b"x").unwrap();
+        let ended = told.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_ne!(ended, std::thread::current().id());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The fiber form: a task with a stack of its own parks, and its I/O thread goes on with others.
 //!
-//! A fiber stays on the thread where it began. What belongs to a thread is shared by its fibers,
-//! so nothing of that kind is held over a wait.
+//! A fiber stays with its event loop, but that may go on on another thread, so nothing that belongs
+//! to a thread is held over a wait.
 
 #![allow(unsafe_code)] // Leaving a stack.
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::event::Event;
-use super::io_thread::IoThread;
+use super::event_loop::EventLoop;
 use super::source::Source;
 use super::stackful::Suspender;
 use super::thread::mark_ready;
@@ -20,7 +20,7 @@ use super::{Interest, Until, Waiter, Want, Watched, Woken};
 
 /// A fiber that runs. Threads: its own.
 pub(super) struct Fiber {
-    thread: Rc<IoThread>,
+    event_loop: Rc<EventLoop>,
     key: u64,
     out: Suspender,
     /// What it may still do before others get a turn.
@@ -32,8 +32,15 @@ thread_local! {
     static RUNNING: Cell<Option<Rc<Fiber>>> = const { Cell::new(None) };
 }
 
-/// The fiber that runs here, if this is one.
+/// The fiber that runs here, if this is one. One that panics counts as none: the count of a thread's
+/// panics must not go to another one, so what is dropped on the way blocks this thread, if it waits.
+// Not inlined: after a wait this may be another thread, and the compiler believes that the place of
+// a thread-local value never changes within a function.
+#[inline(never)]
 pub(super) fn current() -> Option<Rc<Fiber>> {
+    if std::thread::panicking() {
+        return None;
+    }
     RUNNING
         .try_with(|running| {
             let fiber = running.take();
@@ -44,47 +51,60 @@ pub(super) fn current() -> Option<Rc<Fiber>> {
         .flatten()
 }
 
+/// Who runs on this thread from now on; answers who did.
+#[inline(never)] // As for `current`.
+fn run_here(fiber: Option<Rc<Fiber>>) -> Option<Rc<Fiber>> {
+    RUNNING.replace(fiber)
+}
+
+/// A fiber that is not on its own stack; on its end it is again.
+struct Back(Option<Rc<Fiber>>);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        run_here(self.0.take());
+    }
+}
+
 impl Fiber {
     /// Runs a job as a fiber, on its stack, from its beginning to its end.
-    pub(super) fn run(thread: Rc<IoThread>, key: u64, out: Suspender, job: impl FnOnce()) {
-        RUNNING.set(Some(Rc::new(Self { thread, key, out, left: Cell::new(TURN) })));
+    pub(super) fn run(event_loop: Rc<EventLoop>, key: u64, out: Suspender, job: impl FnOnce()) {
+        run_here(Some(Rc::new(Self { event_loop, key, out, left: Cell::new(TURN) })));
         job();
-        RUNNING.set(None);
+        run_here(None);
     }
 
     /// What wakes it is an event of its own, without a descriptor.
     pub(super) fn event(&self) -> Event {
-        Event::of_fiber(self.thread.reactor(), self.key)
+        Event::of_fiber(self.event_loop.reactor(), self.key)
     }
 
     /// Suspends it until somebody wakes it, for whatever reason, or until that time.
     fn park(&self, until: Option<Instant>) {
-        self.thread.parks(self.key, until);
+        self.event_loop.parks(self.key, until);
         self.suspend();
     }
 
     /// Lets others have their turn.
     fn step_back(&self) {
-        self.thread.steps_back(self.key);
+        self.event_loop.steps_back(self.key);
         self.suspend();
     }
 
     fn suspend(&self) {
-        let me = RUNNING.take();
+        let me = run_here(None);
         // SAFETY: `self` is the fiber that runs on this thread: it comes from `current`, and this
         // is called on its stack.
         unsafe { self.out.suspend() };
         self.left.set(TURN);
-        RUNNING.set(me);
+        run_here(me);
     }
 
     /// Calls on the stack of its thread, where it is no fiber.
     pub(super) fn on_thread_stack<T>(&self, call: impl FnOnce() -> T) -> T {
-        let me = RUNNING.take();
+        let _back = Back(run_here(None));
         // SAFETY: as in `suspend`.
-        let answer = unsafe { self.out.on_thread_stack(call) };
-        RUNNING.set(me);
-        answer
+        unsafe { self.out.on_thread_stack(call) }
     }
 
     /// Gives back what memory of its stack it does not use now.
@@ -103,7 +123,7 @@ impl Fiber {
 
     /// Begins to wait for a descriptor.
     fn watch(&self, source: &Arc<Source>, interest: Interest) -> io::Result<()> {
-        self.thread.lives_here(source)?;
+        self.event_loop.lives_here(source)?;
         source.notes().waits(self.key, interest);
         Ok(())
     }
@@ -123,7 +143,7 @@ impl Fiber {
             if let Some(woken) = look() {
                 return woken;
             }
-            now = self.thread.now();
+            now = self.event_loop.now();
         }
     }
 }

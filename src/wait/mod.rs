@@ -2,15 +2,16 @@
 //!
 //! A task waits for a descriptor to be ready, for an [`Event`] to be set, or for a deadline.
 //! How it waits is the [`Waiter`]'s business: [`thread`] blocks the caller's own thread in
-//! poll(2); [`fiber`] parks a coroutine, so that its [`io_thread`] runs others meanwhile. The code
+//! poll(2); [`fiber`] parks a coroutine, so that its [`event_loop`] runs others meanwhile. The code
 //! above is the same and does not know. Work that can't wait in that way, or takes long, is done
 //! [`apart`].
 //!
 //! ```text
 //!   engine      a job is given to one of the I/O threads
-//!     io_thread   fibers that are due, descriptors that are ready (epoll), timers
-//!       fiber       a job on a stack of its own, and how it waits
-//!     reactor     what others know of an I/O thread: wake-ups, jobs
+//!     io_thread   runs an event loop, or lets a guest run it (lead)
+//!       event_loop  fibers that are due, descriptors that are ready (epoll), timers
+//!         fiber       a job on a stack of its own, and how it waits
+//!     reactor     what others know of an event loop: wake-ups, jobs
 //!   source      a descriptor, and what is known of it between two waits
 //! ```
 //!
@@ -22,8 +23,10 @@ mod background;
 mod doze;
 mod engine;
 mod event;
+mod event_loop;
 mod fiber;
 mod io_thread;
+mod lead;
 mod reactor;
 mod readiness;
 mod source;
@@ -39,6 +42,7 @@ pub(crate) use apart::{apart, apart_now, apart_unless};
 pub(crate) use background::Crew;
 pub(crate) use engine::Engine;
 pub(crate) use event::Event;
+pub(crate) use io_thread::Guest;
 pub(crate) use source::Source;
 pub(crate) use thread::{InterruptCheck, readable_now, set_interrupt_check};
 
@@ -155,10 +159,16 @@ pub(crate) trait Ring: Send + Sync {
     fn ring(&self);
 }
 
+impl std::fmt::Debug for dyn Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ring")
+    }
+}
+
 /// Rings: right here; on an I/O thread after its next few turns, so that what they bring is told
 /// by one ring.
 pub(crate) fn ring_soon(bell: Arc<dyn Ring>) {
-    if let Some(bell) = io_thread::ring_later(bell) {
+    if let Some(bell) = event_loop::ring_later(bell) {
         bell.ring();
     }
 }

@@ -1,15 +1,17 @@
-//! What others know of an I/O thread: where they leave jobs and wake-ups for it.
+//! What others know of an event loop: where they leave jobs and wake-ups for it.
 //!
-//! Nothing here blocks, and the thread is woken by a system call only when it sleeps ([`Doze`]).
+//! Nothing here blocks, and who runs the loop is woken by a system call only when it sleeps there
+//! ([`Doze`]).
 
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Registry, Token, Waker};
 
+use super::Ring;
 use super::doze::Doze;
 use crate::process::generation;
 use crate::sync::{Mutex, lock};
@@ -30,6 +32,8 @@ pub(super) struct Reactor {
     /// Whether that is somebody to be woken: mostly one who was cancelled.
     urgent: AtomicBool,
     inbox: Mutex<Inbox>,
+    /// Jobs that were given and have not ended.
+    under_way: AtomicUsize,
     stopped: AtomicBool,
 }
 
@@ -55,6 +59,7 @@ impl Reactor {
             doze: Doze::new(),
             urgent: AtomicBool::new(false),
             inbox: Mutex::default(),
+            under_way: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
         };
         Ok((Arc::new(reactor), poll))
@@ -66,7 +71,16 @@ impl Reactor {
 
     /// A job for it.
     pub(super) fn give(&self, job: Job) {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
         self.leave(|inbox| inbox.jobs.push(job));
+    }
+
+    pub(super) fn job_ended(&self) {
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
     }
 
     /// Has a fiber look again what it waits for. One that is gone, or does not wait, does not mind.
@@ -139,6 +153,11 @@ impl Reactor {
             return;
         }
         what(&mut lock(&self.inbox));
+        self.rouse();
+    }
+
+    /// Wakes who sleeps in the loop.
+    fn rouse(&self) {
         if self.doze.leave() {
             // eventfd(2): it fails only where a wake-up is pending anyway.
             let _ = self.waker.wake();
@@ -147,6 +166,15 @@ impl Reactor {
 
     fn is_ours(&self) -> bool {
         self.process == generation()
+    }
+}
+
+/// Has whoever runs the loop look again whether it shall go on.
+impl Ring for Reactor {
+    fn ring(&self) {
+        if self.is_ours() {
+            self.rouse();
+        }
     }
 }
 

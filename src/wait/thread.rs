@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::RawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Event, Interest, Until, Waiter, Want, Watched, Woken};
 
@@ -88,6 +88,27 @@ fn poll(fds: &mut [libc::pollfd], mut until: Until) -> io::Result<Option<Woken>>
         if until.has_come() {
             return Ok(Some(Woken::Deadline));
         }
+    }
+}
+
+/// The signals of this thread, for a wait that is not [`ThreadWaiter`]'s.
+pub(super) struct Signals {
+    tick: Option<Duration>,
+}
+
+impl Signals {
+    pub(super) fn here() -> Self {
+        Self { tick: with_check(|check| check.tick).flatten() }
+    }
+
+    /// When to ask again though nothing interrupted the wait.
+    pub(super) fn tick_at(&self) -> Option<Instant> {
+        self.tick.map(|tick| Instant::now() + tick)
+    }
+
+    /// Whether the wait shall end.
+    pub(super) fn want_an_end(&self) -> bool {
+        with_check(|check| (check.ask)()) == Some(true)
     }
 }
 

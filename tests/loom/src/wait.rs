@@ -3,6 +3,8 @@
 
 #[path = "../../../src/wait/doze.rs"]
 mod doze;
+#[path = "../../../src/wait/lead.rs"]
+mod lead;
 #[path = "../../../src/wait/readiness.rs"]
 mod readiness;
 
@@ -52,7 +54,11 @@ pub(crate) enum Interest {
 
 #[cfg(test)]
 mod tests {
+    use loom::cell::UnsafeCell;
+    use loom::sync::atomic::{AtomicBool, Ordering};
+
     use super::doze::Doze;
+    use super::lead::Lead;
     use super::readiness::{Notes, Readiness};
     use super::*;
 
@@ -112,7 +118,7 @@ mod tests {
             // What passes is told once, the end for ever.
             assert!(wait_for(&notes, Interest::Read, &woken).read());
             assert!(wait_for(&notes, Interest::Write, &woken).write());
-            both.map(|thread| thread.join().unwrap());
+            both.into_iter().for_each(|thread| thread.join().unwrap());
         });
     }
 
@@ -143,7 +149,112 @@ mod tests {
                 }
                 doze.get_up();
             }
-            both.map(|thread| thread.join().unwrap());
+            both.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+
+    /// A loop that its thread runs until it is over.
+    struct Led {
+        lead: Lead<UnsafeCell<usize>>,
+        /// Wakes who sleeps in the loop.
+        bell: Event,
+        over: AtomicBool,
+        ended: AtomicBool,
+    }
+
+    impl Led {
+        fn begin() -> (Arc<Self>, loom::thread::JoinHandle<()>) {
+            let bell = Event::new().unwrap();
+            let (over, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+            let led = Arc::new(Self { lead: Lead::new(), bell, over, ended });
+            let theirs = Arc::clone(&led);
+            (led, loom::thread::spawn(move || theirs.run(UnsafeCell::new(0))))
+        }
+
+        fn run(&self, mut event_loop: UnsafeCell<usize>) {
+            while !self.over.load(Ordering::SeqCst) {
+                round(&event_loop);
+                if self.lead.is_wanted() {
+                    event_loop = self.lead.give_way(event_loop);
+                } else {
+                    self.bell.wait_and_clear();
+                }
+            }
+            self.lead.end();
+            self.ended.store(true, Ordering::SeqCst);
+        }
+
+        fn end(&self) {
+            self.over.store(true, Ordering::SeqCst);
+            self.bell.set();
+        }
+    }
+
+    /// Two at once: the model checker sees it.
+    fn round(event_loop: &UnsafeCell<usize>) {
+        event_loop.with_mut(|rounds| unsafe { *rounds += 1 });
+    }
+
+    #[test]
+    fn a_loop_is_run_by_one_and_never_left_alone() {
+        bounded(|| {
+            let (led, thread) = Led::begin();
+            let guest = {
+                let led = Arc::clone(&led);
+                loom::thread::spawn(move || {
+                    if let Some(event_loop) = led.lead.visit(|| led.bell.set()) {
+                        round(&event_loop);
+                        led.lead.leave(event_loop, true);
+                    }
+                })
+            };
+            if let Some(event_loop) = led.lead.visit(|| led.bell.set()) {
+                round(&event_loop);
+                led.lead.leave(event_loop, true);
+            }
+            guest.join().unwrap();
+            led.end();
+            thread.join().unwrap();
+            assert!(led.lead.visit(|| ()).is_none());
+        });
+    }
+
+    #[test]
+    fn a_guest_that_ends_up_with_nothing_does_not_wait() {
+        bounded(|| {
+            let (led, thread) = Led::begin();
+            let ends = {
+                let led = Arc::clone(&led);
+                loom::thread::spawn(move || led.end())
+            };
+            if let Some(event_loop) = led.lead.visit(|| led.bell.set()) {
+                round(&event_loop);
+                led.lead.leave(event_loop, true);
+            }
+            ends.join().unwrap();
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_is_woken_when_the_guest_leaves() {
+        bounded(|| {
+            let (led, thread) = Led::begin();
+            let event_loop = led.lead.visit(|| led.bell.set()).unwrap();
+            // It may look twice by then, and sleep.
+            for _ in 0..2 {
+                led.lead.tick();
+                loom::thread::yield_now();
+            }
+            round(&event_loop);
+            led.lead.leave(event_loop, false);
+            led.end();
+            // Nobody comes, for as many ticks as that takes.
+            while !led.ended.load(Ordering::SeqCst) {
+                led.lead.tick();
+                loom::thread::yield_now();
+            }
+            thread.join().unwrap();
         });
     }
 }

@@ -1,0 +1,191 @@
+//! Who runs an event loop: its own thread, or for a while a guest, who waits for what the loop
+//! brings and had better do the work than be told of it (leader/followers: Schmidt et al., POSA
+//! vol. 2).
+//!
+//! A guest that finds the thread at it asks for the loop, and has it after the round that is under
+//! way. A guest that leaves mostly comes again at once, so the thread takes the loop back when
+//! nobody came for a [`TICK`], or when it is called. While a guest stays in the loop, which then
+//! mostly sleeps, the thread sleeps as well.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, lock};
+
+/// Threads: one is the loop's own; any may be a guest.
+#[derive(Debug)]
+pub(super) struct Lead<T> {
+    state: Mutex<State<T>>,
+    /// A guest waits for the loop.
+    wanted: AtomicBool,
+    for_guest: Condvar,
+    for_thread: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    place: Place<T>,
+    /// A guest had it since the thread last looked.
+    visited: bool,
+    /// The thread sleeps until it is called.
+    asleep: bool,
+    /// The thread shall take it now.
+    called: bool,
+}
+
+/// Where the loop is.
+#[derive(Debug)]
+enum Place<T> {
+    AtThread,
+    AtGuest,
+    Free(T),
+    Over,
+}
+
+impl<T> Lead<T> {
+    /// The thread has the loop first.
+    pub(super) fn new() -> Self {
+        let state = State { place: Place::AtThread, visited: false, asleep: false, called: false };
+        Self {
+            state: Mutex::new(state),
+            wanted: AtomicBool::new(false),
+            for_guest: Condvar::new(),
+            for_thread: Condvar::new(),
+        }
+    }
+
+    /// Whether the thread shall give way.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// The thread lets a guest have the loop, and has it again when it is left to it.
+    pub(super) fn give_way(&self, event_loop: T) -> T {
+        let mut state = lock(&self.state);
+        state.place = Place::Free(event_loop);
+        self.for_guest.notify_one();
+        loop {
+            if !self.is_wanted() && (state.called || !state.visited) {
+                state.called = false;
+                if let Some(event_loop) = state.take(Place::AtThread) {
+                    return event_loop;
+                }
+            }
+            let stays = matches!(state.place, Place::AtGuest) && !state.visited;
+            state.visited = false;
+            state = if stays { self.sleep(state) } else { self.doze(state) };
+        }
+    }
+
+    /// The loop ended, at its thread.
+    pub(super) fn end(&self) {
+        lock(&self.state).place = Place::Over;
+        self.for_guest.notify_one();
+    }
+
+    /// Lets a guest have the loop; `None` if another one has it or waits for it, or there is none any
+    /// more. `ask` has the thread see soon that it is wanted.
+    pub(super) fn visit(&self, ask: impl FnOnce()) -> Option<T> {
+        let mut state = lock(&self.state);
+        if self.is_wanted() {
+            return None;
+        }
+        if matches!(state.place, Place::AtThread) {
+            self.wanted.store(true, Ordering::Relaxed);
+            ask();
+            while matches!(state.place, Place::AtThread) {
+                state = self.for_guest.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            self.wanted.store(false, Ordering::Relaxed);
+        }
+        state.visited = true;
+        state.take(Place::AtGuest)
+    }
+
+    /// A guest leaves. `call`: somebody needs the loop now, whether or not a guest comes again.
+    pub(super) fn leave(&self, event_loop: T, call: bool) {
+        let mut state = lock(&self.state);
+        state.place = Place::Free(event_loop);
+        state.visited = true;
+        state.called |= call;
+        if call || state.asleep {
+            self.for_thread.notify_one();
+        }
+    }
+
+    fn sleep<'a>(&self, mut state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+        state.asleep = true;
+        state = self.for_thread.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.asleep = false;
+        state
+    }
+
+    fn doze<'a>(&self, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+        let waited = self.for_thread.wait_timeout(state, TICK);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Lets a tick pass, for which the model checker has no clock.
+    #[cfg(loom)]
+    pub(super) fn tick(&self) {
+        if !lock(&self.state).asleep {
+            self.for_thread.notify_one();
+        }
+    }
+}
+
+impl<T> State<T> {
+    /// Takes the loop if it is free.
+    fn take(&mut self, to: Place<T>) -> Option<T> {
+        if !matches!(self.place, Place::Free(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.place, to) {
+            Place::Free(event_loop) => Some(event_loop),
+            _ => None,
+        }
+    }
+}
+
+/// How long a loop may be left alone: what is due in it waits for so long.
+const TICK: Duration = Duration::from_millis(1);
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_guest_has_the_loop_when_it_asks_and_the_thread_when_no_guest_comes() {
+        let lead = Arc::new(Lead::new());
+        let (ask, asked) = channel();
+        let theirs = Arc::clone(&lead);
+        let thread = std::thread::spawn(move || {
+            let mut event_loop = Vec::new();
+            while asked.recv().is_ok() {
+                event_loop.push("thread");
+                event_loop = theirs.give_way(event_loop);
+            }
+            theirs.end();
+            event_loop
+        });
+        for call in [true, false] {
+            let mut event_loop = lead.visit(|| ask.send(()).unwrap()).unwrap();
+            event_loop.push("guest");
+            assert!(lead.visit(|| unreachable!("a guest has it")).is_none());
+            lead.leave(event_loop, call);
+            // What a guest left the next one finds, unless the thread was quicker.
+            let again = lead.visit(|| ask.send(()).unwrap()).unwrap();
+            // The thread sleeps by then, and is woken.
+            std::thread::sleep(TICK * 20);
+            lead.leave(again, false);
+        }
+        drop(ask);
+        let all = thread.join().unwrap();
+        assert!(all.ends_with(&["guest"]) && all.starts_with(&["thread", "guest"]), "{all:?}");
+        assert!(lead.visit(|| ()).is_none());
+    }
+}
