@@ -191,7 +191,7 @@ impl EventLoop {
             if self.reactor.is_urgent() {
                 self.take_news();
             }
-            if self.turns.get() % RINGING == 0 {
+            if self.turns.get().is_multiple_of(RINGING) {
                 self.ring_all();
             }
         }
