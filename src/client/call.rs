@@ -94,7 +94,8 @@ impl Call<'_> {
         let key = leg.target.key(&self.config.tls, route);
         let mut attempt = 1;
         loop {
-            let failure = match self.attempt(leg, &key, supply, attempt) {
+            let made_good = retries && repeatable && !(leg.has_body && supply.is_some());
+            let failure = match self.attempt(leg, &key, supply, attempt, made_good) {
                 Ok(reader) => return Ok(reader),
                 Err(failure) => failure,
             };
@@ -115,6 +116,7 @@ impl Call<'_> {
         key: &Arc<PoolKey>,
         supply: &mut Supply,
         attempt: u32,
+        made_good: bool,
     ) -> Result<Box<Reader>, Error> {
         let config = self.config;
         let has_body = (leg.has_body && supply.is_some()) || needs_length(&leg.method);
@@ -136,6 +138,7 @@ impl Call<'_> {
                 fresh: self.mode == Mode::Fresh || attempt > retry::ON_KEPT,
                 attempt,
                 repeatable: self.repeatable,
+                made_good,
                 max_head: config.max_head,
             })
         };

@@ -35,6 +35,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) fresh: bool,
     /// It will be closed afterwards: a dial that comes too late is of no use.
     pub(crate) short: bool,
+    /// What a dead connection loses is sent again on another one.
+    pub(crate) made_good: bool,
     /// The time of the call.
     pub(crate) now: Instant,
     pub(crate) progress: &'a dyn Progress,
@@ -69,7 +71,7 @@ impl Lease {
                 Answer::Open(connection) => {
                     let mut lease = Self::new(pool, control, connection, true);
                     // The look at checkout: what the peer did to an idle connection is known by now.
-                    if lease.stream().is_some_and(Stream::is_quiet) {
+                    if lease.stream().is_some_and(|stream| stream.is_quiet(wish.made_good)) {
                         return Ok(lease);
                     }
                     lease.replace()?
@@ -124,7 +126,10 @@ impl Lease {
     /// the exchange first, and the connection is closed.
     pub(crate) fn give_back(mut self, now: Instant) -> bool {
         match self.connection.take() {
-            Some(connection) => self.pool.give_back(connection, &self.control, now),
+            Some(connection) => {
+                connection.stream.rests();
+                self.pool.give_back(connection, &self.control, now)
+            }
             None => false,
         }
     }

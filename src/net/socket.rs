@@ -43,6 +43,11 @@ impl Socket {
         self.gate.enter().then(|| InUse(self))
     }
 
+    /// To wait for it, and what is known of it.
+    pub(crate) fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
     /// Whether it was ended: what its peer seems to do from then on is only the consequence.
     pub(crate) fn is_ended(&self) -> bool {
         self.gate.is_shut()
@@ -99,9 +104,8 @@ impl InUse<'_> {
         self.0.inner.as_raw_fd()
     }
 
-    /// To wait for it.
     pub(crate) fn source(&self) -> &Arc<Source> {
-        &self.0.source
+        self.0.source()
     }
 
     /// Takes what is there. `WouldBlock` if nothing is.

@@ -189,6 +189,38 @@ mod tests {
     }
 
     #[test]
+    fn a_descriptor_at_rest_was_silent_until_the_kernel_says_otherwise() {
+        let _it_stays = Engine::running().unwrap();
+        let (mut here, mut there) = UnixStream::pair().unwrap();
+        let source = Source::new(here.as_raw_fd());
+        let known = |source: &Arc<Source>| {
+            let source = Arc::clone(source);
+            on_fiber(move || source.was_silent())
+        };
+        assert!(!known(&source), "nobody has read it");
+        there.write_all(b"x").unwrap();
+        let read = Arc::clone(&source);
+        let _here = on_fiber(move || {
+            wait_fd(&read, Interest::Read, Until::new(None)).unwrap();
+            here.read_exact(&mut [0]).unwrap();
+            read.rests();
+            here
+        });
+        assert!(known(&source));
+        assert!(!source.was_silent(), "no loop runs here");
+        // What came before a fiber began, it knows.
+        there.write_all(b"y").unwrap();
+        assert!(!known(&source));
+        // A thread read it, of which the loop knows nothing.
+        on_fiber({
+            let source = Arc::clone(&source);
+            move || wait_fd(&source, Interest::Read, Until::new(None)).unwrap()
+        });
+        source.rests();
+        assert!(!known(&source));
+    }
+
+    #[test]
     fn of_several_descriptors_a_fiber_is_told_which_are_ready() {
         let (quiet_end, _peer) = UnixStream::pair().unwrap();
         let (speaks_end, mut peer) = UnixStream::pair().unwrap();

@@ -98,12 +98,9 @@ impl EventLoop {
     ) -> Woken {
         let _here = Here::begin(self);
         let signals = Signals::here();
-        if self.turns.get() >= BATCH {
-            self.look(Some(Duration::ZERO));
-        }
         loop {
+            // Who begins now can rely on what the kernel says after that.
             self.take_news();
-            self.give_turns();
             if !goes_on() {
                 return Woken::Event;
             }
@@ -114,14 +111,18 @@ impl EventLoop {
             if woken.is_none() && signals.want_an_end() {
                 return Woken::Interrupted;
             }
+            if self.due.borrow().is_empty() {
+                self.take_news();
+            }
+            self.give_turns();
         }
     }
 
     /// Asks the kernel and the clock what has happened; waits for that, at most for so long. `None` if
     /// that was nothing, or a signal.
     fn look(&self, nap: Option<Duration>) -> Option<()> {
-        let rests = nap != Some(Duration::ZERO) && self.reactor.lie_down();
-        let nap = if rests { nap } else { Some(Duration::ZERO) };
+        let may_sleep = nap != Some(Duration::ZERO);
+        let nap = if may_sleep && self.reactor.lie_down() { nap } else { Some(Duration::ZERO) };
         let mut kernel = self.kernel.borrow_mut();
         let (poll, events) = &mut *kernel;
         // Interrupted by a signal: then there are no events. Nothing else can fail with a
@@ -129,7 +130,7 @@ impl EventLoop {
         if poll.poll(events, nap).is_err() {
             events.clear();
         }
-        if rests {
+        if may_sleep {
             self.reactor.get_up();
         }
         self.now.set(Instant::now());

@@ -121,6 +121,11 @@ impl Fiber {
         }
     }
 
+    /// The number of its reactor.
+    pub(super) fn reactor_id(&self) -> u64 {
+        self.event_loop.reactor().id()
+    }
+
     /// Begins to wait for a descriptor.
     fn watch(&self, source: &Arc<Source>, interest: Interest) -> io::Result<()> {
         self.event_loop.lives_here(source)?;

@@ -76,6 +76,11 @@ impl Notes {
         Readiness(self.ready.fetch_and(!passing, Ordering::AcqRel) & wanted)
     }
 
+    /// Whether there is something to read, or an end, that nobody has taken.
+    pub(super) fn has_read(&self) -> bool {
+        Readiness(self.ready.load(Ordering::Acquire)).read()
+    }
+
     /// Notes what happened; answers who waits for just that.
     pub(super) fn happened(&self, what: Readiness) -> Option<u64> {
         self.ready.fetch_or(what.0, Ordering::AcqRel);

@@ -9,6 +9,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::fiber;
 use super::reactor::Reactor;
 use super::readiness::{Notes, Readiness};
 use crate::sync::{Mutex, lock};
@@ -22,6 +23,8 @@ pub(crate) struct Source {
     /// Which reactor is in `home`, so that most need not look there; 0 for none.
     home_id: AtomicU64,
     home: Mutex<Option<Home>>,
+    /// The reactor of the fiber that read all that came; 0 for none, or if more may have come since.
+    read_by: AtomicU64,
 }
 
 /// Where it is registered.
@@ -38,6 +41,7 @@ impl Source {
             notes: Notes::new(),
             home_id: AtomicU64::new(0),
             home: Mutex::new(None),
+            read_by: AtomicU64::new(0),
         })
     }
 
@@ -73,6 +77,24 @@ impl Source {
         {
             home.reactor.forget(home.token);
         }
+    }
+
+    /// All that came was read, and nothing shall come for now.
+    pub(crate) fn rests(&self) {
+        self.read_by.store(self.home_here().unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Whether nothing has come since it came to rest, no byte and no end, as far as the kernel has said
+    /// when the loop that runs here last looked: a moment ago, and without a system call.
+    pub(crate) fn was_silent(&self) -> bool {
+        let read_by = self.read_by.load(Ordering::Relaxed);
+        self.home_here() == Some(read_by) && !self.notes.has_read()
+    }
+
+    /// Where it is registered, if that is with the loop that runs here.
+    fn home_here(&self) -> Option<u64> {
+        let home = self.home_id.load(Ordering::Relaxed);
+        (home != 0 && fiber::current()?.reactor_id() == home).then_some(home)
     }
 
     pub(super) fn notes(&self) -> &Notes {

@@ -44,6 +44,8 @@ pub(crate) struct Order<'a> {
     pub(crate) attempt: u32,
     /// Sending it twice is the same as once (RFC 9110 section 9.2.2, or an Idempotency-Key).
     pub(crate) repeatable: bool,
+    /// What a kept connection loses before the first byte of the response is sent again.
+    pub(crate) made_good: bool,
     pub(crate) max_head: usize,
 }
 
@@ -61,6 +63,7 @@ pub(crate) struct Exchange {
     fresh: bool,
     attempt: u32,
     repeatable: bool,
+    made_good: bool,
     body_at_hand: bool,
     max_head: usize,
     connection: AtomicU64,
@@ -103,6 +106,7 @@ pub(crate) fn prepare(order: Order<'_>) -> Result<Prepared, Error> {
         short: order.short,
         fresh: order.fresh,
         attempt: order.attempt,
+        made_good: order.made_good,
         repeatable: order.repeatable,
         body_at_hand: order.body_at_hand && !request.headers().contains_key(http::header::EXPECT),
         max_head: order.max_head,
@@ -169,6 +173,7 @@ impl Exchange {
             key: &self.key,
             fresh: self.fresh,
             short: self.short,
+            made_good: self.made_good,
             now: start,
             progress: self,
         };

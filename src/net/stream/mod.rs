@@ -237,8 +237,17 @@ impl Stream {
         }
     }
 
-    /// Whether an idle connection is fit for another exchange: open, and silent.
-    pub(crate) fn is_quiet(&mut self) -> bool {
+    /// An exchange ended; the connection waits for another one.
+    pub(crate) fn rests(&self) {
+        self.socket.source().rests();
+    }
+
+    /// Whether an idle connection is fit for another exchange: open, and silent. `trusts`: as far as is
+    /// known already, which may be a moment old; else the kernel is asked.
+    pub(crate) fn is_quiet(&mut self, trusts: bool) -> bool {
+        if trusts && !self.socket.is_ended() && self.socket.source().was_silent() {
+            return true;
+        }
         if self.tls.is_none() {
             return self.socket.enter().is_some_and(|socket| socket.is_quiet());
         }
