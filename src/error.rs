@@ -193,7 +193,13 @@ impl Clock {
 impl Error {
     /// A failure that says what happened and, for bad input, what to do.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        let mut message = message.into();
+        Self::said(kind, message.into())
+    }
+
+    // Out of line: what goes well shall not have its frame.
+    #[cold]
+    #[inline(never)]
+    fn said(kind: Kind, mut message: String) -> Self {
         message.retain(|c| c != '\0');
         let message = CString::new(message).unwrap_or_default();
         Self(Box::new(Facts { kind, message, retry_safe: true, ..Facts::default() }))

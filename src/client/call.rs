@@ -19,6 +19,14 @@ use crate::request::{Mode, Request, is_repeatable, needs_length};
 use crate::response::{Hop, Response};
 use crate::wait::on_thread_stack;
 
+/// Which attempt at a leg.
+#[derive(Clone, Copy)]
+struct Nth {
+    attempt: u32,
+    /// If a kept connection loses it, there will be another one.
+    made_good: bool,
+}
+
 /// What stays the same from the call to the response.
 struct Call<'a> {
     manager: &'a Arc<Manager>,
@@ -62,15 +70,7 @@ pub(super) fn run(
         let reader = call.attempts(&leg, &mut supply)?;
         let (status, next) = call.look(&leg, &reader, most, supply.is_whole());
         let next = match next {
-            Next::HandOut => {
-                let content = Content::begin(reader, config.decode)?;
-                let mut response = Response::new(manager, content, leg.target, history);
-                if let Some(at_most) = request.whole {
-                    let fetched = response.body().fetch(at_most);
-                    fetched.map_err(|error| call.in_body(error))?;
-                }
-                return Ok(response);
-            }
+            Next::HandOut => return call.hand_out(reader, leg, history),
             Next::Follow(next) if history.len() as u64 == u64::from(most) => {
                 let what =
                     format!("more than {most} redirects; the last one to {}", next.target.url());
@@ -87,6 +87,7 @@ pub(super) fn run(
 
 impl Call<'_> {
     /// One leg: an attempt, and others for what a kept connection lost.
+    #[inline(never)] // As for `hand_out`.
     fn attempts(&self, leg: &Leg, supply: &mut Supply) -> Result<Box<Reader>, Error> {
         let repeatable = is_repeatable(&leg.method, &self.request.headers);
         let retries = self.request.retries.unwrap_or(self.config.retries);
@@ -95,7 +96,8 @@ impl Call<'_> {
         let mut attempt = 1;
         loop {
             let made_good = retries && repeatable && !(leg.has_body && supply.is_some());
-            let failure = match self.attempt(leg, &key, supply, attempt, made_good) {
+            let nth = Nth { attempt, made_good };
+            let failure = match self.attempt(leg, &key, supply, nth) {
                 Ok(reader) => return Ok(reader),
                 Err(failure) => failure,
             };
@@ -115,20 +117,32 @@ impl Call<'_> {
         leg: &Leg,
         key: &Arc<PoolKey>,
         supply: &mut Supply,
-        attempt: u32,
-        made_good: bool,
+        nth: Nth,
     ) -> Result<Box<Reader>, Error> {
-        let config = self.config;
         let has_body = (leg.has_body && supply.is_some()) || needs_length(&leg.method);
         let mut opened = supply.open(leg.has_body)?;
         let length = has_body.then_some(opened.length);
         let upload = has_body.then(|| opened.upload());
         let body_at_hand = upload.as_ref().is_some_and(Upload::is_at_hand);
-        let order = || {
-            Ok(Order {
+        let prepared = self.prepared(leg, key, length, body_at_hand, nth)?;
+        exchange::run(prepared, upload)
+    }
+
+    /// Large values are put together and moved here: what never waits needs no stack that waits.
+    #[inline(never)]
+    fn prepared(
+        &self,
+        leg: &Leg,
+        key: &Arc<PoolKey>,
+        length: Option<Option<u64>>,
+        body_at_hand: bool,
+        Nth { attempt, made_good }: Nth,
+    ) -> Result<exchange::Prepared, Error> {
+        on_thread_stack(|| {
+            exchange::prepare(Order {
                 manager: self.manager,
                 key: Arc::clone(key),
-                request: message(config, self.request, leg, self.mode, length)?,
+                request: message(self.config, self.request, leg, self.mode, length)?,
                 body_at_hand,
                 timeouts: &self.timeouts,
                 call: self.called,
@@ -139,15 +153,13 @@ impl Call<'_> {
                 attempt,
                 repeatable: self.repeatable,
                 made_good,
-                max_head: config.max_head,
+                max_head: self.config.max_head,
             })
-        };
-        // Large values that are put together and moved: what never waits needs no stack that waits.
-        let prepared = on_thread_stack(|| exchange::prepare(order()?))?;
-        exchange::run(prepared, upload)
+        })
     }
 
     /// What a response asks for; its cookies are kept in any case.
+    #[inline(never)] // As for `hand_out`.
     fn look(&self, leg: &Leg, reader: &Reader, most: u32, body_whole: bool) -> (u16, Next) {
         let Some(head) = reader.exchange().head() else { return (0, Next::HandOut) };
         if let Some(jar) = &self.config.jar {
@@ -161,6 +173,22 @@ impl Call<'_> {
         let locations = fields.filter(|(name, _)| *name == http::header::LOCATION);
         let locations = locations.map(|(_, value)| value.as_slice());
         (head.status, leg.next(head.status, locations, body_whole))
+    }
+
+    /// The response, with its body if the request wants that.
+    #[inline(never)] // Its frame may lie where that of the attempts was.
+    fn hand_out(
+        &self,
+        reader: Box<Reader>,
+        leg: Leg,
+        history: Vec<Hop>,
+    ) -> Result<Response, Error> {
+        let content = Content::begin(reader, self.config.decode)?;
+        let mut response = Response::new(self.manager, content, leg.target, history);
+        if let Some(at_most) = self.request.whole {
+            response.body().fetch(at_most).map_err(|error| self.in_body(error))?;
+        }
+        Ok(response)
     }
 
     /// A redirect that is not followed. The request itself went well, and so did its connection.

@@ -65,7 +65,7 @@ impl Content {
     ///
     /// # Errors
     /// [`Kind::Protocol`] for more codings than anybody would use in good faith.
-    pub(crate) fn begin(mut reader: Box<Reader>, wanted: bool) -> Result<Self, Error> {
+    pub(crate) fn begin(reader: Box<Reader>, wanted: bool) -> Result<Self, Error> {
         if !wanted || reader.is_over() {
             return Ok(Self::Plain(reader));
         }
@@ -75,6 +75,11 @@ impl Content {
         let Some(codings) = codings.filter(|codings| !codings.is_empty()) else {
             return Ok(Self::Plain(reader));
         };
+        Self::decoded(reader, &codings)
+    }
+
+    #[inline(never)] // A plain body has no need of its frame.
+    fn decoded(mut reader: Box<Reader>, codings: &[Coding]) -> Result<Self, Error> {
         if codings.len() > MOST {
             let what =
                 format!("the body has {} content codings, one over the other", codings.len());

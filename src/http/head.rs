@@ -79,12 +79,17 @@ pub(super) fn look(bytes: &[u8], seen: usize) -> Look {
         Some(size) => Look::Complete(size),
         // A status line that is wrong is known before the head is whole.
         None => match memchr::memchr(b'\n', bytes) {
-            Some(end) if seen <= end => match parse(&bytes[..=end], 0, |_, _, _| ()) {
-                Err(Refusal::Malformed(what)) => Look::Wrong(what),
-                _ => Look::Incomplete,
-            },
+            Some(end) if seen <= end => look_at_line(&bytes[..=end]),
             _ => Look::Incomplete,
         },
+    }
+}
+
+#[inline(never)] // Most heads come whole, and have no need of its frame.
+fn look_at_line(status: &[u8]) -> Look {
+    match parse(status, 0, |_, _, _| ()) {
+        Err(Refusal::Malformed(what)) => Look::Wrong(what),
+        _ => Look::Incomplete,
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) enum Outcome {
 }
 
 /// Dials for an exchange.
+#[inline(never)] // Most exchanges find a connection, and have no need of its frame.
 pub(super) fn dial(
     pool: &Arc<Pool>,
     control: &Arc<Control>,

@@ -100,6 +100,7 @@ impl Lease {
     }
 
     /// The connection is dead: another one instead, in the same slot.
+    #[cold]
     fn replace(mut self) -> Result<Answer, Refused> {
         // First the socket, then the slot.
         if let Some(connection) = self.connection.take() {
@@ -172,6 +173,7 @@ impl Drop for Lease {
 }
 
 /// Waits for a connection or a slot, first come, first served.
+#[inline(never)] // As for a dial: most need neither.
 fn wait_in_line(
     pool: &Arc<Pool>,
     control: &Arc<Control>,

@@ -166,6 +166,7 @@ impl Exchange {
     }
 
     /// A connection to work with.
+    #[inline(never)] // Who waits for the answer has no need of its frame.
     pub(in crate::http) fn acquire(&self) -> Result<Lease, Stopped> {
         let start = self.clocks.started();
         self.clocks.enter(Phase::Pool, start);
@@ -188,23 +189,28 @@ impl Exchange {
                 Ok(lease)
             }
             Err(no_lease) => {
-                match no_lease {
-                    NoLease::Refused(Refused::ShutDown) => {
-                        self.control.settle(Cause::ShutDown);
-                        self.fail(Stop::Ended)
-                    }
-                    NoLease::Refused(Refused::Ended) => self.fail(Stop::Ended),
-                    NoLease::Refused(Refused::QueueFull(waiting)) => {
-                        let what = format!(
-                            "{waiting} requests wait for a connection already: that is the queue's limit"
-                        );
-                        self.fail_with(Error::new(Kind::QueueFull, what))
-                    }
-                    NoLease::Stop(stop) => self.fail(stop),
-                    NoLease::Error(error) => self.fail_with(error),
-                };
+                self.has_none(no_lease);
                 Err(Stopped)
             }
+        }
+    }
+
+    #[cold]
+    fn has_none(&self, no_lease: NoLease) -> Error {
+        match no_lease {
+            NoLease::Refused(Refused::ShutDown) => {
+                self.control.settle(Cause::ShutDown);
+                self.fail(Stop::Ended)
+            }
+            NoLease::Refused(Refused::Ended) => self.fail(Stop::Ended),
+            NoLease::Refused(Refused::QueueFull(waiting)) => {
+                let what = format!(
+                    "{waiting} requests wait for a connection already: that is the queue's limit"
+                );
+                self.fail_with(Error::new(Kind::QueueFull, what))
+            }
+            NoLease::Stop(stop) => self.fail(stop),
+            NoLease::Error(error) => self.fail_with(error),
         }
     }
 

@@ -85,6 +85,7 @@ impl Reader {
     ///
     /// # Errors
     /// Who ended the exchange meanwhile means the call, of which this is a part.
+    #[cold]
     pub(crate) fn pass_over(mut self) -> Result<(), Error> {
         if self.left.is_none_or(|left| left <= REDIRECT_BYTES) {
             self.exchange.polite.set(Instant::now() + MOST_TIME, false);

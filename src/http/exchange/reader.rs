@@ -34,6 +34,7 @@ pub(super) enum Source {
 
 impl Reader {
     /// The head is here; so may be the end.
+    #[inline(never)] // As for `Exchange::acquire`.
     pub(super) fn begin(
         exchange: Arc<Exchange>,
         incoming: Incoming,

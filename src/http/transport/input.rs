@@ -97,6 +97,7 @@ impl Seam {
     }
 
     /// A whole head is here; `None` for an interim one, which is over.
+    #[inline(never)] // Nobody waits here.
     fn take_head(
         &mut self,
         size: usize,
@@ -218,6 +219,7 @@ impl Seam {
         }
     }
 
+    #[cold]
     fn too_large(&mut self) -> Stopped {
         let what = format!("the response head is larger than {} bytes", self.exchange.max_head());
         self.refuse(Kind::TooLarge, &what)

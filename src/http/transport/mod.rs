@@ -175,17 +175,20 @@ impl Seam {
         self.head = Head::Here;
     }
 
+    #[cold]
     fn refuse(&mut self, kind: Kind, what: &str) -> Stopped {
         self.exchange.fail_with(Error::new(kind, what));
         Stopped
     }
 
+    #[cold]
     fn fail(&mut self, stop: Stop) -> Stopped {
         self.exchange.fail(stop);
         Stopped
     }
 
     /// What broke the exchange off, written down.
+    #[cold]
     fn broken(self, broken: &Broken) -> Error {
         match broken {
             Broken::Stopped => self.exchange.failed(),
@@ -207,6 +210,7 @@ impl From<ureq_proto::Error> for Broken {
 }
 
 impl Drop for Seam {
+    #[inline(never)] // Where it is dropped, nobody else needs its frame.
     fn drop(&mut self) {
         let Some(lease) = self.lease.take() else { return };
         let exchange = &self.exchange;

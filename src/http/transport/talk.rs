@@ -63,13 +63,21 @@ pub(in crate::http) fn run(
     }
 }
 
+/// What follows a head that was sent. In boxes, as it is made elsewhere and moved.
+enum Onward {
+    Answer(Box<Message<RecvResponse>>),
+    Body(Box<Message<SendBody>>),
+    Question(Box<Message<Await100>>),
+}
+
 /// What was told, and the head of the answer if it came already.
 type Told = (Box<Message<RecvResponse>>, Option<Vec<u8>>);
 
 /// Sends a message without a body.
+#[inline(never)] // What is moved about here is gone before the wait for the answer.
 fn tell(seam: &mut Seam, call: Box<Prepared>) -> Result<Told, Broken> {
     match tell_head(seam, call)? {
-        SendRequestResult::RecvResponse(call) => Ok((Box::new(call), None)),
+        Onward::Answer(call) => Ok((call, None)),
         // A body that is announced is there.
         _ => Err(ureq_proto::Error::BodyNotAllowed.into()),
     }
@@ -83,20 +91,28 @@ fn tell_with(
     upload: &mut Upload<'_>,
 ) -> Result<Told, Broken> {
     match tell_head(seam, call)? {
-        SendRequestResult::RecvResponse(call) => Ok((Box::new(call), None)),
-        SendRequestResult::SendBody(call) => Ok((Box::new(send_body(seam, call, upload)?), None)),
-        SendRequestResult::Await100(call) => ask_first(seam, call, upload),
+        Onward::Answer(call) => Ok((call, None)),
+        Onward::Body(call) => Ok((Box::new(send_body(seam, *call, upload)?), None)),
+        Onward::Question(call) => ask_first(seam, *call, upload),
     }
 }
 
-fn tell_head(seam: &mut Seam, mut call: Box<Prepared>) -> Result<SendRequestResult, Broken> {
+fn tell_head(seam: &mut Seam, mut call: Box<Prepared>) -> Result<Onward, Broken> {
     while !call.can_proceed() {
         let output = seam.buffers.output();
         let amount = on_thread_stack(|| call.write(output))?;
         seam.send(amount)?;
     }
     // A head that was sent is done with.
-    on_thread_stack(|| call.proceed())?.ok_or(ureq_proto::Error::OutputOverflow.into())
+    Ok(on_thread_stack(|| onward(call))?)
+}
+
+fn onward(call: Box<Prepared>) -> Result<Onward, ureq_proto::Error> {
+    Ok(match call.proceed()?.ok_or(ureq_proto::Error::OutputOverflow)? {
+        SendRequestResult::RecvResponse(call) => Onward::Answer(Box::new(call)),
+        SendRequestResult::SendBody(call) => Onward::Body(Box::new(call)),
+        SendRequestResult::Await100(call) => Onward::Question(Box::new(call)),
+    })
 }
 
 /// Waits for 100 Continue, but not for long (RFC 9110 section 10.1.1).
@@ -171,7 +187,13 @@ fn hear(
             Err(Stopped) => return Err(seam.exchange.failed()),
         },
     };
-    match on_thread_stack(|| follows(call, &head)) {
+    answered(seam, call, &head)
+}
+
+/// The head came.
+#[inline(never)] // It does not wait, and who waited above has no need of its frame.
+fn answered(seam: Seam, call: Box<Message<RecvResponse>>, head: &[u8]) -> Result<Incoming, Error> {
+    match on_thread_stack(|| follows(call, head)) {
         Ok(follows) => Ok(incoming(seam, follows)),
         Err(error) => Err(seam.broken(&error.into())),
     }

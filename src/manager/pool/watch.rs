@@ -111,6 +111,7 @@ impl Pool {
     }
 
     /// A request is sent again, because that connection broke.
+    #[cold]
     pub(crate) fn note_retry(&self, connection: u64, key: &Arc<PoolKey>) {
         let mut after = Aftermath::default();
         let mut state = self.lock();
