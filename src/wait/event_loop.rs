@@ -187,6 +187,9 @@ impl EventLoop {
     fn give_turns(self: &Rc<Self>) {
         while self.turns.get() < BATCH {
             let Some(fiber) = self.due.borrow_mut().pop_front() else { break };
+            if let Some(next) = self.due.borrow().front() {
+                self.with_seat(*next, |seat| seat.coroutine.as_ref().map(Stackful::prefetch));
+            }
             self.resume(fiber);
             self.turns.set(self.turns.get() + 1);
             if self.reactor.is_urgent() {
