@@ -36,13 +36,8 @@ mod real {
         /// Its turn comes next: what it needs of its stack is on the way into the cache meanwhile. With a
         /// thousand in flight that is no longer there.
         pub(in crate::wait) fn prefetch(&self) {
-            #[cfg(target_arch = "x86_64")]
-            for line in (self.base - HOT..self.base).step_by(64) {
-                let line: *const i8 = std::ptr::with_exposed_provenance(line);
-                // SAFETY: a hint, which reads nothing.
-                unsafe {
-                    std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line)
-                };
+            for line in (self.base - HOT..self.base).step_by(LINE) {
+                fetch(std::ptr::with_exposed_provenance(line));
             }
         }
 
@@ -117,8 +112,20 @@ mod real {
         Stack::new(SIZE)
     }
 
+    /// Has a line fetched into the cache, where that can be said.
+    fn fetch(line: *const i8) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint, which reads nothing.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line);
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = line;
+    }
+
     /// How much of it an exchange needs.
     const HOT: usize = 4096;
+    const LINE: usize = 64;
     /// A TLS handshake needs 126 KiB in a debug build.
     const SIZE: usize = 256 * 1024;
 }
