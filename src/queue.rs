@@ -16,7 +16,9 @@ use crate::error::{Clock, Error, Kind};
 use crate::limits::Deadline;
 use crate::process::generation;
 use crate::sync::{Mutex, lock};
-use crate::wait::{Engine, Event, Guest, Ring, Until, Want, Woken, ring_soon, wait};
+use crate::wait::{
+    Engine, Event, Guest, Ring, Until, Want, Woken, ring_soon, wait, was_interrupted,
+};
 
 /// A queue as those see it who take from it. Its end drops what is in it, and what is put into it
 /// afterwards. Threads: any thread at any time.
@@ -130,7 +132,10 @@ impl<T> Queue<T> {
             lock(&self.shared.inner).guest = None;
             let is_alone = self.shared.listeners.load(Ordering::SeqCst) == 0;
             guest.leave(if is_alone { self.shared.promised() } else { 0 });
-            return Ok(woken);
+            return Ok(match woken {
+                Woken::Interrupted if !was_interrupted() => Woken::Event,
+                woken => woken,
+            });
         }
         self.shared.listeners.fetch_add(1, Ordering::SeqCst);
         let woken = if self.is_quiet() {

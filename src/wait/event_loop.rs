@@ -21,7 +21,6 @@ use super::reactor::{Job, Reactor, WAKER};
 use super::readiness::Readiness;
 use super::source::Source;
 use super::stackful::{Stackful, Stacks};
-use super::thread::Signals;
 use super::timers::Timers;
 use super::{Ring, Woken};
 
@@ -89,15 +88,14 @@ impl EventLoop {
         self.reactor.is_stopped() && self.fibers.borrow().is_empty() && !self.reactor.has_news()
     }
 
-    /// Runs it on this thread for as long as it `goes_on`, until that time, or until a signal wants
-    /// this thread to end its wait.
+    /// Runs it on this thread for as long as it `goes_on`, until that time, or until it is interrupted by
+    /// a signal.
     pub(super) fn run(
         self: &Rc<Self>,
         until: Option<Instant>,
         mut goes_on: impl FnMut() -> bool,
     ) -> Woken {
         let _here = Here::begin(self);
-        let signals = Signals::here();
         loop {
             // Who begins now can rely on what the kernel says after that.
             self.take_news();
@@ -107,8 +105,7 @@ impl EventLoop {
             if until.is_some_and(|until| until <= self.now()) {
                 return Woken::Deadline;
             }
-            let woken = self.look(self.nap(until.into_iter().chain(signals.tick_at())));
-            if woken.is_none() && signals.want_an_end() {
+            if self.look(self.nap(until)).is_err() {
                 return Woken::Interrupted;
             }
             if self.due.borrow().is_empty() {
@@ -118,16 +115,16 @@ impl EventLoop {
         }
     }
 
-    /// Asks the kernel and the clock what has happened; waits for that, at most for so long. `None` if
-    /// that was nothing, or a signal.
-    fn look(&self, nap: Option<Duration>) -> Option<()> {
+    /// Asks the kernel and the clock what has happened; waits for that, at most for so long. An error: a
+    /// signal ended the wait.
+    fn look(&self, nap: Option<Duration>) -> io::Result<()> {
         let may_sleep = nap != Some(Duration::ZERO);
         let nap = if may_sleep && self.reactor.lie_down() { nap } else { Some(Duration::ZERO) };
         let mut kernel = self.kernel.borrow_mut();
         let (poll, events) = &mut *kernel;
-        // Interrupted by a signal: then there are no events. Nothing else can fail with a
-        // descriptor that is ours.
-        if poll.poll(events, nap).is_err() {
+        // Nothing else can fail with a descriptor that is ours.
+        let interrupted = poll.poll(events, nap);
+        if interrupted.is_err() {
             events.clear();
         }
         if may_sleep {
@@ -138,14 +135,13 @@ impl EventLoop {
         for event in events.iter().filter(|event| event.token() != WAKER) {
             self.happened(event);
         }
-        let something = !events.is_empty();
         drop(kernel);
         self.ring();
         if self.now() >= self.trim_at.get() {
             self.trim_at.set(self.now() + TRIM);
             self.stacks.borrow_mut().trim();
         }
-        something.then_some(())
+        interrupted
     }
 
     /// What others left for us. Who they woke goes first.
@@ -222,13 +218,13 @@ impl EventLoop {
     }
 
     /// How long to wait, if nothing happens before: not at all if somebody is due, and at most until
-    /// the first of these times.
-    fn nap(&self, others: impl Iterator<Item = Instant>) -> Option<Duration> {
+    /// that time.
+    fn nap(&self, until: Option<Instant>) -> Option<Duration> {
         if !self.due.borrow().is_empty() {
             return Some(Duration::ZERO);
         }
         let tidy = self.stacks.borrow().has_many().then(|| self.trim_at.get());
-        let next = self.timers.borrow().next().into_iter().chain(tidy).chain(others).min()?;
+        let next = self.timers.borrow().next().into_iter().chain(tidy).chain(until).min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -359,7 +355,7 @@ fn place(fiber: u64) -> usize {
 }
 
 /// Turns between two looks at the kernel.
-const BATCH: usize = 64;
+const BATCH: usize = 16;
 /// Turns between two rings: few enough that nobody notices, enough to spare most of the calls.
 const RINGING: usize = 8;
 /// What the kernel tells at once.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::event_loop::{self, EventLoop};
 use super::lead::Lead;
 use super::reactor::{Job, Reactor};
-use super::{Ring, Until, Woken};
+use super::{Ring, Until, Woken, thread};
 
 /// Threads: any thread at any time.
 #[derive(Debug)]
@@ -94,12 +94,17 @@ impl Guest {
         Arc::<Reactor>::clone(&self.io_thread.reactor)
     }
 
-    /// Runs the loop for as long as it `goes_on`, until that time, or until a signal wants this thread
-    /// to end its wait.
+    /// Runs the loop for as long as it `goes_on`, until that time, or until a signal interrupts this
+    /// thread: then the thread's check is to be [asked](was_interrupted).
     pub(crate) fn run(&self, until: Until, mut goes_on: impl FnMut() -> bool) -> Woken {
         let Some(Whole(event_loop)) = &self.whole else { return Woken::Event };
         let reactor = &self.io_thread.reactor;
-        event_loop.run(until.at, || goes_on() && !reactor.is_stopped())
+        let tick = thread::tick_at();
+        let soonest = until.at.into_iter().chain(tick).min();
+        match event_loop.run(soonest, || goes_on() && !reactor.is_stopped()) {
+            Woken::Deadline if soonest == tick => Woken::Interrupted,
+            woken => woken,
+        }
     }
 
     /// Leaves the loop to its thread, or to the next guest: mostly to this one again, if it does
@@ -108,6 +113,12 @@ impl Guest {
         let reactor = &self.io_thread.reactor;
         self.call = reactor.is_stopped() || reactor.under_way() > ours;
     }
+}
+
+/// Whether a guest whose wait was interrupted shall end it. To be asked without the loop: the answer
+/// is somebody else's code, which may itself wait for what the loop brings.
+pub(crate) fn was_interrupted() -> bool {
+    thread::wants_an_end()
 }
 
 impl Drop for Guest {

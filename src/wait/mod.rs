@@ -42,7 +42,7 @@ pub(crate) use apart::{apart, apart_now, apart_unless};
 pub(crate) use background::Crew;
 pub(crate) use engine::Engine;
 pub(crate) use event::Event;
-pub(crate) use io_thread::Guest;
+pub(crate) use io_thread::{Guest, was_interrupted};
 pub(crate) use source::Source;
 pub(crate) use thread::{InterruptCheck, readable_now, set_interrupt_check};
 

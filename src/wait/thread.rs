@@ -81,7 +81,7 @@ fn poll(fds: &mut [libc::pollfd], mut until: Until) -> io::Result<Option<Woken>>
         if ready > 0 {
             return Ok(None);
         }
-        if interrupted && with_check(|check| (check.ask)()) == Some(true) {
+        if interrupted && wants_an_end() {
             return Ok(Some(Woken::Interrupted));
         }
         until = until.later();
@@ -91,25 +91,14 @@ fn poll(fds: &mut [libc::pollfd], mut until: Until) -> io::Result<Option<Woken>>
     }
 }
 
-/// The signals of this thread, for a wait that is not [`ThreadWaiter`]'s.
-pub(super) struct Signals {
-    tick: Option<Duration>,
+/// When this thread's check is to be asked though no signal interrupted the wait.
+pub(super) fn tick_at() -> Option<Instant> {
+    with_check(|check| check.tick).flatten().map(|tick| Instant::now() + tick)
 }
 
-impl Signals {
-    pub(super) fn here() -> Self {
-        Self { tick: with_check(|check| check.tick).flatten() }
-    }
-
-    /// When to ask again though nothing interrupted the wait.
-    pub(super) fn tick_at(&self) -> Option<Instant> {
-        self.tick.map(|tick| Instant::now() + tick)
-    }
-
-    /// Whether the wait shall end.
-    pub(super) fn want_an_end(&self) -> bool {
-        with_check(|check| (check.ask)()) == Some(true)
-    }
+/// Whether the call shall end: this thread's check says so.
+pub(super) fn wants_an_end() -> bool {
+    with_check(|check| (check.ask)()) == Some(true)
 }
 
 /// Marks those that are ready; `false` if none is. Doesn't wait.

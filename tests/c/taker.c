@@ -153,6 +153,16 @@ static int32_t wants_an_end(void *user_data) {
     return *(int32_t *)user_data;
 }
 
+/** A check that waits for something itself. */
+static int32_t asks_around(void *user_data) {
+    hangup_queue *queue = new_queue();
+    hangup_response *response = submitted(user_data, given("hello"), queue);
+    check_body(response, "hello");
+    hangup_response_free(response);
+    hangup_queue_free(queue);
+    return 1;
+}
+
 static void heard(int signal) {
     (void)signal;
 }
@@ -181,6 +191,8 @@ static void its_wait_ends_in_time(void) {
         CHECK_STATUS(HANGUP_TIMED_OUT, hangup_queue_next(queue, 20, &done), NULL);
         CHECK(now_us() - began >= 20000);
     }
+    CHECK_OK(hangup_interrupt_check(asks_around, client, 20), NULL);
+    CHECK_STATUS(HANGUP_CANCELLED, hangup_queue_next(queue, HANGUP_NO_LIMIT, &done), NULL);
     int32_t end = 1;
     CHECK_OK(hangup_interrupt_check(wants_an_end, &end, 20), NULL);
     CHECK_STATUS(HANGUP_CANCELLED, hangup_queue_next(queue, HANGUP_NO_LIMIT, &done), NULL);
