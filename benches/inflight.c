@@ -1,9 +1,10 @@
 /**
- * Many small GETs in flight at once, through a completion queue: one thread of the caller's and the library's own.
+ * Many small GETs in flight at once, through a completion queue.
  *
- *     inflight hangup|socket URL BODY IN-FLIGHT REQUESTS
+ *     inflight hangup|apart|socket URL BODY IN-FLIGHT REQUESTS
  *
  * hangup  one request handle that is submitted again and again; each completion brings the whole body
+ * apart   the same, and all work is done by the library's thread, as for a program that polls the queue's descriptor
  * socket  a bare epoll loop over as many connections, which looks for the end of the head and for BODY after it: what
  *         is left of the CPU, and of the time, is the system's and the server's
  *
@@ -168,6 +169,10 @@ int main(int argc, char **argv) {
     }
     allow_descriptors();
     if (strcmp(argv[1], "hangup") == 0) {
+        run_hangup();
+    } else if (strcmp(argv[1], "apart") == 0) {
+        hangup_error *error = NULL;
+        check(hangup_io_threads(1, &error), "one thread", &error);
         run_hangup();
     } else if (strcmp(argv[1], "socket") == 0) {
         run_socket();

@@ -178,9 +178,9 @@ def in_flight(lines, compared, bounded):
     """Rows of many requests at once, held by one thread of the library's."""
     for level in 16, 256, 1000:
         bench, what = f"inflight_{level}", f"{level:,} in flight"
-        for peer, bound in [("curl-multi", 1.3), ("go", 1.5), ("hyper", 0.95), ("epoll", None)]:
+        for peer, bound in [("curl-multi", 1.3), ("go", 1.5), ("hyper", 0.95), ("apart", None), ("epoll", None)]:
             yield from compared(f"{what}: requests/s", bench, "rps", peer, at_least=bound)
-        for peer in "curl-multi", "go", "hyper", "epoll":
+        for peer in "curl-multi", "go", "hyper", "apart", "epoll":
             yield from compared(f"{what}: user and kernel CPU", bench, "cpu_us", peer, "µs")
 
     median = lines.median
@@ -283,6 +283,7 @@ LABELS = {
     "curl-lent": "curl easy, lent",
     "curl-multi": "curl multi",
     "curl-share": "curl's share object",
+    "apart": "hangup, a thread apart",
     "epoll": "bare epoll loop",
     "go": "Go net/http",
     "hyper": "hyper-util",

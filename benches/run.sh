@@ -226,6 +226,7 @@ while [ $round -lt "$rounds" ]; do
             measure inflight_$level curl-multi "$bin/inflight_curl" poll "$http/small" ok. $level 12000
             [ -z "$go" ] || measure inflight_$level go "$bin/inflight_go" "$http/small" ok. $level 12000
             [ -z "$hyper" ] || measure inflight_$level hyper "$hyper" "$http/small" ok. $level 12000
+            measure inflight_$level apart "$bin/inflight" apart "$http/small" ok. $level 12000
             measure inflight_$level epoll "$bin/inflight" socket "$http/small" ok. $level 12000
         done
     done

@@ -108,9 +108,9 @@ pub unsafe extern "C" fn hangup_queue_fd(queue: *const hangup_queue) -> i32 {
 /// The status of this call says whether a completion was taken; how that ended stands in `completion->status`.
 ///
 /// A thread that waits here, and is the only one to wait for what is under way in the process, does the work itself
-/// meanwhile: nobody has to wake it. It leaves the work to the library's thread, a millisecond later at most, when it is
-/// away with a completion. That part runs on small stacks of its own (256 KiB); hangup_io_threads(1) has all work
-/// done by the library's thread, for programs whose signal handlers or garbage collector want the thread's own stack.
+/// meanwhile: nobody has to wake it. When it is away with a completion for more than one to four milliseconds, the
+/// library's thread goes on. That work runs on stacks of its own (256 KiB); hangup_io_threads(1) has all of it done by
+/// the library's thread, for programs whose signal handlers or garbage collector want to find the thread's own stack.
 ///
 /// Fails: HANGUP_TIMED_OUT if nothing came in that time, and nothing is lost by that; HANGUP_CLOSED after
 /// hangup_queue_close, when all that came was taken; HANGUP_CANCELLED if the thread's interrupt check ended the wait;

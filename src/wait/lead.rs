@@ -65,6 +65,7 @@ impl<T> Lead<T> {
         let mut state = lock(&self.state);
         state.place = Place::Free(event_loop);
         self.for_guest.notify_one();
+        let mut tick = TICK;
         loop {
             if !self.is_wanted() && (state.called || !state.visited) {
                 state.called = false;
@@ -72,9 +73,12 @@ impl<T> Lead<T> {
                     return event_loop;
                 }
             }
-            let stays = matches!(state.place, Place::AtGuest) && !state.visited;
+            let at_guest = matches!(state.place, Place::AtGuest);
+            let stays = at_guest && !state.visited;
             state.visited = false;
-            state = if stays { self.sleep(state) } else { self.doze(state) };
+            state = if stays { self.sleep(state) } else { self.doze(state, tick) };
+            // A guest that is rarely away need not be watched that closely.
+            tick = if at_guest { (tick * 2).min(LONGEST_TICK) } else { TICK };
         }
     }
 
@@ -121,8 +125,12 @@ impl<T> Lead<T> {
         state
     }
 
-    fn doze<'a>(&self, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
-        let waited = self.for_thread.wait_timeout(state, TICK);
+    fn doze<'a>(
+        &self,
+        state: MutexGuard<'a, State<T>>,
+        tick: Duration,
+    ) -> MutexGuard<'a, State<T>> {
+        let waited = self.for_thread.wait_timeout(state, tick);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -150,6 +158,8 @@ impl<T> State<T> {
 
 /// How long a loop may be left alone: what is due in it waits for so long.
 const TICK: Duration = Duration::from_millis(1);
+/// The same after a guest that was nearly always there.
+const LONGEST_TICK: Duration = Duration::from_millis(4);
 
 #[cfg(all(test, not(loom)))]
 mod tests {
