@@ -175,7 +175,7 @@ def shared(lines, compared):
 
 
 def in_flight(lines, compared, bounded):
-    """Rows of many requests at once, held by one thread of the library's."""
+    """Rows of many requests at once."""
     for level in 16, 256, 1000:
         bench, what = f"inflight_{level}", f"{level:,} in flight"
         for peer, bound in [("curl-multi", 1.3), ("go", 1.5), ("hyper", 0.95), ("apart", None), ("epoll", None)]:

@@ -94,8 +94,8 @@ pub extern "C" fn hangup_queue_new() -> *mut hangup_queue {
 
 /// A descriptor that is readable while there is a completion to take, and after hangup_queue_close: for poll(2),
 /// epoll(7) or any event loop. It is never readable for nothing; what completes together makes it readable once, which
-/// may be a moment after the first of them can be taken. When it is, call hangup_queue_next with 0 until it answers HANGUP_TIMED_OUT. It
-/// is to be polled only; it is closed with the queue. -1 for NULL.
+/// may be a moment after the first of them can be taken. When it is, call hangup_queue_next with 0 until it answers
+/// HANGUP_TIMED_OUT. It is to be polled only; it is closed with the queue. -1 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_queue_fd(queue: *const hangup_queue) -> i32 {
     or_default(-1, || Ok(unsafe { hangup_queue::borrow(queue)? }.descriptor()))

@@ -59,7 +59,7 @@ impl Waiter for ThreadWaiter {
 
 /// Waits for any of these; `None`: it is in their `revents` what happened.
 fn poll(fds: &mut [libc::pollfd], mut until: Until) -> io::Result<Option<Woken>> {
-    let tick = with_check(|check| check.tick).flatten();
+    let tick = tick();
     loop {
         let left = until.at.map(|at| at.saturating_duration_since(until.now));
         let nap = match (left, tick) {
@@ -93,7 +93,11 @@ fn poll(fds: &mut [libc::pollfd], mut until: Until) -> io::Result<Option<Woken>>
 
 /// When this thread's check is to be asked though no signal interrupted the wait.
 pub(super) fn tick_at() -> Option<Instant> {
-    with_check(|check| check.tick).flatten().map(|tick| Instant::now() + tick)
+    tick().map(|tick| Instant::now() + tick)
+}
+
+fn tick() -> Option<Duration> {
+    with_check(|check| check.tick).flatten()
 }
 
 /// Whether the call shall end: this thread's check says so.

@@ -199,6 +199,17 @@ static inline void wait_for_state(hangup_manager *manager, hangup_state state) {
     }
 }
 
+/** Waits until so many of the manager's connections are in use; ends the program after 10 seconds. */
+static inline void wait_for_in_use(hangup_manager *manager, uint64_t count) {
+    int64_t end = now_us() + 10000000 * slowness();
+    while (stats_of(manager).in_use != count) {
+        if (now_us() > end) {
+            FAIL("%llu connections are in use", (unsigned long long)stats_of(manager).in_use);
+        }
+        sleep_ms(1);
+    }
+}
+
 /** Waits until the manager has no open connection; ends the program after 15 seconds. */
 static inline void wait_until_empty(hangup_manager *manager) {
     int64_t end = now_us() + 15000000 * slowness();

@@ -184,14 +184,6 @@ static void those_in_use(void) {
     CHECK_STATUS(HANGUP_CLOSED, get_under(given("half"), the_response, HANGUP_GRACEFUL, HANGUP_PHASE_READ), NULL);
 }
 
-/** Waits until no exchange is in progress, drained ones included. */
-static void wait_until_nothing_is_in_use(hangup_manager *manager) {
-    for (int64_t end = now_us() + 10000000 * slowness(); stats_of(manager).in_use > 0;) {
-        CHECK(now_us() < end);
-        sleep_ms(1);
-    }
-}
-
 /** Closes a response politely; the call may take 2 ms, on a busy machine some more. */
 static void close_politely(hangup_response *response) {
     int64_t began = now_us();
@@ -216,7 +208,7 @@ static void a_response_that_nobody_reads_on(void) {
         CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_read(response, piece, sizeof piece, &got, &error), error);
         hangup_error_free(error);
         hangup_response_free(response);
-        wait_until_nothing_is_in_use(manager);
+        wait_for_in_use(manager, 0);
         kept = stats_of(manager).idle;
     }
     CHECK(kept == 1 || slowness() > 1);

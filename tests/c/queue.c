@@ -137,10 +137,7 @@ static void what_nobody_takes_is_closed(void) {
     submit(client, large, queue, 3);
     submit(client, silent, queue, 4);
     /* All of them are as far as they come: nobody opens a descriptor from here on, which might have that number. */
-    for (int64_t end = now_us() + 10000000 * slowness(); stats_of(manager).in_use < 4;) {
-        CHECK(now_us() < end);
-        sleep_ms(1);
-    }
+    wait_for_in_use(manager, 4);
     int fd = hangup_queue_fd(queue);
     hangup_queue_free(queue);
 
