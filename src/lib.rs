@@ -65,7 +65,7 @@
 //!   is done elsewhere (`wait/apart`, `on_thread_stack`).
 //! - Only `http/exchange/verdict` says why an exchange failed.
 //! - Reading to the end gives the connection back before the end is reported.
-//! - Nothing below `http` knows HTTP, but for CONNECT (`net/proxy`); nothing in `src/` outside `ffi` knows C; `wait` and `net`
+//! - Nothing below `http` knows HTTP, but for CONNECT (`net/proxy`), whose answer `head` reads like every other; nothing in `src/` outside `ffi` knows C; `wait` and `net`
 //!   are the only modules that name what only Linux has.
 //! - Unsafe code lives in `ffi`, `wait`, `net` (system calls) and `process` (the fork handler).
 //! - `tests/layers.rs` keeps who may use whom.
@@ -78,7 +78,7 @@
 //! | how a request looks on the wire | `client/message.rs`, `request.rs` |
 //! | what happens to what is submitted | `submit/`, `response/soon.rs`, `queue.rs` |
 //! | what is sent again, and where a redirect leads | `client/call.rs`, `client/retry.rs`, `client/redirect.rs` |
-//! | what is accepted as a response | `http/head.rs`, `http/transport/input.rs` |
+//! | what is accepted as a response | `head.rs`, `http/transport/input.rs`, `http/transport/chunks.rs` |
 //! | who gets which connection | `manager/key.rs`, `manager/pool/` |
 //! | how a connection is made | `manager/dialling.rs`, then `net/dial.rs` |
 //! | how anything waits | `wait/` |
@@ -92,6 +92,7 @@ mod client;
 mod error;
 mod ffi;
 mod foreign;
+mod head;
 mod http;
 mod limits;
 mod manager;

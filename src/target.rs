@@ -79,6 +79,10 @@ impl Target {
                 format!("{scheme}://localhost{}", path_and_query(&url))
             }
         };
+        if text.len() > LONGEST_URL {
+            let what = format!("the URL has {} bytes; at most {LONGEST_URL} are sent", text.len());
+            return Err(Error::new(Kind::InvalidUrl, what));
+        }
         let uri = Uri::try_from(text).map_err(|error| {
             Error::new(Kind::InvalidUrl, format!("not a URL that can be requested: {error}"))
         })?;
@@ -135,6 +139,9 @@ fn credentials(url: &url::Url) -> Option<HeaderValue> {
     value.set_sensitive(true);
     Some(value)
 }
+
+/// The bound of [`http::Uri`].
+const LONGEST_URL: usize = 65_534;
 
 #[cfg(test)]
 mod tests {

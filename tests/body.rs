@@ -31,6 +31,8 @@ in_both_forms! {
     q1_urls_go_out_as_the_url_standard_has_them,
     q1_ipv6_literals_work,
     q2_the_librarys_own_headers_cannot_be_contradicted,
+    heads_are_sent_whole_up_to_a_mebibyte,
+    a_larger_head_is_refused_before_anything_is_opened,
 }
 
 /// Takes whole requests and answers each with "ok".
@@ -432,4 +434,50 @@ fn q2_the_librarys_own_headers_cannot_be_contradicted(form: Form) {
         assert_eq!(head.matches(name).count(), 1, "{head}");
     }
     assert!(!head.contains("transfer-encoding"));
+}
+
+/// GETs whose heads have more than so many bytes, each for one reason, and what is in them then.
+fn large(server: &Server, size: usize) -> [(Request, String); 3] {
+    let text = "x".repeat(size);
+    // The http crate's bound on a URI is 65,534 bytes.
+    let query = &text[..size.min(65_000)];
+    let url = request("GET", &server.url(&format!("/?{query}")));
+    let mut one = request("GET", &server.url("/"));
+    one.header("Authorization", &format!("Negotiate {text}")).unwrap();
+    let mut many = request("GET", &server.url("/"));
+    let mut fields = String::new();
+    for number in 0..=size / 1000 {
+        many.header(&format!("x-{number}"), &text[..1000]).unwrap();
+        fields += &format!("x-{number}: {}\r\n", &text[..1000]);
+    }
+    [(url, format!("/?{query} HTTP")), (one, format!("Negotiate {text}\r\n")), (many, fields)]
+}
+
+fn heads_are_sent_whole_up_to_a_mebibyte(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    let client = form.client();
+    for size in [16_300, 16_384, 17_000, 40_000, 900_000] {
+        for (mut request, text) in large(&server, size) {
+            let mut response = client.send(&mut request).unwrap();
+            assert_eq!(response.read_all(10).unwrap(), b"ok");
+            assert!(server.heads(0).pop().unwrap().contains(&text), "{size}: {text:.20}");
+        }
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+fn a_larger_head_is_refused_before_anything_is_opened(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    let client = form.client();
+    let [_, one, many] = large(&server, 1_200_000);
+    for (mut request, text) in [one, many] {
+        let error = client.send(&mut request).unwrap_err();
+        assert_eq!(error.sent(), Sent::Nothing, "{text:.20}");
+        assert_eq!(error.kind(), Kind::InvalidHeader, "{error}");
+        assert!(error.message().contains("at most 1048576"), "{error}");
+    }
+    let error = Request::new("GET", &server.url(&"/x".repeat(40_000))).unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidUrl);
+    assert!(error.message().contains("at most 65534"), "{error}");
+    assert_eq!(server.connections(), 0);
 }

@@ -3,48 +3,67 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use hangup::{Body, Kind, Request};
 use support::form::{Client, Form, in_both_forms};
-use testserver::Server;
 use testserver::corpus::{Case, load};
+use testserver::{Certificate, Options, Segments, Server};
 
 in_both_forms! {
     every_case_of_the_corpus_ends_as_it_says,
+    every_case_ends_in_the_same_way_over_tls,
 }
 
 fn every_case_of_the_corpus_ends_as_it_says(form: Form) {
+    every_case(form, None);
+}
+
+fn every_case_ends_in_the_same_way_over_tls(form: Form) {
+    every_case(form, Some(Certificate::Good));
+}
+
+/// What came is what counts, not the pieces in which it came: each case is run with every one of them.
+fn every_case(form: Form, tls: Option<Certificate>) {
     let cases =
         load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")).expect("the corpus");
     assert!(cases.len() > 100);
     let only = std::env::var("HANGUP_CASE").unwrap_or_default();
-    let wrong: Vec<String> = cases
-        .iter()
-        .filter(|case| case.name.contains(&only))
-        .filter_map(|case| {
-            let known = NOT_YET.iter().find(|(name, _)| *name == case.name);
-            match (check(form, case), known) {
-                (Ok(()), None) | (Err(_), Some(_)) => None,
-                (Err(why), None) => Some(format!("{}: {why}", case.name)),
-                (Ok(()), Some(_)) => {
-                    Some(format!("{} is right now: take it off the list", case.name))
-                }
+    let mut wrong = Vec::new();
+    for case in cases.iter().filter(|case| case.name.contains(&only)) {
+        for segments in Segments::ALL {
+            if let Err(why) = check(form, case, tls, segments) {
+                wrong.push(format!("{} ({segments:?}): {why}", case.name));
             }
-        })
-        .collect();
-    assert!(wrong.is_empty(), "{} cases went wrong:\n{}", wrong.len(), wrong.join("\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} runs went wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-fn check(form: Form, case: &Case) -> Result<(), String> {
-    let server = Server::start(case.script.clone());
-    let client = form.client();
+fn check(
+    form: Form,
+    case: &Case,
+    tls: Option<Certificate>,
+    segments: Segments,
+) -> Result<(), String> {
+    let server =
+        Server::start_with(Options { tls, ..Options::default() }, segments.of(&case.script))
+            .map_err(|error| error.to_string())?;
+    let client = if tls.is_some() { form.tls_client() } else { form.client() };
     for round in 1..=case.request.repeat {
         let last = round == case.request.repeat;
         let seen = exchange(&client, &server, case);
         if let Some(bodies) = &case.expect.bodies {
             same("body", &seen.body, bodies[round as usize - 1].as_bytes())?;
         }
-        if last { judge(case, &seen)? } else { same("status", &seen.outcome, "HANGUP_OK")? }
+        if last {
+            judge(case, &seen)?;
+        } else {
+            same("status", &seen.outcome, "HANGUP_OK")?;
+            // What the server sends behind a response has arrived before the next request. A server that
+            // stalls on purpose has nothing more to send.
+            server.wait_listening(Duration::from_millis(500));
+        }
     }
     if let Some(connections) = case.expect.connections {
         same("connections", &server.connections(), &connections)?;
@@ -128,19 +147,3 @@ fn same<A: PartialEq<B> + std::fmt::Debug, B: ?Sized + std::fmt::Debug>(
 ) -> Result<(), String> {
     if seen == expected { Ok(()) } else { Err(format!("{what} {seen:?} instead of {expected:?}")) }
 }
-
-/// What the HTTP layer beneath us does not give yet, with the reason. A case that becomes right
-/// must be taken off.
-const NOT_YET: &[(&str, &str)] = &[
-    ("W6_nul_in_trailer", "ureq-proto 0.7 skips trailers without looking at them"),
-    ("W6_size_letters", EATEN),
-    ("W6_size_empty", EATEN),
-    ("W6_size_negative", EATEN),
-    ("W6_size_prefixed", EATEN),
-    ("W6_size_17_hex_digits", EATEN),
-    ("W6_no_crlf_after_data", EATEN),
-    ("W6_data_longer_than_size", EATEN),
-];
-/// The outcome is right, an error; but data that came with the broken framing is not delivered first.
-const EATEN: &str =
-    "ureq-proto 0.7 fails the whole read when a later chunk in the same buffer is broken";

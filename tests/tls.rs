@@ -5,11 +5,11 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hangup::{Error, Kind, Mode, Phase, Reason, Sent};
+use hangup::{Body, Error, Kind, Mode, Phase, Reason, Sent};
 use support::alone::alone_with;
 use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, disturb_idle};
-use support::{PATIENCE, fetch, get, request, trusting};
+use support::{PATIENCE, fetch, get, post, request, trusting};
 use testserver::{Certificate, Options, Script, Server, Step, certs};
 
 in_both_forms! {
@@ -27,6 +27,9 @@ in_both_forms! {
     connections_are_kept_and_close_notify_on_an_idle_one_is_noticed,
     what_is_no_tls_is_a_tls_failure,
     r13_another_identity_towards_the_peer_is_another_connection,
+    a_flood_of_session_tickets_ends_the_exchange,
+    a_flood_of_session_tickets_does_not_hold_up_others,
+    the_alert_that_the_peer_sent_last_is_the_error,
 }
 
 fn secure(which: Certificate) -> Server {
@@ -306,4 +309,50 @@ fn r13_another_identity_towards_the_peer_is_another_connection(form: Form) {
     assert_eq!(first.unwrap(), b"ok");
     assert!(get(&same, &server.url("/")).unwrap().reused(), "equal settings, equal connections");
     assert!(!get(&anybody, &server.url("/")).unwrap().reused());
+}
+
+/// A server that sends session tickets for ever, and no response.
+fn flooding() -> Server {
+    let steps = vec![Step::head(), Step::Tickets(0)];
+    Server::start_tls(Certificate::Good, Script::every(steps))
+}
+
+fn a_flood_of_session_tickets_ends_the_exchange(form: Form) {
+    let server = flooding();
+    let client = form.tls_client();
+    let error = client.get(&server.url("/"), Some(PATIENCE)).unwrap_err();
+    assert_eq!(error.kind(), Kind::TlsFailed, "{error}");
+    assert!(error.message().contains("without any data"), "{error}");
+    assert!(server.wait_ended(0, PATIENCE).is_some());
+}
+
+fn a_flood_of_session_tickets_does_not_hold_up_others(form: Form) {
+    let (flooding, innocent) = (flooding(), secure(Certificate::Good));
+    let client = form.tls_client();
+    fetch(&client, &innocent.url("/")).unwrap();
+    std::thread::scope(|scope| {
+        let floods: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| client.get(&flooding.url("/"), Some(PATIENCE)).unwrap_err()))
+            .collect();
+        while !floods.iter().all(|flood| flood.is_finished()) {
+            let response = client.get(&innocent.url("/"), Some(PATIENCE));
+            response.unwrap().read_all(100).unwrap();
+        }
+        for flood in floods {
+            assert_eq!(flood.join().unwrap().kind(), Kind::TlsFailed);
+        }
+    });
+}
+
+fn the_alert_that_the_peer_sent_last_is_the_error(form: Form) {
+    // TLS 1.3 is complete for the client before the server has looked at its certificate (RFC 8446 section 4.4): the
+    // alert comes while the request is being sent, and a write that follows fails with EPIPE or ECONNRESET.
+    for _ in 0..20 {
+        let server = secure(Certificate::ClientAuth);
+        let client = form.tls_client();
+        let mut request = post(&server.url("/"), Body::bytes(&vec![b'u'; 1_000_000]));
+        let error = client.send(&mut request).unwrap_err();
+        assert_eq!(error.kind(), Kind::TlsFailed, "{error}");
+        assert!(error.message().to_lowercase().contains("certificate"), "{error}");
+    }
 }

@@ -75,6 +75,14 @@ impl Exchanged {
         self.start += amount;
     }
 
+    /// Room for a head of so many bytes, which may be more than the usual output.
+    pub(super) fn output_for(&mut self, size: usize) -> &mut [u8] {
+        if size > SIZE && self.output.len() < size {
+            self.output = vec![0; size];
+        }
+        self.output()
+    }
+
     /// Where what is sent next is written.
     pub(super) fn output(&mut self) -> &mut [u8] {
         if self.output.is_empty() {

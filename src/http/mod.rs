@@ -6,7 +6,6 @@ mod buffers;
 mod clocks;
 pub(crate) mod decode;
 pub(crate) mod exchange;
-pub(crate) mod head;
 mod proxied;
 mod transport;
 pub(crate) mod upload;

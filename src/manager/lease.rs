@@ -114,6 +114,11 @@ impl Lease {
         self.connection.as_mut().map(|connection| &mut connection.stream)
     }
 
+    /// Whether bytes came behind the response: in TLS, decrypted ones that were not read.
+    pub(crate) fn holds_input(&mut self) -> bool {
+        self.stream().is_some_and(Stream::holds_input)
+    }
+
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
@@ -127,7 +132,8 @@ impl Lease {
     /// the exchange first, and the connection is closed.
     pub(crate) fn give_back(mut self, now: Instant) -> bool {
         match self.connection.take() {
-            Some(connection) => {
+            Some(mut connection) => {
+                debug_assert!(!connection.stream.holds_input(), "bytes came behind the response");
                 connection.stream.rests();
                 self.pool.give_back(connection, &self.control, now)
             }

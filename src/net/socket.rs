@@ -110,22 +110,29 @@ impl InUse<'_> {
 
     /// Takes what is there. `WouldBlock` if nothing is.
     pub(crate) fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: `into` is writable for its length and outlives the call.
-        let got = unsafe {
-            libc::recv(self.fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
-        };
-        if got.cast_unsigned() == into.len() {
-            self.0.source.may_have_more();
+        let got = uninterrupted(|| {
+            // SAFETY: `into` is writable for its length and outlives the call.
+            unsafe {
+                libc::recv(self.fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
+            }
+        });
+        match &got {
+            Ok(got) => self.0.source.was_read(*got == into.len()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.0.source.found_nothing()
+            }
+            Err(_) => {}
         }
-        result(got)
+        got
     }
 
     /// Sends what fits. `more`: the rest of the packet follows at once (MSG_MORE, tcp(7)).
     pub(crate) fn send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
-        // SAFETY: `bytes` is readable for its length and outlives the call.
-        let sent = unsafe { libc::send(self.fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
-        result(sent)
+        self.sent(|| {
+            // SAFETY: `bytes` is readable for its length and outlives the call.
+            unsafe { libc::send(self.fd(), bytes.as_ptr().cast(), bytes.len(), flags) }
+        })
     }
 
     /// [`send`](Self::send) from several places: a TLS flight is one segment, not one a record.
@@ -136,17 +143,29 @@ impl InUse<'_> {
         message.msg_iov = pieces.as_ptr().cast_mut().cast();
         message.msg_iovlen = pieces.len().min(MOST_PIECES) as _;
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        // SAFETY: the pieces are readable for their lengths and outlive the call, which only reads.
-        result(unsafe { libc::sendmsg(self.fd(), &raw const message, flags) })
+        self.sent(|| {
+            // SAFETY: the pieces are readable for their lengths and outlive the call, which only reads.
+            unsafe { libc::sendmsg(self.fd(), &raw const message, flags) }
+        })
+    }
+
+    fn sent(&self, call: impl FnMut() -> isize) -> io::Result<usize> {
+        let sent = uninterrupted(call);
+        if matches!(&sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.0.source.found_no_room();
+        }
+        sent
     }
 
     /// Whether an idle connection is as it should be: open, and with not a byte to read.
     pub(crate) fn is_quiet(&self) -> bool {
         let mut byte = 0u8;
         let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
-        // SAFETY: one writable byte.
-        let got = unsafe { libc::recv(self.fd(), (&raw mut byte).cast(), 1, flags) };
-        matches!(result(got), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        let got = uninterrupted(|| {
+            // SAFETY: one writable byte.
+            unsafe { libc::recv(self.fd(), (&raw mut byte).cast(), 1, flags) }
+        });
+        matches!(got, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     pub(crate) fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
@@ -173,8 +192,17 @@ impl Drop for InUse<'_> {
 /// Less than IOV_MAX (limits.h) everywhere.
 const MOST_PIECES: usize = 64;
 
-fn result(count: isize) -> io::Result<usize> {
-    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+/// The result of a system call that returns a count; it is made again if a signal interrupted it.
+fn uninterrupted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
+    loop {
+        if let Ok(count) = usize::try_from(call()) {
+            return Ok(count);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -339,6 +339,7 @@ fn readiness_of(event: &mio::event::Event) -> Readiness {
         (event.is_read_closed(), Readiness::READ_ENDED),
         (event.is_write_closed(), Readiness::WRITE_ENDED),
         (event.is_error(), Readiness::ENDED),
+        (event.is_priority(), Readiness::URGENT),
     ]
     .into_iter()
     .filter(|(is, _)| *is)

@@ -168,6 +168,9 @@ impl Waiter for Fiber {
         });
         if let Some((source, _)) = want.fd {
             source.notes().waits_no_more();
+            if matches!(woken, Woken::Ready { read: true, .. }) {
+                source.promises_input();
+            }
         }
         Ok(woken)
     }

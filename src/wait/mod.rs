@@ -44,7 +44,7 @@ pub(crate) use engine::Engine;
 pub(crate) use event::Event;
 pub(crate) use io_thread::{Guest, was_interrupted};
 pub(crate) use source::Source;
-pub(crate) use thread::{InterruptCheck, readable_now, set_interrupt_check};
+pub(crate) use thread::{InterruptCheck, readable_now, ready_now, set_interrupt_check};
 
 /// What a descriptor shall be ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

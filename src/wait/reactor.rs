@@ -106,8 +106,10 @@ impl Reactor {
     }
 
     pub(super) fn register(&self, fd: RawFd, token: usize) -> io::Result<()> {
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.registry.register(&mut SourceFd(&fd), Token(token), both)
+        let all = Interest::READABLE | Interest::WRITABLE;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let all = all | Interest::PRIORITY;
+        self.registry.register(&mut SourceFd(&fd), Token(token), all)
     }
 
     pub(super) fn unregister(&self, fd: RawFd) {

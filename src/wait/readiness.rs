@@ -18,6 +18,9 @@ impl Readiness {
     pub(super) const WRITE: Self = Self(2);
     pub(super) const READ_ENDED: Self = Self(4);
     pub(super) const WRITE_ENDED: Self = Self(8);
+    /// Urgent data came (tcp(7)). A read stops before it, so that a read of less than there was room for
+    /// does not say that nothing is left. For good, as such a connection is not HTTP.
+    pub(super) const URGENT: Self = Self(16);
     pub(super) const ENDED: Self = Self(4 | 8);
 
     pub(super) fn and(self, other: Self) -> Self {
@@ -30,6 +33,10 @@ impl Readiness {
 
     pub(super) fn write(self) -> bool {
         self.0 & Self::wanted(Interest::Write) != 0
+    }
+
+    fn urgent(self) -> bool {
+        self.0 & Self::URGENT.0 != 0
     }
 
     pub(super) fn any(self) -> bool {
@@ -76,9 +83,16 @@ impl Notes {
         Readiness(self.ready.fetch_and(!passing, Ordering::AcqRel) & wanted)
     }
 
-    /// Whether there is something to read, or an end, that nobody has taken.
-    pub(super) fn has_read(&self) -> bool {
-        Readiness(self.ready.load(Ordering::Acquire)).read()
+    /// Whether there may be something to read, or an end, that was not taken. After urgent data there
+    /// always may be.
+    pub(super) fn may_have_read(&self) -> bool {
+        let ready = Readiness(self.ready.load(Ordering::Acquire));
+        ready.read() || ready.urgent()
+    }
+
+    /// Whether urgent data ever came.
+    pub(super) fn was_urgent(&self) -> bool {
+        Readiness(self.ready.load(Ordering::Acquire)).urgent()
     }
 
     /// Notes what happened; answers who waits for just that.

@@ -7,11 +7,13 @@
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::Interest;
 use super::fiber;
 use super::reactor::Reactor;
 use super::readiness::{Notes, Readiness};
+use super::thread::ready_now;
 use crate::sync::{Mutex, lock};
 
 /// Threads: any thread at any time; waited for by one task.
@@ -25,6 +27,8 @@ pub(crate) struct Source {
     home: Mutex<Option<Home>>,
     /// The reactor of the fiber that read all that came; 0 for none, or if more may have come since.
     read_by: AtomicU64,
+    /// A wait said that there is something to read, and no read has found it yet.
+    promised: AtomicBool,
 }
 
 /// Where it is registered.
@@ -42,6 +46,7 @@ impl Source {
             home_id: AtomicU64::new(0),
             home: Mutex::new(None),
             read_by: AtomicU64::new(0),
+            promised: AtomicBool::new(false),
         })
     }
 
@@ -49,12 +54,50 @@ impl Source {
         self.fd
     }
 
-    /// A read took as much as it had room for: there may be more, of which the kernel will not
-    /// tell again.
+    /// A read took bytes. `filled`: as many as it had room for, so that there may be more, of which the
+    /// kernel will not tell again.
+    pub(crate) fn was_read(&self, filled: bool) {
+        if self.home_id.load(Ordering::Relaxed) != 0 {
+            self.promised.store(false, Ordering::Relaxed);
+            if filled || self.notes.was_urgent() {
+                self.notes.happened(Readiness::READ);
+            }
+        }
+    }
+
+    /// There is something to read that was not read.
     pub(crate) fn may_have_more(&self) {
         if self.home_id.load(Ordering::Relaxed) != 0 {
             self.notes.happened(Readiness::READ);
         }
+    }
+
+    /// A read found nothing. If a wait had promised something, this may have been a failure that passes:
+    /// the kernel is asked once more, as it will not tell again.
+    pub(crate) fn found_nothing(&self) {
+        if self.promised.load(Ordering::Relaxed) {
+            self.look_again(Interest::Read, Readiness::READ);
+        }
+    }
+
+    /// A write found no room. The kernel is asked once more, for the same reason.
+    pub(crate) fn found_no_room(&self) {
+        if self.home_id.load(Ordering::Relaxed) != 0 {
+            self.look_again(Interest::Write, Readiness::WRITE);
+        }
+    }
+
+    #[cold]
+    fn look_again(&self, interest: Interest, readiness: Readiness) {
+        self.promised.store(false, Ordering::Relaxed);
+        if ready_now(self.fd, interest) {
+            self.notes.happened(readiness);
+        }
+    }
+
+    /// A wait of a fiber ended because there is something to read.
+    pub(super) fn promises_input(&self) {
+        self.promised.store(true, Ordering::Relaxed);
     }
 
     /// It was shut down: whoever waits for it is woken now, and not when the kernel's word of it
@@ -88,7 +131,7 @@ impl Source {
     /// when the loop that runs here last looked: a moment ago, and without a system call.
     pub(crate) fn was_silent(&self) -> bool {
         let read_by = self.read_by.load(Ordering::Relaxed);
-        self.home_here() == Some(read_by) && !self.notes.has_read()
+        self.home_here() == Some(read_by) && !self.notes.may_have_read()
     }
 
     /// Where it is registered, if that is with the loop that runs here.

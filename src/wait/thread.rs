@@ -120,6 +120,13 @@ fn all(fds: &[Watched<'_>]) -> Vec<libc::pollfd> {
     fds.iter().map(|one| pollfd(one.source.fd(), events(one.interest))).collect()
 }
 
+/// Whether a descriptor is ready now, or has failed. Doesn't wait.
+pub(crate) fn ready_now(fd: RawFd, interest: Interest) -> bool {
+    let mut fd = pollfd(fd, events(interest));
+    // SAFETY: one valid pollfd structure.
+    unsafe { libc::poll(&raw mut fd, 1, 0) > 0 }
+}
+
 /// Which of these have something to read, or have ended. Doesn't wait.
 pub(crate) fn readable_now(descriptors: &[RawFd]) -> Vec<bool> {
     let of = |fd: &RawFd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 };

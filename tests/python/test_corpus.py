@@ -18,15 +18,6 @@ CORPUS = Path(__file__).resolve().parents[1] / "corpus"
 CASES = [case for file in sorted(CORPUS.glob("*.json")) for case in json.loads(file.read_text(encoding="utf-8"))]
 LIMIT = hangup.Timeout(2)
 
-# What the core does not give yet stands once, in the Rust runner; a case that becomes right fails here too.
-GAPS = re.findall(r'^    \("(\w+)", ', CORPUS.with_name("corpus.rs").read_text(encoding="utf-8"), flags=re.M)
-
-
-def marked(case):
-    marks = [pytest.mark.xfail(reason="NOT_YET in tests/corpus.rs")] if case["name"] in GAPS else []
-    return pytest.param(case, id=case["name"], marks=marks)
-
-
 def kind_of(status):
     """The exception for a HANGUP_* name, by the numbers of the header."""
     header = Path(hangup.get_include(), "hangup.h").read_text(encoding="utf-8")
@@ -35,11 +26,7 @@ def kind_of(status):
     return _errors._BY_STATUS.get(int(found[1]))
 
 
-def test_the_gaps_are_cases():
-    assert set(GAPS) <= {case["name"] for case in CASES}
-
-
-@pytest.mark.parametrize("case", [marked(case) for case in CASES])
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES])
 def test_case(serve, client, control, case):
     script = case["script"]
     if isinstance(script, dict):

@@ -96,7 +96,7 @@ fn q4_a_proxy_that_wants_credentials_says_so_whether_there_were_none_or_others(f
 fn q4_what_is_no_answer_is_the_proxys_failure(form: Form) {
     let mut told = HashSet::new();
     for (conduct, words) in [
-        (Conduct::EndlessHead, vec!["no end", "no HTTP"]),
+        (Conduct::EndlessHead, vec!["longer than", "not HTTP"]),
         (Conduct::Extra("junk".into()), vec!["nobody asked"]),
         (Conduct::Close(ProxyStep::Accept), vec!["closed", "broke"]),
         (Conduct::Close(ProxyStep::Request), vec!["closed", "broke"]),
@@ -112,9 +112,9 @@ fn q4_what_is_no_answer_is_the_proxys_failure(form: Form) {
     }
     // In bytes of its own, over TLS and in the clear.
     for (answer, word) in [
-        ("<html>no</html>", "no HTTP"),
-        ("SSH-2.0-OpenSSH_9.6\r\n", "no HTTP"),
-        ("\u{5}\u{1}", "no HTTP"),
+        ("<html>no</html>", "not HTTP"),
+        ("SSH-2.0-OpenSSH_9.6\r\n", "not HTTP"),
+        ("\u{5}\u{1}", "not HTTP"),
         ("HTTP/1.1 200 OK\r\nX: half a", "closed"),
         ("", "closed"),
     ] {

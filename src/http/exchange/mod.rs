@@ -12,12 +12,12 @@ use std::time::Instant;
 use self::polite::Polite;
 pub(crate) use self::reader::Reader;
 use super::clocks::{Clocks, Timings};
-use super::head::RawHead;
 use super::proxied;
 use super::transport::{self, Stopped};
 use super::upload::Upload;
 use crate::cancel::{CancelToken, Watch, Watching, Why};
 use crate::error::{Error, Kind, Phase};
+use crate::head::{RawHead, ResponseTo};
 use crate::limits::Timeouts;
 use crate::manager::{Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused, Wish};
 use crate::net::Stop;
@@ -65,6 +65,7 @@ pub(crate) struct Exchange {
     repeatable: bool,
     made_good: bool,
     body_at_hand: bool,
+    response_to: ResponseTo,
     max_head: usize,
     connection: AtomicU64,
     /// It had to wait for its connection, in the queue or for a dial.
@@ -109,6 +110,10 @@ pub(crate) fn prepare(order: Order<'_>) -> Result<Prepared, Error> {
         made_good: order.made_good,
         repeatable: order.repeatable,
         body_at_hand: order.body_at_hand && !request.headers().contains_key(http::header::EXPECT),
+        response_to: match *request.method() {
+            http::Method::HEAD => ResponseTo::Head,
+            _ => ResponseTo::Other,
+        },
         max_head: order.max_head,
         connection: AtomicU64::new(0),
         waited: AtomicBool::new(false),
@@ -241,6 +246,11 @@ impl Exchange {
         &self.key
     }
 
+    /// What decides, beside the head, whether a body follows the head.
+    pub(in crate::http) fn response_to(&self) -> ResponseTo {
+        self.response_to
+    }
+
     pub(in crate::http) fn max_head(&self) -> usize {
         self.max_head
     }
@@ -263,8 +273,9 @@ impl Exchange {
         self.bytes_sent.load(Ordering::Relaxed)
     }
 
+    /// The request was sent from its first byte to its last.
     pub(in crate::http) fn request_sent(&self) {
-        self.all_sent.store(!self.upload_cut(), Ordering::Relaxed);
+        self.all_sent.store(true, Ordering::Relaxed);
     }
 
     pub(in crate::http) fn response_started(&self) {

@@ -71,7 +71,9 @@ impl Reader {
             Ok(got) => {
                 self.got += got as u64;
                 self.exchange.framing.store(0, Ordering::Relaxed);
-                if let Some(left) = &mut self.left {
+                if matches!(&self.body, Some(Source::Chunks(chunks)) if chunks.is_over()) {
+                    self.end()?;
+                } else if let Some(left) = &mut self.left {
                     *left = left.saturating_sub(got as u64);
                     if *left == 0 {
                         // The end is here: the connection goes back now, not when it is asked for.
@@ -143,6 +145,7 @@ impl Reader {
         }
         match self.body.take() {
             Some(Source::Plain(seam)) if self.total.is_some() => seam.ends_well(),
+            Some(Source::Chunks(chunks)) => chunks.finish(),
             // A body that ends with its connection leaves nothing to keep.
             body => drop(body),
         }
@@ -153,9 +156,8 @@ impl Reader {
     fn broken(&mut self, cut: &Cut) -> Error {
         let failure = match (self.exchange.failure.get(), cut) {
             (Some(failure), _) => failure.clone(),
-            (None, Cut::Malformed(error)) => {
-                let what =
-                    format!("malformed response: the framing of the body is broken: {error}");
+            (None, Cut::Malformed(why)) => {
+                let what = format!("malformed response: the framing of the body is broken: {why}");
                 self.exchange.fail_with(Error::new(Kind::Protocol, what))
             }
             (None, Cut::Short | Cut::Stopped) => {

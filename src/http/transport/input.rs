@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Head, Seam, Stopped};
 use crate::error::{Clock, Kind, Phase};
-use crate::http::head::{self, Look, Refusal};
+use crate::head::{self, Look, Refusal};
 use crate::limits::Deadline;
 use crate::net::Stop;
 use crate::wait::{Until, on_thread_stack};
@@ -49,32 +49,20 @@ impl Seam {
         loop {
             let Head::Awaited { before } = self.head else { return Ok(Awaited::Nothing) };
             let have = self.buffers.unconsumed().len();
-            let look = match have {
-                0 => Look::Incomplete,
-                _ => head::look(self.buffers.unconsumed(), seen),
-            };
-            match look {
-                Look::Wrong(what) => return Err(self.refuse(Kind::Protocol, what)),
-                Look::Incomplete if before + have > self.exchange.max_head() => {
-                    return Err(self.too_large());
+            if let Some((size, before)) = self.whole_head(seen)? {
+                if let Some(awaited) = self.take_head(size, before, patience.is_some())? {
+                    return Ok(awaited);
                 }
-                Look::Incomplete => seen = have,
-                Look::Complete(size) if before + size > self.exchange.max_head() => {
-                    return Err(self.too_large());
-                }
-                Look::Complete(size) => {
-                    if let Some(awaited) = self.take_head(size, before, patience.is_some())? {
-                        return Ok(awaited);
-                    }
-                    seen = 0;
-                    continue;
-                }
+                seen = 0;
+                continue;
             }
+            seen = have;
             if slow {
                 until = until.later();
             }
             match self.fill(None, until) {
-                Ok(0) => {
+                // What is not there can't be truncated: an end of TCP without close_notify is an end.
+                Ok(0) | Err(Stop::PeerClosed) => {
                     let what = if have + before == 0 {
                         "the peer closed the connection before any byte of the response"
                     } else {
@@ -96,9 +84,29 @@ impl Seam {
         }
     }
 
+    /// Looks for a whole head among the bytes that are here, of which the first `seen` were looked at
+    /// before: its size, and the size of the interim heads before it.
+    pub(super) fn whole_head(&mut self, seen: usize) -> Result<Option<(usize, usize)>, Stopped> {
+        let Head::Awaited { before } = self.head else { return Ok(None) };
+        let have = self.buffers.unconsumed().len();
+        let look = match have {
+            0 => return Ok(None),
+            _ => head::look(self.buffers.unconsumed(), seen),
+        };
+        match look {
+            Look::Wrong(what) => Err(self.refuse(Kind::Protocol, what)),
+            Look::Incomplete if before + have > self.exchange.max_head() => Err(self.too_large()),
+            Look::Incomplete => Ok(None),
+            Look::Complete(size) if before + size > self.exchange.max_head() => {
+                Err(self.too_large())
+            }
+            Look::Complete(size) => Ok(Some((size, before))),
+        }
+    }
+
     /// A whole head is here; `None` for an interim one, which is over.
     #[inline(never)] // Nobody waits here.
-    fn take_head(
+    pub(super) fn take_head(
         &mut self,
         size: usize,
         before: usize,
@@ -106,17 +114,13 @@ impl Seam {
     ) -> Result<Option<Awaited>, Stopped> {
         let bytes = &self.buffers.unconsumed()[..size];
         // A table of fields: stack that is needed for a moment only.
-        let framing = match on_thread_stack(|| head::read(bytes)) {
+        let to = self.exchange.response_to();
+        let framing = match on_thread_stack(|| head::read(bytes, to)) {
             Ok(framing) => framing,
-            Err(Refusal::TooManyFields) => {
-                return Err(
-                    self.refuse(Kind::TooLarge, "the response head has too many header lines")
-                );
+            Err(refusal @ Refusal::TooManyFields) => {
+                return Err(self.refuse(Kind::TooLarge, refusal.words()));
             }
-            Err(Refusal::Malformed(what)) => return Err(self.refuse(Kind::Protocol, what)),
-            Err(Refusal::Unfinished) => {
-                return Err(self.refuse(Kind::Protocol, "malformed response: the head"));
-            }
+            Err(refusal) => return Err(self.refuse(Kind::Protocol, refusal.words())),
         };
         self.buffers.consume(size);
         match framing.head.status {
@@ -145,7 +149,13 @@ impl Seam {
         }
     }
 
-    /// A piece of a body without chunks, of which so much is left; 0 if the peer closed.
+    /// Whether a read of a body of which so much is left goes into the caller's buffer of that size, if
+    /// nothing is in ours.
+    pub(super) fn goes_straight(&self, room: usize, left: u64) -> bool {
+        room as u64 >= STRAIGHT && left >= STRAIGHT
+    }
+
+    /// A piece of a body, or of a chunk, of which so much is left; 0 if the peer closed.
     pub(in crate::http) fn read_body(
         &mut self,
         into: &mut [u8],
@@ -155,7 +165,7 @@ impl Seam {
         let size = into.len().min(most);
         let into = &mut into[..size];
         if self.buffers.unconsumed().is_empty() {
-            if into.len() >= STRAIGHT {
+            if into.len() as u64 >= STRAIGHT {
                 return self.await_bytes(Some(into));
             }
             if self.await_bytes(None)? == 0 {
@@ -228,4 +238,4 @@ impl Seam {
 
 /// Reads of this size and more go straight into the caller's buffer; smaller ones are served
 /// from ours, so that a caller who reads byte by byte does not make a system call for each.
-const STRAIGHT: usize = 16 * 1024;
+const STRAIGHT: u64 = 16 * 1024;

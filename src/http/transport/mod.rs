@@ -6,12 +6,12 @@ mod chunks;
 mod input;
 mod talk;
 
-use std::io;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
 pub(super) use self::chunks::{Chunks, Cut};
-use self::input::Window;
+use self::input::{Awaited, Window};
 pub(super) use self::talk::{Incoming, Prepared, prepare, run};
 use super::buffers::Exchanged;
 use super::exchange::Exchange;
@@ -19,7 +19,7 @@ use super::proxied;
 use crate::error::{Error, Kind};
 use crate::manager::{Lease, Reason};
 use crate::net::Stop;
-use crate::net::stream::Sending;
+use crate::net::stream::{Sending, is_broken};
 use crate::wait::{Until, take_turns};
 
 /// One exchange's connection, from the request to the end of the body. Threads: one at a time.
@@ -29,7 +29,14 @@ pub(super) struct Seam {
     lease: Option<Lease>,
     buffers: Exchanged,
     head: Head,
-    /// The exchange ended well, and nobody asked for a close.
+    /// The whole request was sent, its body included. A connection on which a part is missing can't
+    /// be used again: the server would read the next request as the missing part (RFC 9112 section 9.3).
+    request_is_whole: bool,
+    /// Bytes that were sent since it was last looked whether the peer sends something.
+    unheard: usize,
+    /// A final head that came while the body of the request was being sent.
+    early: Option<Vec<u8>>,
+    /// The body of the response was read to its end.
     ended_well: bool,
     /// It can't serve another exchange, however well this one ends.
     unfit: bool,
@@ -70,6 +77,9 @@ impl Seam {
             lease: Some(lease),
             buffers: Exchanged::default(),
             head: Head::Awaited { before: 0 },
+            request_is_whole: false,
+            unheard: 0,
+            early: None,
             ended_well: false,
             unfit: false,
             window: Window::default(),
@@ -86,6 +96,8 @@ impl Seam {
             .flatten();
         let amount = proxied.as_ref().map_or(amount, Vec::len);
         let mut sent = 0;
+        // The write timeout counts from the last byte that was taken, whatever the peer says meanwhile.
+        let stalled = Cell::new(None);
         while sent < amount {
             // A send that always finds room never waits, and so never looks at its deadline.
             if self.exchange.must_stop() {
@@ -94,16 +106,29 @@ impl Seam {
             if self.exchange.upload_cut() {
                 return Ok(());
             }
+            let listen = self.early.is_none() || self.buffers.unconsumed().len() < EARLY_BODY;
             let exchange = &self.exchange;
             let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else {
                 return Err(Stopped);
             };
             let bytes = proxied.as_deref().unwrap_or_else(|| self.buffers.written(amount));
-            match stream.send(&bytes[sent..], more, &|| exchange.clocks().step()) {
+            let until = || {
+                let until = stalled
+                    .get()
+                    .map_or_else(|| exchange.clocks().step(), |until: Until| until.later());
+                stalled.set(Some(until));
+                until
+            };
+            match stream.send(&bytes[sent..], more, listen, &until) {
                 Ok(Sending::Took(took)) => {
                     sent += took;
+                    stalled.set(None);
                     self.exchange.count_sent(took);
                     take_turns();
+                    self.unheard += took;
+                    if listen && self.unheard >= LISTEN_EVERY {
+                        self.listen()?;
+                    }
                 }
                 Ok(Sending::PeerSpeaks) => self.hear_out(None)?,
                 Err(Stop::Io(error)) if is_broken(&error) => {
@@ -115,30 +140,69 @@ impl Seam {
         Ok(())
     }
 
-    /// The peer speaks, or broke off, while we still send: it may have answered early (RFC 9110
-    /// section 10.1.1 on large uploads). Then the rest of the upload is not sent, the answer counts,
-    /// and the connection is of no further use.
+    /// Looks whether the peer sends something, in the middle of an upload that always finds room.
+    #[inline(never)]
+    fn listen(&mut self) -> Result<(), Stopped> {
+        self.unheard = 0;
+        match self.lease.as_mut().and_then(Lease::stream) {
+            Some(stream) if stream.has_input() => self.hear_out(None),
+            _ => Ok(()),
+        }
+    }
+
+    /// The peer sends, or the connection broke, while the request is still being sent. Interim
+    /// responses are passed over. A final response below 300 may stream while the request is sent, so
+    /// sending goes on, and the beginning of the response's body is kept. Any other final response says
+    /// that the rest of the request is not wanted: it is not sent, and the connection is not used again
+    /// (RFC 9112 section 9.5).
+    #[cold]
+    #[inline(never)]
     fn hear_out(&mut self, broken: Option<Stop>) -> Result<(), Stopped> {
+        take_turns();
         let heard = match self.lease.as_mut().and_then(Lease::stream) {
             Some(stream) => stream.try_read(self.buffers.room()),
             None => return Err(Stopped),
         };
-        match heard {
-            Ok(Some(got)) if got > 0 => {
+        let has_begun = self.early.is_some() || !self.buffers.unconsumed().is_empty();
+        match (heard, broken) {
+            (Ok(Some(got)), broken) if got > 0 => {
                 self.buffers.filled(got);
                 self.exchange.response_started();
-                self.exchange.cut_upload();
-                self.unfit = true;
+                self.take_early_heads()?;
+                if broken.is_some() {
+                    self.exchange.cut_upload();
+                }
                 Ok(())
             }
-            Ok(Some(_)) if broken.is_none() => {
+            (Ok(None), None) => Ok(()),
+            // What is here of the response is all that there will be; the wait for it sees that.
+            (Ok(_), _) if has_begun => {
+                self.exchange.cut_upload();
+                Ok(())
+            }
+            (Ok(_), None) => {
                 let what = "the peer closed the connection before the request was sent";
                 Err(self.refuse(Kind::PeerClosed, what))
             }
-            Ok(None) if broken.is_none() => Ok(()),
-            Err(stop) if broken.is_none() => Err(self.fail(stop)),
-            _ => Err(self.fail(broken.unwrap_or(Stop::PeerClosed))),
+            // An alert says more than the failed write that followed it.
+            (Err(stop @ Stop::Tls(_)), _) => Err(self.fail(stop)),
+            (_, Some(broken)) => Err(self.fail(broken)),
+            (Err(stop), None) => Err(self.fail(stop)),
         }
+    }
+
+    /// Takes the heads that are here whole, up to the final one.
+    fn take_early_heads(&mut self) -> Result<(), Stopped> {
+        while self.early.is_none() {
+            let Some((size, before)) = self.whole_head(0)? else { return Ok(()) };
+            let Some(Awaited::Head(head)) = self.take_head(size, before, false)? else { continue };
+            let status = self.exchange.head().map_or(0, |head| head.status);
+            if status >= 300 || self.unfit {
+                self.exchange.cut_upload();
+            }
+            self.early = Some(head);
+        }
+        Ok(())
     }
 
     /// Waits for bytes and takes them, into the buffers or straight to where they shall go.
@@ -158,6 +222,10 @@ impl Seam {
                     return Ok(got);
                 }
                 until = until.later();
+                // A peer that always has something to say, but no data, is never waited for.
+                if until.has_come() {
+                    return Err(Stop::Deadline);
+                }
             }
             self.buffers.rest();
             stream.await_input(until)?;
@@ -212,7 +280,7 @@ impl From<ureq_proto::Error> for Broken {
 impl Drop for Seam {
     #[inline(never)] // Where it is dropped, nobody else needs its frame.
     fn drop(&mut self) {
-        let Some(lease) = self.lease.take() else { return };
+        let Some(mut lease) = self.lease.take() else { return };
         let exchange = &self.exchange;
         if exchange.is_the_parents() {
             return lease.forget();
@@ -229,10 +297,10 @@ impl Drop for Seam {
         let now = Instant::now();
         let well = if exchange.is_short() {
             lease.part(Reason::AskedByRequest)
-        } else if !self.buffers.unconsumed().is_empty() {
-            // Bytes that nobody asked for: they must never be read as the next response.
+        } else if !self.buffers.unconsumed().is_empty() || lease.holds_input() {
+            // Bytes behind the response: they must never be read as the next one.
             lease.part(Reason::ProtocolError)
-        } else if self.unfit || !self.ended_well {
+        } else if self.unfit || !self.request_is_whole || !self.ended_well {
             lease.part(Reason::AskedByResponse)
         } else {
             lease.give_back(now)
@@ -244,6 +312,8 @@ impl Drop for Seam {
     }
 }
 
-fn is_broken(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
-}
+/// How much of an upload is sent between two looks at what the peer sends: a look is a system call.
+const LISTEN_EVERY: usize = 256 * 1024;
+/// How much of a response's body is kept while the request is still being sent. A server that sends
+/// more than this before it has read the request makes both sides wait, until the write timeout.
+const EARLY_BODY: usize = 1024 * 1024;

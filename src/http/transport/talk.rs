@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ureq_proto::BodyMode;
 use ureq_proto::client::Call as Message;
-use ureq_proto::client::state::{Await100, RecvBody, RecvResponse, SendBody, SendRequest};
+use ureq_proto::client::state::{Await100, RecvResponse, SendBody, SendRequest};
 use ureq_proto::client::{Await100Result, RecvResponseResult, SendRequestResult};
 
 use super::chunks::Chunks;
@@ -30,16 +30,39 @@ pub(in crate::http) enum Incoming {
 }
 
 /// A message that is about to be sent.
-pub(in crate::http) type Prepared = Message<SendRequest>;
+pub(in crate::http) struct Prepared {
+    call: Message<SendRequest>,
+    /// The size of its head in bytes, at most.
+    head: usize,
+}
 
 /// Takes a message that the engine can send.
 pub(in crate::http) fn prepare(
     exchange: &Arc<Exchange>,
     request: http::Request<()>,
 ) -> Result<Box<Prepared>, Error> {
+    let head = head_size(&request);
+    if head > LARGEST_HEAD {
+        let what = format!(
+            "the head of the request has {head} bytes, its URL and all headers and cookies together; \
+             at most {LARGEST_HEAD} are sent"
+        );
+        return Err(exchange.fail_with(Error::new(Kind::InvalidHeader, what)));
+    }
     let mut call = Message::new(request).map_err(|error| exchange.translate(&error))?;
     call.allow_non_standard_methods(true);
-    Ok(Box::new(call.proceed()))
+    Ok(Box::new(Prepared { call: call.proceed(), head }))
+}
+
+/// How many bytes a head has on the wire, at most.
+fn head_size(request: &http::Request<()>) -> usize {
+    let target = request.uri().path_and_query().map_or(1, |target| target.as_str().len());
+    let line = request.method().as_str().len() + target + "  HTTP/1.1\r\n".len();
+    let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        name.as_str().len() + value.len() + ": \r\n".len()
+    };
+    // The slash that a target needs which is only a query, and the empty line.
+    line + request.headers().iter().map(field).sum::<usize>() + "/\r\n".len()
 }
 
 /// Sends the request and waits for the head of the response.
@@ -77,7 +100,10 @@ type Told = (Box<Message<RecvResponse>>, Option<Vec<u8>>);
 #[inline(never)] // What is moved about here is gone before the wait for the answer.
 fn tell(seam: &mut Seam, call: Box<Prepared>) -> Result<Told, Broken> {
     match tell_head(seam, call)? {
-        Onward::Answer(call) => Ok((call, None)),
+        Onward::Answer(call) => {
+            seam.request_is_whole = true;
+            Ok((call, None))
+        }
         // A body that is announced is there.
         _ => Err(ureq_proto::Error::BodyNotAllowed.into()),
     }
@@ -91,24 +117,30 @@ fn tell_with(
     upload: &mut Upload<'_>,
 ) -> Result<Told, Broken> {
     match tell_head(seam, call)? {
-        Onward::Answer(call) => Ok((call, None)),
-        Onward::Body(call) => Ok((Box::new(send_body(seam, *call, upload)?), None)),
+        Onward::Answer(call) => {
+            seam.request_is_whole = true;
+            Ok((call, None))
+        }
+        Onward::Body(call) => {
+            let call = Box::new(send_body(seam, *call, upload)?);
+            Ok((call, seam.early.take()))
+        }
         Onward::Question(call) => ask_first(seam, *call, upload),
     }
 }
 
-fn tell_head(seam: &mut Seam, mut call: Box<Prepared>) -> Result<Onward, Broken> {
-    while !call.can_proceed() {
-        let output = seam.buffers.output();
-        let amount = on_thread_stack(|| call.write(output))?;
+fn tell_head(seam: &mut Seam, mut prepared: Box<Prepared>) -> Result<Onward, Broken> {
+    while !prepared.call.can_proceed() {
+        let output = seam.buffers.output_for(prepared.head);
+        let amount = on_thread_stack(|| prepared.call.write(output))?;
         seam.send(amount)?;
     }
     // A head that was sent is done with.
-    Ok(on_thread_stack(|| onward(call))?)
+    Ok(on_thread_stack(|| onward(prepared))?)
 }
 
-fn onward(call: Box<Prepared>) -> Result<Onward, ureq_proto::Error> {
-    Ok(match call.proceed()?.ok_or(ureq_proto::Error::OutputOverflow)? {
+fn onward(prepared: Box<Prepared>) -> Result<Onward, ureq_proto::Error> {
+    Ok(match prepared.call.proceed()?.ok_or(ureq_proto::Error::OutputOverflow)? {
         SendRequestResult::RecvResponse(call) => Onward::Answer(Box::new(call)),
         SendRequestResult::SendBody(call) => Onward::Body(Box::new(call)),
         SendRequestResult::Await100(call) => Onward::Question(Box::new(call)),
@@ -134,8 +166,12 @@ fn ask_first(
         Awaited::Nothing => None,
     };
     match call.proceed()? {
+        // The announced body is not sent, so the request stays incomplete.
         Await100Result::RecvResponse(call) => Ok((Box::new(call), head)),
-        Await100Result::SendBody(call) => Ok((Box::new(send_body(seam, call, upload)?), head)),
+        Await100Result::SendBody(call) => {
+            let call = Box::new(send_body(seam, call, upload)?);
+            Ok((call, seam.early.take()))
+        }
     }
 }
 
@@ -146,8 +182,8 @@ fn send_body(
 ) -> Result<Message<RecvResponse>, Broken> {
     while !call.can_proceed() {
         let (scratch, output) = seam.buffers.scratch_and_output();
-        // The peer has answered: nothing more is sent, and nobody is asked for what would be thrown
-        // away. The engine only has to see its count fulfilled.
+        // The peer does not want the rest: it is neither read nor sent. The engine only has to see its
+        // count fulfilled.
         let cut = seam.exchange.upload_cut();
         let amount = if call.is_chunked() {
             let most = scratch.len().min(call.calculate_max_input(output.len()));
@@ -164,6 +200,7 @@ fn send_body(
         };
         seam.send(amount)?;
     }
+    seam.request_is_whole = !seam.exchange.upload_cut();
     let sent = call.proceed();
     sent.ok_or_else(|| ureq_proto::Error::BodyContentAfterFinish.into())
 }
@@ -174,7 +211,9 @@ fn hear(
     call: Box<Message<RecvResponse>>,
     head: Option<Vec<u8>>,
 ) -> Result<Incoming, Error> {
-    seam.exchange.request_sent();
+    if seam.request_is_whole {
+        seam.exchange.request_sent();
+    }
     seam.buffers.sent();
     let head = match head {
         Some(head) => head,
@@ -199,53 +238,34 @@ fn answered(seam: Seam, call: Box<Message<RecvResponse>>, head: &[u8]) -> Result
     }
 }
 
-/// What follows a head.
-enum Follows {
-    Nothing { must_close: bool },
-    Length(u64),
-    UntilClose,
-    Chunks(Box<Message<RecvBody>>),
-}
-
-/// What the engine makes of a head.
+/// What the engine makes of a head: how its body is framed (RFC 9112 section 6.3).
 fn follows(
     mut call: Box<Message<RecvResponse>>,
     head: &[u8],
-) -> Result<Follows, ureq_proto::Error> {
+) -> Result<BodyMode, ureq_proto::Error> {
     call.try_response(head, false)?;
-    let Some(next) = call.proceed() else {
-        return Err(ureq_proto::Error::HttpParseFail("the head does not end".into()));
-    };
-    Ok(match next {
-        RecvResponseResult::RecvBody(call) => match call.body_mode() {
-            BodyMode::LengthDelimited(length) => Follows::Length(length),
-            BodyMode::CloseDelimited => Follows::UntilClose,
-            BodyMode::Chunked => Follows::Chunks(Box::new(call)),
-            BodyMode::NoBody => Follows::Nothing { must_close: true },
-        },
-        RecvResponseResult::Redirect(call) => {
-            Follows::Nothing { must_close: call.must_close_connection() }
-        }
-        RecvResponseResult::Cleanup(call) => {
-            Follows::Nothing { must_close: call.must_close_connection() }
-        }
-    })
-}
-
-fn incoming(mut seam: Seam, follows: Follows) -> Incoming {
-    seam.head_is_here();
-    match follows {
-        Follows::Length(length) => Incoming::Length(seam, length),
-        Follows::UntilClose => Incoming::UntilClose(seam),
-        Follows::Chunks(call) => Incoming::Chunks(Box::new(Chunks::new(seam, call))),
-        Follows::Nothing { must_close } => {
-            if !must_close {
-                seam.ends_well();
-            }
-            Incoming::Nothing
-        }
+    match call.proceed() {
+        Some(RecvResponseResult::RecvBody(call)) => Ok(call.body_mode()),
+        Some(_) => Ok(BodyMode::NoBody),
+        None => Err(ureq_proto::Error::HttpParseFail("the head does not end".into())),
     }
 }
 
+fn incoming(mut seam: Seam, follows: BodyMode) -> Incoming {
+    seam.head_is_here();
+    match follows {
+        BodyMode::NoBody | BodyMode::LengthDelimited(0) => {
+            seam.ends_well();
+            Incoming::Nothing
+        }
+        BodyMode::LengthDelimited(length) => Incoming::Length(seam, length),
+        BodyMode::CloseDelimited => Incoming::UntilClose(seam),
+        BodyMode::Chunked => Incoming::Chunks(Box::new(Chunks::new(seam))),
+    }
+}
+
+/// The largest head of a request. Servers refuse far smaller ones (nginx 32 KiB, Node 16 KiB, Go 1 MiB), with
+/// a status that says so.
+const LARGEST_HEAD: usize = 1024 * 1024;
 /// How long to wait for 100 Continue before the body is sent all the same.
 const CONTINUE: Duration = Duration::from_secs(1);

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 
 use super::talk::{Next, Towards, failed};
 use crate::error::Error;
+use crate::head::{self, Look};
+use crate::wait::on_thread_stack;
 
 /// How far the answer is. Threads: a value.
 #[derive(Debug, Default)]
@@ -38,27 +40,26 @@ impl Connect {
     /// tunnel mean nothing (RFC 9110 section 9.3.6).
     pub(super) fn hear(&mut self, heard: &[u8], with: &str) -> Result<Next, Error> {
         loop {
-            let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-            let mut head = httparse::Response::new(&mut fields);
-            match head.parse(&heard[self.interim..]) {
-                Ok(httparse::Status::Complete(size)) => match head.code.unwrap_or(0) {
-                    100..=199 => self.interim += size,
-                    200..=299 => return Ok(Next::Open(self.interim + size)),
-                    status => return Err(refused(with, status, head.reason.unwrap_or(""))),
-                },
-                Ok(httparse::Status::Partial) if heard.len() < LARGEST_HEAD => {
-                    return Ok(Next::Listen);
-                }
-                Ok(httparse::Status::Partial) => {
-                    let why = format!("its answer has no end: {LARGEST_HEAD} bytes were enough");
+            let size = match head::look(&heard[self.interim..], 0) {
+                Look::Complete(size) if self.interim + size <= LARGEST_HEAD => size,
+                Look::Incomplete if heard.len() < LARGEST_HEAD => return Ok(Next::Listen),
+                Look::Complete(_) | Look::Incomplete => {
+                    let why = format!("its answer is longer than {LARGEST_HEAD} bytes");
                     return Err(failed(with, &why));
                 }
-                Err(error) => {
-                    return Err(failed(with, &format!("its answer is no HTTP ({error})")));
+                Look::Wrong(what) => {
+                    return Err(failed(with, &format!("its answer is not HTTP: {what}")));
                 }
-            }
-            if self.interim >= LARGEST_HEAD {
-                return Err(failed(with, "it sent nothing but interim answers"));
+            };
+            let bytes = &heard[self.interim..self.interim + size];
+            match on_thread_stack(|| head::read_connect(bytes)) {
+                Ok((100..=199, _)) => self.interim += size,
+                Ok((200..=299, _)) => return Ok(Next::Open(self.interim + size)),
+                Ok((status, reason)) => return Err(refused(with, status, &reason)),
+                Err(refusal) => {
+                    let why = format!("its answer is not HTTP: {}", refusal.words());
+                    return Err(failed(with, &why));
+                }
             }
         }
     }
@@ -80,7 +81,6 @@ fn refused(with: &str, status: u16, reason: &str) -> Error {
 const USER_AGENT: &str = concat!("hangup/", env!("CARGO_PKG_VERSION"));
 /// More than any proxy has to say.
 const LARGEST_HEAD: usize = 16 * 1024;
-const MOST_FIELDS: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use super::{Proxy, Scheme};
 use crate::error::{Error, Kind};
 use crate::net::dial::Failure;
 use crate::net::patience::Patience;
-use crate::net::stream::Stream;
+use crate::net::stream::{Stream, is_broken};
 use crate::net::{Stop, resolve, tls};
 use crate::wait::Interest;
 
@@ -122,12 +122,17 @@ impl Talk {
                         self.said += sent.unwrap_or(0);
                         sent.is_some()
                     }
+                    // What the proxy said before it closed explains more than this error.
+                    Err(Stop::Io(error)) if is_broken(&error) => return Ok(()),
                     Err(stop) => return Err(self.broken(stop)),
                 }
-            } else if stream.flush().map_err(|stop| self.broken(stop))? {
-                return Ok(());
             } else {
-                false
+                match stream.flush() {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => false,
+                    Err(Stop::Io(error)) if is_broken(&error) => return Ok(()),
+                    Err(stop) => return Err(self.broken(stop)),
+                }
             };
             if !done {
                 wait(stream, patience, Interest::Write)?;

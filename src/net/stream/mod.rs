@@ -4,6 +4,7 @@
 //! Ending the socket from another thread ends every wait here; what that means is for the
 //! layers above to say.
 
+mod layer;
 mod wire;
 
 use std::io::{self, Read, Write};
@@ -13,6 +14,7 @@ use std::sync::atomic::AtomicU64;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
+use self::layer::Layer;
 use self::wire::{Below, Wire, blocked, flush_if_possible};
 use super::Stop;
 use super::patience::Patience;
@@ -20,15 +22,15 @@ use super::resolve::without_brackets;
 use super::socket::{InUse, Socket};
 use super::tls::Tls;
 use crate::error::{Error, Kind};
-use crate::wait::{Crew, Interest, Until, Woken, apart, wait_fd};
+use crate::wait::{Crew, Interest, Until, Woken, apart, ready_now, take_turns, wait_fd};
 
 /// One connection's bytes. Threads: one at a time; its [`Socket`] may be ended by any.
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Arc<Socket>,
-    tls: Option<Box<ClientConnection>>,
+    tls: Option<Box<Layer>>,
     /// TLS with a proxy that `tls` runs inside of. Never without it.
-    tunnel: Option<Box<ClientConnection>>,
+    tunnel: Option<Box<Layer>>,
     /// Whose TLS `tls` is.
     secures: End,
     traffic: Arc<Traffic>,
@@ -72,7 +74,7 @@ impl Stream {
             ClientConnection::new(Arc::clone(tls.config()?), name)
                 .map_err(|error| Error::new(Kind::TlsFailed, error.to_string()))
         })?;
-        self.tunnel = self.tls.replace(Box::new(connection));
+        self.tunnel = self.tls.replace(Box::new(Layer::new(connection)));
         self.secures = with;
         Ok(())
     }
@@ -84,6 +86,7 @@ impl Stream {
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
         let wire = Wire { socket: &socket, traffic: &self.traffic };
         let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
+        let mut broken = None;
         loop {
             while tls.wants_write() || below.wants_write() {
                 let sent = if tls.wants_write() {
@@ -91,24 +94,33 @@ impl Stream {
                 } else {
                     below.flush()
                 };
-                if not_yet(sent)?.is_none() {
-                    patience.ready(&socket, Interest::Write)?;
+                match not_yet(sent) {
+                    Ok(Some(())) => {}
+                    Ok(None) => patience.ready(&socket, Interest::Write)?,
+                    // What the peer said last, an alert mostly, comes before the error of this write.
+                    Err(Stop::Io(error)) if is_broken(&error) => {
+                        broken = Some(error);
+                        break;
+                    }
+                    Err(stop) => return Err(stop),
                 }
             }
-            if !tls.is_handshaking() {
+            if !tls.is_handshaking() && broken.is_none() {
                 return Ok(());
             }
-            match not_yet(tls.read_tls(&mut below))? {
-                Some(0) => return Err(Stop::PeerClosed),
-                Some(_) => {
+            match (not_yet(tls.read_tls(&mut below)), broken.take()) {
+                (Ok(Some(0)) | Ok(None) | Err(_), Some(error)) => return Err(Stop::Io(error)),
+                (Err(stop), None) => return Err(stop),
+                (Ok(Some(0)), None) => return Err(Stop::PeerClosed),
+                (Ok(Some(got)), _) => {
                     // Signatures and keys: a millisecond, and most of the stack that anything here needs.
-                    if let Err(error) = apart(&CRYPTO, || tls.process_new_packets().map(drop)) {
+                    if let Err(error) = apart(&CRYPTO, || tls.process(got)) {
                         // The alert tells the peer why (RFC 8446 section 6); it may not want to know.
                         flush_if_possible(tls, &mut below);
                         return Err(Stop::Tls(error));
                     }
                 }
-                None => patience.ready(&socket, Interest::Read)?,
+                (Ok(None), None) => patience.ready(&socket, Interest::Read)?,
             }
         }
     }
@@ -121,10 +133,21 @@ impl Stream {
 
     /// Waits until there may be bytes to read.
     pub(crate) fn await_input(&mut self, until: Until) -> Result<(), Stop> {
-        // Nobody answers what was not sent.
-        let interest = if self.flush()? { Interest::Read } else { Interest::Either };
+        // Flush first: the peer waits for these bytes. If they can't be sent any more, the read that follows
+        // finds out what the peer said last, which explains more than the failed write.
+        let interest = match self.flush() {
+            Ok(true) => Interest::Read,
+            Ok(false) => Interest::Either,
+            Err(Stop::Io(error)) if is_broken(&error) => Interest::Read,
+            Err(stop) => return Err(stop),
+        };
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
         ready(&socket, interest, until).map(drop)
+    }
+
+    /// Whether the peer has sent something, or closed, as the kernel says now.
+    pub(crate) fn has_input(&self) -> bool {
+        self.socket.enter().is_some_and(|socket| ready_now(socket.fd(), Interest::Read))
     }
 
     /// Takes what is there; `None` if nothing is yet.
@@ -134,7 +157,7 @@ impl Stream {
         let Some(tls) = &mut self.tls else { return not_yet(wire.read(into)) };
         let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
         loop {
-            match tls.reader().read(into) {
+            match tls.read_plaintext(into) {
                 Ok(got) => return Ok(Some(got)),
                 // End of the stream without close_notify: cut off, not ended.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -145,19 +168,24 @@ impl Stream {
             }
             match not_yet(tls.read_tls(&mut below))? {
                 None => return Ok(None),
-                Some(_) => tls.process_new_packets().map(drop).map_err(Stop::Tls)?,
+                Some(got) => tls.process(got).map_err(Stop::Tls)?,
             }
+            // Records without data are taken in a row, as long as the peer sends them: others get their
+            // turn in between.
+            take_turns();
             // Key updates and the like want an answer; it may wait for the next write if it doesn't fit.
             flush_if_possible(tls, &mut below);
         }
     }
 
     /// Sends `bytes`, or as many as can be sent at once. `more`: the rest of the message follows.
-    /// `until` is asked for the deadline only if there is something to wait for.
+    /// `listen`: returns when the peer sends something while there is no room to go on. `until` is
+    /// asked for the deadline only if there is something to wait for.
     pub(crate) fn send(
         &mut self,
         bytes: &[u8],
         more: bool,
+        listen: bool,
         until: &dyn Fn() -> Until,
     ) -> Result<Sending, Stop> {
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
@@ -166,7 +194,7 @@ impl Stream {
             loop {
                 match not_yet(wire.send(bytes, more))? {
                     Some(sent) => return Ok(Sending::Took(sent)),
-                    None if may_write(&socket, until())? => {}
+                    None if may_write(&socket, listen, until())? => {}
                     None => return Ok(Sending::PeerSpeaks),
                 }
             }
@@ -174,7 +202,9 @@ impl Stream {
         let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
         // What an earlier call left behind goes first, so that at most one call's bytes wait here.
         while tls.wants_write() {
-            if not_yet(tls.write_tls(&mut below))?.is_none() && !may_write(&socket, until())? {
+            if not_yet(tls.write_tls(&mut below))?.is_none()
+                && !may_write(&socket, listen, until())?
+            {
                 return Ok(Sending::PeerSpeaks);
             }
         }
@@ -182,7 +212,7 @@ impl Stream {
         while tls.wants_write() || below.wants_write() {
             let sent =
                 if tls.wants_write() { tls.write_tls(&mut below).map(drop) } else { below.flush() };
-            if not_yet(sent)?.is_none() && !may_write(&socket, until())? {
+            if not_yet(sent)?.is_none() && !may_write(&socket, listen, until())? {
                 // The rest goes with the next call; TLS has it.
                 break;
             }
@@ -207,10 +237,8 @@ impl Stream {
     /// Sends what TLS still holds, as far as that goes at once; `true` if nothing is left.
     pub(super) fn flush(&mut self) -> Result<bool, Stop> {
         let Some(tls) = &mut self.tls else { return Ok(true) };
-        let held = |tunnel: &Option<Box<ClientConnection>>| {
-            tunnel.as_ref().is_some_and(|tunnel| tunnel.wants_write())
-        };
-        if !tls.wants_write() && !held(&self.tunnel) {
+        let tunnel_is_done = self.tunnel.as_ref().is_none_or(|tunnel| !tunnel.wants_write());
+        if !tls.wants_write() && tunnel_is_done {
             return Ok(true);
         }
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
@@ -242,9 +270,24 @@ impl Stream {
         self.socket.source().rests();
     }
 
+    /// Whether bytes came that were not taken, as far as is known without asking the kernel: data that
+    /// TLS decrypted, or an end. The response that was read last is not followed by anything that this
+    /// connection may keep.
+    pub(crate) fn holds_input(&mut self) -> bool {
+        let Some(tls) = &mut self.tls else { return false };
+        if tls.holds_plaintext() {
+            return true;
+        }
+        // What the proxy's TLS decrypted may be a session ticket of the origin's TLS.
+        self.tunnel.as_mut().is_some_and(|tunnel| tunnel.holds_plaintext())
+            && !matches!(self.try_read(&mut [0]), Ok(None))
+    }
+
     /// Whether an idle connection is fit for another exchange: open, and silent. `trusts`: as far as is
     /// known already, which may be a moment old; else the kernel is asked.
     pub(crate) fn is_quiet(&mut self, trusts: bool) -> bool {
+        // Only reads fill the layers above the socket, and each of them is followed by a look there.
+        debug_assert!(!self.holds_input(), "an idle connection holds bytes that came");
         if trusts && !self.socket.is_ended() && self.socket.source().was_silent() {
             return true;
         }
@@ -289,22 +332,34 @@ impl Stream {
 /// Does what takes long in a handshake, so that no other exchange of an I/O thread waits for it.
 static CRYPTO: Crew = Crew::new("hangup-crypto", 4);
 
+/// `None` for what has to wait. An error that is no system call's is that of a TLS layer.
 fn not_yet<T>(result: io::Result<T>) -> Result<Option<T>, Stop> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if blocked(&error) => Ok(None),
-        Err(error) => Err(Stop::Io(error)),
+        Err(error) if error.raw_os_error().is_some() => Err(Stop::Io(error)),
+        Err(error) => Err(Stop::Tls(match error.downcast::<rustls::Error>() {
+            Ok(error) => error,
+            Err(other) => rustls::Error::General(other.to_string()),
+        })),
     }
 }
 
 /// Waits until bytes can be sent; `false` if the peer says something first.
-fn may_write(socket: &InUse<'_>, until: Until) -> Result<bool, Stop> {
-    let (read, write) = ready(socket, Interest::Either, until)?;
+fn may_write(socket: &InUse<'_>, listen: bool, until: Until) -> Result<bool, Stop> {
+    let interest = if listen { Interest::Either } else { Interest::Write };
+    let (read, write) = ready(socket, interest, until)?;
     if read && write {
         // What the peer says is heard when there is no more room; it must not be forgotten until then.
         socket.source().may_have_more();
     }
     Ok(write)
+}
+
+/// Whether a write failed because the connection is gone: what the peer sent before may still be here, and
+/// explains it.
+pub(crate) fn is_broken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 fn ready(socket: &InUse<'_>, interest: Interest, until: Until) -> Result<(bool, bool), Stop> {

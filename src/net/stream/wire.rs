@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustls::ClientConnection;
 
 use super::Traffic;
+use super::layer::Layer;
 use crate::net::socket::InUse;
+use crate::wait::take_turns;
 
 /// The socket as std's traits want it, counting.
 pub(super) struct Wire<'a> {
@@ -20,7 +22,7 @@ pub(super) struct Wire<'a> {
 pub(super) struct Below<'a> {
     pub(super) wire: Wire<'a>,
     /// The proxy's TLS, if there is one in between.
-    pub(super) tunnel: Option<&'a mut ClientConnection>,
+    pub(super) tunnel: Option<&'a mut Layer>,
 }
 
 impl Wire<'_> {
@@ -77,16 +79,17 @@ impl Read for Below<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Some(tunnel) = &mut self.tunnel else { return self.wire.read(into) };
         loop {
-            match tunnel.reader().read(into) {
+            match tunnel.read_plaintext(into) {
                 // Cut off: the layer above knows by itself whether that is an end.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 Err(error) if blocked(&error) => {}
                 done => return done,
             }
-            tunnel.read_tls(&mut self.wire)?;
+            let got = tunnel.read_tls(&mut self.wire)?;
             tunnel
-                .process_new_packets()
+                .process(got)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            take_turns();
             flush_if_possible(tunnel, &mut self.wire);
         }
     }

@@ -32,6 +32,8 @@ pub enum Certificate {
     UnknownRoot,
     /// `Good`, and the client must show a certificate under the client CA.
     ClientAuth,
+    /// `Good`, and the server speaks TLS 1.2 only.
+    Tls12,
 }
 
 /// A certificate and its key, in PEM.
@@ -110,7 +112,7 @@ impl Certs {
     /// What a server shows under this name.
     pub fn server(&self, which: Certificate) -> &Pair {
         match which {
-            Certificate::Good | Certificate::ClientAuth => &self.good,
+            Certificate::Good | Certificate::ClientAuth | Certificate::Tls12 => &self.good,
             Certificate::Expired => &self.expired,
             Certificate::WrongHost => &self.wrong_host,
             Certificate::SelfSigned => &self.self_signed,
@@ -144,7 +146,10 @@ impl Certs {
         let pair = self.server(which);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(match which {
+                Certificate::Tls12 => ONLY_TLS12,
+                _ => rustls::DEFAULT_VERSIONS,
+            })
             .map_err(|e| e.to_string())?;
         let builder = if which == Certificate::ClientAuth {
             let mut roots = RootCertStore::empty();
@@ -158,6 +163,8 @@ impl Certs {
         let mut config =
             builder.with_single_cert(vec![der(&pair.cert)?], key).map_err(|e| e.to_string())?;
         config.send_tls13_tickets = 0;
+        // The step `tickets` writes records of its own.
+        config.enable_secret_extraction = true;
         Ok(Arc::new(config))
     }
 }
@@ -197,4 +204,5 @@ fn issue(params: &CertificateParams, by: &Issuer<'_, KeyPair>) -> Result<Pair, r
     Ok(Pair { cert: params.signed_by(&key, by)?.pem(), key: key.serialize_pem() })
 }
 
+const ONLY_TLS12: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];

@@ -52,6 +52,9 @@ impl Runner<'_> {
             Step::SendHex(bytes) => self.wire.send(bytes),
             Step::Fill { bytes, byte } => self.fill(*bytes, *byte),
             Step::Drip { bytes, every_ms, chunk } => self.drip(*bytes, *every_ms, *chunk),
+            Step::Urgent(text) => self.wire.send_urgent(text.as_bytes()),
+            Step::Tickets(count) => self.wire.send_tickets(*count),
+            Step::Cork(on) => self.wire.cork(*on),
             Step::SleepMs(millis) => self.sleep(*millis),
             Step::Stall => self.wire.idle(None, None).map(drop),
             Step::Rst => self.leave(WayOut::Reset),
@@ -94,7 +97,10 @@ impl Runner<'_> {
     }
 
     fn request_head(&mut self) -> Result<(), Halt> {
-        let head = message::read_head(self.wire).inspect_err(|_| {
+        self.ledger.record(self.index, |record| record.awaits_head = true);
+        let head = message::read_head(self.wire);
+        self.ledger.record(self.index, |record| record.awaits_head = false);
+        let head = head.inspect_err(|_| {
             // What came of it, for a test that looks at a request cut short.
             let part = self.wire.inbox().to_vec();
             self.note(&part);

@@ -42,6 +42,8 @@ pub(crate) struct Record {
     pub(crate) received: Vec<u8>,
     pub(crate) ended: Option<(Ended, Instant)>,
     pub(crate) broken: Option<String>,
+    /// The script waits for a request head, so all that it had to send before is sent.
+    pub(crate) awaits_head: bool,
     /// Where a proxy's tunnel leads, as the client put it.
     pub(crate) tunnel: Option<String>,
     /// The server's socket, while it is certain to be open.
@@ -94,6 +96,14 @@ impl Ledger {
     /// Waits until every connection accepted so far is closed on this side too.
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         self.wait_until(timeout, |s| s.connections.iter().all(|record| record.closed))
+    }
+
+    /// Waits until the script of every connection accepted so far waits for a request head or has ended:
+    /// what was to be sent before is sent.
+    pub fn wait_listening(&self, timeout: Duration) -> bool {
+        self.wait_until(timeout, |s| {
+            s.connections.iter().all(|record| record.awaits_head || record.ended.is_some())
+        })
     }
 
     /// Waits for the end of a connection: who ended it, and when that was seen here. A connection

@@ -44,8 +44,10 @@ mod proxy;
 mod relay;
 mod scratch;
 mod script;
+mod segments;
 mod server;
 mod socks;
+mod tickets;
 mod wire;
 
 pub use addresses::{Addresses, Manner, Place, Reserved};
@@ -59,5 +61,6 @@ pub use nginx::Nginx;
 pub use origins::Origins;
 pub use proxy::{Conduct, Proxy, ProxyOptions, ProxyStep};
 pub use script::{Answer, Script, Step, Then, Until};
+pub use segments::Segments;
 pub use server::{Options, Server};
 pub use socks::{Socks, SocksAddress, SocksConduct, SocksOptions, SocksRequest, SocksStep};

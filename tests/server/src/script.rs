@@ -63,6 +63,13 @@ pub enum Step {
         #[serde(default = "one")]
         chunk: u64,
     },
+    /// `{"urgent":"!"}`: sends these characters, the last one as urgent data (tcp(7)), beneath TLS.
+    Urgent(String),
+    /// `{"cork":true}`: what is sent is held back until `{"cork":false}`, and then goes out together.
+    Cork(bool),
+    /// `{"tickets":1000}`: sends so many session tickets of TLS 1.3 (RFC 8446 section 4.6.1), each in a record of its
+    /// own; 0 is for ever. After it the connection can only be ended.
+    Tickets(u64),
     /// `{"sleep_ms":50}`.
     SleepMs(u64),
     /// `"stall"`: neither reads nor writes until the peer closes or the server stops.

@@ -5,6 +5,7 @@
 //! still report the instant at which the client hung up. Knows nothing of scripts or HTTP.
 
 use crate::latch::{Latch, entry, poll};
+use crate::tickets::Tickets;
 use rustls::{ServerConfig, ServerConnection};
 use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
@@ -138,6 +139,30 @@ impl Wire {
         });
         self.tls = Some(tls);
         sent
+    }
+
+    /// Sends bytes of which the last is urgent data, beneath TLS.
+    pub(crate) fn send_urgent(&mut self, bytes: &[u8]) -> Result<(), Halt> {
+        self.wait(libc::POLLOUT, None, None)?;
+        self.socket.send_out_of_band(bytes).map(drop).map_err(|e| halt_of(&e))
+    }
+
+    /// Sends session tickets; 0 is for ever. The TLS machine is spent by it.
+    pub(crate) fn send_tickets(&mut self, count: u64) -> Result<(), Halt> {
+        let tls = self.tls.take().ok_or_else(|| Halt::Broken("tickets without TLS".to_owned()))?;
+        let mut tickets = Tickets::new(*tls).map_err(Halt::Broken)?;
+        let mut sent = 0;
+        while count == 0 || sent < count {
+            let records = tickets.records(TICKETS_AT_ONCE).map_err(Halt::Broken)?;
+            self.send_plain(&records)?;
+            sent += TICKETS_AT_ONCE;
+        }
+        Ok(())
+    }
+
+    /// Holds back what is sent, or lets it go together (TCP_CORK, tcp(7)).
+    pub(crate) fn cork(&mut self, on: bool) -> Result<(), Halt> {
+        self.socket.set_tcp_cork(on).map_err(|e| halt_of(&e))
     }
 
     /// Lets time pass until an instant (`None`: for ever) or until a latch is set, without reading:
@@ -402,5 +427,6 @@ fn halt_of(error: &io::Error) -> Halt {
     }
 }
 
+const TICKETS_AT_ONCE: u64 = 100;
 /// What one `try_fill` takes at most, and a record of TLS.
 const PLENTY: usize = 64 * 1024;

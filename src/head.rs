@@ -1,10 +1,12 @@
-//! A response head: checked and kept as it came, and shown to ureq's engine without what is not
-//! framing.
+//! The head of a response: where it ends, whether it is well-formed, and what it says of the body
+//! that follows (RFC 9112 sections 2 to 6). Every response is read here, a proxy's answer to CONNECT
+//! included. Knows nothing of connections.
 //!
-//! The engine decides by a head's framing what follows it; that is all it is given. The rest stays in
-//! one piece and is taken apart when somebody asks, which most callers never do. On the way
-//! this accepts what ureq would refuse although it is legal (more than 128 fields, obs-fold: RFC
-//! 9112 section 5.2) and refuses what it would pass over (an unknown Transfer-Encoding, section 6.1).
+//! ureq's engine decides by the framing fields what follows a head; it is given those fields and no
+//! others. The whole head is kept as it came, and its fields are parsed when the caller first asks for
+//! them. This module accepts what the engine would refuse although it is legal (more than 128 fields,
+//! obs-fold: RFC 9112 section 5.2), and refuses what the engine would ignore (an unknown
+//! Transfer-Encoding, section 6.1).
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
@@ -26,7 +28,7 @@ pub(crate) struct RawHead {
 
 /// What the bytes so far are.
 #[derive(Debug)]
-pub(super) enum Look {
+pub(crate) enum Look {
     Incomplete,
     /// A head of so many bytes, its empty line included.
     Complete(usize),
@@ -34,29 +36,50 @@ pub(super) enum Look {
     Wrong(&'static str),
 }
 
+/// The kind of request that a head responds to: it decides whether a body can follow
+/// (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResponseTo {
+    /// HEAD: the head describes a body that is not sent.
+    Head,
+    /// Any other method, CONNECT excepted: that is read by [`read_connect`].
+    Other,
+}
+
 /// What a head means for the connection, and what ureq shall see of it.
 #[derive(Debug)]
-pub(super) struct Framing {
-    pub(super) head: RawHead,
+pub(crate) struct Framing {
+    pub(crate) head: RawHead,
     /// Both Transfer-Encoding and Content-Length: close afterwards (RFC 9112 section 6.1).
-    pub(super) ambiguous: bool,
+    pub(crate) ambiguous: bool,
     /// Whether the connection may serve another exchange afterwards (RFC 9112 section 9.3).
-    pub(super) keeps: bool,
+    pub(crate) keeps: bool,
     /// A head with the same meaning for what follows. Its lines end in LF (RFC 9112 section 2.2), so
     /// that it is never longer than the original, whatever that one's ends are.
-    pub(super) for_ureq: Vec<u8>,
+    pub(crate) for_ureq: Vec<u8>,
 }
 
 /// Why a head is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     Malformed(&'static str),
     TooManyFields,
     Unfinished,
 }
 
+impl Refusal {
+    /// What is wrong with the head, for an error message.
+    pub(crate) fn words(&self) -> &'static str {
+        match self {
+            Self::Malformed(what) => what,
+            Self::TooManyFields => "the response head has too many header lines",
+            Self::Unfinished => "malformed response: the head",
+        }
+    }
+}
+
 /// Looks for the end of a head; the first `seen` bytes were looked at before.
-pub(super) fn look(bytes: &[u8], seen: usize) -> Look {
+pub(crate) fn look(bytes: &[u8], seen: usize) -> Look {
     let known = bytes.len().min(PREFIX.len());
     if bytes[..known] != PREFIX[..known] {
         let http = bytes.starts_with(b"HTTP/");
@@ -66,16 +89,7 @@ pub(super) fn look(bytes: &[u8], seen: usize) -> Look {
             "the answer does not begin with a status line of HTTP/1"
         });
     }
-    // The empty line may begin among the last bytes of what was seen: LF CR LF, or LF LF.
-    let from = seen.saturating_sub(3);
-    let end = memchr_iter(b'\n', &bytes[from..]).map(|at| from + at).find_map(|at| {
-        match bytes[at + 1..] {
-            [b'\n', ..] => Some(at + 2),
-            [b'\r', b'\n', ..] => Some(at + 3),
-            _ => None,
-        }
-    });
-    match end {
+    match end_of_fields(bytes, seen) {
         Some(size) => Look::Complete(size),
         // A status line that is wrong is known before the head is whole.
         None => match memchr::memchr(b'\n', bytes) {
@@ -85,21 +99,50 @@ pub(super) fn look(bytes: &[u8], seen: usize) -> Look {
     }
 }
 
+/// Where the empty line behind fields ends, if it is here. The first `seen` bytes were looked at before.
+pub(crate) fn end_of_fields(bytes: &[u8], seen: usize) -> Option<usize> {
+    // The empty line may begin among the last bytes of what was seen: LF CR LF, or LF LF.
+    let from = seen.saturating_sub(3);
+    memchr_iter(b'\n', &bytes[from..]).map(|at| from + at).find_map(|at| match bytes[at + 1..] {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
+}
+
+/// Whether these bytes are well-formed fields, the empty line behind them included: those of a trailer
+/// section (RFC 9112 section 7.1.2), by the rules of a head.
+pub(crate) fn are_fields(bytes: &[u8]) -> bool {
+    let lines = memchr_iter(b'\n', bytes).count();
+    let head = [b"HTTP/1.1 200\r\n", bytes].concat();
+    lines <= MOST_FIELDS && parse(&head, lines, Strictness::Fields, |_, _, _| ()).is_ok()
+}
+
 #[inline(never)] // Most heads come whole, and have no need of its frame.
 fn look_at_line(status: &[u8]) -> Look {
-    match parse(status, 0, |_, _, _| ()) {
+    match parse(status, 0, Strictness::Fields, |_, _, _| ()) {
         Err(Refusal::Malformed(what)) => Look::Wrong(what),
         _ => Look::Incomplete,
     }
 }
 
 /// Reads a whole head.
-pub(super) fn read(bytes: &[u8]) -> Result<Framing, Refusal> {
-    let frame = |fields: &[Header<'_>], version, status| frame(bytes, fields, version, status);
-    match parse(bytes, FIELDS, frame) {
-        Err(Refusal::TooManyFields) => parse(bytes, MOST_FIELDS, frame)?,
+pub(crate) fn read(bytes: &[u8], to: ResponseTo) -> Result<Framing, Refusal> {
+    let frame = |fields: &[Header<'_>], version, status| frame(bytes, to, fields, version, status);
+    match parse(bytes, FIELDS, Strictness::Fields, frame) {
+        Err(Refusal::TooManyFields) => parse(bytes, MOST_FIELDS, Strictness::Fields, frame)?,
         other => other?,
     }
+}
+
+/// Reads a proxy's whole answer to CONNECT: its status, and its reason phrase. None of its fields has
+/// a meaning for the tunnel (RFC 9110 section 9.3.6), so malformed fields are ignored.
+pub(crate) fn read_connect(bytes: &[u8]) -> Result<(u16, String), Refusal> {
+    let status = |_: &[Header<'_>], _, status| status;
+    let status = parse(bytes, MOST_FIELDS, Strictness::StatusLine, status)?;
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let reason = line.get(STATUS_END..).unwrap_or_default().trim_ascii();
+    Ok((status, String::from_utf8_lossy(reason).into_owned()))
 }
 
 impl RawHead {
@@ -115,17 +158,20 @@ impl RawHead {
                 fields.iter().filter_map(owned).collect()
             };
             // It was parsed before; it has no more fields than lines.
-            parse(&self.bytes, lines, collect).unwrap_or_default()
+            parse(&self.bytes, lines, Strictness::Fields, collect).unwrap_or_default()
         })
     }
 }
 
 fn frame(
     bytes: &[u8],
+    to: ResponseTo,
     fields: &[Header<'_>],
     version: u8,
     status: u16,
 ) -> Result<Framing, Refusal> {
+    // These end at the empty line, whatever their fields say (RFC 9112 section 6.3, rule 1).
+    let has_no_body = to == ResponseTo::Head || matches!(status, 100..=199 | 204 | 304);
     let mut for_ureq = Vec::with_capacity(128);
     for_ureq.extend_from_slice(&bytes[..STATUS_END]);
     for_ureq.push(b'\n');
@@ -134,12 +180,17 @@ fn frame(
     for field in fields {
         let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
         let framing = match field.name.len() {
-            14 if is(&header::CONTENT_LENGTH) => {
+            14 if !has_no_body && is(&header::CONTENT_LENGTH) => {
                 length = true;
                 true
             }
-            17 if is(&header::TRANSFER_ENCODING) => {
+            17 if !has_no_body && is(&header::TRANSFER_ENCODING) => {
                 codings += 1;
+                if version == 0 {
+                    // RFC 9112 section 6.1: the framing of such a message is faulty.
+                    let what = "a Transfer-Encoding in a response of HTTP/1.0";
+                    return Err(Refusal::Malformed(what));
+                }
                 if !unfolded(field.value).eq_ignore_ascii_case(b"chunked") {
                     let what = "a Transfer-Encoding other than chunked, which was not asked for";
                     return Err(Refusal::Malformed(what));
@@ -172,10 +223,19 @@ fn frame(
     Ok(Framing { head, ambiguous: length && codings > 0, keeps: keep && !close, for_ureq })
 }
 
+/// Which part of a head has to be well-formed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    StatusLine,
+    /// The status line and the fields.
+    Fields,
+}
+
 /// Parses with room for so many fields, and hands over what it found.
 fn parse<T>(
     bytes: &[u8],
     most: usize,
+    strictness: Strictness,
     then: impl FnOnce(&[Header<'_>], u8, u16) -> T,
 ) -> Result<T, Refusal> {
     let mut few = [const { MaybeUninit::uninit() }; FIELDS];
@@ -189,6 +249,9 @@ fn parse<T>(
     let mut response = httparse::Response::new(&mut []);
     let mut config = ParserConfig::default();
     config.allow_obsolete_multiline_headers_in_responses(true);
+    if strictness == Strictness::StatusLine {
+        config.ignore_invalid_headers_in_responses(true);
+    }
     match config.parse_response_with_uninit_headers(&mut response, bytes, room) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(Refusal::Unfinished),
@@ -246,7 +309,8 @@ mod tests {
     use super::*;
 
     fn framing(head: &str) -> Framing {
-        read(head.as_bytes()).unwrap_or_else(|refusal| panic!("{refusal:?}: {head}"))
+        read(head.as_bytes(), ResponseTo::Other)
+            .unwrap_or_else(|refusal| panic!("{refusal:?}: {head}"))
     }
 
     #[test]
@@ -274,7 +338,10 @@ mod tests {
         ] {
             assert!(matches!(look(wrong.as_bytes(), 0), Look::Wrong(_)), "{wrong}");
         }
-        assert!(matches!(read(b"HTTP/1.1 099 X\r\n\r\n"), Err(Refusal::Malformed(_))));
+        assert!(matches!(
+            read(b"HTTP/1.1 099 X\r\n\r\n", ResponseTo::Other),
+            Err(Refusal::Malformed(_))
+        ));
     }
 
     #[test]
@@ -320,21 +387,77 @@ mod tests {
         let codings = ["gzip, chunked", "identity", "chunked, chunked", ""];
         let codings = codings.map(|coding| format!("Transfer-Encoding: {coding}\r\n"));
         for wrong in codings.iter().map(String::as_str).chain([twice]) {
-            assert!(matches!(read(head(wrong).as_bytes()), Err(Refusal::Malformed(_))), "{wrong}");
+            assert!(
+                matches!(
+                    read(head(wrong).as_bytes(), ResponseTo::Other),
+                    Err(Refusal::Malformed(_))
+                ),
+                "{wrong}"
+            );
         }
+    }
+
+    #[test]
+    fn the_framing_of_a_response_without_a_body_is_not_looked_at() {
+        for fields in [
+            "Transfer-Encoding: identity",
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+            "Content-Length: 2\r\nContent-Length: 3",
+            "Content-Length:",
+        ] {
+            let read = |status: u16, to| {
+                let head = format!("HTTP/1.1 {status} X\r\n{fields}\r\n\r\n");
+                read(head.as_bytes(), to).unwrap_or_else(|refusal| panic!("{refusal:?}: {head}"))
+            };
+            for status in [100, 103, 204, 304] {
+                let expected = format!("HTTP/1.1 {status}\n\n");
+                assert_eq!(read(status, ResponseTo::Other).for_ureq, expected.as_bytes());
+            }
+            assert_eq!(read(200, ResponseTo::Head).for_ureq, b"HTTP/1.1 200\n\n");
+        }
+    }
+
+    #[test]
+    fn a_transfer_encoding_in_http_1_0_is_refused() {
+        for fields in ["", "Content-Length: 5\r\n"] {
+            let head = format!("HTTP/1.0 200 OK\r\n{fields}Transfer-Encoding: chunked\r\n\r\n");
+            let refusal = read(head.as_bytes(), ResponseTo::Other).unwrap_err();
+            assert!(matches!(refusal, Refusal::Malformed(what) if what.contains("HTTP/1.0")));
+        }
+    }
+
+    #[test]
+    fn an_answer_to_connect_is_its_status_line() {
+        for fields in [
+            "",
+            "Via: 1.1 a,\r\n 1.1 b\r\n",
+            "Proxy-Agent : x\r\n",
+            "X Y: z\r\n",
+            "Transfer-Encoding: gzip\r\n",
+            &"X: y\r\n".repeat(130),
+        ] {
+            let head = format!("HTTP/1.1 200 Connection established\r\n{fields}\r\n");
+            let (status, reason) = read_connect(head.as_bytes()).unwrap();
+            assert_eq!((status, reason.as_str()), (200, "Connection established"), "{fields}");
+        }
+        assert!(read_connect(b"HTTP/1.1 2 OK\r\n\r\n").is_err());
+        assert_eq!(read_connect(b"HTTP/1.0 407\n\n").unwrap(), (407, String::new()));
     }
 
     #[test]
     fn folds_become_one_space_and_a_folded_first_line_is_refused() {
         let head = framing("HTTP/1.1 200 OK\r\nA: b \r\n \t c\r\n  d\r\nE: f\r\n\r\n");
         assert_eq!(head.head.fields()[0].1, b"b c d");
-        assert!(read(b"HTTP/1.1 200 OK\r\n A: b\r\n\r\n").is_err());
+        assert!(read(b"HTTP/1.1 200 OK\r\n A: b\r\n\r\n", ResponseTo::Other).is_err());
     }
 
     #[test]
     fn many_fields_are_read_and_too_many_refused() {
         let head = |count: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(count));
         assert_eq!(framing(&head(1000)).head.fields().len(), 1000);
-        assert_eq!(read(head(5000).as_bytes()).unwrap_err(), Refusal::TooManyFields);
+        assert_eq!(
+            read(head(5000).as_bytes(), ResponseTo::Other).unwrap_err(),
+            Refusal::TooManyFields
+        );
     }
 }
