@@ -79,6 +79,7 @@ impl Refusal {
 }
 
 /// Looks for the end of a head; the first `seen` bytes were looked at before.
+#[inline]
 pub(crate) fn look(bytes: &[u8], seen: usize) -> Look {
     let known = bytes.len().min(PREFIX.len());
     if bytes[..known] != PREFIX[..known] {

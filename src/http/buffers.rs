@@ -75,12 +75,13 @@ impl Exchanged {
         self.start += amount;
     }
 
-    /// Room for a head of so many bytes, which may be more than the usual output.
-    pub(super) fn output_for(&mut self, size: usize) -> &mut [u8] {
-        if size > SIZE && self.output.len() < size {
-            self.output = vec![0; size];
-        }
-        self.output()
+    /// The output with room for so many bytes; what was written into it stays.
+    pub(super) fn grow_output(&mut self, size: usize) -> &mut [u8] {
+        let mut larger = vec![0; size];
+        larger[..self.output.len()].copy_from_slice(&self.output);
+        keep(&mut self.output);
+        self.output = larger;
+        &mut self.output
     }
 
     /// Where what is sent next is written.

@@ -49,7 +49,10 @@ impl Seam {
         loop {
             let Head::Awaited { before } = self.head else { return Ok(Awaited::Nothing) };
             let have = self.buffers.unconsumed().len();
-            if let Some((size, before)) = self.whole_head(seen)? {
+            // Nothing is here yet: most heads are looked at once, when they have come whole.
+            if have > 0
+                && let Some((size, before)) = self.whole_head(seen)?
+            {
                 if let Some(awaited) = self.take_head(size, before, patience.is_some())? {
                     return Ok(awaited);
                 }
@@ -86,6 +89,7 @@ impl Seam {
 
     /// Looks for a whole head among the bytes that are here, of which the first `seen` were looked at
     /// before: its size, and the size of the interim heads before it.
+    #[inline]
     pub(super) fn whole_head(&mut self, seen: usize) -> Result<Option<(usize, usize)>, Stopped> {
         let Head::Awaited { before } = self.head else { return Ok(None) };
         let have = self.buffers.unconsumed().len();

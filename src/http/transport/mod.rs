@@ -33,9 +33,9 @@ pub(super) struct Seam {
     /// be used again: the server would read the next request as the missing part (RFC 9112 section 9.3).
     request_is_whole: bool,
     /// Bytes that were sent since it was last looked whether the peer sends something.
-    unheard: usize,
+    unheard: u32,
     /// A final head that came while the body of the request was being sent.
-    early: Option<Vec<u8>>,
+    early: Option<Box<[u8]>>,
     /// The body of the response was read to its end.
     ended_well: bool,
     /// It can't serve another exchange, however well this one ends.
@@ -125,7 +125,8 @@ impl Seam {
                     stalled.set(None);
                     self.exchange.count_sent(took);
                     take_turns();
-                    self.unheard += took;
+                    self.unheard =
+                        self.unheard.saturating_add(u32::try_from(took).unwrap_or(u32::MAX));
                     if listen && self.unheard >= LISTEN_EVERY {
                         self.listen()?;
                     }
@@ -200,7 +201,7 @@ impl Seam {
             if status >= 300 || self.unfit {
                 self.exchange.cut_upload();
             }
-            self.early = Some(head);
+            self.early = Some(head.into());
         }
         Ok(())
     }
@@ -313,7 +314,7 @@ impl Drop for Seam {
 }
 
 /// How much of an upload is sent between two looks at what the peer sends: a look is a system call.
-const LISTEN_EVERY: usize = 256 * 1024;
+const LISTEN_EVERY: u32 = 256 * 1024;
 /// How much of a response's body is kept while the request is still being sent. A server that sends
 /// more than this before it has read the request makes both sides wait, until the write timeout.
 const EARLY_BODY: usize = 1024 * 1024;

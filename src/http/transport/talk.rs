@@ -30,39 +30,16 @@ pub(in crate::http) enum Incoming {
 }
 
 /// A message that is about to be sent.
-pub(in crate::http) struct Prepared {
-    call: Message<SendRequest>,
-    /// The size of its head in bytes, at most.
-    head: usize,
-}
+pub(in crate::http) type Prepared = Message<SendRequest>;
 
 /// Takes a message that the engine can send.
 pub(in crate::http) fn prepare(
     exchange: &Arc<Exchange>,
     request: http::Request<()>,
 ) -> Result<Box<Prepared>, Error> {
-    let head = head_size(&request);
-    if head > LARGEST_HEAD {
-        let what = format!(
-            "the head of the request has {head} bytes, its URL and all headers and cookies together; \
-             at most {LARGEST_HEAD} are sent"
-        );
-        return Err(exchange.fail_with(Error::new(Kind::InvalidHeader, what)));
-    }
     let mut call = Message::new(request).map_err(|error| exchange.translate(&error))?;
     call.allow_non_standard_methods(true);
-    Ok(Box::new(Prepared { call: call.proceed(), head }))
-}
-
-/// How many bytes a head has on the wire, at most.
-fn head_size(request: &http::Request<()>) -> usize {
-    let target = request.uri().path_and_query().map_or(1, |target| target.as_str().len());
-    let line = request.method().as_str().len() + target + "  HTTP/1.1\r\n".len();
-    let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-        name.as_str().len() + value.len() + ": \r\n".len()
-    };
-    // The slash that a target needs which is only a query, and the empty line.
-    line + request.headers().iter().map(field).sum::<usize>() + "/\r\n".len()
+    Ok(Box::new(call.proceed()))
 }
 
 /// Sends the request and waits for the head of the response.
@@ -123,24 +100,52 @@ fn tell_with(
         }
         Onward::Body(call) => {
             let call = Box::new(send_body(seam, *call, upload)?);
-            Ok((call, seam.early.take()))
+            Ok((call, seam.early.take().map(Vec::from)))
         }
         Onward::Question(call) => ask_first(seam, *call, upload),
     }
 }
 
-fn tell_head(seam: &mut Seam, mut prepared: Box<Prepared>) -> Result<Onward, Broken> {
-    while !prepared.call.can_proceed() {
-        let output = seam.buffers.output_for(prepared.head);
-        let amount = on_thread_stack(|| prepared.call.write(output))?;
-        seam.send(amount)?;
+fn tell_head(seam: &mut Seam, mut call: Box<Prepared>) -> Result<Onward, Broken> {
+    let output = seam.buffers.output();
+    let mut amount = match on_thread_stack(|| call.write(output)) {
+        Ok(amount) => amount,
+        Err(ureq_proto::Error::OutputOverflow) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    if !call.can_proceed() {
+        amount = write_large_head(seam, &mut call, amount)?;
     }
+    seam.send(amount)?;
     // A head that was sent is done with.
-    Ok(on_thread_stack(|| onward(prepared))?)
+    Ok(on_thread_stack(|| onward(call))?)
 }
 
-fn onward(prepared: Box<Prepared>) -> Result<Onward, ureq_proto::Error> {
-    Ok(match prepared.call.proceed()?.ok_or(ureq_proto::Error::OutputOverflow)? {
+/// The head does not fit into the usual buffer, of which it fills so many bytes: writes the rest of it into a
+/// larger one. Nothing is sent before the head is known to be no larger than it may be.
+#[cold]
+#[inline(never)]
+fn write_large_head(seam: &mut Seam, call: &mut Prepared, filled: usize) -> Result<usize, Broken> {
+    let output = seam.buffers.grow_output(LARGEST_HEAD);
+    let mut amount = filled;
+    while !call.can_proceed() {
+        match on_thread_stack(|| call.write(&mut output[amount..])) {
+            Ok(more) => amount += more,
+            Err(ureq_proto::Error::OutputOverflow) => {
+                let what = format!(
+                    "the head of the request, its URL and all its headers and cookies, is larger than \
+                     {LARGEST_HEAD} bytes: no more is sent"
+                );
+                return Err(seam.refuse(Kind::InvalidHeader, &what).into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(amount)
+}
+
+fn onward(call: Box<Prepared>) -> Result<Onward, ureq_proto::Error> {
+    Ok(match call.proceed()?.ok_or(ureq_proto::Error::OutputOverflow)? {
         SendRequestResult::RecvResponse(call) => Onward::Answer(Box::new(call)),
         SendRequestResult::SendBody(call) => Onward::Body(Box::new(call)),
         SendRequestResult::Await100(call) => Onward::Question(Box::new(call)),
@@ -170,7 +175,7 @@ fn ask_first(
         Await100Result::RecvResponse(call) => Ok((Box::new(call), head)),
         Await100Result::SendBody(call) => {
             let call = Box::new(send_body(seam, call, upload)?);
-            Ok((call, seam.early.take()))
+            Ok((call, seam.early.take().map(Vec::from)))
         }
     }
 }

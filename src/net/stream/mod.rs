@@ -333,16 +333,24 @@ impl Stream {
 static CRYPTO: Crew = Crew::new("hangup-crypto", 4);
 
 /// `None` for what has to wait. An error that is no system call's is that of a TLS layer.
+#[inline]
 fn not_yet<T>(result: io::Result<T>) -> Result<Option<T>, Stop> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if blocked(&error) => Ok(None),
-        Err(error) if error.raw_os_error().is_some() => Err(Stop::Io(error)),
-        Err(error) => Err(Stop::Tls(match error.downcast::<rustls::Error>() {
-            Ok(error) => error,
-            Err(other) => rustls::Error::General(other.to_string()),
-        })),
+        Err(error) => Err(stop_of(error)),
     }
+}
+
+#[cold]
+fn stop_of(error: io::Error) -> Stop {
+    if error.raw_os_error().is_some() {
+        return Stop::Io(error);
+    }
+    Stop::Tls(match error.downcast::<rustls::Error>() {
+        Ok(error) => error,
+        Err(other) => rustls::Error::General(other.to_string()),
+    })
 }
 
 /// Waits until bytes can be sent; `false` if the peer says something first.
