@@ -155,8 +155,10 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, E
 
 /// What went wrong, for people: a certificate's fault by its name.
 pub(crate) fn explain(error: &rustls::Error) -> String {
-    let rustls::Error::InvalidCertificate(fault) = error else {
-        return error.to_string();
+    let fault = match error {
+        rustls::Error::InvalidCertificate(fault) => fault,
+        rustls::Error::General(words) => return words.clone(),
+        other => return other.to_string(),
     };
     let what = match fault {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
