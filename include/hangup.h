@@ -1582,6 +1582,20 @@ hangup_status hangup_client_decode(hangup_client *client,
                                    hangup_error **error);
 
 /**
+ * How many content codings, one over the other, a decoded body may have; 2 is the default. A response with more fails
+ * with HANGUP_PROTOCOL: each coding multiplies by about a thousand what a byte of the peer can cost. HANGUP_NO_LIMIT
+ * allows any number.
+ *
+ * Whatever the number: a body of which much decodes to next to nothing, such as a row of empty gzip members, fails
+ * with HANGUP_PROTOCOL, and a cancel, a close, a shutdown and the total limit end the decoding.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for 0 or another negative number.
+ */
+hangup_status hangup_client_max_codings(hangup_client *client,
+                                        int64_t max,
+                                        hangup_error **error);
+
+/**
  * With 1, keeps cookies: those of every response, redirects included, are sent where RFC 6265 says so. 0, the
  * default, stops that and forgets them. A request that has a Cookie header of its own sends that one, and nothing
  * that was kept.

@@ -3,10 +3,11 @@
 mod support;
 
 use std::io::Write;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-use hangup::{CancelToken, How, Kind, Reason};
+use hangup::{CancelToken, Clock, How, Kind, Reason};
 use support::form::{Client, Form, in_both_forms};
 use support::look::assert_gone;
 use support::{fetch, get, request, until};
@@ -19,6 +20,11 @@ in_both_forms! {
     w12_a_broken_coding_is_an_error_after_the_good_data,
     w12_a_bomb_stops_at_the_bound_on_decoded_bytes,
     r8_what_the_wire_says_comes_through_unchanged,
+    w12_a_body_that_decodes_to_nothing_is_refused_after_bounded_work,
+    w12_empty_members_and_blocks_between_the_data_are_decoded,
+    w12_more_codings_than_two_are_decoded_only_where_asked_for,
+    c12_decoding_ends_by_cancel_close_shutdown_and_total_though_all_bytes_came,
+    r8_a_body_that_came_whole_keeps_its_connection_though_it_is_not_decoded_to_its_end,
 }
 
 /// A header of the last request that a connection saw.
@@ -91,6 +97,7 @@ fn r8_a_decoded_body_leaves_its_connection_to_the_next(form: Form) {
         for chunked in [false, true] {
             let server = coded(coding, &body, chunked);
             let client = decoding(form);
+            client.max_codings(4).unwrap();
             let mut whole = get(&client, &server.url("/")).unwrap();
             assert!(whole.read_all(text.len()).unwrap() == text, "{coding}, chunked: {chunked}");
             assert!(header(&server, 0, "accept-encoding").unwrap() == "gzip, deflate");
@@ -247,4 +254,153 @@ fn r8_what_the_wire_says_comes_through_unchanged(form: Form) {
     assert_eq!(response.read(&mut [0]).unwrap_err().kind(), Kind::InvalidState);
     assert_eq!(client.manager().why_closed(id), Some(Reason::BodyLeftUnread));
     until("the server sees it", || server.open_connections() == 0);
+}
+
+/// Empty gzip members, so many bytes of them and no less.
+fn empty_members(bytes: usize) -> Vec<u8> {
+    let member = gzip(b"");
+    member.repeat(bytes / member.len() + 1)
+}
+
+/// A zlib body with so many bytes of empty stored blocks in it, which RFC 1951 section 3.2.4 allows.
+fn empty_blocks(bytes: usize) -> Vec<u8> {
+    let mut body = vec![0x78, 0x9c];
+    body.extend([0, 0, 0, 0xff, 0xff].repeat(bytes / 5 + 1));
+    // A last block of fixed codes with nothing in it, and the checksum of nothing.
+    body.extend([3, 0, 0, 0, 0, 1]);
+    body
+}
+
+fn w12_a_body_that_decodes_to_nothing_is_refused_after_bounded_work(form: Form) {
+    const MUCH: usize = 3 * 1024 * 1024;
+    let drops = [gzip(b"x"), empty_members(2000)].concat().repeat(MUCH / 2000);
+    let cases = [
+        ("gzip, gzip", gzip(&empty_members(MUCH))),
+        ("gzip, deflate", zlib(&empty_members(MUCH))),
+        ("deflate, gzip", gzip(&empty_blocks(MUCH))),
+        ("deflate, deflate", raw(&empty_blocks(MUCH))),
+        // A byte now and then does not pay for it.
+        ("gzip, gzip", gzip(&drops)),
+        // What is not decoded twice costs the peer what it costs us, but does not end either.
+        ("gzip", empty_members(2 * 1024 * 1024)),
+        ("deflate", empty_blocks(2 * 1024 * 1024)),
+        ("gzip, gzip, gzip", gzip(&gzip(&empty_members(MUCH)))),
+        ("deflate, gzip, deflate", zlib(&gzip(&empty_blocks(MUCH)))),
+    ];
+    for (number, (coding, body)) in cases.into_iter().enumerate() {
+        for chunked in [false, body.len() < 100_000] {
+            let server = coded(coding, &body, chunked);
+            let client = decoding(form);
+            client.max_codings(3).unwrap();
+            let mut response = get(&client, &server.url("/")).unwrap();
+            let outcome = response.read_all(usize::MAX).map(|all| all.len());
+            let error = outcome.expect_err("nothing has an end");
+            assert_eq!(error.kind(), Kind::Protocol, "case {number}: {error:?}");
+            assert!(error.message().contains("next to nothing"), "case {number}: {error}");
+            assert_gone(client.manager(), server.port());
+        }
+    }
+}
+
+fn w12_empty_members_and_blocks_between_the_data_are_decoded(form: Form) {
+    let text = text();
+    let mut flushed = ZlibEncoder::new(Vec::new(), Compression::default());
+    let mut members = Vec::new();
+    for piece in text.chunks(1000) {
+        flushed.write_all(piece).unwrap();
+        flushed.flush().unwrap();
+        members.extend([empty_members(1000), gzip(piece), empty_members(1000)].concat());
+    }
+    let single: Vec<u8> = text[..5000].iter().flat_map(|byte| gzip(&[*byte])).collect();
+    let cases = [
+        ("gzip", members.clone(), &text[..]),
+        ("deflate", flushed.finish().unwrap(), &text),
+        ("gzip", single, &text[..5000]),
+        ("deflate", empty_blocks(100_000), b""),
+        ("gzip, gzip", gzip(&[empty_members(100_000), gzip(&text)].concat()), &text),
+    ];
+    for (number, (coding, body, whole)) in cases.into_iter().enumerate() {
+        let server = coded(coding, &body, true);
+        let client = decoding(form);
+        let mut response = get(&client, &server.url("/")).unwrap();
+        assert!(response.read_all(text.len()).unwrap() == whole, "case {number}");
+        assert_eq!(client.manager().stats().idle, 1, "case {number}");
+    }
+}
+
+fn w12_more_codings_than_two_are_decoded_only_where_asked_for(form: Form) {
+    let body = gzip(&zlib(&gzip(b"body")));
+    let server = coded("gzip, deflate, gzip", &body, false);
+    let client = decoding(form);
+    let error = get(&client, &server.url("/")).unwrap_err();
+    assert_eq!(error.kind(), Kind::Protocol);
+    assert!(error.message().contains("3 content codings"), "{error}");
+    assert_gone(client.manager(), server.port());
+    client.max_codings(3).unwrap();
+    assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"body");
+    client.max_codings(1).unwrap();
+    assert_eq!(get(&client, &server.url("/")).unwrap_err().kind(), Kind::Protocol);
+    assert_eq!(client.max_codings(0).unwrap_err().kind(), Kind::InvalidArgument);
+    // Another name for nothing is no coding.
+    let server = coded("identity, gzip, identity, identity", &gzip(b"body"), false);
+    assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"body");
+}
+
+fn c12_decoding_ends_by_cancel_close_shutdown_and_total_though_all_bytes_came(form: Form) {
+    let twice = gzip(&gzip(&vec![0; 50_000_000]));
+    let once = gzip(&vec![0; 7_000_000]);
+    assert!(once.len() < 8 * 1024 && twice.len() < 8 * 1024, "one read takes all of it");
+    for (coding, body) in [("gzip, gzip", twice), ("gzip", once)] {
+        for chunked in [false, true] {
+            let ended =
+                |kind: Kind, total: Option<Duration>, end: &dyn Fn(&Client, u64, &CancelToken)| {
+                    let server = coded(coding, &body, chunked);
+                    let client = decoding(form);
+                    let token = CancelToken::new();
+                    let mut request = request("GET", &server.url("/"));
+                    request.cancel_with(Some(token.clone()));
+                    request.timeout(Clock::Total, total).unwrap();
+                    let mut response = client.send(&mut request).unwrap();
+                    assert_eq!(response.read(&mut [1]).unwrap(), 1);
+                    end(&client, response.connection(), &token);
+                    let mut got = 0;
+                    let error = loop {
+                        match response.read(&mut [1]) {
+                            Ok(1) => got += 1,
+                            Ok(_) => panic!("the end after {got} bytes"),
+                            Err(error) => break error,
+                        }
+                    };
+                    assert_eq!(error.kind(), kind, "{coding}, chunked: {chunked}: {error}");
+                    assert!(total.is_some() || got == 0, "{got} bytes more");
+                    assert_gone(client.manager(), server.port());
+                };
+            ended(Kind::Cancelled, None, &|_, _, token| token.fire(None));
+            ended(Kind::Closed, None, &|client, id, _| {
+                client.manager().close_connection(id, How::Now).unwrap();
+            });
+            ended(Kind::ShutDown, None, &|client, _, _| client.manager().shutdown());
+            ended(Kind::TimedOut, Some(Duration::from_millis(100)), &|_, _, _| {});
+        }
+    }
+}
+
+fn r8_a_body_that_came_whole_keeps_its_connection_though_it_is_not_decoded_to_its_end(form: Form) {
+    for how in [None, Some(How::Now), Some(How::Graceful)] {
+        let server = coded("gzip", &gzip(&text()[..1000]), false);
+        let client = decoding(form);
+        let mut response = get(&client, &server.url("/")).unwrap();
+        assert_eq!(response.read(&mut [0]).unwrap(), 1);
+        assert_eq!(client.manager().stats().in_use, 1, "it can still be cancelled");
+        match how {
+            None => drop(response),
+            Some(how) => {
+                response.close(how);
+                assert_eq!(response.read(&mut [0]).unwrap_err().kind(), Kind::InvalidState);
+            }
+        }
+        assert_eq!((client.manager().stats().idle, client.manager().stats().in_use), (1, 0));
+        assert!(fetch(&client, &server.url("/")).is_ok());
+        assert_eq!(server.connections(), 1);
+    }
 }

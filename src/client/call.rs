@@ -183,7 +183,8 @@ impl Call<'_> {
         leg: Leg,
         history: Vec<Hop>,
     ) -> Result<Response, Error> {
-        let content = Content::begin(reader, self.config.decode)?;
+        let most = self.config.decode.then_some(self.config.max_codings);
+        let content = Content::begin(reader, most)?;
         let mut response = Response::new(self.manager, content, leg.target, history);
         if let Some(at_most) = self.request.whole {
             response.body().fetch(at_most).map_err(|error| self.in_body(error))?;

@@ -18,6 +18,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use self::cookies::Jar;
 use self::proxies::Proxies;
 use crate::error::{Clock, Error, Kind};
+use crate::http::decode::CODINGS;
 use crate::limits::{Timeouts, not_zero};
 use crate::manager::Manager;
 use crate::net::tls::{self, Identity, Settings, Tls};
@@ -50,6 +51,7 @@ pub(crate) struct Config {
     sensitive: Vec<HeaderName>,
     jar: Option<Arc<Jar>>,
     decode: bool,
+    max_codings: u32,
     tls: Arc<Tls>,
     proxies: Proxies,
 }
@@ -70,6 +72,7 @@ impl Client {
             sensitive: Vec::new(),
             jar: None,
             decode: false,
+            max_codings: CODINGS,
             proxies: Proxies::from_env(&Tls::standard()),
             tls: Tls::standard(),
         };
@@ -231,6 +234,21 @@ impl Client {
     /// request (or the client's defaults) has an Accept-Encoding or a Range header of its own.
     pub fn decode(&self, on: bool) {
         self.configure(|config| config.decode = on);
+    }
+
+    /// How many content codings, one over the other, a decoded body may have; 2 unless it is said
+    /// here. A response with more of them fails with [`Kind::Protocol`]: each one multiplies by
+    /// about a thousand what a byte of the peer can cost.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] for zero: that is [`decode(false)`](Self::decode).
+    pub fn max_codings(&self, max: u32) -> Result<(), Error> {
+        if max == 0 {
+            let what = "0 content codings decode nothing; say so with decode (off)";
+            return Err(Error::new(Kind::InvalidArgument, what));
+        }
+        self.configure(|config| config.max_codings = max);
+        Ok(())
     }
 
     /// Trusts the certificates in this PEM text and no others.

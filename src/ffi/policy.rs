@@ -80,6 +80,33 @@ pub unsafe extern "C" fn hangup_client_decode(
     })
 }
 
+/// How many content codings, one over the other, a decoded body may have; 2 is the default. A response with more fails
+/// with HANGUP_PROTOCOL: each coding multiplies by about a thousand what a byte of the peer can cost. HANGUP_NO_LIMIT
+/// allows any number.
+///
+/// Whatever the number: a body of which much decodes to next to nothing, such as a row of empty gzip members, fails
+/// with HANGUP_PROTOCOL, and a cancel, a close, a shutdown and the total limit end the decoding.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for 0 or another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_max_codings(
+    client: *mut hangup_client,
+    max: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let client = unsafe { hangup_client::borrow(client)? };
+        match max {
+            HANGUP_NO_LIMIT => client.max_codings(u32::MAX),
+            max if max < 0 => {
+                let what = format!("{max} content codings; HANGUP_NO_LIMIT allows any number");
+                Err(Error::new(Kind::InvalidArgument, what))
+            }
+            max => client.max_codings(u32::try_from(max).unwrap_or(u32::MAX)),
+        }
+    })
+}
+
 /// A number of redirects; more than u32 holds is no limit that is ever met.
 pub(super) fn redirects_of(max: i64) -> Result<u32, Error> {
     match max {

@@ -4,6 +4,11 @@
 //! is the framing's, not the coding's: only when nothing is left of the body is it over, and its
 //! connection free. Nothing is decoded that was not asked for, so a bomb goes off in the caller's
 //! hands, piece by piece.
+//!
+//! A decoder may consume a lot of input for little or no output: empty gzip members, empty blocks.
+//! Every decoder takes its input through a [`Feed`], which bounds that work, and between two pieces
+//! looks whether the exchange was ended and gives turns to others. The connection is held until
+//! the decoding is over, so that a cancel, a close and a shutdown reach the exchange until then.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -36,13 +41,31 @@ enum Coding {
     Deflate,
 }
 
-type Input = BufReader<Box<Stage>>;
+type Input = BufReader<Feed>;
 
 /// One coding over what is beneath it, the wire at the bottom.
 enum Stage {
     Wire(Wire),
     Gzip(MultiGzDecoder<Input>),
     Deflate(Deflate),
+}
+
+/// What a decoder takes its input through. It accounts for the work: each byte of input costs one,
+/// each byte of output earns some, and a decoder without credit gets no more.
+struct Feed {
+    stage: Box<Stage>,
+    rate: Rate,
+    /// Below zero after a piece that was larger.
+    credit: i64,
+}
+
+/// How much input a decoder may consume.
+#[derive(Clone, Copy)]
+struct Rate {
+    /// Without any output; also the most that output can earn.
+    free: i64,
+    /// For each byte of output.
+    earned: i64,
 }
 
 struct Wire {
@@ -61,34 +84,38 @@ struct Deflate {
 }
 
 impl Content {
-    /// The body of that response, decoded if that is wanted and possible.
+    /// The body of that response, decoded if that is possible and at most so many codings are
+    /// wanted; `None` wants none.
     ///
     /// # Errors
-    /// [`Kind::Protocol`] for more codings than anybody would use in good faith.
-    pub(crate) fn begin(reader: Box<Reader>, wanted: bool) -> Result<Self, Error> {
-        if !wanted || reader.is_over() {
+    /// [`Kind::Protocol`] for more codings.
+    pub(crate) fn begin(reader: Box<Reader>, most: Option<u32>) -> Result<Self, Error> {
+        let Some(most) = most.filter(|_| !reader.is_over()) else {
             return Ok(Self::Plain(reader));
-        }
+        };
         let Some(head) = reader.exchange().head() else { return Ok(Self::Plain(reader)) };
         // A part of a compressed body can't be decoded by itself.
         let codings = if head.status == 206 { None } else { codings(head.fields()) };
         let Some(codings) = codings.filter(|codings| !codings.is_empty()) else {
             return Ok(Self::Plain(reader));
         };
-        Self::decoded(reader, &codings)
+        Self::decoded(reader, &codings, most)
     }
 
     #[inline(never)] // A plain body has no need of its frame.
-    fn decoded(mut reader: Box<Reader>, codings: &[Coding]) -> Result<Self, Error> {
-        if codings.len() > MOST {
-            let what =
-                format!("the body has {} content codings, one over the other", codings.len());
+    fn decoded(mut reader: Box<Reader>, codings: &[Coding], most: u32) -> Result<Self, Error> {
+        if codings.len() as u64 > u64::from(most) {
+            let what = format!(
+                "the body has {} content codings, one over the other; {most} are allowed",
+                codings.len()
+            );
             return Err(reader.refuse(Error::new(Kind::Protocol, what)));
         }
+        reader.hold();
         let mut top = Stage::Wire(Wire { reader, begun: false, got_any: false });
         // The last one was applied last.
         for coding in codings.iter().rev() {
-            let input = BufReader::with_capacity(PIECE, Box::new(top));
+            let input = BufReader::with_capacity(PIECE, Feed::new(top));
             top = match coding {
                 Coding::Gzip => Stage::Gzip(MultiGzDecoder::new(input)),
                 Coding::Deflate => Stage::Deflate(Deflate { input, inflate: None, over: false }),
@@ -149,8 +176,7 @@ impl Decoder {
         let error = match self.top.read(&mut into[..size]) {
             Ok(got) => {
                 take_turns();
-                self.over = got == 0;
-                return Ok(got);
+                return if got == 0 { self.end() } else { Ok(got) };
             }
             Err(error) => error,
         };
@@ -159,8 +185,7 @@ impl Decoder {
             Err(other) if other.kind() == io::ErrorKind::UnexpectedEof => {
                 if !self.top.wire().got_any {
                     // A body of no bytes, coded by not being there.
-                    self.over = true;
-                    return Ok(0);
+                    return self.end();
                 }
                 "truncated: the content coding of the body does not end".to_owned()
             }
@@ -168,34 +193,88 @@ impl Decoder {
         };
         Err(self.top.wire_mut().reader.refuse(Error::new(Kind::Protocol, what)))
     }
+
+    /// Everything is decoded: the connection is free.
+    fn end(&mut self) -> Result<usize, Error> {
+        self.over = true;
+        self.top.wire_mut().reader.let_go().map(|()| 0)
+    }
 }
 
 impl Stage {
+    /// What its coding takes its input through; the wire has none.
+    fn feed_mut(&mut self) -> Option<&mut Feed> {
+        match self {
+            Self::Wire(_) => None,
+            Self::Gzip(gzip) => Some(gzip.get_mut().get_mut()),
+            Self::Deflate(deflate) => Some(deflate.input.get_mut()),
+        }
+    }
+
     fn wire(&self) -> &Wire {
         match self {
             Self::Wire(wire) => wire,
-            Self::Gzip(gzip) => gzip.get_ref().get_ref().wire(),
-            Self::Deflate(deflate) => deflate.input.get_ref().wire(),
+            Self::Gzip(gzip) => gzip.get_ref().get_ref().stage.wire(),
+            Self::Deflate(deflate) => deflate.input.get_ref().stage.wire(),
         }
     }
 
     fn wire_mut(&mut self) -> &mut Wire {
         match self {
             Self::Wire(wire) => wire,
-            Self::Gzip(gzip) => gzip.get_mut().get_mut().wire_mut(),
-            Self::Deflate(deflate) => deflate.input.get_mut().wire_mut(),
+            Self::Gzip(gzip) => gzip.get_mut().get_mut().stage.wire_mut(),
+            Self::Deflate(deflate) => deflate.input.get_mut().stage.wire_mut(),
         }
+    }
+}
+
+impl Feed {
+    fn new(stage: Stage) -> Self {
+        let rate = if matches!(stage, Stage::Wire(_)) { OF_THE_WIRE } else { OF_A_CODING };
+        Self { stage: Box::new(stage), rate, credit: rate.free }
+    }
+
+    /// The decoder made output from what it got.
+    fn earn(&mut self, output: usize) {
+        let output = i64::try_from(output).unwrap_or(i64::MAX);
+        let earned = self.rate.earned.saturating_mul(output);
+        self.credit = self.credit.saturating_add(earned).min(self.rate.free);
+    }
+}
+
+impl Read for Feed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let wire = self.stage.wire_mut();
+        // A decoder that finds input without waiting never hears of a cancel or a clock.
+        if wire.begun {
+            take_turns();
+            wire.reader.go_on_working().map_err(io::Error::other)?;
+        }
+        if self.credit <= 0 {
+            let what = format!(
+                "{} bytes and more of it decode to next to nothing, such as empty gzip members",
+                self.rate.free
+            );
+            return Err(io::Error::other(what));
+        }
+        let got = self.stage.read(into)?;
+        self.credit = self.credit.saturating_sub(i64::try_from(got).unwrap_or(i64::MAX));
+        Ok(got)
     }
 }
 
 impl Read for Stage {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Wire(wire) => wire.read(into),
+        let got = match self {
+            Self::Wire(wire) => return wire.read(into),
             // It reads on to the end of its input, and takes nothing there but another member.
-            Self::Gzip(gzip) => gzip.read(into),
-            Self::Deflate(deflate) => deflate.read(into),
+            Self::Gzip(gzip) => gzip.read(into)?,
+            Self::Deflate(deflate) => deflate.read(into)?,
+        };
+        if let Some(feed) = self.feed_mut() {
+            feed.earn(got);
         }
+        Ok(got)
     }
 }
 
@@ -264,8 +343,15 @@ fn codings(fields: &[(header::HeaderName, Vec<u8>)]) -> Option<Vec<Coding>> {
 const AT_ONCE: usize = 64 * 1024;
 /// What is taken from the wire at once.
 const PIECE: usize = 8 * 1024;
-/// Codings one over the other: each multiplies what a byte can cost.
-const MOST: usize = 4;
+/// Codings one over the other, unless the client allows more: each multiplies by a thousand what a
+/// byte of the wire can cost.
+pub(crate) const CODINGS: u32 = 2;
+/// Input from the wire costs the peer as much as it costs us. A gzip member of one byte has 21, and
+/// a stream that is kept alive by empty blocks of 5 bytes lives for days.
+const OF_THE_WIRE: Rate = Rate { free: 1024 * 1024, earned: 32 };
+/// Input that was decoded itself may come from a thousandth of it, and costs the peer nothing. No
+/// compressor makes a body twice as large.
+const OF_A_CODING: Rate = Rate { free: 256 * 1024, earned: 2 };
 
 #[cfg(test)]
 mod tests {

@@ -179,3 +179,9 @@ pub(crate) fn take_turns() {
         fiber.take_turns();
     }
 }
+
+/// Whether the interrupt check of the current task's thread wants an end, for work that does not
+/// wait: asked at its tick. A fiber's check is asked by the thread that waits for it.
+pub(crate) fn work_is_interrupted() -> bool {
+    thread::has_check() && fiber::current().is_none() && thread::wants_an_end_by_now()
+}

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)] // System calls.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
@@ -28,7 +28,12 @@ pub(crate) fn set_interrupt_check(check: Option<InterruptCheck>) {
 
 thread_local! {
     static CHECK: RefCell<Option<InterruptCheck>> = const { RefCell::new(None) };
+    /// When work that did not wait asked it last.
+    static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
+
+/// How often work that does not wait asks a check without a tick: no wait is interrupted meanwhile.
+const WORK_TICK: Duration = Duration::from_millis(100);
 
 pub(crate) struct ThreadWaiter;
 
@@ -103,6 +108,24 @@ fn tick() -> Option<Duration> {
 /// Whether the call shall end: this thread's check says so.
 pub(super) fn wants_an_end() -> bool {
     with_check(|check| (check.ask)()) == Some(true)
+}
+
+/// As [`wants_an_end`], but asks no more often than the check's tick, for work that asks often.
+pub(super) fn wants_an_end_by_now() -> bool {
+    let tick = tick().unwrap_or(WORK_TICK);
+    let now = Instant::now();
+    // A thread that is ending has no check any more and needs none.
+    let asked = ASKED.try_with(Cell::get).ok().flatten();
+    if asked.is_some_and(|asked| now.saturating_duration_since(asked) < tick) {
+        return false;
+    }
+    let _ = ASKED.try_with(|asked| asked.set(Some(now)));
+    wants_an_end()
+}
+
+/// Whether this thread has a check.
+pub(super) fn has_check() -> bool {
+    with_check(|_| ()).is_some()
 }
 
 /// Marks those that are ready; `false` if none is. Doesn't wait.
@@ -229,5 +252,21 @@ mod tests {
         let want = Want { fd: None, event: Some(&event) };
         assert_eq!(ThreadWaiter.wait(want, Until::new(None)).unwrap(), Woken::Interrupted);
         set_interrupt_check(None);
+    }
+
+    #[test]
+    fn work_that_does_not_wait_asks_the_check_at_its_tick() {
+        let asked = std::rc::Rc::new(Cell::new(0));
+        let count = std::rc::Rc::clone(&asked);
+        let ask = Box::new(move || {
+            count.set(count.get() + 1);
+            true
+        });
+        set_interrupt_check(Some(InterruptCheck { tick: Some(Duration::from_secs(3600)), ask }));
+        assert!(wants_an_end_by_now());
+        assert!(!wants_an_end_by_now());
+        assert_eq!(asked.get(), 1);
+        set_interrupt_check(None);
+        assert!(!has_check());
     }
 }

@@ -181,6 +181,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_client_retries(none, 1, &error));
     IS(bad, hangup_client_sensitive_header(none, "x", &error));
     IS(bad, hangup_client_decode(none, 1, &error));
+    IS(bad, hangup_client_max_codings(none, 1, &error));
     IS(bad, hangup_client_cookies(none, 1, &error));
     IS(bad, hangup_client_set_cookie(none, given("hello"), "a=b", &error));
     IS(bad, hangup_client_cookies_for(none, given("hello"), &new_text, &error));

@@ -183,6 +183,10 @@ static void decoding(void) {
     CHECK_TEXT("gzip", hangup_response_header(response, "content-encoding", NULL));
     hangup_response_free(response);
     CHECK(says(get(client, given("echo")), "gzip"));
+    CHECK_OK(hangup_client_max_codings(client, 1, &error), error);
+    CHECK_OK(hangup_client_max_codings(client, HANGUP_NO_LIMIT, &error), error);
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_max_codings(client, 0, &error), error);
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_max_codings(client, -2, &error), error);
     CHECK_OK(hangup_client_decode(client, 0, &error), error);
     CHECK(!says(get(client, given("echo")), "gzip"));
     hangup_client_free(client);

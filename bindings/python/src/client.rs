@@ -115,6 +115,11 @@ impl Client {
         self.set(py, |client, error| unsafe { hangup_client_decode(client, on.into(), error) })
     }
 
+    fn set_max_codings(&self, py: Python<'_>, max: i64) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe { hangup_client_max_codings(client, max, error) })
+    }
+
     fn add_sensitive_header(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         let name = c_string(HANGUP_INVALID_HEADER, "header name", raw(name, "header name")?);
         let name = name.map_err(|failure| failure.raise(py, None))?;

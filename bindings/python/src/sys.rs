@@ -370,6 +370,7 @@ unsafe extern "C" {
     pub fn hangup_client_retries(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_sensitive_header(client: *mut hangup_client, name: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_decode(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_max_codings(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_cookies(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_cookie(client: *mut hangup_client, url: *const c_char, cookie: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_cookies_for(client: *const hangup_client, url: *const c_char, cookies: *mut *mut hangup_text, error: *mut *mut hangup_error) -> hangup_status;

@@ -59,6 +59,11 @@ impl Reader {
         if self.body.is_none() {
             return;
         }
+        // Nobody works on what comes from here on.
+        if self.is_held_at_end() {
+            return self.close();
+        }
+        let _ = self.let_go();
         if self.left.is_some_and(|left| left > MOST_BYTES) {
             return self.close();
         }

@@ -9,6 +9,7 @@ use crate::cancel::Watching;
 use crate::error::{Error, Kind, Phase};
 use crate::http::transport::{Chunks, Cut, Incoming, Seam, Stopped};
 use crate::net::Stop;
+use crate::wait::work_is_interrupted;
 
 /// The body of a response as it comes. Threads: one at a time.
 pub(crate) struct Reader {
@@ -20,7 +21,17 @@ pub(crate) struct Reader {
     got: u64,
     /// Closed before its end: reading on is a mistake, not an end.
     pub(super) closed: bool,
+    held: Held,
     watching: Option<Watching>,
+}
+
+/// Whether the exchange outlives the body's last byte, for somebody who works on what came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    No,
+    Yes,
+    /// The last byte was read.
+    AtEnd,
 }
 
 /// Where a body comes from.
@@ -47,7 +58,8 @@ impl Reader {
             Incoming::Chunks(chunks) => (Some(Source::Chunks(chunks)), None),
         };
         let left = total;
-        let reader = Self { exchange, body, left, total, got: 0, closed: false, watching };
+        let (closed, held) = (false, Held::No);
+        let reader = Self { exchange, body, left, total, got: 0, closed, held, watching };
         // It is handed up through many layers: one allocation is less than all those copies.
         let mut reader = Box::new(reader);
         if reader.body.is_none() {
@@ -61,23 +73,25 @@ impl Reader {
     /// A piece of the body: at least one byte, or 0 for the end.
     pub(crate) fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
         self.go_on()?;
-        let Some(body) = &mut self.body else { return Ok(0) };
+        let Some(body) = self.body.as_mut().filter(|_| self.held != Held::AtEnd) else {
+            return Ok(0);
+        };
         let read = match body {
             Source::Chunks(chunks) => chunks.read(into),
             Source::Plain(seam) => seam.read_body(into, self.left).map_err(|Stopped| Cut::Stopped),
         };
         match read {
-            Ok(0) => self.end(),
+            Ok(0) => self.last_byte_is_read(),
             Ok(got) => {
                 self.got += got as u64;
                 self.exchange.framing.store(0, Ordering::Relaxed);
                 if matches!(&self.body, Some(Source::Chunks(chunks)) if chunks.is_over()) {
-                    self.end()?;
+                    self.last_byte_is_read()?;
                 } else if let Some(left) = &mut self.left {
                     *left = left.saturating_sub(got as u64);
                     if *left == 0 {
                         // The end is here: the connection goes back now, not when it is asked for.
-                        self.end()?;
+                        self.last_byte_is_read()?;
                     }
                 }
                 Ok(got)
@@ -88,6 +102,36 @@ impl Reader {
             }
             Err(cut) => Err(self.broken(&cut)),
         }
+    }
+
+    /// Keeps the exchange, and its connection with it, until [`let_go`](Self::let_go): the call is
+    /// not over with the body's last byte, and can be ended until it is.
+    pub(crate) fn hold(&mut self) {
+        self.held = Held::Yes;
+    }
+
+    /// Ends the exchange now if the last byte was read, and otherwise with that.
+    pub(crate) fn let_go(&mut self) -> Result<(), Error> {
+        match std::mem::replace(&mut self.held, Held::No) {
+            Held::AtEnd if self.body.is_some() => self.end().map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether only [`let_go`](Self::let_go) is missing to the end of the exchange.
+    pub(super) fn is_held_at_end(&self) -> bool {
+        self.held == Held::AtEnd
+    }
+
+    /// [`go_on`](Self::go_on), from within work that does not wait and so is interrupted by no
+    /// signal.
+    pub(crate) fn go_on_working(&mut self) -> Result<(), Error> {
+        if self.body.is_some() && work_is_interrupted() {
+            let failure = self.exchange.fail(Stop::Interrupted);
+            self.finish();
+            return Err(failure);
+        }
+        self.go_on()
     }
 
     /// Whether there is anything to go on with: it was neither closed, nor has it failed, nor did
@@ -134,15 +178,25 @@ impl Reader {
             total: self.total,
             got: self.got,
             closed: false,
+            held: Held::No,
             watching: self.watching.take(),
         }
     }
 
-    /// The body is at its end, or the peer is at its own. Gives the connection back, or closes it.
-    fn end(&mut self) -> Result<usize, Error> {
+    /// The body is at its end, or the peer is at its own.
+    fn last_byte_is_read(&mut self) -> Result<usize, Error> {
         if matches!(self.body, Some(Source::Plain(_))) && self.left.is_some_and(|left| left > 0) {
             return Err(self.broken(&Cut::Short));
         }
+        if self.held == Held::No {
+            return self.end();
+        }
+        self.held = Held::AtEnd;
+        Ok(0)
+    }
+
+    /// Gives the connection back, or closes it.
+    fn end(&mut self) -> Result<usize, Error> {
         match self.body.take() {
             Some(Source::Plain(seam)) if self.total.is_some() => seam.ends_well(),
             Some(Source::Chunks(chunks)) => chunks.finish(),
@@ -183,6 +237,11 @@ impl Reader {
 
     /// Closes the connection now, unless the body is over. What is read afterwards is an error.
     pub(crate) fn close(&mut self) {
+        if self.is_held_at_end() && self.body.is_some() {
+            // Nothing is left that would have to be read for the next exchange.
+            self.closed = true;
+            let _ = self.let_go();
+        }
         if let Some(body) = self.body.take() {
             self.closed = true;
             self.exchange.abandoned.store(true, Ordering::Relaxed);

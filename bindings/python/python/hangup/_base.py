@@ -87,6 +87,7 @@ class BaseClient:
         retries: bool = True,
         cookies: bool = False,
         decode: bool = True,
+        max_codings: int | None = 2,
         max_head: int | None = None,
         proxy: str | None = "env",
         no_proxy: str | Iterable[str] | None = None,
@@ -128,6 +129,7 @@ class BaseClient:
         self._native.set_retries(retries)
         self._native.set_cookies(cookies)
         self._native.set_decode(decode)
+        self._native.set_max_codings(whole_or_none("max_codings", max_codings))
         if max_head is not None:
             self._native.set_max_head(whole("max_head", max_head))
         if proxy != "env" or not trust_env:

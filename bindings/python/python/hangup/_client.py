@@ -28,6 +28,8 @@ class Client(BaseClient):
     - `cookies`: keeps cookies and sends them; see `Client.cookies`.
     - `decode`: asks for gzip and deflate and decodes such bodies; the headers stay as they came. Nothing is asked
       for if a request has an Accept-Encoding or a Range header of its own.
+    - `max_codings`: how many content codings, one over the other, a decoded body may have; a response with more
+      raises ProtocolError. None: any number.
     - `max_head`: the most bytes that the head of a response may have. Default 65,536.
     - `proxy`: the URL of a proxy (http, https, socks5 or socks5h, with "user:password@" if it wants them); None
       for none; "env", what `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` say when the client is made.
