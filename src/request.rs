@@ -257,6 +257,9 @@ impl Body {
 
     /// What a reader gives: so many bytes, or to its end if the length is not known. It can be sent
     /// once.
+    ///
+    /// A request that was submitted does not wait for a read that is under way when it is ended: the
+    /// reader is dropped when it has returned, which may be after the outcome is known.
     pub fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
         Self(Source::Reader(Some(Foreign::new(reader)), length))
     }

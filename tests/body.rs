@@ -7,13 +7,15 @@ use std::fs;
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use hangup::{Body, Clock, Error, Kind, Phase, Reason, Request, Sent};
+use hangup::{Body, CancelToken, Clock, Error, How, Kind, Phase, Reason, Request, Sent};
 use support::form::{Client, Form, Response, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, assert_sockets, sockets};
 use support::source::Source;
-use support::{PATIENCE, fetch, get, post, request};
+use support::{PATIENCE, fetch, get, post, request, until};
 use testserver::{Options, Script, Server, Step};
 
 in_both_forms! {
@@ -250,6 +252,100 @@ fn a_reader_that_panics_leaves_no_connection_and_no_slot_behind(form: Form) {
     account.assert_dropped_once();
     assert_gone(client.manager(), server.port());
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
+}
+
+/// Only what is submitted can be ended: on the caller's own thread, the caller's reader has the thread.
+#[test]
+fn q7_a_reader_that_stalls_does_not_hold_up_the_end_of_its_submission() {
+    type End = (&'static str, Kind, fn(&hangup::Client, &CancelToken, &mut Request, bool));
+    let ends: [End; 6] = [
+        ("total", Kind::TimedOut, |_, _, request, begun| {
+            if !begun {
+                request.timeout(Clock::Total, Some(Duration::from_millis(300))).unwrap();
+            }
+        }),
+        ("token deadline", Kind::TimedOut, |_, token, _, begun| {
+            if begun {
+                token.after(Duration::from_millis(20));
+            }
+        }),
+        ("token", Kind::Cancelled, |_, token, _, begun| {
+            if begun {
+                token.fire(None);
+            }
+        }),
+        ("its connection", Kind::Closed, |client, _, _, begun| {
+            if begun {
+                let id = client.manager().connections()[0].id;
+                client.manager().close_connection(id, How::Now).unwrap();
+            }
+        }),
+        ("all", Kind::Closed, |client, _, _, begun| {
+            if begun {
+                client.manager().close_all(How::Now);
+            }
+        }),
+        ("shutdown", Kind::ShutDown, |client, _, _, begun| {
+            if begun {
+                client.manager().shutdown();
+            }
+        }),
+    ];
+    for (what, kind, end) in ends {
+        for (fine, length) in [(0, None), (2, None), (0, Some(10_000)), (2, Some(10_000))] {
+            let server = taking();
+            let client = support::client();
+            let (stalls, stalled) = mpsc::channel();
+            let (go_on, released) = mpsc::channel::<()>();
+            let (source, account) = Source::new(move |number, into| {
+                if number == fine {
+                    stalls.send(()).unwrap();
+                    let _ = released.recv();
+                }
+                into[..100].fill(b'u');
+                Ok(100)
+            });
+            let body = match length {
+                None => source.chunked(),
+                Some(length) => source.of_length(length),
+            };
+            let token = CancelToken::new();
+            let mut request = post(&server.url("/"), body);
+            request.cancel_with(Some(token.clone()));
+            end(&client, &token, &mut request, false);
+            let submission = client.submit(request);
+            stalled.recv_timeout(PATIENCE).unwrap();
+            end(&client, &token, &mut post(&server.url("/"), Body::none()), true);
+            let error = submission.wait().unwrap_err();
+            assert_eq!((error.kind(), error.phase()), (kind, Phase::Write), "{what}: {error:?}");
+            assert_gone(client.manager(), server.port());
+            assert_eq!(account.drops.load(Ordering::SeqCst), 0, "{what}: it is read from");
+            drop(go_on);
+            until("the reader is dropped when it returns", || {
+                account.drops.load(Ordering::SeqCst) == 1
+            });
+            assert_eq!(account.reads(), fine + 1, "{what}");
+        }
+    }
+}
+
+#[test]
+fn q7_a_submission_that_is_dropped_lets_go_of_a_reader_that_stalls() {
+    let server = taking();
+    let client = support::client();
+    let (stalls, stalled) = mpsc::channel();
+    let (go_on, released) = mpsc::channel::<()>();
+    let (source, account) = Source::new(move |_, _| {
+        stalls.send(()).unwrap();
+        let _ = released.recv();
+        panic!("nobody is left to hear of this");
+    });
+    let submission = client.submit(post(&server.url("/"), source.chunked()));
+    stalled.recv_timeout(PATIENCE).unwrap();
+    drop(submission);
+    until("the connection is gone", || client.manager().connections().is_empty());
+    drop(go_on);
+    until("the reader is dropped", || account.drops.load(Ordering::SeqCst) == 1);
 }
 
 fn a_reader_may_send_a_request_of_its_own(form: Form) {

@@ -1,14 +1,11 @@
 //! What the body of a request is made from, for each attempt anew. It knows whether there can be
 //! another one: bytes and files can be read again, a reader only if nobody read from it.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::foreign::Foreign;
-use crate::http::upload::{Origin, Upload};
+use crate::http::upload::{self, Slow, Upload};
 use crate::request::{Source, open, sent_before};
 
 /// The source of one call's body. A reader is dropped with it, once. Threads: one at a time.
@@ -16,7 +13,7 @@ pub(super) enum Supply {
     None,
     Bytes(Arc<[u8]>),
     File(PathBuf),
-    Reader { reader: Foreign, length: Option<u64>, touched: bool },
+    Reader { reader: Option<Slow>, length: Option<u64>, touched: bool },
 }
 
 /// The body for one attempt, and how long it is if that is known.
@@ -28,8 +25,8 @@ pub(super) struct Opened<'a> {
 enum Bytes<'a> {
     None,
     Slice(&'a [u8]),
-    File(File),
-    Reader(&'a mut Foreign, &'a mut bool),
+    File(Option<Slow>),
+    Reader(&'a mut Option<Slow>, &'a mut bool),
 }
 
 impl Supply {
@@ -41,7 +38,7 @@ impl Supply {
             Source::File(path) => Self::File(path.clone()),
             Source::Reader(reader, length) => {
                 let reader = reader.take().ok_or_else(sent_before)?;
-                Self::Reader { reader, length: *length, touched: false }
+                Self::Reader { reader: Some(Box::new(reader)), length: *length, touched: false }
             }
         })
     }
@@ -63,7 +60,7 @@ impl Supply {
             Self::Bytes(bytes) => (Bytes::Slice(bytes), Some(bytes.len() as u64)),
             Self::File(path) => {
                 let (file, length) = open(path)?;
-                (Bytes::File(file), Some(length))
+                (Bytes::File(Some(Box::new(file))), Some(length))
             }
             Self::Reader { reader, length, touched } => (Bytes::Reader(reader, touched), *length),
         };
@@ -73,26 +70,12 @@ impl Supply {
 
 impl Opened<'_> {
     pub(super) fn upload(&mut self) -> Upload<'_> {
-        let origin = match self.bytes {
-            Bytes::None | Bytes::Slice(_) => Origin::Memory,
-            Bytes::File(_) => Origin::Disk,
-            Bytes::Reader(..) => Origin::Caller,
+        let source = match &mut self.bytes {
+            Bytes::None => upload::Source::Memory(&[]),
+            Bytes::Slice(bytes) => upload::Source::Memory(bytes),
+            Bytes::File(file) => upload::Source::File(file),
+            Bytes::Reader(reader, touched) => upload::Source::Reader(reader, touched),
         };
-        let length = self.length;
-        Upload::new(self, length, origin)
-    }
-}
-
-impl Read for Opened<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match &mut self.bytes {
-            Bytes::None => Ok(0),
-            Bytes::Slice(bytes) => bytes.read(into),
-            Bytes::File(file) => file.read(into),
-            Bytes::Reader(reader, touched) => {
-                **touched = true;
-                reader.read(into)
-            }
-        }
+        Upload::new(source, self.length)
     }
 }

@@ -6,37 +6,37 @@ use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::transport::Stopped;
-use crate::error::{Error, Kind};
+use crate::error::{Clock, Error, Kind};
+use crate::limits::Deadline;
 use crate::net::Stop;
-use crate::wait::{Crew, apart, apart_unless};
+use crate::wait::{Crew, Left, apart_alone, shares_its_thread};
+
+/// A reader that may take its time: a file, or code of the caller's.
+pub(crate) type Slow = Box<dyn Read + Send>;
 
 /// Where a body comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    Memory,
-    /// It may take its time.
-    Disk,
-    /// Code of the caller's: it may take as long as it likes.
-    Caller,
+pub(crate) enum Source<'a> {
+    Memory(&'a [u8]),
+    File(&'a mut Option<Slow>),
+    /// Code of the caller's: it may take as long as it likes. It is taken while it is read; when
+    /// the exchange ends meanwhile, it does not come back. And whether it was read from.
+    Reader(&'a mut Option<Slow>, &'a mut bool),
 }
 
 /// Threads: one at a time.
 pub(crate) struct Upload<'a> {
-    source: &'a mut (dyn Read + Send),
-    origin: Origin,
+    source: Source<'a>,
     /// What is still to be given; `None` if the length is not known.
     left: Option<u64>,
     given: u64,
     exchange: Option<Arc<Exchange>>,
+    /// Where a piece is read into on another thread.
+    piece: Vec<u8>,
 }
 
 impl<'a> Upload<'a> {
-    pub(crate) fn new(
-        source: &'a mut (dyn Read + Send),
-        length: Option<u64>,
-        origin: Origin,
-    ) -> Self {
-        Self { source, origin, left: length, given: 0, exchange: None }
+    pub(crate) fn new(source: Source<'a>, length: Option<u64>) -> Self {
+        Self { source, left: length, given: 0, exchange: None, piece: Vec::new() }
     }
 
     /// How much is still to be given, if that is known.
@@ -46,31 +46,39 @@ impl<'a> Upload<'a> {
 
     /// Whether the first bytes are here already: they may share a packet with the head.
     pub(crate) fn is_at_hand(&self) -> bool {
-        self.origin != Origin::Caller && self.left != Some(0)
+        !matches!(self.source, Source::Reader(..)) && self.left != Some(0)
     }
 
     pub(super) fn belongs_to(&mut self, exchange: &Arc<Exchange>) {
         self.exchange = Some(Arc::clone(exchange));
     }
 
-    /// `None` if the exchange is over before anything was read. Interrupted means "again"
-    /// (std::io::Read); a reader that says so for ever is ended by the clock.
-    fn read_source(&mut self, into: &mut [u8]) -> Option<io::Result<usize>> {
-        let must_stop = || self.exchange.as_ref().is_some_and(|exchange| exchange.must_stop());
-        let source = &mut *self.source;
+    /// Interrupted means "again" (std::io::Read); a reader that says so for ever is ended by the
+    /// clock.
+    fn read_source(&mut self, into: &mut [u8]) -> Result<io::Result<usize>, Stopped> {
         loop {
-            let read = match self.origin {
-                Origin::Memory => source.read(into),
-                Origin::Disk => apart(&DISKS, || source.read(into)),
-                Origin::Caller => apart_unless(&READERS, || source.read(into), &must_stop)?,
+            let read = match &mut self.source {
+                Source::Memory(bytes) => bytes.read(into),
+                Source::File(file) => {
+                    read_slow(file, &DISKS, &mut self.piece, into, self.exchange.as_deref())?
+                }
+                Source::Reader(reader, touched) => {
+                    **touched = true;
+                    read_slow(reader, &READERS, &mut self.piece, into, self.exchange.as_deref())?
+                }
             };
             match read {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    if must_stop() {
-                        return None;
+                    if let Some(exchange) = self.exchange.as_ref().filter(|it| it.must_stop()) {
+                        exchange.fail(Stop::Deadline);
+                        return Err(Stopped);
                     }
                 }
-                other => return Some(other),
+                Ok(got) if got > into.len() => {
+                    let what = format!("the reader says it wrote {got} bytes into {}", into.len());
+                    return Ok(Err(io::Error::other(what)));
+                }
+                other => return Ok(other),
             }
         }
     }
@@ -90,13 +98,7 @@ impl<'a> Upload<'a> {
         if room == 0 {
             return Ok(0);
         }
-        let Some(read) = self.read_source(&mut into[..room]) else {
-            if let Some(exchange) = &self.exchange {
-                exchange.fail(Stop::Deadline);
-            }
-            return Err(Stopped);
-        };
-        match read {
+        match self.read_source(&mut into[..room])? {
             Ok(0) => match self.left {
                 Some(left) if left > 0 => {
                     let whole = left + self.given;
@@ -115,6 +117,53 @@ impl<'a> Upload<'a> {
                 Ok(got)
             }
             Err(error) => Err(self.fail(format!("the request's body failed: {error}"))),
+        }
+    }
+}
+
+/// Reads on the caller's own thread, or has a worker read where others share the thread. The worker
+/// owns the reader then, and who waits for it is ended like any other wait.
+fn read_slow(
+    place: &mut Option<Slow>,
+    crew: &'static Crew,
+    piece: &mut Vec<u8>,
+    into: &mut [u8],
+    exchange: Option<&Exchange>,
+) -> Result<io::Result<usize>, Stopped> {
+    let Some(exchange) = exchange.filter(|_| shares_its_thread()) else {
+        return Ok(place.as_mut().map_or(Ok(0), |reader| reader.read(into)));
+    };
+    let Some(mut reader) = place.take() else { return Err(Stopped) };
+    let mut piece_of_it = std::mem::take(piece);
+    piece_of_it.resize(into.len(), 0);
+    let work = move || {
+        let read = reader.read(&mut piece_of_it);
+        (reader, piece_of_it, read)
+    };
+    let event = match exchange.arm() {
+        Ok(event) => event,
+        Err(error) => return Ok(Err(error)),
+    };
+    let until = exchange.clocks().until(Deadline { at: None, clock: Clock::None });
+    match apart_alone(crew, work, &event, until, &|| exchange.must_stop()) {
+        Ok((reader, bytes, read)) => {
+            *place = Some(reader);
+            if let Ok(got) = read
+                && got <= into.len()
+            {
+                into[..got].copy_from_slice(&bytes[..got]);
+            }
+            *piece = bytes;
+            Ok(read)
+        }
+        Err(Left::GaveUp) => {
+            exchange.fail(Stop::Deadline);
+            Err(Stopped)
+        }
+        Err(Left::NoThread(error)) => {
+            let what = "there is no thread to read the request's body";
+            exchange.fail_with(Error::from_os(Kind::System, what, &error));
+            Err(Stopped)
         }
     }
 }

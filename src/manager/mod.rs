@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use once_cell::sync::OnceCell;
 
 pub use connection::{ConnectionInfo, Reason, State};
-pub(crate) use control::{Cause, Control};
+pub(crate) use control::{Armed, Cause, Control};
 pub use events::{Closer, Events, Happened, Happening};
 pub(crate) use key::{Origin, PoolKey};
 pub(crate) use lease::{Lease, NoLease, Progress, Wish};

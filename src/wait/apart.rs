@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code)] // A worker borrows what lies on a fiber's stack.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,16 +22,64 @@ pub(crate) fn apart<T: Send>(crew: &'static Crew, work: impl FnOnce() -> T + Sen
     }
 }
 
-/// [`apart`], unless somebody `gives_up` before a worker came to it: then it is not done.
-pub(crate) fn apart_unless<T: Send>(
+/// Why work that stands alone has no outcome.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// Who waited for it did so no longer.
+    GaveUp,
+    NoThread(io::Error),
+}
+
+/// [`apart`] for work that owns what it needs, so that nobody has to wait for it: when the fiber
+/// `gives_up`, work that was not begun is dropped, and work that was begun goes on alone; what it
+/// answers is dropped on the worker's thread. The fiber asks when the event is set, which is its
+/// own, and when that time comes.
+pub(crate) fn apart_alone<T: Send + 'static>(
     crew: &'static Crew,
-    work: impl FnOnce() -> T + Send,
+    work: impl FnOnce() -> T + Send + 'static,
+    event: &Arc<Event>,
+    until: Option<Instant>,
     gives_up: &dyn Fn() -> bool,
-) -> Option<T> {
-    match fiber::current() {
-        None => Some(work()),
-        Some(fiber) => lend(&fiber, crew, work, gives_up).ok(),
+) -> Result<T, Left> {
+    let Some(fiber) = fiber::current() else { return Ok(work()) };
+    let alone = Arc::new(Alone { work: Mutex::new(Some(work)), outcome: Mutex::new(None) });
+    let (theirs, bell) = (Arc::clone(&alone), Arc::clone(event));
+    let job = move || {
+        let Some(work) = lock(&theirs.work).take() else { return };
+        let outcome = catch_unwind(AssertUnwindSafe(work));
+        *lock(&theirs.outcome) = Some(outcome);
+        // If nobody waits for it any more, the outcome ends here.
+        drop(theirs);
+        bell.set();
+    };
+    crew.run(job).map_err(Left::NoThread)?;
+    loop {
+        // First cleared, then asked: whoever comes in between sets it again.
+        event.clear();
+        let outcome = lock(&alone.outcome).take();
+        match outcome {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(panic)) => resume_unwind(panic),
+            None if gives_up() => {
+                let work = lock(&alone.work).take();
+                drop(work);
+                return Err(Left::GaveUp);
+            }
+            // It can't fail: there is no descriptor in it.
+            None => drop(fiber.wait(Want { fd: None, event: Some(event) }, Until::new(until))),
+        }
     }
+}
+
+/// Work without a borrow, and what came of it.
+struct Alone<F, T> {
+    work: Mutex<Option<F>>,
+    outcome: Mutex<Option<std::thread::Result<T>>>,
+}
+
+/// Whether the current task shares its thread with others, and so must not block it.
+pub(crate) fn shares_its_thread() -> bool {
+    fiber::current().is_some()
 }
 
 /// [`apart`] if there is a worker for it soon, and otherwise on the stack of this thread.

@@ -19,7 +19,9 @@ use crate::cancel::{CancelToken, Watch, Watching, Why};
 use crate::error::{Error, Kind, Phase};
 use crate::head::{RawHead, ResponseTo};
 use crate::limits::Timeouts;
-use crate::manager::{Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused, Wish};
+use crate::manager::{
+    Armed, Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused, Wish,
+};
 use crate::net::Stop;
 use crate::process::generation;
 
@@ -236,6 +238,11 @@ impl Exchange {
     /// hears of it.
     pub(in crate::http) fn must_stop(&self) -> bool {
         self.control.cause().is_some() || self.clocks.total_passed().is_some()
+    }
+
+    /// An event that whoever ends it sets, for a wait that has no socket.
+    pub(in crate::http) fn arm(&self) -> std::io::Result<Armed<'_>> {
+        self.control.arm()
     }
 
     pub(in crate::http) fn polite(&self) -> &Polite {
