@@ -1,7 +1,6 @@
 //! One request as a value: what to ask for, within which limits, and what may end it.
 
 use std::ffi::{CStr, CString};
-use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::cancel::CancelToken;
 use crate::error::{Clock, Error, Kind};
 use crate::foreign::Foreign;
+use crate::http::sent_file;
 use crate::limits::{Overrides, not_zero};
 use crate::target::Target;
 
@@ -245,13 +245,16 @@ impl Body {
         Self(Source::Bytes(Arc::from(data)))
     }
 
-    /// A file, read while it is sent.
+    /// A regular file, opened and read when the request is sent: what reading it gives. It is sent
+    /// with its length, or chunked if its size is not to be trusted, as in `/proc`. A file that grows
+    /// or shrinks while it is sent fails the exchange with [`Kind::BodyFailed`]; it is never cut off.
     ///
     /// # Errors
-    /// [`Kind::System`] if it can't be opened or is no regular file.
+    /// [`Kind::System`] if it can't be opened or is no regular file. A FIFO, a socket and a device are
+    /// none: give what reads them to [`reader`](Self::reader).
     pub fn file(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
-        open(&path)?;
+        sent_file::open(&path)?;
         Ok(Self(Source::File(path)))
     }
 
@@ -315,18 +318,6 @@ pub(crate) fn needs_length(method: &Method) -> bool {
 pub(crate) fn sent_before() -> Error {
     let what = "the request's body came from a reader and was sent before; give it a new one";
     Error::new(Kind::InvalidState, what)
-}
-
-/// A file and its length.
-pub(crate) fn open(path: &std::path::Path) -> Result<(File, u64), Error> {
-    let failed =
-        |error| Error::from_os(Kind::System, &format!("can't read {}", path.display()), &error);
-    let file = File::open(path).map_err(failed)?;
-    let facts = file.metadata().map_err(failed)?;
-    if !facts.is_file() {
-        return Err(Error::new(Kind::System, format!("{} is no regular file", path.display())));
-    }
-    Ok((file, facts.len()))
 }
 
 /// A header from text (RFC 9110 section 5).

@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -25,6 +25,8 @@ in_both_forms! {
     q7_a_reader_that_fails_ends_the_exchange_with_its_own_error,
     q7_a_reader_that_is_short_ends_the_exchange_with_its_own_error,
     q7_a_file_that_shrinks_or_is_none_is_an_error,
+    q7_a_file_whose_size_is_made_up_is_sent_as_it_reads,
+    q7_a_file_that_grows_while_it_is_sent_is_an_error_and_never_cut_off,
     q7_a_readers_body_can_be_sent_once_and_others_again,
     a_reader_that_panics_leaves_no_connection_and_no_slot_behind,
     a_reader_may_send_a_request_of_its_own,
@@ -202,6 +204,86 @@ fn q7_a_file_that_shrinks_or_is_none_is_an_error(form: Form) {
         assert!(error.message().contains(none), "{error}");
     }
     assert_at_rest(client.manager());
+}
+
+fn q7_a_file_whose_size_is_made_up_is_sent_as_it_reads(form: Form) {
+    let client = form.client();
+    // proc(5): of no bytes, it says; sysfs(5): of a page. What they hold does not change here.
+    let small =
+        ["/proc/version", "/proc/filesystems", "/sys/kernel/mm/transparent_hugepage/enabled"];
+    for path in small.into_iter().filter(|path| std::path::Path::new(path).exists()) {
+        let whole = fs::read(path).unwrap();
+        assert_ne!(fs::metadata(path).unwrap().len(), whole.len() as u64);
+        let server = taking();
+        assert_eq!(send(&client, &server, Body::file(path).unwrap()).unwrap(), b"ok");
+        assert!(server.bodies(0)[0] == whole, "{path}");
+        let length = vec![format!("content-length: {}", whole.len())];
+        assert_eq!(lines(&server, "content-length:"), length, "{path}");
+    }
+    // More than is looked at before.
+    let path = "/proc/kallsyms";
+    if let Some(whole) = fs::read(path).ok().filter(|whole| whole.len() > 100_000) {
+        let server = taking();
+        assert_eq!(send(&client, &server, Body::file(path).unwrap()).unwrap(), b"ok");
+        assert!(server.bodies(0)[0] == whole, "{path}");
+        assert_eq!(lines(&server, "transfer-encoding:"), ["transfer-encoding: chunked"]);
+    }
+    assert_at_rest(client.manager());
+}
+
+fn q7_a_file_that_grows_while_it_is_sent_is_an_error_and_never_cut_off(form: Form) {
+    const SIZE: usize = 16_000_000;
+    let path = scratch(form, "grows", &vec![b'f'; SIZE]);
+    // The server takes nothing before the file has grown: so much does not fit in between.
+    let steps = vec![Step::head(), Step::wait_for("grown"), Step::eof()];
+    let server = Server::start(Script::every(steps));
+    let client = form.client();
+    let mut request = post(&server.url("/"), Body::file(&path).unwrap());
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(server.wait_heads(1, PATIENCE));
+            let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+            file.write_all(b"more").unwrap();
+            server.release("grown");
+        });
+        client.send(&mut request).unwrap_err()
+    });
+    assert_eq!((error.kind(), error.phase()), (Kind::BodyFailed, Phase::Write), "{error:?}");
+    assert!(error.message().contains("grew") && error.message().contains("16000000"), "{error}");
+    assert_ne!(error.sent(), Sent::All);
+    assert_gone(client.manager(), server.port());
+    fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn q7_a_fifo_and_a_device_are_refused_at_once_and_their_writers_are_left_alone() {
+    let path = scratch(Form::Blocking, "fifo", b"");
+    fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    let (tell, told) = mpsc::channel();
+    let opened = {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            for path in [path, "/dev/zero".into(), "/dev/tty".into(), "/".into()] {
+                let error = Body::file(&path).unwrap_err();
+                assert_eq!(error.kind(), Kind::System, "{}: {error}", path.display());
+            }
+            tell.send(()).unwrap();
+        })
+    };
+    told.recv_timeout(PATIENCE).unwrap();
+    opened.join().unwrap();
+    // One that was a file when it was named, and is none when it is sent.
+    let server = taking();
+    let file = scratch(Form::Blocking, "was-a-file", b"content");
+    let mut request = post(&server.url("/"), Body::file(&file).unwrap());
+    fs::rename(&path, &file).unwrap();
+    let error = support::client().send(&mut request).unwrap_err();
+    assert_eq!(error.kind(), Kind::System, "{error}");
+    assert!(error.message().contains("no regular file"), "{error}");
+    assert_eq!(server.connections(), 0);
+    fs::remove_file(file).unwrap();
 }
 
 fn q7_a_readers_body_can_be_sent_once_and_others_again(form: Form) {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::http::sent_file::SentFile;
 use crate::http::upload::{self, Slow, Upload};
-use crate::request::{Source, open, sent_before};
+use crate::request::{Source, sent_before};
 
 /// The source of one call's body. A reader is dropped with it, once. Threads: one at a time.
 pub(super) enum Supply {
@@ -25,6 +26,7 @@ pub(super) struct Opened<'a> {
 enum Bytes<'a> {
     None,
     Slice(&'a [u8]),
+    Small(Vec<u8>),
     File(Option<Slow>),
     Reader(&'a mut Option<Slow>, &'a mut bool),
 }
@@ -58,10 +60,13 @@ impl Supply {
             _ if !wanted => (Bytes::None, Some(0)),
             Self::None => (Bytes::None, Some(0)),
             Self::Bytes(bytes) => (Bytes::Slice(bytes), Some(bytes.len() as u64)),
-            Self::File(path) => {
-                let (file, length) = open(path)?;
-                (Bytes::File(Some(Box::new(file))), Some(length))
-            }
+            Self::File(path) => match SentFile::open(path)? {
+                SentFile::Small(bytes) => {
+                    let length = bytes.len() as u64;
+                    (Bytes::Small(bytes), Some(length))
+                }
+                SentFile::Large(file, length) => (Bytes::File(Some(file)), length),
+            },
             Self::Reader { reader, length, touched } => (Bytes::Reader(reader, touched), *length),
         };
         Ok(Opened { bytes, length })
@@ -73,6 +78,7 @@ impl Opened<'_> {
         let source = match &mut self.bytes {
             Bytes::None => upload::Source::Memory(&[]),
             Bytes::Slice(bytes) => upload::Source::Memory(bytes),
+            Bytes::Small(bytes) => upload::Source::Memory(bytes),
             Bytes::File(file) => upload::Source::File(file),
             Bytes::Reader(reader, touched) => upload::Source::Reader(reader, touched),
         };

@@ -125,9 +125,11 @@ pub unsafe extern "C" fn hangup_request_body(
     })
 }
 
-/// The body from a file, read while it is sent; its length is the file's when the request is sent.
+/// The body from a regular file, which is opened and read when the request is sent: what reading it gives. It is sent
+/// with its length, or chunked if its size is not to be trusted, as in /proc. A file that grows or shrinks while it is
+/// sent fails the exchange with HANGUP_BODY_FAILED; it is never cut off.
 ///
-/// Fails: HANGUP_SYSTEM if it can't be opened or is no regular file.
+/// Fails: HANGUP_SYSTEM if it can't be opened or is no regular file, such as a FIFO, for whose writer this does not wait.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_body_file(
     request: *mut hangup_request,

@@ -7,6 +7,7 @@ mod clocks;
 pub(crate) mod decode;
 pub(crate) mod exchange;
 mod proxied;
+pub(crate) mod sent_file;
 mod transport;
 pub(crate) mod upload;
 

@@ -168,6 +168,6 @@ fn read_slow(
     }
 }
 
-static DISKS: Crew = Crew::new("hangup-file", 16);
+pub(super) static DISKS: Crew = Crew::new("hangup-file", 16);
 /// So many readers of callers may block at once; more wait until one of them comes back.
 static READERS: Crew = Crew::new("hangup-upload", 256);

@@ -1,0 +1,108 @@
+//! A file that is sent as a body: how long it is, as far as that can be known.
+//!
+//! fstat(2) says what the file system wants it to say: 0 for what is in /proc, a page for what is in
+//! sysfs, and for a file that is written to what it was a moment ago. So a small file is read to its
+//! end before its length is announced, and a large one must end where it said.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::upload::{DISKS, Slow};
+use crate::error::{Error, Kind};
+use crate::wait::apart;
+
+/// What is sent of a file. Threads: a value.
+pub(crate) enum SentFile {
+    /// All of it.
+    Small(Vec<u8>),
+    /// A reader of it, and its length if that is known.
+    Large(Slow, Option<u64>),
+}
+
+impl SentFile {
+    /// Opens the file and looks how long it is; by a worker where others share the thread.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        apart(&DISKS, || Self::begin(path))
+    }
+
+    fn begin(path: &Path) -> Result<Self, Error> {
+        let (mut file, size) = open(path)?;
+        if size > SMALL {
+            return Ok(Self::Large(Box::new(Exactly { file, size, left: size }), Some(size)));
+        }
+        let mut first = Vec::new();
+        let read = file.by_ref().take(SMALL + 1).read_to_end(&mut first);
+        read.map_err(|error| cannot_read(path, &error))?;
+        if first.len() as u64 <= SMALL {
+            return Ok(Self::Small(first));
+        }
+        Ok(Self::Large(Box::new(io::Cursor::new(first).chain(file)), None))
+    }
+}
+
+/// A regular file, and its size as the file system says. It never waits: what is no regular file may
+/// let open(2) wait for a peer (fifo(7)), and read(2) for bytes.
+pub(crate) fn open(path: &Path) -> Result<(File, u64), Error> {
+    // Opening a FIFO would let go on who waits for a reader of it, and opening a device may do anything.
+    regular(path, std::fs::metadata(path))?;
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| cannot_read(path, &error))?;
+    // By now it may be another one.
+    let size = regular(path, file.metadata())?.len();
+    Ok((file, size))
+}
+
+fn regular(path: &Path, facts: io::Result<Metadata>) -> Result<Metadata, Error> {
+    let facts = facts.map_err(|error| cannot_read(path, &error))?;
+    if !facts.is_file() {
+        return Err(Error::new(Kind::System, format!("{} is no regular file", path.display())));
+    }
+    Ok(facts)
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Error {
+    Error::from_os(Kind::System, &format!("can't read {}", path.display()), error)
+}
+
+/// A file that must end where it said: before its last piece is given, it is seen that nothing
+/// follows. What is shorter is noticed by who sends it.
+struct Exactly {
+    file: File,
+    size: u64,
+    left: u64,
+}
+
+impl Read for Exactly {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read(into)?;
+        let more = match self.left.checked_sub(got as u64) {
+            Some(left) => {
+                self.left = left;
+                left == 0 && got > 0 && has_more(&mut self.file)?
+            }
+            None => true,
+        };
+        if more {
+            let size = self.size;
+            let what = format!("the file grew while it was sent: it had {size} bytes before");
+            return Err(io::Error::other(what));
+        }
+        Ok(got)
+    }
+}
+
+/// Whether one more byte can be read.
+fn has_more(file: &mut File) -> io::Result<bool> {
+    loop {
+        match file.read(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read.map(|got| got > 0),
+        }
+    }
+}
+
+/// What is read before its length is announced.
+const SMALL: u64 = 64 * 1024;
