@@ -179,6 +179,45 @@ def test_it_hangs_up_in_every_phase(scene, serve, how):
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("end", ["total", "token", "connection", "close_all", "shutdown"])
+def test_a_body_that_does_not_come_is_not_waited_for_when_its_request_is_ended(serve, end):
+    server = serve([HEAD, {"mark": "here"}, "stall"])
+    manager = hangup.Manager()
+    token = hangup.CancelToken()
+    kind = {"total": hangup.TotalTimeout, "token": hangup.Cancelled, "shutdown": hangup.ManagerShutDown}
+
+    async def main():
+        stands, given_up = asyncio.Event(), asyncio.Event()
+
+        async def never():
+            yield b"x"
+            stands.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                given_up.set()
+
+        async with hangup.AsyncClient(manager=manager) as client:
+            limit = 0.3 if end == "total" else None
+            task = asyncio.create_task(client.post(server.url, content=never(), cancel=token, timeout=limit))
+            await stands.wait()
+            if end == "token":
+                token.cancel()
+            elif end == "connection":
+                manager.close(manager.connections()[0].id, now=True)
+            elif end == "close_all":
+                manager.close_all(now=True)
+            elif end == "shutdown":
+                manager.shutdown()
+            with pytest.raises(kind.get(end, hangup.Closed)) as caught:
+                await asyncio.wait_for(asyncio.shield(task), 20)
+            assert caught.value.phase == "write"
+            await asyncio.wait_for(given_up.wait(), 20)
+            await at_rest(manager)
+
+    asyncio.run(main())
+
+
 def test_a_storm_leaves_the_pool_whole(serve, manager):
     server = serve([forever(HEAD, {"sleep_ms": 20}, send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))])
     manager.limit(per_origin=4)

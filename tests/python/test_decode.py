@@ -50,6 +50,26 @@ def test_a_body_that_is_not_what_it_says(serve, client, manager):
             client.get(serve(coded("gzip", body)).url)
 
 
+def test_more_codings_than_two_are_decoded_only_where_asked_for(serve, client, manager):
+    body = gzip.compress(zlib.compress(gzip.compress(TEXT)))
+    server = serve(coded("gzip, deflate, gzip", body))
+    with pytest.raises(hangup.ProtocolError, match="3 content codings"):
+        client.get(server.url)
+    assert manager.connections() == []
+    for most in (3, None):
+        assert hangup.Client(manager=manager, max_codings=most).get(server.url).content == TEXT
+    with pytest.raises(hangup.InvalidArgument):
+        hangup.Client(manager=manager, max_codings=0)
+
+
+def test_a_body_that_decodes_to_nothing_is_refused(serve, client, manager):
+    empty = gzip.compress(b"", mtime=0) * 200_000
+    server = serve(coded("gzip, gzip", gzip.compress(empty)))
+    with pytest.raises(hangup.ProtocolError, match="next to nothing"):
+        client.get(server.url, timeout=60)
+    assert manager.connections() == []
+
+
 def test_a_bomb_stops_at_the_bound(serve, client):
     bomb = gzip.compress(bytes(50_000_000))
     with client.stream("GET", serve(coded("gzip", bomb)).url) as r, pytest.raises(hangup.TooLarge):

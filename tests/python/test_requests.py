@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import pathlib
+import tempfile
+import zipfile
 
 import pytest
 
@@ -142,6 +145,101 @@ def test_a_file_is_sent_from_where_it_stands(echo, client, tmp_path):
     client.put(echo.url, content=pathlib.Path(path))
     assert echo.bodies() == [b"sent" * 100_000, path.read_bytes()]
     assert ("content-length", "400000") in head(echo, 0)[1]
+
+
+@pytest.mark.parametrize("module", ["gzip", "bz2", "lzma"])
+def test_a_file_that_decompresses_is_sent_decompressed_and_whole(echo, client, tmp_path, module):
+    module = pytest.importorskip(module)
+    whole = b"line of text\n" * 100_000
+    path = tmp_path / "compressed"
+    with module.open(path, "wb") as file:
+        file.write(whole)
+    with module.open(path, "rb") as file:
+        client.post(echo.url, content=file)
+    assert echo.bodies() == [whole]
+    assert ("transfer-encoding", "chunked") in head(echo)[1]
+
+
+def test_a_member_of_a_zip_file_is_sent_whole(echo, client, tmp_path):
+    whole = b"line of text\n" * 100_000
+    with zipfile.ZipFile(tmp_path / "zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("member", whole)
+        with archive.open("member") as file:
+            client.post(echo.url, content=file)
+    assert echo.bodies() == [whole]
+
+
+@pytest.mark.parametrize("path", ["/proc/version", "/proc/filesystems", "/sys/kernel/mm/transparent_hugepage/enabled"])
+def test_a_file_whose_size_is_made_up_is_sent_as_it_reads(echo, client, path):
+    if not os.path.exists(path):
+        pytest.skip(f"no {path}")
+    whole = pathlib.Path(path).read_bytes()
+    assert os.stat(path).st_size != len(whole)
+    with open(path, "rb") as file:
+        client.put(echo.url, content=file)
+    with open(path, "rb", buffering=0) as file:
+        client.put(echo.url, content=file)
+    client.put(echo.url, content=pathlib.Path(path))
+    assert echo.bodies() == [whole] * 3
+
+
+def test_a_sparse_file_and_a_pipe_are_sent_whole(echo, client, tmp_path):
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(300_000)
+    with path.open("rb") as file:
+        client.put(echo.url, content=file)
+    reads, writes = os.pipe()
+    with open(writes, "wb") as file:
+        file.write(b"through a pipe")
+    with open(reads, "rb") as file:
+        client.put(echo.url, content=file)
+    assert echo.bodies() == [bytes(300_000), b"through a pipe"]
+    assert ("content-length", "300000") in head(echo, 0)[1]
+    assert ("transfer-encoding", "chunked") in head(echo, 1)[1]
+
+
+def test_temporary_files_and_wrappers_of_files_say_their_length(echo, client):
+    class Wrapper:
+        """As what shows the progress of an upload: all but `read` is the file's."""
+
+        def __init__(self, file):
+            self.file = file
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def read(self, size):
+            return self.file.read(size)
+
+    with tempfile.TemporaryFile() as plain, tempfile.NamedTemporaryFile() as named:
+        with tempfile.SpooledTemporaryFile(max_size=1_000_000) as spooled:
+            for file in (plain, named, spooled):
+                file.write(b"sent" * 10_000)
+                file.seek(4)
+                client.put(echo.url, content=Wrapper(file) if file is plain else file)
+            assert not spooled._rolled, "asking for its length does not write it to the disk"
+    assert echo.bodies() == [b"sent" * 9_999] * 3
+    for number in range(3):
+        assert ("content-length", "39996") in head(echo, number)[1]
+
+
+@pytest.mark.parametrize("size", [1, 10_000, 300_000])
+def test_a_file_that_grows_while_it_is_sent_is_an_error_and_never_cut_off(echo, client, manager, tmp_path, size):
+    path = tmp_path / "growing"
+    path.write_bytes(b"x" * size)
+
+    class Growing(io.FileIO):
+        def read(self, room=-1):
+            with open(path, "ab") as more:
+                more.write(b"y")
+            return super().read(room)
+
+    with Growing(path) as file, pytest.raises(hangup.BodyFailed, match="grew") as failure:
+        client.post(echo.url, content=file)
+    assert (failure.value.phase, failure.value.sent) == ("write", "part")
+    assert echo.bodies() == []
+    assert manager.connections() == []
 
 
 def test_a_failing_iterator_raises_its_own_exception(echo, client, manager):

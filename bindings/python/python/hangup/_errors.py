@@ -175,7 +175,8 @@ class TooLarge(RequestError):
 
 
 class BodyFailed(RequestError):
-    """The body of the request was shorter than it said. An exception that it raised is raised as it is."""
+    """The body of the request was shorter than it said, or a file grew while it was sent. An exception that the body
+    raised is raised as it is."""
 
 
 class SystemFailure(RequestError, OSError):

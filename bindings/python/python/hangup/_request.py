@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json as _json
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlencode
 
 from ._headers import Headers
+from ._sent_file import NOT_KNOWN, binary, sent
 
 
 @runtime_checkable
@@ -32,7 +32,6 @@ Content = str | bytes | bytearray | memoryview | os.PathLike[str] | Readable | I
 Body = bytes | str | tuple[Callable[[int], bytes], int]
 """What `_native` takes: bytes, the path of a file, or a function that reads and the length (-1: not known)."""
 
-_NOT_KNOWN = -1
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -105,46 +104,17 @@ def _content(content: Content) -> Body:
     if isinstance(content, os.PathLike):
         return os.fspath(content)
     if isinstance(content, Readable):
-        return _reads(content), _length(content)
+        return sent(content)
     if isinstance(content, Iterable) and not isinstance(content, Mapping):
-        return _pieces(iter(content)), _NOT_KNOWN
+        return _pieces(iter(content)), NOT_KNOWN
     raise TypeError(f"a body is bytes, str, a path, an open file or an iterable of bytes, not {type(content).__name__}")
-
-
-def _reads(file: Readable) -> Callable[[int], bytes]:
-    def read(room: int) -> bytes:
-        return _bytes(file.read(room), "a file that is sent must be open in binary mode: it gave")
-
-    return read
 
 
 def _pieces(source: Iterator[bytes]) -> Callable[[int], bytes]:
     def read(room: int) -> bytes:
         for piece in source:
-            if piece := _bytes(piece, "a body must be made of bytes, not"):
+            if piece := binary(piece, "a body must be made of bytes, not"):
                 return piece
         return b""
 
     return read
-
-
-def _bytes(piece: object, what: str) -> bytes:
-    if isinstance(piece, bytes):
-        return piece
-    if isinstance(piece, (bytearray, memoryview)):
-        return bytes(piece)
-    raise TypeError(f"{what} {type(piece).__name__}")
-
-
-def _length(file: Any) -> int:
-    """What is left of a regular file; anything else is sent chunked."""
-    try:
-        found = os.fstat(file.fileno())
-        if stat.S_ISREG(found.st_mode):
-            return max(0, found.st_size - int(file.tell()))
-    except (AttributeError, OSError, ValueError):
-        pass
-    try:  # BytesIO and its like
-        return max(0, len(file.getbuffer()) - int(file.tell()))
-    except (AttributeError, OSError, ValueError):
-        return _NOT_KNOWN
