@@ -9,7 +9,7 @@ use super::transport::Stopped;
 use crate::error::{Clock, Error, Kind};
 use crate::limits::Deadline;
 use crate::net::Stop;
-use crate::wait::{Crew, Left, apart_alone, shares_its_thread};
+use crate::wait::{Crew, NotDone, apart_alone, shares_its_thread};
 
 /// A reader that may take its time: a file, or code of the caller's.
 pub(crate) type Slow = Box<dyn Read + Send>;
@@ -156,11 +156,11 @@ fn read_slow(
             *piece = bytes;
             Ok(read)
         }
-        Err(Left::GaveUp) => {
+        Err(NotDone::GivenUp) => {
             exchange.fail(Stop::Deadline);
             Err(Stopped)
         }
-        Err(Left::NoThread(error)) => {
+        Err(NotDone::NoThread(error)) => {
             let what = "there is no thread to read the request's body";
             exchange.fail_with(Error::from_os(Kind::System, what, &error));
             Err(Stopped)

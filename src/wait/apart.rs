@@ -24,9 +24,9 @@ pub(crate) fn apart<T: Send>(crew: &'static Crew, work: impl FnOnce() -> T + Sen
 
 /// Why work that stands alone has no outcome.
 #[derive(Debug)]
-pub(crate) enum Left {
+pub(crate) enum NotDone {
     /// Who waited for it did so no longer.
-    GaveUp,
+    GivenUp,
     NoThread(io::Error),
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn apart_alone<T: Send + 'static>(
     event: &Arc<Event>,
     until: Option<Instant>,
     gives_up: &dyn Fn() -> bool,
-) -> Result<T, Left> {
+) -> Result<T, NotDone> {
     let Some(fiber) = fiber::current() else { return Ok(work()) };
     let alone = Arc::new(Alone { work: Mutex::new(Some(work)), outcome: Mutex::new(None) });
     let (theirs, bell) = (Arc::clone(&alone), Arc::clone(event));
@@ -52,7 +52,7 @@ pub(crate) fn apart_alone<T: Send + 'static>(
         drop(theirs);
         bell.set();
     };
-    crew.run(job).map_err(Left::NoThread)?;
+    crew.run(job).map_err(NotDone::NoThread)?;
     loop {
         // First cleared, then asked: whoever comes in between sets it again.
         event.clear();
@@ -63,7 +63,7 @@ pub(crate) fn apart_alone<T: Send + 'static>(
             None if gives_up() => {
                 let work = lock(&alone.work).take();
                 drop(work);
-                return Err(Left::GaveUp);
+                return Err(NotDone::GivenUp);
             }
             // It can't fail: there is no descriptor in it.
             None => drop(fiber.wait(Want { fd: None, event: Some(event) }, Until::new(until))),

@@ -38,7 +38,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(crate) use apart::{Left, apart, apart_alone, apart_now, shares_its_thread};
+pub(crate) use apart::{NotDone, apart, apart_alone, apart_now, shares_its_thread};
 pub(crate) use background::Crew;
 pub(crate) use engine::Engine;
 pub(crate) use event::Event;
