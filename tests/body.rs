@@ -403,9 +403,7 @@ fn q7_a_reader_that_stalls_does_not_hold_up_the_end_of_its_submission() {
             assert_gone(client.manager(), server.port());
             assert_eq!(account.drops.load(Ordering::SeqCst), 0, "{what}: it is read from");
             drop(go_on);
-            until("the reader is dropped when it returns", || {
-                account.drops.load(Ordering::SeqCst) == 1
-            });
+            account.assert_dropped_once();
             assert_eq!(account.reads(), fine + 1, "{what}");
         }
     }
@@ -427,7 +425,7 @@ fn q7_a_submission_that_is_dropped_lets_go_of_a_reader_that_stalls() {
     drop(submission);
     until("the connection is gone", || client.manager().connections().is_empty());
     drop(go_on);
-    until("the reader is dropped", || account.drops.load(Ordering::SeqCst) == 1);
+    account.assert_dropped_once();
 }
 
 fn a_reader_may_send_a_request_of_its_own(form: Form) {

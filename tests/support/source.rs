@@ -2,9 +2,12 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
 
 use hangup::Body;
+
+use super::until;
 
 /// What the next read does; 0 bytes is the end.
 type Next = Box<dyn FnMut(usize, &mut [u8]) -> io::Result<usize> + Send>;
@@ -13,6 +16,7 @@ type Next = Box<dyn FnMut(usize, &mut [u8]) -> io::Result<usize> + Send>;
 pub struct Source {
     next: Next,
     account: Arc<Account>,
+    home: ThreadId,
 }
 
 /// How a [`Source`] was used so far.
@@ -20,6 +24,8 @@ pub struct Source {
 pub struct Account {
     pub reads: AtomicUsize,
     pub drops: AtomicUsize,
+    /// It was read from on another thread than the one that made it.
+    elsewhere: AtomicBool,
 }
 
 impl Source {
@@ -28,7 +34,8 @@ impl Source {
         next: impl FnMut(usize, &mut [u8]) -> io::Result<usize> + Send + 'static,
     ) -> (Self, Arc<Account>) {
         let account = Arc::new(Account::default());
-        let source = Self { next: Box::new(next), account: Arc::clone(&account) };
+        let home = thread::current().id();
+        let source = Self { next: Box::new(next), account: Arc::clone(&account), home };
         (source, account)
     }
 
@@ -80,15 +87,22 @@ impl Account {
         self.reads.load(Ordering::SeqCst)
     }
 
-    /// Dropped, and once only.
+    /// Dropped, and once only. A submission that is ended does not wait for a read that is under way
+    /// on another thread: then it is dropped when that has returned.
     #[track_caller]
     pub fn assert_dropped_once(&self) {
+        if self.elsewhere.load(Ordering::SeqCst) {
+            until("the body source is dropped", || self.drops.load(Ordering::SeqCst) > 0);
+        }
         assert_eq!(self.drops.load(Ordering::SeqCst), 1, "drops of the body source");
     }
 }
 
 impl Read for Source {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if thread::current().id() != self.home {
+            self.account.elsewhere.store(true, Ordering::SeqCst);
+        }
         let number = self.account.reads.fetch_add(1, Ordering::SeqCst);
         (self.next)(number, into)
     }
