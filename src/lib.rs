@@ -76,6 +76,8 @@
 //! |---|---|
 //! | what a call answers, and when | `http/exchange/verdict.rs`, `error.rs` |
 //! | how a request looks on the wire | `client/message.rs`, `request.rs` |
+//! | what is sent of a file, and how a body is read | `http/sent_file.rs`, `http/upload.rs` |
+//! | how a coded body is decoded | `http/decode.rs` |
 //! | what happens to what is submitted | `submit/`, `response/soon.rs`, `queue.rs` |
 //! | what is sent again, and where a redirect leads | `client/call.rs`, `client/retry.rs`, `client/redirect.rs` |
 //! | what is accepted as a response | `head.rs`, `http/transport/input.rs`, `http/transport/chunks.rs` |

@@ -418,7 +418,7 @@ fn q7_a_submission_that_is_dropped_lets_go_of_a_reader_that_stalls() {
     let (source, account) = Source::new(move |_, _| {
         stalls.send(()).unwrap();
         let _ = released.recv();
-        panic!("nobody is left to hear of this");
+        panic!("after the submission was dropped");
     });
     let submission = client.submit(post(&server.url("/"), source.chunked()));
     stalled.recv_timeout(PATIENCE).unwrap();

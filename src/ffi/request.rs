@@ -37,13 +37,13 @@ impl Handle for hangup_request {
 /// that was submitted (hangup_client_submit) on threads of the library's: not always the same one, and never two at once.
 ///
 /// A submitted request does not wait for a call that is under way when a limit, a cancel, a close or a shutdown ends it:
-/// its outcome is told at once, and what the call answers later is dropped. A blocking hangup_client_send returns when
+/// it completes at once, and what the call returns later is dropped. A blocking hangup_client_send returns when
 /// the call has returned.
 pub type hangup_body_read =
     Option<unsafe extern "C" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
 
 /// Ends a body reader: called exactly once, when the body was sent, failed or is no longer needed, also when the
-/// call that took it failed. May run on any thread, and after the outcome of the request was told if a call of
+/// call that took it failed. May run on any thread, and after the request has completed if a call of
 /// hangup_body_read was under way at its end: it runs when that has returned. May be NULL.
 pub type hangup_body_end = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 

@@ -245,7 +245,7 @@ impl Feed {
 impl Read for Feed {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let wire = self.stage.wire_mut();
-        // A decoder that finds input without waiting never hears of a cancel or a clock.
+        // A decoder that always finds input never waits, and only a wait notices a cancel or a clock.
         if wire.begun {
             take_turns();
             wire.reader.go_on_working().map_err(io::Error::other)?;

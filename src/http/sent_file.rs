@@ -45,7 +45,8 @@ impl SentFile {
 /// A regular file, and its size as the file system says. It never waits: what is no regular file may
 /// let open(2) wait for a peer (fifo(7)), and read(2) for bytes.
 pub(crate) fn open(path: &Path) -> Result<(File, u64), Error> {
-    // Opening a FIFO would let go on who waits for a reader of it, and opening a device may do anything.
+    // Opening a FIFO would release a writer that waits for a reader, and opening a device may have any
+    // effect.
     regular(path, std::fs::metadata(path))?;
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
@@ -68,7 +69,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> Error {
 }
 
 /// A file that must end where it said: before its last piece is given, it is seen that nothing
-/// follows. What is shorter is noticed by who sends it.
+/// follows. [`Upload`](super::upload::Upload) notices a file that is shorter.
 struct Exactly {
     file: File,
     size: u64,

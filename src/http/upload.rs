@@ -122,7 +122,7 @@ impl<'a> Upload<'a> {
 }
 
 /// Reads on the caller's own thread, or has a worker read where others share the thread. The worker
-/// owns the reader then, and who waits for it is ended like any other wait.
+/// owns the reader then, and the wait for it is ended like any other wait.
 fn read_slow(
     place: &mut Option<Slow>,
     crew: &'static Crew,

@@ -25,12 +25,12 @@ pub(crate) fn apart<T: Send>(crew: &'static Crew, work: impl FnOnce() -> T + Sen
 /// Why work that stands alone has no outcome.
 #[derive(Debug)]
 pub(crate) enum NotDone {
-    /// Who waited for it did so no longer.
+    /// The fiber that waited for it gave up.
     GivenUp,
     NoThread(io::Error),
 }
 
-/// [`apart`] for work that owns what it needs, so that nobody has to wait for it: when the fiber
+/// [`apart`] for work that owns what it needs, so that the fiber can leave it: when the fiber
 /// `gives_up`, work that was not begun is dropped, and work that was begun goes on alone; what it
 /// answers is dropped on the worker's thread. The fiber asks when the event is set, which is its
 /// own, and when that time comes.
@@ -48,13 +48,13 @@ pub(crate) fn apart_alone<T: Send + 'static>(
         let Some(work) = lock(&theirs.work).take() else { return };
         let outcome = catch_unwind(AssertUnwindSafe(work));
         *lock(&theirs.outcome) = Some(outcome);
-        // If nobody waits for it any more, the outcome ends here.
+        // If the fiber gave up, the outcome is dropped here.
         drop(theirs);
         bell.set();
     };
     crew.run(job).map_err(NotDone::NoThread)?;
     loop {
-        // First cleared, then asked: whoever comes in between sets it again.
+        // First cleared, then asked: what happens in between sets it again.
         event.clear();
         let outcome = lock(&alone.outcome).take();
         match outcome {

@@ -240,7 +240,7 @@ impl Exchange {
         self.control.cause().is_some() || self.clocks.total_passed().is_some()
     }
 
-    /// An event that whoever ends it sets, for a wait that has no socket.
+    /// An event that is set when the exchange is ended from outside, for a wait that has no socket.
     pub(in crate::http) fn arm(&self) -> std::io::Result<Armed<'_>> {
         self.control.arm()
     }

@@ -59,7 +59,7 @@ impl Reader {
         if self.body.is_none() {
             return;
         }
-        // Nobody works on what comes from here on.
+        // The rest is thrown away, so it needs no holding.
         if self.is_held_at_end() {
             return self.close();
         }

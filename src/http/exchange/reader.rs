@@ -25,7 +25,8 @@ pub(crate) struct Reader {
     watching: Option<Watching>,
 }
 
-/// Whether the exchange outlives the body's last byte, for somebody who works on what came.
+/// Whether the exchange goes on after the body's last byte was read, for a decoder that has not come
+/// to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
     No,

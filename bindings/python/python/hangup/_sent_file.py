@@ -73,7 +73,7 @@ def _left(file: Any) -> int | None:
 
 
 def _decompressing() -> tuple[type, ...]:
-    """Classes that go to their end by decompressing all of it, as far as somebody has use for them."""
+    """File classes that seek to their end by decompressing all of it, as far as the program has imported them."""
     names = [
         ("gzip", "GzipFile"),
         ("bz2", "BZ2File"),
