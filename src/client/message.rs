@@ -62,7 +62,7 @@ pub(super) fn message(
     }
     if let Some(jar) = &config.jar
         && !headers.contains_key(header::COOKIE)
-        && let Some(cookies) = jar.header_for(&leg.target)
+        && let Some(cookies) = jar.send(&leg.target)
     {
         headers.insert(header::COOKIE, cookies);
     }

@@ -187,6 +187,10 @@ impl Client {
     /// Keeps cookies, or stops and forgets them; off by default. Every response's cookies are kept,
     /// those of redirects included, and sent where RFC 6265 says so. A request that has a Cookie
     /// header of its own sends that one, and nothing from the jar.
+    ///
+    /// At most 3000 are kept, and 180 of a site (a registrable domain and all below it). When there
+    /// are more, those that have ended go, then the least recently used of the site, or of the site
+    /// with most cookies.
     pub fn cookies(&self, on: bool) {
         self.configure(|config| match on {
             true => drop(config.jar.get_or_insert_with(Arc::default)),
@@ -194,13 +198,15 @@ impl Client {
         });
     }
 
-    /// The Cookie header that a request for that URL would have; `None` if there is none.
+    /// The Cookie header that a request for that URL would have; `None` if there is none. Bytes that
+    /// are no UTF-8 are shown as U+FFFD; they are sent as they came.
     ///
     /// # Errors
     /// [`Kind::InvalidUrl`].
     pub fn cookies_for(&self, url: &str) -> Result<Option<String>, Error> {
-        let url = cookies::url(url)?;
-        Ok(self.config.load().jar.as_ref().and_then(|jar| jar.header(&url)))
+        let target = cookies::target(url)?;
+        let field = self.config.load().jar.as_ref().and_then(|jar| jar.peek(&target));
+        Ok(field.map(|field| String::from_utf8_lossy(&field).into_owned()))
     }
 
     /// Puts a cookie into the jar as if a response from that URL had set it: `name=value`, then
@@ -210,12 +216,12 @@ impl Client {
     /// [`Kind::InvalidUrl`]; [`Kind::InvalidArgument`] for a cookie that a response couldn't set;
     /// [`Kind::InvalidState`] if cookies are not kept.
     pub fn set_cookie(&self, url: &str, cookie: &str) -> Result<(), Error> {
-        let url = cookies::url(url)?;
+        let target = cookies::target(url)?;
         let Some(jar) = self.config.load().jar.clone() else {
             let what = "this client keeps no cookies; switch them on first";
             return Err(Error::new(Kind::InvalidState, what));
         };
-        jar.set(&url, cookie).map_err(|why| {
+        jar.set(&target, cookie.as_bytes()).map_err(|why| {
             Error::new(Kind::InvalidArgument, format!("the cookie is refused: {why}"))
         })
     }

@@ -1,0 +1,345 @@
+//! The cookies of a client: what responses set, and what requests send along (RFC 6265, and of
+//! its successor draft-ietf-httpbis-rfc6265bis what protects a user).
+//!
+//! Here a field meets the URL that it came from: domains, public suffixes, cookies that say Secure.
+//! The lock is never held while anything waits.
+
+mod date;
+mod set_cookie;
+mod store;
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use http::header::{self, HeaderName, HeaderValue};
+use psl::Psl;
+
+use self::set_cookie::SetCookie;
+use self::store::{Cookie, Identity, Place, Store};
+use crate::error::{Error, Kind};
+use crate::sync::lock;
+use crate::target::Target;
+
+/// A jar. Threads: any thread at any time.
+#[derive(Default)]
+pub(super) struct Jar(Mutex<Store>);
+
+impl Jar {
+    /// What the Set-Cookie fields of a response say; those that are malformed or not allowed are
+    /// ignored, as RFC 6265 section 5.2 has it.
+    pub(super) fn take(&self, from: &Target, fields: &[(HeaderName, Vec<u8>)]) {
+        let mut cookies = fields.iter().filter(|(name, _)| *name == header::SET_COOKIE).peekable();
+        if cookies.peek().is_none() {
+            return;
+        }
+        let (Some(from), now) = (place(from), SystemTime::now()) else { return };
+        for (_, field) in cookies {
+            let _ = self.set_at(from, field, now);
+        }
+    }
+
+    /// One cookie, as in a Set-Cookie field from that URL; why it is refused, if it is.
+    pub(super) fn set(&self, from: &Target, field: &[u8]) -> Result<(), &'static str> {
+        let from = place(from).ok_or(NO_PLACE)?;
+        self.set_at(from, field, SystemTime::now())
+    }
+
+    fn set_at(&self, from: Place<'_>, field: &[u8], now: SystemTime) -> Result<(), &'static str> {
+        let cookie = SetCookie::parse(field)?;
+        if cookie.secure && !from.secure {
+            return Err("it says Secure, and the URL is not https");
+        }
+        if !cookie.keeps_its_promise() {
+            return Err("its name promises attributes that it does not have");
+        }
+        let domain = match cookie.domain {
+            None => None,
+            Some(domain) => domain_for(from.host, domain)?,
+        };
+        let identity = Identity {
+            name: cookie.name.into(),
+            host_only: domain.is_none(),
+            domain: domain.unwrap_or_else(|| from.host.into()),
+            path: cookie.path.unwrap_or_else(|| default_path(from.path)).into(),
+        };
+        let end = cookie.end(now);
+        let cookie = Cookie { identity, value: cookie.value.into(), secure: cookie.secure, end };
+        lock(&self.0).set(from, cookie, now)
+    }
+
+    /// The Cookie field that a request for that URL would have.
+    pub(super) fn peek(&self, to: &Target) -> Option<Vec<u8>> {
+        let field = lock(&self.0).peek(place(to)?, SystemTime::now());
+        (!field.is_empty()).then_some(field)
+    }
+
+    /// The Cookie field of a request that is sent now.
+    pub(super) fn send(&self, to: &Target) -> Option<HeaderValue> {
+        let field = lock(&self.0).send(place(to)?, SystemTime::now());
+        if field.is_empty() {
+            return None;
+        }
+        let mut value = HeaderValue::try_from(field).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    pub(super) fn clear(&self) {
+        *lock(&self.0) = Store::default();
+    }
+}
+
+/// Names and values are secrets.
+impl fmt::Debug for Jar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cookies", lock(&self.0).len())
+    }
+}
+
+/// A URL that cookies can be for.
+pub(super) fn target(url: &str) -> Result<Arc<Target>, Error> {
+    let target = Target::of(url)?;
+    match place(&target) {
+        Some(_) => Ok(target),
+        None => Err(Error::new(Kind::InvalidUrl, NO_PLACE)),
+    }
+}
+
+/// A Unix-domain socket has no name that a cookie could be for.
+fn place(target: &Target) -> Option<Place<'_>> {
+    let origin = &target.origin;
+    let (host, path) = (origin.host.as_str(), target.uri.path().as_bytes());
+    let place = Place { site: site(host), host, path, secure: origin.secure };
+    origin.unix.is_none().then_some(place)
+}
+
+/// The registrable domain, or the host where there is none.
+fn site(host: &str) -> &str {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let domain = if is_address(host) { None } else { psl::List.domain(host.as_bytes()) };
+    domain.and_then(|domain| std::str::from_utf8(domain.as_bytes()).ok()).unwrap_or(host)
+}
+
+/// The domain that a cookie with this attribute is for, if the host may set it; `None`: for the host
+/// only.
+fn domain_for(host: &str, attribute: &[u8]) -> Result<Option<Box<str>>, &'static str> {
+    const UNFIT: &str = "its domain does not fit the URL";
+    let domain = std::str::from_utf8(attribute).map_err(|_| UNFIT)?;
+    let domain = match domain.is_ascii() {
+        true => domain.to_ascii_lowercase(),
+        // A name with a percent sign is none, and the parser would decode it.
+        false if domain.contains('%') => return Err(UNFIT),
+        false => url::Host::parse(domain).map_err(|_| UNFIT)?.to_string(),
+    };
+    let own = domain == host;
+    if is_public_suffix(&domain) && !own {
+        return Err("its domain is a public suffix");
+    }
+    // A host that is a suffix itself may have cookies of its own (RFC 6265 section 5.3).
+    if own && (is_public_suffix(&domain) || is_address(host)) {
+        return Ok(None);
+    }
+    match !is_address(host) && store::is_within(host, &domain) {
+        true => Ok(Some(domain.into())),
+        false => Err(UNFIT),
+    }
+}
+
+/// As it stands in a URL: canonical.
+fn is_address(host: &str) -> bool {
+    host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
+}
+
+/// Names without a dot count as well, listed or not: no cookie is for all of `internal`.
+fn is_public_suffix(domain: &str) -> bool {
+    let domain = domain.strip_suffix('.').unwrap_or(domain).as_bytes();
+    psl::List.suffix(domain).is_some_and(|suffix| suffix.as_bytes() == domain)
+}
+
+/// That of the URL up to its last slash (RFC 6265 section 5.1.4).
+fn default_path(path: &[u8]) -> &[u8] {
+    match memchr::memrchr(b'/', path) {
+        Some(last) if last > 0 => &path[..last],
+        _ => b"/",
+    }
+}
+
+const NO_PLACE: &str = "no URL for cookies: a Unix-domain socket has no name";
+
+#[cfg(test)]
+mod tests {
+    use super::set_cookie::LARGEST;
+    use super::store::{MOST, MOST_OF_SITE};
+    use super::*;
+
+    fn set(jar: &Jar, from: &str, cookie: &str) -> Result<(), &'static str> {
+        jar.set(&target(from).unwrap(), cookie.as_bytes())
+    }
+
+    fn jar(from: &str, cookies: &[&str]) -> Jar {
+        let jar = Jar::default();
+        for cookie in cookies {
+            let _ = set(&jar, from, cookie);
+        }
+        jar
+    }
+
+    fn sent(jar: &Jar, to: &str) -> String {
+        String::from_utf8(jar.peek(&target(to).unwrap()).unwrap_or_default()).unwrap()
+    }
+
+    #[test]
+    fn cookies_go_where_they_belong() {
+        let all = ["a=1", "b=2; Path=/x", "c=3; Domain=shop.example.org", "d=4; HttpOnly"];
+        let jar = jar("http://www.shop.example.org/", &all);
+        assert_eq!(sent(&jar, "http://www.shop.example.org/x/y"), "b=2; a=1; c=3; d=4");
+        assert_eq!(sent(&jar, "http://api.shop.example.org/"), "c=3");
+        assert_eq!(sent(&jar, "http://example.org/"), "");
+        assert_eq!(sent(&jar, "http://www.shop.example.org:81/"), "a=1; c=3; d=4");
+        assert_eq!(sent(&jar, "http://shop.example.org./"), "");
+    }
+
+    #[test]
+    fn a_cookie_without_a_path_is_for_the_folder_of_its_url() {
+        for (url, path) in [
+            ("/", "/"),
+            ("/x", "/"),
+            ("/x/", "/x"),
+            ("/x/y", "/x"),
+            ("/x/y/?/z", "/x/y"),
+            ("/%C3%A9/y", "/\u{e9}"),
+        ] {
+            let jar = jar(&format!("http://shop.example{url}"), &["a=1", "b=2; Path=x"]);
+            assert_eq!(sent(&jar, &format!("http://shop.example{path}")), "a=1; b=2", "{url}");
+            let elsewhere = format!("http://shop.example{path}z");
+            assert_eq!(sent(&jar, &elsewhere).is_empty(), path != "/", "{url}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_that_says_secure_is_never_sent_in_the_clear() {
+        for host in ["shop.example", "localhost", "127.0.0.1", "[::1]"] {
+            let https = format!("https://{host}/");
+            let http = format!("http://{host}/");
+            let jar = jar(&https, &["s=1; Secure", "p=2"]);
+            assert_eq!(sent(&jar, &https), "s=1; p=2");
+            assert_eq!(sent(&jar, &http), "p=2", "{host}");
+            assert!(set(&jar, &http, "t=1; Secure").is_err());
+        }
+    }
+
+    #[test]
+    fn a_cookie_that_says_secure_is_left_alone_by_what_comes_in_the_clear() {
+        let https = "https://www.shop.example/";
+        let secure = "sid=good; Secure; Path=/a";
+        for (from, refused) in [
+            ("http://www.shop.example/", "sid=evil; Path=/a"),
+            ("http://www.shop.example/", "sid=evil; Path=/a/b"),
+            ("http://www.shop.example/a/", "sid=evil"),
+            ("http://www.shop.example/", "sid=; Path=/a; Max-Age=0"),
+            ("http://x.shop.example/", "sid=evil; Domain=shop.example; Path=/a"),
+            ("http://x.www.shop.example/", "sid=evil; Domain=www.shop.example; Path=/a"),
+            ("http://x.www.shop.example/", "sid=evil; Path=/a"),
+        ] {
+            let jar = jar(https, &[secure]);
+            assert!(set(&jar, from, refused).is_err(), "{from}: {refused}");
+            assert_eq!(sent(&jar, "https://www.shop.example/a/b"), "sid=good", "{refused}");
+        }
+        for (from, taken) in [
+            ("http://www.shop.example/", "sid=1; Path=/"),
+            ("http://www.shop.example/", "SID=1; Path=/a"),
+            ("http://x.shop.example/", "sid=1; Path=/a"),
+            ("http://other.example/", "sid=1; Path=/a"),
+            (https, "sid=1; Path=/a"),
+        ] {
+            let jar = jar(https, &[secure]);
+            assert_eq!(set(&jar, from, taken), Ok(()), "{from}: {taken}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_for_a_domain_does_not_replace_one_for_a_host() {
+        let jar = jar("https://a.example/", &["sid=host; Path=/"]);
+        set(&jar, "https://x.a.example/", "sid=domain; Domain=a.example; Path=/").unwrap();
+        assert_eq!(sent(&jar, "https://a.example/"), "sid=host; sid=domain");
+    }
+
+    #[test]
+    fn no_cookie_is_for_a_public_suffix_or_somebody_else() {
+        for domain in ["org", "co.uk", "github.io", "internal", "xn--55qx5d.cn", "", "."] {
+            let host = format!("a.{}", domain.trim_matches('.'));
+            let from = format!("http://{}/", host.trim_end_matches('.'));
+            let jar = jar(&from, &[&format!("a=1; Domain={domain}")]);
+            let to = format!("http://b.{}/", domain.trim_matches('.'));
+            assert_eq!(sent(&jar, to.trim_end_matches("./")), "", "{domain}");
+        }
+        for domain in ["b.org", "xa.org", "x.a.org", "a.org.", "%61.org", "a.org%00", "\u{e9}.%61"]
+        {
+            let cookie = format!("a=1; Domain={domain}");
+            assert!(set(&Jar::default(), "http://a.org/", &cookie).is_err(), "{domain}");
+        }
+        for domain in ["0.0.1", "127.0.0.2", "1"] {
+            let cookie = format!("a=1; Domain={domain}");
+            assert!(set(&Jar::default(), "http://127.0.0.1/", &cookie).is_err(), "{domain}");
+        }
+        let own = jar("http://github.io/", &["a=1; Domain=github.io"]);
+        assert_eq!(sent(&own, "http://github.io/"), "a=1");
+        assert_eq!(sent(&own, "http://x.github.io/"), "");
+        for host in ["127.0.0.1", "[::1]"] {
+            let url = format!("http://{host}/");
+            assert_eq!(sent(&jar(&url, &[&format!("a=1; Domain={host}")]), &url), "a=1");
+        }
+        let named = jar("http://www.b\u{fc}cher.example/", &["a=1; Domain=B\u{dc}CHER.example"]);
+        assert_eq!(sent(&named, "http://xn--bcher-kva.example/"), "a=1");
+    }
+
+    #[test]
+    fn what_is_over_goes_and_what_is_malformed_never_comes() {
+        let from = "http://shop.example/";
+        let jar =
+            jar(from, &["a=1", "b=2; Max-Age=0", "a=; Max-Age=0", "=", "x", "y=\r\nz", "c=3"]);
+        assert_eq!(sent(&jar, from), "c=3");
+        for refused in ["__Secure-a=1", "__Host-a=1; Secure; Domain=shop.example"] {
+            assert!(set(&jar, "https://shop.example/", refused).is_err());
+        }
+        let large = format!("a={}", "x".repeat(5000));
+        assert!(set(&jar, from, &large).is_err());
+        jar.clear();
+        assert_eq!(sent(&jar, from), "");
+    }
+
+    #[test]
+    fn a_full_jar_takes_what_is_new_and_stays_bounded() {
+        let jar = Jar::default();
+        for site in 0..=MOST / MOST_OF_SITE {
+            for cookie in 0..MOST_OF_SITE + 5 {
+                let from = format!("http://{cookie}.shop{site}.example/");
+                let cookie = format!("c{cookie}=1; Domain=shop{site}.example");
+                assert_eq!(set(&jar, &from, &cookie), Ok(()));
+            }
+        }
+        assert_eq!(lock(&jar.0).len(), MOST);
+        set(&jar, "http://new.example/", "sid=1").unwrap();
+        assert_eq!(sent(&jar, "http://new.example/"), "sid=1");
+        assert_eq!(lock(&jar.0).len(), MOST);
+    }
+
+    #[test]
+    fn all_cookies_of_a_site_fit_into_a_head() {
+        let from = "http://shop.example/";
+        let jar = Jar::default();
+        for number in 100..100 + MOST_OF_SITE {
+            let cookie = format!("{number}={}", "v".repeat(LARGEST - 3));
+            assert_eq!(set(&jar, from, &cookie), Ok(()));
+        }
+        assert!(sent(&jar, from).len() < 768 * 1024);
+    }
+
+    #[test]
+    fn a_jar_shows_how_many_cookies_it_has_and_none_of_them() {
+        let jar = jar("http://shop.example/", &["name=value"]);
+        assert_eq!(format!("{jar:?}"), "1 cookies");
+    }
+}
