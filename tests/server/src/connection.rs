@@ -98,14 +98,14 @@ impl Runner<'_> {
 
     fn request_head(&mut self) -> Result<(), Halt> {
         self.ledger.record(self.index, |record| record.awaits_head = true);
-        let head = message::read_head(self.wire);
+        let read = message::read_head_bytes(self.wire);
         self.ledger.record(self.index, |record| record.awaits_head = false);
-        let head = head.inspect_err(|_| {
+        let (head, bytes) = read.inspect_err(|_| {
             // What came of it, for a test that looks at a request cut short.
             let part = self.wire.inbox().to_vec();
             self.note(&part);
         })?;
-        self.note(head.0.as_bytes());
+        self.note(&bytes);
         self.ledger.head(self.index, &head.0);
         self.head = Some(head);
         Ok(())

@@ -54,8 +54,14 @@ impl Head {
 
 /// Reads one head. A peer that closes first, or in the middle, is `Halt::PeerFin`.
 pub(crate) fn read_head(wire: &mut Wire) -> Result<Head, Halt> {
+    Ok(read_head_bytes(wire)?.0)
+}
+
+/// As `read_head`, with the bytes as they came: a head as text has no others than those of UTF-8.
+pub(crate) fn read_head_bytes(wire: &mut Wire) -> Result<(Head, Vec<u8>), Halt> {
     let head = await_head(wire)?;
-    Ok(Head(String::from_utf8_lossy(&wire.take(head)).into_owned()))
+    let bytes = wire.take(head);
+    Ok((Head(String::from_utf8_lossy(&bytes).into_owned()), bytes))
 }
 
 /// As `read_head`, and leaves it to be read again.
