@@ -81,6 +81,7 @@
 //! | what happens to what is submitted | `submit/`, `response/soon.rs`, `queue.rs` |
 //! | what is sent again, and where a redirect leads | `client/call.rs`, `client/retry.rs`, `client/redirect.rs` |
 //! | what is accepted as a response | `head.rs`, `http/transport/input.rs`, `http/transport/chunks.rs` |
+//! | which URLs are refused, and how they are shown | `authority.rs`, `target.rs` |
 //! | who gets which connection | `manager/key.rs`, `manager/pool/` |
 //! | how a connection is made | `manager/dialling.rs`, then `net/dial.rs` |
 //! | how anything waits | `wait/` |
@@ -89,6 +90,7 @@
 #![deny(unsafe_op_in_unsafe_fn, unsafe_code)]
 #![warn(missing_docs)]
 
+mod authority;
 mod cancel;
 mod client;
 mod error;

@@ -21,6 +21,7 @@ in_both_forms! {
     q3_user_information_of_a_location_is_for_that_hop_only,
     q3_a_step_from_https_to_http_is_followed_without_what_was_private,
     q3_targets_that_are_not_http_or_broken_are_refused_by_name,
+    q3_targets_that_two_parsers_read_as_two_hosts_are_refused_without_their_password,
     q3_two_locations_must_agree,
     q3_what_is_no_redirect_is_handed_out_as_it_is,
     q3_redirects_are_bounded,
@@ -222,6 +223,33 @@ fn q3_targets_that_are_not_http_or_broken_are_refused_by_name(form: Form) {
         // The response as such was in order, and so is its connection.
         assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"there");
         assert_eq!(server.connections(), 1);
+    }
+}
+
+fn q3_targets_that_two_parsers_read_as_two_hosts_are_refused_without_their_password(form: Form) {
+    for (target, shown) in [
+        ("http://a.test\\@127.0.0.1/", "http://***@127.0.0.1/"),
+        ("http:\\\\127.0.0.1/", "http:\\\\127.0.0.1/"),
+        ("/\\127.0.0.1/", "/\\127.0.0.1/"),
+        ("a\\b", "a\\b"),
+        ("http:127.0.0.1/", "http:127.0.0.1/"),
+        ("http:///127.0.0.1/", "http:///127.0.0.1/"),
+        ("/\t/127.0.0.1/", "/%09/127.0.0.1/"),
+        ("http://u:secret@a.test@127.0.0.1/", "http://***@127.0.0.1/"),
+        ("http://[::1]@127.0.0.1/", "http://***@127.0.0.1/"),
+        ("//127.1/", "//127.1/"),
+        ("http://0x7f000001/", "http://0x7f000001/"),
+        ("http://loc%61lhost/", "http://loc%61lhost/"),
+        ("ftp://u:secret@127.0.0.1/", "ftp://***@127.0.0.1/"),
+    ] {
+        let server = then_there(vec![redirect(302, target)]);
+        let error = refused(get(&form.client(), &server.url("/")), 302, shown);
+        assert!(!error.message().contains("secret"), "{error}");
+    }
+    // A reference may hold all of that where no host can be meant.
+    for target in ["/a//b", "./b:c/@d", "/http://b", "b?a=http:\\\\b", "/%5Cb", "b c", "#b\\c"] {
+        let server = then_there(vec![redirect(302, target)]);
+        assert_eq!(fetch(&form.client(), &server.url("/")).unwrap(), b"there", "{target}");
     }
 }
 

@@ -3,7 +3,6 @@
 //! Targets are judged before anything is opened: what is no http or https URL, or could be read in
 //! two ways, is refused with its own words. Knows nothing of connections.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::Method;
@@ -11,6 +10,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
+use crate::authority;
 use crate::target::Target;
 
 /// One step of a call: the request as it was given, or what a redirect made of it.
@@ -75,7 +75,8 @@ impl Leg {
             Err(what) => return Next::Refuse(format!("the redirect ({status}) {what}")),
         };
         let refuse = |why: &str| {
-            Next::Refuse(format!("the redirect ({status}) to {location} is not followed: {why}"))
+            let to = authority::shown(&location);
+            Next::Refuse(format!("the redirect ({status}) to {to} is not followed: {why}"))
         };
         let target = match resolve(&self.target, &location) {
             Ok(target) => target,
@@ -98,13 +99,16 @@ impl Leg {
 /// The one Location, as text: of two that differ, whichever was taken would be wrong for somebody.
 fn only<'a>(mut locations: impl Iterator<Item = &'a [u8]>) -> Result<Option<String>, String> {
     let Some(first) = locations.next().map(<[u8]>::trim_ascii) else { return Ok(None) };
-    // What is no ASCII is meant to be, and bytes that are no text are no way out of it.
-    let text = |bytes| Cow::from(percent_encode(bytes, CONTROLS)).into_owned();
+    // Bytes that are no text are meant to be percent-encoded.
+    let text = |bytes| match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => percent_encode(bytes, CONTROLS).to_string(),
+    };
     if let Some(other) = locations.map(<[u8]>::trim_ascii).find(|other| *other != first) {
         return Err(format!(
             "has two Location headers that differ: {} and {}",
-            text(first),
-            text(other)
+            authority::shown(&text(first)),
+            authority::shown(&text(other))
         ));
     }
     Ok(if first.is_empty() { None } else { Some(text(first)) })
@@ -112,9 +116,7 @@ fn only<'a>(mut locations: impl Iterator<Item = &'a [u8]>) -> Result<Option<Stri
 
 /// RFC 3986 section 5, by the URL standard's parser, but without its repairs of hosts.
 fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
-    if is_misspelt(location) {
-        return Err("its host can be read in two ways".to_owned());
-    }
+    authority::check_reference(location)?;
     let base = Url::parse(&from.url()).map_err(|error| error.to_string())?;
     let url = base.join(location).map_err(|error| format!("not a URL: {error}"))?;
     let text = String::from(url);
@@ -124,21 +126,6 @@ fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
         return Err("it leads from the network to this machine".to_owned());
     }
     Ok(target)
-}
-
-/// Whether the URL standard would find another host in it than RFC 3986 does, as browsers must:
-/// slashes too many, too few, or the other way round.
-fn is_misspelt(location: &str) -> bool {
-    let lower = location.get(..6).unwrap_or(location).to_ascii_lowercase();
-    let scheme = ["https:", "http:"].iter().find(|scheme| lower.starts_with(**scheme));
-    let rest = location.get(scheme.map_or(0, |scheme| scheme.len())..).unwrap_or("");
-    let slash = |c: char| c == '/' || c == '\\';
-    let before_host = rest.len() - rest.trim_start_matches(slash).len();
-    let as_written = !rest[..before_host].contains('\\');
-    match scheme {
-        Some(_) => before_host != 2 || !as_written,
-        None => before_host > 2 || !as_written,
-    }
 }
 
 /// Headers that are always meant for one origin only.
@@ -195,10 +182,35 @@ mod tests {
             "http://[::1/",
             "http://a.example:99999/",
             "http://a.example:0/",
+            "http://b.example\\@a.example/",
+            "b\\c",
+            "http://a@b@c.example/",
+            "//127.1/",
+            "http://%61.example/",
         ] {
             match from.next(302, [location.as_bytes()].into_iter(), true) {
-                Next::Refuse(why) => assert!(why.contains(location), "{why}"),
+                Next::Refuse(why) => assert!(why.contains(&authority::shown(location)), "{why}"),
                 other => panic!("{location:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_target_is_told_without_its_password() {
+        let from = leg(Method::GET, "http://a.example/");
+        for locations in [
+            &[&b"ftp://u:secret@b.example/"[..]][..],
+            &[b"http:\\\\u:secret@b.example/"],
+            &[b"http://u:secret/x@b.example/"],
+            &[b"http://b.example/\tx"],
+            &[b"http://u:secret@b.example/", b"http://v:secret@c.example/"],
+        ] {
+            match from.next(302, locations.iter().copied(), true) {
+                Next::Refuse(why) => {
+                    assert!(why.contains("b.example") && !why.contains("secret"), "{why}");
+                    assert!(!why.contains(|c: char| c.is_ascii_control()), "{why}");
+                }
+                other => panic!("{other:?}"),
             }
         }
     }

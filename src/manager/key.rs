@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
+use crate::authority;
 use crate::error::{Error, Kind};
 use crate::net::route::Route;
 use crate::net::tls::{Settings, Tls};
@@ -42,10 +43,12 @@ impl Origin {
     /// From text such as "https://example.org:8443/ignored".
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let bad = |why: &str| {
+            let shown = authority::shown(text);
             let what =
-                format!("{text:?} is no origin ({why}); give scheme://host or scheme://host:port");
+                format!("{shown:?} is no origin ({why}); give scheme://host or scheme://host:port");
             Error::new(Kind::InvalidUrl, what)
         };
+        authority::check(text).map_err(|why| bad(&why))?;
         let url = url::Url::parse(text).map_err(|error| bad(&error.to_string()))?;
         Self::of(&url).map_err(|why| bad(&why))
     }
@@ -175,8 +178,19 @@ mod tests {
 
     #[test]
     fn what_is_no_origin_is_refused() {
-        for text in ["", "example.org", "ftp://example.org", "http://", "file:///etc/passwd"] {
-            assert_eq!(Origin::parse(text).unwrap_err().kind(), Kind::InvalidUrl, "{text}");
+        for text in [
+            "",
+            "example.org",
+            "ftp://u:secret@example.org",
+            "http://",
+            "file:///etc/passwd",
+            "http:example.org",
+            "http:\\\\u:secret@example.org",
+            " http://example.org",
+        ] {
+            let error = Origin::parse(text).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidUrl, "{text}");
+            assert!(!error.message().contains("secret"), "{}", error.message());
         }
     }
 

@@ -17,6 +17,7 @@ use percent_encoding::percent_decode_str;
 
 pub(super) use self::talk::{Talk, Towards};
 use super::tls::{Settings, Tls};
+use crate::authority;
 use crate::error::{Error, Kind};
 
 /// Threads: immutable.
@@ -54,8 +55,7 @@ impl Proxy {
     /// proxy.
     pub(crate) fn parse(text: &str, tls: &Arc<Tls>) -> Result<Self, Error> {
         let bad = |why: &str| {
-            // What stands before the last @ may be a password.
-            let shown = text.rsplit('@').next().unwrap_or("");
+            let shown = shown(text);
             let what = format!(
                 "{shown:?} is no proxy ({why}); give [scheme://][user:password@]host[:port], the \
                  scheme one of http, https, socks5, socks5h"
@@ -67,15 +67,20 @@ impl Proxy {
         }
         // As curl has it: a proxy without a scheme is a http proxy.
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
-        let scheme = match scheme.to_ascii_lowercase().as_str() {
-            "http" => Scheme::Http,
-            "https" => Scheme::Https,
-            "socks" | "socks5" => Scheme::Socks5,
-            "socks5h" => Scheme::Socks5h,
-            "socks4" | "socks4a" => return Err(bad("SOCKS 4 is not spoken here")),
-            _ => return Err(bad("its scheme is none that is spoken here")),
-        };
+        // "http:user@host": a scheme to one reader, and a user to another.
+        let first = text.split(':').next().unwrap_or_default();
+        if !text.contains("://") && first != text && Scheme::of(first).is_some() {
+            return Err(bad("two slashes must follow its scheme"));
+        }
+        let scheme = Scheme::of(scheme).ok_or_else(|| {
+            bad(match scheme.to_ascii_lowercase().as_str() {
+                "socks4" | "socks4a" => "SOCKS 4 is not spoken here",
+                _ => "its scheme is none that is spoken here",
+            })
+        })?;
         // A scheme without a default port: what is said of the port stays to be seen.
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority::check_authority(authority).map_err(|why| bad(&why))?;
         let url =
             url::Url::parse(&format!("proxy://{rest}")).map_err(|error| bad(&error.to_string()))?;
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
@@ -136,7 +141,33 @@ impl Proxy {
     }
 }
 
+/// A text that is no proxy, for people to read. What stands before the last @ may be a password, and
+/// so may what stands where a port would and is none.
+fn shown(text: &str) -> String {
+    let text = text.rsplit('@').next().unwrap_or("");
+    let host = text.find("://").map_or(0, |at| at + 3);
+    match text[host..].split_once(':') {
+        Some((name, port))
+            if !name.starts_with('[')
+                && !port.trim_end_matches('/').bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            format!("{}{name}:***", &text[..host])
+        }
+        _ => text.to_owned(),
+    }
+}
+
 impl Scheme {
+    fn of(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "http" => Some(Self::Http),
+            "https" => Some(Self::Https),
+            "socks" | "socks5" => Some(Self::Socks5),
+            "socks5h" => Some(Self::Socks5h),
+            _ => None,
+        }
+    }
+
     fn is_socks(self) -> bool {
         matches!(self, Self::Socks5 | Self::Socks5h)
     }
@@ -240,6 +271,15 @@ mod tests {
             "http://u:secret@pro xy",
             "http://u:secret@proxy.example?x",
             "socks5://:secret@proxy.example",
+            "http://u:secret",
+            "u:secret/",
+            "http://u:se@secret@proxy.example",
+            "http://u:secret\\@proxy.example",
+            "http://u:secret@%70roxy.example",
+            "http://u:secret@127.1",
+            "http:///u:secret@proxy.example",
+            "http:\\\\u:secret@proxy.example",
+            "http:u:secret@proxy.example",
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!(error.kind(), Kind::InvalidArgument, "{text}");

@@ -1,0 +1,268 @@
+//! The part of a URL that names the host, as it is written: what two parsers read as two hosts is
+//! refused by name before one of them is asked, because a check that was made with the other one
+//! would have been made for another host.
+//!
+//! The URL standard (WHATWG) repairs what RFC 3986 does not allow: it takes a backslash for a slash,
+//! passes over slashes that are missing or too many, over tabs and line ends, decodes `%61` in hosts
+//! and reads `0x7f.1` as an address. Here none of that is repaired.
+
+use std::fmt::Write;
+
+use url::Host;
+
+/// An absolute URL, or one with a scheme that is nothing to this library: whether it names its host
+/// in one way only. If not, why.
+pub(crate) fn check(url: &str) -> Result<(), String> {
+    if let Some(byte) = url.bytes().find(|byte| *byte <= b' ' || *byte == 0x7f) {
+        return Err(format!(
+            "it holds the byte 0x{byte:02x}: spaces and control characters must be percent-encoded (%{byte:02X})"
+        ));
+    }
+    check_reference(url)
+}
+
+/// A URL that may be relative and hold spaces, as in a Location field.
+pub(crate) fn check_reference(reference: &str) -> Result<(), String> {
+    // Bytes that are no controls may be blanks to others, but none that they pass over.
+    if let Some(byte) = reference.bytes().find(u8::is_ascii_control) {
+        return Err(format!("it holds the control character 0x{byte:02x}"));
+    }
+    let before_query = reference.split(['?', '#']).next().unwrap_or_default();
+    check_backslash(before_query)?;
+    let scheme = scheme(before_query);
+    let rest = scheme.map_or(before_query, |scheme| &before_query[scheme.len() + 1..]);
+    let slashes = rest.len() - rest.trim_start_matches('/').len();
+    let (expected, unix) = match scheme {
+        Some(scheme) => match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => (slashes == 2, false),
+            "http+unix" | "https+unix" => (slashes == 2, true),
+            // It is refused for its scheme.
+            _ => return Ok(()),
+        },
+        None => (slashes <= 2, false),
+    };
+    if !expected {
+        return Err("its host can be read in two ways: it must follow two slashes".to_owned());
+    }
+    if slashes < 2 {
+        return Ok(());
+    }
+    let authority = rest[slashes..].split('/').next().unwrap_or_default();
+    if unix { check_user(authority).map(drop) } else { check_authority(authority) }
+}
+
+/// What stands between the two slashes and the path.
+pub(crate) fn check_authority(authority: &str) -> Result<(), String> {
+    check_backslash(authority)?;
+    let host_and_port = check_user(authority)?;
+    let host = match host_and_port.find(']') {
+        Some(end) if host_and_port.starts_with('[') => &host_and_port[..=end],
+        _ => host_and_port.split(':').next().unwrap_or_default(),
+    };
+    if host.contains('%') {
+        return Err("its host can be read in two ways: it is percent-encoded".to_owned());
+    }
+    // Some read "0177.0.0.1" as another address, and "127.1" as a name.
+    match Host::parse(host) {
+        Ok(Host::Ipv4(address)) if address.to_string() != host => {
+            Err(format!("its host can be read in two ways: if it is an address, write {address}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What stands behind the user information.
+fn check_user(authority: &str) -> Result<&str, String> {
+    let Some((user, host)) = authority.split_once('@') else { return Ok(authority) };
+    let encode = |found: char, code: &str| {
+        Err(format!(
+            "its host can be read in two ways: {found} in user information must be written {code}"
+        ))
+    };
+    match user.find(['[', ']', ' ']).map(|at| user.as_bytes()[at]) {
+        Some(b'[') => return encode('[', "%5B"),
+        Some(b']') => return encode(']', "%5D"),
+        Some(_) => return encode(' ', "%20"),
+        None => {}
+    }
+    if host.contains('@') { encode('@', "%40") } else { Ok(host) }
+}
+
+fn check_backslash(text: &str) -> Result<(), String> {
+    match text.contains('\\') {
+        true => Err("it can be read in two ways: write a backslash as %5C".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// RFC 3986 section 3.1.
+fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once(':')?;
+    let rest = scheme.strip_prefix(|c: char| c.is_ascii_alphabetic())?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    rest.chars().all(legal).then_some(scheme)
+}
+
+/// A URL for people to read: control characters are percent-encoded, and user information, in which
+/// there may be a password, is `***`. Of a malformed URL rather too much is hidden.
+pub(crate) fn shown(url: &str) -> String {
+    let slash = |c: char| matches!(c, '/' | '\\');
+    let begin = scheme(url).map_or(0, |scheme| scheme.len() + 1);
+    let begin = url.len() - url[begin..].trim_start_matches(slash).len();
+    let end_of = |ends: &[char]| url[begin..].find(ends).map_or(url.len(), |at| begin + at);
+    let mut end = end_of(&['/', '?', '#']);
+    // A password that holds one of these ends the authority early, and looks like a port.
+    let port = url[begin..end].rsplit_once(':').map_or("", |(_, port)| port);
+    if begin > 0 && !url[begin..end].ends_with(']') && !port.bytes().all(|b| b.is_ascii_digit()) {
+        end = url.len();
+    }
+    let host = match url[begin..end].rfind('@') {
+        Some(at) if begin > 0 => begin + at,
+        _ => begin,
+    };
+    let mut shown = String::with_capacity(url.len());
+    let hidden = if host > begin { "***" } else { "" };
+    for c in url[..begin].chars().chain(hidden.chars()).chain(url[host..].chars()) {
+        match c.is_ascii_control() {
+            true => drop(write!(shown, "%{:02X}", u32::from(c))),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_one_host_is_in_order() {
+        for url in [
+            "http://a.test",
+            "HTTPS://A.test:8443/b/c?d\\e#f\\g",
+            "http://u:p@a.test/@b.test//c:d",
+            "http://u:p:q%40@a.test:80",
+            "http://@a.test/",
+            "http://a.test?x@b.test/",
+            "http://a.test#@b.test",
+            "http://[::1]:8080/",
+            "http://u@[::ffff:127.0.0.1]/",
+            "http://127.0.0.1/",
+            "http://127.0.0.1.example/",
+            "http://a.test:/",
+            "http://b\u{fc}cher.example/\u{e9}%2F",
+            "http+unix://u:p@%2Frun%2Fapp.sock/a",
+            "file:///etc/passwd",
+            "mailto:a@b",
+            "relative",
+            "",
+        ] {
+            assert_eq!(check(url), Ok(()), "{url}");
+        }
+        for reference in [
+            "b",
+            "/b",
+            "?b\\c",
+            "#b",
+            "//b.test",
+            "//u@b.test:80/c",
+            "b c",
+            "@b",
+            "./a:b",
+            "..",
+            "/http://b.test",
+            "b//c",
+            "/b//c",
+            "?http:\\\\b",
+        ] {
+            assert_eq!(check_reference(reference), Ok(()), "{reference}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_as_two_hosts_is_refused_by_name() {
+        for (url, word) in [
+            ("http://a.test\\@b.test/", "%5C"),
+            ("http:\\\\a.test/", "%5C"),
+            ("http:/\\a.test/", "%5C"),
+            ("http://a.test\\b", "%5C"),
+            ("http://a.test/b\\c?d", "%5C"),
+            ("http+unix://%2Fa\\b/", "%5C"),
+            ("http:a.test", "two slashes"),
+            ("http:", "two slashes"),
+            ("http:/a.test/", "two slashes"),
+            ("http:///a.test/", "two slashes"),
+            ("HTTP:////a.test/", "two slashes"),
+            ("http:?a.test", "two slashes"),
+            ("http+unix:%2Fa", "two slashes"),
+            ("http://u@a.test@b.test/", "%40"),
+            ("http://u:p@ss@b.test/", "%40"),
+            ("http://@@b.test/", "%40"),
+            ("http+unix://a@b@%2Fc/", "%40"),
+            ("http://[::1]@b.test/", "%5B"),
+            ("http://u:]@b.test/", "%5D"),
+            ("http://%61.test/", "percent-encoded"),
+            ("http://a.test%2f@b.test%2f/", "percent-encoded"),
+            ("http://a.test%40b.test/", "percent-encoded"),
+            ("http://a.test%5Cb.test/", "percent-encoded"),
+            ("http://[fe80::1%25eth0]/", "percent-encoded"),
+            ("http://0177.0.0.1/", "127.0.0.1"),
+            ("http://u@0x7f.1:80/", "127.0.0.1"),
+            ("http://2130706433/", "127.0.0.1"),
+            ("http://127.1/", "127.0.0.1"),
+            ("http://127.0.0.1./", "127.0.0.1"),
+            ("http://127.0.0.01/", "127.0.0.1"),
+            ("http://\u{2460}\u{2461}\u{2466}.0.0.1/", "127.0.0.1"),
+            ("http://127\u{3002}0\u{3002}0\u{3002}1/", "127.0.0.1"),
+            ("http://a.te\tst/", "0x09"),
+            ("ht\ntp://a.test/", "0x0a"),
+            (" http://a.test/", "0x20"),
+            ("http://a.test/ ", "0x20"),
+            ("http://a.test/\0", "0x00"),
+            ("http://a.test/\x7f", "0x7f"),
+        ] {
+            let why = check(url).expect_err(url);
+            assert!(why.contains(word), "{url}: {why}");
+        }
+        for reference in [
+            "///b.test",
+            "\\b",
+            "/\\b.test",
+            "\\\\b.test",
+            "b\\c",
+            "/\t/b.test",
+            "b\r\nc",
+            "//b@c@d",
+            "//%62.test",
+            "//127.1",
+            "http:b",
+            "https:/b",
+            "//u p@b.test/",
+        ] {
+            assert!(check_reference(reference).is_err(), "{reference:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_has_no_user_information() {
+        for (url, expected) in [
+            ("http://a.test/b@c?d#e", "http://a.test/b@c?d#e"),
+            ("http://a.test:80/@b", "http://a.test:80/@b"),
+            ("http://[::1]/@b", "http://[::1]/@b"),
+            ("/@b", "/@b"),
+            ("b@c", "b@c"),
+            ("http://u:pw@a.test/", "http://***@a.test/"),
+            ("http://pw@a.test/", "http://***@a.test/"),
+            ("//u:pw@a.test", "//***@a.test"),
+            ("http://u:p@pw@a.test/", "http://***@a.test/"),
+            ("http://u:pw/w@a.test/", "http://***@a.test/"),
+            ("http://u:pw?w#@a.test/", "http://***@a.test/"),
+            ("http:u:pw@a.test", "http:***@a.test"),
+            ("http:\\\\u:pw@a.test", "http:\\\\***@a.test"),
+            ("u:pw@a.test", "u:***@a.test"),
+            ("http://u:p\tw@a.test\t", "http://***@a.test%09"),
+        ] {
+            assert_eq!(shown(url), expected, "{url}");
+        }
+    }
+}
