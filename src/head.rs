@@ -9,6 +9,7 @@
 //! Transfer-Encoding, section 6.1).
 
 use std::borrow::Cow;
+use std::fmt;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
@@ -17,7 +18,6 @@ use httparse::{Header, ParserConfig};
 use memchr::memchr_iter;
 
 /// The head of a response, whole. Threads: immutable.
-#[derive(Debug)]
 pub(crate) struct RawHead {
     bytes: Box<[u8]>,
     pub(crate) status: u16,
@@ -161,6 +161,14 @@ impl RawHead {
             // It was parsed before; it has no more fields than lines.
             parse(&self.bytes, lines, Strictness::Fields, collect).unwrap_or_default()
         })
+    }
+}
+
+/// Fields such as Set-Cookie hold secrets.
+impl fmt::Debug for RawHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, status, version, fields: _ } = self;
+        write!(f, "{status}, HTTP version {version}, {} bytes", bytes.len())
     }
 }
 

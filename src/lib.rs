@@ -105,6 +105,7 @@ mod process;
 mod queue;
 mod request;
 mod response;
+mod secret;
 mod submit;
 mod sync;
 mod target;

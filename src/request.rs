@@ -325,11 +325,13 @@ pub(crate) fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)
     let bad = |what: String| Error::new(Kind::InvalidHeader, what);
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| bad(format!("{name:?} is no header name: use letters, digits and hyphens")))?;
-    let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+    let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
         bad(format!(
             "the value of {name} holds a control character (CR, LF and NUL are never legal)"
         ))
     })?;
+    // `{:?}` does not show it: Authorization and Cookie are not the only fields that hold secrets.
+    value.set_sensitive(true);
     Ok((parsed, value))
 }
 

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 8] = [
     &["wait"],
     &["head"],
     // Words, arithmetic and tokens: for all to use, and they use nothing but each other.
-    &["authority", "error", "limits", "cancel", "sync", "process"],
+    &["authority", "error", "limits", "cancel", "secret", "sync", "process"],
 ];
 
 /// Names that only Linux has, and where alone they may stand.

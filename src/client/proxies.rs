@@ -15,6 +15,7 @@ use crate::manager::Origin;
 use crate::net::proxy::Proxy;
 use crate::net::route::Route;
 use crate::net::tls::Tls;
+use crate::secret::Secret;
 
 /// The proxies of a client. Threads: immutable.
 #[derive(Clone, Debug)]
@@ -32,14 +33,17 @@ enum Choice {
     Direct,
     Environment(Environment),
     /// As text: it is read again when the TLS settings change.
-    Fixed(String),
+    Fixed(ProxyUrl),
 }
+
+/// It may hold a password.
+type ProxyUrl = Secret<String>;
 
 /// What the environment says, with the names of the variables that say it.
 #[derive(Clone, Debug, Default)]
 struct Environment {
-    plain: Option<(&'static str, String)>,
-    secure: Option<(&'static str, String)>,
+    plain: Option<(&'static str, ProxyUrl)>,
+    secure: Option<(&'static str, ProxyUrl)>,
     without: NoProxy,
     /// What is wrong with the list of hosts to be reached without a proxy.
     fault: Option<Error>,
@@ -108,11 +112,12 @@ impl Environment {
             let text = ask(name).map(|text| text.trim().to_owned());
             text.filter(|text| !text.is_empty()).map(|text| (name, text))
         };
-        let all = || says("all_proxy").or_else(|| says("ALL_PROXY"));
+        let proxy = |name: &'static str| says(name).map(|(name, text)| (name, Secret::new(text)));
+        let all = || proxy("all_proxy").or_else(|| proxy("ALL_PROXY"));
         // In a CGI program HTTP_PROXY is the request's header "Proxy" (httpoxy, CVE-2016-5385).
-        let plain = says("http_proxy")
-            .or_else(|| if ask("REQUEST_METHOD").is_some() { None } else { says("HTTP_PROXY") });
-        let secure = says("https_proxy").or_else(|| says("HTTPS_PROXY"));
+        let plain = proxy("http_proxy")
+            .or_else(|| if ask("REQUEST_METHOD").is_some() { None } else { proxy("HTTP_PROXY") });
+        let secure = proxy("https_proxy").or_else(|| proxy("HTTPS_PROXY"));
         let (without, fault) = match says("no_proxy").or_else(|| says("NO_PROXY")) {
             None => (NoProxy::default(), None),
             Some((name, list)) => match NoProxy::parse(&list) {
@@ -126,18 +131,18 @@ impl Environment {
 
 impl Ways {
     fn new(choice: &Choice, local: Option<IpAddr>, tls: &Arc<Tls>) -> Self {
-        let through = |text: &str| {
-            let proxy = Some(Arc::new(Proxy::parse(text, tls)?));
+        let through = |url: &ProxyUrl| {
+            let proxy = Some(Arc::new(Proxy::parse(url.reveal(), tls)?));
             Ok(Arc::new(Route { proxy, local }))
         };
-        let said = |says: &Option<(&'static str, String)>| {
-            let (name, text) = says.as_ref()?;
-            Some(through(text).map_err(|error| named(name, &error)))
+        let said = |says: &Option<(&'static str, ProxyUrl)>| {
+            let (name, url) = says.as_ref()?;
+            Some(through(url).map_err(|error| named(name, &error)))
         };
         let (plain, secure) = match choice {
             Choice::Direct => (None, None),
-            Choice::Fixed(text) => {
-                let way = through(text);
+            Choice::Fixed(url) => {
+                let way = through(url);
                 (Some(way.clone()), Some(way))
             }
             Choice::Environment(environment) => {
@@ -169,7 +174,8 @@ impl Client {
             Proxy::parse(text, &Tls::standard())?;
         }
         self.configure(|config| {
-            let choice = proxy.map_or(Choice::Direct, |text| Choice::Fixed(text.to_owned()));
+            let choice =
+                proxy.map_or(Choice::Direct, |url| Choice::Fixed(Secret::new(url.to_owned())));
             config.proxies.choose(choice, &config.tls);
         });
         Ok(())
@@ -261,6 +267,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_of_proxies_has_no_password() {
+        let url = "http://u:secret@a";
+        let environment = proxies(&[("http_proxy", url), ("HTTPS_PROXY", url)]);
+        let mut fixed = proxies(&[]);
+        fixed.choose(Choice::Fixed(Secret::new(url.into())), &Tls::standard());
+        let broken = proxies(&[("all_proxy", "http://u:secret")]);
+        for proxies in [environment, fixed, broken] {
+            let shown = format!("{proxies:?} {}", route(&proxies, "http://x"));
+            assert!(!shown.contains("secret"), "{shown}");
+        }
+    }
+
+    #[test]
     fn a_route_is_the_same_for_every_request() {
         let mut proxies = proxies(&[("http_proxy", "a"), ("no_proxy", "b.test")]);
         let origin = |text| Origin::parse(text).unwrap();
@@ -278,7 +297,7 @@ mod tests {
     #[test]
     fn a_named_proxy_leaves_the_environment_aside() {
         let mut proxies = proxies(&[("http_proxy", "a"), ("no_proxy", "*")]);
-        proxies.choose(Choice::Fixed("b".into()), &Tls::standard());
+        proxies.choose(Choice::Fixed(Secret::new("b".into())), &Tls::standard());
         assert_eq!(route(&proxies, "http://x"), "proxy http://b:80");
         assert_eq!(route(&proxies, "https://x"), "proxy http://b:80");
         proxies.without = Some(NoProxy::parse("x").unwrap());

@@ -1,6 +1,6 @@
 //! What a proxy changes in a message: a plain request to a HTTP proxy names the origin in its first
-//! line, and proves to the proxy who asks. In a tunnel nothing changes, and nothing that is meant
-//! for a proxy gets to the origin.
+//! line, and proves to the proxy who asks. In a tunnel and without a proxy nothing changes, and
+//! nothing that is meant for a proxy gets to the origin.
 
 use http::HeaderMap;
 use http::header::{HeaderValue, PROXY_AUTHORIZATION};
@@ -11,9 +11,6 @@ use crate::net::proxy::Proxy;
 /// Sets the credentials of a message where a proxy reads them, and takes them away where one
 /// would not.
 pub(super) fn credentials(key: &PoolKey, headers: &mut HeaderMap) {
-    if key.route.proxy.is_none() || key.origin.unix.is_some() {
-        return;
-    }
     match reader(key) {
         None => drop(headers.remove(PROXY_AUTHORIZATION)),
         // What the caller says for this request counts more than the proxy's own credentials.
@@ -102,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn no_credentials_of_a_proxy_reach_the_origin_through_a_tunnel() {
+    fn no_credentials_of_a_proxy_reach_the_origin() {
         let says = |origin, proxy, own: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             if let Some(own) = own {
@@ -118,5 +115,9 @@ mod tests {
         assert_eq!(says("https://a", proxy, Some("Own")), None);
         assert_eq!(says("http://a", Some("socks5://x:y@p"), Some("Own")), None);
         assert_eq!(says("https://a", proxy, None), None);
+        for origin in ["http://a", "https://a", "http+unix://%2Fa"] {
+            assert_eq!(says(origin, None, Some("Own")), None, "{origin}");
+        }
+        assert_eq!(says("http+unix://%2Fa", proxy, Some("Own")), None);
     }
 }
