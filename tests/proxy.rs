@@ -27,6 +27,7 @@ in_both_forms! {
     socks_without_credentials_offers_none,
     r13_another_way_is_another_connection_and_the_same_way_the_same,
     hosts_of_no_proxy_are_reached_without_it,
+    credentials_for_a_proxy_go_to_no_origin_that_is_reached_without_one,
     the_environment_names_proxies_unless_it_is_left_aside,
     a_proxy_that_can_not_be_reached_is_named_without_its_credentials,
 }
@@ -326,6 +327,33 @@ fn hosts_of_no_proxy_are_reached_without_it(form: Form) {
     }
     let error = client.no_proxy("10.0.0.0/33").unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidArgument);
+}
+
+fn credentials_for_a_proxy_go_to_no_origin_that_is_reached_without_one(form: Form) {
+    let proxy = Server::start(Script::echoing());
+    let plain = Server::start(Script::echoing());
+    let secure = Server::start_tls(Certificate::Good, Script::echoing());
+    let client = through(form, &proxy.url("/"));
+    client.set_header("Proxy-Authorization", Some("Basic pass-proxy")).unwrap();
+    client.manager().set_address("origin.test", &["127.0.0.1".parse().unwrap()]).unwrap();
+    let says = |url: &str, own: bool| {
+        let mut request = request("GET", url);
+        if own {
+            request.header("Proxy-Authorization", "Basic pass-proxy").unwrap();
+        }
+        text(client.send(&mut request).unwrap().read_all(4096).unwrap()).contains("pass-proxy")
+    };
+    for own in [false, true] {
+        client.no_proxy("127.0.0.1, localhost").unwrap();
+        assert!(says("http://origin.test/", own), "the proxy is told");
+        assert!(!says(&plain.url("/"), own) && !says(&secure.url("/"), own));
+        client.no_proxy("").unwrap();
+        assert!(says(&plain.url("/"), own), "the proxy is told");
+    }
+    client.proxy(None).unwrap();
+    for own in [false, true] {
+        assert!(!says(&plain.url("/"), own) && !says(&secure.url("/"), own));
+    }
 }
 
 fn the_environment_names_proxies_unless_it_is_left_aside(form: Form) {
