@@ -66,7 +66,9 @@ typedef enum {
      */
     HANGUP_INVALID_ARGUMENT = 3,
     /**
-     * The URL can't be requested: not http or https, no host, a space or a control character.
+     * The URL can't be requested: not http or https, no host, a space or a control character, or a host that two
+     * parsers would read differently: a backslash, slashes too many or too few, two @, a percent-encoded host, an
+     * address that is not written as four decimal numbers.
      */
     HANGUP_INVALID_URL = 4,
     /**
@@ -1603,7 +1605,8 @@ hangup_status hangup_client_max_codings(hangup_client *client,
 /**
  * With 1, keeps cookies: those of every response, redirects included, are sent where RFC 6265 says so. 0, the
  * default, stops that and forgets them. A request that has a Cookie header of its own sends that one, and nothing
- * that was kept.
+ * that was kept. At most 3000 cookies are kept, and 180 of a site (a registrable domain and all below it): those that
+ * have ended go first, then the least recently used of the site, or of the site with most.
  */
 hangup_status hangup_client_cookies(hangup_client *client,
                                     int32_t on,
@@ -1623,7 +1626,8 @@ hangup_status hangup_client_set_cookie(hangup_client *client,
 
 /**
  * The Cookie header that a request for that URL would have, for example "id=7; theme=dark"; an empty text if it
- * would have none. `cookies` gets a text of its own, to be freed with hangup_text_free.
+ * would have none. Bytes that are no UTF-8 are shown as U+FFFD; they are sent as they came. `cookies` gets a text of
+ * its own, to be freed with hangup_text_free.
  *
  * Fails: HANGUP_INVALID_URL.
  */

@@ -106,22 +106,9 @@ fn scheme(text: &str) -> Option<&str> {
 /// A URL for people to read: control characters are percent-encoded, and user information, in which
 /// there may be a password, is `***`. Of a malformed URL rather too much is hidden.
 pub(crate) fn shown(url: &str) -> String {
-    let slash = |c: char| matches!(c, '/' | '\\');
-    let begin = scheme(url).map_or(0, |scheme| scheme.len() + 1);
-    let begin = url.len() - url[begin..].trim_start_matches(slash).len();
-    let end_of = |ends: &[char]| url[begin..].find(ends).map_or(url.len(), |at| begin + at);
-    let mut end = end_of(&['/', '?', '#']);
-    // A password that holds one of these ends the authority early, and looks like a port.
-    let port = url[begin..end].rsplit_once(':').map_or("", |(_, port)| port);
-    if begin > 0 && !url[begin..end].ends_with(']') && !port.bytes().all(|b| b.is_ascii_digit()) {
-        end = url.len();
-    }
-    let host = match url[begin..end].rfind('@') {
-        Some(at) if begin > 0 => begin + at,
-        _ => begin,
-    };
+    let (begin, host) = user_information(url);
+    let hidden = if begin < host { "***@" } else { "" };
     let mut shown = String::with_capacity(url.len());
-    let hidden = if host > begin { "***" } else { "" };
     for c in url[..begin].chars().chain(hidden.chars()).chain(url[host..].chars()) {
         match c.is_ascii_control() {
             true => drop(write!(shown, "%{:02X}", u32::from(c))),
@@ -129,6 +116,24 @@ pub(crate) fn shown(url: &str) -> String {
         }
     }
     shown
+}
+
+/// Where it begins and where the host does; the same place if there is none.
+fn user_information(url: &str) -> (usize, usize) {
+    let after_scheme = scheme(url).map_or(0, |scheme| scheme.len() + 1);
+    let rest = url[after_scheme..].trim_start_matches(['/', '\\']);
+    let slashes = url.len() - after_scheme - rest.len();
+    // A path, unless it begins as "user:password@" would.
+    let segment = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    if after_scheme == 0 && (slashes == 1 || (slashes == 0 && !segment.contains(':'))) {
+        return (0, 0);
+    }
+    // A password with a slash in it ends the authority early, and looks like a port that is none.
+    let port = segment.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_whole = segment.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit());
+    let begin = url.len() - rest.len();
+    let host = if is_whole { segment } else { rest }.rfind('@').map_or(0, |at| at + 1);
+    (begin, begin + host)
 }
 
 #[cfg(test)]
@@ -251,6 +256,14 @@ mod tests {
             ("http://[::1]/@b", "http://[::1]/@b"),
             ("/@b", "/@b"),
             ("b@c", "b@c"),
+            ("/b:c@d/e@f", "/b:c@d/e@f"),
+            ("b@c/d", "b@c/d"),
+            ("?b:c@d", "?b:c@d"),
+            ("./b:c@d", "./b:c@d"),
+            ("1u:pw@a.test/", "***@a.test/"),
+            ("\\\\u:pw@a.test/", "\\\\***@a.test/"),
+            ("http:///u:pw@a.test/", "http:///***@a.test/"),
+            ("http://@a.test/", "http://***@a.test/"),
             ("http://u:pw@a.test/", "http://***@a.test/"),
             ("http://pw@a.test/", "http://***@a.test/"),
             ("//u:pw@a.test", "//***@a.test"),

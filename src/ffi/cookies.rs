@@ -10,7 +10,8 @@ use super::text::hangup_text;
 
 /// With 1, keeps cookies: those of every response, redirects included, are sent where RFC 6265 says so. 0, the
 /// default, stops that and forgets them. A request that has a Cookie header of its own sends that one, and nothing
-/// that was kept.
+/// that was kept. At most 3000 cookies are kept, and 180 of a site (a registrable domain and all below it): those that
+/// have ended go first, then the least recently used of the site, or of the site with most.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_cookies(
     client: *mut hangup_client,
@@ -43,7 +44,8 @@ pub unsafe extern "C" fn hangup_client_set_cookie(
 }
 
 /// The Cookie header that a request for that URL would have, for example "id=7; theme=dark"; an empty text if it
-/// would have none. `cookies` gets a text of its own, to be freed with hangup_text_free.
+/// would have none. Bytes that are no UTF-8 are shown as U+FFFD; they are sent as they came. `cookies` gets a text of
+/// its own, to be freed with hangup_text_free.
 ///
 /// Fails: HANGUP_INVALID_URL.
 #[unsafe(no_mangle)]

@@ -19,7 +19,9 @@ pub enum hangup_status {
     HANGUP_BAD_HANDLE = 2,
     /// An argument that is not known or out of range; the message says what is legal.
     HANGUP_INVALID_ARGUMENT = 3,
-    /// The URL can't be requested: not http or https, no host, a space or a control character.
+    /// The URL can't be requested: not http or https, no host, a space or a control character, or a host that two
+    /// parsers would read differently: a backslash, slashes too many or too few, two @, a percent-encoded host, an
+    /// address that is not written as four decimal numbers.
     HANGUP_INVALID_URL = 4,
     /// The method is not a token (RFC 9110 section 9.1).
     HANGUP_INVALID_METHOD = 5,

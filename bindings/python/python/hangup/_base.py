@@ -11,11 +11,12 @@ from . import _native
 from ._cancel import CancelToken
 from ._cookies import Cookies
 from ._deadline import within
-from ._errors import InvalidArgument, InvalidState
+from ._errors import InvalidArgument, InvalidState, InvalidURL
 from ._limits import Limits, whole, whole_or_none
 from ._manager import Address, Manager, Resolver
 from ._request import Body, Content, FormData, HeaderFields, QueryParams, body, pairs, with_params
 from ._timeouts import TOTAL, UNSET, Seconds, TimeoutLike, clocks, milliseconds
+from ._urls import is_absolute, without_user_info
 
 if TYPE_CHECKING:
     import ctypes
@@ -215,12 +216,16 @@ class BaseClient:
         return method, url, fields, payload, times, mode, redirects, retries, rate, cancel
 
     def _absolute(self, url: str) -> str:
-        if self._base_url and "://" not in url:
-            return f"{self._base_url.rstrip('/')}/{url.lstrip('/')}"
-        return url
+        if not self._base_url or is_absolute(url):
+            return url
+        if url.startswith("//"):
+            what = "it can be read in two ways: with its scheme it names a host, with one slash a path"
+            raise InvalidURL(f"{without_user_info(url)!r} is not appended to the base URL: {what}")
+        return f"{self._base_url.rstrip('/')}/{url.lstrip('/')}"
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'closed' if self._closed else 'open'} {self._base_url}".rstrip() + ">"
+        state = "closed" if self._closed else "open"
+        return f"<{type(self).__name__} {state} {without_user_info(self._base_url)}".rstrip() + ">"
 
 
 def _mode(connection: str) -> int:

@@ -14,7 +14,7 @@ __all__ = ["Client", "Connection", "RequestOptions", "Stream"]
 class Client(BaseClient):
     """Sends requests with its own defaults over a manager of connections. For any thread at any time.
 
-    - `base_url`: what a URL without scheme is appended to.
+    - `base_url`: what a URL without scheme is appended to, with one slash between them.
     - `headers`: for every request, unless it has one of the same name.
     - `timeout`: a Timeout, or a total in seconds. Default: see Timeout.
     - `follow_redirects`, `max_redirects`: at most 10 are followed unless it is said otherwise, None: any number.

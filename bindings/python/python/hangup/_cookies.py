@@ -20,7 +20,8 @@ class Cookies:
     """The jar of a client (`Client(cookies=True).cookies`). For any thread at any time.
 
     The cookies of every response, redirects included, are kept and sent where RFC 6265 says so. A request that
-    has a Cookie header of its own sends that one, and nothing that was kept.
+    has a Cookie header of its own sends that one, and nothing that was kept. At most 3000 are kept, and 180 of a
+    site (a registrable domain and all below it); the least recently used ones go first.
     """
 
     __slots__ = ("_client",)
@@ -67,6 +68,7 @@ class Cookies:
 
     def for_url(self, url: str) -> str:
         """The Cookie header that a request for that URL would have, for example "id=7; theme=dark"; "" for none.
+        Bytes that are no UTF-8 are shown as U+FFFD; they are sent as they came.
 
         Raises InvalidURL.
         """

@@ -10,15 +10,25 @@ from __future__ import annotations
 import builtins
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._urls import without_user_info
+
 if TYPE_CHECKING:
     from ._response import Response
 
 
-class RequestInfo(NamedTuple):
-    """What was asked for."""
-
+class _Asked(NamedTuple):
     method: str
     url: str
+
+
+class RequestInfo(_Asked):
+    """What was asked for: `method`, and `url` without the user information that it may have had, because
+    exceptions and responses are written into logs."""
+
+    __slots__ = ()
+
+    def __new__(cls, method: str, url: str) -> RequestInfo:
+        return super().__new__(cls, method, without_user_info(url))
 
 
 class HangupError(Exception):
@@ -64,7 +74,9 @@ class InvalidArgument(HangupError, ValueError):
 
 
 class InvalidURL(InvalidArgument):
-    """The URL can't be requested: not http or https, no host, a space or a control character."""
+    """The URL can't be requested: not http or https, no host, a space or a control character, or a host that two
+    parsers would read differently (a backslash, slashes too many or too few, two @, a percent-encoded host, an
+    address that is not written as four decimal numbers)."""
 
 
 class InvalidMethod(InvalidArgument):
