@@ -40,11 +40,10 @@ fn cookie(server: &Server) -> Option<Vec<u8>> {
     let received = server.received(0);
     let requests: Vec<&[u8]> = received.split(|byte| *byte == b'\n').collect();
     let last = requests.iter().rposition(|line| line.ends_with(b" HTTP/1.1\r")).unwrap();
-    let found = requests[last..].iter().find_map(|line| {
+    requests[last..].iter().find_map(|line| {
         let name = line.get(..8)?;
         name.eq_ignore_ascii_case(b"cookie: ").then(|| line[8..].trim_ascii_end().to_vec())
-    });
-    found
+    })
 }
 
 fn a_cookie_is_deleted_by_every_form_of_a_date_in_the_past(form: Form) {

@@ -175,7 +175,9 @@ fn q3_what_was_meant_for_one_origin_is_dropped_at_the_next_for_good(form: Form) 
         assert_eq!(response.history().len(), 4);
         assert!(response.history().iter().all(|hop| !hop.url.contains('@')));
         for secret in secrets {
-            assert!(header(&here, 0, secret).is_some(), "{secret}");
+            // No proxy is on the way that would read what is meant for one.
+            let expected = secret != "proxy-authorization";
+            assert_eq!(header(&here, 0, secret).is_some(), expected, "{secret}");
             assert!(there.heads(0).iter().all(|head| !head.to_lowercase().contains(secret)));
             assert_eq!(header(&back, 0, secret), None);
         }

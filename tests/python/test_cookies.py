@@ -4,7 +4,7 @@ import pytest
 
 import hangup
 from running import Background
-from testserver import answer, by_path, forever
+from testserver import HEAD, answer, by_path, forever
 
 SETS = answer("set", headers=[["Set-Cookie", "id=7; Path=/"], ["Set-Cookie", "theme=dark"]])
 MOVES = answer("moved", 302, [["Set-Cookie", "hop=1; Path=/"], ["Location", "/echo"]])
@@ -114,6 +114,27 @@ def test_two_clients_have_two_jars(server, manager, keeps):
     other = hangup.Client(manager=manager, cookies=True)
     keeps.cookies.set(server.url, "id", "7")
     assert sent(other, server.url) == "" and sent(keeps, server.url) == "id=7"
+
+
+def test_a_full_jar_takes_changes_and_deletes(keeps):
+    url = "http://shop.example/"
+    for number in range(3100):
+        keeps.cookies.set(f"http://site{number % 50}.example/", f"t{number}", "1")
+    keeps.cookies.set(url, "sid", "old")
+    keeps.cookies.set(url, "sid", "new")
+    assert keeps.cookies.for_url(url) == "sid=new"
+    keeps.cookies.set(url, "sid", "", max_age=0)
+    assert keeps.cookies.for_url(url) == ""
+    for number in range(500):
+        keeps.cookies.set(url, f"c{number}", "1")
+    assert keeps.cookies.for_url(url) == "; ".join(f"c{number}=1" for number in range(320, 500))
+
+
+def test_bytes_that_are_no_utf8_are_kept_and_shown(serve, keeps):
+    sets = {"send_hex": b"HTTP/1.1 200 OK\r\nSet-Cookie: a=caf\xe9\r\nContent-Length: 0\r\n\r\n".hex()}
+    server = serve([[HEAD, sets]])
+    keeps.get(server.url)
+    assert keeps.cookies.for_url(server.url) == "a=caf\ufffd"
 
 
 def test_a_jar_is_for_many_threads(server, keeps):

@@ -39,6 +39,84 @@ def test_invalid_url(client, manager, url):
     assert manager.stats().opened == 0
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1\\@a.test/",
+        "http:\\\\127.0.0.1/",
+        "http://127.0.0.1/a\\b",
+        "http:127.0.0.1:1/",
+        "http:/127.0.0.1:1/",
+        "http:///127.0.0.1:1/",
+        "http:////127.0.0.1:1/",
+        "http://a@b@127.0.0.1:1/",
+        "http://[::1]@127.0.0.1:1/",
+        "http://127%2e0.0.1:1/",
+        "http://0177.0.0.1:1/",
+        "http://0x7f000001:1/",
+        "http://127.1:1/",
+        "http://127.0.0.1.:1/",
+        "http://127.0.0.1:1/\t",
+    ],
+)
+def test_a_url_that_two_parsers_read_as_two_hosts_is_invalid(client, manager, url):
+    raised(hangup.InvalidURL, lambda: client.get(url))
+    with pytest.raises(hangup.InvalidURL):
+        client.cookies.for_url(url)
+    with pytest.raises(hangup.InvalidURL):
+        client.preconnect(url)
+    assert manager.stats().opened == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://us:SECRET@127.0.0.1:1/",
+        "http://SECRET@127.0.0.1:1/",
+        "http://us:SEC@RET@127.0.0.1:1/",
+        "http://us:/SECRET@127.0.0.1:1/",
+        "http:us:SECRET@127.0.0.1:1/",
+        "http:\\\\us:SECRET@127.0.0.1:1/",
+        "ftp://us:SECRET@127.0.0.1:1/",
+        "us:SECRET@127.0.0.1",
+        "//us:SECRET@127.0.0.1",
+    ],
+)
+def test_no_exception_holds_the_password_of_a_url(client, url):
+    with pytest.raises(hangup.HangupError) as caught:
+        client.get(url)
+    error = caught.value
+    again = pickle.loads(pickle.dumps(error))
+    assert again.request == error.request and error.request.url.endswith("127.0.0.1:1/"[:9])
+    for shown in (repr(error), str(error), repr(vars(error)), repr(error.request), str(pickle.dumps(error))):
+        assert "SECRET" not in shown and "RET@" not in shown, shown
+
+
+def test_a_deadline_that_has_passed_holds_no_password(client):
+    with hangup.deadline(0.001):
+        while True:
+            with pytest.raises(hangup.HangupError) as caught:
+                client.get("http://us:SECRET@127.0.0.1:1/")
+            assert "SECRET" not in repr(vars(caught.value))
+            if isinstance(caught.value, hangup.TotalTimeout):
+                break
+
+
+def test_what_is_asked_for_is_told_without_user_information():
+    for given, told in [
+        ("http://u:p@h/a@b?c@d", "http://h/a@b?c@d"),
+        ("http://h/a@b:c", "http://h/a@b:c"),
+        ("http://h:80/@b", "http://h:80/@b"),
+        ("http://[::1]/@b", "http://[::1]/@b"),
+        ("HTTP://u@h", "HTTP://h"),
+        ("/a@b", "/a@b"),
+        ("a@b", "a@b"),
+    ]:
+        asked = hangup.RequestInfo("GET", given)
+        assert asked == ("GET", told) and asked == pickle.loads(pickle.dumps(asked))
+        assert repr(asked) == f"RequestInfo(method='GET', url={told!r})"
+
+
 @pytest.mark.parametrize("method", ["GE T", "", "G\r\nE", "G\0E"])
 def test_invalid_method(client, method):
     raised(hangup.InvalidMethod, lambda: client.request(method, "http://127.0.0.1:1/"))

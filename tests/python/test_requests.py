@@ -87,6 +87,31 @@ def test_base_url_is_joined_by_one_slash(echo, manager):
     assert lines == ["/api/v1", "/api/v2", "/absolute"]
 
 
+def test_base_url_is_for_what_is_relative_only(echo, manager):
+    client = hangup.Client(base_url=f"{echo.url}api", manager=manager)
+    for url in ("login?next=http://a.test/", "users:find", "?a://b"):
+        client.get(url)
+    lines = [head(echo, number)[0].split()[1] for number in range(3)]
+    assert lines == ["/api/login?next=http://a.test/", "/api/users:find", "/api/?a://b"]
+    for url in ("//127.0.0.1:1/", "http:x", "HTTPS:/x", "\\\\127.0.0.1:1/", "/\\x", "a\\b"):
+        with pytest.raises(hangup.InvalidURL):
+            client.get(url)
+    assert len(echo.heads()) == 3
+
+
+def test_a_password_is_in_no_repr(echo, manager):
+    url = echo.url.replace("://", "://us:SECRET@")
+    client = hangup.Client(
+        base_url=url, manager=manager, cookies=True, proxy="http://us:SECRET@127.0.0.1:1", no_proxy="127.0.0.1"
+    )
+    client.cookies.set(url, "a", "SECRET")
+    response = client.get("path")
+    assert "dXM6U0VDUkVU" in echo.heads()[0]
+    for one in (client, client.cookies, client.manager, client.manager.connections(), response, response.request):
+        assert "SECRET" not in repr(one), repr(one)
+    assert echo.url in repr(client) and response.request.url == f"{echo.url}path"
+
+
 def test_json_is_compact_utf8(echo, client):
     client.post(echo.url, json={"name": "ü", "list": [1, None]})
     assert echo.bodies() == ['{"name":"ü","list":[1,null]}'.encode()]
