@@ -129,8 +129,9 @@ fn user_information(url: &str) -> (usize, usize) {
         return (0, 0);
     }
     // A password with a slash in it ends the authority early, and looks like a port that is none.
-    let port = segment.rsplit_once(':').map_or("", |(_, port)| port);
-    let is_whole = segment.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit());
+    let host_and_port = segment.rsplit('@').next().unwrap_or_default();
+    let port = host_and_port.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_whole = host_and_port.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit());
     let begin = url.len() - rest.len();
     let host = if is_whole { segment } else { rest }.rfind('@').map_or(0, |at| at + 1);
     (begin, begin + host)
@@ -264,6 +265,7 @@ mod tests {
             ("\\\\u:pw@a.test/", "\\\\***@a.test/"),
             ("http:///u:pw@a.test/", "http:///***@a.test/"),
             ("http://@a.test/", "http://***@a.test/"),
+            ("http://u:pw@a.test:80/b@c?d@e", "http://***@a.test:80/b@c?d@e"),
             ("http://u:pw@a.test/", "http://***@a.test/"),
             ("http://pw@a.test/", "http://***@a.test/"),
             ("//u:pw@a.test", "//***@a.test"),

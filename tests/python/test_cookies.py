@@ -125,6 +125,7 @@ def test_a_full_jar_takes_changes_and_deletes(keeps):
     assert keeps.cookies.for_url(url) == "sid=new"
     keeps.cookies.set(url, "sid", "", max_age=0)
     assert keeps.cookies.for_url(url) == ""
+    keeps.cookies.clear()
     for number in range(500):
         keeps.cookies.set(url, f"c{number}", "1")
     assert keeps.cookies.for_url(url) == "; ".join(f"c{number}=1" for number in range(320, 500))
@@ -132,7 +133,7 @@ def test_a_full_jar_takes_changes_and_deletes(keeps):
 
 def test_bytes_that_are_no_utf8_are_kept_and_shown(serve, keeps):
     sets = {"send_hex": b"HTTP/1.1 200 OK\r\nSet-Cookie: a=caf\xe9\r\nContent-Length: 0\r\n\r\n".hex()}
-    server = serve([[HEAD, sets]])
+    server = serve([HEAD, sets])
     keeps.get(server.url)
     assert keeps.cookies.for_url(server.url) == "a=caf\ufffd"
 

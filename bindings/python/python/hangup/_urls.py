@@ -28,6 +28,6 @@ def without_user_info(url: str) -> str:
     if not after_scheme and (begin == 1 or (begin == 0 and ":" not in segment)):
         return url
     # A password with a slash in it ends the authority early, and looks like a port that is none.
-    port = segment.rpartition(":")[2] if ":" in segment else ""
-    whole = not port or segment.endswith("]") or (port.isascii() and port.isdigit())
+    _, colon, port = segment.rpartition("@")[2].rpartition(":")
+    whole = not colon or not port or segment.endswith("]") or (port.isascii() and port.isdigit())
     return url[:begin] + rest[(segment if whole else rest).rfind("@") + 1 :]
