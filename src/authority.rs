@@ -62,13 +62,27 @@ pub(crate) fn check_authority(authority: &str) -> Result<(), String> {
     if host.contains('%') {
         return Err("its host can be read in two ways: it is percent-encoded".to_owned());
     }
-    // Some read "0177.0.0.1" as another address, and "127.1" as a name.
     match Host::parse(host) {
+        // Some read "0177.0.0.1" as another address, and "127.1" as a name.
         Ok(Host::Ipv4(address)) if address.to_string() != host => {
             Err(format!("its host can be read in two ways: if it is an address, write {address}"))
         }
+        // What a mapping makes ASCII (UTS 46) is another name to a reader that does not map.
+        Ok(Host::Domain(name)) if !host.is_ascii() && !is_spelt(host, &name) => {
+            Err(format!("its host can be read in two ways: if it is {name}, write that"))
+        }
         _ => Ok(()),
     }
+}
+
+/// Whether each label of an international name has one of its ASCII form, which is ASCII itself or
+/// an encoding.
+fn is_spelt(host: &str, name: &str) -> bool {
+    host.split('.').count() == name.split('.').count()
+        && host
+            .split('.')
+            .zip(name.split('.'))
+            .all(|(label, ascii)| label.is_ascii() || ascii.starts_with("xn--"))
 }
 
 /// What stands behind the user information.
@@ -157,6 +171,7 @@ mod tests {
             "http://127.0.0.1.example/",
             "http://a.test:/",
             "http://b\u{fc}cher.example/\u{e9}%2F",
+            "http://www.B\u{dc}CHER.\u{4e2d}\u{56fd}/",
             "http+unix://u:p@%2Frun%2Fapp.sock/a",
             "file:///etc/passwd",
             "mailto:a@b",
@@ -220,6 +235,11 @@ mod tests {
             ("http://127.0.0.01/", "127.0.0.1"),
             ("http://\u{2460}\u{2461}\u{2466}.0.0.1/", "127.0.0.1"),
             ("http://127\u{3002}0\u{3002}0\u{3002}1/", "127.0.0.1"),
+            ("http://a\u{3002}test/", "a.test"),
+            ("http://\u{ff41}.test/", "a.test"),
+            ("http://a\u{ad}.test/", "a.test"),
+            ("http://\u{212a}.test/", "k.test"),
+            ("http://b\u{fc}cher\u{ff0e}a.test/", "xn--"),
             ("http://a.te\tst/", "0x09"),
             ("ht\ntp://a.test/", "0x0a"),
             (" http://a.test/", "0x20"),

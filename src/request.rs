@@ -323,8 +323,11 @@ pub(crate) fn sent_before() -> Error {
 /// A header from text (RFC 9110 section 5).
 pub(crate) fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
     let bad = |what: String| Error::new(Kind::InvalidHeader, what);
-    let parsed = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| bad(format!("{name:?} is no header name: use letters, digits and hyphens")))?;
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+        // A whole line, "Authorization: Bearer x": the value is not shown.
+        let shown = name.find(':').map_or(name, |at| &name[..=at]);
+        bad(format!("{shown:?} is no header name: use letters, digits and hyphens"))
+    })?;
     let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
         bad(format!(
             "the value of {name} holds a control character (CR, LF and NUL are never legal)"
@@ -350,6 +353,16 @@ mod tests {
         for method in ["", "GE T", "GET\r\n", "G\0T", "CONNECT"] {
             let error = Request::new(method, "http://localhost/").unwrap_err();
             assert_eq!(error.kind(), Kind::InvalidMethod, "{method:?}");
+        }
+    }
+
+    #[test]
+    fn no_message_has_the_value_of_a_header() {
+        let mut request = Request::new("GET", "http://localhost/").unwrap();
+        for (name, value) in [("Authorization: secret", ""), ("Authorization", "secret\r\n")] {
+            let error = request.header(name, value).unwrap_err();
+            assert!(error.message().contains("Authorization"), "{error}");
+            assert!(!error.message().contains("secret"), "{error}");
         }
     }
 

@@ -206,6 +206,19 @@ mod tests {
             "http://a@b@c/",
             "http://%61/",
             "http://0x7f.1/",
+            "http://a.test\u{ff0f}b/",
+            "http://a.test\u{ff20}b/",
+            "http://a.test\u{ff1f}b/",
+            "http://a.test\u{ff03}b/",
+            "http://a.test\u{ff3c}b/",
+            "http://a.test\u{ff1a}80/",
+            "http://a.test\u{2100}/",
+            "http://a.test:\u{ff18}0/",
+            "http://a.test:+80/",
+            "http://a.test:80:81/",
+            "http://[::1]a/",
+            "http://a[::1]/",
+            "http://1.2.3.4.5/",
         ] {
             let error = Target::parse(text).unwrap_err();
             assert_eq!(error.kind(), Kind::InvalidUrl, "{text:?}");

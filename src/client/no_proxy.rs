@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::authority;
 use crate::error::{Error, Kind};
 use crate::net::resolve::literal;
 
@@ -68,8 +69,9 @@ impl Which {
 impl Exception {
     fn parse(text: &str) -> Result<Self, Error> {
         let bad = || {
+            let shown = authority::shown(text);
             let what = format!(
-                "{text:?} names no host to be reached without a proxy; give a name, an address, a \
+                "{shown:?} names no host to be reached without a proxy; give a name, an address, a \
                  network such as 10.0.0.0/8, or *"
             );
             Error::new(Kind::InvalidArgument, what)

@@ -112,6 +112,13 @@ def test_a_password_is_in_no_repr(echo, manager):
     assert echo.url in repr(client) and response.request.url == f"{echo.url}path"
 
 
+def test_credentials_and_cookies_are_in_no_repr_of_headers():
+    names = ["Authorization", "COOKIE", "Proxy-Authorization", "set-cookie"]
+    headers = hangup.Headers([*((name, "SECRET") for name in names), ("X-A", "b")])
+    assert "SECRET" not in repr(headers) and "('x-a', 'b')" in repr(headers)
+    assert all(headers[name] == "SECRET" for name in names)
+
+
 def test_json_is_compact_utf8(echo, client):
     client.post(echo.url, json={"name": "ü", "list": [1, None]})
     assert echo.bodies() == ['{"name":"ü","list":[1,null]}'.encode()]

@@ -63,7 +63,8 @@ class Cookies:
             parts.append("Secure")
         for part in parts:
             if not _VALUE.fullmatch(part):
-                raise InvalidArgument(f"a semicolon or a control character in a cookie: {part!r}")
+                what = part.partition("=")[0]
+                raise InvalidArgument(f"a semicolon or a control character in a cookie: see {what!r}")
         self._client.set_cookie(url, "; ".join(parts))
 
     def for_url(self, url: str) -> str:

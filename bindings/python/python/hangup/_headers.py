@@ -51,7 +51,11 @@ class Headers(Mapping[str, str]):
     __hash__ = None  # type: ignore[assignment]  # as every mapping
 
     def __repr__(self) -> str:
-        return f"Headers({self._fields!r})"
+        """Without the values of credentials and cookies."""
+        return f"Headers({[(name, '***' if name in _SECRET else value) for name, value in self._fields]!r})"
+
+
+_SECRET = frozenset(("authorization", "cookie", "proxy-authorization", "set-cookie"))
 
 
 def decoded(fields: list[tuple[str, bytes]]) -> Headers:
