@@ -182,6 +182,79 @@ mod tests {
         }
     }
 
+    /// The host as RFC 3986 appendix B takes a URL apart, and section 3.2 its authority.
+    fn host_of_rfc_3986(url: &str) -> Option<String> {
+        let (_, rest) = url.split_once(':')?;
+        let authority = rest.strip_prefix("//")?.split(['/', '?', '#']).next()?;
+        let host = authority.split_once('@').map_or(authority, |(_, host)| host);
+        let host = match host.find(']') {
+            Some(end) if host.starts_with('[') => &host[..=end],
+            _ => host.split(':').next()?,
+        };
+        Some(host.to_ascii_lowercase())
+    }
+
+    #[test]
+    fn every_url_that_is_accepted_has_the_same_host_by_rfc_3986() {
+        const PARTS: [&str; 34] = [
+            "a",
+            "b.test",
+            "u",
+            "127.0.0.1",
+            "0x7f.1",
+            "1",
+            "0",
+            ".",
+            "..",
+            ":",
+            ":80",
+            "@",
+            "/",
+            "//",
+            "\\",
+            "?",
+            "#",
+            "%40",
+            "%2e",
+            "%2F",
+            "%5c",
+            "[",
+            "]",
+            "[::1]",
+            " ",
+            "\t",
+            "\n",
+            "\u{e9}",
+            "\u{3002}",
+            "\u{ff0f}",
+            "\u{ad}",
+            "http:",
+            "-",
+            "+",
+        ];
+        let (mut random, mut accepted) = (1_u64, 0);
+        let mut below = |limit: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) as usize % limit
+        };
+        for _ in 0..30_000 {
+            let begin = ["http://", "http://", "HTTPS://", "http:", ""][below(5)];
+            let parts = (0..below(8)).map(|_| PARTS[below(PARTS.len())]);
+            let text = format!("{begin}{}", parts.collect::<String>());
+            let Ok(target) = Target::parse(&text) else { continue };
+            accepted += 1;
+            let host = host_of_rfc_3986(&text).unwrap_or_else(|| panic!("{text:?}"));
+            // An international name is the same name in its ASCII form.
+            if host.is_ascii() {
+                assert_eq!(target.origin.host, host, "{text:?}");
+            }
+            let again =
+                Target::parse(&target.url()).unwrap_or_else(|why| panic!("{text:?}: {why}"));
+            assert_eq!((&again.origin, &again.uri), (&target.origin, &target.uri), "{text:?}");
+        }
+        assert!(accepted > 1000, "{accepted}");
+    }
+
     #[test]
     fn what_can_be_read_in_two_ways_is_refused() {
         for text in [
