@@ -22,8 +22,9 @@
  * - Threads: each type says which class it is of: any thread at any time; one thread at a time; immutable.
  * - Nothing is to be initialised or torn down. No signal is raised (SIGPIPE included), no descriptor is inherited by
  *   exec. After fork the child starts with an empty manager; the parent's connections stay the parent's.
- * - Structures that the library fills begin with `size_t size`: set it to sizeof the structure. Later versions append
- *   fields. Enumerations may grow: keep a default branch.
+ * - Structures that the library fills begin with `size_t size`, their size as the caller knows it: begin them with the
+ *   HANGUP_*_INIT of their name. 0 means the layout of version 0.1. Later versions append fields. Enumerations may grow:
+ *   keep a default branch.
  *
  * C99 and C++11 or later. Link with -lhangup.
  */
@@ -42,6 +43,13 @@
 #define HANGUP_VERSION_TEXT "0.1.0"
 /** No limit: the one way to say it. Zero is refused everywhere. */
 #define HANGUP_NO_LIMIT ((int64_t)-1)
+
+/** What a structure that the library fills begins with: `hangup_stats stats = HANGUP_STATS_INIT;` */
+#define HANGUP_COMPLETION_INIT {sizeof(hangup_completion), 0, NULL, NULL, NULL, 0, 0, 0}
+#define HANGUP_CONNECTION_INFO_INIT {sizeof(hangup_connection_info), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0}
+#define HANGUP_EVENT_INIT {sizeof(hangup_event), 0, 0, 0, 0, 0, 0, 0, 0}
+#define HANGUP_STATS_INIT {sizeof(hangup_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define HANGUP_TIMINGS_INIT {sizeof(hangup_timings), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /**
  * What a call answers. 0 is success; everything else is a failure, and says its kind.
@@ -301,11 +309,11 @@ typedef int32_t hangup_timeout;
 typedef int32_t hangup_sent;
 
 /**
- * Counters of a manager since it began. Set `size` to sizeof(hangup_stats) before the call.
+ * Counters of a manager since it began. Begin it with HANGUP_STATS_INIT.
  */
 typedef struct {
     /**
-     * In: sizeof the structure. Out: how much of it was filled.
+     * In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
      */
     size_t size;
     /**
@@ -387,12 +395,12 @@ typedef int32_t hangup_limit;
 typedef int32_t hangup_state;
 
 /**
- * One open connection. Set `size` to sizeof(hangup_connection_info) before the call. Text is borrowed from the
+ * One open connection. Begin it with HANGUP_CONNECTION_INFO_INIT. Text is borrowed from the
  * list.
  */
 typedef struct {
     /**
-     * In: sizeof the structure. Out: how much of it was filled.
+     * In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
      */
     size_t size;
     /**
@@ -451,12 +459,12 @@ typedef struct {
 typedef int32_t hangup_happened;
 
 /**
- * One thing that happened. Set `size` to sizeof(hangup_event) before the call. Its origin is told by
+ * One thing that happened. Begin it with HANGUP_EVENT_INIT. Its origin is told by
  * hangup_events_origin.
  */
 typedef struct {
     /**
-     * In: sizeof the structure. Out: how much of it was filled.
+     * In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
      */
     size_t size;
     /**
@@ -535,12 +543,11 @@ typedef int64_t (*hangup_body_read)(void *user_data, uint8_t *into, size_t room)
 typedef void (*hangup_body_end)(void *user_data);
 
 /**
- * How long each part took, in microseconds; -1 for a part that did not take place. Set `size` to
- * sizeof(hangup_timings) before the call.
+ * How long each part took, in microseconds; -1 for a part that did not take place. Begin it with HANGUP_TIMINGS_INIT.
  */
 typedef struct {
     /**
-     * In: sizeof the structure. Out: how much of it was filled.
+     * In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
      */
     size_t size;
     /**
@@ -587,11 +594,11 @@ typedef struct {
 typedef int32_t hangup_completed;
 
 /**
- * One outcome. Set `size` to sizeof(hangup_completion) before the call.
+ * One outcome. Begin it with HANGUP_COMPLETION_INIT.
  */
 typedef struct {
     /**
-     * In: sizeof the structure. Out: how much of it was filled.
+     * In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
      */
     size_t size;
     /**
@@ -1159,7 +1166,7 @@ void hangup_manager_free(hangup_manager *manager);
 uint64_t hangup_manager_id(const hangup_manager *manager);
 
 /**
- * Fills the counters. `stats->size` must be sizeof(*stats).
+ * Fills the counters. `stats->size` is sizeof(*stats) or 0.
  */
 hangup_status hangup_manager_stats(const hangup_manager *manager, hangup_stats *stats);
 
@@ -1307,7 +1314,7 @@ hangup_status hangup_manager_list(const hangup_manager *manager,
 size_t hangup_connections_count(const hangup_connections *list);
 
 /**
- * Fills `info` with row `index`. `info->size` must be sizeof(*info).
+ * Fills `info` with row `index`. `info->size` is sizeof(*info) or 0.
  *
  * Fails: HANGUP_INVALID_ARGUMENT if there is no such row.
  */
@@ -1333,7 +1340,7 @@ hangup_status hangup_manager_events(hangup_manager *manager,
 
 /**
  * Reads the next event; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
- * for as long as it takes. `event->size` must be sizeof(*event).
+ * for as long as it takes. `event->size` is sizeof(*event) or 0.
  *
  * Fails: HANGUP_TIMED_OUT if nothing happened in that time, and no event is lost by that; HANGUP_CLOSED after
  * hangup_events_close, when all that happened was read; HANGUP_CANCELLED if the
@@ -1936,7 +1943,7 @@ hangup_status hangup_response_header_at(const hangup_response *response,
                                         size_t *size);
 
 /**
- * How long each part took. `timings->size` must be sizeof(*timings).
+ * How long each part took. `timings->size` is sizeof(*timings) or 0.
  */
 hangup_status hangup_response_timings(const hangup_response *response, hangup_timings *timings);
 
@@ -1999,7 +2006,7 @@ int32_t hangup_queue_fd(const hangup_queue *queue);
 
 /**
  * Takes the oldest completion; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
- * for as long as it takes. `completion->size` must be sizeof(*completion). Its `response` and `error` are the caller's
+ * for as long as it takes. `completion->size` is sizeof(*completion) or 0. Its `response` and `error` are the caller's
  * from then on.
  *
  * The status of this call says whether a completion was taken; how that ended stands in `completion->status`.

@@ -100,6 +100,8 @@ impl Deadline {
 pub(crate) fn positive_ms(ms: i64) -> Result<Duration, Error> {
     match u64::try_from(ms) {
         Ok(ms) if ms > 0 => Ok(Duration::from_millis(ms)),
+        // What hangup.hpp makes of them: as a number of milliseconds -1 would be "no limit".
+        _ if ms == i64::MIN => Err(zero("less than zero, or of what is not a number,")),
         _ => Err(zero(&format!("{ms} ms"))),
     }
 }

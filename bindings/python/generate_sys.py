@@ -73,7 +73,7 @@ def statements(text: str) -> list[str]:
 
 def constant(line: str) -> list[str]:
     _, name, *value = line.split(None, 2)
-    if not value:  # the include guard
+    if not value or value[0].startswith("{"):  # the include guard, and initialisers of structures
         return []
     if match := re.fullmatch(r"\(\((\w+)\)(-?\d+)\)", value[0]):
         return [f"pub const {name}: {TYPES[match[1]]} = {match[2]};"]

@@ -1,10 +1,11 @@
 //! `hangup_connections`: a snapshot of what is open.
 
 use std::ffi::{CString, c_char};
+use std::mem::offset_of;
 use std::sync::Arc;
 
 use super::error::hangup_error;
-use super::guard::{Handle, guard, magic, or_default, out, report, status};
+use super::guard::{Handle, Report, guard, magic, or_default, out, report, status};
 use super::manager::hangup_manager;
 use super::status::{hangup_state, hangup_status};
 use crate::error::{Error, Kind};
@@ -23,12 +24,12 @@ impl Handle for hangup_connections {
     const MAGIC: u64 = magic(b"hang-lst");
 }
 
-/// One open connection. Set `size` to sizeof(hangup_connection_info) before the call. Text is borrowed from the
+/// One open connection. Begin it with HANGUP_CONNECTION_INFO_INIT. Text is borrowed from the
 /// list.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hangup_connection_info {
-    /// In: sizeof the structure. Out: how much of it was filled.
+    /// In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
     pub size: usize,
     /// Its id: unique in the process, never used again.
     pub id: u64,
@@ -54,6 +55,11 @@ pub struct hangup_connection_info {
     pub bytes_in: u64,
     /// Bytes sent, on the wire.
     pub bytes_out: u64,
+}
+
+// SAFETY: `repr(C)`, `size` first, and no padding: the fields of 64 bits come before pairs of 32.
+unsafe impl Report for hangup_connection_info {
+    const FIRST: usize = offset_of!(hangup_connection_info, bytes_out) + size_of::<u64>();
 }
 
 /// One connection with its text as C wants it.
@@ -88,7 +94,7 @@ pub unsafe extern "C" fn hangup_connections_count(list: *const hangup_connection
     or_default(0, || Ok(unsafe { hangup_connections::borrow(list)? }.len()))
 }
 
-/// Fills `info` with row `index`. `info->size` must be sizeof(*info).
+/// Fills `info` with row `index`. `info->size` is sizeof(*info) or 0.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT if there is no such row.
 #[unsafe(no_mangle)]

@@ -1,12 +1,13 @@
 //! `hangup_events`: what happens to connections, as it happens.
 
 use std::ffi::{CString, c_char};
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
 use super::error::hangup_error;
-use super::guard::{Handle, guard, magic, or_default, out, report, room_in, status};
+use super::guard::{Handle, Report, guard, magic, or_default, out, report, room_in, status};
 use super::manager::hangup_manager;
 use super::status::{HANGUP_PHASE_NONE, hangup_phase, hangup_reason, hangup_status};
 use crate::error::{Error, Kind, Phase};
@@ -61,12 +62,12 @@ pub const HANGUP_EVENT_RETRIED: hangup_happened = 6;
 /// together when it is over, which may be after its connection was returned or closed.
 pub const HANGUP_EVENT_PHASE: hangup_happened = 7;
 
-/// One thing that happened. Set `size` to sizeof(hangup_event) before the call. Its origin is told by
+/// One thing that happened. Begin it with HANGUP_EVENT_INIT. Its origin is told by
 /// hangup_events_origin.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hangup_event {
-    /// In: sizeof the structure. Out: how much of it was filled.
+    /// In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
     pub size: usize,
     /// Consecutive in a manager: a gap is as many events as were lost.
     pub number: u64,
@@ -84,6 +85,11 @@ pub struct hangup_event {
     pub phase: hangup_phase,
     /// 0.
     pub reserved: i32,
+}
+
+// SAFETY: `repr(C)`, `size` first, and no padding: the fields of 64 bits come before pairs of 32.
+unsafe impl Report for hangup_event {
+    const FIRST: usize = offset_of!(hangup_event, reserved) + size_of::<i32>();
 }
 
 /// Begins to listen to what happens to the manager's connections. At most `capacity` events wait to be read; then the
@@ -111,7 +117,7 @@ pub unsafe extern "C" fn hangup_manager_events(
 }
 
 /// Reads the next event; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
-/// for as long as it takes. `event->size` must be sizeof(*event).
+/// for as long as it takes. `event->size` is sizeof(*event) or 0.
 ///
 /// Fails: HANGUP_TIMED_OUT if nothing happened in that time, and no event is lost by that; HANGUP_CLOSED after
 /// hangup_events_close, when all that happened was read; HANGUP_CANCELLED if the

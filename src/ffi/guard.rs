@@ -140,16 +140,31 @@ pub(super) unsafe fn bytes<'a>(
     }
 }
 
-/// Looks at a report structure before the work is done that fills it; answers how much of it the caller knows of.
+/// A structure that the library fills: its first field is its size, as the caller knows it.
 ///
 /// # Safety
-/// `place` is NULL or points to a structure that begins with a `size_t` holding its own size in bytes.
-pub(super) unsafe fn room_in<T>(place: *mut T) -> Result<usize, Error> {
+/// It is `repr(C)`, begins with `size: usize` and has no padding. [`FIRST`](Self::FIRST) ends at the end of
+/// a field.
+pub(super) unsafe trait Report: Copy {
+    /// The size of the layout of version 0.1, which never changes. A caller that left the size at 0 gets
+    /// this much: its structure is at least as large.
+    const FIRST: usize;
+}
+
+/// Looks at a report structure before the work is done that fills it; returns how much of it the caller knows of.
+///
+/// # Safety
+/// `place` is NULL or points to a structure whose size field is 0 or its own size in bytes.
+pub(super) unsafe fn room_in<T: Report>(place: *mut T) -> Result<usize, Error> {
+    const { assert!(T::FIRST >= 2 * size_of::<usize>() && T::FIRST <= size_of::<T>()) }
     if place.is_null() {
         return Err(Error::new(Kind::Null, "a NULL report structure"));
     }
     // SAFETY: as for the caller: the first field is the size.
-    let room = unsafe { place.cast::<usize>().read() };
+    let room = match unsafe { place.cast::<usize>().read() } {
+        0 => T::FIRST,
+        room => room,
+    };
     if room < 2 * size_of::<usize>() {
         let what =
             "the report's size field is too small: set it to sizeof(*report) before the call";
@@ -158,15 +173,14 @@ pub(super) unsafe fn room_in<T>(place: *mut T) -> Result<usize, Error> {
     Ok(room.min(size_of::<T>()))
 }
 
-/// Writes a report structure whose first field is the caller's `size`: at most as much as the caller knows of.
+/// Writes a report structure: at most as much as the caller knows of, and into its size field how much that was.
 ///
 /// # Safety
 /// As for [`room_in`].
-pub(super) unsafe fn report<T: Copy>(place: *mut T, mut value: T) -> Result<(), Error> {
+pub(super) unsafe fn report<T: Report>(place: *mut T, mut value: T) -> Result<(), Error> {
     // SAFETY: as for the caller.
     let known = unsafe { room_in(place)? };
-    // SAFETY: report structures are repr(C), begin with `size: usize`, and have no padding; `known` bytes
-    // are within both. The caller's size field says what was filled.
+    // SAFETY: `T: Report` begins with a `usize` and has no padding; `known` bytes are within both.
     unsafe {
         (&raw mut value).cast::<usize>().write(known);
         std::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), place.cast::<u8>(), known);

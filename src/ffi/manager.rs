@@ -1,11 +1,12 @@
 //! `hangup_manager`: the pool, and how connections are closed.
 
 use std::ffi::c_char;
+use std::mem::offset_of;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::hangup_error;
-use super::guard::{Handle, count_to, guard, magic, or_default, out, report, status, text};
+use super::guard::{Handle, Report, count_to, guard, magic, or_default, out, report, status, text};
 use super::limits::{self, hangup_options};
 use super::status::{HANGUP_GRACEFUL, HANGUP_NOW, hangup_how, hangup_reason, hangup_status};
 use crate::client::Client;
@@ -28,11 +29,11 @@ impl Handle for hangup_manager {
     const MAGIC: u64 = magic(b"hang-mgr");
 }
 
-/// Counters of a manager since it began. Set `size` to sizeof(hangup_stats) before the call.
+/// Counters of a manager since it began. Begin it with HANGUP_STATS_INIT.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hangup_stats {
-    /// In: sizeof the structure. Out: how much of it was filled.
+    /// In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
     pub size: usize,
     /// Open now: dialling, in use and idle together.
     pub open: u64,
@@ -62,6 +63,11 @@ pub struct hangup_stats {
     pub refused: u64,
     /// Requests that were sent again, because a kept connection broke before the response.
     pub retried: u64,
+}
+
+// SAFETY: `repr(C)`, `size` first, and no padding: the fields of 64 bits come before pairs of 32.
+unsafe impl Report for hangup_stats {
+    const FIRST: usize = offset_of!(hangup_stats, retried) + size_of::<u64>();
 }
 
 /// The process's own manager: C, C++ and Python code that names none shares this one.
@@ -114,7 +120,7 @@ pub unsafe extern "C" fn hangup_manager_id(manager: *const hangup_manager) -> u6
     or_default(0, || Ok(unsafe { hangup_manager::borrow(manager)? }.id()))
 }
 
-/// Fills the counters. `stats->size` must be sizeof(*stats).
+/// Fills the counters. `stats->size` is sizeof(*stats) or 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_stats(
     manager: *const hangup_manager,

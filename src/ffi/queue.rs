@@ -1,11 +1,12 @@
 //! `hangup_queue`: thousands of requests from one thread, and what became of each.
 
+use std::mem::offset_of;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::client::hangup_client;
 use super::error::hangup_error;
-use super::guard::{Handle, guard, magic, or_default, report, room_in, status};
+use super::guard::{Handle, Report, guard, magic, or_default, report, room_in, status};
 use super::request::{hangup_request, lock as lock_request};
 use super::response::{Opened, borrowed, hangup_response};
 use super::status::hangup_status;
@@ -58,11 +59,11 @@ pub const HANGUP_COMPLETION_RESPONSE: hangup_completed = 1;
 /// A read, by hangup_response_submit_read.
 pub const HANGUP_COMPLETION_READ: hangup_completed = 2;
 
-/// One outcome. Set `size` to sizeof(hangup_completion) before the call.
+/// One outcome. Begin it with HANGUP_COMPLETION_INIT.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hangup_completion {
-    /// In: sizeof the structure. Out: how much of it was filled.
+    /// In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
     pub size: usize,
     /// What was given when it was submitted.
     pub tag: u64,
@@ -79,6 +80,11 @@ pub struct hangup_completion {
     pub what: hangup_completed,
     /// How it ended: one of `hangup_status`.
     pub status: i32,
+}
+
+// SAFETY: `repr(C)`, `size` first, and no padding: the fields of 64 bits come before pairs of 32.
+unsafe impl Report for hangup_completion {
+    const FIRST: usize = offset_of!(hangup_completion, status) + size_of::<i32>();
 }
 
 /// A queue. To be freed with hangup_queue_free. NULL only if the process has no free descriptor.
@@ -102,7 +108,7 @@ pub unsafe extern "C" fn hangup_queue_fd(queue: *const hangup_queue) -> i32 {
 }
 
 /// Takes the oldest completion; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
-/// for as long as it takes. `completion->size` must be sizeof(*completion). Its `response` and `error` are the caller's
+/// for as long as it takes. `completion->size` is sizeof(*completion) or 0. Its `response` and `error` are the caller's
 /// from then on.
 ///
 /// The status of this call says whether a completion was taken; how that ended stands in `completion->status`.

@@ -1,10 +1,11 @@
 //! `hangup_response`: the head that came, and the body as it comes.
 
 use std::ffi::{CString, c_char, c_void};
+use std::mem::offset_of;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
 use super::error::hangup_error;
-use super::guard::{Handle, guard, lend, magic, or_default, out, report, status, text};
+use super::guard::{Handle, Report, guard, lend, magic, or_default, out, report, status, text};
 use super::manager::how_of;
 use super::status::hangup_status;
 use crate::error::{Error, Kind};
@@ -60,12 +61,11 @@ impl hangup_response {
     }
 }
 
-/// How long each part took, in microseconds; -1 for a part that did not take place. Set `size` to
-/// sizeof(hangup_timings) before the call.
+/// How long each part took, in microseconds; -1 for a part that did not take place. Begin it with HANGUP_TIMINGS_INIT.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hangup_timings {
-    /// In: sizeof the structure. Out: how much of it was filled.
+    /// In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
     pub size: usize,
     /// Waiting for a connection slot.
     pub pool_us: i64,
@@ -85,6 +85,11 @@ pub struct hangup_timings {
     pub read_us: i64,
     /// From the call to the body's end, or until now.
     pub total_us: i64,
+}
+
+// SAFETY: `repr(C)`, `size` first, and no padding: the fields of 64 bits come before pairs of 32.
+unsafe impl Report for hangup_timings {
+    const FIRST: usize = offset_of!(hangup_timings, total_us) + size_of::<i64>();
 }
 
 /// The status code, 100 to 999. 0 for NULL.
@@ -213,7 +218,7 @@ pub unsafe extern "C" fn hangup_response_header_at(
     })
 }
 
-/// How long each part took. `timings->size` must be sizeof(*timings).
+/// How long each part took. `timings->size` is sizeof(*timings) or 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_timings(
     response: *const hangup_response,

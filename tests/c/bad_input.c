@@ -211,8 +211,12 @@ static void numbers(void) {
     CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, 0, HANGUP_NOW, NULL), NULL);
     CHECK_NUMBER(0, stats_of(manager).opened);
 
-    /* Reports whose size was forgotten, and one by a program older than the library. */
+    /* A report whose size was forgotten, one whose size is none, and one by a program older than the library. */
     hangup_stats stats = {.size = 0, .open = 7};
+    CHECK_OK(hangup_manager_stats(manager, &stats), NULL);
+    CHECK_NUMBER(sizeof stats, stats.size);
+    CHECK_NUMBER(0, stats.open);
+    stats.size = sizeof(size_t);
     CHECK_STATUS(bad, hangup_manager_stats(manager, &stats), NULL);
     stats.size = offsetof(hangup_stats, dialling);
     stats.dialling = 4711;
@@ -222,6 +226,17 @@ static void numbers(void) {
     hangup_response *response = get(client, given("hello"));
     hangup_timings timings = {.size = 3};
     CHECK_STATUS(bad, hangup_response_timings(response, &timings), NULL);
+    timings.size = 0;
+    CHECK_OK(hangup_response_timings(response, &timings), NULL);
+    CHECK_NUMBER(sizeof timings, timings.size);
+    CHECK(timings.head_us >= 0 && timings.tls_us == -1);
+    hangup_connections *list = NULL;
+    hangup_connection_info info = {0};
+    CHECK_OK(hangup_manager_list(manager, &list, NULL), NULL);
+    CHECK_OK(hangup_connections_at(list, 0, &info), NULL);
+    CHECK_NUMBER(sizeof info, info.size);
+    CHECK(info.id == hangup_response_connection(response) && info.bytes_out > 0);
+    hangup_connections_free(list);
     CHECK_STATUS(bad, hangup_response_close(response, 99), NULL);
     char room[1];
     size_t got = 0;

@@ -208,7 +208,12 @@ static void what_it_does_not_take(void) {
     CHECK_NUMBER(2 * sizeof(size_t), event.size);
     CHECK_NUMBER(4711, event.connection);
 
-    check_next(events, HANGUP_EVENT_RETURNED, connection);
+    /* Whose size was forgotten is told all that version 0.1 had. */
+    event = (hangup_event){0};
+    CHECK_OK(hangup_events_next(events, 0, &event), NULL);
+    CHECK_NUMBER(sizeof event, event.size);
+    CHECK_NUMBER(HANGUP_EVENT_RETURNED, event.what);
+    CHECK_NUMBER(connection, event.connection);
     hangup_events_free(events);
     hangup_client_free(client);
     hangup_manager_free(manager);

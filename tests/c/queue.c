@@ -167,6 +167,35 @@ static void what_nobody_takes_is_closed(void) {
 }
 
 /** Somebody who waits at a queue. */
+/** The loop of most C code, which begins its structures with {0}. */
+static void a_forgotten_size_takes_all_the_same(void) {
+    hangup_client *client = new_client(NULL);
+    hangup_queue *queue = new_queue();
+    hangup_request *request = new_request("GET", given("hello"));
+    enum { ALL = 5 };
+    for (int i = 0; i < ALL; i++) {
+        submit(client, request, queue, 42);
+    }
+    for (int left = ALL; left > 0;) {
+        CHECK_NUMBER(1, readable(queue, (int)SOON));
+        hangup_completion done = {0};
+        int taken = 0;
+        for (; hangup_queue_next(queue, 0, &done) == HANGUP_OK; taken++, left--, done = (hangup_completion){0}) {
+            CHECK_NUMBER(sizeof done, done.size);
+            CHECK_OK(done.status, done.error);
+            CHECK_NUMBER(42, done.tag);
+            check_body(done.response, "hello");
+            hangup_response_free(done.response);
+        }
+        CHECK(taken > 0);
+    }
+    check_nothing(queue);
+    CHECK_NUMBER(0, readable(queue, 0));
+    hangup_request_free(request);
+    hangup_queue_free(queue);
+    hangup_client_free(client);
+}
+
 struct taker {
     hangup_queue *queue;
     hangup_status status;
@@ -300,6 +329,7 @@ int main(int argc, char **argv) {
     an_epoll_loop_serves_many();
     whatever_happens_there_is_one_completion();
     what_nobody_takes_is_closed();
+    a_forgotten_size_takes_all_the_same();
     waiting();
     a_forked_child_makes_a_queue_of_its_own();
     return 0;
