@@ -14,10 +14,13 @@
  *   object may be destroyed or assigned to; anything else throws an Error with Status::null.
  * - A call that fails throws hangup::Error, which carries all that hangup_error does. Destructors never throw, never
  *   block, and may run in any order.
- * - Times are any std::chrono duration, rounded up to milliseconds. Zero is refused; "no limit" is hangup::no_limit,
- *   or an empty std::optional.
+ * - Times are any std::chrono duration, rounded up to milliseconds. Zero, less than zero and NaN are refused; "no limit"
+ *   is hangup::no_limit, or an empty std::optional.
  * - Text in is std::string_view and is copied. Text out is std::string_view and borrowed from the object that was
- *   asked: it lives as long as that object and is not valid after a move-assignment to it.
+ *   asked: it lives as long as that object and is not valid after a move-assignment to it. Asked of a temporary, as in
+ *   client.get(url).read_all(), it is a std::string of its own (OwnedText). Rows (ConnectionInfo, Event, Hop) are values with text of their own.
+ * - Setters return the object: a reference to one that has a name, the object itself if it is a temporary. So
+ *   `Request request = Request("GET", url).whole(1 << 20);` is a request.
  * - C code, Python code and this share one manager: Manager::shared().
  *
  * handle() lends the C handle, for C code that wants one.
@@ -37,10 +40,18 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "hangup.h"
+
+/** Not part of the interface: compilers that know it warn of a view that outlives its object. */
+#if defined(__has_cpp_attribute) && __has_cpp_attribute(clang::lifetimebound)
+#define HANGUP_LIFETIMEBOUND [[clang::lifetimebound]]
+#else
+#define HANGUP_LIFETIMEBOUND
+#endif
 
 namespace hangup {
 
@@ -198,8 +209,8 @@ private:
         using exact = std::chrono::duration<long double, std::milli>;
         constexpr auto most = std::numeric_limits<std::int64_t>::max();
         const long double ms = exact(time).count();
-        if (ms < 0) {
-            // -1 ms must be refused like every negative time; as a number it would be "no limit".
+        if (!(ms >= 0)) {
+            // Negative, or NaN: refused. -1 ms as a number would be "no limit".
             return std::numeric_limits<std::int64_t>::min();
         }
         if (ms >= static_cast<long double>(most)) {
@@ -211,6 +222,37 @@ private:
     }
 
     std::int64_t ms_;
+};
+
+/**
+ * Text that was asked of a temporary: a std::string, because what it could be borrowed from ends with the expression. As
+ * long as it is a temporary itself no std::string_view can be made of it, as that would outlive it: give it a name, or make
+ * it a std::string.
+ */
+class OwnedText : public std::string {
+public:
+    explicit OwnedText(std::string_view text) : std::string(text) {}
+
+    operator std::string_view() const & noexcept HANGUP_LIFETIMEBOUND { return {data(), size()}; }
+    operator std::string_view() const && = delete;
+
+    /** Comparing is safe. Only views: all else is compared as a std::string is. */
+    template <class View, std::enable_if_t<std::is_same_v<View, std::string_view>, int> = 0>
+    friend bool operator==(const OwnedText &text, View view) noexcept {
+        return text.compare(view) == 0;
+    }
+    template <class View, std::enable_if_t<std::is_same_v<View, std::string_view>, int> = 0>
+    friend bool operator==(View view, const OwnedText &text) noexcept {
+        return text.compare(view) == 0;
+    }
+    template <class View, std::enable_if_t<std::is_same_v<View, std::string_view>, int> = 0>
+    friend bool operator!=(const OwnedText &text, View view) noexcept {
+        return text.compare(view) != 0;
+    }
+    template <class View, std::enable_if_t<std::is_same_v<View, std::string_view>, int> = 0>
+    friend bool operator!=(View view, const OwnedText &text) noexcept {
+        return text.compare(view) != 0;
+    }
 };
 
 /**
@@ -226,45 +268,54 @@ public:
         : std::runtime_error(message.empty() ? std::string(to_string(status)) : message), status_(status) {}
 
     /** Takes the C error over. */
-    Error(hangup_status status, hangup_error *error)
-        : std::runtime_error(sentence(status, error)), status_(static_cast<Status>(status)),
-          error_(error, hangup_error_free) {}
+    Error(hangup_status status, hangup_error *error) : Error(status, Owned(error, hangup_error_free)) {}
 
     /** The kind. It never depends on the phase. */
-    Status status() const noexcept { return status_; }
+    [[nodiscard]] Status status() const noexcept { return status_; }
     /** Where the exchange was. */
-    Phase phase() const noexcept { return static_cast<Phase>(hangup_error_phase(error_.get())); }
+    [[nodiscard]] Phase phase() const noexcept { return static_cast<Phase>(hangup_error_phase(error_.get())); }
     /** Which clock fired; Timeout::none unless the status is Status::timed_out. */
-    Timeout limit() const noexcept { return static_cast<Timeout>(hangup_error_limit(error_.get())); }
+    [[nodiscard]] Timeout limit() const noexcept { return static_cast<Timeout>(hangup_error_limit(error_.get())); }
     /** One sentence for people, without the reason. */
-    std::string_view message() const noexcept { return error_ ? hangup_error_message(error_.get()) : what(); }
+    [[nodiscard]] std::string_view message() const & noexcept HANGUP_LIFETIMEBOUND {
+        return error_ ? hangup_error_message(error_.get()) : what();
+    }
+    [[nodiscard]] OwnedText message() const && { return OwnedText(message()); }
     /** What was given to CancelToken::fire. */
-    std::optional<std::string_view> reason() const noexcept {
+    [[nodiscard]] std::optional<std::string_view> reason() const & noexcept HANGUP_LIFETIMEBOUND {
         const char *reason = hangup_error_reason(error_.get());
         return reason == nullptr ? std::nullopt : std::optional<std::string_view>(reason);
     }
+    [[nodiscard]] std::optional<OwnedText> reason() const && { return std::optional<OwnedText>(reason()); }
     /** errno; 0 if none was involved. */
-    int os_code() const noexcept { return hangup_error_os_code(error_.get()); }
+    [[nodiscard]] int os_code() const noexcept { return hangup_error_os_code(error_.get()); }
     /** Whether sending it again can't make the server do it twice. */
-    bool retry_safe() const noexcept { return hangup_error_retry_safe(error_.get()) != 0; }
+    [[nodiscard]] bool retry_safe() const noexcept { return hangup_error_retry_safe(error_.get()) != 0; }
     /** The id of the connection that was used; 0 if there was none yet. */
-    std::uint64_t connection() const noexcept { return hangup_error_connection(error_.get()); }
+    [[nodiscard]] std::uint64_t connection() const noexcept { return hangup_error_connection(error_.get()); }
     /** Whether that connection had served a request before. */
-    bool reused() const noexcept { return hangup_error_reused(error_.get()) != 0; }
+    [[nodiscard]] bool reused() const noexcept { return hangup_error_reused(error_.get()) != 0; }
     /** How much of the request went out, */
-    Sent sent() const noexcept { return static_cast<Sent>(hangup_error_sent(error_.get())); }
+    [[nodiscard]] Sent sent() const noexcept { return static_cast<Sent>(hangup_error_sent(error_.get())); }
     /** in bytes, before TLS. */
-    std::uint64_t bytes_sent() const noexcept { return hangup_error_bytes_sent(error_.get()); }
+    [[nodiscard]] std::uint64_t bytes_sent() const noexcept { return hangup_error_bytes_sent(error_.get()); }
     /** Whether at least one byte of the response had come. */
-    bool response_started() const noexcept { return hangup_error_response_started(error_.get()) != 0; }
+    [[nodiscard]] bool response_started() const noexcept { return hangup_error_response_started(error_.get()) != 0; }
     /** How often it was sent or tried to be: 1 without a retry, 0 if it never came to that. */
-    std::uint32_t attempts() const noexcept { return hangup_error_attempts(error_.get()); }
+    [[nodiscard]] std::uint32_t attempts() const noexcept { return hangup_error_attempts(error_.get()); }
     /** The HTTP status that a proxy refused with, or of the redirect that can't be followed; 0 for none. */
-    int http_status() const noexcept { return hangup_error_http_status(error_.get()); }
+    [[nodiscard]] int http_status() const noexcept { return hangup_error_http_status(error_.get()); }
     /** After a Manager::drain that ran out of time: how many connections were left. */
-    std::uint64_t left() const noexcept { return hangup_error_left(error_.get()); }
+    [[nodiscard]] std::uint64_t left() const noexcept { return hangup_error_left(error_.get()); }
 
 private:
+    using Owned = std::unique_ptr<hangup_error, void (*)(hangup_error *)>;
+
+    // Two steps, so that the C error is freed if there is no memory for the text.
+    Error(hangup_status status, Owned error)
+        : std::runtime_error(sentence(status, error.get())), status_(static_cast<Status>(status)),
+          error_(std::move(error)) {}
+
     static std::string sentence(hangup_status status, const hangup_error *error) {
         std::string text = hangup_error_message(error);
         if (text.empty()) {
@@ -359,16 +410,16 @@ inline const std::uint8_t *bytes(std::string_view data) noexcept {
 /** Counters of a manager; see hangup_stats. */
 using Stats = hangup_stats;
 
-/** One open connection. Its text is borrowed from the Connections that it came from. */
+/** One open connection. A value of its own. */
 struct ConnectionInfo {
     /** Unique in the process, never used again. */
     std::uint64_t id;
     /** For example "https://example.org:443". */
-    std::string_view origin;
+    std::string origin;
     /** Addresses with ports; empty while it is not connected. */
-    std::string_view peer, local;
+    std::string peer, local;
     /** For example "TLSv1.3"; empty for plain text. */
-    std::string_view tls;
+    std::string tls;
     /** What it is doing. */
     State state;
     /** Whether it will be closed when its exchange ends. */
@@ -392,13 +443,12 @@ class Connections {
 public:
     explicit Connections(hangup_connections *owned) : handle_(detail::made(owned)) {}
 
-    std::size_t size() const noexcept { return hangup_connections_count(handle_.get()); }
-    bool empty() const noexcept { return size() == 0; }
+    [[nodiscard]] std::size_t size() const noexcept { return hangup_connections_count(handle_.get()); }
+    [[nodiscard]] bool empty() const noexcept { return size() == 0; }
 
     /** Row `index`; throws Status::invalid_argument if there is none. */
-    ConnectionInfo operator[](std::size_t index) const {
-        hangup_connection_info row{};
-        row.size = sizeof row;
+    [[nodiscard]] ConnectionInfo operator[](std::size_t index) const {
+        hangup_connection_info row = HANGUP_CONNECTION_INFO_INIT;
         detail::check(hangup_connections_at(handle_.get(), index, &row));
         using std::chrono::milliseconds;
         auto idle = row.idle_ms < 0 ? std::nullopt : std::optional<milliseconds>(row.idle_ms);
@@ -422,14 +472,17 @@ public:
         const Connections *list_;
         std::size_t index_;
     };
-    iterator begin() const noexcept { return {this, 0}; }
-    iterator end() const noexcept { return {this, size()}; }
+    iterator begin() const & noexcept HANGUP_LIFETIMEBOUND { return {this, 0}; }
+    iterator end() const & noexcept HANGUP_LIFETIMEBOUND { return {this, size()}; }
+    /** An iterator of a temporary would outlive its list. A range-based for loop keeps the list, and is not affected. */
+    iterator begin() const && = delete;
+    iterator end() const && = delete;
 
 private:
     detail::Handle<hangup_connections, hangup_connections_free> handle_;
 };
 
-/** One thing that happened. Its text is borrowed from the Events that it came from, until the next one is read. */
+/** One thing that happened. A value of its own. */
 struct Event {
     /** Consecutive in a manager: a gap is as many as were lost. */
     std::uint64_t number;
@@ -440,7 +493,7 @@ struct Event {
     /** The connection; 0 if there is none. */
     std::uint64_t connection;
     /** For example "https://example.org:443". */
-    std::string_view origin;
+    std::string origin;
     /** Why it was closed; nothing unless it was. */
     std::optional<Reason> reason;
     /** Which phase it was, told when its exchange is over, */
@@ -461,9 +514,8 @@ public:
     explicit Events(hangup_events *owned) : handle_(detail::made(owned)) {}
 
     /** The next event; waits for one, zero not at all. Nothing if none came in that time. */
-    std::optional<Event> next(Limit wait = no_limit) {
-        hangup_event row{};
-        row.size = sizeof row;
+    [[nodiscard]] std::optional<Event> next(Limit wait = no_limit) {
+        hangup_event row = HANGUP_EVENT_INIT;
         const hangup_status status = hangup_events_next(handle_.get(), wait.ms(), &row);
         if (status == HANGUP_TIMED_OUT) {
             return std::nullopt;
@@ -476,12 +528,12 @@ public:
                      hangup_events_origin(handle_.get()), reason, static_cast<Phase>(row.phase), took};
     }
     /** How many were lost because nobody read them in time. */
-    std::uint64_t lost() const noexcept { return hangup_events_lost(handle_.get()); }
+    [[nodiscard]] std::uint64_t lost() const noexcept { return hangup_events_lost(handle_.get()); }
     /** Readable while there is an event to read: for an event loop, which then calls next(zero) until it is empty. */
-    int fd() const noexcept { return hangup_events_fd(handle_.get()); }
+    [[nodiscard]] int fd() const noexcept { return hangup_events_fd(handle_.get()); }
     /** Ends a wait in next() from any thread: from now on it fails with Status::closed when there is no more to read. */
     void close() { detail::check(hangup_events_close(handle_.get())); }
-    hangup_events *handle() const noexcept { return handle_.get(); }
+    [[nodiscard]] hangup_events *handle() const noexcept { return handle_.get(); }
 
 private:
     detail::Handle<hangup_events, hangup_events_free> handle_;
@@ -498,11 +550,12 @@ class Options {
 public:
     Options() : handle_(detail::made(hangup_options_new())) {}
 
-    Options &limit(hangup_limit which, std::int64_t value) {
+    Options &limit(hangup_limit which, std::int64_t value) & {
         detail::check([&](hangup_error **e) { return hangup_options_limit(handle_.get(), which, value, e); });
         return *this;
     }
-    hangup_options *handle() const noexcept { return handle_.get(); }
+    [[nodiscard]] Options limit(hangup_limit which, std::int64_t value) && { return std::move(limit(which, value)); }
+    [[nodiscard]] hangup_options *handle() const noexcept { return handle_.get(); }
 
 private:
     detail::Handle<hangup_options, hangup_options_free> handle_;
@@ -523,15 +576,16 @@ public:
     /** Takes over a share that C made. */
     explicit Manager(hangup_manager *owned) : handle_(detail::made(owned)) {}
     /** The process's own: C, C++ and Python code that names none uses it. */
-    static Manager shared() { return Manager(hangup_manager_shared()); }
+    [[nodiscard]] static Manager shared() { return Manager(hangup_manager_shared()); }
     /** One more share of the same manager. */
-    Manager share() const { return Manager(hangup_manager_clone(handle_.get())); }
+    [[nodiscard]] Manager share() const { return Manager(hangup_manager_clone(handle_.get())); }
 
     /** Sets a limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. */
-    Manager &limit(hangup_limit which, std::int64_t value) {
+    Manager &limit(hangup_limit which, std::int64_t value) & {
         detail::check([&](hangup_error **e) { return hangup_manager_limit(handle_.get(), which, value, e); });
         return *this;
     }
+    Manager limit(hangup_limit which, std::int64_t value) && { return std::move(limit(which, value)); }
     /** The value of a limit (HANGUP_LIMIT_*); nothing is no limit. */
     std::optional<std::int64_t> limit(hangup_limit which) const {
         std::int64_t value = 0;
@@ -551,14 +605,17 @@ public:
         return begun;
     }
     /** Gives a host these addresses, separated by commas, whatever anybody else says; nothing takes that back. */
-    Manager &set_address(std::string_view host, std::optional<std::string_view> addresses) {
+    Manager &set_address(std::string_view host, std::optional<std::string_view> addresses) & {
         const detail::Text h(host, Status::invalid_argument, "host");
         const detail::OptionalText a(addresses, Status::invalid_argument, "list of addresses");
         detail::check([&](hangup_error **e) { return hangup_manager_set_address(handle_.get(), h, a, e); });
         return *this;
     }
+    Manager set_address(std::string_view host, std::optional<std::string_view> addresses) && {
+        return std::move(set_address(host, addresses));
+    }
     /** Has names looked up by this function instead of getaddrinfo(3); without one by getaddrinfo again. */
-    Manager &resolver(Resolver resolve) {
+    Manager &resolver(Resolver resolve) & {
         const bool any = static_cast<bool>(resolve);
         auto user_data = std::make_unique<Resolver>(std::move(resolve));
         detail::check([&](hangup_error **e) {
@@ -566,6 +623,7 @@ public:
         });
         return *this;
     }
+    Manager resolver(Resolver resolve) && { return std::move(resolver(std::move(resolve))); }
     /** Closes one connection; throws Status::not_found if that id is not open. */
     void close(std::uint64_t id, How how = How::graceful) {
         const auto c = static_cast<hangup_how>(how);
@@ -612,15 +670,15 @@ public:
     void shutdown() { detail::check(hangup_manager_shutdown(handle_.get())); }
 
     /** Equal numbers mean the same manager, whatever language asks. */
-    std::uint64_t id() const noexcept { return hangup_manager_id(handle_.get()); }
+    [[nodiscard]] std::uint64_t id() const noexcept { return hangup_manager_id(handle_.get()); }
     /** The open connections, now. */
-    Connections connections() const {
+    [[nodiscard]] Connections connections() const {
         hangup_connections *list = nullptr;
         detail::check([&](hangup_error **e) { return hangup_manager_list(handle_.get(), &list, e); });
         return Connections(list);
     }
     /** Begins to listen to what happens to its connections; at most `capacity` events wait to be read. */
-    Events events(std::size_t capacity = 1024) {
+    [[nodiscard]] Events events(std::size_t capacity = 1024) {
         hangup_events *events = nullptr;
         detail::check([&](hangup_error **e) {
             return hangup_manager_events(handle_.get(), capacity, &events, e);
@@ -628,7 +686,7 @@ public:
         return Events(events);
     }
     /** Why a connection ended; nothing if it is still open, never was, or ended too long ago. */
-    std::optional<Reason> why_closed(std::uint64_t id) const {
+    [[nodiscard]] std::optional<Reason> why_closed(std::uint64_t id) const {
         hangup_reason reason = 0;
         const hangup_status status = hangup_manager_why_closed(handle_.get(), id, &reason);
         if (status == HANGUP_NOT_FOUND) {
@@ -638,13 +696,12 @@ public:
         return static_cast<Reason>(reason);
     }
     /** The counters, now. */
-    Stats stats() const {
-        Stats stats{};
-        stats.size = sizeof stats;
+    [[nodiscard]] Stats stats() const {
+        Stats stats = HANGUP_STATS_INIT;
         detail::check(hangup_manager_stats(handle_.get(), &stats));
         return stats;
     }
-    hangup_manager *handle() const noexcept { return handle_.get(); }
+    [[nodiscard]] hangup_manager *handle() const noexcept { return handle_.get(); }
 
 private:
     explicit Manager(const hangup_options *options) {
@@ -683,19 +740,20 @@ public:
     /** Takes over a share that C made. */
     explicit CancelToken(hangup_cancel *owned) : handle_(detail::made(owned)) {}
     /** One more share of the same token. */
-    CancelToken share() const { return CancelToken(hangup_cancel_clone(handle_.get())); }
+    [[nodiscard]] CancelToken share() const { return CancelToken(hangup_cancel_clone(handle_.get())); }
     /** A token that is fired with this one, and by itself without this one. */
-    CancelToken child() const {
+    [[nodiscard]] CancelToken child() const {
         hangup_cancel *child = nullptr;
         detail::check(hangup_cancel_child(handle_.get(), &child));
         return CancelToken(child);
     }
 
     /** A deadline from now on for all that uses it; the earliest counts. It ends work as Status::timed_out. */
-    CancelToken &after(Limit time) {
+    CancelToken &after(Limit time) & {
         detail::check(hangup_cancel_after(handle_.get(), time.ms()));
         return *this;
     }
+    CancelToken after(Limit time) && { return std::move(after(time)); }
     /** Fires it. The first reason is kept and stands in Error::reason(). Never blocks, never throws for a second fire. */
     void fire() const noexcept { hangup_cancel_fire(handle_.get(), nullptr); }
     void fire(std::string_view reason) const {
@@ -703,8 +761,8 @@ public:
     }
 
     /** Whether it, or a parent of it, was fired or has passed its deadline. */
-    bool is_fired() const noexcept { return hangup_cancel_is_fired(handle_.get()) != 0; }
-    hangup_cancel *handle() const noexcept { return handle_.get(); }
+    [[nodiscard]] bool is_fired() const noexcept { return hangup_cancel_is_fired(handle_.get()) != 0; }
+    [[nodiscard]] hangup_cancel *handle() const noexcept { return handle_.get(); }
 
 private:
     detail::Handle<hangup_cancel, hangup_cancel_free> handle_;
@@ -717,7 +775,7 @@ private:
 using BodyReader = std::function<std::size_t(char *into, std::size_t room)>;
 
 /**
- * One request. The setters answer the request, so that they can be written in a row.
+ * One request. The setters return the request, so that they can be written in a row.
  *
  * Threads: one thread at a time; another one gets Status::invalid_state.
  */
@@ -730,36 +788,41 @@ public:
         handle_.reset(request);
     }
     /** A copy that can be changed on its own. Throws Status::invalid_state if the body comes from a reader. */
-    Request clone() const {
+    [[nodiscard]] Request clone() const {
         hangup_request *copy = nullptr;
         detail::check([&](hangup_error **e) { return hangup_request_clone(handle_.get(), &copy, e); });
         return Request(copy);
     }
 
     /** Adds a header; a name may be added several times. */
-    Request &header(std::string_view name, std::string_view value) {
+    Request &header(std::string_view name, std::string_view value) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         const detail::Text v(value, Status::invalid_header, "header value");
         detail::check([&](hangup_error **e) { return hangup_request_header(handle_.get(), n, v, e); });
         return *this;
     }
+    [[nodiscard]] Request header(std::string_view name, std::string_view value) && {
+        return std::move(header(name, value));
+    }
     /** The body, copied. */
-    Request &body(std::string_view data) {
+    Request &body(std::string_view data) & {
         detail::check([&](hangup_error **e) {
             return hangup_request_body(handle_.get(), detail::bytes(data), data.size(), e);
         });
         reader_.reset();
         return *this;
     }
+    [[nodiscard]] Request body(std::string_view data) && { return std::move(body(data)); }
     /** The body from a file, read while it is sent. */
-    Request &body_file(std::string_view path) {
+    Request &body_file(std::string_view path) & {
         const detail::Text p(path, Status::invalid_argument, "path");
         detail::check([&](hangup_error **e) { return hangup_request_body_file(handle_.get(), p, e); });
         reader_.reset();
         return *this;
     }
+    [[nodiscard]] Request body_file(std::string_view path) && { return std::move(body_file(path)); }
     /** The body from a function, which is sent once. Without a length it goes out chunked. */
-    Request &body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) {
+    Request &body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) & {
         constexpr auto most = std::numeric_limits<std::int64_t>::max();
         if (length && *length > static_cast<std::uint64_t>(most)) {
             throw Error(Status::invalid_argument, "a body of more than 2^63 - 1 bytes");
@@ -775,52 +838,68 @@ public:
         reader_ = std::move(reader);
         return *this;
     }
+    [[nodiscard]] Request body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) && {
+        return std::move(body(std::move(read), length));
+    }
     /** Sets a limit of this request. */
-    Request &timeout(Timeout which, Limit time) {
+    Request &timeout(Timeout which, Limit time) & {
         const auto c = static_cast<hangup_timeout>(which);
         detail::check([&](hangup_error **e) { return hangup_request_timeout(handle_.get(), c, time.ms(), e); });
         return *this;
     }
+    [[nodiscard]] Request timeout(Timeout which, Limit time) && { return std::move(timeout(which, time)); }
     /** Refuses a body slower than that, measured over a window of waiting. */
-    Request &min_rate(std::int64_t bytes_per_second, Limit window) {
+    Request &min_rate(std::int64_t bytes_per_second, Limit window) & {
         detail::check([&](hangup_error **e) {
             return hangup_request_min_rate(handle_.get(), bytes_per_second, window.ms(), e);
         });
         return *this;
     }
+    [[nodiscard]] Request min_rate(std::int64_t bytes_per_second, Limit window) && {
+        return std::move(min_rate(bytes_per_second, window));
+    }
     /** How long the connection shall live. */
-    Request &connection(Mode mode) {
+    Request &connection(Mode mode) & {
         const auto c = static_cast<hangup_mode>(mode);
         detail::check([&](hangup_error **e) { return hangup_request_connection(handle_.get(), c, e); });
         return *this;
     }
+    [[nodiscard]] Request connection(Mode mode) && { return std::move(connection(mode)); }
     /** Whether what a kept connection lost is sent again, whatever the client says. */
-    Request &retries(bool on) {
+    Request &retries(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_request_retries(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
+    [[nodiscard]] Request retries(bool on) && { return std::move(retries(on)); }
     /** How many redirects are followed, whatever the client says; HANGUP_NO_LIMIT is any number. */
-    Request &redirects(std::int64_t max) {
+    Request &redirects(std::int64_t max) & {
         detail::check([&](hangup_error **e) { return hangup_request_redirects(handle_.get(), max, e); });
         return *this;
     }
+    [[nodiscard]] Request redirects(std::int64_t max) && { return std::move(redirects(max)); }
     /** The response comes with its whole body, of at most so many bytes; HANGUP_NO_LIMIT: it comes with its head. */
-    Request &whole(std::int64_t at_most) {
+    Request &whole(std::int64_t at_most) & {
         detail::check([&](hangup_error **e) { return hangup_request_whole(handle_.get(), at_most, e); });
         return *this;
     }
+    [[nodiscard]] Request whole(std::int64_t at_most) && { return std::move(whole(at_most)); }
     /** Firing the token ends the exchange, its body included. The request keeps a share. */
-    Request &cancel_with(const CancelToken &token) {
+    Request &cancel_with(const CancelToken &token) & {
         detail::check(hangup_request_cancel_with(handle_.get(), detail::made(token.handle())));
         return *this;
     }
-    Request &without_cancel() {
+    [[nodiscard]] Request cancel_with(const CancelToken &token) && { return std::move(cancel_with(token)); }
+    Request &without_cancel() & {
         detail::check(hangup_request_cancel_with(handle_.get(), nullptr));
         return *this;
     }
+    [[nodiscard]] Request without_cancel() && { return std::move(without_cancel()); }
 
-    std::string_view method() const noexcept { return hangup_request_method(handle_.get()); }
-    hangup_request *handle() const noexcept { return handle_.get(); }
+    [[nodiscard]] std::string_view method() const & noexcept HANGUP_LIFETIMEBOUND {
+        return hangup_request_method(handle_.get());
+    }
+    [[nodiscard]] OwnedText method() const && { return OwnedText(method()); }
+    [[nodiscard]] hangup_request *handle() const noexcept { return handle_.get(); }
 
 private:
     friend class Client;
@@ -864,23 +943,23 @@ public:
     explicit Queue(hangup_queue *owned) : handle_(detail::made(owned)) {}
 
     /** The oldest outcome; waits for one, zero not at all. Nothing if none came in that time. */
-    std::optional<Completion> next(Limit wait = no_limit) const;
+    [[nodiscard]] std::optional<Completion> next(Limit wait = no_limit) const;
     /** Readable while there is something to take: for an event loop, which then calls next(zero) until it is empty. */
-    int fd() const noexcept { return hangup_queue_fd(handle_.get()); }
+    [[nodiscard]] int fd() const noexcept { return hangup_queue_fd(handle_.get()); }
     /** Ends a wait in next() from any thread: from now on it fails with Status::closed when there is no more to take. */
     void close() const { detail::check(hangup_queue_close(handle_.get())); }
-    hangup_queue *handle() const noexcept { return handle_.get(); }
+    [[nodiscard]] hangup_queue *handle() const noexcept { return handle_.get(); }
 
 private:
     detail::Handle<hangup_queue, hangup_queue_free> handle_;
 };
 
-/** A response that redirected. Its text is borrowed from the Response that it led to. */
+/** A response that redirected. A value of its own. */
 struct Hop {
     /** 301, 302, 303, 307 or 308. */
     int status;
     /** The URL that gave it. */
-    std::string_view url;
+    std::string url;
 };
 
 /** How long each part took; nothing for a part that did not take place. */
@@ -900,19 +979,23 @@ public:
     explicit Response(hangup_response *owned) : handle_(detail::made(owned)) {}
 
     /** Reads a piece; 0 is the end, never a failure. */
-    std::size_t read(char *into, std::size_t room) {
+    [[nodiscard]] std::size_t read(char *into, std::size_t room) {
         std::size_t got = 0;
         detail::check([&](hangup_error **e) { return hangup_response_read(handle_.get(), into, room, &got, e); });
         return got;
     }
     /** The rest of the body, borrowed from the response; throws Status::too_large if it is more than `at_most`. */
-    std::string_view read_all(std::size_t at_most = std::numeric_limits<std::size_t>::max()) {
+    std::string_view read_all(std::size_t at_most = std::numeric_limits<std::size_t>::max()) & HANGUP_LIFETIMEBOUND {
         const std::uint8_t *data = nullptr;
         std::size_t size = 0;
         detail::check([&](hangup_error **e) {
             return hangup_response_read_all(handle_.get(), at_most, &data, &size, e);
         });
         return size == 0 ? std::string_view() : std::string_view(reinterpret_cast<const char *>(data), size);
+    }
+    /** The same of a temporary: copied, as the response ends here. */
+    OwnedText read_all(std::size_t at_most = std::numeric_limits<std::size_t>::max()) && {
+        return OwnedText(read_all(at_most));
     }
     /** Reads a piece in the background: its outcome arrives at the queue as Completed::read. Until it was taken there
      *  nobody else may read. */
@@ -927,17 +1010,20 @@ public:
     }
 
     /** 100 to 999. */
-    int status() const noexcept { return hangup_response_status(handle_.get()); }
+    [[nodiscard]] int status() const noexcept { return hangup_response_status(handle_.get()); }
     /** The protocol version times ten: 10 or 11. */
-    int version() const noexcept { return hangup_response_version(handle_.get()); }
+    [[nodiscard]] int version() const noexcept { return hangup_response_version(handle_.get()); }
     /** The id of the connection that served it. */
-    std::uint64_t connection() const noexcept { return hangup_response_connection(handle_.get()); }
+    [[nodiscard]] std::uint64_t connection() const noexcept { return hangup_response_connection(handle_.get()); }
     /** Whether that connection had served a request before. */
-    bool reused() const noexcept { return hangup_response_reused(handle_.get()) != 0; }
+    [[nodiscard]] bool reused() const noexcept { return hangup_response_reused(handle_.get()) != 0; }
     /** The URL that answered, after all redirects. */
-    std::string_view url() const noexcept { return hangup_response_url(handle_.get()); }
+    [[nodiscard]] std::string_view url() const & noexcept HANGUP_LIFETIMEBOUND {
+        return hangup_response_url(handle_.get());
+    }
+    [[nodiscard]] OwnedText url() const && { return OwnedText(url()); }
     /** Every response that redirected on the way here, the first one first. */
-    std::vector<Hop> history() const {
+    [[nodiscard]] std::vector<Hop> history() const {
         std::vector<Hop> all(hangup_response_history_count(handle_.get()));
         for (std::size_t i = 0; i < all.size(); i++) {
             std::int32_t status = 0;
@@ -947,16 +1033,19 @@ public:
         return all;
     }
     /** How often the last request of the call was sent or tried to be: 1 without a retry. */
-    std::uint32_t attempts() const noexcept { return hangup_response_attempts(handle_.get()); }
+    [[nodiscard]] std::uint32_t attempts() const noexcept { return hangup_response_attempts(handle_.get()); }
     /** The first header of that name; case does not matter. */
-    std::optional<std::string_view> header(std::string_view name) const {
+    [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const & HANGUP_LIFETIMEBOUND {
         std::size_t size = 0;
         const detail::Text n(name, Status::invalid_header, "header name");
         const char *value = hangup_response_header(handle_.get(), n, &size);
         return value == nullptr ? std::nullopt : std::optional<std::string_view>(std::string_view(value, size));
     }
+    [[nodiscard]] std::optional<OwnedText> header(std::string_view name) const && {
+        return std::optional<OwnedText>(header(name));
+    }
     /** All headers as they came, names in lower case. */
-    std::vector<std::pair<std::string_view, std::string_view>> headers() const {
+    [[nodiscard]] std::vector<std::pair<std::string_view, std::string_view>> headers() const & HANGUP_LIFETIMEBOUND {
         std::vector<std::pair<std::string_view, std::string_view>> all;
         const std::size_t count = hangup_response_header_count(handle_.get());
         all.reserve(count);
@@ -968,10 +1057,13 @@ public:
         }
         return all;
     }
+    [[nodiscard]] std::vector<std::pair<std::string, std::string>> headers() const && {
+        const auto all = headers();
+        return {all.begin(), all.end()};
+    }
     /** How long each part took. */
-    Timings timings() const {
-        hangup_timings t{};
-        t.size = sizeof t;
+    [[nodiscard]] Timings timings() const {
+        hangup_timings t = HANGUP_TIMINGS_INIT;
         detail::check(hangup_response_timings(handle_.get(), &t));
         auto part = [](std::int64_t us) {
             return us < 0 ? std::nullopt : std::optional<std::chrono::microseconds>(us);
@@ -979,7 +1071,7 @@ public:
         return {part(t.pool_us),  part(t.resolve_us), part(t.connect_us), part(t.proxy_us), part(t.tls_us),
                 part(t.write_us), part(t.head_us),    part(t.read_us),    part(t.total_us)};
     }
-    hangup_response *handle() const noexcept { return handle_.get(); }
+    [[nodiscard]] hangup_response *handle() const noexcept { return handle_.get(); }
 
 private:
     detail::Handle<hangup_response, hangup_response_free> handle_;
@@ -1000,7 +1092,7 @@ struct Completion {
     std::string_view data;
 
     /** The response; throws what went wrong. Once. */
-    Response take() {
+    [[nodiscard]] Response take() {
         if (error) {
             throw *error;
         }
@@ -1009,8 +1101,7 @@ struct Completion {
 };
 
 inline std::optional<Completion> Queue::next(Limit wait) const {
-    hangup_completion row{};
-    row.size = sizeof row;
+    hangup_completion row = HANGUP_COMPLETION_INIT;
     const hangup_status status = hangup_queue_next(handle_.get(), wait.ms(), &row);
     if (status == HANGUP_TIMED_OUT) {
         return std::nullopt;
@@ -1042,99 +1133,116 @@ public:
     /** Takes over a share that C made. */
     explicit Client(hangup_client *owned) : handle_(detail::made(owned)) {}
     /** One more share of the same client. */
-    Client share() const { return Client(hangup_client_clone(handle_.get())); }
+    [[nodiscard]] Client share() const { return Client(hangup_client_clone(handle_.get())); }
 
     /** A default limit. */
-    Client &timeout(Timeout which, Limit time) {
+    Client &timeout(Timeout which, Limit time) & {
         const auto c = static_cast<hangup_timeout>(which);
         detail::check([&](hangup_error **e) { return hangup_client_timeout(handle_.get(), c, time.ms(), e); });
         return *this;
     }
+    Client timeout(Timeout which, Limit time) && { return std::move(timeout(which, time)); }
     /** A header for every request that has none of that name; without a value it is taken away. */
-    Client &header(std::string_view name, std::optional<std::string_view> value) {
+    Client &header(std::string_view name, std::optional<std::string_view> value) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         const detail::OptionalText v(value, Status::invalid_header, "header value");
         detail::check([&](hangup_error **e) { return hangup_client_header(handle_.get(), n, v, e); });
         return *this;
     }
+    Client header(std::string_view name, std::optional<std::string_view> value) && {
+        return std::move(header(name, value));
+    }
     /** How long connections live by default. */
-    Client &connection(Mode mode) {
+    Client &connection(Mode mode) & {
         const auto c = static_cast<hangup_mode>(mode);
         detail::check([&](hangup_error **e) { return hangup_client_connection(handle_.get(), c, e); });
         return *this;
     }
+    Client connection(Mode mode) && { return std::move(connection(mode)); }
     /** The most bytes that a response head may have. */
-    Client &max_head(std::size_t bytes) {
+    Client &max_head(std::size_t bytes) & {
         detail::check([&](hangup_error **e) { return hangup_client_max_head(handle_.get(), bytes, e); });
         return *this;
     }
+    Client max_head(std::size_t bytes) && { return std::move(max_head(bytes)); }
     /** How many redirects a call follows; 0 hands a redirect out as it is, HANGUP_NO_LIMIT is any number. */
-    Client &redirects(std::int64_t max) {
+    Client &redirects(std::int64_t max) & {
         detail::check([&](hangup_error **e) { return hangup_client_redirects(handle_.get(), max, e); });
         return *this;
     }
+    Client redirects(std::int64_t max) && { return std::move(redirects(max)); }
     /** Names a header that a redirect to another origin must not take along. */
-    Client &sensitive_header(std::string_view name) {
+    Client &sensitive_header(std::string_view name) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         detail::check([&](hangup_error **e) { return hangup_client_sensitive_header(handle_.get(), n, e); });
         return *this;
     }
+    Client sensitive_header(std::string_view name) && { return std::move(sensitive_header(name)); }
     /** Whether what a kept connection lost is sent again by itself, where that is safe. */
-    Client &retries(bool on) {
+    Client &retries(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_retries(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
+    Client retries(bool on) && { return std::move(retries(on)); }
     /** Asks for gzip and deflate, and decodes them. */
-    Client &decode(bool on) {
+    Client &decode(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_decode(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
+    Client decode(bool on) && { return std::move(decode(on)); }
     /** Keeps cookies, or stops and forgets them. */
-    Client &cookies(bool on) {
+    Client &cookies(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_cookies(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
+    Client cookies(bool on) && { return std::move(cookies(on)); }
     /** Keeps a cookie, "name=value; attributes", as if a response from that URL had set it. */
-    Client &set_cookie(std::string_view url, std::string_view cookie) {
+    Client &set_cookie(std::string_view url, std::string_view cookie) & {
         const detail::Text u(url, Status::invalid_url, "URL"), c(cookie, Status::invalid_argument, "cookie");
         detail::check([&](hangup_error **e) { return hangup_client_set_cookie(handle_.get(), u, c, e); });
         return *this;
     }
+    Client set_cookie(std::string_view url, std::string_view cookie) && { return std::move(set_cookie(url, cookie)); }
     /** The Cookie header that a request for that URL would have; empty if none. */
-    std::string cookies_for(std::string_view url) const {
+    [[nodiscard]] std::string cookies_for(std::string_view url) const {
         const detail::Text u(url, Status::invalid_url, "URL");
         hangup_text *text = nullptr;
         detail::check([&](hangup_error **e) { return hangup_client_cookies_for(handle_.get(), u, &text, e); });
         const detail::Handle<hangup_text, hangup_text_free> owned(text);
         return hangup_text_value(owned.get(), nullptr);
     }
-    Client &clear_cookies() {
+    Client &clear_cookies() & {
         detail::check(hangup_client_clear_cookies(handle_.get()));
         return *this;
     }
+    Client clear_cookies() && { return std::move(clear_cookies()); }
     /** Sends every request through this proxy, "[scheme://][user:password@]host[:port]"; nothing: through none. */
-    Client &proxy(std::optional<std::string_view> proxy) {
+    Client &proxy(std::optional<std::string_view> proxy) & {
         const detail::OptionalText p(proxy, Status::invalid_argument, "proxy");
         detail::check([&](hangup_error **e) { return hangup_client_proxy(handle_.get(), p, e); });
         return *this;
     }
+    Client proxy(std::optional<std::string_view> proxy) && { return std::move(this->proxy(proxy)); }
     /** Does what the environment says now, as a new client does. */
-    Client &proxy_from_env() {
+    Client &proxy_from_env() & {
         detail::check([&](hangup_error **e) { return hangup_client_proxy_from_env(handle_.get(), e); });
         return *this;
     }
+    Client proxy_from_env() && { return std::move(proxy_from_env()); }
     /** The hosts that are reached without a proxy, separated by commas. */
-    Client &no_proxy(std::string_view list) {
+    Client &no_proxy(std::string_view list) & {
         const detail::Text l(list, Status::invalid_argument, "list");
         detail::check([&](hangup_error **e) { return hangup_client_no_proxy(handle_.get(), l, e); });
         return *this;
     }
+    Client no_proxy(std::string_view list) && { return std::move(no_proxy(list)); }
     /** Connects from this address of the machine; nothing leaves it to the system. */
-    Client &local_address(std::optional<std::string_view> address) {
+    Client &local_address(std::optional<std::string_view> address) & {
         const detail::OptionalText a(address, Status::invalid_argument, "address");
         detail::check([&](hangup_error **e) { return hangup_client_local_address(handle_.get(), a, e); });
         return *this;
     }
+    Client local_address(std::optional<std::string_view> address) && { return std::move(local_address(address)); }
     /** Dials ahead until so many connections to the URL's origin are idle; answers how many dials were begun. */
     std::size_t preconnect(std::string_view url, std::size_t wanted) const {
         const detail::Text u(url, Status::invalid_url, "URL");
@@ -1145,35 +1253,41 @@ public:
         return begun;
     }
     /** Trusts these certificates (PEM) and no others. */
-    Client &tls_roots(std::string_view pem) {
+    Client &tls_roots(std::string_view pem) & {
         detail::check([&](hangup_error **e) {
             return hangup_client_tls_roots(handle_.get(), detail::bytes(pem), pem.size(), e);
         });
         return *this;
     }
-    Client &tls_roots_file(std::string_view path) {
+    Client tls_roots(std::string_view pem) && { return std::move(tls_roots(pem)); }
+    Client &tls_roots_file(std::string_view path) & {
         const detail::Text p(path, Status::invalid_argument, "path");
         detail::check([&](hangup_error **e) { return hangup_client_tls_roots_file(handle_.get(), p, e); });
         return *this;
     }
+    Client tls_roots_file(std::string_view path) && { return std::move(tls_roots_file(path)); }
     /** Shows this certificate (PEM, with its chain) to servers that ask for one. */
-    Client &tls_certificate(std::string_view certificate_pem, std::string_view key_pem) {
+    Client &tls_certificate(std::string_view certificate_pem, std::string_view key_pem) & {
         detail::check([&](hangup_error **e) {
             return hangup_client_tls_certificate(handle_.get(), detail::bytes(certificate_pem), certificate_pem.size(),
                                                  detail::bytes(key_pem), key_pem.size(), e);
         });
         return *this;
     }
+    Client tls_certificate(std::string_view certificate_pem, std::string_view key_pem) && {
+        return std::move(tls_certificate(certificate_pem, key_pem));
+    }
     /** Believes anybody, for throw-away servers. */
-    Client &tls_dangerously_trust_anybody(bool on) {
+    Client &tls_dangerously_trust_anybody(bool on) & {
         detail::check([&](hangup_error **e) {
             return hangup_client_tls_dangerously_trust_anybody(handle_.get(), on ? 1 : 0, e);
         });
         return *this;
     }
+    Client tls_dangerously_trust_anybody(bool on) && { return std::move(tls_dangerously_trust_anybody(on)); }
 
     /** GET; `total` bounds everything, the body's last byte included. Blocks until the head is there. */
-    Response get(std::string_view url, Limit total = no_limit) const {
+    [[nodiscard]] Response get(std::string_view url, Limit total = no_limit) const {
         const detail::Text u(url, Status::invalid_url, "URL");
         hangup_response *response = nullptr;
         detail::check([&](hangup_error **e) {
@@ -1182,7 +1296,7 @@ public:
         return Response(response);
     }
     /** Sends a request and waits for the response head. What the body's reader threw is thrown on. */
-    Response send(Request &request) const {
+    [[nodiscard]] Response send(Request &request) const {
         hangup_response *response = nullptr;
         hangup_error *error = nullptr;
         const hangup_status status = hangup_client_send(handle_.get(), request.handle(), &response, &error);
@@ -1196,7 +1310,7 @@ public:
         }
         return Response(response);
     }
-    Response send(Request &&request) const { return send(request); }
+    [[nodiscard]] Response send(Request &&request) const { return send(request); }
 
     /** Sends a request in the background: its outcome arrives at the queue as Completed::response, with this tag. Never
      *  blocks. What the body's reader throws is told as Status::body_failed only. */
@@ -1210,8 +1324,8 @@ public:
     void submit(Request &&request, const Queue &queue, std::uint64_t tag) const { submit(request, queue, tag); }
 
     /** Its manager, one more share. */
-    Manager manager() const { return Manager(hangup_client_manager(handle_.get())); }
-    hangup_client *handle() const noexcept { return handle_.get(); }
+    [[nodiscard]] Manager manager() const { return Manager(hangup_client_manager(handle_.get())); }
+    [[nodiscard]] hangup_client *handle() const noexcept { return handle_.get(); }
 
 private:
     Client(hangup_manager *manager, int) {
@@ -1231,7 +1345,7 @@ private:
  * A thread has one: a second one replaces the first, and the end of either takes it away.
  * Threads: begins and ends on the thread that it is for.
  */
-class InterruptCheck {
+class [[nodiscard]] InterruptCheck {
 public:
     explicit InterruptCheck(std::function<bool()> ask, Limit tick = no_limit) : ask_(std::move(ask)) {
         detail::check(hangup_interrupt_check(call, this, tick.ms()));
@@ -1253,5 +1367,7 @@ private:
 };
 
 } // namespace hangup
+
+#undef HANGUP_LIFETIMEBOUND
 
 #endif // HANGUP_HPP

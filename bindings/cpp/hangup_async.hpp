@@ -14,8 +14,12 @@
 #define HANGUP_ASYNC_HPP
 
 #include <atomic>
+#include <cstdint>
+#include <exception>
 #include <future>
+#include <memory>
 #include <thread>
+#include <utility>
 
 #include "hangup.hpp"
 
@@ -23,7 +27,7 @@ namespace hangup {
 
 /**
  * Sends requests of one client in the background and keeps the promises that they are. A future that is dropped ends
- * nothing: that is what CancelToken is for.
+ * nothing: that is what CancelToken is for; the response that then comes is closed.
  *
  * Ends: the destructor waits until everything that was sent is over, as that of a std::async future does. Limits and
  * tokens of the requests bound that wait.
@@ -44,7 +48,7 @@ public:
      * Sends a request. The future has the response when its head is here, or its whole body if the request asked for
      * that (Request::whole), which then is read without waiting; or it throws the Error.
      */
-    std::future<Response> send(Request &request) {
+    [[nodiscard]] std::future<Response> send(Request &request) {
         auto promise = std::make_unique<std::promise<Response>>();
         std::future<Response> future = promise->get_future();
         under_way_.fetch_add(1);
@@ -58,7 +62,7 @@ public:
         promise.release();
         return future;
     }
-    std::future<Response> send(Request &&request) { return send(request); }
+    [[nodiscard]] std::future<Response> send(Request &&request) { return send(request); }
 
 private:
     using Promise = std::unique_ptr<std::promise<Response>>;
@@ -70,25 +74,37 @@ private:
         }
     }
 
-    void take() {
+    /** Takes completions as C gives them: nothing that could throw stands between a completion and its promise. */
+    void take() noexcept {
         for (;;) {
-            try {
-                std::optional<Completion> done = queue_.next();
-                const Promise promise(reinterpret_cast<std::promise<Response> *>(static_cast<std::uintptr_t>(done->tag)));
-                if (done->error) {
-                    promise->set_exception(std::make_exception_ptr(*done->error));
-                } else {
-                    promise->set_value(done->take());
-                }
-                give_back();
-            } catch (const Error &error) {
-                if (error.status() == Status::closed) {
-                    return; // Nothing is under way.
-                }
-                // The system is out of something. The promises stand.
-                std::this_thread::yield();
+            hangup_completion row = HANGUP_COMPLETION_INIT;
+            const hangup_status status = hangup_queue_next(queue_.handle(), HANGUP_NO_LIMIT, &row);
+            if (status == HANGUP_CLOSED) {
+                return; // Nothing is under way.
             }
+            if (status != HANGUP_OK) {
+                std::this_thread::yield(); // The system is out of something. The promises stand.
+                continue;
+            }
+            const Promise promise(reinterpret_cast<std::promise<Response> *>(static_cast<std::uintptr_t>(row.tag)));
+            keep(*promise, row);
+            give_back();
         }
+    }
+
+    /** Keeps a promise. Without memory for the Error, the future throws std::bad_alloc. */
+    static void keep(std::promise<Response> &promise, const hangup_completion &row) noexcept {
+        std::exception_ptr failure;
+        try {
+            if (row.status == HANGUP_OK) {
+                promise.set_value(Response(row.response));
+                return;
+            }
+            throw Error(static_cast<hangup_status>(row.status), row.error);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        promise.set_exception(std::move(failure));
     }
 
     Client client_;
