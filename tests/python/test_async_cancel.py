@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import random
+import select
 import time
 
 import pytest
@@ -273,6 +274,78 @@ def test_a_task_that_is_cancelled_when_its_answer_is_there(serve, manager):
 
     asyncio.run(main())
     assert server.ended() is not None
+
+
+async def hold(client, url):
+    async with client.stream("GET", url):
+        await asyncio.sleep(60)
+
+
+async def take(client, url):
+    async with client.stream("GET", url) as r:
+        async for _ in r.aiter_bytes():
+            pass
+
+
+@pytest.mark.parametrize("first", ["answer", "cancel"])
+@pytest.mark.parametrize("work", [hold, take])
+def test_an_answer_and_a_cancel_in_one_turn_leave_nothing_open(serve, manager, work, first):
+    """Whichever the loop sees first, and however long the exceptions are kept."""
+    server = serve([HEAD, BEGUN, "stall"])
+    manager.limit(per_origin=1)
+    kept = []
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager, timeout=hangup.Timeout(pool=5)) as client:
+            for _ in range(3):
+                task = asyncio.create_task(work(client, server.url))
+                await asyncio.sleep(0)
+                if work is take:
+                    answered(client).drain()
+                    await asyncio.sleep(0)
+                port = answered(client)
+                if first == "answer":
+                    port.drain()
+                task.cancel()
+                port.drain()
+                with pytest.raises(asyncio.CancelledError) as caught:
+                    await task
+                kept.append((task, caught.value))
+                await at_rest(manager)
+
+    asyncio.run(main())
+    assert len(kept) == 3 and server.accepted == 3
+
+
+def answered(client):
+    """Waits for an answer without a turn of the loop; returns the port that it is at."""
+    port = client._places[id(asyncio.get_running_loop())].port()
+    assert select.select([port.fileno()], [], [], 20)[0]
+    return port
+
+
+def test_a_timeout_that_is_due_with_the_answer_leaves_nothing_open(serve, manager):
+    server = serve([HEAD, BEGUN, "stall"])
+    manager.limit(per_origin=4)
+
+    async def late(client):
+        async with asyncio.timeout(0.02), client.stream("GET", server.url):
+            await asyncio.sleep(60)
+
+    async def busy(client):
+        await asyncio.sleep(0)
+        begin = time.monotonic()
+        while answered(client) and (time.monotonic() - begin < 0.05 or len(server.accepted_order) < 4):
+            time.sleep(0.005)
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager, timeout=hangup.Timeout(pool=5)) as client:
+            errors = await asyncio.gather(*(late(client) for _ in range(4)), busy(client), return_exceptions=True)
+            assert [type(error) for error in errors] == [TimeoutError] * 4 + [type(None)]
+            await at_rest(manager)
+            assert errors
+
+    asyncio.run(main())
 
 
 def test_an_error_nobody_sees_is_no_complaint(serve, manager):

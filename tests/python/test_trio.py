@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import select
 
 import pytest
 
@@ -9,6 +10,7 @@ import hangup
 from testserver import HEAD, answer, forever, send
 
 trio = pytest.importorskip("trio")
+pytest.importorskip("trio.testing")
 
 BEGUN = send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
 
@@ -75,6 +77,45 @@ def test_who_is_cancelled_hangs_up(serve, manager, whole):
 
     trio.run(main)
     assert server.ended() is not None
+
+
+@pytest.mark.parametrize("first", ["answer", "cancel"])
+def test_an_answer_and_a_cancel_in_one_turn_leave_nothing_open(serve, manager, first):
+    """Whichever is first, and however long the exceptions are kept."""
+    server = serve(*[[HEAD, {"await": f"go {turn}"}, BEGUN, "stall"] for turn in range(3)])
+    manager.limit(per_origin=1)
+    kept = []
+
+    async def hold(client, scope):
+        with scope:
+            try:
+                async with client.stream("GET", server.url):
+                    await trio.sleep_forever()
+            except trio.Cancelled as error:
+                kept.append(error)
+                raise
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager, timeout=hangup.Timeout(pool=5)) as client:
+            for turn in range(3):
+                scope = trio.CancelScope()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(hold, client, scope)
+                    while not (manager.stats().in_use and client._places):
+                        await trio.sleep(0.001)
+                    await trio.testing.wait_all_tasks_blocked()
+                    server.release(f"go {turn}")
+                    (place,) = client._places.values()
+                    port = place.port()
+                    assert select.select([port.fileno()], [], [], 20)[0]
+                    if first == "answer":
+                        port.drain()
+                    scope.cancel()
+                    port.drain()
+                await at_rest(manager)
+
+    trio.run(main)
+    assert len(kept) == 3 and server.accepted == 3
 
 
 def test_an_async_body_needs_asyncio():

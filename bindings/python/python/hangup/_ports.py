@@ -13,6 +13,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from . import _native
+from ._manager import NOW
 
 if TYPE_CHECKING:
     from ._async_client import AsyncClient
@@ -33,12 +34,15 @@ class Place:
         return self.loop() is loop and self.port() is not None
 
     def abandon(self, tag: int, future: asyncio.Future[Any]) -> None:
-        """Nobody waits for it any more. A tag that is over does nothing."""
+        """The task that waited for it does so no more. What is under way is cancelled; a response that is there already is
+        hung up now: its future may be held for long, by the traceback of what ended the task."""
         port = self.port()
         if port is not None:
             port.abandon(tag)
-        if future.done() and not future.cancelled():
-            future.exception()  # was seen, as far as asyncio is concerned
+        if future.done() and not future.cancelled() and future.exception() is None:
+            response = future.result()
+            if isinstance(response, _native.Response):
+                response.close(NOW)
 
     def stay(self) -> None:
         """It is not to end when it is at rest."""

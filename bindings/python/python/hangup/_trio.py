@@ -65,6 +65,9 @@ class Future:
     def exception(self) -> BaseException | None:
         return self._error
 
+    def result(self) -> Any:
+        return self._value
+
     def __await__(self) -> Generator[Any, Any, Any]:
         if not self._done:
             self._task = trio.lowlevel.current_task()
