@@ -8,8 +8,8 @@ mod pieces;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
@@ -22,7 +22,8 @@ use support::look::{assert_at_rest, assert_gone, sockets, wait_at_rest, wait_gon
 use support::source::Source;
 use support::verdict::{REASON, assert_cancelled, assert_consistent, assert_timed_out};
 use support::{
-    PATIENCE, client, client_with, fetch, get, ms, per_origin, post, request, tls_client, until,
+    Aim, PATIENCE, client, client_with, fetch, get, ms, per_origin, post, request, tls_client,
+    until,
 };
 use testserver::{BlackHole, Script, Server, Step};
 
@@ -242,6 +243,109 @@ fn an_outcome_that_nobody_takes_closes_its_response() {
     until("an outcome", || poll_once(&mut submission).is_some());
     assert!(poll_once(&mut submission).is_none());
     wait_closed(&client, &server);
+}
+
+/// A waker, and where it says that it was woken.
+fn telling() -> (Waker, mpsc::Receiver<()>) {
+    struct Tell(mpsc::Sender<()>);
+    impl Wake for Tell {
+        fn wake(self: Arc<Self>) {
+            let _ = self.0.send(());
+        }
+    }
+    let (tell, told) = mpsc::channel();
+    (Waker::from(Arc::new(Tell(tell))), told)
+}
+
+/// As the losing branch of a select: it was polled, its outcome came, and it is dropped with it.
+#[test]
+fn a_submission_that_is_dropped_with_its_outcome_leaves_no_connection_in_use() {
+    let server = half();
+    let client = client_with(per_origin(1));
+    for _ in 0..5 {
+        let (waker, told) = telling();
+        let mut submission = client.submit(request("GET", &server.url("/")));
+        let early = Pin::new(&mut submission).poll(&mut Context::from_waker(&waker));
+        if early.is_pending() {
+            told.recv_timeout(PATIENCE).unwrap();
+        }
+        assert_eq!(client.manager().stats().in_use, 1);
+        drop((early, submission));
+        wait_closed(&client, &server);
+    }
+}
+
+#[test]
+fn a_read_that_is_dropped_with_its_piece_leaves_no_connection_in_use() {
+    let server = Server::start(Script::every(vec![
+        Step::head(),
+        Step::send(TEN_OF_100),
+        Step::wait_for("go"),
+        Step::send("more"),
+        Step::Stall,
+    ]));
+    let client = client_with(per_origin(1));
+    let mut response = at_the_stall(&client, &server);
+    let (waker, told) = telling();
+    let mut reading = response.read_soon(100);
+    assert!(Pin::new(&mut reading).poll(&mut Context::from_waker(&waker)).is_pending());
+    server.release("go");
+    told.recv_timeout(PATIENCE).unwrap();
+    drop(reading);
+    wait_closed(&client, &server);
+    // The response is still there: it says that it was closed.
+    assert_eq!(response.read_all(100).unwrap_err().kind(), Kind::InvalidState);
+}
+
+#[test]
+fn what_its_own_waker_drops_leaves_no_connection_in_use() {
+    struct Drops(mpsc::Sender<()>, Mutex<Option<Submission>>);
+    impl Wake for Drops {
+        fn wake(self: Arc<Self>) {
+            drop(self.1.lock().unwrap().take());
+            let _ = self.0.send(());
+        }
+    }
+    let server = Server::start(Script::every(vec![
+        Step::head(),
+        Step::wait_for("go"),
+        Step::send(TEN_OF_100),
+        Step::Stall,
+    ]));
+    let client = client_with(per_origin(1));
+    let (tell, told) = mpsc::channel();
+    let drops = Arc::new(Drops(tell, Mutex::new(None)));
+    let mut submission = client.submit(request("GET", &server.url("/")));
+    let waker = Waker::from(Arc::clone(&drops));
+    assert!(Pin::new(&mut submission).poll(&mut Context::from_waker(&waker)).is_pending());
+    *drops.1.lock().unwrap() = Some(submission);
+    server.release("go");
+    told.recv_timeout(PATIENCE).unwrap();
+    wait_closed(&client, &server);
+}
+
+#[test]
+fn a_drop_that_races_with_the_outcome_leaves_no_connection_in_use() {
+    const ROUNDS: usize = 300;
+    let round = |n| {
+        let go = Step::wait_for(&format!("go {n}"));
+        vec![Step::head(), go, Step::send(TEN_OF_100), Step::Stall]
+    };
+    let server = Server::start(Script::new((0..ROUNDS).map(round).collect()));
+    let client = client_with(per_origin(1));
+    let mut aim = Aim::new(9);
+    for round in 0..ROUNDS {
+        let (waker, told) = telling();
+        let mut submission = client.submit(request("GET", &server.url("/")));
+        let _ = Pin::new(&mut submission).poll(&mut Context::from_waker(&waker));
+        assert!(server.wait_heads(round + 1, PATIENCE));
+        server.release(&format!("go {round}"));
+        aim.wait();
+        drop(submission);
+        aim.was(told.try_recv().is_err());
+        wait_closed(&client, &server);
+    }
+    assert_eq!(server.connections(), ROUNDS);
 }
 
 #[test]
