@@ -523,6 +523,13 @@ typedef void (*hangup_resolve_end)(void *user_data);
 typedef int32_t hangup_mode;
 
 /**
+ * Ends a body reader, or a body that is borrowed: called exactly once, when the body was sent, failed or is no longer
+ * needed, also when the call that took it failed. May run on any thread, and after the request has completed if a
+ * call of hangup_body_read was under way at its end: it runs when that has returned. May be NULL.
+ */
+typedef void (*hangup_body_end)(void *user_data);
+
+/**
  * Reads a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end,
  * or a negative number to end the exchange with HANGUP_BODY_FAILED.
  *
@@ -534,13 +541,6 @@ typedef int32_t hangup_mode;
  * the call has returned.
  */
 typedef int64_t (*hangup_body_read)(void *user_data, uint8_t *into, size_t room);
-
-/**
- * Ends a body reader: called exactly once, when the body was sent, failed or is no longer needed, also when the
- * call that took it failed. May run on any thread, and after the request has completed if a call of
- * hangup_body_read was under way at its end: it runs when that has returned. May be NULL.
- */
-typedef void (*hangup_body_end)(void *user_data);
 
 /**
  * How long each part took, in microseconds; -1 for a part that did not take place. Begin it with HANGUP_TIMINGS_INIT.
@@ -1778,6 +1778,20 @@ hangup_status hangup_request_body(hangup_request *request,
                                   hangup_error **error);
 
 /**
+ * The body, borrowed: `size` bytes at `data`, which must stay and must not change until `end` is called with
+ * `user_data`. That is exactly once, when neither a request nor an exchange needs them any more, also when this call
+ * fails. Clones of the request share them.
+ *
+ * Fails: HANGUP_NULL.
+ */
+hangup_status hangup_request_body_borrowed(hangup_request *request,
+                                           const uint8_t *data,
+                                           size_t size,
+                                           hangup_body_end end,
+                                           void *user_data,
+                                           hangup_error **error);
+
+/**
  * The body from a regular file, which is opened and read when the request is sent: what reading it gives. It is sent
  * with its length, or chunked if its size is not to be trusted, as in /proc. A file that grows or shrinks while it is
  * sent fails the exchange with HANGUP_BODY_FAILED; it is never cut off.
@@ -1962,7 +1976,7 @@ hangup_status hangup_response_read(hangup_response *response,
 
 /**
  * Reads the rest of the body, at most `at_most` bytes (SIZE_MAX: as much as memory holds), and lends it until the
- * response is freed. A second call lends the same bytes.
+ * response or its body (hangup_response_free_body) is freed. A second call lends the same bytes.
  *
  * Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed. A whole body that is here
  * already (hangup_request_whole) stays, and can be read with more room.
@@ -1972,6 +1986,14 @@ hangup_status hangup_response_read_all(hangup_response *response,
                                        const uint8_t **data,
                                        size_t *size,
                                        hangup_error **error);
+
+/**
+ * Frees the bytes that hangup_response_read_all lends, before the response is freed: for who has copied them, or needs
+ * them no more. Reading the body again is HANGUP_INVALID_STATE then. Before hangup_response_read_all it does nothing.
+ *
+ * Fails: HANGUP_INVALID_STATE while another thread reads.
+ */
+hangup_status hangup_response_free_body(hangup_response *response);
 
 /**
  * Closes the response early. HANGUP_GRACEFUL is polite: what is left is read and thrown away, at most 256 KiB and

@@ -1,6 +1,6 @@
-//! A reader of the caller's: dropped where code of others may run, and read where
-//! [`Upload`](crate::http::upload::Upload) sees to that. It may block for as long as it likes and
-//! take what stack it likes.
+//! What is the caller's own: a reader, and bytes that are not copied. They are dropped where code of
+//! others may run. A reader is read where [`Upload`](crate::http::upload::Upload) sees to that; it may
+//! block for as long as it likes and take what stack it likes.
 
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,10 +27,37 @@ impl Read for Foreign {
 
 impl Drop for Foreign {
     fn drop(&mut self) {
-        let Some(reader) = self.0.take() else { return };
-        // A panic in a drop has nowhere to go.
-        let _ = catch_unwind(AssertUnwindSafe(|| apart_now(&ENDS, || drop(reader))));
+        drop_apart(self.0.take());
     }
+}
+
+/// Threads: immutable.
+pub(crate) struct ForeignBytes(Option<Box<Shared>>);
+
+type Shared = dyn AsRef<[u8]> + Send + Sync;
+
+impl ForeignBytes {
+    pub(crate) fn new(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(bytes)))
+    }
+}
+
+impl AsRef<[u8]> for ForeignBytes {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |bytes| (**bytes).as_ref())
+    }
+}
+
+impl Drop for ForeignBytes {
+    fn drop(&mut self) {
+        drop_apart(self.0.take());
+    }
+}
+
+fn drop_apart<T: ?Sized + Send>(owned: Option<Box<T>>) {
+    let Some(owned) = owned else { return };
+    // A panic in a drop has nowhere to go.
+    let _ = catch_unwind(AssertUnwindSafe(|| apart_now(&ENDS, || drop(owned))));
 }
 
 static ENDS: Crew = Crew::new("hangup-upload-end", 4);

@@ -11,7 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::cancel::CancelToken;
 use crate::error::{Clock, Error, Kind};
-use crate::foreign::Foreign;
+use crate::foreign::{Foreign, ForeignBytes};
 use crate::http::sent_file;
 use crate::limits::{Overrides, not_zero};
 use crate::target::Target;
@@ -52,6 +52,7 @@ pub struct Body(pub(crate) Source);
 pub(crate) enum Source {
     None,
     Bytes(Arc<[u8]>),
+    Shared(Arc<ForeignBytes>),
     File(PathBuf),
     /// `None` once it was sent: it can't be read again.
     Reader(Option<Foreign>, Option<u64>),
@@ -245,6 +246,12 @@ impl Body {
         Self(Source::Bytes(Arc::from(data)))
     }
 
+    /// These bytes, not copied: what owns them is held until nothing sends them any more, and then
+    /// dropped on any thread.
+    pub fn shared(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+        Self(Source::Shared(Arc::new(ForeignBytes::new(owner))))
+    }
+
     /// A regular file, opened and read when the request is sent: what reading it gives. It is sent
     /// with its length, or chunked if its size is not to be trusted, as in `/proc`. A file that grows
     /// or shrinks while it is sent fails the exchange with [`Kind::BodyFailed`]; it is never cut off.
@@ -281,6 +288,7 @@ impl Body {
         match &self.0 {
             Source::None => Ok(Self::none()),
             Source::Bytes(bytes) => Ok(Self(Source::Bytes(Arc::clone(bytes)))),
+            Source::Shared(bytes) => Ok(Self(Source::Shared(Arc::clone(bytes)))),
             Source::File(path) => Ok(Self(Source::File(path.clone()))),
             Source::Reader(..) => Err(Error::new(
                 Kind::InvalidState,
@@ -295,6 +303,7 @@ impl std::fmt::Debug for Body {
         match &self.0 {
             Source::None => f.write_str("none"),
             Source::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Source::Shared(bytes) => write!(f, "{} bytes", (**bytes).as_ref().len()),
             Source::File(path) => write!(f, "file {}", path.display()),
             Source::Reader(_, length) => write!(f, "reader of {length:?} bytes"),
         }

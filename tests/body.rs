@@ -70,6 +70,7 @@ fn q7_bytes_a_file_and_readers_arrive_whole(form: Form) {
         let (copy, same) = (data.clone(), data.clone());
         let bodies = [
             (Body::bytes(&data), true),
+            (Body::shared(data.clone()), true),
             (Body::file(&path).unwrap(), true),
             (Body::reader(io::Cursor::new(copy), Some(size as u64)), true),
             (Body::reader(io::Cursor::new(same), None), false),

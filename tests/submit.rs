@@ -326,7 +326,7 @@ fn what_its_own_waker_drops_leaves_no_connection_in_use() {
 
 #[test]
 fn a_drop_that_races_with_the_outcome_leaves_no_connection_in_use() {
-    const ROUNDS: usize = 300;
+    const ROUNDS: usize = 40;
     let round = |n| {
         let go = Step::wait_for(&format!("go {n}"));
         vec![Step::head(), go, Step::send(TEN_OF_100), Step::Stall]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::foreign::ForeignBytes;
 use crate::http::sent_file::SentFile;
 use crate::http::upload::{self, Slow, Upload};
 use crate::request::{Source, sent_before};
@@ -13,6 +14,7 @@ use crate::request::{Source, sent_before};
 pub(super) enum Supply {
     None,
     Bytes(Arc<[u8]>),
+    Shared(Arc<ForeignBytes>),
     File(PathBuf),
     Reader { reader: Option<Slow>, length: Option<u64>, touched: bool },
 }
@@ -37,6 +39,7 @@ impl Supply {
         Ok(match source {
             Source::None => Self::None,
             Source::Bytes(bytes) => Self::Bytes(Arc::clone(bytes)),
+            Source::Shared(bytes) => Self::Shared(Arc::clone(bytes)),
             Source::File(path) => Self::File(path.clone()),
             Source::Reader(reader, length) => {
                 let reader = reader.take().ok_or_else(sent_before)?;
@@ -60,6 +63,10 @@ impl Supply {
             _ if !wanted => (Bytes::None, Some(0)),
             Self::None => (Bytes::None, Some(0)),
             Self::Bytes(bytes) => (Bytes::Slice(bytes), Some(bytes.len() as u64)),
+            Self::Shared(bytes) => {
+                let bytes = (**bytes).as_ref();
+                (Bytes::Slice(bytes), Some(bytes.len() as u64))
+            }
             Self::File(path) => match SentFile::open(path)? {
                 SentFile::Small(bytes) => {
                     let length = bytes.len() as u64;

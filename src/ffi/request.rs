@@ -42,9 +42,9 @@ impl Handle for hangup_request {
 pub type hangup_body_read =
     Option<unsafe extern "C" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
 
-/// Ends a body reader: called exactly once, when the body was sent, failed or is no longer needed, also when the
-/// call that took it failed. May run on any thread, and after the request has completed if a call of
-/// hangup_body_read was under way at its end: it runs when that has returned. May be NULL.
+/// Ends a body reader, or a body that is borrowed: called exactly once, when the body was sent, failed or is no longer
+/// needed, also when the call that took it failed. May run on any thread, and after the request has completed if a
+/// call of hangup_body_read was under way at its end: it runs when that has returned. May be NULL.
 pub type hangup_body_end = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// A request. The URL is http or https, absolute; a fragment is not sent, user information becomes Basic
@@ -125,6 +125,30 @@ pub unsafe extern "C" fn hangup_request_body(
     })
 }
 
+/// The body, borrowed: `size` bytes at `data`, which must stay and must not change until `end` is called with
+/// `user_data`. That is exactly once, when neither a request nor an exchange needs them any more, also when this call
+/// fails. Clones of the request share them.
+///
+/// Fails: HANGUP_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_body_borrowed(
+    request: *mut hangup_request,
+    data: *const u8,
+    size: usize,
+    end: hangup_body_end,
+    user_data: *mut c_void,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let end = End { end, user_data };
+        let request = unsafe { hangup_request::borrow(request)? };
+        // They stay until `end` is dropped, which is together with the borrow.
+        let bytes = unsafe { bytes(data, size, "body")? };
+        lock(request)?.body(Body::shared(BorrowedBody { bytes, _end: end }));
+        Ok(())
+    })
+}
+
 /// The body from a regular file, which is opened and read when the request is sent: what reading it gives. It is sent
 /// with its length, or chunked if its size is not to be trusted, as in /proc. A file that grows or shrinks while it is
 /// sent fails the exchange with HANGUP_BODY_FAILED; it is never cut off.
@@ -159,7 +183,7 @@ pub unsafe extern "C" fn hangup_request_body_reader(
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || {
-        let reader = ForeignBody { read, end, user_data };
+        let reader = ForeignBody { read, end: End { end, user_data } };
         let request = unsafe { hangup_request::borrow(request)? };
         if read.is_none() {
             return Err(Error::new(Kind::Null, "a NULL body reader"));
@@ -364,24 +388,41 @@ pub(super) fn mode_of(mode: hangup_mode) -> Result<Mode, Error> {
     }
 }
 
-/// A body reader of the caller's; its drop is the one call of `end`.
+/// A body reader of the caller's.
 struct ForeignBody {
     read: hangup_body_read,
+    end: End,
+}
+
+/// Bytes of the caller's.
+struct BorrowedBody {
+    bytes: &'static [u8],
+    _end: End,
+}
+
+/// Its drop is the one call of `end`.
+struct End {
     end: hangup_body_end,
     user_data: *mut c_void,
 }
 
 // SAFETY: the header says that `read` runs on the sending thread and `end` on any, never both at once: the
 // reader has one owner.
-unsafe impl Send for ForeignBody {}
-// SAFETY: `&ForeignBody` offers nothing.
-unsafe impl Sync for ForeignBody {}
+unsafe impl Send for End {}
+// SAFETY: `&End` offers nothing.
+unsafe impl Sync for End {}
+
+impl AsRef<[u8]> for BorrowedBody {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes
+    }
+}
 
 impl Read for ForeignBody {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Some(read) = self.read else { return Ok(0) };
         // SAFETY: `into` is writable for its length; `user_data` is the caller's own.
-        let got = unsafe { read(self.user_data, into.as_mut_ptr(), into.len()) };
+        let got = unsafe { read(self.end.user_data, into.as_mut_ptr(), into.len()) };
         match usize::try_from(got) {
             Ok(got) if got <= into.len() => Ok(got),
             Ok(got) => {
@@ -393,7 +434,7 @@ impl Read for ForeignBody {
     }
 }
 
-impl Drop for ForeignBody {
+impl Drop for End {
     fn drop(&mut self) {
         if let Some(end) = self.end {
             // SAFETY: once, by `Drop`; `user_data` is the caller's own.

@@ -38,8 +38,14 @@ pub struct Opened {
 /// The body, and what was lent to the caller: by `hangup_response_read_all`, and by a submitted read.
 struct Reading {
     body: Body,
-    whole: Option<Vec<u8>>,
+    whole: Whole,
     piece: Vec<u8>,
+}
+
+enum Whole {
+    NotRead,
+    Read(Vec<u8>),
+    Freed,
 }
 
 impl Handle for hangup_response {
@@ -53,7 +59,7 @@ impl hangup_response {
         Self::give(Arc::new(Opened {
             head,
             stopper: body.stopper(),
-            body: Mutex::new(Reading { body, whole: None, piece: Vec::new() }),
+            body: Mutex::new(Reading { body, whole: Whole::NotRead, piece: Vec::new() }),
             texts: OnceLock::new(),
             url: OnceLock::new(),
             hops: OnceLock::new(),
@@ -279,7 +285,7 @@ pub unsafe extern "C" fn hangup_response_read(
 }
 
 /// Reads the rest of the body, at most `at_most` bytes (SIZE_MAX: as much as memory holds), and lends it until the
-/// response is freed. A second call lends the same bytes.
+/// response or its body (hangup_response_free_body) is freed. A second call lends the same bytes.
 ///
 /// Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed. A whole body that is here
 /// already (hangup_request_whole) stays, and can be read with more room.
@@ -295,12 +301,32 @@ pub unsafe extern "C" fn hangup_response_read_all(
         let (data, size) = unsafe { (out(data)?, out(size)?) };
         let mut reading = unsafe { hangup_response::borrow(response)? }.reading()?;
         let Reading { body, whole, .. } = &mut *reading;
-        let bytes = match whole {
-            Some(bytes) => bytes,
-            None => whole.insert(body.read_all(at_most)?),
+        if matches!(whole, Whole::NotRead) {
+            *whole = Whole::Read(body.read_all(at_most)?);
+        }
+        let Whole::Read(bytes) = whole else {
+            let what = "the body was read and freed (hangup_response_free_body)";
+            return Err(Error::new(Kind::InvalidState, what));
         };
         *data = bytes.as_ptr();
         *size = bytes.len();
+        Ok(())
+    })
+}
+
+/// Frees the bytes that hangup_response_read_all lends, before the response is freed: for who has copied them, or needs
+/// them no more. Reading the body again is HANGUP_INVALID_STATE then. Before hangup_response_read_all it does nothing.
+///
+/// Fails: HANGUP_INVALID_STATE while another thread reads.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_free_body(
+    response: *mut hangup_response,
+) -> hangup_status {
+    status(|| {
+        let mut reading = unsafe { hangup_response::borrow(response)? }.reading()?;
+        if matches!(reading.whole, Whole::Read(_)) {
+            reading.whole = Whole::Freed;
+        }
         Ok(())
     })
 }

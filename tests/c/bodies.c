@@ -3,7 +3,7 @@
  * However it ends, the reader's `end` is called exactly once. Servers: `echo` answers with the request's body, `deaf`
  * never reads the body, `refuse` answers 403 before the upload is over and closes.
  */
-#include "check.h"
+#include "queue.h"
 
 /** A body reader that gives `length` bytes 'r', at most `piece` at a time, then what `last` says. */
 struct reader {
@@ -86,6 +86,73 @@ static void bytes_are_copied_and_sent_more_than_once(void) {
     hangup_response_free(response);
     hangup_request_free(copy);
     hangup_request_free(request);
+    hangup_client_free(client);
+}
+
+static void count_end(void *user_data) {
+    ++*(int *)user_data;
+}
+
+/** Sent in both forms, more than once and by a clone; its end is when the last of them has let go of it. */
+static void borrowed_bytes_are_held_until_their_end(void) {
+    hangup_client *client = new_client(NULL);
+    hangup_request *request = new_request("POST", given("echo"));
+    hangup_queue *queue = new_queue();
+    size_t size = (size_t)1024 * 1024;
+    uint8_t *bytes = malloc(size);
+    CHECK(bytes != NULL);
+    memset(bytes, 'b', size);
+    int ends = 0;
+    hangup_error *error = NULL;
+    CHECK_OK(hangup_request_body_borrowed(request, bytes, size, count_end, &ends, &error), error);
+    for (int i = 0; i < 2; i++) {
+        hangup_response *response = NULL;
+        CHECK_OK(hangup_client_send(client, request, &response, &error), error);
+        const uint8_t *data = NULL;
+        size_t got = 0;
+        CHECK_OK(hangup_response_read_all(response, SIZE_MAX, &data, &got, &error), error);
+        CHECK_NUMBER(size, got);
+        CHECK(memcmp(data, bytes, size) == 0);
+        /* What was read can be freed before its response, once; that is no end to read. */
+        CHECK_OK(hangup_response_free_body(response), NULL);
+        CHECK_OK(hangup_response_free_body(response), NULL);
+        CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_read_all(response, SIZE_MAX, &data, &got, NULL), NULL);
+        hangup_response_free(response);
+    }
+    hangup_request *copy = NULL;
+    CHECK_OK(hangup_request_clone(request, &copy, NULL), NULL);
+    hangup_request_free(request);
+    CHECK_NUMBER(0, ends);
+    CHECK_OK(hangup_request_whole(copy, (int64_t)size, NULL), NULL);
+    submit(client, copy, queue, 1);
+    CHECK_NUMBER(0, ends);
+    hangup_request_free(copy);
+    hangup_completion done = next(queue);
+    CHECK_OK(done.status, done.error);
+    CHECK_NUMBER(size, done.data_size);
+    CHECK(memcmp(done.data, bytes, size) == 0);
+    CHECK_NUMBER(1, ends);
+    free(bytes);
+    /* Before it was read whole there is nothing to free. */
+    CHECK_OK(hangup_response_free_body(done.response), NULL);
+    const uint8_t *data = NULL;
+    size_t got = 0;
+    CHECK_OK(hangup_response_read_all(done.response, SIZE_MAX, &data, &got, NULL), NULL);
+    CHECK_NUMBER(size, got);
+    hangup_response_free(done.response);
+    /* A request without one, one that was replaced, and none at all. */
+    request = new_request("POST", given("echo"));
+    CHECK_OK(hangup_request_body_borrowed(request, (const uint8_t *)"a", 1, NULL, NULL, NULL), NULL);
+    CHECK_OK(hangup_request_body_borrowed(request, (const uint8_t *)"b", 1, count_end, &ends, NULL), NULL);
+    CHECK_OK(hangup_request_body_borrowed(request, NULL, 0, count_end, &ends, NULL), NULL);
+    CHECK_NUMBER(2, ends);
+    hangup_response *response = NULL;
+    CHECK_OK(hangup_client_send(client, request, &response, &error), error);
+    check_body(response, "");
+    hangup_response_free(response);
+    hangup_request_free(request);
+    CHECK_NUMBER(3, ends);
+    hangup_queue_free(queue);
     hangup_client_free(client);
 }
 
@@ -238,6 +305,7 @@ static void an_early_answer_is_delivered(void) {
 int main(int argc, char **argv) {
     begin(argc, argv);
     bytes_are_copied_and_sent_more_than_once();
+    borrowed_bytes_are_held_until_their_end();
     a_file_is_read_while_it_is_sent();
     readers_that_do_well();
     readers_that_do_not();

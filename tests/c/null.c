@@ -221,6 +221,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_response_submit_read(none, 1, queue, 1, &error));
     IS(bad, hangup_response_submit_read(response, 1, none, 1, &error));
     SAYS(bad, hangup_response_close(none, HANGUP_NOW));
+    SAYS(bad, hangup_response_free_body(none));
 
     /* The end is called exactly once, also when the reader was not taken. */
     int ends = 0;
@@ -228,6 +229,8 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     CHECK_NUMBER(1, ends);
     IS(bad, hangup_manager_resolver(none, no_address, count, &ends, &error));
     CHECK_NUMBER(2, ends);
+    IS(bad, hangup_request_body_borrowed(none, pem, sizeof pem, count, &ends, &error));
+    CHECK_NUMBER(3, ends);
 
     CHECK(new_share == NULL && new_client == NULL && new_request == NULL && new_cancel == NULL);
     CHECK(answer == NULL && new_list == NULL && new_events == NULL && new_text == NULL && lent == NULL);
@@ -280,6 +283,8 @@ static void arguments(void) {
     IS(HANGUP_NULL, hangup_request_body_reader(request, NULL, count, &ends, 0, &error));
     CHECK_NUMBER(1, ends);
     IS(HANGUP_NULL, hangup_request_body_reader(request, NULL, NULL, NULL, 0, &error));
+    IS(HANGUP_NULL, hangup_request_body_borrowed(request, NULL, 1, count, &ends, &error));
+    CHECK_NUMBER(2, ends);
     CHECK(hangup_response_header(response, NULL, &written) == NULL);
     SAYS(HANGUP_NULL, hangup_response_timings(response, NULL));
     IS(HANGUP_NULL, hangup_response_read(response, NULL, 16, &written, &error));

@@ -26,7 +26,7 @@ thread_local! {
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
 
-/// Called once, when the module is imported.
+/// Called once, when the module is imported first.
 pub fn begin(py: Python<'_>) -> PyResult<()> {
     let after_fork = wrap_pyfunction!(forked, py)?;
     let hooks = PyDict::new(py);

@@ -35,7 +35,8 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     loaded::check()?;
-    interrupt::begin(module.py())?;
+    loaded::check_interpreter()?;
+    module.add("modules", loaded::modules(module.py())?)?;
     module.add_class::<cancel::CancelToken>()?;
     module.add_class::<client::Client>()?;
     module.add_class::<events::Events>()?;

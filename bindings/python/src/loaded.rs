@@ -6,9 +6,13 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use pyo3::exceptions::PyImportError;
+use pyo3::ffi::{PyInterpreterState_Get, PyInterpreterState_GetID};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 
 use crate::failure::text;
+use crate::interrupt;
 use crate::sys::*;
 
 /// The full path of the library that is loaded.
@@ -45,6 +49,24 @@ pub fn check() -> PyResult<()> {
         library()?,
         version(),
     )))
+}
+
+/// Refuses sub-interpreters: what is static here (classes, and what raises exceptions) is of one interpreter,
+/// and threads of the library's attach to the main one.
+pub fn check_interpreter() -> PyResult<()> {
+    // SAFETY: attached, so there is an interpreter. The id of the main one is 0.
+    match unsafe { PyInterpreterState_GetID(PyInterpreterState_Get()) } {
+        0 => Ok(()),
+        _ => Err(PyImportError::new_err("hangup._native does not support subinterpreters")),
+    }
+}
+
+/// The modules of the package by name, filled at the end of its first import in this process, and the same
+/// dictionary at every later one.
+pub fn modules(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let first = || interrupt::begin(py).map(|()| PyDict::new(py).unbind());
+    MODULES.get_or_try_init(py, first).map(|modules| modules.bind(py).clone())
 }
 
 /// Versions with the same number here are compatible: the major one, and before 1.0 the minor one.

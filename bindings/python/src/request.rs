@@ -71,7 +71,17 @@ impl<'a, 'py> Request<'a, 'py> {
     fn body(&mut self, body: &Bound<'py, PyAny>) -> PyResult<()> {
         let request = self.handle.as_ptr();
         if let Ok(bytes) = body.cast::<PyBytes>() {
+            let owner = bytes;
             let bytes = bytes.as_bytes();
+            if bytes.len() >= BORROWED {
+                let (end, data) = (Some(upload::let_go as _), owner.clone().into_ptr().cast());
+                // SAFETY: a live request; bytes don't change, and `let_go` gives back the share that keeps
+                // them, also when this fails.
+                return self.checked(call(|error| unsafe {
+                    let (bytes, size) = (bytes.as_ptr(), bytes.len());
+                    hangup_request_body_borrowed(request, bytes, size, end, data, error)
+                }));
+            }
             // SAFETY: a live request; the bytes are copied.
             return self.checked(call(|error| unsafe {
                 hangup_request_body(request, bytes.as_ptr(), bytes.len(), error)
@@ -171,6 +181,10 @@ impl<'a, 'py> Request<'a, 'py> {
         outcome.map_err(|failure| failure.raise(self.asked.0.py(), Some(self.asked)))
     }
 }
+
+/// Bytes of this size and more are borrowed for as long as they are sent. Of fewer a copy is cheaper than the end of the
+/// loan, for which a thread has to wait for the interpreter lock.
+const BORROWED: usize = 256 * 1024;
 
 /// Calls a function that takes a header.
 pub fn header(

@@ -2,6 +2,7 @@
 
 use std::ptr::null;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -22,6 +23,8 @@ pub struct Response {
     url: Py<PyString>,
     /// The body was read to its end, failed or was closed.
     ended: AtomicBool,
+    /// The whole body, once it was asked for: the library has freed its own.
+    content: Mutex<Option<Py<PyBytes>>>,
 }
 
 /// pool, resolve, connect, proxy, tls, write, head, read, total, in microseconds; -1: did not take place.
@@ -119,6 +122,9 @@ impl Response {
     /// The rest of the body, at most `at_most` bytes of it. A second call answers the same.
     fn read_all<'py>(&self, py: Python<'py>, at_most: usize) -> PyResult<Bound<'py, PyBytes>> {
         let handle = &self.handle;
+        if let Some(content) = &*self.content() {
+            return Ok(content.bind(py).clone());
+        }
         let whole = if self.ended() {
             // Lent already, or refused: nothing to wait for.
             read_all(handle, at_most)
@@ -127,8 +133,17 @@ impl Response {
         };
         let (data, size) = whole.map_err(|failure| self.failed(py, failure))?;
         self.end();
-        // SAFETY: lent until the response is freed, which this borrow of it prevents.
-        Ok(PyBytes::new(py, unsafe { bytes(data.0, size) }))
+        // Held until the lent bytes are freed: another thread may have read the same ones, and freed them.
+        let mut place = self.content();
+        if let Some(content) = &*place {
+            return Ok(content.bind(py).clone());
+        }
+        // SAFETY: lent until they are freed below, or with the response, which this borrow of it prevents.
+        let content = PyBytes::new(py, unsafe { bytes(data.0, size) });
+        *place = Some(content.clone().unbind());
+        // SAFETY: a live response, whose lent bytes nobody looks at from here on.
+        unsafe { hangup_response_free_body(self.as_ptr()) };
+        Ok(content)
     }
 
     /// A piece of the body, at most `room` bytes; empty at its end.
@@ -192,7 +207,8 @@ impl Response {
         ended: bool,
     ) -> Self {
         let (method, url) = (method.clone().unbind(), url.clone().unbind());
-        Response { handle, method, url, ended: AtomicBool::new(ended) }
+        let (ended, content) = (AtomicBool::new(ended), Mutex::new(None));
+        Response { handle, method, url, ended, content }
     }
 
     /// What a submitted read ended with.
@@ -210,6 +226,10 @@ impl Response {
             self.end();
         }
         Ok(piece.into_any())
+    }
+
+    fn content(&self) -> MutexGuard<'_, Option<Py<PyBytes>>> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn as_ptr(&self) -> *mut hangup_response {

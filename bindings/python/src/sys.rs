@@ -249,11 +249,11 @@ pub type hangup_resolve_end =
 
 pub type hangup_mode = i32;
 
-pub type hangup_body_read =
-    Option<unsafe extern "C" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
-
 pub type hangup_body_end =
     Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+pub type hangup_body_read =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -388,6 +388,7 @@ unsafe extern "C" {
     pub fn hangup_request_free(request: *mut hangup_request);
     pub fn hangup_request_header(request: *mut hangup_request, name: *const c_char, value: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_body(request: *mut hangup_request, data: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_body_borrowed(request: *mut hangup_request, data: *const u8, size: usize, end: hangup_body_end, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_body_file(request: *mut hangup_request, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_body_reader(request: *mut hangup_request, read: hangup_body_read, end: hangup_body_end, user_data: *mut c_void, length: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_timeout(request: *mut hangup_request, which: hangup_timeout, ms: i64, error: *mut *mut hangup_error) -> hangup_status;
@@ -412,6 +413,7 @@ unsafe extern "C" {
     pub fn hangup_response_timings(response: *const hangup_response, timings: *mut hangup_timings) -> hangup_status;
     pub fn hangup_response_read(response: *mut hangup_response, into: *mut c_void, room: usize, got: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_read_all(response: *mut hangup_response, at_most: usize, data: *mut *const u8, size: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_response_free_body(response: *mut hangup_response) -> hangup_status;
     pub fn hangup_response_close(response: *mut hangup_response, how: i32) -> hangup_status;
     pub fn hangup_response_free(response: *mut hangup_response);
     pub fn hangup_queue_new() -> *mut hangup_queue;

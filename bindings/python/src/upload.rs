@@ -1,4 +1,4 @@
-//! A request body that Python makes while it is sent.
+//! A request body that Python makes while it is sent, or whose memory it lends.
 //!
 //! The library calls [`read`] on the thread that sends, which does not hold the interpreter lock, and
 //! [`end`] once when it needs no more. An exception ends the exchange and waits in [`Raised`] until the
@@ -80,4 +80,15 @@ pub unsafe extern "C" fn end(upload: *mut c_void) {
     let upload = unsafe { Box::from_raw(upload.cast::<Upload>()) };
     // With the lock, so that the source is let go of now and not at some later moment.
     let _ = Python::try_attach(|py| below::let_go(py, upload.source));
+}
+
+/// Ends the loan of an object's memory.
+///
+/// # Safety
+/// `object` is a share of a Python object, and is not used afterwards.
+pub unsafe extern "C" fn let_go(object: *mut c_void) {
+    let _ = Python::try_attach(|py| {
+        // SAFETY: as for the caller.
+        below::let_go(py, unsafe { Py::from_owned_ptr(py, object.cast()) });
+    });
 }

@@ -16,12 +16,18 @@
 It stands on the C library libhangup.so.0, and shares its connections with the C and C++ code of the process.
 """
 
+import sys as _sys
+
 try:
     from . import _native
 except ImportError as _error:
     from ._library import explain as _explain
 
     raise _explain(_error) from _error
+
+# A process has one set of these classes: `_native` raises those of the first import. When sys.modules was purged since, as
+# some test runners do, these are its modules again; this one then only hands them out.
+_sys.modules.update(_native.modules)
 
 from ._api import delete, get, head, options, patch, post, put, request, stream
 from ._async_client import AsyncClient, AsyncRequestOptions, io_threads
@@ -76,6 +82,9 @@ from ._response import Hop, Response, Timings
 from ._timeouts import Timeout
 
 __version__ = _native.HEADER_VERSION
+
+if not _native.modules:
+    _native.modules.update({name: module for name, module in _sys.modules.items() if name.split(".")[0] == __name__})
 
 __all__ = [
     "AsyncClient",

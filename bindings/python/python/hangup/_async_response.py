@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from . import _native
 from ._errors import InvalidArgument, InvalidState, RequestInfo, TooLarge
+from ._limits import whole
 from ._manager import NOW
 from ._ports import running_loop
 from ._response import LineSplitter, Response
+from ._timeouts import shown
 
 if TYPE_CHECKING:
     from ._async_client import AsyncClient
@@ -45,7 +47,7 @@ class AsyncResponse(Response):
         if self._content is None and not self._native.ended:
             if self._begun:
                 raise InvalidState("a part of the body was already taken by an iterator: it can't be had whole")
-            self._content = await self._rest(at_most)
+            self._content = await self._rest(None if at_most is None else whole("at_most", at_most))
         return super().read(at_most)
 
     def read(self, at_most: int | None = None) -> bytes:
@@ -63,7 +65,7 @@ class AsyncResponse(Response):
     def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """The body in pieces: as they come, or of exactly `chunk_size` bytes but for the last one."""
         if chunk_size is not None and chunk_size < 1:
-            raise InvalidArgument(f"chunk_size is at least 1, not {chunk_size}")
+            raise InvalidArgument(f"chunk_size is at least 1, not {shown(chunk_size)}")
         if self._content is not None or self._native.ended and not self._begun:
             return _each(super().iter_bytes(chunk_size))
         return self._apieces() if chunk_size is None else self._achunks(chunk_size)

@@ -25,7 +25,14 @@ def get_library() -> str:
 
 
 def explain(error: ImportError) -> ImportError:
-    """An ImportError that names both libraries: the one that is loaded and the one that was built for."""
+    """An ImportError that says what is in the way: a sub-interpreter, or another library, in which case it names both that
+    is loaded and the one that this was built for."""
+    if "subinterpreter" in str(error):  # in CPython's words and in those of `_native`
+        return ImportError(
+            "hangup can be imported in the main interpreter only, and this is a sub-interpreter: its library calls back "
+            "from threads of its own, which belong to the main one (in mod_wsgi: WSGIApplicationGroup %{GLOBAL})",
+            name="hangup",
+        )
     match = re.search(r'HANGUP_VERSION_TEXT "(.*?)"', _read(_HERE / "include" / "hangup.h"))
     built_for = match[1] if match else "unknown"
     loaded = _loaded() or "none"

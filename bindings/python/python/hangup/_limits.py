@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from . import _native
 from ._errors import InvalidArgument
-from ._timeouts import Seconds, milliseconds
+from ._timeouts import Seconds, milliseconds, shown
 
 # HANGUP_LIMIT_* of the header.
 _NUMBERS = {
@@ -97,7 +97,7 @@ def limits_of(manager: _native.Manager) -> Limits:
 def whole(name: str, value: object) -> int:
     """A number of something, zero included."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidArgument(f"{name} is a whole number, not {value!r}")
+        raise InvalidArgument(f"{name} is a whole number, not {shown(value)}")
     return value
 
 
@@ -106,5 +106,5 @@ def whole_or_none(name: str, value: object) -> int:
     if value is None:
         return _native.NO_LIMIT
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidArgument(f"{name} is a whole number, or None for no limit, not {value!r}")
+        raise InvalidArgument(f"{name} is a whole number, or None for no limit, not {shown(value)}")
     return value

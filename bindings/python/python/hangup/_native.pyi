@@ -2,6 +2,7 @@
 
 from asyncio import Future
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Final, Self, final
 
 from typing_extensions import disjoint_base
@@ -9,6 +10,7 @@ from typing_extensions import disjoint_base
 __all__ = [
     "HEADER_VERSION",
     "NO_LIMIT",
+    "modules",
     "CancelToken",
     "Client",
     "Events",
@@ -24,6 +26,7 @@ __all__ = [
 
 HEADER_VERSION: Final[str]
 NO_LIMIT: Final[int]
+modules: Final[dict[str, ModuleType]]
 
 def check_limits(limits: list[tuple[int, int]]) -> None:
     """Raises what a manager would say to these limits."""

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple, Protocol
 from . import _native
 from ._errors import HTTPStatusError, InvalidArgument, InvalidState, RequestInfo
 from ._headers import Headers, decoded
+from ._limits import whole
 from ._manager import GRACEFUL, NOW
+from ._timeouts import shown
 
 _PIECE = 64 * 1024
 _ALL = 2**64 - 1  # SIZE_MAX: as much as memory holds
@@ -176,7 +178,7 @@ class Response:
         if self._content is None:
             if self._begun:
                 raise InvalidState("a part of the body was already taken by an iterator: it can't be had whole")
-            self._content = self._raw.read_all(_ALL if at_most is None else at_most)
+            self._content = self._raw.read_all(_ALL if at_most is None else whole("at_most", at_most))
         return self._content
 
     @property
@@ -209,7 +211,7 @@ class Response:
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """The body in pieces: as they come, or of exactly `chunk_size` bytes but for the last one."""
         if chunk_size is not None and chunk_size < 1:
-            raise InvalidArgument(f"chunk_size is at least 1, not {chunk_size}")
+            raise InvalidArgument(f"chunk_size is at least 1, not {shown(chunk_size)}")
         if self._content is not None or self._raw.ended and not self._begun:
             content = self.read()
             step = chunk_size or len(content) or 1

@@ -39,13 +39,22 @@ def milliseconds(seconds: object, what: str = "a timeout") -> int:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         kind = type(seconds).__name__
         raise InvalidTimeout(f"{what} is a number of seconds, a timedelta or None (no limit), not {kind}")
-    if not math.isfinite(seconds):
+    # An integer may be too large for a float.
+    if isinstance(seconds, float) and not math.isfinite(seconds):
         raise InvalidTimeout(f"{what} can't be {seconds}: None means no limit")
     if seconds <= 0:
-        raise InvalidTimeout(f"{what} can't be {seconds}: it must be positive; None means no limit")
+        raise InvalidTimeout(f"{what} can't be {shown(seconds)}: it must be positive; None means no limit")
     if seconds > 1e12:
-        raise InvalidTimeout(f"{what} of {seconds} seconds is too large: None means no limit")
+        raise InvalidTimeout(f"{what} of {shown(seconds)} seconds is too large: None means no limit")
     return max(1, math.ceil(seconds * 1000))
+
+
+def shown(value: object) -> str:
+    """A value in a message. Of an integer with more than 20 digits the size only: Python refuses to write those with more
+    than 4300 (sys.set_int_max_str_digits)."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return f"{'-' if value < 0 else ''}1e{math.floor(math.log10(abs(value)))}"
+    return repr(value)
 
 
 class Timeout:
