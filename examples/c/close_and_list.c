@@ -22,7 +22,7 @@ static int show(hangup_manager *manager, const char *when) {
     }
     printf("%s: %zu open\n", when, hangup_connections_count(list));
     for (size_t i = 0; i < hangup_connections_count(list); i++) {
-        hangup_connection_info info = {.size = sizeof info};
+        hangup_connection_info info = HANGUP_CONNECTION_INFO_INIT;
         if (hangup_connections_at(list, i, &info) == HANGUP_OK) {
             printf("  connection %llu to %s: %s, %llu requests, %llu bytes in\n", (unsigned long long)info.id,
                    info.origin, hangup_state_text(info.state), (unsigned long long)info.requests,

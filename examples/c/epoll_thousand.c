@@ -40,7 +40,7 @@ static int submit_all(hangup_client *client, hangup_queue *queue, const char *ur
 /** Takes what is there, until there is no more for now; answers how many that were. */
 static int take(hangup_queue *queue, size_t *bytes, int *failures) {
     int taken = 0;
-    hangup_completion done = {.size = sizeof done};
+    hangup_completion done = HANGUP_COMPLETION_INIT;
     while (hangup_queue_next(queue, 0, &done) == HANGUP_OK) {
         taken++;
         *bytes += done.data_size;
@@ -70,7 +70,7 @@ static int run(hangup_manager *manager, hangup_client *client, hangup_queue *que
             taken += take(queue, &bytes, &failures);
         }
     }
-    hangup_stats stats = {.size = sizeof stats};
+    hangup_stats stats = HANGUP_STATS_INIT;
     hangup_manager_stats(manager, &stats);
     printf("%d answers, %zu bytes, %d failures, over %llu connections\n", REQUESTS - failures, bytes, failures,
            (unsigned long long)stats.open);

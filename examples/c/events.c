@@ -30,7 +30,7 @@ static int get(hangup_client *client, const char *url) {
 
 /** Prints what has happened so far. A program with an event loop polls hangup_events_fd and then does the same. */
 static int tell(hangup_events *events) {
-    hangup_event event = {.size = sizeof event};
+    hangup_event event = HANGUP_EVENT_INIT;
     hangup_status status;
     while ((status = hangup_events_next(events, 0, &event)) == HANGUP_OK) {
         printf("%8.3f ms  connection %llu to %s: %s", (double)event.at_ns / 1e6, (unsigned long long)event.connection,

@@ -27,7 +27,7 @@ static int failed(const char *what, hangup_error *error) {
 static void on_readable(uv_poll_t *poll, int status, int events) {
     (void)status, (void)events;
     struct work *work = poll->data;
-    hangup_completion done = {.size = sizeof done};
+    hangup_completion done = HANGUP_COMPLETION_INIT;
     while (hangup_queue_next(work->queue, 0, &done) == HANGUP_OK) {
         work->left--;
         work->bytes += done.data_size;
@@ -76,7 +76,7 @@ static int run(hangup_manager *manager, hangup_client *client, const char *url) 
     if (status == 0) {
         uv_run(uv_default_loop(), UV_RUN_DEFAULT);
     }
-    hangup_stats stats = {.size = sizeof stats};
+    hangup_stats stats = HANGUP_STATS_INIT;
     hangup_manager_stats(manager, &stats);
     printf("%d answers, %zu bytes, %d failures, over %llu connections\n", REQUESTS - work.failures, work.bytes,
            work.failures, (unsigned long long)stats.open);

@@ -50,7 +50,7 @@ static int run(hangup_manager *manager, hangup_client *client, const char *url) 
     }
     printf("connection %llu is in use until its body is read\n", (unsigned long long)hangup_response_connection(open));
     int status = send_and_tell(client, url, HANGUP_TIMED_OUT);
-    hangup_stats stats = {.size = sizeof stats};
+    hangup_stats stats = HANGUP_STATS_INIT;
     hangup_manager_stats(manager, &stats);
     printf("%llu open, %llu had to wait\n", (unsigned long long)stats.open, (unsigned long long)stats.waited);
 

@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 import tarfile
+import textwrap
 
 import pytest
 
@@ -76,6 +77,97 @@ def test_the_library_is_found():
     library.hangup_version.restype = ctypes.c_uint32
     assert library.hangup_version() >= 1000
     assert hangup.__version__ == _native.HEADER_VERSION
+
+
+PURGED = {
+    "all": "name.split('.')[0] == 'hangup'",
+    "all but the extension": "name.split('.')[0] == 'hangup' and name != 'hangup._native'",
+    "the package": "name == 'hangup'",
+    "the package and its errors": "name in ('hangup', 'hangup._errors')",
+    "the extension": "name == 'hangup._native'",
+}
+
+
+@pytest.mark.parametrize("which", PURGED.values(), ids=PURGED)
+def test_what_is_imported_after_a_purge_is_the_same_package(which):
+    """Test runners purge sys.modules. A second copy of the classes would catch none of what is raised."""
+    python(
+        f"""
+        import asyncio, importlib, sys
+        import hangup
+        first, errors = hangup, hangup._errors
+
+        async def awaited():
+            async with hangup.AsyncClient() as client:
+                await client.get("http://127.0.0.1:1/")
+
+        def is_whole():
+            for raised in (lambda: hangup.get("http://127.0.0.1:1/"), lambda: asyncio.run(awaited())):
+                try:
+                    raised()
+                except hangup.ConnectError:
+                    pass
+            try:
+                hangup.get("no url")
+            except hangup.InvalidURL:
+                pass
+
+        for _ in range(3):
+            for name in [name for name in sys.modules if {which}]:
+                del sys.modules[name]
+            import hangup
+            from hangup import ConnectError
+            import hangup._errors
+            is_whole()
+            assert ConnectError is first.ConnectError and hangup._errors.ConnectError is ConnectError
+            assert hangup.Client is first.Client and isinstance(hangup.shared_manager(), first.Manager)
+        importlib.reload(hangup)
+        assert hangup.ConnectError is first.ConnectError
+        is_whole()
+        """
+    )
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+@pytest.mark.parametrize("main_first", [True, False])
+def test_a_sub_interpreter_gets_an_import_error(tmp_path, main_first, isolated):
+    """It says why, and the main interpreter is none the worse."""
+    told = tmp_path / "told"
+    ask = textwrap.dedent(
+        f"""
+        try:
+            import hangup
+        except ImportError as error:
+            with open({str(told)!r}, "a") as file:
+                print(type(error).__name__, error, file=file)
+        """
+    )
+    python(
+        f"""
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        import sys
+        if {main_first}:
+            import hangup
+        try:
+            other = interpreters.create(isolated={isolated})
+        except TypeError:
+            other = interpreters.create("isolated" if {isolated} else "legacy")
+        for _ in range(2):
+            interpreters.run_string(other, {ask!r})
+        interpreters.destroy(other)
+        import hangup
+        try:
+            hangup.get("http://127.0.0.1:1/")
+        except hangup.ConnectError:
+            print("caught")
+        """
+    )
+    lines = told.read_text().splitlines()
+    assert len(lines) == 2 and all(line.startswith("ImportError ") for line in lines)
+    assert all("main interpreter" in line and "sub-interpreter" in line for line in lines), lines
 
 
 @pytest.mark.parametrize("missing", [False, True])

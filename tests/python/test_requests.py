@@ -1,15 +1,18 @@
 """What is sent: the request line, header fields, query strings and bodies."""
 
+import gc
 import io
 import json
 import os
 import pathlib
+import sys
 import tempfile
 import zipfile
 
 import pytest
 
 import hangup
+from running import Background, python
 from testserver import HEAD, answer, forever
 
 
@@ -159,6 +162,82 @@ def test_content_of_known_length(echo, client, content, sent):
     client.post(echo.url, content=content)
     assert echo.bodies() == [sent]
     assert ("content-length", str(len(sent))) in head(echo)[1]
+
+
+LARGE = 1_000_000
+"""More than what is copied."""
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, "text"])
+def test_large_content_is_sent_whole_and_again_and_let_go_of(serve, client, kind):
+    """Bytes are lent for as long as they are sent: also over a redirect that takes the body along, and by many at once."""
+    moved = {"send": "HTTP/1.1 307 Moved\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"}
+    ok = {"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}
+    server = serve([HEAD, {"recv": "body"}, moved, HEAD, {"recv": "body"}, ok, forever(HEAD, {"recv": "body"}, ok)])
+    data = bytes(range(256)) * (LARGE // 256 + 1)
+    content = data.decode("latin-1") if kind == "text" else kind(data)
+    before = sys.getrefcount(content)
+    sent = content.encode() if kind == "text" else data
+    assert client.post(server.url, content=content).history
+    assert client.post(server.url, content=content).text == "ok"
+    assert server.bodies() == [sent] * 3
+    assert sys.getrefcount(content) == before
+    if kind is bytearray:
+        content.clear()  # nothing holds its buffer
+
+
+@pytest.mark.parametrize("script", [["rst"], [HEAD, "rst"], [HEAD, {"recv": {"bytes": 100}}, "rst"], [HEAD, "stall"]])
+def test_large_content_is_let_go_of_when_it_fails(serve, client, script):
+    server = serve(script)
+    content = b"x" * 20 * LARGE
+    before = sys.getrefcount(content)
+    for _ in range(3):
+        with pytest.raises(hangup.HangupError):
+            client.post(server.url, content=content, timeout=hangup.Timeout(write=0.1, head=0.1))
+    with pytest.raises(hangup.InvalidHeader):
+        client.post(server.url, content=content, headers={"a b": "c"})
+    assert sys.getrefcount(content) == before
+
+
+def test_large_content_is_held_as_long_as_it_is_sent(serve, form):
+    """Its owner may forget it at once."""
+    server = serve([HEAD, {"await": "go"}, {"recv": "body"}, {"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}])
+    client = form()
+    sending = Background(lambda: client.post(server.url, content=bytes(range(256)) * 40_000))
+    server.wait_heads()
+    gc.collect()
+    assert bytes(10_000_000)  # what was free is written over
+    server.release("go")
+    assert sending.ended().value.text == "ok"
+    assert server.bodies() == [bytes(range(256)) * 40_000]
+
+
+def test_large_content_is_not_copied(serve, form):
+    server = serve([HEAD, "stall"])
+    python(
+        """
+        import asyncio, sys
+        import hangup
+
+        def rss():
+            return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+        async def main():
+            content, size = b"x" * 100_000_000, 100_000_000
+            async with hangup.AsyncClient() as client:
+                await asyncio.gather(client.get("http://127.0.0.1:1/"), return_exceptions=True)
+                before = rss()
+                task = asyncio.create_task(client.post(sys.argv[1], content=content))
+                while not any(row.bytes_out > 100_000 for row in client.manager.connections()):
+                    await asyncio.sleep(0.001)
+                grown = rss() - before
+                task.cancel()
+                assert grown < size / 2, grown
+
+        asyncio.run(main())
+        """,
+        server.url,
+    )
 
 
 def test_an_iterator_is_sent_chunked(echo, client):

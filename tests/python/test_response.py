@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 import hangup
+from running import Background, python
 from testserver import HEAD, answer, forever, send
 
 
@@ -224,3 +225,57 @@ def test_an_unread_response_keeps_its_head_in_a_pickle(serve, client):
         with pytest.raises(hangup.InvalidState, match="pickled"):
             again.read()
         assert r.read() == b"one"
+
+
+@pytest.mark.parametrize("how", ["get", "stream", "pieces", "async get", "async stream"])
+def test_a_body_that_was_read_is_held_once(serve, how):
+    """In the library until it is asked for, and then as bytes."""
+    size = 64_000_000
+    server = serve([HEAD, send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"), {"fill": {"bytes": size}}, "stall"])
+    python(
+        """
+        import asyncio, sys
+        import hangup
+
+        def rss():
+            return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+        def read(url):
+            client = hangup.Client()
+            if how == "get":
+                return client.get(url)
+            return client.stream("GET", url).__enter__()
+
+        async def aread(url):
+            client = hangup.AsyncClient()
+            if how == "async get":
+                return await client.get(url)
+            response = await client.stream("GET", url).__aenter__()
+            await response.aread()
+            return response
+
+        how, url, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
+        before = rss()
+        response = asyncio.run(aread(url)) if how.startswith("async") else read(url)
+        if how == "pieces":
+            pieces = list(response.iter_bytes())
+        else:
+            content = response.content
+            assert len(content) == size and content is response.content
+        grown = rss() - before
+        assert size * 0.9 < grown < size * 1.5, grown
+        """,
+        how,
+        server.url,
+        str(size),
+    )
+
+
+def test_many_threads_ask_for_one_body(serve):
+    size = 3_000_000
+    server = serve([forever(HEAD, send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"), {"fill": {"bytes": size}})])
+    for _ in range(20):
+        response = hangup.Client().get(server.url)
+        asking = [Background(lambda: response._raw.read_all(2**63)) for _ in range(8)]
+        found = [one.ended().value for one in asking]
+        assert all(one is found[0] and len(one) == size for one in found)

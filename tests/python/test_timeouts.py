@@ -137,6 +137,64 @@ def test_what_is_no_duration_is_refused_and_none_is_named(client, value):
         assert isinstance(caught.value, ValueError)
 
 
+TOO_LARGE = {
+    "no float": 10**400,
+    "no text": 10**5000,
+    "no int64": 2**63,
+    "a float": 1e300,
+    "a little": 10**12 + 1,
+    "a timedelta": timedelta.max,
+    "negative, no float": -(10**400),
+    "negative, no text": -(10**5000),
+}
+
+SETTERS = {
+    "total": lambda s, c: hangup.Timeout(s),
+    **{name: lambda s, c, name=name: hangup.Timeout(**{name: s}) for name in ("pool", "tls", "write", "head", "read")},
+    "resolve": lambda s, c: hangup.Timeout(resolve=s),
+    "connect": lambda s, c: hangup.Timeout(connect=s),
+    "deadline": lambda s, c: hangup.deadline(s),
+    "token": lambda s, c: hangup.CancelToken().after(s),
+    "client": lambda s, c: hangup.Client(timeout=s),
+    "async client": lambda s, c: hangup.AsyncClient(timeout=s),
+    "request": lambda s, c: c.get("http://127.0.0.1:1/", timeout=s),
+    "stream": lambda s, c: c.stream("GET", "http://127.0.0.1:1/", timeout=s).__enter__(),
+    "min_rate": lambda s, c: c.get("http://127.0.0.1:1/", min_rate=(1, s)),
+    "idle": lambda s, c: hangup.Limits(idle=s),
+    "max_age": lambda s, c: hangup.Limits(max_age=s),
+    "keep_alive": lambda s, c: hangup.Limits(keep_alive=s),
+    "a manager's limit": lambda s, c: c.manager.limit(idle=s),
+    "close_idle": lambda s, c: c.manager.close_idle(s),
+    "drain": lambda s, c: c.manager.drain(s),
+    "events": lambda s, c: c.manager.events().next(s),
+}
+
+
+@pytest.mark.parametrize("seconds", TOO_LARGE.values(), ids=TOO_LARGE)
+@pytest.mark.parametrize("setter", SETTERS.values(), ids=SETTERS)
+def test_a_time_that_is_too_large_is_refused_wherever_one_is_taken(client, setter, seconds):
+    with pytest.raises(hangup.InvalidTimeout, match="too large|positive") as caught:
+        setter(seconds, client)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("count", [10**5000, -(10**5000), 2**63, -1], ids=["huge", "negative", "no int64", "-1"])
+def test_a_count_that_is_too_large_is_refused_by_name(serve, client, count):
+    server = serve([forever(answer())])
+    for call in (
+        lambda: hangup.Limits(total=count),
+        lambda: hangup.Client(max_redirects=count),
+        lambda: hangup.Client(max_head=count),
+        lambda: client.preconnect(server.url, count),
+        lambda: client.manager.events(count),
+        lambda: client.get(server.url, min_rate=(count, 1)),
+        lambda: hangup.io_threads(count),
+        lambda: client.get(server.url).read(count),
+    ):
+        with pytest.raises(hangup.InvalidArgument):
+            call()
+
+
 def test_seconds_become_milliseconds():
     timeout = hangup.Timeout(1.5, pool=timedelta(seconds=2), connect=None, read=0.0001)
     assert clocks(timeout) == ((1, 1500), (2, 2000), (4, -1), (8, 1))

@@ -89,6 +89,6 @@ pub unsafe extern "C" fn end(upload: *mut c_void) {
 pub unsafe extern "C" fn let_go(object: *mut c_void) {
     let _ = Python::try_attach(|py| {
         // SAFETY: as for the caller.
-        below::let_go(py, unsafe { Py::from_owned_ptr(py, object.cast()) });
+        below::let_go(py, unsafe { Bound::from_owned_ptr(py, object.cast()) }.unbind());
     });
 }
