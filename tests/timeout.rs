@@ -9,7 +9,7 @@ mod phases;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{Body, CancelToken, Clock, Error, Kind, Phase, Request, State};
+use hangup::{Body, CancelToken, Clock, Error, How, Kind, Limits, Phase, Request, State};
 use support::alone::{again_on_threads, alone};
 use support::form::{Form, Response, in_both_forms};
 use support::look::{assert_gone, threads};
@@ -27,6 +27,7 @@ in_both_forms! {
     t4_a_body_that_drips_is_ended_by_the_minimum_rate,
     t4_a_minimum_rate_never_keeps_the_read_clock_from_firing,
     t5_a_limit_that_was_not_hit_leaves_no_trace,
+    t5_the_longest_time_there_is_is_no_limit_wherever_one_is_set,
     t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit,
     t7_a_timeout_in_one_exchange_leaves_idle_connections_and_other_exchanges_alone,
     t8_ten_thousand_requests_with_a_total_timeout_start_no_thread,
@@ -225,6 +226,38 @@ fn t5_a_limit_that_was_not_hit_leaves_no_trace(form: Form) {
     thread::sleep(ms(260));
     assert_eq!(next.read_all(10).unwrap(), b"ok");
     assert_eq!(server.connections(), 1);
+}
+
+fn t5_the_longest_time_there_is_is_no_limit_wherever_one_is_set(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    let longest = Some(Duration::MAX);
+    let client = form.client_with(Limits {
+        idle_for: longest,
+        max_age: longest,
+        keep_alive: longest,
+        ..Limits::default()
+    });
+    let token = CancelToken::new();
+    token.after(Duration::MAX);
+    let mut request = request("GET", &server.url("/"));
+    request.cancel_with(Some(token.clone()));
+    for clock in Clock::ALL.iter().filter(|clock| clock.can_be_set()) {
+        client.timeout(*clock, longest).unwrap();
+        request.timeout(*clock, longest).unwrap();
+    }
+    request.min_rate(Some((u64::MAX, Duration::MAX))).unwrap();
+    for reused in [false, true] {
+        let mut response = client.send(&mut request).unwrap();
+        assert_eq!(response.read_all(10).unwrap(), b"ok");
+        assert_eq!(response.reused(), reused);
+    }
+    let manager = client.manager();
+    assert!(!token.is_fired());
+    assert_eq!((manager.close_idle(Duration::MAX), manager.stats().idle), (0, 1));
+    let mut events = manager.events(16).unwrap();
+    manager.close_all(How::Now);
+    assert!(events.next(longest).unwrap().is_some());
+    manager.drain(longest).unwrap();
 }
 
 fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit(form: Form) {

@@ -29,7 +29,8 @@ pub(super) enum Awaited {
 impl Window {
     /// At its end: whether too little came. A new one begins if not.
     fn is_slower_than(&mut self, rate: u64, window: Duration) -> bool {
-        let slower = u128::from(self.bytes) * 1000 < u128::from(rate) * window.as_millis();
+        let slower =
+            u128::from(self.bytes) * 1000 < u128::from(rate).saturating_mul(window.as_millis());
         if !slower {
             *self = Self::default();
         }
