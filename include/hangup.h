@@ -1988,7 +1988,7 @@ hangup_status hangup_response_read_all(hangup_response *response,
                                        hangup_error **error);
 
 /**
- * Frees the bytes that hangup_response_read_all lends, before the response is freed: for who has copied them, or needs
+ * Frees the bytes that hangup_response_read_all lends, before the response is freed: for a caller that has copied them, or needs
  * them no more. Reading the body again is HANGUP_INVALID_STATE then. Before hangup_response_read_all it does nothing.
  *
  * Fails: HANGUP_INVALID_STATE while another thread reads.

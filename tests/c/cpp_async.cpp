@@ -153,13 +153,13 @@ void what_no_future_takes_is_closed() {
     hangup::Manager manager;
     hangup::Async async{hangup::Client(manager)};
     {
-        // It is there, and nobody took it.
+        // The response is there, and was not taken.
         auto future = async.send(hangup::Request("GET", given("half")));
         future.wait();
         CHECK(manager.stats().in_use == 1);
     }
     at_rest(manager);
-    // Nobody waits any more when it comes.
+    // The future is gone when the response comes.
     for (int i = 0; i < 20; i++) {
         (void)async.send(hangup::Request("GET", given("half")));
     }

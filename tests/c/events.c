@@ -208,7 +208,7 @@ static void what_it_does_not_take(void) {
     CHECK_NUMBER(2 * sizeof(size_t), event.size);
     CHECK_NUMBER(4711, event.connection);
 
-    /* Whose size was forgotten is told all that version 0.1 had. */
+    /* A structure whose size was forgotten gets all fields of version 0.1. */
     event = (hangup_event){0};
     CHECK_OK(hangup_events_next(events, 0, &event), NULL);
     CHECK_NUMBER(sizeof event, event.size);

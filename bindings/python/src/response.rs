@@ -141,7 +141,7 @@ impl Response {
         // SAFETY: lent until they are freed below, or with the response, which this borrow of it prevents.
         let content = PyBytes::new(py, unsafe { bytes(data.0, size) });
         *place = Some(content.clone().unbind());
-        // SAFETY: a live response, whose lent bytes nobody looks at from here on.
+        // SAFETY: a live response; its lent bytes are not used from here on.
         unsafe { hangup_response_free_body(self.as_ptr()) };
         Ok(content)
     }
