@@ -64,6 +64,25 @@ fn linux_stands_behind_one_small_door() {
     assert!(wrong.is_empty(), "only src/wait and src/net may name these:\n{}", wrong.join("\n"));
 }
 
+/// A thread of the library takes no signal of the program's: `process/thread.rs` sees to that.
+#[test]
+fn threads_are_started_in_one_place() {
+    let mut wrong = Vec::new();
+    for (_, file, code) in sources() {
+        if file.ends_with("process/thread.rs") || file.ends_with("tests.rs") {
+            continue;
+        }
+        for (number, line) in code.lines().enumerate() {
+            for way in ["thread::spawn", "thread::Builder", "thread::scope", "pthread_create"] {
+                if line.contains(way) {
+                    wrong.push(format!("{}:{}: {way}", file.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "use process::start_thread:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn paths_are_read_as_they_are_written() {
     assert_eq!(used_in("use crate::net::{Stop, dial};"), ["net"]);
@@ -115,7 +134,9 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
 /// The text without comments, line by line, up to the tests at its end. A `//` in a text ends the line here
 /// too, which hides nothing that matters.
 fn code_of(text: &str) -> String {
-    let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+    let is_test =
+        |line: &&str| line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test,");
+    let lines = text.lines().take_while(|line| !is_test(line));
     lines.map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n").collect()
 }
 

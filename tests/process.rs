@@ -1,10 +1,13 @@
 //! What a process feels of it: signals, descriptors, threads, the order in which things are freed, and that
-//! everything returns to the base line (P2-P4, P6, C16). Children of a fork (P1) are in `support/forks.rs`.
+//! everything returns to the base line (P2-P4, P6, C16). Children of a fork (P1) are in `support/forks.rs`,
+//! signals and the library's threads in `support/signals.rs`.
 
 mod support;
 
 #[path = "support/forks.rs"]
 mod forks;
+#[path = "support/signals.rs"]
+mod signals;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -7,7 +7,7 @@ use std::sync::{Arc as StdArc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Node, Why};
-use crate::process::PerProcess;
+use crate::process::{PerProcess, start_thread};
 use crate::sync::{Arc, Weak};
 
 /// Ends `node` at `at`.
@@ -20,11 +20,10 @@ pub(super) fn at(at: Instant, node: &Arc<Node>) {
         timers.changed.notify_one();
         return;
     }
-    let thread = std::thread::Builder::new().name("hangup-timer".into()).stack_size(64 * 1024);
     let for_thread = StdArc::clone(timers);
     // Without a thread (out of resources) the deadline still holds for every wait that begins
     // after it was set.
-    queue.running = thread.spawn(move || for_thread.run()).is_ok();
+    queue.running = start_thread("hangup-timer", Some(STACK), move || for_thread.run()).is_ok();
 }
 
 #[derive(Default)]
@@ -93,5 +92,7 @@ impl Ord for Due {
     }
 }
 
+/// It runs nothing but what a token's end wakes.
+const STACK: usize = 64 * 1024;
 /// How long the thread stays without work.
 const LINGER: Duration = Duration::from_secs(2);

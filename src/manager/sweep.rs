@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use super::pool::Pool;
-use crate::process::PerProcess;
+use crate::process::{PerProcess, start_thread};
 
 /// Has a pool swept at that time, and from then on for as long as it has idle connections.
 pub(super) fn at(at: Instant, pool: Weak<Pool>) {
@@ -20,11 +20,10 @@ pub(super) fn at(at: Instant, pool: Weak<Pool>) {
         sweeper.changed.notify_one();
         return;
     }
-    let thread = std::thread::Builder::new().name("hangup-sweep".into()).stack_size(STACK);
     let mine = Arc::clone(sweeper);
     // Without a thread (out of resources) the look at checkout is still there, and whatever becomes
     // idle next tries again.
-    round.running = thread.spawn(move || mine.run()).is_ok();
+    round.running = start_thread("hangup-sweep", Some(STACK), move || mine.run()).is_ok();
     if !round.running {
         round.due.clear();
     }

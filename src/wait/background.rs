@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::process::PerProcess;
+use crate::process::{PerProcess, start_thread};
 
 /// Threads of one kind. Threads: any thread at any time.
 pub(crate) struct Crew {
@@ -59,10 +59,9 @@ impl Crew {
             shift.work.notify_one();
             return Ok(());
         }
-        let thread = std::thread::Builder::new().name(self.name.into()).stack_size(STACK);
         let mine = Arc::clone(shift);
-        match thread.spawn(move || mine.work()) {
-            Ok(_) => queue.running += 1,
+        match start_thread(self.name, Some(STACK), move || mine.work()) {
+            Ok(()) => queue.running += 1,
             // Somebody is there who will come to it.
             Err(_) if queue.running > 0 => shift.work.notify_one(),
             Err(error) => {

@@ -10,6 +10,7 @@ use super::event_loop::{self, EventLoop};
 use super::lead::Lead;
 use super::reactor::{Job, Reactor};
 use super::{Ring, Until, Woken, thread};
+use crate::process::start_thread;
 
 /// Threads: any thread at any time.
 #[derive(Debug)]
@@ -40,8 +41,7 @@ impl IoThread {
         let (reactor, poll) = Reactor::new()?;
         let io_thread = Arc::new(Self { reactor, lead: Lead::new() });
         let for_thread = Arc::clone(&io_thread);
-        let thread = std::thread::Builder::new().name("hangup-io".into());
-        thread.spawn(move || {
+        start_thread("hangup-io", None, move || {
             let reactor = Arc::clone(&for_thread.reactor);
             for_thread.run(Whole(Rc::new(EventLoop::new(reactor, poll))));
         })?;

@@ -11,7 +11,7 @@ mod cancel;
 #[path = "../../../src/net/gate.rs"]
 mod gate;
 mod manager;
-#[path = "../../../src/process.rs"]
+#[path = "../../../src/process/mod.rs"]
 mod process;
 #[path = "../../../src/sync.rs"]
 mod sync;

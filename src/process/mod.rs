@@ -3,10 +3,14 @@
 
 #![allow(unsafe_code)] // System calls.
 
+mod thread;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use once_cell::sync::OnceCell;
+
+pub(crate) use thread::start_thread;
 
 /// Counts the forks between the first process and this one: equal numbers, same process.
 ///
