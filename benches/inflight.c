@@ -3,8 +3,10 @@
  *
  *     inflight hangup|apart|socket URL BODY IN-FLIGHT REQUESTS
  *
- * hangup  one request handle that is submitted again and again; each completion brings the whole body
- * apart   the same, and all work is done by the library's thread, as for a program that polls the queue's descriptor
+ * hangup  one request handle that is submitted again and again; each completion brings the whole body. The thread that
+ *         waits for completions does the work meanwhile (hangup_queue_caller_runs)
+ * apart   the same, and all work is done by the library's thread, which is the default, and also what a program has that
+ *         polls the queue's descriptor
  * socket  a bare epoll loop over as many connections, which looks for the end of the head and for BODY after it: what
  *         is left of the CPU, and of the time, is the system's and the server's
  *
@@ -48,7 +50,7 @@ static void take(void) {
     hangup_response_free(ended.response);
 }
 
-static void run_hangup(void) {
+static void run_hangup(int32_t caller_runs) {
     hangup_error *error = NULL;
     hangup_manager *manager = NULL;
     check(hangup_manager_new(NULL, &manager, &error), "manager", &error);
@@ -59,6 +61,7 @@ static void run_hangup(void) {
     check(hangup_request_new("GET", url, &request, &error), url, &error);
     check(hangup_request_whole(request, 4096, &error), "whole", &error);
     queue = hangup_queue_new();
+    check(hangup_queue_caller_runs(queue, caller_runs, &error), "caller runs", &error);
     for (long i = 0; i < loop.in_flight; i++) {
         submit();
     }
@@ -169,11 +172,9 @@ int main(int argc, char **argv) {
     }
     allow_descriptors();
     if (strcmp(argv[1], "hangup") == 0) {
-        run_hangup();
+        run_hangup(1);
     } else if (strcmp(argv[1], "apart") == 0) {
-        hangup_error *error = NULL;
-        check(hangup_io_threads(1, &error), "one thread", &error);
-        run_hangup();
+        run_hangup(0);
     } else if (strcmp(argv[1], "socket") == 0) {
         run_socket();
     } else {

@@ -4,12 +4,13 @@
 //! The descriptor is set and cleared under the lock, when the queue gets its first and loses its
 //! last, so it is never readable for nothing, and a busy queue costs no system call. What is put in
 //! by an event loop rings together with what its next few turns put in. It is left alone while nobody
-//! listens to it: a taker that waits alone runs the loop itself.
+//! listens to it: where that was allowed ([`Queue::set_caller_runs`]), a taker that waits alone runs the
+//! event loop itself.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Clock, Error, Kind};
@@ -29,6 +30,8 @@ pub(crate) struct Queue<T> {
     fetched: Mutex<VecDeque<T>>,
     /// Set while there is something to take, and from the close on.
     event: Arc<Event>,
+    /// A taker that waits may run the event loop.
+    caller_runs: AtomicBool,
 }
 
 /// The same queue as those see it who put something in; it may outlive its takers. Threads: any
@@ -93,7 +96,17 @@ impl<T> Queue<T> {
             listeners: AtomicUsize::new(0),
             process: generation(),
         });
-        Ok(Self { shared, fetched: Mutex::default(), event })
+        Ok(Self { shared, fetched: Mutex::default(), event, caller_runs: AtomicBool::new(false) })
+    }
+
+    /// Whether a thread that waits in [`next`](Self::next) may run the event loop meanwhile. It then runs
+    /// fibers, whose stacks are not the thread's: a signal handler that looks for the thread's own stack
+    /// there, as those of some garbage collectors do, ends the process. So it is off unless a caller
+    /// allows it. To hold signals back instead while a fiber runs would not be safe: a collector stops one
+    /// thread while it holds a lock of ours or of malloc(3), and the thread that runs the fiber would wait
+    /// for that lock and never see its own signal.
+    pub(crate) fn set_caller_runs(&self, allowed: bool) {
+        self.caller_runs.store(allowed, Ordering::Relaxed);
     }
 
     /// Takes the oldest; waits for one, at most `limit` (`None` waits for ever, [`Duration::ZERO`]
@@ -124,8 +137,8 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Waits until there may be something to take. If nobody else waits for what is under way, this
-    /// thread does the work: it is here when it is done, and nobody has to wake it.
+    /// Waits until there may be something to take. If that is allowed and nobody else waits for what is
+    /// under way, this thread does the work: it is here when it is done, and nobody has to wake it.
     fn wait(&self, until: Until) -> io::Result<Woken> {
         if let Some(guest) = self.visit() {
             let woken = guest.run(until, || self.is_quiet());
@@ -148,7 +161,8 @@ impl<T> Queue<T> {
     }
 
     fn visit(&self) -> Option<Guest> {
-        if self.shared.listeners.load(Ordering::SeqCst) > 0 {
+        let allowed = self.caller_runs.load(Ordering::Relaxed);
+        if !allowed || self.shared.listeners.load(Ordering::SeqCst) > 0 {
             return None;
         }
         let guest = Engine::visit(self.shared.promised())?;

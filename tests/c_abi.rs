@@ -249,6 +249,11 @@ fn taker() {
 }
 
 #[test]
+fn own_stack() {
+    Given::default().hello("hello").run("own_stack.c");
+}
+
+#[test]
 fn submit_read() {
     Given::default().hello("hello").large().half().echo_body("body").run("submit_read.c");
 }

@@ -946,6 +946,13 @@ public:
     [[nodiscard]] std::optional<Completion> next(Limit wait = no_limit) const;
     /** Readable while there is something to take: for an event loop, which then calls next(zero) until it is empty. */
     [[nodiscard]] int fd() const noexcept { return hangup_queue_fd(handle_.get()); }
+    /**
+     * Whether a thread that waits in next() may do the work itself meanwhile: not in a program with signal handlers that
+     * look at the stack of the thread that they interrupt. See hangup_queue_caller_runs.
+     */
+    void caller_runs(bool allowed) const {
+        detail::check([&](auto error) { return hangup_queue_caller_runs(handle_.get(), allowed, error); });
+    }
     /** Ends a wait in next() from any thread: from now on it fails with Status::closed when there is no more to take. */
     void close() const { detail::check(hangup_queue_close(handle_.get())); }
     [[nodiscard]] hangup_queue *handle() const noexcept { return handle_.get(); }

@@ -13,6 +13,9 @@
 #ifndef HANGUP_ASYNC_HPP
 #define HANGUP_ASYNC_HPP
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -35,7 +38,7 @@ namespace hangup {
  */
 class Async {
 public:
-    explicit Async(const Client &client) : client_(client.share()), taker_([this] { take(); }) {}
+    explicit Async(const Client &client) : client_(client.share()), taker_(started()) {}
     Async(const Async &) = delete;
     Async &operator=(const Async &) = delete;
     ~Async() {
@@ -72,6 +75,25 @@ private:
         if (under_way_.fetch_sub(1) == 1) {
             queue_.close();
         }
+    }
+
+    /** The thread that waits. As those of the library it takes no signals of the program's, but for those of its faults. */
+    std::thread started() {
+        struct Held {
+            Held() {
+                sigset_t all;
+                sigfillset(&all);
+                for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) {
+                    sigdelset(&all, fault);
+                }
+                pthread_sigmask(SIG_SETMASK, &all, &before);
+            }
+            ~Held() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+            sigset_t before;
+        };
+        // It inherits the mask, so that there is no moment in which it takes one.
+        const Held held;
+        return std::thread([this] { take(); });
     }
 
     /** Takes completions as C gives them: nothing that could throw stands between a completion and its promise. */

@@ -113,10 +113,8 @@ pub unsafe extern "C" fn hangup_queue_fd(queue: *const hangup_queue) -> i32 {
 ///
 /// The status of this call says whether a completion was taken; how that ended stands in `completion->status`.
 ///
-/// A thread that waits here, and is the only one to wait for what is under way in the process, does the work itself
-/// meanwhile: nobody has to wake it. When it is away with a completion for more than one to four milliseconds, the
-/// library's thread goes on. That work runs on stacks of its own (256 KiB); hangup_io_threads(1) has all of it done by
-/// the library's thread, for programs whose signal handlers or garbage collector want to find the thread's own stack.
+/// The wait is one in poll(2), and the work is done by the library's threads; hangup_queue_caller_runs has the waiting
+/// thread do it.
 ///
 /// Fails: HANGUP_TIMED_OUT if nothing came in that time, and nothing is lost by that; HANGUP_CLOSED after
 /// hangup_queue_close, when all that came was taken; HANGUP_CANCELLED if the thread's interrupt check ended the wait;
@@ -143,6 +141,28 @@ pub unsafe extern "C" fn hangup_queue_next(
         let completed = completed
             .ok_or_else(|| Error::new(Kind::TimedOut, "nothing was completed in that time"))?;
         unsafe { report(completion, completed.row()) }
+    })
+}
+
+/// With 1, a thread that waits in hangup_queue_next for this queue may do the work itself meanwhile, which spares waking
+/// it for each completion; 0 is the default.
+///
+/// It does the work if it is the only one to wait for what is under way in the process, and hangup_io_threads was not
+/// called. When it is away with a completion for more than one to four milliseconds, the library's thread goes on.
+///
+/// That work runs on stacks of its own (256 KiB each), and signals are not held back. Leave it at 0 in a program with a
+/// signal handler that looks at the stack of the thread that it interrupts, or uses much of it without SA_ONSTACK:
+/// garbage collectors that stop threads by a signal are among these (D, Boehm's, which Guile has, SBCL), and some
+/// profilers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_queue_caller_runs(
+    queue: *const hangup_queue,
+    on: i32,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        unsafe { hangup_queue::borrow(queue)? }.set_caller_runs(on != 0);
+        Ok(())
     })
 }
 
@@ -227,9 +247,8 @@ pub unsafe extern "C" fn hangup_response_submit_read(
 }
 
 /// How many threads of the library do what is submitted, in the whole process: 1 to 64. One is enough for thousands of
-/// requests, unless their TLS or decoding keeps it busy. If nobody says so, it is one, for which whoever waits in
-/// hangup_queue_next may do the work; from this call on, 1 included, the library's threads do it by themselves. The number
-/// applies to what is submitted from then on.
+/// requests, unless their TLS or decoding keeps it busy. Default one. From this call on, 1 included, no waiting thread does
+/// the work (hangup_queue_caller_runs). The number applies to what is submitted from then on.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]

@@ -7,7 +7,12 @@
 #include <hangup_async.hpp>
 
 #include <atomic>
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <new>
 #include <string>
@@ -183,6 +188,29 @@ void what_no_future_takes_is_closed() {
     CHECK(manager.stats().open == 0);
 }
 
+/** Whether a thread of this process other than the calling one would take SIGTERM. */
+bool another_takes_sigterm() {
+    for (const auto &task : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::ifstream status(task.path() / "status");
+        for (std::string line; std::getline(status, line);) {
+            if (line.rfind("SigBlk:", 0) == 0 && task.path().filename() != std::to_string(getpid()) &&
+                (std::stoull(line.substr(7), nullptr, 16) >> (SIGTERM - 1) & 1) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+void its_threads_take_no_signals() {
+    hangup::Async async{hangup::Client()};
+    (void)async.send(hangup::Request("GET", given("hello"))).get();
+    CHECK(!another_takes_sigterm());
+    sigset_t mine;
+    pthread_sigmask(SIG_SETMASK, nullptr, &mine);
+    CHECK(sigismember(&mine, SIGTERM) == 0);
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -192,5 +220,6 @@ int main(int argc, char **argv) {
     futures_are_kept();
     what_no_future_takes_is_closed();
     a_future_hears_of_a_lack_of_memory();
+    its_threads_take_no_signals();
     return 0;
 }

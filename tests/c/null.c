@@ -202,6 +202,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_client_submit(client, none, queue, 1, &error));
     IS(bad, hangup_client_submit(client, request, none, 1, &error));
     SAYS(bad, hangup_queue_next(none, 0, &completion));
+    IS(bad, hangup_queue_caller_runs(none, 1, &error));
     SAYS(bad, hangup_queue_close(none));
     IS(bad, hangup_request_clone(none, &new_request, &error));
     IS(bad, hangup_request_header(none, "x", "y", &error));

@@ -1,13 +1,24 @@
 /**
- * Whoever waits for completions, and is the only one to wait for what is under way, does the work. What a user sees of
- * that is nothing: whether or not it waits, who else waits, and whoever ends what, all goes on. Servers: `hello` answers
- * 200 "hello" for ever; `large` sends 200,000 bytes for ever; `silent` accepts, and then nothing.
+ * A thread that waits for completions, and is the only one to wait for what is under way, does the work if its queue
+ * allows that (hangup_queue_caller_runs). What a user sees of that is nothing: whether or not it waits, who else waits, and
+ * whoever ends what, all goes on, and in the same way if the queue does not allow it. Servers: `hello` answers 200 "hello"
+ * for ever; `large` sends 200,000 bytes for ever; `silent` accepts, and then nothing.
  */
 #include "queue.h"
 
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
+
+/** Whether the threads that wait may do the work. */
+static int32_t caller_runs;
+
+static hangup_queue *taking_queue(void) {
+    hangup_queue *queue = new_queue();
+    hangup_error *error = NULL;
+    CHECK_OK(hangup_queue_caller_runs(queue, caller_runs, &error), error);
+    return queue;
+}
 
 static void is_hello(hangup_response *response) {
     check_body(response, "hello");
@@ -41,7 +52,7 @@ static void ends_with(waiter *self, hangup_status expected) {
 static void what_nobody_waits_for_goes_on(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
-    hangup_queue *queue = new_queue();
+    hangup_queue *queue = taking_queue();
     hangup_error *error = NULL;
     hangup_request *silent = new_request("GET", given("silent"));
     CHECK_OK(hangup_request_timeout(silent, HANGUP_TIMEOUT_TOTAL, 1000, &error), error);
@@ -72,8 +83,8 @@ static void a_taker_that_sleeps_holds_up_nobody(void) {
     hangup_cancel *cancel = hangup_cancel_new();
     hangup_request *silent = new_request("GET", given("silent"));
     CHECK_OK(hangup_request_cancel_with(silent, cancel), NULL);
-    hangup_queue *queue = new_queue();
-    waiter sleeper = {.queue = new_queue()};
+    hangup_queue *queue = taking_queue();
+    waiter sleeper = {.queue = taking_queue()};
     submit(client, silent, sleeper.queue, 1);
     start(&sleeper.thread, wait_here, &sleeper);
     for (int i = 0; i < 100; i++) {
@@ -113,7 +124,7 @@ static void a_taker_that_sleeps_holds_up_nobody(void) {
 
 /** Whose work it was ends, and another's begins. */
 static void a_taker_outlives_managers(void) {
-    waiter sleeper = {.queue = new_queue()};
+    waiter sleeper = {.queue = taking_queue()};
     for (int round = 0; round < 3; round++) {
         hangup_manager *manager = new_manager();
         hangup_client *client = new_client(manager);
@@ -145,7 +156,7 @@ static int32_t wants_an_end(void *user_data) {
 
 /** A check that waits for something itself. */
 static int32_t asks_around(void *user_data) {
-    hangup_queue *queue = new_queue();
+    hangup_queue *queue = taking_queue();
     is_hello(submitted(user_data, given("hello"), queue));
     hangup_queue_free(queue);
     return 1;
@@ -170,7 +181,7 @@ static void *kill_again(void *argument) {
 static void its_wait_ends_in_time(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
-    hangup_queue *queue = new_queue();
+    hangup_queue *queue = taking_queue();
     hangup_request *silent = new_request("GET", given("silent"));
     hangup_completion done = {.size = sizeof done};
     submit(client, silent, queue, 1);
@@ -248,7 +259,7 @@ static void an_exchange_goes_from_taker_to_taker(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
     hangup_request *large = new_request("GET", given("large"));
-    hangup_queue *queue = new_queue();
+    hangup_queue *queue = taking_queue();
     hangup_response *streams[STREAMS] = {NULL};
     size_t got[STREAMS] = {0};
     atomic_int left = STREAMS;
@@ -306,7 +317,7 @@ static void *submit_and_take(void *argument) {
 static void many_take_turns_in_any_order(void) {
     enum { THREADS = 4, FLIGHT = 8 };
     hangup_client *client = new_client(NULL);
-    hangup_queue *queues[2] = {new_queue(), new_queue()};
+    hangup_queue *queues[2] = {taking_queue(), taking_queue()};
     hangup_request *request = new_request("GET", given("hello"));
     hangup_error *error = NULL;
     CHECK_OK(hangup_request_whole(request, 1000, &error), error);
@@ -341,7 +352,7 @@ static void a_fork_while_a_taker_works(void) {
     hangup_cancel *cancel = hangup_cancel_new();
     hangup_request *silent = new_request("GET", given("silent"));
     CHECK_OK(hangup_request_cancel_with(silent, cancel), NULL);
-    waiter sleeper = {.queue = new_queue()};
+    waiter sleeper = {.queue = taking_queue()};
     submit(client, silent, sleeper.queue, 1);
     start(&sleeper.thread, wait_here, &sleeper);
     sleep_ms(20);
@@ -349,7 +360,7 @@ static void a_fork_while_a_taker_works(void) {
     CHECK(child >= 0);
     if (child == 0) {
         alarm(30);
-        hangup_queue *own = new_queue();
+        hangup_queue *own = taking_queue();
         for (int i = 0; i < 3; i++) {
             is_hello(submitted(client, given("hello"), own));
         }
@@ -370,12 +381,14 @@ static void a_fork_while_a_taker_works(void) {
 
 int main(int argc, char **argv) {
     begin(argc, argv);
-    what_nobody_waits_for_goes_on();
-    a_taker_that_sleeps_holds_up_nobody();
-    a_taker_outlives_managers();
-    its_wait_ends_in_time();
-    an_exchange_goes_from_taker_to_taker();
-    many_take_turns_in_any_order();
-    a_fork_while_a_taker_works();
+    for (caller_runs = 0; caller_runs < 2; caller_runs++) {
+        what_nobody_waits_for_goes_on();
+        a_taker_that_sleeps_holds_up_nobody();
+        a_taker_outlives_managers();
+        its_wait_ends_in_time();
+        an_exchange_goes_from_taker_to_taker();
+        many_take_turns_in_any_order();
+        a_fork_while_a_taker_works();
+    }
     return 0;
 }

@@ -419,6 +419,7 @@ unsafe extern "C" {
     pub fn hangup_queue_new() -> *mut hangup_queue;
     pub fn hangup_queue_fd(queue: *const hangup_queue) -> i32;
     pub fn hangup_queue_next(queue: *mut hangup_queue, timeout_ms: i64, completion: *mut hangup_completion) -> hangup_status;
+    pub fn hangup_queue_caller_runs(queue: *const hangup_queue, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_queue_close(queue: *const hangup_queue) -> hangup_status;
     pub fn hangup_queue_free(queue: *mut hangup_queue);
     pub fn hangup_client_submit(client: *mut hangup_client, request: *mut hangup_request, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
