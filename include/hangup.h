@@ -20,8 +20,17 @@
  *   is a mistake that is mostly found (HANGUP_BAD_HANDLE), but that can't be promised: its memory may be somebody else's.
  * - Times are milliseconds as int64_t. Zero is refused. "No limit" is HANGUP_NO_LIMIT.
  * - Threads: each type says which class it is of: any thread at any time; one thread at a time; immutable.
- * - Nothing is to be initialised or torn down. No signal is raised (SIGPIPE included), no descriptor is inherited by
- *   exec. After fork the child starts with an empty manager; the parent's connections stay the parent's.
+ * - Functions of the caller's (body readers, resolvers, interrupt checks and those that end them) answer by returning. On
+ *   Linux with x86-64 or AArch64 they may also throw a C++ exception, or what unwinds the stack in the same way, such as a
+ *   LuaJIT error: it is dropped, and the exchange ends as if the function had answered that it failed (HANGUP_BODY_FAILED,
+ *   HANGUP_RESOLVE_FAILED, HANGUP_CANCELLED). Elsewhere that ends the process. longjmp, pthread_exit and a Rust panic must
+ *   not leave them. Those that run on threads of the library run with all signals blocked but SIGSEGV, SIGBUS, SIGFPE,
+ *   SIGILL, SIGTRAP and SIGSYS.
+ * - A thread that is inside a function of the library can't be cancelled (pthread_cancel): it ends at its next cancellation
+ *   point after that. hangup_cancel_fire ends what it waits for.
+ * - Nothing is to be initialised or torn down. No signal is raised (SIGPIPE included), and no thread of the library takes
+ *   one that is sent to the process. No descriptor is inherited by exec. After fork the child starts with an empty
+ *   manager; the parent's connections stay the parent's.
  * - Structures that the library fills begin with `size_t size`, their size as the caller knows it: begin them with the
  *   HANGUP_*_INIT of their name. 0 means the layout of version 0.1. Later versions append fields. Enumerations may grow:
  *   keep a default branch.

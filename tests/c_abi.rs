@@ -254,6 +254,16 @@ fn own_stack() {
 }
 
 #[test]
+fn thread_cancel() {
+    Given::default().hello("hello").silent().run("thread_cancel.c");
+}
+
+#[test]
+fn callback_throws() {
+    Given::default().hello("hello").silent().run("callback_throws.cpp");
+}
+
+#[test]
 fn submit_read() {
     Given::default().hello("hello").large().half().echo_body("body").run("submit_read.c");
 }

@@ -11,12 +11,60 @@ use super::error::hangup_error;
 use super::status::hangup_status;
 use crate::error::{Error, Kind};
 
+/// While it lives, this thread is not cancelled (pthread_cancel(3)): that unwinds the stack, which ends the process
+/// where it meets Rust, and would leave locks and slots behind if it did not. poll(2), recv(2) and close(2), among
+/// others, are cancellation points. A thread that was cancelled meanwhile ends at its next one after that.
+struct Uncancelled {
+    #[cfg(target_os = "linux")]
+    before: std::ffi::c_int,
+}
+
+impl Uncancelled {
+    /// It takes no system call.
+    #[cfg(target_os = "linux")]
+    fn begin() -> Self {
+        let mut before = 0;
+        // SAFETY: a state of the two there are, and a place for the other.
+        unsafe {
+            pthread::pthread_setcancelstate(pthread::PTHREAD_CANCEL_DISABLE, &raw mut before)
+        };
+        Self { before }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn begin() -> Self {
+        Self {}
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        // SAFETY: the state that it had, and a place for the other.
+        unsafe { pthread::pthread_setcancelstate(self.before, &raw mut self.before) };
+    }
+}
+
+/// glibc's and musl's: the crate libc has these for other systems only.
+///
+/// cbindgen:ignore
+#[cfg(target_os = "linux")]
+mod pthread {
+    use std::ffi::c_int;
+
+    unsafe extern "C" {
+        pub(super) fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+    }
+    pub(super) const PTHREAD_CANCEL_DISABLE: c_int = 1;
+}
+
 /// Runs the body of an exported function; nothing unwinds out of it, and a failure is
 /// written to `error` if the caller wants it.
 pub(super) fn guard(
     error: *mut *mut hangup_error,
     body: impl FnOnce() -> Result<(), Error>,
 ) -> hangup_status {
+    let _here = Uncancelled::begin();
     let failure = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return hangup_status::HANGUP_OK,
         Ok(Err(failure)) => failure,
@@ -32,6 +80,7 @@ pub(super) fn guard(
 
 /// [`guard`] for functions that answer a value: `default` when the handle is NULL or foreign.
 pub(super) fn or_default<T>(default: T, body: impl FnOnce() -> Result<T, Error>) -> T {
+    let _here = Uncancelled::begin();
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(value)) => value,
         Ok(Err(_)) | Err(_) => default,
@@ -84,6 +133,7 @@ pub(super) trait Handle: Sized {
     /// # Safety
     /// As for [`Handle::borrow`], and nobody uses the handle afterwards.
     unsafe fn free(handle: *mut Self) {
+        let _here = Uncancelled::begin();
         let _ = catch_unwind(AssertUnwindSafe(|| {
             // SAFETY: as for the caller.
             if unsafe { Self::borrow(handle) }.is_err() {

@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::time::Duration;
 
+use super::callback;
 use super::guard::status;
 use super::status::hangup_status;
 use crate::wait::{InterruptCheck, set_interrupt_check};
@@ -10,7 +11,7 @@ use crate::wait::{InterruptCheck, set_interrupt_check};
 /// Asked on the blocked thread itself when a signal interrupted its wait. 0: go on waiting. Anything else: end the
 /// exchange, which answers HANGUP_CANCELLED with the reason "interrupted". May run the signal handlers of a
 /// language. Must not call hangup on the same request or response.
-pub type hangup_interrupted = Option<unsafe extern "C" fn(user_data: *mut c_void) -> i32>;
+pub type hangup_interrupted = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void) -> i32>;
 
 /// Sets the interrupt check of the calling thread; NULL takes it away. Every blocking call of this thread asks it
 /// when poll(2) was interrupted (EINTR) and, if `tick_ms` is not HANGUP_NO_LIMIT, every `tick_ms` milliseconds, for
@@ -31,10 +32,12 @@ pub unsafe extern "C" fn hangup_interrupt_check(
 }
 
 fn foreign(
-    check: unsafe extern "C" fn(*mut c_void) -> i32,
+    check: unsafe extern "C-unwind" fn(*mut c_void) -> i32,
     user_data: *mut c_void,
     tick: Option<Duration>,
 ) -> InterruptCheck {
+    // What it throws ends the call, as an answer other than 0 does.
     // SAFETY: the caller's own function and data, on the thread that registered them.
-    InterruptCheck { tick, ask: Box::new(move || unsafe { check(user_data) } != 0) }
+    let ask = move || callback::call(|| unsafe { check(user_data) }) != Ok(0);
+    InterruptCheck { tick, ask: Box::new(ask) }
 }

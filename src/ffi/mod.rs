@@ -12,6 +12,7 @@
 // of their own type. Repeating it two hundred times would say less.
 #![allow(clippy::missing_safety_doc)]
 
+mod callback;
 mod guard;
 
 /// Which library is this?

@@ -4,6 +4,7 @@ use std::ffi::{CString, c_char, c_void};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use super::callback::{self, Thrown};
 use super::error::hangup_error;
 use super::guard::{Handle, guard, magic, status, text};
 use super::manager::hangup_manager;
@@ -32,7 +33,7 @@ impl Handle for hangup_addresses {
 /// Called on threads of the library's, never on one of the caller's, without any lock held; on several at once. It may
 /// block: a request that is cancelled or out of time does not wait for it.
 pub type hangup_resolve = Option<
-    unsafe extern "C" fn(
+    unsafe extern "C-unwind" fn(
         user_data: *mut c_void,
         host: *const c_char,
         addresses: *mut hangup_addresses,
@@ -41,7 +42,7 @@ pub type hangup_resolve = Option<
 
 /// Ends a resolver: called exactly once, when it was replaced or its manager is gone and no call of it is running, also
 /// when the call that took it failed. May run on any thread. May be NULL.
-pub type hangup_resolve_end = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+pub type hangup_resolve_end = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
 
 /// Gives a host name these addresses, whatever anybody else says about it: separated by commas, for example
 /// "192.0.2.7, 2001:db8::7". NULL takes that back. Connections that are open stay; TLS still verifies the name.
@@ -123,12 +124,13 @@ impl ForeignResolver {
         let found = Arc::new(Mutex::new(Vec::new()));
         let handle = hangup_addresses::give(Arc::clone(&found));
         // SAFETY: both pointers live until the function returns; `user_data` is the caller's own.
-        let answer = unsafe { resolve(self.user_data, host.as_ptr(), handle) };
+        let answer = callback::call(|| unsafe { resolve(self.user_data, host.as_ptr(), handle) });
         // SAFETY: made above, and the function has returned.
         unsafe { hangup_addresses::free(handle) };
         match answer {
-            0 => Ok(std::mem::take(&mut *lock(&found))),
-            failure => Err(format!("the resolver answered {failure}")),
+            Ok(0) => Ok(std::mem::take(&mut *lock(&found))),
+            Ok(failure) => Err(format!("the resolver answered {failure}")),
+            Err(Thrown) => Err("the resolver threw an exception".to_owned()),
         }
     }
 }
@@ -137,7 +139,8 @@ impl Drop for ForeignResolver {
     fn drop(&mut self) {
         if let Some(end) = self.end {
             // SAFETY: once, by `Drop`; `user_data` is the caller's own.
-            unsafe { end(self.user_data) }
+            // What it throws has nowhere to go.
+            let _ = callback::call(|| unsafe { end(self.user_data) });
         }
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
+use super::callback::{self, Thrown};
 use super::cancel::hangup_cancel;
 use super::error::hangup_error;
 use super::guard::{Handle, bytes, guard, magic, or_default, out, status, text};
@@ -40,12 +41,12 @@ impl Handle for hangup_request {
 /// it completes at once, and what the call returns later is dropped. A blocking hangup_client_send returns when
 /// the call has returned.
 pub type hangup_body_read =
-    Option<unsafe extern "C" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
+    Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
 
 /// Ends a body reader, or a body that is borrowed: called exactly once, when the body was sent, failed or is no longer
 /// needed, also when the call that took it failed. May run on any thread, and after the request has completed if a
 /// call of hangup_body_read was under way at its end: it runs when that has returned. May be NULL.
-pub type hangup_body_end = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+pub type hangup_body_end = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
 
 /// A request. The URL is http or https, absolute; a fragment is not sent, user information becomes Basic
 /// credentials. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
@@ -422,7 +423,8 @@ impl Read for ForeignBody {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Some(read) = self.read else { return Ok(0) };
         // SAFETY: `into` is writable for its length; `user_data` is the caller's own.
-        let got = unsafe { read(self.end.user_data, into.as_mut_ptr(), into.len()) };
+        let got = callback::call(|| unsafe { read(self.end.user_data, into.as_mut_ptr(), into.len()) })
+            .map_err(|Thrown| io::Error::other("the body reader threw an exception"))?;
         match usize::try_from(got) {
             Ok(got) if got <= into.len() => Ok(got),
             Ok(got) => {
@@ -438,7 +440,8 @@ impl Drop for End {
     fn drop(&mut self) {
         if let Some(end) = self.end {
             // SAFETY: once, by `Drop`; `user_data` is the caller's own.
-            unsafe { end(self.user_data) }
+            // What it throws has nowhere to go.
+            let _ = callback::call(|| unsafe { end(self.user_data) });
         }
     }
 }
