@@ -48,7 +48,7 @@ say() { printf '%s\n' "$*" >&2; }
 mkdir -p "$built"
 library=$target/release/libhangup.so
 build_library() {
-    "${CARGO:-cargo}" rustc --quiet --release --lib --crate-type cdylib -p hangup -- \
+    "${CARGO:-cargo}" rustc --quiet --release --lib --crate-type cdylib -p hangup-c -- \
         -C link-arg=-Wl,-soname,libhangup.so.0 -C link-arg=-Wl,-z,nodelete
 }
 say "building the library"

@@ -188,6 +188,14 @@ impl Clock {
     pub fn can_be_set(self) -> bool {
         !matches!(self, Self::None | Self::MinRate | Self::Token)
     }
+
+    /// An error for one that can't.
+    pub(crate) fn check_can_be_set(self) -> Result<(), Error> {
+        if self.can_be_set() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::InvalidArgument, format!("the clock {self} can't be set")))
+    }
 }
 
 impl Error {

@@ -89,11 +89,14 @@
 
 #![deny(unsafe_op_in_unsafe_fn, unsafe_code)]
 #![warn(missing_docs)]
+// The completion queue and some more is there for the C ABI.
+#![cfg_attr(not(feature = "capi"), allow(dead_code, unused_imports))]
 
 mod authority;
 mod cancel;
 mod client;
 mod error;
+#[cfg(feature = "capi")]
 mod ffi;
 mod foreign;
 mod head;

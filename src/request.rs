@@ -139,12 +139,7 @@ impl Request {
     /// # Errors
     /// [`Kind::InvalidTimeout`] for zero, [`Kind::InvalidArgument`] for a clock that can't be set.
     pub fn timeout(&mut self, clock: Clock, limit: Option<Duration>) -> Result<(), Error> {
-        if !clock.can_be_set() {
-            return Err(Error::new(
-                Kind::InvalidArgument,
-                format!("the clock {clock} can't be set"),
-            ));
-        }
+        clock.check_can_be_set()?;
         self.over.set(clock, not_zero(limit)?);
         Ok(())
     }

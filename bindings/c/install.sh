@@ -34,7 +34,7 @@ has_soname() {
 build_shared() {
     # The SONAME belongs to the library alone. Set in a build script it would leak into the libraries that depend on the
     # crate. nodelete: the library has threads and a fork handler, and must not vanish under them in dlclose.
-    cargo rustc --quiet --release --lib --crate-type cdylib -p hangup -- \
+    cargo rustc --quiet --release --lib --crate-type cdylib -p hangup-c -- \
         -C "link-arg=-Wl,-soname,$soname" -C link-arg=-Wl,-z,nodelete
 }
 build_shared
@@ -52,7 +52,7 @@ trap 'rm -f "$shared"' EXIT
 cp "$out/libhangup.so" "$shared"
 
 # What a program that links libhangup.a has to link besides; rustc says it in a note.
-if ! notes=$(cargo rustc --release --lib --crate-type staticlib -p hangup -- --print native-static-libs 2>&1); then
+if ! notes=$(cargo rustc --release --lib --crate-type staticlib -p hangup-c -- --print native-static-libs 2>&1); then
     printf '%s\n' "$notes" >&2
     exit 1
 fi

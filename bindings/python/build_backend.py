@@ -120,10 +120,10 @@ def built(scratch: Path) -> dict[str, bytes]:
 
 
 def build_library() -> Path:
-    # Not in a build script of the core: there the SONAME would leak into whatever depends on it. It is
+    # Not in a build script: there the SONAME would leak into whatever depends on the crate. It is
     # never unloaded (nodelete), because its threads and its thread-locals may outlive a dlclose.
     linker = ["-C", f"link-arg=-Wl,-soname,{SONAME}", "-C", "link-arg=-Wl,-z,nodelete"]
-    return cargo("hangup", {}, "--crate-type", "cdylib", "--", *linker)
+    return cargo("hangup-c", {}, "--crate-type", "cdylib", "--", *linker)
 
 
 def build_extension(library_directory: Path) -> Path:

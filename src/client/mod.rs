@@ -121,8 +121,10 @@ impl Client {
     /// Sets a default limit; `None` is no limit.
     ///
     /// # Errors
-    /// [`Kind::InvalidTimeout`] for zero.
+    /// [`Kind::InvalidTimeout`] for zero; [`Kind::InvalidArgument`] for a clock that can't be set
+    /// ([`Clock::can_be_set`]).
     pub fn timeout(&self, clock: Clock, limit: Option<Duration>) -> Result<(), Error> {
+        clock.check_can_be_set()?;
         let limit = not_zero(limit)?;
         self.configure(|config| config.timeouts.set(clock, limit));
         Ok(())

@@ -64,7 +64,8 @@ impl Manager {
         Arc::clone(SHARED.get_or_init(|| Arc::new(Self::new(Limits::default()))))
     }
 
-    /// A manager of one's own, with limits that it can work with ([`Limits::check`]).
+    /// A manager of one's own. With limits that [`Limits::check`] refuses, every request fails at once with what that
+    /// says, until [`set_limits`](Self::set_limits) has set others.
     pub fn new(limits: Limits) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

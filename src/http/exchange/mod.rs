@@ -216,6 +216,14 @@ impl Exchange {
                 );
                 self.fail_with(Error::new(Kind::QueueFull, what))
             }
+            NoLease::Refused(Refused::Limits) => match self.manager.limits().check() {
+                Err(error) => self.fail_with(error),
+                // They were changed at this moment.
+                Ok(()) => {
+                    let what = "the manager's limits let no request pass: they changed just now";
+                    self.fail_with(Error::new(Kind::InvalidArgument, what))
+                }
+            },
             NoLease::Stop(stop) => self.fail(stop),
             NoLease::Error(error) => self.fail_with(error),
         }
