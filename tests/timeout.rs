@@ -279,8 +279,11 @@ fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit(form: Form) 
         );
     }
     for clock in [Clock::None, Clock::MinRate, Clock::Token] {
-        let error = request.timeout(clock, Some(ms(1))).unwrap_err();
-        assert_eq!(error.kind(), Kind::InvalidArgument);
+        for limit in [Some(ms(1)), None] {
+            for refused in [request.timeout(clock, limit), client.timeout(clock, limit)] {
+                assert_eq!(refused.unwrap_err().kind(), Kind::InvalidArgument);
+            }
+        }
     }
     assert_eq!(client.manager().stats().opened, 0);
     // The longest time there is is no limit, not an overflow.

@@ -19,6 +19,7 @@ in_both_forms! {
     l8_shorter_clocks_apply_to_what_is_idle_at_once,
     l8_longer_clocks_apply_to_what_is_idle_already,
     l8_the_kernels_probes_are_for_connections_opened_from_now_on,
+    limits_that_no_manager_can_work_with_fail_every_request_at_once,
 }
 
 fn change(manager: &Manager, change: impl Fn(&mut Limits)) {
@@ -196,4 +197,33 @@ fn option(fd: i32, level: i32, name: i32) -> i32 {
     let done = unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut size) };
     assert_eq!(done, 0);
     value
+}
+
+fn limits_that_no_manager_can_work_with_fail_every_request_at_once(form: Form) {
+    let wrong: [fn(&mut Limits); 6] = [
+        |limits| limits.total = 0,
+        |limits| limits.per_origin = 0,
+        |limits| limits.max_requests = Some(0),
+        |limits| limits.idle_for = Some(ms(0)),
+        |limits| limits.max_age = Some(ms(0)),
+        |limits| limits.keep_alive = Some(ms(0)),
+    ];
+    let server = Server::start(Script::answering("ok"));
+    for wrong in wrong {
+        let mut limits = Limits::default();
+        wrong(&mut limits);
+        let client = form.client_with(limits);
+        let expected = limits.check().unwrap_err();
+        // Without a clock: it would wait for ever.
+        let error = client.get(&server.url("/"), None).unwrap_err();
+        assert_eq!((error.kind(), error.message()), (expected.kind(), expected.message()));
+        assert_eq!(server.connections(), 0);
+        assert_at_rest(client.manager());
+        // Nor does another change make them better, unless it is for all of them.
+        assert!(client.manager().change_limits(|_| Ok(())).is_err());
+        assert_eq!(client.get(&server.url("/"), None).unwrap_err().kind(), expected.kind());
+    }
+    let client = form.client_with(Limits { total: 0, ..Limits::default() });
+    client.manager().set_limits(Limits::default()).unwrap();
+    assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
 }
