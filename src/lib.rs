@@ -67,7 +67,10 @@
 //! - Reading to the end gives the connection back before the end is reported.
 //! - Nothing below `http` knows HTTP, but for CONNECT (`net/proxy`), whose answer `head` reads like every other; nothing in `src/` outside `ffi` knows C; `wait` and `net`
 //!   are the only modules that name what only Linux has.
-//! - Unsafe code lives in `ffi`, `wait`, `net` (system calls) and `process` (the fork handler).
+//! - The C ABI is there with the feature `capi`, which `bindings/c`, the C library, turns on: what else links the
+//!   crate exports none of it.
+//! - Threads are started in one place (`process/thread`), which blocks the program's signals for them.
+//! - Unsafe code lives in `ffi`, `wait`, `net` (system calls) and `process` (the fork handler, signals).
 //! - `tests/layers.rs` keeps who may use whom.
 //!
 //! # Where to start reading
