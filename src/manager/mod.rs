@@ -15,7 +15,7 @@ mod sweep;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
@@ -41,6 +41,8 @@ use crate::wait::{Engine, Event, Until, Want, Woken, wait};
 pub struct Manager {
     id: u64,
     pool: Arc<Pool>,
+    /// It began with limits that [`Limits::check`] refuses, and has them still.
+    is_unusable: AtomicBool,
     /// Runs what is submitted; there from the first time on.
     engine: PerProcess<OnceCell<Arc<Engine>>>,
 }
@@ -73,7 +75,8 @@ impl Manager {
         // this copy is in it.
         let copy = (&raw const NEXT).addr() as u64;
         let id = (copy << 16).wrapping_add(number);
-        Self { id, pool: Pool::new(limits), engine: PerProcess::new() }
+        let is_unusable = AtomicBool::new(limits.check().is_err());
+        Self { id, pool: Pool::new(limits), is_unusable, engine: PerProcess::new() }
     }
 
     /// What runs submitted work for as long as there is a manager that had some.
@@ -186,7 +189,17 @@ impl Manager {
         self.pool.change_limits(Instant::now(), |limits| {
             change(limits)?;
             limits.check()
-        })
+        })?;
+        self.is_unusable.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// An error if no request can be served with the limits that it began with.
+    ///
+    /// # Errors
+    /// Those of [`Limits::check`].
+    pub(crate) fn check_limits(&self) -> Result<(), Error> {
+        if self.is_unusable.load(Ordering::Relaxed) { self.limits().check() } else { Ok(()) }
     }
 
     /// The limits as they are.
@@ -254,6 +267,7 @@ impl Manager {
     /// Dials ahead until `wanted` connections of that key are idle, in the background and within the
     /// limits; answers how many dials were begun.
     pub(crate) fn preconnect(&self, key: &Arc<PoolKey>, wanted: usize) -> Result<usize, Error> {
+        self.check_limits()?;
         dialling::ahead(&self.pool, key, wanted)
             .map_err(|_| Error::new(Kind::ShutDown, "the manager was shut down"))
     }

@@ -217,6 +217,7 @@ fn limits_that_no_manager_can_work_with_fail_every_request_at_once(form: Form) {
         // Without a clock: it would wait for ever.
         let error = client.get(&server.url("/"), None).unwrap_err();
         assert_eq!((error.kind(), error.message()), (expected.kind(), expected.message()));
+        assert_eq!(client.preconnect(&server.url("/"), 1).unwrap_err().kind(), expected.kind());
         assert_eq!(server.connections(), 0);
         assert_at_rest(client.manager());
         // Nor does another change make them better, unless it is for all of them.

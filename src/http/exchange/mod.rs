@@ -177,6 +177,10 @@ impl Exchange {
     pub(in crate::http) fn acquire(&self) -> Result<Lease, Stopped> {
         let start = self.clocks.started();
         self.clocks.enter(Phase::Pool, start);
+        if let Err(error) = self.manager.check_limits() {
+            self.fail_with(error);
+            return Err(Stopped);
+        }
         let wish = Wish {
             key: &self.key,
             fresh: self.fresh,
@@ -216,14 +220,6 @@ impl Exchange {
                 );
                 self.fail_with(Error::new(Kind::QueueFull, what))
             }
-            NoLease::Refused(Refused::Limits) => match self.manager.limits().check() {
-                Err(error) => self.fail_with(error),
-                // They were changed at this moment.
-                Ok(()) => {
-                    let what = "the manager's limits let no request pass: they changed just now";
-                    self.fail_with(Error::new(Kind::InvalidArgument, what))
-                }
-            },
             NoLease::Stop(stop) => self.fail(stop),
             NoLease::Error(error) => self.fail_with(error),
         }

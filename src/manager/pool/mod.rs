@@ -59,8 +59,6 @@ pub(crate) enum Refused {
     QueueFull(usize),
     /// The exchange was ended in the meantime; its control says by whom.
     Ended,
-    /// The manager began with limits that no manager can work with ([`Limits::check`]).
-    Limits,
 }
 
 /// What a request gets that asks for a connection, or comes to fetch one.
@@ -194,7 +192,6 @@ impl Pool {
         let mut limits = state.limits;
         change(&mut limits)?;
         state.limits = limits;
-        state.is_unusable = limits.check().is_err();
         self.limits.store(Arc::new(limits));
         state.apply_limits(now, &mut after);
         drop(state);

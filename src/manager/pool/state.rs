@@ -48,8 +48,6 @@ pub(super) struct State {
     /// When the sweep comes next, if something is idle.
     pub(super) sweep_at: Option<Instant>,
     pub(super) limits: Limits,
-    /// Whether [`Limits::check`] refuses them.
-    pub(super) is_unusable: bool,
     pub(super) counters: Stats,
     pub(super) closed: Option<Closed>,
     /// Told when nothing is open any more.
@@ -164,7 +162,6 @@ impl State {
             ages: Ages::default(),
             next_stamp: 1,
             sweep_at: None,
-            is_unusable: limits.check().is_err(),
             limits,
             counters: Stats::default(),
             closed,
@@ -188,10 +185,7 @@ impl State {
         if control.cause().is_some() {
             return Err(Refused::Ended);
         }
-        if self.closed.is_some() {
-            return Err(Refused::ShutDown);
-        }
-        if self.is_unusable { Err(Refused::Limits) } else { Ok(()) }
+        if self.closed.is_some() { Err(Refused::ShutDown) } else { Ok(()) }
     }
 
     /// The entry, if it is the one that this exchange has.
