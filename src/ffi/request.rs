@@ -423,8 +423,9 @@ impl Read for ForeignBody {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Some(read) = self.read else { return Ok(0) };
         // SAFETY: `into` is writable for its length; `user_data` is the caller's own.
-        let got = callback::call(|| unsafe { read(self.end.user_data, into.as_mut_ptr(), into.len()) })
-            .map_err(|Thrown| io::Error::other("the body reader threw an exception"))?;
+        let got =
+            callback::call(|| unsafe { read(self.end.user_data, into.as_mut_ptr(), into.len()) })
+                .map_err(|Thrown| io::Error::other("the body reader threw an exception"))?;
         match usize::try_from(got) {
             Ok(got) if got <= into.len() => Ok(got),
             Ok(got) => {
