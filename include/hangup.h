@@ -166,7 +166,8 @@ typedef enum {
      */
     HANGUP_BODY_FAILED = 37,
     /**
-     * The operating system refused: out of descriptors, out of memory, a file that can't be read.
+     * The operating system refused: out of descriptors, threads or memory, a file that can't be read. The error number
+     * (hangup_error_os_code) is EAGAIN for threads.
      */
     HANGUP_SYSTEM = 38,
     /**
@@ -1185,7 +1186,8 @@ hangup_status hangup_manager_stats(const hangup_manager *manager, hangup_stats *
  * TLS nor proxy nor local address find them (hangup_client_preconnect is for the others). `begun` may be NULL; it gets
  * the number of dials that were begun. What becomes of them is seen in the list and in the events.
  *
- * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN.
+ * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN,
+ * HANGUP_SYSTEM without a thread for any of them.
  */
 hangup_status hangup_manager_preconnect(hangup_manager *manager,
                                         const char *origin,
@@ -1536,7 +1538,8 @@ hangup_status hangup_client_get(hangup_client *client,
  * and within the manager's limits. `begun` may be NULL; it gets the number of dials that were begun. What becomes of
  * them is seen in the manager's list and events.
  *
- * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN.
+ * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN,
+ * HANGUP_SYSTEM without a thread for any of them.
  */
 hangup_status hangup_client_preconnect(hangup_client *client,
                                        const char *url,
@@ -2091,7 +2094,7 @@ void hangup_queue_free(hangup_queue *queue);
  *
  * Never blocks. Client, request and queue can be used and freed at once; the request can be changed and submitted
  * again, but for a body that comes from a reader, which is sent once. That reader may block without holding up anybody
- * else, unless 256 of them do at once: further ones wait until one of them comes back.
+ * else: it has a thread of its own meanwhile. If the system makes none, the outcome is HANGUP_SYSTEM.
  *
  * Fails: HANGUP_INVALID_STATE for such a body, or while another thread uses the request; HANGUP_CLOSED for a queue that
  * was closed; HANGUP_FORKED for a queue of the parent process. All else arrives at the queue.

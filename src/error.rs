@@ -220,6 +220,13 @@ impl Error {
         failure
     }
 
+    /// A thread is needed, and the operating system makes none.
+    pub(crate) fn no_thread(error: &io::Error) -> Self {
+        let what = "there is no thread to do this, and the system makes no more; try again with \
+                    fewer threads in the process, or raise its limit (ulimit -u)";
+        Self::from_os(Kind::System, what, error)
+    }
+
     pub(crate) fn in_phase(mut self, phase: Phase) -> Self {
         self.0.phase = phase;
         self

@@ -60,4 +60,4 @@ fn drop_apart<T: ?Sized + Send>(owned: Option<Box<T>>) {
     let _ = catch_unwind(AssertUnwindSafe(|| apart_now(&ENDS, || drop(owned))));
 }
 
-static ENDS: Crew = Crew::new("hangup-upload-end", 4);
+static ENDS: Crew = Crew::for_blocking("hangup-upload-end");

@@ -300,7 +300,7 @@ impl Client {
     /// What becomes of them is seen in the manager's list.
     ///
     /// # Errors
-    /// [`Kind::InvalidUrl`], [`Kind::ShutDown`].
+    /// [`Kind::InvalidUrl`], [`Kind::ShutDown`]; [`Kind::System`] without a thread for any of them.
     pub fn preconnect(&self, url: &str, connections: usize) -> Result<usize, Error> {
         let config = self.config.load();
         let target = Target::parse(url)?;

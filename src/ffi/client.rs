@@ -174,7 +174,8 @@ pub unsafe extern "C" fn hangup_client_get(
 /// and within the manager's limits. `begun` may be NULL; it gets the number of dials that were begun. What becomes of
 /// them is seen in the manager's list and events.
 ///
-/// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN.
+/// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN,
+/// HANGUP_SYSTEM without a thread for any of them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_preconnect(
     client: *mut hangup_client,

@@ -154,7 +154,8 @@ pub unsafe extern "C" fn hangup_manager_stats(
 /// TLS nor proxy nor local address find them (hangup_client_preconnect is for the others). `begun` may be NULL; it gets
 /// the number of dials that were begun. What becomes of them is seen in the list and in the events.
 ///
-/// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN.
+/// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN,
+/// HANGUP_SYSTEM without a thread for any of them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_preconnect(
     manager: *mut hangup_manager,

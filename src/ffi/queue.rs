@@ -191,7 +191,7 @@ pub unsafe extern "C" fn hangup_queue_free(queue: *mut hangup_queue) {
 ///
 /// Never blocks. Client, request and queue can be used and freed at once; the request can be changed and submitted
 /// again, but for a body that comes from a reader, which is sent once. That reader may block without holding up anybody
-/// else, unless 256 of them do at once: further ones wait until one of them comes back.
+/// else: it has a thread of its own meanwhile. If the system makes none, the outcome is HANGUP_SYSTEM.
 ///
 /// Fails: HANGUP_INVALID_STATE for such a body, or while another thread uses the request; HANGUP_CLOSED for a queue that
 /// was closed; HANGUP_FORKED for a queue of the parent process. All else arrives at the queue.

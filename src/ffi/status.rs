@@ -62,7 +62,8 @@ pub enum hangup_status {
     HANGUP_TOO_LARGE = 36,
     /// The body of the request failed or was shorter than it said.
     HANGUP_BODY_FAILED = 37,
-    /// The operating system refused: out of descriptors, out of memory, a file that can't be read.
+    /// The operating system refused: out of descriptors, threads or memory, a file that can't be read. The error number
+    /// (hangup_error_os_code) is EAGAIN for threads.
     HANGUP_SYSTEM = 38,
     /// The proxy refused, or did not answer as a proxy does; hangup_error_http_status has what it said.
     HANGUP_PROXY_FAILED = 39,

@@ -161,13 +161,11 @@ fn read_slow(
             Err(Stopped)
         }
         Err(NotDone::NoThread(error)) => {
-            let what = "there is no thread to read the request's body";
-            exchange.fail_with(Error::from_os(Kind::System, what, &error));
+            exchange.fail(Stop::NoThread(error));
             Err(Stopped)
         }
     }
 }
 
-pub(super) static DISKS: Crew = Crew::new("hangup-file", 16);
-/// So many readers of callers may block at once; more wait until one of them comes back.
-static READERS: Crew = Crew::new("hangup-upload", 256);
+pub(super) static DISKS: Crew = Crew::for_blocking("hangup-file");
+static READERS: Crew = Crew::for_blocking("hangup-upload");

@@ -6,6 +6,7 @@
 //! moment only, so that a peer that is about to answer is not dialled again, and a silent one is
 //! let go soon, with its slot.
 
+use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use super::connection::{Connection, Reason, Record, State};
 use super::control::{Cause, Control};
 use super::key::PoolKey;
 use super::lease::{NoLease, Progress, Wish};
-use super::pool::{Dialled, Pool, Refused};
+use super::pool::{Dialled, Pool};
 use crate::error::Phase;
 use crate::net::Stop;
 use crate::net::dial::{self, Dial, Failure, Plan};
@@ -72,31 +73,31 @@ pub(super) fn dial(
     if let (Some(control), Some(dial)) = (heir, dial) {
         let patience = if given.is_some() { LONGEST } else { GRACE };
         let (pool, record) = (Arc::downgrade(pool), Arc::clone(record));
-        Ahead {
-            pool,
-            record,
-            control,
-            dial: Some(dial),
-            until: now + patience,
-            reason,
-            done: false,
-        }
-        .start();
+        let (dial, until) = (Some(dial), now + patience);
+        // Where it can't go on, it is closed.
+        let _ = Ahead { pool, record, control, dial, until, reason, done: false }.start();
     }
     given.map(Outcome::Given).ok_or_else(|| failure.into())
 }
 
 /// Begins so many dials in the background that `wanted` connections are idle, if the limits allow;
-/// answers how many were begun.
-pub(super) fn ahead(pool: &Arc<Pool>, key: &Arc<PoolKey>, wanted: usize) -> Result<usize, Refused> {
+/// answers how many were begun. An error if none could be, for want of a thread.
+pub(super) fn ahead(pool: &Arc<Pool>, key: &Arc<PoolKey>, wanted: usize) -> Result<usize, NoLease> {
     let slots = pool.slots_ahead(key, wanted, || Control::nobodys(pool))?;
-    let begun = slots.len();
+    let mut begun = 0;
+    let mut refused = None;
     for (record, control) in slots {
         let (dial, until) = (Some(prepare(pool, &record)), Instant::now() + LONGEST);
         let (pool, reason) = (Arc::downgrade(pool), Reason::DialFailed);
-        Ahead { pool, record, control, dial, until, reason, done: false }.start();
+        match (Ahead { pool, record, control, dial, until, reason, done: false }).start() {
+            Ok(()) => begun += 1,
+            Err(error) => refused = Some(error),
+        }
     }
-    Ok(begun)
+    match refused {
+        Some(error) if begun == 0 => Err(Stop::NoThread(error).into()),
+        _ => Ok(begun),
+    }
 }
 
 fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
@@ -155,9 +156,9 @@ struct Ahead {
 }
 
 impl Ahead {
-    fn start(self) {
-        // Without a thread for it the job is dropped, and with it the dial ended.
-        let _ = DIALS.run_now(move || self.run());
+    /// Without a thread for it the job is dropped, and with it the dial ended.
+    fn start(self) -> io::Result<()> {
+        DIALS.run_now(move || self.run())
     }
 
     fn run(mut self) {

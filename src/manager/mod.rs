@@ -13,6 +13,7 @@ mod limits;
 mod pool;
 mod sweep;
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,6 +31,7 @@ pub(crate) use pool::{Pool, Refused};
 
 use crate::error::{Clock, Error, Kind};
 use crate::limits::{Deadline, not_zero};
+use crate::net::Stop;
 use crate::process::PerProcess;
 use crate::wait::{Engine, Event, Until, Want, Woken, wait};
 
@@ -85,8 +87,11 @@ impl Manager {
     /// [`Kind::System`] if no thread can be made.
     pub(crate) fn engine(&self) -> Result<&Arc<Engine>, Error> {
         let here = self.engine.get(|_| OnceCell::new());
-        here.get_or_try_init(Engine::running)
-            .map_err(|error| Error::from_os(Kind::System, "can't start an I/O thread", &error))
+        here.get_or_try_init(Engine::running).map_err(|error| match error.kind() {
+            // pthread_create(3).
+            io::ErrorKind::WouldBlock => Error::no_thread(&error),
+            _ => Error::from_os(Kind::System, "can't start an I/O thread", &error),
+        })
     }
 
     /// Closes one connection.
@@ -268,8 +273,10 @@ impl Manager {
     /// limits; answers how many dials were begun.
     pub(crate) fn preconnect(&self, key: &Arc<PoolKey>, wanted: usize) -> Result<usize, Error> {
         self.check_limits()?;
-        dialling::ahead(&self.pool, key, wanted)
-            .map_err(|_| Error::new(Kind::ShutDown, "the manager was shut down"))
+        dialling::ahead(&self.pool, key, wanted).map_err(|no_dial| match no_dial {
+            NoLease::Stop(Stop::NoThread(error)) => Error::no_thread(&error),
+            _ => Error::new(Kind::ShutDown, "the manager was shut down"),
+        })
     }
 
     pub(crate) fn pool(&self) -> &Arc<Pool> {

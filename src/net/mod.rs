@@ -29,6 +29,8 @@ pub(crate) enum Stop {
     PeerClosed,
     /// The operating system's error.
     Io(std::io::Error),
+    /// A thread is needed, and the system makes none.
+    NoThread(std::io::Error),
     /// TLS's error.
     Tls(rustls::Error),
 }

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Stop;
 use super::dial::Failure;
 use super::patience::Patience;
-use super::resolve::{Lookup, Resolver, literal};
+use super::resolve::{Lookup, Resolver, Unresolved, literal};
 use crate::error::{Error, Kind};
-use crate::wait::Event;
+use crate::wait::{Event, no_thread};
 
 /// Threads: one at a time.
 pub(super) enum Name {
@@ -35,18 +36,25 @@ impl Name {
             // Taken up again, maybe with another event.
             Self::Asked(lookup) => lookup.tell(event),
             Self::Unasked => {
-                *self = Self::Asked(resolver.start(host, port, event).map_err(Stop::Io)?);
+                *self = Self::Asked(resolver.start(host, port, event).map_err(Stop::NoThread)?);
             }
         }
         // One event serves the answer and the end: whichever it was, it shows.
         while let Self::Asked(lookup) = self {
             match lookup.answer() {
                 Some(Ok(addresses)) => *self = Self::Known(addresses),
-                Some(Err(why)) => {
+                Some(Err(Unresolved::NoThread)) => return Err(Stop::NoThread(no_thread()).into()),
+                Some(Err(Unresolved::Said(why))) => {
                     let what = format!("{host} can't be resolved: {why}");
                     return Err(Error::new(Kind::ResolveFailed, what).into());
                 }
-                None => patience.told()?,
+                None => match lookup.begin_by() {
+                    None => patience.told()?,
+                    Some(by) if by <= Instant::now() => {
+                        return Err(Stop::NoThread(no_thread()).into());
+                    }
+                    Some(by) => patience.told_by(by)?,
+                },
             }
         }
         Ok(())

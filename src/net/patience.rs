@@ -34,6 +34,18 @@ impl Patience<'_> {
         self.woken(wait(want, Until::new(self.deadline)).map_err(Stop::Io)?)
     }
 
+    /// [`told`](Self::told), or until that time.
+    pub(super) fn told_by(&self, by: Instant) -> Result<(), Stop> {
+        if self.deadline.is_some_and(|deadline| deadline <= by) {
+            return self.told();
+        }
+        let want = Want { fd: None, event: Some(self.event) };
+        match wait(want, Until::new(Some(by))).map_err(Stop::Io)? {
+            Woken::Deadline => Ok(()),
+            woken => self.woken(woken),
+        }
+    }
+
     /// What a wake-up means: whether to wait on.
     pub(super) fn woken(&self, woken: Woken) -> Result<(), Stop> {
         match woken {

@@ -1,5 +1,6 @@
 //! Names to addresses. getaddrinfo(3) can't be interrupted, so it runs on a worker that is
-//! waited for and never joined: a caller that is cancelled or out of time just leaves.
+//! waited for and never joined: a caller that is cancelled or out of time just leaves. A name that
+//! hangs has a worker of its own, so it holds up only those who ask for it.
 //!
 //! Answers are kept for a minute, in a small cache; those who ask for a name that is being
 //! looked up share the answer. A hook may take getaddrinfo's place, and a name can be given
@@ -10,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Instant;
 
@@ -18,7 +20,7 @@ use arc_swap::ArcSwap;
 use super::cache::Cache;
 use crate::process::PerProcess;
 use crate::sync::lock;
-use crate::wait::{Crew, Event};
+use crate::wait::{Crew, Event, THREAD_PATIENCE};
 
 /// Takes getaddrinfo's place, on a worker: a name to its addresses, or why there are none.
 pub(crate) type Hook = Arc<dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync>;
@@ -35,10 +37,21 @@ pub(crate) struct Resolver {
 pub(crate) struct Lookup {
     found: Found,
     port: u16,
+    /// When it is given up, unless a worker has begun it.
+    begin_by: Instant,
 }
 
-/// Addresses with the port that was asked for, or getaddrinfo's (or the hook's) words.
-pub(crate) type Answer = Result<Vec<SocketAddr>, String>;
+/// Addresses with the port that was asked for, or why there are none.
+pub(crate) type Answer = Result<Vec<SocketAddr>, Unresolved>;
+
+/// Why a name has no addresses.
+#[derive(Clone, Debug)]
+pub(crate) enum Unresolved {
+    /// In the words of getaddrinfo, or of the hook.
+    Said(String),
+    /// There is no thread to look it up.
+    NoThread,
+}
 
 enum Found {
     /// By override or cache.
@@ -64,7 +77,9 @@ struct Job {
     host: String,
     hook: Option<Hook>,
     era: u64,
-    answer: OnceLock<Result<Arc<[IpAddr]>, String>>,
+    /// A worker is at it.
+    begun: AtomicBool,
+    answer: OnceLock<Result<Arc<[IpAddr]>, Unresolved>>,
     /// Whom to tell. Those who left are gone.
     waiting: Mutex<Vec<Weak<Event>>>,
 }
@@ -78,7 +93,7 @@ impl Resolver {
     }
 
     /// Starts to look a name up; `event` is set when [`Lookup::answer`] has an answer, unless it
-    /// has one at once.
+    /// has one at once. An error: there is no thread to do it.
     pub(crate) fn start(
         self: &Arc<Self>,
         host: &str,
@@ -86,23 +101,26 @@ impl Resolver {
         event: &Arc<Event>,
     ) -> io::Result<Lookup> {
         let host = host.to_ascii_lowercase();
+        let now = Instant::now();
+        let begin_by = now + THREAD_PATIENCE;
         let settings = self.settings.load();
         if let Some(addresses) = settings.by_hand.get(&host) {
-            return Ok(Lookup { found: Found::Known(Arc::clone(addresses)), port });
+            return Ok(Lookup { found: Found::Known(Arc::clone(addresses)), port, begin_by });
         }
         let mut names = lock(self.names());
-        if let Some(addresses) = names.known.get(&host, Instant::now()) {
-            return Ok(Lookup { found: Found::Known(addresses), port });
+        if let Some(addresses) = names.known.get(&host, now) {
+            return Ok(Lookup { found: Found::Known(addresses), port, begin_by });
         }
         if let Some(job) = names.asked.get(&host).and_then(Weak::upgrade) {
             drop(names);
-            let lookup = Lookup { found: Found::Asked(job), port };
+            let lookup = Lookup { found: Found::Asked(job), port, begin_by };
             lookup.tell(event);
             return Ok(lookup);
         }
         let job = Arc::new(Job {
             hook: settings.hook.clone(),
             era: names.era,
+            begun: AtomicBool::new(false),
             answer: OnceLock::new(),
             waiting: Mutex::new(vec![Arc::downgrade(event)]),
             host,
@@ -119,11 +137,11 @@ impl Resolver {
         });
         if let Err(error) = begun {
             // Somebody may share it by now.
-            job.settle(&mut lock(self.names()), &Err(error.to_string()));
-            job.tell(Err(error.to_string()));
+            job.settle(&mut lock(self.names()), &Err(Unresolved::NoThread));
+            job.tell(Err(Unresolved::NoThread));
             return Err(error);
         }
-        Ok(Lookup { found: Found::Asked(job), port })
+        Ok(Lookup { found: Found::Asked(job), port, begin_by })
     }
 
     /// Forgets all answers, those that are on their way included.
@@ -185,12 +203,23 @@ impl Lookup {
             Found::Asked(job) => job.answer.get()?.as_ref(),
         };
         Some(match found {
-            Ok(addresses) if addresses.is_empty() => Err("it has no address".into()),
+            Ok(addresses) if addresses.is_empty() => {
+                Err(Unresolved::Said("it has no address".into()))
+            }
             Ok(addresses) => {
                 Ok(addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect())
             }
             Err(why) => Err(why.clone()),
         })
+    }
+
+    /// When it is to be given up, because no worker has begun it by then: there are too many, and the
+    /// system makes no more. `None` if one is at it.
+    pub(crate) fn begin_by(&self) -> Option<Instant> {
+        match &self.found {
+            Found::Asked(job) if !job.begun.load(Ordering::Relaxed) => Some(self.begin_by),
+            _ => None,
+        }
     }
 
     /// Has this event set too; look at [`answer`](Self::answer) after this. For whoever takes a
@@ -211,20 +240,22 @@ impl Lookup {
 
 impl Job {
     fn run(self: Arc<Self>, resolver: &Weak<Resolver>) {
+        self.begun.store(true, Ordering::Relaxed);
         // The hook is other people's code: a panic in it is a failed lookup.
         let answer = catch_unwind(AssertUnwindSafe(|| match &self.hook {
             Some(hook) => hook(&self.host),
             None => system(&self.host),
         }))
         .unwrap_or_else(|_| Err("the resolver hook panicked".into()))
-        .map(Arc::from);
+        .map(Arc::from)
+        .map_err(Unresolved::Said);
         if let Some(resolver) = resolver.upgrade() {
             self.settle(&mut lock(resolver.names()), &answer);
         }
         self.tell(answer);
     }
 
-    fn tell(&self, answer: Result<Arc<[IpAddr]>, String>) {
+    fn tell(&self, answer: Result<Arc<[IpAddr]>, Unresolved>) {
         let _ = self.answer.set(answer);
         for event in lock(&self.waiting).drain(..) {
             if let Some(event) = event.upgrade() {
@@ -233,7 +264,7 @@ impl Job {
         }
     }
 
-    fn settle(self: &Arc<Self>, names: &mut Names, answer: &Result<Arc<[IpAddr]>, String>) {
+    fn settle(self: &Arc<Self>, names: &mut Names, answer: &Result<Arc<[IpAddr]>, Unresolved>) {
         if names.era != self.era {
             return;
         }
@@ -261,13 +292,11 @@ fn system(host: &str) -> Result<Vec<IpAddr>, String> {
     Ok(found.map(|address| address.ip()).collect())
 }
 
-/// Lookups that run at once; more wait. A resolver that hangs holds its worker until it gives up.
-const MOST_WORKERS: usize = 64;
-static WORKERS: Crew = Crew::new("hangup-resolve", MOST_WORKERS);
+static WORKERS: Crew = Crew::for_blocking("hangup-resolve");
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
     use std::sync::mpsc;
 
     use super::*;
@@ -313,11 +342,11 @@ mod tests {
     #[test]
     fn answers_are_kept_until_they_are_forgotten() {
         let (resolver, count) = counting();
-        let first = ask(&resolver, "a.test");
-        assert_eq!(ask(&resolver, "A.Test"), first);
+        let first = ask(&resolver, "a.test").unwrap();
+        assert_eq!(ask(&resolver, "A.Test").unwrap(), first);
         assert_eq!(count.load(Ordering::SeqCst), 1);
         resolver.forget("A.test");
-        assert_ne!(ask(&resolver, "a.test"), first);
+        assert_ne!(ask(&resolver, "a.test").unwrap(), first);
         resolver.clear();
         ask(&resolver, "a.test").unwrap();
         assert_eq!(count.load(Ordering::SeqCst), 3);
@@ -371,7 +400,8 @@ mod tests {
             panic!("a test's panic, on purpose")
         })));
         for _ in 0..2 {
-            assert!(ask(&resolver, "a.test").unwrap_err().contains("panicked"));
+            let said = ask(&resolver, "a.test");
+            assert!(matches!(said, Err(Unresolved::Said(words)) if words.contains("panicked")));
         }
         assert_eq!(count.load(Ordering::SeqCst), 2);
     }

@@ -21,7 +21,7 @@ use crate::manager::Manager;
 use crate::process::generation;
 use crate::request::Request;
 use crate::response::Response;
-use crate::wait::on_thread_stack;
+use crate::wait::{no_thread, on_thread_stack};
 
 /// A request under way: a future that any executor can await.
 ///
@@ -105,9 +105,7 @@ impl<T, F: FnOnce(Result<T, Error>)> Owed<T, F> {
 impl<T, F: FnOnce(Result<T, Error>)> Drop for Owed<T, F> {
     fn drop(&mut self) {
         if let Some(done) = self.done.take() {
-            let what = "there is no thread to do this, and the system makes no more; try again \
-                        with fewer threads in the process, or raise its limit (ulimit -u)";
-            done(Err(Error::new(Kind::System, what)));
+            done(Err(Error::no_thread(&no_thread())));
         }
     }
 }

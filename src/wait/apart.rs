@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::background::{THREAD_PATIENCE, no_thread};
 use super::fiber::{self, Fiber};
 use super::{Crew, Event, Until, Waiter, Want};
 use crate::sync::{Mutex, lock};
@@ -27,6 +28,7 @@ pub(crate) fn apart<T: Send>(crew: &'static Crew, work: impl FnOnce() -> T + Sen
 pub(crate) enum NotDone {
     /// The fiber that waited for it gave up.
     GivenUp,
+    /// There is no thread for it, and the system makes none.
     NoThread(io::Error),
 }
 
@@ -53,10 +55,12 @@ pub(crate) fn apart_alone<T: Send + 'static>(
         bell.set();
     };
     crew.run(job).map_err(NotDone::NoThread)?;
+    let begin_by = Instant::now() + THREAD_PATIENCE;
     loop {
         // First cleared, then asked: what happens in between sets it again.
         event.clear();
         let outcome = lock(&alone.outcome).take();
+        let begun = lock(&alone.work).is_none();
         match outcome {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(panic)) => resume_unwind(panic),
@@ -65,8 +69,19 @@ pub(crate) fn apart_alone<T: Send + 'static>(
                 drop(work);
                 return Err(NotDone::GivenUp);
             }
-            // It can't fail: there is no descriptor in it.
-            None => drop(fiber.wait(Want { fd: None, event: Some(event) }, Until::new(until))),
+            None if !begun && Instant::now() >= begin_by => {
+                // Unless it begins just now.
+                if let Some(work) = lock(&alone.work).take() {
+                    drop(work);
+                    return Err(NotDone::NoThread(no_thread()));
+                }
+            }
+            None => {
+                let begin_by = (!begun).then_some(begin_by);
+                let until = until.into_iter().chain(begin_by).min();
+                // It can't fail: there is no descriptor in it.
+                let _ = fiber.wait(Want { fd: None, event: Some(event) }, Until::new(until));
+            }
         }
     }
 }

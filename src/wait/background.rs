@@ -37,6 +37,12 @@ impl Crew {
         Self { name, most, shift: PerProcess::new() }
     }
 
+    /// For work that may block for as long as it likes, because it is other people's code: each piece
+    /// of work has a thread of its own, so that one that hangs does not hold up the others.
+    pub(crate) const fn for_blocking(name: &'static str) -> Self {
+        Self::new(name, MOST_BLOCKED)
+    }
+
     /// Has a job done now, or not at all: an error means that every thread there may be is busy, or
     /// that none can be made; the job is dropped then.
     pub(crate) fn run_now(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -100,8 +106,19 @@ impl Shift {
 
 /// Little is needed, but a resolver's modules (nsswitch.conf(5)) are other people's code.
 const STACK: usize = 512 * 1024;
+/// Threads that may be blocked at once. Each costs about 20 KiB; a bound there must be, because the
+/// process needs threads for other things as well (pthread_create(3), EAGAIN).
+const MOST_BLOCKED: usize = 4096;
+/// How long work waits for a thread where none can be made, before it is given up: those that there
+/// are may soon be free.
+pub(crate) const THREAD_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a thread stays without work.
 const LINGER: Duration = Duration::from_secs(10);
+
+/// What the system says when it makes no more threads (pthread_create(3)).
+pub(crate) fn no_thread() -> io::Error {
+    io::Error::from_raw_os_error(libc::EAGAIN)
+}
 
 #[cfg(test)]
 mod tests {

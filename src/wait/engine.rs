@@ -119,7 +119,7 @@ impl Drop for Form {
 static WANTED: AtomicUsize = AtomicUsize::new(UNSAID);
 /// Nobody said how many threads: one, which shares the work with its guests.
 const UNSAID: usize = 0;
-static THREADS: Crew = Crew::new("hangup-io", 256);
+static THREADS: Crew = Crew::for_blocking("hangup-io");
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) use apart::{NotDone, apart, apart_alone, apart_now, shares_its_thread};
-pub(crate) use background::Crew;
+pub(crate) use background::{Crew, THREAD_PATIENCE, no_thread};
 pub(crate) use engine::Engine;
 pub(crate) use event::Event;
 pub(crate) use io_thread::{Guest, was_interrupted};

@@ -65,11 +65,33 @@ pub fn again_on_threads(names: &[&str]) {
     }
 }
 
-/// A shared library that makes getaddrinfo(3) block for a minute when it is asked for [`BLOCKED`], made by the C
-/// compiler. The path is for `LD_PRELOAD`.
+/// A shared library that makes getaddrinfo(3) block for a minute when it is asked for [`BLOCKED`], or for a name below
+/// it. The path is for `LD_PRELOAD`.
 pub fn blocking_resolver() -> PathBuf {
+    preloaded("blocked-resolver", BLOCKING_RESOLVER)
+}
+
+/// A shared library by which the process is out of threads for as long as [`refuse_threads`] says so. The path is for
+/// `LD_PRELOAD`.
+pub fn thread_refuser() -> PathBuf {
+    preloaded("thread-refuser", THREAD_REFUSER)
+}
+
+/// Has pthread_create(3) fail with EAGAIN from now on, or not any more. Only under [`thread_refuser`].
+pub fn refuse_threads(refuse: bool) {
+    // SAFETY: a NUL-terminated name; the function that has it takes an int.
+    unsafe {
+        let function = libc::dlsym(libc::RTLD_DEFAULT, c"refuse_threads".as_ptr());
+        assert!(!function.is_null(), "the library is not preloaded");
+        let function: extern "C" fn(libc::c_int) = std::mem::transmute(function);
+        function(refuse.into());
+    }
+}
+
+/// A shared library, made by the C compiler of this source.
+fn preloaded(name: &str, source: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();
-    let path = dir.join(format!("blocked-resolver-{}.so", SHIM.len()));
+    let path = dir.join(format!("{name}-{}.so", source.len()));
     if path.exists() {
         return path;
     }
@@ -82,7 +104,7 @@ pub fn blocking_resolver() -> PathBuf {
         .stderr(Stdio::piped())
         .spawn()
         .expect("a C compiler (apt-get install gcc)");
-    std::io::Write::write_all(&mut compiler.stdin.take().unwrap(), SHIM.as_bytes()).unwrap();
+    std::io::Write::write_all(&mut compiler.stdin.take().unwrap(), source.as_bytes()).unwrap();
     let mut complaints = String::new();
     compiler.stderr.take().unwrap().read_to_string(&mut complaints).unwrap();
     assert!(compiler.wait().unwrap().success(), "{complaints}");
@@ -93,7 +115,7 @@ pub fn blocking_resolver() -> PathBuf {
 /// The host that [`blocking_resolver`] never finds.
 pub const BLOCKED: &str = "blocked.test";
 
-const SHIM: &str = r#"
+const BLOCKING_RESOLVER: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <netdb.h>
@@ -104,12 +126,36 @@ typedef int lookup(const char *, const char *, const struct addrinfo *, struct a
 
 int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **found)
 {
-    if (host && strcmp(host, "blocked.test") == 0) {
+    size_t length = host ? strlen(host) : 0;
+    if (length >= 12 && strcmp(host + length - 12, "blocked.test") == 0) {
         struct timespec minute = {60, 0};
         nanosleep(&minute, NULL);
         return EAI_AGAIN;
     }
     return ((lookup *)dlsym(RTLD_NEXT, "getaddrinfo"))(host, service, hints, found);
+}
+"#;
+
+const THREAD_REFUSER: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+
+typedef int create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+
+static volatile int refusing;
+
+void refuse_threads(int refuse)
+{
+    refusing = refuse;
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *argument)
+{
+    if (refusing)
+        return EAGAIN;
+    return ((create *)dlsym(RTLD_NEXT, "pthread_create"))(thread, attr, start, argument);
 }
 "#;
 

@@ -129,6 +129,7 @@ impl Exchange {
             Stop::Tls(error) => {
                 Error::new(Kind::TlsFailed, format!("TLS with {origin}: {}", tls::explain(&error)))
             }
+            Stop::NoThread(error) => Error::no_thread(&error),
             Stop::Io(error) if dial::is_exhaustion(&error) => Error::from_os(
                 Kind::System,
                 "the operating system is out of descriptors or memory",
