@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use hangup::{CancelToken, Clock, Kind, Limits, Mode, Phase};
+use support::alone::alone;
 use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, only_socket, sockets};
 use support::verdict::{assert_timed_out, cancelled};
@@ -26,6 +27,7 @@ in_both_forms! {
     q6_a_cancel_ends_every_attempt_that_is_on_its_way,
     a_local_address_is_where_the_connection_comes_from,
     a_local_address_that_is_not_ours_is_told_as_such,
+    a_local_address_has_each_port_once_for_each_server,
     the_system_probes_a_silent_connection_as_the_limits_say,
 }
 
@@ -253,6 +255,61 @@ fn a_local_address_that_is_not_ours_is_told_as_such(form: Form) {
     }
     assert_at_rest(client.manager());
     assert_eq!(server.connections(), 0);
+}
+
+/// Moves this thread and those that it starts into a network of their own, where they have a loopback interface and
+/// these ports; `false` if this user may not.
+fn enter_a_network_of_ports(first: u16, last: u16) -> bool {
+    // SAFETY: no pointers.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+        return false;
+    }
+    // SAFETY: netdevice(7): a request that names the interface and its flags, for the call only.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[..2].copy_from_slice(&[b'l' as _, b'o' as _]);
+        request.ifr_ifru.ifru_flags = libc::IFF_UP as _;
+        assert_eq!(libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const request), 0);
+        libc::close(socket);
+    }
+    let range = format!("{first} {last}");
+    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", range).unwrap();
+    true
+}
+
+fn a_local_address_has_each_port_once_for_each_server(form: Form) {
+    alone(&form.name("a_local_address_has_each_port_once_for_each_server"), || {
+        // Twenty, of which the servers get three.
+        if !enter_a_network_of_ports(40000, 40019) {
+            println!("no network of one's own: this user may not make one");
+            return;
+        }
+        let servers = [(); 3].map(|()| Server::start(Script::answering("ok")));
+        let client = form.client();
+        let local = "127.0.0.1".parse().unwrap();
+        client.local_address(Some(local));
+        let open = |server: &Server| get(&client, &server.url("/"));
+        let mut all = Vec::new();
+        for _ in 0..12 {
+            all.extend(servers.iter().map(|server| open(server).unwrap()));
+        }
+        let connections = client.manager().connections();
+        assert_eq!(connections.len(), 36);
+        assert!(connections.iter().all(|one| one.local.is_some_and(|at| at.ip() == local)));
+        // To one server there are no more than there are.
+        let error = std::iter::from_fn(|| match open(&servers[0]) {
+            Ok(response) => {
+                all.push(response);
+                Some(None)
+            }
+            Err(error) => Some(Some(error)),
+        });
+        let error = error.take(20).flatten().next().unwrap();
+        assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect));
+        assert_eq!(error.os_code(), Some(libc::EADDRNOTAVAIL), "{error:?}");
+        assert!(error.message().contains("127.0.0.1: all of its ports are in use"), "{error}");
+    });
 }
 
 /// The timer that runs for a socket, by its kind (2 is keep-alive) and when it is due, as

@@ -216,24 +216,31 @@ impl Dial {
                 Ok(self.after_connect())
             }
             Err(stop) => {
-                self.race = Some(race);
                 // The name may lead elsewhere by now.
                 if let Stop::Io(error) = &stop
                     && !is_exhaustion(error)
                 {
                     self.resolver.forget(self.near().0);
                 }
-                Err(self.unconnected(stop))
+                let failure = self.unconnected(stop, &race);
+                self.race = Some(race);
+                Err(failure)
             }
         }
     }
 
     /// Why nothing was connected to, with words of its own where it is our own address's fault.
-    fn unconnected(&self, stop: Stop) -> Failure {
+    fn unconnected(&self, stop: Stop, race: &Race) -> Failure {
         match (stop, self.plan.route.local) {
-            // bind(2).
             (Stop::Io(error), Some(local)) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                let what = format!("can't connect from {local}: it is no address of this machine");
+                let why = if race.is_unbound() {
+                    // bind(2).
+                    "it is no address of this machine".to_owned()
+                } else {
+                    // connect(2).
+                    format!("all of its ports are in use to {}", self.near().0)
+                };
+                let what = format!("can't connect from {local}: {why}");
                 Error::from_os(Kind::ConnectFailed, &what, &error).into()
             }
             (stop, _) => stop.into(),

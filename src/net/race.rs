@@ -14,7 +14,7 @@ use socket2::{Domain, SockAddr, TcpKeepalive};
 
 use super::Stop;
 use super::patience::Patience;
-use super::socket::Socket;
+use super::socket::{Socket, bind_address};
 use crate::wait::{Interest, Until, Watched, Woken, wait_any};
 
 /// Threads: one at a time.
@@ -26,6 +26,8 @@ pub(super) struct Race {
     /// The most telling failure so far.
     failure: Option<io::Error>,
     local: Option<SockAddr>,
+    /// The local address can't be used.
+    is_unbound: bool,
     keep_alive: Option<Duration>,
 }
 
@@ -33,6 +35,8 @@ pub(super) struct Race {
 enum Start {
     Connected(Arc<Socket>),
     Running(Arc<Socket>),
+    /// The local address was refused.
+    Unbound(io::Error),
     Failed(io::Error),
 }
 
@@ -62,8 +66,13 @@ impl Race {
         local: Option<SockAddr>,
         keep_alive: Option<Duration>,
     ) -> Self {
-        let running = Vec::new();
-        Self { waiting, running, next: Instant::now(), failure: None, local, keep_alive }
+        let (running, next) = (Vec::new(), Instant::now());
+        Self { waiting, running, next, failure: None, local, is_unbound: false, keep_alive }
+    }
+
+    /// Whether the failure is that of bind(2), and not of a connect.
+    pub(super) fn is_unbound(&self) -> bool {
+        self.is_unbound
     }
 
     /// Whether an attempt is on its way.
@@ -113,6 +122,10 @@ impl Race {
                     self.waiting.push_front(address);
                     self.next = Instant::now() + HEAD_START;
                 }
+                Start::Unbound(error) => {
+                    self.is_unbound = true;
+                    self.failed(error);
+                }
                 Start::Failed(error) => self.failed(error),
             }
         }
@@ -121,9 +134,15 @@ impl Race {
 
     fn start(&self, address: &SockAddr) -> Start {
         let socket = match self.open(address) {
-            Ok(socket) => Socket::new(socket),
+            Ok(socket) => socket,
             Err(error) => return Start::Failed(error),
         };
+        if let Some(local) = &self.local
+            && let Err(error) = bind_address(&socket, local)
+        {
+            return Start::Unbound(error);
+        }
+        let socket = Socket::new(socket);
         let outcome = match socket.enter() {
             Some(inside) => inside.connect(address),
             None => Err(io::ErrorKind::NotConnected.into()),
@@ -199,9 +218,6 @@ impl Race {
             // What the system does not want to do for a connection does not hinder it.
             let probes = TcpKeepalive::new().with_time(after).with_interval(after);
             let _ = socket.set_tcp_keepalive(&probes);
-        }
-        if let Some(local) = &self.local {
-            socket.bind(local)?;
         }
         Ok(socket)
     }
@@ -331,6 +347,17 @@ mod tests {
         assert_eq!(race.waiting.len(), 1);
         let _socket = run(&mut race, None).unwrap();
         assert_eq!(listener.accept().unwrap().1.ip(), local.unwrap());
+    }
+
+    #[test]
+    fn a_port_is_chosen_by_the_connect_and_not_before() {
+        for local in ["127.0.0.1", "::1"] {
+            let local = SocketAddr::new(local.parse().unwrap(), 0);
+            let race = Race::between(&[], Some(local.ip()), None);
+            let socket = race.open(&local.into()).unwrap();
+            bind_address(&socket, &local.into()).unwrap();
+            assert_eq!(socket.local_addr().unwrap().as_socket(), Some(local));
+        }
     }
 
     #[test]

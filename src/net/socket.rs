@@ -189,6 +189,26 @@ impl Drop for InUse<'_> {
     }
 }
 
+/// Gives a new socket its local address. Its port is chosen when it connects: then another connection
+/// to another peer may have the same one, while a port that bind(2) chose is used up for all peers
+/// (IP_BIND_ADDRESS_NO_PORT, ip(7)).
+pub(super) fn bind_address(socket: &socket2::Socket, local: &SockAddr) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = size_of_val(&on) as libc::socklen_t;
+    // Where there is no such option, bind(2) chooses the port. It is one of IPv6 sockets, too.
+    // SAFETY: a descriptor that lives as long as `socket`, and a readable int of the size that is said.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size,
+        )
+    };
+    socket.bind(local)
+}
+
 /// Less than IOV_MAX (limits.h) everywhere.
 const MOST_PIECES: usize = 64;
 
