@@ -1,9 +1,12 @@
 //! What a process feels of it: signals, descriptors, threads, the order in which things are freed, and that
 //! everything returns to the base line (P2-P4, P6, C16). Children of a fork (P1) are in `support/forks.rs`,
-//! signals and the library's threads in `support/signals.rs`.
+//! signals and the library's threads in `support/signals.rs`, the descriptors of blocked calls in
+//! `support/descriptors.rs`.
 
 mod support;
 
+#[path = "support/descriptors.rs"]
+mod descriptors;
 #[path = "support/forks.rs"]
 mod forks;
 #[path = "support/signals.rs"]
@@ -106,7 +109,7 @@ fn p3_a_response_that_is_kept_after_its_end_holds_no_descriptor(form: Form) {
             assert_eq!(response.read_all(2).unwrap(), b"ok");
             response
         };
-        // With it, whatever is opened once and kept: this thread's event, which serves all its waits.
+        // With it, whatever is opened once and kept: what ends a thread's wait, which serves all of them.
         let mut kept = vec![read()];
         client.manager().close_all(How::Now);
         until("the server's end of it", || server.open_connections() == 0);

@@ -140,10 +140,7 @@ fn read_slow(
         let read = reader.read(&mut piece_of_it);
         (reader, piece_of_it, read)
     };
-    let event = match exchange.arm() {
-        Ok(event) => event,
-        Err(error) => return Ok(Err(error)),
-    };
+    let event = exchange.arm();
     let until = exchange.clocks().until(Deadline { at: None, clock: Clock::None });
     match apart_alone(crew, work, &event, until, &|| exchange.must_stop()) {
         Ok((reader, bytes, read)) => {

@@ -104,10 +104,10 @@ impl Control {
 
     /// The event to wait for beside whatever else; look at [`cause`](Self::cause) after this. Whoever
     /// ends the exchange writes down the cause first, so either we see that or our event is set.
-    pub(crate) fn arm(&self) -> std::io::Result<Armed<'_>> {
-        let event = Event::take()?;
+    pub(crate) fn arm(&self) -> Armed<'_> {
+        let event = Event::take();
         *lock(&self.wake) = Some(Arc::clone(&event));
-        Ok(Armed { control: self, event })
+        Armed { control: self, event }
     }
 
     /// Who ended the exchange, if somebody did.
@@ -136,7 +136,7 @@ impl Control {
     }
 }
 
-/// An event for as long as its exchange waits: a response that somebody keeps holds no descriptor.
+/// An event for as long as its exchange waits.
 pub(crate) struct Armed<'a> {
     control: &'a Control,
     event: Arc<Event>,
@@ -152,9 +152,8 @@ impl Deref for Armed<'_> {
 
 impl Drop for Armed<'_> {
     fn drop(&mut self) {
-        if let Some(event) = lock(&self.control.wake).take() {
-            Event::keep(event);
-        }
+        let event = lock(&self.control.wake).take();
+        drop(event);
     }
 }
 

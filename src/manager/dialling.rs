@@ -38,10 +38,9 @@ pub(super) fn dial(
 ) -> Result<Outcome, NoLease> {
     let mut dial = Some(prepare(pool, record));
     let watched = Watched { record, control, progress: wish.progress };
-    let result = match (control.arm(), &mut dial) {
-        (Ok(event), Some(dial)) => dial.run(&watched, &event),
-        (Err(error), _) => Err(Stop::Io(error).into()),
-        (Ok(_), None) => Err(Stop::Ended.into()),
+    let result = match &mut dial {
+        Some(dial) => dial.run(&watched, &control.arm()),
+        None => Err(Stop::Ended.into()),
     };
     let now = Instant::now();
     let failure = match result {
@@ -163,8 +162,7 @@ impl Ahead {
 
     fn run(mut self) {
         let Some(mut dial) = self.dial.take() else { return };
-        let Ok(event) = self.control.arm() else { return };
-        if let Ok(stream) = dial.run(&self, &event)
+        if let Ok(stream) = dial.run(&self, &self.control.arm())
             && let Some(pool) = self.pool.upgrade()
         {
             let connection = dialled(&self.record, stream);

@@ -189,29 +189,27 @@ fn wait_in_line(
     let deadline = progress.begin(Phase::Pool);
     // Until when to wait for somebody else's dial before asking for one's own.
     let mut patience = promised.then(|| Instant::now() + PATIENCE);
-    let stop = match control.arm() {
-        Ok(event) => loop {
-            match pool.fetch(control) {
-                Ok(Answer::Wait { .. }) => {}
-                Ok(answer) => return Ok(answer),
-                Err(refused) => break NoLease::Refused(refused),
+    let event = control.arm();
+    let stop = loop {
+        match pool.fetch(control) {
+            Ok(Answer::Wait { .. }) => {}
+            Ok(answer) => return Ok(answer),
+            Err(refused) => break NoLease::Refused(refused),
+        }
+        let soonest = patience.into_iter().chain(deadline).min();
+        match wait(Want { fd: None, event: Some(&event) }, Until::new(soonest)) {
+            Ok(Woken::Event | Woken::Ready { .. }) => event.clear(),
+            Ok(Woken::Deadline) if patience.is_some() && soonest == patience => {
+                patience = None;
+                pool.insist(control);
             }
-            let soonest = patience.into_iter().chain(deadline).min();
-            match wait(Want { fd: None, event: Some(&event) }, Until::new(soonest)) {
-                Ok(Woken::Event | Woken::Ready { .. }) => event.clear(),
-                Ok(Woken::Deadline) if patience.is_some() && soonest == patience => {
-                    patience = None;
-                    pool.insist(control);
-                }
-                Ok(Woken::Deadline) => break Stop::Deadline.into(),
-                Ok(Woken::Interrupted) => {
-                    control.settle(Cause::Interrupted);
-                    break Stop::Interrupted.into();
-                }
-                Err(error) => break Stop::Io(error).into(),
+            Ok(Woken::Deadline) => break Stop::Deadline.into(),
+            Ok(Woken::Interrupted) => {
+                control.settle(Cause::Interrupted);
+                break Stop::Interrupted.into();
             }
-        },
-        Err(error) => Stop::Io(error).into(),
+            Err(error) => break Stop::Io(error).into(),
+        }
     };
     match pool.leave(control, Instant::now()) {
         Answer::Wait { .. } => Err(stop),

@@ -68,13 +68,12 @@ impl<T> Slot<T> {
     /// [`Kind::Forked`], [`Kind::System`].
     pub(crate) fn wait(&self, interrupted: impl Fn()) -> Result<T, Error> {
         let failed = |error| Error::from_os(Kind::System, "can't wait", &error);
-        let event = Event::take().map_err(failed)?;
+        let event = Event::take();
         let waker = Waker::from(Arc::new(Bell(Arc::clone(&event))));
         loop {
             // Before the look: what comes after it sets the event again.
             event.clear();
             if let Poll::Ready(outcome) = self.poll(&waker)? {
-                Event::keep(event);
                 return Ok(outcome);
             }
             let want = Want { fd: None, event: Some(&event) };

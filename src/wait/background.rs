@@ -1,6 +1,7 @@
 //! Work that nobody waits for on the thread that began it: a few threads of a kind, started when
 //! there is work, gone when there is none for a while, never joined.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -83,6 +84,7 @@ impl Crew {
 
 impl Shift {
     fn work(&self) {
+        IS_WORKER.set(true);
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(job) = queue.jobs.pop_front() {
@@ -102,6 +104,15 @@ impl Shift {
             }
         }
     }
+}
+
+thread_local! {
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is a thread of a crew.
+pub(super) fn is_worker() -> bool {
+    IS_WORKER.try_with(Cell::get).unwrap_or(true)
 }
 
 /// Little is needed, but a resolver's modules (nsswitch.conf(5)) are other people's code.

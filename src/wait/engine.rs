@@ -180,7 +180,7 @@ mod tests {
             event.set();
         });
         let woken = on_fiber(move || {
-            let event = Event::take().unwrap();
+            let event = Event::take();
             tell.send(Arc::clone(&event)).unwrap();
             wait(Want { fd: None, event: Some(&event) }, Until::new(None)).unwrap()
         });
@@ -226,7 +226,7 @@ mod tests {
         let (speaks_end, mut peer) = UnixStream::pair().unwrap();
         peer.write_all(b"x").unwrap();
         let ready = on_fiber(move || {
-            let event = Event::take().unwrap();
+            let event = Event::take();
             let sources = [&quiet_end, &speaks_end].map(|end| Source::new(end.as_raw_fd()));
             let mut fds = [0, 1].map(|index: usize| Watched {
                 source: &sources[index],

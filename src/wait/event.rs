@@ -1,18 +1,20 @@
-//! An event: set from any thread, waited for by one task. A thread's is an eventfd(2), so that
-//! poll can wait for it beside a socket; a fiber's is a flag and the word where to find the fiber.
+//! An event: set from any thread, waited for by one task. A thread's is a flag, and an eventfd(2)
+//! only for as long as it waits; a fiber's is a flag and the word where to find the fiber. One that
+//! others may poll has an eventfd of its own.
 
 #![allow(unsafe_code)] // System calls.
 
-use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::background::is_worker;
 use super::fiber;
 use super::reactor::Reactor;
 use super::thread::readable_now;
-use crate::process::generation;
+use super::wakeup::{Descriptor, Flag, Manner, Wakeups, Watch};
+use crate::process::{PerProcess, generation};
 
 /// A level-triggered flag that ends a wait. Threads: any thread at any time.
 #[derive(Debug)]
@@ -20,23 +22,33 @@ pub(crate) struct Event(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// An eventfd(2): for threads, and for whoever polls it beside other things.
-    Descriptor { fd: OwnedFd, process: u32 },
+    /// For whoever polls it beside other things.
+    Polled(EventFd),
+    /// Of a thread, which polls it while it waits.
+    Thread(Flag<EventFd>),
     /// Of a fiber, which needs no descriptor to be found.
     Fiber { set: AtomicBool, reactor: Arc<Reactor>, fiber: u64 },
+}
+
+/// An eventfd(2).
+#[derive(Debug)]
+pub(super) struct EventFd {
+    fd: OwnedFd,
+    /// An inherited one is the parent's as well, whose waits the child of a fork would end.
+    process: u32,
+}
+
+/// What a thread that waits for an event polls.
+pub(super) enum Polls<'a> {
+    Own(&'a EventFd),
+    Lent(Watch<'a, EventFd>),
+    Nothing,
 }
 
 impl Event {
     /// One with a descriptor.
     pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: no pointers; the flags are those of eventfd(2).
-        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a new descriptor that nobody else owns.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self(Kind::Descriptor { fd, process: generation() }))
+        Ok(Self(Kind::Polled(EventFd::open()?)))
     }
 
     /// One that only this fiber waits for.
@@ -45,35 +57,19 @@ impl Event {
         Self(Kind::Fiber { set: AtomicBool::new(false), reactor, fiber })
     }
 
-    /// One for the current task to wait for; a thread's is the one that it keeps, if it has one:
-    /// for a short wait that spares two system calls. Who used it before may set it still: whoever
-    /// is woken looks what has happened.
-    pub(crate) fn take() -> io::Result<Arc<Self>> {
-        if let Some(fiber) = fiber::current() {
-            return Ok(Arc::new(fiber.event()));
-        }
-        match SPARE.try_with(Cell::take) {
-            // An inherited one is its parent's as well, whose wake-ups a forked child would take away.
-            Ok(Some(event)) if event.is_of_this_process() => Ok(event),
-            _ => Self::new().map(Arc::new),
-        }
+    /// One for the current task to wait for. It holds no descriptor while nobody waits.
+    pub(crate) fn take() -> Arc<Self> {
+        Arc::new(match fiber::current() {
+            Some(fiber) => fiber.event(),
+            None => Self(Kind::Thread(Flag::new())),
+        })
     }
 
-    /// Keeps it for this thread's next [`take`](Self::take): one, which is closed with the thread.
-    pub(crate) fn keep(event: Arc<Self>) {
-        if matches!(event.0, Kind::Descriptor { .. }) {
-            let _ = SPARE.try_with(|spare| spare.set(Some(event)));
-        }
-    }
-
-    /// Sets it. Never blocks: the counter can't overflow before 2^64 calls.
+    /// Sets it. Never blocks.
     pub(crate) fn set(&self) {
         match &self.0 {
-            Kind::Descriptor { fd, .. } => {
-                let one = 1u64.to_ne_bytes();
-                // SAFETY: eight readable bytes, and a descriptor that lives as long as `self`.
-                unsafe { libc::write(fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-            }
+            Kind::Polled(fd) => fd.signal(),
+            Kind::Thread(flag) => flag.set(),
             Kind::Fiber { set, reactor, fiber } => {
                 if !set.swap(true, Ordering::SeqCst) {
                     reactor.wake(*fiber);
@@ -85,39 +81,95 @@ impl Event {
     /// Takes it back, for a wait for something else.
     pub(crate) fn clear(&self) {
         match &self.0 {
-            Kind::Descriptor { fd, .. } => {
-                let mut count = [0u8; 8];
-                // SAFETY: eight writable bytes, and a descriptor that lives as long as `self`.
-                unsafe { libc::read(fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-            }
+            Kind::Polled(fd) => fd.clear(),
+            Kind::Thread(flag) => flag.clear(),
             Kind::Fiber { set, .. } => set.store(false, Ordering::SeqCst),
         }
     }
 
-    /// Its descriptor; -1, which poll(2) ignores, for a fiber's.
+    /// The descriptor of one that has it; -1, which poll(2) ignores, for others.
     pub(crate) fn fd(&self) -> RawFd {
         match &self.0 {
-            Kind::Descriptor { fd, .. } => fd.as_raw_fd(),
-            Kind::Fiber { .. } => -1,
+            Kind::Polled(fd) => fd.raw(),
+            Kind::Thread(_) | Kind::Fiber { .. } => -1,
         }
     }
 
-    /// Whether it is set; only a fiber's knows that without a system call.
-    pub(super) fn is_set(&self) -> bool {
+    /// Whether it is set; of one with a descriptor the system knows.
+    pub(crate) fn is_set(&self) -> bool {
         match &self.0 {
-            Kind::Descriptor { fd, .. } => readable_now(&[fd.as_raw_fd()])[0],
+            Kind::Polled(fd) => readable_now(&[fd.raw()])[0],
+            Kind::Thread(flag) => flag.is_set(),
             Kind::Fiber { set, .. } => set.load(Ordering::SeqCst),
         }
     }
 
-    fn is_of_this_process(&self) -> bool {
-        match &self.0 {
-            Kind::Descriptor { process, .. } => *process == generation(),
-            Kind::Fiber { .. } => false,
+    /// What this thread polls to wait for it, `beside` other descriptors; `None` if it is set.
+    pub(super) fn polls(&self, beside: bool) -> io::Result<Option<Polls<'_>>> {
+        /// The child of a fork has its own: others wait with its parent's.
+        static WAKEUPS: PerProcess<Wakeups<EventFd>> = PerProcess::new();
+        Ok(Some(match &self.0 {
+            Kind::Polled(fd) => Polls::Own(fd),
+            Kind::Fiber { .. } => Polls::Nothing,
+            Kind::Thread(flag) => {
+                let manner = Manner { shares: beside, lasts: !is_worker() };
+                match flag.watch(WAKEUPS.get(|_| Wakeups::new()), manner)? {
+                    Some(watch) => Polls::Lent(watch),
+                    None => return Ok(None),
+                }
+            }
+        }))
+    }
+}
+
+impl Polls<'_> {
+    /// Whether the descriptor was readable for this event, whose it is.
+    pub(super) fn is_for(&self, event: &Event) -> bool {
+        match self {
+            Self::Own(_) => true,
+            Self::Lent(_) | Self::Nothing => event.is_set(),
+        }
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        match self {
+            Self::Own(fd) => fd.raw(),
+            Self::Lent(watch) => watch.descriptor().raw(),
+            Self::Nothing => -1,
         }
     }
 }
 
-thread_local! {
-    static SPARE: Cell<Option<Arc<Event>>> = const { Cell::new(None) };
+impl EventFd {
+    fn raw(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl Descriptor for EventFd {
+    fn open() -> io::Result<Self> {
+        // SAFETY: no pointers; the flags are those of eventfd(2).
+        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a new descriptor that nobody else owns.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { fd, process: generation() })
+    }
+
+    /// The counter can't overflow before 2^64 calls.
+    fn signal(&self) {
+        if self.process == generation() {
+            let one = 1u64.to_ne_bytes();
+            // SAFETY: eight readable bytes, and a descriptor that lives as long as `self`.
+            unsafe { libc::write(self.raw(), one.as_ptr().cast(), one.len()) };
+        }
+    }
+
+    fn clear(&self) {
+        let mut count = [0u8; 8];
+        // SAFETY: eight writable bytes, and a descriptor that lives as long as `self`.
+        unsafe { libc::read(self.raw(), count.as_mut_ptr().cast(), count.len()) };
+    }
 }

@@ -13,6 +13,7 @@
 //!         fiber       a job on a stack of its own, and how it waits
 //!     reactor     what others know of an event loop: wake-ups, jobs
 //!   source      a descriptor, and what is known of it between two waits
+//!   event       what others set; wakeup is how a thread in poll(2) hears of it
 //! ```
 //!
 //! Knows nothing of HTTP, connections or cancelling: whoever cancels sets the event or shuts
@@ -33,6 +34,7 @@ mod source;
 mod stackful;
 mod thread;
 mod timers;
+mod wakeup;
 
 use std::io;
 use std::sync::Arc;

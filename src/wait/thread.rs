@@ -39,26 +39,56 @@ pub(crate) struct ThreadWaiter;
 
 impl Waiter for ThreadWaiter {
     fn wait(&self, want: Want<'_>, until: Until) -> io::Result<Woken> {
-        let mut fds = descriptors(&want);
-        Ok(match poll(&mut fds, until)? {
-            None => what_happened(&fds),
-            Some(woken) => woken,
-        })
+        let mut fds = [descriptor(&want), pollfd(-1, 0)];
+        let woken = match want.event {
+            // One descriptor: the second is not there.
+            None => poll(&mut fds[..1], until)?,
+            Some(event) => poll_beside(event, &mut fds, until)?,
+        };
+        Ok(woken.unwrap_or_else(|| what_happened(&fds[0])))
     }
 
     fn wait_any(&self, fds: &mut [Watched<'_>], event: &Event, until: Until) -> io::Result<Woken> {
         let mut polled = all(fds);
-        polled.push(pollfd(event.fd(), libc::POLLIN));
-        if let Some(woken) = poll(&mut polled, until)? {
+        polled.push(pollfd(-1, 0));
+        if let Some(woken) = poll_beside(event, &mut polled, until)? {
             return Ok(woken);
         }
         for (one, seen) in fds.iter_mut().zip(&polled) {
             one.ready = seen.revents != 0;
         }
-        if polled.last().is_some_and(|event| event.revents != 0) {
-            return Ok(Woken::Event);
-        }
         Ok(Woken::Ready { read: true, write: true })
+    }
+}
+
+/// Waits for any of these, and for the event in place of the last; `None`: it is in the `revents` of
+/// the others what happened. The event is told before what is ready.
+fn poll_beside(
+    event: &Event,
+    fds: &mut [libc::pollfd],
+    mut until: Until,
+) -> io::Result<Option<Woken>> {
+    let last = fds.len() - 1;
+    let beside = fds[..last].iter().any(|fd| fd.fd >= 0);
+    loop {
+        let Some(polls) = event.polls(beside)? else { return Ok(Some(Woken::Event)) };
+        fds[last] = pollfd(polls.fd(), libc::POLLIN);
+        let woken = poll(fds, until)?;
+        if woken.is_some() {
+            return Ok(woken);
+        }
+        // Its descriptor may have been readable for another one's event.
+        if fds[last].revents != 0 && polls.is_for(event) {
+            return Ok(Some(Woken::Event));
+        }
+        drop(polls);
+        if fds[..last].iter().any(|fd| fd.revents != 0) {
+            return Ok(None);
+        }
+        until = until.later();
+        if until.has_come() {
+            return Ok(Some(Woken::Deadline));
+        }
     }
 }
 
@@ -164,11 +194,8 @@ fn with_check<T>(ask: impl FnOnce(&InterruptCheck) -> T) -> Option<T> {
     CHECK.try_with(|check| check.try_borrow().ok()?.as_ref().map(ask)).ok().flatten()
 }
 
-fn descriptors(want: &Want<'_>) -> [libc::pollfd; 2] {
-    let (fd, events) =
-        want.fd.map_or((-1, 0), |(source, interest)| (source.fd(), events(interest)));
-    let event = want.event.map_or(-1, Event::fd);
-    [pollfd(fd, events), pollfd(event, libc::POLLIN)]
+fn descriptor(want: &Want<'_>) -> libc::pollfd {
+    want.fd.map_or(pollfd(-1, 0), |(source, interest)| pollfd(source.fd(), events(interest)))
 }
 
 fn pollfd(fd: RawFd, events: i16) -> libc::pollfd {
@@ -183,11 +210,8 @@ fn events(interest: Interest) -> i16 {
     }
 }
 
-fn what_happened(fds: &[libc::pollfd; 2]) -> Woken {
-    if fds[1].revents != 0 {
-        return Woken::Event;
-    }
-    let seen = fds[0].revents;
+fn what_happened(fd: &libc::pollfd) -> Woken {
+    let seen = fd.revents;
     let broken = seen & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0;
     Woken::Ready {
         read: broken || seen & libc::POLLIN != 0,

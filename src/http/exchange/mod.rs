@@ -245,7 +245,7 @@ impl Exchange {
     }
 
     /// An event that is set when the exchange is ended from outside, for a wait that has no socket.
-    pub(in crate::http) fn arm(&self) -> std::io::Result<Armed<'_>> {
+    pub(in crate::http) fn arm(&self) -> Armed<'_> {
         self.control.arm()
     }
 

@@ -128,7 +128,7 @@ impl Pool {
 
     /// Waits for its turn as an exchange does.
     fn wait(&self, control: &Arc<Control>) -> Answer {
-        let event = control.arm().unwrap();
+        let event = control.arm();
         loop {
             match self.fetch(control) {
                 Answer::Wait => event.wait_and_clear(),

@@ -1,0 +1,212 @@
+//! How a thread that blocks in poll(2) is woken: by a flag of its own, and by a descriptor that it
+//! polls meanwhile.
+//!
+//! The descriptor belongs to the wait, not to the thread or the exchange, and threads that have a
+//! socket open as well share one where there are many of them: a thread that is woken for another
+//! one's flag waits on, with another descriptor. So a call needs one descriptor, and not two.
+//!
+//! Knows nothing of the system: what a descriptor is, is its user's to say.
+
+use std::io;
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, lock};
+
+/// What poll(2) can wait for, and another thread make readable.
+pub(super) trait Descriptor: Sized {
+    fn open() -> io::Result<Self>;
+    /// Makes it readable. Never blocks.
+    fn signal(&self);
+    /// Makes it unreadable.
+    fn clear(&self);
+}
+
+/// The descriptors of a process. Threads: any thread at any time.
+#[derive(Debug)]
+pub(super) struct Wakeups<D> {
+    all: Mutex<Vec<Place<D>>>,
+}
+
+#[derive(Debug)]
+struct Place<D> {
+    wakeup: Arc<Wakeup<D>>,
+    /// How many threads poll it.
+    users: usize,
+    /// It is kept for the next one when nobody uses it.
+    lasts: bool,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Wakeup<D> {
+    descriptor: D,
+    /// It is readable, and stays so until all of its users have left.
+    rung: AtomicBool,
+}
+
+/// A flag that ends a wait. Threads: any thread at any time; waited for by one at a time.
+#[derive(Debug)]
+pub(super) struct Flag<D>(Mutex<State<D>>);
+
+#[derive(Debug)]
+struct State<D> {
+    set: bool,
+    /// What the thread that waits for it polls.
+    polled: Option<Arc<Wakeup<D>>>,
+}
+
+/// How a thread waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// It has other descriptors open: it shares this one if there are many.
+    pub(super) shares: bool,
+    /// It may soon wait again.
+    pub(super) lasts: bool,
+}
+
+/// A wait for a flag, from before the poll until after it. Threads: a value.
+#[derive(Debug)]
+pub(super) struct Watch<'a, D: Descriptor> {
+    flag: &'a Flag<D>,
+    wakeups: &'a Wakeups<D>,
+    wakeup: Arc<Wakeup<D>>,
+}
+
+impl<D> Flag<D> {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(State { set: false, polled: None }))
+    }
+
+    /// Takes it back.
+    pub(super) fn clear(&self) {
+        lock(&self.0).set = false;
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        lock(&self.0).set
+    }
+}
+
+impl<D: Descriptor> Flag<D> {
+    /// Sets it, and ends the poll of the thread that waits for it.
+    pub(super) fn set(&self) {
+        let mut state = lock(&self.0);
+        if !std::mem::replace(&mut state.set, true)
+            && let Some(wakeup) = &state.polled
+        {
+            // Under the lock: the thread is still a user of it, so it is nobody else's yet.
+            wakeup.ring();
+        }
+    }
+
+    /// Begins a wait; `None` if it is set. Whoever sets it from here on ends the poll.
+    pub(super) fn watch<'a>(
+        &'a self,
+        wakeups: &'a Wakeups<D>,
+        manner: Manner,
+    ) -> io::Result<Option<Watch<'a, D>>> {
+        if self.is_set() {
+            return Ok(None);
+        }
+        let watch = Watch { flag: self, wakeups, wakeup: wakeups.enter(manner)? };
+        let mut state = lock(&self.0);
+        if state.set {
+            drop(state);
+            return Ok(None);
+        }
+        state.polled = Some(Arc::clone(&watch.wakeup));
+        drop(state);
+        Ok(Some(watch))
+    }
+}
+
+impl<D: Descriptor> Watch<'_, D> {
+    /// What to poll beside all else.
+    pub(super) fn descriptor(&self) -> &D {
+        &self.wakeup.descriptor
+    }
+}
+
+impl<D: Descriptor> Drop for Watch<'_, D> {
+    fn drop(&mut self) {
+        // First the flag: then nobody rings it for this one any more.
+        lock(&self.flag.0).polled = None;
+        self.wakeups.leave(&self.wakeup);
+    }
+}
+
+impl<D: Descriptor> Wakeup<D> {
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.descriptor.signal();
+        }
+    }
+}
+
+impl<D: Descriptor> Wakeups<D> {
+    pub(super) fn new() -> Self {
+        Self { all: Mutex::new(Vec::new()) }
+    }
+
+    /// One for a thread that is about to poll.
+    fn enter(&self, manner: Manner) -> io::Result<Arc<Wakeup<D>>> {
+        let mut all = lock(&self.all);
+        let unused = all.iter().position(|place| place.users == 0).filter(|_| manner.lasts);
+        let shared = (manner.shares && all.len() >= ALONE).then(|| least_used(&all)).flatten();
+        let index = match unused.or(shared) {
+            Some(index) => index,
+            None => match D::open() {
+                Ok(descriptor) => {
+                    let wakeup = Arc::new(Wakeup { descriptor, rung: AtomicBool::new(false) });
+                    all.push(Place { wakeup, users: 0, lasts: manner.lasts });
+                    all.len() - 1
+                }
+                // Out of descriptors.
+                Err(error) => least_used(&all).ok_or(error)?,
+            },
+        };
+        all[index].users += 1;
+        Ok(Arc::clone(&all[index].wakeup))
+    }
+
+    /// A thread has polled. The last one to leave makes it unreadable for the next one, or closes it.
+    fn leave(&self, wakeup: &Arc<Wakeup<D>>) {
+        let mut all = lock(&self.all);
+        let Some(index) = all.iter().position(|place| Arc::ptr_eq(&place.wakeup, wakeup)) else {
+            return;
+        };
+        all[index].users -= 1;
+        if all[index].users > 0 {
+            return;
+        }
+        // No flag has it any more, so nobody rings it meanwhile.
+        if wakeup.rung.swap(false, Ordering::AcqRel) {
+            wakeup.descriptor.clear();
+        }
+        let mut closed = Vec::new();
+        if !all[index].lasts {
+            closed.push(all.remove(index));
+        }
+        let unused = all.iter().filter(|place| place.users == 0).count();
+        for _ in KEPT.min(all.len() - unused + 1)..unused {
+            // The oldest stays.
+            if let Some(last) = all.iter().rposition(|place| place.users == 0) {
+                closed.push(all.remove(last));
+            }
+        }
+        drop(all);
+        drop(closed);
+    }
+}
+
+/// Which one to share. One that is rung is left by its users.
+fn least_used<D>(all: &[Place<D>]) -> Option<usize> {
+    let quiet = |place: &Place<D>| !place.wakeup.rung.load(Ordering::Acquire);
+    let places = all.iter().enumerate().filter(|(_, place)| quiet(place));
+    places.min_by_key(|(_, place)| place.users).map(|(index, _)| index)
+}
+
+/// So many threads have one each before they share.
+const ALONE: usize = if cfg!(loom) { 1 } else { 16 };
+/// How many that nobody uses are kept at most; there are no more of them than of those in use, and one.
+const KEPT: usize = 8;
