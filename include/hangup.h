@@ -2128,7 +2128,8 @@ hangup_status hangup_response_submit_read(hangup_response *response,
 /**
  * How many threads of the library do what is submitted, in the whole process: 1 to 64. One is enough for thousands of
  * requests, unless their TLS or decoding keeps it busy. Default one. From this call on, 1 included, no waiting thread does
- * the work (hangup_queue_caller_runs). The number applies to what is submitted from then on.
+ * the work (hangup_queue_caller_runs). The number applies to what is submitted from then on: surplus threads end, with
+ * their descriptors, as soon as what they have under way has ended.
  *
  * Fails: HANGUP_INVALID_ARGUMENT.
  */

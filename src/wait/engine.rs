@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use super::io_thread::{Guest, IoThread};
 use super::stackful;
@@ -23,12 +23,16 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 enum Form {
     Fibers {
-        threads: Mutex<Vec<Arc<IoThread>>>,
+        /// Written to have more of them, or fewer.
+        threads: RwLock<Threads>,
         /// Whose turn it is to be given a job.
         next: AtomicUsize,
     },
     Threads,
 }
+
+/// At least one.
+type Threads = Vec<Arc<IoThread>>;
 
 impl Engine {
     /// The process's own; begun by whoever asks first, and ended with the last share.
@@ -48,9 +52,17 @@ impl Engine {
     }
 
     /// How many I/O threads share the jobs that are given from now on. They do them by themselves:
-    /// nobody is a guest any more.
+    /// nobody is a guest any more. Those that are too many end when they have nothing left to do.
     pub(crate) fn set_threads(count: usize) {
         WANTED.store(count.max(1), Ordering::Relaxed);
+        let running = Self::begun().upgrade();
+        if let Some(engine) = running
+            && let Form::Fibers { threads, .. } = &engine.form
+        {
+            let mut threads = write(threads);
+            let wanted = wanted().min(threads.len());
+            threads.drain(wanted..).for_each(|thread| thread.stop());
+        }
     }
 
     /// Lets this thread do the work that it would wait for, which are `ours` jobs; `None` if others
@@ -61,7 +73,7 @@ impl Engine {
         }
         let running = Self::begun().upgrade()?;
         let Form::Fibers { threads, .. } = &running.form else { return None };
-        let only = match &lock(threads)[..] {
+        let only = match &read(threads)[..] {
             [only] => Arc::clone(only),
             _ => return None,
         };
@@ -76,19 +88,15 @@ impl Engine {
         match &self.form {
             Form::Threads => THREADS.run(job),
             Form::Fibers { threads, next } => {
-                let mut threads = lock(threads);
-                let wanted = WANTED.load(Ordering::Relaxed).max(1);
-                while threads.len() < wanted {
-                    match IoThread::start() {
-                        Ok(thread) => threads.push(thread),
-                        // Fewer do as well.
-                        Err(_) => break,
-                    }
+                let mut shared = read(threads);
+                if shared.len() < wanted() {
+                    drop(shared);
+                    hire(&mut write(threads));
+                    shared = read(threads);
                 }
-                let turn = next.fetch_add(1, Ordering::Relaxed) % threads.len().min(wanted);
-                let thread = Arc::clone(&threads[turn]);
-                drop(threads);
-                thread.give(Box::new(job));
+                let turn = next.fetch_add(1, Ordering::Relaxed) % shared.len();
+                // Under the lock: a thread that ends has seen all jobs that it was given.
+                shared[turn].give(Box::new(job));
                 Ok(())
             }
         }
@@ -102,14 +110,38 @@ impl Form {
             return Ok(Self::Threads);
         }
         let first = IoThread::start()?;
-        Ok(Self::Fibers { threads: Mutex::new(vec![first]), next: AtomicUsize::new(0) })
+        Ok(Self::Fibers { threads: RwLock::new(vec![first]), next: AtomicUsize::new(0) })
     }
+}
+
+/// Starts the threads that are wanted.
+#[cold]
+fn hire(threads: &mut Threads) {
+    while threads.len() < wanted() {
+        match IoThread::start() {
+            Ok(thread) => threads.push(thread),
+            // Fewer do as well.
+            Err(_) => break,
+        }
+    }
+}
+
+fn wanted() -> usize {
+    WANTED.load(Ordering::Relaxed).max(1)
+}
+
+fn read(threads: &RwLock<Threads>) -> RwLockReadGuard<'_, Threads> {
+    threads.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(threads: &RwLock<Threads>) -> RwLockWriteGuard<'_, Threads> {
+    threads.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Form {
     fn drop(&mut self) {
         if let Self::Fibers { threads, .. } = self {
-            for thread in lock(threads).iter() {
+            for thread in read(threads).iter() {
                 thread.stop();
             }
         }

@@ -292,6 +292,16 @@ impl EventLoop {
     }
 }
 
+impl Drop for EventLoop {
+    /// Descriptors that are open, but that nobody waits for, outlive it; they hold a share of the
+    /// reactor, and with that its own descriptors.
+    fn drop(&mut self) {
+        for (_, source) in self.sources.get_mut().iter() {
+            source.lives_no_more_with(&self.reactor);
+        }
+    }
+}
+
 thread_local! {
     static HERE: RefCell<Option<Rc<EventLoop>>> = const { RefCell::new(None) };
 }

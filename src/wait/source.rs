@@ -144,6 +144,17 @@ impl Source {
         &self.notes
     }
 
+    /// That reactor's loop has ended. Where it is registered next, the kernel says anew what it is
+    /// ready for.
+    pub(super) fn lives_no_more_with(&self, reactor: &Reactor) {
+        let mut home = lock(&self.home);
+        if home.as_ref().is_some_and(|home| home.reactor.id() == reactor.id()) {
+            self.home_id.store(0, Ordering::SeqCst);
+            let left = home.take();
+            drop((home, left));
+        }
+    }
+
     /// Registers it with this reactor, unless it is. `enter` gives it its token there.
     pub(super) fn live_with(
         &self,

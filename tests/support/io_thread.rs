@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use hangup::{CancelToken, Client, Manager, Phase};
+use hangup::{CancelToken, Client, How, Manager, Phase};
 use testserver::{Script, Server, Step};
 
 use super::support;
@@ -153,6 +153,98 @@ fn several_io_threads_share_the_work_and_end_it_as_one() {
         assert_eq!(server.connections(), 1);
         drop(client);
         until("the end of the threads", || threads_named("hangup-io").is_empty());
+    });
+}
+
+#[test]
+fn fewer_io_threads_give_back_their_threads_and_descriptors() {
+    alone("io_thread::fewer_io_threads_give_back_their_threads_and_descriptors", || {
+        let steps = vec![Step::head(), Step::send(TEN_OF_100), Step::wait_for("rest")];
+        let rest = vec![Step::Fill { bytes: 90, byte: 'x' }, Step::eof()];
+        let slow = Script::every([steps, rest].concat());
+        let server = Server::start(Script::answering("ok"));
+        let client = client();
+        let many = |url: &str| -> Vec<_> {
+            (0..256).map(|_| Watched::new(client.submit(whole(url, 100)))).collect()
+        };
+        let there = || threads_named("hangup-io").len();
+        fetch(&client, &server.url("/")).unwrap();
+        client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+        // An I/O thread has some of these, and an eventfd.
+        let polled = |fd: &i32| {
+            let at = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+            at.is_ok_and(|at| at.to_string_lossy().contains("eventpoll"))
+        };
+        let own = || descriptors().iter().filter(|fd| polled(fd)).count();
+        let (before, all_before) = (own(), descriptors().len());
+        for _ in 0..3 {
+            let slow = Server::start(slow.clone());
+            io_threads(64);
+            let all = many(&server.url("/"));
+            let held = many(&slow.url("/"));
+            until("all of the threads", || there() == 64);
+            for one in all {
+                until("an answer", || one.is_told());
+                assert_eq!(one.outcome().unwrap().read_all(10).unwrap(), b"ok");
+            }
+            let idle = client.manager().stats().idle;
+            io_threads(1);
+            // What they have under way they still do.
+            let late = client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+            assert!(late.reused());
+            assert!(!held.iter().any(Watched::is_told));
+            slow.release("rest");
+            for one in held {
+                until("an answer", || one.is_told());
+                assert_eq!(one.outcome().unwrap().read_all(100).unwrap().len(), 100);
+            }
+            until("the end of the threads", || there() == 1);
+            until("the descriptors of before", || own() == before);
+            // What they left idle stays so, for those who come.
+            assert!(client.manager().stats().idle >= idle);
+            for one in many(&server.url("/")) {
+                until("an answer", || one.is_told());
+                assert_eq!(one.outcome().unwrap().read_all(10).unwrap(), b"ok");
+            }
+            assert_at_rest(client.manager());
+            client.manager().close_all(How::Now);
+            drop(slow);
+            until("all of the descriptors of before", || descriptors().len() <= all_before);
+        }
+    });
+}
+
+#[test]
+fn no_submission_is_lost_while_threads_come_and_go() {
+    alone("io_thread::no_submission_is_lost_while_threads_come_and_go", || {
+        let server = Server::start(Script::answering("ok"));
+        let client = client();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            let submitters: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for _ in 0..300 {
+                            let outcome = client.submit(whole(&server.url("/"), 10)).wait();
+                            assert_eq!(outcome.unwrap().read_all(10).unwrap(), b"ok");
+                        }
+                    })
+                })
+                .collect();
+            scope.spawn(|| {
+                let mut dice = Dice::new(1);
+                while !over.load(std::sync::atomic::Ordering::SeqCst) {
+                    io_threads(1 + dice.roll(8) as usize);
+                    thread::sleep(support::ms(1));
+                }
+            });
+            let ended: Vec<_> = submitters.into_iter().map(|one| one.join()).collect();
+            over.store(true, std::sync::atomic::Ordering::SeqCst);
+            ended.into_iter().for_each(|one| one.unwrap());
+        });
+        io_threads(1);
+        until("the end of the threads", || threads_named("hangup-io").len() <= 1);
+        assert_at_rest(client.manager());
     });
 }
 
