@@ -31,6 +31,13 @@ fn eventfds() -> usize {
     descriptors().iter().filter(|fd| is_one(fd)).count()
 }
 
+/// Limits this process to the descriptors that it has, one for each call, and a few; answers the limit of before.
+fn leave_room() -> i32 {
+    let open = descriptors();
+    let mut free = (0..).filter(|number| !open.contains(number));
+    limit_descriptors(free.nth(CALLS + FEW).unwrap())
+}
+
 /// Blocks in so many calls of `url`, with as many descriptors to be had and a few, until all of them are in that phase;
 /// each ends in time by its token, and the rest by a shutdown.
 fn blocked_in(phase: Phase, url: &str, limits: Limits, hang: bool) {
@@ -44,9 +51,7 @@ fn blocked_in(phase: Phase, url: &str, limits: Limits, hang: bool) {
             Err::<Vec<IpAddr>, String>("never".into())
         })));
     }
-    // The numbers below the highest are free for a few, too.
-    let most = descriptors().last().unwrap() + 1 + (CALLS + FEW) as i32;
-    let soft = limit_descriptors(most);
+    let soft = leave_room();
     let one = |token: Option<&CancelToken>| {
         let mut request = request("GET", url);
         Clock::ALL.iter().filter(|clock| clock.can_be_set()).for_each(|clock| {
@@ -120,11 +125,10 @@ fn calls_in_the_queue_need_one_descriptor_each() {
 
 fn blocked_in_queue(server: &Server, limits: Limits) {
     let client = client_with(limits);
-    let most = descriptors().last().unwrap() + 1 + (CALLS + FEW) as i32;
     thread::scope(|scope| {
         let first = scope.spawn(|| get(&client, &server.url("/")));
         until("the first", || client.manager().stats().in_use == 1);
-        let soft = limit_descriptors(most);
+        let soft = leave_room();
         let rest: Vec<_> =
             (0..CALLS).map(|_| scope.spawn(|| get(&client, &server.url("/")))).collect();
         until("a queue", || client.manager().stats().queued == CALLS as u64);
