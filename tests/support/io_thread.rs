@@ -187,6 +187,8 @@ fn fewer_io_threads_give_back_their_threads_and_descriptors() {
                 until("an answer", || one.is_told());
                 assert_eq!(one.outcome().unwrap().read_all(10).unwrap(), b"ok");
             }
+            // One on each connection: one that is kept could not be answered again.
+            assert!(slow.wait_heads(256, PATIENCE));
             let idle = client.manager().stats().idle;
             io_threads(1);
             // What they have under way they still do.
