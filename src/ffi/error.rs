@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::guard::{Handle, or_default};
+use super::guard::{Handle, query};
 use super::status::{hangup_phase, hangup_sent, hangup_status, hangup_timeout};
 use crate::error::Error;
 
@@ -24,7 +24,7 @@ impl Handle for hangup_error {
 /// The kind: the same status the call answered. It never depends on the phase.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_status(error: *const hangup_error) -> i32 {
-    or_default(hangup_status::HANGUP_OK as i32, || {
+    query(hangup_status::HANGUP_OK as i32, || {
         let error = unsafe { hangup_error::borrow(error)? };
         Ok(hangup_status::from(error.kind()) as i32)
     })
@@ -33,26 +33,26 @@ pub unsafe extern "C" fn hangup_error_status(error: *const hangup_error) -> i32 
 /// Where the exchange was: one of HANGUP_PHASE_*.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_phase(error: *const hangup_error) -> hangup_phase {
-    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.phase() as i32))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.phase() as i32))
 }
 
 /// Which clock fired: one of HANGUP_TIMEOUT_*; HANGUP_TIMEOUT_NONE unless the status is HANGUP_TIMED_OUT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_limit(error: *const hangup_error) -> hangup_timeout {
-    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.limit() as i32))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.limit() as i32))
 }
 
 /// One sentence for people: what happened and, for bad input, what to do. Borrowed from the error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_message(error: *const hangup_error) -> *const c_char {
-    or_default(c"".as_ptr(), || Ok(unsafe { hangup_error::borrow(error)? }.c_message().as_ptr()))
+    query(c"".as_ptr(), || Ok(unsafe { hangup_error::borrow(error)? }.c_message().as_ptr()))
 }
 
 /// The reason that was given to hangup_cancel_fire; NULL without one. It stands beside the status and never
 /// replaces it. Borrowed from the error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_reason(error: *const hangup_error) -> *const c_char {
-    or_default(std::ptr::null(), || {
+    query(std::ptr::null(), || {
         let error = unsafe { hangup_error::borrow(error)? };
         Ok(error.c_reason().map_or(std::ptr::null(), |reason| reason.as_ptr()))
     })
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn hangup_error_reason(error: *const hangup_error) -> *con
 /// The operating system's error number (errno), 0 if none was involved.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_os_code(error: *const hangup_error) -> i32 {
-    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.os_code().unwrap_or(0)))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.os_code().unwrap_or(0)))
 }
 
 /// 1 if sending the same request again can't make the server do it twice: no byte of it went out, or the
@@ -70,57 +70,57 @@ pub unsafe extern "C" fn hangup_error_os_code(error: *const hangup_error) -> i32
 /// call, from its first URL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_retry_safe(error: *const hangup_error) -> i32 {
-    or_default(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.retry_safe())))
+    query(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.retry_safe())))
 }
 
 /// The id of the connection that was used; 0 if there was none yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_connection(error: *const hangup_error) -> u64 {
-    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.connection().unwrap_or(0)))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.connection().unwrap_or(0)))
 }
 
 /// 1 if that connection had served a request before, else 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_reused(error: *const hangup_error) -> i32 {
-    or_default(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.reused())))
+    query(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.reused())))
 }
 
 /// How much of the request went out: one of HANGUP_SENT_*.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_sent(error: *const hangup_error) -> hangup_sent {
-    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.sent() as i32))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.sent() as i32))
 }
 
 /// How many bytes of the request the operating system took: head and body, before TLS.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_bytes_sent(error: *const hangup_error) -> u64 {
-    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.bytes_sent()))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.bytes_sent()))
 }
 
 /// 1 if at least one byte of the response had come, else 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_response_started(error: *const hangup_error) -> i32 {
-    or_default(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.response_started())))
+    query(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.response_started())))
 }
 
 /// How often the request was sent or tried to be: 1 without a retry (hangup_client_retries), 0 if it never came to
 /// that. After redirects this counts the last one's attempts only.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_attempts(error: *const hangup_error) -> u32 {
-    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.attempts()))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.attempts()))
 }
 
 /// The HTTP status that a proxy refused with, or of the response that redirects to where can't be followed; 0 if
 /// there was none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_http_status(error: *const hangup_error) -> i32 {
-    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.http_status().map_or(0, i32::from)))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.http_status().map_or(0, i32::from)))
 }
 
 /// After a hangup_manager_drain that ran out of time: how many connections were left. 0 for any other error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_left(error: *const hangup_error) -> u64 {
-    or_default(0, || Ok(unsafe { hangup_error::borrow(error)? }.left()))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.left()))
 }
 
 /// Frees an error. NULL is a no-op.

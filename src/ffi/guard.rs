@@ -81,6 +81,11 @@ pub(super) fn guard(
 /// [`guard`] for functions that answer a value: `default` when the handle is NULL or foreign.
 pub(super) fn or_default<T>(default: T, body: impl FnOnce() -> Result<T, Error>) -> T {
     let _here = Uncancelled::begin();
+    query(default, body)
+}
+
+/// [`or_default`] for what is only read from memory: no system call is made, so there is no cancellation point.
+pub(super) fn query<T>(default: T, body: impl FnOnce() -> Result<T, Error>) -> T {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(value)) => value,
         Ok(Err(_)) | Err(_) => default,

@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
 use super::error::hangup_error;
-use super::guard::{Handle, Report, guard, lend, magic, or_default, out, report, status, text};
+use super::guard::{Handle, Report, guard, lend, magic, out, query, report, status, text};
 use super::manager::how_of;
 use super::status::hangup_status;
 use crate::error::{Error, Kind};
@@ -101,31 +101,31 @@ unsafe impl Report for hangup_timings {
 /// The status code, 100 to 999. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_status(response: *const hangup_response) -> i32 {
-    or_default(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.status())))
+    query(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.status())))
 }
 
 /// The protocol version times ten: 10 or 11. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_version(response: *const hangup_response) -> i32 {
-    or_default(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.version()))
+    query(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.version()))
 }
 
 /// The id of the connection that served it, also after that connection was closed. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_connection(response: *const hangup_response) -> u64 {
-    or_default(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.connection()))
+    query(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.connection()))
 }
 
 /// 1 if that connection had served a request before, else 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_reused(response: *const hangup_response) -> i32 {
-    or_default(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.reused())))
+    query(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.reused())))
 }
 
 /// The URL that answered, after all redirects, without user information and fragment. Borrowed from the response. "" for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_url(response: *const hangup_response) -> *const c_char {
-    or_default(c"".as_ptr(), || {
+    query(c"".as_ptr(), || {
         let opened = unsafe { hangup_response::borrow(response)? };
         let url = opened.url.get_or_init(|| CString::new(opened.head.url()).unwrap_or_default());
         Ok(url.as_ptr())
@@ -136,13 +136,13 @@ pub unsafe extern "C" fn hangup_response_url(response: *const hangup_response) -
 /// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_attempts(response: *const hangup_response) -> u32 {
-    or_default(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.attempts()))
+    query(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.attempts()))
 }
 
 /// How many redirects led here. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_history_count(response: *const hangup_response) -> usize {
-    or_default(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.history().len()))
+    query(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.history().len()))
 }
 
 /// Redirect number `index`, 0 being the first: the URL that gave it, without user information and fragment, borrowed
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn hangup_response_history_at(
     index: usize,
     status: *mut i32,
 ) -> *const c_char {
-    or_default(std::ptr::null(), || {
+    query(std::ptr::null(), || {
         let opened = unsafe { hangup_response::borrow(response)? };
         let history = opened.head.history();
         let urls = opened.hops.get_or_init(|| {
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn hangup_response_header(
     name: *const c_char,
     size: *mut usize,
 ) -> *const c_char {
-    or_default(std::ptr::null(), || {
+    query(std::ptr::null(), || {
         let opened = unsafe { hangup_response::borrow(response)? };
         let name = unsafe { text(name, "header name")? };
         let found =
@@ -190,7 +190,7 @@ pub unsafe extern "C" fn hangup_response_header(
 /// How many headers the response has; a name that came twice counts twice. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_header_count(response: *const hangup_response) -> usize {
-    or_default(0, || Ok(unsafe { hangup_response::borrow(response)? }.texts().len()))
+    query(0, || Ok(unsafe { hangup_response::borrow(response)? }.texts().len()))
 }
 
 /// Header number `index`: its name (lower case) and value, borrowed from the response. `name`, `value` and `size`

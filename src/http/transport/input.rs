@@ -90,7 +90,7 @@ impl Seam {
 
     /// Looks for a whole head among the bytes that are here, of which the first `seen` were looked at
     /// before: its size, and the size of the interim heads before it.
-    #[inline]
+    #[inline(always)] // Once in the wait for a head, and once where that is rare.
     pub(super) fn whole_head(&mut self, seen: usize) -> Result<Option<(usize, usize)>, Stopped> {
         let Head::Awaited { before } = self.head else { return Ok(None) };
         let have = self.buffers.unconsumed().len();
