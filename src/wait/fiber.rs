@@ -179,17 +179,25 @@ impl Waiter for Fiber {
         for one in fds.iter() {
             self.watch(one.source, one.interest)?;
         }
+        let mut failure = None;
         let woken = self.look_until(until, || {
             if event.is_set() {
                 return Some(Woken::Event);
             }
             // What is remembered may be stale, and who connects believes what it is told.
-            mark_ready(fds).then_some(Woken::Ready { read: true, write: true })
+            let ready = mark_ready(fds).unwrap_or_else(|error| {
+                failure = Some(error);
+                true
+            });
+            ready.then_some(Woken::Ready { read: true, write: true })
         });
         for one in fds.iter() {
             one.source.notes().waits_no_more();
         }
-        Ok(woken)
+        match failure {
+            None => Ok(woken),
+            Some(error) => Err(error),
+        }
     }
 }
 

@@ -158,15 +158,21 @@ pub(super) fn has_check() -> bool {
     with_check(|_| ()).is_some()
 }
 
-/// Marks those that are ready; `false` if none is. Doesn't wait.
-pub(super) fn mark_ready(fds: &mut [Watched<'_>]) -> bool {
+/// Marks those that are ready; `false` if none is. Doesn't wait. An error is told: the kernel says
+/// only once that a descriptor became ready, so a look that failed can't be made up for later.
+pub(super) fn mark_ready(fds: &mut [Watched<'_>]) -> io::Result<bool> {
     let mut polled = all(fds);
-    // SAFETY: as many valid pollfd structures as are said. A failure leaves `revents` at 0.
-    unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, 0) };
+    // SAFETY: as many valid pollfd structures as are said.
+    while unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, 0) } < 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
     for (one, seen) in fds.iter_mut().zip(&polled) {
         one.ready = seen.revents != 0;
     }
-    fds.iter().any(|one| one.ready)
+    Ok(fds.iter().any(|one| one.ready))
 }
 
 fn all(fds: &[Watched<'_>]) -> Vec<libc::pollfd> {
