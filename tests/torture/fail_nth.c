@@ -50,7 +50,8 @@ static const struct {
     [CONNECT] = {"connect", {ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL, ENOBUFS}},
     [SEND] = {"send", {EINTR, EAGAIN, EPIPE, ECONNRESET, ENOBUFS, SHORT}},
     [SENDMSG] = {"sendmsg", {EINTR, EAGAIN, EPIPE, ECONNRESET, ENOBUFS, SHORT}},
-    [RECV] = {"recv", {EINTR, EAGAIN, ECONNRESET, ETIMEDOUT, ENOMEM, SHORT}},
+    /* Not SHORT: with edge-triggered epoll a short count says that there is no more (epoll(7), question 9). */
+    [RECV] = {"recv", {EINTR, EAGAIN, ECONNRESET, ETIMEDOUT, ENOMEM}},
     [POLL] = {"poll", {EINTR, ENOMEM}},
     [EPOLL_CREATE1] = {"epoll_create1", {EMFILE, ENOMEM}},
     [EPOLL_CTL] = {"epoll_ctl", {ENOMEM, ENOSPC}},
@@ -171,12 +172,31 @@ static int judge(int function) {
         real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name);           \
     }
 
+/** A connection that broke is broken from then on. */
+static void break_connection(int fd, int failure) {
+    if (failure == EPIPE || failure == ECONNRESET || failure == ETIMEDOUT) {
+        REAL(shutdown)
+        int before = errno;
+        real(fd, SHUT_RDWR);
+        errno = before;
+    }
+}
+
 /** Fails as system calls do. */
 #define FAIL_IF(function, result)            \
     int failure = judge(function);           \
     if (failure != 0 && failure != SHORT) {  \
         errno = failure;                     \
         return result;                       \
+    }
+
+/** Fails as they do on a connection. */
+#define FAIL_CONNECTION_IF(function)                 \
+    int failure = judge(function);                   \
+    if (failure != 0 && failure != SHORT) {          \
+        break_connection(fd, failure);               \
+        errno = failure;                             \
+        return -1;                                   \
     }
 
 /** Fails, but not before the work is done. */
@@ -210,13 +230,13 @@ int connect(int fd, const struct sockaddr *address, socklen_t size) {
 
 ssize_t send(int fd, const void *data, size_t count, int flags) {
     REAL(send)
-    FAIL_IF(SEND, -1)
+    FAIL_CONNECTION_IF(SEND)
     return real(fd, data, SIZE_OF(count), flags);
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     REAL(sendmsg)
-    FAIL_IF(SENDMSG, -1)
+    FAIL_CONNECTION_IF(SENDMSG)
     if (failure != SHORT || message->msg_iovlen == 0) {
         return real(fd, message, flags);
     }
@@ -230,7 +250,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 
 ssize_t recv(int fd, void *into, size_t count, int flags) {
     REAL(recv)
-    FAIL_IF(RECV, -1)
+    FAIL_CONNECTION_IF(RECV)
     return real(fd, into, SIZE_OF(count), flags);
 }
 

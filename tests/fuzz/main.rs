@@ -1,0 +1,40 @@
+//! Fuzzing: malformed input by a generator that makes the same of the same number.
+//!
+//! `cargo test` runs a few hundred cases of each kind, the same ones each time. `HANGUP_FUZZ_SECONDS` (`make fuzz`) says
+//! how long to go on instead, `HANGUP_FUZZ_FROM` with which number to begin; what fails names its number, and
+//! `HANGUP_FUZZ_CASE` runs that one alone.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod mutate;
+mod origin;
+mod responses;
+
+use std::time::{Duration, Instant};
+
+#[test]
+fn malformed_responses_end_in_the_same_way_in_all_ways_and_cross_no_exchange() {
+    let mut responses = responses::Responses::new();
+    fuzz("responses", 400, |number| responses.run(number));
+    responses.finish().unwrap();
+}
+
+/// Runs cases, and fails with what is wrong in the first ten that fail.
+fn fuzz(what: &str, smoke: u64, mut run: impl FnMut(u64) -> Result<(), String>) {
+    let number = |name: &str| Some(std::env::var(name).ok()?.parse::<u64>().expect("a number"));
+    if let Some(case) = number("HANGUP_FUZZ_CASE") {
+        return run(case).unwrap();
+    }
+    let from = number("HANGUP_FUZZ_FROM").unwrap_or(1);
+    let time = number("HANGUP_FUZZ_SECONDS").map(Duration::from_secs);
+    let (begun, mut cases, mut failures) = (Instant::now(), 0, Vec::new());
+    while time.map_or(cases < smoke, |time| begun.elapsed() < time) && failures.len() < 10 {
+        if let Err(why) = run(from + cases) {
+            failures.push(format!("{what}, case {}: {why}", from + cases));
+        }
+        cases += 1;
+    }
+    println!("numbers: {what}: {cases} cases, {:?}", begun.elapsed());
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}

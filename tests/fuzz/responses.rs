@@ -1,0 +1,319 @@
+//! Malformed responses through the whole exchange: in both forms, plain and over TLS, cut into pieces in a different way
+//! each time, over clients that keep their connections. The same bytes must come to the same end in each of these four
+//! ways, and nothing that a client is given may be another exchange's.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use hangup::{Body, Clock, Error, Kind, Request};
+use testserver::{Script, Step, corpus};
+
+use crate::mutate::{mutate, pick};
+use crate::origin::{Answer, Origin};
+use crate::support::Dice;
+use crate::support::form::{Client, Form};
+use crate::support::verdict::assert_consistent;
+
+/// The four ways, with a client and a server each.
+pub struct Responses {
+    ways: Vec<Way>,
+    seeds: Vec<Vec<u8>>,
+}
+
+struct Way {
+    name: String,
+    client: Client,
+    origin: Origin,
+}
+
+/// One exchange: what is asked and what the server sends.
+struct Case {
+    method: &'static str,
+    body: usize,
+    expects: bool,
+    bytes: Vec<u8>,
+    close: bool,
+}
+
+/// How it ended, as the caller sees it.
+#[derive(Debug, PartialEq)]
+struct End {
+    status: Option<u16>,
+    headers: Vec<(String, Vec<u8>)>,
+    /// The body to its end, or the error.
+    body: Result<Vec<u8>, (Kind, String)>,
+}
+
+impl Responses {
+    pub fn new() -> Self {
+        let ways = [Form::Blocking, Form::Submitted].into_iter().flat_map(|form| {
+            [false, true].map(|secure| Way {
+                name: format!("{form:?}{}", if secure { " over TLS" } else { "" }),
+                client: form.tls_client(),
+                origin: Origin::start(secure),
+            })
+        });
+        Self { ways: ways.collect(), seeds: seeds() }
+    }
+
+    /// Runs case `number`.
+    pub fn run(&mut self, number: u64) -> Result<(), String> {
+        let mut dice = Dice::new(number);
+        let case = self.case(number, &mut dice);
+        let ends: Vec<End> =
+            self.ways.iter().map(|way| way.run(number, &case, &mut dice)).collect::<Result<_, _>>()?;
+        for (way, end) in self.ways.iter().zip(&ends) {
+            if *end != ends[0] {
+                let first = &self.ways[0].name;
+                return Err(format!(
+                    "{first}: {:?}\n{}: {end:?}\n{}",
+                    ends[0],
+                    way.name,
+                    shown(&case)
+                ));
+            }
+        }
+        let crossed = ends[0].others_than(number);
+        if crossed.is_empty() { Ok(()) } else { Err(format!("{crossed:?} in {}", shown(&case))) }
+    }
+
+    /// All connections end well.
+    pub fn finish(&self) -> Result<(), String> {
+        for way in &self.ways {
+            let manager = way.client.manager();
+            manager.drain(Some(Duration::from_secs(10))).map_err(|error| format!("{error:?}"))?;
+            let stats = manager.stats();
+            if stats.opened != stats.closed {
+                return Err(format!("{}: {stats:?}", way.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn case(&self, number: u64, dice: &mut Dice) -> Case {
+        let marker = marker(number);
+        let mark = |seed: &[u8]| {
+            let mut bytes = Vec::new();
+            for (at, part) in split(seed, PLACE.as_bytes()).into_iter().enumerate() {
+                if at > 0 {
+                    bytes.extend_from_slice(marker.as_bytes());
+                }
+                bytes.extend_from_slice(part);
+            }
+            bytes
+        };
+        let mut bytes = mark(&self.seeds[pick(dice, self.seeds.len())]);
+        if dice.roll(8) == 0 {
+            bytes.extend(mark(&self.seeds[pick(dice, self.seeds.len())]));
+        }
+        if dice.roll(10) != 0 {
+            mutate(dice, &mut bytes, TOKENS);
+        }
+        let method = ["GET", "GET", "GET", "HEAD", "POST", "PUT"][pick(dice, 6)];
+        let has_body = matches!(method, "POST" | "PUT");
+        Case {
+            method,
+            body: if has_body { 1 + pick(dice, 3000) } else { 0 },
+            expects: has_body && dice.roll(4) == 0,
+            bytes,
+            close: dice.roll(3) == 0,
+        }
+    }
+}
+
+impl Way {
+    fn run(&self, number: u64, case: &Case, dice: &mut Dice) -> Result<End, String> {
+        self.origin.expect(number, Answer { pieces: pieces(&case.bytes, dice), close: case.close });
+        let end = self.exchange(number, case);
+        self.origin.is_over(number);
+        self.origin.forget(number);
+        let complaints = self.origin.complaints();
+        let name = &self.name;
+        if !complaints.is_empty() {
+            return Err(format!("{name}: {complaints:?}\n{}", shown(case)));
+        }
+        match &end.body {
+            Err((Kind::TimedOut | Kind::Panic | Kind::Cancelled | Kind::Closed, _)) => {
+                Err(format!("{name}: {end:?}\n{}", shown(case)))
+            }
+            _ => Ok(end),
+        }
+    }
+
+    fn exchange(&self, number: u64, case: &Case) -> End {
+        let mut end = End { status: None, headers: Vec::new(), body: Ok(Vec::new()) };
+        end.body = self.body(number, case, &mut end.status, &mut end.headers).map_err(|error| {
+            assert_consistent(&error);
+            (error.kind(), error.message().to_owned())
+        });
+        end
+    }
+
+    fn body(
+        &self,
+        number: u64,
+        case: &Case,
+        status: &mut Option<u16>,
+        headers: &mut Vec<(String, Vec<u8>)>,
+    ) -> Result<Vec<u8>, Error> {
+        let mut request = Request::new(case.method, &self.origin.url(number))?;
+        request.timeout(Clock::Total, Some(Duration::from_secs(20)))?;
+        request.redirects(Some(0));
+        if case.body > 0 {
+            request.body(Body::bytes(&vec![b'u'; case.body]));
+        }
+        if case.expects {
+            request.header("Expect", "100-continue")?;
+        }
+        let mut response = self.client.send(&mut request)?;
+        *status = Some(response.status());
+        headers.extend(response.head().headers().map(|(name, value)| (name.into(), value.into())));
+        response.read_all(1 << 20)
+    }
+}
+
+impl End {
+    /// The markers in it that are not this exchange's.
+    fn others_than(&self, number: u64) -> Vec<String> {
+        let mut all: Vec<u8> = Vec::new();
+        for (name, value) in &self.headers {
+            all.extend(name.bytes().chain(*b": ").chain(value.iter().copied()).chain(*b"\n"));
+        }
+        all.extend(self.body.iter().flatten());
+        let text = String::from_utf8_lossy(&all).into_owned();
+        let whole = |part: &&str| part.len() == DIGITS && part.bytes().all(|b| b.is_ascii_digit());
+        let own = format!("{number:0DIGITS$}");
+        // A mutation may have changed a digit of the own one: then it is nobody's.
+        text.split('~')
+            .filter(whole)
+            .filter(|part| *part != own && part.parse::<u64>().is_ok_and(|other| near(other, number)))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+/// Whether the other exchange came just before: what a mutation makes of a number is mostly far away, or equal in all
+/// four ways.
+fn near(other: u64, number: u64) -> bool {
+    other < number && number - other < 10
+}
+
+fn marker(number: u64) -> String {
+    format!("~{number:0DIGITS$}~")
+}
+
+/// The bytes cut into pieces in one of the ways in which a network may.
+fn pieces(bytes: &[u8], dice: &mut Dice) -> Vec<Vec<u8>> {
+    match dice.roll(4) {
+        0 => vec![bytes.to_vec()],
+        1 if bytes.len() < 400 => bytes.iter().map(|byte| vec![*byte]).collect(),
+        2 => bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect(),
+        _ => {
+            let at = pick(dice, bytes.len() + 1);
+            vec![bytes[..at].to_vec(), bytes[at..].to_vec()]
+        }
+    }
+}
+
+/// The responses of the corpus, and some of its own, each with the place of a marker.
+fn seeds() -> Vec<Vec<u8>> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let cases = corpus::load(&dir).expect("the corpus");
+    let mut seeds: Vec<Vec<u8>> = cases.iter().map(|case| sent(&case.script)).collect();
+    seeds.retain(|bytes| !bytes.is_empty() && bytes.len() < 20_000);
+    for seed in &mut seeds {
+        let at = seed.iter().position(|byte| *byte == b'\n').map_or(seed.len(), |end| end + 1);
+        seed.splice(at..at, format!("X-Id: {PLACE}\r\n").bytes());
+    }
+    let mut zip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    zip.write_all(&b"zipped ".repeat(40)).expect("memory");
+    let zip = zip.finish().expect("memory");
+    let coded = format!(
+        "HTTP/1.1 200 OK\r\nX-Id: {PLACE}\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        zip.len()
+    );
+    seeds.push([coded.as_bytes(), &zip].concat());
+    seeds.extend(OWN.map(|seed| seed.as_bytes().to_vec()));
+    seeds
+}
+
+/// What the first connection of a script sends.
+fn sent(script: &Script) -> Vec<u8> {
+    fn of(steps: &[Step], into: &mut Vec<u8>) {
+        for step in steps {
+            match step {
+                Step::Send(text) => into.extend_from_slice(text.as_bytes()),
+                Step::SendHex(bytes) => into.extend_from_slice(bytes),
+                Step::Fill { bytes, byte } if *bytes < 20_000 => {
+                    into.extend(std::iter::repeat_n(*byte as u8, *bytes as usize));
+                }
+                Step::Repeat { steps, .. } => of(steps, into),
+                _ => {}
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    of(script.connections.first().map_or(&[], Vec::as_slice), &mut bytes);
+    bytes
+}
+
+fn split<'a>(bytes: &'a [u8], by: &[u8]) -> Vec<&'a [u8]> {
+    let (mut parts, mut rest) = (Vec::new(), bytes);
+    while let Some(at) = rest.windows(by.len()).position(|window| window == by) {
+        parts.push(&rest[..at]);
+        rest = &rest[at + by.len()..];
+    }
+    parts.push(rest);
+    parts
+}
+
+fn shown(case: &Case) -> String {
+    let Case { method, body, expects, bytes, close } = case;
+    let then = if *close { ", then closes" } else { "" };
+    let text = bytes.escape_ascii();
+    format!("{method}, a body of {body} bytes, Expect {expects}; the server sends \"{text}\"{then}")
+}
+
+const PLACE: &str = "~id~";
+const DIGITS: usize = 12;
+
+const OWN: [&str; 6] = [
+    "HTTP/1.1 200 OK\r\nX-Id: ~id~\r\nContent-Length: 14\r\n\r\n~id~",
+    "HTTP/1.1 200 OK\r\nX-Id: ~id~\r\nTransfer-Encoding: chunked\r\n\r\ne\r\n~id~\r\n3;a=b\r\nabc\r\n0\r\nX-After: ~id~\r\n\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nX-Id: ~id~\r\n\r\nHTTP/1.1 200 OK\r\nX-Id: ~id~\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 204 No Content\r\nX-Id: ~id~\r\n\r\n",
+    "HTTP/1.0 200 OK\r\nX-Id: ~id~\r\nConnection: keep-alive\r\nContent-Length: 14\r\n\r\n~id~",
+    "HTTP/1.1 417 Expectation Failed\r\nX-Id: ~id~\r\nContent-Length: 0\r\n\r\n",
+];
+
+const TOKENS: &[&str] = &[
+    "\r\n",
+    "\n",
+    "\r",
+    "\r\n\r\n",
+    "\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad",
+    "0\r\n\r\n",
+    "1\r\nx\r\n",
+    "+2\r\nab\r\n",
+    "ffffffffffffffff\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\n",
+    "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    "HTTP/1.0 200 OK\r\n",
+    "Content-Length: 0\r\n",
+    "Content-Length: 3\r\n",
+    "Content-Length: 3, 3\r\n",
+    "Content-Length : 3\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: identity\r\n",
+    "Transfer-Encoding: gzip, chunked\r\n",
+    "Transfer-Encoding:\x0bchunked\r\n",
+    "Content-Encoding: gzip\r\n",
+    "Content-Encoding: gzip, deflate\r\n",
+    "Connection: close\r\n",
+    "Connection: keep-alive\r\n",
+    "Location: /\r\n",
+    " folded\r\n",
+    ": no name\r\n",
+    "no colon\r\n",
+];
