@@ -61,8 +61,11 @@ impl Responses {
     pub fn run(&mut self, number: u64) -> Result<(), String> {
         let mut dice = Dice::new(number);
         let case = self.case(number, &mut dice);
-        let ends: Vec<End> =
-            self.ways.iter().map(|way| way.run(number, &case, &mut dice)).collect::<Result<_, _>>()?;
+        let ends: Vec<End> = self
+            .ways
+            .iter()
+            .map(|way| way.run(number, &case, &mut dice))
+            .collect::<Result<_, _>>()?;
         for (way, end) in self.ways.iter().zip(&ends) {
             if *end != ends[0] {
                 let first = &self.ways[0].name;
@@ -169,38 +172,33 @@ impl Way {
         let mut response = self.client.send(&mut request)?;
         *status = Some(response.status());
         headers.extend(response.head().headers().map(|(name, value)| (name.into(), value.into())));
-        response.read_all(1 << 20)
+        let (mut body, mut piece) = (Vec::new(), [0; 3000]);
+        loop {
+            match response.read(&mut piece)? {
+                0 => return Ok(body),
+                got => body.extend_from_slice(&piece[..got]),
+            }
+        }
     }
 }
 
 impl End {
-    /// The markers in it that are not this exchange's.
+    /// The markers in it of the exchanges before this one.
     fn others_than(&self, number: u64) -> Vec<String> {
         let mut all: Vec<u8> = Vec::new();
         for (name, value) in &self.headers {
             all.extend(name.bytes().chain(*b": ").chain(value.iter().copied()).chain(*b"\n"));
         }
         all.extend(self.body.iter().flatten());
-        let text = String::from_utf8_lossy(&all).into_owned();
-        let whole = |part: &&str| part.len() == DIGITS && part.bytes().all(|b| b.is_ascii_digit());
-        let own = format!("{number:0DIGITS$}");
-        // A mutation may have changed a digit of the own one: then it is nobody's.
-        text.split('~')
-            .filter(whole)
-            .filter(|part| *part != own && part.parse::<u64>().is_ok_and(|other| near(other, number)))
-            .map(str::to_owned)
-            .collect()
+        let text = String::from_utf8_lossy(&all);
+        let before = (number.saturating_sub(50)..number).map(marker);
+        before.filter(|other| text.contains(other)).collect()
     }
 }
 
-/// Whether the other exchange came just before: what a mutation makes of a number is mostly far away, or equal in all
-/// four ways.
-fn near(other: u64, number: u64) -> bool {
-    other < number && number - other < 10
-}
-
+/// What all responses of one exchange have in them, and no other: no mutation of one makes another one of it.
 fn marker(number: u64) -> String {
-    format!("~{number:0DIGITS$}~")
+    format!("~{:012x}~", number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16)
 }
 
 /// The bytes cut into pieces in one of the ways in which a network may.
@@ -276,7 +274,6 @@ fn shown(case: &Case) -> String {
 }
 
 const PLACE: &str = "~id~";
-const DIGITS: usize = 12;
 
 const OWN: [&str; 6] = [
     "HTTP/1.1 200 OK\r\nX-Id: ~id~\r\nContent-Length: 14\r\n\r\n~id~",
