@@ -7,6 +7,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../c/abi.rs"]
+mod abi;
+
+mod calls;
 mod mutate;
 mod origin;
 mod responses;
@@ -20,9 +24,18 @@ fn malformed_responses_end_in_the_same_way_in_all_ways_and_cross_no_exchange() {
     responses.finish().unwrap();
 }
 
+#[test]
+fn random_calls_of_the_abi_from_several_threads_neither_panic_nor_leak() {
+    calls::run(number("HANGUP_FUZZ_FROM").unwrap_or(1), number("HANGUP_FUZZ_SECONDS"));
+}
+
+#[test]
+fn the_random_calls_forget_no_function() {
+    assert_eq!(calls::forgotten(), [""; 0]);
+}
+
 /// Runs cases, and fails with what is wrong in the first ten that fail.
 fn fuzz(what: &str, smoke: u64, mut run: impl FnMut(u64) -> Result<(), String>) {
-    let number = |name: &str| Some(std::env::var(name).ok()?.parse::<u64>().expect("a number"));
     if let Some(case) = number("HANGUP_FUZZ_CASE") {
         return run(case).unwrap();
     }
@@ -37,4 +50,9 @@ fn fuzz(what: &str, smoke: u64, mut run: impl FnMut(u64) -> Result<(), String>) 
     }
     println!("numbers: {what}: {cases} cases, {:?}", begun.elapsed());
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// The value of an environment variable.
+fn number(name: &str) -> Option<u64> {
+    Some(std::env::var(name).ok()?.parse().expect("a number"))
 }

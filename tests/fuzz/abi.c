@@ -1,0 +1,560 @@
+/**
+ * @file abi.c
+ *
+ * Random calls of every function over random handles, from several threads at once: `threads=4 calls=2000 from=1`, and
+ * servers. A handle may be used by all threads at the same time; only its end waits until nobody is inside a call on
+ * it. Whatever the calls are, none may panic, a status and its error must agree, each submission is completed once,
+ * each callback is ended once, and in the end no socket is left.
+ */
+#include "check.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/** The types of handles that are kept. */
+enum {
+    MANAGER, OPTIONS, CLIENT, REQUEST, RESPONSE, CANCEL, QUEUE, EVENTS, LIST, TEXT, ERROR, TYPES
+};
+
+#define SLOTS 6
+
+/** A handle that all threads may use: they read the lock, who replaces it writes. */
+typedef struct {
+    pthread_rwlock_t lock;
+    void *handle;
+} slot;
+
+static slot pool[TYPES][SLOTS];
+
+/** The one queue that is not freed, so that completions can be counted. */
+static hangup_queue *counted;
+static atomic_ulong submitted, completed, begun, ended;
+
+static atomic_ulong calls_made;
+static __thread uint64_t dice;
+
+/** xorshift64*. */
+static uint32_t roll(uint32_t sides) {
+    dice ^= dice >> 12;
+    dice ^= dice << 25;
+    dice ^= dice >> 27;
+    return (uint32_t)((dice * 0x2545F4914F6CDD1DULL) >> 33) % sides;
+}
+
+#define ONE_OF(list) (list)[roll(sizeof(list) / sizeof(list)[0])]
+
+static const int64_t NUMBERS[] = {-2, -1, 0, 1, 2, 3, 5, 20, 40, 1000, INT64_MAX, INT64_MIN};
+
+static int64_t number(void) {
+    return ONE_OF(NUMBERS);
+}
+
+/** A time that ends soon, or none that is legal. */
+static int64_t short_ms(void) {
+    static const int64_t times[] = {1, 2, 5, 10, 30, 30, 30, 0, -7};
+    return ONE_OF(times);
+}
+
+static size_t size(void) {
+    static const size_t sizes[] = {0, 1, 2, 10, 4096, 100000, SIZE_MAX};
+    return ONE_OF(sizes);
+}
+
+static const char *text(void) {
+    static const char *texts[] = {
+        NULL, "", "a", "x-header", "value", "a b", "a\r\nb: c", "GET", "POST", "HEAD", "127.0.0.1", "::1", "*",
+        "localhost", "10.0.0.0/8,.example.org", "id=1; Path=/", "id=2; Domain=com", "http://127.0.0.1:1",
+        "socks5://u:p@127.0.0.1:1", "::bad::", "/dev/null", "/nowhere", "100-continue", "Expect", "Connection",
+        "Content-Length", "Host", "\xff\xfe", "http://[::1", "https://user:secret@127.0.0.1:1/",
+    };
+    return ONE_OF(texts);
+}
+
+static const char *url(void) {
+    static const char *servers[] = {"hello", "hello", "hello", "large", "half", "silent", "echo"};
+    return roll(12) == 0 ? text() : given(ONE_OF(servers));
+}
+
+static const char *method(void) {
+    static const char *methods[] = {"GET", "GET", "POST", "HEAD", "PUT"};
+    return roll(12) == 0 ? text() : ONE_OF(methods);
+}
+
+/** What a call answered, and its error, which goes into the pool or to its end. */
+static void judge(const char *call, int32_t status, hangup_error *error);
+
+/** Puts a handle into the pool, and ends the one that was there; ends the new one if all places are busy. */
+static void keep(int type, void *handle);
+
+static void end(int type, void *handle) {
+    switch (type) {
+    case MANAGER: hangup_manager_free(handle); break;
+    case OPTIONS: hangup_options_free(handle); break;
+    case CLIENT: hangup_client_free(handle); break;
+    case REQUEST: hangup_request_free(handle); break;
+    case RESPONSE: hangup_response_free(handle); break;
+    case CANCEL: hangup_cancel_free(handle); break;
+    case QUEUE: hangup_queue_free(handle); break;
+    case EVENTS: hangup_events_free(handle); break;
+    case LIST: hangup_connections_free(handle); break;
+    case TEXT: hangup_text_free(handle); break;
+    default: hangup_error_free(handle); break;
+    }
+}
+
+static void keep(int type, void *handle) {
+    slot *place = &pool[type][roll(SLOTS)];
+    if (handle != NULL && pthread_rwlock_trywrlock(&place->lock) == 0) {
+        void *before = place->handle;
+        place->handle = handle;
+        pthread_rwlock_unlock(&place->lock);
+        handle = before;
+    }
+    end(type, handle);
+}
+
+static slot *borrow(int type) {
+    slot *place = &pool[type][roll(SLOTS)];
+    pthread_rwlock_rdlock(&place->lock);
+    return place;
+}
+
+static void judge(const char *call, int32_t status, hangup_error *error) {
+    atomic_fetch_add(&calls_made, 1);
+    const char *name = hangup_status_text(status);
+    if (status == HANGUP_PANIC || name == NULL || name[0] == '\0') {
+        FAIL("%s answered %d: %s", call, status, hangup_error_message(error));
+    }
+    if (error != NULL && hangup_error_status(error) != status) {
+        FAIL("%s answered %s, and its error says %d", call, name, hangup_error_status(error));
+    }
+    if (error != NULL) {
+        keep(ERROR, error);
+    }
+}
+
+/** A call whose last argument is its error: sometimes there is nowhere to write it to. */
+#define CALL(function, ...)                                                           \
+    do {                                                                              \
+        hangup_error *error = NULL;                                                   \
+        int wants = roll(4) != 0;                                                     \
+        int32_t status = function(__VA_ARGS__, wants ? &error : NULL);                \
+        if (wants && (status != HANGUP_OK) != (error != NULL)) {                      \
+            FAIL("%s answered %d, and there is %s error", #function, status,          \
+                 error == NULL ? "no" : "an");                                        \
+        }                                                                             \
+        judge(#function, status, error);                                              \
+    } while (0)
+
+#define PLAIN_CALL(function, ...) judge(#function, function(__VA_ARGS__), NULL)
+
+/** A question: its answer is used, so that it is a valid one. */
+static atomic_size_t used;
+
+static void use(const char *answer) {
+    atomic_fetch_add(&used, answer == NULL ? 1 : strlen(answer));
+}
+
+#define ASK(question) atomic_fetch_add(&used, (size_t)(question))
+
+static int64_t read_body(void *user_data, uint8_t *into, size_t room) {
+    (void)user_data;
+    static atomic_uint turn;
+    unsigned now = atomic_fetch_add(&turn, 1) % 7;
+    size_t count = room < 100 ? room : 100;
+    memset(into, 'u', count);
+    return now == 0 ? -1 : now < 4 ? (int64_t)count : 0;
+}
+
+static void count_end(void *user_data) {
+    (void)user_data;
+    atomic_fetch_add(&ended, 1);
+}
+
+static int32_t resolve(void *user_data, const char *host, hangup_addresses *addresses) {
+    (void)user_data;
+    use(host);
+    PLAIN_CALL(hangup_addresses_add, addresses, "127.0.0.1");
+    PLAIN_CALL(hangup_addresses_add, addresses, "no address");
+    return 0;
+}
+
+static int32_t interrupted(void *user_data) {
+    (void)user_data;
+    return roll(4) == 0;
+}
+
+static void on_manager(hangup_manager *manager) {
+    hangup_stats stats = {.size = sizeof stats};
+    hangup_connections *list = NULL;
+    hangup_events *events = NULL;
+    hangup_manager *other = NULL;
+    hangup_reason reason = 0;
+    int64_t limit = 0;
+    size_t count = 0;
+    int32_t how = roll(5) == 0 ? (int32_t)number() : (int32_t)roll(2);
+    switch (roll(20)) {
+    case 0: PLAIN_CALL(hangup_manager_stats, manager, &stats); break;
+    case 1: CALL(hangup_manager_preconnect, manager, url(), roll(3), &count); break;
+    case 2: CALL(hangup_manager_close_connection, manager, roll(100), how); break;
+    case 3: CALL(hangup_manager_close_origin, manager, url(), how, &count); break;
+    case 4: PLAIN_CALL(hangup_manager_close_idle, manager, number(), &count); break;
+    case 5: PLAIN_CALL(hangup_manager_close_all, manager, how, &count); break;
+    case 6: PLAIN_CALL(hangup_manager_network_changed, manager, &count); break;
+    case 7: PLAIN_CALL(hangup_manager_clear_addresses, manager); break;
+    case 8: PLAIN_CALL(hangup_manager_why_closed, manager, roll(100), &reason); break;
+    case 9: CALL(hangup_manager_drain, manager, short_ms()); break;
+    case 10: PLAIN_CALL(hangup_manager_shutdown, manager); break;
+    case 11: CALL(hangup_manager_limit, manager, (int32_t)roll(11), number()); break;
+    case 12: PLAIN_CALL(hangup_manager_get_limit, manager, (int32_t)roll(11), &limit); break;
+    case 13:
+        CALL(hangup_manager_list, manager, &list);
+        keep(LIST, list);
+        break;
+    case 14:
+        CALL(hangup_manager_events, manager, roll(3) * 16, &events);
+        keep(EVENTS, events);
+        break;
+    case 15: CALL(hangup_manager_set_address, manager, text(), text()); break;
+    case 16:
+        atomic_fetch_add(&begun, 1);
+        CALL(hangup_manager_resolver, manager, resolve, count_end, NULL);
+        break;
+    case 17: keep(MANAGER, hangup_manager_clone(manager)); break;
+    case 18:
+        other = hangup_manager_shared();
+        ASK(hangup_manager_id(other) + hangup_manager_id(manager));
+        hangup_manager_free(other);
+        break;
+    default: keep(CLIENT, NULL); break;
+    }
+}
+
+static void on_client(hangup_client *client, hangup_request *request, hangup_queue *queue) {
+    hangup_response *response = NULL;
+    hangup_text *cookies = NULL;
+    size_t count = 0;
+    int32_t on = (int32_t)roll(3) - 1;
+    switch (roll(30)) {
+    case 0: CALL(hangup_client_timeout, client, 1 + (int32_t)roll(10), short_ms()); break;
+    case 1: CALL(hangup_client_header, client, text(), text()); break;
+    case 2: CALL(hangup_client_connection, client, (int32_t)roll(4)); break;
+    case 3: CALL(hangup_client_max_head, client, size()); break;
+    case 4: CALL(hangup_client_preconnect, client, url(), roll(3), &count); break;
+    case 5: CALL(hangup_client_redirects, client, number()); break;
+    case 6: CALL(hangup_client_retries, client, on); break;
+    case 7: CALL(hangup_client_sensitive_header, client, text()); break;
+    case 8: CALL(hangup_client_decode, client, on); break;
+    case 9: CALL(hangup_client_cookies, client, on); break;
+    case 10: CALL(hangup_client_set_cookie, client, url(), text()); break;
+    case 11:
+        CALL(hangup_client_cookies_for, client, url(), &cookies);
+        keep(TEXT, cookies);
+        break;
+    case 12: PLAIN_CALL(hangup_client_clear_cookies, client); break;
+    case 13: CALL(hangup_client_tls_roots, client, (const uint8_t *)"-----BEGIN", roll(11)); break;
+    case 14: CALL(hangup_client_tls_roots_file, client, text()); break;
+    case 15:
+        CALL(hangup_client_tls_certificate, client, (const uint8_t *)"pem", roll(4), (const uint8_t *)"key", roll(4));
+        break;
+    case 16: CALL(hangup_client_tls_dangerously_trust_anybody, client, on); break;
+    case 17: CALL(hangup_client_proxy, client, roll(2) == 0 ? text() : NULL); break;
+    case 18: CALL(hangup_client_proxy_from_env, client); break;
+    case 19: CALL(hangup_client_no_proxy, client, text()); break;
+    case 20: CALL(hangup_client_local_address, client, roll(2) == 0 ? text() : NULL); break;
+    case 21: keep(CLIENT, hangup_client_clone(client)); break;
+    case 22: keep(MANAGER, hangup_client_manager(client)); break;
+    case 23:
+    case 24:
+        CALL(hangup_client_get, client, url(), short_ms(), &response);
+        keep(RESPONSE, response);
+        break;
+    case 25:
+    case 26:
+        CALL(hangup_client_send, client, request, &response);
+        keep(RESPONSE, response);
+        break;
+    default: {
+        int mine = queue != NULL && roll(2) == 0;
+        hangup_error *error = NULL;
+        int32_t status = hangup_client_submit(client, request, mine ? queue : counted, roll(9), &error);
+        atomic_fetch_add(&submitted, status == HANGUP_OK && !mine);
+        judge("hangup_client_submit", status, error);
+    }
+    }
+}
+
+static void on_request(hangup_request *request, hangup_cancel *cancel) {
+    hangup_request *copy = NULL;
+    switch (roll(12)) {
+    case 0:
+        CALL(hangup_request_clone, request, &copy);
+        keep(REQUEST, copy);
+        break;
+    case 1: CALL(hangup_request_header, request, text(), text()); break;
+    case 2: CALL(hangup_request_body, request, (const uint8_t *)"uuuuuuuuuu", roll(11)); break;
+    case 3: CALL(hangup_request_body_file, request, roll(2) == 0 ? text() : "/proc/self/status"); break;
+    case 4:
+        atomic_fetch_add(&begun, 1);
+        CALL(hangup_request_body_reader, request, read_body, count_end, NULL, roll(2) == 0 ? -1 : number());
+        break;
+    case 5: CALL(hangup_request_timeout, request, 1 + (int32_t)roll(10), short_ms()); break;
+    case 6: CALL(hangup_request_min_rate, request, number(), short_ms()); break;
+    case 7: CALL(hangup_request_connection, request, (int32_t)roll(4)); break;
+    case 8: CALL(hangup_request_retries, request, (int32_t)roll(3) - 1); break;
+    case 9: CALL(hangup_request_redirects, request, number()); break;
+    case 10: CALL(hangup_request_whole, request, number()); break;
+    default: PLAIN_CALL(hangup_request_cancel_with, request, cancel); use(hangup_request_method(request));
+    }
+}
+
+static void on_response(hangup_response *response, hangup_queue *queue) {
+    static __thread uint8_t room[5000];
+    hangup_timings timings = {.size = sizeof timings};
+    const uint8_t *data = NULL;
+    const char *name = NULL, *value = NULL;
+    size_t got = 0;
+    int32_t hop = 0;
+    switch (roll(10)) {
+    case 0: ASK(hangup_response_status(response) + hangup_response_version(response)); break;
+    case 1: ASK(hangup_response_connection(response) + (size_t)hangup_response_reused(response)); break;
+    case 2:
+        use(hangup_response_url(response));
+        ASK(hangup_response_attempts(response) + hangup_response_history_count(response));
+        use(hangup_response_history_at(response, roll(3), &hop));
+        break;
+    case 3:
+        use(hangup_response_header(response, text(), &got));
+        ASK(hangup_response_header_count(response));
+        PLAIN_CALL(hangup_response_header_at, response, roll(4), &name, &value, &got);
+        break;
+    case 4: PLAIN_CALL(hangup_response_timings, response, &timings); break;
+    case 5:
+    case 6: CALL(hangup_response_read, response, room, roll(sizeof room), &got); break;
+    case 7: CALL(hangup_response_read_all, response, size(), &data, &got); break;
+    case 8: PLAIN_CALL(hangup_response_close, response, (int32_t)roll(3)); break;
+    default: {
+        int mine = queue != NULL && roll(2) == 0;
+        hangup_error *error = NULL;
+        int32_t status = hangup_response_submit_read(response, size(), mine ? queue : counted, roll(9), &error);
+        atomic_fetch_add(&submitted, status == HANGUP_OK && !mine);
+        judge("hangup_response_submit_read", status, error);
+    }
+    }
+}
+
+static void take(hangup_queue *queue, int64_t patience) {
+    hangup_completion completion = {.size = sizeof completion};
+    int32_t status = hangup_queue_next(queue, patience, &completion);
+    judge("hangup_queue_next", status, NULL);
+    if (status == HANGUP_OK) {
+        atomic_fetch_add(&completed, queue == counted);
+        judge("a completion", completion.status, completion.error);
+        if (completion.response != NULL) {
+            keep(RESPONSE, completion.response);
+        }
+    }
+}
+
+static void on_cancel(hangup_cancel *cancel) {
+    hangup_cancel *child = NULL;
+    switch (roll(6)) {
+    case 0:
+        PLAIN_CALL(hangup_cancel_child, cancel, &child);
+        keep(CANCEL, child);
+        break;
+    case 1: keep(CANCEL, hangup_cancel_clone(cancel)); break;
+    case 2: PLAIN_CALL(hangup_cancel_after, cancel, short_ms()); break;
+    case 3: hangup_cancel_fire(cancel, text()); break;
+    default: ASK(hangup_cancel_is_fired(cancel));
+    }
+}
+
+static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hangup_queue *queue) {
+    hangup_event event = {.size = sizeof event};
+    hangup_connection_info info = {.size = sizeof info};
+    size_t got = 0;
+    switch (roll(12)) {
+    case 0: PLAIN_CALL(hangup_events_next, events->handle, short_ms(), &event); break;
+    case 1: ASK(hangup_events_lost(events->handle) + (size_t)hangup_events_fd(events->handle)); break;
+    case 2: PLAIN_CALL(hangup_events_close, events->handle); break;
+    case 3:
+        ASK(hangup_connections_count(list->handle));
+        if (hangup_connections_at(list->handle, roll(4), &info) == HANGUP_OK) {
+            use(info.origin);
+            use(info.peer);
+        }
+        break;
+    case 4: use(hangup_text_value(shown->handle, &got)); break;
+    case 5:
+        use(hangup_error_message(error->handle));
+        use(hangup_error_reason(error->handle));
+        ASK(hangup_error_phase(error->handle) + hangup_error_limit(error->handle) + hangup_error_os_code(error->handle));
+        ASK(hangup_error_retry_safe(error->handle) + hangup_error_reused(error->handle));
+        ASK(hangup_error_connection(error->handle) + hangup_error_bytes_sent(error->handle));
+        ASK(hangup_error_sent(error->handle) + hangup_error_response_started(error->handle));
+        ASK(hangup_error_attempts(error->handle) + (size_t)hangup_error_http_status(error->handle));
+        ASK(hangup_error_left(error->handle));
+        break;
+    case 6:
+        use(hangup_version_text());
+        ASK(hangup_version());
+        use(hangup_phase_text((int32_t)number()));
+        use(hangup_timeout_text((int32_t)number()));
+        use(hangup_state_text((int32_t)number()));
+        use(hangup_reason_text((int32_t)number()));
+        use(hangup_event_text((int32_t)number()));
+        break;
+    case 7: CALL(hangup_io_threads, roll(4)); break;
+    case 8: PLAIN_CALL(hangup_interrupt_check, roll(2) == 0 ? interrupted : NULL, NULL, short_ms()); break;
+    case 9: PLAIN_CALL(hangup_queue_close, queue); break;
+    default: ASK(hangup_queue_fd(queue)); take(roll(2) == 0 ? queue : counted, short_ms());
+    }
+    /* The origin belongs to the last event: asked where no other thread asks for the next one. */
+    hangup_events *alone = NULL;
+    hangup_manager *shared = hangup_manager_shared();
+    if (roll(50) == 0 && hangup_manager_events(shared, 16, &alone, NULL) == HANGUP_OK) {
+        use(hangup_events_origin(alone));
+        hangup_events_free(alone);
+    }
+    hangup_manager_free(shared);
+}
+
+static void begin_one(int type) {
+    hangup_manager *manager = NULL;
+    hangup_client *client = NULL;
+    hangup_request *request = NULL;
+    slot *of = borrow(type == MANAGER ? OPTIONS : MANAGER);
+    switch (type) {
+    case MANAGER:
+        CALL(hangup_manager_new, of->handle, &manager);
+        break;
+    case OPTIONS: {
+        hangup_options *options = hangup_options_new();
+        CALL(hangup_options_limit, options, (int32_t)roll(11), number());
+        pthread_rwlock_unlock(&of->lock);
+        keep(OPTIONS, options);
+        return;
+    }
+    case CLIENT:
+        CALL(hangup_client_new, of->handle, &client);
+        /* Nothing here may wait for longer. */
+        CALL(hangup_client_timeout, client, HANGUP_TIMEOUT_TOTAL, 50);
+        break;
+    case REQUEST: CALL(hangup_request_new, method(), url(), &request); break;
+    default: break;
+    }
+    pthread_rwlock_unlock(&of->lock);
+    switch (type) {
+    case MANAGER: keep(type, manager); break;
+    case CLIENT: keep(type, client); break;
+    case REQUEST: keep(type, request); break;
+    case CANCEL: keep(type, hangup_cancel_new()); break;
+    case QUEUE: keep(type, hangup_queue_new()); break;
+    default: break;
+    }
+}
+
+static void one_call(void) {
+    slot *borrowed[TYPES];
+    if (roll(4) == 0) {
+        static const int begin_as[] = {MANAGER, OPTIONS, CLIENT, CLIENT, REQUEST, REQUEST, REQUEST, CANCEL, QUEUE};
+        begin_one(ONE_OF(begin_as));
+        return;
+    }
+    for (int type = 0; type < TYPES; type++) {
+        borrowed[type] = borrow(type);
+    }
+    switch (roll(8)) {
+    case 0: on_manager(borrowed[MANAGER]->handle); break;
+    case 1:
+    case 2: on_client(borrowed[CLIENT]->handle, borrowed[REQUEST]->handle, borrowed[QUEUE]->handle); break;
+    case 3: on_request(borrowed[REQUEST]->handle, borrowed[CANCEL]->handle); break;
+    case 4:
+    case 5: on_response(borrowed[RESPONSE]->handle, borrowed[QUEUE]->handle); break;
+    case 6: on_cancel(borrowed[CANCEL]->handle); break;
+    default:
+        on_the_rest(borrowed[EVENTS], borrowed[LIST], borrowed[TEXT], borrowed[ERROR], borrowed[QUEUE]->handle);
+    }
+    for (int type = 0; type < TYPES; type++) {
+        pthread_rwlock_unlock(&borrowed[type]->lock);
+    }
+}
+
+typedef struct {
+    uint64_t seed;
+    long calls;
+    int64_t until;
+} work;
+
+static void *call_at_random(void *argument) {
+    work *mine = argument;
+    dice = mine->seed * 0x9E3779B97F4A7C15ULL | 1;
+    for (long i = 0; mine->until == 0 ? i < mine->calls : now_us() < mine->until; i++) {
+        one_call();
+    }
+    hangup_interrupt_check(NULL, NULL, -1);
+    return NULL;
+}
+
+static long given_number(const char *name, long otherwise) {
+    const char *value = given_or_null(name);
+    return value == NULL ? otherwise : atol(value);
+}
+
+static void wait_for(const char *what, atomic_ulong *now, atomic_ulong *all) {
+    int64_t end_at = now_us() + 20000000 * slowness();
+    while (atomic_load(now) != atomic_load(all)) {
+        if (now_us() > end_at) {
+            FAIL("%lu of %lu %s", atomic_load(now), atomic_load(all), what);
+        }
+        take(counted, 1);
+    }
+}
+
+int main(int argc, char **argv) {
+    begin(argc, argv);
+    enum { MOST_THREADS = 16 };
+    pthread_t threads[MOST_THREADS];
+    work all[MOST_THREADS];
+    long count = given_number("threads", 4), seconds = given_number("seconds", 0);
+    CHECK(count <= MOST_THREADS);
+    counted = hangup_queue_new();
+    dice = 1;
+    for (int type = 0; type < TYPES; type++) {
+        for (int i = 0; i < SLOTS; i++) {
+            CHECK(pthread_rwlock_init(&pool[type][i].lock, NULL) == 0);
+        }
+    }
+    for (long i = 0; i < count; i++) {
+        all[i].seed = (uint64_t)(given_number("from", 1) * 1000 + i);
+        all[i].calls = given_number("calls", 2000);
+        all[i].until = seconds == 0 ? 0 : now_us() + seconds * 1000000;
+        start(&threads[i], call_at_random, &all[i]);
+    }
+    for (long i = 0; i < count; i++) {
+        join(threads[i]);
+    }
+    wait_for("submissions are completed", &completed, &submitted);
+    for (int type = 0; type < TYPES; type++) {
+        for (int i = 0; i < SLOTS; i++) {
+            end(type, pool[type][i].handle);
+        }
+    }
+    hangup_queue_free(counted);
+    counted = NULL;
+    hangup_manager *shared = hangup_manager_shared();
+    CHECK_OK(hangup_manager_shutdown(shared), NULL);
+    hangup_manager_free(shared);
+    wait_for("callbacks are ended", &ended, &begun);
+    int64_t end_at = now_us() + 20000000 * slowness();
+    while (open_sockets() != 0) {
+        if (now_us() > end_at) {
+            FAIL("%d sockets are left", open_sockets());
+        }
+        sleep_ms(1);
+    }
+    printf("numbers: ABI: %lu calls, %lu completions, %lu callbacks\n", atomic_load(&calls_made),
+           atomic_load(&completed), atomic_load(&ended));
+    return 0;
+}
