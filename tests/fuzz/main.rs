@@ -11,9 +11,11 @@ mod support;
 mod abi;
 
 mod calls;
+mod differential;
 mod mutate;
 mod origin;
 mod responses;
+mod texts;
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,12 @@ fn malformed_responses_end_in_the_same_way_in_all_ways_and_cross_no_exchange() {
 }
 
 #[test]
+fn other_clients_differ_only_where_the_list_says_so() {
+    let mut differential = differential::Differential::new();
+    fuzz("differential", 200, |number| differential.run(number));
+}
+
+#[test]
 fn random_calls_of_the_abi_from_several_threads_neither_panic_nor_leak() {
     calls::run(number("HANGUP_FUZZ_FROM").unwrap_or(1), number("HANGUP_FUZZ_SECONDS"));
 }
@@ -32,6 +40,12 @@ fn random_calls_of_the_abi_from_several_threads_neither_panic_nor_leak() {
 #[test]
 fn the_random_calls_forget_no_function() {
     assert_eq!(calls::forgotten(), [""; 0]);
+}
+
+#[test]
+fn texts_are_refused_or_on_the_wire_as_they_were_meant() {
+    let texts = texts::Texts::new();
+    fuzz("texts", 1000, |number| texts.run(number));
 }
 
 /// Runs cases, and fails with what is wrong in the first ten that fail.

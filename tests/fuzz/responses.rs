@@ -18,6 +18,11 @@ use crate::support::verdict::assert_consistent;
 /// The four ways, with a client and a server each.
 pub struct Responses {
     ways: Vec<Way>,
+    generator: Generator,
+}
+
+/// Makes malformed responses, each with a marker of its own.
+pub struct Generator {
     seeds: Vec<Vec<u8>>,
 }
 
@@ -54,7 +59,7 @@ impl Responses {
                 origin: Origin::start(secure),
             })
         });
-        Self { ways: ways.collect(), seeds: seeds() }
+        Self { ways: ways.collect(), generator: Generator::new() }
     }
 
     /// Runs case `number`.
@@ -95,24 +100,7 @@ impl Responses {
     }
 
     fn case(&self, number: u64, dice: &mut Dice) -> Case {
-        let marker = marker(number);
-        let mark = |seed: &[u8]| {
-            let mut bytes = Vec::new();
-            for (at, part) in split(seed, PLACE.as_bytes()).into_iter().enumerate() {
-                if at > 0 {
-                    bytes.extend_from_slice(marker.as_bytes());
-                }
-                bytes.extend_from_slice(part);
-            }
-            bytes
-        };
-        let mut bytes = mark(&self.seeds[pick(dice, self.seeds.len())]);
-        if dice.roll(8) == 0 {
-            bytes.extend(mark(&self.seeds[pick(dice, self.seeds.len())]));
-        }
-        if dice.roll(10) != 0 {
-            mutate(dice, &mut bytes, TOKENS);
-        }
+        let bytes = self.generator.bytes(number, dice);
         let method = ["GET", "GET", "GET", "HEAD", "POST", "PUT"][pick(dice, 6)];
         let has_body = matches!(method, "POST" | "PUT");
         Case {
@@ -122,6 +110,30 @@ impl Responses {
             bytes,
             close: dice.roll(3) == 0,
         }
+    }
+}
+
+impl Generator {
+    pub fn new() -> Self {
+        Self { seeds: seeds() }
+    }
+
+    /// The response of exchange `number`.
+    pub fn bytes(&self, number: u64, dice: &mut Dice) -> Vec<u8> {
+        let mut bytes = self.marked(number, dice);
+        if dice.roll(8) == 0 {
+            bytes.extend(self.marked(number, dice));
+        }
+        if dice.roll(10) != 0 {
+            mutate(dice, &mut bytes, TOKENS);
+        }
+        bytes
+    }
+
+    /// One of the seeds, with the marker in its places.
+    fn marked(&self, number: u64, dice: &mut Dice) -> Vec<u8> {
+        let parts = split(&self.seeds[pick(dice, self.seeds.len())], PLACE.as_bytes());
+        parts.join(marker(number).as_bytes())
     }
 }
 
