@@ -3,17 +3,23 @@
 CARGO  ?= cargo
 PYTHON ?= python3
 PREFIX ?= /usr/local
+SECONDS ?= 1800
+FROM   ?= 1
 
 # Where cargo builds, and with it all that is made here.
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 export CARGO_TARGET_DIR := $(TARGET)
 export CARGO PYTHON
 
-.PHONY: help demo test bench header install lint deps
+.PHONY: help demo test torture fuzz sanitize miri bench header install lint deps
 
 help:
 	@echo "make demo      C and Python on one connection manager, step by step"
 	@echo "make test      all tests: Rust, C, C++, Python, examples"
+	@echo "make torture   every scenario with every system call failing, and ended before every one"
+	@echo "make fuzz      each kind of malformed input for SECONDS=$(SECONDS), the first case being FROM=$(FROM)"
+	@echo "make sanitize  the C and C++ tests with the address, undefined-behaviour and thread sanitizers"
+	@echo "make miri      the unit tests of wait, manager and cancel under Miri (needs a nightly toolchain)"
 	@echo "make bench     the benchmarks"
 	@echo "make header    writes include/hangup.h from src/ffi"
 	@echo "make install   installs the library for C and C++: PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
@@ -35,6 +41,21 @@ test:
 	RUSTFLAGS="--cfg loom" $(CARGO) test -p loom-tests --profile loom --target-dir "$(TARGET)/loom"
 	$(CARGO) build --quiet -p testserver
 	HANGUP_TESTSERVER="$(TARGET)/debug/hangup-testserver" "$(TARGET)/venv/bin/python" -m pytest -q tests/python
+
+torture:
+	@sh tests/deps.sh test
+	HANGUP_TORTURE=all $(CARGO) test --test torture -- --nocapture --test-threads 2
+
+fuzz:
+	@sh tests/deps.sh test
+	HANGUP_FUZZ_SECONDS=$(SECONDS) HANGUP_FUZZ_FROM=$(FROM) $(CARGO) test --test fuzz -- --nocapture
+
+sanitize:
+	@sh tests/deps.sh test
+	@sh tests/sanitize.sh
+
+miri:
+	@sh tests/miri.sh
 
 bench:
 	@sh tests/deps.sh demo bench

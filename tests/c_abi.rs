@@ -137,7 +137,11 @@ fn built(name: &str) -> PathBuf {
         // A compiler that ignores the flag would make every program look clean.
         let symbols = abi::succeed(Command::new("nm").arg(&output)).stdout;
         assert!(
-            String::from_utf8_lossy(&symbols).contains("__asan_init"),
+            String::from_utf8_lossy(&symbols).contains(if abi::sanitizes_threads() {
+                "__tsan_init"
+            } else {
+                "__asan_init"
+            }),
             "no sanitizer in {name}"
         );
     }

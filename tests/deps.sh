@@ -45,6 +45,7 @@ for task in "$@"; do
         want libuv1-dev "an event loop that others wrote" c_header uv.h
         want cmake "the installed library is found by it" have cmake
         want nginx-light "a server that others wrote" have nginx
+        want curl "a client that others wrote" have curl
         want python3-dev "a C extension is built" "$python" -c \
             "import os, sysconfig; os.stat(os.path.join(sysconfig.get_path('include'), 'Python.h'))"
         ;;

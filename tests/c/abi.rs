@@ -73,13 +73,20 @@ fn cflags() -> Vec<String> {
     flags.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The sanitizers' flags if `HANGUP_SANITIZE` is set.
+/// The sanitizers' flags if `HANGUP_SANITIZE` is set: to `thread`, or to anything else for address and undefined behaviour.
 pub fn sanitizers() -> &'static [&'static str] {
-    if is_set("HANGUP_SANITIZE") {
+    if sanitizes_threads() {
+        &["-fsanitize=thread", "-g"]
+    } else if is_set("HANGUP_SANITIZE") {
         &["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
     } else {
         &[]
     }
+}
+
+/// Whether programs are to be compiled with ThreadSanitizer.
+pub fn sanitizes_threads() -> bool {
+    env::var("HANGUP_SANITIZE").is_ok_and(|value| value == "thread")
 }
 
 /// Whether a variable is there and says neither nothing nor no.
@@ -139,6 +146,10 @@ pub fn command(program: &Path, under: Under) -> Command {
             "--error-exitcode=9",
             "--fair-sched=yes",
         ]);
+    } else if sanitizes_threads() {
+        let list = root().join("tests/c/tsan.supp");
+        let options = format!("suppressions={} halt_on_error=1 die_after_fork=0", list.display());
+        command.env("HANGUP_SLOW", "5").env("TSAN_OPTIONS", options);
     } else if is_set("HANGUP_SANITIZE") {
         // The order of libraries is another one with LD_PRELOAD; cancel.c needs that.
         command.env("HANGUP_SLOW", "5").env("ASAN_OPTIONS", "verify_asan_link_order=0");
