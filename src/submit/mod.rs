@@ -7,6 +7,7 @@
 mod slot;
 
 use std::future::Future;
+use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -70,12 +71,17 @@ pub(crate) fn run<T: 'static>(
 fn job<T: 'static>(
     work: impl FnOnce() -> T + Send + 'static,
     done: impl FnOnce(Result<T, Error>) + Send + 'static,
-) -> impl FnMut() + Send + 'static {
+) -> impl FnMut(io::Result<()>) + Send + 'static {
     let mut owed = Owed { done: Some(done), of: PhantomData };
     let mut work = Some(work);
-    move || {
+    move |ready| {
         let Some(work) = work.take() else { return };
-        let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(|_| panicked());
+        let outcome = match ready {
+            Ok(()) => catch_unwind(AssertUnwindSafe(work)).map_err(|_| panicked()),
+            Err(error) => {
+                Err(Error::from_os(Kind::System, "there is no memory for a stack", &error))
+            }
+        };
         // Wakers and what is dropped with an outcome may be other people's code, too.
         let pay = || drop(catch_unwind(AssertUnwindSafe(|| owed.pay(outcome))));
         on_thread_stack(pay);

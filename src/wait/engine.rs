@@ -83,10 +83,13 @@ impl Engine {
     }
 
     /// Runs a job. An error means that it can't be run, and it was dropped. A job that can't be
-    /// run later on, for want of memory for its stack, is dropped as well.
-    pub(crate) fn spawn(&self, job: impl FnMut() + Send + 'static) -> io::Result<()> {
+    /// run later on is called with an error: there is no memory for its stack.
+    pub(crate) fn spawn(
+        &self,
+        mut job: impl FnMut(io::Result<()>) + Send + 'static,
+    ) -> io::Result<()> {
         match &self.form {
-            Form::Threads => THREADS.run(job),
+            Form::Threads => THREADS.run(move || job(Ok(()))),
             Form::Fibers { threads, next } => {
                 let mut shared = read(threads);
                 if shared.len() < wanted() {
@@ -172,7 +175,7 @@ mod tests {
         let engine = Engine::running().unwrap();
         let (tell, told) = mpsc::channel();
         let mut job = Some(job);
-        let job = move || drop(job.take().map(|job| tell.send(job())));
+        let job = move |_| drop(job.take().map(|job| tell.send(job())));
         engine.spawn(job).unwrap();
         told.recv_timeout(Duration::from_secs(20)).unwrap()
     }
@@ -280,14 +283,14 @@ mod tests {
         let engine = Engine::running().unwrap();
         let busy = tell.clone();
         engine
-            .spawn(move || {
+            .spawn(move |_| {
                 while !stopped.load(Ordering::SeqCst) {
                     take_turns();
                 }
                 busy.send("busy").unwrap();
             })
             .unwrap();
-        engine.spawn(move || tell.send("other").unwrap()).unwrap();
+        engine.spawn(move |_| tell.send("other").unwrap()).unwrap();
         assert_eq!(told.recv_timeout(Duration::from_secs(20)).unwrap(), "other");
         stop.store(true, Ordering::SeqCst);
         assert_eq!(told.recv_timeout(Duration::from_secs(20)).unwrap(), "busy");
@@ -309,7 +312,7 @@ mod tests {
     #[test]
     fn a_panic_on_a_fiber_ends_nothing_but_that_fiber() {
         let engine = Engine::running().unwrap();
-        engine.spawn(|| panic!("on purpose")).unwrap();
+        engine.spawn(|_| panic!("on purpose")).unwrap();
         assert_eq!(on_fiber(|| 7), 7);
     }
 
@@ -318,7 +321,7 @@ mod tests {
         let engine = Engine::running().unwrap();
         let (tell, told) = mpsc::channel();
         let (here, mut there) = UnixStream::pair().unwrap();
-        let work = move || {
+        let work = move |_| {
             let source = Source::new(here.as_raw_fd());
             tell.send(std::thread::current().id()).unwrap();
             wait_fd(&source, Interest::Read, Until::new(None)).unwrap();
@@ -353,7 +356,7 @@ mod tests {
             let (mut here, there) = UnixStream::pair().unwrap();
             peers.push(there);
             let tell = tell.clone();
-            let job = move || {
+            let job = move |_| {
                 let source = Source::new(here.as_raw_fd());
                 let mut byte = [0];
                 wait_fd(&source, Interest::Read, Until::new(None)).unwrap();

@@ -161,8 +161,15 @@ impl EventLoop {
     }
 
     fn begin(self: &Rc<Self>, mut job: Job) {
-        // Without a stack the job is dropped; whoever gave it hears of that.
-        let Ok(stack) = self.stacks.borrow_mut().take() else { return self.reactor.job_ended() };
+        let stack = self.stacks.borrow_mut().take();
+        let stack = match stack {
+            Ok(stack) => stack,
+            Err(error) => {
+                // The job reports it; what is called then may be other people's code.
+                let _ = catch_unwind(AssertUnwindSafe(|| job(Err(error))));
+                return self.reactor.job_ended();
+            }
+        };
         let generation = self.born.get().wrapping_add(1).max(1);
         self.born.set(generation);
         let mut fibers = self.fibers.borrow_mut();
@@ -172,7 +179,7 @@ impl EventLoop {
         let coroutine = Stackful::new(stack, move |out| {
             // What a job has to say about its own panic it said.
             Fiber::run(event_loop, key, out, || {
-                let _ = catch_unwind(AssertUnwindSafe(&mut job));
+                let _ = catch_unwind(AssertUnwindSafe(|| job(Ok(()))));
             });
         });
         place.insert(Seat { generation, coroutine: Some(coroutine), parked: false, until: None });

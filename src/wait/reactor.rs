@@ -17,8 +17,8 @@ use crate::process::generation;
 use crate::sync::{Mutex, lock};
 
 /// Work for a fiber of its own. It is done once; it is no `FnOnce`, because that is moved out of its
-/// box to be called, and so onto a stack.
-pub(super) type Job = Box<dyn FnMut() + Send>;
+/// box to be called, and so onto a stack. An error says why there is no stack for it.
+pub(super) type Job = Box<dyn FnMut(io::Result<()>) + Send>;
 
 /// Threads: any thread at any time.
 #[derive(Debug)]

@@ -39,14 +39,14 @@ impl Shim {
         // SAFETY: each name is that of a function in fail_nth.c with the type of its field.
         unsafe {
             Self {
-                functions: std::mem::transmute::<usize, _>(symbol(c"fail_nth_functions")),
-                name: std::mem::transmute::<usize, _>(symbol(c"fail_nth_name")),
-                error: std::mem::transmute::<usize, _>(symbol(c"fail_nth_error")),
-                spare: std::mem::transmute::<usize, _>(symbol(c"fail_nth_spare")),
-                arm: std::mem::transmute::<usize, _>(symbol(c"fail_nth_arm")),
-                hook: std::mem::transmute::<usize, _>(symbol(c"fail_nth_hook")),
-                disarm: std::mem::transmute::<usize, _>(symbol(c"fail_nth_disarm")),
-                calls: std::mem::transmute::<usize, _>(symbol(c"fail_nth_calls")),
+                functions: function(c"fail_nth_functions"),
+                name: function(c"fail_nth_name"),
+                error: function(c"fail_nth_error"),
+                spare: function(c"fail_nth_spare"),
+                arm: function(c"fail_nth_arm"),
+                hook: function(c"fail_nth_hook"),
+                disarm: function(c"fail_nth_disarm"),
+                calls: function(c"fail_nth_calls"),
             }
         }
     }
@@ -103,11 +103,15 @@ impl Shim {
     }
 }
 
-fn symbol(name: &CStr) -> usize {
+/// # Safety
+/// `F` is the type of the function with this name.
+unsafe fn function<F: Copy>(name: &CStr) -> F {
     // SAFETY: a C string; the search has no other argument.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     assert!(!found.is_null(), "{name:?} is missing: fail_nth.so is not preloaded");
-    found as usize
+    assert_eq!(size_of::<F>(), size_of_val(&found));
+    // SAFETY: of the same size, and the caller says that it is of this type.
+    unsafe { std::mem::transmute_copy(&found) }
 }
 
 /// An injected error, as text. `SHORT` in fail_nth.c is no error number.
