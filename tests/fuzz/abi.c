@@ -237,7 +237,8 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
     hangup_text *cookies = NULL;
     size_t count = 0;
     int32_t on = (int32_t)roll(3) - 1;
-    switch (roll(30)) {
+    switch (roll(31)) {
+    case 27: CALL(hangup_client_max_codings, client, number()); break;
     case 0: CALL(hangup_client_timeout, client, 1 + (int32_t)roll(10), short_ms()); break;
     case 1: CALL(hangup_client_header, client, text(), text()); break;
     case 2: CALL(hangup_client_connection, client, (int32_t)roll(4)); break;
@@ -288,7 +289,11 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
 
 static void on_request(hangup_request *request, hangup_cancel *cancel) {
     hangup_request *copy = NULL;
-    switch (roll(12)) {
+    switch (roll(13)) {
+    case 11:
+        atomic_fetch_add(&readers, 1);
+        CALL(hangup_request_body_borrowed, request, (const uint8_t *)"uuuuuuuuuu", roll(11), count_end, &readers_ended);
+        break;
     case 0:
         CALL(hangup_request_clone, request, &copy);
         keep(REQUEST, copy);
@@ -318,7 +323,8 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
     const char *name = NULL, *value = NULL;
     size_t got = 0;
     int32_t hop = 0;
-    switch (roll(10)) {
+    switch (roll(11)) {
+    case 9: PLAIN_CALL(hangup_response_free_body, response); break;
     case 0: ASK(hangup_response_status(response) + hangup_response_version(response)); break;
     case 1: ASK(hangup_response_connection(response) + (size_t)hangup_response_reused(response)); break;
     case 2:
@@ -377,7 +383,7 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
     hangup_event event = {.size = sizeof event};
     hangup_connection_info info = {.size = sizeof info};
     size_t got = 0;
-    switch (roll(12)) {
+    switch (roll(13)) {
     case 0: PLAIN_CALL(hangup_events_next, events->handle, short_ms(), &event); break;
     case 1: ASK(hangup_events_lost(events->handle) + (size_t)hangup_events_fd(events->handle)); break;
     case 2: PLAIN_CALL(hangup_events_close, events->handle); break;
@@ -411,6 +417,7 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
     case 7: CALL(hangup_io_threads, roll(4)); break;
     case 8: PLAIN_CALL(hangup_interrupt_check, roll(2) == 0 ? interrupted : NULL, NULL, short_ms()); break;
     case 9: PLAIN_CALL(hangup_queue_close, queue); break;
+    case 10: CALL(hangup_queue_caller_runs, roll(2) == 0 ? queue : counted, (int32_t)roll(3) - 1); break;
     default: ASK(hangup_queue_fd(queue)); take(roll(2) == 0 ? queue : counted, short_ms());
     }
     /* The origin belongs to the last event: asked where no other thread asks for the next one. */
