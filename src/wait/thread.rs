@@ -158,8 +158,8 @@ pub(super) fn has_check() -> bool {
     with_check(|_| ()).is_some()
 }
 
-/// Marks those that are ready; `false` if none is. Doesn't wait. An error is told: the kernel says
-/// only once that a descriptor became ready, so a look that failed can't be made up for later.
+/// Marks those that are ready; `false` if none is. Doesn't wait. A failure is an error: the kernel
+/// reports only once that a descriptor became ready, so a later call would not see it.
 pub(super) fn mark_ready(fds: &mut [Watched<'_>]) -> io::Result<bool> {
     let mut polled = all(fds);
     // SAFETY: as many valid pollfd structures as are said.

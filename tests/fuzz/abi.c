@@ -2,7 +2,7 @@
  * @file abi.c
  *
  * Random calls of every function over random handles, from several threads at once: `threads=4 calls=2000 from=1`, and
- * servers. A handle may be used by all threads at the same time; only its end waits until nobody is inside a call on
+ * servers. A handle may be used by all threads at the same time; only its end waits until no thread is inside a call on
  * it. Whatever the calls are, none may panic, a status and its error must agree, each submission is completed once,
  * each callback is ended once, and in the end no socket is left.
  */
@@ -18,7 +18,7 @@ enum {
 
 #define SLOTS 6
 
-/** A handle that all threads may use: they read the lock, who replaces it writes. */
+/** A handle that all threads may use: a use holds the lock for reading, a replacement for writing. */
 typedef struct {
     pthread_rwlock_t lock;
     void *handle;

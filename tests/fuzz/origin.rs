@@ -115,7 +115,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Whether the server is the one who closes: the client does not have its outcome yet.
+    /// Whether the server must close the connection: the client does not have its outcome yet.
     fn closes(&self, number: u64) -> bool {
         let mut exchanges = lock(&self.exchanges);
         match exchanges.get_mut(&number) {
@@ -182,7 +182,7 @@ fn serve(socket: TcpStream, config: Option<Arc<ServerConfig>>, shared: &Shared) 
         };
         last = Some(number);
         let known = lock(&shared.exchanges).get(&number).map(|exchange| exchange.answer.clone());
-        // One that is over may be sent again by nobody.
+        // The exchange is over: no client sends it again.
         let Some(answer) = known else { return Ok(()) };
         let lower = head.to_ascii_lowercase();
         let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());

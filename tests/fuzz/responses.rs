@@ -46,7 +46,7 @@ struct Case {
 struct End {
     status: Option<u16>,
     headers: Vec<(String, Vec<u8>)>,
-    /// The body to its end, or the kind of the error: of two faults in a line that one is told which is seen first.
+    /// The body to its end, or the kind of the error: of two faults in a line, the message names the one that is seen first.
     body: Result<Vec<u8>, Kind>,
 }
 

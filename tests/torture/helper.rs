@@ -68,7 +68,7 @@ pub extern "C" fn before_the_call() {
     let (tell, told) = channel();
     helper.run(move || {
         job();
-        // The one who waits has given up.
+        // An error means that the hook has stopped waiting.
         let _ = tell.send(());
     });
     STUCK.store(told.recv_timeout(PATIENCE).is_err(), Ordering::SeqCst);
