@@ -4,7 +4,14 @@
 
 mod support;
 
-use hangup::{Body, Request};
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::mpsc;
+
+use hangup::{Body, How, Request};
 use support::form::{Client, Form, Response, in_both_forms};
 use support::{PATIENCE, post, request};
 use testserver::{Certificate, Options, Proxy, ProxyOptions, Script, Server, Step};
@@ -14,6 +21,7 @@ in_both_forms! {
     bytes_behind_a_response_in_the_tls_of_a_proxy_are_not_the_next_response,
     bytes_behind_urgent_data_are_not_the_next_response,
     urgent_data_inside_a_body_does_not_stop_it,
+    bytes_behind_descriptors_that_a_unix_peer_passes_are_not_the_next_response,
     a_body_that_was_announced_and_not_sent_is_not_the_next_request,
     a_redirect_instead_of_100_continue_is_followed_on_another_connection,
 }
@@ -121,6 +129,60 @@ fn urgent_data_inside_a_body_does_not_stop_it(form: Form) {
     let mut response = form.client().get(&server.url("/"), Some(PATIENCE)).unwrap();
     // The urgent byte itself is no part of the stream.
     assert_eq!(read(&mut response, 1000), b"a".repeat(10));
+}
+
+fn bytes_behind_descriptors_that_a_unix_peer_passes_are_not_the_next_response(form: Form) {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("passes-{form:?}-{}", std::process::id()));
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).unwrap();
+    let (sent, was_sent) = mpsc::channel();
+    let server = std::thread::spawn(move || {
+        for _ in 0..3 {
+            let (mut peer, _) = listener.accept().unwrap();
+            peer.set_read_timeout(Some(PATIENCE)).unwrap();
+            let _ = peer.read(&mut [0; 1000]).unwrap();
+            // A read stops behind bytes that carry descriptors (unix(7)).
+            send_with_a_descriptor(&peer, response(60).as_bytes());
+            let _ = peer.write_all(POISON.as_bytes());
+            sent.send(()).unwrap();
+            let _ = peer.read(&mut [0; 1]);
+        }
+    });
+    let client = form.client();
+    let url = format!("http+unix://{}/", path.to_str().unwrap().replace('/', "%2F"));
+    for _ in 0..3 {
+        let mut response = client.get(&url, Some(PATIENCE)).unwrap();
+        let body = read(&mut response, 1000);
+        assert!(body.iter().all(|byte| *byte == b'a'), "another response: {body:?}");
+        was_sent.recv_timeout(PATIENCE).unwrap();
+    }
+    client.manager().close_all(How::Now);
+    server.join().unwrap();
+    fs::remove_file(&path).unwrap();
+}
+
+/// Sends bytes together with a descriptor, its own.
+fn send_with_a_descriptor(peer: &UnixStream, bytes: &[u8]) {
+    let mut piece =
+        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // As large as CMSG_SPACE of one descriptor, and aligned as a cmsghdr.
+    let mut control = [0u64; 4];
+    // SAFETY: the message, its piece and its control data outlive the call; one header and one descriptor fit.
+    let sent = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut piece;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(4) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(4) as _;
+        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(peer.as_raw_fd());
+        libc::sendmsg(peer.as_raw_fd(), &raw const message, 0)
+    };
+    assert_eq!(usize::try_from(sent), Ok(bytes.len()));
 }
 
 /// A request that asks before it sends its body.

@@ -143,6 +143,9 @@ impl Race {
             return Start::Unbound(error);
         }
         let socket = Socket::new(socket);
+        if address.is_unix() {
+            socket.source().reads_may_be_short();
+        }
         let outcome = match socket.enter() {
             Some(inside) => inside.connect(address),
             None => Err(io::ErrorKind::NotConnected.into()),

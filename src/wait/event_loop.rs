@@ -356,7 +356,7 @@ fn readiness_of(event: &mio::event::Event) -> Readiness {
         (event.is_read_closed(), Readiness::READ_ENDED),
         (event.is_write_closed(), Readiness::WRITE_ENDED),
         (event.is_error(), Readiness::ENDED),
-        (event.is_priority(), Readiness::URGENT),
+        (event.is_priority(), Readiness::SHORT_READS),
     ]
     .into_iter()
     .filter(|(is, _)| *is)

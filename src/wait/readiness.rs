@@ -18,9 +18,10 @@ impl Readiness {
     pub(super) const WRITE: Self = Self(2);
     pub(super) const READ_ENDED: Self = Self(4);
     pub(super) const WRITE_ENDED: Self = Self(8);
-    /// Urgent data came (tcp(7)). A read stops before it, so that a read of less than there was room for
-    /// does not say that nothing is left. For good, as such a connection is not HTTP.
-    pub(super) const URGENT: Self = Self(16);
+    /// A read may stop before the end of what came, so that a read of less than there was room for does not
+    /// say that nothing is left: at urgent data (tcp(7)), and behind descriptors that a Unix-domain peer passes
+    /// (unix(7), SCM_RIGHTS). For good, as HTTP has neither.
+    pub(super) const SHORT_READS: Self = Self(16);
     pub(super) const ENDED: Self = Self(4 | 8);
 
     pub(super) fn and(self, other: Self) -> Self {
@@ -35,8 +36,8 @@ impl Readiness {
         self.0 & Self::wanted(Interest::Write) != 0
     }
 
-    fn urgent(self) -> bool {
-        self.0 & Self::URGENT.0 != 0
+    fn short_reads(self) -> bool {
+        self.0 & Self::SHORT_READS.0 != 0
     }
 
     pub(super) fn any(self) -> bool {
@@ -83,16 +84,16 @@ impl Notes {
         Readiness(self.ready.fetch_and(!passing, Ordering::AcqRel) & wanted)
     }
 
-    /// Whether there may be something to read, or an end, that was not taken. After urgent data there
-    /// always may be.
+    /// Whether there may be something to read, or an end, that was not taken. Where reads may
+    /// stop short there always may be.
     pub(super) fn may_have_read(&self) -> bool {
         let ready = Readiness(self.ready.load(Ordering::Acquire));
-        ready.read() || ready.urgent()
+        ready.read() || ready.short_reads()
     }
 
-    /// Whether urgent data ever came.
-    pub(super) fn was_urgent(&self) -> bool {
-        Readiness(self.ready.load(Ordering::Acquire)).urgent()
+    /// Whether a read may stop before the end of what came.
+    pub(super) fn has_short_reads(&self) -> bool {
+        Readiness(self.ready.load(Ordering::Acquire)).short_reads()
     }
 
     /// Notes what happened; answers who waits for just that.

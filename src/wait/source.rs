@@ -59,10 +59,15 @@ impl Source {
     pub(crate) fn was_read(&self, filled: bool) {
         if self.home_id.load(Ordering::Relaxed) != 0 {
             self.promised.store(false, Ordering::Relaxed);
-            if filled || self.notes.was_urgent() {
+            if filled || self.notes.has_short_reads() {
                 self.notes.happened(Readiness::READ);
             }
         }
+    }
+
+    /// Reads of this descriptor may stop before the end of what came.
+    pub(crate) fn reads_may_be_short(&self) {
+        self.notes.happened(Readiness::SHORT_READS);
     }
 
     /// There is something to read that was not read.

@@ -147,7 +147,7 @@ impl Chunks {
             return Ok(());
         }
         match self.expects {
-            Expects::Trailers { .. } if self.seam.buffers.unconsumed().is_empty() => {
+            Expects::Trailers { .. } if matches!(self.seam.buffers.unconsumed(), [] | [b'\r']) => {
                 self.expects = Expects::Nothing { cut: true };
                 Ok(())
             }
