@@ -469,8 +469,7 @@ typedef struct {
 typedef int32_t hangup_happened;
 
 /**
- * One thing that happened. Begin it with HANGUP_EVENT_INIT. Its origin is told by
- * hangup_events_origin.
+ * One thing that happened. Begin it with HANGUP_EVENT_INIT; hangup_events_origin gives its origin.
  */
 typedef struct {
     /**

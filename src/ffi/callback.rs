@@ -178,7 +178,7 @@ mod catch {
     }
 
     /// # Safety
-    /// Caught, on this thread, and used by nobody else.
+    /// Caught on this thread, which alone uses it.
     unsafe fn drop_exception(exception: *mut Exception) {
         // SAFETY: every exception begins with these two.
         let (class, cleanup) = unsafe { ((*exception).class, (*exception).cleanup) };

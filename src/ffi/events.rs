@@ -62,8 +62,7 @@ pub const HANGUP_EVENT_RETRIED: hangup_happened = 6;
 /// together when it is over, which may be after its connection was returned or closed.
 pub const HANGUP_EVENT_PHASE: hangup_happened = 7;
 
-/// One thing that happened. Begin it with HANGUP_EVENT_INIT. Its origin is told by
-/// hangup_events_origin.
+/// One thing that happened. Begin it with HANGUP_EVENT_INIT; hangup_events_origin gives its origin.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hangup_event {

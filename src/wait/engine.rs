@@ -52,7 +52,7 @@ impl Engine {
     }
 
     /// How many I/O threads share the jobs that are given from now on. They do them by themselves:
-    /// nobody is a guest any more. Those that are too many end when they have nothing left to do.
+    /// no caller runs a loop any more. Surplus threads end when they have nothing left to do.
     pub(crate) fn set_threads(count: usize) {
         WANTED.store(count.max(1), Ordering::Relaxed);
         let running = Self::begun().upgrade();

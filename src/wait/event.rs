@@ -22,7 +22,7 @@ pub(crate) struct Event(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// For whoever polls it beside other things.
+    /// For a caller that polls it beside other descriptors.
     Polled(EventFd),
     /// Of a thread, which polls it while it waits.
     Thread(Flag<EventFd>),

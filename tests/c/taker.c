@@ -1,7 +1,7 @@
 /**
  * A thread that waits for completions, and is the only one to wait for what is under way, does the work if its queue
- * allows that (hangup_queue_caller_runs). What a user sees of that is nothing: whether or not it waits, who else waits, and
- * whoever ends what, all goes on, and in the same way if the queue does not allow it. Servers: `hello` answers 200 "hello"
+ * allows that (hangup_queue_caller_runs). A user sees no difference: whether or not it waits, other threads wait, or an
+ * exchange is ended, all goes on, and in the same way if the queue does not allow it. Servers: `hello` answers 200 "hello"
  * for ever; `large` sends 200,000 bytes for ever; `silent` accepts, and then nothing.
  */
 #include "queue.h"
