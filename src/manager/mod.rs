@@ -33,7 +33,7 @@ use crate::error::{Clock, Error, Kind};
 use crate::limits::{Deadline, not_zero};
 use crate::net::Stop;
 use crate::process::PerProcess;
-use crate::wait::{Engine, Event, Until, Want, Woken, wait};
+use crate::wait::{Engine, Event, Until, Want, Woken, close_unused_wakeups, wait};
 
 /// The pool that clients share: every open connection, its limits and its clocks.
 ///
@@ -47,6 +47,13 @@ pub struct Manager {
     is_unusable: AtomicBool,
     /// Runs what is submitted; there from the first time on.
     engine: PerProcess<OnceCell<Arc<Engine>>>,
+}
+
+impl Drop for Manager {
+    /// What its waits needed is given back to the system.
+    fn drop(&mut self) {
+        close_unused_wakeups();
+    }
 }
 
 /// A function that looks names up, see [`Manager::set_resolver`].

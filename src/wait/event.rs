@@ -106,20 +106,29 @@ impl Event {
 
     /// What this thread polls to wait for it, `beside` other descriptors; `None` if it is set.
     pub(super) fn polls(&self, beside: bool) -> io::Result<Option<Polls<'_>>> {
-        /// The child of a fork has its own: others wait with its parent's.
-        static WAKEUPS: PerProcess<Wakeups<EventFd>> = PerProcess::new();
         Ok(Some(match &self.0 {
             Kind::Polled(fd) => Polls::Own(fd),
             Kind::Fiber { .. } => Polls::Nothing,
             Kind::Thread(flag) => {
                 let manner = Manner { shares: beside, lasts: !is_worker() };
-                match flag.watch(WAKEUPS.get(|_| Wakeups::new()), manner)? {
+                match flag.watch(wakeups(), manner)? {
                     Some(watch) => Polls::Lent(watch),
                     None => return Ok(None),
                 }
             }
         }))
     }
+}
+
+fn wakeups() -> &'static Wakeups<EventFd> {
+    /// The child of a fork has its own: others wait with its parent's.
+    static WAKEUPS: PerProcess<Wakeups<EventFd>> = PerProcess::new();
+    WAKEUPS.get(|_| Wakeups::new())
+}
+
+/// Closes the descriptors that are kept for the next waits: a manager ended, and there may be no more.
+pub(crate) fn close_unused_wakeups() {
+    wakeups().close_unused();
 }
 
 impl Polls<'_> {

@@ -43,7 +43,7 @@ use std::time::Instant;
 pub(crate) use apart::{NotDone, apart, apart_alone, apart_now, shares_its_thread};
 pub(crate) use background::{Crew, THREAD_PATIENCE, no_thread};
 pub(crate) use engine::Engine;
-pub(crate) use event::Event;
+pub(crate) use event::{Event, close_unused_wakeups};
 pub(crate) use io_thread::{Guest, was_interrupted};
 pub(crate) use source::Source;
 pub(crate) use thread::{InterruptCheck, readable_now, ready_now, set_interrupt_check};

@@ -169,6 +169,13 @@ impl<D: Descriptor> Wakeups<D> {
         Ok(Arc::clone(&all[index].wakeup))
     }
 
+    /// Closes those that are kept for the next wait.
+    pub(super) fn close_unused(&self) {
+        let unused = |place: &mut Place<D>| place.users == 0;
+        let closed: Vec<Place<D>> = lock(&self.all).extract_if(.., unused).collect();
+        drop(closed);
+    }
+
     /// A thread has polled. The last one to leave makes it unreadable for the next one, or closes it.
     fn leave(&self, wakeup: &Arc<Wakeup<D>>) {
         let mut all = lock(&self.all);
