@@ -115,6 +115,7 @@ impl Lease {
     }
 
     /// Whether bytes came behind the response: in TLS, decrypted ones that were not read.
+    #[inline]
     pub(crate) fn holds_input(&mut self) -> bool {
         self.stream().is_some_and(Stream::holds_input)
     }

@@ -110,20 +110,32 @@ impl InUse<'_> {
 
     /// Takes what is there. `WouldBlock` if nothing is.
     pub(crate) fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
-        let got = uninterrupted(|| {
-            // SAFETY: `into` is writable for its length and outlives the call.
-            unsafe {
-                libc::recv(self.fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
+        let Ok(got) = usize::try_from(self.try_recv(into)) else { return self.recv_again(into) };
+        self.0.source.was_read(got == into.len());
+        Ok(got)
+    }
+
+    #[inline]
+    fn try_recv(&self, into: &mut [u8]) -> isize {
+        // SAFETY: `into` is writable for its length and outlives the call.
+        unsafe { libc::recv(self.fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) }
+    }
+
+    /// A [`recv`](Self::recv) failed; a signal may have interrupted it.
+    #[inline(never)]
+    fn recv_again(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut error = io::Error::last_os_error();
+        while error.kind() == io::ErrorKind::Interrupted {
+            if let Ok(got) = usize::try_from(self.try_recv(into)) {
+                self.0.source.was_read(got == into.len());
+                return Ok(got);
             }
-        });
-        match &got {
-            Ok(got) => self.0.source.was_read(*got == into.len()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.0.source.found_nothing()
-            }
-            Err(_) => {}
+            error = io::Error::last_os_error();
         }
-        got
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.0.source.found_nothing();
+        }
+        Err(error)
     }
 
     /// Sends what fits. `more`: the rest of the packet follows at once (MSG_MORE, tcp(7)).

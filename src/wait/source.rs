@@ -56,6 +56,7 @@ impl Source {
 
     /// A read took bytes. `filled`: as many as it had room for, so that there may be more, of which the
     /// kernel will not tell again.
+    #[inline]
     pub(crate) fn was_read(&self, filled: bool) {
         if self.home_id.load(Ordering::Relaxed) != 0 {
             self.promised.store(false, Ordering::Relaxed);

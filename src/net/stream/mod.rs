@@ -273,7 +273,13 @@ impl Stream {
     /// Whether bytes came that were not taken, as far as is known without asking the kernel: data that
     /// TLS decrypted, or an end. The response that was read last is not followed by anything that this
     /// connection may keep.
+    #[inline]
     pub(crate) fn holds_input(&mut self) -> bool {
+        self.tls.is_some() && self.tls_holds_input()
+    }
+
+    #[inline(never)]
+    fn tls_holds_input(&mut self) -> bool {
         let Some(tls) = &mut self.tls else { return false };
         if tls.holds_plaintext() {
             return true;
