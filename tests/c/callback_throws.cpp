@@ -175,6 +175,7 @@ void out_of_an_interrupt_check() {
         hangup_completion done = {};
         done.size = sizeof done;
         CHECK(hangup_queue_next(queue, HANGUP_NO_LIMIT, &done) == HANGUP_CANCELLED);
+        hangup_error_free(done.error);
     }
     CHECK(hangup_interrupt_check(nullptr, nullptr, HANGUP_NO_LIMIT) == HANGUP_OK);
     nothing_is_left();
