@@ -31,14 +31,11 @@ pub(crate) fn start_thread(
 }
 
 /// While it lives, this thread takes no signals but those of its own faults.
-// In a box: the caller may be on the stack of a coroutine, where memory checkers expect no writes of
-// pthread_sigmask(3).
-struct Held(Box<libc::sigset_t>);
+struct Held(libc::sigset_t);
 
 impl Held {
     fn hold() -> Self {
-        let mut all = Box::new(MaybeUninit::uninit());
-        let mut before = Box::new(MaybeUninit::uninit());
+        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         // SAFETY: sigfillset(3) initialises the set, which sigdelset(3) and pthread_sigmask(3) read;
         // the latter initialises the other one. None of them can fail with these arguments.
         unsafe {
@@ -56,7 +53,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         // SAFETY: the set that the system gave us.
         unsafe {
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const *self.0, std::ptr::null_mut())
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut())
         };
     }
 }
