@@ -180,6 +180,16 @@ void out_of_an_interrupt_check() {
     CHECK(hangup_interrupt_check(nullptr, nullptr, HANGUP_NO_LIMIT) == HANGUP_OK);
     nothing_is_left();
     hello(client);
+    // The checks ended the waits, and not what was submitted.
+    hangup_manager *manager = hangup_client_manager(client);
+    CHECK(hangup_manager_shutdown(manager) == HANGUP_OK);
+    for (int submission = 0; submission < 2; submission++) {
+        hangup_completion done = HANGUP_COMPLETION_INIT;
+        CHECK(hangup_queue_next(queue, 20000, &done) == HANGUP_OK);
+        CHECK(done.status == HANGUP_SHUT_DOWN);
+        hangup_error_free(done.error);
+    }
+    hangup_manager_free(manager);
     hangup_request_free(request);
     hangup_queue_free(queue);
     hangup_client_free(client);
