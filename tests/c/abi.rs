@@ -151,8 +151,11 @@ pub fn command(program: &Path, under: Under) -> Command {
         let options = format!("suppressions={} halt_on_error=1 die_after_fork=0", list.display());
         command.env("HANGUP_SLOW", "5").env("TSAN_OPTIONS", options);
     } else if is_set("HANGUP_SANITIZE") {
-        // The order of libraries is another one with LD_PRELOAD; cancel.c needs that.
-        command.env("HANGUP_SLOW", "5").env("ASAN_OPTIONS", "verify_asan_link_order=0");
+        // The order of libraries is another one with LD_PRELOAD; cancel.c needs that. A thread that was cancelled
+        // leaves redzones on its stack, over which the sanitizer itself stumbles when it gives back the thread's
+        // alternate signal stack.
+        let options = "verify_asan_link_order=0 use_sigaltstack=0";
+        command.env("HANGUP_SLOW", "5").env("ASAN_OPTIONS", options);
     }
     command.arg(program);
     command
