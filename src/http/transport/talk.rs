@@ -77,10 +77,7 @@ type Told = (Box<Message<RecvResponse>>, Option<Vec<u8>>);
 #[inline(never)] // What is moved about here is gone before the wait for the answer.
 fn tell(seam: &mut Seam, call: Box<Prepared>) -> Result<Told, Broken> {
     match tell_head(seam, call)? {
-        Onward::Answer(call) => {
-            seam.request_is_whole = true;
-            Ok((call, None))
-        }
+        Onward::Answer(call) => Ok((call, None)),
         // A body that is announced is there.
         _ => Err(ureq_proto::Error::BodyNotAllowed.into()),
     }
@@ -94,14 +91,8 @@ fn tell_with(
     upload: &mut Upload<'_>,
 ) -> Result<Told, Broken> {
     match tell_head(seam, call)? {
-        Onward::Answer(call) => {
-            seam.request_is_whole = true;
-            Ok((call, None))
-        }
-        Onward::Body(call) => {
-            let call = Box::new(send_body(seam, *call, upload)?);
-            Ok((call, seam.early.take().map(Vec::from)))
-        }
+        Onward::Answer(call) => Ok((call, None)),
+        Onward::Body(call) => send_body(seam, *call, upload),
         Onward::Question(call) => ask_first(seam, *call, upload),
     }
 }
@@ -118,7 +109,9 @@ fn tell_head(seam: &mut Seam, mut call: Box<Prepared>) -> Result<Onward, Broken>
     }
     seam.send(amount)?;
     // A head that was sent is done with.
-    Ok(on_thread_stack(|| onward(call))?)
+    let onward = on_thread_stack(|| onward(call))?;
+    seam.request_is_whole = matches!(onward, Onward::Answer(_));
+    Ok(onward)
 }
 
 /// The head does not fit into the usual buffer, of which it fills so many bytes: writes the rest of it into a
@@ -173,10 +166,7 @@ fn ask_first(
     match call.proceed()? {
         // The announced body is not sent, so the request stays incomplete.
         Await100Result::RecvResponse(call) => Ok((Box::new(call), head)),
-        Await100Result::SendBody(call) => {
-            let call = Box::new(send_body(seam, call, upload)?);
-            Ok((call, seam.early.take().map(Vec::from)))
-        }
+        Await100Result::SendBody(call) => send_body(seam, call, upload),
     }
 }
 
@@ -184,7 +174,7 @@ fn send_body(
     seam: &mut Seam,
     mut call: Message<SendBody>,
     upload: &mut Upload<'_>,
-) -> Result<Message<RecvResponse>, Broken> {
+) -> Result<Told, Broken> {
     while !call.can_proceed() {
         let (scratch, output) = seam.buffers.scratch_and_output();
         // The peer does not want the rest: it is neither read nor sent. The engine only has to see its
@@ -206,8 +196,8 @@ fn send_body(
         seam.send(amount)?;
     }
     seam.request_is_whole = !seam.exchange.upload_cut();
-    let sent = call.proceed();
-    sent.ok_or_else(|| ureq_proto::Error::BodyContentAfterFinish.into())
+    let sent = call.proceed().ok_or(ureq_proto::Error::BodyContentAfterFinish)?;
+    Ok((Box::new(sent), seam.early.take().map(Vec::from)))
 }
 
 /// Waits for the head, and sees what follows it.
