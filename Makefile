@@ -19,7 +19,7 @@ help:
 	@echo "make torture   every scenario with every system call failing, and ended before every one"
 	@echo "make fuzz      each kind of malformed input for SECONDS=$(SECONDS), the first case being FROM=$(FROM)"
 	@echo "make sanitize  the C and C++ tests with the address, undefined-behaviour and thread sanitizers"
-	@echo "make miri      unit tests of wait, manager and cancel under Miri (needs a nightly toolchain)"
+	@echo "make miri      unit tests of runtime, manager and cancel under Miri (needs a nightly toolchain)"
 	@echo "make bench     the benchmarks"
 	@echo "make header    writes include/hangup.h from src/ffi"
 	@echo "make install   installs the library for C and C++: PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"

@@ -1044,7 +1044,7 @@ const char *hangup_status_text(int32_t status);
 const char *hangup_phase_text(int32_t phase);
 
 /**
- * The name of a clock, for example "total"; "unknown" for a number this version does not know. Static.
+ * The name of a timeout, for example "total"; "unknown" for a number this version does not know. Static.
  */
 const char *hangup_timeout_text(int32_t which);
 

@@ -6,6 +6,8 @@
 use std::ffi::{CStr, CString};
 use std::{fmt, io};
 
+use crate::vocabulary::{Kind, Phase, Sent, Timeout};
+
 /// A failure. Its [`kind`](Error::kind) never depends on its [`phase`](Error::phase).
 ///
 /// Threads: immutable.
@@ -16,7 +18,7 @@ pub struct Error(Box<Facts>);
 struct Facts {
     kind: Kind,
     phase: Phase,
-    limit: Clock,
+    limit: Timeout,
     connection: Option<u64>,
     reused: bool,
     sent: Sent,
@@ -29,173 +31,6 @@ struct Facts {
     left: u64,
     message: CString,
     reason: Option<CString>,
-}
-
-/// Declares a small vocabulary once: the enum, all its values in order, and their names.
-macro_rules! vocabulary {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// Every value, in the order of their numbers.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            pub(crate) fn c_name(self) -> &'static CStr {
-                match self { $(Self::$variant => $text,)* }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.c_name().to_str().unwrap_or(""))
-            }
-        }
-    };
-}
-
-vocabulary! {
-    /// What kind of failure. The C ABI's statuses are these.
-    Kind {
-        /// A pointer that must not be NULL was NULL (C ABI only).
-        Null = c"NULL",
-        /// A handle of another type, or a freed one (C ABI only).
-        BadHandle = c"BAD_HANDLE",
-        /// An argument that is not known or out of range.
-        InvalidArgument = c"INVALID_ARGUMENT",
-        /// The URL can't be requested.
-        InvalidUrl = c"INVALID_URL",
-        /// The method is not a token (RFC 9110 section 9.1).
-        InvalidMethod = c"INVALID_METHOD",
-        /// A header is malformed or contradicts what the library itself must say.
-        InvalidHeader = c"INVALID_HEADER",
-        /// A duration of zero.
-        InvalidTimeout = c"INVALID_TIMEOUT",
-        /// Legal, but not now.
-        InvalidState = c"INVALID_STATE",
-        /// No such connection is open.
-        NotFound = c"NOT_FOUND",
-        /// The cancel token was fired.
-        Cancelled = c"CANCELLED",
-        /// A clock ran out.
-        TimedOut = c"TIMED_OUT",
-        /// The connection was closed under the exchange by somebody in this process.
-        Closed = c"CLOSED",
-        /// The manager was shut down.
-        ShutDown = c"SHUT_DOWN",
-        /// An exchange can't go on across fork.
-        Forked = c"FORKED",
-        /// The queue for a connection is as long as it may be.
-        QueueFull = c"QUEUE_FULL",
-        /// The peer closed the connection too early.
-        PeerClosed = c"PEER_CLOSED",
-        /// The peer reset the connection.
-        PeerReset = c"PEER_RESET",
-        /// The host name could not be resolved.
-        ResolveFailed = c"RESOLVE_FAILED",
-        /// No address of the host could be connected to.
-        ConnectFailed = c"CONNECT_FAILED",
-        /// The handshake failed or a certificate was refused.
-        TlsFailed = c"TLS_FAILED",
-        /// The answer is not HTTP/1.1 as RFC 9112 has it.
-        Protocol = c"PROTOCOL",
-        /// A bound was exceeded.
-        TooLarge = c"TOO_LARGE",
-        /// The request's body failed or was shorter than it said.
-        BodyFailed = c"BODY_FAILED",
-        /// The operating system refused.
-        System = c"SYSTEM",
-        /// The proxy refused, or did not answer as a proxy does.
-        ProxyFailed = c"PROXY_FAILED",
-        /// The response redirects to where can't be followed.
-        RedirectRefused = c"REDIRECT_REFUSED",
-        /// A defect in this library.
-        #[default]
-        Panic = c"PANIC",
-    }
-}
-
-vocabulary! {
-    /// Where an exchange was.
-    Phase {
-        /// Nothing was begun, or everything was over.
-        #[default]
-        None = c"none",
-        /// Waiting for a connection slot.
-        Pool = c"pool",
-        /// Resolving the host name.
-        Resolve = c"resolve",
-        /// Connecting.
-        Connect = c"connect",
-        /// Talking to a proxy.
-        Proxy = c"proxy",
-        /// In the TLS handshake.
-        Tls = c"tls",
-        /// Sending the request.
-        Write = c"write",
-        /// Waiting for the response head.
-        Head = c"head",
-        /// Reading the body.
-        Read = c"read",
-    }
-}
-
-vocabulary! {
-    /// Which clock fired, or is to be set.
-    Clock {
-        /// None.
-        #[default]
-        None = c"none",
-        /// From the call to the last byte of the body.
-        Total = c"total",
-        /// Waiting for a connection slot.
-        Pool = c"pool",
-        /// Resolving the host name.
-        Resolve = c"resolve",
-        /// Connecting, all addresses together.
-        Connect = c"connect",
-        /// The TLS handshake.
-        Tls = c"tls",
-        /// Between two steps of the upload.
-        Write = c"write",
-        /// From the request's last byte to the whole response head.
-        Head = c"head",
-        /// Between two pieces of the body.
-        Read = c"read",
-        /// The body's minimum rate.
-        MinRate = c"min_rate",
-        /// A cancel token's deadline.
-        Token = c"token",
-    }
-}
-
-vocabulary! {
-    /// How much of the request went out.
-    Sent {
-        /// Not a byte.
-        #[default]
-        Nothing = c"nothing",
-        /// Some of it.
-        Part = c"part",
-        /// The whole request.
-        All = c"all",
-    }
-}
-
-impl Clock {
-    /// Whether it has a limit of its own that callers set ([`Clock::Total`] to [`Clock::Read`]).
-    pub fn can_be_set(self) -> bool {
-        !matches!(self, Self::None | Self::MinRate | Self::Token)
-    }
-
-    /// An error for one that can't.
-    pub(crate) fn check_can_be_set(self) -> Result<(), Error> {
-        if self.can_be_set() {
-            return Ok(());
-        }
-        Err(Error::new(Kind::InvalidArgument, format!("the clock {self} can't be set")))
-    }
 }
 
 impl Error {
@@ -232,7 +67,7 @@ impl Error {
         self
     }
 
-    pub(crate) fn by_clock(mut self, limit: Clock) -> Self {
+    pub(crate) fn by_clock(mut self, limit: Timeout) -> Self {
         self.0.limit = limit;
         self
     }
@@ -285,8 +120,8 @@ impl Error {
         self.0.phase
     }
 
-    /// Which clock fired; [`Clock::None`] unless the kind is [`Kind::TimedOut`].
-    pub fn limit(&self) -> Clock {
+    /// Which clock fired; [`Timeout::None`] unless the kind is [`Kind::TimedOut`].
+    pub fn timeout(&self) -> Timeout {
         self.0.limit
     }
 
@@ -338,7 +173,7 @@ impl Error {
     }
 
     /// After a drain that ran out of time: how many connections were left.
-    pub fn left(&self) -> u64 {
+    pub fn open_connections(&self) -> u64 {
         self.0.left
     }
 
@@ -405,8 +240,8 @@ mod tests {
     #[test]
     fn numbers_are_the_order_of_the_vocabulary() {
         assert_eq!(Phase::ALL[Phase::Read as usize], Phase::Read);
-        assert_eq!(Clock::ALL[Clock::Token as usize], Clock::Token);
+        assert_eq!(Timeout::ALL[Timeout::Token as usize], Timeout::Token);
         assert_eq!(Phase::Read as i32, 8);
-        assert_eq!(Clock::Token as i32, 10);
+        assert_eq!(Timeout::Token as i32, 10);
     }
 }

@@ -5,7 +5,7 @@
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::wait::{Crew, apart_now};
+use crate::runtime::{WorkerPool, run_on_worker_soon};
 
 /// Threads: one at a time.
 pub(crate) struct Foreign(Option<Box<dyn Read + Send>>);
@@ -57,7 +57,7 @@ impl Drop for ForeignBytes {
 fn drop_apart<T: ?Sized + Send>(owned: Option<Box<T>>) {
     let Some(owned) = owned else { return };
     // A panic in a drop has nowhere to go.
-    let _ = catch_unwind(AssertUnwindSafe(|| apart_now(&ENDS, || drop(owned))));
+    let _ = catch_unwind(AssertUnwindSafe(|| run_on_worker_soon(&ENDS, || drop(owned))));
 }
 
-static ENDS: Crew = Crew::for_blocking("hangup-upload-end");
+static ENDS: WorkerPool = WorkerPool::for_blocking("hangup-upload-end");

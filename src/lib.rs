@@ -41,7 +41,7 @@
 //!        |
 //!      net/          resolve, dial, proxies, TLS, bytes with deadlines
 //!        |
-//!      wait/         the one place where anything blocks
+//!      runtime/      the one place where anything blocks
 //! ```
 //!
 //! # Invariants
@@ -54,23 +54,23 @@
 //!   becomes free beats a dial in progress.
 //! - A connection is ended in one way: its socket is shut down and closed by the last user
 //!   (`net/gate`). A thread that waits on it wakes because the kernel says so, a fiber because it is
-//!   told (`wait/source`).
+//!   told (`runtime/source`).
 //! - An exchange is ended from outside in one place (`manager/control`), and the first cause
 //!   counts: CANCELLED, CLOSED, TIMED_OUT and SHUT_DOWN are never confused. The same atomic
 //!   settles "done", so what comes later finds nothing to end.
-//! - What is submitted is the same blocking code, run by `wait/engine` on a fiber of an I/O thread; its
+//! - What is submitted is the same blocking code, run by `runtime/engine` on a fiber of an I/O thread; its
 //!   outcome is told exactly once, whatever happens to it (`submit`).
-//! - A fiber stays in its event loop, which may go on on another thread (`wait/lead`), and is never
+//! - A fiber stays in its event loop, which may go on on another thread (`runtime/lead`), and is never
 //!   dropped before its end. Nothing of a thread's own (a lock, a thread-local) is held over a wait; what takes long, blocks, or is somebody else's code
-//!   is done elsewhere (`wait/apart`, `on_thread_stack`).
+//!   is done elsewhere (`runtime/run_on_worker`, `on_thread_stack`).
 //! - Only `http/exchange/verdict` says why an exchange failed.
 //! - Reading to the end gives the connection back before the end is reported.
-//! - Nothing below `http` knows HTTP, but for CONNECT (`net/proxy`), whose answer `head` reads like every other; nothing in `src/` outside `ffi` knows C; `wait` and `net`
+//! - Nothing below `http` knows HTTP, but for CONNECT (`net/proxy`), whose answer `head` reads like every other; nothing in `src/` outside `ffi` knows C; `runtime` and `net`
 //!   are the only modules that name what only Linux has.
 //! - The C ABI is there with the feature `capi`, which `bindings/c`, the C library, turns on: what else links the
 //!   crate exports none of it.
 //! - Threads are started in one place (`process/thread`), which blocks the program's signals for them.
-//! - Unsafe code lives in `ffi`, `wait`, `net` (system calls) and `process` (the fork handler, signals).
+//! - Unsafe code lives in `ffi`, `runtime`, `net` (system calls) and `process` (the fork handler, signals).
 //! - `tests/layers.rs` keeps who may use whom.
 //!
 //! # Where to start reading
@@ -87,7 +87,7 @@
 //! | which URLs are refused, and how they are shown | `authority.rs`, `target.rs` |
 //! | who gets which connection | `manager/key.rs`, `manager/pool/` |
 //! | how a connection is made | `manager/dialling.rs`, then `net/dial.rs` |
-//! | how anything waits | `wait/` |
+//! | how anything waits | `runtime/` |
 //! | the C ABI | `ffi/`: one file a handle, `guard.rs` is the border |
 
 #![deny(unsafe_op_in_unsafe_fn, unsafe_code)]
@@ -104,28 +104,31 @@ mod ffi;
 mod foreign;
 mod head;
 mod http;
-mod limits;
 mod manager;
 mod net;
 mod process;
 mod queue;
 mod request;
 mod response;
+mod runtime;
 mod secret;
 mod submit;
 mod sync;
 mod target;
-mod wait;
+mod timeouts;
+mod vocabulary;
 
 pub use cancel::CancelToken;
 pub use client::Client;
-pub use error::{Clock, Error, Kind, Phase, Sent};
+pub use error::Error;
 pub use http::Timings;
-pub use limits::Timeouts;
 pub use manager::{
-    Closer, ConnectionInfo, Events, Happened, Happening, How, Limits, Manager, Reason, Resolve,
-    State, Stats,
+    Closer, ConnectionInfo, Event, EventKind, Events, Limits, Manager, Resolve, Stats,
 };
-pub use request::{Body, Mode, Request};
+pub use request::{Body, Request};
 pub use response::{Head, Hop, Reading, Response, Stopper};
 pub use submit::Submission;
+pub use timeouts::Timeouts;
+pub use vocabulary::{
+    CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent, Timeout,
+};

@@ -13,13 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::error::{Clock, Error, Kind};
-use crate::limits::Deadline;
-use crate::process::generation;
-use crate::sync::{Mutex, lock};
-use crate::wait::{
-    Engine, Event, Guest, Ring, Until, Want, Woken, ring_soon, wait, was_interrupted,
+use crate::error::Error;
+use crate::process::fork_generation;
+use crate::runtime::{
+    Driver, Engine, Notify, WaitFor, WaitUntil, WakeReason, WakeTarget, wait, wake_deferred,
+    was_interrupted,
 };
+use crate::sync::{Mutex, lock};
+use crate::timeouts::Deadline;
+use crate::vocabulary::{Kind, Timeout};
 
 /// A queue as those see it who take from it. Its end drops what is in it, and what is put into it
 /// afterwards. Threads: any thread at any time.
@@ -29,7 +31,7 @@ pub(crate) struct Queue<T> {
     /// The oldest items, fetched together, so that who puts and who takes rarely meet.
     fetched: Mutex<VecDeque<T>>,
     /// Set while there is something to take, and from the close on.
-    event: Arc<Event>,
+    event: Arc<Notify>,
     /// A taker that waits may run the event loop.
     caller_runs: AtomicBool,
 }
@@ -53,11 +55,11 @@ struct Shared<T> {
 struct Inner<T> {
     items: VecDeque<T>,
     life: Life,
-    bell: Bell,
+    waker: Bell,
     /// Somebody asked for the descriptor.
     is_watched: bool,
     /// Whom to tell while a taker does the work.
-    guest: Option<Arc<dyn Ring>>,
+    guest: Option<Arc<dyn WakeTarget>>,
 }
 
 /// The descriptor, while the queue is open and somebody listens to it.
@@ -72,7 +74,7 @@ enum Bell {
 #[derive(Debug)]
 enum Life {
     /// Somebody may wait for more, by this event.
-    Open(Arc<Event>),
+    Open(Arc<Notify>),
     /// Nobody shall wait for more.
     Closed,
     /// Nobody can take anything.
@@ -81,12 +83,12 @@ enum Life {
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> io::Result<Self> {
-        let event = Arc::new(Event::new()?);
+        let event = Arc::new(Notify::new()?);
         let life = Life::Open(Arc::clone(&event));
         let inner = Inner {
             items: VecDeque::new(),
             life,
-            bell: Bell::Silent,
+            waker: Bell::Silent,
             is_watched: false,
             guest: None,
         };
@@ -94,7 +96,7 @@ impl<T> Queue<T> {
             inner: Mutex::new(inner),
             count: AtomicUsize::new(0),
             listeners: AtomicUsize::new(0),
-            process: generation(),
+            process: fork_generation(),
         });
         Ok(Self { shared, fetched: Mutex::default(), event, caller_runs: AtomicBool::new(false) })
     }
@@ -117,19 +119,19 @@ impl<T> Queue<T> {
     /// signal ended the wait; [`Kind::Forked`] in the child of a fork; [`Kind::System`].
     pub(crate) fn next(&self, limit: Option<Duration>) -> Result<Option<T>, Error> {
         self.shared.is_ours()?;
-        let deadline = Deadline::after(Instant::now(), limit, Clock::Total).at;
+        let deadline = Deadline::after(Instant::now(), limit, Timeout::Total).at;
         loop {
             if let Some(item) = self.take()? {
                 return Ok(Some(item));
             }
-            let until = Until::new(deadline);
+            let until = WaitUntil::new(deadline);
             if until.has_come() {
                 return Ok(None);
             }
             match self.wait(until) {
-                Ok(Woken::Event | Woken::Ready { .. }) => {}
-                Ok(Woken::Deadline) => return Ok(None),
-                Ok(Woken::Interrupted) => {
+                Ok(WakeReason::Notified | WakeReason::Ready { .. }) => {}
+                Ok(WakeReason::Deadline) => return Ok(None),
+                Ok(WakeReason::Interrupted) => {
                     return Err(Error::new(Kind::Cancelled, "interrupted by a signal"));
                 }
                 Err(error) => return Err(Error::from_os(Kind::System, "can't wait", &error)),
@@ -139,39 +141,39 @@ impl<T> Queue<T> {
 
     /// Waits until there may be something to take. If that is allowed and nobody else waits for what is
     /// under way, this thread does the work: it is here when it is done, and nobody has to wake it.
-    fn wait(&self, until: Until) -> io::Result<Woken> {
-        if let Some(guest) = self.visit() {
+    fn wait(&self, until: WaitUntil) -> io::Result<WakeReason> {
+        if let Some(guest) = self.try_drive() {
             let woken = guest.run(until, || self.is_quiet());
             lock(&self.shared.inner).guest = None;
             let is_alone = self.shared.listeners.load(Ordering::SeqCst) == 0;
             guest.leave(if is_alone { self.shared.promised() } else { 0 });
             return Ok(match woken {
-                Woken::Interrupted if !was_interrupted() => Woken::Event,
+                WakeReason::Interrupted if !was_interrupted() => WakeReason::Notified,
                 woken => woken,
             });
         }
         self.shared.listeners.fetch_add(1, Ordering::SeqCst);
         let woken = if self.is_quiet() {
-            wait(Want { fd: None, event: Some(&self.event) }, until)
+            wait(WaitFor { fd: None, notify: Some(&self.event) }, until)
         } else {
-            Ok(Woken::Event)
+            Ok(WakeReason::Notified)
         };
         self.shared.listeners.fetch_sub(1, Ordering::SeqCst);
         woken
     }
 
-    fn visit(&self) -> Option<Guest> {
+    fn try_drive(&self) -> Option<Driver> {
         let allowed = self.caller_runs.load(Ordering::Relaxed);
         if !allowed || self.shared.listeners.load(Ordering::SeqCst) > 0 {
             return None;
         }
-        let guest = Engine::visit(self.shared.promised())?;
+        let guest = Engine::try_drive(self.shared.promised())?;
         let mut inner = lock(&self.shared.inner);
         // Two engines can be there at once, one beginning and one ending.
         if inner.guest.is_some() {
             return None;
         }
-        inner.guest = Some(guest.bell());
+        inner.guest = Some(guest.waker());
         Some(guest)
     }
 
@@ -197,8 +199,8 @@ impl<T> Queue<T> {
         if item.is_some() && self.shared.count.fetch_sub(1, Ordering::SeqCst) == 1 {
             let mut inner = lock(&self.shared.inner);
             let is_empty = self.shared.count.load(Ordering::SeqCst) == 0;
-            if is_empty && inner.is_open() && inner.bell == Bell::Rung {
-                inner.bell = Bell::Silent;
+            if is_empty && inner.is_open() && inner.waker == Bell::Rung {
+                inner.waker = Bell::Silent;
                 self.event.clear();
             }
         }
@@ -268,14 +270,14 @@ impl<T: Send + 'static> Intake<T> {
         }
         inner.items.push_back(item);
         self.0.count.fetch_add(1, Ordering::SeqCst);
-        let is_first_word = inner.bell == Bell::Silent;
+        let is_first_word = inner.waker == Bell::Silent;
         if is_first_word {
-            inner.bell = Bell::Due;
+            inner.waker = Bell::Due;
         }
         drop(inner);
         if is_first_word {
-            let bell: Arc<dyn Ring> = Arc::<Shared<T>>::clone(&self.0);
-            ring_soon(bell);
+            let waker: Arc<dyn WakeTarget> = Arc::<Shared<T>>::clone(&self.0);
+            wake_deferred(waker);
         }
     }
 }
@@ -286,7 +288,7 @@ impl<T> Inner<T> {
     }
 }
 
-impl<T: Send> Ring for Shared<T> {
+impl<T: Send> WakeTarget for Shared<T> {
     fn ring(&self) {
         self.tell(&mut lock(&self.inner));
     }
@@ -300,8 +302,8 @@ impl<T> Shared<T> {
         if !is_empty && let Some(guest) = &inner.guest {
             guest.ring();
         }
-        inner.bell = if is_empty || !is_heard { Bell::Silent } else { Bell::Rung };
-        if inner.bell == Bell::Rung
+        inner.waker = if is_empty || !is_heard { Bell::Silent } else { Bell::Rung };
+        if inner.waker == Bell::Rung
             && let Life::Open(event) = &inner.life
         {
             event.set();
@@ -320,7 +322,7 @@ impl<T> Shared<T> {
     /// In the child of a fork the lock may be held for ever by a thread that is not there, and the
     /// descriptor is the parent's, too: to clear it would be to deafen the parent.
     fn is_ours(&self) -> Result<(), Error> {
-        if self.process == generation() {
+        if self.process == fork_generation() {
             return Ok(());
         }
         let what = "this queue is of the parent of this process; make a new one";
@@ -331,7 +333,7 @@ impl<T> Shared<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wait::readable_now;
+    use crate::runtime::readable_now;
 
     #[test]
     fn the_descriptor_tells_whether_there_is_something() {

@@ -10,11 +10,12 @@ use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::cancel::CancelToken;
-use crate::error::{Clock, Error, Kind};
+use crate::error::Error;
 use crate::foreign::{Foreign, ForeignBytes};
 use crate::http::sent_file;
-use crate::limits::{Overrides, not_zero};
 use crate::target::Target;
+use crate::timeouts::{Overrides, check_can_be_set, not_zero};
+use crate::vocabulary::{ConnectionMode, Kind, Timeout};
 
 /// A request. It can be sent more than once, if its body can.
 ///
@@ -26,24 +27,12 @@ pub struct Request {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
     pub(crate) over: Overrides,
-    pub(crate) mode: Option<Mode>,
+    pub(crate) mode: Option<ConnectionMode>,
     pub(crate) token: Option<CancelToken>,
     pub(crate) retries: Option<bool>,
     pub(crate) redirects: Option<u32>,
     pub(crate) whole: Option<usize>,
     name: CString,
-}
-
-/// How long the connection shall live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// A long connection: kept for the next request when the exchange ends well.
-    #[default]
-    Keep,
-    /// A short connection: says `Connection: close` and is closed after the body.
-    CloseAfter,
-    /// Not an idle one: always dials. The connection is kept afterwards.
-    Fresh,
 }
 
 /// The body of a request.
@@ -121,7 +110,7 @@ impl Request {
     fn connection_header(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Error> {
         for option in value.to_str().unwrap_or("?").split(',').map(str::trim) {
             if option.eq_ignore_ascii_case("close") {
-                self.mode = Some(Mode::CloseAfter);
+                self.mode = Some(ConnectionMode::CloseAfter);
             } else if !option.eq_ignore_ascii_case("keep-alive") {
                 return Err(own(name, "only close and keep-alive can be asked for"));
             }
@@ -138,8 +127,8 @@ impl Request {
     ///
     /// # Errors
     /// [`Kind::InvalidTimeout`] for zero, [`Kind::InvalidArgument`] for a clock that can't be set.
-    pub fn timeout(&mut self, clock: Clock, limit: Option<Duration>) -> Result<(), Error> {
-        clock.check_can_be_set()?;
+    pub fn timeout(&mut self, clock: Timeout, limit: Option<Duration>) -> Result<(), Error> {
+        check_can_be_set(clock)?;
         self.over.set(clock, not_zero(limit)?);
         Ok(())
     }
@@ -163,7 +152,7 @@ impl Request {
     }
 
     /// How long the connection shall live.
-    pub fn connection(&mut self, mode: Mode) {
+    pub fn connection(&mut self, mode: ConnectionMode) {
         self.mode = Some(mode);
     }
 
@@ -389,7 +378,7 @@ mod tests {
         }
         request.header("Host", "LOCALHOST").unwrap();
         request.header("Connection", "keep-alive, close").unwrap();
-        assert_eq!(request.mode, Some(Mode::CloseAfter));
+        assert_eq!(request.mode, Some(ConnectionMode::CloseAfter));
         assert!(request.headers.is_empty());
     }
 }

@@ -8,10 +8,11 @@ use base64::Engine;
 use http::{HeaderValue, Uri};
 
 use crate::authority;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::manager::{Origin, PoolKey};
 use crate::net::route::Route;
 use crate::net::tls::Tls;
+use crate::vocabulary::Kind;
 
 /// Threads: immutable.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ mod names;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Clock, Kind, Limits, Mode, Phase};
+use hangup::{CancelToken, ConnectionMode, Kind, Limits, Phase, Timeout};
 use support::alone::alone;
 use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, only_socket, sockets};
@@ -163,11 +163,11 @@ fn q6_all_silent_is_a_timeout_of_the_connect_limit(form: Form) {
     let (addresses, client) = open(form, &all);
     // Before the second address is due, between, and when all are on their way.
     for limit in [100, 400, 700] {
-        client.timeout(Clock::Connect, Some(ms(limit))).unwrap();
+        client.timeout(Timeout::Connect, Some(ms(limit))).unwrap();
         let begun = Instant::now();
         let error = fetch(&client, &addresses.url(NAME, "/")).unwrap_err();
         assert!(begun.elapsed() >= ms(limit) && begun.elapsed() < ms(limit) + SOON);
-        assert_timed_out(&error, Clock::Connect, Phase::Connect);
+        assert_timed_out(&error, Timeout::Connect, Phase::Connect);
         assert_at_rest(client.manager());
         assert_eq!(attempts(addresses.port()), 0);
     }
@@ -176,7 +176,7 @@ fn q6_all_silent_is_a_timeout_of_the_connect_limit(form: Form) {
 fn q6_a_cancel_ends_every_attempt_that_is_on_its_way(form: Form) {
     let all = ["127.0.0.1", "127.0.0.2", "::1"].map(|ip| (ip, Manner::Silent));
     let (addresses, client) = open(form, &all);
-    client.timeout(Clock::Connect, None).unwrap();
+    client.timeout(Timeout::Connect, None).unwrap();
     let token = CancelToken::new();
     let mut request = request("GET", &addresses.url(NAME, "/"));
     request.cancel_with(Some(token.clone()));
@@ -192,7 +192,7 @@ fn q6_a_cancel_ends_every_attempt_that_is_on_its_way(form: Form) {
     std::thread::scope(|scope| {
         let work = scope.spawn(work);
         until("two attempts", || attempts(addresses.port()) >= 2);
-        client.manager().close_all(hangup::How::Now);
+        client.manager().close_all(hangup::CloseMode::Now);
         assert_eq!(work.join().unwrap().kind(), Kind::Closed);
     });
     assert_at_rest(client.manager());
@@ -337,7 +337,7 @@ fn the_system_probes_a_silent_connection_as_the_limits_say(form: Form) {
         let keep_alive = keep_alive.map(Duration::from_secs);
         client.manager().set_limits(Limits { keep_alive, ..Limits::default() }).unwrap();
         let mut request = request("GET", &server.url("/"));
-        request.connection(Mode::Keep);
+        request.connection(ConnectionMode::Keep);
         assert_eq!(client.send(&mut request).unwrap().read_all(10).unwrap(), b"ok");
         let open = client.manager().connections();
         let (local, peer) = (open[0].local.unwrap(), open[0].peer.unwrap());

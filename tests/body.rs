@@ -11,7 +11,9 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use hangup::{Body, CancelToken, Clock, Error, How, Kind, Phase, Reason, Request, Sent};
+use hangup::{
+    Body, CancelToken, CloseMode, CloseReason, Error, Kind, Phase, Request, Sent, Timeout,
+};
 use support::form::{Client, Form, Response, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, assert_sockets, sockets};
 use support::source::Source;
@@ -344,7 +346,7 @@ fn q7_a_reader_that_stalls_does_not_hold_up_the_end_of_its_submission() {
     let ends: [End; 6] = [
         ("total", Kind::TimedOut, |_, _, request, begun| {
             if !begun {
-                request.timeout(Clock::Total, Some(Duration::from_millis(300))).unwrap();
+                request.timeout(Timeout::Total, Some(Duration::from_millis(300))).unwrap();
             }
         }),
         ("token deadline", Kind::TimedOut, |_, token, _, begun| {
@@ -360,12 +362,12 @@ fn q7_a_reader_that_stalls_does_not_hold_up_the_end_of_its_submission() {
         ("its connection", Kind::Closed, |client, _, _, begun| {
             if begun {
                 let id = client.manager().connections()[0].id;
-                client.manager().close_connection(id, How::Now).unwrap();
+                client.manager().close_connection(id, CloseMode::Now).unwrap();
             }
         }),
         ("all", Kind::Closed, |client, _, _, begun| {
             if begun {
-                client.manager().close_all(How::Now);
+                client.manager().close_all(CloseMode::Now);
             }
         }),
         ("shutdown", Kind::ShutDown, |client, _, _, begun| {
@@ -456,7 +458,7 @@ fn an_early_answer_ends_the_upload_and_the_connection(form: Form) {
     let client = form.client();
     let (source, account) = Source::endless();
     let mut request = post(&server.url("/"), source.of_length(1 << 40));
-    request.timeout(Clock::Total, Some(PATIENCE)).unwrap();
+    request.timeout(Timeout::Total, Some(PATIENCE)).unwrap();
     let begun = Instant::now();
     let mut response = client.send(&mut request).unwrap();
     // However much was still to be sent.
@@ -465,7 +467,7 @@ fn an_early_answer_ends_the_upload_and_the_connection(form: Form) {
     account.assert_dropped_once();
     assert_eq!(sockets(server.port()), []);
     let why = client.manager().why_closed(response.connection());
-    assert_eq!(why, Some(Reason::AskedByResponse));
+    assert_eq!(why, Some(CloseReason::AskedByResponse));
 }
 
 /// The server's view of one request.

@@ -10,7 +10,7 @@ mod races;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use hangup::{Body, CancelToken, Error, Kind, Phase, Reason, Request, Sent, State};
+use hangup::{Body, CancelToken, CloseReason, ConnectionState, Error, Kind, Phase, Request, Sent};
 use support::alone::{BLOCKED, again_on_threads, alone_with, blocking_resolver};
 use support::form::{Client, Form, in_both_forms};
 use support::look::{
@@ -135,7 +135,7 @@ fn c4_cancel_in_connect_to_a_black_hole(form: Form) {
         |_| {
             until("a SYN on its way", || sockets(hole.port()).len() > fillers);
             let list = client.manager().connections();
-            assert_eq!(list[0].state, State::Connecting);
+            assert_eq!(list[0].state, ConnectionState::Connecting);
         },
     );
     assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
@@ -146,7 +146,7 @@ fn c4_cancel_in_connect_to_a_black_hole(form: Form) {
     assert_sockets(hole.port(), fillers);
     assert_eq!(client.manager().stats().dials_failed, 1);
     let why = client.manager().why_closed(error.connection().unwrap());
-    assert_eq!(why, Some(Reason::Cancelled));
+    assert_eq!(why, Some(CloseReason::Cancelled));
 }
 
 fn c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close(form: Form) {
@@ -158,8 +158,9 @@ fn c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close(form: Form)
         let token = CancelToken::new();
         let url = format!("https://127.0.0.1:{}/", server.port());
         let mut request = with_token(request("GET", &url), &token);
-        let in_tls =
-            || client.manager().connections().first().is_some_and(|c| c.state == State::Tls);
+        let in_tls = || {
+            client.manager().connections().first().is_some_and(|c| c.state == ConnectionState::Tls)
+        };
         let error = cancelled(
             "in the TLS handshake",
             &token,
@@ -170,7 +171,7 @@ fn c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close(form: Form)
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
         wait_gone(client.manager(), server.port());
         let why = client.manager().why_closed(error.connection().unwrap());
-        assert_eq!(why, Some(Reason::Cancelled));
+        assert_eq!(why, Some(CloseReason::Cancelled));
         let (ended, _) = server.wait_ended(0, PATIENCE).expect("the server sees the close");
         assert_eq!(ended, Ended::Fin);
     }
@@ -284,7 +285,10 @@ fn c10_cancel_between_two_reads_closes_at_once_and_the_next_read_says_so(form: F
         token.fire(Some(REASON));
         // Before anybody reads.
         assert_gone(client.manager(), server.port());
-        assert_eq!(client.manager().why_closed(response.connection()), Some(Reason::Cancelled));
+        assert_eq!(
+            client.manager().why_closed(response.connection()),
+            Some(CloseReason::Cancelled)
+        );
         assert_cancelled(&response.read(&mut [0; 10]).unwrap_err(), Phase::Read);
         assert_cancelled(&response.read_all(1000).unwrap_err(), Phase::Read);
         assert!(server.wait_ended(0, PATIENCE).is_some());

@@ -6,7 +6,9 @@ mod support;
 use std::collections::BTreeSet;
 use std::thread;
 
-use hangup::{ConnectionInfo, Error, How, Kind, Mode, Phase, Reason, State};
+use hangup::{
+    CloseMode, CloseReason, ConnectionInfo, ConnectionMode, ConnectionState, Error, Kind, Phase,
+};
 use support::form::{Client, Form, Response, in_both_forms};
 use support::look::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_full,
@@ -58,11 +60,11 @@ fn x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes(form: Form) {
         assert!(server.wait_mark("head", PATIENCE));
         let before = only(&client);
         assert!(!before.closing);
-        client.manager().close_connection(before.id, How::Graceful).unwrap();
+        client.manager().close_connection(before.id, CloseMode::Graceful).unwrap();
         // Once more is no error: it is still open.
-        client.manager().close_connection(before.id, How::Graceful).unwrap();
+        client.manager().close_connection(before.id, CloseMode::Graceful).unwrap();
         let marked = only(&client);
-        assert!(marked.closing && marked.state == State::InUse);
+        assert!(marked.closing && marked.state == ConnectionState::InUse);
         server.release("go");
         work.join().unwrap().unwrap()
     });
@@ -70,7 +72,7 @@ fn x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes(form: Form) {
     server.release("more");
     assert_eq!(response.read_all(100).unwrap(), b"ten bytes.ten others");
     assert_gone(client.manager(), server.port());
-    assert_eq!(client.manager().why_closed(response.connection()), Some(Reason::ClosedById));
+    assert_eq!(client.manager().why_closed(response.connection()), Some(CloseReason::ClosedById));
     assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
     // The next one has a connection of its own.
     let next = fetch(&client, &server.url("/")).unwrap();
@@ -82,9 +84,9 @@ fn x1_by_id_graceful_closes_what_is_idle_at_once(form: Form) {
     let client = form.client();
     fetch(&client, &server.url("/")).unwrap();
     let id = only(&client).id;
-    client.manager().close_connection(id, How::Graceful).unwrap();
+    client.manager().close_connection(id, CloseMode::Graceful).unwrap();
     assert_gone(client.manager(), server.port());
-    assert_eq!(client.manager().why_closed(id), Some(Reason::ClosedById));
+    assert_eq!(client.manager().why_closed(id), Some(CloseReason::ClosedById));
 }
 
 /// Closes the only connection while `work` is blocked on it, and judges the outcome.
@@ -98,7 +100,7 @@ fn closed_now<T: Send>(
     let mut id = 0;
     let close = || {
         id = only(client).id;
-        client.manager().close_connection(id, How::Now).unwrap();
+        client.manager().close_connection(id, CloseMode::Now).unwrap();
     };
     let (outcome, took) = ended_from_outside(work, |_| ready(), close);
     report(what, "close", took);
@@ -108,7 +110,7 @@ fn closed_now<T: Send>(
     assert_consistent(&error);
     assert!(error.message().contains("closed by its id"), "{error}");
     assert!(took < MARGIN, "{what}: the close took {took:?}");
-    assert_eq!(client.manager().why_closed(id), Some(Reason::ClosedById));
+    assert_eq!(client.manager().why_closed(id), Some(CloseReason::ClosedById));
     assert_at_rest(client.manager());
     error
 }
@@ -124,7 +126,7 @@ fn x2_by_id_now_ends_a_dial_with_closed(form: Form) {
     let server = Server::start(Script::every(vec![Step::Stall]));
     let client = form.tls_client();
     let url = format!("https://127.0.0.1:{}/", server.port());
-    let in_tls = || client.manager().connections().iter().any(|c| c.state == State::Tls);
+    let in_tls = || client.manager().connections().iter().any(|c| c.state == ConnectionState::Tls);
     let dialling = || until("the handshake", in_tls);
     closed_now("in the TLS handshake", &client, Phase::Tls, || get(&client, &url), dialling);
     assert_gone(client.manager(), server.port());
@@ -215,20 +217,23 @@ fn x3_by_origin_counts_what_it_closed_and_leaves_other_origins_alone(form: Form)
     let mut open_there = one_idle_one_open(&client, &there);
     let manager = client.manager();
     let origin = format!("http://127.0.0.1:{}", here.port());
-    assert_eq!(manager.close_origin("http://127.0.0.1:1", How::Now).unwrap(), 0);
-    assert_eq!(manager.close_origin("https://127.0.0.1", How::Now).unwrap(), 0);
-    assert_eq!(manager.close_origin("nonsense", How::Now).unwrap_err().kind(), Kind::InvalidUrl);
+    assert_eq!(manager.close_origin("http://127.0.0.1:1", CloseMode::Now).unwrap(), 0);
+    assert_eq!(manager.close_origin("https://127.0.0.1", CloseMode::Now).unwrap(), 0);
+    assert_eq!(
+        manager.close_origin("nonsense", CloseMode::Now).unwrap_err().kind(),
+        Kind::InvalidUrl
+    );
     assert_eq!(manager.stats().idle + manager.stats().in_use, 4);
-    assert_eq!(manager.close_origin(&origin, How::Graceful).unwrap(), 2);
+    assert_eq!(manager.close_origin(&origin, CloseMode::Graceful).unwrap(), 2);
     // The idle one is gone, the other is marked; it is still closed now when that is wanted.
     assert_eq!(manager.stats().idle, 1);
     assert_eq!(manager.connections().iter().filter(|c| c.closing).count(), 1);
-    assert_eq!(manager.close_origin(&origin, How::Now).unwrap(), 1);
+    assert_eq!(manager.close_origin(&origin, CloseMode::Now).unwrap(), 1);
     assert_eq!(sockets(here.port()), []);
     let error = open_here.read(&mut [0; 10]).unwrap_err();
     assert_eq!(error.kind(), Kind::Closed);
     let why = manager.why_closed(open_here.connection());
-    assert_eq!(why, Some(Reason::ClosedByOrigin));
+    assert_eq!(why, Some(CloseReason::ClosedByOrigin));
     // The others were not touched.
     there.release("the rest");
     assert_eq!(open_there.read_all(100).unwrap(), b"ten others");
@@ -247,7 +252,7 @@ fn x3_idle_only_older_than_and_all(form: Form) {
     assert_eq!(manager.close_idle(ms(60_000)), 0);
     // The one that has been idle for longer; the new one and the one in use stay.
     assert_eq!(manager.close_idle(ms(100)), 1);
-    assert_eq!(manager.why_closed(old), Some(Reason::IdleTooLong));
+    assert_eq!(manager.why_closed(old), Some(CloseReason::IdleTooLong));
     let stats = manager.stats();
     assert_eq!((stats.idle, stats.in_use), (1, 1));
     assert_eq!(manager.close_idle(ms(0)), 1);
@@ -255,11 +260,11 @@ fn x3_idle_only_older_than_and_all(form: Form) {
     assert_eq!(sockets(other.port()), []);
     // All: what is in use too.
     fetch(&client, &other.url("/")).unwrap();
-    assert_eq!(manager.close_all(How::Now), 2);
+    assert_eq!(manager.close_all(CloseMode::Now), 2);
     assert_eq!(open.read(&mut [0; 10]).unwrap_err().kind(), Kind::Closed);
-    assert_eq!(manager.why_closed(open.connection()), Some(Reason::ClosedByAll));
+    assert_eq!(manager.why_closed(open.connection()), Some(CloseReason::ClosedByAll));
     assert_gone(manager, one.port());
-    assert_eq!(manager.close_all(How::Now), 0);
+    assert_eq!(manager.close_all(CloseMode::Now), 0);
     // All is not for good.
     assert_eq!(fetch(&client, &other.url("/")).unwrap(), b"ok");
 }
@@ -269,11 +274,11 @@ fn x4_an_id_that_is_gone_is_an_error_that_says_so_and_nothing_else(form: Form) {
     let client = form.client();
     fetch(&client, &server.url("/")).unwrap();
     let id = only(&client).id;
-    client.manager().close_connection(id, How::Now).unwrap();
+    client.manager().close_connection(id, CloseMode::Now).unwrap();
     fetch(&client, &server.url("/")).unwrap();
     let before = client.manager().stats();
     for gone in [id, 0, u64::MAX] {
-        for how in [How::Now, How::Graceful] {
+        for how in [CloseMode::Now, CloseMode::Graceful] {
             let error = client.manager().close_connection(gone, how).unwrap_err();
             assert_eq!(error.kind(), Kind::NotFound);
             assert!(error.message().contains(&gone.to_string()), "{error}");
@@ -297,7 +302,7 @@ fn x7_the_list_shows_what_a_connection_is_and_does(form: Form) {
     thread::sleep(ms(20));
     let list = manager.connections();
     let [idle, busy] = &list[..] else { panic!("{list:?}") };
-    assert_eq!((idle.state, busy.state), (State::Idle, State::InUse));
+    assert_eq!((idle.state, busy.state), (ConnectionState::Idle, ConnectionState::InUse));
     assert_eq!(idle.origin, format!("https://localhost:{}", secure.port()));
     assert_eq!(busy.origin, format!("http://127.0.0.1:{}", plain.port()));
     assert_eq!((idle.requests, busy.requests), (2, 1));
@@ -318,7 +323,7 @@ fn x7_the_list_shows_what_a_connection_is_and_does(form: Form) {
     // What is closed is not listed.
     plain.release("more");
     open.read_all(100).unwrap();
-    manager.close_connection(open.connection(), How::Now).unwrap();
+    manager.close_connection(open.connection(), CloseMode::Now).unwrap();
     assert_eq!(only(&client).id, idle.id);
 }
 
@@ -334,7 +339,7 @@ fn x7_the_list_never_shows_a_connection_twice_or_one_that_is_closed(form: Form) 
                 for round in 0..300 {
                     let mut request = request("GET", &server.url("/"));
                     if (round + worker) % 3 == 0 {
-                        request.connection(Mode::CloseAfter);
+                        request.connection(ConnectionMode::CloseAfter);
                     }
                     client.send(&mut request).unwrap().read_all(10).unwrap();
                 }
@@ -349,7 +354,9 @@ fn x7_the_list_never_shows_a_connection_twice_or_one_that_is_closed(form: Form) 
             assert_eq!(ids.len(), list.len(), "{list:?}");
             assert!(ids.is_disjoint(&gone), "one that was gone came back");
             gone.extend(last.difference(&ids).copied());
-            assert!(list.iter().all(|row| row.idle.is_some() == (row.state == State::Idle)));
+            assert!(
+                list.iter().all(|row| row.idle.is_some() == (row.state == ConnectionState::Idle))
+            );
             last = ids;
         }
     });

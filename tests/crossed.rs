@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc;
 
-use hangup::{Body, How, Request};
+use hangup::{Body, CloseMode, Request};
 use support::form::{Client, Form, Response, in_both_forms};
 use support::{PATIENCE, post, request};
 use testserver::{Certificate, Options, Proxy, ProxyOptions, Script, Server, Step};
@@ -157,7 +157,7 @@ fn bytes_behind_descriptors_that_a_unix_peer_passes_are_not_the_next_response(fo
         assert!(body.iter().all(|byte| *byte == b'a'), "another response: {body:?}");
         was_sent.recv_timeout(PATIENCE).unwrap();
     }
-    client.manager().close_all(How::Now);
+    client.manager().close_all(CloseMode::Now);
     server.join().unwrap();
     fs::remove_file(&path).unwrap();
 }

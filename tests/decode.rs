@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-use hangup::{CancelToken, Clock, How, Kind, Reason};
+use hangup::{CancelToken, CloseMode, CloseReason, Kind, Timeout};
 use support::form::{Client, Form, in_both_forms};
 use support::look::assert_gone;
 use support::{fetch, get, request, until};
@@ -250,9 +250,9 @@ fn r8_what_the_wire_says_comes_through_unchanged(form: Form) {
     let server = Server::start(Script::every(steps));
     let mut response = get(&client, &server.url("/")).unwrap();
     let id = response.connection();
-    response.close(How::Now);
+    response.close(CloseMode::Now);
     assert_eq!(response.read(&mut [0]).unwrap_err().kind(), Kind::InvalidState);
-    assert_eq!(client.manager().why_closed(id), Some(Reason::BodyLeftUnread));
+    assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
     until("the server sees it", || server.open_connections() == 0);
 }
 
@@ -359,7 +359,7 @@ fn c12_decoding_ends_by_cancel_close_shutdown_and_total_though_all_bytes_came(fo
                     let token = CancelToken::new();
                     let mut request = request("GET", &server.url("/"));
                     request.cancel_with(Some(token.clone()));
-                    request.timeout(Clock::Total, total).unwrap();
+                    request.timeout(Timeout::Total, total).unwrap();
                     let mut response = client.send(&mut request).unwrap();
                     assert_eq!(response.read(&mut [1]).unwrap(), 1);
                     end(&client, response.connection(), &token);
@@ -377,7 +377,7 @@ fn c12_decoding_ends_by_cancel_close_shutdown_and_total_though_all_bytes_came(fo
                 };
             ended(Kind::Cancelled, None, &|_, _, token| token.fire(None));
             ended(Kind::Closed, None, &|client, id, _| {
-                client.manager().close_connection(id, How::Now).unwrap();
+                client.manager().close_connection(id, CloseMode::Now).unwrap();
             });
             ended(Kind::ShutDown, None, &|client, _, _| client.manager().shutdown());
             // Far more than the response needs to come.
@@ -388,7 +388,7 @@ fn c12_decoding_ends_by_cancel_close_shutdown_and_total_though_all_bytes_came(fo
 }
 
 fn r8_a_body_that_came_whole_keeps_its_connection_though_it_is_not_decoded_to_its_end(form: Form) {
-    for how in [None, Some(How::Now), Some(How::Graceful)] {
+    for how in [None, Some(CloseMode::Now), Some(CloseMode::Graceful)] {
         let server = coded("gzip", &gzip(&text()[..1000]), false);
         let client = decoding(form);
         let mut response = get(&client, &server.url("/")).unwrap();

@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Clock, Error, How, Kind, Limits, Mode, Phase, Reason, State, Stats};
+use hangup::{
+    CancelToken, CloseMode, CloseReason, ConnectionMode, ConnectionState, Error, Kind, Limits,
+    Phase, Stats, Timeout,
+};
 use support::form::{Client, Form, in_both_forms};
 use support::look::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_at_rest,
@@ -51,7 +54,7 @@ fn https(server: &Server) -> String {
     format!("https://127.0.0.1:{}/", server.port())
 }
 
-fn dialling(client: &Client, state: State) {
+fn dialling(client: &Client, state: ConnectionState) {
     until("a dial", || client.manager().connections().iter().any(|row| row.state == state));
 }
 
@@ -61,7 +64,12 @@ fn counts(stats: &Stats) -> (u64, u64, u64, u64) {
 
 /// Cancels a request while it dials.
 #[track_caller]
-fn cancel_in_dial(client: &Client, url: &str, mode: Mode, state: State) -> Error {
+fn cancel_in_dial(
+    client: &Client,
+    url: &str,
+    mode: ConnectionMode,
+    state: ConnectionState,
+) -> Error {
     let token = CancelToken::new();
     let mut request = request("GET", url);
     request.cancel_with(Some(token.clone()));
@@ -81,10 +89,10 @@ fn cancel_in_dial(client: &Client, url: &str, mode: Mode, state: State) -> Error
 fn r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_request_uses_it(
     form: Form,
 ) {
-    for mode in [Mode::Keep, Mode::Fresh] {
+    for mode in [ConnectionMode::Keep, ConnectionMode::Fresh] {
         let server = Server::start(Script::every(shaking_late()));
         let client = form.tls_client();
-        let error = cancel_in_dial(&client, &https(&server), mode, State::Tls);
+        let error = cancel_in_dial(&client, &https(&server), mode, ConnectionState::Tls);
         assert_cancelled(&error, Phase::Tls);
         // It is neither anybody's nor idle yet, and it is listed.
         assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 0));
@@ -101,7 +109,8 @@ fn r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_reque
 fn r14_who_comes_while_it_is_on_its_way_waits_for_it_instead_of_dialling(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
     let client = form.tls_client();
-    let error = cancel_in_dial(&client, &https(&server), Mode::Keep, State::Tls);
+    let error =
+        cancel_in_dial(&client, &https(&server), ConnectionMode::Keep, ConnectionState::Tls);
     thread::scope(|scope| {
         let next = line_up(scope, &client, request("GET", &https(&server)));
         server.release("shake");
@@ -117,9 +126,9 @@ fn r14_also_by_its_total_limit_and_in_connect(form: Form) {
     let hole = BlackHole::new();
     let client = form.client();
     let mut request = request("GET", &hole.url("/"));
-    request.timeout(Clock::Total, Some(ms(150))).unwrap();
+    request.timeout(Timeout::Total, Some(ms(150))).unwrap();
     let error = client.send(&mut request).unwrap_err();
-    assert_timed_out(&error, Clock::Total, Phase::Connect);
+    assert_timed_out(&error, Timeout::Total, Phase::Connect);
     // The kernel repeats its SYN after a second.
     let server = hole.open(Script::answering("ok")).unwrap();
     until("an idle connection", || client.manager().stats().idle == 1);
@@ -130,10 +139,11 @@ fn r14_also_by_its_total_limit_and_in_connect(form: Form) {
 fn r14_a_short_connections_dial_is_of_no_use_to_others_and_ends_at_once(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
     let client = form.tls_client();
-    let error = cancel_in_dial(&client, &https(&server), Mode::CloseAfter, State::Tls);
+    let error =
+        cancel_in_dial(&client, &https(&server), ConnectionMode::CloseAfter, ConnectionState::Tls);
     assert_gone(client.manager(), server.port());
     let why = client.manager().why_closed(error.connection().unwrap());
-    assert_eq!(why, Some(Reason::Cancelled));
+    assert_eq!(why, Some(CloseReason::Cancelled));
     assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
 }
 
@@ -141,8 +151,8 @@ fn r14_its_own_phases_limit_ends_a_dial_at_once(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
     let client = form.tls_client();
     let mut request = request("GET", &https(&server));
-    request.timeout(Clock::Tls, Some(ms(100))).unwrap();
-    assert_timed_out(&client.send(&mut request).unwrap_err(), Clock::Tls, Phase::Tls);
+    request.timeout(Timeout::Tls, Some(ms(100))).unwrap();
+    assert_timed_out(&client.send(&mut request).unwrap_err(), Timeout::Tls, Phase::Tls);
     assert_gone(client.manager(), server.port());
 }
 
@@ -150,16 +160,17 @@ fn a_dial_that_goes_on_is_closed_by_id_and_by_all_like_any_other(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
     for by_id in [true, false] {
         let client = form.tls_client();
-        let error = cancel_in_dial(&client, &https(&server), Mode::Keep, State::Tls);
+        let error =
+            cancel_in_dial(&client, &https(&server), ConnectionMode::Keep, ConnectionState::Tls);
         let id = error.connection().unwrap();
         let why = match by_id {
             true => {
-                client.manager().close_connection(id, How::Now).unwrap();
-                Reason::ClosedById
+                client.manager().close_connection(id, CloseMode::Now).unwrap();
+                CloseReason::ClosedById
             }
             false => {
-                assert_eq!(client.manager().close_all(How::Now), 1);
-                Reason::ClosedByAll
+                assert_eq!(client.manager().close_all(CloseMode::Now), 1);
+                CloseReason::ClosedByAll
             }
         };
         assert_eq!(counts(&client.manager().stats()), (0, 0, 0, 0));
@@ -217,12 +228,12 @@ fn l2_a_connect_that_times_out_hands_its_slot_on(form: Form) {
     let (url, short) = (hole.url("/"), ms(400));
     thread::scope(|scope| {
         let mut first = request("GET", &url);
-        first.timeout(Clock::Connect, Some(short)).unwrap();
+        first.timeout(Timeout::Connect, Some(short)).unwrap();
         let first = start(scope, &client, first);
-        dialling(&client, State::Connecting);
+        dialling(&client, ConnectionState::Connecting);
         let second = line_up(scope, &client, request("GET", &url));
         let server = hole.open(Script::answering("ok")).unwrap();
-        assert_timed_out(&first.join().unwrap().unwrap_err(), Clock::Connect, Phase::Connect);
+        assert_timed_out(&first.join().unwrap().unwrap_err(), Timeout::Connect, Phase::Connect);
         assert_eq!(second.join().unwrap().unwrap(), b"ok");
         assert_eq!(server.most_open(), 1);
     });
@@ -234,7 +245,7 @@ fn l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon(form: F
     let fillers = count_sockets(hole.port());
     let other = Server::start(Script::answering("ok"));
     let client = form.client_with(Limits { total: 1, ..Limits::default() });
-    cancel_in_dial(&client, &hole.url("/"), Mode::Keep, State::Connecting);
+    cancel_in_dial(&client, &hole.url("/"), ConnectionMode::Keep, ConnectionState::Connecting);
     let cancelled = Instant::now();
     // The slot is another origin's as soon as it is free, long before any connect limit.
     assert_eq!(fetch(&client, &other.url("/")).unwrap(), b"ok");
@@ -249,12 +260,12 @@ fn l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon(form: F
 fn l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself(form: Form) {
     let hole = BlackHole::new();
     let client = form.client_with(per_origin(1));
-    cancel_in_dial(&client, &hole.url("/"), Mode::Keep, State::Connecting);
+    cancel_in_dial(&client, &hole.url("/"), ConnectionMode::Keep, ConnectionState::Connecting);
     let mut next = request("GET", &hole.url("/"));
-    next.timeout(Clock::Connect, Some(ms(200))).unwrap();
+    next.timeout(Timeout::Connect, Some(ms(200))).unwrap();
     let begun = Instant::now();
     // It had a dial of its own, and that is what failed.
-    assert_timed_out(&client.send(&mut next).unwrap_err(), Clock::Connect, Phase::Connect);
+    assert_timed_out(&client.send(&mut next).unwrap_err(), Timeout::Connect, Phase::Connect);
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     let stats = client.manager().stats();
     assert_eq!((stats.opened, stats.dials_failed), (2, 2));
@@ -268,7 +279,7 @@ fn l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_end
     let url = https(&server);
     thread::scope(|scope| {
         let mut first = request("GET", &format!("{url}held"));
-        first.connection(Mode::Keep);
+        first.connection(ConnectionMode::Keep);
         let first = start(scope, &client, first);
         assert!(server.wait_mark("/held", PATIENCE));
         let second = scope.spawn(|| {
@@ -282,7 +293,7 @@ fn l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_end
         assert_eq!((body, reused), (b"ok".to_vec(), true));
         let list = client.manager().connections();
         assert_eq!((list.len(), list[0].id, list[0].requests), (2, connection, 2));
-        assert_eq!(list[1].state, State::Tls);
+        assert_eq!(list[1].state, ConnectionState::Tls);
     });
     assert_eq!(counts(&client.manager().stats()), (1, 0, 1, 0));
     server.release("shake");
@@ -322,7 +333,10 @@ fn preconnect_dials_ahead_without_a_request(form: Form) {
     assert_eq!((server.connections(), client.preconnect(&server.url("/"), 3).unwrap()), (3, 0));
     assert!((0..3).all(|connection| server.heads(connection).is_empty()));
     let list = client.manager().connections();
-    assert!(list.iter().all(|row| (row.state, row.requests) == (State::Idle, 0)), "{list:?}");
+    assert!(
+        list.iter().all(|row| (row.state, row.requests) == (ConnectionState::Idle, 0)),
+        "{list:?}"
+    );
     let next = get(&client, &server.url("/")).unwrap();
     assert!(next.reused());
     // What is in use is not idle: one is missing.

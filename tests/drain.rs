@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{Clock, Error, How, Kind, Manager, Phase, Reason, Sent, State};
+use hangup::{CloseMode, CloseReason, ConnectionState, Error, Kind, Manager, Phase, Sent, Timeout};
 use support::alone::alone;
 use support::form::{Form, in_both_forms};
 use support::look::{
@@ -48,7 +48,7 @@ fn x5_a_drain_of_an_idle_manager_closes_it_and_refuses_who_comes(form: Form) {
     client.manager().drain(Some(PATIENCE)).unwrap();
     assert_gone(client.manager(), server.port());
     let why = client.manager().why_closed(response.connection());
-    assert_eq!(why, Some(Reason::ManagerShutDown));
+    assert_eq!(why, Some(CloseReason::ManagerShutDown));
     let (source, account) = Source::endless();
     let error = client.send(&mut post(&server.url("/"), source.chunked())).unwrap_err();
     assert_shut_down(&error);
@@ -96,7 +96,7 @@ fn x5_a_drain_lets_what_runs_finish_and_refuses_who_waits(form: Form) {
     assert_gone(client.manager(), server.port());
     assert_gone(client.manager(), other.port());
     let why = client.manager().why_closed(body.connection());
-    assert_eq!(why, Some(Reason::ManagerShutDown));
+    assert_eq!(why, Some(CloseReason::ManagerShutDown));
 }
 
 fn x5_at_its_time_a_drain_says_how_many_are_left_and_can_be_called_again(form: Form) {
@@ -108,8 +108,12 @@ fn x5_at_its_time_a_drain_says_how_many_are_left_and_can_be_called_again(form: F
         for left in [3, 2] {
             let begun = Instant::now();
             let error = client.manager().drain(Some(ms(150))).unwrap_err();
-            assert_eq!((error.kind(), error.limit()), (Kind::TimedOut, Clock::Total), "{error:?}");
-            assert_eq!(error.left(), left);
+            assert_eq!(
+                (error.kind(), error.timeout()),
+                (Kind::TimedOut, Timeout::Total),
+                "{error:?}"
+            );
+            assert_eq!(error.open_connections(), left);
             assert!(error.message().contains(&left.to_string()), "{error}");
             assert!(begun.elapsed() >= ms(150) && begun.elapsed() < ms(150) + MARGIN * 4);
             let_go(&server, &format!("/{}", 3 - left));
@@ -149,7 +153,7 @@ fn x5_a_dial_that_runs_is_let_finish_and_one_that_is_nobodys_is_not_waited_for(f
         until("the handshake", || tls(client.manager()));
         let begun = Instant::now();
         // Those that are nobody's are let go at once, each as soon as its thread gets to run.
-        let left = || client.manager().drain(Some(ms(50))).unwrap_err().left();
+        let left = || client.manager().drain(Some(ms(50))).unwrap_err().open_connections();
         until("only the one that runs is left", || left() == 1);
         server.release("shake");
         assert_eq!(running.join().unwrap().unwrap(), b"ok");
@@ -162,7 +166,7 @@ fn x5_a_dial_that_runs_is_let_finish_and_one_that_is_nobodys_is_not_waited_for(f
 }
 
 fn tls(manager: &Manager) -> bool {
-    manager.connections().iter().any(|row| row.state == State::Tls)
+    manager.connections().iter().any(|row| row.state == ConnectionState::Tls)
 }
 
 fn x5_many_may_drain_at_once_and_all_return_when_it_is_empty(form: Form) {
@@ -257,7 +261,7 @@ fn every_phase(form: Form) {
             request = post(url, source.chunked());
         }
         // Nothing but the shutdown shall end it.
-        for clock in Clock::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
+        for clock in Timeout::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
             request.timeout(clock, None).unwrap();
         }
         let client = if phase == Phase::Proxy { &proxied } else { &client };
@@ -324,7 +328,7 @@ fn a_shutdown_beats_a_drain_and_a_graceful_close(form: Form) {
     let client = form.client();
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
-        assert_eq!(client.manager().close_all(How::Graceful), 1);
+        assert_eq!(client.manager().close_all(CloseMode::Graceful), 1);
         let drain = scope.spawn(|| client.manager().drain(None));
         thread::yield_now();
         client.manager().shutdown();
@@ -354,7 +358,7 @@ fn when_the_network_changed_what_is_idle_goes_at_once_and_the_rest_after_its_exc
         assert_eq!(client.manager().network_changed(), 2);
         assert_sockets(server.port(), 1);
         let why = client.manager().why_closed(idle.connection());
-        assert_eq!(why, Some(Reason::NetworkChanged));
+        assert_eq!(why, Some(CloseReason::NetworkChanged));
         assert!(client.manager().connections()[0].closing);
         let_go(&server, "/held");
         assert_eq!(held.join().unwrap().unwrap(), b"/held");

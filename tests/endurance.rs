@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{How, Kind, Limits, Mode, Reason, Stats};
+use hangup::{CloseMode, CloseReason, ConnectionMode, Kind, Limits, Stats};
 use support::alone::alone;
 use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, descriptors};
@@ -58,7 +58,10 @@ fn run(client: &Client, url: impl Fn(u64) -> String + Sync) -> Ends {
                                 assert_eq!(error.kind(), Kind::Closed, "{error:?}");
                                 let id = error.connection().expect("it was one by its id");
                                 let why = client.manager().why_closed(id);
-                                assert!(why.is_none_or(|why| why == Reason::ClosedById), "{why:?}");
+                                assert!(
+                                    why.is_none_or(|why| why == CloseReason::ClosedById),
+                                    "{why:?}"
+                                );
                                 ends.closed += 1;
                             }
                         }
@@ -86,7 +89,7 @@ fn close_at_random(client: &Client, done: &AtomicBool) -> u64 {
         let list = client.manager().connections();
         if !list.is_empty() {
             let id = list[dice.roll(list.len() as u64) as usize].id;
-            let how = if dice.roll(4) == 0 { How::Graceful } else { How::Now };
+            let how = if dice.roll(4) == 0 { CloseMode::Graceful } else { CloseMode::Now };
             // It may have been closed meanwhile, or marked before; a graceful one goes later.
             closes += u64::from(client.manager().close_connection(id, how).is_ok());
         }
@@ -186,9 +189,9 @@ fn short_and_fresh_connections_at_the_limit_leave_nothing(form: Form) {
                     for round in 0..60 {
                         let mut request = request("GET", &server.url("/"));
                         request.connection(match (worker + round) % 3 {
-                            0 => Mode::CloseAfter,
-                            1 => Mode::Fresh,
-                            _ => Mode::Keep,
+                            0 => ConnectionMode::CloseAfter,
+                            1 => ConnectionMode::Fresh,
+                            _ => ConnectionMode::Keep,
                         });
                         let body = client.send(&mut request).unwrap().read_all(10).unwrap();
                         assert_eq!(body, b"whole");

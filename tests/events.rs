@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hangup::{
-    CancelToken, Clock, Events, Happened, Happening, How, Kind, Limits, Mode, Phase, Reason,
+    CancelToken, CloseMode, CloseReason, ConnectionMode, Event, EventKind, Events, Kind, Limits,
+    Phase, Timeout,
 };
 use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, sockets};
@@ -28,14 +29,14 @@ in_both_forms! {
 }
 
 /// All that can be read now.
-fn all(events: &mut Events) -> Vec<Happening> {
+fn all(events: &mut Events) -> Vec<Event> {
     std::iter::from_fn(|| events.next(Some(Duration::ZERO)).unwrap()).collect()
 }
 
 /// Without the phases, which have a test of their own.
-fn story(events: &mut Events) -> Vec<(Happened, u64)> {
+fn story(events: &mut Events) -> Vec<(EventKind, u64)> {
     let rows = all(events).into_iter().map(|row| (row.what, row.connection));
-    rows.filter(|(what, _)| !matches!(what, Happened::Phase(..))).collect()
+    rows.filter(|(what, _)| !matches!(what, EventKind::Phase(..))).collect()
 }
 
 fn a_small_story_is_told_in_its_order_with_ids_and_reasons(form: Form) {
@@ -47,7 +48,7 @@ fn a_small_story_is_told_in_its_order_with_ids_and_reasons(form: Form) {
     let mut events = client.manager().events(1000).unwrap();
     fetch(&client, &server.url("/")).unwrap();
     let mut short = request("GET", &server.url("/"));
-    short.connection(Mode::CloseAfter);
+    short.connection(ConnectionMode::CloseAfter);
     let mut short = client.send(&mut short).unwrap();
     short.read_all(10).unwrap();
     assert_eq!(short.connection(), first, "a short request takes an idle connection too");
@@ -56,25 +57,25 @@ fn a_small_story_is_told_in_its_order_with_ids_and_reasons(form: Form) {
     drop(second);
     fetch(&client, &server.url("/")).unwrap();
     let third = client.manager().connections()[0].id;
-    client.manager().close_connection(third, How::Now).unwrap();
+    client.manager().close_connection(third, CloseMode::Now).unwrap();
     let told = all(&mut events);
     let rows: Vec<_> = told
         .iter()
-        .filter(|row| !matches!(row.what, Happened::Phase(..)))
+        .filter(|row| !matches!(row.what, EventKind::Phase(..)))
         .map(|row| (row.what, row.connection))
         .collect();
     let expected = [
-        (Happened::Leased, first),
-        (Happened::Returned, first),
-        (Happened::Leased, first),
-        (Happened::Closed(Reason::AskedByRequest), first),
-        (Happened::Opened, id),
-        (Happened::Leased, id),
-        (Happened::Closed(Reason::BodyLeftUnread), id),
-        (Happened::Opened, third),
-        (Happened::Leased, third),
-        (Happened::Returned, third),
-        (Happened::Closed(Reason::ClosedById), third),
+        (EventKind::Leased, first),
+        (EventKind::Returned, first),
+        (EventKind::Leased, first),
+        (EventKind::Closed(CloseReason::AskedByRequest), first),
+        (EventKind::Opened, id),
+        (EventKind::Leased, id),
+        (EventKind::Closed(CloseReason::BodyLeftUnread), id),
+        (EventKind::Opened, third),
+        (EventKind::Leased, third),
+        (EventKind::Returned, third),
+        (EventKind::Closed(CloseReason::ClosedById), third),
     ];
     assert_eq!(rows, expected);
     let origin = format!("http://127.0.0.1:{}", server.port());
@@ -105,7 +106,7 @@ fn phases_are_told_with_the_time_that_each_took(form: Form) {
     let told = all(&mut events);
     let mut phases = Vec::new();
     for row in &told {
-        if let Happened::Phase(phase, took) = row.what {
+        if let EventKind::Phase(phase, took) = row.what {
             assert_eq!(row.connection, id);
             phases.push((phase, took));
         }
@@ -146,12 +147,12 @@ fn who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again(form: Form) {
     });
     let id = client.manager().connections()[0].id;
     let expected = [
-        (Happened::Opened, id),
-        (Happened::Leased, id),
-        (Happened::Queued, 0),
+        (EventKind::Opened, id),
+        (EventKind::Leased, id),
+        (EventKind::Queued, 0),
         // It goes from one to the other without being idle.
-        (Happened::Leased, id),
-        (Happened::Returned, id),
+        (EventKind::Leased, id),
+        (EventKind::Returned, id),
     ];
     assert_eq!(story(&mut events), expected);
 
@@ -166,12 +167,12 @@ fn who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again(form: Form) {
     let id = response.connection();
     let told = story(&mut events);
     let expected = [
-        (Happened::Leased, lost),
-        (Happened::Closed(Reason::PeerClosed), lost),
-        (Happened::Retried, lost),
-        (Happened::Opened, id),
-        (Happened::Leased, id),
-        (Happened::Returned, id),
+        (EventKind::Leased, lost),
+        (EventKind::Closed(CloseReason::PeerClosed), lost),
+        (EventKind::Retried, lost),
+        (EventKind::Opened, id),
+        (EventKind::Leased, id),
+        (EventKind::Returned, id),
     ];
     assert_eq!(told, expected);
     assert_eq!(client.manager().stats().retried, 1);
@@ -207,7 +208,7 @@ fn two_listeners_hear_the_same_and_after_the_last_one_left_nothing_is_kept(form:
     let (first, second) = (all(&mut one), all(&mut other));
     assert!(!second.is_empty() && first.len() > second.len());
     let tail = &first[first.len() - second.len()..];
-    let same = |(a, b): (&Happening, &Happening)| (a.number, a.what) == (b.number, b.what);
+    let same = |(a, b): (&Event, &Event)| (a.number, a.what) == (b.number, b.what);
     assert!(tail.iter().zip(&second).all(same), "the second hears what came after it");
     drop(one);
     fetch(&client, &server.url("/")).unwrap();
@@ -216,7 +217,7 @@ fn two_listeners_hear_the_same_and_after_the_last_one_left_nothing_is_kept(form:
     fetch(&client, &server.url("/")).unwrap();
     let mut late = client.manager().events(100).unwrap();
     assert!(all(&mut late).is_empty());
-    client.manager().close_all(How::Now);
+    client.manager().close_all(CloseMode::Now);
     let told = all(&mut late);
     assert_eq!((told.len(), told[0].number), (1, 1), "counted from when somebody listens");
 }
@@ -233,13 +234,13 @@ fn a_listener_waits_and_its_descriptor_is_for_poll(form: Form) {
     thread::scope(|scope| {
         let waits = scope.spawn(|| events.next(Some(PATIENCE)).unwrap().unwrap());
         fetch(&client, &server.url("/")).unwrap();
-        assert_eq!(waits.join().unwrap().what, Happened::Opened);
+        assert_eq!(waits.join().unwrap().what, EventKind::Opened);
     });
     // As long as there is more, it is readable.
     assert!(readable(fd));
     assert!(!all(&mut events).is_empty());
     assert!(!readable(fd));
-    client.manager().close_all(How::Now);
+    client.manager().close_all(CloseMode::Now);
     assert!(readable(fd));
 }
 
@@ -260,27 +261,27 @@ fn each_connection_has_one_beginning_and_one_end_whatever_ends_it(form: Form) {
         }
     });
     until("the last dials", || client.manager().stats().dialling == 0);
-    client.manager().close_all(How::Now);
+    client.manager().close_all(CloseMode::Now);
     let stats = client.manager().stats();
     let mut open = std::collections::HashMap::new();
     let (mut opened, mut closed, mut queued) = (0, 0, 0);
     for row in all(&mut events) {
         let leased = open.get(&row.connection).copied();
         match row.what {
-            Happened::Opened => {
+            EventKind::Opened => {
                 assert_eq!(open.insert(row.connection, false), None, "{row:?}");
                 opened += 1;
             }
-            Happened::Leased => drop(open.insert(row.connection, true)),
-            Happened::Returned => drop(open.insert(row.connection, false)),
-            Happened::Closed(_) => {
+            EventKind::Leased => drop(open.insert(row.connection, true)),
+            EventKind::Returned => drop(open.insert(row.connection, false)),
+            EventKind::Closed(_) => {
                 assert!(open.remove(&row.connection).is_some(), "{row:?}");
                 closed += 1;
             }
-            Happened::Queued => queued += 1,
+            EventKind::Queued => queued += 1,
             _ => continue,
         }
-        let early = matches!(row.what, Happened::Leased | Happened::Returned);
+        let early = matches!(row.what, EventKind::Leased | EventKind::Returned);
         assert!(!early || leased.is_some(), "{row:?} of one that was never opened or is closed");
     }
     assert!(open.is_empty(), "{open:?}");
@@ -296,12 +297,12 @@ fn anything(client: &Client, server: &Server, seed: u64, count: usize) {
         let token = CancelToken::new();
         request.cancel_with(Some(token.clone()));
         match dice.roll(8) {
-            0 => request.connection(Mode::CloseAfter),
-            1 => request.connection(Mode::Fresh),
+            0 => request.connection(ConnectionMode::CloseAfter),
+            1 => request.connection(ConnectionMode::Fresh),
             2 => token.after(Duration::from_micros(dice.roll(1500))),
-            3 => request.timeout(Clock::Pool, Some(Duration::from_micros(200))).unwrap(),
+            3 => request.timeout(Timeout::Pool, Some(Duration::from_micros(200))).unwrap(),
             4 => drop(client.manager().close_idle(Duration::ZERO)),
-            5 => drop(client.manager().close_all(How::Graceful)),
+            5 => drop(client.manager().close_all(CloseMode::Graceful)),
             _ => {}
         }
         match client.send(&mut request) {
@@ -358,6 +359,6 @@ fn the_counters_agree_at_any_time_while_eight_threads_run(form: Form) {
     println!("{looks} looks; {stats:?}");
     assert!(looks > 100 && stats.queued == 0);
     assert!(server.most_open() <= 6, "{}", server.most_open());
-    client.manager().close_all(How::Now);
+    client.manager().close_all(CloseMode::Now);
     assert_eq!(sockets(server.port()), []);
 }

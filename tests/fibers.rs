@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fair::fifty_small_ones;
-use hangup::{Body, CancelToken, Client, Clock, Kind, Limits, Phase, Submission};
+use hangup::{Body, CancelToken, Client, Kind, Limits, Phase, Submission, Timeout};
 use support::alone::{alone, alone_with};
 use support::crowd::{Silent, TEN_OF_100, Watched, errors, whole, with_token, without_limits};
 use support::form::block_on;
@@ -287,7 +287,7 @@ fn a_thousand_clocks_ring_each_at_its_time() {
             // In no order, and several at once; after all of them were sent, which keeps the thread busy.
             let limit = ms(2500 + number * 7919 % 997);
             let mut request = request("GET", &silent.url());
-            request.timeout(Clock::Total, Some(limit)).unwrap();
+            request.timeout(Timeout::Total, Some(limit)).unwrap();
             let set = Instant::now();
             (limit, set, Watched::new(client.submit(request)))
         })
@@ -300,7 +300,7 @@ fn a_thousand_clocks_ring_each_at_its_time() {
         assert!(took >= limit, "{took:?} instead of {limit:?}");
         latest = latest.max(took - limit);
         let error = one.outcome().unwrap_err();
-        assert_eq!((error.kind(), error.limit()), (Kind::TimedOut, Clock::Total), "{error:?}");
+        assert_eq!((error.kind(), error.timeout()), (Kind::TimedOut, Timeout::Total), "{error:?}");
         assert_consistent(&error);
     }
     report("the latest of a thousand", "clock", latest);

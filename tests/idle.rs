@@ -9,7 +9,7 @@ mod limits;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{Body, Limits, Reason, State};
+use hangup::{Body, CloseReason, ConnectionState, Limits};
 use support::form::{Client, Form, Response, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, only_socket, sockets, what_is};
 use support::queue::holding;
@@ -49,7 +49,7 @@ fn disturbed(tls: bool, idle: Vec<Step>) -> Server {
 
 /// What the server does on an idle connection, and why that ends it. Nobody calls anything meanwhile.
 #[track_caller]
-fn swept(form: Form, what: &str, tls: bool, idle: Vec<Step>, why: Reason) {
+fn swept(form: Form, what: &str, tls: bool, idle: Vec<Step>, why: CloseReason) {
     let server = disturbed(tls, idle);
     let client = form.tls_client();
     client.retries(false);
@@ -77,15 +77,21 @@ fn r12_what_a_server_does_to_an_idle_connection_is_noticed_by_the_sweep(form: Fo
         "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlate";
     let said = |text: &str| vec![Step::send(text), Step::Stall];
     for tls in [false, true] {
-        swept(form, "408", tls, said(timeout), Reason::ProtocolError);
-        swept(form, "408 and a close", tls, vec![Step::send(timeout)], Reason::ProtocolError);
-        swept(form, "junk", tls, said("\0"), Reason::ProtocolError);
-        swept(form, "a close", tls, vec![Step::Close], Reason::PeerClosed);
-        swept(form, "a reset", tls, vec![Step::Rst], Reason::PeerReset);
+        swept(form, "408", tls, said(timeout), CloseReason::ProtocolError);
+        swept(form, "408 and a close", tls, vec![Step::send(timeout)], CloseReason::ProtocolError);
+        swept(form, "junk", tls, said("\0"), CloseReason::ProtocolError);
+        swept(form, "a close", tls, vec![Step::Close], CloseReason::PeerClosed);
+        swept(form, "a reset", tls, vec![Step::Rst], CloseReason::PeerReset);
     }
-    swept(form, "a FIN", false, vec![Step::Fin, Step::Stall], Reason::PeerClosed);
-    swept(form, "close_notify", true, vec![Step::CloseNotify, Step::Stall], Reason::PeerClosed);
-    swept(form, "a FIN without goodbye", true, vec![Step::Truncate], Reason::PeerClosed);
+    swept(form, "a FIN", false, vec![Step::Fin, Step::Stall], CloseReason::PeerClosed);
+    swept(
+        form,
+        "close_notify",
+        true,
+        vec![Step::CloseNotify, Step::Stall],
+        CloseReason::PeerClosed,
+    );
+    swept(form, "a FIN without goodbye", true, vec![Step::Truncate], CloseReason::PeerClosed);
 }
 
 fn r12_a_hundred_that_the_server_closes_go_together_and_the_others_stay(form: Form) {
@@ -105,7 +111,7 @@ fn r12_a_hundred_that_the_server_closes_go_together_and_the_others_stay(form: Fo
             let (client, going) = (&client, &going);
             scope.spawn(move || {
                 let mut fresh = request("GET", &going.url("/"));
-                fresh.connection(hangup::Mode::Fresh);
+                fresh.connection(hangup::ConnectionMode::Fresh);
                 client.send(&mut fresh).unwrap().read_all(10).unwrap();
             });
         }
@@ -127,7 +133,7 @@ fn r12_tls_has_things_to_say_that_end_nothing(form: Form) {
     let before = client.manager().connections().remove(0);
     thread::sleep(ms(1300));
     let after = client.manager().connections().remove(0);
-    assert_eq!((after.id, after.state), (before.id, State::Idle));
+    assert_eq!((after.id, after.state), (before.id, ConnectionState::Idle));
     assert!(after.idle.unwrap() >= ms(1300), "to be looked at is not to be used: {after:?}");
     assert!(get(&client, &server.url("/")).unwrap().reused());
     assert_eq!(client.manager().stats().swept, 0);
@@ -149,7 +155,7 @@ fn read(responses: Vec<Response>) -> Vec<u64> {
 
 fn idle(client: &Client) -> Vec<u64> {
     let list = client.manager().connections();
-    list.iter().filter(|row| row.state == State::Idle).map(|row| row.id).collect()
+    list.iter().filter(|row| row.state == ConnectionState::Idle).map(|row| row.id).collect()
 }
 
 fn l6_idle_limit_per_origin_the_least_recently_used_goes(form: Form) {
@@ -158,7 +164,7 @@ fn l6_idle_limit_per_origin_the_least_recently_used_goes(form: Form) {
     let ids = read(open(&client, &server, 5));
     assert_eq!(idle(&client), ids[3..]);
     for gone in &ids[..3] {
-        assert_eq!(client.manager().why_closed(*gone), Some(Reason::PoolFull));
+        assert_eq!(client.manager().why_closed(*gone), Some(CloseReason::PoolFull));
     }
     assert_eq!(sockets(server.port()).len(), 2);
     // The most recently used one is taken first; the other is the older one still.
@@ -188,7 +194,7 @@ fn l6_idle_limit_in_total_the_least_recently_used_of_all_goes(form: Form) {
     again.read_all(10).unwrap();
     let new = read(more)[0];
     assert_eq!(idle(&client), [ids[2], ids[4], new]);
-    assert_eq!(client.manager().why_closed(ids[3]), Some(Reason::PoolFull));
+    assert_eq!(client.manager().why_closed(ids[3]), Some(CloseReason::PoolFull));
 }
 
 fn l6_no_idle_connection_at_all_is_a_limit_too(form: Form) {
@@ -201,7 +207,7 @@ fn l6_no_idle_connection_at_all_is_a_limit_too(form: Form) {
         for _ in 0..3 {
             let ids = read(open(&client, &server, 2));
             assert_gone(client.manager(), server.port());
-            assert_eq!(client.manager().why_closed(ids[0]), Some(Reason::PoolFull));
+            assert_eq!(client.manager().why_closed(ids[0]), Some(CloseReason::PoolFull));
         }
     }
 }
@@ -218,11 +224,11 @@ fn l6_too_old_is_closed_at_the_next_return_and_never_in_mid_exchange(form: Form)
     until("the sweep of an idle one", || sockets(other.port()).is_empty());
     thread::sleep(ms(250));
     let row = client.manager().connections().remove(0);
-    assert_eq!((row.id, row.state), (response.connection(), State::InUse));
+    assert_eq!((row.id, row.state), (response.connection(), ConnectionState::InUse));
     server.release("rest");
     assert_eq!(response.read_all(100).unwrap(), b"ten bytes.ten others");
     assert_gone(client.manager(), server.port());
-    assert_eq!(client.manager().why_closed(response.connection()), Some(Reason::TooOld));
+    assert_eq!(client.manager().why_closed(response.connection()), Some(CloseReason::TooOld));
 }
 
 fn l6_too_old_is_closed_by_the_sweep_without_any_call(form: Form) {
@@ -234,7 +240,7 @@ fn l6_too_old_is_closed_by_the_sweep_without_any_call(form: Form) {
     // Up to a tenth less, so that they don't all go at once.
     assert!(begun.elapsed() >= ms(540), "{:?}", begun.elapsed());
     for id in ids {
-        assert_eq!(client.manager().why_closed(id), Some(Reason::TooOld));
+        assert_eq!(client.manager().why_closed(id), Some(CloseReason::TooOld));
     }
     assert_eq!(client.manager().stats().swept, 0);
 }
@@ -250,8 +256,8 @@ fn l6_after_so_many_requests_a_connection_is_closed_when_the_last_one_is_whole(f
         ids.push(response.connection());
     }
     assert_eq!((ids[0], ids[3], server.connections()), (ids[2], ids[5], 3));
-    assert_eq!(client.manager().why_closed(ids[0]), Some(Reason::ServedEnough));
-    assert_eq!(client.manager().why_closed(ids[3]), Some(Reason::ServedEnough));
+    assert_eq!(client.manager().why_closed(ids[0]), Some(CloseReason::ServedEnough));
+    assert_eq!(client.manager().why_closed(ids[3]), Some(CloseReason::ServedEnough));
     assert_eq!((0..3).map(|c| server.heads(c).len()).collect::<Vec<_>>(), [3, 3, 1]);
     assert_eq!(idle(&client), [ids[6]]);
 }
@@ -274,7 +280,7 @@ fn l7_an_idle_timeout_closes_the_socket_without_any_call(form: Form) {
         assert!(begun.elapsed() >= limit, "{:?}", begun.elapsed());
         assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
         let why = client.manager().why_closed(response.connection());
-        assert_eq!(why, Some(Reason::IdleTooLong));
+        assert_eq!(why, Some(CloseReason::IdleTooLong));
         assert_gone(client.manager(), server.port());
     }
 }
@@ -318,7 +324,7 @@ fn l7_the_sweep_never_blocks_the_pool_on_a_slow_close(form: Form) {
             let (client, many) = (&client, &many);
             scope.spawn(move || {
                 let mut fresh = request("GET", &many.url("/"));
-                fresh.connection(hangup::Mode::Fresh);
+                fresh.connection(hangup::ConnectionMode::Fresh);
                 client.send(&mut fresh).unwrap().read_all(10).unwrap();
             });
         }

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Instant;
 
-use hangup::{Body, How, Mode, Reason};
+use hangup::{Body, CloseMode, CloseReason, ConnectionMode};
 use support::form::{Client, Form, Response, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, disturb_idle, only_socket, sockets};
 use support::verdict::report;
@@ -109,7 +109,7 @@ fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: 
         let mut response = client.send(&mut request(method, &server.url("/"))).unwrap();
         let id = response.connection();
         let begun = Instant::now();
-        response.close(How::Graceful);
+        response.close(CloseMode::Graceful);
         assert!(begun.elapsed() < ms(50) + MARGIN, "the caller waits for nobody");
         // What is still to be read is read behind the caller's back.
         until("the end of the politeness", || client.manager().stats().in_use == 0);
@@ -119,7 +119,7 @@ fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: 
             assert!(get(&client, &server.url("/")).unwrap().reused());
             return true;
         }
-        assert_eq!(client.manager().why_closed(id), Some(Reason::BodyLeftUnread));
+        assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
         until("the socket's end", || sockets(server.port()).is_empty());
         if took < ms(50) {
             return false;
@@ -156,13 +156,13 @@ fn r4_a_polite_close_of_a_stalled_body_returns_soon_and_never_pools(form: Form) 
         let client = form.client();
         let mut response = get(&client, &server.url("/")).unwrap();
         let begun = Instant::now();
-        response.close(How::Graceful);
+        response.close(CloseMode::Graceful);
         report("return from a polite close", "polite", begun.elapsed());
         assert!(begun.elapsed() < ms(50) + MARGIN, "the caller waits for nobody");
         until("the end of the politeness", || client.manager().stats().in_use == 0);
         assert!(begun.elapsed() < ms(50) + MARGIN * 2, "{:?}", begun.elapsed());
         let why = client.manager().why_closed(response.connection());
-        assert_eq!(why, Some(Reason::BodyLeftUnread));
+        assert_eq!(why, Some(CloseReason::BodyLeftUnread));
         assert!(server.wait_ended(0, PATIENCE).is_some());
         until("the socket's end", || sockets(server.port()).is_empty());
         assert_gone(client.manager(), server.port());
@@ -173,7 +173,7 @@ fn r4_a_polite_close_of_a_stalled_body_returns_soon_and_never_pools(form: Form) 
 fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once(form: Form) {
     type End = fn(Response) -> Option<Response>;
     let close_now: End = |mut response| {
-        response.close(How::Now);
+        response.close(CloseMode::Now);
         Some(response)
     };
     let drop_it: End = |response| {
@@ -192,7 +192,7 @@ fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once(form: Fo
         assert_eq!(client.manager().stats().in_use, 1);
         let _held = end(response);
         assert_gone(client.manager(), server.port());
-        assert_eq!(client.manager().why_closed(id), Some(Reason::BodyLeftUnread));
+        assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
         assert!(server.wait_ended(0, PATIENCE).is_some());
         // The slot is free: the next one is served.
         let next = fetch(&client, &server.url("/")).unwrap();
@@ -221,7 +221,7 @@ fn r6_what_says_close_is_never_pooled_and_its_body_is_whole(form: Form) {
             assert_eq!(response.read_all(100).unwrap(), b"body", "{answer:?}");
             assert_gone(client.manager(), server.port());
             let why = client.manager().why_closed(response.connection());
-            assert_eq!(why, Some(Reason::AskedByResponse), "{answer:?}");
+            assert_eq!(why, Some(CloseReason::AskedByResponse), "{answer:?}");
         }
         assert_eq!(server.connections(), 2);
     }
@@ -258,11 +258,11 @@ fn r6_any_mix_of_ways_to_ask_sends_one_connection_close(form: Form) {
             request.header("Connection", "close").unwrap();
         }
         if mix & 2 != 0 {
-            request.connection(Mode::CloseAfter);
+            request.connection(ConnectionMode::CloseAfter);
         }
         if mix & 4 != 0 {
             request.header("connection", "Keep-Alive, Close").unwrap();
-            client.connection(Mode::CloseAfter);
+            client.connection(ConnectionMode::CloseAfter);
         }
         let mut response = client.send(&mut request).unwrap();
         let id = response.connection();
@@ -272,7 +272,7 @@ fn r6_any_mix_of_ways_to_ask_sends_one_connection_close(form: Form) {
         assert_eq!(lines.len(), 1, "{body}");
         assert!(lines[0].to_lowercase().ends_with(": close"), "{body}");
         assert_gone(client.manager(), server.port());
-        assert_eq!(client.manager().why_closed(id), Some(Reason::AskedByRequest));
+        assert_eq!(client.manager().why_closed(id), Some(CloseReason::AskedByRequest));
         // And nobody reset it: the server sees a proper end.
         let (ended, _) = server.wait_ended(0, PATIENCE).unwrap();
         assert_eq!(ended, testserver::Ended::Fin);
@@ -297,7 +297,7 @@ fn a_fresh_request_never_takes_an_idle_connection_and_its_own_is_kept(form: Form
     let client = form.client();
     fetch(&client, &server.url("/")).unwrap();
     let mut fresh = request("GET", &server.url("/"));
-    fresh.connection(Mode::Fresh);
+    fresh.connection(ConnectionMode::Fresh);
     let mut response = client.send(&mut fresh).unwrap();
     assert!(!response.reused());
     response.read_all(100).unwrap();
@@ -338,8 +338,8 @@ fn next(client: &Client, server: &Server) -> Vec<u8> {
 #[track_caller]
 fn assert_stale(client: &Client, id: u64) {
     let why = client.manager().why_closed(id);
-    let swept = [Reason::PeerClosed, Reason::PeerReset, Reason::ProtocolError];
-    let stale = (client.manager().stats().stale, why) == (1, Some(Reason::StaleAtCheckout));
+    let swept = [CloseReason::PeerClosed, CloseReason::PeerReset, CloseReason::ProtocolError];
+    let stale = (client.manager().stats().stale, why) == (1, Some(CloseReason::StaleAtCheckout));
     assert!(stale || why.is_some_and(|why| swept.contains(&why)), "{why:?}");
 }
 
@@ -370,7 +370,7 @@ fn r11_a_second_response_behind_the_first_drops_the_connection_at_its_end(form: 
         assert_eq!(response.read_all(100).unwrap(), b"ok", "{answer:?}");
         assert_gone(client.manager(), server.port());
         let why = client.manager().why_closed(response.connection());
-        assert_eq!(why, Some(Reason::ProtocolError), "{answer:?}");
+        assert_eq!(why, Some(CloseReason::ProtocolError), "{answer:?}");
         assert_eq!(next(&client, &server), b"honest");
     }
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The unit tests of wait, manager and cancel under Miri, which looks for undefined behaviour and data races, as far as it
-# can run them: it knows no poll(2) (wait::thread, and most of manager::pool), no ioctl(2) on a pair of sockets, no memory
-# without access (the stacks of wait::engine), and the longer tests of manager::pool take hours. Those have the model
+# The unit tests of runtime, manager and cancel under Miri, which looks for undefined behaviour and data races, as far as it
+# can run them: it knows no poll(2) (runtime::thread, and most of manager::pool), no ioctl(2) on a pair of sockets, no memory
+# without access (the stacks of runtime::engine), and the longer tests of manager::pool take hours. Those have the model
 # checker (tests/loom) and the sanitizers. It needs a nightly toolchain, which nothing else here does.
 set -eu
 
@@ -14,4 +14,4 @@ fi
 # The clock is the real one.
 MIRIFLAGS="-Zmiri-disable-isolation ${MIRIFLAGS:-}" "$cargo" +nightly miri test --lib \
     --target-dir "${CARGO_TARGET_DIR:-target}/miri" -- \
-    cancel:: wait::lead wait::timers wait::background manager::key manager::limits
+    cancel:: runtime::handoff runtime::timers runtime::worker_pool manager::key manager::limits

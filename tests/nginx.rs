@@ -5,7 +5,7 @@ mod support;
 use std::collections::HashSet;
 use std::thread;
 
-use hangup::{How, Kind};
+use hangup::{CloseMode, Kind};
 use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, assert_sockets, only_socket, sockets};
 use support::{MARGIN, fetch, get, ms, request, until};
@@ -143,7 +143,7 @@ fn a_large_body_left_unread_is_closed_at_once_and_its_slot_is_free(form: Form) {
         let begun = std::time::Instant::now();
         match round % 2 {
             0 => drop(response),
-            _ => response.close(How::Graceful),
+            _ => response.close(CloseMode::Graceful),
         }
         assert!(begun.elapsed() < MARGIN);
         until("rest", || client.manager().stats().in_use == 0);

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Instant;
 
-use hangup::{Body, CancelToken, Clock, Error, Hop, Kind, Mode, Phase};
+use hangup::{Body, CancelToken, ConnectionMode, Error, Hop, Kind, Phase, Timeout};
 use support::form::{Form, Response, in_both_forms};
 use support::look::{assert_at_rest, assert_gone};
 use support::source::Source;
@@ -318,11 +318,11 @@ fn t2_the_total_and_the_token_span_all_hops(form: Form) {
     let client = form.client();
     client.redirects(1000);
     let mut bounded = request("GET", &server.url("/"));
-    bounded.timeout(Clock::Total, Some(ms(250))).unwrap();
+    bounded.timeout(Timeout::Total, Some(ms(250))).unwrap();
     let begun = Instant::now();
     // In whatever phase of whatever hop.
     let error = client.send(&mut bounded).unwrap_err();
-    assert_timed_out(&error, Clock::Total, error.phase());
+    assert_timed_out(&error, Timeout::Total, error.phase());
     assert_in_time("the total, after some redirects", ms(250), begun.elapsed());
     assert_at_rest(&client.manager().clone());
 
@@ -332,15 +332,15 @@ fn t2_the_total_and_the_token_span_all_hops(form: Form) {
     bounded.cancel_with(Some(token));
     let begun = Instant::now();
     let error = client.send(&mut bounded).unwrap_err();
-    assert_timed_out(&error, Clock::Token, error.phase());
+    assert_timed_out(&error, Timeout::Token, error.phase());
     assert_in_time("a token, after some redirects", ms(150), begun.elapsed());
 
     // And in the body that is read past.
     let stuck = "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 9\r\n\r\nthis";
     let server = Server::start(Script::every(vec![Step::head(), Step::send(stuck), Step::Stall]));
     let mut bounded = request("GET", &server.url("/"));
-    bounded.timeout(Clock::Total, Some(ms(20))).unwrap();
-    assert_eq!(client.send(&mut bounded).unwrap_err().limit(), Clock::Total);
+    bounded.timeout(Timeout::Total, Some(ms(20))).unwrap();
+    assert_eq!(client.send(&mut bounded).unwrap_err().timeout(), Timeout::Total);
     assert_gone(client.manager(), server.port());
 }
 
@@ -371,7 +371,7 @@ fn a_short_connection_is_short_at_every_hop(form: Form) {
         vec![Step::answer(200, "there")],
     ]));
     let client = form.client();
-    client.connection(Mode::CloseAfter);
+    client.connection(ConnectionMode::CloseAfter);
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"there");
     assert_eq!(server.connections(), 2);
     assert_eq!(header(&server, 0, "connection").as_deref(), Some("close"));

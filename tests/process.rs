@@ -17,7 +17,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{Body, CancelToken, Clock, Error, How, Kind, Limits, Manager, Mode, Phase};
+use hangup::{
+    Body, CancelToken, CloseMode, ConnectionMode, Error, Kind, Limits, Manager, Phase, Timeout,
+};
 use support::alone::{alone, alone_with};
 use support::form::{Client, Form, in_both_forms};
 use support::look::{
@@ -103,7 +105,7 @@ fn p3_a_response_that_is_kept_after_its_end_holds_no_descriptor(form: Form) {
         let server = Server::start(Script::answering("ok"));
         let client = form.client();
         let mut request = request("GET", &server.url("/"));
-        request.connection(Mode::Fresh);
+        request.connection(ConnectionMode::Fresh);
         let mut read = || {
             let mut response = client.send(&mut request).unwrap();
             assert_eq!(response.read_all(2).unwrap(), b"ok");
@@ -111,11 +113,11 @@ fn p3_a_response_that_is_kept_after_its_end_holds_no_descriptor(form: Form) {
         };
         // With it, whatever is opened once and kept: what ends a thread's wait, which serves all of them.
         let mut kept = vec![read()];
-        client.manager().close_all(How::Now);
+        client.manager().close_all(CloseMode::Now);
         until("the server's end of it", || server.open_connections() == 0);
         let before = descriptors();
         kept.extend((0..30).map(|_| read()));
-        client.manager().close_all(How::Now);
+        client.manager().close_all(CloseMode::Now);
         until("the descriptors of before", || descriptors() == before);
         drop(kept);
     });
@@ -134,7 +136,7 @@ fn p3_out_of_descriptors_is_an_error_and_then_it_recovers(form: Form) {
         client.tls_dangerously_trust_anybody(true).unwrap();
         // Whatever is opened once and kept.
         urls.iter().for_each(|url| drop(fetch(&client, url).unwrap()));
-        client.manager().close_all(How::Now);
+        client.manager().close_all(CloseMode::Now);
         // A resolver's worker may hold its end of a lookup for a moment longer.
         let mut base = descriptors();
         until("descriptors at rest", || {
@@ -166,11 +168,11 @@ fn p3_out_of_descriptors_is_an_error_and_then_it_recovers(form: Form) {
                     assert!(error.retry_safe());
                 }
                 assert_at_rest(client.manager());
-                client.manager().close_all(How::Now);
+                client.manager().close_all(CloseMode::Now);
                 until("the descriptors of before", || descriptors() == base);
                 // And it works again at once.
                 assert_eq!(fetch(&client, url).unwrap(), b"ok");
-                client.manager().close_all(How::Now);
+                client.manager().close_all(CloseMode::Now);
                 until("the descriptors of before", || descriptors() == base);
             }
         }
@@ -211,7 +213,7 @@ fn p4_handles_are_freed_in_any_order_from_any_thread_in_any_state(form: Form) {
             2 => parent.fire(Some("gone")),
             3 => response.stopper().stop(),
             4 => manager.shutdown(),
-            _ => drop(manager.close_all(How::Now)),
+            _ => drop(manager.close_all(CloseMode::Now)),
         }
         let stopper = response.stopper();
         let mut things: Vec<Box<dyn Send>> = vec![
@@ -278,7 +280,7 @@ fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line(form: For
             let warm = Server::start(Script::answering("ok"));
             let client = form.client();
             fetch(&client, &warm.url("/")).unwrap();
-            client.manager().close_all(How::Now);
+            client.manager().close_all(CloseMode::Now);
             let (base_threads, base) = (threads(), descriptors());
             let (done, well) = (AtomicUsize::new(0), AtomicUsize::new(0));
             let accounts = std::sync::Mutex::new(Vec::new());
@@ -307,7 +309,7 @@ fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line(form: For
             until("rest", || client.manager().stats().in_use == 0);
             assert_at_rest(client.manager());
             assert_sockets(server.port(), client.manager().stats().idle as usize);
-            client.manager().close_all(How::Now);
+            client.manager().close_all(CloseMode::Now);
             assert_eq!(sockets(server.port()), []);
             server.stop();
             // Timer threads linger for a while, and then they go.
@@ -330,10 +332,10 @@ fn mixed(client: &Client, url: &str, source: Source, dice: &mut Dice) -> Result<
         _ => request("GET", url),
     };
     request.cancel_with(Some(token.clone()));
-    request.timeout(Clock::Total, Some(ms(20 + dice.roll(200)))).unwrap();
-    request.timeout(Clock::Head, Some(ms(50))).unwrap();
+    request.timeout(Timeout::Total, Some(ms(20 + dice.roll(200)))).unwrap();
+    request.timeout(Timeout::Head, Some(ms(50))).unwrap();
     if dice.roll(4) == 0 {
-        request.connection(Mode::CloseAfter);
+        request.connection(ConnectionMode::CloseAfter);
     }
     match dice.roll(10) {
         0 => token.fire(None),
@@ -343,9 +345,9 @@ fn mixed(client: &Client, url: &str, source: Source, dice: &mut Dice) -> Result<
     let mut response = client.send(&mut request).inspect_err(assert_consistent)?;
     match dice.roll(6) {
         0 => drop(response),
-        1 => response.close(How::Graceful),
+        1 => response.close(CloseMode::Graceful),
         2 => {
-            drop(client.manager().close_connection(response.connection(), How::Now));
+            drop(client.manager().close_connection(response.connection(), CloseMode::Now));
             drop(response.read_all(100));
         }
         3 => {
@@ -393,13 +395,13 @@ fn c16_signals_disturb_no_blocked_call_of_who_asked_for_no_check(form: Form) {
             // And clocks keep their time.
             let begun = Instant::now();
             let mut late = request("GET", &server.url("/"));
-            late.timeout(Clock::Head, Some(ms(60))).unwrap();
-            late.connection(Mode::Fresh);
+            late.timeout(Timeout::Head, Some(ms(60))).unwrap();
+            late.connection(ConnectionMode::Fresh);
             let error = client.send(&mut late).unwrap_err();
             let took = begun.elapsed();
             done.store(true, Ordering::SeqCst);
             assert_eq!(whole.unwrap(), b"ten bytes.ten others");
-            assert_timed_out(&error, Clock::Head, Phase::Head);
+            assert_timed_out(&error, Timeout::Head, Phase::Head);
             assert_in_time("under a storm of signals", ms(60), took);
         });
         assert_eq!(server.connections(), 2);

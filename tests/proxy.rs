@@ -10,7 +10,7 @@ mod refusals;
 
 use std::net::IpAddr;
 
-use hangup::{Body, Error, How, Kind, Phase, Request};
+use hangup::{Body, CloseMode, Error, Kind, Phase, Request};
 use support::alone::alone;
 use support::form::{Client, Form, in_both_forms};
 use support::{PATIENCE, fetch, get, post, request};
@@ -115,7 +115,7 @@ fn a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his(fo
         assert_eq!(open[0].peer.map(|peer| peer.port()), Some(proxy.port()));
         assert!(open[0].tls.is_some());
         // Both ends see the end of it.
-        client.manager().close_all(How::Now);
+        client.manager().close_all(CloseMode::Now);
         assert!(proxy.wait_ended(0, PATIENCE).is_some());
         assert!(origin.wait_ended(0, PATIENCE).is_some());
     }

@@ -5,7 +5,9 @@ mod support;
 
 use std::thread;
 
-use hangup::{CancelToken, Clock, Error, Kind, Limits, Mode, Phase, Reason, Request, Sent};
+use hangup::{
+    CancelToken, CloseReason, ConnectionMode, Error, Kind, Limits, Phase, Request, Sent, Timeout,
+};
 use support::alone::again_on_threads;
 use support::form::{Form, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, assert_sockets};
@@ -73,7 +75,7 @@ fn l3_who_is_cancelled_or_times_out_in_the_queue_leaves_the_order_of_the_rest(fo
                 let token = CancelToken::new();
                 request.cancel_with(Some(token.clone()));
                 let (clock, limit) =
-                    ([Clock::Pool, Clock::Total][dice.roll(2) as usize], ms(1 + dice.roll(30)));
+                    ([Timeout::Pool, Timeout::Total][dice.roll(2) as usize], ms(1 + dice.roll(30)));
                 match dice.roll(10) {
                     0..6 => leaving.push((line_up(scope, &client, request), token)),
                     6..9 => {
@@ -112,8 +114,8 @@ fn left_the_queue(error: &Error) {
     match error.kind() {
         Kind::Cancelled => assert_cancelled(error, Phase::Pool),
         Kind::TimedOut => {
-            assert!([Clock::Pool, Clock::Total].contains(&error.limit()), "{error:?}");
-            assert_timed_out(error, error.limit(), Phase::Pool);
+            assert!([Timeout::Pool, Timeout::Total].contains(&error.timeout()), "{error:?}");
+            assert_timed_out(error, error.timeout(), Phase::Pool);
         }
         _ => panic!("{error:?}"),
     }
@@ -135,12 +137,12 @@ fn l3_after_a_thousand_random_ends_every_counter_is_back_to_zero(form: Form) {
                         let token = CancelToken::new();
                         let mut request = request("GET", &server.url("/"));
                         request.cancel_with(Some(token.clone()));
-                        request.timeout(Clock::Pool, Some(ms(1 + dice.roll(4)))).unwrap();
+                        request.timeout(Timeout::Pool, Some(ms(1 + dice.roll(4)))).unwrap();
                         if dice.roll(3) > 0 {
                             token.after(std::time::Duration::from_micros(dice.roll(3000)));
                         }
                         if dice.roll(5) == 0 {
-                            request.connection(Mode::Fresh);
+                            request.connection(ConnectionMode::Fresh);
                         }
                         match client.send(&mut request).and_then(|mut r| r.read_all(10)) {
                             Ok(body) => {
@@ -188,7 +190,7 @@ fn l4_a_queue_that_is_full_refuses_at_once_with_a_status_of_its_own(form: Form) 
         assert!(begun.elapsed() < MARGIN);
         assert_eq!((error.kind(), error.phase()), (Kind::QueueFull, Phase::Pool), "{error:?}");
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
-        assert_eq!(error.limit(), Clock::None);
+        assert_eq!(error.timeout(), Timeout::None);
         account.assert_dropped_once();
         let stats = client.manager().stats();
         assert_eq!((stats.queued, stats.refused), (2, 1));
@@ -267,10 +269,10 @@ fn t1_pool_against_a_limit_that_is_reached(form: Form) {
     let server = Server::start(holding(&["/held"]));
     let client = form.client_with(per_origin(1));
     let limit = ms(150);
-    let sets: [(Clock, Set); 3] = [
-        (Clock::Pool, |request| request.timeout(Clock::Pool, Some(ms(150))).unwrap()),
-        (Clock::Total, |request| request.timeout(Clock::Total, Some(ms(150))).unwrap()),
-        (Clock::Token, |request| {
+    let sets: [(Timeout, Set); 3] = [
+        (Timeout::Pool, |request| request.timeout(Timeout::Pool, Some(ms(150))).unwrap()),
+        (Timeout::Total, |request| request.timeout(Timeout::Total, Some(ms(150))).unwrap()),
+        (Timeout::Token, |request| {
             let token = CancelToken::new();
             token.after(ms(150));
             request.cancel_with(Some(token));
@@ -300,7 +302,7 @@ fn the_total_limit_holds_over_origins_and_fresh_connections(form: Form) {
         let busy: Vec<_> =
             servers[..3].iter().map(|server| occupy(scope, &client, server, "/held")).collect();
         let mut fresh = request("GET", &servers[0].url("/"));
-        fresh.connection(Mode::Fresh);
+        fresh.connection(ConnectionMode::Fresh);
         let fourth = line_up(scope, &client, request("GET", &servers[3].url("/")));
         let fresh = line_up(scope, &client, fresh);
         assert_eq!(client.manager().stats().queued, 2);
@@ -330,7 +332,7 @@ fn at_the_total_limit_the_least_recently_used_idle_connection_makes_room(form: F
     // The first is used again, so the second is the one to go.
     assert_eq!(id(&servers[0]), first);
     id(&servers[2]);
-    assert_eq!(client.manager().why_closed(second), Some(Reason::PoolFull));
+    assert_eq!(client.manager().why_closed(second), Some(CloseReason::PoolFull));
     assert_eq!(servers[1].wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
     assert_eq!(client.manager().stats().idle, 2);
     assert_eq!(id(&servers[0]), first);
@@ -369,7 +371,7 @@ fn a_waiter_that_wants_a_fresh_connection_gets_one_and_holds_its_place(form: For
         let held = occupy(scope, &client, &server, "/held");
         let before = line_up(scope, &client, request("GET", &server.url("/before")));
         let mut fresh = request("GET", &server.url("/fresh"));
-        fresh.connection(Mode::Fresh);
+        fresh.connection(ConnectionMode::Fresh);
         let fresh = line_up(scope, &client, fresh);
         let after = line_up(scope, &client, request("GET", &server.url("/after")));
         let_go(&server, "/held");
@@ -398,7 +400,7 @@ fn a_peer_that_closes_what_comes_back_costs_the_next_in_line_nothing(form: Form)
         let held = occupy(scope, &client, &server, "/held");
         let all = [0, 1, 2].map(|_| {
             let mut short = request("GET", &server.url("/"));
-            short.connection(Mode::CloseAfter);
+            short.connection(ConnectionMode::CloseAfter);
             line_up(scope, &client, short)
         });
         let_go(&server, "/held");

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Instant;
 
-use hangup::{Body, Clock, How, Kind, Mode, Phase, Request, Sent};
+use hangup::{Body, CloseMode, ConnectionMode, Kind, Phase, Request, Sent, Timeout};
 use support::form::{Client, Form, Response, in_both_forms};
 use support::look::{assert_at_rest, only_socket};
 use support::source::Source;
@@ -214,7 +214,7 @@ fn y3_a_fresh_connection_is_never_retried(form: Form) {
     }
     let (server, client) = losing(form, &Step::Close);
     let mut fresh = request("GET", &server.url("/"));
-    fresh.connection(Mode::Fresh);
+    fresh.connection(ConnectionMode::Fresh);
     assert_eq!(client.send(&mut fresh).unwrap().attempts(), 1);
 }
 
@@ -286,20 +286,20 @@ fn who_ended_it_here_gets_no_second_attempt(form: Form) {
         if close {
             let work = || get(&client, &server.url("/")).map(drop);
             let ready = |_| assert!(server.wait_mark("asked", PATIENCE));
-            let end = || assert!(client.manager().close_connection(id, How::Now).is_ok());
+            let end = || assert!(client.manager().close_connection(id, CloseMode::Now).is_ok());
             let error = ended_from_outside(work, ready, end).0.unwrap_err();
             assert_eq!((error.kind(), error.attempts()), (Kind::Closed, 1));
         } else {
-            let mut request = within(request("GET", &server.url("/")), Clock::Head, 50);
+            let mut request = within(request("GET", &server.url("/")), Timeout::Head, 50);
             let error = client.send(&mut request).unwrap_err();
-            assert_timed_out(&error, Clock::Head, Phase::Head);
+            assert_timed_out(&error, Timeout::Head, Phase::Head);
             assert_eq!(error.attempts(), 1);
         }
         assert_eq!(server.connections(), 1);
     }
 }
 
-fn within(mut request: Request, clock: Clock, millis: u64) -> Request {
+fn within(mut request: Request, clock: Timeout, millis: u64) -> Request {
     request.timeout(clock, Some(ms(millis))).unwrap();
     request
 }
@@ -312,9 +312,9 @@ fn t2_the_total_spans_all_attempts(form: Form) {
     let client = form.client();
     keep(&client, &server, 3);
     let begun = Instant::now();
-    let error = client.send(&mut within(request("GET", &server.url("/")), Clock::Total, 300));
+    let error = client.send(&mut within(request("GET", &server.url("/")), Timeout::Total, 300));
     let error = error.map(drop).unwrap_err();
-    assert_timed_out(&error, Clock::Total, Phase::Head);
+    assert_timed_out(&error, Timeout::Total, Phase::Head);
     assert_in_time("the total, in the fourth attempt", ms(300), begun.elapsed());
     assert_eq!(error.attempts(), 4);
     assert_at_rest(client.manager());

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use hangup::{
-    CancelToken, Client, Clock, Error, Kind, Phase, Reason, Request, Response, Submission,
+    CancelToken, Client, CloseReason, Error, Kind, Phase, Request, Response, Submission, Timeout,
 };
 use support::alone::alone;
 use support::form::{block_on, unparking};
@@ -141,9 +141,9 @@ fn the_total_limit_counts_from_the_call() {
     let server = Server::start(Script::every(vec![Step::Stall]));
     let client = client();
     let mut request = request("GET", &server.url("/"));
-    request.timeout(Clock::Total, Some(ms(50))).unwrap();
+    request.timeout(Timeout::Total, Some(ms(50))).unwrap();
     let error = client.submit(request).wait().unwrap_err();
-    assert_timed_out(&error, Clock::Total, Phase::Head);
+    assert_timed_out(&error, Timeout::Total, Phase::Head);
     assert_gone(client.manager(), server.port());
 }
 
@@ -221,7 +221,7 @@ fn dropped_before_its_end_it_is_cancelled_and_nobody_else() {
     drop(submission);
     assert!(server.wait_ended(1, PATIENCE).is_some());
     until("the end of the other's work", || client.manager().connections().len() == 1);
-    assert_eq!(client.manager().why_closed(ids[1]), Some(Reason::Cancelled));
+    assert_eq!(client.manager().why_closed(ids[1]), Some(CloseReason::Cancelled));
     // The token is the parent of both: it was not fired by that.
     assert!(!token.is_fired());
     token.fire(Some(REASON));

@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use hangup::{CancelToken, Clock, Error, Kind, Limits, Phase};
+use hangup::{CancelToken, Error, Kind, Limits, Phase, Timeout};
 use support::alone::{
     BLOCKED, alone, alone_with, blocking_resolver, refuse_threads, thread_refuser,
 };
@@ -42,7 +42,7 @@ fn many_hang_and_one_does_not(client: &Client, hung: &dyn Fn(usize) -> String, g
     let token = CancelToken::new();
     let ask = |number| {
         let mut request = request("GET", &hung(number));
-        request.timeout(Clock::Resolve, None).unwrap();
+        request.timeout(Timeout::Resolve, None).unwrap();
         if number % 2 == 0 {
             request.cancel_with(Some(token.clone()));
         }
@@ -119,7 +119,7 @@ fn where_threads_can_be_refused(name: &str, secure: bool, body: impl FnOnce(&str
 fn assert_out_of_threads(error: &Error, phase: Phase) {
     assert_eq!((error.kind(), error.phase()), (Kind::System, phase), "{error:?}");
     assert_eq!(error.os_code(), Some(libc::EAGAIN), "{error:?}");
-    assert_eq!(error.limit(), Clock::None, "{error:?}");
+    assert_eq!(error.timeout(), Timeout::None, "{error:?}");
     assert!(error.message().contains("thread"), "{error}");
     assert_consistent(error);
 }
@@ -240,7 +240,7 @@ fn an_upload_that_waits_for_a_readers_thread_is_ended_in_time() {
         let upload = || Source::pieces(1, 5, |_| {});
         let ((by_total, one), (by_token, two), (patient, three)) = (upload(), upload(), upload());
         let mut by_total = post(&url, by_total.chunked());
-        by_total.timeout(Clock::Total, Some(ms(50))).unwrap();
+        by_total.timeout(Timeout::Total, Some(ms(50))).unwrap();
         let token = CancelToken::new();
         let mut by_token = post(&url, by_token.chunked());
         by_token.cancel_with(Some(token.clone()));
@@ -248,7 +248,7 @@ fn an_upload_that_waits_for_a_readers_thread_is_ended_in_time() {
         let all = all.map(|request| Watched::new(client.submit(request)));
         token.fire(Some(REASON));
         let [by_total, by_token, patient] = <[Error; 3]>::try_from(errors(all.into())).unwrap();
-        assert_eq!((by_total.kind(), by_total.limit()), (Kind::TimedOut, Clock::Total));
+        assert_eq!((by_total.kind(), by_total.timeout()), (Kind::TimedOut, Timeout::Total));
         assert_eq!(by_token.kind(), Kind::Cancelled);
         assert_out_of_threads(&patient, Phase::Write);
         [one, two, three].iter().for_each(|account| account.assert_dropped_once());

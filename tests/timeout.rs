@@ -9,7 +9,9 @@ mod phases;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{Body, CancelToken, Clock, Error, How, Kind, Limits, Phase, Request, State};
+use hangup::{
+    Body, CancelToken, CloseMode, ConnectionState, Error, Kind, Limits, Phase, Request, Timeout,
+};
 use support::alone::{again_on_threads, alone};
 use support::form::{Form, Response, in_both_forms};
 use support::look::{assert_gone, threads};
@@ -40,7 +42,7 @@ fn what_is_submitted_is_ended_by_its_clocks_on_a_pool_of_threads_too() {
     again_on_threads(&["submitted::t1_", "submitted::t2_", "submitted::t4_"]);
 }
 
-fn within(mut request: Request, clock: Clock, limit: Duration) -> Request {
+fn within(mut request: Request, clock: Timeout, limit: Duration) -> Request {
     request.timeout(clock, Some(limit)).unwrap();
     request
 }
@@ -64,17 +66,22 @@ fn t2_the_total_runs_across_dial_upload_and_body(form: Form) {
     let client = form.tls_client();
     let (source, account) = Source::pieces(3, 100, |_| thread::sleep(ms(20)));
     let url = format!("https://localhost:{}/", server.port());
-    let mut request = within(post(&url, source.chunked()), Clock::Total, total);
-    for clock in
-        [Clock::Resolve, Clock::Connect, Clock::Tls, Clock::Write, Clock::Head, Clock::Read]
-    {
+    let mut request = within(post(&url, source.chunked()), Timeout::Total, total);
+    for clock in [
+        Timeout::Resolve,
+        Timeout::Connect,
+        Timeout::Tls,
+        Timeout::Write,
+        Timeout::Head,
+        Timeout::Read,
+    ] {
         request.timeout(clock, Some(total - ms(10))).unwrap();
     }
     let begun = Instant::now();
     let mut response = client.send(&mut request).unwrap();
     account.assert_dropped_once();
     let error = response.read_all(usize::MAX).unwrap_err();
-    assert_timed_out(&error, Clock::Total, Phase::Read);
+    assert_timed_out(&error, Timeout::Total, Phase::Read);
     assert_in_time("the total, in the body", total, begun.elapsed());
     let timings = response.timings();
     assert!(timings.tls.unwrap() >= ms(50) && timings.write.unwrap() >= ms(50), "{timings:?}");
@@ -86,10 +93,10 @@ fn t2_the_total_runs_across_dial_upload_and_body(form: Form) {
     // And in the upload, when its reader dawdles.
     let server = Server::start(Script::every(vec![Step::head(), Step::body(), Step::Stall]));
     let (source, account) = Source::pieces(1000, 10, |_| thread::sleep(ms(20)));
-    let mut request = within(post(&server.url("/"), source.chunked()), Clock::Total, LIMIT);
+    let mut request = within(post(&server.url("/"), source.chunked()), Timeout::Total, LIMIT);
     let begun = Instant::now();
     let error = client.send(&mut request).unwrap_err();
-    assert_timed_out(&error, Clock::Total, Phase::Write);
+    assert_timed_out(&error, Timeout::Total, Phase::Write);
     assert_in_time("the total, in a slow reader", LIMIT, begun.elapsed());
     account.assert_dropped_once();
 }
@@ -101,7 +108,7 @@ fn t2_the_total_counts_time_that_the_caller_spends_between_reads(form: Form) {
     assert_eq!(response.read(&mut [0; 4]).unwrap(), 4);
     thread::sleep(LIMIT + ms(5));
     let error = response.read(&mut [0; 4]).unwrap_err();
-    assert_timed_out(&error, Clock::Total, Phase::Read);
+    assert_timed_out(&error, Timeout::Total, Phase::Read);
     assert_gone(client.manager(), server.port());
     // The exchange is over, and its clocks stand.
     let over = response.timings();
@@ -120,7 +127,7 @@ fn t3_the_head_clock_runs_neither_during_the_upload_nor_during_the_body(form: Fo
     let server = Server::start(Script::every(vec![Step::forever(steps)]));
     let client = form.client();
     let (source, _) = Source::pieces(20, 10, move |_| thread::sleep(head / 10));
-    let mut request = within(post(&server.url("/"), source.chunked()), Clock::Head, head);
+    let mut request = within(post(&server.url("/"), source.chunked()), Timeout::Head, head);
     let begun = Instant::now();
     let mut response = client.send(&mut request).unwrap();
     assert!(begun.elapsed() >= head * 2);
@@ -133,10 +140,10 @@ fn t3_the_head_clock_starts_when_the_request_is_sent(form: Form) {
     let server = Server::start(Script::every(steps));
     let client = form.client();
     let (source, _) = Source::pieces(10, 10, |_| thread::sleep(ms(20)));
-    let mut request = within(post(&server.url("/"), source.chunked()), Clock::Head, LIMIT);
+    let mut request = within(post(&server.url("/"), source.chunked()), Timeout::Head, LIMIT);
     let begun = Instant::now();
     let error = client.send(&mut request).unwrap_err();
-    assert_timed_out(&error, Clock::Head, Phase::Head);
+    assert_timed_out(&error, Timeout::Head, Phase::Head);
     let took = begun.elapsed();
     assert!(took >= ms(200) + LIMIT && took < ms(200) + LIMIT + MARGIN * 2, "{took:?}");
 }
@@ -160,11 +167,11 @@ fn drain(mut response: Response) -> (Error, Duration, Response) {
 fn t4_a_body_that_drips_keeps_read_alive_and_is_ended_by_the_total(form: Form) {
     let server = dripping();
     let client = form.client();
-    let request = within(request("GET", &server.url("/")), Clock::Read, ms(200));
-    let mut request = within(request, Clock::Total, ms(600));
+    let request = within(request("GET", &server.url("/")), Timeout::Read, ms(200));
+    let mut request = within(request, Timeout::Total, ms(600));
     let begun = Instant::now();
     let (error, ..) = drain(client.send(&mut request).unwrap());
-    assert_timed_out(&error, Clock::Total, Phase::Read);
+    assert_timed_out(&error, Timeout::Total, Phase::Read);
     assert_in_time("a drip, by the total", ms(600), begun.elapsed());
     assert_gone(client.manager(), server.port());
 }
@@ -175,14 +182,14 @@ fn t4_a_body_that_drips_is_ended_by_the_minimum_rate(form: Form) {
     let mut request = request("GET", &server.url("/"));
     request.min_rate(Some((10_000, ms(200)))).unwrap();
     let (error, took, _) = drain(client.send(&mut request).unwrap());
-    assert_timed_out(&error, Clock::MinRate, Phase::Read);
+    assert_timed_out(&error, Timeout::MinRate, Phase::Read);
     assert_in_time("a drip, by the minimum rate", ms(190), took);
     assert_gone(client.manager(), server.port());
     // A rate that is kept ends nothing.
     request.min_rate(Some((20, ms(200)))).unwrap();
-    request.timeout(Clock::Total, Some(ms(700))).unwrap();
+    request.timeout(Timeout::Total, Some(ms(700))).unwrap();
     let (error, ..) = drain(client.send(&mut request).unwrap());
-    assert_timed_out(&error, Clock::Total, Phase::Read);
+    assert_timed_out(&error, Timeout::Total, Phase::Read);
 }
 
 fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing(form: Form) {
@@ -196,12 +203,16 @@ fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing(form: Form) {
         let server =
             Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]));
         let client = form.client();
-        let mut request = within(request("GET", &server.url("/")), Clock::Read, LIMIT);
-        request.timeout(Clock::Total, Some(ms(2000))).unwrap();
+        let mut request = within(request("GET", &server.url("/")), Timeout::Read, LIMIT);
+        request.timeout(Timeout::Total, Some(ms(2000))).unwrap();
         request.min_rate(Some((rate, window))).unwrap();
         let (error, took, _) = drain(client.send(&mut request).unwrap());
         assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
-        assert_ne!(error.limit(), Clock::Total, "{rate} bytes/s over {window:?}: after {took:?}");
+        assert_ne!(
+            error.timeout(),
+            Timeout::Total,
+            "{rate} bytes/s over {window:?}: after {took:?}"
+        );
         assert_gone(client.manager(), server.port());
     }
 }
@@ -210,8 +221,14 @@ fn t5_a_limit_that_was_not_hit_leaves_no_trace(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let mut request = request("GET", &server.url("/"));
-    for clock in [Clock::Total, Clock::Pool, Clock::Connect, Clock::Write, Clock::Head, Clock::Read]
-    {
+    for clock in [
+        Timeout::Total,
+        Timeout::Pool,
+        Timeout::Connect,
+        Timeout::Write,
+        Timeout::Head,
+        Timeout::Read,
+    ] {
         request.timeout(clock, Some(ms(250))).unwrap();
     }
     let mut response = client.send(&mut request).unwrap();
@@ -220,7 +237,7 @@ fn t5_a_limit_that_was_not_hit_leaves_no_trace(form: Form) {
     // The connection is alive, and the next exchange on it has no limit.
     assert_eq!(response.read(&mut [0; 10]).unwrap(), 0);
     let list = client.manager().connections();
-    assert_eq!((list.len(), list[0].state), (1, State::Idle));
+    assert_eq!((list.len(), list[0].state), (1, ConnectionState::Idle));
     let mut next = get(&client, &server.url("/")).unwrap();
     assert!(next.reused());
     thread::sleep(ms(260));
@@ -241,7 +258,7 @@ fn t5_the_longest_time_there_is_is_no_limit_wherever_one_is_set(form: Form) {
     token.after(Duration::MAX);
     let mut request = request("GET", &server.url("/"));
     request.cancel_with(Some(token.clone()));
-    for clock in Clock::ALL.iter().filter(|clock| clock.can_be_set()) {
+    for clock in Timeout::ALL.iter().filter(|clock| clock.can_be_set()) {
         client.timeout(*clock, longest).unwrap();
         request.timeout(*clock, longest).unwrap();
     }
@@ -255,7 +272,7 @@ fn t5_the_longest_time_there_is_is_no_limit_wherever_one_is_set(form: Form) {
     assert!(!token.is_fired());
     assert_eq!((manager.close_idle(Duration::MAX), manager.stats().idle), (0, 1));
     let mut events = manager.events(16).unwrap();
-    manager.close_all(How::Now);
+    manager.close_all(CloseMode::Now);
     assert!(events.next(longest).unwrap().is_some());
     manager.drain(longest).unwrap();
 }
@@ -265,7 +282,7 @@ fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit(form: Form) 
     let mut request = request("GET", "http://127.0.0.1:1/");
     let zero = Some(Duration::ZERO);
     let mut errors = vec![client.get("http://127.0.0.1:1/", zero).unwrap_err()];
-    for clock in Clock::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
+    for clock in Timeout::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
         errors.push(client.timeout(clock, zero).unwrap_err());
         errors.push(request.timeout(clock, zero).unwrap_err());
         request.timeout(clock, None).unwrap();
@@ -278,7 +295,7 @@ fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit(form: Form) 
             "{error}"
         );
     }
-    for clock in [Clock::None, Clock::MinRate, Clock::Token] {
+    for clock in [Timeout::None, Timeout::MinRate, Timeout::Token] {
         for limit in [Some(ms(1)), None] {
             for refused in [request.timeout(clock, limit), client.timeout(clock, limit)] {
                 assert_eq!(refused.unwrap_err().kind(), Kind::InvalidArgument);
@@ -306,13 +323,13 @@ fn t7_a_timeout_in_one_exchange_leaves_idle_connections_and_other_exchanges_alon
     let mut idle = get(&client, &server.url("/")).unwrap();
     let mut open = {
         let mut fresh = request("GET", &server.url("/"));
-        fresh.connection(hangup::Mode::Fresh);
+        fresh.connection(hangup::ConnectionMode::Fresh);
         client.send(&mut fresh).unwrap()
     };
-    let mut slow = within(request("GET", &server.url("/")), Clock::Head, LIMIT);
-    slow.connection(hangup::Mode::Fresh);
+    let mut slow = within(request("GET", &server.url("/")), Timeout::Head, LIMIT);
+    slow.connection(hangup::ConnectionMode::Fresh);
     assert_eq!(idle.read_all(10).unwrap(), b"ok");
-    timed_out("beside others", Clock::Head, Phase::Head, LIMIT, || client.send(&mut slow));
+    timed_out("beside others", Timeout::Head, Phase::Head, LIMIT, || client.send(&mut slow));
     let stats = client.manager().stats();
     assert_eq!((stats.idle, stats.in_use), (1, 1));
     server.release("go");
@@ -326,7 +343,7 @@ fn t8_ten_thousand_requests_with_a_total_timeout_start_no_thread(form: Form) {
         let client = form.client();
         fetch(&client, &server.url("/")).unwrap();
         let before = threads();
-        let mut request = within(request("GET", &server.url("/")), Clock::Total, ms(60_000));
+        let mut request = within(request("GET", &server.url("/")), Timeout::Total, ms(60_000));
         let mut most = 0;
         for round in 0..10_000 {
             let mut response = client.send(&mut request).unwrap();
@@ -352,18 +369,18 @@ fn t8_ten_thousand_requests_with_a_total_timeout_start_no_thread(form: Form) {
 fn the_first_clock_to_run_out_is_the_one_that_is_named(form: Form) {
     let server = Server::start(Script::every(vec![Step::head(), Step::Stall]));
     let client = form.client();
-    let orders = [(Clock::Head, Clock::Total), (Clock::Total, Clock::Head)];
+    let orders = [(Timeout::Head, Timeout::Total), (Timeout::Total, Timeout::Head)];
     for (first, second) in orders {
         let request = within(request("GET", &server.url("/")), first, ms(60));
         let mut request = within(request, second, ms(90));
         timed_out("the first of two", first, Phase::Head, ms(60), || client.send(&mut request));
     }
     // The client's own limit holds where the request has none, and gives way where it has.
-    client.timeout(Clock::Head, Some(ms(60))).unwrap();
+    client.timeout(Timeout::Head, Some(ms(60))).unwrap();
     let work = || get(&client, &server.url("/"));
-    timed_out("the client's own", Clock::Head, Phase::Head, ms(60), work);
-    let mut request = within(request("GET", &server.url("/")), Clock::Head, LIMIT);
-    timed_out("over the client's own", Clock::Head, Phase::Head, LIMIT, || {
+    timed_out("the client's own", Timeout::Head, Phase::Head, ms(60), work);
+    let mut request = within(request("GET", &server.url("/")), Timeout::Head, LIMIT);
+    timed_out("over the client's own", Timeout::Head, Phase::Head, LIMIT, || {
         client.send(&mut request)
     });
     assert_gone(client.manager(), server.port());
@@ -382,7 +399,7 @@ fn a_deadline_that_is_set_while_the_call_waits_ends_it(form: Form) {
         let set = Instant::now();
         token.after(LIMIT);
         let (error, ended) = work.join().unwrap();
-        assert_timed_out(&error, Clock::Token, Phase::Head);
+        assert_timed_out(&error, Timeout::Token, Phase::Head);
         assert_in_time("a deadline set late", LIMIT, ended - set);
     });
     assert_gone(client.manager(), server.port());

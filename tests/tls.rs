@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hangup::{Body, Error, Kind, Mode, Phase, Reason, Sent};
+use hangup::{Body, CloseReason, ConnectionMode, Error, Kind, Phase, Sent};
 use support::alone::alone_with;
 use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, assert_gone, disturb_idle};
@@ -206,8 +206,8 @@ fn q5_truncation_without_close_notify_in_a_close_delimited_body_is_an_error(form
             }
         };
         let (kind, why) = match end {
-            Step::Truncate => (Kind::PeerClosed, Reason::PeerClosed),
-            _ => (Kind::PeerReset, Reason::PeerReset),
+            Step::Truncate => (Kind::PeerClosed, CloseReason::PeerClosed),
+            _ => (Kind::PeerReset, CloseReason::PeerReset),
         };
         assert_eq!((error.kind(), error.phase()), (kind, Phase::Read), "{error:?}");
         if kind == Kind::PeerClosed {
@@ -271,7 +271,7 @@ fn connections_are_kept_and_close_notify_on_an_idle_one_is_noticed(form: Form) {
     assert_eq!(server.connections(), 1);
     disturb_idle(client.manager(), &server, "idle");
     let mut post = request("POST", &server.url("/"));
-    post.connection(Mode::Keep);
+    post.connection(ConnectionMode::Keep);
     let mut response = client.send(&mut post).unwrap();
     assert_eq!(response.read_all(100).unwrap(), b"next");
     assert!(!response.reused());

@@ -3,7 +3,7 @@
 
 mod support;
 
-use hangup::{CancelToken, Clock, Error, How, Kind, Phase, Reason};
+use hangup::{CancelToken, CloseMode, CloseReason, Error, Kind, Phase, Timeout};
 use support::form::{Form, in_both_forms};
 use support::look::assert_at_rest;
 use support::verdict::{assert_timed_out, cancelled};
@@ -55,11 +55,11 @@ fn a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept(form: Form
     // Other origins are not it.
     for other in ["http://localhost", "http+unix://%2Fother.sock", &origin.replace("http", "https")]
     {
-        assert_eq!(client.manager().close_origin(other, How::Now).unwrap(), 0, "{other}");
+        assert_eq!(client.manager().close_origin(other, CloseMode::Now).unwrap(), 0, "{other}");
     }
-    assert_eq!(client.manager().close_origin(&origin, How::Now).unwrap(), 1);
+    assert_eq!(client.manager().close_origin(&origin, CloseMode::Now).unwrap(), 1);
     assert_eq!(client.manager().connections().len(), 0);
-    assert_eq!(client.manager().why_closed(open[0].id), Some(Reason::ClosedByOrigin));
+    assert_eq!(client.manager().why_closed(open[0].id), Some(CloseReason::ClosedByOrigin));
     assert!(server.wait_ended(0, PATIENCE).is_some());
 }
 
@@ -86,17 +86,20 @@ fn a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket(form: Form) {
     let ready = |_| assert!(server.wait_mark("head", PATIENCE));
     let error = cancelled("over a socket", &token, Phase::Head, || client.send(&mut asked), ready);
     assert_at_rest(client.manager());
-    assert_eq!(client.manager().why_closed(error.connection().unwrap()), Some(Reason::Cancelled));
+    assert_eq!(
+        client.manager().why_closed(error.connection().unwrap()),
+        Some(CloseReason::Cancelled)
+    );
     assert!(server.wait_ended(0, PATIENCE).is_some());
     let mut limited = request("GET", &format!("{origin}/"));
-    limited.timeout(Clock::Head, Some(ms(100))).unwrap();
-    assert_timed_out(&client.send(&mut limited).unwrap_err(), Clock::Head, Phase::Head);
+    limited.timeout(Timeout::Head, Some(ms(100))).unwrap();
+    assert_timed_out(&client.send(&mut limited).unwrap_err(), Timeout::Head, Phase::Head);
     assert!(server.wait_ended(1, PATIENCE).is_some());
     let (silent, origin) = serve(None, Script::every(vec![Step::Stall]));
     let secure = origin.replace("http+unix", "https+unix");
     let mut limited = request("GET", &format!("{secure}/"));
-    limited.timeout(Clock::Tls, Some(ms(100))).unwrap();
-    assert_timed_out(&client.send(&mut limited).unwrap_err(), Clock::Tls, Phase::Tls);
+    limited.timeout(Timeout::Tls, Some(ms(100))).unwrap();
+    assert_timed_out(&client.send(&mut limited).unwrap_err(), Timeout::Tls, Phase::Tls);
     assert!(silent.wait_ended(0, PATIENCE).is_some());
     assert_at_rest(client.manager());
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use hangup::{Error, Kind, Mode, Phase, Reason};
+use hangup::{CloseReason, ConnectionMode, Error, Kind, Phase};
 use support::form::{Client, Form, in_both_forms};
 use support::look::{assert_at_rest, assert_gone};
 use support::{MARGIN, fetch, get, request};
@@ -38,7 +38,7 @@ fn answering_each(answers: &[Vec<Step>]) -> Server {
 /// The next answer of such a server, on a connection of its own.
 fn next(client: &Client, server: &Server) -> Result<Vec<u8>, Error> {
     let mut request = request("GET", &server.url("/"));
-    request.connection(Mode::Fresh);
+    request.connection(ConnectionMode::Fresh);
     client.send(&mut request)?.read_all(usize::MAX)
 }
 
@@ -79,7 +79,7 @@ fn w7_an_answer_cut_at_any_byte_is_an_error_that_says_where(form: Form) {
                 assert!(error.message().contains(says), "after {at} bytes: {error}");
                 assert_at_rest(client.manager());
                 let why = client.manager().why_closed(error.connection().unwrap());
-                let expected = if reset { Reason::PeerReset } else { Reason::PeerClosed };
+                let expected = if reset { CloseReason::PeerReset } else { CloseReason::PeerClosed };
                 assert_eq!(why, Some(expected), "after {at} bytes");
             }
             assert_gone(client.manager(), server.port());
@@ -138,7 +138,7 @@ fn refused(form: Form, answer: &[u8]) -> Error {
     assert!(error.response_started());
     assert_eq!(
         client.manager().why_closed(error.connection().unwrap()),
-        Some(Reason::ProtocolError)
+        Some(CloseReason::ProtocolError)
     );
     assert_at_rest(client.manager());
     assert_eq!(client.manager().stats().idle, 0);

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use hangup::{Client, Error, How, Kind, Manager};
+use hangup::{Client, CloseMode, Error, Kind, Manager};
 
 /// Prints one line per open connection.
 fn show(manager: &Manager, when: &str) {
@@ -30,7 +30,7 @@ fn run(base: &str) -> Result<(), Error> {
     show(manager, "before");
 
     // How::Graceful would let the exchange end first; now means now.
-    manager.close_connection(open.connection(), How::Now)?;
+    manager.close_connection(open.connection(), CloseMode::Now)?;
     match open.read_all(usize::MAX) {
         Err(error) if error.kind() == Kind::Closed => {
             println!("reading on connection {}: {error}", open.connection());

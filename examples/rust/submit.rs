@@ -10,12 +10,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use hangup::{Client, Clock, Error, Limits, Manager, Request};
+use hangup::{Client, Error, Limits, Manager, Request, Timeout};
 
 /// Sends all of them and answers how many bytes came.
 async fn fetch(client: &Client, url: &str, count: usize) -> Result<usize, Error> {
     let mut request = Request::new("GET", url)?;
-    request.timeout(Clock::Total, Some(Duration::from_secs(30)))?;
+    request.timeout(Timeout::Total, Some(Duration::from_secs(30)))?;
     // The future is ready when the whole body is here, at most 1 MiB of it.
     request.whole(Some(1024 * 1024));
     let requests = (0..count).map(|_| request.try_clone()).collect::<Result<Vec<_>, _>>()?;

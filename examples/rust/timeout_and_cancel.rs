@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use hangup::{CancelToken, Client, Clock, Error, Kind, Manager, Request};
+use hangup::{CancelToken, Client, Error, Kind, Manager, Request, Timeout};
 
 /// Sends a request that has to fail with `expected`, and says how it did.
 fn send_and_tell(client: &Client, request: &mut Request, expected: Kind) -> Result<(), Error> {
@@ -21,7 +21,7 @@ fn send_and_tell(client: &Client, request: &mut Request, expected: Kind) -> Resu
     // The kind, where it was, by which clock or for what reason, and whether to send it again is safe.
     print!("{} in phase {}", error.kind(), error.phase());
     if error.kind() == Kind::TimedOut {
-        print!(", clock {}", error.limit());
+        print!(", clock {}", error.timeout());
     }
     if let Some(reason) = error.reason() {
         print!(", reason: {reason}");
@@ -35,12 +35,12 @@ fn run(url: &str) -> Result<(), Error> {
     let mut request = Request::new("GET", url)?;
 
     // 200 ms for the head of the response, from the moment the request was sent.
-    request.timeout(Clock::Head, Some(Duration::from_millis(200)))?;
+    request.timeout(Timeout::Head, Some(Duration::from_millis(200)))?;
     send_and_tell(&client, &mut request, Kind::TimedOut)?;
 
     // No such limit now, but a token. A clone is one more share of it.
     let token = CancelToken::new();
-    request.timeout(Clock::Head, None)?;
+    request.timeout(Timeout::Head, None)?;
     request.cancel_with(Some(token.clone()));
     thread::scope(|scope| {
         scope.spawn(|| {

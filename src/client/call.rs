@@ -9,15 +9,16 @@ use super::message::message;
 use super::redirect::{Leg, Next};
 use super::retry::{self, Again};
 use super::supply::Supply;
-use crate::error::{Error, Kind, Sent};
+use crate::error::Error;
 use crate::http::decode::Content;
 use crate::http::exchange::{self, Order, Reader};
 use crate::http::upload::Upload;
-use crate::limits::Timeouts;
 use crate::manager::{Manager, PoolKey};
-use crate::request::{Mode, Request, is_repeatable, needs_length};
+use crate::request::{Request, is_repeatable, needs_length};
 use crate::response::{Hop, Response};
-use crate::wait::on_thread_stack;
+use crate::runtime::on_thread_stack;
+use crate::timeouts::Timeouts;
+use crate::vocabulary::{ConnectionMode, Kind, Sent};
 
 /// Which attempt at a leg.
 #[derive(Clone, Copy)]
@@ -36,7 +37,7 @@ struct Call<'a> {
     called: Instant,
     /// The first attempt.
     start: Instant,
-    mode: Mode,
+    mode: ConnectionMode,
     timeouts: Timeouts,
     /// Doing all of it twice is the same as once.
     repeatable: bool,
@@ -148,8 +149,8 @@ impl Call<'_> {
                 call: self.called,
                 start: if attempt == 1 && self.is_first(leg) { self.start } else { Instant::now() },
                 token: self.request.token.clone(),
-                short: self.mode == Mode::CloseAfter,
-                fresh: self.mode == Mode::Fresh || attempt > retry::ON_KEPT,
+                short: self.mode == ConnectionMode::CloseAfter,
+                fresh: self.mode == ConnectionMode::Fresh || attempt > retry::ON_KEPT,
                 attempt,
                 repeatable: self.repeatable,
                 made_good,

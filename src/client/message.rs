@@ -6,14 +6,15 @@ use http::header::{self, HeaderMap, HeaderValue};
 use super::Config;
 use super::redirect::Leg;
 use crate::error::Error;
-use crate::request::{Mode, Request, own};
+use crate::request::{Request, own};
+use crate::vocabulary::ConnectionMode;
 
 /// The head of one leg of a call. `body`: its length, if there is one and it is known.
 pub(super) fn message(
     config: &Config,
     request: &Request,
     leg: &Leg,
-    mode: Mode,
+    mode: ConnectionMode,
     body: Option<Option<u64>>,
 ) -> Result<http::Request<()>, Error> {
     let mut headers = HeaderMap::with_capacity(config.headers.len() + request.headers.len() + 4);
@@ -45,7 +46,7 @@ pub(super) fn message(
         }
         None => {}
     }
-    if mode == Mode::CloseAfter {
+    if mode == ConnectionMode::CloseAfter {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(credentials) = leg.credentials(&request.target)

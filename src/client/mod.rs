@@ -17,16 +17,17 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use self::cookies::Jar;
 use self::proxies::Proxies;
-use crate::error::{Clock, Error, Kind};
+use crate::error::Error;
 use crate::http::decode::CODINGS;
-use crate::limits::{Timeouts, not_zero};
 use crate::manager::Manager;
 use crate::net::tls::{self, Identity, Settings, Tls};
-use crate::request::{Mode, Request, field, own};
+use crate::request::{Request, field, own};
 use crate::response::Response;
 use crate::submit::Submission;
 use crate::sync::lock;
 use crate::target::Target;
+use crate::timeouts::{Timeouts, check_can_be_set, not_zero};
+use crate::vocabulary::{ConnectionMode, Kind, Timeout};
 
 /// Defaults over a manager: timeouts, headers, TLS. Many clients may share one manager.
 ///
@@ -43,7 +44,7 @@ pub struct Client {
 pub(crate) struct Config {
     pub(crate) timeouts: Timeouts,
     pub(crate) headers: HeaderMap,
-    pub(crate) mode: Mode,
+    pub(crate) mode: ConnectionMode,
     pub(crate) max_head: usize,
     retries: bool,
     redirects: u32,
@@ -65,7 +66,7 @@ impl Client {
         let config = Config {
             timeouts: Timeouts::default(),
             headers,
-            mode: Mode::Keep,
+            mode: ConnectionMode::Keep,
             max_head: 64 * 1024,
             retries: true,
             redirects: REDIRECTS,
@@ -86,7 +87,7 @@ impl Client {
     pub fn get(&self, url: &str, total: Option<Duration>) -> Result<Response, Error> {
         let mut request = Request::new("GET", url)?;
         if total.is_some() {
-            request.timeout(Clock::Total, total)?;
+            request.timeout(Timeout::Total, total)?;
         }
         self.send(&mut request)
     }
@@ -122,9 +123,9 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::InvalidTimeout`] for zero; [`Kind::InvalidArgument`] for a clock that can't be set
-    /// ([`Clock::can_be_set`]).
-    pub fn timeout(&self, clock: Clock, limit: Option<Duration>) -> Result<(), Error> {
-        clock.check_can_be_set()?;
+    /// ([`Timeout::can_be_set`]).
+    pub fn timeout(&self, clock: Timeout, limit: Option<Duration>) -> Result<(), Error> {
+        check_can_be_set(clock)?;
         let limit = not_zero(limit)?;
         self.configure(|config| config.timeouts.set(clock, limit));
         Ok(())
@@ -147,7 +148,7 @@ impl Client {
     }
 
     /// How long connections live by default.
-    pub fn connection(&self, mode: Mode) {
+    pub fn connection(&self, mode: ConnectionMode) {
         self.configure(|config| config.mode = mode);
     }
 

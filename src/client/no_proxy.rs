@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::authority;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::net::resolve::literal;
+use crate::vocabulary::Kind;
 
 /// Hosts that are reached without a proxy. Threads: a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use super::Client;
 use super::no_proxy::NoProxy;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::manager::Origin;
 use crate::net::proxy::Proxy;
 use crate::net::route::Route;
 use crate::net::tls::Tls;
 use crate::secret::Secret;
+use crate::vocabulary::Kind;
 
 /// The proxies of a client. Threads: immutable.
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! Whether a failed attempt is made again: pure policy. A server may close an idle connection
 //! just when a request goes out on it (RFC 9112 section 9.3.1); that, and nothing else, is made good.
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
+use crate::vocabulary::Kind;
 
 /// What an attempt could be repeated with.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +32,7 @@ pub(super) const ON_KEPT: u32 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Sent;
+    use crate::vocabulary::Sent;
 
     fn lost(kind: Kind, bytes: u64, started: bool, reused: bool) -> Error {
         let sent = if bytes == 0 { Sent::Nothing } else { Sent::All };

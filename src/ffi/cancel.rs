@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::guard::{Handle, magic, or_default, out, status, text};
 use super::status::hangup_status;
 use crate::cancel::CancelToken;
-use crate::limits::positive_ms;
+use crate::timeouts::positive_ms;
 
 /// A cancel token: fire it from any thread, in any state, any number of times.
 ///

@@ -10,10 +10,11 @@ use super::request::{clock_of, hangup_request, lock as lock_request, mode_of};
 use super::response::hangup_response;
 use super::status::{hangup_mode, hangup_status, hangup_timeout};
 use crate::client::Client;
-use crate::error::{Error, Kind};
-use crate::limits::{limit_ms, positive_ms};
+use crate::error::Error;
 use crate::manager::Manager;
 use crate::request::Request;
+use crate::timeouts::{limit_ms, positive_ms};
+use crate::vocabulary::Kind;
 
 /// Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Many clients may share one manager.
 ///
@@ -163,7 +164,7 @@ pub unsafe extern "C" fn hangup_client_get(
         let client = unsafe { hangup_client::borrow(client)? };
         let mut request = Request::new("GET", unsafe { text(url, "url")? })?;
         if total_ms != super::status::HANGUP_NO_LIMIT {
-            request.timeout(crate::error::Clock::Total, Some(positive_ms(total_ms)?))?;
+            request.timeout(crate::vocabulary::Timeout::Total, Some(positive_ms(total_ms)?))?;
         }
         *place = hangup_response::begin(client.send(&mut request)?);
         Ok(())

@@ -8,8 +8,9 @@ use super::error::hangup_error;
 use super::guard::{Handle, Report, guard, magic, or_default, out, report, status};
 use super::manager::hangup_manager;
 use super::status::{hangup_state, hangup_status};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::manager::ConnectionInfo;
+use crate::vocabulary::Kind;
 
 /// A snapshot of the open connections.
 ///

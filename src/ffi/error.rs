@@ -39,7 +39,7 @@ pub unsafe extern "C" fn hangup_error_phase(error: *const hangup_error) -> hangu
 /// Which clock fired: one of HANGUP_TIMEOUT_*; HANGUP_TIMEOUT_NONE unless the status is HANGUP_TIMED_OUT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_limit(error: *const hangup_error) -> hangup_timeout {
-    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.limit() as i32))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.timeout() as i32))
 }
 
 /// One sentence for people: what happened and, for bad input, what to do. Borrowed from the error.
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn hangup_error_http_status(error: *const hangup_error) ->
 /// After a hangup_manager_drain that ran out of time: how many connections were left. 0 for any other error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_left(error: *const hangup_error) -> u64 {
-    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.left()))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.open_connections()))
 }
 
 /// Frees an error. NULL is a no-op.

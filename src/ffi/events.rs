@@ -10,9 +10,10 @@ use super::error::hangup_error;
 use super::guard::{Handle, Report, guard, magic, or_default, out, report, room_in, status};
 use super::manager::hangup_manager;
 use super::status::{HANGUP_PHASE_NONE, hangup_phase, hangup_reason, hangup_status};
-use crate::error::{Error, Kind, Phase};
-use crate::limits::limit_ms;
-use crate::manager::{Closer, Events, Happened, Happening, Reason};
+use crate::error::Error;
+use crate::manager::{Closer, Event, EventKind, Events};
+use crate::timeouts::limit_ms;
+use crate::vocabulary::{CloseReason, Kind, Phase};
 
 /// Somebody who listens to a manager: everything that happens to its connections from the beginning on, in the
 /// order in which it happened, to be read once. Nothing is recorded while nobody listens.
@@ -190,7 +191,7 @@ pub unsafe extern "C" fn hangup_events_free(events: *mut hangup_events) {
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_event_text(what: i32) -> *const c_char {
     let known = ALL.into_iter().find(|known| number_of(*known) == what);
-    known.map_or(c"unknown", Happened::name).as_ptr()
+    known.map_or(c"unknown", EventKind::name).as_ptr()
 }
 
 impl Listening {
@@ -208,12 +209,12 @@ impl Listening {
     }
 }
 
-fn row_of(happening: &Happening) -> hangup_event {
+fn row_of(happening: &Event) -> hangup_event {
     let ns = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     let (mut reason, mut phase, mut took_ns) = (0, HANGUP_PHASE_NONE, -1);
     match happening.what {
-        Happened::Closed(why) => reason = why as hangup_reason,
-        Happened::Phase(over, took) => (phase, took_ns) = (over as hangup_phase, ns(took)),
+        EventKind::Closed(why) => reason = why as hangup_reason,
+        EventKind::Phase(over, took) => (phase, took_ns) = (over as hangup_phase, ns(took)),
         _ => {}
     }
     hangup_event {
@@ -229,25 +230,25 @@ fn row_of(happening: &Happening) -> hangup_event {
     }
 }
 
-fn number_of(what: Happened) -> hangup_happened {
+fn number_of(what: EventKind) -> hangup_happened {
     match what {
-        Happened::Opened => HANGUP_EVENT_OPENED,
-        Happened::Leased => HANGUP_EVENT_LEASED,
-        Happened::Returned => HANGUP_EVENT_RETURNED,
-        Happened::Closed(_) => HANGUP_EVENT_CLOSED,
-        Happened::Queued => HANGUP_EVENT_QUEUED,
-        Happened::Retried => HANGUP_EVENT_RETRIED,
-        Happened::Phase(..) => HANGUP_EVENT_PHASE,
+        EventKind::Opened => HANGUP_EVENT_OPENED,
+        EventKind::Leased => HANGUP_EVENT_LEASED,
+        EventKind::Returned => HANGUP_EVENT_RETURNED,
+        EventKind::Closed(_) => HANGUP_EVENT_CLOSED,
+        EventKind::Queued => HANGUP_EVENT_QUEUED,
+        EventKind::Retried => HANGUP_EVENT_RETRIED,
+        EventKind::Phase(..) => HANGUP_EVENT_PHASE,
     }
 }
 
 /// One of each, for their names.
-const ALL: [Happened; 7] = [
-    Happened::Opened,
-    Happened::Leased,
-    Happened::Returned,
-    Happened::Closed(Reason::PeerClosed),
-    Happened::Queued,
-    Happened::Retried,
-    Happened::Phase(Phase::None, Duration::ZERO),
+const ALL: [EventKind; 7] = [
+    EventKind::Opened,
+    EventKind::Leased,
+    EventKind::Returned,
+    EventKind::Closed(CloseReason::PeerClosed),
+    EventKind::Queued,
+    EventKind::Retried,
+    EventKind::Phase(Phase::None, Duration::ZERO),
 ];

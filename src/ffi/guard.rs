@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::error::hangup_error;
 use super::status::hangup_status;
-use crate::error::{Error, Kind};
+use crate::error::Error;
+use crate::vocabulary::Kind;
 
 /// While it lives, this thread is not cancelled (pthread_cancel(3)): that unwinds the stack, which ends the process
 /// where it meets Rust, and would leave locks and slots behind if it did not. poll(2), recv(2) and close(2), among

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::callback;
 use super::guard::status;
 use super::status::hangup_status;
-use crate::wait::{InterruptCheck, set_interrupt_check};
+use crate::runtime::{InterruptCheck, set_interrupt_check};
 
 /// Asked on the blocked thread itself when a signal interrupted its wait. 0: go on waiting. Anything else: end the
 /// exchange, which answers HANGUP_CANCELLED with the reason "interrupted". May run the signal handlers of a
@@ -25,7 +25,7 @@ pub unsafe extern "C" fn hangup_interrupt_check(
     tick_ms: i64,
 ) -> hangup_status {
     status(|| {
-        let tick = crate::limits::limit_ms(tick_ms)?;
+        let tick = crate::timeouts::limit_ms(tick_ms)?;
         set_interrupt_check(check.map(|check| foreign(check, user_data, tick)));
         Ok(())
     })

@@ -7,8 +7,9 @@ use super::error::hangup_error;
 use super::guard::{Handle, guard, magic, or_default, out, status};
 use super::manager::hangup_manager;
 use super::status::{HANGUP_NO_LIMIT, hangup_status};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::manager::Limits;
+use crate::vocabulary::Kind;
 
 /// Settings for a new manager.
 ///

@@ -10,9 +10,10 @@ use super::guard::{Handle, Report, count_to, guard, magic, or_default, out, repo
 use super::limits::{self, hangup_options};
 use super::status::{HANGUP_GRACEFUL, HANGUP_NOW, hangup_how, hangup_reason, hangup_status};
 use crate::client::Client;
-use crate::error::{Error, Kind};
-use crate::limits::limit_ms;
-use crate::manager::{How, Limits, Manager};
+use crate::error::Error;
+use crate::manager::{Limits, Manager};
+use crate::timeouts::limit_ms;
+use crate::vocabulary::{CloseMode, Kind};
 
 /// The pool: every open connection, its limits and its clocks.
 ///
@@ -325,10 +326,10 @@ pub unsafe extern "C" fn hangup_manager_shutdown(manager: *mut hangup_manager) -
     })
 }
 
-pub(super) fn how_of(how: hangup_how) -> Result<How, Error> {
+pub(super) fn how_of(how: hangup_how) -> Result<CloseMode, Error> {
     match how {
-        HANGUP_GRACEFUL => Ok(How::Graceful),
-        HANGUP_NOW => Ok(How::Now),
+        HANGUP_GRACEFUL => Ok(CloseMode::Graceful),
+        HANGUP_NOW => Ok(CloseMode::Now),
         other => {
             let what = format!("{other} is no way to close: use HANGUP_GRACEFUL or HANGUP_NOW");
             Err(Error::new(Kind::InvalidArgument, what))

@@ -6,7 +6,8 @@ use super::client::hangup_client;
 use super::error::hangup_error;
 use super::guard::{Handle, guard, text};
 use super::status::{HANGUP_NO_LIMIT, hangup_status};
-use crate::error::{Error, Kind};
+use crate::error::Error;
+use crate::vocabulary::Kind;
 
 /// How many redirects a call follows. Default 10; 0 hands a redirect out as it is; HANGUP_NO_LIMIT follows any number.
 ///

@@ -7,7 +7,8 @@ use super::client::hangup_client;
 use super::error::hangup_error;
 use super::guard::{Handle, guard, text};
 use super::status::hangup_status;
-use crate::error::{Error, Kind};
+use crate::error::Error;
+use crate::vocabulary::Kind;
 
 /// Sends every request through this proxy: "[scheme://][user:password@]host[:port]" with a scheme of http (the
 /// default), https, socks5 or socks5h. NULL: through none. A new client does what the environment says, as after

@@ -10,12 +10,13 @@ use super::guard::{Handle, Report, guard, magic, or_default, report, room_in, st
 use super::request::{hangup_request, lock as lock_request};
 use super::response::{Opened, borrowed, hangup_response};
 use super::status::hangup_status;
-use crate::error::{Error, Kind};
-use crate::limits::limit_ms;
+use crate::error::Error;
 use crate::queue::Queue;
 use crate::response::{Piece, Response};
+use crate::runtime::Engine;
 use crate::submit::submit;
-use crate::wait::Engine;
+use crate::timeouts::limit_ms;
+use crate::vocabulary::Kind;
 
 /// A completion queue: where the outcomes of submitted requests and reads arrive, each exactly once, in the order in
 /// which they became known.

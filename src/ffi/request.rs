@@ -13,9 +13,10 @@ use super::status::{
     HANGUP_CLOSE_AFTER, HANGUP_FRESH, HANGUP_KEEP, HANGUP_NO_LIMIT, hangup_mode, hangup_status,
     hangup_timeout,
 };
-use crate::error::{Clock, Error, Kind};
-use crate::limits::{limit_ms, positive_ms};
-use crate::request::{Body, Mode, Request};
+use crate::error::Error;
+use crate::request::{Body, Request};
+use crate::timeouts::{limit_ms, positive_ms};
+use crate::vocabulary::{ConnectionMode, Kind, Timeout};
 
 /// One request.
 ///
@@ -363,8 +364,8 @@ pub(super) fn lock(request: &Mutex<Request>) -> Result<MutexGuard<'_, Request>, 
     }
 }
 
-pub(super) fn clock_of(which: hangup_timeout) -> Result<Clock, Error> {
-    match usize::try_from(which).ok().and_then(|which| Clock::ALL.get(which)) {
+pub(super) fn clock_of(which: hangup_timeout) -> Result<Timeout, Error> {
+    match usize::try_from(which).ok().and_then(|which| Timeout::ALL.get(which)) {
         Some(clock) if clock.can_be_set() => Ok(*clock),
         _ => {
             let what = format!(
@@ -375,11 +376,11 @@ pub(super) fn clock_of(which: hangup_timeout) -> Result<Clock, Error> {
     }
 }
 
-pub(super) fn mode_of(mode: hangup_mode) -> Result<Mode, Error> {
+pub(super) fn mode_of(mode: hangup_mode) -> Result<ConnectionMode, Error> {
     match mode {
-        HANGUP_KEEP => Ok(Mode::Keep),
-        HANGUP_CLOSE_AFTER => Ok(Mode::CloseAfter),
-        HANGUP_FRESH => Ok(Mode::Fresh),
+        HANGUP_KEEP => Ok(ConnectionMode::Keep),
+        HANGUP_CLOSE_AFTER => Ok(ConnectionMode::CloseAfter),
+        HANGUP_FRESH => Ok(ConnectionMode::Fresh),
         other => {
             let what = format!(
                 "{other} is no connection mode: use HANGUP_KEEP, HANGUP_CLOSE_AFTER or HANGUP_FRESH"

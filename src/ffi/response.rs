@@ -8,10 +8,10 @@ use super::error::hangup_error;
 use super::guard::{Handle, Report, guard, lend, magic, out, query, report, status, text};
 use super::manager::how_of;
 use super::status::hangup_status;
-use crate::error::{Error, Kind};
-use crate::manager::How;
+use crate::error::Error;
 use crate::response::{Body, Head, Piece, Response, Stopper};
 use crate::sync::lock;
+use crate::vocabulary::{CloseMode, Kind};
 
 /// One response: its head, and its body as a stream.
 ///
@@ -384,7 +384,7 @@ impl Opened {
     pub(super) fn give_up(&self) {
         // Whoever has the lock is only about to be told that a read is under way, or has begun this one.
         if let Ok(mut reading) = self.reading() {
-            reading.body.close(How::Now);
+            reading.body.close(CloseMode::Now);
         }
     }
 

@@ -2,8 +2,7 @@
 
 use std::ffi::c_char;
 
-use crate::error::{Clock, Kind, Phase, Sent};
-use crate::manager::{Reason, State};
+use crate::vocabulary::{CloseReason, ConnectionState, Kind, Phase, Sent, Timeout};
 
 /// What a call answers. 0 is success; everything else is a failure, and says its kind.
 ///
@@ -210,47 +209,39 @@ pub const HANGUP_SENT_ALL: hangup_sent = 2;
 /// The name of a status, for example "TIMED_OUT"; "UNKNOWN" for a number this version does not know. Static.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_status_text(status: i32) -> *const c_char {
-    let known = Kind::ALL.iter().find(|kind| hangup_status::from(**kind) as i32 == status);
-    let text = match known {
-        Some(kind) => kind.c_name(),
-        None if status == 0 => c"OK",
-        None => c"UNKNOWN",
-    };
-    text.as_ptr()
+    match status {
+        0 => text("OK\0"),
+        status => text(Kind::try_from(status).map_or("UNKNOWN\0", Kind::name_with_nul)),
+    }
 }
 
 /// The name of a phase, for example "connect"; "unknown" for a number this version does not know. Static.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_phase_text(phase: i32) -> *const c_char {
-    usize::try_from(phase)
-        .ok()
-        .and_then(|phase| Phase::ALL.get(phase))
-        .map_or(c"unknown", |p| p.c_name())
-        .as_ptr()
+    text(Phase::try_from(phase).map_or("unknown\0", Phase::name_with_nul))
 }
 
-/// The name of a clock, for example "total"; "unknown" for a number this version does not know. Static.
+/// The name of a timeout, for example "total"; "unknown" for a number this version does not know. Static.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_timeout_text(which: i32) -> *const c_char {
-    usize::try_from(which)
-        .ok()
-        .and_then(|which| Clock::ALL.get(which))
-        .map_or(c"unknown", |c| c.c_name())
-        .as_ptr()
+    text(Timeout::try_from(which).map_or("unknown\0", Timeout::name_with_nul))
 }
 
 /// The name of a connection's state, for example "idle"; "unknown" for a number this version does not know. Static.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_state_text(state: i32) -> *const c_char {
-    let known = State::ALL.iter().find(|known| **known as i32 == state);
-    known.map_or(c"unknown", |known| known.name()).as_ptr()
+    text(ConnectionState::try_from(state).map_or("unknown\0", ConnectionState::name_with_nul))
 }
 
 /// The name of a close reason, for example "peer closed"; "unknown" for a number this version does not know. Static.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_reason_text(reason: i32) -> *const c_char {
-    let known = Reason::ALL.iter().find(|known| **known as i32 == reason);
-    known.map_or(c"unknown", |known| known.name()).as_ptr()
+    text(CloseReason::try_from(reason).map_or("unknown\0", CloseReason::name_with_nul))
+}
+
+/// A static text that ends with a NUL byte.
+fn text(with_nul: &'static str) -> *const c_char {
+    with_nul.as_ptr().cast()
 }
 
 impl From<Kind> for hangup_status {
@@ -290,17 +281,17 @@ impl From<Kind> for hangup_status {
 /// The numbers of the header are those of the Rust vocabularies: a mismatch does not compile.
 const _: () = {
     let clocks = [
-        (HANGUP_TIMEOUT_NONE, Clock::None),
-        (HANGUP_TIMEOUT_TOTAL, Clock::Total),
-        (HANGUP_TIMEOUT_POOL, Clock::Pool),
-        (HANGUP_TIMEOUT_RESOLVE, Clock::Resolve),
-        (HANGUP_TIMEOUT_CONNECT, Clock::Connect),
-        (HANGUP_TIMEOUT_TLS, Clock::Tls),
-        (HANGUP_TIMEOUT_WRITE, Clock::Write),
-        (HANGUP_TIMEOUT_HEAD, Clock::Head),
-        (HANGUP_TIMEOUT_READ, Clock::Read),
-        (HANGUP_TIMEOUT_MIN_RATE, Clock::MinRate),
-        (HANGUP_TIMEOUT_TOKEN, Clock::Token),
+        (HANGUP_TIMEOUT_NONE, Timeout::None),
+        (HANGUP_TIMEOUT_TOTAL, Timeout::Total),
+        (HANGUP_TIMEOUT_POOL, Timeout::Pool),
+        (HANGUP_TIMEOUT_RESOLVE, Timeout::Resolve),
+        (HANGUP_TIMEOUT_CONNECT, Timeout::Connect),
+        (HANGUP_TIMEOUT_TLS, Timeout::Tls),
+        (HANGUP_TIMEOUT_WRITE, Timeout::Write),
+        (HANGUP_TIMEOUT_HEAD, Timeout::Head),
+        (HANGUP_TIMEOUT_READ, Timeout::Read),
+        (HANGUP_TIMEOUT_MIN_RATE, Timeout::MinRate),
+        (HANGUP_TIMEOUT_TOKEN, Timeout::Token),
     ];
     let phases = [
         (HANGUP_PHASE_NONE, Phase::None),
@@ -314,26 +305,26 @@ const _: () = {
         (HANGUP_PHASE_READ, Phase::Read),
     ];
     let reasons = [
-        (HANGUP_REASON_DIAL_FAILED, Reason::DialFailed),
-        (HANGUP_REASON_PEER_CLOSED, Reason::PeerClosed),
-        (HANGUP_REASON_PEER_RESET, Reason::PeerReset),
-        (HANGUP_REASON_ASKED_BY_REQUEST, Reason::AskedByRequest),
-        (HANGUP_REASON_ASKED_BY_RESPONSE, Reason::AskedByResponse),
-        (HANGUP_REASON_PROTOCOL_ERROR, Reason::ProtocolError),
-        (HANGUP_REASON_BODY_LEFT_UNREAD, Reason::BodyLeftUnread),
-        (HANGUP_REASON_CANCELLED, Reason::Cancelled),
-        (HANGUP_REASON_TIMED_OUT, Reason::TimedOut),
-        (HANGUP_REASON_CLOSED_BY_ID, Reason::ClosedById),
-        (HANGUP_REASON_CLOSED_BY_ORIGIN, Reason::ClosedByOrigin),
-        (HANGUP_REASON_CLOSED_BY_ALL, Reason::ClosedByAll),
-        (HANGUP_REASON_IDLE_TOO_LONG, Reason::IdleTooLong),
-        (HANGUP_REASON_TOO_OLD, Reason::TooOld),
-        (HANGUP_REASON_SERVED_ENOUGH, Reason::ServedEnough),
-        (HANGUP_REASON_POOL_FULL, Reason::PoolFull),
-        (HANGUP_REASON_STALE_AT_CHECKOUT, Reason::StaleAtCheckout),
-        (HANGUP_REASON_MANAGER_SHUT_DOWN, Reason::ManagerShutDown),
-        (HANGUP_REASON_FORKED_AWAY, Reason::ForkedAway),
-        (HANGUP_REASON_NETWORK_CHANGED, Reason::NetworkChanged),
+        (HANGUP_REASON_DIAL_FAILED, CloseReason::DialFailed),
+        (HANGUP_REASON_PEER_CLOSED, CloseReason::PeerClosed),
+        (HANGUP_REASON_PEER_RESET, CloseReason::PeerReset),
+        (HANGUP_REASON_ASKED_BY_REQUEST, CloseReason::AskedByRequest),
+        (HANGUP_REASON_ASKED_BY_RESPONSE, CloseReason::AskedByResponse),
+        (HANGUP_REASON_PROTOCOL_ERROR, CloseReason::ProtocolError),
+        (HANGUP_REASON_BODY_LEFT_UNREAD, CloseReason::BodyLeftUnread),
+        (HANGUP_REASON_CANCELLED, CloseReason::Cancelled),
+        (HANGUP_REASON_TIMED_OUT, CloseReason::TimedOut),
+        (HANGUP_REASON_CLOSED_BY_ID, CloseReason::ClosedById),
+        (HANGUP_REASON_CLOSED_BY_ORIGIN, CloseReason::ClosedByOrigin),
+        (HANGUP_REASON_CLOSED_BY_ALL, CloseReason::ClosedByAll),
+        (HANGUP_REASON_IDLE_TOO_LONG, CloseReason::IdleTooLong),
+        (HANGUP_REASON_TOO_OLD, CloseReason::TooOld),
+        (HANGUP_REASON_SERVED_ENOUGH, CloseReason::ServedEnough),
+        (HANGUP_REASON_POOL_FULL, CloseReason::PoolFull),
+        (HANGUP_REASON_STALE_AT_CHECKOUT, CloseReason::StaleAtCheckout),
+        (HANGUP_REASON_MANAGER_SHUT_DOWN, CloseReason::ManagerShutDown),
+        (HANGUP_REASON_FORKED_AWAY, CloseReason::ForkedAway),
+        (HANGUP_REASON_NETWORK_CHANGED, CloseReason::NetworkChanged),
     ];
     let mut at = 0;
     while at < clocks.len() {
@@ -346,17 +337,17 @@ const _: () = {
         at += 1;
     }
     at = 0;
-    assert!(reasons.len() == Reason::ALL.len());
+    assert!(reasons.len() == CloseReason::ALL.len());
     while at < reasons.len() {
         assert!(reasons[at].0 == reasons[at].1 as i32);
         at += 1;
     }
-    assert!(HANGUP_STATE_RESOLVING == State::Resolving as i32);
-    assert!(HANGUP_STATE_CONNECTING == State::Connecting as i32);
-    assert!(HANGUP_STATE_PROXY == State::Proxy as i32);
-    assert!(HANGUP_STATE_TLS == State::Tls as i32);
-    assert!(HANGUP_STATE_IN_USE == State::InUse as i32);
-    assert!(HANGUP_STATE_IDLE == State::Idle as i32);
+    assert!(HANGUP_STATE_RESOLVING == ConnectionState::Resolving as i32);
+    assert!(HANGUP_STATE_CONNECTING == ConnectionState::Connecting as i32);
+    assert!(HANGUP_STATE_PROXY == ConnectionState::Proxy as i32);
+    assert!(HANGUP_STATE_TLS == ConnectionState::Tls as i32);
+    assert!(HANGUP_STATE_IN_USE == ConnectionState::InUse as i32);
+    assert!(HANGUP_STATE_IDLE == ConnectionState::Idle as i32);
     assert!(HANGUP_SENT_NOTHING == Sent::Nothing as i32);
     assert!(HANGUP_SENT_PART == Sent::Part as i32);
     assert!(HANGUP_SENT_ALL == Sent::All as i32);

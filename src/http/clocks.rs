@@ -4,9 +4,9 @@
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::error::{Clock, Phase};
-use crate::limits::{Deadline, Timeouts};
-use crate::wait::Until;
+use crate::runtime::WaitUntil;
+use crate::timeouts::{Deadline, Timeouts};
+use crate::vocabulary::{Phase, Timeout};
 
 /// Threads: written by the one that runs the exchange, read by any.
 #[derive(Debug)]
@@ -60,15 +60,15 @@ impl Clocks {
         call: Instant,
         start: Instant,
     ) -> Self {
-        let total = Deadline::after(call, timeouts.get(Clock::Total), Clock::Total);
-        let token = Deadline { at: token, clock: Clock::Token };
+        let total = Deadline::after(call, timeouts.get(Timeout::Total), Timeout::Total);
+        let token = Deadline { at: token, clock: Timeout::Token };
         Self {
             call,
             start,
             timeouts: *timeouts,
             total: total.or(token),
             phase: AtomicU8::new(Phase::None as u8),
-            armed: AtomicU8::new(Clock::None as u8),
+            armed: AtomicU8::new(Timeout::None as u8),
             phase_start: AtomicI64::new(0),
             took: [const { AtomicI64::new(-1) }; PHASES],
             over: AtomicI64::new(-1),
@@ -76,10 +76,10 @@ impl Clocks {
     }
 
     /// A phase begins; the one before it is over. Answers when it must be over.
-    pub(super) fn begin(&self, phase: Phase) -> Until {
+    pub(super) fn begin(&self, phase: Phase) -> WaitUntil {
         let now = Instant::now();
         self.enter(phase, now);
-        Until { at: self.arm(now, clock_of(phase)), now }
+        WaitUntil { at: self.arm(now, clock_of(phase)), now }
     }
 
     /// A phase begins in which perhaps nobody waits; who does says [`step`](Self::step) or
@@ -97,9 +97,9 @@ impl Clocks {
     }
 
     /// A step within a phase begins: the deadline of a wait that has a limit of its own.
-    pub(super) fn step(&self) -> Until {
+    pub(super) fn step(&self) -> WaitUntil {
         let now = Instant::now();
-        Until { at: self.arm(now, clock_of(self.phase())), now }
+        WaitUntil { at: self.arm(now, clock_of(self.phase())), now }
     }
 
     /// The deadline of this wait, and nobody else's.
@@ -109,11 +109,11 @@ impl Clocks {
         deadline.at
     }
 
-    pub(super) fn set_armed(&self, clock: Clock) {
+    pub(super) fn set_armed(&self, clock: Timeout) {
         self.armed.store(clock as u8, Ordering::Relaxed);
     }
 
-    fn arm(&self, now: Instant, clock: Clock) -> Option<Instant> {
+    fn arm(&self, now: Instant, clock: Timeout) -> Option<Instant> {
         self.until(Deadline::after(now, self.timeouts.get(clock), clock))
     }
 
@@ -137,12 +137,15 @@ impl Clocks {
     }
 
     /// The clock that ended the last wait, if one did.
-    pub(super) fn armed(&self) -> Clock {
-        Clock::ALL.get(usize::from(self.armed.load(Ordering::Relaxed))).copied().unwrap_or_default()
+    pub(super) fn armed(&self) -> Timeout {
+        Timeout::ALL
+            .get(usize::from(self.armed.load(Ordering::Relaxed)))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// The clock of the whole request, if its time has come.
-    pub(super) fn total_passed(&self) -> Option<Clock> {
+    pub(super) fn total_passed(&self) -> Option<Timeout> {
         self.total.at.filter(|at| *at <= Instant::now()).map(|_| self.total.clock)
     }
 
@@ -150,7 +153,7 @@ impl Clocks {
         self.timeouts.min_rate
     }
 
-    pub(super) fn limit(&self, clock: Clock) -> Option<Duration> {
+    pub(super) fn limit(&self, clock: Timeout) -> Option<Duration> {
         self.timeouts.get(clock)
     }
 
@@ -192,17 +195,17 @@ impl Clocks {
     }
 }
 
-fn clock_of(phase: Phase) -> Clock {
+fn clock_of(phase: Phase) -> Timeout {
     match phase {
         // A proxy is on the way to the connection.
-        Phase::Connect | Phase::Proxy => Clock::Connect,
-        Phase::None => Clock::None,
-        Phase::Pool => Clock::Pool,
-        Phase::Resolve => Clock::Resolve,
-        Phase::Tls => Clock::Tls,
-        Phase::Write => Clock::Write,
-        Phase::Head => Clock::Head,
-        Phase::Read => Clock::Read,
+        Phase::Connect | Phase::Proxy => Timeout::Connect,
+        Phase::None => Timeout::None,
+        Phase::Pool => Timeout::Pool,
+        Phase::Resolve => Timeout::Resolve,
+        Phase::Tls => Timeout::Tls,
+        Phase::Write => Timeout::Write,
+        Phase::Head => Timeout::Head,
+        Phase::Read => Timeout::Read,
     }
 }
 

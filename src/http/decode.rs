@@ -17,8 +17,9 @@ use flate2::{Decompress, FlushDecompress, Status};
 use http::header;
 
 use super::exchange::Reader;
-use crate::error::{Error, Kind};
-use crate::wait::take_turns;
+use crate::error::Error;
+use crate::runtime::yield_if_due;
+use crate::vocabulary::Kind;
 
 /// The body of a response as it is handed out. Threads: one at a time.
 pub(crate) enum Content {
@@ -175,7 +176,7 @@ impl Decoder {
         let size = into.len().min(AT_ONCE);
         let error = match self.top.read(&mut into[..size]) {
             Ok(got) => {
-                take_turns();
+                yield_if_due();
                 return if got == 0 { self.end() } else { Ok(got) };
             }
             Err(error) => error,
@@ -247,7 +248,7 @@ impl Read for Feed {
         let wire = self.stage.wire_mut();
         // A decoder that always finds input never waits, and only a wait notices a cancel or a clock.
         if wire.begun {
-            take_turns();
+            yield_if_due();
             wire.reader.go_on_working().map_err(io::Error::other)?;
         }
         if self.credit <= 0 {

@@ -10,8 +10,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::upload::{DISKS, Slow};
-use crate::error::{Error, Kind};
-use crate::wait::apart;
+use crate::error::Error;
+use crate::runtime::run_on_worker;
+use crate::vocabulary::Kind;
 
 /// What is sent of a file. Threads: a value.
 pub(crate) enum SentFile {
@@ -24,7 +25,7 @@ pub(crate) enum SentFile {
 impl SentFile {
     /// Opens the file and looks how long it is; by a worker where others share the thread.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        apart(&DISKS, || Self::begin(path))
+        run_on_worker(&DISKS, || Self::begin(path))
     }
 
     fn begin(path: &Path) -> Result<Self, Error> {

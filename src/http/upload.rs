@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::transport::Stopped;
-use crate::error::{Clock, Error, Kind};
-use crate::limits::Deadline;
+use crate::error::Error;
 use crate::net::Stop;
-use crate::wait::{Crew, NotDone, apart_alone, shares_its_thread};
+use crate::runtime::{NotDone, WorkerPool, is_on_fiber, run_on_own_worker};
+use crate::timeouts::Deadline;
+use crate::vocabulary::{Kind, Timeout};
 
 /// A reader that may take its time: a file, or code of the caller's.
 pub(crate) type Slow = Box<dyn Read + Send>;
@@ -125,12 +126,12 @@ impl<'a> Upload<'a> {
 /// owns the reader then, and the wait for it is ended like any other wait.
 fn read_slow(
     place: &mut Option<Slow>,
-    crew: &'static Crew,
+    crew: &'static WorkerPool,
     piece: &mut Vec<u8>,
     into: &mut [u8],
     exchange: Option<&Exchange>,
 ) -> Result<io::Result<usize>, Stopped> {
-    let Some(exchange) = exchange.filter(|_| shares_its_thread()) else {
+    let Some(exchange) = exchange.filter(|_| is_on_fiber()) else {
         return Ok(place.as_mut().map_or(Ok(0), |reader| reader.read(into)));
     };
     let Some(mut reader) = place.take() else { return Err(Stopped) };
@@ -141,8 +142,8 @@ fn read_slow(
         (reader, piece_of_it, read)
     };
     let event = exchange.arm();
-    let until = exchange.clocks().until(Deadline { at: None, clock: Clock::None });
-    match apart_alone(crew, work, &event, until, &|| exchange.must_stop()) {
+    let until = exchange.clocks().until(Deadline { at: None, clock: Timeout::None });
+    match run_on_own_worker(crew, work, &event, until, &|| exchange.must_stop()) {
         Ok((reader, bytes, read)) => {
             *place = Some(reader);
             if let Ok(got) = read
@@ -164,5 +165,5 @@ fn read_slow(
     }
 }
 
-pub(super) static DISKS: Crew = Crew::for_blocking("hangup-file");
-static READERS: Crew = Crew::for_blocking("hangup-upload");
+pub(super) static DISKS: WorkerPool = WorkerPool::for_blocking("hangup-file");
+static READERS: WorkerPool = WorkerPool::for_blocking("hangup-upload");

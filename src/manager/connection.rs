@@ -8,98 +8,7 @@ use std::time::{Duration, Instant};
 use super::key::PoolKey;
 use crate::net::socket::Socket;
 use crate::net::stream::{Stream, Traffic};
-
-/// What a connection is doing. The numbers are the C ABI's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Resolving the host name.
-    Resolving = 1,
-    /// Connecting.
-    Connecting = 2,
-    /// Talking to a proxy.
-    Proxy = 3,
-    /// In the TLS handshake.
-    Tls = 4,
-    /// Serving an exchange.
-    InUse = 5,
-    /// Open and free for the next request.
-    Idle = 6,
-}
-
-/// Why a connection ended: exactly one of these. The numbers are the C ABI's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The dial failed: there never was a connection.
-    DialFailed = 1,
-    /// The peer closed it.
-    PeerClosed = 2,
-    /// The peer reset it.
-    PeerReset = 3,
-    /// The request asked for it (`CLOSE_AFTER`).
-    AskedByRequest = 4,
-    /// The response asked for it (RFC 9112 section 9.6), or can't be followed by another.
-    AskedByResponse = 5,
-    /// What came is not HTTP/1.1.
-    ProtocolError = 6,
-    /// The response was closed or dropped before its body ended.
-    BodyLeftUnread = 7,
-    /// The exchange was cancelled.
-    Cancelled = 8,
-    /// The exchange timed out.
-    TimedOut = 9,
-    /// Closed by its id.
-    ClosedById = 10,
-    /// Closed with its origin.
-    ClosedByOrigin = 11,
-    /// Closed with all others.
-    ClosedByAll = 12,
-    /// Idle for too long, or closed as idle.
-    IdleTooLong = 13,
-    /// Too old.
-    TooOld = 14,
-    /// Served enough requests.
-    ServedEnough = 15,
-    /// There was no room for it among the idle ones.
-    PoolFull = 16,
-    /// The look at checkout found it closed, or with bytes that nobody asked for.
-    StaleAtCheckout = 17,
-    /// The manager was shut down or given back.
-    ManagerShutDown = 18,
-    /// It belongs to the parent of this process.
-    ForkedAway = 19,
-    /// The network changed: what was connected before is not trusted any more.
-    NetworkChanged = 20,
-}
-
-impl State {
-    /// Its name, for example "in use".
-    pub fn name(self) -> &'static std::ffi::CStr {
-        match self {
-            Self::Resolving => c"resolving",
-            Self::Connecting => c"connecting",
-            Self::Proxy => c"proxy",
-            Self::Tls => c"tls",
-            Self::InUse => c"in use",
-            Self::Idle => c"idle",
-        }
-    }
-
-    /// Every state, in the order of their numbers.
-    pub const ALL: &'static [Self] =
-        &[Self::Resolving, Self::Connecting, Self::Proxy, Self::Tls, Self::InUse, Self::Idle];
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name().to_str().unwrap_or(""))
-    }
-}
-
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name().to_str().unwrap_or(""))
-    }
-}
+use crate::vocabulary::{CloseReason, ConnectionState};
 
 /// A row of [`Manager::connections`](super::Manager::connections). Threads: a value.
 #[derive(Clone, Debug)]
@@ -116,7 +25,7 @@ pub struct ConnectionInfo {
     /// The TLS version, for example "TLSv1.3".
     pub tls: Option<&'static str>,
     /// What it is doing.
-    pub state: State,
+    pub state: ConnectionState,
     /// Whether it will be closed when its exchange ends.
     pub closing: bool,
     /// Since it began to be dialled.
@@ -171,14 +80,14 @@ impl Record {
             born: Instant::now(),
             requests: AtomicU64::new(0),
             closing: AtomicU8::new(0),
-            dialling: AtomicU8::new(State::Resolving as u8),
+            dialling: AtomicU8::new(ConnectionState::Resolving as u8),
             wire: OnceLock::new(),
             tls: OnceLock::new(),
         })
     }
 
     /// The next step of a dial.
-    pub(crate) fn step(&self, state: State) {
+    pub(crate) fn step(&self, state: ConnectionState) {
         self.dialling.store(state as u8, Ordering::Relaxed);
     }
 
@@ -219,15 +128,15 @@ impl Record {
     }
 
     /// Asks for a close after the exchange. The first reason counts.
-    pub(crate) fn close_after(&self, reason: Reason) {
+    pub(crate) fn close_after(&self, reason: CloseReason) {
         let _ =
             self.closing.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_closing(&self) -> Option<Reason> {
+    pub(crate) fn is_closing(&self) -> Option<CloseReason> {
         match self.closing.load(Ordering::Relaxed) {
             0 => None,
-            number => Reason::ALL.iter().copied().find(|reason| *reason as u8 == number),
+            number => CloseReason::ALL.iter().copied().find(|reason| *reason as u8 == number),
         }
     }
 
@@ -237,8 +146,10 @@ impl Record {
         let count = |counter: Option<&AtomicU64>| counter.map_or(0, |c| c.load(Ordering::Relaxed));
         let (state, idle) = match at {
             Where::Dialling => (self.dial_state(), None),
-            Where::InUse => (State::InUse, None),
-            Where::Idle(since) => (State::Idle, Some(now.saturating_duration_since(since))),
+            Where::InUse => (ConnectionState::InUse, None),
+            Where::Idle(since) => {
+                (ConnectionState::Idle, Some(now.saturating_duration_since(since)))
+            }
         };
         ConnectionInfo {
             id: self.id,
@@ -256,9 +167,13 @@ impl Record {
         }
     }
 
-    fn dial_state(&self) -> State {
+    fn dial_state(&self) -> ConnectionState {
         let number = self.dialling.load(Ordering::Relaxed);
-        State::ALL.iter().copied().find(|state| *state as u8 == number).unwrap_or(State::Resolving)
+        ConnectionState::ALL
+            .iter()
+            .copied()
+            .find(|state| *state as u8 == number)
+            .unwrap_or(ConnectionState::Resolving)
     }
 }
 
@@ -268,56 +183,4 @@ pub(crate) enum Where {
     Dialling,
     InUse,
     Idle(Instant),
-}
-
-impl Reason {
-    /// Every reason, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[
-        Self::DialFailed,
-        Self::PeerClosed,
-        Self::PeerReset,
-        Self::AskedByRequest,
-        Self::AskedByResponse,
-        Self::ProtocolError,
-        Self::BodyLeftUnread,
-        Self::Cancelled,
-        Self::TimedOut,
-        Self::ClosedById,
-        Self::ClosedByOrigin,
-        Self::ClosedByAll,
-        Self::IdleTooLong,
-        Self::TooOld,
-        Self::ServedEnough,
-        Self::PoolFull,
-        Self::StaleAtCheckout,
-        Self::ManagerShutDown,
-        Self::ForkedAway,
-        Self::NetworkChanged,
-    ];
-
-    /// Its name, for example "peer closed".
-    pub fn name(self) -> &'static std::ffi::CStr {
-        match self {
-            Self::DialFailed => c"dial failed",
-            Self::PeerClosed => c"peer closed",
-            Self::PeerReset => c"peer reset",
-            Self::AskedByRequest => c"asked by request",
-            Self::AskedByResponse => c"asked by response",
-            Self::ProtocolError => c"protocol error",
-            Self::BodyLeftUnread => c"body left unread",
-            Self::Cancelled => c"request cancelled",
-            Self::TimedOut => c"request timed out",
-            Self::ClosedById => c"closed by id",
-            Self::ClosedByOrigin => c"closed by origin",
-            Self::ClosedByAll => c"closed with all",
-            Self::IdleTooLong => c"idle too long",
-            Self::TooOld => c"too old",
-            Self::ServedEnough => c"served enough",
-            Self::PoolFull => c"pool full",
-            Self::StaleAtCheckout => c"stale at checkout",
-            Self::ManagerShutDown => c"manager shut down",
-            Self::ForkedAway => c"forked away",
-            Self::NetworkChanged => c"network changed",
-        }
-    }
 }

@@ -6,12 +6,12 @@
 
 use std::ops::Deref;
 
-use super::connection::Reason;
 use super::pool::Pool;
 use crate::cancel::{Watch, Why};
+use crate::runtime::Notify;
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, Weak, lock};
-use crate::wait::Event;
+use crate::vocabulary::CloseReason;
 
 /// Who ended an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(crate) struct Control {
     /// Of a dial in the background, which is for whoever comes.
     nobodys: bool,
     /// There while the exchange waits for something that is no socket of its own.
-    wake: Mutex<Option<Arc<Event>>>,
+    wake: Mutex<Option<Arc<Notify>>>,
     pool: Weak<Pool>,
 }
 
@@ -105,7 +105,7 @@ impl Control {
     /// The event to wait for beside whatever else; look at [`cause`](Self::cause) after this. Whoever
     /// ends the exchange writes down the cause first, so either we see that or our event is set.
     pub(crate) fn arm(&self) -> Armed<'_> {
-        let event = Event::take();
+        let event = Notify::take();
         *lock(&self.wake) = Some(Arc::clone(&event));
         Armed { control: self, event }
     }
@@ -139,13 +139,13 @@ impl Control {
 /// An event for as long as its exchange waits.
 pub(crate) struct Armed<'a> {
     control: &'a Control,
-    event: Arc<Event>,
+    event: Arc<Notify>,
 }
 
 impl Deref for Armed<'_> {
-    type Target = Arc<Event>;
+    type Target = Arc<Notify>;
 
-    fn deref(&self) -> &Arc<Event> {
+    fn deref(&self) -> &Arc<Notify> {
         &self.event
     }
 }
@@ -191,7 +191,7 @@ impl Cause {
     }
 }
 
-impl From<Cause> for Reason {
+impl From<Cause> for CloseReason {
     fn from(cause: Cause) -> Self {
         match cause {
             Cause::Cancelled | Cause::Interrupted => Self::Cancelled,

@@ -10,16 +10,16 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Reason, Record, State};
+use super::connection::{Connection, Record};
 use super::control::{Cause, Control};
 use super::key::PoolKey;
 use super::lease::{NoLease, Progress, Wish};
 use super::pool::{Dialled, Pool};
-use crate::error::Phase;
 use crate::net::Stop;
 use crate::net::dial::{self, Dial, Failure, Plan};
 use crate::net::stream::Stream;
-use crate::wait::Crew;
+use crate::runtime::WorkerPool;
+use crate::vocabulary::{CloseReason, ConnectionState, Phase};
 
 /// How a dial ended well for its exchange.
 pub(super) enum Outcome {
@@ -67,7 +67,7 @@ pub(super) fn dial(
         // First the sockets, then the slot.
         dial = None;
     }
-    let reason = control.cause().map_or(Reason::DialFailed, Reason::from);
+    let reason = control.cause().map_or(CloseReason::DialFailed, CloseReason::from);
     let given = pool.part_from_dial(record.id, control, reason, now);
     if let (Some(control), Some(dial)) = (heir, dial) {
         let patience = if given.is_some() { LONGEST } else { GRACE };
@@ -87,7 +87,7 @@ pub(super) fn ahead(pool: &Arc<Pool>, key: &Arc<PoolKey>, wanted: usize) -> Resu
     let mut refused = None;
     for (record, control) in slots {
         let (dial, until) = (Some(prepare(pool, &record)), Instant::now() + LONGEST);
-        let (pool, reason) = (Arc::downgrade(pool), Reason::DialFailed);
+        let (pool, reason) = (Arc::downgrade(pool), CloseReason::DialFailed);
         match (Ahead { pool, record, control, dial, until, reason, done: false }).start() {
             Ok(()) => begun += 1,
             Err(error) => refused = Some(error),
@@ -149,7 +149,7 @@ struct Ahead {
     dial: Option<Dial>,
     until: Instant,
     /// Why its connection is closed if nothing comes of it.
-    reason: Reason,
+    reason: CloseReason,
     /// The pool has its connection.
     done: bool,
 }
@@ -203,15 +203,15 @@ impl Drop for Ahead {
 
 fn step(record: &Record, phase: Phase) {
     match phase {
-        Phase::Resolve => record.step(State::Resolving),
-        Phase::Connect => record.step(State::Connecting),
-        Phase::Proxy => record.step(State::Proxy),
-        Phase::Tls => record.step(State::Tls),
+        Phase::Resolve => record.step(ConnectionState::Resolving),
+        Phase::Connect => record.step(ConnectionState::Connecting),
+        Phase::Proxy => record.step(ConnectionState::Proxy),
+        Phase::Tls => record.step(ConnectionState::Tls),
         _ => {}
     }
 }
 
-static DIALS: Crew = Crew::new("hangup-dial", 64);
+static DIALS: WorkerPool = WorkerPool::new("hangup-dial", 64);
 /// How long the dial of an exchange that was ended goes on. Long enough for a peer that is about
 /// to answer, even if the first SYN was lost (it is sent again after a second: RFC 6298).
 const GRACE: Duration = Duration::from_millis(1500);

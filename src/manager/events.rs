@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::connection::Reason;
 use super::key::PoolKey;
 use super::pool::Pool;
-use crate::error::{Clock, Error, Kind, Phase};
-use crate::limits::Deadline;
-use crate::process::generation;
-use crate::wait::{Event, Until, Want, Woken, wait};
+use crate::error::Error;
+use crate::process::fork_generation;
+use crate::runtime::{Notify, WaitFor, WaitUntil, WakeReason, wait};
+use crate::timeouts::Deadline;
+use crate::vocabulary::{CloseReason, Kind, Phase, Timeout};
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happened {
+pub enum EventKind {
     /// A connection began to be dialled.
     Opened,
     /// It began to serve an exchange.
@@ -30,7 +30,7 @@ pub enum Happened {
     /// It came back from an exchange, or from a dial that nobody waits for any more, and is idle.
     Returned,
     /// It was closed.
-    Closed(Reason),
+    Closed(CloseReason),
     /// A request began to wait for a connection (there is none yet: the id is 0).
     Queued,
     /// A request is sent again, because this connection broke before the response.
@@ -40,7 +40,7 @@ pub enum Happened {
     Phase(Phase, Duration),
 }
 
-impl Happened {
+impl EventKind {
     /// Its name, for example "leased".
     pub fn name(self) -> &'static CStr {
         match self {
@@ -55,7 +55,7 @@ impl Happened {
     }
 }
 
-impl fmt::Display for Happened {
+impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name().to_str().unwrap_or(""))
     }
@@ -64,13 +64,13 @@ impl fmt::Display for Happened {
 /// One thing that happened. Threads: a value.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Happening {
+pub struct Event {
     /// Consecutive in a manager, from when somebody began to listen.
     pub number: u64,
     /// When, counted from when somebody began to listen.
     pub at: Duration,
     /// What.
-    pub what: Happened,
+    pub what: EventKind,
     /// The connection; 0 if there is none.
     pub connection: u64,
     /// Scheme, host and port.
@@ -91,7 +91,7 @@ pub struct Events {
 /// Threads: any.
 #[derive(Debug)]
 pub(super) struct Listener {
-    event: Arc<Event>,
+    event: Arc<Notify>,
     /// The event is set, or about to be: setting it again would be a system call for nothing.
     rung: AtomicBool,
     /// Nobody shall wait for more.
@@ -116,7 +116,7 @@ pub(super) struct Ring {
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     at: Duration,
-    what: Happened,
+    what: EventKind,
     connection: u64,
     key: Arc<PoolKey>,
 }
@@ -147,10 +147,10 @@ impl Ring {
 
     pub(super) fn record(
         &mut self,
-        what: Happened,
+        what: EventKind,
         connection: u64,
         key: &Arc<PoolKey>,
-        rung: &mut Vec<Arc<Event>>,
+        rung: &mut Vec<Arc<Notify>>,
     ) {
         if self.rows.len() == self.capacity {
             self.rows.pop_front();
@@ -180,7 +180,7 @@ impl Events {
             let what = "a ring for 0 events holds none; give the number that may wait to be read, such as 1024";
             return Err(Error::new(Kind::InvalidArgument, what));
         }
-        let event = Event::new().map_err(|error| {
+        let event = Notify::new().map_err(|error| {
             Error::from_os(Kind::System, "no descriptor for the events of a manager", &error)
         })?;
         let listener = Arc::new(Listener {
@@ -189,7 +189,7 @@ impl Events {
             closed: AtomicBool::new(false),
         });
         let next = pool.listen(&listener, capacity);
-        let process = generation();
+        let process = fork_generation();
         Ok(Self { pool: Arc::clone(pool), listener, next, lost: 0, process })
     }
 
@@ -200,13 +200,13 @@ impl Events {
     /// [`Kind::Cancelled`] if a signal ended the wait (the binding's interrupt check);
     /// [`Kind::Closed`] after a [`Closer`] was used, when all that happened before was read;
     /// [`Kind::Forked`] in the child of a fork; [`Kind::System`].
-    pub fn next(&mut self, limit: Option<Duration>) -> Result<Option<Happening>, Error> {
-        if self.process != generation() {
+    pub fn next(&mut self, limit: Option<Duration>) -> Result<Option<Event>, Error> {
+        if self.process != fork_generation() {
             // The descriptor is the parent's, too: to clear it here would be to deafen the parent.
             let what = "these events are of the parent of this process; begin to listen again";
             return Err(Error::new(Kind::Forked, what));
         }
-        let deadline = Deadline::after(Instant::now(), limit, Clock::Total).at;
+        let deadline = Deadline::after(Instant::now(), limit, Timeout::Total).at;
         loop {
             // Before the look: what is recorded after it sets the event again.
             self.listener.event.clear();
@@ -220,21 +220,21 @@ impl Events {
                     self.listener.event.set();
                 }
                 let origin = key.origin.to_string();
-                return Ok(Some(Happening { number, at, what, connection, origin }));
+                return Ok(Some(Event { number, at, what, connection, origin }));
             }
             if self.listener.closed.load(Ordering::SeqCst) {
                 self.listener.event.set();
                 return Err(Error::new(Kind::Closed, "nobody listens to these events any more"));
             }
-            let until = Until::new(deadline);
+            let until = WaitUntil::new(deadline);
             if until.has_come() {
                 return Ok(None);
             }
-            let want = Want { fd: None, event: Some(&self.listener.event) };
+            let want = WaitFor { fd: None, notify: Some(&self.listener.event) };
             match wait(want, until) {
-                Ok(Woken::Event | Woken::Ready { .. }) => {}
-                Ok(Woken::Deadline) => return Ok(None),
-                Ok(Woken::Interrupted) => {
+                Ok(WakeReason::Notified | WakeReason::Ready { .. }) => {}
+                Ok(WakeReason::Deadline) => return Ok(None),
+                Ok(WakeReason::Interrupted) => {
                     return Err(Error::new(Kind::Cancelled, "interrupted by a signal"));
                 }
                 Err(error) => return Err(Error::from_os(Kind::System, "can't wait", &error)),

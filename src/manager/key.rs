@@ -14,9 +14,10 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use crate::authority;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::net::route::Route;
 use crate::net::tls::{Settings, Tls};
+use crate::vocabulary::Kind;
 
 /// Scheme, host and port; or a Unix-domain socket. Threads: immutable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -7,16 +7,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Reason};
+use super::connection::Connection;
 use super::control::{Cause, Control};
 use super::dialling::{self, Outcome};
 use super::key::PoolKey;
 use super::pool::{Answer, Pool, Refused};
-use crate::error::{Error, Phase};
+use crate::error::Error;
 use crate::net::Stop;
 use crate::net::dial::Failure;
 use crate::net::stream::Stream;
-use crate::wait::{Until, Want, Woken, trim_stack, wait};
+use crate::runtime::{WaitFor, WaitUntil, WakeReason, trim_stack, wait};
+use crate::vocabulary::{CloseReason, Phase};
 
 /// Threads: one at a time; its exchange can be ended from any.
 #[derive(Debug)]
@@ -143,13 +144,13 @@ impl Lease {
     }
 
     /// Closes the connection.
-    pub(crate) fn close(mut self, reason: Reason) {
+    pub(crate) fn close(mut self, reason: CloseReason) {
         self.end(reason);
     }
 
     /// Closes it after its exchange ended well, with a goodbye; `false` if somebody had ended the
     /// exchange first.
-    pub(crate) fn part(mut self, reason: Reason) -> bool {
+    pub(crate) fn part(mut self, reason: CloseReason) -> bool {
         let well = self.control.settle(Cause::Done);
         if let Some(stream) = self.stream() {
             stream.say_goodbye();
@@ -165,7 +166,7 @@ impl Lease {
         }
     }
 
-    fn end(&mut self, reason: Reason) {
+    fn end(&mut self, reason: CloseReason) {
         if let Some(connection) = self.connection.take() {
             self.pool.close_mine(connection.record.id, &self.control, reason);
             connection.record.end();
@@ -175,7 +176,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.end(Reason::BodyLeftUnread);
+        self.end(CloseReason::BodyLeftUnread);
     }
 }
 
@@ -198,14 +199,14 @@ fn wait_in_line(
             Err(refused) => break NoLease::Refused(refused),
         }
         let soonest = patience.into_iter().chain(deadline).min();
-        match wait(Want { fd: None, event: Some(&event) }, Until::new(soonest)) {
-            Ok(Woken::Event | Woken::Ready { .. }) => event.clear(),
-            Ok(Woken::Deadline) if patience.is_some() && soonest == patience => {
+        match wait(WaitFor { fd: None, notify: Some(&event) }, WaitUntil::new(soonest)) {
+            Ok(WakeReason::Notified | WakeReason::Ready { .. }) => event.clear(),
+            Ok(WakeReason::Deadline) if patience.is_some() && soonest == patience => {
                 patience = None;
                 pool.insist(control);
             }
-            Ok(Woken::Deadline) => break Stop::Deadline.into(),
-            Ok(Woken::Interrupted) => {
+            Ok(WakeReason::Deadline) => break Stop::Deadline.into(),
+            Ok(WakeReason::Interrupted) => {
                 control.settle(Cause::Interrupted);
                 break Stop::Interrupted.into();
             }

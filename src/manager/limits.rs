@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
+use crate::vocabulary::Kind;
 
 /// The bounds of a manager, changeable while it runs. Threads: a value.
 ///

@@ -21,19 +21,21 @@ use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 
-pub use connection::{ConnectionInfo, Reason, State};
+use crate::vocabulary::{CloseMode, CloseReason};
+pub use connection::ConnectionInfo;
 pub(crate) use control::{Armed, Cause, Control};
-pub use events::{Closer, Events, Happened, Happening};
+pub use events::{Closer, Event, EventKind, Events};
 pub(crate) use key::{Origin, PoolKey};
 pub(crate) use lease::{Lease, NoLease, Progress, Wish};
 pub use limits::{Limits, Stats};
 pub(crate) use pool::{Pool, Refused};
 
-use crate::error::{Clock, Error, Kind};
-use crate::limits::{Deadline, not_zero};
+use crate::error::Error;
 use crate::net::Stop;
 use crate::process::PerProcess;
-use crate::wait::{Engine, Event, Until, Want, Woken, close_unused_wakeups, wait};
+use crate::runtime::{Engine, Notify, WaitFor, WaitUntil, WakeReason, close_unused_wakeups, wait};
+use crate::timeouts::{Deadline, not_zero};
+use crate::vocabulary::{Kind, Timeout};
 
 /// The pool that clients share: every open connection, its limits and its clocks.
 ///
@@ -58,15 +60,6 @@ impl Drop for Manager {
 
 /// A function that looks names up, see [`Manager::set_resolver`].
 pub type Resolve = Arc<dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync>;
-
-/// How to close.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// Let the exchange in progress finish, then close.
-    Graceful,
-    /// At once; the exchange in progress ends with [`Kind::Closed`].
-    Now,
-}
 
 impl Manager {
     /// The process's own manager: all who name none share it.
@@ -105,7 +98,7 @@ impl Manager {
     ///
     /// # Errors
     /// [`Kind::NotFound`] if none with that id is open.
-    pub fn close_connection(&self, id: u64, how: How) -> Result<(), Error> {
+    pub fn close_connection(&self, id: u64, how: CloseMode) -> Result<(), Error> {
         if self.pool.close_one(id, how) {
             return Ok(());
         }
@@ -119,18 +112,18 @@ impl Manager {
     ///
     /// # Errors
     /// [`Kind::InvalidUrl`] if that is no origin.
-    pub fn close_origin(&self, origin: &str, how: How) -> Result<usize, Error> {
+    pub fn close_origin(&self, origin: &str, how: CloseMode) -> Result<usize, Error> {
         let origin = Origin::parse(origin)?;
         Ok(self.pool.close(how, Cause::ClosedByOrigin, |record| record.key.origin == origin))
     }
 
     /// Closes what has been idle for at least `idle_for`; answers how many.
     pub fn close_idle(&self, idle_for: Duration) -> usize {
-        self.pool.close_idle(idle_for, Reason::IdleTooLong, Instant::now())
+        self.pool.close_idle(idle_for, CloseReason::IdleTooLong, Instant::now())
     }
 
     /// Closes every connection; answers how many were closed or, gracefully, marked.
-    pub fn close_all(&self, how: How) -> usize {
+    pub fn close_all(&self, how: CloseMode) -> usize {
         self.pool.close(how, Cause::ClosedByAll, |_| true)
     }
 
@@ -139,7 +132,7 @@ impl Manager {
     /// were closed or marked.
     pub fn network_changed(&self) -> usize {
         self.pool.resolver().clear();
-        self.pool.close(How::Graceful, Cause::NetworkChanged, |_| true)
+        self.pool.close(CloseMode::Graceful, Cause::NetworkChanged, |_| true)
     }
 
     /// Ends the manager, but lets what runs finish: from now on every request is refused with
@@ -151,16 +144,16 @@ impl Manager {
     /// [`Kind::TimedOut`] after `limit`; [`Error::left`] says how many are left.
     /// [`Kind::InvalidTimeout`] for zero. [`Kind::Cancelled`] if a signal ended the wait.
     pub fn drain(&self, limit: Option<Duration>) -> Result<(), Error> {
-        let deadline = Deadline::after(Instant::now(), not_zero(limit)?, Clock::Total).at;
+        let deadline = Deadline::after(Instant::now(), not_zero(limit)?, Timeout::Total).at;
         let failed = |error| Error::from_os(Kind::System, "can't wait for the connections", &error);
-        let empty = Arc::new(Event::new().map_err(failed)?);
+        let empty = Arc::new(Notify::new().map_err(failed)?);
         if self.pool.drain(&empty) {
             return Ok(());
         }
-        let woken = wait(Want { fd: None, event: Some(&empty) }, Until::new(deadline));
+        let woken = wait(WaitFor { fd: None, notify: Some(&empty) }, WaitUntil::new(deadline));
         match (woken.map_err(failed)?, self.pool.left(&empty)) {
-            (_, 0) | (Woken::Event, _) => Ok(()),
-            (Woken::Interrupted, left) => {
+            (_, 0) | (WakeReason::Notified, _) => Ok(()),
+            (WakeReason::Interrupted, left) => {
                 let what = format!("interrupted by a signal; {left} connections are left");
                 Err(Error::new(Kind::Cancelled, what).with_left(left as u64))
             }
@@ -168,7 +161,7 @@ impl Manager {
                 let what = format!(
                     "timed out: {left} connections are still in use; drain again, or shut down"
                 );
-                let error = Error::new(Kind::TimedOut, what).by_clock(Clock::Total);
+                let error = Error::new(Kind::TimedOut, what).by_clock(Timeout::Total);
                 Err(error.with_left(left as u64))
             }
         }
@@ -230,7 +223,7 @@ impl Manager {
     }
 
     /// Why a connection ended, if it was among the last 256 that did.
-    pub fn why_closed(&self, connection: u64) -> Option<Reason> {
+    pub fn why_closed(&self, connection: u64) -> Option<CloseReason> {
         self.pool.why_ended(connection)
     }
 

@@ -23,8 +23,9 @@ use super::resolve::{Resolver, literal};
 use super::route::Route;
 use super::stream::{End, Stream};
 use super::tls::{self, Tls};
-use crate::error::{Error, Kind, Phase};
-use crate::wait::Event;
+use crate::error::Error;
+use crate::runtime::Notify;
+use crate::vocabulary::{Kind, Phase};
 
 /// What to dial. Threads: a value.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl Dial {
     pub(crate) fn run(
         &mut self,
         progress: &dyn Progress,
-        event: &Arc<Event>,
+        event: &Arc<Notify>,
     ) -> Result<Stream, Failure> {
         let mut phase = None;
         while self.step != Step::Over {
@@ -115,7 +116,7 @@ impl Dial {
     fn go_on(
         &mut self,
         progress: &dyn Progress,
-        event: &Arc<Event>,
+        event: &Arc<Notify>,
         phase: &mut Option<(Phase, Option<Instant>)>,
     ) -> Result<(), Failure> {
         if progress.must_stop() {
@@ -182,7 +183,7 @@ impl Dial {
                 && (!self.wants_far() || literal(&self.plan.host).is_some()))
     }
 
-    fn resolve(&mut self, patience: &Patience<'_>, event: &Arc<Event>) -> Result<Step, Failure> {
+    fn resolve(&mut self, patience: &Patience<'_>, event: &Arc<Notify>) -> Result<Step, Failure> {
         let (host, port) = self.near();
         let (host, port) = (host.to_owned(), port);
         let found = self.near.resolve(&self.resolver, &host, port, patience, event);

@@ -1,6 +1,6 @@
 //! The network: sockets, names, addresses, proxies and TLS. Knows nothing of HTTP but what a
 //! proxy is told before a tunnel is open, and of the pool only that somebody may want a dial to
-//! end early (an [`Event`](crate::wait::Event)).
+//! end early (an [`Notify`](crate::runtime::Event)).
 
 mod cache;
 pub(crate) mod dial;

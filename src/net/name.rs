@@ -8,8 +8,9 @@ use super::Stop;
 use super::dial::Failure;
 use super::patience::Patience;
 use super::resolve::{Lookup, Resolver, Unresolved, literal};
-use crate::error::{Error, Kind};
-use crate::wait::{Event, no_thread};
+use crate::error::Error;
+use crate::runtime::{Notify, no_thread};
+use crate::vocabulary::Kind;
 
 /// Threads: one at a time.
 pub(super) enum Name {
@@ -26,7 +27,7 @@ impl Name {
         host: &str,
         port: u16,
         patience: &Patience<'_>,
-        event: &Arc<Event>,
+        event: &Arc<Notify>,
     ) -> Result<(), Failure> {
         if let Some(address) = literal(host) {
             *self = Self::Known(vec![SocketAddr::new(address, port)]);

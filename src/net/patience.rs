@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use super::Stop;
 use super::socket::InUse;
-use crate::wait::{Event, Interest, Until, Want, Woken, wait};
+use crate::runtime::{Interest, Notify, WaitFor, WaitUntil, WakeReason, wait};
 
 /// The bounds of one phase's waits. Threads: one at a time.
 pub(super) struct Patience<'a> {
     pub(super) deadline: Option<Instant>,
-    pub(super) event: &'a Event,
+    pub(super) event: &'a Notify,
     /// Asked after each wake-up by the event.
     pub(super) must_stop: &'a dyn Fn() -> bool,
 }
@@ -20,9 +20,9 @@ impl Patience<'_> {
     /// Waits until the socket is ready.
     pub(super) fn ready(&self, socket: &InUse<'_>, interest: Interest) -> Result<(), Stop> {
         loop {
-            let want = Want { fd: Some((socket.source(), interest)), event: Some(self.event) };
-            match wait(want, Until::new(self.deadline)).map_err(Stop::Io)? {
-                Woken::Ready { .. } => return Ok(()),
+            let want = WaitFor { fd: Some((socket.source(), interest)), notify: Some(self.event) };
+            match wait(want, WaitUntil::new(self.deadline)).map_err(Stop::Io)? {
+                WakeReason::Ready { .. } => return Ok(()),
                 woken => self.woken(woken)?,
             }
         }
@@ -30,8 +30,8 @@ impl Patience<'_> {
 
     /// Waits for the event alone.
     pub(super) fn told(&self) -> Result<(), Stop> {
-        let want = Want { fd: None, event: Some(self.event) };
-        self.woken(wait(want, Until::new(self.deadline)).map_err(Stop::Io)?)
+        let want = WaitFor { fd: None, notify: Some(self.event) };
+        self.woken(wait(want, WaitUntil::new(self.deadline)).map_err(Stop::Io)?)
     }
 
     /// [`told`](Self::told), or until that time.
@@ -39,20 +39,20 @@ impl Patience<'_> {
         if self.deadline.is_some_and(|deadline| deadline <= by) {
             return self.told();
         }
-        let want = Want { fd: None, event: Some(self.event) };
-        match wait(want, Until::new(Some(by))).map_err(Stop::Io)? {
-            Woken::Deadline => Ok(()),
+        let want = WaitFor { fd: None, notify: Some(self.event) };
+        match wait(want, WaitUntil::new(Some(by))).map_err(Stop::Io)? {
+            WakeReason::Deadline => Ok(()),
             woken => self.woken(woken),
         }
     }
 
     /// What a wake-up means: whether to wait on.
-    pub(super) fn woken(&self, woken: Woken) -> Result<(), Stop> {
+    pub(super) fn woken(&self, woken: WakeReason) -> Result<(), Stop> {
         match woken {
-            Woken::Ready { .. } => Ok(()),
-            Woken::Deadline => Err(Stop::Deadline),
-            Woken::Interrupted => Err(Stop::Interrupted),
-            Woken::Event => {
+            WakeReason::Ready { .. } => Ok(()),
+            WakeReason::Deadline => Err(Stop::Deadline),
+            WakeReason::Interrupted => Err(Stop::Interrupted),
+            WakeReason::Notified => {
                 // First cleared, then asked: whoever comes in between sets it again.
                 self.event.clear();
                 if (self.must_stop)() { Err(Stop::Ended) } else { Ok(()) }

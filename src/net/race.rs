@@ -15,7 +15,7 @@ use socket2::{Domain, SockAddr, TcpKeepalive};
 use super::Stop;
 use super::patience::Patience;
 use super::socket::{Socket, bind_address};
-use crate::wait::{Interest, Until, Watched, Woken, wait_any};
+use crate::runtime::{Interest, PollEntry, WaitUntil, WakeReason, wait_any};
 
 /// Threads: one at a time.
 pub(super) struct Race {
@@ -169,14 +169,15 @@ impl Race {
             if inside.len() < self.running.len() {
                 return Err(Stop::Ended);
             }
-            let watch = |source| Watched { source, interest: Interest::Write, ready: false };
+            let watch = |source| PollEntry { source, interest: Interest::Write, ready: false };
             let mut fds: Vec<_> = inside.iter().map(|socket| watch(socket.source())).collect();
-            let woken = wait_any(&mut fds, patience.event, Until::new(until)).map_err(Stop::Io)?;
+            let woken =
+                wait_any(&mut fds, patience.event, WaitUntil::new(until)).map_err(Stop::Io)?;
             (woken, fds.iter().map(|one| one.ready).collect::<Vec<_>>())
         };
         match woken {
-            Woken::Ready { .. } => {}
-            Woken::Deadline if patience.deadline.is_none_or(|at| Instant::now() < at) => {
+            WakeReason::Ready { .. } => {}
+            WakeReason::Deadline if patience.deadline.is_none_or(|at| Instant::now() < at) => {
                 return Ok(None);
             }
             woken => return patience.woken(woken).map(|()| None),
@@ -269,10 +270,10 @@ mod tests {
     use testserver::BlackHole;
 
     use super::*;
-    use crate::wait::Event;
+    use crate::runtime::Notify;
 
     fn run(race: &mut Race, limit: Option<Duration>) -> Result<Arc<Socket>, Stop> {
-        let event = Event::new().unwrap();
+        let event = Notify::new().unwrap();
         let deadline = limit.map(|limit| Instant::now() + limit);
         race.run(&Patience { deadline, event: &event, must_stop: &|| true })
     }
@@ -319,7 +320,7 @@ mod tests {
         let stopped = run(&mut race, Some(Duration::from_millis(10)));
         assert!(matches!(stopped, Err(Stop::Deadline)));
         assert!(race.is_running());
-        let event = Event::new().unwrap();
+        let event = Notify::new().unwrap();
         event.set();
         let stopped = race.run(&Patience { deadline: None, event: &event, must_stop: &|| true });
         assert!(matches!(stopped, Err(Stop::Ended)));

@@ -4,7 +4,7 @@
 //!
 //! Answers are kept for a minute, in a small cache; those who ask for a name that is being
 //! looked up share the answer. A hook may take getaddrinfo's place, and a name can be given
-//! addresses by hand. Knows nothing of who asks: it sets their [`Event`].
+//! addresses by hand. Knows nothing of who asks: it sets their [`Notify`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,8 +19,8 @@ use arc_swap::ArcSwap;
 
 use super::cache::Cache;
 use crate::process::PerProcess;
+use crate::runtime::{Notify, THREAD_PATIENCE, WorkerPool};
 use crate::sync::lock;
-use crate::wait::{Crew, Event, THREAD_PATIENCE};
 
 /// Takes getaddrinfo's place, on a worker: a name to its addresses, or why there are none.
 pub(crate) type Hook = Arc<dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync>;
@@ -81,7 +81,7 @@ struct Job {
     begun: AtomicBool,
     answer: OnceLock<Result<Arc<[IpAddr]>, Unresolved>>,
     /// Whom to tell. Those who left are gone.
-    waiting: Mutex<Vec<Weak<Event>>>,
+    waiting: Mutex<Vec<Weak<Notify>>>,
 }
 
 impl Resolver {
@@ -98,7 +98,7 @@ impl Resolver {
         self: &Arc<Self>,
         host: &str,
         port: u16,
-        event: &Arc<Event>,
+        event: &Arc<Notify>,
     ) -> io::Result<Lookup> {
         let host = host.to_ascii_lowercase();
         let now = Instant::now();
@@ -224,7 +224,7 @@ impl Lookup {
 
     /// Has this event set too; look at [`answer`](Self::answer) after this. For whoever takes a
     /// lookup over.
-    pub(crate) fn tell(&self, event: &Arc<Event>) {
+    pub(crate) fn tell(&self, event: &Arc<Notify>) {
         if let Found::Asked(job) = &self.found {
             let mut waiting = lock(&job.waiting);
             waiting.retain(|known| known.strong_count() > 0);
@@ -292,7 +292,7 @@ fn system(host: &str) -> Result<Vec<IpAddr>, String> {
     Ok(found.map(|address| address.ip()).collect())
 }
 
-static WORKERS: Crew = Crew::for_blocking("hangup-resolve");
+static WORKERS: WorkerPool = WorkerPool::for_blocking("hangup-resolve");
 
 #[cfg(test)]
 mod tests {
@@ -300,16 +300,16 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::wait::{Until, Want, wait};
+    use crate::runtime::{WaitFor, WaitUntil, wait};
 
     fn ask(resolver: &Arc<Resolver>, host: &str) -> Answer {
-        let event = Arc::new(Event::new().unwrap());
+        let event = Arc::new(Notify::new().unwrap());
         let lookup = resolver.start(host, 80, &event).unwrap();
         loop {
             if let Some(answer) = lookup.answer() {
                 return answer;
             }
-            wait(Want { fd: None, event: Some(&event) }, Until::new(None)).unwrap();
+            wait(WaitFor { fd: None, notify: Some(&event) }, WaitUntil::new(None)).unwrap();
             event.clear();
         }
     }
@@ -376,15 +376,15 @@ mod tests {
             let _ = lock(&gate).recv();
             Ok(vec![IpAddr::from([127, 0, 0, 1])])
         })));
-        let events: Vec<_> = (0..3).map(|_| Arc::new(Event::new().unwrap())).collect();
+        let events: Vec<_> = (0..3).map(|_| Arc::new(Notify::new().unwrap())).collect();
         let lookups: Vec<_> =
             events.iter().map(|event| resolver.start("a.test", 1, event).unwrap()).collect();
         // One is taken over by somebody with another event.
-        let other = Arc::new(Event::new().unwrap());
+        let other = Arc::new(Notify::new().unwrap());
         lookups[0].tell(&other);
         go.send(()).unwrap();
         for event in events.iter().chain([&other]) {
-            wait(Want { fd: None, event: Some(event) }, Until::new(None)).unwrap();
+            wait(WaitFor { fd: None, notify: Some(event) }, WaitUntil::new(None)).unwrap();
         }
         assert!(lookups.iter().all(|lookup| lookup.answer().unwrap().is_ok()));
         assert_eq!(count.load(Ordering::SeqCst), 1);

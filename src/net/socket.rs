@@ -15,8 +15,8 @@ use std::sync::Arc;
 use socket2::SockAddr;
 
 use super::gate::{Gate, Shut};
-use crate::process::generation;
-use crate::wait::Source;
+use crate::process::fork_generation;
+use crate::runtime::Source;
 
 /// Threads: any thread at any time; bytes are read and written by one at a time.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Socket {
     inner: ManuallyDrop<socket2::Socket>,
     source: Arc<Source>,
     gate: Gate,
-    /// Where it was made: see [`generation`].
+    /// Where it was made: see [`fork_generation`].
     process: u32,
 }
 
@@ -35,7 +35,7 @@ impl Socket {
     pub(crate) fn new(socket: socket2::Socket) -> Arc<Self> {
         let source = Source::new(socket.as_raw_fd());
         let inner = ManuallyDrop::new(socket);
-        Arc::new(Self { inner, source, gate: Gate::new(), process: generation() })
+        Arc::new(Self { inner, source, gate: Gate::new(), process: fork_generation() })
     }
 
     /// Enters the socket, or answers `None`: it was ended.
@@ -58,7 +58,7 @@ impl Socket {
     /// go on, and free a slot, while the first has only just begun: so it does the same. In the child
     /// of a fork it only [`forget`](Self::forget)s: the connection is its parent's.
     pub(crate) fn end(&self) {
-        if self.process != generation() {
+        if self.process != fork_generation() {
             return self.forget();
         }
         if self.gate.shut() == Shut::Wake || self.gate.join() {
@@ -242,7 +242,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::wait::{Interest, Until, Woken, wait_fd};
+    use crate::runtime::{Interest, WaitUntil, WakeReason, wait_fd};
 
     fn pair() -> (Arc<Socket>, std::net::TcpStream) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -256,7 +256,7 @@ mod tests {
         let waiter = Arc::clone(&socket);
         let thread = std::thread::spawn(move || {
             let inside = waiter.enter().unwrap();
-            let soon = Until::new(Some(Instant::now() + Duration::from_secs(10)));
+            let soon = WaitUntil::new(Some(Instant::now() + Duration::from_secs(10)));
             wait_fd(inside.source(), Interest::Read, soon)
         });
         std::thread::sleep(Duration::from_millis(20));
@@ -265,7 +265,7 @@ mod tests {
                 scope.spawn(|| socket.end());
             }
         });
-        assert!(matches!(thread.join().unwrap().unwrap(), Woken::Ready { read: true, .. }));
+        assert!(matches!(thread.join().unwrap().unwrap(), WakeReason::Ready { read: true, .. }));
         assert!(socket.enter().is_none());
     }
 
@@ -305,7 +305,7 @@ mod tests {
         assert!(socket.enter().unwrap().is_quiet());
         peer.write_all(b"x").unwrap();
         let inside = socket.enter().unwrap();
-        wait_fd(inside.source(), Interest::Read, Until::new(None)).unwrap();
+        wait_fd(inside.source(), Interest::Read, WaitUntil::new(None)).unwrap();
         assert!(!inside.is_quiet());
     }
 }

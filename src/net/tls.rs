@@ -14,8 +14,9 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::process::PerProcess;
+use crate::vocabulary::Kind;
 
 /// Everything that shapes a TLS connection. Two are equal if a connection made with one may be
 /// used by the other. Threads: immutable.

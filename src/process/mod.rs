@@ -16,7 +16,7 @@ pub(crate) use thread::start_thread;
 ///
 /// A counter that the child bumps (pthread_atfork(3)) costs nothing on the path of a request;
 /// getpid(2) is a system call.
-pub(crate) fn generation() -> u32 {
+pub(crate) fn fork_generation() -> u32 {
     static WATCHED: OnceCell<()> = OnceCell::new();
     WATCHED.get_or_init(|| {
         // SAFETY: the handler only touches an atomic, which is all that is allowed in the child
@@ -41,7 +41,7 @@ impl<T> PerProcess<T> {
 
     /// This process's value. `make` gets the parent's, if there is one: it must not wait for it.
     pub(crate) fn get(&self, make: impl Fn(Option<&T>) -> T) -> &T {
-        let now = generation();
+        let now = fork_generation();
         let mut at = self;
         loop {
             let (then, value) = at.here.get_or_init(|| (now, make(None)));

@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use super::soon::{Piece, Reading};
-use crate::error::{Error, Kind, Phase, Sent};
+use crate::error::Error;
 use crate::http::Timings;
 use crate::http::decode::Content;
 use crate::http::exchange::Exchange;
-use crate::manager::{How, Manager};
-use crate::process::generation;
+use crate::manager::Manager;
+use crate::process::fork_generation;
 use crate::submit;
+use crate::vocabulary::{CloseMode, Kind, Phase, Sent};
 
 /// The body as a stream. Threads: one at a time.
 pub struct Body {
@@ -83,10 +84,10 @@ impl Body {
     }
 
     /// Closes it early. A submitted read that is under way ends with [`Kind::Closed`].
-    pub fn close(&mut self, how: How) {
+    pub fn close(&mut self, how: CloseMode) {
         match (&mut self.place, how) {
-            (Place::Here(content), How::Graceful) => content.reader_mut().close_politely(),
-            (Place::Here(content), How::Now) => content.reader_mut().close(),
+            (Place::Here(content), CloseMode::Graceful) => content.reader_mut().close_politely(),
+            (Place::Here(content), CloseMode::Now) => content.reader_mut().close(),
             (Place::Lent(_), _) => {
                 self.place = Place::Gone;
                 self.exchange.stop();
@@ -125,7 +126,7 @@ impl Body {
         self.here()?;
         let room = at_most.min(self.room);
         let Place::Here(mut content) =
-            std::mem::replace(&mut self.place, Place::Lent(generation()))
+            std::mem::replace(&mut self.place, Place::Lent(fork_generation()))
         else {
             return Ok(());
         };
@@ -152,7 +153,7 @@ impl Body {
         if !matches!(self.place, Place::Lent(_)) {
             return Err(piece.of_nobody());
         }
-        let (content, outcome) = piece.apart();
+        let (content, outcome) = piece.run_on_worker();
         // As much again and more after a full one; it is held while the read waits.
         self.room = match &outcome {
             Ok(bytes) if bytes.len() >= self.room => (self.room * 4).min(LARGEST_PIECE),
@@ -166,7 +167,7 @@ impl Body {
     fn here(&mut self) -> Result<Here<'_>, Error> {
         match &mut self.place {
             Place::Here(content) => Ok(Here { content, whole: self.whole.as_mut() }),
-            Place::Lent(process) if *process != generation() => Err(Error::new(
+            Place::Lent(process) if *process != fork_generation() => Err(Error::new(
                 Kind::Forked,
                 "this response is read by the parent of this process; send a new request",
             )),
@@ -196,7 +197,7 @@ impl std::fmt::Debug for Body {
 impl Drop for Body {
     /// Who reads has a share of the exchange, and ends with it.
     fn drop(&mut self) {
-        if matches!(self.place, Place::Lent(process) if process == generation()) {
+        if matches!(self.place, Place::Lent(process) if process == fork_generation()) {
             self.exchange.stop();
         }
     }

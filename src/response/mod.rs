@@ -12,8 +12,9 @@ use crate::error::Error;
 use crate::http::Timings;
 use crate::http::decode::Content;
 use crate::http::exchange::Exchange;
-use crate::manager::{How, Manager};
+use crate::manager::Manager;
 use crate::target::Target;
+use crate::vocabulary::CloseMode;
 
 /// A response. Dropped before its body ended, it closes its connection at once.
 ///
@@ -133,8 +134,8 @@ impl Response {
         self.body.at_hand()
     }
 
-    /// Closes it early: [`How::Graceful`] reads on for a little so that the connection can be kept.
-    pub fn close(&mut self, how: How) {
+    /// Closes it early: [`CloseMode::Graceful`] reads on for a little so that the connection can be kept.
+    pub fn close(&mut self, how: CloseMode) {
         self.body.close(how);
     }
 

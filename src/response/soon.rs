@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Body;
-use crate::error::{Error, Kind, Phase};
+use crate::error::Error;
 use crate::http::decode::Content;
-use crate::manager::How;
 use crate::submit::Slot;
+use crate::vocabulary::{CloseMode, Kind, Phase};
 
 /// What a submitted read brings back: what it was lent, and what it read. Threads: a value.
 pub(crate) struct Piece {
@@ -44,7 +44,7 @@ impl Piece {
         Self { content: None, outcome: Err(error) }
     }
 
-    pub(super) fn apart(self) -> (Option<Content>, Result<Vec<u8>, Error>) {
+    pub(super) fn run_on_worker(self) -> (Option<Content>, Result<Vec<u8>, Error>) {
         (self.content, self.outcome)
     }
 
@@ -104,7 +104,7 @@ impl Future for Reading<'_> {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         if let State::UnderWay(body, _) = &mut self.state {
-            body.close(How::Now);
+            body.close(CloseMode::Now);
         }
     }
 }

@@ -17,12 +17,13 @@ use std::task::{Context, Poll};
 pub(crate) use self::slot::Slot;
 use crate::cancel::CancelToken;
 use crate::client::Client;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::manager::Manager;
-use crate::process::generation;
+use crate::process::fork_generation;
 use crate::request::Request;
 use crate::response::Response;
-use crate::wait::{no_thread, on_thread_stack};
+use crate::runtime::{no_thread, on_thread_stack};
+use crate::vocabulary::Kind;
 
 /// A request under way: a future that any executor can await.
 ///
@@ -123,7 +124,7 @@ impl Submission {
         let slot = Slot::new();
         let outcome = Arc::clone(&slot);
         submit(client, request, move |sent| outcome.put(sent));
-        Self { slot, token, over: false, process: generation() }
+        Self { slot, token, over: false, process: fork_generation() }
     }
 
     /// Blocks this thread until the outcome is here.
@@ -155,7 +156,7 @@ impl Drop for Submission {
     fn drop(&mut self) {
         // In the child of a fork nothing is under way, and what its parent's threads hold is held
         // for ever.
-        if !self.over && self.process == generation() {
+        if !self.over && self.process == fork_generation() {
             self.token.fire(None);
         }
     }

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
-use crate::error::{Error, Kind};
-use crate::process::generation;
+use crate::error::Error;
+use crate::process::fork_generation;
+use crate::runtime::{Notify, WaitFor, WaitUntil, WakeReason, wait};
 use crate::sync::{Mutex, lock};
-use crate::wait::{Event, Until, Want, Woken, wait};
+use crate::vocabulary::Kind;
 
 /// One outcome. Threads: put by any, once; taken by one.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ struct State<T> {
 impl<T> Slot<T> {
     pub(crate) fn new() -> Arc<Self> {
         let state = Mutex::new(State { outcome: None, waker: None });
-        Arc::new(Self { state, process: generation() })
+        Arc::new(Self { state, process: fork_generation() })
     }
 
     /// Puts the outcome, and wakes whoever waits for it.
@@ -44,7 +45,7 @@ impl<T> Slot<T> {
     /// # Errors
     /// [`Kind::Forked`] in the child of a fork, where nobody works on it.
     pub(crate) fn poll(&self, waker: &Waker) -> Result<Poll<T>, Error> {
-        if self.process != generation() {
+        if self.process != fork_generation() {
             let what = "this was submitted by the parent of this process; begin a new one";
             return Err(Error::new(Kind::Forked, what));
         }
@@ -68,7 +69,7 @@ impl<T> Slot<T> {
     /// [`Kind::Forked`], [`Kind::System`].
     pub(crate) fn wait(&self, interrupted: impl Fn()) -> Result<T, Error> {
         let failed = |error| Error::from_os(Kind::System, "can't wait", &error);
-        let event = Event::take();
+        let event = Notify::take();
         let waker = Waker::from(Arc::new(Bell(Arc::clone(&event))));
         loop {
             // Before the look: what comes after it sets the event again.
@@ -76,8 +77,8 @@ impl<T> Slot<T> {
             if let Poll::Ready(outcome) = self.poll(&waker)? {
                 return Ok(outcome);
             }
-            let want = Want { fd: None, event: Some(&event) };
-            if wait(want, Until::new(None)).map_err(failed)? == Woken::Interrupted {
+            let want = WaitFor { fd: None, notify: Some(&event) };
+            if wait(want, WaitUntil::new(None)).map_err(failed)? == WakeReason::Interrupted {
                 interrupted();
             }
         }
@@ -85,7 +86,7 @@ impl<T> Slot<T> {
 }
 
 /// Wakes a thread.
-struct Bell(Arc<Event>);
+struct Bell(Arc<Notify>);
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {

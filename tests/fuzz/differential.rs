@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use hangup::{Clock, Request};
+use hangup::{Request, Timeout};
 use serde::Deserialize;
 
 use crate::origin::{Answer, Origin};
@@ -118,7 +118,7 @@ impl Made {
 fn by_hangup(client: &hangup::Client, url: &str) -> Made {
     let made = || {
         let mut request = Request::new("GET", url)?;
-        request.timeout(Clock::Total, Some(Duration::from_secs(20)))?;
+        request.timeout(Timeout::Total, Some(Duration::from_secs(20)))?;
         request.redirects(Some(0));
         let mut response = client.send(&mut request)?;
         Ok((response.status(), response.read_all(1 << 20)?))

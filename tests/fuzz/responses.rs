@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use hangup::{Body, Clock, Error, Kind, Request};
+use hangup::{Body, Error, Kind, Request, Timeout};
 use testserver::{Script, Step, corpus};
 
 use crate::mutate::{mutate, pick};
@@ -173,7 +173,7 @@ impl Way {
         headers: &mut Vec<(String, Vec<u8>)>,
     ) -> Result<Vec<u8>, Error> {
         let mut request = Request::new(case.method, &self.origin.url(number))?;
-        request.timeout(Clock::Total, Some(Duration::from_secs(20)))?;
+        request.timeout(Timeout::Total, Some(Duration::from_secs(20)))?;
         request.redirects(Some(0));
         if case.body > 0 {
             request.body(Body::bytes(&vec![b'u'; case.body]));

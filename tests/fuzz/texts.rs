@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hangup::{Clock, Error, Kind, Request};
+use hangup::{Error, Kind, Request, Timeout};
 
 use crate::mutate::{mutate, pick};
 use crate::support::Dice;
@@ -160,7 +160,7 @@ impl Texts {
         let outcome = set_up(&client).and_then(|()| Request::new("GET", url)).and_then(|request| {
             let mut request = request;
             set(&mut request)?;
-            request.timeout(Clock::Total, LIMIT)?;
+            request.timeout(Timeout::Total, LIMIT)?;
             client.send(&mut request).map(drop)
         });
         let head = self.lock().heads.first().cloned();

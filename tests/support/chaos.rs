@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Client, Clock, How, Kind, Limits, Mode, Request, Response};
+use hangup::{
+    CancelToken, Client, CloseMode, ConnectionMode, Kind, Limits, Request, Response, Timeout,
+};
 use testserver::{Script, Server, Step};
 
 use super::io_thread::io_threads;
@@ -61,9 +63,16 @@ fn any_request(servers: &[Server], token: &CancelToken, dice: &mut Dice) -> Requ
         request.body(Source::pieces(30, 10_000, |_| {}).0.chunked());
     }
     request.cancel_with(Some(token.clone()));
-    request.connection([Mode::Keep, Mode::Keep, Mode::CloseAfter, Mode::Fresh][pick(dice, 4)]);
+    request.connection(
+        [
+            ConnectionMode::Keep,
+            ConnectionMode::Keep,
+            ConnectionMode::CloseAfter,
+            ConnectionMode::Fresh,
+        ][pick(dice, 4)],
+    );
     if dice.roll(3) == 0 {
-        request.timeout(Clock::Total, Some(ms(1 + dice.roll(60)))).unwrap();
+        request.timeout(Timeout::Total, Some(ms(1 + dice.roll(60)))).unwrap();
     }
     if dice.roll(3) == 0 {
         request.whole(Some(200_000));
@@ -113,7 +122,7 @@ impl Exchange {
                         ended("dropped in a read");
                     }
                     1 => {
-                        response.close(How::Graceful);
+                        response.close(CloseMode::Graceful);
                         ended("closed politely");
                     }
                     2 => ended("dropped before its end"),
@@ -157,7 +166,7 @@ fn two_hundred_at_any_time(time: Duration) {
         let open = client.manager().connections();
         if !open.is_empty() {
             let id = open[dice.roll(open.len() as u64) as usize].id;
-            let how = if dice.roll(2) == 0 { How::Now } else { How::Graceful };
+            let how = if dice.roll(2) == 0 { CloseMode::Now } else { CloseMode::Graceful };
             // It may be gone by now.
             let _ = client.manager().close_connection(id, how);
         }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Instant;
 
-use hangup::{CancelToken, Clock, Error, Request, Response, Submission};
+use hangup::{CancelToken, Error, Request, Response, Submission, Timeout};
 
 use super::{request, until};
 
@@ -137,7 +137,7 @@ pub fn errors(all: Vec<Watched>) -> Vec<Error> {
 }
 
 pub fn without_limits(mut request: Request) -> Request {
-    for clock in Clock::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
+    for clock in Timeout::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
         request.timeout(clock, None).unwrap();
     }
     request

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use hangup::{CancelToken, Clock, Kind, Limits, Phase, State};
+use hangup::{CancelToken, ConnectionState, Kind, Limits, Phase, Timeout};
 use testserver::{BlackHole, Script, Server, Step};
 
 use super::limit_descriptors;
@@ -54,17 +54,17 @@ fn blocked_in(phase: Phase, url: &str, limits: Limits, hang: bool) {
     let soft = leave_room();
     let one = |token: Option<&CancelToken>| {
         let mut request = request("GET", url);
-        Clock::ALL.iter().filter(|clock| clock.can_be_set()).for_each(|clock| {
+        Timeout::ALL.iter().filter(|clock| clock.can_be_set()).for_each(|clock| {
             request.timeout(*clock, None).unwrap();
         });
         request.cancel_with(token.cloned());
         client.send(&mut request)
     };
     let state = match phase {
-        Phase::Resolve => State::Resolving,
-        Phase::Connect => State::Connecting,
-        Phase::Tls => State::Tls,
-        _ => State::InUse,
+        Phase::Resolve => ConnectionState::Resolving,
+        Phase::Connect => ConnectionState::Connecting,
+        Phase::Tls => ConnectionState::Tls,
+        _ => ConnectionState::InUse,
     };
     let blocked = || {
         client.manager().connections().iter().filter(|connection| connection.state == state).count()

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{Client, Clock, Kind, Mode, Submission};
+use hangup::{Client, ConnectionMode, Kind, Submission, Timeout};
 use testserver::{Certificate, Script, Server, Step};
 
 use super::support::alone::alone;
@@ -118,7 +118,7 @@ fn a_hundred_handshakes_keep_nobody_waiting() {
     let storm: Vec<_> = (0..100)
         .map(|_| {
             let mut fresh = whole(&secure.url("/"), 10);
-            fresh.connection(Mode::Fresh);
+            fresh.connection(ConnectionMode::Fresh);
             Watched::new(client.submit(fresh))
         })
         .collect();
@@ -207,7 +207,7 @@ fn readers_that_block_hold_up_only_their_own_uploads() {
         for _ in 0..3 {
             let (source, account) = Source::pieces(1, 5, |_| {});
             let mut late = post(&server.url("/"), source.chunked());
-            late.timeout(Clock::Total, Some(ms(10_000))).unwrap();
+            late.timeout(Timeout::Total, Some(ms(10_000))).unwrap();
             let mut response = client.submit(late).wait().unwrap();
             assert_eq!(response.read_all(10).unwrap(), b"ok");
             account.assert_dropped_once();

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Clock, How, Kind, Limits, Manager, Phase, Reason, State};
+use hangup::{
+    CancelToken, CloseMode, CloseReason, ConnectionState, Kind, Limits, Manager, Phase, Timeout,
+};
 use testserver::{BlackHole, Certificate, Script, Server, Step, certs};
 
 use super::HALF;
@@ -138,7 +140,7 @@ fn p1_a_child_gets_new_connections_and_its_parents_are_untouched(form: Form) {
                 let left: Vec<_> = open.filter(|one| theirs.contains(one)).collect();
                 assert!(left.is_empty(), "its parent's five are closed here: {left:?}");
                 fork(|| work(&client, &urls)).join();
-                client.manager().close_all(How::Now);
+                client.manager().close_all(CloseMode::Now);
                 work(&client, &urls);
             });
             child.join();
@@ -208,7 +210,7 @@ fn p1_a_child_works_whatever_its_parents_threads_were_doing(form: Form) {
             token.after(Duration::from_secs(60));
             // In the background: a dial that its exchange has left, one ahead, and the sweep.
             let mut left = request("GET", &format!("https://127.0.0.1:{}/", silent.port()));
-            left.timeout(Clock::Total, Some(ms(50))).unwrap();
+            left.timeout(Timeout::Total, Some(ms(50))).unwrap();
             assert_eq!(client.send(&mut left).unwrap_err().kind(), Kind::TimedOut);
             let ahead = format!("https://127.0.0.2:{}/", hole.port());
             client.preconnect(&ahead, 1).unwrap();
@@ -243,7 +245,7 @@ fn in_the_child(client: &Client, by_name: &str, url: &str) {
     let id = response.connection();
     assert_eq!(response.read_all(10).unwrap(), b"ok");
     until("the sweep", || manager.stats().idle == 0);
-    assert_eq!(manager.why_closed(id), Some(Reason::IdleTooLong));
+    assert_eq!(manager.why_closed(id), Some(CloseReason::IdleTooLong));
     // A deadline that is set while somebody waits.
     let hole = BlackHole::new();
     let token = CancelToken::new();
@@ -251,10 +253,12 @@ fn in_the_child(client: &Client, by_name: &str, url: &str) {
     request.cancel_with(Some(token.clone()));
     thread::scope(|scope| {
         let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
-        until("a dial", || manager.connections().iter().any(|c| c.state == State::Connecting));
+        until("a dial", || {
+            manager.connections().iter().any(|c| c.state == ConnectionState::Connecting)
+        });
         token.after(ms(50));
         let error = work.join().unwrap();
-        assert_eq!((error.kind(), error.limit()), (Kind::TimedOut, Clock::Token));
+        assert_eq!((error.kind(), error.timeout()), (Kind::TimedOut, Timeout::Token));
     });
     manager.shutdown();
     assert_eq!(get(client, url).unwrap_err().kind(), Kind::ShutDown);
@@ -276,7 +280,9 @@ fn p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots(fo
         let url = server.url("/");
         thread::scope(|scope| {
             let first = scope.spawn(|| fetch(&client, &url));
-            until("TLS", || client.manager().connections().iter().any(|c| c.state == State::Tls));
+            until("TLS", || {
+                client.manager().connections().iter().any(|c| c.state == ConnectionState::Tls)
+            });
             thread::sleep(ms(100));
             let child = fork(|| {
                 // Its roots are elsewhere; whether it may trust the server is not what this is about.
@@ -305,8 +311,8 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
             let child = Mutex::new(None);
             let in_dial = |url: String, server: &Server| {
                 let mut request = request("GET", &url);
-                request.timeout(Clock::Connect, Some(ms(600))).unwrap();
-                request.timeout(Clock::Tls, Some(ms(600))).unwrap();
+                request.timeout(Timeout::Connect, Some(ms(600))).unwrap();
+                request.timeout(Timeout::Tls, Some(ms(600))).unwrap();
                 thread::scope(|scope| {
                     let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
                     assert!(server.wait_connections(1, PATIENCE));
@@ -323,7 +329,7 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
             // While it still connects: nobody who listens later is to find it.
             let hole = BlackHole::new();
             let mut request = request("GET", &hole.url("/"));
-            request.timeout(Clock::Connect, Some(ms(600))).unwrap();
+            request.timeout(Timeout::Connect, Some(ms(600))).unwrap();
             thread::scope(|scope| {
                 let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
                 until("a SYN", || is_connecting_to(hole.port()));
@@ -336,7 +342,7 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
             child.lock().unwrap().take().unwrap().kill();
             client.proxy(Some(&format!("127.0.0.1:{}", proxy.port()))).unwrap();
             in_dial("https://localhost:1/".to_owned(), &proxy);
-            client.manager().close_all(How::Now);
+            client.manager().close_all(CloseMode::Now);
             assert!(plain.wait_ended(0, Duration::from_secs(5)).is_some());
             child.lock().unwrap().take().unwrap().kill();
         },
@@ -362,11 +368,11 @@ fn p1_a_child_asks_for_names_itself(form: Form) {
             // By hand, too.
             client.manager().set_resolver(None);
             client.manager().set_address("asked.test", &["127.0.0.1".parse().unwrap()]).unwrap();
-            client.manager().close_all(How::Now);
+            client.manager().close_all(CloseMode::Now);
             work(&client, std::slice::from_ref(&url));
         })
         .join();
-        client.manager().close_all(How::Now);
+        client.manager().close_all(CloseMode::Now);
         assert_eq!(fetch(&client, &url).unwrap(), b"ok");
         assert_eq!(*asked.lock().unwrap(), [parent]);
     });

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use hangup::{Clock, Error, Limits, Request};
+use hangup::{Error, Limits, Request, Timeout};
 
 /// How a client sends and how its responses are read. Threads: a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Client {
     pub fn get(&self, url: &str, total: Option<Duration>) -> Result<Response, Error> {
         let mut request = Request::new("GET", url)?;
         if total.is_some() {
-            request.timeout(Clock::Total, total)?;
+            request.timeout(Timeout::Total, total)?;
         }
         self.send(&mut request)
     }

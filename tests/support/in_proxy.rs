@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Clock, How, Kind, Limits, Phase, State};
+use hangup::{CancelToken, CloseMode, ConnectionState, Kind, Limits, Phase, Timeout};
 use testserver::{Certificate, Script, Server, Step};
 
 use super::refusals::silences;
@@ -36,7 +36,8 @@ fn c6_cancel_in_each_step_of_each_kind_of_proxy(form: Form) {
                 let token = CancelToken::new();
                 let mut request = request("GET", url);
                 request.cancel_with(Some(token.clone()));
-                let state = if phase == Phase::Tls { State::Tls } else { State::Proxy };
+                let state =
+                    if phase == Phase::Tls { ConnectionState::Tls } else { ConnectionState::Proxy };
                 let error = cancelled(
                     &what,
                     &token,
@@ -69,10 +70,11 @@ fn x2_close_now_in_each_step_of_each_kind_of_proxy_leaves_no_grace(form: Form) {
         let client = admitted(form, &proxy.url());
         thread::scope(|scope| {
             let work = scope.spawn(|| get(&client, &url).map(drop).unwrap_err());
-            let state = if phase == Phase::Tls { State::Tls } else { State::Proxy };
+            let state =
+                if phase == Phase::Tls { ConnectionState::Tls } else { ConnectionState::Proxy };
             let list = || client.manager().connections();
             until(&what, || proxy.is_there() && list()[0].state == state);
-            client.manager().close_all(How::Now);
+            client.manager().close_all(CloseMode::Now);
             let error = work.join().unwrap();
             assert_eq!((error.kind(), error.phase()), (Kind::Closed, phase), "{what}: {error}");
         });
@@ -102,8 +104,8 @@ fn l5_the_slot_of_a_silent_proxy_is_free_again_soon(form: Form) {
         let mut first = request("GET", "https://localhost:1/");
         first.cancel_with(Some(token.clone()));
         match by {
-            "connect" => first.timeout(Clock::Connect, Some(ms(300))).unwrap(),
-            "total" => first.timeout(Clock::Total, Some(ms(300))).unwrap(),
+            "connect" => first.timeout(Timeout::Connect, Some(ms(300))).unwrap(),
+            "total" => first.timeout(Timeout::Total, Some(ms(300))).unwrap(),
             _ => {}
         }
         thread::scope(|scope| {

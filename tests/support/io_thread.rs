@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use hangup::{CancelToken, Client, How, Manager, Phase};
+use hangup::{CancelToken, Client, CloseMode, Manager, Phase};
 use testserver::{Script, Server, Step};
 
 use super::support;
@@ -209,7 +209,7 @@ fn fewer_io_threads_give_back_their_threads_and_descriptors() {
                 assert_eq!(one.outcome().unwrap().read_all(10).unwrap(), b"ok");
             }
             assert_at_rest(client.manager());
-            client.manager().close_all(How::Now);
+            client.manager().close_all(CloseMode::Now);
             drop(slow);
             until("all of the descriptors of before", || descriptors().len() <= all_before);
         }

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use hangup::{Kind, Limits, Manager, Reason};
+use hangup::{CloseReason, Kind, Limits, Manager};
 use testserver::{Script, Server};
 
 use super::support::form::{Client, Form, Response, in_both_forms};
@@ -47,13 +47,13 @@ fn l8_fewer_connections_close_what_is_idle_at_once_and_the_rest_on_return(form: 
         // One has to go: the least recently used.
         change(client.manager(), |limits| lower(limits, 4));
         assert_eq!((idle(&client), sockets(server.port()).len()), (ids[1..].to_vec(), 4));
-        assert_eq!(client.manager().why_closed(ids[0]), Some(Reason::PoolFull));
+        assert_eq!(client.manager().why_closed(ids[0]), Some(CloseReason::PoolFull));
         // All that is idle goes, and what is in use when it comes back.
         change(client.manager(), |limits| lower(limits, 1));
         assert_eq!((client.manager().stats().idle, client.manager().stats().in_use), (0, 2));
         assert_eq!(sockets(server.port()).len(), 2);
         let open = read(open);
-        assert_eq!(client.manager().why_closed(open[0]), Some(Reason::PoolFull));
+        assert_eq!(client.manager().why_closed(open[0]), Some(CloseReason::PoolFull));
         assert_eq!(idle(&client), [open[1]], "the last one is within the limit");
         // And raised again they may be many.
         change(client.manager(), |limits| lower(limits, 3));
@@ -73,7 +73,7 @@ fn l8_fewer_idle_connections_close_the_others_at_once(form: Form) {
         let (ids, open) = three_idle_two_open(&client, &server);
         change(client.manager(), |limits| lower(limits, 1));
         assert_eq!(idle(&client), ids[2..]);
-        assert_eq!(client.manager().why_closed(ids[1]), Some(Reason::PoolFull));
+        assert_eq!(client.manager().why_closed(ids[1]), Some(CloseReason::PoolFull));
         assert_eq!((sockets(server.port()).len(), client.manager().stats().in_use), (3, 2));
         // The rest as it comes: the newest stays.
         let open = read(open);
@@ -135,10 +135,10 @@ fn l8_a_shorter_queue_refuses_who_comes_and_keeps_who_waits(form: Form) {
 
 fn l8_shorter_clocks_apply_to_what_is_idle_at_once(form: Form) {
     type Lower = fn(&mut Limits);
-    let lower: [(Lower, Reason); 3] = [
-        (|limits| limits.idle_for = Some(ms(1000)), Reason::IdleTooLong),
-        (|limits| limits.max_age = Some(ms(1000)), Reason::TooOld),
-        (|limits| limits.max_requests = Some(1), Reason::ServedEnough),
+    let lower: [(Lower, CloseReason); 3] = [
+        (|limits| limits.idle_for = Some(ms(1000)), CloseReason::IdleTooLong),
+        (|limits| limits.max_age = Some(ms(1000)), CloseReason::TooOld),
+        (|limits| limits.max_requests = Some(1), CloseReason::ServedEnough),
     ];
     for (lower, why) in lower {
         let server = Server::start(Script::answering("ok"));
@@ -151,7 +151,7 @@ fn l8_shorter_clocks_apply_to_what_is_idle_at_once(form: Form) {
         only_socket(server.port());
         // What is in use ends well, and is judged when it comes back.
         let open = read(open)[0];
-        if why == Reason::IdleTooLong {
+        if why == CloseReason::IdleTooLong {
             assert_eq!(idle(&client), [open], "it was not idle until now");
             until("the sweep, which comes earlier now", || sockets(server.port()).is_empty());
         }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use hangup::{CancelToken, Clock, How, Kind, Limits, Mode, Phase, State};
+use hangup::{
+    CancelToken, CloseMode, ConnectionMode, ConnectionState, Kind, Limits, Phase, Timeout,
+};
 use testserver::{Addresses, Manner, Script, Server};
 
 use super::support::form::{Client, Form, in_both_forms};
@@ -67,7 +69,7 @@ fn url(port: u16) -> String {
 /// A GET over a connection of its own.
 fn fresh(client: &Client, url: &str) -> Vec<u8> {
     let mut request = request("GET", url);
-    request.connection(Mode::Fresh);
+    request.connection(ConnectionMode::Fresh);
     client.send(&mut request).unwrap().read_all(10).unwrap()
 }
 
@@ -83,7 +85,7 @@ fn a_name_has_the_addresses_that_it_was_given(form: Form) {
     client.manager().set_address("by-hand.test", &[]).unwrap();
     // The connection that is open stays; a new one asks.
     assert!(get(&client, &format!("http://by-hand.test:{}/", server.port())).unwrap().reused());
-    client.manager().close_all(How::Now);
+    client.manager().close_all(CloseMode::Now);
     let error = get(&client, &format!("http://by-hand.test:{}/", server.port())).unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::ResolveFailed, Phase::Resolve));
     assert!(error.message().contains("by-hand.test was asked for"), "{error}");
@@ -125,7 +127,7 @@ fn what_a_hook_says_or_does_is_what_comes_of_the_lookup(form: Form) {
     assert_eq!(slow.load(Ordering::SeqCst), 1);
     // And getaddrinfo is back when the hook is gone, with nothing of what the hook said.
     client.manager().set_resolver(None);
-    client.manager().close_all(How::Now);
+    client.manager().close_all(CloseMode::Now);
     assert_eq!(fetch(&client, &url(server.port())).unwrap_err().kind(), Kind::ResolveFailed);
     assert_eq!(fetch(&client, &format!("http://localhost:{}/", server.port())).unwrap(), b"ok");
 }
@@ -144,7 +146,7 @@ fn a_hook_that_blocks_holds_nobody(form: Form) {
     });
     let resolving = || {
         let open = client.manager().connections();
-        open.len() == 1 && open[0].state == State::Resolving
+        open.len() == 1 && open[0].state == ConnectionState::Resolving
     };
     let wait = |_| until("a lookup", resolving);
     for _ in 0..5 {
@@ -157,13 +159,13 @@ fn a_hook_that_blocks_holds_nobody(form: Form) {
         assert_gone(client.manager(), server.port());
     }
     let mut limited = request("GET", &url(server.port()));
-    limited.timeout(Clock::Resolve, Some(ms(100))).unwrap();
+    limited.timeout(Timeout::Resolve, Some(ms(100))).unwrap();
     let begun = Instant::now();
-    assert_timed_out(&client.send(&mut limited).unwrap_err(), Clock::Resolve, Phase::Resolve);
+    assert_timed_out(&client.send(&mut limited).unwrap_err(), Timeout::Resolve, Phase::Resolve);
     assert!(begun.elapsed() >= ms(100) && begun.elapsed() < SOON);
     assert_gone(client.manager(), server.port());
     let work = || fetch(&client, &url(server.port()));
-    let close = || assert_eq!(client.manager().close_all(How::Now), 1);
+    let close = || assert_eq!(client.manager().close_all(CloseMode::Now), 1);
     let (outcome, took) = ended_from_outside(work, wait, close);
     assert_eq!(outcome.unwrap_err().kind(), Kind::Closed);
     assert!(took < MARGIN, "{took:?}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Clock, Phase, Reason, Request, Sent};
+use hangup::{CancelToken, CloseReason, Phase, Request, Sent, Timeout};
 use testserver::{BlackHole, Script, Server, Step};
 
 use super::support::alone::{BLOCKED, alone_with, blocking_resolver};
@@ -32,7 +32,7 @@ in_both_forms! {
 type Set = Box<dyn Fn(&mut Request)>;
 
 /// The three clocks that can end a phase: its own, the request's, and its token's.
-fn three(own: Clock, limit: Duration) -> [(Clock, Set); 3] {
+fn three(own: Timeout, limit: Duration) -> [(Timeout, Set); 3] {
     let set = move |clock| -> Set {
         Box::new(move |request| request.timeout(clock, Some(limit)).unwrap())
     };
@@ -41,14 +41,14 @@ fn three(own: Clock, limit: Duration) -> [(Clock, Set); 3] {
         token.after(limit);
         request.cancel_with(Some(token));
     });
-    [(own, set(own)), (Clock::Total, set(Clock::Total)), (Clock::Token, token)]
+    [(own, set(own)), (Timeout::Total, set(Timeout::Total)), (Timeout::Token, token)]
 }
 
 fn t1_resolve_against_a_resolver_that_blocks(form: Form) {
     let name = &form.name("phases::t1_resolve_against_a_resolver_that_blocks");
     let shim = blocking_resolver();
     alone_with(name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
-        for (clock, set) in three(Clock::Resolve, LIMIT) {
+        for (clock, set) in three(Timeout::Resolve, LIMIT) {
             let client = form.client();
             let mut request = request("GET", &format!("http://{BLOCKED}:8000/"));
             set(&mut request);
@@ -62,7 +62,7 @@ fn t1_resolve_against_a_resolver_that_blocks(form: Form) {
 }
 
 fn t1_connect_against_a_black_hole(form: Form) {
-    for (clock, set) in three(Clock::Connect, LIMIT) {
+    for (clock, set) in three(Timeout::Connect, LIMIT) {
         let hole = BlackHole::new();
         let fillers = count_sockets(hole.port());
         let client = form.client();
@@ -73,7 +73,7 @@ fn t1_connect_against_a_black_hole(form: Form) {
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
         // By its own clock the dial has had its time; else it goes on for a moment.
         match clock {
-            Clock::Connect => assert_at_rest(client.manager()),
+            Timeout::Connect => assert_at_rest(client.manager()),
             _ => wait_at_rest(client.manager()),
         }
         assert_sockets(hole.port(), fillers);
@@ -81,7 +81,7 @@ fn t1_connect_against_a_black_hole(form: Form) {
 }
 
 fn t1_tls_against_a_silent_server(form: Form) {
-    for (clock, set) in three(Clock::Tls, LIMIT) {
+    for (clock, set) in three(Timeout::Tls, LIMIT) {
         let server = Server::start(Script::every(vec![Step::Stall]));
         let client = form.tls_client();
         let mut request = request("GET", &format!("https://localhost:{}/", server.port()));
@@ -90,7 +90,7 @@ fn t1_tls_against_a_silent_server(form: Form) {
         let error = timed_out(&what, clock, Phase::Tls, LIMIT, || client.send(&mut request));
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
         match clock {
-            Clock::Tls => assert_gone(client.manager(), server.port()),
+            Timeout::Tls => assert_gone(client.manager(), server.port()),
             _ => wait_gone(client.manager(), server.port()),
         }
         assert!(server.wait_ended(0, PATIENCE).is_some());
@@ -98,7 +98,7 @@ fn t1_tls_against_a_silent_server(form: Form) {
 }
 
 fn t1_write_against_a_server_that_does_not_read(form: Form) {
-    for (clock, set) in three(Clock::Write, LIMIT) {
+    for (clock, set) in three(Timeout::Write, LIMIT) {
         let server = Server::start(Script::every(vec![Step::head(), Step::Stall]));
         let client = form.client();
         // The last time that more was asked for: the upload's clock runs from there.
@@ -115,7 +115,7 @@ fn t1_write_against_a_server_that_does_not_read(form: Form) {
         let took = begun.elapsed();
         assert_timed_out(&error, clock, Phase::Write);
         let since = match clock {
-            Clock::Write => took - Duration::from_nanos(last.load(Ordering::SeqCst)),
+            Timeout::Write => took - Duration::from_nanos(last.load(Ordering::SeqCst)),
             _ => took,
         };
         assert_in_time(&format!("write by {clock}"), LIMIT, since);
@@ -123,13 +123,13 @@ fn t1_write_against_a_server_that_does_not_read(form: Form) {
         account.assert_dropped_once();
         assert_gone(client.manager(), server.port());
         let why = client.manager().why_closed(error.connection().unwrap());
-        assert_eq!(why, Some(Reason::TimedOut));
+        assert_eq!(why, Some(CloseReason::TimedOut));
     }
 }
 
 fn t1_head_against_a_server_that_thinks(form: Form) {
     for said in ["", "HTTP/1.1 200 OK\r\nConte", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
-        for (clock, set) in three(Clock::Head, LIMIT) {
+        for (clock, set) in three(Timeout::Head, LIMIT) {
             let server =
                 Server::start(Script::every(vec![Step::head(), Step::send(said), Step::Stall]));
             let client = form.client();
@@ -149,13 +149,13 @@ fn t1_head_that_drips_is_one_wait_not_many(form: Form) {
     let steps = vec![Step::head(), Step::send("HTTP/1.1 200 OK\r\nX: "), drip];
     let server = Server::start(Script::every(steps));
     let client = form.client();
-    let mut request = within(request("GET", &server.url("/")), Clock::Head, LIMIT);
-    timed_out("a head that drips", Clock::Head, Phase::Head, LIMIT, || client.send(&mut request));
+    let mut request = within(request("GET", &server.url("/")), Timeout::Head, LIMIT);
+    timed_out("a head that drips", Timeout::Head, Phase::Head, LIMIT, || client.send(&mut request));
     assert_gone(client.manager(), server.port());
 }
 
 fn t1_read_against_a_body_that_stalls(form: Form) {
-    for (clock, set) in three(Clock::Read, LIMIT) {
+    for (clock, set) in three(Timeout::Read, LIMIT) {
         let server =
             Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]));
         let client = form.client();
@@ -167,7 +167,7 @@ fn t1_read_against_a_body_that_stalls(form: Form) {
         let blocked = Instant::now();
         let error = response.read(&mut [0; 100]).unwrap_err();
         assert_timed_out(&error, clock, Phase::Read);
-        let since = if clock == Clock::Read { blocked } else { begun };
+        let since = if clock == Timeout::Read { blocked } else { begun };
         assert_in_time(&format!("read by {clock}"), LIMIT, since.elapsed());
         // It stays so, and the end is never reported.
         assert_timed_out(&response.read(&mut [0; 100]).unwrap_err(), clock, Phase::Read);

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use hangup::{Body, Kind, Phase, Reason};
+use hangup::{Body, CloseReason, Kind, Phase};
 use testserver::{Script, Server, Step};
 
 use super::support::look::{assert_at_rest, assert_gone};
@@ -34,7 +34,7 @@ fn a_whole_body_comes_with_its_response() {
         }
         // Nothing was left to close.
         let reasons: Vec<_> = (1..3).filter_map(|id| client.manager().why_closed(id)).collect();
-        assert!(kept || !reasons.contains(&Reason::BodyLeftUnread), "{reasons:?}");
+        assert!(kept || !reasons.contains(&CloseReason::BodyLeftUnread), "{reasons:?}");
     }
 }
 
@@ -125,7 +125,7 @@ fn a_read_that_is_dropped_closes_the_response() {
     assert_eq!(response.read(&mut [0]).unwrap_err().kind(), Kind::InvalidState);
     assert_eq!(block_on(response.read_soon(1)).unwrap_err().kind(), Kind::InvalidState);
     wait_closed(&client, &server);
-    assert_eq!(client.manager().why_closed(id), Some(Reason::BodyLeftUnread));
+    assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
     assert!(server.wait_ended(0, PATIENCE).is_some());
 }
 

@@ -7,7 +7,9 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Clock, Error, How, Kind, Manager, Mode, Phase, Reason, Sent};
+use hangup::{
+    CancelToken, CloseMode, CloseReason, ConnectionMode, Error, Kind, Manager, Phase, Sent, Timeout,
+};
 use testserver::{Script, Server, Step};
 
 use super::support::form::{Client, Form, in_both_forms};
@@ -41,7 +43,7 @@ fn c12_a_response_and_a_cancel_together_are_a_whole_response_or_cancelled(form: 
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let server = in_rounds(ROUNDS, &[Step::head()], &[Step::send(&answer)]);
     let client = form.client();
-    client.connection(Mode::CloseAfter);
+    client.connection(ConnectionMode::CloseAfter);
     let (mut whole, mut aim) = (0, Aim::new(12));
     for round in 0..ROUNDS {
         let token = CancelToken::new();
@@ -194,7 +196,7 @@ fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
     let manager = client.manager();
     let (mut aim, mut closed, mut gone) = (Aim::new(3), 0, 0);
     for round in 0..ROUNDS {
-        let how = if round % 4 == 0 { How::Graceful } else { How::Now };
+        let how = if round % 4 == 0 { CloseMode::Graceful } else { CloseMode::Now };
         // The connection that this round will use: an idle one, so that its id is known.
         while manager.stats().idle == 0 {
             get(&client, &server.url("/")).unwrap().read_all(10_000).unwrap();
@@ -219,7 +221,7 @@ fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
             manager.why_closed(id)
         );
         aim.was(outcome.is_err());
-        assert_eq!(manager.why_closed(id), Some(Reason::ClosedById), "{outcome:?}");
+        assert_eq!(manager.why_closed(id), Some(CloseReason::ClosedById), "{outcome:?}");
         match outcome {
             // Well, on that connection or, if it was closed before, on another one.
             Ok((_, body)) => {
@@ -232,7 +234,7 @@ fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
                     (Kind::Closed, Some(id)),
                     "{error:?}"
                 );
-                assert_eq!(how, How::Now, "graceful ends nothing");
+                assert_eq!(how, CloseMode::Now, "graceful ends nothing");
                 assert_consistent(&error);
                 closed += 1;
             }
@@ -248,16 +250,16 @@ fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
 fn judge(error: &Error, manager: &Manager) {
     assert_consistent(error);
     let why = error.connection().and_then(|id| manager.why_closed(id));
-    let (reason, clock, whys): (_, &[Clock], &[Reason]) = match error.kind() {
-        Kind::Cancelled => (Some(REASON), &[Clock::None], &[Reason::Cancelled]),
-        Kind::TimedOut => (None, &[Clock::Total, Clock::Token], &[Reason::TimedOut]),
-        Kind::Closed => (None, &[Clock::None], &[Reason::ClosedById]),
-        Kind::PeerClosed => (None, &[Clock::None], &[Reason::PeerClosed]),
-        Kind::PeerReset => (None, &[Clock::None], &[Reason::PeerReset]),
+    let (reason, clock, whys): (_, &[Timeout], &[CloseReason]) = match error.kind() {
+        Kind::Cancelled => (Some(REASON), &[Timeout::None], &[CloseReason::Cancelled]),
+        Kind::TimedOut => (None, &[Timeout::Total, Timeout::Token], &[CloseReason::TimedOut]),
+        Kind::Closed => (None, &[Timeout::None], &[CloseReason::ClosedById]),
+        Kind::PeerClosed => (None, &[Timeout::None], &[CloseReason::PeerClosed]),
+        Kind::PeerReset => (None, &[Timeout::None], &[CloseReason::PeerReset]),
         _ => panic!("none of the four: {error:?}"),
     };
     assert_eq!(error.reason(), reason, "{error:?}");
-    assert!(clock.contains(&error.limit()), "{error:?}");
+    assert!(clock.contains(&error.timeout()), "{error:?}");
     if error.connection().is_none() {
         // On a busy machine its time was over before it began: there is nothing to close.
         assert_eq!((error.sent(), error.phase()), (Sent::Nothing, Phase::None), "{error:?}");
@@ -294,7 +296,7 @@ fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
     let token = CancelToken::new();
     let mut request = with_token(request("GET", &server.url("/")), &token);
     match round % 2 {
-        0 => request.timeout(Clock::Total, Some(limit)).unwrap(),
+        0 => request.timeout(Timeout::Total, Some(limit)).unwrap(),
         _ => token.after(limit),
     }
     let begun = Instant::now();
@@ -316,7 +318,7 @@ fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
         scope.spawn(move || {
             wait_for_the_moment(1);
             // It may be gone by now, which is an answer too.
-            let _ = client.manager().close_connection(id, How::Now);
+            let _ = client.manager().close_connection(id, CloseMode::Now);
         });
         wait_for_the_moment(2);
         token.fire(Some(REASON));
@@ -354,7 +356,7 @@ fn ending_exchanges_never_touches_another_managers_connections(form: Form) {
         for round in 0..1500 {
             let mut request = request("GET", &server.url(&format!("/victim/{round}")));
             if round % 3 == 0 {
-                request.connection(Mode::CloseAfter);
+                request.connection(ConnectionMode::CloseAfter);
             }
             let outcome = victim.send(&mut request).and_then(|mut r| r.read_all(10_000));
             if outcome.is_err() || victim.manager().stats().stale > 0 {

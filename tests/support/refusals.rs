@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::thread;
 
-use hangup::{Clock, Error, Kind, Phase};
+use hangup::{Error, Kind, Phase, Timeout};
 use testserver::{
     Answer, Certificate, Conduct, Proxy, ProxyOptions, ProxyStep, Script, Server, Socks,
     SocksConduct, SocksOptions, SocksStep, Step,
@@ -246,7 +246,7 @@ fn q4_silence_at_each_step_is_ended_by_the_limit_of_its_phase(form: Form) {
             let url = &url;
             scope.spawn(move || {
                 let client = admitted(form, &proxy.url());
-                let clock = if phase == Phase::Tls { Clock::Tls } else { Clock::Connect };
+                let clock = if phase == Phase::Tls { Timeout::Tls } else { Timeout::Connect };
                 client.timeout(clock, Some(ms(400))).unwrap();
                 let error = get(&client, url).map(drop).unwrap_err();
                 assert_timed_out(&error, clock, phase);

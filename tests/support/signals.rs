@@ -6,7 +6,7 @@ use std::io::Write;
 use std::mem::MaybeUninit;
 use std::path::Path;
 
-use hangup::{Body, CancelToken, How, Phase, State};
+use hangup::{Body, CancelToken, CloseMode, ConnectionState, Phase};
 use testserver::{Certificate, Script, Server, Step};
 
 use super::support::alone::alone_with;
@@ -74,7 +74,8 @@ fn every_kind_of_thread_blocks_signals() {
     // A deadline that is set while somebody waits.
     let token = CancelToken::new();
     let late = Watched::new(client.submit(with_token(request("GET", &silent.url("/")), &token)));
-    let waiting = || client.manager().connections().iter().any(|one| one.state == State::InUse);
+    let waiting =
+        || client.manager().connections().iter().any(|one| one.state == ConnectionState::InUse);
     until("the silent server", waiting);
     token.after(ms(1));
     assert_eq!(errors(vec![late])[0].phase(), Phase::Head);
@@ -83,7 +84,7 @@ fn every_kind_of_thread_blocks_signals() {
     let missing: Vec<_> = KINDS.iter().filter(|kind| !there.contains(**kind)).collect();
     assert!(missing.is_empty(), "not there: {missing:?}, but {there:?}");
     assert_eq!(own_mask(), before, "the caller's own mask is as it was");
-    client.manager().close_all(How::Now);
+    client.manager().close_all(CloseMode::Now);
 }
 
 /// Looks at each of the library's threads that are there; answers their names.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use hangup::{CancelToken, Clock, Error, Kind, Phase, Sent};
+use hangup::{CancelToken, Error, Kind, Phase, Sent, Timeout};
 
 use super::{MARGIN, PATIENCE, look, until};
 
@@ -57,7 +57,7 @@ pub fn assert_cancelled(error: &Error, phase: Phase) {
     assert_eq!(error.kind(), Kind::Cancelled, "{error:?}");
     assert_eq!(error.phase(), phase, "{error:?}");
     assert_eq!(error.reason(), Some(REASON));
-    assert_eq!(error.limit(), Clock::None);
+    assert_eq!(error.timeout(), Timeout::None);
     assert!(error.message().contains("cancelled"), "{error}");
     assert!(error.to_string().contains(REASON), "{error}");
     assert_consistent(error);
@@ -67,7 +67,7 @@ pub fn assert_cancelled(error: &Error, phase: Phase) {
 #[track_caller]
 pub fn timed_out<T: Debug>(
     what: &str,
-    clock: Clock,
+    clock: Timeout,
     phase: Phase,
     limit: Duration,
     work: impl FnOnce() -> Result<T, Error>,
@@ -82,9 +82,9 @@ pub fn timed_out<T: Debug>(
 }
 
 #[track_caller]
-pub fn assert_timed_out(error: &Error, clock: Clock, phase: Phase) {
+pub fn assert_timed_out(error: &Error, clock: Timeout, phase: Phase) {
     assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
-    assert_eq!((error.limit(), error.phase()), (clock, phase), "{error:?}");
+    assert_eq!((error.timeout(), error.phase()), (clock, phase), "{error:?}");
     assert_eq!(error.reason(), None);
     assert!(error.message().contains("timed out"), "{error}");
     assert_consistent(error);
@@ -102,7 +102,7 @@ pub fn assert_in_time(what: &str, limit: Duration, took: Duration) {
 #[track_caller]
 pub fn assert_consistent(error: &Error) {
     let timed_out = error.kind() == Kind::TimedOut;
-    assert_eq!(error.limit() != Clock::None, timed_out, "{error:?}");
+    assert_eq!(error.timeout() != Timeout::None, timed_out, "{error:?}");
     assert!(error.reason().is_none() || error.kind() == Kind::Cancelled, "{error:?}");
     assert_eq!(error.sent() == Sent::Nothing, error.bytes_sent() == 0, "{error:?}");
     assert!(!error.response_started() || error.connection().is_some(), "{error:?}");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hangup::{Error, How, Kind, Manager};
+use hangup::{CloseMode, Error, Kind, Manager};
 
 use crate::helper::{self, Helper, Watchdog};
 use crate::places::Places;
@@ -138,7 +138,7 @@ impl Runner {
                 let (token, manager) = (stage.token.clone(), Arc::clone(stage.client.manager()));
                 helper::prepare_hook(self.helper, move || match by {
                     End::Cancel => token.fire(None),
-                    End::CloseAll => drop(manager.close_all(How::Now)),
+                    End::CloseAll => drop(manager.close_all(CloseMode::Now)),
                     End::ShutDown => manager.shutdown(),
                 });
                 self.shim.hook(nth, helper::before_the_call);

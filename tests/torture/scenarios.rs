@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hangup::{Body, CancelToken, Clock, Error, How, Mode, Request};
+use hangup::{Body, CancelToken, CloseMode, ConnectionMode, Error, Request, Timeout};
 
 use crate::helper::Helper;
 use crate::places::Places;
@@ -49,7 +49,7 @@ impl Stage {
 
     fn request(&self, method: &str, url: &str) -> Result<Request, Error> {
         let mut request = Request::new(method, url)?;
-        request.timeout(Clock::Total, Some(LIMIT))?;
+        request.timeout(Timeout::Total, Some(LIMIT))?;
         request.cancel_with(Some(self.token.clone()));
         Ok(request)
     }
@@ -175,8 +175,8 @@ fn pieces(stage: &Stage, url: &str) -> Outcome {
 
 fn polite_close(stage: &Stage) -> Outcome {
     let mut request = stage.request("GET", &stage.places.plain("/chunked"))?;
-    request.connection(Mode::Fresh);
-    stage.client.send(&mut request)?.close(How::Graceful);
+    request.connection(ConnectionMode::Fresh);
+    stage.client.send(&mut request)?.close(CloseMode::Graceful);
     Ok(Vec::new())
 }
 

@@ -18,9 +18,10 @@ use psl::Psl;
 
 use self::set_cookie::SetCookie;
 use self::store::{Cookie, Identity, Place, Store};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::sync::lock;
 use crate::target::Target;
+use crate::vocabulary::Kind;
 
 /// A jar. Threads: any thread at any time.
 #[derive(Default)]

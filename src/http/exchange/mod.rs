@@ -16,14 +16,15 @@ use super::proxied;
 use super::transport::{self, Stopped};
 use super::upload::Upload;
 use crate::cancel::{CancelToken, Watch, Watching, Why};
-use crate::error::{Error, Kind, Phase};
+use crate::error::Error;
 use crate::head::{RawHead, ResponseTo};
-use crate::limits::Timeouts;
 use crate::manager::{
     Armed, Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused, Wish,
 };
 use crate::net::Stop;
-use crate::process::generation;
+use crate::process::fork_generation;
+use crate::timeouts::Timeouts;
+use crate::vocabulary::{Kind, Phase};
 
 /// What an exchange needs to know. Built by the client from its settings and the request's.
 pub(crate) struct Order<'a> {
@@ -103,7 +104,7 @@ pub(crate) fn prepare(order: Order<'_>) -> Result<Prepared, Error> {
     let deadline = token.as_ref().and_then(CancelToken::deadline);
     let clocks = Clocks::start(order.timeouts, deadline, order.call, order.start);
     let exchange = Arc::new(Exchange {
-        process: generation(),
+        process: fork_generation(),
         manager: Arc::clone(order.manager),
         key: order.key,
         short: order.short,
@@ -227,7 +228,7 @@ impl Exchange {
 
     /// Whether this process is a child that has it with its parent's memory: then it is over here.
     pub(in crate::http) fn is_the_parents(&self) -> bool {
-        let forked = self.process != generation();
+        let forked = self.process != fork_generation();
         if forked {
             self.control.settle(Cause::Forked);
         }

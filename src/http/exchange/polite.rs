@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Reader;
-use crate::error::{Clock, Error, Kind};
-use crate::wait::Crew;
+use crate::error::Error;
+use crate::runtime::WorkerPool;
+use crate::vocabulary::{Kind, Timeout};
 
 /// How far a polite close is. Threads: written by the one that closes, then by the one that drains.
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl Reader {
         }
         self.close();
         let ended = |failure: &&Error| match failure.kind() {
-            Kind::TimedOut => matches!(failure.limit(), Clock::Total | Clock::Token),
+            Kind::TimedOut => matches!(failure.timeout(), Timeout::Total | Timeout::Token),
             kind => matches!(kind, Kind::Cancelled | Kind::ShutDown | Kind::Forked),
         };
         self.exchange.failure.get().filter(ended).map_or(Ok(()), |failure| Err(failure.clone()))
@@ -117,7 +118,7 @@ impl Reader {
 }
 
 /// Who reads on.
-static DRAINS: Crew = Crew::new("hangup-drain", 8);
+static DRAINS: WorkerPool = WorkerPool::new("hangup-drain", 8);
 /// How much is read on (Go 1.27's numbers, golang/go#77370).
 const MOST_BYTES: u64 = 256 * 1024;
 /// The same for a redirect, whose body nobody wants and for which the caller waits.

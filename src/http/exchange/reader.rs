@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use super::Exchange;
 use crate::cancel::Watching;
-use crate::error::{Error, Kind, Phase};
+use crate::error::Error;
 use crate::http::transport::{Chunks, Cut, Incoming, Seam, Stopped};
 use crate::net::Stop;
-use crate::wait::work_is_interrupted;
+use crate::runtime::work_is_interrupted;
+use crate::vocabulary::{Kind, Phase};
 
 /// The body of a response as it comes. Threads: one at a time.
 pub(crate) struct Reader {

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 
 use super::Exchange;
 use crate::cancel::CancelToken;
-use crate::error::{Clock, Error, Kind, Phase, Sent};
-use crate::manager::{Cause, Reason};
+use crate::error::Error;
+use crate::manager::Cause;
 use crate::net::{Stop, dial, tls};
+use crate::vocabulary::{CloseReason, Kind, Phase, Sent, Timeout};
 
 impl Exchange {
     /// Writes down why it failed, unless that is known; answers what is known. Whoever ended it
@@ -79,7 +80,7 @@ impl Exchange {
                 Error::new(Kind::Cancelled, format!("interrupted by a signal{during}"))
                     .because(Some("interrupted"))
             }
-            Cause::TokenDeadline => self.timed_out(Clock::Token, phase),
+            Cause::TokenDeadline => self.timed_out(Timeout::Token, phase),
             Cause::ClosedById => {
                 Error::new(Kind::Closed, format!("the connection was closed by its id{during}"))
             }
@@ -112,7 +113,7 @@ impl Exchange {
             Stop::Deadline => {
                 let clock = self.clocks.total_passed().unwrap_or_else(|| self.clocks.armed());
                 // Between two addresses the dial's own turn may have ended it.
-                let clock = if clock == Clock::None { Clock::Connect } else { clock };
+                let clock = if clock == Timeout::None { Timeout::Connect } else { clock };
                 self.timed_out(clock, phase)
             }
             Stop::Interrupted | Stop::Ended => {
@@ -173,29 +174,29 @@ impl Exchange {
     }
 
     /// Why the connection of a failed exchange is closed.
-    pub(in crate::http) fn failed_for(&self) -> Option<Reason> {
+    pub(in crate::http) fn failed_for(&self) -> Option<CloseReason> {
         Some(match self.failure.get()?.kind() {
             // What a polite close runs into is not a failure of the exchange.
-            _ if self.polite.until().is_some() => Reason::BodyLeftUnread,
-            Kind::TimedOut => Reason::TimedOut,
-            Kind::Cancelled => Reason::Cancelled,
-            Kind::PeerClosed => Reason::PeerClosed,
-            Kind::PeerReset => Reason::PeerReset,
-            Kind::Protocol | Kind::TooLarge => Reason::ProtocolError,
-            Kind::BodyFailed => Reason::Cancelled,
-            _ => Reason::BodyLeftUnread,
+            _ if self.polite.until().is_some() => CloseReason::BodyLeftUnread,
+            Kind::TimedOut => CloseReason::TimedOut,
+            Kind::Cancelled => CloseReason::Cancelled,
+            Kind::PeerClosed => CloseReason::PeerClosed,
+            Kind::PeerReset => CloseReason::PeerReset,
+            Kind::Protocol | Kind::TooLarge => CloseReason::ProtocolError,
+            Kind::BodyFailed => CloseReason::Cancelled,
+            _ => CloseReason::BodyLeftUnread,
         })
     }
 
-    fn timed_out(&self, clock: Clock, phase: Phase) -> Error {
+    fn timed_out(&self, clock: Timeout, phase: Phase) -> Error {
         let limit = match clock {
-            Clock::Token => None,
+            Timeout::Token => None,
             clock => self.clocks.limit(clock),
         };
         let limit = limit.map_or(String::new(), |limit| format!(" of {} ms", limit.as_millis()));
         let what = match clock {
-            Clock::Token => "the cancel token's deadline".to_owned(),
-            Clock::MinRate => "the minimum rate".to_owned(),
+            Timeout::Token => "the cancel token's deadline".to_owned(),
+            Timeout::MinRate => "the minimum rate".to_owned(),
             clock => format!("the {clock} limit{limit}"),
         };
         let at = match phase {
@@ -205,7 +206,7 @@ impl Exchange {
             }
             phase => format!(" (phase: {phase})"),
         };
-        let verb = if clock == Clock::MinRate { "was not kept" } else { "ran out" };
+        let verb = if clock == Timeout::MinRate { "was not kept" } else { "ran out" };
         Error::new(Kind::TimedOut, format!("timed out: {what} {verb}{at}")).by_clock(clock)
     }
 

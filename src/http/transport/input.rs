@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::{Head, Seam, Stopped};
-use crate::error::{Clock, Kind, Phase};
 use crate::head::{self, Look, Refusal};
-use crate::limits::Deadline;
 use crate::net::Stop;
-use crate::wait::{Until, on_thread_stack};
+use crate::runtime::{WaitUntil, on_thread_stack};
+use crate::timeouts::Deadline;
+use crate::vocabulary::{Kind, Phase, Timeout};
 
 /// The minimum rate's window: what came in how much waiting.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl Seam {
     /// `patience` is the wait for 100 Continue.
     pub(super) fn await_head(&mut self, patience: Option<Deadline>) -> Result<Awaited, Stopped> {
         let mut until = match patience {
-            Some(patience) => Until::new(self.exchange.clocks().until(patience)),
+            Some(patience) => WaitUntil::new(self.exchange.clocks().until(patience)),
             None => self.exchange.clocks().begin(Phase::Head),
         };
         let (mut seen, mut slow) = (0, false);
@@ -79,7 +79,7 @@ impl Seam {
                     slow = true;
                 }
                 Err(Stop::Deadline)
-                    if patience.is_some() && self.exchange.clocks().armed() == Clock::None =>
+                    if patience.is_some() && self.exchange.clocks().armed() == Timeout::None =>
                 {
                     return Ok(Awaited::Nothing);
                 }
@@ -183,28 +183,31 @@ impl Seam {
     /// Waits for bytes of the body within its clocks; 0 if the peer closed.
     fn await_bytes(&mut self, mut into: Option<&mut [u8]>) -> Result<usize, Stopped> {
         let mut now = Instant::now();
-        let mut read = Deadline::after(now, self.exchange.clocks().limit(Clock::Read), Clock::Read);
+        let mut read =
+            Deadline::after(now, self.exchange.clocks().limit(Timeout::Read), Timeout::Read);
         if let Some(polite) = self.exchange.polite().until() {
-            read = read.or(Deadline { at: Some(polite), clock: Clock::None });
+            read = read.or(Deadline { at: Some(polite), clock: Timeout::None });
         }
         let got = loop {
             let Some((rate, window)) = self.exchange.clocks().min_rate() else {
                 break self.fill(
                     into.as_deref_mut(),
-                    Until { at: self.exchange.clocks().until(read), now },
+                    WaitUntil { at: self.exchange.clocks().until(read), now },
                 );
             };
             let left = window.saturating_sub(self.window.waited);
-            let own = read.or(Deadline::after(now, Some(left), Clock::MinRate));
-            let got = self
-                .fill(into.as_deref_mut(), Until { at: self.exchange.clocks().until(own), now });
-            let window_ended = self.exchange.clocks().armed() == Clock::MinRate;
+            let own = read.or(Deadline::after(now, Some(left), Timeout::MinRate));
+            let got = self.fill(
+                into.as_deref_mut(),
+                WaitUntil { at: self.exchange.clocks().until(own), now },
+            );
+            let window_ended = self.exchange.clocks().armed() == Timeout::MinRate;
             let later = Instant::now();
             self.window.waited += later.saturating_duration_since(now);
             self.window.bytes += *got.as_ref().unwrap_or(&0) as u64;
             now = later;
             if self.window.waited >= window && self.window.is_slower_than(rate, window) {
-                self.exchange.clocks().set_armed(Clock::MinRate);
+                self.exchange.clocks().set_armed(Timeout::MinRate);
                 self.exchange.fail(Stop::Deadline);
                 return Err(Stopped);
             }
@@ -222,7 +225,7 @@ impl Seam {
             }
             // A polite close has other things to do than to wait; nothing has failed.
             Err(Stop::Deadline)
-                if self.exchange.clocks().armed() == Clock::None
+                if self.exchange.clocks().armed() == Timeout::None
                     && self.exchange.polite().pause() =>
             {
                 Err(Stopped)

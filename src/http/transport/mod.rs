@@ -16,11 +16,12 @@ pub(super) use self::talk::{Incoming, Prepared, prepare, run};
 use super::buffers::Exchanged;
 use super::exchange::Exchange;
 use super::proxied;
-use crate::error::{Error, Kind};
-use crate::manager::{Lease, Reason};
+use crate::error::Error;
+use crate::manager::Lease;
 use crate::net::Stop;
 use crate::net::stream::{Sending, is_broken};
-use crate::wait::{Until, take_turns};
+use crate::runtime::{WaitUntil, yield_if_due};
+use crate::vocabulary::{CloseReason, Kind};
 
 /// One exchange's connection, from the request to the end of the body. Threads: one at a time.
 #[derive(Debug)]
@@ -115,7 +116,7 @@ impl Seam {
             let until = || {
                 let until = stalled
                     .get()
-                    .map_or_else(|| exchange.clocks().step(), |until: Until| until.later());
+                    .map_or_else(|| exchange.clocks().step(), |until: WaitUntil| until.later());
                 stalled.set(Some(until));
                 until
             };
@@ -124,7 +125,7 @@ impl Seam {
                     sent += took;
                     stalled.set(None);
                     self.exchange.count_sent(took);
-                    take_turns();
+                    yield_if_due();
                     self.unheard =
                         self.unheard.saturating_add(u32::try_from(took).unwrap_or(u32::MAX));
                     if listen && self.unheard >= LISTEN_EVERY {
@@ -159,7 +160,7 @@ impl Seam {
     #[cold]
     #[inline(never)]
     fn hear_out(&mut self, broken: Option<Stop>) -> Result<(), Stopped> {
-        take_turns();
+        yield_if_due();
         let heard = match self.lease.as_mut().and_then(Lease::stream) {
             Some(stream) => stream.try_read(self.buffers.room()),
             None => return Err(Stopped),
@@ -207,7 +208,7 @@ impl Seam {
     }
 
     /// Waits for bytes and takes them, into the buffers or straight to where they shall go.
-    fn fill(&mut self, mut into: Option<&mut [u8]>, mut until: Until) -> Result<usize, Stop> {
+    fn fill(&mut self, mut into: Option<&mut [u8]>, mut until: WaitUntil) -> Result<usize, Stop> {
         let stream = self.lease.as_mut().and_then(Lease::stream).ok_or(Stop::Ended)?;
         let mut looks_first = stream.may_hold_input();
         loop {
@@ -219,7 +220,7 @@ impl Seam {
                     if !direct {
                         self.buffers.filled(got);
                     }
-                    take_turns();
+                    yield_if_due();
                     return Ok(got);
                 }
                 until = until.later();
@@ -290,19 +291,19 @@ impl Drop for Seam {
             return lease.close(reason);
         }
         if exchange.is_abandoned() {
-            return lease.close(Reason::BodyLeftUnread);
+            return lease.close(CloseReason::BodyLeftUnread);
         }
         if self.head != Head::Here {
-            return lease.close(Reason::ProtocolError);
+            return lease.close(CloseReason::ProtocolError);
         }
         let now = Instant::now();
         let well = if exchange.is_short() {
-            lease.part(Reason::AskedByRequest)
+            lease.part(CloseReason::AskedByRequest)
         } else if !self.buffers.unconsumed().is_empty() || lease.holds_input() {
             // Bytes behind the response: they must never be read as the next one.
-            lease.part(Reason::ProtocolError)
+            lease.part(CloseReason::ProtocolError)
         } else if self.unfit || !self.request_is_whole || !self.ended_well {
-            lease.part(Reason::AskedByResponse)
+            lease.part(CloseReason::AskedByResponse)
         } else {
             lease.give_back(now)
         };

@@ -12,11 +12,12 @@ use ureq_proto::client::{Await100Result, RecvResponseResult, SendRequestResult};
 use super::chunks::Chunks;
 use super::input::Awaited;
 use super::{Broken, Seam, Stopped};
-use crate::error::{Clock, Error, Kind};
+use crate::error::Error;
 use crate::http::exchange::Exchange;
 use crate::http::upload::Upload;
-use crate::limits::Deadline;
-use crate::wait::on_thread_stack;
+use crate::runtime::on_thread_stack;
+use crate::timeouts::Deadline;
+use crate::vocabulary::{Kind, Timeout};
 
 /// What follows the head.
 pub(in crate::http) enum Incoming {
@@ -151,7 +152,7 @@ fn ask_first(
     mut call: Message<Await100>,
     upload: &mut Upload<'_>,
 ) -> Result<Told, Broken> {
-    let patience = Deadline::after(Instant::now(), Some(CONTINUE), Clock::None);
+    let patience = Deadline::after(Instant::now(), Some(CONTINUE), Timeout::None);
     let head = match seam.await_head(Some(patience))? {
         Awaited::Head(head) => {
             call.try_read_100(&head)?;

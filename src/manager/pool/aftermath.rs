@@ -9,7 +9,7 @@ use super::slot::Slot;
 use super::state::{Entry, Stage};
 use crate::manager::control::Control;
 use crate::manager::sweep;
-use crate::wait::Event;
+use crate::runtime::Notify;
 
 /// Made before the lock is taken, so that it is dropped after it was given back; the drop does it.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(super) struct Aftermath {
     /// Exchanges for which something has changed.
     pub(super) woken: Vec<Arc<Control>>,
     /// Whoever waits for the pool to be empty, or for an event to be recorded.
-    pub(super) rung: Vec<Arc<Event>>,
+    pub(super) rung: Vec<Arc<Notify>>,
     /// Something is idle that the sweep does not know of, or would come to too late.
     pub(super) sweep: Option<(Weak<Pool>, Instant)>,
 }

@@ -8,8 +8,9 @@ use super::ages::Idle;
 use super::queue::Next;
 use super::state::{Stage, State};
 use crate::manager::Limits;
-use crate::manager::connection::{Connection, Reason, Record};
-use crate::manager::events::Happened;
+use crate::manager::connection::{Connection, Record};
+use crate::manager::events::EventKind;
+use crate::vocabulary::CloseReason;
 
 impl State {
     /// A connection is free: for whoever waits for it, to be idle, or to go.
@@ -20,7 +21,7 @@ impl State {
         after: &mut Aftermath,
     ) {
         let Some((connection, line)) = self.bring(connection, now, after) else { return };
-        self.tell(Happened::Returned, &connection.record, after);
+        self.tell(EventKind::Returned, &connection.record, after);
         let stamp = self.next_stamp;
         self.next_stamp += 1;
         self.keep(connection, (now, stamp), line, now, after);
@@ -54,20 +55,20 @@ impl State {
         match self.next_for(line) {
             Next::Taker(ticket) => self.grant(ticket, connection, after),
             // Somebody who came earlier needs the slot and can't use this connection.
-            Next::Seeker => self.fall_with(connection, Reason::PoolFull, after),
+            Next::Seeker => self.fall_with(connection, CloseReason::PoolFull, after),
             Next::Nobody => return Some((connection, line)),
         }
         None
     }
 
     /// Why a connection can't serve another exchange, if it can't.
-    fn unfit(&self, record: &Record, line: usize, now: Instant) -> Option<Reason> {
+    fn unfit(&self, record: &Record, line: usize, now: Instant) -> Option<CloseReason> {
         let limits = &self.limits;
         if let Some(reason) = record.is_closing() {
             return Some(reason);
         }
         if self.closed.is_some() {
-            return Some(Reason::ManagerShutDown);
+            return Some(CloseReason::ManagerShutDown);
         }
         if let Some(reason) = self.is_worn(record, now) {
             return Some(reason);
@@ -75,19 +76,19 @@ impl State {
         // The limits may have been lowered while it was in use.
         let group = &self.groups[self.lines[line].group];
         let too_many = group.staying() > limits.per_origin || self.staying() > limits.total;
-        too_many.then_some(Reason::PoolFull)
+        too_many.then_some(CloseReason::PoolFull)
     }
 
     /// Why a connection may not be used again, by what it has behind it.
-    pub(super) fn is_worn(&self, record: &Record, now: Instant) -> Option<Reason> {
+    pub(super) fn is_worn(&self, record: &Record, now: Instant) -> Option<CloseReason> {
         let limits = &self.limits;
         if limits.max_requests.is_some_and(|most| record.served() >= most) {
-            return Some(Reason::ServedEnough);
+            return Some(CloseReason::ServedEnough);
         }
         let too_old = limits
             .age_of(record.id)
             .is_some_and(|age| now.saturating_duration_since(record.born) >= age);
-        too_old.then_some(Reason::TooOld)
+        too_old.then_some(CloseReason::TooOld)
     }
 
     fn keep(
@@ -100,7 +101,7 @@ impl State {
     ) {
         let Limits { idle_total, idle_per_origin, .. } = self.limits;
         if idle_total == 0 || idle_per_origin == 0 {
-            return self.fall_with(connection, Reason::PoolFull, after);
+            return self.fall_with(connection, CloseReason::PoolFull, after);
         }
         let id = connection.record.id;
         let Some(entry) = self.entries.get_mut(&id) else { return };
@@ -154,13 +155,13 @@ impl State {
         let lines = self.groups[group].lines.iter();
         let oldest = lines.filter_map(|line| self.lines[*line].idle.oldest());
         let oldest = oldest.min_by_key(|row| row.stamp).map(|row| row.id);
-        oldest.map(|id| self.fall(id, Reason::PoolFull, after)).is_some()
+        oldest.map(|id| self.fall(id, CloseReason::PoolFull, after)).is_some()
     }
 
     /// The least recently used idle connection of all goes.
     pub(super) fn evict(&mut self, after: &mut Aftermath) -> bool {
         let oldest = self.ages.oldest().map(|row| row.id);
-        oldest.map(|id| self.fall(id, Reason::PoolFull, after)).is_some()
+        oldest.map(|id| self.fall(id, CloseReason::PoolFull, after)).is_some()
     }
 
     /// Closes what has been idle for too long. Looks at the oldest only.
@@ -169,7 +170,7 @@ impl State {
         while let Some(row) = self.ages.oldest()
             && now.saturating_duration_since(row.since) >= idle_for
         {
-            self.fall(row.id, Reason::IdleTooLong, after);
+            self.fall(row.id, CloseReason::IdleTooLong, after);
         }
     }
 

@@ -7,7 +7,8 @@ use super::aftermath::Aftermath;
 use super::ages::Idle;
 use super::model::KEYS;
 use super::trial::{Phase, Step, World};
-use crate::manager::{How, Limits};
+use crate::manager::Limits;
+use crate::vocabulary::CloseMode;
 
 /// Runs these steps on a pool with these limits.
 fn run(limits: Limits, steps: &[Step]) -> World {
@@ -64,7 +65,7 @@ fn limits_that_overlap_close_no_more_than_they_must() {
 #[test]
 fn a_dial_that_is_closed_keeps_its_slot_until_its_sockets_are_gone() {
     let limits = Limits { total: 1, ..Limits::default() };
-    let first = Step::CloseOne { which: 0, how: How::Now };
+    let first = Step::CloseOne { which: 0, how: CloseMode::Now };
     let mut world = run(limits, &[ask(0), ask(0), first]);
     assert!(world.pool.list(world.model.now).is_empty());
     world.step(&Step::Fetch(0));
@@ -82,7 +83,7 @@ fn who_was_given_a_connection_is_not_ended_with_the_dial_it_leaves() {
     let mut world = run(Limits::default(), &steps);
     let dial = world.people[1].control.connection();
     let dial = world.model.all(|c| c.record.as_ref().is_some_and(|r| r.id != dial));
-    world.step(&Step::CloseOne { which: dial[0], how: How::Now });
+    world.step(&Step::CloseOne { which: dial[0], how: CloseMode::Now });
     world.step(&Step::StopDialling { who: 0, goes_on: true });
     assert_eq!(world.people[1].phase, Phase::Uses);
     world.finish();

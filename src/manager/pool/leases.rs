@@ -7,10 +7,11 @@ use std::time::Instant;
 use super::aftermath::Aftermath;
 use super::state::{Stage, State};
 use super::{Answer, Pool, Refused};
-use crate::manager::connection::{Connection, Reason, Record};
+use crate::manager::connection::{Connection, Record};
 use crate::manager::control::{Cause, Control};
-use crate::manager::events::Happened;
+use crate::manager::events::EventKind;
 use crate::manager::key::PoolKey;
+use crate::vocabulary::CloseReason;
 
 /// What became of a dial that is done.
 #[derive(Debug)]
@@ -121,12 +122,12 @@ impl Pool {
         if control.cause().is_none() && control.connection() == id {
             entry.stage = Stage::InUse(Arc::clone(control));
             connection.record.requests.fetch_add(1, Ordering::Relaxed);
-            state.tell(Happened::Leased, &connection.record, &mut after);
+            state.tell(EventKind::Leased, &connection.record, &mut after);
             return Ok(Dialled::Mine(connection));
         }
         // Nobody's from here on: for whoever waits, or idle.
         if short {
-            state.fall_with(connection, Reason::AskedByRequest, &mut after);
+            state.fall_with(connection, CloseReason::AskedByRequest, &mut after);
         } else {
             state.offer_dialled(connection, now, &mut after);
         }
@@ -156,7 +157,7 @@ impl Pool {
         &self,
         id: u64,
         control: &Arc<Control>,
-        reason: Reason,
+        reason: CloseReason,
         now: Instant,
     ) -> Option<Box<Connection>> {
         let mut after = Aftermath::default();
@@ -212,7 +213,7 @@ impl Pool {
             let record = state.take_slot(line, || Stage::Dialling(owner));
             control.has(record.id);
             state.is_ahead(record.id);
-            state.tell(Happened::Opened, &record, &mut after);
+            state.tell(EventKind::Opened, &record, &mut after);
             slots.push((record, control));
         }
         state.tidy(line);
@@ -229,7 +230,7 @@ impl Pool {
     ) -> Result<Answer, Refused> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        let reason = Reason::StaleAtCheckout;
+        let reason = CloseReason::StaleAtCheckout;
         if state.entry_of(id, control).is_none() {
             return Err(Refused::Ended);
         }
@@ -248,7 +249,7 @@ impl Pool {
         state.enter(&record, Stage::Dialling(Arc::clone(control)), entry.slot);
         control.has(record.id);
         state.would_take(line, control, record.id);
-        state.tell(Happened::Opened, &record, &mut after);
+        state.tell(EventKind::Opened, &record, &mut after);
         Ok(Answer::Dial(record))
     }
 
@@ -274,7 +275,7 @@ impl Pool {
     }
 
     /// Closes the connection of an exchange, for the exchange's own reason.
-    pub(crate) fn close_mine(&self, id: u64, control: &Control, reason: Reason) {
+    pub(crate) fn close_mine(&self, id: u64, control: &Control, reason: CloseReason) {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         state.parted(id, &mut after);
@@ -286,7 +287,7 @@ impl Pool {
 
     /// Ends the connection that an exchange uses, because the exchange was ended from outside. One
     /// that still waits or dials sees to that itself, as soon as it is woken.
-    pub(crate) fn end_lease(&self, control: &Control, reason: Reason) {
+    pub(crate) fn end_lease(&self, control: &Control, reason: CloseReason) {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         // Not before: it may be given its connection just now, by somebody who saw no cause yet.
@@ -321,7 +322,7 @@ impl State {
         connection.record.requests.fetch_add(1, Ordering::Relaxed);
         control.has(id);
         self.counters.reused += 1;
-        self.tell(Happened::Leased, &connection.record, after);
+        self.tell(EventKind::Leased, &connection.record, after);
         connection
     }
 
@@ -337,7 +338,7 @@ impl State {
         if !fresh {
             self.would_take(line, control, record.id);
         }
-        self.tell(Happened::Opened, &record, after);
+        self.tell(EventKind::Opened, &record, after);
         record
     }
 
@@ -380,7 +381,7 @@ impl State {
                 let unused = matches!(stage, Stage::Reserved(_));
                 entry.stage = stage;
                 if unused {
-                    self.fall(id, Reason::Cancelled, after);
+                    self.fall(id, CloseReason::Cancelled, after);
                 }
             }
         }
@@ -398,7 +399,7 @@ impl State {
                 entry.stage = Stage::Dialling(owner);
                 let record = Arc::clone(&entry.record);
                 self.counters.opened += 1;
-                self.tell(Happened::Opened, &record, after);
+                self.tell(EventKind::Opened, &record, after);
                 Answer::Dial(record)
             }
             stage => {

@@ -30,12 +30,13 @@ use arc_swap::ArcSwap;
 use self::aftermath::Aftermath;
 pub(crate) use self::leases::Dialled;
 use self::state::{Closed, State};
-use super::connection::{Connection, ConnectionInfo, Reason, Record, Where};
+use super::connection::{Connection, ConnectionInfo, Record, Where};
 use super::control::Cause;
-use super::{How, Limits, Stats};
+use super::{CloseMode, Limits, Stats};
 use crate::net::resolve::Resolver;
 use crate::process::PerProcess;
-use crate::wait::Event;
+use crate::runtime::Notify;
+use crate::vocabulary::CloseReason;
 
 /// Threads: any thread at any time.
 #[derive(Debug)]
@@ -93,7 +94,12 @@ impl Pool {
     }
 
     /// Closes those that `which` picks; answers how many were closed or marked.
-    pub(crate) fn close(&self, how: How, cause: Cause, which: impl Fn(&Record) -> bool) -> usize {
+    pub(crate) fn close(
+        &self,
+        how: CloseMode,
+        cause: Cause,
+        which: impl Fn(&Record) -> bool,
+    ) -> usize {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         let picked: Vec<u64> =
@@ -106,7 +112,7 @@ impl Pool {
     }
 
     /// Closes one by its id; `false` if it is not open.
-    pub(crate) fn close_one(&self, id: u64, how: How) -> bool {
+    pub(crate) fn close_one(&self, id: u64, how: CloseMode) -> bool {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         let found = state.entries.get(&id).is_some_and(|entry| !entry.stage.is_reserved());
@@ -118,7 +124,12 @@ impl Pool {
     }
 
     /// Closes what has been idle for at least `idle_for`.
-    pub(crate) fn close_idle(&self, idle_for: Duration, reason: Reason, now: Instant) -> usize {
+    pub(crate) fn close_idle(
+        &self,
+        idle_for: Duration,
+        reason: CloseReason,
+        now: Instant,
+    ) -> usize {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         let all = state.ages.from(0);
@@ -133,13 +144,13 @@ impl Pool {
 
     /// No new leases from now on; what is idle is closed, what runs finishes, who waits is refused.
     /// `empty` is set when nothing is open any more. Answers whether that is so already.
-    pub(crate) fn drain(&self, empty: &Arc<Event>) -> bool {
+    pub(crate) fn drain(&self, empty: &Arc<Notify>) -> bool {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         self.refuse(&mut state, Closed::Draining, &mut after);
         let all: Vec<u64> = state.entries.keys().copied().collect();
         for id in all {
-            state.close(id, How::Graceful, Cause::ShutDown, &mut after);
+            state.close(id, CloseMode::Graceful, Cause::ShutDown, &mut after);
         }
         let is_empty = state.open == 0;
         if !is_empty {
@@ -149,7 +160,7 @@ impl Pool {
     }
 
     /// How many connections are open, until nobody waits for `empty` any more.
-    pub(crate) fn left(&self, empty: &Arc<Event>) -> usize {
+    pub(crate) fn left(&self, empty: &Arc<Notify>) -> usize {
         let mut state = self.lock();
         state.drains.retain(|other| !Arc::ptr_eq(other, empty));
         state.open
@@ -161,7 +172,7 @@ impl Pool {
         self.refuse(&mut state, Closed::ShutDown, &mut after);
         let all: Vec<u64> = state.entries.keys().copied().collect();
         for id in all {
-            state.close(id, How::Now, Cause::ShutDown, &mut after);
+            state.close(id, CloseMode::Now, Cause::ShutDown, &mut after);
         }
         drop(state);
     }
@@ -231,7 +242,7 @@ impl Pool {
         stats
     }
 
-    pub(crate) fn why_ended(&self, id: u64) -> Option<Reason> {
+    pub(crate) fn why_ended(&self, id: u64) -> Option<CloseReason> {
         self.lock().ended.iter().rev().find(|(ended, _)| *ended == id).map(|(_, reason)| *reason)
     }
 

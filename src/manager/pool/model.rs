@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::state::Closed;
+use crate::manager::Limits;
 use crate::manager::connection::Record;
-use crate::manager::{How, Limits};
+use crate::vocabulary::CloseMode;
 
 /// Two keys an origin.
 pub(super) const KEYS: usize = 6;
@@ -299,21 +300,23 @@ impl Model {
         }
     }
 
-    pub(super) fn close(&mut self, which: usize, how: How) {
+    pub(super) fn close(&mut self, which: usize, how: CloseMode) {
         let stage = self.connections[which].stage;
         match (stage, how) {
             (Stage::Falling | Stage::Parting | Stage::Gone, _) => {}
             (Stage::Idle, _) => self.fall(which),
             (Stage::Ahead, _) => self.part(which),
-            (_, How::Graceful) => self.connections[which].closing = true,
+            (_, CloseMode::Graceful) => self.connections[which].closing = true,
             // Somebody who dials, and was given another one, goes on with that.
-            (Stage::Dialling(who), How::Now) if self.people[who].has.is_some() => self.part(which),
+            (Stage::Dialling(who), CloseMode::Now) if self.people[who].has.is_some() => {
+                self.part(which)
+            }
             (
                 Stage::Reserved(who)
                 | Stage::Dialling(who)
                 | Stage::InUse(who)
                 | Stage::Granted(who),
-                How::Now,
+                CloseMode::Now,
             ) => {
                 if std::mem::replace(&mut self.people[who].ended, true) {
                     self.connections[which].closing = true;
@@ -359,7 +362,7 @@ impl Model {
 
     pub(super) fn shut_down(&mut self) {
         self.refuse(Closed::ShutDown);
-        self.known().into_iter().for_each(|c| self.close(c, How::Now));
+        self.known().into_iter().for_each(|c| self.close(c, CloseMode::Now));
     }
 
     pub(super) fn change(&mut self, limits: Limits) {

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use super::aftermath::Aftermath;
 use super::state::{Stage, State, Waiter};
-use crate::manager::connection::{Connection, Reason};
+use crate::manager::connection::Connection;
 use crate::manager::control::Control;
+use crate::vocabulary::CloseReason;
 
 /// Who gets a connection that became free.
 pub(super) enum Next {
@@ -186,7 +187,7 @@ impl State {
         entry.stage = Stage::Granted { connection, to: Arc::clone(&waiter.control) };
         match waiter.dial.and_then(|dial| Some((dial, &self.entries.get(&dial)?.stage))) {
             // A slot that it was given and has not used is free again.
-            Some((dial, Stage::Reserved(_))) => self.fall(dial, Reason::DialFailed, after),
+            Some((dial, Stage::Reserved(_))) => self.fall(dial, CloseReason::DialFailed, after),
             Some((dial, Stage::Dialling(_))) => self.is_ahead(dial),
             _ => {}
         }

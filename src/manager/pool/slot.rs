@@ -7,7 +7,7 @@
 use std::sync::Weak;
 
 use super::Pool;
-use crate::process::generation;
+use crate::process::fork_generation;
 
 /// Threads: any; never dropped under the pool's lock.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn new(pool: Weak<Pool>, line: usize) -> Self {
-        Self { pool, line, process: generation() }
+        Self { pool, line, process: fork_generation() }
     }
 
     pub(super) fn line(&self) -> usize {
@@ -31,7 +31,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         // The child of a fork has a pool of its own, which knows nothing of its parent's slots.
-        if self.process == generation()
+        if self.process == fork_generation()
             && let Some(pool) = self.pool.upgrade()
         {
             pool.release(self.line);

@@ -12,12 +12,13 @@ use super::aftermath::Aftermath;
 use super::ages::Ages;
 use super::slot::Slot;
 use super::{Pool, Refused};
-use crate::manager::connection::{Connection, Reason, Record, Where};
+use crate::manager::connection::{Connection, Record, Where};
 use crate::manager::control::{Cause, Control};
-use crate::manager::events::{Happened, Ring};
+use crate::manager::events::{EventKind, Ring};
 use crate::manager::key::{Origin, PoolKey};
-use crate::manager::{How, Limits, Stats};
-use crate::wait::Event;
+use crate::manager::{Limits, Stats};
+use crate::runtime::Notify;
+use crate::vocabulary::{CloseMode, CloseReason};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -51,9 +52,9 @@ pub(super) struct State {
     pub(super) counters: Stats,
     pub(super) closed: Option<Closed>,
     /// Told when nothing is open any more.
-    pub(super) drains: Vec<Arc<Event>>,
+    pub(super) drains: Vec<Arc<Notify>>,
     /// How the last ones ended.
-    pub(super) ended: VecDeque<(u64, Reason)>,
+    pub(super) ended: VecDeque<(u64, CloseReason)>,
     /// What happened, if somebody listens.
     pub(super) ring: Option<Box<Ring>>,
 }
@@ -264,7 +265,7 @@ impl State {
             .insert(record.id, Entry { record: Arc::clone(record), stage, slot, ahead: false });
     }
 
-    pub(super) fn close(&mut self, id: u64, how: How, cause: Cause, after: &mut Aftermath) {
+    pub(super) fn close(&mut self, id: u64, how: CloseMode, cause: Cause, after: &mut Aftermath) {
         let Some(entry) = self.entries.get(&id) else { return };
         let reason = cause.into();
         match (&entry.stage, how) {
@@ -274,7 +275,7 @@ impl State {
                 control.settle(cause);
                 self.part(id, reason, after);
             }
-            (_, How::Graceful) => entry.record.close_after(reason),
+            (_, CloseMode::Graceful) => entry.record.close_after(reason),
             // Its exchange was given another connection just now: that one is not meant.
             (Stage::Dialling(control), _) if control.connection() != id => {
                 self.part(id, reason, after);
@@ -284,7 +285,7 @@ impl State {
                 | Stage::Dialling(control)
                 | Stage::InUse(control)
                 | Stage::Granted { to: control, .. },
-                How::Now,
+                CloseMode::Now,
             ) => {
                 // Under the lock, so that nobody sees the connection gone and no cause for it. If
                 // somebody was first, that one is about to let it go, for a reason of its own; it
@@ -301,7 +302,7 @@ impl State {
     }
 
     /// Takes a connection out, whatever it does.
-    pub(super) fn fall(&mut self, id: u64, reason: Reason, after: &mut Aftermath) {
+    pub(super) fn fall(&mut self, id: u64, reason: CloseReason, after: &mut Aftermath) {
         if let Some(entry) = self.remove(id, reason, after) {
             self.let_fall(entry, after);
         }
@@ -309,7 +310,7 @@ impl State {
 
     /// Takes a dial out that somebody else runs: its sockets are that one's, and so is its slot
     /// until they are gone ([`parted`](Self::parted)).
-    fn part(&mut self, id: u64, reason: Reason, after: &mut Aftermath) {
+    fn part(&mut self, id: u64, reason: CloseReason, after: &mut Aftermath) {
         let Some(entry) = self.remove(id, reason, after) else { return };
         let Entry { stage, slot, ahead, .. } = entry;
         let line = slot.line();
@@ -347,7 +348,7 @@ impl State {
     pub(super) fn fall_with(
         &mut self,
         connection: Box<Connection>,
-        reason: Reason,
+        reason: CloseReason,
         after: &mut Aftermath,
     ) {
         if let Some(mut entry) = self.remove(connection.record.id, reason, after) {
@@ -370,7 +371,7 @@ impl State {
     pub(super) fn remove(
         &mut self,
         id: u64,
-        reason: Reason,
+        reason: CloseReason,
         after: &mut Aftermath,
     ) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
@@ -389,7 +390,7 @@ impl State {
             return Some(entry);
         }
         self.counters.closed += 1;
-        if reason == Reason::StaleAtCheckout {
+        if reason == CloseReason::StaleAtCheckout {
             self.counters.stale += 1;
             self.counters.reused -= 1;
         }
@@ -397,7 +398,7 @@ impl State {
             self.ended.pop_front();
         }
         self.ended.push_back((id, reason));
-        self.tell(Happened::Closed(reason), &entry.record, after);
+        self.tell(EventKind::Closed(reason), &entry.record, after);
         Some(entry)
     }
 

@@ -13,15 +13,16 @@ use proptest::prelude::*;
 use super::model::{Counts, Got, KEYS, Model, Stage as Its, origin_of};
 use super::state::Stage;
 use super::{Answer, Dialled, Pool, Refused};
-use crate::manager::connection::{Connection, Reason, Record};
+use crate::manager::Limits;
+use crate::manager::connection::{Connection, Record};
 use crate::manager::control::{Cause, Control};
 use crate::manager::key::{Origin, PoolKey};
-use crate::manager::{How, Limits};
 use crate::net::route::Route;
 use crate::net::socket::Socket;
 use crate::net::stream::Stream;
 use crate::net::tls::Tls;
-use crate::wait::{Event, readable_now};
+use crate::runtime::{Notify, readable_now};
+use crate::vocabulary::{CloseMode, CloseReason};
 
 /// A step. Numbers pick one of those that are there.
 #[derive(Clone, Debug)]
@@ -38,9 +39,9 @@ pub(super) enum Step {
     GiveBack(usize),
     CloseMine(usize),
     Cancel(usize),
-    CloseOne { which: usize, how: How },
-    CloseOrigin { origin: usize, how: How },
-    CloseAll(How),
+    CloseOne { which: usize, how: CloseMode },
+    CloseOrigin { origin: usize, how: CloseMode },
+    CloseAll(CloseMode),
     CloseIdle(u64),
     Retire,
     Change(Limits),
@@ -79,8 +80,8 @@ fn limits() -> impl Strategy<Value = Limits> {
     )
 }
 
-fn how() -> impl Strategy<Value = How> {
-    prop_oneof![Just(How::Now), Just(How::Graceful)]
+fn how() -> impl Strategy<Value = CloseMode> {
+    prop_oneof![Just(CloseMode::Now), Just(CloseMode::Graceful)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -136,7 +137,7 @@ pub(super) enum Phase {
 pub(super) struct Person {
     pub(super) control: Arc<Control>,
     /// What wakes it, all the time.
-    event: Arc<Event>,
+    event: Arc<Notify>,
     pub(super) phase: Phase,
     connection: Option<Box<Connection>>,
 }
@@ -150,7 +151,7 @@ pub(super) struct World {
     pub(super) ahead: Vec<(usize, Arc<Record>, Arc<Control>)>,
     /// The other ends of the sockets, by id.
     peers: HashMap<u64, std::os::unix::net::UnixStream>,
-    drains: Vec<Arc<Event>>,
+    drains: Vec<Arc<Notify>>,
 }
 
 impl World {
@@ -227,12 +228,15 @@ impl World {
             }
             Step::CloseIdle(secs) => {
                 let old = Duration::from_secs(*secs);
-                let closed = self.pool.close_idle(old, Reason::IdleTooLong, now);
+                let closed = self.pool.close_idle(old, CloseReason::IdleTooLong, now);
                 assert_eq!(closed, self.model.close_idle(old));
             }
             Step::Retire => {
                 let mine = self.model.listed().len();
-                assert_eq!(self.pool.close(How::Graceful, Cause::NetworkChanged, |_| true), mine);
+                assert_eq!(
+                    self.pool.close(CloseMode::Graceful, Cause::NetworkChanged, |_| true),
+                    mine
+                );
                 self.model.retire();
             }
             Step::Change(limits) => {
@@ -250,7 +254,7 @@ impl World {
                 self.model.sweep();
             }
             Step::Drain => {
-                let event = Arc::new(Event::new().unwrap());
+                let event = Arc::new(Notify::new().unwrap());
                 let empty = self.pool.drain(&event);
                 assert_eq!(empty, self.model.drain());
                 if !empty {
@@ -377,7 +381,7 @@ impl World {
             }
         }
         let now = self.model.now;
-        let given = self.pool.part_from_dial(record.id, &control, Reason::DialFailed, now);
+        let given = self.pool.part_from_dial(record.id, &control, CloseReason::DialFailed, now);
         let got = self.model.part_from_dial(who, dial);
         self.people[who].phase = match (&given, got) {
             (Some(given), Got::Open(which)) => {
@@ -414,7 +418,7 @@ impl World {
             let connection = self.connect(record);
             self.pool.dialled_ahead(connection, &control, self.model.now);
         } else {
-            self.pool.close_mine(record.id, &control, Reason::DialFailed);
+            self.pool.close_mine(record.id, &control, CloseReason::DialFailed);
         }
         self.model.dialled_ahead(dial, well);
     }
@@ -446,11 +450,11 @@ impl World {
         let person = &mut self.people[who];
         let connection = person.connection.take().unwrap();
         person.phase = Phase::Over;
-        self.pool.close_mine(connection.record.id, &person.control, Reason::AskedByRequest);
+        self.pool.close_mine(connection.record.id, &person.control, CloseReason::AskedByRequest);
         self.model.close_mine(who);
     }
 
-    fn close_one(&mut self, which: usize, how: How) {
+    fn close_one(&mut self, which: usize, how: CloseMode) {
         let listed = self.model.listed();
         if listed.is_empty() {
             assert!(!self.pool.close_one(u64::MAX, how));
@@ -516,7 +520,7 @@ impl World {
         for (who, person) in self.people.iter_mut().enumerate() {
             if person.phase == Phase::Uses && self.model.people[who].ended {
                 let connection = person.connection.take().unwrap();
-                self.pool.close_mine(connection.record.id, &person.control, Reason::Cancelled);
+                self.pool.close_mine(connection.record.id, &person.control, CloseReason::Cancelled);
                 self.model.people[who].has = None;
                 person.phase = Phase::Over;
             }

@@ -9,14 +9,14 @@ use super::Pool;
 use super::aftermath::Aftermath;
 use super::ages::Idle;
 use super::state::{Stage, State};
-use crate::error::Phase;
 use crate::manager::Limits;
-use crate::manager::connection::{Connection, Reason, Record};
-use crate::manager::events::{Happened, Listener, Ring, Row};
+use crate::manager::connection::{Connection, Record};
+use crate::manager::events::{EventKind, Listener, Ring, Row};
 use crate::manager::key::PoolKey;
 use crate::net::Stop;
 use crate::net::socket::Socket;
-use crate::wait::readable_now;
+use crate::runtime::readable_now;
+use crate::vocabulary::{CloseReason, Phase};
 
 impl Pool {
     /// Looks at every idle connection, a few at a time so that the lock is never held for long:
@@ -53,7 +53,7 @@ impl Pool {
                 .idle_for
                 .is_some_and(|most| now.saturating_duration_since(since) >= most)
             {
-                state.fall(id, Reason::IdleTooLong, &mut after);
+                state.fall(id, CloseReason::IdleTooLong, &mut after);
             } else if let Some(socket) = record.socket() {
                 idle.push(Seen { id, stamp, socket });
             }
@@ -116,7 +116,7 @@ impl Pool {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         state.counters.retried += 1;
-        state.tell_of(Happened::Retried, connection, key, &mut after);
+        state.tell_of(EventKind::Retried, connection, key, &mut after);
         drop(state);
     }
 
@@ -130,7 +130,7 @@ impl Pool {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         for (phase, took) in phases {
-            state.tell_of(Happened::Phase(*phase, *took), connection, key, &mut after);
+            state.tell_of(EventKind::Phase(*phase, *took), connection, key, &mut after);
         }
         drop(state);
     }
@@ -168,7 +168,7 @@ impl State {
         if self.limits.max_requests.is_none() && self.limits.max_age.is_none() {
             return;
         }
-        let worn: Vec<(u64, Reason)> = self
+        let worn: Vec<(u64, CloseReason)> = self
             .ages
             .from(0)
             .filter_map(|row| Some((row.id, self.is_worn(&self.entries[&row.id].record, now)?)))
@@ -180,15 +180,15 @@ impl State {
 
     pub(super) fn tell_queued(&mut self, line: usize, after: &mut Aftermath) {
         let key = Arc::clone(&self.lines[line].key);
-        self.tell_of(Happened::Queued, 0, &key, after);
+        self.tell_of(EventKind::Queued, 0, &key, after);
     }
 
     /// Records what happened, if somebody listens.
-    pub(super) fn tell(&mut self, what: Happened, record: &Record, after: &mut Aftermath) {
+    pub(super) fn tell(&mut self, what: EventKind, record: &Record, after: &mut Aftermath) {
         self.tell_of(what, record.id, &record.key, after);
     }
 
-    fn tell_of(&mut self, what: Happened, id: u64, key: &Arc<PoolKey>, after: &mut Aftermath) {
+    fn tell_of(&mut self, what: EventKind, id: u64, key: &Arc<PoolKey>, after: &mut Aftermath) {
         if let Some(ring) = &mut self.ring {
             ring.record(what, id, key, &mut after.rung);
         }
@@ -213,15 +213,15 @@ fn spoken(rows: &[Seen]) -> Vec<(u64, u64)> {
 }
 
 /// What the peer said on an idle connection; `None` if that is in order.
-fn listen_to(connection: &mut Connection) -> Option<Reason> {
+fn listen_to(connection: &mut Connection) -> Option<CloseReason> {
     match connection.stream.try_read(&mut [0]) {
         Ok(None) => None,
-        Ok(Some(0)) | Err(Stop::PeerClosed) => Some(Reason::PeerClosed),
-        Ok(Some(_)) | Err(Stop::Tls(_)) => Some(Reason::ProtocolError),
+        Ok(Some(0)) | Err(Stop::PeerClosed) => Some(CloseReason::PeerClosed),
+        Ok(Some(_)) | Err(Stop::Tls(_)) => Some(CloseReason::ProtocolError),
         Err(Stop::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {
-            Some(Reason::PeerReset)
+            Some(CloseReason::PeerReset)
         }
-        Err(_) => Some(Reason::PeerClosed),
+        Err(_) => Some(CloseReason::PeerClosed),
     }
 }
 

@@ -49,8 +49,8 @@ fn plan(host: &str, port: u16, secure: bool) -> Plan {
     Plan { host: host.into(), port, unix: None, tls, route, keep_alive: None }
 }
 
-fn event() -> Arc<Event> {
-    Arc::new(Event::new().unwrap())
+fn event() -> Arc<Notify> {
+    Arc::new(Notify::new().unwrap())
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::talk::{Next, Towards, failed};
 use crate::error::Error;
 use crate::head::{self, Look};
-use crate::wait::on_thread_stack;
+use crate::runtime::on_thread_stack;
 
 /// How far the answer is. Threads: a value.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ const LARGEST_HEAD: usize = 16 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
+    use crate::vocabulary::Kind;
 
     fn hear(text: &str) -> Result<Next, Error> {
         Connect::default().hear(text.as_bytes(), "proxy http://p:80")

@@ -18,7 +18,8 @@ use percent_encoding::percent_decode_str;
 pub(super) use self::talk::{Talk, Towards};
 use super::tls::{Settings, Tls};
 use crate::authority;
-use crate::error::{Error, Kind};
+use crate::error::Error;
+use crate::vocabulary::Kind;
 
 /// Threads: immutable.
 #[derive(Clone)]

@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use super::connect::Connect;
 use super::socks::Socks;
 use super::{Proxy, Scheme};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::net::dial::Failure;
 use crate::net::patience::Patience;
 use crate::net::stream::{Stream, is_broken};
 use crate::net::{Stop, resolve, tls};
-use crate::wait::Interest;
+use crate::runtime::Interest;
+use crate::vocabulary::Kind;
 
 /// Threads: one at a time.
 pub(in crate::net) struct Talk {

@@ -21,8 +21,11 @@ use super::patience::Patience;
 use super::resolve::without_brackets;
 use super::socket::{InUse, Socket};
 use super::tls::Tls;
-use crate::error::{Error, Kind};
-use crate::wait::{Crew, Interest, Until, Woken, apart, ready_now, take_turns, wait_fd};
+use crate::error::Error;
+use crate::runtime::{
+    Interest, WaitUntil, WakeReason, WorkerPool, ready_now, run_on_worker, wait_fd, yield_if_due,
+};
+use crate::vocabulary::Kind;
 
 /// One connection's bytes. Threads: one at a time; its [`Socket`] may be ended by any.
 #[derive(Debug)]
@@ -70,7 +73,7 @@ impl Stream {
             Error::new(Kind::InvalidUrl, format!("{host} is no name that a certificate can be for"))
         })?;
         // The first one reads the system's roots; each one makes a key.
-        let connection = apart(&CRYPTO, || {
+        let connection = run_on_worker(&CRYPTO, || {
             ClientConnection::new(Arc::clone(tls.config()?), name)
                 .map_err(|error| Error::new(Kind::TlsFailed, error.to_string()))
         })?;
@@ -114,7 +117,7 @@ impl Stream {
                 (Ok(Some(0)), None) => return Err(Stop::PeerClosed),
                 (Ok(Some(got)), _) => {
                     // Signatures and keys: a millisecond, and most of the stack that anything here needs.
-                    if let Err(error) = apart(&CRYPTO, || tls.process(got)) {
+                    if let Err(error) = run_on_worker(&CRYPTO, || tls.process(got)) {
                         // The alert tells the peer why (RFC 8446 section 6); it may not want to know.
                         flush_if_possible(tls, &mut below);
                         return Err(Stop::Tls(error));
@@ -132,7 +135,7 @@ impl Stream {
     }
 
     /// Waits until there may be bytes to read.
-    pub(crate) fn await_input(&mut self, until: Until) -> Result<(), Stop> {
+    pub(crate) fn await_input(&mut self, until: WaitUntil) -> Result<(), Stop> {
         // Flush first: the peer waits for these bytes. If they can't be sent any more, the read that follows
         // finds out what the peer said last, which explains more than the failed write.
         let interest = match self.flush() {
@@ -172,7 +175,7 @@ impl Stream {
             }
             // Records without data are taken in a row, as long as the peer sends them: others get their
             // turn in between.
-            take_turns();
+            yield_if_due();
             // Key updates and the like want an answer; it may wait for the next write if it doesn't fit.
             flush_if_possible(tls, &mut below);
         }
@@ -186,7 +189,7 @@ impl Stream {
         bytes: &[u8],
         more: bool,
         listen: bool,
-        until: &dyn Fn() -> Until,
+        until: &dyn Fn() -> WaitUntil,
     ) -> Result<Sending, Stop> {
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
         let mut wire = Wire { socket: &socket, traffic: &self.traffic };
@@ -336,7 +339,7 @@ impl Stream {
 }
 
 /// Does what takes long in a handshake, so that no other exchange of an I/O thread waits for it.
-static CRYPTO: Crew = Crew::new("hangup-crypto", 4);
+static CRYPTO: WorkerPool = WorkerPool::new("hangup-crypto", 4);
 
 /// `None` for what has to wait. An error that is no system call's is that of a TLS layer.
 #[inline]
@@ -360,7 +363,7 @@ fn stop_of(error: io::Error) -> Stop {
 }
 
 /// Waits until bytes can be sent; `false` if the peer says something first.
-fn may_write(socket: &InUse<'_>, listen: bool, until: Until) -> Result<bool, Stop> {
+fn may_write(socket: &InUse<'_>, listen: bool, until: WaitUntil) -> Result<bool, Stop> {
     let interest = if listen { Interest::Either } else { Interest::Write };
     let (read, write) = ready(socket, interest, until)?;
     if read && write {
@@ -376,11 +379,11 @@ pub(crate) fn is_broken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-fn ready(socket: &InUse<'_>, interest: Interest, until: Until) -> Result<(bool, bool), Stop> {
+fn ready(socket: &InUse<'_>, interest: Interest, until: WaitUntil) -> Result<(bool, bool), Stop> {
     match wait_fd(socket.source(), interest, until).map_err(Stop::Io)? {
-        Woken::Ready { read, write } => Ok((read, write)),
-        Woken::Event => Err(Stop::Ended),
-        Woken::Deadline => Err(Stop::Deadline),
-        Woken::Interrupted => Err(Stop::Interrupted),
+        WakeReason::Ready { read, write } => Ok((read, write)),
+        WakeReason::Notified => Err(Stop::Ended),
+        WakeReason::Deadline => Err(Stop::Deadline),
+        WakeReason::Interrupted => Err(Stop::Interrupted),
     }
 }

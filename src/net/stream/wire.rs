@@ -9,7 +9,7 @@ use rustls::ClientConnection;
 use super::Traffic;
 use super::layer::Layer;
 use crate::net::socket::InUse;
-use crate::wait::take_turns;
+use crate::runtime::yield_if_due;
 
 /// The socket as std's traits want it, counting.
 pub(super) struct Wire<'a> {
@@ -89,7 +89,7 @@ impl Read for Below<'_> {
             tunnel
                 .process(got)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            take_turns();
+            yield_if_due();
             flush_if_possible(tunnel, &mut self.wire);
         }
     }

@@ -13,9 +13,11 @@ mod gate;
 mod manager;
 #[path = "../../../src/process/mod.rs"]
 mod process;
+mod runtime;
 #[path = "../../../src/sync.rs"]
 mod sync;
-mod wait;
+#[path = "../../../src/vocabulary.rs"]
+mod vocabulary;
 
 #[cfg(test)]
 mod tests {

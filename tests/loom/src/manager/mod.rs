@@ -1,6 +1,5 @@
 //! The library's own control and slot, over a pool that is as small as can be.
 
-mod connection;
 #[path = "../../../../src/manager/control.rs"]
 mod control;
 mod pool;

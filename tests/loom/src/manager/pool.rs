@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
-use super::connection::Reason;
 use super::control::Control;
 use crate::sync::{Arc, Mutex, Weak, lock};
+use crate::vocabulary::CloseReason;
 
 #[path = "../../../../src/manager/pool/slot.rs"]
 mod slot;
@@ -107,7 +107,7 @@ impl Pool {
     }
 
     /// As the library's.
-    pub(crate) fn end_lease(&self, control: &Control, _: Reason) {
+    pub(crate) fn end_lease(&self, control: &Control, _: CloseReason) {
         let mut state = lock(&self.state);
         let id = control.connection();
         if id == ID

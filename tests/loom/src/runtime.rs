@@ -1,13 +1,13 @@
 //! An event that the model checker sees: what the library has an eventfd(2) for. And the words by
 //! which an I/O thread and the others agree who sees whom.
 
-#[path = "../../../src/wait/doze.rs"]
-mod doze;
-#[path = "../../../src/wait/lead.rs"]
-mod lead;
-#[path = "../../../src/wait/readiness.rs"]
+#[path = "../../../src/runtime/handoff.rs"]
+mod handoff;
+#[path = "../../../src/runtime/readiness.rs"]
 mod readiness;
-#[path = "../../../src/wait/wakeup.rs"]
+#[path = "../../../src/runtime/sleep_flag.rs"]
+mod sleep_flag;
+#[path = "../../../src/runtime/wakeup.rs"]
 mod wakeup;
 
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use std::sync::Arc;
 use loom::sync::{Condvar, Mutex};
 
 #[derive(Debug)]
-pub(crate) struct Event {
+pub(crate) struct Notify {
     set: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Event {
+impl Notify {
     pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self { set: Mutex::new(false), changed: Condvar::new() })
     }
@@ -56,9 +56,9 @@ mod tests {
     use loom::cell::UnsafeCell;
     use loom::sync::atomic::{AtomicBool, Ordering};
 
-    use super::doze::Doze;
-    use super::lead::Lead;
-    use super::readiness::{Notes, Readiness};
+    use super::handoff::LoopHandoff;
+    use super::readiness::{Readiness, ReadyState};
+    use super::sleep_flag::SleepFlag;
     use super::wakeup::{Descriptor, Flag, Manner, Wakeups};
     use super::*;
 
@@ -72,7 +72,7 @@ mod tests {
     }
 
     /// Waits like a fiber; whoever should wake it sets the event.
-    fn wait_for(notes: &Notes, interest: Interest, woken: &Event) -> Readiness {
+    fn wait_for(notes: &ReadyState, interest: Interest, woken: &Notify) -> Readiness {
         notes.waits(FIBER, interest);
         loop {
             let ready = notes.take(interest);
@@ -84,7 +84,7 @@ mod tests {
         }
     }
 
-    fn happens(notes: &Notes, what: Readiness, wakes: &Event) {
+    fn happens(notes: &ReadyState, what: Readiness, wakes: &Notify) {
         if notes.happened(what).is_some() {
             wakes.set();
         }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_fiber_that_begins_to_wait_hears_of_the_end_or_sees_it() {
         loom::model(|| {
-            let (notes, woken) = (Arc::new(Notes::new()), Arc::new(Event::new().unwrap()));
+            let (notes, woken) = (Arc::new(ReadyState::new()), Arc::new(Notify::new().unwrap()));
             let ends = {
                 let (notes, woken) = (Arc::clone(&notes), Arc::clone(&woken));
                 loom::thread::spawn(move || happens(&notes, Readiness::ENDED, &woken))
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn what_two_say_is_both_heard() {
         bounded(|| {
-            let (notes, woken) = (Arc::new(Notes::new()), Arc::new(Event::new().unwrap()));
+            let (notes, woken) = (Arc::new(ReadyState::new()), Arc::new(Notify::new().unwrap()));
             let tell = |what| {
                 let (notes, woken) = (Arc::clone(&notes), Arc::clone(&woken));
                 loom::thread::spawn(move || happens(&notes, what, &woken))
@@ -125,29 +125,29 @@ mod tests {
     #[test]
     fn a_thread_that_lies_down_is_rung_or_sees_the_news() {
         bounded(|| {
-            let doze = Arc::new(Doze::new());
+            let nap = Arc::new(SleepFlag::new());
             let left = Arc::new(Mutex::new(0));
-            let bell = Arc::new(Event::new().unwrap());
+            let waker = Arc::new(Notify::new().unwrap());
             let leave = || {
-                let (doze, left, bell) = (Arc::clone(&doze), Arc::clone(&left), Arc::clone(&bell));
+                let (nap, left, waker) = (Arc::clone(&nap), Arc::clone(&left), Arc::clone(&waker));
                 loom::thread::spawn(move || {
                     *left.lock().unwrap() += 1;
-                    if doze.leave() {
-                        bell.set();
+                    if nap.leave() {
+                        waker.set();
                     }
                 })
             };
             let both = [leave(), leave()];
             let mut got = 0;
             while got < 2 {
-                if doze.take() {
+                if nap.take() {
                     got += std::mem::take(&mut *left.lock().unwrap());
                     continue;
                 }
-                if doze.lie_down() {
-                    bell.wait_and_clear();
+                if nap.begin_sleep() {
+                    waker.wait_and_clear();
                 }
-                doze.get_up();
+                nap.end_sleep();
             }
             both.into_iter().for_each(|thread| thread.join().unwrap());
         });
@@ -230,18 +230,18 @@ mod tests {
 
     /// A loop that its thread runs until it is over.
     struct Led {
-        lead: Lead<UnsafeCell<usize>>,
+        handoff: LoopHandoff<UnsafeCell<usize>>,
         /// Wakes who sleeps in the loop.
-        bell: Event,
+        waker: Notify,
         over: AtomicBool,
         ended: AtomicBool,
     }
 
     impl Led {
         fn begin() -> (Arc<Self>, loom::thread::JoinHandle<()>) {
-            let bell = Event::new().unwrap();
+            let waker = Notify::new().unwrap();
             let (over, ended) = (AtomicBool::new(false), AtomicBool::new(false));
-            let led = Arc::new(Self { lead: Lead::new(), bell, over, ended });
+            let led = Arc::new(Self { handoff: LoopHandoff::new(), waker, over, ended });
             let theirs = Arc::clone(&led);
             (led, loom::thread::spawn(move || theirs.run(UnsafeCell::new(0))))
         }
@@ -249,19 +249,19 @@ mod tests {
         fn run(&self, mut event_loop: UnsafeCell<usize>) {
             while !self.over.load(Ordering::SeqCst) {
                 round(&event_loop);
-                if self.lead.is_wanted() {
-                    event_loop = self.lead.give_way(event_loop);
+                if self.handoff.is_wanted() {
+                    event_loop = self.handoff.hand_over(event_loop);
                 } else {
-                    self.bell.wait_and_clear();
+                    self.waker.wait_and_clear();
                 }
             }
-            self.lead.end();
+            self.handoff.end();
             self.ended.store(true, Ordering::SeqCst);
         }
 
         fn end(&self) {
             self.over.store(true, Ordering::SeqCst);
-            self.bell.set();
+            self.waker.set();
         }
     }
 
@@ -277,20 +277,20 @@ mod tests {
             let guest = {
                 let led = Arc::clone(&led);
                 loom::thread::spawn(move || {
-                    if let Some(event_loop) = led.lead.visit(|| led.bell.set()) {
+                    if let Some(event_loop) = led.handoff.try_drive(|| led.waker.set()) {
                         round(&event_loop);
-                        led.lead.leave(event_loop, true);
+                        led.handoff.leave(event_loop, true);
                     }
                 })
             };
-            if let Some(event_loop) = led.lead.visit(|| led.bell.set()) {
+            if let Some(event_loop) = led.handoff.try_drive(|| led.waker.set()) {
                 round(&event_loop);
-                led.lead.leave(event_loop, true);
+                led.handoff.leave(event_loop, true);
             }
             guest.join().unwrap();
             led.end();
             thread.join().unwrap();
-            assert!(led.lead.visit(|| ()).is_none());
+            assert!(led.handoff.try_drive(|| ()).is_none());
         });
     }
 
@@ -302,9 +302,9 @@ mod tests {
                 let led = Arc::clone(&led);
                 loom::thread::spawn(move || led.end())
             };
-            if let Some(event_loop) = led.lead.visit(|| led.bell.set()) {
+            if let Some(event_loop) = led.handoff.try_drive(|| led.waker.set()) {
                 round(&event_loop);
-                led.lead.leave(event_loop, true);
+                led.handoff.leave(event_loop, true);
             }
             ends.join().unwrap();
             thread.join().unwrap();
@@ -315,18 +315,18 @@ mod tests {
     fn a_thread_that_sleeps_is_woken_when_the_guest_leaves() {
         bounded(|| {
             let (led, thread) = Led::begin();
-            let event_loop = led.lead.visit(|| led.bell.set()).unwrap();
+            let event_loop = led.handoff.try_drive(|| led.waker.set()).unwrap();
             // It may look twice by then, and sleep.
             for _ in 0..2 {
-                led.lead.tick();
+                led.handoff.tick();
                 loom::thread::yield_now();
             }
             round(&event_loop);
-            led.lead.leave(event_loop, false);
+            led.handoff.leave(event_loop, false);
             led.end();
             // Nobody comes, for as many ticks as that takes.
             while !led.ended.load(Ordering::SeqCst) {
-                led.lead.tick();
+                led.handoff.tick();
                 loom::thread::yield_now();
             }
             thread.join().unwrap();

@@ -10,17 +10,17 @@ use std::time::Duration;
 use crate::process::{PerProcess, start_thread};
 
 /// Threads of one kind. Threads: any thread at any time.
-pub(crate) struct Crew {
+pub(crate) struct WorkerPool {
     name: &'static str,
     most: usize,
     /// The threads of this process: a forked child has none of its parent's.
-    shift: PerProcess<Arc<Shift>>,
+    shift: PerProcess<Arc<Worker>>,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
-struct Shift {
+struct Worker {
     queue: Mutex<Queue>,
     work: Condvar,
 }
@@ -32,7 +32,7 @@ struct Queue {
     idle: usize,
 }
 
-impl Crew {
+impl WorkerPool {
     /// At most so many threads at once; more work waits.
     pub(crate) const fn new(name: &'static str, most: usize) -> Self {
         Self { name, most, shift: PerProcess::new() }
@@ -82,7 +82,7 @@ impl Crew {
     }
 }
 
-impl Shift {
+impl Worker {
     fn work(&self) {
         IS_WORKER.set(true);
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn every_job_is_done_by_no_more_threads_than_allowed() {
-        static CREW: Crew = Crew::new("hangup-test", 2);
+        static CREW: WorkerPool = WorkerPool::new("hangup-test", 2);
         let (done, jobs) = mpsc::channel();
         for number in 0..100 {
             let done = done.clone();

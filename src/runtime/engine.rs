@@ -8,9 +8,9 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
-use super::io_thread::{Guest, IoThread};
+use super::io_thread::{Driver, IoThread};
 use super::stackful;
-use super::{Crew, fiber};
+use super::{WorkerPool, fiber};
 use crate::process::PerProcess;
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -67,7 +67,7 @@ impl Engine {
 
     /// Lets this thread do the work that it would wait for, which are `ours` jobs; `None` if others
     /// have work under way as well, or somebody else does it already.
-    pub(crate) fn visit(ours: usize) -> Option<Guest> {
+    pub(crate) fn try_drive(ours: usize) -> Option<Driver> {
         if WANTED.load(Ordering::Relaxed) != UNSAID || fiber::current().is_some() {
             return None;
         }
@@ -79,7 +79,7 @@ impl Engine {
         };
         // No share of the engine is held over the visit, which may be long.
         drop(running);
-        only.visit(ours)
+        only.try_drive(ours)
     }
 
     /// Runs a job. An error means that it can't be run, and it was dropped. A job that can't be
@@ -154,7 +154,7 @@ impl Drop for Form {
 static WANTED: AtomicUsize = AtomicUsize::new(UNSAID);
 /// Nobody said how many threads: one, which shares the work with its guests.
 const UNSAID: usize = 0;
-static THREADS: Crew = Crew::for_blocking("hangup-io");
+static THREADS: WorkerPool = WorkerPool::for_blocking("hangup-io");
 
 #[cfg(all(test, not(loom)))]
 mod tests {
@@ -165,9 +165,9 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::wait::{
-        Event, Interest, Source, Until, Want, Watched, Woken, apart, take_turns, wait, wait_any,
-        wait_fd,
+    use crate::runtime::{
+        Interest, Notify, PollEntry, Source, WaitFor, WaitUntil, WakeReason, run_on_worker, wait,
+        wait_any, wait_fd, yield_if_due,
     };
 
     /// Runs something as a fiber, and answers what it answers.
@@ -186,40 +186,41 @@ mod tests {
         let (here, mut there) = UnixStream::pair().unwrap();
         let source = Source::new(here.as_raw_fd());
         let waits = Arc::clone(&source);
-        let soon = || Until::new(Some(Instant::now() + Duration::from_millis(5)));
+        let soon = || WaitUntil::new(Some(Instant::now() + Duration::from_millis(5)));
         let woken = on_fiber(move || wait_fd(&waits, Interest::Read, soon()).unwrap());
-        assert_eq!(woken, Woken::Deadline);
+        assert_eq!(woken, WakeReason::Deadline);
         there.write_all(b"abc").unwrap();
         let waits = Arc::clone(&source);
-        let woken = on_fiber(move || wait_fd(&waits, Interest::Read, Until::new(None)).unwrap());
-        assert!(matches!(woken, Woken::Ready { read: true, .. }));
+        let woken =
+            on_fiber(move || wait_fd(&waits, Interest::Read, WaitUntil::new(None)).unwrap());
+        assert!(matches!(woken, WakeReason::Ready { read: true, .. }));
         // What was told once is not told again: it was for the waiter to read.
         let waits = Arc::clone(&source);
         let woken = on_fiber(move || wait_fd(&waits, Interest::Read, soon()).unwrap());
-        assert_eq!(woken, Woken::Deadline);
+        assert_eq!(woken, WakeReason::Deadline);
         // Unless there may be more, or the peer is gone.
         source.may_have_more();
         let waits = Arc::clone(&source);
         let woken = on_fiber(move || wait_fd(&waits, Interest::Read, soon()).unwrap());
-        assert!(matches!(woken, Woken::Ready { read: true, .. }));
+        assert!(matches!(woken, WakeReason::Ready { read: true, .. }));
         drop(there);
         for _ in 0..3 {
             let waits = Arc::clone(&source);
             let woken =
-                on_fiber(move || wait_fd(&waits, Interest::Read, Until::new(None)).unwrap());
-            assert!(matches!(woken, Woken::Ready { read: true, .. }));
+                on_fiber(move || wait_fd(&waits, Interest::Read, WaitUntil::new(None)).unwrap());
+            assert!(matches!(woken, WakeReason::Ready { read: true, .. }));
         }
         let (tell, told) = mpsc::channel();
         let setter = std::thread::spawn(move || {
-            let event: Arc<Event> = told.recv().unwrap();
-            event.set();
+            let notify: Arc<Notify> = told.recv().unwrap();
+            notify.set();
         });
         let woken = on_fiber(move || {
-            let event = Event::take();
-            tell.send(Arc::clone(&event)).unwrap();
-            wait(Want { fd: None, event: Some(&event) }, Until::new(None)).unwrap()
+            let notify = Notify::take();
+            tell.send(Arc::clone(&notify)).unwrap();
+            wait(WaitFor { fd: None, notify: Some(&notify) }, WaitUntil::new(None)).unwrap()
         });
-        assert_eq!(woken, Woken::Event);
+        assert_eq!(woken, WakeReason::Notified);
         setter.join().unwrap();
     }
 
@@ -236,7 +237,7 @@ mod tests {
         there.write_all(b"x").unwrap();
         let read = Arc::clone(&source);
         let _here = on_fiber(move || {
-            wait_fd(&read, Interest::Read, Until::new(None)).unwrap();
+            wait_fd(&read, Interest::Read, WaitUntil::new(None)).unwrap();
             here.read_exact(&mut [0]).unwrap();
             read.rests();
             here
@@ -249,7 +250,7 @@ mod tests {
         // A thread read it, of which the loop knows nothing.
         on_fiber({
             let source = Arc::clone(&source);
-            move || wait_fd(&source, Interest::Read, Until::new(None)).unwrap()
+            move || wait_fd(&source, Interest::Read, WaitUntil::new(None)).unwrap()
         });
         source.rests();
         assert!(!known(&source));
@@ -261,15 +262,15 @@ mod tests {
         let (speaks_end, mut peer) = UnixStream::pair().unwrap();
         peer.write_all(b"x").unwrap();
         let ready = on_fiber(move || {
-            let event = Event::take();
+            let notify = Notify::take();
             let sources = [&quiet_end, &speaks_end].map(|end| Source::new(end.as_raw_fd()));
-            let mut fds = [0, 1].map(|index: usize| Watched {
+            let mut fds = [0, 1].map(|index: usize| PollEntry {
                 source: &sources[index],
                 interest: Interest::Read,
                 ready: false,
             });
-            let woken = wait_any(&mut fds, &event, Until::new(None)).unwrap();
-            assert!(matches!(woken, Woken::Ready { .. }));
+            let woken = wait_any(&mut fds, &notify, WaitUntil::new(None)).unwrap();
+            assert!(matches!(woken, WakeReason::Ready { .. }));
             fds.map(|one| one.ready)
         });
         assert_eq!(ready, [false, true]);
@@ -285,7 +286,7 @@ mod tests {
         engine
             .spawn(move |_| {
                 while !stopped.load(Ordering::SeqCst) {
-                    take_turns();
+                    yield_if_due();
                 }
                 busy.send("busy").unwrap();
             })
@@ -298,11 +299,12 @@ mod tests {
 
     #[test]
     fn work_apart_is_done_on_another_thread_and_panics_here() {
-        static CREW: Crew = Crew::new("hangup-test-apart", 2);
+        static CREW: WorkerPool = WorkerPool::new("hangup-test-apart", 2);
         let (here, there, panicked) = on_fiber(|| {
             let here = std::thread::current().id();
-            let there = apart(&CREW, || std::thread::current().id());
-            let panicked = std::panic::catch_unwind(|| apart(&CREW, || panic!("on purpose")));
+            let there = run_on_worker(&CREW, || std::thread::current().id());
+            let panicked =
+                std::panic::catch_unwind(|| run_on_worker(&CREW, || panic!("on purpose")));
             (here, there, panicked.is_err())
         });
         assert_ne!(here, there);
@@ -324,23 +326,24 @@ mod tests {
         let work = move |_| {
             let source = Source::new(here.as_raw_fd());
             tell.send(std::thread::current().id()).unwrap();
-            wait_fd(&source, Interest::Read, Until::new(None)).unwrap();
+            wait_fd(&source, Interest::Read, WaitUntil::new(None)).unwrap();
             tell.send(std::thread::current().id()).unwrap();
         };
         // Somebody else's work may be under way as well; and another guest, or the thread, for a moment.
-        let guest = std::iter::repeat_with(|| Engine::visit(usize::MAX)).flatten().next().unwrap();
+        let guest =
+            std::iter::repeat_with(|| Engine::try_drive(usize::MAX)).flatten().next().unwrap();
         engine.spawn(work).unwrap();
         let mut begun = None;
-        let soon = Until::new(Some(Instant::now() + Duration::from_secs(20)));
+        let soon = WaitUntil::new(Some(Instant::now() + Duration::from_secs(20)));
         let woken = guest.run(soon, || {
             begun = begun.or(told.try_recv().ok());
             begun.is_none()
         });
-        assert_eq!((woken, begun), (Woken::Event, Some(std::thread::current().id())));
-        let soon = Until::new(Some(Instant::now() + Duration::from_millis(3)));
-        assert_eq!(guest.run(soon, || true), Woken::Deadline);
+        assert_eq!((woken, begun), (WakeReason::Notified, Some(std::thread::current().id())));
+        let soon = WaitUntil::new(Some(Instant::now() + Duration::from_millis(3)));
+        assert_eq!(guest.run(soon, || true), WakeReason::Deadline);
         // It is a guest already.
-        assert!(Engine::visit(usize::MAX).is_none());
+        assert!(Engine::try_drive(usize::MAX).is_none());
         guest.leave(usize::MAX);
         there.write_all(b"x").unwrap();
         let ended = told.recv_timeout(Duration::from_secs(20)).unwrap();
@@ -359,7 +362,7 @@ mod tests {
             let job = move |_| {
                 let source = Source::new(here.as_raw_fd());
                 let mut byte = [0];
-                wait_fd(&source, Interest::Read, Until::new(None)).unwrap();
+                wait_fd(&source, Interest::Read, WaitUntil::new(None)).unwrap();
                 here.read_exact(&mut byte).unwrap();
                 tell.send(byte[0]).unwrap();
             };

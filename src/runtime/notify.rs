@@ -9,16 +9,16 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::background::is_worker;
 use super::fiber;
 use super::reactor::Reactor;
 use super::thread::readable_now;
 use super::wakeup::{Descriptor, Flag, Manner, Wakeups, Watch};
-use crate::process::{PerProcess, generation};
+use super::worker_pool::is_worker;
+use crate::process::{PerProcess, fork_generation};
 
 /// A level-triggered flag that ends a wait. Threads: any thread at any time.
 #[derive(Debug)]
-pub(crate) struct Event(Kind);
+pub(crate) struct Notify(Kind);
 
 #[derive(Debug)]
 enum Kind {
@@ -45,7 +45,7 @@ pub(super) enum Polls<'a> {
     Nothing,
 }
 
-impl Event {
+impl Notify {
     /// One with a descriptor.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self(Kind::Polled(EventFd::open()?)))
@@ -60,7 +60,7 @@ impl Event {
     /// One for the current task to wait for. It holds no descriptor while nobody waits.
     pub(crate) fn take() -> Arc<Self> {
         Arc::new(match fiber::current() {
-            Some(fiber) => fiber.event(),
+            Some(fiber) => fiber.notify(),
             None => Self(Kind::Thread(Flag::new())),
         })
     }
@@ -133,10 +133,10 @@ pub(crate) fn close_unused_wakeups() {
 
 impl Polls<'_> {
     /// Whether the descriptor was readable for this event, whose it is.
-    pub(super) fn is_for(&self, event: &Event) -> bool {
+    pub(super) fn is_for(&self, notify: &Notify) -> bool {
         match self {
             Self::Own(_) => true,
-            Self::Lent(_) | Self::Nothing => event.is_set(),
+            Self::Lent(_) | Self::Nothing => notify.is_set(),
         }
     }
 
@@ -164,12 +164,12 @@ impl Descriptor for EventFd {
         }
         // SAFETY: a new descriptor that nobody else owns.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self { fd, process: generation() })
+        Ok(Self { fd, process: fork_generation() })
     }
 
     /// The counter can't overflow before 2^64 calls.
     fn signal(&self) {
-        if self.process == generation() {
+        if self.process == fork_generation() {
             let one = 1u64.to_ne_bytes();
             // SAFETY: eight readable bytes, and a descriptor that lives as long as `self`.
             unsafe { libc::write(self.raw(), one.as_ptr().cast(), one.len()) };

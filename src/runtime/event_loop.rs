@@ -22,21 +22,21 @@ use super::readiness::Readiness;
 use super::source::Source;
 use super::stackful::{Stackful, Stacks};
 use super::timers::Timers;
-use super::{Ring, Woken};
+use super::{WakeReason, WakeTarget};
 
 /// Threads: the one that runs it.
 pub(super) struct EventLoop {
     reactor: Arc<Reactor>,
     /// What it polls, and what that said last.
     kernel: RefCell<(Poll, Events)>,
-    fibers: RefCell<Slab<Seat>>,
+    fibers: RefCell<Slab<FiberSlot>>,
     /// Whose turn it is, by key.
     due: RefCell<VecDeque<u64>>,
     timers: RefCell<Timers>,
     sources: RefCell<Slab<Arc<Source>>>,
     stacks: RefCell<Stacks>,
     /// Whom to ring after these turns.
-    bells: RefCell<Vec<Arc<dyn Ring>>>,
+    bells: RefCell<Vec<Arc<dyn WakeTarget>>>,
     /// The time of the last look at the clock.
     now: Cell<Instant>,
     born: Cell<u32>,
@@ -47,7 +47,7 @@ pub(super) struct EventLoop {
 }
 
 /// A fiber's place.
-struct Seat {
+struct FiberSlot {
     /// Which of those who had this place it is.
     generation: u32,
     /// Not there while it runs.
@@ -94,19 +94,19 @@ impl EventLoop {
         self: &Rc<Self>,
         until: Option<Instant>,
         mut goes_on: impl FnMut() -> bool,
-    ) -> Woken {
+    ) -> WakeReason {
         let _here = Here::begin(self);
         loop {
             // Who begins now can rely on what the kernel says after that.
             self.take_news();
             if !goes_on() {
-                return Woken::Event;
+                return WakeReason::Notified;
             }
             if until.is_some_and(|until| until <= self.now()) {
-                return Woken::Deadline;
+                return WakeReason::Deadline;
             }
             if self.look(self.nap(until)).is_err() {
-                return Woken::Interrupted;
+                return WakeReason::Interrupted;
             }
             if self.due.borrow().is_empty() {
                 self.take_news();
@@ -119,7 +119,7 @@ impl EventLoop {
     /// signal ended the wait.
     fn look(&self, nap: Option<Duration>) -> io::Result<()> {
         let may_sleep = nap != Some(Duration::ZERO);
-        let nap = if may_sleep && self.reactor.lie_down() { nap } else { Some(Duration::ZERO) };
+        let nap = if may_sleep && self.reactor.begin_sleep() { nap } else { Some(Duration::ZERO) };
         let mut kernel = self.kernel.borrow_mut();
         let (poll, events) = &mut *kernel;
         // Nothing else can fail with a descriptor that is ours.
@@ -128,12 +128,12 @@ impl EventLoop {
             events.clear();
         }
         if may_sleep {
-            self.reactor.get_up();
+            self.reactor.end_sleep();
         }
         self.now.set(Instant::now());
         self.turns.set(0);
-        for event in events.iter().filter(|event| event.token() != WAKER) {
-            self.happened(event);
+        for notify in events.iter().filter(|notify| notify.token() != WAKER) {
+            self.happened(notify);
         }
         drop(kernel);
         self.ring();
@@ -182,7 +182,12 @@ impl EventLoop {
                 let _ = catch_unwind(AssertUnwindSafe(|| job(Ok(()))));
             });
         });
-        place.insert(Seat { generation, coroutine: Some(coroutine), parked: false, until: None });
+        place.insert(FiberSlot {
+            generation,
+            coroutine: Some(coroutine),
+            parked: false,
+            until: None,
+        });
         drop(fibers);
         self.due.borrow_mut().push_back(key);
     }
@@ -207,8 +212,8 @@ impl EventLoop {
 
     fn ring_all(&self) {
         // Who is rung may put something in again.
-        for bell in self.bells.take() {
-            bell.ring();
+        for waker in self.bells.take() {
+            waker.ring();
         }
     }
 
@@ -292,7 +297,7 @@ impl EventLoop {
         source.live_with(&self.reactor, enter)
     }
 
-    fn with_seat<T>(&self, fiber: u64, what: impl FnOnce(&mut Seat) -> T) -> Option<T> {
+    fn with_seat<T>(&self, fiber: u64, what: impl FnOnce(&mut FiberSlot) -> T) -> Option<T> {
         let mut fibers = self.fibers.borrow_mut();
         let seat = fibers.get_mut(place(fiber))?;
         (key(place(fiber), seat.generation) == fiber).then(|| what(seat))
@@ -343,9 +348,9 @@ pub(super) fn is_here() -> bool {
 }
 
 /// Has the loop that this thread runs ring soon; gives the bell back if it runs none.
-pub(super) fn ring_later(bell: Arc<dyn Ring>) -> Option<Arc<dyn Ring>> {
-    let Some(event_loop) = here() else { return Some(bell) };
-    event_loop.bells.borrow_mut().push(bell);
+pub(super) fn defer_wake(waker: Arc<dyn WakeTarget>) -> Option<Arc<dyn WakeTarget>> {
+    let Some(event_loop) = here() else { return Some(waker) };
+    event_loop.bells.borrow_mut().push(waker);
     None
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::Interest;
 use super::fiber;
 use super::reactor::Reactor;
-use super::readiness::{Notes, Readiness};
+use super::readiness::{Readiness, ReadyState};
 use super::thread::ready_now;
 use crate::sync::{Mutex, lock};
 
@@ -21,7 +21,7 @@ use crate::sync::{Mutex, lock};
 pub(crate) struct Source {
     fd: RawFd,
     /// Who waits is a fiber of the reactor in `home`.
-    notes: Notes,
+    notes: ReadyState,
     /// Which reactor is in `home`, so that most need not look there; 0 for none.
     home_id: AtomicU64,
     home: Mutex<Option<Home>>,
@@ -42,7 +42,7 @@ impl Source {
     pub(crate) fn new(fd: RawFd) -> Arc<Self> {
         Arc::new(Self {
             fd,
-            notes: Notes::new(),
+            notes: ReadyState::new(),
             home_id: AtomicU64::new(0),
             home: Mutex::new(None),
             read_by: AtomicU64::new(0),
@@ -146,7 +146,7 @@ impl Source {
         (home != 0 && fiber::current()?.reactor_id() == home).then_some(home)
     }
 
-    pub(super) fn notes(&self) -> &Notes {
+    pub(super) fn notes(&self) -> &ReadyState {
         &self.notes
     }
 

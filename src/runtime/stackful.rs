@@ -7,15 +7,15 @@
 mod real {
     use std::mem::ManuallyDrop;
 
-    pub(in crate::wait) use corosensei::stack::DefaultStack as Stack;
+    pub(in crate::runtime) use corosensei::stack::DefaultStack as Stack;
     use corosensei::stack::Stack as _;
     use corosensei::{Coroutine, CoroutineResult, Yielder};
 
     /// Whether there are coroutines on this target.
-    pub(in crate::wait) const AVAILABLE: bool = true;
+    pub(in crate::runtime) const AVAILABLE: bool = true;
 
     /// A coroutine. It is never dropped before its end: others may hold what lies on its stack.
-    pub(in crate::wait) struct Stackful {
+    pub(in crate::runtime) struct Stackful {
         coroutine: ManuallyDrop<Coroutine<(), (), ()>>,
         /// Where its stack begins; it grows downwards.
         base: usize,
@@ -23,11 +23,11 @@ mod real {
 
     /// Its way out, and where its stack ends.
     #[derive(Clone, Copy)]
-    pub(in crate::wait) struct Suspender(*const Yielder<(), ()>, usize);
+    pub(in crate::runtime) struct Suspender(*const Yielder<(), ()>, usize);
 
     impl Stackful {
         /// `run` begins at the first [`resume`](Self::resume).
-        pub(in crate::wait) fn new(stack: Stack, run: impl FnOnce(Suspender) + 'static) -> Self {
+        pub(in crate::runtime) fn new(stack: Stack, run: impl FnOnce(Suspender) + 'static) -> Self {
             let (base, limit) = (stack.base().get(), stack.limit().get());
             let run = move |out: &Yielder<(), ()>, ()| run(Suspender(out, limit));
             Self { coroutine: ManuallyDrop::new(Coroutine::with_stack(stack, run)), base }
@@ -35,19 +35,19 @@ mod real {
 
         /// Its turn comes next: what it needs of its stack is on the way into the cache meanwhile. With a
         /// thousand in flight that is no longer there.
-        pub(in crate::wait) fn prefetch(&self) {
+        pub(in crate::runtime) fn prefetch(&self) {
             for line in (self.base - HOT..self.base).step_by(LINE) {
                 fetch(std::ptr::with_exposed_provenance(line));
             }
         }
 
         /// Goes on with it until it suspends; `true` if it came to its end.
-        pub(in crate::wait) fn resume(&mut self) -> bool {
+        pub(in crate::runtime) fn resume(&mut self) -> bool {
             matches!(self.coroutine.resume(()), CoroutineResult::Return(()))
         }
 
         /// The stack of one that came to its end.
-        pub(in crate::wait) fn into_stack(self) -> Stack {
+        pub(in crate::runtime) fn into_stack(self) -> Stack {
             ManuallyDrop::into_inner(self.coroutine).into_stack()
         }
     }
@@ -55,14 +55,14 @@ mod real {
     impl Suspender {
         /// # Safety
         /// Called on the stack of the coroutine that it was given to.
-        pub(in crate::wait) unsafe fn suspend(self) {
+        pub(in crate::runtime) unsafe fn suspend(self) {
             // SAFETY: the yielder lives as long as the coroutine runs, which is us.
             unsafe { (*self.0).suspend(()) };
         }
 
         /// # Safety
         /// As for [`suspend`](Self::suspend), and it does not suspend.
-        pub(in crate::wait) unsafe fn on_thread_stack<T>(self, call: impl FnOnce() -> T) -> T {
+        pub(in crate::runtime) unsafe fn on_thread_stack<T>(self, call: impl FnOnce() -> T) -> T {
             /// Another stack is no other thread: nothing is sent, whatever the library wants to be sure of.
             struct Here<T>(T);
             // SAFETY: made, used and dropped by this thread, in the call below.
@@ -84,7 +84,7 @@ mod real {
         ///
         /// # Safety
         /// As for [`suspend`](Self::suspend).
-        pub(in crate::wait) unsafe fn trim(self) {
+        pub(in crate::runtime) unsafe fn trim(self) {
             // SAFETY: asks for a constant.
             let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
             let here = 0u8;
@@ -108,7 +108,7 @@ mod real {
 
     /// A stack: address space, of which memory becomes what is touched. Below it lies a page that
     /// nobody may touch, so that too deep a call ends the process and not somebody else's data.
-    pub(in crate::wait) fn stack() -> std::io::Result<Stack> {
+    pub(in crate::runtime) fn stack() -> std::io::Result<Stack> {
         Stack::new(SIZE)
     }
 
@@ -135,39 +135,39 @@ mod real {
     any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")
 )))]
 mod real {
-    pub(in crate::wait) const AVAILABLE: bool = false;
-    pub(in crate::wait) struct Stack;
-    pub(in crate::wait) struct Stackful;
+    pub(in crate::runtime) const AVAILABLE: bool = false;
+    pub(in crate::runtime) struct Stack;
+    pub(in crate::runtime) struct Stackful;
     #[derive(Clone, Copy)]
-    pub(in crate::wait) struct Suspender;
+    pub(in crate::runtime) struct Suspender;
 
     impl Stackful {
-        pub(in crate::wait) fn new(_: Stack, _: impl FnOnce(Suspender) + 'static) -> Self {
+        pub(in crate::runtime) fn new(_: Stack, _: impl FnOnce(Suspender) + 'static) -> Self {
             Self
         }
 
-        pub(in crate::wait) fn resume(&mut self) -> bool {
+        pub(in crate::runtime) fn resume(&mut self) -> bool {
             true
         }
 
-        pub(in crate::wait) fn prefetch(&self) {}
+        pub(in crate::runtime) fn prefetch(&self) {}
 
-        pub(in crate::wait) fn into_stack(self) -> Stack {
+        pub(in crate::runtime) fn into_stack(self) -> Stack {
             Stack
         }
     }
 
     impl Suspender {
-        pub(in crate::wait) unsafe fn suspend(self) {}
+        pub(in crate::runtime) unsafe fn suspend(self) {}
 
-        pub(in crate::wait) unsafe fn trim(self) {}
+        pub(in crate::runtime) unsafe fn trim(self) {}
 
-        pub(in crate::wait) unsafe fn on_thread_stack<T>(self, call: impl FnOnce() -> T) -> T {
+        pub(in crate::runtime) unsafe fn on_thread_stack<T>(self, call: impl FnOnce() -> T) -> T {
             call()
         }
     }
 
-    pub(in crate::wait) fn stack() -> std::io::Result<Stack> {
+    pub(in crate::runtime) fn stack() -> std::io::Result<Stack> {
         Err(std::io::ErrorKind::Unsupported.into())
     }
 }

@@ -15,7 +15,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
 /// Threads: one is the loop's own; any may be a guest.
 #[derive(Debug)]
-pub(super) struct Lead<T> {
+pub(super) struct LoopHandoff<T> {
     state: Mutex<State<T>>,
     /// A guest waits for the loop.
     wanted: AtomicBool,
@@ -43,7 +43,7 @@ enum Place<T> {
     Over,
 }
 
-impl<T> Lead<T> {
+impl<T> LoopHandoff<T> {
     /// The thread has the loop first.
     pub(super) fn new() -> Self {
         let state = State { place: Place::AtThread, visited: false, asleep: false, called: false };
@@ -61,7 +61,7 @@ impl<T> Lead<T> {
     }
 
     /// The thread lets a guest have the loop, and has it again when it is left to it.
-    pub(super) fn give_way(&self, event_loop: T) -> T {
+    pub(super) fn hand_over(&self, event_loop: T) -> T {
         let mut state = lock(&self.state);
         state.place = Place::Free(event_loop);
         self.for_guest.notify_one();
@@ -76,7 +76,7 @@ impl<T> Lead<T> {
             let at_guest = matches!(state.place, Place::AtGuest);
             let stays = at_guest && !state.visited;
             state.visited = false;
-            state = if stays { self.sleep(state) } else { self.doze(state, tick) };
+            state = if stays { self.sleep(state) } else { self.nap(state, tick) };
             // A guest that is rarely away need not be watched that closely.
             tick = if at_guest { (tick * 2).min(LONGEST_TICK) } else { TICK };
         }
@@ -90,7 +90,7 @@ impl<T> Lead<T> {
 
     /// Lets a guest have the loop; `None` if another one has it or waits for it, or there is none any
     /// more. `ask` has the thread see soon that it is wanted.
-    pub(super) fn visit(&self, ask: impl FnOnce()) -> Option<T> {
+    pub(super) fn try_drive(&self, ask: impl FnOnce()) -> Option<T> {
         let mut state = lock(&self.state);
         if self.is_wanted() {
             return None;
@@ -125,11 +125,7 @@ impl<T> Lead<T> {
         state
     }
 
-    fn doze<'a>(
-        &self,
-        state: MutexGuard<'a, State<T>>,
-        tick: Duration,
-    ) -> MutexGuard<'a, State<T>> {
+    fn nap<'a>(&self, state: MutexGuard<'a, State<T>>, tick: Duration) -> MutexGuard<'a, State<T>> {
         let waited = self.for_thread.wait_timeout(state, tick);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -170,32 +166,32 @@ mod tests {
 
     #[test]
     fn a_guest_has_the_loop_when_it_asks_and_the_thread_when_no_guest_comes() {
-        let lead = Arc::new(Lead::new());
+        let handoff = Arc::new(LoopHandoff::new());
         let (ask, asked) = channel();
-        let theirs = Arc::clone(&lead);
+        let theirs = Arc::clone(&handoff);
         let thread = std::thread::spawn(move || {
             let mut event_loop = Vec::new();
             while asked.recv().is_ok() {
                 event_loop.push("thread");
-                event_loop = theirs.give_way(event_loop);
+                event_loop = theirs.hand_over(event_loop);
             }
             theirs.end();
             event_loop
         });
         for call in [true, false] {
-            let mut event_loop = lead.visit(|| ask.send(()).unwrap()).unwrap();
+            let mut event_loop = handoff.try_drive(|| ask.send(()).unwrap()).unwrap();
             event_loop.push("guest");
-            assert!(lead.visit(|| unreachable!("a guest has it")).is_none());
-            lead.leave(event_loop, call);
+            assert!(handoff.try_drive(|| unreachable!("a guest has it")).is_none());
+            handoff.leave(event_loop, call);
             // What a guest left the next one finds, unless the thread was quicker.
-            let again = lead.visit(|| ask.send(()).unwrap()).unwrap();
+            let again = handoff.try_drive(|| ask.send(()).unwrap()).unwrap();
             // The thread sleeps by then, and is woken.
             std::thread::sleep(TICK * 20);
-            lead.leave(again, false);
+            handoff.leave(again, false);
         }
         drop(ask);
         let all = thread.join().unwrap();
         assert!(all.ends_with(&["guest"]) && all.starts_with(&["thread", "guest"]), "{all:?}");
-        assert!(lead.visit(|| ()).is_none());
+        assert!(handoff.try_drive(|| ()).is_none());
     }
 }

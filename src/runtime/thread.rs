@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-use super::{Event, Interest, Until, Waiter, Want, Watched, Woken};
+use super::{Interest, Notify, PollEntry, WaitFor, WaitUntil, Waiter, WakeReason};
 
 /// Asked when a signal interrupted a wait of this thread. Answers whether the call shall end.
 pub(crate) struct InterruptCheck {
@@ -38,48 +38,53 @@ const WORK_TICK: Duration = Duration::from_millis(100);
 pub(crate) struct ThreadWaiter;
 
 impl Waiter for ThreadWaiter {
-    fn wait(&self, want: Want<'_>, until: Until) -> io::Result<Woken> {
+    fn wait(&self, want: WaitFor<'_>, until: WaitUntil) -> io::Result<WakeReason> {
         let mut fds = [descriptor(&want), pollfd(-1, 0)];
-        let woken = match want.event {
+        let woken = match want.notify {
             // One descriptor: the second is not there.
             None => poll(&mut fds[..1], until)?,
-            Some(event) => poll_beside(event, &mut fds, until)?,
+            Some(notify) => poll_beside(notify, &mut fds, until)?,
         };
         Ok(woken.unwrap_or_else(|| what_happened(&fds[0])))
     }
 
-    fn wait_any(&self, fds: &mut [Watched<'_>], event: &Event, until: Until) -> io::Result<Woken> {
+    fn wait_any(
+        &self,
+        fds: &mut [PollEntry<'_>],
+        notify: &Notify,
+        until: WaitUntil,
+    ) -> io::Result<WakeReason> {
         let mut polled = all(fds);
         polled.push(pollfd(-1, 0));
-        if let Some(woken) = poll_beside(event, &mut polled, until)? {
+        if let Some(woken) = poll_beside(notify, &mut polled, until)? {
             return Ok(woken);
         }
         for (one, seen) in fds.iter_mut().zip(&polled) {
             one.ready = seen.revents != 0;
         }
-        Ok(Woken::Ready { read: true, write: true })
+        Ok(WakeReason::Ready { read: true, write: true })
     }
 }
 
 /// Waits for any of these, and for the event in place of the last; `None`: it is in the `revents` of
 /// the others what happened. The event is told before what is ready.
 fn poll_beside(
-    event: &Event,
+    notify: &Notify,
     fds: &mut [libc::pollfd],
-    mut until: Until,
-) -> io::Result<Option<Woken>> {
+    mut until: WaitUntil,
+) -> io::Result<Option<WakeReason>> {
     let last = fds.len() - 1;
     let beside = fds[..last].iter().any(|fd| fd.fd >= 0);
     loop {
-        let Some(polls) = event.polls(beside)? else { return Ok(Some(Woken::Event)) };
+        let Some(polls) = notify.polls(beside)? else { return Ok(Some(WakeReason::Notified)) };
         fds[last] = pollfd(polls.fd(), libc::POLLIN);
         let woken = poll(fds, until)?;
         if woken.is_some() {
             return Ok(woken);
         }
         // Its descriptor may have been readable for another one's event.
-        if fds[last].revents != 0 && polls.is_for(event) {
-            return Ok(Some(Woken::Event));
+        if fds[last].revents != 0 && polls.is_for(notify) {
+            return Ok(Some(WakeReason::Notified));
         }
         drop(polls);
         if fds[..last].iter().any(|fd| fd.revents != 0) {
@@ -87,13 +92,13 @@ fn poll_beside(
         }
         until = until.later();
         if until.has_come() {
-            return Ok(Some(Woken::Deadline));
+            return Ok(Some(WakeReason::Deadline));
         }
     }
 }
 
 /// Waits for any of these; `None`: it is in their `revents` what happened.
-fn poll(fds: &mut [libc::pollfd], mut until: Until) -> io::Result<Option<Woken>> {
+fn poll(fds: &mut [libc::pollfd], mut until: WaitUntil) -> io::Result<Option<WakeReason>> {
     let tick = tick();
     loop {
         let left = until.at.map(|at| at.saturating_duration_since(until.now));
@@ -117,11 +122,11 @@ fn poll(fds: &mut [libc::pollfd], mut until: Until) -> io::Result<Option<Woken>>
             return Ok(None);
         }
         if interrupted && wants_an_end() {
-            return Ok(Some(Woken::Interrupted));
+            return Ok(Some(WakeReason::Interrupted));
         }
         until = until.later();
         if until.has_come() {
-            return Ok(Some(Woken::Deadline));
+            return Ok(Some(WakeReason::Deadline));
         }
     }
 }
@@ -160,7 +165,7 @@ pub(super) fn has_check() -> bool {
 
 /// Marks those that are ready; `false` if none is. Doesn't wait. A failure is an error: the kernel
 /// reports only once that a descriptor became ready, so a later call would not see it.
-pub(super) fn mark_ready(fds: &mut [Watched<'_>]) -> io::Result<bool> {
+pub(super) fn mark_ready(fds: &mut [PollEntry<'_>]) -> io::Result<bool> {
     let mut polled = all(fds);
     // SAFETY: as many valid pollfd structures as are said.
     while unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, 0) } < 0 {
@@ -175,7 +180,7 @@ pub(super) fn mark_ready(fds: &mut [Watched<'_>]) -> io::Result<bool> {
     Ok(fds.iter().any(|one| one.ready))
 }
 
-fn all(fds: &[Watched<'_>]) -> Vec<libc::pollfd> {
+fn all(fds: &[PollEntry<'_>]) -> Vec<libc::pollfd> {
     fds.iter().map(|one| pollfd(one.source.fd(), events(one.interest))).collect()
 }
 
@@ -200,7 +205,7 @@ fn with_check<T>(ask: impl FnOnce(&InterruptCheck) -> T) -> Option<T> {
     CHECK.try_with(|check| check.try_borrow().ok()?.as_ref().map(ask)).ok().flatten()
 }
 
-fn descriptor(want: &Want<'_>) -> libc::pollfd {
+fn descriptor(want: &WaitFor<'_>) -> libc::pollfd {
     want.fd.map_or(pollfd(-1, 0), |(source, interest)| pollfd(source.fd(), events(interest)))
 }
 
@@ -216,10 +221,10 @@ fn events(interest: Interest) -> i16 {
     }
 }
 
-fn what_happened(fd: &libc::pollfd) -> Woken {
+fn what_happened(fd: &libc::pollfd) -> WakeReason {
     let seen = fd.revents;
     let broken = seen & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0;
-    Woken::Ready {
+    WakeReason::Ready {
         read: broken || seen & libc::POLLIN != 0,
         write: broken || seen & libc::POLLOUT != 0,
     }
@@ -239,14 +244,20 @@ mod tests {
 
     #[test]
     fn an_event_wakes_and_a_deadline_ends() {
-        let event = Event::new().unwrap();
-        let want = Want { fd: None, event: Some(&event) };
+        let notify = Notify::new().unwrap();
+        let want = WaitFor { fd: None, notify: Some(&notify) };
         let soon = std::time::Instant::now() + Duration::from_millis(5);
-        assert_eq!(ThreadWaiter.wait(want, Until::new(Some(soon))).unwrap(), Woken::Deadline);
+        assert_eq!(
+            ThreadWaiter.wait(want, WaitUntil::new(Some(soon))).unwrap(),
+            WakeReason::Deadline
+        );
         assert!(std::time::Instant::now() >= soon);
         std::thread::scope(|scope| {
-            scope.spawn(|| event.set());
-            assert_eq!(ThreadWaiter.wait(want, Until::new(None)).unwrap(), Woken::Event);
+            scope.spawn(|| notify.set());
+            assert_eq!(
+                ThreadWaiter.wait(want, WaitUntil::new(None)).unwrap(),
+                WakeReason::Notified
+            );
         });
     }
 
@@ -255,32 +266,32 @@ mod tests {
         use std::io::Write;
         use std::os::fd::AsRawFd;
 
-        use crate::wait::Source;
-        let event = Event::new().unwrap();
+        use crate::runtime::Source;
+        let notify = Notify::new().unwrap();
         let (quiet_end, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
         let (speaks_end, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
         let (quiet, speaks) =
             (Source::new(quiet_end.as_raw_fd()), Source::new(speaks_end.as_raw_fd()));
-        let watched = |source| Watched { source, interest: Interest::Read, ready: false };
+        let watched = |source| PollEntry { source, interest: Interest::Read, ready: false };
         let mut fds = [watched(&quiet), watched(&speaks)];
-        let soon = Until::new(Some(std::time::Instant::now() + Duration::from_millis(2)));
-        assert_eq!(ThreadWaiter.wait_any(&mut fds, &event, soon).unwrap(), Woken::Deadline);
+        let soon = WaitUntil::new(Some(std::time::Instant::now() + Duration::from_millis(2)));
+        assert_eq!(ThreadWaiter.wait_any(&mut fds, &notify, soon).unwrap(), WakeReason::Deadline);
         peer.write_all(b"x").unwrap();
-        let woken = ThreadWaiter.wait_any(&mut fds, &event, Until::new(None)).unwrap();
-        assert!(matches!(woken, Woken::Ready { .. }));
+        let woken = ThreadWaiter.wait_any(&mut fds, &notify, WaitUntil::new(None)).unwrap();
+        assert!(matches!(woken, WakeReason::Ready { .. }));
         assert_eq!(fds.map(|one| one.ready), [false, true]);
-        event.set();
-        let woken = ThreadWaiter.wait_any(&mut fds, &event, Until::new(None)).unwrap();
-        assert_eq!(woken, Woken::Event);
+        notify.set();
+        let woken = ThreadWaiter.wait_any(&mut fds, &notify, WaitUntil::new(None)).unwrap();
+        assert_eq!(woken, WakeReason::Notified);
     }
 
     #[test]
     fn the_tick_asks_the_check() {
-        let event = Event::new().unwrap();
+        let notify = Notify::new().unwrap();
         let tick = Some(Duration::from_millis(1));
         set_interrupt_check(Some(InterruptCheck { tick, ask: Box::new(|| true) }));
-        let want = Want { fd: None, event: Some(&event) };
-        assert_eq!(ThreadWaiter.wait(want, Until::new(None)).unwrap(), Woken::Interrupted);
+        let want = WaitFor { fd: None, notify: Some(&notify) };
+        assert_eq!(ThreadWaiter.wait(want, WaitUntil::new(None)).unwrap(), WakeReason::Interrupted);
         set_interrupt_check(None);
     }
 

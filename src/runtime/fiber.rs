@@ -11,12 +11,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::event::Event;
 use super::event_loop::EventLoop;
+use super::notify::Notify;
 use super::source::Source;
 use super::stackful::Suspender;
 use super::thread::mark_ready;
-use super::{Interest, Until, Waiter, Want, Watched, Woken};
+use super::{Interest, PollEntry, WaitFor, WaitUntil, Waiter, WakeReason};
 
 /// A fiber that runs. Threads: its own.
 pub(super) struct Fiber {
@@ -75,8 +75,8 @@ impl Fiber {
     }
 
     /// What wakes it is an event of its own, without a descriptor.
-    pub(super) fn event(&self) -> Event {
-        Event::of_fiber(self.event_loop.reactor(), self.key)
+    pub(super) fn notify(&self) -> Notify {
+        Notify::of_fiber(self.event_loop.reactor(), self.key)
     }
 
     /// Suspends it until somebody wakes it, for whatever reason, or until that time.
@@ -114,7 +114,7 @@ impl Fiber {
     }
 
     /// Counts a step of work that did not have to wait.
-    pub(super) fn take_turns(&self) {
+    pub(super) fn yield_if_due(&self) {
         match self.left.get() {
             0 => self.step_back(),
             left => self.left.set(left - 1),
@@ -134,15 +134,19 @@ impl Fiber {
     }
 
     /// Looks, and looks again whenever it is woken.
-    fn look_until(&self, until: Until, mut look: impl FnMut() -> Option<Woken>) -> Woken {
+    fn look_until(
+        &self,
+        until: WaitUntil,
+        mut look: impl FnMut() -> Option<WakeReason>,
+    ) -> WakeReason {
         if let Some(woken) = look() {
-            self.take_turns();
+            self.yield_if_due();
             return woken;
         }
         let mut now = until.now;
         loop {
             if until.at.is_some_and(|at| at <= now) {
-                return Woken::Deadline;
+                return WakeReason::Deadline;
             }
             self.park(until.at);
             if let Some(woken) = look() {
@@ -154,42 +158,47 @@ impl Fiber {
 }
 
 impl Waiter for Fiber {
-    fn wait(&self, want: Want<'_>, until: Until) -> io::Result<Woken> {
+    fn wait(&self, want: WaitFor<'_>, until: WaitUntil) -> io::Result<WakeReason> {
         if let Some((source, interest)) = want.fd {
             self.watch(source, interest)?;
         }
         let woken = self.look_until(until, || {
-            if want.event.is_some_and(Event::is_set) {
-                return Some(Woken::Event);
+            if want.notify.is_some_and(Notify::is_set) {
+                return Some(WakeReason::Notified);
             }
             let (source, interest) = want.fd?;
             let ready = source.notes().take(interest);
-            ready.any().then(|| Woken::Ready { read: ready.read(), write: ready.write() })
+            ready.any().then(|| WakeReason::Ready { read: ready.read(), write: ready.write() })
         });
         if let Some((source, _)) = want.fd {
             source.notes().waits_no_more();
-            if matches!(woken, Woken::Ready { read: true, .. }) {
+            if matches!(woken, WakeReason::Ready { read: true, .. }) {
                 source.promises_input();
             }
         }
         Ok(woken)
     }
 
-    fn wait_any(&self, fds: &mut [Watched<'_>], event: &Event, until: Until) -> io::Result<Woken> {
+    fn wait_any(
+        &self,
+        fds: &mut [PollEntry<'_>],
+        notify: &Notify,
+        until: WaitUntil,
+    ) -> io::Result<WakeReason> {
         for one in fds.iter() {
             self.watch(one.source, one.interest)?;
         }
         let mut failure = None;
         let woken = self.look_until(until, || {
-            if event.is_set() {
-                return Some(Woken::Event);
+            if notify.is_set() {
+                return Some(WakeReason::Notified);
             }
             // What is remembered may be stale, and who connects believes what it is told.
             let ready = mark_ready(fds).unwrap_or_else(|error| {
                 failure = Some(error);
                 true
             });
-            ready.then_some(Woken::Ready { read: true, write: true })
+            ready.then_some(WakeReason::Ready { read: true, write: true })
         });
         for one in fds.iter() {
             one.source.notes().waits_no_more();

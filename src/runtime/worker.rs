@@ -9,14 +9,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::background::{THREAD_PATIENCE, no_thread};
 use super::fiber::{self, Fiber};
-use super::{Crew, Event, Until, Waiter, Want};
+use super::worker_pool::{THREAD_PATIENCE, no_thread};
+use super::{Notify, WaitFor, WaitUntil, Waiter, WorkerPool};
 use crate::sync::{Mutex, lock};
 
 /// Does the work by one of that crew if this is a fiber, and right here otherwise, or if there is
 /// no thread for it. A panic of it is a panic here.
-pub(crate) fn apart<T: Send>(crew: &'static Crew, work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn run_on_worker<T: Send>(
+    crew: &'static WorkerPool,
+    work: impl FnOnce() -> T + Send,
+) -> T {
     match fiber::current() {
         None => work(),
         Some(fiber) => lend(&fiber, crew, work, &|| false).unwrap_or_else(|work| work()),
@@ -32,33 +35,33 @@ pub(crate) enum NotDone {
     NoThread(io::Error),
 }
 
-/// [`apart`] for work that owns what it needs, so that the fiber can leave it: when the fiber
+/// [`run_on_worker`] for work that owns what it needs, so that the fiber can leave it: when the fiber
 /// `gives_up`, work that was not begun is dropped, and work that was begun goes on alone; what it
 /// answers is dropped on the worker's thread. The fiber asks when the event is set, which is its
 /// own, and when that time comes.
-pub(crate) fn apart_alone<T: Send + 'static>(
-    crew: &'static Crew,
+pub(crate) fn run_on_own_worker<T: Send + 'static>(
+    crew: &'static WorkerPool,
     work: impl FnOnce() -> T + Send + 'static,
-    event: &Arc<Event>,
+    notify: &Arc<Notify>,
     until: Option<Instant>,
     gives_up: &dyn Fn() -> bool,
 ) -> Result<T, NotDone> {
     let Some(fiber) = fiber::current() else { return Ok(work()) };
     let alone = Arc::new(Alone { work: Mutex::new(Some(work)), outcome: Mutex::new(None) });
-    let (theirs, bell) = (Arc::clone(&alone), Arc::clone(event));
+    let (theirs, waker) = (Arc::clone(&alone), Arc::clone(notify));
     let job = move || {
         let Some(work) = lock(&theirs.work).take() else { return };
         let outcome = catch_unwind(AssertUnwindSafe(work));
         *lock(&theirs.outcome) = Some(outcome);
         // If the fiber gave up, the outcome is dropped here.
         drop(theirs);
-        bell.set();
+        waker.set();
     };
     crew.run(job).map_err(NotDone::NoThread)?;
     let begin_by = Instant::now() + THREAD_PATIENCE;
     loop {
         // First cleared, then asked: what happens in between sets it again.
-        event.clear();
+        notify.clear();
         let outcome = lock(&alone.outcome).take();
         let begun = lock(&alone.work).is_none();
         match outcome {
@@ -80,7 +83,8 @@ pub(crate) fn apart_alone<T: Send + 'static>(
                 let begin_by = (!begun).then_some(begin_by);
                 let until = until.into_iter().chain(begin_by).min();
                 // It can't fail: there is no descriptor in it.
-                let _ = fiber.wait(Want { fd: None, event: Some(event) }, Until::new(until));
+                let _ =
+                    fiber.wait(WaitFor { fd: None, notify: Some(notify) }, WaitUntil::new(until));
             }
         }
     }
@@ -93,12 +97,15 @@ struct Alone<F, T> {
 }
 
 /// Whether the current task shares its thread with others, and so must not block it.
-pub(crate) fn shares_its_thread() -> bool {
+pub(crate) fn is_on_fiber() -> bool {
     fiber::current().is_some()
 }
 
-/// [`apart`] if there is a worker for it soon, and otherwise on the stack of this thread.
-pub(crate) fn apart_now<T: Send>(crew: &'static Crew, work: impl FnOnce() -> T + Send) -> T {
+/// [`run_on_worker`] if there is a worker for it soon, and otherwise on the stack of this thread.
+pub(crate) fn run_on_worker_soon<T: Send>(
+    crew: &'static WorkerPool,
+    work: impl FnOnce() -> T + Send,
+) -> T {
     let Some(fiber) = fiber::current() else { return work() };
     let until = Instant::now() + TICK;
     match lend(&fiber, crew, work, &|| Instant::now() >= until) {
@@ -110,11 +117,11 @@ pub(crate) fn apart_now<T: Send>(crew: &'static Crew, work: impl FnOnce() -> T +
 /// Lends the work to a worker; gives it back if nobody did it.
 fn lend<T: Send, F: FnOnce() -> T + Send>(
     fiber: &Fiber,
-    crew: &'static Crew,
+    crew: &'static WorkerPool,
     work: F,
     gives_up: &dyn Fn() -> bool,
 ) -> Result<T, F> {
-    let event = Arc::new(fiber.event());
+    let notify = Arc::new(fiber.notify());
     let work = Mutex::new(Some(work));
     let done = Mutex::new(None);
     let run = || {
@@ -128,7 +135,7 @@ fn lend<T: Send, F: FnOnce() -> T + Send>(
     // their end.
     let run: &'static (dyn Fn() + Sync) = unsafe { std::mem::transmute(run) };
     let lent = Arc::new(Mutex::new(Some(run)));
-    let (mine, ticket) = (Arc::clone(&lent), Ticket(Arc::clone(&event)));
+    let (mine, ticket) = (Arc::clone(&lent), Ticket(Arc::clone(&notify)));
     // A failure drops the job and so the ticket.
     let _ = crew.run(move || {
         let run = lock(&mine).take();
@@ -137,11 +144,11 @@ fn lend<T: Send, F: FnOnce() -> T + Send>(
         }
         drop(ticket);
     });
-    while !event.is_set() {
+    while !notify.is_set() {
         let begun = lock(&lent).is_none();
         let tick = (!begun).then(|| Instant::now() + TICK);
         // It can't fail: there is no descriptor in it.
-        let _ = fiber.wait(Want { fd: None, event: Some(&event) }, Until::new(tick));
+        let _ = fiber.wait(WaitFor { fd: None, notify: Some(&notify) }, WaitUntil::new(tick));
         if !begun && gives_up() && lock(&lent).take().is_some() {
             break;
         }
@@ -158,7 +165,7 @@ fn lend<T: Send, F: FnOnce() -> T + Send>(
 }
 
 /// Tells the fiber that nobody uses what it lent any more.
-struct Ticket(Arc<Event>);
+struct Ticket(Arc<Notify>);
 
 impl Drop for Ticket {
     fn drop(&mut self) {

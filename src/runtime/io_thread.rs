@@ -7,29 +7,29 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::event_loop::{self, EventLoop};
-use super::lead::Lead;
+use super::handoff::LoopHandoff;
 use super::reactor::{Job, Reactor};
-use super::{Ring, Until, Woken, thread};
+use super::{WaitUntil, WakeReason, WakeTarget, thread};
 use crate::process::start_thread;
 
 /// Threads: any thread at any time.
 #[derive(Debug)]
 pub(super) struct IoThread {
     reactor: Arc<Reactor>,
-    lead: Lead<Whole>,
+    handoff: LoopHandoff<OwnedLoop>,
 }
 
 /// A loop with all that belongs to it.
-struct Whole(Rc<EventLoop>);
+struct OwnedLoop(Rc<EventLoop>);
 
 // SAFETY: the other shares of the loop, and all that is not `Send` in it, are in its fibers, which
 // are in it and go with it: between two of its rounds none runs, and what is in the thread-local
-// places of the one who ran it is taken back (`EventLoop::run`). The lock in `Lead` orders what one
+// places of the one who ran it is taken back (`EventLoop::run`). The lock in `LoopHandoff` orders what one
 // thread did before what the next one does. What a fiber finds in a thread-local place it asks for
 // anew, by a call that is not inlined, after each wait (`fiber::current`).
-unsafe impl Send for Whole {}
+unsafe impl Send for OwnedLoop {}
 
-impl std::fmt::Debug for Whole {
+impl std::fmt::Debug for OwnedLoop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EventLoop").finish_non_exhaustive()
     }
@@ -39,11 +39,11 @@ impl IoThread {
     /// Starts one.
     pub(super) fn start() -> io::Result<Arc<Self>> {
         let (reactor, poll) = Reactor::new()?;
-        let io_thread = Arc::new(Self { reactor, lead: Lead::new() });
+        let io_thread = Arc::new(Self { reactor, handoff: LoopHandoff::new() });
         let for_thread = Arc::clone(&io_thread);
         start_thread("hangup-io", None, move || {
             let reactor = Arc::clone(&for_thread.reactor);
-            for_thread.run(Whole(Rc::new(EventLoop::new(reactor, poll))));
+            for_thread.run(OwnedLoop(Rc::new(EventLoop::new(reactor, poll))));
         })?;
         Ok(io_thread)
     }
@@ -58,51 +58,51 @@ impl IoThread {
         self.reactor.stop();
     }
 
-    fn run(&self, mut whole: Whole) {
+    fn run(&self, mut whole: OwnedLoop) {
         while !whole.0.is_over() {
-            whole.0.run(None, || !self.lead.is_wanted() && !whole.0.is_over());
-            if self.lead.is_wanted() && !whole.0.is_over() {
-                whole = self.lead.give_way(whole);
+            whole.0.run(None, || !self.handoff.is_wanted() && !whole.0.is_over());
+            if self.handoff.is_wanted() && !whole.0.is_over() {
+                whole = self.handoff.hand_over(whole);
             }
         }
-        self.lead.end();
+        self.handoff.end();
     }
 
     /// Lets this thread run the loop, if it does nothing but what this thread waits for, which are
     /// `ours` jobs.
-    pub(super) fn visit(self: Arc<Self>, ours: usize) -> Option<Guest> {
+    pub(super) fn try_drive(self: Arc<Self>, ours: usize) -> Option<Driver> {
         if self.reactor.is_stopped() || self.reactor.under_way() > ours || event_loop::is_here() {
             return None;
         }
-        let whole = self.lead.visit(|| self.reactor.ring())?;
-        Some(Guest { whole: Some(whole), io_thread: self, call: true })
+        let whole = self.handoff.try_drive(|| self.reactor.ring())?;
+        Some(Driver { whole: Some(whole), io_thread: self, call: true })
     }
 }
 
 /// Who runs an I/O thread's loop in its place. Ends: with [`leave`](Self::leave). Threads: a value.
 #[derive(Debug)]
-pub(crate) struct Guest {
-    whole: Option<Whole>,
+pub(crate) struct Driver {
+    whole: Option<OwnedLoop>,
     io_thread: Arc<IoThread>,
     /// The thread shall go on with the loop at once.
     call: bool,
 }
 
-impl Guest {
+impl Driver {
     /// Has it look again whether it shall go on.
-    pub(crate) fn bell(&self) -> Arc<dyn Ring> {
+    pub(crate) fn waker(&self) -> Arc<dyn WakeTarget> {
         Arc::<Reactor>::clone(&self.io_thread.reactor)
     }
 
     /// Runs the loop for as long as it `goes_on`, until that time, or until a signal interrupts this
     /// thread: then the thread's check is to be [asked](was_interrupted).
-    pub(crate) fn run(&self, until: Until, mut goes_on: impl FnMut() -> bool) -> Woken {
-        let Some(Whole(event_loop)) = &self.whole else { return Woken::Event };
+    pub(crate) fn run(&self, until: WaitUntil, mut goes_on: impl FnMut() -> bool) -> WakeReason {
+        let Some(OwnedLoop(event_loop)) = &self.whole else { return WakeReason::Notified };
         let reactor = &self.io_thread.reactor;
         let tick = thread::tick_at();
         let soonest = until.at.into_iter().chain(tick).min();
         match event_loop.run(soonest, || goes_on() && !reactor.is_stopped()) {
-            Woken::Deadline if soonest == tick => Woken::Interrupted,
+            WakeReason::Deadline if soonest == tick => WakeReason::Interrupted,
             woken => woken,
         }
     }
@@ -121,10 +121,10 @@ pub(crate) fn was_interrupted() -> bool {
     thread::wants_an_end()
 }
 
-impl Drop for Guest {
+impl Drop for Driver {
     fn drop(&mut self) {
         if let Some(whole) = self.whole.take() {
-            self.io_thread.lead.leave(whole, self.call);
+            self.io_thread.handoff.leave(whole, self.call);
         }
     }
 }

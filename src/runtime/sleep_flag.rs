@@ -8,44 +8,44 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Threads: one may sleep; any may leave something.
 #[derive(Debug)]
-pub(super) struct Doze {
+pub(super) struct SleepFlag {
     asleep: AtomicBool,
-    news: AtomicBool,
+    inbox: AtomicBool,
 }
 
-impl Doze {
+impl SleepFlag {
     pub(super) fn new() -> Self {
-        Self { asleep: AtomicBool::new(false), news: AtomicBool::new(false) }
+        Self { asleep: AtomicBool::new(false), inbox: AtomicBool::new(false) }
     }
 
     /// Something was left; `true` if the thread must be rung.
     pub(super) fn leave(&self) -> bool {
-        self.news.store(true, Ordering::Release);
+        self.inbox.store(true, Ordering::Release);
         self.asleep.swap(false, Ordering::AcqRel)
     }
 
     /// Something was left for which there is time.
     pub(super) fn leave_quietly(&self) {
-        self.news.store(true, Ordering::Release);
+        self.inbox.store(true, Ordering::Release);
     }
 
     pub(super) fn has_news(&self) -> bool {
-        self.news.load(Ordering::Acquire)
+        self.inbox.load(Ordering::Acquire)
     }
 
     /// The thread is about to take what was left; `false` if there is nothing. What is left from
     /// here on is news again.
     pub(super) fn take(&self) -> bool {
-        self.has_news() && self.news.swap(false, Ordering::AcqRel)
+        self.has_news() && self.inbox.swap(false, Ordering::AcqRel)
     }
 
     /// The thread wants to sleep; `false` if there is something for it.
-    pub(super) fn lie_down(&self) -> bool {
+    pub(super) fn begin_sleep(&self) -> bool {
         self.asleep.swap(true, Ordering::AcqRel);
         !self.has_news()
     }
 
-    pub(super) fn get_up(&self) {
+    pub(super) fn end_sleep(&self) {
         self.asleep.swap(false, Ordering::AcqRel);
     }
 }

@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::error::{Clock, Error, Kind};
+use crate::error::Error;
+use crate::vocabulary::{Kind, Timeout};
 
 /// The limits of one request. Threads: a value.
 ///
@@ -31,11 +32,11 @@ pub struct Deadline {
     /// When; `None` is never.
     pub at: Option<Instant>,
     /// Which clock that is.
-    pub clock: Clock,
+    pub clock: Timeout,
 }
 
-/// [`Clock::None`] to [`Clock::Read`]; the first place stays empty.
-const SETTABLE: usize = Clock::Read as usize + 1;
+/// [`Timeout::None`] to [`Timeout::Read`]; the first place stays empty.
+const SETTABLE: usize = Timeout::Read as usize + 1;
 
 impl Default for Timeouts {
     fn default() -> Self {
@@ -48,14 +49,14 @@ impl Default for Timeouts {
 
 impl Timeouts {
     /// Sets the limit of a clock that can be set; `None` is no limit.
-    pub fn set(&mut self, clock: Clock, limit: Option<Duration>) {
+    pub fn set(&mut self, clock: Timeout, limit: Option<Duration>) {
         if clock.can_be_set() {
             self.limits[clock as usize] = limit;
         }
     }
 
     /// The limit of a clock; `None` is no limit.
-    pub fn get(&self, clock: Clock) -> Option<Duration> {
+    pub fn get(&self, clock: Timeout) -> Option<Duration> {
         self.limits.get(clock as usize).copied().flatten()
     }
 
@@ -71,7 +72,7 @@ impl Timeouts {
 }
 
 impl Overrides {
-    pub(crate) fn set(&mut self, clock: Clock, limit: Option<Duration>) {
+    pub(crate) fn set(&mut self, clock: Timeout, limit: Option<Duration>) {
         if clock.can_be_set() {
             self.limits[clock as usize] = Some(limit);
         }
@@ -80,9 +81,9 @@ impl Overrides {
 
 impl Deadline {
     /// `limit` after `start`. A limit beyond the end of the clock is no limit.
-    pub fn after(start: Instant, limit: Option<Duration>, clock: Clock) -> Self {
+    pub fn after(start: Instant, limit: Option<Duration>, clock: Timeout) -> Self {
         let at = limit.and_then(|limit| start.checked_add(limit));
-        Self { at, clock: if at.is_some() { clock } else { Clock::None } }
+        Self { at, clock: if at.is_some() { clock } else { Timeout::None } }
     }
 
     /// The earlier of two; the first one if they are equal.
@@ -94,6 +95,14 @@ impl Deadline {
             _ => self,
         }
     }
+}
+
+/// Refuses a timeout that can't be set.
+pub(crate) fn check_can_be_set(which: Timeout) -> Result<(), Error> {
+    if which.can_be_set() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::InvalidArgument, format!("the timeout {which} can't be set")))
 }
 
 /// A duration in milliseconds that must be a limit: zero and negatives are refused.
@@ -143,28 +152,28 @@ mod tests {
     #[test]
     fn the_earlier_deadline_wins_and_says_which_it_is() {
         let now = Instant::now();
-        let soon = Deadline::after(now, Some(Duration::from_millis(1)), Clock::Head);
-        let late = Deadline::after(now, Some(Duration::from_secs(1)), Clock::Total);
-        assert_eq!(late.or(soon).clock, Clock::Head);
-        assert_eq!(soon.or(late).clock, Clock::Head);
-        let never = Deadline { at: None, clock: Clock::None };
-        assert_eq!(never.or(late).clock, Clock::Total);
+        let soon = Deadline::after(now, Some(Duration::from_millis(1)), Timeout::Head);
+        let late = Deadline::after(now, Some(Duration::from_secs(1)), Timeout::Total);
+        assert_eq!(late.or(soon).clock, Timeout::Head);
+        assert_eq!(soon.or(late).clock, Timeout::Head);
+        let never = Deadline { at: None, clock: Timeout::None };
+        assert_eq!(never.or(late).clock, Timeout::Total);
     }
 
     #[test]
     fn a_huge_limit_is_no_limit() {
-        let never = Deadline::after(Instant::now(), Some(Duration::MAX), Clock::Total);
-        assert_eq!(never, Deadline { at: None, clock: Clock::None });
+        let never = Deadline::after(Instant::now(), Some(Duration::MAX), Timeout::Total);
+        assert_eq!(never, Deadline { at: None, clock: Timeout::None });
     }
 
     #[test]
     fn a_request_overrides_its_client_clock_by_clock() {
         let mut over = Overrides::default();
-        over.set(Clock::Head, None);
-        over.set(Clock::Total, Some(Duration::from_secs(1)));
+        over.set(Timeout::Head, None);
+        over.set(Timeout::Total, Some(Duration::from_secs(1)));
         let both = Timeouts::default().with(&over);
-        assert_eq!(both.get(Clock::Head), None);
-        assert_eq!(both.get(Clock::Total), Some(Duration::from_secs(1)));
-        assert_eq!(both.get(Clock::Read), Some(Duration::from_secs(60)));
+        assert_eq!(both.get(Timeout::Head), None);
+        assert_eq!(both.get(Timeout::Total), Some(Duration::from_secs(1)));
+        assert_eq!(both.get(Timeout::Read), Some(Duration::from_secs(60)));
     }
 }

@@ -1,10 +1,10 @@
 //! Waiting: the one place where anything blocks.
 //!
-//! A task waits for a descriptor to be ready, for an [`Event`] to be set, or for a deadline.
+//! A task waits for a descriptor to be ready, for an [`Notify`] to be set, or for a deadline.
 //! How it waits is the [`Waiter`]'s business: [`thread`] blocks the caller's own thread in
 //! poll(2); [`fiber`] parks a coroutine, so that its [`event_loop`] runs others meanwhile. The code
 //! above is the same and does not know. Work that can't wait in that way, or takes long, is done
-//! [`apart`].
+//! [`run_on_worker`].
 //!
 //! ```text
 //!   engine      a job is given to one of the I/O threads
@@ -19,34 +19,36 @@
 //! Knows nothing of HTTP, connections or cancelling: whoever cancels sets the event or shuts
 //! the socket down, and the wait ends because what it waited for has happened.
 
-mod apart;
-mod background;
-mod doze;
 mod engine;
-mod event;
 mod event_loop;
 mod fiber;
+mod handoff;
 mod io_thread;
-mod lead;
+mod notify;
 mod reactor;
 mod readiness;
+mod sleep_flag;
 mod source;
 mod stackful;
 mod thread;
 mod timers;
 mod wakeup;
+mod worker;
+mod worker_pool;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(crate) use apart::{NotDone, apart, apart_alone, apart_now, shares_its_thread};
-pub(crate) use background::{Crew, THREAD_PATIENCE, no_thread};
 pub(crate) use engine::Engine;
-pub(crate) use event::{Event, close_unused_wakeups};
-pub(crate) use io_thread::{Guest, was_interrupted};
+pub(crate) use io_thread::{Driver, was_interrupted};
+pub(crate) use notify::{Notify, close_unused_wakeups};
 pub(crate) use source::Source;
 pub(crate) use thread::{InterruptCheck, readable_now, ready_now, set_interrupt_check};
+pub(crate) use worker::{
+    NotDone, is_on_fiber, run_on_own_worker, run_on_worker, run_on_worker_soon,
+};
+pub(crate) use worker_pool::{THREAD_PATIENCE, WorkerPool, no_thread};
 
 /// What a descriptor shall be ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +60,14 @@ pub(crate) enum Interest {
 
 /// What to wait for; at least one of the two.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Want<'a> {
+pub(crate) struct WaitFor<'a> {
     pub(crate) fd: Option<(&'a Arc<Source>, Interest)>,
-    pub(crate) event: Option<&'a Event>,
+    pub(crate) notify: Option<&'a Notify>,
 }
 
 /// One of several descriptors to wait for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Watched<'a> {
+pub(crate) struct PollEntry<'a> {
     pub(crate) source: &'a Arc<Source>,
     pub(crate) interest: Interest,
     /// The wait's answer: whether this one is ready, also for having failed.
@@ -74,12 +76,12 @@ pub(crate) struct Watched<'a> {
 
 /// Why a wait ended. Errors and hang-ups of a descriptor count as ready for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Woken {
+pub(crate) enum WakeReason {
     Ready {
         read: bool,
         write: bool,
     },
-    Event,
+    Notified,
     Deadline,
     /// The thread's interrupt check said so: a signal that wants the call to end.
     Interrupted,
@@ -88,12 +90,12 @@ pub(crate) enum Woken {
 /// When a wait must be over, and what time it was when that was decided. Looking at the clock
 /// costs as much as a small system call on some machines, so whoever has just looked says so.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Until {
+pub(crate) struct WaitUntil {
     pub(crate) at: Option<Instant>,
     pub(crate) now: Instant,
 }
 
-impl Until {
+impl WaitUntil {
     pub(crate) fn new(at: Option<Instant>) -> Self {
         Self { at, now: Instant::now() }
     }
@@ -111,15 +113,20 @@ impl Until {
 
 /// A way to wait.
 pub(crate) trait Waiter {
-    fn wait(&self, want: Want<'_>, until: Until) -> io::Result<Woken>;
+    fn wait(&self, want: WaitFor<'_>, until: WaitUntil) -> io::Result<WakeReason>;
 
-    /// Waits for any of several descriptors, or for the event. [`Woken::Ready`] says that at least
+    /// Waits for any of several descriptors, or for the event. [`WakeReason::Ready`] says that at least
     /// one is; which ones is written into them.
-    fn wait_any(&self, fds: &mut [Watched<'_>], event: &Event, until: Until) -> io::Result<Woken>;
+    fn wait_any(
+        &self,
+        fds: &mut [PollEntry<'_>],
+        notify: &Notify,
+        until: WaitUntil,
+    ) -> io::Result<WakeReason>;
 }
 
 /// Waits in the way of the current task.
-pub(crate) fn wait(want: Want<'_>, until: Until) -> io::Result<Woken> {
+pub(crate) fn wait(want: WaitFor<'_>, until: WaitUntil) -> io::Result<WakeReason> {
     match fiber::current() {
         None => thread::ThreadWaiter.wait(want, until),
         Some(fiber) => fiber.wait(want, until),
@@ -128,16 +135,24 @@ pub(crate) fn wait(want: Want<'_>, until: Until) -> io::Result<Woken> {
 
 /// Waits for any of several descriptors in the way of the current task: for a dial that tries
 /// several addresses at once. All else has one descriptor, and [`wait`] is the cheaper way.
-pub(crate) fn wait_any(fds: &mut [Watched<'_>], event: &Event, until: Until) -> io::Result<Woken> {
+pub(crate) fn wait_any(
+    fds: &mut [PollEntry<'_>],
+    notify: &Notify,
+    until: WaitUntil,
+) -> io::Result<WakeReason> {
     match fiber::current() {
-        None => thread::ThreadWaiter.wait_any(fds, event, until),
-        Some(fiber) => fiber.wait_any(fds, event, until),
+        None => thread::ThreadWaiter.wait_any(fds, notify, until),
+        Some(fiber) => fiber.wait_any(fds, notify, until),
     }
 }
 
 /// Waits for a descriptor.
-pub(crate) fn wait_fd(source: &Arc<Source>, interest: Interest, until: Until) -> io::Result<Woken> {
-    wait(Want { fd: Some((source, interest)), event: None }, until)
+pub(crate) fn wait_fd(
+    source: &Arc<Source>,
+    interest: Interest,
+    until: WaitUntil,
+) -> io::Result<WakeReason> {
+    wait(WaitFor { fd: Some((source, interest)), notify: None }, until)
 }
 
 /// Calls somebody else's code: not on a fiber's stack, which may be too small for it.
@@ -157,11 +172,11 @@ pub(crate) fn trim_stack() {
 }
 
 /// Somebody who is told that there is something, by a system call or worse.
-pub(crate) trait Ring: Send + Sync {
+pub(crate) trait WakeTarget: Send + Sync {
     fn ring(&self);
 }
 
-impl std::fmt::Debug for dyn Ring {
+impl std::fmt::Debug for dyn WakeTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Ring")
     }
@@ -169,16 +184,16 @@ impl std::fmt::Debug for dyn Ring {
 
 /// Rings: right here; on an I/O thread after its next few turns, so that what they bring is told
 /// by one ring.
-pub(crate) fn ring_soon(bell: Arc<dyn Ring>) {
-    if let Some(bell) = event_loop::ring_later(bell) {
-        bell.ring();
+pub(crate) fn wake_deferred(waker: Arc<dyn WakeTarget>) {
+    if let Some(waker) = event_loop::defer_wake(waker) {
+        waker.ring();
     }
 }
 
 /// A step of work is done without a wait: others that share the thread may want their turn.
-pub(crate) fn take_turns() {
+pub(crate) fn yield_if_due() {
     if let Some(fiber) = fiber::current() {
-        fiber.take_turns();
+        fiber.yield_if_due();
     }
 }
 

@@ -55,14 +55,14 @@ impl Readiness {
 
 /// Threads: any thread at any time; waited for by one fiber.
 #[derive(Debug)]
-pub(super) struct Notes {
+pub(super) struct ReadyState {
     ready: AtomicU8,
     /// Who waits, and for what; 0 for nobody.
     waiter: AtomicU64,
     wanted: AtomicU8,
 }
 
-impl Notes {
+impl ReadyState {
     pub(super) fn new() -> Self {
         Self { ready: AtomicU8::new(0), waiter: AtomicU64::new(0), wanted: AtomicU8::new(0) }
     }

@@ -1,7 +1,7 @@
 //! What others know of an event loop: where they leave jobs and wake-ups for it.
 //!
 //! Nothing here blocks, and who runs the loop is woken by a system call only when it sleeps there
-//! ([`Doze`]).
+//! ([`SleepFlag`]).
 
 use std::io;
 use std::os::fd::RawFd;
@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Registry, Token, Waker};
 
-use super::Ring;
-use super::doze::Doze;
-use crate::process::generation;
+use super::WakeTarget;
+use super::sleep_flag::SleepFlag;
+use crate::process::fork_generation;
 use crate::sync::{Mutex, lock};
 
 /// Work for a fiber of its own. It is done once; it is no `FnOnce`, because that is moved out of its
@@ -28,7 +28,7 @@ pub(super) struct Reactor {
     registry: Registry,
     waker: Waker,
     /// News are what is in the inbox.
-    doze: Doze,
+    nap: SleepFlag,
     /// Whether that is somebody to be woken: mostly one who was cancelled.
     urgent: AtomicBool,
     inbox: Mutex<Inbox>,
@@ -53,10 +53,10 @@ impl Reactor {
         let poll = Poll::new()?;
         let reactor = Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            process: generation(),
+            process: fork_generation(),
             registry: poll.registry().try_clone()?,
             waker: Waker::new(poll.registry(), WAKER)?,
-            doze: Doze::new(),
+            nap: SleepFlag::new(),
             urgent: AtomicBool::new(false),
             inbox: Mutex::default(),
             under_way: AtomicUsize::new(0),
@@ -95,7 +95,7 @@ impl Reactor {
     pub(super) fn forget(&self, token: usize) {
         if self.is_ours() {
             lock(&self.inbox).gone.push(token);
-            self.doze.leave_quietly();
+            self.nap.leave_quietly();
         }
     }
 
@@ -121,7 +121,7 @@ impl Reactor {
 
     /// What was left since the last time.
     pub(super) fn take_news(&self) -> Option<Inbox> {
-        if !self.doze.take() {
+        if !self.nap.take() {
             return None;
         }
         self.urgent.store(false, Ordering::SeqCst);
@@ -129,7 +129,7 @@ impl Reactor {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        self.doze.has_news()
+        self.nap.has_news()
     }
 
     pub(super) fn is_urgent(&self) -> bool {
@@ -141,12 +141,12 @@ impl Reactor {
     }
 
     /// The thread wants to sleep; `false` if there is something for it.
-    pub(super) fn lie_down(&self) -> bool {
-        self.doze.lie_down()
+    pub(super) fn begin_sleep(&self) -> bool {
+        self.nap.begin_sleep()
     }
 
-    pub(super) fn get_up(&self) {
-        self.doze.get_up();
+    pub(super) fn end_sleep(&self) {
+        self.nap.end_sleep();
     }
 
     fn leave(&self, what: impl FnOnce(&mut Inbox)) {
@@ -160,19 +160,19 @@ impl Reactor {
 
     /// Wakes who sleeps in the loop.
     fn rouse(&self) {
-        if self.doze.leave() {
+        if self.nap.leave() {
             // eventfd(2): it fails only where a wake-up is pending anyway.
             let _ = self.waker.wake();
         }
     }
 
     fn is_ours(&self) -> bool {
-        self.process == generation()
+        self.process == fork_generation()
     }
 }
 
 /// Has whoever runs the loop look again whether it shall go on.
-impl Ring for Reactor {
+impl WakeTarget for Reactor {
     fn ring(&self) {
         if self.is_ours() {
             self.rouse();
