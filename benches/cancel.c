@@ -111,7 +111,7 @@ static int black_hole(void) {
 typedef struct {
     const char *name;
     hangup_phase phase;
-    hangup_state state; /* what the connection list says when it is there */
+    hangup_connection_state state; /* what the connection list says when it is there */
     char url[128];
 } phase;
 
@@ -166,7 +166,7 @@ static hangup_request *request_for(const phase *at) {
     int uploads = at->phase == HANGUP_PHASE_WRITE;
     check(hangup_request_new(uploads ? "POST" : "GET", at->url, &request, &error), at->url, &error);
     if (uploads) {
-        check(hangup_request_body(request, bench.upload, UPLOAD, &error), "body", &error);
+        check(hangup_request_set_body(request, bench.upload, UPLOAD, &error), "body", &error);
     }
     return request;
 }
@@ -187,7 +187,7 @@ static void *send_hangup(void *unused) {
             hangup_request_free(request);
             request = request_for(at);
         }
-        hangup_request_cancel_with(request, bench.token);
+        hangup_request_set_cancel(request, bench.token);
         hangup_error *error = NULL;
         hangup_response *response = NULL;
         hangup_status status = hangup_client_send(bench.client, request, &response, &error);
@@ -222,7 +222,7 @@ static int is_stuck(const phase *at) {
     static uint64_t before;
     hangup_error *error = NULL;
     hangup_connections *list = NULL;
-    check(hangup_manager_list(bench.manager, &list, &error), "list", &error);
+    check(hangup_manager_connections(bench.manager, &list, &error), "list", &error);
     hangup_connection_info info = {.size = sizeof info};
     int stuck = 0;
     if (hangup_connections_at(list, 0, &info) == HANGUP_OK && info.state == at->state) {
@@ -389,7 +389,7 @@ static void measure_hangup(const phase *at, int server, long rounds) {
         release_resolvers();
         /* A dial goes on for a moment in the background: the next round begins with one of its own. */
         size_t closed = 0;
-        hangup_manager_close_all(bench.manager, HANGUP_NOW, &closed);
+        hangup_manager_close_all(bench.manager, HANGUP_CLOSE_MODE_NOW, &closed);
         clear(server, fd);
     }
     end(thread);
@@ -443,12 +443,12 @@ int main(int argc, char **argv) {
     }
     int port, server = listener(16, &port), hole = black_hole();
     static phase phases[] = {
-        {"resolve", HANGUP_PHASE_RESOLVE, HANGUP_STATE_RESOLVING, "http://blocked.invalid/"},
-        {"connect", HANGUP_PHASE_CONNECT, HANGUP_STATE_CONNECTING, ""},
-        {"tls", HANGUP_PHASE_TLS, HANGUP_STATE_TLS, ""},
-        {"write", HANGUP_PHASE_WRITE, HANGUP_STATE_IN_USE, ""},
-        {"head", HANGUP_PHASE_HEAD, HANGUP_STATE_IN_USE, ""},
-        {"read", HANGUP_PHASE_READ, HANGUP_STATE_IN_USE, ""},
+        {"resolve", HANGUP_PHASE_RESOLVE, HANGUP_CONNECTION_STATE_RESOLVING, "http://blocked.invalid/"},
+        {"connect", HANGUP_PHASE_CONNECT, HANGUP_CONNECTION_STATE_CONNECTING, ""},
+        {"tls", HANGUP_PHASE_TLS, HANGUP_CONNECTION_STATE_TLS, ""},
+        {"write", HANGUP_PHASE_WRITE, HANGUP_CONNECTION_STATE_IN_USE, ""},
+        {"head", HANGUP_PHASE_HEAD, HANGUP_CONNECTION_STATE_IN_USE, ""},
+        {"read", HANGUP_PHASE_READ, HANGUP_CONNECTION_STATE_IN_USE, ""},
     };
     const size_t count = sizeof phases / sizeof *phases;
     for (size_t p = 1; p < count; p++) {
@@ -462,7 +462,7 @@ int main(int argc, char **argv) {
     hangup_error *error = NULL;
     check(hangup_manager_new(NULL, &bench.manager, &error), "manager", &error);
     check(hangup_client_new(bench.manager, &bench.client, &error), "client", &error);
-    check(hangup_client_tls_dangerously_trust_anybody(bench.client, 1, &error), "tls", &error);
+    check(hangup_client_set_tls_dangerously_accept_any_certificate(bench.client, 1, &error), "tls", &error);
 
     measure_floor(rounds);
     for (size_t p = 0; p < count; p++) {

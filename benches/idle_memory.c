@@ -3,7 +3,7 @@
  *
  *     idle_memory hangup|curl URL ROOTS.pem CONNECTIONS
  *
- * hangup  a request with HANGUP_FRESH each time; the manager keeps the connections
+ * hangup  a request with HANGUP_CONNECTION_MODE_FRESH each time; the manager keeps the connections
  * curl    a transfer with CURLOPT_FRESH_CONNECT each time; the easy handle's cache keeps the connections
  *
  * Opens one connection that is not counted (it pays for what is there once), then CONNECTIONS more, one after the
@@ -74,13 +74,13 @@ int main(int argc, char **argv) {
     CURL *easy = NULL;
     if (strcmp(argv[1], "hangup") == 0) {
         hangup_manager *manager = hangup_manager_shared();
-        check(hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, HANGUP_NO_LIMIT, &error), "limit", &error);
-        check(hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_PER_ORIGIN, HANGUP_NO_LIMIT, &error), "limit", &error);
+        check(hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, HANGUP_NO_LIMIT, &error), "limit", &error);
+        check(hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_PER_ORIGIN, HANGUP_NO_LIMIT, &error), "limit", &error);
         hangup_manager_free(manager);
         check(hangup_client_new(NULL, &client, &error), "client", &error);
-        check(hangup_client_tls_roots_file(client, roots, &error), roots, &error);
+        check(hangup_client_set_tls_roots_file(client, roots, &error), roots, &error);
         check(hangup_request_new("GET", url, &request, &error), "request", &error);
-        check(hangup_request_connection(request, HANGUP_FRESH, &error), "mode", &error);
+        check(hangup_request_set_connection_mode(request, HANGUP_CONNECTION_MODE_FRESH, &error), "mode", &error);
         get_hangup(client, request);
     } else {
         curl_global_init(CURL_GLOBAL_DEFAULT);

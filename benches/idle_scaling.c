@@ -29,25 +29,25 @@ static void get(hangup_request *request) {
     do {
         check(hangup_response_read(response, body, sizeof body, &got, &error), "read", &error);
     } while (got > 0);
-    if (hangup_response_status(response) != 200) {
-        stop("status %d", (int)hangup_response_status(response));
+    if (hangup_response_status_code(response) != 200) {
+        stop("status %d", (int)hangup_response_status_code(response));
     }
     hangup_response_free(response);
 }
 
-static hangup_request *request_to(int origin, hangup_mode mode) {
+static hangup_request *request_to(int origin, hangup_connection_mode mode) {
     char url[256];
     hangup_error *error = NULL;
     hangup_request *request = NULL;
     snprintf(url, sizeof url, "http://127.0.%d.%d:%d%s", (origin + 1) / 256, (origin + 1) % 256, port, path);
     check(hangup_request_new("GET", url, &request, &error), url, &error);
-    check(hangup_request_connection(request, mode, &error), "mode", &error);
+    check(hangup_request_set_connection_mode(request, mode, &error), "mode", &error);
     return request;
 }
 
 static void limit(hangup_limit which) {
     hangup_error *error = NULL;
-    check(hangup_manager_limit(manager, which, HANGUP_NO_LIMIT, &error), "limit", &error);
+    check(hangup_manager_set_limit(manager, which, HANGUP_NO_LIMIT, &error), "limit", &error);
 }
 
 static unsigned long long idle(void) {
@@ -73,7 +73,7 @@ static void look_and_close(const char *name) {
     usage rest = used_since(at);
     printf(" rest_ms=%.3f", (rest.user + rest.kernel) / rest.wall * 1e3);
     at = used();
-    check(hangup_manager_list(manager, &list, &error), "list", &error);
+    check(hangup_manager_connections(manager, &list, &error), "list", &error);
     report_ms("list", used_since(at));
     size_t listed = hangup_connections_count(list);
     hangup_connections_free(list);
@@ -103,7 +103,7 @@ static void work(const char *name, int origins, int each, long requests, int ord
     limit(HANGUP_LIMIT_IDLE_MS);
     check(hangup_client_new(manager, &client, &error), "client", &error);
     for (int origin = 1; origin <= origins; origin++) {
-        hangup_request *fresh = request_to(origin, HANGUP_FRESH);
+        hangup_request *fresh = request_to(origin, HANGUP_CONNECTION_MODE_FRESH);
         for (int i = 0; i < each; i++) {
             get(fresh);
         }
@@ -112,7 +112,7 @@ static void work(const char *name, int origins, int each, long requests, int ord
     if (idle() != (unsigned long long)origins * (unsigned long long)each) {
         stop("%llu connections are idle instead of %d", idle(), origins * each);
     }
-    hangup_request *request = request_to(0, HANGUP_KEEP);
+    hangup_request *request = request_to(0, HANGUP_CONNECTION_MODE_KEEP);
     get(request);
     char byte = 0;
     while (write(answers, &byte, 1) == 1 && read(orders, &byte, 1) == 1) {

@@ -4,7 +4,7 @@
  *     inflight hangup|apart|socket URL BODY IN-FLIGHT REQUESTS
  *
  * hangup  one request handle that is submitted again and again; each completion brings the whole body. The thread that
- *         waits for completions does the work meanwhile (hangup_queue_caller_runs)
+ *         waits for completions does the work meanwhile (hangup_queue_set_caller_runs)
  * apart   the same, and all work is done by the library's thread, which is the default, and also what a program has that
  *         polls the queue's descriptor
  * socket  a bare epoll loop over as many connections, which looks for the end of the head and for BODY after it: what
@@ -43,9 +43,9 @@ static void take(void) {
         stop("next: %s", hangup_status_text((int32_t)status));
     }
     check((hangup_status)ended.status, url, &ended.error);
-    if (hangup_response_status(ended.response) != 200 || ended.data_size != strlen(expected) ||
+    if (hangup_response_status_code(ended.response) != 200 || ended.data_size != strlen(expected) ||
         memcmp(ended.data, expected, ended.data_size) != 0) {
-        stop("status %d, %zu bytes", (int)hangup_response_status(ended.response), ended.data_size);
+        stop("status %d, %zu bytes", (int)hangup_response_status_code(ended.response), ended.data_size);
     }
     hangup_response_free(ended.response);
 }
@@ -54,14 +54,14 @@ static void run_hangup(int32_t caller_runs) {
     hangup_error *error = NULL;
     hangup_manager *manager = NULL;
     check(hangup_manager_new(NULL, &manager, &error), "manager", &error);
-    check(hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, HANGUP_NO_LIMIT, &error), "limit", &error);
-    check(hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_PER_ORIGIN, HANGUP_NO_LIMIT, &error), "limit", &error);
+    check(hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, HANGUP_NO_LIMIT, &error), "limit", &error);
+    check(hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_PER_ORIGIN, HANGUP_NO_LIMIT, &error), "limit", &error);
     check(hangup_client_new(manager, &client, &error), "client", &error);
-    check(hangup_client_timeout(client, HANGUP_TIMEOUT_TOTAL, 10000, &error), "timeout", &error);
+    check(hangup_client_set_timeout(client, HANGUP_TIMEOUT_TOTAL, 10000, &error), "timeout", &error);
     check(hangup_request_new("GET", url, &request, &error), url, &error);
-    check(hangup_request_whole(request, 4096, &error), "whole", &error);
+    check(hangup_request_set_buffer_body(request, 4096, &error), "whole", &error);
     queue = hangup_queue_new();
-    check(hangup_queue_caller_runs(queue, caller_runs, &error), "caller runs", &error);
+    check(hangup_queue_set_caller_runs(queue, caller_runs, &error), "caller runs", &error);
     for (long i = 0; i < loop.in_flight; i++) {
         submit();
     }

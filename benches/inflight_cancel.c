@@ -135,8 +135,8 @@ static void *take_busy(void *in_flight) {
             continue;
         }
         check((hangup_status)ended.status, "exchange", &ended.error);
-        if (hangup_response_status(ended.response) != 200) {
-            stop("status %d", (int)hangup_response_status(ended.response));
+        if (hangup_response_status_code(ended.response) != 200) {
+            stop("status %d", (int)hangup_response_status_code(ended.response));
         }
         hangup_response_free(ended.response);
         busy_ended++;
@@ -193,7 +193,7 @@ static void wait_until_silent(uint64_t count) {
 
 static void submit_silent(hangup_queue *queue, uint64_t tag, hangup_cancel *token) {
     hangup_error *error = NULL;
-    hangup_request_cancel_with(silent_request, token);
+    hangup_request_set_cancel(silent_request, token);
     check(hangup_client_submit(silent_client, silent_request, queue, tag, &error), "submit", &error);
 }
 
@@ -304,8 +304,8 @@ static hangup_client *client_of(hangup_manager **its) {
     hangup_error *error = NULL;
     hangup_client *made = NULL;
     check(hangup_manager_new(NULL, its, &error), "manager", &error);
-    check(hangup_manager_limit(*its, HANGUP_LIMIT_IDLE_TOTAL, HANGUP_NO_LIMIT, &error), "limit", &error);
-    check(hangup_manager_limit(*its, HANGUP_LIMIT_IDLE_PER_ORIGIN, HANGUP_NO_LIMIT, &error), "limit", &error);
+    check(hangup_manager_set_limit(*its, HANGUP_LIMIT_IDLE_TOTAL, HANGUP_NO_LIMIT, &error), "limit", &error);
+    check(hangup_manager_set_limit(*its, HANGUP_LIMIT_IDLE_PER_ORIGIN, HANGUP_NO_LIMIT, &error), "limit", &error);
     check(hangup_client_new(*its, &made, &error), "client", &error);
     return made;
 }
@@ -314,7 +314,7 @@ static hangup_request *request_for(const char *url) {
     hangup_error *error = NULL;
     hangup_request *made = NULL;
     check(hangup_request_new("GET", url, &made, &error), url, &error);
-    check(hangup_request_whole(made, 4096, &error), "whole", &error);
+    check(hangup_request_set_buffer_body(made, 4096, &error), "whole", &error);
     return made;
 }
 

@@ -254,7 +254,7 @@ static long take(long enough, double seconds, int cancelled) {
         taken++;
         if (cancelled) {
             if (ended.status != HANGUP_CANCELLED &&
-                (ended.status != HANGUP_OK || ended.what != HANGUP_COMPLETION_READ)) {
+                (ended.status != HANGUP_OK || ended.what != HANGUP_COMPLETION_TYPE_READ)) {
                 stop("%s instead of CANCELLED: %s", hangup_status_text(ended.status),
                      hangup_error_message(ended.error));
             }
@@ -320,7 +320,7 @@ static double end_exchanges(hangup_cancel *token, long count) {
 
 static hangup_cancel *new_token(void) {
     hangup_cancel *token = hangup_cancel_new();
-    hangup_request_cancel_with(request, token);
+    hangup_request_set_cancel(request, token);
     return token;
 }
 
@@ -345,8 +345,8 @@ int main(int argc, char **argv) {
     hangup_error *error = NULL;
     check(hangup_manager_new(NULL, &manager, &error), "manager", &error);
     check(hangup_client_new(manager, &client, &error), "client", &error);
-    check(hangup_client_tls_roots_file(client, roots, &error), roots, &error);
-    check(hangup_client_timeout(client, HANGUP_TIMEOUT_TLS, HANGUP_NO_LIMIT, &error), "timeout", &error);
+    check(hangup_client_set_tls_roots_file(client, roots, &error), roots, &error);
+    check(hangup_client_set_timeout(client, HANGUP_TIMEOUT_TLS, HANGUP_NO_LIMIT, &error), "timeout", &error);
     check(hangup_request_new("GET", url, &request, &error), url, &error);
     queue = hangup_queue_new();
     hangup_cancel *token = new_token();

@@ -42,8 +42,8 @@ static void get_hangup(hangup_request *request) {
     do {
         check(hangup_response_read(response, body, sizeof body, &got, &error), "read", &error);
     } while (got > 0);
-    if (hangup_response_status(response) != 200) {
-        stop("status %d", (int)hangup_response_status(response));
+    if (hangup_response_status_code(response) != 200) {
+        stop("status %d", (int)hangup_response_status_code(response));
     }
     hangup_response_free(response);
 }
@@ -187,7 +187,7 @@ static usage run(void *work(void *)) {
 static void run_hangup(void) {
     hangup_error *error = NULL;
     check(hangup_manager_new(NULL, &manager, &error), "manager", &error);
-    check(hangup_manager_limit(manager, HANGUP_LIMIT_PER_ORIGIN, connections, &error), "limit", &error);
+    check(hangup_manager_set_limit(manager, HANGUP_LIMIT_PER_ORIGIN, connections, &error), "limit", &error);
     check(hangup_client_new(manager, &client, &error), "client", &error);
     usage took = run(work_hangup);
     hangup_stats stats = {.size = sizeof stats};

@@ -41,8 +41,8 @@ static void read_hangup(bench *b, hangup_response *response) {
         check(status, "read", &error);
         b->size += got;
     } while (got > 0);
-    if (hangup_response_status(response) != 200) {
-        stop("status %d", (int)hangup_response_status(response));
+    if (hangup_response_status_code(response) != 200) {
+        stop("status %d", (int)hangup_response_status_code(response));
     }
     hangup_response_free(response);
 }

@@ -26,8 +26,8 @@ static void get_hangup(hangup_request *request) {
     do {
         check(hangup_response_read(response, body, sizeof body, &got, &error), "read", &error);
     } while (got > 0);
-    if (hangup_response_status(response) != 200) {
-        stop("status %d", (int)hangup_response_status(response));
+    if (hangup_response_status_code(response) != 200) {
+        stop("status %d", (int)hangup_response_status_code(response));
     }
     hangup_response_free(response);
 }

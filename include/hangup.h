@@ -6,7 +6,7 @@
  *
  * THE CONTRACT, for every function below:
  *
- * - Handles are opaque. `hangup_x_new` begins one, `hangup_x_clone` is one more share, `hangup_x_free` gives a share
+ * - Handles are opaque. `hangup_x_new` begins one, `hangup_x_ref` is one more share, `hangup_x_free` gives a share
  *   back. Freeing NULL is a no-op; freeing never blocks; any order of freeing is legal. Freeing and closing never
  *   share a verb: `_free` is about memory, `_close`, `_fire` and `_shutdown` are about the world.
  * - A call that can fail answers a `hangup_status`, HANGUP_OK (0) for success, and, if its last argument
@@ -113,7 +113,7 @@ typedef enum {
      */
     HANGUP_CANCELLED = 20,
     /**
-     * A clock ran out: hangup_error_limit says which, hangup_error_phase where.
+     * A clock ran out: hangup_error_timeout says which, hangup_error_phase where.
      */
     HANGUP_TIMED_OUT = 21,
     /**
@@ -158,7 +158,7 @@ typedef enum {
      */
     HANGUP_PROTOCOL = 35,
     /**
-     * A bound was exceeded: the head's size, or what hangup_response_read_all or hangup_request_whole allowed.
+     * A bound was exceeded: the head's size, or what hangup_response_read_all or hangup_request_set_buffer_body allowed.
      */
     HANGUP_TOO_LARGE = 36,
     /**
@@ -171,7 +171,7 @@ typedef enum {
      */
     HANGUP_SYSTEM = 38,
     /**
-     * The proxy refused, or did not answer as a proxy does; hangup_error_http_status has what it said.
+     * The proxy refused, or did not answer as a proxy does; hangup_error_status_code has what it said.
      */
     HANGUP_PROXY_FAILED = 39,
     /**
@@ -185,7 +185,7 @@ typedef enum {
 } hangup_status;
 
 /**
- * The addresses of one name, being put together by a hangup_resolve.
+ * The addresses of one name, being put together by a hangup_resolve_fn.
  *
  * Begins and ends with the call of that function. Can: hangup_addresses_add.
  * Threads: any thread at any time, until the function returns.
@@ -200,7 +200,7 @@ typedef struct hangup_addresses hangup_addresses;
  * answers HANGUP_CANCELLED in well under a millisecond, and the connection is closed. A token that is fired
  * after its exchange ended does nothing to the connection's next user.
  *
- * Begins: hangup_cancel_new, hangup_cancel_child. Can: _after, _fire, _is_fired, _clone.
+ * Begins: hangup_cancel_new, hangup_cancel_child. Can: _fire, _fire_after, _is_fired, _ref.
  * Ends: hangup_cancel_free gives a share back; freeing never fires.
  * Threads: any thread at any time.
  */
@@ -218,7 +218,7 @@ typedef struct hangup_client hangup_client;
 /**
  * A snapshot of the open connections.
  *
- * Begins: hangup_manager_list. Can: _count, _at. Ends: hangup_connections_free.
+ * Begins: hangup_manager_connections. Can: _count, _at. Ends: hangup_connections_free.
  * Threads: immutable; any thread at any time.
  */
 typedef struct hangup_connections hangup_connections;
@@ -257,7 +257,7 @@ typedef struct hangup_manager hangup_manager;
 /**
  * Settings for a new manager.
  *
- * Begins: hangup_options_new. Can: hangup_options_limit. Ends: hangup_options_free; hangup_manager_new only reads it.
+ * Begins: hangup_options_new. Can: hangup_options_set_limit. Ends: hangup_options_free; hangup_manager_new only reads it.
  * Threads: any thread at any time.
  */
 typedef struct hangup_options hangup_options;
@@ -277,7 +277,7 @@ typedef struct hangup_queue hangup_queue;
 /**
  * One request.
  *
- * Begins: hangup_request_new, hangup_request_clone. Can: be given headers, a body, limits, a connection mode
+ * Begins: hangup_request_new, hangup_request_copy. Can: be given headers, a body, limits, a connection mode
  * and a cancel token; be sent or submitted, more than once. Ends: hangup_request_free.
  * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE.
  */
@@ -298,10 +298,10 @@ typedef struct hangup_response hangup_response;
 /**
  * A text that the library made.
  *
- * Begins: hangup_client_cookies_for. Can: hangup_text_value. Ends: hangup_text_free.
+ * Begins: hangup_client_cookies_for. Can: hangup_string_value. Ends: hangup_string_free.
  * Threads: immutable; any thread at any time.
  */
-typedef struct hangup_text hangup_text;
+typedef struct hangup_string hangup_string;
 
 /**
  * Where an exchange was when it ended.
@@ -309,7 +309,7 @@ typedef struct hangup_text hangup_text;
 typedef int32_t hangup_phase;
 
 /**
- * Which clock. Used to set a limit, and in hangup_error_limit to say which one fired.
+ * Which clock. Used to set a limit, and in hangup_error_timeout to say which one fired.
  */
 typedef int32_t hangup_timeout;
 
@@ -387,12 +387,12 @@ typedef struct {
 /**
  * How to close.
  */
-typedef int32_t hangup_how;
+typedef int32_t hangup_close_mode;
 
 /**
  * Why a connection ended: exactly one of these.
  */
-typedef int32_t hangup_reason;
+typedef int32_t hangup_close_reason;
 
 /**
  * Which limit of a manager. HANGUP_NO_LIMIT takes each of them away.
@@ -402,7 +402,7 @@ typedef int32_t hangup_limit;
 /**
  * What a connection is doing.
  */
-typedef int32_t hangup_state;
+typedef int32_t hangup_connection_state;
 
 /**
  * One open connection. Begin it with HANGUP_CONNECTION_INFO_INIT. Text is borrowed from the
@@ -434,9 +434,9 @@ typedef struct {
      */
     const char *tls;
     /**
-     * What it is doing: one of HANGUP_STATE_*.
+     * What it is doing: one of HANGUP_CONNECTION_STATE_*.
      */
-    hangup_state state;
+    hangup_connection_state state;
     /**
      * 1 if it will be closed when its exchange ends (graceful close), else 0.
      */
@@ -466,7 +466,7 @@ typedef struct {
 /**
  * What happened. Later versions may add some: keep a default branch.
  */
-typedef int32_t hangup_happened;
+typedef int32_t hangup_event_type;
 
 /**
  * One thing that happened. Begin it with HANGUP_EVENT_INIT; hangup_events_origin gives its origin.
@@ -489,19 +489,19 @@ typedef struct {
      */
     uint64_t connection;
     /**
-     * How long the phase took, in nanoseconds (HANGUP_EVENT_PHASE); -1 for all others.
+     * How long the phase took, in nanoseconds (HANGUP_EVENT_TYPE_PHASE); -1 for all others.
      */
     int64_t took_ns;
     /**
-     * What happened: one of HANGUP_EVENT_*.
+     * What happened: one of HANGUP_EVENT_TYPE_*.
      */
-    hangup_happened what;
+    hangup_event_type what;
     /**
-     * Why it was closed (HANGUP_EVENT_CLOSED): one of HANGUP_REASON_*; 0 for all others.
+     * Why it was closed (HANGUP_EVENT_TYPE_CLOSED): one of HANGUP_CLOSE_REASON_*; 0 for all others.
      */
-    hangup_reason reason;
+    hangup_close_reason reason;
     /**
-     * Which phase (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
+     * Which phase (HANGUP_EVENT_TYPE_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
      */
     hangup_phase phase;
     /**
@@ -518,25 +518,25 @@ typedef struct {
  * Called on threads of the library's, never on one of the caller's, without any lock held; on several at once. It may
  * block: a request that is cancelled or out of time does not wait for it.
  */
-typedef int32_t (*hangup_resolve)(void *user_data, const char *host, hangup_addresses *addresses);
+typedef int32_t (*hangup_resolve_fn)(void *user_data, const char *host, hangup_addresses *addresses);
 
 /**
  * Ends a resolver: called exactly once, when it was replaced or its manager is gone and no call of it is running, also
  * when the call that took it failed. May run on any thread. May be NULL.
  */
-typedef void (*hangup_resolve_end)(void *user_data);
+typedef void (*hangup_resolve_end_fn)(void *user_data);
 
 /**
  * How long the connection shall live.
  */
-typedef int32_t hangup_mode;
+typedef int32_t hangup_connection_mode;
 
 /**
  * Ends a body reader, or a body that is borrowed: called exactly once, when the body was sent, failed or is no longer
  * needed, also when the call that took it failed. May run on any thread, and after the request has completed if a
- * call of hangup_body_read was under way at its end: it runs when that has returned. May be NULL.
+ * call of hangup_body_read_fn was under way at its end: it runs when that has returned. May be NULL.
  */
-typedef void (*hangup_body_end)(void *user_data);
+typedef void (*hangup_body_end_fn)(void *user_data);
 
 /**
  * Reads a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end,
@@ -549,7 +549,7 @@ typedef void (*hangup_body_end)(void *user_data);
  * it completes at once, and what the call returns later is dropped. A blocking hangup_client_send returns when
  * the call has returned.
  */
-typedef int64_t (*hangup_body_read)(void *user_data, uint8_t *into, size_t room);
+typedef int64_t (*hangup_body_read_fn)(void *user_data, uint8_t *into, size_t room);
 
 /**
  * How long each part took, in microseconds; -1 for a part that did not take place. Begin it with HANGUP_TIMINGS_INIT.
@@ -600,7 +600,7 @@ typedef struct {
 /**
  * What was completed. Later versions may add some: keep a default branch.
  */
-typedef int32_t hangup_completed;
+typedef int32_t hangup_completion_type;
 
 /**
  * One outcome. Begin it with HANGUP_COMPLETION_INIT.
@@ -623,7 +623,7 @@ typedef struct {
      */
     hangup_error *error;
     /**
-     * The piece that was read, or the whole body if the request asked for it (hangup_request_whole): borrowed from the
+     * The piece that was read, or the whole body if the request asked for it (hangup_request_set_buffer_body): borrowed from the
      * response until its next read or its end. NULL if there are no bytes.
      */
     const uint8_t *data;
@@ -632,9 +632,9 @@ typedef struct {
      */
     size_t data_size;
     /**
-     * What was completed: one of HANGUP_COMPLETION_*.
+     * What was completed: one of HANGUP_COMPLETION_TYPE_*.
      */
-    hangup_completed what;
+    hangup_completion_type what;
     /**
      * How it ended: one of `hangup_status`.
      */
@@ -646,7 +646,7 @@ typedef struct {
  * exchange, which answers HANGUP_CANCELLED with the reason "interrupted". May run the signal handlers of a
  * language. Must not call hangup on the same request or response.
  */
-typedef int32_t (*hangup_interrupted)(void *user_data);
+typedef int32_t (*hangup_interrupt_check_fn)(void *user_data);
 
 /**
  * No clock (only in errors).
@@ -694,12 +694,12 @@ typedef int32_t (*hangup_interrupted)(void *user_data);
 #define HANGUP_TIMEOUT_READ 8
 
 /**
- * The body came slower than the minimum rate (only in errors; see hangup_request_min_rate).
+ * The body came slower than the minimum rate (only in errors; see hangup_request_set_min_rate).
  */
 #define HANGUP_TIMEOUT_MIN_RATE 9
 
 /**
- * The deadline of a cancel token (only in errors; see hangup_cancel_after).
+ * The deadline of a cancel token (only in errors; see hangup_cancel_fire_after).
  */
 #define HANGUP_TIMEOUT_TOKEN 10
 
@@ -751,157 +751,157 @@ typedef int32_t (*hangup_interrupted)(void *user_data);
 /**
  * A long connection: kept for the next request when the exchange ends well. The default.
  */
-#define HANGUP_KEEP 0
+#define HANGUP_CONNECTION_MODE_KEEP 0
 
 /**
  * A short connection: says "Connection: close" and is closed after the body.
  */
-#define HANGUP_CLOSE_AFTER 1
+#define HANGUP_CONNECTION_MODE_CLOSE_AFTER 1
 
 /**
  * Not an idle one: always dials. The connection is kept afterwards.
  */
-#define HANGUP_FRESH 2
+#define HANGUP_CONNECTION_MODE_FRESH 2
 
 /**
  * Let the exchange in progress finish, then close. For a response: polite, see hangup_response_close.
  */
-#define HANGUP_GRACEFUL 0
+#define HANGUP_CLOSE_MODE_GRACEFUL 0
 
 /**
  * Close at once; an exchange in progress ends with HANGUP_CLOSED.
  */
-#define HANGUP_NOW 1
+#define HANGUP_CLOSE_MODE_NOW 1
 
 /**
  * Resolving the host name.
  */
-#define HANGUP_STATE_RESOLVING 1
+#define HANGUP_CONNECTION_STATE_RESOLVING 1
 
 /**
  * Connecting.
  */
-#define HANGUP_STATE_CONNECTING 2
+#define HANGUP_CONNECTION_STATE_CONNECTING 2
 
 /**
  * Talking to a proxy.
  */
-#define HANGUP_STATE_PROXY 3
+#define HANGUP_CONNECTION_STATE_PROXY 3
 
 /**
  * In the TLS handshake.
  */
-#define HANGUP_STATE_TLS 4
+#define HANGUP_CONNECTION_STATE_TLS 4
 
 /**
  * Serving an exchange.
  */
-#define HANGUP_STATE_IN_USE 5
+#define HANGUP_CONNECTION_STATE_IN_USE 5
 
 /**
  * Open and free for the next request.
  */
-#define HANGUP_STATE_IDLE 6
+#define HANGUP_CONNECTION_STATE_IDLE 6
 
 /**
  * The dial failed: there never was a connection.
  */
-#define HANGUP_REASON_DIAL_FAILED 1
+#define HANGUP_CLOSE_REASON_DIAL_FAILED 1
 
 /**
  * The peer closed it.
  */
-#define HANGUP_REASON_PEER_CLOSED 2
+#define HANGUP_CLOSE_REASON_PEER_CLOSED 2
 
 /**
  * The peer reset it.
  */
-#define HANGUP_REASON_PEER_RESET 3
+#define HANGUP_CLOSE_REASON_PEER_RESET 3
 
 /**
- * The request asked for it (HANGUP_CLOSE_AFTER).
+ * The request asked for it (HANGUP_CONNECTION_MODE_CLOSE_AFTER).
  */
-#define HANGUP_REASON_ASKED_BY_REQUEST 4
+#define HANGUP_CLOSE_REASON_ASKED_BY_REQUEST 4
 
 /**
  * The response asked for it, or can't be followed by another (RFC 9112 section 9.6).
  */
-#define HANGUP_REASON_ASKED_BY_RESPONSE 5
+#define HANGUP_CLOSE_REASON_ASKED_BY_RESPONSE 5
 
 /**
  * What came is not HTTP/1.1.
  */
-#define HANGUP_REASON_PROTOCOL_ERROR 6
+#define HANGUP_CLOSE_REASON_PROTOCOL_ERROR 6
 
 /**
  * The response was closed or freed before its body ended.
  */
-#define HANGUP_REASON_BODY_LEFT_UNREAD 7
+#define HANGUP_CLOSE_REASON_BODY_LEFT_UNREAD 7
 
 /**
  * The exchange was cancelled.
  */
-#define HANGUP_REASON_CANCELLED 8
+#define HANGUP_CLOSE_REASON_CANCELLED 8
 
 /**
  * The exchange timed out.
  */
-#define HANGUP_REASON_TIMED_OUT 9
+#define HANGUP_CLOSE_REASON_TIMED_OUT 9
 
 /**
  * hangup_manager_close_connection.
  */
-#define HANGUP_REASON_CLOSED_BY_ID 10
+#define HANGUP_CLOSE_REASON_CLOSED_BY_ID 10
 
 /**
  * hangup_manager_close_origin.
  */
-#define HANGUP_REASON_CLOSED_BY_ORIGIN 11
+#define HANGUP_CLOSE_REASON_CLOSED_BY_ORIGIN 11
 
 /**
  * hangup_manager_close_all.
  */
-#define HANGUP_REASON_CLOSED_BY_ALL 12
+#define HANGUP_CLOSE_REASON_CLOSED_BY_ALL 12
 
 /**
  * Idle for too long, or hangup_manager_close_idle.
  */
-#define HANGUP_REASON_IDLE_TOO_LONG 13
+#define HANGUP_CLOSE_REASON_IDLE_TOO_LONG 13
 
 /**
  * Too old.
  */
-#define HANGUP_REASON_TOO_OLD 14
+#define HANGUP_CLOSE_REASON_TOO_OLD 14
 
 /**
  * It served enough requests.
  */
-#define HANGUP_REASON_SERVED_ENOUGH 15
+#define HANGUP_CLOSE_REASON_SERVED_ENOUGH 15
 
 /**
  * There was no room for it among the idle ones.
  */
-#define HANGUP_REASON_POOL_FULL 16
+#define HANGUP_CLOSE_REASON_POOL_FULL 16
 
 /**
  * The look at checkout found it closed, or with bytes that nobody asked for.
  */
-#define HANGUP_REASON_STALE_AT_CHECKOUT 17
+#define HANGUP_CLOSE_REASON_STALE_AT_CHECKOUT 17
 
 /**
  * hangup_manager_shutdown, or the manager was given back.
  */
-#define HANGUP_REASON_MANAGER_SHUT_DOWN 18
+#define HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN 18
 
 /**
  * It belongs to the parent of this process.
  */
-#define HANGUP_REASON_FORKED_AWAY 19
+#define HANGUP_CLOSE_REASON_FORKED_AWAY 19
 
 /**
  * The network changed: hangup_manager_network_changed.
  */
-#define HANGUP_REASON_NETWORK_CHANGED 20
+#define HANGUP_CLOSE_REASON_NETWORK_CHANGED 20
 
 /**
  * Not a byte.
@@ -973,48 +973,48 @@ typedef int32_t (*hangup_interrupted)(void *user_data);
 /**
  * A connection began to be dialled.
  */
-#define HANGUP_EVENT_OPENED 1
+#define HANGUP_EVENT_TYPE_OPENED 1
 
 /**
  * It began to serve an exchange.
  */
-#define HANGUP_EVENT_LEASED 2
+#define HANGUP_EVENT_TYPE_LEASED 2
 
 /**
  * It came back from an exchange, or from a dial that nobody waits for any more, and is idle.
  */
-#define HANGUP_EVENT_RETURNED 3
+#define HANGUP_EVENT_TYPE_RETURNED 3
 
 /**
  * It was closed; `reason` says why.
  */
-#define HANGUP_EVENT_CLOSED 4
+#define HANGUP_EVENT_TYPE_CLOSED 4
 
 /**
  * A request began to wait for a connection; there is none yet.
  */
-#define HANGUP_EVENT_QUEUED 5
+#define HANGUP_EVENT_TYPE_QUEUED 5
 
 /**
  * A request is sent again, because this connection broke before the response.
  */
-#define HANGUP_EVENT_RETRIED 6
+#define HANGUP_EVENT_TYPE_RETRIED 6
 
 /**
  * A phase of an exchange on this connection: `phase`, which took `took_ns`. All phases of an exchange are told
  * together when it is over, which may be after its connection was returned or closed.
  */
-#define HANGUP_EVENT_PHASE 7
+#define HANGUP_EVENT_TYPE_PHASE 7
 
 /**
  * A request, by hangup_client_submit.
  */
-#define HANGUP_COMPLETION_RESPONSE 1
+#define HANGUP_COMPLETION_TYPE_RESPONSE 1
 
 /**
  * A read, by hangup_response_submit_read.
  */
-#define HANGUP_COMPLETION_READ 2
+#define HANGUP_COMPLETION_TYPE_READ 2
 
 #ifdef __cplusplus
 extern "C" {
@@ -1051,12 +1051,12 @@ const char *hangup_timeout_text(int32_t which);
 /**
  * The name of a connection's state, for example "idle"; "unknown" for a number this version does not know. Static.
  */
-const char *hangup_state_text(int32_t state);
+const char *hangup_connection_state_text(int32_t state);
 
 /**
  * The name of a close reason, for example "peer closed"; "unknown" for a number this version does not know. Static.
  */
-const char *hangup_reason_text(int32_t reason);
+const char *hangup_close_reason_text(int32_t reason);
 
 /**
  * The kind: the same status the call answered. It never depends on the phase.
@@ -1071,7 +1071,7 @@ hangup_phase hangup_error_phase(const hangup_error *error);
 /**
  * Which clock fired: one of HANGUP_TIMEOUT_*; HANGUP_TIMEOUT_NONE unless the status is HANGUP_TIMED_OUT.
  */
-hangup_timeout hangup_error_limit(const hangup_error *error);
+hangup_timeout hangup_error_timeout(const hangup_error *error);
 
 /**
  * One sentence for people: what happened and, for bad input, what to do. Borrowed from the error.
@@ -1123,7 +1123,7 @@ uint64_t hangup_error_bytes_sent(const hangup_error *error);
 int32_t hangup_error_response_started(const hangup_error *error);
 
 /**
- * How often the request was sent or tried to be: 1 without a retry (hangup_client_retries), 0 if it never came to
+ * How often the request was sent or tried to be: 1 without a retry (hangup_client_set_retries), 0 if it never came to
  * that. After redirects this counts the last one's attempts only.
  */
 uint32_t hangup_error_attempts(const hangup_error *error);
@@ -1132,12 +1132,12 @@ uint32_t hangup_error_attempts(const hangup_error *error);
  * The HTTP status that a proxy refused with, or of the response that redirects to where can't be followed; 0 if
  * there was none.
  */
-int32_t hangup_error_http_status(const hangup_error *error);
+int32_t hangup_error_status_code(const hangup_error *error);
 
 /**
  * After a hangup_manager_drain that ran out of time: how many connections were left. 0 for any other error.
  */
-uint64_t hangup_error_left(const hangup_error *error);
+uint64_t hangup_error_open_connections(const hangup_error *error);
 
 /**
  * Frees an error. NULL is a no-op.
@@ -1161,7 +1161,7 @@ hangup_status hangup_manager_new(const hangup_options *options,
 /**
  * One more share of the same manager; NULL for NULL. To be freed as well.
  */
-hangup_manager *hangup_manager_clone(const hangup_manager *manager);
+hangup_manager *hangup_manager_ref(const hangup_manager *manager);
 
 /**
  * Gives one share back. NULL is a no-op. Never blocks.
@@ -1195,25 +1195,25 @@ hangup_status hangup_manager_preconnect(hangup_manager *manager,
                                         hangup_error **error);
 
 /**
- * Closes one connection by its id. HANGUP_GRACEFUL lets an exchange in progress finish well first; HANGUP_NOW
+ * Closes one connection by its id. HANGUP_CLOSE_MODE_GRACEFUL lets an exchange in progress finish well first; HANGUP_CLOSE_MODE_NOW
  * ends it with HANGUP_CLOSED.
  *
  * Fails: HANGUP_NOT_FOUND if no connection with that id is open (ids are never used again).
  */
 hangup_status hangup_manager_close_connection(hangup_manager *manager,
                                               uint64_t id,
-                                              hangup_how how,
+                                              hangup_close_mode how,
                                               hangup_error **error);
 
 /**
  * Closes the connections of one origin ("https://example.org", the default port may be left out).
  *
- * `closed` may be NULL; it gets the number of connections that were closed or, for HANGUP_GRACEFUL, marked.
+ * `closed` may be NULL; it gets the number of connections that were closed or, for HANGUP_CLOSE_MODE_GRACEFUL, marked.
  * Fails: HANGUP_INVALID_URL.
  */
 hangup_status hangup_manager_close_origin(hangup_manager *manager,
                                           const char *origin,
-                                          hangup_how how,
+                                          hangup_close_mode how,
                                           size_t *closed,
                                           hangup_error **error);
 
@@ -1229,7 +1229,7 @@ hangup_status hangup_manager_close_idle(hangup_manager *manager, int64_t idle_fo
  * Closes every connection: idle ones at once, those in use as `how` says. The manager can be used on.
  * `closed` may be NULL.
  */
-hangup_status hangup_manager_close_all(hangup_manager *manager, hangup_how how, size_t *closed);
+hangup_status hangup_manager_close_all(hangup_manager *manager, hangup_close_mode how, size_t *closed);
 
 /**
  * The network is another one now (another Wi-Fi, a VPN, back from sleep): closes what is idle, has what is in use
@@ -1245,11 +1245,13 @@ hangup_status hangup_manager_network_changed(hangup_manager *manager,
 hangup_status hangup_manager_clear_addresses(hangup_manager *manager);
 
 /**
- * Why a connection ended: `reason` gets one of HANGUP_REASON_*. The last 256 that ended are remembered.
+ * Why a connection ended: `reason` gets one of HANGUP_CLOSE_REASON_*. The last 256 that ended are remembered.
  *
  * Fails: HANGUP_NOT_FOUND if it is still open, never was, or ended too long ago.
  */
-hangup_status hangup_manager_why_closed(const hangup_manager *manager, uint64_t id, hangup_reason *reason);
+hangup_status hangup_manager_close_reason(const hangup_manager *manager,
+                                          uint64_t id,
+                                          hangup_close_reason *reason);
 
 /**
  * Ends the manager, but lets what runs finish: from now on every request is refused with HANGUP_SHUT_DOWN, those
@@ -1257,7 +1259,7 @@ hangup_status hangup_manager_why_closed(const hangup_manager *manager, uint64_t 
  * until nothing is open any more, at most `timeout_ms`; HANGUP_NO_LIMIT: for as long as it takes.
  *
  * There is no way back. It can be called again, from any thread; hangup_manager_shutdown ends what is left.
- * Fails: HANGUP_TIMED_OUT, and hangup_error_left says how many connections are left; HANGUP_INVALID_TIMEOUT for zero
+ * Fails: HANGUP_TIMED_OUT, and hangup_error_open_connections says how many connections are left; HANGUP_INVALID_TIMEOUT for zero
  * or another negative number; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_SYSTEM.
  */
 hangup_status hangup_manager_drain(hangup_manager *manager,
@@ -1279,19 +1281,19 @@ hangup_status hangup_manager_shutdown(hangup_manager *manager);
  * Fails: HANGUP_INVALID_ARGUMENT (unknown limit, negative number, 0 where the limit refuses it),
  * HANGUP_INVALID_TIMEOUT (0 ms).
  */
-hangup_status hangup_manager_limit(hangup_manager *manager,
-                                   hangup_limit limit,
-                                   int64_t value,
-                                   hangup_error **error);
+hangup_status hangup_manager_set_limit(hangup_manager *manager,
+                                       hangup_limit limit,
+                                       int64_t value,
+                                       hangup_error **error);
 
 /**
- * Tells one limit (HANGUP_LIMIT_*): `value` gets what hangup_manager_limit would set; HANGUP_NO_LIMIT is none.
+ * Tells one limit (HANGUP_LIMIT_*): `value` gets what hangup_manager_set_limit would set; HANGUP_NO_LIMIT is none.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for an unknown limit.
  */
-hangup_status hangup_manager_get_limit(const hangup_manager *manager,
-                                       hangup_limit limit,
-                                       int64_t *value);
+hangup_status hangup_manager_limit(const hangup_manager *manager,
+                                   hangup_limit limit,
+                                   int64_t *value);
 
 /**
  * Options with the defaults. To be freed with hangup_options_free.
@@ -1299,12 +1301,12 @@ hangup_status hangup_manager_get_limit(const hangup_manager *manager,
 hangup_options *hangup_options_new(void);
 
 /**
- * Sets one limit, as hangup_manager_limit does on a manager.
+ * Sets one limit, as hangup_manager_set_limit does on a manager.
  */
-hangup_status hangup_options_limit(hangup_options *options,
-                                   hangup_limit limit,
-                                   int64_t value,
-                                   hangup_error **error);
+hangup_status hangup_options_set_limit(hangup_options *options,
+                                       hangup_limit limit,
+                                       int64_t value,
+                                       hangup_error **error);
 
 /**
  * Frees options. NULL is a no-op.
@@ -1314,9 +1316,9 @@ void hangup_options_free(hangup_options *options);
 /**
  * Lists the open connections: those being dialled, in use and idle. None twice, none that is closed.
  */
-hangup_status hangup_manager_list(const hangup_manager *manager,
-                                  hangup_connections **list,
-                                  hangup_error **error);
+hangup_status hangup_manager_connections(const hangup_manager *manager,
+                                         hangup_connections **list,
+                                         hangup_error **error);
 
 /**
  * How many connections the snapshot holds. 0 for NULL.
@@ -1393,7 +1395,7 @@ void hangup_events_free(hangup_events *events);
 /**
  * The name of what happened, for example "leased"; "unknown" for a number this version does not know. Static.
  */
-const char *hangup_event_text(int32_t what);
+const char *hangup_event_type_text(int32_t what);
 
 /**
  * Gives a host name these addresses, whatever anybody else says about it: separated by commas, for example
@@ -1411,11 +1413,11 @@ hangup_status hangup_manager_set_address(hangup_manager *manager,
  * again. What was looked up before is forgotten; what this function says is kept for a minute, as getaddrinfo's
  * answers are. `end` is called exactly once, also when this call fails.
  */
-hangup_status hangup_manager_resolver(hangup_manager *manager,
-                                      hangup_resolve resolve,
-                                      hangup_resolve_end end,
-                                      void *user_data,
-                                      hangup_error **error);
+hangup_status hangup_manager_set_resolver(hangup_manager *manager,
+                                          hangup_resolve_fn resolve,
+                                          hangup_resolve_end_fn end,
+                                          void *user_data,
+                                          hangup_error **error);
 
 /**
  * Adds one address, for example "192.0.2.7" or "2001:db8::7": those that are added first are tried first, IPv6 and
@@ -1439,7 +1441,7 @@ hangup_status hangup_cancel_child(hangup_cancel *parent, hangup_cancel **child);
 /**
  * One more share of the same token; NULL for NULL. To be freed as well.
  */
-hangup_cancel *hangup_cancel_clone(const hangup_cancel *cancel);
+hangup_cancel *hangup_cancel_ref(const hangup_cancel *cancel);
 
 /**
  * Gives the token a deadline, `ms` milliseconds from now, for everything that uses it or a child of it. Work
@@ -1448,8 +1450,8 @@ hangup_cancel *hangup_cancel_clone(const hangup_cancel *cancel);
  *
  * Fails: HANGUP_INVALID_TIMEOUT for zero or less.
  */
-hangup_status hangup_cancel_after(hangup_cancel *cancel,
-                                  int64_t ms);
+hangup_status hangup_cancel_fire_after(hangup_cancel *cancel,
+                                       int64_t ms);
 
 /**
  * Fires the token. The first call counts: its `reason`, which may be NULL, stands in hangup_error_reason.
@@ -1475,7 +1477,7 @@ hangup_status hangup_client_new(hangup_manager *manager, hangup_client **client,
 /**
  * One more share of the same client; NULL for NULL. To be freed as well.
  */
-hangup_client *hangup_client_clone(const hangup_client *client);
+hangup_client *hangup_client_ref(const hangup_client *client);
 
 /**
  * Gives one share back. NULL is a no-op. Never blocks.
@@ -1492,10 +1494,10 @@ hangup_manager *hangup_client_manager(const hangup_client *client);
  *
  * Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
  */
-hangup_status hangup_client_timeout(hangup_client *client,
-                                    hangup_timeout which,
-                                    int64_t ms,
-                                    hangup_error **error);
+hangup_status hangup_client_set_timeout(hangup_client *client,
+                                        hangup_timeout which,
+                                        int64_t ms,
+                                        hangup_error **error);
 
 /**
  * A header for every request, unless the request has one of the same name. Setting a name again replaces the
@@ -1503,22 +1505,24 @@ hangup_status hangup_client_timeout(hangup_client *client,
  *
  * Fails: HANGUP_INVALID_HEADER.
  */
-hangup_status hangup_client_header(hangup_client *client,
-                                   const char *name,
-                                   const char *value,
-                                   hangup_error **error);
+hangup_status hangup_client_set_header(hangup_client *client,
+                                       const char *name,
+                                       const char *value,
+                                       hangup_error **error);
 
 /**
- * How long connections live by default: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH.
+ * How long connections live by default: one of HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH.
  */
-hangup_status hangup_client_connection(hangup_client *client, hangup_mode mode, hangup_error **error);
+hangup_status hangup_client_set_connection_mode(hangup_client *client,
+                                                hangup_connection_mode mode,
+                                                hangup_error **error);
 
 /**
  * The most bytes a response head may have, all 1xx heads before it included. Default 65,536.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for less than 256.
  */
-hangup_status hangup_client_max_head(hangup_client *client, size_t bytes, hangup_error **error);
+hangup_status hangup_client_set_max_head(hangup_client *client, size_t bytes, hangup_error **error);
 
 /**
  * GET in one call. `total_ms` bounds everything, the body's last byte included; HANGUP_NO_LIMIT leaves the
@@ -1547,8 +1551,8 @@ hangup_status hangup_client_preconnect(hangup_client *client,
                                        hangup_error **error);
 
 /**
- * Sends a request and waits for the response head: redirects are followed (hangup_client_redirects), and what a kept
- * connection lost is sent again (hangup_client_retries); one total limit spans all of it. Blocks this thread; hangup_cancel_fire and the closers of
+ * Sends a request and waits for the response head: redirects are followed (hangup_client_set_redirects), and what a kept
+ * connection lost is sent again (hangup_client_set_retries); one total limit spans all of it. Blocks this thread; hangup_cancel_fire and the closers of
  * the manager end it from any other. The request can be changed, sent again or freed afterwards; a body that
  * came from a reader can be sent only once.
  *
@@ -1563,14 +1567,14 @@ hangup_status hangup_client_send(hangup_client *client,
  * How many redirects a call follows. Default 10; 0 hands a redirect out as it is; HANGUP_NO_LIMIT follows any number.
  *
  * 301, 302 and 303 become GET without a body (HEAD stays HEAD), 307 and 308 repeat method and body. Authorization,
- * Cookie, Proxy-Authorization, user information of the first URL and what hangup_client_sensitive_header names are
+ * Cookie, Proxy-Authorization, user information of the first URL and what hangup_client_add_sensitive_header names are
  * dropped for the rest of the call once scheme, host or port changes. Where it can't be followed, the call answers
- * HANGUP_REDIRECT_REFUSED, and hangup_error_http_status has the redirect's status.
+ * HANGUP_REDIRECT_REFUSED, and hangup_error_status_code has the redirect's status.
  * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
  */
-hangup_status hangup_client_redirects(hangup_client *client,
-                                      int64_t max,
-                                      hangup_error **error);
+hangup_status hangup_client_set_redirects(hangup_client *client,
+                                          int64_t max,
+                                          hangup_error **error);
 
 /**
  * With 1 (the default), a request that a kept connection lost is sent again by itself; with 0 that is the caller's
@@ -1581,9 +1585,9 @@ hangup_status hangup_client_redirects(hangup_client *client,
  * TRACE, PUT or DELETE, or there is an Idempotency-Key. After three lost connections a new one is made, and that is
  * the last try. hangup_response_attempts and hangup_error_attempts count.
  */
-hangup_status hangup_client_retries(hangup_client *client,
-                                    int32_t on,
-                                    hangup_error **error);
+hangup_status hangup_client_set_retries(hangup_client *client,
+                                        int32_t on,
+                                        hangup_error **error);
 
 /**
  * Names a header that a redirect to another origin must not take along, whether a request or the client's defaults
@@ -1591,9 +1595,9 @@ hangup_status hangup_client_retries(hangup_client *client,
  *
  * Fails: HANGUP_INVALID_HEADER.
  */
-hangup_status hangup_client_sensitive_header(hangup_client *client,
-                                             const char *name,
-                                             hangup_error **error);
+hangup_status hangup_client_add_sensitive_header(hangup_client *client,
+                                                 const char *name,
+                                                 hangup_error **error);
 
 /**
  * With 1, asks for gzip and deflate and decodes such bodies; 0 is the default.
@@ -1602,9 +1606,9 @@ hangup_status hangup_client_sensitive_header(hangup_client *client,
  * other coding is handed out as it is. Nothing is asked for if the request (or the client's defaults) has an
  * Accept-Encoding or a Range header of its own.
  */
-hangup_status hangup_client_decode(hangup_client *client,
-                                   int32_t on,
-                                   hangup_error **error);
+hangup_status hangup_client_set_decode(hangup_client *client,
+                                       int32_t on,
+                                       hangup_error **error);
 
 /**
  * How many content codings, one over the other, a decoded body may have; 2 is the default. A response with more fails
@@ -1616,9 +1620,9 @@ hangup_status hangup_client_decode(hangup_client *client,
  *
  * Fails: HANGUP_INVALID_ARGUMENT for 0 or another negative number.
  */
-hangup_status hangup_client_max_codings(hangup_client *client,
-                                        int64_t max,
-                                        hangup_error **error);
+hangup_status hangup_client_set_max_codings(hangup_client *client,
+                                            int64_t max,
+                                            hangup_error **error);
 
 /**
  * With 1, keeps cookies: those of every response, redirects included, are sent where RFC 6265 says so. 0, the
@@ -1626,9 +1630,9 @@ hangup_status hangup_client_max_codings(hangup_client *client,
  * that was kept. At most 3000 cookies are kept, and 180 of a site (a registrable domain and all below it): those that
  * have ended go first, then the least recently used of the site, or of the site with most.
  */
-hangup_status hangup_client_cookies(hangup_client *client,
-                                    int32_t on,
-                                    hangup_error **error);
+hangup_status hangup_client_set_cookies(hangup_client *client,
+                                        int32_t on,
+                                        hangup_error **error);
 
 /**
  * Keeps a cookie as if a response from that URL had set it: "name=value", then attributes as in a Set-Cookie header,
@@ -1637,7 +1641,7 @@ hangup_status hangup_client_cookies(hangup_client *client,
  * Fails: HANGUP_INVALID_URL; HANGUP_INVALID_ARGUMENT for a cookie that a response couldn't set;
  * HANGUP_INVALID_STATE if cookies are not kept.
  */
-hangup_status hangup_client_set_cookie(hangup_client *client,
+hangup_status hangup_client_add_cookie(hangup_client *client,
                                        const char *url,
                                        const char *cookie,
                                        hangup_error **error);
@@ -1645,13 +1649,13 @@ hangup_status hangup_client_set_cookie(hangup_client *client,
 /**
  * The Cookie header that a request for that URL would have, for example "id=7; theme=dark"; an empty text if it
  * would have none. Bytes that are no UTF-8 are shown as U+FFFD; they are sent as they came. `cookies` gets a text of
- * its own, to be freed with hangup_text_free.
+ * its own, to be freed with hangup_string_free.
  *
  * Fails: HANGUP_INVALID_URL.
  */
 hangup_status hangup_client_cookies_for(const hangup_client *client,
                                         const char *url,
-                                        hangup_text **cookies,
+                                        hangup_string **cookies,
                                         hangup_error **error);
 
 /**
@@ -1666,17 +1670,17 @@ hangup_status hangup_client_clear_cookies(hangup_client *client);
  * Connections made before are not used for requests after it: the roots are part of the pool key.
  * Fails: HANGUP_INVALID_ARGUMENT if there is no certificate in it.
  */
-hangup_status hangup_client_tls_roots(hangup_client *client,
-                                      const uint8_t *pem,
-                                      size_t size,
-                                      hangup_error **error);
+hangup_status hangup_client_set_tls_roots(hangup_client *client,
+                                          const uint8_t *pem,
+                                          size_t size,
+                                          hangup_error **error);
 
 /**
- * hangup_client_tls_roots from a file.
+ * hangup_client_set_tls_roots from a file.
  *
  * Fails: HANGUP_SYSTEM if it can't be read, HANGUP_INVALID_ARGUMENT if there is no certificate in it.
  */
-hangup_status hangup_client_tls_roots_file(hangup_client *client, const char *path, hangup_error **error);
+hangup_status hangup_client_set_tls_roots_file(hangup_client *client, const char *path, hangup_error **error);
 
 /**
  * Shows this certificate (PEM, the chain in order, the client's own first) to servers that ask for one, with
@@ -1684,12 +1688,12 @@ hangup_status hangup_client_tls_roots_file(hangup_client *client, const char *pa
  *
  * Fails: HANGUP_INVALID_ARGUMENT if either can't be read or they don't belong together.
  */
-hangup_status hangup_client_tls_certificate(hangup_client *client,
-                                            const uint8_t *certificate_pem,
-                                            size_t certificate_size,
-                                            const uint8_t *key_pem,
-                                            size_t key_size,
-                                            hangup_error **error);
+hangup_status hangup_client_set_tls_certificate(hangup_client *client,
+                                                const uint8_t *certificate_pem,
+                                                size_t certificate_size,
+                                                const uint8_t *key_pem,
+                                                size_t key_size,
+                                                hangup_error **error);
 
 /**
  * With 1, believes ANY certificate of anybody: whoever sits on the network can read and change everything.
@@ -1697,29 +1701,29 @@ hangup_status hangup_client_tls_certificate(hangup_client *client,
  *
  * Such connections are never used by a client that verifies.
  */
-hangup_status hangup_client_tls_dangerously_trust_anybody(hangup_client *client,
-                                                          int32_t on,
-                                                          hangup_error **error);
+hangup_status hangup_client_set_tls_dangerously_accept_any_certificate(hangup_client *client,
+                                                                       int32_t on,
+                                                                       hangup_error **error);
 
 /**
  * Sends every request through this proxy: "[scheme://][user:password@]host[:port]" with a scheme of http (the
  * default), https, socks5 or socks5h. NULL: through none. A new client does what the environment says, as after
- * hangup_client_proxy_from_env.
+ * hangup_client_set_proxy_from_env.
  *
  * Connections through different proxies, or with different credentials, are never mixed up.
  * Fails: HANGUP_INVALID_ARGUMENT if that is no proxy. A request answers HANGUP_PROXY_FAILED if the proxy refuses it,
- * and hangup_error_http_status has what it said.
+ * and hangup_error_status_code has what it said.
  */
-hangup_status hangup_client_proxy(hangup_client *client,
-                                  const char *proxy,
-                                  hangup_error **error);
+hangup_status hangup_client_set_proxy(hangup_client *client,
+                                      const char *proxy,
+                                      hangup_error **error);
 
 /**
  * Does what the environment says now: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, each in lower or upper
  * case (`HTTP_PROXY` counts only outside of CGI). The default.
  */
-hangup_status hangup_client_proxy_from_env(hangup_client *client,
-                                           hangup_error **error);
+hangup_status hangup_client_set_proxy_from_env(hangup_client *client,
+                                               hangup_error **error);
 
 /**
  * Reaches these hosts without a proxy, separated by commas: "example.org" (itself and all below it), addresses,
@@ -1728,9 +1732,9 @@ hangup_status hangup_client_proxy_from_env(hangup_client *client,
  *
  * Fails: HANGUP_INVALID_ARGUMENT for what is none of these.
  */
-hangup_status hangup_client_no_proxy(hangup_client *client,
-                                     const char *list,
-                                     hangup_error **error);
+hangup_status hangup_client_set_no_proxy(hangup_client *client,
+                                         const char *list,
+                                         hangup_error **error);
 
 /**
  * Connects from this address of the machine, for example "192.0.2.7" or "2001:db8::7"; NULL leaves it to the system,
@@ -1739,9 +1743,9 @@ hangup_status hangup_client_no_proxy(hangup_client *client,
  * Fails: HANGUP_INVALID_ARGUMENT if that is no address. A request answers HANGUP_CONNECT_FAILED if the machine does
  * not have it.
  */
-hangup_status hangup_client_local_address(hangup_client *client,
-                                          const char *address,
-                                          hangup_error **error);
+hangup_status hangup_client_set_local_address(hangup_client *client,
+                                              const char *address,
+                                              hangup_error **error);
 
 /**
  * A request. The URL is http or https, absolute; a fragment is not sent, user information becomes Basic
@@ -1760,9 +1764,7 @@ hangup_status hangup_request_new(const char *method,
  *
  * Fails: HANGUP_INVALID_STATE for such a body.
  */
-hangup_status hangup_request_clone(const hangup_request *request,
-                                   hangup_request **copy,
-                                   hangup_error **error);
+hangup_status hangup_request_copy(const hangup_request *request, hangup_request **copy, hangup_error **error);
 
 /**
  * Frees a request. NULL is a no-op.
@@ -1771,22 +1773,22 @@ void hangup_request_free(hangup_request *request);
 
 /**
  * Adds a header. A name may be added several times. Host, Content-Length, Transfer-Encoding and Connection are
- * the library's own: a value that contradicts them is refused; "Connection: close" is HANGUP_CLOSE_AFTER.
+ * the library's own: a value that contradicts them is refused; "Connection: close" is HANGUP_CONNECTION_MODE_CLOSE_AFTER.
  *
  * Fails: HANGUP_INVALID_HEADER.
  */
-hangup_status hangup_request_header(hangup_request *request,
-                                    const char *name,
-                                    const char *value,
-                                    hangup_error **error);
+hangup_status hangup_request_add_header(hangup_request *request,
+                                        const char *name,
+                                        const char *value,
+                                        hangup_error **error);
 
 /**
  * The body, copied. (NULL, 0) is an empty body.
  */
-hangup_status hangup_request_body(hangup_request *request,
-                                  const uint8_t *data,
-                                  size_t size,
-                                  hangup_error **error);
+hangup_status hangup_request_set_body(hangup_request *request,
+                                      const uint8_t *data,
+                                      size_t size,
+                                      hangup_error **error);
 
 /**
  * The body, borrowed: `size` bytes at `data`, which must stay and must not change until `end` is called with
@@ -1795,12 +1797,12 @@ hangup_status hangup_request_body(hangup_request *request,
  *
  * Fails: HANGUP_NULL.
  */
-hangup_status hangup_request_body_borrowed(hangup_request *request,
-                                           const uint8_t *data,
-                                           size_t size,
-                                           hangup_body_end end,
-                                           void *user_data,
-                                           hangup_error **error);
+hangup_status hangup_request_set_body_borrowed(hangup_request *request,
+                                               const uint8_t *data,
+                                               size_t size,
+                                               hangup_body_end_fn end,
+                                               void *user_data,
+                                               hangup_error **error);
 
 /**
  * The body from a regular file, which is opened and read when the request is sent: what reading it gives. It is sent
@@ -1809,9 +1811,9 @@ hangup_status hangup_request_body_borrowed(hangup_request *request,
  *
  * Fails: HANGUP_SYSTEM if it can't be opened or is no regular file, such as a FIFO, for whose writer this does not wait.
  */
-hangup_status hangup_request_body_file(hangup_request *request,
-                                       const char *path,
-                                       hangup_error **error);
+hangup_status hangup_request_set_body_file(hangup_request *request,
+                                           const char *path,
+                                           hangup_error **error);
 
 /**
  * The body from a function of the caller's. `length` is what it will give, or HANGUP_NO_LIMIT if that is not
@@ -1820,22 +1822,22 @@ hangup_status hangup_request_body_file(hangup_request *request,
  *
  * Fails: HANGUP_NULL, HANGUP_INVALID_ARGUMENT for another negative length.
  */
-hangup_status hangup_request_body_reader(hangup_request *request,
-                                         hangup_body_read read,
-                                         hangup_body_end end,
-                                         void *user_data,
-                                         int64_t length,
-                                         hangup_error **error);
+hangup_status hangup_request_set_body_reader(hangup_request *request,
+                                             hangup_body_read_fn read,
+                                             hangup_body_end_fn end,
+                                             void *user_data,
+                                             int64_t length,
+                                             hangup_error **error);
 
 /**
  * Sets a limit of this request (HANGUP_TIMEOUT_TOTAL to _READ) in milliseconds; HANGUP_NO_LIMIT takes it away.
  *
  * Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
  */
-hangup_status hangup_request_timeout(hangup_request *request,
-                                     hangup_timeout which,
-                                     int64_t ms,
-                                     hangup_error **error);
+hangup_status hangup_request_set_timeout(hangup_request *request,
+                                         hangup_timeout which,
+                                         int64_t ms,
+                                         hangup_error **error);
 
 /**
  * Ends the exchange with HANGUP_TIMED_OUT (limit HANGUP_TIMEOUT_MIN_RATE) when the body comes slower than
@@ -1844,34 +1846,36 @@ hangup_status hangup_request_timeout(hangup_request *request,
  *
  * Fails: HANGUP_INVALID_ARGUMENT for a rate of zero, HANGUP_INVALID_TIMEOUT for a window of zero or less.
  */
-hangup_status hangup_request_min_rate(hangup_request *request,
-                                      int64_t bytes_per_second,
-                                      int64_t window_ms,
-                                      hangup_error **error);
+hangup_status hangup_request_set_min_rate(hangup_request *request,
+                                          int64_t bytes_per_second,
+                                          int64_t window_ms,
+                                          hangup_error **error);
 
 /**
- * How long the connection shall live: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH.
+ * How long the connection shall live: one of HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH.
  *
  * Fails: HANGUP_INVALID_ARGUMENT.
  */
-hangup_status hangup_request_connection(hangup_request *request, hangup_mode mode, hangup_error **error);
+hangup_status hangup_request_set_connection_mode(hangup_request *request,
+                                                 hangup_connection_mode mode,
+                                                 hangup_error **error);
 
 /**
- * Whether what a kept connection lost is sent again: 1 or 0, whatever the client says (hangup_client_retries).
+ * Whether what a kept connection lost is sent again: 1 or 0, whatever the client says (hangup_client_set_retries).
  */
-hangup_status hangup_request_retries(hangup_request *request,
-                                     int32_t on,
-                                     hangup_error **error);
+hangup_status hangup_request_set_retries(hangup_request *request,
+                                         int32_t on,
+                                         hangup_error **error);
 
 /**
- * How many redirects are followed, whatever the client says (hangup_client_redirects). 0 hands a redirect out as it
+ * How many redirects are followed, whatever the client says (hangup_client_set_redirects). 0 hands a redirect out as it
  * is; HANGUP_NO_LIMIT follows any number.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
  */
-hangup_status hangup_request_redirects(hangup_request *request,
-                                       int64_t max,
-                                       hangup_error **error);
+hangup_status hangup_request_set_redirects(hangup_request *request,
+                                           int64_t max,
+                                           hangup_error **error);
 
 /**
  * Asks for the whole body, of at most `at_most` bytes: the call ends with the body's last byte instead of the head,
@@ -1882,16 +1886,16 @@ hangup_status hangup_request_redirects(hangup_request *request,
  *
  * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
  */
-hangup_status hangup_request_whole(hangup_request *request,
-                                   int64_t at_most,
-                                   hangup_error **error);
+hangup_status hangup_request_set_buffer_body(hangup_request *request,
+                                             int64_t at_most,
+                                             hangup_error **error);
 
 /**
  * Gives the request a cancel token: firing it ends the exchange, its body included. The request keeps a share.
  * NULL as token takes it away.
  */
-hangup_status hangup_request_cancel_with(hangup_request *request,
-                                         hangup_cancel *cancel);
+hangup_status hangup_request_set_cancel(hangup_request *request,
+                                        hangup_cancel *cancel);
 
 /**
  * The method, as it will be sent. Borrowed until the request is changed or freed. "" for NULL.
@@ -1901,7 +1905,7 @@ const char *hangup_request_method(const hangup_request *request);
 /**
  * The status code, 100 to 999. 0 for NULL.
  */
-int32_t hangup_response_status(const hangup_response *response);
+int32_t hangup_response_status_code(const hangup_response *response);
 
 /**
  * The protocol version times ten: 10 or 11. 0 for NULL.
@@ -1924,7 +1928,7 @@ int32_t hangup_response_reused(const hangup_response *response);
 const char *hangup_response_url(const hangup_response *response);
 
 /**
- * How often the last request of the call was sent or tried to be: 1 without a retry (hangup_client_retries). 0 for
+ * How often the last request of the call was sent or tried to be: 1 without a retry (hangup_client_set_retries). 0 for
  * NULL.
  */
 uint32_t hangup_response_attempts(const hangup_response *response);
@@ -1990,7 +1994,7 @@ hangup_status hangup_response_read(hangup_response *response,
  * response or its body (hangup_response_free_body) is freed. A second call lends the same bytes.
  *
  * Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed. A whole body that is here
- * already (hangup_request_whole) stays, and can be read with more room.
+ * already (hangup_request_set_buffer_body) stays, and can be read with more room.
  */
 hangup_status hangup_response_read_all(hangup_response *response,
                                        size_t at_most,
@@ -2007,9 +2011,9 @@ hangup_status hangup_response_read_all(hangup_response *response,
 hangup_status hangup_response_free_body(hangup_response *response);
 
 /**
- * Closes the response early. HANGUP_GRACEFUL is polite: what is left is read and thrown away, at most 256 KiB and
+ * Closes the response early. HANGUP_CLOSE_MODE_GRACEFUL is polite: what is left is read and thrown away, at most 256 KiB and
  * for at most 50 ms, so that the connection can be kept; otherwise it is closed. The call itself waits for 2 ms
- * at most, the rest is done in the background. HANGUP_NOW closes the connection at once. After the end of the
+ * at most, the rest is done in the background. HANGUP_CLOSE_MODE_NOW closes the connection at once. After the end of the
  * body, and the second time, it does nothing.
  *
  * May be called from any thread while another one is blocked in a read or a submitted read is under way, and ends that
@@ -2044,7 +2048,7 @@ int32_t hangup_queue_fd(const hangup_queue *queue);
  *
  * The status of this call says whether a completion was taken; how that ended stands in `completion->status`.
  *
- * The wait is one in poll(2), and the work is done by the library's threads; hangup_queue_caller_runs has the waiting
+ * The wait is one in poll(2), and the work is done by the library's threads; hangup_queue_set_caller_runs has the waiting
  * thread do it.
  *
  * Fails: HANGUP_TIMED_OUT if nothing came in that time, and nothing is lost by that; HANGUP_CLOSED after
@@ -2060,7 +2064,7 @@ hangup_status hangup_queue_next(hangup_queue *queue,
  * With 1, a thread that waits in hangup_queue_next for this queue may do the work itself meanwhile, which spares waking
  * it for each completion; 0 is the default.
  *
- * It does the work if it is the only one to wait for what is under way in the process, and hangup_io_threads was not
+ * It does the work if it is the only one to wait for what is under way in the process, and hangup_set_io_threads was not
  * called. When it is away with a completion for more than one to four milliseconds, the library's thread goes on.
  *
  * That work runs on stacks of its own (256 KiB each), and signals are not held back. Leave it at 0 in a program with a
@@ -2068,9 +2072,9 @@ hangup_status hangup_queue_next(hangup_queue *queue,
  * garbage collectors that stop threads by a signal are among these (D, Boehm's, which Guile has, SBCL), and some
  * profilers.
  */
-hangup_status hangup_queue_caller_runs(const hangup_queue *queue,
-                                       int32_t on,
-                                       hangup_error **error);
+hangup_status hangup_queue_set_caller_runs(const hangup_queue *queue,
+                                           int32_t on,
+                                           hangup_error **error);
 
 /**
  * Ends a wait in hangup_queue_next, and every later one: from now on it answers HANGUP_CLOSED when there is no more to
@@ -2087,8 +2091,8 @@ void hangup_queue_free(hangup_queue *queue);
 
 /**
  * Sends a request in the background, as hangup_client_send does, with the client's settings as they are now. The
- * outcome arrives at the queue as HANGUP_COMPLETION_RESPONSE with this tag: at the response head, or with the body's
- * last byte if the request says so (hangup_request_whole). HANGUP_OK means that there will be exactly one completion,
+ * outcome arrives at the queue as HANGUP_COMPLETION_TYPE_RESPONSE with this tag: at the response head, or with the body's
+ * last byte if the request says so (hangup_request_set_buffer_body). HANGUP_OK means that there will be exactly one completion,
  * whatever happens, a cancel or a shutdown included; any other status means that there will be none.
  *
  * Never blocks. Client, request and queue can be used and freed at once; the request can be changed and submitted
@@ -2105,7 +2109,7 @@ hangup_status hangup_client_submit(hangup_client *client,
                                    hangup_error **error);
 
 /**
- * Reads a piece of the body in the background. The outcome arrives at the queue as HANGUP_COMPLETION_READ with this
+ * Reads a piece of the body in the background. The outcome arrives at the queue as HANGUP_COMPLETION_TYPE_READ with this
  * tag: at least one byte, at most `at_most` and at most 65,536, in `data`; or no bytes, which is the end.
  *
  * Until that completion was taken from the queue the read is under way: other reads of the response answer
@@ -2127,24 +2131,24 @@ hangup_status hangup_response_submit_read(hangup_response *response,
 /**
  * How many threads of the library do what is submitted, in the whole process: 1 to 64. One is enough for thousands of
  * requests, unless their TLS or decoding keeps it busy. Default one. From this call on, 1 included, no waiting thread does
- * the work (hangup_queue_caller_runs). The number applies to what is submitted from then on: surplus threads end, with
+ * the work (hangup_queue_set_caller_runs). The number applies to what is submitted from then on: surplus threads end, with
  * their descriptors, as soon as what they have under way has ended.
  *
  * Fails: HANGUP_INVALID_ARGUMENT.
  */
-hangup_status hangup_io_threads(size_t count,
-                                hangup_error **error);
+hangup_status hangup_set_io_threads(size_t count,
+                                    hangup_error **error);
 
 /**
  * The text itself. `size` may be NULL; it gets the length without the NUL. Borrowed from the handle. "" for NULL.
  */
-const char *hangup_text_value(const hangup_text *text,
-                              size_t *size);
+const char *hangup_string_value(const hangup_string *text,
+                                size_t *size);
 
 /**
  * Frees a text. NULL is a no-op.
  */
-void hangup_text_free(hangup_text *text);
+void hangup_string_free(hangup_string *text);
 
 /**
  * Sets the interrupt check of the calling thread; NULL takes it away. Every blocking call of this thread asks it
@@ -2153,9 +2157,9 @@ void hangup_text_free(hangup_text *text);
  *
  * Fails: HANGUP_INVALID_TIMEOUT for a tick of zero or another negative number.
  */
-hangup_status hangup_interrupt_check(hangup_interrupted check,
-                                     void *user_data,
-                                     int64_t tick_ms);
+hangup_status hangup_set_interrupt_check(hangup_interrupt_check_fn check,
+                                         void *user_data,
+                                         int64_t tick_ms);
 
 #ifdef __cplusplus
 }  // extern "C"

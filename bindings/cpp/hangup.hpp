@@ -116,69 +116,69 @@ enum class Timeout : std::int32_t {
 };
 
 /** How long a connection shall live. */
-enum class Mode : std::int32_t { keep = HANGUP_KEEP, close_after = HANGUP_CLOSE_AFTER, fresh = HANGUP_FRESH };
+enum class Mode : std::int32_t { keep = HANGUP_CONNECTION_MODE_KEEP, close_after = HANGUP_CONNECTION_MODE_CLOSE_AFTER, fresh = HANGUP_CONNECTION_MODE_FRESH };
 
 /** How to close: letting an exchange in progress finish, or at once. */
-enum class How : std::int32_t { graceful = HANGUP_GRACEFUL, now = HANGUP_NOW };
+enum class How : std::int32_t { graceful = HANGUP_CLOSE_MODE_GRACEFUL, now = HANGUP_CLOSE_MODE_NOW };
 
 /** How much of a request went out. */
 enum class Sent : std::int32_t { nothing = HANGUP_SENT_NOTHING, part = HANGUP_SENT_PART, all = HANGUP_SENT_ALL };
 
 /** What a connection is doing. */
 enum class State : std::int32_t {
-    resolving = HANGUP_STATE_RESOLVING,
-    connecting = HANGUP_STATE_CONNECTING,
-    proxy = HANGUP_STATE_PROXY,
-    tls = HANGUP_STATE_TLS,
-    in_use = HANGUP_STATE_IN_USE,
-    idle = HANGUP_STATE_IDLE,
+    resolving = HANGUP_CONNECTION_STATE_RESOLVING,
+    connecting = HANGUP_CONNECTION_STATE_CONNECTING,
+    proxy = HANGUP_CONNECTION_STATE_PROXY,
+    tls = HANGUP_CONNECTION_STATE_TLS,
+    in_use = HANGUP_CONNECTION_STATE_IN_USE,
+    idle = HANGUP_CONNECTION_STATE_IDLE,
 };
 
 /** Why a connection ended: exactly one of these. */
 enum class Reason : std::int32_t {
-    dial_failed = HANGUP_REASON_DIAL_FAILED,
-    peer_closed = HANGUP_REASON_PEER_CLOSED,
-    peer_reset = HANGUP_REASON_PEER_RESET,
-    asked_by_request = HANGUP_REASON_ASKED_BY_REQUEST,
-    asked_by_response = HANGUP_REASON_ASKED_BY_RESPONSE,
-    protocol_error = HANGUP_REASON_PROTOCOL_ERROR,
-    body_left_unread = HANGUP_REASON_BODY_LEFT_UNREAD,
-    cancelled = HANGUP_REASON_CANCELLED,
-    timed_out = HANGUP_REASON_TIMED_OUT,
-    closed_by_id = HANGUP_REASON_CLOSED_BY_ID,
-    closed_by_origin = HANGUP_REASON_CLOSED_BY_ORIGIN,
-    closed_by_all = HANGUP_REASON_CLOSED_BY_ALL,
-    idle_too_long = HANGUP_REASON_IDLE_TOO_LONG,
-    too_old = HANGUP_REASON_TOO_OLD,
-    served_enough = HANGUP_REASON_SERVED_ENOUGH,
-    pool_full = HANGUP_REASON_POOL_FULL,
-    stale_at_checkout = HANGUP_REASON_STALE_AT_CHECKOUT,
-    manager_shut_down = HANGUP_REASON_MANAGER_SHUT_DOWN,
-    forked_away = HANGUP_REASON_FORKED_AWAY,
-    network_changed = HANGUP_REASON_NETWORK_CHANGED,
+    dial_failed = HANGUP_CLOSE_REASON_DIAL_FAILED,
+    peer_closed = HANGUP_CLOSE_REASON_PEER_CLOSED,
+    peer_reset = HANGUP_CLOSE_REASON_PEER_RESET,
+    asked_by_request = HANGUP_CLOSE_REASON_ASKED_BY_REQUEST,
+    asked_by_response = HANGUP_CLOSE_REASON_ASKED_BY_RESPONSE,
+    protocol_error = HANGUP_CLOSE_REASON_PROTOCOL_ERROR,
+    body_left_unread = HANGUP_CLOSE_REASON_BODY_LEFT_UNREAD,
+    cancelled = HANGUP_CLOSE_REASON_CANCELLED,
+    timed_out = HANGUP_CLOSE_REASON_TIMED_OUT,
+    closed_by_id = HANGUP_CLOSE_REASON_CLOSED_BY_ID,
+    closed_by_origin = HANGUP_CLOSE_REASON_CLOSED_BY_ORIGIN,
+    closed_by_all = HANGUP_CLOSE_REASON_CLOSED_BY_ALL,
+    idle_too_long = HANGUP_CLOSE_REASON_IDLE_TOO_LONG,
+    too_old = HANGUP_CLOSE_REASON_TOO_OLD,
+    served_enough = HANGUP_CLOSE_REASON_SERVED_ENOUGH,
+    pool_full = HANGUP_CLOSE_REASON_POOL_FULL,
+    stale_at_checkout = HANGUP_CLOSE_REASON_STALE_AT_CHECKOUT,
+    manager_shut_down = HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN,
+    forked_away = HANGUP_CLOSE_REASON_FORKED_AWAY,
+    network_changed = HANGUP_CLOSE_REASON_NETWORK_CHANGED,
 };
 
 /** What happened to a connection. Later versions may add some: keep a default branch. */
 enum class Happened : std::int32_t {
-    opened = HANGUP_EVENT_OPENED,
-    leased = HANGUP_EVENT_LEASED,
-    returned = HANGUP_EVENT_RETURNED,
-    closed = HANGUP_EVENT_CLOSED,
-    queued = HANGUP_EVENT_QUEUED,
-    retried = HANGUP_EVENT_RETRIED,
-    phase = HANGUP_EVENT_PHASE,
+    opened = HANGUP_EVENT_TYPE_OPENED,
+    leased = HANGUP_EVENT_TYPE_LEASED,
+    returned = HANGUP_EVENT_TYPE_RETURNED,
+    closed = HANGUP_EVENT_TYPE_CLOSED,
+    queued = HANGUP_EVENT_TYPE_QUEUED,
+    retried = HANGUP_EVENT_TYPE_RETRIED,
+    phase = HANGUP_EVENT_TYPE_PHASE,
 };
 
 /** What was completed. Later versions may add some: keep a default branch. */
-enum class Completed : std::int32_t { response = HANGUP_COMPLETION_RESPONSE, read = HANGUP_COMPLETION_READ };
+enum class Completed : std::int32_t { response = HANGUP_COMPLETION_TYPE_RESPONSE, read = HANGUP_COMPLETION_TYPE_READ };
 
 /** The names, as hangup.h has them: "TIMED_OUT", "connect", "total", "idle". */
 inline std::string_view to_string(Status status) { return hangup_status_text(static_cast<std::int32_t>(status)); }
 inline std::string_view to_string(Phase phase) { return hangup_phase_text(static_cast<std::int32_t>(phase)); }
 inline std::string_view to_string(Timeout which) { return hangup_timeout_text(static_cast<std::int32_t>(which)); }
-inline std::string_view to_string(State state) { return hangup_state_text(static_cast<std::int32_t>(state)); }
-inline std::string_view to_string(Reason reason) { return hangup_reason_text(static_cast<std::int32_t>(reason)); }
-inline std::string_view to_string(Happened what) { return hangup_event_text(static_cast<std::int32_t>(what)); }
+inline std::string_view to_string(State state) { return hangup_connection_state_text(static_cast<std::int32_t>(state)); }
+inline std::string_view to_string(Reason reason) { return hangup_close_reason_text(static_cast<std::int32_t>(reason)); }
+inline std::string_view to_string(Happened what) { return hangup_event_type_text(static_cast<std::int32_t>(what)); }
 
 /** "No limit", wherever a time is asked for. */
 struct NoLimit {};
@@ -275,7 +275,7 @@ public:
     /** Where the exchange was. */
     [[nodiscard]] Phase phase() const noexcept { return static_cast<Phase>(hangup_error_phase(error_.get())); }
     /** Which clock fired; Timeout::none unless the status is Status::timed_out. */
-    [[nodiscard]] Timeout limit() const noexcept { return static_cast<Timeout>(hangup_error_limit(error_.get())); }
+    [[nodiscard]] Timeout limit() const noexcept { return static_cast<Timeout>(hangup_error_timeout(error_.get())); }
     /** One sentence for people, without the reason. */
     [[nodiscard]] std::string_view message() const & noexcept HANGUP_LIFETIMEBOUND {
         return error_ ? hangup_error_message(error_.get()) : what();
@@ -304,9 +304,9 @@ public:
     /** How often it was sent or tried to be: 1 without a retry, 0 if it never came to that. */
     [[nodiscard]] std::uint32_t attempts() const noexcept { return hangup_error_attempts(error_.get()); }
     /** The HTTP status that a proxy refused with, or of the redirect that can't be followed; 0 for none. */
-    [[nodiscard]] int http_status() const noexcept { return hangup_error_http_status(error_.get()); }
+    [[nodiscard]] int http_status() const noexcept { return hangup_error_status_code(error_.get()); }
     /** After a Manager::drain that ran out of time: how many connections were left. */
-    [[nodiscard]] std::uint64_t left() const noexcept { return hangup_error_left(error_.get()); }
+    [[nodiscard]] std::uint64_t left() const noexcept { return hangup_error_open_connections(error_.get()); }
 
 private:
     using Owned = std::unique_ptr<hangup_error, void (*)(hangup_error *)>;
@@ -551,7 +551,7 @@ public:
     Options() : handle_(detail::made(hangup_options_new())) {}
 
     Options &limit(hangup_limit which, std::int64_t value) & {
-        detail::check([&](hangup_error **e) { return hangup_options_limit(handle_.get(), which, value, e); });
+        detail::check([&](hangup_error **e) { return hangup_options_set_limit(handle_.get(), which, value, e); });
         return *this;
     }
     [[nodiscard]] Options limit(hangup_limit which, std::int64_t value) && { return std::move(limit(which, value)); }
@@ -578,18 +578,18 @@ public:
     /** The process's own: C, C++ and Python code that names none uses it. */
     [[nodiscard]] static Manager shared() { return Manager(hangup_manager_shared()); }
     /** One more share of the same manager. */
-    [[nodiscard]] Manager share() const { return Manager(hangup_manager_clone(handle_.get())); }
+    [[nodiscard]] Manager share() const { return Manager(hangup_manager_ref(handle_.get())); }
 
     /** Sets a limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. */
     Manager &limit(hangup_limit which, std::int64_t value) & {
-        detail::check([&](hangup_error **e) { return hangup_manager_limit(handle_.get(), which, value, e); });
+        detail::check([&](hangup_error **e) { return hangup_manager_set_limit(handle_.get(), which, value, e); });
         return *this;
     }
     Manager limit(hangup_limit which, std::int64_t value) && { return std::move(limit(which, value)); }
     /** The value of a limit (HANGUP_LIMIT_*); nothing is no limit. */
     std::optional<std::int64_t> limit(hangup_limit which) const {
         std::int64_t value = 0;
-        detail::check(hangup_manager_get_limit(handle_.get(), which, &value));
+        detail::check(hangup_manager_limit(handle_.get(), which, &value));
         return value == HANGUP_NO_LIMIT ? std::nullopt : std::optional<std::int64_t>(value);
     }
     /**
@@ -619,20 +619,20 @@ public:
         const bool any = static_cast<bool>(resolve);
         auto user_data = std::make_unique<Resolver>(std::move(resolve));
         detail::check([&](hangup_error **e) {
-            return hangup_manager_resolver(handle_.get(), any ? look_up : nullptr, end_resolver, user_data.release(), e);
+            return hangup_manager_set_resolver(handle_.get(), any ? look_up : nullptr, end_resolver, user_data.release(), e);
         });
         return *this;
     }
     Manager resolver(Resolver resolve) && { return std::move(resolver(std::move(resolve))); }
     /** Closes one connection; throws Status::not_found if that id is not open. */
     void close(std::uint64_t id, How how = How::graceful) {
-        const auto c = static_cast<hangup_how>(how);
+        const auto c = static_cast<hangup_close_mode>(how);
         detail::check([&](hangup_error **e) { return hangup_manager_close_connection(handle_.get(), id, c, e); });
     }
     /** Closes the connections of an origin such as "https://example.org"; answers how many. */
     std::size_t close_origin(std::string_view origin, How how = How::graceful) {
         const detail::Text text(origin, Status::invalid_url, "origin");
-        const auto c = static_cast<hangup_how>(how);
+        const auto c = static_cast<hangup_close_mode>(how);
         std::size_t closed = 0;
         detail::check([&](hangup_error **e) {
             return hangup_manager_close_origin(handle_.get(), text, c, &closed, e);
@@ -648,7 +648,7 @@ public:
     /** Closes every connection; the manager can be used on. Answers how many. */
     std::size_t close_all(How how = How::graceful) {
         std::size_t closed = 0;
-        detail::check(hangup_manager_close_all(handle_.get(), static_cast<hangup_how>(how), &closed));
+        detail::check(hangup_manager_close_all(handle_.get(), static_cast<hangup_close_mode>(how), &closed));
         return closed;
     }
     /** Another network: closes what is idle, and the rest after its exchange; looks names up again. Answers how many. */
@@ -674,7 +674,7 @@ public:
     /** The open connections, now. */
     [[nodiscard]] Connections connections() const {
         hangup_connections *list = nullptr;
-        detail::check([&](hangup_error **e) { return hangup_manager_list(handle_.get(), &list, e); });
+        detail::check([&](hangup_error **e) { return hangup_manager_connections(handle_.get(), &list, e); });
         return Connections(list);
     }
     /** Begins to listen to what happens to its connections; at most `capacity` events wait to be read. */
@@ -687,8 +687,8 @@ public:
     }
     /** Why a connection ended; nothing if it is still open, never was, or ended too long ago. */
     [[nodiscard]] std::optional<Reason> why_closed(std::uint64_t id) const {
-        hangup_reason reason = 0;
-        const hangup_status status = hangup_manager_why_closed(handle_.get(), id, &reason);
+        hangup_close_reason reason = 0;
+        const hangup_status status = hangup_manager_close_reason(handle_.get(), id, &reason);
         if (status == HANGUP_NOT_FOUND) {
             return std::nullopt;
         }
@@ -740,7 +740,7 @@ public:
     /** Takes over a share that C made. */
     explicit CancelToken(hangup_cancel *owned) : handle_(detail::made(owned)) {}
     /** One more share of the same token. */
-    [[nodiscard]] CancelToken share() const { return CancelToken(hangup_cancel_clone(handle_.get())); }
+    [[nodiscard]] CancelToken share() const { return CancelToken(hangup_cancel_ref(handle_.get())); }
     /** A token that is fired with this one, and by itself without this one. */
     [[nodiscard]] CancelToken child() const {
         hangup_cancel *child = nullptr;
@@ -750,7 +750,7 @@ public:
 
     /** A deadline from now on for all that uses it; the earliest counts. It ends work as Status::timed_out. */
     CancelToken &after(Limit time) & {
-        detail::check(hangup_cancel_after(handle_.get(), time.ms()));
+        detail::check(hangup_cancel_fire_after(handle_.get(), time.ms()));
         return *this;
     }
     CancelToken after(Limit time) && { return std::move(after(time)); }
@@ -790,7 +790,7 @@ public:
     /** A copy that can be changed on its own. Throws Status::invalid_state if the body comes from a reader. */
     [[nodiscard]] Request clone() const {
         hangup_request *copy = nullptr;
-        detail::check([&](hangup_error **e) { return hangup_request_clone(handle_.get(), &copy, e); });
+        detail::check([&](hangup_error **e) { return hangup_request_copy(handle_.get(), &copy, e); });
         return Request(copy);
     }
 
@@ -798,7 +798,7 @@ public:
     Request &header(std::string_view name, std::string_view value) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         const detail::Text v(value, Status::invalid_header, "header value");
-        detail::check([&](hangup_error **e) { return hangup_request_header(handle_.get(), n, v, e); });
+        detail::check([&](hangup_error **e) { return hangup_request_add_header(handle_.get(), n, v, e); });
         return *this;
     }
     [[nodiscard]] Request header(std::string_view name, std::string_view value) && {
@@ -807,7 +807,7 @@ public:
     /** The body, copied. */
     Request &body(std::string_view data) & {
         detail::check([&](hangup_error **e) {
-            return hangup_request_body(handle_.get(), detail::bytes(data), data.size(), e);
+            return hangup_request_set_body(handle_.get(), detail::bytes(data), data.size(), e);
         });
         reader_.reset();
         return *this;
@@ -816,7 +816,7 @@ public:
     /** The body from a file, read while it is sent. */
     Request &body_file(std::string_view path) & {
         const detail::Text p(path, Status::invalid_argument, "path");
-        detail::check([&](hangup_error **e) { return hangup_request_body_file(handle_.get(), p, e); });
+        detail::check([&](hangup_error **e) { return hangup_request_set_body_file(handle_.get(), p, e); });
         reader_.reset();
         return *this;
     }
@@ -833,7 +833,7 @@ public:
         auto user_data = std::make_unique<std::shared_ptr<Reader>>(reader);
         const std::int64_t size = length ? static_cast<std::int64_t>(*length) : HANGUP_NO_LIMIT;
         detail::check([&](hangup_error **e) {
-            return hangup_request_body_reader(handle_.get(), read_body, end_body, user_data.release(), size, e);
+            return hangup_request_set_body_reader(handle_.get(), read_body, end_body, user_data.release(), size, e);
         });
         reader_ = std::move(reader);
         return *this;
@@ -844,14 +844,14 @@ public:
     /** Sets a limit of this request. */
     Request &timeout(Timeout which, Limit time) & {
         const auto c = static_cast<hangup_timeout>(which);
-        detail::check([&](hangup_error **e) { return hangup_request_timeout(handle_.get(), c, time.ms(), e); });
+        detail::check([&](hangup_error **e) { return hangup_request_set_timeout(handle_.get(), c, time.ms(), e); });
         return *this;
     }
     [[nodiscard]] Request timeout(Timeout which, Limit time) && { return std::move(timeout(which, time)); }
     /** Refuses a body slower than that, measured over a window of waiting. */
     Request &min_rate(std::int64_t bytes_per_second, Limit window) & {
         detail::check([&](hangup_error **e) {
-            return hangup_request_min_rate(handle_.get(), bytes_per_second, window.ms(), e);
+            return hangup_request_set_min_rate(handle_.get(), bytes_per_second, window.ms(), e);
         });
         return *this;
     }
@@ -860,37 +860,37 @@ public:
     }
     /** How long the connection shall live. */
     Request &connection(Mode mode) & {
-        const auto c = static_cast<hangup_mode>(mode);
-        detail::check([&](hangup_error **e) { return hangup_request_connection(handle_.get(), c, e); });
+        const auto c = static_cast<hangup_connection_mode>(mode);
+        detail::check([&](hangup_error **e) { return hangup_request_set_connection_mode(handle_.get(), c, e); });
         return *this;
     }
     [[nodiscard]] Request connection(Mode mode) && { return std::move(connection(mode)); }
     /** Whether what a kept connection lost is sent again, whatever the client says. */
     Request &retries(bool on) & {
-        detail::check([&](hangup_error **e) { return hangup_request_retries(handle_.get(), on ? 1 : 0, e); });
+        detail::check([&](hangup_error **e) { return hangup_request_set_retries(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
     [[nodiscard]] Request retries(bool on) && { return std::move(retries(on)); }
     /** How many redirects are followed, whatever the client says; HANGUP_NO_LIMIT is any number. */
     Request &redirects(std::int64_t max) & {
-        detail::check([&](hangup_error **e) { return hangup_request_redirects(handle_.get(), max, e); });
+        detail::check([&](hangup_error **e) { return hangup_request_set_redirects(handle_.get(), max, e); });
         return *this;
     }
     [[nodiscard]] Request redirects(std::int64_t max) && { return std::move(redirects(max)); }
     /** The response comes with its whole body, of at most so many bytes; HANGUP_NO_LIMIT: it comes with its head. */
     Request &whole(std::int64_t at_most) & {
-        detail::check([&](hangup_error **e) { return hangup_request_whole(handle_.get(), at_most, e); });
+        detail::check([&](hangup_error **e) { return hangup_request_set_buffer_body(handle_.get(), at_most, e); });
         return *this;
     }
     [[nodiscard]] Request whole(std::int64_t at_most) && { return std::move(whole(at_most)); }
     /** Firing the token ends the exchange, its body included. The request keeps a share. */
     Request &cancel_with(const CancelToken &token) & {
-        detail::check(hangup_request_cancel_with(handle_.get(), detail::made(token.handle())));
+        detail::check(hangup_request_set_cancel(handle_.get(), detail::made(token.handle())));
         return *this;
     }
     [[nodiscard]] Request cancel_with(const CancelToken &token) && { return std::move(cancel_with(token)); }
     Request &without_cancel() & {
-        detail::check(hangup_request_cancel_with(handle_.get(), nullptr));
+        detail::check(hangup_request_set_cancel(handle_.get(), nullptr));
         return *this;
     }
     [[nodiscard]] Request without_cancel() && { return std::move(without_cancel()); }
@@ -948,10 +948,10 @@ public:
     [[nodiscard]] int fd() const noexcept { return hangup_queue_fd(handle_.get()); }
     /**
      * Whether a thread that waits in next() may do the work itself meanwhile: not in a program with signal handlers that
-     * look at the stack of the thread that they interrupt. See hangup_queue_caller_runs.
+     * look at the stack of the thread that they interrupt. See hangup_queue_set_caller_runs.
      */
     void caller_runs(bool allowed) const {
-        detail::check([&](auto error) { return hangup_queue_caller_runs(handle_.get(), allowed, error); });
+        detail::check([&](auto error) { return hangup_queue_set_caller_runs(handle_.get(), allowed, error); });
     }
     /** Ends a wait in next() from any thread: from now on it fails with Status::closed when there is no more to take. */
     void close() const { detail::check(hangup_queue_close(handle_.get())); }
@@ -1017,7 +1017,7 @@ public:
     }
 
     /** 100 to 999. */
-    [[nodiscard]] int status() const noexcept { return hangup_response_status(handle_.get()); }
+    [[nodiscard]] int status() const noexcept { return hangup_response_status_code(handle_.get()); }
     /** The protocol version times ten: 10 or 11. */
     [[nodiscard]] int version() const noexcept { return hangup_response_version(handle_.get()); }
     /** The id of the connection that served it. */
@@ -1140,12 +1140,12 @@ public:
     /** Takes over a share that C made. */
     explicit Client(hangup_client *owned) : handle_(detail::made(owned)) {}
     /** One more share of the same client. */
-    [[nodiscard]] Client share() const { return Client(hangup_client_clone(handle_.get())); }
+    [[nodiscard]] Client share() const { return Client(hangup_client_ref(handle_.get())); }
 
     /** A default limit. */
     Client &timeout(Timeout which, Limit time) & {
         const auto c = static_cast<hangup_timeout>(which);
-        detail::check([&](hangup_error **e) { return hangup_client_timeout(handle_.get(), c, time.ms(), e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_timeout(handle_.get(), c, time.ms(), e); });
         return *this;
     }
     Client timeout(Timeout which, Limit time) && { return std::move(timeout(which, time)); }
@@ -1153,7 +1153,7 @@ public:
     Client &header(std::string_view name, std::optional<std::string_view> value) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         const detail::OptionalText v(value, Status::invalid_header, "header value");
-        detail::check([&](hangup_error **e) { return hangup_client_header(handle_.get(), n, v, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_header(handle_.get(), n, v, e); });
         return *this;
     }
     Client header(std::string_view name, std::optional<std::string_view> value) && {
@@ -1161,62 +1161,62 @@ public:
     }
     /** How long connections live by default. */
     Client &connection(Mode mode) & {
-        const auto c = static_cast<hangup_mode>(mode);
-        detail::check([&](hangup_error **e) { return hangup_client_connection(handle_.get(), c, e); });
+        const auto c = static_cast<hangup_connection_mode>(mode);
+        detail::check([&](hangup_error **e) { return hangup_client_set_connection_mode(handle_.get(), c, e); });
         return *this;
     }
     Client connection(Mode mode) && { return std::move(connection(mode)); }
     /** The most bytes that a response head may have. */
     Client &max_head(std::size_t bytes) & {
-        detail::check([&](hangup_error **e) { return hangup_client_max_head(handle_.get(), bytes, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_max_head(handle_.get(), bytes, e); });
         return *this;
     }
     Client max_head(std::size_t bytes) && { return std::move(max_head(bytes)); }
     /** How many redirects a call follows; 0 hands a redirect out as it is, HANGUP_NO_LIMIT is any number. */
     Client &redirects(std::int64_t max) & {
-        detail::check([&](hangup_error **e) { return hangup_client_redirects(handle_.get(), max, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_redirects(handle_.get(), max, e); });
         return *this;
     }
     Client redirects(std::int64_t max) && { return std::move(redirects(max)); }
     /** Names a header that a redirect to another origin must not take along. */
     Client &sensitive_header(std::string_view name) & {
         const detail::Text n(name, Status::invalid_header, "header name");
-        detail::check([&](hangup_error **e) { return hangup_client_sensitive_header(handle_.get(), n, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_add_sensitive_header(handle_.get(), n, e); });
         return *this;
     }
     Client sensitive_header(std::string_view name) && { return std::move(sensitive_header(name)); }
     /** Whether what a kept connection lost is sent again by itself, where that is safe. */
     Client &retries(bool on) & {
-        detail::check([&](hangup_error **e) { return hangup_client_retries(handle_.get(), on ? 1 : 0, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_retries(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
     Client retries(bool on) && { return std::move(retries(on)); }
     /** Asks for gzip and deflate, and decodes them. */
     Client &decode(bool on) & {
-        detail::check([&](hangup_error **e) { return hangup_client_decode(handle_.get(), on ? 1 : 0, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_decode(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
     Client decode(bool on) && { return std::move(decode(on)); }
     /** Keeps cookies, or stops and forgets them. */
     Client &cookies(bool on) & {
-        detail::check([&](hangup_error **e) { return hangup_client_cookies(handle_.get(), on ? 1 : 0, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_cookies(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
     Client cookies(bool on) && { return std::move(cookies(on)); }
     /** Keeps a cookie, "name=value; attributes", as if a response from that URL had set it. */
     Client &set_cookie(std::string_view url, std::string_view cookie) & {
         const detail::Text u(url, Status::invalid_url, "URL"), c(cookie, Status::invalid_argument, "cookie");
-        detail::check([&](hangup_error **e) { return hangup_client_set_cookie(handle_.get(), u, c, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_add_cookie(handle_.get(), u, c, e); });
         return *this;
     }
     Client set_cookie(std::string_view url, std::string_view cookie) && { return std::move(set_cookie(url, cookie)); }
     /** The Cookie header that a request for that URL would have; empty if none. */
     [[nodiscard]] std::string cookies_for(std::string_view url) const {
         const detail::Text u(url, Status::invalid_url, "URL");
-        hangup_text *text = nullptr;
+        hangup_string *text = nullptr;
         detail::check([&](hangup_error **e) { return hangup_client_cookies_for(handle_.get(), u, &text, e); });
-        const detail::Handle<hangup_text, hangup_text_free> owned(text);
-        return hangup_text_value(owned.get(), nullptr);
+        const detail::Handle<hangup_string, hangup_string_free> owned(text);
+        return hangup_string_value(owned.get(), nullptr);
     }
     Client &clear_cookies() & {
         detail::check(hangup_client_clear_cookies(handle_.get()));
@@ -1226,27 +1226,27 @@ public:
     /** Sends every request through this proxy, "[scheme://][user:password@]host[:port]"; nothing: through none. */
     Client &proxy(std::optional<std::string_view> proxy) & {
         const detail::OptionalText p(proxy, Status::invalid_argument, "proxy");
-        detail::check([&](hangup_error **e) { return hangup_client_proxy(handle_.get(), p, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_proxy(handle_.get(), p, e); });
         return *this;
     }
     Client proxy(std::optional<std::string_view> proxy) && { return std::move(this->proxy(proxy)); }
     /** Does what the environment says now, as a new client does. */
     Client &proxy_from_env() & {
-        detail::check([&](hangup_error **e) { return hangup_client_proxy_from_env(handle_.get(), e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_proxy_from_env(handle_.get(), e); });
         return *this;
     }
     Client proxy_from_env() && { return std::move(proxy_from_env()); }
     /** The hosts that are reached without a proxy, separated by commas. */
     Client &no_proxy(std::string_view list) & {
         const detail::Text l(list, Status::invalid_argument, "list");
-        detail::check([&](hangup_error **e) { return hangup_client_no_proxy(handle_.get(), l, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_no_proxy(handle_.get(), l, e); });
         return *this;
     }
     Client no_proxy(std::string_view list) && { return std::move(no_proxy(list)); }
     /** Connects from this address of the machine; nothing leaves it to the system. */
     Client &local_address(std::optional<std::string_view> address) & {
         const detail::OptionalText a(address, Status::invalid_argument, "address");
-        detail::check([&](hangup_error **e) { return hangup_client_local_address(handle_.get(), a, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_local_address(handle_.get(), a, e); });
         return *this;
     }
     Client local_address(std::optional<std::string_view> address) && { return std::move(local_address(address)); }
@@ -1262,21 +1262,21 @@ public:
     /** Trusts these certificates (PEM) and no others. */
     Client &tls_roots(std::string_view pem) & {
         detail::check([&](hangup_error **e) {
-            return hangup_client_tls_roots(handle_.get(), detail::bytes(pem), pem.size(), e);
+            return hangup_client_set_tls_roots(handle_.get(), detail::bytes(pem), pem.size(), e);
         });
         return *this;
     }
     Client tls_roots(std::string_view pem) && { return std::move(tls_roots(pem)); }
     Client &tls_roots_file(std::string_view path) & {
         const detail::Text p(path, Status::invalid_argument, "path");
-        detail::check([&](hangup_error **e) { return hangup_client_tls_roots_file(handle_.get(), p, e); });
+        detail::check([&](hangup_error **e) { return hangup_client_set_tls_roots_file(handle_.get(), p, e); });
         return *this;
     }
     Client tls_roots_file(std::string_view path) && { return std::move(tls_roots_file(path)); }
     /** Shows this certificate (PEM, with its chain) to servers that ask for one. */
     Client &tls_certificate(std::string_view certificate_pem, std::string_view key_pem) & {
         detail::check([&](hangup_error **e) {
-            return hangup_client_tls_certificate(handle_.get(), detail::bytes(certificate_pem), certificate_pem.size(),
+            return hangup_client_set_tls_certificate(handle_.get(), detail::bytes(certificate_pem), certificate_pem.size(),
                                                  detail::bytes(key_pem), key_pem.size(), e);
         });
         return *this;
@@ -1287,7 +1287,7 @@ public:
     /** Believes anybody, for throw-away servers. */
     Client &tls_dangerously_trust_anybody(bool on) & {
         detail::check([&](hangup_error **e) {
-            return hangup_client_tls_dangerously_trust_anybody(handle_.get(), on ? 1 : 0, e);
+            return hangup_client_set_tls_dangerously_accept_any_certificate(handle_.get(), on ? 1 : 0, e);
         });
         return *this;
     }
@@ -1355,11 +1355,11 @@ private:
 class [[nodiscard]] InterruptCheck {
 public:
     explicit InterruptCheck(std::function<bool()> ask, Limit tick = no_limit) : ask_(std::move(ask)) {
-        detail::check(hangup_interrupt_check(call, this, tick.ms()));
+        detail::check(hangup_set_interrupt_check(call, this, tick.ms()));
     }
     InterruptCheck(const InterruptCheck &) = delete;
     InterruptCheck &operator=(const InterruptCheck &) = delete;
-    ~InterruptCheck() { hangup_interrupt_check(nullptr, nullptr, HANGUP_NO_LIMIT); }
+    ~InterruptCheck() { hangup_set_interrupt_check(nullptr, nullptr, HANGUP_NO_LIMIT); }
 
 private:
     static std::int32_t call(void *user_data) noexcept {

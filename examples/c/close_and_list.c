@@ -17,7 +17,7 @@ static int failed(const char *what, hangup_error *error) {
 static int show(hangup_manager *manager, const char *when) {
     hangup_error *error = NULL;
     hangup_connections *list = NULL;
-    if (hangup_manager_list(manager, &list, &error) != HANGUP_OK) {
+    if (hangup_manager_connections(manager, &list, &error) != HANGUP_OK) {
         return failed("the list", error);
     }
     printf("%s: %zu open\n", when, hangup_connections_count(list));
@@ -25,7 +25,7 @@ static int show(hangup_manager *manager, const char *when) {
         hangup_connection_info info = HANGUP_CONNECTION_INFO_INIT;
         if (hangup_connections_at(list, i, &info) == HANGUP_OK) {
             printf("  connection %llu to %s: %s, %llu requests, %llu bytes in\n", (unsigned long long)info.id,
-                   info.origin, hangup_state_text(info.state), (unsigned long long)info.requests,
+                   info.origin, hangup_connection_state_text(info.state), (unsigned long long)info.requests,
                    (unsigned long long)info.bytes_in);
         }
     }
@@ -64,9 +64,9 @@ int main(int argc, char **argv) {
     if (open != NULL && done != NULL && hangup_response_read_all(done, SIZE_MAX, &data, &size, NULL) == HANGUP_OK) {
         status = show(manager, "before");
 
-        /* HANGUP_GRACEFUL would let the exchange end first; now means now. */
+        /* HANGUP_CLOSE_MODE_GRACEFUL would let the exchange end first; now means now. */
         uint64_t id = hangup_response_connection(open);
-        if (hangup_manager_close_connection(manager, id, HANGUP_NOW, &error) != HANGUP_OK) {
+        if (hangup_manager_close_connection(manager, id, HANGUP_CLOSE_MODE_NOW, &error) != HANGUP_OK) {
             status = failed("closing", error);
         }
         if (hangup_response_read_all(open, SIZE_MAX, &data, &size, &error) == HANGUP_CLOSED) {

@@ -23,9 +23,9 @@ static int submit_all(hangup_client *client, hangup_queue *queue, const char *ur
     hangup_request *request = NULL;
     int status = 0;
     if (hangup_request_new("GET", url, &request, &error) != HANGUP_OK ||
-        hangup_request_timeout(request, HANGUP_TIMEOUT_TOTAL, 30000, &error) != HANGUP_OK ||
+        hangup_request_set_timeout(request, HANGUP_TIMEOUT_TOTAL, 30000, &error) != HANGUP_OK ||
         /* Tell us when the whole body is here, at most 1 MiB of it. */
-        hangup_request_whole(request, 1024 * 1024, &error) != HANGUP_OK) {
+        hangup_request_set_buffer_body(request, 1024 * 1024, &error) != HANGUP_OK) {
         status = failed(url, error);
     }
     for (uint64_t tag = 0; status == 0 && tag < REQUESTS; tag++) {
@@ -92,7 +92,7 @@ int main(int argc, char **argv) {
     int status = 1;
     if (hangup_manager_new(NULL, &manager, &error) != HANGUP_OK ||
         /* More at once would not be faster; the others wait for their turn. */
-        hangup_manager_limit(manager, HANGUP_LIMIT_PER_ORIGIN, CONNECTIONS, &error) != HANGUP_OK ||
+        hangup_manager_set_limit(manager, HANGUP_LIMIT_PER_ORIGIN, CONNECTIONS, &error) != HANGUP_OK ||
         hangup_client_new(manager, &client, &error) != HANGUP_OK) {
         failed("a client", error);
     } else {

@@ -27,7 +27,7 @@ static int get(hangup_client *client, const char *url) {
         hangup_response_free(response);
         return failed(url, error);
     }
-    printf("status %d, %zu bytes over connection %llu (%s)\n", (int)hangup_response_status(response), size,
+    printf("status %d, %zu bytes over connection %llu (%s)\n", (int)hangup_response_status_code(response), size,
            (unsigned long long)hangup_response_connection(response),
            hangup_response_reused(response) ? "used again" : "new");
     hangup_response_free(response);

@@ -47,8 +47,8 @@ static int submit_all(hangup_client *client, struct work *work, const char *url)
     hangup_request *request = NULL;
     int status = 0;
     if (hangup_request_new("GET", url, &request, &error) != HANGUP_OK ||
-        hangup_request_timeout(request, HANGUP_TIMEOUT_TOTAL, 30000, &error) != HANGUP_OK ||
-        hangup_request_whole(request, 1024 * 1024, &error) != HANGUP_OK) {
+        hangup_request_set_timeout(request, HANGUP_TIMEOUT_TOTAL, 30000, &error) != HANGUP_OK ||
+        hangup_request_set_buffer_body(request, 1024 * 1024, &error) != HANGUP_OK) {
         status = failed(url, error);
     }
     while (status == 0 && work->left < REQUESTS) {
@@ -97,7 +97,7 @@ int main(int argc, char **argv) {
     hangup_client *client = NULL;
     int status = 1;
     if (hangup_manager_new(NULL, &manager, &error) != HANGUP_OK ||
-        hangup_manager_limit(manager, HANGUP_LIMIT_PER_ORIGIN, CONNECTIONS, &error) != HANGUP_OK ||
+        hangup_manager_set_limit(manager, HANGUP_LIMIT_PER_ORIGIN, CONNECTIONS, &error) != HANGUP_OK ||
         hangup_client_new(manager, &client, &error) != HANGUP_OK) {
         failed("a client", error);
     } else {

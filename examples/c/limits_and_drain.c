@@ -19,7 +19,7 @@ static hangup_manager *limited_manager(void) {
     hangup_error *error = NULL;
     hangup_manager *manager = NULL;
     hangup_options *options = hangup_options_new();
-    if (hangup_options_limit(options, HANGUP_LIMIT_PER_ORIGIN, 1, &error) != HANGUP_OK ||
+    if (hangup_options_set_limit(options, HANGUP_LIMIT_PER_ORIGIN, 1, &error) != HANGUP_OK ||
         hangup_manager_new(options, &manager, &error) != HANGUP_OK) {
         failed("a manager", error);
     }
@@ -56,7 +56,7 @@ static int run(hangup_manager *manager, hangup_client *client, const char *url) 
 
     /* No new requests from now on. What runs may finish, and this waits for it. */
     if (hangup_manager_drain(manager, 200, &error) == HANGUP_TIMED_OUT) {
-        printf("draining: %llu left after 200 ms\n", (unsigned long long)hangup_error_left(error));
+        printf("draining: %llu left after 200 ms\n", (unsigned long long)hangup_error_open_connections(error));
         hangup_error_free(error);
         error = NULL;
     }
@@ -88,7 +88,7 @@ int main(int argc, char **argv) {
     int status = 1;
     if (hangup_client_new(manager, &client, &error) != HANGUP_OK ||
         /* How long a request waits for a connection, at most; 30 seconds if nothing is said. */
-        hangup_client_timeout(client, HANGUP_TIMEOUT_POOL, 200, &error) != HANGUP_OK) {
+        hangup_client_set_timeout(client, HANGUP_TIMEOUT_POOL, 200, &error) != HANGUP_OK) {
         failed("a client", error);
     } else {
         status = run(manager, client, url);

@@ -21,7 +21,7 @@ static int send_and_tell(hangup_client *client, hangup_request *request, hangup_
     hangup_response *response = NULL;
     hangup_status status = hangup_client_send(client, request, &response, &error);
     if (status == HANGUP_OK) {
-        fprintf(stderr, "it was answered after all: %d\n", (int)hangup_response_status(response));
+        fprintf(stderr, "it was answered after all: %d\n", (int)hangup_response_status_code(response));
         hangup_response_free(response);
         return 1;
     }
@@ -31,7 +31,7 @@ static int send_and_tell(hangup_client *client, hangup_request *request, hangup_
     /* The kind, where it was, by which clock or for what reason, and whether to send it again is safe. */
     printf("%s in phase %s", hangup_status_text((int32_t)status), hangup_phase_text(hangup_error_phase(error)));
     if (status == HANGUP_TIMED_OUT) {
-        printf(", clock %s", hangup_timeout_text(hangup_error_limit(error)));
+        printf(", clock %s", hangup_timeout_text(hangup_error_timeout(error)));
     }
     if (hangup_error_reason(error) != NULL) {
         printf(", reason: %s", hangup_error_reason(error));
@@ -68,15 +68,15 @@ int main(int argc, char **argv) {
     }
 
     /* 200 ms for the head of the response, from the moment the request was sent. */
-    if (hangup_request_timeout(request, HANGUP_TIMEOUT_HEAD, 200, &error) != HANGUP_OK) {
+    if (hangup_request_set_timeout(request, HANGUP_TIMEOUT_HEAD, 200, &error) != HANGUP_OK) {
         failed("a timeout", error);
     }
     int status = send_and_tell(client, request, HANGUP_TIMED_OUT);
 
     /* No such limit now, but a token. */
-    hangup_request_timeout(request, HANGUP_TIMEOUT_HEAD, HANGUP_NO_LIMIT, NULL);
+    hangup_request_set_timeout(request, HANGUP_TIMEOUT_HEAD, HANGUP_NO_LIMIT, NULL);
     hangup_cancel *token = hangup_cancel_new();
-    hangup_request_cancel_with(request, token);
+    hangup_request_set_cancel(request, token);
     pthread_t thread;
     if (pthread_create(&thread, NULL, leave, token) == 0) {
         status |= send_and_tell(client, request, HANGUP_CANCELLED);

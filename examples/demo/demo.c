@@ -37,7 +37,7 @@ int64_t demo_now_us(void) {
 int demo_begin(const char *ca_file) {
     hangup_error *error = NULL;
     if (hangup_client_new(NULL, &client, &error) != HANGUP_OK
-        || hangup_client_tls_roots_file(client, ca_file, &error) != HANGUP_OK) {
+        || hangup_client_set_tls_roots_file(client, ca_file, &error) != HANGUP_OK) {
         fprintf(stderr, "demo.c: %s\n", hangup_error_message(error));
         hangup_error_free(error);
         return 1;
@@ -60,7 +60,7 @@ uint64_t demo_manager_id(void) {
 static void tell(struct demo_outcome *outcome, hangup_error *error) {
     const char *reason = hangup_error_reason(error);
     outcome->phase = hangup_error_phase(error);
-    outcome->limit = hangup_error_limit(error);
+    outcome->limit = hangup_error_timeout(error);
     outcome->connection = hangup_error_connection(error);
     outcome->reused = hangup_error_reused(error);
     snprintf(outcome->message, sizeof outcome->message, "%s", hangup_error_message(error));
@@ -73,7 +73,7 @@ static hangup_status run(hangup_request *request, struct demo_outcome *outcome, 
     hangup_response *response = NULL;
     hangup_status status = hangup_client_send(client, request, &response, error);
     if (status == HANGUP_OK) {
-        outcome->http_status = hangup_response_status(response);
+        outcome->http_status = hangup_response_status_code(response);
         outcome->connection = hangup_response_connection(response);
         outcome->reused = hangup_response_reused(response);
         const uint8_t *data = NULL;
@@ -87,7 +87,7 @@ static hangup_status run(hangup_request *request, struct demo_outcome *outcome, 
 
 /**
  * GET, with a limit on waiting for the head (HANGUP_NO_LIMIT: the default one) and with a cancel token (NULL: none).
- * `mode` is HANGUP_KEEP, HANGUP_CLOSE_AFTER or HANGUP_FRESH.
+ * `mode` is HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER or HANGUP_CONNECTION_MODE_FRESH.
  */
 void demo_get(const char *url, int32_t mode, int64_t head_ms, hangup_cancel *token, struct demo_outcome *outcome) {
     memset(outcome, 0, sizeof *outcome);
@@ -96,13 +96,13 @@ void demo_get(const char *url, int32_t mode, int64_t head_ms, hangup_cancel *tok
     int64_t began = demo_now_us();
     hangup_status status = hangup_request_new("GET", url, &request, &error);
     if (status == HANGUP_OK) {
-        status = hangup_request_connection(request, mode, &error);
+        status = hangup_request_set_connection_mode(request, mode, &error);
     }
     if (status == HANGUP_OK && head_ms != HANGUP_NO_LIMIT) {
-        status = hangup_request_timeout(request, HANGUP_TIMEOUT_HEAD, head_ms, &error);
+        status = hangup_request_set_timeout(request, HANGUP_TIMEOUT_HEAD, head_ms, &error);
     }
     if (status == HANGUP_OK && token != NULL) {
-        status = hangup_request_cancel_with(request, token);
+        status = hangup_request_set_cancel(request, token);
     }
     if (status == HANGUP_OK) {
         status = run(request, outcome, &error);
@@ -142,10 +142,10 @@ int32_t demo_close(uint64_t connection, int32_t how) {
 /** Why a connection ended; "open" if it did not. */
 const char *demo_why(uint64_t connection) {
     hangup_manager *manager = hangup_manager_shared();
-    hangup_reason reason = 0;
-    hangup_status status = hangup_manager_why_closed(manager, connection, &reason);
+    hangup_close_reason reason = 0;
+    hangup_status status = hangup_manager_close_reason(manager, connection, &reason);
     hangup_manager_free(manager);
-    return status == HANGUP_OK ? hangup_reason_text(reason) : "open";
+    return status == HANGUP_OK ? hangup_close_reason_text(reason) : "open";
 }
 
 /** The open connections as C sees them, one line each with tabs between; answers how many there are. */
@@ -156,14 +156,14 @@ size_t demo_connections(char *into, size_t room) {
     if (room > 0) {
         into[0] = '\0';
     }
-    if (hangup_manager_list(manager, &list, NULL) == HANGUP_OK) {
+    if (hangup_manager_connections(manager, &list, NULL) == HANGUP_OK) {
         count = hangup_connections_count(list);
     }
     for (size_t i = 0; i < count && used < room; i++) {
         hangup_connection_info c = {.size = sizeof c};
         if (hangup_connections_at(list, i, &c) == HANGUP_OK) {
             int more = snprintf(into + used, room - used, "%llu\t%s\t%s\t%s\t%lld\t%llu\t%llu\t%llu\n",
-                                (unsigned long long)c.id, c.origin, hangup_state_text(c.state), c.tls,
+                                (unsigned long long)c.id, c.origin, hangup_connection_state_text(c.state), c.tls,
                                 (long long)c.age_ms, (unsigned long long)c.requests, (unsigned long long)c.bytes_in,
                                 (unsigned long long)c.bytes_out);
             used += more > 0 ? (size_t)more : 0;

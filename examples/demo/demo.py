@@ -235,7 +235,7 @@ class Demo:
             # The head has come; the reader goes on to the body, which does not.
             time.sleep(0.05)
             status = self.c.close(connection, NOW)
-            self.stage.line("C", f"hangup_manager_close_connection({connection}, HANGUP_NOW) = {status}")
+            self.stage.line("C", f"hangup_manager_close_connection({connection}, HANGUP_CLOSE_MODE_NOW) = {status}")
         error = reading[0]
         self.stage.line("Python", f"{type(error).__name__}: {error}")
         self.stage.check(isinstance(error, hangup.Closed), "the read was ended, and says that it was closed")

@@ -15,7 +15,7 @@ use crate::timeouts::positive_ms;
 /// answers HANGUP_CANCELLED in well under a millisecond, and the connection is closed. A token that is fired
 /// after its exchange ended does nothing to the connection's next user.
 ///
-/// Begins: hangup_cancel_new, hangup_cancel_child. Can: _after, _fire, _is_fired, _clone.
+/// Begins: hangup_cancel_new, hangup_cancel_child. Can: _fire, _fire_after, _is_fired, _ref.
 /// Ends: hangup_cancel_free gives a share back; freeing never fires.
 /// Threads: any thread at any time.
 pub struct hangup_cancel {
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn hangup_cancel_child(
 
 /// One more share of the same token; NULL for NULL. To be freed as well.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_cancel_clone(cancel: *const hangup_cancel) -> *mut hangup_cancel {
+pub unsafe extern "C" fn hangup_cancel_ref(cancel: *const hangup_cancel) -> *mut hangup_cancel {
     or_default(std::ptr::null_mut(), || {
         Ok(hangup_cancel::give(Arc::clone(unsafe { hangup_cancel::borrow(cancel)? })))
     })
@@ -61,7 +61,10 @@ pub unsafe extern "C" fn hangup_cancel_clone(cancel: *const hangup_cancel) -> *m
 ///
 /// Fails: HANGUP_INVALID_TIMEOUT for zero or less.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_cancel_after(cancel: *mut hangup_cancel, ms: i64) -> hangup_status {
+pub unsafe extern "C" fn hangup_cancel_fire_after(
+    cancel: *mut hangup_cancel,
+    ms: i64,
+) -> hangup_status {
     status(|| {
         let cancel = unsafe { hangup_cancel::borrow(cancel)? };
         cancel.after(positive_ms(ms)?);

@@ -8,7 +8,7 @@ use super::guard::{Handle, count_to, guard, magic, or_default, out, text};
 use super::manager::hangup_manager;
 use super::request::{clock_of, hangup_request, lock as lock_request, mode_of};
 use super::response::hangup_response;
-use super::status::{hangup_mode, hangup_status, hangup_timeout};
+use super::status::{hangup_connection_mode, hangup_status, hangup_timeout};
 use crate::client::Client;
 use crate::error::Error;
 use crate::manager::Manager;
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn hangup_client_new(
 
 /// One more share of the same client; NULL for NULL. To be freed as well.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_clone(client: *const hangup_client) -> *mut hangup_client {
+pub unsafe extern "C" fn hangup_client_ref(client: *const hangup_client) -> *mut hangup_client {
     or_default(std::ptr::null_mut(), || {
         Ok(hangup_client::give(Arc::clone(unsafe { hangup_client::borrow(client)? })))
     })
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn hangup_client_manager(
 ///
 /// Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_timeout(
+pub unsafe extern "C" fn hangup_client_set_timeout(
     client: *mut hangup_client,
     which: hangup_timeout,
     ms: i64,
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn hangup_client_timeout(
 ///
 /// Fails: HANGUP_INVALID_HEADER.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_header(
+pub unsafe extern "C" fn hangup_client_set_header(
     client: *mut hangup_client,
     name: *const c_char,
     value: *const c_char,
@@ -112,11 +112,11 @@ pub unsafe extern "C" fn hangup_client_header(
     })
 }
 
-/// How long connections live by default: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH.
+/// How long connections live by default: one of HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_connection(
+pub unsafe extern "C" fn hangup_client_set_connection_mode(
     client: *mut hangup_client,
-    mode: hangup_mode,
+    mode: hangup_connection_mode,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || {
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn hangup_client_connection(
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for less than 256.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_max_head(
+pub unsafe extern "C" fn hangup_client_set_max_head(
     client: *mut hangup_client,
     bytes: usize,
     error: *mut *mut hangup_error,
@@ -193,8 +193,8 @@ pub unsafe extern "C" fn hangup_client_preconnect(
     })
 }
 
-/// Sends a request and waits for the response head: redirects are followed (hangup_client_redirects), and what a kept
-/// connection lost is sent again (hangup_client_retries); one total limit spans all of it. Blocks this thread; hangup_cancel_fire and the closers of
+/// Sends a request and waits for the response head: redirects are followed (hangup_client_set_redirects), and what a kept
+/// connection lost is sent again (hangup_client_set_retries); one total limit spans all of it. Blocks this thread; hangup_cancel_fire and the closers of
 /// the manager end it from any other. The request can be changed, sent again or freed afterwards; a body that
 /// came from a reader can be sent only once.
 ///

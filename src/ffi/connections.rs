@@ -7,14 +7,14 @@ use std::sync::Arc;
 use super::error::hangup_error;
 use super::guard::{Handle, Report, guard, magic, or_default, out, report, status};
 use super::manager::hangup_manager;
-use super::status::{hangup_state, hangup_status};
+use super::status::{hangup_connection_state, hangup_status};
 use crate::error::Error;
 use crate::manager::ConnectionInfo;
 use crate::vocabulary::Kind;
 
 /// A snapshot of the open connections.
 ///
-/// Begins: hangup_manager_list. Can: _count, _at. Ends: hangup_connections_free.
+/// Begins: hangup_manager_connections. Can: _count, _at. Ends: hangup_connections_free.
 /// Threads: immutable; any thread at any time.
 pub struct hangup_connections {
     _opaque: [u8; 0],
@@ -42,8 +42,8 @@ pub struct hangup_connection_info {
     pub local: *const c_char,
     /// The TLS version, for example "TLSv1.3"; "" for plain text.
     pub tls: *const c_char,
-    /// What it is doing: one of HANGUP_STATE_*.
-    pub state: hangup_state,
+    /// What it is doing: one of HANGUP_CONNECTION_STATE_*.
+    pub state: hangup_connection_state,
     /// 1 if it will be closed when its exchange ends (graceful close), else 0.
     pub closing: i32,
     /// Milliseconds since it began to be dialled.
@@ -75,7 +75,7 @@ pub struct Row {
 
 /// Lists the open connections: those being dialled, in use and idle. None twice, none that is closed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_manager_list(
+pub unsafe extern "C" fn hangup_manager_connections(
     manager: *const hangup_manager,
     list: *mut *mut hangup_connections,
     error: *mut *mut hangup_error,

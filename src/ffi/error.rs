@@ -38,7 +38,7 @@ pub unsafe extern "C" fn hangup_error_phase(error: *const hangup_error) -> hangu
 
 /// Which clock fired: one of HANGUP_TIMEOUT_*; HANGUP_TIMEOUT_NONE unless the status is HANGUP_TIMED_OUT.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_error_limit(error: *const hangup_error) -> hangup_timeout {
+pub unsafe extern "C" fn hangup_error_timeout(error: *const hangup_error) -> hangup_timeout {
     query(0, || Ok(unsafe { hangup_error::borrow(error)? }.timeout() as i32))
 }
 
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn hangup_error_response_started(error: *const hangup_erro
     query(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.response_started())))
 }
 
-/// How often the request was sent or tried to be: 1 without a retry (hangup_client_retries), 0 if it never came to
+/// How often the request was sent or tried to be: 1 without a retry (hangup_client_set_retries), 0 if it never came to
 /// that. After redirects this counts the last one's attempts only.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_attempts(error: *const hangup_error) -> u32 {
@@ -113,13 +113,13 @@ pub unsafe extern "C" fn hangup_error_attempts(error: *const hangup_error) -> u3
 /// The HTTP status that a proxy refused with, or of the response that redirects to where can't be followed; 0 if
 /// there was none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_error_http_status(error: *const hangup_error) -> i32 {
+pub unsafe extern "C" fn hangup_error_status_code(error: *const hangup_error) -> i32 {
     query(0, || Ok(unsafe { hangup_error::borrow(error)? }.http_status().map_or(0, i32::from)))
 }
 
 /// After a hangup_manager_drain that ran out of time: how many connections were left. 0 for any other error.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_error_left(error: *const hangup_error) -> u64 {
+pub unsafe extern "C" fn hangup_error_open_connections(error: *const hangup_error) -> u64 {
     query(0, || Ok(unsafe { hangup_error::borrow(error)? }.open_connections()))
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::error::hangup_error;
 use super::guard::{Handle, Report, guard, magic, or_default, out, report, room_in, status};
 use super::manager::hangup_manager;
-use super::status::{HANGUP_PHASE_NONE, hangup_phase, hangup_reason, hangup_status};
+use super::status::{HANGUP_PHASE_NONE, hangup_close_reason, hangup_phase, hangup_status};
 use crate::error::Error;
 use crate::manager::{Closer, Event, EventKind, Events};
 use crate::timeouts::limit_ms;
@@ -46,22 +46,22 @@ impl Handle for hangup_events {
 }
 
 /// What happened. Later versions may add some: keep a default branch.
-pub type hangup_happened = i32;
+pub type hangup_event_type = i32;
 /// A connection began to be dialled.
-pub const HANGUP_EVENT_OPENED: hangup_happened = 1;
+pub const HANGUP_EVENT_TYPE_OPENED: hangup_event_type = 1;
 /// It began to serve an exchange.
-pub const HANGUP_EVENT_LEASED: hangup_happened = 2;
+pub const HANGUP_EVENT_TYPE_LEASED: hangup_event_type = 2;
 /// It came back from an exchange, or from a dial that nobody waits for any more, and is idle.
-pub const HANGUP_EVENT_RETURNED: hangup_happened = 3;
+pub const HANGUP_EVENT_TYPE_RETURNED: hangup_event_type = 3;
 /// It was closed; `reason` says why.
-pub const HANGUP_EVENT_CLOSED: hangup_happened = 4;
+pub const HANGUP_EVENT_TYPE_CLOSED: hangup_event_type = 4;
 /// A request began to wait for a connection; there is none yet.
-pub const HANGUP_EVENT_QUEUED: hangup_happened = 5;
+pub const HANGUP_EVENT_TYPE_QUEUED: hangup_event_type = 5;
 /// A request is sent again, because this connection broke before the response.
-pub const HANGUP_EVENT_RETRIED: hangup_happened = 6;
+pub const HANGUP_EVENT_TYPE_RETRIED: hangup_event_type = 6;
 /// A phase of an exchange on this connection: `phase`, which took `took_ns`. All phases of an exchange are told
 /// together when it is over, which may be after its connection was returned or closed.
-pub const HANGUP_EVENT_PHASE: hangup_happened = 7;
+pub const HANGUP_EVENT_TYPE_PHASE: hangup_event_type = 7;
 
 /// One thing that happened. Begin it with HANGUP_EVENT_INIT; hangup_events_origin gives its origin.
 #[repr(C)]
@@ -75,13 +75,13 @@ pub struct hangup_event {
     pub at_ns: i64,
     /// The connection; 0 if there is none.
     pub connection: u64,
-    /// How long the phase took, in nanoseconds (HANGUP_EVENT_PHASE); -1 for all others.
+    /// How long the phase took, in nanoseconds (HANGUP_EVENT_TYPE_PHASE); -1 for all others.
     pub took_ns: i64,
-    /// What happened: one of HANGUP_EVENT_*.
-    pub what: hangup_happened,
-    /// Why it was closed (HANGUP_EVENT_CLOSED): one of HANGUP_REASON_*; 0 for all others.
-    pub reason: hangup_reason,
-    /// Which phase (HANGUP_EVENT_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
+    /// What happened: one of HANGUP_EVENT_TYPE_*.
+    pub what: hangup_event_type,
+    /// Why it was closed (HANGUP_EVENT_TYPE_CLOSED): one of HANGUP_CLOSE_REASON_*; 0 for all others.
+    pub reason: hangup_close_reason,
+    /// Which phase (HANGUP_EVENT_TYPE_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
     pub phase: hangup_phase,
     /// 0.
     pub reserved: i32,
@@ -189,7 +189,7 @@ pub unsafe extern "C" fn hangup_events_free(events: *mut hangup_events) {
 
 /// The name of what happened, for example "leased"; "unknown" for a number this version does not know. Static.
 #[unsafe(no_mangle)]
-pub extern "C" fn hangup_event_text(what: i32) -> *const c_char {
+pub extern "C" fn hangup_event_type_text(what: i32) -> *const c_char {
     let known = ALL.into_iter().find(|known| number_of(*known) == what);
     known.map_or(c"unknown", EventKind::name).as_ptr()
 }
@@ -213,7 +213,7 @@ fn row_of(happening: &Event) -> hangup_event {
     let ns = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     let (mut reason, mut phase, mut took_ns) = (0, HANGUP_PHASE_NONE, -1);
     match happening.what {
-        EventKind::Closed(why) => reason = why as hangup_reason,
+        EventKind::Closed(why) => reason = why as hangup_close_reason,
         EventKind::Phase(over, took) => (phase, took_ns) = (over as hangup_phase, ns(took)),
         _ => {}
     }
@@ -230,15 +230,15 @@ fn row_of(happening: &Event) -> hangup_event {
     }
 }
 
-fn number_of(what: EventKind) -> hangup_happened {
+fn number_of(what: EventKind) -> hangup_event_type {
     match what {
-        EventKind::Opened => HANGUP_EVENT_OPENED,
-        EventKind::Leased => HANGUP_EVENT_LEASED,
-        EventKind::Returned => HANGUP_EVENT_RETURNED,
-        EventKind::Closed(_) => HANGUP_EVENT_CLOSED,
-        EventKind::Queued => HANGUP_EVENT_QUEUED,
-        EventKind::Retried => HANGUP_EVENT_RETRIED,
-        EventKind::Phase(..) => HANGUP_EVENT_PHASE,
+        EventKind::Opened => HANGUP_EVENT_TYPE_OPENED,
+        EventKind::Leased => HANGUP_EVENT_TYPE_LEASED,
+        EventKind::Returned => HANGUP_EVENT_TYPE_RETURNED,
+        EventKind::Closed(_) => HANGUP_EVENT_TYPE_CLOSED,
+        EventKind::Queued => HANGUP_EVENT_TYPE_QUEUED,
+        EventKind::Retried => HANGUP_EVENT_TYPE_RETRIED,
+        EventKind::Phase(..) => HANGUP_EVENT_TYPE_PHASE,
     }
 }
 

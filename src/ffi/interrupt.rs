@@ -11,7 +11,8 @@ use crate::runtime::{InterruptCheck, set_interrupt_check};
 /// Asked on the blocked thread itself when a signal interrupted its wait. 0: go on waiting. Anything else: end the
 /// exchange, which answers HANGUP_CANCELLED with the reason "interrupted". May run the signal handlers of a
 /// language. Must not call hangup on the same request or response.
-pub type hangup_interrupted = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void) -> i32>;
+pub type hangup_interrupt_check_fn =
+    Option<unsafe extern "C-unwind" fn(user_data: *mut c_void) -> i32>;
 
 /// Sets the interrupt check of the calling thread; NULL takes it away. Every blocking call of this thread asks it
 /// when poll(2) was interrupted (EINTR) and, if `tick_ms` is not HANGUP_NO_LIMIT, every `tick_ms` milliseconds, for
@@ -19,8 +20,8 @@ pub type hangup_interrupted = Option<unsafe extern "C-unwind" fn(user_data: *mut
 ///
 /// Fails: HANGUP_INVALID_TIMEOUT for a tick of zero or another negative number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_interrupt_check(
-    check: hangup_interrupted,
+pub unsafe extern "C" fn hangup_set_interrupt_check(
+    check: hangup_interrupt_check_fn,
     user_data: *mut c_void,
     tick_ms: i64,
 ) -> hangup_status {

@@ -13,7 +13,7 @@ use crate::vocabulary::Kind;
 
 /// Settings for a new manager.
 ///
-/// Begins: hangup_options_new. Can: hangup_options_limit. Ends: hangup_options_free; hangup_manager_new only reads it.
+/// Begins: hangup_options_new. Can: hangup_options_set_limit. Ends: hangup_options_free; hangup_manager_new only reads it.
 /// Threads: any thread at any time.
 pub struct hangup_options {
     _opaque: [u8; 0],
@@ -58,7 +58,7 @@ pub const HANGUP_LIMIT_KEEP_ALIVE_MS: hangup_limit = 9;
 /// Fails: HANGUP_INVALID_ARGUMENT (unknown limit, negative number, 0 where the limit refuses it),
 /// HANGUP_INVALID_TIMEOUT (0 ms).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_manager_limit(
+pub unsafe extern "C" fn hangup_manager_set_limit(
     manager: *mut hangup_manager,
     limit: hangup_limit,
     value: i64,
@@ -70,11 +70,11 @@ pub unsafe extern "C" fn hangup_manager_limit(
     })
 }
 
-/// Tells one limit (HANGUP_LIMIT_*): `value` gets what hangup_manager_limit would set; HANGUP_NO_LIMIT is none.
+/// Tells one limit (HANGUP_LIMIT_*): `value` gets what hangup_manager_set_limit would set; HANGUP_NO_LIMIT is none.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for an unknown limit.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_manager_get_limit(
+pub unsafe extern "C" fn hangup_manager_limit(
     manager: *const hangup_manager,
     limit: hangup_limit,
     value: *mut i64,
@@ -95,9 +95,9 @@ pub extern "C" fn hangup_options_new() -> *mut hangup_options {
     })
 }
 
-/// Sets one limit, as hangup_manager_limit does on a manager.
+/// Sets one limit, as hangup_manager_set_limit does on a manager.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_options_limit(
+pub unsafe extern "C" fn hangup_options_set_limit(
     options: *mut hangup_options,
     limit: hangup_limit,
     value: i64,

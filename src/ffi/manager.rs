@@ -8,7 +8,10 @@ use std::time::Duration;
 use super::error::hangup_error;
 use super::guard::{Handle, Report, count_to, guard, magic, or_default, out, report, status, text};
 use super::limits::{self, hangup_options};
-use super::status::{HANGUP_GRACEFUL, HANGUP_NOW, hangup_how, hangup_reason, hangup_status};
+use super::status::{
+    HANGUP_CLOSE_MODE_GRACEFUL, HANGUP_CLOSE_MODE_NOW, hangup_close_mode, hangup_close_reason,
+    hangup_status,
+};
 use crate::client::Client;
 use crate::error::Error;
 use crate::manager::{Limits, Manager};
@@ -100,9 +103,7 @@ pub unsafe extern "C" fn hangup_manager_new(
 
 /// One more share of the same manager; NULL for NULL. To be freed as well.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_manager_clone(
-    manager: *const hangup_manager,
-) -> *mut hangup_manager {
+pub unsafe extern "C" fn hangup_manager_ref(manager: *const hangup_manager) -> *mut hangup_manager {
     or_default(std::ptr::null_mut(), || {
         Ok(hangup_manager::give(Arc::clone(unsafe { hangup_manager::borrow(manager)? })))
     })
@@ -174,7 +175,7 @@ pub unsafe extern "C" fn hangup_manager_preconnect(
     })
 }
 
-/// Closes one connection by its id. HANGUP_GRACEFUL lets an exchange in progress finish well first; HANGUP_NOW
+/// Closes one connection by its id. HANGUP_CLOSE_MODE_GRACEFUL lets an exchange in progress finish well first; HANGUP_CLOSE_MODE_NOW
 /// ends it with HANGUP_CLOSED.
 ///
 /// Fails: HANGUP_NOT_FOUND if no connection with that id is open (ids are never used again).
@@ -182,7 +183,7 @@ pub unsafe extern "C" fn hangup_manager_preconnect(
 pub unsafe extern "C" fn hangup_manager_close_connection(
     manager: *mut hangup_manager,
     id: u64,
-    how: hangup_how,
+    how: hangup_close_mode,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || unsafe { hangup_manager::borrow(manager)? }.close_connection(id, how_of(how)?))
@@ -190,13 +191,13 @@ pub unsafe extern "C" fn hangup_manager_close_connection(
 
 /// Closes the connections of one origin ("https://example.org", the default port may be left out).
 ///
-/// `closed` may be NULL; it gets the number of connections that were closed or, for HANGUP_GRACEFUL, marked.
+/// `closed` may be NULL; it gets the number of connections that were closed or, for HANGUP_CLOSE_MODE_GRACEFUL, marked.
 /// Fails: HANGUP_INVALID_URL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_close_origin(
     manager: *mut hangup_manager,
     origin: *const c_char,
-    how: hangup_how,
+    how: hangup_close_mode,
     closed: *mut usize,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
@@ -238,7 +239,7 @@ pub unsafe extern "C" fn hangup_manager_close_idle(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_close_all(
     manager: *mut hangup_manager,
-    how: hangup_how,
+    how: hangup_close_mode,
     closed: *mut usize,
 ) -> hangup_status {
     status(|| {
@@ -275,14 +276,14 @@ pub unsafe extern "C" fn hangup_manager_clear_addresses(
     })
 }
 
-/// Why a connection ended: `reason` gets one of HANGUP_REASON_*. The last 256 that ended are remembered.
+/// Why a connection ended: `reason` gets one of HANGUP_CLOSE_REASON_*. The last 256 that ended are remembered.
 ///
 /// Fails: HANGUP_NOT_FOUND if it is still open, never was, or ended too long ago.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_manager_why_closed(
+pub unsafe extern "C" fn hangup_manager_close_reason(
     manager: *const hangup_manager,
     id: u64,
-    reason: *mut hangup_reason,
+    reason: *mut hangup_close_reason,
 ) -> hangup_status {
     status(|| {
         let place = unsafe { out(reason)? };
@@ -290,7 +291,7 @@ pub unsafe extern "C" fn hangup_manager_why_closed(
         let why = manager.why_closed(id).ok_or_else(|| {
             Error::new(Kind::NotFound, format!("no ending of a connection {id} is remembered"))
         })?;
-        *place = why as hangup_reason;
+        *place = why as hangup_close_reason;
         Ok(())
     })
 }
@@ -300,7 +301,7 @@ pub unsafe extern "C" fn hangup_manager_why_closed(
 /// until nothing is open any more, at most `timeout_ms`; HANGUP_NO_LIMIT: for as long as it takes.
 ///
 /// There is no way back. It can be called again, from any thread; hangup_manager_shutdown ends what is left.
-/// Fails: HANGUP_TIMED_OUT, and hangup_error_left says how many connections are left; HANGUP_INVALID_TIMEOUT for zero
+/// Fails: HANGUP_TIMED_OUT, and hangup_error_open_connections says how many connections are left; HANGUP_INVALID_TIMEOUT for zero
 /// or another negative number; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_SYSTEM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_drain(
@@ -326,12 +327,14 @@ pub unsafe extern "C" fn hangup_manager_shutdown(manager: *mut hangup_manager) -
     })
 }
 
-pub(super) fn how_of(how: hangup_how) -> Result<CloseMode, Error> {
+pub(super) fn how_of(how: hangup_close_mode) -> Result<CloseMode, Error> {
     match how {
-        HANGUP_GRACEFUL => Ok(CloseMode::Graceful),
-        HANGUP_NOW => Ok(CloseMode::Now),
+        HANGUP_CLOSE_MODE_GRACEFUL => Ok(CloseMode::Graceful),
+        HANGUP_CLOSE_MODE_NOW => Ok(CloseMode::Now),
         other => {
-            let what = format!("{other} is no way to close: use HANGUP_GRACEFUL or HANGUP_NOW");
+            let what = format!(
+                "{other} is no way to close: use HANGUP_CLOSE_MODE_GRACEFUL or HANGUP_CLOSE_MODE_NOW"
+            );
             Err(Error::new(Kind::InvalidArgument, what))
         }
     }

@@ -13,7 +13,7 @@ use super::status::hangup_status;
 use crate::manager::Resolve;
 use crate::sync::lock;
 
-/// The addresses of one name, being put together by a hangup_resolve.
+/// The addresses of one name, being put together by a hangup_resolve_fn.
 ///
 /// Begins and ends with the call of that function. Can: hangup_addresses_add.
 /// Threads: any thread at any time, until the function returns.
@@ -32,7 +32,7 @@ impl Handle for hangup_addresses {
 ///
 /// Called on threads of the library's, never on one of the caller's, without any lock held; on several at once. It may
 /// block: a request that is cancelled or out of time does not wait for it.
-pub type hangup_resolve = Option<
+pub type hangup_resolve_fn = Option<
     unsafe extern "C-unwind" fn(
         user_data: *mut c_void,
         host: *const c_char,
@@ -42,7 +42,7 @@ pub type hangup_resolve = Option<
 
 /// Ends a resolver: called exactly once, when it was replaced or its manager is gone and no call of it is running, also
 /// when the call that took it failed. May run on any thread. May be NULL.
-pub type hangup_resolve_end = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
+pub type hangup_resolve_end_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
 
 /// Gives a host name these addresses, whatever anybody else says about it: separated by commas, for example
 /// "192.0.2.7, 2001:db8::7". NULL takes that back. Connections that are open stay; TLS still verifies the name.
@@ -71,10 +71,10 @@ pub unsafe extern "C" fn hangup_manager_set_address(
 /// again. What was looked up before is forgotten; what this function says is kept for a minute, as getaddrinfo's
 /// answers are. `end` is called exactly once, also when this call fails.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_manager_resolver(
+pub unsafe extern "C" fn hangup_manager_set_resolver(
     manager: *mut hangup_manager,
-    resolve: hangup_resolve,
-    end: hangup_resolve_end,
+    resolve: hangup_resolve_fn,
+    end: hangup_resolve_end_fn,
     user_data: *mut c_void,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
@@ -107,8 +107,8 @@ pub unsafe extern "C" fn hangup_addresses_add(
 
 /// A resolver of the caller's; its drop is the one call of `end`.
 struct ForeignResolver {
-    resolve: hangup_resolve,
-    end: hangup_resolve_end,
+    resolve: hangup_resolve_fn,
+    end: hangup_resolve_end_fn,
     user_data: *mut c_void,
 }
 

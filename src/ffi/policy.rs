@@ -12,12 +12,12 @@ use crate::vocabulary::Kind;
 /// How many redirects a call follows. Default 10; 0 hands a redirect out as it is; HANGUP_NO_LIMIT follows any number.
 ///
 /// 301, 302 and 303 become GET without a body (HEAD stays HEAD), 307 and 308 repeat method and body. Authorization,
-/// Cookie, Proxy-Authorization, user information of the first URL and what hangup_client_sensitive_header names are
+/// Cookie, Proxy-Authorization, user information of the first URL and what hangup_client_add_sensitive_header names are
 /// dropped for the rest of the call once scheme, host or port changes. Where it can't be followed, the call answers
-/// HANGUP_REDIRECT_REFUSED, and hangup_error_http_status has the redirect's status.
+/// HANGUP_REDIRECT_REFUSED, and hangup_error_status_code has the redirect's status.
 /// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_redirects(
+pub unsafe extern "C" fn hangup_client_set_redirects(
     client: *mut hangup_client,
     max: i64,
     error: *mut *mut hangup_error,
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn hangup_client_redirects(
 /// TRACE, PUT or DELETE, or there is an Idempotency-Key. After three lost connections a new one is made, and that is
 /// the last try. hangup_response_attempts and hangup_error_attempts count.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_retries(
+pub unsafe extern "C" fn hangup_client_set_retries(
     client: *mut hangup_client,
     on: i32,
     error: *mut *mut hangup_error,
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn hangup_client_retries(
 ///
 /// Fails: HANGUP_INVALID_HEADER.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_sensitive_header(
+pub unsafe extern "C" fn hangup_client_add_sensitive_header(
     client: *mut hangup_client,
     name: *const c_char,
     error: *mut *mut hangup_error,
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn hangup_client_sensitive_header(
 /// other coding is handed out as it is. Nothing is asked for if the request (or the client's defaults) has an
 /// Accept-Encoding or a Range header of its own.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_decode(
+pub unsafe extern "C" fn hangup_client_set_decode(
     client: *mut hangup_client,
     on: i32,
     error: *mut *mut hangup_error,
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn hangup_client_decode(
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for 0 or another negative number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_max_codings(
+pub unsafe extern "C" fn hangup_client_set_max_codings(
     client: *mut hangup_client,
     max: i64,
     error: *mut *mut hangup_error,

@@ -12,13 +12,13 @@ use crate::vocabulary::Kind;
 
 /// Sends every request through this proxy: "[scheme://][user:password@]host[:port]" with a scheme of http (the
 /// default), https, socks5 or socks5h. NULL: through none. A new client does what the environment says, as after
-/// hangup_client_proxy_from_env.
+/// hangup_client_set_proxy_from_env.
 ///
 /// Connections through different proxies, or with different credentials, are never mixed up.
 /// Fails: HANGUP_INVALID_ARGUMENT if that is no proxy. A request answers HANGUP_PROXY_FAILED if the proxy refuses it,
-/// and hangup_error_http_status has what it said.
+/// and hangup_error_status_code has what it said.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_proxy(
+pub unsafe extern "C" fn hangup_client_set_proxy(
     client: *mut hangup_client,
     proxy: *const c_char,
     error: *mut *mut hangup_error,
@@ -32,7 +32,7 @@ pub unsafe extern "C" fn hangup_client_proxy(
 /// Does what the environment says now: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, each in lower or upper
 /// case (`HTTP_PROXY` counts only outside of CGI). The default.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_proxy_from_env(
+pub unsafe extern "C" fn hangup_client_set_proxy_from_env(
     client: *mut hangup_client,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn hangup_client_proxy_from_env(
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for what is none of these.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_no_proxy(
+pub unsafe extern "C" fn hangup_client_set_no_proxy(
     client: *mut hangup_client,
     list: *const c_char,
     error: *mut *mut hangup_error,
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn hangup_client_no_proxy(
 /// Fails: HANGUP_INVALID_ARGUMENT if that is no address. A request answers HANGUP_CONNECT_FAILED if the machine does
 /// not have it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_local_address(
+pub unsafe extern "C" fn hangup_client_set_local_address(
     client: *mut hangup_client,
     address: *const c_char,
     error: *mut *mut hangup_error,

@@ -54,11 +54,11 @@ struct Returning {
 }
 
 /// What was completed. Later versions may add some: keep a default branch.
-pub type hangup_completed = i32;
+pub type hangup_completion_type = i32;
 /// A request, by hangup_client_submit.
-pub const HANGUP_COMPLETION_RESPONSE: hangup_completed = 1;
+pub const HANGUP_COMPLETION_TYPE_RESPONSE: hangup_completion_type = 1;
 /// A read, by hangup_response_submit_read.
-pub const HANGUP_COMPLETION_READ: hangup_completed = 2;
+pub const HANGUP_COMPLETION_TYPE_READ: hangup_completion_type = 2;
 
 /// One outcome. Begin it with HANGUP_COMPLETION_INIT.
 #[repr(C)]
@@ -72,13 +72,13 @@ pub struct hangup_completion {
     pub response: *mut hangup_response,
     /// What went wrong: yours, to be freed. NULL if `status` is HANGUP_OK.
     pub error: *mut hangup_error,
-    /// The piece that was read, or the whole body if the request asked for it (hangup_request_whole): borrowed from the
+    /// The piece that was read, or the whole body if the request asked for it (hangup_request_set_buffer_body): borrowed from the
     /// response until its next read or its end. NULL if there are no bytes.
     pub data: *const u8,
     /// How many bytes these are. 0 of a read that went well is the end of the body.
     pub data_size: usize,
-    /// What was completed: one of HANGUP_COMPLETION_*.
-    pub what: hangup_completed,
+    /// What was completed: one of HANGUP_COMPLETION_TYPE_*.
+    pub what: hangup_completion_type,
     /// How it ended: one of `hangup_status`.
     pub status: i32,
 }
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn hangup_queue_fd(queue: *const hangup_queue) -> i32 {
 ///
 /// The status of this call says whether a completion was taken; how that ended stands in `completion->status`.
 ///
-/// The wait is one in poll(2), and the work is done by the library's threads; hangup_queue_caller_runs has the waiting
+/// The wait is one in poll(2), and the work is done by the library's threads; hangup_queue_set_caller_runs has the waiting
 /// thread do it.
 ///
 /// Fails: HANGUP_TIMED_OUT if nothing came in that time, and nothing is lost by that; HANGUP_CLOSED after
@@ -148,7 +148,7 @@ pub unsafe extern "C" fn hangup_queue_next(
 /// With 1, a thread that waits in hangup_queue_next for this queue may do the work itself meanwhile, which spares waking
 /// it for each completion; 0 is the default.
 ///
-/// It does the work if it is the only one to wait for what is under way in the process, and hangup_io_threads was not
+/// It does the work if it is the only one to wait for what is under way in the process, and hangup_set_io_threads was not
 /// called. When it is away with a completion for more than one to four milliseconds, the library's thread goes on.
 ///
 /// That work runs on stacks of its own (256 KiB each), and signals are not held back. Leave it at 0 in a program with a
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn hangup_queue_next(
 /// garbage collectors that stop threads by a signal are among these (D, Boehm's, which Guile has, SBCL), and some
 /// profilers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_queue_caller_runs(
+pub unsafe extern "C" fn hangup_queue_set_caller_runs(
     queue: *const hangup_queue,
     on: i32,
     error: *mut *mut hangup_error,
@@ -186,8 +186,8 @@ pub unsafe extern "C" fn hangup_queue_free(queue: *mut hangup_queue) {
 }
 
 /// Sends a request in the background, as hangup_client_send does, with the client's settings as they are now. The
-/// outcome arrives at the queue as HANGUP_COMPLETION_RESPONSE with this tag: at the response head, or with the body's
-/// last byte if the request says so (hangup_request_whole). HANGUP_OK means that there will be exactly one completion,
+/// outcome arrives at the queue as HANGUP_COMPLETION_TYPE_RESPONSE with this tag: at the response head, or with the body's
+/// last byte if the request says so (hangup_request_set_buffer_body). HANGUP_OK means that there will be exactly one completion,
 /// whatever happens, a cancel or a shutdown included; any other status means that there will be none.
 ///
 /// Never blocks. Client, request and queue can be used and freed at once; the request can be changed and submitted
@@ -216,7 +216,7 @@ pub unsafe extern "C" fn hangup_client_submit(
     })
 }
 
-/// Reads a piece of the body in the background. The outcome arrives at the queue as HANGUP_COMPLETION_READ with this
+/// Reads a piece of the body in the background. The outcome arrives at the queue as HANGUP_COMPLETION_TYPE_READ with this
 /// tag: at least one byte, at most `at_most` and at most 65,536, in `data`; or no bytes, which is the end.
 ///
 /// Until that completion was taken from the queue the read is under way: other reads of the response answer
@@ -249,12 +249,12 @@ pub unsafe extern "C" fn hangup_response_submit_read(
 
 /// How many threads of the library do what is submitted, in the whole process: 1 to 64. One is enough for thousands of
 /// requests, unless their TLS or decoding keeps it busy. Default one. From this call on, 1 included, no waiting thread does
-/// the work (hangup_queue_caller_runs). The number applies to what is submitted from then on: surplus threads end, with
+/// the work (hangup_queue_set_caller_runs). The number applies to what is submitted from then on: surplus threads end, with
 /// their descriptors, as soon as what they have under way has ended.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_io_threads(
+pub unsafe extern "C" fn hangup_set_io_threads(
     count: usize,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
@@ -283,7 +283,7 @@ impl Completed {
         };
         let lent = match self.what {
             What::Response(outcome) => {
-                row.what = HANGUP_COMPLETION_RESPONSE;
+                row.what = HANGUP_COMPLETION_TYPE_RESPONSE;
                 outcome.map(|response| {
                     let data = response.at_hand().map(borrowed);
                     row.response = hangup_response::begin(response);
@@ -291,7 +291,7 @@ impl Completed {
                 })
             }
             What::Read(returning) => {
-                row.what = HANGUP_COMPLETION_READ;
+                row.what = HANGUP_COMPLETION_TYPE_READ;
                 returning.arrive()
             }
         };

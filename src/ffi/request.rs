@@ -10,8 +10,8 @@ use super::error::hangup_error;
 use super::guard::{Handle, bytes, guard, magic, or_default, out, status, text};
 use super::policy::redirects_of;
 use super::status::{
-    HANGUP_CLOSE_AFTER, HANGUP_FRESH, HANGUP_KEEP, HANGUP_NO_LIMIT, hangup_mode, hangup_status,
-    hangup_timeout,
+    HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH, HANGUP_CONNECTION_MODE_KEEP,
+    HANGUP_NO_LIMIT, hangup_connection_mode, hangup_status, hangup_timeout,
 };
 use crate::error::Error;
 use crate::request::{Body, Request};
@@ -20,7 +20,7 @@ use crate::vocabulary::{ConnectionMode, Kind, Timeout};
 
 /// One request.
 ///
-/// Begins: hangup_request_new, hangup_request_clone. Can: be given headers, a body, limits, a connection mode
+/// Begins: hangup_request_new, hangup_request_copy. Can: be given headers, a body, limits, a connection mode
 /// and a cancel token; be sent or submitted, more than once. Ends: hangup_request_free.
 /// Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE.
 pub struct hangup_request {
@@ -41,13 +41,13 @@ impl Handle for hangup_request {
 /// A submitted request does not wait for a call that is under way when a limit, a cancel, a close or a shutdown ends it:
 /// it completes at once, and what the call returns later is dropped. A blocking hangup_client_send returns when
 /// the call has returned.
-pub type hangup_body_read =
+pub type hangup_body_read_fn =
     Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
 
 /// Ends a body reader, or a body that is borrowed: called exactly once, when the body was sent, failed or is no longer
 /// needed, also when the call that took it failed. May run on any thread, and after the request has completed if a
-/// call of hangup_body_read was under way at its end: it runs when that has returned. May be NULL.
-pub type hangup_body_end = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
+/// call of hangup_body_read_fn was under way at its end: it runs when that has returned. May be NULL.
+pub type hangup_body_end_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
 
 /// A request. The URL is http or https, absolute; a fragment is not sent, user information becomes Basic
 /// credentials. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn hangup_request_new(
 ///
 /// Fails: HANGUP_INVALID_STATE for such a body.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_clone(
+pub unsafe extern "C" fn hangup_request_copy(
     request: *const hangup_request,
     copy: *mut *mut hangup_request,
     error: *mut *mut hangup_error,
@@ -94,11 +94,11 @@ pub unsafe extern "C" fn hangup_request_free(request: *mut hangup_request) {
 }
 
 /// Adds a header. A name may be added several times. Host, Content-Length, Transfer-Encoding and Connection are
-/// the library's own: a value that contradicts them is refused; "Connection: close" is HANGUP_CLOSE_AFTER.
+/// the library's own: a value that contradicts them is refused; "Connection: close" is HANGUP_CONNECTION_MODE_CLOSE_AFTER.
 ///
 /// Fails: HANGUP_INVALID_HEADER.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_header(
+pub unsafe extern "C" fn hangup_request_add_header(
     request: *mut hangup_request,
     name: *const c_char,
     value: *const c_char,
@@ -113,7 +113,7 @@ pub unsafe extern "C" fn hangup_request_header(
 
 /// The body, copied. (NULL, 0) is an empty body.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_body(
+pub unsafe extern "C" fn hangup_request_set_body(
     request: *mut hangup_request,
     data: *const u8,
     size: usize,
@@ -133,11 +133,11 @@ pub unsafe extern "C" fn hangup_request_body(
 ///
 /// Fails: HANGUP_NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_body_borrowed(
+pub unsafe extern "C" fn hangup_request_set_body_borrowed(
     request: *mut hangup_request,
     data: *const u8,
     size: usize,
-    end: hangup_body_end,
+    end: hangup_body_end_fn,
     user_data: *mut c_void,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
@@ -157,7 +157,7 @@ pub unsafe extern "C" fn hangup_request_body_borrowed(
 ///
 /// Fails: HANGUP_SYSTEM if it can't be opened or is no regular file, such as a FIFO, for whose writer this does not wait.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_body_file(
+pub unsafe extern "C" fn hangup_request_set_body_file(
     request: *mut hangup_request,
     path: *const c_char,
     error: *mut *mut hangup_error,
@@ -176,10 +176,10 @@ pub unsafe extern "C" fn hangup_request_body_file(
 ///
 /// Fails: HANGUP_NULL, HANGUP_INVALID_ARGUMENT for another negative length.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_body_reader(
+pub unsafe extern "C" fn hangup_request_set_body_reader(
     request: *mut hangup_request,
-    read: hangup_body_read,
-    end: hangup_body_end,
+    read: hangup_body_read_fn,
+    end: hangup_body_end_fn,
     user_data: *mut c_void,
     length: i64,
     error: *mut *mut hangup_error,
@@ -206,7 +206,7 @@ pub unsafe extern "C" fn hangup_request_body_reader(
 ///
 /// Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_timeout(
+pub unsafe extern "C" fn hangup_request_set_timeout(
     request: *mut hangup_request,
     which: hangup_timeout,
     ms: i64,
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn hangup_request_timeout(
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for a rate of zero, HANGUP_INVALID_TIMEOUT for a window of zero or less.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_min_rate(
+pub unsafe extern "C" fn hangup_request_set_min_rate(
     request: *mut hangup_request,
     bytes_per_second: i64,
     window_ms: i64,
@@ -246,13 +246,13 @@ pub unsafe extern "C" fn hangup_request_min_rate(
     })
 }
 
-/// How long the connection shall live: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH.
+/// How long the connection shall live: one of HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_connection(
+pub unsafe extern "C" fn hangup_request_set_connection_mode(
     request: *mut hangup_request,
-    mode: hangup_mode,
+    mode: hangup_connection_mode,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || {
@@ -262,9 +262,9 @@ pub unsafe extern "C" fn hangup_request_connection(
     })
 }
 
-/// Whether what a kept connection lost is sent again: 1 or 0, whatever the client says (hangup_client_retries).
+/// Whether what a kept connection lost is sent again: 1 or 0, whatever the client says (hangup_client_set_retries).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_retries(
+pub unsafe extern "C" fn hangup_request_set_retries(
     request: *mut hangup_request,
     on: i32,
     error: *mut *mut hangup_error,
@@ -276,12 +276,12 @@ pub unsafe extern "C" fn hangup_request_retries(
     })
 }
 
-/// How many redirects are followed, whatever the client says (hangup_client_redirects). 0 hands a redirect out as it
+/// How many redirects are followed, whatever the client says (hangup_client_set_redirects). 0 hands a redirect out as it
 /// is; HANGUP_NO_LIMIT follows any number.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_redirects(
+pub unsafe extern "C" fn hangup_request_set_redirects(
     request: *mut hangup_request,
     max: i64,
     error: *mut *mut hangup_error,
@@ -301,7 +301,7 @@ pub unsafe extern "C" fn hangup_request_redirects(
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_whole(
+pub unsafe extern "C" fn hangup_request_set_buffer_body(
     request: *mut hangup_request,
     at_most: i64,
     error: *mut *mut hangup_error,
@@ -325,7 +325,7 @@ pub unsafe extern "C" fn hangup_request_whole(
 /// Gives the request a cancel token: firing it ends the exchange, its body included. The request keeps a share.
 /// NULL as token takes it away.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_cancel_with(
+pub unsafe extern "C" fn hangup_request_set_cancel(
     request: *mut hangup_request,
     cancel: *mut hangup_cancel,
 ) -> hangup_status {
@@ -376,14 +376,14 @@ pub(super) fn clock_of(which: hangup_timeout) -> Result<Timeout, Error> {
     }
 }
 
-pub(super) fn mode_of(mode: hangup_mode) -> Result<ConnectionMode, Error> {
+pub(super) fn mode_of(mode: hangup_connection_mode) -> Result<ConnectionMode, Error> {
     match mode {
-        HANGUP_KEEP => Ok(ConnectionMode::Keep),
-        HANGUP_CLOSE_AFTER => Ok(ConnectionMode::CloseAfter),
-        HANGUP_FRESH => Ok(ConnectionMode::Fresh),
+        HANGUP_CONNECTION_MODE_KEEP => Ok(ConnectionMode::Keep),
+        HANGUP_CONNECTION_MODE_CLOSE_AFTER => Ok(ConnectionMode::CloseAfter),
+        HANGUP_CONNECTION_MODE_FRESH => Ok(ConnectionMode::Fresh),
         other => {
             let what = format!(
-                "{other} is no connection mode: use HANGUP_KEEP, HANGUP_CLOSE_AFTER or HANGUP_FRESH"
+                "{other} is no connection mode: use HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER or HANGUP_CONNECTION_MODE_FRESH"
             );
             Err(Error::new(Kind::InvalidArgument, what))
         }
@@ -392,7 +392,7 @@ pub(super) fn mode_of(mode: hangup_mode) -> Result<ConnectionMode, Error> {
 
 /// A body reader of the caller's.
 struct ForeignBody {
-    read: hangup_body_read,
+    read: hangup_body_read_fn,
     end: End,
 }
 
@@ -404,7 +404,7 @@ struct BorrowedBody {
 
 /// Its drop is the one call of `end`.
 struct End {
-    end: hangup_body_end,
+    end: hangup_body_end_fn,
     user_data: *mut c_void,
 }
 

@@ -100,7 +100,7 @@ unsafe impl Report for hangup_timings {
 
 /// The status code, 100 to 999. 0 for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_response_status(response: *const hangup_response) -> i32 {
+pub unsafe extern "C" fn hangup_response_status_code(response: *const hangup_response) -> i32 {
     query(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.status())))
 }
 
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn hangup_response_url(response: *const hangup_response) -
     })
 }
 
-/// How often the last request of the call was sent or tried to be: 1 without a retry (hangup_client_retries). 0 for
+/// How often the last request of the call was sent or tried to be: 1 without a retry (hangup_client_set_retries). 0 for
 /// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_attempts(response: *const hangup_response) -> u32 {
@@ -288,7 +288,7 @@ pub unsafe extern "C" fn hangup_response_read(
 /// response or its body (hangup_response_free_body) is freed. A second call lends the same bytes.
 ///
 /// Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed. A whole body that is here
-/// already (hangup_request_whole) stays, and can be read with more room.
+/// already (hangup_request_set_buffer_body) stays, and can be read with more room.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_read_all(
     response: *mut hangup_response,
@@ -331,9 +331,9 @@ pub unsafe extern "C" fn hangup_response_free_body(
     })
 }
 
-/// Closes the response early. HANGUP_GRACEFUL is polite: what is left is read and thrown away, at most 256 KiB and
+/// Closes the response early. HANGUP_CLOSE_MODE_GRACEFUL is polite: what is left is read and thrown away, at most 256 KiB and
 /// for at most 50 ms, so that the connection can be kept; otherwise it is closed. The call itself waits for 2 ms
-/// at most, the rest is done in the background. HANGUP_NOW closes the connection at once. After the end of the
+/// at most, the rest is done in the background. HANGUP_CLOSE_MODE_NOW closes the connection at once. After the end of the
 /// body, and the second time, it does nothing.
 ///
 /// May be called from any thread while another one is blocked in a read or a submitted read is under way, and ends that

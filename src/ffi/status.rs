@@ -34,7 +34,7 @@ pub enum hangup_status {
     HANGUP_NOT_FOUND = 9,
     /// The cancel token was fired. Its reason stands in hangup_error_reason.
     HANGUP_CANCELLED = 20,
-    /// A clock ran out: hangup_error_limit says which, hangup_error_phase where.
+    /// A clock ran out: hangup_error_timeout says which, hangup_error_phase where.
     HANGUP_TIMED_OUT = 21,
     /// The connection was closed under the exchange by id, by origin, all, or by hangup_response_close; or the queue or
     /// listener was closed, and nothing is left in it.
@@ -57,14 +57,14 @@ pub enum hangup_status {
     HANGUP_TLS_FAILED = 34,
     /// The answer is not HTTP/1.1 as RFC 9112 has it.
     HANGUP_PROTOCOL = 35,
-    /// A bound was exceeded: the head's size, or what hangup_response_read_all or hangup_request_whole allowed.
+    /// A bound was exceeded: the head's size, or what hangup_response_read_all or hangup_request_set_buffer_body allowed.
     HANGUP_TOO_LARGE = 36,
     /// The body of the request failed or was shorter than it said.
     HANGUP_BODY_FAILED = 37,
     /// The operating system refused: out of descriptors, threads or memory, a file that can't be read. The error number
     /// (hangup_error_os_code) is EAGAIN for threads.
     HANGUP_SYSTEM = 38,
-    /// The proxy refused, or did not answer as a proxy does; hangup_error_http_status has what it said.
+    /// The proxy refused, or did not answer as a proxy does; hangup_error_status_code has what it said.
     HANGUP_PROXY_FAILED = 39,
     /// The response redirects to where can't be followed; the message names the target.
     HANGUP_REDIRECT_REFUSED = 40,
@@ -77,7 +77,7 @@ pub enum hangup_status {
 /// cbindgen:ignore
 pub const HANGUP_NO_LIMIT: i64 = -1;
 
-/// Which clock. Used to set a limit, and in hangup_error_limit to say which one fired.
+/// Which clock. Used to set a limit, and in hangup_error_timeout to say which one fired.
 pub type hangup_timeout = i32;
 /// No clock (only in errors).
 pub const HANGUP_TIMEOUT_NONE: hangup_timeout = 0;
@@ -97,9 +97,9 @@ pub const HANGUP_TIMEOUT_WRITE: hangup_timeout = 6;
 pub const HANGUP_TIMEOUT_HEAD: hangup_timeout = 7;
 /// Between two pieces of the body. Default 60,000 ms.
 pub const HANGUP_TIMEOUT_READ: hangup_timeout = 8;
-/// The body came slower than the minimum rate (only in errors; see hangup_request_min_rate).
+/// The body came slower than the minimum rate (only in errors; see hangup_request_set_min_rate).
 pub const HANGUP_TIMEOUT_MIN_RATE: hangup_timeout = 9;
-/// The deadline of a cancel token (only in errors; see hangup_cancel_after).
+/// The deadline of a cancel token (only in errors; see hangup_cancel_fire_after).
 pub const HANGUP_TIMEOUT_TOKEN: hangup_timeout = 10;
 
 /// Where an exchange was when it ended.
@@ -124,78 +124,78 @@ pub const HANGUP_PHASE_HEAD: hangup_phase = 7;
 pub const HANGUP_PHASE_READ: hangup_phase = 8;
 
 /// How long the connection shall live.
-pub type hangup_mode = i32;
+pub type hangup_connection_mode = i32;
 /// A long connection: kept for the next request when the exchange ends well. The default.
-pub const HANGUP_KEEP: hangup_mode = 0;
+pub const HANGUP_CONNECTION_MODE_KEEP: hangup_connection_mode = 0;
 /// A short connection: says "Connection: close" and is closed after the body.
-pub const HANGUP_CLOSE_AFTER: hangup_mode = 1;
+pub const HANGUP_CONNECTION_MODE_CLOSE_AFTER: hangup_connection_mode = 1;
 /// Not an idle one: always dials. The connection is kept afterwards.
-pub const HANGUP_FRESH: hangup_mode = 2;
+pub const HANGUP_CONNECTION_MODE_FRESH: hangup_connection_mode = 2;
 
 /// How to close.
-pub type hangup_how = i32;
+pub type hangup_close_mode = i32;
 /// Let the exchange in progress finish, then close. For a response: polite, see hangup_response_close.
-pub const HANGUP_GRACEFUL: hangup_how = 0;
+pub const HANGUP_CLOSE_MODE_GRACEFUL: hangup_close_mode = 0;
 /// Close at once; an exchange in progress ends with HANGUP_CLOSED.
-pub const HANGUP_NOW: hangup_how = 1;
+pub const HANGUP_CLOSE_MODE_NOW: hangup_close_mode = 1;
 
 /// What a connection is doing.
-pub type hangup_state = i32;
+pub type hangup_connection_state = i32;
 /// Resolving the host name.
-pub const HANGUP_STATE_RESOLVING: hangup_state = 1;
+pub const HANGUP_CONNECTION_STATE_RESOLVING: hangup_connection_state = 1;
 /// Connecting.
-pub const HANGUP_STATE_CONNECTING: hangup_state = 2;
+pub const HANGUP_CONNECTION_STATE_CONNECTING: hangup_connection_state = 2;
 /// Talking to a proxy.
-pub const HANGUP_STATE_PROXY: hangup_state = 3;
+pub const HANGUP_CONNECTION_STATE_PROXY: hangup_connection_state = 3;
 /// In the TLS handshake.
-pub const HANGUP_STATE_TLS: hangup_state = 4;
+pub const HANGUP_CONNECTION_STATE_TLS: hangup_connection_state = 4;
 /// Serving an exchange.
-pub const HANGUP_STATE_IN_USE: hangup_state = 5;
+pub const HANGUP_CONNECTION_STATE_IN_USE: hangup_connection_state = 5;
 /// Open and free for the next request.
-pub const HANGUP_STATE_IDLE: hangup_state = 6;
+pub const HANGUP_CONNECTION_STATE_IDLE: hangup_connection_state = 6;
 
 /// Why a connection ended: exactly one of these.
-pub type hangup_reason = i32;
+pub type hangup_close_reason = i32;
 /// The dial failed: there never was a connection.
-pub const HANGUP_REASON_DIAL_FAILED: hangup_reason = 1;
+pub const HANGUP_CLOSE_REASON_DIAL_FAILED: hangup_close_reason = 1;
 /// The peer closed it.
-pub const HANGUP_REASON_PEER_CLOSED: hangup_reason = 2;
+pub const HANGUP_CLOSE_REASON_PEER_CLOSED: hangup_close_reason = 2;
 /// The peer reset it.
-pub const HANGUP_REASON_PEER_RESET: hangup_reason = 3;
-/// The request asked for it (HANGUP_CLOSE_AFTER).
-pub const HANGUP_REASON_ASKED_BY_REQUEST: hangup_reason = 4;
+pub const HANGUP_CLOSE_REASON_PEER_RESET: hangup_close_reason = 3;
+/// The request asked for it (HANGUP_CONNECTION_MODE_CLOSE_AFTER).
+pub const HANGUP_CLOSE_REASON_ASKED_BY_REQUEST: hangup_close_reason = 4;
 /// The response asked for it, or can't be followed by another (RFC 9112 section 9.6).
-pub const HANGUP_REASON_ASKED_BY_RESPONSE: hangup_reason = 5;
+pub const HANGUP_CLOSE_REASON_ASKED_BY_RESPONSE: hangup_close_reason = 5;
 /// What came is not HTTP/1.1.
-pub const HANGUP_REASON_PROTOCOL_ERROR: hangup_reason = 6;
+pub const HANGUP_CLOSE_REASON_PROTOCOL_ERROR: hangup_close_reason = 6;
 /// The response was closed or freed before its body ended.
-pub const HANGUP_REASON_BODY_LEFT_UNREAD: hangup_reason = 7;
+pub const HANGUP_CLOSE_REASON_BODY_LEFT_UNREAD: hangup_close_reason = 7;
 /// The exchange was cancelled.
-pub const HANGUP_REASON_CANCELLED: hangup_reason = 8;
+pub const HANGUP_CLOSE_REASON_CANCELLED: hangup_close_reason = 8;
 /// The exchange timed out.
-pub const HANGUP_REASON_TIMED_OUT: hangup_reason = 9;
+pub const HANGUP_CLOSE_REASON_TIMED_OUT: hangup_close_reason = 9;
 /// hangup_manager_close_connection.
-pub const HANGUP_REASON_CLOSED_BY_ID: hangup_reason = 10;
+pub const HANGUP_CLOSE_REASON_CLOSED_BY_ID: hangup_close_reason = 10;
 /// hangup_manager_close_origin.
-pub const HANGUP_REASON_CLOSED_BY_ORIGIN: hangup_reason = 11;
+pub const HANGUP_CLOSE_REASON_CLOSED_BY_ORIGIN: hangup_close_reason = 11;
 /// hangup_manager_close_all.
-pub const HANGUP_REASON_CLOSED_BY_ALL: hangup_reason = 12;
+pub const HANGUP_CLOSE_REASON_CLOSED_BY_ALL: hangup_close_reason = 12;
 /// Idle for too long, or hangup_manager_close_idle.
-pub const HANGUP_REASON_IDLE_TOO_LONG: hangup_reason = 13;
+pub const HANGUP_CLOSE_REASON_IDLE_TOO_LONG: hangup_close_reason = 13;
 /// Too old.
-pub const HANGUP_REASON_TOO_OLD: hangup_reason = 14;
+pub const HANGUP_CLOSE_REASON_TOO_OLD: hangup_close_reason = 14;
 /// It served enough requests.
-pub const HANGUP_REASON_SERVED_ENOUGH: hangup_reason = 15;
+pub const HANGUP_CLOSE_REASON_SERVED_ENOUGH: hangup_close_reason = 15;
 /// There was no room for it among the idle ones.
-pub const HANGUP_REASON_POOL_FULL: hangup_reason = 16;
+pub const HANGUP_CLOSE_REASON_POOL_FULL: hangup_close_reason = 16;
 /// The look at checkout found it closed, or with bytes that nobody asked for.
-pub const HANGUP_REASON_STALE_AT_CHECKOUT: hangup_reason = 17;
+pub const HANGUP_CLOSE_REASON_STALE_AT_CHECKOUT: hangup_close_reason = 17;
 /// hangup_manager_shutdown, or the manager was given back.
-pub const HANGUP_REASON_MANAGER_SHUT_DOWN: hangup_reason = 18;
+pub const HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN: hangup_close_reason = 18;
 /// It belongs to the parent of this process.
-pub const HANGUP_REASON_FORKED_AWAY: hangup_reason = 19;
+pub const HANGUP_CLOSE_REASON_FORKED_AWAY: hangup_close_reason = 19;
 /// The network changed: hangup_manager_network_changed.
-pub const HANGUP_REASON_NETWORK_CHANGED: hangup_reason = 20;
+pub const HANGUP_CLOSE_REASON_NETWORK_CHANGED: hangup_close_reason = 20;
 
 /// How much of the request went out.
 pub type hangup_sent = i32;
@@ -229,13 +229,13 @@ pub extern "C" fn hangup_timeout_text(which: i32) -> *const c_char {
 
 /// The name of a connection's state, for example "idle"; "unknown" for a number this version does not know. Static.
 #[unsafe(no_mangle)]
-pub extern "C" fn hangup_state_text(state: i32) -> *const c_char {
+pub extern "C" fn hangup_connection_state_text(state: i32) -> *const c_char {
     text(ConnectionState::try_from(state).map_or("unknown\0", ConnectionState::name_with_nul))
 }
 
 /// The name of a close reason, for example "peer closed"; "unknown" for a number this version does not know. Static.
 #[unsafe(no_mangle)]
-pub extern "C" fn hangup_reason_text(reason: i32) -> *const c_char {
+pub extern "C" fn hangup_close_reason_text(reason: i32) -> *const c_char {
     text(CloseReason::try_from(reason).map_or("unknown\0", CloseReason::name_with_nul))
 }
 
@@ -305,26 +305,26 @@ const _: () = {
         (HANGUP_PHASE_READ, Phase::Read),
     ];
     let reasons = [
-        (HANGUP_REASON_DIAL_FAILED, CloseReason::DialFailed),
-        (HANGUP_REASON_PEER_CLOSED, CloseReason::PeerClosed),
-        (HANGUP_REASON_PEER_RESET, CloseReason::PeerReset),
-        (HANGUP_REASON_ASKED_BY_REQUEST, CloseReason::AskedByRequest),
-        (HANGUP_REASON_ASKED_BY_RESPONSE, CloseReason::AskedByResponse),
-        (HANGUP_REASON_PROTOCOL_ERROR, CloseReason::ProtocolError),
-        (HANGUP_REASON_BODY_LEFT_UNREAD, CloseReason::BodyLeftUnread),
-        (HANGUP_REASON_CANCELLED, CloseReason::Cancelled),
-        (HANGUP_REASON_TIMED_OUT, CloseReason::TimedOut),
-        (HANGUP_REASON_CLOSED_BY_ID, CloseReason::ClosedById),
-        (HANGUP_REASON_CLOSED_BY_ORIGIN, CloseReason::ClosedByOrigin),
-        (HANGUP_REASON_CLOSED_BY_ALL, CloseReason::ClosedByAll),
-        (HANGUP_REASON_IDLE_TOO_LONG, CloseReason::IdleTooLong),
-        (HANGUP_REASON_TOO_OLD, CloseReason::TooOld),
-        (HANGUP_REASON_SERVED_ENOUGH, CloseReason::ServedEnough),
-        (HANGUP_REASON_POOL_FULL, CloseReason::PoolFull),
-        (HANGUP_REASON_STALE_AT_CHECKOUT, CloseReason::StaleAtCheckout),
-        (HANGUP_REASON_MANAGER_SHUT_DOWN, CloseReason::ManagerShutDown),
-        (HANGUP_REASON_FORKED_AWAY, CloseReason::ForkedAway),
-        (HANGUP_REASON_NETWORK_CHANGED, CloseReason::NetworkChanged),
+        (HANGUP_CLOSE_REASON_DIAL_FAILED, CloseReason::DialFailed),
+        (HANGUP_CLOSE_REASON_PEER_CLOSED, CloseReason::PeerClosed),
+        (HANGUP_CLOSE_REASON_PEER_RESET, CloseReason::PeerReset),
+        (HANGUP_CLOSE_REASON_ASKED_BY_REQUEST, CloseReason::AskedByRequest),
+        (HANGUP_CLOSE_REASON_ASKED_BY_RESPONSE, CloseReason::AskedByResponse),
+        (HANGUP_CLOSE_REASON_PROTOCOL_ERROR, CloseReason::ProtocolError),
+        (HANGUP_CLOSE_REASON_BODY_LEFT_UNREAD, CloseReason::BodyLeftUnread),
+        (HANGUP_CLOSE_REASON_CANCELLED, CloseReason::Cancelled),
+        (HANGUP_CLOSE_REASON_TIMED_OUT, CloseReason::TimedOut),
+        (HANGUP_CLOSE_REASON_CLOSED_BY_ID, CloseReason::ClosedById),
+        (HANGUP_CLOSE_REASON_CLOSED_BY_ORIGIN, CloseReason::ClosedByOrigin),
+        (HANGUP_CLOSE_REASON_CLOSED_BY_ALL, CloseReason::ClosedByAll),
+        (HANGUP_CLOSE_REASON_IDLE_TOO_LONG, CloseReason::IdleTooLong),
+        (HANGUP_CLOSE_REASON_TOO_OLD, CloseReason::TooOld),
+        (HANGUP_CLOSE_REASON_SERVED_ENOUGH, CloseReason::ServedEnough),
+        (HANGUP_CLOSE_REASON_POOL_FULL, CloseReason::PoolFull),
+        (HANGUP_CLOSE_REASON_STALE_AT_CHECKOUT, CloseReason::StaleAtCheckout),
+        (HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN, CloseReason::ManagerShutDown),
+        (HANGUP_CLOSE_REASON_FORKED_AWAY, CloseReason::ForkedAway),
+        (HANGUP_CLOSE_REASON_NETWORK_CHANGED, CloseReason::NetworkChanged),
     ];
     let mut at = 0;
     while at < clocks.len() {
@@ -342,12 +342,12 @@ const _: () = {
         assert!(reasons[at].0 == reasons[at].1 as i32);
         at += 1;
     }
-    assert!(HANGUP_STATE_RESOLVING == ConnectionState::Resolving as i32);
-    assert!(HANGUP_STATE_CONNECTING == ConnectionState::Connecting as i32);
-    assert!(HANGUP_STATE_PROXY == ConnectionState::Proxy as i32);
-    assert!(HANGUP_STATE_TLS == ConnectionState::Tls as i32);
-    assert!(HANGUP_STATE_IN_USE == ConnectionState::InUse as i32);
-    assert!(HANGUP_STATE_IDLE == ConnectionState::Idle as i32);
+    assert!(HANGUP_CONNECTION_STATE_RESOLVING == ConnectionState::Resolving as i32);
+    assert!(HANGUP_CONNECTION_STATE_CONNECTING == ConnectionState::Connecting as i32);
+    assert!(HANGUP_CONNECTION_STATE_PROXY == ConnectionState::Proxy as i32);
+    assert!(HANGUP_CONNECTION_STATE_TLS == ConnectionState::Tls as i32);
+    assert!(HANGUP_CONNECTION_STATE_IN_USE == ConnectionState::InUse as i32);
+    assert!(HANGUP_CONNECTION_STATE_IDLE == ConnectionState::Idle as i32);
     assert!(HANGUP_SENT_NOTHING == Sent::Nothing as i32);
     assert!(HANGUP_SENT_PART == Sent::Part as i32);
     assert!(HANGUP_SENT_ALL == Sent::All as i32);

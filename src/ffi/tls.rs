@@ -13,7 +13,7 @@ use super::status::hangup_status;
 /// Connections made before are not used for requests after it: the roots are part of the pool key.
 /// Fails: HANGUP_INVALID_ARGUMENT if there is no certificate in it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_tls_roots(
+pub unsafe extern "C" fn hangup_client_set_tls_roots(
     client: *mut hangup_client,
     pem: *const u8,
     size: usize,
@@ -25,11 +25,11 @@ pub unsafe extern "C" fn hangup_client_tls_roots(
     })
 }
 
-/// hangup_client_tls_roots from a file.
+/// hangup_client_set_tls_roots from a file.
 ///
 /// Fails: HANGUP_SYSTEM if it can't be read, HANGUP_INVALID_ARGUMENT if there is no certificate in it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_tls_roots_file(
+pub unsafe extern "C" fn hangup_client_set_tls_roots_file(
     client: *mut hangup_client,
     path: *const c_char,
     error: *mut *mut hangup_error,
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn hangup_client_tls_roots_file(
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT if either can't be read or they don't belong together.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_tls_certificate(
+pub unsafe extern "C" fn hangup_client_set_tls_certificate(
     client: *mut hangup_client,
     certificate_pem: *const u8,
     certificate_size: usize,
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn hangup_client_tls_certificate(
 ///
 /// Such connections are never used by a client that verifies.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_client_tls_dangerously_trust_anybody(
+pub unsafe extern "C" fn hangup_client_set_tls_dangerously_accept_any_certificate(
     client: *mut hangup_client,
     on: i32,
     error: *mut *mut hangup_error,

@@ -95,10 +95,10 @@ static void headers(void) {
     hangup_client *client = new_client(NULL);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         hangup_error *error = NULL;
-        hangup_status status = hangup_request_header(request, bad[i][0], bad[i][1], &error);
+        hangup_status status = hangup_request_add_header(request, bad[i][0], bad[i][1], &error);
         refused(HANGUP_INVALID_HEADER, status, &error, bad[i][0], NULL);
         error = NULL;
-        status = hangup_client_header(client, bad[i][0], bad[i][1], &error);
+        status = hangup_client_set_header(client, bad[i][0], bad[i][1], &error);
         refused(HANGUP_INVALID_HEADER, status, &error, bad[i][0], NULL);
     }
     hangup_client_free(client);
@@ -120,11 +120,11 @@ static void contradictions(void) {
         for (int by_client = 0; by_client < 2; by_client++) {
             hangup_client *client = new_client(manager);
             hangup_request *request = new_request("POST", given("hello"));
-            CHECK_OK(hangup_request_body(request, (const uint8_t *)"body", 4, NULL), NULL);
+            CHECK_OK(hangup_request_set_body(request, (const uint8_t *)"body", 4, NULL), NULL);
             hangup_response *response = NULL;
             hangup_error *error = NULL;
-            hangup_status status = by_client ? hangup_client_header(client, bad[i][0], bad[i][1], &error)
-                                             : hangup_request_header(request, bad[i][0], bad[i][1], &error);
+            hangup_status status = by_client ? hangup_client_set_header(client, bad[i][0], bad[i][1], &error)
+                                             : hangup_request_add_header(request, bad[i][0], bad[i][1], &error);
             if (status == HANGUP_OK) {
                 status = hangup_client_send(client, request, &response, &error);
             }
@@ -146,29 +146,29 @@ static void timeouts(void) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         for (hangup_timeout which = HANGUP_TIMEOUT_TOTAL; which <= HANGUP_TIMEOUT_READ; which++) {
             hangup_error *error = NULL;
-            hangup_status status = hangup_request_timeout(request, which, bad[i], &error);
+            hangup_status status = hangup_request_set_timeout(request, which, bad[i], &error);
             refused(HANGUP_INVALID_TIMEOUT, status, &error, hangup_timeout_text(which), "HANGUP_NO_LIMIT");
             error = NULL;
-            status = hangup_client_timeout(client, which, bad[i], &error);
+            status = hangup_client_set_timeout(client, which, bad[i], &error);
             refused(HANGUP_INVALID_TIMEOUT, status, &error, hangup_timeout_text(which), "HANGUP_NO_LIMIT");
         }
         hangup_error *error = NULL;
         hangup_status status = hangup_client_get(client, given("hello"), bad[i], &response, &error);
         refused(HANGUP_INVALID_TIMEOUT, status, &error, "a total", "HANGUP_NO_LIMIT");
         error = NULL;
-        status = hangup_request_min_rate(request, 1, bad[i], &error);
+        status = hangup_request_set_min_rate(request, 1, bad[i], &error);
         refused(HANGUP_INVALID_TIMEOUT, status, &error, "a window", NULL);
-        CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_cancel_after(token, bad[i]), NULL);
-        CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_interrupt_check(NULL, NULL, bad[i]), NULL);
+        CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_cancel_fire_after(token, bad[i]), NULL);
+        CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_set_interrupt_check(NULL, NULL, bad[i]), NULL);
     }
-    CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_cancel_after(token, HANGUP_NO_LIMIT), NULL);
+    CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_cancel_fire_after(token, HANGUP_NO_LIMIT), NULL);
     CHECK_NUMBER(0, hangup_cancel_is_fired(token));
     CHECK(response == NULL);
     /* Spelled right, and as large as can be. */
-    CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_HEAD, HANGUP_NO_LIMIT, NULL), NULL);
-    CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_TOTAL, INT64_MAX, NULL), NULL);
-    CHECK_OK(hangup_cancel_after(token, INT64_MAX), NULL);
-    CHECK_OK(hangup_request_cancel_with(request, token), NULL);
+    CHECK_OK(hangup_request_set_timeout(request, HANGUP_TIMEOUT_HEAD, HANGUP_NO_LIMIT, NULL), NULL);
+    CHECK_OK(hangup_request_set_timeout(request, HANGUP_TIMEOUT_TOTAL, INT64_MAX, NULL), NULL);
+    CHECK_OK(hangup_cancel_fire_after(token, INT64_MAX), NULL);
+    CHECK_OK(hangup_request_set_cancel(request, token), NULL);
     CHECK_OK(hangup_client_send(client, request, &response, NULL), NULL);
     check_body(response, "hello");
     hangup_response_free(response);
@@ -187,28 +187,28 @@ static void numbers(void) {
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         int32_t n = unknown[i];
         hangup_error *e = NULL;
-        refused(bad, hangup_request_timeout(request, n, 1000, &e), &e, "clock", "HANGUP_TIMEOUT_");
-        refused(bad, hangup_client_timeout(client, n, 1000, &e), &e, "clock", "HANGUP_TIMEOUT_");
-        refused(bad, hangup_request_connection(request, n, &e), &e, "mode", "HANGUP_KEEP");
-        refused(bad, hangup_client_connection(client, n, &e), &e, "mode", "HANGUP_KEEP");
-        refused(bad, hangup_manager_limit(manager, n, 1, &e), &e, "limit", "HANGUP_LIMIT_");
-        refused(bad, hangup_options_limit(options, n, 1, &e), &e, "limit", "HANGUP_LIMIT_");
-        refused(bad, hangup_manager_close_connection(manager, 1, n, &e), &e, "how", "HANGUP_NOW");
-        refused(bad, hangup_manager_close_origin(manager, "http://host", n, NULL, &e), &e, "how", "HANGUP_NOW");
+        refused(bad, hangup_request_set_timeout(request, n, 1000, &e), &e, "clock", "HANGUP_TIMEOUT_");
+        refused(bad, hangup_client_set_timeout(client, n, 1000, &e), &e, "clock", "HANGUP_TIMEOUT_");
+        refused(bad, hangup_request_set_connection_mode(request, n, &e), &e, "mode", "HANGUP_CONNECTION_MODE_KEEP");
+        refused(bad, hangup_client_set_connection_mode(client, n, &e), &e, "mode", "HANGUP_CONNECTION_MODE_KEEP");
+        refused(bad, hangup_manager_set_limit(manager, n, 1, &e), &e, "limit", "HANGUP_LIMIT_");
+        refused(bad, hangup_options_set_limit(options, n, 1, &e), &e, "limit", "HANGUP_LIMIT_");
+        refused(bad, hangup_manager_close_connection(manager, 1, n, &e), &e, "how", "HANGUP_CLOSE_MODE_NOW");
+        refused(bad, hangup_manager_close_origin(manager, "http://host", n, NULL, &e), &e, "how", "HANGUP_CLOSE_MODE_NOW");
         CHECK_STATUS(bad, hangup_manager_close_all(manager, n, NULL), NULL);
     }
     hangup_error *e = NULL;
     /* Those that only an error can name. */
-    refused(bad, hangup_request_timeout(request, HANGUP_TIMEOUT_NONE, 1, &e), &e, "none", "HANGUP_TIMEOUT_");
-    refused(bad, hangup_request_timeout(request, HANGUP_TIMEOUT_MIN_RATE, 1, &e), &e, "rate", "HANGUP_TIMEOUT_");
-    refused(bad, hangup_request_timeout(request, HANGUP_TIMEOUT_TOKEN, 1, &e), &e, "token", "HANGUP_TIMEOUT_");
-    refused(bad, hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, -2, &e), &e, "a negative limit", NULL);
-    refused(HANGUP_INVALID_TIMEOUT, hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_MS, 0, &e), &e, "0 ms", NULL);
-    refused(HANGUP_INVALID_URL, hangup_manager_close_origin(manager, "host", HANGUP_NOW, NULL, &e), &e, "host", NULL);
-    refused(bad, hangup_request_min_rate(request, 0, 1000, &e), &e, "a rate of 0", "HANGUP_NO_LIMIT");
-    refused(bad, hangup_client_max_head(client, 255, &e), &e, "255 bytes", "256");
+    refused(bad, hangup_request_set_timeout(request, HANGUP_TIMEOUT_NONE, 1, &e), &e, "none", "HANGUP_TIMEOUT_");
+    refused(bad, hangup_request_set_timeout(request, HANGUP_TIMEOUT_MIN_RATE, 1, &e), &e, "rate", "HANGUP_TIMEOUT_");
+    refused(bad, hangup_request_set_timeout(request, HANGUP_TIMEOUT_TOKEN, 1, &e), &e, "token", "HANGUP_TIMEOUT_");
+    refused(bad, hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, -2, &e), &e, "a negative limit", NULL);
+    refused(HANGUP_INVALID_TIMEOUT, hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_MS, 0, &e), &e, "0 ms", NULL);
+    refused(HANGUP_INVALID_URL, hangup_manager_close_origin(manager, "host", HANGUP_CLOSE_MODE_NOW, NULL, &e), &e, "host", NULL);
+    refused(bad, hangup_request_set_min_rate(request, 0, 1000, &e), &e, "a rate of 0", "HANGUP_NO_LIMIT");
+    refused(bad, hangup_client_set_max_head(client, 255, &e), &e, "255 bytes", "256");
     CHECK_STATUS(bad, hangup_manager_close_idle(manager, -1, NULL), NULL);
-    CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, 0, HANGUP_NOW, NULL), NULL);
+    CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, 0, HANGUP_CLOSE_MODE_NOW, NULL), NULL);
     CHECK_NUMBER(0, stats_of(manager).opened);
 
     /* A report whose size was forgotten, one whose size is none, and one by a program older than the library. */
@@ -232,7 +232,7 @@ static void numbers(void) {
     CHECK(timings.head_us >= 0 && timings.tls_us == -1);
     hangup_connections *list = NULL;
     hangup_connection_info info = {0};
-    CHECK_OK(hangup_manager_list(manager, &list, NULL), NULL);
+    CHECK_OK(hangup_manager_connections(manager, &list, NULL), NULL);
     CHECK_OK(hangup_connections_at(list, 0, &info), NULL);
     CHECK_NUMBER(sizeof info, info.size);
     CHECK(info.id == hangup_response_connection(response) && info.bytes_out > 0);
@@ -254,11 +254,11 @@ static void certificates(void) {
     hangup_error *e = NULL;
     const uint8_t junk[] = "-----BEGIN NONSENSE-----";
     const hangup_status bad = HANGUP_INVALID_ARGUMENT;
-    refused(bad, hangup_client_tls_roots(client, junk, sizeof junk - 1, &e), &e, "junk roots", "certificate");
-    refused(bad, hangup_client_tls_roots(client, NULL, 0, &e), &e, "no roots", "certificate");
-    refused(bad, hangup_client_tls_roots_file(client, "/dev/null", &e), &e, "an empty file", "certificate");
-    refused(bad, hangup_client_tls_certificate(client, junk, 5, junk, 5, &e), &e, "junk", NULL);
-    CHECK_STATUS(HANGUP_SYSTEM, hangup_client_tls_roots_file(client, "/no/such/file.pem", &e), e);
+    refused(bad, hangup_client_set_tls_roots(client, junk, sizeof junk - 1, &e), &e, "junk roots", "certificate");
+    refused(bad, hangup_client_set_tls_roots(client, NULL, 0, &e), &e, "no roots", "certificate");
+    refused(bad, hangup_client_set_tls_roots_file(client, "/dev/null", &e), &e, "an empty file", "certificate");
+    refused(bad, hangup_client_set_tls_certificate(client, junk, 5, junk, 5, &e), &e, "junk", NULL);
+    CHECK_STATUS(HANGUP_SYSTEM, hangup_client_set_tls_roots_file(client, "/no/such/file.pem", &e), e);
     CHECK_NUMBER(ENOENT, hangup_error_os_code(e));
     CHECK(strstr(hangup_error_message(e), "/no/such/file.pem") != NULL);
     hangup_error_free(e);

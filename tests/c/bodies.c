@@ -46,7 +46,7 @@ static struct reader reader_of(size_t length, size_t piece, int64_t last) {
 static hangup_status put(const char *url, struct reader *reader, int64_t length, hangup_error **error, char **echo) {
     hangup_client *client = new_client(NULL);
     hangup_request *request = new_request("PUT", url);
-    CHECK_OK(hangup_request_body_reader(request, read_reader, end_reader, reader, length, error), *error);
+    CHECK_OK(hangup_request_set_body_reader(request, read_reader, end_reader, reader, length, error), *error);
     hangup_response *response = NULL;
     hangup_status status = hangup_client_send(client, request, &response, error);
     if (status == HANGUP_OK && echo != NULL) {
@@ -68,11 +68,11 @@ static void bytes_are_copied_and_sent_more_than_once(void) {
     hangup_client *client = new_client(NULL);
     hangup_request *request = new_request("POST", given("echo"));
     char text[] = "these bytes";
-    CHECK_OK(hangup_request_body(request, (const uint8_t *)text, strlen(text), NULL), NULL);
+    CHECK_OK(hangup_request_set_body(request, (const uint8_t *)text, strlen(text), NULL), NULL);
     memset(text, '?', strlen(text));
     hangup_request *copy = NULL;
-    CHECK_OK(hangup_request_clone(request, &copy, NULL), NULL);
-    CHECK_OK(hangup_request_body(copy, NULL, 0, NULL), NULL);
+    CHECK_OK(hangup_request_copy(request, &copy, NULL), NULL);
+    CHECK_OK(hangup_request_set_body(copy, NULL, 0, NULL), NULL);
     for (int i = 0; i < 2; i++) {
         hangup_response *response = NULL;
         hangup_error *error = NULL;
@@ -104,7 +104,7 @@ static void borrowed_bytes_are_held_until_their_end(void) {
     memset(bytes, 'b', size);
     int ends = 0;
     hangup_error *error = NULL;
-    CHECK_OK(hangup_request_body_borrowed(request, bytes, size, count_end, &ends, &error), error);
+    CHECK_OK(hangup_request_set_body_borrowed(request, bytes, size, count_end, &ends, &error), error);
     for (int i = 0; i < 2; i++) {
         hangup_response *response = NULL;
         CHECK_OK(hangup_client_send(client, request, &response, &error), error);
@@ -120,10 +120,10 @@ static void borrowed_bytes_are_held_until_their_end(void) {
         hangup_response_free(response);
     }
     hangup_request *copy = NULL;
-    CHECK_OK(hangup_request_clone(request, &copy, NULL), NULL);
+    CHECK_OK(hangup_request_copy(request, &copy, NULL), NULL);
     hangup_request_free(request);
     CHECK_NUMBER(0, ends);
-    CHECK_OK(hangup_request_whole(copy, (int64_t)size, NULL), NULL);
+    CHECK_OK(hangup_request_set_buffer_body(copy, (int64_t)size, NULL), NULL);
     submit(client, copy, queue, 1);
     CHECK_NUMBER(0, ends);
     hangup_request_free(copy);
@@ -142,9 +142,9 @@ static void borrowed_bytes_are_held_until_their_end(void) {
     hangup_response_free(done.response);
     /* A request without one, one that was replaced, and none at all. */
     request = new_request("POST", given("echo"));
-    CHECK_OK(hangup_request_body_borrowed(request, (const uint8_t *)"a", 1, NULL, NULL, NULL), NULL);
-    CHECK_OK(hangup_request_body_borrowed(request, (const uint8_t *)"b", 1, count_end, &ends, NULL), NULL);
-    CHECK_OK(hangup_request_body_borrowed(request, NULL, 0, count_end, &ends, NULL), NULL);
+    CHECK_OK(hangup_request_set_body_borrowed(request, (const uint8_t *)"a", 1, NULL, NULL, NULL), NULL);
+    CHECK_OK(hangup_request_set_body_borrowed(request, (const uint8_t *)"b", 1, count_end, &ends, NULL), NULL);
+    CHECK_OK(hangup_request_set_body_borrowed(request, NULL, 0, count_end, &ends, NULL), NULL);
     CHECK_NUMBER(2, ends);
     hangup_response *response = NULL;
     CHECK_OK(hangup_client_send(client, request, &response, &error), error);
@@ -167,7 +167,7 @@ static void a_file_is_read_while_it_is_sent(void) {
     hangup_client *client = new_client(NULL);
     hangup_request *request = new_request("PUT", given("echo"));
     hangup_error *error = NULL;
-    CHECK_OK(hangup_request_body_file(request, path, &error), error);
+    CHECK_OK(hangup_request_set_body_file(request, path, &error), error);
     for (int i = 0; i < 2; i++) {
         hangup_response *response = NULL;
         CHECK_OK(hangup_client_send(client, request, &response, &error), error);
@@ -180,7 +180,7 @@ static void a_file_is_read_while_it_is_sent(void) {
     unlink(path);
     static const char *const bad[] = {"/no/such/file", "/tmp", "/dev/null"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        CHECK_STATUS(HANGUP_SYSTEM, hangup_request_body_file(request, bad[i], &error), error);
+        CHECK_STATUS(HANGUP_SYSTEM, hangup_request_set_body_file(request, bad[i], &error), error);
         CHECK(strstr(hangup_error_message(error), bad[i]) != NULL);
         CHECK(i > 0 || hangup_error_os_code(error) == ENOENT);
         hangup_error_free(error);
@@ -248,23 +248,23 @@ static void the_end_is_called_exactly_once(void) {
     hangup_error *error = NULL;
     hangup_request *request = new_request("PUT", given("echo"));
     struct reader replaced = reader_of(10, 10, 0), unsent = replaced, refused = replaced, copied = replaced;
-    CHECK_OK(hangup_request_body_reader(request, read_reader, end_reader, &replaced, 10, &error), error);
+    CHECK_OK(hangup_request_set_body_reader(request, read_reader, end_reader, &replaced, 10, &error), error);
     CHECK_NUMBER(0, replaced.ends);
-    CHECK_OK(hangup_request_body(request, NULL, 0, &error), error);
+    CHECK_OK(hangup_request_set_body(request, NULL, 0, &error), error);
     CHECK_NUMBER(1, replaced.ends);
-    CHECK_OK(hangup_request_body_reader(request, read_reader, end_reader, &unsent, 10, &error), error);
+    CHECK_OK(hangup_request_set_body_reader(request, read_reader, end_reader, &unsent, 10, &error), error);
     hangup_request_free(request);
     CHECK_NUMBER(1, unsent.ends);
     CHECK_NUMBER(0, unsent.calls);
 
     request = new_request("PUT", given("echo"));
-    hangup_status status = hangup_request_body_reader(request, read_reader, end_reader, &refused, -2, &error);
+    hangup_status status = hangup_request_set_body_reader(request, read_reader, end_reader, &refused, -2, &error);
     CHECK_STATUS(HANGUP_INVALID_ARGUMENT, status, error);
     hangup_error_free(error);
     CHECK_NUMBER(1, refused.ends);
-    CHECK_OK(hangup_request_body_reader(request, read_reader, end_reader, &copied, 10, &error), error);
+    CHECK_OK(hangup_request_set_body_reader(request, read_reader, end_reader, &copied, 10, &error), error);
     hangup_request *copy = NULL;
-    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_request_clone(request, &copy, &error), error);
+    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_request_copy(request, &copy, &error), error);
     hangup_error_free(error);
     hangup_request_free(request);
     CHECK_NUMBER(1, copied.ends);
@@ -272,8 +272,8 @@ static void the_end_is_called_exactly_once(void) {
     hangup_client *client = new_client(NULL);
     struct reader endless = reader_of(SIZE_MAX, 65536, 0);
     request = new_request("PUT", given("deaf"));
-    CHECK_OK(hangup_request_body_reader(request, read_reader, end_reader, &endless, HANGUP_NO_LIMIT, NULL), NULL);
-    CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_TOTAL, 150, NULL), NULL);
+    CHECK_OK(hangup_request_set_body_reader(request, read_reader, end_reader, &endless, HANGUP_NO_LIMIT, NULL), NULL);
+    CHECK_OK(hangup_request_set_timeout(request, HANGUP_TIMEOUT_TOTAL, 150, NULL), NULL);
     hangup_response *response = NULL;
     CHECK_STATUS(HANGUP_TIMED_OUT, hangup_client_send(client, request, &response, &error), error);
     CHECK_NUMBER(HANGUP_PHASE_WRITE, hangup_error_phase(error));
@@ -290,11 +290,11 @@ static void an_early_answer_is_delivered(void) {
     hangup_client *client = new_client(NULL);
     struct reader reader = reader_of((size_t)64 * 1024 * 1024, 65536, 0);
     hangup_request *request = new_request("PUT", given("refuse"));
-    CHECK_OK(hangup_request_body_reader(request, read_reader, end_reader, &reader, (int64_t)reader.length, NULL), NULL);
+    CHECK_OK(hangup_request_set_body_reader(request, read_reader, end_reader, &reader, (int64_t)reader.length, NULL), NULL);
     hangup_response *response = NULL;
     hangup_error *error = NULL;
     CHECK_OK(hangup_client_send(client, request, &response, &error), error);
-    CHECK_NUMBER(403, hangup_response_status(response));
+    CHECK_NUMBER(403, hangup_response_status_code(response));
     check_body(response, "no");
     hangup_response_free(response);
     hangup_request_free(request);

@@ -65,10 +65,10 @@ hangup_client *new_client() {
     return client;
 }
 
-hangup_request *upload(hangup_body_read read, void *user_data) {
+hangup_request *upload(hangup_body_read_fn read, void *user_data) {
     hangup_request *request = nullptr;
     CHECK(hangup_request_new("POST", given("hello").c_str(), &request, nullptr) == HANGUP_OK);
-    CHECK(hangup_request_body_reader(request, read, end_throws, user_data, HANGUP_NO_LIMIT, nullptr) == HANGUP_OK);
+    CHECK(hangup_request_set_body_reader(request, read, end_throws, user_data, HANGUP_NO_LIMIT, nullptr) == HANGUP_OK);
     return request;
 }
 
@@ -147,12 +147,12 @@ void out_of_a_resolver() {
     CHECK(hangup_manager_new(nullptr, &manager, nullptr) == HANGUP_OK);
     CHECK(hangup_client_new(manager, &client, nullptr) == HANGUP_OK);
     ended = 0;
-    CHECK(hangup_manager_resolver(manager, resolve_throws, end_throws, nullptr, nullptr) == HANGUP_OK);
+    CHECK(hangup_manager_set_resolver(manager, resolve_throws, end_throws, nullptr, nullptr) == HANGUP_OK);
     hangup_request *request = nullptr;
     CHECK(hangup_request_new("GET", "http://nowhere.test/", &request, nullptr) == HANGUP_OK);
     CHECK(send(client, request) == HANGUP_RESOLVE_FAILED);
     CHECK(submit(client, request) == HANGUP_RESOLVE_FAILED);
-    CHECK(hangup_manager_resolver(manager, nullptr, nullptr, nullptr, nullptr) == HANGUP_OK);
+    CHECK(hangup_manager_set_resolver(manager, nullptr, nullptr, nullptr, nullptr) == HANGUP_OK);
     soon(ended, 1);
     nothing_is_left();
     hello(client);
@@ -163,21 +163,21 @@ void out_of_a_resolver() {
 
 void out_of_an_interrupt_check() {
     hangup_client *client = new_client();
-    CHECK(hangup_interrupt_check(check_throws, nullptr, 5) == HANGUP_OK);
+    CHECK(hangup_set_interrupt_check(check_throws, nullptr, 5) == HANGUP_OK);
     hangup_response *response = nullptr;
     CHECK(hangup_client_get(client, given("silent").c_str(), 20000, &response, nullptr) == HANGUP_CANCELLED);
     hangup_queue *queue = hangup_queue_new();
     hangup_request *request = nullptr;
     CHECK(hangup_request_new("GET", given("silent").c_str(), &request, nullptr) == HANGUP_OK);
     for (int caller_runs = 0; caller_runs < 2; caller_runs++) {
-        CHECK(hangup_queue_caller_runs(queue, caller_runs, nullptr) == HANGUP_OK);
+        CHECK(hangup_queue_set_caller_runs(queue, caller_runs, nullptr) == HANGUP_OK);
         CHECK(hangup_client_submit(client, request, queue, 1, nullptr) == HANGUP_OK);
         hangup_completion done = {};
         done.size = sizeof done;
         CHECK(hangup_queue_next(queue, HANGUP_NO_LIMIT, &done) == HANGUP_CANCELLED);
         hangup_error_free(done.error);
     }
-    CHECK(hangup_interrupt_check(nullptr, nullptr, HANGUP_NO_LIMIT) == HANGUP_OK);
+    CHECK(hangup_set_interrupt_check(nullptr, nullptr, HANGUP_NO_LIMIT) == HANGUP_OK);
     nothing_is_left();
     hello(client);
     // The checks ended the waits, and not what was submitted.

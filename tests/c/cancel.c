@@ -8,7 +8,7 @@
 /** The second thread: waits until the manager has a connection in a state, lets the caller block, and fires. */
 struct firing {
     hangup_manager *manager;
-    hangup_state state;
+    hangup_connection_state state;
     int64_t settle_ms;
     hangup_cancel *token;
     int64_t fired_us;
@@ -26,7 +26,7 @@ static void *fire_when_there(void *argument) {
 static void check_cancelled(hangup_error *error, hangup_phase phase, const char *reason) {
     CHECK_NUMBER(HANGUP_CANCELLED, hangup_error_status(error));
     CHECK_TEXT(hangup_phase_text(phase), hangup_phase_text(hangup_error_phase(error)));
-    CHECK_NUMBER(HANGUP_TIMEOUT_NONE, hangup_error_limit(error));
+    CHECK_NUMBER(HANGUP_TIMEOUT_NONE, hangup_error_timeout(error));
     if (reason == NULL) {
         CHECK(hangup_error_reason(error) == NULL);
     } else {
@@ -39,7 +39,7 @@ static void check_cancelled(hangup_error *error, hangup_phase phase, const char 
 struct scene {
     const char *name;
     const char *url;
-    hangup_state state;
+    hangup_connection_state state;
     hangup_phase phase;
     size_t upload;
 };
@@ -52,11 +52,11 @@ static int64_t play(const struct scene *scene) {
     int sockets = open_sockets();
     hangup_request *request = new_request(scene->upload > 0 ? "PUT" : "GET", scene->url);
     struct firing firing = {manager, scene->state, 30, hangup_cancel_new(), 0};
-    CHECK_OK(hangup_request_cancel_with(request, firing.token), NULL);
+    CHECK_OK(hangup_request_set_cancel(request, firing.token), NULL);
     /* So that a dial that outlives its request ends while this program waits for that. */
-    CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_CONNECT, 5000, NULL), NULL);
+    CHECK_OK(hangup_request_set_timeout(request, HANGUP_TIMEOUT_CONNECT, 5000, NULL), NULL);
     if (scene->upload > 0) {
-        CHECK_OK(hangup_request_body(request, large, scene->upload, NULL), NULL);
+        CHECK_OK(hangup_request_set_body(request, large, scene->upload, NULL), NULL);
     }
     pthread_t thread;
     start(&thread, fire_when_there, &firing);
@@ -93,12 +93,12 @@ static void in_every_phase(void) {
     char https[256];
     snprintf(https, sizeof https, "https%s", given("silent") + strlen("http"));
     const struct scene scenes[] = {
-        {"a blocked getaddrinfo", "http://name.blocked.invalid/", HANGUP_STATE_RESOLVING, HANGUP_PHASE_RESOLVE, 0},
-        {"a connect to a black hole", given("hole"), HANGUP_STATE_CONNECTING, HANGUP_PHASE_CONNECT, 0},
-        {"a silent TLS handshake", https, HANGUP_STATE_TLS, HANGUP_PHASE_TLS, 0},
-        {"a blocked upload", given("deaf"), HANGUP_STATE_IN_USE, HANGUP_PHASE_WRITE, 32 * 1024 * 1024},
-        {"waiting for the head", given("silent"), HANGUP_STATE_IN_USE, HANGUP_PHASE_HEAD, 0},
-        {"a blocked body read", given("half"), HANGUP_STATE_IN_USE, HANGUP_PHASE_READ, 0},
+        {"a blocked getaddrinfo", "http://name.blocked.invalid/", HANGUP_CONNECTION_STATE_RESOLVING, HANGUP_PHASE_RESOLVE, 0},
+        {"a connect to a black hole", given("hole"), HANGUP_CONNECTION_STATE_CONNECTING, HANGUP_PHASE_CONNECT, 0},
+        {"a silent TLS handshake", https, HANGUP_CONNECTION_STATE_TLS, HANGUP_PHASE_TLS, 0},
+        {"a blocked upload", given("deaf"), HANGUP_CONNECTION_STATE_IN_USE, HANGUP_PHASE_WRITE, 32 * 1024 * 1024},
+        {"waiting for the head", given("silent"), HANGUP_CONNECTION_STATE_IN_USE, HANGUP_PHASE_HEAD, 0},
+        {"a blocked body read", given("half"), HANGUP_CONNECTION_STATE_IN_USE, HANGUP_PHASE_READ, 0},
     };
     for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
         /* A busy machine may take its time to wake a thread, now and then but not always: the best of five counts. */
@@ -122,7 +122,7 @@ static void a_fired_token_lets_nothing_begin(void) {
     hangup_cancel_fire(token, NULL);
     CHECK_NUMBER(1, hangup_cancel_is_fired(token));
     hangup_request *request = new_request("GET", given("hello"));
-    CHECK_OK(hangup_request_cancel_with(request, token), NULL);
+    CHECK_OK(hangup_request_set_cancel(request, token), NULL);
     hangup_response *response = NULL;
     hangup_error *error = NULL;
     CHECK_STATUS(HANGUP_CANCELLED, hangup_client_send(client, request, &response, &error), error);
@@ -134,7 +134,7 @@ static void a_fired_token_lets_nothing_begin(void) {
     CHECK_NUMBER(0, stats_of(manager).opened);
 
     /* Without the token the same request works; a child of a fired token is fired. */
-    CHECK_OK(hangup_request_cancel_with(request, NULL), NULL);
+    CHECK_OK(hangup_request_set_cancel(request, NULL), NULL);
     CHECK_OK(hangup_client_send(client, request, &response, &error), error);
     check_body(response, "hello");
     hangup_response_free(response);
@@ -155,7 +155,7 @@ static void a_parent_cancels_its_children_only(void) {
     hangup_cancel_fire(one, NULL);
     CHECK_NUMBER(0, hangup_cancel_is_fired(parent));
     CHECK_NUMBER(0, hangup_cancel_is_fired(two));
-    hangup_cancel *share = hangup_cancel_clone(parent);
+    hangup_cancel *share = hangup_cancel_ref(parent);
     hangup_cancel_free(parent);
     hangup_cancel_fire(share, NULL);
     CHECK_NUMBER(1, hangup_cancel_is_fired(two));
@@ -170,7 +170,7 @@ static void after_the_end_nothing_happens(void) {
     hangup_client *client = new_client(manager);
     hangup_cancel *token = hangup_cancel_new();
     hangup_request *request = new_request("GET", given("hello"));
-    CHECK_OK(hangup_request_cancel_with(request, token), NULL);
+    CHECK_OK(hangup_request_set_cancel(request, token), NULL);
     hangup_response *first = NULL;
     hangup_error *error = NULL;
     CHECK_OK(hangup_client_send(client, request, &first, &error), error);
@@ -206,7 +206,7 @@ static void from_eight_threads_and_from_a_body_reader(void) {
     for (int turn = 0; turn < 20; turn++) {
         hangup_cancel *token = hangup_cancel_new();
         hangup_request *request = new_request("GET", given("silent"));
-        CHECK_OK(hangup_request_cancel_with(request, token), NULL);
+        CHECK_OK(hangup_request_set_cancel(request, token), NULL);
         pthread_t threads[8];
         for (int i = 0; i < 8; i++) {
             start(&threads[i], fire_at_once, token);
@@ -224,8 +224,8 @@ static void from_eight_threads_and_from_a_body_reader(void) {
     }
     hangup_cancel *token = hangup_cancel_new();
     hangup_request *request = new_request("POST", given("deaf"));
-    CHECK_OK(hangup_request_cancel_with(request, token), NULL);
-    CHECK_OK(hangup_request_body_reader(request, fire_and_go_on, NULL, token, HANGUP_NO_LIMIT, NULL), NULL);
+    CHECK_OK(hangup_request_set_cancel(request, token), NULL);
+    CHECK_OK(hangup_request_set_body_reader(request, fire_and_go_on, NULL, token, HANGUP_NO_LIMIT, NULL), NULL);
     hangup_response *response = NULL;
     hangup_error *error = NULL;
     CHECK_STATUS(HANGUP_CANCELLED, hangup_client_send(client, request, &response, &error), error);

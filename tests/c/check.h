@@ -173,14 +173,14 @@ static inline hangup_stats stats_of(hangup_manager *manager) {
 }
 
 /** How many open connections are in a state. */
-static inline size_t count_in(hangup_manager *manager, hangup_state state) {
+static inline size_t count_in(hangup_manager *manager, hangup_connection_state state) {
     hangup_connections *list = NULL;
-    CHECK_OK(hangup_manager_list(manager, &list, NULL), NULL);
+    CHECK_OK(hangup_manager_connections(manager, &list, NULL), NULL);
     size_t found = 0;
     for (size_t i = 0; i < hangup_connections_count(list); i++) {
         hangup_connection_info info = {.size = sizeof info};
         CHECK_OK(hangup_connections_at(list, i, &info), NULL);
-        if (info.state == state && (state != HANGUP_STATE_IN_USE || info.bytes_out > 0)) {
+        if (info.state == state && (state != HANGUP_CONNECTION_STATE_IN_USE || info.bytes_out > 0)) {
             found++;
         }
     }
@@ -189,11 +189,11 @@ static inline size_t count_in(hangup_manager *manager, hangup_state state) {
 }
 
 /** Waits until a connection is in this state (in use: and has sent something); ends the program after ten seconds. */
-static inline void wait_for_state(hangup_manager *manager, hangup_state state) {
+static inline void wait_for_state(hangup_manager *manager, hangup_connection_state state) {
     int64_t end = now_us() + 10000000 * slowness();
     while (count_in(manager, state) == 0) {
         if (now_us() > end) {
-            FAIL("no connection came to be %s", hangup_state_text(state));
+            FAIL("no connection came to be %s", hangup_connection_state_text(state));
         }
         sleep_ms(1);
     }

@@ -29,20 +29,20 @@ static void idle_ones(void) {
     leave_idle(client, given("hello"), 3);
     leave_idle(client, given("other"), 2);
     CHECK_NUMBER(5, stats_of(manager).idle);
-    CHECK_OK(hangup_manager_close_origin(manager, given("other"), HANGUP_GRACEFUL, &closed, &error), error);
+    CHECK_OK(hangup_manager_close_origin(manager, given("other"), HANGUP_CLOSE_MODE_GRACEFUL, &closed, &error), error);
     CHECK_NUMBER(2, closed);
     CHECK_NUMBER(3, stats_of(manager).idle);
-    CHECK_OK(hangup_manager_close_origin(manager, "http://nobody.invalid", HANGUP_NOW, &closed, &error), error);
+    CHECK_OK(hangup_manager_close_origin(manager, "http://nobody.invalid", HANGUP_CLOSE_MODE_NOW, &closed, &error), error);
     CHECK_NUMBER(0, closed);
 
     /* By id, and the id is gone. */
     hangup_connections *list = NULL;
     hangup_connection_info info = {.size = sizeof info};
-    CHECK_OK(hangup_manager_list(manager, &list, &error), error);
+    CHECK_OK(hangup_manager_connections(manager, &list, &error), error);
     CHECK_OK(hangup_connections_at(list, 0, &info), NULL);
     hangup_connections_free(list);
-    CHECK_OK(hangup_manager_close_connection(manager, info.id, HANGUP_GRACEFUL, &error), error);
-    CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, info.id, HANGUP_NOW, &error), error);
+    CHECK_OK(hangup_manager_close_connection(manager, info.id, HANGUP_CLOSE_MODE_GRACEFUL, &error), error);
+    CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, info.id, HANGUP_CLOSE_MODE_NOW, &error), error);
     hangup_error_free(error);
     CHECK_NUMBER(2, stats_of(manager).idle);
 
@@ -60,7 +60,7 @@ static void idle_ones(void) {
 
     /* The manager goes on. */
     leave_idle(client, given("hello"), 2);
-    CHECK_OK(hangup_manager_close_all(manager, HANGUP_GRACEFUL, &closed), NULL);
+    CHECK_OK(hangup_manager_close_all(manager, HANGUP_CLOSE_MODE_GRACEFUL, &closed), NULL);
     CHECK_NUMBER(2, closed);
     CHECK_NUMBER(sockets, open_sockets());
     hangup_client_free(client);
@@ -72,13 +72,13 @@ struct closing {
     hangup_manager *manager;
     hangup_response *response;
     void (*close)(struct closing *closing);
-    hangup_how how;
+    hangup_close_mode how;
     int64_t closed_us;
 };
 
 static void *close_when_in_use(void *argument) {
     struct closing *closing = argument;
-    wait_for_state(closing->manager, HANGUP_STATE_IN_USE);
+    wait_for_state(closing->manager, HANGUP_CONNECTION_STATE_IN_USE);
     sleep_ms(50);
     closing->closed_us = now_us();
     closing->close(closing);
@@ -88,15 +88,15 @@ static void *close_when_in_use(void *argument) {
 static void by_id(struct closing *closing) {
     hangup_connections *list = NULL;
     hangup_connection_info info = {.size = sizeof info};
-    CHECK_OK(hangup_manager_list(closing->manager, &list, NULL), NULL);
+    CHECK_OK(hangup_manager_connections(closing->manager, &list, NULL), NULL);
     CHECK_OK(hangup_connections_at(list, 0, &info), NULL);
     CHECK_OK(hangup_manager_close_connection(closing->manager, info.id, closing->how, NULL), NULL);
     hangup_connections_free(list);
-    if (closing->how == HANGUP_GRACEFUL) {
-        CHECK_OK(hangup_manager_list(closing->manager, &list, NULL), NULL);
+    if (closing->how == HANGUP_CLOSE_MODE_GRACEFUL) {
+        CHECK_OK(hangup_manager_connections(closing->manager, &list, NULL), NULL);
         CHECK_OK(hangup_connections_at(list, 0, &info), NULL);
         CHECK_NUMBER(1, info.closing);
-        CHECK_NUMBER(HANGUP_STATE_IN_USE, info.state);
+        CHECK_NUMBER(HANGUP_CONNECTION_STATE_IN_USE, info.state);
         hangup_connections_free(list);
     }
 }
@@ -104,7 +104,7 @@ static void by_id(struct closing *closing) {
 static void by_origin(struct closing *closing) {
     hangup_connections *list = NULL;
     hangup_connection_info info = {.size = sizeof info};
-    CHECK_OK(hangup_manager_list(closing->manager, &list, NULL), NULL);
+    CHECK_OK(hangup_manager_connections(closing->manager, &list, NULL), NULL);
     CHECK_OK(hangup_connections_at(list, 0, &info), NULL);
     size_t closed = 0;
     CHECK_OK(hangup_manager_close_origin(closing->manager, info.origin, closing->how, &closed, NULL), NULL);
@@ -129,7 +129,7 @@ static void the_response(struct closing *closing) {
 }
 
 /** GETs `url` and reads it to its end, while `close` is done to it; answers how that ended. */
-static hangup_status get_under(const char *url, void (*close)(struct closing *), hangup_how how, hangup_phase phase) {
+static hangup_status get_under(const char *url, void (*close)(struct closing *), hangup_close_mode how, hangup_phase phase) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
     struct closing closing = {manager, NULL, close, how, 0};
@@ -169,25 +169,25 @@ static hangup_status get_under(const char *url, void (*close)(struct closing *),
 
 static void those_in_use(void) {
     /* Gracefully: the exchange ends well, and the connection with it. */
-    CHECK_STATUS(HANGUP_OK, get_under(given("late"), by_id, HANGUP_GRACEFUL, HANGUP_PHASE_READ), NULL);
-    CHECK_STATUS(HANGUP_OK, get_under(given("late"), by_origin, HANGUP_GRACEFUL, HANGUP_PHASE_READ), NULL);
-    CHECK_STATUS(HANGUP_OK, get_under(given("late"), all, HANGUP_GRACEFUL, HANGUP_PHASE_READ), NULL);
+    CHECK_STATUS(HANGUP_OK, get_under(given("late"), by_id, HANGUP_CLOSE_MODE_GRACEFUL, HANGUP_PHASE_READ), NULL);
+    CHECK_STATUS(HANGUP_OK, get_under(given("late"), by_origin, HANGUP_CLOSE_MODE_GRACEFUL, HANGUP_PHASE_READ), NULL);
+    CHECK_STATUS(HANGUP_OK, get_under(given("late"), all, HANGUP_CLOSE_MODE_GRACEFUL, HANGUP_PHASE_READ), NULL);
     /* Now: it ends at once, and says that it was closed. */
-    CHECK_STATUS(HANGUP_CLOSED, get_under(given("silent"), by_id, HANGUP_NOW, HANGUP_PHASE_HEAD), NULL);
-    CHECK_STATUS(HANGUP_CLOSED, get_under(given("silent"), by_origin, HANGUP_NOW, HANGUP_PHASE_HEAD), NULL);
-    CHECK_STATUS(HANGUP_CLOSED, get_under(given("half"), by_id, HANGUP_NOW, HANGUP_PHASE_READ), NULL);
-    CHECK_STATUS(HANGUP_CLOSED, get_under(given("half"), all, HANGUP_NOW, HANGUP_PHASE_READ), NULL);
-    CHECK_STATUS(HANGUP_SHUT_DOWN, get_under(given("silent"), shut_down, HANGUP_NOW, HANGUP_PHASE_HEAD), NULL);
-    CHECK_STATUS(HANGUP_SHUT_DOWN, get_under(given("half"), shut_down, HANGUP_NOW, HANGUP_PHASE_READ), NULL);
+    CHECK_STATUS(HANGUP_CLOSED, get_under(given("silent"), by_id, HANGUP_CLOSE_MODE_NOW, HANGUP_PHASE_HEAD), NULL);
+    CHECK_STATUS(HANGUP_CLOSED, get_under(given("silent"), by_origin, HANGUP_CLOSE_MODE_NOW, HANGUP_PHASE_HEAD), NULL);
+    CHECK_STATUS(HANGUP_CLOSED, get_under(given("half"), by_id, HANGUP_CLOSE_MODE_NOW, HANGUP_PHASE_READ), NULL);
+    CHECK_STATUS(HANGUP_CLOSED, get_under(given("half"), all, HANGUP_CLOSE_MODE_NOW, HANGUP_PHASE_READ), NULL);
+    CHECK_STATUS(HANGUP_SHUT_DOWN, get_under(given("silent"), shut_down, HANGUP_CLOSE_MODE_NOW, HANGUP_PHASE_HEAD), NULL);
+    CHECK_STATUS(HANGUP_SHUT_DOWN, get_under(given("half"), shut_down, HANGUP_CLOSE_MODE_NOW, HANGUP_PHASE_READ), NULL);
     /* A response closed by one thread while another is blocked in it. */
-    CHECK_STATUS(HANGUP_CLOSED, get_under(given("half"), the_response, HANGUP_NOW, HANGUP_PHASE_READ), NULL);
-    CHECK_STATUS(HANGUP_CLOSED, get_under(given("half"), the_response, HANGUP_GRACEFUL, HANGUP_PHASE_READ), NULL);
+    CHECK_STATUS(HANGUP_CLOSED, get_under(given("half"), the_response, HANGUP_CLOSE_MODE_NOW, HANGUP_PHASE_READ), NULL);
+    CHECK_STATUS(HANGUP_CLOSED, get_under(given("half"), the_response, HANGUP_CLOSE_MODE_GRACEFUL, HANGUP_PHASE_READ), NULL);
 }
 
 /** Closes a response politely; the call may take 2 ms, on a busy machine some more. */
 static void close_politely(hangup_response *response) {
     int64_t began = now_us();
-    CHECK_OK(hangup_response_close(response, HANGUP_GRACEFUL), NULL);
+    CHECK_OK(hangup_response_close(response, HANGUP_CLOSE_MODE_GRACEFUL), NULL);
     CHECK(now_us() - began < 50000 * slowness());
 }
 
@@ -202,7 +202,7 @@ static void a_response_that_nobody_reads_on(void) {
         hangup_response *response = get(client, given("large"));
         close_politely(response);
         /* Twice is once, and reading on is no end. */
-        CHECK_OK(hangup_response_close(response, HANGUP_NOW), NULL);
+        CHECK_OK(hangup_response_close(response, HANGUP_CLOSE_MODE_NOW), NULL);
         char piece[8];
         size_t got = 0;
         CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_read(response, piece, sizeof piece, &got, &error), error);
@@ -216,7 +216,7 @@ static void a_response_that_nobody_reads_on(void) {
     /* Now, and without a word. */
     hangup_response *response = get(client, given("large"));
     CHECK_NUMBER(kept, hangup_response_reused(response));
-    CHECK_OK(hangup_response_close(response, HANGUP_NOW), NULL);
+    CHECK_OK(hangup_response_close(response, HANGUP_CLOSE_MODE_NOW), NULL);
     CHECK_NUMBER(0, stats_of(manager).open);
     hangup_response_free(response);
     hangup_response_free(get(client, given("large")));

@@ -46,13 +46,13 @@ static hangup_request *request_of(char *fields[FIELDS]) {
             char *value = strstr(line, ": ");
             if (value != NULL) {
                 *value = '\0';
-                CHECK_OK(hangup_request_header(request, line, value + 2, &error), error);
+                CHECK_OK(hangup_request_add_header(request, line, value + 2, &error), error);
             }
         }
     }
     if (expected(fields[UPLOAD])) {
         const uint8_t *upload = (const uint8_t *)fields[UPLOAD];
-        CHECK_OK(hangup_request_body(request, upload, strlen(fields[UPLOAD]), &error), error);
+        CHECK_OK(hangup_request_set_body(request, upload, strlen(fields[UPLOAD]), &error), error);
     }
     return request;
 }
@@ -70,7 +70,7 @@ static struct outcome send_once(hangup_client *client, hangup_request *request) 
     struct outcome outcome = {0};
     hangup_response *response = NULL;
     outcome.status = hangup_client_send(client, request, &response, &outcome.error);
-    outcome.http_status = hangup_response_status(response);
+    outcome.http_status = hangup_response_status_code(response);
     while (outcome.status == HANGUP_OK) {
         size_t got = 0;
         outcome.body = realloc(outcome.body, outcome.size + 4097);
@@ -120,9 +120,9 @@ static int run(char *line) {
     hangup_client *client = new_client(manager);
     hangup_error *error = NULL;
     if (strncmp(fields[URL], "https:", 6) == 0) {
-        CHECK_OK(hangup_client_tls_roots_file(client, given("ca"), &error), error);
+        CHECK_OK(hangup_client_set_tls_roots_file(client, given("ca"), &error), error);
     }
-    CHECK_OK(hangup_client_timeout(client, HANGUP_TIMEOUT_TOTAL, 2000 * slowness(), &error), error);
+    CHECK_OK(hangup_client_set_timeout(client, HANGUP_TIMEOUT_TOTAL, 2000 * slowness(), &error), error);
     hangup_request *request = request_of(fields);
     char wrong[512] = "";
     int bad = 0;

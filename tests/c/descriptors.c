@@ -53,7 +53,7 @@ int main(int argc, char **argv) {
             CHECK(leave > 0);
             check_body(response, "hello");
             hangup_response_free(response);
-            CHECK_OK(hangup_manager_close_all(manager, HANGUP_NOW, NULL), NULL);
+            CHECK_OK(hangup_manager_close_all(manager, HANGUP_CLOSE_MODE_NOW, NULL), NULL);
         } else {
             CHECK(status == HANGUP_SYSTEM || status == HANGUP_CONNECT_FAILED);
             CHECK_NUMBER(EMFILE, hangup_error_os_code(error));

@@ -24,11 +24,11 @@ static void an_empty_one_is_drained_at_once(void) {
         CHECK_OK(hangup_manager_drain(manager, i == 0 ? 1000 : HANGUP_NO_LIMIT, &error), error);
     }
     CHECK_NUMBER(0, stats_of(manager).open);
-    hangup_reason reason = 0;
-    CHECK_OK(hangup_manager_why_closed(manager, connection, &reason), NULL);
-    CHECK_NUMBER(HANGUP_REASON_MANAGER_SHUT_DOWN, reason);
+    hangup_close_reason reason = 0;
+    CHECK_OK(hangup_manager_close_reason(manager, connection, &reason), NULL);
+    CHECK_NUMBER(HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN, reason);
     CHECK_STATUS(HANGUP_SHUT_DOWN, hangup_client_get(client, given("hello"), 1000, &response, &error), error);
-    CHECK_NUMBER(0, hangup_error_left(error));
+    CHECK_NUMBER(0, hangup_error_open_connections(error));
     hangup_error_free(error);
     hangup_client_free(client);
     hangup_manager_free(manager);
@@ -52,8 +52,8 @@ static void *drain(void *argument) {
 static void runs_out_of_time(hangup_manager *manager, uint64_t left) {
     hangup_error *error = NULL;
     CHECK_STATUS(HANGUP_TIMED_OUT, hangup_manager_drain(manager, 30, &error), error);
-    CHECK_NUMBER(left, hangup_error_left(error));
-    CHECK_NUMBER(HANGUP_TIMEOUT_TOTAL, hangup_error_limit(error));
+    CHECK_NUMBER(left, hangup_error_open_connections(error));
+    CHECK_NUMBER(HANGUP_TIMEOUT_TOTAL, hangup_error_timeout(error));
     CHECK_NUMBER(HANGUP_PHASE_NONE, hangup_error_phase(error));
     CHECK(strlen(hangup_error_message(error)) > 0);
     hangup_error_free(error);
@@ -93,7 +93,7 @@ static void *get_and_be_refused(void *argument) {
 static void who_waits_is_refused_and_shutdown_ends_the_rest(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
-    CHECK_OK(hangup_manager_limit(manager, HANGUP_LIMIT_TOTAL, 1, NULL), NULL);
+    CHECK_OK(hangup_manager_set_limit(manager, HANGUP_LIMIT_TOTAL, 1, NULL), NULL);
     hangup_response *stuck = get(client, given("half"));
     pthread_t waits, drains;
     start(&waits, get_and_be_refused, client);
@@ -129,10 +129,10 @@ static void a_signal_ends_the_wait(void) {
     hangup_client *client = new_client(manager);
     hangup_error *error = NULL;
     hangup_response *stuck = get(client, given("half"));
-    CHECK_OK(hangup_interrupt_check(yes, NULL, 20), NULL);
+    CHECK_OK(hangup_set_interrupt_check(yes, NULL, 20), NULL);
     CHECK_STATUS(HANGUP_CANCELLED, hangup_manager_drain(manager, 20000, &error), error);
-    CHECK_OK(hangup_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT), NULL);
-    CHECK_NUMBER(1, hangup_error_left(error));
+    CHECK_OK(hangup_set_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT), NULL);
+    CHECK_NUMBER(1, hangup_error_open_connections(error));
     CHECK_NUMBER(1, asked);
     hangup_error_free(error);
     hangup_response_free(stuck);

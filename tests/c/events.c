@@ -29,7 +29,7 @@ static hangup_event next_step(hangup_events *events, int phases[9]) {
         CHECK_NUMBER(sizeof event, event.size);
         CHECK(event.at_ns >= 0 && event.number > 0);
         CHECK_NUMBER(0, event.reserved);
-        if (event.what != HANGUP_EVENT_PHASE) {
+        if (event.what != HANGUP_EVENT_TYPE_PHASE) {
             CHECK_NUMBER(-1, event.took_ns);
             CHECK_NUMBER(HANGUP_PHASE_NONE, event.phase);
             return event;
@@ -40,11 +40,11 @@ static hangup_event next_step(hangup_events *events, int phases[9]) {
     }
 }
 
-static hangup_event check_next(hangup_events *events, hangup_happened what, uint64_t connection) {
+static hangup_event check_next(hangup_events *events, hangup_event_type what, uint64_t connection) {
     int phases[9] = {0};
     hangup_event event = next_step(events, phases);
     if (event.what != what) {
-        FAIL("%s, not %s", hangup_event_text(event.what), hangup_event_text(what));
+        FAIL("%s, not %s", hangup_event_type_text(event.what), hangup_event_type_text(what));
     }
     CHECK_NUMBER(connection, event.connection);
     return event;
@@ -55,7 +55,7 @@ static void check_nothing(hangup_events *events) {
     hangup_event event = {.size = sizeof event, .number = 4711};
     hangup_status status;
     while ((status = hangup_events_next(events, 0, &event)) == HANGUP_OK) {
-        CHECK_TEXT("phase", hangup_event_text(event.what));
+        CHECK_TEXT("phase", hangup_event_type_text(event.what));
         event.number = 4711;
     }
     CHECK_STATUS(HANGUP_TIMED_OUT, status, NULL);
@@ -80,19 +80,19 @@ static void the_life_of_a_connection(void) {
     CHECK_NUMBER(0, readable(events));
     uint64_t connection = get_one(client, given("hello"));
     CHECK_NUMBER(connection, get_one(client, given("hello")));
-    CHECK_OK(hangup_manager_close_connection(manager, connection, HANGUP_GRACEFUL, NULL), NULL);
+    CHECK_OK(hangup_manager_close_connection(manager, connection, HANGUP_CLOSE_MODE_GRACEFUL, NULL), NULL);
     CHECK_NUMBER(1, readable(events));
 
-    const hangup_happened steps[] = {HANGUP_EVENT_OPENED, HANGUP_EVENT_LEASED,   HANGUP_EVENT_RETURNED,
-                                     HANGUP_EVENT_LEASED, HANGUP_EVENT_RETURNED, HANGUP_EVENT_CLOSED};
+    const hangup_event_type steps[] = {HANGUP_EVENT_TYPE_OPENED, HANGUP_EVENT_TYPE_LEASED,   HANGUP_EVENT_TYPE_RETURNED,
+                                     HANGUP_EVENT_TYPE_LEASED, HANGUP_EVENT_TYPE_RETURNED, HANGUP_EVENT_TYPE_CLOSED};
     int phases[9] = {0};
     uint64_t number = 0;
     int64_t at_ns = 0;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         hangup_event event = next_step(events, phases);
-        CHECK_TEXT(hangup_event_text(steps[i]), hangup_event_text(event.what));
+        CHECK_TEXT(hangup_event_type_text(steps[i]), hangup_event_type_text(event.what));
         CHECK_NUMBER(connection, event.connection);
-        CHECK_NUMBER(i == 5 ? HANGUP_REASON_CLOSED_BY_ID : 0, event.reason);
+        CHECK_NUMBER(i == 5 ? HANGUP_CLOSE_REASON_CLOSED_BY_ID : 0, event.reason);
         CHECK(event.at_ns >= at_ns && event.number > number);
         at_ns = event.at_ns;
         number = event.number;
@@ -118,7 +118,7 @@ static void what_happens_to_requests(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
     hangup_error *error = NULL;
-    CHECK_OK(hangup_manager_limit(manager, HANGUP_LIMIT_PER_ORIGIN, 1, &error), error);
+    CHECK_OK(hangup_manager_set_limit(manager, HANGUP_LIMIT_PER_ORIGIN, 1, &error), error);
     hangup_events *events = listen_to(manager, 1000), *others = listen_to(manager, 1000);
 
     /* One waits, in vain. */
@@ -126,11 +126,11 @@ static void what_happens_to_requests(void) {
     CHECK_STATUS(HANGUP_TIMED_OUT, hangup_client_get(client, given("hello"), 30, &second, NULL), NULL);
     uint64_t connection = hangup_response_connection(first);
     hangup_response_free(first);
-    check_next(events, HANGUP_EVENT_OPENED, connection);
-    check_next(events, HANGUP_EVENT_LEASED, connection);
-    check_next(events, HANGUP_EVENT_QUEUED, 0);
+    check_next(events, HANGUP_EVENT_TYPE_OPENED, connection);
+    check_next(events, HANGUP_EVENT_TYPE_LEASED, connection);
+    check_next(events, HANGUP_EVENT_TYPE_QUEUED, 0);
     CHECK(strncmp(hangup_events_origin(events), given("hello"), strlen(hangup_events_origin(events))) == 0);
-    CHECK_NUMBER(HANGUP_REASON_BODY_LEFT_UNREAD, check_next(events, HANGUP_EVENT_CLOSED, connection).reason);
+    CHECK_NUMBER(HANGUP_CLOSE_REASON_BODY_LEFT_UNREAD, check_next(events, HANGUP_EVENT_TYPE_CLOSED, connection).reason);
     check_nothing(events);
 
     /* One is lost by its connection, and sent again. */
@@ -138,19 +138,19 @@ static void what_happens_to_requests(void) {
     uint64_t next = get_one(client, given("breaks"));
     CHECK(next != connection);
     CHECK_NUMBER(1, stats_of(manager).retried);
-    check_next(events, HANGUP_EVENT_OPENED, connection);
-    check_next(events, HANGUP_EVENT_LEASED, connection);
-    check_next(events, HANGUP_EVENT_RETURNED, connection);
-    check_next(events, HANGUP_EVENT_LEASED, connection);
-    CHECK_NUMBER(HANGUP_REASON_PEER_CLOSED, check_next(events, HANGUP_EVENT_CLOSED, connection).reason);
-    check_next(events, HANGUP_EVENT_RETRIED, connection);
-    check_next(events, HANGUP_EVENT_OPENED, next);
+    check_next(events, HANGUP_EVENT_TYPE_OPENED, connection);
+    check_next(events, HANGUP_EVENT_TYPE_LEASED, connection);
+    check_next(events, HANGUP_EVENT_TYPE_RETURNED, connection);
+    check_next(events, HANGUP_EVENT_TYPE_LEASED, connection);
+    CHECK_NUMBER(HANGUP_CLOSE_REASON_PEER_CLOSED, check_next(events, HANGUP_EVENT_TYPE_CLOSED, connection).reason);
+    check_next(events, HANGUP_EVENT_TYPE_RETRIED, connection);
+    check_next(events, HANGUP_EVENT_TYPE_OPENED, next);
     hangup_events_free(events);
 
     /* Each listener hears all of it. */
     int heard = 0;
     for (hangup_event event = {.size = sizeof event}; hangup_events_next(others, 0, &event) == HANGUP_OK;) {
-        heard += event.what != HANGUP_EVENT_PHASE;
+        heard += event.what != HANGUP_EVENT_TYPE_PHASE;
     }
     CHECK_NUMBER(13, heard);
     hangup_events_free(others);
@@ -175,7 +175,7 @@ static void who_is_slow_is_told_what_was_lost(void) {
     CHECK_NUMBER(lost + 1, event.number);
     CHECK_OK(hangup_events_next(events, 0, &event), NULL);
     CHECK_OK(hangup_events_next(events, 0, &event), NULL);
-    CHECK_NUMBER(HANGUP_EVENT_CLOSED, event.what);
+    CHECK_NUMBER(HANGUP_EVENT_TYPE_CLOSED, event.what);
     CHECK_NUMBER(connection, event.connection);
     check_nothing(events);
     CHECK_NUMBER(lost, hangup_events_lost(events));
@@ -200,7 +200,7 @@ static void what_it_does_not_take(void) {
     CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_events_next(events, 0, &event), NULL);
     event.size = sizeof event;
     CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_events_next(events, -2, &event), NULL);
-    check_next(events, HANGUP_EVENT_OPENED, connection);
+    check_next(events, HANGUP_EVENT_TYPE_OPENED, connection);
 
     /* A caller that knows less of the structure gets less of it. */
     event = (hangup_event){.size = 2 * sizeof(size_t), .connection = 4711};
@@ -212,7 +212,7 @@ static void what_it_does_not_take(void) {
     event = (hangup_event){0};
     CHECK_OK(hangup_events_next(events, 0, &event), NULL);
     CHECK_NUMBER(sizeof event, event.size);
-    CHECK_NUMBER(HANGUP_EVENT_RETURNED, event.what);
+    CHECK_NUMBER(HANGUP_EVENT_TYPE_RETURNED, event.what);
     CHECK_NUMBER(connection, event.connection);
     hangup_events_free(events);
     hangup_client_free(client);
@@ -250,9 +250,9 @@ static void waiting(void) {
     CHECK_STATUS(HANGUP_TIMED_OUT, hangup_events_next(events, 30, &event), NULL);
     CHECK(now_us() - began >= 30000);
 
-    CHECK_OK(hangup_interrupt_check(yes, NULL, 20), NULL);
+    CHECK_OK(hangup_set_interrupt_check(yes, NULL, 20), NULL);
     CHECK_STATUS(HANGUP_CANCELLED, hangup_events_next(events, HANGUP_NO_LIMIT, &event), NULL);
-    CHECK_OK(hangup_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT), NULL);
+    CHECK_OK(hangup_set_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT), NULL);
 
     /* One waits and another one is told so; then something happens. */
     struct listener listener = {.events = events, .status = HANGUP_PANIC};
@@ -271,7 +271,7 @@ static void waiting(void) {
     get_one(client, given("hello"));
     join(thread);
     CHECK_OK(listener.status, NULL);
-    CHECK_NUMBER(HANGUP_EVENT_OPENED, listener.event.what);
+    CHECK_NUMBER(HANGUP_EVENT_TYPE_OPENED, listener.event.what);
 
     /* What has happened is read to its end; then nobody waits any more. */
     CHECK_OK(hangup_events_close(events), NULL);

@@ -65,7 +65,7 @@ static void no_signal_is_raised_when_the_peer_is_gone(void) {
     hangup_client *client = new_client(NULL);
     for (int i = 0; i < 20; i++) {
         hangup_request *request = new_request("PUT", given("gone"));
-        CHECK_OK(hangup_request_body_reader(request, endless, NULL, NULL, HANGUP_NO_LIMIT, NULL), NULL);
+        CHECK_OK(hangup_request_set_body_reader(request, endless, NULL, NULL, HANGUP_NO_LIMIT, NULL), NULL);
         hangup_response *response = NULL;
         hangup_error *error = NULL;
         hangup_status status = hangup_client_send(client, request, &response, &error);
@@ -101,7 +101,7 @@ static void in_the_child(hangup_client *client, hangup_response *inherited, hang
     hangup_response_free(response);
 
     CHECK_OK(hangup_events_next(events, 0, &event), NULL);
-    CHECK_NUMBER(HANGUP_EVENT_OPENED, event.what);
+    CHECK_NUMBER(HANGUP_EVENT_TYPE_OPENED, event.what);
     hangup_events_free(events);
 
     char piece[64];
@@ -153,7 +153,7 @@ static void fork_leaves_the_parent_alone(void) {
     /* Not an event is missing. */
     hangup_event event = {.size = sizeof event};
     CHECK_OK(hangup_events_next(events, 0, &event), NULL);
-    CHECK_NUMBER(HANGUP_EVENT_OPENED, event.what);
+    CHECK_NUMBER(HANGUP_EVENT_TYPE_OPENED, event.what);
     CHECK_NUMBER(connection, event.connection);
     hangup_events_free(events);
 
@@ -165,7 +165,7 @@ static void fork_leaves_the_parent_alone(void) {
     check_body(again, "hello");
     hangup_response_free(again);
     hangup_response_free(idle);
-    CHECK_OK(hangup_response_close(open, HANGUP_NOW), NULL);
+    CHECK_OK(hangup_response_close(open, HANGUP_CLOSE_MODE_NOW), NULL);
     hangup_response_free(open);
     hangup_client_free(client);
     hangup_manager_free(manager);

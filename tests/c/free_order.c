@@ -24,7 +24,7 @@ static struct set new_set(const char *url) {
     set.client = new_client(set.manager);
     set.cancel = hangup_cancel_new();
     set.request = new_request("GET", url);
-    CHECK_OK(hangup_request_cancel_with(set.request, set.cancel), NULL);
+    CHECK_OK(hangup_request_set_cancel(set.request, set.cancel), NULL);
     CHECK_OK(hangup_client_send(set.client, set.request, &set.response, &error), error);
     char piece[4];
     size_t got = 0;
@@ -107,7 +107,7 @@ static void a_response_outlives_the_rest(void) {
     hangup_error *error = NULL;
     CHECK_OK(hangup_response_read_all(set.response, SIZE_MAX, &data, &size, &error), error);
     CHECK(size >= 200000 - 4);
-    CHECK_NUMBER(200, hangup_response_status(set.response));
+    CHECK_NUMBER(200, hangup_response_status_code(set.response));
     hangup_response_free(set.response);
 }
 
@@ -129,18 +129,18 @@ static void *send(void *argument) {
 /** Freeing never fires and never closes: what runs goes on, and another share still ends it. */
 static void a_running_request_outlives_the_other_shares(void) {
     hangup_manager *manager = new_manager();
-    hangup_manager *watch = hangup_manager_clone(manager);
+    hangup_manager *watch = hangup_manager_ref(manager);
     hangup_client *client = new_client(manager);
-    hangup_cancel *token = hangup_cancel_new(), *other = hangup_cancel_clone(token);
-    struct work work = {hangup_client_clone(client), new_request("GET", given("silent")), HANGUP_OK};
-    CHECK_OK(hangup_request_cancel_with(work.request, token), NULL);
+    hangup_cancel *token = hangup_cancel_new(), *other = hangup_cancel_ref(token);
+    struct work work = {hangup_client_ref(client), new_request("GET", given("silent")), HANGUP_OK};
+    CHECK_OK(hangup_request_set_cancel(work.request, token), NULL);
     pthread_t thread;
     start(&thread, send, &work);
-    wait_for_state(watch, HANGUP_STATE_IN_USE);
+    wait_for_state(watch, HANGUP_CONNECTION_STATE_IN_USE);
     hangup_cancel_free(token);
     hangup_client_free(client);
     hangup_manager_free(manager);
-    CHECK_NUMBER(1, count_in(watch, HANGUP_STATE_IN_USE));
+    CHECK_NUMBER(1, count_in(watch, HANGUP_CONNECTION_STATE_IN_USE));
     hangup_cancel_fire(other, "enough");
     join(thread);
     CHECK_NUMBER(HANGUP_CANCELLED, work.status);
@@ -171,7 +171,7 @@ static void snapshots_outlive_their_manager(void) {
     hangup_client *client = new_client(manager);
     hangup_response *response = get(client, given("hello"));
     hangup_connections *list = NULL;
-    CHECK_OK(hangup_manager_list(manager, &list, NULL), NULL);
+    CHECK_OK(hangup_manager_connections(manager, &list, NULL), NULL);
     hangup_response_free(response);
     hangup_client_free(client);
     hangup_manager_free(manager);

@@ -9,7 +9,7 @@
 static hangup_connection_info only_connection(hangup_manager *manager, char *origin, size_t room) {
     hangup_connections *list = NULL;
     hangup_error *error = NULL;
-    CHECK_OK(hangup_manager_list(manager, &list, &error), error);
+    CHECK_OK(hangup_manager_connections(manager, &list, &error), error);
     CHECK_NUMBER(1, hangup_connections_count(list));
     hangup_connection_info info = {.size = sizeof info};
     CHECK_OK(hangup_connections_at(list, 0, &info), NULL);
@@ -29,7 +29,7 @@ static void two_requests_share_a_connection(void) {
     uint64_t connection = 0;
     for (int i = 0; i < 2; i++) {
         hangup_response *response = get(client, given("hello"));
-        CHECK_NUMBER(200, hangup_response_status(response));
+        CHECK_NUMBER(200, hangup_response_status_code(response));
         CHECK_NUMBER(11, hangup_response_version(response));
         CHECK_NUMBER(i, hangup_response_reused(response));
         check_body(response, "hello");
@@ -40,7 +40,7 @@ static void two_requests_share_a_connection(void) {
         char origin[256];
         hangup_connection_info info = only_connection(manager, origin, sizeof origin);
         CHECK_NUMBER(connection, info.id);
-        CHECK_NUMBER(HANGUP_STATE_IDLE, info.state);
+        CHECK_NUMBER(HANGUP_CONNECTION_STATE_IDLE, info.state);
         CHECK_NUMBER(i + 1, info.requests);
         CHECK(info.bytes_in > 0 && info.bytes_out > 0 && info.age_ms >= 0 && info.idle_ms >= 0);
         CHECK_NUMBER(0, info.closing);
@@ -65,15 +65,15 @@ static void a_short_connection_is_closed_and_a_fresh_one_is_new(void) {
     hangup_client *client = new_client(manager);
     hangup_error *error = NULL;
     uint64_t connections[3];
-    const hangup_mode modes[3] = {HANGUP_CLOSE_AFTER, HANGUP_KEEP, HANGUP_FRESH};
+    const hangup_connection_mode modes[3] = {HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_FRESH};
     for (int i = 0; i < 3; i++) {
         hangup_request *request = new_request("GET", given("echo"));
         hangup_response *response = NULL;
-        CHECK_OK(hangup_request_connection(request, modes[i], &error), error);
+        CHECK_OK(hangup_request_set_connection_mode(request, modes[i], &error), error);
         CHECK_OK(hangup_client_send(client, request, &response, &error), error);
         connections[i] = hangup_response_connection(response);
         char *head = body_text(response);
-        CHECK_NUMBER(modes[i] == HANGUP_CLOSE_AFTER, strcasestr(head, "connection: close") != NULL);
+        CHECK_NUMBER(modes[i] == HANGUP_CONNECTION_MODE_CLOSE_AFTER, strcasestr(head, "connection: close") != NULL);
         free(head);
         CHECK_NUMBER(0, hangup_response_reused(response));
         hangup_response_free(response);
@@ -134,15 +134,15 @@ static void a_body_is_read_piece_by_piece(void) {
 static void headers_can_be_sent_and_read(void) {
     hangup_client *client = new_client(NULL);
     hangup_error *error = NULL;
-    CHECK_OK(hangup_client_header(client, "X-Default", "from the client", &error), error);
-    CHECK_OK(hangup_client_header(client, "X-Replaced", "from the client", &error), error);
-    CHECK_OK(hangup_client_header(client, "X-Gone", "never seen", &error), error);
-    CHECK_OK(hangup_client_header(client, "X-Gone", NULL, &error), error);
+    CHECK_OK(hangup_client_set_header(client, "X-Default", "from the client", &error), error);
+    CHECK_OK(hangup_client_set_header(client, "X-Replaced", "from the client", &error), error);
+    CHECK_OK(hangup_client_set_header(client, "X-Gone", "never seen", &error), error);
+    CHECK_OK(hangup_client_set_header(client, "X-Gone", NULL, &error), error);
     hangup_request *request = new_request("GET", given("echo"));
     CHECK_TEXT("GET", hangup_request_method(request));
-    CHECK_OK(hangup_request_header(request, "X-Replaced", "from the request", &error), error);
-    CHECK_OK(hangup_request_header(request, "X-Twice", "1", &error), error);
-    CHECK_OK(hangup_request_header(request, "X-Twice", "2", &error), error);
+    CHECK_OK(hangup_request_add_header(request, "X-Replaced", "from the request", &error), error);
+    CHECK_OK(hangup_request_add_header(request, "X-Twice", "1", &error), error);
+    CHECK_OK(hangup_request_add_header(request, "X-Twice", "2", &error), error);
     hangup_response *response = NULL;
     CHECK_OK(hangup_client_send(client, request, &response, &error), error);
     char *head = body_text(response);
@@ -202,7 +202,7 @@ static void there_is_one_shared_manager(void) {
     hangup_client *client = new_client(NULL);
     hangup_manager *of_client = hangup_client_manager(client);
     CHECK_NUMBER(hangup_manager_id(one), hangup_manager_id(of_client));
-    hangup_manager *more = hangup_manager_clone(own);
+    hangup_manager *more = hangup_manager_ref(own);
     CHECK_NUMBER(hangup_manager_id(own), hangup_manager_id(more));
     hangup_manager_free(more);
     hangup_manager_free(of_client);
@@ -216,7 +216,7 @@ static void limits_keep_fewer_idle_connections(void) {
     hangup_options *options = hangup_options_new();
     hangup_manager *manager = NULL;
     hangup_error *error = NULL;
-    CHECK_OK(hangup_options_limit(options, HANGUP_LIMIT_IDLE_PER_ORIGIN, 1, &error), error);
+    CHECK_OK(hangup_options_set_limit(options, HANGUP_LIMIT_IDLE_PER_ORIGIN, 1, &error), error);
     CHECK_OK(hangup_manager_new(options, &manager, &error), error);
     hangup_options_free(options);
     hangup_client *client = new_client(manager);
@@ -225,7 +225,7 @@ static void limits_keep_fewer_idle_connections(void) {
     check_body(two, "hello");
     CHECK_NUMBER(1, stats_of(manager).idle);
     /* A limit lowered while running applies to what is idle at once. */
-    CHECK_OK(hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, 0, &error), error);
+    CHECK_OK(hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, 0, &error), error);
     CHECK_NUMBER(0, stats_of(manager).idle);
     hangup_response_free(one);
     hangup_response_free(two);

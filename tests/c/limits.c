@@ -26,13 +26,13 @@ static const struct {
 
 static int64_t limit_of(hangup_manager *manager, hangup_limit limit) {
     int64_t value = 4711;
-    CHECK_OK(hangup_manager_get_limit(manager, limit, &value), NULL);
+    CHECK_OK(hangup_manager_limit(manager, limit, &value), NULL);
     return value;
 }
 
 static void set(hangup_manager *manager, hangup_limit limit, int64_t value) {
     hangup_error *error = NULL;
-    CHECK_OK(hangup_manager_limit(manager, limit, value, &error), error);
+    CHECK_OK(hangup_manager_set_limit(manager, limit, value, &error), error);
 }
 
 /** Manager or options refuse it, and say why. */
@@ -54,15 +54,15 @@ static void each_is_set_and_told(void) {
         CHECK_NUMBER(all[i].standard, limit_of(manager, limit));
         set(manager, limit, 7);
         if (all[i].zero != HANGUP_OK) {
-            check_refused(hangup_manager_limit(manager, limit, 0, &error), all[i].zero, &error, all[i].instead);
-            check_refused(hangup_options_limit(options, limit, 0, &error), all[i].zero, &error, all[i].instead);
+            check_refused(hangup_manager_set_limit(manager, limit, 0, &error), all[i].zero, &error, all[i].instead);
+            check_refused(hangup_options_set_limit(options, limit, 0, &error), all[i].zero, &error, all[i].instead);
         }
-        check_refused(hangup_manager_limit(manager, limit, -2, &error), HANGUP_INVALID_ARGUMENT, &error,
+        check_refused(hangup_manager_set_limit(manager, limit, -2, &error), HANGUP_INVALID_ARGUMENT, &error,
                       "HANGUP_NO_LIMIT");
         CHECK_NUMBER(7, limit_of(manager, limit));
         set(manager, limit, HANGUP_NO_LIMIT);
         CHECK_NUMBER(HANGUP_NO_LIMIT, limit_of(manager, limit));
-        CHECK_OK(hangup_options_limit(options, limit, 1000 + limit, &error), error);
+        CHECK_OK(hangup_options_set_limit(options, limit, 1000 + limit, &error), error);
         if (all[i].zero == HANGUP_OK) {
             set(manager, limit, 0);
             CHECK_NUMBER(0, limit_of(manager, limit));
@@ -86,8 +86,8 @@ static void each_is_set_and_told(void) {
         CHECK_NUMBER(1000 + all[i].limit, limit_of(manager, all[i].limit));
     }
     for (hangup_limit unknown = 0; unknown <= 10; unknown += 10) {
-        CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_manager_get_limit(manager, unknown, &value), NULL);
-        check_refused(hangup_manager_limit(manager, unknown, 1, &error), HANGUP_INVALID_ARGUMENT, &error, "not known");
+        CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_manager_limit(manager, unknown, &value), NULL);
+        check_refused(hangup_manager_set_limit(manager, unknown, 1, &error), HANGUP_INVALID_ARGUMENT, &error, "not known");
     }
     CHECK_NUMBER(4711, value);
     hangup_options_free(options);
@@ -124,10 +124,10 @@ static void fails_in_the_queue(hangup_client *client, const char *url, hangup_st
     hangup_request *request = new_request("GET", url);
     hangup_response *response = NULL;
     hangup_error *error = NULL;
-    CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_POOL, 50, &error), error);
+    CHECK_OK(hangup_request_set_timeout(request, HANGUP_TIMEOUT_POOL, 50, &error), error);
     CHECK_STATUS(expected, hangup_client_send(client, request, &response, &error), error);
     CHECK_NUMBER(HANGUP_PHASE_POOL, hangup_error_phase(error));
-    CHECK_NUMBER(expected == HANGUP_TIMED_OUT ? HANGUP_TIMEOUT_POOL : HANGUP_TIMEOUT_NONE, hangup_error_limit(error));
+    CHECK_NUMBER(expected == HANGUP_TIMED_OUT ? HANGUP_TIMEOUT_POOL : HANGUP_TIMEOUT_NONE, hangup_error_timeout(error));
     CHECK_NUMBER(1, hangup_error_retry_safe(error));
     CHECK_NUMBER(0, hangup_error_connection(error));
     hangup_error_free(error);
@@ -196,16 +196,16 @@ static void what_is_idle_makes_room(void) {
     get_one(&one);
     get_one(&two);
     CHECK(two.connection != one.connection);
-    hangup_reason reason = 0;
-    CHECK_OK(hangup_manager_why_closed(manager, one.connection, &reason), NULL);
-    CHECK_NUMBER(HANGUP_REASON_POOL_FULL, reason);
+    hangup_close_reason reason = 0;
+    CHECK_OK(hangup_manager_close_reason(manager, one.connection, &reason), NULL);
+    CHECK_NUMBER(HANGUP_CLOSE_REASON_POOL_FULL, reason);
     CHECK_NUMBER(1, stats_of(manager).open);
     hangup_client_free(client);
     hangup_manager_free(manager);
 }
 
 /** Three GETs, `pause_ms` apart; answers how many connections they were on and why the first one ended. */
-static int connections_of_three(hangup_limit limit, int64_t value, int64_t pause_ms, hangup_reason *reason) {
+static int connections_of_three(hangup_limit limit, int64_t value, int64_t pause_ms, hangup_close_reason *reason) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
     set(manager, limit, value);
@@ -221,7 +221,7 @@ static int connections_of_three(hangup_limit limit, int64_t value, int64_t pause
     }
     *reason = 0;
     if (count > 1) {
-        CHECK_OK(hangup_manager_why_closed(manager, first, reason), NULL);
+        CHECK_OK(hangup_manager_close_reason(manager, first, reason), NULL);
     }
     hangup_client_free(client);
     hangup_manager_free(manager);
@@ -229,15 +229,15 @@ static int connections_of_three(hangup_limit limit, int64_t value, int64_t pause
 }
 
 static void connections_have_an_end(void) {
-    hangup_reason reason = 0;
+    hangup_close_reason reason = 0;
     CHECK_NUMBER(1, connections_of_three(HANGUP_LIMIT_REQUESTS, 3, 0, &reason));
     CHECK_NUMBER(2, connections_of_three(HANGUP_LIMIT_REQUESTS, 2, 0, &reason));
-    CHECK_NUMBER(HANGUP_REASON_SERVED_ENOUGH, reason);
+    CHECK_NUMBER(HANGUP_CLOSE_REASON_SERVED_ENOUGH, reason);
     CHECK_NUMBER(3, connections_of_three(HANGUP_LIMIT_REQUESTS, 1, 0, &reason));
     CHECK_NUMBER(3, connections_of_three(HANGUP_LIMIT_AGE_MS, 50, 60, &reason));
-    CHECK_NUMBER(HANGUP_REASON_TOO_OLD, reason);
+    CHECK_NUMBER(HANGUP_CLOSE_REASON_TOO_OLD, reason);
     CHECK_NUMBER(3, connections_of_three(HANGUP_LIMIT_IDLE_MS, 30, 60, &reason));
-    CHECK_NUMBER(HANGUP_REASON_IDLE_TOO_LONG, reason);
+    CHECK_NUMBER(HANGUP_CLOSE_REASON_IDLE_TOO_LONG, reason);
     CHECK_NUMBER(1, connections_of_three(HANGUP_LIMIT_KEEP_ALIVE_MS, HANGUP_NO_LIMIT, 0, &reason));
 }
 
@@ -256,10 +256,10 @@ static void another_network(void) {
     check_body(in_use, "hello");
     CHECK_NUMBER(0, stats_of(manager).open);
     for (int i = 0; i < 2; i++) {
-        hangup_reason reason = 0;
+        hangup_close_reason reason = 0;
         uint64_t connection = i == 0 ? idle.connection : hangup_response_connection(in_use);
-        CHECK_OK(hangup_manager_why_closed(manager, connection, &reason), NULL);
-        CHECK_TEXT("network changed", hangup_reason_text(reason));
+        CHECK_OK(hangup_manager_close_reason(manager, connection, &reason), NULL);
+        CHECK_TEXT("network changed", hangup_close_reason_text(reason));
     }
     hangup_response_free(in_use);
     get_one(&idle);

@@ -31,7 +31,7 @@ static hangup_options *options;
 static hangup_connections *list;
 static hangup_events *events;
 static hangup_queue *queue;
-static hangup_text *cookies;
+static hangup_string *cookies;
 static size_t written = 4711;
 static const uint8_t *lent;
 static char room[16];
@@ -54,15 +54,15 @@ static void versions_and_names(void) {
     CHECK(hangup_version() > 0 && hangup_version_text() != NULL);
     for (int32_t number = -2; number < 120; number++) {
         CHECK(hangup_status_text(number) != NULL && hangup_phase_text(number) != NULL);
-        CHECK(hangup_timeout_text(number) != NULL && hangup_state_text(number) != NULL);
-        CHECK(hangup_reason_text(number) != NULL && hangup_event_text(number) != NULL);
+        CHECK(hangup_timeout_text(number) != NULL && hangup_connection_state_text(number) != NULL);
+        CHECK(hangup_close_reason_text(number) != NULL && hangup_event_type_text(number) != NULL);
     }
     CHECK_TEXT("UNKNOWN", hangup_status_text(INT32_MIN));
     CHECK_TEXT("unknown", hangup_phase_text(-1));
     CHECK_TEXT("unknown", hangup_timeout_text(INT32_MAX));
-    CHECK_TEXT("unknown", hangup_state_text(-1));
-    CHECK_TEXT("unknown", hangup_reason_text(0));
-    CHECK_TEXT("unknown", hangup_event_text(0));
+    CHECK_TEXT("unknown", hangup_connection_state_text(-1));
+    CHECK_TEXT("unknown", hangup_close_reason_text(0));
+    CHECK_TEXT("unknown", hangup_event_type_text(0));
 }
 
 /** An error is asked after a failure, so its answers to a handle that is none are harmless values. */
@@ -70,7 +70,7 @@ static void errors(const void *none) {
     const hangup_error *error = none;
     CHECK_NUMBER(0, hangup_error_status(error));
     CHECK_NUMBER(HANGUP_PHASE_NONE, hangup_error_phase(error));
-    CHECK_NUMBER(HANGUP_TIMEOUT_NONE, hangup_error_limit(error));
+    CHECK_NUMBER(HANGUP_TIMEOUT_NONE, hangup_error_timeout(error));
     CHECK_TEXT("", hangup_error_message(error));
     CHECK(hangup_error_reason(error) == NULL);
     CHECK_NUMBER(0, hangup_error_os_code(error));
@@ -81,18 +81,18 @@ static void errors(const void *none) {
     CHECK_NUMBER(0, hangup_error_bytes_sent(error));
     CHECK_NUMBER(0, hangup_error_response_started(error));
     CHECK_NUMBER(0, hangup_error_attempts(error));
-    CHECK_NUMBER(0, hangup_error_http_status(error));
-    CHECK_NUMBER(0, hangup_error_left(error));
+    CHECK_NUMBER(0, hangup_error_status_code(error));
+    CHECK_NUMBER(0, hangup_error_open_connections(error));
     hangup_error_free((hangup_error *)(uintptr_t)none);
 }
 
 /** Everything that asks a handle and answers a value. */
 static void values(void *none, void *no_cancel) {
     CHECK_NUMBER(0, hangup_manager_id(none));
-    CHECK(hangup_manager_clone(none) == NULL);
-    CHECK(hangup_client_clone(none) == NULL);
+    CHECK(hangup_manager_ref(none) == NULL);
+    CHECK(hangup_client_ref(none) == NULL);
     CHECK(hangup_client_manager(none) == NULL);
-    CHECK(hangup_cancel_clone(no_cancel) == NULL);
+    CHECK(hangup_cancel_ref(no_cancel) == NULL);
     CHECK_NUMBER(0, hangup_cancel_is_fired(no_cancel));
     CHECK_NUMBER(0, hangup_connections_count(none));
     CHECK_TEXT("", hangup_events_origin(none));
@@ -100,7 +100,7 @@ static void values(void *none, void *no_cancel) {
     CHECK_NUMBER(-1, hangup_events_fd(none));
     CHECK_NUMBER(-1, hangup_queue_fd(none));
     CHECK_TEXT("", hangup_request_method(none));
-    CHECK_NUMBER(0, hangup_response_status(none));
+    CHECK_NUMBER(0, hangup_response_status_code(none));
     CHECK_NUMBER(0, hangup_response_version(none));
     CHECK_NUMBER(0, hangup_response_connection(none));
     CHECK_NUMBER(0, hangup_response_reused(none));
@@ -110,7 +110,7 @@ static void values(void *none, void *no_cancel) {
     CHECK_NUMBER(0, hangup_response_attempts(none));
     CHECK_NUMBER(0, hangup_response_history_count(none));
     CHECK(hangup_response_history_at(none, 0, NULL) == NULL);
-    CHECK_TEXT("", hangup_text_value(none, &written));
+    CHECK_TEXT("", hangup_string_value(none, &written));
     hangup_cancel_fire(no_cancel, "nobody");
     hangup_cancel_fire(no_cancel, NULL);
     hangup_manager_free(none);
@@ -118,7 +118,7 @@ static void values(void *none, void *no_cancel) {
     hangup_connections_free(none);
     hangup_events_free(none);
     hangup_queue_free(none);
-    hangup_text_free(none);
+    hangup_string_free(none);
     hangup_cancel_free(no_cancel);
     hangup_client_free(none);
     hangup_request_free(none);
@@ -134,67 +134,67 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     hangup_response *answer = NULL;
     hangup_connections *new_list = NULL;
     hangup_events *new_events = NULL;
-    hangup_text *new_text = NULL;
+    hangup_string *new_text = NULL;
     hangup_event event = {.size = sizeof event};
     hangup_completion completion = {.size = sizeof completion};
     int64_t value = 4711;
     hangup_stats stats = {.size = sizeof stats};
     hangup_timings timings = {.size = sizeof timings};
     hangup_connection_info info = {.size = sizeof info};
-    hangup_reason reason = 0;
+    hangup_close_reason reason = 0;
     const uint8_t pem[1] = {'x'};
 
     if (bad == HANGUP_BAD_HANDLE) {
         /* NULL is legal here: the defaults, the shared manager, no token. */
         IS(bad, hangup_manager_new(none, &new_share, &error));
         IS(bad, hangup_client_new(none, &new_client, &error));
-        SAYS(bad, hangup_request_cancel_with(request, no_cancel));
+        SAYS(bad, hangup_request_set_cancel(request, no_cancel));
     }
-    IS(bad, hangup_options_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
-    IS(bad, hangup_manager_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
-    SAYS(bad, hangup_manager_get_limit(none, HANGUP_LIMIT_IDLE_TOTAL, &value));
+    IS(bad, hangup_options_set_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
+    IS(bad, hangup_manager_set_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
+    SAYS(bad, hangup_manager_limit(none, HANGUP_LIMIT_IDLE_TOTAL, &value));
     IS(bad, hangup_manager_set_address(none, "name.test", "127.0.0.1", &error));
     SAYS(bad, hangup_addresses_add(none, "127.0.0.1"));
     IS(bad, hangup_manager_preconnect(none, given("hello"), 1, &written, &error));
-    IS(bad, hangup_manager_list(none, &new_list, &error));
+    IS(bad, hangup_manager_connections(none, &new_list, &error));
     IS(bad, hangup_manager_events(none, 16, &new_events, &error));
     SAYS(bad, hangup_events_next(none, 0, &event));
     SAYS(bad, hangup_events_close(none));
     SAYS(bad, hangup_manager_stats(none, &stats));
-    IS(bad, hangup_manager_close_connection(none, 1, HANGUP_NOW, &error));
-    IS(bad, hangup_manager_close_origin(none, "http://x", HANGUP_NOW, &written, &error));
+    IS(bad, hangup_manager_close_connection(none, 1, HANGUP_CLOSE_MODE_NOW, &error));
+    IS(bad, hangup_manager_close_origin(none, "http://x", HANGUP_CLOSE_MODE_NOW, &written, &error));
     SAYS(bad, hangup_manager_close_idle(none, 0, &written));
-    SAYS(bad, hangup_manager_close_all(none, HANGUP_NOW, &written));
+    SAYS(bad, hangup_manager_close_all(none, HANGUP_CLOSE_MODE_NOW, &written));
     IS(bad, hangup_manager_drain(none, 1000, &error));
     SAYS(bad, hangup_manager_network_changed(none, &written));
     SAYS(bad, hangup_manager_clear_addresses(none));
     SAYS(bad, hangup_manager_shutdown(none));
-    SAYS(bad, hangup_manager_why_closed(none, 1, &reason));
+    SAYS(bad, hangup_manager_close_reason(none, 1, &reason));
     SAYS(bad, hangup_connections_at(none, 0, &info));
     SAYS(bad, hangup_cancel_child(no_cancel, &new_cancel));
-    SAYS(bad, hangup_cancel_after(no_cancel, 1000));
-    IS(bad, hangup_client_timeout(none, HANGUP_TIMEOUT_TOTAL, 1000, &error));
-    IS(bad, hangup_client_header(none, "x", "y", &error));
-    IS(bad, hangup_client_connection(none, HANGUP_KEEP, &error));
-    IS(bad, hangup_client_max_head(none, 65536, &error));
-    IS(bad, hangup_client_redirects(none, 1, &error));
-    IS(bad, hangup_client_retries(none, 1, &error));
-    IS(bad, hangup_client_sensitive_header(none, "x", &error));
-    IS(bad, hangup_client_decode(none, 1, &error));
-    IS(bad, hangup_client_max_codings(none, 1, &error));
-    IS(bad, hangup_client_cookies(none, 1, &error));
-    IS(bad, hangup_client_set_cookie(none, given("hello"), "a=b", &error));
+    SAYS(bad, hangup_cancel_fire_after(no_cancel, 1000));
+    IS(bad, hangup_client_set_timeout(none, HANGUP_TIMEOUT_TOTAL, 1000, &error));
+    IS(bad, hangup_client_set_header(none, "x", "y", &error));
+    IS(bad, hangup_client_set_connection_mode(none, HANGUP_CONNECTION_MODE_KEEP, &error));
+    IS(bad, hangup_client_set_max_head(none, 65536, &error));
+    IS(bad, hangup_client_set_redirects(none, 1, &error));
+    IS(bad, hangup_client_set_retries(none, 1, &error));
+    IS(bad, hangup_client_add_sensitive_header(none, "x", &error));
+    IS(bad, hangup_client_set_decode(none, 1, &error));
+    IS(bad, hangup_client_set_max_codings(none, 1, &error));
+    IS(bad, hangup_client_set_cookies(none, 1, &error));
+    IS(bad, hangup_client_add_cookie(none, given("hello"), "a=b", &error));
     IS(bad, hangup_client_cookies_for(none, given("hello"), &new_text, &error));
     SAYS(bad, hangup_client_clear_cookies(none));
-    IS(bad, hangup_client_proxy(none, "http://x", &error));
-    IS(bad, hangup_client_proxy_from_env(none, &error));
-    IS(bad, hangup_client_no_proxy(none, "x", &error));
-    IS(bad, hangup_client_local_address(none, "127.0.0.1", &error));
+    IS(bad, hangup_client_set_proxy(none, "http://x", &error));
+    IS(bad, hangup_client_set_proxy_from_env(none, &error));
+    IS(bad, hangup_client_set_no_proxy(none, "x", &error));
+    IS(bad, hangup_client_set_local_address(none, "127.0.0.1", &error));
     IS(bad, hangup_client_preconnect(none, given("hello"), 1, &written, &error));
-    IS(bad, hangup_client_tls_roots(none, pem, sizeof pem, &error));
-    IS(bad, hangup_client_tls_roots_file(none, "x", &error));
-    IS(bad, hangup_client_tls_certificate(none, pem, sizeof pem, pem, sizeof pem, &error));
-    IS(bad, hangup_client_tls_dangerously_trust_anybody(none, 0, &error));
+    IS(bad, hangup_client_set_tls_roots(none, pem, sizeof pem, &error));
+    IS(bad, hangup_client_set_tls_roots_file(none, "x", &error));
+    IS(bad, hangup_client_set_tls_certificate(none, pem, sizeof pem, pem, sizeof pem, &error));
+    IS(bad, hangup_client_set_tls_dangerously_accept_any_certificate(none, 0, &error));
     IS(bad, hangup_client_get(none, given("hello"), 1000, &answer, &error));
     IS(bad, hangup_client_send(none, request, &answer, &error));
     IS(bad, hangup_client_send(client, none, &answer, &error));
@@ -202,35 +202,35 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_client_submit(client, none, queue, 1, &error));
     IS(bad, hangup_client_submit(client, request, none, 1, &error));
     SAYS(bad, hangup_queue_next(none, 0, &completion));
-    IS(bad, hangup_queue_caller_runs(none, 1, &error));
+    IS(bad, hangup_queue_set_caller_runs(none, 1, &error));
     SAYS(bad, hangup_queue_close(none));
-    IS(bad, hangup_request_clone(none, &new_request, &error));
-    IS(bad, hangup_request_header(none, "x", "y", &error));
-    IS(bad, hangup_request_body(none, pem, sizeof pem, &error));
-    IS(bad, hangup_request_body_file(none, "x", &error));
-    IS(bad, hangup_request_timeout(none, HANGUP_TIMEOUT_TOTAL, 1000, &error));
-    IS(bad, hangup_request_min_rate(none, 1, 1000, &error));
-    IS(bad, hangup_request_connection(none, HANGUP_KEEP, &error));
-    IS(bad, hangup_request_retries(none, 1, &error));
-    IS(bad, hangup_request_redirects(none, 1, &error));
-    IS(bad, hangup_request_whole(none, 1, &error));
-    SAYS(bad, hangup_request_cancel_with(none, cancel));
+    IS(bad, hangup_request_copy(none, &new_request, &error));
+    IS(bad, hangup_request_add_header(none, "x", "y", &error));
+    IS(bad, hangup_request_set_body(none, pem, sizeof pem, &error));
+    IS(bad, hangup_request_set_body_file(none, "x", &error));
+    IS(bad, hangup_request_set_timeout(none, HANGUP_TIMEOUT_TOTAL, 1000, &error));
+    IS(bad, hangup_request_set_min_rate(none, 1, 1000, &error));
+    IS(bad, hangup_request_set_connection_mode(none, HANGUP_CONNECTION_MODE_KEEP, &error));
+    IS(bad, hangup_request_set_retries(none, 1, &error));
+    IS(bad, hangup_request_set_redirects(none, 1, &error));
+    IS(bad, hangup_request_set_buffer_body(none, 1, &error));
+    SAYS(bad, hangup_request_set_cancel(none, cancel));
     SAYS(bad, hangup_response_header_at(none, 0, NULL, NULL, NULL));
     SAYS(bad, hangup_response_timings(none, &timings));
     IS(bad, hangup_response_read(none, room, sizeof room, &written, &error));
     IS(bad, hangup_response_read_all(none, SIZE_MAX, &lent, &written, &error));
     IS(bad, hangup_response_submit_read(none, 1, queue, 1, &error));
     IS(bad, hangup_response_submit_read(response, 1, none, 1, &error));
-    SAYS(bad, hangup_response_close(none, HANGUP_NOW));
+    SAYS(bad, hangup_response_close(none, HANGUP_CLOSE_MODE_NOW));
     SAYS(bad, hangup_response_free_body(none));
 
     /* The end is called exactly once, also when the reader was not taken. */
     int ends = 0;
-    IS(bad, hangup_request_body_reader(none, no_body, count, &ends, 0, &error));
+    IS(bad, hangup_request_set_body_reader(none, no_body, count, &ends, 0, &error));
     CHECK_NUMBER(1, ends);
-    IS(bad, hangup_manager_resolver(none, no_address, count, &ends, &error));
+    IS(bad, hangup_manager_set_resolver(none, no_address, count, &ends, &error));
     CHECK_NUMBER(2, ends);
-    IS(bad, hangup_request_body_borrowed(none, pem, sizeof pem, count, &ends, &error));
+    IS(bad, hangup_request_set_body_borrowed(none, pem, sizeof pem, count, &ends, &error));
     CHECK_NUMBER(3, ends);
 
     CHECK(new_share == NULL && new_client == NULL && new_request == NULL && new_cancel == NULL);
@@ -243,48 +243,48 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
 static void arguments(void) {
     const uint8_t pem[1] = {'x'};
     IS(HANGUP_NULL, hangup_manager_new(NULL, NULL, &error));
-    IS(HANGUP_NULL, hangup_manager_list(manager, NULL, &error));
+    IS(HANGUP_NULL, hangup_manager_connections(manager, NULL, &error));
     SAYS(HANGUP_NULL, hangup_manager_stats(manager, NULL));
-    SAYS(HANGUP_NULL, hangup_manager_get_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, NULL));
+    SAYS(HANGUP_NULL, hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, NULL));
     IS(HANGUP_NULL, hangup_manager_events(manager, 16, NULL, &error));
     SAYS(HANGUP_NULL, hangup_events_next(events, 0, NULL));
     SAYS(HANGUP_NULL, hangup_queue_next(queue, 0, NULL));
-    IS(HANGUP_INVALID_ARGUMENT, hangup_io_threads(0, &error));
-    IS(HANGUP_NULL, hangup_manager_close_origin(manager, NULL, HANGUP_NOW, &written, &error));
-    SAYS(HANGUP_NULL, hangup_manager_why_closed(manager, 1, NULL));
+    IS(HANGUP_INVALID_ARGUMENT, hangup_set_io_threads(0, &error));
+    IS(HANGUP_NULL, hangup_manager_close_origin(manager, NULL, HANGUP_CLOSE_MODE_NOW, &written, &error));
+    SAYS(HANGUP_NULL, hangup_manager_close_reason(manager, 1, NULL));
     SAYS(HANGUP_NULL, hangup_connections_at(list, 0, NULL));
     SAYS(HANGUP_NULL, hangup_cancel_child(cancel, NULL));
     IS(HANGUP_NULL, hangup_client_new(manager, NULL, &error));
-    IS(HANGUP_NULL, hangup_client_header(client, NULL, "y", &error));
+    IS(HANGUP_NULL, hangup_client_set_header(client, NULL, "y", &error));
     IS(HANGUP_NULL, hangup_manager_set_address(manager, NULL, "127.0.0.1", &error));
     IS(HANGUP_NULL, hangup_manager_preconnect(manager, NULL, 1, &written, &error));
-    IS(HANGUP_NULL, hangup_client_sensitive_header(client, NULL, &error));
-    IS(HANGUP_NULL, hangup_client_set_cookie(client, NULL, "a=b", &error));
-    IS(HANGUP_NULL, hangup_client_set_cookie(client, given("hello"), NULL, &error));
+    IS(HANGUP_NULL, hangup_client_add_sensitive_header(client, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_add_cookie(client, NULL, "a=b", &error));
+    IS(HANGUP_NULL, hangup_client_add_cookie(client, given("hello"), NULL, &error));
     IS(HANGUP_NULL, hangup_client_cookies_for(client, NULL, &cookies, &error));
     IS(HANGUP_NULL, hangup_client_cookies_for(client, given("hello"), NULL, &error));
-    IS(HANGUP_NULL, hangup_client_no_proxy(client, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_set_no_proxy(client, NULL, &error));
     IS(HANGUP_NULL, hangup_client_preconnect(client, NULL, 1, &written, &error));
-    IS(HANGUP_NULL, hangup_client_tls_roots(client, NULL, 1, &error));
-    IS(HANGUP_NULL, hangup_client_tls_roots_file(client, NULL, &error));
-    IS(HANGUP_NULL, hangup_client_tls_certificate(client, NULL, 1, pem, sizeof pem, &error));
-    IS(HANGUP_NULL, hangup_client_tls_certificate(client, pem, sizeof pem, NULL, 1, &error));
+    IS(HANGUP_NULL, hangup_client_set_tls_roots(client, NULL, 1, &error));
+    IS(HANGUP_NULL, hangup_client_set_tls_roots_file(client, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_set_tls_certificate(client, NULL, 1, pem, sizeof pem, &error));
+    IS(HANGUP_NULL, hangup_client_set_tls_certificate(client, pem, sizeof pem, NULL, 1, &error));
     IS(HANGUP_NULL, hangup_client_get(client, NULL, 1000, &response, &error));
     IS(HANGUP_NULL, hangup_client_get(client, given("hello"), 1000, NULL, &error));
     IS(HANGUP_NULL, hangup_client_send(client, request, NULL, &error));
     IS(HANGUP_NULL, hangup_request_new(NULL, given("hello"), &request, &error));
     IS(HANGUP_NULL, hangup_request_new("GET", NULL, &request, &error));
     IS(HANGUP_NULL, hangup_request_new("GET", given("hello"), NULL, &error));
-    IS(HANGUP_NULL, hangup_request_clone(request, NULL, &error));
-    IS(HANGUP_NULL, hangup_request_header(request, NULL, "y", &error));
-    IS(HANGUP_NULL, hangup_request_header(request, "x", NULL, &error));
-    IS(HANGUP_NULL, hangup_request_body(request, NULL, 1, &error));
-    IS(HANGUP_NULL, hangup_request_body_file(request, NULL, &error));
+    IS(HANGUP_NULL, hangup_request_copy(request, NULL, &error));
+    IS(HANGUP_NULL, hangup_request_add_header(request, NULL, "y", &error));
+    IS(HANGUP_NULL, hangup_request_add_header(request, "x", NULL, &error));
+    IS(HANGUP_NULL, hangup_request_set_body(request, NULL, 1, &error));
+    IS(HANGUP_NULL, hangup_request_set_body_file(request, NULL, &error));
     int ends = 0;
-    IS(HANGUP_NULL, hangup_request_body_reader(request, NULL, count, &ends, 0, &error));
+    IS(HANGUP_NULL, hangup_request_set_body_reader(request, NULL, count, &ends, 0, &error));
     CHECK_NUMBER(1, ends);
-    IS(HANGUP_NULL, hangup_request_body_reader(request, NULL, NULL, NULL, 0, &error));
-    IS(HANGUP_NULL, hangup_request_body_borrowed(request, NULL, 1, count, &ends, &error));
+    IS(HANGUP_NULL, hangup_request_set_body_reader(request, NULL, NULL, NULL, 0, &error));
+    IS(HANGUP_NULL, hangup_request_set_body_borrowed(request, NULL, 1, count, &ends, &error));
     CHECK_NUMBER(2, ends);
     CHECK(hangup_response_header(response, NULL, &written) == NULL);
     SAYS(HANGUP_NULL, hangup_response_timings(response, NULL));
@@ -298,31 +298,31 @@ static void arguments(void) {
 
 /** Where NULL means something, and an error that nobody wants. */
 static void legal(void) {
-    SAYS(HANGUP_OK, hangup_manager_close_origin(manager, "http://nobody.invalid", HANGUP_NOW, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_manager_close_origin(manager, "http://nobody.invalid", HANGUP_CLOSE_MODE_NOW, NULL, NULL));
     SAYS(HANGUP_OK, hangup_manager_close_idle(manager, 3600000, NULL));
-    SAYS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, UINT64_MAX, HANGUP_NOW, NULL));
-    CHECK_TEXT("", hangup_text_value(cookies, NULL));
+    SAYS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, UINT64_MAX, HANGUP_CLOSE_MODE_NOW, NULL));
+    CHECK_TEXT("", hangup_string_value(cookies, NULL));
     CHECK(hangup_response_history_at(response, 0, NULL) == NULL);
     SAYS(HANGUP_OK, hangup_manager_set_address(manager, "name.test", NULL, NULL));
-    SAYS(HANGUP_OK, hangup_manager_resolver(manager, NULL, NULL, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_manager_set_resolver(manager, NULL, NULL, NULL, NULL));
     SAYS(HANGUP_OK, hangup_manager_preconnect(manager, given("hello"), 0, NULL, NULL));
     SAYS(HANGUP_OK, hangup_client_preconnect(client, given("hello"), 0, NULL, NULL));
-    SAYS(HANGUP_OK, hangup_client_proxy(client, NULL, NULL));
-    SAYS(HANGUP_OK, hangup_client_local_address(client, NULL, NULL));
-    SAYS(HANGUP_OK, hangup_io_threads(1, NULL));
-    SAYS(HANGUP_OK, hangup_request_whole(request, HANGUP_NO_LIMIT, NULL));
+    SAYS(HANGUP_OK, hangup_client_set_proxy(client, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_client_set_local_address(client, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_set_io_threads(1, NULL));
+    SAYS(HANGUP_OK, hangup_request_set_buffer_body(request, HANGUP_NO_LIMIT, NULL));
     SAYS(HANGUP_OK, hangup_manager_clear_addresses(manager));
     SAYS(HANGUP_OK, hangup_manager_network_changed(manager, NULL));
-    SAYS(HANGUP_OK, hangup_client_header(client, "x", NULL, NULL));
-    SAYS(HANGUP_OK, hangup_request_body(request, NULL, 0, NULL));
-    SAYS(HANGUP_OK, hangup_request_cancel_with(request, NULL));
+    SAYS(HANGUP_OK, hangup_client_set_header(client, "x", NULL, NULL));
+    SAYS(HANGUP_OK, hangup_request_set_body(request, NULL, 0, NULL));
+    SAYS(HANGUP_OK, hangup_request_set_cancel(request, NULL));
     SAYS(HANGUP_OK, hangup_response_header_at(response, 0, NULL, NULL, NULL));
-    SAYS(HANGUP_OK, hangup_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT));
+    SAYS(HANGUP_OK, hangup_set_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT));
     SAYS(HANGUP_NULL, hangup_request_new(NULL, NULL, NULL, NULL));
     SAYS(HANGUP_NULL, hangup_client_get(NULL, NULL, 0, NULL, NULL));
     hangup_cancel_fire(cancel, NULL);
     CHECK_NUMBER(1, hangup_cancel_is_fired(cancel));
-    SAYS(HANGUP_OK, hangup_manager_close_all(manager, HANGUP_NOW, NULL));
+    SAYS(HANGUP_OK, hangup_manager_close_all(manager, HANGUP_CLOSE_MODE_NOW, NULL));
 }
 
 int main(int argc, char **argv) {
@@ -336,7 +336,7 @@ int main(int argc, char **argv) {
     queue = hangup_queue_new();
     CHECK(queue != NULL);
     options = hangup_options_new();
-    CHECK_OK(hangup_manager_list(manager, &list, NULL), NULL);
+    CHECK_OK(hangup_manager_connections(manager, &list, NULL), NULL);
     CHECK_OK(hangup_manager_events(manager, 16, &events, NULL), NULL);
     CHECK_OK(hangup_client_cookies_for(client, given("hello"), &cookies, NULL), NULL);
 
@@ -359,7 +359,7 @@ int main(int argc, char **argv) {
     CHECK_NUMBER(0, hangup_cancel_is_fired(cancel));
     legal();
 
-    hangup_text_free(cookies);
+    hangup_string_free(cookies);
     hangup_queue_free(queue);
     hangup_events_free(events);
     hangup_connections_free(list);

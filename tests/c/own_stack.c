@@ -43,7 +43,7 @@ int main(int argc, char **argv) {
     hangup_queue *queue = new_queue();
     hangup_request *request = new_request("GET", given("hello"));
     hangup_error *error = NULL;
-    CHECK_OK(hangup_request_whole(request, 1000, &error), error);
+    CHECK_OK(hangup_request_set_buffer_body(request, 1000, &error), error);
     start(&interrupter, interrupt_again, &self);
     for (int done = 0; done < 2000 || atomic_load(&on_it) < 100; done++) {
         submit(client, request, queue, 1);

@@ -35,7 +35,7 @@ static void redirects(void) {
     const char *moves = given("moves");
 
     hangup_response *response = get(client, moves);
-    CHECK_NUMBER(200, hangup_response_status(response));
+    CHECK_NUMBER(200, hangup_response_status_code(response));
     CHECK_NUMBER(1, hangup_response_history_count(response));
     int32_t status = 0;
     CHECK_TEXT(moves, hangup_response_history_at(response, 0, &status));
@@ -51,30 +51,30 @@ static void redirects(void) {
     char loop[256];
     snprintf(loop, sizeof loop, "%sloop", moves);
     hangup_request *request = new_request("GET", loop);
-    CHECK_OK(hangup_request_redirects(request, 3, &error), error);
+    CHECK_OK(hangup_request_set_redirects(request, 3, &error), error);
     CHECK_STATUS(HANGUP_REDIRECT_REFUSED, send_one(client, request, &error), error);
-    CHECK_NUMBER(302, hangup_error_http_status(error));
+    CHECK_NUMBER(302, hangup_error_status_code(error));
     CHECK_NUMBER(1, hangup_error_attempts(error));
     CHECK(strstr(hangup_error_message(error), "more than 3") != NULL);
     hangup_error_free(error);
-    CHECK_OK(hangup_client_redirects(client, 0, &error), error);
+    CHECK_OK(hangup_client_set_redirects(client, 0, &error), error);
     CHECK_STATUS(HANGUP_REDIRECT_REFUSED, send_one(client, request, NULL), NULL);
     hangup_request_free(request);
     response = get(client, moves);
-    CHECK_NUMBER(302, hangup_response_status(response));
+    CHECK_NUMBER(302, hangup_response_status_code(response));
     CHECK_NUMBER(0, hangup_response_history_count(response));
     hangup_response_free(response);
-    CHECK_OK(hangup_client_redirects(client, HANGUP_NO_LIMIT, &error), error);
-    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_redirects(client, -2, &error), error);
+    CHECK_OK(hangup_client_set_redirects(client, HANGUP_NO_LIMIT, &error), error);
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_set_redirects(client, -2, &error), error);
     hangup_error_free(error);
 
     /* What is secret stays with the origin that it was meant for. */
-    CHECK_OK(hangup_client_header(client, "X-Key", "open sesame", &error), error);
+    CHECK_OK(hangup_client_set_header(client, "X-Key", "open sesame", &error), error);
     CHECK(says(get_path(client, moves, "away"), "open sesame"));
-    CHECK_OK(hangup_client_sensitive_header(client, "x-key", &error), error);
+    CHECK_OK(hangup_client_add_sensitive_header(client, "x-key", &error), error);
     CHECK(!says(get_path(client, moves, "away"), "open sesame"));
     CHECK(says(get(client, moves), "open sesame"));
-    CHECK_STATUS(HANGUP_INVALID_HEADER, hangup_client_sensitive_header(client, "no name", &error), error);
+    CHECK_STATUS(HANGUP_INVALID_HEADER, hangup_client_add_sensitive_header(client, "no name", &error), error);
     hangup_error_free(error);
     hangup_client_free(client);
 }
@@ -88,7 +88,7 @@ static hangup_response *get_over_what_breaks(hangup_client *client, int on, hang
     response = NULL;
     hangup_request *request = new_request("GET", given("breaks"));
     if (on >= 0) {
-        CHECK_OK(hangup_request_retries(request, on, NULL), NULL);
+        CHECK_OK(hangup_request_set_retries(request, on, NULL), NULL);
     }
     hangup_client_send(client, request, &response, error);
     hangup_request_free(request);
@@ -105,7 +105,7 @@ static void retries(void) {
         hangup_client *client = new_client(manager);
         hangup_error *error = NULL;
         if (!cases[i].client) {
-            CHECK_OK(hangup_client_retries(client, 0, &error), error);
+            CHECK_OK(hangup_client_set_retries(client, 0, &error), error);
         }
         hangup_response *response = get_over_what_breaks(client, cases[i].request, &error);
         CHECK_NUMBER(cases[i].sent_again, response != NULL);
@@ -127,14 +127,14 @@ static void retries(void) {
 }
 
 static void check_cookies(hangup_client *client, const char *expected) {
-    hangup_text *text = NULL;
+    hangup_string *text = NULL;
     hangup_error *error = NULL;
     size_t size = 4711;
     CHECK_OK(hangup_client_cookies_for(client, given("moves"), &text, &error), error);
-    CHECK_TEXT(expected, hangup_text_value(text, &size));
+    CHECK_TEXT(expected, hangup_string_value(text, &size));
     CHECK_NUMBER(strlen(expected), size);
-    CHECK_TEXT(expected, hangup_text_value(text, NULL));
-    hangup_text_free(text);
+    CHECK_TEXT(expected, hangup_string_value(text, NULL));
+    hangup_string_free(text);
 }
 
 static void cookies(void) {
@@ -142,20 +142,20 @@ static void cookies(void) {
     hangup_error *error = NULL;
     const char *moves = given("moves");
     CHECK(!says(get(client, moves), "id=7"));
-    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_client_set_cookie(client, moves, "a=b", &error), error);
+    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_client_add_cookie(client, moves, "a=b", &error), error);
     hangup_error_free(error);
     check_cookies(client, "");
 
-    CHECK_OK(hangup_client_cookies(client, 1, &error), error);
+    CHECK_OK(hangup_client_set_cookies(client, 1, &error), error);
     CHECK(says(get(client, moves), "id=7"));
     check_cookies(client, "id=7");
-    CHECK_OK(hangup_client_set_cookie(client, moves, "theme=dark; Path=/; Max-Age=60", &error), error);
+    CHECK_OK(hangup_client_add_cookie(client, moves, "theme=dark; Path=/; Max-Age=60", &error), error);
     check_cookies(client, "id=7; theme=dark");
-    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_set_cookie(client, moves, "nothing", &error), error);
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_add_cookie(client, moves, "nothing", &error), error);
     hangup_error_free(error);
-    CHECK_STATUS(HANGUP_INVALID_URL, hangup_client_set_cookie(client, "nowhere", "a=b", &error), error);
+    CHECK_STATUS(HANGUP_INVALID_URL, hangup_client_add_cookie(client, "nowhere", "a=b", &error), error);
     hangup_error_free(error);
-    hangup_text *text = NULL;
+    hangup_string *text = NULL;
     CHECK_STATUS(HANGUP_INVALID_URL, hangup_client_cookies_for(client, "nowhere", &text, &error), error);
     CHECK(text == NULL);
     hangup_error_free(error);
@@ -163,7 +163,7 @@ static void cookies(void) {
     CHECK_OK(hangup_client_clear_cookies(client), NULL);
     check_cookies(client, "");
     CHECK(says(get(client, moves), "id=7"));
-    CHECK_OK(hangup_client_cookies(client, 0, &error), error);
+    CHECK_OK(hangup_client_set_cookies(client, 0, &error), error);
     check_cookies(client, "");
     hangup_client_free(client);
 }
@@ -177,20 +177,20 @@ static void decoding(void) {
     CHECK_OK(hangup_response_read_all(response, SIZE_MAX, &data, &size, &error), error);
     CHECK_NUMBER(25, size);
     hangup_response_free(response);
-    CHECK_OK(hangup_client_decode(client, 1, &error), error);
+    CHECK_OK(hangup_client_set_decode(client, 1, &error), error);
     response = get(client, given("gzip"));
     check_body(response, "hello");
     CHECK_TEXT("gzip", hangup_response_header(response, "content-encoding", NULL));
     hangup_response_free(response);
     CHECK(says(get(client, given("echo")), "gzip"));
-    CHECK_OK(hangup_client_max_codings(client, 1, &error), error);
-    CHECK_OK(hangup_client_max_codings(client, HANGUP_NO_LIMIT, &error), error);
+    CHECK_OK(hangup_client_set_max_codings(client, 1, &error), error);
+    CHECK_OK(hangup_client_set_max_codings(client, HANGUP_NO_LIMIT, &error), error);
     for (int32_t codings = 0; codings >= -2; codings -= 2) {
-        CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_max_codings(client, codings, &error), error);
+        CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_set_max_codings(client, codings, &error), error);
         hangup_error_free(error);
         error = NULL;
     }
-    CHECK_OK(hangup_client_decode(client, 0, &error), error);
+    CHECK_OK(hangup_client_set_decode(client, 0, &error), error);
     CHECK(!says(get(client, given("echo")), "gzip"));
     hangup_client_free(client);
 }

@@ -21,7 +21,7 @@ static void the_descriptor_is_readable_while_there_is_something(void) {
             CHECK_NUMBER(1, readable(queue, (int)SOON));
             hangup_completion done = next(queue);
             CHECK_OK(done.status, done.error);
-            CHECK_NUMBER(200, hangup_response_status(done.response));
+            CHECK_NUMBER(200, hangup_response_status_code(done.response));
             check_body(done.response, "hello");
             hangup_response_free(done.response);
             seen |= done.tag;
@@ -42,8 +42,8 @@ static void an_epoll_loop_serves_many(void) {
     hangup_queue *queue = new_queue();
     hangup_request *request = new_request("GET", given("hello"));
     hangup_error *error = NULL;
-    CHECK_OK(hangup_manager_limit(manager, HANGUP_LIMIT_PER_ORIGIN, 16, &error), error);
-    CHECK_OK(hangup_request_whole(request, 1000, &error), error);
+    CHECK_OK(hangup_manager_set_limit(manager, HANGUP_LIMIT_PER_ORIGIN, 16, &error), error);
+    CHECK_OK(hangup_request_set_buffer_body(request, 1000, &error), error);
     int loop = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN};
     CHECK_NUMBER(0, epoll_ctl(loop, EPOLL_CTL_ADD, hangup_queue_fd(queue), &event));
@@ -90,11 +90,11 @@ static void whatever_happens_there_is_one_completion(void) {
         /* Nobody listens on port 1. */
         hangup_request *request = new_request("GET", kind == NOWHERE ? "http://127.0.0.1:1/" : given(server[kind]));
         if (kind == LATE) {
-            CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_TOTAL, 50, &error), error);
+            CHECK_OK(hangup_request_set_timeout(request, HANGUP_TIMEOUT_TOTAL, 50, &error), error);
         }
         if (kind == CANCELLED || kind == CUT) {
-            CHECK_OK(hangup_request_cancel_with(request, cancel), NULL);
-            CHECK_OK(hangup_request_whole(request, 1000000, &error), error);
+            CHECK_OK(hangup_request_set_cancel(request, cancel), NULL);
+            CHECK_OK(hangup_request_set_buffer_body(request, 1000000, &error), error);
         }
         submit(client, request, queue, tag);
         hangup_request_free(request);
@@ -129,7 +129,7 @@ static void what_nobody_takes_is_closed(void) {
     hangup_request *half = new_request("GET", given("half")), *large = new_request("GET", given("large"));
     hangup_cancel *cancel = hangup_cancel_new();
     hangup_request *silent = new_request("GET", given("silent"));
-    CHECK_OK(hangup_request_cancel_with(silent, cancel), NULL);
+    CHECK_OK(hangup_request_set_cancel(silent, cancel), NULL);
     submit(client, half, queue, 1);
     CHECK_NUMBER(1, readable(queue, (int)SOON));
     hangup_response *read = get(client, given("half"));
@@ -223,9 +223,9 @@ static void waiting(void) {
     CHECK_STATUS(HANGUP_TIMED_OUT, hangup_queue_next(queue, 30, &done), NULL);
     CHECK(now_us() - began >= 30000);
     CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_queue_next(queue, -2, &done), NULL);
-    CHECK_OK(hangup_interrupt_check(yes, NULL, 20), NULL);
+    CHECK_OK(hangup_set_interrupt_check(yes, NULL, 20), NULL);
     CHECK_STATUS(HANGUP_CANCELLED, hangup_queue_next(queue, HANGUP_NO_LIMIT, &done), NULL);
-    CHECK_OK(hangup_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT), NULL);
+    CHECK_OK(hangup_set_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT), NULL);
 
     /* A structure that can't hold it takes nothing. */
     submit(client, request, queue, 1);
@@ -321,10 +321,10 @@ static void a_forked_child_makes_a_queue_of_its_own(void) {
 int main(int argc, char **argv) {
     begin(argc, argv);
     hangup_error *error = NULL;
-    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_io_threads(65, &error), error);
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_set_io_threads(65, &error), error);
     CHECK(strstr(hangup_error_message(error), "1 to 64") != NULL);
     hangup_error_free(error);
-    CHECK_OK(hangup_io_threads(2, NULL), NULL);
+    CHECK_OK(hangup_set_io_threads(2, NULL), NULL);
     the_descriptor_is_readable_while_there_is_something();
     an_epoll_loop_serves_many();
     whatever_happens_there_is_one_completion();

@@ -9,14 +9,14 @@
 static hangup_manager *manager;
 static hangup_client *client;
 
-static void check_reason(hangup_reason expected, uint64_t connection) {
-    hangup_reason reason = 0;
-    CHECK_OK(hangup_manager_why_closed(manager, connection, &reason), NULL);
-    CHECK_TEXT(hangup_reason_text(expected), hangup_reason_text(reason));
+static void check_reason(hangup_close_reason expected, uint64_t connection) {
+    hangup_close_reason reason = 0;
+    CHECK_OK(hangup_manager_close_reason(manager, connection, &reason), NULL);
+    CHECK_TEXT(hangup_close_reason_text(expected), hangup_close_reason_text(reason));
 }
 
 /** An exchange that fails: the connection that it was on, and why that ended. */
-static void fails(const char *url, int64_t total_ms, hangup_status status, hangup_reason reason) {
+static void fails(const char *url, int64_t total_ms, hangup_status status, hangup_close_reason reason) {
     hangup_response *response = NULL;
     hangup_error *error = NULL;
     CHECK_STATUS(status, hangup_client_get(client, url, total_ms, &response, &error), error);
@@ -28,11 +28,11 @@ static void fails(const char *url, int64_t total_ms, hangup_status status, hangu
 }
 
 /** An exchange that goes well; answers its connection. */
-static uint64_t goes_well(const char *url, hangup_mode mode) {
+static uint64_t goes_well(const char *url, hangup_connection_mode mode) {
     hangup_request *request = new_request("GET", url);
     hangup_response *response = NULL;
     hangup_error *error = NULL;
-    CHECK_OK(hangup_request_connection(request, mode, NULL), NULL);
+    CHECK_OK(hangup_request_set_connection_mode(request, mode, NULL), NULL);
     CHECK_OK(hangup_client_send(client, request, &response, &error), error);
     uint64_t connection = hangup_response_connection(response);
     check_body(response, "hello");
@@ -42,31 +42,31 @@ static uint64_t goes_well(const char *url, hangup_mode mode) {
 }
 
 static void of_exchanges(void) {
-    fails(given("silent"), 50, HANGUP_TIMED_OUT, HANGUP_REASON_TIMED_OUT);
-    fails(given("gone"), 5000, HANGUP_PEER_RESET, HANGUP_REASON_PEER_RESET);
-    fails(given("leaves"), 5000, HANGUP_PEER_CLOSED, HANGUP_REASON_PEER_CLOSED);
-    fails(given("junk"), 5000, HANGUP_PROTOCOL, HANGUP_REASON_PROTOCOL_ERROR);
-    check_reason(HANGUP_REASON_ASKED_BY_REQUEST, goes_well(given("hello"), HANGUP_CLOSE_AFTER));
-    check_reason(HANGUP_REASON_ASKED_BY_RESPONSE, goes_well(given("short"), HANGUP_KEEP));
+    fails(given("silent"), 50, HANGUP_TIMED_OUT, HANGUP_CLOSE_REASON_TIMED_OUT);
+    fails(given("gone"), 5000, HANGUP_PEER_RESET, HANGUP_CLOSE_REASON_PEER_RESET);
+    fails(given("leaves"), 5000, HANGUP_PEER_CLOSED, HANGUP_CLOSE_REASON_PEER_CLOSED);
+    fails(given("junk"), 5000, HANGUP_PROTOCOL, HANGUP_CLOSE_REASON_PROTOCOL_ERROR);
+    check_reason(HANGUP_CLOSE_REASON_ASKED_BY_REQUEST, goes_well(given("hello"), HANGUP_CONNECTION_MODE_CLOSE_AFTER));
+    check_reason(HANGUP_CLOSE_REASON_ASKED_BY_RESPONSE, goes_well(given("short"), HANGUP_CONNECTION_MODE_KEEP));
 
     hangup_response *response = get(client, given("large"));
     uint64_t connection = hangup_response_connection(response);
-    hangup_reason reason = 0;
-    CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_why_closed(manager, connection, &reason), NULL);
+    hangup_close_reason reason = 0;
+    CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_close_reason(manager, connection, &reason), NULL);
     CHECK_NUMBER(0, reason);
     hangup_response_free(response);
-    check_reason(HANGUP_REASON_BODY_LEFT_UNREAD, connection);
+    check_reason(HANGUP_CLOSE_REASON_BODY_LEFT_UNREAD, connection);
 
     hangup_request *request = new_request("GET", given("half"));
     hangup_cancel *token = hangup_cancel_new();
     hangup_error *error = NULL;
-    CHECK_OK(hangup_request_cancel_with(request, token), NULL);
+    CHECK_OK(hangup_request_set_cancel(request, token), NULL);
     CHECK_OK(hangup_client_send(client, request, &response, &error), error);
     hangup_cancel_fire(token, NULL);
     const uint8_t *data = NULL;
     size_t size = 0;
     CHECK_STATUS(HANGUP_CANCELLED, hangup_response_read_all(response, SIZE_MAX, &data, &size, &error), error);
-    check_reason(HANGUP_REASON_CANCELLED, hangup_error_connection(error));
+    check_reason(HANGUP_CLOSE_REASON_CANCELLED, hangup_error_connection(error));
     hangup_error_free(error);
     hangup_response_free(response);
     hangup_cancel_free(token);
@@ -74,37 +74,37 @@ static void of_exchanges(void) {
 }
 
 static void of_idle_connections(void) {
-    uint64_t connection = goes_well(given("hello"), HANGUP_FRESH);
-    CHECK_OK(hangup_manager_close_connection(manager, connection, HANGUP_GRACEFUL, NULL), NULL);
-    check_reason(HANGUP_REASON_CLOSED_BY_ID, connection);
+    uint64_t connection = goes_well(given("hello"), HANGUP_CONNECTION_MODE_FRESH);
+    CHECK_OK(hangup_manager_close_connection(manager, connection, HANGUP_CLOSE_MODE_GRACEFUL, NULL), NULL);
+    check_reason(HANGUP_CLOSE_REASON_CLOSED_BY_ID, connection);
 
-    connection = goes_well(given("hello"), HANGUP_FRESH);
-    CHECK_OK(hangup_manager_close_origin(manager, given("hello"), HANGUP_GRACEFUL, NULL, NULL), NULL);
-    check_reason(HANGUP_REASON_CLOSED_BY_ORIGIN, connection);
+    connection = goes_well(given("hello"), HANGUP_CONNECTION_MODE_FRESH);
+    CHECK_OK(hangup_manager_close_origin(manager, given("hello"), HANGUP_CLOSE_MODE_GRACEFUL, NULL, NULL), NULL);
+    check_reason(HANGUP_CLOSE_REASON_CLOSED_BY_ORIGIN, connection);
 
-    connection = goes_well(given("hello"), HANGUP_FRESH);
-    CHECK_OK(hangup_manager_close_all(manager, HANGUP_GRACEFUL, NULL), NULL);
-    check_reason(HANGUP_REASON_CLOSED_BY_ALL, connection);
+    connection = goes_well(given("hello"), HANGUP_CONNECTION_MODE_FRESH);
+    CHECK_OK(hangup_manager_close_all(manager, HANGUP_CLOSE_MODE_GRACEFUL, NULL), NULL);
+    check_reason(HANGUP_CLOSE_REASON_CLOSED_BY_ALL, connection);
 
-    connection = goes_well(given("hello"), HANGUP_FRESH);
+    connection = goes_well(given("hello"), HANGUP_CONNECTION_MODE_FRESH);
     CHECK_OK(hangup_manager_close_idle(manager, 0, NULL), NULL);
-    check_reason(HANGUP_REASON_IDLE_TOO_LONG, connection);
+    check_reason(HANGUP_CLOSE_REASON_IDLE_TOO_LONG, connection);
 
-    CHECK_OK(hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, 0, NULL), NULL);
-    check_reason(HANGUP_REASON_POOL_FULL, goes_well(given("hello"), HANGUP_FRESH));
-    CHECK_OK(hangup_manager_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, HANGUP_NO_LIMIT, NULL), NULL);
+    CHECK_OK(hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, 0, NULL), NULL);
+    check_reason(HANGUP_CLOSE_REASON_POOL_FULL, goes_well(given("hello"), HANGUP_CONNECTION_MODE_FRESH));
+    CHECK_OK(hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, HANGUP_NO_LIMIT, NULL), NULL);
 
     /* The peer has left while nobody looked: seen by a sweep, or at the next checkout. */
-    connection = goes_well(given("once"), HANGUP_KEEP);
+    connection = goes_well(given("once"), HANGUP_CONNECTION_MODE_KEEP);
     sleep_ms(50 * slowness());
-    CHECK(goes_well(given("once"), HANGUP_KEEP) != connection);
-    hangup_reason reason = 0;
-    CHECK_OK(hangup_manager_why_closed(manager, connection, &reason), NULL);
-    CHECK(reason == HANGUP_REASON_STALE_AT_CHECKOUT || reason == HANGUP_REASON_PEER_CLOSED);
+    CHECK(goes_well(given("once"), HANGUP_CONNECTION_MODE_KEEP) != connection);
+    hangup_close_reason reason = 0;
+    CHECK_OK(hangup_manager_close_reason(manager, connection, &reason), NULL);
+    CHECK(reason == HANGUP_CLOSE_REASON_STALE_AT_CHECKOUT || reason == HANGUP_CLOSE_REASON_PEER_CLOSED);
 
-    connection = goes_well(given("hello"), HANGUP_FRESH);
+    connection = goes_well(given("hello"), HANGUP_CONNECTION_MODE_FRESH);
     CHECK_OK(hangup_manager_shutdown(manager), NULL);
-    check_reason(HANGUP_REASON_MANAGER_SHUT_DOWN, connection);
+    check_reason(HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN, connection);
 }
 
 int main(int argc, char **argv) {
@@ -113,8 +113,8 @@ int main(int argc, char **argv) {
     client = new_client(manager);
     of_exchanges();
     of_idle_connections();
-    hangup_reason reason = 0;
-    CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_why_closed(manager, UINT64_MAX, &reason), NULL);
+    hangup_close_reason reason = 0;
+    CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_close_reason(manager, UINT64_MAX, &reason), NULL);
     hangup_client_free(client);
     hangup_manager_free(manager);
     return 0;

@@ -27,10 +27,10 @@ static void addresses_by_hand(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
     hangup_error *error = NULL;
-    CHECK_OK(hangup_client_proxy(client, NULL, &error), error);
+    CHECK_OK(hangup_client_set_proxy(client, NULL, &error), error);
     CHECK_OK(hangup_manager_set_address(manager, "Name.test", "127.0.0.1", &error), error);
     CHECK_OK(status_of(client, hello_at("name.test"), &error), error);
-    CHECK_OK(hangup_manager_close_all(manager, HANGUP_NOW, NULL), NULL);
+    CHECK_OK(hangup_manager_close_all(manager, HANGUP_CLOSE_MODE_NOW, NULL), NULL);
     CHECK_OK(hangup_manager_set_address(manager, "name.test", "::1, 127.0.0.1", &error), error);
     CHECK_OK(status_of(client, hello_at("name.test"), &error), error);
 
@@ -93,11 +93,11 @@ static void a_resolver_of_ones_own(void) {
     hangup_client *client = new_client(manager);
     hangup_error *error = NULL;
     struct resolver first = {0, 0}, slow = {0, 0}, last = {0, 0};
-    CHECK_OK(hangup_client_proxy(client, NULL, &error), error);
-    CHECK_OK(hangup_manager_resolver(manager, resolve, end, &first, &error), error);
+    CHECK_OK(hangup_client_set_proxy(client, NULL, &error), error);
+    CHECK_OK(hangup_manager_set_resolver(manager, resolve, end, &first, &error), error);
     for (int i = 0; i < 2; i++) {
         CHECK_OK(status_of(client, hello_at("name.test"), &error), error);
-        CHECK_OK(hangup_manager_close_all(manager, HANGUP_NOW, NULL), NULL);
+        CHECK_OK(hangup_manager_close_all(manager, HANGUP_CLOSE_MODE_NOW, NULL), NULL);
         CHECK_NUMBER(1, first.asked);
     }
     CHECK_OK(hangup_manager_clear_addresses(manager), NULL);
@@ -113,7 +113,7 @@ static void a_resolver_of_ones_own(void) {
     CHECK_NUMBER(0, first.ended);
 
     /* One that is slow is not waited for, and ends when it is done. */
-    CHECK_OK(hangup_manager_resolver(manager, resolve_slowly, end, &slow, &error), error);
+    CHECK_OK(hangup_manager_set_resolver(manager, resolve_slowly, end, &slow, &error), error);
     wait_until_ended(&first);
     hangup_response *response = NULL;
     int64_t began = now_us();
@@ -121,17 +121,17 @@ static void a_resolver_of_ones_own(void) {
     CHECK(now_us() - began < 200000 * slowness());
     CHECK_NUMBER(HANGUP_PHASE_RESOLVE, hangup_error_phase(error));
     hangup_error_free(error);
-    CHECK_OK(hangup_manager_resolver(manager, NULL, NULL, NULL, &error), error);
+    CHECK_OK(hangup_manager_set_resolver(manager, NULL, NULL, NULL, &error), error);
     wait_until_ended(&slow);
     CHECK_NUMBER(1, slow.asked);
 
     /* It ends with its manager, and at once if it was not taken. */
-    CHECK_OK(hangup_manager_resolver(manager, resolve, end, &last, &error), error);
+    CHECK_OK(hangup_manager_set_resolver(manager, resolve, end, &last, &error), error);
     hangup_client_free(client);
     hangup_manager_free(manager);
     wait_until_ended(&last);
     last.ended = 0;
-    CHECK_STATUS(HANGUP_NULL, hangup_manager_resolver(NULL, resolve, end, &last, NULL), NULL);
+    CHECK_STATUS(HANGUP_NULL, hangup_manager_set_resolver(NULL, resolve, end, &last, NULL), NULL);
     CHECK_NUMBER(1, last.ended);
 }
 
@@ -143,36 +143,36 @@ static void through_a_proxy(void) {
 
     /* Only the proxy knows this name; and it wants credentials. */
     snprintf(proxy, sizeof proxy, "http://user:pass@%s", place);
-    CHECK_OK(hangup_client_proxy(client, proxy, &error), error);
+    CHECK_OK(hangup_client_set_proxy(client, proxy, &error), error);
     CHECK_OK(status_of(client, "http://origin.test/", &error), error);
-    CHECK_OK(hangup_client_proxy(client, given("proxy"), &error), error);
+    CHECK_OK(hangup_client_set_proxy(client, given("proxy"), &error), error);
     CHECK_STATUS(HANGUP_PROXY_FAILED, status_of(client, "https://origin.test/", &error), error);
-    CHECK_NUMBER(407, hangup_error_http_status(error));
+    CHECK_NUMBER(407, hangup_error_status_code(error));
     CHECK_NUMBER(HANGUP_PHASE_PROXY, hangup_error_phase(error));
     hangup_error_free(error);
 
     /* Not for these hosts, and not at all. */
-    CHECK_OK(hangup_client_proxy(client, "http://127.0.0.1:1", &error), error);
+    CHECK_OK(hangup_client_set_proxy(client, "http://127.0.0.1:1", &error), error);
     CHECK_STATUS(HANGUP_CONNECT_FAILED, status_of(client, given("hello"), NULL), NULL);
-    CHECK_OK(hangup_client_no_proxy(client, "example.org, 127.0.0.0/8", &error), error);
+    CHECK_OK(hangup_client_set_no_proxy(client, "example.org, 127.0.0.0/8", &error), error);
     CHECK_OK(status_of(client, given("hello"), &error), error);
-    CHECK_OK(hangup_client_no_proxy(client, "", &error), error);
+    CHECK_OK(hangup_client_set_no_proxy(client, "", &error), error);
     CHECK_STATUS(HANGUP_CONNECT_FAILED, status_of(client, given("hello"), NULL), NULL);
-    CHECK_OK(hangup_client_proxy(client, NULL, &error), error);
+    CHECK_OK(hangup_client_set_proxy(client, NULL, &error), error);
     CHECK_OK(status_of(client, given("hello"), &error), error);
-    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_proxy(client, "gopher://x", &error), error);
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_set_proxy(client, "gopher://x", &error), error);
     hangup_error_free(error);
-    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_no_proxy(client, "10.0.0.0/99", &error), error);
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_set_no_proxy(client, "10.0.0.0/99", &error), error);
     hangup_error_free(error);
 
     /* As the environment says, when it is asked. */
     CHECK_NUMBER(0, setenv("http_proxy", "http://127.0.0.1:1", 1));
     CHECK_NUMBER(0, setenv("no_proxy", "", 1));
     CHECK_OK(status_of(client, given("hello"), &error), error);
-    CHECK_OK(hangup_client_proxy_from_env(client, &error), error);
+    CHECK_OK(hangup_client_set_proxy_from_env(client, &error), error);
     CHECK_STATUS(HANGUP_CONNECT_FAILED, status_of(client, given("hello"), NULL), NULL);
     CHECK_NUMBER(0, unsetenv("http_proxy"));
-    CHECK_OK(hangup_client_proxy_from_env(client, &error), error);
+    CHECK_OK(hangup_client_set_proxy_from_env(client, &error), error);
     CHECK_OK(status_of(client, given("hello"), &error), error);
     hangup_client_free(client);
 }
@@ -182,11 +182,11 @@ static void from_an_address(void) {
     hangup_client *client = new_client(manager);
     hangup_error *error = NULL;
     for (int i = 0; i < 2; i++) {
-        CHECK_OK(hangup_client_local_address(client, i == 0 ? "127.0.0.2" : NULL, &error), error);
+        CHECK_OK(hangup_client_set_local_address(client, i == 0 ? "127.0.0.2" : NULL, &error), error);
         CHECK_OK(status_of(client, given("hello"), &error), error);
         hangup_connections *list = NULL;
         hangup_connection_info info = {.size = sizeof info};
-        CHECK_OK(hangup_manager_list(manager, &list, NULL), NULL);
+        CHECK_OK(hangup_manager_connections(manager, &list, NULL), NULL);
         CHECK_NUMBER(i + 1, hangup_connections_count(list));
         CHECK_OK(hangup_connections_at(list, (size_t)i, &info), NULL);
         CHECK_NUMBER(0, strncmp(info.local, i == 0 ? "127.0.0.2:" : "127.0.0.1:", 10));
@@ -194,7 +194,7 @@ static void from_an_address(void) {
     }
     static const char *const wrong[] = {"", "localhost", "127.0.0.1:1"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_local_address(client, wrong[i], &error), error);
+        CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_set_local_address(client, wrong[i], &error), error);
         hangup_error_free(error);
     }
     hangup_client_free(client);
@@ -226,8 +226,8 @@ static void dialled_ahead(void) {
     CHECK_NUMBER(3, stats_of(manager).opened);
 
     /* Not beyond the limits, and not for another client's settings. */
-    CHECK_OK(hangup_manager_limit(manager, HANGUP_LIMIT_TOTAL, 4, &error), error);
-    CHECK_OK(hangup_client_local_address(client, "127.0.0.2", &error), error);
+    CHECK_OK(hangup_manager_set_limit(manager, HANGUP_LIMIT_TOTAL, 4, &error), error);
+    CHECK_OK(hangup_client_set_local_address(client, "127.0.0.2", &error), error);
     CHECK_OK(hangup_client_preconnect(client, given("hello"), 5, &begun, &error), error);
     CHECK_NUMBER(1, begun);
     CHECK_STATUS(HANGUP_INVALID_URL, hangup_client_preconnect(client, "nowhere", 1, &begun, &error), error);

@@ -21,7 +21,7 @@ static void a_body_is_read_piece_by_piece(void) {
         CHECK_NUMBER(4711, got);
         hangup_completion done = next(queue);
         CHECK_OK(done.status, done.error);
-        CHECK_NUMBER(HANGUP_COMPLETION_READ, done.what);
+        CHECK_NUMBER(HANGUP_COMPLETION_TYPE_READ, done.what);
         CHECK_NUMBER(7, done.tag);
         CHECK(done.response == NULL && done.data_size <= at_most && done.data_size <= 65536);
         for (size_t i = 0; i < done.data_size; i++) {
@@ -65,7 +65,7 @@ static void a_read_under_way_is_ended_by_a_close_and_by_a_free(void) {
     hangup_queue *queue = new_queue();
     hangup_response *response = at_the_stall(client, queue);
     check_nothing(queue);
-    CHECK_OK(hangup_response_close(response, HANGUP_GRACEFUL), NULL);
+    CHECK_OK(hangup_response_close(response, HANGUP_CLOSE_MODE_GRACEFUL), NULL);
     check_closed(queue);
     char room[8];
     size_t got = 0;
@@ -84,7 +84,7 @@ static void a_read_under_way_is_ended_by_a_close_and_by_a_free(void) {
         if (freed) {
             hangup_response_free(response);
         } else {
-            CHECK_OK(hangup_response_close(response, HANGUP_NOW), NULL);
+            CHECK_OK(hangup_response_close(response, HANGUP_CLOSE_MODE_NOW), NULL);
         }
         check_closed(queue);
         if (!freed) {
@@ -103,11 +103,11 @@ static void a_whole_body_comes_with_its_response(void) {
     hangup_queue *queue = new_queue();
     hangup_request *request = new_request("GET", given("large"));
     hangup_error *error = NULL;
-    CHECK_OK(hangup_request_whole(request, 200000, &error), error);
+    CHECK_OK(hangup_request_set_buffer_body(request, 200000, &error), error);
     submit(client, request, queue, 1);
     hangup_completion done = next(queue);
     CHECK_OK(done.status, done.error);
-    CHECK_NUMBER(HANGUP_COMPLETION_RESPONSE, done.what);
+    CHECK_NUMBER(HANGUP_COMPLETION_TYPE_RESPONSE, done.what);
     CHECK(done.data_size == 200000 && done.data[0] == 'x' && done.data[199999] == 'x');
     CHECK_NUMBER(1, stats_of(manager).idle);
 
@@ -129,7 +129,7 @@ static void a_whole_body_comes_with_its_response(void) {
     hangup_response_free(done.response);
 
     /* A larger one fails the request, and is said to have used its connection. */
-    CHECK_OK(hangup_request_whole(request, 199999, &error), error);
+    CHECK_OK(hangup_request_set_buffer_body(request, 199999, &error), error);
     submit(client, request, queue, 3);
     done = next(queue);
     CHECK_STATUS(HANGUP_TOO_LARGE, done.status, done.error);
@@ -141,9 +141,9 @@ static void a_whole_body_comes_with_its_response(void) {
     /* So does a call that blocks. */
     hangup_response *response = NULL;
     CHECK_STATUS(HANGUP_TOO_LARGE, hangup_client_send(client, request, &response, NULL), NULL);
-    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_request_whole(request, -2, &error), error);
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_request_set_buffer_body(request, -2, &error), error);
     hangup_error_free(error);
-    CHECK_OK(hangup_request_whole(request, HANGUP_NO_LIMIT, NULL), NULL);
+    CHECK_OK(hangup_request_set_buffer_body(request, HANGUP_NO_LIMIT, NULL), NULL);
     CHECK_OK(hangup_client_send(client, request, &response, NULL), NULL);
     hangup_response_free(response);
     hangup_request_free(request);
@@ -175,8 +175,8 @@ static void a_body_from_a_reader_is_submitted_once(void) {
     hangup_request *request = new_request("POST", given("body"));
     hangup_error *error = NULL;
     struct source source = {.left = 3};
-    CHECK_OK(hangup_request_whole(request, 1000, &error), error);
-    CHECK_OK(hangup_request_body_reader(request, three_pieces, count_end, &source, HANGUP_NO_LIMIT, &error), error);
+    CHECK_OK(hangup_request_set_buffer_body(request, 1000, &error), error);
+    CHECK_OK(hangup_request_set_body_reader(request, three_pieces, count_end, &source, HANGUP_NO_LIMIT, &error), error);
     submit(client, request, queue, 1);
     CHECK_STATUS(HANGUP_INVALID_STATE, hangup_client_submit(client, request, queue, 2, &error), error);
     CHECK(strstr(hangup_error_message(error), "give it a new one") != NULL);

@@ -1,6 +1,6 @@
 /**
  * A thread that waits for completions, and is the only one to wait for what is under way, does the work if its queue
- * allows that (hangup_queue_caller_runs). A user sees no difference: whether or not it waits, other threads wait, or an
+ * allows that (hangup_queue_set_caller_runs). A user sees no difference: whether or not it waits, other threads wait, or an
  * exchange is ended, all goes on, and in the same way if the queue does not allow it. Servers: `hello` answers 200 "hello"
  * for ever; `large` sends 200,000 bytes for ever; `silent` accepts, and then nothing.
  */
@@ -16,7 +16,7 @@ static int32_t caller_runs;
 static hangup_queue *taking_queue(void) {
     hangup_queue *queue = new_queue();
     hangup_error *error = NULL;
-    CHECK_OK(hangup_queue_caller_runs(queue, caller_runs, &error), error);
+    CHECK_OK(hangup_queue_set_caller_runs(queue, caller_runs, &error), error);
     return queue;
 }
 
@@ -55,7 +55,7 @@ static void what_nobody_waits_for_goes_on(void) {
     hangup_queue *queue = taking_queue();
     hangup_error *error = NULL;
     hangup_request *silent = new_request("GET", given("silent"));
-    CHECK_OK(hangup_request_timeout(silent, HANGUP_TIMEOUT_TOTAL, 1000, &error), error);
+    CHECK_OK(hangup_request_set_timeout(silent, HANGUP_TIMEOUT_TOTAL, 1000, &error), error);
     is_hello(submitted(client, given("hello"), queue));
     hangup_completion done = {.size = sizeof done};
     submit(client, silent, queue, 2);
@@ -82,7 +82,7 @@ static void a_taker_that_sleeps_holds_up_nobody(void) {
     hangup_client *client = new_client(manager);
     hangup_cancel *cancel = hangup_cancel_new();
     hangup_request *silent = new_request("GET", given("silent"));
-    CHECK_OK(hangup_request_cancel_with(silent, cancel), NULL);
+    CHECK_OK(hangup_request_set_cancel(silent, cancel), NULL);
     hangup_queue *queue = taking_queue();
     waiter sleeper = {.queue = taking_queue()};
     submit(client, silent, sleeper.queue, 1);
@@ -190,12 +190,12 @@ static void its_wait_ends_in_time(void) {
         CHECK_STATUS(HANGUP_TIMED_OUT, hangup_queue_next(queue, 20, &done), NULL);
         CHECK(now_us() - began >= 20000);
     }
-    CHECK_OK(hangup_interrupt_check(asks_around, client, 20), NULL);
+    CHECK_OK(hangup_set_interrupt_check(asks_around, client, 20), NULL);
     CHECK_STATUS(HANGUP_CANCELLED, hangup_queue_next(queue, HANGUP_NO_LIMIT, &done), NULL);
     int32_t end = 1;
-    CHECK_OK(hangup_interrupt_check(wants_an_end, &end, 20), NULL);
+    CHECK_OK(hangup_set_interrupt_check(wants_an_end, &end, 20), NULL);
     CHECK_STATUS(HANGUP_CANCELLED, hangup_queue_next(queue, HANGUP_NO_LIMIT, &done), NULL);
-    CHECK_OK(hangup_interrupt_check(wants_an_end, &end, HANGUP_NO_LIMIT), NULL);
+    CHECK_OK(hangup_set_interrupt_check(wants_an_end, &end, HANGUP_NO_LIMIT), NULL);
     struct sigaction hear = {.sa_handler = heard, .sa_flags = SA_RESTART};
     sigaction(SIGUSR1, &hear, NULL);
     pthread_t killer, self = pthread_self();
@@ -205,7 +205,7 @@ static void its_wait_ends_in_time(void) {
     CHECK_STATUS(HANGUP_TIMED_OUT, hangup_queue_next(queue, 20, &done), NULL);
     pthread_cancel(killer);
     join(killer);
-    CHECK_OK(hangup_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT), NULL);
+    CHECK_OK(hangup_set_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT), NULL);
     CHECK_NUMBER(1, stats_of(manager).in_use);
     CHECK_OK(hangup_manager_shutdown(manager), NULL);
     done = next(queue);
@@ -236,11 +236,11 @@ static void *work_by_turns(void *argument) {
         for (int i = 0; round % 2 == self->number && i < TURN && atomic_load(self->left) > 0; i++) {
             hangup_completion done = next(self->queue);
             CHECK_OK(done.status, done.error);
-            if (done.what == HANGUP_COMPLETION_RESPONSE) {
+            if (done.what == HANGUP_COMPLETION_TYPE_RESPONSE) {
                 self->streams[done.tag] = done.response;
             }
             self->got[done.tag] += done.data_size;
-            if (done.what == HANGUP_COMPLETION_READ && done.data_size == 0) {
+            if (done.what == HANGUP_COMPLETION_TYPE_READ && done.data_size == 0) {
                 CHECK_NUMBER(LARGE, self->got[done.tag]);
                 hangup_response_free(self->streams[done.tag]);
                 atomic_fetch_sub(self->left, 1);
@@ -320,7 +320,7 @@ static void many_take_turns_in_any_order(void) {
     hangup_queue *queues[2] = {taking_queue(), taking_queue()};
     hangup_request *request = new_request("GET", given("hello"));
     hangup_error *error = NULL;
-    CHECK_OK(hangup_request_whole(request, 1000, &error), error);
+    CHECK_OK(hangup_request_set_buffer_body(request, 1000, &error), error);
     atomic_int left[2] = {1000, 1000};
     crew crews[THREADS];
     pthread_t threads[THREADS];
@@ -330,7 +330,7 @@ static void many_take_turns_in_any_order(void) {
     }
     for (int i = 0; i < THREADS; i++) {
         crews[i] = (crew){queues[i % 2], client, NULL, &left[i % 2], (unsigned)i};
-        CHECK_OK(hangup_request_clone(request, &crews[i].request, &error), error);
+        CHECK_OK(hangup_request_copy(request, &crews[i].request, &error), error);
         start(&threads[i], submit_and_take, &crews[i]);
     }
     for (int i = 0; i < THREADS; i++) {
@@ -351,7 +351,7 @@ static void a_fork_while_a_taker_works(void) {
     hangup_client *client = new_client(NULL);
     hangup_cancel *cancel = hangup_cancel_new();
     hangup_request *silent = new_request("GET", given("silent"));
-    CHECK_OK(hangup_request_cancel_with(silent, cancel), NULL);
+    CHECK_OK(hangup_request_set_cancel(silent, cancel), NULL);
     waiter sleeper = {.queue = taking_queue()};
     submit(client, silent, sleeper.queue, 1);
     start(&sleeper.thread, wait_here, &sleeper);

@@ -17,7 +17,7 @@ typedef struct {
 static void *send_here(void *argument) {
     caller *self = argument;
     hangup_request *request = new_request("GET", given("silent"));
-    CHECK_OK(hangup_request_cancel_with(request, self->cancel), NULL);
+    CHECK_OK(hangup_request_set_cancel(request, self->cancel), NULL);
     hangup_response *response = NULL;
     self->answered = hangup_client_send(self->client, request, &response, NULL);
     hangup_request_free(request);
@@ -63,9 +63,9 @@ static void a_wait_for_completions_is_finished_first(int32_t caller_runs) {
     hangup_manager *manager = new_manager();
     hangup_error *error = NULL;
     caller self = {.client = new_client(manager), .cancel = hangup_cancel_new(), .queue = new_queue(), .answered = -1};
-    CHECK_OK(hangup_queue_caller_runs(self.queue, caller_runs, &error), error);
+    CHECK_OK(hangup_queue_set_caller_runs(self.queue, caller_runs, &error), error);
     hangup_request *request = new_request("GET", given("silent"));
-    CHECK_OK(hangup_request_cancel_with(request, self.cancel), NULL);
+    CHECK_OK(hangup_request_set_cancel(request, self.cancel), NULL);
     submit(self.client, request, self.queue, 1);
     start(&self.thread, take_here, &self);
     wait_for_in_use(manager, 1);

@@ -23,7 +23,7 @@ static void check_in_time(int64_t began, int64_t ms) {
 static void check_timed_out(hangup_error *error, hangup_phase phase, hangup_timeout limit) {
     CHECK_NUMBER(HANGUP_TIMED_OUT, hangup_error_status(error));
     CHECK_TEXT(hangup_phase_text(phase), hangup_phase_text(hangup_error_phase(error)));
-    CHECK_TEXT(hangup_timeout_text(limit), hangup_timeout_text(hangup_error_limit(error)));
+    CHECK_TEXT(hangup_timeout_text(limit), hangup_timeout_text(hangup_error_timeout(error)));
     CHECK(hangup_error_reason(error) == NULL);
     CHECK(strlen(hangup_error_message(error)) > 0);
     hangup_error_free(error);
@@ -35,7 +35,7 @@ static void expect(hangup_request *request, hangup_timeout which, int64_t ms, ha
     hangup_client *client = new_client(manager);
     hangup_response *response = NULL;
     hangup_error *error = NULL;
-    CHECK_OK(hangup_request_timeout(request, which, ms, &error), error);
+    CHECK_OK(hangup_request_set_timeout(request, which, ms, &error), error);
     int64_t began = now_us();
     CHECK_STATUS(HANGUP_TIMED_OUT, hangup_client_send(client, request, &response, &error), error);
     check_in_time(began, ms);
@@ -63,10 +63,10 @@ static void before_the_head(void) {
 
     /* More than the two sockets' buffers hold, to a server that does not read. */
     hangup_request *upload = new_request("PUT", given("deaf"));
-    CHECK_OK(hangup_request_body(upload, large, sizeof large, NULL), NULL);
+    CHECK_OK(hangup_request_set_body(upload, large, sizeof large, NULL), NULL);
     expect(upload, HANGUP_TIMEOUT_WRITE, 150, HANGUP_PHASE_WRITE);
     upload = new_request("PUT", given("deaf"));
-    CHECK_OK(hangup_request_body(upload, large, sizeof large, NULL), NULL);
+    CHECK_OK(hangup_request_set_body(upload, large, sizeof large, NULL), NULL);
     expect(upload, HANGUP_TIMEOUT_TOTAL, 150, HANGUP_PHASE_WRITE);
 }
 
@@ -93,7 +93,7 @@ static void in_the_body(void) {
     size_t total = 0;
 
     hangup_request *request = new_request("GET", given("half"));
-    CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_READ, 120, NULL), NULL);
+    CHECK_OK(hangup_request_set_timeout(request, HANGUP_TIMEOUT_READ, 120, NULL), NULL);
     int64_t began = now_us();
     check_timed_out(read_to_error(client, request, &total), HANGUP_PHASE_READ, HANGUP_TIMEOUT_READ);
     check_in_time(began, 120);
@@ -102,8 +102,8 @@ static void in_the_body(void) {
 
     /* A drip keeps `read` content; only the total or the minimum rate ends it. */
     request = new_request("GET", given("drip"));
-    CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_READ, 5000, NULL), NULL);
-    CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_TOTAL, 200, NULL), NULL);
+    CHECK_OK(hangup_request_set_timeout(request, HANGUP_TIMEOUT_READ, 5000, NULL), NULL);
+    CHECK_OK(hangup_request_set_timeout(request, HANGUP_TIMEOUT_TOTAL, 200, NULL), NULL);
     began = now_us();
     check_timed_out(read_to_error(client, request, &total), HANGUP_PHASE_READ, HANGUP_TIMEOUT_TOTAL);
     check_in_time(began, 200);
@@ -111,7 +111,7 @@ static void in_the_body(void) {
     hangup_request_free(request);
 
     request = new_request("GET", given("drip"));
-    CHECK_OK(hangup_request_min_rate(request, 100000, 150, NULL), NULL);
+    CHECK_OK(hangup_request_set_min_rate(request, 100000, 150, NULL), NULL);
     check_timed_out(read_to_error(client, request, &total), HANGUP_PHASE_READ, HANGUP_TIMEOUT_MIN_RATE);
     hangup_request_free(request);
 
@@ -126,9 +126,9 @@ static void a_token_can_carry_a_deadline(void) {
     hangup_cancel *parent = hangup_cancel_new(), *child = NULL;
     CHECK_OK(hangup_cancel_child(parent, &child), NULL);
     hangup_request *request = new_request("GET", given("silent"));
-    CHECK_OK(hangup_request_cancel_with(request, child), NULL);
-    CHECK_OK(hangup_cancel_after(parent, 60000), NULL);
-    CHECK_OK(hangup_cancel_after(parent, 120), NULL);
+    CHECK_OK(hangup_request_set_cancel(request, child), NULL);
+    CHECK_OK(hangup_cancel_fire_after(parent, 60000), NULL);
+    CHECK_OK(hangup_cancel_fire_after(parent, 120), NULL);
     CHECK_NUMBER(0, hangup_cancel_is_fired(child));
     hangup_response *response = NULL;
     hangup_error *error = NULL;
@@ -149,9 +149,9 @@ static void a_limit_that_is_not_hit_leaves_no_trace(void) {
     hangup_client *client = new_client(manager);
     hangup_error *error = NULL;
     /* The client's default is long, the request's is short, and only that request's. */
-    CHECK_OK(hangup_client_timeout(client, HANGUP_TIMEOUT_TOTAL, 30000, &error), error);
+    CHECK_OK(hangup_client_set_timeout(client, HANGUP_TIMEOUT_TOTAL, 30000, &error), error);
     hangup_request *request = new_request("GET", given("hello"));
-    CHECK_OK(hangup_request_timeout(request, HANGUP_TIMEOUT_TOTAL, 300 * slowness(), &error), error);
+    CHECK_OK(hangup_request_set_timeout(request, HANGUP_TIMEOUT_TOTAL, 300 * slowness(), &error), error);
     hangup_response *response = NULL;
     CHECK_OK(hangup_client_send(client, request, &response, &error), error);
     check_body(response, "hello");
@@ -165,7 +165,7 @@ static void a_limit_that_is_not_hit_leaves_no_trace(void) {
 
     /* A limit on one request does not close another one's idle connection. */
     hangup_request *stalled = new_request("GET", given("silent"));
-    CHECK_OK(hangup_request_timeout(stalled, HANGUP_TIMEOUT_TOTAL, 50, &error), error);
+    CHECK_OK(hangup_request_set_timeout(stalled, HANGUP_TIMEOUT_TOTAL, 50, &error), error);
     CHECK_STATUS(HANGUP_TIMED_OUT, hangup_client_send(client, stalled, &response, &error), error);
     hangup_error_free(error);
     CHECK_NUMBER(1, stats_of(manager).idle);

@@ -100,7 +100,7 @@ static void end(int type, void *handle) {
     case QUEUE: hangup_queue_free(handle); break;
     case EVENTS: hangup_events_free(handle); break;
     case LIST: hangup_connections_free(handle); break;
-    case TEXT: hangup_text_free(handle); break;
+    case TEXT: hangup_string_free(handle); break;
     default: hangup_error_free(handle); break;
     }
 }
@@ -191,7 +191,7 @@ static void on_manager(hangup_manager *manager) {
     hangup_connections *list = NULL;
     hangup_events *events = NULL;
     hangup_manager *other = NULL;
-    hangup_reason reason = 0;
+    hangup_close_reason reason = 0;
     int64_t limit = 0;
     size_t count = 0;
     int32_t how = roll(5) == 0 ? (int32_t)number() : (int32_t)roll(2);
@@ -204,13 +204,13 @@ static void on_manager(hangup_manager *manager) {
     case 5: PLAIN_CALL(hangup_manager_close_all, manager, how, &count); break;
     case 6: PLAIN_CALL(hangup_manager_network_changed, manager, &count); break;
     case 7: PLAIN_CALL(hangup_manager_clear_addresses, manager); break;
-    case 8: PLAIN_CALL(hangup_manager_why_closed, manager, roll(100), &reason); break;
+    case 8: PLAIN_CALL(hangup_manager_close_reason, manager, roll(100), &reason); break;
     case 9: CALL(hangup_manager_drain, manager, short_ms()); break;
     case 10: PLAIN_CALL(hangup_manager_shutdown, manager); break;
-    case 11: CALL(hangup_manager_limit, manager, (int32_t)roll(11), number()); break;
-    case 12: PLAIN_CALL(hangup_manager_get_limit, manager, (int32_t)roll(11), &limit); break;
+    case 11: CALL(hangup_manager_set_limit, manager, (int32_t)roll(11), number()); break;
+    case 12: PLAIN_CALL(hangup_manager_limit, manager, (int32_t)roll(11), &limit); break;
     case 13:
-        CALL(hangup_manager_list, manager, &list);
+        CALL(hangup_manager_connections, manager, &list);
         keep(LIST, list);
         break;
     case 14:
@@ -220,9 +220,9 @@ static void on_manager(hangup_manager *manager) {
     case 15: CALL(hangup_manager_set_address, manager, text(), text()); break;
     case 16:
         atomic_fetch_add(&resolvers, 1);
-        CALL(hangup_manager_resolver, manager, resolve, count_end, &resolvers_ended);
+        CALL(hangup_manager_set_resolver, manager, resolve, count_end, &resolvers_ended);
         break;
-    case 17: keep(MANAGER, hangup_manager_clone(manager)); break;
+    case 17: keep(MANAGER, hangup_manager_ref(manager)); break;
     case 18:
         other = hangup_manager_shared();
         ASK(hangup_manager_id(other) + hangup_manager_id(manager));
@@ -234,38 +234,38 @@ static void on_manager(hangup_manager *manager) {
 
 static void on_client(hangup_client *client, hangup_request *request, hangup_queue *queue) {
     hangup_response *response = NULL;
-    hangup_text *cookies = NULL;
+    hangup_string *cookies = NULL;
     size_t count = 0;
     int32_t on = (int32_t)roll(3) - 1;
     switch (roll(31)) {
-    case 27: CALL(hangup_client_max_codings, client, number()); break;
-    case 0: CALL(hangup_client_timeout, client, 1 + (int32_t)roll(10), short_ms()); break;
-    case 1: CALL(hangup_client_header, client, text(), text()); break;
-    case 2: CALL(hangup_client_connection, client, (int32_t)roll(4)); break;
-    case 3: CALL(hangup_client_max_head, client, size()); break;
+    case 27: CALL(hangup_client_set_max_codings, client, number()); break;
+    case 0: CALL(hangup_client_set_timeout, client, 1 + (int32_t)roll(10), short_ms()); break;
+    case 1: CALL(hangup_client_set_header, client, text(), text()); break;
+    case 2: CALL(hangup_client_set_connection_mode, client, (int32_t)roll(4)); break;
+    case 3: CALL(hangup_client_set_max_head, client, size()); break;
     case 4: CALL(hangup_client_preconnect, client, url(), roll(3), &count); break;
-    case 5: CALL(hangup_client_redirects, client, number()); break;
-    case 6: CALL(hangup_client_retries, client, on); break;
-    case 7: CALL(hangup_client_sensitive_header, client, text()); break;
-    case 8: CALL(hangup_client_decode, client, on); break;
-    case 9: CALL(hangup_client_cookies, client, on); break;
-    case 10: CALL(hangup_client_set_cookie, client, url(), text()); break;
+    case 5: CALL(hangup_client_set_redirects, client, number()); break;
+    case 6: CALL(hangup_client_set_retries, client, on); break;
+    case 7: CALL(hangup_client_add_sensitive_header, client, text()); break;
+    case 8: CALL(hangup_client_set_decode, client, on); break;
+    case 9: CALL(hangup_client_set_cookies, client, on); break;
+    case 10: CALL(hangup_client_add_cookie, client, url(), text()); break;
     case 11:
         CALL(hangup_client_cookies_for, client, url(), &cookies);
         keep(TEXT, cookies);
         break;
     case 12: PLAIN_CALL(hangup_client_clear_cookies, client); break;
-    case 13: CALL(hangup_client_tls_roots, client, (const uint8_t *)"-----BEGIN", roll(11)); break;
-    case 14: CALL(hangup_client_tls_roots_file, client, text()); break;
+    case 13: CALL(hangup_client_set_tls_roots, client, (const uint8_t *)"-----BEGIN", roll(11)); break;
+    case 14: CALL(hangup_client_set_tls_roots_file, client, text()); break;
     case 15:
-        CALL(hangup_client_tls_certificate, client, (const uint8_t *)"pem", roll(4), (const uint8_t *)"key", roll(4));
+        CALL(hangup_client_set_tls_certificate, client, (const uint8_t *)"pem", roll(4), (const uint8_t *)"key", roll(4));
         break;
-    case 16: CALL(hangup_client_tls_dangerously_trust_anybody, client, on); break;
-    case 17: CALL(hangup_client_proxy, client, roll(2) == 0 ? text() : NULL); break;
-    case 18: CALL(hangup_client_proxy_from_env, client); break;
-    case 19: CALL(hangup_client_no_proxy, client, text()); break;
-    case 20: CALL(hangup_client_local_address, client, roll(2) == 0 ? text() : NULL); break;
-    case 21: keep(CLIENT, hangup_client_clone(client)); break;
+    case 16: CALL(hangup_client_set_tls_dangerously_accept_any_certificate, client, on); break;
+    case 17: CALL(hangup_client_set_proxy, client, roll(2) == 0 ? text() : NULL); break;
+    case 18: CALL(hangup_client_set_proxy_from_env, client); break;
+    case 19: CALL(hangup_client_set_no_proxy, client, text()); break;
+    case 20: CALL(hangup_client_set_local_address, client, roll(2) == 0 ? text() : NULL); break;
+    case 21: keep(CLIENT, hangup_client_ref(client)); break;
     case 22: keep(MANAGER, hangup_client_manager(client)); break;
     case 23:
     case 24:
@@ -292,27 +292,27 @@ static void on_request(hangup_request *request, hangup_cancel *cancel) {
     switch (roll(13)) {
     case 11:
         atomic_fetch_add(&readers, 1);
-        CALL(hangup_request_body_borrowed, request, (const uint8_t *)"uuuuuuuuuu", roll(11), count_end, &readers_ended);
+        CALL(hangup_request_set_body_borrowed, request, (const uint8_t *)"uuuuuuuuuu", roll(11), count_end, &readers_ended);
         break;
     case 0:
-        CALL(hangup_request_clone, request, &copy);
+        CALL(hangup_request_copy, request, &copy);
         keep(REQUEST, copy);
         break;
-    case 1: CALL(hangup_request_header, request, text(), text()); break;
-    case 2: CALL(hangup_request_body, request, (const uint8_t *)"uuuuuuuuuu", roll(11)); break;
-    case 3: CALL(hangup_request_body_file, request, roll(2) == 0 ? text() : "/proc/self/status"); break;
+    case 1: CALL(hangup_request_add_header, request, text(), text()); break;
+    case 2: CALL(hangup_request_set_body, request, (const uint8_t *)"uuuuuuuuuu", roll(11)); break;
+    case 3: CALL(hangup_request_set_body_file, request, roll(2) == 0 ? text() : "/proc/self/status"); break;
     case 4:
         atomic_fetch_add(&readers, 1);
-        CALL(hangup_request_body_reader, request, read_body, count_end, &readers_ended,
+        CALL(hangup_request_set_body_reader, request, read_body, count_end, &readers_ended,
              roll(2) == 0 ? -1 : number());
         break;
-    case 5: CALL(hangup_request_timeout, request, 1 + (int32_t)roll(10), short_ms()); break;
-    case 6: CALL(hangup_request_min_rate, request, number(), short_ms()); break;
-    case 7: CALL(hangup_request_connection, request, (int32_t)roll(4)); break;
-    case 8: CALL(hangup_request_retries, request, (int32_t)roll(3) - 1); break;
-    case 9: CALL(hangup_request_redirects, request, number()); break;
-    case 10: CALL(hangup_request_whole, request, number()); break;
-    default: PLAIN_CALL(hangup_request_cancel_with, request, cancel); use(hangup_request_method(request));
+    case 5: CALL(hangup_request_set_timeout, request, 1 + (int32_t)roll(10), short_ms()); break;
+    case 6: CALL(hangup_request_set_min_rate, request, number(), short_ms()); break;
+    case 7: CALL(hangup_request_set_connection_mode, request, (int32_t)roll(4)); break;
+    case 8: CALL(hangup_request_set_retries, request, (int32_t)roll(3) - 1); break;
+    case 9: CALL(hangup_request_set_redirects, request, number()); break;
+    case 10: CALL(hangup_request_set_buffer_body, request, number()); break;
+    default: PLAIN_CALL(hangup_request_set_cancel, request, cancel); use(hangup_request_method(request));
     }
 }
 
@@ -325,7 +325,7 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
     int32_t hop = 0;
     switch (roll(11)) {
     case 9: PLAIN_CALL(hangup_response_free_body, response); break;
-    case 0: ASK(hangup_response_status(response) + hangup_response_version(response)); break;
+    case 0: ASK(hangup_response_status_code(response) + hangup_response_version(response)); break;
     case 1: ASK(hangup_response_connection(response) + (size_t)hangup_response_reused(response)); break;
     case 2:
         use(hangup_response_url(response));
@@ -372,8 +372,8 @@ static void on_cancel(hangup_cancel *cancel) {
         PLAIN_CALL(hangup_cancel_child, cancel, &child);
         keep(CANCEL, child);
         break;
-    case 1: keep(CANCEL, hangup_cancel_clone(cancel)); break;
-    case 2: PLAIN_CALL(hangup_cancel_after, cancel, short_ms()); break;
+    case 1: keep(CANCEL, hangup_cancel_ref(cancel)); break;
+    case 2: PLAIN_CALL(hangup_cancel_fire_after, cancel, short_ms()); break;
     case 3: hangup_cancel_fire(cancel, text()); break;
     default: ASK(hangup_cancel_is_fired(cancel));
     }
@@ -394,30 +394,30 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
             use(info.peer);
         }
         break;
-    case 4: use(hangup_text_value(shown->handle, &got)); break;
+    case 4: use(hangup_string_value(shown->handle, &got)); break;
     case 5:
         use(hangup_error_message(error->handle));
         use(hangup_error_reason(error->handle));
-        ASK(hangup_error_phase(error->handle) + hangup_error_limit(error->handle) + hangup_error_os_code(error->handle));
+        ASK(hangup_error_phase(error->handle) + hangup_error_timeout(error->handle) + hangup_error_os_code(error->handle));
         ASK(hangup_error_retry_safe(error->handle) + hangup_error_reused(error->handle));
         ASK(hangup_error_connection(error->handle) + hangup_error_bytes_sent(error->handle));
         ASK(hangup_error_sent(error->handle) + hangup_error_response_started(error->handle));
-        ASK(hangup_error_attempts(error->handle) + (size_t)hangup_error_http_status(error->handle));
-        ASK(hangup_error_left(error->handle));
+        ASK(hangup_error_attempts(error->handle) + (size_t)hangup_error_status_code(error->handle));
+        ASK(hangup_error_open_connections(error->handle));
         break;
     case 6:
         use(hangup_version_text());
         ASK(hangup_version());
         use(hangup_phase_text((int32_t)number()));
         use(hangup_timeout_text((int32_t)number()));
-        use(hangup_state_text((int32_t)number()));
-        use(hangup_reason_text((int32_t)number()));
-        use(hangup_event_text((int32_t)number()));
+        use(hangup_connection_state_text((int32_t)number()));
+        use(hangup_close_reason_text((int32_t)number()));
+        use(hangup_event_type_text((int32_t)number()));
         break;
-    case 7: CALL(hangup_io_threads, roll(4)); break;
-    case 8: PLAIN_CALL(hangup_interrupt_check, roll(2) == 0 ? interrupted : NULL, NULL, short_ms()); break;
+    case 7: CALL(hangup_set_io_threads, roll(4)); break;
+    case 8: PLAIN_CALL(hangup_set_interrupt_check, roll(2) == 0 ? interrupted : NULL, NULL, short_ms()); break;
     case 9: PLAIN_CALL(hangup_queue_close, queue); break;
-    case 10: CALL(hangup_queue_caller_runs, roll(2) == 0 ? queue : counted, (int32_t)roll(3) - 1); break;
+    case 10: CALL(hangup_queue_set_caller_runs, roll(2) == 0 ? queue : counted, (int32_t)roll(3) - 1); break;
     default: ASK(hangup_queue_fd(queue)); take(roll(2) == 0 ? queue : counted, short_ms());
     }
     /* The origin belongs to the last event: asked where no other thread asks for the next one. */
@@ -441,7 +441,7 @@ static void begin_one(int type) {
         break;
     case OPTIONS: {
         hangup_options *options = hangup_options_new();
-        CALL(hangup_options_limit, options, (int32_t)roll(11), number());
+        CALL(hangup_options_set_limit, options, (int32_t)roll(11), number());
         pthread_rwlock_unlock(&of->lock);
         keep(OPTIONS, options);
         return;
@@ -449,7 +449,7 @@ static void begin_one(int type) {
     case CLIENT:
         CALL(hangup_client_new, of->handle, &client);
         /* Nothing here may wait for longer. */
-        CALL(hangup_client_timeout, client, HANGUP_TIMEOUT_TOTAL, 50);
+        CALL(hangup_client_set_timeout, client, HANGUP_TIMEOUT_TOTAL, 50);
         break;
     case REQUEST: CALL(hangup_request_new, method(), url(), &request); break;
     default: break;
@@ -503,7 +503,7 @@ static void *call_at_random(void *argument) {
     for (long i = 0; mine->until == 0 ? i < mine->calls : now_us() < mine->until; i++) {
         one_call();
     }
-    hangup_interrupt_check(NULL, NULL, -1);
+    hangup_set_interrupt_check(NULL, NULL, -1);
     return NULL;
 }
 
@@ -556,7 +556,7 @@ int main(int argc, char **argv) {
     hangup_manager *shared = hangup_manager_shared();
     CHECK_OK(hangup_manager_shutdown(shared), NULL);
     /* It never ends, and a client without a manager of its own may have given it a resolver. */
-    CHECK_OK(hangup_manager_resolver(shared, NULL, NULL, NULL, NULL), NULL);
+    CHECK_OK(hangup_manager_set_resolver(shared, NULL, NULL, NULL, NULL), NULL);
     hangup_manager_free(shared);
     wait_for("body readers are ended", &readers_ended, &readers);
     wait_for("resolvers are ended", &resolvers_ended, &resolvers);

@@ -33,7 +33,7 @@ static PyObject *get(PyObject *module, PyObject *url)
         status = hangup_response_read_all(response, SIZE_MAX, &data, &size, NULL);
     PyObject *answer = NULL;
     if (status == HANGUP_OK)
-        answer = Py_BuildValue("iKi", (int)hangup_response_status(response),
+        answer = Py_BuildValue("iKi", (int)hangup_response_status_code(response),
                                (unsigned long long)hangup_response_connection(response),
                                (int)hangup_response_reused(response));
     else

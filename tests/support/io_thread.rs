@@ -121,10 +121,10 @@ fn after_a_fork_the_child_submits_and_the_parents_go_on() {
 pub(super) fn io_threads(count: usize) {
     // The C ABI's; there is none of Rust's.
     unsafe extern "C" {
-        fn hangup_io_threads(count: usize, error: *mut *mut std::ffi::c_void) -> i32;
+        fn hangup_set_io_threads(count: usize, error: *mut *mut std::ffi::c_void) -> i32;
     }
     // SAFETY: NULL for an error that nobody wants.
-    assert_eq!(unsafe { hangup_io_threads(count, std::ptr::null_mut()) }, 0);
+    assert_eq!(unsafe { hangup_set_io_threads(count, std::ptr::null_mut()) }, 0);
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl CancelToken {
     #[pyo3(name = "_after_ms")]
     fn after_ms(&self, py: Python<'_>, ms: i64) -> PyResult<()> {
         // SAFETY: a live token.
-        checked(unsafe { hangup_cancel_after(self.as_ptr(), ms) })
+        checked(unsafe { hangup_cancel_fire_after(self.as_ptr(), ms) })
             .map_err(|failure| failure.raise(py, None))
     }
 

@@ -41,7 +41,7 @@ impl Client {
 
     fn set_timeout(&self, py: Python<'_>, which: i32, ms: i64) -> PyResult<()> {
         // SAFETY: a live client; what is pointed to is copied.
-        self.set(py, |client, error| unsafe { hangup_client_timeout(client, which, ms, error) })
+        self.set(py, |client, error| unsafe { hangup_client_set_timeout(client, which, ms, error) })
     }
 
     fn set_header(
@@ -54,20 +54,22 @@ impl Client {
         let client = self.handle.as_ptr();
         // SAFETY: a live client, NUL-terminated text, which is copied.
         header(name, value, |name, value, error| unsafe {
-            hangup_client_header(client, name, value, error)
+            hangup_client_set_header(client, name, value, error)
         })
         .map_err(|failure| failure.raise(py, None))
     }
 
     fn set_connection(&self, py: Python<'_>, mode: i32) -> PyResult<()> {
         // SAFETY: a live client; what is pointed to is copied.
-        self.set(py, |client, error| unsafe { hangup_client_connection(client, mode, error) })
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_connection_mode(client, mode, error)
+        })
     }
 
     fn set_roots(&self, py: Python<'_>, pem: &[u8]) -> PyResult<()> {
         // SAFETY: a live client; what is pointed to is copied.
         self.set(py, |client, error| unsafe {
-            hangup_client_tls_roots(client, pem.as_ptr(), pem.len(), error)
+            hangup_client_set_tls_roots(client, pem.as_ptr(), pem.len(), error)
         })
     }
 
@@ -76,7 +78,7 @@ impl Client {
             .map_err(|failure| failure.raise(py, None))?;
         // SAFETY: a live client; what is pointed to is copied.
         self.set(py, |client, error| unsafe {
-            hangup_client_tls_roots_file(client, path.as_ptr(), error)
+            hangup_client_set_tls_roots_file(client, path.as_ptr(), error)
         })
     }
 
@@ -84,40 +86,47 @@ impl Client {
         let (c, k) = (certificate, key);
         // SAFETY: a live client; what is pointed to is copied.
         self.set(py, |client, error| unsafe {
-            hangup_client_tls_certificate(client, c.as_ptr(), c.len(), k.as_ptr(), k.len(), error)
+            hangup_client_set_tls_certificate(
+                client,
+                c.as_ptr(),
+                c.len(),
+                k.as_ptr(),
+                k.len(),
+                error,
+            )
         })
     }
 
     fn trust_anybody(&self, py: Python<'_>) -> PyResult<()> {
         // SAFETY: a live client; what is pointed to is copied.
         self.set(py, |client, error| unsafe {
-            hangup_client_tls_dangerously_trust_anybody(client, 1, error)
+            hangup_client_set_tls_dangerously_accept_any_certificate(client, 1, error)
         })
     }
 
     fn set_max_head(&self, py: Python<'_>, bytes: usize) -> PyResult<()> {
         // SAFETY: a live client.
-        self.set(py, |client, error| unsafe { hangup_client_max_head(client, bytes, error) })
+        self.set(py, |client, error| unsafe { hangup_client_set_max_head(client, bytes, error) })
     }
 
     fn set_redirects(&self, py: Python<'_>, max: i64) -> PyResult<()> {
         // SAFETY: a live client.
-        self.set(py, |client, error| unsafe { hangup_client_redirects(client, max, error) })
+        self.set(py, |client, error| unsafe { hangup_client_set_redirects(client, max, error) })
     }
 
     fn set_retries(&self, py: Python<'_>, on: bool) -> PyResult<()> {
         // SAFETY: a live client.
-        self.set(py, |client, error| unsafe { hangup_client_retries(client, on.into(), error) })
+        self.set(py, |client, error| unsafe { hangup_client_set_retries(client, on.into(), error) })
     }
 
     fn set_decode(&self, py: Python<'_>, on: bool) -> PyResult<()> {
         // SAFETY: a live client.
-        self.set(py, |client, error| unsafe { hangup_client_decode(client, on.into(), error) })
+        self.set(py, |client, error| unsafe { hangup_client_set_decode(client, on.into(), error) })
     }
 
     fn set_max_codings(&self, py: Python<'_>, max: i64) -> PyResult<()> {
         // SAFETY: a live client.
-        self.set(py, |client, error| unsafe { hangup_client_max_codings(client, max, error) })
+        self.set(py, |client, error| unsafe { hangup_client_set_max_codings(client, max, error) })
     }
 
     fn add_sensitive_header(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -125,21 +134,23 @@ impl Client {
         let name = name.map_err(|failure| failure.raise(py, None))?;
         // SAFETY: a live client, NUL-terminated text, which is copied.
         self.set(py, |client, error| unsafe {
-            hangup_client_sensitive_header(client, name.as_ptr(), error)
+            hangup_client_add_sensitive_header(client, name.as_ptr(), error)
         })
     }
 
     fn set_proxy(&self, py: Python<'_>, proxy: Option<&str>) -> PyResult<()> {
         let proxy = given(py, HANGUP_INVALID_ARGUMENT, "proxy", proxy)?;
         // SAFETY: a live client, NULL or NUL-terminated text, which is copied.
-        self.set(py, |client, error| unsafe { hangup_client_proxy(client, pointer(&proxy), error) })
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_proxy(client, pointer(&proxy), error)
+        })
     }
 
     fn set_no_proxy(&self, py: Python<'_>, list: &str) -> PyResult<()> {
         let list = given(py, HANGUP_INVALID_ARGUMENT, "list of hosts", Some(list))?;
         // SAFETY: a live client, NUL-terminated text, which is copied.
         self.set(py, |client, error| unsafe {
-            hangup_client_no_proxy(client, pointer(&list), error)
+            hangup_client_set_no_proxy(client, pointer(&list), error)
         })
     }
 
@@ -147,13 +158,13 @@ impl Client {
         let address = given(py, HANGUP_INVALID_ARGUMENT, "address", Some(address))?;
         // SAFETY: a live client, NUL-terminated text, which is copied.
         self.set(py, |client, error| unsafe {
-            hangup_client_local_address(client, pointer(&address), error)
+            hangup_client_set_local_address(client, pointer(&address), error)
         })
     }
 
     fn set_cookies(&self, py: Python<'_>, on: bool) -> PyResult<()> {
         // SAFETY: a live client.
-        self.set(py, |client, error| unsafe { hangup_client_cookies(client, on.into(), error) })
+        self.set(py, |client, error| unsafe { hangup_client_set_cookies(client, on.into(), error) })
     }
 
     fn set_cookie(&self, py: Python<'_>, url: &str, cookie: &str) -> PyResult<()> {
@@ -163,7 +174,7 @@ impl Client {
         );
         // SAFETY: a live client, NUL-terminated texts, which are copied.
         self.set(py, |client, error| unsafe {
-            hangup_client_set_cookie(client, pointer(&url), pointer(&cookie), error)
+            hangup_client_add_cookie(client, pointer(&url), pointer(&cookie), error)
         })
     }
 
@@ -175,7 +186,7 @@ impl Client {
         })
         .map_err(|failure| failure.raise(py, None))?;
         // SAFETY: a live text, from which its value is borrowed and copied.
-        Ok(unsafe { text(hangup_text_value(cookies.as_ptr(), null_mut())) }.into_owned())
+        Ok(unsafe { text(hangup_string_value(cookies.as_ptr(), null_mut())) }.into_owned())
     }
 
     fn clear_cookies(&self, py: Python<'_>) -> PyResult<()> {
@@ -196,7 +207,7 @@ impl Client {
     /// One exchange: up to the head if `stream`, else up to the body's last byte.
     ///
     /// `headers`: pairs. `body`: see `Request::body`. `limits`: pairs of a clock and milliseconds.
-    /// `mode`: one of HANGUP_KEEP, HANGUP_CLOSE_AFTER, HANGUP_FRESH. `redirects`: how many are followed.
+    /// `mode`: one of HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH. `redirects`: how many are followed.
     /// `min_rate`: bytes per second, and a window in milliseconds. None is the client's.
     #[pyo3(signature = (
         method, url, headers, body, limits, mode, redirects, retries, min_rate, cancel, stream, /

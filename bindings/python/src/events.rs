@@ -130,9 +130,9 @@ fn read(listening: &Listening, timeout_ms: i64) -> Result<Option<Row>, Failure> 
     let [what, origin, reason, phase] = unsafe {
         let reason = match e.reason {
             0 => c"".as_ptr(),
-            reason => hangup_reason_text(reason),
+            reason => hangup_close_reason_text(reason),
         };
-        let (what, phase) = (hangup_event_text(e.what), hangup_phase_text(e.phase));
+        let (what, phase) = (hangup_event_type_text(e.what), hangup_phase_text(e.phase));
         [what, hangup_events_origin(events), reason, phase].map(|lent| text(lent).into_owned())
     };
     Ok(Some((e.number, e.at_ns, what, e.connection, origin, reason, phase, e.took_ns)))

@@ -70,8 +70,10 @@ impl Failure {
         unsafe {
             fields
                 .set_item(intern!(py, "phase"), text(hangup_phase_text(hangup_error_phase(e))))?;
-            fields
-                .set_item(intern!(py, "limit"), text(hangup_timeout_text(hangup_error_limit(e))))?;
+            fields.set_item(
+                intern!(py, "limit"),
+                text(hangup_timeout_text(hangup_error_timeout(e))),
+            )?;
             let reason = hangup_error_reason(e);
             if !reason.is_null() {
                 fields.set_item(intern!(py, "reason"), text(reason))?;
@@ -85,11 +87,11 @@ impl Failure {
             let started = hangup_error_response_started(e) != 0;
             fields.set_item(intern!(py, "response_started"), started)?;
             fields.set_item(intern!(py, "attempts"), hangup_error_attempts(e))?;
-            let http_status = hangup_error_http_status(e);
+            let http_status = hangup_error_status_code(e);
             if http_status != 0 {
                 fields.set_item(intern!(py, "http_status"), http_status)?;
             }
-            let left = hangup_error_left(e);
+            let left = hangup_error_open_connections(e);
             if left != 0 {
                 fields.set_item(intern!(py, "left"), left)?;
             }

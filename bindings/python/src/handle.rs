@@ -29,7 +29,7 @@ handles! {
     hangup_queue: hangup_queue_free,
     hangup_request: hangup_request_free,
     hangup_response: hangup_response_free,
-    hangup_text: hangup_text_free,
+    hangup_string: hangup_string_free,
 }
 
 /// One share of a C object.

@@ -67,7 +67,7 @@ fn watch(py: Python<'_>) -> PyResult<()> {
     let main: u64 = threading.call_method0("main_thread")?.getattr("ident")?.extract()?;
     if this == main {
         // SAFETY: `check` needs no data and is a static function.
-        unsafe { sys::hangup_interrupt_check(Some(check), null_mut(), TICK_MS) };
+        unsafe { sys::hangup_set_interrupt_check(Some(check), null_mut(), TICK_MS) };
     }
     KNOWN.set(forks);
     Ok(())

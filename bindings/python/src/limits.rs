@@ -22,7 +22,7 @@ pub fn options(limits: &Pairs) -> Result<Owned<hangup_options>, Failure> {
         .ok_or_else(|| Failure::local(HANGUP_PANIC, "the library gave no options"))?;
     for (limit, value) in limits {
         // SAFETY: live options.
-        call(|error| unsafe { hangup_options_limit(options.as_ptr(), *limit, *value, error) })?;
+        call(|error| unsafe { hangup_options_set_limit(options.as_ptr(), *limit, *value, error) })?;
     }
     Ok(options)
 }

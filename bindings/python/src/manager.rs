@@ -56,7 +56,7 @@ impl Manager {
         limits::check_limits(py, limits.clone())?;
         for (limit, value) in limits {
             // SAFETY: a live manager.
-            call(|error| unsafe { hangup_manager_limit(self.as_ptr(), limit, value, error) })
+            call(|error| unsafe { hangup_manager_set_limit(self.as_ptr(), limit, value, error) })
                 .map_err(|failure| failure.raise(py, None))?;
         }
         Ok(())
@@ -66,7 +66,7 @@ impl Manager {
     fn get_limit(&self, py: Python<'_>, limit: i32) -> PyResult<i64> {
         let mut value = 0;
         // SAFETY: a live manager and a place for the value.
-        checked(unsafe { hangup_manager_get_limit(self.as_ptr(), limit, &raw mut value) })
+        checked(unsafe { hangup_manager_limit(self.as_ptr(), limit, &raw mut value) })
             .map_err(|failure| failure.raise(py, None))?;
         Ok(value)
     }
@@ -209,10 +209,10 @@ impl Manager {
     fn why_closed(&self, py: Python<'_>, id: u64) -> PyResult<String> {
         let mut reason = 0;
         // SAFETY: a live manager and a place for the reason.
-        checked(unsafe { hangup_manager_why_closed(self.as_ptr(), id, &raw mut reason) })
+        checked(unsafe { hangup_manager_close_reason(self.as_ptr(), id, &raw mut reason) })
             .map_err(|failure| failure.raise(py, None))?;
         // SAFETY: static text.
-        Ok(unsafe { text(hangup_reason_text(reason)) }.into_owned())
+        Ok(unsafe { text(hangup_close_reason_text(reason)) }.into_owned())
     }
 
     /// Ends the manager for good: exchanges end with ManagerShutDown, as does every later request.
@@ -236,7 +236,8 @@ impl Manager {
 
     fn rows(&self) -> Result<Vec<Row>, Failure> {
         // SAFETY: a live manager.
-        let list = create(|out, error| unsafe { hangup_manager_list(self.as_ptr(), out, error) })?;
+        let list =
+            create(|out, error| unsafe { hangup_manager_connections(self.as_ptr(), out, error) })?;
         // SAFETY: a live list.
         let count = unsafe { hangup_connections_count(list.as_ptr()) };
         (0..count).map(|index| row(&list, index)).collect()
@@ -251,7 +252,8 @@ fn row(list: &Owned<hangup_connections>, index: usize) -> Result<Row, Failure> {
     checked(unsafe { hangup_connections_at(list.as_ptr(), index, &raw mut i) })?;
     // SAFETY: the texts are borrowed from the list, or static, and copied at once.
     let [origin, peer, local, tls, state] = unsafe {
-        [i.origin, i.peer, i.local, i.tls, hangup_state_text(i.state)].map(|t| text(t).into_owned())
+        [i.origin, i.peer, i.local, i.tls, hangup_connection_state_text(i.state)]
+            .map(|t| text(t).into_owned())
     };
     let closing = i.closing != 0;
     let (age, idle) = (i.age_ms, i.idle_ms);

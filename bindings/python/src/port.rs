@@ -196,7 +196,7 @@ impl Drop for Port {
 #[pyfunction]
 pub fn io_threads(py: Python<'_>, count: usize) -> PyResult<()> {
     // SAFETY: a number.
-    call(|error| unsafe { hangup_io_threads(count, error) })
+    call(|error| unsafe { hangup_set_io_threads(count, error) })
         .map_err(|failure| failure.raise(py, None))
 }
 

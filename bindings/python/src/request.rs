@@ -61,7 +61,7 @@ impl<'a, 'py> Request<'a, 'py> {
             let (name, value) = (raw(&name, "header name")?, raw(&value, "header value")?);
             self.checked(header(name, value, |name, value, error| {
                 // SAFETY: a live request, NUL-terminated text, which is copied.
-                unsafe { hangup_request_header(self.handle.as_ptr(), name, value, error) }
+                unsafe { hangup_request_add_header(self.handle.as_ptr(), name, value, error) }
             }))?;
         }
         Ok(())
@@ -79,19 +79,19 @@ impl<'a, 'py> Request<'a, 'py> {
                 // them, also when this fails.
                 return self.checked(call(|error| unsafe {
                     let (bytes, size) = (bytes.as_ptr(), bytes.len());
-                    hangup_request_body_borrowed(request, bytes, size, end, data, error)
+                    hangup_request_set_body_borrowed(request, bytes, size, end, data, error)
                 }));
             }
             // SAFETY: a live request; the bytes are copied.
             return self.checked(call(|error| unsafe {
-                hangup_request_body(request, bytes.as_ptr(), bytes.len(), error)
+                hangup_request_set_body(request, bytes.as_ptr(), bytes.len(), error)
             }));
         }
         if let Ok(path) = body.cast::<PyString>() {
             let path = c_string(HANGUP_INVALID_ARGUMENT, "path", path.to_str()?.as_bytes());
             return self.checked(path.and_then(|path| {
                 // SAFETY: a live request, NUL-terminated text.
-                call(|error| unsafe { hangup_request_body_file(request, path.as_ptr(), error) })
+                call(|error| unsafe { hangup_request_set_body_file(request, path.as_ptr(), error) })
             }));
         }
         let (source, length): (Py<PyAny>, i64) = body.cast::<PyTuple>()?.extract()?;
@@ -101,7 +101,7 @@ impl<'a, 'py> Request<'a, 'py> {
         let (read, end) = (Some(upload::read as _), Some(upload::end as _));
         // SAFETY: a live request; `end` takes the box back, also when this fails.
         self.checked(call(|error| unsafe {
-            hangup_request_body_reader(request, read, end, data, length, error)
+            hangup_request_set_body_reader(request, read, end, data, length, error)
         }))
     }
 
@@ -111,7 +111,7 @@ impl<'a, 'py> Request<'a, 'py> {
             let (which, ms): (i32, i64) = limit.extract()?;
             // SAFETY: a live request.
             self.checked(call(|error| unsafe {
-                hangup_request_timeout(self.handle.as_ptr(), which, ms, error)
+                hangup_request_set_timeout(self.handle.as_ptr(), which, ms, error)
             }))?;
         }
         Ok(())
@@ -120,7 +120,7 @@ impl<'a, 'py> Request<'a, 'py> {
     fn connection(&self, mode: i32) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
-            hangup_request_connection(self.handle.as_ptr(), mode, error)
+            hangup_request_set_connection_mode(self.handle.as_ptr(), mode, error)
         }))
     }
 
@@ -128,14 +128,14 @@ impl<'a, 'py> Request<'a, 'py> {
     fn redirects(&self, max: i64) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
-            hangup_request_redirects(self.handle.as_ptr(), max, error)
+            hangup_request_set_redirects(self.handle.as_ptr(), max, error)
         }))
     }
 
     fn retries(&self, on: bool) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
-            hangup_request_retries(self.handle.as_ptr(), on.into(), error)
+            hangup_request_set_retries(self.handle.as_ptr(), on.into(), error)
         }))
     }
 
@@ -143,20 +143,20 @@ impl<'a, 'py> Request<'a, 'py> {
     fn min_rate(&self, (rate, window_ms): (i64, i64)) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
-            hangup_request_min_rate(self.handle.as_ptr(), rate, window_ms, error)
+            hangup_request_set_min_rate(self.handle.as_ptr(), rate, window_ms, error)
         }))
     }
 
     pub fn cancel_with(&self, token: *mut hangup_cancel) -> PyResult<()> {
         // SAFETY: a live request and a live token, of which the request takes a share.
-        self.checked(checked(unsafe { hangup_request_cancel_with(self.handle.as_ptr(), token) }))
+        self.checked(checked(unsafe { hangup_request_set_cancel(self.handle.as_ptr(), token) }))
     }
 
     /// A submitted request is complete when its whole body is here, as much as memory holds.
     pub fn whole(&self) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
-            hangup_request_whole(self.handle.as_ptr(), i64::MAX, error)
+            hangup_request_set_buffer_body(self.handle.as_ptr(), i64::MAX, error)
         }))
     }
 

@@ -22,8 +22,8 @@ pub fn set_resolver(
     manager: &Manager,
     resolver: Option<Py<PyAny>>,
 ) -> PyResult<()> {
-    let look_up: hangup_resolve = resolver.is_some().then_some(look_up as _);
-    let end: hangup_resolve_end = resolver.is_some().then_some(end as _);
+    let look_up: hangup_resolve_fn = resolver.is_some().then_some(look_up as _);
+    let end: hangup_resolve_end_fn = resolver.is_some().then_some(end as _);
     let data = resolver.map_or(0, |resolver| Box::into_raw(Box::new(resolver)) as usize);
     let handle = manager.handle();
     // Without the lock: the one before may end on a thread that needs it.
@@ -31,7 +31,7 @@ pub fn set_resolver(
         // SAFETY: a live manager; `end` takes the box back, also when this fails.
         call(|error| unsafe {
             let data = data as *mut c_void;
-            hangup_manager_resolver(handle.as_ptr(), look_up, end, data, error)
+            hangup_manager_set_resolver(handle.as_ptr(), look_up, end, data, error)
         })
     })
     .map_err(|failure| failure.raise(py, None))

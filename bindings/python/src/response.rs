@@ -35,7 +35,7 @@ impl Response {
     #[getter]
     fn status(&self) -> i32 {
         // SAFETY: a live response.
-        unsafe { hangup_response_status(self.as_ptr()) }
+        unsafe { hangup_response_status_code(self.as_ptr()) }
     }
 
     #[getter]
@@ -187,7 +187,7 @@ impl Response {
         .map_err(|failure| this.failed(py, failure))
     }
 
-    /// Ends the response: HANGUP_GRACEFUL or HANGUP_NOW.
+    /// Ends the response: HANGUP_CLOSE_MODE_GRACEFUL or HANGUP_CLOSE_MODE_NOW.
     fn close(&self, py: Python<'_>, how: i32) -> PyResult<()> {
         let handle = &self.handle;
         let closed = blocking(py, || {

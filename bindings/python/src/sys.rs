@@ -30,37 +30,37 @@ pub const HANGUP_PHASE_TLS: i32 = 5;
 pub const HANGUP_PHASE_WRITE: i32 = 6;
 pub const HANGUP_PHASE_HEAD: i32 = 7;
 pub const HANGUP_PHASE_READ: i32 = 8;
-pub const HANGUP_KEEP: i32 = 0;
-pub const HANGUP_CLOSE_AFTER: i32 = 1;
-pub const HANGUP_FRESH: i32 = 2;
-pub const HANGUP_GRACEFUL: i32 = 0;
-pub const HANGUP_NOW: i32 = 1;
-pub const HANGUP_STATE_RESOLVING: i32 = 1;
-pub const HANGUP_STATE_CONNECTING: i32 = 2;
-pub const HANGUP_STATE_PROXY: i32 = 3;
-pub const HANGUP_STATE_TLS: i32 = 4;
-pub const HANGUP_STATE_IN_USE: i32 = 5;
-pub const HANGUP_STATE_IDLE: i32 = 6;
-pub const HANGUP_REASON_DIAL_FAILED: i32 = 1;
-pub const HANGUP_REASON_PEER_CLOSED: i32 = 2;
-pub const HANGUP_REASON_PEER_RESET: i32 = 3;
-pub const HANGUP_REASON_ASKED_BY_REQUEST: i32 = 4;
-pub const HANGUP_REASON_ASKED_BY_RESPONSE: i32 = 5;
-pub const HANGUP_REASON_PROTOCOL_ERROR: i32 = 6;
-pub const HANGUP_REASON_BODY_LEFT_UNREAD: i32 = 7;
-pub const HANGUP_REASON_CANCELLED: i32 = 8;
-pub const HANGUP_REASON_TIMED_OUT: i32 = 9;
-pub const HANGUP_REASON_CLOSED_BY_ID: i32 = 10;
-pub const HANGUP_REASON_CLOSED_BY_ORIGIN: i32 = 11;
-pub const HANGUP_REASON_CLOSED_BY_ALL: i32 = 12;
-pub const HANGUP_REASON_IDLE_TOO_LONG: i32 = 13;
-pub const HANGUP_REASON_TOO_OLD: i32 = 14;
-pub const HANGUP_REASON_SERVED_ENOUGH: i32 = 15;
-pub const HANGUP_REASON_POOL_FULL: i32 = 16;
-pub const HANGUP_REASON_STALE_AT_CHECKOUT: i32 = 17;
-pub const HANGUP_REASON_MANAGER_SHUT_DOWN: i32 = 18;
-pub const HANGUP_REASON_FORKED_AWAY: i32 = 19;
-pub const HANGUP_REASON_NETWORK_CHANGED: i32 = 20;
+pub const HANGUP_CONNECTION_MODE_KEEP: i32 = 0;
+pub const HANGUP_CONNECTION_MODE_CLOSE_AFTER: i32 = 1;
+pub const HANGUP_CONNECTION_MODE_FRESH: i32 = 2;
+pub const HANGUP_CLOSE_MODE_GRACEFUL: i32 = 0;
+pub const HANGUP_CLOSE_MODE_NOW: i32 = 1;
+pub const HANGUP_CONNECTION_STATE_RESOLVING: i32 = 1;
+pub const HANGUP_CONNECTION_STATE_CONNECTING: i32 = 2;
+pub const HANGUP_CONNECTION_STATE_PROXY: i32 = 3;
+pub const HANGUP_CONNECTION_STATE_TLS: i32 = 4;
+pub const HANGUP_CONNECTION_STATE_IN_USE: i32 = 5;
+pub const HANGUP_CONNECTION_STATE_IDLE: i32 = 6;
+pub const HANGUP_CLOSE_REASON_DIAL_FAILED: i32 = 1;
+pub const HANGUP_CLOSE_REASON_PEER_CLOSED: i32 = 2;
+pub const HANGUP_CLOSE_REASON_PEER_RESET: i32 = 3;
+pub const HANGUP_CLOSE_REASON_ASKED_BY_REQUEST: i32 = 4;
+pub const HANGUP_CLOSE_REASON_ASKED_BY_RESPONSE: i32 = 5;
+pub const HANGUP_CLOSE_REASON_PROTOCOL_ERROR: i32 = 6;
+pub const HANGUP_CLOSE_REASON_BODY_LEFT_UNREAD: i32 = 7;
+pub const HANGUP_CLOSE_REASON_CANCELLED: i32 = 8;
+pub const HANGUP_CLOSE_REASON_TIMED_OUT: i32 = 9;
+pub const HANGUP_CLOSE_REASON_CLOSED_BY_ID: i32 = 10;
+pub const HANGUP_CLOSE_REASON_CLOSED_BY_ORIGIN: i32 = 11;
+pub const HANGUP_CLOSE_REASON_CLOSED_BY_ALL: i32 = 12;
+pub const HANGUP_CLOSE_REASON_IDLE_TOO_LONG: i32 = 13;
+pub const HANGUP_CLOSE_REASON_TOO_OLD: i32 = 14;
+pub const HANGUP_CLOSE_REASON_SERVED_ENOUGH: i32 = 15;
+pub const HANGUP_CLOSE_REASON_POOL_FULL: i32 = 16;
+pub const HANGUP_CLOSE_REASON_STALE_AT_CHECKOUT: i32 = 17;
+pub const HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN: i32 = 18;
+pub const HANGUP_CLOSE_REASON_FORKED_AWAY: i32 = 19;
+pub const HANGUP_CLOSE_REASON_NETWORK_CHANGED: i32 = 20;
 pub const HANGUP_SENT_NOTHING: i32 = 0;
 pub const HANGUP_SENT_PART: i32 = 1;
 pub const HANGUP_SENT_ALL: i32 = 2;
@@ -73,15 +73,15 @@ pub const HANGUP_LIMIT_IDLE_MS: i32 = 6;
 pub const HANGUP_LIMIT_AGE_MS: i32 = 7;
 pub const HANGUP_LIMIT_REQUESTS: i32 = 8;
 pub const HANGUP_LIMIT_KEEP_ALIVE_MS: i32 = 9;
-pub const HANGUP_EVENT_OPENED: i32 = 1;
-pub const HANGUP_EVENT_LEASED: i32 = 2;
-pub const HANGUP_EVENT_RETURNED: i32 = 3;
-pub const HANGUP_EVENT_CLOSED: i32 = 4;
-pub const HANGUP_EVENT_QUEUED: i32 = 5;
-pub const HANGUP_EVENT_RETRIED: i32 = 6;
-pub const HANGUP_EVENT_PHASE: i32 = 7;
-pub const HANGUP_COMPLETION_RESPONSE: i32 = 1;
-pub const HANGUP_COMPLETION_READ: i32 = 2;
+pub const HANGUP_EVENT_TYPE_OPENED: i32 = 1;
+pub const HANGUP_EVENT_TYPE_LEASED: i32 = 2;
+pub const HANGUP_EVENT_TYPE_RETURNED: i32 = 3;
+pub const HANGUP_EVENT_TYPE_CLOSED: i32 = 4;
+pub const HANGUP_EVENT_TYPE_QUEUED: i32 = 5;
+pub const HANGUP_EVENT_TYPE_RETRIED: i32 = 6;
+pub const HANGUP_EVENT_TYPE_PHASE: i32 = 7;
+pub const HANGUP_COMPLETION_TYPE_RESPONSE: i32 = 1;
+pub const HANGUP_COMPLETION_TYPE_READ: i32 = 2;
 
 pub type hangup_status = i32;
 pub const HANGUP_OK: hangup_status = 0;
@@ -169,7 +169,7 @@ pub struct hangup_response {
 }
 
 #[repr(C)]
-pub struct hangup_text {
+pub struct hangup_string {
     _opaque: [u8; 0],
 }
 
@@ -199,13 +199,13 @@ pub struct hangup_stats {
     pub retried: u64,
 }
 
-pub type hangup_how = i32;
+pub type hangup_close_mode = i32;
 
-pub type hangup_reason = i32;
+pub type hangup_close_reason = i32;
 
 pub type hangup_limit = i32;
 
-pub type hangup_state = i32;
+pub type hangup_connection_state = i32;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -216,7 +216,7 @@ pub struct hangup_connection_info {
     pub peer: *const c_char,
     pub local: *const c_char,
     pub tls: *const c_char,
-    pub state: hangup_state,
+    pub state: hangup_connection_state,
     pub closing: i32,
     pub age_ms: i64,
     pub idle_ms: i64,
@@ -225,7 +225,7 @@ pub struct hangup_connection_info {
     pub bytes_out: u64,
 }
 
-pub type hangup_happened = i32;
+pub type hangup_event_type = i32;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -235,24 +235,24 @@ pub struct hangup_event {
     pub at_ns: i64,
     pub connection: u64,
     pub took_ns: i64,
-    pub what: hangup_happened,
-    pub reason: hangup_reason,
+    pub what: hangup_event_type,
+    pub reason: hangup_close_reason,
     pub phase: hangup_phase,
     pub reserved: i32,
 }
 
-pub type hangup_resolve =
+pub type hangup_resolve_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, host: *const c_char, addresses: *mut hangup_addresses) -> i32>;
 
-pub type hangup_resolve_end =
+pub type hangup_resolve_end_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-pub type hangup_mode = i32;
+pub type hangup_connection_mode = i32;
 
-pub type hangup_body_end =
+pub type hangup_body_end_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-pub type hangup_body_read =
+pub type hangup_body_read_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
 
 #[repr(C)]
@@ -270,7 +270,7 @@ pub struct hangup_timings {
     pub total_us: i64,
 }
 
-pub type hangup_completed = i32;
+pub type hangup_completion_type = i32;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -281,11 +281,11 @@ pub struct hangup_completion {
     pub error: *mut hangup_error,
     pub data: *const u8,
     pub data_size: usize,
-    pub what: hangup_completed,
+    pub what: hangup_completion_type,
     pub status: i32,
 }
 
-pub type hangup_interrupted =
+pub type hangup_interrupt_check_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void) -> i32>;
 
 unsafe extern "C" {
@@ -294,11 +294,11 @@ unsafe extern "C" {
     pub fn hangup_status_text(status: i32) -> *const c_char;
     pub fn hangup_phase_text(phase: i32) -> *const c_char;
     pub fn hangup_timeout_text(which: i32) -> *const c_char;
-    pub fn hangup_state_text(state: i32) -> *const c_char;
-    pub fn hangup_reason_text(reason: i32) -> *const c_char;
+    pub fn hangup_connection_state_text(state: i32) -> *const c_char;
+    pub fn hangup_close_reason_text(reason: i32) -> *const c_char;
     pub fn hangup_error_status(error: *const hangup_error) -> i32;
     pub fn hangup_error_phase(error: *const hangup_error) -> hangup_phase;
-    pub fn hangup_error_limit(error: *const hangup_error) -> hangup_timeout;
+    pub fn hangup_error_timeout(error: *const hangup_error) -> hangup_timeout;
     pub fn hangup_error_message(error: *const hangup_error) -> *const c_char;
     pub fn hangup_error_reason(error: *const hangup_error) -> *const c_char;
     pub fn hangup_error_os_code(error: *const hangup_error) -> i32;
@@ -309,31 +309,31 @@ unsafe extern "C" {
     pub fn hangup_error_bytes_sent(error: *const hangup_error) -> u64;
     pub fn hangup_error_response_started(error: *const hangup_error) -> i32;
     pub fn hangup_error_attempts(error: *const hangup_error) -> u32;
-    pub fn hangup_error_http_status(error: *const hangup_error) -> i32;
-    pub fn hangup_error_left(error: *const hangup_error) -> u64;
+    pub fn hangup_error_status_code(error: *const hangup_error) -> i32;
+    pub fn hangup_error_open_connections(error: *const hangup_error) -> u64;
     pub fn hangup_error_free(error: *mut hangup_error);
     pub fn hangup_manager_shared() -> *mut hangup_manager;
     pub fn hangup_manager_new(options: *const hangup_options, manager: *mut *mut hangup_manager, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_manager_clone(manager: *const hangup_manager) -> *mut hangup_manager;
+    pub fn hangup_manager_ref(manager: *const hangup_manager) -> *mut hangup_manager;
     pub fn hangup_manager_free(manager: *mut hangup_manager);
     pub fn hangup_manager_id(manager: *const hangup_manager) -> u64;
     pub fn hangup_manager_stats(manager: *const hangup_manager, stats: *mut hangup_stats) -> hangup_status;
     pub fn hangup_manager_preconnect(manager: *mut hangup_manager, origin: *const c_char, wanted: usize, begun: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_manager_close_connection(manager: *mut hangup_manager, id: u64, how: hangup_how, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_manager_close_origin(manager: *mut hangup_manager, origin: *const c_char, how: hangup_how, closed: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_close_connection(manager: *mut hangup_manager, id: u64, how: hangup_close_mode, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_close_origin(manager: *mut hangup_manager, origin: *const c_char, how: hangup_close_mode, closed: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_close_idle(manager: *mut hangup_manager, idle_for_ms: i64, closed: *mut usize) -> hangup_status;
-    pub fn hangup_manager_close_all(manager: *mut hangup_manager, how: hangup_how, closed: *mut usize) -> hangup_status;
+    pub fn hangup_manager_close_all(manager: *mut hangup_manager, how: hangup_close_mode, closed: *mut usize) -> hangup_status;
     pub fn hangup_manager_network_changed(manager: *mut hangup_manager, closed: *mut usize) -> hangup_status;
     pub fn hangup_manager_clear_addresses(manager: *mut hangup_manager) -> hangup_status;
-    pub fn hangup_manager_why_closed(manager: *const hangup_manager, id: u64, reason: *mut hangup_reason) -> hangup_status;
+    pub fn hangup_manager_close_reason(manager: *const hangup_manager, id: u64, reason: *mut hangup_close_reason) -> hangup_status;
     pub fn hangup_manager_drain(manager: *mut hangup_manager, timeout_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_shutdown(manager: *mut hangup_manager) -> hangup_status;
-    pub fn hangup_manager_limit(manager: *mut hangup_manager, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_manager_get_limit(manager: *const hangup_manager, limit: hangup_limit, value: *mut i64) -> hangup_status;
+    pub fn hangup_manager_set_limit(manager: *mut hangup_manager, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_limit(manager: *const hangup_manager, limit: hangup_limit, value: *mut i64) -> hangup_status;
     pub fn hangup_options_new() -> *mut hangup_options;
-    pub fn hangup_options_limit(options: *mut hangup_options, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_options_set_limit(options: *mut hangup_options, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_options_free(options: *mut hangup_options);
-    pub fn hangup_manager_list(manager: *const hangup_manager, list: *mut *mut hangup_connections, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_connections(manager: *const hangup_manager, list: *mut *mut hangup_connections, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_connections_count(list: *const hangup_connections) -> usize;
     pub fn hangup_connections_at(list: *const hangup_connections, index: usize, info: *mut hangup_connection_info) -> hangup_status;
     pub fn hangup_connections_free(list: *mut hangup_connections);
@@ -344,62 +344,62 @@ unsafe extern "C" {
     pub fn hangup_events_fd(events: *const hangup_events) -> i32;
     pub fn hangup_events_close(events: *const hangup_events) -> hangup_status;
     pub fn hangup_events_free(events: *mut hangup_events);
-    pub fn hangup_event_text(what: i32) -> *const c_char;
+    pub fn hangup_event_type_text(what: i32) -> *const c_char;
     pub fn hangup_manager_set_address(manager: *mut hangup_manager, host: *const c_char, addresses: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_manager_resolver(manager: *mut hangup_manager, resolve: hangup_resolve, end: hangup_resolve_end, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_set_resolver(manager: *mut hangup_manager, resolve: hangup_resolve_fn, end: hangup_resolve_end_fn, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_addresses_add(addresses: *mut hangup_addresses, address: *const c_char) -> hangup_status;
     pub fn hangup_cancel_new() -> *mut hangup_cancel;
     pub fn hangup_cancel_child(parent: *mut hangup_cancel, child: *mut *mut hangup_cancel) -> hangup_status;
-    pub fn hangup_cancel_clone(cancel: *const hangup_cancel) -> *mut hangup_cancel;
-    pub fn hangup_cancel_after(cancel: *mut hangup_cancel, ms: i64) -> hangup_status;
+    pub fn hangup_cancel_ref(cancel: *const hangup_cancel) -> *mut hangup_cancel;
+    pub fn hangup_cancel_fire_after(cancel: *mut hangup_cancel, ms: i64) -> hangup_status;
     pub fn hangup_cancel_fire(cancel: *mut hangup_cancel, reason: *const c_char);
     pub fn hangup_cancel_is_fired(cancel: *const hangup_cancel) -> i32;
     pub fn hangup_cancel_free(cancel: *mut hangup_cancel);
     pub fn hangup_client_new(manager: *mut hangup_manager, client: *mut *mut hangup_client, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_clone(client: *const hangup_client) -> *mut hangup_client;
+    pub fn hangup_client_ref(client: *const hangup_client) -> *mut hangup_client;
     pub fn hangup_client_free(client: *mut hangup_client);
     pub fn hangup_client_manager(client: *const hangup_client) -> *mut hangup_manager;
-    pub fn hangup_client_timeout(client: *mut hangup_client, which: hangup_timeout, ms: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_header(client: *mut hangup_client, name: *const c_char, value: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_connection(client: *mut hangup_client, mode: hangup_mode, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_max_head(client: *mut hangup_client, bytes: usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_timeout(client: *mut hangup_client, which: hangup_timeout, ms: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_header(client: *mut hangup_client, name: *const c_char, value: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_connection_mode(client: *mut hangup_client, mode: hangup_connection_mode, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_max_head(client: *mut hangup_client, bytes: usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_get(client: *mut hangup_client, url: *const c_char, total_ms: i64, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_preconnect(client: *mut hangup_client, url: *const c_char, wanted: usize, begun: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_send(client: *mut hangup_client, request: *mut hangup_request, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_redirects(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_retries(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_sensitive_header(client: *mut hangup_client, name: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_decode(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_max_codings(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_cookies(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_set_cookie(client: *mut hangup_client, url: *const c_char, cookie: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_cookies_for(client: *const hangup_client, url: *const c_char, cookies: *mut *mut hangup_text, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_redirects(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_retries(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_add_sensitive_header(client: *mut hangup_client, name: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_decode(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_max_codings(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_cookies(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_add_cookie(client: *mut hangup_client, url: *const c_char, cookie: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_cookies_for(client: *const hangup_client, url: *const c_char, cookies: *mut *mut hangup_string, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_clear_cookies(client: *mut hangup_client) -> hangup_status;
-    pub fn hangup_client_tls_roots(client: *mut hangup_client, pem: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_tls_roots_file(client: *mut hangup_client, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_tls_certificate(client: *mut hangup_client, certificate_pem: *const u8, certificate_size: usize, key_pem: *const u8, key_size: usize, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_tls_dangerously_trust_anybody(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_proxy(client: *mut hangup_client, proxy: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_proxy_from_env(client: *mut hangup_client, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_no_proxy(client: *mut hangup_client, list: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_local_address(client: *mut hangup_client, address: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_tls_roots(client: *mut hangup_client, pem: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_tls_roots_file(client: *mut hangup_client, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_tls_certificate(client: *mut hangup_client, certificate_pem: *const u8, certificate_size: usize, key_pem: *const u8, key_size: usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_tls_dangerously_accept_any_certificate(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_proxy(client: *mut hangup_client, proxy: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_proxy_from_env(client: *mut hangup_client, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_no_proxy(client: *mut hangup_client, list: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_local_address(client: *mut hangup_client, address: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_new(method: *const c_char, url: *const c_char, request: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_clone(request: *const hangup_request, copy: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_copy(request: *const hangup_request, copy: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_free(request: *mut hangup_request);
-    pub fn hangup_request_header(request: *mut hangup_request, name: *const c_char, value: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_body(request: *mut hangup_request, data: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_body_borrowed(request: *mut hangup_request, data: *const u8, size: usize, end: hangup_body_end, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_body_file(request: *mut hangup_request, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_body_reader(request: *mut hangup_request, read: hangup_body_read, end: hangup_body_end, user_data: *mut c_void, length: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_timeout(request: *mut hangup_request, which: hangup_timeout, ms: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_min_rate(request: *mut hangup_request, bytes_per_second: i64, window_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_connection(request: *mut hangup_request, mode: hangup_mode, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_retries(request: *mut hangup_request, on: i32, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_redirects(request: *mut hangup_request, max: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_whole(request: *mut hangup_request, at_most: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_request_cancel_with(request: *mut hangup_request, cancel: *mut hangup_cancel) -> hangup_status;
+    pub fn hangup_request_add_header(request: *mut hangup_request, name: *const c_char, value: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_body(request: *mut hangup_request, data: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_body_borrowed(request: *mut hangup_request, data: *const u8, size: usize, end: hangup_body_end_fn, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_body_file(request: *mut hangup_request, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_body_reader(request: *mut hangup_request, read: hangup_body_read_fn, end: hangup_body_end_fn, user_data: *mut c_void, length: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_timeout(request: *mut hangup_request, which: hangup_timeout, ms: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_min_rate(request: *mut hangup_request, bytes_per_second: i64, window_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_connection_mode(request: *mut hangup_request, mode: hangup_connection_mode, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_retries(request: *mut hangup_request, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_redirects(request: *mut hangup_request, max: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_buffer_body(request: *mut hangup_request, at_most: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_cancel(request: *mut hangup_request, cancel: *mut hangup_cancel) -> hangup_status;
     pub fn hangup_request_method(request: *const hangup_request) -> *const c_char;
-    pub fn hangup_response_status(response: *const hangup_response) -> i32;
+    pub fn hangup_response_status_code(response: *const hangup_response) -> i32;
     pub fn hangup_response_version(response: *const hangup_response) -> i32;
     pub fn hangup_response_connection(response: *const hangup_response) -> u64;
     pub fn hangup_response_reused(response: *const hangup_response) -> i32;
@@ -419,13 +419,13 @@ unsafe extern "C" {
     pub fn hangup_queue_new() -> *mut hangup_queue;
     pub fn hangup_queue_fd(queue: *const hangup_queue) -> i32;
     pub fn hangup_queue_next(queue: *mut hangup_queue, timeout_ms: i64, completion: *mut hangup_completion) -> hangup_status;
-    pub fn hangup_queue_caller_runs(queue: *const hangup_queue, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_queue_set_caller_runs(queue: *const hangup_queue, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_queue_close(queue: *const hangup_queue) -> hangup_status;
     pub fn hangup_queue_free(queue: *mut hangup_queue);
     pub fn hangup_client_submit(client: *mut hangup_client, request: *mut hangup_request, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_submit_read(response: *mut hangup_response, at_most: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_io_threads(count: usize, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_text_value(text: *const hangup_text, size: *mut usize) -> *const c_char;
-    pub fn hangup_text_free(text: *mut hangup_text);
-    pub fn hangup_interrupt_check(check: hangup_interrupted, user_data: *mut c_void, tick_ms: i64) -> hangup_status;
+    pub fn hangup_set_io_threads(count: usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_string_value(text: *const hangup_string, size: *mut usize) -> *const c_char;
+    pub fn hangup_string_free(text: *mut hangup_string);
+    pub fn hangup_set_interrupt_check(check: hangup_interrupt_check_fn, user_data: *mut c_void, tick_ms: i64) -> hangup_status;
 }

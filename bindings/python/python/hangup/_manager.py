@@ -20,7 +20,7 @@ Address = str | IPv4Address | IPv6Address
 Resolver = Callable[[str], Iterable[Address]]
 """Takes a host name and answers its addresses; see `Manager.set_resolver`."""
 
-# HANGUP_GRACEFUL and HANGUP_NOW of the header.
+# HANGUP_CLOSE_MODE_GRACEFUL and HANGUP_CLOSE_MODE_NOW of the header.
 GRACEFUL, NOW = 0, 1
 
 
