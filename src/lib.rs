@@ -32,12 +32,12 @@
 //!        |           attempts (retries)        v            |
 //!      http/exchange   clocks, and the verdict: who ended it |
 //!        |        \                                         v
-//!      http/transport  \   manager/control <---------- manager/pool
+//!      http/h1         \   manager/control <---------- manager/pool
 //!        |   ureq's     \        | bound to the exchange,     the only lock
 //!        |   engine      \       | not to the socket
 //!      manager/lease ------------+       (queue, limits, idle)
 //!        |                               manager/sweep looks at what is idle
-//!      manager/dialling
+//!      manager/dial
 //!        |
 //!      net/          resolve, dial, proxies, TLS, bytes with deadlines
 //!        |
@@ -63,9 +63,9 @@
 //! - A fiber stays in its event loop, which may go on on another thread (`runtime/lead`), and is never
 //!   dropped before its end. Nothing of a thread's own (a lock, a thread-local) is held over a wait; what takes long, blocks, or is somebody else's code
 //!   is done elsewhere (`runtime/run_on_worker`, `on_thread_stack`).
-//! - Only `http/exchange/verdict` says why an exchange failed.
+//! - Only `http/failure` says why an exchange failed.
 //! - Reading to the end gives the connection back before the end is reported.
-//! - Nothing below `http` knows HTTP, but for CONNECT (`net/proxy`), whose answer `head` reads like every other; nothing in `src/` outside `ffi` knows C; `runtime` and `net`
+//! - Nothing below `http` knows HTTP, but for CONNECT (`net/proxy`), whose answer `response_head` reads like every other; nothing in `src/` outside `ffi` knows C; `runtime` and `net`
 //!   are the only modules that name what only Linux has.
 //! - The C ABI is there with the feature `capi`, which `bindings/c`, the C library, turns on: what else links the
 //!   crate exports none of it.
@@ -77,16 +77,16 @@
 //!
 //! | to change | read |
 //! |---|---|
-//! | what a call answers, and when | `http/exchange/verdict.rs`, `error.rs` |
-//! | how a request looks on the wire | `client/message.rs`, `request.rs` |
-//! | what is sent of a file, and how a body is read | `http/sent_file.rs`, `http/upload.rs` |
+//! | what a call answers, and when | `http/failure.rs`, `error.rs` |
+//! | how a request looks on the wire | `client/request_head.rs`, `request.rs` |
+//! | what is sent of a file, and how a body is read | `http/sent_file.rs`, `http/request_body.rs` |
 //! | how a coded body is decoded | `http/decode.rs` |
 //! | what happens to what is submitted | `submit/`, `response/soon.rs`, `queue.rs` |
 //! | what is sent again, and where a redirect leads | `client/call.rs`, `client/retry.rs`, `client/redirect.rs` |
-//! | what is accepted as a response | `head.rs`, `http/transport/input.rs`, `http/transport/chunks.rs` |
+//! | what is accepted as a response | `response_head.rs`, `http/h1/recv.rs`, `http/h1/chunked.rs` |
 //! | which URLs are refused, and how they are shown | `authority.rs`, `target.rs` |
 //! | who gets which connection | `manager/key.rs`, `manager/pool/` |
-//! | how a connection is made | `manager/dialling.rs`, then `net/dial.rs` |
+//! | how a connection is made | `manager/dial.rs`, then `net/dial.rs` |
 //! | how anything waits | `runtime/` |
 //! | the C ABI | `ffi/`: one file a handle, `guard.rs` is the border |
 
@@ -102,7 +102,6 @@ mod error;
 #[cfg(feature = "capi")]
 mod ffi;
 mod foreign;
-mod head;
 mod http;
 mod manager;
 mod net;
@@ -110,6 +109,7 @@ mod process;
 mod queue;
 mod request;
 mod response;
+mod response_head;
 mod runtime;
 mod secret;
 mod submit;

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 8] = [
     &["manager"],
     &["net"],
     &["runtime"],
-    &["head"],
+    &["response_head"],
     // Words, arithmetic and tokens: for all to use, and they use nothing but each other.
     &["authority", "error", "timeouts", "vocabulary", "cancel", "secret", "sync", "process"],
 ];

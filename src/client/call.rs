@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Config;
-use super::message::message;
 use super::redirect::{Leg, Next};
+use super::request_head::message;
 use super::retry::{self, Again};
 use super::supply::Supply;
 use crate::error::Error;
 use crate::http::decode::Content;
 use crate::http::exchange::{self, Order, Reader};
-use crate::http::upload::Upload;
+use crate::http::request_body::Upload;
 use crate::manager::{Manager, PoolKey};
 use crate::request::{Request, is_repeatable, needs_length};
 use crate::response::{Hop, Response};

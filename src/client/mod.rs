@@ -2,10 +2,10 @@
 
 mod call;
 mod cookies;
-mod message;
 mod no_proxy;
 mod proxies;
 mod redirect;
+mod request_head;
 mod retry;
 mod supply;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::foreign::ForeignBytes;
+use crate::http::request_body::{self, Slow, Upload};
 use crate::http::sent_file::SentFile;
-use crate::http::upload::{self, Slow, Upload};
 use crate::request::{Source, sent_before};
 
 /// The source of one call's body. A reader is dropped with it, once. Threads: one at a time.
@@ -83,11 +83,11 @@ impl Supply {
 impl Opened<'_> {
     pub(super) fn upload(&mut self) -> Upload<'_> {
         let source = match &mut self.bytes {
-            Bytes::None => upload::Source::Memory(&[]),
-            Bytes::Slice(bytes) => upload::Source::Memory(bytes),
-            Bytes::Small(bytes) => upload::Source::Memory(bytes),
-            Bytes::File(file) => upload::Source::File(file),
-            Bytes::Reader(reader, touched) => upload::Source::Reader(reader, touched),
+            Bytes::None => request_body::Source::Memory(&[]),
+            Bytes::Slice(bytes) => request_body::Source::Memory(bytes),
+            Bytes::Small(bytes) => request_body::Source::Memory(bytes),
+            Bytes::File(file) => request_body::Source::File(file),
+            Bytes::Reader(reader, touched) => request_body::Source::Reader(reader, touched),
         };
         Upload::new(source, self.length)
     }

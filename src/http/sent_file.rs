@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::upload::{DISKS, Slow};
+use super::request_body::{DISKS, Slow};
 use crate::error::Error;
 use crate::runtime::run_on_worker;
 use crate::vocabulary::Kind;
@@ -70,7 +70,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> Error {
 }
 
 /// A file that must end where it said: before its last piece is given, it is seen that nothing
-/// follows. [`Upload`](super::upload::Upload) notices a file that is shorter.
+/// follows. [`Upload`](super::request_body::Upload) notices a file that is shorter.
 struct Exactly {
     file: File,
     size: u64,

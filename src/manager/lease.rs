@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::control::{Cause, Control};
-use super::dialling::{self, Outcome};
+use super::dial::{self, Outcome};
 use super::key::PoolKey;
 use super::pool::{Answer, Pool, Refused};
 use crate::error::Error;
@@ -77,7 +77,7 @@ impl Lease {
                     }
                     lease.replace()?
                 }
-                Answer::Dial(record) => match dialling::dial(pool, control, &record, wish)? {
+                Answer::Dial(record) => match dial::dial(pool, control, &record, wish)? {
                     Outcome::Dialled(connection) => {
                         trim_stack();
                         return Ok(Self::new(pool, control, connection, false));

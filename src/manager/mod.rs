@@ -5,7 +5,7 @@
 
 mod connection;
 mod control;
-mod dialling;
+mod dial;
 mod events;
 mod key;
 mod lease;
@@ -273,7 +273,7 @@ impl Manager {
     /// limits; answers how many dials were begun.
     pub(crate) fn preconnect(&self, key: &Arc<PoolKey>, wanted: usize) -> Result<usize, Error> {
         self.check_limits()?;
-        dialling::ahead(&self.pool, key, wanted).map_err(|no_dial| match no_dial {
+        dial::ahead(&self.pool, key, wanted).map_err(|no_dial| match no_dial {
             NoLease::Stop(Stop::NoThread(error)) => Error::no_thread(&error),
             _ => Error::new(Kind::ShutDown, "the manager was shut down"),
         })

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::talk::{Next, Towards, failed};
 use crate::error::Error;
-use crate::head::{self, Look};
+use crate::response_head::{self, Look};
 use crate::runtime::on_thread_stack;
 
 /// How far the answer is. Threads: a value.
@@ -40,7 +40,7 @@ impl Connect {
     /// tunnel mean nothing (RFC 9110 section 9.3.6).
     pub(super) fn hear(&mut self, heard: &[u8], with: &str) -> Result<Next, Error> {
         loop {
-            let size = match head::look(&heard[self.interim..], 0) {
+            let size = match response_head::look(&heard[self.interim..], 0) {
                 Look::Complete(size) if self.interim + size <= LARGEST_HEAD => size,
                 Look::Incomplete if heard.len() < LARGEST_HEAD => return Ok(Next::Listen),
                 Look::Complete(_) | Look::Incomplete => {
@@ -52,7 +52,7 @@ impl Connect {
                 }
             };
             let bytes = &heard[self.interim..self.interim + size];
-            match on_thread_stack(|| head::read_connect(bytes)) {
+            match on_thread_stack(|| response_head::read_connect(bytes)) {
                 Ok((100..=199, _)) => self.interim += size,
                 Ok((200..=299, _)) => return Ok(Next::Open(self.interim + size)),
                 Ok((status, reason)) => return Err(refused(with, status, &reason)),

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::exchange::Exchange;
-use super::transport::Stopped;
+use super::h1::Stopped;
 use crate::error::Error;
 use crate::net::Stop;
 use crate::runtime::{NotDone, WorkerPool, is_on_fiber, run_on_own_worker};

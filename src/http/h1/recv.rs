@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Head, Seam, Stopped};
-use crate::head::{self, Look, Refusal};
+use super::transport::{Head, Seam, Stopped};
 use crate::net::Stop;
+use crate::response_head::{self, Look, Refusal};
 use crate::runtime::{WaitUntil, on_thread_stack};
 use crate::timeouts::Deadline;
 use crate::vocabulary::{Kind, Phase, Timeout};
@@ -96,7 +96,7 @@ impl Seam {
         let have = self.buffers.unconsumed().len();
         let look = match have {
             0 => return Ok(None),
-            _ => head::look(self.buffers.unconsumed(), seen),
+            _ => response_head::look(self.buffers.unconsumed(), seen),
         };
         match look {
             Look::Wrong(what) => Err(self.refuse(Kind::Protocol, what)),
@@ -120,7 +120,7 @@ impl Seam {
         let bytes = &self.buffers.unconsumed()[..size];
         // A table of fields: stack that is needed for a moment only.
         let to = self.exchange.response_to();
-        let framing = match on_thread_stack(|| head::read(bytes, to)) {
+        let framing = match on_thread_stack(|| response_head::read(bytes, to)) {
             Ok(framing) => framing,
             Err(refusal @ Refusal::TooManyFields) => {
                 return Err(self.refuse(Kind::TooLarge, refusal.words()));

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Exchange;
+use super::exchange::Exchange;
 use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::manager::Cause;

@@ -1,28 +1,23 @@
 //! One request and its response: the clocks, the control by which others end it, and the one
 //! place that says who ended it and why.
 
-mod polite;
-mod reader;
-mod verdict;
-
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
-use self::polite::Polite;
-pub(crate) use self::reader::Reader;
-use super::clocks::{Clocks, Timings};
-use super::proxied;
-use super::transport::{self, Stopped};
-use super::upload::Upload;
+use super::drain::Polite;
+use super::h1::{self, Stopped};
+use super::request_body::Upload;
+pub(crate) use super::response_body::Reader;
+use super::timing::{Clocks, Timings};
 use crate::cancel::{CancelToken, Watch, Watching, Why};
 use crate::error::Error;
-use crate::head::{RawHead, ResponseTo};
 use crate::manager::{
     Armed, Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused, Wish,
 };
 use crate::net::Stop;
 use crate::process::fork_generation;
+use crate::response_head::{RawHead, ResponseTo};
 use crate::timeouts::Timeouts;
 use crate::vocabulary::{Kind, Phase};
 
@@ -55,49 +50,49 @@ pub(crate) struct Order<'a> {
 /// Threads: run and read by one at a time; ended through its [`Control`] by any.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    control: Arc<Control>,
+    pub(super) control: Arc<Control>,
     /// The process that it belongs to.
-    process: u32,
-    manager: Arc<Manager>,
-    key: Arc<PoolKey>,
-    clocks: Clocks,
-    token: Option<CancelToken>,
-    short: bool,
-    fresh: bool,
-    attempt: u32,
-    repeatable: bool,
-    made_good: bool,
-    body_at_hand: bool,
-    response_to: ResponseTo,
-    max_head: usize,
-    connection: AtomicU64,
+    pub(super) process: u32,
+    pub(super) manager: Arc<Manager>,
+    pub(super) key: Arc<PoolKey>,
+    pub(super) clocks: Clocks,
+    pub(super) token: Option<CancelToken>,
+    pub(super) short: bool,
+    pub(super) fresh: bool,
+    pub(super) attempt: u32,
+    pub(super) repeatable: bool,
+    pub(super) made_good: bool,
+    pub(super) body_at_hand: bool,
+    pub(super) response_to: ResponseTo,
+    pub(super) max_head: usize,
+    pub(super) connection: AtomicU64,
     /// It had to wait for its connection, in the queue or for a dial.
-    waited: AtomicBool,
-    reused: AtomicBool,
-    bytes_sent: AtomicU64,
-    all_sent: AtomicBool,
-    started: AtomicBool,
-    upload_cut: AtomicBool,
-    peer_closed: AtomicBool,
-    abandoned: AtomicBool,
+    pub(super) waited: AtomicBool,
+    pub(super) reused: AtomicBool,
+    pub(super) bytes_sent: AtomicU64,
+    pub(super) all_sent: AtomicBool,
+    pub(super) started: AtomicBool,
+    pub(super) upload_cut: AtomicBool,
+    pub(super) peer_closed: AtomicBool,
+    pub(super) abandoned: AtomicBool,
     /// Bytes that came without becoming body: chunk framing and trailers.
-    framing: AtomicU64,
-    polite: Polite,
-    head: OnceLock<RawHead>,
-    failure: OnceLock<Error>,
+    pub(super) framing: AtomicU64,
+    pub(super) polite: Polite,
+    pub(super) head: OnceLock<RawHead>,
+    pub(super) failure: OnceLock<Error>,
 }
 
 /// An exchange that is about to begin. Threads: a value.
 pub(crate) struct Prepared {
     exchange: Arc<Exchange>,
     watching: Option<Watching>,
-    call: Box<transport::Prepared>,
+    call: Box<h1::Prepared>,
 }
 
 /// Makes everything ready. It never waits.
 pub(crate) fn prepare(order: Order<'_>) -> Result<Prepared, Error> {
     let Order { mut request, token, .. } = order;
-    proxied::credentials(&order.key, request.headers_mut());
+    h1::credentials(&order.key, request.headers_mut());
     let control = Control::new(order.manager.pool());
     let watching = token.as_ref().map(|token| watch(token, &control)).transpose();
     // After the token knows us: a deadline that it is given from here on reaches us by itself.
@@ -136,7 +131,7 @@ pub(crate) fn prepare(order: Order<'_>) -> Result<Prepared, Error> {
         control,
     });
     let watching = watching.map_err(|why| exchange.too_late(why))?;
-    let call = transport::prepare(&exchange, request)?;
+    let call = h1::prepare(&exchange, request)?;
     Ok(Prepared { exchange, watching, call })
 }
 
@@ -149,7 +144,7 @@ pub(crate) fn run(
     if let Some(upload) = &mut upload {
         upload.belongs_to(&exchange);
     }
-    let incoming = transport::run(&exchange, call, upload.as_mut())?;
+    let incoming = h1::run(&exchange, call, upload.as_mut())?;
     // A body of no bytes is over already; then the connection went back, unless somebody ended it first.
     if let Some(failure) = exchange.failure.get() {
         return Err(failure.clone());

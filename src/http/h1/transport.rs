@@ -2,21 +2,15 @@
 //! lease, what comes in is cut into heads and bodies, and what becomes of the connection is
 //! decided when this is dropped.
 
-mod chunks;
-mod input;
-mod talk;
-
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(super) use self::chunks::{Chunks, Cut};
-use self::input::{Awaited, Window};
-pub(super) use self::talk::{Incoming, Prepared, prepare, run};
 use super::buffers::Exchanged;
-use super::exchange::Exchange;
-use super::proxied;
+use super::proxy_form;
+use super::recv::{Awaited, Window};
 use crate::error::Error;
+use crate::http::exchange::Exchange;
 use crate::manager::Lease;
 use crate::net::Stop;
 use crate::net::stream::{Sending, is_broken};
@@ -25,28 +19,28 @@ use crate::vocabulary::{CloseReason, Kind};
 
 /// One exchange's connection, from the request to the end of the body. Threads: one at a time.
 #[derive(Debug)]
-pub(super) struct Seam {
-    exchange: Arc<Exchange>,
-    lease: Option<Lease>,
-    buffers: Exchanged,
-    head: Head,
+pub(in crate::http) struct Seam {
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) lease: Option<Lease>,
+    pub(super) buffers: Exchanged,
+    pub(super) head: Head,
     /// The whole request was sent, its body included. A connection on which a part is missing can't
     /// be used again: the server would read the next request as the missing part (RFC 9112 section 9.3).
-    request_is_whole: bool,
+    pub(super) request_is_whole: bool,
     /// Bytes that were sent since it was last looked whether the peer sends something.
-    unheard: u32,
+    pub(super) unheard: u32,
     /// A final head that came while the body of the request was being sent.
-    early: Option<Box<[u8]>>,
+    pub(super) early: Option<Box<[u8]>>,
     /// The body of the response was read to its end.
-    ended_well: bool,
+    pub(super) ended_well: bool,
     /// It can't serve another exchange, however well this one ends.
-    unfit: bool,
-    window: Window,
+    pub(super) unfit: bool,
+    pub(super) window: Window,
 }
 
 /// How far the response head is.
 #[derive(Debug, PartialEq, Eq)]
-enum Head {
+pub(super) enum Head {
     /// Not there. `before`: bytes of interim heads.
     Awaited { before: usize },
     /// What comes is body.
@@ -55,11 +49,11 @@ enum Head {
 
 /// There is no more to do; the exchange knows why.
 #[derive(Debug)]
-pub(super) struct Stopped;
+pub(in crate::http) struct Stopped;
 
 /// What broke an exchange off.
 #[derive(Debug)]
-enum Broken {
+pub(super) enum Broken {
     /// The exchange knows.
     Stopped,
     /// What ureq's engine says of the message.
@@ -67,7 +61,7 @@ enum Broken {
 }
 
 impl Seam {
-    fn new(exchange: &Arc<Exchange>, mut lease: Lease) -> Result<Self, Error> {
+    pub(super) fn new(exchange: &Arc<Exchange>, mut lease: Lease) -> Result<Self, Error> {
         let secure = lease.stream().is_some_and(|stream| stream.is_tls());
         if exchange.key().origin.secure && !secure {
             let what = "a connection in the clear for a https URL: a defect in hangup";
@@ -88,12 +82,12 @@ impl Seam {
     }
 
     /// Sends the first bytes of the output.
-    fn send(&mut self, amount: usize) -> Result<(), Stopped> {
+    pub(super) fn send(&mut self, amount: usize) -> Result<(), Stopped> {
         // What goes out first is the head.
         let is_head = self.exchange.bytes_sent() == 0;
         let more = is_head && self.exchange.body_at_hand();
         let proxied = is_head
-            .then(|| proxied::absolute(self.exchange.key(), self.buffers.written(amount)))
+            .then(|| proxy_form::absolute(self.exchange.key(), self.buffers.written(amount)))
             .flatten();
         let amount = proxied.as_ref().map_or(amount, Vec::len);
         let mut sent = 0;
@@ -208,7 +202,11 @@ impl Seam {
     }
 
     /// Waits for bytes and takes them, into the buffers or straight to where they shall go.
-    fn fill(&mut self, mut into: Option<&mut [u8]>, mut until: WaitUntil) -> Result<usize, Stop> {
+    pub(super) fn fill(
+        &mut self,
+        mut into: Option<&mut [u8]>,
+        mut until: WaitUntil,
+    ) -> Result<usize, Stop> {
         let stream = self.lease.as_mut().and_then(Lease::stream).ok_or(Stop::Ended)?;
         let mut looks_first = stream.may_hold_input();
         loop {
@@ -236,30 +234,30 @@ impl Seam {
     }
 
     /// The exchange ended well: what becomes of the connection is decided when this is dropped.
-    pub(super) fn ends_well(mut self) {
+    pub(in crate::http) fn ends_well(mut self) {
         self.ended_well = true;
     }
 
     /// The head came and is understood.
-    fn head_is_here(&mut self) {
+    pub(super) fn head_is_here(&mut self) {
         self.head = Head::Here;
     }
 
     #[cold]
-    fn refuse(&mut self, kind: Kind, what: &str) -> Stopped {
+    pub(super) fn refuse(&mut self, kind: Kind, what: &str) -> Stopped {
         self.exchange.fail_with(Error::new(kind, what));
         Stopped
     }
 
     #[cold]
-    fn fail(&mut self, stop: Stop) -> Stopped {
+    pub(super) fn fail(&mut self, stop: Stop) -> Stopped {
         self.exchange.fail(stop);
         Stopped
     }
 
     /// What broke the exchange off, written down.
     #[cold]
-    fn broken(self, broken: &Broken) -> Error {
+    pub(super) fn broken(self, broken: &Broken) -> Error {
         match broken {
             Broken::Stopped => self.exchange.failed(),
             Broken::Engine(error) => self.exchange.translate(error),

@@ -10,7 +10,7 @@ use crate::net::proxy::Proxy;
 
 /// Sets the credentials of a message where a proxy reads them, and takes them away where one
 /// would not.
-pub(super) fn credentials(key: &PoolKey, headers: &mut HeaderMap) {
+pub(in crate::http) fn credentials(key: &PoolKey, headers: &mut HeaderMap) {
     match reader(key) {
         // A look at the names is quicker than a look-up, and most requests have none of this name.
         None if headers.keys().any(|name| *name == PROXY_AUTHORIZATION) => {

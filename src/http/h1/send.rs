@@ -9,12 +9,12 @@ use ureq_proto::client::Call as Message;
 use ureq_proto::client::state::{Await100, RecvResponse, SendBody, SendRequest};
 use ureq_proto::client::{Await100Result, RecvResponseResult, SendRequestResult};
 
-use super::chunks::Chunks;
-use super::input::Awaited;
-use super::{Broken, Seam, Stopped};
+use super::chunked::Chunks;
+use super::recv::Awaited;
+use super::transport::{Broken, Seam, Stopped};
 use crate::error::Error;
 use crate::http::exchange::Exchange;
-use crate::http::upload::Upload;
+use crate::http::request_body::Upload;
 use crate::runtime::on_thread_stack;
 use crate::timeouts::Deadline;
 use crate::vocabulary::{Kind, Timeout};

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Reader;
+use super::response_body::Reader;
 use crate::error::Error;
 use crate::runtime::WorkerPool;
 use crate::vocabulary::{Kind, Timeout};

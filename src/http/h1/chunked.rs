@@ -4,8 +4,8 @@
 //! readers could understand in two ways is an error. Chunk extensions are ignored, as section 7.1.1
 //! demands. The fields of the trailer section are read by the parser of heads.
 
-use super::{Seam, Stopped};
-use crate::head;
+use super::transport::{Seam, Stopped};
+use crate::response_head;
 
 /// Threads: one at a time.
 pub(in crate::http) struct Chunks {
@@ -226,9 +226,9 @@ fn trailers(bytes: &[u8], seen: usize) -> Result<Option<usize>, &'static str> {
         [] | [b'\r'] => Ok(None),
         [b'\r', b'\n', ..] => Ok(Some(2)),
         [b'\r' | b'\n', ..] => Err(BARE_LINE_FEED),
-        _ => match head::end_of_fields(bytes, seen) {
+        _ => match response_head::end_of_fields(bytes, seen) {
             None => Ok(None),
-            Some(size) if head::are_fields(&bytes[..size]) => Ok(Some(size)),
+            Some(size) if response_head::are_fields(&bytes[..size]) => Ok(Some(size)),
             Some(_) => Err("a malformed field in the trailer section"),
         },
     }

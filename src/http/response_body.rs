@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::Exchange;
+use super::exchange::Exchange;
+use super::h1::{Chunks, Cut, Incoming, Seam, Stopped};
 use crate::cancel::Watching;
 use crate::error::Error;
-use crate::http::transport::{Chunks, Cut, Incoming, Seam, Stopped};
 use crate::net::Stop;
 use crate::runtime::work_is_interrupted;
 use crate::vocabulary::{Kind, Phase};
