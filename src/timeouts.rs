@@ -26,13 +26,13 @@ pub struct Overrides {
     pub(crate) min_rate: Option<(u64, Duration)>,
 }
 
-/// The moment a wait ends, and the clock that ends it. Threads: a value.
+/// The moment a wait ends, and the timeout that ends it. Threads: a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     /// When; `None` is never.
     pub at: Option<Instant>,
-    /// Which clock that is.
-    pub clock: Timeout,
+    /// Which timeout that is.
+    pub timeout: Timeout,
 }
 
 /// [`Timeout::None`] to [`Timeout::Read`]; the first place stays empty.
@@ -80,10 +80,13 @@ impl Overrides {
 }
 
 impl Deadline {
+    /// No deadline.
+    pub const NEVER: Self = Self { at: None, timeout: Timeout::None };
+
     /// `limit` after `start`. A limit beyond the end of the clock is no limit.
-    pub fn after(start: Instant, limit: Option<Duration>, clock: Timeout) -> Self {
+    pub fn after(start: Instant, limit: Option<Duration>, timeout: Timeout) -> Self {
         let at = limit.and_then(|limit| start.checked_add(limit));
-        Self { at, clock: if at.is_some() { clock } else { Timeout::None } }
+        Self { at, timeout: if at.is_some() { timeout } else { Timeout::None } }
     }
 
     /// The earlier of two; the first one if they are equal.
@@ -154,16 +157,16 @@ mod tests {
         let now = Instant::now();
         let soon = Deadline::after(now, Some(Duration::from_millis(1)), Timeout::Head);
         let late = Deadline::after(now, Some(Duration::from_secs(1)), Timeout::Total);
-        assert_eq!(late.or(soon).clock, Timeout::Head);
-        assert_eq!(soon.or(late).clock, Timeout::Head);
-        let never = Deadline { at: None, clock: Timeout::None };
-        assert_eq!(never.or(late).clock, Timeout::Total);
+        assert_eq!(late.or(soon).timeout, Timeout::Head);
+        assert_eq!(soon.or(late).timeout, Timeout::Head);
+        let never = Deadline::NEVER;
+        assert_eq!(never.or(late).timeout, Timeout::Total);
     }
 
     #[test]
     fn a_huge_limit_is_no_limit() {
         let never = Deadline::after(Instant::now(), Some(Duration::MAX), Timeout::Total);
-        assert_eq!(never, Deadline { at: None, clock: Timeout::None });
+        assert_eq!(never, Deadline::NEVER);
     }
 
     #[test]

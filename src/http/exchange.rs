@@ -18,7 +18,7 @@ use crate::manager::{
 use crate::net::Stop;
 use crate::process::fork_generation;
 use crate::response_head::{RawHead, ResponseTo};
-use crate::timeouts::Timeouts;
+use crate::timeouts::{Deadline, Timeouts};
 use crate::vocabulary::{Kind, Phase};
 
 /// What an exchange needs to know. Built by the client from its settings and the request's.
@@ -217,7 +217,6 @@ impl Exchange {
                 self.fail_with(Error::new(Kind::QueueFull, what))
             }
             NoLease::Stop(stop) => self.fail(stop),
-            NoLease::Error(error) => self.fail_with(error),
         }
     }
 
@@ -234,10 +233,12 @@ impl Exchange {
         &self.clocks
     }
 
-    /// Whether somebody ended it or its time is over: for work that never waits, and so never
-    /// hears of it.
-    pub(in crate::http) fn must_stop(&self) -> bool {
-        self.control.cause().is_some() || self.clocks.total_passed().is_some()
+    /// Fails if the exchange was ended or its time is over: for work that does not wait.
+    pub(in crate::http) fn check(&self) -> Result<(), Stop> {
+        if self.control.cause().is_some() {
+            return Err(Stop::Ended);
+        }
+        self.clocks.total_passed().map_or(Ok(()), |timeout| Err(Stop::Deadline(timeout)))
     }
 
     /// An event that is set when the exchange is ended from outside, for a wait that has no socket.
@@ -352,12 +353,9 @@ impl Exchange {
 }
 
 impl Progress for Exchange {
-    fn begin(&self, phase: Phase) -> Option<Instant> {
+    fn begin(&self, phase: Phase) -> Deadline {
         self.waited.store(true, Ordering::Relaxed);
-        self.clocks.begin(phase).at
-    }
-
-    fn is_over(&self) -> bool {
-        self.clocks.total_passed().is_some()
+        let until = self.clocks.begin(phase);
+        Deadline { at: until.at, timeout: until.timeout }
     }
 }

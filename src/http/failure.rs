@@ -110,12 +110,8 @@ impl Exchange {
         let phase = self.clocks.phase();
         let origin = &self.key.origin;
         match stop {
-            Stop::Deadline => {
-                let clock = self.clocks.total_passed().unwrap_or_else(|| self.clocks.armed());
-                // Between two addresses the dial's own turn may have ended it.
-                let clock = if clock == Timeout::None { Timeout::Connect } else { clock };
-                self.timed_out(clock, phase)
-            }
+            Stop::Deadline(timeout) => self.timed_out(timeout, phase),
+            Stop::Failed(error) => error,
             Stop::Interrupted | Stop::Ended => {
                 Error::new(Kind::Closed, "the connection was closed")
             }

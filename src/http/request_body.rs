@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::net::Stop;
 use crate::runtime::{NotDone, WorkerPool, is_on_fiber, run_on_own_worker};
 use crate::timeouts::Deadline;
-use crate::vocabulary::{Kind, Timeout};
+use crate::vocabulary::Kind;
 
 /// A reader that may take its time: a file, or code of the caller's.
 pub(crate) type Slow = Box<dyn Read + Send>;
@@ -70,8 +70,10 @@ impl<'a> Upload<'a> {
             };
             match read {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    if let Some(exchange) = self.exchange.as_ref().filter(|it| it.must_stop()) {
-                        exchange.fail(Stop::Deadline);
+                    if let Some(exchange) = &self.exchange
+                        && let Err(stop) = exchange.check()
+                    {
+                        exchange.fail(stop);
                         return Err(Stopped);
                     }
                 }
@@ -142,8 +144,8 @@ fn read_slow(
         (reader, piece_of_it, read)
     };
     let event = exchange.arm();
-    let until = exchange.clocks().until(Deadline { at: None, clock: Timeout::None });
-    match run_on_own_worker(crew, work, &event, until, &|| exchange.must_stop()) {
+    let until = exchange.clocks().until(Deadline::NEVER).at;
+    match run_on_own_worker(crew, work, &event, until, &|| exchange.check().is_err()) {
         Ok((reader, bytes, read)) => {
             *place = Some(reader);
             if let Ok(got) = read
@@ -155,7 +157,7 @@ fn read_slow(
             Ok(read)
         }
         Err(NotDone::GivenUp) => {
-            exchange.fail(Stop::Deadline);
+            exchange.fail(exchange.check().err().unwrap_or(Stop::Ended));
             Err(Stopped)
         }
         Err(NotDone::NoThread(error)) => {

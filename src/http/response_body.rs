@@ -149,8 +149,13 @@ impl Reader {
             return self.exchange.failure.get().map_or(Ok(()), |failure| Err(failure.clone()));
         }
         // Bytes may be here already, but a cancelled exchange has none to give.
-        if self.exchange.is_the_parents() || self.exchange.must_stop() {
-            let failure = self.exchange.fail(Stop::Deadline);
+        let stop = if self.exchange.is_the_parents() {
+            Some(Stop::Ended)
+        } else {
+            self.exchange.check().err()
+        };
+        if let Some(stop) = stop {
+            let failure = self.exchange.fail(stop);
             self.finish();
             return Err(failure);
         }

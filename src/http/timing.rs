@@ -18,8 +18,6 @@ pub(super) struct Clocks {
     /// The request's own deadline, or its token's, whichever is earlier.
     total: Deadline,
     phase: AtomicU8,
-    /// The clock that ends the current wait.
-    armed: AtomicU8,
     /// When the current phase began, in nanoseconds since the start.
     phase_start: AtomicI64,
     /// What each phase took, in nanoseconds; -1 if it did not take place.
@@ -61,14 +59,13 @@ impl Clocks {
         start: Instant,
     ) -> Self {
         let total = Deadline::after(call, timeouts.get(Timeout::Total), Timeout::Total);
-        let token = Deadline { at: token, clock: Timeout::Token };
+        let token = Deadline { at: token, timeout: Timeout::Token };
         Self {
             call,
             start,
             timeouts: *timeouts,
             total: total.or(token),
             phase: AtomicU8::new(Phase::None as u8),
-            armed: AtomicU8::new(Timeout::None as u8),
             phase_start: AtomicI64::new(0),
             took: [const { AtomicI64::new(-1) }; PHASES],
             over: AtomicI64::new(-1),
@@ -79,7 +76,7 @@ impl Clocks {
     pub(super) fn begin(&self, phase: Phase) -> WaitUntil {
         let now = Instant::now();
         self.enter(phase, now);
-        WaitUntil { at: self.arm(now, clock_of(phase)), now }
+        WaitUntil::of(self.deadline(now, timeout_of(phase)), now)
     }
 
     /// A phase begins in which perhaps nobody waits; who does says [`step`](Self::step) or
@@ -99,22 +96,17 @@ impl Clocks {
     /// A step within a phase begins: the deadline of a wait that has a limit of its own.
     pub(super) fn step(&self) -> WaitUntil {
         let now = Instant::now();
-        WaitUntil { at: self.arm(now, clock_of(self.phase())), now }
+        WaitUntil::of(self.deadline(now, timeout_of(self.phase())), now)
     }
 
-    /// The deadline of this wait, and nobody else's.
-    pub(super) fn until(&self, own: Deadline) -> Option<Instant> {
-        let deadline = self.total.or(own);
-        self.set_armed(deadline.clock);
-        deadline.at
+    /// The deadline of a wait that has this one of its own.
+    pub(super) fn until(&self, own: Deadline) -> Deadline {
+        self.total.or(own)
     }
 
-    pub(super) fn set_armed(&self, clock: Timeout) {
-        self.armed.store(clock as u8, Ordering::Relaxed);
-    }
-
-    fn arm(&self, now: Instant, clock: Timeout) -> Option<Instant> {
-        self.until(Deadline::after(now, self.timeouts.get(clock), clock))
+    /// The deadline of a wait that begins now and has this timeout.
+    fn deadline(&self, now: Instant, timeout: Timeout) -> Deadline {
+        self.total.or(Deadline::after(now, self.timeouts.get(timeout), timeout))
     }
 
     /// The exchange is over; the first time counts, and is told by `true`.
@@ -136,17 +128,9 @@ impl Clocks {
         Phase::ALL.get(usize::from(self.phase.load(Ordering::Relaxed))).copied().unwrap_or_default()
     }
 
-    /// The clock that ended the last wait, if one did.
-    pub(super) fn armed(&self) -> Timeout {
-        Timeout::ALL
-            .get(usize::from(self.armed.load(Ordering::Relaxed)))
-            .copied()
-            .unwrap_or_default()
-    }
-
-    /// The clock of the whole request, if its time has come.
+    /// The timeout of the whole request, if its time has come.
     pub(super) fn total_passed(&self) -> Option<Timeout> {
-        self.total.at.filter(|at| *at <= Instant::now()).map(|_| self.total.clock)
+        self.total.at.filter(|at| *at <= Instant::now()).map(|_| self.total.timeout)
     }
 
     pub(super) fn min_rate(&self) -> Option<(u64, Duration)> {
@@ -195,7 +179,7 @@ impl Clocks {
     }
 }
 
-fn clock_of(phase: Phase) -> Timeout {
+fn timeout_of(phase: Phase) -> Timeout {
     match phase {
         // A proxy is on the way to the connection.
         Phase::Connect | Phase::Proxy => Timeout::Connect,

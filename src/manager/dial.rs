@@ -16,10 +16,11 @@ use super::key::PoolKey;
 use super::lease::{NoLease, Progress, Wish};
 use super::pool::{Dialled, Pool};
 use crate::net::Stop;
-use crate::net::dial::{self, Dial, Failure, Plan};
+use crate::net::dial::{self, Dial, Plan};
 use crate::net::stream::Stream;
 use crate::runtime::WorkerPool;
-use crate::vocabulary::{CloseReason, ConnectionState, Phase};
+use crate::timeouts::Deadline;
+use crate::vocabulary::{CloseReason, ConnectionState, Phase, Timeout};
 
 /// How a dial ended well for its exchange.
 pub(super) enum Outcome {
@@ -40,7 +41,7 @@ pub(super) fn dial(
     let watched = Watched { record, control, progress: wish.progress };
     let result = match &mut dial {
         Some(dial) => dial.run(&watched, &control.arm()),
-        None => Err(Stop::Ended.into()),
+        None => Err(Stop::Ended),
     };
     let now = Instant::now();
     let failure = match result {
@@ -54,9 +55,9 @@ pub(super) fn dial(
         Err(failure) => failure,
     };
     let goes_on = match &failure {
-        Failure::Stop(Stop::Interrupted) => control.settle(Cause::Interrupted),
-        Failure::Stop(Stop::Ended) => true,
-        Failure::Stop(Stop::Deadline) => wish.progress.is_over(),
+        Stop::Interrupted => control.settle(Cause::Interrupted),
+        Stop::Ended => true,
+        Stop::Deadline(timeout) => matches!(timeout, Timeout::Total | Timeout::Token),
         _ => false,
     };
     let has_socket = dial.as_ref().is_some_and(Dial::has_socket);
@@ -125,7 +126,7 @@ struct Watched<'a> {
 }
 
 impl dial::Progress for Watched<'_> {
-    fn begin(&self, phase: Phase) -> Option<Instant> {
+    fn begin(&self, phase: Phase) -> Deadline {
         // First who is asked later, then who is looked at meanwhile.
         let until = self.progress.begin(phase);
         step(self.record, phase);
@@ -173,9 +174,9 @@ impl Ahead {
 }
 
 impl dial::Progress for Ahead {
-    fn begin(&self, phase: Phase) -> Option<Instant> {
+    fn begin(&self, phase: Phase) -> Deadline {
         step(&self.record, phase);
-        Some(self.until)
+        Deadline { at: Some(self.until), timeout: Timeout::Connect }
     }
 
     fn connected(&self, stream: &Stream) {

@@ -12,11 +12,10 @@ use super::control::{Cause, Control};
 use super::dial::{self, Outcome};
 use super::key::PoolKey;
 use super::pool::{Answer, Pool, Refused};
-use crate::error::Error;
 use crate::net::Stop;
-use crate::net::dial::Failure;
 use crate::net::stream::Stream;
 use crate::runtime::{WaitFor, WaitUntil, WakeReason, trim_stack, wait};
+use crate::timeouts::Deadline;
 use crate::vocabulary::{CloseReason, Phase};
 
 /// Threads: one at a time; its exchange can be ended from any.
@@ -46,9 +45,7 @@ pub(crate) struct Wish<'a> {
 /// What the exchange wants to know while it gets its connection, and how long each phase may take.
 pub(crate) trait Progress {
     /// A phase begins; answers when it must be over.
-    fn begin(&self, phase: Phase) -> Option<Instant>;
-    /// After a deadline: whether it was that of the whole request, and not the phase's own.
-    fn is_over(&self) -> bool;
+    fn begin(&self, phase: Phase) -> Deadline;
 }
 
 /// Why there is no connection. Who asked labels it.
@@ -56,7 +53,6 @@ pub(crate) trait Progress {
 pub(crate) enum NoLease {
     Refused(Refused),
     Stop(Stop),
-    Error(Error),
 }
 
 impl Lease {
@@ -198,14 +194,14 @@ fn wait_in_line(
             Ok(answer) => return Ok(answer),
             Err(refused) => break NoLease::Refused(refused),
         }
-        let soonest = patience.into_iter().chain(deadline).min();
+        let soonest = patience.into_iter().chain(deadline.at).min();
         match wait(WaitFor { fd: None, notify: Some(&event) }, WaitUntil::new(soonest)) {
             Ok(WakeReason::Notified | WakeReason::Ready { .. }) => event.clear(),
             Ok(WakeReason::Deadline) if patience.is_some() && soonest == patience => {
                 patience = None;
                 pool.insist(control);
             }
-            Ok(WakeReason::Deadline) => break Stop::Deadline.into(),
+            Ok(WakeReason::Deadline) => break Stop::Deadline(deadline.timeout).into(),
             Ok(WakeReason::Interrupted) => {
                 control.settle(Cause::Interrupted);
                 break Stop::Interrupted.into();
@@ -233,14 +229,5 @@ impl From<Stop> for NoLease {
 impl From<Refused> for NoLease {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
-    }
-}
-
-impl From<Failure> for NoLease {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Stop(stop) => Self::Stop(stop),
-            Failure::Error(error) => Self::Error(error),
-        }
     }
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::SockAddr;
 
@@ -25,6 +25,7 @@ use super::stream::{End, Stream};
 use super::tls::{self, Tls};
 use crate::error::Error;
 use crate::runtime::Notify;
+use crate::timeouts::Deadline;
 use crate::vocabulary::{Kind, Phase};
 
 /// What to dial. Threads: a value.
@@ -43,20 +44,12 @@ pub(crate) struct Plan {
 
 /// Who watches over a dial while it runs.
 pub(crate) trait Progress {
-    /// A phase begins, or goes on when a dial is taken up again; answers when it must be over.
-    fn begin(&self, phase: Phase) -> Option<Instant>;
+    /// A phase begins, or goes on when a dial is taken up again. Returns when it must be over.
+    fn begin(&self, phase: Phase) -> Deadline;
     /// There is a socket now; its stream will talk to the proxy or begin TLS next.
     fn connected(&self, stream: &Stream);
     /// Asked before each phase and after each wake-up by the event: whether the dial shall stop.
     fn must_stop(&self) -> bool;
-}
-
-/// Why a dial came to no stream.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Stop(Stop),
-    /// With words of its own.
-    Error(Error),
 }
 
 /// A dial in progress. Dropping it closes what it has. Threads: one at a time, any.
@@ -97,14 +90,14 @@ impl Dial {
         &mut self,
         progress: &dyn Progress,
         event: &Arc<Notify>,
-    ) -> Result<Stream, Failure> {
+    ) -> Result<Stream, Stop> {
         let mut phase = None;
         while self.step != Step::Over {
             if let Err(failure) = self.go_on(progress, event, &mut phase) {
                 return Err(self.stopped(failure));
             }
         }
-        self.stream.take().ok_or(Failure::Stop(Stop::Ended))
+        self.stream.take().ok_or(Stop::Ended)
     }
 
     /// Whether there is a socket in it already, connecting or further.
@@ -117,10 +110,10 @@ impl Dial {
         &mut self,
         progress: &dyn Progress,
         event: &Arc<Notify>,
-        phase: &mut Option<(Phase, Option<Instant>)>,
-    ) -> Result<(), Failure> {
+        phase: &mut Option<(Phase, Deadline)>,
+    ) -> Result<(), Stop> {
         if progress.must_stop() {
-            return Err(Stop::Ended.into());
+            return Err(Stop::Ended);
         }
         if self.step == Step::Resolve && self.needs_no_name() {
             self.step = Step::Connect;
@@ -147,17 +140,16 @@ impl Dial {
     }
 
     /// What a failure means for the dial, and who is behind it.
-    fn stopped(&mut self, failure: Failure) -> Failure {
+    fn stopped(&mut self, failure: Stop) -> Stop {
         let ended = self.stream.as_ref().is_some_and(|stream| stream.socket().is_ended());
-        let resumable =
-            matches!(failure, Failure::Stop(Stop::Ended | Stop::Deadline | Stop::Interrupted));
+        let resumable = matches!(failure, Stop::Ended | Stop::Deadline(_) | Stop::Interrupted);
         if resumable && !ended {
             return failure;
         }
         self.step = Step::Over;
         (self.race, self.stream) = (None, None);
         // What a socket that was ended from outside says is only the consequence.
-        if ended && !resumable { Stop::Ended.into() } else { failure }
+        if ended && !resumable { Stop::Ended } else { failure }
     }
 
     fn proxy(&self) -> Option<&Arc<Proxy>> {
@@ -183,12 +175,12 @@ impl Dial {
                 && (!self.wants_far() || literal(&self.plan.host).is_some()))
     }
 
-    fn resolve(&mut self, patience: &Patience<'_>, event: &Arc<Notify>) -> Result<Step, Failure> {
+    fn resolve(&mut self, patience: &Patience<'_>, event: &Arc<Notify>) -> Result<Step, Stop> {
         let (host, port) = self.near();
         let (host, port) = (host.to_owned(), port);
         let found = self.near.resolve(&self.resolver, &host, port, patience, event);
         found.map_err(|failure| match (failure, self.proxy()) {
-            (Failure::Error(error), Some(proxy)) => {
+            (Stop::Failed(error), Some(proxy)) => {
                 Error::new(error.kind(), format!("{proxy}: {}", error.message())).into()
             }
             (failure, _) => failure,
@@ -200,11 +192,7 @@ impl Dial {
         Ok(Step::Connect)
     }
 
-    fn connect(
-        &mut self,
-        patience: &Patience<'_>,
-        progress: &dyn Progress,
-    ) -> Result<Step, Failure> {
+    fn connect(&mut self, patience: &Patience<'_>, progress: &dyn Progress) -> Result<Step, Stop> {
         let mut race = match self.race.take() {
             Some(race) => race,
             None => self.race()?,
@@ -231,7 +219,7 @@ impl Dial {
     }
 
     /// Why nothing was connected to, with words of its own where it is our own address's fault.
-    fn unconnected(&self, stop: Stop, race: &Race) -> Failure {
+    fn unconnected(&self, stop: Stop, race: &Race) -> Stop {
         match (stop, self.plan.route.local) {
             (Stop::Io(error), Some(local)) if error.kind() == io::ErrorKind::AddrNotAvailable => {
                 let why = if race.is_unbound() {
@@ -244,11 +232,11 @@ impl Dial {
                 let what = format!("can't connect from {local}: {why}");
                 Error::from_os(Kind::ConnectFailed, &what, &error).into()
             }
-            (stop, _) => stop.into(),
+            (stop, _) => stop,
         }
     }
 
-    fn race(&self) -> Result<Race, Failure> {
+    fn race(&self) -> Result<Race, Stop> {
         if let Some(path) = &self.plan.unix {
             return Ok(Race::to(SockAddr::unix(path).map_err(Stop::Io)?));
         }
@@ -289,7 +277,7 @@ impl Dial {
         if self.plan.tls.is_some() { Step::Secure } else { Step::Over }
     }
 
-    fn secure_proxy(&mut self, patience: &Patience<'_>) -> Result<Step, Failure> {
+    fn secure_proxy(&mut self, patience: &Patience<'_>) -> Result<Step, Stop> {
         if let Some(proxy) = self.proxy().map(Arc::clone)
             && let Some(tls) = proxy.tls()
         {
@@ -307,13 +295,13 @@ impl Dial {
                     let what = format!("{proxy}: the connection broke inside the TLS handshake");
                     Error::from_os(Kind::ProxyFailed, &what, &error).into()
                 }
-                stop => Failure::Stop(stop),
+                stop => stop,
             })?;
         }
         Ok(self.after_proxy())
     }
 
-    fn talk(&mut self, patience: &Patience<'_>) -> Result<Step, Failure> {
+    fn talk(&mut self, patience: &Patience<'_>) -> Result<Step, Stop> {
         let mut talk = match self.talk.take() {
             Some(talk) => talk,
             None => self.begin_talk()?,
@@ -325,7 +313,7 @@ impl Dial {
         Ok(self.after_tunnel())
     }
 
-    fn begin_talk(&self) -> Result<Talk, Failure> {
+    fn begin_talk(&self) -> Result<Talk, Stop> {
         let proxy = self.proxy().ok_or(Stop::Ended)?;
         let to = match &self.far {
             Name::Known(addresses) if let Some(first) = addresses.first() => {
@@ -336,7 +324,7 @@ impl Dial {
         Ok(Talk::begin(proxy, to, self.plan.port)?)
     }
 
-    fn secure(&mut self, patience: &Patience<'_>) -> Result<Step, Failure> {
+    fn secure(&mut self, patience: &Patience<'_>) -> Result<Step, Stop> {
         let stream = self.stream.as_mut().ok_or(Stop::Ended)?;
         if let Some(tls) = &self.plan.tls {
             if !stream.is_tls() {
@@ -350,8 +338,8 @@ impl Dial {
 
     /// Why there is no TLS with the origin. From in here nobody can tell whether it was the origin
     /// that closed a tunnel, or the proxy: both are named.
-    fn unsecured(&self, stop: Stop) -> Failure {
-        let Some(proxy) = self.proxy() else { return stop.into() };
+    fn unsecured(&self, stop: Stop) -> Stop {
+        let Some(proxy) = self.proxy() else { return stop };
         let host = &self.plan.host;
         match stop {
             Stop::PeerClosed => {
@@ -364,7 +352,7 @@ impl Dial {
                     format!("{proxy}: the tunnel broke inside the TLS handshake with {host}");
                 Error::from_os(Kind::PeerReset, &what, &error).into()
             }
-            stop => stop.into(),
+            stop => stop,
         }
     }
 }
@@ -377,18 +365,6 @@ impl Step {
             Self::SecureProxy | Self::TalkToProxy => Phase::Proxy,
             Self::Secure | Self::Over => Phase::Tls,
         }
-    }
-}
-
-impl From<Stop> for Failure {
-    fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
     }
 }
 

@@ -15,15 +15,18 @@ pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;
 
-/// Why a network operation stopped before it was done. Who asks labels it: only the exchange
-/// knows in which phase it was and by whom it was ended.
+use crate::error::Error;
+use crate::vocabulary::Timeout;
+
+/// Why a network operation stopped before it was done. The exchange makes an [`Error`] of it: only
+/// the exchange knows in which phase that was, and whether it was ended from outside.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The deadline that was passed in came.
-    Deadline,
+    /// This timeout's deadline came.
+    Deadline(Timeout),
     /// The thread's interrupt check wants the call to end.
     Interrupted,
-    /// Somebody in this process ended it.
+    /// It was ended from outside, by another part of this process.
     Ended,
     /// The peer closed; for TLS, without saying so (RFC 8446 section 6.1).
     PeerClosed,
@@ -33,4 +36,12 @@ pub(crate) enum Stop {
     NoThread(std::io::Error),
     /// TLS's error.
     Tls(rustls::Error),
+    /// Any other failure, with its message.
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }

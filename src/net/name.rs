@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Stop;
-use super::dial::Failure;
 use super::patience::Patience;
 use super::resolve::{Lookup, Resolver, Unresolved, literal};
 use crate::error::Error;
@@ -28,7 +27,7 @@ impl Name {
         port: u16,
         patience: &Patience<'_>,
         event: &Arc<Notify>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Stop> {
         if let Some(address) = literal(host) {
             *self = Self::Known(vec![SocketAddr::new(address, port)]);
         }
@@ -44,7 +43,7 @@ impl Name {
         while let Self::Asked(lookup) = self {
             match lookup.answer() {
                 Some(Ok(addresses)) => *self = Self::Known(addresses),
-                Some(Err(Unresolved::NoThread)) => return Err(Stop::NoThread(no_thread()).into()),
+                Some(Err(Unresolved::NoThread)) => return Err(Stop::NoThread(no_thread())),
                 Some(Err(Unresolved::Said(why))) => {
                     let what = format!("{host} can't be resolved: {why}");
                     return Err(Error::new(Kind::ResolveFailed, what).into());
@@ -52,7 +51,7 @@ impl Name {
                 None => match lookup.begin_by() {
                     None => patience.told()?,
                     Some(by) if by <= Instant::now() => {
-                        return Err(Stop::NoThread(no_thread()).into());
+                        return Err(Stop::NoThread(no_thread()));
                     }
                     Some(by) => patience.told_by(by)?,
                 },

@@ -7,10 +7,11 @@ use std::time::Instant;
 use super::Stop;
 use super::socket::InUse;
 use crate::runtime::{Interest, Notify, WaitFor, WaitUntil, WakeReason, wait};
+use crate::timeouts::Deadline;
 
 /// The bounds of one phase's waits. Threads: one at a time.
 pub(super) struct Patience<'a> {
-    pub(super) deadline: Option<Instant>,
+    pub(super) deadline: Deadline,
     pub(super) event: &'a Notify,
     /// Asked after each wake-up by the event.
     pub(super) must_stop: &'a dyn Fn() -> bool,
@@ -21,7 +22,7 @@ impl Patience<'_> {
     pub(super) fn ready(&self, socket: &InUse<'_>, interest: Interest) -> Result<(), Stop> {
         loop {
             let want = WaitFor { fd: Some((socket.source(), interest)), notify: Some(self.event) };
-            match wait(want, WaitUntil::new(self.deadline)).map_err(Stop::Io)? {
+            match wait(want, self.until()).map_err(Stop::Io)? {
                 WakeReason::Ready { .. } => return Ok(()),
                 woken => self.woken(woken)?,
             }
@@ -31,12 +32,12 @@ impl Patience<'_> {
     /// Waits for the event alone.
     pub(super) fn told(&self) -> Result<(), Stop> {
         let want = WaitFor { fd: None, notify: Some(self.event) };
-        self.woken(wait(want, WaitUntil::new(self.deadline)).map_err(Stop::Io)?)
+        self.woken(wait(want, self.until()).map_err(Stop::Io)?)
     }
 
     /// [`told`](Self::told), or until that time.
     pub(super) fn told_by(&self, by: Instant) -> Result<(), Stop> {
-        if self.deadline.is_some_and(|deadline| deadline <= by) {
+        if self.deadline.at.is_some_and(|deadline| deadline <= by) {
             return self.told();
         }
         let want = WaitFor { fd: None, notify: Some(self.event) };
@@ -46,11 +47,15 @@ impl Patience<'_> {
         }
     }
 
+    fn until(&self) -> WaitUntil {
+        WaitUntil::of(self.deadline, Instant::now())
+    }
+
     /// What a wake-up means: whether to wait on.
     pub(super) fn woken(&self, woken: WakeReason) -> Result<(), Stop> {
         match woken {
             WakeReason::Ready { .. } => Ok(()),
-            WakeReason::Deadline => Err(Stop::Deadline),
+            WakeReason::Deadline => Err(Stop::Deadline(self.deadline.timeout)),
             WakeReason::Interrupted => Err(Stop::Interrupted),
             WakeReason::Notified => {
                 // First cleared, then asked: whoever comes in between sets it again.

@@ -160,7 +160,7 @@ impl Race {
     /// Waits for an attempt to come to an end, or for the next one to be due.
     fn wait(&mut self, patience: &Patience<'_>) -> Result<Option<Arc<Socket>>, Stop> {
         let turn = (!self.waiting.is_empty()).then_some(self.next);
-        let until = match (patience.deadline, turn) {
+        let until = match (patience.deadline.at, turn) {
             (Some(deadline), Some(turn)) => Some(deadline.min(turn)),
             (deadline, turn) => deadline.or(turn),
         };
@@ -177,7 +177,7 @@ impl Race {
         };
         match woken {
             WakeReason::Ready { .. } => {}
-            WakeReason::Deadline if patience.deadline.is_none_or(|at| Instant::now() < at) => {
+            WakeReason::Deadline if patience.deadline.at.is_none_or(|at| Instant::now() < at) => {
                 return Ok(None);
             }
             woken => return patience.woken(woken).map(|()| None),
@@ -271,10 +271,12 @@ mod tests {
 
     use super::*;
     use crate::runtime::Notify;
+    use crate::timeouts::Deadline;
+    use crate::vocabulary::Timeout;
 
     fn run(race: &mut Race, limit: Option<Duration>) -> Result<Arc<Socket>, Stop> {
         let event = Notify::new().unwrap();
-        let deadline = limit.map(|limit| Instant::now() + limit);
+        let deadline = Deadline::after(Instant::now(), limit, Timeout::Connect);
         race.run(&Patience { deadline, event: &event, must_stop: &|| true })
     }
 
@@ -318,11 +320,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut race = between(&[silent, listener.local_addr().unwrap()]);
         let stopped = run(&mut race, Some(Duration::from_millis(10)));
-        assert!(matches!(stopped, Err(Stop::Deadline)));
+        assert!(matches!(stopped, Err(Stop::Deadline(Timeout::Connect))));
         assert!(race.is_running());
         let event = Notify::new().unwrap();
         event.set();
-        let stopped = race.run(&Patience { deadline: None, event: &event, must_stop: &|| true });
+        let stopped =
+            race.run(&Patience { deadline: Deadline::NEVER, event: &event, must_stop: &|| true });
         assert!(matches!(stopped, Err(Stop::Ended)));
         assert!(run(&mut race, Some(Duration::from_secs(5))).is_ok());
     }
@@ -375,7 +378,7 @@ mod tests {
         let _first = run(&mut Race::to(address()), None).unwrap();
         let mut race = Race::to(address());
         let stopped = run(&mut race, Some(Duration::from_millis(30)));
-        assert!(matches!(stopped, Err(Stop::Deadline)));
+        assert!(matches!(stopped, Err(Stop::Deadline(Timeout::Connect))));
         listener.accept().unwrap();
         assert!(run(&mut race, Some(Duration::from_secs(5))).is_ok());
         std::fs::remove_file(&path).unwrap();

@@ -50,6 +50,9 @@ pub(crate) use worker::{
 };
 pub(crate) use worker_pool::{THREAD_PATIENCE, WorkerPool, no_thread};
 
+use crate::timeouts::Deadline;
+use crate::vocabulary::Timeout;
+
 /// What a descriptor shall be ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
@@ -93,17 +96,23 @@ pub(crate) enum WakeReason {
 pub(crate) struct WaitUntil {
     pub(crate) at: Option<Instant>,
     pub(crate) now: Instant,
+    /// Which timeout this is; it is only passed through, for the error.
+    pub(crate) timeout: Timeout,
 }
 
 impl WaitUntil {
     pub(crate) fn new(at: Option<Instant>) -> Self {
-        Self { at, now: Instant::now() }
+        Self { at, now: Instant::now(), timeout: Timeout::None }
+    }
+
+    pub(crate) fn of(deadline: Deadline, now: Instant) -> Self {
+        Self { at: deadline.at, now, timeout: deadline.timeout }
     }
 
     /// Time has passed: for the next wait with the same deadline.
     #[must_use]
     pub(crate) fn later(self) -> Self {
-        Self::new(self.at)
+        Self { now: Instant::now(), ..self }
     }
 
     pub(crate) fn has_come(self) -> bool {

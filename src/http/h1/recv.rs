@@ -43,7 +43,7 @@ impl Seam {
     /// `patience` is the wait for 100 Continue.
     pub(super) fn await_head(&mut self, patience: Option<Deadline>) -> Result<Awaited, Stopped> {
         let mut until = match patience {
-            Some(patience) => WaitUntil::new(self.exchange.clocks().until(patience)),
+            Some(patience) => WaitUntil::of(self.exchange.clocks().until(patience), Instant::now()),
             None => self.exchange.clocks().begin(Phase::Head),
         };
         let (mut seen, mut slow) = (0, false);
@@ -78,11 +78,8 @@ impl Seam {
                     self.exchange.response_started();
                     slow = true;
                 }
-                Err(Stop::Deadline)
-                    if patience.is_some() && self.exchange.clocks().armed() == Timeout::None =>
-                {
-                    return Ok(Awaited::Nothing);
-                }
+                // The wait for 100 Continue belongs to no timeout of the request.
+                Err(Stop::Deadline(Timeout::None)) => return Ok(Awaited::Nothing),
                 Err(stop) => return Err(self.fail(stop)),
             }
         }
@@ -186,33 +183,29 @@ impl Seam {
         let mut read =
             Deadline::after(now, self.exchange.clocks().limit(Timeout::Read), Timeout::Read);
         if let Some(polite) = self.exchange.polite().until() {
-            read = read.or(Deadline { at: Some(polite), clock: Timeout::None });
+            read = read.or(Deadline { at: Some(polite), timeout: Timeout::None });
         }
         let got = loop {
             let Some((rate, window)) = self.exchange.clocks().min_rate() else {
                 break self.fill(
                     into.as_deref_mut(),
-                    WaitUntil { at: self.exchange.clocks().until(read), now },
+                    WaitUntil::of(self.exchange.clocks().until(read), now),
                 );
             };
             let left = window.saturating_sub(self.window.waited);
             let own = read.or(Deadline::after(now, Some(left), Timeout::MinRate));
-            let got = self.fill(
-                into.as_deref_mut(),
-                WaitUntil { at: self.exchange.clocks().until(own), now },
-            );
-            let window_ended = self.exchange.clocks().armed() == Timeout::MinRate;
+            let got = self
+                .fill(into.as_deref_mut(), WaitUntil::of(self.exchange.clocks().until(own), now));
             let later = Instant::now();
             self.window.waited += later.saturating_duration_since(now);
             self.window.bytes += *got.as_ref().unwrap_or(&0) as u64;
             now = later;
             if self.window.waited >= window && self.window.is_slower_than(rate, window) {
-                self.exchange.clocks().set_armed(Timeout::MinRate);
-                self.exchange.fail(Stop::Deadline);
+                self.exchange.fail(Stop::Deadline(Timeout::MinRate));
                 return Err(Stopped);
             }
             match got {
-                Err(Stop::Deadline) if window_ended => {}
+                Err(Stop::Deadline(Timeout::MinRate)) => {}
                 other => break other,
             }
         };
@@ -224,12 +217,7 @@ impl Seam {
                 Ok(got)
             }
             // A polite close has other things to do than to wait; nothing has failed.
-            Err(Stop::Deadline)
-                if self.exchange.clocks().armed() == Timeout::None
-                    && self.exchange.polite().pause() =>
-            {
-                Err(Stopped)
-            }
+            Err(Stop::Deadline(Timeout::None)) if self.exchange.polite().pause() => Err(Stopped),
             Err(stop) => {
                 self.exchange.fail(stop);
                 Err(Stopped)

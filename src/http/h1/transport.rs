@@ -95,8 +95,8 @@ impl Seam {
         let stalled = Cell::new(None);
         while sent < amount {
             // A send that always finds room never waits, and so never looks at its deadline.
-            if self.exchange.must_stop() {
-                return Err(self.fail(Stop::Deadline));
+            if let Err(stop) = self.exchange.check() {
+                return Err(self.fail(stop));
             }
             if self.exchange.upload_cut() {
                 return Ok(());
@@ -224,7 +224,7 @@ impl Seam {
                 until = until.later();
                 // A peer that always has something to say, but no data, is never waited for.
                 if until.has_come() {
-                    return Err(Stop::Deadline);
+                    return Err(Stop::Deadline(until.timeout));
                 }
             }
             self.buffers.rest();

@@ -3,10 +3,12 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::time::Instant;
 
 use testserver::{Certificate, Script, Server, Step, certs};
 
 use super::*;
+use crate::vocabulary::Timeout;
 
 /// Writes down what it is told; gives every phase the same time.
 #[derive(Default)]
@@ -18,9 +20,9 @@ struct Watcher {
 }
 
 impl Progress for Watcher {
-    fn begin(&self, phase: Phase) -> Option<Instant> {
+    fn begin(&self, phase: Phase) -> Deadline {
         self.phases.lock().unwrap().push(phase);
-        self.limit.map(|limit| Instant::now() + limit)
+        Deadline::after(Instant::now(), self.limit, Timeout::Connect)
     }
 
     fn connected(&self, stream: &Stream) {
@@ -67,11 +69,11 @@ fn a_dial_left_in_any_phase_is_taken_up_by_somebody_else() {
     let mut dial = Dial::new(plan("localhost", server.port(), true), resolver);
     let hasty = Watcher::hasty();
     let stopped = dial.run(&hasty, &event());
-    assert!(matches!(stopped, Err(Failure::Stop(Stop::Deadline))), "the name is not known");
+    assert!(matches!(stopped, Err(Stop::Deadline(Timeout::Connect))), "the name is not known");
     assert!(!dial.has_socket());
     answer.send(()).unwrap();
     let stopped = dial.run(&hasty, &event());
-    assert!(matches!(stopped, Err(Failure::Stop(Stop::Deadline))), "the server is silent");
+    assert!(matches!(stopped, Err(Stop::Deadline(Timeout::Connect))), "the server is silent");
     assert!(dial.has_socket());
     let (resolve, connect, tls) = (Phase::Resolve, Phase::Connect, Phase::Tls);
     assert_eq!(hasty.phases(), [resolve, resolve, connect, tls]);
@@ -80,7 +82,7 @@ fn a_dial_left_in_any_phase_is_taken_up_by_somebody_else() {
     watcher.stop.store(true, Ordering::SeqCst);
     let stopped =
         std::thread::scope(|scope| scope.spawn(|| dial.run(&watcher, &wake)).join().unwrap());
-    assert!(matches!(stopped, Err(Failure::Stop(Stop::Ended))));
+    assert!(matches!(stopped, Err(Stop::Ended)));
     server.release("go");
     let watcher = Watcher::default();
     let stream = dial.run(&watcher, &event()).unwrap();
@@ -113,7 +115,7 @@ fn the_event_and_the_end_of_the_socket_stop_a_handshake_at_once() {
             }
             run.join().unwrap()
         });
-        assert!(matches!(stopped, Err(Failure::Stop(Stop::Ended))));
+        assert!(matches!(stopped, Err(Stop::Ended)));
         assert_eq!(watcher.phases(), [Phase::Connect, Phase::Tls]);
         assert_eq!(dial.has_socket(), by_event, "what was not ended can be taken up again");
     }
@@ -132,7 +134,7 @@ fn a_name_whose_addresses_are_all_dead_is_forgotten() {
     for _ in 0..2 {
         let mut dial = Dial::new(plan("a.test", gone.port(), false), Arc::clone(&resolver));
         let failure = dial.run(&Watcher::default(), &event()).unwrap_err();
-        assert!(matches!(failure, Failure::Stop(Stop::Io(_))));
+        assert!(matches!(failure, Stop::Io(_)));
     }
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
@@ -143,7 +145,7 @@ fn from_a_local_address_only_its_family_can_be_reached() {
     let route = Arc::new(Route { proxy: None, local });
     let plan = Plan { route, ..plan("127.0.0.1", 1, false) };
     let mut dial = Dial::new(plan, Arc::new(Resolver::new()));
-    let Err(Failure::Error(error)) = dial.run(&Watcher::default(), &event()) else {
+    let Err(Stop::Failed(error)) = dial.run(&Watcher::default(), &event()) else {
         panic!("an IPv4 address was connected to from an IPv6 one");
     };
     assert_eq!(error.kind(), Kind::ConnectFailed);

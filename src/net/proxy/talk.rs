@@ -8,7 +8,6 @@ use super::connect::Connect;
 use super::socks::Socks;
 use super::{Proxy, Scheme};
 use crate::error::Error;
-use crate::net::dial::Failure;
 use crate::net::patience::Patience;
 use crate::net::stream::{Stream, is_broken};
 use crate::net::{Stop, resolve, tls};
@@ -80,7 +79,7 @@ impl Talk {
         &mut self,
         stream: &mut Stream,
         patience: &Patience<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Stop> {
         loop {
             self.say(stream, patience)?;
             let mut bytes = [0; 1024];
@@ -115,7 +114,7 @@ impl Talk {
         }
     }
 
-    fn say(&mut self, stream: &mut Stream, patience: &Patience<'_>) -> Result<(), Failure> {
+    fn say(&mut self, stream: &mut Stream, patience: &Patience<'_>) -> Result<(), Stop> {
         loop {
             let done = if self.said < self.words.len() {
                 match stream.try_send(&self.words[self.said..]) {
@@ -146,7 +145,7 @@ impl Talk {
     }
 
     /// What the connection to the proxy, or the TLS with it, says of its end.
-    fn broken(&self, stop: Stop) -> Failure {
+    fn broken(&self, stop: Stop) -> Stop {
         match stop {
             Stop::Io(error) => {
                 let what = format!("{}: the connection broke", self.with);
@@ -156,7 +155,7 @@ impl Talk {
                 let why = format!("TLS with it: {}", tls::explain(&error));
                 failed(&self.with, &why).into()
             }
-            stop => stop.into(),
+            stop => stop,
         }
     }
 }

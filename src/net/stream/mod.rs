@@ -383,7 +383,7 @@ fn ready(socket: &InUse<'_>, interest: Interest, until: WaitUntil) -> Result<(bo
     match wait_fd(socket.source(), interest, until).map_err(Stop::Io)? {
         WakeReason::Ready { read, write } => Ok((read, write)),
         WakeReason::Notified => Err(Stop::Ended),
-        WakeReason::Deadline => Err(Stop::Deadline),
+        WakeReason::Deadline => Err(Stop::Deadline(until.timeout)),
         WakeReason::Interrupted => Err(Stop::Interrupted),
     }
 }
