@@ -13,7 +13,7 @@ use super::timing::{Clocks, Timings};
 use crate::cancel::{CancelToken, Watch, Watching, Why};
 use crate::error::Error;
 use crate::manager::{
-    Armed, Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused, Wish,
+    Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused, WakeRegistration, Wish,
 };
 use crate::net::Stop;
 use crate::process::fork_generation;
@@ -164,7 +164,7 @@ fn watch(token: &CancelToken, control: &Arc<Control>) -> Result<Watching, Why> {
 
 impl Exchange {
     fn too_late(&self, why: Why) -> Error {
-        self.control.settle(why.into());
+        self.control.try_finish(why.into());
         self.fail(Stop::Ended)
     }
 
@@ -206,7 +206,7 @@ impl Exchange {
     fn has_none(&self, no_lease: NoLease) -> Error {
         match no_lease {
             NoLease::Refused(Refused::ShutDown) => {
-                self.control.settle(Cause::ShutDown);
+                self.control.try_finish(Cause::ShutDown);
                 self.fail(Stop::Ended)
             }
             NoLease::Refused(Refused::Ended) => self.fail(Stop::Ended),
@@ -224,7 +224,7 @@ impl Exchange {
     pub(in crate::http) fn is_the_parents(&self) -> bool {
         let forked = self.process != fork_generation();
         if forked {
-            self.control.settle(Cause::Forked);
+            self.control.try_finish(Cause::Forked);
         }
         forked
     }
@@ -242,8 +242,8 @@ impl Exchange {
     }
 
     /// An event that is set when the exchange is ended from outside, for a wait that has no socket.
-    pub(in crate::http) fn arm(&self) -> Armed<'_> {
-        self.control.arm()
+    pub(in crate::http) fn register_wake(&self) -> WakeRegistration<'_> {
+        self.control.register_wake()
     }
 
     pub(in crate::http) fn polite(&self) -> &Polite {
@@ -341,7 +341,7 @@ impl Exchange {
     /// It is over. Whoever listens to the manager hears how long each phase took.
     pub(in crate::http) fn finish(&self, now: impl FnOnce() -> Instant) {
         let pool = self.manager.pool();
-        if self.clocks.finish(now) && pool.is_listened_to() {
+        if self.clocks.finish(now) && pool.has_subscribers() {
             pool.note_phases(self.connection(), &self.key, &self.clocks.phases());
         }
     }

@@ -36,7 +36,7 @@ impl Exchange {
 
     /// Who ended it from outside. If nobody did, nobody can from here on.
     fn ended_by(&self) -> Option<Cause> {
-        if self.control.settle(Cause::Done) {
+        if self.control.try_finish(Cause::Done) {
             return None;
         }
         self.control.cause().filter(|cause| *cause != Cause::Done)

@@ -143,7 +143,7 @@ fn read_slow(
         let read = reader.read(&mut piece_of_it);
         (reader, piece_of_it, read)
     };
-    let event = exchange.arm();
+    let event = exchange.register_wake();
     let until = exchange.clocks().until(Deadline::NEVER).at;
     match run_on_own_worker(crew, work, &event, until, &|| exchange.check().is_err()) {
         Ok((reader, bytes, read)) => {

@@ -49,7 +49,7 @@ pub(crate) struct Control {
     /// Its place in the queue for a connection; 0 before it had one. Kept when it comes back.
     ticket: AtomicU64,
     /// Of a dial in the background, which is for whoever comes.
-    nobodys: bool,
+    detached: bool,
     /// There while the exchange waits for something that is no socket of its own.
     wake: Mutex<Option<Arc<Notify>>>,
     pool: Weak<Pool>,
@@ -61,16 +61,16 @@ impl Control {
     }
 
     /// For a dial that goes on in the background.
-    pub(super) fn nobodys(pool: &Arc<Pool>) -> Arc<Self> {
+    pub(super) fn detached(pool: &Arc<Pool>) -> Arc<Self> {
         Self::make(pool, true)
     }
 
-    fn make(pool: &Arc<Pool>, nobodys: bool) -> Arc<Self> {
+    fn make(pool: &Arc<Pool>, detached: bool) -> Arc<Self> {
         Arc::new(Self {
             cause: AtomicU8::new(0),
             connection: AtomicU64::new(0),
             ticket: AtomicU64::new(0),
-            nobodys,
+            detached,
             wake: Mutex::new(None),
             pool: Arc::downgrade(pool),
         })
@@ -79,7 +79,7 @@ impl Control {
     /// Ends the exchange, unless it ended before. The connection is closed and forgotten by the
     /// pool before this returns.
     pub(crate) fn end(&self, cause: Cause) {
-        if self.settle(cause) {
+        if self.try_finish(cause) {
             if let Some(pool) = self.pool.upgrade() {
                 pool.end_lease(self, cause.into());
             }
@@ -88,7 +88,7 @@ impl Control {
     }
 
     /// Writes down who ended it; `true` for the first. What follows is the caller's to do.
-    pub(crate) fn settle(&self, cause: Cause) -> bool {
+    pub(crate) fn try_finish(&self, cause: Cause) -> bool {
         let settled =
             self.cause.compare_exchange(0, cause as u8, Ordering::SeqCst, Ordering::SeqCst);
         settled.is_ok()
@@ -104,10 +104,10 @@ impl Control {
 
     /// The event to wait for beside whatever else; look at [`cause`](Self::cause) after this. Whoever
     /// ends the exchange writes down the cause first, so either we see that or our event is set.
-    pub(crate) fn arm(&self) -> Armed<'_> {
+    pub(crate) fn register_wake(&self) -> WakeRegistration<'_> {
         let event = Notify::take();
         *lock(&self.wake) = Some(Arc::clone(&event));
-        Armed { control: self, event }
+        WakeRegistration { control: self, event }
     }
 
     /// Who ended the exchange, if somebody did.
@@ -119,7 +119,7 @@ impl Control {
         self.connection.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn has(&self, connection: u64) {
+    pub(crate) fn set_connection(&self, connection: u64) {
         self.connection.store(connection, Ordering::SeqCst);
     }
 
@@ -127,22 +127,22 @@ impl Control {
         self.ticket.load(Ordering::Relaxed)
     }
 
-    pub(super) fn waits_with(&self, ticket: u64) {
+    pub(super) fn set_ticket(&self, ticket: u64) {
         self.ticket.store(ticket, Ordering::Relaxed);
     }
 
-    pub(super) fn is_nobodys(&self) -> bool {
-        self.nobodys
+    pub(super) fn is_detached(&self) -> bool {
+        self.detached
     }
 }
 
 /// An event for as long as its exchange waits.
-pub(crate) struct Armed<'a> {
+pub(crate) struct WakeRegistration<'a> {
     control: &'a Control,
     event: Arc<Notify>,
 }
 
-impl Deref for Armed<'_> {
+impl Deref for WakeRegistration<'_> {
     type Target = Arc<Notify>;
 
     fn deref(&self) -> &Arc<Notify> {
@@ -150,7 +150,7 @@ impl Deref for Armed<'_> {
     }
 }
 
-impl Drop for Armed<'_> {
+impl Drop for WakeRegistration<'_> {
     fn drop(&mut self) {
         let event = lock(&self.control.wake).take();
         drop(event);

@@ -40,7 +40,7 @@ pub(super) fn dial(
     let mut dial = Some(prepare(pool, record));
     let watched = Watched { record, control, progress: wish.progress };
     let result = match &mut dial {
-        Some(dial) => dial.run(&watched, &control.arm()),
+        Some(dial) => dial.run(&watched, &control.register_wake()),
         None => Err(Stop::Ended),
     };
     let now = Instant::now();
@@ -55,41 +55,45 @@ pub(super) fn dial(
         Err(failure) => failure,
     };
     let goes_on = match &failure {
-        Stop::Interrupted => control.settle(Cause::Interrupted),
+        Stop::Interrupted => control.try_finish(Cause::Interrupted),
         Stop::Ended => true,
         Stop::Deadline(timeout) => matches!(timeout, Timeout::Total | Timeout::Token),
         _ => false,
     };
     let has_socket = dial.as_ref().is_some_and(Dial::has_socket);
-    let heir = (goes_on && has_socket && !wish.short)
-        .then(|| Control::nobodys(pool))
-        .filter(|heir| pool.bequeath(record.id, control, heir));
-    if heir.is_none() {
+    let background = (goes_on && has_socket && !wish.short)
+        .then(|| Control::detached(pool))
+        .filter(|background| pool.detach_dial(record.id, control, background));
+    if background.is_none() {
         // First the sockets, then the slot.
         dial = None;
     }
     let reason = control.cause().map_or(CloseReason::DialFailed, CloseReason::from);
-    let given = pool.part_from_dial(record.id, control, reason, now);
-    if let (Some(control), Some(dial)) = (heir, dial) {
+    let given = pool.stop_dialling(record.id, control, reason, now);
+    if let (Some(control), Some(dial)) = (background, dial) {
         let patience = if given.is_some() { LONGEST } else { GRACE };
         let (pool, record) = (Arc::downgrade(pool), Arc::clone(record));
         let (dial, until) = (Some(dial), now + patience);
         // Where it can't go on, it is closed.
-        let _ = Ahead { pool, record, control, dial, until, reason, done: false }.start();
+        let _ = BackgroundDial { pool, record, control, dial, until, reason, done: false }.start();
     }
     given.map(Outcome::Given).ok_or_else(|| failure.into())
 }
 
 /// Begins so many dials in the background that `wanted` connections are idle, if the limits allow;
 /// answers how many were begun. An error if none could be, for want of a thread.
-pub(super) fn ahead(pool: &Arc<Pool>, key: &Arc<PoolKey>, wanted: usize) -> Result<usize, NoLease> {
-    let slots = pool.slots_ahead(key, wanted, || Control::nobodys(pool))?;
+pub(super) fn begin_background_dials(
+    pool: &Arc<Pool>,
+    key: &Arc<PoolKey>,
+    wanted: usize,
+) -> Result<usize, NoLease> {
+    let slots = pool.reserve_background_dials(key, wanted, || Control::detached(pool))?;
     let mut begun = 0;
     let mut refused = None;
     for (record, control) in slots {
         let (dial, until) = (Some(prepare(pool, &record)), Instant::now() + LONGEST);
         let (pool, reason) = (Arc::downgrade(pool), CloseReason::DialFailed);
-        match (Ahead { pool, record, control, dial, until, reason, done: false }).start() {
+        match (BackgroundDial { pool, record, control, dial, until, reason, done: false }).start() {
             Ok(()) => begun += 1,
             Err(error) => refused = Some(error),
         }
@@ -143,7 +147,7 @@ impl dial::Progress for Watched<'_> {
 }
 
 /// A dial that nobody waits for. It ends with a connection in the pool, or by its drop.
-struct Ahead {
+struct BackgroundDial {
     pool: Weak<Pool>,
     record: Arc<Record>,
     control: Arc<Control>,
@@ -155,7 +159,7 @@ struct Ahead {
     done: bool,
 }
 
-impl Ahead {
+impl BackgroundDial {
     /// Without a thread for it the job is dropped, and with it the dial ended.
     fn start(self) -> io::Result<()> {
         DIALS.run_now(move || self.run())
@@ -163,17 +167,17 @@ impl Ahead {
 
     fn run(mut self) {
         let Some(mut dial) = self.dial.take() else { return };
-        if let Ok(stream) = dial.run(&self, &self.control.arm())
+        if let Ok(stream) = dial.run(&self, &self.control.register_wake())
             && let Some(pool) = self.pool.upgrade()
         {
             let connection = dialled(&self.record, stream);
             self.done = true;
-            pool.dialled_ahead(connection, &self.control, Instant::now());
+            pool.background_dialled(connection, &self.control, Instant::now());
         }
     }
 }
 
-impl dial::Progress for Ahead {
+impl dial::Progress for BackgroundDial {
     fn begin(&self, phase: Phase) -> Deadline {
         step(&self.record, phase);
         Deadline { at: Some(self.until), timeout: Timeout::Connect }
@@ -188,7 +192,7 @@ impl dial::Progress for Ahead {
     }
 }
 
-impl Drop for Ahead {
+impl Drop for BackgroundDial {
     fn drop(&mut self) {
         if self.done {
             return;
@@ -197,7 +201,7 @@ impl Drop for Ahead {
         self.dial = None;
         self.record.end();
         if let Some(pool) = self.pool.upgrade() {
-            pool.close_mine(self.record.id, &self.control, self.reason);
+            pool.close_lease(self.record.id, &self.control, self.reason);
         }
     }
 }

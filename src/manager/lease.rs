@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::control::{Cause, Control};
 use super::dial::{self, Outcome};
 use super::key::PoolKey;
-use super::pool::{Answer, Pool, Refused};
+use super::pool::{Checkout, Pool, Refused};
 use crate::net::Stop;
 use crate::net::stream::Stream;
 use crate::runtime::{WaitFor, WaitUntil, WakeReason, trim_stack, wait};
@@ -62,10 +62,10 @@ impl Lease {
         control: &Arc<Control>,
         wish: &Wish<'_>,
     ) -> Result<Self, NoLease> {
-        let mut answer = pool.ask(wish.key, control, wish.fresh, wish.now)?;
+        let mut answer = pool.checkout(wish.key, control, wish.fresh, wish.now)?;
         loop {
             answer = match answer {
-                Answer::Open(connection) => {
+                Checkout::Open(connection) => {
                     let mut lease = Self::new(pool, control, connection, true);
                     // The look at checkout: what the peer did to an idle connection is known by now.
                     if lease.stream().is_some_and(|stream| stream.is_quiet(wish.made_good)) {
@@ -73,14 +73,16 @@ impl Lease {
                     }
                     lease.replace()?
                 }
-                Answer::Dial(record) => match dial::dial(pool, control, &record, wish)? {
+                Checkout::Dial(record) => match dial::dial(pool, control, &record, wish)? {
                     Outcome::Dialled(connection) => {
                         trim_stack();
                         return Ok(Self::new(pool, control, connection, false));
                     }
-                    Outcome::Given(connection) => Answer::Open(connection),
+                    Outcome::Given(connection) => Checkout::Open(connection),
                 },
-                Answer::Wait { promised } => wait_in_line(pool, control, wish.progress, promised)?,
+                Checkout::Wait { promised } => {
+                    wait_in_line(pool, control, wish.progress, promised)?
+                }
             }
         }
     }
@@ -98,7 +100,7 @@ impl Lease {
 
     /// The connection is dead: another one instead, in the same slot.
     #[cold]
-    fn replace(mut self) -> Result<Answer, Refused> {
+    fn replace(mut self) -> Result<Checkout, Refused> {
         // First the socket, then the slot.
         if let Some(connection) = self.connection.take() {
             connection.record.end();
@@ -147,7 +149,7 @@ impl Lease {
     /// Closes it after its exchange ended well, with a goodbye; `false` if somebody had ended the
     /// exchange first.
     pub(crate) fn part(mut self, reason: CloseReason) -> bool {
-        let well = self.control.settle(Cause::Done);
+        let well = self.control.try_finish(Cause::Done);
         if let Some(stream) = self.stream() {
             stream.say_goodbye();
         }
@@ -164,7 +166,7 @@ impl Lease {
 
     fn end(&mut self, reason: CloseReason) {
         if let Some(connection) = self.connection.take() {
-            self.pool.close_mine(connection.record.id, &self.control, reason);
+            self.pool.close_lease(connection.record.id, &self.control, reason);
             connection.record.end();
         }
     }
@@ -183,14 +185,14 @@ fn wait_in_line(
     control: &Arc<Control>,
     progress: &dyn Progress,
     promised: bool,
-) -> Result<Answer, NoLease> {
+) -> Result<Checkout, NoLease> {
     let deadline = progress.begin(Phase::Pool);
     // Until when to wait for somebody else's dial before asking for one's own.
     let mut patience = promised.then(|| Instant::now() + PATIENCE);
-    let event = control.arm();
+    let event = control.register_wake();
     let stop = loop {
-        match pool.fetch(control) {
-            Ok(Answer::Wait { .. }) => {}
+        match pool.poll(control) {
+            Ok(Checkout::Wait { .. }) => {}
             Ok(answer) => return Ok(answer),
             Err(refused) => break NoLease::Refused(refused),
         }
@@ -199,18 +201,18 @@ fn wait_in_line(
             Ok(WakeReason::Notified | WakeReason::Ready { .. }) => event.clear(),
             Ok(WakeReason::Deadline) if patience.is_some() && soonest == patience => {
                 patience = None;
-                pool.insist(control);
+                pool.stop_waiting_for_dial(control);
             }
             Ok(WakeReason::Deadline) => break Stop::Deadline(deadline.timeout).into(),
             Ok(WakeReason::Interrupted) => {
-                control.settle(Cause::Interrupted);
+                control.try_finish(Cause::Interrupted);
                 break Stop::Interrupted.into();
             }
             Err(error) => break Stop::Io(error).into(),
         }
     };
-    match pool.leave(control, Instant::now()) {
-        Answer::Wait { .. } => Err(stop),
+    match pool.cancel_wait(control, Instant::now()) {
+        Checkout::Wait { .. } => Err(stop),
         // In the last moment.
         answer => Ok(answer),
     }

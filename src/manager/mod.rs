@@ -23,7 +23,7 @@ use once_cell::sync::OnceCell;
 
 use crate::vocabulary::{CloseMode, CloseReason};
 pub use connection::ConnectionInfo;
-pub(crate) use control::{Armed, Cause, Control};
+pub(crate) use control::{Cause, Control, WakeRegistration};
 pub use events::{Closer, Event, EventKind, Events};
 pub(crate) use key::{Origin, PoolKey};
 pub(crate) use lease::{Lease, NoLease, Progress, Wish};
@@ -224,7 +224,7 @@ impl Manager {
 
     /// Why a connection ended, if it was among the last 256 that did.
     pub fn why_closed(&self, connection: u64) -> Option<CloseReason> {
-        self.pool.why_ended(connection)
+        self.pool.close_reason_of(connection)
     }
 
     /// Listens to what happens to connections from now on; at most `capacity` happenings wait to be
@@ -273,7 +273,7 @@ impl Manager {
     /// limits; answers how many dials were begun.
     pub(crate) fn preconnect(&self, key: &Arc<PoolKey>, wanted: usize) -> Result<usize, Error> {
         self.check_limits()?;
-        dial::ahead(&self.pool, key, wanted).map_err(|no_dial| match no_dial {
+        dial::begin_background_dials(&self.pool, key, wanted).map_err(|no_dial| match no_dial {
             NoLease::Stop(Stop::NoThread(error)) => Error::no_thread(&error),
             _ => Error::new(Kind::ShutDown, "the manager was shut down"),
         })

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::aftermath::Aftermath;
 use super::state::{Stage, State};
-use super::{Answer, Pool, Refused};
+use super::{Checkout, Pool, Refused};
 use crate::manager::connection::{Connection, Record};
 use crate::manager::control::{Cause, Control};
 use crate::manager::events::EventKind;
@@ -23,33 +23,33 @@ pub(crate) enum Dialled {
 }
 
 /// A connection that is dialled for whoever comes, and what ends its dial.
-pub(crate) type Ahead = (Arc<Record>, Arc<Control>);
+pub(crate) type BackgroundSlot = (Arc<Record>, Arc<Control>);
 
 impl Pool {
     /// A connection of that key, or a slot for one, or a place in the queue.
-    pub(crate) fn ask(
+    pub(crate) fn checkout(
         &self,
         key: &Arc<PoolKey>,
         control: &Arc<Control>,
         fresh: bool,
         now: Instant,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<Checkout, Refused> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         state.admits(control)?;
         state.expire(now, &mut after);
         let line = state.line_of(key);
         if !fresh && let Some(connection) = state.take_idle(line, now, &mut after) {
-            return Ok(Answer::Open(state.lease(connection, control, &mut after)));
+            return Ok(Checkout::Open(state.lease(connection, control, &mut after)));
         }
         if !fresh && state.has_dial_ahead(line) {
             state.counters.waited += 1;
             state.promise(line, control);
             state.tell_queued(line, &mut after);
-            return Ok(Answer::Wait { promised: true });
+            return Ok(Checkout::Wait { promised: true });
         }
         if state.has_room(line) {
-            return Ok(Answer::Dial(state.begin_dial(line, control, fresh, &mut after)));
+            return Ok(Checkout::Dial(state.begin_dial(line, control, fresh, &mut after)));
         }
         // What is idle for somebody else makes room; that takes as long as to close a socket.
         if !state.make_room(line, &mut after) && state.queued >= state.limits.queue {
@@ -61,41 +61,41 @@ impl Pool {
         state.counters.waited += 1;
         state.enqueue(line, control, fresh);
         state.tell_queued(line, &mut after);
-        Ok(Answer::Wait { promised: false })
+        Ok(Checkout::Wait { promised: false })
     }
 
     /// Somebody has waited long enough for a dial in the background.
-    pub(crate) fn insist(&self, control: &Control) {
+    pub(crate) fn stop_waiting_for_dial(&self, control: &Control) {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        state.insist(control, &mut after);
+        state.stop_waiting_for_dial(control, &mut after);
         drop(state);
     }
 
     /// What somebody who waits was given in the meantime.
-    pub(crate) fn fetch(&self, control: &Arc<Control>) -> Result<Answer, Refused> {
+    pub(crate) fn poll(&self, control: &Arc<Control>) -> Result<Checkout, Refused> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         if control.cause().is_some() {
             return Err(Refused::Ended);
         }
-        Ok(state.fetch(control, &mut after))
+        Ok(state.poll(control, &mut after))
     }
 
     /// Leaves the queue, because the exchange was ended or its time is over. What it was given in
     /// the last moment it still gets, unless it was ended: then somebody else does.
-    pub(crate) fn leave(&self, control: &Arc<Control>, now: Instant) -> Answer {
+    pub(crate) fn cancel_wait(&self, control: &Arc<Control>, now: Instant) -> Checkout {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         if control.cause().is_none() {
-            let answer = state.fetch(control, &mut after);
-            if !matches!(answer, Answer::Wait { .. }) {
+            let answer = state.poll(control, &mut after);
+            if !matches!(answer, Checkout::Wait { .. }) {
                 return answer;
             }
         }
-        state.leave(control, &mut after);
+        state.cancel_wait(control, &mut after);
         state.pass_on(control, now, &mut after);
-        Answer::Wait { promised: false }
+        Checkout::Wait { promised: false }
     }
 
     /// The dial is done.
@@ -108,7 +108,7 @@ impl Pool {
     ) -> Result<Dialled, Refused> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        state.leave(control, &mut after);
+        state.cancel_wait(control, &mut after);
         let id = connection.record.id;
         let Some(entry) = state.entry_of(id, control) else {
             // Closed under us: the cause is there, or we were given another one first.
@@ -135,15 +135,20 @@ impl Pool {
         given.map(Dialled::Other).ok_or(Refused::Ended)
     }
 
-    /// The exchange's dial shall go on for `heir`. Answers whether it does: not if somebody closed
+    /// The exchange's dial shall go on for `background`. Answers whether it does: not if somebody closed
     /// the connection, or nobody gets one any more.
-    pub(crate) fn bequeath(&self, id: u64, control: &Control, heir: &Arc<Control>) -> bool {
+    pub(crate) fn detach_dial(
+        &self,
+        id: u64,
+        control: &Control,
+        background: &Arc<Control>,
+    ) -> bool {
         let mut state = self.lock();
         let closed = state.closed.is_some();
         match state.entry_of(id, control) {
             Some(entry) if !closed && entry.record.is_closing().is_none() => {
-                entry.stage = Stage::Dialling(Arc::clone(heir));
-                heir.has(id);
+                entry.stage = Stage::Dialling(Arc::clone(background));
+                background.set_connection(id);
                 state.is_ahead(id);
                 true
             }
@@ -153,7 +158,7 @@ impl Pool {
 
     /// The exchange stops to dial: it was ended, its time is over, the dial failed, or it was given
     /// another connection, which it gets here. Unless the dial was bequeathed its sockets are gone.
-    pub(crate) fn part_from_dial(
+    pub(crate) fn stop_dialling(
         &self,
         id: u64,
         control: &Arc<Control>,
@@ -162,7 +167,7 @@ impl Pool {
     ) -> Option<Box<Connection>> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
-        state.leave(control, &mut after);
+        state.cancel_wait(control, &mut after);
         state.parted(id, &mut after);
         if matches!(state.entry_of(id, control).map(|entry| &entry.stage), Some(Stage::Dialling(_)))
         {
@@ -172,7 +177,7 @@ impl Pool {
     }
 
     /// A dial in the background is done: its connection is for whoever waits, or idle.
-    pub(crate) fn dialled_ahead(
+    pub(crate) fn background_dialled(
         &self,
         connection: Box<Connection>,
         control: &Control,
@@ -192,12 +197,12 @@ impl Pool {
 
     /// Slots for dials that nobody asked for yet: as many as are missing for `wanted` idle
     /// connections, if the limits allow. Nobody is made to wait or to go for them.
-    pub(crate) fn slots_ahead(
+    pub(crate) fn reserve_background_dials(
         &self,
         key: &Arc<PoolKey>,
         wanted: usize,
         make: impl Fn() -> Arc<Control>,
-    ) -> Result<Vec<Ahead>, Refused> {
+    ) -> Result<Vec<BackgroundSlot>, Refused> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         if state.closed.is_some() {
@@ -211,7 +216,7 @@ impl Pool {
             let control = make();
             let owner = Arc::clone(&control);
             let record = state.take_slot(line, || Stage::Dialling(owner));
-            control.has(record.id);
+            control.set_connection(record.id);
             state.is_ahead(record.id);
             state.tell(EventKind::Opened, &record, &mut after);
             slots.push((record, control));
@@ -227,7 +232,7 @@ impl Pool {
         id: u64,
         control: &Arc<Control>,
         now: Instant,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<Checkout, Refused> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         let reason = CloseReason::StaleAtCheckout;
@@ -243,14 +248,14 @@ impl Pool {
         let line = entry.slot.line();
         if let Some(connection) = state.take_idle(line, now, &mut after) {
             state.let_fall(entry, &mut after);
-            return Ok(Answer::Open(state.lease(connection, control, &mut after)));
+            return Ok(Checkout::Open(state.lease(connection, control, &mut after)));
         }
         let record = Record::new(Arc::clone(&state.lines[line].key));
         state.enter(&record, Stage::Dialling(Arc::clone(control)), entry.slot);
-        control.has(record.id);
+        control.set_connection(record.id);
         state.would_take(line, control, record.id);
         state.tell(EventKind::Opened, &record, &mut after);
-        Ok(Answer::Dial(record))
+        Ok(Checkout::Dial(record))
     }
 
     /// Takes a connection back after an exchange that ended well. The exchange is over when this
@@ -265,7 +270,9 @@ impl Pool {
         let mut state = self.lock();
         // Settled under the lock: from here on nobody can end this exchange, and its connection
         // is somebody else's.
-        if state.entry_of(connection.record.id, control).is_none() || !control.settle(Cause::Done) {
+        if state.entry_of(connection.record.id, control).is_none()
+            || !control.try_finish(Cause::Done)
+        {
             drop(state);
             connection.record.end();
             return false;
@@ -275,7 +282,7 @@ impl Pool {
     }
 
     /// Closes the connection of an exchange, for the exchange's own reason.
-    pub(crate) fn close_mine(&self, id: u64, control: &Control, reason: CloseReason) {
+    pub(crate) fn close_lease(&self, id: u64, control: &Control, reason: CloseReason) {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         state.parted(id, &mut after);
@@ -320,7 +327,7 @@ impl State {
             entry.stage = Stage::InUse(Arc::clone(control));
         }
         connection.record.requests.fetch_add(1, Ordering::Relaxed);
-        control.has(id);
+        control.set_connection(id);
         self.counters.reused += 1;
         self.tell(EventKind::Leased, &connection.record, after);
         connection
@@ -334,7 +341,7 @@ impl State {
         after: &mut Aftermath,
     ) -> Arc<Record> {
         let record = self.take_slot(line, || Stage::Dialling(Arc::clone(control)));
-        control.has(record.id);
+        control.set_connection(record.id);
         if !fresh {
             self.would_take(line, control, record.id);
         }
@@ -365,8 +372,8 @@ impl State {
             self.pass_on(control, now, after);
             return None;
         }
-        match self.fetch(control, after) {
-            Answer::Open(connection) => Some(connection),
+        match self.poll(control, after) {
+            Checkout::Open(connection) => Some(connection),
             _ => None,
         }
     }
@@ -387,24 +394,24 @@ impl State {
         }
     }
 
-    fn fetch(&mut self, control: &Arc<Control>, after: &mut Aftermath) -> Answer {
+    fn poll(&mut self, control: &Arc<Control>, after: &mut Aftermath) -> Checkout {
         let Some(entry) = self.entry_of(control.connection(), control) else {
-            return Answer::Wait { promised: false };
+            return Checkout::Wait { promised: false };
         };
         match std::mem::replace(&mut entry.stage, Stage::Looked) {
             Stage::Granted { connection, .. } => {
-                Answer::Open(self.lease(connection, control, after))
+                Checkout::Open(self.lease(connection, control, after))
             }
             Stage::Reserved(owner) => {
                 entry.stage = Stage::Dialling(owner);
                 let record = Arc::clone(&entry.record);
                 self.counters.opened += 1;
                 self.tell(EventKind::Opened, &record, after);
-                Answer::Dial(record)
+                Checkout::Dial(record)
             }
             stage => {
                 entry.stage = stage;
-                Answer::Wait { promised: false }
+                Checkout::Wait { promised: false }
             }
         }
     }

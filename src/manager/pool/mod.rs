@@ -64,7 +64,7 @@ pub(crate) enum Refused {
 
 /// What a request gets that asks for a connection, or comes to fetch one.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum Checkout {
     /// An open connection; it is the caller's from now on.
     Open(Box<Connection>),
     /// A slot: dial.
@@ -186,7 +186,7 @@ impl Pool {
         for waiter in state.waiters.values() {
             // Who dials already is running: a drain lets it finish.
             let running = waiter.dial.is_some() && how == Closed::Draining;
-            if !running && waiter.control.settle(Cause::ShutDown) {
+            if !running && waiter.control.try_finish(Cause::ShutDown) {
                 after.woken.push(Arc::clone(&waiter.control));
             }
         }
@@ -242,7 +242,7 @@ impl Pool {
         stats
     }
 
-    pub(crate) fn why_ended(&self, id: u64) -> Option<CloseReason> {
+    pub(crate) fn close_reason_of(&self, id: u64) -> Option<CloseReason> {
         self.lock().ended.iter().rev().find(|(ended, _)| *ended == id).map(|(_, reason)| *reason)
     }
 

@@ -164,7 +164,7 @@ impl Model {
     }
 
     /// It has waited long enough for somebody else's dial.
-    pub(super) fn insist(&mut self, me: usize) {
+    pub(super) fn stop_waiting_for_dial(&mut self, me: usize) {
         if std::mem::take(&mut self.people[me].promised) {
             self.people[me].queued = true;
             self.serve();
@@ -215,7 +215,7 @@ impl Model {
         self.take_given(me)
     }
 
-    pub(super) fn bequeath(&mut self, me: usize, dial: usize) -> bool {
+    pub(super) fn detach_dial(&mut self, me: usize, dial: usize) -> bool {
         let it = &mut self.connections[dial];
         let goes_on = it.stage == Stage::Dialling(me) && !it.closing && self.closed.is_none();
         if goes_on {
@@ -224,7 +224,7 @@ impl Model {
         goes_on
     }
 
-    pub(super) fn part_from_dial(&mut self, me: usize, dial: usize) -> Got {
+    pub(super) fn stop_dialling(&mut self, me: usize, dial: usize) -> Got {
         self.unregister(me);
         match self.connections[dial].stage {
             Stage::Parting => self.connections[dial].stage = Stage::Falling,
@@ -234,7 +234,7 @@ impl Model {
         self.take_given(me)
     }
 
-    pub(super) fn dialled_ahead(&mut self, dial: usize, well: bool) {
+    pub(super) fn background_dialled(&mut self, dial: usize, well: bool) {
         match self.connections[dial].stage {
             Stage::Parting => self.connections[dial].stage = Stage::Falling,
             _ if well => self.offer_dialled(dial),
@@ -281,7 +281,7 @@ impl Model {
         }
     }
 
-    pub(super) fn close_mine(&mut self, me: usize) {
+    pub(super) fn close_lease(&mut self, me: usize) {
         if let Some(connection) = self.people[me].has.take()
             && self.connections[connection].stage == Stage::InUse(me)
         {

@@ -58,7 +58,7 @@ impl State {
 
     /// The dial that somebody was promised takes too long: it gets into the queue for a slot, of
     /// which there may be one.
-    pub(super) fn insist(&mut self, control: &Control, after: &mut Aftermath) {
+    pub(super) fn stop_waiting_for_dial(&mut self, control: &Control, after: &mut Aftermath) {
         let ticket = control.ticket();
         let Some(line) = self.waiters.get(&ticket).map(|waiter| waiter.line) else { return };
         if self.lines[line].promised.remove(&ticket) {
@@ -106,7 +106,7 @@ impl State {
             }
             kept => kept,
         };
-        control.waits_with(ticket);
+        control.set_ticket(ticket);
         self.lines[line].waiting += 1;
         if !fresh {
             self.lines[line].takers.insert(ticket);
@@ -133,7 +133,7 @@ impl State {
 
     /// [`unregister`](Self::unregister) for one who leaves; nobody else's turn changes by that,
     /// unless it held others up.
-    pub(super) fn leave(&mut self, control: &Control, after: &mut Aftermath) {
+    pub(super) fn cancel_wait(&mut self, control: &Control, after: &mut Aftermath) {
         if let Some(waiter) = self.unregister(control.ticket()) {
             self.serve(after);
             self.tidy(waiter.line);
@@ -183,7 +183,7 @@ impl State {
         let Some(waiter) = self.unregister(ticket) else { return };
         let id = connection.record.id;
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        waiter.control.has(id);
+        waiter.control.set_connection(id);
         entry.stage = Stage::Granted { connection, to: Arc::clone(&waiter.control) };
         match waiter.dial.and_then(|dial| Some((dial, &self.entries.get(&dial)?.stage))) {
             // A slot that it was given and has not used is free again.
@@ -227,7 +227,7 @@ impl State {
             }
             let owner = Arc::clone(&control);
             let record = self.take_slot(line, || Stage::Reserved(owner));
-            control.has(record.id);
+            control.set_connection(record.id);
             if fresh {
                 self.unregister(ticket);
             } else if let Some(waiter) = self.waiters.get_mut(&ticket) {

@@ -270,9 +270,9 @@ impl State {
         let reason = cause.into();
         match (&entry.stage, how) {
             (Stage::Idle { .. } | Stage::Looked, _) => self.fall(id, reason, after),
-            (Stage::Dialling(control), _) if control.is_nobodys() => {
+            (Stage::Dialling(control), _) if control.is_detached() => {
                 // There is no exchange to let finish.
-                control.settle(cause);
+                control.try_finish(cause);
                 self.part(id, reason, after);
             }
             (_, CloseMode::Graceful) => entry.record.close_after(reason),
@@ -290,7 +290,7 @@ impl State {
                 // Under the lock, so that nobody sees the connection gone and no cause for it. If
                 // somebody was first, that one is about to let it go, for a reason of its own; it
                 // must not go to anybody else then.
-                if !control.settle(cause) {
+                if !control.try_finish(cause) {
                     entry.record.close_after(reason);
                 } else if matches!(entry.stage, Stage::Dialling(_)) {
                     self.part(id, reason, after);
@@ -422,7 +422,7 @@ impl State {
     /// on the wire, and exchanges that were copied with the memory can't go on.
     pub(super) fn forget_all(&mut self) {
         for waiter in self.waiters.values() {
-            waiter.control.settle(Cause::Forked);
+            waiter.control.try_finish(Cause::Forked);
         }
         for (_, entry) in self.entries.drain() {
             match &entry.stage {
@@ -430,7 +430,7 @@ impl State {
                 | Stage::Dialling(control)
                 | Stage::InUse(control)
                 | Stage::Granted { to: control, .. } => {
-                    control.settle(Cause::Forked);
+                    control.try_finish(Cause::Forked);
                 }
                 Stage::Idle { .. } | Stage::Looked => {}
             }
@@ -456,7 +456,7 @@ impl Stage {
     }
 }
 
-/// How many endings are remembered for [`Pool::why_ended`].
+/// How many endings are remembered for [`Pool::close_reason_of`].
 const REMEMBERED: usize = 256;
 
 /// Ids are consecutive and keys bring their own hash: one multiplication spreads either.

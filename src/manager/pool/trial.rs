@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::model::{Counts, Got, KEYS, Model, Stage as Its, origin_of};
 use super::state::Stage;
-use super::{Answer, Dialled, Pool, Refused};
+use super::{Checkout, Dialled, Pool, Refused};
 use crate::manager::Limits;
 use crate::manager::connection::{Connection, Record};
 use crate::manager::control::{Cause, Control};
@@ -186,8 +186,8 @@ impl World {
                 *n,
                 |p| p == Phase::Waits,
                 |me, p| {
-                    me.pool.insist(&me.people[p].control);
-                    me.model.insist(p);
+                    me.pool.stop_waiting_for_dial(&me.people[p].control);
+                    me.model.stop_waiting_for_dial(p);
                 },
             ),
             Step::Dialled { who, short } => {
@@ -198,11 +198,11 @@ impl World {
                 |p| matches!(p, Phase::Dials(_)),
                 |me, p| me.stop_dialling(p, *goes_on),
             ),
-            Step::DialledAhead { which, well } => self.dialled_ahead(*which, *well),
+            Step::DialledAhead { which, well } => self.background_dialled(*which, *well),
             Step::Ahead { key, wanted } => self.dial_ahead(*key, *wanted),
             Step::Dead(n) => self.with(*n, |p| p == Phase::Uses, Self::dead),
             Step::GiveBack(n) => self.with(*n, |p| p == Phase::Uses, Self::give_back),
-            Step::CloseMine(n) => self.with(*n, |p| p == Phase::Uses, Self::close_mine),
+            Step::CloseMine(n) => self.with(*n, |p| p == Phase::Uses, Self::close_lease),
             Step::Cancel(n) => self.with(
                 *n,
                 |p| p != Phase::Over,
@@ -286,10 +286,10 @@ impl World {
 
     fn ask(&mut self, key: usize, fresh: bool) {
         let control = Control::new(&self.pool);
-        let armed = control.arm();
+        let armed = control.register_wake();
         let event = Arc::clone(&armed);
         std::mem::forget(armed);
-        let answer = self.pool.ask(&self.keys[key], &control, fresh, self.model.now);
+        let answer = self.pool.checkout(&self.keys[key], &control, fresh, self.model.now);
         let got = self.model.ask(key, fresh);
         let who = self.people.len();
         self.people.push(Person { control, event, phase: Phase::Over, connection: None });
@@ -297,21 +297,21 @@ impl World {
     }
 
     /// Both say the same; goes on from there.
-    fn take(&mut self, who: usize, answer: Result<Answer, Refused>, got: Got) {
+    fn take(&mut self, who: usize, answer: Result<Checkout, Refused>, got: Got) {
         let person = &mut self.people[who];
         person.phase = match (answer, got) {
-            (Ok(Answer::Open(connection)), Got::Open(which)) => {
+            (Ok(Checkout::Open(connection)), Got::Open(which)) => {
                 let record = self.model.connections[which].record.as_ref().unwrap();
                 assert_eq!(connection.record.id, record.id, "another connection than expected");
                 person.connection = Some(connection);
                 Phase::Uses
             }
-            (Ok(Answer::Dial(record)), Got::Dial(which)) => {
+            (Ok(Checkout::Dial(record)), Got::Dial(which)) => {
                 assert_eq!(record.key, self.keys[self.model.connections[which].key]);
                 self.model.connections[which].record = Some(record);
                 Phase::Dials(which)
             }
-            (Ok(Answer::Wait { .. }), Got::Wait) => Phase::Waits,
+            (Ok(Checkout::Wait { .. }), Got::Wait) => Phase::Waits,
             (Err(Refused::ShutDown), Got::ShutDown) => Phase::Over,
             (Err(Refused::QueueFull(most)), Got::Full) => {
                 assert_eq!(most, self.model.queue().len());
@@ -326,7 +326,7 @@ impl World {
     fn fetch(&mut self, who: usize) {
         let control = Arc::clone(&self.people[who].control);
         self.people[who].event.clear();
-        let answer = self.pool.fetch(&control);
+        let answer = self.pool.poll(&control);
         let got = self.model.fetch(who);
         self.take(who, answer, got);
         if got == Got::Ended {
@@ -336,7 +336,7 @@ impl World {
 
     fn leave(&mut self, who: usize) {
         let control = Arc::clone(&self.people[who].control);
-        let answer = self.pool.leave(&control, self.model.now);
+        let answer = self.pool.cancel_wait(&control, self.model.now);
         self.people[who].event.clear();
         let got = self.model.leave(who);
         let left = matches!(got, Got::Wait);
@@ -373,16 +373,16 @@ impl World {
         let record = self.model.connections[dial].record.clone().unwrap();
         let control = Arc::clone(&self.people[who].control);
         if goes_on {
-            let heir = Control::nobodys(&self.pool);
-            let real = self.pool.bequeath(record.id, &control, &heir);
-            assert_eq!(real, self.model.bequeath(who, dial));
+            let background = Control::detached(&self.pool);
+            let real = self.pool.detach_dial(record.id, &control, &background);
+            assert_eq!(real, self.model.detach_dial(who, dial));
             if real {
-                self.ahead.push((dial, Arc::clone(&record), heir));
+                self.ahead.push((dial, Arc::clone(&record), background));
             }
         }
         let now = self.model.now;
-        let given = self.pool.part_from_dial(record.id, &control, CloseReason::DialFailed, now);
-        let got = self.model.part_from_dial(who, dial);
+        let given = self.pool.stop_dialling(record.id, &control, CloseReason::DialFailed, now);
+        let got = self.model.stop_dialling(who, dial);
         self.people[who].phase = match (&given, got) {
             (Some(given), Got::Open(which)) => {
                 let record = self.model.connections[which].record.as_ref().unwrap();
@@ -396,8 +396,8 @@ impl World {
     }
 
     fn dial_ahead(&mut self, key: usize, wanted: usize) {
-        let make = || Control::nobodys(&self.pool);
-        let slots = self.pool.slots_ahead(&self.keys[key], wanted, make);
+        let make = || Control::detached(&self.pool);
+        let slots = self.pool.reserve_background_dials(&self.keys[key], wanted, make);
         let closed = self.model.closed.is_some();
         let dials = self.model.ahead(key, wanted);
         assert_eq!(slots.is_err(), closed);
@@ -409,18 +409,18 @@ impl World {
         }
     }
 
-    fn dialled_ahead(&mut self, which: usize, well: bool) {
+    fn background_dialled(&mut self, which: usize, well: bool) {
         if self.ahead.is_empty() {
             return;
         }
         let (dial, record, control) = self.ahead.swap_remove(which % self.ahead.len());
         if well {
             let connection = self.connect(record);
-            self.pool.dialled_ahead(connection, &control, self.model.now);
+            self.pool.background_dialled(connection, &control, self.model.now);
         } else {
-            self.pool.close_mine(record.id, &control, CloseReason::DialFailed);
+            self.pool.close_lease(record.id, &control, CloseReason::DialFailed);
         }
-        self.model.dialled_ahead(dial, well);
+        self.model.background_dialled(dial, well);
     }
 
     fn dead(&mut self, who: usize) {
@@ -446,12 +446,12 @@ impl World {
         self.model.give_back(who);
     }
 
-    fn close_mine(&mut self, who: usize) {
+    fn close_lease(&mut self, who: usize) {
         let person = &mut self.people[who];
         let connection = person.connection.take().unwrap();
         person.phase = Phase::Over;
-        self.pool.close_mine(connection.record.id, &person.control, CloseReason::AskedByRequest);
-        self.model.close_mine(who);
+        self.pool.close_lease(connection.record.id, &person.control, CloseReason::AskedByRequest);
+        self.model.close_lease(who);
     }
 
     fn close_one(&mut self, which: usize, how: CloseMode) {
@@ -520,7 +520,11 @@ impl World {
         for (who, person) in self.people.iter_mut().enumerate() {
             if person.phase == Phase::Uses && self.model.people[who].ended {
                 let connection = person.connection.take().unwrap();
-                self.pool.close_mine(connection.record.id, &person.control, CloseReason::Cancelled);
+                self.pool.close_lease(
+                    connection.record.id,
+                    &person.control,
+                    CloseReason::Cancelled,
+                );
                 self.model.people[who].has = None;
                 person.phase = Phase::Over;
             }
@@ -552,7 +556,7 @@ impl World {
                 | (Stage::Dialling(c), Its::Dialling(who))
                 | (Stage::InUse(c), Its::InUse(who))
                 | (Stage::Granted { to: c, .. }, Its::Granted(who)) => Arc::ptr_eq(c, control(who)),
-                (Stage::Dialling(c), Its::Ahead) => c.is_nobodys(),
+                (Stage::Dialling(c), Its::Ahead) => c.is_detached(),
                 (Stage::Idle { since, .. }, Its::Idle) => *since == it.since,
                 _ => false,
             };
@@ -623,7 +627,7 @@ impl World {
             match self.people[who].phase {
                 Phase::Waits => self.leave(who),
                 Phase::Dials(_) => self.stop_dialling(who, false),
-                _ => self.close_mine(who),
+                _ => self.close_lease(who),
             }
             self.model.settle();
             self.compare();

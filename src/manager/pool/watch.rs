@@ -106,7 +106,7 @@ impl Pool {
     }
 
     /// Whether anybody wants to know what happens.
-    pub(crate) fn is_listened_to(&self) -> bool {
+    pub(crate) fn has_subscribers(&self) -> bool {
         self.listening.load(Ordering::Relaxed)
     }
 

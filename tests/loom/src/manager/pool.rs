@@ -38,7 +38,7 @@ enum Stage {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum Checkout {
     Open,
     Wait,
     Ended,
@@ -56,47 +56,47 @@ impl Pool {
         })
     }
 
-    fn ask(&self, control: &Arc<Control>) -> Answer {
+    fn checkout(&self, control: &Arc<Control>) -> Checkout {
         let mut state = lock(&self.state);
         if control.cause().is_some() {
-            return Answer::Ended;
+            return Checkout::Ended;
         }
         if !matches!(state.stage, Stage::Idle) {
             state.waiting.push_back(Arc::clone(control));
-            return Answer::Wait;
+            return Checkout::Wait;
         }
         state.stage = Stage::InUse(Arc::clone(control));
-        control.has(ID);
-        Answer::Open
+        control.set_connection(ID);
+        Checkout::Open
     }
 
-    fn fetch(&self, control: &Arc<Control>) -> Answer {
+    fn poll(&self, control: &Arc<Control>) -> Checkout {
         let mut state = lock(&self.state);
         if control.cause().is_some() {
-            return Answer::Ended;
+            return Checkout::Ended;
         }
         if state.is_granted_to(control) {
             state.stage = Stage::InUse(Arc::clone(control));
-            return Answer::Open;
+            return Checkout::Open;
         }
-        Answer::Wait
+        Checkout::Wait
     }
 
     /// Leaves the queue. What it was given in the last moment it gets, or passes on.
-    fn leave(&self, control: &Arc<Control>) -> Answer {
+    fn cancel_wait(&self, control: &Arc<Control>) -> Checkout {
         let mut state = lock(&self.state);
         state.waiting.retain(|other| !Arc::ptr_eq(other, control));
         if !state.is_granted_to(control) {
-            return Answer::Ended;
+            return Checkout::Ended;
         }
         if control.cause().is_none() {
             state.stage = Stage::InUse(Arc::clone(control));
-            return Answer::Open;
+            return Checkout::Open;
         }
         let woken = state.offer();
         drop(state);
         wake(woken);
-        Answer::Ended
+        Checkout::Ended
     }
 
     fn give_back(&self) {
@@ -127,13 +127,13 @@ impl Pool {
     }
 
     /// Waits for its turn as an exchange does.
-    fn wait(&self, control: &Arc<Control>) -> Answer {
-        let event = control.arm();
+    fn wait(&self, control: &Arc<Control>) -> Checkout {
+        let event = control.register_wake();
         loop {
-            match self.fetch(control) {
-                Answer::Wait => event.wait_and_clear(),
-                Answer::Ended => return self.leave(control),
-                Answer::Open => return Answer::Open,
+            match self.poll(control) {
+                Checkout::Wait => event.wait_and_clear(),
+                Checkout::Ended => return self.cancel_wait(control),
+                Checkout::Open => return Checkout::Open,
             }
         }
     }
@@ -150,7 +150,7 @@ impl State {
         let next = next.and_then(|index| self.waiting.remove(index));
         match &next {
             Some(control) => {
-                control.has(ID);
+                control.set_connection(ID);
                 self.stage = Stage::Granted(Arc::clone(control));
             }
             None => self.stage = Stage::Idle,
@@ -176,10 +176,10 @@ mod tests {
     fn taken<const N: usize>() -> (Arc<Pool>, [Arc<Control>; N]) {
         let pool = Pool::new();
         let user = Control::new(&pool);
-        assert_eq!(pool.ask(&user), Answer::Open);
+        assert_eq!(pool.checkout(&user), Checkout::Open);
         let waiters = [(); N].map(|()| Control::new(&pool));
         for waiter in &waiters {
-            assert_eq!(pool.ask(waiter), Answer::Wait);
+            assert_eq!(pool.checkout(waiter), Checkout::Wait);
         }
         (pool, waiters)
     }
@@ -208,11 +208,11 @@ mod tests {
             assert!(state.waiting.is_empty());
             match got {
                 // Given to it, used, and then ended under it; or passed on.
-                Answer::Open => assert!(matches!(state.stage, Stage::Gone), "{:?}", state.stage),
+                Checkout::Open => assert!(matches!(state.stage, Stage::Gone), "{:?}", state.stage),
                 _ => assert!(matches!(state.stage, Stage::Idle), "{:?}", state.stage),
             }
             drop(state);
-            assert_eq!(pool.released.load(Ordering::SeqCst), usize::from(got == Answer::Open));
+            assert_eq!(pool.released.load(Ordering::SeqCst), usize::from(got == Checkout::Open));
         });
     }
 
@@ -226,7 +226,7 @@ mod tests {
                 let (pool, first) = (Arc::clone(&pool), Arc::clone(&first));
                 thread::spawn(move || {
                     // Its own end: as a drop of its lease, if it got one.
-                    if pool.wait(&first) == Answer::Open && first.settle(Cause::Done) {
+                    if pool.wait(&first) == Checkout::Open && first.try_finish(Cause::Done) {
                         pool.give_back();
                     }
                 })
@@ -243,7 +243,7 @@ mod tests {
             giving.join().unwrap();
             let gone = matches!(lock(&pool.state).stage, Stage::Gone);
             // Unless the first lost it in the middle of its exchange, it is the second's by now.
-            assert!(gone || pool.fetch(&second) == Answer::Open);
+            assert!(gone || pool.poll(&second) == Checkout::Open);
         });
     }
 
@@ -252,11 +252,11 @@ mod tests {
         loom::model(|| {
             let (pool, [waiter]) = taken();
             let giving = give_back(&pool);
-            let got = pool.leave(&waiter);
+            let got = pool.cancel_wait(&waiter);
             giving.join().unwrap();
             let state = lock(&pool.state);
             match got {
-                Answer::Open => assert!(matches!(state.stage, Stage::InUse(_))),
+                Checkout::Open => assert!(matches!(state.stage, Stage::InUse(_))),
                 _ => assert!(matches!(state.stage, Stage::Idle)),
             }
             assert!(state.waiting.is_empty());
@@ -269,10 +269,10 @@ mod tests {
             let pool = Pool::new();
             let control = Control::new(&pool);
             let cancelling = cancel(&control);
-            let got = pool.ask(&control);
+            let got = pool.checkout(&control);
             cancelling.join().unwrap();
             let gone = matches!(lock(&pool.state).stage, Stage::Gone);
-            assert_eq!(gone, got == Answer::Open, "the connection of a cancelled exchange lives");
+            assert_eq!(gone, got == Checkout::Open, "the connection of a cancelled exchange lives");
             assert_eq!(pool.released.load(Ordering::SeqCst), usize::from(gone));
         });
     }
@@ -282,7 +282,7 @@ mod tests {
         loom::model(|| {
             let pool = Pool::new();
             let control = Control::new(&pool);
-            assert_eq!(pool.ask(&control), Answer::Open);
+            assert_eq!(pool.checkout(&control), Checkout::Open);
             let others = [cancel(&control), cancel(&control)];
             control.end(Cause::ClosedById);
             others.into_iter().for_each(|other| other.join().unwrap());
