@@ -1,5 +1,5 @@
 //! What is the caller's own: a reader, and bytes that are not copied. They are dropped where code of
-//! others may run. A reader is read where [`Upload`](crate::http::request_body::Upload) sees to that; it may
+//! others may run. A reader is read where [`BodyReader`](crate::http::request_body::BodyReader) sees to that; it may
 //! block for as long as it likes and take what stack it likes.
 
 use std::io::{self, Read};

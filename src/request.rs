@@ -11,7 +11,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::cancel::CancelToken;
 use crate::error::Error;
-use crate::foreign::{Foreign, ForeignBytes};
+use crate::foreign::ForeignBytes;
+use crate::http::request_body::BodySource;
 use crate::http::sent_file;
 use crate::target::Target;
 use crate::timeouts::{Overrides, check_can_be_set, not_zero};
@@ -36,16 +37,7 @@ pub struct Request {
 }
 
 /// The body of a request.
-pub struct Body(pub(crate) Source);
-
-pub(crate) enum Source {
-    None,
-    Bytes(Arc<[u8]>),
-    Shared(Arc<ForeignBytes>),
-    File(PathBuf),
-    /// `None` once it was sent: it can't be read again.
-    Reader(Option<Foreign>, Option<u64>),
-}
+pub struct Body(pub(crate) BodySource);
 
 impl Request {
     /// A request without a body.
@@ -222,18 +214,18 @@ impl Request {
 impl Body {
     /// No body.
     pub fn none() -> Self {
-        Self(Source::None)
+        Self(BodySource::None)
     }
 
     /// These bytes, copied.
     pub fn bytes(data: &[u8]) -> Self {
-        Self(Source::Bytes(Arc::from(data)))
+        Self(BodySource::Bytes(Arc::from(data)))
     }
 
     /// These bytes, not copied: what owns them is held until nothing sends them any more, and then
     /// dropped on any thread.
     pub fn shared(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
-        Self(Source::Shared(Arc::new(ForeignBytes::new(owner))))
+        Self(BodySource::Shared(Arc::new(ForeignBytes::new(owner))))
     }
 
     /// A regular file, opened and read when the request is sent: what reading it gives. It is sent
@@ -246,7 +238,7 @@ impl Body {
     pub fn file(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         sent_file::open(&path)?;
-        Ok(Self(Source::File(path)))
+        Ok(Self(BodySource::File(path)))
     }
 
     /// What a reader gives: so many bytes, or to its end if the length is not known. It can be sent
@@ -255,42 +247,21 @@ impl Body {
     /// A request that was submitted does not wait for a read that is under way when it is ended: the
     /// reader is dropped when it has returned, which may be after the outcome is known.
     pub fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
-        Self(Source::Reader(Some(Foreign::new(reader)), length))
+        Self(BodySource::reader(reader, length))
     }
 
     fn take(&mut self) -> Result<Self, Error> {
-        match &mut self.0 {
-            Source::Reader(reader, length) => {
-                let reader = reader.take().ok_or_else(sent_before)?;
-                Ok(Self(Source::Reader(Some(reader), *length)))
-            }
-            _ => self.try_clone(),
-        }
+        self.0.take().map(Self)
     }
 
     fn try_clone(&self) -> Result<Self, Error> {
-        match &self.0 {
-            Source::None => Ok(Self::none()),
-            Source::Bytes(bytes) => Ok(Self(Source::Bytes(Arc::clone(bytes)))),
-            Source::Shared(bytes) => Ok(Self(Source::Shared(Arc::clone(bytes)))),
-            Source::File(path) => Ok(Self(Source::File(path.clone()))),
-            Source::Reader(..) => Err(Error::new(
-                Kind::InvalidState,
-                "a body that comes from a reader can't be copied",
-            )),
-        }
+        self.0.try_clone().map(Self)
     }
 }
 
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            Source::None => f.write_str("none"),
-            Source::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
-            Source::Shared(bytes) => write!(f, "{} bytes", (**bytes).as_ref().len()),
-            Source::File(path) => write!(f, "file {}", path.display()),
-            Source::Reader(_, length) => write!(f, "reader of {length:?} bytes"),
-        }
+        self.0.fmt(f)
     }
 }
 
@@ -305,12 +276,6 @@ pub(crate) fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
 /// Methods whose requests say how long their body is even if it is empty (RFC 9110 section 8.6).
 pub(crate) fn needs_length(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
-}
-
-/// A body that is not there any more.
-pub(crate) fn sent_before() -> Error {
-    let what = "the request's body came from a reader and was sent before; give it a new one";
-    Error::new(Kind::InvalidState, what)
 }
 
 /// A header from text (RFC 9110 section 5).

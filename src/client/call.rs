@@ -8,11 +8,10 @@ use super::Config;
 use super::redirect::{Leg, Next};
 use super::request_head::message;
 use super::retry::{self, Again};
-use super::supply::Supply;
 use crate::error::Error;
 use crate::http::decode::Content;
 use crate::http::exchange::{self, Order, Reader};
-use crate::http::request_body::Upload;
+use crate::http::request_body::{BodyLength, BodyReader, BodySource};
 use crate::manager::{Manager, PoolKey};
 use crate::request::{Request, is_repeatable, needs_length};
 use crate::response::{Hop, Response};
@@ -52,7 +51,7 @@ pub(super) fn run(
     called: Option<Instant>,
 ) -> Result<Response, Error> {
     let start = Instant::now();
-    let mut supply = Supply::of(&mut request.body.0)?;
+    let mut body = request.body.0.take()?;
     let request = &*request;
     let call = Call {
         manager,
@@ -68,8 +67,8 @@ pub(super) fn run(
     let mut leg = Leg::first(&request.target, &request.method);
     let mut history = Vec::new();
     loop {
-        let reader = call.attempts(&leg, &mut supply)?;
-        let (status, next) = call.look(&leg, &reader, most, supply.is_whole());
+        let reader = call.attempts(&leg, &mut body)?;
+        let (status, next) = call.look(&leg, &reader, most, body.is_replayable());
         let next = match next {
             Next::HandOut => return call.hand_out(reader, leg, history),
             Next::Follow(next) if history.len() as u64 == u64::from(most) => {
@@ -89,20 +88,20 @@ pub(super) fn run(
 impl Call<'_> {
     /// One leg: an attempt, and others for what a kept connection lost.
     #[inline(never)] // As for `hand_out`.
-    fn attempts(&self, leg: &Leg, supply: &mut Supply) -> Result<Box<Reader>, Error> {
+    fn attempts(&self, leg: &Leg, body: &mut BodySource) -> Result<Box<Reader>, Error> {
         let repeatable = is_repeatable(&leg.method, &self.request.headers);
         let retries = self.request.retries.unwrap_or(self.config.retries);
         let route = self.config.proxies.route(&leg.target.origin)?;
         let key = leg.target.key(&self.config.tls, route);
         let mut attempt = 1;
         loop {
-            let made_good = retries && repeatable && !(leg.has_body && supply.is_some());
+            let made_good = retries && repeatable && !(leg.has_body && body.is_some());
             let nth = Nth { attempt, made_good };
-            let failure = match self.attempt(leg, &key, supply, nth) {
+            let failure = match self.attempt(leg, &key, body, nth) {
                 Ok(reader) => return Ok(reader),
                 Err(failure) => failure,
             };
-            let again = Again { repeatable, body_whole: supply.is_whole() };
+            let again = Again { repeatable, body_whole: body.is_replayable() };
             if !retries || !retry::is_due(&failure, again) {
                 // "Not a byte went out" speaks of this leg; the ones before it are done.
                 let safe = failure.retry_safe() && (self.repeatable || self.is_first(leg));
@@ -117,16 +116,19 @@ impl Call<'_> {
         &self,
         leg: &Leg,
         key: &Arc<PoolKey>,
-        supply: &mut Supply,
+        body: &mut BodySource,
         nth: Nth,
     ) -> Result<Box<Reader>, Error> {
-        let has_body = (leg.has_body && supply.is_some()) || needs_length(&leg.method);
-        let mut opened = supply.open(leg.has_body)?;
-        let length = has_body.then_some(opened.length);
-        let upload = has_body.then(|| opened.upload());
-        let body_at_hand = upload.as_ref().is_some_and(Upload::is_at_hand);
+        let has_body = (leg.has_body && body.is_some()) || needs_length(&leg.method);
+        let body = match has_body {
+            true if leg.has_body => Some(body.open()?),
+            true => Some(BodyReader::empty()),
+            false => None,
+        };
+        let length = body.as_ref().map_or(BodyLength::None, BodyReader::length);
+        let body_at_hand = body.as_ref().is_some_and(BodyReader::is_buffered);
         let prepared = self.prepared(leg, key, length, body_at_hand, nth)?;
-        exchange::run(prepared, upload)
+        exchange::run(prepared, body)
     }
 
     /// Large values are put together and moved here: what never waits needs no stack that waits.
@@ -135,7 +137,7 @@ impl Call<'_> {
         &self,
         leg: &Leg,
         key: &Arc<PoolKey>,
-        length: Option<Option<u64>>,
+        length: BodyLength,
         body_at_hand: bool,
         Nth { attempt, made_good }: Nth,
     ) -> Result<exchange::Prepared, Error> {

@@ -7,7 +7,6 @@ mod proxies;
 mod redirect;
 mod request_head;
 mod retry;
-mod supply;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

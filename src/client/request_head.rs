@@ -6,16 +6,17 @@ use http::header::{self, HeaderMap, HeaderValue};
 use super::Config;
 use super::redirect::Leg;
 use crate::error::Error;
+use crate::http::request_body::BodyLength;
 use crate::request::{Request, own};
 use crate::vocabulary::ConnectionMode;
 
-/// The head of one leg of a call. `body`: its length, if there is one and it is known.
+/// The head of one leg of a call.
 pub(super) fn message(
     config: &Config,
     request: &Request,
     leg: &Leg,
     mode: ConnectionMode,
-    body: Option<Option<u64>>,
+    body: BodyLength,
 ) -> Result<http::Request<()>, Error> {
     let mut headers = HeaderMap::with_capacity(config.headers.len() + request.headers.len() + 4);
     // First, as RFC 9110 section 7.2 asks for; the engine would make the same, and take longer.
@@ -40,11 +41,11 @@ pub(super) fn message(
         }
     }
     match body {
-        Some(Some(length)) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
-        Some(None) => {
+        BodyLength::Known(length) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
+        BodyLength::Chunked => {
             drop(headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")))
         }
-        None => {}
+        BodyLength::None => {}
     }
     if mode == ConnectionMode::CloseAfter {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -76,11 +77,16 @@ pub(super) fn message(
 
 /// Framing that a caller asked for may say what the library will do, and nothing else: two
 /// readings of one message are how requests are smuggled (RFC 9112 section 11.2).
-fn check_framing(headers: &HeaderMap, body: Option<Option<u64>>) -> Result<(), Error> {
+fn check_framing(headers: &HeaderMap, body: BodyLength) -> Result<(), Error> {
+    let length = match body {
+        BodyLength::None => Some(0),
+        BodyLength::Known(length) => Some(length),
+        BodyLength::Chunked => None,
+    };
     for value in headers.get_all(header::CONTENT_LENGTH) {
         let says = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-        if says.is_none() || says != body.unwrap_or(Some(0)) {
-            let why = match body.unwrap_or(Some(0)) {
+        if says.is_none() || says != length {
+            let why = match length {
                 Some(length) => format!("the body has {length} bytes"),
                 None => "the body's length is not known".to_owned(),
             };
@@ -88,7 +94,7 @@ fn check_framing(headers: &HeaderMap, body: Option<Option<u64>>) -> Result<(), E
         }
     }
     for value in headers.get_all(header::TRANSFER_ENCODING) {
-        if !value.as_bytes().eq_ignore_ascii_case(b"chunked") || body != Some(None) {
+        if !value.as_bytes().eq_ignore_ascii_case(b"chunked") || body != BodyLength::Chunked {
             return Err(own(
                 &header::TRANSFER_ENCODING,
                 "give the body as a reader of unknown length instead",

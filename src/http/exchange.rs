@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::drain::Polite;
 use super::h1::{self, Stopped};
-use super::request_body::Upload;
+use super::request_body::BodyReader;
 pub(crate) use super::response_body::Reader;
 use super::timing::{Clocks, Timings};
 use crate::cancel::{CancelToken, Watch, Watching, Why};
@@ -138,13 +138,10 @@ pub(crate) fn prepare(order: Order<'_>) -> Result<Prepared, Error> {
 /// Sends the request and waits for the head of the response.
 pub(crate) fn run(
     prepared: Prepared,
-    mut upload: Option<Upload<'_>>,
+    mut body: Option<BodyReader<'_>>,
 ) -> Result<Box<Reader>, Error> {
     let Prepared { exchange, watching, call } = prepared;
-    if let Some(upload) = &mut upload {
-        upload.belongs_to(&exchange);
-    }
-    let incoming = h1::run(&exchange, call, upload.as_mut())?;
+    let incoming = h1::run(&exchange, call, body.as_mut())?;
     // A body of no bytes is over already; then the connection went back, unless somebody ended it first.
     if let Some(failure) = exchange.failure.get() {
         return Err(failure.clone());

@@ -1,114 +1,185 @@
-//! The body of a request while it is sent: exactly as long as it said, and no longer than the
-//! peer wants to hear it.
+//! The body of a request: what it is made from, and how it is read while it is sent.
+//!
+//! A [`BodySource`] is opened once for each attempt; bytes and files can be read again, a reader of the
+//! caller's only if nothing was read from it. A [`BodyReader`] gives exactly as many bytes as were
+//! announced. It does not know how they are framed.
 
-use std::io::{self, Read};
+use std::fmt;
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::exchange::Exchange;
-use super::h1::Stopped;
+use super::sent_file::SentFile;
 use crate::error::Error;
+use crate::foreign::{Foreign, ForeignBytes};
 use crate::net::Stop;
 use crate::runtime::{NotDone, WorkerPool, is_on_fiber, run_on_own_worker};
 use crate::timeouts::Deadline;
 use crate::vocabulary::Kind;
 
-/// A reader that may take its time: a file, or code of the caller's.
-pub(crate) type Slow = Box<dyn Read + Send>;
+/// A reader that may block: a file, or code of the caller's.
+pub(crate) type SlowReader = Box<dyn Read + Send>;
 
-/// Where a body comes from.
-pub(crate) enum Source<'a> {
-    Memory(&'a [u8]),
-    File(&'a mut Option<Slow>),
-    /// Code of the caller's: it may take as long as it likes. It is taken while it is read; when
-    /// the exchange ends meanwhile, it does not come back. And whether it was read from.
-    Reader(&'a mut Option<Slow>, &'a mut bool),
+/// What a request's body is made from. Threads: one at a time.
+pub(crate) enum BodySource {
+    None,
+    Bytes(Arc<[u8]>),
+    Shared(Arc<ForeignBytes>),
+    File(PathBuf),
+    /// `None` once it was sent, or while a worker reads from it: it can't be read again.
+    Reader {
+        reader: Option<SlowReader>,
+        /// `None` if it is not known.
+        length: Option<u64>,
+        /// Something was read from it.
+        consumed: bool,
+    },
 }
 
-/// Threads: one at a time.
-pub(crate) struct Upload<'a> {
-    source: Source<'a>,
+/// How long a body is, as its message announces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyLength {
+    /// There is no body.
+    None,
+    /// Content-Length.
+    Known(u64),
+    /// Not known: Transfer-Encoding.
+    Chunked,
+}
+
+/// The body for one attempt. Threads: one at a time.
+pub(crate) struct BodyReader<'a> {
+    input: Input<'a>,
     /// What is still to be given; `None` if the length is not known.
     left: Option<u64>,
     given: u64,
-    exchange: Option<Arc<Exchange>>,
     /// Where a piece is read into on another thread.
     piece: Vec<u8>,
 }
 
-impl<'a> Upload<'a> {
-    pub(crate) fn new(source: Source<'a>, length: Option<u64>) -> Self {
-        Self { source, left: length, given: 0, exchange: None, piece: Vec::new() }
+/// Where the bytes come from.
+enum Input<'a> {
+    Memory(&'a [u8]),
+    SmallFile(Cursor<Vec<u8>>),
+    File(Option<SlowReader>),
+    /// It is taken while it is read on another thread. If the exchange ends meanwhile, it does not
+    /// come back.
+    Caller {
+        reader: &'a mut Option<SlowReader>,
+        consumed: &'a mut bool,
+    },
+}
+
+impl BodySource {
+    pub(crate) fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
+        let reader: SlowReader = Box::new(Foreign::new(reader));
+        Self::Reader { reader: Some(reader), length, consumed: false }
     }
 
-    /// How much is still to be given, if that is known.
-    pub(super) fn left(&self) -> Option<u64> {
-        self.left
-    }
-
-    /// Whether the first bytes are here already: they may share a packet with the head.
-    pub(crate) fn is_at_hand(&self) -> bool {
-        !matches!(self.source, Source::Reader(..)) && self.left != Some(0)
-    }
-
-    pub(super) fn belongs_to(&mut self, exchange: &Arc<Exchange>) {
-        self.exchange = Some(Arc::clone(exchange));
-    }
-
-    /// Interrupted means "again" (std::io::Read); a reader that says so for ever is ended by the
-    /// clock.
-    fn read_source(&mut self, into: &mut [u8]) -> Result<io::Result<usize>, Stopped> {
-        loop {
-            let read = match &mut self.source {
-                Source::Memory(bytes) => bytes.read(into),
-                Source::File(file) => {
-                    read_slow(file, &DISKS, &mut self.piece, into, self.exchange.as_deref())?
-                }
-                Source::Reader(reader, touched) => {
-                    **touched = true;
-                    read_slow(reader, &READERS, &mut self.piece, into, self.exchange.as_deref())?
-                }
-            };
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    if let Some(exchange) = &self.exchange
-                        && let Err(stop) = exchange.check()
-                    {
-                        exchange.fail(stop);
-                        return Err(Stopped);
-                    }
-                }
-                Ok(got) if got > into.len() => {
-                    let what = format!("the reader says it wrote {got} bytes into {}", into.len());
-                    return Ok(Err(io::Error::other(what)));
-                }
-                other => return Ok(other),
+    /// The source for one call; a reader is taken for good.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidState`] if a reader was taken before.
+    pub(crate) fn take(&mut self) -> Result<Self, Error> {
+        match self {
+            Self::Reader { reader, length, consumed } => {
+                let what =
+                    "the request's body came from a reader and was sent before; give it a new one";
+                let reader = reader.take().ok_or_else(|| Error::new(Kind::InvalidState, what))?;
+                Ok(Self::Reader { reader: Some(reader), length: *length, consumed: *consumed })
             }
+            _ => self.try_clone(),
         }
     }
 
-    fn fail(&self, what: String) -> Stopped {
-        if let Some(exchange) = &self.exchange {
-            exchange.fail_with(Error::new(Kind::BodyFailed, what));
+    /// # Errors
+    /// [`Kind::InvalidState`] for a reader.
+    pub(crate) fn try_clone(&self) -> Result<Self, Error> {
+        Ok(match self {
+            Self::None => Self::None,
+            Self::Bytes(bytes) => Self::Bytes(Arc::clone(bytes)),
+            Self::Shared(bytes) => Self::Shared(Arc::clone(bytes)),
+            Self::File(path) => Self::File(path.clone()),
+            Self::Reader { .. } => {
+                let what = "a body that comes from a reader can't be copied";
+                return Err(Error::new(Kind::InvalidState, what));
+            }
+        })
+    }
+
+    /// The body from its beginning.
+    ///
+    /// # Errors
+    /// [`Kind::System`] if a file can't be opened.
+    pub(crate) fn open(&mut self) -> Result<BodyReader<'_>, Error> {
+        let (input, length) = match self {
+            Self::None => (Input::Memory(&[]), Some(0)),
+            Self::Bytes(bytes) => (Input::Memory(bytes), Some(bytes.len() as u64)),
+            Self::Shared(bytes) => {
+                let bytes = (**bytes).as_ref();
+                (Input::Memory(bytes), Some(bytes.len() as u64))
+            }
+            Self::File(path) => match SentFile::open(path)? {
+                SentFile::Small(bytes) => {
+                    let length = bytes.len() as u64;
+                    (Input::SmallFile(Cursor::new(bytes)), Some(length))
+                }
+                SentFile::Large(file, length) => (Input::File(Some(file)), length),
+            },
+            Self::Reader { reader, length, consumed } => {
+                (Input::Caller { reader, consumed }, *length)
+            }
+        };
+        Ok(BodyReader { input, left: length, given: 0, piece: Vec::new() })
+    }
+
+    pub(crate) fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// Whether it can be read from its beginning (still, or again).
+    pub(crate) fn is_replayable(&self) -> bool {
+        !matches!(self, Self::Reader { consumed: true, .. })
+    }
+}
+
+impl fmt::Debug for BodySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Shared(bytes) => write!(f, "{} bytes", (**bytes).as_ref().len()),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Reader { length, .. } => write!(f, "reader of {length:?} bytes"),
         }
-        Stopped
+    }
+}
+
+impl BodyReader<'_> {
+    /// A body of no bytes.
+    pub(crate) fn empty() -> Self {
+        Self { input: Input::Memory(&[]), left: Some(0), given: 0, piece: Vec::new() }
     }
 
     /// The next piece; 0 is the end.
-    pub(super) fn next(&mut self, into: &mut [u8]) -> Result<usize, Stopped> {
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] with [`Kind::BodyFailed`] if reading fails or gives another length than was
+    /// announced; what ended the exchange otherwise.
+    pub(super) fn read(&mut self, into: &mut [u8], exchange: &Exchange) -> Result<usize, Stop> {
         let room = self
             .left
             .map_or(into.len(), |left| into.len().min(usize::try_from(left).unwrap_or(into.len())));
         if room == 0 {
             return Ok(0);
         }
-        match self.read_source(&mut into[..room])? {
+        match self.read_input(&mut into[..room], exchange)? {
             Ok(0) => match self.left {
                 Some(left) if left > 0 => {
-                    let whole = left + self.given;
-                    Err(self.fail(format!(
-                        "the request's body is short: {} of {whole} bytes",
-                        self.given
-                    )))
+                    let (whole, given) = (left + self.given, self.given);
+                    let what = format!("the request's body is short: {given} of {whole} bytes");
+                    Err(body_failed(what))
                 }
                 _ => Ok(0),
             },
@@ -119,33 +190,71 @@ impl<'a> Upload<'a> {
                 }
                 Ok(got)
             }
-            Err(error) => Err(self.fail(format!("the request's body failed: {error}"))),
+            Err(error) => Err(body_failed(format!("the request's body failed: {error}"))),
+        }
+    }
+
+    /// How long what is left is.
+    pub(crate) fn length(&self) -> BodyLength {
+        self.left.map_or(BodyLength::Chunked, BodyLength::Known)
+    }
+
+    /// Whether the first bytes can be had without running the caller's code: they may share a packet
+    /// with the head.
+    pub(crate) fn is_buffered(&self) -> bool {
+        !matches!(self.input, Input::Caller { .. }) && self.left != Some(0)
+    }
+
+    fn read_input(
+        &mut self,
+        into: &mut [u8],
+        exchange: &Exchange,
+    ) -> Result<io::Result<usize>, Stop> {
+        loop {
+            let read = match &mut self.input {
+                Input::Memory(bytes) => bytes.read(into),
+                Input::SmallFile(bytes) => bytes.read(into),
+                Input::File(file) => read_slow(file, &DISKS, &mut self.piece, into, exchange)?,
+                Input::Caller { reader, consumed } => {
+                    **consumed = true;
+                    read_slow(reader, &READERS, &mut self.piece, into, exchange)?
+                }
+            };
+            match read {
+                // `std::io::Read`: try again. A reader that always returns this is ended by a timeout.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => exchange.check()?,
+                Ok(got) if got > into.len() => {
+                    let what = format!("the reader says it wrote {got} bytes into {}", into.len());
+                    return Ok(Err(io::Error::other(what)));
+                }
+                other => return Ok(other),
+            }
         }
     }
 }
 
-/// Reads on the caller's own thread, or has a worker read where others share the thread. The worker
-/// owns the reader then, and the wait for it is ended like any other wait.
+/// Reads on the caller's own thread; on a fiber, has a worker read. The worker owns the reader then, so
+/// that the wait for it can be ended like any other wait.
 fn read_slow(
-    place: &mut Option<Slow>,
-    crew: &'static WorkerPool,
+    place: &mut Option<SlowReader>,
+    workers: &'static WorkerPool,
     piece: &mut Vec<u8>,
     into: &mut [u8],
-    exchange: Option<&Exchange>,
-) -> Result<io::Result<usize>, Stopped> {
-    let Some(exchange) = exchange.filter(|_| is_on_fiber()) else {
+    exchange: &Exchange,
+) -> Result<io::Result<usize>, Stop> {
+    if !is_on_fiber() {
         return Ok(place.as_mut().map_or(Ok(0), |reader| reader.read(into)));
-    };
-    let Some(mut reader) = place.take() else { return Err(Stopped) };
-    let mut piece_of_it = std::mem::take(piece);
-    piece_of_it.resize(into.len(), 0);
+    }
+    let Some(mut reader) = place.take() else { return Err(Stop::Ended) };
+    let mut buffer = std::mem::take(piece);
+    buffer.resize(into.len(), 0);
     let work = move || {
-        let read = reader.read(&mut piece_of_it);
-        (reader, piece_of_it, read)
+        let read = reader.read(&mut buffer);
+        (reader, buffer, read)
     };
-    let event = exchange.register_wake();
+    let wake = exchange.register_wake();
     let until = exchange.clocks().until(Deadline::NEVER).at;
-    match run_on_own_worker(crew, work, &event, until, &|| exchange.check().is_err()) {
+    match run_on_own_worker(workers, work, &wake, until, &|| exchange.check().is_err()) {
         Ok((reader, bytes, read)) => {
             *place = Some(reader);
             if let Ok(got) = read
@@ -156,15 +265,13 @@ fn read_slow(
             *piece = bytes;
             Ok(read)
         }
-        Err(NotDone::GivenUp) => {
-            exchange.fail(exchange.check().err().unwrap_or(Stop::Ended));
-            Err(Stopped)
-        }
-        Err(NotDone::NoThread(error)) => {
-            exchange.fail(Stop::NoThread(error));
-            Err(Stopped)
-        }
+        Err(NotDone::GivenUp) => Err(exchange.check().err().unwrap_or(Stop::Ended)),
+        Err(NotDone::NoThread(error)) => Err(Stop::NoThread(error)),
     }
+}
+
+fn body_failed(what: String) -> Stop {
+    Error::new(Kind::BodyFailed, what).into()
 }
 
 pub(super) static DISKS: WorkerPool = WorkerPool::for_blocking("hangup-file");

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::request_body::{DISKS, Slow};
+use super::request_body::{DISKS, SlowReader};
 use crate::error::Error;
 use crate::runtime::run_on_worker;
 use crate::vocabulary::Kind;
@@ -19,7 +19,7 @@ pub(crate) enum SentFile {
     /// All of it.
     Small(Vec<u8>),
     /// A reader of it, and its length if that is known.
-    Large(Slow, Option<u64>),
+    Large(SlowReader, Option<u64>),
 }
 
 impl SentFile {
@@ -70,7 +70,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> Error {
 }
 
 /// A file that must end where it said: before its last piece is given, it is seen that nothing
-/// follows. [`Upload`](super::request_body::Upload) notices a file that is shorter.
+/// follows. [`BodyReader`](super::request_body::BodyReader) notices a file that is shorter.
 struct Exactly {
     file: File,
     size: u64,

@@ -14,7 +14,8 @@ use super::recv::Awaited;
 use super::transport::{Broken, Seam, Stopped};
 use crate::error::Error;
 use crate::http::exchange::Exchange;
-use crate::http::request_body::Upload;
+use crate::http::request_body::{BodyLength, BodyReader};
+use crate::net::Stop;
 use crate::runtime::on_thread_stack;
 use crate::timeouts::Deadline;
 use crate::vocabulary::{Kind, Timeout};
@@ -50,13 +51,13 @@ pub(in crate::http) fn prepare(
 pub(in crate::http) fn run(
     exchange: &Arc<Exchange>,
     call: Box<Prepared>,
-    upload: Option<&mut Upload<'_>>,
+    body: Option<&mut BodyReader<'_>>,
 ) -> Result<Incoming, Error> {
     let lease = exchange.acquire().map_err(|Stopped| exchange.failed())?;
     let mut seam = Seam::new(exchange, lease)?;
-    let told = match upload {
+    let told = match body {
         None => tell(&mut seam, call),
-        Some(upload) => tell_with(&mut seam, call, upload),
+        Some(body) => tell_with(&mut seam, call, body),
     };
     match told {
         Ok((call, head)) => hear(seam, call, head),
@@ -89,12 +90,12 @@ fn tell(seam: &mut Seam, call: Box<Prepared>) -> Result<Told, Broken> {
 fn tell_with(
     seam: &mut Seam,
     call: Box<Prepared>,
-    upload: &mut Upload<'_>,
+    body: &mut BodyReader<'_>,
 ) -> Result<Told, Broken> {
     match tell_head(seam, call)? {
         Onward::Answer(call) => Ok((call, None)),
-        Onward::Body(call) => send_body(seam, *call, upload),
-        Onward::Question(call) => ask_first(seam, *call, upload),
+        Onward::Body(call) => send_body(seam, *call, body),
+        Onward::Question(call) => ask_first(seam, *call, body),
     }
 }
 
@@ -150,7 +151,7 @@ fn onward(call: Box<Prepared>) -> Result<Onward, ureq_proto::Error> {
 fn ask_first(
     seam: &mut Seam,
     mut call: Message<Await100>,
-    upload: &mut Upload<'_>,
+    body: &mut BodyReader<'_>,
 ) -> Result<Told, Broken> {
     let patience = Deadline::after(Instant::now(), Some(CONTINUE), Timeout::None);
     let head = match seam.await_head(Some(patience))? {
@@ -167,14 +168,14 @@ fn ask_first(
     match call.proceed()? {
         // The announced body is not sent, so the request stays incomplete.
         Await100Result::RecvResponse(call) => Ok((Box::new(call), head)),
-        Await100Result::SendBody(call) => send_body(seam, call, upload),
+        Await100Result::SendBody(call) => send_body(seam, call, body),
     }
 }
 
 fn send_body(
     seam: &mut Seam,
     mut call: Message<SendBody>,
-    upload: &mut Upload<'_>,
+    body: &mut BodyReader<'_>,
 ) -> Result<Told, Broken> {
     while !call.can_proceed() {
         let (scratch, output) = seam.buffers.scratch_and_output();
@@ -183,14 +184,23 @@ fn send_body(
         let cut = seam.exchange.upload_cut();
         let amount = if call.is_chunked() {
             let most = scratch.len().min(call.calculate_max_input(output.len()));
-            let got = if cut { 0 } else { upload.next(&mut scratch[..most])? };
+            let got = if cut {
+                0
+            } else {
+                body.read(&mut scratch[..most], &seam.exchange)
+                    .map_err(|stop| failed(&seam.exchange, stop))?
+            };
             call.write(&scratch[..got], output)?.1
         } else if cut {
-            let left = upload.left().unwrap_or(0);
-            call.consume_direct_write(usize::try_from(left).unwrap_or(usize::MAX))?;
+            let left = match body.length() {
+                BodyLength::Known(left) => usize::try_from(left).unwrap_or(usize::MAX),
+                BodyLength::None | BodyLength::Chunked => 0,
+            };
+            call.consume_direct_write(left)?;
             break;
         } else {
-            let got = upload.next(output)?;
+            let got =
+                body.read(output, &seam.exchange).map_err(|stop| failed(&seam.exchange, stop))?;
             call.consume_direct_write(got)?;
             got
         };
@@ -199,6 +209,12 @@ fn send_body(
     seam.request_is_whole = !seam.exchange.upload_cut();
     let sent = call.proceed().ok_or(ureq_proto::Error::BodyContentAfterFinish)?;
     Ok((Box::new(sent), seam.early.take().map(Vec::from)))
+}
+
+#[cold]
+fn failed(exchange: &Exchange, stop: Stop) -> Broken {
+    exchange.fail(stop);
+    Broken::Stopped
 }
 
 /// Waits for the head, and sees what follows it.
