@@ -3,10 +3,10 @@
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use super::aftermath::Aftermath;
-use super::ages::Idle;
-use super::queue::Next;
+use super::deferred::Aftermath;
+use super::lru::Idle;
 use super::state::{Stage, State};
+use super::waiters::Next;
 use crate::manager::Limits;
 use crate::manager::connection::{Connection, Record};
 use crate::manager::events::EventKind;

@@ -2,23 +2,17 @@
 //! on a request's path.
 //!
 //! Nothing slow happens under the lock: no socket is closed, nobody is woken, no code of others
-//! runs. What is left to do is carried out of the critical section ([`aftermath`]).
+//! runs. What is left to do is carried out of the critical section ([`deferred`]).
 
-mod aftermath;
-mod ages;
+mod checkout;
+mod deferred;
 mod idle;
-#[cfg(test)]
-mod invariants;
-#[cfg(test)]
-mod known;
-mod leases;
-#[cfg(test)]
-mod model;
-mod queue;
+mod lru;
 mod slot;
 mod state;
 #[cfg(test)]
-mod trial;
+mod tests;
+mod waiters;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -27,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use self::aftermath::Aftermath;
-pub(crate) use self::leases::Dialled;
+pub(crate) use self::checkout::Dialled;
+use self::deferred::Aftermath;
 use self::state::{Closed, State};
 use super::connection::{Connection, ConnectionInfo, Record, Where};
 use super::control::Cause;

@@ -1,4 +1,4 @@
-//! What the pool's lock protects: the maps, kept in step. Who waits is in [`queue`](super::queue),
+//! What the pool's lock protects: the maps, kept in step. Who waits is in [`waiters`](super::waiters),
 //! what is idle in [`idle`](super::idle).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::aftermath::Aftermath;
-use super::ages::Ages;
+use super::deferred::Aftermath;
+use super::lru::Ages;
 use super::slot::Slot;
 use super::{Pool, Refused};
 use crate::manager::connection::{Connection, Record, Where};

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Pool;
-use super::aftermath::Aftermath;
-use super::ages::Idle;
+use super::deferred::Aftermath;
+use super::lru::Idle;
 use super::state::{Stage, State};
 use crate::manager::Limits;
 use crate::manager::connection::{Connection, Record};

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::aftermath::Aftermath;
+use super::deferred::Aftermath;
 use super::state::{Stage, State, Waiter};
 use crate::manager::connection::Connection;
 use crate::manager::control::Control;

@@ -1,10 +1,10 @@
 //! What the pool shall do, said in the plainest way: lists, looked through from end to end. It
-//! knows nothing of locks, sockets and threads. [`trial`](super::trial) compares.
+//! knows nothing of locks, sockets and threads. [`proptest`](super::proptest) compares.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::state::Closed;
+use super::super::state::Closed;
 use crate::manager::Limits;
 use crate::manager::connection::Record;
 use crate::vocabulary::CloseMode;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::super::state::Stage;
+use super::super::{Checkout, Dialled, Pool, Refused};
 use super::model::{Counts, Got, KEYS, Model, Stage as Its, origin_of};
-use super::state::Stage;
-use super::{Checkout, Dialled, Pool, Refused};
 use crate::manager::Limits;
 use crate::manager::connection::{Connection, Record};
 use crate::manager::control::{Cause, Control};

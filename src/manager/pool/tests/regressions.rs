@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::aftermath::Aftermath;
-use super::ages::Idle;
+use super::super::deferred::Aftermath;
+use super::super::lru::Idle;
 use super::model::KEYS;
-use super::trial::{Phase, Step, World};
+use super::proptest::{Phase, Step, World};
 use crate::manager::Limits;
 use crate::vocabulary::CloseMode;
 

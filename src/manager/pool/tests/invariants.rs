@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::state::{Entry, Stage, State};
+use super::super::state::{Entry, Stage, State};
 
 impl State {
     /// Panics if something is not as it must be between two critical sections.

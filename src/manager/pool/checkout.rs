@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::aftermath::Aftermath;
+use super::deferred::Aftermath;
 use super::state::{Stage, State};
 use super::{Checkout, Pool, Refused};
 use crate::manager::connection::{Connection, Record};
