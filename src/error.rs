@@ -168,7 +168,7 @@ impl Error {
     }
 
     /// The HTTP status that a proxy refused with, or that redirects to where can't be followed.
-    pub fn http_status(&self) -> Option<u16> {
+    pub fn status_code(&self) -> Option<u16> {
         self.0.http_status
     }
 

@@ -96,12 +96,12 @@
 #![cfg_attr(not(feature = "capi"), allow(dead_code, unused_imports))]
 
 mod authority;
+mod caller_reader;
 mod cancel;
 mod client;
 mod error;
 #[cfg(feature = "capi")]
 mod ffi;
-mod foreign;
 mod http;
 mod manager;
 mod net;
@@ -126,7 +126,7 @@ pub use manager::{
     Closer, ConnectionInfo, Event, EventKind, Events, Limits, Manager, Resolve, Stats,
 };
 pub use request::{Body, Request};
-pub use response::{Head, Hop, Reading, Response, Stopper};
+pub use response::{CloseHandle, ReadFuture, Redirect, Response, ResponseBody, ResponseHead};
 pub use submit::Submission;
 pub use timeouts::Timeouts;
 pub use vocabulary::{

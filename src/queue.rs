@@ -39,7 +39,7 @@ pub(crate) struct Queue<T> {
 /// The same queue as those see it who put something in; it may outlive its takers. Threads: any
 /// thread at any time.
 #[derive(Debug)]
-pub(crate) struct Intake<T>(Arc<Shared<T>>);
+pub(crate) struct QueueSender<T>(Arc<Shared<T>>);
 
 #[derive(Debug)]
 struct Shared<T> {
@@ -226,12 +226,12 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     /// [`Kind::Closed`], [`Kind::Forked`].
-    pub(crate) fn intake(&self) -> Result<Intake<T>, Error> {
+    pub(crate) fn sender(&self) -> Result<QueueSender<T>, Error> {
         self.shared.is_ours()?;
         if !matches!(lock(&self.shared.inner).life, Life::Open(_)) {
             return Err(Error::new(Kind::Closed, "the queue was closed; make a new one"));
         }
-        Ok(Intake(Arc::clone(&self.shared)))
+        Ok(QueueSender(Arc::clone(&self.shared)))
     }
 
     /// A descriptor that is readable while there is something to take, or nothing to wait for. It is
@@ -260,7 +260,7 @@ impl<T> Drop for Queue<T> {
     }
 }
 
-impl<T: Send + 'static> Intake<T> {
+impl<T: Send + 'static> QueueSender<T> {
     /// Puts something in. If nobody can take it any more, it is dropped.
     pub(crate) fn put(&self, item: T) {
         let mut inner = lock(&self.0.inner);
@@ -338,12 +338,12 @@ mod tests {
     #[test]
     fn the_descriptor_tells_whether_there_is_something() {
         let queue = Queue::new().unwrap();
-        let intake = queue.intake().unwrap();
+        let sender = queue.sender().unwrap();
         let readable = || readable_now(&[queue.descriptor()])[0];
         for _ in 0..2 {
             assert!(!readable());
-            intake.put(1);
-            intake.put(2);
+            sender.put(1);
+            sender.put(2);
             assert!(readable());
             assert_eq!(queue.next(None).unwrap(), Some(1));
             assert!(readable());
@@ -357,14 +357,14 @@ mod tests {
     #[test]
     fn a_closed_queue_is_taken_to_its_end() {
         let queue = Queue::new().unwrap();
-        let intake = queue.intake().unwrap();
-        intake.put(1);
+        let sender = queue.sender().unwrap();
+        sender.put(1);
         queue.close();
-        assert_eq!(queue.intake().unwrap_err().kind(), Kind::Closed);
+        assert_eq!(queue.sender().unwrap_err().kind(), Kind::Closed);
         assert_eq!(queue.next(None).unwrap(), Some(1));
         assert_eq!(queue.next(None).unwrap_err().kind(), Kind::Closed);
         // What was promised before still comes.
-        intake.put(2);
+        sender.put(2);
         assert_eq!(queue.next(None).unwrap(), Some(2));
         assert_eq!(queue.next(None).unwrap_err().kind(), Kind::Closed);
         assert!(readable_now(&[queue.descriptor()])[0]);
@@ -374,10 +374,10 @@ mod tests {
     fn nothing_stays_in_a_queue_that_nobody_takes_from() {
         let (before, after) = (Arc::new(()), Arc::new(()));
         let queue = Queue::new().unwrap();
-        let intake = queue.intake().unwrap();
-        intake.put(Arc::clone(&before));
+        let sender = queue.sender().unwrap();
+        sender.put(Arc::clone(&before));
         drop(queue);
-        intake.put(Arc::clone(&after));
+        sender.put(Arc::clone(&after));
         assert_eq!((Arc::strong_count(&before), Arc::strong_count(&after)), (1, 1));
     }
 
@@ -392,8 +392,8 @@ mod tests {
                 .collect();
             let putters: Vec<_> = (0..4)
                 .map(|part| {
-                    let intake = queue.intake().unwrap();
-                    scope.spawn(move || (0..1000).for_each(|n| intake.put(part * 1000 + n)))
+                    let sender = queue.sender().unwrap();
+                    scope.spawn(move || (0..1000).for_each(|n| sender.put(part * 1000 + n)))
                 })
                 .collect();
             putters.into_iter().for_each(|putter| putter.join().unwrap());

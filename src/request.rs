@@ -9,9 +9,9 @@ use std::time::Duration;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::caller_reader::CallerBytes;
 use crate::cancel::CancelToken;
 use crate::error::Error;
-use crate::foreign::ForeignBytes;
 use crate::http::request_body::BodySource;
 use crate::http::sent_file;
 use crate::target::Target;
@@ -32,7 +32,7 @@ pub struct Request {
     pub(crate) token: Option<CancelToken>,
     pub(crate) retries: Option<bool>,
     pub(crate) redirects: Option<u32>,
-    pub(crate) whole: Option<usize>,
+    pub(crate) buffer_body: Option<usize>,
     name: CString,
 }
 
@@ -70,7 +70,7 @@ impl Request {
             token: None,
             retries: None,
             redirects: None,
-            whole: None,
+            buffer_body: None,
             name,
         })
     }
@@ -83,7 +83,7 @@ impl Request {
     ///
     /// # Errors
     /// [`Kind::InvalidHeader`].
-    pub fn header(&mut self, name: &str, value: &str) -> Result<(), Error> {
+    pub fn add_header(&mut self, name: &str, value: &str) -> Result<(), Error> {
         let (name, value) = field(name, value)?;
         if name == header::HOST {
             if value.as_bytes().eq_ignore_ascii_case(self.target.host.as_bytes()) {
@@ -111,7 +111,7 @@ impl Request {
     }
 
     /// Sets the body.
-    pub fn body(&mut self, body: Body) {
+    pub fn set_body(&mut self, body: Body) {
         self.body = body;
     }
 
@@ -119,7 +119,7 @@ impl Request {
     ///
     /// # Errors
     /// [`Kind::InvalidTimeout`] for zero, [`Kind::InvalidArgument`] for a clock that can't be set.
-    pub fn timeout(&mut self, clock: Timeout, limit: Option<Duration>) -> Result<(), Error> {
+    pub fn set_timeout(&mut self, clock: Timeout, limit: Option<Duration>) -> Result<(), Error> {
         check_can_be_set(clock)?;
         self.over.set(clock, not_zero(limit)?);
         Ok(())
@@ -130,7 +130,7 @@ impl Request {
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for a rate of zero, [`Kind::InvalidTimeout`] for a window of zero.
-    pub fn min_rate(&mut self, rate: Option<(u64, Duration)>) -> Result<(), Error> {
+    pub fn set_min_rate(&mut self, rate: Option<(u64, Duration)>) -> Result<(), Error> {
         if let Some((bytes_per_second, window)) = rate {
             not_zero(Some(window))?;
             if bytes_per_second == 0 {
@@ -144,32 +144,32 @@ impl Request {
     }
 
     /// How long the connection shall live.
-    pub fn connection(&mut self, mode: ConnectionMode) {
+    pub fn set_connection_mode(&mut self, mode: ConnectionMode) {
         self.mode = Some(mode);
     }
 
     /// The token that ends the exchange when it is fired.
-    pub fn cancel_with(&mut self, token: Option<CancelToken>) {
+    pub fn set_cancel(&mut self, token: Option<CancelToken>) {
         self.token = token;
     }
 
     /// Whether what a kept connection lost is sent again; the client's
-    /// [`retries`](crate::Client::retries) unless it is said here.
-    pub fn retries(&mut self, on: bool) {
+    /// [`set_retries`](crate::Client::set_retries) unless it is said here.
+    pub fn set_retries(&mut self, on: bool) {
         self.retries = Some(on);
     }
 
     /// How many redirects are followed; 0 hands a redirect out as it is. `None` is the default: as
-    /// many as the client's [`redirects`](crate::Client::redirects).
-    pub fn redirects(&mut self, max: Option<u32>) {
+    /// many as the client's [`set_redirects`](crate::Client::set_redirects).
+    pub fn set_redirects(&mut self, max: Option<u32>) {
         self.redirects = max;
     }
 
     /// Whether the response comes with its whole body, of at most so many bytes: the call ends with
     /// the body's last byte instead of the head, and reading does not wait. [`Kind::TooLarge`] if
     /// the body is larger. `None` is the default: the body is read as it comes.
-    pub fn whole(&mut self, at_most: Option<usize>) {
-        self.whole = at_most;
+    pub fn set_buffer_body(&mut self, at_most: Option<usize>) {
+        self.buffer_body = at_most;
     }
 
     /// A copy that can be changed on its own; it shares the cancel token.
@@ -201,7 +201,7 @@ impl Request {
             token: self.token.clone(),
             retries: self.retries,
             redirects: self.redirects,
-            whole: self.whole,
+            buffer_body: self.buffer_body,
             name: self.name.clone(),
         }
     }
@@ -225,7 +225,7 @@ impl Body {
     /// These bytes, not copied: what owns them is held until nothing sends them any more, and then
     /// dropped on any thread.
     pub fn shared(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
-        Self(BodySource::Shared(Arc::new(ForeignBytes::new(owner))))
+        Self(BodySource::Shared(Arc::new(CallerBytes::new(owner))))
     }
 
     /// A regular file, opened and read when the request is sent: what reading it gives. It is sent
@@ -318,7 +318,7 @@ mod tests {
     fn no_message_has_the_value_of_a_header() {
         let mut request = Request::new("GET", "http://localhost/").unwrap();
         for (name, value) in [("Authorization: secret", ""), ("Authorization", "secret\r\n")] {
-            let error = request.header(name, value).unwrap_err();
+            let error = request.add_header(name, value).unwrap_err();
             assert!(error.message().contains("Authorization"), "{error}");
             assert!(!error.message().contains("secret"), "{error}");
         }
@@ -338,11 +338,11 @@ mod tests {
             ("host", "other"),
             ("connection", "upgrade"),
         ] {
-            let error = request.header(name, value).unwrap_err();
+            let error = request.add_header(name, value).unwrap_err();
             assert_eq!(error.kind(), Kind::InvalidHeader, "{name:?}: {value:?}");
         }
-        request.header("Host", "LOCALHOST").unwrap();
-        request.header("Connection", "keep-alive, close").unwrap();
+        request.add_header("Host", "LOCALHOST").unwrap();
+        request.add_header("Connection", "keep-alive, close").unwrap();
         assert_eq!(request.mode, Some(ConnectionMode::CloseAfter));
         assert!(request.headers.is_empty());
     }

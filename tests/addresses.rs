@@ -163,7 +163,7 @@ fn q6_all_silent_is_a_timeout_of_the_connect_limit(form: Form) {
     let (addresses, client) = open(form, &all);
     // Before the second address is due, between, and when all are on their way.
     for limit in [100, 400, 700] {
-        client.timeout(Timeout::Connect, Some(ms(limit))).unwrap();
+        client.set_timeout(Timeout::Connect, Some(ms(limit))).unwrap();
         let begun = Instant::now();
         let error = fetch(&client, &addresses.url(NAME, "/")).unwrap_err();
         assert!(begun.elapsed() >= ms(limit) && begun.elapsed() < ms(limit) + SOON);
@@ -176,10 +176,10 @@ fn q6_all_silent_is_a_timeout_of_the_connect_limit(form: Form) {
 fn q6_a_cancel_ends_every_attempt_that_is_on_its_way(form: Form) {
     let all = ["127.0.0.1", "127.0.0.2", "::1"].map(|ip| (ip, Manner::Silent));
     let (addresses, client) = open(form, &all);
-    client.timeout(Timeout::Connect, None).unwrap();
+    client.set_timeout(Timeout::Connect, None).unwrap();
     let token = CancelToken::new();
     let mut request = request("GET", &addresses.url(NAME, "/"));
-    request.cancel_with(Some(token.clone()));
+    request.set_cancel(Some(token.clone()));
     let ready = |_| until("three attempts", || attempts(addresses.port()) == 3);
     cancelled("in a race", &token, Phase::Connect, || client.send(&mut request), ready);
     let fired = Instant::now();
@@ -216,7 +216,7 @@ fn q6_the_race_serves_tls_and_proxies_as_well() {
     let origin = Server::start(Script::answering("ok"));
     let ips = ["127.0.0.77", "127.0.0.1"].map(|ip| ip.parse().unwrap());
     client.manager().set_address("proxy.test", &ips).unwrap();
-    client.proxy(Some(&format!("proxy.test:{}", proxy.port()))).unwrap();
+    client.set_proxy(Some(&format!("proxy.test:{}", proxy.port()))).unwrap();
     assert_eq!(fetch(&client, &origin.url("/")).unwrap(), b"ok");
     assert_eq!(proxy.connections(), 1);
 }
@@ -225,7 +225,7 @@ fn a_local_address_is_where_the_connection_comes_from(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let local: IpAddr = "127.0.0.2".parse().unwrap();
-    client.local_address(Some(local));
+    client.set_local_address(Some(local));
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
     assert_eq!(client.manager().connections()[0].local.map(|at| at.ip()), Some(local));
     assert_eq!(only_socket(server.port()).local.ip(), local);
@@ -245,7 +245,7 @@ fn a_local_address_that_is_not_ours_is_told_as_such(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     // RFC 5737: for documentation only.
-    client.local_address("198.51.100.7".parse().ok());
+    client.set_local_address("198.51.100.7".parse().ok());
     for url in [server.url("/"), server.url("/").replace("http:", "https:")] {
         let error = fetch(&client, &url).unwrap_err();
         assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect), "{error}");
@@ -288,7 +288,7 @@ fn a_local_address_has_each_port_once_for_each_server(form: Form) {
         let servers = [(); 3].map(|()| Server::start(Script::answering("ok")));
         let client = form.client();
         let local = "127.0.0.1".parse().unwrap();
-        client.local_address(Some(local));
+        client.set_local_address(Some(local));
         let open = |server: &Server| get(&client, &server.url("/"));
         let mut all = Vec::new();
         for _ in 0..12 {
@@ -337,7 +337,7 @@ fn the_system_probes_a_silent_connection_as_the_limits_say(form: Form) {
         let keep_alive = keep_alive.map(Duration::from_secs);
         client.manager().set_limits(Limits { keep_alive, ..Limits::default() }).unwrap();
         let mut request = request("GET", &server.url("/"));
-        request.connection(ConnectionMode::Keep);
+        request.set_connection_mode(ConnectionMode::Keep);
         assert_eq!(client.send(&mut request).unwrap().read_all(10).unwrap(), b"ok");
         let open = client.manager().connections();
         let (local, peer) = (open[0].local.unwrap(), open[0].peer.unwrap());

@@ -346,7 +346,7 @@ fn q7_a_reader_that_stalls_does_not_hold_up_the_end_of_its_submission() {
     let ends: [End; 6] = [
         ("total", Kind::TimedOut, |_, _, request, begun| {
             if !begun {
-                request.timeout(Timeout::Total, Some(Duration::from_millis(300))).unwrap();
+                request.set_timeout(Timeout::Total, Some(Duration::from_millis(300))).unwrap();
             }
         }),
         ("token deadline", Kind::TimedOut, |_, token, _, begun| {
@@ -396,7 +396,7 @@ fn q7_a_reader_that_stalls_does_not_hold_up_the_end_of_its_submission() {
             };
             let token = CancelToken::new();
             let mut request = post(&server.url("/"), body);
-            request.cancel_with(Some(token.clone()));
+            request.set_cancel(Some(token.clone()));
             end(&client, &token, &mut request, false);
             let submission = client.submit(request);
             stalled.recv_timeout(PATIENCE).unwrap();
@@ -458,12 +458,12 @@ fn an_early_answer_ends_the_upload_and_the_connection(form: Form) {
     let client = form.client();
     let (source, account) = Source::endless();
     let mut request = post(&server.url("/"), source.of_length(1 << 40));
-    request.timeout(Timeout::Total, Some(PATIENCE)).unwrap();
+    request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
     let begun = Instant::now();
     let mut response = client.send(&mut request).unwrap();
     // However much was still to be sent.
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    assert_eq!((response.status(), response.read_all(10).unwrap()), (403, b"no".to_vec()));
+    assert_eq!((response.status_code(), response.read_all(10).unwrap()), (403, b"no".to_vec()));
     account.assert_dropped_once();
     assert_eq!(sockets(server.port()), []);
     let why = client.manager().why_closed(response.connection());
@@ -502,9 +502,9 @@ fn q1_what_could_split_a_request_is_refused_before_anything_is_opened(form: Form
             text,
         );
         let mut request = request("GET", &server.url("/"));
-        check(request.header(&format!("X{text}Y"), "v"), Kind::InvalidHeader, text);
+        check(request.add_header(&format!("X{text}Y"), "v"), Kind::InvalidHeader, text);
         if text != " " {
-            check(request.header("X", &format!("a{text}b")), Kind::InvalidHeader, text);
+            check(request.add_header("X", &format!("a{text}b")), Kind::InvalidHeader, text);
             check(client.set_header("X", Some(&format!("a{text}b"))), Kind::InvalidHeader, text);
         }
         check(client.set_header(&format!("X{text}Y"), Some("v")), Kind::InvalidHeader, text);
@@ -551,7 +551,7 @@ fn q1_urls_go_out_as_the_url_standard_has_them(form: Form) {
     let head = seen(&form.client(), &server, &mut request);
     assert!(head.contains("Basic dXM6ZXI6cEBzcw=="), "{head}");
     assert!(!head.contains("p%40ss") && !head.contains("p@ss"), "{head}");
-    request.header("Authorization", "Bearer mine").unwrap();
+    request.add_header("Authorization", "Bearer mine").unwrap();
     let head = seen(&form.client(), &server, &mut request);
     assert_eq!(head.to_lowercase().matches("authorization").count(), 1, "{head}");
     assert!(head.contains("Bearer mine"), "{head}");
@@ -575,7 +575,7 @@ fn q2_the_librarys_own_headers_cannot_be_contradicted(form: Form) {
     let refused = |name: &str, value: &str| {
         let mut request = post(&server.url("/"), Body::bytes(b"12345"));
         let outcome =
-            request.header(name, value).and_then(|()| client.send(&mut request).map(drop));
+            request.add_header(name, value).and_then(|()| client.send(&mut request).map(drop));
         let error = outcome.expect_err(&format!("{name}: {value}"));
         assert_eq!(error.kind(), Kind::InvalidHeader, "{name}: {value}: {error:?}");
         assert!(error.message().to_lowercase().contains(&name.to_lowercase()), "{error}");
@@ -606,7 +606,7 @@ fn q2_the_librarys_own_headers_cannot_be_contradicted(form: Form) {
     for (name, value) in
         [("Host", host.as_str()), ("Content-Length", "5"), ("Connection", "keep-alive")]
     {
-        request.header(name, value).unwrap();
+        request.add_header(name, value).unwrap();
     }
     let head = seen(&client, &server, &mut request).to_lowercase();
     for name in ["\r\nhost:", "\r\ncontent-length:"] {
@@ -622,11 +622,11 @@ fn large(server: &Server, size: usize) -> [(Request, String); 3] {
     let query = &text[..size.min(65_000)];
     let url = request("GET", &server.url(&format!("/?{query}")));
     let mut one = request("GET", &server.url("/"));
-    one.header("Authorization", &format!("Negotiate {text}")).unwrap();
+    one.add_header("Authorization", &format!("Negotiate {text}")).unwrap();
     let mut many = request("GET", &server.url("/"));
     let mut fields = String::new();
     for number in 0..=size / 1000 {
-        many.header(&format!("x-{number}"), &text[..1000]).unwrap();
+        many.add_header(&format!("x-{number}"), &text[..1000]).unwrap();
         fields += &format!("x-{number}: {}\r\n", &text[..1000]);
     }
     [(url, format!("/?{query} HTTP")), (one, format!("Negotiate {text}\r\n")), (many, fields)]

@@ -53,7 +53,7 @@ fn what_is_submitted_is_cancelled_on_a_pool_of_threads_too() {
 
 /// A request that this token ends.
 fn with_token(mut request: Request, token: &CancelToken) -> Request {
-    request.cancel_with(Some(token.clone()));
+    request.set_cancel(Some(token.clone()));
     request
 }
 

@@ -165,9 +165,9 @@ fn a_stopper_ends_a_blocked_read_from_another_thread_and_after_the_end_nothing(f
     let client = form.client();
     let mut response = get(&client, &server.url("/")).unwrap();
     assert_eq!(response.read(&mut [0; 100]).unwrap(), 10);
-    let stopper = response.stopper();
+    let stopper = response.close_handle();
     let read = || response.read(&mut [0; 100]);
-    let (outcome, took) = ended_from_outside(read, |_| {}, || stopper.stop());
+    let (outcome, took) = ended_from_outside(read, |_| {}, || stopper.close());
     report("a stopped response", "close", took);
     assert_eq!(outcome.unwrap_err().kind(), Kind::Closed);
     assert!(took < MARGIN);
@@ -175,8 +175,8 @@ fn a_stopper_ends_a_blocked_read_from_another_thread_and_after_the_end_nothing(f
     server.release("more");
     let mut response = get(&client, &server.url("/")).unwrap();
     assert_eq!(response.read_all(100).unwrap().len(), 20);
-    response.stopper().stop();
-    stopper.stop();
+    response.close_handle().close();
+    stopper.close();
     assert_eq!(client.manager().stats().idle, 1);
 }
 
@@ -339,7 +339,7 @@ fn x7_the_list_never_shows_a_connection_twice_or_one_that_is_closed(form: Form) 
                 for round in 0..300 {
                     let mut request = request("GET", &server.url("/"));
                     if (round + worker) % 3 == 0 {
-                        request.connection(ConnectionMode::CloseAfter);
+                        request.set_connection_mode(ConnectionMode::CloseAfter);
                     }
                     client.send(&mut request).unwrap().read_all(10).unwrap();
                 }

@@ -31,7 +31,7 @@ fn script(answers: impl IntoIterator<Item = Step>) -> Script {
 }
 
 fn keeping(client: Client) -> Client {
-    client.cookies(true);
+    client.set_cookies(true);
     client
 }
 
@@ -99,10 +99,10 @@ fn a_full_jar_changes_deletes_and_takes_what_is_new(form: Form) {
     let answers = changes.iter().map(|cookie| setting(cookie)).chain([answer(b"")]);
     let server = Server::start(script(answers));
     let client = keeping(form.client());
-    client.set_cookie(&server.url("/"), "sid=old; Path=/").unwrap();
+    client.add_cookie(&server.url("/"), "sid=old; Path=/").unwrap();
     for number in 0..3000 {
         let other = format!("http://site{}.example/", number % 100);
-        client.set_cookie(&other, &format!("t{number}=1; Path=/t")).unwrap();
+        client.add_cookie(&other, &format!("t{number}=1; Path=/t")).unwrap();
     }
     for expected in [Some(&b"sid=old"[..]), Some(b"sid=new"), None, Some(b"late=1")] {
         get(&client, &server.url("/")).unwrap();
@@ -117,7 +117,7 @@ fn a_flood_of_cookies_leaves_those_of_other_sites_alone(form: Form) {
     };
     let server = Server::start(script((0..5).map(flood).chain([answer(b"")])));
     let client = keeping(form.client());
-    client.set_cookie("http://a.example/", "sid=1").unwrap();
+    client.add_cookie("http://a.example/", "sid=1").unwrap();
     for _ in 0..5 {
         get(&client, &server.url("/")).unwrap();
     }

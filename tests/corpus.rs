@@ -86,13 +86,13 @@ fn exchange(client: &Client, server: &Server, case: &Case) -> Seen {
     let outcome = (|| {
         let mut request = Request::new(&case.request.method, &server.url(&case.request.path))?;
         for (name, value) in &case.request.headers {
-            request.header(name, value)?;
+            request.add_header(name, value)?;
         }
         if let Some(body) = &case.request.body {
-            request.body(Body::bytes(body.as_bytes()));
+            request.set_body(Body::bytes(body.as_bytes()));
         }
         let mut response = client.send(&mut request)?;
-        seen.status = Some(response.status());
+        seen.status = Some(response.status_code());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         seen.headers = response.head().headers().map(|(n, v)| (n.to_owned(), text(v))).collect();
         let mut piece = [0; 4096];

@@ -96,7 +96,7 @@ fn bytes_behind_a_response_in_the_tls_of_a_proxy_are_not_the_next_response(form:
     for size in SIZES {
         let server = poisoning(size, Some(Certificate::Good));
         let client = form.tls_client();
-        client.proxy(Some(&proxy.url())).unwrap();
+        client.set_proxy(Some(&proxy.url())).unwrap();
         all_are_their_own(&client, &server, size, 16 * 1024);
     }
 }
@@ -188,7 +188,7 @@ fn send_with_a_descriptor(peer: &UnixStream, bytes: &[u8]) {
 /// A request that asks before it sends its body.
 fn expecting(url: &str) -> Request {
     let mut request = post(url, Body::bytes(&[b'x'; 100]));
-    request.header("Expect", "100-continue").unwrap();
+    request.add_header("Expect", "100-continue").unwrap();
     request
 }
 
@@ -207,9 +207,9 @@ fn a_body_that_was_announced_and_not_sent_is_not_the_next_request(form: Form) {
                 let client = form.tls_client();
                 let mut refused = client.send(&mut expecting(&server.url("/"))).unwrap();
                 refused.read_all(10).unwrap();
-                assert_eq!(refused.status(), status);
+                assert_eq!(refused.status_code(), status);
                 let mut secret = request("GET", &server.url("/"));
-                secret.header("Authorization", "Bearer secret").unwrap();
+                secret.add_header("Authorization", "Bearer secret").unwrap();
                 let next = client.send(&mut secret).unwrap();
                 assert_ne!(next.connection(), refused.connection(), "{answer:?}");
                 assert!(server.wait_ended(0, PATIENCE).is_some());

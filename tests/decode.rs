@@ -73,7 +73,7 @@ fn coded(coding: &str, body: &[u8], chunked: bool) -> Server {
 
 fn decoding(form: Form) -> Client {
     let client = form.client();
-    client.decode(true);
+    client.set_decode(true);
     client
 }
 
@@ -97,7 +97,7 @@ fn r8_a_decoded_body_leaves_its_connection_to_the_next(form: Form) {
         for chunked in [false, true] {
             let server = coded(coding, &body, chunked);
             let client = decoding(form);
-            client.max_codings(4).unwrap();
+            client.set_max_codings(4).unwrap();
             let mut whole = get(&client, &server.url("/")).unwrap();
             assert!(whole.read_all(text.len()).unwrap() == text, "{coding}, chunked: {chunked}");
             assert!(header(&server, 0, "accept-encoding").unwrap() == "gzip, deflate");
@@ -129,11 +129,11 @@ fn r8_what_was_not_asked_for_or_is_not_known_is_handed_out_as_it_is(form: Form) 
     }
     // What the request says itself stays, and its answer is decoded.
     let mut own = request("GET", &server.url("/"));
-    own.header("Accept-Encoding", "gzip;q=0.5").unwrap();
+    own.add_header("Accept-Encoding", "gzip;q=0.5").unwrap();
     assert_eq!(decoding(form).send(&mut own).unwrap().read_all(100).unwrap(), b"body");
     assert_eq!(header(&server, server.connections() - 1, "accept-encoding").unwrap(), "gzip;q=0.5");
     let mut range = request("GET", &server.url("/"));
-    range.header("Range", "bytes=0-9").unwrap();
+    range.add_header("Range", "bytes=0-9").unwrap();
     decoding(form).send(&mut range).unwrap();
     assert_eq!(header(&server, server.connections() - 1, "accept-encoding"), None);
 }
@@ -239,7 +239,7 @@ fn r8_what_the_wire_says_comes_through_unchanged(form: Form) {
     let client = decoding(form);
     let token = CancelToken::new();
     let mut request = request("GET", &server.url("/"));
-    request.cancel_with(Some(token.clone()));
+    request.set_cancel(Some(token.clone()));
     let mut response = client.send(&mut request).unwrap();
     assert_eq!(response.read(&mut [0]).unwrap(), 1);
     token.fire(None);
@@ -291,7 +291,7 @@ fn w12_a_body_that_decodes_to_nothing_is_refused_after_bounded_work(form: Form) 
         for chunked in [false, body.len() < 100_000] {
             let server = coded(coding, &body, chunked);
             let client = decoding(form);
-            client.max_codings(3).unwrap();
+            client.set_max_codings(3).unwrap();
             let mut response = get(&client, &server.url("/")).unwrap();
             let outcome = response.read_all(usize::MAX).map(|all| all.len());
             let error = outcome.expect_err("nothing has an end");
@@ -336,11 +336,11 @@ fn w12_more_codings_than_two_are_decoded_only_where_asked_for(form: Form) {
     assert_eq!(error.kind(), Kind::Protocol);
     assert!(error.message().contains("3 content codings"), "{error}");
     assert_gone(client.manager(), server.port());
-    client.max_codings(3).unwrap();
+    client.set_max_codings(3).unwrap();
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"body");
-    client.max_codings(1).unwrap();
+    client.set_max_codings(1).unwrap();
     assert_eq!(get(&client, &server.url("/")).unwrap_err().kind(), Kind::Protocol);
-    assert_eq!(client.max_codings(0).unwrap_err().kind(), Kind::InvalidArgument);
+    assert_eq!(client.set_max_codings(0).unwrap_err().kind(), Kind::InvalidArgument);
     // Another name for nothing is no coding.
     let server = coded("identity, gzip, identity, identity", &gzip(b"body"), false);
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"body");
@@ -358,8 +358,8 @@ fn c12_decoding_ends_by_cancel_close_shutdown_and_total_though_all_bytes_came(fo
                     let client = decoding(form);
                     let token = CancelToken::new();
                     let mut request = request("GET", &server.url("/"));
-                    request.cancel_with(Some(token.clone()));
-                    request.timeout(Timeout::Total, total).unwrap();
+                    request.set_cancel(Some(token.clone()));
+                    request.set_timeout(Timeout::Total, total).unwrap();
                     let mut response = client.send(&mut request).unwrap();
                     assert_eq!(response.read(&mut [1]).unwrap(), 1);
                     end(&client, response.connection(), &token);

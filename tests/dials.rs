@@ -72,8 +72,8 @@ fn cancel_in_dial(
 ) -> Error {
     let token = CancelToken::new();
     let mut request = request("GET", url);
-    request.cancel_with(Some(token.clone()));
-    request.connection(mode);
+    request.set_cancel(Some(token.clone()));
+    request.set_connection_mode(mode);
     thread::scope(|scope| {
         let running = start(scope, client, request);
         dialling(client, state);
@@ -126,7 +126,7 @@ fn r14_also_by_its_total_limit_and_in_connect(form: Form) {
     let hole = BlackHole::new();
     let client = form.client();
     let mut request = request("GET", &hole.url("/"));
-    request.timeout(Timeout::Total, Some(ms(150))).unwrap();
+    request.set_timeout(Timeout::Total, Some(ms(150))).unwrap();
     let error = client.send(&mut request).unwrap_err();
     assert_timed_out(&error, Timeout::Total, Phase::Connect);
     // The kernel repeats its SYN after a second.
@@ -151,7 +151,7 @@ fn r14_its_own_phases_limit_ends_a_dial_at_once(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
     let client = form.tls_client();
     let mut request = request("GET", &https(&server));
-    request.timeout(Timeout::Tls, Some(ms(100))).unwrap();
+    request.set_timeout(Timeout::Tls, Some(ms(100))).unwrap();
     assert_timed_out(&client.send(&mut request).unwrap_err(), Timeout::Tls, Phase::Tls);
     assert_gone(client.manager(), server.port());
 }
@@ -228,7 +228,7 @@ fn l2_a_connect_that_times_out_hands_its_slot_on(form: Form) {
     let (url, short) = (hole.url("/"), ms(400));
     thread::scope(|scope| {
         let mut first = request("GET", &url);
-        first.timeout(Timeout::Connect, Some(short)).unwrap();
+        first.set_timeout(Timeout::Connect, Some(short)).unwrap();
         let first = start(scope, &client, first);
         dialling(&client, ConnectionState::Connecting);
         let second = line_up(scope, &client, request("GET", &url));
@@ -262,7 +262,7 @@ fn l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself(form: Form) {
     let client = form.client_with(per_origin(1));
     cancel_in_dial(&client, &hole.url("/"), ConnectionMode::Keep, ConnectionState::Connecting);
     let mut next = request("GET", &hole.url("/"));
-    next.timeout(Timeout::Connect, Some(ms(200))).unwrap();
+    next.set_timeout(Timeout::Connect, Some(ms(200))).unwrap();
     let begun = Instant::now();
     // It had a dial of its own, and that is what failed.
     assert_timed_out(&client.send(&mut next).unwrap_err(), Timeout::Connect, Phase::Connect);
@@ -279,7 +279,7 @@ fn l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_end
     let url = https(&server);
     thread::scope(|scope| {
         let mut first = request("GET", &format!("{url}held"));
-        first.connection(ConnectionMode::Keep);
+        first.set_connection_mode(ConnectionMode::Keep);
         let first = start(scope, &client, first);
         assert!(server.wait_mark("/held", PATIENCE));
         let second = scope.spawn(|| {
@@ -419,7 +419,7 @@ fn r13_other_trust_is_another_connection_and_equal_settings_are_the_same(form: F
     let one = form.tls_client();
     let new = || trusting(one.sibling());
     let (same, anybody) = (new(), new());
-    anybody.tls_dangerously_trust_anybody(true).unwrap();
+    anybody.set_tls_dangerously_accept_any_certificate(true).unwrap();
     fetch(&one, &server.url("/")).unwrap();
     assert!(get(&same, &server.url("/")).unwrap().reused());
     assert!(!get(&anybody, &server.url("/")).unwrap().reused());

@@ -232,8 +232,8 @@ fn every_phase(form: Form) {
     let proxy = Proxy::start_with(ProxyOptions { conduct, ..ProxyOptions::default() }).unwrap();
     let client = trusting(form.client_with(per_origin(EACH)));
     let proxied = trusting(client.sibling());
-    proxied.proxy(Some(&proxy.url())).unwrap();
-    proxied.no_proxy("").unwrap();
+    proxied.set_proxy(Some(&proxy.url())).unwrap();
+    proxied.set_no_proxy("").unwrap();
     let theirs = Arc::clone(&door);
     client.manager().set_resolver(Some(Arc::new(move |_| {
         theirs.pass();
@@ -262,7 +262,7 @@ fn every_phase(form: Form) {
         }
         // Nothing but the shutdown shall end it.
         for clock in Timeout::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
-            request.timeout(clock, None).unwrap();
+            request.set_timeout(clock, None).unwrap();
         }
         let client = if phase == Phase::Proxy { &proxied } else { &client };
         let outcome = client.send(&mut request).and_then(|mut r| r.read_all(1000));

@@ -188,7 +188,7 @@ fn short_and_fresh_connections_at_the_limit_leave_nothing(form: Form) {
                 scope.spawn(move || {
                     for round in 0..60 {
                         let mut request = request("GET", &server.url("/"));
-                        request.connection(match (worker + round) % 3 {
+                        request.set_connection_mode(match (worker + round) % 3 {
                             0 => ConnectionMode::CloseAfter,
                             1 => ConnectionMode::Fresh,
                             _ => ConnectionMode::Keep,

@@ -48,7 +48,7 @@ fn a_small_story_is_told_in_its_order_with_ids_and_reasons(form: Form) {
     let mut events = client.manager().events(1000).unwrap();
     fetch(&client, &server.url("/")).unwrap();
     let mut short = request("GET", &server.url("/"));
-    short.connection(ConnectionMode::CloseAfter);
+    short.set_connection_mode(ConnectionMode::CloseAfter);
     let mut short = client.send(&mut short).unwrap();
     short.read_all(10).unwrap();
     assert_eq!(short.connection(), first, "a short request takes an idle connection too");
@@ -295,12 +295,12 @@ fn anything(client: &Client, server: &Server, seed: u64, count: usize) {
     for _ in 0..count {
         let mut request = request("GET", &server.url("/"));
         let token = CancelToken::new();
-        request.cancel_with(Some(token.clone()));
+        request.set_cancel(Some(token.clone()));
         match dice.roll(8) {
-            0 => request.connection(ConnectionMode::CloseAfter),
-            1 => request.connection(ConnectionMode::Fresh),
+            0 => request.set_connection_mode(ConnectionMode::CloseAfter),
+            1 => request.set_connection_mode(ConnectionMode::Fresh),
             2 => token.after(Duration::from_micros(dice.roll(1500))),
-            3 => request.timeout(Timeout::Pool, Some(Duration::from_micros(200))).unwrap(),
+            3 => request.set_timeout(Timeout::Pool, Some(Duration::from_micros(200))).unwrap(),
             4 => drop(client.manager().close_idle(Duration::ZERO)),
             5 => drop(client.manager().close_all(CloseMode::Graceful)),
             _ => {}

@@ -110,8 +110,8 @@ fn shut_down_in_every_phase(each: usize) {
     let proxy = Proxy::start_with(ProxyOptions { conduct, ..ProxyOptions::default() }).unwrap();
     let client = trusting(client_with(per_origin(each)));
     let proxied = trusting(Client::new(Arc::clone(client.manager())));
-    proxied.proxy(Some(&proxy.url())).unwrap();
-    proxied.no_proxy("").unwrap();
+    proxied.set_proxy(Some(&proxy.url())).unwrap();
+    proxied.set_no_proxy("").unwrap();
     let (is_open, asks) = (Arc::clone(&open), Arc::clone(&asked));
     client.manager().set_resolver(Some(Arc::new(move |_| {
         asks.fetch_add(1, Ordering::SeqCst);
@@ -287,7 +287,7 @@ fn a_thousand_clocks_ring_each_at_its_time() {
             // In no order, and several at once; after all of them were sent, which keeps the thread busy.
             let limit = ms(2500 + number * 7919 % 997);
             let mut request = request("GET", &silent.url());
-            request.timeout(Timeout::Total, Some(limit)).unwrap();
+            request.set_timeout(Timeout::Total, Some(limit)).unwrap();
             let set = Instant::now();
             (limit, set, Watched::new(client.submit(request)))
         })
@@ -334,7 +334,7 @@ fn a_kept_connection_serves_both_forms_in_turn() {
                         let got = response.read(&mut piece).unwrap();
                         body.extend(&piece[..got]);
                     }
-                    _ => body.extend(block_on(response.read_soon(3)).unwrap()),
+                    _ => body.extend(block_on(response.read_async(3)).unwrap()),
                 }
             }
             assert_eq!(body, b"0123456789");

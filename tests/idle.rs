@@ -52,7 +52,7 @@ fn disturbed(tls: bool, idle: Vec<Step>) -> Server {
 fn swept(form: Form, what: &str, tls: bool, idle: Vec<Step>, why: CloseReason) {
     let server = disturbed(tls, idle);
     let client = form.tls_client();
-    client.retries(false);
+    client.set_retries(false);
     let mut first = get(&client, &server.url("/")).unwrap();
     assert_eq!(first.read_all(100).unwrap(), b"first");
     let fd = only_socket(server.port()).fd;
@@ -68,7 +68,11 @@ fn swept(form: Form, what: &str, tls: bool, idle: Vec<Step>, why: CloseReason) {
     let mut request = post(&server.url("/"), Body::bytes(b"once"));
     let mut next = client.send(&mut request).unwrap();
     assert_eq!((next.reused(), next.attempts()), (false, 1), "{what}");
-    assert_eq!((next.status(), next.read_all(100).unwrap()), (200, b"next".to_vec()), "{what}");
+    assert_eq!(
+        (next.status_code(), next.read_all(100).unwrap()),
+        (200, b"next".to_vec()),
+        "{what}"
+    );
     assert_eq!(server.bodies(1), [b"once"]);
 }
 
@@ -111,7 +115,7 @@ fn r12_a_hundred_that_the_server_closes_go_together_and_the_others_stay(form: Fo
             let (client, going) = (&client, &going);
             scope.spawn(move || {
                 let mut fresh = request("GET", &going.url("/"));
-                fresh.connection(hangup::ConnectionMode::Fresh);
+                fresh.set_connection_mode(hangup::ConnectionMode::Fresh);
                 client.send(&mut fresh).unwrap().read_all(10).unwrap();
             });
         }
@@ -290,7 +294,7 @@ fn l7_a_timer_that_races_a_checkout_never_fails_the_request(form: Form) {
     let limits = Limits { idle_for: Some(ms(3)), ..Limits::default() };
     let client = form.client_with(limits);
     // What fails shall be seen.
-    client.retries(false);
+    client.set_retries(false);
     thread::scope(|scope| {
         for worker in 0..4 {
             let (client, server) = (&client, &server);
@@ -324,7 +328,7 @@ fn l7_the_sweep_never_blocks_the_pool_on_a_slow_close(form: Form) {
             let (client, many) = (&client, &many);
             scope.spawn(move || {
                 let mut fresh = request("GET", &many.url("/"));
-                fresh.connection(hangup::ConnectionMode::Fresh);
+                fresh.set_connection_mode(hangup::ConnectionMode::Fresh);
                 client.send(&mut fresh).unwrap().read_all(10).unwrap();
             });
         }

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 9] = [
     &["http"],
     &["manager"],
     &["net"],
-    &["foreign"],
+    &["caller_reader"],
     &["runtime"],
     &["response_head"],
     // Words, arithmetic and tokens: for all to use, and they use nothing but each other.

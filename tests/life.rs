@@ -244,7 +244,7 @@ fn r6_after_101_the_connection_is_never_pooled(form: Form) {
     let server = Server::start(Script::every(steps));
     let client = form.client();
     let response = get(&client, &server.url("/")).unwrap();
-    assert_eq!(response.status(), 101);
+    assert_eq!(response.status_code(), 101);
     drop(response);
     assert_gone(client.manager(), server.port());
 }
@@ -255,14 +255,14 @@ fn r6_any_mix_of_ways_to_ask_sends_one_connection_close(form: Form) {
         let client = form.client();
         let mut request = request("GET", &server.url("/"));
         if mix & 1 != 0 {
-            request.header("Connection", "close").unwrap();
+            request.add_header("Connection", "close").unwrap();
         }
         if mix & 2 != 0 {
-            request.connection(ConnectionMode::CloseAfter);
+            request.set_connection_mode(ConnectionMode::CloseAfter);
         }
         if mix & 4 != 0 {
-            request.header("connection", "Keep-Alive, Close").unwrap();
-            client.connection(ConnectionMode::CloseAfter);
+            request.add_header("connection", "Keep-Alive, Close").unwrap();
+            client.set_connection_mode(ConnectionMode::CloseAfter);
         }
         let mut response = client.send(&mut request).unwrap();
         let id = response.connection();
@@ -297,7 +297,7 @@ fn a_fresh_request_never_takes_an_idle_connection_and_its_own_is_kept(form: Form
     let client = form.client();
     fetch(&client, &server.url("/")).unwrap();
     let mut fresh = request("GET", &server.url("/"));
-    fresh.connection(ConnectionMode::Fresh);
+    fresh.set_connection_mode(ConnectionMode::Fresh);
     let mut response = client.send(&mut fresh).unwrap();
     assert!(!response.reused());
     response.read_all(100).unwrap();

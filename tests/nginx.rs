@@ -30,7 +30,10 @@ fn a_thousand_requests_ride_on_one_connection(form: Form) {
     for _ in 0..1000 {
         let mut response = get(&client, &url).unwrap();
         connections.insert(response.connection());
-        assert_eq!((response.status(), response.read_all(10).unwrap()), (200, b"ok\n".to_vec()));
+        assert_eq!(
+            (response.status_code(), response.read_all(10).unwrap()),
+            (200, b"ok\n".to_vec())
+        );
     }
     assert_eq!(connections.len(), 1);
     only_socket(nginx.http_port());
@@ -69,7 +72,7 @@ fn sixteen_threads_share_one_client(form: Form) {
 fn sixteen_threads_share_one_client_over_tls(form: Form) {
     let nginx = Nginx::start();
     let client = form.client();
-    client.tls_roots_file(nginx.ca_path().to_str().unwrap()).unwrap();
+    client.set_tls_roots_file(nginx.ca_path().to_str().unwrap()).unwrap();
     sixteen(&client, &nginx.https_url("/small"), nginx.https_port());
 }
 
@@ -122,12 +125,15 @@ fn ranges_head_and_204_have_the_bodies_they_should_have(form: Form) {
         assert_eq!(client.manager().stats().idle, 1);
     }
     let mut request = request("GET", &nginx.http_url("/1mb"));
-    request.header("Range", "bytes=10-109").unwrap();
+    request.add_header("Range", "bytes=10-109").unwrap();
     let mut response = client.send(&mut request).unwrap();
-    assert_eq!((response.status(), response.read_all(1000).unwrap()), (206, vec![0; 100]));
+    assert_eq!((response.status_code(), response.read_all(1000).unwrap()), (206, vec![0; 100]));
     for (path, status, size) in [("/empty", 204, 0), ("/head", 200, 0), ("/1mb", 200, 1_000_000)] {
         let mut response = get(&client, &nginx.http_url(path)).unwrap();
-        assert_eq!((response.status(), response.read_all(1 << 20).unwrap().len()), (status, size));
+        assert_eq!(
+            (response.status_code(), response.read_all(1 << 20).unwrap().len()),
+            (status, size)
+        );
     }
     let echo = fetch(&client, &nginx.http_url("/echo?a=%20b")).unwrap();
     assert_eq!(echo, b"GET /echo?a=%20b HTTP/1.1\n");

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Instant;
 
-use hangup::{Body, CancelToken, ConnectionMode, Error, Hop, Kind, Phase, Timeout};
+use hangup::{Body, CancelToken, ConnectionMode, Error, Kind, Phase, Redirect, Timeout};
 use support::form::{Form, Response, in_both_forms};
 use support::look::{assert_at_rest, assert_gone};
 use support::source::Source;
@@ -63,7 +63,7 @@ fn header(server: &Server, connection: usize, name: &str) -> Option<String> {
 #[track_caller]
 fn refused(outcome: Result<Response, Error>, status: u16, target: &str) -> Error {
     let error = outcome.expect_err("a redirect that is not followed");
-    assert_eq!((error.kind(), error.http_status()), (Kind::RedirectRefused, Some(status)));
+    assert_eq!((error.kind(), error.status_code()), (Kind::RedirectRefused, Some(status)));
     assert!(error.message().contains(target), "{error}");
     assert!(error.response_started() && error.connection().is_some());
     error
@@ -80,9 +80,9 @@ fn r9_the_next_hop_uses_the_same_connection(form: Form) {
     let client = form.client();
     let mut response = get(&client, &server.url("/start?x#y")).unwrap();
     assert_eq!(response.read_all(100).unwrap(), b"there");
-    let hop = |status, path: &str| Hop { status, url: server.url(path) };
+    let hop = |status_code, path: &str| Redirect { status_code, url: server.url(path) };
     assert_eq!(response.history(), [hop(301, "/start?x"), hop(302, "/a"), hop(307, "/b")]);
-    assert_eq!((response.url(), response.status()), (server.url("/c?d"), 200));
+    assert_eq!((response.url(), response.status_code()), (server.url("/c?d"), 200));
     assert_eq!((response.attempts(), response.reused()), (1, true));
     assert_eq!(server.connections(), 1);
     assert_eq!(client.manager().stats().idle, 1);
@@ -117,11 +117,11 @@ fn q3_methods_and_bodies_follow_the_status(form: Form) {
         let server = then_there(vec![redirect(status, "/next")]);
         let mut request = request(method, &server.url("/"));
         if method != "HEAD" {
-            request.body(Body::bytes(b"a body"));
-            request.header("Content-Type", "text/plain").unwrap();
-            request.header("Content-Length", "6").unwrap();
+            request.set_body(Body::bytes(b"a body"));
+            request.add_header("Content-Type", "text/plain").unwrap();
+            request.add_header("Content-Length", "6").unwrap();
         }
-        request.header("X-Kept", "yes").unwrap();
+        request.add_header("X-Kept", "yes").unwrap();
         form.client().send(&mut request).unwrap();
         let heads = server.heads(0);
         assert!(heads[1].starts_with(&format!("{becomes} /next HTTP/1.1\r\n")), "{}", heads[1]);
@@ -159,17 +159,17 @@ fn q3_what_was_meant_for_one_origin_is_dropped_at_the_next_for_good(form: Form) 
         let client = form.client();
         client.set_header("X-Default-Key", Some("k1")).unwrap();
         client.set_header("X-Public", Some("p")).unwrap();
-        client.sensitive_header("x-default-key").unwrap();
-        client.sensitive_header("X-API-Key").unwrap();
+        client.add_sensitive_header("x-default-key").unwrap();
+        client.add_sensitive_header("X-API-Key").unwrap();
         let url = here.url("/");
         let url = if by_url { url.replace("://", "://us:er@") } else { url };
         let mut request = request("GET", &url);
         if !by_url {
-            request.header("Authorization", "Bearer t").unwrap();
+            request.add_header("Authorization", "Bearer t").unwrap();
         }
         for (name, value) in [("Cookie", "c=1"), ("Proxy-Authorization", "x"), ("X-API-Key", "k2")]
         {
-            request.header(name, value).unwrap();
+            request.add_header(name, value).unwrap();
         }
         let response = client.send(&mut request).unwrap();
         assert_eq!(response.history().len(), 4);
@@ -201,7 +201,7 @@ fn q3_a_step_from_https_to_http_is_followed_without_what_was_private(form: Form)
     let steps = vec![redirect(302, &plain.url("/plain"))];
     let secure = Server::start_tls(Certificate::Good, Script::every(steps));
     let mut request = request("GET", &secure.url("/"));
-    request.header("Authorization", "Bearer t").unwrap();
+    request.add_header("Authorization", "Bearer t").unwrap();
     let response = form.tls_client().send(&mut request).unwrap();
     assert_eq!(response.url(), plain.url("/plain"));
     assert_eq!(header(&plain, 0, "authorization"), None);
@@ -268,11 +268,11 @@ fn q3_two_locations_must_agree(form: Form) {
 fn q3_what_is_no_redirect_is_handed_out_as_it_is(form: Form) {
     for status in [300, 304, 305, 306] {
         let server = then_there(vec![redirect(status, "/next")]);
-        assert_eq!(get(&form.client(), &server.url("/")).unwrap().status(), status);
+        assert_eq!(get(&form.client(), &server.url("/")).unwrap().status_code(), status);
     }
     let server = then_there(vec![answer(302, &[], "nowhere")]);
     let mut response = get(&form.client(), &server.url("/")).unwrap();
-    assert_eq!((response.status(), response.history().len()), (302, 0));
+    assert_eq!((response.status_code(), response.history().len()), (302, 0));
     assert_eq!(response.read_all(100).unwrap(), b"nowhere");
 }
 
@@ -283,21 +283,21 @@ fn q3_redirects_are_bounded(form: Form) {
     assert!(error.message().contains("more than 10 redirects"), "{error}");
     assert_eq!(server.heads(0).len(), 11);
     // Of the client, and of one request.
-    client.redirects(2);
+    client.set_redirects(2);
     let error = refused(get(&client, &server.url("/")), 302, "/again");
     assert!(error.message().contains("more than 2 redirects"), "{error}");
     let mut none = request("GET", &server.url("/"));
-    none.redirects(Some(0));
+    none.set_redirects(Some(0));
     let mut response = client.send(&mut none).unwrap();
     assert_eq!(
-        (response.status(), response.head().header("location")),
+        (response.status_code(), response.head().header("location")),
         (302, Some(&b"/again"[..]))
     );
     assert_eq!(response.read_all(100).unwrap(), b"this way");
-    none.redirects(None);
+    none.set_redirects(None);
     refused(client.send(&mut none), 302, "/again");
-    client.redirects(0);
-    assert_eq!(get(&client, &server.url("/")).unwrap().status(), 302);
+    client.set_redirects(0);
+    assert_eq!(get(&client, &server.url("/")).unwrap().status_code(), 302);
     assert_eq!(server.connections(), 1);
 }
 
@@ -316,9 +316,9 @@ fn t2_the_total_and_the_token_span_all_hops(form: Form) {
     let slow = || vec![Step::sleep(60), redirect(302, "/again")];
     let server = Server::start(Script::every(vec![Step::forever(slow())]));
     let client = form.client();
-    client.redirects(1000);
+    client.set_redirects(1000);
     let mut bounded = request("GET", &server.url("/"));
-    bounded.timeout(Timeout::Total, Some(ms(250))).unwrap();
+    bounded.set_timeout(Timeout::Total, Some(ms(250))).unwrap();
     let begun = Instant::now();
     // In whatever phase of whatever hop.
     let error = client.send(&mut bounded).unwrap_err();
@@ -329,7 +329,7 @@ fn t2_the_total_and_the_token_span_all_hops(form: Form) {
     let token = CancelToken::new();
     token.after(ms(150));
     let mut bounded = request("GET", &server.url("/"));
-    bounded.cancel_with(Some(token));
+    bounded.set_cancel(Some(token));
     let begun = Instant::now();
     let error = client.send(&mut bounded).unwrap_err();
     assert_timed_out(&error, Timeout::Token, error.phase());
@@ -339,7 +339,7 @@ fn t2_the_total_and_the_token_span_all_hops(form: Form) {
     let stuck = "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 9\r\n\r\nthis";
     let server = Server::start(Script::every(vec![Step::head(), Step::send(stuck), Step::Stall]));
     let mut bounded = request("GET", &server.url("/"));
-    bounded.timeout(Timeout::Total, Some(ms(20))).unwrap();
+    bounded.set_timeout(Timeout::Total, Some(ms(20))).unwrap();
     assert_eq!(client.send(&mut bounded).unwrap_err().timeout(), Timeout::Total);
     assert_gone(client.manager(), server.port());
 }
@@ -359,7 +359,7 @@ fn a_cancel_ends_a_later_hop(form: Form) {
     let client = form.client();
     let token = CancelToken::new();
     let mut request = request("GET", &server.url("/"));
-    request.cancel_with(Some(token.clone()));
+    request.set_cancel(Some(token.clone()));
     let ready = |_| assert!(server.wait_mark("there", PATIENCE));
     cancelled("a later hop", &token, Phase::Head, || client.send(&mut request), ready);
     assert_gone(client.manager(), server.port());
@@ -371,7 +371,7 @@ fn a_short_connection_is_short_at_every_hop(form: Form) {
         vec![Step::answer(200, "there")],
     ]));
     let client = form.client();
-    client.connection(ConnectionMode::CloseAfter);
+    client.set_connection_mode(ConnectionMode::CloseAfter);
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"there");
     assert_eq!(server.connections(), 2);
     assert_eq!(header(&server, 0, "connection").as_deref(), Some("close"));
@@ -388,7 +388,7 @@ fn cookies_of_every_hop_are_kept_and_sent_where_they_belong(form: Form) {
         set(200, "", "; nonsense"),
     ]);
     let client = form.client();
-    client.cookies(true);
+    client.set_cookies(true);
     get(&client, &server.url("/")).unwrap();
     let heads = server.heads(0);
     assert!(!heads[0].to_lowercase().contains("cookie"));
@@ -398,15 +398,15 @@ fn cookies_of_every_hop_are_kept_and_sent_where_they_belong(form: Form) {
     assert_eq!(client.cookies_for(&server.url("/")).unwrap().as_deref(), Some("first=1; fourth=4"));
     // A header of the request's own is used as it is, and the jar adds nothing.
     let mut own = request("GET", &server.url("/"));
-    own.header("Cookie", "mine=0").unwrap();
+    own.add_header("Cookie", "mine=0").unwrap();
     client.send(&mut own).unwrap();
     assert_eq!(header(&server, 0, "cookie").as_deref(), Some("mine=0"));
-    client.set_cookie(&server.url("/"), "fifth=5; Path=/").unwrap();
+    client.add_cookie(&server.url("/"), "fifth=5; Path=/").unwrap();
     client.clear_cookies();
-    client.set_cookie(&server.url("/"), "sixth=6; Path=/").unwrap();
+    client.add_cookie(&server.url("/"), "sixth=6; Path=/").unwrap();
     get(&client, &server.url("/")).unwrap();
     assert_eq!(header(&server, server.connections() - 1, "cookie").as_deref(), Some("sixth=6"));
-    let refused = client.set_cookie(&server.url("/"), "x=1; Domain=example.org").unwrap_err();
+    let refused = client.add_cookie(&server.url("/"), "x=1; Domain=example.org").unwrap_err();
     assert_eq!(refused.kind(), Kind::InvalidArgument);
 }
 
@@ -417,14 +417,14 @@ fn cookies_are_kept_only_if_that_was_asked_for(form: Form) {
     fetch(&client, &server.url("/")).unwrap();
     assert_eq!(header(&server, 0, "cookie"), None);
     assert_eq!(client.cookies_for(&server.url("/")).unwrap(), None);
-    let error = client.set_cookie(&server.url("/"), "a=1").unwrap_err();
+    let error = client.add_cookie(&server.url("/"), "a=1").unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidState);
-    client.cookies(true);
-    client.set_cookie(&server.url("/"), "a=1").unwrap();
-    client.cookies(true);
+    client.set_cookies(true);
+    client.add_cookie(&server.url("/"), "a=1").unwrap();
+    client.set_cookies(true);
     assert_eq!(client.cookies_for(&server.url("/")).unwrap().as_deref(), Some("a=1"));
-    client.cookies(false);
-    client.cookies(true);
+    client.set_cookies(false);
+    client.set_cookies(true);
     assert_eq!(client.cookies_for(&server.url("/")).unwrap(), None);
     assert_eq!(client.cookies_for("nonsense").unwrap_err().kind(), Kind::InvalidUrl);
 }
@@ -439,7 +439,7 @@ fn a_cookie_crosses_to_another_origin_only_if_it_is_meant_for_it(form: Form) {
         "",
     )]);
     let client = form.client();
-    client.cookies(true);
+    client.set_cookies(true);
     get(&client, &number.url("/")).unwrap();
     assert_eq!(header(&named, 0, "cookie"), None);
     get(&client, &number.url("/")).unwrap();

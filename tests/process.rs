@@ -84,7 +84,7 @@ fn p2_every_descriptor_is_closed_on_exec(form: Form) {
         let _open = get(&client, &plain.url("/")).unwrap();
         let token = CancelToken::new();
         let mut request = request("GET", &hole.url("/"));
-        request.cancel_with(Some(token.clone()));
+        request.set_cancel(Some(token.clone()));
         thread::scope(|scope| {
             let work = scope.spawn(|| client.send(&mut request).map(drop));
             until("a dial", || client.manager().stats().dialling == 1);
@@ -105,7 +105,7 @@ fn p3_a_response_that_is_kept_after_its_end_holds_no_descriptor(form: Form) {
         let server = Server::start(Script::answering("ok"));
         let client = form.client();
         let mut request = request("GET", &server.url("/"));
-        request.connection(ConnectionMode::Fresh);
+        request.set_connection_mode(ConnectionMode::Fresh);
         let mut read = || {
             let mut response = client.send(&mut request).unwrap();
             assert_eq!(response.read_all(2).unwrap(), b"ok");
@@ -133,7 +133,7 @@ fn p3_out_of_descriptors_is_an_error_and_then_it_recovers(form: Form) {
     alone_with(&form.name("p3_out_of_descriptors_is_an_error_and_then_it_recovers"), &env, || {
         let urls = ["P3_PLAIN", "P3_NAME", "P3_TLS"].map(|name| std::env::var(name).unwrap());
         let client = form.client();
-        client.tls_dangerously_trust_anybody(true).unwrap();
+        client.set_tls_dangerously_accept_any_certificate(true).unwrap();
         // Whatever is opened once and kept.
         urls.iter().for_each(|url| drop(fetch(&client, url).unwrap()));
         client.manager().close_all(CloseMode::Now);
@@ -204,18 +204,18 @@ fn p4_handles_are_freed_in_any_order_from_any_thread_in_any_state(form: Form) {
         let parent = CancelToken::new();
         let token = parent.child();
         let mut request = post(&server.url("/"), Body::bytes(b"body"));
-        request.cancel_with(Some(token.clone()));
+        request.set_cancel(Some(token.clone()));
         let mut response = client.send(&mut request).unwrap();
         // Unread, half read, ended by its token, its stopper, its manager, or its peer.
         match seed % 6 {
             0 => {}
             1 => assert_eq!(response.read(&mut [0; 10]).unwrap(), 10),
             2 => parent.fire(Some("gone")),
-            3 => response.stopper().stop(),
+            3 => response.close_handle().close(),
             4 => manager.shutdown(),
             _ => drop(manager.close_all(CloseMode::Now)),
         }
-        let stopper = response.stopper();
+        let stopper = response.close_handle();
         let mut things: Vec<Box<dyn Send>> = vec![
             Box::new(manager),
             Box::new(client),
@@ -331,11 +331,11 @@ fn mixed(client: &Client, url: &str, source: Source, dice: &mut Dice) -> Result<
         1 => post(url, source.of_length(3000)),
         _ => request("GET", url),
     };
-    request.cancel_with(Some(token.clone()));
-    request.timeout(Timeout::Total, Some(ms(20 + dice.roll(200)))).unwrap();
-    request.timeout(Timeout::Head, Some(ms(50))).unwrap();
+    request.set_cancel(Some(token.clone()));
+    request.set_timeout(Timeout::Total, Some(ms(20 + dice.roll(200)))).unwrap();
+    request.set_timeout(Timeout::Head, Some(ms(50))).unwrap();
     if dice.roll(4) == 0 {
-        request.connection(ConnectionMode::CloseAfter);
+        request.set_connection_mode(ConnectionMode::CloseAfter);
     }
     match dice.roll(10) {
         0 => token.fire(None),
@@ -351,7 +351,7 @@ fn mixed(client: &Client, url: &str, source: Source, dice: &mut Dice) -> Result<
             drop(response.read_all(100));
         }
         3 => {
-            response.stopper().stop();
+            response.close_handle().close();
             drop(response.read_all(100));
         }
         _ => drop(response.read_all(100).inspect_err(assert_consistent)?),
@@ -395,8 +395,8 @@ fn c16_signals_disturb_no_blocked_call_of_who_asked_for_no_check(form: Form) {
             // And clocks keep their time.
             let begun = Instant::now();
             let mut late = request("GET", &server.url("/"));
-            late.timeout(Timeout::Head, Some(ms(60))).unwrap();
-            late.connection(ConnectionMode::Fresh);
+            late.set_timeout(Timeout::Head, Some(ms(60))).unwrap();
+            late.set_connection_mode(ConnectionMode::Fresh);
             let error = client.send(&mut late).unwrap_err();
             let took = begun.elapsed();
             done.store(true, Ordering::SeqCst);

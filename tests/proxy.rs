@@ -62,7 +62,7 @@ fn both() -> [Proxy; 2] {
 /// A client that trusts the test CA, through this proxy.
 fn through(form: Form, proxy: &str) -> Client {
     let client = form.tls_client();
-    client.proxy(Some(proxy)).unwrap();
+    client.set_proxy(Some(proxy)).unwrap();
     client
 }
 
@@ -74,7 +74,7 @@ fn admitted(form: Form, proxy: &str) -> Client {
 /// GET with credentials for the origin, and others for proxies that the caller made up.
 fn private(url: &str) -> Request {
     let mut request = request("GET", url);
-    request.header("Authorization", "Bearer for-the-origin").unwrap();
+    request.add_header("Authorization", "Bearer for-the-origin").unwrap();
     request
 }
 
@@ -96,7 +96,7 @@ fn a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his(fo
         let url = origin.url("/path");
         for _ in 0..3 {
             let mut request = private(&url);
-            request.header("Proxy-Authorization", "Mine").unwrap();
+            request.add_header("Proxy-Authorization", "Mine").unwrap();
             let head = text(client.send(&mut request).unwrap().read_all(10_000).unwrap());
             assert!(head.starts_with("GET /path HTTP/1.1\r\n"), "{head}");
             assert!(head.contains("Bearer for-the-origin"), "{head}");
@@ -215,7 +215,7 @@ fn socks_is_asked_for_a_name_or_for_an_address(form: Form) {
             }
             for _ in 0..2 {
                 let mut request = private(&url);
-                request.header("Proxy-Authorization", "Mine").unwrap();
+                request.add_header("Proxy-Authorization", "Mine").unwrap();
                 let head = text(client.send(&mut request).unwrap().read_all(10_000).unwrap());
                 assert!(head.contains("Bearer for-the-origin"), "{head}");
                 assert!(!head.to_lowercase().contains("proxy-"), "{head}");
@@ -262,8 +262,8 @@ fn r13_another_way_is_another_connection_and_the_same_way_the_same(form: Form) {
         let mut ids = Vec::new();
         for round in 0..2 {
             for (number, (proxy, local)) in ways.iter().enumerate() {
-                client.proxy(proxy.as_deref()).unwrap();
-                client.local_address(*local);
+                client.set_proxy(proxy.as_deref()).unwrap();
+                client.set_local_address(*local);
                 // "localhost" may be IPv6 first, from where 127.0.0.9 can't be reached.
                 let ip = "127.0.0.1".parse().unwrap();
                 client.manager().set_address("localhost", &[ip]).unwrap();
@@ -285,8 +285,8 @@ fn r13_another_way_is_another_connection_and_the_same_way_the_same(form: Form) {
         assert_eq!(from(9).as_deref(), Some("127.0.0.9"));
         // Another client with the same settings shares it.
         let same = client.sibling();
-        same.tls_roots(testserver::certs().ca().as_bytes()).unwrap();
-        same.proxy(Some(&with_credentials(&one.url()))).unwrap();
+        same.set_tls_roots(testserver::certs().ca().as_bytes()).unwrap();
+        same.set_proxy(Some(&with_credentials(&one.url()))).unwrap();
         assert_eq!(get(&same, &origin.url("/")).unwrap().connection(), ids[2]);
     }
 }
@@ -317,15 +317,19 @@ fn hosts_of_no_proxy_are_reached_without_it(form: Form) {
         ("*", "notcorp.test", true),
         ("", "corp.test", false),
     ] {
-        client.no_proxy(list).unwrap();
+        client.set_no_proxy(list).unwrap();
         let outcome = get(&client, &format!("http://{host}:{port}/")).unwrap();
         // The proxy knows no such name, and says so.
         let by_name = host.ends_with(".test");
-        assert_eq!(outcome.status(), if direct || !by_name { 200 } else { 502 }, "{list}: {host}");
+        assert_eq!(
+            outcome.status_code(),
+            if direct || !by_name { 200 } else { 502 },
+            "{list}: {host}"
+        );
         asked += usize::from(!direct);
         assert_eq!(proxy.accepted_order().len(), asked, "{list:?} for {host}");
     }
-    let error = client.no_proxy("10.0.0.0/33").unwrap_err();
+    let error = client.set_no_proxy("10.0.0.0/33").unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidArgument);
 }
 
@@ -339,18 +343,18 @@ fn credentials_for_a_proxy_go_to_no_origin_that_is_reached_without_one(form: For
     let says = |url: &str, own: bool| {
         let mut request = request("GET", url);
         if own {
-            request.header("Proxy-Authorization", "Basic pass-proxy").unwrap();
+            request.add_header("Proxy-Authorization", "Basic pass-proxy").unwrap();
         }
         text(client.send(&mut request).unwrap().read_all(4096).unwrap()).contains("pass-proxy")
     };
     for own in [false, true] {
-        client.no_proxy("127.0.0.1, localhost").unwrap();
+        client.set_no_proxy("127.0.0.1, localhost").unwrap();
         assert!(says("http://origin.test/", own), "the proxy is told");
         assert!(!says(&plain.url("/"), own) && !says(&secure.url("/"), own));
-        client.no_proxy("").unwrap();
+        client.set_no_proxy("").unwrap();
         assert!(says(&plain.url("/"), own), "the proxy is told");
     }
-    client.proxy(None).unwrap();
+    client.set_proxy(None).unwrap();
     for own in [false, true] {
         assert!(!says(&plain.url("/"), own) && !says(&secure.url("/"), own));
     }
@@ -365,7 +369,7 @@ fn the_environment_names_proxies_unless_it_is_left_aside(form: Form) {
         let set = |name: &str, value: &str| unsafe { std::env::set_var(name, value) };
         let counts = || (one.accepted_order().len(), other.accepted_order().len());
         let ask = |client: &Client| {
-            client.tls_roots(testserver::certs().ca().as_bytes()).unwrap();
+            client.set_tls_roots(testserver::certs().ca().as_bytes()).unwrap();
             let all = [plain.url("/"), secure.url("/")];
             all.iter().for_each(|url| assert_eq!(fetch(client, url).unwrap(), b"ok"));
             counts()
@@ -375,19 +379,19 @@ fn the_environment_names_proxies_unless_it_is_left_aside(form: Form) {
         set("HTTPS_PROXY", &with_credentials(&other.url()));
         assert_eq!(ask(&before), (0, 0), "the environment is read when a client is made");
         assert_eq!(ask(&form.client()), (1, 1));
-        before.proxy_from_env();
+        before.set_proxy_from_env();
         assert_eq!(ask(&before), (2, 2), "or when that is asked for");
         let ignoring = form.client();
-        ignoring.proxy(None).unwrap();
+        ignoring.set_proxy(None).unwrap();
         assert_eq!(ask(&ignoring), (2, 2));
         set("no_proxy", "127.0.0.1");
         assert_eq!(ask(&form.client()), (2, 3), "the list has the plain origin only");
         let own = form.client();
-        own.no_proxy("localhost").unwrap();
+        own.set_no_proxy("localhost").unwrap();
         assert_eq!(ask(&own), (3, 3), "a list of one's own counts instead");
         // A named proxy leaves the environment's exceptions aside.
         let named = form.client();
-        named.proxy(Some(&with_credentials(&one.url()))).unwrap();
+        named.set_proxy(Some(&with_credentials(&one.url()))).unwrap();
         assert_eq!(ask(&named), (5, 3));
         set("HTTPS_PROXY", "ftp://us:pass-proxy@nowhere.test");
         let error = get(&form.client(), &secure.url("/")).unwrap_err();

@@ -73,13 +73,13 @@ fn l3_who_is_cancelled_or_times_out_in_the_queue_leaves_the_order_of_the_rest(fo
                 let target = format!("/{round}/{number}");
                 let mut request = request("GET", &server.url(&target));
                 let token = CancelToken::new();
-                request.cancel_with(Some(token.clone()));
+                request.set_cancel(Some(token.clone()));
                 let (clock, limit) =
                     ([Timeout::Pool, Timeout::Total][dice.roll(2) as usize], ms(1 + dice.roll(30)));
                 match dice.roll(10) {
                     0..6 => leaving.push((line_up(scope, &client, request), token)),
                     6..9 => {
-                        request.timeout(clock, Some(limit)).unwrap();
+                        request.set_timeout(clock, Some(limit)).unwrap();
                         leaving.push((line_up(scope, &client, request), token));
                     }
                     _ => {
@@ -136,13 +136,13 @@ fn l3_after_a_thousand_random_ends_every_counter_is_back_to_zero(form: Form) {
                     for _ in 0..150 {
                         let token = CancelToken::new();
                         let mut request = request("GET", &server.url("/"));
-                        request.cancel_with(Some(token.clone()));
-                        request.timeout(Timeout::Pool, Some(ms(1 + dice.roll(4)))).unwrap();
+                        request.set_cancel(Some(token.clone()));
+                        request.set_timeout(Timeout::Pool, Some(ms(1 + dice.roll(4)))).unwrap();
                         if dice.roll(3) > 0 {
                             token.after(std::time::Duration::from_micros(dice.roll(3000)));
                         }
                         if dice.roll(5) == 0 {
-                            request.connection(ConnectionMode::Fresh);
+                            request.set_connection_mode(ConnectionMode::Fresh);
                         }
                         match client.send(&mut request).and_then(|mut r| r.read_all(10)) {
                             Ok(body) => {
@@ -233,7 +233,7 @@ fn c2_cancel_in_each_position_of_the_queue(form: Form) {
             let mut after = Vec::new();
             let (source, account) = Source::endless();
             let mut request = post(&server.url("/cancelled"), source.chunked());
-            request.cancel_with(Some(token.clone()));
+            request.set_cancel(Some(token.clone()));
             let error = cancelled(
                 &format!("in the queue at {position}"),
                 &token,
@@ -270,12 +270,12 @@ fn t1_pool_against_a_limit_that_is_reached(form: Form) {
     let client = form.client_with(per_origin(1));
     let limit = ms(150);
     let sets: [(Timeout, Set); 3] = [
-        (Timeout::Pool, |request| request.timeout(Timeout::Pool, Some(ms(150))).unwrap()),
-        (Timeout::Total, |request| request.timeout(Timeout::Total, Some(ms(150))).unwrap()),
+        (Timeout::Pool, |request| request.set_timeout(Timeout::Pool, Some(ms(150))).unwrap()),
+        (Timeout::Total, |request| request.set_timeout(Timeout::Total, Some(ms(150))).unwrap()),
         (Timeout::Token, |request| {
             let token = CancelToken::new();
             token.after(ms(150));
-            request.cancel_with(Some(token));
+            request.set_cancel(Some(token));
         }),
     ];
     thread::scope(|scope| {
@@ -302,7 +302,7 @@ fn the_total_limit_holds_over_origins_and_fresh_connections(form: Form) {
         let busy: Vec<_> =
             servers[..3].iter().map(|server| occupy(scope, &client, server, "/held")).collect();
         let mut fresh = request("GET", &servers[0].url("/"));
-        fresh.connection(ConnectionMode::Fresh);
+        fresh.set_connection_mode(ConnectionMode::Fresh);
         let fourth = line_up(scope, &client, request("GET", &servers[3].url("/")));
         let fresh = line_up(scope, &client, fresh);
         assert_eq!(client.manager().stats().queued, 2);
@@ -371,7 +371,7 @@ fn a_waiter_that_wants_a_fresh_connection_gets_one_and_holds_its_place(form: For
         let held = occupy(scope, &client, &server, "/held");
         let before = line_up(scope, &client, request("GET", &server.url("/before")));
         let mut fresh = request("GET", &server.url("/fresh"));
-        fresh.connection(ConnectionMode::Fresh);
+        fresh.set_connection_mode(ConnectionMode::Fresh);
         let fresh = line_up(scope, &client, fresh);
         let after = line_up(scope, &client, request("GET", &server.url("/after")));
         let_go(&server, "/held");
@@ -400,7 +400,7 @@ fn a_peer_that_closes_what_comes_back_costs_the_next_in_line_nothing(form: Form)
         let held = occupy(scope, &client, &server, "/held");
         let all = [0, 1, 2].map(|_| {
             let mut short = request("GET", &server.url("/"));
-            short.connection(ConnectionMode::CloseAfter);
+            short.set_connection_mode(ConnectionMode::CloseAfter);
             line_up(scope, &client, short)
         });
         let_go(&server, "/held");

@@ -66,14 +66,14 @@ fn y1_what_may_be_done_twice_is_sent_again_on_another_connection(form: Form) {
             let (server, client) = losing(form, &end);
             let mut request = request(method, &server.url("/again"));
             if method == "PUT" {
-                request.body(Body::bytes(b"to be put twice"));
+                request.set_body(Body::bytes(b"to be put twice"));
             }
             assert_sent_again(client.send(&mut request).unwrap(), &server);
             assert_at_rest(client.manager());
         }
         let (server, client) = losing(form, &end);
         let mut keyed = post(&server.url("/"), Body::bytes(b"paid once"));
-        keyed.header("Idempotency-Key", "\"8e03978e\"").unwrap();
+        keyed.add_header("Idempotency-Key", "\"8e03978e\"").unwrap();
         assert_sent_again(client.send(&mut keyed).unwrap(), &server);
     }
 }
@@ -83,7 +83,7 @@ fn y1_a_post_of_which_a_byte_went_out_is_not_and_its_error_says_so(form: Form) {
         for method in ["POST", "PATCH", "PROPFIND"] {
             let (server, client) = losing(form, &end);
             let mut request = request(method, &server.url("/"));
-            request.body(Body::bytes(b"paid once"));
+            request.set_body(Body::bytes(b"paid once"));
             let error = client.send(&mut request).unwrap_err();
             assert!(matches!(error.kind(), Kind::PeerClosed | Kind::PeerReset), "{error:?}");
             assert_eq!((error.retry_safe(), error.reused()), (false, true));
@@ -101,7 +101,7 @@ fn y1_a_file_is_read_again_from_its_beginning(form: Form) {
     std::fs::write(&path, "a file".repeat(1000)).unwrap();
     let (server, client) = losing(form, &Step::Close);
     let mut put = request("PUT", &server.url("/"));
-    put.body(Body::file(&path).unwrap());
+    put.set_body(Body::file(&path).unwrap());
     assert_sent_again(client.send(&mut put).unwrap(), &server);
     assert_eq!(server.bodies(1)[0].len(), 6000);
     std::fs::remove_file(&path).unwrap();
@@ -193,7 +193,7 @@ fn y2_if_no_byte_went_out_any_method_is_sent_again_with_any_body_that_was_not_re
 
 fn y2_switched_off_it_is_an_error_that_is_safe_to_retry(form: Form) {
     let (client, port) = takes_no_byte(form);
-    client.retries(false);
+    client.set_retries(false);
     let mut post = post(&format!("http://127.0.0.1:{port}/"), Body::bytes(b"to be done"));
     let error = client.send(&mut post).unwrap_err();
     assert_eq!((error.kind(), error.bytes_sent()), (Kind::PeerReset, 0), "{error:?}");
@@ -214,7 +214,7 @@ fn y3_a_fresh_connection_is_never_retried(form: Form) {
     }
     let (server, client) = losing(form, &Step::Close);
     let mut fresh = request("GET", &server.url("/"));
-    fresh.connection(ConnectionMode::Fresh);
+    fresh.set_connection_mode(ConnectionMode::Fresh);
     assert_eq!(client.send(&mut fresh).unwrap().attempts(), 1);
 }
 
@@ -235,7 +235,7 @@ fn y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried(form: Form)
     let (server, client) = losing(form, &Step::Close);
     let (source, account) = Source::new(|_, _| Err(std::io::Error::other("no more paper")));
     let mut put = request("PUT", &server.url("/"));
-    put.body(source.of_length(10));
+    put.set_body(source.of_length(10));
     let error = client.send(&mut put).unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (Kind::BodyFailed, 1), "{error:?}");
     assert_eq!(account.reads(), 1);
@@ -246,7 +246,7 @@ fn y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried(form: Form)
     let (server, client) = losing(form, &Step::Close);
     let (source, account) = Source::pieces(1, 10, |_| ());
     let mut put = request("PUT", &server.url("/"));
-    put.body(source.of_length(10));
+    put.set_body(source.of_length(10));
     let error = client.send(&mut put).unwrap_err();
     assert!(matches!(error.kind(), Kind::PeerClosed | Kind::PeerReset), "{error:?}");
     assert_eq!((error.attempts(), error.retry_safe()), (1, true));
@@ -262,10 +262,10 @@ fn y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried(form: Form)
 fn y6_switched_off_nothing_is_sent_again(form: Form) {
     let attempt = |of_client: bool, of_request: Option<bool>| {
         let (server, client) = losing(form, &Step::Close);
-        client.retries(of_client);
+        client.set_retries(of_client);
         let mut request = request("GET", &server.url("/"));
         if let Some(on) = of_request {
-            request.retries(on);
+            request.set_retries(on);
         }
         let outcome = client.send(&mut request);
         (outcome.is_ok(), server.connections())
@@ -300,7 +300,7 @@ fn who_ended_it_here_gets_no_second_attempt(form: Form) {
 }
 
 fn within(mut request: Request, clock: Timeout, millis: u64) -> Request {
-    request.timeout(clock, Some(ms(millis))).unwrap();
+    request.set_timeout(clock, Some(ms(millis))).unwrap();
     request
 }
 

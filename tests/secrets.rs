@@ -44,14 +44,14 @@ fn what_is_shown_of_an_exchange_has_no_secrets(form: Form) {
     let proxy = Server::start(Script::every(steps));
     let client = form.client();
     let mut events = client.manager().events(100).unwrap();
-    client.proxy(Some(&format!("http://p:PROXYSECRET@127.0.0.1:{}", proxy.port()))).unwrap();
-    client.cookies(true);
-    client.set_cookie("http://origin.test/", "c=SECRET").unwrap();
+    client.set_proxy(Some(&format!("http://p:PROXYSECRET@127.0.0.1:{}", proxy.port()))).unwrap();
+    client.set_cookies(true);
+    client.add_cookie("http://origin.test/", "c=SECRET").unwrap();
     client.set_header("X-Api-Key", Some("SECRET")).unwrap();
     client.set_header("Authorization", Some("Bearer SECRET")).unwrap();
     let mut request = request("GET", "http://u:URLSECRET@origin.test/");
-    request.header("Authorization", "Bearer SECRET").unwrap();
-    request.header("X-Api-Key", "SECRET").unwrap();
+    request.add_header("Authorization", "Bearer SECRET").unwrap();
+    request.add_header("X-Api-Key", "SECRET").unwrap();
     assert_harmless(&client);
     assert_harmless(&request);
     let response = client.send(&mut request).unwrap();
@@ -61,7 +61,12 @@ fn what_is_shown_of_an_exchange_has_no_secrets(form: Form) {
     assert_eq!(cookies, ["cookie: c=SECRET", "cookie: c=SECRET; a=SECRET"], "{received}");
     assert_eq!(received.matches("Bearer SECRET").count(), 2);
     assert_harmless(&response);
-    assert_harmless(&(response.head(), response.history(), response.url(), response.stopper()));
+    assert_harmless(&(
+        response.head(),
+        response.history(),
+        response.url(),
+        response.close_handle(),
+    ));
     assert_harmless(&client);
     assert_harmless(client.manager());
     assert_harmless(&client.manager().connections());
@@ -96,12 +101,12 @@ fn what_is_shown_of_a_failure_has_no_secrets(form: Form) {
     }
     let client = form.client();
     for proxy in ["http://u:SECRET", "ftp://u:SECRET@127.0.0.1", "http:\\\\u:SECRET@127.0.0.1"] {
-        assert_harmless(&client.proxy(Some(proxy)).unwrap_err());
+        assert_harmless(&client.set_proxy(Some(proxy)).unwrap_err());
     }
     // A proxy that refuses the credentials, and one that is not there.
     let refuses = Server::start(Script::every(vec![Step::answer(407, "")]));
     for port in [refuses.port(), 1] {
-        client.proxy(Some(&format!("http://p:PROXYSECRET@127.0.0.1:{port}"))).unwrap();
+        client.set_proxy(Some(&format!("http://p:PROXYSECRET@127.0.0.1:{port}"))).unwrap();
         assert_harmless(&get(&client, "https://u:URLSECRET@origin.test/").unwrap_err());
     }
 }

@@ -58,12 +58,12 @@ fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 /// GET with the whole body.
 fn whole(url: &str, at_most: usize) -> Request {
     let mut request = request("GET", url);
-    request.whole(Some(at_most));
+    request.set_buffer_body(Some(at_most));
     request
 }
 
 fn with_token(mut request: Request, token: &CancelToken) -> Request {
-    request.cancel_with(Some(token.clone()));
+    request.set_cancel(Some(token.clone()));
     request
 }
 
@@ -84,7 +84,7 @@ fn at_the_stall(client: &Client, server: &Server) -> Response {
     let mut response = client.submit(request("GET", &server.url("/"))).wait().unwrap();
     let mut read = 0;
     while read < 10 {
-        read += block_on(response.read_soon(100)).unwrap().len();
+        read += block_on(response.read_async(100)).unwrap().len();
     }
     response
 }
@@ -98,7 +98,7 @@ fn what_is_submitted_ends_as_a_call_does() {
         let submission = client.submit(request("GET", &server.url("/")));
         anywhere(&submission);
         let mut response = submission.wait().unwrap();
-        assert_eq!((response.status(), response.reused()), (200, reused));
+        assert_eq!((response.status_code(), response.reused()), (200, reused));
         assert_eq!(response.read_all(100).unwrap(), b"hello");
         assert_at_rest(client.manager());
         let mut response = block_on(client.submit(request("GET", &server.url("/")))).unwrap();
@@ -141,7 +141,7 @@ fn the_total_limit_counts_from_the_call() {
     let server = Server::start(Script::every(vec![Step::Stall]));
     let client = client();
     let mut request = request("GET", &server.url("/"));
-    request.timeout(Timeout::Total, Some(ms(50))).unwrap();
+    request.set_timeout(Timeout::Total, Some(ms(50))).unwrap();
     let error = client.submit(request).wait().unwrap_err();
     assert_timed_out(&error, Timeout::Total, Phase::Head);
     assert_gone(client.manager(), server.port());
@@ -287,7 +287,7 @@ fn a_read_that_is_dropped_with_its_piece_leaves_no_connection_in_use() {
     let client = client_with(per_origin(1));
     let mut response = at_the_stall(&client, &server);
     let (waker, told) = telling();
-    let mut reading = response.read_soon(100);
+    let mut reading = response.read_async(100);
     assert!(Pin::new(&mut reading).poll(&mut Context::from_waker(&waker)).is_pending());
     server.release("go");
     told.recv_timeout(PATIENCE).unwrap();
@@ -355,7 +355,7 @@ fn a_shutdown_ends_all_of_it() {
     let mut response = at_the_stall(&client, &server);
     let heads: Vec<_> = (0..20).map(|_| client.submit(whole(&server.url("/"), 100))).collect();
     assert!(server.wait_heads(1, PATIENCE));
-    let reading = response.read_soon(100);
+    let reading = response.read_async(100);
     client.manager().shutdown();
     assert_eq!(block_on(reading).unwrap_err().kind(), Kind::ShutDown);
     for outcome in join_all(heads) {
@@ -379,7 +379,7 @@ fn a_body_that_takes_its_time_keeps_nobody_waiting() {
     let submissions = (0..20).map(|_| client.submit(whole(&server.url("/"), 5))).collect();
     join_all(submissions).into_iter().for_each(|outcome| drop(outcome.unwrap()));
     go.send(()).unwrap();
-    assert_eq!(upload.wait().unwrap().status(), 200);
+    assert_eq!(upload.wait().unwrap().status_code(), 200);
     account.assert_dropped_once();
 }
 
@@ -416,7 +416,7 @@ fn the_child_of_a_fork_begins_anew() {
         let mut response = at_the_stall(&client, &server);
         let submission = client.submit(whole(&server.url("/"), 100));
         assert!(server.wait_heads(2, PATIENCE));
-        let reading = response.read_soon(100);
+        let reading = response.read_async(100);
         // SAFETY: no pointers. The child uses what this test is about, and its own memory.
         let child = unsafe { libc::fork() };
         if child == 0 {

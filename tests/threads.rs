@@ -42,9 +42,9 @@ fn many_hang_and_one_does_not(client: &Client, hung: &dyn Fn(usize) -> String, g
     let token = CancelToken::new();
     let ask = |number| {
         let mut request = request("GET", &hung(number));
-        request.timeout(Timeout::Resolve, None).unwrap();
+        request.set_timeout(Timeout::Resolve, None).unwrap();
         if number % 2 == 0 {
-            request.cancel_with(Some(token.clone()));
+            request.set_cancel(Some(token.clone()));
         }
         Watched::new(client.submit(request))
     };
@@ -135,7 +135,7 @@ fn a_lookup_without_a_thread_is_a_system_error(form: Form) {
         where_threads_can_be_refused(&name, secure, |url| {
             for hook in [false, true] {
                 let client = form.client();
-                client.tls_dangerously_trust_anybody(true).unwrap();
+                client.set_tls_dangerously_accept_any_certificate(true).unwrap();
                 if hook {
                     client.manager().set_resolver(Some(Arc::new(|_: &str| Ok(loopback()))));
                 }
@@ -198,7 +198,7 @@ fn an_upload_whose_reader_finds_no_thread_is_a_system_error_or_is_read_here(form
         where_threads_can_be_refused(&name, secure, |url| {
             let url = by_address(url);
             let client = form.client();
-            client.tls_dangerously_trust_anybody(true).unwrap();
+            client.set_tls_dangerously_accept_any_certificate(true).unwrap();
             assert_eq!(fetch(&client, &url).unwrap(), b"ok");
             refuse_threads(true);
             let (source, account) = Source::pieces(3, 5, |_| {});
@@ -240,10 +240,10 @@ fn an_upload_that_waits_for_a_readers_thread_is_ended_in_time() {
         let upload = || Source::pieces(1, 5, |_| {});
         let ((by_total, one), (by_token, two), (patient, three)) = (upload(), upload(), upload());
         let mut by_total = post(&url, by_total.chunked());
-        by_total.timeout(Timeout::Total, Some(ms(50))).unwrap();
+        by_total.set_timeout(Timeout::Total, Some(ms(50))).unwrap();
         let token = CancelToken::new();
         let mut by_token = post(&url, by_token.chunked());
-        by_token.cancel_with(Some(token.clone()));
+        by_token.set_cancel(Some(token.clone()));
         let all = [by_total, by_token, post(&url, patient.chunked())];
         let all = all.map(|request| Watched::new(client.submit(request)));
         token.fire(Some(REASON));

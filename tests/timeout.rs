@@ -43,7 +43,7 @@ fn what_is_submitted_is_ended_by_its_clocks_on_a_pool_of_threads_too() {
 }
 
 fn within(mut request: Request, clock: Timeout, limit: Duration) -> Request {
-    request.timeout(clock, Some(limit)).unwrap();
+    request.set_timeout(clock, Some(limit)).unwrap();
     request
 }
 
@@ -75,7 +75,7 @@ fn t2_the_total_runs_across_dial_upload_and_body(form: Form) {
         Timeout::Head,
         Timeout::Read,
     ] {
-        request.timeout(clock, Some(total - ms(10))).unwrap();
+        request.set_timeout(clock, Some(total - ms(10))).unwrap();
     }
     let begun = Instant::now();
     let mut response = client.send(&mut request).unwrap();
@@ -180,21 +180,21 @@ fn t4_a_body_that_drips_is_ended_by_the_minimum_rate(form: Form) {
     let server = dripping();
     let client = form.client();
     let mut request = request("GET", &server.url("/"));
-    request.min_rate(Some((10_000, ms(200)))).unwrap();
+    request.set_min_rate(Some((10_000, ms(200)))).unwrap();
     let (error, took, _) = drain(client.send(&mut request).unwrap());
     assert_timed_out(&error, Timeout::MinRate, Phase::Read);
     assert_in_time("a drip, by the minimum rate", ms(190), took);
     assert_gone(client.manager(), server.port());
     // A rate that is kept ends nothing.
-    request.min_rate(Some((20, ms(200)))).unwrap();
-    request.timeout(Timeout::Total, Some(ms(700))).unwrap();
+    request.set_min_rate(Some((20, ms(200)))).unwrap();
+    request.set_timeout(Timeout::Total, Some(ms(700))).unwrap();
     let (error, ..) = drain(client.send(&mut request).unwrap());
     assert_timed_out(&error, Timeout::Total, Phase::Read);
 }
 
 fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing(form: Form) {
     for (rate, window) in [(0, ms(10)), (0, ms(0)), (100, ms(0))] {
-        let refused = request("GET", "http://127.0.0.1/").min_rate(Some((rate, window)));
+        let refused = request("GET", "http://127.0.0.1/").set_min_rate(Some((rate, window)));
         let kind = refused.unwrap_err().kind();
         assert!(matches!(kind, Kind::InvalidArgument | Kind::InvalidTimeout), "{kind:?}");
     }
@@ -204,8 +204,8 @@ fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing(form: Form) {
             Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]));
         let client = form.client();
         let mut request = within(request("GET", &server.url("/")), Timeout::Read, LIMIT);
-        request.timeout(Timeout::Total, Some(ms(2000))).unwrap();
-        request.min_rate(Some((rate, window))).unwrap();
+        request.set_timeout(Timeout::Total, Some(ms(2000))).unwrap();
+        request.set_min_rate(Some((rate, window))).unwrap();
         let (error, took, _) = drain(client.send(&mut request).unwrap());
         assert_eq!(error.kind(), Kind::TimedOut, "{error:?}");
         assert_ne!(
@@ -229,7 +229,7 @@ fn t5_a_limit_that_was_not_hit_leaves_no_trace(form: Form) {
         Timeout::Head,
         Timeout::Read,
     ] {
-        request.timeout(clock, Some(ms(250))).unwrap();
+        request.set_timeout(clock, Some(ms(250))).unwrap();
     }
     let mut response = client.send(&mut request).unwrap();
     assert_eq!(response.read_all(10).unwrap(), b"ok");
@@ -257,12 +257,12 @@ fn t5_the_longest_time_there_is_is_no_limit_wherever_one_is_set(form: Form) {
     let token = CancelToken::new();
     token.after(Duration::MAX);
     let mut request = request("GET", &server.url("/"));
-    request.cancel_with(Some(token.clone()));
+    request.set_cancel(Some(token.clone()));
     for clock in Timeout::ALL.iter().filter(|clock| clock.can_be_set()) {
-        client.timeout(*clock, longest).unwrap();
-        request.timeout(*clock, longest).unwrap();
+        client.set_timeout(*clock, longest).unwrap();
+        request.set_timeout(*clock, longest).unwrap();
     }
-    request.min_rate(Some((u64::MAX, Duration::MAX))).unwrap();
+    request.set_min_rate(Some((u64::MAX, Duration::MAX))).unwrap();
     for reused in [false, true] {
         let mut response = client.send(&mut request).unwrap();
         assert_eq!(response.read_all(10).unwrap(), b"ok");
@@ -283,10 +283,10 @@ fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit(form: Form) 
     let zero = Some(Duration::ZERO);
     let mut errors = vec![client.get("http://127.0.0.1:1/", zero).unwrap_err()];
     for clock in Timeout::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
-        errors.push(client.timeout(clock, zero).unwrap_err());
-        errors.push(request.timeout(clock, zero).unwrap_err());
-        request.timeout(clock, None).unwrap();
-        request.timeout(clock, Some(Duration::MAX)).unwrap();
+        errors.push(client.set_timeout(clock, zero).unwrap_err());
+        errors.push(request.set_timeout(clock, zero).unwrap_err());
+        request.set_timeout(clock, None).unwrap();
+        request.set_timeout(clock, Some(Duration::MAX)).unwrap();
     }
     for error in errors {
         assert_eq!(error.kind(), Kind::InvalidTimeout, "{error:?}");
@@ -297,7 +297,7 @@ fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit(form: Form) 
     }
     for clock in [Timeout::None, Timeout::MinRate, Timeout::Token] {
         for limit in [Some(ms(1)), None] {
-            for refused in [request.timeout(clock, limit), client.timeout(clock, limit)] {
+            for refused in [request.set_timeout(clock, limit), client.set_timeout(clock, limit)] {
                 assert_eq!(refused.unwrap_err().kind(), Kind::InvalidArgument);
             }
         }
@@ -323,11 +323,11 @@ fn t7_a_timeout_in_one_exchange_leaves_idle_connections_and_other_exchanges_alon
     let mut idle = get(&client, &server.url("/")).unwrap();
     let mut open = {
         let mut fresh = request("GET", &server.url("/"));
-        fresh.connection(hangup::ConnectionMode::Fresh);
+        fresh.set_connection_mode(hangup::ConnectionMode::Fresh);
         client.send(&mut fresh).unwrap()
     };
     let mut slow = within(request("GET", &server.url("/")), Timeout::Head, LIMIT);
-    slow.connection(hangup::ConnectionMode::Fresh);
+    slow.set_connection_mode(hangup::ConnectionMode::Fresh);
     assert_eq!(idle.read_all(10).unwrap(), b"ok");
     timed_out("beside others", Timeout::Head, Phase::Head, LIMIT, || client.send(&mut slow));
     let stats = client.manager().stats();
@@ -356,7 +356,7 @@ fn t8_ten_thousand_requests_with_a_total_timeout_start_no_thread(form: Form) {
         // A token with a deadline for each costs none either, or one for all.
         for round in 0..1000 {
             let token = CancelToken::new();
-            request.cancel_with(Some(token.clone()));
+            request.set_cancel(Some(token.clone()));
             let mut response = client.send(&mut request).unwrap();
             token.after(ms(60_000 + round));
             assert_eq!(response.read_all(10).unwrap(), b"ok");
@@ -376,7 +376,7 @@ fn the_first_clock_to_run_out_is_the_one_that_is_named(form: Form) {
         timed_out("the first of two", first, Phase::Head, ms(60), || client.send(&mut request));
     }
     // The client's own limit holds where the request has none, and gives way where it has.
-    client.timeout(Timeout::Head, Some(ms(60))).unwrap();
+    client.set_timeout(Timeout::Head, Some(ms(60))).unwrap();
     let work = || get(&client, &server.url("/"));
     timed_out("the client's own", Timeout::Head, Phase::Head, ms(60), work);
     let mut request = within(request("GET", &server.url("/")), Timeout::Head, LIMIT);
@@ -392,7 +392,7 @@ fn a_deadline_that_is_set_while_the_call_waits_ends_it(form: Form) {
     let client = form.client();
     let token = CancelToken::new();
     let mut request = post(&server.url("/"), Body::bytes(b"x"));
-    request.cancel_with(Some(token.clone()));
+    request.set_cancel(Some(token.clone()));
     thread::scope(|scope| {
         let work = scope.spawn(|| (client.send(&mut request).unwrap_err(), Instant::now()));
         assert!(server.wait_mark("head", PATIENCE));

@@ -88,26 +88,26 @@ fn q5_custom_roots_are_trusted_and_no_others(form: Form) {
     let path = scratch(form, "ca");
     fs::write(&path, certs().ca()).unwrap();
     let by_file = form.client();
-    by_file.tls_roots_file(path.to_str().unwrap()).unwrap();
+    by_file.set_tls_roots_file(path.to_str().unwrap()).unwrap();
     assert_eq!(fetch(&by_file, &server.url("/")).unwrap(), b"secret");
     fs::remove_file(path).unwrap();
     // Roots of one's own replace what was there.
-    by_file.tls_roots(certs().client_ca().as_bytes()).unwrap();
+    by_file.set_tls_roots(certs().client_ca().as_bytes()).unwrap();
     let error = fetch(&by_file, &server.url("/")).unwrap_err();
     assert_eq!(error.kind(), Kind::TlsFailed, "nor is the old connection used: {error:?}");
     // What is no certificate is said to be none, at once.
     let errors = [
-        by_file.tls_roots(b"").unwrap_err(),
+        by_file.set_tls_roots(b"").unwrap_err(),
         by_file
-            .tls_roots(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+            .set_tls_roots(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
             .unwrap_err(),
-        by_file.tls_certificate(certs().client().cert.as_bytes(), b"").unwrap_err(),
-        by_file.tls_certificate(b"", certs().client().key.as_bytes()).unwrap_err(),
+        by_file.set_tls_certificate(certs().client().cert.as_bytes(), b"").unwrap_err(),
+        by_file.set_tls_certificate(b"", certs().client().key.as_bytes()).unwrap_err(),
     ];
     for error in errors {
         assert_eq!(error.kind(), Kind::InvalidArgument, "{error:?}");
     }
-    let error = by_file.tls_roots_file("/nowhere/ca.pem").unwrap_err();
+    let error = by_file.set_tls_roots_file("/nowhere/ca.pem").unwrap_err();
     assert_eq!(error.kind(), Kind::System);
     assert!(error.message().contains("/nowhere/ca.pem"), "{error}");
 }
@@ -121,17 +121,17 @@ fn q5_a_client_certificate_is_shown_to_a_server_that_asks(form: Form) {
     assert_gone(nobody.manager(), server.port());
     let somebody = form.tls_client();
     let pair = certs().client();
-    somebody.tls_certificate(pair.cert.as_bytes(), pair.key.as_bytes()).unwrap();
+    somebody.set_tls_certificate(pair.cert.as_bytes(), pair.key.as_bytes()).unwrap();
     assert_eq!(fetch(&somebody, &server.url("/")).unwrap(), b"secret");
     // A certificate that the server does not want.
     let stranger = form.tls_client();
     let pair = certs().server(Certificate::SelfSigned);
-    stranger.tls_certificate(pair.cert.as_bytes(), pair.key.as_bytes()).unwrap();
+    stranger.set_tls_certificate(pair.cert.as_bytes(), pair.key.as_bytes()).unwrap();
     let error = fetch(&stranger, &server.url("/")).unwrap_err();
     assert_eq!(error.kind(), Kind::TlsFailed, "{error:?}");
     // A key that belongs to another certificate.
     let error = somebody
-        .tls_certificate(certs().client().cert.as_bytes(), pair.key.as_bytes())
+        .set_tls_certificate(certs().client().cert.as_bytes(), pair.key.as_bytes())
         .unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidArgument, "{error:?}");
 }
@@ -165,10 +165,10 @@ fn q5_anybody_is_believed_only_by_who_asks_for_it(form: Form) {
     for which in [Certificate::Expired, Certificate::WrongHost, Certificate::SelfSigned] {
         let server = secure(which);
         let client = form.client();
-        client.tls_dangerously_trust_anybody(true).unwrap();
+        client.set_tls_dangerously_accept_any_certificate(true).unwrap();
         assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"secret");
         // Back to caution: the connection that was made without is not used (R13).
-        client.tls_dangerously_trust_anybody(false).unwrap();
+        client.set_tls_dangerously_accept_any_certificate(false).unwrap();
         assert_eq!(fetch(&client, &server.url("/")).unwrap_err().kind(), Kind::TlsFailed);
     }
 }
@@ -271,7 +271,7 @@ fn connections_are_kept_and_close_notify_on_an_idle_one_is_noticed(form: Form) {
     assert_eq!(server.connections(), 1);
     disturb_idle(client.manager(), &server, "idle");
     let mut post = request("POST", &server.url("/"));
-    post.connection(ConnectionMode::Keep);
+    post.set_connection_mode(ConnectionMode::Keep);
     let mut response = client.send(&mut post).unwrap();
     assert_eq!(response.read_all(100).unwrap(), b"next");
     assert!(!response.reused());
@@ -304,7 +304,7 @@ fn r13_another_identity_towards_the_peer_is_another_connection(form: Form) {
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let one = form.tls_client();
     let (same, anybody) = (trusting(one.sibling()), trusting(one.sibling()));
-    anybody.tls_dangerously_trust_anybody(true).unwrap();
+    anybody.set_tls_dangerously_accept_any_certificate(true).unwrap();
     let first = get(&one, &server.url("/")).unwrap().read_all(10);
     assert_eq!(first.unwrap(), b"ok");
     assert!(get(&same, &server.url("/")).unwrap().reused(), "equal settings, equal connections");

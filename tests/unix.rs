@@ -39,8 +39,8 @@ fn a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept(form: Form
     let (server, origin) = serve(None, Script::echoing());
     let client = form.client();
     // Whatever the proxy and the local address: a socket is on this machine.
-    client.proxy(Some("http://127.0.0.1:1")).unwrap();
-    client.local_address("127.0.0.9".parse().ok());
+    client.set_proxy(Some("http://127.0.0.1:1")).unwrap();
+    client.set_local_address("127.0.0.9".parse().ok());
     for _ in 0..3 {
         let mut response = get(&client, &format!("{origin}/a/b?c")).unwrap();
         assert_eq!(response.head().url(), format!("{origin}/a/b?c"));
@@ -82,7 +82,7 @@ fn a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket(form: Form) {
     let client = form.client();
     let token = CancelToken::new();
     let mut asked = request("GET", &format!("{origin}/"));
-    asked.cancel_with(Some(token.clone()));
+    asked.set_cancel(Some(token.clone()));
     let ready = |_| assert!(server.wait_mark("head", PATIENCE));
     let error = cancelled("over a socket", &token, Phase::Head, || client.send(&mut asked), ready);
     assert_at_rest(client.manager());
@@ -92,13 +92,13 @@ fn a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket(form: Form) {
     );
     assert!(server.wait_ended(0, PATIENCE).is_some());
     let mut limited = request("GET", &format!("{origin}/"));
-    limited.timeout(Timeout::Head, Some(ms(100))).unwrap();
+    limited.set_timeout(Timeout::Head, Some(ms(100))).unwrap();
     assert_timed_out(&client.send(&mut limited).unwrap_err(), Timeout::Head, Phase::Head);
     assert!(server.wait_ended(1, PATIENCE).is_some());
     let (silent, origin) = serve(None, Script::every(vec![Step::Stall]));
     let secure = origin.replace("http+unix", "https+unix");
     let mut limited = request("GET", &format!("{secure}/"));
-    limited.timeout(Timeout::Tls, Some(ms(100))).unwrap();
+    limited.set_timeout(Timeout::Tls, Some(ms(100))).unwrap();
     assert_timed_out(&client.send(&mut limited).unwrap_err(), Timeout::Tls, Phase::Tls);
     assert!(silent.wait_ended(0, PATIENCE).is_some());
     assert_at_rest(client.manager());
@@ -132,7 +132,7 @@ fn a_redirect_leads_to_a_socket_only_from_there(form: Form) {
     let client = form.client();
     // Within it: the same connection, and what was meant for it stays.
     let mut asked = request("GET", &format!("{origin}/a/relative"));
-    asked.header("Authorization", "Bearer mine").unwrap();
+    asked.add_header("Authorization", "Bearer mine").unwrap();
     let mut response = client.send(&mut asked).unwrap();
     assert_eq!(response.head().url(), format!("{origin}/end"));
     let head = String::from_utf8(response.read_all(10_000).unwrap()).unwrap();
@@ -140,7 +140,7 @@ fn a_redirect_leads_to_a_socket_only_from_there(form: Form) {
     assert_eq!(server.connections(), 1);
     // Out of it, without what was meant for it.
     let mut asked = request("GET", &format!("{origin}/out"));
-    asked.header("Authorization", "Bearer mine").unwrap();
+    asked.add_header("Authorization", "Bearer mine").unwrap();
     let mut response = client.send(&mut asked).unwrap();
     assert_eq!(response.head().url(), network.url("/end"));
     let head = String::from_utf8(response.read_all(10_000).unwrap()).unwrap();
@@ -148,7 +148,7 @@ fn a_redirect_leads_to_a_socket_only_from_there(form: Form) {
     // From the network to this machine, and from one program to another: never.
     let refused = |url: String| -> Error {
         let error = get(&client, &url).map(drop).unwrap_err();
-        assert_eq!((error.kind(), error.http_status()), (Kind::RedirectRefused, Some(302)));
+        assert_eq!((error.kind(), error.status_code()), (Kind::RedirectRefused, Some(302)));
         assert!(error.message().contains(&elsewhere), "{error}");
         error
     };

@@ -42,10 +42,10 @@ fn upload(client: &Client, server: &Server, chunked: bool) -> Result<(u16, Vec<u
         false => Body::bytes(&data),
     };
     let mut request = post(&server.url("/"), body);
-    request.timeout(Timeout::Total, Some(PATIENCE)).unwrap();
+    request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
     let mut response = client.send(&mut request)?;
     let body = response.read_all(1 << 22)?;
-    Ok((response.status(), body))
+    Ok((response.status_code(), body))
 }
 
 fn an_interim_response_during_an_upload_does_not_end_it(form: Form) {
@@ -89,8 +89,8 @@ fn a_late_100_continue_does_not_end_the_upload(form: Form) {
             ],
         );
         let mut request = post(&server.url("/"), Body::bytes(&vec![b'u'; SIZE]));
-        request.header("Expect", "100-continue").unwrap();
-        request.timeout(Timeout::Total, Some(PATIENCE)).unwrap();
+        request.add_header("Expect", "100-continue").unwrap();
+        request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
         let mut response = form.tls_client().send(&mut request).unwrap();
         assert_eq!(response.read_all(10).unwrap(), b"ok");
     }
@@ -158,8 +158,8 @@ fn interim_responses_do_not_stop_the_write_timeout(form: Form) {
     let interim = vec![Step::send("HTTP/1.1 102 Processing\r\n\r\n"), Step::sleep(20)];
     let server = server(None, vec![Step::head(), Step::forever(interim)]);
     let mut request = post(&server.url("/"), Body::bytes(&vec![b'u'; SIZE]));
-    request.timeout(Timeout::Write, Some(Duration::from_millis(300))).unwrap();
-    request.timeout(Timeout::Total, Some(PATIENCE)).unwrap();
+    request.set_timeout(Timeout::Write, Some(Duration::from_millis(300))).unwrap();
+    request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
     let error = form.client().send(&mut request).unwrap_err();
     assert_eq!(
         (error.kind(), error.timeout(), error.phase()),
@@ -180,8 +180,8 @@ fn an_early_body_that_is_never_read_on_does_not_grow_without_bound(form: Form) {
     let body = vec![Step::Fill { bytes: 1 << 20, byte: '.' }, Step::mark("a mebibyte")];
     let server = server(None, vec![Step::head(), Step::send(head), Step::forever(body)]);
     let mut request = post(&server.url("/"), Body::bytes(&vec![b'u'; SIZE]));
-    request.timeout(Timeout::Write, Some(Duration::from_millis(300))).unwrap();
-    request.timeout(Timeout::Total, Some(PATIENCE)).unwrap();
+    request.set_timeout(Timeout::Write, Some(Duration::from_millis(300))).unwrap();
+    request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
     let error = form.client().send(&mut request).unwrap_err();
     assert_eq!((error.kind(), error.timeout()), (Kind::TimedOut, Timeout::Write));
     // Beside what both sockets hold.

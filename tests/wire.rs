@@ -38,7 +38,7 @@ fn answering_each(answers: &[Vec<Step>]) -> Server {
 /// The next answer of such a server, on a connection of its own.
 fn next(client: &Client, server: &Server) -> Result<Vec<u8>, Error> {
     let mut request = request("GET", &server.url("/"));
-    request.connection(ConnectionMode::Fresh);
+    request.set_connection_mode(ConnectionMode::Fresh);
     client.send(&mut request)?.read_all(usize::MAX)
 }
 
@@ -123,7 +123,11 @@ fn w1_status_lines_as_they_are_reported(form: Form) {
             answering_each(&[vec![Step::send(&format!("{line}\r\nContent-Length: 0\r\n\r\n"))]]);
         let response =
             get(&form.client(), &server.url("/")).unwrap_or_else(|e| panic!("{line:?}: {e:?}"));
-        assert_eq!((response.status(), response.head().version()), (status, version), "{line:?}");
+        assert_eq!(
+            (response.status_code(), response.head().version()),
+            (status, version),
+            "{line:?}"
+        );
     }
 }
 
@@ -265,7 +269,7 @@ fn w4_a_huge_length_costs_nothing_until_it_comes(form: Form) {
         // Who reads piece by piece wants no more than a piece; who wants it whole says so beforehand.
         Form::Submitted => {
             let mut whole = request("GET", &server.url("/"));
-            whole.whole(Some(1000));
+            whole.set_buffer_body(Some(1000));
             client.send(&mut whole).unwrap_err()
         }
     };

@@ -13,7 +13,7 @@ fn get(client: &Client, url: &str) -> Result<(), Error> {
     let body = response.read_all(1024 * 1024)?;
     println!(
         "status {}, {} bytes over connection {} ({})",
-        response.status(),
+        response.status_code(),
         body.len(),
         response.connection(),
         if response.reused() { "used again" } else { "new" }

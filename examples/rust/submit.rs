@@ -15,9 +15,9 @@ use hangup::{Client, Error, Limits, Manager, Request, Timeout};
 /// Sends all of them and answers how many bytes came.
 async fn fetch(client: &Client, url: &str, count: usize) -> Result<usize, Error> {
     let mut request = Request::new("GET", url)?;
-    request.timeout(Timeout::Total, Some(Duration::from_secs(30)))?;
+    request.set_timeout(Timeout::Total, Some(Duration::from_secs(30)))?;
     // The future is ready when the whole body is here, at most 1 MiB of it.
-    request.whole(Some(1024 * 1024));
+    request.set_buffer_body(Some(1024 * 1024));
     let requests = (0..count).map(|_| request.try_clone()).collect::<Result<Vec<_>, _>>()?;
     let begun: Vec<_> = requests.into_iter().map(|request| client.submit(request)).collect();
     println!("{} requests are under way", begun.len());
@@ -33,7 +33,7 @@ async fn fetch(client: &Client, url: &str, count: usize) -> Result<usize, Error>
 async fn stream(client: &Client, url: &str) -> Result<usize, Error> {
     let mut response = client.submit(Request::new("GET", url)?).await?;
     let mut pieces = 0;
-    while !response.read_soon(64 * 1024).await?.is_empty() {
+    while !response.read_async(64 * 1024).await?.is_empty() {
         pieces += 1;
     }
     Ok(pieces)

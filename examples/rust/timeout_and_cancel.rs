@@ -12,7 +12,7 @@ use hangup::{CancelToken, Client, Error, Kind, Manager, Request, Timeout};
 fn send_and_tell(client: &Client, request: &mut Request, expected: Kind) -> Result<(), Error> {
     let error = match client.send(request) {
         Ok(response) => {
-            let what = format!("it was answered after all: {}", response.status());
+            let what = format!("it was answered after all: {}", response.status_code());
             return Err(Error::new(Kind::InvalidState, what));
         }
         Err(error) if error.kind() == expected => error,
@@ -35,13 +35,13 @@ fn run(url: &str) -> Result<(), Error> {
     let mut request = Request::new("GET", url)?;
 
     // 200 ms for the head of the response, from the moment the request was sent.
-    request.timeout(Timeout::Head, Some(Duration::from_millis(200)))?;
+    request.set_timeout(Timeout::Head, Some(Duration::from_millis(200)))?;
     send_and_tell(&client, &mut request, Kind::TimedOut)?;
 
     // No such limit now, but a token. A clone is one more share of it.
     let token = CancelToken::new();
-    request.timeout(Timeout::Head, None)?;
-    request.cancel_with(Some(token.clone()));
+    request.set_timeout(Timeout::Head, None)?;
+    request.set_cancel(Some(token.clone()));
     thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(Duration::from_millis(200));

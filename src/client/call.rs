@@ -14,7 +14,7 @@ use crate::http::exchange::{self, Order, Reader};
 use crate::http::request_body::{BodyLength, BodyReader, BodySource};
 use crate::manager::{Manager, PoolKey};
 use crate::request::{Request, is_repeatable, needs_length};
-use crate::response::{Hop, Response};
+use crate::response::{Redirect, Response};
 use crate::runtime::on_thread_stack;
 use crate::timeouts::Timeouts;
 use crate::vocabulary::{ConnectionMode, Kind, Sent};
@@ -80,7 +80,7 @@ pub(super) fn run(
             Next::Refuse(what) => return Err(call.refused(reader, status, what)),
         };
         reader.pass_over()?;
-        history.push(Hop::new(status, &leg.target));
+        history.push(Redirect::new(status, &leg.target));
         leg = next;
     }
 }
@@ -166,7 +166,7 @@ impl Call<'_> {
     fn look(&self, leg: &Leg, reader: &Reader, most: u32, body_whole: bool) -> (u16, Next) {
         let Some(head) = reader.exchange().head() else { return (0, Next::HandOut) };
         if let Some(jar) = &self.config.jar {
-            jar.take(&leg.target, head.fields());
+            jar.store_from_response(&leg.target, head.fields());
         }
         // Most responses are none, and then nobody takes their heads apart.
         if most == 0 || !(300..400).contains(&head.status) {
@@ -184,12 +184,12 @@ impl Call<'_> {
         &self,
         reader: Box<Reader>,
         leg: Leg,
-        history: Vec<Hop>,
+        history: Vec<Redirect>,
     ) -> Result<Response, Error> {
         let most = self.config.decode.then_some(self.config.max_codings);
         let content = Content::begin(reader, most)?;
         let mut response = Response::new(self.manager, content, leg.target, history);
-        if let Some(at_most) = self.request.whole {
+        if let Some(at_most) = self.request.buffer_body {
             response.body().fetch(at_most).map_err(|error| self.in_body(error))?;
         }
         Ok(response)

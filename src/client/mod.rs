@@ -86,14 +86,14 @@ impl Client {
     pub fn get(&self, url: &str, total: Option<Duration>) -> Result<Response, Error> {
         let mut request = Request::new("GET", url)?;
         if total.is_some() {
-            request.timeout(Timeout::Total, total)?;
+            request.set_timeout(Timeout::Total, total)?;
         }
         self.send(&mut request)
     }
 
     /// Sends a request and waits for the head of the response, on this thread. Redirects are
-    /// followed ([`redirects`](Self::redirects)), and what a kept connection lost is sent again
-    /// ([`retries`](Self::retries)); one total limit spans all of it.
+    /// followed ([`set_redirects`](Self::set_redirects)), and what a kept connection lost is sent again
+    /// ([`set_retries`](Self::set_retries)); one total limit spans all of it.
     ///
     /// # Errors
     /// Any [`Kind`].
@@ -123,7 +123,7 @@ impl Client {
     /// # Errors
     /// [`Kind::InvalidTimeout`] for zero; [`Kind::InvalidArgument`] for a clock that can't be set
     /// ([`Timeout::can_be_set`]).
-    pub fn timeout(&self, clock: Timeout, limit: Option<Duration>) -> Result<(), Error> {
+    pub fn set_timeout(&self, clock: Timeout, limit: Option<Duration>) -> Result<(), Error> {
         check_can_be_set(clock)?;
         let limit = not_zero(limit)?;
         self.configure(|config| config.timeouts.set(clock, limit));
@@ -147,7 +147,7 @@ impl Client {
     }
 
     /// How long connections live by default.
-    pub fn connection(&self, mode: ConnectionMode) {
+    pub fn set_connection_mode(&self, mode: ConnectionMode) {
         self.configure(|config| config.mode = mode);
     }
 
@@ -157,7 +157,7 @@ impl Client {
     /// before the first byte of the response, the body can be given again, and either not a byte
     /// went out or the method is GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or there is an
     /// Idempotency-Key. After three lost connections a new one is made, and that is the last try.
-    pub fn retries(&self, on: bool) {
+    pub fn set_retries(&self, on: bool) {
         self.configure(|config| config.retries = on);
     }
 
@@ -165,9 +165,9 @@ impl Client {
     ///
     /// 301, 302 and 303 become GET without a body (HEAD stays HEAD), 307 and 308 repeat method and
     /// body. Authorization, Cookie, Proxy-Authorization, user information of the first URL and
-    /// what [`sensitive_header`](Self::sensitive_header) names are dropped for the rest of the call
+    /// what [`add_sensitive_header`](Self::add_sensitive_header) names are dropped for the rest of the call
     /// once scheme, host or port changes.
-    pub fn redirects(&self, max: u32) {
+    pub fn set_redirects(&self, max: u32) {
         self.configure(|config| config.redirects = max);
     }
 
@@ -176,7 +176,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::InvalidHeader`].
-    pub fn sensitive_header(&self, name: &str) -> Result<(), Error> {
+    pub fn add_sensitive_header(&self, name: &str) -> Result<(), Error> {
         let (name, _) = field(name, "")?;
         self.configure(|config| {
             if !config.sensitive.contains(&name) {
@@ -193,7 +193,7 @@ impl Client {
     /// At most 3000 are kept, and 180 of a site (a registrable domain and all below it). When there
     /// are more, those that have ended go, then the least recently used of the site, or of the site
     /// with most cookies.
-    pub fn cookies(&self, on: bool) {
+    pub fn set_cookies(&self, on: bool) {
         self.configure(|config| match on {
             true => drop(config.jar.get_or_insert_with(Arc::default)),
             false => config.jar = None,
@@ -217,7 +217,7 @@ impl Client {
     /// # Errors
     /// [`Kind::InvalidUrl`]; [`Kind::InvalidArgument`] for a cookie that a response couldn't set;
     /// [`Kind::InvalidState`] if cookies are not kept.
-    pub fn set_cookie(&self, url: &str, cookie: &str) -> Result<(), Error> {
+    pub fn add_cookie(&self, url: &str, cookie: &str) -> Result<(), Error> {
         let target = cookies::target(url)?;
         let Some(jar) = self.config.load().jar.clone() else {
             let what = "this client keeps no cookies; switch them on first";
@@ -240,7 +240,7 @@ impl Client {
     /// Headers stay as they came, Content-Encoding and Content-Length included. Bounds count decoded
     /// bytes. A body in any other coding is handed out as it is. Nothing is asked for if the
     /// request (or the client's defaults) has an Accept-Encoding or a Range header of its own.
-    pub fn decode(&self, on: bool) {
+    pub fn set_decode(&self, on: bool) {
         self.configure(|config| config.decode = on);
     }
 
@@ -249,8 +249,8 @@ impl Client {
     /// about a thousand what a byte of the peer can cost.
     ///
     /// # Errors
-    /// [`Kind::InvalidArgument`] for zero: that is [`decode(false)`](Self::decode).
-    pub fn max_codings(&self, max: u32) -> Result<(), Error> {
+    /// [`Kind::InvalidArgument`] for zero: that is [`set_decode(false)`](Self::set_decode).
+    pub fn set_max_codings(&self, max: u32) -> Result<(), Error> {
         if max == 0 {
             let what = "0 content codings decode nothing; say so with decode (off)";
             return Err(Error::new(Kind::InvalidArgument, what));
@@ -263,26 +263,26 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] if there is none.
-    pub fn tls_roots(&self, pem: &[u8]) -> Result<(), Error> {
+    pub fn set_tls_roots(&self, pem: &[u8]) -> Result<(), Error> {
         let roots = tls::certificates(pem)?;
         self.tls(|settings| settings.roots = Some(roots))
     }
 
-    /// [`tls_roots`](Self::tls_roots) from a file.
+    /// [`set_tls_roots`](Self::set_tls_roots) from a file.
     ///
     /// # Errors
     /// [`Kind::System`] if it can't be read.
-    pub fn tls_roots_file(&self, path: &str) -> Result<(), Error> {
+    pub fn set_tls_roots_file(&self, path: &str) -> Result<(), Error> {
         let pem = std::fs::read(path)
             .map_err(|error| Error::from_os(Kind::System, &format!("can't read {path}"), &error))?;
-        self.tls_roots(&pem)
+        self.set_tls_roots(&pem)
     }
 
     /// Shows this certificate (PEM, the chain in order) with this key (PEM) to servers that ask.
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] if either can't be read or they don't belong together.
-    pub fn tls_certificate(&self, chain: &[u8], key: &[u8]) -> Result<(), Error> {
+    pub fn set_tls_certificate(&self, chain: &[u8], key: &[u8]) -> Result<(), Error> {
         let identity = Identity::from_pem(chain, key)?;
         self.tls(|settings| settings.identity = Some(identity))
     }
@@ -291,7 +291,7 @@ impl Client {
     ///
     /// # Errors
     /// None so far.
-    pub fn tls_dangerously_trust_anybody(&self, on: bool) -> Result<(), Error> {
+    pub fn set_tls_dangerously_accept_any_certificate(&self, on: bool) -> Result<(), Error> {
         self.tls(|settings| settings.trust_anybody = on)
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct Proxies {
     /// The hosts that the caller wants reached without a proxy; before that, the environment's.
     without: Option<NoProxy>,
     local: Option<IpAddr>,
-    ways: Ways,
+    routes: Routes,
 }
 
 /// Where the proxy comes from.
@@ -52,7 +52,7 @@ struct Environment {
 
 /// The routes that follow.
 #[derive(Clone, Debug)]
-struct Ways {
+struct Routes {
     direct: Arc<Route>,
     plain: Option<Result<Arc<Route>, Error>>,
     secure: Option<Result<Arc<Route>, Error>>,
@@ -63,8 +63,8 @@ impl Proxies {
     pub(super) fn from_env(tls: &Arc<Tls>) -> Self {
         let ask = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
         let choice = Choice::Environment(Environment::read(&ask));
-        let ways = Ways::new(&choice, None, tls);
-        Self { choice, without: None, local: None, ways }
+        let routes = Routes::new(&choice, None, tls);
+        Self { choice, without: None, local: None, routes }
     }
 
     /// Which way to go.
@@ -72,22 +72,22 @@ impl Proxies {
     /// # Errors
     /// The environment names a proxy that is none.
     pub(crate) fn route(&self, origin: &Origin) -> Result<&Arc<Route>, Error> {
-        let way = if origin.secure { &self.ways.secure } else { &self.ways.plain };
-        match way {
-            Some(_) if origin.unix.is_some() => Ok(&self.ways.direct),
-            Some(way) => {
+        let route = if origin.secure { &self.routes.secure } else { &self.routes.plain };
+        match route {
+            Some(_) if origin.unix.is_some() => Ok(&self.routes.direct),
+            Some(route) => {
                 if self.without()?.covers(&origin.host, origin.port) {
-                    return Ok(&self.ways.direct);
+                    return Ok(&self.routes.direct);
                 }
-                way.as_ref().map_err(Clone::clone)
+                route.as_ref().map_err(Clone::clone)
             }
-            None => Ok(&self.ways.direct),
+            None => Ok(&self.routes.direct),
         }
     }
 
     /// The same choices with other TLS settings, for a https proxy.
     pub(super) fn secured_by(&mut self, tls: &Arc<Tls>) {
-        self.ways = Ways::new(&self.choice, self.local, tls);
+        self.routes = Routes::new(&self.choice, self.local, tls);
     }
 
     fn choose(&mut self, choice: Choice, tls: &Arc<Tls>) {
@@ -130,7 +130,7 @@ impl Environment {
     }
 }
 
-impl Ways {
+impl Routes {
     fn new(choice: &Choice, local: Option<IpAddr>, tls: &Arc<Tls>) -> Self {
         let through = |url: &ProxyUrl| {
             let proxy = Some(Arc::new(Proxy::parse(url.reveal(), tls)?));
@@ -143,8 +143,8 @@ impl Ways {
         let (plain, secure) = match choice {
             Choice::Direct => (None, None),
             Choice::Fixed(url) => {
-                let way = through(url);
-                (Some(way.clone()), Some(way))
+                let route = through(url);
+                (Some(route.clone()), Some(route))
             }
             Choice::Environment(environment) => {
                 (said(&environment.plain), said(&environment.secure))
@@ -166,11 +166,11 @@ fn named(variable: &str, error: &Error) -> Error {
 impl Client {
     /// Sends every request through this proxy, `[scheme://][user:password@]host[:port]` with a
     /// scheme of `http` (the default), `https`, `socks5` or `socks5h`; `None`: through none. A
-    /// new client does what the environment says: see [`proxy_from_env`](Self::proxy_from_env).
+    /// new client does what the environment says: see [`set_proxy_from_env`](Self::set_proxy_from_env).
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] if that is no proxy.
-    pub fn proxy(&self, proxy: Option<&str>) -> Result<(), Error> {
+    pub fn set_proxy(&self, proxy: Option<&str>) -> Result<(), Error> {
         if let Some(text) = proxy {
             Proxy::parse(text, &Tls::standard())?;
         }
@@ -184,7 +184,7 @@ impl Client {
 
     /// Does what the environment says now: `http_proxy`, `https_proxy`, `all_proxy` and
     /// `no_proxy`, each in lower or upper case. (`HTTP_PROXY` counts only outside of CGI.)
-    pub fn proxy_from_env(&self) {
+    pub fn set_proxy_from_env(&self) {
         self.configure(|config| {
             let local = config.proxies.local;
             config.proxies = Proxies { local, ..Proxies::from_env(&config.tls) };
@@ -198,14 +198,14 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for what is none of these.
-    pub fn no_proxy(&self, list: &str) -> Result<(), Error> {
+    pub fn set_no_proxy(&self, list: &str) -> Result<(), Error> {
         let list = NoProxy::parse(list)?;
         self.configure(|config| config.proxies.without = Some(list));
         Ok(())
     }
 
     /// Connects from this address of the machine; `None` leaves it to the system.
-    pub fn local_address(&self, address: Option<IpAddr>) {
+    pub fn set_local_address(&self, address: Option<IpAddr>) {
         self.configure(|config| {
             config.proxies.local = address;
             config.proxies.secured_by(&config.tls);
@@ -223,8 +223,8 @@ mod tests {
             found.map(|(_, text)| (*text).to_owned())
         };
         let choice = Choice::Environment(Environment::read(&ask));
-        let ways = Ways::new(&choice, None, &Tls::standard());
-        Proxies { choice, without: None, local: None, ways }
+        let routes = Routes::new(&choice, None, &Tls::standard());
+        Proxies { choice, without: None, local: None, routes }
     }
 
     fn route(proxies: &Proxies, origin: &str) -> String {

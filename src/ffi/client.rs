@@ -164,7 +164,7 @@ pub unsafe extern "C" fn hangup_client_get(
         let client = unsafe { hangup_client::borrow(client)? };
         let mut request = Request::new("GET", unsafe { text(url, "url")? })?;
         if total_ms != super::status::HANGUP_NO_LIMIT {
-            request.timeout(crate::vocabulary::Timeout::Total, Some(positive_ms(total_ms)?))?;
+            request.set_timeout(crate::vocabulary::Timeout::Total, Some(positive_ms(total_ms)?))?;
         }
         *place = hangup_response::begin(client.send(&mut request)?);
         Ok(())

@@ -19,7 +19,7 @@ pub unsafe extern "C" fn hangup_client_set_cookies(
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || {
-        unsafe { hangup_client::borrow(client)? }.cookies(on != 0);
+        unsafe { hangup_client::borrow(client)? }.set_cookies(on != 0);
         Ok(())
     })
 }
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn hangup_client_add_cookie(
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
         let (url, cookie) = unsafe { (text(url, "url")?, text(cookie, "cookie")?) };
-        client.set_cookie(url, cookie)
+        client.add_cookie(url, cookie)
     })
 }
 

@@ -114,7 +114,7 @@ pub unsafe extern "C" fn hangup_error_attempts(error: *const hangup_error) -> u3
 /// there was none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_status_code(error: *const hangup_error) -> i32 {
-    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.http_status().map_or(0, i32::from)))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.status_code().map_or(0, i32::from)))
 }
 
 /// After a hangup_manager_drain that ran out of time: how many connections were left. 0 for any other error.

@@ -24,7 +24,7 @@ pub unsafe extern "C" fn hangup_client_set_redirects(
 ) -> hangup_status {
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
-        client.redirects(redirects_of(max)?);
+        client.set_redirects(redirects_of(max)?);
         Ok(())
     })
 }
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn hangup_client_set_retries(
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || {
-        unsafe { hangup_client::borrow(client)? }.retries(on != 0);
+        unsafe { hangup_client::borrow(client)? }.set_retries(on != 0);
         Ok(())
     })
 }
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn hangup_client_add_sensitive_header(
 ) -> hangup_status {
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
-        client.sensitive_header(unsafe { text(name, "header name")? })
+        client.add_sensitive_header(unsafe { text(name, "header name")? })
     })
 }
 
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn hangup_client_set_decode(
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || {
-        unsafe { hangup_client::borrow(client)? }.decode(on != 0);
+        unsafe { hangup_client::borrow(client)? }.set_decode(on != 0);
         Ok(())
     })
 }
@@ -98,12 +98,12 @@ pub unsafe extern "C" fn hangup_client_set_max_codings(
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
         match max {
-            HANGUP_NO_LIMIT => client.max_codings(u32::MAX),
+            HANGUP_NO_LIMIT => client.set_max_codings(u32::MAX),
             max if max < 0 => {
                 let what = format!("{max} content codings; HANGUP_NO_LIMIT allows any number");
                 Err(Error::new(Kind::InvalidArgument, what))
             }
-            max => client.max_codings(u32::try_from(max).unwrap_or(u32::MAX)),
+            max => client.set_max_codings(u32::try_from(max).unwrap_or(u32::MAX)),
         }
     })
 }

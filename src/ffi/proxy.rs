@@ -25,7 +25,7 @@ pub unsafe extern "C" fn hangup_client_set_proxy(
 ) -> hangup_status {
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
-        client.proxy(unsafe { text_or_null(proxy, "proxy")? })
+        client.set_proxy(unsafe { text_or_null(proxy, "proxy")? })
     })
 }
 
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn hangup_client_set_proxy_from_env(
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || {
-        unsafe { hangup_client::borrow(client)? }.proxy_from_env();
+        unsafe { hangup_client::borrow(client)? }.set_proxy_from_env();
         Ok(())
     })
 }
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn hangup_client_set_no_proxy(
 ) -> hangup_status {
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
-        client.no_proxy(unsafe { text(list, "list")? })
+        client.set_no_proxy(unsafe { text(list, "list")? })
     })
 }
 
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn hangup_client_set_local_address(
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
         let address = unsafe { text_or_null(address, "address")? };
-        client.local_address(address.map(address_of).transpose()?);
+        client.set_local_address(address.map(address_of).transpose()?);
         Ok(())
     })
 }

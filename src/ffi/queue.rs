@@ -207,7 +207,7 @@ pub unsafe extern "C" fn hangup_client_submit(
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
         let request = unsafe { hangup_request::borrow(request)? };
-        let queue = unsafe { hangup_queue::borrow(queue)? }.intake()?;
+        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
         let request = lock_request(request)?.take()?;
         submit(client, request, move |outcome| {
             queue.put(Completed { tag, what: What::Response(outcome) });
@@ -238,9 +238,9 @@ pub unsafe extern "C" fn hangup_response_submit_read(
 ) -> hangup_status {
     guard(error, || {
         let opened = unsafe { hangup_response::borrow(response)? };
-        let queue = unsafe { hangup_queue::borrow(queue)? }.intake()?;
+        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
         let whose = Arc::downgrade(opened);
-        opened.lend(at_most, move |piece| {
+        opened.begin_read(at_most, move |piece| {
             let returning = Returning { whose, piece: Some(piece) };
             queue.put(Completed { tag, what: What::Read(returning) });
         })
@@ -311,8 +311,8 @@ impl Returning {
     /// What was read, borrowed from its response.
     fn arrive(mut self) -> Result<Option<(*const u8, usize)>, Error> {
         match (self.piece.take(), self.whose.upgrade()) {
-            (Some(piece), Some(opened)) => opened.take_back(piece).map(Some),
-            (Some(piece), None) => Err(piece.of_nobody()),
+            (Some(piece), Some(opened)) => opened.finish_read(piece).map(Some),
+            (Some(piece), None) => Err(piece.closed_error()),
             (None, _) => Ok(None),
         }
     }

@@ -107,7 +107,7 @@ pub unsafe extern "C" fn hangup_request_add_header(
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
         let (name, value) = unsafe { (text(name, "header name")?, text(value, "header value")?) };
-        lock(request)?.header(name, value)
+        lock(request)?.add_header(name, value)
     })
 }
 
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn hangup_request_set_body(
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
         let data = unsafe { bytes(data, size, "body")? };
-        lock(request)?.body(Body::bytes(data));
+        lock(request)?.set_body(Body::bytes(data));
         Ok(())
     })
 }
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn hangup_request_set_body_borrowed(
         let request = unsafe { hangup_request::borrow(request)? };
         // They stay until `end` is dropped, which is together with the borrow.
         let bytes = unsafe { bytes(data, size, "body")? };
-        lock(request)?.body(Body::shared(BorrowedBody { bytes, _end: end }));
+        lock(request)?.set_body(Body::shared(BorrowedBody { bytes, _end: end }));
         Ok(())
     })
 }
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn hangup_request_set_body_file(
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
         let body = Body::file(unsafe { text(path, "path")? })?;
-        lock(request)?.body(body);
+        lock(request)?.set_body(body);
         Ok(())
     })
 }
@@ -197,7 +197,7 @@ pub unsafe extern "C" fn hangup_request_set_body_reader(
                 Error::new(Kind::InvalidArgument, what)
             })?),
         };
-        lock(request)?.body(Body::reader(reader, length));
+        lock(request)?.set_body(Body::reader(reader, length));
         Ok(())
     })
 }
@@ -214,7 +214,7 @@ pub unsafe extern "C" fn hangup_request_set_timeout(
 ) -> hangup_status {
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
-        lock(request)?.timeout(clock_of(which)?, limit_ms(ms)?)
+        lock(request)?.set_timeout(clock_of(which)?, limit_ms(ms)?)
     })
 }
 
@@ -242,7 +242,7 @@ pub unsafe extern "C" fn hangup_request_set_min_rate(
                 Some((rate, positive_ms(window_ms)?))
             }
         };
-        lock(request)?.min_rate(rate)
+        lock(request)?.set_min_rate(rate)
     })
 }
 
@@ -257,7 +257,7 @@ pub unsafe extern "C" fn hangup_request_set_connection_mode(
 ) -> hangup_status {
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
-        lock(request)?.connection(mode_of(mode)?);
+        lock(request)?.set_connection_mode(mode_of(mode)?);
         Ok(())
     })
 }
@@ -271,7 +271,7 @@ pub unsafe extern "C" fn hangup_request_set_retries(
 ) -> hangup_status {
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
-        lock(request)?.retries(on != 0);
+        lock(request)?.set_retries(on != 0);
         Ok(())
     })
 }
@@ -288,7 +288,7 @@ pub unsafe extern "C" fn hangup_request_set_redirects(
 ) -> hangup_status {
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
-        lock(request)?.redirects(Some(redirects_of(max)?));
+        lock(request)?.set_redirects(Some(redirects_of(max)?));
         Ok(())
     })
 }
@@ -317,7 +317,7 @@ pub unsafe extern "C" fn hangup_request_set_buffer_body(
                 return Err(Error::new(Kind::InvalidArgument, what));
             }
         };
-        lock(request)?.whole(at_most);
+        lock(request)?.set_buffer_body(at_most);
         Ok(())
     })
 }
@@ -336,7 +336,7 @@ pub unsafe extern "C" fn hangup_request_set_cancel(
         } else {
             Some(unsafe { hangup_cancel::borrow(cancel)? }.as_ref().clone())
         };
-        lock(request)?.cancel_with(token);
+        lock(request)?.set_cancel(token);
         Ok(())
     })
 }

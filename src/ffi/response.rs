@@ -9,7 +9,7 @@ use super::guard::{Handle, Report, guard, lend, magic, out, query, report, statu
 use super::manager::how_of;
 use super::status::hangup_status;
 use crate::error::Error;
-use crate::response::{Body, Head, Piece, Response, Stopper};
+use crate::response::{CloseHandle, Piece, Response, ResponseBody, ResponseHead};
 use crate::sync::lock;
 use crate::vocabulary::{CloseMode, Kind};
 
@@ -27,8 +27,8 @@ pub struct hangup_response {
 
 /// What stands behind the handle: the head needs no lock, the body has one reader.
 pub struct Opened {
-    head: Head,
-    stopper: Stopper,
+    head: ResponseHead,
+    close_handle: CloseHandle,
     body: Mutex<Reading>,
     texts: OnceLock<Vec<(CString, CString)>>,
     url: OnceLock<CString>,
@@ -37,7 +37,7 @@ pub struct Opened {
 
 /// The body, and what was lent to the caller: by `hangup_response_read_all`, and by a submitted read.
 struct Reading {
-    body: Body,
+    body: ResponseBody,
     whole: Whole,
     piece: Vec<u8>,
 }
@@ -58,7 +58,7 @@ impl hangup_response {
         let (head, body) = response.into_parts();
         Self::give(Arc::new(Opened {
             head,
-            stopper: body.stopper(),
+            close_handle: body.close_handle(),
             body: Mutex::new(Reading { body, whole: Whole::NotRead, piece: Vec::new() }),
             texts: OnceLock::new(),
             url: OnceLock::new(),
@@ -101,7 +101,7 @@ unsafe impl Report for hangup_timings {
 /// The status code, 100 to 999. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_status_code(response: *const hangup_response) -> i32 {
-    query(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.status())))
+    query(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.status_code())))
 }
 
 /// The protocol version times ten: 10 or 11. 0 for NULL.
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn hangup_response_history_at(
         };
         // SAFETY: NULL, or a place for one number (the header's contract).
         if let Some(status) = unsafe { status.as_mut() } {
-            *status = i32::from(hop.status);
+            *status = i32::from(hop.status_code);
         }
         Ok(url.as_ptr())
     })
@@ -231,7 +231,7 @@ pub unsafe extern "C" fn hangup_response_timings(
     timings: *mut hangup_timings,
 ) -> hangup_status {
     status(|| {
-        let t = unsafe { hangup_response::borrow(response)? }.stopper.timings();
+        let t = unsafe { hangup_response::borrow(response)? }.close_handle.timings();
         let us = |part: Option<std::time::Duration>| {
             part.map_or(-1, |part| i64::try_from(part.as_micros()).unwrap_or(i64::MAX))
         };
@@ -349,7 +349,7 @@ pub unsafe extern "C" fn hangup_response_close(
         match opened.reading() {
             Ok(mut reading) => reading.body.close(how),
             // Somebody is reading: there is nothing to be polite about.
-            Err(_) => opened.stopper.stop(),
+            Err(_) => opened.close_handle.close(),
         }
         Ok(())
     })
@@ -363,20 +363,20 @@ pub unsafe extern "C" fn hangup_response_free(response: *mut hangup_response) {
 }
 
 impl Opened {
-    /// Begins a submitted read; `done` gets what [`take_back`](Self::take_back) wants.
-    pub(super) fn lend(
+    /// Begins a submitted read; `done` gets what [`finish_read`](Self::finish_read) wants.
+    pub(super) fn begin_read(
         &self,
         at_most: usize,
         done: impl FnOnce(Piece) + Send + 'static,
     ) -> Result<(), Error> {
-        self.reading()?.body.lend(at_most, done)
+        self.reading()?.body.begin_read(at_most, done)
     }
 
     /// Ends a submitted read, and lends what it read until the next one.
-    pub(super) fn take_back(&self, piece: Piece) -> Result<(*const u8, usize), Error> {
+    pub(super) fn finish_read(&self, piece: Piece) -> Result<(*const u8, usize), Error> {
         // Whoever has the lock now is about to be told that a read is under way.
         let mut reading = lock(&self.body);
-        reading.piece = reading.body.take_back(piece)?;
+        reading.piece = reading.body.finish_read(piece)?;
         Ok(borrowed(&reading.piece))
     }
 

@@ -21,7 +21,7 @@ pub unsafe extern "C" fn hangup_client_set_tls_roots(
 ) -> hangup_status {
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
-        client.tls_roots(unsafe { bytes(pem, size, "pem")? })
+        client.set_tls_roots(unsafe { bytes(pem, size, "pem")? })
     })
 }
 
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn hangup_client_set_tls_roots_file(
 ) -> hangup_status {
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
-        client.tls_roots_file(unsafe { text(path, "path")? })
+        client.set_tls_roots_file(unsafe { text(path, "path")? })
     })
 }
 
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn hangup_client_set_tls_certificate(
         let client = unsafe { hangup_client::borrow(client)? };
         let certificate = unsafe { bytes(certificate_pem, certificate_size, "certificate_pem")? };
         let key = unsafe { bytes(key_pem, key_size, "key_pem")? };
-        client.tls_certificate(certificate, key)
+        client.set_tls_certificate(certificate, key)
     })
 }
 
@@ -72,6 +72,7 @@ pub unsafe extern "C" fn hangup_client_set_tls_dangerously_accept_any_certificat
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || {
-        unsafe { hangup_client::borrow(client)? }.tls_dangerously_trust_anybody(on != 0)
+        unsafe { hangup_client::borrow(client)? }
+            .set_tls_dangerously_accept_any_certificate(on != 0)
     })
 }

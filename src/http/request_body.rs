@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::sent_file::SentFile;
+use crate::caller_reader::{CallerBytes, CallerReader};
 use crate::error::Error;
-use crate::foreign::{Foreign, ForeignBytes};
 use crate::net::Stop;
 use crate::runtime::{NotDone, WorkerPool, is_on_fiber, run_on_own_worker};
 use crate::timeouts::Deadline;
@@ -25,7 +25,7 @@ pub(crate) type SlowReader = Box<dyn Read + Send>;
 pub(crate) enum BodySource {
     None,
     Bytes(Arc<[u8]>),
-    Shared(Arc<ForeignBytes>),
+    Shared(Arc<CallerBytes>),
     File(PathBuf),
     /// `None` once it was sent, or while a worker reads from it: it can't be read again.
     Reader {
@@ -73,7 +73,7 @@ enum Input<'a> {
 
 impl BodySource {
     pub(crate) fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
-        let reader: SlowReader = Box::new(Foreign::new(reader));
+        let reader: SlowReader = Box::new(CallerReader::new(reader));
         Self::Reader { reader: Some(reader), length, consumed: false }
     }
 

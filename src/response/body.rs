@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::soon::{Piece, Reading};
+use super::read_async::{Piece, ReadFuture};
 use crate::error::Error;
 use crate::http::Timings;
 use crate::http::decode::Content;
@@ -15,7 +15,7 @@ use crate::submit;
 use crate::vocabulary::{CloseMode, Kind, Phase, Sent};
 
 /// The body as a stream. Threads: one at a time.
-pub struct Body {
+pub struct ResponseBody {
     place: Place,
     /// All of it, if the request asked for that.
     whole: Option<Whole>,
@@ -42,9 +42,9 @@ struct Whole {
 
 /// Ends a response from any thread, while another one is blocked in a read.
 #[derive(Clone, Debug)]
-pub struct Stopper(Arc<Exchange>);
+pub struct CloseHandle(Arc<Exchange>);
 
-impl Body {
+impl ResponseBody {
     pub(super) fn new(manager: &Arc<Manager>, content: Content) -> Self {
         let exchange = Arc::clone(content.reader().exchange());
         let manager = Arc::clone(manager);
@@ -78,9 +78,9 @@ impl Body {
         }
     }
 
-    /// The next piece as a future; see [`Response::read_soon`](super::Response::read_soon).
-    pub fn read_soon(&mut self, at_most: usize) -> Reading<'_> {
-        Reading::begin(self, at_most)
+    /// The next piece as a future; see [`Response::read_async`](super::Response::read_async).
+    pub fn read_async(&mut self, at_most: usize) -> ReadFuture<'_> {
+        ReadFuture::begin(self, at_most)
     }
 
     /// Closes it early. A submitted read that is under way ends with [`Kind::Closed`].
@@ -97,8 +97,8 @@ impl Body {
     }
 
     /// What ends it from another thread.
-    pub fn stopper(&self) -> Stopper {
-        Stopper(Arc::clone(&self.exchange))
+    pub fn close_handle(&self) -> CloseHandle {
+        CloseHandle(Arc::clone(&self.exchange))
     }
 
     /// Waits for all of it, at most so many bytes; reading hands it out without waiting then.
@@ -114,8 +114,8 @@ impl Body {
     }
 
     /// Begins a submitted read of at most so many bytes. `done` is called once, with what
-    /// [`take_back`](Self::take_back) wants. After an error it is not called.
-    pub(crate) fn lend(
+    /// [`finish_read`](Self::finish_read) wants. After an error it is not called.
+    pub(crate) fn begin_read(
         &mut self,
         at_most: usize,
         done: impl FnOnce(Piece) + Send + 'static,
@@ -149,11 +149,11 @@ impl Body {
     }
 
     /// Ends a submitted read: from here on others may read.
-    pub(crate) fn take_back(&mut self, piece: Piece) -> Result<Vec<u8>, Error> {
+    pub(crate) fn finish_read(&mut self, piece: Piece) -> Result<Vec<u8>, Error> {
         if !matches!(self.place, Place::Lent(_)) {
-            return Err(piece.of_nobody());
+            return Err(piece.closed_error());
         }
-        let (content, outcome) = piece.run_on_worker();
+        let (content, outcome) = piece.into_parts();
         // As much again and more after a full one; it is held while the read waits.
         self.room = match &outcome {
             Ok(bytes) if bytes.len() >= self.room => (self.room * 4).min(LARGEST_PIECE),
@@ -188,13 +188,13 @@ struct Here<'a> {
     whole: Option<&'a mut Whole>,
 }
 
-impl std::fmt::Debug for Body {
+impl std::fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Body").finish_non_exhaustive()
     }
 }
 
-impl Drop for Body {
+impl Drop for ResponseBody {
     /// Who reads has a share of the exchange, and ends with it.
     fn drop(&mut self) {
         if matches!(self.place, Place::Lent(process) if process == fork_generation()) {
@@ -230,9 +230,9 @@ impl Whole {
     }
 }
 
-impl Stopper {
+impl CloseHandle {
     /// Ends it; a read that is blocked answers [`Kind::Closed`]. After the end it does nothing.
-    pub fn stop(&self) {
+    pub fn close(&self) {
         self.0.stop();
     }
 

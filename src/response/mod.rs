@@ -1,13 +1,13 @@
 //! One response: the head that came, and the body as it comes.
 
 mod body;
-mod soon;
+mod read_async;
 
 use std::sync::Arc;
 
-pub use self::body::{Body, Stopper};
-pub(crate) use self::soon::Piece;
-pub use self::soon::Reading;
+pub use self::body::{CloseHandle, ResponseBody};
+pub(crate) use self::read_async::Piece;
+pub use self::read_async::ReadFuture;
 use crate::error::Error;
 use crate::http::Timings;
 use crate::http::decode::Content;
@@ -18,26 +18,26 @@ use crate::vocabulary::CloseMode;
 
 /// A response. Dropped before its body ended, it closes its connection at once.
 ///
-/// Threads: one at a time; a [`Stopper`] ends it from any.
+/// Threads: one at a time; a [`CloseHandle`] ends it from any.
 #[derive(Debug)]
 pub struct Response {
-    head: Head,
-    body: Body,
+    head: ResponseHead,
+    body: ResponseBody,
 }
 
 /// Everything before the body. Threads: immutable.
 #[derive(Debug)]
-pub struct Head {
+pub struct ResponseHead {
     target: Arc<Target>,
     exchange: Arc<Exchange>,
-    history: Vec<Hop>,
+    history: Vec<Redirect>,
 }
 
 /// A response that redirected. Threads: immutable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hop {
+pub struct Redirect {
     /// Its status: 301, 302, 303, 307 or 308.
-    pub status: u16,
+    pub status_code: u16,
     /// The URL that gave it, without user information and fragment.
     pub url: String,
 }
@@ -47,30 +47,33 @@ impl Response {
         manager: &Arc<Manager>,
         content: Content,
         target: Arc<Target>,
-        history: Vec<Hop>,
+        history: Vec<Redirect>,
     ) -> Self {
         let exchange = Arc::clone(content.reader().exchange());
-        Self { head: Head { target, exchange, history }, body: Body::new(manager, content) }
+        Self {
+            head: ResponseHead { target, exchange, history },
+            body: ResponseBody::new(manager, content),
+        }
     }
 
     /// The head.
-    pub fn head(&self) -> &Head {
+    pub fn head(&self) -> &ResponseHead {
         &self.head
     }
 
     /// The body.
-    pub fn body(&mut self) -> &mut Body {
+    pub fn body(&mut self) -> &mut ResponseBody {
         &mut self.body
     }
 
     /// Both, apart.
-    pub fn into_parts(self) -> (Head, Body) {
+    pub fn into_parts(self) -> (ResponseHead, ResponseBody) {
         (self.head, self.body)
     }
 
     /// The status code.
-    pub fn status(&self) -> u16 {
-        self.head.status()
+    pub fn status_code(&self) -> u16 {
+        self.head.status_code()
     }
 
     /// The URL that answered, after all redirects, without user information and fragment.
@@ -79,7 +82,7 @@ impl Response {
     }
 
     /// Every response that redirected on the way here, the first one first.
-    pub fn history(&self) -> &[Hop] {
+    pub fn history(&self) -> &[Redirect] {
         self.head.history()
     }
 
@@ -125,11 +128,11 @@ impl Response {
     /// The read begins at the call, not at the first poll. Until its outcome was taken nothing else
     /// reads: that is [`Kind::InvalidState`](crate::Kind::InvalidState). Dropping the future before
     /// its end closes the response.
-    pub fn read_soon(&mut self, at_most: usize) -> Reading<'_> {
-        self.body.read_soon(at_most)
+    pub fn read_async(&mut self, at_most: usize) -> ReadFuture<'_> {
+        self.body.read_async(at_most)
     }
 
-    /// What of the body is here already and was not read; see [`Request::whole`](crate::Request::whole).
+    /// What of the body is here already and was not read; see [`Request::set_buffer_body`](crate::Request::set_buffer_body).
     pub(crate) fn at_hand(&self) -> Option<&[u8]> {
         self.body.at_hand()
     }
@@ -140,14 +143,14 @@ impl Response {
     }
 
     /// What ends it from another thread.
-    pub fn stopper(&self) -> Stopper {
-        self.body.stopper()
+    pub fn close_handle(&self) -> CloseHandle {
+        self.body.close_handle()
     }
 }
 
-impl Head {
+impl ResponseHead {
     /// The status code.
-    pub fn status(&self) -> u16 {
+    pub fn status_code(&self) -> u16 {
         self.exchange.head().map_or(0, |head| head.status)
     }
 
@@ -162,7 +165,7 @@ impl Head {
     }
 
     /// Every response that redirected on the way here, the first one first.
-    pub fn history(&self) -> &[Hop] {
+    pub fn history(&self) -> &[Redirect] {
         &self.history
     }
 
@@ -193,8 +196,8 @@ impl Head {
     }
 }
 
-impl Hop {
-    pub(crate) fn new(status: u16, target: &Target) -> Self {
-        Self { status, url: target.url() }
+impl Redirect {
+    pub(crate) fn new(status_code: u16, target: &Target) -> Self {
+        Self { status_code, url: target.url() }
     }
 }

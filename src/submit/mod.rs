@@ -4,7 +4,7 @@
 //! The work is the same blocking code that a caller's own thread runs; where it waits is the
 //! engine's business.
 
-mod slot;
+mod oneshot;
 
 use std::future::Future;
 use std::io;
@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-pub(crate) use self::slot::Slot;
+pub(crate) use self::oneshot::Oneshot;
 use crate::cancel::CancelToken;
 use crate::client::Client;
 use crate::error::Error;
@@ -32,7 +32,7 @@ use crate::vocabulary::Kind;
 #[must_use = "dropping it cancels the request"]
 #[derive(Debug)]
 pub struct Submission {
-    slot: Arc<Slot<Result<Response, Error>>>,
+    oneshot: Arc<Oneshot<Result<Response, Error>>>,
     token: CancelToken,
     over: bool,
     process: u32,
@@ -73,7 +73,7 @@ fn job<T: 'static>(
     work: impl FnOnce() -> T + Send + 'static,
     done: impl FnOnce(Result<T, Error>) + Send + 'static,
 ) -> impl FnMut(io::Result<()>) + Send + 'static {
-    let mut owed = Owed { done: Some(done), of: PhantomData };
+    let mut guard = CompletionGuard { done: Some(done), of: PhantomData };
     let mut work = Some(work);
     move |ready| {
         let Some(work) = work.take() else { return };
@@ -84,8 +84,8 @@ fn job<T: 'static>(
             }
         };
         // Wakers and what is dropped with an outcome may be other people's code, too.
-        let pay = || drop(catch_unwind(AssertUnwindSafe(|| owed.pay(outcome))));
-        on_thread_stack(pay);
+        let complete = || drop(catch_unwind(AssertUnwindSafe(|| guard.complete(outcome))));
+        on_thread_stack(complete);
     }
 }
 
@@ -96,20 +96,20 @@ fn panicked() -> Error {
 }
 
 /// An outcome that somebody waits for: told when it is known, or when that will never be.
-struct Owed<T, F: FnOnce(Result<T, Error>)> {
+struct CompletionGuard<T, F: FnOnce(Result<T, Error>)> {
     done: Option<F>,
     of: PhantomData<fn(T)>,
 }
 
-impl<T, F: FnOnce(Result<T, Error>)> Owed<T, F> {
-    fn pay(&mut self, outcome: Result<T, Error>) {
+impl<T, F: FnOnce(Result<T, Error>)> CompletionGuard<T, F> {
+    fn complete(&mut self, outcome: Result<T, Error>) {
         if let Some(done) = self.done.take() {
             done(outcome);
         }
     }
 }
 
-impl<T, F: FnOnce(Result<T, Error>)> Drop for Owed<T, F> {
+impl<T, F: FnOnce(Result<T, Error>)> Drop for CompletionGuard<T, F> {
     fn drop(&mut self) {
         if let Some(done) = self.done.take() {
             done(Err(Error::no_thread(&no_thread())));
@@ -120,11 +120,11 @@ impl<T, F: FnOnce(Result<T, Error>)> Drop for Owed<T, F> {
 impl Submission {
     pub(crate) fn begin(client: &Client, mut request: Request) -> Self {
         let token = request.token.as_ref().map_or_else(CancelToken::new, CancelToken::child);
-        request.cancel_with(Some(token.clone()));
-        let slot = Slot::new();
-        let outcome = Arc::clone(&slot);
+        request.set_cancel(Some(token.clone()));
+        let oneshot = Oneshot::new();
+        let outcome = Arc::clone(&oneshot);
         submit(client, request, move |sent| outcome.put(sent));
-        Self { slot, token, over: false, process: fork_generation() }
+        Self { oneshot, token, over: false, process: fork_generation() }
     }
 
     /// Blocks this thread until the outcome is here.
@@ -132,7 +132,7 @@ impl Submission {
     /// # Errors
     /// Any [`Kind`], as [`Client::send`]; [`Kind::Cancelled`] if a signal ended the wait.
     pub fn wait(mut self) -> Result<Response, Error> {
-        let outcome = self.slot.wait(|| self.token.fire(Some("interrupted")));
+        let outcome = self.oneshot.wait(|| self.token.fire(Some("interrupted")));
         self.over = outcome.is_ok();
         outcome.and_then(|sent| sent)
     }
@@ -142,7 +142,7 @@ impl Future for Submission {
     type Output = Result<Response, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = match self.slot.poll(cx.waker()) {
+        let outcome = match self.oneshot.poll(cx.waker()) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(outcome)) => outcome,
             Err(forked) => Err(forked),

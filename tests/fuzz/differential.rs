@@ -55,7 +55,7 @@ struct Python {
 impl Differential {
     pub fn new() -> Self {
         let client = crate::support::client();
-        client.decode(false);
+        client.set_decode(false);
         let differences: Vec<Difference> =
             serde_json::from_str(include_str!("differences.json")).expect("the list");
         let (generator, origin) = (Generator::new(), Origin::start(false));
@@ -118,10 +118,10 @@ impl Made {
 fn by_hangup(client: &hangup::Client, url: &str) -> Made {
     let made = || {
         let mut request = Request::new("GET", url)?;
-        request.timeout(Timeout::Total, Some(Duration::from_secs(20)))?;
-        request.redirects(Some(0));
+        request.set_timeout(Timeout::Total, Some(Duration::from_secs(20)))?;
+        request.set_redirects(Some(0));
         let mut response = client.send(&mut request)?;
-        Ok((response.status(), response.read_all(1 << 20)?))
+        Ok((response.status_code(), response.read_all(1 << 20)?))
     };
     match made() {
         Ok((status, body)) => Made::Response { status, body },

@@ -173,16 +173,16 @@ impl Way {
         headers: &mut Vec<(String, Vec<u8>)>,
     ) -> Result<Vec<u8>, Error> {
         let mut request = Request::new(case.method, &self.origin.url(number))?;
-        request.timeout(Timeout::Total, Some(Duration::from_secs(20)))?;
-        request.redirects(Some(0));
+        request.set_timeout(Timeout::Total, Some(Duration::from_secs(20)))?;
+        request.set_redirects(Some(0));
         if case.body > 0 {
-            request.body(Body::bytes(&vec![b'u'; case.body]));
+            request.set_body(Body::bytes(&vec![b'u'; case.body]));
         }
         if case.expects {
-            request.header("Expect", "100-continue")?;
+            request.add_header("Expect", "100-continue")?;
         }
         let mut response = self.client.send(&mut request)?;
-        *status = Some(response.status());
+        *status = Some(response.status_code());
         headers.extend(response.head().headers().map(|(name, value)| (name.into(), value.into())));
         let (mut body, mut piece) = (Vec::new(), [0; 3000]);
         loop {

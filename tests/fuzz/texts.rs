@@ -81,7 +81,7 @@ impl Texts {
     fn header(&self, dice: &mut Dice, form: Form) -> Result<(), String> {
         let field = text(dice, FIELDS);
         let (name, value) = field.split_once(':').unwrap_or((&field, ""));
-        let set = |request: &mut Request| request.header(name, value);
+        let set = |request: &mut Request| request.add_header(name, value);
         let (_, head) = self.ask(form, "http://a.test/", |_| Ok(()), set)?;
         let Some(head) = head else { return Ok(()) };
         one_request(&head).map_err(|why| format!("{field:?}: {why}: {head:?}"))?;
@@ -105,7 +105,7 @@ impl Texts {
         let field: Vec<u8> = cookie.bytes().filter(|byte| !b"\r\n\0".contains(byte)).collect();
         self.lock().field = [b"Set-Cookie: ", &field[..], b"\r\n"].concat();
         let client = form.client();
-        client.cookies(true);
+        client.set_cookies(true);
         let url = format!("http://127.0.0.1:{}/a/b", self.port);
         let first = client.get(&url, LIMIT).and_then(|mut response| response.read_all(100));
         self.lock().field.clear();
@@ -131,10 +131,10 @@ impl Texts {
     fn proxy(&self, dice: &mut Dice, form: Form) -> Result<(), String> {
         let client = form.client();
         let proxy = text(dice, PROXIES);
-        secretless(&proxy, client.proxy(Some(&proxy)).err().as_ref())?;
-        client.proxy(Some(&self.proxy_url())).map_err(|error| format!("{error:?}"))?;
+        secretless(&proxy, client.set_proxy(Some(&proxy)).err().as_ref())?;
+        client.set_proxy(Some(&self.proxy_url())).map_err(|error| format!("{error:?}"))?;
         let list = format!("{},127.0.0.1", text(dice, EXCEPTIONS));
-        if client.no_proxy(&list).is_err() {
+        if client.set_no_proxy(&list).is_err() {
             return Ok(());
         }
         self.lock().heads.clear();
@@ -155,12 +155,12 @@ impl Texts {
         set: impl Fn(&mut Request) -> Result<(), Error>,
     ) -> Result<(Option<Error>, Option<String>), String> {
         let client = form.client();
-        client.proxy(Some(&self.proxy_url())).map_err(|error| format!("{error:?}"))?;
+        client.set_proxy(Some(&self.proxy_url())).map_err(|error| format!("{error:?}"))?;
         self.lock().heads.clear();
         let outcome = set_up(&client).and_then(|()| Request::new("GET", url)).and_then(|request| {
             let mut request = request;
             set(&mut request)?;
-            request.timeout(Timeout::Total, LIMIT)?;
+            request.set_timeout(Timeout::Total, LIMIT)?;
             client.send(&mut request).map(drop)
         });
         let head = self.lock().heads.first().cloned();

@@ -60,10 +60,10 @@ fn any_request(servers: &[Server], token: &CancelToken, dice: &mut Dice) -> Requ
     let path = PATHS[pick(dice, PATHS.len())];
     let mut request = request(if path == "/refused" { "POST" } else { "GET" }, &server.url(path));
     if path == "/refused" {
-        request.body(Source::pieces(30, 10_000, |_| {}).0.chunked());
+        request.set_body(Source::pieces(30, 10_000, |_| {}).0.chunked());
     }
-    request.cancel_with(Some(token.clone()));
-    request.connection(
+    request.set_cancel(Some(token.clone()));
+    request.set_connection_mode(
         [
             ConnectionMode::Keep,
             ConnectionMode::Keep,
@@ -72,10 +72,10 @@ fn any_request(servers: &[Server], token: &CancelToken, dice: &mut Dice) -> Requ
         ][pick(dice, 4)],
     );
     if dice.roll(3) == 0 {
-        request.timeout(Timeout::Total, Some(ms(1 + dice.roll(60)))).unwrap();
+        request.set_timeout(Timeout::Total, Some(ms(1 + dice.roll(60)))).unwrap();
     }
     if dice.roll(3) == 0 {
-        request.whole(Some(200_000));
+        request.set_buffer_body(Some(200_000));
     }
     request
 }
@@ -118,7 +118,7 @@ impl Exchange {
                 match dice.roll(6) {
                     0 => {
                         // Begun and abandoned.
-                        drop(response.read_soon(1 << 16));
+                        drop(response.read_async(1 << 16));
                         ended("dropped in a read");
                     }
                     1 => {
@@ -136,7 +136,7 @@ impl Exchange {
                     _ => {
                         self.token.after(ms(dice.roll(20)));
                         loop {
-                            match block_on(response.read_soon(1 << 16)) {
+                            match block_on(response.read_async(1 << 16)) {
                                 Ok(piece) if piece.is_empty() => break ended("read there"),
                                 Ok(_) => {}
                                 Err(error) => break ended(&judge(&error)),

@@ -138,7 +138,7 @@ pub fn errors(all: Vec<Watched>) -> Vec<Error> {
 
 pub fn without_limits(mut request: Request) -> Request {
     for clock in Timeout::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
-        request.timeout(clock, None).unwrap();
+        request.set_timeout(clock, None).unwrap();
     }
     request
 }
@@ -146,11 +146,11 @@ pub fn without_limits(mut request: Request) -> Request {
 /// GET with the whole body.
 pub fn whole(url: &str, at_most: usize) -> Request {
     let mut request = request("GET", url);
-    request.whole(Some(at_most));
+    request.set_buffer_body(Some(at_most));
     request
 }
 
 pub fn with_token(mut request: Request, token: &CancelToken) -> Request {
-    request.cancel_with(Some(token.clone()));
+    request.set_cancel(Some(token.clone()));
     request
 }

@@ -42,7 +42,7 @@ fn leave_room() -> i32 {
 /// each ends in time by its token, and the rest by a shutdown.
 fn blocked_in(phase: Phase, url: &str, limits: Limits, hang: bool) {
     let client = client_with(limits);
-    client.tls_dangerously_trust_anybody(true).unwrap();
+    client.set_tls_dangerously_accept_any_certificate(true).unwrap();
     let (_hold, held) = channel::<()>();
     let held = std::sync::Mutex::new(held);
     if hang {
@@ -55,9 +55,9 @@ fn blocked_in(phase: Phase, url: &str, limits: Limits, hang: bool) {
     let one = |token: Option<&CancelToken>| {
         let mut request = request("GET", url);
         Timeout::ALL.iter().filter(|clock| clock.can_be_set()).for_each(|clock| {
-            request.timeout(*clock, None).unwrap();
+            request.set_timeout(*clock, None).unwrap();
         });
-        request.cancel_with(token.cloned());
+        request.set_cancel(token.cloned());
         client.send(&mut request)
     };
     let state = match phase {

@@ -102,7 +102,7 @@ fn an_endless_body_that_is_read_on_and_on_keeps_nobody_waiting() {
     let client = Arc::new(client());
     let mut response = client.submit(request("GET", &endless.url("/"))).wait().unwrap();
     let _meanwhile = Meanwhile::again_and_again(move || {
-        assert!(!block_on(response.read_soon(64 << 10)).unwrap().is_empty());
+        assert!(!block_on(response.read_async(64 << 10)).unwrap().is_empty());
     });
     under_way(&client);
     let slowest = fifty_small_ones(&client, &server.url("/"));
@@ -118,7 +118,7 @@ fn a_hundred_handshakes_keep_nobody_waiting() {
     let storm: Vec<_> = (0..100)
         .map(|_| {
             let mut fresh = whole(&secure.url("/"), 10);
-            fresh.connection(ConnectionMode::Fresh);
+            fresh.set_connection_mode(ConnectionMode::Fresh);
             Watched::new(client.submit(fresh))
         })
         .collect();
@@ -150,7 +150,7 @@ fn an_endless_body_that_is_decoded_keeps_nobody_waiting() {
     let (endless, server) =
         (Server::start(Script::every(steps)), Server::start(Script::answering("ok")));
     let client = Arc::new(client());
-    client.decode(true);
+    client.set_decode(true);
     let (theirs, url) = (Arc::clone(&client), endless.url("/"));
     let rounds = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&rounds);
@@ -207,7 +207,7 @@ fn readers_that_block_hold_up_only_their_own_uploads() {
         for _ in 0..3 {
             let (source, account) = Source::pieces(1, 5, |_| {});
             let mut late = post(&server.url("/"), source.chunked());
-            late.timeout(Timeout::Total, Some(ms(10_000))).unwrap();
+            late.set_timeout(Timeout::Total, Some(ms(10_000))).unwrap();
             let mut response = client.submit(late).wait().unwrap();
             assert_eq!(response.read_all(10).unwrap(), b"ok");
             account.assert_dropped_once();

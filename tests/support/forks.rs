@@ -118,7 +118,7 @@ fn p1_a_child_gets_new_connections_and_its_parents_are_untouched(form: Form) {
             let mut doomed = Some(get(&client, &half.url("/")).unwrap());
             let token = CancelToken::new();
             let mut inherited = request("GET", &half.url("/"));
-            inherited.cancel_with(Some(token.clone()));
+            inherited.set_cancel(Some(token.clone()));
             let mut held = Some(client.send(&mut inherited).unwrap());
             let child = fork(|| {
                 let ports = [plain.port(), secure.port(), half.port(), slow.port()];
@@ -133,7 +133,7 @@ fn p1_a_child_gets_new_connections_and_its_parents_are_untouched(form: Form) {
                 token.fire(None);
                 drop(held.take());
                 let mut doomed = doomed.take().unwrap();
-                doomed.stopper().stop();
+                doomed.close_handle().close();
                 assert!(doomed.read_all(100).is_err());
                 drop(doomed);
                 let open = descriptors().into_iter().filter_map(what_is);
@@ -189,12 +189,12 @@ fn p1_a_child_works_whatever_its_parents_threads_were_doing(form: Form) {
             ..Limits::default()
         }));
         let client = form.of(hangup::Client::new(manager));
-        client.tls_roots(certs().ca().as_bytes()).unwrap();
+        client.set_tls_roots(certs().ca().as_bytes()).unwrap();
         let inside = blocking_here(&client);
         let token = CancelToken::new();
         let ask = |url: String| {
             let mut request = request("GET", &url);
-            request.cancel_with(Some(token.clone()));
+            request.set_cancel(Some(token.clone()));
             client.send(&mut request).map(drop).unwrap_err().kind()
         };
         let silent_url = format!("https://localhost:{}/", silent.port());
@@ -210,7 +210,7 @@ fn p1_a_child_works_whatever_its_parents_threads_were_doing(form: Form) {
             token.after(Duration::from_secs(60));
             // In the background: a dial that its exchange has left, one ahead, and the sweep.
             let mut left = request("GET", &format!("https://127.0.0.1:{}/", silent.port()));
-            left.timeout(Timeout::Total, Some(ms(50))).unwrap();
+            left.set_timeout(Timeout::Total, Some(ms(50))).unwrap();
             assert_eq!(client.send(&mut left).unwrap_err().kind(), Kind::TimedOut);
             let ahead = format!("https://127.0.0.2:{}/", hole.port());
             client.preconnect(&ahead, 1).unwrap();
@@ -250,7 +250,7 @@ fn in_the_child(client: &Client, by_name: &str, url: &str) {
     let hole = BlackHole::new();
     let token = CancelToken::new();
     let mut request = request("GET", &hole.url("/"));
-    request.cancel_with(Some(token.clone()));
+    request.set_cancel(Some(token.clone()));
     thread::scope(|scope| {
         let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
         until("a dial", || {
@@ -311,8 +311,8 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
             let child = Mutex::new(None);
             let in_dial = |url: String, server: &Server| {
                 let mut request = request("GET", &url);
-                request.timeout(Timeout::Connect, Some(ms(600))).unwrap();
-                request.timeout(Timeout::Tls, Some(ms(600))).unwrap();
+                request.set_timeout(Timeout::Connect, Some(ms(600))).unwrap();
+                request.set_timeout(Timeout::Tls, Some(ms(600))).unwrap();
                 thread::scope(|scope| {
                     let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
                     assert!(server.wait_connections(1, PATIENCE));
@@ -329,7 +329,7 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
             // While it still connects: nobody who listens later is to find it.
             let hole = BlackHole::new();
             let mut request = request("GET", &hole.url("/"));
-            request.timeout(Timeout::Connect, Some(ms(600))).unwrap();
+            request.set_timeout(Timeout::Connect, Some(ms(600))).unwrap();
             thread::scope(|scope| {
                 let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
                 until("a SYN", || is_connecting_to(hole.port()));
@@ -340,7 +340,7 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
             child.lock().unwrap().take().unwrap().kill();
             in_dial(format!("https://localhost:{}/", silent.port()), &silent);
             child.lock().unwrap().take().unwrap().kill();
-            client.proxy(Some(&format!("127.0.0.1:{}", proxy.port()))).unwrap();
+            client.set_proxy(Some(&format!("127.0.0.1:{}", proxy.port()))).unwrap();
             in_dial("https://localhost:1/".to_owned(), &proxy);
             client.manager().close_all(CloseMode::Now);
             assert!(plain.wait_ended(0, Duration::from_secs(5)).is_some());

@@ -103,7 +103,7 @@ impl Client {
     pub fn get(&self, url: &str, total: Option<Duration>) -> Result<Response, Error> {
         let mut request = Request::new("GET", url)?;
         if total.is_some() {
-            request.timeout(Timeout::Total, total)?;
+            request.set_timeout(Timeout::Total, total)?;
         }
         self.send(&mut request)
     }
@@ -120,7 +120,7 @@ impl Response {
         match self.form {
             Form::Blocking => self.response.read(into),
             Form::Submitted => {
-                let piece = block_on(self.response.read_soon(into.len()))?;
+                let piece = block_on(self.response.read_async(into.len()))?;
                 into[..piece.len()].copy_from_slice(&piece);
                 Ok(piece.len())
             }
@@ -131,7 +131,7 @@ impl Response {
     pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
         let mut all = Vec::new();
         while self.form == Form::Submitted && all.len() < at_most {
-            let piece = block_on(self.response.read_soon(at_most - all.len()))?;
+            let piece = block_on(self.response.read_async(at_most - all.len()))?;
             if piece.is_empty() {
                 return Ok(all);
             }

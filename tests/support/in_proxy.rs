@@ -35,7 +35,7 @@ fn c6_cancel_in_each_step_of_each_kind_of_proxy(form: Form) {
                 let client = admitted(form, &proxy.url());
                 let token = CancelToken::new();
                 let mut request = request("GET", url);
-                request.cancel_with(Some(token.clone()));
+                request.set_cancel(Some(token.clone()));
                 let state =
                     if phase == Phase::Tls { ConnectionState::Tls } else { ConnectionState::Proxy };
                 let error = cancelled(
@@ -102,10 +102,10 @@ fn l5_the_slot_of_a_silent_proxy_is_free_again_soon(form: Form) {
         client.manager().set_limits(limits).unwrap();
         let token = CancelToken::new();
         let mut first = request("GET", "https://localhost:1/");
-        first.cancel_with(Some(token.clone()));
+        first.set_cancel(Some(token.clone()));
         match by {
-            "connect" => first.timeout(Timeout::Connect, Some(ms(300))).unwrap(),
-            "total" => first.timeout(Timeout::Total, Some(ms(300))).unwrap(),
+            "connect" => first.set_timeout(Timeout::Connect, Some(ms(300))).unwrap(),
+            "total" => first.set_timeout(Timeout::Total, Some(ms(300))).unwrap(),
             _ => {}
         }
         thread::scope(|scope| {
@@ -143,7 +143,7 @@ fn r14_the_tunnel_of_a_cancelled_request_serves_the_next(form: Form) {
     let client = through(form, &format!("http://127.0.0.1:{}", proxy.port()));
     let token = CancelToken::new();
     let mut request = request("GET", "https://localhost:1/");
-    request.cancel_with(Some(token.clone()));
+    request.set_cancel(Some(token.clone()));
     let ready = |_| assert!(proxy.wait_heads(1, PATIENCE));
     cancelled("in a slow CONNECT", &token, Phase::Proxy, || client.send(&mut request), ready);
     proxy.release("go");

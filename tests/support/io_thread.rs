@@ -42,7 +42,7 @@ fn the_io_thread_begins_with_the_first_submission_and_ends_with_the_last_manager
             assert_eq!(there(), 1);
             // A response has a share of its manager.
             drop(other);
-            assert_eq!(block_on(last.read_soon(10)).unwrap(), b"ok");
+            assert_eq!(block_on(last.read_async(10)).unwrap(), b"ok");
             assert_eq!(there(), 1);
             drop(last);
             until("the server's ends", || server.open_connections() == 0);
@@ -148,7 +148,7 @@ fn several_io_threads_share_the_work_and_end_it_as_one() {
             assert_eq!(response.reused(), round > 0);
             assert_eq!(response.read_all(10).unwrap(), b"ok");
             let mut body = client.submit(request("GET", &server.url("/"))).wait().unwrap();
-            assert_eq!(block_on(body.read_soon(10)).unwrap(), b"ok");
+            assert_eq!(block_on(body.read_async(10)).unwrap(), b"ok");
         }
         assert_eq!(server.connections(), 1);
         drop(client);

@@ -50,7 +50,7 @@ pub fn tls_client() -> Client {
 
 /// Has a client trust the test CA.
 pub fn trusting<C: Sends>(client: C) -> C {
-    client.plain().tls_roots(testserver::certs().ca().as_bytes()).unwrap();
+    client.plain().set_tls_roots(testserver::certs().ca().as_bytes()).unwrap();
     client
 }
 
@@ -72,7 +72,7 @@ pub fn request(method: &str, url: &str) -> Request {
 /// A POST of a body.
 pub fn post(url: &str, body: Body) -> Request {
     let mut request = request("POST", url);
-    request.body(body);
+    request.set_body(body);
     request
 }
 

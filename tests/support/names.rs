@@ -69,7 +69,7 @@ fn url(port: u16) -> String {
 /// A GET over a connection of its own.
 fn fresh(client: &Client, url: &str) -> Vec<u8> {
     let mut request = request("GET", url);
-    request.connection(ConnectionMode::Fresh);
+    request.set_connection_mode(ConnectionMode::Fresh);
     client.send(&mut request).unwrap().read_all(10).unwrap()
 }
 
@@ -152,14 +152,14 @@ fn a_hook_that_blocks_holds_nobody(form: Form) {
     for _ in 0..5 {
         let token = CancelToken::new();
         let mut request = request("GET", &url(server.port()));
-        request.cancel_with(Some(token.clone()));
+        request.set_cancel(Some(token.clone()));
         let work = || client.send(&mut request);
         cancelled("in a hook", &token, Phase::Resolve, work, wait);
         // Its slot is free at once: there is no socket that could be of use to anybody.
         assert_gone(client.manager(), server.port());
     }
     let mut limited = request("GET", &url(server.port()));
-    limited.timeout(Timeout::Resolve, Some(ms(100))).unwrap();
+    limited.set_timeout(Timeout::Resolve, Some(ms(100))).unwrap();
     let begun = Instant::now();
     assert_timed_out(&client.send(&mut limited).unwrap_err(), Timeout::Resolve, Phase::Resolve);
     assert!(begun.elapsed() >= ms(100) && begun.elapsed() < SOON);

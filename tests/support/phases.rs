@@ -34,12 +34,12 @@ type Set = Box<dyn Fn(&mut Request)>;
 /// The three clocks that can end a phase: its own, the request's, and its token's.
 fn three(own: Timeout, limit: Duration) -> [(Timeout, Set); 3] {
     let set = move |clock| -> Set {
-        Box::new(move |request| request.timeout(clock, Some(limit)).unwrap())
+        Box::new(move |request| request.set_timeout(clock, Some(limit)).unwrap())
     };
     let token: Set = Box::new(move |request| {
         let token = CancelToken::new();
         token.after(limit);
-        request.cancel_with(Some(token));
+        request.set_cancel(Some(token));
     });
     [(own, set(own)), (Timeout::Total, set(Timeout::Total)), (Timeout::Token, token)]
 }

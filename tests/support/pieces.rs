@@ -25,12 +25,12 @@ fn a_whole_body_comes_with_its_response() {
             assert_at_rest(client.manager());
             let mut room = [0; 3];
             assert_eq!((response.read(&mut room).unwrap(), &room), (3, b"hel"));
-            assert_eq!(block_on(response.read_soon(2)).unwrap(), b"lo");
+            assert_eq!(block_on(response.read_async(2)).unwrap(), b"lo");
             // A bound does not hurt what is here already.
             assert_eq!(response.read_all(4).unwrap_err().kind(), Kind::TooLarge);
             assert_eq!(response.read_all(5).unwrap(), b" you.");
             assert_eq!(response.read(&mut room).unwrap(), 0);
-            assert_eq!(block_on(response.read_soon(2)).unwrap(), b"");
+            assert_eq!(block_on(response.read_async(2)).unwrap(), b"");
         }
         // Nothing was left to close.
         let reasons: Vec<_> = (1..3).filter_map(|id| client.manager().why_closed(id)).collect();
@@ -49,14 +49,14 @@ fn a_body_that_is_too_large_fails_the_call_that_wanted_it_whole() {
     wait_closed(&client, &server);
     // The server has done what it was asked.
     let mut post = post(&server.url("/"), Body::bytes(b"do it"));
-    post.whole(Some(4));
+    post.set_buffer_body(Some(4));
     assert!(!client.send(&mut post).unwrap_err().retry_safe());
     // No byte is a bound, too; and the bound can be taken away.
     assert_eq!(client.send(&mut whole(&server.url("/"), 0)).unwrap_err().kind(), Kind::TooLarge);
     let mut head = request("HEAD", &server.url("/"));
-    head.whole(Some(0));
+    head.set_buffer_body(Some(0));
     assert_eq!(client.send(&mut head).unwrap().read_all(0).unwrap(), b"");
-    head.whole(None);
+    head.set_buffer_body(None);
     client.send(&mut head).unwrap();
 }
 
@@ -68,12 +68,12 @@ fn a_body_is_read_piece_by_piece_as_it_comes() {
     let server = Server::start(Script::every(steps));
     let client = client();
     let mut response = client.submit(request("GET", &server.url("/"))).wait().unwrap();
-    let mut reading = response.read_soon(4);
+    let mut reading = response.read_async(4);
     assert!(poll_once(&mut reading).is_none());
     server.release("go");
     let mut body = block_on(reading).unwrap();
     loop {
-        let piece = block_on(response.read_soon(4)).unwrap();
+        let piece = block_on(response.read_async(4)).unwrap();
         assert!(piece.len() <= 4);
         if piece.is_empty() {
             break;
@@ -81,8 +81,8 @@ fn a_body_is_read_piece_by_piece_as_it_comes() {
         body.extend(piece);
     }
     assert_eq!(body, b"hello you.");
-    assert_eq!(block_on(response.read_soon(4)).unwrap(), b"");
-    let refused = block_on(response.read_soon(0)).unwrap_err();
+    assert_eq!(block_on(response.read_async(4)).unwrap(), b"");
+    let refused = block_on(response.read_async(0)).unwrap_err();
     assert_eq!(refused.kind(), Kind::InvalidArgument);
     assert_eq!(response.read(&mut [0]).unwrap(), 0);
 }
@@ -103,9 +103,9 @@ fn what_is_begun_here_is_read_there() {
             0 => get(&client, &server.url("/")).unwrap(),
             _ => client.submit(request("GET", &server.url("/"))).wait().unwrap(),
         };
-        let mut read = block_on(response.read_soon(usize::MAX)).unwrap().len();
+        let mut read = block_on(response.read_async(usize::MAX)).unwrap().len();
         read += response.read(&mut [0; 1000]).unwrap();
-        read += block_on(response.read_soon(100)).unwrap().len();
+        read += block_on(response.read_async(100)).unwrap().len();
         // On any thread.
         read += thread::spawn(move || response.read_all(usize::MAX).unwrap().len()).join().unwrap();
         assert_eq!(read as u64, size);
@@ -119,11 +119,11 @@ fn a_read_that_is_dropped_closes_the_response() {
     let client = client();
     let mut response = at_the_stall(&client, &server);
     let id = response.connection();
-    let mut reading = response.read_soon(100);
+    let mut reading = response.read_async(100);
     assert!(poll_once(&mut reading).is_none());
     drop(reading);
     assert_eq!(response.read(&mut [0]).unwrap_err().kind(), Kind::InvalidState);
-    assert_eq!(block_on(response.read_soon(1)).unwrap_err().kind(), Kind::InvalidState);
+    assert_eq!(block_on(response.read_async(1)).unwrap_err().kind(), Kind::InvalidState);
     wait_closed(&client, &server);
     assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
     assert!(server.wait_ended(0, PATIENCE).is_some());
@@ -135,11 +135,11 @@ fn while_a_read_is_under_way_there_is_no_other() {
     let client = client();
     let mut response = at_the_stall(&client, &server);
     // Forgotten, it is neither taken nor ended.
-    std::mem::forget(response.read_soon(100));
+    std::mem::forget(response.read_async(100));
     for error in [
         response.read(&mut [0]).unwrap_err(),
         response.read_all(100).unwrap_err(),
-        block_on(response.read_soon(1)).unwrap_err(),
+        block_on(response.read_async(1)).unwrap_err(),
     ] {
         assert_eq!(error.kind(), Kind::InvalidState);
         assert!(error.message().contains("under way"), "{error}");
@@ -153,9 +153,9 @@ fn a_stopper_ends_a_read_that_is_under_way() {
     let server = half();
     let client = client();
     let mut response = at_the_stall(&client, &server);
-    let stopper = response.stopper();
-    let reading = response.read_soon(100);
-    stopper.stop();
+    let stopper = response.close_handle();
+    let reading = response.read_async(100);
+    stopper.close();
     let error = block_on(reading).unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::Closed, Phase::Read));
     assert_gone(client.manager(), server.port());

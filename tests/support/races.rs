@@ -43,7 +43,7 @@ fn c12_a_response_and_a_cancel_together_are_a_whole_response_or_cancelled(form: 
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let server = in_rounds(ROUNDS, &[Step::head()], &[Step::send(&answer)]);
     let client = form.client();
-    client.connection(ConnectionMode::CloseAfter);
+    client.set_connection_mode(ConnectionMode::CloseAfter);
     let (mut whole, mut aim) = (0, Aim::new(12));
     for round in 0..ROUNDS {
         let token = CancelToken::new();
@@ -296,7 +296,7 @@ fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
     let token = CancelToken::new();
     let mut request = with_token(request("GET", &server.url("/")), &token);
     match round % 2 {
-        0 => request.timeout(Timeout::Total, Some(limit)).unwrap(),
+        0 => request.set_timeout(Timeout::Total, Some(limit)).unwrap(),
         _ => token.after(limit),
     }
     let begun = Instant::now();
@@ -356,7 +356,7 @@ fn ending_exchanges_never_touches_another_managers_connections(form: Form) {
         for round in 0..1500 {
             let mut request = request("GET", &server.url(&format!("/victim/{round}")));
             if round % 3 == 0 {
-                request.connection(ConnectionMode::CloseAfter);
+                request.set_connection_mode(ConnectionMode::CloseAfter);
             }
             let outcome = victim.send(&mut request).and_then(|mut r| r.read_all(10_000));
             if outcome.is_err() || victim.manager().stats().stale > 0 {

@@ -66,7 +66,7 @@ fn q4_a_refused_tunnel_is_told_with_its_status(form: Form) {
         let refusal = Answer { status, headers, body: html.to_owned() };
         for proxy in of_each_kind(&Conduct::Refuse(refusal)) {
             let error = refused(form, &proxy.url(), ORIGIN);
-            assert_eq!(error.http_status(), Some(status));
+            assert_eq!(error.status_code(), Some(status));
             assert!(error.message().contains(word), "{error}");
             assert!(!error.message().contains("html"), "{error}");
             assert_eq!(proxy.heads(0).len(), 1, "asked once");
@@ -82,12 +82,12 @@ fn q4_a_proxy_that_wants_credentials_says_so_whether_there_were_none_or_others(f
         let wrong = proxy.url().replacen("://", "://us:pass-wrong@", 1);
         for client in [through(form, &proxy.url()), through(form, &wrong)] {
             let error = get(&client, ORIGIN).map(drop).unwrap_err();
-            assert_eq!((error.kind(), error.http_status()), (Kind::ProxyFailed, Some(407)));
+            assert_eq!((error.kind(), error.status_code()), (Kind::ProxyFailed, Some(407)));
             assert!(error.message().contains("wants credentials"), "{error}");
             assert!(!error.message().contains("pass-wrong"), "{error}");
             // A plain request is answered by the proxy itself, as HTTP has it.
             let mut response = get(&client, "http://127.0.0.1:1/").unwrap();
-            assert_eq!(response.status(), 407);
+            assert_eq!(response.status_code(), 407);
             assert!(response.read_all(1000).is_ok());
         }
     }
@@ -105,7 +105,7 @@ fn q4_what_is_no_answer_is_the_proxys_failure(form: Form) {
             let origin = Server::start(Script::every(vec![Step::Stall]));
             let error =
                 refused(form, &proxy.url(), &format!("https://127.0.0.1:{}/", origin.port()));
-            assert_eq!(error.http_status(), None);
+            assert_eq!(error.status_code(), None);
             assert!(words.iter().any(|word| error.message().contains(word)), "{error}");
             assert!(told.insert(error.message().to_owned()));
         }
@@ -247,7 +247,7 @@ fn q4_silence_at_each_step_is_ended_by_the_limit_of_its_phase(form: Form) {
             scope.spawn(move || {
                 let client = admitted(form, &proxy.url());
                 let clock = if phase == Phase::Tls { Timeout::Tls } else { Timeout::Connect };
-                client.timeout(clock, Some(ms(400))).unwrap();
+                client.set_timeout(clock, Some(ms(400))).unwrap();
                 let error = get(&client, url).map(drop).unwrap_err();
                 assert_timed_out(&error, clock, phase);
                 assert!(proxy.is_there(), "{what}");
@@ -265,7 +265,7 @@ fn q4_every_refusal_of_socks_has_its_words(form: Form) {
         let options = SocksOptions { conduct: SocksConduct::Refuse(code), ..Default::default() };
         let proxy = Socks::start_with(options).unwrap();
         let error = refused(form, &proxy.url("socks5h"), ORIGIN);
-        assert_eq!(error.http_status(), None);
+        assert_eq!(error.status_code(), None);
         let words = error.message().split("it refused the tunnel: ").nth(1).unwrap().to_owned();
         assert!(told.insert(words), "{error}");
     }

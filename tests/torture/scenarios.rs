@@ -42,15 +42,15 @@ pub struct Stage {
 impl Stage {
     pub fn new(form: Form, places: &'static Places, helper: &'static Helper) -> Self {
         let client = form.client();
-        client.tls_roots(places.ca().as_bytes()).expect("the test CA");
+        client.set_tls_roots(places.ca().as_bytes()).expect("the test CA");
         let token = CancelToken::new();
         Self { client, token, places, helper, source: RefCell::default() }
     }
 
     fn request(&self, method: &str, url: &str) -> Result<Request, Error> {
         let mut request = Request::new(method, url)?;
-        request.timeout(Timeout::Total, Some(LIMIT))?;
-        request.cancel_with(Some(self.token.clone()));
+        request.set_timeout(Timeout::Total, Some(LIMIT))?;
+        request.set_cancel(Some(self.token.clone()));
         Ok(request)
     }
 
@@ -112,11 +112,11 @@ fn last(stage: &Stage) -> Result<(), Error> {
 }
 
 fn proxied(stage: &Stage) -> Result<(), Error> {
-    stage.client.proxy(Some(stage.places.proxy()))
+    stage.client.set_proxy(Some(stage.places.proxy()))
 }
 
 fn socks(stage: &Stage) -> Result<(), Error> {
-    stage.client.proxy(Some(stage.places.socks()))
+    stage.client.set_proxy(Some(stage.places.socks()))
 }
 
 fn unix_socket(stage: &Stage) -> Outcome {
@@ -125,7 +125,7 @@ fn unix_socket(stage: &Stage) -> Outcome {
 
 fn upload(stage: &Stage) -> Outcome {
     let mut request = stage.request("POST", &stage.places.echo())?;
-    request.body(stage.source().chunked());
+    request.set_body(stage.source().chunked());
     stage.client.send(&mut request)?.read_all(MOST)
 }
 
@@ -136,21 +136,21 @@ fn upload_file(stage: &Stage) -> Outcome {
         std::fs::File::create(&file).and_then(|mut file| file.write_all(&uploaded())).unwrap();
     }
     let mut request = stage.request("POST", &stage.places.echo())?;
-    request.body(Body::file(&file)?);
+    request.set_body(Body::file(&file)?);
     stage.client.send(&mut request)?.read_all(MOST)
 }
 
 fn expect_continue(stage: &Stage) -> Outcome {
     let mut request = stage.request("POST", &stage.places.plain("/expect"))?;
-    request.header("Expect", "100-continue")?;
-    request.body(stage.source().of_length((PIECES * PIECE) as u64));
+    request.add_header("Expect", "100-continue")?;
+    request.set_body(stage.source().of_length((PIECES * PIECE) as u64));
     stage.client.send(&mut request)?.read_all(MOST)
 }
 
 /// The body comes with the response.
 fn whole(stage: &Stage) -> Outcome {
     let mut request = stage.request("GET", &stage.places.plain("/large"))?;
-    request.whole(Some(MOST));
+    request.set_buffer_body(Some(MOST));
     stage.client.send(&mut request)?.read_all(MOST)
 }
 
@@ -175,7 +175,7 @@ fn pieces(stage: &Stage, url: &str) -> Outcome {
 
 fn polite_close(stage: &Stage) -> Outcome {
     let mut request = stage.request("GET", &stage.places.plain("/chunked"))?;
-    request.connection(ConnectionMode::Fresh);
+    request.set_connection_mode(ConnectionMode::Fresh);
     stage.client.send(&mut request)?.close(CloseMode::Graceful);
     Ok(Vec::new())
 }

@@ -30,7 +30,7 @@ pub(super) struct Jar(Mutex<Store>);
 impl Jar {
     /// What the Set-Cookie fields of a response say; those that are malformed or not allowed are
     /// ignored, as RFC 6265 section 5.2 has it.
-    pub(super) fn take(&self, from: &Target, fields: &[(HeaderName, Vec<u8>)]) {
+    pub(super) fn store_from_response(&self, from: &Target, fields: &[(HeaderName, Vec<u8>)]) {
         let mut cookies = fields.iter().filter(|(name, _)| *name == header::SET_COOKIE).peekable();
         if cookies.peek().is_none() {
             return;

@@ -121,7 +121,7 @@ mod tests {
     fn a_refusal_is_told_with_its_status() {
         for (status, word) in [(405, "tunnels"), (407, "wants credentials"), (302, "302")] {
             let error = hear(&format!("HTTP/1.1 {status} No\r\n\r\n<html>")).unwrap_err();
-            assert_eq!((error.kind(), error.http_status()), (Kind::ProxyFailed, Some(status)));
+            assert_eq!((error.kind(), error.status_code()), (Kind::ProxyFailed, Some(status)));
             assert!(error.message().contains(word) && error.message().contains("http://p:80"));
         }
     }
@@ -133,7 +133,7 @@ mod tests {
         for text in ["<html>no</html>", "\x05\x00", "HTTP/2 200\r\n\r\n", &endless, &interim] {
             let error = hear(text).unwrap_err();
             assert_eq!(
-                (error.kind(), error.http_status()),
+                (error.kind(), error.status_code()),
                 (Kind::ProxyFailed, None),
                 "{text:.20}"
             );

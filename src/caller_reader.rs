@@ -8,15 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::runtime::{WorkerPool, run_on_worker_soon};
 
 /// Threads: one at a time.
-pub(crate) struct Foreign(Option<Box<dyn Read + Send>>);
+pub(crate) struct CallerReader(Option<Box<dyn Read + Send>>);
 
-impl Foreign {
+impl CallerReader {
     pub(crate) fn new(reader: impl Read + Send + 'static) -> Self {
         Self(Some(Box::new(reader)))
     }
 }
 
-impl Read for Foreign {
+impl Read for CallerReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
             Some(reader) => reader.read(into),
@@ -25,30 +25,30 @@ impl Read for Foreign {
     }
 }
 
-impl Drop for Foreign {
+impl Drop for CallerReader {
     fn drop(&mut self) {
         drop_apart(self.0.take());
     }
 }
 
 /// Threads: immutable.
-pub(crate) struct ForeignBytes(Option<Box<Shared>>);
+pub(crate) struct CallerBytes(Option<Box<Shared>>);
 
 type Shared = dyn AsRef<[u8]> + Send + Sync;
 
-impl ForeignBytes {
+impl CallerBytes {
     pub(crate) fn new(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self(Some(Box::new(bytes)))
     }
 }
 
-impl AsRef<[u8]> for ForeignBytes {
+impl AsRef<[u8]> for CallerBytes {
     fn as_ref(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |bytes| (**bytes).as_ref())
     }
 }
 
-impl Drop for ForeignBytes {
+impl Drop for CallerBytes {
     fn drop(&mut self) {
         drop_apart(self.0.take());
     }

@@ -12,7 +12,7 @@ use crate::vocabulary::Kind;
 
 /// One outcome. Threads: put by any, once; taken by one.
 #[derive(Debug)]
-pub(crate) struct Slot<T> {
+pub(crate) struct Oneshot<T> {
     state: Mutex<State<T>>,
     process: u32,
 }
@@ -23,7 +23,7 @@ struct State<T> {
     waker: Option<Waker>,
 }
 
-impl<T> Slot<T> {
+impl<T> Oneshot<T> {
     pub(crate) fn new() -> Arc<Self> {
         let state = Mutex::new(State { outcome: None, waker: None });
         Arc::new(Self { state, process: fork_generation() })
@@ -70,7 +70,7 @@ impl<T> Slot<T> {
     pub(crate) fn wait(&self, interrupted: impl Fn()) -> Result<T, Error> {
         let failed = |error| Error::from_os(Kind::System, "can't wait", &error);
         let event = Notify::take();
-        let waker = Waker::from(Arc::new(Bell(Arc::clone(&event))));
+        let waker = Waker::from(Arc::new(ThreadWaker(Arc::clone(&event))));
         loop {
             // Before the look: what comes after it sets the event again.
             event.clear();
@@ -86,9 +86,9 @@ impl<T> Slot<T> {
 }
 
 /// Wakes a thread.
-struct Bell(Arc<Notify>);
+struct ThreadWaker(Arc<Notify>);
 
-impl Wake for Bell {
+impl Wake for ThreadWaker {
     fn wake(self: Arc<Self>) {
         self.0.set();
     }

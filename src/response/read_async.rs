@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::Body;
+use super::ResponseBody;
 use crate::error::Error;
 use crate::http::decode::Content;
-use crate::submit::Slot;
+use crate::submit::Oneshot;
 use crate::vocabulary::{CloseMode, Kind, Phase};
 
 /// What a submitted read brings back: what it was lent, and what it read. Threads: a value.
@@ -20,17 +20,17 @@ pub(crate) struct Piece {
 
 /// The next piece of a body as a future: at least one byte; empty is the end.
 ///
-/// Begins: [`Response::read_soon`](super::Response::read_soon), and with it the read. Dropped before its end, it closes the
+/// Begins: [`Response::read_async`](super::Response::read_async), and with it the read. Dropped before its end, it closes the
 /// response. Threads: a value; any executor may poll it.
 #[must_use = "dropping it closes the response"]
 #[derive(Debug)]
-pub struct Reading<'a> {
+pub struct ReadFuture<'a> {
     state: State<'a>,
 }
 
 #[derive(Debug)]
 enum State<'a> {
-    UnderWay(&'a mut Body, Arc<Slot<Piece>>),
+    UnderWay(&'a mut ResponseBody, Arc<Oneshot<Piece>>),
     Refused(Error),
     Over,
 }
@@ -44,12 +44,12 @@ impl Piece {
         Self { content: None, outcome: Err(error) }
     }
 
-    pub(super) fn run_on_worker(self) -> (Option<Content>, Result<Vec<u8>, Error>) {
+    pub(super) fn into_parts(self) -> (Option<Content>, Result<Vec<u8>, Error>) {
         (self.content, self.outcome)
     }
 
     /// What is said to whoever asked for it and closed the response meanwhile. Closes it, too.
-    pub(crate) fn of_nobody(self) -> Error {
+    pub(crate) fn closed_error(self) -> Error {
         let Self { content, outcome } = self;
         let exchange = content.map(|content| Arc::clone(content.reader().exchange()));
         match (outcome, exchange) {
@@ -67,24 +67,24 @@ impl Piece {
     }
 }
 
-impl<'a> Reading<'a> {
-    pub(super) fn begin(body: &'a mut Body, at_most: usize) -> Self {
-        let slot = Slot::new();
-        let outcome = Arc::clone(&slot);
-        let state = match body.lend(at_most, move |piece| outcome.put(piece)) {
-            Ok(()) => State::UnderWay(body, slot),
+impl<'a> ReadFuture<'a> {
+    pub(super) fn begin(body: &'a mut ResponseBody, at_most: usize) -> Self {
+        let oneshot = Oneshot::new();
+        let outcome = Arc::clone(&oneshot);
+        let state = match body.begin_read(at_most, move |piece| outcome.put(piece)) {
+            Ok(()) => State::UnderWay(body, oneshot),
             Err(error) => State::Refused(error),
         };
         Self { state }
     }
 }
 
-impl Future for Reading<'_> {
+impl Future for ReadFuture<'_> {
     type Output = Result<Vec<u8>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let piece = match &self.state {
-            State::UnderWay(_, slot) => match slot.poll(cx.waker()) {
+            State::UnderWay(_, oneshot) => match oneshot.poll(cx.waker()) {
                 Ok(Poll::Ready(piece)) => piece,
                 Ok(Poll::Pending) => return Poll::Pending,
                 Err(forked) => Piece::lost(forked),
@@ -94,14 +94,14 @@ impl Future for Reading<'_> {
             }
         };
         Poll::Ready(match std::mem::replace(&mut self.state, State::Over) {
-            State::UnderWay(body, _) => body.take_back(piece),
+            State::UnderWay(body, _) => body.finish_read(piece),
             State::Refused(error) => Err(error),
-            State::Over => Err(piece.of_nobody()),
+            State::Over => Err(piece.closed_error()),
         })
     }
 }
 
-impl Drop for Reading<'_> {
+impl Drop for ReadFuture<'_> {
     fn drop(&mut self) {
         if let State::UnderWay(body, _) = &mut self.state {
             body.close(CloseMode::Now);
