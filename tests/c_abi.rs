@@ -342,7 +342,8 @@ fn the_corpus() {
     let dir = abi::scratch("cases");
     certs().write_to(&dir).expect("the certificates");
     let cases = corpus::load(&abi::root().join("tests/corpus")).expect("the corpus");
-    let runner = fs::read_to_string(abi::root().join("tests/corpus.rs")).expect("the Rust runner");
+    let runner =
+        fs::read_to_string(abi::root().join("tests/wire/corpus.rs")).expect("the Rust runner");
     let not_yet = |name: &str| runner.contains(&format!("(\"{name}\", "));
     let mut servers = Vec::new();
     let mut lines = String::new();

@@ -1,7 +1,7 @@
 //! What the library exports is what the header declares is what `tests/abi/symbols.txt` promises, each symbol
 //! with the version that it appeared in. A symbol is never removed or renamed within a SONAME.
 //!
-//! The SONAME itself is looked at where a library is installed: `tests/install.rs`.
+//! The SONAME itself is looked at where a library is installed: `tests/package/install.rs`.
 
 #[path = "c/abi.rs"]
 mod abi;

@@ -50,7 +50,8 @@ pub fn scratch(name: &str) -> PathBuf {
     let dir = target_dir()
         .join("abi")
         .join(program.file_stem().expect("a file name"))
-        .join(thread.name().unwrap_or("test"))
+        // Make and PKG_CONFIG_PATH both give a colon a meaning.
+        .join(thread.name().unwrap_or("test").replace("::", "-"))
         .join(name);
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).expect("a directory under the target directory");

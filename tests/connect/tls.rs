@@ -1,0 +1,356 @@
+//! TLS: whom a client believes, who it is, and that a body cut off under TLS is not an end (Q5).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::alone::alone_with;
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::look::{assert_at_rest, assert_gone, disturb_idle};
+use crate::support::{PATIENCE, fetch, get, post, request, trusting};
+use hangup::{Body, CloseReason, ConnectionMode, Error, Kind, Phase, Sent};
+use testserver::{Certificate, Options, Script, Server, Step, certs};
+
+in_both_forms! {
+    q5_wrong_certificates_are_refused_with_their_reason,
+    q5_the_systems_roots_do_not_know_the_test_ca,
+    q5_custom_roots_are_trusted_and_no_others,
+    q5_a_client_certificate_is_shown_to_a_server_that_asks,
+    q5_ssl_cert_file_is_honoured,
+    q5_an_ssl_cert_file_that_is_not_there_is_named,
+    q5_anybody_is_believed_only_by_who_asks_for_it,
+    addresses_and_names_of_the_certificate_both_work,
+    q5_truncation_without_close_notify_in_a_close_delimited_body_is_an_error,
+    close_notify_ends_a_close_delimited_body_well,
+    a_body_with_a_length_is_whole_before_the_truncation_is_seen,
+    connections_are_kept_and_close_notify_on_an_idle_one_is_noticed,
+    what_is_no_tls_is_a_tls_failure,
+    r13_another_identity_towards_the_peer_is_another_connection,
+    a_flood_of_session_tickets_ends_the_exchange,
+    a_flood_of_session_tickets_does_not_hold_up_others,
+    the_alert_that_the_peer_sent_last_is_the_error,
+}
+
+fn secure(which: Certificate) -> Server {
+    Server::start_tls(which, Script::answering("secret"))
+}
+
+/// A file for a certificate, of this process and form only.
+fn scratch(form: Form, name: &str) -> PathBuf {
+    let name = format!("q5-{name}-{form:?}-{}.pem", std::process::id());
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// The error of a handshake that was refused by us: it names its reason, and nothing was sent.
+#[track_caller]
+fn refused(client: &Client, server: &Server, url: &str, part: &str) -> Error {
+    let error = fetch(client, url).unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (Kind::TlsFailed, Phase::Tls), "{error:?}");
+    assert!(error.message().contains(part), "{:?} does not say {part:?}", error.message());
+    assert_eq!((error.sent(), error.bytes_sent(), error.retry_safe()), (Sent::Nothing, 0, true));
+    assert_gone(client.manager(), server.port());
+    let last = server.connections() - 1;
+    assert!(server.wait_ended(last, PATIENCE).is_some());
+    assert_eq!(server.heads(last), [""; 0], "nothing was asked");
+    error
+}
+
+fn q5_wrong_certificates_are_refused_with_their_reason(form: Form) {
+    let wrong = [
+        (Certificate::Expired, "expired"),
+        (Certificate::WrongHost, "another host name"),
+        (Certificate::SelfSigned, "not trusted"),
+        (Certificate::UnknownRoot, "not trusted"),
+    ];
+    for (which, part) in wrong {
+        let server = secure(which);
+        let client = form.tls_client();
+        refused(&client, &server, &server.url("/"), part);
+        // The server was told why: an alert, not just a close.
+        let told = server.broken(0);
+        assert!(told.as_ref().is_some_and(|why| why.contains("alert")), "{which:?}: {told:?}");
+        // Once more: no slot is lost, nothing is remembered.
+        refused(&client, &server, &server.url("/"), part);
+    }
+}
+
+fn q5_the_systems_roots_do_not_know_the_test_ca(form: Form) {
+    let server = secure(Certificate::Good);
+    refused(&form.client(), &server, &server.url("/"), "not trusted");
+}
+
+fn q5_custom_roots_are_trusted_and_no_others(form: Form) {
+    let server = secure(Certificate::Good);
+    let by_text = form.tls_client();
+    assert_eq!(fetch(&by_text, &server.url("/")).unwrap(), b"secret");
+    assert_eq!(by_text.manager().connections()[0].tls, Some("TLSv1.3"));
+    let path = scratch(form, "ca");
+    fs::write(&path, certs().ca()).unwrap();
+    let by_file = form.client();
+    by_file.set_tls_roots_file(path.to_str().unwrap()).unwrap();
+    assert_eq!(fetch(&by_file, &server.url("/")).unwrap(), b"secret");
+    fs::remove_file(path).unwrap();
+    // Roots of one's own replace what was there.
+    by_file.set_tls_roots(certs().client_ca().as_bytes()).unwrap();
+    let error = fetch(&by_file, &server.url("/")).unwrap_err();
+    assert_eq!(error.kind(), Kind::TlsFailed, "nor is the old connection used: {error:?}");
+    // What is no certificate is said to be none, at once.
+    let errors = [
+        by_file.set_tls_roots(b"").unwrap_err(),
+        by_file
+            .set_tls_roots(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+            .unwrap_err(),
+        by_file.set_tls_certificate(certs().client().cert.as_bytes(), b"").unwrap_err(),
+        by_file.set_tls_certificate(b"", certs().client().key.as_bytes()).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), Kind::InvalidArgument, "{error:?}");
+    }
+    let error = by_file.set_tls_roots_file("/nowhere/ca.pem").unwrap_err();
+    assert_eq!(error.kind(), Kind::System);
+    assert!(error.message().contains("/nowhere/ca.pem"), "{error}");
+}
+
+fn q5_a_client_certificate_is_shown_to_a_server_that_asks(form: Form) {
+    let server = secure(Certificate::ClientAuth);
+    let nobody = form.tls_client();
+    let error = fetch(&nobody, &server.url("/")).unwrap_err();
+    // With TLS 1.3 the server refuses after our handshake is done: the alert comes later.
+    assert_eq!(error.kind(), Kind::TlsFailed, "{error:?}");
+    assert_gone(nobody.manager(), server.port());
+    let somebody = form.tls_client();
+    let pair = certs().client();
+    somebody.set_tls_certificate(pair.cert.as_bytes(), pair.key.as_bytes()).unwrap();
+    assert_eq!(fetch(&somebody, &server.url("/")).unwrap(), b"secret");
+    // A certificate that the server does not want.
+    let stranger = form.tls_client();
+    let pair = certs().server(Certificate::SelfSigned);
+    stranger.set_tls_certificate(pair.cert.as_bytes(), pair.key.as_bytes()).unwrap();
+    let error = fetch(&stranger, &server.url("/")).unwrap_err();
+    assert_eq!(error.kind(), Kind::TlsFailed, "{error:?}");
+    // A key that belongs to another certificate.
+    let error = somebody
+        .set_tls_certificate(certs().client().cert.as_bytes(), pair.key.as_bytes())
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidArgument, "{error:?}");
+}
+
+fn q5_ssl_cert_file_is_honoured(form: Form) {
+    let path = scratch(form, "env");
+    let server = secure(Certificate::Good);
+    // The child has certificates of its own; it is given this server's CA and address.
+    if std::env::var_os("Q5_URL").is_none() {
+        fs::write(&path, certs().ca()).unwrap();
+    }
+    let env = [("SSL_CERT_FILE", path.to_str().unwrap()), ("Q5_URL", &server.url("/"))];
+    alone_with(&form.name("tls::q5_ssl_cert_file_is_honoured"), &env, || {
+        let url = std::env::var("Q5_URL").unwrap();
+        assert_eq!(fetch(&form.client(), &url).unwrap(), b"secret");
+    });
+    let _ = fs::remove_file(path);
+}
+
+fn q5_an_ssl_cert_file_that_is_not_there_is_named(form: Form) {
+    let env = [("SSL_CERT_FILE", "/nowhere/roots.pem"), ("SSL_CERT_DIR", "/nowhere")];
+    alone_with(&form.name("tls::q5_an_ssl_cert_file_that_is_not_there_is_named"), &env, || {
+        let server = secure(Certificate::Good);
+        let error = fetch(&form.client(), &server.url("/")).unwrap_err();
+        assert_eq!(error.kind(), Kind::TlsFailed, "{error:?}");
+        assert!(error.message().contains("/nowhere"), "{error}");
+    });
+}
+
+fn q5_anybody_is_believed_only_by_who_asks_for_it(form: Form) {
+    for which in [Certificate::Expired, Certificate::WrongHost, Certificate::SelfSigned] {
+        let server = secure(which);
+        let client = form.client();
+        client.set_tls_dangerously_accept_any_certificate(true).unwrap();
+        assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"secret");
+        // Back to caution: the connection that was made without is not used (R13).
+        client.set_tls_dangerously_accept_any_certificate(false).unwrap();
+        assert_eq!(fetch(&client, &server.url("/")).unwrap_err().kind(), Kind::TlsFailed);
+    }
+}
+
+fn addresses_and_names_of_the_certificate_both_work(form: Form) {
+    let client = form.tls_client();
+    let four = secure(Certificate::Good);
+    for host in ["localhost", "127.0.0.1", "LOCALHOST"] {
+        let url = format!("https://{host}:{}/", four.port());
+        assert_eq!(fetch(&client, &url).unwrap(), b"secret", "{host}");
+    }
+    let options = Options { ipv6: true, tls: Some(Certificate::Good), ..Options::default() };
+    let six = Server::start_with(options, Script::answering("six")).unwrap();
+    assert_eq!(fetch(&client, &format!("https://[::1]:{}/", six.port())).unwrap(), b"six");
+}
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\n\r\nthe beginning";
+
+fn q5_truncation_without_close_notify_in_a_close_delimited_body_is_an_error(form: Form) {
+    for end in [Step::Truncate, Step::Rst] {
+        let steps = vec![Step::head(), Step::send(HEAD), end.clone()];
+        let server = Server::start_tls(Certificate::Good, Script::every(steps));
+        let client = form.tls_client();
+        let mut response = get(&client, &server.url("/")).unwrap();
+        let mut got = Vec::new();
+        let mut piece = [0; 100];
+        let error = loop {
+            match response.read(&mut piece) {
+                Ok(0) => panic!(
+                    "cut off, and reported as the end after {:?}",
+                    String::from_utf8_lossy(&got)
+                ),
+                Ok(more) => got.extend_from_slice(&piece[..more]),
+                Err(error) => break error,
+            }
+        };
+        let (kind, why) = match end {
+            Step::Truncate => (Kind::PeerClosed, CloseReason::PeerClosed),
+            _ => (Kind::PeerReset, CloseReason::PeerReset),
+        };
+        assert_eq!((error.kind(), error.phase()), (kind, Phase::Read), "{error:?}");
+        if kind == Kind::PeerClosed {
+            assert_eq!(got, b"the beginning", "what came before is good");
+            assert!(error.message().contains("truncated"), "{error}");
+        }
+        assert_eq!(client.manager().why_closed(response.connection()), Some(why));
+        assert_gone(client.manager(), server.port());
+    }
+}
+
+fn close_notify_ends_a_close_delimited_body_well(form: Form) {
+    for end in [Step::Close, Step::CloseNotify] {
+        let steps = vec![Step::head(), Step::send(HEAD), end, Step::Stall];
+        let server = Server::start_tls(Certificate::Good, Script::every(steps));
+        let client = form.tls_client();
+        assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"the beginning");
+        assert_gone(client.manager(), server.port());
+    }
+}
+
+fn a_body_with_a_length_is_whole_before_the_truncation_is_seen(form: Form) {
+    let whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole";
+    let server = Server::start_tls(
+        Certificate::Good,
+        Script::every(vec![Step::head(), Step::send(whole), Step::Truncate]),
+    );
+    for _ in 0..3 {
+        assert_eq!(fetch(&form.tls_client(), &server.url("/")).unwrap(), b"whole");
+    }
+    let client = form.tls_client();
+    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nwhole";
+    for end in [Step::Truncate, Step::Close] {
+        let steps = vec![Step::head(), Step::send(cut), end];
+        let server = Server::start_tls(Certificate::Good, Script::every(steps));
+        let error = fetch(&client, &server.url("/")).unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (Kind::PeerClosed, Phase::Read), "{error:?}");
+        assert!(error.message().contains("truncated"), "{error}");
+    }
+}
+
+fn connections_are_kept_and_close_notify_on_an_idle_one_is_noticed(form: Form) {
+    let polite = vec![
+        Step::answer(200, "one"),
+        Step::answer(200, "two"),
+        Step::wait_for("idle"),
+        Step::CloseNotify,
+        Step::Stall,
+    ];
+    let next = vec![Step::forever(vec![Step::answer(200, "next")])];
+    let server = Server::start_tls(
+        Certificate::Good,
+        Script::new(vec![
+            [vec![Step::Tls(Certificate::Good)], polite].concat()[1..].to_vec(),
+            next,
+        ]),
+    );
+    let client = form.tls_client();
+    assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"one");
+    assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"two");
+    assert_eq!(server.connections(), 1);
+    disturb_idle(client.manager(), &server, "idle");
+    let mut post = request("POST", &server.url("/"));
+    post.set_connection_mode(ConnectionMode::Keep);
+    let mut response = client.send(&mut post).unwrap();
+    assert_eq!(response.read_all(100).unwrap(), b"next");
+    assert!(!response.reused());
+    assert_at_rest(client.manager());
+}
+
+fn what_is_no_tls_is_a_tls_failure(form: Form) {
+    let server = Server::start(Script::every(vec![
+        Step::send("HTTP/1.1 400 Bad Request\r\n\r\n"),
+        Step::Stall,
+    ]));
+    let client = form.tls_client();
+    let url = format!("https://localhost:{}/", server.port());
+    let error = fetch(&client, &url).unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (Kind::TlsFailed, Phase::Tls), "{error:?}");
+    assert_gone(client.manager(), server.port());
+    // A peer that leaves inside the handshake did not refuse anything: it closed.
+    for (end, kind) in [(Step::Close, Kind::PeerClosed), (Step::Rst, Kind::PeerReset)] {
+        let steps = vec![Step::Recv(testserver::Until::Bytes(20)), end];
+        let server = Server::start(Script::every(steps));
+        let url = format!("https://localhost:{}/", server.port());
+        let error = fetch(&client, &url).unwrap_err();
+        assert_eq!(error.phase(), Phase::Tls, "{error:?}");
+        assert!(error.kind() == kind || error.kind() == Kind::PeerReset, "{error:?}");
+        assert_gone(client.manager(), server.port());
+    }
+}
+
+fn r13_another_identity_towards_the_peer_is_another_connection(form: Form) {
+    let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
+    let one = form.tls_client();
+    let (same, anybody) = (trusting(one.sibling()), trusting(one.sibling()));
+    anybody.set_tls_dangerously_accept_any_certificate(true).unwrap();
+    let first = get(&one, &server.url("/")).unwrap().read_all(10);
+    assert_eq!(first.unwrap(), b"ok");
+    assert!(get(&same, &server.url("/")).unwrap().reused(), "equal settings, equal connections");
+    assert!(!get(&anybody, &server.url("/")).unwrap().reused());
+}
+
+/// A server that sends session tickets for ever, and no response.
+fn flooding() -> Server {
+    let steps = vec![Step::head(), Step::Tickets(0)];
+    Server::start_tls(Certificate::Good, Script::every(steps))
+}
+
+fn a_flood_of_session_tickets_ends_the_exchange(form: Form) {
+    let server = flooding();
+    let client = form.tls_client();
+    let error = client.get(&server.url("/"), Some(PATIENCE)).unwrap_err();
+    assert_eq!(error.kind(), Kind::TlsFailed, "{error}");
+    assert!(error.message().contains("without any data"), "{error}");
+    assert!(server.wait_ended(0, PATIENCE).is_some());
+}
+
+fn a_flood_of_session_tickets_does_not_hold_up_others(form: Form) {
+    let (flooding, innocent) = (flooding(), secure(Certificate::Good));
+    let client = form.tls_client();
+    fetch(&client, &innocent.url("/")).unwrap();
+    std::thread::scope(|scope| {
+        let floods: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| client.get(&flooding.url("/"), Some(PATIENCE)).unwrap_err()))
+            .collect();
+        while !floods.iter().all(|flood| flood.is_finished()) {
+            let response = client.get(&innocent.url("/"), Some(PATIENCE));
+            response.unwrap().read_all(100).unwrap();
+        }
+        for flood in floods {
+            assert_eq!(flood.join().unwrap().kind(), Kind::TlsFailed);
+        }
+    });
+}
+
+fn the_alert_that_the_peer_sent_last_is_the_error(form: Form) {
+    // TLS 1.3 is complete for the client before the server has looked at its certificate (RFC 8446 section 4.4): the
+    // alert comes while the request is being sent, and a write that follows fails with EPIPE or ECONNRESET.
+    for _ in 0..20 {
+        let server = secure(Certificate::ClientAuth);
+        let client = form.tls_client();
+        let mut request = post(&server.url("/"), Body::bytes(&vec![b'u'; 1_000_000]));
+        let error = client.send(&mut request).unwrap_err();
+        assert_eq!(error.kind(), Kind::TlsFailed, "{error}");
+        assert!(error.message().to_lowercase().contains("certificate"), "{error}");
+    }
+}

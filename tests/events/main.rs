@@ -1,0 +1,367 @@
+//! What can be heard and counted: events in their order, and counters that agree with each other at any time.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod secrets;
+
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::look::{assert_at_rest, sockets};
+use crate::support::queue::{holding, let_go, line_up, occupy};
+use crate::support::{Dice, PATIENCE, fetch, get, ms, per_origin, request, until};
+use hangup::{
+    CancelToken, CloseMode, CloseReason, ConnectionMode, Event, EventKind, Events, Kind, Limits,
+    Phase, Timeout,
+};
+use testserver::{Certificate, Script, Server, Step};
+
+in_both_forms! {
+    a_small_story_is_told_in_its_order_with_ids_and_reasons,
+    phases_are_told_with_the_time_that_each_took,
+    who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again,
+    a_listener_that_is_too_slow_loses_the_oldest_and_is_told_how_many,
+    two_listeners_hear_the_same_and_after_the_last_one_left_nothing_is_kept,
+    a_listener_waits_and_its_descriptor_is_for_poll,
+    each_connection_has_one_beginning_and_one_end_whatever_ends_it,
+    the_counters_agree_at_any_time_while_eight_threads_run,
+}
+
+/// All that can be read now.
+fn all(events: &mut Events) -> Vec<Event> {
+    std::iter::from_fn(|| events.next(Some(Duration::ZERO)).unwrap()).collect()
+}
+
+/// Without the phases, which have a test of their own.
+fn story(events: &mut Events) -> Vec<(EventKind, u64)> {
+    let rows = all(events).into_iter().map(|row| (row.what, row.connection));
+    rows.filter(|(what, _)| !matches!(what, EventKind::Phase(..))).collect()
+}
+
+fn a_small_story_is_told_in_its_order_with_ids_and_reasons(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    let client = form.client();
+    // Before anybody listens.
+    fetch(&client, &server.url("/")).unwrap();
+    let first = client.manager().connections()[0].id;
+    let mut events = client.manager().events(1000).unwrap();
+    fetch(&client, &server.url("/")).unwrap();
+    let mut short = request("GET", &server.url("/"));
+    short.set_connection_mode(ConnectionMode::CloseAfter);
+    let mut short = client.send(&mut short).unwrap();
+    short.read_all(10).unwrap();
+    assert_eq!(short.connection(), first, "a short request takes an idle connection too");
+    let second = get(&client, &server.url("/")).unwrap();
+    let id = second.connection();
+    drop(second);
+    fetch(&client, &server.url("/")).unwrap();
+    let third = client.manager().connections()[0].id;
+    client.manager().close_connection(third, CloseMode::Now).unwrap();
+    let told = all(&mut events);
+    let rows: Vec<_> = told
+        .iter()
+        .filter(|row| !matches!(row.what, EventKind::Phase(..)))
+        .map(|row| (row.what, row.connection))
+        .collect();
+    let expected = [
+        (EventKind::Leased, first),
+        (EventKind::Returned, first),
+        (EventKind::Leased, first),
+        (EventKind::Closed(CloseReason::AskedByRequest), first),
+        (EventKind::Opened, id),
+        (EventKind::Leased, id),
+        (EventKind::Closed(CloseReason::BodyLeftUnread), id),
+        (EventKind::Opened, third),
+        (EventKind::Leased, third),
+        (EventKind::Returned, third),
+        (EventKind::Closed(CloseReason::ClosedById), third),
+    ];
+    assert_eq!(rows, expected);
+    let origin = format!("http://127.0.0.1:{}", server.port());
+    assert!(told.iter().all(|row| row.origin == origin));
+    // Numbers without a gap, times that never go back.
+    let numbers: Vec<u64> = told.iter().map(|row| row.number).collect();
+    assert_eq!(numbers, (numbers[0]..numbers[0] + told.len() as u64).collect::<Vec<_>>());
+    assert!(told.is_sorted_by_key(|row| row.at));
+    assert_eq!(events.lost(), 0);
+}
+
+fn phases_are_told_with_the_time_that_each_took(form: Form) {
+    let steps = vec![
+        Step::sleep(30),
+        Step::Tls(Certificate::Good),
+        Step::head(),
+        Step::sleep(40),
+        Step::send("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes."),
+        Step::sleep(50),
+        Step::send("ten others"),
+    ];
+    let server = Server::start(Script::every(steps));
+    let client = form.tls_client();
+    let mut events = client.manager().events(100).unwrap();
+    let mut response = get(&client, &format!("https://127.0.0.1:{}/", server.port())).unwrap();
+    response.read_all(100).unwrap();
+    let (id, timings) = (response.connection(), response.timings());
+    let told = all(&mut events);
+    let mut phases = Vec::new();
+    for row in &told {
+        if let EventKind::Phase(phase, took) = row.what {
+            assert_eq!(row.connection, id);
+            phases.push((phase, took));
+        }
+    }
+    let order: Vec<Phase> = phases.iter().map(|(phase, _)| *phase).collect();
+    // The first is to get a connection, which took next to nothing here.
+    let expected =
+        [Phase::Pool, Phase::Connect, Phase::Tls, Phase::Write, Phase::Head, Phase::Read];
+    assert_eq!(order, expected);
+    // The same times that the response has. Who is late in one phase takes it from the next: together they
+    // are what the server made of them.
+    let mut sum = Duration::ZERO;
+    for (phase, took) in phases {
+        let said = match phase {
+            Phase::Connect => timings.connect,
+            Phase::Tls => timings.tls,
+            Phase::Write => timings.write,
+            Phase::Head => timings.head,
+            Phase::Read => timings.read,
+            _ => timings.pool,
+        };
+        assert_eq!(Some(took), said, "{phase}");
+        sum += took;
+    }
+    assert!(sum >= ms(115), "{sum:?}");
+}
+
+fn who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again(form: Form) {
+    let server = Server::start(holding(&["/held"]));
+    let client = form.client_with(per_origin(1));
+    let mut events = client.manager().events(100).unwrap();
+    thread::scope(|scope| {
+        let held = occupy(scope, &client, &server, "/held");
+        let next = line_up(scope, &client, request("GET", &server.url("/")));
+        let_go(&server, "/held");
+        held.join().unwrap().unwrap();
+        next.join().unwrap().unwrap();
+    });
+    let id = client.manager().connections()[0].id;
+    let expected = [
+        (EventKind::Opened, id),
+        (EventKind::Leased, id),
+        (EventKind::Queued, 0),
+        // It goes from one to the other without being idle.
+        (EventKind::Leased, id),
+        (EventKind::Returned, id),
+    ];
+    assert_eq!(story(&mut events), expected);
+
+    let lost = vec![Step::answer(200, "ok"), Step::head(), Step::Close];
+    let server = Server::start(Script::new(vec![lost, vec![Step::answer(200, "again")]]));
+    let client = form.client();
+    fetch(&client, &server.url("/")).unwrap();
+    let lost = client.manager().connections()[0].id;
+    let mut events = client.manager().events(100).unwrap();
+    let mut response = get(&client, &server.url("/")).unwrap();
+    assert_eq!((response.attempts(), response.read_all(10).unwrap()), (2, b"again".to_vec()));
+    let id = response.connection();
+    let told = story(&mut events);
+    let expected = [
+        (EventKind::Leased, lost),
+        (EventKind::Closed(CloseReason::PeerClosed), lost),
+        (EventKind::Retried, lost),
+        (EventKind::Opened, id),
+        (EventKind::Leased, id),
+        (EventKind::Returned, id),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(client.manager().stats().retried, 1);
+}
+
+fn a_listener_that_is_too_slow_loses_the_oldest_and_is_told_how_many(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    let client = form.client();
+    let mut quick = client.manager().events(1).unwrap();
+    let mut slow = client.manager().events(4).unwrap();
+    let mut heard = 0;
+    for _ in 0..10 {
+        fetch(&client, &server.url("/")).unwrap();
+        heard += all(&mut quick).len() as u64 + quick.lost();
+        assert!(quick.lost() < 10_000);
+    }
+    assert!(heard > 0);
+    let told = all(&mut slow);
+    // The larger of the two capacities is for both.
+    assert_eq!(told.len(), 4);
+    assert_eq!(slow.lost(), told[0].number - 1);
+    assert!(slow.lost() > 20, "{}", slow.lost());
+    assert_eq!(client.manager().events(0).unwrap_err().kind(), Kind::InvalidArgument);
+}
+
+fn two_listeners_hear_the_same_and_after_the_last_one_left_nothing_is_kept(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    let client = form.client();
+    let mut one = client.manager().events(100).unwrap();
+    fetch(&client, &server.url("/")).unwrap();
+    let mut other = client.manager().events(100).unwrap();
+    fetch(&client, &server.url("/")).unwrap();
+    let (first, second) = (all(&mut one), all(&mut other));
+    assert!(!second.is_empty() && first.len() > second.len());
+    let tail = &first[first.len() - second.len()..];
+    let same = |(a, b): (&Event, &Event)| (a.number, a.what) == (b.number, b.what);
+    assert!(tail.iter().zip(&second).all(same), "the second hears what came after it");
+    drop(one);
+    fetch(&client, &server.url("/")).unwrap();
+    assert!(!all(&mut other).is_empty(), "one that left takes nothing from the others");
+    drop(other);
+    fetch(&client, &server.url("/")).unwrap();
+    let mut late = client.manager().events(100).unwrap();
+    assert!(all(&mut late).is_empty());
+    client.manager().close_all(CloseMode::Now);
+    let told = all(&mut late);
+    assert_eq!((told.len(), told[0].number), (1, 1), "counted from when somebody listens");
+}
+
+fn a_listener_waits_and_its_descriptor_is_for_poll(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    let client = form.client();
+    let mut events = client.manager().events(100).unwrap();
+    let fd = events.descriptor();
+    assert!(!readable(fd));
+    let begun = Instant::now();
+    assert!(events.next(Some(ms(50))).unwrap().is_none());
+    assert!(begun.elapsed() >= ms(50));
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| events.next(Some(PATIENCE)).unwrap().unwrap());
+        fetch(&client, &server.url("/")).unwrap();
+        assert_eq!(waits.join().unwrap().what, EventKind::Opened);
+    });
+    // As long as there is more, it is readable.
+    assert!(readable(fd));
+    assert!(!all(&mut events).is_empty());
+    assert!(!readable(fd));
+    client.manager().close_all(CloseMode::Now);
+    assert!(readable(fd));
+}
+
+fn readable(fd: RawFd) -> bool {
+    let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid entry.
+    unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
+}
+
+fn each_connection_has_one_beginning_and_one_end_whatever_ends_it(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    let client = form.client_with(per_origin(4));
+    let mut events = client.manager().events(1_000_000).unwrap();
+    thread::scope(|scope| {
+        for worker in 0..4 {
+            let (client, server) = (&client, &server);
+            scope.spawn(move || anything(client, server, worker, 200));
+        }
+    });
+    until("the last dials", || client.manager().stats().dialling == 0);
+    client.manager().close_all(CloseMode::Now);
+    let stats = client.manager().stats();
+    let mut open = std::collections::HashMap::new();
+    let (mut opened, mut closed, mut queued) = (0, 0, 0);
+    for row in all(&mut events) {
+        let leased = open.get(&row.connection).copied();
+        match row.what {
+            EventKind::Opened => {
+                assert_eq!(open.insert(row.connection, false), None, "{row:?}");
+                opened += 1;
+            }
+            EventKind::Leased => drop(open.insert(row.connection, true)),
+            EventKind::Returned => drop(open.insert(row.connection, false)),
+            EventKind::Closed(_) => {
+                assert!(open.remove(&row.connection).is_some(), "{row:?}");
+                closed += 1;
+            }
+            EventKind::Queued => queued += 1,
+            _ => continue,
+        }
+        let early = matches!(row.what, EventKind::Leased | EventKind::Returned);
+        assert!(!early || leased.is_some(), "{row:?} of one that was never opened or is closed");
+    }
+    assert!(open.is_empty(), "{open:?}");
+    assert_eq!((opened, closed, queued), (stats.opened, stats.closed, stats.waited));
+    assert_eq!(events.lost(), 0);
+}
+
+/// So many requests, each of some kind and with some end.
+fn anything(client: &Client, server: &Server, seed: u64, count: usize) {
+    let mut dice = Dice::new(seed);
+    for _ in 0..count {
+        let mut request = request("GET", &server.url("/"));
+        let token = CancelToken::new();
+        request.set_cancel(Some(token.clone()));
+        match dice.roll(8) {
+            0 => request.set_connection_mode(ConnectionMode::CloseAfter),
+            1 => request.set_connection_mode(ConnectionMode::Fresh),
+            2 => token.after(Duration::from_micros(dice.roll(1500))),
+            3 => request.set_timeout(Timeout::Pool, Some(Duration::from_micros(200))).unwrap(),
+            4 => drop(client.manager().close_idle(Duration::ZERO)),
+            5 => drop(client.manager().close_all(CloseMode::Graceful)),
+            _ => {}
+        }
+        match client.send(&mut request) {
+            Ok(response) if dice.roll(6) == 0 => drop(response),
+            Ok(mut response) => match response.read_all(10) {
+                Ok(body) => assert_eq!(body, b"ok"),
+                Err(error) => assert_eq!(error.kind(), Kind::TimedOut, "{error:?}"),
+            },
+            Err(error) => assert_eq!(error.kind(), Kind::TimedOut, "{error:?}"),
+        }
+    }
+}
+
+fn the_counters_agree_at_any_time_while_eight_threads_run(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    let limits = Limits { total: 6, idle_total: 3, ..Limits::default() };
+    let client = form.client_with(limits);
+    let done = AtomicBool::new(false);
+    let looks = thread::scope(|scope| {
+        let workers: Vec<_> = (0..8)
+            .map(|worker| {
+                let (client, server) = (&client, &server);
+                scope.spawn(move || anything(client, server, worker, 300))
+            })
+            .collect();
+        let watcher = scope.spawn(|| {
+            let (mut looks, mut before) = (0, client.manager().stats());
+            while !done.load(Ordering::SeqCst) {
+                let now = client.manager().stats();
+                let open = now.dialling + now.in_use + now.idle;
+                assert_eq!(now.opened, now.closed + open, "{now:?}");
+                assert!(open <= 6 && now.idle <= 3 && now.queued <= 8, "{now:?}");
+                let grows = [
+                    (before.opened, now.opened),
+                    (before.closed, now.closed),
+                    (before.waited, now.waited),
+                    (before.dials_failed, now.dials_failed),
+                ];
+                assert!(grows.iter().all(|(before, now)| before <= now), "{before:?} {now:?}");
+                let list = client.manager().connections();
+                assert!(list.len() <= 6, "{list:?}");
+                (looks, before) = (looks + 1, now);
+            }
+            looks
+        });
+        let ends: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        done.store(true, Ordering::SeqCst);
+        ends.into_iter().for_each(|end| end.unwrap());
+        watcher.join().unwrap()
+    });
+    until("the last dials", || client.manager().stats().dialling == 0);
+    assert_at_rest(client.manager());
+    let stats = client.manager().stats();
+    println!("{looks} looks; {stats:?}");
+    assert!(looks > 100 && stats.queued == 0);
+    assert!(server.most_open() <= 6, "{}", server.most_open());
+    client.manager().close_all(CloseMode::Now);
+    assert_eq!(sockets(server.port()), []);
+}

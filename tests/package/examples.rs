@@ -1,0 +1,135 @@
+//! The same stories in every language, some not in Rust: each example is built, run against the demo server,
+//! and must tell the outcome. Python's run with `$HANGUP_PYTHON`, or with python3 if that has hangup.
+
+use crate::abi;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testserver::DemoServer;
+
+/// A story, and what every telling of it must say; case and spaces do not matter (Rust's `InUse` is C's "in use").
+const STORIES: [(&str, &[&str]); 3] = [
+    ("get", &["200", "new", "used again"]),
+    ("timeout_and_cancel", &["timed", "head", "cancelled", "the user left"]),
+    ("close_and_list", &["2 open", "in use", "idle", "closed", "0 open"]),
+];
+
+/// Stories that are told in C, C++ and Python.
+const BOUND: [(&str, &[&str]); 2] = [
+    ("limits_and_drain", &["timed", "pool", "1 had to wait", "1 left", "drained", "shut"]),
+    ("events", &["opened", "leased", "phase head", "returned", "closed", "0 events were lost"]),
+];
+
+/// Thousands at once, in the way of each language.
+const THOUSAND: [(&str, &[&str]); 1] =
+    [("thousand", &["1000 requests", "1000 answers", "5000 bytes", "0 failures", "connections"])];
+
+/// Runs an example and checks what it said.
+fn tell(command: &mut Command, story: &str, server: &DemoServer) {
+    let output = abi::succeed(command.arg(server.http_url("")));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let plain = |text: &str| text.to_lowercase().replace(' ', "");
+    let mut stories = STORIES.iter().chain(&BOUND).chain(&THOUSAND);
+    let (_, wanted) = stories.find(|(name, _)| *name == story).expect("a story");
+    for word in *wanted {
+        assert!(
+            plain(&said).contains(&plain(word)),
+            "{command:?} does not say \"{word}\":\n{said}"
+        );
+    }
+    let lines = said.lines().count();
+    assert!((2..=20).contains(&lines), "{lines} lines are no few clear lines:\n{said}");
+}
+
+fn compiled(language: &str, flags: &[&str]) {
+    let server = DemoServer::start();
+    let dir = abi::scratch(&format!("examples-{language}"));
+    for (story, _) in STORIES.into_iter().chain(BOUND) {
+        let source =
+            abi::root().join("examples").join(language).join(format!("{story}.{language}"));
+        let program = dir.join(story);
+        abi::compile(&[&source], &program, flags);
+        tell(&mut abi::command(&program, abi::Under::Nothing), story, &server);
+    }
+}
+
+#[test]
+fn in_c() {
+    compiled("c", &[]);
+}
+
+#[test]
+fn in_cpp() {
+    compiled("cpp", &["-std=c++17", "-Wconversion"]);
+}
+
+#[test]
+fn thousands_at_once() {
+    let server = DemoServer::start();
+    let dir = abi::scratch("examples-thousand");
+    abi::require("pkg-config", "apt-get install pkg-config, or make deps");
+    let mut ask = Command::new("pkg-config");
+    assert!(
+        ask.args(["--exists", "libuv"]).status().is_ok_and(|status| status.success()),
+        "this test needs libuv: apt-get install libuv1-dev, or make deps"
+    );
+    let told = abi::succeed(Command::new("pkg-config").args(["--cflags", "--libs", "libuv"]));
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    // Libraries stand before the sources here.
+    let libuv: Vec<_> = ["-Wl,--no-as-needed"].into_iter().chain(told.split_whitespace()).collect();
+    for (source, flags) in [
+        ("c/epoll_thousand.c", &[][..]),
+        ("c/libuv_thousand.c", &libuv),
+        ("cpp/thousand.cpp", &["-std=c++17", "-Wconversion"]),
+    ] {
+        let program = dir.join(Path::new(source).file_stem().expect("a file name"));
+        abi::compile(&[&abi::root().join("examples").join(source)], &program, flags);
+        tell(&mut abi::command(&program, abi::Under::Nothing), "thousand", &server);
+    }
+}
+
+#[test]
+fn in_rust() {
+    // `cargo test` has built them, `cargo test --test examples` has not.
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "hangup", "--examples"]);
+    if abi::profile_dir().ends_with("release") {
+        build.arg("--release");
+    }
+    abi::succeed(build.env("CARGO_TARGET_DIR", abi::target_dir()).current_dir(abi::root()));
+    let server = DemoServer::start();
+    let stories = STORIES.map(|(story, _)| (story, story));
+    for (example, story) in stories.into_iter().chain([("submit", "thousand")]) {
+        let program = abi::profile_dir().join("examples").join(example);
+        tell(&mut abi::command(&program, abi::Under::Nothing), story, &server);
+    }
+}
+
+#[test]
+fn in_python() {
+    let given = env::var_os("HANGUP_PYTHON");
+    let python = PathBuf::from(given.clone().unwrap_or_else(|| "python3".into()));
+    if !imports_hangup(&python) {
+        assert!(
+            given.is_none(),
+            "{} can't import hangup: pip install ./bindings/python, or make test",
+            python.display()
+        );
+        eprintln!("skipped: python3 has no hangup (make test installs it)");
+        return;
+    }
+    let server = DemoServer::start();
+    for (story, _) in STORIES.into_iter().chain(BOUND).chain(THOUSAND) {
+        let script = abi::root().join("examples/python").join(format!("{story}.py"));
+        assert!(script.exists(), "{} is missing", script.display());
+        let mut command = abi::command(&python, abi::Under::Nothing);
+        tell(command.arg("-B").arg(script), story, &server);
+    }
+}
+
+fn imports_hangup(python: &Path) -> bool {
+    let mut command = Command::new(python);
+    command.args(["-c", "import hangup"]).output().is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,8 @@
+//! What a client does around one exchange: redirects, retries and cookies.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cookies;
+mod redirects;
+mod retry;

@@ -1,0 +1,424 @@
+//! Dials that outlive who asked for them, that fail, and that nobody asked for: what becomes of the connection and of its
+//! slot (R14, L2, L5, L9, preconnect).
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::look::{
+    assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_at_rest,
+};
+use crate::support::queue::{held, holding, let_go, line_up, occupy, start};
+use crate::support::verdict::{REASON, assert_cancelled, assert_timed_out};
+use crate::support::{MARGIN, PATIENCE, fetch, get, ms, per_origin, request, trusting, until};
+use hangup::{
+    CancelToken, CloseMode, CloseReason, ConnectionMode, ConnectionState, Error, Kind, Limits,
+    Phase, Stats, Timeout,
+};
+use testserver::{BlackHole, Certificate, Ended, Script, Server, Step};
+
+in_both_forms! {
+    r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_request_uses_it,
+    r14_who_comes_while_it_is_on_its_way_waits_for_it_instead_of_dialling,
+    r14_also_by_its_total_limit_and_in_connect,
+    r14_a_short_connections_dial_is_of_no_use_to_others_and_ends_at_once,
+    r14_its_own_phases_limit_ends_a_dial_at_once,
+    a_dial_that_goes_on_is_closed_by_id_and_by_all_like_any_other,
+    l2_a_dial_in_progress_counts_and_one_that_fails_hands_its_slot_to_the_next_who_dials,
+    l2_a_connect_that_times_out_hands_its_slot_on,
+    l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon,
+    l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself,
+    l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_ends_idle,
+    l9_a_late_dial_that_fails_is_nobodys_failure,
+    preconnect_dials_ahead_without_a_request,
+    preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go,
+    preconnect_to_who_does_not_answer_gives_its_slots_back,
+    preconnected_connections_are_for_whoever_waits,
+    a_request_takes_over_from_a_dial_at_the_limit_in_the_order_of_the_queue,
+    r13_other_trust_is_another_connection_and_equal_settings_are_the_same,
+}
+
+/// A TLS handshake that waits for "shake"; then every request is answered.
+fn shaking_late() -> Vec<Step> {
+    let answers = Step::forever(vec![held(&["/held"])]);
+    vec![Step::mark("dial"), Step::wait_for("shake"), Step::Tls(Certificate::Good), answers]
+}
+
+/// Its URL: what it does first is no handshake.
+fn https(server: &Server) -> String {
+    format!("https://127.0.0.1:{}/", server.port())
+}
+
+fn dialling(client: &Client, state: ConnectionState) {
+    until("a dial", || client.manager().connections().iter().any(|row| row.state == state));
+}
+
+fn counts(stats: &Stats) -> (u64, u64, u64, u64) {
+    (stats.dialling, stats.in_use, stats.idle, stats.queued)
+}
+
+/// Cancels a request while it dials.
+#[track_caller]
+fn cancel_in_dial(
+    client: &Client,
+    url: &str,
+    mode: ConnectionMode,
+    state: ConnectionState,
+) -> Error {
+    let token = CancelToken::new();
+    let mut request = request("GET", url);
+    request.set_cancel(Some(token.clone()));
+    request.set_connection_mode(mode);
+    thread::scope(|scope| {
+        let running = start(scope, client, request);
+        dialling(client, state);
+        let fired = Instant::now();
+        token.fire(Some(REASON));
+        let error = running.join().unwrap().unwrap_err();
+        assert!(fired.elapsed() < MARGIN);
+        assert_eq!(error.kind(), Kind::Cancelled, "{error:?}");
+        error
+    })
+}
+
+fn r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_request_uses_it(
+    form: Form,
+) {
+    for mode in [ConnectionMode::Keep, ConnectionMode::Fresh] {
+        let server = Server::start(Script::every(shaking_late()));
+        let client = form.tls_client();
+        let error = cancel_in_dial(&client, &https(&server), mode, ConnectionState::Tls);
+        assert_cancelled(&error, Phase::Tls);
+        // It is neither anybody's nor idle yet, and it is listed.
+        assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 0));
+        server.release("shake");
+        until("an idle connection", || client.manager().stats().idle == 1);
+        let mut next = get(&client, &https(&server)).unwrap();
+        assert_eq!((next.reused(), Some(next.connection())), (true, error.connection()));
+        assert_eq!(next.read_all(10).unwrap(), b"ok");
+        assert_eq!(server.connections(), 1);
+        assert_at_rest(client.manager());
+    }
+}
+
+fn r14_who_comes_while_it_is_on_its_way_waits_for_it_instead_of_dialling(form: Form) {
+    let server = Server::start(Script::every(shaking_late()));
+    let client = form.tls_client();
+    let error =
+        cancel_in_dial(&client, &https(&server), ConnectionMode::Keep, ConnectionState::Tls);
+    thread::scope(|scope| {
+        let next = line_up(scope, &client, request("GET", &https(&server)));
+        server.release("shake");
+        assert_eq!(next.join().unwrap().unwrap(), b"ok");
+    });
+    assert_eq!(server.connections(), 1);
+    let list = client.manager().connections();
+    assert_eq!((list.len(), Some(list[0].id)), (1, error.connection()));
+    assert_eq!(client.manager().stats().opened, 1);
+}
+
+fn r14_also_by_its_total_limit_and_in_connect(form: Form) {
+    let hole = BlackHole::new();
+    let client = form.client();
+    let mut request = request("GET", &hole.url("/"));
+    request.set_timeout(Timeout::Total, Some(ms(150))).unwrap();
+    let error = client.send(&mut request).unwrap_err();
+    assert_timed_out(&error, Timeout::Total, Phase::Connect);
+    // The kernel repeats its SYN after a second.
+    let server = hole.open(Script::answering("ok")).unwrap();
+    until("an idle connection", || client.manager().stats().idle == 1);
+    let next = get(&client, &server.url("/")).unwrap();
+    assert_eq!((next.reused(), server.connections()), (true, 1));
+}
+
+fn r14_a_short_connections_dial_is_of_no_use_to_others_and_ends_at_once(form: Form) {
+    let server = Server::start(Script::every(shaking_late()));
+    let client = form.tls_client();
+    let error =
+        cancel_in_dial(&client, &https(&server), ConnectionMode::CloseAfter, ConnectionState::Tls);
+    assert_gone(client.manager(), server.port());
+    let why = client.manager().why_closed(error.connection().unwrap());
+    assert_eq!(why, Some(CloseReason::Cancelled));
+    assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
+}
+
+fn r14_its_own_phases_limit_ends_a_dial_at_once(form: Form) {
+    let server = Server::start(Script::every(shaking_late()));
+    let client = form.tls_client();
+    let mut request = request("GET", &https(&server));
+    request.set_timeout(Timeout::Tls, Some(ms(100))).unwrap();
+    assert_timed_out(&client.send(&mut request).unwrap_err(), Timeout::Tls, Phase::Tls);
+    assert_gone(client.manager(), server.port());
+}
+
+fn a_dial_that_goes_on_is_closed_by_id_and_by_all_like_any_other(form: Form) {
+    let server = Server::start(Script::every(shaking_late()));
+    for by_id in [true, false] {
+        let client = form.tls_client();
+        let error =
+            cancel_in_dial(&client, &https(&server), ConnectionMode::Keep, ConnectionState::Tls);
+        let id = error.connection().unwrap();
+        let why = match by_id {
+            true => {
+                client.manager().close_connection(id, CloseMode::Now).unwrap();
+                CloseReason::ClosedById
+            }
+            false => {
+                assert_eq!(client.manager().close_all(CloseMode::Now), 1);
+                CloseReason::ClosedByAll
+            }
+        };
+        assert_eq!(counts(&client.manager().stats()), (0, 0, 0, 0));
+        assert_eq!(client.manager().why_closed(id), Some(why));
+        until("its socket's end", || sockets(server.port()).is_empty());
+    }
+}
+
+/// A resolver that answers when it is told to, with what it is told. Answers how to tell it, and who asks.
+fn asked_resolver(client: &Client) -> (Sender<Result<(), String>>, Receiver<String>) {
+    let (tell, told) = channel::<Result<(), String>>();
+    let (ask, asked) = channel();
+    let both = Mutex::new((told, ask));
+    let here = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    client.manager().set_resolver(Some(Arc::new(move |host| {
+        let both = both.lock().unwrap();
+        both.1.send(host.to_owned()).unwrap();
+        both.0.recv_timeout(PATIENCE).unwrap().map(|()| here.clone())
+    })));
+    (tell, asked)
+}
+
+fn l2_a_dial_in_progress_counts_and_one_that_fails_hands_its_slot_to_the_next_who_dials(
+    form: Form,
+) {
+    let server = Server::start(Script::answering("ok"));
+    let client = form.client_with(per_origin(1));
+    let (tell, asked) = asked_resolver(&client);
+    let url = format!("http://somewhere.test:{}/", server.port());
+    thread::scope(|scope| {
+        let first = start(scope, &client, request("GET", &url));
+        assert_eq!(asked.recv_timeout(PATIENCE).unwrap(), "somewhere.test");
+        let second = line_up(scope, &client, request("GET", &url));
+        let third = line_up(scope, &client, request("GET", &url));
+        assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 2));
+        tell.send(Err("nobody knows".to_owned())).unwrap();
+        assert_eq!(first.join().unwrap().unwrap_err().kind(), Kind::ResolveFailed);
+        // The second one dials now, on its own account: it asks again.
+        asked.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 1));
+        tell.send(Err("still nobody".to_owned())).unwrap();
+        assert_eq!(second.join().unwrap().unwrap_err().kind(), Kind::ResolveFailed);
+        asked.recv_timeout(PATIENCE).unwrap();
+        tell.send(Ok(())).unwrap();
+        assert_eq!(third.join().unwrap().unwrap(), b"ok");
+    });
+    let stats = client.manager().stats();
+    assert_eq!((stats.opened, stats.dials_failed, stats.queued, stats.idle), (3, 2, 0, 1));
+    assert_eq!(server.connections(), 1);
+}
+
+fn l2_a_connect_that_times_out_hands_its_slot_on(form: Form) {
+    let hole = BlackHole::new();
+    let client = form.client_with(per_origin(1));
+    let (url, short) = (hole.url("/"), ms(400));
+    thread::scope(|scope| {
+        let mut first = request("GET", &url);
+        first.set_timeout(Timeout::Connect, Some(short)).unwrap();
+        let first = start(scope, &client, first);
+        dialling(&client, ConnectionState::Connecting);
+        let second = line_up(scope, &client, request("GET", &url));
+        let server = hole.open(Script::answering("ok")).unwrap();
+        assert_timed_out(&first.join().unwrap().unwrap_err(), Timeout::Connect, Phase::Connect);
+        assert_eq!(second.join().unwrap().unwrap(), b"ok");
+        assert_eq!(server.most_open(), 1);
+    });
+    assert_eq!(client.manager().stats().dials_failed, 1);
+}
+
+fn l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon(form: Form) {
+    let hole = BlackHole::new();
+    let fillers = count_sockets(hole.port());
+    let other = Server::start(Script::answering("ok"));
+    let client = form.client_with(Limits { total: 1, ..Limits::default() });
+    cancel_in_dial(&client, &hole.url("/"), ConnectionMode::Keep, ConnectionState::Connecting);
+    let cancelled = Instant::now();
+    // The slot is another origin's as soon as it is free, long before any connect limit.
+    assert_eq!(fetch(&client, &other.url("/")).unwrap(), b"ok");
+    let took = cancelled.elapsed();
+    println!("the slot was free after {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_sockets(hole.port(), fillers);
+    assert_eq!(client.manager().stats().dials_failed, 1);
+    assert_at_rest(client.manager());
+}
+
+fn l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself(form: Form) {
+    let hole = BlackHole::new();
+    let client = form.client_with(per_origin(1));
+    cancel_in_dial(&client, &hole.url("/"), ConnectionMode::Keep, ConnectionState::Connecting);
+    let mut next = request("GET", &hole.url("/"));
+    next.set_timeout(Timeout::Connect, Some(ms(200))).unwrap();
+    let begun = Instant::now();
+    // It had a dial of its own, and that is what failed.
+    assert_timed_out(&client.send(&mut next).unwrap_err(), Timeout::Connect, Phase::Connect);
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    let stats = client.manager().stats();
+    assert_eq!((stats.opened, stats.dials_failed), (2, 2));
+    wait_at_rest(client.manager());
+}
+
+fn l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_ends_idle(form: Form) {
+    let script = vec![vec![Step::Tls(Certificate::Good), Step::forever(vec![held(&["/held"])])]];
+    let server = Server::start(Script::new([script, vec![shaking_late()]].concat()));
+    let client = form.tls_client();
+    let url = https(&server);
+    thread::scope(|scope| {
+        let mut first = request("GET", &format!("{url}held"));
+        first.set_connection_mode(ConnectionMode::Keep);
+        let first = start(scope, &client, first);
+        assert!(server.wait_mark("/held", PATIENCE));
+        let second = scope.spawn(|| {
+            let mut response = get(&client, &url).unwrap();
+            (response.read_all(10).unwrap(), response.reused(), response.connection())
+        });
+        assert!(server.wait_mark("dial", PATIENCE));
+        let_go(&server, "/held");
+        first.join().unwrap().unwrap();
+        let (body, reused, connection) = second.join().unwrap();
+        assert_eq!((body, reused), (b"ok".to_vec(), true));
+        let list = client.manager().connections();
+        assert_eq!((list.len(), list[0].id, list[0].requests), (2, connection, 2));
+        assert_eq!(list[1].state, ConnectionState::Tls);
+    });
+    assert_eq!(counts(&client.manager().stats()), (1, 0, 1, 0));
+    server.release("shake");
+    until("the late dial", || client.manager().stats().idle == 2);
+    assert_eq!((server.connections(), client.manager().stats().opened), (2, 2));
+    assert_at_rest(client.manager());
+}
+
+fn l9_a_late_dial_that_fails_is_nobodys_failure(form: Form) {
+    let script = vec![
+        vec![Step::Tls(Certificate::Good), Step::forever(vec![held(&["/held"])])],
+        vec![Step::mark("dial"), Step::wait_for("shake"), Step::Rst],
+    ];
+    let server = Server::start(Script::new(script));
+    let client = form.tls_client();
+    let url = https(&server);
+    thread::scope(|scope| {
+        let first = start(scope, &client, request("GET", &format!("{url}held")));
+        assert!(server.wait_mark("/held", PATIENCE));
+        let second = start(scope, &client, request("GET", &url));
+        assert!(server.wait_mark("dial", PATIENCE));
+        let_go(&server, "/held");
+        first.join().unwrap().unwrap();
+        assert_eq!(second.join().unwrap().unwrap(), b"ok");
+    });
+    server.release("shake");
+    wait_at_rest(client.manager());
+    let stats = client.manager().stats();
+    assert_eq!((stats.idle, stats.dials_failed, stats.opened), (1, 1, 2));
+}
+
+fn preconnect_dials_ahead_without_a_request(form: Form) {
+    let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
+    let client = form.tls_client();
+    assert_eq!(client.preconnect(&server.url("/"), 3).unwrap(), 3);
+    until("three idle connections", || client.manager().stats().idle == 3);
+    assert_eq!((server.connections(), client.preconnect(&server.url("/"), 3).unwrap()), (3, 0));
+    assert!((0..3).all(|connection| server.heads(connection).is_empty()));
+    let list = client.manager().connections();
+    assert!(
+        list.iter().all(|row| (row.state, row.requests) == (ConnectionState::Idle, 0)),
+        "{list:?}"
+    );
+    let next = get(&client, &server.url("/")).unwrap();
+    assert!(next.reused());
+    // What is in use is not idle: one is missing.
+    assert_eq!(client.preconnect(&server.url("/"), 3).unwrap(), 1);
+    drop(next);
+    assert_eq!(client.preconnect("nonsense", 1).unwrap_err().kind(), Kind::InvalidUrl);
+}
+
+fn preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go(form: Form) {
+    let (server, other) =
+        (Server::start(Script::answering("ok")), Server::start(Script::answering("ok")));
+    for (limits, expected) in [
+        (per_origin(2), 2),
+        (Limits { total: 3, ..Limits::default() }, 2),
+        (Limits { idle_per_origin: 1, ..Limits::default() }, 1),
+        (Limits { idle_total: 0, ..Limits::default() }, 0),
+    ] {
+        let client = form.client_with(limits);
+        fetch(&client, &other.url("/")).unwrap();
+        let before = client.manager().stats().idle;
+        assert_eq!(client.preconnect(&server.url("/"), 5).unwrap(), expected, "{limits:?}");
+        until("its dials", || client.manager().stats().dialling == 0);
+        let idle = client.manager().stats().idle;
+        assert_eq!(idle, (before + expected as u64).min(limits.idle_total as u64), "{limits:?}");
+    }
+}
+
+fn preconnect_to_who_does_not_answer_gives_its_slots_back(form: Form) {
+    let hole = BlackHole::new();
+    let fillers = count_sockets(hole.port());
+    let client = form.client();
+    assert_eq!(client.preconnect(&hole.url("/"), 3).unwrap(), 3);
+    until("three dials", || sockets(hole.port()).len() >= fillers + 3);
+    assert_eq!(counts(&client.manager().stats()), (3, 0, 0, 0));
+    // They are some ten seconds old when they are given up.
+    wait_at_rest(client.manager());
+    assert_sockets(hole.port(), fillers);
+    assert_eq!(client.manager().stats().dials_failed, 3);
+    // A refusal is quicker.
+    drop(hole);
+    let gone = Server::start(Script::answering("ok"));
+    let url = gone.url("/");
+    drop(gone);
+    assert_eq!(client.preconnect(&url, 2).unwrap(), 2);
+    wait_at_rest(client.manager());
+    assert_eq!((client.manager().stats().dials_failed, client.manager().stats().idle), (5, 0));
+}
+
+fn preconnected_connections_are_for_whoever_waits(form: Form) {
+    let server = Server::start(Script::every(shaking_late()));
+    let client = trusting(form.client_with(per_origin(2)));
+    assert_eq!(client.preconnect(&https(&server), 2).unwrap(), 2);
+    assert!(server.wait_marks("dial", 2, PATIENCE));
+    thread::scope(|scope| {
+        let all = [0, 1, 2].map(|_| line_up(scope, &client, request("GET", &https(&server))));
+        server.release("shake");
+        all.into_iter().for_each(|one| assert_eq!(one.join().unwrap().unwrap(), b"ok"));
+    });
+    assert_eq!((server.connections(), client.manager().stats().opened), (2, 2));
+    wait_at_rest(client.manager());
+}
+
+fn a_request_takes_over_from_a_dial_at_the_limit_in_the_order_of_the_queue(form: Form) {
+    // A dial ahead has the only slot: who comes waits for it, and after it for its connection.
+    let server = Server::start(holding(&["/held"]));
+    let client = form.client_with(per_origin(1));
+    assert_eq!(client.preconnect(&server.url("/"), 1).unwrap(), 1);
+    thread::scope(|scope| {
+        let first = occupy(scope, &client, &server, "/held");
+        let second = line_up(scope, &client, request("GET", &server.url("/")));
+        let_go(&server, "/held");
+        assert_eq!(first.join().unwrap().unwrap(), b"/held");
+        assert_eq!(second.join().unwrap().unwrap(), b"ok");
+    });
+    assert_eq!((server.connections(), client.manager().stats().opened), (1, 1));
+}
+
+fn r13_other_trust_is_another_connection_and_equal_settings_are_the_same(form: Form) {
+    let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
+    let one = form.tls_client();
+    let new = || trusting(one.sibling());
+    let (same, anybody) = (new(), new());
+    anybody.set_tls_dangerously_accept_any_certificate(true).unwrap();
+    fetch(&one, &server.url("/")).unwrap();
+    assert!(get(&same, &server.url("/")).unwrap().reused());
+    assert!(!get(&anybody, &server.url("/")).unwrap().reused());
+}

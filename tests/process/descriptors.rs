@@ -1,0 +1,184 @@
+//! How many descriptors blocked calls need: one each, for a socket or for what ends the wait, and a few for all of them
+//! together.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+
+use hangup::{CancelToken, ConnectionState, Kind, Limits, Phase, Timeout};
+use testserver::{BlackHole, Script, Server, Step};
+
+use super::limit_descriptors;
+use crate::support::alone::{alone, alone_with};
+use crate::support::crowd::Silent;
+use crate::support::look::{assert_at_rest, descriptors, sleeps};
+use crate::support::verdict::cancelled;
+use crate::support::{client, client_with, fetch, get, per_origin, request, until};
+
+/// So many calls are blocked at once.
+const CALLS: usize = 200;
+
+/// For all of them together, on top of one each.
+const FEW: usize = 24;
+
+/// The eventfd(2) of this process.
+fn eventfds() -> usize {
+    let is_one = |fd: &i32| {
+        let link = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+        link.is_ok_and(|link| link.to_string_lossy().contains("eventfd"))
+    };
+    descriptors().iter().filter(|fd| is_one(fd)).count()
+}
+
+/// Limits this process to the descriptors that it has, one for each call, and a few; answers the limit of before.
+fn leave_room() -> i32 {
+    let open = descriptors();
+    let mut free = (0..).filter(|number| !open.contains(number));
+    limit_descriptors(free.nth(CALLS + FEW).unwrap())
+}
+
+/// Blocks in so many calls of `url`, with as many descriptors to be had and a few, until all of them are in that phase;
+/// each ends in time by its token, and the rest by a shutdown.
+fn blocked_in(phase: Phase, url: &str, limits: Limits, hang: bool) {
+    let client = client_with(limits);
+    client.set_tls_dangerously_accept_any_certificate(true).unwrap();
+    let (_hold, held) = channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    if hang {
+        client.manager().set_resolver(Some(Arc::new(move |_: &str| {
+            let _ = held.lock().unwrap().recv();
+            Err::<Vec<IpAddr>, String>("never".into())
+        })));
+    }
+    let soft = leave_room();
+    let one = |token: Option<&CancelToken>| {
+        let mut request = request("GET", url);
+        Timeout::ALL.iter().filter(|clock| clock.can_be_set()).for_each(|clock| {
+            request.set_timeout(*clock, None).unwrap();
+        });
+        request.set_cancel(token.cloned());
+        client.send(&mut request)
+    };
+    let state = match phase {
+        Phase::Resolve => ConnectionState::Resolving,
+        Phase::Connect => ConnectionState::Connecting,
+        Phase::Tls => ConnectionState::Tls,
+        _ => ConnectionState::InUse,
+    };
+    let blocked = || {
+        client.manager().connections().iter().filter(|connection| connection.state == state).count()
+    };
+    thread::scope(|scope| {
+        let all: Vec<_> = (0..CALLS - 1).map(|_| scope.spawn(|| one(None))).collect();
+        until("calls that are blocked", || blocked() == CALLS - 1);
+        for _ in 0..3 {
+            let token = CancelToken::new();
+            let wait = |thread| until("one more", || blocked() == CALLS && sleeps(thread));
+            cancelled("beside many others", &token, phase, || one(Some(&token)), wait);
+            // A dial may go on for a moment.
+            until("one less", || blocked() == CALLS - 1);
+        }
+        client.manager().shutdown();
+        for one in all {
+            let error = one.join().unwrap().unwrap_err();
+            assert_eq!((error.kind(), error.phase()), (Kind::ShutDown, phase), "{error:?}");
+        }
+    });
+    limit_descriptors(soft);
+    assert_at_rest(client.manager());
+}
+
+/// Runs that in a process of its own, against a server in this one that takes every connection and never says a word.
+fn blocked_at_a_silent_server(name: &str, phase: Phase, scheme: &str, limits: Limits) {
+    let silent = Silent::start();
+    let url = silent.url().replace("http:", &format!("{scheme}:"));
+    alone_with(name, &[("SILENT_OUTSIDE", &url)], || {
+        let url = std::env::var("SILENT_OUTSIDE").unwrap();
+        blocked_in(phase, &url, limits, false);
+        until("the end of all but one", || eventfds() <= 1);
+    });
+}
+
+#[test]
+fn calls_that_wait_for_a_head_need_one_descriptor_each() {
+    let name = "descriptors::calls_that_wait_for_a_head_need_one_descriptor_each";
+    blocked_at_a_silent_server(name, Phase::Head, "http", Limits::default());
+}
+
+#[test]
+fn calls_in_a_handshake_need_one_descriptor_each() {
+    let name = "descriptors::calls_in_a_handshake_need_one_descriptor_each";
+    blocked_at_a_silent_server(name, Phase::Tls, "https", Limits::default());
+}
+
+#[test]
+fn calls_in_the_queue_need_one_descriptor_each() {
+    let name = "descriptors::calls_in_the_queue_need_one_descriptor_each";
+    alone(name, || {
+        let server = Server::start(Script::every(vec![Step::mark("in"), Step::Stall]));
+        // A connection that waits for its head has the only place.
+        let limits = Limits { total: 1, ..per_origin(1) };
+        blocked_in_queue(&server, limits);
+    });
+}
+
+fn blocked_in_queue(server: &Server, limits: Limits) {
+    let client = client_with(limits);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| get(&client, &server.url("/")));
+        until("the first", || client.manager().stats().in_use == 1);
+        let soft = leave_room();
+        let rest: Vec<_> =
+            (0..CALLS).map(|_| scope.spawn(|| get(&client, &server.url("/")))).collect();
+        until("a queue", || client.manager().stats().queued == CALLS as u64);
+        client.manager().shutdown();
+        for one in rest {
+            let error = one.join().unwrap().unwrap_err();
+            assert_eq!((error.kind(), error.phase()), (Kind::ShutDown, Phase::Pool), "{error:?}");
+        }
+        assert_eq!(first.join().unwrap().unwrap_err().kind(), Kind::ShutDown);
+        limit_descriptors(soft);
+    });
+    assert_at_rest(client.manager());
+}
+
+#[test]
+fn calls_in_a_connect_need_one_descriptor_each() {
+    alone("descriptors::calls_in_a_connect_need_one_descriptor_each", || {
+        let hole = BlackHole::new();
+        blocked_in(Phase::Connect, &hole.url("/"), Limits::default(), false);
+    });
+}
+
+#[test]
+fn calls_that_look_a_name_up_need_one_descriptor_each() {
+    alone("descriptors::calls_that_look_a_name_up_need_one_descriptor_each", || {
+        blocked_in(Phase::Resolve, "http://hung.test:1/", Limits::default(), true);
+    });
+}
+
+#[test]
+fn calls_that_dial_are_each_given_the_connection_that_becomes_free() {
+    alone("descriptors::calls_that_dial_are_each_given_the_connection_that_becomes_free", || {
+        let server = Server::start(Script::answering("ok"));
+        let hole = BlackHole::at(([127, 0, 0, 9], server.port()).into()).unwrap();
+        let client = client();
+        let url = format!("http://two.test:{}/", server.port());
+        client.manager().set_address("two.test", &["127.0.0.1".parse().unwrap()]).unwrap();
+        assert_eq!(fetch(&client, &url).unwrap(), b"ok");
+        let before = eventfds();
+        // From now on a dial leads into the void.
+        client.manager().set_address("two.test", &["127.0.0.9".parse().unwrap()]).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..CALLS {
+                scope.spawn(|| assert_eq!(fetch(&client, &url).unwrap(), b"ok"));
+            }
+        });
+        assert_eq!(server.connections(), 1);
+        client.manager().shutdown();
+        drop(hole);
+        until("the end of the dials", || client.manager().connections().is_empty());
+        until("no more than before", || eventfds() <= before);
+    });
+}

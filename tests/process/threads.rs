@@ -1,0 +1,305 @@
+//! Threads that the library needs for what may block: work that hangs holds up only those who wait for it, and a process
+//! that is out of threads hears just that (SYSTEM, EAGAIN).
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crate::support::alone::{
+    BLOCKED, alone, alone_with, blocking_resolver, refuse_threads, thread_refuser,
+};
+use crate::support::crowd::{Watched, errors, whole};
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::look::{assert_at_rest, threads_named};
+use crate::support::source::Source;
+use crate::support::verdict::{REASON, assert_cancelled, assert_consistent};
+use crate::support::{client, fetch, get, ms, post, request, until};
+use hangup::{CancelToken, Error, Kind, Limits, Phase, Timeout};
+use testserver::{Certificate, Script, Server};
+
+in_both_forms! {
+    names_that_hang_in_a_hook_hold_up_only_those_who_ask_for_them,
+    names_that_hang_in_getaddrinfo_hold_up_only_those_who_ask_for_them,
+    a_lookup_without_a_thread_is_a_system_error,
+    a_lookup_that_finds_every_thread_busy_waits_a_moment_for_one,
+    an_upload_whose_reader_finds_no_thread_is_a_system_error_or_is_read_here,
+    dials_ahead_without_a_thread_are_a_system_error,
+}
+
+/// More than a pool of workers may be expected to have.
+const MANY: usize = 300;
+
+fn loopback() -> Vec<IpAddr> {
+    vec!["127.0.0.1".parse().unwrap()]
+}
+
+/// Asks for that many names that hang: half of those who ask leave, the others stay. Then somebody asks for `good`.
+fn many_hang_and_one_does_not(client: &Client, hung: &dyn Fn(usize) -> String, good: &str) {
+    let token = CancelToken::new();
+    let ask = |number| {
+        let mut request = request("GET", &hung(number));
+        request.set_timeout(Timeout::Resolve, None).unwrap();
+        if number % 2 == 0 {
+            request.set_cancel(Some(token.clone()));
+        }
+        Watched::new(client.submit(request))
+    };
+    let all: Vec<_> = (0..MANY).map(ask).collect();
+    until("every lookup", || threads_named("hangup-resolve").len() == MANY);
+    token.fire(Some(REASON));
+    let (stay, left): (Vec<_>, Vec<_>) =
+        all.into_iter().enumerate().partition(|(number, _)| number % 2 == 1);
+    let left = left.into_iter().map(|(_, one)| one).collect();
+    errors(left).iter().for_each(|error| assert_cancelled(error, Phase::Resolve));
+    let stay: Vec<_> = stay.into_iter().map(|(_, one)| one).collect();
+    let begun = Instant::now();
+    assert_eq!(fetch(client, good).unwrap(), b"ok");
+    assert!(begun.elapsed() < ms(5000), "{:?}", begun.elapsed());
+    assert!(!stay.iter().any(Watched::is_told));
+    client.manager().shutdown();
+    errors(stay).iter().for_each(|error| assert_eq!(error.kind(), Kind::ShutDown));
+    assert_at_rest(client.manager());
+}
+
+fn names_that_hang_in_a_hook_hold_up_only_those_who_ask_for_them(form: Form) {
+    alone(
+        &form.name("threads::names_that_hang_in_a_hook_hold_up_only_those_who_ask_for_them"),
+        || {
+            let server = Server::start(Script::answering("ok"));
+            let client = form.client_with(Limits::default());
+            let (_hold, never) = channel::<()>();
+            let never = Mutex::new(never);
+            client.manager().set_resolver(Some(Arc::new(move |host: &str| {
+                if host.starts_with("hung") {
+                    // All but the first wait for the lock: that is as good.
+                    let _ = never.lock().unwrap().recv();
+                }
+                Ok(loopback())
+            })));
+            let hung = |number| format!("http://hung{number}.test:{}/", server.port());
+            many_hang_and_one_does_not(
+                &client,
+                &hung,
+                &format!("http://good.test:{}/", server.port()),
+            );
+        },
+    );
+}
+
+fn names_that_hang_in_getaddrinfo_hold_up_only_those_who_ask_for_them(form: Form) {
+    let name =
+        form.name("threads::names_that_hang_in_getaddrinfo_hold_up_only_those_who_ask_for_them");
+    let shim = blocking_resolver();
+    alone_with(&name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
+        let server = Server::start(Script::answering("ok"));
+        let client = form.client_with(Limits::default());
+        let hung = |number| format!("http://n{number}.{BLOCKED}:{}/", server.port());
+        many_hang_and_one_does_not(&client, &hung, &format!("http://localhost:{}/", server.port()));
+    });
+}
+
+/// Runs `body` in a process that can be out of threads, with the URL of a server in this one.
+#[track_caller]
+fn where_threads_can_be_refused(name: &str, secure: bool, body: impl FnOnce(&str)) {
+    let script = Script::answering("ok");
+    let server = match secure {
+        false => Server::start(script),
+        true => Server::start_tls(Certificate::Good, script),
+    };
+    let scheme = if secure { "https" } else { "http" };
+    let url = format!("{scheme}://localhost:{}/", server.port());
+    let shim = thread_refuser();
+    let env = [("LD_PRELOAD", shim.to_str().unwrap()), ("SERVER_OUTSIDE", &url)];
+    alone_with(name, &env, || {
+        let outside = std::env::var("SERVER_OUTSIDE").unwrap();
+        // A test that comes here more than once has a process for each.
+        if outside.starts_with("https:") == secure {
+            body(&outside);
+        }
+    });
+}
+
+#[track_caller]
+fn assert_out_of_threads(error: &Error, phase: Phase) {
+    assert_eq!((error.kind(), error.phase()), (Kind::System, phase), "{error:?}");
+    assert_eq!(error.os_code(), Some(libc::EAGAIN), "{error:?}");
+    assert_eq!(error.timeout(), Timeout::None, "{error:?}");
+    assert!(error.message().contains("thread"), "{error}");
+    assert_consistent(error);
+}
+
+/// The same server by its address, for which no name is looked up.
+fn by_address(url: &str) -> String {
+    url.replace("localhost", "127.0.0.1")
+}
+
+fn a_lookup_without_a_thread_is_a_system_error(form: Form) {
+    for secure in [false, true] {
+        let name = form.name("threads::a_lookup_without_a_thread_is_a_system_error");
+        where_threads_can_be_refused(&name, secure, |url| {
+            for hook in [false, true] {
+                let client = form.client();
+                client.set_tls_dangerously_accept_any_certificate(true).unwrap();
+                if hook {
+                    client.manager().set_resolver(Some(Arc::new(|_: &str| Ok(loopback()))));
+                }
+                // The I/O thread is there, if there is one; no worker is.
+                assert_eq!(fetch(&client, &by_address(url)).unwrap(), b"ok");
+                until("no worker", || threads_named("hangup-resolve").is_empty());
+                refuse_threads(true);
+                for _ in 0..2 {
+                    let error = fetch(&client, url).unwrap_err();
+                    assert_out_of_threads(&error, Phase::Resolve);
+                    assert!(error.retry_safe());
+                }
+                // What needs no thread works, and all of it does when there are threads again.
+                assert_eq!(fetch(&client, &by_address(url)).unwrap(), b"ok");
+                refuse_threads(false);
+                if hook {
+                    assert_eq!(fetch(&client, url).unwrap(), b"ok");
+                }
+                assert_at_rest(client.manager());
+            }
+        });
+    }
+}
+
+fn a_lookup_that_finds_every_thread_busy_waits_a_moment_for_one(form: Form) {
+    let name = form.name("threads::a_lookup_that_finds_every_thread_busy_waits_a_moment_for_one");
+    where_threads_can_be_refused(&name, false, |url| {
+        let client = form.client();
+        let (hold, held) = channel::<()>();
+        let held = Mutex::new(held);
+        let inside = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&inside);
+        client.manager().set_resolver(Some(Arc::new(move |_: &str| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _ = held.lock().unwrap().recv();
+            Ok(loopback())
+        })));
+        let named = |name: &str| url.replace("localhost", name);
+        let first = Watched::new(client.submit(whole(&named("first.test"), 10)));
+        until("the first lookup", || inside.load(Ordering::SeqCst) == 1);
+        refuse_threads(true);
+        // The only worker hangs: the next one is told so, and not that its time is over.
+        let error = fetch(&client, &named("second.test")).unwrap_err();
+        assert_out_of_threads(&error, Phase::Resolve);
+        // The only worker is free in time: the next one is served.
+        let third = Watched::new(client.submit(whole(&named("third.test"), 10)));
+        drop(hold);
+        assert_eq!(first.submission.wait().unwrap().read_all(10).unwrap(), b"ok");
+        until("the third", || third.is_told());
+        assert_eq!(third.outcome().unwrap().read_all(10).unwrap(), b"ok");
+        assert_eq!(inside.load(Ordering::SeqCst), 2, "who left is not looked up");
+        refuse_threads(false);
+    });
+}
+
+fn an_upload_whose_reader_finds_no_thread_is_a_system_error_or_is_read_here(form: Form) {
+    for secure in [false, true] {
+        let name = form.name(
+            "threads::an_upload_whose_reader_finds_no_thread_is_a_system_error_or_is_read_here",
+        );
+        where_threads_can_be_refused(&name, secure, |url| {
+            let url = by_address(url);
+            let client = form.client();
+            client.set_tls_dangerously_accept_any_certificate(true).unwrap();
+            assert_eq!(fetch(&client, &url).unwrap(), b"ok");
+            refuse_threads(true);
+            let (source, account) = Source::pieces(3, 5, |_| {});
+            let outcome = client.send(&mut post(&url, source.chunked()));
+            match form {
+                // The caller's thread reads it.
+                Form::Blocking => assert_eq!(outcome.unwrap().read_all(10).unwrap(), b"ok"),
+                Form::Submitted => {
+                    assert_out_of_threads(&outcome.unwrap_err(), Phase::Write);
+                    assert_eq!(account.reads(), 0);
+                }
+            }
+            account.assert_dropped_once();
+            refuse_threads(false);
+            let (source, _) = Source::pieces(3, 5, |_| {});
+            let mut again = client.send(&mut post(&url, source.chunked())).unwrap();
+            assert_eq!(again.read_all(10).unwrap(), b"ok");
+            assert_at_rest(client.manager());
+        });
+    }
+}
+
+#[test]
+fn an_upload_that_waits_for_a_readers_thread_is_ended_in_time() {
+    let name = "threads::an_upload_that_waits_for_a_readers_thread_is_ended_in_time";
+    where_threads_can_be_refused(name, false, |url| {
+        let url = by_address(url);
+        let client = client();
+        let (go, gone) = channel::<()>();
+        let inside = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&inside);
+        let (source, _) = Source::pieces(1, 5, move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _ = gone.recv();
+        });
+        let blocked = Watched::new(client.submit(post(&url, source.chunked())));
+        until("a reader that blocks", || inside.load(Ordering::SeqCst) == 1);
+        refuse_threads(true);
+        let upload = || Source::pieces(1, 5, |_| {});
+        let ((by_total, one), (by_token, two), (patient, three)) = (upload(), upload(), upload());
+        let mut by_total = post(&url, by_total.chunked());
+        by_total.set_timeout(Timeout::Total, Some(ms(50))).unwrap();
+        let token = CancelToken::new();
+        let mut by_token = post(&url, by_token.chunked());
+        by_token.set_cancel(Some(token.clone()));
+        let all = [by_total, by_token, post(&url, patient.chunked())];
+        let all = all.map(|request| Watched::new(client.submit(request)));
+        token.fire(Some(REASON));
+        let [by_total, by_token, patient] = <[Error; 3]>::try_from(errors(all.into())).unwrap();
+        assert_eq!((by_total.kind(), by_total.timeout()), (Kind::TimedOut, Timeout::Total));
+        assert_eq!(by_token.kind(), Kind::Cancelled);
+        assert_out_of_threads(&patient, Phase::Write);
+        [one, two, three].iter().for_each(|account| account.assert_dropped_once());
+        drop(go);
+        assert_eq!(blocked.submission.wait().unwrap().read_all(10).unwrap(), b"ok");
+        refuse_threads(false);
+    });
+}
+
+fn dials_ahead_without_a_thread_are_a_system_error(form: Form) {
+    let name = form.name("threads::dials_ahead_without_a_thread_are_a_system_error");
+    where_threads_can_be_refused(&name, false, |url| {
+        let client = form.client();
+        refuse_threads(true);
+        let error = client.preconnect(&by_address(url), 2).unwrap_err();
+        assert_out_of_threads(&error, Phase::None);
+        assert_at_rest(client.manager());
+        refuse_threads(false);
+        assert_eq!(client.preconnect(&by_address(url), 2).unwrap(), 2);
+        until("two connections", || client.manager().stats().idle == 2);
+        assert!(get(&client, &by_address(url)).unwrap().reused());
+    });
+}
+
+#[test]
+fn the_first_submission_without_a_thread_is_a_system_error() {
+    let name = "threads::the_first_submission_without_a_thread_is_a_system_error";
+    where_threads_can_be_refused(name, false, |url| {
+        for engine in ["fibers", "threads"] {
+            // SAFETY: no other thread reads the environment meanwhile.
+            unsafe { std::env::set_var("HANGUP_ENGINE", engine) };
+            let client = client();
+            refuse_threads(true);
+            for _ in 0..2 {
+                let outcome = client.submit(whole(&by_address(url), 10)).wait();
+                assert_out_of_threads(&outcome.unwrap_err(), Phase::None);
+            }
+            refuse_threads(false);
+            let mut response = client.submit(whole(&by_address(url), 10)).wait().unwrap();
+            assert_eq!(response.read_all(10).unwrap(), b"ok");
+            drop((response, client));
+            until("the end of the thread", || {
+                engine == "threads" || threads_named("hangup-io").is_empty()
+            });
+        }
+    });
+}

@@ -1,0 +1,434 @@
+//! Through a proxy: who reads what, whose credentials go where, which way is taken, and who shares a connection
+//! (Q4, R13). What a proxy refuses is in `refusals.rs`, how it is left in `cancel.rs`.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cancel;
+mod refusals;
+
+use std::net::IpAddr;
+
+use crate::support::alone::alone;
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::{PATIENCE, fetch, get, post, request};
+use hangup::{Body, CloseMode, Error, Kind, Phase, Request};
+use testserver::{
+    Certificate, Options, Proxy, ProxyOptions, Script, Server, Socks, SocksAddress, SocksConduct,
+    SocksOptions, Step,
+};
+
+in_both_forms! {
+    a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his,
+    a_plain_request_is_for_the_proxy_to_read_and_its_credentials_go_no_further,
+    large_bodies_go_both_ways_through_tls_in_tls,
+    socks_is_asked_for_a_name_or_for_an_address,
+    socks_without_credentials_offers_none,
+    r13_another_way_is_another_connection_and_the_same_way_the_same,
+    hosts_of_no_proxy_are_reached_without_it,
+    credentials_for_a_proxy_go_to_no_origin_that_is_reached_without_one,
+    the_environment_names_proxies_unless_it_is_left_aside,
+    a_proxy_that_can_not_be_reached_is_named_without_its_credentials,
+}
+
+/// What every proxy here is told, and nobody else: the password, and both as Basic has them.
+const SECRETS: [&str; 2] = ["pass-proxy", "dXM6cGFzcy1wcm94eQ=="];
+
+/// The credentials that the proxies want.
+fn credentials() -> Option<(String, String)> {
+    Some(("us".into(), "pass-proxy".into()))
+}
+
+/// A proxy's URL with its credentials.
+fn with_credentials(url: &str) -> String {
+    url.replacen("://", "://us:pass-proxy@", 1)
+}
+
+fn start(options: ProxyOptions) -> Proxy {
+    Proxy::start_with(options).unwrap()
+}
+
+fn https() -> ProxyOptions {
+    ProxyOptions { tls: Some(Certificate::Good), ..ProxyOptions::default() }
+}
+
+/// A proxy of each kind that speaks HTTP, each wanting credentials.
+fn both() -> [Proxy; 2] {
+    [ProxyOptions::default(), https()]
+        .map(|options| start(ProxyOptions { credentials: credentials(), ..options }))
+}
+
+/// A client that trusts the test CA, through this proxy.
+fn through(form: Form, proxy: &str) -> Client {
+    let client = form.tls_client();
+    client.set_proxy(Some(proxy)).unwrap();
+    client
+}
+
+/// A client of the test CA, through this proxy, that shows it its credentials.
+fn admitted(form: Form, proxy: &str) -> Client {
+    through(form, &with_credentials(proxy))
+}
+
+/// GET with credentials for the origin, and others for proxies that the caller made up.
+fn private(url: &str) -> Request {
+    let mut request = request("GET", url);
+    request.add_header("Authorization", "Bearer for-the-origin").unwrap();
+    request
+}
+
+fn text(body: Vec<u8>) -> String {
+    String::from_utf8(body).unwrap()
+}
+
+/// Nothing that an error shows may hold a proxy's credentials.
+#[track_caller]
+fn assert_no_secret(error: &Error) {
+    let shown = format!("{error} {error:?}");
+    assert!(SECRETS.iter().all(|secret| !shown.contains(secret)), "{shown}");
+}
+
+fn a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his(form: Form) {
+    for proxy in both() {
+        let origin = Server::start_tls(Certificate::Good, Script::echoing());
+        let client = admitted(form, &proxy.url());
+        let url = origin.url("/path");
+        for _ in 0..3 {
+            let mut request = private(&url);
+            request.add_header("Proxy-Authorization", "Mine").unwrap();
+            let head = text(client.send(&mut request).unwrap().read_all(10_000).unwrap());
+            assert!(head.starts_with("GET /path HTTP/1.1\r\n"), "{head}");
+            assert!(head.contains("Bearer for-the-origin"), "{head}");
+            assert!(!head.to_lowercase().contains("proxy-"), "{head}");
+        }
+        let said = proxy.heads(0);
+        assert_eq!((said.len(), proxy.connections(), origin.connections()), (1, 1, 1));
+        let to = format!("localhost:{}", origin.port());
+        let start = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n");
+        assert!(said[0].starts_with(&start), "{}", said[0]);
+        assert!(said[0].contains("Proxy-Authorization: Basic dXM6cGFzcy1wcm94eQ==\r\n"));
+        assert!(!said[0].contains("for-the-origin") && !said[0].contains("Mine"), "{}", said[0]);
+        assert_eq!(proxy.tunnels(), [to]);
+        let open = client.manager().connections();
+        assert_eq!((open.len(), open[0].requests), (1, 3));
+        assert_eq!(open[0].peer.map(|peer| peer.port()), Some(proxy.port()));
+        assert!(open[0].tls.is_some());
+        // Both ends see the end of it.
+        client.manager().close_all(CloseMode::Now);
+        assert!(proxy.wait_ended(0, PATIENCE).is_some());
+        assert!(origin.wait_ended(0, PATIENCE).is_some());
+    }
+}
+
+fn a_plain_request_is_for_the_proxy_to_read_and_its_credentials_go_no_further(form: Form) {
+    for proxy in both() {
+        let origin = Server::start(Script::echoing());
+        let client = admitted(form, &proxy.url());
+        let url = origin.url("/path?query");
+        for _ in 0..2 {
+            let head = text(client.send(&mut private(&url)).unwrap().read_all(10_000).unwrap());
+            assert!(head.starts_with("GET /path?query HTTP/1.1\r\n"), "{head}");
+            assert!(head.contains("Bearer for-the-origin"), "{head}");
+            assert!(!head.to_lowercase().contains("proxy-authorization"), "{head}");
+        }
+        assert_eq!((proxy.connections(), proxy.tunnels().len()), (1, 0));
+        let (said, host) = (proxy.heads(0), format!("host: 127.0.0.1:{}\r\n", origin.port()));
+        assert_eq!(said.len(), 2, "the second request goes over the same connection");
+        for head in said {
+            assert!(head.starts_with(&format!("GET {url} HTTP/1.1\r\n")), "{head}");
+            assert!(head.to_lowercase().contains(&host), "{head}");
+            assert!(head.contains("Basic dXM6cGFzcy1wcm94eQ==\r\n"), "{head}");
+        }
+        let open = client.manager().connections();
+        assert_eq!((open.len(), open[0].tls), (1, None), "the origin is spoken to in the clear");
+    }
+}
+
+fn large_bodies_go_both_ways_through_tls_in_tls(form: Form) {
+    let size = 3_000_000;
+    let steps = vec![
+        Step::head(),
+        Step::body(),
+        Step::send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")),
+        Step::Fill { bytes: size, byte: 'x' },
+    ];
+    let origin = Server::start_tls(Certificate::Good, Script::every(vec![Step::forever(steps)]));
+    let proxy = start(https());
+    let client = through(form, &proxy.url());
+    for _ in 0..2 {
+        let mut post = post(&origin.url("/"), Body::bytes(&[b'y'; 2_000_000]));
+        let body = client.send(&mut post).unwrap().read_all(usize::MAX).unwrap();
+        assert!(body.len() as u64 == size && body.iter().all(|byte| *byte == b'x'));
+    }
+    assert!(origin.bodies(0).iter().all(|body| *body == [b'y'; 2_000_000]));
+    assert_eq!((origin.connections(), proxy.tunnels().len()), (1, 1));
+    let open = client.manager().connections();
+    assert!(open[0].bytes_out > 4_000_000 && open[0].bytes_in > 2 * size);
+}
+
+fn socks_is_asked_for_a_name_or_for_an_address(form: Form) {
+    let v4 = Server::start(Script::echoing());
+    let v6 = Options { ipv6: true, ..Options::default() };
+    let v6 = Server::start_with(v6, Script::echoing()).unwrap();
+    let secure = Server::start_tls(Certificate::Good, Script::echoing());
+    let local = |ip: &str| vec![ip.parse::<IpAddr>().unwrap()];
+    for (scheme, url, resolved, kind, host) in [
+        (
+            "socks5h",
+            format!("http://only-there.test:{}/", v4.port()),
+            None,
+            SocksAddress::Name,
+            "only-there.test",
+        ),
+        ("socks5h", secure.url("/"), None, SocksAddress::Name, "localhost"),
+        ("socks5", secure.url("/"), Some("127.0.0.1"), SocksAddress::Ipv4, "127.0.0.1"),
+        (
+            "socks5",
+            format!("http://here.test:{}/", v4.port()),
+            Some("127.0.0.1"),
+            SocksAddress::Ipv4,
+            "127.0.0.1",
+        ),
+        (
+            "socks5",
+            format!("http://here.test:{}/", v6.port()),
+            Some("::1"),
+            SocksAddress::Ipv6,
+            "::1",
+        ),
+        ("socks5h", v6.url("/"), None, SocksAddress::Ipv6, "::1"),
+    ] {
+        for bound in [SocksAddress::Ipv4, SocksAddress::Name, SocksAddress::Ipv6] {
+            let hosts = [("only-there.test".to_owned(), "127.0.0.1:0".parse().unwrap())].into();
+            let options = SocksOptions {
+                credentials: credentials(),
+                hosts,
+                conduct: SocksConduct::Bound(bound),
+                ..SocksOptions::default()
+            };
+            let proxy = Socks::start_with(options).unwrap();
+            let client = admitted(form, &proxy.url(scheme));
+            if let Some(ip) = resolved {
+                let name = if url.contains("here.test") { "here.test" } else { "localhost" };
+                client.manager().set_address(name, &local(ip)).unwrap();
+            }
+            for _ in 0..2 {
+                let mut request = private(&url);
+                request.add_header("Proxy-Authorization", "Mine").unwrap();
+                let head = text(client.send(&mut request).unwrap().read_all(10_000).unwrap());
+                assert!(head.contains("Bearer for-the-origin"), "{head}");
+                assert!(!head.to_lowercase().contains("proxy-"), "{head}");
+            }
+            let asked = proxy.asked();
+            assert_eq!(asked.len(), 1, "one tunnel for both");
+            assert_eq!(asked[0].methods, [0, 2]);
+            assert_eq!(asked[0].credentials, credentials());
+            assert_eq!(asked[0].command, 1);
+            assert_eq!((asked[0].kind, asked[0].host.as_str()), (Some(kind), host), "{url}");
+            assert!(url.contains(&format!(":{}/", asked[0].port)));
+        }
+    }
+}
+
+fn socks_without_credentials_offers_none(form: Form) {
+    let origin = Server::start(Script::answering("ok"));
+    let proxy = Socks::start();
+    assert_eq!(fetch(&through(form, &proxy.url("socks5h")), &origin.url("/")).unwrap(), b"ok");
+    let asked = proxy.asked();
+    assert_eq!((&asked[0].methods, &asked[0].credentials), (&vec![0], &None));
+}
+
+fn r13_another_way_is_another_connection_and_the_same_way_the_same(form: Form) {
+    let plain = Server::start(Script::answering("ok"));
+    let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
+    let (one, other) = (Proxy::start(), Proxy::start());
+    let encrypted = start(https());
+    let socks = Socks::start();
+    for origin in [&plain, &secure] {
+        let client = form.tls_client();
+        let ways: Vec<(Option<String>, Option<IpAddr>)> = vec![
+            (None, None),
+            (Some(one.url()), None),
+            (Some(with_credentials(&one.url())), None),
+            (Some(one.url().replacen("://", "://us:other@", 1)), None),
+            (Some(other.url()), None),
+            (Some(encrypted.url()), None),
+            (Some(socks.url("socks5")), None),
+            (Some(socks.url("socks5h")), None),
+            (None, "127.0.0.9".parse().ok()),
+            (Some(one.url()), "127.0.0.9".parse().ok()),
+        ];
+        let mut ids = Vec::new();
+        for round in 0..2 {
+            for (number, (proxy, local)) in ways.iter().enumerate() {
+                client.set_proxy(proxy.as_deref()).unwrap();
+                client.set_local_address(*local);
+                // "localhost" may be IPv6 first, from where 127.0.0.9 can't be reached.
+                let ip = "127.0.0.1".parse().unwrap();
+                client.manager().set_address("localhost", &[ip]).unwrap();
+                let mut response = get(&client, &origin.url("/")).unwrap();
+                assert_eq!(response.read_all(10).unwrap(), b"ok");
+                let way = format!("{proxy:?} from {local:?}");
+                assert_eq!(response.reused(), round == 1, "{way}");
+                if round == 0 {
+                    assert!(!ids.contains(&response.connection()), "{way}");
+                    ids.push(response.connection());
+                }
+                assert_eq!(response.connection(), ids[number], "{way}");
+            }
+        }
+        let open = client.manager().connections();
+        assert_eq!(open.len(), ways.len());
+        let from = |at: usize| open[at].local.map(|local| local.ip().to_string());
+        assert_eq!(from(8).as_deref(), Some("127.0.0.9"));
+        assert_eq!(from(9).as_deref(), Some("127.0.0.9"));
+        // Another client with the same settings shares it.
+        let same = client.sibling();
+        same.set_tls_roots(testserver::certs().ca().as_bytes()).unwrap();
+        same.set_proxy(Some(&with_credentials(&one.url()))).unwrap();
+        assert_eq!(get(&same, &origin.url("/")).unwrap().connection(), ids[2]);
+    }
+}
+
+fn hosts_of_no_proxy_are_reached_without_it(form: Form) {
+    let (origin, proxy) = (Server::start(Script::answering("ok")), Proxy::start());
+    let port = origin.port();
+    let client = through(form, &proxy.url());
+    for name in ["corp.test", "www.corp.test", "notcorp.test"] {
+        client.manager().set_address(name, &["127.0.0.1".parse().unwrap()]).unwrap();
+    }
+    let mut asked = 0;
+    for (list, host, direct) in [
+        ("corp.test", "corp.test", true),
+        ("corp.test", "www.corp.test", true),
+        (".corp.test", "WWW.corp.test", true),
+        ("*.corp.test", "www.corp.test", true),
+        ("corp.test", "notcorp.test", false),
+        ("10.0.0.0/8, 127.0.0.0/8", "127.0.0.1", true),
+        ("127.0.0.0/31", "127.0.0.1", true),
+        ("10.0.0.0/8", "127.0.0.1", false),
+        // A network is for addresses: what a name leads to is not asked.
+        ("127.0.0.0/8", "corp.test", false),
+        (&format!("corp.test:{port}"), "corp.test", true),
+        ("corp.test:1", "corp.test", false),
+        (&format!("127.0.0.0/8:{port}"), "127.0.0.1", true),
+        ("127.0.0.0/8:1", "127.0.0.1", false),
+        ("*", "notcorp.test", true),
+        ("", "corp.test", false),
+    ] {
+        client.set_no_proxy(list).unwrap();
+        let outcome = get(&client, &format!("http://{host}:{port}/")).unwrap();
+        // The proxy knows no such name, and says so.
+        let by_name = host.ends_with(".test");
+        assert_eq!(
+            outcome.status_code(),
+            if direct || !by_name { 200 } else { 502 },
+            "{list}: {host}"
+        );
+        asked += usize::from(!direct);
+        assert_eq!(proxy.accepted_order().len(), asked, "{list:?} for {host}");
+    }
+    let error = client.set_no_proxy("10.0.0.0/33").unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidArgument);
+}
+
+fn credentials_for_a_proxy_go_to_no_origin_that_is_reached_without_one(form: Form) {
+    let proxy = Server::start(Script::echoing());
+    let plain = Server::start(Script::echoing());
+    let secure = Server::start_tls(Certificate::Good, Script::echoing());
+    let client = through(form, &proxy.url("/"));
+    client.set_header("Proxy-Authorization", Some("Basic pass-proxy")).unwrap();
+    client.manager().set_address("origin.test", &["127.0.0.1".parse().unwrap()]).unwrap();
+    let says = |url: &str, own: bool| {
+        let mut request = request("GET", url);
+        if own {
+            request.add_header("Proxy-Authorization", "Basic pass-proxy").unwrap();
+        }
+        text(client.send(&mut request).unwrap().read_all(4096).unwrap()).contains("pass-proxy")
+    };
+    for own in [false, true] {
+        client.set_no_proxy("127.0.0.1, localhost").unwrap();
+        assert!(says("http://origin.test/", own), "the proxy is told");
+        assert!(!says(&plain.url("/"), own) && !says(&secure.url("/"), own));
+        client.set_no_proxy("").unwrap();
+        assert!(says(&plain.url("/"), own), "the proxy is told");
+    }
+    client.set_proxy(None).unwrap();
+    for own in [false, true] {
+        assert!(!says(&plain.url("/"), own) && !says(&secure.url("/"), own));
+    }
+}
+
+fn the_environment_names_proxies_unless_it_is_left_aside(form: Form) {
+    alone(&form.name("the_environment_names_proxies_unless_it_is_left_aside"), || {
+        let plain = Server::start(Script::answering("ok"));
+        let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
+        let [one, other] = both();
+        // SAFETY: nobody else in this process looks at its environment meanwhile.
+        let set = |name: &str, value: &str| unsafe { std::env::set_var(name, value) };
+        let counts = || (one.accepted_order().len(), other.accepted_order().len());
+        let ask = |client: &Client| {
+            client.set_tls_roots(testserver::certs().ca().as_bytes()).unwrap();
+            let all = [plain.url("/"), secure.url("/")];
+            all.iter().for_each(|url| assert_eq!(fetch(client, url).unwrap(), b"ok"));
+            counts()
+        };
+        let before = form.client();
+        set("http_proxy", &with_credentials(&one.url()));
+        set("HTTPS_PROXY", &with_credentials(&other.url()));
+        assert_eq!(ask(&before), (0, 0), "the environment is read when a client is made");
+        assert_eq!(ask(&form.client()), (1, 1));
+        before.set_proxy_from_env();
+        assert_eq!(ask(&before), (2, 2), "or when that is asked for");
+        let ignoring = form.client();
+        ignoring.set_proxy(None).unwrap();
+        assert_eq!(ask(&ignoring), (2, 2));
+        set("no_proxy", "127.0.0.1");
+        assert_eq!(ask(&form.client()), (2, 3), "the list has the plain origin only");
+        let own = form.client();
+        own.set_no_proxy("localhost").unwrap();
+        assert_eq!(ask(&own), (3, 3), "a list of one's own counts instead");
+        // A named proxy leaves the environment's exceptions aside.
+        let named = form.client();
+        named.set_proxy(Some(&with_credentials(&one.url()))).unwrap();
+        assert_eq!(ask(&named), (5, 3));
+        set("HTTPS_PROXY", "ftp://us:pass-proxy@nowhere.test");
+        let error = get(&form.client(), &secure.url("/")).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+        assert!(error.message().contains("HTTPS_PROXY"), "{error}");
+        assert_no_secret(&error);
+        set("no_proxy", "localhost");
+        set("https_proxy", &with_credentials(&other.url()));
+        assert_eq!(ask(&form.client()), (6, 3));
+        set("no_proxy", "10.0.0.0/99");
+        let error = get(&form.client(), &plain.url("/")).unwrap_err();
+        assert!(error.message().contains("no_proxy"), "{error}");
+    });
+}
+
+fn a_proxy_that_can_not_be_reached_is_named_without_its_credentials(form: Form) {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (scheme, url) in [
+        ("http", "http://origin.test/"),
+        ("http", "https://origin.test/"),
+        ("https", "https://origin.test/"),
+        ("socks5h", "http://origin.test/"),
+    ] {
+        let client = admitted(form, &format!("{scheme}://{dead}"));
+        let error = get(&client, url).unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect), "{error}");
+        assert_eq!(error.os_code(), Some(libc::ECONNREFUSED));
+        assert!(error.message().contains(&format!("proxy {scheme}://{dead}")), "{error}");
+        assert!(error.message().contains("origin.test"), "{error}");
+        assert_no_secret(&error);
+        let client = admitted(form, &format!("{scheme}://no-such-proxy.test:1"));
+        client
+            .manager()
+            .set_resolver(Some(std::sync::Arc::new(|host: &str| Err(format!("no {host}")))));
+        let error = get(&client, url).unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (Kind::ResolveFailed, Phase::Resolve), "{error}");
+        let named = format!("proxy {scheme}://no-such-proxy.test:1");
+        assert!(error.message().contains(&named), "{error}");
+        assert_no_secret(&error);
+    }
+}

@@ -1,0 +1,162 @@
+//! Bodies of what was submitted: whole with their response, piece by piece as they come, or read here when they were
+//! begun there.
+
+use std::thread;
+
+use hangup::{Body, CloseReason, Kind, Phase};
+use testserver::{Script, Server, Step};
+
+use super::{at_the_stall, block_on, half, poll_once, wait_closed, whole};
+use crate::support::look::{assert_at_rest, assert_gone};
+use crate::support::verdict::assert_consistent;
+use crate::support::{PATIENCE, client, get, post, request};
+
+#[test]
+fn a_whole_body_comes_with_its_response() {
+    let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\n you.\r\n0\r\n\r\n";
+    let gone = "HTTP/1.1 200 OK\r\n\r\nhello you.";
+    let length = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello you.";
+    for (answer, kept) in [(chunks, true), (length, true), (gone, false)] {
+        let server = Server::start(Script::replying(answer));
+        let client = client();
+        let blocking = || client.send(&mut whole(&server.url("/"), 10));
+        let submitted = || client.submit(whole(&server.url("/"), 10)).wait();
+        for mut response in [blocking().unwrap(), submitted().unwrap()] {
+            assert_at_rest(client.manager());
+            let mut room = [0; 3];
+            assert_eq!((response.read(&mut room).unwrap(), &room), (3, b"hel"));
+            assert_eq!(block_on(response.read_async(2)).unwrap(), b"lo");
+            // A bound does not hurt what is here already.
+            assert_eq!(response.read_all(4).unwrap_err().kind(), Kind::TooLarge);
+            assert_eq!(response.read_all(5).unwrap(), b" you.");
+            assert_eq!(response.read(&mut room).unwrap(), 0);
+            assert_eq!(block_on(response.read_async(2)).unwrap(), b"");
+        }
+        // Nothing was left to close.
+        let reasons: Vec<_> = (1..3).filter_map(|id| client.manager().why_closed(id)).collect();
+        assert!(kept || !reasons.contains(&CloseReason::BodyLeftUnread), "{reasons:?}");
+    }
+}
+
+#[test]
+fn a_body_that_is_too_large_fails_the_call_that_wanted_it_whole() {
+    let server = Server::start(Script::answering("hello"));
+    let client = client();
+    let error = client.submit(whole(&server.url("/"), 4)).wait().unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (Kind::TooLarge, Phase::Read));
+    assert!(error.connection().is_some() && error.response_started() && error.retry_safe());
+    assert_consistent(&error);
+    wait_closed(&client, &server);
+    // The server has done what it was asked.
+    let mut post = post(&server.url("/"), Body::bytes(b"do it"));
+    post.set_buffer_body(Some(4));
+    assert!(!client.send(&mut post).unwrap_err().retry_safe());
+    // No byte is a bound, too; and the bound can be taken away.
+    assert_eq!(client.send(&mut whole(&server.url("/"), 0)).unwrap_err().kind(), Kind::TooLarge);
+    let mut head = request("HEAD", &server.url("/"));
+    head.set_buffer_body(Some(0));
+    assert_eq!(client.send(&mut head).unwrap().read_all(0).unwrap(), b"");
+    head.set_buffer_body(None);
+    client.send(&mut head).unwrap();
+}
+
+#[test]
+fn a_body_is_read_piece_by_piece_as_it_comes() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+    let steps =
+        vec![Step::head(), Step::send(head), Step::wait_for("go"), Step::send("hello you.")];
+    let server = Server::start(Script::every(steps));
+    let client = client();
+    let mut response = client.submit(request("GET", &server.url("/"))).wait().unwrap();
+    let mut reading = response.read_async(4);
+    assert!(poll_once(&mut reading).is_none());
+    server.release("go");
+    let mut body = block_on(reading).unwrap();
+    loop {
+        let piece = block_on(response.read_async(4)).unwrap();
+        assert!(piece.len() <= 4);
+        if piece.is_empty() {
+            break;
+        }
+        body.extend(piece);
+    }
+    assert_eq!(body, b"hello you.");
+    assert_eq!(block_on(response.read_async(4)).unwrap(), b"");
+    let refused = block_on(response.read_async(0)).unwrap_err();
+    assert_eq!(refused.kind(), Kind::InvalidArgument);
+    assert_eq!(response.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn what_is_begun_here_is_read_there() {
+    let size = 300_000;
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+    let fill = Step::Fill { bytes: size, byte: 'x' };
+    let server = Server::start(Script::every(vec![Step::forever(vec![
+        Step::head(),
+        Step::send(&large),
+        fill,
+    ])]));
+    let client = client();
+    for begin in 0..2 {
+        let mut response = match begin {
+            0 => get(&client, &server.url("/")).unwrap(),
+            _ => client.submit(request("GET", &server.url("/"))).wait().unwrap(),
+        };
+        let mut read = block_on(response.read_async(usize::MAX)).unwrap().len();
+        read += response.read(&mut [0; 1000]).unwrap();
+        read += block_on(response.read_async(100)).unwrap().len();
+        // On any thread.
+        read += thread::spawn(move || response.read_all(usize::MAX).unwrap().len()).join().unwrap();
+        assert_eq!(read as u64, size);
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn a_read_that_is_dropped_closes_the_response() {
+    let server = half();
+    let client = client();
+    let mut response = at_the_stall(&client, &server);
+    let id = response.connection();
+    let mut reading = response.read_async(100);
+    assert!(poll_once(&mut reading).is_none());
+    drop(reading);
+    assert_eq!(response.read(&mut [0]).unwrap_err().kind(), Kind::InvalidState);
+    assert_eq!(block_on(response.read_async(1)).unwrap_err().kind(), Kind::InvalidState);
+    wait_closed(&client, &server);
+    assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
+    assert!(server.wait_ended(0, PATIENCE).is_some());
+}
+
+#[test]
+fn while_a_read_is_under_way_there_is_no_other() {
+    let server = half();
+    let client = client();
+    let mut response = at_the_stall(&client, &server);
+    // Forgotten, it is neither taken nor ended.
+    std::mem::forget(response.read_async(100));
+    for error in [
+        response.read(&mut [0]).unwrap_err(),
+        response.read_all(100).unwrap_err(),
+        block_on(response.read_async(1)).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), Kind::InvalidState);
+        assert!(error.message().contains("under way"), "{error}");
+    }
+    drop(response);
+    wait_closed(&client, &server);
+}
+
+#[test]
+fn a_stopper_ends_a_read_that_is_under_way() {
+    let server = half();
+    let client = client();
+    let mut response = at_the_stall(&client, &server);
+    let stopper = response.close_handle();
+    let reading = response.read_async(100);
+    stopper.close();
+    let error = block_on(reading).unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (Kind::Closed, Phase::Read));
+    assert_gone(client.manager(), server.port());
+}

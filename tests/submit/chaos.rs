@@ -1,0 +1,221 @@
+//! Hundreds at once, and whatever can end one of them ends some at random: each has one outcome, and in the end nothing
+//! is left.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hangup::{
+    CancelToken, Client, CloseMode, ConnectionMode, Kind, Limits, Request, Response, Timeout,
+};
+use testserver::{Script, Server, Step};
+
+use super::io_thread::io_threads;
+use crate::support::alone::{alone, alone_with};
+use crate::support::crowd::{TEN_OF_100, Watched};
+use crate::support::form::block_on;
+use crate::support::look::{assert_at_rest, sockets, threads_named};
+use crate::support::source::Source;
+use crate::support::verdict::assert_consistent;
+use crate::support::{Dice, PATIENCE, client_with, ms, request, trusting, until};
+
+/// What servers do, by path.
+fn server(secure: bool) -> Server {
+    let big = Step::Fill { bytes: 300_000, byte: 'x' };
+    let head = Step::send("HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n");
+    let all = [
+        ("/big", vec![Step::head(), head, big]),
+        ("/stall", vec![Step::head(), Step::Stall]),
+        ("/half", vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]),
+        ("/close", vec![Step::head(), Step::send(TEN_OF_100), Step::Close]),
+        ("/reset", vec![Step::head(), Step::Rst]),
+        ("/refused", vec![Step::head(), Step::send(TEN_OF_100), Step::eof()]),
+        ("*", vec![Step::answer(200, "ok")]),
+    ];
+    let all = all.map(|(path, steps)| (path.to_owned(), steps));
+    let steps = vec![Step::forever(vec![Step::ByPath(all.into())])];
+    match secure {
+        false => Server::start(Script::every(steps)),
+        true => Server::start_tls(testserver::Certificate::Good, Script::every(steps)),
+    }
+}
+
+const PATHS: [&str; 8] = ["/ok", "/ok", "/big", "/stall", "/half", "/close", "/reset", "/refused"];
+
+/// One exchange and what may end it.
+struct Exchange {
+    token: CancelToken,
+    state: State,
+}
+
+enum State {
+    Sent(Watched),
+    Came(Response),
+    Over,
+}
+
+fn any_request(servers: &[Server], token: &CancelToken, dice: &mut Dice) -> Request {
+    let pick = |dice: &mut Dice, count: usize| dice.roll(count as u64) as usize;
+    let server = &servers[pick(dice, servers.len())];
+    let path = PATHS[pick(dice, PATHS.len())];
+    let mut request = request(if path == "/refused" { "POST" } else { "GET" }, &server.url(path));
+    if path == "/refused" {
+        request.set_body(Source::pieces(30, 10_000, |_| {}).0.chunked());
+    }
+    request.set_cancel(Some(token.clone()));
+    request.set_connection_mode(
+        [
+            ConnectionMode::Keep,
+            ConnectionMode::Keep,
+            ConnectionMode::CloseAfter,
+            ConnectionMode::Fresh,
+        ][pick(dice, 4)],
+    );
+    if dice.roll(3) == 0 {
+        request.set_timeout(Timeout::Total, Some(ms(1 + dice.roll(60)))).unwrap();
+    }
+    if dice.roll(3) == 0 {
+        request.set_buffer_body(Some(200_000));
+    }
+    request
+}
+
+impl Exchange {
+    fn begin(client: &Client, servers: &[Server], dice: &mut Dice) -> Self {
+        let token = CancelToken::new();
+        let request = any_request(servers, &token, dice);
+        let state = State::Sent(Watched::new(client.submit(request)));
+        Self { token, state }
+    }
+
+    /// Does to it what comes to mind. Counts how it ends.
+    fn disturb(&mut self, dice: &mut Dice, ends: &mut BTreeMap<String, u32>) {
+        let mut ended = |how: &str| *ends.entry(how.to_owned()).or_insert(0) += 1;
+        let judge = |error: &hangup::Error| {
+            use Kind::{Cancelled, Closed, PeerClosed, PeerReset, TimedOut, TooLarge};
+            let may_be = [Cancelled, Closed, PeerClosed, PeerReset, TimedOut, TooLarge];
+            assert!(may_be.contains(&error.kind()), "{error:?}");
+            assert_consistent(error);
+            error.kind().to_string()
+        };
+        if dice.roll(50) == 0 {
+            self.token.fire(None);
+        }
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Sent(one) if one.is_told() => match one.outcome() {
+                Ok(response) => State::Came(response),
+                Err(error) => {
+                    ended(&judge(&error));
+                    State::Over
+                }
+            },
+            State::Sent(one) if dice.roll(100) == 0 => {
+                drop(one);
+                ended("dropped before its outcome");
+                State::Over
+            }
+            State::Came(mut response) => {
+                match dice.roll(6) {
+                    0 => {
+                        // Begun and abandoned.
+                        drop(response.read_async(1 << 16));
+                        ended("dropped in a read");
+                    }
+                    1 => {
+                        response.close(CloseMode::Graceful);
+                        ended("closed politely");
+                    }
+                    2 => ended("dropped before its end"),
+                    3 => {
+                        self.token.after(ms(dice.roll(20)));
+                        match response.read_all(1 << 20) {
+                            Ok(_) => ended("read here"),
+                            Err(error) => ended(&judge(&error)),
+                        }
+                    }
+                    _ => {
+                        self.token.after(ms(dice.roll(20)));
+                        loop {
+                            match block_on(response.read_async(1 << 16)) {
+                                Ok(piece) if piece.is_empty() => break ended("read there"),
+                                Ok(_) => {}
+                                Err(error) => break ended(&judge(&error)),
+                            }
+                        }
+                    }
+                }
+                State::Over
+            }
+            state => state,
+        };
+    }
+}
+
+/// Keeps two hundred going for a while, and then ends them.
+fn two_hundred_at_any_time(time: Duration) {
+    let servers = [server(false), server(true), server(false)];
+    let client = trusting(client_with(Limits { total: 150, per_origin: 60, ..Limits::default() }));
+    let (mut dice, mut ends, mut all) = (Dice::new(17), BTreeMap::new(), Vec::new());
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        all.retain(|one: &Exchange| !matches!(one.state, State::Over));
+        while all.len() < 200 {
+            all.push(Exchange::begin(&client, &servers, &mut dice));
+        }
+        all.iter_mut().for_each(|one| one.disturb(&mut dice, &mut ends));
+        let open = client.manager().connections();
+        if !open.is_empty() {
+            let id = open[dice.roll(open.len() as u64) as usize].id;
+            let how = if dice.roll(2) == 0 { CloseMode::Now } else { CloseMode::Graceful };
+            // It may be gone by now.
+            let _ = client.manager().close_connection(id, how);
+        }
+        thread::sleep(ms(1));
+    }
+    all.iter().for_each(|one| one.token.fire(None));
+    until("the end of all", || {
+        all.iter_mut().for_each(|one| one.disturb(&mut dice, &mut ends));
+        all.iter().all(|one| matches!(one.state, State::Over))
+    });
+    println!("numbers: {ends:?}; {:?}", client.manager().stats());
+    assert!(ends.len() >= 8, "{ends:?}");
+    // Those that were dropped, and polite closes, end soon and unseen.
+    until("rest", || {
+        let stats = client.manager().stats();
+        (stats.dialling, stats.in_use, stats.queued) == (0, 0, 0)
+    });
+    assert_at_rest(client.manager());
+    client.manager().drain(Some(PATIENCE)).unwrap();
+    let stats = client.manager().stats();
+    assert_eq!((stats.opened, stats.idle), (stats.closed, 0), "{stats:?}");
+    for server in &servers {
+        until("the last socket's end", || sockets(server.port()).is_empty());
+        assert!(server.wait_idle(PATIENCE));
+    }
+    drop(client);
+    until("the end of the threads", || threads_named("hangup-io").is_empty());
+}
+
+#[test]
+fn whatever_ends_them_each_ends_once_and_nothing_is_left() {
+    alone("chaos::whatever_ends_them_each_ends_once_and_nothing_is_left", || {
+        two_hundred_at_any_time(Duration::from_secs(4));
+    });
+}
+
+#[test]
+fn whatever_ends_them_on_several_io_threads_nothing_is_left() {
+    alone("chaos::whatever_ends_them_on_several_io_threads_nothing_is_left", || {
+        io_threads(3);
+        two_hundred_at_any_time(Duration::from_secs(4));
+    });
+}
+
+#[test]
+fn whatever_ends_them_on_a_pool_of_threads_nothing_is_left() {
+    let name = "chaos::whatever_ends_them_on_a_pool_of_threads_nothing_is_left";
+    // Idle threads stay for ten seconds.
+    alone_with(name, &[("HANGUP_ENGINE", "threads")], || {
+        two_hundred_at_any_time(Duration::from_secs(2));
+    });
+}

@@ -1,0 +1,279 @@
+//! The life of the I/O thread: it begins when it is needed and ends when it is not, in this process and in the child of
+//! a fork.
+
+use std::sync::Arc;
+use std::thread;
+
+use hangup::{CancelToken, Client, CloseMode, Manager, Phase};
+use testserver::{Script, Server, Step};
+
+use crate::support::alone::alone;
+use crate::support::crowd::{Silent, TEN_OF_100, Watched, errors, whole, with_token};
+use crate::support::form::block_on;
+use crate::support::look::{assert_at_rest, descriptors, threads_named};
+use crate::support::verdict::{REASON, assert_cancelled};
+use crate::support::{Dice, PATIENCE, client, fetch, request, until};
+
+#[test]
+fn the_io_thread_begins_with_the_first_submission_and_ends_with_the_last_manager() {
+    let name =
+        "io_thread::the_io_thread_begins_with_the_first_submission_and_ends_with_the_last_manager";
+    alone(name, || {
+        let server = Server::start(Script::answering("ok"));
+        let there = || threads_named("hangup-io").len();
+        fetch(&client(), &server.url("/")).unwrap();
+        let gone = |before: &[i32]| {
+            until("the end of the thread", || there() == 0);
+            let new = || descriptors().into_iter().filter(|fd| !before.contains(fd)).count();
+            until("the descriptors of before", || new() == 0);
+        };
+        let before = descriptors();
+        for _ in 0..3 {
+            let (one, other) = (client(), client());
+            fetch(&one, &server.url("/")).unwrap();
+            assert_eq!(there(), 0, "blocking calls need none");
+            one.submit(whole(&server.url("/"), 10)).wait().unwrap();
+            assert_eq!(there(), 1);
+            let mut last = other.submit(request("GET", &server.url("/"))).wait().unwrap();
+            assert_eq!(there(), 1, "all share it");
+            drop(one);
+            other.submit(whole(&server.url("/"), 10)).wait().unwrap();
+            assert_eq!(there(), 1);
+            // A response has a share of its manager.
+            drop(other);
+            assert_eq!(block_on(last.read_async(10)).unwrap(), b"ok");
+            assert_eq!(there(), 1);
+            drop(last);
+            until("the server's ends", || server.open_connections() == 0);
+            gone(&before);
+        }
+        // What is under way is still done: its outcome is somebody's.
+        let (silent, token) = (Silent::start(), CancelToken::new());
+        let before = descriptors();
+        let client = client();
+        let late = Watched::new(client.submit(with_token(request("GET", &silent.url()), &token)));
+        drop(client);
+        until("its head", || silent.heads() == 1);
+        assert_eq!(there(), 1);
+        token.fire(Some(REASON));
+        assert_cancelled(&errors(vec![late])[0], Phase::Head);
+        silent.held.lock().unwrap().clear();
+        gone(&before);
+    });
+}
+
+#[test]
+fn after_a_fork_the_child_submits_and_the_parents_go_on() {
+    alone("io_thread::after_a_fork_the_child_submits_and_the_parents_go_on", || {
+        let half = vec![Step::head(), Step::send(TEN_OF_100), Step::wait_for("rest")];
+        let rest = vec![Step::Fill { bytes: 90, byte: 'x' }, Step::eof()];
+        let slow = Server::start(Script::every([half, rest].concat()));
+        let answers = Server::start(Script::answering("ok"));
+        let client = client();
+        let all: Vec<_> =
+            (0..50).map(|_| Watched::new(client.submit(whole(&slow.url("/"), 100)))).collect();
+        assert!(slow.wait_heads(50, PATIENCE));
+        let shared = Manager::shared();
+        let other = Client::new(Arc::clone(&shared));
+        other.submit(whole(&answers.url("/"), 10)).wait().unwrap();
+        for round in 0..3 {
+            // SAFETY: no pointers. The child uses what this test is about, and its own memory.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // SAFETY: no pointers. A child that hangs is ended.
+                unsafe { libc::alarm(30) };
+                assert!(threads_named("hangup-io").is_empty());
+                // On the manager that had submissions, on the shared one, and on one of its own.
+                for client in [&client, &other, &crate::support::client()] {
+                    let mine: Vec<_> =
+                        (0..20).map(|_| client.submit(whole(&answers.url("/"), 10))).collect();
+                    for one in mine {
+                        assert_eq!(one.wait().unwrap().read_all(10).unwrap(), b"ok");
+                    }
+                }
+                assert_eq!(threads_named("hangup-io").len(), 1);
+                drop(client);
+                // SAFETY: handlers of atexit(3) run, as they would in any program.
+                unsafe { libc::exit(0) };
+            }
+            if round == 0 {
+                // Meanwhile more is submitted here.
+                other.submit(whole(&answers.url("/"), 10)).wait().unwrap();
+            }
+            let mut status = 0;
+            // SAFETY: a valid pointer to where the status goes.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            assert_eq!(status, 0);
+        }
+        assert!(!all.iter().any(Watched::is_told));
+        assert_eq!(threads_named("hangup-io").len(), 1);
+        slow.release("rest");
+        until("every outcome", || all.iter().all(Watched::is_told));
+        for one in all {
+            assert_eq!(one.outcome().unwrap().read_all(100).unwrap().len(), 100);
+        }
+        assert_eq!(slow.connections(), 50);
+    });
+}
+
+/// How many I/O threads share what is submitted from now on.
+pub(super) fn io_threads(count: usize) {
+    // The C ABI's; there is none of Rust's.
+    unsafe extern "C" {
+        fn hangup_set_io_threads(count: usize, error: *mut *mut std::ffi::c_void) -> i32;
+    }
+    // SAFETY: NULL for an error that nobody wants.
+    assert_eq!(unsafe { hangup_set_io_threads(count, std::ptr::null_mut()) }, 0);
+}
+
+#[test]
+fn several_io_threads_share_the_work_and_end_it_as_one() {
+    alone("io_thread::several_io_threads_share_the_work_and_end_it_as_one", || {
+        io_threads(3);
+        let (silent, client) = (Silent::start(), client());
+        let token = CancelToken::new();
+        let submit = || client.submit(with_token(request("GET", &silent.url()), &token));
+        let all: Vec<_> = (0..300).map(|_| Watched::new(submit())).collect();
+        until("all of the heads", || silent.heads() == 300);
+        assert_eq!(threads_named("hangup-io").len(), 3);
+        token.fire(Some(REASON));
+        errors(all).iter().for_each(|error| assert_cancelled(error, Phase::Head));
+        until("every close", || silent.ended() == 300);
+        assert_at_rest(client.manager());
+        // A kept connection is read by whichever thread has the request.
+        let server = Server::start(Script::answering("ok"));
+        for round in 0..20 {
+            let mut response = client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+            assert_eq!(response.reused(), round > 0);
+            assert_eq!(response.read_all(10).unwrap(), b"ok");
+            let mut body = client.submit(request("GET", &server.url("/"))).wait().unwrap();
+            assert_eq!(block_on(body.read_async(10)).unwrap(), b"ok");
+        }
+        assert_eq!(server.connections(), 1);
+        drop(client);
+        until("the end of the threads", || threads_named("hangup-io").is_empty());
+    });
+}
+
+#[test]
+fn fewer_io_threads_give_back_their_threads_and_descriptors() {
+    alone("io_thread::fewer_io_threads_give_back_their_threads_and_descriptors", || {
+        let steps = vec![Step::head(), Step::send(TEN_OF_100), Step::wait_for("rest")];
+        let rest = vec![Step::Fill { bytes: 90, byte: 'x' }, Step::eof()];
+        let slow = Script::every([steps, rest].concat());
+        let server = Server::start(Script::answering("ok"));
+        let client = client();
+        let many = |url: &str| -> Vec<_> {
+            (0..256).map(|_| Watched::new(client.submit(whole(url, 100)))).collect()
+        };
+        let there = || threads_named("hangup-io").len();
+        fetch(&client, &server.url("/")).unwrap();
+        client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+        // An I/O thread has some of these, and an eventfd.
+        let polled = |fd: &i32| {
+            let at = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+            at.is_ok_and(|at| at.to_string_lossy().contains("eventpoll"))
+        };
+        let own = || descriptors().iter().filter(|fd| polled(fd)).count();
+        let (before, all_before) = (own(), descriptors().len());
+        for _ in 0..3 {
+            let slow = Server::start(slow.clone());
+            io_threads(64);
+            let all = many(&server.url("/"));
+            let held = many(&slow.url("/"));
+            until("all of the threads", || there() == 64);
+            for one in all {
+                until("an answer", || one.is_told());
+                assert_eq!(one.outcome().unwrap().read_all(10).unwrap(), b"ok");
+            }
+            // One on each connection: one that is kept could not be answered again.
+            assert!(slow.wait_heads(256, PATIENCE));
+            let idle = client.manager().stats().idle;
+            io_threads(1);
+            // What they have under way they still do.
+            let late = client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+            assert!(late.reused());
+            assert!(!held.iter().any(Watched::is_told));
+            slow.release("rest");
+            for one in held {
+                until("an answer", || one.is_told());
+                assert_eq!(one.outcome().unwrap().read_all(100).unwrap().len(), 100);
+            }
+            until("the end of the threads", || there() == 1);
+            until("the descriptors of before", || own() == before);
+            // What they left idle stays so, for those who come.
+            assert!(client.manager().stats().idle >= idle);
+            for one in many(&server.url("/")) {
+                until("an answer", || one.is_told());
+                assert_eq!(one.outcome().unwrap().read_all(10).unwrap(), b"ok");
+            }
+            assert_at_rest(client.manager());
+            client.manager().close_all(CloseMode::Now);
+            drop(slow);
+            until("all of the descriptors of before", || descriptors().len() <= all_before);
+        }
+    });
+}
+
+#[test]
+fn no_submission_is_lost_while_threads_come_and_go() {
+    alone("io_thread::no_submission_is_lost_while_threads_come_and_go", || {
+        let server = Server::start(Script::answering("ok"));
+        let client = client();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            let submitters: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for _ in 0..300 {
+                            let outcome = client.submit(whole(&server.url("/"), 10)).wait();
+                            assert_eq!(outcome.unwrap().read_all(10).unwrap(), b"ok");
+                        }
+                    })
+                })
+                .collect();
+            scope.spawn(|| {
+                let mut dice = Dice::new(1);
+                while !over.load(std::sync::atomic::Ordering::SeqCst) {
+                    io_threads(1 + dice.roll(8) as usize);
+                    thread::sleep(crate::support::ms(1));
+                }
+            });
+            let ended: Vec<_> = submitters.into_iter().map(|one| one.join()).collect();
+            over.store(true, std::sync::atomic::Ordering::SeqCst);
+            ended.into_iter().for_each(|one| one.unwrap());
+        });
+        io_threads(1);
+        until("the end of the threads", || threads_named("hangup-io").len() <= 1);
+        assert_at_rest(client.manager());
+    });
+}
+
+#[test]
+fn managers_come_and_go_and_the_io_thread_with_them() {
+    alone("io_thread::managers_come_and_go_and_the_io_thread_with_them", || {
+        let server = Server::start(Script::answering("ok"));
+        thread::scope(|scope| {
+            for seed in 0..4 {
+                let server = &server;
+                scope.spawn(move || {
+                    let mut dice = Dice::new(seed);
+                    for _ in 0..100 {
+                        let client = client();
+                        let all: Vec<_> = (0..=dice.roll(3))
+                            .map(|_| client.submit(whole(&server.url("/"), 10)))
+                            .collect();
+                        // Before or after the outcomes: the last share may be a fiber's own.
+                        let client = (dice.roll(2) == 0).then_some(client);
+                        for one in all {
+                            assert_eq!(one.wait().unwrap().read_all(10).unwrap(), b"ok");
+                        }
+                        drop(client);
+                    }
+                });
+            }
+        });
+        until("the end of the threads", || threads_named("hangup-io").is_empty());
+        until("the server's ends", || server.open_connections() == 0);
+    });
+}

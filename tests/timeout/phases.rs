@@ -1,0 +1,176 @@
+//! Each phase against a server, or a resolver, that stalls there: the phase's own clock ends it, the request's, and its
+//! token's (T1).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hangup::{CancelToken, CloseReason, Phase, Request, Sent, Timeout};
+use testserver::{BlackHole, Script, Server, Step};
+
+use super::{LIMIT, TEN_OF_100, within};
+use crate::support::alone::{BLOCKED, alone_with, blocking_resolver};
+use crate::support::form::{Form, in_both_forms};
+use crate::support::look::{
+    assert_at_rest, assert_gone, assert_sockets, count_sockets, wait_at_rest, wait_gone,
+};
+use crate::support::source::Source;
+use crate::support::verdict::{assert_in_time, assert_timed_out, timed_out};
+use crate::support::{PATIENCE, post, request};
+
+in_both_forms! {
+    t1_resolve_against_a_resolver_that_blocks,
+    t1_connect_against_a_black_hole,
+    t1_tls_against_a_silent_server,
+    t1_write_against_a_server_that_does_not_read,
+    t1_head_against_a_server_that_thinks,
+    t1_head_that_drips_is_one_wait_not_many,
+    t1_read_against_a_body_that_stalls,
+}
+
+/// Sets a limit.
+type Set = Box<dyn Fn(&mut Request)>;
+
+/// The three clocks that can end a phase: its own, the request's, and its token's.
+fn three(own: Timeout, limit: Duration) -> [(Timeout, Set); 3] {
+    let set = move |clock| -> Set {
+        Box::new(move |request| request.set_timeout(clock, Some(limit)).unwrap())
+    };
+    let token: Set = Box::new(move |request| {
+        let token = CancelToken::new();
+        token.after(limit);
+        request.set_cancel(Some(token));
+    });
+    [(own, set(own)), (Timeout::Total, set(Timeout::Total)), (Timeout::Token, token)]
+}
+
+fn t1_resolve_against_a_resolver_that_blocks(form: Form) {
+    let name = &form.name("phases::t1_resolve_against_a_resolver_that_blocks");
+    let shim = blocking_resolver();
+    alone_with(name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
+        for (clock, set) in three(Timeout::Resolve, LIMIT) {
+            let client = form.client();
+            let mut request = request("GET", &format!("http://{BLOCKED}:8000/"));
+            set(&mut request);
+            let what = format!("resolve by {clock}");
+            let work = || client.send(&mut request);
+            let error = timed_out(&what, clock, Phase::Resolve, LIMIT, work);
+            assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
+            assert_gone(client.manager(), 8000);
+        }
+    });
+}
+
+fn t1_connect_against_a_black_hole(form: Form) {
+    for (clock, set) in three(Timeout::Connect, LIMIT) {
+        let hole = BlackHole::new();
+        let fillers = count_sockets(hole.port());
+        let client = form.client();
+        let mut request = request("GET", &hole.url("/"));
+        set(&mut request);
+        let what = format!("connect by {clock}");
+        let error = timed_out(&what, clock, Phase::Connect, LIMIT, || client.send(&mut request));
+        assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
+        // By its own clock the dial has had its time; else it goes on for a moment.
+        match clock {
+            Timeout::Connect => assert_at_rest(client.manager()),
+            _ => wait_at_rest(client.manager()),
+        }
+        assert_sockets(hole.port(), fillers);
+    }
+}
+
+fn t1_tls_against_a_silent_server(form: Form) {
+    for (clock, set) in three(Timeout::Tls, LIMIT) {
+        let server = Server::start(Script::every(vec![Step::Stall]));
+        let client = form.tls_client();
+        let mut request = request("GET", &format!("https://localhost:{}/", server.port()));
+        set(&mut request);
+        let what = format!("tls by {clock}");
+        let error = timed_out(&what, clock, Phase::Tls, LIMIT, || client.send(&mut request));
+        assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
+        match clock {
+            Timeout::Tls => assert_gone(client.manager(), server.port()),
+            _ => wait_gone(client.manager(), server.port()),
+        }
+        assert!(server.wait_ended(0, PATIENCE).is_some());
+    }
+}
+
+fn t1_write_against_a_server_that_does_not_read(form: Form) {
+    for (clock, set) in three(Timeout::Write, LIMIT) {
+        let server = Server::start(Script::every(vec![Step::head(), Step::Stall]));
+        let client = form.client();
+        // The last time that more was asked for: the upload's clock runs from there.
+        let begun = Instant::now();
+        let last = Arc::new(AtomicU64::new(0));
+        let noted = Arc::clone(&last);
+        let (source, account) = Source::new(move |_, into| {
+            noted.store(begun.elapsed().as_nanos() as u64, Ordering::SeqCst);
+            Ok(into.len())
+        });
+        let mut request = post(&server.url("/"), source.of_length(1 << 40));
+        set(&mut request);
+        let error = client.send(&mut request).unwrap_err();
+        let took = begun.elapsed();
+        assert_timed_out(&error, clock, Phase::Write);
+        let since = match clock {
+            Timeout::Write => took - Duration::from_nanos(last.load(Ordering::SeqCst)),
+            _ => took,
+        };
+        assert_in_time(&format!("write by {clock}"), LIMIT, since);
+        assert_eq!((error.sent(), error.retry_safe()), (Sent::Part, false));
+        account.assert_dropped_once();
+        assert_gone(client.manager(), server.port());
+        let why = client.manager().why_closed(error.connection().unwrap());
+        assert_eq!(why, Some(CloseReason::TimedOut));
+    }
+}
+
+fn t1_head_against_a_server_that_thinks(form: Form) {
+    for said in ["", "HTTP/1.1 200 OK\r\nConte", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
+        for (clock, set) in three(Timeout::Head, LIMIT) {
+            let server =
+                Server::start(Script::every(vec![Step::head(), Step::send(said), Step::Stall]));
+            let client = form.client();
+            let mut request = request("GET", &server.url("/"));
+            set(&mut request);
+            let what = format!("head by {clock}");
+            let error = timed_out(&what, clock, Phase::Head, LIMIT, || client.send(&mut request));
+            assert_eq!((error.sent(), error.retry_safe()), (Sent::All, true));
+            assert_gone(client.manager(), server.port());
+            assert!(server.wait_ended(0, PATIENCE).is_some());
+        }
+    }
+}
+
+fn t1_head_that_drips_is_one_wait_not_many(form: Form) {
+    let drip = Step::Drip { bytes: 1000, every_ms: 10, chunk: 1 };
+    let steps = vec![Step::head(), Step::send("HTTP/1.1 200 OK\r\nX: "), drip];
+    let server = Server::start(Script::every(steps));
+    let client = form.client();
+    let mut request = within(request("GET", &server.url("/")), Timeout::Head, LIMIT);
+    timed_out("a head that drips", Timeout::Head, Phase::Head, LIMIT, || client.send(&mut request));
+    assert_gone(client.manager(), server.port());
+}
+
+fn t1_read_against_a_body_that_stalls(form: Form) {
+    for (clock, set) in three(Timeout::Read, LIMIT) {
+        let server =
+            Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]));
+        let client = form.client();
+        let mut request = request("GET", &server.url("/"));
+        set(&mut request);
+        let begun = Instant::now();
+        let mut response = client.send(&mut request).unwrap();
+        assert_eq!(response.read(&mut [0; 100]).unwrap(), 10);
+        let blocked = Instant::now();
+        let error = response.read(&mut [0; 100]).unwrap_err();
+        assert_timed_out(&error, clock, Phase::Read);
+        let since = if clock == Timeout::Read { blocked } else { begun };
+        assert_in_time(&format!("read by {clock}"), LIMIT, since.elapsed());
+        // It stays so, and the end is never reported.
+        assert_timed_out(&response.read(&mut [0; 100]).unwrap_err(), clock, Phase::Read);
+        assert_gone(client.manager(), server.port());
+    }
+}

@@ -1,0 +1,147 @@
+//! The corpus of scripted cases, from Rust. The C and the Python runner read the same files.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::form::{Client, Form, in_both_forms};
+use hangup::{Body, Kind, Request};
+use testserver::corpus::{Case, load};
+use testserver::{Certificate, Options, Segments, Server};
+
+in_both_forms! {
+    every_case_of_the_corpus_ends_as_it_says,
+    every_case_ends_in_the_same_way_over_tls,
+}
+
+fn every_case_of_the_corpus_ends_as_it_says(form: Form) {
+    every_case(form, None);
+}
+
+fn every_case_ends_in_the_same_way_over_tls(form: Form) {
+    every_case(form, Some(Certificate::Good));
+}
+
+/// What came is what counts, not the pieces in which it came: each case is run with every one of them.
+fn every_case(form: Form, tls: Option<Certificate>) {
+    let cases =
+        load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")).expect("the corpus");
+    assert!(cases.len() > 100);
+    let only = std::env::var("HANGUP_CASE").unwrap_or_default();
+    let mut wrong = Vec::new();
+    for case in cases.iter().filter(|case| case.name.contains(&only)) {
+        for segments in Segments::ALL {
+            if let Err(why) = check(form, case, tls, segments) {
+                wrong.push(format!("{} ({segments:?}): {why}", case.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} runs went wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn check(
+    form: Form,
+    case: &Case,
+    tls: Option<Certificate>,
+    segments: Segments,
+) -> Result<(), String> {
+    let server =
+        Server::start_with(Options { tls, ..Options::default() }, segments.of(&case.script))
+            .map_err(|error| error.to_string())?;
+    let client = if tls.is_some() { form.tls_client() } else { form.client() };
+    for round in 1..=case.request.repeat {
+        let last = round == case.request.repeat;
+        let seen = exchange(&client, &server, case);
+        if let Some(bodies) = &case.expect.bodies {
+            same("body", &seen.body, bodies[round as usize - 1].as_bytes())?;
+        }
+        if last {
+            judge(case, &seen)?;
+        } else {
+            same("status", &seen.outcome, "HANGUP_OK")?;
+            // What the server sends behind a response has arrived before the next request. A server that
+            // stalls on purpose has nothing more to send.
+            server.wait_listening(Duration::from_millis(500));
+        }
+    }
+    if let Some(connections) = case.expect.connections {
+        same("connections", &server.connections(), &connections)?;
+    }
+    Ok(())
+}
+
+/// What a caller saw of one exchange, its body read to the end.
+#[derive(Default)]
+struct Seen {
+    outcome: String,
+    message: String,
+    status: Option<u16>,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+fn exchange(client: &Client, server: &Server, case: &Case) -> Seen {
+    let mut seen = Seen::default();
+    let outcome = (|| {
+        let mut request = Request::new(&case.request.method, &server.url(&case.request.path))?;
+        for (name, value) in &case.request.headers {
+            request.add_header(name, value)?;
+        }
+        if let Some(body) = &case.request.body {
+            request.set_body(Body::bytes(body.as_bytes()));
+        }
+        let mut response = client.send(&mut request)?;
+        seen.status = Some(response.status_code());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        seen.headers = response.head().headers().map(|(n, v)| (n.to_owned(), text(v))).collect();
+        let mut piece = [0; 4096];
+        loop {
+            match response.read(&mut piece)? {
+                0 => return Ok(()),
+                got => seen.body.extend_from_slice(&piece[..got]),
+            }
+        }
+    })();
+    seen.outcome = "HANGUP_OK".to_owned();
+    if let Err(error) = outcome {
+        let error: hangup::Error = error;
+        seen.outcome = status_name(error.kind());
+        seen.message = error.to_string();
+    }
+    seen
+}
+
+fn judge(case: &Case, seen: &Seen) -> Result<(), String> {
+    let expect = &case.expect;
+    if seen.outcome != expect.status {
+        return Err(format!("{} instead of {} ({})", seen.outcome, expect.status, seen.message));
+    }
+    if expect.http_status.is_some() {
+        same("HTTP status", &seen.status, &expect.http_status)?;
+    }
+    if let Some(body) = expect.body.as_ref().or(expect.partial.as_ref()) {
+        same("body", &seen.body, body.as_bytes())?;
+    }
+    for header in &expect.headers {
+        if !seen.headers.contains(header) {
+            return Err(format!("no header {header:?} in {:?}", seen.headers));
+        }
+    }
+    match &expect.message {
+        Some(part) if !seen.message.to_lowercase().contains(part) => {
+            Err(format!("the message {:?} does not say {part:?}", seen.message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn status_name(kind: Kind) -> String {
+    format!("HANGUP_{kind}")
+}
+
+fn same<A: PartialEq<B> + std::fmt::Debug, B: ?Sized + std::fmt::Debug>(
+    what: &str,
+    seen: &A,
+    expected: &B,
+) -> Result<(), String> {
+    if seen == expected { Ok(()) } else { Err(format!("{what} {seen:?} instead of {expected:?}")) }
+}

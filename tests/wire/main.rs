@@ -1,0 +1,11 @@
+//! The bytes of HTTP/1.1 in both directions: what is sent, what is accepted as a response, and what is refused.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod corpus;
+mod decode;
+mod nginx;
+mod request;
+mod response;
+mod upload;

@@ -1,0 +1,327 @@
+//! Responses beyond what the corpus has: cut and torn at every position, every byte in a header, lengths that mean
+//! nothing (W1, W2, W4, W7, W8).
+
+use std::time::{Duration, Instant};
+
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::look::{assert_at_rest, assert_gone};
+use crate::support::{MARGIN, fetch, get, request};
+use hangup::{CloseReason, ConnectionMode, Error, Kind, Phase};
+use testserver::{Script, Server, Step};
+
+in_both_forms! {
+    w7_an_answer_cut_at_any_byte_is_an_error_that_says_where,
+    an_answer_torn_at_any_byte_is_the_same_answer,
+    w1_status_lines_as_they_are_reported,
+    w1_what_is_no_status_line_is_refused_at_once,
+    w2_every_byte_in_a_header_value_is_refused_or_delivered_as_it_is,
+    w2_every_byte_in_a_header_name_is_refused_unless_it_is_a_token,
+    w2_repeated_headers_are_all_there_in_order,
+    w4_lengths_that_mean_nothing_are_refused,
+    w4_a_huge_length_costs_nothing_until_it_comes,
+    the_rest_is_what_is_left_whatever_was_read_before,
+    w8_bodyless_answers_return_at_once_whatever_they_announce,
+    a_head_that_never_ends_is_bounded_in_bytes_and_time,
+}
+
+const SHORT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nT: t\r\n\r\n";
+
+/// One connection for each of these answers; after it the connection ends like that.
+fn answering_each(answers: &[Vec<Step>]) -> Server {
+    let steps = |answer: &Vec<Step>| [vec![Step::head()], answer.clone()].concat();
+    Server::start(Script::new(answers.iter().map(steps).collect()))
+}
+
+/// The next answer of such a server, on a connection of its own.
+fn next(client: &Client, server: &Server) -> Result<Vec<u8>, Error> {
+    let mut request = request("GET", &server.url("/"));
+    request.set_connection_mode(ConnectionMode::Fresh);
+    client.send(&mut request)?.read_all(usize::MAX)
+}
+
+fn w7_an_answer_cut_at_any_byte_is_an_error_that_says_where(form: Form) {
+    // The zero-sized chunk makes a body complete, whatever becomes of the trailers (RFC 9112 section 8).
+    let last_chunk = CHUNKED.find("T: t").unwrap();
+    for (answer, body, complete) in
+        [(SHORT, SHORT.find("hello"), SHORT.len()), (CHUNKED, CHUNKED.find("3;x"), last_chunk)]
+    {
+        let body = body.unwrap();
+        for reset in [false, true] {
+            let end = if reset { Step::Rst } else { Step::Close };
+            let cut = |at| vec![Step::send(&answer[..at]), end.clone()];
+            let server = answering_each(&(0..answer.len()).map(cut).collect::<Vec<_>>());
+            let client = form.client();
+            for at in 0..answer.len() {
+                let error = match next(&client, &server) {
+                    Err(error) => error,
+                    Ok(whole) => {
+                        assert_eq!(whole, b"hello");
+                        assert!(at >= complete, "cut after {at} of {answer:?}");
+                        assert_eq!(client.manager().stats().idle, 0);
+                        continue;
+                    }
+                };
+                let phase = if at < body { Phase::Head } else { Phase::Read };
+                let kind = if reset { Kind::PeerReset } else { Kind::PeerClosed };
+                assert_eq!(error.kind(), kind, "after {at} bytes: {error:?}");
+                // A reset may overtake the bytes before it.
+                assert!(reset || error.phase() == phase, "after {at} bytes: {error:?}");
+                assert!(reset || error.response_started() == (at > 0), "after {at}: {error:?}");
+                let says = match at {
+                    _ if reset => "reset",
+                    0 => "before any byte",
+                    _ if at < body => "inside the head",
+                    _ => "truncated",
+                };
+                assert!(error.message().contains(says), "after {at} bytes: {error}");
+                assert_at_rest(client.manager());
+                let why = client.manager().why_closed(error.connection().unwrap());
+                let expected = if reset { CloseReason::PeerReset } else { CloseReason::PeerClosed };
+                assert_eq!(why, Some(expected), "after {at} bytes");
+            }
+            assert_gone(client.manager(), server.port());
+        }
+    }
+}
+
+fn an_answer_torn_at_any_byte_is_the_same_answer(form: Form) {
+    let folded = "HTTP/1.1 200 OK\r\nX: a\r\n  b\r\nContent-Length: 5\r\n\r\nhello";
+    let interim = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let bare = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello";
+    for answer in [SHORT, CHUNKED, folded, interim, bare] {
+        // One connection; between the two pieces the server waits until the first has been read.
+        let torn = |at: usize| {
+            let (first, second) = answer.split_at(at);
+            vec![Step::head(), Step::send(first), Step::sleep(1), Step::send(second)]
+        };
+        let all: Vec<Step> = (1..answer.len()).flat_map(torn).collect();
+        let server = Server::start(Script::every(all));
+        let client = form.client();
+        for at in 1..answer.len() {
+            let body = fetch(&client, &server.url("/"))
+                .unwrap_or_else(|error| panic!("torn after {at} of {answer:?}: {error:?}"));
+            assert_eq!(body, b"hello", "torn after {at} of {answer:?}");
+        }
+        assert_eq!(server.connections(), 1, "kept: {answer:?}");
+    }
+}
+
+fn w1_status_lines_as_they_are_reported(form: Form) {
+    let cases = [
+        ("HTTP/1.1 200 OK", 200, 11),
+        ("HTTP/1.1 200", 200, 11),
+        ("HTTP/1.1 200 ", 200, 11),
+        ("HTTP/1.0 404 Not \u{e9}t\u{e9}", 404, 10),
+        ("HTTP/1.1 999 Whatever", 999, 11),
+        ("HTTP/1.1 599", 599, 11),
+    ];
+    for (line, status, version) in cases {
+        let server =
+            answering_each(&[vec![Step::send(&format!("{line}\r\nContent-Length: 0\r\n\r\n"))]]);
+        let response =
+            get(&form.client(), &server.url("/")).unwrap_or_else(|e| panic!("{line:?}: {e:?}"));
+        assert_eq!(
+            (response.status_code(), response.head().version()),
+            (status, version),
+            "{line:?}"
+        );
+    }
+}
+
+/// An answer with this line in its head must be a protocol error; the connection is closed.
+#[track_caller]
+fn refused(form: Form, answer: &[u8]) -> Error {
+    let server = answering_each(&[vec![Step::SendHex(answer.to_vec()), Step::Stall]]);
+    let client = form.client();
+    let text = String::from_utf8_lossy(answer).into_owned();
+    let error = fetch(&client, &server.url("/")).expect_err(&text);
+    assert_eq!((error.kind(), error.phase()), (Kind::Protocol, Phase::Head), "{text:?}: {error:?}");
+    assert!(error.response_started());
+    assert_eq!(
+        client.manager().why_closed(error.connection().unwrap()),
+        Some(CloseReason::ProtocolError)
+    );
+    assert_at_rest(client.manager());
+    assert_eq!(client.manager().stats().idle, 0);
+    error
+}
+
+fn w1_what_is_no_status_line_is_refused_at_once(form: Form) {
+    for line in [
+        "HTTP/1.1 -12 X",
+        "HTTP/1.1 2 X",
+        "HTTP/1.2 200 X",
+        "HTTP/2 200",
+        "200 OK",
+        "ICY 200 OK",
+        " HTTP/1.1 200 X",
+    ] {
+        refused(form, format!("{line}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    }
+    refused(form, format!("HTTP/1.1 {} X\r\n\r\n", "1".repeat(100)).as_bytes());
+    refused(form, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    // HTTP/0.9, and an SSH server: without the end of any head.
+    refused(form, b"<html><body>hello</body></html>");
+    refused(form, b"SSH-2.0-OpenSSH_9.2\r\n");
+}
+
+fn w2_every_byte_in_a_header_value_is_refused_or_delivered_as_it_is(form: Form) {
+    for byte in 0..=255u8 {
+        let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-A: a".to_vec();
+        answer.extend([byte, b'b']);
+        answer.extend(b"\r\n\r\n");
+        match byte {
+            0 | b'\r' => drop(refused(form, &answer)),
+            // Ends the line; what follows has no colon.
+            b'\n' => drop(refused(form, &answer)),
+            // RFC 9110 section 5.5 leaves other control characters to the recipient: never altered, though.
+            1..=8 | 11 | 12 | 14..=31 | 127 => {
+                let server = answering_each(&[vec![Step::SendHex(answer)]]);
+                match get(&form.client(), &server.url("/")) {
+                    Ok(response) => {
+                        assert_eq!(response.head().header("x-a"), Some(&[b'a', byte, b'b'][..]))
+                    }
+                    Err(error) => assert_eq!(error.kind(), Kind::Protocol, "{byte:#x}: {error:?}"),
+                }
+            }
+            _ => {
+                let server = answering_each(&[vec![Step::SendHex(answer)]]);
+                let response = get(&form.client(), &server.url("/"))
+                    .unwrap_or_else(|e| panic!("{byte:#x}: {e:?}"));
+                assert_eq!(
+                    response.head().header("X-A"),
+                    Some(&[b'a', byte, b'b'][..]),
+                    "{byte:#x}"
+                );
+            }
+        }
+    }
+}
+
+fn w2_every_byte_in_a_header_name_is_refused_unless_it_is_a_token(form: Form) {
+    for byte in (0..=255u8).filter(|byte| !b"\n:".contains(byte)) {
+        let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX".to_vec();
+        answer.extend([byte, b'y']);
+        answer.extend(b": v\r\n\r\n");
+        // RFC 9110 section 5.6.2.
+        if byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte) {
+            let server = answering_each(&[vec![Step::SendHex(answer)]]);
+            let response = get(&form.client(), &server.url("/"))
+                .unwrap_or_else(|e| panic!("{byte:#x}: {e:?}"));
+            let name = String::from_utf8(vec![b'x', byte.to_ascii_lowercase(), b'y']).unwrap();
+            assert_eq!(response.head().header(&name), Some(&b"v"[..]), "{name}");
+        } else {
+            refused(form, &answer);
+        }
+    }
+}
+
+fn w2_repeated_headers_are_all_there_in_order(form: Form) {
+    let head = "HTTP/1.1 200 OK\r\nA: 1\r\nSet-Cookie: x=1\r\na: 2\r\nset-cookie: y=2\r\nContent-Length: 0\r\n\r\n";
+    let server = answering_each(&[vec![Step::send(head)]]);
+    let response = get(&form.client(), &server.url("/")).unwrap();
+    let of = |name: &str| -> Vec<&[u8]> {
+        response.head().headers().filter(|(n, _)| *n == name).map(|(_, value)| value).collect()
+    };
+    assert_eq!(of("a"), [b"1", b"2"]);
+    assert_eq!(of("set-cookie"), [b"x=1", b"y=2"]);
+    assert_eq!(response.head().header("SET-cookie"), Some(&b"x=1"[..]));
+}
+
+fn w4_lengths_that_mean_nothing_are_refused(form: Form) {
+    for value in [
+        "-1",
+        "+5",
+        "0x5",
+        "5 5",
+        "5,6",
+        "5, 5, 6",
+        "",
+        "5;",
+        "five",
+        "5.0",
+        "1e3",
+        "\u{665}",
+        "18446744073709551616",
+        "99999999999999999999999",
+    ] {
+        refused(
+            form,
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\nhello").as_bytes(),
+        );
+    }
+    refused(
+        form,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\ncontent-length: 6\r\n\r\nhello",
+    );
+}
+
+fn w4_a_huge_length_costs_nothing_until_it_comes(form: Form) {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\nhello";
+    let server =
+        answering_each(&[vec![Step::send(head), Step::Stall], vec![Step::send(head), Step::Close]]);
+    let client = form.client();
+    let error = match form {
+        Form::Blocking => get(&client, &server.url("/")).unwrap().read_all(1000).unwrap_err(),
+        // Who reads piece by piece wants no more than a piece; who wants it whole says so beforehand.
+        Form::Submitted => {
+            let mut whole = request("GET", &server.url("/"));
+            whole.set_buffer_body(Some(1000));
+            client.send(&mut whole).unwrap_err()
+        }
+    };
+    assert_eq!(error.kind(), Kind::TooLarge, "{error:?}");
+    assert_gone(client.manager(), server.port());
+    // Nobody set a bound: what came is read, and not more is allocated than came.
+    let error = fetch(&client, &server.url("/")).unwrap_err();
+    assert_eq!(error.kind(), Kind::PeerClosed, "{error:?}");
+    assert!(error.message().contains("after 5 of 9223372036854775807"), "{error}");
+}
+
+fn the_rest_is_what_is_left_whatever_was_read_before(form: Form) {
+    let length = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for answer in [length, chunks] {
+        let server = answering_each(&[vec![Step::send(answer), Step::Stall]]);
+        let client = form.client();
+        let mut response = get(&client, &server.url("/")).unwrap();
+        assert_eq!(response.read(&mut [0; 3]).unwrap(), 3);
+        assert_eq!(response.read_all(2).unwrap(), b"lo");
+        assert_eq!(client.manager().stats().idle, 1);
+    }
+}
+
+fn w8_bodyless_answers_return_at_once_whatever_they_announce(form: Form) {
+    let cases = [
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"),
+        ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ("HEAD", "HTTP/1.1 200 OK\r\n\r\n"),
+        ("GET", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ];
+    for (method, head) in cases {
+        let server = answering_each(&[vec![Step::send(head), Step::Stall]]);
+        let client = form.client();
+        let begun = Instant::now();
+        let mut response = client.send(&mut request(method, &server.url("/"))).unwrap();
+        assert_eq!(response.read_all(10).unwrap(), b"", "{method} {head:?}");
+        assert!(begun.elapsed() < MARGIN, "{method} {head:?}: {:?}", begun.elapsed());
+        assert_at_rest(client.manager());
+    }
+}
+
+fn a_head_that_never_ends_is_bounded_in_bytes_and_time(form: Form) {
+    // W3, with the bytes in the caller's hand: not a byte more than the bound is kept waiting for.
+    let server = answering_each(&[vec![
+        Step::send("HTTP/1.1 200 OK\r\nX: "),
+        Step::Fill { bytes: 1 << 24, byte: 'x' },
+        Step::Stall,
+    ]]);
+    let client = form.client();
+    let begun = Instant::now();
+    let error = fetch(&client, &server.url("/")).unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (Kind::TooLarge, Phase::Head), "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_gone(client.manager(), server.port());
+}

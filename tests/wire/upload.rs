@@ -1,0 +1,187 @@
+//! What a peer sends while the request is still being sent: interim responses, a response that begins early, one that
+//! refuses the rest, and the end of the connection (RFC 9110 sections 10.1.1 and 15.2, RFC 9112 section 9.5; R10, W9 to
+//! W11).
+
+use std::time::Duration;
+
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::{PATIENCE, post};
+use hangup::{Body, Error, Kind, Phase, Timeout};
+use testserver::{Certificate, Options, Script, Server, Step};
+
+in_both_forms! {
+    an_interim_response_during_an_upload_does_not_end_it,
+    a_late_100_continue_does_not_end_the_upload,
+    a_response_below_300_may_begin_before_the_upload_is_over,
+    a_refusal_during_an_upload_ends_it,
+    a_response_that_asks_for_a_close_ends_the_upload,
+    a_close_behind_an_early_response_ends_the_upload,
+    interim_responses_do_not_stop_the_write_timeout,
+    endless_interim_responses_during_an_upload_are_bounded,
+    an_early_body_that_is_never_read_on_does_not_grow_without_bound,
+}
+
+/// More than the buffers of both sockets hold, so that the upload waits while the server does not read.
+const SIZE: usize = 24 << 20;
+/// Long enough for those buffers to be full.
+const PAUSE: u64 = 100;
+
+fn server(tls: Option<Certificate>, steps: Vec<Step>) -> Server {
+    Server::start_with(Options { tls, ..Options::default() }, Script::every(steps)).unwrap()
+}
+
+const PLAIN_AND_TLS: [Option<Certificate>; 2] = [None, Some(Certificate::Good)];
+
+/// Sends a body, from memory or in chunks, and reads the response.
+fn upload(client: &Client, server: &Server, chunked: bool) -> Result<(u16, Vec<u8>), Error> {
+    let data = vec![b'u'; SIZE];
+    let body = match chunked {
+        true => Body::reader(std::io::Cursor::new(data), None),
+        false => Body::bytes(&data),
+    };
+    let mut request = post(&server.url("/"), body);
+    request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
+    let mut response = client.send(&mut request)?;
+    let body = response.read_all(1 << 22)?;
+    Ok((response.status_code(), body))
+}
+
+fn an_interim_response_during_an_upload_does_not_end_it(form: Form) {
+    for interim in ["100 Continue", "102 Processing", "103 Early Hints\r\nLink: </a>"] {
+        for (tls, chunked) in PLAIN_AND_TLS.into_iter().zip([false, true]) {
+            let interim = format!("HTTP/1.1 {interim}\r\n\r\n");
+            let server = server(
+                tls,
+                vec![
+                    Step::head(),
+                    Step::send(&interim.repeat(3)),
+                    Step::sleep(PAUSE),
+                    Step::body(),
+                    Step::send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+                    Step::head(),
+                    Step::send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+                ],
+            );
+            let client = form.tls_client();
+            assert_eq!(upload(&client, &server, chunked).unwrap(), (200, b"ok".to_vec()));
+            assert_eq!(server.bodies(0)[0].len(), SIZE.min(16 << 20), "{interim}");
+            // The request was sent whole, so the connection is used again.
+            client.get(&server.url("/"), Some(PATIENCE)).unwrap();
+            assert_eq!(server.connections(), 1, "{interim}");
+        }
+    }
+}
+
+fn a_late_100_continue_does_not_end_the_upload(form: Form) {
+    for tls in PLAIN_AND_TLS {
+        let server = server(
+            tls,
+            vec![
+                Step::head(),
+                // Longer than the wait for it.
+                Step::sleep(1200),
+                Step::send("HTTP/1.1 100 Continue\r\n\r\n"),
+                Step::sleep(PAUSE),
+                Step::body(),
+                Step::send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+            ],
+        );
+        let mut request = post(&server.url("/"), Body::bytes(&vec![b'u'; SIZE]));
+        request.add_header("Expect", "100-continue").unwrap();
+        request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
+        let mut response = form.tls_client().send(&mut request).unwrap();
+        assert_eq!(response.read_all(10).unwrap(), b"ok");
+    }
+}
+
+fn a_response_below_300_may_begin_before_the_upload_is_over(form: Form) {
+    for (tls, chunked) in PLAIN_AND_TLS.into_iter().zip([true, false]) {
+        let server = server(
+            tls,
+            vec![
+                Step::head(),
+                Step::send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nbegin \r\n"),
+                Step::sleep(PAUSE),
+                Step::send("a\r\n"),
+                Step::Fill { bytes: 10, byte: '.' },
+                Step::body(),
+                Step::send("\r\n4\r\n end\r\n0\r\n\r\n"),
+                Step::head(),
+                Step::send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+            ],
+        );
+        let client = form.tls_client();
+        let (status, body) = upload(&client, &server, chunked).unwrap();
+        assert_eq!((status, body.as_slice()), (200, &b"begin .......... end"[..]));
+        assert_eq!(server.bodies(0)[0].len(), SIZE.min(16 << 20));
+        client.get(&server.url("/"), Some(PATIENCE)).unwrap();
+        assert_eq!(server.connections(), 1);
+    }
+}
+
+fn a_refusal_during_an_upload_ends_it(form: Form) {
+    for status in [302, 403, 413, 500] {
+        for (tls, pause) in PLAIN_AND_TLS.into_iter().flat_map(|tls| [(tls, 0), (tls, PAUSE)]) {
+            let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\nno");
+            // Whether the server reads on or not, so that the upload always finds room, or waits for it.
+            let steps = vec![Step::head(), Step::send(&answer), Step::sleep(pause), Step::eof()];
+            let server = server(tls, steps);
+            let client = form.tls_client();
+            assert_eq!(upload(&client, &server, false).unwrap(), (status, b"no".to_vec()));
+            assert!(
+                server.wait_ended(0, PATIENCE).is_some(),
+                "the connection is of no further use"
+            );
+        }
+    }
+}
+
+fn a_response_that_asks_for_a_close_ends_the_upload(form: Form) {
+    let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+    let server =
+        server(None, vec![Step::head(), Step::send(answer), Step::sleep(PAUSE), Step::eof()]);
+    assert_eq!(upload(&form.client(), &server, false).unwrap(), (200, b"ok".to_vec()));
+}
+
+fn a_close_behind_an_early_response_ends_the_upload(form: Form) {
+    for end in [Step::Close, Step::Fin, Step::Rst] {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let steps = vec![Step::head(), Step::send(answer), Step::sleep(PAUSE), end, Step::eof()];
+        let server = server(None, steps);
+        assert_eq!(upload(&form.client(), &server, false).unwrap(), (200, b"ok".to_vec()));
+    }
+}
+
+fn interim_responses_do_not_stop_the_write_timeout(form: Form) {
+    let interim = vec![Step::send("HTTP/1.1 102 Processing\r\n\r\n"), Step::sleep(20)];
+    let server = server(None, vec![Step::head(), Step::forever(interim)]);
+    let mut request = post(&server.url("/"), Body::bytes(&vec![b'u'; SIZE]));
+    request.set_timeout(Timeout::Write, Some(Duration::from_millis(300))).unwrap();
+    request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
+    let error = form.client().send(&mut request).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.timeout(), error.phase()),
+        (Kind::TimedOut, Timeout::Write, Phase::Write)
+    );
+}
+
+fn endless_interim_responses_during_an_upload_are_bounded(form: Form) {
+    let many = "HTTP/1.1 102 Processing\r\n\r\n".repeat(1000);
+    let server = server(None, vec![Step::head(), Step::forever(vec![Step::send(&many)])]);
+    let error = upload(&form.client(), &server, false).unwrap_err();
+    assert_eq!(error.kind(), Kind::TooLarge, "{error}");
+}
+
+fn an_early_body_that_is_never_read_on_does_not_grow_without_bound(form: Form) {
+    // The server sends, and does not read: what is kept of its body is bounded, and then the write timeout ends it.
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
+    let body = vec![Step::Fill { bytes: 1 << 20, byte: '.' }, Step::mark("a mebibyte")];
+    let server = server(None, vec![Step::head(), Step::send(head), Step::forever(body)]);
+    let mut request = post(&server.url("/"), Body::bytes(&vec![b'u'; SIZE]));
+    request.set_timeout(Timeout::Write, Some(Duration::from_millis(300))).unwrap();
+    request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
+    let error = form.client().send(&mut request).unwrap_err();
+    assert_eq!((error.kind(), error.timeout()), (Kind::TimedOut, Timeout::Write));
+    // Beside what both sockets hold.
+    assert!(server.marks("a mebibyte") < 32);
+}
