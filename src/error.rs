@@ -1,14 +1,25 @@
-//! One failure, told whole: its kind, the phase it fell in, the clock that fired and whether
-//! it is safe to send again. The same error comes from every call, body reads included.
+//! The one error type: the kind of a failure, the phase it happened in, the timeout that ran out, and
+//! whether sending the request again is safe. Every call returns it, body reads included.
 //!
-//! Knows nothing of who makes it. One word wide, so that results stay small.
+//! An error is one pointer wide, so that results stay small. It does not know who makes it.
 
-use std::ffi::{CStr, CString};
+use std::error::Error as StdError;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
 use std::{fmt, io};
 
 use crate::vocabulary::{Kind, Phase, Sent, Timeout};
 
 /// A failure. Its [`kind`](Error::kind) never depends on its [`phase`](Error::phase).
+///
+/// ```
+/// use hangup::{Kind, Request};
+///
+/// let error = Request::new("GET", "ftp://example.org/").unwrap_err();
+/// assert_eq!(error.kind(), Kind::InvalidUrl);
+/// assert!(error.retry_safe(), "nothing was sent");
+/// println!("{error}");
+/// ```
 ///
 /// Threads: immutable.
 #[derive(Clone)]
@@ -18,7 +29,7 @@ pub struct Error(Box<Facts>);
 struct Facts {
     kind: Kind,
     phase: Phase,
-    limit: Timeout,
+    timeout: Timeout,
     connection: Option<u64>,
     reused: bool,
     sent: Sent,
@@ -27,39 +38,49 @@ struct Facts {
     retry_safe: bool,
     attempts: u32,
     os_code: Option<i32>,
-    http_status: Option<u16>,
-    left: u64,
-    message: CString,
-    reason: Option<CString>,
+    status_code: Option<u16>,
+    open_connections: u64,
+    message: String,
+    reason: Option<String>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
-    /// A failure that says what happened and, for bad input, what to do.
+    /// A failure with one sentence that says what happened and, for bad input, what to do instead.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self::said(kind, message.into())
+        Self::with_message(kind, message.into())
     }
 
-    // Out of line: what goes well shall not have its frame.
+    // Out of line and cold, to keep the frames of its callers small.
     #[cold]
     #[inline(never)]
-    fn said(kind: Kind, mut message: String) -> Self {
-        message.retain(|c| c != '\0');
-        let message = CString::new(message).unwrap_or_default();
+    fn with_message(kind: Kind, message: String) -> Self {
+        let message = without_nul(message);
         Self(Box::new(Facts { kind, message, retry_safe: true, ..Facts::default() }))
     }
 
-    /// A failure of the operating system.
-    pub fn from_os(kind: Kind, what: &str, error: &io::Error) -> Self {
+    /// A failure of the operating system, whose error is its [`source`](StdError::source).
+    pub(crate) fn from_os(kind: Kind, what: &str, error: &io::Error) -> Self {
         let mut failure = Self::new(kind, format!("{what}: {error}"));
         failure.0.os_code = error.raw_os_error();
-        failure
+        // An `io::Error` can't be cloned: this one has the same number, or the same kind and text.
+        failure.caused_by(match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        })
     }
 
-    /// A thread is needed, and the operating system makes none.
+    /// A thread is needed, and the operating system can't start one.
     pub(crate) fn no_thread(error: &io::Error) -> Self {
         let what = "there is no thread to do this, and the system makes no more; try again with \
                     fewer threads in the process, or raise its limit (ulimit -u)";
         Self::from_os(Kind::System, what, error)
+    }
+
+    /// Sets the [`source`](StdError::source): the error of another library that led to this one.
+    pub(crate) fn caused_by(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.0.source = Some(Arc::new(source));
+        self
     }
 
     pub(crate) fn in_phase(mut self, phase: Phase) -> Self {
@@ -67,13 +88,13 @@ impl Error {
         self
     }
 
-    pub(crate) fn by_clock(mut self, limit: Timeout) -> Self {
-        self.0.limit = limit;
+    pub(crate) fn by_clock(mut self, timeout: Timeout) -> Self {
+        self.0.timeout = timeout;
         self
     }
 
     pub(crate) fn because(mut self, reason: Option<&str>) -> Self {
-        self.0.reason = reason.map(|r| CString::new(r.replace('\0', "")).unwrap_or_default());
+        self.0.reason = reason.map(|reason| without_nul(reason.to_owned()));
         self
     }
 
@@ -100,32 +121,32 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_http_status(mut self, status: u16) -> Self {
-        self.0.http_status = Some(status);
+    pub(crate) fn with_http_status(mut self, status_code: u16) -> Self {
+        self.0.status_code = Some(status_code);
         self
     }
 
     pub(crate) fn with_left(mut self, connections: u64) -> Self {
-        self.0.left = connections;
+        self.0.open_connections = connections;
         self
     }
 
-    /// What kind of failure.
+    /// What kind of failure this is.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
 
-    /// Where the exchange was.
+    /// What the exchange was doing; [`Phase::None`] if there was no exchange.
     pub fn phase(&self) -> Phase {
         self.0.phase
     }
 
-    /// Which clock fired; [`Timeout::None`] unless the kind is [`Kind::TimedOut`].
+    /// Which timeout ran out; [`Timeout::None`] unless the kind is [`Kind::TimedOut`].
     pub fn timeout(&self) -> Timeout {
-        self.0.limit
+        self.0.timeout
     }
 
-    /// The connection that was used, if there was one.
+    /// The id of the connection that was used, if there was one.
     pub fn connection(&self) -> Option<u64> {
         self.0.connection
     }
@@ -135,63 +156,57 @@ impl Error {
         self.0.reused
     }
 
-    /// How much of the request went out.
+    /// How much of the request was sent.
     pub fn sent(&self) -> Sent {
         self.0.sent
     }
 
-    /// How many bytes of the request the operating system took, before TLS.
+    /// How many bytes of the request the operating system accepted, head and body, before TLS.
     pub fn bytes_sent(&self) -> u64 {
         self.0.bytes_sent
     }
 
-    /// Whether a byte of the response had come.
+    /// Whether at least one byte of the response had been received.
     pub fn response_started(&self) -> bool {
         self.0.response_started
     }
 
-    /// Whether sending the same request again can't make the server do it twice. After a redirect this
-    /// speaks of the whole call, from its first URL.
+    /// Whether the server can't perform the request twice if it is sent again: no byte of it was sent,
+    /// its method is idempotent (RFC 9110 section 9.2.2), or it has an Idempotency-Key header. After a
+    /// redirect this holds for the whole call, from its first URL.
     pub fn retry_safe(&self) -> bool {
         self.0.retry_safe
     }
 
-    /// How often the message was sent or tried to be: 1 without a retry, 0 if it never came to that.
-    /// After redirects this counts the last hop's attempts only.
+    /// How many times the request was sent, or an attempt to send it was made: 1 without a retry, 0 if
+    /// no attempt was made. After redirects this counts the attempts of the last request only.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// The operating system's error number.
+    /// The operating system's error number (errno), if there was one.
     pub fn os_code(&self) -> Option<i32> {
         self.0.os_code
     }
 
-    /// The HTTP status that a proxy refused with, or that redirects to where can't be followed.
+    /// The status code with which a proxy refused, or of the redirect that is not followed.
     pub fn status_code(&self) -> Option<u16> {
-        self.0.http_status
+        self.0.status_code
     }
 
-    /// After a drain that ran out of time: how many connections were left.
+    /// After a [`drain`](crate::Manager::drain) that ran out of time: how many connections are still open.
+    /// 0 for any other error.
     pub fn open_connections(&self) -> u64 {
-        self.0.left
+        self.0.open_connections
     }
 
-    /// One sentence for people.
+    /// One sentence that says what happened and, for bad input, what to do instead.
     pub fn message(&self) -> &str {
-        self.0.message.to_str().unwrap_or("")
-    }
-
-    /// The reason that was given when the token was fired.
-    pub fn reason(&self) -> Option<&str> {
-        self.0.reason.as_ref().and_then(|reason| reason.to_str().ok())
-    }
-
-    pub(crate) fn c_message(&self) -> &CStr {
         &self.0.message
     }
 
-    pub(crate) fn c_reason(&self) -> Option<&CStr> {
+    /// The reason that was given to [`CancelToken::fire`](crate::CancelToken::fire).
+    pub fn reason(&self) -> Option<&str> {
         self.0.reason.as_deref()
     }
 }
@@ -211,18 +226,51 @@ impl fmt::Debug for Error {
         f.debug_struct("Error")
             .field("kind", &self.0.kind)
             .field("phase", &self.0.phase)
-            .field("limit", &self.0.limit)
+            .field("timeout", &self.0.timeout)
             .field("message", &self.message())
             .field("reason", &self.reason())
             .field("connection", &self.0.connection)
             .field("reused", &self.0.reused)
             .field("sent", &self.0.sent)
             .field("retry_safe", &self.0.retry_safe)
+            .field("source", &self.0.source)
             .finish()
     }
 }
 
-impl std::error::Error for Error {}
+impl StdError for Error {
+    /// The error of the operating system, of TLS or of a body's reader that led to this one.
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+    }
+}
+
+// Nothing changes an error after it was returned, and its source is only shown and downcast.
+impl UnwindSafe for Error {}
+impl RefUnwindSafe for Error {}
+
+/// For code that reads a body through [`std::io::Read`]. The error itself is the inner error.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind() {
+            Kind::TimedOut => io::ErrorKind::TimedOut,
+            Kind::PeerClosed => io::ErrorKind::UnexpectedEof,
+            Kind::PeerReset => io::ErrorKind::ConnectionReset,
+            Kind::Closed | Kind::ShutDown => io::ErrorKind::ConnectionAborted,
+            Kind::InvalidArgument | Kind::InvalidState => io::ErrorKind::InvalidInput,
+            Kind::Protocol | Kind::TooLarge => io::ErrorKind::InvalidData,
+            // Not `Interrupted` for a cancel: callers of `read` try again after that one.
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// In a text with a NUL byte, programs in C and many terminals would show only the part before it.
+fn without_nul(mut text: String) -> String {
+    text.retain(|c| c != '\0');
+    text
+}
 
 #[cfg(test)]
 mod tests {
@@ -235,6 +283,20 @@ mod tests {
             Error::new(Kind::Cancelled, "cancelled\0 while waiting").because(Some("user left"));
         assert_eq!(error.kind(), Kind::Cancelled);
         assert_eq!(error.to_string(), "cancelled while waiting (user left)");
+    }
+
+    #[test]
+    fn the_cause_of_an_error_is_its_source() {
+        let os = io::Error::from_raw_os_error(11);
+        let error = Error::from_os(Kind::System, "can't wait", &os);
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.and_then(io::Error::raw_os_error), Some(11));
+        assert_eq!(error.os_code(), Some(11));
+        assert!(Error::new(Kind::Closed, "closed").source().is_none());
+        let as_io = io::Error::from(Error::new(Kind::TimedOut, "timed out"));
+        assert_eq!(as_io.kind(), io::ErrorKind::TimedOut);
+        let inner = as_io.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        assert_eq!(inner.map(Error::kind), Some(Kind::TimedOut));
     }
 
     #[test]

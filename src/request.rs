@@ -1,6 +1,5 @@
 //! One request as a value: what to ask for, within which limits, and what may end it.
 
-use std::ffi::{CStr, CString};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +32,6 @@ pub struct Request {
     pub(crate) retries: Option<bool>,
     pub(crate) redirects: Option<u32>,
     pub(crate) buffer_body: Option<usize>,
-    name: CString,
 }
 
 /// The body of a request.
@@ -59,7 +57,6 @@ impl Request {
         if parsed == Method::CONNECT {
             return Err(bad("CONNECT is the proxy's business"));
         }
-        let name = CString::new(method).map_err(|_| bad("not a token"))?;
         Ok(Self {
             method: parsed,
             target,
@@ -71,7 +68,6 @@ impl Request {
             retries: None,
             redirects: None,
             buffer_body: None,
-            name,
         })
     }
 
@@ -202,12 +198,17 @@ impl Request {
             retries: self.retries,
             redirects: self.redirects,
             buffer_body: self.buffer_body,
-            name: self.name.clone(),
         }
     }
 
-    pub(crate) fn c_method(&self) -> &CStr {
-        &self.name
+    /// The method, as it will be sent.
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// The URL, without user information and fragment, as it will be requested.
+    pub fn url(&self) -> String {
+        self.target.url()
     }
 }
 

@@ -1,6 +1,8 @@
 //! `hangup_error`: one failure, told whole.
 
-use std::ffi::c_char;
+use std::ffi::{CStr, CString, c_char};
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use super::guard::{Handle, query};
 use super::status::{hangup_phase, hangup_sent, hangup_status, hangup_timeout};
@@ -17,7 +19,7 @@ pub struct hangup_error {
 }
 
 impl Handle for hangup_error {
-    type Target = Error;
+    type Target = ErrorHandle;
     const MAGIC: u64 = super::guard::magic(b"hang-err");
 }
 
@@ -45,7 +47,7 @@ pub unsafe extern "C" fn hangup_error_timeout(error: *const hangup_error) -> han
 /// One sentence for people: what happened and, for bad input, what to do. Borrowed from the error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_message(error: *const hangup_error) -> *const c_char {
-    query(c"".as_ptr(), || Ok(unsafe { hangup_error::borrow(error)? }.c_message().as_ptr()))
+    query(c"".as_ptr(), || Ok(unsafe { hangup_error::borrow(error)? }.message().as_ptr()))
 }
 
 /// The reason that was given to hangup_cancel_fire; NULL without one. It stands beside the status and never
@@ -54,7 +56,7 @@ pub unsafe extern "C" fn hangup_error_message(error: *const hangup_error) -> *co
 pub unsafe extern "C" fn hangup_error_reason(error: *const hangup_error) -> *const c_char {
     query(std::ptr::null(), || {
         let error = unsafe { hangup_error::borrow(error)? };
-        Ok(error.c_reason().map_or(std::ptr::null(), |reason| reason.as_ptr()))
+        Ok(error.reason().map_or(std::ptr::null(), |reason| reason.as_ptr()))
     })
 }
 
@@ -127,4 +129,42 @@ pub unsafe extern "C" fn hangup_error_open_connections(error: *const hangup_erro
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_free(error: *mut hangup_error) {
     unsafe { hangup_error::free(error) }
+}
+
+/// An error with its texts as C strings, which are made when they are first asked for.
+#[derive(Debug)]
+pub struct ErrorHandle {
+    error: Error,
+    message: OnceLock<CString>,
+    reason: OnceLock<Option<CString>>,
+}
+
+impl hangup_error {
+    pub(super) fn begin(error: Error) -> *mut Self {
+        let (message, reason) = (OnceLock::new(), OnceLock::new());
+        Self::give(Arc::new(ErrorHandle { error, message, reason }))
+    }
+}
+
+impl ErrorHandle {
+    fn message(&self) -> &CStr {
+        self.message.get_or_init(|| c_string(self.error.message()))
+    }
+
+    fn reason(&self) -> Option<&CStr> {
+        self.reason.get_or_init(|| self.error.reason().map(c_string)).as_deref()
+    }
+}
+
+impl Deref for ErrorHandle {
+    type Target = Error;
+
+    fn deref(&self) -> &Error {
+        &self.error
+    }
+}
+
+/// Texts of errors hold no NUL byte: `Error` removes them.
+fn c_string(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
 }

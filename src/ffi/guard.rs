@@ -74,7 +74,7 @@ pub(super) fn guard(
     let status = failure.kind().into();
     if !error.is_null() {
         // SAFETY: the caller passes NULL or a place for one pointer (the header's contract).
-        unsafe { error.write(hangup_error::give(Arc::new(failure))) };
+        unsafe { error.write(hangup_error::begin(failure)) };
     }
     status
 }

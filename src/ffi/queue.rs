@@ -300,7 +300,7 @@ impl Completed {
             Ok(None) => {}
             Err(error) => {
                 row.status = hangup_status::from(error.kind()) as i32;
-                row.error = hangup_error::give(Arc::new(error));
+                row.error = hangup_error::begin(error);
             }
         }
         row

@@ -1,8 +1,9 @@
 //! `hangup_request`: one request, being put together.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{CString, c_char, c_void};
 use std::io::{self, Read};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
 use super::callback::{self, Thrown};
 use super::cancel::hangup_cancel;
@@ -28,7 +29,7 @@ pub struct hangup_request {
 }
 
 impl Handle for hangup_request {
-    type Target = Mutex<Request>;
+    type Target = RequestHandle;
     const MAGIC: u64 = magic(b"hang-req");
 }
 
@@ -63,7 +64,7 @@ pub unsafe extern "C" fn hangup_request_new(
     guard(error, || {
         let place = unsafe { out(request)? };
         let made = Request::new(unsafe { text(method, "method")? }, unsafe { text(url, "url")? })?;
-        *place = hangup_request::give(Arc::new(Mutex::new(made)));
+        *place = hangup_request::begin(made);
         Ok(())
     })
 }
@@ -82,7 +83,7 @@ pub unsafe extern "C" fn hangup_request_copy(
         let place = unsafe { out(copy)? };
         let request = unsafe { hangup_request::borrow(request)? };
         let copy = lock(request)?.try_clone()?;
-        *place = hangup_request::give(Arc::new(Mutex::new(copy)));
+        *place = hangup_request::begin(copy);
         Ok(())
     })
 }
@@ -346,8 +347,36 @@ pub unsafe extern "C" fn hangup_request_set_cancel(
 pub unsafe extern "C" fn hangup_request_method(request: *const hangup_request) -> *const c_char {
     or_default(c"".as_ptr(), || {
         let request = unsafe { hangup_request::borrow(request)? };
-        Ok(lock(request)?.c_method().as_ptr())
+        if let Some(method) = request.method.get() {
+            return Ok(method.as_ptr());
+        }
+        // A method is a token, which holds no NUL byte.
+        let method = CString::new(lock(request)?.method()).unwrap_or_default();
+        Ok(request.method.get_or_init(|| method).as_ptr())
     })
+}
+
+/// A request, and its method as a C string, which is made when it is first asked for. The method never changes.
+pub struct RequestHandle {
+    request: Mutex<Request>,
+    method: OnceLock<CString>,
+}
+
+impl hangup_request {
+    fn begin(request: Request) -> *mut Self {
+        Self::give(Arc::new(RequestHandle {
+            request: Mutex::new(request),
+            method: OnceLock::new(),
+        }))
+    }
+}
+
+impl Deref for RequestHandle {
+    type Target = Mutex<Request>;
+
+    fn deref(&self) -> &Mutex<Request> {
+        &self.request
+    }
 }
 
 /// One thread at a time: the second one is told so, and does not wait.

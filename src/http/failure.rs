@@ -125,6 +125,7 @@ impl Exchange {
             ),
             Stop::Tls(error) => {
                 Error::new(Kind::TlsFailed, format!("TLS with {origin}: {}", tls::explain(&error)))
+                    .caused_by(error)
             }
             Stop::NoThread(error) => Error::no_thread(&error),
             Stop::Io(error) if dial::is_exhaustion(&error) => Error::from_os(

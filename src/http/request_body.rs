@@ -190,7 +190,10 @@ impl BodyReader<'_> {
                 }
                 Ok(got)
             }
-            Err(error) => Err(body_failed(format!("the request's body failed: {error}"))),
+            Err(error) => {
+                let what = format!("the request's body failed: {error}");
+                Err(Error::new(Kind::BodyFailed, what).caused_by(error).into())
+            }
         }
     }
 
