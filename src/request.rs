@@ -130,8 +130,7 @@ impl Request {
         if let Some((bytes_per_second, window)) = rate {
             not_zero(Some(window))?;
             if bytes_per_second == 0 {
-                let what = "a minimum rate of 0 bytes/s says nothing; take it away instead \
-                            (HANGUP_NO_LIMIT; None in Rust and Python)";
+                let what = "a minimum rate of 0 bytes/s has no effect; set no rate instead";
                 return Err(Error::new(Kind::InvalidArgument, what));
             }
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::error::hangup_error;
 use super::guard::{Handle, count_to, guard, magic, or_default, out, text};
 use super::manager::hangup_manager;
+use super::milliseconds::{limit_ms, positive_ms};
 use super::request::{clock_of, hangup_request, lock as lock_request, mode_of};
 use super::response::hangup_response;
 use super::status::{hangup_connection_mode, hangup_status, hangup_timeout};
@@ -13,7 +14,6 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::manager::Manager;
 use crate::request::Request;
-use crate::timeouts::{limit_ms, positive_ms};
 use crate::vocabulary::Kind;
 
 /// Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Many clients may share one manager.

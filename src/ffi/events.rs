@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::error::hangup_error;
 use super::guard::{Handle, Report, guard, magic, or_default, out, report, room_in, status};
 use super::manager::hangup_manager;
+use super::milliseconds::limit_ms;
 use super::status::{HANGUP_PHASE_NONE, hangup_close_reason, hangup_phase, hangup_status};
 use crate::error::Error;
 use crate::manager::{Closer, Event, EventKind, Events};
-use crate::timeouts::limit_ms;
 use crate::vocabulary::{CloseReason, Kind, Phase};
 
 /// Somebody who listens to a manager: everything that happens to its connections from the beginning on, in the

@@ -26,7 +26,7 @@ pub unsafe extern "C" fn hangup_set_interrupt_check(
     tick_ms: i64,
 ) -> hangup_status {
     status(|| {
-        let tick = crate::timeouts::limit_ms(tick_ms)?;
+        let tick = super::milliseconds::limit_ms(tick_ms)?;
         set_interrupt_check(check.map(|check| foreign(check, user_data, tick)));
         Ok(())
     })

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::error::hangup_error;
 use super::guard::{Handle, Report, count_to, guard, magic, or_default, out, report, status, text};
 use super::limits::{self, hangup_options};
+use super::milliseconds::limit_ms;
 use super::status::{
     HANGUP_CLOSE_MODE_GRACEFUL, HANGUP_CLOSE_MODE_NOW, hangup_close_mode, hangup_close_reason,
     hangup_status,
@@ -15,7 +16,6 @@ use super::status::{
 use crate::client::Client;
 use crate::error::Error;
 use crate::manager::{Limits, Manager};
-use crate::timeouts::limit_ms;
 use crate::vocabulary::{CloseMode, Kind};
 
 /// The pool: every open connection, its limits and its clocks.

@@ -14,6 +14,7 @@
 
 mod callback;
 mod guard;
+mod milliseconds;
 
 /// Which library is this?
 mod version;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::client::hangup_client;
 use super::error::hangup_error;
 use super::guard::{Handle, Report, guard, magic, or_default, report, room_in, status};
+use super::milliseconds::limit_ms;
 use super::request::{hangup_request, lock as lock_request};
 use super::response::{Opened, borrowed, hangup_response};
 use super::status::hangup_status;
@@ -15,7 +16,6 @@ use crate::queue::Queue;
 use crate::response::{Piece, Response};
 use crate::runtime::Engine;
 use crate::submit::submit;
-use crate::timeouts::limit_ms;
 use crate::vocabulary::Kind;
 
 /// A completion queue: where the outcomes of submitted requests and reads arrive, each exactly once, in the order in

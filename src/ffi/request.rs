@@ -9,6 +9,7 @@ use super::callback::{self, Thrown};
 use super::cancel::hangup_cancel;
 use super::error::hangup_error;
 use super::guard::{Handle, bytes, guard, magic, or_default, out, status, text};
+use super::milliseconds::{limit_ms, positive_ms};
 use super::policy::redirects_of;
 use super::status::{
     HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH, HANGUP_CONNECTION_MODE_KEEP,
@@ -16,7 +17,6 @@ use super::status::{
 };
 use crate::error::Error;
 use crate::request::{Body, Request};
-use crate::timeouts::{limit_ms, positive_ms};
 use crate::vocabulary::{ConnectionMode, Kind, Timeout};
 
 /// One request.

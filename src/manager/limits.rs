@@ -103,20 +103,20 @@ impl Limits {
             }
         }
         if self.max_requests == Some(0) {
-            let what = "a connection that may serve 0 requests serves nobody: give 1 or more, or \
-                        HANGUP_NO_LIMIT (None) for any number";
+            let what =
+                "a connection that may serve 0 requests is of no use: give 1 or more, or no limit";
             return Err(Error::new(Kind::InvalidArgument, what));
         }
         let times = [
-            (self.idle_for, "idle", "to keep no idle connection, set HANGUP_LIMIT_IDLE_TOTAL to 0"),
-            (self.max_age, "old", "for one request a connection, set HANGUP_LIMIT_REQUESTS to 1"),
+            (self.idle_for, "idle", "to keep no idle connection, limit their number to 0"),
+            (self.max_age, "old", "for one request a connection, limit its requests to 1"),
             (self.keep_alive, "silent before it is probed", "give at least 1 ms"),
         ];
         for (time, what, instead) in times {
             if time.is_some_and(|time| time.is_zero()) {
                 let what = format!(
-                    "a limit of 0 ms for how long a connection is {what}: use HANGUP_NO_LIMIT (None) \
-                     for none; {instead}"
+                    "a limit of 0 ms for how long a connection is {what} is refused: set no limit instead; \
+                     {instead}"
                 );
                 return Err(Error::new(Kind::InvalidTimeout, what));
             }
@@ -146,8 +146,8 @@ mod tests {
             (Limits { total: 0, ..none }, Kind::InvalidArgument, "drain"),
             (Limits { per_origin: 0, ..none }, Kind::InvalidArgument, "shut it down"),
             (Limits { max_requests: Some(0), ..none }, Kind::InvalidArgument, "1 or more"),
-            (Limits { idle_for: zero, ..none }, Kind::InvalidTimeout, "IDLE_TOTAL"),
-            (Limits { max_age: zero, ..none }, Kind::InvalidTimeout, "NO_LIMIT"),
+            (Limits { idle_for: zero, ..none }, Kind::InvalidTimeout, "limit their number to 0"),
+            (Limits { max_age: zero, ..none }, Kind::InvalidTimeout, "no limit"),
             (Limits { keep_alive: zero, ..none }, Kind::InvalidTimeout, "1 ms"),
         ] {
             let error = limits.check().unwrap_err();
