@@ -15,8 +15,8 @@ use support::{Dice, PATIENCE, fetch, per_origin, request, until};
 use testserver::{Origins, Script, Server};
 
 in_both_forms! {
-    sixteen_threads_on_eight_connections_that_somebody_closes,
-    sixteen_threads_on_a_thousand_origins_that_somebody_closes,
+    sixteen_threads_on_eight_connections_with_random_closes,
+    sixteen_threads_on_a_thousand_origins_with_random_closes,
     short_and_fresh_connections_at_the_limit_leave_nothing,
 }
 
@@ -129,8 +129,8 @@ fn assert_over(client: Client, before: &[i32]) {
     until("the descriptors of before", || new().is_empty());
 }
 
-fn sixteen_threads_on_eight_connections_that_somebody_closes(form: Form) {
-    alone(&form.name("sixteen_threads_on_eight_connections_that_somebody_closes"), || {
+fn sixteen_threads_on_eight_connections_with_random_closes(form: Form) {
+    alone(&form.name("sixteen_threads_on_eight_connections_with_random_closes"), || {
         let before = descriptors();
         let server = Server::start(Script::answering("whole"));
         let client = form.client_with(per_origin(8));
@@ -155,8 +155,8 @@ fn sixteen_threads_on_eight_connections_that_somebody_closes(form: Form) {
     });
 }
 
-fn sixteen_threads_on_a_thousand_origins_that_somebody_closes(form: Form) {
-    alone(&form.name("sixteen_threads_on_a_thousand_origins_that_somebody_closes"), || {
+fn sixteen_threads_on_a_thousand_origins_with_random_closes(form: Form) {
+    alone(&form.name("sixteen_threads_on_a_thousand_origins_with_random_closes"), || {
         let before = descriptors();
         let origins = Origins::open(1000, "whole").unwrap();
         let client = form.client_with(Limits { total: 64, per_origin: 8, ..Limits::default() });

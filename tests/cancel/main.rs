@@ -10,6 +10,9 @@ mod races;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use hangup::{Body, CancelToken, CloseReason, ConnectionState, Error, Kind, Phase, Request, Sent};
+use testserver::{BlackHole, Ended, Script, Server, Step};
+
 use crate::support::alone::{BLOCKED, again_on_threads, alone_with, blocking_resolver};
 use crate::support::form::{Client, Form, in_both_forms};
 use crate::support::look::{
@@ -19,26 +22,24 @@ use crate::support::look::{
 use crate::support::source::Source;
 use crate::support::verdict::{REASON, assert_cancelled, cancelled};
 use crate::support::{PATIENCE, fetch, get, post, request, until};
-use hangup::{Body, CancelToken, CloseReason, ConnectionState, Error, Kind, Phase, Request, Sent};
-use testserver::{BlackHole, Ended, Script, Server, Step};
 
 in_both_forms! {
-    c1_a_token_that_was_fired_before_means_no_dial_and_no_byte,
+    c1_a_token_fired_before_the_call_means_no_dial_and_no_byte,
     c3_cancel_in_a_blocked_getaddrinfo,
     c4_cancel_in_connect_to_a_black_hole,
     c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close,
     c7_cancel_in_a_blocked_upload,
     c8_cancel_while_waiting_for_the_head,
     c9_cancel_in_a_blocked_body_read,
-    c10_cancel_between_two_reads_closes_at_once_and_the_next_read_says_so,
-    c11_a_token_fired_after_the_end_leaves_the_connections_next_user_alone,
+    c10_cancel_between_two_reads_closes_at_once_and_fails_the_next_read,
+    c11_a_token_fired_after_the_end_does_not_affect_the_connections_next_user,
     c13_fired_from_inside_a_body_reader,
     c13_fired_after_everything_was_freed,
     c14_a_parent_cancels_its_children_and_a_child_not_its_parent,
 }
 
 #[test]
-fn what_is_submitted_is_cancelled_on_a_pool_of_threads_too() {
+fn submissions_on_a_pool_of_threads_are_cancelled_too() {
     again_on_threads(&[
         "submitted::c3_",
         "submitted::c4_",
@@ -65,7 +66,7 @@ fn get_with(client: &Client, url: &str, token: &CancelToken) -> Result<Vec<u8>, 
 /// The head of a response whose body has 100 bytes, and ten of them.
 const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
 
-fn c1_a_token_that_was_fired_before_means_no_dial_and_no_byte(form: Form) {
+fn c1_a_token_fired_before_the_call_means_no_dial_and_no_byte(form: Form) {
     let server = Server::start(Script::answering("never asked for"));
     let token = CancelToken::new();
     token.fire(Some(REASON));
@@ -271,7 +272,7 @@ fn c9_cancel_in_a_blocked_body_read(form: Form) {
     }
 }
 
-fn c10_cancel_between_two_reads_closes_at_once_and_the_next_read_says_so(form: Form) {
+fn c10_cancel_between_two_reads_closes_at_once_and_fails_the_next_read(form: Form) {
     // Ten bytes were read; the others are either still to come or here already.
     let rest = "x".repeat(90);
     for (rest, tail) in [("", Step::Stall), (rest.as_str(), Step::Stall)] {
@@ -295,7 +296,7 @@ fn c10_cancel_between_two_reads_closes_at_once_and_the_next_read_says_so(form: F
     }
 }
 
-fn c11_a_token_fired_after_the_end_leaves_the_connections_next_user_alone(form: Form) {
+fn c11_a_token_fired_after_the_end_does_not_affect_the_connections_next_user(form: Form) {
     let next = vec![
         Step::head(),
         Step::mark("next"),

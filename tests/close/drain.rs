@@ -6,6 +6,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hangup::{CloseMode, CloseReason, ConnectionState, Error, Kind, Manager, Phase, Sent, Timeout};
+use testserver::{BlackHole, Conduct, Ended, Proxy, ProxyOptions, ProxyStep, Script, Server, Step};
+
 use crate::support::alone::alone;
 use crate::support::form::{Form, in_both_forms};
 use crate::support::look::{
@@ -18,18 +21,16 @@ use crate::support::verdict::assert_consistent;
 use crate::support::{
     MARGIN, PATIENCE, fetch, get, ms, per_origin, post, request, trusting, until,
 };
-use hangup::{CloseMode, CloseReason, ConnectionState, Error, Kind, Manager, Phase, Sent, Timeout};
-use testserver::{BlackHole, Conduct, Ended, Proxy, ProxyOptions, ProxyStep, Script, Server, Step};
 
 in_both_forms! {
-    x5_a_drain_of_an_idle_manager_closes_it_and_refuses_who_comes,
-    x5_a_drain_lets_what_runs_finish_and_refuses_who_waits,
-    x5_at_its_time_a_drain_says_how_many_are_left_and_can_be_called_again,
-    x5_a_dial_that_runs_is_let_finish_and_one_that_is_nobodys_is_not_waited_for,
-    x5_many_may_drain_at_once_and_all_return_when_it_is_empty,
+    x5_a_drain_of_an_idle_manager_closes_it_and_refuses_new_requests,
+    x5_a_drain_lets_running_exchanges_finish_and_refuses_waiting_requests,
+    x5_a_drain_that_times_out_counts_the_open_connections_and_can_be_called_again,
+    x5_a_drain_waits_for_a_requests_dial_but_not_for_a_background_dial,
+    x5_concurrent_drains_all_return_when_the_manager_is_empty,
     x6_a_shutdown_ends_a_hundred_requests_in_every_phase,
-    a_shutdown_beats_a_drain_and_a_graceful_close,
-    when_the_network_changed_what_is_idle_goes_at_once_and_the_rest_after_its_exchange,
+    a_shutdown_takes_precedence_over_a_drain_and_a_graceful_close,
+    a_network_change_closes_idle_connections_at_once_and_others_after_their_exchange,
 }
 
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.";
@@ -40,7 +41,7 @@ fn assert_shut_down(error: &Error) {
     assert_consistent(error);
 }
 
-fn x5_a_drain_of_an_idle_manager_closes_it_and_refuses_who_comes(form: Form) {
+fn x5_a_drain_of_an_idle_manager_closes_it_and_refuses_new_requests(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let mut response = get(&client, &server.url("/")).unwrap();
@@ -64,7 +65,7 @@ fn x5_a_drain_of_an_idle_manager_closes_it_and_refuses_who_comes(form: Form) {
     assert_eq!(fetch(&form.client(), &server.url("/")).unwrap(), b"ok");
 }
 
-fn x5_a_drain_lets_what_runs_finish_and_refuses_who_waits(form: Form) {
+fn x5_a_drain_lets_running_exchanges_finish_and_refuses_waiting_requests(form: Form) {
     let server = Server::start(holding(&["/held", "/too"]));
     let halves = vec![Step::head(), Step::send(HALF), Step::wait_for("rest")];
     let halves = [halves, vec![Step::send("ten others"), Step::Stall]].concat();
@@ -99,7 +100,7 @@ fn x5_a_drain_lets_what_runs_finish_and_refuses_who_waits(form: Form) {
     assert_eq!(why, Some(CloseReason::ManagerShutDown));
 }
 
-fn x5_at_its_time_a_drain_says_how_many_are_left_and_can_be_called_again(form: Form) {
+fn x5_a_drain_that_times_out_counts_the_open_connections_and_can_be_called_again(form: Form) {
     let server = Server::start(holding(&["/0", "/1", "/2"]));
     let client = form.client();
     thread::scope(|scope| {
@@ -133,7 +134,7 @@ fn x5_at_its_time_a_drain_says_how_many_are_left_and_can_be_called_again(form: F
     assert_eq!(zero.kind(), Kind::InvalidTimeout);
 }
 
-fn x5_a_dial_that_runs_is_let_finish_and_one_that_is_nobodys_is_not_waited_for(form: Form) {
+fn x5_a_drain_waits_for_a_requests_dial_but_not_for_a_background_dial(form: Form) {
     let steps = vec![
         Step::mark("dial"),
         Step::wait_for("shake"),
@@ -169,7 +170,7 @@ fn tls(manager: &Manager) -> bool {
     manager.connections().iter().any(|row| row.state == ConnectionState::Tls)
 }
 
-fn x5_many_may_drain_at_once_and_all_return_when_it_is_empty(form: Form) {
+fn x5_concurrent_drains_all_return_when_the_manager_is_empty(form: Form) {
     let server = Server::start(holding(&["/held"]));
     let client = form.client();
     thread::scope(|scope| {
@@ -323,7 +324,7 @@ fn every_phase(form: Form) {
     assert!(head.wait_idle(PATIENCE) && body.wait_idle(PATIENCE) && silent.wait_idle(PATIENCE));
 }
 
-fn a_shutdown_beats_a_drain_and_a_graceful_close(form: Form) {
+fn a_shutdown_takes_precedence_over_a_drain_and_a_graceful_close(form: Form) {
     let server = Server::start(holding(&["/held"]));
     let client = form.client();
     thread::scope(|scope| {
@@ -339,7 +340,7 @@ fn a_shutdown_beats_a_drain_and_a_graceful_close(form: Form) {
     assert_ne!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::ByServer);
 }
 
-fn when_the_network_changed_what_is_idle_goes_at_once_and_the_rest_after_its_exchange(form: Form) {
+fn a_network_change_closes_idle_connections_at_once_and_others_after_their_exchange(form: Form) {
     let server = Server::start(holding(&["/held"]));
     let client = form.client();
     let looked_up = Arc::new(AtomicUsize::new(0));

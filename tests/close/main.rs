@@ -9,6 +9,11 @@ mod drain;
 use std::collections::BTreeSet;
 use std::thread;
 
+use hangup::{
+    CloseMode, CloseReason, ConnectionInfo, ConnectionMode, ConnectionState, Error, Kind, Phase,
+};
+use testserver::{BlackHole, Certificate, Ended, Script, Server, Step};
+
 use crate::support::form::{Client, Form, Response, in_both_forms};
 use crate::support::look::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_full,
@@ -16,20 +21,16 @@ use crate::support::look::{
 use crate::support::source::Source;
 use crate::support::verdict::{assert_consistent, ended_from_outside, report};
 use crate::support::{MARGIN, PATIENCE, fetch, get, ms, post, request, until};
-use hangup::{
-    CloseMode, CloseReason, ConnectionInfo, ConnectionMode, ConnectionState, Error, Kind, Phase,
-};
-use testserver::{BlackHole, Certificate, Ended, Script, Server, Step};
 
 in_both_forms! {
     x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes,
-    x1_by_id_graceful_closes_what_is_idle_at_once,
+    x1_by_id_graceful_closes_an_idle_connection_at_once,
     x2_by_id_now_ends_a_dial_with_closed,
     x2_by_id_now_ends_upload_head_and_body_with_closed,
-    a_stopper_ends_a_blocked_read_from_another_thread_and_after_the_end_nothing,
-    x3_by_origin_counts_what_it_closed_and_leaves_other_origins_alone,
+    a_close_handle_ends_a_blocked_read_from_another_thread_and_does_nothing_after_the_end,
+    x3_close_by_origin_counts_what_it_closed_and_keeps_other_origins,
     x3_idle_only_older_than_and_all,
-    x4_an_id_that_is_gone_is_an_error_that_says_so_and_nothing_else,
+    x4_an_unknown_id_is_a_not_found_error_and_nothing_else,
     x7_the_list_shows_what_a_connection_is_and_does,
     x7_the_list_never_shows_a_connection_twice_or_one_that_is_closed,
 }
@@ -82,7 +83,7 @@ fn x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes(form: Form) {
     assert_eq!((next.len(), server.connections()), (20, 2));
 }
 
-fn x1_by_id_graceful_closes_what_is_idle_at_once(form: Form) {
+fn x1_by_id_graceful_closes_an_idle_connection_at_once(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     fetch(&client, &server.url("/")).unwrap();
@@ -162,7 +163,9 @@ fn x2_by_id_now_ends_upload_head_and_body_with_closed(form: Form) {
     assert_gone(client.manager(), server.port());
 }
 
-fn a_stopper_ends_a_blocked_read_from_another_thread_and_after_the_end_nothing(form: Form) {
+fn a_close_handle_ends_a_blocked_read_from_another_thread_and_does_nothing_after_the_end(
+    form: Form,
+) {
     let server = Server::start(in_two_halves());
     server.release("go");
     let client = form.client();
@@ -213,7 +216,7 @@ fn halves_that_wait_once() -> Server {
     Server::start(Script::new(vec![both, half]))
 }
 
-fn x3_by_origin_counts_what_it_closed_and_leaves_other_origins_alone(form: Form) {
+fn x3_close_by_origin_counts_what_it_closed_and_keeps_other_origins(form: Form) {
     let (here, there) = (halves_that_wait_once(), halves_that_wait_once());
     let client = form.client();
     let mut open_here = one_idle_one_open(&client, &here);
@@ -272,7 +275,7 @@ fn x3_idle_only_older_than_and_all(form: Form) {
     assert_eq!(fetch(&client, &other.url("/")).unwrap(), b"ok");
 }
 
-fn x4_an_id_that_is_gone_is_an_error_that_says_so_and_nothing_else(form: Form) {
+fn x4_an_unknown_id_is_a_not_found_error_and_nothing_else(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     fetch(&client, &server.url("/")).unwrap();

@@ -4,26 +4,27 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use hangup::{CancelToken, ConnectionMode, Kind, Limits, Phase, Timeout};
+use testserver::{Addresses, Manner, Options, Script, Server};
+
 use crate::support::alone::alone;
 use crate::support::form::{Client, Form, in_both_forms};
 use crate::support::look::{assert_at_rest, only_socket, sockets};
 use crate::support::verdict::{assert_timed_out, cancelled};
 use crate::support::{PATIENCE, fetch, get, ms, request, until};
-use hangup::{CancelToken, ConnectionMode, Kind, Limits, Phase, Timeout};
-use testserver::{Addresses, Manner, Options, Script, Server};
 
 in_both_forms! {
-    q6_addresses_that_refuse_are_passed_over_at_once,
-    q6_addresses_that_can_not_be_used_are_passed_over_at_once,
+    q6_addresses_that_refuse_are_skipped_at_once,
+    q6_addresses_that_can_not_be_used_are_skipped_at_once,
     q6_a_silent_address_is_joined_by_the_next_and_the_loser_is_closed,
-    q6_families_take_turns,
+    q6_address_families_alternate,
     q6_all_refused_is_one_error,
-    q6_all_silent_is_a_timeout_of_the_connect_limit,
-    q6_a_cancel_ends_every_attempt_that_is_on_its_way,
-    a_local_address_is_where_the_connection_comes_from,
-    a_local_address_that_is_not_ours_is_told_as_such,
+    q6_all_silent_is_a_connect_timeout,
+    q6_a_cancel_ends_every_attempt_in_progress,
+    connections_come_from_the_configured_local_address,
+    a_local_address_of_another_host_is_an_error_that_names_it,
     a_local_address_has_each_port_once_for_each_server,
-    the_system_probes_a_silent_connection_as_the_limits_say,
+    the_limits_set_the_systems_keepalive_probes,
 }
 
 /// A name for whatever addresses.
@@ -73,7 +74,7 @@ fn attempts(port: u16) -> usize {
     (0..3).map(|_| count()).max().unwrap_or(0)
 }
 
-fn q6_addresses_that_refuse_are_passed_over_at_once(form: Form) {
+fn q6_addresses_that_refuse_are_skipped_at_once(form: Form) {
     // Each with a head start of 250 ms would be two seconds.
     let refusing = ["127.0.0.1", "::1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
     let more = ["127.0.0.6", "127.0.0.7"];
@@ -87,7 +88,7 @@ fn q6_addresses_that_refuse_are_passed_over_at_once(form: Form) {
     assert!(took < ms(1900), "{took:?}");
 }
 
-fn q6_addresses_that_can_not_be_used_are_passed_over_at_once(form: Form) {
+fn q6_addresses_that_can_not_be_used_are_skipped_at_once(form: Form) {
     // Broadcast and multicast can't be connected to, nor can a link-local address without a link.
     let server = Server::start(Script::answering("ok"));
     let mut unusable = vec!["255.255.255.255", "ff02::1", "224.0.0.1", "fe80::1"];
@@ -125,7 +126,7 @@ fn q6_a_silent_address_is_joined_by_the_next_and_the_loser_is_closed(form: Form)
     }
 }
 
-fn q6_families_take_turns(form: Form) {
+fn q6_address_families_alternate(form: Form) {
     // The other family comes second, however many of the first one there are.
     for (silent, serving) in [("127.0.0.", "::1"), ("::1", "127.0.0.1")] {
         let four: Vec<String> = (1..=4).map(|number| format!("{silent}{number}")).collect();
@@ -153,7 +154,7 @@ fn q6_all_refused_is_one_error(form: Form) {
     assert_eq!(sockets(addresses.port()), []);
 }
 
-fn q6_all_silent_is_a_timeout_of_the_connect_limit(form: Form) {
+fn q6_all_silent_is_a_connect_timeout(form: Form) {
     let all = ["127.0.0.1", "127.0.0.2", "::1"].map(|ip| (ip, Manner::Silent));
     let (addresses, client) = open(form, &all);
     // Before the second address is due, between, and when all are on their way.
@@ -168,7 +169,7 @@ fn q6_all_silent_is_a_timeout_of_the_connect_limit(form: Form) {
     }
 }
 
-fn q6_a_cancel_ends_every_attempt_that_is_on_its_way(form: Form) {
+fn q6_a_cancel_ends_every_attempt_in_progress(form: Form) {
     let all = ["127.0.0.1", "127.0.0.2", "::1"].map(|ip| (ip, Manner::Silent));
     let (addresses, client) = open(form, &all);
     client.set_timeout(Timeout::Connect, None).unwrap();
@@ -216,7 +217,7 @@ fn q6_the_race_serves_tls_and_proxies_as_well() {
     assert_eq!(proxy.connections(), 1);
 }
 
-fn a_local_address_is_where_the_connection_comes_from(form: Form) {
+fn connections_come_from_the_configured_local_address(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let local: IpAddr = "127.0.0.2".parse().unwrap();
@@ -236,7 +237,7 @@ fn a_local_address_is_where_the_connection_comes_from(form: Form) {
     assert_eq!(fetch(&client, &url).unwrap(), b"ok");
 }
 
-fn a_local_address_that_is_not_ours_is_told_as_such(form: Form) {
+fn a_local_address_of_another_host_is_an_error_that_names_it(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     // RFC 5737: for documentation only.
@@ -325,7 +326,7 @@ fn timer(local: SocketAddr, peer: SocketAddr) -> Option<(u32, Duration)> {
     Some((u32::from_str_radix(kind, 16).ok()?, Duration::from_millis(ticks * 10)))
 }
 
-fn the_system_probes_a_silent_connection_as_the_limits_say(form: Form) {
+fn the_limits_set_the_systems_keepalive_probes(form: Form) {
     let server = Server::start(Script::answering("ok"));
     for keep_alive in [Some(15), Some(600), None] {
         let client = form.client();

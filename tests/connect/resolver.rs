@@ -18,13 +18,13 @@ use crate::support::verdict::{assert_timed_out, cancelled, ended_from_outside};
 use crate::support::{MARGIN, fetch, get, ms, request, until};
 
 in_both_forms! {
-    a_name_has_the_addresses_that_it_was_given,
-    what_a_hook_says_or_does_is_what_comes_of_the_lookup,
-    a_hook_that_blocks_holds_nobody,
-    a_hook_that_blocks_does_not_hold_a_shutdown,
-    an_answer_is_kept_until_it_is_not_to_be_believed_any_more,
-    what_was_asked_before_the_network_changed_is_not_kept_after_it,
-    sixteen_who_ask_at_once_share_one_lookup,
+    an_address_override_replaces_the_lookup_of_a_name,
+    the_outcome_of_a_resolver_is_the_outcome_of_the_lookup,
+    a_resolver_that_blocks_delays_no_cancel_or_timeout,
+    a_resolver_that_blocks_does_not_delay_a_shutdown,
+    a_lookups_result_is_cached_until_it_expires,
+    a_lookup_begun_before_a_network_change_is_not_cached,
+    sixteen_concurrent_requests_share_one_lookup,
 }
 
 fn loopback() -> Vec<IpAddr> {
@@ -72,7 +72,7 @@ fn fresh(client: &Client, url: &str) -> Vec<u8> {
     client.send(&mut request).unwrap().read_all(10).unwrap()
 }
 
-fn a_name_has_the_addresses_that_it_was_given(form: Form) {
+fn an_address_override_replaces_the_lookup_of_a_name(form: Form) {
     let server = Server::start(Script::echoing());
     let client = form.client();
     let count = hooked(&client, |host| Err(format!("{host} was asked for")));
@@ -95,7 +95,7 @@ fn a_name_has_the_addresses_that_it_was_given(form: Form) {
     }
 }
 
-fn what_a_hook_says_or_does_is_what_comes_of_the_lookup(form: Form) {
+fn the_outcome_of_a_resolver_is_the_outcome_of_the_lookup(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     for (hook, words) in [
@@ -133,7 +133,7 @@ fn what_a_hook_says_or_does_is_what_comes_of_the_lookup(form: Form) {
 
 type Hook = dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync;
 
-fn a_hook_that_blocks_holds_nobody(form: Form) {
+fn a_resolver_that_blocks_delays_no_cancel_or_timeout(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     client.manager().set_limits(Limits { per_origin: 1, ..Limits::default() }).unwrap();
@@ -179,7 +179,7 @@ fn a_hook_that_blocks_holds_nobody(form: Form) {
     assert_at_rest(client.manager());
 }
 
-fn a_hook_that_blocks_does_not_hold_a_shutdown(form: Form) {
+fn a_resolver_that_blocks_does_not_delay_a_shutdown(form: Form) {
     let client = form.client();
     let door = Door::default();
     let mine = door.clone();
@@ -198,7 +198,7 @@ fn a_hook_that_blocks_does_not_hold_a_shutdown(form: Form) {
     door.open();
 }
 
-fn an_answer_is_kept_until_it_is_not_to_be_believed_any_more(form: Form) {
+fn a_lookups_result_is_cached_until_it_expires(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let count = hooked(&client, |_| Ok(loopback()));
@@ -223,7 +223,7 @@ fn an_answer_is_kept_until_it_is_not_to_be_believed_any_more(form: Form) {
     assert_eq!((ask(), ask()), (5, 5));
 }
 
-fn what_was_asked_before_the_network_changed_is_not_kept_after_it(form: Form) {
+fn a_lookup_begun_before_a_network_change_is_not_cached(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let (inside, door) = (Arc::new(AtomicBool::new(false)), Door::default());
@@ -244,7 +244,7 @@ fn what_was_asked_before_the_network_changed_is_not_kept_after_it(form: Form) {
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
 
-fn sixteen_who_ask_at_once_share_one_lookup(form: Form) {
+fn sixteen_concurrent_requests_share_one_lookup(form: Form) {
     for tls in [false, true] {
         let server = match tls {
             false => Server::start(Script::answering("ok")),

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hangup::{Body, CloseReason, ConnectionMode, Error, Kind, Phase, Sent};
+use testserver::{Certificate, Options, Script, Server, Step, certs};
+
 use crate::support::alone::alone_with;
 use crate::support::form::{Client, Form, in_both_forms};
 use crate::support::look::{assert_at_rest, assert_gone, disturb_idle};
 use crate::support::{PATIENCE, fetch, get, post, request, trusting};
-use hangup::{Body, CloseReason, ConnectionMode, Error, Kind, Phase, Sent};
-use testserver::{Certificate, Options, Script, Server, Step, certs};
 
 in_both_forms! {
     q5_wrong_certificates_are_refused_with_their_reason,
@@ -16,17 +17,17 @@ in_both_forms! {
     q5_custom_roots_are_trusted_and_no_others,
     q5_a_client_certificate_is_shown_to_a_server_that_asks,
     q5_ssl_cert_file_is_honoured,
-    q5_an_ssl_cert_file_that_is_not_there_is_named,
-    q5_anybody_is_believed_only_by_who_asks_for_it,
+    q5_a_missing_ssl_cert_file_is_named,
+    q5_verification_is_off_only_where_it_was_switched_off,
     addresses_and_names_of_the_certificate_both_work,
     q5_truncation_without_close_notify_in_a_close_delimited_body_is_an_error,
     close_notify_ends_a_close_delimited_body_well,
     a_body_with_a_length_is_whole_before_the_truncation_is_seen,
     connections_are_kept_and_close_notify_on_an_idle_one_is_noticed,
-    what_is_no_tls_is_a_tls_failure,
-    r13_another_identity_towards_the_peer_is_another_connection,
+    a_peer_that_does_not_speak_tls_is_a_tls_failure,
+    r13_another_client_certificate_is_another_connection,
     a_flood_of_session_tickets_ends_the_exchange,
-    a_flood_of_session_tickets_does_not_hold_up_others,
+    a_flood_of_session_tickets_does_not_delay_other_requests,
     the_alert_that_the_peer_sent_last_is_the_error,
 }
 
@@ -149,9 +150,9 @@ fn q5_ssl_cert_file_is_honoured(form: Form) {
     let _ = fs::remove_file(path);
 }
 
-fn q5_an_ssl_cert_file_that_is_not_there_is_named(form: Form) {
+fn q5_a_missing_ssl_cert_file_is_named(form: Form) {
     let env = [("SSL_CERT_FILE", "/nowhere/roots.pem"), ("SSL_CERT_DIR", "/nowhere")];
-    alone_with(&form.name("tls::q5_an_ssl_cert_file_that_is_not_there_is_named"), &env, || {
+    alone_with(&form.name("tls::q5_a_missing_ssl_cert_file_is_named"), &env, || {
         let server = secure(Certificate::Good);
         let error = fetch(&form.client(), &server.url("/")).unwrap_err();
         assert_eq!(error.kind(), Kind::TlsFailed, "{error:?}");
@@ -159,7 +160,7 @@ fn q5_an_ssl_cert_file_that_is_not_there_is_named(form: Form) {
     });
 }
 
-fn q5_anybody_is_believed_only_by_who_asks_for_it(form: Form) {
+fn q5_verification_is_off_only_where_it_was_switched_off(form: Form) {
     for which in [Certificate::Expired, Certificate::WrongHost, Certificate::SelfSigned] {
         let server = secure(which);
         let client = form.client();
@@ -276,7 +277,7 @@ fn connections_are_kept_and_close_notify_on_an_idle_one_is_noticed(form: Form) {
     assert_at_rest(client.manager());
 }
 
-fn what_is_no_tls_is_a_tls_failure(form: Form) {
+fn a_peer_that_does_not_speak_tls_is_a_tls_failure(form: Form) {
     let server = Server::start(Script::every(vec![
         Step::send("HTTP/1.1 400 Bad Request\r\n\r\n"),
         Step::Stall,
@@ -298,7 +299,7 @@ fn what_is_no_tls_is_a_tls_failure(form: Form) {
     }
 }
 
-fn r13_another_identity_towards_the_peer_is_another_connection(form: Form) {
+fn r13_another_client_certificate_is_another_connection(form: Form) {
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let one = form.tls_client();
     let (same, anybody) = (trusting(one.sibling()), trusting(one.sibling()));
@@ -324,7 +325,7 @@ fn a_flood_of_session_tickets_ends_the_exchange(form: Form) {
     assert!(server.wait_ended(0, PATIENCE).is_some());
 }
 
-fn a_flood_of_session_tickets_does_not_hold_up_others(form: Form) {
+fn a_flood_of_session_tickets_does_not_delay_other_requests(form: Form) {
     let (flooding, innocent) = (flooding(), secure(Certificate::Good));
     let client = form.tls_client();
     fetch(&client, &innocent.url("/")).unwrap();

@@ -1,20 +1,21 @@
 //! Servers behind a Unix-domain socket: their URLs, the life of their connections, and the redirects that may lead
 //! there.
 
+use hangup::{CancelToken, CloseMode, CloseReason, Error, Kind, Phase, Timeout};
+use testserver::{Answer, Certificate, Options, Script, Server, Step};
+
 use crate::support::form::{Form, in_both_forms};
 use crate::support::look::assert_at_rest;
 use crate::support::verdict::{assert_timed_out, cancelled};
 use crate::support::{PATIENCE, fetch, get, ms, request, until};
-use hangup::{CancelToken, CloseMode, CloseReason, Error, Kind, Phase, Timeout};
-use testserver::{Answer, Certificate, Options, Script, Server, Step};
 
 in_both_forms! {
     a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept,
     tls_over_a_unix_domain_socket_is_for_localhost,
     a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket,
-    an_idle_connection_that_the_server_closed_is_passed_over,
-    a_redirect_leads_to_a_socket_only_from_there,
-    a_path_that_nobody_listens_on_is_a_failed_connect,
+    an_idle_connection_that_the_server_closed_is_not_used,
+    a_redirect_to_a_unix_domain_socket_is_followed_only_from_that_socket,
+    a_path_without_a_listener_is_a_failed_connect,
 }
 
 /// A server on a Unix-domain socket, and its origin.
@@ -102,7 +103,7 @@ fn a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket(form: Form) {
     assert_at_rest(client.manager());
 }
 
-fn an_idle_connection_that_the_server_closed_is_passed_over(form: Form) {
+fn an_idle_connection_that_the_server_closed_is_not_used(form: Form) {
     let steps = vec![Step::answer(200, "ok"), Step::wait_for("close"), Step::Close];
     let (server, origin) = serve(None, Script::every(steps));
     let client = form.client();
@@ -113,7 +114,7 @@ fn an_idle_connection_that_the_server_closed_is_passed_over(form: Form) {
     assert_eq!(server.connections(), 2);
 }
 
-fn a_redirect_leads_to_a_socket_only_from_there(form: Form) {
+fn a_redirect_to_a_unix_domain_socket_is_followed_only_from_that_socket(form: Form) {
     let (other, elsewhere) = serve(None, Script::answering("never asked for"));
     let network = Server::start(Script::by_path([
         ("/in", redirect(&format!("{elsewhere}/secret"))),
@@ -156,7 +157,7 @@ fn a_redirect_leads_to_a_socket_only_from_there(form: Form) {
     assert_at_rest(client.manager());
 }
 
-fn a_path_that_nobody_listens_on_is_a_failed_connect(form: Form) {
+fn a_path_without_a_listener_is_a_failed_connect(form: Form) {
     let error = fetch(&form.client(), "http+unix://%2Fno%2Fsuch.sock/").unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect));
     assert_eq!(error.os_code(), Some(libc::ENOENT));

@@ -10,24 +10,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, sockets};
-use crate::support::queue::{holding, let_go, line_up, occupy};
-use crate::support::{Dice, PATIENCE, fetch, get, ms, per_origin, request, until};
 use hangup::{
     CancelToken, CloseMode, CloseReason, ConnectionMode, Event, EventKind, Events, Kind, Limits,
     Phase, Timeout,
 };
 use testserver::{Certificate, Script, Server, Step};
 
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::look::{assert_at_rest, sockets};
+use crate::support::queue::{holding, let_go, line_up, occupy};
+use crate::support::{Dice, PATIENCE, fetch, get, ms, per_origin, request, until};
+
 in_both_forms! {
-    a_small_story_is_told_in_its_order_with_ids_and_reasons,
-    phases_are_told_with_the_time_that_each_took,
-    who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again,
-    a_listener_that_is_too_slow_loses_the_oldest_and_is_told_how_many,
-    two_listeners_hear_the_same_and_after_the_last_one_left_nothing_is_kept,
-    a_listener_waits_and_its_descriptor_is_for_poll,
-    each_connection_has_one_beginning_and_one_end_whatever_ends_it,
+    events_come_in_order_with_ids_and_close_reasons,
+    a_phase_event_carries_the_duration_of_the_phase,
+    waiting_in_the_queue_and_retries_are_events,
+    a_slow_subscription_loses_the_oldest_events_and_counts_them,
+    two_subscriptions_get_the_same_events_and_without_one_none_are_kept,
+    a_subscription_waits_for_events_and_its_descriptor_works_with_poll,
+    each_connection_is_opened_once_and_closed_once_in_the_events,
     the_counters_agree_at_any_time_while_eight_threads_run,
 }
 
@@ -42,7 +43,7 @@ fn story(events: &mut Events) -> Vec<(EventKind, u64)> {
     rows.filter(|(what, _)| !matches!(what, EventKind::Phase(..))).collect()
 }
 
-fn a_small_story_is_told_in_its_order_with_ids_and_reasons(form: Form) {
+fn events_come_in_order_with_ids_and_close_reasons(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     // Before anybody listens.
@@ -90,7 +91,7 @@ fn a_small_story_is_told_in_its_order_with_ids_and_reasons(form: Form) {
     assert_eq!(events.lost(), 0);
 }
 
-fn phases_are_told_with_the_time_that_each_took(form: Form) {
+fn a_phase_event_carries_the_duration_of_the_phase(form: Form) {
     let steps = vec![
         Step::sleep(30),
         Step::Tls(Certificate::Good),
@@ -137,7 +138,7 @@ fn phases_are_told_with_the_time_that_each_took(form: Form) {
     assert!(sum >= ms(115), "{sum:?}");
 }
 
-fn who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again(form: Form) {
+fn waiting_in_the_queue_and_retries_are_events(form: Form) {
     let server = Server::start(holding(&["/held"]));
     let client = form.client_with(per_origin(1));
     let mut events = client.manager().events(100).unwrap();
@@ -181,7 +182,7 @@ fn who_waits_in_the_queue_is_told_of_and_so_is_what_is_sent_again(form: Form) {
     assert_eq!(client.manager().stats().retried, 1);
 }
 
-fn a_listener_that_is_too_slow_loses_the_oldest_and_is_told_how_many(form: Form) {
+fn a_slow_subscription_loses_the_oldest_events_and_counts_them(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let mut quick = client.manager().events(1).unwrap();
@@ -201,7 +202,7 @@ fn a_listener_that_is_too_slow_loses_the_oldest_and_is_told_how_many(form: Form)
     assert_eq!(client.manager().events(0).unwrap_err().kind(), Kind::InvalidArgument);
 }
 
-fn two_listeners_hear_the_same_and_after_the_last_one_left_nothing_is_kept(form: Form) {
+fn two_subscriptions_get_the_same_events_and_without_one_none_are_kept(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let mut one = client.manager().events(100).unwrap();
@@ -225,7 +226,7 @@ fn two_listeners_hear_the_same_and_after_the_last_one_left_nothing_is_kept(form:
     assert_eq!((told.len(), told[0].number), (1, 1), "counted from when somebody listens");
 }
 
-fn a_listener_waits_and_its_descriptor_is_for_poll(form: Form) {
+fn a_subscription_waits_for_events_and_its_descriptor_works_with_poll(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let mut events = client.manager().events(100).unwrap();
@@ -253,7 +254,7 @@ fn readable(fd: RawFd) -> bool {
     unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
 }
 
-fn each_connection_has_one_beginning_and_one_end_whatever_ends_it(form: Form) {
+fn each_connection_is_opened_once_and_closed_once_in_the_events(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client_with(per_origin(4));
     let mut events = client.manager().events(1_000_000).unwrap();

@@ -4,14 +4,15 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use crate::support::form::{Form, in_both_forms};
-use crate::support::{get, request};
 use hangup::Kind;
 use testserver::{Answer, Script, Server, Step};
 
+use crate::support::form::{Form, in_both_forms};
+use crate::support::{get, request};
+
 in_both_forms! {
-    what_is_shown_of_an_exchange_has_no_secrets,
-    what_is_shown_of_a_failure_has_no_secrets,
+    debug_output_and_events_of_an_exchange_contain_no_secrets,
+    error_messages_and_events_of_a_failure_contain_no_secrets,
 }
 
 #[track_caller]
@@ -27,7 +28,7 @@ fn assert_harmless(shown: &dyn Debug) {
     }
 }
 
-fn what_is_shown_of_an_exchange_has_no_secrets(form: Form) {
+fn debug_output_and_events_of_an_exchange_contain_no_secrets(form: Form) {
     let answer = |status, fields: &[(&str, &str)]| {
         let headers = fields.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         Step::Answer(Answer { status, headers: headers.collect(), body: "SECRET".into() })
@@ -74,7 +75,7 @@ fn what_is_shown_of_an_exchange_has_no_secrets(form: Form) {
     }
 }
 
-fn what_is_shown_of_a_failure_has_no_secrets(form: Form) {
+fn error_messages_and_events_of_a_failure_contain_no_secrets(form: Form) {
     for target in [
         "http://u:SECRET@127.0.0.1:0/",
         "http:\\\\u:SECRET@127.0.0.1/",

@@ -20,14 +20,14 @@ mod texts;
 use std::time::{Duration, Instant};
 
 #[test]
-fn malformed_responses_end_in_the_same_way_in_all_ways_and_cross_no_exchange() {
+fn malformed_responses_have_one_outcome_in_every_form_and_cross_no_exchange() {
     let mut responses = responses::Responses::new();
     fuzz("responses", 400, |number| responses.run(number));
     responses.finish().unwrap();
 }
 
 #[test]
-fn other_clients_differ_only_where_the_list_says_so() {
+fn other_clients_differ_only_as_listed() {
     let mut differential = differential::Differential::new();
     fuzz("differential", 200, |number| differential.run(number));
 }
@@ -38,12 +38,12 @@ fn random_calls_of_the_abi_from_several_threads_neither_panic_nor_leak() {
 }
 
 #[test]
-fn the_random_calls_forget_no_function() {
+fn the_random_calls_include_every_function() {
     assert_eq!(calls::forgotten(), [""; 0]);
 }
 
 #[test]
-fn texts_are_refused_or_on_the_wire_as_they_were_meant() {
+fn texts_are_refused_or_sent_as_they_were_meant() {
     let texts = texts::Texts::new();
     fuzz("texts", 1000, |number| texts.run(number));
 }

@@ -66,7 +66,7 @@ fn in_cpp() {
 }
 
 #[test]
-fn thousands_at_once() {
+fn thousands_of_submissions_at_once() {
     let server = DemoServer::start();
     let dir = abi::scratch("examples-thousand");
     abi::require("pkg-config", "apt-get install pkg-config, or make deps");

@@ -1,16 +1,17 @@
 //! Cookies as they travel: what a response sets, deletes or can't set, and what the next request sends.
 
+use testserver::{Certificate, Script, Server, Step};
+
 use crate::support::form::{Client, Form, in_both_forms};
 use crate::support::get;
-use testserver::{Certificate, Script, Server, Step};
 
 in_both_forms! {
     a_cookie_is_deleted_by_every_form_of_a_date_in_the_past,
     an_empty_max_age_is_ignored,
-    bytes_that_are_no_utf_8_come_back_as_they_came,
-    a_full_jar_changes_deletes_and_takes_what_is_new,
-    a_flood_of_cookies_leaves_those_of_other_sites_alone,
-    a_secure_cookie_is_left_alone_by_an_answer_in_plain_text,
+    cookie_bytes_that_are_not_utf_8_are_sent_back_unchanged,
+    a_full_jar_accepts_changes_deletions_and_new_cookies,
+    a_flood_of_cookies_does_not_evict_those_of_other_sites,
+    a_plain_text_response_does_not_replace_a_secure_cookie,
 }
 
 /// The head of an answer without a body.
@@ -75,7 +76,7 @@ fn an_empty_max_age_is_ignored(form: Form) {
     assert_eq!(cookie(&server), None);
 }
 
-fn bytes_that_are_no_utf_8_come_back_as_they_came(form: Form) {
+fn cookie_bytes_that_are_not_utf_8_are_sent_back_unchanged(form: Form) {
     for (set, sent) in [
         (&b"name=caf\xe9; Path=/"[..], &b"name=caf\xe9"[..]),
         (b"n\xffame=1; Path=/", b"n\xffame=1"),
@@ -92,7 +93,7 @@ fn bytes_that_are_no_utf_8_come_back_as_they_came(form: Form) {
     }
 }
 
-fn a_full_jar_changes_deletes_and_takes_what_is_new(form: Form) {
+fn a_full_jar_accepts_changes_deletions_and_new_cookies(form: Form) {
     let changes = [&b"sid=new; Path=/"[..], b"sid=; Path=/; Max-Age=0", b"late=1; Path=/"];
     let answers = changes.iter().map(|cookie| setting(cookie)).chain([answer(b"")]);
     let server = Server::start(script(answers));
@@ -108,7 +109,7 @@ fn a_full_jar_changes_deletes_and_takes_what_is_new(form: Form) {
     }
 }
 
-fn a_flood_of_cookies_leaves_those_of_other_sites_alone(form: Form) {
+fn a_flood_of_cookies_does_not_evict_those_of_other_sites(form: Form) {
     let flood = |turn: usize| {
         let fields = (0..1800).map(|number| format!("Set-Cookie:{turn}.{number}=;Path=/z\r\n"));
         answer(fields.collect::<String>().as_bytes())
@@ -127,7 +128,7 @@ fn a_flood_of_cookies_leaves_those_of_other_sites_alone(form: Form) {
     assert_eq!((sent.len(), sent[0], sent[179]), (180, "4.1620=", "4.1799="));
 }
 
-fn a_secure_cookie_is_left_alone_by_an_answer_in_plain_text(form: Form) {
+fn a_plain_text_response_does_not_replace_a_secure_cookie(form: Form) {
     let secure = script([setting(b"sid=good; Secure; Path=/"), answer(b"")]);
     let secure = Server::start_tls(Certificate::Good, secure);
     let client = keeping(form.tls_client());

@@ -2,34 +2,35 @@
 
 use std::time::Instant;
 
+use hangup::{Body, CancelToken, ConnectionMode, Error, Kind, Phase, Redirect, Timeout};
+use testserver::{Answer, Certificate, Script, Server, Step};
+
 use crate::support::form::{Form, Response, in_both_forms};
 use crate::support::look::{assert_at_rest, assert_gone};
 use crate::support::source::Source;
 use crate::support::verdict::{assert_in_time, assert_timed_out, cancelled};
 use crate::support::{PATIENCE, fetch, get, ms, post, request};
-use hangup::{Body, CancelToken, ConnectionMode, Error, Kind, Phase, Redirect, Timeout};
-use testserver::{Answer, Certificate, Script, Server, Step};
 
 in_both_forms! {
     r9_the_next_hop_uses_the_same_connection,
     r9_a_redirect_with_a_long_or_slow_body_costs_its_connection_and_little_time,
     q3_methods_and_bodies_follow_the_status,
-    q3_a_body_that_was_read_can_not_be_repeated_and_the_error_says_so,
-    q3_what_was_meant_for_one_origin_is_dropped_at_the_next_for_good,
+    q3_a_body_that_was_read_can_not_be_repeated_and_the_error_names_the_reason,
+    q3_headers_for_one_origin_are_dropped_at_the_next_and_stay_dropped,
     q3_user_information_of_a_location_is_for_that_hop_only,
-    q3_a_step_from_https_to_http_is_followed_without_what_was_private,
-    q3_targets_that_are_not_http_or_broken_are_refused_by_name,
+    q3_a_redirect_from_https_to_http_drops_private_headers,
+    q3_targets_that_are_broken_or_not_http_are_refused_by_name,
     q3_targets_that_two_parsers_read_as_two_hosts_are_refused_without_their_password,
     q3_two_locations_must_agree,
-    q3_what_is_no_redirect_is_handed_out_as_it_is,
+    q3_a_response_that_is_not_a_redirect_is_returned_as_it_is,
     q3_redirects_are_bounded,
-    q3_an_error_after_a_redirect_speaks_of_the_whole_call,
+    q3_an_error_after_a_redirect_describes_the_whole_call,
     t2_the_total_and_the_token_span_all_hops,
     t2_timings_of_the_last_hop_and_a_total_from_the_call,
     a_cancel_ends_a_later_hop,
     a_short_connection_is_short_at_every_hop,
-    cookies_of_every_hop_are_kept_and_sent_where_they_belong,
-    cookies_are_kept_only_if_that_was_asked_for,
+    cookies_of_every_hop_are_stored_and_sent_to_their_own_site,
+    cookies_are_stored_only_when_they_are_enabled,
     a_cookie_crosses_to_another_origin_only_if_it_is_meant_for_it,
 }
 
@@ -132,7 +133,7 @@ fn q3_methods_and_bodies_follow_the_status(form: Form) {
     }
 }
 
-fn q3_a_body_that_was_read_can_not_be_repeated_and_the_error_says_so(form: Form) {
+fn q3_a_body_that_was_read_can_not_be_repeated_and_the_error_names_the_reason(form: Form) {
     let server = then_there(vec![redirect(307, "/next")]);
     let (source, account) = Source::pieces(2, 3, |_| ());
     let error =
@@ -147,7 +148,7 @@ fn q3_a_body_that_was_read_can_not_be_repeated_and_the_error_says_so(form: Form)
     form.client().send(&mut post(&server.url("/"), source.chunked())).unwrap();
 }
 
-fn q3_what_was_meant_for_one_origin_is_dropped_at_the_next_for_good(form: Form) {
+fn q3_headers_for_one_origin_are_dropped_at_the_next_and_stay_dropped(form: Form) {
     let secrets = ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-default-key"];
     for by_url in [false, true] {
         let back =
@@ -194,7 +195,7 @@ fn q3_user_information_of_a_location_is_for_that_hop_only(form: Form) {
     assert!(!heads[1].contains("Basic"), "{}", heads[1]);
 }
 
-fn q3_a_step_from_https_to_http_is_followed_without_what_was_private(form: Form) {
+fn q3_a_redirect_from_https_to_http_drops_private_headers(form: Form) {
     let plain = then_there(vec![]);
     let steps = vec![redirect(302, &plain.url("/plain"))];
     let secure = Server::start_tls(Certificate::Good, Script::every(steps));
@@ -205,7 +206,7 @@ fn q3_a_step_from_https_to_http_is_followed_without_what_was_private(form: Form)
     assert_eq!(header(&plain, 0, "authorization"), None);
 }
 
-fn q3_targets_that_are_not_http_or_broken_are_refused_by_name(form: Form) {
+fn q3_targets_that_are_broken_or_not_http_are_refused_by_name(form: Form) {
     for target in [
         "file:///etc/passwd",
         "gopher://127.0.0.1/",
@@ -263,7 +264,7 @@ fn q3_two_locations_must_agree(form: Form) {
     assert_eq!(server.heads(0).len(), 1);
 }
 
-fn q3_what_is_no_redirect_is_handed_out_as_it_is(form: Form) {
+fn q3_a_response_that_is_not_a_redirect_is_returned_as_it_is(form: Form) {
     for status in [300, 304, 305, 306] {
         let server = then_there(vec![redirect(status, "/next")]);
         assert_eq!(get(&form.client(), &server.url("/")).unwrap().status_code(), status);
@@ -299,7 +300,7 @@ fn q3_redirects_are_bounded(form: Form) {
     assert_eq!(server.connections(), 1);
 }
 
-fn q3_an_error_after_a_redirect_speaks_of_the_whole_call(form: Form) {
+fn q3_an_error_after_a_redirect_describes_the_whole_call(form: Form) {
     for (method, safe) in [("POST", false), ("PUT", true)] {
         let gone = Server::start(Script::every(vec![]));
         let url = gone.url("/gone");
@@ -376,7 +377,7 @@ fn a_short_connection_is_short_at_every_hop(form: Form) {
     assert_eq!(header(&server, 1, "connection").as_deref(), Some("close"));
 }
 
-fn cookies_of_every_hop_are_kept_and_sent_where_they_belong(form: Form) {
+fn cookies_of_every_hop_are_stored_and_sent_to_their_own_site(form: Form) {
     let set = |status, to, cookie| answer(status, &[("Location", to), ("Set-Cookie", cookie)], "");
     let server = then_there(vec![
         set(302, "/one/a", "first=1; Path=/"),
@@ -408,7 +409,7 @@ fn cookies_of_every_hop_are_kept_and_sent_where_they_belong(form: Form) {
     assert_eq!(refused.kind(), Kind::InvalidArgument);
 }
 
-fn cookies_are_kept_only_if_that_was_asked_for(form: Form) {
+fn cookies_are_stored_only_when_they_are_enabled(form: Form) {
     let server = then_there(vec![answer(200, &[("Set-Cookie", "a=1")], "")]);
     let client = form.client();
     fetch(&client, &server.url("/")).unwrap();

@@ -5,6 +5,9 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Instant;
 
+use hangup::{Body, CloseMode, ConnectionMode, Kind, Phase, Request, Sent, Timeout};
+use testserver::{Script, Server, Step};
+
 use crate::support::form::{Client, Form, Response, in_both_forms};
 use crate::support::look::{assert_at_rest, only_socket};
 use crate::support::source::Source;
@@ -12,22 +15,20 @@ use crate::support::verdict::{
     assert_consistent, assert_in_time, assert_timed_out, ended_from_outside,
 };
 use crate::support::{PATIENCE, fetch, get, ms, post, request};
-use hangup::{Body, CloseMode, ConnectionMode, Kind, Phase, Request, Sent, Timeout};
-use testserver::{Script, Server, Step};
 
 in_both_forms! {
-    y1_what_may_be_done_twice_is_sent_again_on_another_connection,
-    y1_a_post_of_which_a_byte_went_out_is_not_and_its_error_says_so,
+    y1_an_idempotent_request_is_retried_on_another_connection,
+    y1_a_post_is_not_retried_after_a_byte_was_sent_and_its_error_reports_that,
     y1_a_file_is_read_again_from_its_beginning,
-    y1_another_kept_connection_is_good_enough,
-    y1_after_three_lost_connections_a_new_one_is_made_and_that_is_the_last_try,
-    y2_if_no_byte_went_out_any_method_is_sent_again_with_any_body_that_was_not_read,
-    y2_switched_off_it_is_an_error_that_is_safe_to_retry,
+    y1_a_retry_may_use_another_idle_connection,
+    y1_after_three_lost_connections_the_last_attempt_uses_a_new_one,
+    y2_if_no_byte_was_sent_any_method_is_retried_with_any_body_that_was_not_read,
+    y2_with_retries_off_the_error_is_safe_to_retry,
     y3_a_fresh_connection_is_never_retried,
-    y4_after_one_byte_of_the_response_nothing_is_sent_again,
-    y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried,
-    y6_switched_off_nothing_is_sent_again,
-    who_ended_it_here_gets_no_second_attempt,
+    y4_after_one_byte_of_the_response_nothing_is_retried,
+    y5_a_reader_is_read_and_closed_once_and_its_failure_is_never_retried,
+    y6_with_retries_off_nothing_is_retried,
+    an_exchange_that_the_caller_ended_is_not_retried,
     t2_the_total_spans_all_attempts,
 }
 
@@ -60,7 +61,7 @@ fn assert_sent_again(mut response: Response, server: &Server) {
     assert_eq!(server.connections(), 2);
 }
 
-fn y1_what_may_be_done_twice_is_sent_again_on_another_connection(form: Form) {
+fn y1_an_idempotent_request_is_retried_on_another_connection(form: Form) {
     for end in [Step::Close, Step::Rst] {
         for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
             let (server, client) = losing(form, &end);
@@ -78,7 +79,7 @@ fn y1_what_may_be_done_twice_is_sent_again_on_another_connection(form: Form) {
     }
 }
 
-fn y1_a_post_of_which_a_byte_went_out_is_not_and_its_error_says_so(form: Form) {
+fn y1_a_post_is_not_retried_after_a_byte_was_sent_and_its_error_reports_that(form: Form) {
     for end in [Step::Close, Step::Rst] {
         for method in ["POST", "PATCH", "PROPFIND"] {
             let (server, client) = losing(form, &end);
@@ -116,7 +117,7 @@ fn keep(client: &Client, server: &Server, count: usize) {
     assert_eq!(client.manager().stats().idle, count as u64);
 }
 
-fn y1_another_kept_connection_is_good_enough(form: Form) {
+fn y1_a_retry_may_use_another_idle_connection(form: Form) {
     let lists = vec![honest(), loses_the_second(&Step::Close)];
     let server = Server::start(Script::new(lists));
     let client = form.client();
@@ -127,7 +128,7 @@ fn y1_another_kept_connection_is_good_enough(form: Form) {
     assert_eq!(server.connections(), 2);
 }
 
-fn y1_after_three_lost_connections_a_new_one_is_made_and_that_is_the_last_try(form: Form) {
+fn y1_after_three_lost_connections_the_last_attempt_uses_a_new_one(form: Form) {
     for last_is_honest in [true, false] {
         let mut lists = vec![loses_the_second(&Step::Close); 5];
         lists.push(if last_is_honest { honest() } else { vec![Step::head(), Step::Close] });
@@ -180,7 +181,7 @@ fn takes_no_byte(form: Form) -> (Client, u16) {
     (client, port)
 }
 
-fn y2_if_no_byte_went_out_any_method_is_sent_again_with_any_body_that_was_not_read(form: Form) {
+fn y2_if_no_byte_was_sent_any_method_is_retried_with_any_body_that_was_not_read(form: Form) {
     let reader = std::io::Cursor::new(b"to be done".to_vec());
     for body in [Body::bytes(b"to be done"), Body::reader(reader, Some(10))] {
         let (client, port) = takes_no_byte(form);
@@ -191,7 +192,7 @@ fn y2_if_no_byte_went_out_any_method_is_sent_again_with_any_body_that_was_not_re
     }
 }
 
-fn y2_switched_off_it_is_an_error_that_is_safe_to_retry(form: Form) {
+fn y2_with_retries_off_the_error_is_safe_to_retry(form: Form) {
     let (client, port) = takes_no_byte(form);
     client.set_retries(false);
     let mut post = post(&format!("http://127.0.0.1:{port}/"), Body::bytes(b"to be done"));
@@ -218,7 +219,7 @@ fn y3_a_fresh_connection_is_never_retried(form: Form) {
     assert_eq!(client.send(&mut fresh).unwrap().attempts(), 1);
 }
 
-fn y4_after_one_byte_of_the_response_nothing_is_sent_again(form: Form) {
+fn y4_after_one_byte_of_the_response_nothing_is_retried(form: Form) {
     for bytes in ["H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 102 Processing\r\n\r\n"] {
         let lost = vec![Step::answer(200, "first"), Step::head(), Step::send(bytes), Step::Close];
         let server = Server::start(Script::new(vec![lost, honest()]));
@@ -231,7 +232,7 @@ fn y4_after_one_byte_of_the_response_nothing_is_sent_again(form: Form) {
     }
 }
 
-fn y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried(form: Form) {
+fn y5_a_reader_is_read_and_closed_once_and_its_failure_is_never_retried(form: Form) {
     let (server, client) = losing(form, &Step::Close);
     let (source, account) = Source::new(|_, _| Err(std::io::Error::other("no more paper")));
     let mut put = request("PUT", &server.url("/"));
@@ -259,7 +260,7 @@ fn y5_a_reader_is_read_and_closed_once_and_its_failure_never_retried(form: Form)
     }
 }
 
-fn y6_switched_off_nothing_is_sent_again(form: Form) {
+fn y6_with_retries_off_nothing_is_retried(form: Form) {
     let attempt = |of_client: bool, of_request: Option<bool>| {
         let (server, client) = losing(form, &Step::Close);
         client.set_retries(of_client);
@@ -276,7 +277,7 @@ fn y6_switched_off_nothing_is_sent_again(form: Form) {
     assert_eq!(attempt(true, None), (true, 2));
 }
 
-fn who_ended_it_here_gets_no_second_attempt(form: Form) {
+fn an_exchange_that_the_caller_ended_is_not_retried(form: Form) {
     let stalls = vec![Step::answer(200, "first"), Step::head(), Step::mark("asked"), Step::Stall];
     for close in [true, false] {
         let server = Server::start(Script::new(vec![stalls.clone(), honest()]));

@@ -9,17 +9,18 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc;
 
-use crate::support::form::{Client, Form, Response, in_both_forms};
-use crate::support::{PATIENCE, post, request};
 use hangup::{Body, CloseMode, Request};
 use testserver::{Certificate, Options, Proxy, ProxyOptions, Script, Server, Step};
 
+use crate::support::form::{Client, Form, Response, in_both_forms};
+use crate::support::{PATIENCE, post, request};
+
 in_both_forms! {
-    bytes_behind_a_response_in_tls_are_not_the_next_response,
-    bytes_behind_a_response_in_the_tls_of_a_proxy_are_not_the_next_response,
-    bytes_behind_urgent_data_are_not_the_next_response,
+    bytes_after_a_response_in_tls_are_not_the_next_response,
+    bytes_after_a_response_in_the_tls_of_a_proxy_are_not_the_next_response,
+    bytes_after_urgent_data_are_not_the_next_response,
     urgent_data_inside_a_body_does_not_stop_it,
-    bytes_behind_descriptors_that_a_unix_peer_passes_are_not_the_next_response,
+    bytes_after_descriptors_that_a_unix_peer_passes_are_not_the_next_response,
     a_body_that_was_announced_and_not_sent_is_not_the_next_request,
     a_redirect_instead_of_100_continue_is_followed_on_another_connection,
 }
@@ -77,7 +78,7 @@ fn read(response: &mut Response, piece: usize) -> Vec<u8> {
     }
 }
 
-fn bytes_behind_a_response_in_tls_are_not_the_next_response(form: Form) {
+fn bytes_after_a_response_in_tls_are_not_the_next_response(form: Form) {
     for version in [Certificate::Good, Certificate::Tls12] {
         for size in SIZES {
             let server = poisoning(size, Some(version));
@@ -88,7 +89,7 @@ fn bytes_behind_a_response_in_tls_are_not_the_next_response(form: Form) {
     }
 }
 
-fn bytes_behind_a_response_in_the_tls_of_a_proxy_are_not_the_next_response(form: Form) {
+fn bytes_after_a_response_in_the_tls_of_a_proxy_are_not_the_next_response(form: Form) {
     let options = ProxyOptions { tls: Some(Certificate::Good), ..ProxyOptions::default() };
     let proxy = Proxy::start_with(options).unwrap();
     for size in SIZES {
@@ -99,7 +100,7 @@ fn bytes_behind_a_response_in_the_tls_of_a_proxy_are_not_the_next_response(form:
     }
 }
 
-fn bytes_behind_urgent_data_are_not_the_next_response(form: Form) {
+fn bytes_after_urgent_data_are_not_the_next_response(form: Form) {
     // A read stops before urgent data, however much room it has (tcp(7)).
     let answer = vec![
         Step::head(),
@@ -129,7 +130,7 @@ fn urgent_data_inside_a_body_does_not_stop_it(form: Form) {
     assert_eq!(read(&mut response, 1000), b"a".repeat(10));
 }
 
-fn bytes_behind_descriptors_that_a_unix_peer_passes_are_not_the_next_response(form: Form) {
+fn bytes_after_descriptors_that_a_unix_peer_passes_are_not_the_next_response(form: Form) {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("passes-{form:?}-{}", std::process::id()));
     let _ = fs::remove_file(&path);

@@ -7,6 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hangup::{
+    CancelToken, CloseMode, CloseReason, ConnectionMode, ConnectionState, Error, Kind, Limits,
+    Phase, Stats, Timeout,
+};
+use testserver::{BlackHole, Certificate, Ended, Script, Server, Step};
+
 use crate::support::form::{Client, Form, in_both_forms};
 use crate::support::look::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_at_rest,
@@ -14,29 +20,24 @@ use crate::support::look::{
 use crate::support::queue::{held, holding, let_go, line_up, occupy, start};
 use crate::support::verdict::{REASON, assert_cancelled, assert_timed_out};
 use crate::support::{MARGIN, PATIENCE, fetch, get, ms, per_origin, request, trusting, until};
-use hangup::{
-    CancelToken, CloseMode, CloseReason, ConnectionMode, ConnectionState, Error, Kind, Limits,
-    Phase, Stats, Timeout,
-};
-use testserver::{BlackHole, Certificate, Ended, Script, Server, Step};
 
 in_both_forms! {
-    r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_request_uses_it,
-    r14_who_comes_while_it_is_on_its_way_waits_for_it_instead_of_dialling,
-    r14_also_by_its_total_limit_and_in_connect,
-    r14_a_short_connections_dial_is_of_no_use_to_others_and_ends_at_once,
-    r14_its_own_phases_limit_ends_a_dial_at_once,
-    a_dial_that_goes_on_is_closed_by_id_and_by_all_like_any_other,
-    l2_a_dial_in_progress_counts_and_one_that_fails_hands_its_slot_to_the_next_who_dials,
-    l2_a_connect_that_times_out_hands_its_slot_on,
+    r14_the_dial_of_a_cancelled_request_becomes_idle_and_serves_the_next,
+    r14_a_request_waits_for_a_background_dial_instead_of_dialling,
+    r14_a_dial_outlives_a_total_timeout_too_and_in_connect,
+    r14_the_dial_of_a_short_connection_ends_with_its_request,
+    r14_the_timeout_of_its_own_phase_ends_a_dial_at_once,
+    a_background_dial_is_closed_by_id_and_by_close_all,
+    l2_a_dial_in_progress_counts_and_a_failed_dial_gives_its_slot_to_the_next_waiter,
+    l2_a_connect_that_times_out_gives_its_slot_to_the_next_waiter,
     l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon,
-    l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself,
-    l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_ends_idle,
-    l9_a_late_dial_that_fails_is_nobodys_failure,
-    preconnect_dials_ahead_without_a_request,
-    preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go,
-    preconnect_to_who_does_not_answer_gives_its_slots_back,
-    preconnected_connections_are_for_whoever_waits,
+    l5_a_request_that_waits_for_a_failed_background_dial_dials_itself,
+    l9_a_dialling_request_takes_a_connection_that_becomes_free_and_the_late_dial_ends_idle,
+    l9_a_late_dial_that_fails_fails_no_request,
+    preconnect_opens_connections_without_a_request,
+    preconnect_respects_the_limits_and_displaces_no_request_or_idle_connection,
+    preconnect_to_a_silent_peer_frees_its_slots,
+    preconnected_connections_serve_waiting_requests,
     a_request_takes_over_from_a_dial_at_the_limit_in_the_order_of_the_queue,
     r13_other_trust_is_another_connection_and_equal_settings_are_the_same,
 }
@@ -84,9 +85,7 @@ fn cancel_in_dial(
     })
 }
 
-fn r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_request_uses_it(
-    form: Form,
-) {
+fn r14_the_dial_of_a_cancelled_request_becomes_idle_and_serves_the_next(form: Form) {
     for mode in [ConnectionMode::Keep, ConnectionMode::Fresh] {
         let server = Server::start(Script::every(shaking_late()));
         let client = form.tls_client();
@@ -104,7 +103,7 @@ fn r14_a_dial_whose_request_was_cancelled_joins_the_idle_ones_and_the_next_reque
     }
 }
 
-fn r14_who_comes_while_it_is_on_its_way_waits_for_it_instead_of_dialling(form: Form) {
+fn r14_a_request_waits_for_a_background_dial_instead_of_dialling(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
     let client = form.tls_client();
     let error =
@@ -120,7 +119,7 @@ fn r14_who_comes_while_it_is_on_its_way_waits_for_it_instead_of_dialling(form: F
     assert_eq!(client.manager().stats().opened, 1);
 }
 
-fn r14_also_by_its_total_limit_and_in_connect(form: Form) {
+fn r14_a_dial_outlives_a_total_timeout_too_and_in_connect(form: Form) {
     let hole = BlackHole::new();
     let client = form.client();
     let mut request = request("GET", &hole.url("/"));
@@ -134,7 +133,7 @@ fn r14_also_by_its_total_limit_and_in_connect(form: Form) {
     assert_eq!((next.reused(), server.connections()), (true, 1));
 }
 
-fn r14_a_short_connections_dial_is_of_no_use_to_others_and_ends_at_once(form: Form) {
+fn r14_the_dial_of_a_short_connection_ends_with_its_request(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
     let client = form.tls_client();
     let error =
@@ -145,7 +144,7 @@ fn r14_a_short_connections_dial_is_of_no_use_to_others_and_ends_at_once(form: Fo
     assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
 }
 
-fn r14_its_own_phases_limit_ends_a_dial_at_once(form: Form) {
+fn r14_the_timeout_of_its_own_phase_ends_a_dial_at_once(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
     let client = form.tls_client();
     let mut request = request("GET", &https(&server));
@@ -154,7 +153,7 @@ fn r14_its_own_phases_limit_ends_a_dial_at_once(form: Form) {
     assert_gone(client.manager(), server.port());
 }
 
-fn a_dial_that_goes_on_is_closed_by_id_and_by_all_like_any_other(form: Form) {
+fn a_background_dial_is_closed_by_id_and_by_close_all(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
     for by_id in [true, false] {
         let client = form.tls_client();
@@ -191,9 +190,7 @@ fn asked_resolver(client: &Client) -> (Sender<Result<(), String>>, Receiver<Stri
     (tell, asked)
 }
 
-fn l2_a_dial_in_progress_counts_and_one_that_fails_hands_its_slot_to_the_next_who_dials(
-    form: Form,
-) {
+fn l2_a_dial_in_progress_counts_and_a_failed_dial_gives_its_slot_to_the_next_waiter(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client_with(per_origin(1));
     let (tell, asked) = asked_resolver(&client);
@@ -220,7 +217,7 @@ fn l2_a_dial_in_progress_counts_and_one_that_fails_hands_its_slot_to_the_next_wh
     assert_eq!(server.connections(), 1);
 }
 
-fn l2_a_connect_that_times_out_hands_its_slot_on(form: Form) {
+fn l2_a_connect_that_times_out_gives_its_slot_to_the_next_waiter(form: Form) {
     let hole = BlackHole::new();
     let client = form.client_with(per_origin(1));
     let (url, short) = (hole.url("/"), ms(400));
@@ -255,7 +252,7 @@ fn l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon(form: F
     assert_at_rest(client.manager());
 }
 
-fn l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself(form: Form) {
+fn l5_a_request_that_waits_for_a_failed_background_dial_dials_itself(form: Form) {
     let hole = BlackHole::new();
     let client = form.client_with(per_origin(1));
     cancel_in_dial(&client, &hole.url("/"), ConnectionMode::Keep, ConnectionState::Connecting);
@@ -270,7 +267,9 @@ fn l5_who_waits_for_a_dial_that_comes_to_nothing_dials_itself(form: Form) {
     wait_at_rest(client.manager());
 }
 
-fn l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_ends_idle(form: Form) {
+fn l9_a_dialling_request_takes_a_connection_that_becomes_free_and_the_late_dial_ends_idle(
+    form: Form,
+) {
     let script = vec![vec![Step::Tls(Certificate::Good), Step::forever(vec![held(&["/held"])])]];
     let server = Server::start(Script::new([script, vec![shaking_late()]].concat()));
     let client = form.tls_client();
@@ -300,7 +299,7 @@ fn l9_a_connection_that_becomes_free_is_taken_by_who_dials_and_the_late_dial_end
     assert_at_rest(client.manager());
 }
 
-fn l9_a_late_dial_that_fails_is_nobodys_failure(form: Form) {
+fn l9_a_late_dial_that_fails_fails_no_request(form: Form) {
     let script = vec![
         vec![Step::Tls(Certificate::Good), Step::forever(vec![held(&["/held"])])],
         vec![Step::mark("dial"), Step::wait_for("shake"), Step::Rst],
@@ -323,7 +322,7 @@ fn l9_a_late_dial_that_fails_is_nobodys_failure(form: Form) {
     assert_eq!((stats.idle, stats.dials_failed, stats.opened), (1, 1, 2));
 }
 
-fn preconnect_dials_ahead_without_a_request(form: Form) {
+fn preconnect_opens_connections_without_a_request(form: Form) {
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let client = form.tls_client();
     assert_eq!(client.preconnect(&server.url("/"), 3).unwrap(), 3);
@@ -343,7 +342,7 @@ fn preconnect_dials_ahead_without_a_request(form: Form) {
     assert_eq!(client.preconnect("nonsense", 1).unwrap_err().kind(), Kind::InvalidUrl);
 }
 
-fn preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go(form: Form) {
+fn preconnect_respects_the_limits_and_displaces_no_request_or_idle_connection(form: Form) {
     let (server, other) =
         (Server::start(Script::answering("ok")), Server::start(Script::answering("ok")));
     for (limits, expected) in [
@@ -362,7 +361,7 @@ fn preconnect_keeps_within_the_limits_and_makes_nobody_wait_or_go(form: Form) {
     }
 }
 
-fn preconnect_to_who_does_not_answer_gives_its_slots_back(form: Form) {
+fn preconnect_to_a_silent_peer_frees_its_slots(form: Form) {
     let hole = BlackHole::new();
     let fillers = count_sockets(hole.port());
     let client = form.client();
@@ -383,7 +382,7 @@ fn preconnect_to_who_does_not_answer_gives_its_slots_back(form: Form) {
     assert_eq!((client.manager().stats().dials_failed, client.manager().stats().idle), (5, 0));
 }
 
-fn preconnected_connections_are_for_whoever_waits(form: Form) {
+fn preconnected_connections_serve_waiting_requests(form: Form) {
     let server = Server::start(Script::every(shaking_late()));
     let client = trusting(form.client_with(per_origin(2)));
     assert_eq!(client.preconnect(&https(&server), 2).unwrap(), 2);

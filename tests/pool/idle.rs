@@ -4,17 +4,18 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hangup::{Body, CloseReason, ConnectionState, Limits};
+use testserver::{Certificate, Ended, Script, Server, Step};
+
 use crate::support::form::{Client, Form, Response, in_both_forms};
 use crate::support::look::{assert_at_rest, assert_gone, only_socket, sockets, what_is};
 use crate::support::queue::holding;
 use crate::support::{Dice, PATIENCE, fetch, get, ms, post, request, trusting, until};
-use hangup::{Body, CloseReason, ConnectionState, Limits};
-use testserver::{Certificate, Ended, Script, Server, Step};
 
 in_both_forms! {
-    r12_what_a_server_does_to_an_idle_connection_is_noticed_by_the_sweep,
-    r12_a_hundred_that_the_server_closes_go_together_and_the_others_stay,
-    r12_tls_has_things_to_say_that_end_nothing,
+    r12_the_sweep_closes_idle_connections_that_the_server_closed_or_wrote_to,
+    r12_a_hundred_connections_closed_by_the_server_are_removed_together_and_the_others_stay,
+    r12_tls_messages_on_an_idle_connection_do_not_close_it,
     l6_idle_limit_per_origin_the_least_recently_used_goes,
     l6_idle_limit_in_total_the_least_recently_used_of_all_goes,
     l6_no_idle_connection_at_all_is_a_limit_too,
@@ -71,7 +72,7 @@ fn swept(form: Form, what: &str, tls: bool, idle: Vec<Step>, why: CloseReason) {
     assert_eq!(server.bodies(1), [b"once"]);
 }
 
-fn r12_what_a_server_does_to_an_idle_connection_is_noticed_by_the_sweep(form: Form) {
+fn r12_the_sweep_closes_idle_connections_that_the_server_closed_or_wrote_to(form: Form) {
     let timeout =
         "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlate";
     let said = |text: &str| vec![Step::send(text), Step::Stall];
@@ -93,7 +94,9 @@ fn r12_what_a_server_does_to_an_idle_connection_is_noticed_by_the_sweep(form: Fo
     swept(form, "a FIN without goodbye", true, vec![Step::Truncate], CloseReason::PeerClosed);
 }
 
-fn r12_a_hundred_that_the_server_closes_go_together_and_the_others_stay(form: Form) {
+fn r12_a_hundred_connections_closed_by_the_server_are_removed_together_and_the_others_stay(
+    form: Form,
+) {
     let closing = vec![
         Step::head(),
         Step::send(EMPTY),
@@ -124,7 +127,7 @@ fn r12_a_hundred_that_the_server_closes_go_together_and_the_others_stay(form: Fo
     assert!(get(&client, &staying.url("/")).unwrap().reused());
 }
 
-fn r12_tls_has_things_to_say_that_end_nothing(form: Form) {
+fn r12_tls_messages_on_an_idle_connection_do_not_close_it(form: Form) {
     // Tickets come after the handshake, and the sweep looks several times.
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let client = form.tls_client();

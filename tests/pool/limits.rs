@@ -12,14 +12,14 @@ use crate::support::queue::{holding, let_go, line_up, occupy};
 use crate::support::{fetch, get, ms, per_origin, request, until};
 
 in_both_forms! {
-    l8_fewer_connections_close_what_is_idle_at_once_and_the_rest_on_return,
-    l8_fewer_idle_connections_close_the_others_at_once,
-    l8_a_raised_limit_is_for_who_waits_already,
-    l8_a_shorter_queue_refuses_who_comes_and_keeps_who_waits,
-    l8_shorter_clocks_apply_to_what_is_idle_at_once,
-    l8_longer_clocks_apply_to_what_is_idle_already,
+    l8_a_lower_connection_limit_closes_idle_connections_at_once_and_others_on_return,
+    l8_a_lower_idle_limit_closes_the_surplus_at_once,
+    l8_a_raised_limit_admits_requests_that_wait_already,
+    l8_a_shorter_queue_refuses_new_requests_and_keeps_waiting_ones,
+    l8_shorter_idle_timeouts_apply_at_once_to_idle_connections,
+    l8_longer_idle_timeouts_apply_to_connections_that_are_idle_already,
     l8_the_kernels_probes_are_for_connections_opened_from_now_on,
-    limits_that_no_manager_can_work_with_fail_every_request_at_once,
+    limits_without_room_for_a_connection_fail_every_request_at_once,
 }
 
 fn change(manager: &Manager, change: impl Fn(&mut Limits)) {
@@ -37,7 +37,7 @@ fn three_idle_two_open(client: &Client, server: &Server) -> (Vec<u64>, Vec<Respo
     (read(all), open)
 }
 
-fn l8_fewer_connections_close_what_is_idle_at_once_and_the_rest_on_return(form: Form) {
+fn l8_a_lower_connection_limit_closes_idle_connections_at_once_and_others_on_return(form: Form) {
     let lower: [fn(&mut Limits, usize); 2] =
         [|limits, to| limits.total = to, |limits, to| limits.per_origin = to];
     for lower in lower {
@@ -64,7 +64,7 @@ fn l8_fewer_connections_close_what_is_idle_at_once_and_the_rest_on_return(form: 
     }
 }
 
-fn l8_fewer_idle_connections_close_the_others_at_once(form: Form) {
+fn l8_a_lower_idle_limit_closes_the_surplus_at_once(form: Form) {
     let lower: [fn(&mut Limits, usize); 2] =
         [|limits, to| limits.idle_total = to, |limits, to| limits.idle_per_origin = to];
     for lower in lower {
@@ -86,7 +86,7 @@ fn l8_fewer_idle_connections_close_the_others_at_once(form: Form) {
     }
 }
 
-fn l8_a_raised_limit_is_for_who_waits_already(form: Form) {
+fn l8_a_raised_limit_admits_requests_that_wait_already(form: Form) {
     let raise: [fn(&mut Limits); 2] = [|limits| limits.total = 3, |limits| limits.per_origin = 3];
     for (number, raise) in raise.into_iter().enumerate() {
         let server = Server::start(holding(&["/0", "/1", "/2", "/3"]));
@@ -113,7 +113,7 @@ fn l8_a_raised_limit_is_for_who_waits_already(form: Form) {
     }
 }
 
-fn l8_a_shorter_queue_refuses_who_comes_and_keeps_who_waits(form: Form) {
+fn l8_a_shorter_queue_refuses_new_requests_and_keeps_waiting_ones(form: Form) {
     let server = Server::start(holding(&["/held"]));
     let client = form.client_with(per_origin(1));
     thread::scope(|scope| {
@@ -133,7 +133,7 @@ fn l8_a_shorter_queue_refuses_who_comes_and_keeps_who_waits(form: Form) {
     assert_eq!((server.connections(), client.manager().stats().refused), (1, 1));
 }
 
-fn l8_shorter_clocks_apply_to_what_is_idle_at_once(form: Form) {
+fn l8_shorter_idle_timeouts_apply_at_once_to_idle_connections(form: Form) {
     type Lower = fn(&mut Limits);
     let lower: [(Lower, CloseReason); 3] = [
         (|limits| limits.idle_for = Some(ms(1000)), CloseReason::IdleTooLong),
@@ -160,7 +160,7 @@ fn l8_shorter_clocks_apply_to_what_is_idle_at_once(form: Form) {
     }
 }
 
-fn l8_longer_clocks_apply_to_what_is_idle_already(form: Form) {
+fn l8_longer_idle_timeouts_apply_to_connections_that_are_idle_already(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let clocks = Limits { idle_for: Some(ms(1500)), max_age: Some(ms(1500)), ..Limits::default() };
     let client = form.client_with(Limits { max_requests: Some(2), ..clocks });
@@ -199,7 +199,7 @@ fn option(fd: i32, level: i32, name: i32) -> i32 {
     value
 }
 
-fn limits_that_no_manager_can_work_with_fail_every_request_at_once(form: Form) {
+fn limits_without_room_for_a_connection_fail_every_request_at_once(form: Form) {
     let wrong: [fn(&mut Limits); 6] = [
         |limits| limits.total = 0,
         |limits| limits.per_origin = 0,

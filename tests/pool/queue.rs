@@ -3,6 +3,11 @@
 
 use std::thread;
 
+use hangup::{
+    CancelToken, CloseReason, ConnectionMode, Error, Kind, Limits, Phase, Request, Sent, Timeout,
+};
+use testserver::{Ended, Options, Script, Server, Step};
+
 use crate::support::alone::again_on_threads;
 use crate::support::form::{Form, in_both_forms};
 use crate::support::look::{assert_at_rest, assert_gone, assert_sockets};
@@ -10,28 +15,24 @@ use crate::support::queue::{holding, let_go, line_up, occupy, start, targets};
 use crate::support::source::Source;
 use crate::support::verdict::{REASON, assert_cancelled, assert_timed_out, cancelled, timed_out};
 use crate::support::{Dice, MARGIN, PATIENCE, fetch, get, ms, per_origin, post, request, until};
-use hangup::{
-    CancelToken, CloseReason, ConnectionMode, Error, Kind, Limits, Phase, Request, Sent, Timeout,
-};
-use testserver::{Ended, Options, Script, Server, Step};
 
 in_both_forms! {
     l1_ten_at_once_on_one_connection_are_served_in_the_order_in_which_they_came,
-    l3_who_is_cancelled_or_times_out_in_the_queue_leaves_the_order_of_the_rest,
+    l3_a_waiter_that_is_cancelled_or_times_out_keeps_the_order_of_the_others,
     l3_after_a_thousand_random_ends_every_counter_is_back_to_zero,
-    l4_a_queue_that_is_full_refuses_at_once_with_a_status_of_its_own,
-    l4_with_a_queue_of_none_nobody_waits_and_idle_connections_still_make_room,
+    l4_a_full_queue_refuses_at_once_with_a_status_of_its_own,
+    l4_with_a_queue_of_length_zero_idle_connections_still_make_room,
     c2_cancel_in_each_position_of_the_queue,
     t1_pool_against_a_limit_that_is_reached,
     the_total_limit_holds_over_origins_and_fresh_connections,
     at_the_total_limit_the_least_recently_used_idle_connection_makes_room,
     fifo_over_two_origins_at_the_total_limit,
     a_waiter_that_wants_a_fresh_connection_gets_one_and_holds_its_place,
-    a_peer_that_closes_what_comes_back_costs_the_next_in_line_nothing,
+    a_connection_closed_on_return_does_not_fail_the_next_waiter,
 }
 
 #[test]
-fn what_is_submitted_waits_in_line_on_a_pool_of_threads_too() {
+fn submissions_on_a_pool_of_threads_queue_too() {
     again_on_threads(&["submitted::l1_", "submitted::l3_", "submitted::l4_", "submitted::c2_"]);
 }
 
@@ -56,7 +57,7 @@ fn l1_ten_at_once_on_one_connection_are_served_in_the_order_in_which_they_came(f
     assert_at_rest(client.manager());
 }
 
-fn l3_who_is_cancelled_or_times_out_in_the_queue_leaves_the_order_of_the_rest(form: Form) {
+fn l3_a_waiter_that_is_cancelled_or_times_out_keeps_the_order_of_the_others(form: Form) {
     const ROUNDS: u64 = 10;
     let (mut left, mut dice) = (0, Dice::new(3));
     for round in 0..ROUNDS {
@@ -176,7 +177,7 @@ fn l3_after_a_thousand_random_ends_every_counter_is_back_to_zero(form: Form) {
     });
 }
 
-fn l4_a_queue_that_is_full_refuses_at_once_with_a_status_of_its_own(form: Form) {
+fn l4_a_full_queue_refuses_at_once_with_a_status_of_its_own(form: Form) {
     let server = Server::start(holding(&["/held"]));
     let client = form.client_with(Limits { queue: 2, ..per_origin(1) });
     thread::scope(|scope| {
@@ -201,7 +202,7 @@ fn l4_a_queue_that_is_full_refuses_at_once_with_a_status_of_its_own(form: Form) 
     assert_at_rest(client.manager());
 }
 
-fn l4_with_a_queue_of_none_nobody_waits_and_idle_connections_still_make_room(form: Form) {
+fn l4_with_a_queue_of_length_zero_idle_connections_still_make_room(form: Form) {
     let (one, other) = (Server::start(holding(&["/held"])), Server::start(Script::answering("ok")));
     let client = form.client_with(Limits { queue: 0, total: 1, ..Limits::default() });
     fetch(&client, &other.url("/")).unwrap();
@@ -383,7 +384,7 @@ fn a_waiter_that_wants_a_fresh_connection_gets_one_and_holds_its_place(form: For
     assert_eq!(server.most_open(), 1);
 }
 
-fn a_peer_that_closes_what_comes_back_costs_the_next_in_line_nothing(form: Form) {
+fn a_connection_closed_on_return_does_not_fail_the_next_waiter(form: Form) {
     let answer = vec![Step::answer(200, "ok"), Step::Close];
     let script = vec![
         Step::head(),

@@ -2,34 +2,35 @@
 
 use std::time::Instant;
 
+use hangup::{Body, CloseMode, CloseReason, ConnectionMode};
+use testserver::{Script, Server, Step};
+
 use crate::support::form::{Client, Form, Response, in_both_forms};
 use crate::support::look::{assert_at_rest, assert_gone, disturb_idle, only_socket, sockets};
 use crate::support::verdict::report;
 use crate::support::{MARGIN, PATIENCE, fetch, get, ms, post, request, until};
-use hangup::{Body, CloseMode, CloseReason, ConnectionMode};
-use testserver::{Script, Server, Step};
 
 in_both_forms! {
-    r1_bodies_with_a_length_or_chunked_ride_on_one_connection,
+    r1_bodies_with_a_length_or_chunked_share_one_connection,
     r1_the_read_that_delivers_the_last_byte_gives_the_connection_back,
-    r2_bodyless_answers_are_idle_before_the_call_returns,
-    r3_a_polite_close_keeps_the_connection_after_200_kib,
-    r3_a_polite_close_gives_up_on_500_kib,
+    r2_after_a_response_without_a_body_the_connection_is_idle_before_the_call_returns,
+    r3_a_draining_close_keeps_the_connection_after_200_kib,
+    r3_a_draining_close_closes_the_connection_at_500_kib,
     r3_a_head_that_announces_500_kib_has_nothing_left_to_read,
-    r4_a_polite_close_of_a_stalled_body_returns_soon_and_never_pools,
+    r4_a_draining_close_of_a_stalled_body_returns_soon_and_never_pools,
     r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once,
-    r6_what_says_close_is_never_pooled_and_its_body_is_whole,
+    r6_a_response_that_ends_its_connection_is_never_pooled_and_its_body_is_complete,
     r6_http_1_0_with_keep_alive_is_kept,
     r6_after_101_the_connection_is_never_pooled,
-    r6_any_mix_of_ways_to_ask_sends_one_connection_close,
+    r6_any_combination_of_close_options_sends_one_connection_close,
     r7_a_second_request_while_a_body_is_open_takes_a_second_connection,
     a_fresh_request_never_takes_an_idle_connection_and_its_own_is_kept,
-    r11_what_a_server_says_unasked_is_never_the_next_response,
-    r11_a_second_response_behind_the_first_drops_the_connection_at_its_end,
-    an_idle_connection_that_the_server_closed_is_passed_over,
+    r11_unsolicited_bytes_are_never_the_next_response,
+    r11_a_second_response_after_the_first_drops_the_connection,
+    an_idle_connection_that_the_server_closed_is_not_used,
 }
 
-fn r1_bodies_with_a_length_or_chunked_ride_on_one_connection(form: Form) {
+fn r1_bodies_with_a_length_or_chunked_share_one_connection(form: Form) {
     let chunked =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nchu\r\n4\r\nnked\r\n0\r\n\r\n";
     let both = vec![Step::answer(200, "a length"), Step::head(), Step::send(chunked)];
@@ -66,7 +67,7 @@ fn r1_the_read_that_delivers_the_last_byte_gives_the_connection_back(form: Form)
     assert_eq!(response.read(&mut piece).unwrap(), 0);
 }
 
-fn r2_bodyless_answers_are_idle_before_the_call_returns(form: Form) {
+fn r2_after_a_response_without_a_body_the_connection_is_idle_before_the_call_returns(form: Form) {
     let answers = [
         ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
         ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
@@ -127,14 +128,14 @@ fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: 
     panic!("never within 50 ms");
 }
 
-fn r3_a_polite_close_keeps_the_connection_after_200_kib(form: Form) {
+fn r3_a_draining_close_keeps_the_connection_after_200_kib(form: Form) {
     let kib = 1024;
     assert!(polite(form, "GET", "Content-Length: 204800\r\n", "", 200 * kib, ""));
     let chunked = "Transfer-Encoding: chunked\r\n";
     assert!(polite(form, "GET", chunked, "32000\r\n", 200 * kib, "\r\n0\r\n\r\n"));
 }
 
-fn r3_a_polite_close_gives_up_on_500_kib(form: Form) {
+fn r3_a_draining_close_closes_the_connection_at_500_kib(form: Form) {
     let kib = 1024;
     assert!(!polite(form, "GET", "Content-Length: 512000\r\n", "", 500 * kib, ""));
     let chunked = "Transfer-Encoding: chunked\r\n";
@@ -145,7 +146,7 @@ fn r3_a_head_that_announces_500_kib_has_nothing_left_to_read(form: Form) {
     assert!(polite(form, "HEAD", "Content-Length: 512000\r\n", "", 0, ""));
 }
 
-fn r4_a_polite_close_of_a_stalled_body_returns_soon_and_never_pools(form: Form) {
+fn r4_a_draining_close_of_a_stalled_body_returns_soon_and_never_pools(form: Form) {
     let stalled = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nten bytes.";
     let drip = Step::Drip { bytes: 990, every_ms: 10, chunk: 1 };
     for then in [Step::Stall, drip] {
@@ -198,7 +199,7 @@ fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once(form: Fo
     }
 }
 
-fn r6_what_says_close_is_never_pooled_and_its_body_is_whole(form: Form) {
+fn r6_a_response_that_ends_its_connection_is_never_pooled_and_its_body_is_complete(form: Form) {
     let answers = [
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
         "HTTP/1.1 200 OK\r\nConnection: keep-alive, CLOSE\r\nContent-Length: 4\r\n\r\nbody",
@@ -247,7 +248,7 @@ fn r6_after_101_the_connection_is_never_pooled(form: Form) {
     assert_gone(client.manager(), server.port());
 }
 
-fn r6_any_mix_of_ways_to_ask_sends_one_connection_close(form: Form) {
+fn r6_any_combination_of_close_options_sends_one_connection_close(form: Form) {
     for mix in 1..8 {
         let server = Server::start(Script::echoing());
         let client = form.client();
@@ -341,7 +342,7 @@ fn assert_stale(client: &Client, id: u64) {
     assert!(stale || why.is_some_and(|why| swept.contains(&why)), "{why:?}");
 }
 
-fn r11_what_a_server_says_unasked_is_never_the_next_response(form: Form) {
+fn r11_unsolicited_bytes_are_never_the_next_response(form: Form) {
     let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     for bytes in [evil, "x", "\r\n", "HTTP/1.1 408 Request Timeout\r\n\r\n"] {
         stray(form, "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", bytes);
@@ -352,7 +353,7 @@ fn r11_what_a_server_says_unasked_is_never_the_next_response(form: Form) {
     stray(form, "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", "evil");
 }
 
-fn r11_a_second_response_behind_the_first_drops_the_connection_at_its_end(form: Form) {
+fn r11_a_second_response_after_the_first_drops_the_connection(form: Form) {
     let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     let answers = [
         format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{evil}"),
@@ -373,7 +374,7 @@ fn r11_a_second_response_behind_the_first_drops_the_connection_at_its_end(form: 
     }
 }
 
-fn an_idle_connection_that_the_server_closed_is_passed_over(form: Form) {
+fn an_idle_connection_that_the_server_closed_is_not_used(form: Form) {
     for end in [Step::Close, Step::Rst] {
         let first = vec![Step::answer(200, "ok"), Step::wait_for("idle"), end];
         let honest = vec![Step::forever(vec![Step::answer(200, "honest")])];

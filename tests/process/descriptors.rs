@@ -152,15 +152,15 @@ fn calls_in_a_connect_need_one_descriptor_each() {
 }
 
 #[test]
-fn calls_that_look_a_name_up_need_one_descriptor_each() {
-    alone("descriptors::calls_that_look_a_name_up_need_one_descriptor_each", || {
+fn calls_in_a_lookup_need_one_descriptor_each() {
+    alone("descriptors::calls_in_a_lookup_need_one_descriptor_each", || {
         blocked_in(Phase::Resolve, "http://hung.test:1/", Limits::default(), true);
     });
 }
 
 #[test]
-fn calls_that_dial_are_each_given_the_connection_that_becomes_free() {
-    alone("descriptors::calls_that_dial_are_each_given_the_connection_that_becomes_free", || {
+fn a_dialling_call_takes_a_connection_that_becomes_free() {
+    alone("descriptors::a_dialling_call_takes_a_connection_that_becomes_free", || {
         let server = Server::start(Script::answering("ok"));
         let hole = BlackHole::at(([127, 0, 0, 9], server.port()).into()).unwrap();
         let client = client();

@@ -21,10 +21,10 @@ use crate::support::{PATIENCE, fetch, get, ms, request, until};
 
 in_both_forms! {
     p1_a_child_gets_new_connections_and_its_parents_are_untouched,
-    p1_a_child_works_whatever_its_parents_threads_were_doing,
+    p1_a_child_works_regardless_of_what_its_parents_threads_were_doing,
     p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots,
     p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open,
-    p1_a_child_asks_for_names_itself,
+    p1_a_child_looks_names_up_itself,
 }
 
 /// A child that was forked.
@@ -177,59 +177,67 @@ fn blocking_here(client: &Client) -> Arc<AtomicBool> {
     inside
 }
 
-fn p1_a_child_works_whatever_its_parents_threads_were_doing(form: Form) {
-    alone(&form.name("forks::p1_a_child_works_whatever_its_parents_threads_were_doing"), || {
-        let server = Server::start(Script::answering("ok"));
-        let silent = Server::start(Script::every(vec![Step::Stall]));
-        let stalled = Server::start(Script::every(vec![Step::head(), Step::Stall]));
-        let hole = BlackHole::new();
-        let manager = Arc::new(Manager::new(Limits {
-            per_origin: 1,
-            idle_for: Some(ms(300)),
-            ..Limits::default()
-        }));
-        let client = form.of(hangup::Client::new(manager));
-        client.set_tls_roots(certs().ca().as_bytes()).unwrap();
-        let inside = blocking_here(&client);
-        let token = CancelToken::new();
-        let ask = |url: String| {
-            let mut request = request("GET", &url);
-            request.set_cancel(Some(token.clone()));
-            client.send(&mut request).map(drop).unwrap_err().kind()
-        };
-        let silent_url = format!("https://localhost:{}/", silent.port());
-        let by_name = format!("http://blocked.test:{}/", server.port());
-        thread::scope(|scope| {
-            // In the resolver, in connect, in TLS, waiting for a head, in the queue behind it, and a timer.
-            let urls =
-                [by_name.clone(), hole.url("/"), silent_url, stalled.url("/"), stalled.url("/")];
-            let all: Vec<_> = urls.into_iter().map(|url| scope.spawn(|| ask(url))).collect();
-            until("the hook", || inside.load(Ordering::SeqCst));
-            until("the dials", || client.manager().stats().dialling == 3);
-            until("the queue", || client.manager().stats().queued == 1);
-            token.after(Duration::from_secs(60));
-            // In the background: a dial that its exchange has left, one ahead, and the sweep.
-            let mut left = request("GET", &format!("https://127.0.0.1:{}/", silent.port()));
-            left.set_timeout(Timeout::Total, Some(ms(50))).unwrap();
-            assert_eq!(client.send(&mut left).unwrap_err().kind(), Kind::TimedOut);
-            let ahead = format!("https://127.0.0.2:{}/", hole.port());
-            client.preconnect(&ahead, 1).unwrap();
-            assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
-            let children: Vec<_> = (0..3)
-                .map(|_| fork(|| in_the_child(&client, &by_name, &server.url("/"))))
-                .collect();
-            children.into_iter().for_each(Child::join);
-            // The parent goes on as if nothing had happened.
-            assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
-            token.fire(None);
-            for one in all {
-                assert_eq!(one.join().unwrap(), Kind::Cancelled);
-            }
-        });
-        until("the dials that go on", || client.manager().stats().dialling == 0);
-        assert!(silent.wait_ended(0, PATIENCE).is_some(), "the child does not keep it open");
-        assert!(stalled.wait_ended(0, PATIENCE).is_some());
-    });
+fn p1_a_child_works_regardless_of_what_its_parents_threads_were_doing(form: Form) {
+    alone(
+        &form.name("forks::p1_a_child_works_regardless_of_what_its_parents_threads_were_doing"),
+        || {
+            let server = Server::start(Script::answering("ok"));
+            let silent = Server::start(Script::every(vec![Step::Stall]));
+            let stalled = Server::start(Script::every(vec![Step::head(), Step::Stall]));
+            let hole = BlackHole::new();
+            let manager = Arc::new(Manager::new(Limits {
+                per_origin: 1,
+                idle_for: Some(ms(300)),
+                ..Limits::default()
+            }));
+            let client = form.of(hangup::Client::new(manager));
+            client.set_tls_roots(certs().ca().as_bytes()).unwrap();
+            let inside = blocking_here(&client);
+            let token = CancelToken::new();
+            let ask = |url: String| {
+                let mut request = request("GET", &url);
+                request.set_cancel(Some(token.clone()));
+                client.send(&mut request).map(drop).unwrap_err().kind()
+            };
+            let silent_url = format!("https://localhost:{}/", silent.port());
+            let by_name = format!("http://blocked.test:{}/", server.port());
+            thread::scope(|scope| {
+                // In the resolver, in connect, in TLS, waiting for a head, in the queue behind it, and a timer.
+                let urls = [
+                    by_name.clone(),
+                    hole.url("/"),
+                    silent_url,
+                    stalled.url("/"),
+                    stalled.url("/"),
+                ];
+                let all: Vec<_> = urls.into_iter().map(|url| scope.spawn(|| ask(url))).collect();
+                until("the hook", || inside.load(Ordering::SeqCst));
+                until("the dials", || client.manager().stats().dialling == 3);
+                until("the queue", || client.manager().stats().queued == 1);
+                token.after(Duration::from_secs(60));
+                // In the background: a dial that its exchange has left, one ahead, and the sweep.
+                let mut left = request("GET", &format!("https://127.0.0.1:{}/", silent.port()));
+                left.set_timeout(Timeout::Total, Some(ms(50))).unwrap();
+                assert_eq!(client.send(&mut left).unwrap_err().kind(), Kind::TimedOut);
+                let ahead = format!("https://127.0.0.2:{}/", hole.port());
+                client.preconnect(&ahead, 1).unwrap();
+                assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
+                let children: Vec<_> = (0..3)
+                    .map(|_| fork(|| in_the_child(&client, &by_name, &server.url("/"))))
+                    .collect();
+                children.into_iter().for_each(Child::join);
+                // The parent goes on as if nothing had happened.
+                assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
+                token.fire(None);
+                for one in all {
+                    assert_eq!(one.join().unwrap(), Kind::Cancelled);
+                }
+            });
+            until("the dials that go on", || client.manager().stats().dialling == 0);
+            assert!(silent.wait_ended(0, PATIENCE).is_some(), "the child does not keep it open");
+            assert!(stalled.wait_ended(0, PATIENCE).is_some());
+        },
+    );
 }
 
 /// The resolver, the crews, the timer and the sweep of a child.
@@ -349,8 +357,8 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
     );
 }
 
-fn p1_a_child_asks_for_names_itself(form: Form) {
-    alone(&form.name("forks::p1_a_child_asks_for_names_itself"), || {
+fn p1_a_child_looks_names_up_itself(form: Form) {
+    alone(&form.name("forks::p1_a_child_looks_names_up_itself"), || {
         let server = Server::start(Script::answering("ok"));
         let client = form.client();
         let asked = Arc::new(Mutex::new(Vec::new()));

@@ -16,6 +16,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hangup::{
+    Body, CancelToken, CloseMode, ConnectionMode, Error, Kind, Limits, Manager, Phase, Timeout,
+};
+use testserver::{BlackHole, Certificate, Script, Server, Step};
+
 use crate::support::alone::{alone, alone_with};
 use crate::support::form::{Client, Form, in_both_forms};
 use crate::support::look::{
@@ -24,10 +29,6 @@ use crate::support::look::{
 use crate::support::source::Source;
 use crate::support::verdict::{assert_consistent, assert_in_time, assert_timed_out};
 use crate::support::{Dice, fetch, get, ms, post, request, until};
-use hangup::{
-    Body, CancelToken, CloseMode, ConnectionMode, Error, Kind, Limits, Manager, Phase, Timeout,
-};
-use testserver::{BlackHole, Certificate, Script, Server, Step};
 
 in_both_forms! {
     p2_a_peer_that_resets_an_upload_raises_no_sigpipe,
@@ -37,7 +38,7 @@ in_both_forms! {
     p4_handles_are_freed_in_any_order_from_any_thread_in_any_state,
     p4_a_response_outlives_its_client_and_manager,
     p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line,
-    c16_signals_disturb_no_blocked_call_of_who_asked_for_no_check,
+    c16_without_an_interrupt_check_signals_do_not_end_a_blocked_call,
 }
 
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.";
@@ -360,8 +361,8 @@ fn mixed(client: &Client, url: &str, source: Source, dice: &mut Dice) -> Result<
 
 extern "C" fn nothing(_: libc::c_int) {}
 
-fn c16_signals_disturb_no_blocked_call_of_who_asked_for_no_check(form: Form) {
-    let name = &form.name("c16_signals_disturb_no_blocked_call_of_who_asked_for_no_check");
+fn c16_without_an_interrupt_check_signals_do_not_end_a_blocked_call(form: Form) {
+    let name = &form.name("c16_without_an_interrupt_check_signals_do_not_end_a_blocked_call");
     alone(name, || {
         // Without SA_RESTART: every blocking call of this process ends with EINTR.
         // SAFETY: a zeroed sigaction with a handler that does nothing.

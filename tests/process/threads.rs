@@ -7,6 +7,9 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use hangup::{CancelToken, Error, Kind, Limits, Phase, Timeout};
+use testserver::{Certificate, Script, Server};
+
 use crate::support::alone::{
     BLOCKED, alone, alone_with, blocking_resolver, refuse_threads, thread_refuser,
 };
@@ -16,16 +19,14 @@ use crate::support::look::{assert_at_rest, threads_named};
 use crate::support::source::Source;
 use crate::support::verdict::{REASON, assert_cancelled, assert_consistent};
 use crate::support::{client, fetch, get, ms, post, request, until};
-use hangup::{CancelToken, Error, Kind, Limits, Phase, Timeout};
-use testserver::{Certificate, Script, Server};
 
 in_both_forms! {
-    names_that_hang_in_a_hook_hold_up_only_those_who_ask_for_them,
-    names_that_hang_in_getaddrinfo_hold_up_only_those_who_ask_for_them,
+    a_lookup_that_hangs_in_a_resolver_delays_only_requests_for_that_name,
+    a_lookup_that_hangs_in_getaddrinfo_delays_only_requests_for_that_name,
     a_lookup_without_a_thread_is_a_system_error,
-    a_lookup_that_finds_every_thread_busy_waits_a_moment_for_one,
-    an_upload_whose_reader_finds_no_thread_is_a_system_error_or_is_read_here,
-    dials_ahead_without_a_thread_are_a_system_error,
+    a_lookup_waits_briefly_for_a_thread_when_all_are_busy,
+    an_upload_without_a_thread_for_its_reader_is_a_system_error_or_reads_on_the_callers_thread,
+    preconnect_without_a_thread_is_a_system_error,
 }
 
 /// More than a pool of workers may be expected to have.
@@ -63,9 +64,9 @@ fn many_hang_and_one_does_not(client: &Client, hung: &dyn Fn(usize) -> String, g
     assert_at_rest(client.manager());
 }
 
-fn names_that_hang_in_a_hook_hold_up_only_those_who_ask_for_them(form: Form) {
+fn a_lookup_that_hangs_in_a_resolver_delays_only_requests_for_that_name(form: Form) {
     alone(
-        &form.name("threads::names_that_hang_in_a_hook_hold_up_only_those_who_ask_for_them"),
+        &form.name("threads::a_lookup_that_hangs_in_a_resolver_delays_only_requests_for_that_name"),
         || {
             let server = Server::start(Script::answering("ok"));
             let client = form.client_with(Limits::default());
@@ -88,9 +89,9 @@ fn names_that_hang_in_a_hook_hold_up_only_those_who_ask_for_them(form: Form) {
     );
 }
 
-fn names_that_hang_in_getaddrinfo_hold_up_only_those_who_ask_for_them(form: Form) {
+fn a_lookup_that_hangs_in_getaddrinfo_delays_only_requests_for_that_name(form: Form) {
     let name =
-        form.name("threads::names_that_hang_in_getaddrinfo_hold_up_only_those_who_ask_for_them");
+        form.name("threads::a_lookup_that_hangs_in_getaddrinfo_delays_only_requests_for_that_name");
     let shim = blocking_resolver();
     alone_with(&name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
         let server = Server::start(Script::answering("ok"));
@@ -166,8 +167,8 @@ fn a_lookup_without_a_thread_is_a_system_error(form: Form) {
     }
 }
 
-fn a_lookup_that_finds_every_thread_busy_waits_a_moment_for_one(form: Form) {
-    let name = form.name("threads::a_lookup_that_finds_every_thread_busy_waits_a_moment_for_one");
+fn a_lookup_waits_briefly_for_a_thread_when_all_are_busy(form: Form) {
+    let name = form.name("threads::a_lookup_waits_briefly_for_a_thread_when_all_are_busy");
     where_threads_can_be_refused(&name, false, |url| {
         let client = form.client();
         let (hold, held) = channel::<()>();
@@ -197,10 +198,12 @@ fn a_lookup_that_finds_every_thread_busy_waits_a_moment_for_one(form: Form) {
     });
 }
 
-fn an_upload_whose_reader_finds_no_thread_is_a_system_error_or_is_read_here(form: Form) {
+fn an_upload_without_a_thread_for_its_reader_is_a_system_error_or_reads_on_the_callers_thread(
+    form: Form,
+) {
     for secure in [false, true] {
         let name = form.name(
-            "threads::an_upload_whose_reader_finds_no_thread_is_a_system_error_or_is_read_here",
+            "threads::an_upload_without_a_thread_for_its_reader_is_a_system_error_or_reads_on_the_callers_thread",
         );
         where_threads_can_be_refused(&name, secure, |url| {
             let url = by_address(url);
@@ -229,8 +232,8 @@ fn an_upload_whose_reader_finds_no_thread_is_a_system_error_or_is_read_here(form
 }
 
 #[test]
-fn an_upload_that_waits_for_a_readers_thread_is_ended_in_time() {
-    let name = "threads::an_upload_that_waits_for_a_readers_thread_is_ended_in_time";
+fn an_upload_that_waits_for_a_thread_for_its_reader_times_out() {
+    let name = "threads::an_upload_that_waits_for_a_thread_for_its_reader_times_out";
     where_threads_can_be_refused(name, false, |url| {
         let url = by_address(url);
         let client = client();
@@ -265,8 +268,8 @@ fn an_upload_that_waits_for_a_readers_thread_is_ended_in_time() {
     });
 }
 
-fn dials_ahead_without_a_thread_are_a_system_error(form: Form) {
-    let name = form.name("threads::dials_ahead_without_a_thread_are_a_system_error");
+fn preconnect_without_a_thread_is_a_system_error(form: Form) {
+    let name = form.name("threads::preconnect_without_a_thread_is_a_system_error");
     where_threads_can_be_refused(&name, false, |url| {
         let client = form.client();
         refuse_threads(true);

@@ -15,7 +15,7 @@ use crate::support::{PATIENCE, get, ms, request, until};
 
 in_both_forms! {
     c6_cancel_in_each_step_of_each_kind_of_proxy,
-    x2_close_now_in_each_step_of_each_kind_of_proxy_leaves_no_grace,
+    x2_close_now_in_each_step_of_each_kind_of_proxy_is_immediate,
     l5_the_slot_of_a_silent_proxy_is_free_again_soon,
     r14_the_tunnel_of_a_cancelled_request_serves_the_next,
 }
@@ -62,7 +62,7 @@ fn c6_cancel_in_each_step_of_each_kind_of_proxy(form: Form) {
     });
 }
 
-fn x2_close_now_in_each_step_of_each_kind_of_proxy_leaves_no_grace(form: Form) {
+fn x2_close_now_in_each_step_of_each_kind_of_proxy_is_immediate(form: Form) {
     let origin = Server::start(Script::every(vec![Step::Stall]));
     let url = format!("https://localhost:{}/", origin.port());
     for (what, proxy, phase) in silences() {

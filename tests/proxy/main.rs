@@ -9,26 +9,27 @@ mod refusals;
 
 use std::net::IpAddr;
 
-use crate::support::alone::alone;
-use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::{PATIENCE, fetch, get, post, request};
 use hangup::{Body, CloseMode, Error, Kind, Phase, Request};
 use testserver::{
     Certificate, Options, Proxy, ProxyOptions, Script, Server, Socks, SocksAddress, SocksConduct,
     SocksOptions, Step,
 };
 
+use crate::support::alone::alone;
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::{PATIENCE, fetch, get, post, request};
+
 in_both_forms! {
-    a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his,
-    a_plain_request_is_for_the_proxy_to_read_and_its_credentials_go_no_further,
-    large_bodies_go_both_ways_through_tls_in_tls,
-    socks_is_asked_for_a_name_or_for_an_address,
+    a_tunnel_to_an_https_origin_is_opened_once_and_hides_the_request_from_the_proxy,
+    a_plain_request_goes_to_the_proxy_and_proxy_credentials_stay_there,
+    large_bodies_pass_in_both_directions_through_tls_in_tls,
+    a_socks_proxy_gets_a_name_or_an_address,
     socks_without_credentials_offers_none,
-    r13_another_way_is_another_connection_and_the_same_way_the_same,
-    hosts_of_no_proxy_are_reached_without_it,
-    credentials_for_a_proxy_go_to_no_origin_that_is_reached_without_one,
-    the_environment_names_proxies_unless_it_is_left_aside,
-    a_proxy_that_can_not_be_reached_is_named_without_its_credentials,
+    r13_another_proxy_is_another_connection_and_the_same_proxy_the_same,
+    hosts_in_no_proxy_are_connected_to_directly,
+    proxy_credentials_are_not_sent_to_an_origin_without_a_proxy,
+    proxies_come_from_the_environment_unless_it_is_ignored,
+    an_unreachable_proxy_is_named_without_its_credentials,
 }
 
 /// What every proxy here is told, and nobody else: the password, and both as Basic has them.
@@ -88,7 +89,7 @@ fn assert_no_secret(error: &Error) {
     assert!(SECRETS.iter().all(|secret| !shown.contains(secret)), "{shown}");
 }
 
-fn a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his(form: Form) {
+fn a_tunnel_to_an_https_origin_is_opened_once_and_hides_the_request_from_the_proxy(form: Form) {
     for proxy in both() {
         let origin = Server::start_tls(Certificate::Good, Script::echoing());
         let client = admitted(form, &proxy.url());
@@ -120,7 +121,7 @@ fn a_tunnel_to_a_https_origin_is_opened_once_and_nobody_reads_what_is_not_his(fo
     }
 }
 
-fn a_plain_request_is_for_the_proxy_to_read_and_its_credentials_go_no_further(form: Form) {
+fn a_plain_request_goes_to_the_proxy_and_proxy_credentials_stay_there(form: Form) {
     for proxy in both() {
         let origin = Server::start(Script::echoing());
         let client = admitted(form, &proxy.url());
@@ -144,7 +145,7 @@ fn a_plain_request_is_for_the_proxy_to_read_and_its_credentials_go_no_further(fo
     }
 }
 
-fn large_bodies_go_both_ways_through_tls_in_tls(form: Form) {
+fn large_bodies_pass_in_both_directions_through_tls_in_tls(form: Form) {
     let size = 3_000_000;
     let steps = vec![
         Step::head(),
@@ -166,7 +167,7 @@ fn large_bodies_go_both_ways_through_tls_in_tls(form: Form) {
     assert!(open[0].bytes_out > 4_000_000 && open[0].bytes_in > 2 * size);
 }
 
-fn socks_is_asked_for_a_name_or_for_an_address(form: Form) {
+fn a_socks_proxy_gets_a_name_or_an_address(form: Form) {
     let v4 = Server::start(Script::echoing());
     let v6 = Options { ipv6: true, ..Options::default() };
     let v6 = Server::start_with(v6, Script::echoing()).unwrap();
@@ -238,7 +239,7 @@ fn socks_without_credentials_offers_none(form: Form) {
     assert_eq!((&asked[0].methods, &asked[0].credentials), (&vec![0], &None));
 }
 
-fn r13_another_way_is_another_connection_and_the_same_way_the_same(form: Form) {
+fn r13_another_proxy_is_another_connection_and_the_same_proxy_the_same(form: Form) {
     let plain = Server::start(Script::answering("ok"));
     let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let (one, other) = (Proxy::start(), Proxy::start());
@@ -290,7 +291,7 @@ fn r13_another_way_is_another_connection_and_the_same_way_the_same(form: Form) {
     }
 }
 
-fn hosts_of_no_proxy_are_reached_without_it(form: Form) {
+fn hosts_in_no_proxy_are_connected_to_directly(form: Form) {
     let (origin, proxy) = (Server::start(Script::answering("ok")), Proxy::start());
     let port = origin.port();
     let client = through(form, &proxy.url());
@@ -332,7 +333,7 @@ fn hosts_of_no_proxy_are_reached_without_it(form: Form) {
     assert_eq!(error.kind(), Kind::InvalidArgument);
 }
 
-fn credentials_for_a_proxy_go_to_no_origin_that_is_reached_without_one(form: Form) {
+fn proxy_credentials_are_not_sent_to_an_origin_without_a_proxy(form: Form) {
     let proxy = Server::start(Script::echoing());
     let plain = Server::start(Script::echoing());
     let secure = Server::start_tls(Certificate::Good, Script::echoing());
@@ -359,8 +360,8 @@ fn credentials_for_a_proxy_go_to_no_origin_that_is_reached_without_one(form: For
     }
 }
 
-fn the_environment_names_proxies_unless_it_is_left_aside(form: Form) {
-    alone(&form.name("the_environment_names_proxies_unless_it_is_left_aside"), || {
+fn proxies_come_from_the_environment_unless_it_is_ignored(form: Form) {
+    alone(&form.name("proxies_come_from_the_environment_unless_it_is_ignored"), || {
         let plain = Server::start(Script::answering("ok"));
         let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
         let [one, other] = both();
@@ -406,7 +407,7 @@ fn the_environment_names_proxies_unless_it_is_left_aside(form: Form) {
     });
 }
 
-fn a_proxy_that_can_not_be_reached_is_named_without_its_credentials(form: Form) {
+fn an_unreachable_proxy_is_named_without_its_credentials(form: Form) {
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (scheme, url) in [
         ("http", "http://origin.test/"),

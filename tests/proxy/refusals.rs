@@ -17,15 +17,15 @@ use crate::support::verdict::{assert_consistent, assert_timed_out};
 use crate::support::{PATIENCE, get, ms};
 
 in_both_forms! {
-    q4_a_refused_tunnel_is_told_with_its_status,
-    q4_a_proxy_that_wants_credentials_says_so_whether_there_were_none_or_others,
-    q4_what_is_no_answer_is_the_proxys_failure,
+    q4_a_refused_tunnel_is_an_error_with_its_status,
+    q4_a_proxy_that_requires_credentials_is_an_error_of_its_own,
+    q4_a_malformed_answer_to_connect_is_the_proxys_failure,
     q4_a_https_proxy_is_held_to_its_certificate,
-    q4_a_tunnel_that_closes_is_told_with_the_proxys_name,
-    q4_silence_at_each_step_is_ended_by_the_limit_of_its_phase,
-    q4_every_refusal_of_socks_has_its_words,
-    q4_socks_may_want_other_credentials_or_speak_something_else,
-    what_is_said_behind_the_reply_of_socks_is_nobodys,
+    q4_a_tunnel_that_closes_is_an_error_that_names_the_proxy,
+    q4_silence_at_each_step_is_ended_by_the_timeout_of_its_phase,
+    q4_every_socks_refusal_has_its_own_message,
+    q4_a_socks_proxy_that_refuses_credentials_or_speaks_another_protocol_is_an_error,
+    bytes_after_the_reply_of_a_socks_proxy_are_an_error,
 }
 
 const ORIGIN: &str = "https://127.0.0.1:1/";
@@ -51,7 +51,7 @@ fn refused(form: Form, proxy: &str, origin: &str) -> Error {
     error
 }
 
-fn q4_a_refused_tunnel_is_told_with_its_status(form: Form) {
+fn q4_a_refused_tunnel_is_an_error_with_its_status(form: Form) {
     let html = "<html><body>Your administrator says no.</body></html>";
     let mut told = HashSet::new();
     for (status, word) in [
@@ -75,7 +75,7 @@ fn q4_a_refused_tunnel_is_told_with_its_status(form: Form) {
     }
 }
 
-fn q4_a_proxy_that_wants_credentials_says_so_whether_there_were_none_or_others(form: Form) {
+fn q4_a_proxy_that_requires_credentials_is_an_error_of_its_own(form: Form) {
     let [one, other] = [ProxyOptions::default(), https()]
         .map(|options| start(ProxyOptions { credentials: credentials(), ..options }));
     for proxy in [&one, &other] {
@@ -93,7 +93,7 @@ fn q4_a_proxy_that_wants_credentials_says_so_whether_there_were_none_or_others(f
     }
 }
 
-fn q4_what_is_no_answer_is_the_proxys_failure(form: Form) {
+fn q4_a_malformed_answer_to_connect_is_the_proxys_failure(form: Form) {
     let mut told = HashSet::new();
     for (conduct, words) in [
         (Conduct::EndlessHead, vec!["longer than", "not HTTP"]),
@@ -148,7 +148,7 @@ fn q4_a_https_proxy_is_held_to_its_certificate(form: Form) {
     }
 }
 
-fn q4_a_tunnel_that_closes_is_told_with_the_proxys_name(form: Form) {
+fn q4_a_tunnel_that_closes_is_an_error_that_names_the_proxy(form: Form) {
     let origin = Server::start(Script::every(vec![Step::Stall]));
     let url = format!("https://localhost:{}/", origin.port());
     let check = |proxy: String| {
@@ -238,7 +238,7 @@ impl Silent {
     }
 }
 
-fn q4_silence_at_each_step_is_ended_by_the_limit_of_its_phase(form: Form) {
+fn q4_silence_at_each_step_is_ended_by_the_timeout_of_its_phase(form: Form) {
     let origin = Server::start(Script::every(vec![Step::Stall]));
     let url = format!("https://localhost:{}/", origin.port());
     thread::scope(|scope| {
@@ -259,7 +259,7 @@ fn q4_silence_at_each_step_is_ended_by_the_limit_of_its_phase(form: Form) {
     });
 }
 
-fn q4_every_refusal_of_socks_has_its_words(form: Form) {
+fn q4_every_socks_refusal_has_its_own_message(form: Form) {
     let mut told = HashSet::new();
     for code in (1..=9).chain([255]) {
         let options = SocksOptions { conduct: SocksConduct::Refuse(code), ..Default::default() };
@@ -277,7 +277,7 @@ fn q4_every_refusal_of_socks_has_its_words(form: Form) {
     assert!(error.message().contains("host can't be reached"), "{error}");
 }
 
-fn q4_socks_may_want_other_credentials_or_speak_something_else(form: Form) {
+fn q4_a_socks_proxy_that_refuses_credentials_or_speaks_another_protocol_is_an_error(form: Form) {
     let wanting = SocksOptions { credentials: credentials(), ..Default::default() };
     let proxy = Socks::start_with(wanting).unwrap();
     for (user, word) in [("", "wants credentials"), ("us:pass-wrong@", "refuses the user")] {
@@ -314,7 +314,7 @@ fn q4_socks_may_want_other_credentials_or_speak_something_else(form: Form) {
     }
 }
 
-fn what_is_said_behind_the_reply_of_socks_is_nobodys(form: Form) {
+fn bytes_after_the_reply_of_a_socks_proxy_are_an_error(form: Form) {
     let greeting = Step::Recv(testserver::Until::Bytes(3));
     let open = Step::SendHex(vec![5, 0]);
     let request = Step::Recv(testserver::Until::Bytes(10));

@@ -12,7 +12,7 @@ use crate::support::verdict::assert_consistent;
 use crate::support::{PATIENCE, client, get, post, request};
 
 #[test]
-fn a_whole_body_comes_with_its_response() {
+fn a_buffered_body_arrives_with_its_response() {
     let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\n you.\r\n0\r\n\r\n";
     let gone = "HTTP/1.1 200 OK\r\n\r\nhello you.";
     let length = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello you.";
@@ -39,7 +39,7 @@ fn a_whole_body_comes_with_its_response() {
 }
 
 #[test]
-fn a_body_that_is_too_large_fails_the_call_that_wanted_it_whole() {
+fn a_buffered_body_that_is_too_large_fails_the_request() {
     let server = Server::start(Script::answering("hello"));
     let client = client();
     let error = client.submit(whole(&server.url("/"), 4)).wait().unwrap_err();
@@ -61,7 +61,7 @@ fn a_body_that_is_too_large_fails_the_call_that_wanted_it_whole() {
 }
 
 #[test]
-fn a_body_is_read_piece_by_piece_as_it_comes() {
+fn a_body_is_read_in_pieces_as_they_arrive() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
     let steps =
         vec![Step::head(), Step::send(head), Step::wait_for("go"), Step::send("hello you.")];
@@ -88,7 +88,7 @@ fn a_body_is_read_piece_by_piece_as_it_comes() {
 }
 
 #[test]
-fn what_is_begun_here_is_read_there() {
+fn a_response_can_be_read_on_another_thread_or_in_the_other_form() {
     let size = 300_000;
     let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
     let fill = Step::Fill { bytes: size, byte: 'x' };
@@ -130,7 +130,7 @@ fn a_read_that_is_dropped_closes_the_response() {
 }
 
 #[test]
-fn while_a_read_is_under_way_there_is_no_other() {
+fn a_second_read_is_refused_while_one_is_in_progress() {
     let server = half();
     let client = client();
     let mut response = at_the_stall(&client, &server);
@@ -149,7 +149,7 @@ fn while_a_read_is_under_way_there_is_no_other() {
 }
 
 #[test]
-fn a_stopper_ends_a_read_that_is_under_way() {
+fn a_close_handle_ends_a_read_in_progress() {
     let server = half();
     let client = client();
     let mut response = at_the_stall(&client, &server);

@@ -197,23 +197,23 @@ fn two_hundred_at_any_time(time: Duration) {
 }
 
 #[test]
-fn whatever_ends_them_each_ends_once_and_nothing_is_left() {
-    alone("chaos::whatever_ends_them_each_ends_once_and_nothing_is_left", || {
+fn random_ends_of_every_kind_leave_one_outcome_each_and_no_leak() {
+    alone("chaos::random_ends_of_every_kind_leave_one_outcome_each_and_no_leak", || {
         two_hundred_at_any_time(Duration::from_secs(4));
     });
 }
 
 #[test]
-fn whatever_ends_them_on_several_io_threads_nothing_is_left() {
-    alone("chaos::whatever_ends_them_on_several_io_threads_nothing_is_left", || {
+fn random_ends_on_several_io_threads_leave_no_leak() {
+    alone("chaos::random_ends_on_several_io_threads_leave_no_leak", || {
         io_threads(3);
         two_hundred_at_any_time(Duration::from_secs(4));
     });
 }
 
 #[test]
-fn whatever_ends_them_on_a_pool_of_threads_nothing_is_left() {
-    let name = "chaos::whatever_ends_them_on_a_pool_of_threads_nothing_is_left";
+fn random_ends_on_a_pool_of_threads_leave_no_leak() {
+    let name = "chaos::random_ends_on_a_pool_of_threads_leave_no_leak";
     // Idle threads stay for ten seconds.
     alone_with(name, &[("HANGUP_ENGINE", "threads")], || {
         two_hundred_at_any_time(Duration::from_secs(2));

@@ -81,7 +81,7 @@ fn under_way(client: &Client) {
 }
 
 #[test]
-fn an_endless_body_that_is_wanted_whole_keeps_nobody_waiting() {
+fn an_endless_buffered_body_delays_no_other_request() {
     let (endless, server) = (endless(), Server::start(Script::answering("ok")));
     let client = Arc::new(client());
     let (theirs, url) = (Arc::clone(&client), endless.url("/"));
@@ -96,7 +96,7 @@ fn an_endless_body_that_is_wanted_whole_keeps_nobody_waiting() {
 }
 
 #[test]
-fn an_endless_body_that_is_read_on_and_on_keeps_nobody_waiting() {
+fn an_endless_body_read_without_pause_delays_no_other_request() {
     let (endless, server) = (endless(), Server::start(Script::answering("ok")));
     let client = Arc::new(client());
     let mut response = client.submit(request("GET", &endless.url("/"))).wait().unwrap();
@@ -109,7 +109,7 @@ fn an_endless_body_that_is_read_on_and_on_keeps_nobody_waiting() {
 }
 
 #[test]
-fn a_hundred_handshakes_keep_nobody_waiting() {
+fn a_hundred_handshakes_delay_no_other_request() {
     let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let server = Server::start(Script::answering("ok"));
     let client = tls_client();
@@ -139,7 +139,7 @@ fn a_hundred_handshakes_keep_nobody_waiting() {
 }
 
 #[test]
-fn an_endless_body_that_is_decoded_keeps_nobody_waiting() {
+fn an_endless_decoded_body_delays_no_other_request() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     std::io::Write::write_all(&mut encoder, &[0; 1_000_000]).unwrap();
     // A kilobyte each that becomes a megabyte, one after the other.
@@ -197,8 +197,8 @@ impl Blocked {
 const READERS: usize = 300;
 
 #[test]
-fn readers_that_block_hold_up_only_their_own_uploads() {
-    alone("fairness::readers_that_block_hold_up_only_their_own_uploads", || {
+fn readers_that_block_delay_only_their_own_uploads() {
+    alone("fairness::readers_that_block_delay_only_their_own_uploads", || {
         let server = Server::start(Script::answering("ok"));
         let client = client();
         let blocked = Blocked::begin(&client, &server.url("/"));

@@ -17,6 +17,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
+use hangup::{
+    CancelToken, Client, CloseReason, Error, Kind, Phase, Request, Response, Submission, Timeout,
+};
+use testserver::{BlackHole, Script, Server, Step};
+
 use crate::support::alone::alone;
 use crate::support::form::{block_on, unparking};
 use crate::support::look::{assert_at_rest, assert_gone, sockets, wait_at_rest, wait_gone};
@@ -26,10 +31,6 @@ use crate::support::{
     Aim, PATIENCE, client, client_with, fetch, get, ms, per_origin, post, request, tls_client,
     until,
 };
-use hangup::{
-    CancelToken, Client, CloseReason, Error, Kind, Phase, Request, Response, Submission, Timeout,
-};
-use testserver::{BlackHole, Script, Server, Step};
 
 /// The head of a response whose body has 100 bytes, and ten of them.
 const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
@@ -94,7 +95,7 @@ fn at_the_stall(client: &Client, server: &Server) -> Response {
 }
 
 #[test]
-fn what_is_submitted_ends_as_a_call_does() {
+fn a_submission_ends_as_a_blocking_call_does() {
     fn anywhere<T: Send + 'static>(_: &T) {}
     let server = Server::start(Script::answering("hello"));
     let client = client();
@@ -114,7 +115,7 @@ fn what_is_submitted_ends_as_a_call_does() {
 }
 
 #[test]
-fn it_begins_at_the_call_and_with_the_settings_of_then() {
+fn a_submission_begins_at_the_call_with_the_settings_of_that_moment() {
     let server = Server::start(Script::echoing());
     let client = client();
     client.set_header("x-then", Some("1")).unwrap();
@@ -128,7 +129,7 @@ fn it_begins_at_the_call_and_with_the_settings_of_then() {
 }
 
 #[test]
-fn many_share_what_connections_there_may_be() {
+fn many_submissions_share_the_connections_that_the_limits_allow() {
     let server = Server::start(Script::answering("hello"));
     let client = client_with(per_origin(4));
     let url = server.url("/");
@@ -152,7 +153,7 @@ fn the_total_limit_counts_from_the_call() {
 }
 
 #[test]
-fn a_token_ends_it_in_every_phase() {
+fn a_token_ends_a_submission_in_every_phase() {
     let silent = Server::start(Script::every(vec![Step::Stall]));
     let (half, hole) = (half(), BlackHole::new());
     let answers = Server::start(Script::answering("hello"));
@@ -213,7 +214,7 @@ fn a_token_that_was_fired_before_means_no_byte() {
 }
 
 #[test]
-fn dropped_before_its_end_it_is_cancelled_and_nobody_else() {
+fn dropping_a_submission_cancels_it_and_nothing_else() {
     let server = Server::start(Script::every(vec![Step::head(), Step::Stall]));
     let client = client();
     let token = CancelToken::new();
@@ -234,7 +235,7 @@ fn dropped_before_its_end_it_is_cancelled_and_nobody_else() {
 }
 
 #[test]
-fn an_outcome_that_nobody_takes_closes_its_response() {
+fn an_outcome_that_is_never_taken_closes_its_response() {
     let server = half();
     let client = client();
     let mut submission = client.submit(request("GET", &server.url("/")));
@@ -302,7 +303,7 @@ fn a_read_that_is_dropped_with_its_piece_leaves_no_connection_in_use() {
 }
 
 #[test]
-fn what_its_own_waker_drops_leaves_no_connection_in_use() {
+fn a_submission_dropped_by_its_own_waker_leaves_no_connection_in_use() {
     struct Drops(mpsc::Sender<()>, Mutex<Option<Submission>>);
     impl Wake for Drops {
         fn wake(self: Arc<Self>) {
@@ -353,7 +354,7 @@ fn a_drop_that_races_with_the_outcome_leaves_no_connection_in_use() {
 }
 
 #[test]
-fn a_shutdown_ends_all_of_it() {
+fn a_shutdown_ends_submissions_in_every_phase() {
     let server = half();
     let client = client();
     let mut response = at_the_stall(&client, &server);
@@ -373,7 +374,7 @@ fn a_shutdown_ends_all_of_it() {
 }
 
 #[test]
-fn a_body_that_takes_its_time_keeps_nobody_waiting() {
+fn a_slow_body_delays_no_other_request() {
     let server = Server::start(Script::answering("hello"));
     let client = client();
     let (go, gone) = mpsc::channel::<()>();
@@ -388,7 +389,7 @@ fn a_body_that_takes_its_time_keeps_nobody_waiting() {
 }
 
 #[test]
-fn other_peoples_panics_are_told_and_hurt_nobody() {
+fn panics_of_callbacks_are_reported_and_affect_no_other_request() {
     let server = Server::start(Script::answering("hello"));
     let client = client();
     let (source, account) = Source::pieces(1, 5, |_| panic!("on purpose"));
@@ -413,8 +414,8 @@ fn other_peoples_panics_are_told_and_hurt_nobody() {
 }
 
 #[test]
-fn the_child_of_a_fork_begins_anew() {
-    alone("the_child_of_a_fork_begins_anew", || {
+fn the_child_of_a_fork_submits_with_threads_of_its_own() {
+    alone("the_child_of_a_fork_submits_with_threads_of_its_own", || {
         let (server, answers) = (half(), Server::start(Script::answering("hello")));
         let client = client();
         let mut response = at_the_stall(&client, &server);

@@ -11,6 +11,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hangup::{Body, CancelToken, Client, Kind, Limits, Phase, Submission, Timeout};
+use testserver::{
+    BlackHole, Certificate, Conduct, Proxy, ProxyOptions, ProxyStep, Script, Server, Step,
+};
+
 use super::fairness::fifty_small_ones;
 use crate::support::alone::{alone, alone_with};
 use crate::support::crowd::{
@@ -26,10 +31,6 @@ use crate::support::verdict::{REASON, assert_cancelled, assert_consistent, repor
 use crate::support::{
     Dice, MARGIN, PATIENCE, client, client_with, ms, per_origin, post, request, tls_client,
     trusting, until,
-};
-use hangup::{Body, CancelToken, Client, Kind, Limits, Phase, Submission, Timeout};
-use testserver::{
-    BlackHole, Certificate, Conduct, Proxy, ProxyOptions, ProxyStep, Script, Server, Step,
 };
 
 /// So many requests that wait for a head, and so many cancels at once: by a token each and by one for all.
@@ -198,8 +199,8 @@ fn a_thousand_in_every_phase_end_once_when_it_is_shut_down() {
 }
 
 #[test]
-fn threads_do_the_same_where_there_are_no_fibers() {
-    let name = "many::threads_do_the_same_where_there_are_no_fibers";
+fn without_fibers_threads_do_the_same() {
+    let name = "many::without_fibers_threads_do_the_same";
     alone_with(name, &[("HANGUP_ENGINE", "threads")], || {
         let client = client();
         let (silent, server) = (Silent::start(), Server::start(Script::answering("ok")));
@@ -249,7 +250,7 @@ fn bodies_of_bytes_and_files_are_sent_side_by_side() {
 }
 
 #[test]
-fn limits_hold_for_what_is_submitted() {
+fn limits_hold_for_submitted_requests() {
     // L1, L4: first come, first served, and a queue that is full refuses at once.
     let server = Server::start(holding(&["/held"]));
     let client = client_with(Limits { queue: 200, ..per_origin(1) });
@@ -272,7 +273,7 @@ fn limits_hold_for_what_is_submitted() {
 }
 
 #[test]
-fn a_thousand_clocks_ring_each_at_its_time() {
+fn a_thousand_timeouts_expire_each_at_its_time() {
     let silent = Silent::start();
     let client = client();
     let all: Vec<_> = (0..1000)
@@ -338,7 +339,7 @@ fn a_kept_connection_serves_both_forms_in_turn() {
 }
 
 #[test]
-fn who_is_woken_may_submit_at_once() {
+fn a_waker_may_submit_at_once() {
     /// Submits the next one when it is woken, as long as there shall be one.
     struct Chain {
         client: Client,

@@ -9,36 +9,37 @@ mod phases;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hangup::{
+    Body, CancelToken, CloseMode, ConnectionState, Error, Kind, Limits, Phase, Request, Timeout,
+};
+use testserver::{Certificate, Script, Server, Step, Until};
+
 use crate::support::alone::{again_on_threads, alone};
 use crate::support::form::{Form, Response, in_both_forms};
 use crate::support::look::{assert_gone, threads};
 use crate::support::source::Source;
 use crate::support::verdict::{assert_in_time, assert_timed_out, timed_out};
 use crate::support::{MARGIN, PATIENCE, fetch, get, ms, post, request, until};
-use hangup::{
-    Body, CancelToken, CloseMode, ConnectionState, Error, Kind, Limits, Phase, Request, Timeout,
-};
-use testserver::{Certificate, Script, Server, Step, Until};
 
 in_both_forms! {
     t2_the_total_runs_across_dial_upload_and_body,
     t2_the_total_counts_time_that_the_caller_spends_between_reads,
-    t3_the_head_clock_runs_neither_during_the_upload_nor_during_the_body,
-    t3_the_head_clock_starts_when_the_request_is_sent,
+    t3_the_head_timeout_runs_neither_during_the_upload_nor_during_the_body,
+    t3_the_head_timeout_starts_when_the_request_is_sent,
     t4_a_body_that_drips_keeps_read_alive_and_is_ended_by_the_total,
     t4_a_body_that_drips_is_ended_by_the_minimum_rate,
-    t4_a_minimum_rate_never_keeps_the_read_clock_from_firing,
-    t5_a_limit_that_was_not_hit_leaves_no_trace,
-    t5_the_longest_time_there_is_is_no_limit_wherever_one_is_set,
-    t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit,
-    t7_a_timeout_in_one_exchange_leaves_idle_connections_and_other_exchanges_alone,
+    t4_a_minimum_rate_never_keeps_the_read_timeout_from_firing,
+    t5_a_timeout_that_was_not_hit_leaves_no_trace,
+    t5_the_longest_duration_means_no_timeout_in_every_setter,
+    t6_zero_is_refused_and_the_message_names_the_value_for_no_timeout,
+    t7_a_timeout_in_one_exchange_does_not_affect_idle_connections_or_other_exchanges,
     t8_ten_thousand_requests_with_a_total_timeout_start_no_thread,
-    the_first_clock_to_run_out_is_the_one_that_is_named,
+    the_error_names_the_timeout_that_expired_first,
     a_deadline_that_is_set_while_the_call_waits_ends_it,
 }
 
 #[test]
-fn what_is_submitted_is_ended_by_its_clocks_on_a_pool_of_threads_too() {
+fn submissions_on_a_pool_of_threads_time_out_too() {
     again_on_threads(&["submitted::t1_", "submitted::t2_", "submitted::t4_"]);
 }
 
@@ -116,7 +117,7 @@ fn t2_the_total_counts_time_that_the_caller_spends_between_reads(form: Form) {
     assert_eq!(response.timings(), over);
 }
 
-fn t3_the_head_clock_runs_neither_during_the_upload_nor_during_the_body(form: Form) {
+fn t3_the_head_timeout_runs_neither_during_the_upload_nor_during_the_body(form: Form) {
     let head = LIMIT;
     let steps = vec![
         Step::head(),
@@ -135,7 +136,7 @@ fn t3_the_head_clock_runs_neither_during_the_upload_nor_during_the_body(form: Fo
     assert!(begun.elapsed() >= head * 2 + ms(290));
 }
 
-fn t3_the_head_clock_starts_when_the_request_is_sent(form: Form) {
+fn t3_the_head_timeout_starts_when_the_request_is_sent(form: Form) {
     let steps = vec![Step::head(), Step::body(), Step::Stall];
     let server = Server::start(Script::every(steps));
     let client = form.client();
@@ -192,7 +193,7 @@ fn t4_a_body_that_drips_is_ended_by_the_minimum_rate(form: Form) {
     assert_timed_out(&error, Timeout::Total, Phase::Read);
 }
 
-fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing(form: Form) {
+fn t4_a_minimum_rate_never_keeps_the_read_timeout_from_firing(form: Form) {
     for (rate, window) in [(0, ms(10)), (0, ms(0)), (100, ms(0))] {
         let refused = request("GET", "http://127.0.0.1/").set_min_rate(Some((rate, window)));
         let kind = refused.unwrap_err().kind();
@@ -217,7 +218,7 @@ fn t4_a_minimum_rate_never_keeps_the_read_clock_from_firing(form: Form) {
     }
 }
 
-fn t5_a_limit_that_was_not_hit_leaves_no_trace(form: Form) {
+fn t5_a_timeout_that_was_not_hit_leaves_no_trace(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let mut request = request("GET", &server.url("/"));
@@ -245,7 +246,7 @@ fn t5_a_limit_that_was_not_hit_leaves_no_trace(form: Form) {
     assert_eq!(server.connections(), 1);
 }
 
-fn t5_the_longest_time_there_is_is_no_limit_wherever_one_is_set(form: Form) {
+fn t5_the_longest_duration_means_no_timeout_in_every_setter(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let longest = Some(Duration::MAX);
     let client = form.client_with(Limits {
@@ -277,7 +278,7 @@ fn t5_the_longest_time_there_is_is_no_limit_wherever_one_is_set(form: Form) {
     manager.drain(longest).unwrap();
 }
 
-fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit(form: Form) {
+fn t6_zero_is_refused_and_the_message_names_the_value_for_no_timeout(form: Form) {
     let client = form.client();
     let mut request = request("GET", "http://127.0.0.1:1/");
     let zero = Some(Duration::ZERO);
@@ -309,7 +310,7 @@ fn t6_zero_is_refused_and_the_message_names_the_way_to_say_no_limit(form: Form) 
     assert_eq!(response.read_all(10).unwrap(), b"ok");
 }
 
-fn t7_a_timeout_in_one_exchange_leaves_idle_connections_and_other_exchanges_alone(form: Form) {
+fn t7_a_timeout_in_one_exchange_does_not_affect_idle_connections_or_other_exchanges(form: Form) {
     let quick = vec![Step::forever(vec![Step::answer(200, "ok")])];
     let slow = vec![Step::head(), Step::Stall];
     let held = vec![
@@ -366,7 +367,7 @@ fn t8_ten_thousand_requests_with_a_total_timeout_start_no_thread(form: Form) {
     });
 }
 
-fn the_first_clock_to_run_out_is_the_one_that_is_named(form: Form) {
+fn the_error_names_the_timeout_that_expired_first(form: Form) {
     let server = Server::start(Script::every(vec![Step::head(), Step::Stall]));
     let client = form.client();
     let orders = [(Timeout::Head, Timeout::Total), (Timeout::Total, Timeout::Head)];

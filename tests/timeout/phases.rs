@@ -23,8 +23,8 @@ in_both_forms! {
     t1_connect_against_a_black_hole,
     t1_tls_against_a_silent_server,
     t1_write_against_a_server_that_does_not_read,
-    t1_head_against_a_server_that_thinks,
-    t1_head_that_drips_is_one_wait_not_many,
+    t1_head_against_a_server_that_is_slow_to_answer,
+    t1_a_head_that_drips_is_one_wait,
     t1_read_against_a_body_that_stalls,
 }
 
@@ -127,7 +127,7 @@ fn t1_write_against_a_server_that_does_not_read(form: Form) {
     }
 }
 
-fn t1_head_against_a_server_that_thinks(form: Form) {
+fn t1_head_against_a_server_that_is_slow_to_answer(form: Form) {
     for said in ["", "HTTP/1.1 200 OK\r\nConte", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
         for (clock, set) in three(Timeout::Head, LIMIT) {
             let server =
@@ -144,7 +144,7 @@ fn t1_head_against_a_server_that_thinks(form: Form) {
     }
 }
 
-fn t1_head_that_drips_is_one_wait_not_many(form: Form) {
+fn t1_a_head_that_drips_is_one_wait(form: Form) {
     let drip = Step::Drip { bytes: 1000, every_ms: 10, chunk: 1 };
     let steps = vec![Step::head(), Step::send("HTTP/1.1 200 OK\r\nX: "), drip];
     let server = Server::start(Script::every(steps));

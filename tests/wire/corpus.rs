@@ -3,21 +3,22 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::form::{Client, Form, in_both_forms};
 use hangup::{Body, Kind, Request};
 use testserver::corpus::{Case, load};
 use testserver::{Certificate, Options, Segments, Server};
 
+use crate::support::form::{Client, Form, in_both_forms};
+
 in_both_forms! {
-    every_case_of_the_corpus_ends_as_it_says,
-    every_case_ends_in_the_same_way_over_tls,
+    every_case_of_the_corpus_has_the_expected_outcome,
+    every_case_has_the_same_outcome_over_tls,
 }
 
-fn every_case_of_the_corpus_ends_as_it_says(form: Form) {
+fn every_case_of_the_corpus_has_the_expected_outcome(form: Form) {
     every_case(form, None);
 }
 
-fn every_case_ends_in_the_same_way_over_tls(form: Form) {
+fn every_case_has_the_same_outcome_over_tls(form: Form) {
     every_case(form, Some(Certificate::Good));
 }
 

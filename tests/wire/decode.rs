@@ -3,26 +3,27 @@
 use std::io::Write;
 use std::time::Duration;
 
-use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::assert_gone;
-use crate::support::{fetch, get, request, until};
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use hangup::{CancelToken, CloseMode, CloseReason, Kind, Timeout};
 use testserver::{Script, Server, Step};
 
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::look::assert_gone;
+use crate::support::{fetch, get, request, until};
+
 in_both_forms! {
-    r8_a_decoded_body_leaves_its_connection_to_the_next,
-    r8_what_was_not_asked_for_or_is_not_known_is_handed_out_as_it_is,
+    r8_a_connection_is_reused_after_a_decoded_body,
+    r8_a_coding_that_was_not_requested_or_is_unknown_is_not_decoded,
     r8_no_body_needs_no_decoding,
     w12_a_broken_coding_is_an_error_after_the_good_data,
     w12_a_bomb_stops_at_the_bound_on_decoded_bytes,
-    r8_what_the_wire_says_comes_through_unchanged,
+    r8_headers_of_a_decoded_response_are_unchanged,
     w12_a_body_that_decodes_to_nothing_is_refused_after_bounded_work,
     w12_empty_members_and_blocks_between_the_data_are_decoded,
-    w12_more_codings_than_two_are_decoded_only_where_asked_for,
-    c12_decoding_ends_by_cancel_close_shutdown_and_total_though_all_bytes_came,
-    r8_a_body_that_came_whole_keeps_its_connection_though_it_is_not_decoded_to_its_end,
+    w12_more_than_two_codings_are_decoded_only_when_allowed,
+    c12_cancel_close_shutdown_and_total_end_decoding_after_all_bytes_came,
+    r8_a_complete_body_keeps_its_connection_even_if_it_is_not_decoded_to_its_end,
 }
 
 /// A header of the last request that a connection saw.
@@ -79,7 +80,7 @@ fn text() -> Vec<u8> {
     (0..60_000u32).flat_map(|n| (n * 7919 % 1013).to_string().into_bytes()).collect()
 }
 
-fn r8_a_decoded_body_leaves_its_connection_to_the_next(form: Form) {
+fn r8_a_connection_is_reused_after_a_decoded_body(form: Form) {
     let text = text();
     let members = [gzip(&text[..100]), gzip(b""), gzip(&text[100..])].concat();
     let cases = [
@@ -116,7 +117,7 @@ fn r8_a_decoded_body_leaves_its_connection_to_the_next(form: Form) {
     }
 }
 
-fn r8_what_was_not_asked_for_or_is_not_known_is_handed_out_as_it_is(form: Form) {
+fn r8_a_coding_that_was_not_requested_or_is_unknown_is_not_decoded(form: Form) {
     let body = gzip(b"body");
     let server = coded("gzip", &body, false);
     assert_eq!(fetch(&form.client(), &server.url("/")).unwrap(), body);
@@ -210,7 +211,7 @@ fn w12_a_bomb_stops_at_the_bound_on_decoded_bytes(form: Form) {
     assert_eq!(get(&client, &server.url("/")).unwrap().read_all(5000).unwrap(), [7; 5000]);
 }
 
-fn r8_what_the_wire_says_comes_through_unchanged(form: Form) {
+fn r8_headers_of_a_decoded_response_are_unchanged(form: Form) {
     let body = gzip(&text());
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
@@ -326,7 +327,7 @@ fn w12_empty_members_and_blocks_between_the_data_are_decoded(form: Form) {
     }
 }
 
-fn w12_more_codings_than_two_are_decoded_only_where_asked_for(form: Form) {
+fn w12_more_than_two_codings_are_decoded_only_when_allowed(form: Form) {
     let body = gzip(&zlib(&gzip(b"body")));
     let server = coded("gzip, deflate, gzip", &body, false);
     let client = decoding(form);
@@ -344,7 +345,7 @@ fn w12_more_codings_than_two_are_decoded_only_where_asked_for(form: Form) {
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"body");
 }
 
-fn c12_decoding_ends_by_cancel_close_shutdown_and_total_though_all_bytes_came(form: Form) {
+fn c12_cancel_close_shutdown_and_total_end_decoding_after_all_bytes_came(form: Form) {
     let twice = gzip(&gzip(&vec![0; 50_000_000]));
     let once = gzip(&vec![0; 7_000_000]);
     assert!(once.len() < 8 * 1024 && twice.len() < 8 * 1024, "one read takes all of it");
@@ -385,7 +386,7 @@ fn c12_decoding_ends_by_cancel_close_shutdown_and_total_though_all_bytes_came(fo
     }
 }
 
-fn r8_a_body_that_came_whole_keeps_its_connection_though_it_is_not_decoded_to_its_end(form: Form) {
+fn r8_a_complete_body_keeps_its_connection_even_if_it_is_not_decoded_to_its_end(form: Form) {
     for how in [None, Some(CloseMode::Now), Some(CloseMode::Graceful)] {
         let server = coded("gzip", &gzip(&text()[..1000]), false);
         let client = decoding(form);

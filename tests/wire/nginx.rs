@@ -3,24 +3,25 @@
 use std::collections::HashSet;
 use std::thread;
 
-use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_sockets, only_socket, sockets};
-use crate::support::{MARGIN, fetch, get, ms, request, until};
 use hangup::{CloseMode, Kind};
 use testserver::Nginx;
 
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::look::{assert_at_rest, assert_sockets, only_socket, sockets};
+use crate::support::{MARGIN, fetch, get, ms, request, until};
+
 in_both_forms! {
-    a_thousand_requests_ride_on_one_connection,
+    a_thousand_requests_share_one_connection,
     sixteen_threads_share_one_client,
     sixteen_threads_share_one_client_over_tls,
-    tls_keeps_its_connection_and_says_its_version,
+    a_tls_connection_is_reused_and_reports_its_version,
     a_hundred_megabytes_arrive_whole,
     ranges_head_and_204_have_the_bodies_they_should_have,
     a_large_body_left_unread_is_closed_at_once_and_its_slot_is_free,
     an_nginx_that_is_gone_is_an_error_and_one_that_is_back_is_used,
 }
 
-fn a_thousand_requests_ride_on_one_connection(form: Form) {
+fn a_thousand_requests_share_one_connection(form: Form) {
     let nginx = Nginx::start();
     let client = form.client();
     let url = nginx.http_url("/small");
@@ -74,7 +75,7 @@ fn sixteen_threads_share_one_client_over_tls(form: Form) {
     sixteen(&client, &nginx.https_url("/small"), nginx.https_port());
 }
 
-fn tls_keeps_its_connection_and_says_its_version(form: Form) {
+fn a_tls_connection_is_reused_and_reports_its_version(form: Form) {
     let nginx = Nginx::start();
     let client = form.tls_client();
     for round in 0..100 {

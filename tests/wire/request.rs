@@ -9,33 +9,34 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::support::form::{Client, Form, Response, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone, assert_sockets, sockets};
-use crate::support::source::Source;
-use crate::support::{PATIENCE, fetch, get, post, request, until};
 use hangup::{
     Body, CancelToken, CloseMode, CloseReason, Error, Kind, Phase, Request, Sent, Timeout,
 };
 use testserver::{Options, Script, Server, Step};
 
+use crate::support::form::{Client, Form, Response, in_both_forms};
+use crate::support::look::{assert_at_rest, assert_gone, assert_sockets, sockets};
+use crate::support::source::Source;
+use crate::support::{PATIENCE, fetch, get, post, request, until};
+
 in_both_forms! {
-    q7_bytes_a_file_and_readers_arrive_whole,
-    q7_no_body_says_so_where_the_method_expects_one,
+    q7_bytes_files_and_readers_arrive_complete,
+    q7_a_request_without_a_body_sends_length_zero_where_the_method_expects_one,
     q7_a_reader_is_read_to_its_length_and_dropped_once,
     q7_a_reader_that_fails_ends_the_exchange_with_its_own_error,
     q7_a_reader_that_is_short_ends_the_exchange_with_its_own_error,
-    q7_a_file_that_shrinks_or_is_none_is_an_error,
-    q7_a_file_whose_size_is_made_up_is_sent_as_it_reads,
+    q7_a_file_that_shrinks_or_does_not_exist_is_an_error,
+    q7_a_file_with_an_unreliable_size_is_sent_to_its_end,
     q7_a_file_that_grows_while_it_is_sent_is_an_error_and_never_cut_off,
-    q7_a_readers_body_can_be_sent_once_and_others_again,
-    a_reader_that_panics_leaves_no_connection_and_no_slot_behind,
+    q7_a_reader_can_be_sent_once_and_other_bodies_repeatedly,
+    a_reader_that_panics_leaks_no_connection_and_no_slot,
     a_reader_may_send_a_request_of_its_own,
-    an_early_answer_ends_the_upload_and_the_connection,
-    q1_what_could_split_a_request_is_refused_before_anything_is_opened,
-    q1_urls_go_out_as_the_url_standard_has_them,
+    an_early_response_ends_the_upload_and_the_connection,
+    q1_text_that_could_split_a_request_is_refused_before_anything_is_opened,
+    q1_urls_are_sent_as_the_url_standard_defines,
     q1_ipv6_literals_work,
     q2_the_librarys_own_headers_cannot_be_contradicted,
-    heads_are_sent_whole_up_to_a_mebibyte,
+    request_heads_of_up_to_a_mebibyte_are_sent,
     a_larger_head_is_refused_before_a_byte_is_sent,
 }
 
@@ -62,7 +63,7 @@ fn scratch(form: Form, name: &str, content: &[u8]) -> PathBuf {
     path
 }
 
-fn q7_bytes_a_file_and_readers_arrive_whole(form: Form) {
+fn q7_bytes_files_and_readers_arrive_complete(form: Form) {
     let client = form.client();
     for size in [0, 1, 1000, 70_000, 1_000_000] {
         let data: Vec<u8> = (0..size).map(|n: usize| (n * 7 % 251) as u8).collect();
@@ -96,7 +97,7 @@ fn q7_bytes_a_file_and_readers_arrive_whole(form: Form) {
     }
 }
 
-fn q7_no_body_says_so_where_the_method_expects_one(form: Form) {
+fn q7_a_request_without_a_body_sends_length_zero_where_the_method_expects_one(form: Form) {
     let server = taking();
     let client = form.client();
     for (method, expected) in
@@ -183,7 +184,7 @@ fn q7_a_reader_that_is_short_ends_the_exchange_with_its_own_error(form: Form) {
     }
 }
 
-fn q7_a_file_that_shrinks_or_is_none_is_an_error(form: Form) {
+fn q7_a_file_that_shrinks_or_does_not_exist_is_an_error(form: Form) {
     let path = scratch(form, "shrinks", &[b'f'; 100_000]);
     let server = taking();
     let client = form.client();
@@ -207,7 +208,7 @@ fn q7_a_file_that_shrinks_or_is_none_is_an_error(form: Form) {
     assert_at_rest(client.manager());
 }
 
-fn q7_a_file_whose_size_is_made_up_is_sent_as_it_reads(form: Form) {
+fn q7_a_file_with_an_unreliable_size_is_sent_to_its_end(form: Form) {
     let client = form.client();
     // proc(5): of no bytes, it says; sysfs(5): of a page. What they hold does not change here.
     let small =
@@ -257,7 +258,7 @@ fn q7_a_file_that_grows_while_it_is_sent_is_an_error_and_never_cut_off(form: For
 }
 
 #[test]
-fn q7_a_fifo_and_a_device_are_refused_at_once_and_their_writers_are_left_alone() {
+fn q7_a_fifo_and_a_device_are_refused_at_once_without_disturbing_a_writer() {
     let path = scratch(Form::Blocking, "fifo", b"");
     fs::remove_file(&path).unwrap();
     let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
@@ -287,7 +288,7 @@ fn q7_a_fifo_and_a_device_are_refused_at_once_and_their_writers_are_left_alone()
     fs::remove_file(file).unwrap();
 }
 
-fn q7_a_readers_body_can_be_sent_once_and_others_again(form: Form) {
+fn q7_a_reader_can_be_sent_once_and_other_bodies_repeatedly(form: Form) {
     let server = taking();
     let client = form.client();
     let (source, account) = Source::pieces(2, 10, |_| {});
@@ -316,7 +317,7 @@ fn q7_a_readers_body_can_be_sent_once_and_others_again(form: Form) {
     account.assert_dropped_once();
 }
 
-fn a_reader_that_panics_leaves_no_connection_and_no_slot_behind(form: Form) {
+fn a_reader_that_panics_leaks_no_connection_and_no_slot(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let (source, account) = Source::new(|number, into| {
@@ -339,7 +340,7 @@ fn a_reader_that_panics_leaves_no_connection_and_no_slot_behind(form: Form) {
 
 /// Only what is submitted can be ended: on the caller's own thread, the caller's reader has the thread.
 #[test]
-fn q7_a_reader_that_stalls_does_not_hold_up_the_end_of_its_submission() {
+fn q7_a_reader_that_stalls_does_not_delay_the_end_of_its_submission() {
     type End = (&'static str, Kind, fn(&hangup::Client, &CancelToken, &mut Request, bool));
     let ends: [End; 6] = [
         ("total", Kind::TimedOut, |_, _, request, begun| {
@@ -411,7 +412,7 @@ fn q7_a_reader_that_stalls_does_not_hold_up_the_end_of_its_submission() {
 }
 
 #[test]
-fn q7_a_submission_that_is_dropped_lets_go_of_a_reader_that_stalls() {
+fn q7_dropping_a_submission_releases_a_reader_that_stalls() {
     let server = taking();
     let client = crate::support::client();
     let (stalls, stalled) = mpsc::channel();
@@ -448,7 +449,7 @@ fn a_reader_may_send_a_request_of_its_own(form: Form) {
     assert_eq!(client.manager().stats().idle, 2);
 }
 
-fn an_early_answer_ends_the_upload_and_the_connection(form: Form) {
+fn an_early_response_ends_the_upload_and_the_connection(form: Form) {
     // R10, W11: refused while the upload is under way.
     let answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
     let steps = vec![Step::head(), Step::send(answer), Step::eof()];
@@ -475,7 +476,7 @@ fn seen(client: &Client, server: &Server, request: &mut Request) -> String {
     server.heads(server.connections() - 1).pop().unwrap()
 }
 
-fn q1_what_could_split_a_request_is_refused_before_anything_is_opened(form: Form) {
+fn q1_text_that_could_split_a_request_is_refused_before_anything_is_opened(form: Form) {
     let server = Server::start(Script::echoing());
     let client = form.client();
     let bad = ["\r", "\n", "\r\n", "\0", " ", "\r\nX: y", "a\r\n\r\nGET / HTTP/1.1"];
@@ -525,7 +526,7 @@ fn q1_what_could_split_a_request_is_refused_before_anything_is_opened(form: Form
     assert_eq!((server.connections(), client.manager().stats().opened), (0, 0));
 }
 
-fn q1_urls_go_out_as_the_url_standard_has_them(form: Form) {
+fn q1_urls_are_sent_as_the_url_standard_defines(form: Form) {
     let server = Server::start(Script::echoing());
     let port = server.port();
     let cases = [
@@ -630,7 +631,7 @@ fn large(server: &Server, size: usize) -> [(Request, String); 3] {
     [(url, format!("/?{query} HTTP")), (one, format!("Negotiate {text}\r\n")), (many, fields)]
 }
 
-fn heads_are_sent_whole_up_to_a_mebibyte(form: Form) {
+fn request_heads_of_up_to_a_mebibyte_are_sent(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     for size in [16_300, 16_384, 17_000, 40_000, 900_000] {

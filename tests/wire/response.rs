@@ -3,24 +3,25 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone};
-use crate::support::{MARGIN, fetch, get, request};
 use hangup::{CloseReason, ConnectionMode, Error, Kind, Phase};
 use testserver::{Script, Server, Step};
 
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::look::{assert_at_rest, assert_gone};
+use crate::support::{MARGIN, fetch, get, request};
+
 in_both_forms! {
-    w7_an_answer_cut_at_any_byte_is_an_error_that_says_where,
-    an_answer_torn_at_any_byte_is_the_same_answer,
+    w7_a_response_cut_at_any_byte_is_an_error_that_names_the_place,
+    a_response_split_at_any_byte_is_the_same_response,
     w1_status_lines_as_they_are_reported,
-    w1_what_is_no_status_line_is_refused_at_once,
-    w2_every_byte_in_a_header_value_is_refused_or_delivered_as_it_is,
+    w1_a_malformed_status_line_is_refused_at_once,
+    w2_every_byte_in_a_header_value_is_refused_or_delivered_unchanged,
     w2_every_byte_in_a_header_name_is_refused_unless_it_is_a_token,
     w2_repeated_headers_are_all_there_in_order,
-    w4_lengths_that_mean_nothing_are_refused,
-    w4_a_huge_length_costs_nothing_until_it_comes,
-    the_rest_is_what_is_left_whatever_was_read_before,
-    w8_bodyless_answers_return_at_once_whatever_they_announce,
+    w4_invalid_lengths_are_refused,
+    w4_a_huge_length_allocates_nothing_in_advance,
+    read_all_returns_the_rest_after_any_earlier_reads,
+    w8_a_response_without_a_body_returns_at_once_despite_its_headers,
     a_head_that_never_ends_is_bounded_in_bytes_and_time,
 }
 
@@ -40,7 +41,7 @@ fn next(client: &Client, server: &Server) -> Result<Vec<u8>, Error> {
     client.send(&mut request)?.read_all(usize::MAX)
 }
 
-fn w7_an_answer_cut_at_any_byte_is_an_error_that_says_where(form: Form) {
+fn w7_a_response_cut_at_any_byte_is_an_error_that_names_the_place(form: Form) {
     // The zero-sized chunk makes a body complete, whatever becomes of the trailers (RFC 9112 section 8).
     let last_chunk = CHUNKED.find("T: t").unwrap();
     for (answer, body, complete) in
@@ -85,7 +86,7 @@ fn w7_an_answer_cut_at_any_byte_is_an_error_that_says_where(form: Form) {
     }
 }
 
-fn an_answer_torn_at_any_byte_is_the_same_answer(form: Form) {
+fn a_response_split_at_any_byte_is_the_same_response(form: Form) {
     let folded = "HTTP/1.1 200 OK\r\nX: a\r\n  b\r\nContent-Length: 5\r\n\r\nhello";
     let interim = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
     let bare = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello";
@@ -147,7 +148,7 @@ fn refused(form: Form, answer: &[u8]) -> Error {
     error
 }
 
-fn w1_what_is_no_status_line_is_refused_at_once(form: Form) {
+fn w1_a_malformed_status_line_is_refused_at_once(form: Form) {
     for line in [
         "HTTP/1.1 -12 X",
         "HTTP/1.1 2 X",
@@ -166,7 +167,7 @@ fn w1_what_is_no_status_line_is_refused_at_once(form: Form) {
     refused(form, b"SSH-2.0-OpenSSH_9.2\r\n");
 }
 
-fn w2_every_byte_in_a_header_value_is_refused_or_delivered_as_it_is(form: Form) {
+fn w2_every_byte_in_a_header_value_is_refused_or_delivered_unchanged(form: Form) {
     for byte in 0..=255u8 {
         let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-A: a".to_vec();
         answer.extend([byte, b'b']);
@@ -229,7 +230,7 @@ fn w2_repeated_headers_are_all_there_in_order(form: Form) {
     assert_eq!(response.head().header("SET-cookie"), Some(&b"x=1"[..]));
 }
 
-fn w4_lengths_that_mean_nothing_are_refused(form: Form) {
+fn w4_invalid_lengths_are_refused(form: Form) {
     for value in [
         "-1",
         "+5",
@@ -257,7 +258,7 @@ fn w4_lengths_that_mean_nothing_are_refused(form: Form) {
     );
 }
 
-fn w4_a_huge_length_costs_nothing_until_it_comes(form: Form) {
+fn w4_a_huge_length_allocates_nothing_in_advance(form: Form) {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\nhello";
     let server =
         answering_each(&[vec![Step::send(head), Step::Stall], vec![Step::send(head), Step::Close]]);
@@ -279,7 +280,7 @@ fn w4_a_huge_length_costs_nothing_until_it_comes(form: Form) {
     assert!(error.message().contains("after 5 of 9223372036854775807"), "{error}");
 }
 
-fn the_rest_is_what_is_left_whatever_was_read_before(form: Form) {
+fn read_all_returns_the_rest_after_any_earlier_reads(form: Form) {
     let length = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
     let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     for answer in [length, chunks] {
@@ -292,7 +293,7 @@ fn the_rest_is_what_is_left_whatever_was_read_before(form: Form) {
     }
 }
 
-fn w8_bodyless_answers_return_at_once_whatever_they_announce(form: Form) {
+fn w8_a_response_without_a_body_returns_at_once_despite_its_headers(form: Form) {
     let cases = [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"),
         ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),

@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::{PATIENCE, post};
 use hangup::{Body, Error, Kind, Phase, Timeout};
 use testserver::{Certificate, Options, Script, Server, Step};
+
+use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::{PATIENCE, post};
 
 in_both_forms! {
     an_interim_response_during_an_upload_does_not_end_it,
@@ -15,7 +16,7 @@ in_both_forms! {
     a_response_below_300_may_begin_before_the_upload_is_over,
     a_refusal_during_an_upload_ends_it,
     a_response_that_asks_for_a_close_ends_the_upload,
-    a_close_behind_an_early_response_ends_the_upload,
+    a_close_after_an_early_response_ends_the_upload,
     interim_responses_do_not_stop_the_write_timeout,
     endless_interim_responses_during_an_upload_are_bounded,
     an_early_body_that_is_never_read_on_does_not_grow_without_bound,
@@ -143,7 +144,7 @@ fn a_response_that_asks_for_a_close_ends_the_upload(form: Form) {
     assert_eq!(upload(&form.client(), &server, false).unwrap(), (200, b"ok".to_vec()));
 }
 
-fn a_close_behind_an_early_response_ends_the_upload(form: Form) {
+fn a_close_after_an_early_response_ends_the_upload(form: Form) {
     for end in [Step::Close, Step::Fin, Step::Rst] {
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         let steps = vec![Step::head(), Step::send(answer), Step::sleep(PAUSE), end, Step::eof()];
