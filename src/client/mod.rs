@@ -292,7 +292,7 @@ impl Client {
     /// # Errors
     /// None so far.
     pub fn set_tls_dangerously_accept_any_certificate(&self, on: bool) -> Result<(), Error> {
-        self.tls(|settings| settings.trust_anybody = on)
+        self.tls(|settings| settings.accept_any_certificate = on)
     }
 
     /// Dials ahead, in the background, until so many connections to the URL's origin are idle, with
@@ -325,7 +325,7 @@ impl Client {
         let mut config = Config::clone(&self.config.load());
         let mut settings = config.tls.settings().clone();
         change(&mut settings);
-        let own_roots = settings.roots.is_some() || settings.trust_anybody;
+        let own_roots = settings.roots.is_some() || settings.accept_any_certificate;
         config.tls = Tls::new(settings);
         // What the caller gave is checked here, where the error belongs; the system's roots are
         // read when they are needed.

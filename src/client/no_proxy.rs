@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::authority;
 use crate::error::Error;
-use crate::net::resolve::literal;
+use crate::net::dns::parse_literal;
 use crate::vocabulary::Kind;
 
 /// Hosts that are reached without a proxy. Threads: a value.
@@ -47,7 +47,7 @@ impl NoProxy {
 
     pub(super) fn covers(&self, host: &str, port: u16) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
-        let address = literal(host).map(|address| address.to_canonical());
+        let address = parse_literal(host).map(|address| address.to_canonical());
         self.0.iter().any(|entry| {
             entry.port.is_none_or(|only| only == port) && entry.which.covers(host, address)
         })
@@ -95,7 +95,7 @@ impl Exception {
 }
 
 fn network(text: &str) -> Option<IpNet> {
-    if let Some(address) = literal(text) {
+    if let Some(address) = parse_literal(text) {
         return Some(IpNet::from(address.to_canonical()));
     }
     text.parse().ok()

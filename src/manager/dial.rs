@@ -16,7 +16,7 @@ use super::key::PoolKey;
 use super::lease::{NoLease, Progress, Wish};
 use super::pool::{Dialled, Pool};
 use crate::net::Stop;
-use crate::net::dial::{self, Dial, Plan};
+use crate::net::dial::{self, Dial, DialConfig};
 use crate::net::stream::Stream;
 use crate::runtime::WorkerPool;
 use crate::timeouts::Deadline;
@@ -106,7 +106,7 @@ pub(super) fn begin_background_dials(
 
 fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
     let key = &record.key;
-    let plan = Plan {
+    let plan = DialConfig {
         host: key.origin.host.clone(),
         port: key.origin.port,
         unix: key.origin.unix.as_deref().map(Into::into),

@@ -159,7 +159,7 @@ mod tests {
         let origin = Origin::parse("https://Example.org").unwrap();
         assert_eq!(origin.to_string(), "https://example.org:443");
         let standard = Tls::standard();
-        let trusting = Tls::new(Settings { trust_anybody: true, ..Settings::default() });
+        let trusting = Tls::new(Settings { accept_any_certificate: true, ..Settings::default() });
         let own = Tls::new(Settings { roots: Some(vec![vec![1].into()]), ..Settings::default() });
         let direct = Arc::new(Route::default());
         let key = |tls| PoolKey::new(origin.clone(), tls, &direct);

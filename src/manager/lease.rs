@@ -68,7 +68,7 @@ impl Lease {
                 Checkout::Open(connection) => {
                     let mut lease = Self::new(pool, control, connection, true);
                     // The look at checkout: what the peer did to an idle connection is known by now.
-                    if lease.stream().is_some_and(|stream| stream.is_quiet(wish.made_good)) {
+                    if lease.stream().is_some_and(|stream| stream.is_reusable(wish.made_good)) {
                         return Ok(lease);
                     }
                     lease.replace()?
@@ -134,7 +134,7 @@ impl Lease {
         match self.connection.take() {
             Some(mut connection) => {
                 debug_assert!(!connection.stream.holds_input(), "bytes came behind the response");
-                connection.stream.rests();
+                connection.stream.mark_idle();
                 self.pool.give_back(connection, &self.control, now)
             }
             None => false,
@@ -151,7 +151,7 @@ impl Lease {
     pub(crate) fn part(mut self, reason: CloseReason) -> bool {
         let well = self.control.try_finish(Cause::Done);
         if let Some(stream) = self.stream() {
-            stream.say_goodbye();
+            stream.send_close_notify();
         }
         self.end(reason);
         well

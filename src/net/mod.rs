@@ -2,18 +2,15 @@
 //! proxy is told before a tunnel is open, and of the pool only that somebody may want a dial to
 //! end early (an [`Notify`](crate::runtime::Event)).
 
-mod cache;
 pub(crate) mod dial;
+pub(crate) mod dns;
 mod gate;
-mod name;
-mod patience;
 pub(crate) mod proxy;
-mod race;
-pub(crate) mod resolve;
 pub(crate) mod route;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;
+mod wait_context;
 
 use crate::error::Error;
 use crate::vocabulary::Timeout;

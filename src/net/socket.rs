@@ -153,7 +153,7 @@ impl InUse<'_> {
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
         // IoSlice is an iovec on Unix (std::io::IoSlice).
         message.msg_iov = pieces.as_ptr().cast_mut().cast();
-        message.msg_iovlen = pieces.len().min(MOST_PIECES) as _;
+        message.msg_iovlen = pieces.len().min(MAX_PIECES) as _;
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         self.sent(|| {
             // SAFETY: the pieces are readable for their lengths and outlive the call, which only reads.
@@ -170,7 +170,7 @@ impl InUse<'_> {
     }
 
     /// Whether an idle connection is as it should be: open, and with not a byte to read.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_reusable(&self) -> bool {
         let mut byte = 0u8;
         let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
         let got = uninterrupted(|| {
@@ -222,7 +222,7 @@ pub(super) fn bind_address(socket: &socket2::Socket, local: &SockAddr) -> io::Re
 }
 
 /// Less than IOV_MAX (limits.h) everywhere.
-const MOST_PIECES: usize = 64;
+const MAX_PIECES: usize = 64;
 
 /// The result of a system call that returns a count; it is made again if a signal interrupted it.
 fn uninterrupted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
@@ -302,10 +302,10 @@ mod tests {
     fn a_quiet_socket_is_quiet_until_the_peer_says_something() {
         use std::io::Write;
         let (socket, mut peer) = pair();
-        assert!(socket.enter().unwrap().is_quiet());
+        assert!(socket.enter().unwrap().is_reusable());
         peer.write_all(b"x").unwrap();
         let inside = socket.enter().unwrap();
         wait_fd(inside.source(), Interest::Read, WaitUntil::new(None)).unwrap();
-        assert!(!inside.is_quiet());
+        assert!(!inside.is_reusable());
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     /// Trusted certificates; `None` is the system's.
     pub(crate) roots: Option<Vec<CertificateDer<'static>>>,
     pub(crate) identity: Option<Identity>,
-    pub(crate) trust_anybody: bool,
+    pub(crate) accept_any_certificate: bool,
 }
 
 /// A client certificate with its private key.
@@ -74,8 +74,10 @@ impl Settings {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| broken(&error))?;
-        let builder = if self.trust_anybody {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnybody(provider)))
+        let builder = if self.accept_any_certificate {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
         } else {
             builder.with_root_certificates(self.root_store()?)
         };
@@ -137,7 +139,7 @@ impl fmt::Debug for Tls {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("trust_anybody", &self.trust_anybody)
+            .field("trust_anybody", &self.accept_any_certificate)
             .finish_non_exhaustive()
     }
 }
@@ -213,9 +215,9 @@ fn broken(error: &rustls::Error) -> Error {
 /// Believes any certificate. The handshake's signature is still checked: the peer has the key
 /// of whatever certificate it showed.
 #[derive(Debug)]
-struct TrustAnybody(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for TrustAnybody {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

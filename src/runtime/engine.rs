@@ -239,7 +239,7 @@ mod tests {
         let _here = on_fiber(move || {
             wait_fd(&read, Interest::Read, WaitUntil::new(None)).unwrap();
             here.read_exact(&mut [0]).unwrap();
-            read.rests();
+            read.mark_idle();
             here
         });
         assert!(known(&source));
@@ -252,7 +252,7 @@ mod tests {
             let source = Arc::clone(&source);
             move || wait_fd(&source, Interest::Read, WaitUntil::new(None)).unwrap()
         });
-        source.rests();
+        source.mark_idle();
         assert!(!known(&source));
     }
 

@@ -129,7 +129,7 @@ impl Source {
     }
 
     /// All that came was read, and nothing shall come for now.
-    pub(crate) fn rests(&self) {
+    pub(crate) fn mark_idle(&self) {
         self.read_by.store(self.home_here().unwrap_or(0), Ordering::Relaxed);
     }
 

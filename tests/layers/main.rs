@@ -48,7 +48,6 @@ const IN_A_CIRCLE: &[(&str, &str)] = &[
     ("ffi", "one handle's file reads another one's structures"),
     ("http", "the exchange is reached from every part of it"),
     ("manager", "the pool, its events, its sweep and the lease call each other"),
-    ("net", "the steps of a dial return the dial's failure"),
     ("response", "a read in the background belongs to the body"),
     ("runtime", "the parts use the parent's types, and fibers the event loop"),
     ("submit", "the client submits"),

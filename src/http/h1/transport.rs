@@ -126,7 +126,7 @@ impl Seam {
                         self.listen()?;
                     }
                 }
-                Ok(Sending::PeerSpeaks) => self.hear_out(None)?,
+                Ok(Sending::PeerReadable) => self.hear_out(None)?,
                 Err(Stop::Io(error)) if is_broken(&error) => {
                     self.hear_out(Some(Stop::Io(error)))?
                 }

@@ -54,9 +54,9 @@ impl Drop for Aftermath {
         }
         for Entry { record, stage, slot, .. } in self.fallen.drain(..) {
             match stage {
-                Stage::Idle { mut connection, .. } => connection.stream.say_goodbye(),
+                Stage::Idle { mut connection, .. } => connection.stream.send_close_notify(),
                 Stage::Granted { mut connection, to } => {
-                    connection.stream.say_goodbye();
+                    connection.stream.send_close_notify();
                     to.wake();
                 }
                 Stage::Reserved(control) | Stage::Dialling(control) | Stage::InUse(control) => {

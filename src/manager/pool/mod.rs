@@ -27,7 +27,7 @@ use self::state::{Closed, State};
 use super::connection::{Connection, ConnectionInfo, Record, Where};
 use super::control::Cause;
 use super::{CloseMode, Limits, Stats};
-use crate::net::resolve::Resolver;
+use crate::net::dns::Resolver;
 use crate::process::PerProcess;
 use crate::runtime::Notify;
 use crate::vocabulary::CloseReason;

@@ -44,11 +44,11 @@ impl Watcher {
     }
 }
 
-fn plan(host: &str, port: u16, secure: bool) -> Plan {
+fn config(host: &str, port: u16, secure: bool) -> DialConfig {
     let roots = tls::certificates(certs().ca().as_bytes()).unwrap();
     let tls = Tls::new(tls::Settings { roots: Some(roots), ..Default::default() });
     let (tls, route) = (secure.then_some(tls), Route::direct());
-    Plan { host: host.into(), port, unix: None, tls, route, keep_alive: None }
+    DialConfig { host: host.into(), port, unix: None, tls, route, keep_alive: None }
 }
 
 fn event() -> Arc<Notify> {
@@ -66,7 +66,7 @@ fn a_dial_left_in_any_phase_is_taken_up_by_somebody_else() {
         let _ = asked.lock().unwrap().recv();
         Ok(vec!["127.0.0.1".parse().unwrap()])
     })));
-    let mut dial = Dial::new(plan("localhost", server.port(), true), resolver);
+    let mut dial = Dial::new(config("localhost", server.port(), true), resolver);
     let hasty = Watcher::hasty();
     let stopped = dial.run(&hasty, &event());
     assert!(matches!(stopped, Err(Stop::Deadline(Timeout::Connect))), "the name is not known");
@@ -95,8 +95,8 @@ fn a_dial_left_in_any_phase_is_taken_up_by_somebody_else() {
 fn the_event_and_the_end_of_the_socket_stop_a_handshake_at_once() {
     let server = Server::start(Script::every(vec![Step::Stall]));
     for by_event in [true, false] {
-        let plan = plan("127.0.0.1", server.port(), true);
-        let mut dial = Dial::new(plan, Arc::new(Resolver::new()));
+        let config = config("127.0.0.1", server.port(), true);
+        let mut dial = Dial::new(config, Arc::new(Resolver::new()));
         let (watcher, wake) = (Watcher::default(), event());
         let stopped = std::thread::scope(|scope| {
             let run = scope.spawn(|| dial.run(&watcher, &wake));
@@ -132,7 +132,7 @@ fn a_name_whose_addresses_are_all_dead_is_forgotten() {
         Ok(vec!["127.0.0.1".parse().unwrap()])
     })));
     for _ in 0..2 {
-        let mut dial = Dial::new(plan("a.test", gone.port(), false), Arc::clone(&resolver));
+        let mut dial = Dial::new(config("a.test", gone.port(), false), Arc::clone(&resolver));
         let failure = dial.run(&Watcher::default(), &event()).unwrap_err();
         assert!(matches!(failure, Stop::Io(_)));
     }
@@ -143,8 +143,8 @@ fn a_name_whose_addresses_are_all_dead_is_forgotten() {
 fn from_a_local_address_only_its_family_can_be_reached() {
     let local = "::1".parse().ok();
     let route = Arc::new(Route { proxy: None, local });
-    let plan = Plan { route, ..plan("127.0.0.1", 1, false) };
-    let mut dial = Dial::new(plan, Arc::new(Resolver::new()));
+    let config = DialConfig { route, ..config("127.0.0.1", 1, false) };
+    let mut dial = Dial::new(config, Arc::new(Resolver::new()));
     let Err(Stop::Failed(error)) = dial.run(&Watcher::default(), &event()) else {
         panic!("an IPv4 address was connected to from an IPv6 one");
     };

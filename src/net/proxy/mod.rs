@@ -1,12 +1,13 @@
 //! A proxy on the way to an origin: what it is and how it is written. How it is spoken to is in
-//! [`talk`].
+//! [`handshake`].
 //!
 //! Part of the pool key: a connection through another proxy, or with other credentials, is
 //! another connection. Credentials never show in its texts.
 
-mod connect;
-mod socks;
-mod talk;
+mod handshake;
+mod http_connect;
+mod socks5;
+mod tunnel;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -15,7 +16,8 @@ use std::sync::Arc;
 use base64::Engine;
 use percent_encoding::percent_decode_str;
 
-pub(super) use self::talk::{Talk, Towards};
+pub(super) use self::handshake::ProxyHandshake;
+pub(super) use self::tunnel::TunnelTarget;
 use super::tls::{Settings, Tls};
 use crate::authority;
 use crate::error::Error;
@@ -312,7 +314,7 @@ mod tests {
         ] {
             assert_ne!(one, parse(other).unwrap(), "{other}");
         }
-        let trusting = Tls::new(Settings { trust_anybody: true, ..Settings::default() });
+        let trusting = Tls::new(Settings { accept_any_certificate: true, ..Settings::default() });
         let trusted = |text| Proxy::parse(text, &trusting).unwrap();
         assert_ne!(trusted("https://a"), parse("https://a").unwrap());
         assert_eq!(trusted("http://a"), parse("http://a").unwrap());

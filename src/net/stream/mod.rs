@@ -1,26 +1,27 @@
 //! Bytes over a socket, plain or through TLS, with a deadline for each step.
 //!
-//! TLS to an origin behind a https proxy runs inside the TLS to that proxy: see [`wire`].
+//! TLS to an origin behind a https proxy runs inside the TLS to that proxy: see [`tls_transport`].
 //! Ending the socket from another thread ends every wait here; what that means is for the
 //! layers above to say.
 
-mod layer;
-mod wire;
+mod tls_layer;
+mod tls_transport;
+mod traffic;
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
-use self::layer::Layer;
-use self::wire::{Below, Wire, blocked, flush_if_possible};
+use self::tls_layer::TlsLayer;
+use self::tls_transport::{CountingSocket, TlsTransport, blocked, flush_if_possible};
+pub(crate) use self::traffic::Traffic;
 use super::Stop;
-use super::patience::Patience;
-use super::resolve::without_brackets;
+use super::dns::without_brackets;
 use super::socket::{InUse, Socket};
 use super::tls::Tls;
+use super::wait_context::WaitContext;
 use crate::error::Error;
 use crate::runtime::{
     Interest, WaitUntil, WakeReason, WorkerPool, ready_now, run_on_worker, wait_fd, yield_if_due,
@@ -31,24 +32,17 @@ use crate::vocabulary::Kind;
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Arc<Socket>,
-    tls: Option<Box<Layer>>,
+    tls: Option<Box<TlsLayer>>,
     /// TLS with a proxy that `tls` runs inside of. Never without it.
-    tunnel: Option<Box<Layer>>,
+    tunnel: Option<Box<TlsLayer>>,
     /// Whose TLS `tls` is.
-    secures: End,
+    secures: TlsPeer,
     traffic: Arc<Traffic>,
-}
-
-/// Bytes on the wire so far. One thread counts, any may look.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic {
-    pub(crate) bytes_in: AtomicU64,
-    pub(crate) bytes_out: AtomicU64,
 }
 
 /// Who is at the other end of a TLS layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum TlsPeer {
     Proxy,
     Origin,
 }
@@ -59,16 +53,16 @@ pub(crate) enum Sending {
     /// This many bytes were taken; all of them for TLS.
     Took(usize),
     /// The peer says something while we can't go on: it may have answered already.
-    PeerSpeaks,
+    PeerReadable,
 }
 
 impl Stream {
     pub(crate) fn plain(socket: Arc<Socket>) -> Self {
-        Self { socket, tls: None, tunnel: None, secures: End::Origin, traffic: Arc::default() }
+        Self { socket, tls: None, tunnel: None, secures: TlsPeer::Origin, traffic: Arc::default() }
     }
 
     /// Begins TLS over what is there; [`handshake`](Self::handshake) does the talking.
-    pub(crate) fn begin_tls(&mut self, tls: &Tls, host: &str, with: End) -> Result<(), Error> {
+    pub(crate) fn begin_tls(&mut self, tls: &Tls, host: &str, with: TlsPeer) -> Result<(), Error> {
         let name = ServerName::try_from(without_brackets(host).to_owned()).map_err(|_| {
             Error::new(Kind::InvalidUrl, format!("{host} is no name that a certificate can be for"))
         })?;
@@ -77,18 +71,18 @@ impl Stream {
             ClientConnection::new(Arc::clone(tls.config()?), name)
                 .map_err(|error| Error::new(Kind::TlsFailed, error.to_string()))
         })?;
-        self.tunnel = self.tls.replace(Box::new(Layer::new(connection)));
+        self.tunnel = self.tls.replace(Box::new(TlsLayer::new(connection)));
         self.secures = with;
         Ok(())
     }
 
     /// Goes on with the handshake; after a stop by deadline, event or signal it can be taken up
     /// again.
-    pub(super) fn handshake(&mut self, patience: &Patience<'_>) -> Result<(), Stop> {
+    pub(super) fn handshake(&mut self, context: &WaitContext<'_>) -> Result<(), Stop> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
-        let wire = Wire { socket: &socket, traffic: &self.traffic };
-        let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
+        let wire = CountingSocket { socket: &socket, traffic: &self.traffic };
+        let mut below = TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() };
         let mut broken = None;
         loop {
             while tls.wants_write() || below.wants_write() {
@@ -99,7 +93,7 @@ impl Stream {
                 };
                 match not_yet(sent) {
                     Ok(Some(())) => {}
-                    Ok(None) => patience.ready(&socket, Interest::Write)?,
+                    Ok(None) => context.ready(&socket, Interest::Write)?,
                     // What the peer said last, an alert mostly, comes before the error of this write.
                     Err(Stop::Io(error)) if is_broken(&error) => {
                         broken = Some(error);
@@ -123,7 +117,7 @@ impl Stream {
                         return Err(Stop::Tls(error));
                     }
                 }
-                (Ok(None), None) => patience.ready(&socket, Interest::Read)?,
+                (Ok(None), None) => context.ready(&socket, Interest::Read)?,
             }
         }
     }
@@ -156,9 +150,9 @@ impl Stream {
     /// Takes what is there; `None` if nothing is yet.
     pub(crate) fn try_read(&mut self, into: &mut [u8]) -> Result<Option<usize>, Stop> {
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
-        let mut wire = Wire { socket: &socket, traffic: &self.traffic };
+        let mut wire = CountingSocket { socket: &socket, traffic: &self.traffic };
         let Some(tls) = &mut self.tls else { return not_yet(wire.read(into)) };
-        let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
+        let mut below = TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() };
         loop {
             match tls.read_plaintext(into) {
                 Ok(got) => return Ok(Some(got)),
@@ -192,23 +186,23 @@ impl Stream {
         until: &dyn Fn() -> WaitUntil,
     ) -> Result<Sending, Stop> {
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
-        let mut wire = Wire { socket: &socket, traffic: &self.traffic };
+        let mut wire = CountingSocket { socket: &socket, traffic: &self.traffic };
         let Some(tls) = &mut self.tls else {
             loop {
                 match not_yet(wire.send(bytes, more))? {
                     Some(sent) => return Ok(Sending::Took(sent)),
                     None if may_write(&socket, listen, until())? => {}
-                    None => return Ok(Sending::PeerSpeaks),
+                    None => return Ok(Sending::PeerReadable),
                 }
             }
         };
-        let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
+        let mut below = TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() };
         // What an earlier call left behind goes first, so that at most one call's bytes wait here.
         while tls.wants_write() {
             if not_yet(tls.write_tls(&mut below))?.is_none()
                 && !may_write(&socket, listen, until())?
             {
-                return Ok(Sending::PeerSpeaks);
+                return Ok(Sending::PeerReadable);
             }
         }
         let took = tls.writer().write(bytes).map_err(Stop::Io)?;
@@ -229,10 +223,10 @@ impl Stream {
             return Ok(None);
         }
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
-        let mut wire = Wire { socket: &socket, traffic: &self.traffic };
+        let mut wire = CountingSocket { socket: &socket, traffic: &self.traffic };
         let Some(tls) = &mut self.tls else { return not_yet(wire.send(bytes, false)) };
         let took = tls.writer().write(bytes).map_err(Stop::Io)?;
-        let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
+        let mut below = TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() };
         flush_if_possible(tls, &mut below);
         Ok(Some(took))
     }
@@ -245,8 +239,8 @@ impl Stream {
             return Ok(true);
         }
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
-        let wire = Wire { socket: &socket, traffic: &self.traffic };
-        let mut below = Below { wire, tunnel: self.tunnel.as_deref_mut() };
+        let wire = CountingSocket { socket: &socket, traffic: &self.traffic };
+        let mut below = TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() };
         while tls.wants_write() {
             if not_yet(tls.write_tls(&mut below))?.is_none() {
                 return Ok(false);
@@ -256,21 +250,24 @@ impl Stream {
     }
 
     /// Says goodbye if that is possible at once. For a connection that is closed between two exchanges.
-    pub(crate) fn say_goodbye(&mut self) {
+    pub(crate) fn send_close_notify(&mut self) {
         let Some(tls) = &mut self.tls else { return };
         let Some(socket) = self.socket.enter() else { return };
-        let wire = Wire { socket: &socket, traffic: &self.traffic };
+        let wire = CountingSocket { socket: &socket, traffic: &self.traffic };
         tls.send_close_notify();
-        flush_if_possible(tls, &mut Below { wire, tunnel: self.tunnel.as_deref_mut() });
+        flush_if_possible(tls, &mut TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() });
         if let Some(tunnel) = &mut self.tunnel {
             tunnel.send_close_notify();
-            flush_if_possible(tunnel, &mut Wire { socket: &socket, traffic: &self.traffic });
+            flush_if_possible(
+                tunnel,
+                &mut CountingSocket { socket: &socket, traffic: &self.traffic },
+            );
         }
     }
 
     /// An exchange ended; the connection waits for another one.
-    pub(crate) fn rests(&self) {
-        self.socket.source().rests();
+    pub(crate) fn mark_idle(&self) {
+        self.socket.source().mark_idle();
     }
 
     /// Whether bytes came that were not taken, as far as is known without asking the kernel: data that
@@ -294,14 +291,14 @@ impl Stream {
 
     /// Whether an idle connection is fit for another exchange: open, and silent. `trusts`: as far as is
     /// known already, which may be a moment old; else the kernel is asked.
-    pub(crate) fn is_quiet(&mut self, trusts: bool) -> bool {
+    pub(crate) fn is_reusable(&mut self, trusts: bool) -> bool {
         // Only reads fill the layers above the socket, and each of them is followed by a look there.
         debug_assert!(!self.holds_input(), "an idle connection holds bytes that came");
         if trusts && !self.socket.is_ended() && self.socket.source().was_silent() {
             return true;
         }
         if self.tls.is_none() {
-            return self.socket.enter().is_some_and(|socket| socket.is_quiet());
+            return self.socket.enter().is_some_and(|socket| socket.is_reusable());
         }
         // TLS may have sent session tickets (RFC 8446 section 4.6.1): they are taken, nothing else is legal.
         matches!(self.try_read(&mut [0]), Ok(None))
@@ -322,7 +319,7 @@ impl Stream {
 
     /// Whether the origin is spoken to through TLS.
     pub(crate) fn is_tls(&self) -> bool {
-        self.tls.is_some() && self.secures == End::Origin
+        self.tls.is_some() && self.secures == TlsPeer::Origin
     }
 
     /// The protocol version of the origin's TLS as text, for example "TLSv1.3".

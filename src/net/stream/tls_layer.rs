@@ -10,13 +10,13 @@ use rustls::ClientConnection;
 
 /// Threads: one at a time.
 #[derive(Debug)]
-pub(super) struct Layer {
+pub(super) struct TlsLayer {
     tls: ClientConnection,
     /// Bytes that came since data came last.
     without_data: usize,
 }
 
-impl Layer {
+impl TlsLayer {
     pub(super) fn new(tls: ClientConnection) -> Self {
         Self { tls, without_data: 0 }
     }
@@ -31,9 +31,8 @@ impl Layer {
     /// Decrypts what `read_tls` has just taken in.
     pub(super) fn process(&mut self, got: usize) -> Result<(), rustls::Error> {
         self.without_data += got;
-        if self.without_data > MOST_WITHOUT_DATA && !self.tls.is_handshaking() {
-            let what =
-                format!("the peer sent more than {MOST_WITHOUT_DATA} bytes without any data");
+        if self.without_data > MAX_WITHOUT_DATA && !self.tls.is_handshaking() {
+            let what = format!("the peer sent more than {MAX_WITHOUT_DATA} bytes without any data");
             return Err(rustls::Error::General(what));
         }
         self.tls.process_new_packets().map(drop)
@@ -46,7 +45,7 @@ impl Layer {
     }
 }
 
-impl Deref for Layer {
+impl Deref for TlsLayer {
     type Target = ClientConnection;
 
     fn deref(&self) -> &ClientConnection {
@@ -54,7 +53,7 @@ impl Deref for Layer {
     }
 }
 
-impl DerefMut for Layer {
+impl DerefMut for TlsLayer {
     fn deref_mut(&mut self) -> &mut ClientConnection {
         &mut self.tls
     }
@@ -62,4 +61,4 @@ impl DerefMut for Layer {
 
 /// A few session tickets, of which each may hold a chain of certificates, and a record that is not
 /// whole yet (RFC 8446 sections 4.6.1 and 5.1: at most 64 KiB a ticket, 16 KiB a record).
-const MOST_WITHOUT_DATA: usize = 256 * 1024;
+const MAX_WITHOUT_DATA: usize = 256 * 1024;

@@ -4,68 +4,68 @@
 
 use std::net::IpAddr;
 
-use super::talk::{Next, Towards, failed};
+use super::tunnel::{Next, TunnelTarget, failed};
 use crate::error::Error;
 use crate::response_head::{self, Look};
 use crate::runtime::on_thread_stack;
 
 /// How far the answer is. Threads: a value.
 #[derive(Debug, Default)]
-pub(super) struct Connect {
+pub(super) struct HttpConnect {
     /// The bytes of interim answers (1xx), which are passed over.
     interim: usize,
 }
 
-impl Connect {
+impl HttpConnect {
     /// The request.
-    pub(super) fn words(to: &Towards, port: u16, authorization: Option<&str>) -> Vec<u8> {
+    pub(super) fn request(to: &TunnelTarget, port: u16, authorization: Option<&str>) -> Vec<u8> {
         let host = match to {
-            Towards::Name(name) => name.clone(),
-            Towards::Address(IpAddr::V6(address)) => format!("[{address}]"),
-            Towards::Address(address) => address.to_string(),
+            TunnelTarget::Name(name) => name.clone(),
+            TunnelTarget::Address(IpAddr::V6(address)) => format!("[{address}]"),
+            TunnelTarget::Address(address) => address.to_string(),
         };
-        let mut words = format!(
+        let mut request = format!(
             "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n"
         );
         if let Some(authorization) = authorization {
-            words.push_str("Proxy-Authorization: ");
-            words.push_str(authorization);
-            words.push_str("\r\n");
+            request.push_str("Proxy-Authorization: ");
+            request.push_str(authorization);
+            request.push_str("\r\n");
         }
-        words.push_str("\r\n");
-        words.into_bytes()
+        request.push_str("\r\n");
+        request.into_bytes()
     }
 
     /// All that was heard so far. Content-Length and Transfer-Encoding of the answer that opens the
     /// tunnel mean nothing (RFC 9110 section 9.3.6).
-    pub(super) fn hear(&mut self, heard: &[u8], with: &str) -> Result<Next, Error> {
+    pub(super) fn receive(&mut self, incoming: &[u8], proxy_name: &str) -> Result<Next, Error> {
         loop {
-            let size = match response_head::look(&heard[self.interim..], 0) {
-                Look::Complete(size) if self.interim + size <= LARGEST_HEAD => size,
-                Look::Incomplete if heard.len() < LARGEST_HEAD => return Ok(Next::Listen),
+            let size = match response_head::look(&incoming[self.interim..], 0) {
+                Look::Complete(size) if self.interim + size <= MAX_HEAD => size,
+                Look::Incomplete if incoming.len() < MAX_HEAD => return Ok(Next::NeedMore),
                 Look::Complete(_) | Look::Incomplete => {
-                    let why = format!("its answer is longer than {LARGEST_HEAD} bytes");
-                    return Err(failed(with, &why));
+                    let why = format!("its answer is longer than {MAX_HEAD} bytes");
+                    return Err(failed(proxy_name, &why));
                 }
                 Look::Wrong(what) => {
-                    return Err(failed(with, &format!("its answer is not HTTP: {what}")));
+                    return Err(failed(proxy_name, &format!("its answer is not HTTP: {what}")));
                 }
             };
-            let bytes = &heard[self.interim..self.interim + size];
+            let bytes = &incoming[self.interim..self.interim + size];
             match on_thread_stack(|| response_head::read_connect(bytes)) {
                 Ok((100..=199, _)) => self.interim += size,
                 Ok((200..=299, _)) => return Ok(Next::Open(self.interim + size)),
-                Ok((status, reason)) => return Err(refused(with, status, &reason)),
+                Ok((status, reason)) => return Err(refused(proxy_name, status, &reason)),
                 Err(refusal) => {
                     let why = format!("its answer is not HTTP: {}", refusal.words());
-                    return Err(failed(with, &why));
+                    return Err(failed(proxy_name, &why));
                 }
             }
         }
     }
 }
 
-fn refused(with: &str, status: u16, reason: &str) -> Error {
+fn refused(proxy_name: &str, status: u16, reason: &str) -> Error {
     let why = match status {
         407 => "; it wants credentials: give them as user:password@ before its host",
         401 | 403 => "; it does not let us through",
@@ -74,53 +74,54 @@ fn refused(with: &str, status: u16, reason: &str) -> Error {
         _ => "",
     };
     let space = if reason.is_empty() { "" } else { " " };
-    failed(with, &format!("it refused the tunnel with {status}{space}{reason}{why}"))
+    failed(proxy_name, &format!("it refused the tunnel with {status}{space}{reason}{why}"))
         .with_http_status(status)
 }
 
 const USER_AGENT: &str = concat!("hangup/", env!("CARGO_PKG_VERSION"));
 /// More than any proxy has to say.
-const LARGEST_HEAD: usize = 16 * 1024;
+const MAX_HEAD: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::vocabulary::Kind;
 
-    fn hear(text: &str) -> Result<Next, Error> {
-        Connect::default().hear(text.as_bytes(), "proxy http://p:80")
+    fn receive(text: &str) -> Result<Next, Error> {
+        HttpConnect::default().receive(text.as_bytes(), "proxy http://p:80")
     }
 
     #[test]
     fn the_request_names_the_origin_and_carries_the_credentials() {
-        let words = Connect::words(&Towards::host("example.org"), 443, Some("Basic eDp5"));
+        let request =
+            HttpConnect::request(&TunnelTarget::host("example.org"), 443, Some("Basic eDp5"));
         assert_eq!(
-            String::from_utf8(words).unwrap(),
+            String::from_utf8(request).unwrap(),
             format!(
                 "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\nUser-Agent: \
                  {USER_AGENT}\r\nProxy-Authorization: Basic eDp5\r\n\r\n"
             )
         );
-        let words = Connect::words(&Towards::host("[::1]"), 8443, None);
-        assert!(words.starts_with(b"CONNECT [::1]:8443 HTTP/1.1\r\nHost: [::1]:8443\r\n"));
+        let request = HttpConnect::request(&TunnelTarget::host("[::1]"), 8443, None);
+        assert!(request.starts_with(b"CONNECT [::1]:8443 HTTP/1.1\r\nHost: [::1]:8443\r\n"));
     }
 
     #[test]
     fn two_hundreds_open_the_tunnel_and_interim_answers_are_passed_over() {
         let answer = "HTTP/1.1 200 Connection established\r\n\r\n";
-        assert_eq!(hear(answer).unwrap(), Next::Open(answer.len()));
+        assert_eq!(receive(answer).unwrap(), Next::Open(answer.len()));
         let answer = "HTTP/1.1 103 Early\r\nX: y\r\n\r\nHTTP/1.0 204\r\nContent-Length: 7\r\n\r\n";
-        assert_eq!(hear(answer).unwrap(), Next::Open(answer.len()));
-        assert_eq!(hear(&format!("{answer}stray")).unwrap(), Next::Open(answer.len()));
+        assert_eq!(receive(answer).unwrap(), Next::Open(answer.len()));
+        assert_eq!(receive(&format!("{answer}stray")).unwrap(), Next::Open(answer.len()));
         for cut in 0..answer.len() {
-            assert_eq!(hear(&answer[..cut]).unwrap(), Next::Listen, "{cut}");
+            assert_eq!(receive(&answer[..cut]).unwrap(), Next::NeedMore, "{cut}");
         }
     }
 
     #[test]
     fn a_refusal_is_told_with_its_status() {
         for (status, word) in [(405, "tunnels"), (407, "wants credentials"), (302, "302")] {
-            let error = hear(&format!("HTTP/1.1 {status} No\r\n\r\n<html>")).unwrap_err();
+            let error = receive(&format!("HTTP/1.1 {status} No\r\n\r\n<html>")).unwrap_err();
             assert_eq!((error.kind(), error.status_code()), (Kind::ProxyFailed, Some(status)));
             assert!(error.message().contains(word) && error.message().contains("http://p:80"));
         }
@@ -128,10 +129,10 @@ mod tests {
 
     #[test]
     fn what_is_no_http_or_has_no_end_is_a_failure_of_the_proxy() {
-        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(LARGEST_HEAD));
-        let interim = "HTTP/1.1 103 Early\r\n\r\n".repeat(LARGEST_HEAD / 20);
+        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(MAX_HEAD));
+        let interim = "HTTP/1.1 103 Early\r\n\r\n".repeat(MAX_HEAD / 20);
         for text in ["<html>no</html>", "\x05\x00", "HTTP/2 200\r\n\r\n", &endless, &interim] {
-            let error = hear(text).unwrap_err();
+            let error = receive(text).unwrap_err();
             assert_eq!(
                 (error.kind(), error.status_code()),
                 (Kind::ProxyFailed, None),

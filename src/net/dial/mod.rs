@@ -5,6 +5,9 @@
 //! wants it to stop never has to find its socket. Knows nothing of pools and requests: who
 //! watches over it says how long a phase may take ([`Progress`]).
 
+mod happy_eyeballs;
+mod lookup;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,16 +16,16 @@ use std::time::Duration;
 
 use socket2::SockAddr;
 
+use self::happy_eyeballs::HappyEyeballs;
+pub(crate) use self::happy_eyeballs::is_exhaustion;
+use self::lookup::HostLookup;
 use super::Stop;
-use super::name::Name;
-use super::patience::Patience;
-use super::proxy::{Proxy, Talk, Towards};
-use super::race::Race;
-pub(crate) use super::race::is_exhaustion;
-use super::resolve::{Resolver, literal};
+use super::dns::{Resolver, parse_literal};
+use super::proxy::{Proxy, ProxyHandshake, TunnelTarget};
 use super::route::Route;
-use super::stream::{End, Stream};
+use super::stream::{Stream, TlsPeer};
 use super::tls::{self, Tls};
+use super::wait_context::WaitContext;
 use crate::error::Error;
 use crate::runtime::Notify;
 use crate::timeouts::Deadline;
@@ -30,7 +33,7 @@ use crate::vocabulary::{Kind, Phase};
 
 /// What to dial. Threads: a value.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct DialConfig {
     /// As URLs have it; the name in the certificate too.
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -54,15 +57,15 @@ pub(crate) trait Progress {
 
 /// A dial in progress. Dropping it closes what it has. Threads: one at a time, any.
 pub(crate) struct Dial {
-    plan: Plan,
+    config: DialConfig,
     resolver: Arc<Resolver>,
     step: Step,
     /// The name that is connected to, and the one that a proxy wants the address of.
-    near: Name,
-    far: Name,
-    race: Option<Race>,
+    connect_to: HostLookup,
+    target: HostLookup,
+    attempts: Option<HappyEyeballs>,
     stream: Option<Stream>,
-    talk: Option<Talk>,
+    proxy_handshake: Option<ProxyHandshake>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,17 +73,26 @@ enum Step {
     Resolve,
     Connect,
     SecureProxy,
-    TalkToProxy,
+    ProxyHandshake,
     Secure,
     /// There is a stream, or there will never be one.
     Over,
 }
 
 impl Dial {
-    pub(crate) fn new(plan: Plan, resolver: Arc<Resolver>) -> Self {
-        let (near, far) = (Name::Unasked, Name::Unasked);
-        let (race, stream, talk) = (None, None, None);
-        Self { plan, resolver, step: Step::Resolve, near, far, race, stream, talk }
+    pub(crate) fn new(config: DialConfig, resolver: Arc<Resolver>) -> Self {
+        let (connect_to, target) = (HostLookup::NotStarted, HostLookup::NotStarted);
+        let (attempts, stream, proxy_handshake) = (None, None, None);
+        Self {
+            config,
+            resolver,
+            step: Step::Resolve,
+            connect_to,
+            target,
+            attempts,
+            stream,
+            proxy_handshake,
+        }
     }
 
     /// Goes on until there is a stream or something stops it. After [`Stop::Ended`],
@@ -93,7 +105,7 @@ impl Dial {
     ) -> Result<Stream, Stop> {
         let mut phase = None;
         while self.step != Step::Over {
-            if let Err(failure) = self.go_on(progress, event, &mut phase) {
+            if let Err(failure) = self.run_step(progress, event, &mut phase) {
                 return Err(self.stopped(failure));
             }
         }
@@ -102,11 +114,11 @@ impl Dial {
 
     /// Whether there is a socket in it already, connecting or further.
     pub(crate) fn has_socket(&self) -> bool {
-        self.stream.is_some() || self.race.as_ref().is_some_and(Race::is_running)
+        self.stream.is_some() || self.attempts.as_ref().is_some_and(HappyEyeballs::is_running)
     }
 
     /// One step. `phase`: the one that was begun last in this run, and when it must be over.
-    fn go_on(
+    fn run_step(
         &mut self,
         progress: &dyn Progress,
         event: &Arc<Notify>,
@@ -127,13 +139,13 @@ impl Dial {
                 deadline
             }
         };
-        let patience = Patience { deadline, event, must_stop: &|| progress.must_stop() };
+        let context = WaitContext { deadline, event, must_stop: &|| progress.must_stop() };
         self.step = match self.step {
-            Step::Resolve => self.resolve(&patience, event)?,
-            Step::Connect => self.connect(&patience, progress)?,
-            Step::SecureProxy => self.secure_proxy(&patience)?,
-            Step::TalkToProxy => self.talk(&patience)?,
-            Step::Secure => self.secure(&patience)?,
+            Step::Resolve => self.resolve(&context, event)?,
+            Step::Connect => self.connect(&context, progress)?,
+            Step::SecureProxy => self.secure_proxy(&context)?,
+            Step::ProxyHandshake => self.proxy_handshake(&context)?,
+            Step::Secure => self.secure(&context)?,
             Step::Over => Step::Over,
         };
         Ok(())
@@ -147,57 +159,61 @@ impl Dial {
             return failure;
         }
         self.step = Step::Over;
-        (self.race, self.stream) = (None, None);
+        (self.attempts, self.stream) = (None, None);
         // What a socket that was ended from outside says is only the consequence.
         if ended && !resumable { Stop::Ended } else { failure }
     }
 
     fn proxy(&self) -> Option<&Arc<Proxy>> {
-        self.plan.route.proxy.as_ref().filter(|_| self.plan.unix.is_none())
+        self.config.route.proxy.as_ref().filter(|_| self.config.unix.is_none())
     }
 
     /// Whose name is connected to.
-    fn near(&self) -> (&str, u16) {
+    fn connect_to(&self) -> (&str, u16) {
         match self.proxy() {
             Some(proxy) => (proxy.host(), proxy.port()),
-            None => (&self.plan.host, self.plan.port),
+            None => (&self.config.host, self.config.port),
         }
     }
 
     /// Whether a proxy wants the origin's address from us.
-    fn wants_far(&self) -> bool {
+    fn wants_target_address(&self) -> bool {
         self.proxy().is_some_and(|proxy| proxy.wants_address())
     }
 
     fn needs_no_name(&self) -> bool {
-        self.plan.unix.is_some()
-            || (literal(self.near().0).is_some()
-                && (!self.wants_far() || literal(&self.plan.host).is_some()))
+        self.config.unix.is_some()
+            || (parse_literal(self.connect_to().0).is_some()
+                && (!self.wants_target_address() || parse_literal(&self.config.host).is_some()))
     }
 
-    fn resolve(&mut self, patience: &Patience<'_>, event: &Arc<Notify>) -> Result<Step, Stop> {
-        let (host, port) = self.near();
+    fn resolve(&mut self, context: &WaitContext<'_>, event: &Arc<Notify>) -> Result<Step, Stop> {
+        let (host, port) = self.connect_to();
         let (host, port) = (host.to_owned(), port);
-        let found = self.near.resolve(&self.resolver, &host, port, patience, event);
+        let found = self.connect_to.resolve(&self.resolver, &host, port, context, event);
         found.map_err(|failure| match (failure, self.proxy()) {
             (Stop::Failed(error), Some(proxy)) => {
                 Error::new(error.kind(), format!("{proxy}: {}", error.message())).into()
             }
             (failure, _) => failure,
         })?;
-        if self.wants_far() {
-            let Plan { host, port, .. } = &self.plan;
-            self.far.resolve(&self.resolver, host, *port, patience, event)?;
+        if self.wants_target_address() {
+            let DialConfig { host, port, .. } = &self.config;
+            self.target.resolve(&self.resolver, host, *port, context, event)?;
         }
         Ok(Step::Connect)
     }
 
-    fn connect(&mut self, patience: &Patience<'_>, progress: &dyn Progress) -> Result<Step, Stop> {
-        let mut race = match self.race.take() {
-            Some(race) => race,
-            None => self.race()?,
+    fn connect(
+        &mut self,
+        context: &WaitContext<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Step, Stop> {
+        let mut attempts = match self.attempts.take() {
+            Some(attempts) => attempts,
+            None => self.begin_connect()?,
         };
-        let outcome = race.run(patience);
+        let outcome = attempts.run(context);
         match outcome {
             Ok(socket) => {
                 let stream = self.stream.insert(Stream::plain(socket));
@@ -209,25 +225,25 @@ impl Dial {
                 if let Stop::Io(error) = &stop
                     && !is_exhaustion(error)
                 {
-                    self.resolver.forget(self.near().0);
+                    self.resolver.forget(self.connect_to().0);
                 }
-                let failure = self.unconnected(stop, &race);
-                self.race = Some(race);
+                let failure = self.unconnected(stop, &attempts);
+                self.attempts = Some(attempts);
                 Err(failure)
             }
         }
     }
 
     /// Why nothing was connected to, with words of its own where it is our own address's fault.
-    fn unconnected(&self, stop: Stop, race: &Race) -> Stop {
-        match (stop, self.plan.route.local) {
+    fn unconnected(&self, stop: Stop, attempts: &HappyEyeballs) -> Stop {
+        match (stop, self.config.route.local) {
             (Stop::Io(error), Some(local)) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                let why = if race.is_unbound() {
+                let why = if attempts.is_unbound() {
                     // bind(2).
                     "it is no address of this machine".to_owned()
                 } else {
                     // connect(2).
-                    format!("all of its ports are in use to {}", self.near().0)
+                    format!("all of its ports are in use to {}", self.connect_to().0)
                 };
                 let what = format!("can't connect from {local}: {why}");
                 Error::from_os(Kind::ConnectFailed, &what, &error).into()
@@ -236,25 +252,25 @@ impl Dial {
         }
     }
 
-    fn race(&self) -> Result<Race, Stop> {
-        if let Some(path) = &self.plan.unix {
-            return Ok(Race::to(SockAddr::unix(path).map_err(Stop::Io)?));
+    fn begin_connect(&self) -> Result<HappyEyeballs, Stop> {
+        if let Some(path) = &self.config.unix {
+            return Ok(HappyEyeballs::to(SockAddr::unix(path).map_err(Stop::Io)?));
         }
-        let (host, port) = self.near();
-        let literal = literal(host).map(|address| [SocketAddr::new(address, port)]);
-        let addresses = match (&literal, &self.near) {
+        let (host, port) = self.connect_to();
+        let literal = parse_literal(host).map(|address| [SocketAddr::new(address, port)]);
+        let addresses = match (&literal, &self.connect_to) {
             (Some(address), _) => address.as_slice(),
-            (None, Name::Known(addresses)) => addresses,
+            (None, HostLookup::Known(addresses)) => addresses,
             (None, _) => &[],
         };
-        if let Some(local) = self.plan.route.local
+        if let Some(local) = self.config.route.local
             && !addresses.iter().any(|address| address.is_ipv4() == local.is_ipv4())
         {
             let family = if local.is_ipv4() { "IPv4" } else { "IPv6" };
             let what = format!("{host} has no {family} address to be reached from {local}");
             return Err(Error::new(Kind::ConnectFailed, what).into());
         }
-        Ok(Race::between(addresses, self.plan.route.local, self.plan.keep_alive))
+        Ok(HappyEyeballs::between(addresses, self.config.route.local, self.config.keep_alive))
     }
 
     fn after_connect(&self) -> Step {
@@ -268,28 +284,31 @@ impl Dial {
     /// A plain request is for a HTTP proxy itself to read; all else goes through a tunnel.
     fn after_proxy(&self) -> Step {
         match self.proxy() {
-            Some(proxy) if proxy.speaks_http() && self.plan.tls.is_none() => Step::Over,
-            _ => Step::TalkToProxy,
+            Some(proxy) if proxy.speaks_http() && self.config.tls.is_none() => Step::Over,
+            _ => Step::ProxyHandshake,
         }
     }
 
     fn after_tunnel(&self) -> Step {
-        if self.plan.tls.is_some() { Step::Secure } else { Step::Over }
+        if self.config.tls.is_some() { Step::Secure } else { Step::Over }
     }
 
-    fn secure_proxy(&mut self, patience: &Patience<'_>) -> Result<Step, Stop> {
+    fn secure_proxy(&mut self, context: &WaitContext<'_>) -> Result<Step, Stop> {
         if let Some(proxy) = self.proxy().map(Arc::clone)
             && let Some(tls) = proxy.tls()
         {
             let stream = self.stream.as_mut().ok_or(Stop::Ended)?;
             if !stream.has_tls() {
-                stream.begin_tls(tls, proxy.host(), End::Proxy)?;
+                stream.begin_tls(tls, proxy.host(), TlsPeer::Proxy)?;
             }
-            let words = |what: String| Error::new(Kind::ProxyFailed, format!("{proxy}: {what}"));
-            stream.handshake(patience).map_err(|stop| match stop {
-                Stop::Tls(error) => words(format!("TLS with it: {}", tls::explain(&error))).into(),
+            let proxy_failed =
+                |what: String| Error::new(Kind::ProxyFailed, format!("{proxy}: {what}"));
+            stream.handshake(context).map_err(|stop| match stop {
+                Stop::Tls(error) => {
+                    proxy_failed(format!("TLS with it: {}", tls::explain(&error))).into()
+                }
                 Stop::PeerClosed => {
-                    words("it closed the connection inside the TLS handshake".into()).into()
+                    proxy_failed("it closed the connection inside the TLS handshake".into()).into()
                 }
                 Stop::Io(error) => {
                     let what = format!("{proxy}: the connection broke inside the TLS handshake");
@@ -301,36 +320,36 @@ impl Dial {
         Ok(self.after_proxy())
     }
 
-    fn talk(&mut self, patience: &Patience<'_>) -> Result<Step, Stop> {
-        let mut talk = match self.talk.take() {
-            Some(talk) => talk,
-            None => self.begin_talk()?,
+    fn proxy_handshake(&mut self, context: &WaitContext<'_>) -> Result<Step, Stop> {
+        let mut handshake = match self.proxy_handshake.take() {
+            Some(handshake) => handshake,
+            None => self.begin_proxy_handshake()?,
         };
         let stream = self.stream.as_mut().ok_or(Stop::Ended)?;
-        let outcome = talk.run(stream, patience);
-        self.talk = Some(talk);
+        let outcome = handshake.run(stream, context);
+        self.proxy_handshake = Some(handshake);
         outcome?;
         Ok(self.after_tunnel())
     }
 
-    fn begin_talk(&self) -> Result<Talk, Stop> {
+    fn begin_proxy_handshake(&self) -> Result<ProxyHandshake, Stop> {
         let proxy = self.proxy().ok_or(Stop::Ended)?;
-        let to = match &self.far {
-            Name::Known(addresses) if let Some(first) = addresses.first() => {
-                Towards::Address(first.ip())
+        let to = match &self.target {
+            HostLookup::Known(addresses) if let Some(first) = addresses.first() => {
+                TunnelTarget::Address(first.ip())
             }
-            _ => Towards::host(&self.plan.host),
+            _ => TunnelTarget::host(&self.config.host),
         };
-        Ok(Talk::begin(proxy, to, self.plan.port)?)
+        Ok(ProxyHandshake::begin(proxy, to, self.config.port)?)
     }
 
-    fn secure(&mut self, patience: &Patience<'_>) -> Result<Step, Stop> {
+    fn secure(&mut self, context: &WaitContext<'_>) -> Result<Step, Stop> {
         let stream = self.stream.as_mut().ok_or(Stop::Ended)?;
-        if let Some(tls) = &self.plan.tls {
+        if let Some(tls) = &self.config.tls {
             if !stream.is_tls() {
-                stream.begin_tls(tls, &self.plan.host, End::Origin)?;
+                stream.begin_tls(tls, &self.config.host, TlsPeer::Origin)?;
             }
-            let outcome = stream.handshake(patience);
+            let outcome = stream.handshake(context);
             outcome.map_err(|stop| self.unsecured(stop))?;
         }
         Ok(Step::Over)
@@ -340,7 +359,7 @@ impl Dial {
     /// that closed a tunnel, or the proxy: both are named.
     fn unsecured(&self, stop: Stop) -> Stop {
         let Some(proxy) = self.proxy() else { return stop };
-        let host = &self.plan.host;
+        let host = &self.config.host;
         match stop {
             Stop::PeerClosed => {
                 let what =
@@ -362,7 +381,7 @@ impl Step {
         match self {
             Self::Resolve => Phase::Resolve,
             Self::Connect => Phase::Connect,
-            Self::SecureProxy | Self::TalkToProxy => Phase::Proxy,
+            Self::SecureProxy | Self::ProxyHandshake => Phase::Proxy,
             Self::Secure | Self::Over => Phase::Tls,
         }
     }

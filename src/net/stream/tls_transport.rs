@@ -2,53 +2,52 @@
 //! look alike from above; bytes are counted where they meet the socket.
 
 use std::io::{self, Read, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls::ClientConnection;
 
-use super::Traffic;
-use super::layer::Layer;
+use super::tls_layer::TlsLayer;
+use super::traffic::Traffic;
 use crate::net::socket::InUse;
 use crate::runtime::yield_if_due;
 
 /// The socket as std's traits want it, counting.
-pub(super) struct Wire<'a> {
+pub(super) struct CountingSocket<'a> {
     pub(super) socket: &'a InUse<'a>,
     pub(super) traffic: &'a Traffic,
 }
 
 /// What an origin's TLS is written to and read from. Never blocks: `WouldBlock` says that the
 /// socket has to be waited for.
-pub(super) struct Below<'a> {
-    pub(super) wire: Wire<'a>,
+pub(super) struct TlsTransport<'a> {
+    pub(super) wire: CountingSocket<'a>,
     /// The proxy's TLS, if there is one in between.
-    pub(super) tunnel: Option<&'a mut Layer>,
+    pub(super) tunnel: Option<&'a mut TlsLayer>,
 }
 
-impl Wire<'_> {
+impl CountingSocket<'_> {
     pub(super) fn send(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
         let sent = self.socket.send(bytes, more)?;
-        count(&self.traffic.bytes_out, sent);
+        self.traffic.add_out(sent);
         Ok(sent)
     }
 }
 
-impl Read for Wire<'_> {
+impl Read for CountingSocket<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let got = self.socket.recv(into)?;
-        count(&self.traffic.bytes_in, got);
+        self.traffic.add_in(got);
         Ok(got)
     }
 }
 
-impl Write for Wire<'_> {
+impl Write for CountingSocket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.send(bytes, false)
     }
 
     fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
         let sent = self.socket.send_vectored(pieces)?;
-        count(&self.traffic.bytes_out, sent);
+        self.traffic.add_out(sent);
         Ok(sent)
     }
 
@@ -57,7 +56,7 @@ impl Write for Wire<'_> {
     }
 }
 
-impl Below<'_> {
+impl TlsTransport<'_> {
     /// Whether the tunnel holds bytes that it took and the socket did not: nobody answers what
     /// was not sent, so they go before anything is waited for.
     pub(super) fn wants_write(&self) -> bool {
@@ -75,7 +74,7 @@ impl Below<'_> {
     }
 }
 
-impl Read for Below<'_> {
+impl Read for TlsTransport<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Some(tunnel) = &mut self.tunnel else { return self.wire.read(into) };
         loop {
@@ -95,7 +94,7 @@ impl Read for Below<'_> {
     }
 }
 
-impl Write for Below<'_> {
+impl Write for TlsTransport<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[io::IoSlice::new(bytes)])
     }
@@ -126,11 +125,6 @@ impl Write for Below<'_> {
 pub(super) fn flush_if_possible(tls: &mut ClientConnection, below: &mut dyn Write) {
     while tls.wants_write() && tls.write_tls(below).is_ok_and(|sent| sent > 0) {}
     let _ = below.flush();
-}
-
-/// One thread counts at a time, so that a load and a store do: no locked instruction.
-fn count(counter: &AtomicU64, more: usize) {
-    counter.store(counter.load(Ordering::Relaxed) + more as u64, Ordering::Relaxed);
 }
 
 pub(super) fn blocked(error: &io::Error) -> bool {

@@ -10,40 +10,40 @@ use crate::runtime::{Interest, Notify, WaitFor, WaitUntil, WakeReason, wait};
 use crate::timeouts::Deadline;
 
 /// The bounds of one phase's waits. Threads: one at a time.
-pub(super) struct Patience<'a> {
+pub(super) struct WaitContext<'a> {
     pub(super) deadline: Deadline,
     pub(super) event: &'a Notify,
     /// Asked after each wake-up by the event.
     pub(super) must_stop: &'a dyn Fn() -> bool,
 }
 
-impl Patience<'_> {
+impl WaitContext<'_> {
     /// Waits until the socket is ready.
     pub(super) fn ready(&self, socket: &InUse<'_>, interest: Interest) -> Result<(), Stop> {
         loop {
             let want = WaitFor { fd: Some((socket.source(), interest)), notify: Some(self.event) };
             match wait(want, self.until()).map_err(Stop::Io)? {
                 WakeReason::Ready { .. } => return Ok(()),
-                woken => self.woken(woken)?,
+                reason => self.check(reason)?,
             }
         }
     }
 
     /// Waits for the event alone.
-    pub(super) fn told(&self) -> Result<(), Stop> {
+    pub(super) fn wait_for_event(&self) -> Result<(), Stop> {
         let want = WaitFor { fd: None, notify: Some(self.event) };
-        self.woken(wait(want, self.until()).map_err(Stop::Io)?)
+        self.check(wait(want, self.until()).map_err(Stop::Io)?)
     }
 
-    /// [`told`](Self::told), or until that time.
-    pub(super) fn told_by(&self, by: Instant) -> Result<(), Stop> {
+    /// [`wait_for_event`](Self::wait_for_event), or until that time.
+    pub(super) fn wait_for_event_by(&self, by: Instant) -> Result<(), Stop> {
         if self.deadline.at.is_some_and(|deadline| deadline <= by) {
-            return self.told();
+            return self.wait_for_event();
         }
         let want = WaitFor { fd: None, notify: Some(self.event) };
         match wait(want, WaitUntil::new(Some(by))).map_err(Stop::Io)? {
             WakeReason::Deadline => Ok(()),
-            woken => self.woken(woken),
+            reason => self.check(reason),
         }
     }
 
@@ -52,8 +52,8 @@ impl Patience<'_> {
     }
 
     /// What a wake-up means: whether to wait on.
-    pub(super) fn woken(&self, woken: WakeReason) -> Result<(), Stop> {
-        match woken {
+    pub(super) fn check(&self, reason: WakeReason) -> Result<(), Stop> {
+        match reason {
             WakeReason::Ready { .. } => Ok(()),
             WakeReason::Deadline => Err(Stop::Deadline(self.deadline.timeout)),
             WakeReason::Interrupted => Err(Stop::Interrupted),

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, TcpKeepalive};
 
-use super::Stop;
-use super::patience::Patience;
-use super::socket::{Socket, bind_address};
+use crate::net::Stop;
+use crate::net::socket::{Socket, bind_address};
+use crate::net::wait_context::WaitContext;
 use crate::runtime::{Interest, PollEntry, WaitUntil, WakeReason, wait_any};
 
 /// Threads: one at a time.
-pub(super) struct Race {
+pub(super) struct HappyEyeballs {
     waiting: VecDeque<SockAddr>,
     running: Vec<Arc<Socket>>,
     /// When the next one may start.
@@ -40,7 +40,7 @@ enum Start {
     Failed(io::Error),
 }
 
-impl Race {
+impl HappyEyeballs {
     /// Between these addresses, in the order of RFC 8305 section 4. From a local address only
     /// those of its family can be reached.
     pub(super) fn between(
@@ -51,7 +51,8 @@ impl Race {
         let usable =
             |address: &&SocketAddr| local.is_none_or(|local| local.is_ipv4() == address.is_ipv4());
         let addresses: Vec<_> = addresses.iter().filter(usable).copied().collect();
-        let waiting = interleaved(&addresses).into_iter().take(MOST).map(SockAddr::from).collect();
+        let waiting =
+            interleaved(&addresses).into_iter().take(MAX_ADDRESSES).map(SockAddr::from).collect();
         let local = local.map(|local| SocketAddr::new(local, 0).into());
         Self::new(waiting, local, keep_alive)
     }
@@ -82,7 +83,7 @@ impl Race {
 
     /// Goes on until somebody wins. `Stop::Io` is the end of the race; after any other stop it can
     /// be taken up again.
-    pub(super) fn run(&mut self, patience: &Patience<'_>) -> Result<Arc<Socket>, Stop> {
+    pub(super) fn run(&mut self, context: &WaitContext<'_>) -> Result<Arc<Socket>, Stop> {
         loop {
             if let Some(winner) = self.start_due()? {
                 return Ok(winner);
@@ -92,7 +93,7 @@ impl Race {
                     || io::Error::new(io::ErrorKind::NotFound, "no address to connect to");
                 return Err(Stop::Io(self.failure.take().unwrap_or_else(nothing)));
             }
-            if let Some(winner) = self.wait(patience)? {
+            if let Some(winner) = self.wait(context)? {
                 return Ok(winner);
             }
         }
@@ -107,12 +108,12 @@ impl Race {
                 Start::Connected(socket) => return Ok(Some(socket)),
                 Start::Running(socket) => {
                     self.running.push(socket);
-                    self.next = Instant::now() + HEAD_START;
+                    self.next = Instant::now() + ATTEMPT_DELAY;
                 }
                 // unix(7): the listener's queue is full, and nothing tells when it is not.
                 Start::Failed(error) if address.is_unix() && is_again(&error) => {
                     self.waiting.push_front(address);
-                    self.next = Instant::now() + ASK_AGAIN;
+                    self.next = Instant::now() + RETRY_INTERVAL;
                 }
                 Start::Failed(error) if is_exhaustion(&error) => {
                     // The next address would need a descriptor as well.
@@ -120,7 +121,7 @@ impl Race {
                         return Err(Stop::Io(error));
                     }
                     self.waiting.push_front(address);
-                    self.next = Instant::now() + HEAD_START;
+                    self.next = Instant::now() + ATTEMPT_DELAY;
                 }
                 Start::Unbound(error) => {
                     self.is_unbound = true;
@@ -158,29 +159,29 @@ impl Race {
     }
 
     /// Waits for an attempt to come to an end, or for the next one to be due.
-    fn wait(&mut self, patience: &Patience<'_>) -> Result<Option<Arc<Socket>>, Stop> {
+    fn wait(&mut self, context: &WaitContext<'_>) -> Result<Option<Arc<Socket>>, Stop> {
         let turn = (!self.waiting.is_empty()).then_some(self.next);
-        let until = match (patience.deadline.at, turn) {
+        let until = match (context.deadline.at, turn) {
             (Some(deadline), Some(turn)) => Some(deadline.min(turn)),
             (deadline, turn) => deadline.or(turn),
         };
-        let (woken, ready) = {
+        let (reason, ready) = {
             let inside: Vec<_> = self.running.iter().filter_map(|socket| socket.enter()).collect();
             if inside.len() < self.running.len() {
                 return Err(Stop::Ended);
             }
             let watch = |source| PollEntry { source, interest: Interest::Write, ready: false };
             let mut fds: Vec<_> = inside.iter().map(|socket| watch(socket.source())).collect();
-            let woken =
-                wait_any(&mut fds, patience.event, WaitUntil::new(until)).map_err(Stop::Io)?;
-            (woken, fds.iter().map(|one| one.ready).collect::<Vec<_>>())
+            let reason =
+                wait_any(&mut fds, context.event, WaitUntil::new(until)).map_err(Stop::Io)?;
+            (reason, fds.iter().map(|one| one.ready).collect::<Vec<_>>())
         };
-        match woken {
+        match reason {
             WakeReason::Ready { .. } => {}
-            WakeReason::Deadline if patience.deadline.at.is_none_or(|at| Instant::now() < at) => {
+            WakeReason::Deadline if context.deadline.at.is_none_or(|at| Instant::now() < at) => {
                 return Ok(None);
             }
-            woken => return patience.woken(woken).map(|()| None),
+            reason => return context.check(reason).map(|()| None),
         }
         for index in (0..self.running.len()).rev() {
             if !ready[index] {
@@ -257,11 +258,11 @@ fn is_again(error: &io::Error) -> bool {
 }
 
 /// RFC 8305 section 5: the "Connection Attempt Delay".
-const HEAD_START: Duration = Duration::from_millis(250);
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// How often a full Unix-domain listener is asked again.
-const ASK_AGAIN: Duration = Duration::from_millis(10);
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// Addresses that are tried at most: a name with more is an attack or a mistake.
-const MOST: usize = 32;
+const MAX_ADDRESSES: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -274,14 +275,14 @@ mod tests {
     use crate::timeouts::Deadline;
     use crate::vocabulary::Timeout;
 
-    fn run(race: &mut Race, limit: Option<Duration>) -> Result<Arc<Socket>, Stop> {
+    fn run(race: &mut HappyEyeballs, limit: Option<Duration>) -> Result<Arc<Socket>, Stop> {
         let event = Notify::new().unwrap();
         let deadline = Deadline::after(Instant::now(), limit, Timeout::Connect);
-        race.run(&Patience { deadline, event: &event, must_stop: &|| true })
+        race.run(&WaitContext { deadline, event: &event, must_stop: &|| true })
     }
 
-    fn between(addresses: &[SocketAddr]) -> Race {
-        Race::between(addresses, None, Some(Duration::from_secs(30)))
+    fn between(addresses: &[SocketAddr]) -> HappyEyeballs {
+        HappyEyeballs::between(addresses, None, Some(Duration::from_secs(30)))
     }
 
     fn dead() -> SocketAddr {
@@ -294,7 +295,7 @@ mod tests {
         let here = listener.local_addr().unwrap();
         let start = Instant::now();
         assert!(run(&mut between(&[dead(), dead(), here]), None).is_ok());
-        assert!(start.elapsed() < HEAD_START);
+        assert!(start.elapsed() < ATTEMPT_DELAY);
         let refused = run(&mut between(&[dead(), dead()]), None);
         assert!(
             matches!(refused, Err(Stop::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
@@ -310,7 +311,7 @@ mod tests {
         let start = Instant::now();
         let mut race = between(&[silent, listener.local_addr().unwrap()]);
         run(&mut race, Some(Duration::from_secs(5))).unwrap();
-        assert!(start.elapsed() >= HEAD_START && start.elapsed() < HEAD_START * 3);
+        assert!(start.elapsed() >= ATTEMPT_DELAY && start.elapsed() < ATTEMPT_DELAY * 3);
     }
 
     #[test]
@@ -324,8 +325,11 @@ mod tests {
         assert!(race.is_running());
         let event = Notify::new().unwrap();
         event.set();
-        let stopped =
-            race.run(&Patience { deadline: Deadline::NEVER, event: &event, must_stop: &|| true });
+        let stopped = race.run(&WaitContext {
+            deadline: Deadline::NEVER,
+            event: &event,
+            must_stop: &|| true,
+        });
         assert!(matches!(stopped, Err(Stop::Ended)));
         assert!(run(&mut race, Some(Duration::from_secs(5))).is_ok());
     }
@@ -350,7 +354,7 @@ mod tests {
         let here = listener.local_addr().unwrap();
         let other = SocketAddr::new("::1".parse().unwrap(), here.port());
         let local = "127.0.0.7".parse().ok();
-        let mut race = Race::between(&[other, here], local, None);
+        let mut race = HappyEyeballs::between(&[other, here], local, None);
         assert_eq!(race.waiting.len(), 1);
         let _socket = run(&mut race, None).unwrap();
         assert_eq!(listener.accept().unwrap().1.ip(), local.unwrap());
@@ -360,7 +364,7 @@ mod tests {
     fn a_port_is_chosen_by_the_connect_and_not_before() {
         for local in ["127.0.0.1", "::1"] {
             let local = SocketAddr::new(local.parse().unwrap(), 0);
-            let race = Race::between(&[], Some(local.ip()), None);
+            let race = HappyEyeballs::between(&[], Some(local.ip()), None);
             let socket = race.open(&local.into()).unwrap();
             bind_address(&socket, &local.into()).unwrap();
             assert_eq!(socket.local_addr().unwrap().as_socket(), Some(local));
@@ -375,8 +379,8 @@ mod tests {
         listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
         listener.listen(0).unwrap();
         let address = || SockAddr::unix(&path).unwrap();
-        let _first = run(&mut Race::to(address()), None).unwrap();
-        let mut race = Race::to(address());
+        let _first = run(&mut HappyEyeballs::to(address()), None).unwrap();
+        let mut race = HappyEyeballs::to(address());
         let stopped = run(&mut race, Some(Duration::from_millis(30)));
         assert!(matches!(stopped, Err(Stop::Deadline(Timeout::Connect))));
         listener.accept().unwrap();

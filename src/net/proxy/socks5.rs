@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use super::Credentials;
-use super::talk::{Next, Towards};
+use super::tunnel::{Next, TunnelTarget};
 
 /// How far the conversation is. Threads: a value.
-pub(super) struct Socks {
+pub(super) struct Socks5 {
     step: Step,
     /// The request, made before anything is said: what can't be asked for is refused early.
     request: Vec<u8>,
@@ -21,25 +21,25 @@ enum Step {
     Reply,
 }
 
-impl Socks {
+impl Socks5 {
     pub(super) fn new(
-        to: Towards,
+        to: TunnelTarget,
         port: u16,
         credentials: Option<&Credentials>,
     ) -> Result<Self, String> {
         let mut request = vec![VERSION, CONNECT, 0];
         match to {
-            Towards::Name(name) => {
+            TunnelTarget::Name(name) => {
                 let size = u8::try_from(name.len())
                     .map_err(|_| "SOCKS has no room for a name of more than 255 bytes")?;
                 request.extend([NAME, size]);
                 request.extend(name.into_bytes());
             }
-            Towards::Address(IpAddr::V4(address)) => {
+            TunnelTarget::Address(IpAddr::V4(address)) => {
                 request.push(IPV4);
                 request.extend(address.octets());
             }
-            Towards::Address(IpAddr::V6(address)) => {
+            TunnelTarget::Address(IpAddr::V6(address)) => {
                 request.push(IPV6);
                 request.extend(address.octets());
             }
@@ -48,7 +48,7 @@ impl Socks {
         let login = credentials.map(|Credentials { user, password }| {
             // Their lengths were checked when the proxy was read.
             let size = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap_or(u8::MAX);
-            [&[LOGIN_VERSION, size(user)][..], user, &[size(password)], password].concat()
+            [&[USER_PASSWORD_VERSION, size(user)][..], user, &[size(password)], password].concat()
         });
         Ok(Self { step: Step::Method, request, login })
     }
@@ -56,53 +56,56 @@ impl Socks {
     /// What is said first: the methods of proving who one is that we can do.
     pub(super) fn greeting(&self) -> Vec<u8> {
         if self.login.is_some() {
-            vec![VERSION, 2, ANYBODY, LOGIN]
+            vec![VERSION, 2, NO_AUTHENTICATION, USER_PASSWORD]
         } else {
-            vec![VERSION, 1, ANYBODY]
+            vec![VERSION, 1, NO_AUTHENTICATION]
         }
     }
 
     /// What was heard since something was said last.
-    pub(super) fn hear(&mut self, heard: &[u8]) -> Result<Next, String> {
+    pub(super) fn receive(&mut self, incoming: &[u8]) -> Result<Next, String> {
         if self.step == Step::Reply {
-            return reply(heard);
+            return reply(incoming);
         }
-        let [version, what, rest @ ..] = heard else { return Ok(Next::Listen) };
+        let [version, what, rest @ ..] = incoming else { return Ok(Next::NeedMore) };
         if !rest.is_empty() {
             return Err("it speaks out of turn".into());
         }
         match (self.step, *version, *what) {
-            (Step::Method, VERSION, ANYBODY) | (Step::Login, LOGIN_VERSION, 0) => {
+            (Step::Method, VERSION, NO_AUTHENTICATION)
+            | (Step::Login, USER_PASSWORD_VERSION, 0) => {
                 self.step = Step::Reply;
-                Ok(Next::Say(std::mem::take(&mut self.request)))
+                Ok(Next::Send(std::mem::take(&mut self.request)))
             }
-            (Step::Method, VERSION, LOGIN) => {
+            (Step::Method, VERSION, USER_PASSWORD) => {
                 self.step = Step::Login;
                 let why = "it wants credentials: give them as user:password@ before its host";
-                self.login.take().map(Next::Say).ok_or_else(|| why.into())
+                self.login.take().map(Next::Send).ok_or_else(|| why.into())
             }
-            (Step::Method, VERSION, NONE_OF_THEM) if self.login.is_none() => {
+            (Step::Method, VERSION, NO_ACCEPTABLE_METHOD) if self.login.is_none() => {
                 Err("it wants credentials: give them as user:password@ before its host".into())
             }
             (Step::Method, VERSION, _) => {
                 Err("it wants a proof of who we are that is not spoken here".into())
             }
-            (Step::Login, LOGIN_VERSION, _) => Err("it refuses the user or the password".into()),
+            (Step::Login, USER_PASSWORD_VERSION, _) => {
+                Err("it refuses the user or the password".into())
+            }
             _ => Err(NO_SOCKS.into()),
         }
     }
 }
 
 /// RFC 1928 section 6.
-fn reply(heard: &[u8]) -> Result<Next, String> {
-    let [version, code, ..] = *heard else { return Ok(Next::Listen) };
+fn reply(incoming: &[u8]) -> Result<Next, String> {
+    let [version, code, ..] = *incoming else { return Ok(Next::NeedMore) };
     if version != VERSION {
         return Err(NO_SOCKS.into());
     }
     if code != 0 {
         return Err(format!("it refused the tunnel: {}", words(code)));
     }
-    let [_, _, _, kind, first, ..] = *heard else { return Ok(Next::Listen) };
+    let [_, _, _, kind, first, ..] = *incoming else { return Ok(Next::NeedMore) };
     let address = match kind {
         IPV4 => 4,
         IPV6 => 16,
@@ -110,7 +113,7 @@ fn reply(heard: &[u8]) -> Result<Next, String> {
         _ => return Err(NO_SOCKS.into()),
     };
     let size = 4 + address + 2;
-    Ok(if heard.len() < size { Next::Listen } else { Next::Open(size) })
+    Ok(if incoming.len() < size { Next::NeedMore } else { Next::Open(size) })
 }
 
 fn words(code: u8) -> String {
@@ -129,14 +132,14 @@ fn words(code: u8) -> String {
 }
 
 const VERSION: u8 = 5;
-const LOGIN_VERSION: u8 = 1;
+const USER_PASSWORD_VERSION: u8 = 1;
 const CONNECT: u8 = 1;
 const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
-const ANYBODY: u8 = 0;
-const LOGIN: u8 = 2;
-const NONE_OF_THEM: u8 = 0xff;
+const NO_AUTHENTICATION: u8 = 0;
+const USER_PASSWORD: u8 = 2;
+const NO_ACCEPTABLE_METHOD: u8 = 0xff;
 const NO_SOCKS: &str = "its answer is no SOCKS 5";
 
 #[cfg(test)]
@@ -147,23 +150,23 @@ mod tests {
         Credentials { user: b"me".to_vec(), password: b"secret".to_vec() }
     }
 
-    fn socks(credentials: Option<&Credentials>) -> Socks {
-        Socks::new(Towards::host("example.org"), 443, credentials).unwrap()
+    fn socks(credentials: Option<&Credentials>) -> Socks5 {
+        Socks5::new(TunnelTarget::host("example.org"), 443, credentials).unwrap()
     }
 
     #[test]
     fn a_tunnel_without_credentials() {
         let mut talk = socks(None);
         assert_eq!(talk.greeting(), [5, 1, 0]);
-        assert_eq!(talk.hear(&[5]).unwrap(), Next::Listen);
+        assert_eq!(talk.receive(&[5]).unwrap(), Next::NeedMore);
         let request = b"\x05\x01\x00\x03\x0bexample.org\x01\xbb".to_vec();
-        assert_eq!(talk.hear(&[5, 0]).unwrap(), Next::Say(request));
+        assert_eq!(talk.receive(&[5, 0]).unwrap(), Next::Send(request));
         let reply = [5, 0, 0, 1, 127, 0, 0, 1, 0, 80];
         for cut in 0..reply.len() {
-            assert_eq!(talk.hear(&reply[..cut]).unwrap(), Next::Listen);
+            assert_eq!(talk.receive(&reply[..cut]).unwrap(), Next::NeedMore);
         }
-        assert_eq!(talk.hear(&reply).unwrap(), Next::Open(10));
-        assert_eq!(talk.hear(b"\x05\0\0\x03\x02ab\0\x50").unwrap(), Next::Open(9));
+        assert_eq!(talk.receive(&reply).unwrap(), Next::Open(10));
+        assert_eq!(talk.receive(b"\x05\0\0\x03\x02ab\0\x50").unwrap(), Next::Open(9));
     }
 
     #[test]
@@ -171,40 +174,40 @@ mod tests {
         let mut talk = socks(Some(&credentials()));
         assert_eq!(talk.greeting(), [5, 2, 0, 2]);
         let login = b"\x01\x02me\x06secret".to_vec();
-        assert_eq!(talk.hear(&[5, 2]).unwrap(), Next::Say(login));
-        assert!(matches!(talk.hear(&[1, 0]).unwrap(), Next::Say(_)));
+        assert_eq!(talk.receive(&[5, 2]).unwrap(), Next::Send(login));
+        assert!(matches!(talk.receive(&[1, 0]).unwrap(), Next::Send(_)));
         let mut talk = socks(Some(&credentials()));
-        talk.hear(&[5, 2]).unwrap();
-        assert!(talk.hear(&[1, 1]).unwrap_err().contains("password"));
-        assert!(socks(None).hear(&[5, 2]).unwrap_err().contains("wants credentials"));
-        assert!(socks(None).hear(&[5, 255]).unwrap_err().contains("wants credentials"));
+        talk.receive(&[5, 2]).unwrap();
+        assert!(talk.receive(&[1, 1]).unwrap_err().contains("password"));
+        assert!(socks(None).receive(&[5, 2]).unwrap_err().contains("wants credentials"));
+        assert!(socks(None).receive(&[5, 255]).unwrap_err().contains("wants credentials"));
     }
 
     #[test]
     fn every_refusal_has_its_words() {
         for code in 1..=9 {
             let mut talk = socks(None);
-            talk.hear(&[5, 0]).unwrap();
-            let why = talk.hear(&[5, code]).unwrap_err();
+            talk.receive(&[5, 0]).unwrap();
+            let why = talk.receive(&[5, code]).unwrap_err();
             assert!(why.starts_with("it refused the tunnel: "), "{why}");
         }
     }
 
     #[test]
     fn what_is_no_socks_is_refused() {
-        assert!(socks(None).hear(b"HTTP/1.1 400").is_err());
-        assert_eq!(socks(None).hear(&[4, 0]).unwrap_err(), NO_SOCKS);
-        assert!(socks(None).hear(&[5, 0, 5]).unwrap_err().contains("out of turn"));
+        assert!(socks(None).receive(b"HTTP/1.1 400").is_err());
+        assert_eq!(socks(None).receive(&[4, 0]).unwrap_err(), NO_SOCKS);
+        assert!(socks(None).receive(&[5, 0, 5]).unwrap_err().contains("out of turn"));
         let mut talk = socks(None);
-        talk.hear(&[5, 0]).unwrap();
-        assert_eq!(talk.hear(&[5, 0, 0, 9, 0]).unwrap_err(), NO_SOCKS);
-        let long = Towards::Name("x".repeat(256));
-        assert!(Socks::new(long, 1, None).is_err());
+        talk.receive(&[5, 0]).unwrap();
+        assert_eq!(talk.receive(&[5, 0, 0, 9, 0]).unwrap_err(), NO_SOCKS);
+        let long = TunnelTarget::Name("x".repeat(256));
+        assert!(Socks5::new(long, 1, None).is_err());
     }
 
     #[test]
     fn addresses_go_as_they_are() {
-        let request = |host| Socks::new(Towards::host(host), 80, None).unwrap().request;
+        let request = |host| Socks5::new(TunnelTarget::host(host), 80, None).unwrap().request;
         assert_eq!(request("127.0.0.1"), [5, 1, 0, 1, 127, 0, 0, 1, 0, 80]);
         assert_eq!(request("[::1]")[..4], [5, 1, 0, 4]);
     }

@@ -48,7 +48,7 @@ pub(crate) type Answer = Result<Vec<SocketAddr>, Unresolved>;
 #[derive(Clone, Debug)]
 pub(crate) enum Unresolved {
     /// In the words of getaddrinfo, or of the hook.
-    Said(String),
+    Failed(String),
     /// There is no thread to look it up.
     NoThread,
 }
@@ -61,7 +61,7 @@ enum Found {
 
 #[derive(Clone, Default)]
 struct Settings {
-    by_hand: HashMap<String, Arc<[IpAddr]>>,
+    overrides: HashMap<String, Arc<[IpAddr]>>,
     hook: Option<Hook>,
 }
 
@@ -70,13 +70,13 @@ struct Names {
     known: Cache,
     asked: HashMap<String, Weak<Job>>,
     /// Counts [`Resolver::clear`]: what was asked before it is not kept after it.
-    era: u64,
+    epoch: u64,
 }
 
 struct Job {
     host: String,
     hook: Option<Hook>,
-    era: u64,
+    epoch: u64,
     /// A worker is at it.
     begun: AtomicBool,
     answer: OnceLock<Result<Arc<[IpAddr]>, Unresolved>>,
@@ -104,7 +104,7 @@ impl Resolver {
         let now = Instant::now();
         let begin_by = now + THREAD_PATIENCE;
         let settings = self.settings.load();
-        if let Some(addresses) = settings.by_hand.get(&host) {
+        if let Some(addresses) = settings.overrides.get(&host) {
             return Ok(Lookup { found: Found::Known(Arc::clone(addresses)), port, begin_by });
         }
         let mut names = lock(self.names());
@@ -119,7 +119,7 @@ impl Resolver {
         }
         let job = Arc::new(Job {
             hook: settings.hook.clone(),
-            era: names.era,
+            epoch: names.epoch,
             begun: AtomicBool::new(false),
             answer: OnceLock::new(),
             waiting: Mutex::new(vec![Arc::downgrade(event)]),
@@ -147,7 +147,7 @@ impl Resolver {
     /// Forgets all answers, those that are on their way included.
     pub(crate) fn clear(&self) {
         let mut names = lock(self.names());
-        names.era += 1;
+        names.epoch += 1;
         names.known.clear();
         names.asked.clear();
     }
@@ -164,8 +164,8 @@ impl Resolver {
         self.settings.rcu(|settings| {
             let mut settings = Settings::clone(settings);
             match &addresses {
-                Some(addresses) => settings.by_hand.insert(host.clone(), Arc::clone(addresses)),
-                None => settings.by_hand.remove(&host),
+                Some(addresses) => settings.overrides.insert(host.clone(), Arc::clone(addresses)),
+                None => settings.overrides.remove(&host),
             };
             settings
         });
@@ -204,7 +204,7 @@ impl Lookup {
         };
         Some(match found {
             Ok(addresses) if addresses.is_empty() => {
-                Err(Unresolved::Said("it has no address".into()))
+                Err(Unresolved::Failed("it has no address".into()))
             }
             Ok(addresses) => {
                 Ok(addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect())
@@ -248,7 +248,7 @@ impl Job {
         }))
         .unwrap_or_else(|_| Err("the resolver hook panicked".into()))
         .map(Arc::from)
-        .map_err(Unresolved::Said);
+        .map_err(Unresolved::Failed);
         if let Some(resolver) = resolver.upgrade() {
             self.settle(&mut lock(resolver.names()), &answer);
         }
@@ -265,7 +265,7 @@ impl Job {
     }
 
     fn settle(self: &Arc<Self>, names: &mut Names, answer: &Result<Arc<[IpAddr]>, Unresolved>) {
-        if names.era != self.era {
+        if names.epoch != self.epoch {
             return;
         }
         names.asked.remove(&self.host);
@@ -278,7 +278,7 @@ impl Job {
 }
 
 /// The address a literal host stands for; no lookup is needed then.
-pub(crate) fn literal(host: &str) -> Option<IpAddr> {
+pub(crate) fn parse_literal(host: &str) -> Option<IpAddr> {
     without_brackets(host).parse().ok()
 }
 
@@ -327,8 +327,8 @@ mod tests {
 
     #[test]
     fn literals_need_no_lookup() {
-        assert!(literal("127.0.0.1").is_some() && literal("[::1]").is_some());
-        assert!(literal("localhost").is_none());
+        assert!(parse_literal("127.0.0.1").is_some() && parse_literal("[::1]").is_some());
+        assert!(parse_literal("localhost").is_none());
     }
 
     #[test]
@@ -401,7 +401,7 @@ mod tests {
         })));
         for _ in 0..2 {
             let said = ask(&resolver, "a.test");
-            assert!(matches!(said, Err(Unresolved::Said(words)) if words.contains("panicked")));
+            assert!(matches!(said, Err(Unresolved::Failed(words)) if words.contains("panicked")));
         }
         assert_eq!(count.load(Ordering::SeqCst), 2);
     }

@@ -42,7 +42,7 @@ impl Cache {
             }
         }
         self.uses += 1;
-        let known = Known { addresses, until: now + KEPT_FOR, used: self.uses };
+        let known = Known { addresses, until: now + TIME_TO_LIVE, used: self.uses };
         self.names.insert(host.to_owned(), known);
     }
 
@@ -55,13 +55,13 @@ impl Cache {
     }
 
     fn is_full_for(&self, host: &str) -> bool {
-        self.names.len() >= MOST && !self.names.contains_key(host)
+        self.names.len() >= MAX_NAMES && !self.names.contains_key(host)
     }
 }
 
 /// getaddrinfo does not tell how long an answer is good for. A minute is what browsers take.
-const KEPT_FOR: Duration = Duration::from_secs(60);
-const MOST: usize = 256;
+const TIME_TO_LIVE: Duration = Duration::from_secs(60);
+const MAX_NAMES: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -75,11 +75,11 @@ mod tests {
     fn the_least_recently_used_name_goes() {
         let (mut cache, now) = (Cache::default(), Instant::now());
         cache.put("first", addresses(), now);
-        for number in 1..=MOST {
+        for number in 1..=MAX_NAMES {
             cache.put(&number.to_string(), addresses(), now);
             assert!(cache.get("first", now).is_some());
         }
-        assert_eq!(cache.names.len(), MOST);
+        assert_eq!(cache.names.len(), MAX_NAMES);
         assert!(cache.get("1", now).is_none() && cache.get("2", now).is_some());
     }
 
@@ -87,13 +87,13 @@ mod tests {
     fn what_is_too_old_is_not_known_any_more_and_goes_first() {
         let (mut cache, now) = (Cache::default(), Instant::now());
         cache.put("old", addresses(), now);
-        let later = now + KEPT_FOR;
+        let later = now + TIME_TO_LIVE;
         assert!(cache.get("old", later - Duration::from_millis(1)).is_some());
         assert!(cache.get("old", later).is_none());
         cache.put("old", addresses(), now);
-        for number in 0..MOST {
+        for number in 0..MAX_NAMES {
             cache.put(&number.to_string(), addresses(), later);
         }
-        assert!((0..MOST).all(|number| cache.get(&number.to_string(), later).is_some()));
+        assert!((0..MAX_NAMES).all(|number| cache.get(&number.to_string(), later).is_some()));
     }
 }

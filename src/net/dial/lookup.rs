@@ -4,56 +4,56 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Stop;
-use super::patience::Patience;
-use super::resolve::{Lookup, Resolver, Unresolved, literal};
 use crate::error::Error;
+use crate::net::Stop;
+use crate::net::dns::{Lookup, Resolver, Unresolved, parse_literal};
+use crate::net::wait_context::WaitContext;
 use crate::runtime::{Notify, no_thread};
 use crate::vocabulary::Kind;
 
 /// Threads: one at a time.
-pub(super) enum Name {
-    Unasked,
-    Asked(Lookup),
+pub(super) enum HostLookup {
+    NotStarted,
+    Running(Lookup),
     Known(Vec<SocketAddr>),
 }
 
-impl Name {
+impl HostLookup {
     /// Waits for its addresses; a literal is its own.
     pub(super) fn resolve(
         &mut self,
         resolver: &Arc<Resolver>,
         host: &str,
         port: u16,
-        patience: &Patience<'_>,
+        context: &WaitContext<'_>,
         event: &Arc<Notify>,
     ) -> Result<(), Stop> {
-        if let Some(address) = literal(host) {
+        if let Some(address) = parse_literal(host) {
             *self = Self::Known(vec![SocketAddr::new(address, port)]);
         }
         match self {
             Self::Known(_) => return Ok(()),
             // Taken up again, maybe with another event.
-            Self::Asked(lookup) => lookup.tell(event),
-            Self::Unasked => {
-                *self = Self::Asked(resolver.start(host, port, event).map_err(Stop::NoThread)?);
+            Self::Running(lookup) => lookup.tell(event),
+            Self::NotStarted => {
+                *self = Self::Running(resolver.start(host, port, event).map_err(Stop::NoThread)?);
             }
         }
         // One event serves the answer and the end: whichever it was, it shows.
-        while let Self::Asked(lookup) = self {
+        while let Self::Running(lookup) = self {
             match lookup.answer() {
                 Some(Ok(addresses)) => *self = Self::Known(addresses),
                 Some(Err(Unresolved::NoThread)) => return Err(Stop::NoThread(no_thread())),
-                Some(Err(Unresolved::Said(why))) => {
+                Some(Err(Unresolved::Failed(why))) => {
                     let what = format!("{host} can't be resolved: {why}");
                     return Err(Error::new(Kind::ResolveFailed, what).into());
                 }
                 None => match lookup.begin_by() {
-                    None => patience.told()?,
+                    None => context.wait_for_event()?,
                     Some(by) if by <= Instant::now() => {
                         return Err(Stop::NoThread(no_thread()));
                     }
-                    Some(by) => patience.told_by(by)?,
+                    Some(by) => context.wait_for_event_by(by)?,
                 },
             }
         }

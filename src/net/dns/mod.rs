@@ -1,0 +1,6 @@
+//! Names to addresses: a resolver for each manager, its cache, and hosts that are addresses already.
+
+mod cache;
+mod resolver;
+
+pub(crate) use resolver::{Hook, Lookup, Resolver, Unresolved, parse_literal, without_brackets};

@@ -1,0 +1,144 @@
+//! The conversation with a proxy before it is a tunnel, as steps that can be left and taken up
+//! again: what is to be said, what was heard. What it means is [`connect`]'s and [`socks`]'s
+//! to say; they know nothing of sockets.
+
+use super::http_connect::HttpConnect;
+use super::socks5::Socks5;
+use super::tunnel::{Next, TunnelTarget, failed};
+use super::{Proxy, Scheme};
+use crate::error::Error;
+use crate::net::stream::{Stream, is_broken};
+use crate::net::wait_context::WaitContext;
+use crate::net::{Stop, tls};
+use crate::runtime::Interest;
+use crate::vocabulary::Kind;
+
+/// Threads: one at a time.
+pub(in crate::net) struct ProxyHandshake {
+    protocol: Protocol,
+    /// What is to be said, and how much of it was.
+    outgoing: Vec<u8>,
+    sent: usize,
+    incoming: Vec<u8>,
+    /// The proxy, for the errors.
+    proxy_name: String,
+}
+
+enum Protocol {
+    Http(HttpConnect),
+    Socks5(Socks5),
+}
+
+impl ProxyHandshake {
+    /// To be had with this proxy for a tunnel to that host and port.
+    pub(in crate::net) fn begin(proxy: &Proxy, to: TunnelTarget, port: u16) -> Result<Self, Error> {
+        let proxy_name = proxy.to_string();
+        let (protocol, outgoing) = match proxy.scheme {
+            Scheme::Http | Scheme::Https => {
+                let outgoing = HttpConnect::request(&to, port, proxy.authorization().as_deref());
+                (Protocol::Http(HttpConnect::default()), outgoing)
+            }
+            Scheme::Socks5 | Scheme::Socks5h => {
+                let socks = Socks5::new(to, port, proxy.credentials.as_ref())
+                    .map_err(|why| failed(&proxy_name, &why))?;
+                let outgoing = socks.greeting();
+                (Protocol::Socks5(socks), outgoing)
+            }
+        };
+        Ok(Self { protocol, outgoing, sent: 0, incoming: Vec::new(), proxy_name })
+    }
+
+    /// Goes on until the tunnel is open.
+    pub(in crate::net) fn run(
+        &mut self,
+        stream: &mut Stream,
+        context: &WaitContext<'_>,
+    ) -> Result<(), Stop> {
+        loop {
+            self.send(stream, context)?;
+            let mut bytes = [0; 1024];
+            match stream.try_read(&mut bytes) {
+                Ok(Some(0)) | Err(Stop::PeerClosed) => return Err(self.closed().into()),
+                Ok(Some(got)) => self.incoming.extend_from_slice(&bytes[..got]),
+                Ok(None) => {
+                    wait(stream, context, Interest::Read)?;
+                    continue;
+                }
+                Err(stop) => return Err(self.broken(stop)),
+            }
+            let next = match &mut self.protocol {
+                Protocol::Http(http) => http.receive(&self.incoming, &self.proxy_name)?,
+                Protocol::Socks5(socks) => {
+                    let next = socks
+                        .receive(&self.incoming)
+                        .map_err(|why| failed(&self.proxy_name, &why))?;
+                    if matches!(next, Next::Send(_)) {
+                        self.incoming.clear();
+                    }
+                    next
+                }
+            };
+            match next {
+                Next::NeedMore => {}
+                Next::Send(outgoing) => (self.outgoing, self.sent) = (outgoing, 0),
+                // The origin speaks when it is spoken to: whatever this is, it is not from there.
+                Next::Open(ours) if ours < self.incoming.len() => {
+                    return Err(
+                        failed(&self.proxy_name, "it sent bytes that nobody asked for").into()
+                    );
+                }
+                Next::Open(_) => return Ok(()),
+            }
+        }
+    }
+
+    fn send(&mut self, stream: &mut Stream, context: &WaitContext<'_>) -> Result<(), Stop> {
+        loop {
+            let done = if self.sent < self.outgoing.len() {
+                match stream.try_send(&self.outgoing[self.sent..]) {
+                    Ok(sent) => {
+                        self.sent += sent.unwrap_or(0);
+                        sent.is_some()
+                    }
+                    // What the proxy said before it closed explains more than this error.
+                    Err(Stop::Io(error)) if is_broken(&error) => return Ok(()),
+                    Err(stop) => return Err(self.broken(stop)),
+                }
+            } else {
+                match stream.flush() {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => false,
+                    Err(Stop::Io(error)) if is_broken(&error) => return Ok(()),
+                    Err(stop) => return Err(self.broken(stop)),
+                }
+            };
+            if !done {
+                wait(stream, context, Interest::Write)?;
+            }
+        }
+    }
+
+    fn closed(&self) -> Error {
+        failed(&self.proxy_name, "it closed the connection instead of an answer")
+    }
+
+    /// What the connection to the proxy, or the TLS with it, says of its end.
+    fn broken(&self, stop: Stop) -> Stop {
+        match stop {
+            Stop::Io(error) => {
+                let what = format!("{}: the connection broke", self.proxy_name);
+                Error::from_os(Kind::ProxyFailed, &what, &error).into()
+            }
+            Stop::Tls(error) => {
+                let why = format!("TLS with it: {}", tls::explain(&error));
+                failed(&self.proxy_name, &why).into()
+            }
+            stop => stop,
+        }
+    }
+}
+
+fn wait(stream: &Stream, context: &WaitContext<'_>, interest: Interest) -> Result<(), Stop> {
+    let socket = stream.socket().enter().ok_or(Stop::Ended)?;
+    context.ready(&socket, interest)
+}

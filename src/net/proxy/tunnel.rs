@@ -1,0 +1,38 @@
+//! What the two proxy protocols share: where the tunnel leads, what the handshake does next, and a failure
+//! that names the proxy.
+
+use std::net::IpAddr;
+
+use crate::error::Error;
+use crate::net::dns;
+use crate::vocabulary::Kind;
+
+/// What follows from what was heard so far.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// More has to be heard.
+    NeedMore,
+    /// This is to be said.
+    Send(Vec<u8>),
+    /// The tunnel is open; so many bytes of what was heard belong to the talk.
+    Open(usize),
+}
+
+/// Where the tunnel shall lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::net) enum TunnelTarget {
+    Name(String),
+    Address(IpAddr),
+}
+
+impl TunnelTarget {
+    /// A host as URLs have it.
+    pub(in crate::net) fn host(host: &str) -> Self {
+        dns::parse_literal(host).map_or_else(|| Self::Name(host.to_owned()), Self::Address)
+    }
+}
+
+/// A failure that names the proxy.
+pub(super) fn failed(proxy_name: &str, why: &str) -> Error {
+    Error::new(Kind::ProxyFailed, format!("{proxy_name}: {why}"))
+}
