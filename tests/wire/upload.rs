@@ -13,6 +13,7 @@ use crate::support::{PATIENCE, post};
 in_both_forms! {
     an_interim_response_during_an_upload_does_not_end_it,
     a_late_100_continue_does_not_end_the_upload,
+    w10_417_is_returned_and_its_request_not_sent_again,
     a_response_below_300_may_begin_before_the_upload_is_over,
     a_refusal_during_an_upload_ends_it,
     a_response_that_asks_for_a_close_ends_the_upload,
@@ -93,6 +94,17 @@ fn a_late_100_continue_does_not_end_the_upload(form: Form) {
         let mut response = form.tls_client().send(&mut request).unwrap();
         assert_eq!(response.read_all(10).unwrap(), b"ok");
     }
+}
+
+fn w10_417_is_returned_and_its_request_not_sent_again(form: Form) {
+    let refusal = "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n";
+    let server = server(None, vec![Step::head(), Step::send(refusal), Step::Stall]);
+    let mut request = post(&server.url("/"), Body::bytes(b"body"));
+    request.add_header("Expect", "100-continue").unwrap();
+    let response = form.client().send(&mut request).unwrap();
+    assert_eq!((response.status_code(), server.connections()), (417, 1));
+    assert!(server.wait_open(0, PATIENCE));
+    assert!(server.received(0).ends_with(b"\r\n\r\n"));
 }
 
 fn a_response_below_300_may_begin_before_the_upload_is_over(form: Form) {
