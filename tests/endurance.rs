@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hangup::{CloseMode, CloseReason, ConnectionMode, Kind, Limits, Stats};
-use support::alone::alone;
 use support::form::{Client, Form, in_both_forms};
-use support::look::{assert_at_rest, descriptors};
-use support::{Dice, PATIENCE, fetch, per_origin, request, until};
+use support::inspect::{assert_at_rest, descriptors};
+use support::own_process::in_own_process;
+use support::{PATIENCE, Random, fetch, per_origin, request, wait_until};
 use testserver::{Origins, Script, Server};
 
 in_both_forms! {
@@ -46,9 +46,9 @@ fn run(client: &Client, url: impl Fn(u64) -> String + Sync) -> Ends {
         let workers: Vec<_> = (0..THREADS)
             .map(|worker| {
                 scope.spawn(move || {
-                    let (mut dice, mut ends) = (Dice::new(worker), Ends::default());
+                    let (mut random, mut ends) = (Random::new(worker), Ends::default());
                     while Instant::now() < end {
-                        match fetch(client, &url(dice.roll(1 << 30))) {
+                        match fetch(client, &url(random.below(1 << 30))) {
                             Ok(body) => {
                                 assert_eq!(body, b"whole");
                                 ends.well += 1;
@@ -84,16 +84,16 @@ fn run(client: &Client, url: impl Fn(u64) -> String + Sync) -> Ends {
 
 /// Closes one connection every millisecond or two; answers how many.
 fn close_at_random(client: &Client, done: &AtomicBool) -> u64 {
-    let (mut dice, mut closes) = (Dice::new(99), 0);
+    let (mut random, mut closes) = (Random::new(99), 0);
     while !done.load(Ordering::SeqCst) {
         let list = client.manager().connections();
         if !list.is_empty() {
-            let id = list[dice.roll(list.len() as u64) as usize].id;
-            let how = if dice.roll(4) == 0 { CloseMode::Graceful } else { CloseMode::Now };
+            let id = list[random.below(list.len() as u64) as usize].id;
+            let how = if random.below(4) == 0 { CloseMode::Graceful } else { CloseMode::Now };
             // It may have been closed meanwhile, or marked before; a graceful one goes later.
             closes += u64::from(client.manager().close_connection(id, how).is_ok());
         }
-        thread::sleep(Duration::from_micros(500 + dice.roll(1500)));
+        thread::sleep(Duration::from_micros(500 + random.below(1500)));
     }
     closes
 }
@@ -116,7 +116,7 @@ fn report(what: &str, ends: &Ends, connections: usize, stats: &Stats, begun: Ins
 /// At the end: nothing runs, waits or is left; not even an I/O thread and what it waits with, when its last manager is
 /// gone.
 fn assert_over(client: Client, before: &[i32]) {
-    until("the last dials", || client.manager().stats().dialling == 0);
+    wait_until("the last dials", || client.manager().stats().dialling == 0);
     assert_at_rest(client.manager());
     client.manager().drain(Some(PATIENCE)).unwrap();
     let stats = client.manager().stats();
@@ -126,11 +126,11 @@ fn assert_over(client: Client, before: &[i32]) {
     assert!(client.manager().connections().is_empty());
     drop(client);
     let new = || descriptors().into_iter().filter(|fd| !before.contains(fd)).collect::<Vec<_>>();
-    until("the descriptors of before", || new().is_empty());
+    wait_until("the descriptors of before", || new().is_empty());
 }
 
 fn sixteen_threads_on_eight_connections_with_random_closes(form: Form) {
-    alone(&form.name("sixteen_threads_on_eight_connections_with_random_closes"), || {
+    in_own_process(&form.name("sixteen_threads_on_eight_connections_with_random_closes"), || {
         let before = descriptors();
         let server = Server::start(Script::answering("whole"));
         let client = form.client_with(per_origin(8));
@@ -156,14 +156,14 @@ fn sixteen_threads_on_eight_connections_with_random_closes(form: Form) {
 }
 
 fn sixteen_threads_on_a_thousand_origins_with_random_closes(form: Form) {
-    alone(&form.name("sixteen_threads_on_a_thousand_origins_with_random_closes"), || {
+    in_own_process(&form.name("sixteen_threads_on_a_thousand_origins_with_random_closes"), || {
         let before = descriptors();
         let origins = Origins::open(1000, "whole").unwrap();
         let client = form.client_with(Limits { total: 64, per_origin: 8, ..Limits::default() });
         let begun = Instant::now();
         // One in two requests to the same few, so that there is something to reuse.
-        let ends = run(&client, |roll| {
-            let origin = if roll % 2 == 0 { roll / 2 % 8 } else { roll / 2 % 1000 };
+        let ends = run(&client, |number| {
+            let origin = if number % 2 == 0 { number / 2 % 8 } else { number / 2 % 1000 };
             origins.url(origin as usize, "/")
         });
         let stats = client.manager().stats();
@@ -178,7 +178,7 @@ fn sixteen_threads_on_a_thousand_origins_with_random_closes(form: Form) {
 }
 
 fn short_and_fresh_connections_at_the_limit_leave_nothing(form: Form) {
-    alone(&form.name("short_and_fresh_connections_at_the_limit_leave_nothing"), || {
+    in_own_process(&form.name("short_and_fresh_connections_at_the_limit_leave_nothing"), || {
         let before = descriptors();
         let server = Server::start(Script::answering("whole"));
         let client = form.client_with(per_origin(8));

@@ -13,15 +13,17 @@ use std::thread;
 use hangup::{Body, CancelToken, CloseReason, ConnectionState, Error, Kind, Phase, Request, Sent};
 use testserver::{BlackHole, Ended, Script, Server, Step};
 
-use crate::support::alone::{BLOCKED, again_on_threads, alone_with, blocking_resolver};
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{
+use crate::support::inspect::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_at_rest, wait_full,
     wait_gone,
 };
-use crate::support::source::Source;
-use crate::support::verdict::{REASON, assert_cancelled, cancelled};
-use crate::support::{PATIENCE, fetch, get, post, request, until};
+use crate::support::outcome::{REASON, assert_cancelled, cancelled};
+use crate::support::own_process::{
+    BLOCKED, blocking_resolver, in_own_process_with, run_again_on_threads,
+};
+use crate::support::{PATIENCE, fetch, get, post, request, wait_until};
 
 in_both_forms! {
     c1_a_token_fired_before_the_call_means_no_dial_and_no_byte,
@@ -40,7 +42,7 @@ in_both_forms! {
 
 #[test]
 fn submissions_on_a_pool_of_threads_are_cancelled_too() {
-    again_on_threads(&[
+    run_again_on_threads(&[
         "submitted::c3_",
         "submitted::c4_",
         "submitted::c5_",
@@ -75,7 +77,7 @@ fn c1_a_token_fired_before_the_call_means_no_dial_and_no_byte(form: Form) {
         let client = form.client();
         (0..idle).for_each(|_| drop(fetch(&client, &server.url("/")).unwrap()));
         let (opened, connections) = (client.manager().stats().opened, server.connections());
-        let (source, account) = Source::endless();
+        let (source, account) = CountedReader::endless();
         let mut request = with_token(post(&server.url("/"), source.chunked()), &token);
         let error = client.send(&mut request).unwrap_err();
         assert_cancelled(&error, Phase::None);
@@ -95,10 +97,10 @@ fn c1_a_token_fired_before_the_call_means_no_dial_and_no_byte(form: Form) {
 fn c3_cancel_in_a_blocked_getaddrinfo(form: Form) {
     let name = &form.name("c3_cancel_in_a_blocked_getaddrinfo");
     let shim = blocking_resolver();
-    alone_with(name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
+    in_own_process_with(name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
         let client = form.client();
         for round in 0..5 {
-            let (source, account) = Source::endless();
+            let (source, account) = CountedReader::endless();
             let token = CancelToken::new();
             let url = format!("http://{BLOCKED}:{}/", 8000 + round);
             let mut request = with_token(post(&url, source.chunked()), &token);
@@ -107,7 +109,7 @@ fn c3_cancel_in_a_blocked_getaddrinfo(form: Form) {
                 &token,
                 Phase::Resolve,
                 || client.send(&mut request),
-                |_| until("resolving", || client.manager().stats().dialling == 1),
+                |_| wait_until("resolving", || client.manager().stats().dialling == 1),
             );
             assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
             account.assert_dropped_once();
@@ -125,7 +127,7 @@ fn c4_cancel_in_connect_to_a_black_hole(form: Form) {
     let hole = BlackHole::new();
     let fillers = count_sockets(hole.port());
     let client = form.client();
-    let (source, account) = Source::endless();
+    let (source, account) = CountedReader::endless();
     let token = CancelToken::new();
     let mut request = with_token(post(&hole.url("/"), source.chunked()), &token);
     let error = cancelled(
@@ -134,7 +136,7 @@ fn c4_cancel_in_connect_to_a_black_hole(form: Form) {
         Phase::Connect,
         || client.send(&mut request),
         |_| {
-            until("a SYN on its way", || sockets(hole.port()).len() > fillers);
+            wait_until("a SYN on its way", || sockets(hole.port()).len() > fillers);
             let list = client.manager().connections();
             assert_eq!(list[0].state, ConnectionState::Connecting);
         },
@@ -167,7 +169,7 @@ fn c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close(form: Form)
             &token,
             Phase::Tls,
             || client.send(&mut request),
-            |_| until("the handshake", in_tls),
+            |_| wait_until("the handshake", in_tls),
         );
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
         wait_gone(client.manager(), server.port());
@@ -188,7 +190,7 @@ fn c7_cancel_in_a_blocked_upload(form: Form) {
             true => Server::start_tls(testserver::Certificate::Good, script),
         };
         let client = form.tls_client();
-        let (source, account) = Source::endless();
+        let (source, account) = CountedReader::endless();
         let token = CancelToken::new();
         let mut request = with_token(post(&server.url("/"), source.chunked()), &token);
         let error = cancelled(
@@ -231,7 +233,7 @@ fn c8_cancel_while_waiting_for_the_head(form: Form) {
                 assert!(server.wait_mark("head", PATIENCE));
                 let came = |c: &hangup::ConnectionInfo| c.bytes_in > 0;
                 let list = || client.manager().connections();
-                until("what the server said", || !started || list().iter().all(came));
+                wait_until("what the server said", || !started || list().iter().all(came));
             },
         );
         assert_eq!((error.sent(), error.retry_safe()), (Sent::All, false));
@@ -333,7 +335,7 @@ fn c13_fired_from_inside_a_body_reader(form: Form) {
         let client = form.client();
         let token = CancelToken::new();
         let mine = token.clone();
-        let (source, account) = Source::new(move |number, into| {
+        let (source, account) = CountedReader::new(move |number, into| {
             if number == at {
                 mine.fire(Some(REASON));
             }
@@ -390,7 +392,7 @@ fn c14_a_parent_cancels_its_children_and_a_child_not_its_parent(form: Form) {
             .collect();
         assert!(server.wait_marks("head", 6, PATIENCE));
         children[0].fire(Some("only the first"));
-        until("the first child's end", || ended.load(Ordering::SeqCst) == 1);
+        wait_until("the first child's end", || ended.load(Ordering::SeqCst) == 1);
         assert!(!parent.is_fired() && !children[1].is_fired());
         assert_eq!(client.manager().stats().in_use, 5);
         parent.fire(Some(REASON));

@@ -13,13 +13,13 @@ use hangup::{
 use testserver::{Script, Server, Step};
 
 use super::{get_with, with_token};
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone, assert_sockets, sleeps};
-use crate::support::source::Source;
-use crate::support::verdict::{
+use crate::support::inspect::{assert_at_rest, assert_gone, assert_sockets, sleeps};
+use crate::support::outcome::{
     REASON, assert_cancelled, assert_consistent, ended_from_outside, report,
 };
-use crate::support::{Aim, Dice, MARGIN, PATIENCE, get, ms, post, request, until};
+use crate::support::{Aim, MARGIN, PATIENCE, Random, get, ms, post, request, wait_until};
 
 in_both_forms! {
     c12_a_response_and_a_cancel_together_are_a_whole_response_or_cancelled,
@@ -80,7 +80,7 @@ fn c13_eight_threads_fire_at_once_and_it_ends_once(form: Form) {
     let mut latencies = Vec::new();
     for round in 1..=200 {
         let token = CancelToken::new();
-        let (source, account) = Source::pieces(1, 10, |_| {});
+        let (source, account) = CountedReader::pieces(1, 10, |_| {});
         let mut request = with_token(post(&server.url("/"), source.chunked()), &token);
         let (outcome, took) = ended_from_outside(
             || client.send(&mut request).map(drop),
@@ -126,7 +126,7 @@ fn a_hundred_waiters_of_one_token_are_gone_in_an_instant(form: Form) {
         },
         |tid| {
             assert!(server.wait_marks("head", 100, PATIENCE));
-            until("all asleep", || sleeps(tid));
+            wait_until("all asleep", || sleeps(tid));
         },
         || token.fire(Some(REASON)),
     );
@@ -301,7 +301,7 @@ fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
     }
     let begun = Instant::now();
     let wait_for_the_moment = |seed| {
-        let early = Duration::from_micros(Dice::new(round * 3 + seed).roll(400));
+        let early = Duration::from_micros(Random::new(round * 3 + seed).below(400));
         while begun.elapsed() < limit - early {
             thread::yield_now();
         }
@@ -309,7 +309,7 @@ fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
     let error = thread::scope(|scope| {
         let work = scope.spawn(|| client.send(&mut request)?.read_all(1000));
         let arrived = || !server.heads(index).is_empty() || work.is_finished();
-        until("the request", arrived);
+        wait_until("the request", arrived);
         let id = client.manager().connections().first().map_or(0, |row| row.id);
         scope.spawn(|| {
             wait_for_the_moment(0);

@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use hangup::{CloseMode, CloseReason, ConnectionState, Error, Kind, Manager, Phase, Sent, Timeout};
 use testserver::{BlackHole, Conduct, Ended, Proxy, ProxyOptions, ProxyStep, Script, Server, Step};
 
-use crate::support::alone::alone;
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Form, in_both_forms};
-use crate::support::look::{
+use crate::support::held_responses::{enqueue, holding, occupy, release_response, start};
+use crate::support::inspect::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, descriptors, sockets, wait_full,
     wait_gone,
 };
-use crate::support::queue::{holding, let_go, line_up, occupy, start};
-use crate::support::source::Source;
-use crate::support::verdict::assert_consistent;
+use crate::support::outcome::assert_consistent;
+use crate::support::own_process::in_own_process;
 use crate::support::{
-    MARGIN, PATIENCE, fetch, get, ms, per_origin, post, request, trusting, until,
+    MARGIN, PATIENCE, fetch, get, ms, per_origin, post, request, trusting, wait_until,
 };
 
 in_both_forms! {
@@ -50,7 +50,7 @@ fn x5_a_drain_of_an_idle_manager_closes_it_and_refuses_new_requests(form: Form) 
     assert_gone(client.manager(), server.port());
     let why = client.manager().why_closed(response.connection());
     assert_eq!(why, Some(CloseReason::ManagerShutDown));
-    let (source, account) = Source::endless();
+    let (source, account) = CountedReader::endless();
     let error = client.send(&mut post(&server.url("/"), source.chunked())).unwrap_err();
     assert_shut_down(&error);
     assert_eq!((error.sent(), error.retry_safe(), account.reads()), (Sent::Nothing, true, 0));
@@ -74,7 +74,7 @@ fn x5_a_drain_lets_running_exchanges_finish_and_refuses_waiting_requests(form: F
     let mut body = get(&client, &other.url("/")).unwrap();
     thread::scope(|scope| {
         let running = ["/held", "/too"].map(|path| occupy(scope, &client, &server, path));
-        let waiting = [0, 1, 2].map(|_| line_up(scope, &client, request("GET", &server.url("/"))));
+        let waiting = [0, 1, 2].map(|_| enqueue(scope, &client, request("GET", &server.url("/"))));
         let drain = scope.spawn(|| client.manager().drain(Some(PATIENCE)));
         for one in waiting {
             let error = one.join().unwrap().unwrap_err();
@@ -83,12 +83,12 @@ fn x5_a_drain_lets_running_exchanges_finish_and_refuses_waiting_requests(form: F
         }
         assert_shut_down(&get(&client, &server.url("/")).unwrap_err());
         assert_eq!(client.manager().stats().in_use, 3);
-        let_go(&server, "/held");
-        let_go(&server, "/too");
+        release_response(&server, "/held");
+        release_response(&server, "/too");
         for (one, path) in running.into_iter().zip(["/held", "/too"]) {
             assert_eq!(one.join().unwrap().unwrap(), path.as_bytes());
         }
-        until("two that are closed", || client.manager().stats().closed == 2);
+        wait_until("two that are closed", || client.manager().stats().closed == 2);
         assert!(!drain.is_finished(), "a body is still read");
         other.release("rest");
         assert_eq!(body.read_all(100).unwrap(), b"ten bytes.ten others");
@@ -117,7 +117,7 @@ fn x5_a_drain_that_times_out_counts_the_open_connections_and_can_be_called_again
             assert_eq!(error.open_connections(), left);
             assert!(error.message().contains(&left.to_string()), "{error}");
             assert!(begun.elapsed() >= ms(150) && begun.elapsed() < ms(150) + MARGIN * 4);
-            let_go(&server, &format!("/{}", 3 - left));
+            release_response(&server, &format!("/{}", 3 - left));
             running.remove(0).join().unwrap().unwrap();
         }
         // What does not end by itself is ended.
@@ -147,22 +147,22 @@ fn x5_a_drain_waits_for_a_requests_dial_but_not_for_a_background_dial(form: Form
     let client = trusting(form.client());
     let url = format!("https://127.0.0.1:{}/", server.port());
     client.preconnect(&hole.url("/"), 2).unwrap();
-    until("SYNs on their way", || sockets(hole.port()).len() >= fillers + 2);
+    wait_until("SYNs on their way", || sockets(hole.port()).len() >= fillers + 2);
     thread::scope(|scope| {
         let running = start(scope, &client, request("GET", &url));
         assert!(server.wait_mark("dial", PATIENCE));
-        until("the handshake", || tls(client.manager()));
+        wait_until("the handshake", || tls(client.manager()));
         let begun = Instant::now();
         // Those that are nobody's are let go at once, each as soon as its thread gets to run.
         let left = || client.manager().drain(Some(ms(50))).unwrap_err().open_connections();
-        until("only the one that runs is left", || left() == 1);
+        wait_until("only the one that runs is left", || left() == 1);
         server.release("shake");
         assert_eq!(running.join().unwrap().unwrap(), b"ok");
         client.manager().drain(Some(PATIENCE)).unwrap();
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     });
     assert_gone(client.manager(), server.port());
-    until("the sockets of the others", || sockets(hole.port()).len() <= fillers);
+    wait_until("the sockets of the others", || sockets(hole.port()).len() <= fillers);
     assert_sockets(hole.port(), fillers);
 }
 
@@ -176,8 +176,8 @@ fn x5_concurrent_drains_all_return_when_the_manager_is_empty(form: Form) {
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
         let drains = [0; 4].map(|_| scope.spawn(|| client.manager().drain(Some(PATIENCE))));
-        until("a drain", || client.manager().connections()[0].closing);
-        let_go(&server, "/held");
+        wait_until("a drain", || client.manager().connections()[0].closing);
+        release_response(&server, "/held");
         assert_eq!(held.join().unwrap().unwrap(), b"/held");
         drains.into_iter().for_each(|drain| drain.join().unwrap().unwrap());
     });
@@ -208,14 +208,17 @@ impl Door {
 }
 
 fn x6_a_shutdown_ends_a_hundred_requests_in_every_phase(form: Form) {
-    alone(&form.name("drain::x6_a_shutdown_ends_a_hundred_requests_in_every_phase"), || {
-        // Whatever is opened once and kept, is.
-        fetch(&form.client(), &Server::start(Script::answering("ok")).url("/")).unwrap();
-        let before = descriptors();
-        every_phase(form);
-        let new = || descriptors().into_iter().filter(|fd| !before.contains(fd));
-        until("the descriptors of before", || new().next().is_none());
-    });
+    in_own_process(
+        &form.name("drain::x6_a_shutdown_ends_a_hundred_requests_in_every_phase"),
+        || {
+            // Whatever is opened once and kept, is.
+            fetch(&form.client(), &Server::start(Script::answering("ok")).url("/")).unwrap();
+            let before = descriptors();
+            every_phase(form);
+            let new = || descriptors().into_iter().filter(|fd| !before.contains(fd));
+            wait_until("the descriptors of before", || new().next().is_none());
+        },
+    );
 }
 
 /// So many requests in each phase: an origin may have as many connections.
@@ -257,7 +260,7 @@ fn every_phase(form: Form) {
     let one = |phase: Phase, url: &str| {
         let mut request = request("GET", url);
         if phase == Phase::Write {
-            let (source, account) = Source::endless();
+            let (source, account) = CountedReader::endless();
             accounts.lock().unwrap().push(account);
             request = post(url, source.chunked());
         }
@@ -280,15 +283,15 @@ fn every_phase(form: Form) {
             all.extend((0..EACH).map(|_| scope.spawn(move || one(*phase, url))));
         }
         let each = EACH as u64;
-        until("a look-up", || door.waiting.load(Ordering::SeqCst) > 0);
-        until("SYNs", || sockets(hole.port()).len() >= fillers + EACH);
+        wait_until("a look-up", || door.waiting.load(Ordering::SeqCst) > 0);
+        wait_until("SYNs", || sockets(hole.port()).len() >= fillers + EACH);
         assert!(silent.wait_marks("in", EACH, PATIENCE));
         assert!(proxy.wait_heads(EACH, PATIENCE));
         assert!(upload.wait_marks("in", EACH, PATIENCE));
         wait_full(upload.port());
         assert!(body.wait_heads(EACH, PATIENCE));
         let manager = client.manager();
-        until("a hundred in their phases", || {
+        wait_until("a hundred in their phases", || {
             let stats = manager.stats();
             let read = |row: &hangup::ConnectionInfo| row.bytes_in as usize == HALF.len();
             let bodies = manager.connections().into_iter().filter(read).count();
@@ -320,7 +323,7 @@ fn every_phase(form: Form) {
     // A blocked look-up is nobody's trouble, and ends by itself.
     assert!(door.waiting.load(Ordering::SeqCst) > 0);
     door.open();
-    until("the look-ups", || door.waiting.load(Ordering::SeqCst) == 0);
+    wait_until("the look-ups", || door.waiting.load(Ordering::SeqCst) == 0);
     assert!(head.wait_idle(PATIENCE) && body.wait_idle(PATIENCE) && silent.wait_idle(PATIENCE));
 }
 
@@ -361,7 +364,7 @@ fn a_network_change_closes_idle_connections_at_once_and_others_after_their_excha
         let why = client.manager().why_closed(idle.connection());
         assert_eq!(why, Some(CloseReason::NetworkChanged));
         assert!(client.manager().connections()[0].closing);
-        let_go(&server, "/held");
+        release_response(&server, "/held");
         assert_eq!(held.join().unwrap().unwrap(), b"/held");
         wait_gone(client.manager(), server.port());
         // Asked anew, on a new connection, and then it is as before.

@@ -14,13 +14,13 @@ use hangup::{
 };
 use testserver::{BlackHole, Certificate, Ended, Script, Server, Step};
 
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Client, Form, Response, in_both_forms};
-use crate::support::look::{
+use crate::support::inspect::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_full,
 };
-use crate::support::source::Source;
-use crate::support::verdict::{assert_consistent, ended_from_outside, report};
-use crate::support::{MARGIN, PATIENCE, fetch, get, ms, post, request, until};
+use crate::support::outcome::{assert_consistent, ended_from_outside, report};
+use crate::support::{MARGIN, PATIENCE, fetch, get, ms, post, request, wait_until};
 
 in_both_forms! {
     x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes,
@@ -123,7 +123,7 @@ fn x2_by_id_now_ends_a_dial_with_closed(form: Form) {
     let hole = BlackHole::new();
     let fillers = count_sockets(hole.port());
     let client = form.client();
-    let dialling = || until("a SYN", || sockets(hole.port()).len() > fillers);
+    let dialling = || wait_until("a SYN", || sockets(hole.port()).len() > fillers);
     closed_now("in connect", &client, Phase::Connect, || get(&client, &hole.url("/")), dialling);
     assert_sockets(hole.port(), fillers);
 
@@ -131,7 +131,7 @@ fn x2_by_id_now_ends_a_dial_with_closed(form: Form) {
     let client = form.tls_client();
     let url = format!("https://127.0.0.1:{}/", server.port());
     let in_tls = || client.manager().connections().iter().any(|c| c.state == ConnectionState::Tls);
-    let dialling = || until("the handshake", in_tls);
+    let dialling = || wait_until("the handshake", in_tls);
     closed_now("in the TLS handshake", &client, Phase::Tls, || get(&client, &url), dialling);
     assert_gone(client.manager(), server.port());
 }
@@ -140,7 +140,7 @@ fn x2_by_id_now_ends_upload_head_and_body_with_closed(form: Form) {
     let steps = vec![Step::head(), Step::mark("head"), Step::Stall];
     let server = Server::start(Script::every(steps));
     let client = form.client();
-    let (source, account) = Source::endless();
+    let (source, account) = CountedReader::endless();
     let mut upload = post(&server.url("/"), source.chunked());
     let full = || {
         assert!(server.wait_mark("head", PATIENCE));

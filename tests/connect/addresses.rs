@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use hangup::{CancelToken, ConnectionMode, Kind, Limits, Phase, Timeout};
 use testserver::{Addresses, Manner, Options, Script, Server};
 
-use crate::support::alone::alone;
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, only_socket, sockets};
-use crate::support::verdict::{assert_timed_out, cancelled};
-use crate::support::{PATIENCE, fetch, get, ms, request, until};
+use crate::support::inspect::{assert_at_rest, only_socket, sockets};
+use crate::support::outcome::{assert_timed_out, cancelled};
+use crate::support::own_process::in_own_process;
+use crate::support::{PATIENCE, fetch, get, ms, request, wait_until};
 
 in_both_forms! {
     q6_addresses_that_refuse_are_skipped_at_once,
@@ -176,10 +176,10 @@ fn q6_a_cancel_ends_every_attempt_in_progress(form: Form) {
     let token = CancelToken::new();
     let mut request = request("GET", &addresses.url(NAME, "/"));
     request.set_cancel(Some(token.clone()));
-    let ready = |_| until("three attempts", || attempts(addresses.port()) == 3);
+    let ready = |_| wait_until("three attempts", || attempts(addresses.port()) == 3);
     cancelled("in a race", &token, Phase::Connect, || client.send(&mut request), ready);
     let fired = Instant::now();
-    until("the end of the dial", || client.manager().stats().dialling == 0);
+    wait_until("the end of the dial", || client.manager().stats().dialling == 0);
     assert!(fired.elapsed() < GRACE, "{:?}", fired.elapsed());
     assert_at_rest(client.manager());
     assert_eq!(attempts(addresses.port()), 0);
@@ -187,7 +187,7 @@ fn q6_a_cancel_ends_every_attempt_in_progress(form: Form) {
     let work = || fetch(&client, &addresses.url(NAME, "/")).unwrap_err();
     std::thread::scope(|scope| {
         let work = scope.spawn(work);
-        until("two attempts", || attempts(addresses.port()) >= 2);
+        wait_until("two attempts", || attempts(addresses.port()) >= 2);
         client.manager().close_all(hangup::CloseMode::Now);
         assert_eq!(work.join().unwrap().kind(), Kind::Closed);
     });
@@ -275,37 +275,40 @@ fn enter_a_network_of_ports(first: u16, last: u16) -> bool {
 }
 
 fn a_local_address_has_each_port_once_for_each_server(form: Form) {
-    alone(&form.name("addresses::a_local_address_has_each_port_once_for_each_server"), || {
-        // Twenty, of which the servers get three.
-        if !enter_a_network_of_ports(40000, 40019) {
-            println!("no network of one's own: this user may not make one");
-            return;
-        }
-        let servers = [(); 3].map(|()| Server::start(Script::answering("ok")));
-        let client = form.client();
-        let local = "127.0.0.1".parse().unwrap();
-        client.set_local_address(Some(local));
-        let open = |server: &Server| get(&client, &server.url("/"));
-        let mut all = Vec::new();
-        for _ in 0..12 {
-            all.extend(servers.iter().map(|server| open(server).unwrap()));
-        }
-        let connections = client.manager().connections();
-        assert_eq!(connections.len(), 36);
-        assert!(connections.iter().all(|one| one.local.is_some_and(|at| at.ip() == local)));
-        // To one server there are no more than there are.
-        let error = std::iter::from_fn(|| match open(&servers[0]) {
-            Ok(response) => {
-                all.push(response);
-                Some(None)
+    in_own_process(
+        &form.name("addresses::a_local_address_has_each_port_once_for_each_server"),
+        || {
+            // Twenty, of which the servers get three.
+            if !enter_a_network_of_ports(40000, 40019) {
+                println!("no network of one's own: this user may not make one");
+                return;
             }
-            Err(error) => Some(Some(error)),
-        });
-        let error = error.take(20).flatten().next().unwrap();
-        assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect));
-        assert_eq!(error.os_code(), Some(libc::EADDRNOTAVAIL), "{error:?}");
-        assert!(error.message().contains("127.0.0.1: all of its ports are in use"), "{error}");
-    });
+            let servers = [(); 3].map(|()| Server::start(Script::answering("ok")));
+            let client = form.client();
+            let local = "127.0.0.1".parse().unwrap();
+            client.set_local_address(Some(local));
+            let open = |server: &Server| get(&client, &server.url("/"));
+            let mut all = Vec::new();
+            for _ in 0..12 {
+                all.extend(servers.iter().map(|server| open(server).unwrap()));
+            }
+            let connections = client.manager().connections();
+            assert_eq!(connections.len(), 36);
+            assert!(connections.iter().all(|one| one.local.is_some_and(|at| at.ip() == local)));
+            // To one server there are no more than there are.
+            let error = std::iter::from_fn(|| match open(&servers[0]) {
+                Ok(response) => {
+                    all.push(response);
+                    Some(None)
+                }
+                Err(error) => Some(Some(error)),
+            });
+            let error = error.take(20).flatten().next().unwrap();
+            assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect));
+            assert_eq!(error.os_code(), Some(libc::EADDRNOTAVAIL), "{error:?}");
+            assert!(error.message().contains("127.0.0.1: all of its ports are in use"), "{error}");
+        },
+    );
 }
 
 /// The timer that runs for a socket, by its kind (2 is keep-alive) and when it is due, as
@@ -339,7 +342,7 @@ fn the_limits_set_the_systems_keepalive_probes(form: Form) {
         let (local, peer) = (open[0].local.unwrap(), open[0].peer.unwrap());
         // What was sent must be acknowledged first: until then another timer runs.
         let mut seen = None;
-        until("no timer for what was sent", || {
+        wait_until("no timer for what was sent", || {
             seen = timer(local, peer);
             seen.is_some_and(|(kind, _)| matches!(kind, 0 | 2))
         });

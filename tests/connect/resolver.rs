@@ -13,9 +13,9 @@ use testserver::{Addresses, Manner, Script, Server};
 
 use super::addresses::{NAME, SOON};
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone};
-use crate::support::verdict::{assert_timed_out, cancelled, ended_from_outside};
-use crate::support::{MARGIN, fetch, get, ms, request, until};
+use crate::support::inspect::{assert_at_rest, assert_gone};
+use crate::support::outcome::{assert_timed_out, cancelled, ended_from_outside};
+use crate::support::{MARGIN, fetch, get, ms, request, wait_until};
 
 in_both_forms! {
     an_address_override_replaces_the_lookup_of_a_name,
@@ -147,7 +147,7 @@ fn a_resolver_that_blocks_delays_no_cancel_or_timeout(form: Form) {
         let open = client.manager().connections();
         open.len() == 1 && open[0].state == ConnectionState::Resolving
     };
-    let wait = |_| until("a lookup", resolving);
+    let wait = |_| wait_until("a lookup", resolving);
     for _ in 0..5 {
         let token = CancelToken::new();
         let mut request = request("GET", &url(server.port()));
@@ -171,7 +171,7 @@ fn a_resolver_that_blocks_delays_no_cancel_or_timeout(form: Form) {
     // All of them shared one lookup; who still waits when it ends is served.
     thread::scope(|scope| {
         let late = scope.spawn(|| fetch(&client, &url(server.port())));
-        until("a lookup", resolving);
+        wait_until("a lookup", resolving);
         door.open();
         assert_eq!(late.join().unwrap().unwrap(), b"ok");
     });
@@ -188,7 +188,7 @@ fn a_resolver_that_blocks_does_not_delay_a_shutdown(form: Form) {
         Ok(loopback())
     });
     let work = || fetch(&client, &url(1));
-    let wait = |_| until("a lookup", || client.manager().stats().dialling == 1);
+    let wait = |_| wait_until("a lookup", || client.manager().stats().dialling == 1);
     let (outcome, took) = ended_from_outside(work, wait, || client.manager().shutdown());
     assert_eq!(outcome.unwrap_err().kind(), Kind::ShutDown);
     assert!(took < MARGIN, "{took:?}");
@@ -227,15 +227,15 @@ fn a_lookup_begun_before_a_network_change_is_not_cached(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
     let (inside, door) = (Arc::new(AtomicBool::new(false)), Door::default());
-    let (told, mine) = (Arc::clone(&inside), door.clone());
+    let (entered, mine) = (Arc::clone(&inside), door.clone());
     let count = hooked(&client, move |_| {
-        told.store(true, Ordering::SeqCst);
+        entered.store(true, Ordering::SeqCst);
         mine.pass();
         Ok(loopback())
     });
     thread::scope(|scope| {
         let first = scope.spawn(|| fetch(&client, &url(server.port())));
-        until("the hook", || inside.load(Ordering::SeqCst));
+        wait_until("the hook", || inside.load(Ordering::SeqCst));
         client.manager().clear_addresses();
         door.open();
         assert_eq!(first.join().unwrap().unwrap(), b"ok");
@@ -261,13 +261,13 @@ fn sixteen_concurrent_requests_share_one_lookup(form: Form) {
         let url = format!("{scheme}://localhost:{}/", server.port());
         thread::scope(|scope| {
             let all: Vec<_> = (0..16).map(|_| scope.spawn(|| fetch(&client, &url))).collect();
-            until("sixteen dials", || client.manager().stats().dialling == 16);
+            wait_until("sixteen dials", || client.manager().stats().dialling == 16);
             door.open();
             all.into_iter().for_each(|one| assert_eq!(one.join().unwrap().unwrap(), b"ok"));
         });
         assert_eq!(count.load(Ordering::SeqCst), 1);
         // Late dials end idle: whoever was given a freed connection did not wait for its own.
-        until("late dials", || client.manager().stats().dialling == 0);
+        wait_until("late dials", || client.manager().stats().dialling == 0);
         assert_at_rest(client.manager());
     }
 }

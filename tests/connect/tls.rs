@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use hangup::{Body, CloseReason, ConnectionMode, Error, Kind, Phase, Sent};
 use testserver::{Certificate, Options, Script, Server, Step, certs};
 
-use crate::support::alone::alone_with;
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone, disturb_idle};
+use crate::support::inspect::{assert_at_rest, assert_gone, disturb_idle};
+use crate::support::own_process::in_own_process_with;
 use crate::support::{PATIENCE, fetch, get, post, request, trusting};
 
 in_both_forms! {
@@ -67,8 +67,8 @@ fn q5_wrong_certificates_are_refused_with_their_reason(form: Form) {
         let client = form.tls_client();
         refused(&client, &server, &server.url("/"), part);
         // The server was told why: an alert, not just a close.
-        let told = server.broken(0);
-        assert!(told.as_ref().is_some_and(|why| why.contains("alert")), "{which:?}: {told:?}");
+        let broken = server.broken(0);
+        assert!(broken.as_ref().is_some_and(|why| why.contains("alert")), "{which:?}: {broken:?}");
         // Once more: no slot is lost, nothing is remembered.
         refused(&client, &server, &server.url("/"), part);
     }
@@ -113,15 +113,15 @@ fn q5_custom_roots_are_trusted_and_no_others(form: Form) {
 
 fn q5_a_client_certificate_is_shown_to_a_server_that_asks(form: Form) {
     let server = secure(Certificate::ClientAuth);
-    let nobody = form.tls_client();
-    let error = fetch(&nobody, &server.url("/")).unwrap_err();
+    let without_certificate = form.tls_client();
+    let error = fetch(&without_certificate, &server.url("/")).unwrap_err();
     // With TLS 1.3 the server refuses after our handshake is done: the alert comes later.
     assert_eq!(error.kind(), Kind::TlsFailed, "{error:?}");
-    assert_gone(nobody.manager(), server.port());
-    let somebody = form.tls_client();
+    assert_gone(without_certificate.manager(), server.port());
+    let with_certificate = form.tls_client();
     let pair = certs().client();
-    somebody.set_tls_certificate(pair.cert.as_bytes(), pair.key.as_bytes()).unwrap();
-    assert_eq!(fetch(&somebody, &server.url("/")).unwrap(), b"secret");
+    with_certificate.set_tls_certificate(pair.cert.as_bytes(), pair.key.as_bytes()).unwrap();
+    assert_eq!(fetch(&with_certificate, &server.url("/")).unwrap(), b"secret");
     // A certificate that the server does not want.
     let stranger = form.tls_client();
     let pair = certs().server(Certificate::SelfSigned);
@@ -129,7 +129,7 @@ fn q5_a_client_certificate_is_shown_to_a_server_that_asks(form: Form) {
     let error = fetch(&stranger, &server.url("/")).unwrap_err();
     assert_eq!(error.kind(), Kind::TlsFailed, "{error:?}");
     // A key that belongs to another certificate.
-    let error = somebody
+    let error = with_certificate
         .set_tls_certificate(certs().client().cert.as_bytes(), pair.key.as_bytes())
         .unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidArgument, "{error:?}");
@@ -143,7 +143,7 @@ fn q5_ssl_cert_file_is_honoured(form: Form) {
         fs::write(&path, certs().ca()).unwrap();
     }
     let env = [("SSL_CERT_FILE", path.to_str().unwrap()), ("Q5_URL", &server.url("/"))];
-    alone_with(&form.name("tls::q5_ssl_cert_file_is_honoured"), &env, || {
+    in_own_process_with(&form.name("tls::q5_ssl_cert_file_is_honoured"), &env, || {
         let url = std::env::var("Q5_URL").unwrap();
         assert_eq!(fetch(&form.client(), &url).unwrap(), b"secret");
     });
@@ -152,7 +152,7 @@ fn q5_ssl_cert_file_is_honoured(form: Form) {
 
 fn q5_a_missing_ssl_cert_file_is_named(form: Form) {
     let env = [("SSL_CERT_FILE", "/nowhere/roots.pem"), ("SSL_CERT_DIR", "/nowhere")];
-    alone_with(&form.name("tls::q5_a_missing_ssl_cert_file_is_named"), &env, || {
+    in_own_process_with(&form.name("tls::q5_a_missing_ssl_cert_file_is_named"), &env, || {
         let server = secure(Certificate::Good);
         let error = fetch(&form.client(), &server.url("/")).unwrap_err();
         assert_eq!(error.kind(), Kind::TlsFailed, "{error:?}");

@@ -5,9 +5,9 @@ use hangup::{CancelToken, CloseMode, CloseReason, Error, Kind, Phase, Timeout};
 use testserver::{Answer, Certificate, Options, Script, Server, Step};
 
 use crate::support::form::{Form, in_both_forms};
-use crate::support::look::assert_at_rest;
-use crate::support::verdict::{assert_timed_out, cancelled};
-use crate::support::{PATIENCE, fetch, get, ms, request, until};
+use crate::support::inspect::assert_at_rest;
+use crate::support::outcome::{assert_timed_out, cancelled};
+use crate::support::{PATIENCE, fetch, get, ms, request, wait_until};
 
 in_both_forms! {
     a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept,
@@ -109,7 +109,7 @@ fn an_idle_connection_that_the_server_closed_is_not_used(form: Form) {
     let client = form.client();
     assert_eq!(fetch(&client, &format!("{origin}/")).unwrap(), b"ok");
     server.release("close");
-    until("the close", || server.open_connections() == 0);
+    wait_until("the close", || server.open_connections() == 0);
     assert_eq!(fetch(&client, &format!("{origin}/")).unwrap(), b"ok");
     assert_eq!(server.connections(), 2);
 }

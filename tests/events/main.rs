@@ -17,9 +17,9 @@ use hangup::{
 use testserver::{Certificate, Script, Server, Step};
 
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, sockets};
-use crate::support::queue::{holding, let_go, line_up, occupy};
-use crate::support::{Dice, PATIENCE, fetch, get, ms, per_origin, request, until};
+use crate::support::held_responses::{enqueue, holding, occupy, release_response};
+use crate::support::inspect::{assert_at_rest, sockets};
+use crate::support::{PATIENCE, Random, fetch, get, ms, per_origin, request, wait_until};
 
 in_both_forms! {
     events_come_in_order_with_ids_and_close_reasons,
@@ -62,8 +62,8 @@ fn events_come_in_order_with_ids_and_close_reasons(form: Form) {
     fetch(&client, &server.url("/")).unwrap();
     let third = client.manager().connections()[0].id;
     client.manager().close_connection(third, CloseMode::Now).unwrap();
-    let told = all(&mut events);
-    let rows: Vec<_> = told
+    let events_seen = all(&mut events);
+    let rows: Vec<_> = events_seen
         .iter()
         .filter(|row| !matches!(row.what, EventKind::Phase(..)))
         .map(|row| (row.what, row.connection))
@@ -83,11 +83,11 @@ fn events_come_in_order_with_ids_and_close_reasons(form: Form) {
     ];
     assert_eq!(rows, expected);
     let origin = format!("http://127.0.0.1:{}", server.port());
-    assert!(told.iter().all(|row| row.origin == origin));
+    assert!(events_seen.iter().all(|row| row.origin == origin));
     // Numbers without a gap, times that never go back.
-    let numbers: Vec<u64> = told.iter().map(|row| row.number).collect();
-    assert_eq!(numbers, (numbers[0]..numbers[0] + told.len() as u64).collect::<Vec<_>>());
-    assert!(told.is_sorted_by_key(|row| row.at));
+    let numbers: Vec<u64> = events_seen.iter().map(|row| row.number).collect();
+    assert_eq!(numbers, (numbers[0]..numbers[0] + events_seen.len() as u64).collect::<Vec<_>>());
+    assert!(events_seen.is_sorted_by_key(|row| row.at));
     assert_eq!(events.lost(), 0);
 }
 
@@ -107,9 +107,9 @@ fn a_phase_event_carries_the_duration_of_the_phase(form: Form) {
     let mut response = get(&client, &format!("https://127.0.0.1:{}/", server.port())).unwrap();
     response.read_all(100).unwrap();
     let (id, timings) = (response.connection(), response.timings());
-    let told = all(&mut events);
+    let events_seen = all(&mut events);
     let mut phases = Vec::new();
-    for row in &told {
+    for row in &events_seen {
         if let EventKind::Phase(phase, took) = row.what {
             assert_eq!(row.connection, id);
             phases.push((phase, took));
@@ -144,8 +144,8 @@ fn waiting_in_the_queue_and_retries_are_events(form: Form) {
     let mut events = client.manager().events(100).unwrap();
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
-        let next = line_up(scope, &client, request("GET", &server.url("/")));
-        let_go(&server, "/held");
+        let next = enqueue(scope, &client, request("GET", &server.url("/")));
+        release_response(&server, "/held");
         held.join().unwrap().unwrap();
         next.join().unwrap().unwrap();
     });
@@ -169,7 +169,7 @@ fn waiting_in_the_queue_and_retries_are_events(form: Form) {
     let mut response = get(&client, &server.url("/")).unwrap();
     assert_eq!((response.attempts(), response.read_all(10).unwrap()), (2, b"again".to_vec()));
     let id = response.connection();
-    let told = story(&mut events);
+    let events_seen = story(&mut events);
     let expected = [
         (EventKind::Leased, lost),
         (EventKind::Closed(CloseReason::PeerClosed), lost),
@@ -178,7 +178,7 @@ fn waiting_in_the_queue_and_retries_are_events(form: Form) {
         (EventKind::Leased, id),
         (EventKind::Returned, id),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(events_seen, expected);
     assert_eq!(client.manager().stats().retried, 1);
 }
 
@@ -187,17 +187,17 @@ fn a_slow_subscription_loses_the_oldest_events_and_counts_them(form: Form) {
     let client = form.client();
     let mut quick = client.manager().events(1).unwrap();
     let mut slow = client.manager().events(4).unwrap();
-    let mut heard = 0;
+    let mut received_events = 0;
     for _ in 0..10 {
         fetch(&client, &server.url("/")).unwrap();
-        heard += all(&mut quick).len() as u64 + quick.lost();
+        received_events += all(&mut quick).len() as u64 + quick.lost();
         assert!(quick.lost() < 10_000);
     }
-    assert!(heard > 0);
-    let told = all(&mut slow);
+    assert!(received_events > 0);
+    let events_seen = all(&mut slow);
     // The larger of the two capacities is for both.
-    assert_eq!(told.len(), 4);
-    assert_eq!(slow.lost(), told[0].number - 1);
+    assert_eq!(events_seen.len(), 4);
+    assert_eq!(slow.lost(), events_seen[0].number - 1);
     assert!(slow.lost() > 20, "{}", slow.lost());
     assert_eq!(client.manager().events(0).unwrap_err().kind(), Kind::InvalidArgument);
 }
@@ -222,8 +222,12 @@ fn two_subscriptions_get_the_same_events_and_without_one_none_are_kept(form: For
     let mut late = client.manager().events(100).unwrap();
     assert!(all(&mut late).is_empty());
     client.manager().close_all(CloseMode::Now);
-    let told = all(&mut late);
-    assert_eq!((told.len(), told[0].number), (1, 1), "counted from when somebody listens");
+    let events_seen = all(&mut late);
+    assert_eq!(
+        (events_seen.len(), events_seen[0].number),
+        (1, 1),
+        "counted from when somebody listens"
+    );
 }
 
 fn a_subscription_waits_for_events_and_its_descriptor_works_with_poll(form: Form) {
@@ -264,7 +268,7 @@ fn each_connection_is_opened_once_and_closed_once_in_the_events(form: Form) {
             scope.spawn(move || anything(client, server, worker, 200));
         }
     });
-    until("the last dials", || client.manager().stats().dialling == 0);
+    wait_until("the last dials", || client.manager().stats().dialling == 0);
     client.manager().close_all(CloseMode::Now);
     let stats = client.manager().stats();
     let mut open = std::collections::HashMap::new();
@@ -295,22 +299,22 @@ fn each_connection_is_opened_once_and_closed_once_in_the_events(form: Form) {
 
 /// So many requests, each of some kind and with some end.
 fn anything(client: &Client, server: &Server, seed: u64, count: usize) {
-    let mut dice = Dice::new(seed);
+    let mut random = Random::new(seed);
     for _ in 0..count {
         let mut request = request("GET", &server.url("/"));
         let token = CancelToken::new();
         request.set_cancel(Some(token.clone()));
-        match dice.roll(8) {
+        match random.below(8) {
             0 => request.set_connection_mode(ConnectionMode::CloseAfter),
             1 => request.set_connection_mode(ConnectionMode::Fresh),
-            2 => token.after(Duration::from_micros(dice.roll(1500))),
+            2 => token.after(Duration::from_micros(random.below(1500))),
             3 => request.set_timeout(Timeout::Pool, Some(Duration::from_micros(200))).unwrap(),
             4 => drop(client.manager().close_idle(Duration::ZERO)),
             5 => drop(client.manager().close_all(CloseMode::Graceful)),
             _ => {}
         }
         match client.send(&mut request) {
-            Ok(response) if dice.roll(6) == 0 => drop(response),
+            Ok(response) if random.below(6) == 0 => drop(response),
             Ok(mut response) => match response.read_all(10) {
                 Ok(body) => assert_eq!(body, b"ok"),
                 Err(error) => assert_eq!(error.kind(), Kind::TimedOut, "{error:?}"),
@@ -357,7 +361,7 @@ fn the_counters_agree_at_any_time_while_eight_threads_run(form: Form) {
         ends.into_iter().for_each(|end| end.unwrap());
         watcher.join().unwrap()
     });
-    until("the last dials", || client.manager().stats().dialling == 0);
+    wait_until("the last dials", || client.manager().stats().dialling == 0);
     assert_at_rest(client.manager());
     let stats = client.manager().stats();
     println!("{looks} looks; {stats:?}");

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::origin::{Answer, Origin};
 use crate::responses::Generator;
-use crate::support::Dice;
+use crate::support::Random;
 
 /// What one client made of a response.
 #[derive(Debug, PartialEq)]
@@ -64,8 +64,8 @@ impl Differential {
 
     /// Runs case `number`.
     pub fn run(&mut self, number: u64) -> Result<(), String> {
-        let mut dice = Dice::new(number ^ 0xd1ff);
-        let bytes = self.generator.bytes(number, &mut dice);
+        let mut random = Random::new(number ^ 0xd1ff);
+        let bytes = self.generator.bytes(number, &mut random);
         // Closed after it, so that an end is the same for all.
         let answer = Answer { pieces: vec![bytes.clone()], close: true };
         let url = self.origin.url(number);

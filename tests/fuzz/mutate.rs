@@ -1,50 +1,50 @@
 //! Makes malformed bytes of well-formed ones. The same number gives the same bytes each time.
 
-use crate::support::Dice;
+use crate::support::Random;
 
 /// Changes `bytes` in one to four places.
-pub fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>, tokens: &[&str]) {
-    for _ in 0..=dice.roll(4) {
-        change(dice, bytes, tokens);
+pub fn mutate(random: &mut Random, bytes: &mut Vec<u8>, tokens: &[&str]) {
+    for _ in 0..=random.below(4) {
+        change(random, bytes, tokens);
     }
 }
 
-fn change(dice: &mut Dice, bytes: &mut Vec<u8>, tokens: &[&str]) {
+fn change(random: &mut Random, bytes: &mut Vec<u8>, tokens: &[&str]) {
     let len = bytes.len();
-    let at = pick(dice, len + 1);
-    let end = at + pick(dice, (len - at).min(40) + 1);
-    match dice.roll(9) {
-        0 if at < len => bytes[at] ^= 1 << dice.roll(8),
-        1 if at < len => bytes[at] = BYTES[pick(dice, BYTES.len())],
-        2 => bytes.insert(at, BYTES[pick(dice, BYTES.len())]),
+    let at = pick(random, len + 1);
+    let end = at + pick(random, (len - at).min(40) + 1);
+    match random.below(9) {
+        0 if at < len => bytes[at] ^= 1 << random.below(8),
+        1 if at < len => bytes[at] = BYTES[pick(random, BYTES.len())],
+        2 => bytes.insert(at, BYTES[pick(random, BYTES.len())]),
         3 => drop(bytes.drain(at..end)),
         4 => {
             let copy = bytes[at..end].to_vec();
-            let to = pick(dice, len + 1);
+            let to = pick(random, len + 1);
             bytes.splice(to..to, copy);
         }
         5 => bytes.truncate(at),
-        6 => number(dice, bytes),
+        6 => number(random, bytes),
         _ => {
-            let token = tokens[pick(dice, tokens.len())];
+            let token = tokens[pick(random, tokens.len())];
             // Mostly where a line begins.
-            let to = if dice.roll(3) == 0 { at } else { line(bytes, at) };
+            let to = if random.below(3) == 0 { at } else { line(bytes, at) };
             bytes.splice(to..to, token.bytes());
         }
     }
 }
 
 /// Another number instead of one that is there.
-fn number(dice: &mut Dice, bytes: &mut Vec<u8>) {
+fn number(random: &mut Random, bytes: &mut Vec<u8>) {
     let digits: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at].is_ascii_digit()).collect();
     if digits.is_empty() {
         return;
     }
-    let at = digits[pick(dice, digits.len())];
-    match dice.roll(3) {
-        0 => bytes[at] = b'0' + dice.roll(10) as u8,
-        1 => bytes.insert(at, b'0' + dice.roll(10) as u8),
-        _ => drop(bytes.splice(at..=at, NUMBERS[pick(dice, NUMBERS.len())].bytes())),
+    let at = digits[pick(random, digits.len())];
+    match random.below(3) {
+        0 => bytes[at] = b'0' + random.below(10) as u8,
+        1 => bytes.insert(at, b'0' + random.below(10) as u8),
+        _ => drop(bytes.splice(at..=at, NUMBERS[pick(random, NUMBERS.len())].bytes())),
     }
 }
 
@@ -55,8 +55,8 @@ fn line(bytes: &[u8], at: usize) -> usize {
 }
 
 /// One of 0 to `of` - 1.
-pub fn pick(dice: &mut Dice, of: usize) -> usize {
-    dice.roll(of.max(1) as u64) as usize
+pub fn pick(random: &mut Random, of: usize) -> usize {
+    random.below(of.max(1) as u64) as usize
 }
 
 const BYTES: &[u8] = b"\r\n \t\0:;,=\"'%/\\@?#+-0aF\x0b\x0c\x1f\x7f\x80\xa0\xff";

@@ -11,9 +11,9 @@ use testserver::{Script, Step, corpus};
 
 use crate::mutate::{mutate, pick};
 use crate::origin::{Answer, Origin};
-use crate::support::Dice;
+use crate::support::Random;
 use crate::support::form::{Client, Form};
-use crate::support::verdict::assert_consistent;
+use crate::support::outcome::assert_consistent;
 
 /// The four ways, with a client and a server each.
 pub struct Responses {
@@ -64,12 +64,12 @@ impl Responses {
 
     /// Runs case `number`.
     pub fn run(&mut self, number: u64) -> Result<(), String> {
-        let mut dice = Dice::new(number);
-        let case = self.case(number, &mut dice);
+        let mut random = Random::new(number);
+        let case = self.case(number, &mut random);
         let ends: Vec<End> = self
             .ways
             .iter()
-            .map(|way| way.run(number, &case, &mut dice))
+            .map(|way| way.run(number, &case, &mut random))
             .collect::<Result<_, _>>()?;
         for (way, end) in self.ways.iter().zip(&ends) {
             if *end != ends[0] {
@@ -99,16 +99,16 @@ impl Responses {
         Ok(())
     }
 
-    fn case(&self, number: u64, dice: &mut Dice) -> Case {
-        let bytes = self.generator.bytes(number, dice);
-        let method = ["GET", "GET", "GET", "HEAD", "POST", "PUT"][pick(dice, 6)];
+    fn case(&self, number: u64, random: &mut Random) -> Case {
+        let bytes = self.generator.bytes(number, random);
+        let method = ["GET", "GET", "GET", "HEAD", "POST", "PUT"][pick(random, 6)];
         let has_body = matches!(method, "POST" | "PUT");
         Case {
             method,
-            body: if has_body { 1 + pick(dice, 3000) } else { 0 },
-            expects: has_body && dice.roll(4) == 0,
+            body: if has_body { 1 + pick(random, 3000) } else { 0 },
+            expects: has_body && random.below(4) == 0,
             bytes,
-            close: dice.roll(3) == 0,
+            close: random.below(3) == 0,
         }
     }
 }
@@ -119,27 +119,28 @@ impl Generator {
     }
 
     /// The response of exchange `number`.
-    pub fn bytes(&self, number: u64, dice: &mut Dice) -> Vec<u8> {
-        let mut bytes = self.marked(number, dice);
-        if dice.roll(8) == 0 {
-            bytes.extend(self.marked(number, dice));
+    pub fn bytes(&self, number: u64, random: &mut Random) -> Vec<u8> {
+        let mut bytes = self.marked(number, random);
+        if random.below(8) == 0 {
+            bytes.extend(self.marked(number, random));
         }
-        if dice.roll(10) != 0 {
-            mutate(dice, &mut bytes, TOKENS);
+        if random.below(10) != 0 {
+            mutate(random, &mut bytes, TOKENS);
         }
         bytes
     }
 
     /// One of the seeds, with the marker in its places.
-    fn marked(&self, number: u64, dice: &mut Dice) -> Vec<u8> {
-        let parts = split(&self.seeds[pick(dice, self.seeds.len())], PLACE.as_bytes());
+    fn marked(&self, number: u64, random: &mut Random) -> Vec<u8> {
+        let parts = split(&self.seeds[pick(random, self.seeds.len())], PLACE.as_bytes());
         parts.join(marker(number).as_bytes())
     }
 }
 
 impl Way {
-    fn run(&self, number: u64, case: &Case, dice: &mut Dice) -> Result<End, String> {
-        self.origin.expect(number, Answer { pieces: pieces(&case.bytes, dice), close: case.close });
+    fn run(&self, number: u64, case: &Case, random: &mut Random) -> Result<End, String> {
+        self.origin
+            .expect(number, Answer { pieces: pieces(&case.bytes, random), close: case.close });
         let end = self.exchange(number, case);
         self.origin.is_over(number);
         self.origin.forget(number);
@@ -214,13 +215,13 @@ fn marker(number: u64) -> String {
 }
 
 /// The bytes cut into pieces in one of the ways in which a network may.
-fn pieces(bytes: &[u8], dice: &mut Dice) -> Vec<Vec<u8>> {
-    match dice.roll(4) {
+fn pieces(bytes: &[u8], random: &mut Random) -> Vec<Vec<u8>> {
+    match random.below(4) {
         0 => vec![bytes.to_vec()],
         1 if bytes.len() < 400 => bytes.iter().map(|byte| vec![*byte]).collect(),
         2 => bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect(),
         _ => {
-            let at = pick(dice, bytes.len() + 1);
+            let at = pick(random, bytes.len() + 1);
             vec![bytes[..at].to_vec(), bytes[at..].to_vec()]
         }
     }

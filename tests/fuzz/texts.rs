@@ -9,7 +9,7 @@ use std::time::Duration;
 use hangup::{Error, Kind, Request, Timeout};
 
 use crate::mutate::{mutate, pick};
-use crate::support::Dice;
+use crate::support::Random;
 use crate::support::form::Form;
 
 /// A server that is proxy and origin at once and keeps the heads that it gets.
@@ -42,18 +42,18 @@ impl Texts {
 
     /// Runs case `number`.
     pub fn run(&self, number: u64) -> Result<(), String> {
-        let mut dice = Dice::new(number);
+        let mut random = Random::new(number);
         let form = if number.is_multiple_of(2) { Form::Blocking } else { Form::Submitted };
-        match dice.roll(5) {
-            0 | 1 => self.url(&mut dice, form),
-            2 => self.header(&mut dice, form),
-            3 => self.cookie(&mut dice, form),
-            _ => self.proxy(&mut dice, form),
+        match random.below(5) {
+            0 | 1 => self.url(&mut random, form),
+            2 => self.header(&mut random, form),
+            3 => self.cookie(&mut random, form),
+            _ => self.proxy(&mut random, form),
         }
     }
 
-    fn url(&self, dice: &mut Dice, form: Form) -> Result<(), String> {
-        let text = text(dice, URLS);
+    fn url(&self, random: &mut Random, form: Form) -> Result<(), String> {
+        let text = text(random, URLS);
         let (refused, head) = self.ask(form, &text, |_| Ok(()), |_| Ok(()))?;
         let Some(head) = head else {
             return secretless(&text, refused.as_ref());
@@ -78,8 +78,8 @@ impl Texts {
         }
     }
 
-    fn header(&self, dice: &mut Dice, form: Form) -> Result<(), String> {
-        let field = text(dice, FIELDS);
+    fn header(&self, random: &mut Random, form: Form) -> Result<(), String> {
+        let field = text(random, FIELDS);
         let (name, value) = field.split_once(':').unwrap_or((&field, ""));
         let set = |request: &mut Request| request.add_header(name, value);
         let (_, head) = self.ask(form, "http://a.test/", |_| Ok(()), set)?;
@@ -99,8 +99,8 @@ impl Texts {
         Err(format!("{field:?} became {head:?}"))
     }
 
-    fn cookie(&self, dice: &mut Dice, form: Form) -> Result<(), String> {
-        let cookie = text(dice, COOKIES);
+    fn cookie(&self, random: &mut Random, form: Form) -> Result<(), String> {
+        let cookie = text(random, COOKIES);
         // A server can send no line's end inside a field.
         let field: Vec<u8> = cookie.bytes().filter(|byte| !b"\r\n\0".contains(byte)).collect();
         self.lock().field = [b"Set-Cookie: ", &field[..], b"\r\n"].concat();
@@ -128,12 +128,12 @@ impl Texts {
     }
 
     /// A proxy's text is refused or used; no error tells its password. An exception applies beside any other text.
-    fn proxy(&self, dice: &mut Dice, form: Form) -> Result<(), String> {
+    fn proxy(&self, random: &mut Random, form: Form) -> Result<(), String> {
         let client = form.client();
-        let proxy = text(dice, PROXIES);
+        let proxy = text(random, PROXIES);
         secretless(&proxy, client.set_proxy(Some(&proxy)).err().as_ref())?;
         client.set_proxy(Some(&self.proxy_url())).map_err(|error| format!("{error:?}"))?;
-        let list = format!("{},127.0.0.1", text(dice, EXCEPTIONS));
+        let list = format!("{},127.0.0.1", text(random, EXCEPTIONS));
         if client.set_no_proxy(&list).is_err() {
             return Ok(());
         }
@@ -207,10 +207,10 @@ fn serve(mut socket: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
 }
 
 /// One of the seeds, mostly changed, as text.
-fn text(dice: &mut Dice, seeds: &[&str]) -> String {
-    let mut bytes = seeds[pick(dice, seeds.len())].as_bytes().to_vec();
-    if dice.roll(8) != 0 {
-        mutate(dice, &mut bytes, seeds);
+fn text(random: &mut Random, seeds: &[&str]) -> String {
+    let mut bytes = seeds[pick(random, seeds.len())].as_bytes().to_vec();
+    if random.below(8) != 0 {
+        mutate(random, &mut bytes, seeds);
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -27,7 +27,7 @@ const THOUSAND: [(&str, &[&str]); 1] =
     [("thousand", &["1000 requests", "1000 answers", "5000 bytes", "0 failures", "connections"])];
 
 /// Runs an example and checks what it said.
-fn tell(command: &mut Command, story: &str, server: &DemoServer) {
+fn run_and_check(command: &mut Command, story: &str, server: &DemoServer) {
     let output = abi::succeed(command.arg(server.http_url("")));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let plain = |text: &str| text.to_lowercase().replace(' ', "");
@@ -51,7 +51,7 @@ fn compiled(language: &str, flags: &[&str]) {
             abi::root().join("examples").join(language).join(format!("{story}.{language}"));
         let program = dir.join(story);
         abi::compile(&[&source], &program, flags);
-        tell(&mut abi::command(&program, abi::Under::Nothing), story, &server);
+        run_and_check(&mut abi::command(&program, abi::Under::Nothing), story, &server);
     }
 }
 
@@ -75,10 +75,11 @@ fn thousands_of_submissions_at_once() {
         ask.args(["--exists", "libuv"]).status().is_ok_and(|status| status.success()),
         "this test needs libuv: apt-get install libuv1-dev, or make deps"
     );
-    let told = abi::succeed(Command::new("pkg-config").args(["--cflags", "--libs", "libuv"]));
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let output = abi::succeed(Command::new("pkg-config").args(["--cflags", "--libs", "libuv"]));
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
     // Libraries stand before the sources here.
-    let libuv: Vec<_> = ["-Wl,--no-as-needed"].into_iter().chain(told.split_whitespace()).collect();
+    let libuv: Vec<_> =
+        ["-Wl,--no-as-needed"].into_iter().chain(output.split_whitespace()).collect();
     for (source, flags) in [
         ("c/epoll_thousand.c", &[][..]),
         ("c/libuv_thousand.c", &libuv),
@@ -86,7 +87,7 @@ fn thousands_of_submissions_at_once() {
     ] {
         let program = dir.join(Path::new(source).file_stem().expect("a file name"));
         abi::compile(&[&abi::root().join("examples").join(source)], &program, flags);
-        tell(&mut abi::command(&program, abi::Under::Nothing), "thousand", &server);
+        run_and_check(&mut abi::command(&program, abi::Under::Nothing), "thousand", &server);
     }
 }
 
@@ -103,7 +104,7 @@ fn in_rust() {
     let stories = STORIES.map(|(story, _)| (story, story));
     for (example, story) in stories.into_iter().chain([("submit", "thousand")]) {
         let program = abi::profile_dir().join("examples").join(example);
-        tell(&mut abi::command(&program, abi::Under::Nothing), story, &server);
+        run_and_check(&mut abi::command(&program, abi::Under::Nothing), story, &server);
     }
 }
 
@@ -125,7 +126,7 @@ fn in_python() {
         let script = abi::root().join("examples/python").join(format!("{story}.py"));
         assert!(script.exists(), "{} is missing", script.display());
         let mut command = abi::command(&python, abi::Under::Nothing);
-        tell(command.arg("-B").arg(script), story, &server);
+        run_and_check(command.arg("-B").arg(script), story, &server);
     }
 }
 

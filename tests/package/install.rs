@@ -48,10 +48,10 @@ fn installed(path: &str) -> PathBuf {
 fn the_library_has_its_soname_and_its_links() {
     let version = env!("CARGO_PKG_VERSION");
     let library = installed(&format!("lib/libhangup.so.{version}"));
-    let told = abi::succeed(Command::new("readelf").arg("-d").arg(&library)).stdout;
-    let told = String::from_utf8_lossy(&told);
-    assert!(told.contains("soname: [libhangup.so.0]"), "{told}");
-    assert!(told.contains("NODELETE"), "{told}");
+    let output = abi::succeed(Command::new("readelf").arg("-d").arg(&library)).stdout;
+    let output = String::from_utf8_lossy(&output);
+    assert!(output.contains("soname: [libhangup.so.0]"), "{output}");
+    assert!(output.contains("NODELETE"), "{output}");
     for link in ["lib/libhangup.so.0", "lib/libhangup.so"] {
         let link = installed(link);
         assert_eq!(

@@ -5,10 +5,10 @@ use std::time::Instant;
 use hangup::{Body, CancelToken, ConnectionMode, Error, Kind, Phase, Redirect, Timeout};
 use testserver::{Answer, Certificate, Script, Server, Step};
 
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Form, Response, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone};
-use crate::support::source::Source;
-use crate::support::verdict::{assert_in_time, assert_timed_out, cancelled};
+use crate::support::inspect::{assert_at_rest, assert_gone};
+use crate::support::outcome::{assert_in_time, assert_timed_out, cancelled};
 use crate::support::{PATIENCE, fetch, get, ms, post, request};
 
 in_both_forms! {
@@ -135,7 +135,7 @@ fn q3_methods_and_bodies_follow_the_status(form: Form) {
 
 fn q3_a_body_that_was_read_can_not_be_repeated_and_the_error_names_the_reason(form: Form) {
     let server = then_there(vec![redirect(307, "/next")]);
-    let (source, account) = Source::pieces(2, 3, |_| ());
+    let (source, account) = CountedReader::pieces(2, 3, |_| ());
     let error =
         refused(form.client().send(&mut post(&server.url("/"), source.chunked())), 307, "/next");
     assert!(error.message().contains("reader"), "{error}");
@@ -144,7 +144,7 @@ fn q3_a_body_that_was_read_can_not_be_repeated_and_the_error_names_the_reason(fo
     assert_eq!(server.heads(0).len(), 1);
     // Where the body is dropped anyway, a reader is as good as anything.
     let server = then_there(vec![redirect(303, "/next")]);
-    let (source, _) = Source::pieces(2, 3, |_| ());
+    let (source, _) = CountedReader::pieces(2, 3, |_| ());
     form.client().send(&mut post(&server.url("/"), source.chunked())).unwrap();
 }
 

@@ -8,10 +8,10 @@ use std::time::Instant;
 use hangup::{Body, CloseMode, ConnectionMode, Kind, Phase, Request, Sent, Timeout};
 use testserver::{Script, Server, Step};
 
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Client, Form, Response, in_both_forms};
-use crate::support::look::{assert_at_rest, only_socket};
-use crate::support::source::Source;
-use crate::support::verdict::{
+use crate::support::inspect::{assert_at_rest, only_socket};
+use crate::support::outcome::{
     assert_consistent, assert_in_time, assert_timed_out, ended_from_outside,
 };
 use crate::support::{PATIENCE, fetch, get, ms, post, request};
@@ -234,7 +234,7 @@ fn y4_after_one_byte_of_the_response_nothing_is_retried(form: Form) {
 
 fn y5_a_reader_is_read_and_closed_once_and_its_failure_is_never_retried(form: Form) {
     let (server, client) = losing(form, &Step::Close);
-    let (source, account) = Source::new(|_, _| Err(std::io::Error::other("no more paper")));
+    let (source, account) = CountedReader::new(|_, _| Err(std::io::Error::other("no more paper")));
     let mut put = request("PUT", &server.url("/"));
     put.set_body(source.of_length(10));
     let error = client.send(&mut put).unwrap_err();
@@ -245,7 +245,7 @@ fn y5_a_reader_is_read_and_closed_once_and_its_failure_is_never_retried(form: Fo
 
     // A reader that did not fail, but is spent.
     let (server, client) = losing(form, &Step::Close);
-    let (source, account) = Source::pieces(1, 10, |_| ());
+    let (source, account) = CountedReader::pieces(1, 10, |_| ());
     let mut put = request("PUT", &server.url("/"));
     put.set_body(source.of_length(10));
     let error = client.send(&mut put).unwrap_err();

@@ -14,12 +14,12 @@ use hangup::{
 use testserver::{BlackHole, Certificate, Ended, Script, Server, Step};
 
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{
+use crate::support::held_responses::{enqueue, held, holding, occupy, release_response, start};
+use crate::support::inspect::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, sockets, wait_at_rest,
 };
-use crate::support::queue::{held, holding, let_go, line_up, occupy, start};
-use crate::support::verdict::{REASON, assert_cancelled, assert_timed_out};
-use crate::support::{MARGIN, PATIENCE, fetch, get, ms, per_origin, request, trusting, until};
+use crate::support::outcome::{REASON, assert_cancelled, assert_timed_out};
+use crate::support::{MARGIN, PATIENCE, fetch, get, ms, per_origin, request, trusting, wait_until};
 
 in_both_forms! {
     r14_the_dial_of_a_cancelled_request_becomes_idle_and_serves_the_next,
@@ -54,7 +54,7 @@ fn https(server: &Server) -> String {
 }
 
 fn dialling(client: &Client, state: ConnectionState) {
-    until("a dial", || client.manager().connections().iter().any(|row| row.state == state));
+    wait_until("a dial", || client.manager().connections().iter().any(|row| row.state == state));
 }
 
 fn counts(stats: &Stats) -> (u64, u64, u64, u64) {
@@ -94,7 +94,7 @@ fn r14_the_dial_of_a_cancelled_request_becomes_idle_and_serves_the_next(form: Fo
         // It is neither anybody's nor idle yet, and it is listed.
         assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 0));
         server.release("shake");
-        until("an idle connection", || client.manager().stats().idle == 1);
+        wait_until("an idle connection", || client.manager().stats().idle == 1);
         let mut next = get(&client, &https(&server)).unwrap();
         assert_eq!((next.reused(), Some(next.connection())), (true, error.connection()));
         assert_eq!(next.read_all(10).unwrap(), b"ok");
@@ -109,7 +109,7 @@ fn r14_a_request_waits_for_a_background_dial_instead_of_dialling(form: Form) {
     let error =
         cancel_in_dial(&client, &https(&server), ConnectionMode::Keep, ConnectionState::Tls);
     thread::scope(|scope| {
-        let next = line_up(scope, &client, request("GET", &https(&server)));
+        let next = enqueue(scope, &client, request("GET", &https(&server)));
         server.release("shake");
         assert_eq!(next.join().unwrap().unwrap(), b"ok");
     });
@@ -128,7 +128,7 @@ fn r14_a_dial_outlives_a_total_timeout_too_and_in_connect(form: Form) {
     assert_timed_out(&error, Timeout::Total, Phase::Connect);
     // The kernel repeats its SYN after a second.
     let server = hole.open(Script::answering("ok")).unwrap();
-    until("an idle connection", || client.manager().stats().idle == 1);
+    wait_until("an idle connection", || client.manager().stats().idle == 1);
     let next = get(&client, &server.url("/")).unwrap();
     assert_eq!((next.reused(), server.connections()), (true, 1));
 }
@@ -172,44 +172,44 @@ fn a_background_dial_is_closed_by_id_and_by_close_all(form: Form) {
         };
         assert_eq!(counts(&client.manager().stats()), (0, 0, 0, 0));
         assert_eq!(client.manager().why_closed(id), Some(why));
-        until("its socket's end", || sockets(server.port()).is_empty());
+        wait_until("its socket's end", || sockets(server.port()).is_empty());
     }
 }
 
 /// A resolver that answers when it is told to, with what it is told. Answers how to tell it, and who asks.
-fn asked_resolver(client: &Client) -> (Sender<Result<(), String>>, Receiver<String>) {
-    let (tell, told) = channel::<Result<(), String>>();
+fn scripted_resolver(client: &Client) -> (Sender<Result<(), String>>, Receiver<String>) {
+    let (answer, answers) = channel::<Result<(), String>>();
     let (ask, asked) = channel();
-    let both = Mutex::new((told, ask));
+    let both = Mutex::new((answers, ask));
     let here = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
     client.manager().set_resolver(Some(Arc::new(move |host| {
         let both = both.lock().unwrap();
         both.1.send(host.to_owned()).unwrap();
         both.0.recv_timeout(PATIENCE).unwrap().map(|()| here.clone())
     })));
-    (tell, asked)
+    (answer, asked)
 }
 
 fn l2_a_dial_in_progress_counts_and_a_failed_dial_gives_its_slot_to_the_next_waiter(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client_with(per_origin(1));
-    let (tell, asked) = asked_resolver(&client);
+    let (answer, asked) = scripted_resolver(&client);
     let url = format!("http://somewhere.test:{}/", server.port());
     thread::scope(|scope| {
         let first = start(scope, &client, request("GET", &url));
         assert_eq!(asked.recv_timeout(PATIENCE).unwrap(), "somewhere.test");
-        let second = line_up(scope, &client, request("GET", &url));
-        let third = line_up(scope, &client, request("GET", &url));
+        let second = enqueue(scope, &client, request("GET", &url));
+        let third = enqueue(scope, &client, request("GET", &url));
         assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 2));
-        tell.send(Err("nobody knows".to_owned())).unwrap();
+        answer.send(Err("nobody knows".to_owned())).unwrap();
         assert_eq!(first.join().unwrap().unwrap_err().kind(), Kind::ResolveFailed);
         // The second one dials now, on its own account: it asks again.
         asked.recv_timeout(PATIENCE).unwrap();
         assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 1));
-        tell.send(Err("still nobody".to_owned())).unwrap();
+        answer.send(Err("still nobody".to_owned())).unwrap();
         assert_eq!(second.join().unwrap().unwrap_err().kind(), Kind::ResolveFailed);
         asked.recv_timeout(PATIENCE).unwrap();
-        tell.send(Ok(())).unwrap();
+        answer.send(Ok(())).unwrap();
         assert_eq!(third.join().unwrap().unwrap(), b"ok");
     });
     let stats = client.manager().stats();
@@ -226,7 +226,7 @@ fn l2_a_connect_that_times_out_gives_its_slot_to_the_next_waiter(form: Form) {
         first.set_timeout(Timeout::Connect, Some(short)).unwrap();
         let first = start(scope, &client, first);
         dialling(&client, ConnectionState::Connecting);
-        let second = line_up(scope, &client, request("GET", &url));
+        let second = enqueue(scope, &client, request("GET", &url));
         let server = hole.open(Script::answering("ok")).unwrap();
         assert_timed_out(&first.join().unwrap().unwrap_err(), Timeout::Connect, Phase::Connect);
         assert_eq!(second.join().unwrap().unwrap(), b"ok");
@@ -284,7 +284,7 @@ fn l9_a_dialling_request_takes_a_connection_that_becomes_free_and_the_late_dial_
             (response.read_all(10).unwrap(), response.reused(), response.connection())
         });
         assert!(server.wait_mark("dial", PATIENCE));
-        let_go(&server, "/held");
+        release_response(&server, "/held");
         first.join().unwrap().unwrap();
         let (body, reused, connection) = second.join().unwrap();
         assert_eq!((body, reused), (b"ok".to_vec(), true));
@@ -294,7 +294,7 @@ fn l9_a_dialling_request_takes_a_connection_that_becomes_free_and_the_late_dial_
     });
     assert_eq!(counts(&client.manager().stats()), (1, 0, 1, 0));
     server.release("shake");
-    until("the late dial", || client.manager().stats().idle == 2);
+    wait_until("the late dial", || client.manager().stats().idle == 2);
     assert_eq!((server.connections(), client.manager().stats().opened), (2, 2));
     assert_at_rest(client.manager());
 }
@@ -312,7 +312,7 @@ fn l9_a_late_dial_that_fails_fails_no_request(form: Form) {
         assert!(server.wait_mark("/held", PATIENCE));
         let second = start(scope, &client, request("GET", &url));
         assert!(server.wait_mark("dial", PATIENCE));
-        let_go(&server, "/held");
+        release_response(&server, "/held");
         first.join().unwrap().unwrap();
         assert_eq!(second.join().unwrap().unwrap(), b"ok");
     });
@@ -326,7 +326,7 @@ fn preconnect_opens_connections_without_a_request(form: Form) {
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let client = form.tls_client();
     assert_eq!(client.preconnect(&server.url("/"), 3).unwrap(), 3);
-    until("three idle connections", || client.manager().stats().idle == 3);
+    wait_until("three idle connections", || client.manager().stats().idle == 3);
     assert_eq!((server.connections(), client.preconnect(&server.url("/"), 3).unwrap()), (3, 0));
     assert!((0..3).all(|connection| server.heads(connection).is_empty()));
     let list = client.manager().connections();
@@ -355,7 +355,7 @@ fn preconnect_respects_the_limits_and_displaces_no_request_or_idle_connection(fo
         fetch(&client, &other.url("/")).unwrap();
         let before = client.manager().stats().idle;
         assert_eq!(client.preconnect(&server.url("/"), 5).unwrap(), expected, "{limits:?}");
-        until("its dials", || client.manager().stats().dialling == 0);
+        wait_until("its dials", || client.manager().stats().dialling == 0);
         let idle = client.manager().stats().idle;
         assert_eq!(idle, (before + expected as u64).min(limits.idle_total as u64), "{limits:?}");
     }
@@ -366,7 +366,7 @@ fn preconnect_to_a_silent_peer_frees_its_slots(form: Form) {
     let fillers = count_sockets(hole.port());
     let client = form.client();
     assert_eq!(client.preconnect(&hole.url("/"), 3).unwrap(), 3);
-    until("three dials", || sockets(hole.port()).len() >= fillers + 3);
+    wait_until("three dials", || sockets(hole.port()).len() >= fillers + 3);
     assert_eq!(counts(&client.manager().stats()), (3, 0, 0, 0));
     // They are some ten seconds old when they are given up.
     wait_at_rest(client.manager());
@@ -388,7 +388,7 @@ fn preconnected_connections_serve_waiting_requests(form: Form) {
     assert_eq!(client.preconnect(&https(&server), 2).unwrap(), 2);
     assert!(server.wait_marks("dial", 2, PATIENCE));
     thread::scope(|scope| {
-        let all = [0, 1, 2].map(|_| line_up(scope, &client, request("GET", &https(&server))));
+        let all = [0, 1, 2].map(|_| enqueue(scope, &client, request("GET", &https(&server))));
         server.release("shake");
         all.into_iter().for_each(|one| assert_eq!(one.join().unwrap().unwrap(), b"ok"));
     });
@@ -403,8 +403,8 @@ fn a_request_takes_over_from_a_dial_at_the_limit_in_the_order_of_the_queue(form:
     assert_eq!(client.preconnect(&server.url("/"), 1).unwrap(), 1);
     thread::scope(|scope| {
         let first = occupy(scope, &client, &server, "/held");
-        let second = line_up(scope, &client, request("GET", &server.url("/")));
-        let_go(&server, "/held");
+        let second = enqueue(scope, &client, request("GET", &server.url("/")));
+        release_response(&server, "/held");
         assert_eq!(first.join().unwrap().unwrap(), b"/held");
         assert_eq!(second.join().unwrap().unwrap(), b"ok");
     });

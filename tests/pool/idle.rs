@@ -8,9 +8,11 @@ use hangup::{Body, CloseReason, ConnectionState, Limits};
 use testserver::{Certificate, Ended, Script, Server, Step};
 
 use crate::support::form::{Client, Form, Response, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone, only_socket, sockets, what_is};
-use crate::support::queue::holding;
-use crate::support::{Dice, PATIENCE, fetch, get, ms, post, request, trusting, until};
+use crate::support::held_responses::holding;
+use crate::support::inspect::{
+    assert_at_rest, assert_gone, descriptor_target, only_socket, sockets,
+};
+use crate::support::{PATIENCE, Random, fetch, get, ms, post, request, trusting, wait_until};
 
 in_both_forms! {
     r12_the_sweep_closes_idle_connections_that_the_server_closed_or_wrote_to,
@@ -52,10 +54,10 @@ fn swept(form: Form, what: &str, tls: bool, idle: Vec<Step>, why: CloseReason) {
     let mut first = get(&client, &server.url("/")).unwrap();
     assert_eq!(first.read_all(100).unwrap(), b"first");
     let fd = only_socket(server.port()).fd;
-    let socket = what_is(fd);
+    let socket = descriptor_target(fd);
     server.release("go");
     // One that was reset is in no table of connections any more, and yet it is open.
-    until("the sweep", || what_is(fd) != socket);
+    wait_until("the sweep", || descriptor_target(fd) != socket);
     let stats = client.manager().stats();
     assert_eq!((stats.swept, stats.stale, stats.closed, stats.idle), (1, 0, 1, 0), "{what}");
     assert_eq!(client.manager().why_closed(first.connection()), Some(why), "{what}");
@@ -121,7 +123,7 @@ fn r12_a_hundred_connections_closed_by_the_server_are_removed_together_and_the_o
     assert!(going.wait_marks("idle", 100, PATIENCE));
     assert_eq!(client.manager().stats().idle, 101);
     going.release("go");
-    until("the sweep", || sockets(going.port()).is_empty());
+    wait_until("the sweep", || sockets(going.port()).is_empty());
     let stats = client.manager().stats();
     assert_eq!((stats.swept, stats.idle, stats.closed), (100, 1, 100), "{stats:?}");
     assert!(get(&client, &staying.url("/")).unwrap().reused());
@@ -223,7 +225,7 @@ fn l6_too_old_is_closed_at_the_next_return_and_never_in_mid_exchange(form: Form)
     // Long enough for several sweeps; something idle keeps the sweep going.
     let other = Server::start(Script::answering("ok"));
     fetch(&client, &other.url("/")).unwrap();
-    until("the sweep of an idle one", || sockets(other.port()).is_empty());
+    wait_until("the sweep of an idle one", || sockets(other.port()).is_empty());
     thread::sleep(ms(250));
     let row = client.manager().connections().remove(0);
     assert_eq!((row.id, row.state), (response.connection(), ConnectionState::InUse));
@@ -238,7 +240,7 @@ fn l6_too_old_is_closed_by_the_sweep_without_any_call(form: Form) {
     let client = form.client_with(Limits { max_age: Some(ms(600)), ..Limits::default() });
     let begun = Instant::now();
     let ids = read(open(&client, &server, 5));
-    until("the sweep", || sockets(server.port()).is_empty());
+    wait_until("the sweep", || sockets(server.port()).is_empty());
     // Up to a tenth less, so that they don't all go at once.
     assert!(begun.elapsed() >= ms(540), "{:?}", begun.elapsed());
     for id in ids {
@@ -278,7 +280,7 @@ fn l7_an_idle_timeout_closes_the_socket_without_any_call(form: Form) {
         only_socket(server.port());
         let begun = Instant::now();
         response.read_all(10).unwrap();
-        until("the idle timeout", || sockets(server.port()).is_empty());
+        wait_until("the idle timeout", || sockets(server.port()).is_empty());
         assert!(begun.elapsed() >= limit, "{:?}", begun.elapsed());
         assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
         let why = client.manager().why_closed(response.connection());
@@ -297,14 +299,14 @@ fn l7_a_timer_that_races_a_checkout_never_fails_the_request(form: Form) {
         for worker in 0..4 {
             let (client, server) = (&client, &server);
             scope.spawn(move || {
-                let mut dice = Dice::new(worker);
+                let mut random = Random::new(worker);
                 for round in 0..400 {
                     let mut request =
                         post(&server.url(&format!("/{worker}/{round}")), Body::bytes(b""));
                     let body = client.send(&mut request).and_then(|mut r| r.read_all(10_000));
                     let line = format!("POST /{worker}/{round} ");
                     assert!(body.unwrap().starts_with(line.as_bytes()));
-                    thread::sleep(Duration::from_micros(1500 + dice.roll(3000)));
+                    thread::sleep(Duration::from_micros(1500 + random.below(3000)));
                 }
             });
         }
@@ -313,7 +315,7 @@ fn l7_a_timer_that_races_a_checkout_never_fails_the_request(form: Form) {
     let stats = client.manager().stats();
     println!("{stats:?}");
     assert!(stats.reused > 20 && stats.opened > 20, "they never met: {stats:?}");
-    until("the last one's end", || sockets(server.port()).is_empty());
+    wait_until("the last one's end", || sockets(server.port()).is_empty());
 }
 
 fn l7_the_sweep_never_blocks_the_pool_on_a_slow_close(form: Form) {
@@ -335,7 +337,7 @@ fn l7_the_sweep_never_blocks_the_pool_on_a_slow_close(form: Form) {
     let now = Limits { idle_for: Some(ms(700)), ..client.manager().limits() };
     client.manager().set_limits(now).unwrap();
     let mut slowest = Duration::ZERO;
-    until("the sweep", || {
+    wait_until("the sweep", || {
         let begun = Instant::now();
         assert_eq!(fetch(&client, &other.url("/")).unwrap(), b"ok");
         slowest = slowest.max(begun.elapsed());

@@ -7,9 +7,9 @@ use testserver::{Script, Server};
 
 use super::idle::{idle, open, read};
 use crate::support::form::{Client, Form, Response, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone, only_socket, sockets};
-use crate::support::queue::{holding, let_go, line_up, occupy};
-use crate::support::{fetch, get, ms, per_origin, request, until};
+use crate::support::held_responses::{enqueue, holding, occupy, release_response};
+use crate::support::inspect::{assert_at_rest, assert_gone, only_socket, sockets};
+use crate::support::{fetch, get, ms, per_origin, request, wait_until};
 
 in_both_forms! {
     l8_a_lower_connection_limit_closes_idle_connections_at_once_and_others_on_return,
@@ -97,14 +97,14 @@ fn l8_a_raised_limit_admits_requests_that_wait_already(form: Form) {
         thread::scope(|scope| {
             let held = occupy(scope, &client, &server, "/0");
             let waiting: Vec<_> = (1..4)
-                .map(|n| line_up(scope, &client, request("GET", &server.url(&format!("/{n}")))))
+                .map(|n| enqueue(scope, &client, request("GET", &server.url(&format!("/{n}")))))
                 .collect();
             change(client.manager(), raise);
             // Two of them dial; the last one waits on.
-            until("both of them", || server.marks("/1") + server.marks("/2") == 2);
+            wait_until("both of them", || server.marks("/1") + server.marks("/2") == 2);
             let stats = client.manager().stats();
             assert_eq!((stats.in_use, stats.queued), (3, 1));
-            (0..4).for_each(|n| let_go(&server, &format!("/{n}")));
+            (0..4).for_each(|n| release_response(&server, &format!("/{n}")));
             held.join().unwrap().unwrap();
             waiting.into_iter().for_each(|one| drop(one.join().unwrap().unwrap()));
         });
@@ -118,7 +118,7 @@ fn l8_a_shorter_queue_refuses_new_requests_and_keeps_waiting_ones(form: Form) {
     let client = form.client_with(per_origin(1));
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
-        let put = || line_up(scope, &client, request("GET", &server.url("/")));
+        let put = || enqueue(scope, &client, request("GET", &server.url("/")));
         let mut waiting = vec![put(), put()];
         change(client.manager(), |limits| limits.queue = 1);
         assert_eq!(client.manager().stats().queued, 2);
@@ -126,7 +126,7 @@ fn l8_a_shorter_queue_refuses_new_requests_and_keeps_waiting_ones(form: Form) {
         assert_eq!(refused.kind(), Kind::QueueFull);
         change(client.manager(), |limits| limits.queue = 3);
         waiting.push(put());
-        let_go(&server, "/held");
+        release_response(&server, "/held");
         held.join().unwrap().unwrap();
         waiting.into_iter().for_each(|one| drop(one.join().unwrap().unwrap()));
     });
@@ -153,7 +153,7 @@ fn l8_shorter_idle_timeouts_apply_at_once_to_idle_connections(form: Form) {
         let open = read(open)[0];
         if why == CloseReason::IdleTooLong {
             assert_eq!(idle(&client), [open], "it was not idle until now");
-            until("the sweep, which comes earlier now", || sockets(server.port()).is_empty());
+            wait_until("the sweep, which comes earlier now", || sockets(server.port()).is_empty());
         }
         assert_gone(client.manager(), server.port());
         assert_eq!(client.manager().why_closed(open), Some(why));

@@ -8,13 +8,15 @@ use hangup::{
 };
 use testserver::{Ended, Options, Script, Server, Step};
 
-use crate::support::alone::again_on_threads;
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Form, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone, assert_sockets};
-use crate::support::queue::{holding, let_go, line_up, occupy, start, targets};
-use crate::support::source::Source;
-use crate::support::verdict::{REASON, assert_cancelled, assert_timed_out, cancelled, timed_out};
-use crate::support::{Dice, MARGIN, PATIENCE, fetch, get, ms, per_origin, post, request, until};
+use crate::support::held_responses::{enqueue, holding, occupy, release_response, start, targets};
+use crate::support::inspect::{assert_at_rest, assert_gone, assert_sockets};
+use crate::support::outcome::{REASON, assert_cancelled, assert_timed_out, cancelled, timed_out};
+use crate::support::own_process::run_again_on_threads;
+use crate::support::{
+    MARGIN, PATIENCE, Random, fetch, get, ms, per_origin, post, request, wait_until,
+};
 
 in_both_forms! {
     l1_ten_at_once_on_one_connection_are_served_in_the_order_in_which_they_came,
@@ -33,7 +35,7 @@ in_both_forms! {
 
 #[test]
 fn submissions_on_a_pool_of_threads_queue_too() {
-    again_on_threads(&["submitted::l1_", "submitted::l3_", "submitted::l4_", "submitted::c2_"]);
+    run_again_on_threads(&["submitted::l1_", "submitted::l3_", "submitted::l4_", "submitted::c2_"]);
 }
 
 fn l1_ten_at_once_on_one_connection_are_served_in_the_order_in_which_they_came(form: Form) {
@@ -43,10 +45,10 @@ fn l1_ten_at_once_on_one_connection_are_served_in_the_order_in_which_they_came(f
         let mut running = vec![occupy(scope, &client, &server, "/0")];
         for number in 1..10 {
             let request = request("GET", &server.url(&format!("/{number}")));
-            running.push(line_up(scope, &client, request));
+            running.push(enqueue(scope, &client, request));
             assert_eq!(client.manager().stats().queued, number);
         }
-        let_go(&server, "/0");
+        release_response(&server, "/0");
         running.into_iter().for_each(|one| drop(one.join().unwrap().unwrap()));
     });
     let expected: Vec<String> = (0..10).map(|number| format!("/{number}")).collect();
@@ -59,7 +61,7 @@ fn l1_ten_at_once_on_one_connection_are_served_in_the_order_in_which_they_came(f
 
 fn l3_a_waiter_that_is_cancelled_or_times_out_keeps_the_order_of_the_others(form: Form) {
     const ROUNDS: u64 = 10;
-    let (mut left, mut dice) = (0, Dice::new(3));
+    let (mut left, mut random) = (0, Random::new(3));
     for round in 0..ROUNDS {
         let server = Server::start(holding(&["/held"]));
         let client = form.client_with(per_origin(1));
@@ -73,29 +75,31 @@ fn l3_a_waiter_that_is_cancelled_or_times_out_keeps_the_order_of_the_others(form
                 let mut request = request("GET", &server.url(&target));
                 let token = CancelToken::new();
                 request.set_cancel(Some(token.clone()));
-                let (clock, limit) =
-                    ([Timeout::Pool, Timeout::Total][dice.roll(2) as usize], ms(1 + dice.roll(30)));
-                match dice.roll(10) {
-                    0..6 => leaving.push((line_up(scope, &client, request), token)),
+                let (clock, limit) = (
+                    [Timeout::Pool, Timeout::Total][random.below(2) as usize],
+                    ms(1 + random.below(30)),
+                );
+                match random.below(10) {
+                    0..6 => leaving.push((enqueue(scope, &client, request), token)),
                     6..9 => {
                         request.set_timeout(clock, Some(limit)).unwrap();
-                        leaving.push((line_up(scope, &client, request), token));
+                        leaving.push((enqueue(scope, &client, request), token));
                     }
                     _ => {
                         expected.push(target);
-                        staying.push(line_up(scope, &client, request));
+                        staying.push(enqueue(scope, &client, request));
                     }
                 }
             }
             left += leaving.len();
             while !leaving.is_empty() {
-                let pick = dice.roll(leaving.len() as u64) as usize;
+                let pick = random.below(leaving.len() as u64) as usize;
                 let (running, token) = leaving.swap_remove(pick);
                 token.fire(Some(REASON));
                 left_the_queue(&running.join().unwrap().unwrap_err());
             }
             assert_eq!(client.manager().stats().queued, staying.len() as u64);
-            let_go(&server, "/held");
+            release_response(&server, "/held");
             held.join().unwrap().unwrap();
             staying.into_iter().for_each(|one| drop(one.join().unwrap().unwrap()));
         });
@@ -131,16 +135,16 @@ fn l3_after_a_thousand_random_ends_every_counter_is_back_to_zero(form: Form) {
             .map(|worker| {
                 let (client, server) = (&client, &server);
                 scope.spawn(move || {
-                    let (mut dice, mut ends) = (Dice::new(worker), [0, 0, 0]);
+                    let (mut random, mut ends) = (Random::new(worker), [0, 0, 0]);
                     for _ in 0..150 {
                         let token = CancelToken::new();
                         let mut request = request("GET", &server.url("/"));
                         request.set_cancel(Some(token.clone()));
-                        request.set_timeout(Timeout::Pool, Some(ms(1 + dice.roll(4)))).unwrap();
-                        if dice.roll(3) > 0 {
-                            token.after(std::time::Duration::from_micros(dice.roll(3000)));
+                        request.set_timeout(Timeout::Pool, Some(ms(1 + random.below(4)))).unwrap();
+                        if random.below(3) > 0 {
+                            token.after(std::time::Duration::from_micros(random.below(3000)));
                         }
-                        if dice.roll(5) == 0 {
+                        if random.below(5) == 0 {
                             request.set_connection_mode(ConnectionMode::Fresh);
                         }
                         match client.send(&mut request).and_then(|mut r| r.read_all(10)) {
@@ -165,7 +169,7 @@ fn l3_after_a_thousand_random_ends_every_counter_is_back_to_zero(form: Form) {
     });
     println!("{} well, {} ended in an exchange, {} in the queue", ends[0], ends[1], ends[2]);
     assert!(ends[0] > 0 && ends[2] > 0, "{ends:?}");
-    until("dials that go on", || client.manager().stats().dialling == 0);
+    wait_until("dials that go on", || client.manager().stats().dialling == 0);
     assert_at_rest(client.manager());
     let stats = client.manager().stats();
     assert!(stats.queued == 0 && stats.idle <= 2, "{stats:?}");
@@ -182,8 +186,8 @@ fn l4_a_full_queue_refuses_at_once_with_a_status_of_its_own(form: Form) {
     let client = form.client_with(Limits { queue: 2, ..per_origin(1) });
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
-        let waiting = [0, 1].map(|_| line_up(scope, &client, request("GET", &server.url("/"))));
-        let (source, account) = Source::endless();
+        let waiting = [0, 1].map(|_| enqueue(scope, &client, request("GET", &server.url("/"))));
+        let (source, account) = CountedReader::endless();
         let begun = std::time::Instant::now();
         let error = client.send(&mut post(&server.url("/"), source.chunked())).unwrap_err();
         assert!(begun.elapsed() < MARGIN);
@@ -194,7 +198,7 @@ fn l4_a_full_queue_refuses_at_once_with_a_status_of_its_own(form: Form) {
         let stats = client.manager().stats();
         assert_eq!((stats.queued, stats.refused), (2, 1));
         // Who leaves makes room; who can be served without waiting was never refused.
-        let_go(&server, "/held");
+        release_response(&server, "/held");
         held.join().unwrap().unwrap();
         waiting.into_iter().for_each(|one| drop(one.join().unwrap().unwrap()));
         assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
@@ -211,7 +215,7 @@ fn l4_with_a_queue_of_length_zero_idle_connections_still_make_room(form: Form) {
         let held = occupy(scope, &client, &one, "/held");
         let error = get(&client, &other.url("/")).unwrap_err();
         assert_eq!(error.kind(), Kind::QueueFull, "{error:?}");
-        let_go(&one, "/held");
+        release_response(&one, "/held");
         held.join().unwrap().unwrap();
     });
     assert_eq!(fetch(&client, &other.url("/")).unwrap(), b"ok");
@@ -226,11 +230,11 @@ fn c2_cancel_in_each_position_of_the_queue(form: Form) {
         thread::scope(|scope| {
             let held = occupy(scope, &client, &server, "/held");
             let put = |number: usize| {
-                line_up(scope, &client, request("GET", &server.url(&format!("/{number}"))))
+                enqueue(scope, &client, request("GET", &server.url(&format!("/{number}"))))
             };
             let before: Vec<_> = (0..position).map(put).collect();
             let mut after = Vec::new();
-            let (source, account) = Source::endless();
+            let (source, account) = CountedReader::endless();
             let mut request = post(&server.url("/cancelled"), source.chunked());
             request.set_cancel(Some(token.clone()));
             let error = cancelled(
@@ -240,7 +244,7 @@ fn c2_cancel_in_each_position_of_the_queue(form: Form) {
                 || client.send(&mut request),
                 |_| {
                     let queued = || client.manager().stats().queued;
-                    until("its place", || queued() == position as u64 + 1);
+                    wait_until("its place", || queued() == position as u64 + 1);
                     after.extend((position + 1..5).map(put));
                 },
             );
@@ -249,7 +253,7 @@ fn c2_cancel_in_each_position_of_the_queue(form: Form) {
             assert_eq!(account.reads(), 0);
             let stats = client.manager().stats();
             assert_eq!((stats.queued, stats.in_use, stats.dialling), (4, 1, 0));
-            let_go(&server, "/held");
+            release_response(&server, "/held");
             held.join().unwrap().unwrap();
             before.into_iter().chain(after).for_each(|one| drop(one.join().unwrap().unwrap()));
         });
@@ -288,7 +292,7 @@ fn t1_pool_against_a_limit_that_is_reached(form: Form) {
             let stats = client.manager().stats();
             assert_eq!((stats.queued, stats.in_use, stats.dialling), (0, 1, 0));
         }
-        let_go(&server, "/held");
+        release_response(&server, "/held");
         held.join().unwrap().unwrap();
     });
     assert_eq!((server.connections(), client.manager().stats().idle), (1, 1));
@@ -302,16 +306,16 @@ fn the_total_limit_holds_over_origins_and_fresh_connections(form: Form) {
             servers[..3].iter().map(|server| occupy(scope, &client, server, "/held")).collect();
         let mut fresh = request("GET", &servers[0].url("/"));
         fresh.set_connection_mode(ConnectionMode::Fresh);
-        let fourth = line_up(scope, &client, request("GET", &servers[3].url("/")));
-        let fresh = line_up(scope, &client, fresh);
+        let fourth = enqueue(scope, &client, request("GET", &servers[3].url("/")));
+        let fresh = enqueue(scope, &client, fresh);
         assert_eq!(client.manager().stats().queued, 2);
         assert_eq!(servers[3].connections(), 0);
         // What comes back is another origin's: it goes, and its slot is the first waiter's.
-        let_go(&servers[1], "/held");
+        release_response(&servers[1], "/held");
         assert_eq!(fourth.join().unwrap().unwrap(), b"ok");
         assert_eq!(fresh.join().unwrap().unwrap(), b"ok");
         assert_eq!(servers[0].connections(), 2);
-        [0, 2].iter().for_each(|number| let_go(&servers[*number], "/held"));
+        [0, 2].iter().for_each(|number| release_response(&servers[*number], "/held"));
         busy.into_iter().for_each(|one| drop(one.join().unwrap().unwrap()));
     });
     let stats = client.manager().stats();
@@ -350,10 +354,10 @@ fn fifo_over_two_origins_at_the_total_limit(form: Form) {
             .map(|number| {
                 let path = format!("/{number}");
                 let url = if number % 3 == 0 { server.url(&path) } else { by_name(path) };
-                line_up(scope, &client, request("GET", &url))
+                enqueue(scope, &client, request("GET", &url))
             })
             .collect();
-        let_go(&server, "/held");
+        release_response(&server, "/held");
         held.join().unwrap().unwrap();
         all.into_iter().for_each(|one| drop(one.join().unwrap().unwrap()));
     });
@@ -368,13 +372,13 @@ fn a_waiter_that_wants_a_fresh_connection_gets_one_and_holds_its_place(form: For
     let client = form.client_with(per_origin(1));
     thread::scope(|scope| {
         let held = occupy(scope, &client, &server, "/held");
-        let before = line_up(scope, &client, request("GET", &server.url("/before")));
+        let before = enqueue(scope, &client, request("GET", &server.url("/before")));
         let mut fresh = request("GET", &server.url("/fresh"));
         fresh.set_connection_mode(ConnectionMode::Fresh);
-        let fresh = line_up(scope, &client, fresh);
-        let after = line_up(scope, &client, request("GET", &server.url("/after")));
-        let_go(&server, "/held");
-        let_go(&server, "/fresh");
+        let fresh = enqueue(scope, &client, fresh);
+        let after = enqueue(scope, &client, request("GET", &server.url("/after")));
+        release_response(&server, "/held");
+        release_response(&server, "/fresh");
         for one in [held, before, fresh, after] {
             one.join().unwrap().unwrap();
         }
@@ -400,9 +404,9 @@ fn a_connection_closed_on_return_does_not_fail_the_next_waiter(form: Form) {
         let all = [0, 1, 2].map(|_| {
             let mut short = request("GET", &server.url("/"));
             short.set_connection_mode(ConnectionMode::CloseAfter);
-            line_up(scope, &client, short)
+            enqueue(scope, &client, short)
         });
-        let_go(&server, "/held");
+        release_response(&server, "/held");
         held.join().unwrap().unwrap();
         all.into_iter().for_each(|one| assert_eq!(one.join().unwrap().unwrap(), b"ok"));
     });

@@ -6,9 +6,9 @@ use hangup::{Body, CloseMode, CloseReason, ConnectionMode};
 use testserver::{Script, Server, Step};
 
 use crate::support::form::{Client, Form, Response, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone, disturb_idle, only_socket, sockets};
-use crate::support::verdict::report;
-use crate::support::{MARGIN, PATIENCE, fetch, get, ms, post, request, until};
+use crate::support::inspect::{assert_at_rest, assert_gone, disturb_idle, only_socket, sockets};
+use crate::support::outcome::report;
+use crate::support::{MARGIN, PATIENCE, fetch, get, ms, post, request, wait_until};
 
 in_both_forms! {
     r1_bodies_with_a_length_or_chunked_share_one_connection,
@@ -111,7 +111,7 @@ fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: 
         response.close(CloseMode::Graceful);
         assert!(begun.elapsed() < ms(50) + MARGIN, "the caller waits for nobody");
         // What is still to be read is read behind the caller's back.
-        until("the end of the politeness", || client.manager().stats().in_use == 0);
+        wait_until("the end of the politeness", || client.manager().stats().in_use == 0);
         let took = begun.elapsed();
         assert_at_rest(client.manager());
         if client.manager().stats().idle == 1 {
@@ -119,7 +119,7 @@ fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: 
             return true;
         }
         assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
-        until("the socket's end", || sockets(server.port()).is_empty());
+        wait_until("the socket's end", || sockets(server.port()).is_empty());
         if took < ms(50) {
             return false;
         }
@@ -158,12 +158,12 @@ fn r4_a_draining_close_of_a_stalled_body_returns_soon_and_never_pools(form: Form
         response.close(CloseMode::Graceful);
         report("return from a polite close", "polite", begun.elapsed());
         assert!(begun.elapsed() < ms(50) + MARGIN, "the caller waits for nobody");
-        until("the end of the politeness", || client.manager().stats().in_use == 0);
+        wait_until("the end of the politeness", || client.manager().stats().in_use == 0);
         assert!(begun.elapsed() < ms(50) + MARGIN * 2, "{:?}", begun.elapsed());
         let why = client.manager().why_closed(response.connection());
         assert_eq!(why, Some(CloseReason::BodyLeftUnread));
         assert!(server.wait_ended(0, PATIENCE).is_some());
-        until("the socket's end", || sockets(server.port()).is_empty());
+        wait_until("the socket's end", || sockets(server.port()).is_empty());
         assert_gone(client.manager(), server.port());
         assert!(response.read(&mut [0; 10]).is_err(), "what was closed has no end");
     }

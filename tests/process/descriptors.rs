@@ -10,11 +10,11 @@ use hangup::{CancelToken, ConnectionState, Kind, Limits, Phase, Timeout};
 use testserver::{BlackHole, Script, Server, Step};
 
 use super::limit_descriptors;
-use crate::support::alone::{alone, alone_with};
-use crate::support::crowd::Silent;
-use crate::support::look::{assert_at_rest, descriptors, sleeps};
-use crate::support::verdict::cancelled;
-use crate::support::{client, client_with, fetch, get, per_origin, request, until};
+use crate::support::inspect::{assert_at_rest, descriptors, sleeps};
+use crate::support::outcome::cancelled;
+use crate::support::own_process::{in_own_process, in_own_process_with};
+use crate::support::submissions::SilentServer;
+use crate::support::{client, client_with, fetch, get, per_origin, request, wait_until};
 
 /// So many calls are blocked at once.
 const CALLS: usize = 200;
@@ -71,13 +71,13 @@ fn blocked_in(phase: Phase, url: &str, limits: Limits, hang: bool) {
     };
     thread::scope(|scope| {
         let all: Vec<_> = (0..CALLS - 1).map(|_| scope.spawn(|| one(None))).collect();
-        until("calls that are blocked", || blocked() == CALLS - 1);
+        wait_until("calls that are blocked", || blocked() == CALLS - 1);
         for _ in 0..3 {
             let token = CancelToken::new();
-            let wait = |thread| until("one more", || blocked() == CALLS && sleeps(thread));
+            let wait = |thread| wait_until("one more", || blocked() == CALLS && sleeps(thread));
             cancelled("beside many others", &token, phase, || one(Some(&token)), wait);
             // A dial may go on for a moment.
-            until("one less", || blocked() == CALLS - 1);
+            wait_until("one less", || blocked() == CALLS - 1);
         }
         client.manager().shutdown();
         for one in all {
@@ -91,12 +91,12 @@ fn blocked_in(phase: Phase, url: &str, limits: Limits, hang: bool) {
 
 /// Runs that in a process of its own, against a server in this one that takes every connection and never says a word.
 fn blocked_at_a_silent_server(name: &str, phase: Phase, scheme: &str, limits: Limits) {
-    let silent = Silent::start();
+    let silent = SilentServer::start();
     let url = silent.url().replace("http:", &format!("{scheme}:"));
-    alone_with(name, &[("SILENT_OUTSIDE", &url)], || {
+    in_own_process_with(name, &[("SILENT_OUTSIDE", &url)], || {
         let url = std::env::var("SILENT_OUTSIDE").unwrap();
         blocked_in(phase, &url, limits, false);
-        until("the end of all but one", || eventfds() <= 1);
+        wait_until("the end of all but one", || eventfds() <= 1);
     });
 }
 
@@ -115,7 +115,7 @@ fn calls_in_a_handshake_need_one_descriptor_each() {
 #[test]
 fn calls_in_the_queue_need_one_descriptor_each() {
     let name = "descriptors::calls_in_the_queue_need_one_descriptor_each";
-    alone(name, || {
+    in_own_process(name, || {
         let server = Server::start(Script::every(vec![Step::mark("in"), Step::Stall]));
         // A connection that waits for its head has the only place.
         let limits = Limits { total: 1, ..per_origin(1) };
@@ -127,11 +127,11 @@ fn blocked_in_queue(server: &Server, limits: Limits) {
     let client = client_with(limits);
     thread::scope(|scope| {
         let first = scope.spawn(|| get(&client, &server.url("/")));
-        until("the first", || client.manager().stats().in_use == 1);
+        wait_until("the first", || client.manager().stats().in_use == 1);
         let soft = leave_room();
         let rest: Vec<_> =
             (0..CALLS).map(|_| scope.spawn(|| get(&client, &server.url("/")))).collect();
-        until("a queue", || client.manager().stats().queued == CALLS as u64);
+        wait_until("a queue", || client.manager().stats().queued == CALLS as u64);
         client.manager().shutdown();
         for one in rest {
             let error = one.join().unwrap().unwrap_err();
@@ -145,7 +145,7 @@ fn blocked_in_queue(server: &Server, limits: Limits) {
 
 #[test]
 fn calls_in_a_connect_need_one_descriptor_each() {
-    alone("descriptors::calls_in_a_connect_need_one_descriptor_each", || {
+    in_own_process("descriptors::calls_in_a_connect_need_one_descriptor_each", || {
         let hole = BlackHole::new();
         blocked_in(Phase::Connect, &hole.url("/"), Limits::default(), false);
     });
@@ -153,14 +153,14 @@ fn calls_in_a_connect_need_one_descriptor_each() {
 
 #[test]
 fn calls_in_a_lookup_need_one_descriptor_each() {
-    alone("descriptors::calls_in_a_lookup_need_one_descriptor_each", || {
+    in_own_process("descriptors::calls_in_a_lookup_need_one_descriptor_each", || {
         blocked_in(Phase::Resolve, "http://hung.test:1/", Limits::default(), true);
     });
 }
 
 #[test]
 fn a_dialling_call_takes_a_connection_that_becomes_free() {
-    alone("descriptors::a_dialling_call_takes_a_connection_that_becomes_free", || {
+    in_own_process("descriptors::a_dialling_call_takes_a_connection_that_becomes_free", || {
         let server = Server::start(Script::answering("ok"));
         let hole = BlackHole::at(([127, 0, 0, 9], server.port()).into()).unwrap();
         let client = client();
@@ -178,7 +178,7 @@ fn a_dialling_call_takes_a_connection_that_becomes_free() {
         assert_eq!(server.connections(), 1);
         client.manager().shutdown();
         drop(hole);
-        until("the end of the dials", || client.manager().connections().is_empty());
-        until("no more than before", || eventfds() <= before);
+        wait_until("the end of the dials", || client.manager().connections().is_empty());
+        wait_until("no more than before", || eventfds() <= before);
     });
 }

@@ -14,10 +14,10 @@ use hangup::{
 use testserver::{BlackHole, Certificate, Script, Server, Step, certs};
 
 use super::HALF;
-use crate::support::alone::{alone, alone_with};
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, descriptors, sockets, what_is};
-use crate::support::{PATIENCE, fetch, get, ms, request, until};
+use crate::support::inspect::{assert_at_rest, descriptor_target, descriptors, sockets};
+use crate::support::own_process::{in_own_process, in_own_process_with};
+use crate::support::{PATIENCE, fetch, get, ms, request, wait_until};
 
 in_both_forms! {
     p1_a_child_gets_new_connections_and_its_parents_are_untouched,
@@ -100,7 +100,7 @@ fn work(client: &Client, urls: &[String]) {
 }
 
 fn p1_a_child_gets_new_connections_and_its_parents_are_untouched(form: Form) {
-    alone(
+    in_own_process(
         &form.name("forks::p1_a_child_gets_new_connections_and_its_parents_are_untouched"),
         || {
             let plain = Server::start(Script::answering("ok"));
@@ -122,7 +122,8 @@ fn p1_a_child_gets_new_connections_and_its_parents_are_untouched(form: Form) {
             let mut held = Some(client.send(&mut inherited).unwrap());
             let child = fork(|| {
                 let ports = [plain.port(), secure.port(), half.port(), slow.port()];
-                let of_port = |port| sockets(port).into_iter().filter_map(|held| what_is(held.fd));
+                let of_port =
+                    |port| sockets(port).into_iter().filter_map(|held| descriptor_target(held.fd));
                 let theirs: Vec<_> = ports.into_iter().flat_map(of_port).collect();
                 assert_eq!(theirs.len(), 5, "{theirs:?}");
                 work(&client, &urls);
@@ -136,7 +137,7 @@ fn p1_a_child_gets_new_connections_and_its_parents_are_untouched(form: Form) {
                 doomed.close_handle().close();
                 assert!(doomed.read_all(100).is_err());
                 drop(doomed);
-                let open = descriptors().into_iter().filter_map(what_is);
+                let open = descriptors().into_iter().filter_map(descriptor_target);
                 let left: Vec<_> = open.filter(|one| theirs.contains(one)).collect();
                 assert!(left.is_empty(), "its parent's five are closed here: {left:?}");
                 fork(|| work(&client, &urls)).join();
@@ -166,10 +167,10 @@ fn p1_a_child_gets_new_connections_and_its_parents_are_untouched(form: Form) {
 /// Blocks whoever looks a name up in this process; children are answered.
 fn blocking_here(client: &Client) -> Arc<AtomicBool> {
     let (me, inside) = (std::process::id(), Arc::new(AtomicBool::new(false)));
-    let told = Arc::clone(&inside);
+    let entered = Arc::clone(&inside);
     client.manager().set_resolver(Some(Arc::new(move |host: &str| {
         while std::process::id() == me && host == "blocked.test" {
-            told.store(true, Ordering::SeqCst);
+            entered.store(true, Ordering::SeqCst);
             thread::sleep(ms(5));
         }
         Ok(vec!["127.0.0.1".parse::<IpAddr>().unwrap()])
@@ -178,7 +179,7 @@ fn blocking_here(client: &Client) -> Arc<AtomicBool> {
 }
 
 fn p1_a_child_works_regardless_of_what_its_parents_threads_were_doing(form: Form) {
-    alone(
+    in_own_process(
         &form.name("forks::p1_a_child_works_regardless_of_what_its_parents_threads_were_doing"),
         || {
             let server = Server::start(Script::answering("ok"));
@@ -211,9 +212,9 @@ fn p1_a_child_works_regardless_of_what_its_parents_threads_were_doing(form: Form
                     stalled.url("/"),
                 ];
                 let all: Vec<_> = urls.into_iter().map(|url| scope.spawn(|| ask(url))).collect();
-                until("the hook", || inside.load(Ordering::SeqCst));
-                until("the dials", || client.manager().stats().dialling == 3);
-                until("the queue", || client.manager().stats().queued == 1);
+                wait_until("the hook", || inside.load(Ordering::SeqCst));
+                wait_until("the dials", || client.manager().stats().dialling == 3);
+                wait_until("the queue", || client.manager().stats().queued == 1);
                 token.after(Duration::from_secs(60));
                 // In the background: a dial that its exchange has left, one ahead, and the sweep.
                 let mut left = request("GET", &format!("https://127.0.0.1:{}/", silent.port()));
@@ -233,7 +234,7 @@ fn p1_a_child_works_regardless_of_what_its_parents_threads_were_doing(form: Form
                     assert_eq!(one.join().unwrap(), Kind::Cancelled);
                 }
             });
-            until("the dials that go on", || client.manager().stats().dialling == 0);
+            wait_until("the dials that go on", || client.manager().stats().dialling == 0);
             assert!(silent.wait_ended(0, PATIENCE).is_some(), "the child does not keep it open");
             assert!(stalled.wait_ended(0, PATIENCE).is_some());
         },
@@ -247,12 +248,12 @@ fn in_the_child(client: &Client, by_name: &str, url: &str) {
     assert_eq!(fetch(client, by_name).unwrap(), b"ok");
     // Ahead, in the background.
     assert_eq!(client.preconnect(url, 1).unwrap(), 1);
-    until("a dial ahead", || manager.stats().idle == 2);
+    wait_until("a dial ahead", || manager.stats().idle == 2);
     let mut response = get(client, url).unwrap();
     assert!(response.reused());
     let id = response.connection();
     assert_eq!(response.read_all(10).unwrap(), b"ok");
-    until("the sweep", || manager.stats().idle == 0);
+    wait_until("the sweep", || manager.stats().idle == 0);
     assert_eq!(manager.why_closed(id), Some(CloseReason::IdleTooLong));
     // A deadline that is set while somebody waits.
     let hole = BlackHole::new();
@@ -261,7 +262,7 @@ fn in_the_child(client: &Client, by_name: &str, url: &str) {
     request.set_cancel(Some(token.clone()));
     thread::scope(|scope| {
         let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
-        until("a dial", || {
+        wait_until("a dial", || {
             manager.connections().iter().any(|c| c.state == ConnectionState::Connecting)
         });
         token.after(ms(50));
@@ -278,7 +279,7 @@ fn p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots(fo
     // Who opens this for reading waits until somebody writes.
     let path = std::env::temp_dir().join(format!("hangup-roots-{}", std::process::id()));
     let path_text = path.to_str().unwrap().to_owned();
-    alone_with(name, &[("SSL_CERT_FILE", &path_text)], || {
+    in_own_process_with(name, &[("SSL_CERT_FILE", &path_text)], || {
         let path = std::env::var("SSL_CERT_FILE").unwrap();
         let c_path = std::ffi::CString::new(path.clone()).unwrap();
         // SAFETY: a C string for the call only.
@@ -288,7 +289,7 @@ fn p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots(fo
         let url = server.url("/");
         thread::scope(|scope| {
             let first = scope.spawn(|| fetch(&client, &url));
-            until("TLS", || {
+            wait_until("TLS", || {
                 client.manager().connections().iter().any(|c| c.state == ConnectionState::Tls)
             });
             thread::sleep(ms(100));
@@ -308,7 +309,7 @@ fn p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots(fo
 }
 
 fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: Form) {
-    alone(
+    in_own_process(
         &form.name("forks::p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open"),
         || {
             let silent = Server::start(Script::every(vec![Step::Stall]));
@@ -325,7 +326,9 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
                     let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
                     assert!(server.wait_connections(1, PATIENCE));
                     let open = || client.manager().connections();
-                    until("a dial", || open().iter().any(|c| c.bytes_out > 0 && c.peer.is_some()));
+                    wait_until("a dial", || {
+                        open().iter().any(|c| c.bytes_out > 0 && c.peer.is_some())
+                    });
                     // It never uses hangup.
                     *child.lock().unwrap() = Some(fork(sleep_until_killed));
                     assert_eq!(work.join().unwrap().kind(), Kind::TimedOut);
@@ -340,7 +343,7 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
             request.set_timeout(Timeout::Connect, Some(ms(600))).unwrap();
             thread::scope(|scope| {
                 let work = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
-                until("a SYN", || is_connecting_to(hole.port()));
+                wait_until("a SYN", || is_connecting_to(hole.port()));
                 *child.lock().unwrap() = Some(fork(sleep_until_killed));
                 assert_eq!(work.join().unwrap().kind(), Kind::TimedOut);
             });
@@ -358,13 +361,13 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
 }
 
 fn p1_a_child_looks_names_up_itself(form: Form) {
-    alone(&form.name("forks::p1_a_child_looks_names_up_itself"), || {
+    in_own_process(&form.name("forks::p1_a_child_looks_names_up_itself"), || {
         let server = Server::start(Script::answering("ok"));
         let client = form.client();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&asked);
+        let pids = Arc::clone(&asked);
         client.manager().set_resolver(Some(Arc::new(move |_: &str| {
-            told.lock().unwrap().push(std::process::id());
+            pids.lock().unwrap().push(std::process::id());
             Ok(vec!["127.0.0.1".parse::<IpAddr>().unwrap()])
         })));
         let url = format!("http://asked.test:{}/", server.port());

@@ -21,14 +21,14 @@ use hangup::{
 };
 use testserver::{BlackHole, Certificate, Script, Server, Step};
 
-use crate::support::alone::{alone, alone_with};
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{
+use crate::support::inspect::{
     assert_at_rest, assert_gone, assert_sockets, closes_on_exec, descriptors, sockets, threads,
 };
-use crate::support::source::Source;
-use crate::support::verdict::{assert_consistent, assert_in_time, assert_timed_out};
-use crate::support::{Dice, fetch, get, ms, post, request, until};
+use crate::support::outcome::{assert_consistent, assert_in_time, assert_timed_out};
+use crate::support::own_process::{in_own_process, in_own_process_with};
+use crate::support::{Random, fetch, get, ms, post, request, wait_until};
 
 in_both_forms! {
     p2_a_peer_that_resets_an_upload_raises_no_sigpipe,
@@ -44,7 +44,7 @@ in_both_forms! {
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.";
 
 fn p2_a_peer_that_resets_an_upload_raises_no_sigpipe(form: Form) {
-    alone(&form.name("p2_a_peer_that_resets_an_upload_raises_no_sigpipe"), || {
+    in_own_process(&form.name("p2_a_peer_that_resets_an_upload_raises_no_sigpipe"), || {
         // Rust's runtime ignores the signal; a C program's does not.
         // SAFETY: the default action, set before any other thread looks.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
@@ -58,7 +58,7 @@ fn p2_a_peer_that_resets_an_upload_raises_no_sigpipe(form: Form) {
         for server in &servers {
             for _ in 0..10 {
                 let client = form.tls_client();
-                let (source, account) = Source::endless();
+                let (source, account) = CountedReader::endless();
                 let mut request = post(&server.url("/"), source.chunked());
                 let error = client.send(&mut request).unwrap_err();
                 let gone = [Kind::PeerReset, Kind::PeerClosed];
@@ -71,7 +71,7 @@ fn p2_a_peer_that_resets_an_upload_raises_no_sigpipe(form: Form) {
 }
 
 fn p2_every_descriptor_is_closed_on_exec(form: Form) {
-    alone(&form.name("p2_every_descriptor_is_closed_on_exec"), || {
+    in_own_process(&form.name("p2_every_descriptor_is_closed_on_exec"), || {
         let plain = Server::start(Script::answering("ok"));
         let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
         let hole = BlackHole::new();
@@ -87,7 +87,7 @@ fn p2_every_descriptor_is_closed_on_exec(form: Form) {
         request.set_cancel(Some(token.clone()));
         thread::scope(|scope| {
             let work = scope.spawn(|| client.send(&mut request).map(drop));
-            until("a dial", || client.manager().stats().dialling == 1);
+            wait_until("a dial", || client.manager().stats().dialling == 1);
             token.after(ms(60_000));
             let new: Vec<i32> =
                 descriptors().into_iter().filter(|fd| !before.contains(fd)).collect();
@@ -101,26 +101,29 @@ fn p2_every_descriptor_is_closed_on_exec(form: Form) {
 }
 
 fn p3_a_response_that_is_kept_after_its_end_holds_no_descriptor(form: Form) {
-    alone(&form.name("p3_a_response_that_is_kept_after_its_end_holds_no_descriptor"), || {
-        let server = Server::start(Script::answering("ok"));
-        let client = form.client();
-        let mut request = request("GET", &server.url("/"));
-        request.set_connection_mode(ConnectionMode::Fresh);
-        let mut read = || {
-            let mut response = client.send(&mut request).unwrap();
-            assert_eq!(response.read_all(2).unwrap(), b"ok");
-            response
-        };
-        // With it, whatever is opened once and kept: what ends a thread's wait, which serves all of them.
-        let mut kept = vec![read()];
-        client.manager().close_all(CloseMode::Now);
-        until("the server's end of it", || server.open_connections() == 0);
-        let before = descriptors();
-        kept.extend((0..30).map(|_| read()));
-        client.manager().close_all(CloseMode::Now);
-        until("the descriptors of before", || descriptors() == before);
-        drop(kept);
-    });
+    in_own_process(
+        &form.name("p3_a_response_that_is_kept_after_its_end_holds_no_descriptor"),
+        || {
+            let server = Server::start(Script::answering("ok"));
+            let client = form.client();
+            let mut request = request("GET", &server.url("/"));
+            request.set_connection_mode(ConnectionMode::Fresh);
+            let mut read = || {
+                let mut response = client.send(&mut request).unwrap();
+                assert_eq!(response.read_all(2).unwrap(), b"ok");
+                response
+            };
+            // With it, whatever is opened once and kept: what ends a thread's wait, which serves all of them.
+            let mut kept = vec![read()];
+            client.manager().close_all(CloseMode::Now);
+            wait_until("the server's end of it", || server.open_connections() == 0);
+            let before = descriptors();
+            kept.extend((0..30).map(|_| read()));
+            client.manager().close_all(CloseMode::Now);
+            wait_until("the descriptors of before", || descriptors() == before);
+            drop(kept);
+        },
+    );
 }
 
 fn p3_out_of_descriptors_is_an_error_and_then_it_recovers(form: Form) {
@@ -130,55 +133,59 @@ fn p3_out_of_descriptors_is_an_error_and_then_it_recovers(form: Form) {
     // The servers stay here, with descriptors of their own.
     let (plain, tls) = (server.url("/"), secure.url("/"));
     let env = [("P3_PLAIN", plain.as_str()), ("P3_NAME", &by_name), ("P3_TLS", &tls)];
-    alone_with(&form.name("p3_out_of_descriptors_is_an_error_and_then_it_recovers"), &env, || {
-        let urls = ["P3_PLAIN", "P3_NAME", "P3_TLS"].map(|name| std::env::var(name).unwrap());
-        let client = form.client();
-        client.set_tls_dangerously_accept_any_certificate(true).unwrap();
-        // Whatever is opened once and kept.
-        urls.iter().for_each(|url| drop(fetch(&client, url).unwrap()));
-        client.manager().close_all(CloseMode::Now);
-        // A resolver's worker may hold its end of a lookup for a moment longer.
-        let mut base = descriptors();
-        until("descriptors at rest", || {
-            thread::sleep(ms(20));
-            let now = descriptors();
-            std::mem::replace(&mut base, now.clone()) == now
-        });
-        let mut refused = 0;
-        for url in &urls {
-            for room in 0..6 {
-                // The numbers below the highest are used up, and there is room for so many above.
-                let highest = *base.last().unwrap();
-                let holes = highest as usize + 1 - base.len();
-                let open = |_| std::fs::File::open("/dev/null").unwrap();
-                let plugs: Vec<std::fs::File> = (0..holes).map(open).collect();
-                let soft = limit_descriptors(highest + 1 + room);
-                let outcome = fetch(&client, url);
-                drop(plugs);
-                limit_descriptors(soft);
-                if let Err(error) = outcome {
-                    refused += 1;
-                    let kinds = [Kind::System, Kind::ResolveFailed];
-                    assert!(kinds.contains(&error.kind()), "{url}, room for {room}: {error:?}");
-                    assert_consistent(&error);
-                    if error.kind() == Kind::System {
-                        assert_eq!(error.os_code(), Some(libc::EMFILE), "{error:?}");
-                        assert!(error.message().contains("descriptors"), "{error}");
+    in_own_process_with(
+        &form.name("p3_out_of_descriptors_is_an_error_and_then_it_recovers"),
+        &env,
+        || {
+            let urls = ["P3_PLAIN", "P3_NAME", "P3_TLS"].map(|name| std::env::var(name).unwrap());
+            let client = form.client();
+            client.set_tls_dangerously_accept_any_certificate(true).unwrap();
+            // Whatever is opened once and kept.
+            urls.iter().for_each(|url| drop(fetch(&client, url).unwrap()));
+            client.manager().close_all(CloseMode::Now);
+            // A resolver's worker may hold its end of a lookup for a moment longer.
+            let mut base = descriptors();
+            wait_until("descriptors at rest", || {
+                thread::sleep(ms(20));
+                let now = descriptors();
+                std::mem::replace(&mut base, now.clone()) == now
+            });
+            let mut refused = 0;
+            for url in &urls {
+                for room in 0..6 {
+                    // The numbers below the highest are used up, and there is room for so many above.
+                    let highest = *base.last().unwrap();
+                    let holes = highest as usize + 1 - base.len();
+                    let open = |_| std::fs::File::open("/dev/null").unwrap();
+                    let plugs: Vec<std::fs::File> = (0..holes).map(open).collect();
+                    let soft = limit_descriptors(highest + 1 + room);
+                    let outcome = fetch(&client, url);
+                    drop(plugs);
+                    limit_descriptors(soft);
+                    if let Err(error) = outcome {
+                        refused += 1;
+                        let kinds = [Kind::System, Kind::ResolveFailed];
+                        assert!(kinds.contains(&error.kind()), "{url}, room for {room}: {error:?}");
+                        assert_consistent(&error);
+                        if error.kind() == Kind::System {
+                            assert_eq!(error.os_code(), Some(libc::EMFILE), "{error:?}");
+                            assert!(error.message().contains("descriptors"), "{error}");
+                        }
+                        assert!(error.retry_safe());
                     }
-                    assert!(error.retry_safe());
+                    assert_at_rest(client.manager());
+                    client.manager().close_all(CloseMode::Now);
+                    wait_until("the descriptors of before", || descriptors() == base);
+                    // And it works again at once.
+                    assert_eq!(fetch(&client, url).unwrap(), b"ok");
+                    client.manager().close_all(CloseMode::Now);
+                    wait_until("the descriptors of before", || descriptors() == base);
                 }
-                assert_at_rest(client.manager());
-                client.manager().close_all(CloseMode::Now);
-                until("the descriptors of before", || descriptors() == base);
-                // And it works again at once.
-                assert_eq!(fetch(&client, url).unwrap(), b"ok");
-                client.manager().close_all(CloseMode::Now);
-                until("the descriptors of before", || descriptors() == base);
             }
-        }
-        assert!(refused >= 3, "{refused}");
-        println!("{refused} of 18 refused");
-    });
+            assert!(refused >= 3, "{refused}");
+            println!("{refused} of 18 refused");
+        },
+    );
 }
 
 /// Sets the soft limit on descriptors; answers the one before.
@@ -195,7 +202,7 @@ fn limit_descriptors(to: i32) -> i32 {
 
 fn p4_handles_are_freed_in_any_order_from_any_thread_in_any_state(form: Form) {
     for seed in 0..200 {
-        let mut dice = Dice::new(seed);
+        let mut random = Random::new(seed);
         let server =
             Server::start(Script::every(vec![Step::head(), Step::send(HALF), Step::Stall]));
         let port = server.port();
@@ -227,8 +234,8 @@ fn p4_handles_are_freed_in_any_order_from_any_thread_in_any_state(form: Form) {
             Box::new(server),
         ];
         while !things.is_empty() {
-            let thing = things.swap_remove(dice.roll(things.len() as u64) as usize);
-            match dice.roll(2) {
+            let thing = things.swap_remove(random.below(things.len() as u64) as usize);
+            match random.below(2) {
                 0 => drop(thing),
                 _ => thread::spawn(move || drop(thing)).join().unwrap(),
             }
@@ -249,7 +256,7 @@ fn p4_a_response_outlives_its_client_and_manager(form: Form) {
     let body = thread::spawn(move || response.read_all(100)).join().unwrap();
     assert_eq!(body.unwrap(), b"ten bytes.ten others");
     // Nobody is left who could use it again.
-    until("the last socket's end", || sockets(server.port()).is_empty());
+    wait_until("the last socket's end", || sockets(server.port()).is_empty());
 }
 
 /// All that goes wrong on a network, in turn.
@@ -271,7 +278,7 @@ fn faults() -> Vec<Vec<Step>> {
 }
 
 fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line(form: Form) {
-    alone(
+    in_own_process(
         &form.name("p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line"),
         || {
             let mut server = Server::start(Script::new((0..250).flat_map(|_| faults()).collect()));
@@ -289,10 +296,10 @@ fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line(form: For
                     let (client, url, done, well, accounts) =
                         (&client, &url, &done, &well, &accounts);
                     scope.spawn(move || {
-                        let mut dice = Dice::new(worker);
+                        let mut random = Random::new(worker);
                         for _ in 0..250 {
-                            let (source, account) = Source::pieces(3, 1000, |_| {});
-                            if mixed(client, url, source, &mut dice).is_ok() {
+                            let (source, account) = CountedReader::pieces(3, 1000, |_| {});
+                            if mixed(client, url, source, &mut random).is_ok() {
                                 well.fetch_add(1, Ordering::SeqCst);
                             }
                             accounts.lock().unwrap().push(account);
@@ -306,17 +313,17 @@ fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line(form: For
             assert!(well > 100 && well < 1900, "{well}");
             accounts.into_inner().unwrap().iter().for_each(|account| account.assert_dropped_once());
             // Polite closes may go on for a moment.
-            until("rest", || client.manager().stats().in_use == 0);
+            wait_until("rest", || client.manager().stats().in_use == 0);
             assert_at_rest(client.manager());
             assert_sockets(server.port(), client.manager().stats().idle as usize);
             client.manager().close_all(CloseMode::Now);
             assert_eq!(sockets(server.port()), []);
             server.stop();
             // Timer threads linger for a while, and then they go.
-            until("the threads of before", || threads() <= base_threads);
+            wait_until("the threads of before", || threads() <= base_threads);
             let mine = |fd: &i32| base.contains(fd);
             // A thread closes what it kept for itself a moment after it was waited for.
-            until("the descriptors of before", || descriptors().iter().all(mine));
+            wait_until("the descriptors of before", || descriptors().iter().all(mine));
             drop(client);
             drop(warm);
         },
@@ -324,26 +331,31 @@ fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line(form: For
 }
 
 /// One exchange of some kind, ended in some way.
-fn mixed(client: &Client, url: &str, source: Source, dice: &mut Dice) -> Result<(), Error> {
+fn mixed(
+    client: &Client,
+    url: &str,
+    source: CountedReader,
+    random: &mut Random,
+) -> Result<(), Error> {
     let token = CancelToken::new();
-    let mut request = match dice.roll(3) {
+    let mut request = match random.below(3) {
         0 => post(url, source.chunked()),
         1 => post(url, source.of_length(3000)),
         _ => request("GET", url),
     };
     request.set_cancel(Some(token.clone()));
-    request.set_timeout(Timeout::Total, Some(ms(20 + dice.roll(200)))).unwrap();
+    request.set_timeout(Timeout::Total, Some(ms(20 + random.below(200)))).unwrap();
     request.set_timeout(Timeout::Head, Some(ms(50))).unwrap();
-    if dice.roll(4) == 0 {
+    if random.below(4) == 0 {
         request.set_connection_mode(ConnectionMode::CloseAfter);
     }
-    match dice.roll(10) {
+    match random.below(10) {
         0 => token.fire(None),
-        1 => token.after(Duration::from_micros(dice.roll(2000))),
+        1 => token.after(Duration::from_micros(random.below(2000))),
         _ => {}
     }
     let mut response = client.send(&mut request).inspect_err(assert_consistent)?;
-    match dice.roll(6) {
+    match random.below(6) {
         0 => drop(response),
         1 => response.close(CloseMode::Graceful),
         2 => {
@@ -363,7 +375,7 @@ extern "C" fn nothing(_: libc::c_int) {}
 
 fn c16_without_an_interrupt_check_signals_do_not_end_a_blocked_call(form: Form) {
     let name = &form.name("c16_without_an_interrupt_check_signals_do_not_end_a_blocked_call");
-    alone(name, || {
+    in_own_process(name, || {
         // Without SA_RESTART: every blocking call of this process ends with EINTR.
         // SAFETY: a zeroed sigaction with a handler that does nothing.
         unsafe {
@@ -389,7 +401,7 @@ fn c16_without_an_interrupt_check_signals_do_not_end_a_blocked_call(form: Form) 
                     thread::sleep(Duration::from_micros(300));
                 }
             });
-            let (source, _) = Source::pieces(10, 100_000, |_| {});
+            let (source, _) = CountedReader::pieces(10, 100_000, |_| {});
             let mut upload = post(&server.url("/"), source.chunked());
             let whole = client.send(&mut upload).and_then(|mut response| response.read_all(100));
             // And clocks keep their time.

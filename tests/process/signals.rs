@@ -9,11 +9,11 @@ use std::path::Path;
 use hangup::{Body, CancelToken, CloseMode, ConnectionState, Phase};
 use testserver::{Certificate, Script, Server, Step};
 
-use crate::support::alone::alone_with;
-use crate::support::crowd::{Watched, errors, whole, with_token};
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::Form;
-use crate::support::source::Source;
-use crate::support::{ms, post, request, until};
+use crate::support::own_process::in_own_process_with;
+use crate::support::submissions::{PolledSubmission, buffered_get, errors, with_token};
+use crate::support::{ms, post, request, wait_until};
 
 /// The kinds of threads that [`every_kind_of_thread`] starts, as the kernel cuts their names.
 const KINDS: [&str; 8] = [
@@ -34,16 +34,16 @@ const FAULTS: [i32; 6] =
 #[test]
 fn no_thread_of_the_library_takes_a_signal_of_the_program() {
     let name = "signals::no_thread_of_the_library_takes_a_signal_of_the_program";
-    alone_with(name, &[], every_kind_of_thread_blocks_signals);
+    in_own_process_with(name, &[], every_kind_of_thread_blocks_signals);
 }
 
 #[test]
 fn no_thread_of_the_pool_of_threads_takes_a_signal_of_the_program() {
     let name = "signals::no_thread_of_the_pool_of_threads_takes_a_signal_of_the_program";
-    alone_with(name, &[("HANGUP_ENGINE", "threads")], || {
+    in_own_process_with(name, &[("HANGUP_ENGINE", "threads")], || {
         let server = Server::start(Script::answering("ok"));
         let client = Form::Blocking.client();
-        client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+        client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
         let there = assert_signals_are_blocked();
         assert!(there.contains("hangup-io"), "{there:?}");
     });
@@ -62,21 +62,22 @@ fn every_kind_of_thread_blocks_signals() {
     let client = Form::Blocking.tls_client();
     // A name, a handshake, and what is idle afterwards.
     let by_name = format!("http://localhost:{}/", plain.port());
-    client.submit(whole(&by_name, 10)).wait().unwrap();
-    client.submit(whole(&tls.url("/"), 10)).wait().unwrap();
+    client.submit(buffered_get(&by_name, 10)).wait().unwrap();
+    client.submit(buffered_get(&tls.url("/"), 10)).wait().unwrap();
     // A file, and a reader.
     let mut file = tempfile();
     file.1.write_all(b"some bytes").unwrap();
     client.submit(post(&plain.url("/"), Body::file(&file.0).unwrap())).wait().unwrap();
     fs::remove_file(&file.0).unwrap();
-    let (source, _) = Source::pieces(3, 100, |_| {});
+    let (source, _) = CountedReader::pieces(3, 100, |_| {});
     client.submit(post(&plain.url("/"), source.chunked())).wait().unwrap();
     // A deadline that is set while somebody waits.
     let token = CancelToken::new();
-    let late = Watched::new(client.submit(with_token(request("GET", &silent.url("/")), &token)));
+    let late =
+        PolledSubmission::new(client.submit(with_token(request("GET", &silent.url("/")), &token)));
     let waiting =
         || client.manager().connections().iter().any(|one| one.state == ConnectionState::InUse);
-    until("the silent server", waiting);
+    wait_until("the silent server", waiting);
     token.after(ms(1));
     assert_eq!(errors(vec![late])[0].phase(), Phase::Head);
 
@@ -106,7 +107,7 @@ fn assert_signals_are_blocked() -> BTreeSet<String> {
             }
         }
         // While a thread begins, glibc has it block all of them.
-        until("the signals of faults", || {
+        wait_until("the signals of faults", || {
             let faults: u64 = FAULTS.iter().map(|fault| bit(*fault)).sum();
             blocked_by(&task).is_none_or(|(_, blocked)| blocked & faults == 0)
         });

@@ -10,15 +10,15 @@ use std::time::Instant;
 use hangup::{CancelToken, Error, Kind, Limits, Phase, Timeout};
 use testserver::{Certificate, Script, Server};
 
-use crate::support::alone::{
-    BLOCKED, alone, alone_with, blocking_resolver, refuse_threads, thread_refuser,
-};
-use crate::support::crowd::{Watched, errors, whole};
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, threads_named};
-use crate::support::source::Source;
-use crate::support::verdict::{REASON, assert_cancelled, assert_consistent};
-use crate::support::{client, fetch, get, ms, post, request, until};
+use crate::support::inspect::{assert_at_rest, threads_named};
+use crate::support::outcome::{REASON, assert_cancelled, assert_consistent};
+use crate::support::own_process::{
+    BLOCKED, blocking_resolver, in_own_process, in_own_process_with, refuse_threads, thread_refuser,
+};
+use crate::support::submissions::{PolledSubmission, buffered_get, errors};
+use crate::support::{client, fetch, get, ms, post, request, wait_until};
 
 in_both_forms! {
     a_lookup_that_hangs_in_a_resolver_delays_only_requests_for_that_name,
@@ -45,10 +45,10 @@ fn many_hang_and_one_does_not(client: &Client, hung: &dyn Fn(usize) -> String, g
         if number % 2 == 0 {
             request.set_cancel(Some(token.clone()));
         }
-        Watched::new(client.submit(request))
+        PolledSubmission::new(client.submit(request))
     };
     let all: Vec<_> = (0..MANY).map(ask).collect();
-    until("every lookup", || threads_named("hangup-resolve").len() == MANY);
+    wait_until("every lookup", || threads_named("hangup-resolve").len() == MANY);
     token.fire(Some(REASON));
     let (stay, left): (Vec<_>, Vec<_>) =
         all.into_iter().enumerate().partition(|(number, _)| number % 2 == 1);
@@ -58,14 +58,14 @@ fn many_hang_and_one_does_not(client: &Client, hung: &dyn Fn(usize) -> String, g
     let begun = Instant::now();
     assert_eq!(fetch(client, good).unwrap(), b"ok");
     assert!(begun.elapsed() < ms(5000), "{:?}", begun.elapsed());
-    assert!(!stay.iter().any(Watched::is_told));
+    assert!(!stay.iter().any(PolledSubmission::is_done));
     client.manager().shutdown();
     errors(stay).iter().for_each(|error| assert_eq!(error.kind(), Kind::ShutDown));
     assert_at_rest(client.manager());
 }
 
 fn a_lookup_that_hangs_in_a_resolver_delays_only_requests_for_that_name(form: Form) {
-    alone(
+    in_own_process(
         &form.name("threads::a_lookup_that_hangs_in_a_resolver_delays_only_requests_for_that_name"),
         || {
             let server = Server::start(Script::answering("ok"));
@@ -93,7 +93,7 @@ fn a_lookup_that_hangs_in_getaddrinfo_delays_only_requests_for_that_name(form: F
     let name =
         form.name("threads::a_lookup_that_hangs_in_getaddrinfo_delays_only_requests_for_that_name");
     let shim = blocking_resolver();
-    alone_with(&name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
+    in_own_process_with(&name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
         let server = Server::start(Script::answering("ok"));
         let client = form.client_with(Limits::default());
         let hung = |number| format!("http://n{number}.{BLOCKED}:{}/", server.port());
@@ -113,7 +113,7 @@ fn where_threads_can_be_refused(name: &str, secure: bool, body: impl FnOnce(&str
     let url = format!("{scheme}://localhost:{}/", server.port());
     let shim = thread_refuser();
     let env = [("LD_PRELOAD", shim.to_str().unwrap()), ("SERVER_OUTSIDE", &url)];
-    alone_with(name, &env, || {
+    in_own_process_with(name, &env, || {
         let outside = std::env::var("SERVER_OUTSIDE").unwrap();
         // A test that comes here more than once has a process for each.
         if outside.starts_with("https:") == secure {
@@ -148,7 +148,7 @@ fn a_lookup_without_a_thread_is_a_system_error(form: Form) {
                 }
                 // The I/O thread is there, if there is one; no worker is.
                 assert_eq!(fetch(&client, &by_address(url)).unwrap(), b"ok");
-                until("no worker", || threads_named("hangup-resolve").is_empty());
+                wait_until("no worker", || threads_named("hangup-resolve").is_empty());
                 refuse_threads(true);
                 for _ in 0..2 {
                     let error = fetch(&client, url).unwrap_err();
@@ -181,17 +181,17 @@ fn a_lookup_waits_briefly_for_a_thread_when_all_are_busy(form: Form) {
             Ok(loopback())
         })));
         let named = |name: &str| url.replace("localhost", name);
-        let first = Watched::new(client.submit(whole(&named("first.test"), 10)));
-        until("the first lookup", || inside.load(Ordering::SeqCst) == 1);
+        let first = PolledSubmission::new(client.submit(buffered_get(&named("first.test"), 10)));
+        wait_until("the first lookup", || inside.load(Ordering::SeqCst) == 1);
         refuse_threads(true);
         // The only worker hangs: the next one is told so, and not that its time is over.
         let error = fetch(&client, &named("second.test")).unwrap_err();
         assert_out_of_threads(&error, Phase::Resolve);
         // The only worker is free in time: the next one is served.
-        let third = Watched::new(client.submit(whole(&named("third.test"), 10)));
+        let third = PolledSubmission::new(client.submit(buffered_get(&named("third.test"), 10)));
         drop(hold);
         assert_eq!(first.submission.wait().unwrap().read_all(10).unwrap(), b"ok");
-        until("the third", || third.is_told());
+        wait_until("the third", || third.is_done());
         assert_eq!(third.outcome().unwrap().read_all(10).unwrap(), b"ok");
         assert_eq!(inside.load(Ordering::SeqCst), 2, "who left is not looked up");
         refuse_threads(false);
@@ -211,7 +211,7 @@ fn an_upload_without_a_thread_for_its_reader_is_a_system_error_or_reads_on_the_c
             client.set_tls_dangerously_accept_any_certificate(true).unwrap();
             assert_eq!(fetch(&client, &url).unwrap(), b"ok");
             refuse_threads(true);
-            let (source, account) = Source::pieces(3, 5, |_| {});
+            let (source, account) = CountedReader::pieces(3, 5, |_| {});
             let outcome = client.send(&mut post(&url, source.chunked()));
             match form {
                 // The caller's thread reads it.
@@ -223,7 +223,7 @@ fn an_upload_without_a_thread_for_its_reader_is_a_system_error_or_reads_on_the_c
             }
             account.assert_dropped_once();
             refuse_threads(false);
-            let (source, _) = Source::pieces(3, 5, |_| {});
+            let (source, _) = CountedReader::pieces(3, 5, |_| {});
             let mut again = client.send(&mut post(&url, source.chunked())).unwrap();
             assert_eq!(again.read_all(10).unwrap(), b"ok");
             assert_at_rest(client.manager());
@@ -240,14 +240,14 @@ fn an_upload_that_waits_for_a_thread_for_its_reader_times_out() {
         let (go, gone) = channel::<()>();
         let inside = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&inside);
-        let (source, _) = Source::pieces(1, 5, move |_| {
+        let (source, _) = CountedReader::pieces(1, 5, move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
             let _ = gone.recv();
         });
-        let blocked = Watched::new(client.submit(post(&url, source.chunked())));
-        until("a reader that blocks", || inside.load(Ordering::SeqCst) == 1);
+        let blocked = PolledSubmission::new(client.submit(post(&url, source.chunked())));
+        wait_until("a reader that blocks", || inside.load(Ordering::SeqCst) == 1);
         refuse_threads(true);
-        let upload = || Source::pieces(1, 5, |_| {});
+        let upload = || CountedReader::pieces(1, 5, |_| {});
         let ((by_total, one), (by_token, two), (patient, three)) = (upload(), upload(), upload());
         let mut by_total = post(&url, by_total.chunked());
         by_total.set_timeout(Timeout::Total, Some(ms(50))).unwrap();
@@ -255,7 +255,7 @@ fn an_upload_that_waits_for_a_thread_for_its_reader_times_out() {
         let mut by_token = post(&url, by_token.chunked());
         by_token.set_cancel(Some(token.clone()));
         let all = [by_total, by_token, post(&url, patient.chunked())];
-        let all = all.map(|request| Watched::new(client.submit(request)));
+        let all = all.map(|request| PolledSubmission::new(client.submit(request)));
         token.fire(Some(REASON));
         let [by_total, by_token, patient] = <[Error; 3]>::try_from(errors(all.into())).unwrap();
         assert_eq!((by_total.kind(), by_total.timeout()), (Kind::TimedOut, Timeout::Total));
@@ -278,7 +278,7 @@ fn preconnect_without_a_thread_is_a_system_error(form: Form) {
         assert_at_rest(client.manager());
         refuse_threads(false);
         assert_eq!(client.preconnect(&by_address(url), 2).unwrap(), 2);
-        until("two connections", || client.manager().stats().idle == 2);
+        wait_until("two connections", || client.manager().stats().idle == 2);
         assert!(get(&client, &by_address(url)).unwrap().reused());
     });
 }
@@ -293,14 +293,14 @@ fn the_first_submission_without_a_thread_is_a_system_error() {
             let client = client();
             refuse_threads(true);
             for _ in 0..2 {
-                let outcome = client.submit(whole(&by_address(url), 10)).wait();
+                let outcome = client.submit(buffered_get(&by_address(url), 10)).wait();
                 assert_out_of_threads(&outcome.unwrap_err(), Phase::None);
             }
             refuse_threads(false);
-            let mut response = client.submit(whole(&by_address(url), 10)).wait().unwrap();
+            let mut response = client.submit(buffered_get(&by_address(url), 10)).wait().unwrap();
             assert_eq!(response.read_all(10).unwrap(), b"ok");
             drop((response, client));
-            until("the end of the thread", || {
+            wait_until("the end of the thread", || {
                 engine == "threads" || threads_named("hangup-io").is_empty()
             });
         }

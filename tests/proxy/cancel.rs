@@ -9,9 +9,9 @@ use testserver::{Certificate, Script, Server, Step};
 use super::refusals::silences;
 use super::{admitted, through};
 use crate::support::form::{Form, in_both_forms};
-use crate::support::look::{assert_gone, assert_sockets, sockets};
-use crate::support::verdict::{assert_cancelled, cancelled};
-use crate::support::{PATIENCE, get, ms, request, until};
+use crate::support::inspect::{assert_gone, assert_sockets, sockets};
+use crate::support::outcome::{assert_cancelled, cancelled};
+use crate::support::{PATIENCE, get, ms, request, wait_until};
 
 in_both_forms! {
     c6_cancel_in_each_step_of_each_kind_of_proxy,
@@ -44,7 +44,7 @@ fn c6_cancel_in_each_step_of_each_kind_of_proxy(form: Form) {
                     || client.send(&mut request),
                     |_| {
                         let list = || client.manager().connections();
-                        until(&what, || proxy.is_there() && list()[0].state == state);
+                        wait_until(&what, || proxy.is_there() && list()[0].state == state);
                     },
                 );
                 let fired = Instant::now();
@@ -52,9 +52,9 @@ fn c6_cancel_in_each_step_of_each_kind_of_proxy(form: Form) {
                 let (_, at) = proxy.ledger().wait_ended(0, PATIENCE).expect("the proxy sees it");
                 let after = at.saturating_duration_since(fired);
                 assert!(after < GRACE + LATE, "{what}: {after:?}");
-                until("the end of the dial", || client.manager().stats().dialling == 0);
+                wait_until("the end of the dial", || client.manager().stats().dialling == 0);
                 // It is counted as gone first, and closed before its slot is anybody else's.
-                until("the end of its socket", || sockets(proxy.port()).is_empty());
+                wait_until("the end of its socket", || sockets(proxy.port()).is_empty());
                 assert_gone(client.manager(), proxy.port());
                 assert_eq!(client.manager().stats().dials_failed, 1, "{what}");
             });
@@ -72,7 +72,7 @@ fn x2_close_now_in_each_step_of_each_kind_of_proxy_is_immediate(form: Form) {
             let state =
                 if phase == Phase::Tls { ConnectionState::Tls } else { ConnectionState::Proxy };
             let list = || client.manager().connections();
-            until(&what, || proxy.is_there() && list()[0].state == state);
+            wait_until(&what, || proxy.is_there() && list()[0].state == state);
             client.manager().close_all(CloseMode::Now);
             let error = work.join().unwrap();
             assert_eq!((error.kind(), error.phase()), (Kind::Closed, phase), "{what}: {error}");
@@ -111,7 +111,7 @@ fn l5_the_slot_of_a_silent_proxy_is_free_again_soon(form: Form) {
             let work = scope.spawn(|| client.send(&mut first).map(drop).unwrap_err());
             assert!(proxy.wait_heads(1, PATIENCE));
             if by == "cancel" {
-                token.fire(Some(crate::support::verdict::REASON));
+                token.fire(Some(crate::support::outcome::REASON));
             }
             let error = work.join().unwrap();
             match by {

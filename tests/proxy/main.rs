@@ -15,8 +15,8 @@ use testserver::{
     SocksOptions, Step,
 };
 
-use crate::support::alone::alone;
 use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::own_process::in_own_process;
 use crate::support::{PATIENCE, fetch, get, post, request};
 
 in_both_forms! {
@@ -361,7 +361,7 @@ fn proxy_credentials_are_not_sent_to_an_origin_without_a_proxy(form: Form) {
 }
 
 fn proxies_come_from_the_environment_unless_it_is_ignored(form: Form) {
-    alone(&form.name("proxies_come_from_the_environment_unless_it_is_ignored"), || {
+    in_own_process(&form.name("proxies_come_from_the_environment_unless_it_is_ignored"), || {
         let plain = Server::start(Script::answering("ok"));
         let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
         let [one, other] = both();

@@ -12,8 +12,8 @@ use testserver::{
 
 use super::{admitted, assert_no_secret, credentials, https, start, through};
 use crate::support::form::{Form, in_both_forms};
-use crate::support::look::assert_gone;
-use crate::support::verdict::{assert_consistent, assert_timed_out};
+use crate::support::inspect::assert_gone;
+use crate::support::outcome::{assert_consistent, assert_timed_out};
 use crate::support::{PATIENCE, get, ms};
 
 in_both_forms! {
@@ -53,7 +53,7 @@ fn refused(form: Form, proxy: &str, origin: &str) -> Error {
 
 fn q4_a_refused_tunnel_is_an_error_with_its_status(form: Form) {
     let html = "<html><body>Your administrator says no.</body></html>";
-    let mut told = HashSet::new();
+    let mut messages = HashSet::new();
     for (status, word) in [
         (405, "opens no tunnels"),
         (407, "wants credentials"),
@@ -70,7 +70,7 @@ fn q4_a_refused_tunnel_is_an_error_with_its_status(form: Form) {
             assert!(error.message().contains(word), "{error}");
             assert!(!error.message().contains("html"), "{error}");
             assert_eq!(proxy.heads(0).len(), 1, "asked once");
-            assert!(told.insert(error.message().to_owned()));
+            assert!(messages.insert(error.message().to_owned()));
         }
     }
 }
@@ -94,7 +94,7 @@ fn q4_a_proxy_that_requires_credentials_is_an_error_of_its_own(form: Form) {
 }
 
 fn q4_a_malformed_answer_to_connect_is_the_proxys_failure(form: Form) {
-    let mut told = HashSet::new();
+    let mut messages = HashSet::new();
     for (conduct, words) in [
         (Conduct::EndlessHead, vec!["longer than", "not HTTP"]),
         (Conduct::Extra("junk".into()), vec!["nobody asked"]),
@@ -107,7 +107,7 @@ fn q4_a_malformed_answer_to_connect_is_the_proxys_failure(form: Form) {
                 refused(form, &proxy.url(), &format!("https://127.0.0.1:{}/", origin.port()));
             assert_eq!(error.status_code(), None);
             assert!(words.iter().any(|word| error.message().contains(word)), "{error}");
-            assert!(told.insert(error.message().to_owned()));
+            assert!(messages.insert(error.message().to_owned()));
         }
     }
     // In bytes of its own, over TLS and in the clear.
@@ -260,14 +260,14 @@ fn q4_silence_at_each_step_is_ended_by_the_timeout_of_its_phase(form: Form) {
 }
 
 fn q4_every_socks_refusal_has_its_own_message(form: Form) {
-    let mut told = HashSet::new();
+    let mut messages = HashSet::new();
     for code in (1..=9).chain([255]) {
         let options = SocksOptions { conduct: SocksConduct::Refuse(code), ..Default::default() };
         let proxy = Socks::start_with(options).unwrap();
         let error = refused(form, &proxy.url("socks5h"), ORIGIN);
         assert_eq!(error.status_code(), None);
         let words = error.message().split("it refused the tunnel: ").nth(1).unwrap().to_owned();
-        assert!(told.insert(words), "{error}");
+        assert!(messages.insert(words), "{error}");
     }
     // The origin refuses, in truth; and one that the proxy does not know.
     let proxy = Socks::start();

@@ -6,9 +6,9 @@ use std::thread;
 use hangup::{Body, CloseReason, Kind, Phase};
 use testserver::{Script, Server, Step};
 
-use super::{at_the_stall, block_on, half, poll_once, wait_closed, whole};
-use crate::support::look::{assert_at_rest, assert_gone};
-use crate::support::verdict::assert_consistent;
+use super::{at_the_stall, block_on, buffered_get, half, poll_once, wait_closed};
+use crate::support::inspect::{assert_at_rest, assert_gone};
+use crate::support::outcome::assert_consistent;
 use crate::support::{PATIENCE, client, get, post, request};
 
 #[test]
@@ -19,8 +19,8 @@ fn a_buffered_body_arrives_with_its_response() {
     for (answer, kept) in [(chunks, true), (length, true), (gone, false)] {
         let server = Server::start(Script::replying(answer));
         let client = client();
-        let blocking = || client.send(&mut whole(&server.url("/"), 10));
-        let submitted = || client.submit(whole(&server.url("/"), 10)).wait();
+        let blocking = || client.send(&mut buffered_get(&server.url("/"), 10));
+        let submitted = || client.submit(buffered_get(&server.url("/"), 10)).wait();
         for mut response in [blocking().unwrap(), submitted().unwrap()] {
             assert_at_rest(client.manager());
             let mut room = [0; 3];
@@ -42,7 +42,7 @@ fn a_buffered_body_arrives_with_its_response() {
 fn a_buffered_body_that_is_too_large_fails_the_request() {
     let server = Server::start(Script::answering("hello"));
     let client = client();
-    let error = client.submit(whole(&server.url("/"), 4)).wait().unwrap_err();
+    let error = client.submit(buffered_get(&server.url("/"), 4)).wait().unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::TooLarge, Phase::Read));
     assert!(error.connection().is_some() && error.response_started() && error.retry_safe());
     assert_consistent(&error);
@@ -52,7 +52,10 @@ fn a_buffered_body_that_is_too_large_fails_the_request() {
     post.set_buffer_body(Some(4));
     assert!(!client.send(&mut post).unwrap_err().retry_safe());
     // No byte is a bound, too; and the bound can be taken away.
-    assert_eq!(client.send(&mut whole(&server.url("/"), 0)).unwrap_err().kind(), Kind::TooLarge);
+    assert_eq!(
+        client.send(&mut buffered_get(&server.url("/"), 0)).unwrap_err().kind(),
+        Kind::TooLarge
+    );
     let mut head = request("HEAD", &server.url("/"));
     head.set_buffer_body(Some(0));
     assert_eq!(client.send(&mut head).unwrap().read_all(0).unwrap(), b"");

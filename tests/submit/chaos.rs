@@ -11,13 +11,13 @@ use hangup::{
 use testserver::{Script, Server, Step};
 
 use super::io_thread::io_threads;
-use crate::support::alone::{alone, alone_with};
-use crate::support::crowd::{TEN_OF_100, Watched};
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::block_on;
-use crate::support::look::{assert_at_rest, sockets, threads_named};
-use crate::support::source::Source;
-use crate::support::verdict::assert_consistent;
-use crate::support::{Dice, PATIENCE, client_with, ms, request, trusting, until};
+use crate::support::inspect::{assert_at_rest, sockets, threads_named};
+use crate::support::outcome::assert_consistent;
+use crate::support::own_process::{in_own_process, in_own_process_with};
+use crate::support::submissions::{PolledSubmission, TEN_OF_100};
+use crate::support::{PATIENCE, Random, client_with, ms, request, trusting, wait_until};
 
 /// What servers do, by path.
 fn server(secure: bool) -> Server {
@@ -49,18 +49,18 @@ struct Exchange {
 }
 
 enum State {
-    Sent(Watched),
+    Sent(PolledSubmission),
     Came(Response),
     Over,
 }
 
-fn any_request(servers: &[Server], token: &CancelToken, dice: &mut Dice) -> Request {
-    let pick = |dice: &mut Dice, count: usize| dice.roll(count as u64) as usize;
-    let server = &servers[pick(dice, servers.len())];
-    let path = PATHS[pick(dice, PATHS.len())];
+fn any_request(servers: &[Server], token: &CancelToken, random: &mut Random) -> Request {
+    let pick = |random: &mut Random, count: usize| random.below(count as u64) as usize;
+    let server = &servers[pick(random, servers.len())];
+    let path = PATHS[pick(random, PATHS.len())];
     let mut request = request(if path == "/refused" { "POST" } else { "GET" }, &server.url(path));
     if path == "/refused" {
-        request.set_body(Source::pieces(30, 10_000, |_| {}).0.chunked());
+        request.set_body(CountedReader::pieces(30, 10_000, |_| {}).0.chunked());
     }
     request.set_cancel(Some(token.clone()));
     request.set_connection_mode(
@@ -69,27 +69,27 @@ fn any_request(servers: &[Server], token: &CancelToken, dice: &mut Dice) -> Requ
             ConnectionMode::Keep,
             ConnectionMode::CloseAfter,
             ConnectionMode::Fresh,
-        ][pick(dice, 4)],
+        ][pick(random, 4)],
     );
-    if dice.roll(3) == 0 {
-        request.set_timeout(Timeout::Total, Some(ms(1 + dice.roll(60)))).unwrap();
+    if random.below(3) == 0 {
+        request.set_timeout(Timeout::Total, Some(ms(1 + random.below(60)))).unwrap();
     }
-    if dice.roll(3) == 0 {
+    if random.below(3) == 0 {
         request.set_buffer_body(Some(200_000));
     }
     request
 }
 
 impl Exchange {
-    fn begin(client: &Client, servers: &[Server], dice: &mut Dice) -> Self {
+    fn begin(client: &Client, servers: &[Server], random: &mut Random) -> Self {
         let token = CancelToken::new();
-        let request = any_request(servers, &token, dice);
-        let state = State::Sent(Watched::new(client.submit(request)));
+        let request = any_request(servers, &token, random);
+        let state = State::Sent(PolledSubmission::new(client.submit(request)));
         Self { token, state }
     }
 
     /// Does to it what comes to mind. Counts how it ends.
-    fn disturb(&mut self, dice: &mut Dice, ends: &mut BTreeMap<String, u32>) {
+    fn disturb(&mut self, random: &mut Random, ends: &mut BTreeMap<String, u32>) {
         let mut ended = |how: &str| *ends.entry(how.to_owned()).or_insert(0) += 1;
         let judge = |error: &hangup::Error| {
             use Kind::{Cancelled, Closed, PeerClosed, PeerReset, TimedOut, TooLarge};
@@ -98,24 +98,24 @@ impl Exchange {
             assert_consistent(error);
             error.kind().to_string()
         };
-        if dice.roll(50) == 0 {
+        if random.below(50) == 0 {
             self.token.fire(None);
         }
         self.state = match std::mem::replace(&mut self.state, State::Over) {
-            State::Sent(one) if one.is_told() => match one.outcome() {
+            State::Sent(one) if one.is_done() => match one.outcome() {
                 Ok(response) => State::Came(response),
                 Err(error) => {
                     ended(&judge(&error));
                     State::Over
                 }
             },
-            State::Sent(one) if dice.roll(100) == 0 => {
+            State::Sent(one) if random.below(100) == 0 => {
                 drop(one);
                 ended("dropped before its outcome");
                 State::Over
             }
             State::Came(mut response) => {
-                match dice.roll(6) {
+                match random.below(6) {
                     0 => {
                         // Begun and abandoned.
                         drop(response.read_async(1 << 16));
@@ -127,14 +127,14 @@ impl Exchange {
                     }
                     2 => ended("dropped before its end"),
                     3 => {
-                        self.token.after(ms(dice.roll(20)));
+                        self.token.after(ms(random.below(20)));
                         match response.read_all(1 << 20) {
                             Ok(_) => ended("read here"),
                             Err(error) => ended(&judge(&error)),
                         }
                     }
                     _ => {
-                        self.token.after(ms(dice.roll(20)));
+                        self.token.after(ms(random.below(20)));
                         loop {
                             match block_on(response.read_async(1 << 16)) {
                                 Ok(piece) if piece.is_empty() => break ended("read there"),
@@ -155,32 +155,32 @@ impl Exchange {
 fn two_hundred_at_any_time(time: Duration) {
     let servers = [server(false), server(true), server(false)];
     let client = trusting(client_with(Limits { total: 150, per_origin: 60, ..Limits::default() }));
-    let (mut dice, mut ends, mut all) = (Dice::new(17), BTreeMap::new(), Vec::new());
+    let (mut random, mut ends, mut all) = (Random::new(17), BTreeMap::new(), Vec::new());
     let begun = Instant::now();
     while begun.elapsed() < time {
         all.retain(|one: &Exchange| !matches!(one.state, State::Over));
         while all.len() < 200 {
-            all.push(Exchange::begin(&client, &servers, &mut dice));
+            all.push(Exchange::begin(&client, &servers, &mut random));
         }
-        all.iter_mut().for_each(|one| one.disturb(&mut dice, &mut ends));
+        all.iter_mut().for_each(|one| one.disturb(&mut random, &mut ends));
         let open = client.manager().connections();
         if !open.is_empty() {
-            let id = open[dice.roll(open.len() as u64) as usize].id;
-            let how = if dice.roll(2) == 0 { CloseMode::Now } else { CloseMode::Graceful };
+            let id = open[random.below(open.len() as u64) as usize].id;
+            let how = if random.below(2) == 0 { CloseMode::Now } else { CloseMode::Graceful };
             // It may be gone by now.
             let _ = client.manager().close_connection(id, how);
         }
         thread::sleep(ms(1));
     }
     all.iter().for_each(|one| one.token.fire(None));
-    until("the end of all", || {
-        all.iter_mut().for_each(|one| one.disturb(&mut dice, &mut ends));
+    wait_until("the end of all", || {
+        all.iter_mut().for_each(|one| one.disturb(&mut random, &mut ends));
         all.iter().all(|one| matches!(one.state, State::Over))
     });
     println!("numbers: {ends:?}; {:?}", client.manager().stats());
     assert!(ends.len() >= 8, "{ends:?}");
     // Those that were dropped, and polite closes, end soon and unseen.
-    until("rest", || {
+    wait_until("rest", || {
         let stats = client.manager().stats();
         (stats.dialling, stats.in_use, stats.queued) == (0, 0, 0)
     });
@@ -189,23 +189,23 @@ fn two_hundred_at_any_time(time: Duration) {
     let stats = client.manager().stats();
     assert_eq!((stats.opened, stats.idle), (stats.closed, 0), "{stats:?}");
     for server in &servers {
-        until("the last socket's end", || sockets(server.port()).is_empty());
+        wait_until("the last socket's end", || sockets(server.port()).is_empty());
         assert!(server.wait_idle(PATIENCE));
     }
     drop(client);
-    until("the end of the threads", || threads_named("hangup-io").is_empty());
+    wait_until("the end of the threads", || threads_named("hangup-io").is_empty());
 }
 
 #[test]
 fn random_ends_of_every_kind_leave_one_outcome_each_and_no_leak() {
-    alone("chaos::random_ends_of_every_kind_leave_one_outcome_each_and_no_leak", || {
+    in_own_process("chaos::random_ends_of_every_kind_leave_one_outcome_each_and_no_leak", || {
         two_hundred_at_any_time(Duration::from_secs(4));
     });
 }
 
 #[test]
 fn random_ends_on_several_io_threads_leave_no_leak() {
-    alone("chaos::random_ends_on_several_io_threads_leave_no_leak", || {
+    in_own_process("chaos::random_ends_on_several_io_threads_leave_no_leak", || {
         io_threads(3);
         two_hundred_at_any_time(Duration::from_secs(4));
     });
@@ -215,7 +215,7 @@ fn random_ends_on_several_io_threads_leave_no_leak() {
 fn random_ends_on_a_pool_of_threads_leave_no_leak() {
     let name = "chaos::random_ends_on_a_pool_of_threads_leave_no_leak";
     // Idle threads stay for ten seconds.
-    alone_with(name, &[("HANGUP_ENGINE", "threads")], || {
+    in_own_process_with(name, &[("HANGUP_ENGINE", "threads")], || {
         two_hundred_at_any_time(Duration::from_secs(2));
     });
 }

@@ -9,24 +9,25 @@ use std::time::{Duration, Instant};
 use hangup::{Client, ConnectionMode, Kind, Submission, Timeout};
 use testserver::{Certificate, Script, Server, Step};
 
-use crate::support::alone::alone;
-use crate::support::crowd::{Watched, whole};
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::block_on;
-use crate::support::look::assert_at_rest;
-use crate::support::source::Source;
-use crate::support::verdict::report;
-use crate::support::{client, fetch, ms, post, request, tls_client, until};
+use crate::support::inspect::assert_at_rest;
+use crate::support::outcome::report;
+use crate::support::own_process::in_own_process;
+use crate::support::submissions::{PolledSubmission, buffered_get};
+use crate::support::{client, fetch, ms, post, request, tls_client, wait_until};
 
 /// Fifty small ones, each within a bound that a busy machine keeps, while something else is under way. Answers the
 /// slowest.
 #[track_caller]
 pub(super) fn fifty_small_ones(client: &Client, url: &str) -> Duration {
     let begun = Instant::now();
-    let mut all: Vec<_> =
-        (0..50).map(|_| Watched::new(client.submit(whole(url, 10)))).collect::<Vec<_>>();
+    let mut all: Vec<_> = (0..50)
+        .map(|_| PolledSubmission::new(client.submit(buffered_get(url, 10))))
+        .collect::<Vec<_>>();
     let mut slowest = Duration::ZERO;
     while !all.is_empty() {
-        let (told, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(Watched::is_told);
+        let (told, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(PolledSubmission::is_done);
         for one in told {
             slowest = slowest.max(begun.elapsed());
             assert_eq!(one.outcome().unwrap().read_all(10).unwrap(), b"ok");
@@ -77,7 +78,7 @@ fn endless() -> Server {
 
 fn under_way(client: &Client) {
     let fast = |row: &hangup::ConnectionInfo| row.bytes_in > 1 << 20;
-    until("a fast body", || client.manager().connections().iter().any(fast));
+    wait_until("a fast body", || client.manager().connections().iter().any(fast));
 }
 
 #[test]
@@ -87,7 +88,7 @@ fn an_endless_buffered_body_delays_no_other_request() {
     let (theirs, url) = (Arc::clone(&client), endless.url("/"));
     let _meanwhile = Meanwhile::again_and_again(move || {
         // It is never whole: as much as that, and once more.
-        let error = theirs.submit(whole(&url, 64 << 20)).wait().unwrap_err();
+        let error = theirs.submit(buffered_get(&url, 64 << 20)).wait().unwrap_err();
         assert_eq!(error.kind(), Kind::TooLarge);
     });
     under_way(&client);
@@ -116,15 +117,15 @@ fn a_hundred_handshakes_delay_no_other_request() {
     fetch(&client, &server.url("/")).unwrap();
     let storm: Vec<_> = (0..100)
         .map(|_| {
-            let mut fresh = whole(&secure.url("/"), 10);
+            let mut fresh = buffered_get(&secure.url("/"), 10);
             fresh.set_connection_mode(ConnectionMode::Fresh);
-            Watched::new(client.submit(fresh))
+            PolledSubmission::new(client.submit(fresh))
         })
         .collect();
     let (mut slowest, mut beside) = (Duration::ZERO, 0);
-    while !storm.iter().all(Watched::is_told) {
+    while !storm.iter().all(PolledSubmission::is_done) {
         let begun = Instant::now();
-        let mut response = client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+        let mut response = client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
         assert_eq!(response.read_all(10).unwrap(), b"ok");
         slowest = slowest.max(begun.elapsed());
         beside += 1;
@@ -154,11 +155,11 @@ fn an_endless_decoded_body_delays_no_other_request() {
     let rounds = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&rounds);
     let _meanwhile = Meanwhile::again_and_again(move || {
-        let error = theirs.submit(whole(&url, 64 << 20)).wait().unwrap_err();
+        let error = theirs.submit(buffered_get(&url, 64 << 20)).wait().unwrap_err();
         assert_eq!(error.kind(), Kind::TooLarge);
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    until("a body that is decoded", || rounds.load(Ordering::SeqCst) > 0);
+    wait_until("a body that is decoded", || rounds.load(Ordering::SeqCst) > 0);
     let slowest = fifty_small_ones(&client, &server.url("/"));
     report("fifty beside an endless body, decoded", "fair", slowest);
 }
@@ -175,14 +176,14 @@ impl Blocked {
         let upload = |_| {
             let (go, gone) = channel();
             let inside = Arc::clone(&inside);
-            let (source, _) = Source::pieces(1, 5, move |_| {
+            let (source, _) = CountedReader::pieces(1, 5, move |_| {
                 inside.fetch_add(1, Ordering::SeqCst);
                 let _ = gone.recv();
             });
             (client.submit(post(url, source.chunked())), go)
         };
         let (uploads, go) = (0..READERS).map(upload).unzip();
-        until("readers that block", || inside.load(Ordering::SeqCst) == READERS);
+        wait_until("readers that block", || inside.load(Ordering::SeqCst) == READERS);
         Self { uploads, go }
     }
 
@@ -198,13 +199,13 @@ const READERS: usize = 300;
 
 #[test]
 fn readers_that_block_delay_only_their_own_uploads() {
-    alone("fairness::readers_that_block_delay_only_their_own_uploads", || {
+    in_own_process("fairness::readers_that_block_delay_only_their_own_uploads", || {
         let server = Server::start(Script::answering("ok"));
         let client = client();
         let blocked = Blocked::begin(&client, &server.url("/"));
         fifty_small_ones(&client, &server.url("/"));
         for _ in 0..3 {
-            let (source, account) = Source::pieces(1, 5, |_| {});
+            let (source, account) = CountedReader::pieces(1, 5, |_| {});
             let mut late = post(&server.url("/"), source.chunked());
             late.set_timeout(Timeout::Total, Some(ms(10_000))).unwrap();
             let mut response = client.submit(late).wait().unwrap();

@@ -7,53 +7,56 @@ use std::thread;
 use hangup::{CancelToken, Client, CloseMode, Manager, Phase};
 use testserver::{Script, Server, Step};
 
-use crate::support::alone::alone;
-use crate::support::crowd::{Silent, TEN_OF_100, Watched, errors, whole, with_token};
 use crate::support::form::block_on;
-use crate::support::look::{assert_at_rest, descriptors, threads_named};
-use crate::support::verdict::{REASON, assert_cancelled};
-use crate::support::{Dice, PATIENCE, client, fetch, request, until};
+use crate::support::inspect::{assert_at_rest, descriptors, threads_named};
+use crate::support::outcome::{REASON, assert_cancelled};
+use crate::support::own_process::in_own_process;
+use crate::support::submissions::{
+    PolledSubmission, SilentServer, TEN_OF_100, buffered_get, errors, with_token,
+};
+use crate::support::{PATIENCE, Random, client, fetch, request, wait_until};
 
 #[test]
 fn the_io_thread_begins_with_the_first_submission_and_ends_with_the_last_manager() {
     let name =
         "io_thread::the_io_thread_begins_with_the_first_submission_and_ends_with_the_last_manager";
-    alone(name, || {
+    in_own_process(name, || {
         let server = Server::start(Script::answering("ok"));
         let there = || threads_named("hangup-io").len();
         fetch(&client(), &server.url("/")).unwrap();
         let gone = |before: &[i32]| {
-            until("the end of the thread", || there() == 0);
+            wait_until("the end of the thread", || there() == 0);
             let new = || descriptors().into_iter().filter(|fd| !before.contains(fd)).count();
-            until("the descriptors of before", || new() == 0);
+            wait_until("the descriptors of before", || new() == 0);
         };
         let before = descriptors();
         for _ in 0..3 {
             let (one, other) = (client(), client());
             fetch(&one, &server.url("/")).unwrap();
             assert_eq!(there(), 0, "blocking calls need none");
-            one.submit(whole(&server.url("/"), 10)).wait().unwrap();
+            one.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
             assert_eq!(there(), 1);
             let mut last = other.submit(request("GET", &server.url("/"))).wait().unwrap();
             assert_eq!(there(), 1, "all share it");
             drop(one);
-            other.submit(whole(&server.url("/"), 10)).wait().unwrap();
+            other.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
             assert_eq!(there(), 1);
             // A response has a share of its manager.
             drop(other);
             assert_eq!(block_on(last.read_async(10)).unwrap(), b"ok");
             assert_eq!(there(), 1);
             drop(last);
-            until("the server's ends", || server.open_connections() == 0);
+            wait_until("the server's ends", || server.open_connections() == 0);
             gone(&before);
         }
         // What is under way is still done: its outcome is somebody's.
-        let (silent, token) = (Silent::start(), CancelToken::new());
+        let (silent, token) = (SilentServer::start(), CancelToken::new());
         let before = descriptors();
         let client = client();
-        let late = Watched::new(client.submit(with_token(request("GET", &silent.url()), &token)));
+        let late =
+            PolledSubmission::new(client.submit(with_token(request("GET", &silent.url()), &token)));
         drop(client);
-        until("its head", || silent.heads() == 1);
+        wait_until("its head", || silent.heads() == 1);
         assert_eq!(there(), 1);
         token.fire(Some(REASON));
         assert_cancelled(&errors(vec![late])[0], Phase::Head);
@@ -64,18 +67,19 @@ fn the_io_thread_begins_with_the_first_submission_and_ends_with_the_last_manager
 
 #[test]
 fn after_a_fork_the_child_submits_and_the_parents_go_on() {
-    alone("io_thread::after_a_fork_the_child_submits_and_the_parents_go_on", || {
+    in_own_process("io_thread::after_a_fork_the_child_submits_and_the_parents_go_on", || {
         let half = vec![Step::head(), Step::send(TEN_OF_100), Step::wait_for("rest")];
         let rest = vec![Step::Fill { bytes: 90, byte: 'x' }, Step::eof()];
         let slow = Server::start(Script::every([half, rest].concat()));
         let answers = Server::start(Script::answering("ok"));
         let client = client();
-        let all: Vec<_> =
-            (0..50).map(|_| Watched::new(client.submit(whole(&slow.url("/"), 100)))).collect();
+        let all: Vec<_> = (0..50)
+            .map(|_| PolledSubmission::new(client.submit(buffered_get(&slow.url("/"), 100))))
+            .collect();
         assert!(slow.wait_heads(50, PATIENCE));
         let shared = Manager::shared();
         let other = Client::new(Arc::clone(&shared));
-        other.submit(whole(&answers.url("/"), 10)).wait().unwrap();
+        other.submit(buffered_get(&answers.url("/"), 10)).wait().unwrap();
         for round in 0..3 {
             // SAFETY: no pointers. The child uses what this test is about, and its own memory.
             let child = unsafe { libc::fork() };
@@ -85,8 +89,9 @@ fn after_a_fork_the_child_submits_and_the_parents_go_on() {
                 assert!(threads_named("hangup-io").is_empty());
                 // On the manager that had submissions, on the shared one, and on one of its own.
                 for client in [&client, &other, &crate::support::client()] {
-                    let mine: Vec<_> =
-                        (0..20).map(|_| client.submit(whole(&answers.url("/"), 10))).collect();
+                    let mine: Vec<_> = (0..20)
+                        .map(|_| client.submit(buffered_get(&answers.url("/"), 10)))
+                        .collect();
                     for one in mine {
                         assert_eq!(one.wait().unwrap().read_all(10).unwrap(), b"ok");
                     }
@@ -98,17 +103,17 @@ fn after_a_fork_the_child_submits_and_the_parents_go_on() {
             }
             if round == 0 {
                 // Meanwhile more is submitted here.
-                other.submit(whole(&answers.url("/"), 10)).wait().unwrap();
+                other.submit(buffered_get(&answers.url("/"), 10)).wait().unwrap();
             }
             let mut status = 0;
             // SAFETY: a valid pointer to where the status goes.
             assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
             assert_eq!(status, 0);
         }
-        assert!(!all.iter().any(Watched::is_told));
+        assert!(!all.iter().any(PolledSubmission::is_done));
         assert_eq!(threads_named("hangup-io").len(), 1);
         slow.release("rest");
-        until("every outcome", || all.iter().all(Watched::is_told));
+        wait_until("every outcome", || all.iter().all(PolledSubmission::is_done));
         for one in all {
             assert_eq!(one.outcome().unwrap().read_all(100).unwrap().len(), 100);
         }
@@ -128,22 +133,22 @@ pub(super) fn io_threads(count: usize) {
 
 #[test]
 fn several_io_threads_share_the_work_and_end_it_as_one() {
-    alone("io_thread::several_io_threads_share_the_work_and_end_it_as_one", || {
+    in_own_process("io_thread::several_io_threads_share_the_work_and_end_it_as_one", || {
         io_threads(3);
-        let (silent, client) = (Silent::start(), client());
+        let (silent, client) = (SilentServer::start(), client());
         let token = CancelToken::new();
         let submit = || client.submit(with_token(request("GET", &silent.url()), &token));
-        let all: Vec<_> = (0..300).map(|_| Watched::new(submit())).collect();
-        until("all of the heads", || silent.heads() == 300);
+        let all: Vec<_> = (0..300).map(|_| PolledSubmission::new(submit())).collect();
+        wait_until("all of the heads", || silent.heads() == 300);
         assert_eq!(threads_named("hangup-io").len(), 3);
         token.fire(Some(REASON));
         errors(all).iter().for_each(|error| assert_cancelled(error, Phase::Head));
-        until("every close", || silent.ended() == 300);
+        wait_until("every close", || silent.ended() == 300);
         assert_at_rest(client.manager());
         // A kept connection is read by whichever thread has the request.
         let server = Server::start(Script::answering("ok"));
         for round in 0..20 {
-            let mut response = client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+            let mut response = client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
             assert_eq!(response.reused(), round > 0);
             assert_eq!(response.read_all(10).unwrap(), b"ok");
             let mut body = client.submit(request("GET", &server.url("/"))).wait().unwrap();
@@ -151,24 +156,24 @@ fn several_io_threads_share_the_work_and_end_it_as_one() {
         }
         assert_eq!(server.connections(), 1);
         drop(client);
-        until("the end of the threads", || threads_named("hangup-io").is_empty());
+        wait_until("the end of the threads", || threads_named("hangup-io").is_empty());
     });
 }
 
 #[test]
 fn fewer_io_threads_give_back_their_threads_and_descriptors() {
-    alone("io_thread::fewer_io_threads_give_back_their_threads_and_descriptors", || {
+    in_own_process("io_thread::fewer_io_threads_give_back_their_threads_and_descriptors", || {
         let steps = vec![Step::head(), Step::send(TEN_OF_100), Step::wait_for("rest")];
         let rest = vec![Step::Fill { bytes: 90, byte: 'x' }, Step::eof()];
         let slow = Script::every([steps, rest].concat());
         let server = Server::start(Script::answering("ok"));
         let client = client();
         let many = |url: &str| -> Vec<_> {
-            (0..256).map(|_| Watched::new(client.submit(whole(url, 100)))).collect()
+            (0..256).map(|_| PolledSubmission::new(client.submit(buffered_get(url, 100)))).collect()
         };
         let there = || threads_named("hangup-io").len();
         fetch(&client, &server.url("/")).unwrap();
-        client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+        client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
         // An I/O thread has some of these, and an eventfd.
         let polled = |fd: &i32| {
             let at = std::fs::read_link(format!("/proc/self/fd/{fd}"));
@@ -181,9 +186,9 @@ fn fewer_io_threads_give_back_their_threads_and_descriptors() {
             io_threads(64);
             let all = many(&server.url("/"));
             let held = many(&slow.url("/"));
-            until("all of the threads", || there() == 64);
+            wait_until("all of the threads", || there() == 64);
             for one in all {
-                until("an answer", || one.is_told());
+                wait_until("an answer", || one.is_done());
                 assert_eq!(one.outcome().unwrap().read_all(10).unwrap(), b"ok");
             }
             // One on each connection: one that is kept could not be answered again.
@@ -191,33 +196,33 @@ fn fewer_io_threads_give_back_their_threads_and_descriptors() {
             let idle = client.manager().stats().idle;
             io_threads(1);
             // What they have under way they still do.
-            let late = client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+            let late = client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
             assert!(late.reused());
-            assert!(!held.iter().any(Watched::is_told));
+            assert!(!held.iter().any(PolledSubmission::is_done));
             slow.release("rest");
             for one in held {
-                until("an answer", || one.is_told());
+                wait_until("an answer", || one.is_done());
                 assert_eq!(one.outcome().unwrap().read_all(100).unwrap().len(), 100);
             }
-            until("the end of the threads", || there() == 1);
-            until("the descriptors of before", || own() == before);
+            wait_until("the end of the threads", || there() == 1);
+            wait_until("the descriptors of before", || own() == before);
             // What they left idle stays so, for those who come.
             assert!(client.manager().stats().idle >= idle);
             for one in many(&server.url("/")) {
-                until("an answer", || one.is_told());
+                wait_until("an answer", || one.is_done());
                 assert_eq!(one.outcome().unwrap().read_all(10).unwrap(), b"ok");
             }
             assert_at_rest(client.manager());
             client.manager().close_all(CloseMode::Now);
             drop(slow);
-            until("all of the descriptors of before", || descriptors().len() <= all_before);
+            wait_until("all of the descriptors of before", || descriptors().len() <= all_before);
         }
     });
 }
 
 #[test]
 fn no_submission_is_lost_while_threads_come_and_go() {
-    alone("io_thread::no_submission_is_lost_while_threads_come_and_go", || {
+    in_own_process("io_thread::no_submission_is_lost_while_threads_come_and_go", || {
         let server = Server::start(Script::answering("ok"));
         let client = client();
         let over = std::sync::atomic::AtomicBool::new(false);
@@ -226,16 +231,16 @@ fn no_submission_is_lost_while_threads_come_and_go() {
                 .map(|_| {
                     scope.spawn(|| {
                         for _ in 0..300 {
-                            let outcome = client.submit(whole(&server.url("/"), 10)).wait();
+                            let outcome = client.submit(buffered_get(&server.url("/"), 10)).wait();
                             assert_eq!(outcome.unwrap().read_all(10).unwrap(), b"ok");
                         }
                     })
                 })
                 .collect();
             scope.spawn(|| {
-                let mut dice = Dice::new(1);
+                let mut random = Random::new(1);
                 while !over.load(std::sync::atomic::Ordering::SeqCst) {
-                    io_threads(1 + dice.roll(8) as usize);
+                    io_threads(1 + random.below(8) as usize);
                     thread::sleep(crate::support::ms(1));
                 }
             });
@@ -244,27 +249,27 @@ fn no_submission_is_lost_while_threads_come_and_go() {
             ended.into_iter().for_each(|one| one.unwrap());
         });
         io_threads(1);
-        until("the end of the threads", || threads_named("hangup-io").len() <= 1);
+        wait_until("the end of the threads", || threads_named("hangup-io").len() <= 1);
         assert_at_rest(client.manager());
     });
 }
 
 #[test]
 fn managers_come_and_go_and_the_io_thread_with_them() {
-    alone("io_thread::managers_come_and_go_and_the_io_thread_with_them", || {
+    in_own_process("io_thread::managers_come_and_go_and_the_io_thread_with_them", || {
         let server = Server::start(Script::answering("ok"));
         thread::scope(|scope| {
             for seed in 0..4 {
                 let server = &server;
                 scope.spawn(move || {
-                    let mut dice = Dice::new(seed);
+                    let mut random = Random::new(seed);
                     for _ in 0..100 {
                         let client = client();
-                        let all: Vec<_> = (0..=dice.roll(3))
-                            .map(|_| client.submit(whole(&server.url("/"), 10)))
+                        let all: Vec<_> = (0..=random.below(3))
+                            .map(|_| client.submit(buffered_get(&server.url("/"), 10)))
                             .collect();
                         // Before or after the outcomes: the last share may be a fiber's own.
-                        let client = (dice.roll(2) == 0).then_some(client);
+                        let client = (random.below(2) == 0).then_some(client);
                         for one in all {
                             assert_eq!(one.wait().unwrap().read_all(10).unwrap(), b"ok");
                         }
@@ -273,7 +278,7 @@ fn managers_come_and_go_and_the_io_thread_with_them() {
                 });
             }
         });
-        until("the end of the threads", || threads_named("hangup-io").is_empty());
-        until("the server's ends", || server.open_connections() == 0);
+        wait_until("the end of the threads", || threads_named("hangup-io").is_empty());
+        wait_until("the server's ends", || server.open_connections() == 0);
     });
 }

@@ -22,14 +22,14 @@ use hangup::{
 };
 use testserver::{BlackHole, Script, Server, Step};
 
-use crate::support::alone::alone;
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{block_on, unparking};
-use crate::support::look::{assert_at_rest, assert_gone, sockets, wait_at_rest, wait_gone};
-use crate::support::source::Source;
-use crate::support::verdict::{REASON, assert_cancelled, assert_consistent, assert_timed_out};
+use crate::support::inspect::{assert_at_rest, assert_gone, sockets, wait_at_rest, wait_gone};
+use crate::support::outcome::{REASON, assert_cancelled, assert_consistent, assert_timed_out};
+use crate::support::own_process::in_own_process;
 use crate::support::{
     Aim, PATIENCE, client, client_with, fetch, get, ms, per_origin, post, request, tls_client,
-    until,
+    wait_until,
 };
 
 /// The head of a response whose body has 100 bytes, and ten of them.
@@ -61,7 +61,7 @@ fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 }
 
 /// GET with the whole body.
-fn whole(url: &str, at_most: usize) -> Request {
+fn buffered_get(url: &str, at_most: usize) -> Request {
     let mut request = request("GET", url);
     request.set_buffer_body(Some(at_most));
     request
@@ -80,7 +80,7 @@ fn half() -> Server {
 /// Soon no socket is left: whoever read last closes it, when it hears of the end.
 #[track_caller]
 fn wait_closed(client: &Client, server: &Server) {
-    until("the end of the last socket", || sockets(server.port()).is_empty());
+    wait_until("the end of the last socket", || sockets(server.port()).is_empty());
     wait_gone(client.manager(), server.port());
 }
 
@@ -133,7 +133,7 @@ fn many_submissions_share_the_connections_that_the_limits_allow() {
     let server = Server::start(Script::answering("hello"));
     let client = client_with(per_origin(4));
     let url = server.url("/");
-    let submissions = (0..100).map(|_| client.submit(whole(&url, 5))).collect();
+    let submissions = (0..100).map(|_| client.submit(buffered_get(&url, 5))).collect();
     for outcome in join_all(submissions) {
         assert_eq!(outcome.unwrap().read_all(5).unwrap(), b"hello");
     }
@@ -160,28 +160,30 @@ fn a_token_ends_a_submission_in_every_phase() {
     let full = client_with(per_origin(1));
     let _in_use = get(&full, &half.url("/")).unwrap();
     let secure = format!("https://localhost:{}/", silent.port());
-    let (source, account) = Source::endless();
+    let (source, account) = CountedReader::endless();
     let cases = [
         (Phase::Pool, full, request("GET", &half.url("/"))),
         (Phase::Connect, client(), request("GET", &hole.url("/"))),
         (Phase::Tls, tls_client(), request("GET", &secure)),
         (Phase::Write, client(), post(&silent.url("/"), source.chunked())),
         (Phase::Head, client(), request("GET", &silent.url("/"))),
-        (Phase::Read, client(), whole(&half.url("/"), 100)),
+        (Phase::Read, client(), buffered_get(&half.url("/"), 100)),
     ];
     for (phase, client, request) in cases {
         let token = CancelToken::new();
         let mut submission = client.submit(with_token(request, &token));
         match phase {
-            Phase::Pool => until("a request that waits", || client.manager().stats().queued == 1),
-            Phase::Write => until("a body under way", || account.reads() > 10),
-            Phase::Head => until("a request that was sent", || {
+            Phase::Pool => {
+                wait_until("a request that waits", || client.manager().stats().queued == 1)
+            }
+            Phase::Write => wait_until("a body under way", || account.reads() > 10),
+            Phase::Head => wait_until("a request that was sent", || {
                 client.manager().connections().iter().any(|one| one.bytes_out > 0)
             }),
-            Phase::Read => until("a response that began", || {
+            Phase::Read => wait_until("a response that began", || {
                 client.manager().connections().iter().any(|one| one.bytes_in > 0)
             }),
-            _ => until("a dial", || client.manager().stats().dialling == 1),
+            _ => wait_until("a dial", || client.manager().stats().dialling == 1),
         }
         // What came is looked at in a moment.
         thread::sleep(ms(20));
@@ -225,7 +227,7 @@ fn dropping_a_submission_cancels_it_and_nothing_else() {
     let ids: Vec<_> = client.manager().connections().iter().map(|one| one.id).collect();
     drop(submission);
     assert!(server.wait_ended(1, PATIENCE).is_some());
-    until("the end of the other's work", || client.manager().connections().len() == 1);
+    wait_until("the end of the other's work", || client.manager().connections().len() == 1);
     assert_eq!(client.manager().why_closed(ids[1]), Some(CloseReason::Cancelled));
     // The token is the parent of both: it was not fired by that.
     assert!(!token.is_fired());
@@ -245,21 +247,21 @@ fn an_outcome_that_is_never_taken_closes_its_response() {
     wait_closed(&client, &server);
     // Taken and dropped is the same; a second look is no second outcome.
     submission = client.submit(request("GET", &server.url("/")));
-    until("an outcome", || poll_once(&mut submission).is_some());
+    wait_until("an outcome", || poll_once(&mut submission).is_some());
     assert!(poll_once(&mut submission).is_none());
     wait_closed(&client, &server);
 }
 
 /// A waker, and where it says that it was woken.
-fn telling() -> (Waker, mpsc::Receiver<()>) {
-    struct Tell(mpsc::Sender<()>);
-    impl Wake for Tell {
+fn channel_waker() -> (Waker, mpsc::Receiver<()>) {
+    struct SendOnWake(mpsc::Sender<()>);
+    impl Wake for SendOnWake {
         fn wake(self: Arc<Self>) {
             let _ = self.0.send(());
         }
     }
-    let (tell, told) = mpsc::channel();
-    (Waker::from(Arc::new(Tell(tell))), told)
+    let (sender, receiver) = mpsc::channel();
+    (Waker::from(Arc::new(SendOnWake(sender))), receiver)
 }
 
 /// As the losing branch of a select: it was polled, its outcome came, and it is dropped with it.
@@ -268,11 +270,11 @@ fn a_submission_that_is_dropped_with_its_outcome_leaves_no_connection_in_use() {
     let server = half();
     let client = client_with(per_origin(1));
     for _ in 0..5 {
-        let (waker, told) = telling();
+        let (waker, receiver) = channel_waker();
         let mut submission = client.submit(request("GET", &server.url("/")));
         let early = Pin::new(&mut submission).poll(&mut Context::from_waker(&waker));
         if early.is_pending() {
-            told.recv_timeout(PATIENCE).unwrap();
+            receiver.recv_timeout(PATIENCE).unwrap();
         }
         assert_eq!(client.manager().stats().in_use, 1);
         drop((early, submission));
@@ -291,11 +293,11 @@ fn a_read_that_is_dropped_with_its_piece_leaves_no_connection_in_use() {
     ]));
     let client = client_with(per_origin(1));
     let mut response = at_the_stall(&client, &server);
-    let (waker, told) = telling();
+    let (waker, receiver) = channel_waker();
     let mut reading = response.read_async(100);
     assert!(Pin::new(&mut reading).poll(&mut Context::from_waker(&waker)).is_pending());
     server.release("go");
-    told.recv_timeout(PATIENCE).unwrap();
+    receiver.recv_timeout(PATIENCE).unwrap();
     drop(reading);
     wait_closed(&client, &server);
     // The response is still there: it says that it was closed.
@@ -318,14 +320,14 @@ fn a_submission_dropped_by_its_own_waker_leaves_no_connection_in_use() {
         Step::Stall,
     ]));
     let client = client_with(per_origin(1));
-    let (tell, told) = mpsc::channel();
-    let drops = Arc::new(Drops(tell, Mutex::new(None)));
+    let (sender, receiver) = mpsc::channel();
+    let drops = Arc::new(Drops(sender, Mutex::new(None)));
     let mut submission = client.submit(request("GET", &server.url("/")));
     let waker = Waker::from(Arc::clone(&drops));
     assert!(Pin::new(&mut submission).poll(&mut Context::from_waker(&waker)).is_pending());
     *drops.1.lock().unwrap() = Some(submission);
     server.release("go");
-    told.recv_timeout(PATIENCE).unwrap();
+    receiver.recv_timeout(PATIENCE).unwrap();
     wait_closed(&client, &server);
 }
 
@@ -340,14 +342,14 @@ fn a_drop_that_races_with_the_outcome_leaves_no_connection_in_use() {
     let client = client_with(per_origin(1));
     let mut aim = Aim::new(9);
     for round in 0..ROUNDS {
-        let (waker, told) = telling();
+        let (waker, receiver) = channel_waker();
         let mut submission = client.submit(request("GET", &server.url("/")));
         let _ = Pin::new(&mut submission).poll(&mut Context::from_waker(&waker));
         assert!(server.wait_heads(round + 1, PATIENCE));
         server.release(&format!("go {round}"));
         aim.wait();
         drop(submission);
-        aim.was(told.try_recv().is_err());
+        aim.was(receiver.try_recv().is_err());
         wait_closed(&client, &server);
     }
     assert_eq!(server.connections(), ROUNDS);
@@ -358,7 +360,8 @@ fn a_shutdown_ends_submissions_in_every_phase() {
     let server = half();
     let client = client();
     let mut response = at_the_stall(&client, &server);
-    let heads: Vec<_> = (0..20).map(|_| client.submit(whole(&server.url("/"), 100))).collect();
+    let heads: Vec<_> =
+        (0..20).map(|_| client.submit(buffered_get(&server.url("/"), 100))).collect();
     assert!(server.wait_heads(1, PATIENCE));
     let reading = response.read_async(100);
     client.manager().shutdown();
@@ -378,10 +381,10 @@ fn a_slow_body_delays_no_other_request() {
     let server = Server::start(Script::answering("hello"));
     let client = client();
     let (go, gone) = mpsc::channel::<()>();
-    let (source, account) = Source::pieces(1, 5, move |_| gone.recv().unwrap());
+    let (source, account) = CountedReader::pieces(1, 5, move |_| gone.recv().unwrap());
     let upload = client.submit(post(&server.url("/"), source.chunked()));
-    until("an upload that waits", || account.reads() > 0);
-    let submissions = (0..20).map(|_| client.submit(whole(&server.url("/"), 5))).collect();
+    wait_until("an upload that waits", || account.reads() > 0);
+    let submissions = (0..20).map(|_| client.submit(buffered_get(&server.url("/"), 5))).collect();
     join_all(submissions).into_iter().for_each(|outcome| drop(outcome.unwrap()));
     go.send(()).unwrap();
     assert_eq!(upload.wait().unwrap().status_code(), 200);
@@ -392,7 +395,7 @@ fn a_slow_body_delays_no_other_request() {
 fn panics_of_callbacks_are_reported_and_affect_no_other_request() {
     let server = Server::start(Script::answering("hello"));
     let client = client();
-    let (source, account) = Source::pieces(1, 5, |_| panic!("on purpose"));
+    let (source, account) = CountedReader::pieces(1, 5, |_| panic!("on purpose"));
     let error = client.submit(post(&server.url("/"), source.chunked())).wait().unwrap_err();
     assert_eq!(error.kind(), Kind::Panic);
     account.assert_dropped_once();
@@ -408,18 +411,18 @@ fn panics_of_callbacks_are_reported_and_affect_no_other_request() {
     let bad = Waker::from(Arc::new(Bad));
     let early = Pin::new(&mut submission).poll(&mut Context::from_waker(&bad));
     if early.is_pending() {
-        until("an outcome", || poll_once(&mut submission).is_some());
+        wait_until("an outcome", || poll_once(&mut submission).is_some());
     }
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"hello");
 }
 
 #[test]
 fn the_child_of_a_fork_submits_with_threads_of_its_own() {
-    alone("the_child_of_a_fork_submits_with_threads_of_its_own", || {
+    in_own_process("the_child_of_a_fork_submits_with_threads_of_its_own", || {
         let (server, answers) = (half(), Server::start(Script::answering("hello")));
         let client = client();
         let mut response = at_the_stall(&client, &server);
-        let submission = client.submit(whole(&server.url("/"), 100));
+        let submission = client.submit(buffered_get(&server.url("/"), 100));
         assert!(server.wait_heads(2, PATIENCE));
         let reading = response.read_async(100);
         // SAFETY: no pointers. The child uses what this test is about, and its own memory.
@@ -429,7 +432,7 @@ fn the_child_of_a_fork_submits_with_threads_of_its_own() {
             unsafe { libc::alarm(30) };
             assert_eq!(block_on(reading).unwrap_err().kind(), Kind::Forked);
             assert_eq!(submission.wait().unwrap_err().kind(), Kind::Forked);
-            let mut own = client.submit(whole(&answers.url("/"), 100)).wait().unwrap();
+            let mut own = client.submit(buffered_get(&answers.url("/"), 100)).wait().unwrap();
             assert_eq!(own.read_all(100).unwrap(), b"hello");
             drop(response);
             // SAFETY: handlers of atexit(3) run, as they would in any program.

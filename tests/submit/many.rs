@@ -17,20 +17,20 @@ use testserver::{
 };
 
 use super::fairness::fifty_small_ones;
-use crate::support::alone::{alone, alone_with};
-use crate::support::crowd::{
-    Silent, TEN_OF_100, Watched, errors, whole, with_token, without_limits,
-};
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::block_on;
-use crate::support::look::{
+use crate::support::held_responses::{holding, release_response, targets};
+use crate::support::inspect::{
     assert_at_rest, count_sockets, io_sleeps, sockets, threads, threads_named, wait_at_rest,
 };
-use crate::support::queue::{holding, let_go, targets};
-use crate::support::source::Source;
-use crate::support::verdict::{REASON, assert_cancelled, assert_consistent, report};
+use crate::support::outcome::{REASON, assert_cancelled, assert_consistent, report};
+use crate::support::own_process::{in_own_process, in_own_process_with};
+use crate::support::submissions::{
+    PolledSubmission, SilentServer, TEN_OF_100, buffered_get, errors, with_token, without_timeouts,
+};
 use crate::support::{
-    Dice, MARGIN, PATIENCE, client, client_with, ms, per_origin, post, request, tls_client,
-    trusting, until,
+    MARGIN, PATIENCE, Random, client, client_with, ms, per_origin, post, request, tls_client,
+    trusting, wait_until,
 };
 
 /// So many requests that wait for a head, and so many cancels at once: by a token each and by one for all.
@@ -38,24 +38,24 @@ fn cancel_at_once(count: usize) {
     let client = client();
     let server = Server::start(Script::answering("ok"));
     // Whatever is started with the first submission, is.
-    client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+    client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
     for one_for_all in [false, true] {
-        let silent = Silent::start();
+        let silent = SilentServer::start();
         let before = threads();
         let parent = CancelToken::new();
         let tokens: Vec<CancelToken> = (0..count).map(|_| parent.child()).collect();
         let submit = |token| {
-            let request = without_limits(request("GET", &silent.url()));
-            Watched::new(client.submit(with_token(request, token)))
+            let request = without_timeouts(request("GET", &silent.url()));
+            PolledSubmission::new(client.submit(with_token(request, token)))
         };
-        let all: Vec<Watched> = tokens.iter().map(submit).collect();
-        until("all of the heads", || silent.heads() == count);
+        let all: Vec<PolledSubmission> = tokens.iter().map(submit).collect();
+        wait_until("all of the heads", || silent.heads() == count);
         let stats = client.manager().stats();
         assert_eq!((stats.in_use, stats.dialling), (count as u64, 0));
         // The dials may have had workers; requests under way have none.
         assert!(threads() <= before, "{} threads for {count} requests", threads());
         assert_eq!(threads_named("hangup-io").len(), 1);
-        assert!(!all.iter().any(Watched::is_told));
+        assert!(!all.iter().any(PolledSubmission::is_done));
         let fired = Instant::now();
         if one_for_all {
             parent.fire(Some(REASON));
@@ -75,9 +75,9 @@ fn cancel_at_once(count: usize) {
         // Nothing is left here, and the server has seen every close.
         assert_at_rest(client.manager());
         assert_eq!(sockets(silent.port), []);
-        until("every close", || silent.ended() == count);
+        wait_until("every close", || silent.ended() == count);
         // And the manager is as good as new.
-        let mut next = client.submit(whole(&server.url("/"), 10)).wait().unwrap();
+        let mut next = client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
         assert!(next.reused());
         assert_eq!(next.read_all(10).unwrap(), b"ok");
     }
@@ -88,7 +88,9 @@ fn cancel_at_once(count: usize) {
 
 #[test]
 fn a_thousand_are_cancelled_at_once_and_each_ends_once() {
-    alone("many::a_thousand_are_cancelled_at_once_and_each_ends_once", || cancel_at_once(1000));
+    in_own_process("many::a_thousand_are_cancelled_at_once_and_each_ends_once", || {
+        cancel_at_once(1000)
+    });
 }
 
 /// So many in each of eight phases, and a shutdown from another thread.
@@ -97,7 +99,7 @@ fn shut_down_in_every_phase(each: usize) {
     let asked = Arc::new(AtomicUsize::new(0));
     let hole = BlackHole::new();
     let fillers = count_sockets(hole.port());
-    let [silent, upload, head] = [(); 3].map(|()| Silent::start());
+    let [silent, upload, head] = [(); 3].map(|()| SilentServer::start());
     let half = vec![Step::head(), Step::send(TEN_OF_100), Step::Stall];
     let body = Server::start(Script::every(half));
     let conduct = Conduct::Silent(ProxyStep::Request);
@@ -109,7 +111,7 @@ fn shut_down_in_every_phase(each: usize) {
     let (is_open, asks) = (Arc::clone(&open), Arc::clone(&asked));
     client.manager().set_resolver(Some(Arc::new(move |_| {
         asks.fetch_add(1, Ordering::SeqCst);
-        until("the end of the test", || is_open.load(Ordering::SeqCst));
+        wait_until("the end of the test", || is_open.load(Ordering::SeqCst));
         Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)])
     })));
     let urls = [
@@ -127,46 +129,46 @@ fn shut_down_in_every_phase(each: usize) {
     let mut all = Vec::new();
     for (phase, url) in &urls {
         if *phase == Phase::Pool {
-            until("what is before them", || head.heads() == each);
+            wait_until("what is before them", || head.heads() == each);
         }
         for _ in 0..each {
             let request = match phase {
                 Phase::Write => {
-                    let (source, account) = Source::endless();
+                    let (source, account) = CountedReader::endless();
                     accounts.push(account);
                     post(url, source.chunked())
                 }
-                _ => whole(url, 100),
+                _ => buffered_get(url, 100),
             };
             let client = if *phase == Phase::Proxy { &proxied } else { &client };
-            all.push((*phase, Watched::new(client.submit(without_limits(request)))));
+            all.push((*phase, PolledSubmission::new(client.submit(without_timeouts(request)))));
         }
     }
     let manager = client.manager();
     let count = each as u64;
-    until("all of them in their phases", || {
+    wait_until("all of them in their phases", || {
         let stats = manager.stats();
         (stats.dialling, stats.in_use, stats.queued) == (4 * count, 3 * count, count)
     });
-    until("a look-up", || asked.load(Ordering::SeqCst) > 0);
-    until("SYNs", || sockets(hole.port()).len() >= fillers + each);
+    wait_until("a look-up", || asked.load(Ordering::SeqCst) > 0);
+    wait_until("SYNs", || sockets(hole.port()).len() >= fillers + each);
     assert!(proxy.wait_heads(each, PATIENCE));
-    until("bodies", || {
+    wait_until("bodies", || {
         let began = |row: &&hangup::ConnectionInfo| row.bytes_in as usize == TEN_OF_100.len();
         manager.connections().iter().filter(began).count() == each
     });
     // What a server does not read any more: nothing goes out.
     let mut sent = Vec::new();
-    until("full sockets", || {
+    wait_until("full sockets", || {
         thread::sleep(ms(50));
         let now: Vec<u64> = manager.connections().iter().map(|row| row.bytes_out).collect();
         std::mem::replace(&mut sent, now) == sent
     });
-    until("a thread with nothing to do", io_sleeps);
-    assert!(!all.iter().any(|(_, one)| one.is_told()));
+    wait_until("a thread with nothing to do", io_sleeps);
+    assert!(!all.iter().any(|(_, one)| one.is_done()));
     let begun = Instant::now();
     thread::scope(|scope| scope.spawn(|| manager.shutdown()).join().unwrap());
-    let (phases, all): (Vec<Phase>, Vec<Watched>) = all.into_iter().unzip();
+    let (phases, all): (Vec<Phase>, Vec<PolledSubmission>) = all.into_iter().unzip();
     let errors = errors(all);
     report(&format!("{} submissions", errors.len()), "shutdown", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
@@ -180,20 +182,20 @@ fn shut_down_in_every_phase(each: usize) {
     accounts.iter().for_each(|account| account.assert_dropped_once());
     let ports = [silent.port, upload.port, head.port, body.port(), proxy.port(), 8000];
     for port in ports {
-        until("the last socket's end", || sockets(port).is_empty());
+        wait_until("the last socket's end", || sockets(port).is_empty());
     }
-    until("the SYNs' end", || sockets(hole.port()).len() <= fillers);
+    wait_until("the SYNs' end", || sockets(hole.port()).len() <= fillers);
     wait_at_rest(manager);
     assert_eq!((manager.stats().queued, manager.stats().idle), (0, 0));
     for server in [&silent, &upload, &head] {
-        until("every close", || server.ended() == each);
+        wait_until("every close", || server.ended() == each);
     }
     open.store(true, Ordering::SeqCst);
 }
 
 #[test]
 fn a_thousand_in_every_phase_end_once_when_it_is_shut_down() {
-    alone("many::a_thousand_in_every_phase_end_once_when_it_is_shut_down", || {
+    in_own_process("many::a_thousand_in_every_phase_end_once_when_it_is_shut_down", || {
         shut_down_in_every_phase(125);
     });
 }
@@ -201,19 +203,19 @@ fn a_thousand_in_every_phase_end_once_when_it_is_shut_down() {
 #[test]
 fn without_fibers_threads_do_the_same() {
     let name = "many::without_fibers_threads_do_the_same";
-    alone_with(name, &[("HANGUP_ENGINE", "threads")], || {
+    in_own_process_with(name, &[("HANGUP_ENGINE", "threads")], || {
         let client = client();
-        let (silent, server) = (Silent::start(), Server::start(Script::answering("ok")));
+        let (silent, server) = (SilentServer::start(), Server::start(Script::answering("ok")));
         let token = CancelToken::new();
         let submit = || client.submit(with_token(request("GET", &silent.url()), &token));
-        let all: Vec<_> = (0..100).map(|_| Watched::new(submit())).collect();
-        until("all of the heads", || silent.heads() == 100);
+        let all: Vec<_> = (0..100).map(|_| PolledSubmission::new(submit())).collect();
+        wait_until("all of the heads", || silent.heads() == 100);
         // A thread each, and still they end at once.
         assert!(threads_named("hangup-io").len() >= 100);
         fifty_small_ones(&client, &server.url("/"));
         token.fire(Some(REASON));
         errors(all).iter().for_each(|error| assert_cancelled(error, Phase::Head));
-        until("every close", || silent.ended() == 100);
+        wait_until("every close", || silent.ended() == 100);
         assert_at_rest(client.manager());
         shut_down_in_every_phase(5);
     });
@@ -231,7 +233,7 @@ fn bodies_of_bytes_and_files_are_sent_side_by_side() {
         .map(|number| match number % 3 {
             0 => post(&server.url("/"), Body::bytes(&bytes)),
             1 => post(&server.url("/"), Body::file(&path).unwrap()),
-            _ => post(&server.url("/"), Source::pieces(30, 10_000, |_| {}).0.chunked()),
+            _ => post(&server.url("/"), CountedReader::pieces(30, 10_000, |_| {}).0.chunked()),
         })
         .map(|request| client.submit(request))
         .collect();
@@ -254,15 +256,15 @@ fn limits_hold_for_submitted_requests() {
     // L1, L4: first come, first served, and a queue that is full refuses at once.
     let server = Server::start(holding(&["/held"]));
     let client = client_with(Limits { queue: 200, ..per_origin(1) });
-    let held = client.submit(whole(&server.url("/held"), 10));
+    let held = client.submit(buffered_get(&server.url("/held"), 10));
     assert!(server.wait_mark("/held", PATIENCE));
     let all: Vec<_> = (0..200)
-        .map(|number| client.submit(whole(&server.url(&format!("/{number}")), 10)))
+        .map(|number| client.submit(buffered_get(&server.url(&format!("/{number}")), 10)))
         .collect();
-    until("the queue", || client.manager().stats().queued == 200);
-    let error = client.submit(whole(&server.url("/refused"), 10)).wait().unwrap_err();
+    wait_until("the queue", || client.manager().stats().queued == 200);
+    let error = client.submit(buffered_get(&server.url("/refused"), 10)).wait().unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::QueueFull, Phase::Pool));
-    let_go(&server, "/held");
+    release_response(&server, "/held");
     assert_eq!(held.wait().unwrap().read_all(10).unwrap(), b"/held");
     for one in all {
         assert_eq!(one.wait().unwrap().read_all(10).unwrap(), b"ok");
@@ -274,7 +276,7 @@ fn limits_hold_for_submitted_requests() {
 
 #[test]
 fn a_thousand_timeouts_expire_each_at_its_time() {
-    let silent = Silent::start();
+    let silent = SilentServer::start();
     let client = client();
     let all: Vec<_> = (0..1000)
         .map(|number| {
@@ -283,14 +285,14 @@ fn a_thousand_timeouts_expire_each_at_its_time() {
             let mut request = request("GET", &silent.url());
             request.set_timeout(Timeout::Total, Some(limit)).unwrap();
             let set = Instant::now();
-            (limit, set, Watched::new(client.submit(request)))
+            (limit, set, PolledSubmission::new(client.submit(request)))
         })
         .collect();
-    until("all of the heads", || silent.heads() == 1000);
-    until("every outcome", || all.iter().all(|(.., one)| one.is_told()));
+    wait_until("all of the heads", || silent.heads() == 1000);
+    wait_until("every outcome", || all.iter().all(|(.., one)| one.is_done()));
     let mut latest = Duration::ZERO;
     for (limit, set, one) in all {
-        let took = one.told.at().expect("not told at once") - set;
+        let took = one.wakes.at().expect("not told at once") - set;
         assert!(took >= limit, "{took:?} instead of {limit:?}");
         latest = latest.max(took - limit);
         let error = one.outcome().unwrap_err();
@@ -299,7 +301,7 @@ fn a_thousand_timeouts_expire_each_at_its_time() {
     }
     report("the latest of a thousand", "clock", latest);
     assert!(latest < MARGIN, "{latest:?}");
-    until("every close", || silent.ended() == 1000);
+    wait_until("every close", || silent.ended() == 1000);
     assert_at_rest(client.manager());
 }
 
@@ -311,10 +313,10 @@ fn a_kept_connection_serves_both_forms_in_turn() {
     );
     let client = tls_client();
     for server in [&plain, &secure] {
-        let mut dice = Dice::new(5);
+        let mut random = Random::new(5);
         for round in 0..200 {
             let request = || request("GET", &server.url("/"));
-            let mut response = match dice.roll(2) {
+            let mut response = match random.below(2) {
                 0 => client.send(&mut request()).unwrap(),
                 _ => client.submit(request()).wait().unwrap(),
             };
@@ -323,7 +325,7 @@ fn a_kept_connection_serves_both_forms_in_turn() {
             let mut body = Vec::new();
             while body.len() < 10 {
                 let mut piece = [0; 3];
-                match dice.roll(2) {
+                match random.below(2) {
                     0 => {
                         let got = response.read(&mut piece).unwrap();
                         body.extend(&piece[..got]);
@@ -359,7 +361,7 @@ fn a_waker_may_submit_at_once() {
                     Poll::Ready(outcome) => {
                         assert_eq!(outcome.unwrap().read_all(10).unwrap(), b"ok");
                         let left = self.left.fetch_sub(1, Ordering::SeqCst) - 1;
-                        let next = || self.client.submit(whole(&self.url, 10));
+                        let next = || self.client.submit(buffered_get(&self.url, 10));
                         *current = (left > 0).then(next);
                     }
                 }
@@ -375,7 +377,7 @@ fn a_waker_may_submit_at_once() {
 
     let server = Server::start(Script::answering("ok"));
     let client = client();
-    let first = client.submit(whole(&server.url("/"), 10));
+    let first = client.submit(buffered_get(&server.url("/"), 10));
     let chain = Arc::new(Chain {
         client,
         url: server.url("/"),
@@ -383,6 +385,6 @@ fn a_waker_may_submit_at_once() {
         current: Mutex::new(Some(first)),
     });
     chain.go_on();
-    until("the end of the chain", || chain.left.load(Ordering::SeqCst) == 0);
+    wait_until("the end of the chain", || chain.left.load(Ordering::SeqCst) == 0);
     assert_eq!(server.connections(), 1);
 }

@@ -171,8 +171,8 @@ impl DerefMut for Response {
 }
 
 /// What tests send with: hangup's client as it is, or one of a form.
-pub trait Sends {
-    type Response: Reads;
+pub trait AnyClient {
+    type Response: AnyResponse;
 
     fn send(&self, request: &mut Request) -> Result<Self::Response, Error>;
     fn get(&self, url: &str, total: Option<Duration>) -> Result<Self::Response, Error>;
@@ -180,12 +180,12 @@ pub trait Sends {
     fn plain(&self) -> &hangup::Client;
 }
 
-/// What [`Sends`] answers.
-pub trait Reads {
+/// What [`AnyClient`] answers.
+pub trait AnyResponse {
     fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error>;
 }
 
-impl Sends for Client {
+impl AnyClient for Client {
     type Response = Response;
 
     fn send(&self, request: &mut Request) -> Result<Response, Error> {
@@ -201,7 +201,7 @@ impl Sends for Client {
     }
 }
 
-impl Sends for hangup::Client {
+impl AnyClient for hangup::Client {
     type Response = hangup::Response;
 
     fn send(&self, request: &mut Request) -> Result<hangup::Response, Error> {
@@ -217,7 +217,7 @@ impl Sends for hangup::Client {
     }
 }
 
-impl<T: Sends> Sends for &T {
+impl<T: AnyClient> AnyClient for &T {
     type Response = T::Response;
 
     fn send(&self, request: &mut Request) -> Result<T::Response, Error> {
@@ -233,13 +233,13 @@ impl<T: Sends> Sends for &T {
     }
 }
 
-impl Reads for Response {
+impl AnyResponse for Response {
     fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
         self.read_all(at_most)
     }
 }
 
-impl Reads for hangup::Response {
+impl AnyResponse for hangup::Response {
     fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
         self.read_all(at_most)
     }

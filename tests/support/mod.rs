@@ -6,20 +6,20 @@
 // Each test binary uses its own part of it.
 #![allow(dead_code, unused_imports, unused_macros)]
 
-pub mod alone;
-pub mod crowd;
+pub mod counted_reader;
 pub mod form;
-pub mod look;
-pub mod queue;
-pub mod source;
-pub mod verdict;
+pub mod held_responses;
+pub mod inspect;
+pub mod outcome;
+pub mod own_process;
+pub mod submissions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hangup::{Body, Client, Error, Limits, Manager, Request};
 
-use self::form::{Reads, Sends};
+use self::form::{AnyClient, AnyResponse};
 
 /// How long something that is bound to happen may take on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,18 +49,18 @@ pub fn tls_client() -> Client {
 }
 
 /// Has a client trust the test CA.
-pub fn trusting<C: Sends>(client: C) -> C {
+pub fn trusting<C: AnyClient>(client: C) -> C {
     client.plain().set_tls_roots(testserver::certs().ca().as_bytes()).unwrap();
     client
 }
 
 /// GET without limits of its own.
-pub fn get<C: Sends>(client: &C, url: &str) -> Result<C::Response, Error> {
+pub fn get<C: AnyClient>(client: &C, url: &str) -> Result<C::Response, Error> {
     client.get(url, None)
 }
 
 /// GET, and the whole body.
-pub fn fetch<C: Sends>(client: &C, url: &str) -> Result<Vec<u8>, Error> {
+pub fn fetch<C: AnyClient>(client: &C, url: &str) -> Result<Vec<u8>, Error> {
     get(client, url)?.read_all(usize::MAX)
 }
 
@@ -82,7 +82,7 @@ pub const fn ms(millis: u64) -> Duration {
 
 /// Waits until something holds. Panics when patience is over.
 #[track_caller]
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < end, "waited in vain for: {what}");
@@ -91,15 +91,15 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Numbers that look random and are the same each time (xorshift64*).
-pub struct Dice(u64);
+pub struct Random(u64);
 
-impl Dice {
+impl Random {
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
     /// One of 0 to `sides` - 1.
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    pub fn below(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -111,17 +111,17 @@ impl Dice {
 /// earlier after one that came too late, and never twice the same.
 pub struct Aim {
     micros: u64,
-    dice: Dice,
+    random: Random,
 }
 
 impl Aim {
     pub fn new(seed: u64) -> Self {
-        Self { micros: 100, dice: Dice::new(seed) }
+        Self { micros: 100, random: Random::new(seed) }
     }
 
     /// Lets the time until the shot pass; others may run meanwhile, also on one processor.
     pub fn wait(&mut self) {
-        let time = Duration::from_micros(self.dice.roll(self.micros * 2));
+        let time = Duration::from_micros(self.random.below(self.micros * 2));
         let end = Instant::now() + time;
         while Instant::now() < end {
             std::thread::yield_now();

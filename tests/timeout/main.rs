@@ -14,12 +14,12 @@ use hangup::{
 };
 use testserver::{Certificate, Script, Server, Step, Until};
 
-use crate::support::alone::{again_on_threads, alone};
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Form, Response, in_both_forms};
-use crate::support::look::{assert_gone, threads};
-use crate::support::source::Source;
-use crate::support::verdict::{assert_in_time, assert_timed_out, timed_out};
-use crate::support::{MARGIN, PATIENCE, fetch, get, ms, post, request, until};
+use crate::support::inspect::{assert_gone, threads};
+use crate::support::outcome::{assert_in_time, assert_timed_out, timed_out};
+use crate::support::own_process::{in_own_process, run_again_on_threads};
+use crate::support::{MARGIN, PATIENCE, fetch, get, ms, post, request, wait_until};
 
 in_both_forms! {
     t2_the_total_runs_across_dial_upload_and_body,
@@ -40,7 +40,7 @@ in_both_forms! {
 
 #[test]
 fn submissions_on_a_pool_of_threads_time_out_too() {
-    again_on_threads(&["submitted::t1_", "submitted::t2_", "submitted::t4_"]);
+    run_again_on_threads(&["submitted::t1_", "submitted::t2_", "submitted::t4_"]);
 }
 
 fn within(mut request: Request, clock: Timeout, limit: Duration) -> Request {
@@ -65,7 +65,7 @@ fn t2_the_total_runs_across_dial_upload_and_body(form: Form) {
     ];
     let server = Server::start(Script::every(steps));
     let client = form.tls_client();
-    let (source, account) = Source::pieces(3, 100, |_| thread::sleep(ms(20)));
+    let (source, account) = CountedReader::pieces(3, 100, |_| thread::sleep(ms(20)));
     let url = format!("https://localhost:{}/", server.port());
     let mut request = within(post(&url, source.chunked()), Timeout::Total, total);
     for clock in [
@@ -93,7 +93,7 @@ fn t2_the_total_runs_across_dial_upload_and_body(form: Form) {
     assert_gone(client.manager(), server.port());
     // And in the upload, when its reader dawdles.
     let server = Server::start(Script::every(vec![Step::head(), Step::body(), Step::Stall]));
-    let (source, account) = Source::pieces(1000, 10, |_| thread::sleep(ms(20)));
+    let (source, account) = CountedReader::pieces(1000, 10, |_| thread::sleep(ms(20)));
     let mut request = within(post(&server.url("/"), source.chunked()), Timeout::Total, LIMIT);
     let begun = Instant::now();
     let error = client.send(&mut request).unwrap_err();
@@ -127,7 +127,7 @@ fn t3_the_head_timeout_runs_neither_during_the_upload_nor_during_the_body(form: 
     ];
     let server = Server::start(Script::every(vec![Step::forever(steps)]));
     let client = form.client();
-    let (source, _) = Source::pieces(20, 10, move |_| thread::sleep(head / 10));
+    let (source, _) = CountedReader::pieces(20, 10, move |_| thread::sleep(head / 10));
     let mut request = within(post(&server.url("/"), source.chunked()), Timeout::Head, head);
     let begun = Instant::now();
     let mut response = client.send(&mut request).unwrap();
@@ -140,7 +140,7 @@ fn t3_the_head_timeout_starts_when_the_request_is_sent(form: Form) {
     let steps = vec![Step::head(), Step::body(), Step::Stall];
     let server = Server::start(Script::every(steps));
     let client = form.client();
-    let (source, _) = Source::pieces(10, 10, |_| thread::sleep(ms(20)));
+    let (source, _) = CountedReader::pieces(10, 10, |_| thread::sleep(ms(20)));
     let mut request = within(post(&server.url("/"), source.chunked()), Timeout::Head, LIMIT);
     let begun = Instant::now();
     let error = client.send(&mut request).unwrap_err();
@@ -339,32 +339,35 @@ fn t7_a_timeout_in_one_exchange_does_not_affect_idle_connections_or_other_exchan
 }
 
 fn t8_ten_thousand_requests_with_a_total_timeout_start_no_thread(form: Form) {
-    alone(&form.name("t8_ten_thousand_requests_with_a_total_timeout_start_no_thread"), || {
-        let server = Server::start(Script::answering("ok"));
-        let client = form.client();
-        fetch(&client, &server.url("/")).unwrap();
-        let before = threads();
-        let mut request = within(request("GET", &server.url("/")), Timeout::Total, ms(60_000));
-        let mut most = 0;
-        for round in 0..10_000 {
-            let mut response = client.send(&mut request).unwrap();
-            if round % 100 == 0 {
-                most = most.max(threads());
+    in_own_process(
+        &form.name("t8_ten_thousand_requests_with_a_total_timeout_start_no_thread"),
+        || {
+            let server = Server::start(Script::answering("ok"));
+            let client = form.client();
+            fetch(&client, &server.url("/")).unwrap();
+            let before = threads();
+            let mut request = within(request("GET", &server.url("/")), Timeout::Total, ms(60_000));
+            let mut most = 0;
+            for round in 0..10_000 {
+                let mut response = client.send(&mut request).unwrap();
+                if round % 100 == 0 {
+                    most = most.max(threads());
+                }
+                assert_eq!(response.read_all(10).unwrap(), b"ok");
             }
-            assert_eq!(response.read_all(10).unwrap(), b"ok");
-        }
-        assert_eq!((most, threads()), (before, before));
-        // A token with a deadline for each costs none either, or one for all.
-        for round in 0..1000 {
-            let token = CancelToken::new();
-            request.set_cancel(Some(token.clone()));
-            let mut response = client.send(&mut request).unwrap();
-            token.after(ms(60_000 + round));
-            assert_eq!(response.read_all(10).unwrap(), b"ok");
-        }
-        assert!(threads() <= before + 1, "{} threads instead of {before}", threads());
-        assert_eq!(server.connections(), 1);
-    });
+            assert_eq!((most, threads()), (before, before));
+            // A token with a deadline for each costs none either, or one for all.
+            for round in 0..1000 {
+                let token = CancelToken::new();
+                request.set_cancel(Some(token.clone()));
+                let mut response = client.send(&mut request).unwrap();
+                token.after(ms(60_000 + round));
+                assert_eq!(response.read_all(10).unwrap(), b"ok");
+            }
+            assert!(threads() <= before + 1, "{} threads instead of {before}", threads());
+            assert_eq!(server.connections(), 1);
+        },
+    );
 }
 
 fn the_error_names_the_timeout_that_expired_first(form: Form) {
@@ -385,7 +388,7 @@ fn the_error_names_the_timeout_that_expired_first(form: Form) {
         client.send(&mut request)
     });
     assert_gone(client.manager(), server.port());
-    until("the server's ends", || server.open_connections() == 0);
+    wait_until("the server's ends", || server.open_connections() == 0);
 }
 
 fn a_deadline_that_is_set_while_the_call_waits_ends_it(form: Form) {

@@ -9,13 +9,13 @@ use hangup::{CancelToken, CloseReason, Phase, Request, Sent, Timeout};
 use testserver::{BlackHole, Script, Server, Step};
 
 use super::{LIMIT, TEN_OF_100, within};
-use crate::support::alone::{BLOCKED, alone_with, blocking_resolver};
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Form, in_both_forms};
-use crate::support::look::{
+use crate::support::inspect::{
     assert_at_rest, assert_gone, assert_sockets, count_sockets, wait_at_rest, wait_gone,
 };
-use crate::support::source::Source;
-use crate::support::verdict::{assert_in_time, assert_timed_out, timed_out};
+use crate::support::outcome::{assert_in_time, assert_timed_out, timed_out};
+use crate::support::own_process::{BLOCKED, blocking_resolver, in_own_process_with};
 use crate::support::{PATIENCE, post, request};
 
 in_both_forms! {
@@ -47,7 +47,7 @@ fn three(own: Timeout, limit: Duration) -> [(Timeout, Set); 3] {
 fn t1_resolve_against_a_resolver_that_blocks(form: Form) {
     let name = &form.name("phases::t1_resolve_against_a_resolver_that_blocks");
     let shim = blocking_resolver();
-    alone_with(name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
+    in_own_process_with(name, &[("LD_PRELOAD", shim.to_str().unwrap())], || {
         for (clock, set) in three(Timeout::Resolve, LIMIT) {
             let client = form.client();
             let mut request = request("GET", &format!("http://{BLOCKED}:8000/"));
@@ -105,7 +105,7 @@ fn t1_write_against_a_server_that_does_not_read(form: Form) {
         let begun = Instant::now();
         let last = Arc::new(AtomicU64::new(0));
         let noted = Arc::clone(&last);
-        let (source, account) = Source::new(move |_, into| {
+        let (source, account) = CountedReader::new(move |_, into| {
             noted.store(begun.elapsed().as_nanos() as u64, Ordering::SeqCst);
             Ok(into.len())
         });

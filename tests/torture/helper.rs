@@ -65,13 +65,13 @@ pub fn prepare_hook(helper: &'static Helper, job: impl FnOnce() + Send + 'static
 /// What the shim calls, on a thread that is about to make a system call.
 pub extern "C" fn before_the_call() {
     let Some((helper, job)) = lock(&HOOK).take() else { return };
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     helper.run(move || {
         job();
         // An error means that the hook has stopped waiting.
-        let _ = tell.send(());
+        let _ = sender.send(());
     });
-    STUCK.store(told.recv_timeout(PATIENCE).is_err(), Ordering::SeqCst);
+    STUCK.store(receiver.recv_timeout(PATIENCE).is_err(), Ordering::SeqCst);
 }
 
 /// The call did not come: its job is dropped.

@@ -20,8 +20,8 @@ use places::{Places, Servers};
 use run::{End, Runner, Twist};
 use scenarios::SCENARIOS;
 use shim::Shim;
-use support::alone::alone_with;
 use support::form::Form;
+use support::own_process::in_own_process_with;
 
 /// Two tests for each scenario: `tls::blocking` and `tls::submitted`.
 macro_rules! tortures {
@@ -68,17 +68,21 @@ fn torture(name: &'static str, form: Form) {
         let servers = Servers::start(LIFE);
         let shim = Shim::build();
         let preload = shim.to_str().expect("a path in UTF-8");
-        let told = servers.told();
-        let env = [("LD_PRELOAD", preload), (Places::VARIABLE, &told)];
-        alone_with(&test, &env, || {});
+        let variable = servers.variable();
+        let env = [("LD_PRELOAD", preload), (Places::VARIABLE, &variable)];
+        in_own_process_with(&test, &env, || {});
         // A thread that is not there can only be missed by a process that has not begun one.
         for nth in 1..=COLD {
             let nth = nth.to_string();
-            alone_with(&test, &[&env[..], &[(COLD_VARIABLE, nth.as_str())]].concat(), || {});
+            in_own_process_with(
+                &test,
+                &[&env[..], &[(COLD_VARIABLE, nth.as_str())]].concat(),
+                || {},
+            );
         }
         return;
     };
-    alone_with(&test, &[], || in_the_child(name, form, places));
+    in_own_process_with(&test, &[], || in_the_child(name, form, places));
 }
 
 fn in_the_child(name: &'static str, form: Form, places: Places) {

@@ -44,7 +44,7 @@ impl Servers {
     }
 
     /// What the child's environment says of them.
-    pub fn told(&self) -> String {
+    pub fn variable(&self) -> String {
         self.places.0.join("\t")
     }
 }
@@ -55,8 +55,8 @@ impl Places {
 
     /// Where the parent's servers are, in a child.
     pub fn inherited() -> Option<Self> {
-        let told = std::env::var(Self::VARIABLE).ok()?;
-        Some(Self(told.split('\t').map(str::to_owned).collect()))
+        let variable = std::env::var(Self::VARIABLE).ok()?;
+        Some(Self(variable.split('\t').map(str::to_owned).collect()))
     }
 
     pub fn plain(&self, path: &str) -> String {

@@ -11,8 +11,8 @@ use crate::places::Places;
 use crate::scenarios::{Outcome, Scenario, Stage};
 use crate::shim::{Shim, error_text};
 use crate::support::form::Form;
-use crate::support::look::{descriptors, threads_named};
-use crate::support::verdict::assert_consistent;
+use crate::support::inspect::{descriptors, threads_named};
+use crate::support::outcome::assert_consistent;
 
 /// What happens in a run.
 #[derive(Clone, Copy)]
@@ -67,17 +67,17 @@ impl Runner {
     /// Whether the call at which something was to happen came.
     pub fn run(&mut self, twist: Twist) -> bool {
         self.runs += 1;
-        let told = self.told(twist);
-        self.watchdog.begins(told.clone());
+        let label = self.label(twist);
+        self.watchdog.begins(label.clone());
         let reached = match self.try_run(twist) {
             Ok(reached) => reached,
             Err(why) => {
-                eprintln!("violation: {told}: {why}");
-                self.violations.push(format!("{told}: {why}"));
+                eprintln!("violation: {label}: {why}");
+                self.violations.push(format!("{label}: {why}"));
                 true
             }
         };
-        self.watchdog.begins(format!("after {told}"));
+        self.watchdog.begins(format!("after {label}"));
         reached
     }
 
@@ -105,7 +105,7 @@ impl Runner {
         self.judge(twist, &outcome)?;
         if let Some(account) = stage.source.take() {
             // A submitted body is dropped by its own thread, soon.
-            until("the body source to be dropped", || Arc::strong_count(&account) == 1)?;
+            wait_until("the body source to be dropped", || Arc::strong_count(&account) == 1)?;
             let drops = account.drops.load(std::sync::atomic::Ordering::SeqCst);
             ensure(drops == 1, || format!("the body source was dropped {drops} times"))?;
         }
@@ -117,8 +117,8 @@ impl Runner {
         }
         at_rest(stage.client.manager())?;
         drop(stage);
-        until("the I/O thread to end", || threads_named("hangup-io").is_empty())?;
-        until("the descriptors to be closed", || descriptors().len() <= self.allowed())
+        wait_until("the I/O thread to end", || threads_named("hangup-io").is_empty())?;
+        wait_until("the descriptors to be closed", || descriptors().len() <= self.allowed())
             .map_err(|why| format!("{why}: {:?}", described()))?;
         Ok(reached)
     }
@@ -161,7 +161,7 @@ impl Runner {
         let expected = (self.scenario.cancels && kind == Kind::Cancelled)
             || match twist {
                 Twist::Nothing => false,
-                Twist::Failure { .. } => FAILURES.contains(&kind) && !says_nothing(error),
+                Twist::Failure { .. } => FAILURES.contains(&kind) && !has_no_message(error),
                 Twist::End { by: End::Cancel, .. } => kind == Kind::Cancelled,
                 Twist::End { by: End::CloseAll, .. } => kind == Kind::Closed,
                 Twist::End { by: End::ShutDown, .. } => kind == Kind::ShutDown,
@@ -169,7 +169,7 @@ impl Runner {
         ensure(expected, || format!("{error:?}"))
     }
 
-    fn told(&self, twist: Twist) -> String {
+    fn label(&self, twist: Twist) -> String {
         let Self { name, form, .. } = self;
         match twist {
             Twist::Nothing => format!("{name}, {form:?}, undisturbed"),
@@ -196,13 +196,13 @@ const FAILURES: [Kind; 8] = [
 ];
 
 /// The system refused, and the error does not say how.
-fn says_nothing(error: &Error) -> bool {
+fn has_no_message(error: &Error) -> bool {
     error.kind() == Kind::System && error.os_code().is_none()
 }
 
 fn at_rest(manager: &Manager) -> Result<(), String> {
     let mut stats = manager.stats();
-    let rest = until("the manager to be at rest", || {
+    let rest = wait_until("the manager to be at rest", || {
         stats = manager.stats();
         let busy = stats.dialling + stats.in_use + stats.queued;
         busy == 0 && stats.opened - stats.closed == stats.idle
@@ -210,7 +210,7 @@ fn at_rest(manager: &Manager) -> Result<(), String> {
     rest.map_err(|why| format!("{why}: {stats:?}"))
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), String> {
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), String> {
     let end = Instant::now() + Duration::from_secs(10);
     while !holds() {
         ensure(Instant::now() < end, || format!("waited in vain for {what}"))?;
@@ -225,7 +225,9 @@ fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String>
 
 /// What the open descriptors are.
 fn described() -> Vec<String> {
-    let target = |fd: i32| crate::support::look::what_is(fd).map(|path| path.display().to_string());
+    let target = |fd: i32| {
+        crate::support::inspect::descriptor_target(fd).map(|path| path.display().to_string())
+    };
     descriptors().into_iter().filter_map(target).collect()
 }
 

@@ -9,8 +9,8 @@ use hangup::{Body, CancelToken, CloseMode, ConnectionMode, Error, Request, Timeo
 
 use crate::helper::Helper;
 use crate::places::Places;
+use crate::support::counted_reader::{CountedReader, Usage};
 use crate::support::form::{Client, Form};
-use crate::support::source::{Account, Source};
 
 /// What happened, as the caller sees it: the body, or the error.
 pub type Outcome = Result<Vec<u8>, Error>;
@@ -36,7 +36,7 @@ pub struct Stage {
     pub places: &'static Places,
     pub helper: &'static Helper,
     /// The account of the body source, if there is one.
-    pub source: RefCell<Option<Arc<Account>>>,
+    pub source: RefCell<Option<Arc<Usage>>>,
 }
 
 impl Stage {
@@ -59,8 +59,8 @@ impl Stage {
     }
 
     /// A body source that counts how often it is dropped.
-    fn source(&self) -> Source {
-        let (source, account) = Source::pieces(PIECES, PIECE, |_| {});
+    fn source(&self) -> CountedReader {
+        let (source, account) = CountedReader::pieces(PIECES, PIECE, |_| {});
         self.source.replace(Some(account));
         source
     }

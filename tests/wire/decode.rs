@@ -9,8 +9,8 @@ use hangup::{CancelToken, CloseMode, CloseReason, Kind, Timeout};
 use testserver::{Script, Server, Step};
 
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::assert_gone;
-use crate::support::{fetch, get, request, until};
+use crate::support::inspect::assert_gone;
+use crate::support::{fetch, get, request, wait_until};
 
 in_both_forms! {
     r8_a_connection_is_reused_after_a_decoded_body,
@@ -252,7 +252,7 @@ fn r8_headers_of_a_decoded_response_are_unchanged(form: Form) {
     response.close(CloseMode::Now);
     assert_eq!(response.read(&mut [0]).unwrap_err().kind(), Kind::InvalidState);
     assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
-    until("the server sees it", || server.open_connections() == 0);
+    wait_until("the server sees it", || server.open_connections() == 0);
 }
 
 /// Empty gzip members, so many bytes of them and no less.

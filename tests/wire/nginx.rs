@@ -7,8 +7,8 @@ use hangup::{CloseMode, Kind};
 use testserver::Nginx;
 
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_sockets, only_socket, sockets};
-use crate::support::{MARGIN, fetch, get, ms, request, until};
+use crate::support::inspect::{assert_at_rest, assert_sockets, only_socket, sockets};
+use crate::support::{MARGIN, fetch, get, ms, request, wait_until};
 
 in_both_forms! {
     a_thousand_requests_share_one_connection,
@@ -151,8 +151,8 @@ fn a_large_body_left_unread_is_closed_at_once_and_its_slot_is_free(form: Form) {
             _ => response.close(CloseMode::Graceful),
         }
         assert!(begun.elapsed() < MARGIN);
-        until("rest", || client.manager().stats().in_use == 0);
-        until("the socket's end", || sockets(nginx.http_port()).is_empty());
+        wait_until("rest", || client.manager().stats().in_use == 0);
+        wait_until("the socket's end", || sockets(nginx.http_port()).is_empty());
         assert_at_rest(client.manager());
     }
 }

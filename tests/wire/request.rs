@@ -14,10 +14,10 @@ use hangup::{
 };
 use testserver::{Options, Script, Server, Step};
 
+use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Client, Form, Response, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone, assert_sockets, sockets};
-use crate::support::source::Source;
-use crate::support::{PATIENCE, fetch, get, post, request, until};
+use crate::support::inspect::{assert_at_rest, assert_gone, assert_sockets, sockets};
+use crate::support::{PATIENCE, fetch, get, post, request, wait_until};
 
 in_both_forms! {
     q7_bytes_files_and_readers_arrive_complete,
@@ -115,12 +115,12 @@ fn q7_a_reader_is_read_to_its_length_and_dropped_once(form: Form) {
     let server = taking();
     let client = form.client();
     // It would give more than it said: the rest is not asked for.
-    let (source, account) = Source::endless();
+    let (source, account) = CountedReader::endless();
     assert_eq!(send(&client, &server, source.of_length(100_000)).unwrap(), b"ok");
     assert_eq!(server.bodies(0)[0].len(), 100_000);
     account.assert_dropped_once();
     // One byte at a time, with interruptions.
-    let (source, account) = Source::new(|number, into| match number {
+    let (source, account) = CountedReader::new(|number, into| match number {
         _ if number % 2 == 0 => Err(io::ErrorKind::Interrupted.into()),
         201.. => Ok(0),
         _ => {
@@ -158,7 +158,7 @@ fn fails(form: Form, what: &str, body: Body, parts: &[&str]) -> Error {
 
 fn q7_a_reader_that_fails_ends_the_exchange_with_its_own_error(form: Form) {
     for (fine, length) in [(0, None), (3, None), (0, Some(10_000)), (3, Some(10_000))] {
-        let (source, account) = Source::new(move |number, into| {
+        let (source, account) = CountedReader::new(move |number, into| {
             if number == fine {
                 return Err(io::Error::other("the disk is on fire"));
             }
@@ -177,7 +177,7 @@ fn q7_a_reader_that_fails_ends_the_exchange_with_its_own_error(form: Form) {
 
 fn q7_a_reader_that_is_short_ends_the_exchange_with_its_own_error(form: Form) {
     for pieces in [0, 3] {
-        let (source, account) = Source::pieces(pieces, 100, |_| {});
+        let (source, account) = CountedReader::pieces(pieces, 100, |_| {});
         let error = fails(form, "short", source.of_length(1000), &["short", "1000"]);
         assert!(error.message().contains(&(pieces * 100).to_string()), "{error}");
         account.assert_dropped_once();
@@ -263,7 +263,7 @@ fn q7_a_fifo_and_a_device_are_refused_at_once_without_disturbing_a_writer() {
     fs::remove_file(&path).unwrap();
     let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
     assert!(made.success());
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let opened = {
         let path = path.clone();
         std::thread::spawn(move || {
@@ -271,10 +271,10 @@ fn q7_a_fifo_and_a_device_are_refused_at_once_without_disturbing_a_writer() {
                 let error = Body::file(&path).unwrap_err();
                 assert_eq!(error.kind(), Kind::System, "{}: {error}", path.display());
             }
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
         })
     };
-    told.recv_timeout(PATIENCE).unwrap();
+    receiver.recv_timeout(PATIENCE).unwrap();
     opened.join().unwrap();
     // One that was a file when it was named, and is none when it is sent.
     let server = taking();
@@ -291,7 +291,7 @@ fn q7_a_fifo_and_a_device_are_refused_at_once_without_disturbing_a_writer() {
 fn q7_a_reader_can_be_sent_once_and_other_bodies_repeatedly(form: Form) {
     let server = taking();
     let client = form.client();
-    let (source, account) = Source::pieces(2, 10, |_| {});
+    let (source, account) = CountedReader::pieces(2, 10, |_| {});
     let mut request = post(&server.url("/"), source.chunked());
     assert_eq!(request.try_clone().unwrap_err().kind(), Kind::InvalidState);
     client.send(&mut request).unwrap().read_all(10).unwrap();
@@ -312,7 +312,7 @@ fn q7_a_reader_can_be_sent_once_and_other_bodies_repeatedly(form: Form) {
     }
     assert_eq!(server.bodies(0)[1..], vec![b"again".to_vec(); 4]);
     // A reader that is never sent is dropped with its request.
-    let (source, account) = Source::endless();
+    let (source, account) = CountedReader::endless();
     drop(post(&server.url("/"), source.chunked()));
     account.assert_dropped_once();
 }
@@ -320,7 +320,7 @@ fn q7_a_reader_can_be_sent_once_and_other_bodies_repeatedly(form: Form) {
 fn a_reader_that_panics_leaks_no_connection_and_no_slot(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
-    let (source, account) = Source::new(|number, into| {
+    let (source, account) = CountedReader::new(|number, into| {
         assert_ne!(number, 2, "a bug in the caller's reader");
         Ok(into.len().min(100))
     });
@@ -381,7 +381,7 @@ fn q7_a_reader_that_stalls_does_not_delay_the_end_of_its_submission() {
             let client = crate::support::client();
             let (stalls, stalled) = mpsc::channel();
             let (go_on, released) = mpsc::channel::<()>();
-            let (source, account) = Source::new(move |number, into| {
+            let (source, account) = CountedReader::new(move |number, into| {
                 if number == fine {
                     stalls.send(()).unwrap();
                     let _ = released.recv();
@@ -417,7 +417,7 @@ fn q7_dropping_a_submission_releases_a_reader_that_stalls() {
     let client = crate::support::client();
     let (stalls, stalled) = mpsc::channel();
     let (go_on, released) = mpsc::channel::<()>();
-    let (source, account) = Source::new(move |_, _| {
+    let (source, account) = CountedReader::new(move |_, _| {
         stalls.send(()).unwrap();
         let _ = released.recv();
         panic!("after the submission was dropped");
@@ -425,7 +425,7 @@ fn q7_dropping_a_submission_releases_a_reader_that_stalls() {
     let submission = client.submit(post(&server.url("/"), source.chunked()));
     stalled.recv_timeout(PATIENCE).unwrap();
     drop(submission);
-    until("the connection is gone", || client.manager().connections().is_empty());
+    wait_until("the connection is gone", || client.manager().connections().is_empty());
     drop(go_on);
     account.assert_dropped_once();
 }
@@ -455,7 +455,7 @@ fn an_early_response_ends_the_upload_and_the_connection(form: Form) {
     let steps = vec![Step::head(), Step::send(answer), Step::eof()];
     let server = Server::start(Script::every(steps));
     let client = form.client();
-    let (source, account) = Source::endless();
+    let (source, account) = CountedReader::endless();
     let mut request = post(&server.url("/"), source.of_length(1 << 40));
     request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
     let begun = Instant::now();

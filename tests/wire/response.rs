@@ -7,7 +7,7 @@ use hangup::{CloseReason, ConnectionMode, Error, Kind, Phase};
 use testserver::{Script, Server, Step};
 
 use crate::support::form::{Client, Form, in_both_forms};
-use crate::support::look::{assert_at_rest, assert_gone};
+use crate::support::inspect::{assert_at_rest, assert_gone};
 use crate::support::{MARGIN, fetch, get, request};
 
 in_both_forms! {

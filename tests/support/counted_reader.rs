@@ -7,40 +7,40 @@ use std::thread::{self, ThreadId};
 
 use hangup::Body;
 
-use super::until;
+use super::wait_until;
 
 /// What the next read does; 0 bytes is the end.
 type Next = Box<dyn FnMut(usize, &mut [u8]) -> io::Result<usize> + Send>;
 
 /// A body source. Begins with one of its constructors; ends in a request.
-pub struct Source {
+pub struct CountedReader {
     next: Next,
-    account: Arc<Account>,
+    account: Arc<Usage>,
     home: ThreadId,
 }
 
-/// How a [`Source`] was used so far.
+/// How a [`CountedReader`] was used so far.
 #[derive(Debug, Default)]
-pub struct Account {
+pub struct Usage {
     pub reads: AtomicUsize,
     pub drops: AtomicUsize,
     /// It was read from on another thread than the one that made it.
-    elsewhere: AtomicBool,
+    on_another_thread: AtomicBool,
 }
 
-impl Source {
+impl CountedReader {
     /// Asks `next` with the number of the read, from 0.
     pub fn new(
         next: impl FnMut(usize, &mut [u8]) -> io::Result<usize> + Send + 'static,
-    ) -> (Self, Arc<Account>) {
-        let account = Arc::new(Account::default());
+    ) -> (Self, Arc<Usage>) {
+        let account = Arc::new(Usage::default());
         let home = thread::current().id();
         let source = Self { next: Box::new(next), account: Arc::clone(&account), home };
         (source, account)
     }
 
     /// Never ends.
-    pub fn endless() -> (Self, Arc<Account>) {
+    pub fn endless() -> (Self, Arc<Usage>) {
         Self::new(|_, into| {
             into.fill(b'u');
             Ok(into.len())
@@ -52,7 +52,7 @@ impl Source {
         count: usize,
         size: usize,
         mut before: impl FnMut(usize) + Send + 'static,
-    ) -> (Self, Arc<Account>) {
+    ) -> (Self, Arc<Usage>) {
         let mut left = 0;
         let mut begun = 0;
         Self::new(move |_, into| {
@@ -82,7 +82,7 @@ impl Source {
     }
 }
 
-impl Account {
+impl Usage {
     pub fn reads(&self) -> usize {
         self.reads.load(Ordering::SeqCst)
     }
@@ -91,24 +91,24 @@ impl Account {
     /// on another thread: then it is dropped when that has returned.
     #[track_caller]
     pub fn assert_dropped_once(&self) {
-        if self.elsewhere.load(Ordering::SeqCst) {
-            until("the body source is dropped", || self.drops.load(Ordering::SeqCst) > 0);
+        if self.on_another_thread.load(Ordering::SeqCst) {
+            wait_until("the body source is dropped", || self.drops.load(Ordering::SeqCst) > 0);
         }
         assert_eq!(self.drops.load(Ordering::SeqCst), 1, "drops of the body source");
     }
 }
 
-impl Read for Source {
+impl Read for CountedReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if thread::current().id() != self.home {
-            self.account.elsewhere.store(true, Ordering::SeqCst);
+            self.account.on_another_thread.store(true, Ordering::SeqCst);
         }
         let number = self.account.reads.fetch_add(1, Ordering::SeqCst);
         (self.next)(number, into)
     }
 }
 
-impl Drop for Source {
+impl Drop for CountedReader {
     fn drop(&mut self) {
         self.account.drops.fetch_add(1, Ordering::SeqCst);
     }

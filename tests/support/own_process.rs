@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 /// Runs `body` in a child process that runs nothing else. `name` is the test's own name.
 #[track_caller]
-pub fn alone(name: &str, body: impl FnOnce()) {
-    alone_with(name, &[], body);
+pub fn in_own_process(name: &str, body: impl FnOnce()) {
+    in_own_process_with(name, &[], body);
 }
 
-/// As [`alone`], with these in the child's environment.
+/// As [`in_own_process`], with these in the child's environment.
 #[track_caller]
-pub fn alone_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) {
+pub fn in_own_process_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) {
     if std::env::var(INSIDE).as_deref() == Ok(name) {
         // SAFETY: no pointers. A child that hangs is ended, not waited for.
         unsafe { libc::alarm(LIFE.as_secs() as u32) };
@@ -50,7 +50,7 @@ pub fn alone_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) {
 /// Runs tests of this program again, those whose names have one of these in them, where there are no fibers: a pool of
 /// threads does what is submitted.
 #[track_caller]
-pub fn again_on_threads(names: &[&str]) {
+pub fn run_again_on_threads(names: &[&str]) {
     let me = std::env::current_exe().expect("the path of this test");
     let output = Command::new(me)
         .args(names)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hangup::Manager;
 use testserver::{HeldSocket, Server, sockets_to};
 
-use super::until;
+use super::wait_until;
 
 /// Nothing is being dialled or in use, and every connection that was opened is either idle or closed. At once: not
 /// after a while.
@@ -29,7 +29,7 @@ pub fn assert_gone(manager: &Manager, port: u16) {
 /// [`assert_at_rest`], soon: the dial of a call that was ended goes on for a moment, for whoever comes.
 #[track_caller]
 pub fn wait_at_rest(manager: &Manager) {
-    until("the end of what is dialled", || manager.stats().dialling == 0);
+    wait_until("the end of what is dialled", || manager.stats().dialling == 0);
     assert_at_rest(manager);
 }
 
@@ -72,7 +72,7 @@ pub fn assert_sockets(port: u16, count: usize) {
 pub fn only_socket(port: u16) -> HeldSocket {
     assert_sockets(port, 1);
     let mut all = Vec::new();
-    until("the one socket", || {
+    wait_until("the one socket", || {
         all = sockets(port);
         all.len() == 1
     });
@@ -80,7 +80,7 @@ pub fn only_socket(port: u16) -> HeldSocket {
 }
 
 /// What a descriptor is: another one that gets its number later is something else.
-pub fn what_is(fd: i32) -> Option<std::path::PathBuf> {
+pub fn descriptor_target(fd: i32) -> Option<std::path::PathBuf> {
     fs::read_link(format!("/proc/self/fd/{fd}")).ok()
 }
 
@@ -91,7 +91,7 @@ pub fn disturb_idle(manager: &Manager, server: &Server, latch: &str) {
     let fd = only_socket(server.port()).fd;
     assert_eq!(manager.stats().idle, 1);
     server.release(latch);
-    until("bytes or a close from the server", || {
+    wait_until("bytes or a close from the server", || {
         poll(fd, libc::POLLIN) || manager.stats().idle == 0
     });
 }
@@ -105,7 +105,7 @@ pub fn wait_full(port: u16) {
             && all.iter().all(|held| held.state == "ESTABLISHED" && !poll(held.fd, libc::POLLOUT))
     };
     // A moment later still: the kernel's buffers grow while they fill.
-    until("a full socket", || {
+    wait_until("a full socket", || {
         full() && {
             std::thread::sleep(Duration::from_millis(5));
             full()

@@ -10,19 +10,19 @@ use std::time::Instant;
 
 use hangup::{CancelToken, Error, Request, Response, Submission, Timeout};
 
-use super::{request, until};
+use super::{request, wait_until};
 
 /// The head of a response whose body has 100 bytes, and ten of them.
 pub const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
 
 /// Takes every connection and never says a word: a thread and a descriptor for each connection would be more of the
 /// server's than of the client's.
-pub struct Silent {
+pub struct SilentServer {
     pub port: u16,
     pub held: Arc<Mutex<Vec<TcpStream>>>,
 }
 
-impl Silent {
+impl SilentServer {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -70,9 +70,9 @@ impl Silent {
 
 /// Notes when it was woken.
 #[derive(Default)]
-pub struct Told(Mutex<Vec<Instant>>);
+pub struct WakeCounter(Mutex<Vec<Instant>>);
 
-impl Told {
+impl WakeCounter {
     pub fn times(&self) -> usize {
         self.0.lock().unwrap().len()
     }
@@ -83,41 +83,41 @@ impl Told {
     }
 }
 
-impl Wake for Told {
+impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {
         self.0.lock().unwrap().push(Instant::now());
     }
 }
 
 /// A submission that was polled once, and how often its outcome was told since.
-pub struct Watched {
+pub struct PolledSubmission {
     pub submission: Submission,
     /// What was there at once.
     pub early: Option<Result<Response, Error>>,
-    pub told: Arc<Told>,
+    pub wakes: Arc<WakeCounter>,
 }
 
-impl Watched {
+impl PolledSubmission {
     pub fn new(mut submission: Submission) -> Self {
-        let told = Arc::<Told>::default();
-        let waker = Waker::from(Arc::clone(&told));
+        let wakes = Arc::<WakeCounter>::default();
+        let waker = Waker::from(Arc::clone(&wakes));
         let early = Pin::new(&mut submission).poll(&mut Context::from_waker(&waker));
         let early = match early {
             Poll::Ready(outcome) => Some(outcome),
             Poll::Pending => None,
         };
-        Self { submission, early, told }
+        Self { submission, early, wakes }
     }
 
-    pub fn is_told(&self) -> bool {
-        self.early.is_some() || self.told.times() > 0
+    pub fn is_done(&self) -> bool {
+        self.early.is_some() || self.wakes.times() > 0
     }
 
     /// The outcome, which was told once.
     #[track_caller]
     pub fn outcome(mut self) -> Result<Response, Error> {
-        let told = self.told.times();
-        assert_eq!(told, usize::from(self.early.is_none()));
+        let wakes = self.wakes.times();
+        assert_eq!(wakes, usize::from(self.early.is_none()));
         let mut look =
             || Pin::new(&mut self.submission).poll(&mut Context::from_waker(Waker::noop()));
         let outcome = self.early.unwrap_or_else(|| match look() {
@@ -131,12 +131,12 @@ impl Watched {
 
 /// Waits until all of them are told; answers their errors.
 #[track_caller]
-pub fn errors(all: Vec<Watched>) -> Vec<Error> {
-    until("every outcome", || all.iter().all(Watched::is_told));
+pub fn errors(all: Vec<PolledSubmission>) -> Vec<Error> {
+    wait_until("every outcome", || all.iter().all(PolledSubmission::is_done));
     all.into_iter().map(|one| one.outcome().expect_err("nobody is answered")).collect()
 }
 
-pub fn without_limits(mut request: Request) -> Request {
+pub fn without_timeouts(mut request: Request) -> Request {
     for clock in Timeout::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
         request.set_timeout(clock, None).unwrap();
     }
@@ -144,7 +144,7 @@ pub fn without_limits(mut request: Request) -> Request {
 }
 
 /// GET with the whole body.
-pub fn whole(url: &str, at_most: usize) -> Request {
+pub fn buffered_get(url: &str, at_most: usize) -> Request {
     let mut request = request("GET", url);
     request.set_buffer_body(Some(at_most));
     request

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hangup::{CancelToken, Error, Kind, Phase, Sent, Timeout};
 
-use super::{MARGIN, PATIENCE, look, until};
+use super::{MARGIN, PATIENCE, inspect, wait_until};
 
 /// Runs `work` on a thread of its own, which blocks; then `end` ends it from here. Answers what came of it and how
 /// long after `end` began that was. `ready` is called with the number of the blocked thread, and returns when it
@@ -18,15 +18,15 @@ pub fn ended_from_outside<T: Send>(
     end: impl FnOnce(),
 ) -> (T, Duration) {
     std::thread::scope(|scope| {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let worker = scope.spawn(move || {
-            tell.send(look::thread_number()).unwrap();
+            sender.send(inspect::thread_number()).unwrap();
             let outcome = work();
             (outcome, Instant::now())
         });
-        let tid = told.recv_timeout(PATIENCE).unwrap();
+        let tid = receiver.recv_timeout(PATIENCE).unwrap();
         ready(tid);
-        until("a thread that is blocked", || look::sleeps(tid) && look::io_sleeps());
+        wait_until("a thread that is blocked", || inspect::sleeps(tid) && inspect::io_sleeps());
         let fired = Instant::now();
         end();
         let (outcome, ended) = worker.join().expect("the blocked call does not panic");

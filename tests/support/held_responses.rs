@@ -7,8 +7,8 @@ use std::thread::{Scope, ScopedJoinHandle};
 use hangup::{Error, Request};
 use testserver::{Script, Server, Step};
 
-use super::form::{Reads, Sends};
-use super::{PATIENCE, request, until};
+use super::form::{AnyClient, AnyResponse};
+use super::{PATIENCE, request, wait_until};
 
 /// On each connection: a request for one of these paths marks the path and is answered after "go <path>", with the path;
 /// any other at once.
@@ -34,7 +34,7 @@ pub fn held(paths: &[&str]) -> Step {
 }
 
 /// Has a server of [`holding`] answer.
-pub fn let_go(server: &Server, path: &str) {
+pub fn release_response(server: &Server, path: &str) {
     server.release(&format!("go {path}"));
 }
 
@@ -42,7 +42,7 @@ pub fn let_go(server: &Server, path: &str) {
 pub type Running<'scope> = ScopedJoinHandle<'scope, Result<Vec<u8>, Error>>;
 
 /// Runs a request on a thread of its own.
-pub fn start<'scope, C: Sends + Sync>(
+pub fn start<'scope, C: AnyClient + Sync>(
     scope: &'scope Scope<'scope, '_>,
     client: &'scope C,
     mut request: Request,
@@ -52,7 +52,7 @@ pub fn start<'scope, C: Sends + Sync>(
 
 /// GETs a path that the server holds, and returns when the server has it.
 #[track_caller]
-pub fn occupy<'scope, C: Sends + Sync>(
+pub fn occupy<'scope, C: AnyClient + Sync>(
     scope: &'scope Scope<'scope, '_>,
     client: &'scope C,
     server: &Server,
@@ -66,14 +66,14 @@ pub fn occupy<'scope, C: Sends + Sync>(
 
 /// Puts a request into the queue, and returns when it waits there.
 #[track_caller]
-pub fn line_up<'scope, C: Sends + Sync>(
+pub fn enqueue<'scope, C: AnyClient + Sync>(
     scope: &'scope Scope<'scope, '_>,
     client: &'scope C,
     request: Request,
 ) -> Running<'scope> {
     let waited = client.plain().manager().stats().waited;
     let running = start(scope, client, request);
-    until("its place in the queue", || client.plain().manager().stats().waited > waited);
+    wait_until("its place in the queue", || client.plain().manager().stats().waited > waited);
     running
 }
 
