@@ -46,6 +46,12 @@ pub(crate) enum ResponseTo {
     Other,
 }
 
+impl ResponseTo {
+    pub(crate) fn of(method: &http::Method) -> Self {
+        if *method == http::Method::HEAD { Self::Head } else { Self::Other }
+    }
+}
+
 /// What a head means for the connection, and what ureq shall see of it.
 #[derive(Debug)]
 pub(crate) struct Framing {

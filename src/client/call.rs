@@ -1,30 +1,40 @@
-//! One call, from a request to its response: each leg of it (the first, then what redirects
-//! make of it), and each attempt at a leg. One total limit and one token span all of them.
+//! One call, from a request to its response: each hop of it (the first request, then what redirects
+//! make of it), and each attempt at a hop. One total timeout and one token are for all of them.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::Config;
-use super::redirect::{Leg, Next};
-use super::request_head::message;
-use super::retry::{self, Again};
+use super::redirect::{RedirectDecision, RequestHop};
+use super::request_head::request_head;
+use super::retry::{self, RetryContext};
 use crate::error::Error;
+use crate::http;
 use crate::http::decode::Content;
-use crate::http::exchange::{self, Order, Reader};
+use crate::http::exchange::{Exchange, ExchangeConfig};
+use crate::http::h1::Message;
 use crate::http::request_body::{BodyLength, BodyReader, BodySource};
+use crate::http::response_body::IncomingBody;
 use crate::manager::{Manager, PoolKey};
 use crate::request::{Request, is_repeatable, needs_length};
 use crate::response::{Redirect, Response};
-use crate::runtime::on_thread_stack;
+use crate::response_head::{RawHead, ResponseTo};
 use crate::timeouts::Timeouts;
 use crate::vocabulary::{ConnectionMode, Kind, Sent};
 
-/// Which attempt at a leg.
+/// Which attempt at a hop.
 #[derive(Clone, Copy)]
-struct Nth {
-    attempt: u32,
-    /// If a kept connection loses it, there will be another one.
-    made_good: bool,
+struct Attempt {
+    /// From 1.
+    number: u32,
+    /// If a reused connection breaks before the response, there will be another one.
+    retry_covers_loss: bool,
+}
+
+/// A response whose body is not read yet.
+struct Received {
+    head: RawHead,
+    body: Box<IncomingBody>,
 }
 
 /// What stays the same from the call to the response.
@@ -32,7 +42,7 @@ struct Call<'a> {
     manager: &'a Arc<Manager>,
     config: &'a Config,
     request: &'a Request,
-    /// The total limit counts from here.
+    /// The total timeout counts from here.
     called: Instant,
     /// The first attempt.
     start: Instant,
@@ -42,8 +52,9 @@ struct Call<'a> {
     repeatable: bool,
 }
 
-/// Sends the request and follows where it leads, to the head of the last response, or to the end of
-/// its body if the request says so. The total limit counts from `called`, if that was before now.
+/// Sends the request and follows its redirects, to the head of the last response, or to the end of
+/// its body if the request wants it buffered. The total timeout counts from `called`, if that was before
+/// now.
 pub(super) fn run(
     manager: &Arc<Manager>,
     config: &Config,
@@ -64,156 +75,165 @@ pub(super) fn run(
         repeatable: is_repeatable(&request.method, &request.headers),
     };
     let most = request.redirects.unwrap_or(config.redirects);
-    let mut leg = Leg::first(&request.target, &request.method);
+    let mut hop = RequestHop::first(&request.target, &request.method);
     let mut history = Vec::new();
     loop {
-        let reader = call.attempts(&leg, &mut body)?;
-        let (status, next) = call.look(&leg, &reader, most, body.is_replayable());
-        let next = match next {
-            Next::HandOut => return call.hand_out(reader, leg, history),
-            Next::Follow(next) if history.len() as u64 == u64::from(most) => {
+        let received = call.attempts(&hop, &mut body)?;
+        let status = received.head.status;
+        let next = match call.redirect_decision(&hop, &received.head, most, body.is_replayable()) {
+            RedirectDecision::Return => return call.into_response(received, hop, history),
+            RedirectDecision::Follow(next) if history.len() as u64 == u64::from(most) => {
                 let what =
                     format!("more than {most} redirects; the last one to {}", next.target.url());
-                return Err(call.refused(reader, status, what));
+                return Err(call.rejected(received, what));
             }
-            Next::Follow(next) => next,
-            Next::Refuse(what) => return Err(call.refused(reader, status, what)),
+            RedirectDecision::Follow(next) => next,
+            RedirectDecision::Reject(what) => return Err(call.rejected(received, what)),
         };
-        reader.pass_over()?;
-        history.push(Redirect::new(status, &leg.target));
-        leg = next;
+        received.body.discard()?;
+        history.push(Redirect::new(status, &hop.target));
+        hop = next;
     }
 }
 
 impl Call<'_> {
-    /// One leg: an attempt, and others for what a kept connection lost.
-    #[inline(never)] // As for `hand_out`.
-    fn attempts(&self, leg: &Leg, body: &mut BodySource) -> Result<Box<Reader>, Error> {
-        let repeatable = is_repeatable(&leg.method, &self.request.headers);
+    /// One hop: an attempt, and others if a reused connection broke before the response.
+    #[inline(never)] // As for `into_response`.
+    fn attempts(&self, hop: &RequestHop, body: &mut BodySource) -> Result<Received, Error> {
+        let repeatable = is_repeatable(&hop.method, &self.request.headers);
         let retries = self.request.retries.unwrap_or(self.config.retries);
-        let route = self.config.proxies.route(&leg.target.origin)?;
-        let key = leg.target.key(&self.config.tls, route);
-        let mut attempt = 1;
+        let route = self.config.proxies.route(&hop.target.origin)?;
+        let key = hop.target.key(&self.config.tls, route);
+        let mut number = 1;
         loop {
-            let made_good = retries && repeatable && !(leg.has_body && body.is_some());
-            let nth = Nth { attempt, made_good };
-            let failure = match self.attempt(leg, &key, body, nth) {
-                Ok(reader) => return Ok(reader),
+            let retry_covers_loss = retries && repeatable && !(hop.has_body && body.is_some());
+            let attempt = Attempt { number, retry_covers_loss };
+            let failure = match self.attempt(hop, &key, body, attempt) {
+                Ok(received) => return Ok(received),
                 Err(failure) => failure,
             };
-            let again = Again { repeatable, body_whole: body.is_replayable() };
-            if !retries || !retry::is_due(&failure, again) {
-                // "Not a byte went out" speaks of this leg; the ones before it are done.
-                let safe = failure.retry_safe() && (self.repeatable || self.is_first(leg));
+            let context = RetryContext { repeatable, body_replayable: body.is_replayable() };
+            if !retries || !retry::should_retry(&failure, context) {
+                // "No byte was sent" is about this hop; the ones before it were sent.
+                let safe = failure.retry_safe() && (self.repeatable || self.is_first(hop));
                 return Err(failure.safe_to_retry(safe));
             }
             self.manager.pool().note_retry(failure.connection().unwrap_or(0), &key);
-            attempt += 1;
+            number += 1;
         }
     }
 
     fn attempt(
         &self,
-        leg: &Leg,
+        hop: &RequestHop,
         key: &Arc<PoolKey>,
         body: &mut BodySource,
-        nth: Nth,
-    ) -> Result<Box<Reader>, Error> {
-        let has_body = (leg.has_body && body.is_some()) || needs_length(&leg.method);
-        let body = match has_body {
-            true if leg.has_body => Some(body.open()?),
-            true => Some(BodyReader::empty()),
-            false => None,
+        attempt: Attempt,
+    ) -> Result<Received, Error> {
+        let body = match hop.has_body {
+            true if body.is_some() => Some(body.open()?),
+            // RFC 9110 section 8.6: such a request says that its body has no bytes.
+            _ if needs_length(&hop.method) => Some(BodyReader::empty()),
+            _ => None,
         };
         let length = body.as_ref().map_or(BodyLength::None, BodyReader::length);
-        let body_at_hand = body.as_ref().is_some_and(BodyReader::is_buffered);
-        let prepared = self.prepared(leg, key, length, body_at_hand, nth)?;
-        exchange::run(prepared, body)
+        let is_buffered = body.as_ref().is_some_and(BodyReader::is_buffered);
+        let (exchange, message) = self.prepare(hop, key, length, is_buffered, attempt)?;
+        let (head, body) = http::run(exchange, message, body)?;
+        Ok(Received { head, body })
     }
 
-    /// Large values are put together and moved here: what never waits needs no stack that waits.
-    #[inline(never)]
-    fn prepared(
+    /// The exchange of an attempt, and its message.
+    #[inline(never)] // Keeps its frame out of the wait for the response.
+    fn prepare(
         &self,
-        leg: &Leg,
+        hop: &RequestHop,
         key: &Arc<PoolKey>,
         length: BodyLength,
-        body_at_hand: bool,
-        Nth { attempt, made_good }: Nth,
-    ) -> Result<exchange::Prepared, Error> {
-        on_thread_stack(|| {
-            exchange::prepare(Order {
-                manager: self.manager,
+        body_is_buffered: bool,
+        Attempt { number, retry_covers_loss }: Attempt,
+    ) -> Result<(Exchange, Message), Error> {
+        Message::prepare(body_is_buffered, || {
+            let request = request_head(self.config, self.request, hop, self.mode, length)?;
+            let config = ExchangeConfig {
+                manager: Arc::clone(self.manager),
                 key: Arc::clone(key),
-                request: message(self.config, self.request, leg, self.mode, length)?,
-                body_at_hand,
-                timeouts: &self.timeouts,
-                call: self.called,
-                start: if attempt == 1 && self.is_first(leg) { self.start } else { Instant::now() },
                 token: self.request.token.clone(),
-                short: self.mode == ConnectionMode::CloseAfter,
-                fresh: self.mode == ConnectionMode::Fresh || attempt > retry::ON_KEPT,
-                attempt,
+                close_after: self.mode == ConnectionMode::CloseAfter,
+                fresh: self.mode == ConnectionMode::Fresh || number > retry::MAX_REUSED_ATTEMPTS,
+                attempt: number,
                 repeatable: self.repeatable,
-                made_good,
+                retry_covers_loss,
                 max_head: self.config.max_head,
-            })
+                response_to: ResponseTo::of(&hop.method),
+            };
+            let is_first = number == 1 && self.is_first(hop);
+            let start = if is_first { self.start } else { Instant::now() };
+            let exchange = Exchange::begin(config, &self.timeouts, self.called, start)?;
+            Ok((exchange, request))
         })
     }
 
-    /// What a response asks for; its cookies are kept in any case.
-    #[inline(never)] // As for `hand_out`.
-    fn look(&self, leg: &Leg, reader: &Reader, most: u32, body_whole: bool) -> (u16, Next) {
-        let Some(head) = reader.exchange().head() else { return (0, Next::HandOut) };
+    /// What a response asks for. Its cookies are stored in any case.
+    #[inline(never)] // As for `into_response`.
+    fn redirect_decision(
+        &self,
+        hop: &RequestHop,
+        head: &RawHead,
+        most: u32,
+        body_replayable: bool,
+    ) -> RedirectDecision {
         if let Some(jar) = &self.config.jar {
-            jar.store_from_response(&leg.target, head.fields());
+            jar.store_from_response(&hop.target, head.fields());
         }
-        // Most responses are none, and then nobody takes their heads apart.
+        // Most responses are none, and their fields are not parsed.
         if most == 0 || !(300..400).contains(&head.status) {
-            return (head.status, Next::HandOut);
+            return RedirectDecision::Return;
         }
         let fields = head.fields().iter();
-        let locations = fields.filter(|(name, _)| *name == http::header::LOCATION);
+        let locations = fields.filter(|(name, _)| *name == ::http::header::LOCATION);
         let locations = locations.map(|(_, value)| value.as_slice());
-        (head.status, leg.next(head.status, locations, body_whole))
+        hop.redirect(head.status, locations, body_replayable)
     }
 
-    /// The response, with its body if the request wants that.
+    /// The response, with its body if the request wants it buffered.
     #[inline(never)] // Its frame may lie where that of the attempts was.
-    fn hand_out(
+    fn into_response(
         &self,
-        reader: Box<Reader>,
-        leg: Leg,
+        received: Received,
+        hop: RequestHop,
         history: Vec<Redirect>,
     ) -> Result<Response, Error> {
+        let Received { head, body } = received;
         let most = self.config.decode.then_some(self.config.max_codings);
-        let content = Content::begin(reader, most)?;
-        let mut response = Response::new(self.manager, content, leg.target, history);
+        let content = Content::begin(body, &head, most)?;
+        let mut response = Response::new(self.manager, content, head, hop.target, history);
         if let Some(at_most) = self.request.buffer_body {
             response.body().fetch(at_most).map_err(|error| self.in_body(error))?;
         }
         Ok(response)
     }
 
-    /// A redirect that is not followed. The request itself went well, and so did its connection.
-    fn refused(&self, mut reader: Box<Reader>, status: u16, what: String) -> Error {
-        reader.close_politely();
-        let exchange = reader.exchange();
+    /// A redirect that is not followed. The request itself was answered, so its connection is kept.
+    fn rejected(&self, received: Received, what: String) -> Error {
+        let Received { head, mut body } = received;
+        body.close_gracefully();
+        let info = body.info();
         Error::new(Kind::RedirectRefused, what)
-            .with_http_status(status)
-            .on_connection(exchange.connection(), exchange.reused())
-            .after_sending(Sent::All, exchange.bytes_sent(), true)
-            .after_attempts(exchange.attempt())
+            .with_http_status(head.status)
+            .on_connection(info.connection, info.reused)
+            .after_sending(Sent::All, info.bytes_sent, true)
+            .after_attempts(info.attempt)
             .safe_to_retry(self.repeatable)
     }
 
-    /// What went wrong in a body that the call waited for: the server has done its work by then.
+    /// An error in a body that the call waited for: the server has done its work by then.
     fn in_body(&self, error: Error) -> Error {
         let safe = error.retry_safe() && self.repeatable;
         error.safe_to_retry(safe)
     }
 
-    fn is_first(&self, leg: &Leg) -> bool {
-        Arc::ptr_eq(&leg.target, &self.request.target)
+    fn is_first(&self, hop: &RequestHop) -> bool {
+        Arc::ptr_eq(&hop.target, &self.request.target)
     }
 }

@@ -16,35 +16,35 @@ use crate::target::Target;
 /// One step of a call: the request as it was given, or what a redirect made of it.
 /// Threads: a value.
 #[derive(Clone, Debug)]
-pub(super) struct Leg {
+pub(super) struct RequestHop {
     pub(super) target: Arc<Target>,
     pub(super) method: Method,
     /// The request's body and the headers that describe it are sent.
     pub(super) has_body: bool,
     /// The call has been at another origin: what was meant for the first one is gone for good.
-    pub(super) away: bool,
+    pub(super) cross_origin: bool,
 }
 
 /// What a response with a redirect status asks for.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum RedirectDecision {
     /// It is no redirect that can be followed, and no mistake: the caller's to see.
-    HandOut,
+    Return,
     /// Go there.
-    Follow(Leg),
+    Follow(RequestHop),
     /// It can't be followed; why, the target included.
-    Refuse(String),
+    Reject(String),
 }
 
-impl Leg {
+impl RequestHop {
     pub(super) fn first(target: &Arc<Target>, method: &Method) -> Self {
         let (target, method) = (Arc::clone(target), method.clone());
-        Self { target, method, has_body: true, away: false }
+        Self { target, method, has_body: true, cross_origin: false }
     }
 
     /// Whether a header of the request, or of the client's defaults, goes along.
-    pub(super) fn keeps(&self, name: &HeaderName, sensitive: &[HeaderName]) -> bool {
-        let private = self.away && (PRIVATE.contains(name) || sensitive.contains(name));
+    pub(super) fn forwards_header(&self, name: &HeaderName, sensitive: &[HeaderName]) -> bool {
+        let private = self.cross_origin && (PRIVATE.contains(name) || sensitive.contains(name));
         let of_body = !self.has_body
             && (name.as_str().starts_with("content-")
                 || *name == header::TRANSFER_ENCODING
@@ -52,52 +52,58 @@ impl Leg {
         !private && !of_body
     }
 
-    /// User information as credentials: this URL's own, for this leg, or the first one's.
+    /// User information as credentials: this URL's own, for this hop, or the first one's.
     pub(super) fn credentials<'a>(&'a self, first: &'a Target) -> Option<&'a HeaderValue> {
-        let inherited = if self.away { None } else { first.credentials.as_ref() };
+        let inherited = if self.cross_origin { None } else { first.credentials.as_ref() };
         self.target.credentials.as_ref().or(inherited)
     }
 
-    /// What a response to this leg asks for. `body_whole`: the body can be sent again.
-    pub(super) fn next<'a>(
+    /// What a response to this hop asks for. `body_replayable`: the body can be sent again.
+    pub(super) fn redirect<'a>(
         &self,
         status: u16,
         locations: impl Iterator<Item = &'a [u8]>,
-        body_whole: bool,
-    ) -> Next {
+        body_replayable: bool,
+    ) -> RedirectDecision {
         // 300, 304, 305 and 306 leave the choice, or are none (RFC 9110 section 15.4).
         if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-            return Next::HandOut;
+            return RedirectDecision::Return;
         }
-        let location = match only(locations) {
+        let location = match single_location(locations) {
             Ok(Some(location)) => location,
-            Ok(None) => return Next::HandOut,
-            Err(what) => return Next::Refuse(format!("the redirect ({status}) {what}")),
+            Ok(None) => return RedirectDecision::Return,
+            Err(what) => {
+                return RedirectDecision::Reject(format!("the redirect ({status}) {what}"));
+            }
         };
         let refuse = |why: &str| {
             let to = authority::shown(&location);
-            Next::Refuse(format!("the redirect ({status}) to {to} is not followed: {why}"))
+            RedirectDecision::Reject(format!(
+                "the redirect ({status}) to {to} is not followed: {why}"
+            ))
         };
         let target = match resolve(&self.target, &location) {
             Ok(target) => target,
             Err(why) => return refuse(&why),
         };
-        let away = self.away || target.origin != self.target.origin;
+        let cross_origin = self.cross_origin || target.origin != self.target.origin;
         if matches!(status, 307 | 308) {
-            if self.has_body && !body_whole {
+            if self.has_body && !body_replayable {
                 return refuse(
                     "it repeats the request, whose body came from a reader that can't be read again",
                 );
             }
-            return Next::Follow(Self { target, away, ..self.clone() });
+            return RedirectDecision::Follow(Self { target, cross_origin, ..self.clone() });
         }
         let method = if self.method == Method::HEAD { Method::HEAD } else { Method::GET };
-        Next::Follow(Self { target, method, has_body: false, away })
+        RedirectDecision::Follow(Self { target, method, has_body: false, cross_origin })
     }
 }
 
 /// The one Location, as text: of two that differ, whichever was taken would be wrong for somebody.
-fn only<'a>(mut locations: impl Iterator<Item = &'a [u8]>) -> Result<Option<String>, String> {
+fn single_location<'a>(
+    mut locations: impl Iterator<Item = &'a [u8]>,
+) -> Result<Option<String>, String> {
     let Some(first) = locations.next().map(<[u8]>::trim_ascii) else { return Ok(None) };
     // Bytes that are no text are meant to be percent-encoded.
     let text = |bytes| match std::str::from_utf8(bytes) {
@@ -128,7 +134,7 @@ fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
     Ok(target)
 }
 
-/// Headers that are always meant for one origin only.
+/// Headers that are always meant for one origin single_location.
 const PRIVATE: [HeaderName; 3] =
     [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
 
@@ -136,20 +142,20 @@ const PRIVATE: [HeaderName; 3] =
 mod tests {
     use super::*;
 
-    fn leg(method: Method, url: &str) -> Leg {
-        Leg::first(&Target::parse(url).unwrap(), &method)
+    fn hop(method: Method, url: &str) -> RequestHop {
+        RequestHop::first(&Target::parse(url).unwrap(), &method)
     }
 
-    fn follow(leg: &Leg, status: u16, location: &str) -> Leg {
-        match leg.next(status, [location.as_bytes()].into_iter(), true) {
-            Next::Follow(leg) => leg,
+    fn follow(hop: &RequestHop, status: u16, location: &str) -> RequestHop {
+        match hop.redirect(status, [location.as_bytes()].into_iter(), true) {
+            RedirectDecision::Follow(hop) => hop,
             other => panic!("{location:?}: {other:?}"),
         }
     }
 
     #[test]
     fn targets_are_resolved_as_rfc_3986_has_them() {
-        let from = leg(Method::GET, "http://a.example/b/c/d?q#f");
+        let from = hop(Method::GET, "http://a.example/b/c/d?q#f");
         for (location, to) in [
             ("g", "http://a.example/b/c/g"),
             ("../g", "http://a.example/b/g"),
@@ -166,7 +172,7 @@ mod tests {
 
     #[test]
     fn other_schemes_and_broken_targets_are_refused_by_name() {
-        let from = leg(Method::GET, "http://a.example/");
+        let from = hop(Method::GET, "http://a.example/");
         for location in [
             "file:///etc/passwd",
             "gopher://a.example/",
@@ -188,8 +194,10 @@ mod tests {
             "//127.1/",
             "http://%61.example/",
         ] {
-            match from.next(302, [location.as_bytes()].into_iter(), true) {
-                Next::Refuse(why) => assert!(why.contains(&authority::shown(location)), "{why}"),
+            match from.redirect(302, [location.as_bytes()].into_iter(), true) {
+                RedirectDecision::Reject(why) => {
+                    assert!(why.contains(&authority::shown(location)), "{why}")
+                }
                 other => panic!("{location:?}: {other:?}"),
             }
         }
@@ -197,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_refused_target_is_told_without_its_password() {
-        let from = leg(Method::GET, "http://a.example/");
+        let from = hop(Method::GET, "http://a.example/");
         for locations in [
             &[&b"ftp://u:secret@b.example/"[..]][..],
             &[b"http:\\\\u:secret@b.example/"],
@@ -205,8 +213,8 @@ mod tests {
             &[b"http://b.example/\tx"],
             &[b"http://u:secret@b.example/", b"http://v:secret@c.example/"],
         ] {
-            match from.next(302, locations.iter().copied(), true) {
-                Next::Refuse(why) => {
+            match from.redirect(302, locations.iter().copied(), true) {
+                RedirectDecision::Reject(why) => {
                     assert!(why.contains("b.example") && !why.contains("secret"), "{why}");
                     assert!(!why.contains(|c: char| c.is_ascii_control()), "{why}");
                 }
@@ -217,22 +225,25 @@ mod tests {
 
     #[test]
     fn what_is_no_redirect_is_handed_out() {
-        let from = leg(Method::GET, "http://a.example/");
+        let from = hop(Method::GET, "http://a.example/");
         for status in [200, 201, 300, 304, 305, 306, 399] {
-            let next = from.next(status, [&b"/b"[..]].into_iter(), true);
-            assert!(matches!(next, Next::HandOut), "{status}");
+            let next = from.redirect(status, [&b"/b"[..]].into_iter(), true);
+            assert!(matches!(next, RedirectDecision::Return), "{status}");
         }
-        assert!(matches!(from.next(302, std::iter::empty(), true), Next::HandOut));
+        assert!(matches!(from.redirect(302, std::iter::empty(), true), RedirectDecision::Return));
         let twice = [&b"/b"[..], b"/b"];
-        assert!(matches!(from.next(302, twice.into_iter(), true), Next::Follow(_)));
+        assert!(matches!(from.redirect(302, twice.into_iter(), true), RedirectDecision::Follow(_)));
         let differing = [&b"/b"[..], b"/c"];
-        assert!(matches!(from.next(302, differing.into_iter(), true), Next::Refuse(_)));
+        assert!(matches!(
+            from.redirect(302, differing.into_iter(), true),
+            RedirectDecision::Reject(_)
+        ));
     }
 
     #[test]
     fn methods_and_bodies_follow_the_status() {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::GET, Method::HEAD] {
-            let from = leg(method.clone(), "http://a.example/");
+            let from = hop(method.clone(), "http://a.example/");
             for status in [301, 302, 303] {
                 let to = follow(&from, status, "/b");
                 let expected = if method == Method::HEAD { Method::HEAD } else { Method::GET };
@@ -244,24 +255,26 @@ mod tests {
             }
         }
         let spent =
-            leg(Method::POST, "http://a.example/").next(307, [&b"/"[..]].into_iter(), false);
-        assert!(matches!(spent, Next::Refuse(_)));
+            hop(Method::POST, "http://a.example/").redirect(307, [&b"/"[..]].into_iter(), false);
+        assert!(matches!(spent, RedirectDecision::Reject(_)));
     }
 
     #[test]
     fn what_was_meant_for_one_origin_stays_there_for_good() {
-        let from = leg(Method::GET, "http://u:p@a.example/");
+        let from = hop(Method::GET, "http://u:p@a.example/");
         let first = Arc::clone(&from.target);
         let same = follow(&from, 302, "http://a.example:80/b");
-        assert!(same.keeps(&header::AUTHORIZATION, &[]) && same.credentials(&first).is_some());
+        assert!(
+            same.forwards_header(&header::AUTHORIZATION, &[]) && same.credentials(&first).is_some()
+        );
         for elsewhere in ["https://a.example/", "http://b.example/", "http://a.example:81/"] {
-            let away = follow(&same, 302, elsewhere);
-            let back = follow(&away, 302, "http://a.example/");
-            for leg in [away, back] {
-                assert!(PRIVATE.iter().all(|name| !leg.keeps(name, &[])));
-                assert!(!leg.keeps(&header::REFERER, &[header::REFERER]));
-                assert!(leg.keeps(&header::REFERER, &[]));
-                assert!(leg.credentials(&first).is_none());
+            let cross_origin = follow(&same, 302, elsewhere);
+            let back = follow(&cross_origin, 302, "http://a.example/");
+            for hop in [cross_origin, back] {
+                assert!(PRIVATE.iter().all(|name| !hop.forwards_header(name, &[])));
+                assert!(!hop.forwards_header(&header::REFERER, &[header::REFERER]));
+                assert!(hop.forwards_header(&header::REFERER, &[]));
+                assert!(hop.credentials(&first).is_none());
             }
         }
         let own = follow(&from, 302, "http://x:y@b.example/");

@@ -1,41 +1,41 @@
-//! The message as the engine is to send it: the client's defaults, the request's headers, and what the
-//! library itself must say. Knows nothing of connections and of what comes back.
+//! The head of a request: the client's defaults, the request's headers, and those that the library sets
+//! itself. Knows nothing of connections and of responses.
 
 use http::header::{self, HeaderMap, HeaderValue};
 
 use super::Config;
-use super::redirect::Leg;
+use super::redirect::RequestHop;
 use crate::error::Error;
 use crate::http::request_body::BodyLength;
 use crate::request::{Request, own};
 use crate::vocabulary::ConnectionMode;
 
-/// The head of one leg of a call.
-pub(super) fn message(
+/// The head of one hop of a call.
+pub(super) fn request_head(
     config: &Config,
     request: &Request,
-    leg: &Leg,
+    hop: &RequestHop,
     mode: ConnectionMode,
     body: BodyLength,
 ) -> Result<http::Request<()>, Error> {
     let mut headers = HeaderMap::with_capacity(config.headers.len() + request.headers.len() + 4);
     // First, as RFC 9110 section 7.2 asks for; the engine would make the same, and take longer.
-    headers.insert(header::HOST, leg.target.host.clone());
+    headers.insert(header::HOST, hop.target.host.clone());
     for (name, value) in &config.headers {
-        if leg.keeps(name, &config.sensitive) {
+        if hop.forwards_header(name, &config.sensitive) {
             headers.insert(name, value.clone());
         }
     }
     if !request.headers.is_empty() {
         // Without the body its headers go as well, and have nothing to contradict.
-        if leg.has_body {
+        if hop.has_body {
             check_framing(&request.headers, body)?;
         }
         for name in request.headers.keys() {
             headers.remove(name);
         }
         for (name, value) in &request.headers {
-            if leg.keeps(name, &config.sensitive) {
+            if hop.forwards_header(name, &config.sensitive) {
                 headers.append(name, value.clone());
             }
         }
@@ -50,7 +50,7 @@ pub(super) fn message(
     if mode == ConnectionMode::CloseAfter {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(credentials) = leg.credentials(&request.target)
+    if let Some(credentials) = hop.credentials(&request.target)
         && !headers.contains_key(header::AUTHORIZATION)
     {
         headers.insert(header::AUTHORIZATION, credentials.clone());
@@ -64,13 +64,13 @@ pub(super) fn message(
     }
     if let Some(jar) = &config.jar
         && !headers.contains_key(header::COOKIE)
-        && let Some(cookies) = jar.send(&leg.target)
+        && let Some(cookies) = jar.send(&hop.target)
     {
         headers.insert(header::COOKIE, cookies);
     }
     let mut message = http::Request::new(());
-    *message.method_mut() = leg.method.clone();
-    *message.uri_mut() = leg.target.uri.clone();
+    *message.method_mut() = hop.method.clone();
+    *message.uri_mut() = hop.target.uri.clone();
     *message.headers_mut() = headers;
     Ok(message)
 }

@@ -1,33 +1,34 @@
-//! Whether a failed attempt is made again: pure policy. A server may close an idle connection
-//! just when a request goes out on it (RFC 9112 section 9.3.1); that, and nothing else, is made good.
+//! Whether a failed attempt is followed by another one: pure policy. A server may close an idle
+//! connection just when a request is sent on it (RFC 9112 section 9.3.1). Only that is retried.
 
 use crate::error::Error;
 use crate::vocabulary::Kind;
 
 /// What an attempt could be repeated with.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Again {
+pub(super) struct RetryContext {
     /// Sending it twice is the same as once.
     pub(super) repeatable: bool,
     /// The body can be given from its beginning.
-    pub(super) body_whole: bool,
+    pub(super) body_replayable: bool,
 }
 
 /// Whether to make another attempt after this failure.
-pub(super) fn is_due(failure: &Error, again: Again) -> bool {
+pub(super) fn should_retry(failure: &Error, context: RetryContext) -> bool {
     // A new connection that fails is no accident of keeping connections.
+    // A new connection that fails would fail again.
     failure.reused()
-        // Somebody who ended it, a clock and a broken body have kinds of their own.
+        // An end from outside, a timeout and a broken body have kinds of their own.
         && matches!(failure.kind(), Kind::PeerClosed | Kind::PeerReset)
-        // With the first byte the server has taken it.
+        // With the first byte of the response the server has processed the request.
         && !failure.response_started()
-        && (failure.bytes_sent() == 0 || again.repeatable)
-        && again.body_whole
+        && (failure.bytes_sent() == 0 || context.repeatable)
+        && context.body_replayable
 }
 
-/// Attempts on kept connections; the one after them makes a new one, so that a row of
-/// connections that died together doesn't have to be used up one by one.
-pub(super) const ON_KEPT: u32 = 3;
+/// Attempts on reused connections. The next one opens a new connection: idle connections often break
+/// together, and are not tried one by one.
+pub(super) const MAX_REUSED_ATTEMPTS: u32 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -39,29 +40,29 @@ mod tests {
         Error::new(kind, "").on_connection(1, reused).after_sending(sent, bytes, started)
     }
 
-    const YES: Again = Again { repeatable: true, body_whole: true };
-    const POST: Again = Again { repeatable: false, body_whole: true };
+    const YES: RetryContext = RetryContext { repeatable: true, body_replayable: true };
+    const POST: RetryContext = RetryContext { repeatable: false, body_replayable: true };
 
     #[test]
     fn only_what_a_kept_connection_lost_before_the_first_byte_is_sent_again() {
         for kind in Kind::ALL {
             let peer = matches!(kind, Kind::PeerClosed | Kind::PeerReset);
-            assert_eq!(is_due(&lost(*kind, 10, false, true), YES), peer, "{kind}");
-            assert!(!is_due(&lost(*kind, 10, false, false), YES), "fresh, {kind}");
-            assert!(!is_due(&lost(*kind, 10, true, true), YES), "a byte came, {kind}");
+            assert_eq!(should_retry(&lost(*kind, 10, false, true), YES), peer, "{kind}");
+            assert!(!should_retry(&lost(*kind, 10, false, false), YES), "fresh, {kind}");
+            assert!(!should_retry(&lost(*kind, 10, true, true), YES), "a byte came, {kind}");
         }
     }
 
     #[test]
     fn what_must_not_be_done_twice_is_sent_again_only_if_no_byte_went_out() {
-        assert!(is_due(&lost(Kind::PeerReset, 0, false, true), POST));
-        assert!(!is_due(&lost(Kind::PeerReset, 1, false, true), POST));
+        assert!(should_retry(&lost(Kind::PeerReset, 0, false, true), POST));
+        assert!(!should_retry(&lost(Kind::PeerReset, 1, false, true), POST));
     }
 
     #[test]
     fn a_body_that_was_read_is_gone() {
-        let gone = Again { body_whole: false, ..YES };
-        assert!(!is_due(&lost(Kind::PeerClosed, 0, false, true), gone));
-        assert!(!is_due(&lost(Kind::PeerClosed, 10, false, true), gone));
+        let gone = RetryContext { body_replayable: false, ..YES };
+        assert!(!should_retry(&lost(Kind::PeerClosed, 0, false, true), gone));
+        assert!(!should_retry(&lost(Kind::PeerClosed, 10, false, true), gone));
     }
 }

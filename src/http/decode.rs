@@ -16,15 +16,16 @@ use flate2::bufread::MultiGzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use http::header;
 
-use super::exchange::Reader;
+use super::response_body::IncomingBody;
 use crate::error::Error;
+use crate::response_head::RawHead;
 use crate::runtime::yield_if_due;
 use crate::vocabulary::Kind;
 
 /// The body of a response as it is handed out. Threads: one at a time.
 pub(crate) enum Content {
     /// As it comes.
-    Plain(Box<Reader>),
+    Plain(Box<IncomingBody>),
     /// What its codings hide.
     Decoded(Box<Decoder>),
 }
@@ -70,7 +71,7 @@ struct Rate {
 }
 
 struct Wire {
-    reader: Box<Reader>,
+    body: Box<IncomingBody>,
     /// Nobody reads while decoders are put together: the body may take its time.
     begun: bool,
     got_any: bool,
@@ -85,35 +86,38 @@ struct Deflate {
 }
 
 impl Content {
-    /// The body of that response, decoded if that is possible and at most so many codings are
-    /// wanted; `None` wants none.
+    /// The body of a response with that head, decoded if that is possible. `most`: how many codings are
+    /// allowed; `None` decodes nothing.
     ///
     /// # Errors
     /// [`Kind::Protocol`] for more codings.
-    pub(crate) fn begin(reader: Box<Reader>, most: Option<u32>) -> Result<Self, Error> {
-        let Some(most) = most.filter(|_| !reader.is_over()) else {
-            return Ok(Self::Plain(reader));
+    pub(crate) fn begin(
+        body: Box<IncomingBody>,
+        head: &RawHead,
+        most: Option<u32>,
+    ) -> Result<Self, Error> {
+        let Some(most) = most.filter(|_| !body.is_over()) else {
+            return Ok(Self::Plain(body));
         };
-        let Some(head) = reader.exchange().head() else { return Ok(Self::Plain(reader)) };
         // A part of a compressed body can't be decoded by itself.
         let codings = if head.status == 206 { None } else { codings(head.fields()) };
         let Some(codings) = codings.filter(|codings| !codings.is_empty()) else {
-            return Ok(Self::Plain(reader));
+            return Ok(Self::Plain(body));
         };
-        Self::decoded(reader, &codings, most)
+        Self::decoded(body, &codings, most)
     }
 
     #[inline(never)] // A plain body has no need of its frame.
-    fn decoded(mut reader: Box<Reader>, codings: &[Coding], most: u32) -> Result<Self, Error> {
+    fn decoded(mut body: Box<IncomingBody>, codings: &[Coding], most: u32) -> Result<Self, Error> {
         if codings.len() as u64 > u64::from(most) {
             let what = format!(
                 "the body has {} content codings, one over the other; {most} are allowed",
                 codings.len()
             );
-            return Err(reader.refuse(Error::new(Kind::Protocol, what)));
+            return Err(body.refuse(Error::new(Kind::Protocol, what)));
         }
-        reader.hold();
-        let mut top = Stage::Wire(Wire { reader, begun: false, got_any: false });
+        body.hold();
+        let mut top = Stage::Wire(Wire { body, begun: false, got_any: false });
         // The last one was applied last.
         for coding in codings.iter().rev() {
             let input = BufReader::with_capacity(PIECE, Feed::new(top));
@@ -129,7 +133,7 @@ impl Content {
     /// A piece: at least one byte, or 0 for the end.
     pub(crate) fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
         match self {
-            Self::Plain(reader) => reader.read(into),
+            Self::Plain(body) => body.read(into),
             Self::Decoded(decoder) => decoder.read(into),
         }
     }
@@ -137,7 +141,7 @@ impl Content {
     /// How much is left of it, if that is known.
     pub(crate) fn left(&self) -> Option<u64> {
         match self {
-            Self::Plain(reader) => reader.left(),
+            Self::Plain(body) => body.left(),
             Self::Decoded(_) => None,
         }
     }
@@ -145,22 +149,22 @@ impl Content {
     /// Whether it is known that nothing of it is left.
     pub(crate) fn is_over(&self) -> bool {
         match self {
-            Self::Plain(reader) => reader.is_over(),
+            Self::Plain(body) => body.is_over(),
             Self::Decoded(decoder) => decoder.over,
         }
     }
 
-    pub(crate) fn reader(&self) -> &Reader {
+    pub(crate) fn body(&self) -> &IncomingBody {
         match self {
-            Self::Plain(reader) => reader,
-            Self::Decoded(decoder) => &decoder.top.wire().reader,
+            Self::Plain(body) => body,
+            Self::Decoded(decoder) => &decoder.top.wire().body,
         }
     }
 
-    pub(crate) fn reader_mut(&mut self) -> &mut Reader {
+    pub(crate) fn body_mut(&mut self) -> &mut IncomingBody {
         match self {
-            Self::Plain(reader) => reader,
-            Self::Decoded(decoder) => &mut decoder.top.wire_mut().reader,
+            Self::Plain(body) => body,
+            Self::Decoded(decoder) => &mut decoder.top.wire_mut().body,
         }
     }
 }
@@ -168,7 +172,7 @@ impl Content {
 impl Decoder {
     fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
         // Bytes may be here already, but an exchange that was ended has none to give.
-        self.top.wire_mut().reader.go_on()?;
+        self.top.wire_mut().body.check()?;
         if self.over {
             return Ok(0);
         }
@@ -192,13 +196,13 @@ impl Decoder {
             }
             Err(other) => format!("malformed response: the content coding of the body: {other}"),
         };
-        Err(self.top.wire_mut().reader.refuse(Error::new(Kind::Protocol, what)))
+        Err(self.top.wire_mut().body.refuse(Error::new(Kind::Protocol, what)))
     }
 
     /// Everything is decoded: the connection is free.
     fn end(&mut self) -> Result<usize, Error> {
         self.over = true;
-        self.top.wire_mut().reader.let_go().map(|()| 0)
+        self.top.wire_mut().body.let_go().map(|()| 0)
     }
 }
 
@@ -249,7 +253,7 @@ impl Read for Feed {
         // A decoder that always finds input never waits, and only a wait notices a cancel or a clock.
         if wire.begun {
             yield_if_due();
-            wire.reader.go_on_working().map_err(io::Error::other)?;
+            wire.body.check_during_work().map_err(io::Error::other)?;
         }
         if self.credit <= 0 {
             let what = format!(
@@ -284,7 +288,7 @@ impl Read for Wire {
         if !self.begun {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let got = self.reader.read(into).map_err(io::Error::other)?;
+        let got = self.body.read(into).map_err(io::Error::other)?;
         self.got_any |= got > 0;
         Ok(got)
     }

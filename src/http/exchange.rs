@@ -1,155 +1,240 @@
-//! One request and its response: the clocks, the control by which others end it, and the one
-//! place that says who ended it and why.
+//! One exchange, that is a request and its response: what it is allowed, how far it is, and the part
+//! of it by which other threads end it.
+//!
+//! It is owned by one thread at a time: first by what sends the request, then by the body of the
+//! response. It does not know how messages are written, and it owns no socket: it is given a
+//! [`Lease`].
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::cell::Cell;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use super::drain::Polite;
-use super::h1::{self, Stopped};
-use super::request_body::BodyReader;
-pub(crate) use super::response_body::Reader;
-use super::timing::{Clocks, Timings};
+use super::timing::{Timing, Timings};
 use crate::cancel::{CancelToken, Watch, Watching, Why};
 use crate::error::Error;
 use crate::manager::{
-    Cause, Control, Lease, Manager, NoLease, PoolKey, Progress, Refused, WakeRegistration, Wish,
+    Cause, Control, Lease, LeaseError, LeaseRequest, Manager, PoolKey, WakeRegistration,
 };
 use crate::net::Stop;
 use crate::process::fork_generation;
-use crate::response_head::{RawHead, ResponseTo};
+use crate::response_head::ResponseTo;
 use crate::timeouts::{Deadline, Timeouts};
 use crate::vocabulary::{Kind, Phase};
 
-/// What an exchange needs to know. Built by the client from its settings and the request's.
-pub(crate) struct Order<'a> {
-    pub(crate) manager: &'a Arc<Manager>,
+/// What an exchange is allowed to do, from the settings of its client and of its request.
+pub(crate) struct ExchangeConfig {
+    pub(crate) manager: Arc<Manager>,
     pub(crate) key: Arc<PoolKey>,
-    pub(crate) request: http::Request<()>,
-    /// The first bytes of the body are here already.
-    pub(crate) body_at_hand: bool,
-    pub(crate) timeouts: &'a Timeouts,
-    /// The call: the total limit counts from here, whatever came before this exchange.
-    pub(crate) call: Instant,
-    /// This exchange.
-    pub(crate) start: Instant,
     pub(crate) token: Option<CancelToken>,
-    /// A short connection: close it afterwards.
-    pub(crate) short: bool,
-    /// Never an idle connection.
+    /// Close the connection afterwards.
+    pub(crate) close_after: bool,
+    /// Don't use an idle connection.
     pub(crate) fresh: bool,
-    /// Which one it is at the same message, from 1.
+    /// Which attempt at the same message this is, from 1.
     pub(crate) attempt: u32,
-    /// Sending it twice is the same as once (RFC 9110 section 9.2.2, or an Idempotency-Key).
+    /// Sending the message twice is the same as once (RFC 9110 section 9.2.2, or an Idempotency-Key).
     pub(crate) repeatable: bool,
-    /// What a kept connection loses before the first byte of the response is sent again.
-    pub(crate) made_good: bool,
+    /// If a reused connection breaks before the response, there will be another attempt.
+    pub(crate) retry_covers_loss: bool,
+    /// The largest response head, in bytes, interim responses included.
     pub(crate) max_head: usize,
+    /// What decides, beside the head, whether a body follows the head.
+    pub(crate) response_to: ResponseTo,
 }
 
-/// Threads: run and read by one at a time; ended through its [`Control`] by any.
-#[derive(Debug)]
+/// Threads: one at a time; ended through its [`ExchangeShared`] by any.
 pub(crate) struct Exchange {
+    shared: Arc<ExchangeShared>,
+    pub(super) config: ExchangeConfig,
+    /// The entry in the token's list.
+    _watching: Option<Watching>,
+    /// 0 before there is one.
+    pub(super) connection: u64,
+    pub(super) reused: bool,
+    pub(super) bytes_sent: u64,
+    /// The request was sent from its first byte to its last.
+    pub(super) request_sent: bool,
+    pub(super) response_started: bool,
+}
+
+/// The part of an exchange that other threads use while it runs. Threads: any thread at any time.
+#[derive(Debug)]
+pub(crate) struct ExchangeShared {
     pub(super) control: Arc<Control>,
-    /// The process that it belongs to.
-    pub(super) process: u32,
-    pub(super) manager: Arc<Manager>,
-    pub(super) key: Arc<PoolKey>,
-    pub(super) clocks: Clocks,
-    pub(super) token: Option<CancelToken>,
-    pub(super) short: bool,
-    pub(super) fresh: bool,
-    pub(super) attempt: u32,
-    pub(super) repeatable: bool,
-    pub(super) made_good: bool,
-    pub(super) body_at_hand: bool,
-    pub(super) response_to: ResponseTo,
-    pub(super) max_head: usize,
-    pub(super) connection: AtomicU64,
-    /// It had to wait for its connection, in the queue or for a dial.
-    pub(super) waited: AtomicBool,
-    pub(super) reused: AtomicBool,
-    pub(super) bytes_sent: AtomicU64,
-    pub(super) all_sent: AtomicBool,
-    pub(super) started: AtomicBool,
-    pub(super) upload_cut: AtomicBool,
-    pub(super) peer_closed: AtomicBool,
-    pub(super) abandoned: AtomicBool,
-    /// Bytes that came without becoming body: chunk framing and trailers.
-    pub(super) framing: AtomicU64,
-    pub(super) polite: Polite,
-    pub(super) head: OnceLock<RawHead>,
-    pub(super) failure: OnceLock<Error>,
+    pub(super) timing: Timing,
+    /// The process that the exchange belongs to.
+    process: u32,
 }
 
-/// An exchange that is about to begin. Threads: a value.
-pub(crate) struct Prepared {
-    exchange: Arc<Exchange>,
-    watching: Option<Watching>,
-    call: Box<h1::Prepared>,
+/// What is known of an exchange whose request was sent. Threads: a value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExchangeInfo {
+    pub(crate) connection: u64,
+    pub(crate) reused: bool,
+    pub(crate) attempt: u32,
+    pub(crate) bytes_sent: u64,
 }
 
-/// Makes everything ready. It never waits.
-pub(crate) fn prepare(order: Order<'_>) -> Result<Prepared, Error> {
-    let Order { mut request, token, .. } = order;
-    h1::credentials(&order.key, request.headers_mut());
-    let control = Control::new(order.manager.pool());
-    let watching = token.as_ref().map(|token| watch(token, &control)).transpose();
-    // After the token knows us: a deadline that it is given from here on reaches us by itself.
-    let deadline = token.as_ref().and_then(CancelToken::deadline);
-    let clocks = Clocks::start(order.timeouts, deadline, order.call, order.start);
-    let exchange = Arc::new(Exchange {
-        process: fork_generation(),
-        manager: Arc::clone(order.manager),
-        key: order.key,
-        short: order.short,
-        fresh: order.fresh,
-        attempt: order.attempt,
-        made_good: order.made_good,
-        repeatable: order.repeatable,
-        body_at_hand: order.body_at_hand && !request.headers().contains_key(http::header::EXPECT),
-        response_to: match *request.method() {
-            http::Method::HEAD => ResponseTo::Head,
-            _ => ResponseTo::Other,
-        },
-        max_head: order.max_head,
-        connection: AtomicU64::new(0),
-        waited: AtomicBool::new(false),
-        reused: AtomicBool::new(false),
-        bytes_sent: AtomicU64::new(0),
-        all_sent: AtomicBool::new(false),
-        started: AtomicBool::new(false),
-        upload_cut: AtomicBool::new(false),
-        peer_closed: AtomicBool::new(false),
-        abandoned: AtomicBool::new(false),
-        framing: AtomicU64::new(0),
-        polite: Polite::new(clocks.started()),
-        clocks,
-        head: OnceLock::new(),
-        failure: OnceLock::new(),
-        token,
-        control,
-    });
-    let watching = watching.map_err(|why| exchange.too_late(why))?;
-    let call = h1::prepare(&exchange, request)?;
-    Ok(Prepared { exchange, watching, call })
-}
-
-/// Sends the request and waits for the head of the response.
-pub(crate) fn run(
-    prepared: Prepared,
-    mut body: Option<BodyReader<'_>>,
-) -> Result<Box<Reader>, Error> {
-    let Prepared { exchange, watching, call } = prepared;
-    let incoming = h1::run(&exchange, call, body.as_mut())?;
-    // A body of no bytes is over already; then the connection went back, unless somebody ended it first.
-    if let Some(failure) = exchange.failure.get() {
-        return Err(failure.clone());
+impl Exchange {
+    /// Begins an exchange: its timeouts count from `start`, and the total timeout from `called`. It does
+    /// not wait.
+    ///
+    /// # Errors
+    /// [`Kind::Cancelled`] or [`Kind::TimedOut`] if the token has fired already.
+    pub(crate) fn begin(
+        config: ExchangeConfig,
+        timeouts: &Timeouts,
+        called: Instant,
+        start: Instant,
+    ) -> Result<Self, Error> {
+        let control = Control::new(config.manager.pool());
+        let watching = config.token.as_ref().map(|token| watch(token, &control)).transpose();
+        // The token knows the exchange by now, so a deadline that the token gets later ends it directly.
+        let deadline = config.token.as_ref().and_then(CancelToken::deadline);
+        let timing = Timing::start(timeouts, deadline, called, start);
+        let (watching, too_late) = match watching {
+            Ok(watching) => (watching, None),
+            Err(why) => (None, Some(why)),
+        };
+        let exchange = Self {
+            shared: Arc::new(ExchangeShared { control, timing, process: fork_generation() }),
+            config,
+            _watching: watching,
+            connection: 0,
+            reused: false,
+            bytes_sent: 0,
+            request_sent: false,
+            response_started: false,
+        };
+        match too_late {
+            None => Ok(exchange),
+            Some(why) => {
+                exchange.shared.control.try_finish(why.into());
+                Err(exchange.fail(Stop::Ended))
+            }
+        }
     }
-    Ok(Reader::begin(exchange, incoming, watching))
+
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    /// Any [`Kind`] of a dial, [`Kind::QueueFull`], or what ended the exchange.
+    #[inline(never)] // Keeps its frame out of the wait for the response.
+    pub(super) fn checkout(&mut self) -> Result<Lease, Error> {
+        let timing = &self.shared.timing;
+        let start = timing.started();
+        timing.enter(Phase::Pool, start);
+        let config = &self.config;
+        if let Err(error) = config.manager.check_limits() {
+            return Err(self.fail(error.into()));
+        }
+        let waited = Cell::new(false);
+        let request = LeaseRequest {
+            key: &config.key,
+            fresh: config.fresh,
+            close_after: config.close_after,
+            retry_covers_loss: config.retry_covers_loss,
+            now: start,
+            begin_phase: &|phase| {
+                waited.set(true);
+                timing.begin(phase).deadline()
+            },
+        };
+        let lease = match Lease::acquire(config.manager.pool(), &self.shared.control, &request) {
+            Ok(lease) => lease,
+            Err(error) => return Err(self.fail_without_lease(error)),
+        };
+        // A reused connection that needed no wait is here at once: the clock is not read again.
+        let at_once = lease.reused() && !waited.get();
+        timing.enter(Phase::Write, if at_once { start } else { Instant::now() });
+        (self.connection, self.reused) = (lease.id(), lease.reused());
+        Ok(lease)
+    }
+
+    /// The exchange is over. The first time, the manager's subscriptions are told how long each phase
+    /// took.
+    pub(super) fn finish(&self, now: impl FnOnce() -> Instant) {
+        let pool = self.config.manager.pool();
+        if self.shared.timing.finish(now) && pool.has_subscribers() {
+            pool.note_phases(self.connection, &self.config.key, &self.shared.timing.phases());
+        }
+    }
+
+    /// Fails if the exchange was ended or its time is over: for work that does not wait.
+    pub(super) fn check(&self) -> Result<(), Stop> {
+        self.shared.check()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<ExchangeShared> {
+        &self.shared
+    }
+
+    pub(super) fn timing(&self) -> &Timing {
+        &self.shared.timing
+    }
+
+    pub(crate) fn info(&self) -> ExchangeInfo {
+        let Self { connection, reused, bytes_sent, .. } = *self;
+        ExchangeInfo { connection, reused, attempt: self.config.attempt, bytes_sent }
+    }
+
+    #[cold]
+    fn fail_without_lease(&self, error: LeaseError) -> Error {
+        match error {
+            LeaseError::ShutDown => {
+                self.shared.control.try_finish(Cause::ShutDown);
+                self.fail(Stop::Ended)
+            }
+            LeaseError::QueueFull(waiting) => {
+                let what = format!(
+                    "{waiting} requests wait for a connection already: that is the queue's limit"
+                );
+                self.fail(Error::new(Kind::QueueFull, what).into())
+            }
+            LeaseError::Stop(stop) => self.fail(stop),
+        }
+    }
 }
 
-/// Puts the exchange on its token's list, or says why it is too late.
+impl ExchangeShared {
+    /// Ends the exchange because its response was closed by another thread.
+    pub(crate) fn close(&self) {
+        self.control.end(Cause::ResponseClosed);
+    }
+
+    /// How long each part took so far.
+    pub(crate) fn timings(&self) -> Timings {
+        self.timing.timings()
+    }
+
+    /// Fails if the exchange was ended or its time is over: for work that does not wait.
+    pub(super) fn check(&self) -> Result<(), Stop> {
+        self.end_if_forked();
+        if self.control.cause().is_some() {
+            return Err(Stop::Ended);
+        }
+        self.timing.total_passed().map_or(Ok(()), |timeout| Err(Stop::Deadline(timeout)))
+    }
+
+    /// A child of this process has the exchange with its parent's memory; there it is over.
+    pub(super) fn end_if_forked(&self) {
+        if self.process != fork_generation() {
+            self.control.try_finish(Cause::Forked);
+        }
+    }
+
+    /// A notification for a wait that has no socket: it is set when the exchange is ended.
+    pub(super) fn register_wake(&self) -> WakeRegistration<'_> {
+        self.control.register_wake()
+    }
+
+    /// The deadline of the whole request.
+    pub(super) fn total_deadline(&self) -> Deadline {
+        self.timing.until(Deadline::NEVER)
+    }
+}
+
+/// Puts the exchange on its token's list, or returns why it is too late.
 fn watch(token: &CancelToken, control: &Arc<Control>) -> Result<Watching, Why> {
     if let Some(why) = token.why(Instant::now) {
         return Err(why);
@@ -157,202 +242,4 @@ fn watch(token: &CancelToken, control: &Arc<Control>) -> Result<Watching, Why> {
     let control: Weak<Control> = Arc::downgrade(control);
     let watcher: Weak<dyn Watch> = control;
     token.watch(watcher)
-}
-
-impl Exchange {
-    fn too_late(&self, why: Why) -> Error {
-        self.control.try_finish(why.into());
-        self.fail(Stop::Ended)
-    }
-
-    /// A connection to work with.
-    #[inline(never)] // Who waits for the answer has no need of its frame.
-    pub(in crate::http) fn acquire(&self) -> Result<Lease, Stopped> {
-        let start = self.clocks.started();
-        self.clocks.enter(Phase::Pool, start);
-        if let Err(error) = self.manager.check_limits() {
-            self.fail_with(error);
-            return Err(Stopped);
-        }
-        let wish = Wish {
-            key: &self.key,
-            fresh: self.fresh,
-            short: self.short,
-            made_good: self.made_good,
-            now: start,
-            progress: self,
-        };
-        match Lease::acquire(self.manager.pool(), &self.control, &wish) {
-            Ok(lease) => {
-                // A kept connection takes no time worth a look at the clock.
-                let at_once = lease.reused() && !self.waited.load(Ordering::Relaxed);
-                let now = if at_once { start } else { Instant::now() };
-                self.clocks.enter(Phase::Write, now);
-                self.connection.store(lease.id(), Ordering::Relaxed);
-                self.reused.store(lease.reused(), Ordering::Relaxed);
-                Ok(lease)
-            }
-            Err(no_lease) => {
-                self.has_none(no_lease);
-                Err(Stopped)
-            }
-        }
-    }
-
-    #[cold]
-    fn has_none(&self, no_lease: NoLease) -> Error {
-        match no_lease {
-            NoLease::Refused(Refused::ShutDown) => {
-                self.control.try_finish(Cause::ShutDown);
-                self.fail(Stop::Ended)
-            }
-            NoLease::Refused(Refused::Ended) => self.fail(Stop::Ended),
-            NoLease::Refused(Refused::QueueFull(waiting)) => {
-                let what = format!(
-                    "{waiting} requests wait for a connection already: that is the queue's limit"
-                );
-                self.fail_with(Error::new(Kind::QueueFull, what))
-            }
-            NoLease::Stop(stop) => self.fail(stop),
-        }
-    }
-
-    /// Whether this process is a child that has it with its parent's memory: then it is over here.
-    pub(in crate::http) fn is_the_parents(&self) -> bool {
-        let forked = self.process != fork_generation();
-        if forked {
-            self.control.try_finish(Cause::Forked);
-        }
-        forked
-    }
-
-    pub(in crate::http) fn clocks(&self) -> &Clocks {
-        &self.clocks
-    }
-
-    /// Fails if the exchange was ended or its time is over: for work that does not wait.
-    pub(in crate::http) fn check(&self) -> Result<(), Stop> {
-        if self.control.cause().is_some() {
-            return Err(Stop::Ended);
-        }
-        self.clocks.total_passed().map_or(Ok(()), |timeout| Err(Stop::Deadline(timeout)))
-    }
-
-    /// An event that is set when the exchange is ended from outside, for a wait that has no socket.
-    pub(in crate::http) fn register_wake(&self) -> WakeRegistration<'_> {
-        self.control.register_wake()
-    }
-
-    pub(in crate::http) fn polite(&self) -> &Polite {
-        &self.polite
-    }
-
-    pub(in crate::http) fn key(&self) -> &PoolKey {
-        &self.key
-    }
-
-    /// What decides, beside the head, whether a body follows the head.
-    pub(in crate::http) fn response_to(&self) -> ResponseTo {
-        self.response_to
-    }
-
-    pub(in crate::http) fn max_head(&self) -> usize {
-        self.max_head
-    }
-
-    pub(in crate::http) fn is_short(&self) -> bool {
-        self.short
-    }
-
-    /// Whether body follows the head at once.
-    pub(in crate::http) fn body_at_hand(&self) -> bool {
-        self.body_at_hand
-    }
-
-    pub(in crate::http) fn count_sent(&self, bytes: usize) {
-        self.bytes_sent
-            .store(self.bytes_sent.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn bytes_sent(&self) -> u64 {
-        self.bytes_sent.load(Ordering::Relaxed)
-    }
-
-    /// The request was sent from its first byte to its last.
-    pub(in crate::http) fn request_sent(&self) {
-        self.all_sent.store(true, Ordering::Relaxed);
-    }
-
-    pub(in crate::http) fn response_started(&self) {
-        self.started.store(true, Ordering::Relaxed);
-    }
-
-    pub(in crate::http) fn cut_upload(&self) {
-        self.upload_cut.store(true, Ordering::Relaxed);
-    }
-
-    pub(in crate::http) fn upload_cut(&self) -> bool {
-        self.upload_cut.load(Ordering::Relaxed)
-    }
-
-    pub(in crate::http) fn peer_closed(&self) {
-        self.peer_closed.store(true, Ordering::Relaxed);
-    }
-
-    /// Counts bytes that came; answers how many had come before without becoming body.
-    pub(in crate::http) fn count_framing(&self, bytes: usize) -> u64 {
-        let before = self.framing.load(Ordering::Relaxed);
-        self.framing.store(before + bytes as u64, Ordering::Relaxed);
-        before
-    }
-
-    pub(in crate::http) fn take_head(&self, head: RawHead) {
-        let _ = self.head.set(head);
-    }
-
-    /// The head of the response. There is one in every exchange that [`run`] gave out.
-    pub(crate) fn head(&self) -> Option<&RawHead> {
-        self.head.get()
-    }
-
-    pub(in crate::http) fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn connection(&self) -> u64 {
-        self.connection.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn reused(&self) -> bool {
-        self.reused.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    pub(crate) fn timings(&self) -> Timings {
-        self.clocks.timings()
-    }
-
-    /// It is over. Whoever listens to the manager hears how long each phase took.
-    pub(in crate::http) fn finish(&self, now: impl FnOnce() -> Instant) {
-        let pool = self.manager.pool();
-        if self.clocks.finish(now) && pool.has_subscribers() {
-            pool.note_phases(self.connection(), &self.key, &self.clocks.phases());
-        }
-    }
-
-    /// Ends it because its response was closed by another thread.
-    pub(crate) fn stop(&self) {
-        self.control.end(Cause::ResponseClosed);
-    }
-}
-
-impl Progress for Exchange {
-    fn begin(&self, phase: Phase) -> Deadline {
-        self.waited.store(true, Ordering::Relaxed);
-        let until = self.clocks.begin(phase);
-        Deadline { at: until.at, timeout: until.timeout }
-    }
 }

@@ -1,8 +1,7 @@
-//! Why an exchange failed: decided here, once, and told whole.
+//! Why an exchange failed: the one place that decides it.
 //!
-//! Whoever ended it from outside comes first; what the socket said then is only the consequence.
-
-use std::sync::atomic::Ordering;
+//! The first cause wins. If the exchange was ended from outside, that is the reason, whatever the socket
+//! reported then: that is only the consequence.
 
 use super::exchange::Exchange;
 use crate::cancel::CancelToken;
@@ -12,68 +11,54 @@ use crate::net::{Stop, dial, tls};
 use crate::vocabulary::{CloseReason, Kind, Phase, Sent, Timeout};
 
 impl Exchange {
-    /// Writes down why it failed, unless that is known; answers what is known. Whoever ended it
-    /// from outside comes first: what we saw then is only the consequence.
-    pub(in crate::http) fn fail(&self, stop: Stop) -> Error {
+    /// The error of an exchange that stopped, with all that is known of the exchange. From here on
+    /// nothing ends it from outside.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn fail(&self, stop: Stop) -> Error {
+        self.shared().end_if_forked();
+        let control = &self.shared().control;
         if matches!(stop, Stop::Interrupted) {
-            self.control.end(Cause::Interrupted);
+            control.end(Cause::Interrupted);
         }
-        let error = match self.ended_by() {
-            Some(cause) => self.explain_cause(cause),
-            None => self.explain(stop),
+        let cause = if control.try_finish(Cause::Done) { None } else { control.cause() };
+        let error = match cause.filter(|cause| *cause != Cause::Done) {
+            Some(cause) => self.ended_by(cause),
+            None => self.stopped_by(stop),
         };
-        self.note(error)
+        self.describe(error)
     }
 
-    /// As [`fail`](Self::fail), for what has its own words.
-    pub(in crate::http) fn fail_with(&self, error: Error) -> Error {
-        let error = match self.ended_by() {
-            Some(cause) => self.explain_cause(cause),
-            None => error,
-        };
-        self.note(error)
-    }
-
-    /// Who ended it from outside. If nobody did, nobody can from here on.
-    fn ended_by(&self) -> Option<Cause> {
-        if self.control.try_finish(Cause::Done) {
-            return None;
-        }
-        self.control.cause().filter(|cause| *cause != Cause::Done)
-    }
-
-    fn note(&self, error: Error) -> Error {
-        let sent = match (
-            self.all_sent.load(Ordering::Relaxed),
-            self.bytes_sent.load(Ordering::Relaxed),
-        ) {
+    /// Adds what is known of the exchange.
+    fn describe(&self, error: Error) -> Error {
+        let sent = match (self.request_sent, self.bytes_sent) {
             (_, 0) => Sent::Nothing,
             (true, _) => Sent::All,
             (false, _) => Sent::Part,
         };
-        let bytes = self.bytes_sent.load(Ordering::Relaxed);
-        let mut error = error
-            .in_phase(self.clocks.phase())
-            .after_sending(sent, bytes, self.started.load(Ordering::Relaxed))
-            .after_attempts(self.attempt)
-            .safe_to_retry(bytes == 0 || self.repeatable);
-        let connection = match self.connection.load(Ordering::Relaxed) {
-            0 => self.control.connection(),
-            id => id,
-        };
-        if connection != 0 {
-            error = error.on_connection(connection, self.reused.load(Ordering::Relaxed));
+        let error = error
+            .in_phase(self.timing().phase())
+            .after_sending(sent, self.bytes_sent, self.response_started)
+            .after_attempts(self.config.attempt)
+            .safe_to_retry(self.bytes_sent == 0 || self.config.repeatable);
+        // Before there is a lease, the control has the connection that is being dialled.
+        match if self.connection == 0 {
+            self.shared().control.connection()
+        } else {
+            self.connection
+        } {
+            0 => error,
+            id => error.on_connection(id, self.reused),
         }
-        self.failure.get_or_init(|| error).clone()
     }
 
-    fn explain_cause(&self, cause: Cause) -> Error {
-        let phase = self.clocks.phase();
+    fn ended_by(&self, cause: Cause) -> Error {
+        let phase = self.timing().phase();
         let during =
             if phase == Phase::None { String::new() } else { format!(" (phase: {phase})") };
         match cause {
             Cause::Cancelled => {
-                let reason = self.token.as_ref().and_then(CancelToken::shared_reason);
+                let reason = self.config.token.as_ref().and_then(CancelToken::shared_reason);
                 Error::new(Kind::Cancelled, format!("cancelled{during}")).because(reason.as_deref())
             }
             Cause::Interrupted => {
@@ -106,9 +91,9 @@ impl Exchange {
         }
     }
 
-    fn explain(&self, stop: Stop) -> Error {
-        let phase = self.clocks.phase();
-        let origin = &self.key.origin;
+    fn stopped_by(&self, stop: Stop) -> Error {
+        let phase = self.timing().phase();
+        let origin = &self.config.key.origin;
         match stop {
             Stop::Deadline(timeout) => self.timed_out(timeout, phase),
             Stop::Failed(error) => error,
@@ -135,7 +120,7 @@ impl Exchange {
             ),
             Stop::Io(error) if matches!(phase, Phase::Resolve | Phase::Connect | Phase::Pool) => {
                 let to = if self.goes_through_a_proxy() {
-                    format!("the {} on the way to {origin}", self.key.route)
+                    format!("the {} on the way to {origin}", self.config.key.route)
                 } else {
                     origin.to_string()
                 };
@@ -150,64 +135,41 @@ impl Exchange {
         }
     }
 
-    /// What ureq's engine says of the message: ours, until an answer came.
-    pub(in crate::http) fn translate(&self, error: &ureq_proto::Error) -> Error {
-        if self.started.load(Ordering::Relaxed) {
-            return self
-                .fail_with(Error::new(Kind::Protocol, format!("malformed response: {error}")));
-        }
-        self.fail_with(Error::new(
-            Kind::InvalidHeader,
-            format!("the request can't be sent: {error}"),
-        ))
-    }
-
-    /// Why it failed, as it was written down.
-    pub(in crate::http) fn failed(&self) -> Error {
-        match self.failure.get() {
-            Some(failure) => failure.clone(),
-            None => self.fail(Stop::Ended),
-        }
-    }
-
-    /// Why the connection of a failed exchange is closed.
-    pub(in crate::http) fn failed_for(&self) -> Option<CloseReason> {
-        Some(match self.failure.get()?.kind() {
-            // What a polite close runs into is not a failure of the exchange.
-            _ if self.polite.until().is_some() => CloseReason::BodyLeftUnread,
-            Kind::TimedOut => CloseReason::TimedOut,
-            Kind::Cancelled => CloseReason::Cancelled,
-            Kind::PeerClosed => CloseReason::PeerClosed,
-            Kind::PeerReset => CloseReason::PeerReset,
-            Kind::Protocol | Kind::TooLarge => CloseReason::ProtocolError,
-            Kind::BodyFailed => CloseReason::Cancelled,
-            _ => CloseReason::BodyLeftUnread,
-        })
-    }
-
-    fn timed_out(&self, clock: Timeout, phase: Phase) -> Error {
-        let limit = match clock {
+    fn timed_out(&self, timeout: Timeout, phase: Phase) -> Error {
+        let limit = match timeout {
             Timeout::Token => None,
-            clock => self.clocks.limit(clock),
+            timeout => self.timing().limit(timeout),
         };
         let limit = limit.map_or(String::new(), |limit| format!(" of {} ms", limit.as_millis()));
-        let what = match clock {
+        let what = match timeout {
             Timeout::Token => "the cancel token's deadline".to_owned(),
             Timeout::MinRate => "the minimum rate".to_owned(),
-            clock => format!("the {clock} limit{limit}"),
+            timeout => format!("the {timeout} limit{limit}"),
         };
         let at = match phase {
             Phase::None => String::new(),
             Phase::Connect | Phase::Proxy if self.goes_through_a_proxy() => {
-                format!(" (phase: {phase}, {})", self.key.route)
+                format!(" (phase: {phase}, {})", self.config.key.route)
             }
             phase => format!(" (phase: {phase})"),
         };
-        let verb = if clock == Timeout::MinRate { "was not kept" } else { "ran out" };
-        Error::new(Kind::TimedOut, format!("timed out: {what} {verb}{at}")).by_clock(clock)
+        let verb = if timeout == Timeout::MinRate { "was not kept" } else { "ran out" };
+        Error::new(Kind::TimedOut, format!("timed out: {what} {verb}{at}")).by_clock(timeout)
     }
 
     fn goes_through_a_proxy(&self) -> bool {
-        self.key.route.proxy.is_some() && self.key.origin.unix.is_none()
+        self.config.key.route.proxy.is_some() && self.config.key.origin.unix.is_none()
+    }
+}
+
+/// Why the connection of an exchange that failed is closed.
+pub(super) fn close_reason(error: &Error) -> CloseReason {
+    match error.kind() {
+        Kind::TimedOut => CloseReason::TimedOut,
+        Kind::Cancelled | Kind::BodyFailed => CloseReason::Cancelled,
+        Kind::PeerClosed => CloseReason::PeerClosed,
+        Kind::PeerReset => CloseReason::PeerReset,
+        Kind::Protocol | Kind::TooLarge => CloseReason::ProtocolError,
+        _ => CloseReason::BodyLeftUnread,
     }
 }

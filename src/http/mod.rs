@@ -1,16 +1,18 @@
 //! One request and its response over one lease. ureq's engine speaks HTTP/1.1 and does no I/O.
 //!
-//! Down: [`exchange`] has [`h1`] carry what the engine says. Up: the head, then the
-//! [`body`](response_body), [decoded](decode) if that is wanted. Only [`failure`] says who ended it.
+//! [`run`] takes an [`exchange`] from its message to the head of the response; the [body](response_body)
+//! follows, [decoded](decode) if that is wanted. Only [`failure`] decides why an exchange failed.
 
 pub(crate) mod decode;
 mod drain;
 pub(crate) mod exchange;
 mod failure;
-mod h1;
+pub(crate) mod h1;
 pub(crate) mod request_body;
-mod response_body;
+pub(crate) mod response_body;
+mod run;
 pub(crate) mod sent_file;
 mod timing;
 
+pub(crate) use run::run;
 pub use timing::Timings;

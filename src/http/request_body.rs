@@ -9,13 +9,12 @@ use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::exchange::Exchange;
+use super::exchange::ExchangeShared;
 use super::sent_file::SentFile;
 use crate::caller_reader::{CallerBytes, CallerReader};
 use crate::error::Error;
 use crate::net::Stop;
 use crate::runtime::{NotDone, WorkerPool, is_on_fiber, run_on_own_worker};
-use crate::timeouts::Deadline;
 use crate::vocabulary::Kind;
 
 /// A reader that may block: a file, or code of the caller's.
@@ -167,7 +166,11 @@ impl BodyReader<'_> {
     /// # Errors
     /// [`Stop::Failed`] with [`Kind::BodyFailed`] if reading fails or gives another length than was
     /// announced; what ended the exchange otherwise.
-    pub(super) fn read(&mut self, into: &mut [u8], exchange: &Exchange) -> Result<usize, Stop> {
+    pub(super) fn read(
+        &mut self,
+        into: &mut [u8],
+        exchange: &ExchangeShared,
+    ) -> Result<usize, Stop> {
         let room = self
             .left
             .map_or(into.len(), |left| into.len().min(usize::try_from(left).unwrap_or(into.len())));
@@ -211,7 +214,7 @@ impl BodyReader<'_> {
     fn read_input(
         &mut self,
         into: &mut [u8],
-        exchange: &Exchange,
+        exchange: &ExchangeShared,
     ) -> Result<io::Result<usize>, Stop> {
         loop {
             let read = match &mut self.input {
@@ -243,7 +246,7 @@ fn read_slow(
     workers: &'static WorkerPool,
     piece: &mut Vec<u8>,
     into: &mut [u8],
-    exchange: &Exchange,
+    exchange: &ExchangeShared,
 ) -> Result<io::Result<usize>, Stop> {
     if !is_on_fiber() {
         return Ok(place.as_mut().map_or(Ok(0), |reader| reader.read(into)));
@@ -256,7 +259,7 @@ fn read_slow(
         (reader, buffer, read)
     };
     let wake = exchange.register_wake();
-    let until = exchange.clocks().until(Deadline::NEVER).at;
+    let until = exchange.total_deadline().at;
     match run_on_own_worker(workers, work, &wake, until, &|| exchange.check().is_err()) {
         Ok((reader, bytes, read)) => {
             *place = Some(reader);

@@ -1,273 +1,248 @@
-//! The body of a response as it comes, and how it is ended early.
+//! The body of a response as it comes, and how it is ended early. It owns the exchange until that is
+//! over.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::exchange::Exchange;
-use super::h1::{Chunks, Cut, Incoming, Seam, Stopped};
-use crate::cancel::Watching;
+use super::exchange::{Exchange, ExchangeInfo, ExchangeShared};
+use super::failure::close_reason;
+use super::h1::Http1Body;
 use crate::error::Error;
 use crate::net::Stop;
 use crate::runtime::work_is_interrupted;
-use crate::vocabulary::{Kind, Phase};
+use crate::vocabulary::{CloseReason, Kind, Phase};
 
-/// The body of a response as it comes. Threads: one at a time.
-pub(crate) struct Reader {
-    pub(super) exchange: Arc<Exchange>,
-    pub(super) body: Option<Source>,
+/// Threads: one at a time.
+pub(crate) struct IncomingBody {
+    /// `None` after the end of the exchange.
+    pub(super) running: Option<Running>,
+    shared: Arc<ExchangeShared>,
+    info: ExchangeInfo,
     /// What is still to come, if the head said so.
     pub(super) left: Option<u64>,
     total: Option<u64>,
     got: u64,
-    /// Closed before its end: reading on is a mistake, not an end.
+    /// Closed before its end: reading on is an error of the caller's.
     pub(super) closed: bool,
-    held: Held,
-    watching: Option<Watching>,
+    hold: Hold,
+    /// The rest is read only to be thrown away.
+    pub(super) draining: bool,
+    pub(super) failed: Option<Error>,
+}
+
+/// An exchange whose response is being read.
+pub(super) struct Running {
+    exchange: Exchange,
+    pub(super) body: Http1Body,
 }
 
 /// Whether the exchange goes on after the body's last byte was read, for a decoder that has not come
 /// to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
+enum Hold {
     No,
     Yes,
     /// The last byte was read.
     AtEnd,
 }
 
-/// Where a body comes from.
-// There is one of it in a response: a box would only be one more thing to allocate.
-#[allow(clippy::large_enum_variant)]
-pub(super) enum Source {
-    Chunks(Box<Chunks>),
-    /// The connection itself: so many bytes, or all until it ends.
-    Plain(Seam),
-}
-
-impl Reader {
-    /// The head is here; so may be the end.
-    #[inline(never)] // As for `Exchange::acquire`.
-    pub(super) fn begin(
-        exchange: Arc<Exchange>,
-        incoming: Incoming,
-        watching: Option<Watching>,
-    ) -> Box<Self> {
-        let (body, total) = match incoming {
-            Incoming::Nothing => (None, Some(0)),
-            Incoming::Length(seam, length) => (Some(Source::Plain(seam)), Some(length)),
-            Incoming::UntilClose(seam) => (Some(Source::Plain(seam)), None),
-            Incoming::Chunks(chunks) => (Some(Source::Chunks(chunks)), None),
-        };
-        let left = total;
-        let (closed, held) = (false, Held::No);
-        let reader = Self { exchange, body, left, total, got: 0, closed, held, watching };
-        // It is handed up through many layers: one allocation is less than all those copies.
-        let mut reader = Box::new(reader);
-        if reader.body.is_none() {
-            reader.finish();
+impl IncomingBody {
+    /// The head is here. A body of no bytes is over at once, and its connection is given back.
+    ///
+    /// # Errors
+    /// The exchange was ended before that.
+    #[inline(never)] // Keeps its frame out of the wait for the response.
+    pub(super) fn begin(exchange: Exchange, body: Http1Body) -> Result<Box<Self>, Error> {
+        let total = body.length();
+        // In a box: it is passed up through many layers.
+        let mut incoming = Box::new(Self {
+            shared: Arc::clone(exchange.shared()),
+            info: exchange.info(),
+            running: Some(Running { exchange, body }),
+            left: total,
+            total,
+            got: 0,
+            closed: false,
+            hold: Hold::No,
+            draining: false,
+            failed: None,
+        });
+        if total == Some(0) {
+            incoming.finish().map_err(|stop| incoming.fail(stop))?;
         } else {
-            reader.exchange.clocks.begin(Phase::Read);
+            incoming.shared.timing.enter(Phase::Read, Instant::now());
         }
-        reader
+        Ok(incoming)
     }
 
     /// A piece of the body: at least one byte, or 0 for the end.
+    ///
+    /// # Errors
+    /// Any [`Kind`]; the same one again after the first.
     pub(crate) fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
-        self.go_on()?;
-        let Some(body) = self.body.as_mut().filter(|_| self.held != Held::AtEnd) else {
-            return Ok(0);
-        };
-        let read = match body {
-            Source::Chunks(chunks) => chunks.read(into),
-            Source::Plain(seam) => seam.read_body(into, self.left).map_err(|Stopped| Cut::Stopped),
-        };
-        match read {
-            Ok(0) => self.last_byte_is_read(),
-            Ok(got) => {
-                self.got += got as u64;
-                self.exchange.framing.store(0, Ordering::Relaxed);
-                if matches!(&self.body, Some(Source::Chunks(chunks)) if chunks.is_over()) {
-                    self.last_byte_is_read()?;
-                } else if let Some(left) = &mut self.left {
-                    *left = left.saturating_sub(got as u64);
-                    if *left == 0 {
-                        // The end is here: the connection goes back now, not when it is asked for.
-                        self.last_byte_is_read()?;
-                    }
-                }
-                Ok(got)
-            }
-            // Only a polite close is ever paused, and that does not look at the error.
-            Err(_) if self.exchange.polite.is_paused() => {
-                Err(Error::new(Kind::InvalidState, "the response is being closed"))
-            }
-            Err(cut) => Err(self.broken(&cut)),
-        }
+        self.check()?;
+        self.read_piece(into).map_err(|stop| self.fail(stop))
     }
 
     /// Keeps the exchange, and its connection with it, until [`let_go`](Self::let_go): the call is
     /// not over with the body's last byte, and can be ended until it is.
     pub(crate) fn hold(&mut self) {
-        self.held = Held::Yes;
+        self.hold = Hold::Yes;
     }
 
     /// Ends the exchange now if the last byte was read, and otherwise with that.
     pub(crate) fn let_go(&mut self) -> Result<(), Error> {
-        match std::mem::replace(&mut self.held, Held::No) {
-            Held::AtEnd if self.body.is_some() => self.end().map(|_| ()),
-            _ => Ok(()),
+        match std::mem::replace(&mut self.hold, Hold::No) {
+            Hold::AtEnd => self.finish().map_err(|stop| self.fail(stop)),
+            Hold::No | Hold::Yes => Ok(()),
         }
     }
 
-    /// Whether only [`let_go`](Self::let_go) is missing to the end of the exchange.
-    pub(super) fn is_held_at_end(&self) -> bool {
-        self.held == Held::AtEnd
+    /// The body is refused by the code that reads it: the exchange fails with that error.
+    pub(crate) fn refuse(&mut self, error: Error) -> Error {
+        self.fail(error.into()).in_phase(Phase::Read)
     }
 
-    /// [`go_on`](Self::go_on), from within work that does not wait and so is interrupted by no
-    /// signal.
-    pub(crate) fn go_on_working(&mut self) -> Result<(), Error> {
-        if self.body.is_some() && work_is_interrupted() {
-            let failure = self.exchange.fail(Stop::Interrupted);
-            self.finish();
-            return Err(failure);
+    /// Closes the connection now, unless the body is over. What is read afterwards is an error.
+    pub(crate) fn close(&mut self) {
+        if self.is_held_at_end() {
+            // Nothing is left that would have to be read for the next exchange.
+            self.closed = true;
+            let _ = self.let_go();
         }
-        self.go_on()
+        if let Some(running) = &mut self.running {
+            self.closed = true;
+            running.body.close(CloseReason::BodyLeftUnread);
+            running.exchange.finish(Instant::now);
+            self.running = None;
+        }
     }
 
-    /// Whether there is anything to go on with: it was neither closed, nor has it failed, nor did
-    /// somebody end it. After the end nobody can.
-    pub(crate) fn go_on(&mut self) -> Result<(), Error> {
+    /// Fails if there is nothing to go on with: the body was closed, has failed, or the exchange was
+    /// ended. After the end of the body nothing ends it.
+    pub(crate) fn check(&mut self) -> Result<(), Error> {
         if self.closed {
             return Err(Error::new(
                 Kind::InvalidState,
                 "the response was closed before its body ended",
             ));
         }
-        if self.body.is_none() {
-            return self.exchange.failure.get().map_or(Ok(()), |failure| Err(failure.clone()));
+        match &self.running {
+            // Bytes may be here already, but a cancelled exchange has none to give.
+            Some(running) => running.exchange.check().map_err(|stop| self.fail(stop)),
+            None => self.failed.clone().map_or(Ok(()), Err),
         }
-        // Bytes may be here already, but a cancelled exchange has none to give.
-        let stop = if self.exchange.is_the_parents() {
-            Some(Stop::Ended)
-        } else {
-            self.exchange.check().err()
-        };
-        if let Some(stop) = stop {
-            let failure = self.exchange.fail(stop);
-            self.finish();
-            return Err(failure);
+    }
+
+    /// [`check`](Self::check), for work that does not wait and so is not interrupted by a signal.
+    pub(crate) fn check_during_work(&mut self) -> Result<(), Error> {
+        if self.running.is_some() && work_is_interrupted() {
+            return Err(self.fail(Stop::Interrupted));
         }
-        Ok(())
+        self.check()
     }
 
     /// Whether nothing of the body is left.
     pub(crate) fn is_over(&self) -> bool {
-        self.body.is_none()
-    }
-
-    /// What came is not what it should be, by whoever looks at it: the exchange fails with that.
-    pub(crate) fn refuse(&mut self, error: Error) -> Error {
-        let failure = self.exchange.fail_with(error);
-        self.finish();
-        // The exchange may be over by now, but whoever reads the body does not know that.
-        failure.in_phase(Phase::Read)
-    }
-
-    /// What is left to read, for somebody else to read it. This one is closed.
-    pub(super) fn take_over(&mut self) -> Self {
-        self.closed = true;
-        Self {
-            exchange: Arc::clone(&self.exchange),
-            body: self.body.take(),
-            left: self.left,
-            total: self.total,
-            got: self.got,
-            closed: false,
-            held: Held::No,
-            watching: self.watching.take(),
-        }
-    }
-
-    /// The body is at its end, or the peer is at its own.
-    fn last_byte_is_read(&mut self) -> Result<usize, Error> {
-        if matches!(self.body, Some(Source::Plain(_))) && self.left.is_some_and(|left| left > 0) {
-            return Err(self.broken(&Cut::Short));
-        }
-        if self.held == Held::No {
-            return self.end();
-        }
-        self.held = Held::AtEnd;
-        Ok(0)
-    }
-
-    /// Gives the connection back, or closes it.
-    fn end(&mut self) -> Result<usize, Error> {
-        match self.body.take() {
-            Some(Source::Plain(seam)) if self.total.is_some() => seam.ends_well(),
-            Some(Source::Chunks(chunks)) => chunks.finish(),
-            // A body that ends with its connection leaves nothing to keep.
-            body => drop(body),
-        }
-        self.finish();
-        self.exchange.failure.get().map_or(Ok(0), |failure| Err(failure.clone()))
-    }
-
-    fn broken(&mut self, cut: &Cut) -> Error {
-        let failure = match (self.exchange.failure.get(), cut) {
-            (Some(failure), _) => failure.clone(),
-            (None, Cut::Malformed(why)) => {
-                let what = format!("malformed response: the framing of the body is broken: {why}");
-                self.exchange.fail_with(Error::new(Kind::Protocol, what))
-            }
-            (None, Cut::Short | Cut::Stopped) => {
-                let of = self.total.map_or(String::new(), |total| format!(" of {total}"));
-                let what = format!(
-                    "truncated: the peer closed the connection after {}{of} bytes of the body",
-                    self.got
-                );
-                self.exchange.fail_with(Error::new(Kind::PeerClosed, what))
-            }
-        };
-        self.body = None;
-        self.exchange.finish(Instant::now);
-        failure
-    }
-
-    fn finish(&mut self) {
-        self.body = None;
-        // Nothing is left that a token could end.
-        self.watching = None;
-        self.exchange.finish(Instant::now);
-    }
-
-    /// Closes the connection now, unless the body is over. What is read afterwards is an error.
-    pub(crate) fn close(&mut self) {
-        if self.is_held_at_end() && self.body.is_some() {
-            // Nothing is left that would have to be read for the next exchange.
-            self.closed = true;
-            let _ = self.let_go();
-        }
-        if let Some(body) = self.body.take() {
-            self.closed = true;
-            self.exchange.abandoned.store(true, Ordering::Relaxed);
-            drop(body);
-            self.exchange.finish(Instant::now);
-        }
-    }
-
-    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
-        &self.exchange
+        self.running.is_none()
     }
 
     /// How much is left of the body, if the head said how long it is.
     pub(crate) fn left(&self) -> Option<u64> {
         self.left
     }
+
+    pub(crate) fn shared(&self) -> &Arc<ExchangeShared> {
+        &self.shared
+    }
+
+    pub(crate) fn info(&self) -> ExchangeInfo {
+        self.info
+    }
+
+    /// Whether only [`let_go`](Self::let_go) is missing to the end of the exchange.
+    pub(super) fn is_held_at_end(&self) -> bool {
+        self.hold == Hold::AtEnd && self.running.is_some()
+    }
+
+    /// What is left to read, to be read by another thread. This one is closed.
+    pub(super) fn detach(&mut self) -> Self {
+        self.closed = true;
+        Self {
+            running: self.running.take(),
+            shared: Arc::clone(&self.shared),
+            info: self.info,
+            left: self.left,
+            total: self.total,
+            got: self.got,
+            closed: false,
+            hold: Hold::No,
+            draining: self.draining,
+            failed: None,
+        }
+    }
+
+    /// [`read`](Self::read) without the check before it. An error here is not yet the exchange's.
+    pub(super) fn read_piece(&mut self, into: &mut [u8]) -> Result<usize, Stop> {
+        if self.hold == Hold::AtEnd {
+            return Ok(0);
+        }
+        let Some(Running { exchange, body }) = &mut self.running else { return Ok(0) };
+        let got = body.read(into, self.left, exchange)?;
+        self.got += got as u64;
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(got as u64);
+        }
+        if got == 0 && !body.is_whole(self.left) {
+            return Err(self.truncated());
+        }
+        // The connection goes back with the last byte, before the end is asked for.
+        if got == 0 || body.is_at_end(self.left) {
+            match self.hold {
+                Hold::No => self.finish()?,
+                Hold::Yes | Hold::AtEnd => self.hold = Hold::AtEnd,
+            }
+        }
+        Ok(got)
+    }
+
+    /// Gives the connection back, or closes it: the exchange is over.
+    fn finish(&mut self) -> Result<(), Stop> {
+        if let Some(Running { exchange, body }) = &mut self.running {
+            body.finish(exchange)?;
+        }
+        self.running = None;
+        Ok(())
+    }
+
+    /// The exchange failed: closes its connection. Returns the error, which later reads return again.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn fail(&mut self, stop: Stop) -> Error {
+        let Some(Running { exchange, body }) = &mut self.running else {
+            return self.failed.clone().unwrap_or_else(|| {
+                Error::new(Kind::Closed, "the response was closed before its body ended")
+            });
+        };
+        let error = exchange.fail(stop);
+        let unread = CloseReason::BodyLeftUnread;
+        body.close(if self.draining { unread } else { close_reason(&error) });
+        exchange.finish(Instant::now);
+        self.running = None;
+        self.failed.insert(error).clone()
+    }
+
+    #[cold]
+    fn truncated(&self) -> Stop {
+        let of = self.total.map_or(String::new(), |total| format!(" of {total}"));
+        let got = self.got;
+        let what =
+            format!("truncated: the peer closed the connection after {got}{of} bytes of the body");
+        Error::new(Kind::PeerClosed, what).into()
+    }
 }
 
-impl Drop for Reader {
+impl Drop for IncomingBody {
     fn drop(&mut self) {
         self.close();
     }

@@ -1,5 +1,5 @@
-//! The clocks of one exchange: when each wait must be over, which clock that is, and how long
-//! each phase took.
+//! The timing of one exchange: when each wait must be over, by which timeout, and how long each phase
+//! took.
 
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::vocabulary::{Phase, Timeout};
 
 /// Threads: written by the one that runs the exchange, read by any.
 #[derive(Debug)]
-pub(super) struct Clocks {
+pub(super) struct Timing {
     /// The call, of which this exchange may be a later attempt, or what a redirect led to.
     call: Instant,
     start: Instant,
@@ -51,7 +51,7 @@ pub struct Timings {
     pub total: Option<Duration>,
 }
 
-impl Clocks {
+impl Timing {
     pub(super) fn start(
         timeouts: &Timeouts,
         token: Option<Instant>,
@@ -72,15 +72,14 @@ impl Clocks {
         }
     }
 
-    /// A phase begins; the one before it is over. Answers when it must be over.
+    /// A phase begins; the one before it is over. Returns until when to wait in it.
     pub(super) fn begin(&self, phase: Phase) -> WaitUntil {
         let now = Instant::now();
         self.enter(phase, now);
         WaitUntil::of(self.deadline(now, timeout_of(phase)), now)
     }
 
-    /// A phase begins in which perhaps nobody waits; who does says [`step`](Self::step) or
-    /// [`begin`](Self::begin).
+    /// A phase begins that may need no wait. A wait in it uses [`step`](Self::step).
     pub(super) fn enter(&self, phase: Phase, now: Instant) {
         let at = self.since_start(now);
         let before = self.phase();
@@ -93,7 +92,7 @@ impl Clocks {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// A step within a phase begins: the deadline of a wait that has a limit of its own.
+    /// A step within the current phase begins: it has the phase's timeout for itself.
     pub(super) fn step(&self) -> WaitUntil {
         let now = Instant::now();
         WaitUntil::of(self.deadline(now, timeout_of(self.phase())), now)
@@ -109,7 +108,7 @@ impl Clocks {
         self.total.or(Deadline::after(now, self.timeouts.get(timeout), timeout))
     }
 
-    /// The exchange is over; the first time counts, and is told by `true`.
+    /// The exchange is over. Returns `true` the first time, which is the one that counts.
     pub(super) fn finish(&self, now: impl FnOnce() -> Instant) -> bool {
         let first = self.over.load(Ordering::Relaxed) < 0;
         if first {
@@ -137,8 +136,8 @@ impl Clocks {
         self.timeouts.min_rate
     }
 
-    pub(super) fn limit(&self, clock: Timeout) -> Option<Duration> {
-        self.timeouts.get(clock)
+    pub(super) fn limit(&self, timeout: Timeout) -> Option<Duration> {
+        self.timeouts.get(timeout)
     }
 
     pub(super) fn timings(&self) -> Timings {
@@ -181,7 +180,7 @@ impl Clocks {
 
 fn timeout_of(phase: Phase) -> Timeout {
     match phase {
-        // A proxy is on the way to the connection.
+        // The proxy's part of a dial counts as connecting.
         Phase::Connect | Phase::Proxy => Timeout::Connect,
         Phase::None => Timeout::None,
         Phase::Pool => Timeout::Pool,

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, Record};
 use super::control::{Cause, Control};
 use super::key::PoolKey;
-use super::lease::{NoLease, Progress, Wish};
-use super::pool::{Dialled, Pool};
+use super::lease::LeaseRequest;
+use super::pool::{Dialled, LeaseError, Pool};
 use crate::net::Stop;
 use crate::net::dial::{self, Dial, DialConfig};
 use crate::net::stream::Stream;
@@ -35,19 +35,19 @@ pub(super) fn dial(
     pool: &Arc<Pool>,
     control: &Arc<Control>,
     record: &Arc<Record>,
-    wish: &Wish<'_>,
-) -> Result<Outcome, NoLease> {
+    request: &LeaseRequest<'_>,
+) -> Result<Outcome, LeaseError> {
     let mut dial = Some(prepare(pool, record));
-    let watched = Watched { record, control, progress: wish.progress };
+    let observer = DialOfExchange { record, control, begin_phase: request.begin_phase };
     let result = match &mut dial {
-        Some(dial) => dial.run(&watched, &control.register_wake()),
+        Some(dial) => dial.run(&observer, &control.register_wake()),
         None => Err(Stop::Ended),
     };
     let now = Instant::now();
     let failure = match result {
         Ok(stream) => {
             let connection = dialled(record, stream);
-            return Ok(match pool.dialled(connection, control, wish.short, now)? {
+            return Ok(match pool.dialled(connection, control, request.close_after, now)? {
                 Dialled::Mine(connection) => Outcome::Dialled(connection),
                 Dialled::Other(connection) => Outcome::Given(connection),
             });
@@ -61,7 +61,7 @@ pub(super) fn dial(
         _ => false,
     };
     let has_socket = dial.as_ref().is_some_and(Dial::has_socket);
-    let background = (goes_on && has_socket && !wish.short)
+    let background = (goes_on && has_socket && !request.close_after)
         .then(|| Control::detached(pool))
         .filter(|background| pool.detach_dial(record.id, control, background));
     if background.is_none() {
@@ -86,7 +86,7 @@ pub(super) fn begin_background_dials(
     pool: &Arc<Pool>,
     key: &Arc<PoolKey>,
     wanted: usize,
-) -> Result<usize, NoLease> {
+) -> Result<usize, LeaseError> {
     let slots = pool.reserve_background_dials(key, wanted, || Control::detached(pool))?;
     let mut begun = 0;
     let mut refused = None;
@@ -122,17 +122,17 @@ fn dialled(record: &Arc<Record>, stream: Stream) -> Box<Connection> {
     Box::new(Connection { record: Arc::clone(record), stream })
 }
 
-/// A dial as its exchange watches it.
-struct Watched<'a> {
+/// A dial that its exchange waits for.
+struct DialOfExchange<'a> {
     record: &'a Record,
     control: &'a Control,
-    progress: &'a dyn Progress,
+    begin_phase: &'a dyn Fn(Phase) -> Deadline,
 }
 
-impl dial::Progress for Watched<'_> {
+impl dial::DialObserver for DialOfExchange<'_> {
     fn begin(&self, phase: Phase) -> Deadline {
-        // First who is asked later, then who is looked at meanwhile.
-        let until = self.progress.begin(phase);
+        // The phase's clock starts before the state is published.
+        let until = (self.begin_phase)(phase);
         step(self.record, phase);
         until
     }
@@ -177,7 +177,7 @@ impl BackgroundDial {
     }
 }
 
-impl dial::Progress for BackgroundDial {
+impl dial::DialObserver for BackgroundDial {
     fn begin(&self, phase: Phase) -> Deadline {
         step(&self.record, phase);
         Deadline { at: Some(self.until), timeout: Timeout::Connect }

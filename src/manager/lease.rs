@@ -11,9 +11,10 @@ use super::connection::Connection;
 use super::control::{Cause, Control};
 use super::dial::{self, Outcome};
 use super::key::PoolKey;
-use super::pool::{Checkout, Pool, Refused};
+use super::pool::{Checkout, LeaseError, Pool};
 use crate::net::Stop;
 use crate::net::stream::Stream;
+use crate::process::fork_generation;
 use crate::runtime::{WaitFor, WaitUntil, WakeReason, trim_stack, wait};
 use crate::timeouts::Deadline;
 use crate::vocabulary::{CloseReason, Phase};
@@ -26,33 +27,24 @@ pub(crate) struct Lease {
     connection: Option<Box<Connection>>,
     id: u64,
     reused: bool,
+    /// The process that the connection belongs to. In a child of it the lease only closes its copy of the
+    /// descriptor.
+    process: u32,
 }
 
 /// What an exchange asks for.
-pub(crate) struct Wish<'a> {
+pub(crate) struct LeaseRequest<'a> {
     pub(crate) key: &'a Arc<PoolKey>,
     /// Not one that is open already.
     pub(crate) fresh: bool,
     /// It will be closed afterwards: a dial that comes too late is of no use.
-    pub(crate) short: bool,
-    /// What a dead connection loses is sent again on another one.
-    pub(crate) made_good: bool,
+    pub(crate) close_after: bool,
+    /// If a reused connection breaks before the response, the request is sent again on another one.
+    pub(crate) retry_covers_loss: bool,
     /// The time of the call.
     pub(crate) now: Instant,
-    pub(crate) progress: &'a dyn Progress,
-}
-
-/// What the exchange wants to know while it gets its connection, and how long each phase may take.
-pub(crate) trait Progress {
-    /// A phase begins; answers when it must be over.
-    fn begin(&self, phase: Phase) -> Deadline;
-}
-
-/// Why there is no connection. Who asked labels it.
-#[derive(Debug)]
-pub(crate) enum NoLease {
-    Refused(Refused),
-    Stop(Stop),
+    /// A phase begins. Returns when it must be over.
+    pub(crate) begin_phase: &'a dyn Fn(Phase) -> Deadline,
 }
 
 impl Lease {
@@ -60,20 +52,23 @@ impl Lease {
     pub(crate) fn acquire(
         pool: &Arc<Pool>,
         control: &Arc<Control>,
-        wish: &Wish<'_>,
-    ) -> Result<Self, NoLease> {
-        let mut answer = pool.checkout(wish.key, control, wish.fresh, wish.now)?;
+        request: &LeaseRequest<'_>,
+    ) -> Result<Self, LeaseError> {
+        let mut answer = pool.checkout(request.key, control, request.fresh, request.now)?;
         loop {
             answer = match answer {
                 Checkout::Open(connection) => {
                     let mut lease = Self::new(pool, control, connection, true);
                     // The look at checkout: what the peer did to an idle connection is known by now.
-                    if lease.stream().is_some_and(|stream| stream.is_reusable(wish.made_good)) {
+                    if lease
+                        .stream()
+                        .is_some_and(|stream| stream.is_reusable(request.retry_covers_loss))
+                    {
                         return Ok(lease);
                     }
                     lease.replace()?
                 }
-                Checkout::Dial(record) => match dial::dial(pool, control, &record, wish)? {
+                Checkout::Dial(record) => match dial::dial(pool, control, &record, request)? {
                     Outcome::Dialled(connection) => {
                         trim_stack();
                         return Ok(Self::new(pool, control, connection, false));
@@ -81,7 +76,7 @@ impl Lease {
                     Outcome::Given(connection) => Checkout::Open(connection),
                 },
                 Checkout::Wait { promised } => {
-                    wait_in_line(pool, control, wish.progress, promised)?
+                    wait_in_line(pool, control, request.begin_phase, promised)?
                 }
             }
         }
@@ -95,12 +90,12 @@ impl Lease {
     ) -> Self {
         let id = connection.record.id;
         let (pool, control) = (Arc::clone(pool), Arc::clone(control));
-        Self { pool, control, connection: Some(connection), id, reused }
+        Self { pool, control, connection: Some(connection), id, reused, process: fork_generation() }
     }
 
     /// The connection is dead: another one instead, in the same slot.
     #[cold]
-    fn replace(mut self) -> Result<Checkout, Refused> {
+    fn replace(mut self) -> Result<Checkout, LeaseError> {
         // First the socket, then the slot.
         if let Some(connection) = self.connection.take() {
             connection.record.end();
@@ -128,9 +123,12 @@ impl Lease {
         self.reused
     }
 
-    /// Gives the connection back after an exchange that ended well; `false` if somebody had ended
-    /// the exchange first, and the connection is closed.
+    /// Gives the connection back after its response was read to the end. Returns `false` if the exchange
+    /// was ended before: then the connection is closed.
     pub(crate) fn give_back(mut self, now: Instant) -> bool {
+        if self.is_forked() {
+            return false;
+        }
         match self.connection.take() {
             Some(mut connection) => {
                 debug_assert!(!connection.stream.holds_input(), "bytes came behind the response");
@@ -146,29 +144,32 @@ impl Lease {
         self.end(reason);
     }
 
-    /// Closes it after its exchange ended well, with a goodbye; `false` if somebody had ended the
-    /// exchange first.
-    pub(crate) fn part(mut self, reason: CloseReason) -> bool {
-        let well = self.control.try_finish(Cause::Done);
+    /// Closes the connection after its response was read to the end, with TLS's close_notify. Returns
+    /// `false` if the exchange was ended before.
+    pub(crate) fn close_cleanly(mut self, reason: CloseReason) -> bool {
+        if self.is_forked() {
+            return false;
+        }
+        let first = self.control.try_finish(Cause::Done);
         if let Some(stream) = self.stream() {
             stream.send_close_notify();
         }
         self.end(reason);
-        well
+        first
     }
 
-    /// Lets go of a connection that is the parent's, without a word on the wire.
-    pub(crate) fn forget(mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.record.forget();
-        }
+    fn is_forked(&self) -> bool {
+        self.process != fork_generation()
     }
 
     fn end(&mut self, reason: CloseReason) {
-        if let Some(connection) = self.connection.take() {
-            self.pool.close_lease(connection.record.id, &self.control, reason);
-            connection.record.end();
+        let Some(connection) = self.connection.take() else { return };
+        if self.is_forked() {
+            // The parent goes on with it: nothing is sent or shut down.
+            return connection.record.forget();
         }
+        self.pool.close_lease(connection.record.id, &self.control, reason);
+        connection.record.end();
     }
 }
 
@@ -183,18 +184,18 @@ impl Drop for Lease {
 fn wait_in_line(
     pool: &Arc<Pool>,
     control: &Arc<Control>,
-    progress: &dyn Progress,
+    begin_phase: &dyn Fn(Phase) -> Deadline,
     promised: bool,
-) -> Result<Checkout, NoLease> {
-    let deadline = progress.begin(Phase::Pool);
+) -> Result<Checkout, LeaseError> {
+    let deadline = begin_phase(Phase::Pool);
     // Until when to wait for somebody else's dial before asking for one's own.
-    let mut patience = promised.then(|| Instant::now() + PATIENCE);
+    let mut patience = promised.then(|| Instant::now() + LEASE_WAIT);
     let event = control.register_wake();
     let stop = loop {
         match pool.poll(control) {
             Ok(Checkout::Wait { .. }) => {}
             Ok(answer) => return Ok(answer),
-            Err(refused) => break NoLease::Refused(refused),
+            Err(refused) => break refused,
         }
         let soonest = patience.into_iter().chain(deadline.at).min();
         match wait(WaitFor { fd: None, notify: Some(&event) }, WaitUntil::new(soonest)) {
@@ -220,16 +221,4 @@ fn wait_in_line(
 
 /// How long somebody waits for a dial in the background before it dials as well: as long as a SYN
 /// waits for its answer (RFC 6298 section 2).
-const PATIENCE: Duration = Duration::from_secs(1);
-
-impl From<Stop> for NoLease {
-    fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
-    }
-}
-
-impl From<Refused> for NoLease {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
-}
+const LEASE_WAIT: Duration = Duration::from_secs(1);

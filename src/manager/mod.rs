@@ -26,9 +26,9 @@ pub use connection::ConnectionInfo;
 pub(crate) use control::{Cause, Control, WakeRegistration};
 pub use events::{Closer, Event, EventKind, Events};
 pub(crate) use key::{Origin, PoolKey};
-pub(crate) use lease::{Lease, NoLease, Progress, Wish};
+pub(crate) use lease::{Lease, LeaseRequest};
 pub use limits::{Limits, Stats};
-pub(crate) use pool::{Pool, Refused};
+pub(crate) use pool::{LeaseError, Pool};
 
 use crate::error::Error;
 use crate::net::Stop;
@@ -274,7 +274,7 @@ impl Manager {
     pub(crate) fn preconnect(&self, key: &Arc<PoolKey>, wanted: usize) -> Result<usize, Error> {
         self.check_limits()?;
         dial::begin_background_dials(&self.pool, key, wanted).map_err(|no_dial| match no_dial {
-            NoLease::Stop(Stop::NoThread(error)) => Error::no_thread(&error),
+            LeaseError::Stop(Stop::NoThread(error)) => Error::no_thread(&error),
             _ => Error::new(Kind::ShutDown, "the manager was shut down"),
         })
     }

@@ -8,7 +8,7 @@ use super::read_async::{Piece, ReadFuture};
 use crate::error::Error;
 use crate::http::Timings;
 use crate::http::decode::Content;
-use crate::http::exchange::Exchange;
+use crate::http::exchange::ExchangeShared;
 use crate::manager::Manager;
 use crate::process::fork_generation;
 use crate::submit;
@@ -19,7 +19,7 @@ pub struct ResponseBody {
     place: Place,
     /// All of it, if the request asked for that.
     whole: Option<Whole>,
-    exchange: Arc<Exchange>,
+    exchange: Arc<ExchangeShared>,
     manager: Arc<Manager>,
     /// What the next submitted read makes room for: a body that comes in drops needs little.
     room: usize,
@@ -42,11 +42,11 @@ struct Whole {
 
 /// Ends a response from any thread, while another one is blocked in a read.
 #[derive(Clone, Debug)]
-pub struct CloseHandle(Arc<Exchange>);
+pub struct CloseHandle(Arc<ExchangeShared>);
 
 impl ResponseBody {
     pub(super) fn new(manager: &Arc<Manager>, content: Content) -> Self {
-        let exchange = Arc::clone(content.reader().exchange());
+        let exchange = Arc::clone(content.body().shared());
         let manager = Arc::clone(manager);
         Self { place: Place::Here(content), whole: None, exchange, manager, room: FIRST_ROOM }
     }
@@ -86,11 +86,11 @@ impl ResponseBody {
     /// Closes it early. A submitted read that is under way ends with [`Kind::Closed`].
     pub fn close(&mut self, how: CloseMode) {
         match (&mut self.place, how) {
-            (Place::Here(content), CloseMode::Graceful) => content.reader_mut().close_politely(),
-            (Place::Here(content), CloseMode::Now) => content.reader_mut().close(),
+            (Place::Here(content), CloseMode::Graceful) => content.body_mut().close_gracefully(),
+            (Place::Here(content), CloseMode::Now) => content.body_mut().close(),
             (Place::Lent(_), _) => {
                 self.place = Place::Gone;
-                self.exchange.stop();
+                self.exchange.close();
             }
             (Place::Gone, _) => {}
         }
@@ -133,7 +133,7 @@ impl ResponseBody {
         if let Some(whole) = &mut self.whole {
             let bytes = whole.piece(at_most.min(LARGEST_PIECE));
             done(Piece::new(content, Ok(bytes)));
-        } else if content.reader().is_over() {
+        } else if content.body().is_over() {
             // There is nothing to wait for.
             let bytes = piece(&mut content, room);
             done(Piece::new(content, bytes));
@@ -198,7 +198,7 @@ impl Drop for ResponseBody {
     /// Who reads has a share of the exchange, and ends with it.
     fn drop(&mut self) {
         if matches!(self.place, Place::Lent(process) if process == fork_generation()) {
-            self.exchange.stop();
+            self.exchange.close();
         }
     }
 }
@@ -233,7 +233,7 @@ impl Whole {
 impl CloseHandle {
     /// Ends it; a read that is blocked answers [`Kind::Closed`]. After the end it does nothing.
     pub fn close(&self) {
-        self.0.stop();
+        self.0.close();
     }
 
     /// How long each part took so far.
@@ -294,14 +294,14 @@ fn read_to_end(content: &mut Content, at_most: usize) -> Result<Vec<u8>, Error> 
 }
 
 fn too_large(content: &mut Content, at_most: usize) -> Error {
-    let exchange = Arc::clone(content.reader().exchange());
-    content.reader_mut().close();
+    let info = content.body().info();
+    content.body_mut().close();
     let what = format!("the body is larger than the {at_most} bytes that were allowed");
     Error::new(Kind::TooLarge, what)
         .in_phase(Phase::Read)
-        .on_connection(exchange.connection(), exchange.reused())
-        .after_sending(Sent::All, exchange.bytes_sent(), true)
-        .after_attempts(exchange.attempt())
+        .on_connection(info.connection, info.reused)
+        .after_sending(Sent::All, info.bytes_sent, true)
+        .after_attempts(info.attempt)
 }
 
 fn no_room(what: &str) -> Error {

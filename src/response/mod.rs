@@ -11,8 +11,9 @@ pub use self::read_async::ReadFuture;
 use crate::error::Error;
 use crate::http::Timings;
 use crate::http::decode::Content;
-use crate::http::exchange::Exchange;
+use crate::http::exchange::{ExchangeInfo, ExchangeShared};
 use crate::manager::Manager;
+use crate::response_head::RawHead;
 use crate::target::Target;
 use crate::vocabulary::CloseMode;
 
@@ -29,7 +30,9 @@ pub struct Response {
 #[derive(Debug)]
 pub struct ResponseHead {
     target: Arc<Target>,
-    exchange: Arc<Exchange>,
+    exchange: Arc<ExchangeShared>,
+    info: ExchangeInfo,
+    head: RawHead,
     history: Vec<Redirect>,
 }
 
@@ -46,12 +49,13 @@ impl Response {
     pub(crate) fn new(
         manager: &Arc<Manager>,
         content: Content,
+        head: RawHead,
         target: Arc<Target>,
         history: Vec<Redirect>,
     ) -> Self {
-        let exchange = Arc::clone(content.reader().exchange());
+        let exchange = Arc::clone(content.body().shared());
         Self {
-            head: ResponseHead { target, exchange, history },
+            head: ResponseHead { target, exchange, info: content.body().info(), head, history },
             body: ResponseBody::new(manager, content),
         }
     }
@@ -151,12 +155,12 @@ impl Response {
 impl ResponseHead {
     /// The status code.
     pub fn status_code(&self) -> u16 {
-        self.exchange.head().map_or(0, |head| head.status)
+        self.head.status
     }
 
     /// The protocol version times ten: 10 or 11.
     pub fn version(&self) -> i32 {
-        self.exchange.head().map_or(0, |head| i32::from(head.version))
+        i32::from(self.head.version)
     }
 
     /// The URL that answered, after all redirects, without user information and fragment.
@@ -171,7 +175,7 @@ impl ResponseHead {
 
     /// How often the last request of the call was sent or tried to be; 1 is no retry.
     pub fn attempts(&self) -> u32 {
-        self.exchange.attempt()
+        self.info.attempt
     }
 
     /// The first header of that name (case does not matter).
@@ -181,18 +185,18 @@ impl ResponseHead {
 
     /// Every header in the order in which it came: name in lower case, value.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let fields = self.exchange.head().map_or(&[][..], |head| head.fields());
+        let fields = self.head.fields();
         fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     /// The connection that serves it.
     pub fn connection(&self) -> u64 {
-        self.exchange.connection()
+        self.info.connection
     }
 
     /// Whether that connection had served a request before.
     pub fn reused(&self) -> bool {
-        self.exchange.reused()
+        self.info.reused
     }
 }
 

@@ -51,15 +51,15 @@ impl Piece {
     /// What is said to whoever asked for it and closed the response meanwhile. Closes it, too.
     pub(crate) fn closed_error(self) -> Error {
         let Self { content, outcome } = self;
-        let exchange = content.map(|content| Arc::clone(content.reader().exchange()));
-        match (outcome, exchange) {
+        let info = content.map(|content| content.body().info());
+        match (outcome, info) {
             // It had failed before, or because of that.
             (Err(error), _) => error,
-            (Ok(_), exchange) => {
+            (Ok(_), info) => {
                 let error = Error::new(Kind::Closed, "the response was closed (phase: read)");
                 let error = error.in_phase(Phase::Read);
-                match exchange {
-                    Some(exchange) => error.on_connection(exchange.connection(), exchange.reused()),
+                match info {
+                    Some(info) => error.on_connection(info.connection, info.reused),
                     None => error,
                 }
             }

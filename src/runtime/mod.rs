@@ -109,6 +109,10 @@ impl WaitUntil {
         Self { at: deadline.at, now, timeout: deadline.timeout }
     }
 
+    pub(crate) fn deadline(self) -> Deadline {
+        Deadline { at: self.at, timeout: self.timeout }
+    }
+
     /// Time has passed: for the next wait with the same deadline.
     #[must_use]
     pub(crate) fn later(self) -> Self {

@@ -1,12 +1,12 @@
-//! The bytes between the message and the socket. They are held only while there are any: an exchange
-//! that waits has no buffer, and thousands that wait on one thread share a few.
+//! The bytes between a message and its socket. A buffer is held only while there are bytes in it: an
+//! exchange that waits has none, and thousands that wait on one thread share a few.
 
 use std::cell::RefCell;
 use std::fmt;
 
 /// Input and output of one exchange. Threads: one at a time.
 #[derive(Default)]
-pub(super) struct Exchanged {
+pub(super) struct IoBuffers {
     /// Empty while nothing is in it; so is `output`.
     input: Vec<u8>,
     start: usize,
@@ -14,17 +14,17 @@ pub(super) struct Exchanged {
     output: Vec<u8>,
 }
 
-impl Exchanged {
-    /// There is going to be a wait: what is not needed over it goes to others.
-    pub(super) fn rest(&mut self) {
+impl IoBuffers {
+    /// Before a wait: an empty buffer goes back to those that the thread keeps.
+    pub(super) fn release_if_empty(&mut self) {
         if self.start == self.end && self.input.len() == SIZE {
             (self.start, self.end) = (0, 0);
             keep(&mut self.input);
         }
     }
 
-    /// The request is sent.
-    pub(super) fn sent(&mut self) {
+    /// The request is sent: its buffer goes back to those that the thread keeps.
+    pub(super) fn request_is_sent(&mut self) {
         keep(&mut self.output);
     }
 
@@ -43,8 +43,8 @@ impl Exchanged {
         if self.input.is_empty() {
             self.input = spare();
         } else if self.start == self.end {
-            if self.end == self.input.len() && self.input.len() < LARGEST_INPUT {
-                self.input.resize((self.input.len() * 4).min(LARGEST_INPUT), 0);
+            if self.end == self.input.len() && self.input.len() < MAX_INPUT {
+                self.input.resize((self.input.len() * 4).min(MAX_INPUT), 0);
             }
             (self.start, self.end) = (0, 0);
         } else if self.end == self.input.len() {
@@ -106,14 +106,14 @@ impl Exchanged {
 }
 
 /// A message holds secrets.
-impl fmt::Debug for Exchanged {
+impl fmt::Debug for IoBuffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { input: _, start, end, output } = self;
         write!(f, "{} bytes of input, {} of output", end - start, output.len())
     }
 }
 
-impl Drop for Exchanged {
+impl Drop for IoBuffers {
     fn drop(&mut self) {
         keep(&mut self.input);
         keep(&mut self.output);
@@ -126,7 +126,7 @@ fn spare() -> Vec<u8> {
     kept.unwrap_or_else(|| vec![0; SIZE])
 }
 
-/// Keeps a buffer for the next one who needs one.
+/// Keeps a buffer for another exchange.
 fn keep(buffer: &mut Vec<u8>) {
     let buffer = std::mem::take(buffer);
     if buffer.len() == SIZE {
@@ -149,7 +149,7 @@ const SPARES: usize = 4;
 /// Of input, as long as it does not grow, and of output.
 const SIZE: usize = 16 * 1024;
 /// More than this does not make a large body faster, and falls out of the second-level cache.
-const LARGEST_INPUT: usize = 256 * 1024;
+const MAX_INPUT: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn input_survives_growing() {
-        let mut buffers = Exchanged::default();
+        let mut buffers = IoBuffers::default();
         let size = buffers.room().len();
         buffers.room().fill(b'a');
         buffers.filled(size);
@@ -169,16 +169,16 @@ mod tests {
 
     #[test]
     fn nothing_is_held_over_a_wait_but_what_is_there() {
-        let mut buffers = Exchanged::default();
+        let mut buffers = IoBuffers::default();
         buffers.output()[..3].copy_from_slice(b"GET");
         buffers.room()[..2].copy_from_slice(b"ab");
         buffers.filled(2);
-        buffers.rest();
+        buffers.release_if_empty();
         assert_eq!(buffers.unconsumed(), b"ab");
         assert_eq!(buffers.written(3), b"GET");
-        buffers.sent();
+        buffers.request_is_sent();
         buffers.consume(2);
-        buffers.rest();
+        buffers.release_if_empty();
         assert!(buffers.input.is_empty() && buffers.output.is_empty());
         assert!(buffers.unconsumed().is_empty());
     }

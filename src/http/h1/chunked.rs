@@ -1,15 +1,17 @@
-//! A body in chunks as it comes (RFC 9112 section 7.1), with its framing taken away.
+//! Decodes a chunked body (RFC 9112 section 7.1).
 //!
-//! Line ends are CR LF and nothing else, and a size is hexadecimal digits and nothing else: what two
-//! readers could understand in two ways is an error. Chunk extensions are ignored, as section 7.1.1
+//! Line ends are CR LF and nothing else, and a size is hexadecimal digits and nothing else: anything that
+//! two readers could understand differently is an error. Chunk extensions are ignored, as section 7.1.1
 //! demands. The fields of the trailer section are read by the parser of heads.
 
-use super::transport::{Seam, Stopped};
+use super::codec::protocol_error;
+use super::transport::Transport;
+use crate::http::exchange::Exchange;
+use crate::net::Stop;
 use crate::response_head;
 
-/// Threads: one at a time.
-pub(in crate::http) struct Chunks {
-    seam: Seam,
+/// How far a body is. Threads: one at a time.
+pub(super) struct ChunkedDecoder {
     expects: Expects,
 }
 
@@ -25,83 +27,92 @@ enum Expects {
     /// The trailer section; its first `seen` bytes were looked at and hold no end.
     Trailers { seen: usize },
     /// Nothing: the body is over. `cut`: the peer closed the connection instead of sending the line end
-    /// of an empty trailer section, so the body is whole, and the connection is not.
+    /// of an empty trailer section. Then the body is whole, but the connection can't be used again.
     Nothing { cut: bool },
 }
 
-/// Why a body broke off.
-#[derive(Debug)]
-pub(in crate::http) enum Cut {
-    /// The exchange failed; its error is in `Exchange::failure`.
-    Stopped,
-    /// The peer closed before the last chunk.
-    Short,
-    /// The framing is malformed, in these words.
-    Malformed(&'static str),
-}
-
-/// What one step over the bytes that are here came to.
+/// The outcome of one step over the bytes that are here.
 enum Step {
-    /// More bytes are needed.
-    Starved,
+    NeedsMore,
     Next(Expects),
 }
 
-impl Chunks {
-    pub(super) fn new(seam: Seam) -> Self {
-        Self { seam, expects: Expects::Size }
+impl ChunkedDecoder {
+    pub(super) fn new() -> Self {
+        Self { expects: Expects::Size }
     }
 
-    /// A piece: as much as is here and fits; 0 only at the end of the body. What came before an error is
-    /// returned first, and the error by the next call.
-    pub(in crate::http) fn read(&mut self, into: &mut [u8]) -> Result<usize, Cut> {
+    /// A piece: as much as is here and fits; 0 at the end of the body, and if the peer closed before.
+    /// What came before an error is returned first, and the error by the next call.
+    pub(super) fn read(
+        &mut self,
+        transport: &mut Transport,
+        into: &mut [u8],
+        exchange: &Exchange,
+    ) -> Result<usize, Stop> {
         let mut filled = 0;
         loop {
-            match self.step(into, &mut filled) {
+            match self.step(transport, into, &mut filled) {
                 Ok(Step::Next(next)) => {
                     self.expects = next;
                     match next {
                         Expects::Nothing { .. } => return Ok(filled),
-                        // A full buffer still takes framing that is here: the body may be over by it.
+                        // A full buffer still takes framing that is here: the body may end with it.
                         Expects::Data(_) if filled == into.len() => return Ok(filled),
                         _ => {}
                     }
                 }
-                Ok(Step::Starved) if filled > 0 => return Ok(filled),
-                Ok(Step::Starved) => match self.expects {
-                    Expects::Data(left) if self.seam.goes_straight(into.len(), left) => {
-                        let got = self.await_data(into, left)?;
-                        self.expects = after_data(left - got as u64);
+                Ok(Step::NeedsMore) if filled > 0 => return Ok(filled),
+                Ok(Step::NeedsMore) => match self.expects {
+                    Expects::Data(left) if Transport::reads_directly(into.len(), left) => {
+                        let got = transport.read_body(into, Some(left), exchange)?;
+                        if got > 0 {
+                            self.expects = after_data(left - got as u64);
+                        }
                         return Ok(got);
                     }
-                    _ => self.await_more()?,
+                    _ if transport.await_chunk(exchange)? => {}
+                    // The peer closed.
+                    Expects::Trailers { .. }
+                        if matches!(transport.buffers.unconsumed(), [] | [b'\r']) =>
+                    {
+                        self.expects = Expects::Nothing { cut: true };
+                    }
+                    _ => return Ok(0),
                 },
                 // The bytes stay where they are, so the next call finds the same error.
                 Err(_) if filled > 0 => return Ok(filled),
-                Err(what) => return Err(Cut::Malformed(what)),
+                Err(why) => {
+                    let what =
+                        format!("malformed response: the framing of the body is broken: {why}");
+                    return Err(protocol_error(&what));
+                }
             }
         }
     }
 
     /// Whether the body was read to its end.
-    pub(in crate::http) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         matches!(self.expects, Expects::Nothing { .. })
     }
 
-    /// The body is over: ends the exchange.
-    pub(in crate::http) fn finish(self) {
-        if self.expects == (Expects::Nothing { cut: false }) {
-            self.seam.ends_well();
-        }
+    /// Whether the connection can serve another exchange after this body.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.expects == (Expects::Nothing { cut: false })
     }
 
     /// One step over the bytes that are here.
-    fn step(&mut self, into: &mut [u8], filled: &mut usize) -> Result<Step, &'static str> {
-        let buffers = &mut self.seam.buffers;
+    fn step(
+        &mut self,
+        transport: &mut Transport,
+        into: &mut [u8],
+        filled: &mut usize,
+    ) -> Result<Step, &'static str> {
+        let buffers = &mut transport.buffers;
         let here = buffers.unconsumed();
         Ok(match self.expects {
             Expects::Size => match size_line(here)? {
-                None => Step::Starved,
+                None => Step::NeedsMore,
                 Some((line, size)) => {
                     buffers.consume(line);
                     Step::Next(match size {
@@ -110,7 +121,7 @@ impl Chunks {
                     })
                 }
             },
-            Expects::Data(_) if here.is_empty() || *filled == into.len() => Step::Starved,
+            Expects::Data(_) if here.is_empty() || *filled == into.len() => Step::NeedsMore,
             Expects::Data(left) => {
                 let most = usize::try_from(left).unwrap_or(usize::MAX);
                 let room = &mut into[*filled..];
@@ -124,13 +135,13 @@ impl Chunks {
                     buffers.consume(2);
                     Step::Next(Expects::Size)
                 }
-                [] | [b'\r'] => Step::Starved,
+                [] | [b'\r'] => Step::NeedsMore,
                 _ => return Err("a chunk is longer than its size says"),
             },
             Expects::Trailers { seen } => match trailers(here, seen)? {
                 None => {
                     self.expects = Expects::Trailers { seen: here.len() };
-                    Step::Starved
+                    Step::NeedsMore
                 }
                 Some(size) => {
                     buffers.consume(size);
@@ -139,34 +150,6 @@ impl Chunks {
             },
             Expects::Nothing { cut } => Step::Next(Expects::Nothing { cut }),
         })
-    }
-
-    /// Waits for bytes of the framing, or of a small chunk.
-    fn await_more(&mut self) -> Result<(), Cut> {
-        if self.seam.await_body()? {
-            return Ok(());
-        }
-        match self.expects {
-            Expects::Trailers { .. } if matches!(self.seam.buffers.unconsumed(), [] | [b'\r']) => {
-                self.expects = Expects::Nothing { cut: true };
-                Ok(())
-            }
-            _ => Err(Cut::Short),
-        }
-    }
-
-    /// Waits for bytes of a chunk of which so many are left, and takes them into the caller's buffer.
-    fn await_data(&mut self, into: &mut [u8], left: u64) -> Result<usize, Cut> {
-        match self.seam.read_body(into, Some(left))? {
-            0 => Err(Cut::Short),
-            got => Ok(got),
-        }
-    }
-}
-
-impl From<Stopped> for Cut {
-    fn from(Stopped: Stopped) -> Self {
-        Self::Stopped
     }
 }
 
@@ -212,11 +195,7 @@ fn extension(bytes: &[u8]) -> Result<(), &'static str> {
 
 /// A line that has not ended: more of it is needed, if it may be longer.
 fn too_long<T>(line: &[u8]) -> Result<Option<T>, &'static str> {
-    if line.len() > LONGEST_LINE {
-        Err("the line with a chunk's size is too long")
-    } else {
-        Ok(None)
-    }
+    if line.len() > MAX_LINE { Err("the line with a chunk's size is too long") } else { Ok(None) }
 }
 
 /// The size of the trailer section, if it is here whole (RFC 9112 section 7.1.2). The first `seen` bytes hold
@@ -235,7 +214,7 @@ fn trailers(bytes: &[u8], seen: usize) -> Result<Option<usize>, &'static str> {
 }
 
 /// The line with a chunk's size, extensions included. Go's bound is 4 KiB.
-const LONGEST_LINE: usize = 16 * 1024;
+const MAX_LINE: usize = 16 * 1024;
 const BARE_LINE_FEED: &str = "a line end that is not CR LF";
 
 #[cfg(test)]
@@ -287,9 +266,9 @@ mod tests {
 
     #[test]
     fn a_line_without_an_end_is_bounded() {
-        let line = format!("2;{}", "a".repeat(LONGEST_LINE));
+        let line = format!("2;{}", "a".repeat(MAX_LINE));
         assert!(size_line(line.as_bytes()).is_err());
-        assert_eq!(size_line(&line.as_bytes()[..LONGEST_LINE]), Ok(None));
+        assert_eq!(size_line(&line.as_bytes()[..MAX_LINE]), Ok(None));
     }
 
     #[test]

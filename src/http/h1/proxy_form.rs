@@ -1,6 +1,6 @@
-//! What a proxy changes in a message: a plain request to a HTTP proxy names the origin in its first
-//! line, and proves to the proxy who asks. In a tunnel and without a proxy nothing changes, and
-//! nothing that is meant for a proxy gets to the origin.
+//! What a HTTP proxy changes in a plain request: the request line names the origin, and the proxy's
+//! credentials are a header. In a tunnel and without a proxy nothing changes, and no credentials that are
+//! meant for a proxy reach the origin.
 
 use http::HeaderMap;
 use http::header::{HeaderValue, PROXY_AUTHORIZATION};
@@ -10,8 +10,8 @@ use crate::net::proxy::Proxy;
 
 /// Sets the credentials of a message where a proxy reads them, and takes them away where one
 /// would not.
-pub(in crate::http) fn credentials(key: &PoolKey, headers: &mut HeaderMap) {
-    match reader(key) {
+pub(super) fn set_proxy_credentials(key: &PoolKey, headers: &mut HeaderMap) {
+    match http_proxy(key) {
         // A look at the names is quicker than a look-up, and most requests have none of this name.
         None if headers.keys().any(|name| *name == PROXY_AUTHORIZATION) => {
             headers.remove(PROXY_AUTHORIZATION);
@@ -33,7 +33,7 @@ pub(in crate::http) fn credentials(key: &PoolKey, headers: &mut HeaderMap) {
 /// form (RFC 9112 section 3.2.2). `None` if they may stay as they are. The engine writes no such line,
 /// and an [`http::Uri`] can't hold one as its path; but it writes the whole line at once.
 pub(super) fn absolute(key: &PoolKey, output: &[u8]) -> Option<Vec<u8>> {
-    reader(key)?;
+    http_proxy(key)?;
     let method = memchr::memchr(b' ', output)? + 1;
     // "OPTIONS *" is for the origin as a whole: its absolute form has no path at all
     // (RFC 9112 section 3.2.4).
@@ -54,7 +54,7 @@ pub(super) fn absolute(key: &PoolKey, output: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The proxy that reads the message itself, if there is one.
-fn reader(key: &PoolKey) -> Option<&Proxy> {
+fn http_proxy(key: &PoolKey) -> Option<&Proxy> {
     let origin = &key.origin;
     let proxy = key.route.proxy.as_deref()?;
     (proxy.speaks_http() && !origin.secure && origin.unix.is_none()).then_some(proxy)
@@ -109,7 +109,7 @@ mod tests {
             if let Some(own) = own {
                 headers.insert(PROXY_AUTHORIZATION, HeaderValue::from_static(own));
             }
-            credentials(&key(origin, proxy), &mut headers);
+            set_proxy_credentials(&key(origin, proxy), &mut headers);
             headers.get(PROXY_AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned())
         };
         let proxy = Some("http://x:y@p");

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use super::deferred::Aftermath;
 use super::state::{Stage, State};
-use super::{Checkout, Pool, Refused};
+use super::{Checkout, LeaseError, Pool};
 use crate::manager::connection::{Connection, Record};
 use crate::manager::control::{Cause, Control};
 use crate::manager::events::EventKind;
 use crate::manager::key::PoolKey;
+use crate::net::Stop;
 use crate::vocabulary::CloseReason;
 
 /// What became of a dial that is done.
@@ -33,7 +34,7 @@ impl Pool {
         control: &Arc<Control>,
         fresh: bool,
         now: Instant,
-    ) -> Result<Checkout, Refused> {
+    ) -> Result<Checkout, LeaseError> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         state.admits(control)?;
@@ -56,7 +57,7 @@ impl Pool {
             state.counters.refused += 1;
             let queued = state.queued;
             state.tidy(line);
-            return Err(Refused::QueueFull(queued));
+            return Err(LeaseError::QueueFull(queued));
         }
         state.counters.waited += 1;
         state.enqueue(line, control, fresh);
@@ -73,11 +74,11 @@ impl Pool {
     }
 
     /// What somebody who waits was given in the meantime.
-    pub(crate) fn poll(&self, control: &Arc<Control>) -> Result<Checkout, Refused> {
+    pub(crate) fn poll(&self, control: &Arc<Control>) -> Result<Checkout, LeaseError> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         if control.cause().is_some() {
-            return Err(Refused::Ended);
+            return Err(LeaseError::Stop(Stop::Ended));
         }
         Ok(state.poll(control, &mut after))
     }
@@ -105,7 +106,7 @@ impl Pool {
         control: &Arc<Control>,
         short: bool,
         now: Instant,
-    ) -> Result<Dialled, Refused> {
+    ) -> Result<Dialled, LeaseError> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         state.cancel_wait(control, &mut after);
@@ -117,7 +118,7 @@ impl Pool {
             drop(state);
             // First the socket, then the slot.
             connection.record.end();
-            return given.map(Dialled::Other).ok_or(Refused::Ended);
+            return given.map(Dialled::Other).ok_or(LeaseError::Stop(Stop::Ended));
         };
         if control.cause().is_none() && control.connection() == id {
             entry.stage = Stage::InUse(Arc::clone(control));
@@ -132,7 +133,7 @@ impl Pool {
             state.offer_dialled(connection, now, &mut after);
         }
         let given = state.take_given(control, now, &mut after);
-        given.map(Dialled::Other).ok_or(Refused::Ended)
+        given.map(Dialled::Other).ok_or(LeaseError::Stop(Stop::Ended))
     }
 
     /// The exchange's dial shall go on for `background`. Answers whether it does: not if somebody closed
@@ -202,11 +203,11 @@ impl Pool {
         key: &Arc<PoolKey>,
         wanted: usize,
         make: impl Fn() -> Arc<Control>,
-    ) -> Result<Vec<BackgroundSlot>, Refused> {
+    ) -> Result<Vec<BackgroundSlot>, LeaseError> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         if state.closed.is_some() {
-            return Err(Refused::ShutDown);
+            return Err(LeaseError::ShutDown);
         }
         let line = state.line_of(key);
         let wanted = wanted.min(state.limits.idle_per_origin).min(state.limits.idle_total);
@@ -232,15 +233,17 @@ impl Pool {
         id: u64,
         control: &Arc<Control>,
         now: Instant,
-    ) -> Result<Checkout, Refused> {
+    ) -> Result<Checkout, LeaseError> {
         let mut after = Aftermath::default();
         let mut state = self.lock();
         let reason = CloseReason::StaleAtCheckout;
         if state.entry_of(id, control).is_none() {
-            return Err(Refused::Ended);
+            return Err(LeaseError::Stop(Stop::Ended));
         }
         let admitted = state.admits(control);
-        let Some(entry) = state.remove(id, reason, &mut after) else { return Err(Refused::Ended) };
+        let Some(entry) = state.remove(id, reason, &mut after) else {
+            return Err(LeaseError::Stop(Stop::Ended));
+        };
         if let Err(refused) = admitted {
             state.let_fall(entry, &mut after);
             return Err(refused);

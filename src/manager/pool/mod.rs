@@ -27,6 +27,7 @@ use self::state::{Closed, State};
 use super::connection::{Connection, ConnectionInfo, Record, Where};
 use super::control::Cause;
 use super::{CloseMode, Limits, Stats};
+use crate::net::Stop;
 use crate::net::dns::Resolver;
 use crate::process::PerProcess;
 use crate::runtime::Notify;
@@ -46,14 +47,20 @@ pub(crate) struct Pool {
     resolver: Arc<Resolver>,
 }
 
-/// Why the pool gives no connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum LeaseError {
     ShutDown,
     /// The queue is as long as it may be: that many wait.
     QueueFull(usize),
-    /// The exchange was ended in the meantime; its control says by whom.
-    Ended,
+    /// The wait or the dial stopped. After [`Stop::Ended`] the control has the cause.
+    Stop(Stop),
+}
+
+impl From<Stop> for LeaseError {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
 }
 
 /// What a request gets that asks for a connection, or comes to fetch one.

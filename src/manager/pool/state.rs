@@ -11,12 +11,13 @@ use slab::Slab;
 use super::deferred::Aftermath;
 use super::lru::Ages;
 use super::slot::Slot;
-use super::{Pool, Refused};
+use super::{LeaseError, Pool};
 use crate::manager::connection::{Connection, Record, Where};
 use crate::manager::control::{Cause, Control};
 use crate::manager::events::{EventKind, Ring};
 use crate::manager::key::{Origin, PoolKey};
 use crate::manager::{Limits, Stats};
+use crate::net::Stop;
 use crate::runtime::Notify;
 use crate::vocabulary::{CloseMode, CloseReason};
 
@@ -182,11 +183,11 @@ impl State {
         self.entries.values().filter(|entry| !entry.stage.is_reserved())
     }
 
-    pub(super) fn admits(&self, control: &Control) -> Result<(), Refused> {
+    pub(super) fn admits(&self, control: &Control) -> Result<(), LeaseError> {
         if control.cause().is_some() {
-            return Err(Refused::Ended);
+            return Err(LeaseError::Stop(Stop::Ended));
         }
-        if self.closed.is_some() { Err(Refused::ShutDown) } else { Ok(()) }
+        if self.closed.is_some() { Err(LeaseError::ShutDown) } else { Ok(()) }
     }
 
     /// The entry, if it is the one that this exchange has.

@@ -3,7 +3,7 @@
 //! A dial is one value that can be left at any wait and taken up again by anybody: what was
 //! reached stays reached. It waits for its sockets and for an event at once, so that whoever
 //! wants it to stop never has to find its socket. Knows nothing of pools and requests: who
-//! watches over it says how long a phase may take ([`Progress`]).
+//! watches over it says how long a phase may take ([`DialObserver`]).
 
 mod happy_eyeballs;
 mod lookup;
@@ -45,8 +45,8 @@ pub(crate) struct DialConfig {
     pub(crate) keep_alive: Option<Duration>,
 }
 
-/// Who watches over a dial while it runs.
-pub(crate) trait Progress {
+/// Observes a dial while it runs, and bounds it in time.
+pub(crate) trait DialObserver {
     /// A phase begins, or goes on when a dial is taken up again. Returns when it must be over.
     fn begin(&self, phase: Phase) -> Deadline;
     /// There is a socket now; its stream will talk to the proxy or begin TLS next.
@@ -100,7 +100,7 @@ impl Dial {
     /// somebody else with another event.
     pub(crate) fn run(
         &mut self,
-        progress: &dyn Progress,
+        progress: &dyn DialObserver,
         event: &Arc<Notify>,
     ) -> Result<Stream, Stop> {
         let mut phase = None;
@@ -120,7 +120,7 @@ impl Dial {
     /// One step. `phase`: the one that was begun last in this run, and when it must be over.
     fn run_step(
         &mut self,
-        progress: &dyn Progress,
+        progress: &dyn DialObserver,
         event: &Arc<Notify>,
         phase: &mut Option<(Phase, Deadline)>,
     ) -> Result<(), Stop> {
@@ -207,7 +207,7 @@ impl Dial {
     fn connect(
         &mut self,
         context: &WaitContext<'_>,
-        progress: &dyn Progress,
+        progress: &dyn DialObserver,
     ) -> Result<Step, Stop> {
         let mut attempts = match self.attempts.take() {
             Some(attempts) => attempts,

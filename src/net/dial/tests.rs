@@ -19,7 +19,7 @@ struct Watcher {
     stop: AtomicBool,
 }
 
-impl Progress for Watcher {
+impl DialObserver for Watcher {
     fn begin(&self, phase: Phase) -> Deadline {
         self.phases.lock().unwrap().push(phase);
         Deadline::after(Instant::now(), self.limit, Timeout::Connect)

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::super::state::Stage;
-use super::super::{Checkout, Dialled, Pool, Refused};
+use super::super::{Checkout, Dialled, LeaseError, Pool};
 use super::model::{Counts, Got, KEYS, Model, Stage as Its, origin_of};
 use crate::manager::Limits;
 use crate::manager::connection::{Connection, Record};
 use crate::manager::control::{Cause, Control};
 use crate::manager::key::{Origin, PoolKey};
+use crate::net::Stop;
 use crate::net::route::Route;
 use crate::net::socket::Socket;
 use crate::net::stream::Stream;
@@ -297,7 +298,7 @@ impl World {
     }
 
     /// Both say the same; goes on from there.
-    fn take(&mut self, who: usize, answer: Result<Checkout, Refused>, got: Got) {
+    fn take(&mut self, who: usize, answer: Result<Checkout, LeaseError>, got: Got) {
         let person = &mut self.people[who];
         person.phase = match (answer, got) {
             (Ok(Checkout::Open(connection)), Got::Open(which)) => {
@@ -312,13 +313,13 @@ impl World {
                 Phase::Dials(which)
             }
             (Ok(Checkout::Wait { .. }), Got::Wait) => Phase::Waits,
-            (Err(Refused::ShutDown), Got::ShutDown) => Phase::Over,
-            (Err(Refused::QueueFull(most)), Got::Full) => {
+            (Err(LeaseError::ShutDown), Got::ShutDown) => Phase::Over,
+            (Err(LeaseError::QueueFull(most)), Got::Full) => {
                 assert_eq!(most, self.model.queue().len());
                 Phase::Over
             }
             // It has to leave by itself.
-            (Err(Refused::Ended), Got::Ended) => Phase::Waits,
+            (Err(LeaseError::Stop(Stop::Ended)), Got::Ended) => Phase::Waits,
             (answer, got) => panic!("the pool says {answer:?}, the model {got:?}"),
         };
     }
@@ -356,7 +357,7 @@ impl World {
         let (connection, which) = match (answer, got) {
             (Ok(Dialled::Mine(connection)), Got::Dial(which)) => (connection, which),
             (Ok(Dialled::Other(connection)), Got::Open(which)) => (connection, which),
-            (Err(Refused::Ended), Got::Ended) => {
+            (Err(LeaseError::Stop(Stop::Ended)), Got::Ended) => {
                 person.phase = Phase::Over;
                 return;
             }

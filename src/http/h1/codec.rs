@@ -1,0 +1,219 @@
+//! What ureq's engine does: it writes the heads of requests, frames their bodies, and decides how the
+//! body of a response is framed. The only file that names `ureq_proto`.
+//!
+//! Nothing here waits, and the engine moves large values, so every call of it runs on the thread's
+//! stack: a fiber's stack is small and stays allocated while the fiber waits.
+
+use ureq_proto::BodyMode;
+use ureq_proto::client::state::{Await100, RecvResponse, SendBody, SendRequest};
+use ureq_proto::client::{Await100Result, Call, RecvResponseResult, SendRequestResult};
+
+use super::proxy_form::set_proxy_credentials;
+use crate::error::Error;
+use crate::http::exchange::Exchange;
+use crate::net::Stop;
+use crate::response_head::{self, RawHead, Refusal, ResponseTo};
+use crate::runtime::on_thread_stack;
+use crate::vocabulary::Kind;
+
+/// A message whose head is not written yet. Threads: one at a time.
+pub(crate) struct Message {
+    call: Box<Call<SendRequest>>,
+    /// The first bytes of the body are sent together with the head.
+    pub(super) body_follows: bool,
+}
+
+/// What follows a head that was sent.
+pub(super) enum AfterHead {
+    Response(AwaitedResponse),
+    Body(BodyEncoder),
+    Await100(Await100Continue),
+}
+
+/// A message that was sent.
+pub(in crate::http) struct AwaitedResponse(Box<Call<RecvResponse>>);
+
+/// A message whose body is being sent.
+pub(super) struct BodyEncoder(Box<Call<SendBody>>);
+
+/// A message whose body is sent when the peer asks for it (RFC 9110 section 10.1.1).
+pub(super) struct Await100Continue(Box<Call<Await100>>);
+
+/// How the body of a response is framed (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum BodyFraming {
+    None,
+    Length(u64),
+    UntilClose,
+    Chunked,
+}
+
+/// The head of a response, and what it means for the connection.
+pub(super) struct ReceivedHead {
+    pub(super) head: RawHead,
+    /// The connection can't be used again.
+    pub(super) must_close: bool,
+    /// A head with the same meaning for the framing, as the engine reads it.
+    for_engine: Vec<u8>,
+}
+
+impl Message {
+    /// Makes an exchange and its message. `body_is_buffered`: sending the body's first bytes needs no
+    /// wait.
+    ///
+    /// # Errors
+    /// What `build` returns; [`Kind::InvalidHeader`] for what the engine does not send.
+    pub(crate) fn prepare(
+        body_is_buffered: bool,
+        build: impl FnOnce() -> Result<(Exchange, http::Request<()>), Error>,
+    ) -> Result<(Exchange, Self), Error> {
+        on_thread_stack(|| {
+            let (exchange, mut request) = build()?;
+            set_proxy_credentials(&exchange.config.key, request.headers_mut());
+            let body_follows =
+                body_is_buffered && !request.headers().contains_key(http::header::EXPECT);
+            match Call::new(request) {
+                Ok(mut call) => {
+                    call.allow_non_standard_methods(true);
+                    let call = Box::new(call.proceed());
+                    Ok((exchange, Self { call, body_follows }))
+                }
+                Err(error) => Err(exchange.fail(request_error(&error))),
+            }
+        })
+    }
+
+    /// Writes as much of the head as has room, and returns how much that is.
+    pub(super) fn write_head(&mut self, output: &mut [u8]) -> Result<usize, Stop> {
+        match on_thread_stack(|| self.call.write(output)) {
+            Ok(amount) => Ok(amount),
+            Err(ureq_proto::Error::OutputOverflow) => Ok(0),
+            Err(error) => Err(request_error(&error)),
+        }
+    }
+
+    /// Whether the whole head was written.
+    pub(super) fn is_head_written(&self) -> bool {
+        self.call.can_proceed()
+    }
+
+    pub(super) fn head_sent(self) -> Result<AfterHead, Stop> {
+        on_thread_stack(|| match self.call.proceed() {
+            Ok(Some(SendRequestResult::RecvResponse(call))) => {
+                Ok(AfterHead::Response(AwaitedResponse(Box::new(call))))
+            }
+            Ok(Some(SendRequestResult::SendBody(call))) => {
+                Ok(AfterHead::Body(BodyEncoder(Box::new(call))))
+            }
+            Ok(Some(SendRequestResult::Await100(call))) => {
+                Ok(AfterHead::Await100(Await100Continue(Box::new(call))))
+            }
+            Ok(None) => Err(request_error(&ureq_proto::Error::OutputOverflow)),
+            Err(error) => Err(request_error(&error)),
+        })
+    }
+}
+
+impl Await100Continue {
+    /// The peer asked for the body, did not answer in time (`None`), or answered with a final head.
+    pub(super) fn proceed(mut self, head: Option<&ReceivedHead>) -> Result<AfterHead, Stop> {
+        let answer = head.map(|head| head.for_engine.as_slice());
+        on_thread_stack(|| {
+            if let Some(answer) = answer {
+                self.0.try_read_100(answer).map_err(|error| response_error(&error))?;
+            }
+            match self.0.proceed().map_err(|error| request_error(&error))? {
+                Await100Result::RecvResponse(call) => {
+                    Ok(AfterHead::Response(AwaitedResponse(Box::new(call))))
+                }
+                Await100Result::SendBody(call) => Ok(AfterHead::Body(BodyEncoder(Box::new(call)))),
+            }
+        })
+    }
+}
+
+impl BodyEncoder {
+    pub(super) fn is_complete(&self) -> bool {
+        self.0.can_proceed()
+    }
+
+    pub(super) fn is_chunked(&self) -> bool {
+        self.0.is_chunked()
+    }
+
+    /// How much of a chunk's data fits into such an output.
+    pub(super) fn max_chunk(&self, output: usize) -> usize {
+        self.0.calculate_max_input(output)
+    }
+
+    /// Writes a chunk, or the last chunk if `data` is empty. Returns how long that is.
+    pub(super) fn write_chunk(&mut self, data: &[u8], output: &mut [u8]) -> Result<usize, Stop> {
+        let written = self.0.write(data, output).map_err(|error| request_error(&error))?;
+        Ok(written.1)
+    }
+
+    /// So many bytes of a body of known length are sent as they are.
+    pub(super) fn count(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.0.consume_direct_write(bytes).map_err(|error| request_error(&error))
+    }
+
+    pub(super) fn finish(self) -> Result<AwaitedResponse, Stop> {
+        let call = on_thread_stack(|| self.0.proceed().map(Box::new));
+        let incomplete = || request_error(&ureq_proto::Error::BodyContentAfterFinish);
+        call.map(AwaitedResponse).ok_or_else(incomplete)
+    }
+}
+
+impl AwaitedResponse {
+    /// How the body that follows this head is framed.
+    pub(super) fn framing(mut self, head: &ReceivedHead) -> Result<BodyFraming, Stop> {
+        on_thread_stack(|| {
+            self.0.try_response(&head.for_engine, false).map_err(|error| response_error(&error))?;
+            match self.0.proceed() {
+                Some(RecvResponseResult::RecvBody(call)) => Ok(match call.body_mode() {
+                    BodyMode::NoBody => BodyFraming::None,
+                    BodyMode::LengthDelimited(length) => BodyFraming::Length(length),
+                    BodyMode::CloseDelimited => BodyFraming::UntilClose,
+                    BodyMode::Chunked => BodyFraming::Chunked,
+                }),
+                Some(_) => Ok(BodyFraming::None),
+                None => Err(protocol_error("malformed response: the head does not end")),
+            }
+        })
+    }
+}
+
+/// Reads a whole head.
+pub(super) fn parse_head(bytes: &[u8], to: ResponseTo) -> Result<ReceivedHead, Stop> {
+    match on_thread_stack(|| response_head::read(bytes, to)) {
+        Ok(framing) => {
+            let must_close = framing.ambiguous || !framing.keeps || framing.head.status == 101;
+            Ok(ReceivedHead { head: framing.head, must_close, for_engine: framing.for_ureq })
+        }
+        Err(refusal @ Refusal::TooManyFields) => {
+            Err(Error::new(Kind::TooLarge, refusal.words()).into())
+        }
+        Err(refusal) => Err(protocol_error(refusal.words())),
+    }
+}
+
+/// A request that announces a body has one.
+#[cold]
+pub(super) fn no_body_to_send() -> Stop {
+    request_error(&ureq_proto::Error::BodyNotAllowed)
+}
+
+#[cold]
+fn request_error(error: &ureq_proto::Error) -> Stop {
+    Error::new(Kind::InvalidHeader, format!("the request can't be sent: {error}")).into()
+}
+
+#[cold]
+fn response_error(error: &ureq_proto::Error) -> Stop {
+    protocol_error(&format!("malformed response: {error}"))
+}
+
+#[cold]
+pub(super) fn protocol_error(what: &str) -> Stop {
+    Error::new(Kind::Protocol, what).into()
+}
