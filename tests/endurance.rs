@@ -1,5 +1,6 @@
-//! Sixteen threads, few connections, and somebody who closes them at random: every request ends once, reuse is what it
-//! can be, and nothing is left. Five seconds each; a minute with `HANGUP_LONG=1`.
+//! Sixteen threads share few connections while another thread closes connections at random. Every request ends once,
+//! connections are reused wherever that is possible, and nothing leaks. Each test runs for five seconds, or for a minute
+//! with `HANGUP_LONG=1`.
 
 mod support;
 
@@ -22,13 +23,13 @@ in_both_forms! {
 
 const THREADS: u64 = 16;
 
-/// What came of all requests.
+/// The outcomes of all requests, counted.
 #[derive(Debug, Default)]
 struct Ends {
     well: u64,
     /// Ended by a close of their connection.
     closed: u64,
-    /// Calls that closed a connection, by what it did then.
+    /// Calls that closed a connection, by the state of the connection at that time.
     closes: u64,
 }
 
@@ -36,7 +37,7 @@ fn duration() -> Duration {
     Duration::from_secs(if std::env::var_os("HANGUP_LONG").is_some() { 60 } else { 5 })
 }
 
-/// Sixteen threads send requests to what `url` says, while one closes connections by id.
+/// Sixteen threads send requests to the URLs that `url` returns, while another closes connections by id.
 fn run(client: &Client, url: impl Fn(u64) -> String + Sync) -> Ends {
     let done = AtomicBool::new(false);
     let url = &url;
@@ -53,7 +54,7 @@ fn run(client: &Client, url: impl Fn(u64) -> String + Sync) -> Ends {
                                 assert_eq!(body, b"whole");
                                 ends.well += 1;
                             }
-                            // Nothing else: not of the peer's, not of a connection that was dead before.
+                            // No other error: neither one caused by the peer nor one of a connection that was closed before.
                             Err(error) => {
                                 assert_eq!(error.kind(), Kind::Closed, "{error:?}");
                                 let id = error.connection().expect("it was one by its id");
@@ -82,7 +83,7 @@ fn run(client: &Client, url: impl Fn(u64) -> String + Sync) -> Ends {
     })
 }
 
-/// Closes one connection every millisecond or two; answers how many.
+/// Closes one connection every millisecond or two, and returns how many.
 fn close_at_random(client: &Client, done: &AtomicBool) -> u64 {
     let (mut random, mut closes) = (Random::new(99), 0);
     while !done.load(Ordering::SeqCst) {
@@ -90,7 +91,7 @@ fn close_at_random(client: &Client, done: &AtomicBool) -> u64 {
         if !list.is_empty() {
             let id = list[random.below(list.len() as u64) as usize].id;
             let how = if random.below(4) == 0 { CloseMode::Graceful } else { CloseMode::Now };
-            // It may have been closed meanwhile, or marked before; a graceful one goes later.
+            // The connection may be closed or marked already. A graceful close happens later.
             closes += u64::from(client.manager().close_connection(id, how).is_ok());
         }
         thread::sleep(Duration::from_micros(500 + random.below(1500)));
@@ -113,8 +114,8 @@ fn report(what: &str, ends: &Ends, connections: usize, stats: &Stats, begun: Ins
     );
 }
 
-/// At the end: nothing runs, waits or is left; not even an I/O thread and what it waits with, when its last manager is
-/// gone.
+/// Asserts that nothing runs, waits or leaks at the end. When the last manager is dropped, the I/O thread and its
+/// descriptors end too.
 fn assert_over(client: Client, before: &[i32]) {
     wait_until("the last dials", || client.manager().stats().dialling == 0);
     assert_at_rest(client.manager());
@@ -139,7 +140,7 @@ fn sixteen_threads_on_eight_connections_with_random_closes(form: Form) {
         let stats = client.manager().stats();
         report("one origin", &ends, server.connections(), &stats, begun);
         assert!(ends.well > 500 && ends.closed > 0, "{ends:?}");
-        // A close makes one dial necessary, and the first eight are; all other requests are reuses.
+        // Each close causes one dial, and so do the first eight requests. All other requests reuse a connection.
         let necessary = ends.closes + 8;
         let possible = (ends.well + ends.closed).saturating_sub(necessary);
         assert!(stats.reused * 100 > possible * 95, "{} of {possible}", stats.reused);
@@ -161,7 +162,7 @@ fn sixteen_threads_on_a_thousand_origins_with_random_closes(form: Form) {
         let origins = Origins::open(1000, "whole").unwrap();
         let client = form.client_with(Limits { total: 64, per_origin: 8, ..Limits::default() });
         let begun = Instant::now();
-        // One in two requests to the same few, so that there is something to reuse.
+        // Half of the requests go to the same few origins, so that there are connections to reuse.
         let ends = run(&client, |number| {
             let origin = if number % 2 == 0 { number / 2 % 8 } else { number / 2 % 1000 };
             origins.url(origin as usize, "/")
@@ -170,7 +171,7 @@ fn sixteen_threads_on_a_thousand_origins_with_random_closes(form: Form) {
         report("a thousand origins", &ends, origins.connections(), &stats, begun);
         assert!(ends.well > 500 && ends.closed > 0, "{ends:?}");
         assert!(stats.reused * 4 > ends.well, "{stats:?}");
-        // Its own count may see a connection before it sees the end of one that went before it.
+        // The server may see a connection before it sees the end of an earlier one.
         println!("numbers: at most {} open as its two threads saw it", origins.most_open());
         drop(origins);
         assert_over(client, &before);

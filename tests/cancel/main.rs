@@ -1,6 +1,5 @@
-//! Cancel: in every phase, from anywhere, at any time, it ends the exchange that it was meant for, at once, and
-//! nothing else (C1, C3-C5, C7-C11, C13, C14). The races are in
-//! `races.rs`.
+//! Cancel: in every phase, from any thread and at any time it ends its own exchange at once, and nothing else (C1,
+//! C3-C5, C7-C11, C13, C14). The races are in `races.rs`.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -54,7 +53,7 @@ fn submissions_on_a_pool_of_threads_are_cancelled_too() {
     ]);
 }
 
-/// A request that this token ends.
+/// A request with this cancel token.
 fn with_token(mut request: Request, token: &CancelToken) -> Request {
     request.set_cancel(Some(token.clone()));
     request
@@ -65,7 +64,7 @@ fn get_with(client: &Client, url: &str, token: &CancelToken) -> Result<Vec<u8>, 
     client.send(&mut request)?.read_all(usize::MAX)
 }
 
-/// The head of a response whose body has 100 bytes, and ten of them.
+/// The head of a response with a body of 100 bytes, and the first ten of them.
 const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
 
 fn c1_a_token_fired_before_the_call_means_no_dial_and_no_byte(form: Form) {
@@ -116,7 +115,7 @@ fn c3_cancel_in_a_blocked_getaddrinfo(form: Form) {
             assert_eq!(account.reads(), 0);
             assert_gone(client.manager(), 8000 + round);
         }
-        // The workers that still hang are nobody's trouble.
+        // The workers that still hang delay no other request.
         let server = Server::start(Script::answering("ok"));
         let url = format!("http://localhost:{}/", server.port());
         assert_eq!(fetch(&client, &url).unwrap(), b"ok");
@@ -143,7 +142,7 @@ fn c4_cancel_in_connect_to_a_black_hole(form: Form) {
     );
     assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
     account.assert_dropped_once();
-    // The call is over; its dial goes on for a moment, for whoever comes, and then it is let go.
+    // The call is over. Its dial goes on in the background for a moment and is then closed.
     assert_eq!(client.manager().stats().in_use, 0);
     wait_at_rest(client.manager());
     assert_sockets(hole.port(), fillers);
@@ -266,7 +265,7 @@ fn c9_cancel_in_a_blocked_body_read(form: Form) {
         assert_eq!(error.connection(), Some(response.connection()));
         assert!(error.response_started());
         assert_gone(client.manager(), server.port());
-        // It stays cancelled: the end is never reported.
+        // The response stays cancelled: its end is never reported.
         for _ in 0..3 {
             assert_cancelled(&response.read(&mut [0; 100]).unwrap_err(), Phase::Read);
         }
@@ -286,7 +285,7 @@ fn c10_cancel_between_two_reads_closes_at_once_and_fails_the_next_read(form: For
         let mut response = client.send(&mut request).unwrap();
         assert_eq!(response.read(&mut [0; 10]).unwrap(), 10);
         token.fire(Some(REASON));
-        // Before anybody reads.
+        // Before the body is read.
         assert_gone(client.manager(), server.port());
         assert_eq!(
             client.manager().why_closed(response.connection()),
@@ -314,7 +313,7 @@ fn c11_a_token_fired_after_the_end_does_not_affect_the_connections_next_user(for
     thread::scope(|scope| {
         let next = scope.spawn(|| get(&client, &server.url("/next")));
         assert!(server.wait_mark("next", PATIENCE));
-        // The response is still held, and the next user is in the middle of its exchange.
+        // The response is still alive, and the connection's next user is in the middle of its exchange.
         token.fire(Some(REASON));
         drop(first);
         assert_eq!(client.manager().stats().in_use, 1);

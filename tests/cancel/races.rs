@@ -1,5 +1,5 @@
-//! Who wins when several things want to end one exchange at the same moment: one of them, whole, and the next user
-//! of the connection never feels it (C11-C13, C15).
+//! When several causes end one exchange at the same moment, exactly one of them becomes the outcome, and the next user
+//! of the connection is not affected (C11-C13, C15).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -142,7 +142,7 @@ fn cancel_races_give_back_and_reuse_and_the_next_user_never_feels_it(form: Form)
     let client = form.client();
     let (mut cancelled, mut reused) = (0, 0);
     let (fire, fired) = (Barrier::new(2), Barrier::new(2));
-    // The token of this round, and whether the last shot came too early.
+    // The token of this round, and whether it was fired too early in the last one.
     let current = Mutex::new((CancelToken::new(), false));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -151,7 +151,7 @@ fn cancel_races_give_back_and_reuse_and_the_next_user_never_feels_it(form: Form)
                 fire.wait();
                 let (token, too_early) = current.lock().unwrap().clone();
                 aim.was(too_early);
-                // From before the exchange to after the give-back.
+                // From before the exchange to after its connection was returned.
                 aim.wait();
                 token.fire(Some(REASON));
                 fired.wait();
@@ -223,7 +223,7 @@ fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
         aim.was(outcome.is_err());
         assert_eq!(manager.why_closed(id), Some(CloseReason::ClosedById), "{outcome:?}");
         match outcome {
-            // Well, on that connection or, if it was closed before, on another one.
+            // Without an error: on that connection or, if that was closed before, on another one.
             Ok((_, body)) => {
                 assert!(body.starts_with(format!("GET /{round} ").as_bytes()));
                 gone += 1;
@@ -246,7 +246,7 @@ fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
     assert!(closed > 0 && gone > 0);
 }
 
-/// What everything that can end an exchange at once may lead to, and the close reason that belongs to it.
+/// The outcomes that are allowed when all causes coincide, each with its close reason.
 fn judge(error: &Error, manager: &Manager) {
     assert_consistent(error);
     let why = error.connection().and_then(|id| manager.why_closed(id));
@@ -261,7 +261,7 @@ fn judge(error: &Error, manager: &Manager) {
     assert_eq!(error.reason(), reason, "{error:?}");
     assert!(clock.contains(&error.timeout()), "{error:?}");
     if error.connection().is_none() {
-        // On a busy machine its time was over before it began: there is nothing to close.
+        // On a busy machine the timeout can expire before the dial: then there is no connection to close.
         assert_eq!((error.sent(), error.phase()), (Sent::Nothing, Phase::None), "{error:?}");
         return;
     }
@@ -289,7 +289,7 @@ fn c15_timeout_cancel_close_and_peer_together_end_as_exactly_one_of_them(form: F
     assert!(ends.len() > 1, "{ends:?}: they never met");
 }
 
-/// One exchange that its clock, its token, a close by its id and its peer all want to end within the same 400 us.
+/// One exchange that its timeout, its token, a close by its id and its peer all end within the same 400 us.
 fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
     let limit = ms(10);
     let index = server.connections();
@@ -317,7 +317,7 @@ fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
         });
         scope.spawn(move || {
             wait_for_the_moment(1);
-            // It may be gone by now, which is an answer too.
+            // The connection may be closed by now, which is an allowed outcome.
             let _ = client.manager().close_connection(id, CloseMode::Now);
         });
         wait_for_the_moment(2);
@@ -332,7 +332,7 @@ fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
 }
 
 fn ending_exchanges_never_touches_another_managers_connections(form: Form) {
-    // Descriptor numbers are used again at once: whoever ends a socket too late ends somebody else's.
+    // Descriptor numbers are reused at once: a socket that is ended too late is another exchange's.
     let server = Server::start(Script::echoing());
     let done = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! The end of a manager, gentle or not, and a network that is another one now (X5, X6).
+//! The end of a manager by a drain or a shutdown, and the close of connections after a network change (X5, X6).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,12 +56,12 @@ fn x5_a_drain_of_an_idle_manager_closes_it_and_refuses_new_requests(form: Form) 
     assert_eq!((error.sent(), error.retry_safe(), account.reads()), (Sent::Nothing, true, 0));
     account.assert_dropped_once();
     assert_eq!(client.preconnect(&server.url("/"), 1).unwrap_err().kind(), Kind::ShutDown);
-    // Once more, and for good: nothing happens.
+    // A second drain and a shutdown have no effect.
     client.manager().drain(None).unwrap();
     client.manager().shutdown();
     client.manager().drain(None).unwrap();
     assert_eq!(server.connections(), 1);
-    // Another manager is not concerned.
+    // Another manager is not affected.
     assert_eq!(fetch(&form.client(), &server.url("/")).unwrap(), b"ok");
 }
 
@@ -120,7 +120,7 @@ fn x5_a_drain_that_times_out_counts_the_open_connections_and_can_be_called_again
             release_response(&server, &format!("/{}", 3 - left));
             running.remove(0).join().unwrap().unwrap();
         }
-        // What does not end by itself is ended.
+        // Exchanges that do not end by themselves are ended.
         let drain = scope.spawn(|| client.manager().drain(None));
         assert_eq!(client.manager().stats().in_use, 1);
         client.manager().shutdown();
@@ -153,7 +153,7 @@ fn x5_a_drain_waits_for_a_requests_dial_but_not_for_a_background_dial(form: Form
         assert!(server.wait_mark("dial", PATIENCE));
         wait_until("the handshake", || tls(client.manager()));
         let begun = Instant::now();
-        // Those that are nobody's are let go at once, each as soon as its thread gets to run.
+        // Background dials are closed at once, each as soon as its thread runs.
         let left = || client.manager().drain(Some(ms(50))).unwrap_err().open_connections();
         wait_until("only the one that runs is left", || left() == 1);
         server.release("shake");
@@ -184,7 +184,7 @@ fn x5_concurrent_drains_all_return_when_the_manager_is_empty(form: Form) {
     assert_gone(client.manager(), server.port());
 }
 
-/// A door for the resolver to wait at.
+/// Blocks the resolver until it is opened.
 #[derive(Default)]
 struct Door {
     open: Mutex<bool>,
@@ -211,7 +211,7 @@ fn x6_a_shutdown_ends_a_hundred_requests_in_every_phase(form: Form) {
     in_own_process(
         &form.name("drain::x6_a_shutdown_ends_a_hundred_requests_in_every_phase"),
         || {
-            // Whatever is opened once and kept, is.
+            // Descriptors that the library opens once and keeps are open from here on.
             fetch(&form.client(), &Server::start(Script::answering("ok")).url("/")).unwrap();
             let before = descriptors();
             every_phase(form);
@@ -221,7 +221,7 @@ fn x6_a_shutdown_ends_a_hundred_requests_in_every_phase(form: Form) {
     );
 }
 
-/// So many requests in each phase: an origin may have as many connections.
+/// The number of requests in each phase, and the limit on connections of an origin.
 const EACH: usize = 13;
 
 fn every_phase(form: Form) {
@@ -252,7 +252,7 @@ fn every_phase(form: Form) {
         (Phase::Write, upload.url("/")),
         (Phase::Head, head.url("/")),
         (Phase::Read, body.url("/")),
-        // More than the origin may have.
+        // One more than the limit of the origin.
         (Phase::Pool, head.url("/queued")),
     ];
     let ended = AtomicUsize::new(0);
@@ -264,7 +264,7 @@ fn every_phase(form: Form) {
             accounts.lock().unwrap().push(account);
             request = post(url, source.chunked());
         }
-        // Nothing but the shutdown shall end it.
+        // Only the shutdown may end it.
         for clock in Timeout::ALL.iter().copied().filter(|clock| clock.can_be_set()) {
             request.set_timeout(clock, None).unwrap();
         }
@@ -320,7 +320,7 @@ fn every_phase(form: Form) {
     for account in accounts.into_inner().unwrap() {
         account.assert_dropped_once();
     }
-    // A blocked look-up is nobody's trouble, and ends by itself.
+    // A blocked lookup delays no other request and ends by itself.
     assert!(door.waiting.load(Ordering::SeqCst) > 0);
     door.open();
     wait_until("the look-ups", || door.waiting.load(Ordering::SeqCst) == 0);
@@ -367,7 +367,7 @@ fn a_network_change_closes_idle_connections_at_once_and_others_after_their_excha
         release_response(&server, "/held");
         assert_eq!(held.join().unwrap().unwrap(), b"/held");
         wait_gone(client.manager(), server.port());
-        // Asked anew, on a new connection, and then it is as before.
+        // The name is looked up again and a new connection made; then requests are as before.
         assert_eq!(fetch(&client, &url("/")).unwrap(), b"ok");
         assert_eq!((looked_up.load(Ordering::SeqCst), server.connections()), (2, 3));
         assert!(get(&client, &url("/")).unwrap().reused());

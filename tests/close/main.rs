@@ -1,4 +1,4 @@
-//! Closing connections under their exchanges, by id, by origin and altogether, and the list of what is open
+//! Closing connections during their exchanges: by id, by origin and all of them; and the list of open connections
 //! (X1-X4, X7).
 
 #[path = "../support/mod.rs"]
@@ -37,7 +37,7 @@ in_both_forms! {
 
 const TEN_OF_20: &str = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.";
 
-/// Says "head" when it has one; on "go" it answers, first a half and on "more" the other.
+/// Marks "head" when a request head has come. After "go" it sends the first half of the response, after "more" the rest.
 fn in_two_halves() -> Script {
     Script::every(vec![Step::forever(vec![
         Step::head(),
@@ -65,7 +65,7 @@ fn x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes(form: Form) {
         let before = only(&client);
         assert!(!before.closing);
         client.manager().close_connection(before.id, CloseMode::Graceful).unwrap();
-        // Once more is no error: it is still open.
+        // A second call is no error: the connection is still open.
         client.manager().close_connection(before.id, CloseMode::Graceful).unwrap();
         let marked = only(&client);
         assert!(marked.closing && marked.state == ConnectionState::InUse);
@@ -93,7 +93,7 @@ fn x1_by_id_graceful_closes_an_idle_connection_at_once(form: Form) {
     assert_eq!(client.manager().why_closed(id), Some(CloseReason::ClosedById));
 }
 
-/// Closes the only connection while `work` is blocked on it, and judges the outcome.
+/// Closes the only connection while `work` is blocked on it, and checks the outcome.
 fn closed_now<T: Send>(
     what: &str,
     client: &Client,
@@ -158,7 +158,7 @@ fn x2_by_id_now_ends_upload_head_and_body_with_closed(form: Form) {
     let mut response = get(&client, &server.url("/")).unwrap();
     assert_eq!(response.read(&mut [0; 100]).unwrap(), 10);
     closed_now("in the body", &client, Phase::Read, || response.read(&mut [0; 100]), || {});
-    // It stays so.
+    // The error stays the same.
     assert_eq!(response.read(&mut [0; 100]).unwrap_err().kind(), Kind::Closed);
     assert_gone(client.manager(), server.port());
 }
@@ -231,7 +231,7 @@ fn x3_close_by_origin_counts_what_it_closed_and_keeps_other_origins(form: Form) 
     );
     assert_eq!(manager.stats().idle + manager.stats().in_use, 4);
     assert_eq!(manager.close_origin(&origin, CloseMode::Graceful).unwrap(), 2);
-    // The idle one is gone, the other is marked; it is still closed now when that is wanted.
+    // The idle one is closed, the other one is marked; it can still be closed immediately.
     assert_eq!(manager.stats().idle, 1);
     assert_eq!(manager.connections().iter().filter(|c| c.closing).count(), 1);
     assert_eq!(manager.close_origin(&origin, CloseMode::Now).unwrap(), 1);
@@ -256,7 +256,7 @@ fn x3_idle_only_older_than_and_all(form: Form) {
     thread::sleep(ms(100));
     fetch(&client, &other.url("/")).unwrap();
     assert_eq!(manager.close_idle(ms(60_000)), 0);
-    // The one that has been idle for longer; the new one and the one in use stay.
+    // Only the connection that has been idle for longer is closed.
     assert_eq!(manager.close_idle(ms(100)), 1);
     assert_eq!(manager.why_closed(old), Some(CloseReason::IdleTooLong));
     let stats = manager.stats();
@@ -264,14 +264,14 @@ fn x3_idle_only_older_than_and_all(form: Form) {
     assert_eq!(manager.close_idle(ms(0)), 1);
     assert_eq!(manager.close_idle(ms(0)), 0);
     assert_eq!(sockets(other.port()), []);
-    // All: what is in use too.
+    // Close all includes connections in use.
     fetch(&client, &other.url("/")).unwrap();
     assert_eq!(manager.close_all(CloseMode::Now), 2);
     assert_eq!(open.read(&mut [0; 10]).unwrap_err().kind(), Kind::Closed);
     assert_eq!(manager.why_closed(open.connection()), Some(CloseReason::ClosedByAll));
     assert_gone(manager, one.port());
     assert_eq!(manager.close_all(CloseMode::Now), 0);
-    // All is not for good.
+    // Requests after a close of all succeed.
     assert_eq!(fetch(&client, &other.url("/")).unwrap(), b"ok");
 }
 
@@ -326,7 +326,7 @@ fn x7_the_list_shows_what_a_connection_is_and_does(form: Form) {
     assert_eq!(busy.bytes_in as usize, TEN_OF_20.len());
     assert_eq!(busy.bytes_out as usize, plain.heads(0)[0].len());
     assert!(idle.bytes_out as usize > secure.heads(0).concat().len(), "TLS adds to it");
-    // What is closed is not listed.
+    // Closed connections are not listed.
     plain.release("more");
     open.read_all(100).unwrap();
     manager.close_connection(open.connection(), CloseMode::Now).unwrap();

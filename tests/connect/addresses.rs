@@ -1,5 +1,5 @@
-//! How a connection comes about: addresses that race, the address that it is made from, and the system's probes
-//! (Q6). What names lead to is in `resolver.rs`.
+//! Connecting to a host: the race of its addresses, the local address, and the system's keep-alive probes (Q6). The
+//! lookup of names is in `resolver.rs`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -27,13 +27,13 @@ in_both_forms! {
     the_limits_set_the_systems_keepalive_probes,
 }
 
-/// A name for whatever addresses.
+/// The host name that the tests map to addresses of their choice.
 pub const NAME: &str = "many.test";
 
-/// How much a busy machine may add to what should take 250 ms or less.
+/// What a busy machine may add to a duration of 250 ms or less.
 pub const SOON: Duration = Duration::from_secs(2);
 
-/// The dial of a cancelled exchange goes on for 1.5 s; what a busy machine adds.
+/// The dial of a cancelled exchange goes on for 1.5 s; this includes what a busy machine adds.
 const GRACE: Duration = Duration::from_secs(3);
 
 fn serves() -> Manner {
@@ -48,13 +48,13 @@ fn knowing(form: Form, addresses: &[&str]) -> Client {
     client
 }
 
-/// Opens these, and a client for which [`NAME`] leads to them in this order.
+/// Opens servers at these addresses, and a client for which [`NAME`] has them in this order.
 fn open(form: Form, wanted: &[(&str, Manner)]) -> (Addresses, Client) {
     let ips: Vec<&str> = wanted.iter().map(|(ip, _)| *ip).collect();
     (Addresses::open(wanted).unwrap(), knowing(form, &ips))
 }
 
-/// A GET by name that must go well; answers the address that it came to, and how long it took.
+/// A GET by name that must succeed. Returns the address that it came to, and how long it took.
 #[track_caller]
 fn reach(client: &Client, port: u16) -> (IpAddr, Duration) {
     let begun = Instant::now();
@@ -67,8 +67,8 @@ fn reach(client: &Client, port: u16) -> (IpAddr, Duration) {
     (open[0].peer.unwrap().ip(), took)
 }
 
-/// How many sockets of this process wait for an answer from that port. The kernel's table is read while it changes,
-/// and a row of it may be missed once.
+/// How many sockets of this process are connecting to that port. The kernel's table is read while it changes, so a row
+/// may be missed once.
 fn attempts(port: u16) -> usize {
     let count = || sockets(port).iter().filter(|held| held.state == "SYN_SENT").count();
     (0..3).map(|_| count()).max().unwrap_or(0)
@@ -97,7 +97,7 @@ fn q6_addresses_that_can_not_be_used_are_skipped_at_once(form: Form) {
     let (ip, took) = reach(&client, server.port());
     assert_eq!(ip.to_string(), "127.0.0.1");
     assert!(took < ms(1900), "{took:?}");
-    // Without a way out it is one error, and one address that says more counts more.
+    // If every address fails there is one error, of the address with the most specific failure.
     let dead = Addresses::open(&[("127.0.0.1", Manner::Refuses)]).unwrap();
     for addresses in [&unusable[..8], &unusable[..]] {
         let error = fetch(&knowing(form, addresses), &dead.url(NAME, "/")).unwrap_err();
@@ -118,7 +118,7 @@ fn q6_a_silent_address_is_joined_by_the_next_and_the_loser_is_closed(form: Form)
         println!("latency past a silent {}: {took:?}", wanted[0].0);
         assert_eq!(ip.to_string(), wanted[1].0);
         assert!(took >= ms(250) && took < SOON, "{took:?}");
-        // The winner, and nothing of the loser.
+        // Only the winner's socket is open.
         assert_eq!(attempts(addresses.port()), 0);
         assert_eq!(addresses.server(wanted[1].0).connections(), 1);
         let stats = client.manager().stats();
@@ -157,7 +157,7 @@ fn q6_all_refused_is_one_error(form: Form) {
 fn q6_all_silent_is_a_connect_timeout(form: Form) {
     let all = ["127.0.0.1", "127.0.0.2", "::1"].map(|ip| (ip, Manner::Silent));
     let (addresses, client) = open(form, &all);
-    // Before the second address is due, between, and when all are on their way.
+    // Before the second attempt starts, between two attempts, and while all are in progress.
     for limit in [100, 400, 700] {
         client.set_timeout(Timeout::Connect, Some(ms(limit))).unwrap();
         let begun = Instant::now();
@@ -183,7 +183,7 @@ fn q6_a_cancel_ends_every_attempt_in_progress(form: Form) {
     assert!(fired.elapsed() < GRACE, "{:?}", fired.elapsed());
     assert_at_rest(client.manager());
     assert_eq!(attempts(addresses.port()), 0);
-    // A close lets no dial go on.
+    // After a close no dial goes on.
     let work = || fetch(&client, &addresses.url(NAME, "/")).unwrap_err();
     std::thread::scope(|scope| {
         let work = scope.spawn(work);
@@ -225,7 +225,7 @@ fn connections_come_from_the_configured_local_address(form: Form) {
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
     assert_eq!(client.manager().connections()[0].local.map(|at| at.ip()), Some(local));
     assert_eq!(only_socket(server.port()).local.ip(), local);
-    // Only its family can be reached from it.
+    // From a local address only its own family can be reached.
     let v6 = Options { ipv6: true, ..Options::default() };
     let v6 = Server::start_with(v6, Script::answering("ok")).unwrap();
     let error = fetch(&client, &v6.url("/")).unwrap_err();
@@ -253,8 +253,8 @@ fn a_local_address_of_another_host_is_an_error_that_names_it(form: Form) {
     assert_eq!(server.connections(), 0);
 }
 
-/// Moves this thread and those that it starts into a network of their own, where they have a loopback interface and
-/// these ports; `false` if this user may not.
+/// Moves this thread and the threads that it starts into a network namespace with a loopback interface and these ports.
+/// Returns `false` if the user is not permitted to.
 fn enter_a_network_of_ports(first: u16, last: u16) -> bool {
     // SAFETY: no pointers.
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
@@ -278,7 +278,7 @@ fn a_local_address_has_each_port_once_for_each_server(form: Form) {
     in_own_process(
         &form.name("addresses::a_local_address_has_each_port_once_for_each_server"),
         || {
-            // Twenty, of which the servers get three.
+            // Twenty ports, of which the servers take three.
             if !enter_a_network_of_ports(40000, 40019) {
                 println!("no network of one's own: this user may not make one");
                 return;
@@ -295,7 +295,7 @@ fn a_local_address_has_each_port_once_for_each_server(form: Form) {
             let connections = client.manager().connections();
             assert_eq!(connections.len(), 36);
             assert!(connections.iter().all(|one| one.local.is_some_and(|at| at.ip() == local)));
-            // To one server there are no more than there are.
+            // One server gets at most one connection from each port.
             let error = std::iter::from_fn(|| match open(&servers[0]) {
                 Ok(response) => {
                     all.push(response);
@@ -340,7 +340,7 @@ fn the_limits_set_the_systems_keepalive_probes(form: Form) {
         assert_eq!(client.send(&mut request).unwrap().read_all(10).unwrap(), b"ok");
         let open = client.manager().connections();
         let (local, peer) = (open[0].local.unwrap(), open[0].peer.unwrap());
-        // What was sent must be acknowledged first: until then another timer runs.
+        // Until the sent bytes are acknowledged another timer runs.
         let mut seen = None;
         wait_until("no timer for what was sent", || {
             seen = timer(local, peer);
@@ -351,7 +351,7 @@ fn the_limits_set_the_systems_keepalive_probes(form: Form) {
             None => assert_eq!(kind, 0, "{seen:?}"),
             Some(after) => {
                 assert_eq!(kind, 2, "{seen:?}");
-                // It runs since the connect.
+                // The timer runs since the connect.
                 assert!(due <= after + ms(1000), "{seen:?}");
                 assert!(due + PATIENCE >= after, "{seen:?}");
             }

@@ -1,4 +1,4 @@
-//! How a connection comes about: what a name leads to, addresses that race, TLS, and Unix-domain sockets.
+//! How a connection is made: the lookup of names, the race of addresses, TLS, and Unix-domain sockets.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! What names lead to: addresses by hand, a hook in getaddrinfo's place, and the answers that are kept.
+//! The lookup of names: address overrides, a resolver in place of getaddrinfo, and the cache.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ fn loopback() -> Vec<IpAddr> {
     vec!["127.0.0.1".parse().unwrap()]
 }
 
-/// Has names looked up by `hook`; answers how often that was.
+/// Sets `hook` as the resolver. Returns the counter of its calls.
 fn hooked(
     client: &Client,
     hook: impl Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync + 'static,
@@ -45,7 +45,7 @@ fn hooked(
     count
 }
 
-/// Keeps hooks inside until it is opened.
+/// Blocks resolvers until it is opened.
 #[derive(Clone, Default)]
 struct Door(Arc<(Mutex<bool>, Condvar)>);
 
@@ -65,7 +65,7 @@ fn url(port: u16) -> String {
     format!("http://{NAME}:{port}/")
 }
 
-/// A GET over a connection of its own.
+/// A GET over a new connection.
 fn fresh(client: &Client, url: &str) -> Vec<u8> {
     let mut request = request("GET", url);
     request.set_connection_mode(ConnectionMode::Fresh);
@@ -78,11 +78,11 @@ fn an_address_override_replaces_the_lookup_of_a_name(form: Form) {
     let count = hooked(&client, |host| Err(format!("{host} was asked for")));
     client.manager().set_address("By-Hand.Test", &loopback()).unwrap();
     let head = fetch(&client, &format!("http://by-hand.TEST:{}/", server.port())).unwrap();
-    // The server is told the name all the same.
+    // The Host header still has the name.
     let host = format!("host: by-hand.test:{}\r\n", server.port());
     assert!(String::from_utf8(head).unwrap().contains(&host));
     client.manager().set_address("by-hand.test", &[]).unwrap();
-    // The connection that is open stays; a new one asks.
+    // The open connection is used; a new one needs a lookup.
     assert!(get(&client, &format!("http://by-hand.test:{}/", server.port())).unwrap().reused());
     client.manager().close_all(CloseMode::Now);
     let error = get(&client, &format!("http://by-hand.test:{}/", server.port())).unwrap_err();
@@ -121,10 +121,10 @@ fn the_outcome_of_a_resolver_is_the_outcome_of_the_lookup(form: Form) {
     let begun = Instant::now();
     assert_eq!(fetch(&client, &url(server.port())).unwrap(), b"ok");
     assert!(begun.elapsed() >= ms(200));
-    // An address is its own.
+    // An address needs no lookup.
     assert_eq!(fresh(&client, &server.url("/")), b"ok");
     assert_eq!(slow.load(Ordering::SeqCst), 1);
-    // And getaddrinfo is back when the hook is gone, with nothing of what the hook said.
+    // Without the resolver getaddrinfo is used again, and no result of the resolver is kept.
     client.manager().set_resolver(None);
     client.manager().close_all(CloseMode::Now);
     assert_eq!(fetch(&client, &url(server.port())).unwrap_err().kind(), Kind::ResolveFailed);
@@ -154,7 +154,7 @@ fn a_resolver_that_blocks_delays_no_cancel_or_timeout(form: Form) {
         request.set_cancel(Some(token.clone()));
         let work = || client.send(&mut request);
         cancelled("in a hook", &token, Phase::Resolve, work, wait);
-        // Its slot is free at once: there is no socket that could be of use to anybody.
+        // The slot is free at once, because a lookup has no socket that another request could use.
         assert_gone(client.manager(), server.port());
     }
     let mut limited = request("GET", &url(server.port()));
@@ -168,7 +168,7 @@ fn a_resolver_that_blocks_delays_no_cancel_or_timeout(form: Form) {
     let (outcome, took) = ended_from_outside(work, wait, close);
     assert_eq!(outcome.unwrap_err().kind(), Kind::Closed);
     assert!(took < MARGIN, "{took:?}");
-    // All of them shared one lookup; who still waits when it ends is served.
+    // All of them shared one lookup. Requests that still wait when it ends are served.
     thread::scope(|scope| {
         let late = scope.spawn(|| fetch(&client, &url(server.port())));
         wait_until("a lookup", resolving);
@@ -193,7 +193,7 @@ fn a_resolver_that_blocks_does_not_delay_a_shutdown(form: Form) {
     assert_eq!(outcome.unwrap_err().kind(), Kind::ShutDown);
     assert!(took < MARGIN, "{took:?}");
     assert_at_rest(client.manager());
-    // Nor does the end of the manager wait for it.
+    // The end of the manager does not wait for it either.
     drop(client);
     door.open();
 }
@@ -211,11 +211,11 @@ fn a_lookups_result_is_cached_until_it_expires(form: Form) {
     assert_eq!((ask(), ask()), (2, 2));
     assert!(client.manager().network_changed() > 0);
     assert_eq!((ask(), ask()), (3, 3));
-    // Another port is the same name.
+    // Another port of the same name needs no lookup.
     let other = Server::start(Script::answering("ok"));
     assert_eq!(fresh(&client, &url(other.port())), b"ok");
     assert_eq!(count.load(Ordering::SeqCst), 3);
-    // All of its addresses are dead: it may lead elsewhere by now.
+    // All addresses fail, so the cached result is dropped.
     let dead = Addresses::open(&[("127.0.0.1", Manner::Refuses)]).unwrap();
     for _ in 0..2 {
         assert_eq!(fetch(&client, &url(dead.port())).unwrap_err().kind(), Kind::ConnectFailed);
@@ -266,7 +266,7 @@ fn sixteen_concurrent_requests_share_one_lookup(form: Form) {
             all.into_iter().for_each(|one| assert_eq!(one.join().unwrap().unwrap(), b"ok"));
         });
         assert_eq!(count.load(Ordering::SeqCst), 1);
-        // Late dials end idle: whoever was given a freed connection did not wait for its own.
+        // Late dials become idle: a request that was given a freed connection did not wait for its own dial.
         wait_until("late dials", || client.manager().stats().dialling == 0);
         assert_at_rest(client.manager());
     }

@@ -1,4 +1,4 @@
-//! TLS: whom a client believes, who it is, and that a body cut off under TLS is not an end (Q5).
+//! TLS: trusted roots, client certificates, and a body without close_notify, which is truncated (Q5).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ fn scratch(form: Form, name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// The error of a handshake that was refused by us: it names its reason, and nothing was sent.
+/// The error of a handshake that the client refused: it names its reason, and nothing was sent.
 #[track_caller]
 fn refused(client: &Client, server: &Server, url: &str, part: &str) -> Error {
     let error = fetch(client, url).unwrap_err();
@@ -66,10 +66,10 @@ fn q5_wrong_certificates_are_refused_with_their_reason(form: Form) {
         let server = secure(which);
         let client = form.tls_client();
         refused(&client, &server, &server.url("/"), part);
-        // The server was told why: an alert, not just a close.
+        // The server got the reason as an alert.
         let broken = server.broken(0);
         assert!(broken.as_ref().is_some_and(|why| why.contains("alert")), "{which:?}: {broken:?}");
-        // Once more: no slot is lost, nothing is remembered.
+        // A second request fails in the same way: no slot leaks, and no state is kept.
         refused(&client, &server, &server.url("/"), part);
     }
 }
@@ -90,11 +90,11 @@ fn q5_custom_roots_are_trusted_and_no_others(form: Form) {
     by_file.set_tls_roots_file(path.to_str().unwrap()).unwrap();
     assert_eq!(fetch(&by_file, &server.url("/")).unwrap(), b"secret");
     fs::remove_file(path).unwrap();
-    // Roots of one's own replace what was there.
+    // Custom roots replace the earlier ones.
     by_file.set_tls_roots(certs().client_ca().as_bytes()).unwrap();
     let error = fetch(&by_file, &server.url("/")).unwrap_err();
     assert_eq!(error.kind(), Kind::TlsFailed, "nor is the old connection used: {error:?}");
-    // What is no certificate is said to be none, at once.
+    // Data that is not a certificate is refused by the setter.
     let errors = [
         by_file.set_tls_roots(b"").unwrap_err(),
         by_file
@@ -138,7 +138,7 @@ fn q5_a_client_certificate_is_shown_to_a_server_that_asks(form: Form) {
 fn q5_ssl_cert_file_is_honoured(form: Form) {
     let path = scratch(form, "env");
     let server = secure(Certificate::Good);
-    // The child has certificates of its own; it is given this server's CA and address.
+    // The child has other certificates. It gets this server's CA and address from its environment.
     if std::env::var_os("Q5_URL").is_none() {
         fs::write(&path, certs().ca()).unwrap();
     }
@@ -166,7 +166,7 @@ fn q5_verification_is_off_only_where_it_was_switched_off(form: Form) {
         let client = form.client();
         client.set_tls_dangerously_accept_any_certificate(true).unwrap();
         assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"secret");
-        // Back to caution: the connection that was made without is not used (R13).
+        // With verification switched on again, the connection that was made without it is not used (R13).
         client.set_tls_dangerously_accept_any_certificate(false).unwrap();
         assert_eq!(fetch(&client, &server.url("/")).unwrap_err().kind(), Kind::TlsFailed);
     }
@@ -287,7 +287,7 @@ fn a_peer_that_does_not_speak_tls_is_a_tls_failure(form: Form) {
     let error = fetch(&client, &url).unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::TlsFailed, Phase::Tls), "{error:?}");
     assert_gone(client.manager(), server.port());
-    // A peer that leaves inside the handshake did not refuse anything: it closed.
+    // A peer that closes inside the handshake has refused nothing, so the kind is PeerClosed.
     for (end, kind) in [(Step::Close, Kind::PeerClosed), (Step::Rst, Kind::PeerReset)] {
         let steps = vec![Step::Recv(testserver::Until::Bytes(20)), end];
         let server = Server::start(Script::every(steps));
@@ -310,7 +310,7 @@ fn r13_another_client_certificate_is_another_connection(form: Form) {
     assert!(!get(&anybody, &server.url("/")).unwrap().reused());
 }
 
-/// A server that sends session tickets for ever, and no response.
+/// A server that sends session tickets endlessly, and no response.
 fn flooding() -> Server {
     let steps = vec![Step::head(), Step::Tickets(0)];
     Server::start_tls(Certificate::Good, Script::every(steps))

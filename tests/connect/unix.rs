@@ -1,5 +1,5 @@
-//! Servers behind a Unix-domain socket: their URLs, the life of their connections, and the redirects that may lead
-//! there.
+//! Servers at a Unix-domain socket: their URLs, the reuse of their connections, and the redirects to them that are
+//! allowed.
 
 use hangup::{CancelToken, CloseMode, CloseReason, Error, Kind, Phase, Timeout};
 use testserver::{Answer, Certificate, Options, Script, Server, Step};
@@ -24,7 +24,7 @@ fn serve(tls: Option<Certificate>, script: Script) -> (Server, String) {
     let server = Server::start_with(options, script).unwrap();
     let path = server.socket_path().unwrap();
     let scheme = if tls.is_some() { "https+unix" } else { "http+unix" };
-    // As other clients have it: only what must be is encoded. The list says it in one way.
+    // Other clients encode only what must be encoded. The list of connections has one spelling.
     let host = path.to_str().unwrap().replace('/', "%2F").replace(' ', "%20");
     (server, format!("{scheme}://{host}"))
 }
@@ -37,7 +37,7 @@ fn redirect(to: &str) -> Vec<Step> {
 fn a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept(form: Form) {
     let (server, origin) = serve(None, Script::echoing());
     let client = form.client();
-    // Whatever the proxy and the local address: a socket is on this machine.
+    // Proxy and local address have no effect on a Unix-domain socket.
     client.set_proxy(Some("http://127.0.0.1:1")).unwrap();
     client.set_local_address("127.0.0.9".parse().ok());
     for _ in 0..3 {
@@ -51,7 +51,7 @@ fn a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept(form: Form
     assert_eq!((open.len(), open[0].requests), (1, 3));
     assert_eq!((open[0].peer, open[0].local, open[0].tls), (None, None, None));
     assert_eq!(open[0].origin, origin);
-    // Other origins are not it.
+    // Other origins are different.
     for other in ["http://localhost", "http+unix://%2Fother.sock", &origin.replace("http", "https")]
     {
         assert_eq!(client.manager().close_origin(other, CloseMode::Now).unwrap(), 0, "{other}");
@@ -129,7 +129,7 @@ fn a_redirect_to_a_unix_domain_socket_is_followed_only_from_that_socket(form: Fo
     ];
     let (server, origin) = serve(None, Script::by_path(paths));
     let client = form.client();
-    // Within it: the same connection, and what was meant for it stays.
+    // Within the origin: the same connection, with its private headers.
     let mut asked = request("GET", &format!("{origin}/a/relative"));
     asked.add_header("Authorization", "Bearer mine").unwrap();
     let mut response = client.send(&mut asked).unwrap();
@@ -137,14 +137,14 @@ fn a_redirect_to_a_unix_domain_socket_is_followed_only_from_that_socket(form: Fo
     let head = String::from_utf8(response.read_all(10_000).unwrap()).unwrap();
     assert!(head.contains("Bearer mine") && head.contains("host: localhost\r\n"), "{head}");
     assert_eq!(server.connections(), 1);
-    // Out of it, without what was meant for it.
+    // To another origin: without the private headers.
     let mut asked = request("GET", &format!("{origin}/out"));
     asked.add_header("Authorization", "Bearer mine").unwrap();
     let mut response = client.send(&mut asked).unwrap();
     assert_eq!(response.head().url(), network.url("/end"));
     let head = String::from_utf8(response.read_all(10_000).unwrap()).unwrap();
     assert!(!head.contains("Bearer mine"), "{head}");
-    // From the network to this machine, and from one program to another: never.
+    // From the network to a socket, or from one socket to another: never.
     let refused = |url: String| -> Error {
         let error = get(&client, &url).map(drop).unwrap_err();
         assert_eq!((error.kind(), error.status_code()), (Kind::RedirectRefused, Some(302)));
@@ -164,7 +164,7 @@ fn a_path_without_a_listener_is_a_failed_connect(form: Form) {
     assert!(error.message().contains("http+unix://%2Fno%2Fsuch.sock"), "{error}");
     let error = fetch(&form.client(), "http+unix://relative.sock/").unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidUrl);
-    // A socket whose server is gone.
+    // A socket whose server has ended.
     let (server, origin) = serve(None, Script::answering("ok"));
     let client = form.client();
     assert_eq!(fetch(&client, &format!("{origin}/")).unwrap(), b"ok");

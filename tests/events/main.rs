@@ -1,4 +1,4 @@
-//! What can be heard and counted: events in their order, and counters that agree with each other at any time.
+//! Events in their order, and counters that are consistent at any time.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -32,12 +32,12 @@ in_both_forms! {
     the_counters_agree_at_any_time_while_eight_threads_run,
 }
 
-/// All that can be read now.
+/// All events that can be read now.
 fn all(events: &mut Events) -> Vec<Event> {
     std::iter::from_fn(|| events.next(Some(Duration::ZERO)).unwrap()).collect()
 }
 
-/// Without the phases, which have a test of their own.
+/// The events without those of phases, which have a test of their own.
 fn story(events: &mut Events) -> Vec<(EventKind, u64)> {
     let rows = all(events).into_iter().map(|row| (row.what, row.connection));
     rows.filter(|(what, _)| !matches!(what, EventKind::Phase(..))).collect()
@@ -46,7 +46,7 @@ fn story(events: &mut Events) -> Vec<(EventKind, u64)> {
 fn events_come_in_order_with_ids_and_close_reasons(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let client = form.client();
-    // Before anybody listens.
+    // Before there is a subscription.
     fetch(&client, &server.url("/")).unwrap();
     let first = client.manager().connections()[0].id;
     let mut events = client.manager().events(1000).unwrap();
@@ -84,7 +84,7 @@ fn events_come_in_order_with_ids_and_close_reasons(form: Form) {
     assert_eq!(rows, expected);
     let origin = format!("http://127.0.0.1:{}", server.port());
     assert!(events_seen.iter().all(|row| row.origin == origin));
-    // Numbers without a gap, times that never go back.
+    // Numbers have no gap, and times never decrease.
     let numbers: Vec<u64> = events_seen.iter().map(|row| row.number).collect();
     assert_eq!(numbers, (numbers[0]..numbers[0] + events_seen.len() as u64).collect::<Vec<_>>());
     assert!(events_seen.is_sorted_by_key(|row| row.at));
@@ -116,12 +116,12 @@ fn a_phase_event_carries_the_duration_of_the_phase(form: Form) {
         }
     }
     let order: Vec<Phase> = phases.iter().map(|(phase, _)| *phase).collect();
-    // The first is to get a connection, which took next to nothing here.
+    // The first phase is the wait for a connection, which takes almost no time here.
     let expected =
         [Phase::Pool, Phase::Connect, Phase::Tls, Phase::Write, Phase::Head, Phase::Read];
     assert_eq!(order, expected);
-    // The same times that the response has. Who is late in one phase takes it from the next: together they
-    // are what the server made of them.
+    // These are the response's own timings. A phase that ends late shortens the next one, so their sum is compared with
+    // the times of the server.
     let mut sum = Duration::ZERO;
     for (phase, took) in phases {
         let said = match phase {
@@ -154,7 +154,7 @@ fn waiting_in_the_queue_and_retries_are_events(form: Form) {
         (EventKind::Opened, id),
         (EventKind::Leased, id),
         (EventKind::Queued, 0),
-        // It goes from one to the other without being idle.
+        // The connection goes from one request to the next without becoming idle.
         (EventKind::Leased, id),
         (EventKind::Returned, id),
     ];
@@ -195,7 +195,7 @@ fn a_slow_subscription_loses_the_oldest_events_and_counts_them(form: Form) {
     }
     assert!(received_events > 0);
     let events_seen = all(&mut slow);
-    // The larger of the two capacities is for both.
+    // Both subscriptions share a buffer of the larger capacity.
     assert_eq!(events_seen.len(), 4);
     assert_eq!(slow.lost(), events_seen[0].number - 1);
     assert!(slow.lost() > 20, "{}", slow.lost());
@@ -244,7 +244,7 @@ fn a_subscription_waits_for_events_and_its_descriptor_works_with_poll(form: Form
         fetch(&client, &server.url("/")).unwrap();
         assert_eq!(waits.join().unwrap().what, EventKind::Opened);
     });
-    // As long as there is more, it is readable.
+    // The descriptor is readable while there are more events.
     assert!(readable(fd));
     assert!(!all(&mut events).is_empty());
     assert!(!readable(fd));
@@ -297,7 +297,7 @@ fn each_connection_is_opened_once_and_closed_once_in_the_events(form: Form) {
     assert_eq!(events.lost(), 0);
 }
 
-/// So many requests, each of some kind and with some end.
+/// Sends that many requests of random kinds with random ends.
 fn anything(client: &Client, server: &Server, seed: u64, count: usize) {
     let mut random = Random::new(seed);
     for _ in 0..count {

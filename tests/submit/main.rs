@@ -32,7 +32,7 @@ use crate::support::{
     wait_until,
 };
 
-/// The head of a response whose body has 100 bytes, and ten of them.
+/// The head of a response with a body of 100 bytes, and the first ten of them.
 const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
 
 /// The outcomes of all of them, in the order in which they were submitted.
@@ -60,7 +60,7 @@ fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     }
 }
 
-/// GET with the whole body.
+/// GET that buffers the whole body of at most `at_most` bytes.
 fn buffered_get(url: &str, at_most: usize) -> Request {
     let mut request = request("GET", url);
     request.set_buffer_body(Some(at_most));

@@ -122,7 +122,7 @@ fn shut_down_in_every_phase(each: usize) {
         (Phase::Write, upload.url()),
         (Phase::Head, head.url()),
         (Phase::Read, body.url("/")),
-        // More than the origin may have.
+        // One more than the limit of the origin.
         (Phase::Pool, head.url()),
     ];
     let mut accounts = Vec::new();

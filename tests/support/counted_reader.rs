@@ -1,4 +1,4 @@
-//! A request body that keeps account of how it is used: every source must be dropped exactly once.
+//! A request body's reader that counts its reads and drops. Every reader must be dropped exactly once.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use hangup::Body;
 
 use super::wait_until;
 
-/// What the next read does; 0 bytes is the end.
+/// Performs the read with this number; 0 bytes is the end.
 type Next = Box<dyn FnMut(usize, &mut [u8]) -> io::Result<usize> + Send>;
 
-/// A body source. Begins with one of its constructors; ends in a request.
+/// A reader for a request body: made by one of its constructors, consumed by [`Self::chunked`] or [`Self::of_length`].
 pub struct CountedReader {
     next: Next,
     account: Arc<Usage>,
@@ -24,12 +24,12 @@ pub struct CountedReader {
 pub struct Usage {
     pub reads: AtomicUsize,
     pub drops: AtomicUsize,
-    /// It was read from on another thread than the one that made it.
+    /// Whether another thread than its maker has read from it.
     on_another_thread: AtomicBool,
 }
 
 impl CountedReader {
-    /// Asks `next` with the number of the read, from 0.
+    /// Calls `next` for each read with the number of the read, from 0.
     pub fn new(
         next: impl FnMut(usize, &mut [u8]) -> io::Result<usize> + Send + 'static,
     ) -> (Self, Arc<Usage>) {
@@ -39,7 +39,7 @@ impl CountedReader {
         (source, account)
     }
 
-    /// Never ends.
+    /// A reader without an end.
     pub fn endless() -> (Self, Arc<Usage>) {
         Self::new(|_, into| {
             into.fill(b'u');
@@ -47,7 +47,7 @@ impl CountedReader {
         })
     }
 
-    /// So many pieces of so many bytes each, with something done before each.
+    /// `count` pieces of `size` bytes; `before` is called before each.
     pub fn pieces(
         count: usize,
         size: usize,
@@ -76,7 +76,7 @@ impl CountedReader {
         Body::reader(self, None)
     }
 
-    /// As a body that says how long it is.
+    /// As a body of this length.
     pub fn of_length(self, length: u64) -> Body {
         Body::reader(self, Some(length))
     }
@@ -87,8 +87,8 @@ impl Usage {
         self.reads.load(Ordering::SeqCst)
     }
 
-    /// Dropped, and once only. A submission that is ended does not wait for a read that is under way
-    /// on another thread: then it is dropped when that has returned.
+    /// Asserts that the reader was dropped exactly once. An ended submission does not wait for a read in progress on another
+    /// thread: the reader is dropped when that read returns.
     #[track_caller]
     pub fn assert_dropped_once(&self) {
         if self.on_another_thread.load(Ordering::SeqCst) {

@@ -1,5 +1,5 @@
-//! One engine, two ways to send: on the caller's own thread, or submitted, where the same code runs on a fiber. What
-//! holds in one form holds in the other, so most tests are written once, for a client of a form, and run in both.
+//! The two forms of a request: it runs on the caller's thread, or it is submitted and the same code runs on a fiber.
+//! Both behave alike, so most tests are written once for a client of some form and run in both.
 //!
 //! A test takes its [`Form`], makes its clients with it, and is named in [`in_both_forms`].
 
@@ -22,21 +22,21 @@ pub enum Form {
     Submitted,
 }
 
-/// A client that sends in one form. In all else it is hangup's.
+/// A client that sends in one form, and dereferences to hangup's client.
 #[derive(Debug)]
 pub struct Client {
     form: Form,
     client: hangup::Client,
 }
 
-/// A response that is read in the form in which it was asked for. In all else it is hangup's.
+/// A response that is read in the form of its request, and dereferences to hangup's response.
 #[derive(Debug)]
 pub struct Response {
     form: Form,
     response: hangup::Response,
 }
 
-/// Makes of each test two: `blocking::...` and `submitted::...`.
+/// Makes two tests of each function: `blocking::...` and `submitted::...`.
 macro_rules! in_both_forms {
     ($($test:ident),* $(,)?) => {
         mod blocking {
@@ -50,12 +50,12 @@ macro_rules! in_both_forms {
 pub(crate) use in_both_forms;
 
 impl Form {
-    /// A client of a manager that nobody else uses.
+    /// A client with a manager of its own.
     pub fn client(self) -> Client {
         self.of(super::client())
     }
 
-    /// A client of a manager with these limits, that nobody else uses.
+    /// A client with a manager of its own that has these limits.
     pub fn client_with(self, limits: Limits) -> Client {
         self.of(super::client_with(limits))
     }
@@ -65,12 +65,12 @@ impl Form {
         self.of(super::tls_client())
     }
 
-    /// That client, in this form.
+    /// The client in this form.
     pub fn of(self, client: hangup::Client) -> Client {
         Client { form: self, client }
     }
 
-    /// What a test of [`in_both_forms`] is called in this form: `races::blocking::c12_...` for `races::c12_...`.
+    /// The name of a test of [`in_both_forms`] in this form: `races::blocking::c12_...` for `races::c12_...`.
     pub fn name(self, test: &str) -> String {
         let form = match self {
             Self::Blocking => "blocking",
@@ -84,8 +84,8 @@ impl Form {
 }
 
 impl Client {
-    /// Sends a request and waits for the head of its response. A submission takes its request: one that can't be
-    /// copied, because a reader gives its body, is spent.
+    /// Sends a request and waits for the head of its response. A submission consumes its request, so `request` is replaced
+    /// by an unusable one if its body is a reader and cannot be copied.
     pub fn send(&self, request: &mut Request) -> Result<Response, Error> {
         let response = match self.form {
             Form::Blocking => self.client.send(request),
@@ -137,12 +137,12 @@ impl Response {
             }
             all.extend(piece);
         }
-        // Reading on to see whether there is more than may be is the blocking form's alone.
+        // The check that the body is not longer than allowed exists in the blocking form only.
         all.extend(self.response.read_all(at_most - all.len())?);
         Ok(all)
     }
 
-    /// The response as it is.
+    /// The response of hangup.
     pub fn into_inner(self) -> hangup::Response {
         self.response
     }
@@ -170,17 +170,17 @@ impl DerefMut for Response {
     }
 }
 
-/// What tests send with: hangup's client as it is, or one of a form.
+/// hangup's client, or one of a [`Form`].
 pub trait AnyClient {
     type Response: AnyResponse;
 
     fn send(&self, request: &mut Request) -> Result<Self::Response, Error>;
     fn get(&self, url: &str, total: Option<Duration>) -> Result<Self::Response, Error>;
-    /// The client that it is.
+    /// The client of hangup.
     fn plain(&self) -> &hangup::Client;
 }
 
-/// What [`AnyClient`] answers.
+/// The response of an [`AnyClient`].
 pub trait AnyResponse {
     fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error>;
 }
@@ -245,7 +245,7 @@ impl AnyResponse for hangup::Response {
     }
 }
 
-/// Waits for a future on this thread: the smallest executor there is.
+/// Waits for a future on this thread.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = unparking();

@@ -1,5 +1,5 @@
-//! A server that holds each answer until it is told to give it, and requests that are put into a queue one after the
-//! other: who is served when is a matter of order, not of time.
+//! A server that holds each response until the test releases it, and requests that enter the queue one after the other.
+//! Tests of the queue's order depend on no time that way.
 
 use std::collections::BTreeMap;
 use std::thread::{Scope, ScopedJoinHandle};
@@ -10,8 +10,8 @@ use testserver::{Script, Server, Step};
 use super::form::{AnyClient, AnyResponse};
 use super::{PATIENCE, request, wait_until};
 
-/// On each connection: a request for one of these paths marks the path and is answered after "go <path>", with the path;
-/// any other at once.
+/// A script for every connection: a request for one of these paths marks the path, and its response (the path) is sent
+/// after "go <path>". Any other request is answered at once.
 pub fn holding(paths: &[&str]) -> Script {
     Script::every(vec![Step::forever(vec![held(paths)])])
 }
@@ -33,12 +33,12 @@ pub fn held(paths: &[&str]) -> Step {
     Step::ByPath(all)
 }
 
-/// Has a server of [`holding`] answer.
+/// Lets a server of [`holding`] send the response for a path.
 pub fn release_response(server: &Server, path: &str) {
     server.release(&format!("go {path}"));
 }
 
-/// A request on a thread of its own, and the body that came of it.
+/// A request on a thread of its own, which returns the body of the response.
 pub type Running<'scope> = ScopedJoinHandle<'scope, Result<Vec<u8>, Error>>;
 
 /// Runs a request on a thread of its own.
@@ -64,7 +64,7 @@ pub fn occupy<'scope, C: AnyClient + Sync>(
     running
 }
 
-/// Puts a request into the queue, and returns when it waits there.
+/// Sends a request on a thread of its own, and returns when it waits in the queue.
 #[track_caller]
 pub fn enqueue<'scope, C: AnyClient + Sync>(
     scope: &'scope Scope<'scope, '_>,

@@ -1,4 +1,4 @@
-//! Looks at what the process and a manager hold.
+//! The connections, descriptors, sockets and threads that a manager and this process hold.
 
 use std::fs;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use testserver::{HeldSocket, Server, sockets_to};
 
 use super::wait_until;
 
-/// Nothing is being dialled or in use, and every connection that was opened is either idle or closed. At once: not
-/// after a while.
+/// Asserts at once, without waiting, that no connection is being dialled or in use and that every connection that was
+/// opened is either idle or closed.
 #[track_caller]
 pub fn assert_at_rest(manager: &Manager) {
     let stats = manager.stats();
@@ -18,7 +18,7 @@ pub fn assert_at_rest(manager: &Manager) {
     assert_eq!(manager.connections().len() as u64, stats.idle, "{:?}", manager.connections());
 }
 
-/// At rest, and no socket to that port is left, idle or not. At once.
+/// Asserts at once that the manager is at rest and that no socket to that port is open.
 #[track_caller]
 pub fn assert_gone(manager: &Manager, port: u16) {
     assert_at_rest(manager);
@@ -26,22 +26,22 @@ pub fn assert_gone(manager: &Manager, port: u16) {
     assert_eq!(sockets(port), [], "a descriptor is left");
 }
 
-/// [`assert_at_rest`], soon: the dial of a call that was ended goes on for a moment, for whoever comes.
+/// [`assert_at_rest`] after the background dials have ended: the dial of an ended call goes on for a moment.
 #[track_caller]
 pub fn wait_at_rest(manager: &Manager) {
     wait_until("the end of what is dialled", || manager.stats().dialling == 0);
     assert_at_rest(manager);
 }
 
-/// [`assert_gone`], soon.
+/// [`assert_gone`] after the background dials have ended.
 #[track_caller]
 pub fn wait_gone(manager: &Manager, port: u16) {
     wait_at_rest(manager);
     assert_gone(manager, port);
 }
 
-/// This process's sockets whose peer has that port. The kernel's table is read while it changes, and a row of it may
-/// come twice.
+/// This process's sockets whose peer has that port. The kernel's table is read while it changes, so a row may be
+/// read twice.
 pub fn sockets(port: u16) -> Vec<HeldSocket> {
     let mut all = sockets_to(port);
     all.sort_unstable_by_key(|held| (held.fd, held.local));
@@ -49,12 +49,12 @@ pub fn sockets(port: u16) -> Vec<HeldSocket> {
     all
 }
 
-/// How many sockets there are to that port, of which none comes or goes meanwhile: the most of several looks.
+/// How many sockets there are to that port, none of which opens or closes meanwhile: the maximum of several counts.
 pub fn count_sockets(port: u16) -> usize {
     (0..5).map(|_| sockets(port).len()).max().unwrap_or(0)
 }
 
-/// So many sockets to that port, and no more. A row may also be missed once, so one look is not enough.
+/// Asserts the number of sockets to that port. A row of the table may be missed, so it is read several times.
 #[track_caller]
 pub fn assert_sockets(port: u16, count: usize) {
     let mut seen = Vec::new();
@@ -79,13 +79,13 @@ pub fn only_socket(port: u16) -> HeldSocket {
     all.remove(0)
 }
 
-/// What a descriptor is: another one that gets its number later is something else.
+/// What a descriptor refers to. A later descriptor with the same number has another target.
 pub fn descriptor_target(fd: i32) -> Option<std::path::PathBuf> {
     fs::read_link(format!("/proc/self/fd/{fd}")).ok()
 }
 
-/// Lets the server act on the only, idle connection to its port, and waits until that has arrived: until the kernel
-/// has it, or until the manager has noticed by itself.
+/// Lets the server act on the only connection to its port, which is idle, and waits until the kernel has its bytes or
+/// its close, or until the manager has noticed.
 #[track_caller]
 pub fn disturb_idle(manager: &Manager, server: &Server, latch: &str) {
     let fd = only_socket(server.port()).fd;
@@ -96,7 +96,7 @@ pub fn disturb_idle(manager: &Manager, server: &Server, latch: &str) {
     });
 }
 
-/// Waits until there is a socket to that port that takes no more bytes.
+/// Waits until the send buffer of every socket to that port is full.
 #[track_caller]
 pub fn wait_full(port: u16) {
     let full = || {
@@ -104,7 +104,7 @@ pub fn wait_full(port: u16) {
         !all.is_empty()
             && all.iter().all(|held| held.state == "ESTABLISHED" && !poll(held.fd, libc::POLLOUT))
     };
-    // A moment later still: the kernel's buffers grow while they fill.
+    // The kernel's buffers grow while they fill, so a second look follows.
     wait_until("a full socket", || {
         full() && {
             std::thread::sleep(Duration::from_millis(5));
@@ -120,7 +120,7 @@ pub fn sleeps(tid: i32) -> bool {
     stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
 }
 
-/// Whether nothing that was submitted can go on: every I/O thread sleeps.
+/// Whether every I/O thread sleeps, so that no submission makes progress.
 pub fn io_sleeps() -> bool {
     threads_named("hangup-io").into_iter().all(sleeps)
 }
@@ -154,7 +154,7 @@ pub fn descriptors() -> Vec<i32> {
     let dir = fs::read_dir("/proc/self/fd").unwrap();
     let listed = dir.filter_map(|item| item.ok()?.file_name().to_str()?.parse().ok());
     let mut open: Vec<i32> = listed.collect();
-    // Reading the directory took one, which is closed by now.
+    // The descriptor of the directory itself is closed by now.
     open.retain(|fd| flags(*fd) >= 0);
     open.sort_unstable();
     open

@@ -1,9 +1,9 @@
-//! What the tests of connection life share: a client of its own for each test, verdicts on how an exchange
-//! ended, bodies that keep account, and looks at what the process holds.
+//! Helpers of the tests: a client for each test, checks of an exchange's outcome, request bodies that count their use,
+//! and the resources that the process holds.
 //!
 //! Knows hangup by its public API only.
 
-// Each test binary uses its own part of it.
+// Each test binary uses a part of them.
 #![allow(dead_code, unused_imports, unused_macros)]
 
 pub mod counted_reader;
@@ -21,24 +21,24 @@ use hangup::{Body, Client, Error, Limits, Manager, Request};
 
 use self::form::{AnyClient, AnyResponse};
 
-/// How long something that is bound to happen may take on a machine that is busy with other things.
+/// How long a test waits on a busy machine for an event that must happen, before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How late an end may come before a test fails. The goal is 5 ms for a cancel and 20 ms for a
-/// clock; what was measured is printed.
+/// How late an exchange may end before a test fails. The goal is 5 ms for a cancel and 20 ms for a timeout; the measured
+/// latency is printed.
 pub const MARGIN: Duration = Duration::from_millis(250);
 
-/// A client of a manager that nobody else uses.
+/// A client with a manager of its own.
 pub fn client() -> Client {
     Client::new(Arc::new(Manager::new(Limits::default())))
 }
 
-/// A client of a manager with these limits, that nobody else uses.
+/// A client with a manager of its own that has these limits.
 pub fn client_with(limits: Limits) -> Client {
     Client::new(Arc::new(Manager::new(limits)))
 }
 
-/// Without limits but for these many connections of one origin.
+/// Limits with nothing but a bound on the connections of one origin.
 pub fn per_origin(per_origin: usize) -> Limits {
     Limits { per_origin, ..Limits::default() }
 }
@@ -48,13 +48,13 @@ pub fn tls_client() -> Client {
     trusting(client())
 }
 
-/// Has a client trust the test CA.
+/// Makes a client trust the test CA.
 pub fn trusting<C: AnyClient>(client: C) -> C {
     client.plain().set_tls_roots(testserver::certs().ca().as_bytes()).unwrap();
     client
 }
 
-/// GET without limits of its own.
+/// GET without timeouts of its own.
 pub fn get<C: AnyClient>(client: &C, url: &str) -> Result<C::Response, Error> {
     client.get(url, None)
 }
@@ -64,7 +64,7 @@ pub fn fetch<C: AnyClient>(client: &C, url: &str) -> Result<Vec<u8>, Error> {
     get(client, url)?.read_all(usize::MAX)
 }
 
-/// A request that is as it should be.
+/// A valid request.
 pub fn request(method: &str, url: &str) -> Request {
     Request::new(method, url).unwrap()
 }
@@ -80,7 +80,7 @@ pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Waits until something holds. Panics when patience is over.
+/// Waits until a condition holds. Panics after [`PATIENCE`].
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
@@ -90,7 +90,7 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Numbers that look random and are the same each time (xorshift64*).
+/// Pseudorandom numbers that are the same in each run (xorshift64*).
 pub struct Random(u64);
 
 impl Random {
@@ -98,7 +98,7 @@ impl Random {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    /// One of 0 to `sides` - 1.
+    /// A number from 0 to `sides` - 1.
     pub fn below(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -107,8 +107,8 @@ impl Random {
     }
 }
 
-/// Aims at a moment inside an exchange that lasts some unknown microseconds: later after a shot that came too early,
-/// earlier after one that came too late, and never twice the same.
+/// Random delays that hit an exchange of unknown duration in its middle: longer after an attempt that came too early,
+/// shorter after one that came too late.
 pub struct Aim {
     micros: u64,
     random: Random,
@@ -119,7 +119,7 @@ impl Aim {
         Self { micros: 100, random: Random::new(seed) }
     }
 
-    /// Lets the time until the shot pass; others may run meanwhile, also on one processor.
+    /// Waits for the next delay. Other threads run meanwhile, also on a single processor.
     pub fn wait(&mut self) {
         let time = Duration::from_micros(self.random.below(self.micros * 2));
         let end = Instant::now() + time;
@@ -128,7 +128,7 @@ impl Aim {
         }
     }
 
-    /// What came of the last shot.
+    /// Records the outcome of the last attempt.
     pub fn was(&mut self, too_early: bool) {
         self.micros = if too_early {
             (self.micros + self.micros / 8 + 1).min(20_000)

@@ -1,4 +1,4 @@
-//! How an exchange ended, judged: what a cancel, a close and a clock must look like to whoever waited.
+//! Checks of an exchange's outcome: the error that a cancel, a close or a timeout must give to its caller.
 
 use std::fmt::Debug;
 use std::sync::mpsc;
@@ -8,9 +8,9 @@ use hangup::{CancelToken, Error, Kind, Phase, Sent, Timeout};
 
 use super::{MARGIN, PATIENCE, inspect, wait_until};
 
-/// Runs `work` on a thread of its own, which blocks; then `end` ends it from here. Answers what came of it and how
-/// long after `end` began that was. `ready` is called with the number of the blocked thread, and returns when it
-/// is where it shall be ended. If it only waits for what was submitted, the I/O thread has nothing to do either.
+/// Runs `work` on a thread of its own, where it blocks; then calls `end` on this thread. Returns the outcome of `work`
+/// and its delay after the start of `end`. `ready` gets the id of the blocked thread and returns when the thread is at the
+/// point where it is to be ended. For a submission, every I/O thread sleeps by then.
 #[track_caller]
 pub fn ended_from_outside<T: Send>(
     work: impl FnOnce() -> T + Send,
@@ -63,7 +63,7 @@ pub fn assert_cancelled(error: &Error, phase: Phase) {
     assert_consistent(error);
 }
 
-/// Runs `work`, which must end by that clock in that phase after `limit`, neither before nor much later.
+/// Runs `work`, which must end by that timeout in that phase after `limit`: not before, and not much later.
 #[track_caller]
 pub fn timed_out<T: Debug>(
     what: &str,
@@ -90,7 +90,7 @@ pub fn assert_timed_out(error: &Error, clock: Timeout, phase: Phase) {
     assert_consistent(error);
 }
 
-/// It came at its time: not before, and within the margin after.
+/// Asserts that `took` is at least `limit`, and exceeds it by less than [`MARGIN`].
 #[track_caller]
 pub fn assert_in_time(what: &str, limit: Duration, took: Duration) {
     assert!(took >= limit, "{what}: {took:?}, before its time of {limit:?}");
@@ -98,7 +98,7 @@ pub fn assert_in_time(what: &str, limit: Duration, took: Duration) {
     assert!(took < limit + MARGIN, "{what}: {took:?} instead of {limit:?}");
 }
 
-/// Facts of one error that must never contradict each other, whatever it is.
+/// Asserts that the facts of an error do not contradict each other.
 #[track_caller]
 pub fn assert_consistent(error: &Error) {
     let timed_out = error.kind() == Kind::TimedOut;
@@ -113,7 +113,7 @@ pub fn assert_consistent(error: &Error) {
     assert!(!error.message().is_empty());
 }
 
-/// For whoever reads the output: how late it was.
+/// Prints a latency into the output of the test.
 pub fn report(what: &str, by: &str, late: Duration) {
     println!("latency {by:6} {:9.3} ms  {what}", late.as_secs_f64() * 1000.0);
 }

@@ -1,12 +1,12 @@
-//! Tests that need a process of their own: to count its descriptors and threads, to change its limits, or to
-//! preload something into it. Such a test runs itself again in a child.
+//! Tests that need a process of their own: to count its descriptors and threads, to change its limits, or to preload a
+//! library. Such a test runs itself again in a child process.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs `body` in a child process that runs nothing else. `name` is the test's own name.
+/// Runs `body` in a child process that runs no other test. `name` is the full name of the calling test.
 #[track_caller]
 pub fn in_own_process(name: &str, body: impl FnOnce()) {
     in_own_process_with(name, &[], body);
@@ -47,8 +47,7 @@ pub fn in_own_process_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()
     assert!(said.contains("1 passed"), "{name} is not the name of this test:\n{said}");
 }
 
-/// Runs tests of this program again, those whose names have one of these in them, where there are no fibers: a pool of
-/// threads does what is submitted.
+/// Runs the tests of this program whose names contain one of `names` again, with a pool of threads in place of fibers.
 #[track_caller]
 pub fn run_again_on_threads(names: &[&str]) {
     let me = std::env::current_exe().expect("the path of this test");
@@ -65,19 +64,19 @@ pub fn run_again_on_threads(names: &[&str]) {
     }
 }
 
-/// A shared library that makes getaddrinfo(3) block for a minute when it is asked for [`BLOCKED`], or for a name below
-/// it. The path is for `LD_PRELOAD`.
+/// A shared library in which getaddrinfo(3) blocks for a minute for [`BLOCKED`] and names below it. The path is for
+/// `LD_PRELOAD`.
 pub fn blocking_resolver() -> PathBuf {
     preloaded("blocked-resolver", BLOCKING_RESOLVER)
 }
 
-/// A shared library by which the process is out of threads for as long as [`refuse_threads`] says so. The path is for
+/// A shared library with which the process can start no thread while [`refuse_threads`] is in effect. The path is for
 /// `LD_PRELOAD`.
 pub fn thread_refuser() -> PathBuf {
     preloaded("thread-refuser", THREAD_REFUSER)
 }
 
-/// Has pthread_create(3) fail with EAGAIN from now on, or not any more. Only under [`thread_refuser`].
+/// Makes pthread_create(3) fail with EAGAIN from now on, or succeed again. Needs [`thread_refuser`].
 pub fn refuse_threads(refuse: bool) {
     // SAFETY: a NUL-terminated name; the function that has it takes an int.
     unsafe {
@@ -88,14 +87,14 @@ pub fn refuse_threads(refuse: bool) {
     }
 }
 
-/// A shared library, made by the C compiler of this source.
+/// Compiles C source to a shared library.
 fn preloaded(name: &str, source: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();
     let path = dir.join(format!("{name}-{}.so", source.len()));
     if path.exists() {
         return path;
     }
-    // Made beside and moved, so that a test on another thread never loads half of it.
+    // Compiled under another name and renamed, so that a test on another thread never loads a part of it.
     let draft = dir.join(format!("{:?}-{}.so", std::thread::current().id(), std::process::id()));
     let mut compiler = Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-x", "c", "-", "-ldl", "-o"])
@@ -161,5 +160,5 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)
 
 const INSIDE: &str = "HANGUP_TEST_ALONE";
 
-/// A child that takes longer hangs.
+/// A child that runs longer than this is ended.
 const LIFE: Duration = Duration::from_secs(120);

@@ -1,4 +1,4 @@
-//! Many submissions at once, each watched until its end, and a server that never answers any of them.
+//! Many concurrent submissions, with the number of their wake-ups, and a server that never responds.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -12,11 +12,11 @@ use hangup::{CancelToken, Error, Request, Response, Submission, Timeout};
 
 use super::{request, wait_until};
 
-/// The head of a response whose body has 100 bytes, and ten of them.
+/// The head of a response with a body of 100 bytes, and the first ten of them.
 pub const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
 
-/// Takes every connection and never says a word: a thread and a descriptor for each connection would be more of the
-/// server's than of the client's.
+/// Accepts every connection and never writes. The scripted server has a thread for each connection, which would be more
+/// than the client has.
 pub struct SilentServer {
     pub port: u16,
     pub held: Arc<Mutex<Vec<TcpStream>>>,
@@ -40,7 +40,7 @@ impl SilentServer {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
-    /// On how many connections a whole head has come.
+    /// On how many connections a complete request head has arrived.
     pub fn heads(&self) -> usize {
         let came = |stream: &&TcpStream| {
             let mut piece = [0; 1000];
@@ -68,7 +68,7 @@ impl SilentServer {
     }
 }
 
-/// Notes when it was woken.
+/// A waker that records the times of its wake-ups.
 #[derive(Default)]
 pub struct WakeCounter(Mutex<Vec<Instant>>);
 
@@ -77,7 +77,7 @@ impl WakeCounter {
         self.0.lock().unwrap().len()
     }
 
-    /// The first time.
+    /// The time of the first wake-up.
     pub fn at(&self) -> Option<Instant> {
         self.0.lock().unwrap().first().copied()
     }
@@ -89,10 +89,10 @@ impl Wake for WakeCounter {
     }
 }
 
-/// A submission that was polled once, and how often its outcome was told since.
+/// A submission that was polled once, and the wake-ups since then.
 pub struct PolledSubmission {
     pub submission: Submission,
-    /// What was there at once.
+    /// The outcome, if the first poll returned it.
     pub early: Option<Result<Response, Error>>,
     pub wakes: Arc<WakeCounter>,
 }
@@ -113,7 +113,7 @@ impl PolledSubmission {
         self.early.is_some() || self.wakes.times() > 0
     }
 
-    /// The outcome, which was told once.
+    /// The outcome. Asserts that there was one wake-up for it.
     #[track_caller]
     pub fn outcome(mut self) -> Result<Response, Error> {
         let wakes = self.wakes.times();
@@ -129,7 +129,7 @@ impl PolledSubmission {
     }
 }
 
-/// Waits until all of them are told; answers their errors.
+/// Waits until all of them are done, and returns their errors.
 #[track_caller]
 pub fn errors(all: Vec<PolledSubmission>) -> Vec<Error> {
     wait_until("every outcome", || all.iter().all(PolledSubmission::is_done));
@@ -143,7 +143,7 @@ pub fn without_timeouts(mut request: Request) -> Request {
     request
 }
 
-/// GET with the whole body.
+/// GET that buffers the whole body of at most `at_most` bytes.
 pub fn buffered_get(url: &str, at_most: usize) -> Request {
     let mut request = request("GET", url);
     request.set_buffer_body(Some(at_most));
