@@ -4,12 +4,11 @@
 //! about it (end one lease, wake one wait) is bound to that watcher, so a token that is fired
 //! late can't hurt anybody else.
 
-mod timer;
-
 use std::time::{Duration, Instant};
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, Weak, lock};
+use crate::timer::{self, TimerTarget};
 
 /// A cancel token: a tree. Children are cancelled with their parent, not the other way round.
 ///
@@ -89,7 +88,8 @@ impl CancelToken {
         let somebody_waits = !state.watchers.is_empty() || !state.children.is_empty();
         drop(state);
         if somebody_waits {
-            timer::at(at, &self.0);
+            let node: Weak<Node> = Arc::downgrade(&self.0);
+            timer::at(at, node);
         }
     }
 
@@ -192,6 +192,13 @@ impl Node {
     /// This node, its parent, and so on to the root.
     fn line(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |node| node.parent.as_deref())
+    }
+}
+
+impl TimerTarget for Node {
+    fn expired(&self, _: Instant) -> Option<Instant> {
+        self.end(Why::Deadline, None);
+        None
     }
 }
 

@@ -36,7 +36,7 @@
 //!        |   ureq's     \        | bound to the exchange,     the only lock
 //!        |   engine      \       | not to the socket
 //!      manager/lease ------------+       (queue, limits, idle)
-//!        |                               manager/sweep looks at what is idle
+//!        |                               the sweep (timer) looks at what is idle
 //!      manager/dial
 //!        |
 //!      net/          resolve, dial, proxies, TLS, bytes with deadlines
@@ -116,6 +116,7 @@ mod submit;
 mod sync;
 mod target;
 mod timeouts;
+mod timer;
 mod vocabulary;
 
 pub use cancel::CancelToken;

@@ -1,28 +1,33 @@
-//! Deadlines that are set while somebody already waits: one thread for all of them, started
-//! when first needed and gone when there is nothing left to wait for.
+//! Timers that are not a task's own wait: the sweep over idle connections, and token deadlines that are set
+//! while requests already wait. One thread for all of a process; it starts with the first timer and ends
+//! [`LINGER`] after the last one.
+//!
+//! Knows nothing of what it runs: a target that is dropped has no timer any more.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::sync::{Arc as StdArc, Condvar, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::{Node, Why};
 use crate::process::{PerProcess, start_thread};
-use crate::sync::{Arc, Weak};
 
-/// Ends `node` at `at`.
-pub(super) fn at(at: Instant, node: &Arc<Node>) {
-    static TIMERS: PerProcess<StdArc<Timers>> = PerProcess::new();
-    let timers = TIMERS.get(|_| StdArc::default());
+/// Runs on the timer thread when its time has come.
+pub(crate) trait TimerTarget: Send + Sync {
+    /// Must not block. Returns when to run again; `None` is not until it is set anew.
+    fn expired(&self, now: Instant) -> Option<Instant>;
+}
+
+/// Sets a target's timer, or moves it to an earlier time: a target has one timer. If the system has no
+/// thread for it, it runs late: when another timer is set and there is a thread.
+pub(crate) fn at(at: Instant, target: Weak<dyn TimerTarget>) {
+    static TIMERS: PerProcess<Arc<Timers>> = PerProcess::new();
+    let timers = TIMERS.get(|_| Arc::default());
     let mut queue = timers.queue.lock().unwrap_or_else(PoisonError::into_inner);
-    queue.due.push(Reverse(Due { at, node: Arc::downgrade(node) }));
+    queue.set(at, target);
     if queue.running {
         timers.changed.notify_one();
         return;
     }
-    let for_thread = StdArc::clone(timers);
-    // Without a thread (out of resources) the deadline still holds for every wait that begins
-    // after it was set.
+    let for_thread = Arc::clone(timers);
     queue.running = start_thread("hangup-timer", Some(STACK), move || for_thread.run()).is_ok();
 }
 
@@ -34,13 +39,12 @@ struct Timers {
 
 #[derive(Default)]
 struct Queue {
-    due: BinaryHeap<Reverse<Due>>,
+    /// By time, and then by the target's address. The weak reference keeps the address from being used
+    /// again.
+    by_time: BTreeMap<(Instant, usize), Weak<dyn TimerTarget>>,
+    by_target: HashMap<usize, Instant>,
+    /// There is a thread.
     running: bool,
-}
-
-struct Due {
-    at: Instant,
-    node: Weak<Node>,
 }
 
 impl Timers {
@@ -48,23 +52,25 @@ impl Timers {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let now = Instant::now();
-            let nap = match queue.due.peek() {
-                Some(Reverse(next)) if next.at <= now => {
-                    let due = queue.due.pop();
+            let wait = match queue.next() {
+                Some(next) if next <= now => {
+                    let target = queue.take_first();
                     drop(queue);
-                    if let Some(node) = due.and_then(|Reverse(due)| due.node.upgrade()) {
-                        node.end(Why::Deadline, None);
-                    }
+                    let again =
+                        target.as_ref().and_then(Weak::upgrade).and_then(|t| t.expired(now));
                     queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let (Some(again), Some(target)) = (again, target) {
+                        queue.set(again, target);
+                    }
                     continue;
                 }
-                Some(Reverse(next)) => next.at - now,
+                Some(next) => next - now,
                 None => LINGER,
             };
             let waited =
-                self.changed.wait_timeout(queue, nap).unwrap_or_else(PoisonError::into_inner);
+                self.changed.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner);
             queue = waited.0;
-            if waited.1.timed_out() && queue.due.is_empty() {
+            if waited.1.timed_out() && queue.by_time.is_empty() {
                 queue.running = false;
                 return;
             }
@@ -72,27 +78,86 @@ impl Timers {
     }
 }
 
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
+impl Queue {
+    fn set(&mut self, at: Instant, target: Weak<dyn TimerTarget>) {
+        let address = target.as_ptr().cast::<()>().addr();
+        if let Some(planned) = self.by_target.get(&address).copied() {
+            if planned <= at {
+                return;
+            }
+            self.by_time.remove(&(planned, address));
+        }
+        self.by_target.insert(address, at);
+        self.by_time.insert((at, address), target);
+    }
+
+    /// The time of the first timer whose target still exists.
+    fn next(&mut self) -> Option<Instant> {
+        while let Some((&(at, _), target)) = self.by_time.first_key_value() {
+            if target.strong_count() > 0 {
+                return Some(at);
+            }
+            self.take_first();
+        }
+        None
+    }
+
+    fn take_first(&mut self) -> Option<Weak<dyn TimerTarget>> {
+        let ((_, address), target) = self.by_time.pop_first()?;
+        self.by_target.remove(&address);
+        Some(target)
     }
 }
 
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
-    }
-}
-
-/// It runs nothing but what a token's end wakes.
-const STACK: usize = 64 * 1024;
-/// How long the thread stays without work.
+/// The sweep reads TLS records (a session ticket may have come), which takes most of it.
+const STACK: usize = 256 * 1024;
+/// How long the thread stays without a timer.
 const LINGER: Duration = Duration::from_secs(2);
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    struct Target {
+        name: &'static str,
+        expired: Mutex<mpsc::Sender<&'static str>>,
+        again: Mutex<Vec<Duration>>,
+    }
+
+    impl TimerTarget for Target {
+        fn expired(&self, now: Instant) -> Option<Instant> {
+            self.expired.lock().unwrap().send(self.name).unwrap();
+            self.again.lock().unwrap().pop().map(|after| now + after)
+        }
+    }
+
+    #[test]
+    fn timers_expire_in_order_again_if_they_want_and_not_after_their_target() {
+        let (expired, names) = mpsc::channel();
+        let target = |name, again: Vec<Duration>| {
+            let (expired, again) = (Mutex::new(expired.clone()), Mutex::new(again));
+            Arc::new(Target { name, expired, again })
+        };
+        let ms = Duration::from_millis;
+        let (early, late) = (target("early", vec![ms(80)]), target("late", vec![]));
+        let dropped = target("dropped", vec![]);
+        let start = Instant::now();
+        let set = |target: &Arc<Target>, after| {
+            let target: Weak<Target> = Arc::downgrade(target);
+            at(start + after, target);
+        };
+        set(&late, ms(60));
+        set(&dropped, ms(20));
+        set(&early, Duration::from_secs(60));
+        // Moved to an earlier time; a later time changes nothing.
+        set(&early, ms(30));
+        set(&early, ms(90));
+        drop(dropped);
+        let seen: Vec<_> = names.iter().take(3).collect();
+        assert_eq!(seen, ["early", "late", "early"]);
+        assert!(start.elapsed() >= ms(110));
+        assert!(names.recv_timeout(ms(100)).is_err());
+    }
+}

@@ -11,7 +11,6 @@ mod key;
 mod lease;
 mod limits;
 mod pool;
-mod sweep;
 
 use std::io;
 use std::net::IpAddr;

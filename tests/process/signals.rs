@@ -16,12 +16,11 @@ use crate::support::submissions::{PolledSubmission, buffered_get, errors, with_t
 use crate::support::{ms, post, request, wait_until};
 
 /// The kinds of threads that [`every_kind_of_thread`] starts, as the kernel cuts their names.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 7] = [
     "hangup-crypto",
     "hangup-file",
     "hangup-io",
     "hangup-resolve",
-    "hangup-sweep",
     "hangup-timer",
     "hangup-upload",
     "hangup-upload-e",

@@ -8,8 +8,8 @@ use super::Pool;
 use super::slot::Slot;
 use super::state::{Entry, Stage};
 use crate::manager::control::Control;
-use crate::manager::sweep;
 use crate::runtime::Notify;
+use crate::timer;
 
 /// Made before the lock is taken, so that it is dropped after it was given back; the drop does it.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Drop for Aftermath {
             event.set();
         }
         if let Some((pool, at)) = self.sweep.take() {
-            sweep::at(at, pool);
+            timer::at(at, pool);
         }
         for Entry { record, stage, slot, .. } in self.fallen.drain(..) {
             match stage {

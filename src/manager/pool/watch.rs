@@ -16,7 +16,15 @@ use crate::manager::key::PoolKey;
 use crate::net::Stop;
 use crate::net::socket::Socket;
 use crate::runtime::readable_now;
+use crate::timer::TimerTarget;
 use crate::vocabulary::{CloseReason, Phase};
+
+/// The sweep. If the system has no thread for it, the look at checkout finds what the sweep would have found.
+impl TimerTarget for Pool {
+    fn expired(&self, now: Instant) -> Option<Instant> {
+        self.sweep(now)
+    }
+}
 
 impl Pool {
     /// Looks at every idle connection, a few at a time so that the lock is never held for long:

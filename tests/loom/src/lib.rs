@@ -6,7 +6,7 @@
 #![cfg(loom)]
 #![allow(dead_code)]
 
-#[path = "../../../src/cancel/mod.rs"]
+#[path = "../../../src/cancel.rs"]
 mod cancel;
 #[path = "../../../src/net/gate.rs"]
 mod gate;
@@ -16,6 +16,8 @@ mod process;
 mod runtime;
 #[path = "../../../src/sync.rs"]
 mod sync;
+#[path = "../../../src/timer.rs"]
+mod timer;
 #[path = "../../../src/vocabulary.rs"]
 mod vocabulary;
 
