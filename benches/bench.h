@@ -29,7 +29,7 @@ static inline void stop(const char *format, ...) {
  * arguments after it are evaluated. */
 static inline void check(hangup_status status, const char *what, hangup_error *const *error) {
     if (status != HANGUP_OK) {
-        stop("%s: %s: %s", what, hangup_status_text((int32_t)status), hangup_error_message(*error));
+        stop("%s: %s: %s", what, hangup_status_text(status), hangup_error_message(*error));
     }
 }
 

@@ -202,7 +202,7 @@ static void *send_hangup(void *unused) {
         }
         has_returned();
         if (status != HANGUP_CANCELLED || hangup_error_phase(error) != at->phase) {
-            stop("%s: %s in phase %s: %s", at->name, hangup_status_text((int32_t)status),
+            stop("%s: %s in phase %s: %s", at->name, hangup_status_text(status),
                  hangup_phase_text(hangup_error_phase(error)), hangup_error_message(error));
         }
         hangup_error_free(error);

@@ -40,7 +40,7 @@ static void take(void) {
     hangup_completion ended = {.size = sizeof ended};
     hangup_status status = hangup_queue_next(queue, HANGUP_NO_LIMIT, &ended);
     if (status != HANGUP_OK) {
-        stop("next: %s", hangup_status_text((int32_t)status));
+        stop("next: %s", hangup_status_text(status));
     }
     check((hangup_status)ended.status, url, &ended.error);
     if (hangup_response_status_code(ended.response) != 200 || ended.data_size != strlen(expected) ||

@@ -102,7 +102,7 @@ static void *take_own(void *unused) {
         hangup_completion ended = {.size = sizeof ended};
         hangup_status status = hangup_queue_next(own_queue, DEAF_FOR * 1000, &ended);
         if (status != HANGUP_OK) {
-            stop("next: %s", hangup_status_text((int32_t)status));
+            stop("next: %s", hangup_status_text(status));
         }
         has_ended(&ended, one.own);
     }
@@ -128,7 +128,7 @@ static void *take_busy(void *in_flight) {
         hangup_completion ended = {.size = sizeof ended};
         hangup_status status = hangup_queue_next(busy_queue, DEAF_FOR * 1000, &ended);
         if (status != HANGUP_OK) {
-            stop("next: %s", hangup_status_text((int32_t)status));
+            stop("next: %s", hangup_status_text(status));
         }
         if (ended.tag == THE_ONE) {
             has_ended(&ended, one.busy);
@@ -267,7 +267,7 @@ static void measure_at_once(const char *name, long count, long tokens, int serve
             hangup_status status = hangup_queue_next(own_queue, DEAF_FOR * 1000, &ended);
             if (status != HANGUP_OK || ended.status != HANGUP_CANCELLED || ended.tag >= (uint64_t)count ||
                 seen[ended.tag]++ != 0) {
-                stop("%s after %ld: tag %llu, %s", hangup_status_text((int32_t)status), i,
+                stop("%s after %ld: tag %llu, %s", hangup_status_text(status), i,
                      (unsigned long long)ended.tag, hangup_status_text(ended.status));
             }
             hangup_error_free(ended.error);

@@ -249,7 +249,7 @@ static long take(long enough, double seconds, int cancelled) {
             break;
         }
         if (status != HANGUP_OK) {
-            stop("next: %s", hangup_status_text((int32_t)status));
+            stop("next: %s", hangup_status_text(status));
         }
         taken++;
         if (cancelled) {

@@ -133,3 +133,6 @@ pub use timeouts::Timeouts;
 pub use vocabulary::{
     CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent, Timeout,
 };
+#[cfg(feature = "capi")]
+#[doc(hidden)]
+pub use vocabulary::{Declaration, Value, declarations};

@@ -1,9 +1,11 @@
-//! The small vocabularies that Rust, C and Python share: kinds of failure, phases, timeouts, states, reasons and
-//! modes. Each is declared once, with its numbers, its names and its documentation. `include/hangup.h` is generated
-//! from these declarations, and Python reads the numbers from the library.
+//! The enumerations that Rust, C and Python share: kinds of failure, phases, timeouts, states, reasons and modes. Each
+//! is declared once, with its numbers, its names and its documentation. `include/hangup.h` is generated from these
+//! declarations, so their documentation is written for readers of Rust and of C.
 //!
 //! Numbers are part of the ABI: they are never changed and never reused.
 
+#[cfg(feature = "capi")]
+use std::ffi::CStr;
 use std::fmt;
 
 /// Declares one vocabulary: the enumeration, its values with their numbers and names, and what the header needs.
@@ -26,9 +28,15 @@ macro_rules! vocabulary {
                 match self { $(Self::$value => $text,)+ }
             }
 
-            /// The name with a NUL byte behind it.
-            pub(crate) const fn name_with_nul(self) -> &'static str {
-                match self { $(Self::$value => concat!($text, "\0"),)+ }
+            /// The name as a C string.
+            #[cfg(feature = "capi")]
+            pub(crate) fn c_name(self) -> &'static CStr {
+                match self { $(Self::$value => const {
+                    match CStr::from_bytes_with_nul(concat!($text, "\0").as_bytes()) {
+                        Ok(name) => name,
+                        Err(_) => panic!("a name has no NUL"),
+                    }
+                },)+ }
             }
         }
 
@@ -59,7 +67,8 @@ macro_rules! vocabulary {
             }
         })?
 
-        impl Described for $name {
+        #[cfg(feature = "capi")]
+        impl Declared for $name {
             const DECLARATION: Declaration = Declaration {
                 c_type: $c_type,
                 documentation: &[$($doc,)+],
@@ -73,10 +82,11 @@ macro_rules! vocabulary {
     };
 }
 
-/// What the generator of the C header reads of a vocabulary.
+/// A vocabulary as the C header shows it. (For the generator of the header and for messages.)
+#[cfg(feature = "capi")]
 #[derive(Clone, Copy, Debug)]
 pub struct Declaration {
-    /// The name of the enumeration in C. The constants begin with it, in upper case.
+    /// The name of the enumeration in C.
     pub c_type: &'static str,
     /// The lines of its documentation.
     pub documentation: &'static [&'static str],
@@ -85,9 +95,10 @@ pub struct Declaration {
 }
 
 /// One value of a [`Declaration`].
+#[cfg(feature = "capi")]
 #[derive(Clone, Copy, Debug)]
 pub struct Value {
-    /// The name in Rust. In C it is written in upper case with underscores.
+    /// The name in Rust. [`Declaration::constant`] makes the name in C of it.
     pub rust_name: &'static str,
     /// The number.
     pub number: i32,
@@ -95,75 +106,118 @@ pub struct Value {
     pub documentation: &'static [&'static str],
 }
 
-/// A vocabulary with its declaration.
-pub(crate) trait Described {
+/// Every vocabulary, in the order of this file.
+#[cfg(feature = "capi")]
+pub fn declarations() -> Vec<Declaration> {
+    vec![
+        Kind::DECLARATION,
+        Phase::DECLARATION,
+        Timeout::DECLARATION,
+        Sent::DECLARATION,
+        ConnectionState::DECLARATION,
+        CloseReason::DECLARATION,
+        CloseMode::DECLARATION,
+        Limit::DECLARATION,
+        EventType::DECLARATION,
+        ConnectionMode::DECLARATION,
+        CompletionType::DECLARATION,
+    ]
+}
+
+#[cfg(feature = "capi")]
+impl Declaration {
+    /// The name of a value in C: the type's name and the value's, in upper case. Statuses are named without "STATUS".
+    pub fn constant(&self, value: &Value) -> String {
+        let mut name = match self.c_type {
+            "hangup_status" => "HANGUP".to_owned(),
+            c_type => c_type.to_uppercase(),
+        };
+        for letter in value.rust_name.chars() {
+            if letter.is_uppercase() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_uppercase());
+        }
+        name
+    }
+}
+
+/// An enumeration with its declaration.
+#[cfg(feature = "capi")]
+pub(crate) trait Declared {
     const DECLARATION: Declaration;
 }
 
 vocabulary! {
-    /// What kind of failure. The C ABI's statuses are these.
+    /// The kind of a failure. In C it is the status that a call returns, and HANGUP_OK (0) is success.
+    ///
+    /// Numbers are never changed or reused. Later versions may add some: keep a default branch.
     Kind: "hangup_status", default Panic {
-        /// A pointer that must not be NULL was NULL (C ABI only).
+        /// A pointer that must not be NULL was NULL (C only).
         Null = 1 "NULL",
-        /// A handle of another type, or a freed one (C ABI only).
+        /// A handle of another type (C only). A handle that was freed is often reported so, too; don't rely on it.
         BadHandle = 2 "BAD_HANDLE",
-        /// An argument that is not known or out of range.
+        /// An argument is unknown or out of range; the message says what is legal.
         InvalidArgument = 3 "INVALID_ARGUMENT",
-        /// The URL can't be requested.
+        /// The URL can't be requested: not http or https, no host, a space or a control character, or a host that two
+        /// parsers would read differently: a backslash, too many or too few slashes, two @, a percent-encoded host, an
+        /// IPv4 address that is not written as four decimal numbers.
         InvalidUrl = 4 "INVALID_URL",
         /// The method is not a token (RFC 9110 section 9.1).
         InvalidMethod = 5 "INVALID_METHOD",
-        /// A header is malformed or contradicts what the library itself must say.
+        /// A header's name or value is malformed, or contradicts a header that the library itself sends.
         InvalidHeader = 6 "INVALID_HEADER",
-        /// A duration of zero.
+        /// A duration of zero or less. "No limit" is HANGUP_NO_LIMIT in C, `None` in Rust and Python.
         InvalidTimeout = 7 "INVALID_TIMEOUT",
-        /// Legal, but not now.
+        /// The call is legal, but not now: a handle is used by two threads at once, or a body was already closed.
         InvalidState = 8 "INVALID_STATE",
-        /// No such connection is open.
+        /// No connection with this id is open.
         NotFound = 9 "NOT_FOUND",
-        /// The cancel token was fired.
+        /// The cancel token was fired. The error has the reason that was given.
         Cancelled = 20 "CANCELLED",
-        /// A clock ran out.
+        /// A timeout expired. The error says which one, and in which phase.
         TimedOut = 21 "TIMED_OUT",
-        /// The connection was closed under the exchange by somebody in this process.
+        /// The connection was closed in this process during the exchange: by id, by origin, with all others, or by closing
+        /// the response. Or the queue or event subscription was closed and is empty.
         Closed = 22 "CLOSED",
         /// The manager was shut down.
         ShutDown = 23 "SHUT_DOWN",
-        /// An exchange can't go on across fork.
+        /// The object belongs to the parent process. An exchange can't go on across fork.
         Forked = 24 "FORKED",
-        /// The queue for a connection is as long as it may be.
+        /// As many requests as allowed wait for a connection already.
         QueueFull = 25 "QUEUE_FULL",
-        /// The peer closed the connection too early.
+        /// The peer closed the connection before the response, inside its head or inside its body.
         PeerClosed = 30 "PEER_CLOSED",
         /// The peer reset the connection.
         PeerReset = 31 "PEER_RESET",
         /// The host name could not be resolved.
         ResolveFailed = 32 "RESOLVE_FAILED",
-        /// No address of the host could be connected to.
+        /// No address of the host accepted a connection.
         ConnectFailed = 33 "CONNECT_FAILED",
-        /// The handshake failed or a certificate was refused.
+        /// The TLS handshake failed or a certificate was refused; the message says why.
         TlsFailed = 34 "TLS_FAILED",
-        /// The answer is not HTTP/1.1 as RFC 9112 has it.
+        /// The response is not valid HTTP/1.1 (RFC 9112).
         Protocol = 35 "PROTOCOL",
-        /// A bound was exceeded.
+        /// A size limit was exceeded: that of the response head, or the one that was given for the body.
         TooLarge = 36 "TOO_LARGE",
-        /// The request's body failed or was shorter than it said.
+        /// The source of the request's body failed, or gave less than it had announced.
         BodyFailed = 37 "BODY_FAILED",
-        /// The operating system refused.
+        /// The operating system refused: no free descriptor, thread or memory, or a file that can't be read. The error has
+        /// the system's error number; it is EAGAIN if no thread could be started.
         System = 38 "SYSTEM",
-        /// The proxy refused, or did not answer as a proxy does.
+        /// The proxy refused, or its response is not that of a proxy. The error has the proxy's HTTP status code.
         ProxyFailed = 39 "PROXY_FAILED",
-        /// The response redirects to where can't be followed.
+        /// The redirect target is not allowed; the message names it.
         RedirectRefused = 40 "REDIRECT_REFUSED",
-        /// A defect in this library.
+        /// A defect in this library: please report it. The call had no effect beyond its own handle.
         Panic = 99 "PANIC",
     }
 }
 
 vocabulary! {
-    /// Where an exchange was.
+    /// The phase that an exchange was in.
     Phase: "hangup_phase", default None {
-        /// Nothing was begun, or everything was over.
+        /// No phase: nothing had begun, or everything was over.
         None = 0 "none",
         /// Waiting for a connection slot.
         Pool = 1 "pool",
@@ -171,7 +225,7 @@ vocabulary! {
         Resolve = 2 "resolve",
         /// Connecting.
         Connect = 3 "connect",
-        /// Talking to a proxy.
+        /// In the handshake with a proxy.
         Proxy = 4 "proxy",
         /// In the TLS handshake.
         Tls = 5 "tls",
@@ -185,39 +239,39 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// Which clock fired, or is to be set.
+    /// The timeouts of a request. Those from total to read can be set; the others only appear in errors.
     Timeout: "hangup_timeout", default None {
-        /// None.
+        /// No timeout.
         None = 0 "none",
-        /// From the call to the last byte of the body.
+        /// From the call to the last byte of the body. Default: no limit.
         Total = 1 "total",
-        /// Waiting for a connection slot.
+        /// Waiting for a connection slot. Default: 30 s.
         Pool = 2 "pool",
-        /// Resolving the host name.
+        /// Resolving the host name. Default: 10 s.
         Resolve = 3 "resolve",
-        /// Connecting, all addresses together.
+        /// Connecting, all addresses together. Default: 10 s.
         Connect = 4 "connect",
-        /// The TLS handshake.
+        /// The TLS handshake. Default: 10 s.
         Tls = 5 "tls",
-        /// Between two steps of the upload.
+        /// Between two steps of sending the request. Default: 60 s.
         Write = 6 "write",
-        /// From the request's last byte to the whole response head.
+        /// From the request's last byte to the whole response head. Default: 60 s.
         Head = 7 "head",
-        /// Between two pieces of the body.
+        /// Between two pieces of the body. Default: 60 s.
         Read = 8 "read",
-        /// The body's minimum rate.
+        /// The body came slower than the minimum rate of the request.
         MinRate = 9 "min_rate",
-        /// A cancel token's deadline.
+        /// The deadline of a cancel token.
         Token = 10 "token",
     }
 }
 
 vocabulary! {
-    /// How much of the request went out.
+    /// How much of the request was sent.
     Sent: "hangup_sent", default Nothing {
-        /// Not a byte.
+        /// No byte.
         Nothing = 0 "nothing",
-        /// Some of it.
+        /// A part of it.
         Part = 1 "part",
         /// The whole request.
         All = 2 "all",
@@ -225,13 +279,13 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// What a connection is doing.
+    /// The state of an open connection.
     ConnectionState: "hangup_connection_state" {
         /// Resolving the host name.
         Resolving = 1 "resolving",
         /// Connecting.
         Connecting = 2 "connecting",
-        /// Talking to a proxy.
+        /// In the handshake with a proxy.
         Proxy = 3 "proxy",
         /// In the TLS handshake.
         Tls = 4 "tls",
@@ -243,21 +297,21 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// Why a connection ended: exactly one of these.
+    /// Why a connection was closed: exactly one of these.
     CloseReason: "hangup_close_reason" {
-        /// The dial failed: there never was a connection.
+        /// The dial failed, so that it never was connected.
         DialFailed = 1 "dial failed",
         /// The peer closed it.
         PeerClosed = 2 "peer closed",
         /// The peer reset it.
         PeerReset = 3 "peer reset",
-        /// The request asked for it (`CLOSE_AFTER`).
+        /// The request asked for it (the connection mode "close after").
         AskedByRequest = 4 "asked by request",
-        /// The response asked for it (RFC 9112 section 9.6), or can't be followed by another.
+        /// The response asked for it, or leaves the connection unusable for another one (RFC 9112 section 9.6).
         AskedByResponse = 5 "asked by response",
-        /// What came is not HTTP/1.1.
+        /// The peer sent what is not HTTP/1.1.
         ProtocolError = 6 "protocol error",
-        /// The response was closed or dropped before its body ended.
+        /// The response was closed, freed or dropped before its body ended.
         BodyLeftUnread = 7 "body left unread",
         /// The exchange was cancelled.
         Cancelled = 8 "request cancelled",
@@ -265,25 +319,25 @@ vocabulary! {
         TimedOut = 9 "request timed out",
         /// Closed by its id.
         ClosedById = 10 "closed by id",
-        /// Closed with its origin.
+        /// Closed together with all connections of its origin.
         ClosedByOrigin = 11 "closed by origin",
-        /// Closed with all others.
+        /// Closed together with all others.
         ClosedByAll = 12 "closed with all",
-        /// Idle for too long, or closed as idle.
+        /// Idle for longer than the limit, or closed because it was idle.
         IdleTooLong = 13 "idle too long",
-        /// Too old.
+        /// Older than the limit.
         TooOld = 14 "too old",
-        /// Served enough requests.
+        /// It served as many requests as one connection may.
         ServedEnough = 15 "served enough",
-        /// There was no room for it among the idle ones.
+        /// The limit of idle connections was reached.
         PoolFull = 16 "pool full",
-        /// The look at checkout found it closed, or with bytes that nobody asked for.
+        /// The check at checkout found it closed by the peer, or with unexpected data.
         StaleAtCheckout = 17 "stale at checkout",
-        /// The manager was shut down or given back.
+        /// The manager was shut down, or its last share was freed.
         ManagerShutDown = 18 "manager shut down",
         /// It belongs to the parent of this process.
         ForkedAway = 19 "forked away",
-        /// The network changed: what was connected before is not trusted any more.
+        /// It was opened before the network changed.
         NetworkChanged = 20 "network changed",
     }
 }
@@ -291,28 +345,113 @@ vocabulary! {
 vocabulary! {
     /// How to close a connection or a response.
     CloseMode: "hangup_close_mode" {
-        /// Let the exchange in progress finish, then close.
+        /// Let the exchange in progress finish, then close. For a response: read the rest of a short body first.
         Graceful = 0 "graceful",
-        /// At once; the exchange in progress ends with `Closed`.
+        /// Close at once. An exchange in progress ends with the failure "closed".
         Now = 1 "now",
+    }
+}
+
+#[cfg(feature = "capi")]
+vocabulary! {
+    /// The limits of a manager. HANGUP_NO_LIMIT removes each of them.
+    Limit: "hangup_limit" {
+        /// Open connections: being dialled, in use and idle together. Default: no limit; 0 is refused (use
+        /// hangup_manager_drain or hangup_manager_shutdown). At the limit the least recently used idle connection is
+        /// closed for a new one; if none is idle, requests wait, for at most HANGUP_TIMEOUT_POOL.
+        Total = 1 "total",
+        /// Open connections of one origin, counted as HANGUP_LIMIT_TOTAL does. Default: no limit; 0 is refused.
+        PerOrigin = 2 "per_origin",
+        /// Idle connections. Default: 256; 0 keeps none. Over it, the least recently used one is closed.
+        IdleTotal = 3 "idle_total",
+        /// Idle connections of one origin. Default: 64; 0 keeps none.
+        IdlePerOrigin = 4 "idle_per_origin",
+        /// Requests that may wait for a connection. Default: 10,000; one more fails with HANGUP_QUEUE_FULL at once. With 0
+        /// no request waits.
+        Queue = 5 "queue",
+        /// How long a connection may be idle, in milliseconds. Default: 90,000; 0 is refused. Checked in the background.
+        IdleMs = 6 "idle_ms",
+        /// How old a connection may become, in milliseconds. Each connection gets up to a tenth less, so that connections
+        /// that were opened together don't close together. It is closed between exchanges, never inside one. Default: no
+        /// limit; 0 is refused.
+        AgeMs = 7 "age_ms",
+        /// Requests that one connection may serve; it is closed after the last one. Default: no limit; 0 is refused.
+        Requests = 8 "requests",
+        /// After how many milliseconds without traffic the kernel probes whether the peer is alive (SO_KEEPALIVE, tcp(7)),
+        /// for connections that are opened later. Default: 15,000; 0 is refused; HANGUP_NO_LIMIT never probes.
+        KeepAliveMs = 9 "keep_alive_ms",
+    }
+}
+
+vocabulary! {
+    /// What happened to a connection. Later versions may add some: keep a default branch.
+    EventType: "hangup_event_type" {
+        /// A dial began. The connection has its id from here on.
+        Opened = 1 "opened",
+        /// The connection began to serve an exchange.
+        Leased = 2 "leased",
+        /// The connection became idle: its exchange ended, or the request that it was dialled for got another one.
+        Returned = 3 "returned",
+        /// The connection was closed; the event has the reason.
+        Closed = 4 "closed",
+        /// A request began to wait for a connection. The event has no connection.
+        Queued = 5 "queued",
+        /// A request is sent again, because this connection broke before the response.
+        Retried = 6 "retried",
+        /// A phase of an exchange on this connection; the event has the phase and its duration. All phases of an exchange
+        /// are reported when it is over, which may be after its connection was returned or closed.
+        Phase = 7 "phase",
     }
 }
 
 vocabulary! {
     /// How long the connection of a request lives.
     ConnectionMode: "hangup_connection_mode", default Keep {
-        /// A long connection: kept for the next request when the exchange ends well.
+        /// Kept for the next request if the exchange ends well. The default.
         Keep = 0 "keep",
-        /// A short connection: says `Connection: close` and is closed after the body.
+        /// Closed after the body. The request says "Connection: close".
         CloseAfter = 1 "close after",
-        /// Not an idle one: always dials. The connection is kept afterwards.
+        /// Opens a new connection for this request, and keeps it afterwards.
         Fresh = 2 "fresh",
     }
 }
 
+#[cfg(feature = "capi")]
+vocabulary! {
+    /// What a completion is about. Later versions may add some: keep a default branch.
+    CompletionType: "hangup_completion_type" {
+        /// A request, submitted by hangup_client_submit.
+        Response = 1 "response",
+        /// A read, submitted by hangup_response_submit_read.
+        Read = 2 "read",
+    }
+}
+
 impl Timeout {
-    /// Whether it has a limit of its own that callers set ([`Timeout::Total`] to [`Timeout::Read`]).
+    /// Whether callers can set it ([`Timeout::Total`] to [`Timeout::Read`]).
     pub fn can_be_set(self) -> bool {
         !matches!(self, Self::None | Self::MinRate | Self::Token)
+    }
+}
+
+#[cfg(all(test, feature = "capi"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_constant_is_named_for_its_type_and_value() {
+        let constant = |declaration: Declaration, index: usize| {
+            declaration.constant(&declaration.values[index])
+        };
+        assert_eq!(constant(Kind::DECLARATION, 1), "HANGUP_BAD_HANDLE");
+        assert_eq!(constant(CloseReason::DECLARATION, 0), "HANGUP_CLOSE_REASON_DIAL_FAILED");
+        assert_eq!(constant(Timeout::DECLARATION, 5), "HANGUP_TIMEOUT_TLS");
+    }
+
+    #[test]
+    fn numbers_are_unique_and_ascend() {
+        for declaration in declarations() {
+            assert!(declaration.values.is_sorted_by(|a, b| a.number < b.number), "{declaration:?}");
+        }
     }
 }

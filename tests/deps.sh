@@ -40,6 +40,8 @@ for task in "$@"; do
     test)
         want g++ "compiles the C++ tests" have "${CXX:-c++}"
         want binutils "nm and readelf, which look at the library" have readelf
+        want clang "compiles the header, as another compiler" have clang
+        want doxygen "reads the header's comments" have doxygen
         want valgrind "runs C programs and finds leaks" have valgrind
         want pkg-config "the installed library is found by it" have pkg-config
         want libuv1-dev "an event loop that others wrote" c_header uv.h

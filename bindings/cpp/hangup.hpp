@@ -28,6 +28,10 @@
 #ifndef HANGUP_HPP
 #define HANGUP_HPP
 
+#if __cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L)
+#error "hangup.hpp needs C++17 or later; hangup.h needs C++11"
+#endif
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -116,16 +120,16 @@ enum class Timeout : std::int32_t {
 };
 
 /** How long a connection shall live. */
-enum class Mode : std::int32_t { keep = HANGUP_CONNECTION_MODE_KEEP, close_after = HANGUP_CONNECTION_MODE_CLOSE_AFTER, fresh = HANGUP_CONNECTION_MODE_FRESH };
+enum class ConnectionMode : std::int32_t { keep = HANGUP_CONNECTION_MODE_KEEP, close_after = HANGUP_CONNECTION_MODE_CLOSE_AFTER, fresh = HANGUP_CONNECTION_MODE_FRESH };
 
 /** How to close: letting an exchange in progress finish, or at once. */
-enum class How : std::int32_t { graceful = HANGUP_CLOSE_MODE_GRACEFUL, now = HANGUP_CLOSE_MODE_NOW };
+enum class CloseMode : std::int32_t { graceful = HANGUP_CLOSE_MODE_GRACEFUL, now = HANGUP_CLOSE_MODE_NOW };
 
 /** How much of a request went out. */
 enum class Sent : std::int32_t { nothing = HANGUP_SENT_NOTHING, part = HANGUP_SENT_PART, all = HANGUP_SENT_ALL };
 
 /** What a connection is doing. */
-enum class State : std::int32_t {
+enum class ConnectionState : std::int32_t {
     resolving = HANGUP_CONNECTION_STATE_RESOLVING,
     connecting = HANGUP_CONNECTION_STATE_CONNECTING,
     proxy = HANGUP_CONNECTION_STATE_PROXY,
@@ -135,7 +139,7 @@ enum class State : std::int32_t {
 };
 
 /** Why a connection ended: exactly one of these. */
-enum class Reason : std::int32_t {
+enum class CloseReason : std::int32_t {
     dial_failed = HANGUP_CLOSE_REASON_DIAL_FAILED,
     peer_closed = HANGUP_CLOSE_REASON_PEER_CLOSED,
     peer_reset = HANGUP_CLOSE_REASON_PEER_RESET,
@@ -159,7 +163,7 @@ enum class Reason : std::int32_t {
 };
 
 /** What happened to a connection. Later versions may add some: keep a default branch. */
-enum class Happened : std::int32_t {
+enum class EventType : std::int32_t {
     opened = HANGUP_EVENT_TYPE_OPENED,
     leased = HANGUP_EVENT_TYPE_LEASED,
     returned = HANGUP_EVENT_TYPE_RETURNED,
@@ -170,15 +174,15 @@ enum class Happened : std::int32_t {
 };
 
 /** What was completed. Later versions may add some: keep a default branch. */
-enum class Completed : std::int32_t { response = HANGUP_COMPLETION_TYPE_RESPONSE, read = HANGUP_COMPLETION_TYPE_READ };
+enum class CompletionType : std::int32_t { response = HANGUP_COMPLETION_TYPE_RESPONSE, read = HANGUP_COMPLETION_TYPE_READ };
 
 /** The names, as hangup.h has them: "TIMED_OUT", "connect", "total", "idle". */
-inline std::string_view to_string(Status status) { return hangup_status_text(static_cast<std::int32_t>(status)); }
-inline std::string_view to_string(Phase phase) { return hangup_phase_text(static_cast<std::int32_t>(phase)); }
-inline std::string_view to_string(Timeout which) { return hangup_timeout_text(static_cast<std::int32_t>(which)); }
-inline std::string_view to_string(State state) { return hangup_connection_state_text(static_cast<std::int32_t>(state)); }
-inline std::string_view to_string(Reason reason) { return hangup_close_reason_text(static_cast<std::int32_t>(reason)); }
-inline std::string_view to_string(Happened what) { return hangup_event_type_text(static_cast<std::int32_t>(what)); }
+inline std::string_view to_string(Status status) { return hangup_status_text(static_cast<hangup_status>(status)); }
+inline std::string_view to_string(Phase phase) { return hangup_phase_text(static_cast<hangup_phase>(phase)); }
+inline std::string_view to_string(Timeout which) { return hangup_timeout_text(static_cast<hangup_timeout>(which)); }
+inline std::string_view to_string(ConnectionState state) { return hangup_connection_state_text(static_cast<hangup_connection_state>(state)); }
+inline std::string_view to_string(CloseReason reason) { return hangup_close_reason_text(static_cast<hangup_close_reason>(reason)); }
+inline std::string_view to_string(EventType what) { return hangup_event_type_text(static_cast<hangup_event_type>(what)); }
 
 /** "No limit", wherever a time is asked for. */
 struct NoLimit {};
@@ -319,7 +323,7 @@ private:
     static std::string sentence(hangup_status status, const hangup_error *error) {
         std::string text = hangup_error_message(error);
         if (text.empty()) {
-            text = hangup_status_text(static_cast<std::int32_t>(status));
+            text = hangup_status_text(static_cast<hangup_status>(status));
         }
         if (const char *reason = hangup_error_reason(error)) {
             text.append(" (").append(reason).append(")");
@@ -421,7 +425,7 @@ struct ConnectionInfo {
     /** For example "TLSv1.3"; empty for plain text. */
     std::string tls;
     /** What it is doing. */
-    State state;
+    ConnectionState state;
     /** Whether it will be closed when its exchange ends. */
     bool closing;
     /** Since it began to be dialled. */
@@ -452,7 +456,7 @@ public:
         detail::check(hangup_connections_at(handle_.get(), index, &row));
         using std::chrono::milliseconds;
         auto idle = row.idle_ms < 0 ? std::nullopt : std::optional<milliseconds>(row.idle_ms);
-        return {row.id, row.origin, row.peer, row.local, row.tls, static_cast<State>(row.state), row.closing != 0,
+        return {row.id, row.origin, row.peer, row.local, row.tls, static_cast<ConnectionState>(row.state), row.closing != 0,
                 milliseconds(row.age_ms), idle, row.requests, row.bytes_in, row.bytes_out};
     }
 
@@ -489,13 +493,13 @@ struct Event {
     /** When, counted from when somebody began to listen to the manager. */
     std::chrono::nanoseconds at;
     /** What. */
-    Happened what;
+    EventType what;
     /** The connection; 0 if there is none. */
     std::uint64_t connection;
     /** For example "https://example.org:443". */
     std::string origin;
     /** Why it was closed; nothing unless it was. */
-    std::optional<Reason> reason;
+    std::optional<CloseReason> reason;
     /** Which phase it was, told when its exchange is over, */
     Phase phase;
     /** and how long it took; nothing unless it is a phase. */
@@ -522,9 +526,9 @@ public:
         }
         detail::check(status);
         using std::chrono::nanoseconds;
-        auto reason = row.reason == 0 ? std::nullopt : std::optional<Reason>(static_cast<Reason>(row.reason));
+        auto reason = row.reason == 0 ? std::nullopt : std::optional<CloseReason>(static_cast<CloseReason>(row.reason));
         auto took = row.took_ns < 0 ? std::nullopt : std::optional<nanoseconds>(row.took_ns);
-        return Event{row.number, nanoseconds(row.at_ns), static_cast<Happened>(row.what), row.connection,
+        return Event{row.number, nanoseconds(row.at_ns), static_cast<EventType>(row.what), row.connection,
                      hangup_events_origin(handle_.get()), reason, static_cast<Phase>(row.phase), took};
     }
     /** How many were lost because nobody read them in time. */
@@ -625,12 +629,12 @@ public:
     }
     Manager resolver(Resolver resolve) && { return std::move(resolver(std::move(resolve))); }
     /** Closes one connection; throws Status::not_found if that id is not open. */
-    void close(std::uint64_t id, How how = How::graceful) {
+    void close(std::uint64_t id, CloseMode how = CloseMode::graceful) {
         const auto c = static_cast<hangup_close_mode>(how);
         detail::check([&](hangup_error **e) { return hangup_manager_close_connection(handle_.get(), id, c, e); });
     }
     /** Closes the connections of an origin such as "https://example.org"; answers how many. */
-    std::size_t close_origin(std::string_view origin, How how = How::graceful) {
+    std::size_t close_origin(std::string_view origin, CloseMode how = CloseMode::graceful) {
         const detail::Text text(origin, Status::invalid_url, "origin");
         const auto c = static_cast<hangup_close_mode>(how);
         std::size_t closed = 0;
@@ -646,7 +650,7 @@ public:
         return closed;
     }
     /** Closes every connection; the manager can be used on. Answers how many. */
-    std::size_t close_all(How how = How::graceful) {
+    std::size_t close_all(CloseMode how = CloseMode::graceful) {
         std::size_t closed = 0;
         detail::check(hangup_manager_close_all(handle_.get(), static_cast<hangup_close_mode>(how), &closed));
         return closed;
@@ -686,14 +690,14 @@ public:
         return Events(events);
     }
     /** Why a connection ended; nothing if it is still open, never was, or ended too long ago. */
-    [[nodiscard]] std::optional<Reason> why_closed(std::uint64_t id) const {
-        hangup_close_reason reason = 0;
+    [[nodiscard]] std::optional<CloseReason> close_reason(std::uint64_t id) const {
+        hangup_close_reason reason{};
         const hangup_status status = hangup_manager_close_reason(handle_.get(), id, &reason);
         if (status == HANGUP_NOT_FOUND) {
             return std::nullopt;
         }
         detail::check(status);
-        return static_cast<Reason>(reason);
+        return static_cast<CloseReason>(reason);
     }
     /** The counters, now. */
     [[nodiscard]] Stats stats() const {
@@ -859,12 +863,12 @@ public:
         return std::move(min_rate(bytes_per_second, window));
     }
     /** How long the connection shall live. */
-    Request &connection(Mode mode) & {
+    Request &connection(ConnectionMode mode) & {
         const auto c = static_cast<hangup_connection_mode>(mode);
         detail::check([&](hangup_error **e) { return hangup_request_set_connection_mode(handle_.get(), c, e); });
         return *this;
     }
-    [[nodiscard]] Request connection(Mode mode) && { return std::move(connection(mode)); }
+    [[nodiscard]] Request connection(ConnectionMode mode) && { return std::move(connection(mode)); }
     /** Whether what a kept connection lost is sent again, whatever the client says. */
     Request &retries(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_request_set_retries(handle_.get(), on ? 1 : 0, e); });
@@ -1012,8 +1016,8 @@ public:
         });
     }
     /** Closes it early: politely, so that the connection may be kept, or now. */
-    void close(How how = How::graceful) const {
-        detail::check(hangup_response_close(handle_.get(), static_cast<std::int32_t>(how)));
+    void close(CloseMode how = CloseMode::graceful) const {
+        detail::check(hangup_response_close(handle_.get(), static_cast<hangup_close_mode>(how)));
     }
 
     /** 100 to 999. */
@@ -1089,7 +1093,7 @@ struct Completion {
     /** What was given when it was submitted. */
     std::uint64_t tag;
     /** What it was: a request, or a read. */
-    Completed what;
+    CompletionType what;
     /** The response of a request that went well. */
     std::optional<Response> response;
     /** What went wrong. */
@@ -1114,7 +1118,7 @@ inline std::optional<Completion> Queue::next(Limit wait) const {
         return std::nullopt;
     }
     detail::check(status);
-    Completion done{row.tag, static_cast<Completed>(row.what), std::nullopt, std::nullopt, {}};
+    Completion done{row.tag, static_cast<CompletionType>(row.what), std::nullopt, std::nullopt, {}};
     if (row.response != nullptr) {
         done.response.emplace(row.response);
     }
@@ -1160,12 +1164,12 @@ public:
         return std::move(header(name, value));
     }
     /** How long connections live by default. */
-    Client &connection(Mode mode) & {
+    Client &connection(ConnectionMode mode) & {
         const auto c = static_cast<hangup_connection_mode>(mode);
         detail::check([&](hangup_error **e) { return hangup_client_set_connection_mode(handle_.get(), c, e); });
         return *this;
     }
-    Client connection(Mode mode) && { return std::move(connection(mode)); }
+    Client connection(ConnectionMode mode) && { return std::move(connection(mode)); }
     /** The most bytes that a response head may have. */
     Client &max_head(std::size_t bytes) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_max_head(handle_.get(), bytes, e); });
@@ -1285,13 +1289,13 @@ public:
         return std::move(tls_certificate(certificate_pem, key_pem));
     }
     /** Believes anybody, for throw-away servers. */
-    Client &tls_dangerously_trust_anybody(bool on) & {
+    Client &tls_dangerously_accept_any_certificate(bool on) & {
         detail::check([&](hangup_error **e) {
             return hangup_client_set_tls_dangerously_accept_any_certificate(handle_.get(), on ? 1 : 0, e);
         });
         return *this;
     }
-    Client tls_dangerously_trust_anybody(bool on) && { return std::move(tls_dangerously_trust_anybody(on)); }
+    Client tls_dangerously_accept_any_certificate(bool on) && { return std::move(tls_dangerously_accept_any_certificate(on)); }
 
     /** GET; `total` bounds everything, the body's last byte included. Blocks until the head is there. */
     [[nodiscard]] Response get(std::string_view url, Limit total = no_limit) const {

@@ -45,6 +45,7 @@ def generate(header: str) -> str:
     text = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
     text = re.sub(r"//[^\n]*", "", text)
     text = re.sub(r"#ifdef __cplusplus.*?#endif", "", text, flags=re.S)
+    text = text.replace("\\\n", " ")
     constants, rest = [], []
     for line in text.splitlines():
         if line.startswith("#define "):
@@ -53,6 +54,8 @@ def generate(header: str) -> str:
             rest.append(line)
     types, functions = [], []
     for statement in statements("\n".join(rest)):
+        if statement.startswith("_Static_assert"):
+            continue
         (types if statement.startswith("typedef") else functions).append(declare(statement))
     block = ["unsafe extern \"C\" {", *functions, "}"]
     return "\n".join([PREAMBLE, *constants, "", *types, *block]) + "\n"
@@ -73,7 +76,8 @@ def statements(text: str) -> list[str]:
 
 def constant(line: str) -> list[str]:
     _, name, *value = line.split(None, 2)
-    if not value or value[0].startswith("{"):  # the include guard, and initialisers of structures
+    # The include guard, initialisers of structures, and the type of enumerations.
+    if not value or value[0].startswith(("{", ":")):
         return []
     if match := re.fullmatch(r"\(\((\w+)\)(-?\d+)\)", value[0]):
         return [f"pub const {name}: {TYPES[match[1]]} = {match[2]};"]
@@ -89,7 +93,7 @@ def declare(statement: str) -> str:
         fields = [variable(field) for field in match[1].split(";") if field.strip()]
         body = "".join(f"    pub {name}: {kind},\n" for name, kind in fields)
         return f"#[repr(C)]\n#[derive(Clone, Copy)]\npub struct {match[2]} {{\n{body}}}\n"
-    if match := re.fullmatch(r"typedef enum \{(.*)\} (\w+)", statement):
+    if match := re.fullmatch(r"typedef enum HANGUP_ENUM_TYPE \{(.*)\} (\w+)", statement):
         rows = [row.split("=") for row in match[1].split(",") if row.strip()]
         consts = [f"pub const {name.strip()}: {match[2]} = {int(value)};\n" for name, value in rows]
         return f"pub type {match[2]} = i32;\n{''.join(consts)}"

@@ -29,7 +29,7 @@ static int send_and_tell(hangup_client *client, hangup_request *request, hangup_
         return failed("another failure than expected", error);
     }
     /* The kind, where it was, by which clock or for what reason, and whether to send it again is safe. */
-    printf("%s in phase %s", hangup_status_text((int32_t)status), hangup_phase_text(hangup_error_phase(error)));
+    printf("%s in phase %s", hangup_status_text(status), hangup_phase_text(hangup_error_phase(error)));
     if (status == HANGUP_TIMED_OUT) {
         printf(", clock %s", hangup_timeout_text(hangup_error_timeout(error)));
     }

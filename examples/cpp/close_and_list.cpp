@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
         show(manager, "before");
 
         // How::graceful would let the exchange end first; now means now.
-        manager.close(open.connection(), hangup::How::now);
+        manager.close(open.connection(), hangup::CloseMode::now);
         try {
             open.read_all();
             return 1;

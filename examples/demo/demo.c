@@ -59,8 +59,8 @@ uint64_t demo_manager_id(void) {
 
 static void tell(struct demo_outcome *outcome, hangup_error *error) {
     const char *reason = hangup_error_reason(error);
-    outcome->phase = hangup_error_phase(error);
-    outcome->limit = hangup_error_timeout(error);
+    outcome->phase = (int32_t)hangup_error_phase(error);
+    outcome->limit = (int32_t)hangup_error_timeout(error);
     outcome->connection = hangup_error_connection(error);
     outcome->reused = hangup_error_reused(error);
     snprintf(outcome->message, sizeof outcome->message, "%s", hangup_error_message(error));
@@ -96,7 +96,7 @@ void demo_get(const char *url, int32_t mode, int64_t head_ms, hangup_cancel *tok
     int64_t began = demo_now_us();
     hangup_status status = hangup_request_new("GET", url, &request, &error);
     if (status == HANGUP_OK) {
-        status = hangup_request_set_connection_mode(request, mode, &error);
+        status = hangup_request_set_connection_mode(request, (hangup_connection_mode)mode, &error);
     }
     if (status == HANGUP_OK && head_ms != HANGUP_NO_LIMIT) {
         status = hangup_request_set_timeout(request, HANGUP_TIMEOUT_HEAD, head_ms, &error);
@@ -134,7 +134,7 @@ void demo_token_free(hangup_cancel *token) {
 /** Closes one connection of the shared manager, whoever uses it. */
 int32_t demo_close(uint64_t connection, int32_t how) {
     hangup_manager *manager = hangup_manager_shared();
-    hangup_status status = hangup_manager_close_connection(manager, connection, how, NULL);
+    hangup_status status = hangup_manager_close_connection(manager, connection, (hangup_close_mode)how, NULL);
     hangup_manager_free(manager);
     return (int32_t)status;
 }

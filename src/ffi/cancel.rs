@@ -3,9 +3,9 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
+use super::enums::hangup_status;
 use super::guard::{Handle, magic, or_default, out, status, text};
 use super::milliseconds::positive_ms;
-use super::status::hangup_status;
 use crate::cancel::CancelToken;
 
 /// A cancel token: fire it from any thread, in any state, any number of times.

@@ -3,13 +3,13 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
+use super::enums::{HANGUP_NO_LIMIT, hangup_connection_mode, hangup_status, hangup_timeout};
 use super::error::hangup_error;
 use super::guard::{Handle, count_to, guard, magic, or_default, out, text};
 use super::manager::hangup_manager;
 use super::milliseconds::{limit_ms, positive_ms};
-use super::request::{clock_of, hangup_request, lock as lock_request, mode_of};
+use super::request::{hangup_request, lock as lock_request};
 use super::response::hangup_response;
-use super::status::{hangup_connection_mode, hangup_status, hangup_timeout};
 use crate::client::Client;
 use crate::error::Error;
 use crate::manager::Manager;
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn hangup_client_set_timeout(
 ) -> hangup_status {
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
-        let (clock, limit) = (clock_of(which)?, limit_ms(ms)?);
+        let (clock, limit) = (which.get_settable()?, limit_ms(ms)?);
         client.configure(|config| config.timeouts.set(clock, limit));
         Ok(())
     })
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn hangup_client_set_connection_mode(
 ) -> hangup_status {
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
-        let mode = mode_of(mode)?;
+        let mode = mode.get()?;
         client.configure(|config| config.mode = mode);
         Ok(())
     })
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn hangup_client_get(
         let place = unsafe { out(response)? };
         let client = unsafe { hangup_client::borrow(client)? };
         let mut request = Request::new("GET", unsafe { text(url, "url")? })?;
-        if total_ms != super::status::HANGUP_NO_LIMIT {
+        if total_ms != HANGUP_NO_LIMIT {
             request.set_timeout(crate::vocabulary::Timeout::Total, Some(positive_ms(total_ms)?))?;
         }
         *place = hangup_response::begin(client.send(&mut request)?);

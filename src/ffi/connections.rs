@@ -4,10 +4,10 @@ use std::ffi::{CString, c_char};
 use std::mem::offset_of;
 use std::sync::Arc;
 
+use super::enums::{hangup_connection_state, hangup_status};
 use super::error::hangup_error;
 use super::guard::{Handle, Report, guard, magic, or_default, out, report, status};
 use super::manager::hangup_manager;
-use super::status::{hangup_connection_state, hangup_status};
 use crate::error::Error;
 use crate::manager::ConnectionInfo;
 use crate::vocabulary::Kind;
@@ -143,7 +143,7 @@ impl Row {
             peer: self.peer.as_ptr(),
             local: self.local.as_ptr(),
             tls: self.tls.as_ptr(),
-            state: self.info.state as i32,
+            state: self.info.state.into(),
             closing: i32::from(self.info.closing),
             age_ms: ms(self.info.age),
             idle_ms: self.info.idle.map_or(-1, ms),

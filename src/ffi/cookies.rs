@@ -3,10 +3,10 @@
 use std::ffi::c_char;
 
 use super::client::hangup_client;
+use super::enums::hangup_status;
 use super::error::hangup_error;
 use super::guard::{Handle, guard, out, status, text};
-use super::status::hangup_status;
-use super::text::hangup_string;
+use super::string::hangup_string;
 
 /// With 1, keeps cookies: those of every response, redirects included, are sent where RFC 6265 says so. 0, the
 /// default, stops that and forgets them. A request that has a Cookie header of its own sends that one, and nothing

@@ -4,9 +4,10 @@ use std::ffi::{CStr, CString, c_char};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use super::enums::{hangup_phase, hangup_sent, hangup_status, hangup_timeout};
 use super::guard::{Handle, query};
-use super::status::{hangup_phase, hangup_sent, hangup_status, hangup_timeout};
 use crate::error::Error;
+use crate::vocabulary::{Phase, Sent, Timeout};
 
 /// One failure, whole: what kind, in which phase, by which clock, and whether it is safe to send again.
 ///
@@ -25,23 +26,20 @@ impl Handle for hangup_error {
 
 /// The kind: the same status the call answered. It never depends on the phase.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_error_status(error: *const hangup_error) -> i32 {
-    query(hangup_status::HANGUP_OK as i32, || {
-        let error = unsafe { hangup_error::borrow(error)? };
-        Ok(hangup_status::from(error.kind()) as i32)
-    })
+pub unsafe extern "C" fn hangup_error_status(error: *const hangup_error) -> hangup_status {
+    query(hangup_status::OK, || Ok(unsafe { hangup_error::borrow(error)? }.kind().into()))
 }
 
 /// Where the exchange was: one of HANGUP_PHASE_*.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_phase(error: *const hangup_error) -> hangup_phase {
-    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.phase() as i32))
+    query(Phase::None.into(), || Ok(unsafe { hangup_error::borrow(error)? }.phase().into()))
 }
 
 /// Which clock fired: one of HANGUP_TIMEOUT_*; HANGUP_TIMEOUT_NONE unless the status is HANGUP_TIMED_OUT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_timeout(error: *const hangup_error) -> hangup_timeout {
-    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.timeout() as i32))
+    query(Timeout::None.into(), || Ok(unsafe { hangup_error::borrow(error)? }.timeout().into()))
 }
 
 /// One sentence for people: what happened and, for bad input, what to do. Borrowed from the error.
@@ -90,7 +88,7 @@ pub unsafe extern "C" fn hangup_error_reused(error: *const hangup_error) -> i32 
 /// How much of the request went out: one of HANGUP_SENT_*.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_sent(error: *const hangup_error) -> hangup_sent {
-    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.sent() as i32))
+    query(Sent::Nothing.into(), || Ok(unsafe { hangup_error::borrow(error)? }.sent().into()))
 }
 
 /// How many bytes of the request the operating system took: head and body, before TLS.

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
+use super::enums::{hangup_close_reason, hangup_event_type, hangup_phase, hangup_status};
 use super::error::hangup_error;
 use super::guard::{Handle, Report, guard, magic, or_default, out, report, room_in, status};
 use super::manager::hangup_manager;
 use super::milliseconds::limit_ms;
-use super::status::{HANGUP_PHASE_NONE, hangup_close_reason, hangup_phase, hangup_status};
 use crate::error::Error;
 use crate::manager::{Closer, Event, EventKind, Events};
-use crate::vocabulary::{CloseReason, Kind, Phase};
+use crate::vocabulary::{Kind, Phase};
 
 /// Somebody who listens to a manager: everything that happens to its connections from the beginning on, in the
 /// order in which it happened, to be read once. Nothing is recorded while nobody listens.
@@ -44,24 +44,6 @@ impl Handle for hangup_events {
     type Target = Listening;
     const MAGIC: u64 = magic(b"hang-evt");
 }
-
-/// What happened. Later versions may add some: keep a default branch.
-pub type hangup_event_type = i32;
-/// A connection began to be dialled.
-pub const HANGUP_EVENT_TYPE_OPENED: hangup_event_type = 1;
-/// It began to serve an exchange.
-pub const HANGUP_EVENT_TYPE_LEASED: hangup_event_type = 2;
-/// It came back from an exchange, or from a dial that nobody waits for any more, and is idle.
-pub const HANGUP_EVENT_TYPE_RETURNED: hangup_event_type = 3;
-/// It was closed; `reason` says why.
-pub const HANGUP_EVENT_TYPE_CLOSED: hangup_event_type = 4;
-/// A request began to wait for a connection; there is none yet.
-pub const HANGUP_EVENT_TYPE_QUEUED: hangup_event_type = 5;
-/// A request is sent again, because this connection broke before the response.
-pub const HANGUP_EVENT_TYPE_RETRIED: hangup_event_type = 6;
-/// A phase of an exchange on this connection: `phase`, which took `took_ns`. All phases of an exchange are told
-/// together when it is over, which may be after its connection was returned or closed.
-pub const HANGUP_EVENT_TYPE_PHASE: hangup_event_type = 7;
 
 /// One thing that happened. Begin it with HANGUP_EVENT_INIT; hangup_events_origin gives its origin.
 #[repr(C)]
@@ -187,13 +169,6 @@ pub unsafe extern "C" fn hangup_events_free(events: *mut hangup_events) {
     unsafe { hangup_events::free(events) }
 }
 
-/// The name of what happened, for example "leased"; "unknown" for a number this version does not know. Static.
-#[unsafe(no_mangle)]
-pub extern "C" fn hangup_event_type_text(what: i32) -> *const c_char {
-    let known = ALL.into_iter().find(|known| number_of(*known) == what);
-    known.map_or(c"unknown", EventKind::name).as_ptr()
-}
-
 impl Listening {
     /// One thread at a time: the second one is told so, and does not wait.
     fn lock(&self) -> Result<MutexGuard<'_, Inner>, Error> {
@@ -211,10 +186,10 @@ impl Listening {
 
 fn row_of(happening: &Event) -> hangup_event {
     let ns = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-    let (mut reason, mut phase, mut took_ns) = (0, HANGUP_PHASE_NONE, -1);
+    let (mut reason, mut phase, mut took_ns) = (hangup_close_reason::NONE, Phase::None.into(), -1);
     match happening.what {
-        EventKind::Closed(why) => reason = why as hangup_close_reason,
-        EventKind::Phase(over, took) => (phase, took_ns) = (over as hangup_phase, ns(took)),
+        EventKind::Closed(why) => reason = why.into(),
+        EventKind::Phase(over, took) => (phase, took_ns) = (over.into(), ns(took)),
         _ => {}
     }
     hangup_event {
@@ -223,32 +198,9 @@ fn row_of(happening: &Event) -> hangup_event {
         at_ns: ns(happening.at),
         connection: happening.connection,
         took_ns,
-        what: number_of(happening.what),
+        what: happening.what.event_type().into(),
         reason,
         phase,
         reserved: 0,
     }
 }
-
-fn number_of(what: EventKind) -> hangup_event_type {
-    match what {
-        EventKind::Opened => HANGUP_EVENT_TYPE_OPENED,
-        EventKind::Leased => HANGUP_EVENT_TYPE_LEASED,
-        EventKind::Returned => HANGUP_EVENT_TYPE_RETURNED,
-        EventKind::Closed(_) => HANGUP_EVENT_TYPE_CLOSED,
-        EventKind::Queued => HANGUP_EVENT_TYPE_QUEUED,
-        EventKind::Retried => HANGUP_EVENT_TYPE_RETRIED,
-        EventKind::Phase(..) => HANGUP_EVENT_TYPE_PHASE,
-    }
-}
-
-/// One of each, for their names.
-const ALL: [EventKind; 7] = [
-    EventKind::Opened,
-    EventKind::Leased,
-    EventKind::Returned,
-    EventKind::Closed(CloseReason::PeerClosed),
-    EventKind::Queued,
-    EventKind::Retried,
-    EventKind::Phase(Phase::None, Duration::ZERO),
-];

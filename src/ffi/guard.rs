@@ -7,8 +7,8 @@ use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::enums::hangup_status;
 use super::error::hangup_error;
-use super::status::hangup_status;
 use crate::error::Error;
 use crate::vocabulary::Kind;
 
@@ -67,7 +67,7 @@ pub(super) fn guard(
 ) -> hangup_status {
     let _here = Uncancelled::begin();
     let failure = match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => return hangup_status::HANGUP_OK,
+        Ok(Ok(())) => return hangup_status::OK,
         Ok(Err(failure)) => failure,
         Err(_) => Error::new(Kind::Panic, "a defect in hangup: please report it"),
     };
@@ -284,7 +284,7 @@ mod tests {
     fn a_panic_becomes_a_status_and_an_error() {
         let mut error = std::ptr::null_mut();
         let status = guard(&raw mut error, || panic!("on purpose"));
-        assert_eq!(status, hangup_status::HANGUP_PANIC);
+        assert_eq!(status, Kind::Panic.into());
         // SAFETY: `guard` wrote a live handle.
         unsafe {
             assert_eq!(hangup_error::borrow(error).unwrap().kind(), Kind::Panic);

@@ -4,8 +4,8 @@ use std::ffi::c_void;
 use std::time::Duration;
 
 use super::callback;
+use super::enums::hangup_status;
 use super::guard::status;
-use super::status::hangup_status;
 use crate::runtime::{InterruptCheck, set_interrupt_check};
 
 /// Asked on the blocked thread itself when a signal interrupted its wait. 0: go on waiting. Anything else: end the

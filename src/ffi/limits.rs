@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::enums::{HANGUP_NO_LIMIT, hangup_limit, hangup_status};
 use super::error::hangup_error;
 use super::guard::{Handle, guard, magic, or_default, out, status};
 use super::manager::hangup_manager;
-use super::status::{HANGUP_NO_LIMIT, hangup_status};
 use crate::error::Error;
 use crate::manager::Limits;
-use crate::vocabulary::Kind;
+use crate::vocabulary::{Kind, Limit};
 
 /// Settings for a new manager.
 ///
@@ -23,34 +23,6 @@ impl Handle for hangup_options {
     type Target = Mutex<Limits>;
     const MAGIC: u64 = magic(b"hang-opt");
 }
-
-/// Which limit of a manager. HANGUP_NO_LIMIT takes each of them away.
-pub type hangup_limit = i32;
-/// Open connections in all: being dialled, in use and idle. Default: no limit; 0 is refused (hangup_manager_drain
-/// and hangup_manager_shutdown end a manager). At the limit the least recently used idle connection makes room;
-/// without one, requests queue, for at most HANGUP_TIMEOUT_POOL.
-pub const HANGUP_LIMIT_TOTAL: hangup_limit = 1;
-/// Open connections of one origin, counted as HANGUP_LIMIT_TOTAL does. Default: no limit; 0 is refused.
-pub const HANGUP_LIMIT_PER_ORIGIN: hangup_limit = 2;
-/// Idle connections in all. Default 256; 0 keeps none. Over it, the least recently used one is closed.
-pub const HANGUP_LIMIT_IDLE_TOTAL: hangup_limit = 3;
-/// Idle connections of one origin. Default 64; 0 keeps none.
-pub const HANGUP_LIMIT_IDLE_PER_ORIGIN: hangup_limit = 4;
-/// Requests that may wait for a connection. Default 10,000; one more answers HANGUP_QUEUE_FULL at once. With 0
-/// nobody waits.
-pub const HANGUP_LIMIT_QUEUE: hangup_limit = 5;
-/// How long a connection may be idle, in milliseconds. Default 90,000; zero is refused. Looked at in the
-/// background.
-pub const HANGUP_LIMIT_IDLE_MS: hangup_limit = 6;
-/// How old a connection may become, in milliseconds; each one gets up to a tenth less, so that those that were
-/// opened together don't close together. Default: no limit; zero is refused. It is closed between exchanges,
-/// never inside one.
-pub const HANGUP_LIMIT_AGE_MS: hangup_limit = 7;
-/// Requests that one connection may serve. Default: no limit; 0 is refused. It is closed after the last one.
-pub const HANGUP_LIMIT_REQUESTS: hangup_limit = 8;
-/// After how many milliseconds of silence the kernel probes whether the peer is still there (SO_KEEPALIVE,
-/// tcp(7)), for connections that are opened from now on. Default 15,000; zero is refused; HANGUP_NO_LIMIT: never.
-pub const HANGUP_LIMIT_KEEP_ALIVE_MS: hangup_limit = 9;
 
 /// Sets one limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. A lowered limit applies to what
 /// is idle at once and to the rest when its exchange ends; a raised one lets in who waits.
@@ -141,17 +113,16 @@ fn change(limits: &mut Limits, limit: hangup_limit, value: i64) -> Result<(), Er
     };
     let count = || value.map_or(usize::MAX, |value| usize::try_from(value).unwrap_or(usize::MAX));
     let time = || value.map(Duration::from_millis);
-    match limit {
-        HANGUP_LIMIT_TOTAL => limits.total = count(),
-        HANGUP_LIMIT_PER_ORIGIN => limits.per_origin = count(),
-        HANGUP_LIMIT_IDLE_TOTAL => limits.idle_total = count(),
-        HANGUP_LIMIT_IDLE_PER_ORIGIN => limits.idle_per_origin = count(),
-        HANGUP_LIMIT_QUEUE => limits.queue = count(),
-        HANGUP_LIMIT_IDLE_MS => limits.idle_for = time(),
-        HANGUP_LIMIT_AGE_MS => limits.max_age = time(),
-        HANGUP_LIMIT_REQUESTS => limits.max_requests = value,
-        HANGUP_LIMIT_KEEP_ALIVE_MS => limits.keep_alive = time(),
-        other => return Err(unknown_limit(other)),
+    match limit.get()? {
+        Limit::Total => limits.total = count(),
+        Limit::PerOrigin => limits.per_origin = count(),
+        Limit::IdleTotal => limits.idle_total = count(),
+        Limit::IdlePerOrigin => limits.idle_per_origin = count(),
+        Limit::Queue => limits.queue = count(),
+        Limit::IdleMs => limits.idle_for = time(),
+        Limit::AgeMs => limits.max_age = time(),
+        Limit::Requests => limits.max_requests = value,
+        Limit::KeepAliveMs => limits.keep_alive = time(),
     }
     Ok(())
 }
@@ -163,21 +134,15 @@ fn value_of(limits: &Limits, limit: hangup_limit) -> Result<i64, Error> {
     let ms = |time: Duration| i64::try_from(time.as_nanos().div_ceil(1_000_000));
     let time = |time: Option<Duration>| time.map_or(HANGUP_NO_LIMIT, |t| ms(t).unwrap_or(i64::MAX));
     let requests = |most: u64| i64::try_from(most).unwrap_or(i64::MAX);
-    Ok(match limit {
-        HANGUP_LIMIT_TOTAL => count(limits.total),
-        HANGUP_LIMIT_PER_ORIGIN => count(limits.per_origin),
-        HANGUP_LIMIT_IDLE_TOTAL => count(limits.idle_total),
-        HANGUP_LIMIT_IDLE_PER_ORIGIN => count(limits.idle_per_origin),
-        HANGUP_LIMIT_QUEUE => count(limits.queue),
-        HANGUP_LIMIT_IDLE_MS => time(limits.idle_for),
-        HANGUP_LIMIT_AGE_MS => time(limits.max_age),
-        HANGUP_LIMIT_REQUESTS => limits.max_requests.map_or(HANGUP_NO_LIMIT, requests),
-        HANGUP_LIMIT_KEEP_ALIVE_MS => time(limits.keep_alive),
-        other => return Err(unknown_limit(other)),
+    Ok(match limit.get()? {
+        Limit::Total => count(limits.total),
+        Limit::PerOrigin => count(limits.per_origin),
+        Limit::IdleTotal => count(limits.idle_total),
+        Limit::IdlePerOrigin => count(limits.idle_per_origin),
+        Limit::Queue => count(limits.queue),
+        Limit::IdleMs => time(limits.idle_for),
+        Limit::AgeMs => time(limits.max_age),
+        Limit::Requests => limits.max_requests.map_or(HANGUP_NO_LIMIT, requests),
+        Limit::KeepAliveMs => time(limits.keep_alive),
     })
-}
-
-fn unknown_limit(limit: hangup_limit) -> Error {
-    let what = format!("limit {limit} is not known: use one of HANGUP_LIMIT_*");
-    Error::new(Kind::InvalidArgument, what)
 }

@@ -5,18 +5,15 @@ use std::mem::offset_of;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::enums::{hangup_close_mode, hangup_close_reason, hangup_status};
 use super::error::hangup_error;
 use super::guard::{Handle, Report, count_to, guard, magic, or_default, out, report, status, text};
 use super::limits::{self, hangup_options};
 use super::milliseconds::limit_ms;
-use super::status::{
-    HANGUP_CLOSE_MODE_GRACEFUL, HANGUP_CLOSE_MODE_NOW, hangup_close_mode, hangup_close_reason,
-    hangup_status,
-};
 use crate::client::Client;
 use crate::error::Error;
 use crate::manager::{Limits, Manager};
-use crate::vocabulary::{CloseMode, Kind};
+use crate::vocabulary::Kind;
 
 /// The pool: every open connection, its limits and its clocks.
 ///
@@ -183,10 +180,10 @@ pub unsafe extern "C" fn hangup_manager_preconnect(
 pub unsafe extern "C" fn hangup_manager_close_connection(
     manager: *mut hangup_manager,
     id: u64,
-    how: hangup_close_mode,
+    mode: hangup_close_mode,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
-    guard(error, || unsafe { hangup_manager::borrow(manager)? }.close_connection(id, how_of(how)?))
+    guard(error, || unsafe { hangup_manager::borrow(manager)? }.close_connection(id, mode.get()?))
 }
 
 /// Closes the connections of one origin ("https://example.org", the default port may be left out).
@@ -197,14 +194,14 @@ pub unsafe extern "C" fn hangup_manager_close_connection(
 pub unsafe extern "C" fn hangup_manager_close_origin(
     manager: *mut hangup_manager,
     origin: *const c_char,
-    how: hangup_close_mode,
+    mode: hangup_close_mode,
     closed: *mut usize,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || {
         let manager = unsafe { hangup_manager::borrow(manager)? };
         let origin = unsafe { text(origin, "origin")? };
-        let count = manager.close_origin(origin, how_of(how)?)?;
+        let count = manager.close_origin(origin, mode.get()?)?;
         unsafe { count_to(closed, count) };
         Ok(())
     })
@@ -234,17 +231,17 @@ pub unsafe extern "C" fn hangup_manager_close_idle(
     })
 }
 
-/// Closes every connection: idle ones at once, those in use as `how` says. The manager can be used on.
+/// Closes every connection: idle ones at once, those in use as `mode` says. The manager can be used on.
 /// `closed` may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_close_all(
     manager: *mut hangup_manager,
-    how: hangup_close_mode,
+    mode: hangup_close_mode,
     closed: *mut usize,
 ) -> hangup_status {
     status(|| {
         let manager = unsafe { hangup_manager::borrow(manager)? };
-        let count = manager.close_all(how_of(how)?);
+        let count = manager.close_all(mode.get()?);
         unsafe { count_to(closed, count) };
         Ok(())
     })
@@ -291,7 +288,7 @@ pub unsafe extern "C" fn hangup_manager_close_reason(
         let why = manager.why_closed(id).ok_or_else(|| {
             Error::new(Kind::NotFound, format!("no ending of a connection {id} is remembered"))
         })?;
-        *place = why as hangup_close_reason;
+        *place = why.into();
         Ok(())
     })
 }
@@ -325,17 +322,4 @@ pub unsafe extern "C" fn hangup_manager_shutdown(manager: *mut hangup_manager) -
         unsafe { hangup_manager::borrow(manager)? }.shutdown();
         Ok(())
     })
-}
-
-pub(super) fn how_of(how: hangup_close_mode) -> Result<CloseMode, Error> {
-    match how {
-        HANGUP_CLOSE_MODE_GRACEFUL => Ok(CloseMode::Graceful),
-        HANGUP_CLOSE_MODE_NOW => Ok(CloseMode::Now),
-        other => {
-            let what = format!(
-                "{other} is no way to close: use HANGUP_CLOSE_MODE_GRACEFUL or HANGUP_CLOSE_MODE_NOW"
-            );
-            Err(Error::new(Kind::InvalidArgument, what))
-        }
-    }
 }

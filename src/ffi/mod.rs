@@ -19,8 +19,8 @@ mod milliseconds;
 /// Which library is this?
 mod version;
 
-/// What calls answer.
-mod status;
+/// The enumerations.
+mod enums;
 
 /// What went wrong, whole.
 mod error;
@@ -38,7 +38,7 @@ mod connections;
 mod events;
 
 /// Which address a name stands for.
-mod names;
+mod resolver;
 
 /// Ending work from any thread.
 mod cancel;
@@ -68,7 +68,7 @@ mod response;
 mod queue;
 
 /// Text that is nobody else's.
-mod text;
+mod string;
 
 /// Signals while a call blocks.
 mod interrupt;

@@ -3,9 +3,9 @@
 use std::ffi::c_char;
 
 use super::client::hangup_client;
+use super::enums::{HANGUP_NO_LIMIT, hangup_status};
 use super::error::hangup_error;
 use super::guard::{Handle, guard, text};
-use super::status::{HANGUP_NO_LIMIT, hangup_status};
 use crate::error::Error;
 use crate::vocabulary::Kind;
 

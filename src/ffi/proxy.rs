@@ -4,9 +4,9 @@ use std::ffi::c_char;
 use std::net::IpAddr;
 
 use super::client::hangup_client;
+use super::enums::hangup_status;
 use super::error::hangup_error;
 use super::guard::{Handle, guard, text};
-use super::status::hangup_status;
 use crate::error::Error;
 use crate::vocabulary::Kind;
 

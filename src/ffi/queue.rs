@@ -5,18 +5,18 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::client::hangup_client;
+use super::enums::{hangup_completion_type, hangup_status};
 use super::error::hangup_error;
 use super::guard::{Handle, Report, guard, magic, or_default, report, room_in, status};
 use super::milliseconds::limit_ms;
 use super::request::{hangup_request, lock as lock_request};
 use super::response::{Opened, borrowed, hangup_response};
-use super::status::hangup_status;
 use crate::error::Error;
 use crate::queue::Queue;
 use crate::response::{Piece, Response};
 use crate::runtime::Engine;
 use crate::submit::submit;
-use crate::vocabulary::Kind;
+use crate::vocabulary::{CompletionType, Kind};
 
 /// A completion queue: where the outcomes of submitted requests and reads arrive, each exactly once, in the order in
 /// which they became known.
@@ -53,13 +53,6 @@ struct Returning {
     piece: Option<Piece>,
 }
 
-/// What was completed. Later versions may add some: keep a default branch.
-pub type hangup_completion_type = i32;
-/// A request, by hangup_client_submit.
-pub const HANGUP_COMPLETION_TYPE_RESPONSE: hangup_completion_type = 1;
-/// A read, by hangup_response_submit_read.
-pub const HANGUP_COMPLETION_TYPE_READ: hangup_completion_type = 2;
-
 /// One outcome. Begin it with HANGUP_COMPLETION_INIT.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +73,7 @@ pub struct hangup_completion {
     /// What was completed: one of HANGUP_COMPLETION_TYPE_*.
     pub what: hangup_completion_type,
     /// How it ended: one of `hangup_status`.
-    pub status: i32,
+    pub status: hangup_status,
 }
 
 // SAFETY: `repr(C)`, `size` first, and no padding: the fields of 64 bits come before pairs of 32.
@@ -278,28 +271,25 @@ impl Completed {
             error: std::ptr::null_mut(),
             data: std::ptr::null(),
             data_size: 0,
-            what: 0,
-            status: hangup_status::HANGUP_OK as i32,
+            what: match &self.what {
+                What::Response(_) => CompletionType::Response.into(),
+                What::Read(_) => CompletionType::Read.into(),
+            },
+            status: hangup_status::OK,
         };
         let lent = match self.what {
-            What::Response(outcome) => {
-                row.what = HANGUP_COMPLETION_TYPE_RESPONSE;
-                outcome.map(|response| {
-                    let data = response.at_hand().map(borrowed);
-                    row.response = hangup_response::begin(response);
-                    data
-                })
-            }
-            What::Read(returning) => {
-                row.what = HANGUP_COMPLETION_TYPE_READ;
-                returning.arrive()
-            }
+            What::Response(outcome) => outcome.map(|response| {
+                let data = response.at_hand().map(borrowed);
+                row.response = hangup_response::begin(response);
+                data
+            }),
+            What::Read(returning) => returning.arrive(),
         };
         match lent {
             Ok(Some(lent)) => (row.data, row.data_size) = lent,
             Ok(None) => {}
             Err(error) => {
-                row.status = hangup_status::from(error.kind()) as i32;
+                row.status = error.kind().into();
                 row.error = hangup_error::begin(error);
             }
         }

@@ -7,17 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
 use super::callback::{self, Thrown};
 use super::cancel::hangup_cancel;
+use super::enums::{HANGUP_NO_LIMIT, hangup_connection_mode, hangup_status, hangup_timeout};
 use super::error::hangup_error;
 use super::guard::{Handle, bytes, guard, magic, or_default, out, status, text};
 use super::milliseconds::{limit_ms, positive_ms};
 use super::policy::redirects_of;
-use super::status::{
-    HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH, HANGUP_CONNECTION_MODE_KEEP,
-    HANGUP_NO_LIMIT, hangup_connection_mode, hangup_status, hangup_timeout,
-};
 use crate::error::Error;
 use crate::request::{Body, Request};
-use crate::vocabulary::{ConnectionMode, Kind, Timeout};
+use crate::vocabulary::Kind;
 
 /// One request.
 ///
@@ -215,7 +212,7 @@ pub unsafe extern "C" fn hangup_request_set_timeout(
 ) -> hangup_status {
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
-        lock(request)?.set_timeout(clock_of(which)?, limit_ms(ms)?)
+        lock(request)?.set_timeout(which.get_settable()?, limit_ms(ms)?)
     })
 }
 
@@ -258,7 +255,7 @@ pub unsafe extern "C" fn hangup_request_set_connection_mode(
 ) -> hangup_status {
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
-        lock(request)?.set_connection_mode(mode_of(mode)?);
+        lock(request)?.set_connection_mode(mode.get()?);
         Ok(())
     })
 }
@@ -389,32 +386,6 @@ pub(super) fn lock(request: &Mutex<Request>) -> Result<MutexGuard<'_, Request>, 
             let what =
                 "this request is used by another thread right now; clone it for a second one";
             Err(Error::new(Kind::InvalidState, what))
-        }
-    }
-}
-
-pub(super) fn clock_of(which: hangup_timeout) -> Result<Timeout, Error> {
-    match usize::try_from(which).ok().and_then(|which| Timeout::ALL.get(which)) {
-        Some(clock) if clock.can_be_set() => Ok(*clock),
-        _ => {
-            let what = format!(
-                "{which} is no clock that can be set: use HANGUP_TIMEOUT_TOTAL to HANGUP_TIMEOUT_READ"
-            );
-            Err(Error::new(Kind::InvalidArgument, what))
-        }
-    }
-}
-
-pub(super) fn mode_of(mode: hangup_connection_mode) -> Result<ConnectionMode, Error> {
-    match mode {
-        HANGUP_CONNECTION_MODE_KEEP => Ok(ConnectionMode::Keep),
-        HANGUP_CONNECTION_MODE_CLOSE_AFTER => Ok(ConnectionMode::CloseAfter),
-        HANGUP_CONNECTION_MODE_FRESH => Ok(ConnectionMode::Fresh),
-        other => {
-            let what = format!(
-                "{other} is no connection mode: use HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER or HANGUP_CONNECTION_MODE_FRESH"
-            );
-            Err(Error::new(Kind::InvalidArgument, what))
         }
     }
 }

@@ -4,10 +4,9 @@ use std::ffi::{CString, c_char, c_void};
 use std::mem::offset_of;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
+use super::enums::{hangup_close_mode, hangup_status};
 use super::error::hangup_error;
 use super::guard::{Handle, Report, guard, lend, magic, out, query, report, status, text};
-use super::manager::how_of;
-use super::status::hangup_status;
 use crate::error::Error;
 use crate::response::{CloseHandle, Piece, Response, ResponseBody, ResponseHead};
 use crate::sync::lock;
@@ -341,13 +340,13 @@ pub unsafe extern "C" fn hangup_response_free_body(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_close(
     response: *mut hangup_response,
-    how: i32,
+    mode: hangup_close_mode,
 ) -> hangup_status {
     status(|| {
         let opened = unsafe { hangup_response::borrow(response)? };
-        let how = how_of(how)?;
+        let mode = mode.get()?;
         match opened.reading() {
-            Ok(mut reading) => reading.body.close(how),
+            Ok(mut reading) => reading.body.close(mode),
             // Somebody is reading: there is nothing to be polite about.
             Err(_) => opened.close_handle.close(),
         }

@@ -3,9 +3,9 @@
 use std::ffi::c_char;
 
 use super::client::hangup_client;
+use super::enums::hangup_status;
 use super::error::hangup_error;
 use super::guard::{Handle, bytes, guard, text};
-use super::status::hangup_status;
 
 /// Trusts these certificates (PEM, one or more) and no others. By default the system's are trusted, or those of
 /// `SSL_CERT_FILE` / `SSL_CERT_DIR`, or a bundled copy of Mozilla's where the system has none.

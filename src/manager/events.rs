@@ -6,7 +6,6 @@
 //! rows and is told how many.
 
 use std::collections::VecDeque;
-use std::ffi::CStr;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +17,7 @@ use crate::error::Error;
 use crate::process::fork_generation;
 use crate::runtime::{Notify, WaitFor, WaitUntil, WakeReason, wait};
 use crate::timeouts::Deadline;
-use crate::vocabulary::{CloseReason, Kind, Phase, Timeout};
+use crate::vocabulary::{CloseReason, EventType, Kind, Phase, Timeout};
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,22 +41,27 @@ pub enum EventKind {
 
 impl EventKind {
     /// Its name, for example "leased".
-    pub fn name(self) -> &'static CStr {
+    pub fn name(self) -> &'static str {
+        self.event_type().name()
+    }
+
+    /// The same without its details.
+    pub(crate) fn event_type(self) -> EventType {
         match self {
-            Self::Opened => c"opened",
-            Self::Leased => c"leased",
-            Self::Returned => c"returned",
-            Self::Closed(_) => c"closed",
-            Self::Queued => c"queued",
-            Self::Retried => c"retried",
-            Self::Phase(..) => c"phase",
+            Self::Opened => EventType::Opened,
+            Self::Leased => EventType::Leased,
+            Self::Returned => EventType::Returned,
+            Self::Closed(_) => EventType::Closed,
+            Self::Queued => EventType::Queued,
+            Self::Retried => EventType::Retried,
+            Self::Phase(..) => EventType::Phase,
         }
     }
 }
 
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name().to_str().unwrap_or(""))
+        f.pad(self.name())
     }
 }
 

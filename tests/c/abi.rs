@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// What every C and C++ program here must compile without.
-pub const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+pub const WARNINGS: [&str; 6] =
+    ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-compare", "-Werror"];
 
 /// How long a program may take before it counts as hung, in seconds.
 const PATIENCE: &str = "240";
@@ -187,13 +188,17 @@ pub fn has(tool: &str) -> bool {
     Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
+/// The header's declarations: its text without comments and lines for the preprocessor.
+pub fn header_declarations() -> String {
+    let header = std::fs::read_to_string(root().join("include/hangup.h")).expect("the header");
+    let code = without_comments(&header).replace("\\\n", " ");
+    code.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
+}
+
 /// The functions that the header declares.
 pub fn header_functions() -> BTreeSet<String> {
-    let header = std::fs::read_to_string(root().join("include/hangup.h")).expect("the header");
-    let code = without_comments(&header);
-    // The last word before an opening parenthesis; types of callbacks have a `*` there, macros stand on a `#` line.
-    let declarations =
-        code.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+    // The last word before an opening parenthesis; types of callbacks have a `*` there.
+    let declarations = header_declarations();
     let mut found = BTreeSet::new();
     for (at, _) in declarations.match_indices('(') {
         let before = &declarations[..at];

@@ -10,7 +10,7 @@ static void refused(hangup_status expected, hangup_status actual, hangup_error *
     hangup_error *error = *place;
     *place = NULL;
     if (actual != expected) {
-        FAIL("\"%s\": %s, not %s", what, hangup_status_text((int32_t)actual), hangup_status_text((int32_t)expected));
+        FAIL("\"%s\": %s, not %s", what, hangup_status_text(actual), hangup_status_text(expected));
     }
     CHECK_NUMBER(expected, hangup_error_status(error));
     CHECK_NUMBER(HANGUP_PHASE_NONE, hangup_error_phase(error));
@@ -187,15 +187,15 @@ static void numbers(void) {
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         int32_t n = unknown[i];
         hangup_error *e = NULL;
-        refused(bad, hangup_request_set_timeout(request, n, 1000, &e), &e, "clock", "HANGUP_TIMEOUT_");
-        refused(bad, hangup_client_set_timeout(client, n, 1000, &e), &e, "clock", "HANGUP_TIMEOUT_");
-        refused(bad, hangup_request_set_connection_mode(request, n, &e), &e, "mode", "HANGUP_CONNECTION_MODE_KEEP");
-        refused(bad, hangup_client_set_connection_mode(client, n, &e), &e, "mode", "HANGUP_CONNECTION_MODE_KEEP");
-        refused(bad, hangup_manager_set_limit(manager, n, 1, &e), &e, "limit", "HANGUP_LIMIT_");
-        refused(bad, hangup_options_set_limit(options, n, 1, &e), &e, "limit", "HANGUP_LIMIT_");
-        refused(bad, hangup_manager_close_connection(manager, 1, n, &e), &e, "how", "HANGUP_CLOSE_MODE_NOW");
-        refused(bad, hangup_manager_close_origin(manager, "http://host", n, NULL, &e), &e, "how", "HANGUP_CLOSE_MODE_NOW");
-        CHECK_STATUS(bad, hangup_manager_close_all(manager, n, NULL), NULL);
+        refused(bad, hangup_request_set_timeout(request, (hangup_timeout)n, 1000, &e), &e, "clock", "HANGUP_TIMEOUT_");
+        refused(bad, hangup_client_set_timeout(client, (hangup_timeout)n, 1000, &e), &e, "clock", "HANGUP_TIMEOUT_");
+        refused(bad, hangup_request_set_connection_mode(request, (hangup_connection_mode)n, &e), &e, "mode", "HANGUP_CONNECTION_MODE_KEEP");
+        refused(bad, hangup_client_set_connection_mode(client, (hangup_connection_mode)n, &e), &e, "mode", "HANGUP_CONNECTION_MODE_KEEP");
+        refused(bad, hangup_manager_set_limit(manager, (hangup_limit)n, 1, &e), &e, "limit", "HANGUP_LIMIT_");
+        refused(bad, hangup_options_set_limit(options, (hangup_limit)n, 1, &e), &e, "limit", "HANGUP_LIMIT_");
+        refused(bad, hangup_manager_close_connection(manager, 1, (hangup_close_mode)n, &e), &e, "close mode", "HANGUP_CLOSE_MODE_NOW");
+        refused(bad, hangup_manager_close_origin(manager, "http://host", (hangup_close_mode)n, NULL, &e), &e, "close mode", "HANGUP_CLOSE_MODE_NOW");
+        CHECK_STATUS(bad, hangup_manager_close_all(manager, (hangup_close_mode)n, NULL), NULL);
     }
     hangup_error *e = NULL;
     /* Those that only an error can name. */

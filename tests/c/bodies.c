@@ -234,7 +234,7 @@ static void readers_that_do_not(void) {
         hangup_error *error = NULL;
         hangup_status status = put(given("echo"), &reader, cases[i].said, &error, NULL);
         if (status != HANGUP_BODY_FAILED) {
-            FAIL("a body that %s: %s", cases[i].what, hangup_status_text((int32_t)status));
+            FAIL("a body that %s: %s", cases[i].what, hangup_status_text(status));
         }
         CHECK_NUMBER(HANGUP_BODY_FAILED, hangup_error_status(error));
         CHECK_NUMBER(HANGUP_PHASE_WRITE, hangup_error_phase(error));

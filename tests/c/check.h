@@ -63,10 +63,10 @@ static char **check_argv;
 /** A call answers this status. `error` is what it was given for its error, or NULL. */
 #define CHECK_STATUS(expected, call, error)                                                  \
     do {                                                                                     \
-        int32_t check_s = (int32_t)(call);                                                   \
-        if (check_s != (int32_t)(expected)) {                                                \
+        const hangup_status check_s = (call);                                                \
+        if (check_s != (expected)) {                                                         \
             FAIL("%s answered %s, not %s: %s", #call, hangup_status_text(check_s),           \
-                 hangup_status_text((int32_t)(expected)), hangup_error_message(error));      \
+                 hangup_status_text(expected), hangup_error_message(error));                 \
         }                                                                                    \
     } while (0)
 

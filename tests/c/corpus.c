@@ -90,7 +90,7 @@ static struct outcome send_once(hangup_client *client, hangup_request *request) 
 
 /** What is wrong with the outcome, written to `wrong`; 0 if nothing is. */
 static int judge(const struct outcome *outcome, char *fields[FIELDS], char *wrong, size_t room) {
-    const char *status = hangup_status_text((int32_t)outcome->status);
+    const char *status = hangup_status_text(outcome->status);
     const char *message = hangup_error_message(outcome->error);
     if (strcmp(status, fields[STATUS] + strlen("HANGUP_")) != 0) {
         snprintf(wrong, room, "%s (%s), not %s", status, message, fields[STATUS]);
@@ -133,7 +133,7 @@ static int run(char *line) {
         } else if (outcome.status != HANGUP_OK) {
             bad = 1;
             snprintf(wrong, sizeof wrong, "with %d more to go: %s (%s)", left - 1,
-                     hangup_status_text((int32_t)outcome.status), hangup_error_message(outcome.error));
+                     hangup_status_text(outcome.status), hangup_error_message(outcome.error));
         }
         free(outcome.body);
         hangup_error_free(outcome.error);

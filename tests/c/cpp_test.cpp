@@ -78,12 +78,12 @@ constexpr bool is_chain(Ask ask) {
 static_assert(is_chain<Request>(ASK(header("a", "b"))) && is_chain<Request>(ASK(body("a"))));
 static_assert(is_chain<Request>(ASK(body([](char *, std::size_t) { return std::size_t(0); }))));
 static_assert(is_chain<Request>(ASK(body_file("a"))) && is_chain<Request>(ASK(timeout(hangup::Timeout::total, 1s))));
-static_assert(is_chain<Request>(ASK(min_rate(1, 1s))) && is_chain<Request>(ASK(connection(hangup::Mode::keep))));
+static_assert(is_chain<Request>(ASK(min_rate(1, 1s))) && is_chain<Request>(ASK(connection(hangup::ConnectionMode::keep))));
 static_assert(is_chain<Request>(ASK(retries(true))) && is_chain<Request>(ASK(redirects(1))));
 static_assert(is_chain<Request>(ASK(whole(1))) && is_chain<Request>(ASK(without_cancel())));
 static_assert(is_chain<Request>(ASK(cancel_with(hangup::CancelToken()))));
 static_assert(is_chain<Client>(ASK(timeout(hangup::Timeout::total, 1s))) && is_chain<Client>(ASK(header("a", "b"))));
-static_assert(is_chain<Client>(ASK(connection(hangup::Mode::keep))) && is_chain<Client>(ASK(max_head(1))));
+static_assert(is_chain<Client>(ASK(connection(hangup::ConnectionMode::keep))) && is_chain<Client>(ASK(max_head(1))));
 static_assert(is_chain<Client>(ASK(redirects(1))) && is_chain<Client>(ASK(sensitive_header("a"))));
 static_assert(is_chain<Client>(ASK(retries(true))) && is_chain<Client>(ASK(decode(true))));
 static_assert(is_chain<Client>(ASK(cookies(true))) && is_chain<Client>(ASK(set_cookie("a", "b"))));
@@ -91,10 +91,10 @@ static_assert(is_chain<Client>(ASK(clear_cookies())) && is_chain<Client>(ASK(pro
 static_assert(is_chain<Client>(ASK(proxy_from_env())) && is_chain<Client>(ASK(no_proxy("a"))));
 static_assert(is_chain<Client>(ASK(local_address("a"))) && is_chain<Client>(ASK(tls_roots("a"))));
 static_assert(is_chain<Client>(ASK(tls_roots_file("a"))) && is_chain<Client>(ASK(tls_certificate("a", "b"))));
-static_assert(is_chain<Client>(ASK(tls_dangerously_trust_anybody(true))));
-static_assert(is_chain<hangup::Manager>(ASK(limit(1, 1))) && is_chain<hangup::Manager>(ASK(set_address("a", "b"))));
+static_assert(is_chain<Client>(ASK(tls_dangerously_accept_any_certificate(true))));
+static_assert(is_chain<hangup::Manager>(ASK(limit(HANGUP_LIMIT_TOTAL, 1))) && is_chain<hangup::Manager>(ASK(set_address("a", "b"))));
 static_assert(is_chain<hangup::Manager>(ASK(resolver(hangup::Resolver()))));
-static_assert(is_chain<hangup::Options>(ASK(limit(1, 1))) && is_chain<hangup::CancelToken>(ASK(after(1s))));
+static_assert(is_chain<hangup::Options>(ASK(limit(HANGUP_LIMIT_TOTAL, 1))) && is_chain<hangup::CancelToken>(ASK(after(1s))));
 
 // Nothing that is borrowed from a list can be had of a temporary one.
 template <class Of, class = void>
@@ -136,15 +136,15 @@ void a_connection_is_used_again_and_seen() {
     const hangup::Connections list = manager.connections();
     CHECK(list.size() == 1 && !list.empty());
     for (const hangup::ConnectionInfo &info : list) {
-        CHECK(info.id == connection && info.state == hangup::State::idle && info.idle && info.requests == 2);
+        CHECK(info.id == connection && info.state == hangup::ConnectionState::idle && info.idle && info.requests == 2);
         CHECK(given("hello").compare(0, info.origin.size(), info.origin) == 0 && !info.closing && info.tls.empty());
         CHECK(hangup::to_string(info.state) == "idle");
     }
     CHECK(manager.stats().reused == 1);
-    CHECK(!manager.why_closed(connection));
+    CHECK(!manager.close_reason(connection));
     manager.close(connection);
-    CHECK(manager.why_closed(connection) == hangup::Reason::closed_by_id);
-    CHECK(hangup::to_string(hangup::Reason::peer_reset) == "peer reset");
+    CHECK(manager.close_reason(connection) == hangup::CloseReason::closed_by_id);
+    CHECK(hangup::to_string(hangup::CloseReason::peer_reset) == "peer reset");
     CHECK(failure_of([&] { manager.close(connection); }).status() == hangup::Status::not_found);
     CHECK(manager.connections().empty());
 }
@@ -256,12 +256,12 @@ void handles_are_shared_and_moved() {
 void settings_reach_the_wire() {
     hangup::Client client{hangup::Manager()};
     client.header("X-Default", "1").header("X-Gone", "1").header("X-Gone", std::nullopt);
-    client.timeout(hangup::Timeout::total, 10s).max_head(10000).tls_dangerously_trust_anybody(false);
+    client.timeout(hangup::Timeout::total, 10s).max_head(10000).tls_dangerously_accept_any_certificate(false);
     auto answer = client.send(hangup::Request("GET", given("echo"))
                                   .header("X-Own", "2")
                                   .timeout(hangup::Timeout::read, hangup::no_limit)
                                   .min_rate(1, 30s)
-                                  .connection(hangup::Mode::close_after));
+                                  .connection(hangup::ConnectionMode::close_after));
     const std::string head(answer.read_all());
     CHECK(head.find("1\r\n") != std::string::npos && head.find("2\r\n") != std::string::npos);
     CHECK(head.find("lose") != std::string::npos && head.find("one") == std::string::npos);
@@ -339,7 +339,7 @@ void cancel_and_close_from_another_thread() {
     auto wait_for_use = [&manager] {
         for (;;) {
             for (const auto &info : manager.connections()) {
-                if (info.state == hangup::State::in_use && info.bytes_out > 0) {
+                if (info.state == hangup::ConnectionState::in_use && info.bytes_out > 0) {
                     return;
                 }
             }
@@ -365,7 +365,7 @@ void cancel_and_close_from_another_thread() {
     hangup::Response response = client.get(given("half"));
     std::thread closer([&] {
         std::this_thread::sleep_for(50ms);
-        response.close(hangup::How::now);
+        response.close(hangup::CloseMode::now);
     });
     char piece[64];
     auto closed = failure_of([&] {
@@ -378,7 +378,7 @@ void cancel_and_close_from_another_thread() {
 
     client.get(given("hello")).read_all();
     const std::string origin(manager.connections()[0].origin);
-    CHECK(manager.close_origin(origin, hangup::How::now) == 1 && manager.close_all() == 0);
+    CHECK(manager.close_origin(origin, hangup::CloseMode::now) == 1 && manager.close_all() == 0);
     client.get(given("hello")).read_all();
     CHECK(manager.close_idle(1h) == 0 && manager.close_idle() == 1);
 }
@@ -390,7 +390,7 @@ void limits_are_told_and_a_drain_says_what_is_left() {
     CHECK(manager.limit(HANGUP_LIMIT_QUEUE) == 0);
     auto zero = failure_of([&] { manager.limit(HANGUP_LIMIT_TOTAL, 0); });
     CHECK(zero.status() == hangup::Status::invalid_argument && zero.message().find("drain") != std::string_view::npos);
-    CHECK(failure_of([&] { (void)manager.limit(99); }).status() == hangup::Status::invalid_argument);
+    CHECK(failure_of([&] { (void)manager.limit(static_cast<hangup_limit>(99)); }).status() == hangup::Status::invalid_argument);
 
     hangup::Client client(manager);
     hangup::Response open = client.get(given("hello"));
@@ -403,7 +403,7 @@ void limits_are_told_and_a_drain_says_what_is_left() {
     auto left = failure_of([&] { manager.drain(20ms); });
     CHECK(left.status() == hangup::Status::timed_out && left.left() == 1);
     open.read_all();
-    CHECK(manager.why_closed(open.connection()) == hangup::Reason::network_changed);
+    CHECK(manager.close_reason(open.connection()) == hangup::CloseReason::network_changed);
     manager.drain(hangup::no_limit);
     CHECK(failure_of([&] { (void)client.get(given("hello")); }).status() == hangup::Status::shut_down);
 }
@@ -419,10 +419,10 @@ void events_come_in_their_order() {
     for (auto event = events.next(); event; event = events.next(0s)) {
         CHECK(event->number == ++number && event->connection != 0 && event->at >= 0s);
         CHECK(given("hello").compare(0, event->origin.size(), event->origin) == 0);
-        CHECK(event->took.has_value() == (event->what == hangup::Happened::phase));
+        CHECK(event->took.has_value() == (event->what == hangup::EventType::phase));
         CHECK(event->took.has_value() == (event->phase != hangup::Phase::none));
-        CHECK(event->reason.has_value() == (event->what == hangup::Happened::closed));
-        if (event->what != hangup::Happened::phase) {
+        CHECK(event->reason.has_value() == (event->what == hangup::EventType::closed));
+        if (event->what != hangup::EventType::phase) {
             told.append(to_string(event->what)).append(" ");
         }
     }

@@ -70,7 +70,7 @@ static void no_signal_is_raised_when_the_peer_is_gone(void) {
         hangup_error *error = NULL;
         hangup_status status = hangup_client_send(client, request, &response, &error);
         if (status != HANGUP_PEER_RESET && status != HANGUP_PEER_CLOSED) {
-            FAIL("%s: %s", hangup_status_text((int32_t)status), hangup_error_message(error));
+            FAIL("%s: %s", hangup_status_text(status), hangup_error_message(error));
         }
         hangup_error_free(error);
         hangup_request_free(request);

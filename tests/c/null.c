@@ -53,16 +53,26 @@ static void count(void *user_data) {
 static void versions_and_names(void) {
     CHECK(hangup_version() > 0 && hangup_version_text() != NULL);
     for (int32_t number = -2; number < 120; number++) {
-        CHECK(hangup_status_text(number) != NULL && hangup_phase_text(number) != NULL);
-        CHECK(hangup_timeout_text(number) != NULL && hangup_connection_state_text(number) != NULL);
-        CHECK(hangup_close_reason_text(number) != NULL && hangup_event_type_text(number) != NULL);
+        CHECK(hangup_status_text((hangup_status)number) != NULL && hangup_phase_text((hangup_phase)number) != NULL);
+        CHECK(hangup_timeout_text((hangup_timeout)number) != NULL && hangup_connection_state_text((hangup_connection_state)number) != NULL);
+        CHECK(hangup_close_reason_text((hangup_close_reason)number) != NULL && hangup_event_type_text((hangup_event_type)number) != NULL);
+        CHECK(hangup_sent_text((hangup_sent)number) != NULL && hangup_limit_text((hangup_limit)number) != NULL);
+        CHECK(hangup_close_mode_text((hangup_close_mode)number) != NULL);
+        CHECK(hangup_connection_mode_text((hangup_connection_mode)number) != NULL);
+        CHECK(hangup_completion_type_text((hangup_completion_type)number) != NULL);
     }
-    CHECK_TEXT("UNKNOWN", hangup_status_text(INT32_MIN));
-    CHECK_TEXT("unknown", hangup_phase_text(-1));
-    CHECK_TEXT("unknown", hangup_timeout_text(INT32_MAX));
-    CHECK_TEXT("unknown", hangup_connection_state_text(-1));
-    CHECK_TEXT("unknown", hangup_close_reason_text(0));
-    CHECK_TEXT("unknown", hangup_event_type_text(0));
+    CHECK_TEXT("UNKNOWN", hangup_status_text((hangup_status)INT32_MIN));
+    CHECK_TEXT("unknown", hangup_phase_text((hangup_phase)-1));
+    CHECK_TEXT("unknown", hangup_timeout_text((hangup_timeout)INT32_MAX));
+    CHECK_TEXT("unknown", hangup_connection_state_text((hangup_connection_state)-1));
+    CHECK_TEXT("unknown", hangup_close_reason_text((hangup_close_reason)0));
+    CHECK_TEXT("unknown", hangup_event_type_text((hangup_event_type)0));
+    CHECK_TEXT("unknown", hangup_limit_text((hangup_limit)0));
+    CHECK_TEXT("per_origin", hangup_limit_text(HANGUP_LIMIT_PER_ORIGIN));
+    CHECK_TEXT("part", hangup_sent_text(HANGUP_SENT_PART));
+    CHECK_TEXT("now", hangup_close_mode_text(HANGUP_CLOSE_MODE_NOW));
+    CHECK_TEXT("close after", hangup_connection_mode_text(HANGUP_CONNECTION_MODE_CLOSE_AFTER));
+    CHECK_TEXT("read", hangup_completion_type_text(HANGUP_COMPLETION_TYPE_READ));
 }
 
 /** An error is asked after a failure, so its answers to a handle that is none are harmless values. */

@@ -19,7 +19,7 @@ static void *send_here(void *argument) {
     hangup_request *request = new_request("GET", given("silent"));
     CHECK_OK(hangup_request_set_cancel(request, self->cancel), NULL);
     hangup_response *response = NULL;
-    self->answered = hangup_client_send(self->client, request, &response, NULL);
+    self->answered = (int32_t)hangup_client_send(self->client, request, &response, NULL);
     hangup_request_free(request);
     pthread_testcancel();
     return NULL;
@@ -28,7 +28,7 @@ static void *send_here(void *argument) {
 static void *take_here(void *argument) {
     caller *self = argument;
     hangup_completion done = {.size = sizeof done};
-    self->answered = hangup_queue_next(self->queue, HANGUP_NO_LIMIT, &done);
+    self->answered = (int32_t)hangup_queue_next(self->queue, HANGUP_NO_LIMIT, &done);
     CHECK_STATUS(HANGUP_CANCELLED, done.status, done.error);
     hangup_error_free(done.error);
     pthread_testcancel();

@@ -84,7 +84,7 @@ static const char *method(void) {
 }
 
 /** What a call answered, and its error, which goes into the pool or to its end. */
-static void judge(const char *call, int32_t status, hangup_error *error);
+static void judge(const char *call, hangup_status status, hangup_error *error);
 
 /** Puts a handle into the pool, and ends the one that was there; ends the new one if all places are busy. */
 static void keep(int type, void *handle);
@@ -122,7 +122,7 @@ static slot *borrow(int type) {
     return place;
 }
 
-static void judge(const char *call, int32_t status, hangup_error *error) {
+static void judge(const char *call, hangup_status status, hangup_error *error) {
     atomic_fetch_add(&calls_made, 1);
     const char *name = hangup_status_text(status);
     if (status == HANGUP_PANIC || name == NULL || name[0] == '\0') {
@@ -141,7 +141,7 @@ static void judge(const char *call, int32_t status, hangup_error *error) {
     do {                                                                              \
         hangup_error *error = NULL;                                                   \
         int wants = roll(4) != 0;                                                     \
-        int32_t status = function(__VA_ARGS__, wants ? &error : NULL);                \
+        hangup_status status = function(__VA_ARGS__, wants ? &error : NULL);                \
         if (wants && (status != HANGUP_OK) != (error != NULL)) {                      \
             FAIL("%s answered %d, and there is %s error", #function, status,          \
                  error == NULL ? "no" : "an");                                        \
@@ -194,7 +194,7 @@ static void on_manager(hangup_manager *manager) {
     hangup_close_reason reason = 0;
     int64_t limit = 0;
     size_t count = 0;
-    int32_t how = roll(5) == 0 ? (int32_t)number() : (int32_t)roll(2);
+    hangup_close_mode how = roll(5) == 0 ? (hangup_close_mode)number() : (hangup_close_mode)roll(2);
     switch (roll(20)) {
     case 0: PLAIN_CALL(hangup_manager_stats, manager, &stats); break;
     case 1: CALL(hangup_manager_preconnect, manager, url(), roll(3), &count); break;
@@ -207,8 +207,8 @@ static void on_manager(hangup_manager *manager) {
     case 8: PLAIN_CALL(hangup_manager_close_reason, manager, roll(100), &reason); break;
     case 9: CALL(hangup_manager_drain, manager, short_ms()); break;
     case 10: PLAIN_CALL(hangup_manager_shutdown, manager); break;
-    case 11: CALL(hangup_manager_set_limit, manager, (int32_t)roll(11), number()); break;
-    case 12: PLAIN_CALL(hangup_manager_limit, manager, (int32_t)roll(11), &limit); break;
+    case 11: CALL(hangup_manager_set_limit, manager, (hangup_limit)roll(11), number()); break;
+    case 12: PLAIN_CALL(hangup_manager_limit, manager, (hangup_limit)roll(11), &limit); break;
     case 13:
         CALL(hangup_manager_connections, manager, &list);
         keep(LIST, list);
@@ -239,9 +239,9 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
     int32_t on = (int32_t)roll(3) - 1;
     switch (roll(31)) {
     case 27: CALL(hangup_client_set_max_codings, client, number()); break;
-    case 0: CALL(hangup_client_set_timeout, client, 1 + (int32_t)roll(10), short_ms()); break;
+    case 0: CALL(hangup_client_set_timeout, client, (hangup_timeout)(1 + roll(10)), short_ms()); break;
     case 1: CALL(hangup_client_set_header, client, text(), text()); break;
-    case 2: CALL(hangup_client_set_connection_mode, client, (int32_t)roll(4)); break;
+    case 2: CALL(hangup_client_set_connection_mode, client, (hangup_connection_mode)roll(4)); break;
     case 3: CALL(hangup_client_set_max_head, client, size()); break;
     case 4: CALL(hangup_client_preconnect, client, url(), roll(3), &count); break;
     case 5: CALL(hangup_client_set_redirects, client, number()); break;
@@ -280,7 +280,7 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
     default: {
         int mine = queue != NULL && roll(2) == 0;
         hangup_error *error = NULL;
-        int32_t status = hangup_client_submit(client, request, mine ? queue : counted, roll(9), &error);
+        hangup_status status = hangup_client_submit(client, request, mine ? queue : counted, roll(9), &error);
         atomic_fetch_add(&submitted, status == HANGUP_OK && !mine);
         judge("hangup_client_submit", status, error);
     }
@@ -306,9 +306,9 @@ static void on_request(hangup_request *request, hangup_cancel *cancel) {
         CALL(hangup_request_set_body_reader, request, read_body, count_end, &readers_ended,
              roll(2) == 0 ? -1 : number());
         break;
-    case 5: CALL(hangup_request_set_timeout, request, 1 + (int32_t)roll(10), short_ms()); break;
+    case 5: CALL(hangup_request_set_timeout, request, (hangup_timeout)(1 + roll(10)), short_ms()); break;
     case 6: CALL(hangup_request_set_min_rate, request, number(), short_ms()); break;
-    case 7: CALL(hangup_request_set_connection_mode, request, (int32_t)roll(4)); break;
+    case 7: CALL(hangup_request_set_connection_mode, request, (hangup_connection_mode)roll(4)); break;
     case 8: CALL(hangup_request_set_retries, request, (int32_t)roll(3) - 1); break;
     case 9: CALL(hangup_request_set_redirects, request, number()); break;
     case 10: CALL(hangup_request_set_buffer_body, request, number()); break;
@@ -341,11 +341,11 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
     case 5:
     case 6: CALL(hangup_response_read, response, room, roll(sizeof room), &got); break;
     case 7: CALL(hangup_response_read_all, response, size(), &data, &got); break;
-    case 8: PLAIN_CALL(hangup_response_close, response, (int32_t)roll(3)); break;
+    case 8: PLAIN_CALL(hangup_response_close, response, (hangup_close_mode)roll(3)); break;
     default: {
         int mine = queue != NULL && roll(2) == 0;
         hangup_error *error = NULL;
-        int32_t status = hangup_response_submit_read(response, size(), mine ? queue : counted, roll(9), &error);
+        hangup_status status = hangup_response_submit_read(response, size(), mine ? queue : counted, roll(9), &error);
         atomic_fetch_add(&submitted, status == HANGUP_OK && !mine);
         judge("hangup_response_submit_read", status, error);
     }
@@ -354,7 +354,7 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
 
 static void take(hangup_queue *queue, int64_t patience) {
     hangup_completion completion = {.size = sizeof completion};
-    int32_t status = hangup_queue_next(queue, patience, &completion);
+    hangup_status status = hangup_queue_next(queue, patience, &completion);
     judge("hangup_queue_next", status, NULL);
     if (status == HANGUP_OK) {
         atomic_fetch_add(&completed, queue == counted);
@@ -398,21 +398,21 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
     case 5:
         use(hangup_error_message(error->handle));
         use(hangup_error_reason(error->handle));
-        ASK(hangup_error_phase(error->handle) + hangup_error_timeout(error->handle) + hangup_error_os_code(error->handle));
+        ASK((int)hangup_error_phase(error->handle) + (int)hangup_error_timeout(error->handle) + hangup_error_os_code(error->handle));
         ASK(hangup_error_retry_safe(error->handle) + hangup_error_reused(error->handle));
         ASK(hangup_error_connection(error->handle) + hangup_error_bytes_sent(error->handle));
-        ASK(hangup_error_sent(error->handle) + hangup_error_response_started(error->handle));
+        ASK((int)hangup_error_sent(error->handle) + hangup_error_response_started(error->handle));
         ASK(hangup_error_attempts(error->handle) + (size_t)hangup_error_status_code(error->handle));
         ASK(hangup_error_open_connections(error->handle));
         break;
     case 6:
         use(hangup_version_text());
         ASK(hangup_version());
-        use(hangup_phase_text((int32_t)number()));
-        use(hangup_timeout_text((int32_t)number()));
-        use(hangup_connection_state_text((int32_t)number()));
-        use(hangup_close_reason_text((int32_t)number()));
-        use(hangup_event_type_text((int32_t)number()));
+        use(hangup_phase_text((hangup_phase)number()));
+        use(hangup_timeout_text((hangup_timeout)number()));
+        use(hangup_connection_state_text((hangup_connection_state)number()));
+        use(hangup_close_reason_text((hangup_close_reason)number()));
+        use(hangup_event_type_text((hangup_event_type)number()));
         break;
     case 7: CALL(hangup_set_io_threads, roll(4)); break;
     case 8: PLAIN_CALL(hangup_set_interrupt_check, roll(2) == 0 ? interrupted : NULL, NULL, short_ms()); break;
@@ -441,7 +441,7 @@ static void begin_one(int type) {
         break;
     case OPTIONS: {
         hangup_options *options = hangup_options_new();
-        CALL(hangup_options_set_limit, options, (int32_t)roll(11), number());
+        CALL(hangup_options_set_limit, options, (hangup_limit)roll(11), number());
         pthread_rwlock_unlock(&of->lock);
         keep(OPTIONS, options);
         return;

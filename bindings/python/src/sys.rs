@@ -10,78 +10,66 @@ use std::ffi::{c_char, c_void};
 pub const HANGUP_VERSION: u32 = 1000;
 pub const HANGUP_VERSION_TEXT: &str = "0.1.0";
 pub const HANGUP_NO_LIMIT: i64 = -1;
-pub const HANGUP_TIMEOUT_NONE: i32 = 0;
-pub const HANGUP_TIMEOUT_TOTAL: i32 = 1;
-pub const HANGUP_TIMEOUT_POOL: i32 = 2;
-pub const HANGUP_TIMEOUT_RESOLVE: i32 = 3;
-pub const HANGUP_TIMEOUT_CONNECT: i32 = 4;
-pub const HANGUP_TIMEOUT_TLS: i32 = 5;
-pub const HANGUP_TIMEOUT_WRITE: i32 = 6;
-pub const HANGUP_TIMEOUT_HEAD: i32 = 7;
-pub const HANGUP_TIMEOUT_READ: i32 = 8;
-pub const HANGUP_TIMEOUT_MIN_RATE: i32 = 9;
-pub const HANGUP_TIMEOUT_TOKEN: i32 = 10;
-pub const HANGUP_PHASE_NONE: i32 = 0;
-pub const HANGUP_PHASE_POOL: i32 = 1;
-pub const HANGUP_PHASE_RESOLVE: i32 = 2;
-pub const HANGUP_PHASE_CONNECT: i32 = 3;
-pub const HANGUP_PHASE_PROXY: i32 = 4;
-pub const HANGUP_PHASE_TLS: i32 = 5;
-pub const HANGUP_PHASE_WRITE: i32 = 6;
-pub const HANGUP_PHASE_HEAD: i32 = 7;
-pub const HANGUP_PHASE_READ: i32 = 8;
-pub const HANGUP_CONNECTION_MODE_KEEP: i32 = 0;
-pub const HANGUP_CONNECTION_MODE_CLOSE_AFTER: i32 = 1;
-pub const HANGUP_CONNECTION_MODE_FRESH: i32 = 2;
-pub const HANGUP_CLOSE_MODE_GRACEFUL: i32 = 0;
-pub const HANGUP_CLOSE_MODE_NOW: i32 = 1;
-pub const HANGUP_CONNECTION_STATE_RESOLVING: i32 = 1;
-pub const HANGUP_CONNECTION_STATE_CONNECTING: i32 = 2;
-pub const HANGUP_CONNECTION_STATE_PROXY: i32 = 3;
-pub const HANGUP_CONNECTION_STATE_TLS: i32 = 4;
-pub const HANGUP_CONNECTION_STATE_IN_USE: i32 = 5;
-pub const HANGUP_CONNECTION_STATE_IDLE: i32 = 6;
-pub const HANGUP_CLOSE_REASON_DIAL_FAILED: i32 = 1;
-pub const HANGUP_CLOSE_REASON_PEER_CLOSED: i32 = 2;
-pub const HANGUP_CLOSE_REASON_PEER_RESET: i32 = 3;
-pub const HANGUP_CLOSE_REASON_ASKED_BY_REQUEST: i32 = 4;
-pub const HANGUP_CLOSE_REASON_ASKED_BY_RESPONSE: i32 = 5;
-pub const HANGUP_CLOSE_REASON_PROTOCOL_ERROR: i32 = 6;
-pub const HANGUP_CLOSE_REASON_BODY_LEFT_UNREAD: i32 = 7;
-pub const HANGUP_CLOSE_REASON_CANCELLED: i32 = 8;
-pub const HANGUP_CLOSE_REASON_TIMED_OUT: i32 = 9;
-pub const HANGUP_CLOSE_REASON_CLOSED_BY_ID: i32 = 10;
-pub const HANGUP_CLOSE_REASON_CLOSED_BY_ORIGIN: i32 = 11;
-pub const HANGUP_CLOSE_REASON_CLOSED_BY_ALL: i32 = 12;
-pub const HANGUP_CLOSE_REASON_IDLE_TOO_LONG: i32 = 13;
-pub const HANGUP_CLOSE_REASON_TOO_OLD: i32 = 14;
-pub const HANGUP_CLOSE_REASON_SERVED_ENOUGH: i32 = 15;
-pub const HANGUP_CLOSE_REASON_POOL_FULL: i32 = 16;
-pub const HANGUP_CLOSE_REASON_STALE_AT_CHECKOUT: i32 = 17;
-pub const HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN: i32 = 18;
-pub const HANGUP_CLOSE_REASON_FORKED_AWAY: i32 = 19;
-pub const HANGUP_CLOSE_REASON_NETWORK_CHANGED: i32 = 20;
-pub const HANGUP_SENT_NOTHING: i32 = 0;
-pub const HANGUP_SENT_PART: i32 = 1;
-pub const HANGUP_SENT_ALL: i32 = 2;
-pub const HANGUP_LIMIT_TOTAL: i32 = 1;
-pub const HANGUP_LIMIT_PER_ORIGIN: i32 = 2;
-pub const HANGUP_LIMIT_IDLE_TOTAL: i32 = 3;
-pub const HANGUP_LIMIT_IDLE_PER_ORIGIN: i32 = 4;
-pub const HANGUP_LIMIT_QUEUE: i32 = 5;
-pub const HANGUP_LIMIT_IDLE_MS: i32 = 6;
-pub const HANGUP_LIMIT_AGE_MS: i32 = 7;
-pub const HANGUP_LIMIT_REQUESTS: i32 = 8;
-pub const HANGUP_LIMIT_KEEP_ALIVE_MS: i32 = 9;
-pub const HANGUP_EVENT_TYPE_OPENED: i32 = 1;
-pub const HANGUP_EVENT_TYPE_LEASED: i32 = 2;
-pub const HANGUP_EVENT_TYPE_RETURNED: i32 = 3;
-pub const HANGUP_EVENT_TYPE_CLOSED: i32 = 4;
-pub const HANGUP_EVENT_TYPE_QUEUED: i32 = 5;
-pub const HANGUP_EVENT_TYPE_RETRIED: i32 = 6;
-pub const HANGUP_EVENT_TYPE_PHASE: i32 = 7;
-pub const HANGUP_COMPLETION_TYPE_RESPONSE: i32 = 1;
-pub const HANGUP_COMPLETION_TYPE_READ: i32 = 2;
+
+#[repr(C)]
+pub struct hangup_error {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_manager {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_options {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_connections {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_events {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_addresses {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_client {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_request {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_response {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_cancel {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_queue {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_string {
+    _opaque: [u8; 0],
+}
 
 pub type hangup_status = i32;
 pub const HANGUP_OK: hangup_status = 0;
@@ -113,71 +101,71 @@ pub const HANGUP_PROXY_FAILED: hangup_status = 39;
 pub const HANGUP_REDIRECT_REFUSED: hangup_status = 40;
 pub const HANGUP_PANIC: hangup_status = 99;
 
-#[repr(C)]
-pub struct hangup_addresses {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct hangup_cancel {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct hangup_client {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct hangup_connections {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct hangup_error {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct hangup_events {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct hangup_manager {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct hangup_options {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct hangup_queue {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct hangup_request {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct hangup_response {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct hangup_string {
-    _opaque: [u8; 0],
-}
-
 pub type hangup_phase = i32;
+pub const HANGUP_PHASE_NONE: hangup_phase = 0;
+pub const HANGUP_PHASE_POOL: hangup_phase = 1;
+pub const HANGUP_PHASE_RESOLVE: hangup_phase = 2;
+pub const HANGUP_PHASE_CONNECT: hangup_phase = 3;
+pub const HANGUP_PHASE_PROXY: hangup_phase = 4;
+pub const HANGUP_PHASE_TLS: hangup_phase = 5;
+pub const HANGUP_PHASE_WRITE: hangup_phase = 6;
+pub const HANGUP_PHASE_HEAD: hangup_phase = 7;
+pub const HANGUP_PHASE_READ: hangup_phase = 8;
 
 pub type hangup_timeout = i32;
+pub const HANGUP_TIMEOUT_NONE: hangup_timeout = 0;
+pub const HANGUP_TIMEOUT_TOTAL: hangup_timeout = 1;
+pub const HANGUP_TIMEOUT_POOL: hangup_timeout = 2;
+pub const HANGUP_TIMEOUT_RESOLVE: hangup_timeout = 3;
+pub const HANGUP_TIMEOUT_CONNECT: hangup_timeout = 4;
+pub const HANGUP_TIMEOUT_TLS: hangup_timeout = 5;
+pub const HANGUP_TIMEOUT_WRITE: hangup_timeout = 6;
+pub const HANGUP_TIMEOUT_HEAD: hangup_timeout = 7;
+pub const HANGUP_TIMEOUT_READ: hangup_timeout = 8;
+pub const HANGUP_TIMEOUT_MIN_RATE: hangup_timeout = 9;
+pub const HANGUP_TIMEOUT_TOKEN: hangup_timeout = 10;
 
 pub type hangup_sent = i32;
+pub const HANGUP_SENT_NOTHING: hangup_sent = 0;
+pub const HANGUP_SENT_PART: hangup_sent = 1;
+pub const HANGUP_SENT_ALL: hangup_sent = 2;
+
+pub type hangup_limit = i32;
+pub const HANGUP_LIMIT_TOTAL: hangup_limit = 1;
+pub const HANGUP_LIMIT_PER_ORIGIN: hangup_limit = 2;
+pub const HANGUP_LIMIT_IDLE_TOTAL: hangup_limit = 3;
+pub const HANGUP_LIMIT_IDLE_PER_ORIGIN: hangup_limit = 4;
+pub const HANGUP_LIMIT_QUEUE: hangup_limit = 5;
+pub const HANGUP_LIMIT_IDLE_MS: hangup_limit = 6;
+pub const HANGUP_LIMIT_AGE_MS: hangup_limit = 7;
+pub const HANGUP_LIMIT_REQUESTS: hangup_limit = 8;
+pub const HANGUP_LIMIT_KEEP_ALIVE_MS: hangup_limit = 9;
+
+pub type hangup_connection_state = i32;
+pub const HANGUP_CONNECTION_STATE_RESOLVING: hangup_connection_state = 1;
+pub const HANGUP_CONNECTION_STATE_CONNECTING: hangup_connection_state = 2;
+pub const HANGUP_CONNECTION_STATE_PROXY: hangup_connection_state = 3;
+pub const HANGUP_CONNECTION_STATE_TLS: hangup_connection_state = 4;
+pub const HANGUP_CONNECTION_STATE_IN_USE: hangup_connection_state = 5;
+pub const HANGUP_CONNECTION_STATE_IDLE: hangup_connection_state = 6;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hangup_connection_info {
+    pub size: usize,
+    pub id: u64,
+    pub origin: *const c_char,
+    pub peer: *const c_char,
+    pub local: *const c_char,
+    pub tls: *const c_char,
+    pub state: hangup_connection_state,
+    pub closing: i32,
+    pub age_ms: i64,
+    pub idle_ms: i64,
+    pub requests: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -200,32 +188,39 @@ pub struct hangup_stats {
 }
 
 pub type hangup_close_mode = i32;
+pub const HANGUP_CLOSE_MODE_GRACEFUL: hangup_close_mode = 0;
+pub const HANGUP_CLOSE_MODE_NOW: hangup_close_mode = 1;
 
 pub type hangup_close_reason = i32;
-
-pub type hangup_limit = i32;
-
-pub type hangup_connection_state = i32;
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct hangup_connection_info {
-    pub size: usize,
-    pub id: u64,
-    pub origin: *const c_char,
-    pub peer: *const c_char,
-    pub local: *const c_char,
-    pub tls: *const c_char,
-    pub state: hangup_connection_state,
-    pub closing: i32,
-    pub age_ms: i64,
-    pub idle_ms: i64,
-    pub requests: u64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-}
+pub const HANGUP_CLOSE_REASON_DIAL_FAILED: hangup_close_reason = 1;
+pub const HANGUP_CLOSE_REASON_PEER_CLOSED: hangup_close_reason = 2;
+pub const HANGUP_CLOSE_REASON_PEER_RESET: hangup_close_reason = 3;
+pub const HANGUP_CLOSE_REASON_ASKED_BY_REQUEST: hangup_close_reason = 4;
+pub const HANGUP_CLOSE_REASON_ASKED_BY_RESPONSE: hangup_close_reason = 5;
+pub const HANGUP_CLOSE_REASON_PROTOCOL_ERROR: hangup_close_reason = 6;
+pub const HANGUP_CLOSE_REASON_BODY_LEFT_UNREAD: hangup_close_reason = 7;
+pub const HANGUP_CLOSE_REASON_CANCELLED: hangup_close_reason = 8;
+pub const HANGUP_CLOSE_REASON_TIMED_OUT: hangup_close_reason = 9;
+pub const HANGUP_CLOSE_REASON_CLOSED_BY_ID: hangup_close_reason = 10;
+pub const HANGUP_CLOSE_REASON_CLOSED_BY_ORIGIN: hangup_close_reason = 11;
+pub const HANGUP_CLOSE_REASON_CLOSED_BY_ALL: hangup_close_reason = 12;
+pub const HANGUP_CLOSE_REASON_IDLE_TOO_LONG: hangup_close_reason = 13;
+pub const HANGUP_CLOSE_REASON_TOO_OLD: hangup_close_reason = 14;
+pub const HANGUP_CLOSE_REASON_SERVED_ENOUGH: hangup_close_reason = 15;
+pub const HANGUP_CLOSE_REASON_POOL_FULL: hangup_close_reason = 16;
+pub const HANGUP_CLOSE_REASON_STALE_AT_CHECKOUT: hangup_close_reason = 17;
+pub const HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN: hangup_close_reason = 18;
+pub const HANGUP_CLOSE_REASON_FORKED_AWAY: hangup_close_reason = 19;
+pub const HANGUP_CLOSE_REASON_NETWORK_CHANGED: hangup_close_reason = 20;
 
 pub type hangup_event_type = i32;
+pub const HANGUP_EVENT_TYPE_OPENED: hangup_event_type = 1;
+pub const HANGUP_EVENT_TYPE_LEASED: hangup_event_type = 2;
+pub const HANGUP_EVENT_TYPE_RETURNED: hangup_event_type = 3;
+pub const HANGUP_EVENT_TYPE_CLOSED: hangup_event_type = 4;
+pub const HANGUP_EVENT_TYPE_QUEUED: hangup_event_type = 5;
+pub const HANGUP_EVENT_TYPE_RETRIED: hangup_event_type = 6;
+pub const HANGUP_EVENT_TYPE_PHASE: hangup_event_type = 7;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -248,6 +243,9 @@ pub type hangup_resolve_end_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 pub type hangup_connection_mode = i32;
+pub const HANGUP_CONNECTION_MODE_KEEP: hangup_connection_mode = 0;
+pub const HANGUP_CONNECTION_MODE_CLOSE_AFTER: hangup_connection_mode = 1;
+pub const HANGUP_CONNECTION_MODE_FRESH: hangup_connection_mode = 2;
 
 pub type hangup_body_end_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void)>;
@@ -271,6 +269,8 @@ pub struct hangup_timings {
 }
 
 pub type hangup_completion_type = i32;
+pub const HANGUP_COMPLETION_TYPE_RESPONSE: hangup_completion_type = 1;
+pub const HANGUP_COMPLETION_TYPE_READ: hangup_completion_type = 2;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -282,7 +282,7 @@ pub struct hangup_completion {
     pub data: *const u8,
     pub data_size: usize,
     pub what: hangup_completion_type,
-    pub status: i32,
+    pub status: hangup_status,
 }
 
 pub type hangup_interrupt_check_fn =
@@ -291,15 +291,14 @@ pub type hangup_interrupt_check_fn =
 unsafe extern "C" {
     pub fn hangup_version() -> u32;
     pub fn hangup_version_text() -> *const c_char;
-    pub fn hangup_status_text(status: i32) -> *const c_char;
-    pub fn hangup_phase_text(phase: i32) -> *const c_char;
-    pub fn hangup_timeout_text(which: i32) -> *const c_char;
-    pub fn hangup_connection_state_text(state: i32) -> *const c_char;
-    pub fn hangup_close_reason_text(reason: i32) -> *const c_char;
-    pub fn hangup_error_status(error: *const hangup_error) -> i32;
+    pub fn hangup_status_text(status: hangup_status) -> *const c_char;
+    pub fn hangup_phase_text(phase: hangup_phase) -> *const c_char;
+    pub fn hangup_timeout_text(timeout: hangup_timeout) -> *const c_char;
+    pub fn hangup_sent_text(sent: hangup_sent) -> *const c_char;
+    pub fn hangup_error_status(error: *const hangup_error) -> hangup_status;
+    pub fn hangup_error_message(error: *const hangup_error) -> *const c_char;
     pub fn hangup_error_phase(error: *const hangup_error) -> hangup_phase;
     pub fn hangup_error_timeout(error: *const hangup_error) -> hangup_timeout;
-    pub fn hangup_error_message(error: *const hangup_error) -> *const c_char;
     pub fn hangup_error_reason(error: *const hangup_error) -> *const c_char;
     pub fn hangup_error_os_code(error: *const hangup_error) -> i32;
     pub fn hangup_error_retry_safe(error: *const hangup_error) -> i32;
@@ -317,26 +316,30 @@ unsafe extern "C" {
     pub fn hangup_manager_ref(manager: *const hangup_manager) -> *mut hangup_manager;
     pub fn hangup_manager_free(manager: *mut hangup_manager);
     pub fn hangup_manager_id(manager: *const hangup_manager) -> u64;
-    pub fn hangup_manager_stats(manager: *const hangup_manager, stats: *mut hangup_stats) -> hangup_status;
-    pub fn hangup_manager_preconnect(manager: *mut hangup_manager, origin: *const c_char, wanted: usize, begun: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_manager_close_connection(manager: *mut hangup_manager, id: u64, how: hangup_close_mode, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_manager_close_origin(manager: *mut hangup_manager, origin: *const c_char, how: hangup_close_mode, closed: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_manager_close_idle(manager: *mut hangup_manager, idle_for_ms: i64, closed: *mut usize) -> hangup_status;
-    pub fn hangup_manager_close_all(manager: *mut hangup_manager, how: hangup_close_mode, closed: *mut usize) -> hangup_status;
-    pub fn hangup_manager_network_changed(manager: *mut hangup_manager, closed: *mut usize) -> hangup_status;
-    pub fn hangup_manager_clear_addresses(manager: *mut hangup_manager) -> hangup_status;
-    pub fn hangup_manager_close_reason(manager: *const hangup_manager, id: u64, reason: *mut hangup_close_reason) -> hangup_status;
-    pub fn hangup_manager_drain(manager: *mut hangup_manager, timeout_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_manager_shutdown(manager: *mut hangup_manager) -> hangup_status;
-    pub fn hangup_manager_set_limit(manager: *mut hangup_manager, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_manager_limit(manager: *const hangup_manager, limit: hangup_limit, value: *mut i64) -> hangup_status;
+    pub fn hangup_limit_text(limit: hangup_limit) -> *const c_char;
     pub fn hangup_options_new() -> *mut hangup_options;
     pub fn hangup_options_set_limit(options: *mut hangup_options, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_options_free(options: *mut hangup_options);
+    pub fn hangup_manager_set_limit(manager: *mut hangup_manager, limit: hangup_limit, value: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_limit(manager: *const hangup_manager, limit: hangup_limit, value: *mut i64) -> hangup_status;
+    pub fn hangup_connection_state_text(state: hangup_connection_state) -> *const c_char;
     pub fn hangup_manager_connections(manager: *const hangup_manager, list: *mut *mut hangup_connections, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_connections_count(list: *const hangup_connections) -> usize;
     pub fn hangup_connections_at(list: *const hangup_connections, index: usize, info: *mut hangup_connection_info) -> hangup_status;
     pub fn hangup_connections_free(list: *mut hangup_connections);
+    pub fn hangup_manager_stats(manager: *const hangup_manager, stats: *mut hangup_stats) -> hangup_status;
+    pub fn hangup_manager_preconnect(manager: *mut hangup_manager, origin: *const c_char, wanted: usize, begun: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_close_mode_text(mode: hangup_close_mode) -> *const c_char;
+    pub fn hangup_close_reason_text(reason: hangup_close_reason) -> *const c_char;
+    pub fn hangup_manager_close_connection(manager: *mut hangup_manager, id: u64, mode: hangup_close_mode, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_close_origin(manager: *mut hangup_manager, origin: *const c_char, mode: hangup_close_mode, closed: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_close_idle(manager: *mut hangup_manager, idle_for_ms: i64, closed: *mut usize) -> hangup_status;
+    pub fn hangup_manager_close_all(manager: *mut hangup_manager, mode: hangup_close_mode, closed: *mut usize) -> hangup_status;
+    pub fn hangup_manager_close_reason(manager: *const hangup_manager, id: u64, reason: *mut hangup_close_reason) -> hangup_status;
+    pub fn hangup_manager_network_changed(manager: *mut hangup_manager, closed: *mut usize) -> hangup_status;
+    pub fn hangup_manager_drain(manager: *mut hangup_manager, timeout_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_shutdown(manager: *mut hangup_manager) -> hangup_status;
+    pub fn hangup_event_type_text(event_type: hangup_event_type) -> *const c_char;
     pub fn hangup_manager_events(manager: *mut hangup_manager, capacity: usize, events: *mut *mut hangup_events, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_events_next(events: *mut hangup_events, timeout_ms: i64, event: *mut hangup_event) -> hangup_status;
     pub fn hangup_events_origin(events: *const hangup_events) -> *const c_char;
@@ -344,17 +347,11 @@ unsafe extern "C" {
     pub fn hangup_events_fd(events: *const hangup_events) -> i32;
     pub fn hangup_events_close(events: *const hangup_events) -> hangup_status;
     pub fn hangup_events_free(events: *mut hangup_events);
-    pub fn hangup_event_type_text(what: i32) -> *const c_char;
-    pub fn hangup_manager_set_address(manager: *mut hangup_manager, host: *const c_char, addresses: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_set_resolver(manager: *mut hangup_manager, resolve: hangup_resolve_fn, end: hangup_resolve_end_fn, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_addresses_add(addresses: *mut hangup_addresses, address: *const c_char) -> hangup_status;
-    pub fn hangup_cancel_new() -> *mut hangup_cancel;
-    pub fn hangup_cancel_child(parent: *mut hangup_cancel, child: *mut *mut hangup_cancel) -> hangup_status;
-    pub fn hangup_cancel_ref(cancel: *const hangup_cancel) -> *mut hangup_cancel;
-    pub fn hangup_cancel_fire_after(cancel: *mut hangup_cancel, ms: i64) -> hangup_status;
-    pub fn hangup_cancel_fire(cancel: *mut hangup_cancel, reason: *const c_char);
-    pub fn hangup_cancel_is_fired(cancel: *const hangup_cancel) -> i32;
-    pub fn hangup_cancel_free(cancel: *mut hangup_cancel);
+    pub fn hangup_manager_set_address(manager: *mut hangup_manager, host: *const c_char, addresses: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_manager_clear_addresses(manager: *mut hangup_manager) -> hangup_status;
+    pub fn hangup_connection_mode_text(mode: hangup_connection_mode) -> *const c_char;
     pub fn hangup_client_new(manager: *mut hangup_manager, client: *mut *mut hangup_client, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_ref(client: *const hangup_client) -> *mut hangup_client;
     pub fn hangup_client_free(client: *mut hangup_client);
@@ -363,18 +360,11 @@ unsafe extern "C" {
     pub fn hangup_client_set_header(client: *mut hangup_client, name: *const c_char, value: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_connection_mode(client: *mut hangup_client, mode: hangup_connection_mode, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_max_head(client: *mut hangup_client, bytes: usize, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_get(client: *mut hangup_client, url: *const c_char, total_ms: i64, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_preconnect(client: *mut hangup_client, url: *const c_char, wanted: usize, begun: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_send(client: *mut hangup_client, request: *mut hangup_request, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_redirects(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_set_retries(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_add_sensitive_header(client: *mut hangup_client, name: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_retries(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_decode(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_max_codings(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_set_cookies(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_add_cookie(client: *mut hangup_client, url: *const c_char, cookie: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_cookies_for(client: *const hangup_client, url: *const c_char, cookies: *mut *mut hangup_string, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_client_clear_cookies(client: *mut hangup_client) -> hangup_status;
     pub fn hangup_client_set_tls_roots(client: *mut hangup_client, pem: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_tls_roots_file(client: *mut hangup_client, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_tls_certificate(client: *mut hangup_client, certificate_pem: *const u8, certificate_size: usize, key_pem: *const u8, key_size: usize, error: *mut *mut hangup_error) -> hangup_status;
@@ -383,9 +373,14 @@ unsafe extern "C" {
     pub fn hangup_client_set_proxy_from_env(client: *mut hangup_client, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_no_proxy(client: *mut hangup_client, list: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_local_address(client: *mut hangup_client, address: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_cookies(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_add_cookie(client: *mut hangup_client, url: *const c_char, cookie: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_cookies_for(client: *const hangup_client, url: *const c_char, cookies: *mut *mut hangup_string, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_clear_cookies(client: *mut hangup_client) -> hangup_status;
     pub fn hangup_request_new(method: *const c_char, url: *const c_char, request: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_copy(request: *const hangup_request, copy: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_free(request: *mut hangup_request);
+    pub fn hangup_request_method(request: *const hangup_request) -> *const c_char;
     pub fn hangup_request_add_header(request: *mut hangup_request, name: *const c_char, value: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_body(request: *mut hangup_request, data: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_body_borrowed(request: *mut hangup_request, data: *const u8, size: usize, end: hangup_body_end_fn, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
@@ -398,7 +393,9 @@ unsafe extern "C" {
     pub fn hangup_request_set_redirects(request: *mut hangup_request, max: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_buffer_body(request: *mut hangup_request, at_most: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_cancel(request: *mut hangup_request, cancel: *mut hangup_cancel) -> hangup_status;
-    pub fn hangup_request_method(request: *const hangup_request) -> *const c_char;
+    pub fn hangup_client_get(client: *mut hangup_client, url: *const c_char, total_ms: i64, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_send(client: *mut hangup_client, request: *mut hangup_request, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_preconnect(client: *mut hangup_client, url: *const c_char, wanted: usize, begun: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_status_code(response: *const hangup_response) -> i32;
     pub fn hangup_response_version(response: *const hangup_response) -> i32;
     pub fn hangup_response_connection(response: *const hangup_response) -> u64;
@@ -414,16 +411,24 @@ unsafe extern "C" {
     pub fn hangup_response_read(response: *mut hangup_response, into: *mut c_void, room: usize, got: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_read_all(response: *mut hangup_response, at_most: usize, data: *mut *const u8, size: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_free_body(response: *mut hangup_response) -> hangup_status;
-    pub fn hangup_response_close(response: *mut hangup_response, how: i32) -> hangup_status;
+    pub fn hangup_response_close(response: *mut hangup_response, mode: hangup_close_mode) -> hangup_status;
     pub fn hangup_response_free(response: *mut hangup_response);
+    pub fn hangup_cancel_new() -> *mut hangup_cancel;
+    pub fn hangup_cancel_child(parent: *mut hangup_cancel, child: *mut *mut hangup_cancel) -> hangup_status;
+    pub fn hangup_cancel_ref(cancel: *const hangup_cancel) -> *mut hangup_cancel;
+    pub fn hangup_cancel_fire_after(cancel: *mut hangup_cancel, ms: i64) -> hangup_status;
+    pub fn hangup_cancel_fire(cancel: *mut hangup_cancel, reason: *const c_char);
+    pub fn hangup_cancel_is_fired(cancel: *const hangup_cancel) -> i32;
+    pub fn hangup_cancel_free(cancel: *mut hangup_cancel);
+    pub fn hangup_completion_type_text(completion_type: hangup_completion_type) -> *const c_char;
     pub fn hangup_queue_new() -> *mut hangup_queue;
+    pub fn hangup_client_submit(client: *mut hangup_client, request: *mut hangup_request, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_response_submit_read(response: *mut hangup_response, at_most: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_queue_fd(queue: *const hangup_queue) -> i32;
     pub fn hangup_queue_next(queue: *mut hangup_queue, timeout_ms: i64, completion: *mut hangup_completion) -> hangup_status;
     pub fn hangup_queue_set_caller_runs(queue: *const hangup_queue, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_queue_close(queue: *const hangup_queue) -> hangup_status;
     pub fn hangup_queue_free(queue: *mut hangup_queue);
-    pub fn hangup_client_submit(client: *mut hangup_client, request: *mut hangup_request, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_response_submit_read(response: *mut hangup_response, at_most: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_set_io_threads(count: usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_string_value(text: *const hangup_string, size: *mut usize) -> *const c_char;
     pub fn hangup_string_free(text: *mut hangup_string);

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use super::callback::{self, Thrown};
+use super::enums::hangup_status;
 use super::error::hangup_error;
 use super::guard::{Handle, guard, magic, status, text};
 use super::manager::hangup_manager;
 use super::proxy::address_of;
-use super::status::hangup_status;
 use crate::manager::Resolve;
 use crate::sync::lock;
 
