@@ -111,9 +111,13 @@ fn change(limits: &mut Limits, limit: hangup_limit, value: i64) -> Result<(), Er
             )
         })?),
     };
+    let limit = limit.get()?;
+    if value == Some(0) {
+        zero_ms(limit)?;
+    }
     let count = || value.map_or(usize::MAX, |value| usize::try_from(value).unwrap_or(usize::MAX));
     let time = || value.map(Duration::from_millis);
-    match limit.get()? {
+    match limit {
         Limit::Total => limits.total = count(),
         Limit::PerOrigin => limits.per_origin = count(),
         Limit::IdleTotal => limits.idle_total = count(),
@@ -145,4 +149,16 @@ fn value_of(limits: &Limits, limit: hangup_limit) -> Result<i64, Error> {
         Limit::Requests => limits.max_requests.map_or(HANGUP_NO_LIMIT, requests),
         Limit::KeepAliveMs => time(limits.keep_alive),
     })
+}
+
+/// Refuses a time of zero, in the terms of the header.
+fn zero_ms(limit: Limit) -> Result<(), Error> {
+    let instead = match limit {
+        Limit::IdleMs => "HANGUP_LIMIT_IDLE_TOTAL of 0 keeps no idle connection",
+        Limit::AgeMs => "HANGUP_LIMIT_REQUESTS of 1 closes each connection after one request",
+        Limit::KeepAliveMs => "HANGUP_NO_LIMIT never probes",
+        _ => return Ok(()),
+    };
+    let what = format!("a limit of 0 ms is refused: HANGUP_NO_LIMIT removes it; {instead}");
+    Err(Error::new(Kind::InvalidTimeout, what))
 }

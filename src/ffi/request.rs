@@ -233,8 +233,8 @@ pub unsafe extern "C" fn hangup_request_set_min_rate(
         let rate = match bytes_per_second {
             HANGUP_NO_LIMIT => None,
             rate => {
-                let rate = u64::try_from(rate).map_err(|_| {
-                    let what = "a negative minimum rate; HANGUP_NO_LIMIT takes it away";
+                let rate = u64::try_from(rate).ok().filter(|rate| *rate > 0).ok_or_else(|| {
+                    let what = "a minimum rate is greater than zero; HANGUP_NO_LIMIT removes it";
                     Error::new(Kind::InvalidArgument, what)
                 })?;
                 Some((rate, positive_ms(window_ms)?))
