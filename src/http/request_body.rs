@@ -10,15 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::exchange::ExchangeShared;
-use super::sent_file::SentFile;
+use super::sent_file::{DISKS, SentFile, SlowReader};
 use crate::caller_reader::{CallerBytes, CallerReader};
 use crate::error::Error;
 use crate::net::Stop;
 use crate::runtime::{NotDone, WorkerPool, is_on_fiber, run_on_own_worker};
 use crate::vocabulary::Kind;
-
-/// A reader that may block: a file, or code of the caller's.
-pub(crate) type SlowReader = Box<dyn Read + Send>;
 
 /// What a request's body is made from. Threads: one at a time.
 pub(crate) enum BodySource {
@@ -280,5 +277,4 @@ fn body_failed(what: String) -> Stop {
     Error::new(Kind::BodyFailed, what).into()
 }
 
-pub(super) static DISKS: WorkerPool = WorkerPool::for_blocking("hangup-file");
 static READERS: WorkerPool = WorkerPool::for_blocking("hangup-upload");

@@ -9,10 +9,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::request_body::{DISKS, SlowReader};
 use crate::error::Error;
-use crate::runtime::run_on_worker;
+use crate::runtime::{WorkerPool, run_on_worker};
 use crate::vocabulary::Kind;
+
+/// A reader that may block: a file, or code of the caller's.
+pub(super) type SlowReader = Box<dyn Read + Send>;
 
 /// What is sent of a file. Threads: a value.
 pub(crate) enum SentFile {
@@ -70,7 +72,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> Error {
 }
 
 /// A file that must end where it said: before its last piece is given, it is seen that nothing
-/// follows. [`BodyReader`](super::request_body::BodyReader) notices a file that is shorter.
+/// follows. The reader of the body notices a file that is shorter.
 struct Exactly {
     file: File,
     size: u64,
@@ -106,5 +108,6 @@ fn has_more(file: &mut File) -> io::Result<bool> {
     }
 }
 
+pub(super) static DISKS: WorkerPool = WorkerPool::for_blocking("hangup-file");
 /// What is read before its length is announced.
 const SMALL: u64 = 64 * 1024;

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, Record};
 use super::control::{Cause, Control};
 use super::key::PoolKey;
-use super::lease::LeaseRequest;
 use super::pool::{Dialled, LeaseError, Pool};
 use crate::net::Stop;
 use crate::net::dial::{self, Dial, DialConfig};
@@ -35,10 +34,11 @@ pub(super) fn dial(
     pool: &Arc<Pool>,
     control: &Arc<Control>,
     record: &Arc<Record>,
-    request: &LeaseRequest<'_>,
+    close_after: bool,
+    begin_phase: &dyn Fn(Phase) -> Deadline,
 ) -> Result<Outcome, LeaseError> {
     let mut dial = Some(prepare(pool, record));
-    let observer = DialOfExchange { record, control, begin_phase: request.begin_phase };
+    let observer = DialOfExchange { record, control, begin_phase };
     let result = match &mut dial {
         Some(dial) => dial.run(&observer, &control.register_wake()),
         None => Err(Stop::Ended),
@@ -47,7 +47,7 @@ pub(super) fn dial(
     let failure = match result {
         Ok(stream) => {
             let connection = dialled(record, stream);
-            return Ok(match pool.dialled(connection, control, request.close_after, now)? {
+            return Ok(match pool.dialled(connection, control, close_after, now)? {
                 Dialled::Mine(connection) => Outcome::Dialled(connection),
                 Dialled::Other(connection) => Outcome::Given(connection),
             });
@@ -61,7 +61,7 @@ pub(super) fn dial(
         _ => false,
     };
     let has_socket = dial.as_ref().is_some_and(Dial::has_socket);
-    let background = (goes_on && has_socket && !request.close_after)
+    let background = (goes_on && has_socket && !close_after)
         .then(|| Control::detached(pool))
         .filter(|background| pool.detach_dial(record.id, control, background));
     if background.is_none() {

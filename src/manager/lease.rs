@@ -68,7 +68,13 @@ impl Lease {
                     }
                     lease.replace()?
                 }
-                Checkout::Dial(record) => match dial::dial(pool, control, &record, request)? {
+                Checkout::Dial(record) => match dial::dial(
+                    pool,
+                    control,
+                    &record,
+                    request.close_after,
+                    request.begin_phase,
+                )? {
                     Outcome::Dialled(connection) => {
                         trim_stack();
                         return Ok(Self::new(pool, control, connection, false));

@@ -57,6 +57,15 @@ pub(super) struct ReceivedHead {
     for_engine: Vec<u8>,
 }
 
+/// A head that came.
+pub(super) enum HeadEvent {
+    Final(ReceivedHead),
+    /// A 1xx head (RFC 9110 section 15.2).
+    Interim {
+        status: u16,
+    },
+}
+
 impl Message {
     /// Makes an exchange and its message. `body_is_buffered`: sending the body's first bytes needs no
     /// wait.

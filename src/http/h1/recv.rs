@@ -1,8 +1,8 @@
 //! Receives a response: whole heads, and pieces of the body, within the timeouts and the minimum rate.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::codec::{BodyFraming, ReceivedHead, parse_head, protocol_error};
+use super::codec::{BodyFraming, HeadEvent, parse_head, protocol_error};
 use super::send::SentRequest;
 use super::transport::Transport;
 use crate::error::Error;
@@ -17,34 +17,6 @@ use crate::vocabulary::{Kind, Phase, Timeout};
 pub(in crate::http) struct ResponseStart {
     pub(in crate::http) head: RawHead,
     pub(in crate::http) framing: BodyFraming,
-}
-
-/// A head that came.
-pub(super) enum HeadEvent {
-    Final(ReceivedHead),
-    /// A 1xx head (RFC 9110 section 15.2).
-    Interim {
-        status: u16,
-    },
-}
-
-/// The minimum rate's window: what came in how much waiting.
-#[derive(Debug, Default)]
-pub(super) struct RateWindow {
-    waited: Duration,
-    bytes: u64,
-}
-
-impl RateWindow {
-    /// At its end: whether too little came. A new one begins if not.
-    fn is_slower_than(&mut self, rate: u64, window: Duration) -> bool {
-        let slower =
-            u128::from(self.bytes) * 1000 < u128::from(rate).saturating_mul(window.as_millis());
-        if !slower {
-            *self = Self::default();
-        }
-        slower
-    }
 }
 
 /// Waits for the head of the response.

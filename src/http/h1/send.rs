@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::codec::{
-    AfterHead, Await100Continue, AwaitedResponse, BodyEncoder, Message, ReceivedHead,
+    AfterHead, Await100Continue, AwaitedResponse, BodyEncoder, HeadEvent, Message, ReceivedHead,
     no_body_to_send,
 };
-use super::recv::HeadEvent;
 use super::transport::Transport;
 use crate::error::Error;
 use crate::http::exchange::Exchange;

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use super::buffers::IoBuffers;
-use super::codec::ReceivedHead;
+use super::codec::{HeadEvent, ReceivedHead};
+use super::min_rate::RateWindow;
 use super::proxy_form;
-use super::recv::{HeadEvent, RateWindow};
 use crate::error::Error;
 use crate::http::exchange::Exchange;
 use crate::manager::Lease;
