@@ -124,7 +124,7 @@ pub use client::Client;
 pub use error::Error;
 pub use http::Timings;
 pub use manager::{
-    Closer, ConnectionInfo, Event, EventKind, Events, Limits, Manager, Resolve, Stats,
+    ConnectionInfo, Event, EventKind, Events, EventsCloser, Limits, Manager, Resolve, Stats,
 };
 pub use request::{Body, Request};
 pub use response::{CloseHandle, ReadFuture, Redirect, Response, ResponseBody, ResponseHead};

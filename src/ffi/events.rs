@@ -12,7 +12,7 @@ use super::guard::{Handle, Report, guard, magic, or_default, out, report, room_i
 use super::manager::hangup_manager;
 use super::milliseconds::limit_ms;
 use crate::error::Error;
-use crate::manager::{Closer, Event, EventKind, Events};
+use crate::manager::{Event, EventKind, Events, EventsCloser};
 use crate::vocabulary::{Kind, Phase};
 
 /// Somebody who listens to a manager: everything that happens to its connections from the beginning on, in the
@@ -31,7 +31,7 @@ pub struct Listening {
     inner: Mutex<Inner>,
     lost: AtomicU64,
     descriptor: i32,
-    closer: Closer,
+    closer: EventsCloser,
 }
 
 /// The events, and what `hangup_events_origin` lends.

@@ -1,4 +1,6 @@
-//! One connection: its id, its states, and the one reason it ended for.
+//! One connection: its id, what is known of it, its bytes, and the one reason that it ends for.
+//!
+//! Knows nothing of the pool that keeps it.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -24,15 +26,15 @@ pub struct ConnectionInfo {
     pub local: Option<SocketAddr>,
     /// The TLS version, for example "TLSv1.3".
     pub tls: Option<&'static str>,
-    /// What it is doing.
+    /// What it does at the moment.
     pub state: ConnectionState,
     /// Whether it will be closed when its exchange ends.
     pub closing: bool,
-    /// Since it began to be dialled.
+    /// Since its dial began.
     pub age: Duration,
     /// Since it became idle, if it is.
     pub idle: Option<Duration>,
-    /// Requests begun on it.
+    /// Requests that were begun on it.
     pub requests: u64,
     /// Bytes received on the wire.
     pub bytes_in: u64,
@@ -40,15 +42,17 @@ pub struct ConnectionInfo {
     pub bytes_out: u64,
 }
 
-/// What is known of a connection, for whoever lists or ends it. Threads: any thread at any time.
+/// What is known of a connection by the threads that list or end it. It outlives the connection.
+/// Threads: any thread at any time.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) id: u64,
     pub(crate) key: Arc<PoolKey>,
-    pub(crate) born: Instant,
+    pub(crate) opened_at: Instant,
     pub(crate) requests: AtomicU64,
-    /// Asked to close when its exchange ends; the reason is kept with it.
+    /// 0, or the number of the [`CloseReason`] for which it is closed when its exchange ends.
     closing: AtomicU8,
+    /// A [`ConnectionState`], which counts while it is dialled.
     dialling: AtomicU8,
     wire: OnceLock<Connected>,
     tls: OnceLock<&'static str>,
@@ -63,8 +67,8 @@ struct Connected {
     local: Option<SocketAddr>,
 }
 
-/// A connection whole: what is known of it, and its bytes. It is owned by the pool while idle
-/// and by a lease while in use.
+/// A connection with its bytes. The pool owns it while it is idle, a lease while it is in use.
+/// Threads: one at a time.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) record: Arc<Record>,
@@ -77,7 +81,7 @@ impl Record {
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             key,
-            born: Instant::now(),
+            opened_at: Instant::now(),
             requests: AtomicU64::new(0),
             closing: AtomicU8::new(0),
             dialling: AtomicU8::new(ConnectionState::Resolving as u8),
@@ -86,8 +90,8 @@ impl Record {
         })
     }
 
-    /// The next step of a dial.
-    pub(crate) fn step(&self, state: ConnectionState) {
+    /// Says what the dial does.
+    pub(crate) fn set_dial_state(&self, state: ConnectionState) {
         self.dialling.store(state as u8, Ordering::Relaxed);
     }
 
@@ -95,11 +99,11 @@ impl Record {
         let addresses = stream.socket().enter().map(|socket| socket.addresses());
         let (peer, local) = addresses.unwrap_or_default();
         let (socket, traffic) = (Arc::clone(stream.socket()), Arc::clone(stream.traffic()));
-        // A record has one dial, so this is the only time.
+        // A record has one dial, so this is the only call.
         let _ = self.wire.set(Connected { socket, traffic, peer, local });
     }
 
-    pub(crate) fn secured(&self, version: Option<&'static str>) {
+    pub(crate) fn set_tls_version(&self, version: Option<&'static str>) {
         if let Some(version) = version {
             let _ = self.tls.set(version);
         }
@@ -109,45 +113,46 @@ impl Record {
         self.wire.get().map(|wire| Arc::clone(&wire.socket))
     }
 
-    pub(crate) fn served(&self) -> u64 {
+    pub(crate) fn requests_served(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Ends the socket, if there is one yet.
+    /// Ends the socket, if there is one yet. Idempotent.
     pub(crate) fn end(&self) {
         if let Some(wire) = self.wire.get() {
             wire.socket.end();
         }
     }
 
-    /// Closes this process's copy of the descriptor without a word on the wire.
+    /// Closes this process's copy of the descriptor and sends nothing.
     pub(crate) fn forget(&self) {
         if let Some(wire) = self.wire.get() {
             wire.socket.forget();
         }
     }
 
-    /// Asks for a close after the exchange. The first reason counts.
+    /// Marks it to be closed when its exchange ends. The first reason counts.
     pub(crate) fn close_after(&self, reason: CloseReason) {
         let _ =
             self.closing.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_closing(&self) -> Option<CloseReason> {
+    /// Why it is to be closed when its exchange ends, if it is.
+    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
         match self.closing.load(Ordering::Relaxed) {
             0 => None,
             number => CloseReason::ALL.iter().copied().find(|reason| *reason as u8 == number),
         }
     }
 
-    pub(crate) fn info(&self, at: Where, now: Instant) -> ConnectionInfo {
+    pub(crate) fn info(&self, placement: Placement, now: Instant) -> ConnectionInfo {
         let wire = self.wire.get();
         let traffic = wire.map(|wire| &wire.traffic);
         let count = |counter: Option<&AtomicU64>| counter.map_or(0, |c| c.load(Ordering::Relaxed));
-        let (state, idle) = match at {
-            Where::Dialling => (self.dial_state(), None),
-            Where::InUse => (ConnectionState::InUse, None),
-            Where::Idle(since) => {
+        let (state, idle) = match placement {
+            Placement::Dialling => (self.dial_state(), None),
+            Placement::InUse => (ConnectionState::InUse, None),
+            Placement::Idle(since) => {
                 (ConnectionState::Idle, Some(now.saturating_duration_since(since)))
             }
         };
@@ -158,8 +163,8 @@ impl Record {
             local: wire.and_then(|wire| wire.local),
             tls: self.tls.get().copied(),
             state,
-            closing: self.is_closing().is_some(),
-            age: now.saturating_duration_since(self.born),
+            closing: self.close_reason().is_some(),
+            age: now.saturating_duration_since(self.opened_at),
             idle,
             requests: self.requests.load(Ordering::Relaxed),
             bytes_in: count(traffic.map(|t| &t.bytes_in)),
@@ -177,9 +182,9 @@ impl Record {
     }
 }
 
-/// Where the pool has a connection.
+/// What the pool does with a connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Where {
+pub(crate) enum Placement {
     Dialling,
     InUse,
     Idle(Instant),

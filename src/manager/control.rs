@@ -4,9 +4,9 @@
 //! It is bound to the exchange, not to a socket: whatever comes after the exchange gave its
 //! connection back finds nothing to end.
 
+use std::fmt;
 use std::ops::Deref;
 
-use super::pool::Pool;
 use crate::cancel::{Watch, Why};
 use crate::runtime::Notify;
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -52,27 +52,34 @@ pub(crate) struct Control {
     detached: bool,
     /// There while the exchange waits for something that is no socket of its own.
     wake: Mutex<Option<Arc<Notify>>>,
-    pool: Weak<Pool>,
+    pool: Weak<dyn EndLease>,
+}
+
+/// The pool, as controls see it.
+pub(crate) trait EndLease: fmt::Debug + Send + Sync {
+    /// Closes the connection that an exchange uses, because another thread ended the exchange.
+    fn end_lease(&self, control: &Control, reason: CloseReason);
 }
 
 impl Control {
-    pub(crate) fn new(pool: &Arc<Pool>) -> Arc<Self> {
+    pub(crate) fn new(pool: &Arc<impl EndLease + 'static>) -> Arc<Self> {
         Self::make(pool, false)
     }
 
     /// For a dial that goes on in the background.
-    pub(super) fn detached(pool: &Arc<Pool>) -> Arc<Self> {
+    pub(super) fn detached(pool: &Arc<impl EndLease + 'static>) -> Arc<Self> {
         Self::make(pool, true)
     }
 
-    fn make(pool: &Arc<Pool>, detached: bool) -> Arc<Self> {
+    fn make(pool: &Arc<impl EndLease + 'static>, detached: bool) -> Arc<Self> {
+        let pool: Weak<dyn EndLease> = Arc::downgrade(pool) as Weak<_>;
         Arc::new(Self {
             cause: AtomicU8::new(0),
             connection: AtomicU64::new(0),
             ticket: AtomicU64::new(0),
             detached,
             wake: Mutex::new(None),
-            pool: Arc::downgrade(pool),
+            pool,
         })
     }
 

@@ -118,7 +118,7 @@ fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
 }
 
 fn dialled(record: &Arc<Record>, stream: Stream) -> Box<Connection> {
-    record.secured(stream.tls_version());
+    record.set_tls_version(stream.tls_version());
     Box::new(Connection { record: Arc::clone(record), stream })
 }
 
@@ -208,10 +208,10 @@ impl Drop for BackgroundDial {
 
 fn step(record: &Record, phase: Phase) {
     match phase {
-        Phase::Resolve => record.step(ConnectionState::Resolving),
-        Phase::Connect => record.step(ConnectionState::Connecting),
-        Phase::Proxy => record.step(ConnectionState::Proxy),
-        Phase::Tls => record.step(ConnectionState::Tls),
+        Phase::Resolve => record.set_dial_state(ConnectionState::Resolving),
+        Phase::Connect => record.set_dial_state(ConnectionState::Connecting),
+        Phase::Proxy => record.set_dial_state(ConnectionState::Proxy),
+        Phase::Tls => record.set_dial_state(ConnectionState::Tls),
         _ => {}
     }
 }

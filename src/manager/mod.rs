@@ -6,6 +6,7 @@
 mod connection;
 mod control;
 mod dial;
+mod event_log;
 mod events;
 mod key;
 mod lease;
@@ -23,7 +24,8 @@ use once_cell::sync::OnceCell;
 use crate::vocabulary::{CloseMode, CloseReason};
 pub use connection::ConnectionInfo;
 pub(crate) use control::{Cause, Control, WakeRegistration};
-pub use events::{Closer, Event, EventKind, Events};
+pub use event_log::EventKind;
+pub use events::{Event, Events, EventsCloser};
 pub(crate) use key::{Origin, PoolKey};
 pub(crate) use lease::{Lease, LeaseRequest};
 pub use limits::{Limits, Stats};
@@ -150,7 +152,7 @@ impl Manager {
             return Ok(());
         }
         let woken = wait(WaitFor { fd: None, notify: Some(&empty) }, WaitUntil::new(deadline));
-        match (woken.map_err(failed)?, self.pool.left(&empty)) {
+        match (woken.map_err(failed)?, self.pool.stop_waiting_for_drain(&empty)) {
             (_, 0) | (WakeReason::Notified, _) => Ok(()),
             (WakeReason::Interrupted, left) => {
                 let what = format!("interrupted by a signal; {left} connections are left");
@@ -232,7 +234,7 @@ impl Manager {
     /// # Errors
     /// [`Kind::InvalidArgument`] for a capacity of 0, [`Kind::System`].
     pub fn events(&self, capacity: usize) -> Result<Events, Error> {
-        Events::listen(&self.pool, capacity)
+        Events::subscribe(&self.pool, capacity)
     }
 
     /// Gives a host name these addresses, whatever anybody else says about it; none takes that back.

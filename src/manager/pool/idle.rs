@@ -1,204 +1,213 @@
-//! Connections that come back, and those that are idle: who gets them, and which have to go.
+//! Connections that come back, and idle ones: which waiter gets them, and which are closed.
 
-use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use super::deferred::Aftermath;
-use super::lru::Idle;
-use super::state::{Stage, State};
-use super::waiters::Next;
-use crate::manager::Limits;
+use super::deferred::Deferred;
+use super::entry::Stage;
+use super::lru::IdleRow;
+use super::state::State;
+use super::waiters::NextWaiter;
 use crate::manager::connection::{Connection, Record};
-use crate::manager::events::EventKind;
+use crate::manager::event_log::EventKind;
+use crate::manager::limits::Limits;
 use crate::vocabulary::CloseReason;
 
 impl State {
-    /// A connection is free: for whoever waits for it, to be idle, or to go.
+    /// A connection is free: gives it to a waiter, makes it idle, or closes it.
     pub(super) fn offer(
         &mut self,
         connection: Box<Connection>,
         now: Instant,
-        after: &mut Aftermath,
+        deferred: &mut Deferred,
     ) {
-        let Some((connection, line)) = self.bring(connection, now, after) else { return };
-        self.tell(EventKind::Returned, &connection.record, after);
-        let stamp = self.next_stamp;
-        self.next_stamp += 1;
-        self.keep(connection, (now, stamp), line, now, after);
+        let Some((connection, key_id)) = self.offer_to_waiters(connection, now, deferred) else {
+            return;
+        };
+        self.record_event(EventKind::Returned, &connection.record, deferred);
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.make_idle(connection, (now, seq), key_id, now, deferred);
     }
 
-    /// An idle connection was only looked at: nobody used it, so that it keeps its place.
+    /// [`offer`](Self::offer) after a probe: no exchange used the connection, so it keeps its place
+    /// among the idle ones.
     pub(super) fn put_back(
         &mut self,
         connection: Box<Connection>,
         place: (Instant, u64),
         now: Instant,
-        after: &mut Aftermath,
+        deferred: &mut Deferred,
     ) {
-        if let Some((connection, line)) = self.bring(connection, now, after) {
-            self.keep(connection, place, line, now, after);
+        if let Some((connection, key_id)) = self.offer_to_waiters(connection, now, deferred) {
+            self.make_idle(connection, place, key_id, now, deferred);
         }
     }
 
-    /// Brings a connection to whoever waits for it. It comes back, with its line, if nobody does.
-    fn bring(
+    /// Gives a connection to a waiter or closes it. Returns it, with the index of its key, if it
+    /// can stay and no waiter takes it.
+    fn offer_to_waiters(
         &mut self,
         connection: Box<Connection>,
         now: Instant,
-        after: &mut Aftermath,
+        deferred: &mut Deferred,
     ) -> Option<(Box<Connection>, usize)> {
-        let line = self.entries.get(&connection.record.id)?.slot.line();
-        if let Some(reason) = self.unfit(&connection.record, line, now) {
-            self.fall_with(connection, reason, after);
+        let key_id = self.entries.get(&connection.record.id)?.slot.key_id();
+        if let Some(reason) = self.must_close(&connection.record, key_id, now) {
+            self.close_returned(connection, reason, deferred);
             return None;
         }
-        match self.next_for(line) {
-            Next::Taker(ticket) => self.grant(ticket, connection, after),
-            // Somebody who came earlier needs the slot and can't use this connection.
-            Next::Seeker => self.fall_with(connection, CloseReason::PoolFull, after),
-            Next::Nobody => return Some((connection, line)),
+        match self.next_waiter(key_id) {
+            NextWaiter::Reuses(ticket) => self.grant(ticket, connection, deferred),
+            NextWaiter::NeedsSlot => {
+                self.close_returned(connection, CloseReason::PoolFull, deferred);
+            }
+            NextWaiter::None => return Some((connection, key_id)),
         }
         None
     }
 
     /// Why a connection can't serve another exchange, if it can't.
-    fn unfit(&self, record: &Record, line: usize, now: Instant) -> Option<CloseReason> {
+    fn must_close(&self, record: &Record, key_id: usize, now: Instant) -> Option<CloseReason> {
         let limits = &self.limits;
-        if let Some(reason) = record.is_closing() {
+        if let Some(reason) = record.close_reason() {
             return Some(reason);
         }
         if self.closed.is_some() {
             return Some(CloseReason::ManagerShutDown);
         }
-        if let Some(reason) = self.is_worn(record, now) {
+        if let Some(reason) = self.expired(record, now) {
             return Some(reason);
         }
         // The limits may have been lowered while it was in use.
-        let group = &self.groups[self.lines[line].group];
-        let too_many = group.staying() > limits.per_origin || self.staying() > limits.total;
+        let origin = &self.origins[self.keys[key_id].origin_id];
+        let too_many = origin.staying() > limits.per_origin || self.staying() > limits.total;
         too_many.then_some(CloseReason::PoolFull)
     }
 
-    /// Why a connection may not be used again, by what it has behind it.
-    pub(super) fn is_worn(&self, record: &Record, now: Instant) -> Option<CloseReason> {
+    /// Why a connection may not be used again, if it has reached its age or its number of requests.
+    pub(super) fn expired(&self, record: &Record, now: Instant) -> Option<CloseReason> {
         let limits = &self.limits;
-        if limits.max_requests.is_some_and(|most| record.served() >= most) {
+        if limits.max_requests.is_some_and(|most| record.requests_served() >= most) {
             return Some(CloseReason::ServedEnough);
         }
         let too_old = limits
             .age_of(record.id)
-            .is_some_and(|age| now.saturating_duration_since(record.born) >= age);
+            .is_some_and(|age| now.saturating_duration_since(record.opened_at) >= age);
         too_old.then_some(CloseReason::TooOld)
     }
 
-    fn keep(
+    fn make_idle(
         &mut self,
         connection: Box<Connection>,
-        (since, stamp): (Instant, u64),
-        line: usize,
+        (since, seq): (Instant, u64),
+        key_id: usize,
         now: Instant,
-        after: &mut Aftermath,
+        deferred: &mut Deferred,
     ) {
         let Limits { idle_total, idle_per_origin, .. } = self.limits;
         if idle_total == 0 || idle_per_origin == 0 {
-            return self.fall_with(connection, CloseReason::PoolFull, after);
+            return self.close_returned(connection, CloseReason::PoolFull, deferred);
         }
         let id = connection.record.id;
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        entry.stage = Stage::Idle { connection, since, stamp };
-        let group = self.lines[line].group;
-        self.lines[line].idle.add(Idle { id, stamp, since });
-        self.ages.add(Idle { id, stamp, since });
-        self.groups[group].idle += 1;
-        if self.groups[group].idle > idle_per_origin {
-            self.evict_of(group, after);
+        entry.stage = Stage::Idle { connection, since, seq };
+        let origin_id = self.keys[key_id].origin_id;
+        self.keys[key_id].idle.add(IdleRow { id, seq, since });
+        self.idle.add(IdleRow { id, seq, since });
+        self.origins[origin_id].idle += 1;
+        if self.origins[origin_id].idle > idle_per_origin {
+            self.evict_from_origin(origin_id, deferred);
         }
-        if self.ages.len() > idle_total {
-            self.evict(after);
+        if self.idle.len() > idle_total {
+            self.evict(deferred);
         }
-        self.plan_sweep(now, after);
+        self.schedule_sweep(now, deferred);
     }
 
-    /// The most recently used idle connection of a line.
-    pub(super) fn take_idle(
+    /// Takes the most recently used idle connection of a key. Closes those that have expired.
+    pub(super) fn take_newest_idle(
         &mut self,
-        line: usize,
+        key_id: usize,
         now: Instant,
-        after: &mut Aftermath,
+        deferred: &mut Deferred,
     ) -> Option<Box<Connection>> {
         loop {
-            let id = self.lines[line].idle.youngest()?.id;
-            match self.is_worn(&self.entries.get(&id)?.record, now) {
-                Some(reason) => self.fall(id, reason, after),
-                None => return self.pick(id),
+            let id = self.keys[key_id].idle.newest()?.id;
+            match self.expired(&self.entries.get(&id)?.record, now) {
+                Some(reason) => self.remove(id, reason, deferred),
+                None => return self.take_idle(id),
             }
         }
     }
 
-    /// Takes an idle connection out of its line; its entry stays, to be given a new stage.
-    pub(super) fn pick(&mut self, id: u64) -> Option<Box<Connection>> {
+    /// Takes an idle connection out of the lists of idle ones. Its entry stays, and the caller sets
+    /// its new stage.
+    pub(super) fn take_idle(&mut self, id: u64) -> Option<Box<Connection>> {
         let entry = self.entries.get_mut(&id)?;
         if !matches!(entry.stage, Stage::Idle { .. }) {
             return None;
         }
-        let stage = std::mem::replace(&mut entry.stage, Stage::Looked);
-        let Stage::Idle { connection, stamp, .. } = stage else { return None };
-        let line = &mut self.lines[entry.slot.line()];
-        line.idle.remove(stamp);
-        self.groups[line.group].idle -= 1;
-        self.ages.remove(stamp);
+        let stage = std::mem::replace(&mut entry.stage, Stage::Probing);
+        let Stage::Idle { connection, seq, .. } = stage else { return None };
+        let key = &mut self.keys[entry.slot.key_id()];
+        key.idle.remove(seq);
+        self.origins[key.origin_id].idle -= 1;
+        self.idle.remove(seq);
         Some(connection)
     }
 
-    /// The least recently used idle connection of an origin goes.
-    pub(super) fn evict_of(&mut self, group: usize, after: &mut Aftermath) -> bool {
-        let lines = self.groups[group].lines.iter();
-        let oldest = lines.filter_map(|line| self.lines[*line].idle.oldest());
-        let oldest = oldest.min_by_key(|row| row.stamp).map(|row| row.id);
-        oldest.map(|id| self.fall(id, CloseReason::PoolFull, after)).is_some()
+    /// Closes the least recently used idle connection of an origin; `false` if there is none.
+    pub(super) fn evict_from_origin(&mut self, origin_id: usize, deferred: &mut Deferred) -> bool {
+        let key_ids = self.origins[origin_id].key_ids.iter();
+        let oldest = key_ids.filter_map(|key_id| self.keys[*key_id].idle.oldest());
+        let oldest = oldest.min_by_key(|row| row.seq).map(|row| row.id);
+        oldest.map(|id| self.remove(id, CloseReason::PoolFull, deferred)).is_some()
     }
 
-    /// The least recently used idle connection of all goes.
-    pub(super) fn evict(&mut self, after: &mut Aftermath) -> bool {
-        let oldest = self.ages.oldest().map(|row| row.id);
-        oldest.map(|id| self.fall(id, CloseReason::PoolFull, after)).is_some()
+    /// Closes the least recently used idle connection of all; `false` if there is none.
+    pub(super) fn evict(&mut self, deferred: &mut Deferred) -> bool {
+        let oldest = self.idle.oldest().map(|row| row.id);
+        oldest.map(|id| self.remove(id, CloseReason::PoolFull, deferred)).is_some()
     }
 
-    /// Closes what has been idle for too long. Looks at the oldest only.
-    pub(super) fn expire(&mut self, now: Instant, after: &mut Aftermath) {
+    /// Closes the connections that have been idle for longer than the limit.
+    pub(super) fn close_idle_too_long(&mut self, now: Instant, deferred: &mut Deferred) {
         let Some(idle_for) = self.limits.idle_for else { return };
-        while let Some(row) = self.ages.oldest()
+        while let Some(row) = self.idle.oldest()
             && now.saturating_duration_since(row.since) >= idle_for
         {
-            self.fall(row.id, CloseReason::IdleTooLong, after);
+            self.remove(row.id, CloseReason::IdleTooLong, deferred);
         }
     }
 
-    pub(super) fn idle_since(&self, id: u64, stamp: u64) -> Option<Instant> {
+    /// Since when a connection is idle, if it is and has that sequence number.
+    pub(super) fn idle_since(&self, id: u64, seq: u64) -> Option<Instant> {
         match self.entries.get(&id)?.stage {
-            Stage::Idle { since, stamp: mine, .. } if mine == stamp => Some(since),
+            Stage::Idle { since, seq: current, .. } if current == seq => Some(since),
             _ => None,
         }
     }
 
-    /// Sees to it that the sweep comes in time for what has just become idle.
-    pub(super) fn plan_sweep(&mut self, now: Instant, after: &mut Aftermath) {
-        let at = now + self.limits.idle_for.map_or(TICK, |idle_for| idle_for.min(TICK));
-        // One that should have come long ago never got its thread.
-        if self.sweep_at.is_none_or(|planned| at < planned || planned + TICK < now) {
+    /// Schedules a sweep early enough for a connection that became idle now.
+    pub(super) fn schedule_sweep(&mut self, now: Instant, deferred: &mut Deferred) {
+        let wait = self.limits.idle_for.map_or(SWEEP_INTERVAL, |most| most.min(SWEEP_INTERVAL));
+        let at = now + wait;
+        // A sweep that is long overdue got no thread.
+        if self.sweep_at.is_none_or(|planned| at < planned || planned + SWEEP_INTERVAL < now) {
             self.sweep_at = Some(at);
-            after.sweep = Some((Weak::clone(&self.pool), at));
+            deferred.sweep = Some((self.swept.clone(), at));
         }
     }
 
-    /// When the sweep shall come next; `None` if nothing is idle.
+    /// When the sweep that has just ended must run again; `None` if nothing is idle.
     pub(super) fn next_sweep(&mut self, now: Instant) -> Option<Instant> {
-        let tick = now + TICK;
-        let due = |row: &Idle| self.limits.idle_for.and_then(|most| row.since.checked_add(most));
-        self.sweep_at = self.ages.oldest().map(|row| due(row).map_or(tick, |due| due.min(tick)));
+        let latest = now + SWEEP_INTERVAL;
+        let due = |row: &IdleRow| self.limits.idle_for.and_then(|most| row.since.checked_add(most));
+        let next = |row: &IdleRow| due(row).map_or(latest, |due| due.min(latest));
+        self.sweep_at = self.idle.oldest().map(next);
         self.sweep_at
     }
 }
 
-/// How often the sweep looks at what is idle.
-const TICK: Duration = Duration::from_millis(500);
+/// How often the idle connections are swept.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);

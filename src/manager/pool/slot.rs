@@ -1,40 +1,51 @@
 //! A slot: the right to have one socket open, counted by the limits.
 //!
-//! It is a guard: made with the connection's entry, dropped after the connection's socket was
-//! ended. So it can't leak, and can't be given back twice; and who waits for it dials only when
-//! the socket that had it is gone.
+//! A slot is a guard. It is made together with the connection's entry, and dropped after the
+//! connection's socket was ended. So it cannot leak and cannot be freed twice, and a waiter dials
+//! only after the socket that held the slot before is gone.
 
+use std::fmt;
 use std::sync::Weak;
 
-use super::Pool;
 use crate::process::fork_generation;
 
-/// Threads: any; never dropped under the pool's lock.
-#[derive(Debug)]
+/// Threads: any; never dropped under the pool's lock, because [`FreeSlots::free_slot`] takes it.
 pub(super) struct Slot {
-    pool: Weak<Pool>,
-    /// The line of its connection's key; kept for as long as the slot lives.
-    line: usize,
+    owner: Weak<dyn FreeSlots>,
+    /// The index of the connection's key; that entry is kept for as long as the slot lives.
+    key_id: usize,
     process: u32,
 }
 
+/// The pool, as its slots see it.
+pub(super) trait FreeSlots: Send + Sync {
+    /// The socket that held a slot under that key is gone.
+    fn free_slot(&self, key_id: usize);
+}
+
 impl Slot {
-    pub(super) fn new(pool: Weak<Pool>, line: usize) -> Self {
-        Self { pool, line, process: fork_generation() }
+    pub(super) fn new(owner: Weak<dyn FreeSlots>, key_id: usize) -> Self {
+        Self { owner, key_id, process: fork_generation() }
     }
 
-    pub(super) fn line(&self) -> usize {
-        self.line
+    pub(super) fn key_id(&self) -> usize {
+        self.key_id
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // The child of a fork has a pool of its own, which knows nothing of its parent's slots.
+        // The child of a fork has an empty pool, in which its parent's slots were never counted.
         if self.process == fork_generation()
-            && let Some(pool) = self.pool.upgrade()
+            && let Some(owner) = self.owner.upgrade()
         {
-            pool.release(self.line);
+            owner.free_slot(self.key_id);
         }
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("key_id", &self.key_id).finish_non_exhaustive()
     }
 }

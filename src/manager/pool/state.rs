@@ -1,285 +1,200 @@
-//! What the pool's lock protects: the maps, kept in step. Who waits is in [`waiters`](super::waiters),
-//! what is idle in [`idle`](super::idle).
+//! What the pool's lock protects: the maps, which every method leaves consistent. Waiters are served
+//! in [`waiters`](super::waiters), idle connections are kept in [`idle`](super::idle).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use slab::Slab;
 
-use super::deferred::Aftermath;
-use super::lru::Ages;
-use super::slot::Slot;
-use super::{LeaseError, Pool};
-use crate::manager::connection::{Connection, Record, Where};
+use super::deferred::Deferred;
+use super::entry::{Entry, Stage};
+use super::lru::LruList;
+use super::slot::{FreeSlots, Slot};
+use crate::manager::connection::{Connection, Record};
 use crate::manager::control::{Cause, Control};
-use crate::manager::events::{EventKind, Ring};
+use crate::manager::event_log::{EventKind, EventLog};
 use crate::manager::key::{Origin, PoolKey};
-use crate::manager::{Limits, Stats};
-use crate::net::Stop;
+use crate::manager::limits::{Limits, Stats};
 use crate::runtime::Notify;
+use crate::timer::TimerTarget;
 use crate::vocabulary::{CloseMode, CloseReason};
 
-#[derive(Debug)]
+/// Threads: one at a time, under the pool's lock.
 pub(super) struct State {
-    pub(super) pool: Weak<Pool>,
-    pub(super) entries: HashMap<u64, Entry, Spread>,
-    /// One line for each key that has a connection or a waiter.
-    pub(super) lines: Slab<Line>,
-    pub(super) keys: HashMap<Arc<PoolKey>, usize, Spread>,
-    /// One group for each origin that has a line.
-    pub(super) groups: Slab<Group>,
-    pub(super) origins: HashMap<Origin, usize>,
+    /// The pool itself, for its slots and for the sweep.
+    owner: Weak<dyn FreeSlots>,
+    pub(super) swept: Weak<dyn TimerTarget>,
+    pub(super) entries: HashMap<u64, Entry, BuildIdHasher>,
+    /// One entry for each key that has a connection or a waiter.
+    pub(super) keys: Slab<KeyEntry>,
+    pub(super) key_index: HashMap<Arc<PoolKey>, usize, BuildIdHasher>,
+    /// One entry for each origin that has a key.
+    pub(super) origins: Slab<OriginEntry>,
+    pub(super) origin_index: HashMap<Origin, usize>,
     /// Slots in use.
     pub(super) open: usize,
-    /// Those of them whose connection is out already: free as soon as its socket is gone.
-    pub(super) falling: usize,
-    /// Slots of dials that were closed: free when whoever dials has let go of its sockets.
-    pub(super) parting: HashMap<u64, Slot, Spread>,
-    /// Who waits, or dials and would take a connection that becomes free: by ticket, so in the order
-    /// in which they came.
+    /// Slots in use whose connection was taken out: each is free as soon as its socket is gone.
+    pub(super) closing: usize,
+    /// Slots of dials that were closed: each is free when the dialling exchange has closed its
+    /// sockets. They are counted in `closing`.
+    pub(super) closing_dials: HashMap<u64, Slot, BuildIdHasher>,
+    /// By ticket, and so in the order of their arrival.
     pub(super) waiters: BTreeMap<u64, Waiter>,
-    /// The first in the queue of each group that only the total limit keeps from dialling.
-    pub(super) hungry: BTreeMap<u64, usize>,
+    /// The origins with waiters for a slot that only the total limit holds up, by the ticket of the
+    /// first of these waiters.
+    pub(super) waiting_origins: BTreeMap<u64, usize>,
+    /// Waiters for a slot.
     pub(super) queued: usize,
     pub(super) next_ticket: u64,
-    /// All that are idle.
-    pub(super) ages: Ages,
-    pub(super) next_stamp: u64,
-    /// When the sweep comes next, if something is idle.
+    /// All idle connections.
+    pub(super) idle: LruList,
+    pub(super) next_seq: u64,
+    /// When the next sweep is scheduled; `None` while nothing is idle.
     pub(super) sweep_at: Option<Instant>,
     pub(super) limits: Limits,
     pub(super) counters: Stats,
     pub(super) closed: Option<Closed>,
-    /// Told when nothing is open any more.
+    /// Notified when nothing is open any more.
     pub(super) drains: Vec<Arc<Notify>>,
-    /// How the last ones ended.
-    pub(super) ended: VecDeque<(u64, CloseReason)>,
-    /// What happened, if somebody listens.
-    pub(super) ring: Option<Box<Ring>>,
+    /// The connections that were closed last, with their reasons.
+    pub(super) recently_closed: VecDeque<(u64, CloseReason)>,
+    /// There while the manager's events have a subscriber.
+    pub(super) event_log: Option<Box<EventLog>>,
 }
 
 /// No new leases are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Closed {
-    /// Running exchanges finish.
+    /// Exchanges in progress finish.
     Draining = 1,
     ShutDown = 2,
 }
 
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) record: Arc<Record>,
-    pub(super) stage: Stage,
-    pub(super) slot: Slot,
-    /// A dial that is for whoever comes: counted in its line.
-    pub(super) ahead: bool,
-}
-
-#[derive(Debug)]
-pub(super) enum Stage {
-    /// A slot for somebody who waits, and will dial.
-    Reserved(Arc<Control>),
-    /// Being dialled by whoever has that control: an exchange, or nobody's dial in the background.
-    Dialling(Arc<Control>),
-    InUse(Arc<Control>),
-    /// Given to somebody who waits, and has not fetched it yet.
-    Granted {
-        connection: Box<Connection>,
-        to: Arc<Control>,
-    },
-    Idle {
-        connection: Box<Connection>,
-        since: Instant,
-        stamp: u64,
-    },
-    /// Idle, and the sweep is just looking at it.
-    Looked,
-}
-
-/// The connections of one key. Kept for as long as there is one, or somebody waits for one.
-#[derive(Debug)]
-pub(super) struct Line {
+/// The connections and the waiters of one key.
+pub(super) struct KeyEntry {
     pub(super) key: Arc<PoolKey>,
-    pub(super) group: usize,
+    pub(super) origin_id: usize,
+    /// Slots in use.
     pub(super) open: usize,
     pub(super) waiting: usize,
-    pub(super) idle: Ages,
-    /// Tickets of those who would take a connection. If there are any, none is idle.
-    pub(super) takers: BTreeSet<u64>,
-    /// Dials in the background, which are for whoever comes.
-    pub(super) ahead: usize,
-    /// Tickets of those who came, and wait for one of them instead of dialling too. Never more than
-    /// there are such dials.
+    pub(super) idle: LruList,
+    /// Tickets of the waiters that take a connection that becomes free. While there are any, no
+    /// connection of the key is idle.
+    pub(super) reuse_waiters: BTreeSet<u64>,
+    /// Dials whose connections are for any waiter.
+    pub(super) background_dials: usize,
+    /// Tickets of the waiters that wait for a background dial and do not dial themselves. There are
+    /// never more of them than background dials.
     pub(super) promised: BTreeSet<u64>,
 }
 
 /// The connections of one origin: what its limits count.
-#[derive(Debug, Default)]
-pub(super) struct Group {
-    pub(super) lines: Vec<usize>,
+#[derive(Default)]
+pub(super) struct OriginEntry {
+    pub(super) key_ids: Vec<usize>,
+    /// Slots in use, and those of them whose connection was taken out.
     pub(super) open: usize,
-    pub(super) falling: usize,
+    pub(super) closing: usize,
     pub(super) idle: usize,
-    /// Tickets of those who need a slot.
-    pub(super) blocked: BTreeSet<u64>,
-    /// Its row in `hungry`.
-    pub(super) listed: Option<u64>,
+    /// Tickets of the waiters for a slot.
+    pub(super) slot_waiters: BTreeSet<u64>,
+    /// The ticket under which the origin stands in `waiting_origins`.
+    pub(super) waiting_row: Option<u64>,
 }
 
+/// An exchange that waits for a connection or a slot, or that dials and takes a connection that
+/// becomes free first.
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) control: Arc<Control>,
-    pub(super) line: usize,
+    pub(super) key_id: usize,
     /// Wants a new connection, not one that was used before.
     pub(super) fresh: bool,
-    /// Has a slot: waits no more, but would rather take a connection that becomes free.
+    /// The connection that it dials, or holds a slot for.
     pub(super) dial: Option<u64>,
 }
 
-impl Group {
-    /// Those that are not about to go.
+impl OriginEntry {
+    /// Connections that are not about to be closed.
     pub(super) fn staying(&self) -> usize {
-        self.open - self.falling
+        self.open - self.closing
     }
 }
 
 impl State {
-    pub(super) fn new(pool: Weak<Pool>, limits: Limits, closed: Option<Closed>) -> Self {
+    pub(super) fn new(
+        owner: Weak<dyn FreeSlots>,
+        swept: Weak<dyn TimerTarget>,
+        limits: Limits,
+        closed: Option<Closed>,
+    ) -> Self {
         Self {
-            pool,
+            owner,
+            swept,
             entries: HashMap::default(),
-            lines: Slab::new(),
-            keys: HashMap::default(),
-            groups: Slab::new(),
-            origins: HashMap::new(),
+            keys: Slab::new(),
+            key_index: HashMap::default(),
+            origins: Slab::new(),
+            origin_index: HashMap::new(),
             open: 0,
-            falling: 0,
-            parting: HashMap::default(),
+            closing: 0,
+            closing_dials: HashMap::default(),
             waiters: BTreeMap::new(),
-            hungry: BTreeMap::new(),
+            waiting_origins: BTreeMap::new(),
             queued: 0,
             next_ticket: 1,
-            ages: Ages::default(),
-            next_stamp: 1,
+            idle: LruList::default(),
+            next_seq: 1,
             sweep_at: None,
             limits,
             counters: Stats::default(),
             closed,
             drains: Vec::new(),
-            ended: VecDeque::new(),
-            ring: None,
+            recently_closed: VecDeque::new(),
+            event_log: None,
         }
     }
 
-    /// Those that are not about to go.
-    pub(super) fn staying(&self) -> usize {
-        self.open - self.falling
-    }
-
-    /// All that is a connection, or is being dialled to be one.
-    pub(super) fn connections(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values().filter(|entry| !entry.stage.is_reserved())
-    }
-
-    pub(super) fn admits(&self, control: &Control) -> Result<(), LeaseError> {
-        if control.cause().is_some() {
-            return Err(LeaseError::Stop(Stop::Ended));
-        }
-        if self.closed.is_some() { Err(LeaseError::ShutDown) } else { Ok(()) }
-    }
-
-    /// The entry, if it is the one that this exchange has.
-    pub(super) fn entry_of(&mut self, id: u64, control: &Control) -> Option<&mut Entry> {
-        let entry = self.entries.get_mut(&id)?;
-        match &entry.stage {
-            Stage::Reserved(owner)
-            | Stage::Dialling(owner)
-            | Stage::InUse(owner)
-            | Stage::Granted { to: owner, .. }
-                if std::ptr::eq(&**owner, control) =>
-            {
-                Some(entry)
-            }
-            _ => None,
-        }
-    }
-
-    /// The line of a key; a new one if there is none.
-    pub(super) fn line_of(&mut self, key: &Arc<PoolKey>) -> usize {
-        if let Some(line) = self.keys.get(&**key) {
-            return *line;
-        }
-        let group = match self.origins.get(&key.origin) {
-            Some(group) => *group,
-            None => {
-                let group = self.groups.insert(Group::default());
-                self.origins.insert(key.origin.clone(), group);
-                group
-            }
-        };
-        let line = self.lines.insert(Line {
-            key: Arc::clone(key),
-            group,
-            open: 0,
-            waiting: 0,
-            idle: Ages::default(),
-            takers: BTreeSet::new(),
-            ahead: 0,
-            promised: BTreeSet::new(),
-        });
-        self.groups[group].lines.push(line);
-        self.keys.insert(Arc::clone(key), line);
-        line
-    }
-
-    /// Takes a line away that nobody needs any more.
-    pub(super) fn tidy(&mut self, line: usize) {
-        let Line { key, group, open: 0, waiting: 0, .. } = &self.lines[line] else { return };
-        let (key, group) = (Arc::clone(key), *group);
-        self.keys.remove(&*key);
-        self.lines.remove(line);
-        let siblings = &mut self.groups[group].lines;
-        siblings.retain(|other| *other != line);
-        if siblings.is_empty() {
-            self.origins.remove(&key.origin);
-            self.groups.remove(group);
-        }
-    }
-
-    /// A slot and an entry for a connection that is about to be dialled.
-    pub(super) fn take_slot(&mut self, line: usize, stage: impl FnOnce() -> Stage) -> Arc<Record> {
-        let record = Record::new(Arc::clone(&self.lines[line].key));
-        self.lines[line].open += 1;
-        self.groups[self.lines[line].group].open += 1;
+    /// Takes a slot for a new connection of that key, and lists it.
+    pub(super) fn take_slot(
+        &mut self,
+        key_id: usize,
+        stage: impl FnOnce() -> Stage,
+    ) -> Arc<Record> {
+        let record = Record::new(Arc::clone(&self.keys[key_id].key));
+        self.keys[key_id].open += 1;
+        self.origins[self.keys[key_id].origin_id].open += 1;
         self.open += 1;
-        self.enter(&record, stage(), Slot::new(Weak::clone(&self.pool), line));
+        self.insert(&record, stage(), Slot::new(Weak::clone(&self.owner), key_id));
         record
     }
 
-    /// Takes a connection in that has its slot.
-    pub(super) fn enter(&mut self, record: &Arc<Record>, stage: Stage, slot: Slot) {
+    /// Lists a connection that has a slot.
+    pub(super) fn insert(&mut self, record: &Arc<Record>, stage: Stage, slot: Slot) {
         // A slot alone is no connection yet.
         self.counters.opened += u64::from(!stage.is_reserved());
-        self.entries
-            .insert(record.id, Entry { record: Arc::clone(record), stage, slot, ahead: false });
+        let entry = Entry { record: Arc::clone(record), stage, slot, background: false };
+        self.entries.insert(record.id, entry);
     }
 
-    pub(super) fn close(&mut self, id: u64, how: CloseMode, cause: Cause, after: &mut Aftermath) {
+    /// Closes a connection, or marks it for a graceful close after its exchange.
+    pub(super) fn close(&mut self, id: u64, how: CloseMode, cause: Cause, deferred: &mut Deferred) {
         let Some(entry) = self.entries.get(&id) else { return };
         let reason = cause.into();
         match (&entry.stage, how) {
-            (Stage::Idle { .. } | Stage::Looked, _) => self.fall(id, reason, after),
+            (Stage::Idle { .. } | Stage::Probing, _) => self.remove(id, reason, deferred),
             (Stage::Dialling(control), _) if control.is_detached() => {
-                // There is no exchange to let finish.
+                // There is no exchange that a graceful close could let finish.
                 control.try_finish(cause);
-                self.part(id, reason, after);
+                self.close_dial(id, reason, deferred);
             }
             (_, CloseMode::Graceful) => entry.record.close_after(reason),
-            // Its exchange was given another connection just now: that one is not meant.
+            // Its exchange was granted another connection meanwhile, and that one goes on.
             (Stage::Dialling(control), _) if control.connection() != id => {
-                self.part(id, reason, after);
+                self.close_dial(id, reason, deferred);
             }
             (
                 Stage::Reserved(control)
@@ -288,106 +203,98 @@ impl State {
                 | Stage::Granted { to: control, .. },
                 CloseMode::Now,
             ) => {
-                // Under the lock, so that nobody sees the connection gone and no cause for it. If
-                // somebody was first, that one is about to let it go, for a reason of its own; it
-                // must not go to anybody else then.
+                // The cause is set under the lock, so that no thread sees the connection gone and
+                // no cause for it. If another cause was first, the exchange is about to let the
+                // connection go; the mark keeps it from being reused then.
                 if !control.try_finish(cause) {
                     entry.record.close_after(reason);
                 } else if matches!(entry.stage, Stage::Dialling(_)) {
-                    self.part(id, reason, after);
+                    self.close_dial(id, reason, deferred);
                 } else {
-                    self.fall(id, reason, after);
+                    self.remove(id, reason, deferred);
                 }
             }
         }
     }
 
-    /// Takes a connection out, whatever it does.
-    pub(super) fn fall(&mut self, id: u64, reason: CloseReason, after: &mut Aftermath) {
-        if let Some(entry) = self.remove(id, reason, after) {
-            self.let_fall(entry, after);
+    /// Takes a connection out, whatever its stage, and closes it after the lock.
+    pub(super) fn remove(&mut self, id: u64, reason: CloseReason, deferred: &mut Deferred) {
+        if let Some(entry) = self.unlink(id, reason, deferred) {
+            self.close_later(entry, deferred);
         }
     }
 
-    /// Takes a dial out that somebody else runs: its sockets are that one's, and so is its slot
-    /// until they are gone ([`parted`](Self::parted)).
-    fn part(&mut self, id: u64, reason: CloseReason, after: &mut Aftermath) {
-        let Some(entry) = self.remove(id, reason, after) else { return };
-        let Entry { stage, slot, ahead, .. } = entry;
-        let line = slot.line();
-        self.count_falling(line);
-        self.parting.insert(id, slot);
-        if ahead {
-            self.came_to_nothing(line, after);
-        }
-        if let Stage::Dialling(control) = stage {
-            after.woken.push(control);
-        }
-    }
-
-    /// Whoever dialled has let go: if the dial was closed, its slot is free.
-    pub(super) fn parted(&mut self, id: u64, after: &mut Aftermath) {
-        after.freed.extend(self.parting.remove(&id));
-    }
-
-    /// An entry that is out of the maps: its socket is ended and its slot freed after the lock.
-    pub(super) fn let_fall(&mut self, entry: Entry, after: &mut Aftermath) {
-        let (line, ahead) = (entry.slot.line(), entry.ahead);
-        self.count_falling(line);
-        after.fallen.push(entry);
-        if ahead {
-            self.came_to_nothing(line, after);
-        }
-    }
-
-    fn count_falling(&mut self, line: usize) {
-        self.falling += 1;
-        self.groups[self.lines[line].group].falling += 1;
-    }
-
-    /// [`fall`](Self::fall) for a connection that comes back and can't stay: it gets its goodbye.
-    pub(super) fn fall_with(
+    /// [`remove`](Self::remove) for a connection that comes back and can't stay: its stream is shut
+    /// down cleanly.
+    pub(super) fn close_returned(
         &mut self,
         connection: Box<Connection>,
         reason: CloseReason,
-        after: &mut Aftermath,
+        deferred: &mut Deferred,
     ) {
-        if let Some(mut entry) = self.remove(connection.record.id, reason, after) {
-            let since = entry.record.born;
-            entry.stage = Stage::Idle { connection, since, stamp: 0 };
-            self.let_fall(entry, after);
+        if let Some(mut entry) = self.unlink(connection.record.id, reason, deferred) {
+            let since = entry.record.opened_at;
+            entry.stage = Stage::Idle { connection, since, seq: 0 };
+            self.close_later(entry, deferred);
         }
     }
 
-    /// A dial is for whoever comes from now on.
-    pub(super) fn is_ahead(&mut self, id: u64) {
-        if let Some(entry) = self.entries.get_mut(&id)
-            && !std::mem::replace(&mut entry.ahead, true)
-        {
-            self.lines[entry.slot.line()].ahead += 1;
+    /// Takes out a dial that an exchange runs. The exchange owns the sockets, and the slot stays
+    /// taken until they are closed ([`dial_released`](Self::dial_released)).
+    fn close_dial(&mut self, id: u64, reason: CloseReason, deferred: &mut Deferred) {
+        let Some(entry) = self.unlink(id, reason, deferred) else { return };
+        let Entry { stage, slot, background, .. } = entry;
+        let key_id = slot.key_id();
+        self.count_closing(key_id);
+        self.closing_dials.insert(id, slot);
+        if background {
+            self.background_dial_ended(key_id, deferred);
+        }
+        if let Stage::Dialling(control) = stage {
+            deferred.to_wake.push(control);
         }
     }
 
-    /// Takes an entry out of the maps; its slot is still taken.
-    pub(super) fn remove(
+    /// The sockets of a dial are gone. If the dial was closed, its slot is free.
+    pub(super) fn dial_released(&mut self, id: u64, deferred: &mut Deferred) {
+        deferred.free_slots.extend(self.closing_dials.remove(&id));
+    }
+
+    /// Closes the socket of an unlinked entry, and then frees its slot, after the lock.
+    pub(super) fn close_later(&mut self, entry: Entry, deferred: &mut Deferred) {
+        let (key_id, background) = (entry.slot.key_id(), entry.background);
+        self.count_closing(key_id);
+        deferred.to_close.push(entry);
+        if background {
+            self.background_dial_ended(key_id, deferred);
+        }
+    }
+
+    fn count_closing(&mut self, key_id: usize) {
+        self.closing += 1;
+        self.origins[self.keys[key_id].origin_id].closing += 1;
+    }
+
+    /// Takes an entry out of the maps; its slot stays taken.
+    pub(super) fn unlink(
         &mut self,
         id: u64,
         reason: CloseReason,
-        after: &mut Aftermath,
+        deferred: &mut Deferred,
     ) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
         match &entry.stage {
-            Stage::Idle { stamp, .. } => {
-                self.ages.remove(*stamp);
-                let line = &mut self.lines[entry.slot.line()];
-                line.idle.remove(*stamp);
-                self.groups[line.group].idle -= 1;
+            Stage::Idle { seq, .. } => {
+                self.idle.remove(*seq);
+                let key = &mut self.keys[entry.slot.key_id()];
+                key.idle.remove(*seq);
+                self.origins[key.origin_id].idle -= 1;
             }
             Stage::Dialling(_) => self.counters.dials_failed += 1,
-            Stage::Reserved(_) | Stage::InUse(_) | Stage::Granted { .. } | Stage::Looked => {}
+            Stage::Reserved(_) | Stage::InUse(_) | Stage::Granted { .. } | Stage::Probing => {}
         }
         if entry.stage.is_reserved() {
-            // Nothing was begun.
+            // It was never counted as opened.
             return Some(entry);
         }
         self.counters.closed += 1;
@@ -395,78 +302,140 @@ impl State {
             self.counters.stale += 1;
             self.counters.reused -= 1;
         }
-        if self.ended.len() == REMEMBERED {
-            self.ended.pop_front();
+        if self.recently_closed.len() == REMEMBERED {
+            self.recently_closed.pop_front();
         }
-        self.ended.push_back((id, reason));
-        self.tell(EventKind::Closed(reason), &entry.record, after);
+        self.recently_closed.push_back((id, reason));
+        self.record_event(EventKind::Closed(reason), &entry.record, deferred);
         Some(entry)
     }
 
-    /// A slot is free again: whoever is first in line for it gets it.
-    pub(super) fn release(&mut self, line: usize, after: &mut Aftermath) {
-        let group = self.lines[line].group;
-        self.lines[line].open -= 1;
-        self.groups[group].open -= 1;
-        self.groups[group].falling -= 1;
+    /// A socket is gone: its slot goes to the first waiter.
+    pub(super) fn free_slot(&mut self, key_id: usize, deferred: &mut Deferred) {
+        let origin_id = self.keys[key_id].origin_id;
+        self.keys[key_id].open -= 1;
+        self.origins[origin_id].open -= 1;
+        self.origins[origin_id].closing -= 1;
         self.open -= 1;
-        self.falling -= 1;
-        self.list(group);
-        self.serve(after);
-        self.tidy(line);
+        self.closing -= 1;
+        self.update_waiting_origin(origin_id);
+        self.serve_waiters(deferred);
+        self.remove_key_if_unused(key_id);
         if self.open == 0 {
-            after.rung.append(&mut self.drains);
+            deferred.to_notify.append(&mut self.drains);
         }
     }
 
-    /// The child of a fork starts empty: the parent's connections are closed here without a word
-    /// on the wire, and exchanges that were copied with the memory can't go on.
+    /// Makes a dial a background dial.
+    pub(super) fn mark_background(&mut self, id: u64) {
+        if let Some(entry) = self.entries.get_mut(&id)
+            && !std::mem::replace(&mut entry.background, true)
+        {
+            self.keys[entry.slot.key_id()].background_dials += 1;
+        }
+    }
+
+    /// The index of a key's entry; makes the entry if there is none.
+    pub(super) fn key_id_of(&mut self, key: &Arc<PoolKey>) -> usize {
+        if let Some(key_id) = self.key_index.get(&**key) {
+            return *key_id;
+        }
+        let origin_id = match self.origin_index.get(&key.origin) {
+            Some(origin_id) => *origin_id,
+            None => {
+                let origin_id = self.origins.insert(OriginEntry::default());
+                self.origin_index.insert(key.origin.clone(), origin_id);
+                origin_id
+            }
+        };
+        let key_id = self.keys.insert(KeyEntry {
+            key: Arc::clone(key),
+            origin_id,
+            open: 0,
+            waiting: 0,
+            idle: LruList::default(),
+            reuse_waiters: BTreeSet::new(),
+            background_dials: 0,
+            promised: BTreeSet::new(),
+        });
+        self.origins[origin_id].key_ids.push(key_id);
+        self.key_index.insert(Arc::clone(key), key_id);
+        key_id
+    }
+
+    /// Removes a key's entry if it has neither a connection nor a waiter, and its origin's with the
+    /// last key.
+    pub(super) fn remove_key_if_unused(&mut self, key_id: usize) {
+        let KeyEntry { key, origin_id, open: 0, waiting: 0, .. } = &self.keys[key_id] else {
+            return;
+        };
+        let (key, origin_id) = (Arc::clone(key), *origin_id);
+        self.key_index.remove(&*key);
+        self.keys.remove(key_id);
+        let siblings = &mut self.origins[origin_id].key_ids;
+        siblings.retain(|other| *other != key_id);
+        if siblings.is_empty() {
+            self.origin_index.remove(&key.origin);
+            self.origins.remove(origin_id);
+        }
+    }
+
+    /// Connections that are not about to be closed.
+    pub(super) fn staying(&self) -> usize {
+        self.open - self.closing
+    }
+
+    /// The connections and the dials; not the slots that are only reserved.
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().filter(|entry| !entry.stage.is_reserved())
+    }
+
+    /// The entry of that connection, if the exchange with that control owns it.
+    pub(super) fn entry_of(&mut self, id: u64, control: &Control) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(&id)?;
+        let is_owner = entry.stage.owner().is_some_and(|owner| std::ptr::eq(&**owner, control));
+        is_owner.then_some(entry)
+    }
+
+    /// Empties the state in the child of a fork: closes the parent's connections here without
+    /// sending anything, and finishes the exchanges that were copied with the memory.
     pub(super) fn forget_all(&mut self) {
         for waiter in self.waiters.values() {
             waiter.control.try_finish(Cause::Forked);
         }
         for (_, entry) in self.entries.drain() {
-            match &entry.stage {
-                Stage::Reserved(control)
-                | Stage::Dialling(control)
-                | Stage::InUse(control)
-                | Stage::Granted { to: control, .. } => {
-                    control.try_finish(Cause::Forked);
-                }
-                Stage::Idle { .. } | Stage::Looked => {}
+            if let Some(control) = entry.stage.owner() {
+                control.try_finish(Cause::Forked);
             }
             entry.record.forget();
         }
-        *self = Self::new(Weak::new(), self.limits, self.closed);
+        let (owner, swept) = (Weak::clone(&self.owner), Weak::clone(&self.swept));
+        *self = Self::new(owner, swept, self.limits, self.closed);
     }
 }
 
-impl Stage {
-    /// Whether there is only a slot, and nothing of a connection yet.
-    pub(super) fn is_reserved(&self) -> bool {
-        matches!(self, Self::Reserved(_))
-    }
-
-    pub(super) fn place(&self, record: &Record) -> Where {
-        match self {
-            Self::Reserved(_) | Self::Dialling(_) => Where::Dialling,
-            Self::InUse(_) | Self::Granted { .. } => Where::InUse,
-            Self::Idle { since, .. } => Where::Idle(*since),
-            Self::Looked => Where::Idle(record.born),
-        }
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { entries, waiters, closed, .. } = self;
+        f.debug_struct("State")
+            .field("entries", entries)
+            .field("waiters", waiters)
+            .field("closed", closed)
+            .finish_non_exhaustive()
     }
 }
 
-/// How many endings are remembered for [`Pool::close_reason_of`].
+/// How many closed connections are remembered.
 const REMEMBERED: usize = 256;
 
-/// Ids are consecutive and keys bring their own hash: one multiplication spreads either.
-pub(super) type Spread = BuildHasherDefault<SpreadHasher>;
+/// For ids, which are consecutive, and keys, which bring a hash of their own: one multiplication
+/// spreads both.
+pub(super) type BuildIdHasher = BuildHasherDefault<IdHasher>;
 
 #[derive(Default)]
-pub(super) struct SpreadHasher(u64);
+pub(super) struct IdHasher(u64);
 
-impl Hasher for SpreadHasher {
+impl Hasher for IdHasher {
     fn finish(&self) -> u64 {
         self.0
     }

@@ -1,104 +1,106 @@
-//! Who waits for a connection, and who is next. First come, first served: by ticket, over all
+//! The waiters, and which of them is next: in the order of their arrival (their tickets), over all
 //! origins.
 //!
-//! A waiter needs a slot (to dial), or would take a connection that becomes free, or both. Who
-//! dials has its slot and waits no more, but a connection that becomes free meanwhile is its own if it
-//! came first; its dial then goes on for nobody in particular.
+//! A waiter needs a slot to dial with, or takes a connection that becomes free, or both. An exchange
+//! that dials has its slot, but is still a waiter: if a connection becomes free first, the exchange
+//! gets that one, and its dial goes on as a background dial.
 
 use std::sync::Arc;
 
-use super::deferred::Aftermath;
-use super::state::{Stage, State, Waiter};
+use super::deferred::Deferred;
+use super::entry::Stage;
+use super::state::{State, Waiter};
 use crate::manager::connection::Connection;
 use crate::manager::control::Control;
 use crate::vocabulary::CloseReason;
 
-/// Who gets a connection that became free.
-pub(super) enum Next {
-    /// The one with that ticket takes it.
-    Taker(u64),
-    /// Somebody who came earlier waits for its slot, and can't use it.
-    Seeker,
-    Nobody,
+/// What to do with a connection that became free.
+pub(super) enum NextWaiter {
+    /// Give it to the waiter with that ticket.
+    Reuses(u64),
+    /// Close it: an earlier waiter needs its slot and cannot reuse the connection.
+    NeedsSlot,
+    None,
 }
 
 impl State {
-    /// Whether a connection may be opened in that line.
-    pub(super) fn has_room(&self, line: usize) -> bool {
+    /// Whether a connection of that key may be opened.
+    pub(super) fn has_room(&self, key_id: usize) -> bool {
         self.open < self.limits.total
-            && self.groups[self.lines[line].group].open < self.limits.per_origin
+            && self.origins[self.keys[key_id].origin_id].open < self.limits.per_origin
     }
 
-    /// Makes room by closing what is idle. The slot is free when the socket is gone, and goes to
-    /// whoever waits for it.
-    pub(super) fn make_room(&mut self, line: usize, after: &mut Aftermath) -> bool {
-        let group = self.lines[line].group;
-        if self.groups[group].open >= self.limits.per_origin {
-            return self.evict_of(group, after);
+    /// Makes room by closing an idle connection; `false` if there is none. The slot is free when
+    /// that socket is gone, and goes to the first waiter.
+    pub(super) fn make_room(&mut self, key_id: usize, deferred: &mut Deferred) -> bool {
+        let origin_id = self.keys[key_id].origin_id;
+        if self.origins[origin_id].open >= self.limits.per_origin {
+            return self.evict_from_origin(origin_id, deferred);
         }
-        self.evict(after)
+        self.evict(deferred)
     }
 
-    /// Puts somebody in the queue for a slot.
-    pub(super) fn enqueue(&mut self, line: usize, control: &Arc<Control>, fresh: bool) {
-        let ticket = self.register(line, control, fresh, None);
-        self.block(ticket, line);
+    /// Adds a waiter for a slot.
+    pub(super) fn enqueue(&mut self, key_id: usize, control: &Arc<Control>, fresh: bool) {
+        let ticket = self.register(key_id, control, fresh, None);
+        self.wait_for_slot(ticket, key_id);
     }
 
-    /// Whether there is a dial in the background that nobody waits for.
-    pub(super) fn has_dial_ahead(&self, line: usize) -> bool {
-        self.lines[line].ahead > self.lines[line].promised.len()
+    /// Adds a waiter for a background dial.
+    pub(super) fn promise(&mut self, key_id: usize, control: &Arc<Control>) {
+        let ticket = self.register(key_id, control, false, None);
+        self.keys[key_id].promised.insert(ticket);
     }
 
-    /// Has somebody wait for a dial in the background.
-    pub(super) fn promise(&mut self, line: usize, control: &Arc<Control>) {
-        let ticket = self.register(line, control, false, None);
-        self.lines[line].promised.insert(ticket);
+    /// Adds an exchange that dials, and takes a connection that becomes free first.
+    pub(super) fn register_dialling(&mut self, key_id: usize, control: &Arc<Control>, dial: u64) {
+        self.register(key_id, control, false, Some(dial));
     }
 
-    /// The dial that somebody was promised takes too long: it gets into the queue for a slot, of
-    /// which there may be one.
-    pub(super) fn stop_waiting_for_dial(&mut self, control: &Control, after: &mut Aftermath) {
+    /// Whether there is a background dial that is not promised to a waiter.
+    pub(super) fn has_unclaimed_dial(&self, key_id: usize) -> bool {
+        self.keys[key_id].background_dials > self.keys[key_id].promised.len()
+    }
+
+    /// The dial that was promised takes too long: its waiter waits for a slot from now on, and there
+    /// may be a free one.
+    pub(super) fn stop_waiting_for_dial(&mut self, control: &Control, deferred: &mut Deferred) {
         let ticket = control.ticket();
-        let Some(line) = self.waiters.get(&ticket).map(|waiter| waiter.line) else { return };
-        if self.lines[line].promised.remove(&ticket) {
-            self.block(ticket, line);
-            self.serve(after);
+        let Some(key_id) = self.waiters.get(&ticket).map(|waiter| waiter.key_id) else { return };
+        if self.keys[key_id].promised.remove(&ticket) {
+            self.wait_for_slot(ticket, key_id);
+            self.serve_waiters(deferred);
         }
     }
 
-    /// A dial that was for whoever comes is over. Who was promised one too many, the last who came,
-    /// gets into the queue for a slot, of which there may be one.
-    pub(super) fn came_to_nothing(&mut self, line: usize, after: &mut Aftermath) {
-        self.lines[line].ahead -= 1;
-        if self.lines[line].promised.len() > self.lines[line].ahead
-            && let Some(ticket) = self.lines[line].promised.pop_last()
+    /// A background dial is over. If more waiters were promised one than are left, the last of them
+    /// waits for a slot from now on, and there may be a free one.
+    pub(super) fn background_dial_ended(&mut self, key_id: usize, deferred: &mut Deferred) {
+        let key = &mut self.keys[key_id];
+        key.background_dials -= 1;
+        if key.promised.len() > key.background_dials
+            && let Some(ticket) = key.promised.pop_last()
         {
-            self.block(ticket, line);
-            self.serve(after);
+            self.wait_for_slot(ticket, key_id);
+            self.serve_waiters(deferred);
         }
     }
 
-    fn block(&mut self, ticket: u64, line: usize) {
-        let group = self.lines[line].group;
-        self.groups[group].blocked.insert(ticket);
+    fn wait_for_slot(&mut self, ticket: u64, key_id: usize) {
+        let origin_id = self.keys[key_id].origin_id;
+        self.origins[origin_id].slot_waiters.insert(ticket);
         self.queued += 1;
-        self.list(group);
-    }
-
-    /// Notes somebody who dials and would take a connection that becomes free.
-    pub(super) fn would_take(&mut self, line: usize, control: &Arc<Control>, dial: u64) {
-        self.register(line, control, false, Some(dial));
+        self.update_waiting_origin(origin_id);
     }
 
     fn register(
         &mut self,
-        line: usize,
+        key_id: usize,
         control: &Arc<Control>,
         fresh: bool,
         dial: Option<u64>,
     ) -> u64 {
-        // Who comes back keeps its place.
+        // An exchange that waited before keeps its place.
         let ticket = match control.ticket() {
             0 => {
                 self.next_ticket += 1;
@@ -107,78 +109,76 @@ impl State {
             kept => kept,
         };
         control.set_ticket(ticket);
-        self.lines[line].waiting += 1;
+        self.keys[key_id].waiting += 1;
         if !fresh {
-            self.lines[line].takers.insert(ticket);
+            self.keys[key_id].reuse_waiters.insert(ticket);
         }
-        let waiter = Waiter { control: Arc::clone(control), line, fresh, dial };
+        let waiter = Waiter { control: Arc::clone(control), key_id, fresh, dial };
         self.waiters.insert(ticket, waiter);
         ticket
     }
 
-    /// Takes somebody out, whatever it waited for; its line may be empty then.
+    /// Takes a waiter out of all lists. Its key may be unused afterwards.
     pub(super) fn unregister(&mut self, ticket: u64) -> Option<Waiter> {
         let waiter = self.waiters.remove(&ticket)?;
-        let line = &mut self.lines[waiter.line];
-        line.waiting -= 1;
-        line.takers.remove(&ticket);
-        line.promised.remove(&ticket);
-        let group = line.group;
-        if self.groups[group].blocked.remove(&ticket) {
+        let key = &mut self.keys[waiter.key_id];
+        key.waiting -= 1;
+        key.reuse_waiters.remove(&ticket);
+        key.promised.remove(&ticket);
+        let origin_id = key.origin_id;
+        if self.origins[origin_id].slot_waiters.remove(&ticket) {
             self.queued -= 1;
-            self.list(group);
+            self.update_waiting_origin(origin_id);
         }
         Some(waiter)
     }
 
-    /// [`unregister`](Self::unregister) for one who leaves; nobody else's turn changes by that,
-    /// unless it held others up.
-    pub(super) fn cancel_wait(&mut self, control: &Control, after: &mut Aftermath) {
+    /// Takes the waiter of an exchange out, if there is one, and serves those that it held up.
+    pub(super) fn cancel_wait(&mut self, control: &Control, deferred: &mut Deferred) {
         if let Some(waiter) = self.unregister(control.ticket()) {
-            self.serve(after);
-            self.tidy(waiter.line);
+            self.serve_waiters(deferred);
+            self.remove_key_if_unused(waiter.key_id);
         }
     }
 
-    /// Who gets a connection of that line that became free.
-    pub(super) fn next_for(&mut self, line: usize) -> Next {
+    /// Decides for a connection of that key that became free.
+    pub(super) fn next_waiter(&self, key_id: usize) -> NextWaiter {
         if self.waiters.is_empty() {
-            return Next::Nobody;
+            return NextWaiter::None;
         }
-        // Those who were ended in the meantime are about to leave.
-        let waiters = &self.waiters;
-        let waits =
-            |ticket: &&u64| waiters.get(ticket).is_some_and(|w| w.control.cause().is_none());
-        let taker = self.lines[line].takers.iter().find(waits).copied();
-        let group = &self.groups[self.lines[line].group];
-        // Slots that are about to be free are theirs.
-        let mut seeker = None;
-        if group.blocked.len() > group.falling {
-            seeker = group.blocked.iter().find(waits).copied();
+        // Waiters whose exchange was ended are about to take themselves out.
+        let is_waiting = |ticket: &&u64| self.is_waiting(**ticket);
+        let reuses = self.keys[key_id].reuse_waiters.iter().find(is_waiting).copied();
+        let origin = &self.origins[self.keys[key_id].origin_id];
+        // The slots of closing connections go to the first waiters, which need no other then.
+        let mut needs_slot = None;
+        if origin.slot_waiters.len() > origin.closing {
+            needs_slot = origin.slot_waiters.iter().find(is_waiting).copied();
         }
-        if self.queued > self.falling {
-            for (first, group) in &self.hungry {
-                if seeker.is_some_and(|seeker| seeker < *first) {
+        if self.queued > self.closing {
+            for (first, origin_id) in &self.waiting_origins {
+                if needs_slot.is_some_and(|earliest| earliest < *first) {
                     break;
                 }
-                let live = self.groups[*group].blocked.iter().find(waits).copied();
-                seeker = seeker.into_iter().chain(live).min();
+                let slot_waiters = &self.origins[*origin_id].slot_waiters;
+                let live = slot_waiters.iter().find(is_waiting).copied();
+                needs_slot = needs_slot.into_iter().chain(live).min();
             }
         }
-        match (taker, seeker) {
-            (Some(taker), Some(seeker)) if seeker < taker => Next::Seeker,
-            (Some(taker), _) => Next::Taker(taker),
-            (None, Some(_)) => Next::Seeker,
-            (None, None) => Next::Nobody,
+        match (reuses, needs_slot) {
+            (Some(reuses), Some(needs_slot)) if needs_slot < reuses => NextWaiter::NeedsSlot,
+            (Some(reuses), _) => NextWaiter::Reuses(reuses),
+            (None, Some(_)) => NextWaiter::NeedsSlot,
+            (None, None) => NextWaiter::None,
         }
     }
 
-    /// Gives a connection to the one with that ticket.
+    /// Gives a connection to the waiter with that ticket.
     pub(super) fn grant(
         &mut self,
         ticket: u64,
         connection: Box<Connection>,
-        after: &mut Aftermath,
+        deferred: &mut Deferred,
     ) {
         let Some(waiter) = self.unregister(ticket) else { return };
         let id = connection.record.id;
@@ -186,70 +186,75 @@ impl State {
         waiter.control.set_connection(id);
         entry.stage = Stage::Granted { connection, to: Arc::clone(&waiter.control) };
         match waiter.dial.and_then(|dial| Some((dial, &self.entries.get(&dial)?.stage))) {
-            // A slot that it was given and has not used is free again.
-            Some((dial, Stage::Reserved(_))) => self.fall(dial, CloseReason::DialFailed, after),
-            Some((dial, Stage::Dialling(_))) => self.is_ahead(dial),
+            // A slot that the waiter was given and did not use is free again.
+            Some((dial, Stage::Reserved(_))) => {
+                self.remove(dial, CloseReason::DialFailed, deferred);
+            }
+            Some((dial, Stage::Dialling(_))) => self.mark_background(dial),
             _ => {}
         }
-        after.woken.push(waiter.control);
+        deferred.to_wake.push(waiter.control);
     }
 
-    /// Gives slots to those who wait for them, for as long as there are any. If there are none, what
-    /// is idle makes room, one at a time.
-    pub(super) fn serve(&mut self, after: &mut Aftermath) {
-        self.give_slots(after);
-        let somebody_waits = self.hungry.keys().any(|ticket| self.waits(*ticket));
-        if somebody_waits && self.closed.is_none() && self.falling == 0 {
-            self.evict(after);
+    /// Gives the free slots to the waiters for one. If there is none left, closes an idle connection
+    /// to make room, one at a time.
+    pub(super) fn serve_waiters(&mut self, deferred: &mut Deferred) {
+        self.grant_slots(deferred);
+        let one_waits = self.waiting_origins.keys().any(|ticket| self.is_waiting(*ticket));
+        if one_waits && self.closed.is_none() && self.closing == 0 {
+            self.evict(deferred);
         }
     }
 
-    fn waits(&self, ticket: u64) -> bool {
+    fn is_waiting(&self, ticket: u64) -> bool {
         self.waiters.get(&ticket).is_some_and(|waiter| waiter.control.cause().is_none())
     }
 
-    fn give_slots(&mut self, after: &mut Aftermath) {
+    fn grant_slots(&mut self, deferred: &mut Deferred) {
         while self.open < self.limits.total
             && self.closed.is_none()
-            && let Some((ticket, group)) = self.hungry.first_key_value().map(|(t, g)| (*t, *g))
+            && let Some((&ticket, &origin_id)) = self.waiting_origins.first_key_value()
         {
             let Some(waiter) = self.waiters.get_mut(&ticket) else {
-                self.hungry.remove(&ticket);
+                self.waiting_origins.remove(&ticket);
                 continue;
             };
-            let (control, line, fresh) = (Arc::clone(&waiter.control), waiter.line, waiter.fresh);
-            self.groups[group].blocked.remove(&ticket);
+            let (control, key_id, fresh) =
+                (Arc::clone(&waiter.control), waiter.key_id, waiter.fresh);
+            self.origins[origin_id].slot_waiters.remove(&ticket);
             self.queued -= 1;
             if control.cause().is_some() {
-                // It is about to leave; its row stays for that.
-                self.list(group);
+                // The ended exchange is about to take its waiter out itself.
+                self.update_waiting_origin(origin_id);
                 continue;
             }
             let owner = Arc::clone(&control);
-            let record = self.take_slot(line, || Stage::Reserved(owner));
+            let record = self.take_slot(key_id, || Stage::Reserved(owner));
             control.set_connection(record.id);
             if fresh {
                 self.unregister(ticket);
             } else if let Some(waiter) = self.waiters.get_mut(&ticket) {
                 waiter.dial = Some(record.id);
             }
-            self.list(group);
-            after.woken.push(control);
+            self.update_waiting_origin(origin_id);
+            deferred.to_wake.push(control);
         }
     }
 
-    /// Puts a group on the list of those that only the total limit holds up, or takes it off.
-    pub(super) fn list(&mut self, group: usize) {
-        let Some(it) = self.groups.get_mut(group) else { return };
-        let row = (it.open < self.limits.per_origin).then(|| it.blocked.first().copied()).flatten();
-        if it.listed != row {
-            if let Some(old) = it.listed {
-                self.hungry.remove(&old);
+    /// Puts an origin into `waiting_origins` or takes it out, after its slots, its limit or its
+    /// waiters have changed.
+    pub(super) fn update_waiting_origin(&mut self, origin_id: usize) {
+        let Some(origin) = self.origins.get_mut(origin_id) else { return };
+        let has_room = origin.open < self.limits.per_origin;
+        let row = has_room.then(|| origin.slot_waiters.first().copied()).flatten();
+        if origin.waiting_row != row {
+            if let Some(old) = origin.waiting_row {
+                self.waiting_origins.remove(&old);
             }
             if let Some(new) = row {
-                self.hungry.insert(new, group);
+                self.waiting_origins.insert(new, origin_id);
             }
-            it.listed = row;
+            origin.waiting_row = row;
         }
     }
 }

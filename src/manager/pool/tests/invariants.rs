@@ -1,135 +1,144 @@
-//! What is always so in the pool's state, written down as a check. For tests: it looks at everything.
+//! The invariants of the pool's state between two critical sections, as one check for tests. It
+//! walks through everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::state::{Entry, Stage, State};
+use super::super::entry::{Entry, Stage};
+use super::super::state::{OriginEntry, State};
 
 impl State {
-    /// Panics if something is not as it must be between two critical sections.
+    /// Panics if an invariant is violated.
     pub(super) fn check(&self) {
         self.check_slots();
         self.check_idle();
         self.check_waiters();
-        self.check_lines();
+        self.check_keys();
         let open = self.connections().count() as u64;
         assert_eq!(self.counters.opened, self.counters.closed + open, "{:?}", self.counters);
     }
 
-    /// Every slot belongs to an entry, or to something that is about to go.
+    /// Every slot belongs to an entry, or to a connection that is about to be closed.
     fn check_slots(&self) {
-        let count = |lines: &BTreeSet<usize>| {
-            let of = |line: usize| lines.contains(&line);
-            let entries = self.entries.values().filter(|entry| of(entry.slot.line())).count();
-            entries + self.parting.values().filter(|slot| of(slot.line())).count()
+        let count = |key_ids: &BTreeSet<usize>| {
+            let of = |key_id: usize| key_ids.contains(&key_id);
+            let entries = self.entries.values().filter(|entry| of(entry.slot.key_id())).count();
+            entries + self.closing_dials.values().filter(|slot| of(slot.key_id())).count()
         };
-        for (index, line) in &self.lines {
-            let falling = self.groups[line.group].falling;
-            assert!(
-                line.open >= count(&[index].into())
-                    && line.open <= count(&[index].into()) + falling
-            );
+        for (key_id, key) in &self.keys {
+            let closing = self.origins[key.origin_id].closing;
+            let counted = count(&[key_id].into());
+            assert!(key.open >= counted && key.open <= counted + closing);
         }
-        for (_, group) in &self.groups {
-            let lines: BTreeSet<usize> = group.lines.iter().copied().collect();
-            let open: usize = lines.iter().map(|line| self.lines[*line].open).sum();
-            assert_eq!(group.open, open);
-            let parting = self.parting.values().filter(|slot| lines.contains(&slot.line())).count();
-            assert_eq!(group.open, count(&lines) + group.falling - parting);
+        for (_, origin) in &self.origins {
+            let key_ids: BTreeSet<usize> = origin.key_ids.iter().copied().collect();
+            let open: usize = key_ids.iter().map(|key_id| self.keys[*key_id].open).sum();
+            assert_eq!(origin.open, open);
+            let dials = self.closing_dials.values();
+            let dials = dials.filter(|slot| key_ids.contains(&slot.key_id())).count();
+            assert_eq!(origin.open, count(&key_ids) + origin.closing - dials);
         }
-        assert_eq!(self.open, self.groups.iter().map(|(_, group)| group.open).sum::<usize>());
-        assert_eq!(self.falling, self.groups.iter().map(|(_, group)| group.falling).sum::<usize>());
+        let sum = |of: fn(&OriginEntry) -> usize| {
+            self.origins.iter().map(|(_, origin)| of(origin)).sum::<usize>()
+        };
+        assert_eq!(self.open, sum(|origin| origin.open));
+        assert_eq!(self.closing, sum(|origin| origin.closing));
     }
 
-    /// The rows of `by_age`, the lines and the entries tell of the same idle connections in the
-    /// same order.
+    /// The lists of idle connections (of all, and of each key) and the entries agree, in the same
+    /// order.
     fn check_idle(&self) {
-        let stamps: Vec<u64> = self.ages.from(0).map(|row| row.stamp).collect();
-        assert!(stamps.is_sorted_by(|a, b| a < b), "{stamps:?}");
-        let by_age: Vec<u64> = self.ages.from(0).map(|row| row.id).collect();
-        for row in self.ages.from(0) {
-            assert_eq!(self.idle_since(row.id, row.stamp), Some(row.since));
+        let seqs: Vec<u64> = self.idle.iter_from(0).map(|row| row.seq).collect();
+        assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
+        let by_age: Vec<u64> = self.idle.iter_from(0).map(|row| row.id).collect();
+        for row in self.idle.iter_from(0) {
+            assert_eq!(self.idle_since(row.id, row.seq), Some(row.since));
         }
         let is_idle = |stage: &Stage| matches!(stage, Stage::Idle { .. });
         let idle = self.entries.values().filter(|entry| is_idle(&entry.stage)).count();
-        assert_eq!((by_age.len(), self.ages.len()), (idle, idle));
-        for (index, line) in &self.lines {
-            let of_line = |id: &&u64| self.entries[*id].slot.line() == index;
-            let expected: Vec<u64> = by_age.iter().filter(of_line).copied().collect();
-            assert_eq!(line.idle.from(0).map(|row| row.id).collect::<Vec<_>>(), expected);
+        assert_eq!((by_age.len(), self.idle.len()), (idle, idle));
+        for (key_id, key) in &self.keys {
+            let of_key = |id: &&u64| self.entries[*id].slot.key_id() == key_id;
+            let expected: Vec<u64> = by_age.iter().filter(of_key).copied().collect();
+            assert_eq!(key.idle.iter_from(0).map(|row| row.id).collect::<Vec<_>>(), expected);
         }
-        for (_, group) in &self.groups {
-            let idle: usize = group.lines.iter().map(|line| self.lines[*line].idle.len()).sum();
-            assert_eq!(group.idle, idle);
+        for (_, origin) in &self.origins {
+            let idle: usize =
+                origin.key_ids.iter().map(|key_id| self.keys[*key_id].idle.len()).sum();
+            assert_eq!(origin.idle, idle);
             assert!(idle <= self.limits.idle_per_origin);
         }
         assert!(idle <= self.limits.idle_total);
         if self.closed.is_some() {
-            assert_eq!(idle, 0, "nobody will ever take it");
+            assert_eq!(idle, 0, "a closed pool gives no leases, so idle connections are useless");
         }
     }
 
-    /// Who waits is where it belongs, and nobody waits for what is there.
+    /// Each waiter is in the lists where it belongs, and waits for nothing that is available.
     fn check_waiters(&self) {
-        let mut blocked = BTreeSet::new();
-        let mut hungry = BTreeMap::new();
-        for (index, group) in &self.groups {
-            blocked.extend(group.blocked.iter().copied());
-            assert!(group.blocked.iter().all(|ticket| self.group_of(*ticket) == index));
-            if let Some(first) = group.blocked.first()
-                && group.open < self.limits.per_origin
+        let mut slot_waiters = BTreeSet::new();
+        let mut waiting_origins = BTreeMap::new();
+        for (origin_id, origin) in &self.origins {
+            slot_waiters.extend(origin.slot_waiters.iter().copied());
+            assert!(origin.slot_waiters.iter().all(|ticket| self.origin_of(*ticket) == origin_id));
+            if let Some(first) = origin.slot_waiters.first()
+                && origin.open < self.limits.per_origin
             {
-                hungry.insert(*first, index);
+                waiting_origins.insert(*first, origin_id);
             }
         }
-        assert_eq!((self.queued, &self.hungry), (blocked.len(), &hungry));
+        assert_eq!((self.queued, &self.waiting_origins), (slot_waiters.len(), &waiting_origins));
         let is_live = |ticket: &u64| self.waiters[ticket].control.cause().is_none();
         if self.closed.is_none() {
-            let served = hungry.keys().all(|ticket| !is_live(ticket));
-            assert!(served || self.open >= self.limits.total, "a slot that nobody is given");
-            assert!(served || self.ages.len() == 0 || self.falling > 0, "nobody makes room");
+            let served = waiting_origins.keys().all(|ticket| !is_live(ticket));
+            assert!(served || self.open >= self.limits.total, "a free slot, and a waiter for one");
+            assert!(served || self.idle.is_empty() || self.closing > 0, "no idle one makes room");
         }
         for (ticket, waiter) in &self.waiters {
-            let line = &self.lines[waiter.line];
-            assert_eq!(line.takers.contains(ticket), !waiter.fresh);
-            assert!(!waiter.fresh || blocked.contains(ticket) || !is_live(ticket));
+            let key = &self.keys[waiter.key_id];
+            assert_eq!(key.reuse_waiters.contains(ticket), !waiter.fresh);
+            assert!(!waiter.fresh || slot_waiters.contains(ticket) || !is_live(ticket));
             if is_live(ticket) && !waiter.fresh {
-                assert!(line.idle.len() == 0, "it waits, and there is one");
+                assert!(key.idle.is_empty(), "it waits, and there is an idle connection");
             }
-            if is_live(ticket) && !blocked.contains(ticket) && !line.promised.contains(ticket) {
+            if is_live(ticket) && !slot_waiters.contains(ticket) && !key.promised.contains(ticket) {
                 assert!(waiter.dial.is_some(), "it waits for nothing");
             }
         }
     }
 
-    fn group_of(&self, ticket: u64) -> usize {
-        self.lines[self.waiters[&ticket].line].group
+    fn origin_of(&self, ticket: u64) -> usize {
+        self.keys[self.waiters[&ticket].key_id].origin_id
     }
 
-    /// There is a line for each key that somebody needs, and a group for each origin, and no more.
-    fn check_lines(&self) {
-        assert_eq!((self.keys.len(), self.origins.len()), (self.lines.len(), self.groups.len()));
-        for (index, line) in &self.lines {
-            let waiting = self.waiters.values().filter(|waiter| waiter.line == index).count();
-            assert_eq!(line.waiting, waiting);
-            let ahead = |entry: &&Entry| entry.ahead && entry.slot.line() == index;
-            assert_eq!(line.ahead, self.entries.values().filter(ahead).count());
-            assert!(line.promised.len() <= line.ahead, "waits for a dial that is none");
-            assert!(line.promised.is_subset(&line.takers));
-            assert!(line.open > 0 || waiting > 0, "a line that nobody needs");
-            assert_eq!(self.keys.get(&line.key), Some(&index));
-            assert_eq!(self.origins.get(&line.key.origin), Some(&line.group));
-            assert!(self.groups[line.group].lines.contains(&index));
+    /// There is one entry for each key and each origin in use, and no other.
+    fn check_keys(&self) {
+        assert_eq!(
+            (self.key_index.len(), self.origin_index.len()),
+            (self.keys.len(), self.origins.len())
+        );
+        for (key_id, key) in &self.keys {
+            let waiting = self.waiters.values().filter(|waiter| waiter.key_id == key_id).count();
+            assert_eq!(key.waiting, waiting);
+            let background = |entry: &&Entry| entry.background && entry.slot.key_id() == key_id;
+            assert_eq!(key.background_dials, self.entries.values().filter(background).count());
+            assert!(key.promised.len() <= key.background_dials, "it waits for no existing dial");
+            assert!(key.promised.is_subset(&key.reuse_waiters));
+            assert!(key.open > 0 || waiting > 0, "an unused key");
+            assert_eq!(self.key_index.get(&key.key), Some(&key_id));
+            assert_eq!(self.origin_index.get(&key.key.origin), Some(&key.origin_id));
+            assert!(self.origins[key.origin_id].key_ids.contains(&key_id));
         }
-        let lines: usize = self.groups.iter().map(|(_, group)| group.lines.len()).sum();
-        assert_eq!(lines, self.lines.len());
+        let keys: usize = self.origins.iter().map(|(_, origin)| origin.key_ids.len()).sum();
+        assert_eq!(keys, self.keys.len());
     }
 
-    /// Nothing is left of anything.
+    /// Panics if a connection, a waiter or a key is left.
     pub(super) fn assert_empty(&self) {
         self.check();
-        assert!(self.entries.is_empty() && self.parting.is_empty() && self.waiters.is_empty());
-        assert!(self.lines.is_empty() && self.groups.is_empty() && self.hungry.is_empty());
-        assert_eq!((self.open, self.falling, self.queued, self.ages.len()), (0, 0, 0, 0));
+        assert!(self.entries.is_empty() && self.closing_dials.is_empty());
+        assert!(self.waiters.is_empty() && self.waiting_origins.is_empty());
+        assert!(self.keys.is_empty() && self.origins.is_empty());
+        assert_eq!((self.open, self.closing, self.queued, self.idle.len()), (0, 0, 0, 0));
         assert!(self.drains.is_empty());
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::state::Closed;
-use crate::manager::Limits;
 use crate::manager::connection::Record;
+use crate::manager::limits::Limits;
 use crate::vocabulary::CloseMode;
 
 /// Two keys an origin.
@@ -21,14 +21,14 @@ pub(super) enum Stage {
     Reserved(usize),
     Dialling(usize),
     /// Dialled for nobody in particular.
-    Ahead,
+    Background,
     InUse(usize),
     Granted(usize),
     Idle,
     /// Closed; whoever dials has not let go of it yet.
-    Parting,
+    ClosingDial,
     /// Closed; its slot is freed when the step is over.
-    Falling,
+    Closing,
     Gone,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Connection {
     pub(super) served: u64,
     pub(super) closing: bool,
     /// A dial that is for whoever comes.
-    pub(super) ahead: bool,
+    pub(super) background: bool,
     /// The peer did something to it.
     pub(super) spoke: bool,
     /// The real one, for its age.
@@ -48,14 +48,14 @@ pub(super) struct Connection {
 
 /// Somebody who asked.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Person {
+pub(super) struct Requester {
     pub(super) key: usize,
     pub(super) fresh: bool,
     pub(super) ticket: usize,
     /// Needs a slot.
     pub(super) queued: bool,
     /// Would take a connection.
-    pub(super) takes: bool,
+    pub(super) reuses: bool,
     /// Waits for a dial that is for whoever comes.
     pub(super) promised: bool,
     pub(super) dial: Option<usize>,
@@ -65,7 +65,7 @@ pub(super) struct Person {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Got {
+pub(super) enum Outcome {
     Open(usize),
     Dial(usize),
     Wait,
@@ -91,7 +91,7 @@ pub(super) struct Model {
     pub(super) limits: Limits,
     pub(super) closed: Option<Closed>,
     pub(super) connections: Vec<Connection>,
-    pub(super) people: Vec<Person>,
+    pub(super) requesters: Vec<Requester>,
     /// The least recently used first.
     pub(super) idle: Vec<usize>,
     pub(super) counts: Counts,
@@ -102,14 +102,14 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn new(limits: Limits, now: Instant) -> Self {
-        let (connections, people, idle) = (Vec::new(), Vec::new(), Vec::new());
+        let (connections, requesters, idle) = (Vec::new(), Vec::new(), Vec::new());
         let counts = Counts::default();
         Self {
             now,
             limits,
             closed: None,
             connections,
-            people,
+            requesters,
             idle,
             counts,
             tickets: 0,
@@ -119,29 +119,29 @@ impl Model {
 
     // What the verbs do.
 
-    pub(super) fn ask(&mut self, key: usize, fresh: bool) -> Got {
-        let me = self.people.len();
-        self.people.push(Person { key, fresh, ..Person::default() });
+    pub(super) fn checkout(&mut self, key: usize, fresh: bool) -> Outcome {
+        let index = self.requesters.len();
+        self.requesters.push(Requester { key, fresh, ..Requester::default() });
         if self.closed.is_some() {
-            return Got::ShutDown;
+            return Outcome::ShutDown;
         }
-        self.expire();
+        self.close_idle_too_long();
         if !fresh && let Some(connection) = self.take_idle(key) {
-            return self.lease(me, connection);
+            return self.lease(index, connection);
         }
-        if !fresh && self.aheads(key) > self.promised(key).len() {
+        if !fresh && self.background_dials(key) > self.promised(key).len() {
             self.counts.waited += 1;
-            self.register(me);
-            self.people[me].promised = true;
-            return Got::Wait;
+            self.register(index);
+            self.requesters[index].promised = true;
+            return Outcome::Wait;
         }
         if self.has_room(key) {
-            let dial = self.open(key, Stage::Dialling(me));
-            self.people[me].dial = Some(dial);
+            let dial = self.open(key, Stage::Dialling(index));
+            self.requesters[index].dial = Some(dial);
             if !fresh {
-                self.register(me);
+                self.register(index);
             }
-            return Got::Dial(dial);
+            return Outcome::Dial(dial);
         }
         let crowded = self.open_at(origin_of(key)) >= self.limits.per_origin;
         let victim = self
@@ -150,180 +150,180 @@ impl Model {
             .copied()
             .find(|c| !crowded || origin_of(self.connections[*c].key) == origin_of(key));
         match victim {
-            Some(victim) => self.fall(victim),
+            Some(victim) => self.remove(victim),
             None if self.queue().len() >= self.limits.queue => {
                 self.counts.refused += 1;
-                return Got::Full;
+                return Outcome::Full;
             }
             None => {}
         }
         self.counts.waited += 1;
-        self.register(me);
-        self.people[me].queued = true;
-        Got::Wait
+        self.register(index);
+        self.requesters[index].queued = true;
+        Outcome::Wait
     }
 
     /// It has waited long enough for somebody else's dial.
-    pub(super) fn stop_waiting_for_dial(&mut self, me: usize) {
-        if std::mem::take(&mut self.people[me].promised) {
-            self.people[me].queued = true;
-            self.serve();
+    pub(super) fn stop_waiting_for_dial(&mut self, index: usize) {
+        if std::mem::take(&mut self.requesters[index].promised) {
+            self.requesters[index].queued = true;
+            self.serve_waiters();
         }
     }
 
-    pub(super) fn fetch(&mut self, me: usize) -> Got {
-        if self.people[me].ended {
-            return Got::Ended;
+    pub(super) fn poll(&mut self, index: usize) -> Outcome {
+        if self.requesters[index].ended {
+            return Outcome::Ended;
         }
-        match (self.people[me].has, self.people[me].dial) {
-            (Some(connection), _) => self.lease(me, connection),
-            (None, Some(dial)) if self.connections[dial].stage == Stage::Reserved(me) => {
+        match (self.requesters[index].has, self.requesters[index].dial) {
+            (Some(connection), _) => self.lease(index, connection),
+            (None, Some(dial)) if self.connections[dial].stage == Stage::Reserved(index) => {
                 self.counts.opened += 1;
-                self.connections[dial].stage = Stage::Dialling(me);
-                Got::Dial(dial)
+                self.connections[dial].stage = Stage::Dialling(index);
+                Outcome::Dial(dial)
             }
-            _ => Got::Wait,
+            _ => Outcome::Wait,
         }
     }
 
-    pub(super) fn leave(&mut self, me: usize) -> Got {
-        let got = self.fetch(me);
-        if !matches!(got, Got::Wait | Got::Ended) {
-            return got;
+    pub(super) fn cancel_wait(&mut self, index: usize) -> Outcome {
+        let outcome = self.poll(index);
+        if !matches!(outcome, Outcome::Wait | Outcome::Ended) {
+            return outcome;
         }
-        self.unregister(me);
-        self.pass_on(me);
-        Got::Wait
+        self.unregister(index);
+        self.return_granted(index);
+        Outcome::Wait
     }
 
-    pub(super) fn dialled(&mut self, me: usize, dial: usize, short: bool) -> Got {
-        self.unregister(me);
-        if self.connections[dial].stage == Stage::Parting {
-            self.connections[dial].stage = Stage::Falling;
-            return self.take_given(me);
+    pub(super) fn dialled(&mut self, index: usize, dial: usize, short: bool) -> Outcome {
+        self.unregister(index);
+        if self.connections[dial].stage == Stage::ClosingDial {
+            self.connections[dial].stage = Stage::Closing;
+            return self.take_granted(index);
         }
-        if !self.people[me].ended && self.people[me].has.is_none() {
-            self.connections[dial].stage = Stage::InUse(me);
+        if !self.requesters[index].ended && self.requesters[index].has.is_none() {
+            self.connections[dial].stage = Stage::InUse(index);
             self.connections[dial].served += 1;
-            self.people[me].has = Some(dial);
-            return Got::Dial(dial);
+            self.requesters[index].has = Some(dial);
+            return Outcome::Dial(dial);
         }
         match short {
-            true => self.fall(dial),
+            true => self.remove(dial),
             false => self.offer_dialled(dial),
         }
-        self.take_given(me)
+        self.take_granted(index)
     }
 
-    pub(super) fn detach_dial(&mut self, me: usize, dial: usize) -> bool {
+    pub(super) fn detach_dial(&mut self, index: usize, dial: usize) -> bool {
         let it = &mut self.connections[dial];
-        let goes_on = it.stage == Stage::Dialling(me) && !it.closing && self.closed.is_none();
+        let goes_on = it.stage == Stage::Dialling(index) && !it.closing && self.closed.is_none();
         if goes_on {
-            (it.stage, it.ahead) = (Stage::Ahead, true);
+            (it.stage, it.background) = (Stage::Background, true);
         }
         goes_on
     }
 
-    pub(super) fn stop_dialling(&mut self, me: usize, dial: usize) -> Got {
-        self.unregister(me);
+    pub(super) fn stop_dialling(&mut self, index: usize, dial: usize) -> Outcome {
+        self.unregister(index);
         match self.connections[dial].stage {
-            Stage::Parting => self.connections[dial].stage = Stage::Falling,
-            Stage::Dialling(owner) if owner == me => self.fall(dial),
+            Stage::ClosingDial => self.connections[dial].stage = Stage::Closing,
+            Stage::Dialling(owner) if owner == index => self.remove(dial),
             _ => {}
         }
-        self.take_given(me)
+        self.take_granted(index)
     }
 
     pub(super) fn background_dialled(&mut self, dial: usize, well: bool) {
         match self.connections[dial].stage {
-            Stage::Parting => self.connections[dial].stage = Stage::Falling,
+            Stage::ClosingDial => self.connections[dial].stage = Stage::Closing,
             _ if well => self.offer_dialled(dial),
-            _ => self.fall(dial),
+            _ => self.remove(dial),
         }
     }
 
-    pub(super) fn ahead(&mut self, key: usize, wanted: usize) -> Vec<usize> {
+    pub(super) fn background(&mut self, key: usize, wanted: usize) -> Vec<usize> {
         let wanted = wanted.min(self.limits.idle_per_origin).min(self.limits.idle_total);
-        let there = self.count(|c| c.key == key && (c.stage == Stage::Idle || c.ahead));
+        let there = self.count(|c| c.key == key && (c.stage == Stage::Idle || c.background));
         let mut dials = Vec::new();
         while self.closed.is_none() && there + dials.len() < wanted && self.has_room(key) {
-            let dial = self.open(key, Stage::Ahead);
-            self.connections[dial].ahead = true;
+            let dial = self.open(key, Stage::Background);
+            self.connections[dial].background = true;
             dials.push(dial);
         }
         dials
     }
 
     /// The connection that was given is dead.
-    pub(super) fn replace(&mut self, me: usize, dead: usize) -> Got {
+    pub(super) fn replace(&mut self, index: usize, stale: usize) -> Outcome {
         self.counts.stale += 1;
         self.counts.reused -= 1;
-        self.fall(dead);
-        self.people[me].has = None;
+        self.remove(stale);
+        self.requesters[index].has = None;
         if self.closed.is_some() {
-            return Got::ShutDown;
+            return Outcome::ShutDown;
         }
-        let key = self.people[me].key;
+        let key = self.requesters[index].key;
         if let Some(connection) = self.take_idle(key) {
-            return self.lease(me, connection);
+            return self.lease(index, connection);
         }
         // In the same slot, whatever the limits are by now.
-        self.connections[dead].stage = Stage::Gone;
-        let dial = self.enter(key, Stage::Dialling(me));
-        self.people[me].dial = Some(dial);
-        self.register(me);
-        Got::Dial(dial)
+        self.connections[stale].stage = Stage::Gone;
+        let dial = self.insert(key, Stage::Dialling(index));
+        self.requesters[index].dial = Some(dial);
+        self.register(index);
+        Outcome::Dial(dial)
     }
 
-    pub(super) fn give_back(&mut self, me: usize) {
-        if let Some(connection) = self.people[me].has.take() {
+    pub(super) fn give_back(&mut self, index: usize) {
+        if let Some(connection) = self.requesters[index].has.take() {
             self.offer(connection);
         }
     }
 
-    pub(super) fn close_lease(&mut self, me: usize) {
-        if let Some(connection) = self.people[me].has.take()
-            && self.connections[connection].stage == Stage::InUse(me)
+    pub(super) fn close_lease(&mut self, index: usize) {
+        if let Some(connection) = self.requesters[index].has.take()
+            && self.connections[connection].stage == Stage::InUse(index)
         {
-            self.fall(connection);
+            self.remove(connection);
         }
     }
 
-    pub(super) fn cancel(&mut self, me: usize) {
-        if std::mem::replace(&mut self.people[me].ended, true) {
+    pub(super) fn cancel(&mut self, index: usize) {
+        if std::mem::replace(&mut self.requesters[index].ended, true) {
             return;
         }
-        if let Some(connection) = self.people[me].has
-            && self.connections[connection].stage == Stage::InUse(me)
+        if let Some(connection) = self.requesters[index].has
+            && self.connections[connection].stage == Stage::InUse(index)
         {
-            self.fall(connection);
+            self.remove(connection);
         }
     }
 
     pub(super) fn close(&mut self, which: usize, how: CloseMode) {
         let stage = self.connections[which].stage;
         match (stage, how) {
-            (Stage::Falling | Stage::Parting | Stage::Gone, _) => {}
-            (Stage::Idle, _) => self.fall(which),
-            (Stage::Ahead, _) => self.part(which),
+            (Stage::Closing | Stage::ClosingDial | Stage::Gone, _) => {}
+            (Stage::Idle, _) => self.remove(which),
+            (Stage::Background, _) => self.close_dial(which),
             (_, CloseMode::Graceful) => self.connections[which].closing = true,
             // Somebody who dials, and was given another one, goes on with that.
-            (Stage::Dialling(who), CloseMode::Now) if self.people[who].has.is_some() => {
-                self.part(which)
+            (Stage::Dialling(index), CloseMode::Now) if self.requesters[index].has.is_some() => {
+                self.close_dial(which)
             }
             (
-                Stage::Reserved(who)
-                | Stage::Dialling(who)
-                | Stage::InUse(who)
-                | Stage::Granted(who),
+                Stage::Reserved(index)
+                | Stage::Dialling(index)
+                | Stage::InUse(index)
+                | Stage::Granted(index),
                 CloseMode::Now,
             ) => {
-                if std::mem::replace(&mut self.people[who].ended, true) {
+                if std::mem::replace(&mut self.requesters[index].ended, true) {
                     self.connections[which].closing = true;
                 } else if matches!(stage, Stage::Dialling(_)) {
-                    self.part(which);
+                    self.close_dial(which);
                 } else {
-                    self.fall(which);
+                    self.remove(which);
                 }
             }
         }
@@ -333,15 +333,15 @@ impl Model {
         let now = self.now;
         let old = |c: &Connection| c.stage == Stage::Idle && now - c.since >= idle_for;
         let old: Vec<usize> = self.all(old);
-        old.iter().for_each(|c| self.fall(*c));
+        old.iter().for_each(|c| self.remove(*c));
         old.len()
     }
 
-    pub(super) fn retire(&mut self) {
+    pub(super) fn network_changed(&mut self) {
         for c in self.listed() {
             match self.connections[c].stage {
-                Stage::Idle => self.fall(c),
-                Stage::Ahead => self.part(c),
+                Stage::Idle => self.remove(c),
+                Stage::Background => self.close_dial(c),
                 _ => self.connections[c].closing = true,
             }
         }
@@ -352,8 +352,8 @@ impl Model {
         self.refuse(Closed::Draining);
         for c in self.known() {
             match self.connections[c].stage {
-                Stage::Idle => self.fall(c),
-                Stage::Ahead => self.part(c),
+                Stage::Idle => self.remove(c),
+                Stage::Background => self.close_dial(c),
                 _ => self.connections[c].closing = true,
             }
         }
@@ -367,10 +367,10 @@ impl Model {
 
     pub(super) fn change(&mut self, limits: Limits) {
         self.limits = limits;
-        self.expire();
+        self.close_idle_too_long();
         for c in self.idle.clone() {
-            if self.is_worn(c) {
-                self.fall(c);
+            if self.expired(c) {
+                self.remove(c);
             }
         }
         for origin in 0..KEYS / 2 {
@@ -387,26 +387,26 @@ impl Model {
                 break;
             }
         }
-        self.serve();
+        self.serve_waiters();
     }
 
     pub(super) fn sweep(&mut self) {
-        self.expire();
+        self.close_idle_too_long();
         for c in self.idle.clone() {
-            if self.is_worn(c) {
-                self.fall(c);
+            if self.expired(c) {
+                self.remove(c);
             } else if self.connections[c].spoke {
                 self.counts.swept += 1;
-                self.fall(c);
+                self.remove(c);
             }
         }
     }
 
     /// What happens when the step is over: slots are freed, one after the other.
-    pub(super) fn settle(&mut self) {
-        while let Some(c) = self.connections.iter().position(|c| c.stage == Stage::Falling) {
+    pub(super) fn finish_step(&mut self) {
+        while let Some(c) = self.connections.iter().position(|c| c.stage == Stage::Closing) {
             self.connections[c].stage = Stage::Gone;
-            self.serve();
+            self.serve_waiters();
         }
     }
 
@@ -415,27 +415,27 @@ impl Model {
     /// Who needs a slot, in the order in which they came.
     pub(super) fn queue(&self) -> Vec<usize> {
         let mut queue: Vec<usize> =
-            (0..self.people.len()).filter(|p| self.people[*p].queued).collect();
-        queue.sort_by_key(|p| self.people[*p].ticket);
+            (0..self.requesters.len()).filter(|p| self.requesters[*p].queued).collect();
+        queue.sort_by_key(|p| self.requesters[*p].ticket);
         queue
     }
 
     /// Who waits for a dial of that key that somebody else began, in the order in which they came.
     pub(super) fn promised(&self, key: usize) -> Vec<usize> {
-        let waits = |p: &usize| self.people[*p].promised && self.people[*p].key == key;
-        let mut waiting: Vec<usize> = (0..self.people.len()).filter(waits).collect();
-        waiting.sort_by_key(|p| self.people[*p].ticket);
+        let waits = |p: &usize| self.requesters[*p].promised && self.requesters[*p].key == key;
+        let mut waiting: Vec<usize> = (0..self.requesters.len()).filter(waits).collect();
+        waiting.sort_by_key(|p| self.requesters[*p].ticket);
         waiting
     }
 
     /// Those that the pool shows.
     pub(super) fn listed(&self) -> Vec<usize> {
-        self.all(|c| is_there(c) && !matches!(c.stage, Stage::Reserved(_)))
+        self.all(|c| is_listed(c) && !matches!(c.stage, Stage::Reserved(_)))
     }
 
     /// Those that it knows, and slots that are reserved.
     pub(super) fn known(&self) -> Vec<usize> {
-        self.all(is_there)
+        self.all(is_listed)
     }
 
     pub(super) fn all(&self, which: impl Fn(&Connection) -> bool) -> Vec<usize> {
@@ -454,40 +454,40 @@ impl Model {
     // How it does it.
 
     fn staying(&self) -> usize {
-        self.count(|c| !is_going(c))
+        self.count(|c| !is_closing(c))
     }
 
     fn staying_at(&self, origin: usize) -> usize {
-        self.count(|c| !is_going(c) && origin_of(c.key) == origin)
+        self.count(|c| !is_closing(c) && origin_of(c.key) == origin)
     }
 
     fn idle_at(&self, origin: usize) -> usize {
         self.count(|c| c.stage == Stage::Idle && origin_of(c.key) == origin)
     }
 
-    fn aheads(&self, key: usize) -> usize {
-        self.count(|c| c.key == key && c.ahead)
+    fn background_dials(&self, key: usize) -> usize {
+        self.count(|c| c.key == key && c.background)
     }
 
     /// Who was promised one too many, the last who came, needs a slot.
-    fn keep_promises(&mut self, key: usize) {
-        while self.promised(key).len() > self.aheads(key) {
+    fn take_back_promises(&mut self, key: usize) {
+        while self.promised(key).len() > self.background_dials(key) {
             let Some(last) = self.promised(key).pop() else { return };
-            (self.people[last].promised, self.people[last].queued) = (false, true);
-            self.serve();
+            (self.requesters[last].promised, self.requesters[last].queued) = (false, true);
+            self.serve_waiters();
         }
     }
 
     fn offer_dialled(&mut self, which: usize) {
-        let was_ahead = self.connections[which].ahead;
+        let was_ahead = self.connections[which].background;
         // A dial that came to something; counted until it is known who has it.
         self.connections[which].stage = Stage::InUse(usize::MAX);
         self.offering = was_ahead.then_some(which);
         self.offer(which);
         self.offering = None;
         if was_ahead {
-            self.connections[which].ahead = false;
-            self.keep_promises(self.connections[which].key);
+            self.connections[which].background = false;
+            self.take_back_promises(self.connections[which].key);
         }
     }
 
@@ -498,71 +498,71 @@ impl Model {
 
     fn open(&mut self, key: usize, stage: Stage) -> usize {
         assert!(self.has_room(key), "the model itself keeps to the limits");
-        self.enter(key, stage)
+        self.insert(key, stage)
     }
 
-    fn enter(&mut self, key: usize, stage: Stage) -> usize {
+    fn insert(&mut self, key: usize, stage: Stage) -> usize {
         self.counts.opened += u64::from(!matches!(stage, Stage::Reserved(_)));
         let (since, served) = (self.now, 0);
-        let (closing, ahead, spoke, record) = (false, false, false, None);
-        let it = Connection { key, stage, since, served, closing, ahead, spoke, record };
+        let (closing, background, spoke, record) = (false, false, false, None);
+        let it = Connection { key, stage, since, served, closing, background, spoke, record };
         self.connections.push(it);
         self.connections.len() - 1
     }
 
-    fn lease(&mut self, me: usize, connection: usize) -> Got {
+    fn lease(&mut self, index: usize, connection: usize) -> Outcome {
         self.counts.reused += 1;
-        self.connections[connection].stage = Stage::InUse(me);
+        self.connections[connection].stage = Stage::InUse(index);
         self.connections[connection].served += 1;
-        self.people[me].has = Some(connection);
-        Got::Open(connection)
+        self.requesters[index].has = Some(connection);
+        Outcome::Open(connection)
     }
 
-    fn register(&mut self, me: usize) {
-        if self.people[me].ticket == 0 {
+    fn register(&mut self, index: usize) {
+        if self.requesters[index].ticket == 0 {
             self.tickets += 1;
-            self.people[me].ticket = self.tickets;
+            self.requesters[index].ticket = self.tickets;
         }
-        self.people[me].takes = !self.people[me].fresh;
+        self.requesters[index].reuses = !self.requesters[index].fresh;
     }
 
-    fn unregister(&mut self, me: usize) {
-        let person = &mut self.people[me];
-        let was_in = person.takes || person.queued;
-        (person.takes, person.queued, person.promised) = (false, false, false);
+    fn unregister(&mut self, index: usize) {
+        let requester = &mut self.requesters[index];
+        let was_in = requester.reuses || requester.queued;
+        (requester.reuses, requester.queued, requester.promised) = (false, false, false);
         if was_in {
-            self.serve();
+            self.serve_waiters();
         }
     }
 
-    fn take_given(&mut self, me: usize) -> Got {
-        match self.people[me].has {
-            Some(connection) if !self.people[me].ended => self.lease(me, connection),
+    fn take_granted(&mut self, index: usize) -> Outcome {
+        match self.requesters[index].has {
+            Some(connection) if !self.requesters[index].ended => self.lease(index, connection),
             _ => {
-                self.pass_on(me);
-                Got::Ended
+                self.return_granted(index);
+                Outcome::Ended
             }
         }
     }
 
-    fn pass_on(&mut self, me: usize) {
-        if let Some(connection) = self.people[me].has.take() {
-            if self.connections[connection].stage == Stage::Granted(me) {
+    fn return_granted(&mut self, index: usize) {
+        if let Some(connection) = self.requesters[index].has.take() {
+            if self.connections[connection].stage == Stage::Granted(index) {
                 self.offer(connection);
             }
-        } else if let Some(dial) = self.people[me].dial
-            && self.connections[dial].stage == Stage::Reserved(me)
+        } else if let Some(dial) = self.requesters[index].dial
+            && self.connections[dial].stage == Stage::Reserved(index)
         {
-            self.fall(dial);
+            self.remove(dial);
         }
     }
 
-    fn is_worn(&self, which: usize) -> bool {
+    fn expired(&self, which: usize) -> bool {
         let it = &self.connections[which];
         let too_old = it.record.as_ref().is_some_and(|record| {
             self.limits
                 .age_of(record.id)
-                .is_some_and(|age| self.now.saturating_duration_since(record.born) >= age)
+                .is_some_and(|age| self.now.saturating_duration_since(record.opened_at) >= age)
         });
         too_old || self.limits.max_requests.is_some_and(|most| it.served >= most)
     }
@@ -570,11 +570,11 @@ impl Model {
     fn take_idle(&mut self, key: usize) -> Option<usize> {
         loop {
             let last = *self.idle.iter().rfind(|c| self.connections[**c].key == key)?;
-            if !self.is_worn(last) {
+            if !self.expired(last) {
                 self.idle.retain(|c| *c != last);
                 return Some(last);
             }
-            self.fall(last);
+            self.remove(last);
         }
     }
 
@@ -583,23 +583,24 @@ impl Model {
         let origin = origin_of(key);
         if self.connections[which].closing
             || self.closed.is_some()
-            || self.is_worn(which)
+            || self.expired(which)
             || self.staying_at(origin) > self.limits.per_origin
             || self.staying() > self.limits.total
         {
-            return self.fall(which);
+            return self.remove(which);
         }
-        let ticket = |p: &usize| self.people[*p].ticket;
-        let live = |p: &usize| !self.people[*p].ended;
-        let takers = (0..self.people.len()).filter(|p| self.people[*p].takes && live(p));
-        let taker = takers.filter(|p| self.people[*p].key == key).min_by_key(ticket);
+        let ticket = |p: &usize| self.requesters[*p].ticket;
+        let live = |p: &usize| !self.requesters[*p].ended;
+        let reuse_waiters =
+            (0..self.requesters.len()).filter(|p| self.requesters[*p].reuses && live(p));
+        let taker = reuse_waiters.filter(|p| self.requesters[*p].key == key).min_by_key(ticket);
         let queue = self.queue();
-        let at = |p: &usize| origin_of(self.people[*p].key);
+        let at = |p: &usize| origin_of(self.requesters[*p].key);
         // Slots that are about to be free are for those who wait first.
         let here: Vec<usize> = queue.iter().copied().filter(|p| at(p) == origin).collect();
-        let falling_here = self.count(|c| is_going(c) && origin_of(c.key) == origin);
+        let falling_here = self.count(|c| is_closing(c) && origin_of(c.key) == origin);
         let seeker_here = here.iter().copied().find(live).filter(|_| here.len() > falling_here);
-        let enough = queue.len() <= self.count(is_going);
+        let enough = queue.len() <= self.count(is_closing);
         let seeker_elsewhere = queue
             .iter()
             .copied()
@@ -607,30 +608,32 @@ impl Model {
             .filter(|_| !enough);
         let seeker = seeker_here.into_iter().chain(seeker_elsewhere).min_by_key(ticket);
         match (taker, seeker) {
-            (Some(taker), Some(seeker)) if ticket(&seeker) < ticket(&taker) => self.fall(which),
+            (Some(taker), Some(seeker)) if ticket(&seeker) < ticket(&taker) => self.remove(which),
             (Some(taker), _) => self.grant(taker, which),
-            (None, Some(_)) => self.fall(which),
-            (None, None) => self.keep(which),
+            (None, Some(_)) => self.remove(which),
+            (None, None) => self.make_idle(which),
         }
     }
 
-    fn grant(&mut self, who: usize, which: usize) {
-        let person = &mut self.people[who];
-        (person.takes, person.queued, person.promised) = (false, false, false);
-        person.has = Some(which);
-        self.connections[which].stage = Stage::Granted(who);
-        match self.people[who].dial {
-            Some(dial) if self.connections[dial].stage == Stage::Reserved(who) => self.fall(dial),
-            Some(dial) if self.connections[dial].stage == Stage::Dialling(who) => {
-                self.connections[dial].ahead = true;
+    fn grant(&mut self, index: usize, which: usize) {
+        let requester = &mut self.requesters[index];
+        (requester.reuses, requester.queued, requester.promised) = (false, false, false);
+        requester.has = Some(which);
+        self.connections[which].stage = Stage::Granted(index);
+        match self.requesters[index].dial {
+            Some(dial) if self.connections[dial].stage == Stage::Reserved(index) => {
+                self.remove(dial)
+            }
+            Some(dial) if self.connections[dial].stage == Stage::Dialling(index) => {
+                self.connections[dial].background = true;
             }
             _ => {}
         }
     }
 
-    fn keep(&mut self, which: usize) {
+    fn make_idle(&mut self, which: usize) {
         if self.limits.idle_total == 0 || self.limits.idle_per_origin == 0 {
-            return self.fall(which);
+            return self.remove(which);
         }
         self.connections[which].stage = Stage::Idle;
         self.connections[which].since = self.now;
@@ -647,32 +650,33 @@ impl Model {
     fn evict(&mut self, origin: Option<usize>) -> bool {
         let fits = |c: &usize| origin.is_none_or(|o| origin_of(self.connections[*c].key) == o);
         let oldest = self.idle.iter().copied().find(fits);
-        oldest.map(|c| self.fall(c)).is_some()
+        oldest.map(|c| self.remove(c)).is_some()
     }
 
-    pub(super) fn expire(&mut self) {
+    pub(super) fn close_idle_too_long(&mut self) {
         if let Some(most) = self.limits.idle_for {
             self.close_idle(most);
         }
     }
 
-    fn fall(&mut self, which: usize) {
-        self.end(which, Stage::Falling);
+    fn remove(&mut self, which: usize) {
+        self.end(which, Stage::Closing);
     }
 
-    fn part(&mut self, which: usize) {
-        self.end(which, Stage::Parting);
+    fn close_dial(&mut self, which: usize) {
+        self.end(which, Stage::ClosingDial);
     }
 
     fn end(&mut self, which: usize, how: Stage) {
         self.counts.closed +=
             u64::from(!matches!(self.connections[which].stage, Stage::Reserved(_)));
-        let dialling = matches!(self.connections[which].stage, Stage::Dialling(_) | Stage::Ahead);
+        let dialling =
+            matches!(self.connections[which].stage, Stage::Dialling(_) | Stage::Background);
         self.counts.dials_failed += u64::from(dialling);
         self.connections[which].stage = how;
         self.idle.retain(|c| *c != which);
-        if self.offering != Some(which) && std::mem::take(&mut self.connections[which].ahead) {
-            self.keep_promises(self.connections[which].key);
+        if self.offering != Some(which) && std::mem::take(&mut self.connections[which].background) {
+            self.take_back_promises(self.connections[which].key);
         }
     }
 
@@ -681,47 +685,47 @@ impl Model {
         if self.closed != Some(Closed::ShutDown) {
             self.closed = Some(how);
         }
-        for p in 0..self.people.len() {
-            let person = &self.people[p];
-            let runs = !person.queued && !person.promised && how == Closed::Draining;
-            if (person.queued || person.takes) && !runs {
-                self.people[p].ended = true;
+        for p in 0..self.requesters.len() {
+            let requester = &self.requesters[p];
+            let runs = !requester.queued && !requester.promised && how == Closed::Draining;
+            if (requester.queued || requester.reuses) && !runs {
+                self.requesters[p].ended = true;
             }
         }
     }
 
     /// Slots for those who wait for them.
-    fn serve(&mut self) {
+    fn serve_waiters(&mut self) {
         while self.closed.is_none() && self.count(|_| true) < self.limits.total {
-            let Some(first) = self.first_hungry(|_| true) else { return };
-            self.people[first].queued = false;
-            if self.people[first].ended {
+            let Some(first) = self.first_waiting(|_| true) else { return };
+            self.requesters[first].queued = false;
+            if self.requesters[first].ended {
                 continue;
             }
-            let dial = self.open(self.people[first].key, Stage::Reserved(first));
-            self.people[first].dial = Some(dial);
+            let dial = self.open(self.requesters[first].key, Stage::Reserved(first));
+            self.requesters[first].dial = Some(dial);
         }
         // The first of an origin counts, whether it is about to leave or not.
         let firsts: Vec<usize> =
-            (0..KEYS / 2).filter_map(|o| self.first_hungry(|p| origin_of(p.key) == o)).collect();
-        let somebody = firsts.iter().any(|p| !self.people[*p].ended);
-        if somebody && self.closed.is_none() && self.count(is_going) == 0 {
+            (0..KEYS / 2).filter_map(|o| self.first_waiting(|p| origin_of(p.key) == o)).collect();
+        let somebody = firsts.iter().any(|p| !self.requesters[*p].ended);
+        if somebody && self.closed.is_none() && self.count(is_closing) == 0 {
             self.evict(None);
         }
     }
 
-    fn first_hungry(&self, which: impl Fn(&Person) -> bool) -> Option<usize> {
+    fn first_waiting(&self, which: impl Fn(&Requester) -> bool) -> Option<usize> {
         self.queue().into_iter().find(|p| {
-            let person = &self.people[*p];
-            which(person) && self.open_at(origin_of(person.key)) < self.limits.per_origin
+            let requester = &self.requesters[*p];
+            which(requester) && self.open_at(origin_of(requester.key)) < self.limits.per_origin
         })
     }
 }
 
-fn is_there(c: &Connection) -> bool {
-    !matches!(c.stage, Stage::Falling | Stage::Parting | Stage::Gone)
+fn is_listed(c: &Connection) -> bool {
+    !matches!(c.stage, Stage::Closing | Stage::ClosingDial | Stage::Gone)
 }
 
-fn is_going(c: &Connection) -> bool {
-    matches!(c.stage, Stage::Falling | Stage::Parting)
+fn is_closing(c: &Connection) -> bool {
+    matches!(c.stage, Stage::Closing | Stage::ClosingDial)
 }

@@ -1,6 +1,6 @@
-//! The pool against its [`model`](super::model): random sequences of everything that can be done
-//! to it, on one thread, with sockets whose other ends are watched. After each step both must say
-//! the same: who has what, who waits and in which order, what is idle, what was counted.
+//! The pool against its [`model`](super::model): random sequences of every operation, on one thread,
+//! with sockets whose other ends are observed. After each step both must agree: which requester has
+//! which connection, which ones wait and in which order, what is idle, what was counted.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::super::state::Stage;
+use super::super::entry::Stage;
+use super::super::state::State;
 use super::super::{Checkout, Dialled, LeaseError, Pool};
-use super::model::{Counts, Got, KEYS, Model, Stage as Its, origin_of};
-use crate::manager::Limits;
+use super::model::{Counts, KEYS, Model, Outcome, Stage as ModelStage, origin_of};
 use crate::manager::connection::{Connection, Record};
 use crate::manager::control::{Cause, Control};
 use crate::manager::key::{Origin, PoolKey};
+use crate::manager::limits::Limits;
 use crate::net::Stop;
 use crate::net::route::Route;
 use crate::net::socket::Socket;
@@ -25,28 +26,28 @@ use crate::net::tls::Tls;
 use crate::runtime::{Notify, readable_now};
 use crate::vocabulary::{CloseMode, CloseReason};
 
-/// A step. Numbers pick one of those that are there.
+/// A step. A number picks one of the existing requesters or connections.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Ask { key: usize, fresh: bool },
-    Fetch(usize),
-    Leave(usize),
-    Insist(usize),
-    Dialled { who: usize, short: bool },
-    StopDialling { who: usize, goes_on: bool },
-    DialledAhead { which: usize, well: bool },
-    Ahead { key: usize, wanted: usize },
-    Dead(usize),
+    Checkout { key: usize, fresh: bool },
+    Poll(usize),
+    CancelWait(usize),
+    StopWaitingForDial(usize),
+    Dialled { index: usize, short: bool },
+    StopDialling { index: usize, goes_on: bool },
+    BackgroundDialled { which: usize, well: bool },
+    ReserveBackgroundDials { key: usize, wanted: usize },
+    Stale(usize),
     GiveBack(usize),
-    CloseMine(usize),
+    CloseLease(usize),
     Cancel(usize),
     CloseOne { which: usize, how: CloseMode },
     CloseOrigin { origin: usize, how: CloseMode },
     CloseAll(CloseMode),
     CloseIdle(u64),
-    Retire,
+    NetworkChanged,
     Change(Limits),
-    Pass(u64),
+    Elapse(u64),
     PeerActs { which: usize, closes: bool },
     Sweep,
     Drain,
@@ -88,26 +89,26 @@ fn how() -> impl Strategy<Value = CloseMode> {
 fn step() -> impl Strategy<Value = Step> {
     let any = || 0..64usize;
     prop_oneof![
-        12 => (0..KEYS, prop::bool::weighted(0.2)).prop_map(|(key, fresh)| Step::Ask { key, fresh }),
-        8 => any().prop_map(Step::Fetch),
-        3 => any().prop_map(Step::Leave),
-        2 => any().prop_map(Step::Insist),
-        8 => (any(), prop::bool::weighted(0.2)).prop_map(|(who, short)| Step::Dialled { who, short }),
-        3 => (any(), prop::bool::ANY).prop_map(|(who, goes_on)| Step::StopDialling { who, goes_on }),
+        12 => (0..KEYS, prop::bool::weighted(0.2)).prop_map(|(key, fresh)| Step::Checkout { key, fresh }),
+        8 => any().prop_map(Step::Poll),
+        3 => any().prop_map(Step::CancelWait),
+        2 => any().prop_map(Step::StopWaitingForDial),
+        8 => (any(), prop::bool::weighted(0.2)).prop_map(|(index, short)| Step::Dialled { index, short }),
+        3 => (any(), prop::bool::ANY).prop_map(|(index, goes_on)| Step::StopDialling { index, goes_on }),
         2 => (any(), prop::bool::weighted(0.7))
-            .prop_map(|(which, well)| Step::DialledAhead { which, well }),
-        1 => (0..KEYS, 0..4usize).prop_map(|(key, wanted)| Step::Ahead { key, wanted }),
-        1 => any().prop_map(Step::Dead),
+            .prop_map(|(which, well)| Step::BackgroundDialled { which, well }),
+        1 => (0..KEYS, 0..4usize).prop_map(|(key, wanted)| Step::ReserveBackgroundDials { key, wanted }),
+        1 => any().prop_map(Step::Stale),
         8 => any().prop_map(Step::GiveBack),
-        2 => any().prop_map(Step::CloseMine),
+        2 => any().prop_map(Step::CloseLease),
         3 => any().prop_map(Step::Cancel),
         2 => (any(), how()).prop_map(|(which, how)| Step::CloseOne { which, how }),
         1 => (0..KEYS / 2, how()).prop_map(|(origin, how)| Step::CloseOrigin { origin, how }),
         1 => how().prop_map(Step::CloseAll),
         1 => (0..30u64).prop_map(Step::CloseIdle),
-        1 => Just(Step::Retire),
+        1 => Just(Step::NetworkChanged),
         2 => limits().prop_map(Step::Change),
-        2 => (1..15u64).prop_map(Step::Pass),
+        2 => (1..15u64).prop_map(Step::Elapse),
         1 => (any(), prop::bool::ANY).prop_map(|(which, closes)| Step::PeerActs { which, closes }),
         1 => Just(Step::Sweep),
     ]
@@ -134,28 +135,28 @@ pub(super) enum Phase {
     Over,
 }
 
-/// Somebody who asked the real pool.
-pub(super) struct Person {
+/// An exchange, as the real pool sees it.
+pub(super) struct Requester {
     pub(super) control: Arc<Control>,
-    /// What wakes it, all the time.
+    /// Set when the pool wakes it.
     event: Arc<Notify>,
     pub(super) phase: Phase,
     connection: Option<Box<Connection>>,
 }
 
-pub(super) struct World {
+pub(super) struct Harness {
     pub(super) pool: Arc<Pool>,
     pub(super) model: Model,
     keys: Vec<Arc<PoolKey>>,
-    pub(super) people: Vec<Person>,
-    /// The model's dials for nobody, and the real ones.
-    pub(super) ahead: Vec<(usize, Arc<Record>, Arc<Control>)>,
+    pub(super) requesters: Vec<Requester>,
+    /// The background dials: the model's and the real one.
+    pub(super) background: Vec<(usize, Arc<Record>, Arc<Control>)>,
     /// The other ends of the sockets, by id.
     peers: HashMap<u64, std::os::unix::net::UnixStream>,
     drains: Vec<Arc<Notify>>,
 }
 
-impl World {
+impl Harness {
     pub(super) fn new(limits: Limits) -> Self {
         let pool = Pool::new(limits);
         let key = |index: usize| {
@@ -168,48 +169,55 @@ impl World {
             pool,
             model: Model::new(limits, Instant::now()),
             keys: (0..KEYS).map(key).collect(),
-            people: Vec::new(),
-            ahead: Vec::new(),
+            requesters: Vec::new(),
+            background: Vec::new(),
             peers: HashMap::new(),
             drains: Vec::new(),
         }
     }
 
     pub(super) fn step(&mut self, step: &Step) {
-        // The sweep's thread has no part in this.
-        self.pool.lock().sweep_at = Some(self.model.now);
+        // Keeps the sweep's thread out of this: a sweep is planned already.
+        let planned = Some(self.model.now);
+        self.pool.with_state(|state, _| state.sweep_at = planned);
         let now = self.model.now;
         match step {
-            Step::Ask { key, fresh } => self.ask(*key, *fresh),
-            Step::Fetch(n) => self.with(*n, |p| p == Phase::Waits, Self::fetch),
-            Step::Leave(n) => self.with(*n, |p| p == Phase::Waits, Self::leave),
-            Step::Insist(n) => self.with(
+            Step::Checkout { key, fresh } => self.checkout(*key, *fresh),
+            Step::Poll(n) => self.with(*n, |p| p == Phase::Waits, Self::poll),
+            Step::CancelWait(n) => self.with(*n, |p| p == Phase::Waits, Self::cancel_wait),
+            Step::StopWaitingForDial(n) => self.with(
                 *n,
                 |p| p == Phase::Waits,
-                |me, p| {
-                    me.pool.stop_waiting_for_dial(&me.people[p].control);
-                    me.model.stop_waiting_for_dial(p);
+                |harness, p| {
+                    harness.pool.stop_waiting_for_dial(&harness.requesters[p].control);
+                    harness.model.stop_waiting_for_dial(p);
                 },
             ),
-            Step::Dialled { who, short } => {
-                self.with(*who, |p| matches!(p, Phase::Dials(_)), |me, p| me.dialled(p, *short));
+            Step::Dialled { index, short } => {
+                self.with(
+                    *index,
+                    |p| matches!(p, Phase::Dials(_)),
+                    |harness, p| harness.dialled(p, *short),
+                );
             }
-            Step::StopDialling { who, goes_on } => self.with(
-                *who,
+            Step::StopDialling { index, goes_on } => self.with(
+                *index,
                 |p| matches!(p, Phase::Dials(_)),
-                |me, p| me.stop_dialling(p, *goes_on),
+                |harness, p| harness.stop_dialling(p, *goes_on),
             ),
-            Step::DialledAhead { which, well } => self.background_dialled(*which, *well),
-            Step::Ahead { key, wanted } => self.dial_ahead(*key, *wanted),
-            Step::Dead(n) => self.with(*n, |p| p == Phase::Uses, Self::dead),
+            Step::BackgroundDialled { which, well } => self.background_dialled(*which, *well),
+            Step::ReserveBackgroundDials { key, wanted } => {
+                self.reserve_background_dials(*key, *wanted)
+            }
+            Step::Stale(n) => self.with(*n, |p| p == Phase::Uses, Self::stale),
             Step::GiveBack(n) => self.with(*n, |p| p == Phase::Uses, Self::give_back),
-            Step::CloseMine(n) => self.with(*n, |p| p == Phase::Uses, Self::close_lease),
+            Step::CloseLease(n) => self.with(*n, |p| p == Phase::Uses, Self::close_lease),
             Step::Cancel(n) => self.with(
                 *n,
                 |p| p != Phase::Over,
-                |me, p| {
-                    me.people[p].control.end(Cause::Cancelled);
-                    me.model.cancel(p);
+                |harness, p| {
+                    harness.requesters[p].control.end(Cause::Cancelled);
+                    harness.model.cancel(p);
                 },
             ),
             Step::CloseOne { which, how } => self.close_one(*which, *how),
@@ -232,13 +240,13 @@ impl World {
                 let closed = self.pool.close_idle(old, CloseReason::IdleTooLong, now);
                 assert_eq!(closed, self.model.close_idle(old));
             }
-            Step::Retire => {
+            Step::NetworkChanged => {
                 let mine = self.model.listed().len();
                 assert_eq!(
                     self.pool.close(CloseMode::Graceful, Cause::NetworkChanged, |_| true),
                     mine
                 );
-                self.model.retire();
+                self.model.network_changed();
             }
             Step::Change(limits) => {
                 let change = |now: &mut Limits| {
@@ -248,7 +256,7 @@ impl World {
                 self.pool.change_limits(now, change).unwrap();
                 self.model.change(*limits);
             }
-            Step::Pass(secs) => self.model.now += Duration::from_secs(*secs),
+            Step::Elapse(secs) => self.model.now += Duration::from_secs(*secs),
             Step::PeerActs { which, closes } => self.peer_acts(*which, *closes),
             Step::Sweep => {
                 self.pool.sweep(now);
@@ -267,11 +275,11 @@ impl World {
                 self.model.shut_down();
             }
         }
-        self.model.settle();
+        self.model.finish_step();
         self.compare();
     }
 
-    /// Does something with one of those who are that far.
+    /// Applies a step to one of the requesters in a phase that fits.
     fn with(
         &mut self,
         n: usize,
@@ -279,142 +287,147 @@ impl World {
         what: impl FnOnce(&mut Self, usize),
     ) {
         let those: Vec<usize> =
-            (0..self.people.len()).filter(|p| which(self.people[*p].phase)).collect();
+            (0..self.requesters.len()).filter(|p| which(self.requesters[*p].phase)).collect();
         if !those.is_empty() {
             what(self, those[n % those.len()]);
         }
     }
 
-    fn ask(&mut self, key: usize, fresh: bool) {
+    fn checkout(&mut self, key: usize, fresh: bool) {
         let control = Control::new(&self.pool);
         let armed = control.register_wake();
         let event = Arc::clone(&armed);
         std::mem::forget(armed);
-        let answer = self.pool.checkout(&self.keys[key], &control, fresh, self.model.now);
-        let got = self.model.ask(key, fresh);
-        let who = self.people.len();
-        self.people.push(Person { control, event, phase: Phase::Over, connection: None });
-        self.take(who, answer, got);
+        let real = self.pool.checkout(&self.keys[key], &control, fresh, self.model.now);
+        let outcome = self.model.checkout(key, fresh);
+        let index = self.requesters.len();
+        self.requesters.push(Requester { control, event, phase: Phase::Over, connection: None });
+        self.compare_outcome(index, real, outcome);
     }
 
-    /// Both say the same; goes on from there.
-    fn take(&mut self, who: usize, answer: Result<Checkout, LeaseError>, got: Got) {
-        let person = &mut self.people[who];
-        person.phase = match (answer, got) {
-            (Ok(Checkout::Open(connection)), Got::Open(which)) => {
+    /// Compares what the pool and the model return, and goes on from there.
+    fn compare_outcome(
+        &mut self,
+        index: usize,
+        real: Result<Checkout, LeaseError>,
+        outcome: Outcome,
+    ) {
+        let requester = &mut self.requesters[index];
+        requester.phase = match (real, outcome) {
+            (Ok(Checkout::Open(connection)), Outcome::Open(which)) => {
                 let record = self.model.connections[which].record.as_ref().unwrap();
                 assert_eq!(connection.record.id, record.id, "another connection than expected");
-                person.connection = Some(connection);
+                requester.connection = Some(connection);
                 Phase::Uses
             }
-            (Ok(Checkout::Dial(record)), Got::Dial(which)) => {
+            (Ok(Checkout::Dial(record)), Outcome::Dial(which)) => {
                 assert_eq!(record.key, self.keys[self.model.connections[which].key]);
                 self.model.connections[which].record = Some(record);
                 Phase::Dials(which)
             }
-            (Ok(Checkout::Wait { .. }), Got::Wait) => Phase::Waits,
-            (Err(LeaseError::ShutDown), Got::ShutDown) => Phase::Over,
-            (Err(LeaseError::QueueFull(most)), Got::Full) => {
+            (Ok(Checkout::Wait { .. }), Outcome::Wait) => Phase::Waits,
+            (Err(LeaseError::ShutDown), Outcome::ShutDown) => Phase::Over,
+            (Err(LeaseError::QueueFull(most)), Outcome::Full) => {
                 assert_eq!(most, self.model.queue().len());
                 Phase::Over
             }
-            // It has to leave by itself.
-            (Err(LeaseError::Stop(Stop::Ended)), Got::Ended) => Phase::Waits,
-            (answer, got) => panic!("the pool says {answer:?}, the model {got:?}"),
+            // An ended exchange still has to cancel its wait.
+            (Err(LeaseError::Stop(Stop::Ended)), Outcome::Ended) => Phase::Waits,
+            (real, outcome) => panic!("the pool returns {real:?}, the model {outcome:?}"),
         };
     }
 
-    fn fetch(&mut self, who: usize) {
-        let control = Arc::clone(&self.people[who].control);
-        self.people[who].event.clear();
-        let answer = self.pool.poll(&control);
-        let got = self.model.fetch(who);
-        self.take(who, answer, got);
-        if got == Got::Ended {
-            self.leave(who);
+    fn poll(&mut self, index: usize) {
+        let control = Arc::clone(&self.requesters[index].control);
+        self.requesters[index].event.clear();
+        let real = self.pool.poll(&control);
+        let outcome = self.model.poll(index);
+        self.compare_outcome(index, real, outcome);
+        if outcome == Outcome::Ended {
+            self.cancel_wait(index);
         }
     }
 
-    fn leave(&mut self, who: usize) {
-        let control = Arc::clone(&self.people[who].control);
-        let answer = self.pool.cancel_wait(&control, self.model.now);
-        self.people[who].event.clear();
-        let got = self.model.leave(who);
-        let left = matches!(got, Got::Wait);
-        self.take(who, Ok(answer), got);
+    fn cancel_wait(&mut self, index: usize) {
+        let control = Arc::clone(&self.requesters[index].control);
+        let real = self.pool.cancel_wait(&control, self.model.now);
+        self.requesters[index].event.clear();
+        let outcome = self.model.cancel_wait(index);
+        let left = matches!(outcome, Outcome::Wait);
+        self.compare_outcome(index, Ok(real), outcome);
         if left {
-            self.people[who].phase = Phase::Over;
+            self.requesters[index].phase = Phase::Over;
         }
     }
 
-    fn dialled(&mut self, who: usize, short: bool) {
-        let Phase::Dials(dial) = self.people[who].phase else { return };
+    fn dialled(&mut self, index: usize, short: bool) {
+        let Phase::Dials(dial) = self.requesters[index].phase else { return };
         let connection = self.connect(self.model.connections[dial].record.clone().unwrap());
-        let control = &self.people[who].control;
-        let answer = self.pool.dialled(connection, control, short, self.model.now);
-        let got = self.model.dialled(who, dial, short);
-        let person = &mut self.people[who];
-        let (connection, which) = match (answer, got) {
-            (Ok(Dialled::Mine(connection)), Got::Dial(which)) => (connection, which),
-            (Ok(Dialled::Other(connection)), Got::Open(which)) => (connection, which),
-            (Err(LeaseError::Stop(Stop::Ended)), Got::Ended) => {
-                person.phase = Phase::Over;
+        let control = &self.requesters[index].control;
+        let real = self.pool.dialled(connection, control, short, self.model.now);
+        let outcome = self.model.dialled(index, dial, short);
+        let requester = &mut self.requesters[index];
+        let (connection, which) = match (real, outcome) {
+            (Ok(Dialled::Mine(connection)), Outcome::Dial(which)) => (connection, which),
+            (Ok(Dialled::Other(connection)), Outcome::Open(which)) => (connection, which),
+            (Err(LeaseError::Stop(Stop::Ended)), Outcome::Ended) => {
+                requester.phase = Phase::Over;
                 return;
             }
-            (answer, got) => panic!("the pool says {answer:?}, the model {got:?}"),
+            (real, outcome) => panic!("the pool returns {real:?}, the model {outcome:?}"),
         };
         let record = self.model.connections[which].record.as_ref().unwrap();
         assert_eq!(connection.record.id, record.id);
-        (person.phase, person.connection) = (Phase::Uses, Some(connection));
+        (requester.phase, requester.connection) = (Phase::Uses, Some(connection));
     }
 
     /// The dial failed, or its exchange was ended or given another connection.
-    fn stop_dialling(&mut self, who: usize, goes_on: bool) {
-        let Phase::Dials(dial) = self.people[who].phase else { return };
+    fn stop_dialling(&mut self, index: usize, goes_on: bool) {
+        let Phase::Dials(dial) = self.requesters[index].phase else { return };
         let record = self.model.connections[dial].record.clone().unwrap();
-        let control = Arc::clone(&self.people[who].control);
+        let control = Arc::clone(&self.requesters[index].control);
         if goes_on {
             let background = Control::detached(&self.pool);
             let real = self.pool.detach_dial(record.id, &control, &background);
-            assert_eq!(real, self.model.detach_dial(who, dial));
+            assert_eq!(real, self.model.detach_dial(index, dial));
             if real {
-                self.ahead.push((dial, Arc::clone(&record), background));
+                self.background.push((dial, Arc::clone(&record), background));
             }
         }
         let now = self.model.now;
         let given = self.pool.stop_dialling(record.id, &control, CloseReason::DialFailed, now);
-        let got = self.model.stop_dialling(who, dial);
-        self.people[who].phase = match (&given, got) {
-            (Some(given), Got::Open(which)) => {
+        let outcome = self.model.stop_dialling(index, dial);
+        self.requesters[index].phase = match (&given, outcome) {
+            (Some(given), Outcome::Open(which)) => {
                 let record = self.model.connections[which].record.as_ref().unwrap();
                 assert_eq!(given.record.id, record.id);
                 Phase::Uses
             }
-            (None, Got::Ended) => Phase::Over,
-            (given, got) => panic!("the pool gives {given:?}, the model {got:?}"),
+            (None, Outcome::Ended) => Phase::Over,
+            (given, outcome) => panic!("the pool returns {given:?}, the model {outcome:?}"),
         };
-        self.people[who].connection = given;
+        self.requesters[index].connection = given;
     }
 
-    fn dial_ahead(&mut self, key: usize, wanted: usize) {
+    fn reserve_background_dials(&mut self, key: usize, wanted: usize) {
         let make = || Control::detached(&self.pool);
         let slots = self.pool.reserve_background_dials(&self.keys[key], wanted, make);
         let closed = self.model.closed.is_some();
-        let dials = self.model.ahead(key, wanted);
+        let dials = self.model.background(key, wanted);
         assert_eq!(slots.is_err(), closed);
         let slots = slots.unwrap_or_default();
         assert_eq!(slots.len(), dials.len());
         for ((record, control), dial) in slots.into_iter().zip(dials) {
             self.model.connections[dial].record = Some(Arc::clone(&record));
-            self.ahead.push((dial, record, control));
+            self.background.push((dial, record, control));
         }
     }
 
     fn background_dialled(&mut self, which: usize, well: bool) {
-        if self.ahead.is_empty() {
+        if self.background.is_empty() {
             return;
         }
-        let (dial, record, control) = self.ahead.swap_remove(which % self.ahead.len());
+        let (dial, record, control) = self.background.swap_remove(which % self.background.len());
         if well {
             let connection = self.connect(record);
             self.pool.background_dialled(connection, &control, self.model.now);
@@ -424,35 +437,39 @@ impl World {
         self.model.background_dialled(dial, well);
     }
 
-    fn dead(&mut self, who: usize) {
-        let Some(which) = self.model.people[who].has else { return };
-        // A new connection is never looked at.
+    fn stale(&mut self, index: usize) {
+        let Some(which) = self.model.requesters[index].has else { return };
+        // A new connection is never probed at checkout.
         if self.model.connections[which].served < 2 {
             return;
         }
-        let connection = self.people[who].connection.take().unwrap();
+        let connection = self.requesters[index].connection.take().unwrap();
         connection.record.end();
-        let control = Arc::clone(&self.people[who].control);
-        let answer = self.pool.replace(connection.record.id, &control, self.model.now);
-        let got = self.model.replace(who, which);
-        self.people[who].event.clear();
-        self.take(who, answer, got);
+        let control = Arc::clone(&self.requesters[index].control);
+        let real = self.pool.replace(connection.record.id, &control, self.model.now);
+        let outcome = self.model.replace(index, which);
+        self.requesters[index].event.clear();
+        self.compare_outcome(index, real, outcome);
     }
 
-    fn give_back(&mut self, who: usize) {
-        let person = &mut self.people[who];
-        let connection = person.connection.take().unwrap();
-        person.phase = Phase::Over;
-        assert!(self.pool.give_back(connection, &person.control, self.model.now));
-        self.model.give_back(who);
+    fn give_back(&mut self, index: usize) {
+        let requester = &mut self.requesters[index];
+        let connection = requester.connection.take().unwrap();
+        requester.phase = Phase::Over;
+        assert!(self.pool.give_back(connection, &requester.control, self.model.now));
+        self.model.give_back(index);
     }
 
-    fn close_lease(&mut self, who: usize) {
-        let person = &mut self.people[who];
-        let connection = person.connection.take().unwrap();
-        person.phase = Phase::Over;
-        self.pool.close_lease(connection.record.id, &person.control, CloseReason::AskedByRequest);
-        self.model.close_lease(who);
+    fn close_lease(&mut self, index: usize) {
+        let requester = &mut self.requesters[index];
+        let connection = requester.connection.take().unwrap();
+        requester.phase = Phase::Over;
+        self.pool.close_lease(
+            connection.record.id,
+            &requester.control,
+            CloseReason::AskedByRequest,
+        );
+        self.model.close_lease(index);
     }
 
     fn close_one(&mut self, which: usize, how: CloseMode) {
@@ -494,13 +511,16 @@ impl World {
 
     pub(super) fn compare(&mut self) {
         let stats = self.pool.stats(self.model.now);
-        self.model.expire();
-        self.model.settle();
-        self.let_the_ended_go();
-        self.bind();
-        self.pool.lock().check();
-        self.compare_connections();
-        self.compare_people();
+        self.model.close_idle_too_long();
+        self.model.finish_step();
+        self.release_ended();
+        let pool = Arc::clone(&self.pool);
+        pool.with_state(|state, _| {
+            self.bind_reserved(state);
+            state.check();
+            self.compare_connections(state);
+            self.compare_requesters(state);
+        });
         let counts = Counts {
             opened: stats.opened,
             closed: stats.closed,
@@ -516,135 +536,142 @@ impl World {
         assert_eq!(self.pool.list(self.model.now).len(), self.model.listed().len());
     }
 
-    /// Whose exchange was ended in the middle lets go of what is left of its connection.
-    fn let_the_ended_go(&mut self) {
-        for (who, person) in self.people.iter_mut().enumerate() {
-            if person.phase == Phase::Uses && self.model.people[who].ended {
-                let connection = person.connection.take().unwrap();
+    /// An exchange that was ended in the middle closes what is left of its connection.
+    fn release_ended(&mut self) {
+        for (index, requester) in self.requesters.iter_mut().enumerate() {
+            if requester.phase == Phase::Uses && self.model.requesters[index].ended {
+                let connection = requester.connection.take().unwrap();
                 self.pool.close_lease(
                     connection.record.id,
-                    &person.control,
+                    &requester.control,
                     CloseReason::Cancelled,
                 );
-                self.model.people[who].has = None;
-                person.phase = Phase::Over;
+                self.model.requesters[index].has = None;
+                requester.phase = Phase::Over;
             }
         }
     }
 
-    /// Finds the real ones of those that the model has just opened.
-    fn bind(&mut self) {
-        let state = self.pool.lock();
+    /// Finds the real connections of those that the model has just opened.
+    fn bind_reserved(&mut self, state: &State) {
         for it in &mut self.model.connections {
-            if let (Its::Reserved(who), None) = (it.stage, &it.record) {
-                let id = self.people[who].control.connection();
+            if let (ModelStage::Reserved(index), None) = (it.stage, &it.record) {
+                let id = self.requesters[index].control.connection();
                 it.record = Some(Arc::clone(&state.entries[&id].record));
             }
         }
     }
 
-    fn compare_connections(&mut self) {
-        let state = self.pool.lock();
+    fn compare_connections(&mut self, state: &State) {
         let listed = self.model.known();
         assert_eq!(state.entries.len(), listed.len());
-        let control = |who: usize| &self.people[who].control;
+        let control = |index: usize| &self.requesters[index].control;
         for which in listed {
             let it = &self.model.connections[which];
             let id = it.record.as_ref().unwrap().id;
             let entry = &state.entries[&id];
             let same = match (&entry.stage, it.stage) {
-                (Stage::Reserved(c), Its::Reserved(who))
-                | (Stage::Dialling(c), Its::Dialling(who))
-                | (Stage::InUse(c), Its::InUse(who))
-                | (Stage::Granted { to: c, .. }, Its::Granted(who)) => Arc::ptr_eq(c, control(who)),
-                (Stage::Dialling(c), Its::Ahead) => c.is_detached(),
-                (Stage::Idle { since, .. }, Its::Idle) => *since == it.since,
+                (Stage::Reserved(c), ModelStage::Reserved(index))
+                | (Stage::Dialling(c), ModelStage::Dialling(index))
+                | (Stage::InUse(c), ModelStage::InUse(index))
+                | (Stage::Granted { to: c, .. }, ModelStage::Granted(index)) => {
+                    Arc::ptr_eq(c, control(index))
+                }
+                (Stage::Dialling(c), ModelStage::Background) => c.is_detached(),
+                (Stage::Idle { since, .. }, ModelStage::Idle) => *since == it.since,
                 _ => false,
             };
             assert!(same, "{:?} is {:?} in the model", entry.stage, it.stage);
-            assert_eq!(entry.record.is_closing().is_some(), it.closing);
-            assert_eq!(entry.record.served(), it.served);
+            assert_eq!(entry.record.close_reason().is_some(), it.closing);
+            assert_eq!(entry.record.requests_served(), it.served);
             assert_eq!(entry.record.key, self.keys[it.key]);
         }
         let idle: Vec<u64> = (self.model.idle.iter())
             .map(|which| self.model.connections[*which].record.as_ref().unwrap().id)
             .collect();
-        assert_eq!(state.ages.from(0).map(|row| row.id).collect::<Vec<_>>(), idle);
-        assert_eq!(state.parting.len(), self.model.all(|c| c.stage == Its::Parting).len());
+        assert_eq!(state.idle.iter_from(0).map(|row| row.id).collect::<Vec<_>>(), idle);
+        assert_eq!(
+            state.closing_dials.len(),
+            self.model.all(|c| c.stage == ModelStage::ClosingDial).len()
+        );
         assert_eq!(state.open, self.model.count(|_| true));
-        // What is gone is closed on the wire.
+        // A connection that left the pool is closed on the wire.
         self.peers.retain(|id, peer| {
             let open = state.entries.contains_key(id);
             let mut byte = [0];
-            let quiet = matches!(
+            let is_open = matches!(
                 peer.read(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock
             );
-            assert_eq!(quiet, open, "connection {id} on the wire, and in the pool");
+            assert_eq!(is_open, open, "connection {id} on the wire, and in the pool");
             open
         });
     }
 
-    fn compare_people(&self) {
-        let state = self.pool.lock();
+    fn compare_requesters(&self, state: &State) {
         let queue: Vec<usize> = state
             .waiters
             .iter()
-            .filter(|(ticket, w)| state.groups[state.lines[w.line].group].blocked.contains(ticket))
+            .filter(|(ticket, w)| {
+                state.origins[state.keys[w.key_id].origin_id].slot_waiters.contains(ticket)
+            })
             .map(|(_, waiter)| self.number(&waiter.control))
             .collect();
         assert_eq!(queue, self.model.queue());
         for (key, real) in self.keys.iter().enumerate() {
-            let line = state.keys.get(real).map(|line| &state.lines[*line]);
-            let promised = line.into_iter().flat_map(|line| &line.promised);
+            let entry = state.key_index.get(real).map(|key_id| &state.keys[*key_id]);
+            let promised = entry.into_iter().flat_map(|entry| &entry.promised);
             let promised: Vec<usize> =
                 promised.map(|ticket| self.number(&state.waiters[ticket].control)).collect();
             assert_eq!(promised, self.model.promised(key));
         }
-        for (who, person) in self.people.iter().enumerate() {
-            let its = &self.model.people[who];
-            let ended = person.control.cause().is_some_and(|cause| cause != Cause::Done);
-            assert_eq!(ended, its.ended);
-            // Nobody sleeps through what is for them.
-            let reserved = |d: usize| self.model.connections[d].stage == Its::Reserved(who);
-            let news = match person.phase {
-                Phase::Waits => ended || its.has.is_some() || its.dial.is_some_and(reserved),
+        for (index, requester) in self.requesters.iter().enumerate() {
+            let modelled = &self.model.requesters[index];
+            let ended = requester.control.cause().is_some_and(|cause| cause != Cause::Done);
+            assert_eq!(ended, modelled.ended);
+            // A change that concerns a requester wakes it.
+            let reserved =
+                |d: usize| self.model.connections[d].stage == ModelStage::Reserved(index);
+            let must_wake = match requester.phase {
+                Phase::Waits => {
+                    ended || modelled.has.is_some() || modelled.dial.is_some_and(reserved)
+                }
                 Phase::Dials(dial) => {
-                    let parting = self.model.connections[dial].stage == Its::Parting;
-                    ended || its.has.is_some() || parting
+                    let closed = self.model.connections[dial].stage == ModelStage::ClosingDial;
+                    ended || modelled.has.is_some() || closed
                 }
                 Phase::Uses | Phase::Over => false,
             };
-            assert!(!news || person.event.is_set(), "nobody woke {who}");
+            assert!(!must_wake || requester.event.is_set(), "requester {index} was not woken");
         }
     }
 
     fn number(&self, control: &Arc<Control>) -> usize {
-        self.people.iter().position(|p| Arc::ptr_eq(&p.control, control)).unwrap()
+        self.requesters.iter().position(|p| Arc::ptr_eq(&p.control, control)).unwrap()
     }
 
-    /// Everybody stops; nothing is left.
+    /// Ends all requesters and dials; checks that nothing is left.
     pub(super) fn finish(mut self) {
-        while let Some(who) = self.people.iter().position(|p| p.phase != Phase::Over) {
-            match self.people[who].phase {
-                Phase::Waits => self.leave(who),
-                Phase::Dials(_) => self.stop_dialling(who, false),
-                _ => self.close_lease(who),
+        while let Some(index) = self.requesters.iter().position(|p| p.phase != Phase::Over) {
+            match self.requesters[index].phase {
+                Phase::Waits => self.cancel_wait(index),
+                Phase::Dials(_) => self.stop_dialling(index, false),
+                _ => self.close_lease(index),
             }
-            self.model.settle();
+            self.model.finish_step();
             self.compare();
         }
-        while !self.ahead.is_empty() {
-            self.step(&Step::DialledAhead { which: 0, well: false });
+        while !self.background.is_empty() {
+            self.step(&Step::BackgroundDialled { which: 0, well: false });
         }
         self.step(&Step::CloseIdle(0));
-        self.pool.lock().assert_empty();
+        self.pool.with_state(|state, _| state.assert_empty());
         assert!(self.peers.is_empty());
-        let told = self.drains.iter().map(|event| readable_now(&[event.fd()])[0]);
-        assert!(told.into_iter().all(|told| told), "a drain that does not end");
+        let mut drained = self.drains.iter().map(|event| readable_now(&[event.fd()])[0]);
+        assert!(drained.all(|drained| drained), "a drain that does not end");
     }
 }
 
-/// As many as fit in a few seconds; with HANGUP_LONG in the environment, in some minutes.
+/// As many as run in a few seconds; with HANGUP_LONG in the environment, in some minutes.
 fn cases() -> u32 {
     if std::env::var_os("HANGUP_LONG").is_some() { 20_000 } else { 250 }
 }
@@ -658,10 +685,10 @@ proptest! {
 
     #[test]
     fn the_pool_does_what_its_model_does(limits in limits(), steps in steps()) {
-        let mut world = World::new(limits);
+        let mut harness = Harness::new(limits);
         for step in &steps {
-            world.step(step);
+            harness.step(step);
         }
-        world.finish();
+        harness.finish();
     }
 }

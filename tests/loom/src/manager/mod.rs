@@ -1,4 +1,4 @@
-//! The library's own control and slot, over a pool that is as small as can be.
+//! The library's own control and slot, over a minimal pool.
 
 #[path = "../../../../src/manager/control.rs"]
 mod control;

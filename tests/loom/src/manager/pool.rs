@@ -1,19 +1,20 @@
-//! A pool of one connection, with the rules of the library's: who waits is given it under the
-//! lock, by writing it down, and fetches it when woken; who was ended passes it on; whoever is ended
-//! while it uses it loses it; the slot is freed after the lock was given back.
+//! A pool of one connection with the rules of the library's pool. A waiter is granted the connection
+//! under the lock, and takes it when it is to_wake. An ended waiter gives it to the next one. An
+//! exchange that is ended while it uses the connection loses it. The slot is freed after the lock
+//! was released.
 
 use std::collections::VecDeque;
 
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
-use super::control::Control;
+use super::control::{Control, EndLease};
 use crate::sync::{Arc, Mutex, Weak, lock};
 use crate::vocabulary::CloseReason;
 
 #[path = "../../../../src/manager/pool/slot.rs"]
 mod slot;
 
-use slot::Slot;
+use slot::{FreeSlots, Slot};
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -34,7 +35,7 @@ enum Stage {
     Idle,
     InUse(Arc<Control>),
     Granted(Arc<Control>),
-    Gone,
+    Closed,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -50,7 +51,8 @@ const ID: u64 = 1;
 impl Pool {
     fn new() -> Arc<Self> {
         Arc::new_cyclic(|me| {
-            let slot = Some(Slot::new(Weak::clone(me), 0));
+            let owner: Weak<dyn FreeSlots> = me.clone();
+            let slot = Some(Slot::new(owner, 0));
             let state = State { stage: Stage::Idle, slot, waiting: VecDeque::new() };
             Self { me: Weak::clone(me), state: Mutex::new(state), released: AtomicUsize::new(0) }
         })
@@ -82,7 +84,7 @@ impl Pool {
         Checkout::Wait
     }
 
-    /// Leaves the queue. What it was given in the last moment it gets, or passes on.
+    /// Stops waiting. What was granted in the last moment it gets, or gives to the next waiter.
     fn cancel_wait(&self, control: &Arc<Control>) -> Checkout {
         let mut state = lock(&self.state);
         state.waiting.retain(|other| !Arc::ptr_eq(other, control));
@@ -93,40 +95,20 @@ impl Pool {
             state.stage = Stage::InUse(Arc::clone(control));
             return Checkout::Open;
         }
-        let woken = state.offer();
+        let to_wake = state.offer();
         drop(state);
-        wake(woken);
+        wake(to_wake);
         Checkout::Ended
     }
 
     fn give_back(&self) {
         let mut state = lock(&self.state);
-        let woken = state.offer();
+        let to_wake = state.offer();
         drop(state);
-        wake(woken);
+        wake(to_wake);
     }
 
-    /// As the library's.
-    pub(crate) fn end_lease(&self, control: &Control, _: CloseReason) {
-        let mut state = lock(&self.state);
-        let id = control.connection();
-        if id == ID
-            && matches!(&state.stage, Stage::InUse(owner) if std::ptr::eq(&**owner, control))
-        {
-            state.stage = Stage::Gone;
-            let slot = state.slot.take();
-            drop(state);
-            drop(slot);
-        }
-    }
-
-    pub(super) fn release(&self, _: usize) {
-        // Never under the lock: this would wait for itself.
-        drop(lock(&self.state));
-        self.released.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Waits for its turn as an exchange does.
+    /// Waits as an exchange does.
     fn wait(&self, control: &Arc<Control>) -> Checkout {
         let event = control.register_wake();
         loop {
@@ -139,12 +121,35 @@ impl Pool {
     }
 }
 
+impl EndLease for Pool {
+    fn end_lease(&self, control: &Control, _: CloseReason) {
+        let mut state = lock(&self.state);
+        let id = control.connection();
+        if id == ID
+            && matches!(&state.stage, Stage::InUse(owner) if std::ptr::eq(&**owner, control))
+        {
+            state.stage = Stage::Closed;
+            let slot = state.slot.take();
+            drop(state);
+            drop(slot);
+        }
+    }
+}
+
+impl FreeSlots for Pool {
+    fn free_slot(&self, _: usize) {
+        // A slot that is dropped under the lock would deadlock here.
+        drop(lock(&self.state));
+        self.released.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 impl State {
     fn is_granted_to(&self, control: &Arc<Control>) -> bool {
         matches!(&self.stage, Stage::Granted(owner) if Arc::ptr_eq(owner, control))
     }
 
-    /// The connection is free: for the first who waits and was not ended.
+    /// The connection is free: grants it to the first waiter that was not ended.
     fn offer(&mut self) -> Option<Arc<Control>> {
         let next = self.waiting.iter().position(|waiter| waiter.cause().is_none());
         let next = next.and_then(|index| self.waiting.remove(index));
@@ -159,8 +164,8 @@ impl State {
     }
 }
 
-fn wake(woken: Option<Arc<Control>>) {
-    if let Some(control) = woken {
+fn wake(to_wake: Option<Arc<Control>>) {
+    if let Some(control) = to_wake {
         control.wake();
     }
 }
@@ -172,7 +177,7 @@ mod tests {
     use super::super::control::Cause;
     use super::*;
 
-    /// A pool whose connection somebody uses, and exchanges that wait for it.
+    /// A pool whose connection is in use, and exchanges that wait for it.
     fn taken<const N: usize>() -> (Arc<Pool>, [Arc<Control>; N]) {
         let pool = Pool::new();
         let user = Control::new(&pool);
@@ -207,8 +212,10 @@ mod tests {
             let state = lock(&pool.state);
             assert!(state.waiting.is_empty());
             match got {
-                // Given to it, used, and then ended under it; or passed on.
-                Checkout::Open => assert!(matches!(state.stage, Stage::Gone), "{:?}", state.stage),
+                // Granted, used, and then ended; or given to the next one.
+                Checkout::Open => {
+                    assert!(matches!(state.stage, Stage::Closed), "{:?}", state.stage)
+                }
                 _ => assert!(matches!(state.stage, Stage::Idle), "{:?}", state.stage),
             }
             drop(state);
@@ -217,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_behind_a_cancelled_one_gets_the_connection() {
+    fn a_waiter_behind_a_cancelled_one_gets_the_connection() {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(|| {
@@ -225,13 +232,13 @@ mod tests {
             let waiting = {
                 let (pool, first) = (Arc::clone(&pool), Arc::clone(&first));
                 thread::spawn(move || {
-                    // Its own end: as a drop of its lease, if it got one.
+                    // The exchange gives its connection back, if it got it.
                     if pool.wait(&first) == Checkout::Open && first.try_finish(Cause::Done) {
                         pool.give_back();
                     }
                 })
             };
-            // Cancelled from the thread that gives back, before or after the other has left.
+            // Cancelled from the thread that gives back, before or after the other has stopped waiting.
             let giving = {
                 let (pool, first) = (Arc::clone(&pool), Arc::clone(&first));
                 thread::spawn(move || {
@@ -241,14 +248,14 @@ mod tests {
             };
             waiting.join().unwrap();
             giving.join().unwrap();
-            let gone = matches!(lock(&pool.state).stage, Stage::Gone);
-            // Unless the first lost it in the middle of its exchange, it is the second's by now.
-            assert!(gone || pool.poll(&second) == Checkout::Open);
+            let closed = matches!(lock(&pool.state).stage, Stage::Closed);
+            // Unless the first lost it in the middle of its exchange, the second was granted it.
+            assert!(closed || pool.poll(&second) == Checkout::Open);
         });
     }
 
     #[test]
-    fn who_leaves_at_its_deadline_while_it_is_granted_gets_it_or_leaves_it_to_others() {
+    fn a_grant_at_the_deadline_of_its_waiter_is_taken_or_goes_to_others() {
         loom::model(|| {
             let (pool, [waiter]) = taken();
             let giving = give_back(&pool);
@@ -271,14 +278,18 @@ mod tests {
             let cancelling = cancel(&control);
             let got = pool.checkout(&control);
             cancelling.join().unwrap();
-            let gone = matches!(lock(&pool.state).stage, Stage::Gone);
-            assert_eq!(gone, got == Checkout::Open, "the connection of a cancelled exchange lives");
-            assert_eq!(pool.released.load(Ordering::SeqCst), usize::from(gone));
+            let closed = matches!(lock(&pool.state).stage, Stage::Closed);
+            assert_eq!(
+                closed,
+                got == Checkout::Open,
+                "the connection of a cancelled exchange lives"
+            );
+            assert_eq!(pool.released.load(Ordering::SeqCst), usize::from(closed));
         });
     }
 
     #[test]
-    fn several_who_end_one_lease_free_its_slot_once() {
+    fn several_threads_that_end_one_lease_free_its_slot_once() {
         loom::model(|| {
             let pool = Pool::new();
             let control = Control::new(&pool);

@@ -1,0 +1,147 @@
+//! The log behind a manager's events: a bounded ring that is there only while it has subscribers.
+//!
+//! Events are recorded where they happen, under the pool's lock, so their order is the true one;
+//! subscribers are notified after the lock was released. A subscriber that is too slow loses the
+//! oldest events.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::key::PoolKey;
+use crate::runtime::Notify;
+use crate::vocabulary::{CloseReason, EventType, Phase};
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A dial began.
+    Opened,
+    /// A connection began to serve an exchange.
+    Leased,
+    /// A connection came back from an exchange, or from a background dial, and is idle.
+    Returned,
+    /// A connection was closed.
+    Closed(CloseReason),
+    /// A request began to wait for a connection. It has none yet, so the id is 0.
+    Queued,
+    /// A request is sent again, because this connection broke before the response.
+    Retried,
+    /// A phase of an exchange on this connection, and how long it took. The phases of an exchange
+    /// are recorded together when it is over, which may be after its connection was returned or
+    /// closed.
+    Phase(Phase, Duration),
+}
+
+/// The events that are kept, and their subscribers. Threads: one at a time, under the pool's lock.
+#[derive(Debug)]
+pub(super) struct EventLog {
+    rows: VecDeque<LoggedEvent>,
+    /// The number of the first row.
+    first: u64,
+    capacity: usize,
+    subscribers: Vec<Arc<Subscriber>>,
+    start: Instant,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct LoggedEvent {
+    /// Since the log began.
+    pub(super) at: Duration,
+    pub(super) what: EventKind,
+    pub(super) connection: u64,
+    pub(super) key: Arc<PoolKey>,
+}
+
+/// What the log knows of a subscriber. Threads: any.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub(super) notify: Arc<Notify>,
+    /// `notify` is set or about to be: setting it again would be a needless system call.
+    pub(super) is_notified: AtomicBool,
+    /// The subscriber shall not wait any more.
+    pub(super) is_closed: AtomicBool,
+}
+
+impl EventLog {
+    pub(super) fn new() -> Self {
+        Self {
+            rows: VecDeque::new(),
+            first: 1,
+            capacity: 0,
+            subscribers: Vec::new(),
+            start: Instant::now(),
+        }
+    }
+
+    /// Adds a subscriber; returns the number of the first event that is for it. All subscribers
+    /// share one ring, of the largest capacity that one of them asked for.
+    pub(super) fn subscribe(&mut self, subscriber: &Arc<Subscriber>, capacity: usize) -> u64 {
+        self.capacity = self.capacity.max(capacity);
+        self.subscribers.push(Arc::clone(subscriber));
+        self.first + self.rows.len() as u64
+    }
+
+    /// Removes a subscriber; returns whether it was the last one.
+    pub(super) fn unsubscribe(&mut self, subscriber: &Arc<Subscriber>) -> bool {
+        self.subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
+        self.subscribers.is_empty()
+    }
+
+    /// Appends an event, and adds to `to_notify` the subscribers that are not notified yet.
+    pub(super) fn record(
+        &mut self,
+        what: EventKind,
+        connection: u64,
+        key: &Arc<PoolKey>,
+        to_notify: &mut Vec<Arc<Notify>>,
+    ) {
+        if self.rows.len() == self.capacity {
+            self.rows.pop_front();
+            self.first += 1;
+        }
+        let at = self.start.elapsed();
+        self.rows.push_back(LoggedEvent { at, what, connection, key: Arc::clone(key) });
+        for subscriber in &self.subscribers {
+            if !subscriber.is_notified.swap(true, Ordering::SeqCst) {
+                to_notify.push(Arc::clone(&subscriber.notify));
+            }
+        }
+    }
+
+    /// The event with that number, or the oldest one that is left; its number, and whether there
+    /// are more.
+    pub(super) fn read(&self, number: u64) -> Option<(u64, LoggedEvent, bool)> {
+        let number = number.max(self.first);
+        let index = usize::try_from(number - self.first).ok()?;
+        self.rows.get(index).map(|row| (number, row.clone(), index + 1 < self.rows.len()))
+    }
+}
+
+impl EventKind {
+    /// Its name, for example "leased".
+    pub fn name(self) -> &'static str {
+        self.event_type().name()
+    }
+
+    /// The same without its details.
+    pub(crate) fn event_type(self) -> EventType {
+        match self {
+            Self::Opened => EventType::Opened,
+            Self::Leased => EventType::Leased,
+            Self::Returned => EventType::Returned,
+            Self::Closed(_) => EventType::Closed,
+            Self::Queued => EventType::Queued,
+            Self::Retried => EventType::Retried,
+            Self::Phase(..) => EventType::Phase,
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
