@@ -50,7 +50,7 @@ const ID: u64 = 1;
 
 impl Pool {
     fn new() -> Arc<Self> {
-        Arc::new_cyclic(|me| {
+        Arc::new_cyclic(|me: &Weak<Self>| {
             let owner: Weak<dyn FreeSlots> = me.clone();
             let slot = Some(Slot::new(owner, 0));
             let state = State { stage: Stage::Idle, slot, waiting: VecDeque::new() };
