@@ -1,5 +1,5 @@
-//! What programs write into logs: `{:?}` of what they hold, messages and events. No password, cookie or credential is
-//! in it.
+//! What programs write into logs: the `Debug` output of public types, error messages and events. None of it contains a
+//! password, a cookie or credentials.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -17,7 +17,7 @@ in_both_forms! {
 
 #[track_caller]
 fn assert_harmless(shown: &dyn Debug) {
-    // Bytes as numbers are readable as well.
+    // Bytes printed as numbers would be readable too.
     let numbers = format!("{:?}", b"SECRET");
     let numbers = numbers.trim_matches(['[', ']']);
     for text in [format!("{shown:?}"), format!("{shown:#?}").replace(char::is_whitespace, "")] {
@@ -54,7 +54,7 @@ fn debug_output_and_events_of_an_exchange_contain_no_secrets(form: Form) {
     assert_harmless(&client);
     assert_harmless(&request);
     let response = client.send(&mut request).unwrap();
-    // They were used.
+    // The secrets were used in the exchange.
     let received = String::from_utf8(proxy.received(0)).unwrap();
     let cookies: Vec<&str> = received.lines().filter(|line| line.starts_with("cookie: ")).collect();
     assert_eq!(cookies, ["cookie: c=SECRET", "cookie: c=SECRET; a=SECRET"], "{received}");
@@ -102,7 +102,7 @@ fn error_messages_and_events_of_a_failure_contain_no_secrets(form: Form) {
     for proxy in ["http://u:SECRET", "ftp://u:SECRET@127.0.0.1", "http:\\\\u:SECRET@127.0.0.1"] {
         assert_harmless(&client.set_proxy(Some(proxy)).unwrap_err());
     }
-    // A proxy that refuses the credentials, and one that is not there.
+    // A proxy that refuses the credentials, and an unreachable one.
     let refuses = Server::start(Script::every(vec![Step::answer(407, "")]));
     for port in [refuses.port(), 1] {
         client.set_proxy(Some(&format!("http://p:PROXYSECRET@127.0.0.1:{port}"))).unwrap();

@@ -7,7 +7,7 @@ use testserver::{DemoServer, Script, Server, Step};
 
 use crate::abi::{self, Under};
 
-/// Builds the program and runs it: some thousand calls from each thread, or again and again for so many seconds.
+/// Builds the program and runs it: some thousand calls from each thread, or repeatedly for that many seconds.
 pub fn run(from: u64, seconds: Option<u64>) {
     let program = built();
     let Some(seconds) = seconds else { return run_once(&program, from, None) };

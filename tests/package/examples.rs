@@ -1,5 +1,5 @@
-//! The same stories in every language, some not in Rust: each example is built, run against the demo server,
-//! and must tell the outcome. Python's run with `$HANGUP_PYTHON`, or with python3 if that has hangup.
+//! The examples of every language: each is built, run against the demo server, and must print the expected outcome.
+//! Python's run with `$HANGUP_PYTHON`, or with python3 if it has hangup.
 
 use crate::abi;
 
@@ -9,24 +9,25 @@ use std::process::Command;
 
 use testserver::DemoServer;
 
-/// A story, and what every telling of it must say; case and spaces do not matter (Rust's `InUse` is C's "in use").
+/// An example and what its output must contain in every language. Case and spaces are ignored: Rust's `InUse` is C's
+/// "in use".
 const STORIES: [(&str, &[&str]); 3] = [
     ("get", &["200", "new", "used again"]),
     ("timeout_and_cancel", &["timed", "head", "cancelled", "the user left"]),
     ("close_and_list", &["2 open", "in use", "idle", "closed", "0 open"]),
 ];
 
-/// Stories that are told in C, C++ and Python.
+/// Examples that exist in C, C++ and Python.
 const BOUND: [(&str, &[&str]); 2] = [
     ("limits_and_drain", &["timed", "pool", "1 had to wait", "1 left", "drained", "shut"]),
     ("events", &["opened", "leased", "phase head", "returned", "closed", "0 events were lost"]),
 ];
 
-/// Thousands at once, in the way of each language.
+/// Thousands of concurrent requests, in the idiom of each language.
 const THOUSAND: [(&str, &[&str]); 1] =
     [("thousand", &["1000 requests", "1000 answers", "5000 bytes", "0 failures", "connections"])];
 
-/// Runs an example and checks what it said.
+/// Runs an example and checks its output.
 fn run_and_check(command: &mut Command, story: &str, server: &DemoServer) {
     let output = abi::succeed(command.arg(server.http_url("")));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -77,7 +78,7 @@ fn thousands_of_submissions_at_once() {
     );
     let output = abi::succeed(Command::new("pkg-config").args(["--cflags", "--libs", "libuv"]));
     let output = String::from_utf8_lossy(&output.stdout).into_owned();
-    // Libraries stand before the sources here.
+    // The libraries precede the sources on this command line.
     let libuv: Vec<_> =
         ["-Wl,--no-as-needed"].into_iter().chain(output.split_whitespace()).collect();
     for (source, flags) in [
@@ -93,7 +94,7 @@ fn thousands_of_submissions_at_once() {
 
 #[test]
 fn in_rust() {
-    // `cargo test` has built them, `cargo test --test examples` has not.
+    // `cargo test` has built them, `cargo test --test package` has not.
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--package", "hangup", "--examples"]);
     if abi::profile_dir().ends_with("release") {

@@ -1,5 +1,5 @@
-//! What `bindings/c/install.sh` (`make install`) installs is what programs find: by pkg-config, by CMake, in C
-//! and in C++, shared and static. Installs once into a directory under the target directory.
+//! Programs find what `bindings/c/install.sh` (`make install`) installs: by pkg-config and by CMake, in C and in C++,
+//! shared and static. Installs once, into a directory under the target directory.
 
 use crate::abi;
 
@@ -33,7 +33,7 @@ fn staged() -> &'static Path {
     STAGED.get_or_init(|| {
         let dir = abi::scratch("staged");
         let mut install = Command::new(abi::root().join("bindings/c/install.sh"));
-        // The same target directory as this build's: nothing is compiled twice.
+        // The target directory of this build, so that nothing is compiled twice.
         install.arg(PREFIX).arg(&dir).env("CARGO_TARGET_DIR", abi::target_dir());
         abi::succeed(&mut install);
         dir
@@ -58,7 +58,7 @@ fn the_library_has_its_soname_and_its_links() {
             fs::canonicalize(&link).expect("a link"),
             fs::canonicalize(&library).expect("the library")
         );
-        // Relative, so that what was staged can be moved.
+        // Relative, so that the staged directory can be moved.
         assert!(fs::read_link(&link).expect("a link").is_relative());
     }
 }
@@ -91,7 +91,7 @@ fn pkg_config_finds_it() {
     build("program.c", PROGRAM_C, abi::cc(), &["-std=c99"], &flags(&["--libs"]));
     build("program.cpp", PROGRAM_CPP, abi::cxx(), &["-std=c++17"], &flags(&["--libs"]));
 
-    // The static library alone, with what pkg-config says it needs besides.
+    // The static library, with the libraries that pkg-config names for it.
     let shared_flag = "-lhangup";
     let link = flags(&["--libs", "--static"]).replace(shared_flag, "-l:libhangup.a");
     build("program.c", PROGRAM_C, abi::cc(), &["-std=c99", "-g"], &link);
@@ -126,7 +126,7 @@ fn cmake_finds_it() {
     for program in ["in_c", "in_cpp", "in_c_static"] {
         abi::succeed(&mut Command::new(build.join(program)));
     }
-    // A version that this library is not.
+    // Another version than this library's.
     let later = project.replace("hangup 0.1", "hangup 0.9");
     fs::write(dir.join("CMakeLists.txt"), later).expect("a project");
     let output = configure.output().expect("cmake runs");

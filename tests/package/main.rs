@@ -1,4 +1,4 @@
-//! What users of other languages get: the examples, the installed library, and a Rust plugin beside it.
+//! The library as its users get it: the examples, the installed C library, and a Rust plugin loaded beside it.
 
 #[path = "../c/abi.rs"]
 mod abi;

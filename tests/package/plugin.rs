@@ -1,6 +1,6 @@
-//! A Rust program that depends on the crate has none of the C ABI in it: a plugin that exported these functions, loaded
-//! before libhangup, would take over the manager of everybody who uses that. And it may be built with panic=abort, which
-//! the C library may not.
+//! A Rust program that depends on the crate exports no function of the C ABI. A plugin that exported them and were loaded
+//! before libhangup would replace them for every user of libhangup in the process. Such a program may be built with
+//! panic=abort, and the C library may not.
 
 use crate::abi;
 
@@ -28,7 +28,7 @@ fn a_plugin_exports_nothing_of_the_library_and_may_abort_on_panic() {
         listing.lines().filter_map(|line| line.split(['@', ' ']).next()).collect();
     assert_eq!(exported, ["plugin_get"]);
 
-    // Nor are the C libraries built on the way.
+    // The C libraries are not built for it either.
     for library in ["libhangup.so", "libhangup.a"] {
         for place in [&built, &built.join("deps")] {
             assert!(!fs::exists(place.join(library)).unwrap(), "{library} in {}", place.display());

@@ -1,4 +1,4 @@
-//! Cookies as they travel: what a response sets, deletes or can't set, and what the next request sends.
+//! Cookies: what a response sets, deletes or cannot set, and what the next request sends.
 
 use testserver::{Certificate, Script, Server, Step};
 
@@ -23,7 +23,7 @@ fn setting(cookie: &[u8]) -> Step {
     answer(&[b"Set-Cookie: ", cookie, b"\r\n"].concat())
 }
 
-/// What answers the requests of one connection, one after the other.
+/// Steps that answer the requests of one connection, one after the other.
 fn script(answers: impl IntoIterator<Item = Step>) -> Script {
     let steps = answers.into_iter().flat_map(|answer| [Step::head(), answer]).collect();
     Script::new(vec![steps])
@@ -34,7 +34,7 @@ fn keeping(client: Client) -> Client {
     client
 }
 
-/// The Cookie field of the last request that came.
+/// The Cookie field of the last request.
 fn cookie(server: &Server) -> Option<Vec<u8>> {
     let received = server.received(0);
     let requests: Vec<&[u8]> = received.split(|byte| *byte == b'\n').collect();
@@ -121,7 +121,7 @@ fn a_flood_of_cookies_does_not_evict_those_of_other_sites(form: Form) {
         get(&client, &server.url("/")).unwrap();
     }
     assert_eq!(client.cookies_for("http://a.example/").unwrap().as_deref(), Some("sid=1"));
-    // The newest of the site, and no more than a site may have.
+    // The newest cookies of the site, up to the limit of a site.
     get(&client, &server.url("/z")).unwrap();
     let sent = String::from_utf8(cookie(&server).unwrap()).unwrap();
     let sent: Vec<&str> = sent.split("; ").collect();
@@ -135,7 +135,7 @@ fn a_plain_text_response_does_not_replace_a_secure_cookie(form: Form) {
     get(&client, &secure.url("/")).unwrap();
     let plain = [&b"sid=evil; Path=/"[..], b"sid=evil; Path=/x", b"sid=; Path=/; Max-Age=0"];
     let plain = Server::start(script(plain.map(setting)));
-    // Cookies don't know ports (RFC 6265 section 8.5): both are the same host.
+    // Cookies ignore ports (RFC 6265 section 8.5): both servers are the same host.
     for _ in 0..3 {
         let host = secure.url("/").split(':').nth(1).map(str::to_owned).unwrap();
         get(&client, &format!("http:{host}:{}/", plain.port())).unwrap();

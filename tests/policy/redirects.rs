@@ -1,4 +1,4 @@
-//! Where a call goes after its first response and what it takes along: redirects (Q3, R9, T2) and cookies.
+//! Redirects: which are followed, with which method, body, headers and cookies (Q3, R9, T2).
 
 use std::time::Instant;
 
@@ -45,14 +45,14 @@ fn redirect(status: u16, to: &str) -> Step {
     answer(status, &[("Location", to)], "this way")
 }
 
-/// One connection that does this, and then answers "there" to whatever comes; later ones answer "elsewhere".
+/// One connection that does this and then answers "there" to every request; later connections answer "elsewhere".
 fn then_there(mut steps: Vec<Step>) -> Server {
     steps.push(Step::forever(vec![Step::answer(200, "there")]));
     let other = vec![Step::forever(vec![Step::answer(200, "elsewhere")])];
     Server::start(Script::new(vec![steps, other]))
 }
 
-/// A header of the last request that a connection saw.
+/// A header of the last request on a connection.
 fn header(server: &Server, connection: usize, name: &str) -> Option<String> {
     let head = server.heads(connection).pop().unwrap();
     let found = head.lines().skip(1).filter_map(|line| line.split_once(": "));
@@ -142,7 +142,7 @@ fn q3_a_body_that_was_read_can_not_be_repeated_and_the_error_names_the_reason(fo
     assert!(!error.retry_safe());
     account.assert_dropped_once();
     assert_eq!(server.heads(0).len(), 1);
-    // Where the body is dropped anyway, a reader is as good as anything.
+    // If the redirect drops the body, a reader is accepted.
     let server = then_there(vec![redirect(303, "/next")]);
     let (source, _) = CountedReader::pieces(2, 3, |_| ());
     form.client().send(&mut post(&server.url("/"), source.chunked())).unwrap();
@@ -174,7 +174,7 @@ fn q3_headers_for_one_origin_are_dropped_at_the_next_and_stay_dropped(form: Form
         assert_eq!(response.history().len(), 4);
         assert!(response.history().iter().all(|hop| !hop.url.contains('@')));
         for secret in secrets {
-            // No proxy is on the way that would read what is meant for one.
+            // Headers for a proxy are not sent without a proxy.
             let expected = secret != "proxy-authorization";
             assert_eq!(header(&here, 0, secret).is_some(), expected, "{secret}");
             assert!(there.heads(0).iter().all(|head| !head.to_lowercase().contains(secret)));
@@ -221,7 +221,7 @@ fn q3_targets_that_are_broken_or_not_http_are_refused_by_name(form: Form) {
         let client = form.client();
         let error = refused(get(&client, &server.url("/")), 302, target);
         assert!(error.retry_safe());
-        // The response as such was in order, and so is its connection.
+        // The response itself was valid, so its connection is kept.
         assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"there");
         assert_eq!(server.connections(), 1);
     }
@@ -247,7 +247,7 @@ fn q3_targets_that_two_parsers_read_as_two_hosts_are_refused_without_their_passw
         let error = refused(get(&form.client(), &server.url("/")), 302, shown);
         assert!(!error.message().contains("secret"), "{error}");
     }
-    // A reference may hold all of that where no host can be meant.
+    // A relative reference may contain these characters where they cannot name a host.
     for target in ["/a//b", "./b:c/@d", "/http://b", "b?a=http:\\\\b", "/%5Cb", "b c", "#b\\c"] {
         let server = then_there(vec![redirect(302, target)]);
         assert_eq!(fetch(&form.client(), &server.url("/")).unwrap(), b"there", "{target}");
@@ -281,7 +281,7 @@ fn q3_redirects_are_bounded(form: Form) {
     let error = refused(get(&client, &server.url("/")), 302, "/again");
     assert!(error.message().contains("more than 10 redirects"), "{error}");
     assert_eq!(server.heads(0).len(), 11);
-    // Of the client, and of one request.
+    // The limit of the client, and of one request.
     client.set_redirects(2);
     let error = refused(get(&client, &server.url("/")), 302, "/again");
     assert!(error.message().contains("more than 2 redirects"), "{error}");
@@ -319,7 +319,7 @@ fn t2_the_total_and_the_token_span_all_hops(form: Form) {
     let mut bounded = request("GET", &server.url("/"));
     bounded.set_timeout(Timeout::Total, Some(ms(250))).unwrap();
     let begun = Instant::now();
-    // In whatever phase of whatever hop.
+    // In any phase of any hop.
     let error = client.send(&mut bounded).unwrap_err();
     assert_timed_out(&error, Timeout::Total, error.phase());
     assert_in_time("the total, after some redirects", ms(250), begun.elapsed());
@@ -334,7 +334,7 @@ fn t2_the_total_and_the_token_span_all_hops(form: Form) {
     assert_timed_out(&error, Timeout::Token, error.phase());
     assert_in_time("a token, after some redirects", ms(150), begun.elapsed());
 
-    // And in the body that is read past.
+    // Also in the body of the redirect, which is discarded.
     let stuck = "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 9\r\n\r\nthis";
     let server = Server::start(Script::every(vec![Step::head(), Step::send(stuck), Step::Stall]));
     let mut bounded = request("GET", &server.url("/"));
@@ -395,7 +395,7 @@ fn cookies_of_every_hop_are_stored_and_sent_to_their_own_site(form: Form) {
     assert!(heads[2].contains("ookie: second=2; first=1\r\n"), "{}", heads[2]);
     assert!(heads[3].contains("ookie: first=1\r\n"), "{}", heads[3]);
     assert_eq!(client.cookies_for(&server.url("/")).unwrap().as_deref(), Some("first=1; fourth=4"));
-    // A header of the request's own is used as it is, and the jar adds nothing.
+    // A Cookie header of the request is sent unchanged, and the jar adds nothing.
     let mut own = request("GET", &server.url("/"));
     own.add_header("Cookie", "mine=0").unwrap();
     client.send(&mut own).unwrap();
@@ -429,7 +429,7 @@ fn cookies_are_stored_only_when_they_are_enabled(form: Form) {
 }
 
 fn a_cookie_crosses_to_another_origin_only_if_it_is_meant_for_it(form: Form) {
-    // Cookies don't know ports (RFC 6265 section 8.5), but names.
+    // Cookies depend on the host name and not on the port (RFC 6265 section 8.5).
     let named = then_there(vec![]);
     let to_name = format!("http://localhost:{}/", named.port());
     let number = then_there(vec![answer(

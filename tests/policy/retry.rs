@@ -1,4 +1,4 @@
-//! What is sent again by itself and what never is (Y1-Y6), and who bounds it.
+//! Automatic retries: which requests are retried, which never are, and the bounds (Y1-Y6, T2).
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -32,7 +32,7 @@ in_both_forms! {
     t2_the_total_spans_all_attempts,
 }
 
-/// Serves one request, takes another one whole, and then ends without a word.
+/// Serves one request, reads another one completely, and closes without a response.
 fn loses_the_second(end: &Step) -> Vec<Step> {
     vec![Step::answer(200, "first"), Step::head(), Step::body(), end.clone()]
 }
@@ -41,7 +41,7 @@ fn honest() -> Vec<Step> {
     vec![Step::forever(vec![Step::answer(200, "honest")])]
 }
 
-/// A client with one kept connection, which loses what comes next; all others are honest.
+/// A client with one idle connection, on which the next request is lost; all other connections respond.
 fn losing(form: Form, end: &Step) -> (Server, Client) {
     let server = Server::start(Script::new(vec![loses_the_second(end), honest()]));
     let client = form.client();
@@ -108,7 +108,7 @@ fn y1_a_file_is_read_again_from_its_beginning(form: Form) {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// So many idle connections at once.
+/// Opens that many idle connections.
 fn keep(client: &Client, server: &Server, count: usize) {
     let open: Vec<Response> = (0..count).map(|_| get(client, &server.url("/")).unwrap()).collect();
     for mut response in open {
@@ -138,7 +138,7 @@ fn y1_after_three_lost_connections_the_last_attempt_uses_a_new_one(form: Form) {
         let outcome = get(&client, &server.url("/"));
         assert_eq!(server.connections(), 6);
         assert_eq!(client.manager().stats().idle, 2, "two are left of five");
-        // What was asked for is what the last try says, too: a connection to be kept.
+        // The last attempt sends the headers of the first one: it does not ask for a close.
         assert!(!server.heads(5)[0].to_lowercase().contains("connection:"));
         if last_is_honest {
             let mut response = outcome.unwrap();
@@ -152,13 +152,13 @@ fn y1_after_three_lost_connections_the_last_attempt_uses_a_new_one(form: Form) {
     }
 }
 
-/// A client with one kept connection that takes no byte more, to a server that has not noticed: what goes out on it
-/// fails before its first byte. Whoever connects next is answered. Answers the port.
+/// A client with one idle connection on which every write fails before its first byte, although the server has not closed
+/// it. Later connections are answered. Returns the client and the port.
 fn takes_no_byte(form: Form) -> (Client, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
-        // Held, so that nothing is closed.
+        // Kept, so that the server closes nothing.
         let mut held = Vec::new();
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -243,7 +243,7 @@ fn y5_a_reader_is_read_and_closed_once_and_its_failure_is_never_retried(form: Fo
     account.assert_dropped_once();
     assert_eq!(server.connections(), 1);
 
-    // A reader that did not fail, but is spent.
+    // A reader that did not fail but was read.
     let (server, client) = losing(form, &Step::Close);
     let (source, account) = CountedReader::pieces(1, 10, |_| ());
     let mut put = request("PUT", &server.url("/"));
@@ -253,7 +253,7 @@ fn y5_a_reader_is_read_and_closed_once_and_its_failure_is_never_retried(form: Fo
     assert_eq!((error.attempts(), error.retry_safe()), (1, true));
     account.assert_dropped_once();
     assert_eq!(server.connections(), 1);
-    // A submission takes its request: then there is none to be sent twice.
+    // A submission consumes its request, so it cannot be sent twice.
     if form == Form::Blocking {
         let again = client.send(&mut put).unwrap_err();
         assert_eq!((again.kind(), again.attempts()), (Kind::InvalidState, 0));

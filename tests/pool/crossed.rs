@@ -1,6 +1,6 @@
-//! No byte of one exchange reaches another: what a server sends behind a response is never read as the next
-//! response, and a request that was not sent whole is never completed by the next one. Each layer that can hold
-//! bytes is tried: the socket, urgent data in it, TLS, and the TLS of a proxy beneath it (R11, W10).
+//! No byte of one exchange reaches another: bytes after a response are never read as the next response, and a request
+//! that was not sent completely is never completed by the next one. Each layer that buffers bytes is tested: the socket,
+//! urgent data in it, TLS, and the TLS of a proxy below it (R11, W10).
 
 use std::fs;
 use std::io::{Read, Write};
@@ -25,18 +25,18 @@ in_both_forms! {
     a_redirect_instead_of_100_continue_is_followed_on_another_connection,
 }
 
-/// What a server sends that was not asked for.
+/// A response that the server sends without a request.
 const POISON: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON";
 
-/// A response of so many bytes, head and body together.
+/// A response of that many bytes, head and body together.
 fn response(size: usize) -> String {
     let head = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length:06}\r\n\r\n");
     let length = size - head(0).len();
     head(length) + &"a".repeat(length)
 }
 
-/// A server that sends each response together with one that was not asked for: in TLS, each is a record of its own,
-/// and both are in one segment.
+/// A server that sends each response together with an unsolicited one. In TLS each is a record of its own, and both are
+/// in one segment.
 fn poisoning(size: usize, tls: Option<Certificate>) -> Server {
     let answer = vec![
         Step::head(),
@@ -49,10 +49,10 @@ fn poisoning(size: usize, tls: Option<Certificate>) -> Server {
     Server::start_with(options, Script::every(vec![Step::forever(answer)])).unwrap()
 }
 
-/// Around the sizes of a TLS record (16 KiB), of the buffers, and of what is read straight into the caller's buffer.
+/// Sizes around those of a TLS record (16 KiB), of the buffers, and of reads directly into the caller's buffer.
 const SIZES: [usize; 6] = [60, 16_383, 16_384, 16_385, 32_768, 70_000];
 
-/// Several requests in a row, read in pieces of this size: each is answered with its own response.
+/// Sends several requests in a row and reads in pieces of this size: each gets its own response.
 fn all_are_their_own(client: &Client, server: &Server, size: usize, piece: usize) {
     let rounds = 3;
     let mut connections = Vec::new();
@@ -61,7 +61,7 @@ fn all_are_their_own(client: &Client, server: &Server, size: usize, piece: usize
         let body = read(&mut response, piece);
         assert!(body.iter().all(|byte| *byte == b'a'), "{size}, {piece}: another response");
         connections.push(response.connection());
-        // What was sent behind the response is here before the next request.
+        // The bytes after the response have arrived before the next request.
         assert!(server.wait_listening(PATIENCE));
     }
     connections.dedup();
@@ -101,7 +101,7 @@ fn bytes_after_a_response_in_the_tls_of_a_proxy_are_not_the_next_response(form: 
 }
 
 fn bytes_after_urgent_data_are_not_the_next_response(form: Form) {
-    // A read stops before urgent data, however much room it has (tcp(7)).
+    // A read stops before urgent data, regardless of the buffer's size (tcp(7)).
     let answer = vec![
         Step::head(),
         Step::Cork(true),
@@ -126,7 +126,7 @@ fn urgent_data_inside_a_body_does_not_stop_it(form: Form) {
     ];
     let server = Server::start(Script::every(answer));
     let mut response = form.client().get(&server.url("/"), Some(PATIENCE)).unwrap();
-    // The urgent byte itself is no part of the stream.
+    // The urgent byte itself is not part of the stream.
     assert_eq!(read(&mut response, 1000), b"a".repeat(10));
 }
 
@@ -141,7 +141,7 @@ fn bytes_after_descriptors_that_a_unix_peer_passes_are_not_the_next_response(for
             let (mut peer, _) = listener.accept().unwrap();
             peer.set_read_timeout(Some(PATIENCE)).unwrap();
             let _ = peer.read(&mut [0; 1000]).unwrap();
-            // A read stops behind bytes that carry descriptors (unix(7)).
+            // A read stops after bytes that carry descriptors (unix(7)).
             send_with_a_descriptor(&peer, response(60).as_bytes());
             let _ = peer.write_all(POISON.as_bytes());
             sent.send(()).unwrap();
@@ -161,11 +161,11 @@ fn bytes_after_descriptors_that_a_unix_peer_passes_are_not_the_next_response(for
     fs::remove_file(&path).unwrap();
 }
 
-/// Sends bytes together with a descriptor, its own.
+/// Sends bytes together with the descriptor of the socket itself.
 fn send_with_a_descriptor(peer: &UnixStream, bytes: &[u8]) {
     let mut piece =
         libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // As large as CMSG_SPACE of one descriptor, and aligned as a cmsghdr.
+    // The size of CMSG_SPACE for one descriptor, with the alignment of cmsghdr.
     let mut control = [0u64; 4];
     // SAFETY: the message, its piece and its control data outlive the call; one header and one descriptor fit.
     let sent = unsafe {
@@ -184,7 +184,7 @@ fn send_with_a_descriptor(peer: &UnixStream, bytes: &[u8]) {
     assert_eq!(usize::try_from(sent), Ok(bytes.len()));
 }
 
-/// A request that asks before it sends its body.
+/// A request with `Expect: 100-continue`.
 fn expecting(url: &str) -> Request {
     let mut request = post(url, Body::bytes(&[b'x'; 100]));
     request.add_header("Expect", "100-continue").unwrap();

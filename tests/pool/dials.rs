@@ -1,5 +1,5 @@
-//! Dials that outlive who asked for them, that fail, and that nobody asked for: what becomes of the connection and of its
-//! slot (R14, L2, L5, L9, preconnect).
+//! Dials that outlive their request, that fail, or that no request made: what happens to the connection and to its slot
+//! (R14, L2, L5, L9, preconnect).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -48,7 +48,7 @@ fn shaking_late() -> Vec<Step> {
     vec![Step::mark("dial"), Step::wait_for("shake"), Step::Tls(Certificate::Good), answers]
 }
 
-/// Its URL: what it does first is no handshake.
+/// The URL of that server. Its script, not TLS, begins the connection.
 fn https(server: &Server) -> String {
     format!("https://127.0.0.1:{}/", server.port())
 }
@@ -91,7 +91,7 @@ fn r14_the_dial_of_a_cancelled_request_becomes_idle_and_serves_the_next(form: Fo
         let client = form.tls_client();
         let error = cancel_in_dial(&client, &https(&server), mode, ConnectionState::Tls);
         assert_cancelled(&error, Phase::Tls);
-        // It is neither anybody's nor idle yet, and it is listed.
+        // The background dial belongs to no request, is not idle yet, and is listed.
         assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 0));
         server.release("shake");
         wait_until("an idle connection", || client.manager().stats().idle == 1);
@@ -176,7 +176,7 @@ fn a_background_dial_is_closed_by_id_and_by_close_all(form: Form) {
     }
 }
 
-/// A resolver that answers when it is told to, with what it is told. Answers how to tell it, and who asks.
+/// Sets a resolver that returns the results sent to it. Returns the sender, and the receiver of its calls.
 fn scripted_resolver(client: &Client) -> (Sender<Result<(), String>>, Receiver<String>) {
     let (answer, answers) = channel::<Result<(), String>>();
     let (ask, asked) = channel();
@@ -203,7 +203,7 @@ fn l2_a_dial_in_progress_counts_and_a_failed_dial_gives_its_slot_to_the_next_wai
         assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 2));
         answer.send(Err("nobody knows".to_owned())).unwrap();
         assert_eq!(first.join().unwrap().unwrap_err().kind(), Kind::ResolveFailed);
-        // The second one dials now, on its own account: it asks again.
+        // The second request dials now, with a lookup of its own.
         asked.recv_timeout(PATIENCE).unwrap();
         assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 1));
         answer.send(Err("still nobody".to_owned())).unwrap();
@@ -242,7 +242,7 @@ fn l5_a_black_holed_dial_whose_request_was_cancelled_frees_its_slot_soon(form: F
     let client = form.client_with(Limits { total: 1, ..Limits::default() });
     cancel_in_dial(&client, &hole.url("/"), ConnectionMode::Keep, ConnectionState::Connecting);
     let cancelled = Instant::now();
-    // The slot is another origin's as soon as it is free, long before any connect limit.
+    // Another origin gets the slot as soon as it is free, long before a connect timeout.
     assert_eq!(fetch(&client, &other.url("/")).unwrap(), b"ok");
     let took = cancelled.elapsed();
     println!("the slot was free after {took:?}");
@@ -259,7 +259,7 @@ fn l5_a_request_that_waits_for_a_failed_background_dial_dials_itself(form: Form)
     let mut next = request("GET", &hole.url("/"));
     next.set_timeout(Timeout::Connect, Some(ms(200))).unwrap();
     let begun = Instant::now();
-    // It had a dial of its own, and that is what failed.
+    // The request had a dial of its own, which failed.
     assert_timed_out(&client.send(&mut next).unwrap_err(), Timeout::Connect, Phase::Connect);
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     let stats = client.manager().stats();
@@ -336,7 +336,7 @@ fn preconnect_opens_connections_without_a_request(form: Form) {
     );
     let next = get(&client, &server.url("/")).unwrap();
     assert!(next.reused());
-    // What is in use is not idle: one is missing.
+    // Connections in use are not idle, so preconnect opens one more.
     assert_eq!(client.preconnect(&server.url("/"), 3).unwrap(), 1);
     drop(next);
     assert_eq!(client.preconnect("nonsense", 1).unwrap_err().kind(), Kind::InvalidUrl);
@@ -368,11 +368,11 @@ fn preconnect_to_a_silent_peer_frees_its_slots(form: Form) {
     assert_eq!(client.preconnect(&hole.url("/"), 3).unwrap(), 3);
     wait_until("three dials", || sockets(hole.port()).len() >= fillers + 3);
     assert_eq!(counts(&client.manager().stats()), (3, 0, 0, 0));
-    // They are some ten seconds old when they are given up.
+    // These dials are given up after about ten seconds.
     wait_at_rest(client.manager());
     assert_sockets(hole.port(), fillers);
     assert_eq!(client.manager().stats().dials_failed, 3);
-    // A refusal is quicker.
+    // A refusal ends a dial sooner.
     drop(hole);
     let gone = Server::start(Script::answering("ok"));
     let url = gone.url("/");
@@ -397,7 +397,7 @@ fn preconnected_connections_serve_waiting_requests(form: Form) {
 }
 
 fn a_request_takes_over_from_a_dial_at_the_limit_in_the_order_of_the_queue(form: Form) {
-    // A dial ahead has the only slot: who comes waits for it, and after it for its connection.
+    // A preconnect has the only slot: a request waits for the dial and then for its connection.
     let server = Server::start(holding(&["/held"]));
     let client = form.client_with(per_origin(1));
     assert_eq!(client.preconnect(&server.url("/"), 1).unwrap(), 1);

@@ -1,5 +1,4 @@
-//! Idle connections: who keeps them, for how long, what the sweep notices without being asked, and limits that change
-//! while they are kept (R12, L6, L7, L8).
+//! Idle connections: how many are kept, for how long, and what the sweep notices (R12, L6, L7).
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,7 +29,8 @@ in_both_forms! {
     an_idle_connection_of_a_manager_that_is_gone_is_closed,
 }
 
-/// Answers once and, after "go", does this on the idle connection. Any other connection answers all requests.
+/// A script that answers once and performs `idle` on the idle connection after "go". Other connections answer all
+/// requests.
 fn disturbed(tls: bool, idle: Vec<Step>) -> Server {
     let first = [vec![Step::answer(200, "first"), Step::wait_for("go")], idle].concat();
     let next = vec![Step::forever(vec![Step::answer(200, "next")])];
@@ -45,7 +45,7 @@ fn disturbed(tls: bool, idle: Vec<Step>) -> Server {
     }
 }
 
-/// What the server does on an idle connection, and why that ends it. Nobody calls anything meanwhile.
+/// What the server does on an idle connection, and the close reason. The client makes no call meanwhile.
 #[track_caller]
 fn swept(form: Form, what: &str, tls: bool, idle: Vec<Step>, why: CloseReason) {
     let server = disturbed(tls, idle);
@@ -56,13 +56,13 @@ fn swept(form: Form, what: &str, tls: bool, idle: Vec<Step>, why: CloseReason) {
     let fd = only_socket(server.port()).fd;
     let socket = descriptor_target(fd);
     server.release("go");
-    // One that was reset is in no table of connections any more, and yet it is open.
+    // After a reset the kernel's table has no row for the socket, although its descriptor is open.
     wait_until("the sweep", || descriptor_target(fd) != socket);
     let stats = client.manager().stats();
     assert_eq!((stats.swept, stats.stale, stats.closed, stats.idle), (1, 0, 1, 0), "{what}");
     assert_eq!(client.manager().why_closed(first.connection()), Some(why), "{what}");
     assert_gone(client.manager(), server.port());
-    // What was said is nobody's response, and a POST needs no second try.
+    // The bytes are no response, and a POST succeeds at its first attempt.
     let mut request = post(&server.url("/"), Body::bytes(b"once"));
     let mut next = client.send(&mut request).unwrap();
     assert_eq!((next.reused(), next.attempts()), (false, 1), "{what}");
@@ -130,7 +130,7 @@ fn r12_a_hundred_connections_closed_by_the_server_are_removed_together_and_the_o
 }
 
 fn r12_tls_messages_on_an_idle_connection_do_not_close_it(form: Form) {
-    // Tickets come after the handshake, and the sweep looks several times.
+    // Session tickets come after the handshake, and the sweep runs several times.
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let client = form.tls_client();
     fetch(&client, &server.url("/")).unwrap();
@@ -143,12 +143,12 @@ fn r12_tls_messages_on_an_idle_connection_do_not_close_it(form: Form) {
     assert_eq!(client.manager().stats().swept, 0);
 }
 
-/// So many responses of which nothing was read yet: each has a connection.
+/// That many responses of which nothing was read yet: each has a connection.
 pub fn open(client: &Client, server: &Server, count: usize) -> Vec<Response> {
     (0..count).map(|_| get(client, &server.url("/")).unwrap()).collect()
 }
 
-/// Reads them in their order; their connections become idle in that order. Answers the ids.
+/// Reads the responses in their order, in which their connections become idle. Returns the ids.
 pub fn read(responses: Vec<Response>) -> Vec<u64> {
     let finish = |mut response: Response| {
         response.read_all(100).unwrap();
@@ -171,13 +171,13 @@ fn l6_idle_limit_per_origin_the_least_recently_used_goes(form: Form) {
         assert_eq!(client.manager().why_closed(*gone), Some(CloseReason::PoolFull));
     }
     assert_eq!(sockets(server.port()).len(), 2);
-    // The most recently used one is taken first; the other is the older one still.
+    // The most recently used connection is taken first.
     let mut again = get(&client, &server.url("/")).unwrap();
     assert_eq!(again.connection(), ids[4]);
     again.read_all(10).unwrap();
     let mut three = open(&client, &server, 3);
     assert_eq!(three[1].connection(), ids[3]);
-    // The order in which they come back is what counts.
+    // The order in which connections become idle counts.
     three.swap(0, 1);
     let three = read(three);
     assert_eq!(three, [ids[3], ids[4], three[2]]);
@@ -191,7 +191,7 @@ fn l6_idle_limit_in_total_the_least_recently_used_of_all_goes(form: Form) {
         [0, 1, 2, 0, 1].iter().flat_map(|which| open(&client, &servers[*which], 1)).collect();
     let ids = read(all);
     assert_eq!(idle(&client), ids[2..]);
-    // Used again it is the most recently used one, whatever its age.
+    // A reused connection is the most recently used one, regardless of its age.
     let mut again = get(&client, &servers[2].url("/")).unwrap();
     assert_eq!(again.connection(), ids[2]);
     let more = open(&client, &servers[2], 1);
@@ -222,7 +222,7 @@ fn l6_too_old_is_closed_at_the_next_return_and_never_in_mid_exchange(form: Form)
     let server = Server::start(Script::every(steps.to_vec()));
     let client = form.client_with(Limits { max_age: Some(ms(200)), ..Limits::default() });
     let mut response = get(&client, &server.url("/")).unwrap();
-    // Long enough for several sweeps; something idle keeps the sweep going.
+    // Long enough for several sweeps; the sweep runs while there is an idle connection.
     let other = Server::start(Script::answering("ok"));
     fetch(&client, &other.url("/")).unwrap();
     wait_until("the sweep of an idle one", || sockets(other.port()).is_empty());
@@ -241,7 +241,7 @@ fn l6_too_old_is_closed_by_the_sweep_without_any_call(form: Form) {
     let begun = Instant::now();
     let ids = read(open(&client, &server, 5));
     wait_until("the sweep", || sockets(server.port()).is_empty());
-    // Up to a tenth less, so that they don't all go at once.
+    // The lifetime is shortened by up to a tenth, so that connections do not all close at once.
     assert!(begun.elapsed() >= ms(540), "{:?}", begun.elapsed());
     for id in ids {
         assert_eq!(client.manager().why_closed(id), Some(CloseReason::TooOld));
@@ -293,7 +293,7 @@ fn l7_a_timer_that_races_a_checkout_never_fails_the_request(form: Form) {
     let server = Server::start(Script::echoing());
     let limits = Limits { idle_for: Some(ms(3)), ..Limits::default() };
     let client = form.client_with(limits);
-    // What fails shall be seen.
+    // Failures must not be hidden by a retry.
     client.set_retries(false);
     thread::scope(|scope| {
         for worker in 0..4 {
@@ -319,7 +319,7 @@ fn l7_a_timer_that_races_a_checkout_never_fails_the_request(form: Form) {
 }
 
 fn l7_the_sweep_never_blocks_the_pool_on_a_slow_close(form: Form) {
-    // Nobody reads the goodbyes of TLS, and there are many.
+    // The peers read no close_notify, and there are many of them.
     let steps = vec![Step::Tls(Certificate::Good), Step::head(), Step::send(EMPTY), Step::Stall];
     let (many, other) = (Server::start(Script::every(steps)), Server::start(holding(&[])));
     let client = trusting(form.client_with(Limits { idle_per_origin: 100, ..Limits::default() }));

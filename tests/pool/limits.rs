@@ -30,7 +30,7 @@ fn change(manager: &Manager, change: impl Fn(&mut Limits)) {
     manager.change_limits(step).unwrap();
 }
 
-/// Three idle, and two of which nothing was read.
+/// Three idle connections, and two responses of which nothing was read.
 fn three_idle_two_open(client: &Client, server: &Server) -> (Vec<u64>, Vec<Response>) {
     let mut all = open(client, server, 5);
     let open = all.split_off(3);
@@ -44,18 +44,18 @@ fn l8_a_lower_connection_limit_closes_idle_connections_at_once_and_others_on_ret
         let server = Server::start(Script::answering("ok"));
         let client = form.client();
         let (ids, open) = three_idle_two_open(&client, &server);
-        // One has to go: the least recently used.
+        // The least recently used connection is closed.
         change(client.manager(), |limits| lower(limits, 4));
         assert_eq!((idle(&client), sockets(server.port()).len()), (ids[1..].to_vec(), 4));
         assert_eq!(client.manager().why_closed(ids[0]), Some(CloseReason::PoolFull));
-        // All that is idle goes, and what is in use when it comes back.
+        // Idle connections are closed at once, connections in use when they are returned.
         change(client.manager(), |limits| lower(limits, 1));
         assert_eq!((client.manager().stats().idle, client.manager().stats().in_use), (0, 2));
         assert_eq!(sockets(server.port()).len(), 2);
         let open = read(open);
         assert_eq!(client.manager().why_closed(open[0]), Some(CloseReason::PoolFull));
         assert_eq!(idle(&client), [open[1]], "the last one is within the limit");
-        // And raised again they may be many.
+        // After the limit is raised more connections are allowed.
         change(client.manager(), |limits| lower(limits, 3));
         let again = super::idle::open(&client, &server, 3);
         assert_eq!(client.manager().stats().in_use, 3);
@@ -75,7 +75,7 @@ fn l8_a_lower_idle_limit_closes_the_surplus_at_once(form: Form) {
         assert_eq!(idle(&client), ids[2..]);
         assert_eq!(client.manager().why_closed(ids[1]), Some(CloseReason::PoolFull));
         assert_eq!((sockets(server.port()).len(), client.manager().stats().in_use), (3, 2));
-        // The rest as it comes: the newest stays.
+        // The others when they are returned: the newest stays.
         let open = read(open);
         assert_eq!(idle(&client), [open[1]]);
         change(client.manager(), |limits| lower(limits, 0));
@@ -100,7 +100,7 @@ fn l8_a_raised_limit_admits_requests_that_wait_already(form: Form) {
                 .map(|n| enqueue(scope, &client, request("GET", &server.url(&format!("/{n}")))))
                 .collect();
             change(client.manager(), raise);
-            // Two of them dial; the last one waits on.
+            // Two of them dial; the last one keeps waiting.
             wait_until("both of them", || server.marks("/1") + server.marks("/2") == 2);
             let stats = client.manager().stats();
             assert_eq!((stats.in_use, stats.queued), (3, 1));
@@ -149,7 +149,7 @@ fn l8_shorter_idle_timeouts_apply_at_once_to_idle_connections(form: Form) {
         change(client.manager(), lower);
         assert_eq!(client.manager().why_closed(id), Some(why));
         only_socket(server.port());
-        // What is in use ends well, and is judged when it comes back.
+        // Exchanges in progress end well; the limit applies when the connection is returned.
         let open = read(open)[0];
         if why == CloseReason::IdleTooLong {
             assert_eq!(idle(&client), [open], "it was not idle until now");
@@ -214,13 +214,13 @@ fn limits_without_room_for_a_connection_fail_every_request_at_once(form: Form) {
         wrong(&mut limits);
         let client = form.client_with(limits);
         let expected = limits.check().unwrap_err();
-        // Without a clock: it would wait for ever.
+        // Without a timeout the request would wait without end.
         let error = client.get(&server.url("/"), None).unwrap_err();
         assert_eq!((error.kind(), error.message()), (expected.kind(), expected.message()));
         assert_eq!(client.preconnect(&server.url("/"), 1).unwrap_err().kind(), expected.kind());
         assert_eq!(server.connections(), 0);
         assert_at_rest(client.manager());
-        // Nor does another change make them better, unless it is for all of them.
+        // Another change does not repair these limits, unless it changes all of them.
         assert!(client.manager().change_limits(|_| Ok(())).is_err());
         assert_eq!(client.get(&server.url("/"), None).unwrap_err().kind(), expected.kind());
     }

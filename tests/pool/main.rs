@@ -1,5 +1,4 @@
-//! What a manager keeps and hands out: which connections are used again, how long idle ones stay, who waits for
-//! one, and what becomes of dials.
+//! The pool of a manager: which connections are reused, how long idle ones stay, the queue for connections, and dials.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! The queue for a connection: first come, first served; who leaves it leaves no trace (L1, L3, L4, C2, and T1 for the
-//! phase `pool`).
+//! The queue for a connection serves requests in the order of their arrival. A request that leaves it has no effect on
+//! the others (L1, L3, L4, C2, and T1 for the phase `pool`).
 
 use std::thread;
 
@@ -111,7 +111,7 @@ fn l3_a_waiter_that_is_cancelled_or_times_out_keeps_the_order_of_the_others(form
     println!("{left} left the queue");
 }
 
-/// What somebody is told who waited for a connection until it was cancelled or its time was over.
+/// Checks the error of a request that waited for a connection until it was cancelled or timed out.
 #[track_caller]
 fn left_the_queue(error: &Error) {
     match error.kind() {
@@ -174,7 +174,7 @@ fn l3_after_a_thousand_random_ends_every_counter_is_back_to_zero(form: Form) {
     let stats = client.manager().stats();
     assert!(stats.queued == 0 && stats.idle <= 2, "{stats:?}");
     assert!(server.most_open() <= 2, "{}", server.most_open());
-    // Both slots are there.
+    // Both slots are free.
     thread::scope(|scope| {
         let all = [0, 1].map(|_| start(scope, &client, request("GET", &server.url("/"))));
         all.into_iter().for_each(|one| assert_eq!(one.join().unwrap().unwrap(), b"ok"));
@@ -197,7 +197,7 @@ fn l4_a_full_queue_refuses_at_once_with_a_status_of_its_own(form: Form) {
         account.assert_dropped_once();
         let stats = client.manager().stats();
         assert_eq!((stats.queued, stats.refused), (2, 1));
-        // Who leaves makes room; who can be served without waiting was never refused.
+        // A request that leaves the queue makes room; one that need not wait is never refused.
         release_response(&server, "/held");
         held.join().unwrap().unwrap();
         waiting.into_iter().for_each(|one| drop(one.join().unwrap().unwrap()));
@@ -211,7 +211,7 @@ fn l4_with_a_queue_of_length_zero_idle_connections_still_make_room(form: Form) {
     let client = form.client_with(Limits { queue: 0, total: 1, ..Limits::default() });
     fetch(&client, &other.url("/")).unwrap();
     thread::scope(|scope| {
-        // The other origin's idle connection goes for it.
+        // The other origin's idle connection is closed to make room.
         let held = occupy(scope, &client, &one, "/held");
         let error = get(&client, &other.url("/")).unwrap_err();
         assert_eq!(error.kind(), Kind::QueueFull, "{error:?}");
@@ -265,7 +265,7 @@ fn c2_cancel_in_each_position_of_the_queue(form: Form) {
     }
 }
 
-/// Sets the limit that ends the wait.
+/// Sets the timeout that ends the wait.
 type Set = fn(&mut Request);
 
 fn t1_pool_against_a_limit_that_is_reached(form: Form) {
@@ -310,7 +310,7 @@ fn the_total_limit_holds_over_origins_and_fresh_connections(form: Form) {
         let fresh = enqueue(scope, &client, fresh);
         assert_eq!(client.manager().stats().queued, 2);
         assert_eq!(servers[3].connections(), 0);
-        // What comes back is another origin's: it goes, and its slot is the first waiter's.
+        // The returned connection is another origin's: it is closed, and the first waiter gets its slot.
         release_response(&servers[1], "/held");
         assert_eq!(fourth.join().unwrap().unwrap(), b"ok");
         assert_eq!(fresh.join().unwrap().unwrap(), b"ok");
@@ -332,7 +332,7 @@ fn at_the_total_limit_the_least_recently_used_idle_connection_makes_room(form: F
         response.connection()
     };
     let (first, second) = (id(&servers[0]), id(&servers[1]));
-    // The first is used again, so the second is the one to go.
+    // The first is reused, so the second is closed.
     assert_eq!(id(&servers[0]), first);
     id(&servers[2]);
     assert_eq!(client.manager().why_closed(second), Some(CloseReason::PoolFull));
@@ -343,7 +343,7 @@ fn at_the_total_limit_the_least_recently_used_idle_connection_makes_room(form: F
 }
 
 fn fifo_over_two_origins_at_the_total_limit(form: Form) {
-    // One server by two names is two origins with one account of what came when.
+    // One server with two names is two origins, and it records the order of all requests.
     let server = Server::start_with(Options::default(), holding(&["/held"])).unwrap();
     let by_name = |path: String| format!("http://localhost:{}{path}", server.port());
     let client = form.client_with(Limits { total: 1, ..Limits::default() });
@@ -362,7 +362,7 @@ fn fifo_over_two_origins_at_the_total_limit(form: Form) {
         all.into_iter().for_each(|one| drop(one.join().unwrap().unwrap()));
     });
     assert_eq!(targets(&server)[1..], (0..8).map(|n| format!("/{n}")).collect::<Vec<_>>());
-    // Two of the same origin one after the other share a connection.
+    // Two consecutive requests to the same origin share a connection.
     assert_eq!(client.manager().stats().opened, 6);
     assert_eq!(server.most_open(), 1);
 }

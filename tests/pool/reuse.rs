@@ -1,4 +1,4 @@
-//! Reuse: which connections are kept for the next request, and which must never be (R1-R7, R11, W8).
+//! Which connections are reused by the next request, and which must never be (R1-R7, R11, W8).
 
 use std::time::Instant;
 
@@ -42,7 +42,7 @@ fn r1_bodies_with_a_length_or_chunked_share_one_connection(form: Form) {
         let expected: &[u8] = if round % 2 == 0 { b"a length" } else { b"chunked" };
         assert_eq!(response.reused(), round > 0);
         assert_eq!(response.read_all(100).unwrap(), expected);
-        // Not closed, not dropped: read to its end is enough.
+        // The response is neither closed nor dropped: reading it to its end suffices.
         connections.push(response);
         assert_eq!(client.manager().stats().idle, 1);
     }
@@ -93,9 +93,9 @@ fn r2_after_a_response_without_a_body_the_connection_is_idle_before_the_call_ret
     }
 }
 
-/// One unread body, closed politely. Answers whether the connection was kept.
+/// Closes one unread response with a drain. Returns whether the connection was kept.
 fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: &str) -> bool {
-    // Chunked: the size, the data, and the chunk's end; else all three are just the data.
+    // Chunked: the size, the data, and the end of the chunk. Otherwise all three are data.
     let steps = vec![Step::forever(vec![
         Step::head(),
         Step::send(&format!("HTTP/1.1 200 OK\r\n{head}\r\n{framed}")),
@@ -110,7 +110,7 @@ fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: 
         let begun = Instant::now();
         response.close(CloseMode::Graceful);
         assert!(begun.elapsed() < ms(50) + MARGIN, "the caller waits for nobody");
-        // What is still to be read is read behind the caller's back.
+        // The rest of the body is read in the background.
         wait_until("the end of the politeness", || client.manager().stats().in_use == 0);
         let took = begun.elapsed();
         assert_at_rest(client.manager());
@@ -123,7 +123,7 @@ fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: 
         if took < ms(50) {
             return false;
         }
-        // Its time was over, not its bytes: a busy machine. Once more.
+        // On a busy machine the drain can reach its time bound before its size bound: repeated.
     }
     panic!("never within 50 ms");
 }
@@ -193,7 +193,7 @@ fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once(form: Fo
         assert_gone(client.manager(), server.port());
         assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
         assert!(server.wait_ended(0, PATIENCE).is_some());
-        // The slot is free: the next one is served.
+        // The slot is free: the next request is served.
         let next = fetch(&client, &server.url("/")).unwrap();
         assert_eq!(next, b"a body that nobody reads");
     }
@@ -208,7 +208,7 @@ fn r6_a_response_that_ends_its_connection_is_never_pooled_and_its_body_is_comple
         "HTTP/1.1 200 OK\r\n\r\nbody",
     ];
     for answer in answers {
-        // The server closes only where the close is the body's end: it's the client's doing elsewhere.
+        // The server closes only where the close ends the body; in the other cases the client closes.
         let closes = answer.starts_with("HTTP/1.1 200 OK\r\n\r\n");
         let then = if closes { Step::Close } else { Step::Stall };
         let steps = vec![Step::head(), Step::send(answer), then];
@@ -272,7 +272,7 @@ fn r6_any_combination_of_close_options_sends_one_connection_close(form: Form) {
         assert!(lines[0].to_lowercase().ends_with(": close"), "{body}");
         assert_gone(client.manager(), server.port());
         assert_eq!(client.manager().why_closed(id), Some(CloseReason::AskedByRequest));
-        // And nobody reset it: the server sees a proper end.
+        // The client did not reset the connection: the server sees FIN.
         let (ended, _) = server.wait_ended(0, PATIENCE).unwrap();
         assert_eq!(ended, testserver::Ended::Fin);
     }
@@ -303,7 +303,7 @@ fn a_fresh_request_never_takes_an_idle_connection_and_its_own_is_kept(form: Form
     assert_eq!(client.manager().stats().idle, 2);
 }
 
-/// The server answers one request, then says `stray` before it was asked; the next request must see nothing of it.
+/// The server answers one request and then sends `stray` without a request. The next request must not get it.
 fn stray(form: Form, method: &str, answer: &str, stray: &str) {
     let first = vec![
         Step::head(),
@@ -333,7 +333,7 @@ fn next(client: &Client, server: &Server) -> Vec<u8> {
     response.read_all(100).unwrap()
 }
 
-/// Found out at checkout, or before that by who watches idle connections.
+/// Noticed at checkout, or before that by the sweep.
 #[track_caller]
 fn assert_stale(client: &Client, id: u64) {
     let why = client.manager().why_closed(id);
@@ -347,7 +347,7 @@ fn r11_unsolicited_bytes_are_never_the_next_response(form: Form) {
     for bytes in [evil, "x", "\r\n", "HTTP/1.1 408 Request Timeout\r\n\r\n"] {
         stray(form, "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", bytes);
     }
-    // W8: a body where none may be, late.
+    // W8: a late body of a response that must have none.
     stray(form, "GET", "HTTP/1.1 204 No Content\r\n\r\n", evil);
     stray(form, "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n", "evil");
     stray(form, "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", "evil");

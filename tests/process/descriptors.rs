@@ -1,5 +1,4 @@
-//! How many descriptors blocked calls need: one each, for a socket or for what ends the wait, and a few for all of them
-//! together.
+//! How many descriptors blocked calls need: one each, for a socket or an eventfd, and a few for all of them together.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,13 +15,13 @@ use crate::support::own_process::{in_own_process, in_own_process_with};
 use crate::support::submissions::SilentServer;
 use crate::support::{client, client_with, fetch, get, per_origin, request, wait_until};
 
-/// So many calls are blocked at once.
+/// How many calls are blocked at once.
 const CALLS: usize = 200;
 
-/// For all of them together, on top of one each.
+/// Descriptors for all of them together, in addition to one each.
 const FEW: usize = 24;
 
-/// The eventfd(2) of this process.
+/// How many eventfd(2) descriptors this process has.
 fn eventfds() -> usize {
     let is_one = |fd: &i32| {
         let link = std::fs::read_link(format!("/proc/self/fd/{fd}"));
@@ -31,15 +30,15 @@ fn eventfds() -> usize {
     descriptors().iter().filter(|fd| is_one(fd)).count()
 }
 
-/// Limits this process to the descriptors that it has, one for each call, and a few; answers the limit of before.
+/// Limits this process to its open descriptors, one for each call, and a few. Returns the earlier limit.
 fn leave_room() -> i32 {
     let open = descriptors();
     let mut free = (0..).filter(|number| !open.contains(number));
     limit_descriptors(free.nth(CALLS + FEW).unwrap())
 }
 
-/// Blocks in so many calls of `url`, with as many descriptors to be had and a few, until all of them are in that phase;
-/// each ends in time by its token, and the rest by a shutdown.
+/// Blocks [`CALLS`] calls of `url` in that phase, with as many free descriptors and a few more. Some are cancelled, and a
+/// shutdown ends the others.
 fn blocked_in(phase: Phase, url: &str, limits: Limits, hang: bool) {
     let client = client_with(limits);
     client.set_tls_dangerously_accept_any_certificate(true).unwrap();
@@ -76,7 +75,7 @@ fn blocked_in(phase: Phase, url: &str, limits: Limits, hang: bool) {
             let token = CancelToken::new();
             let wait = |thread| wait_until("one more", || blocked() == CALLS && sleeps(thread));
             cancelled("beside many others", &token, phase, || one(Some(&token)), wait);
-            // A dial may go on for a moment.
+            // A background dial may go on for a moment.
             wait_until("one less", || blocked() == CALLS - 1);
         }
         client.manager().shutdown();
@@ -89,7 +88,7 @@ fn blocked_in(phase: Phase, url: &str, limits: Limits, hang: bool) {
     assert_at_rest(client.manager());
 }
 
-/// Runs that in a process of its own, against a server in this one that takes every connection and never says a word.
+/// Runs [`blocked_in`] in a process of its own, against a server in this one that accepts connections and never writes.
 fn blocked_at_a_silent_server(name: &str, phase: Phase, scheme: &str, limits: Limits) {
     let silent = SilentServer::start();
     let url = silent.url().replace("http:", &format!("{scheme}:"));
@@ -117,7 +116,7 @@ fn calls_in_the_queue_need_one_descriptor_each() {
     let name = "descriptors::calls_in_the_queue_need_one_descriptor_each";
     in_own_process(name, || {
         let server = Server::start(Script::every(vec![Step::mark("in"), Step::Stall]));
-        // A connection that waits for its head has the only place.
+        // A request that waits for its head has the only connection.
         let limits = Limits { total: 1, ..per_origin(1) };
         blocked_in_queue(&server, limits);
     });
@@ -168,7 +167,7 @@ fn a_dialling_call_takes_a_connection_that_becomes_free() {
         client.manager().set_address("two.test", &["127.0.0.1".parse().unwrap()]).unwrap();
         assert_eq!(fetch(&client, &url).unwrap(), b"ok");
         let before = eventfds();
-        // From now on a dial leads into the void.
+        // From now on dials never complete.
         client.manager().set_address("two.test", &["127.0.0.9".parse().unwrap()]).unwrap();
         thread::scope(|scope| {
             for _ in 0..CALLS {

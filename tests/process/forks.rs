@@ -1,5 +1,5 @@
-//! Children of a fork: they work on their own, whatever the parent's threads were doing, and the parent's
-//! connections are left alone (P1).
+//! Forked children: they work independently of what the parent's threads were doing, and do not touch the parent's
+//! connections (P1).
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,7 +46,7 @@ fn fork(body: impl FnOnce()) -> Child {
 }
 
 impl Child {
-    /// Waits for its end, which must be a good one.
+    /// Waits for its end, which must be a success.
     #[track_caller]
     fn join(self) {
         let mut status = 0;
@@ -57,16 +57,16 @@ impl Child {
         assert_eq!(libc::WEXITSTATUS(status), 0, "the child panicked");
     }
 
-    /// Ends it, whatever it does.
+    /// Kills the child.
     fn kill(self) {
         // SAFETY: a child of ours that was not waited for yet, so that its number is still its.
         unsafe { libc::kill(self.0, libc::SIGKILL) };
-        // SAFETY: nobody wants the status.
+        // SAFETY: NULL for the status, which is optional.
         unsafe { libc::waitpid(self.0, std::ptr::null_mut(), 0) };
     }
 }
 
-/// Whether the kernel still tries to connect to that port, for whatever process (proc(5)).
+/// Whether any process has a socket that is connecting to that port (proc(5)).
 fn is_connecting_to(port: u16) -> bool {
     let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
     let peer = format!(":{port:04X}");
@@ -76,14 +76,14 @@ fn is_connecting_to(port: u16) -> bool {
     })
 }
 
-/// What a child does that has nothing to do with hangup.
+/// The work of a child that does not use hangup.
 fn sleep_until_killed() {
     loop {
         thread::sleep(Duration::from_secs(1));
     }
 }
 
-/// What a child can do: requests over new connections that are kept, in the clear and with TLS, by name.
+/// Sends requests in a child, by name: over new connections that are then reused, plain and with TLS.
 fn work(client: &Client, urls: &[String]) {
     let known: Vec<u64> = client.manager().connections().iter().map(|open| open.id).collect();
     assert_eq!(known, [0; 0], "a child has no connections");
@@ -127,7 +127,7 @@ fn p1_a_child_gets_new_connections_and_its_parents_are_untouched(form: Form) {
                 let theirs: Vec<_> = ports.into_iter().flat_map(of_port).collect();
                 assert_eq!(theirs.len(), 5, "{theirs:?}");
                 work(&client, &urls);
-                // Its parent's exchanges can't go on here, whatever is done to them.
+                // The parent's exchanges cannot go on in the child.
                 for _ in 0..2 {
                     assert_eq!(open.read(&mut [0; 10]).unwrap_err().kind(), Kind::Forked);
                 }
@@ -145,7 +145,7 @@ fn p1_a_child_gets_new_connections_and_its_parents_are_untouched(form: Form) {
                 work(&client, &urls);
             });
             child.join();
-            // Not a byte, not a close.
+            // The child sent no byte and closed nothing.
             for (server, connections) in [(&plain, 1), (&secure, 1), (&half, 2), (&slow, 1)] {
                 assert!((0..connections).all(|number| server.ended(number).is_none()));
             }
@@ -164,7 +164,7 @@ fn p1_a_child_gets_new_connections_and_its_parents_are_untouched(form: Form) {
     );
 }
 
-/// Blocks whoever looks a name up in this process; children are answered.
+/// Sets a resolver that blocks in this process and returns a result in children.
 fn blocking_here(client: &Client) -> Arc<AtomicBool> {
     let (me, inside) = (std::process::id(), Arc::new(AtomicBool::new(false)));
     let entered = Arc::clone(&inside);
@@ -203,7 +203,7 @@ fn p1_a_child_works_regardless_of_what_its_parents_threads_were_doing(form: Form
             let silent_url = format!("https://localhost:{}/", silent.port());
             let by_name = format!("http://blocked.test:{}/", server.port());
             thread::scope(|scope| {
-                // In the resolver, in connect, in TLS, waiting for a head, in the queue behind it, and a timer.
+                // Threads in the resolver, in connect, in TLS, at the wait for a head, in the queue, and a timer.
                 let urls = [
                     by_name.clone(),
                     hole.url("/"),
@@ -216,7 +216,7 @@ fn p1_a_child_works_regardless_of_what_its_parents_threads_were_doing(form: Form
                 wait_until("the dials", || client.manager().stats().dialling == 3);
                 wait_until("the queue", || client.manager().stats().queued == 1);
                 token.after(Duration::from_secs(60));
-                // In the background: a dial that its exchange has left, one ahead, and the sweep.
+                // In the background: the dial of a cancelled exchange, a preconnect, and the sweep.
                 let mut left = request("GET", &format!("https://127.0.0.1:{}/", silent.port()));
                 left.set_timeout(Timeout::Total, Some(ms(50))).unwrap();
                 assert_eq!(client.send(&mut left).unwrap_err().kind(), Kind::TimedOut);
@@ -227,7 +227,7 @@ fn p1_a_child_works_regardless_of_what_its_parents_threads_were_doing(form: Form
                     .map(|_| fork(|| in_the_child(&client, &by_name, &server.url("/"))))
                     .collect();
                 children.into_iter().for_each(Child::join);
-                // The parent goes on as if nothing had happened.
+                // The parent is not affected.
                 assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
                 token.fire(None);
                 for one in all {
@@ -241,12 +241,12 @@ fn p1_a_child_works_regardless_of_what_its_parents_threads_were_doing(form: Form
     );
 }
 
-/// The resolver, the crews, the timer and the sweep of a child.
+/// Uses the resolver, the workers, the timer and the sweep in a child.
 fn in_the_child(client: &Client, by_name: &str, url: &str) {
     let manager = client.manager();
     assert_eq!((manager.stats().dialling, manager.stats().queued), (0, 0));
     assert_eq!(fetch(client, by_name).unwrap(), b"ok");
-    // Ahead, in the background.
+    // A preconnect, in the background.
     assert_eq!(client.preconnect(url, 1).unwrap(), 1);
     wait_until("a dial ahead", || manager.stats().idle == 2);
     let mut response = get(client, url).unwrap();
@@ -255,7 +255,7 @@ fn in_the_child(client: &Client, by_name: &str, url: &str) {
     assert_eq!(response.read_all(10).unwrap(), b"ok");
     wait_until("the sweep", || manager.stats().idle == 0);
     assert_eq!(manager.why_closed(id), Some(CloseReason::IdleTooLong));
-    // A deadline that is set while somebody waits.
+    // A deadline that is set while a call waits.
     let hole = BlackHole::new();
     let token = CancelToken::new();
     let mut request = request("GET", &hole.url("/"));
@@ -276,7 +276,7 @@ fn in_the_child(client: &Client, by_name: &str, url: &str) {
 fn p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots(form: Form) {
     let name = &form
         .name("forks::p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots");
-    // Who opens this for reading waits until somebody writes.
+    // An open of the FIFO for reading blocks until there is a writer.
     let path = std::env::temp_dir().join(format!("hangup-roots-{}", std::process::id()));
     let path_text = path.to_str().unwrap().to_owned();
     in_own_process_with(name, &[("SSL_CERT_FILE", &path_text)], || {
@@ -294,7 +294,7 @@ fn p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots(fo
             });
             thread::sleep(ms(100));
             let child = fork(|| {
-                // Its roots are elsewhere; whether it may trust the server is not what this is about.
+                // The child has other roots; whether it trusts the server does not matter here.
                 // SAFETY: the only thread of this process.
                 unsafe { std::env::set_var("SSL_CERT_FILE", "/no/such/file") };
                 let error = fetch(&client, &url).unwrap_err();
@@ -329,7 +329,7 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
                     wait_until("a dial", || {
                         open().iter().any(|c| c.bytes_out > 0 && c.peer.is_some())
                     });
-                    // It never uses hangup.
+                    // This child does not use hangup.
                     *child.lock().unwrap() = Some(fork(sleep_until_killed));
                     assert_eq!(work.join().unwrap().kind(), Kind::TimedOut);
                 });
@@ -337,7 +337,7 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
                 let seen = server.wait_ended(0, Duration::from_secs(5));
                 assert!(seen.is_some(), "{url}: {:?}", begun.elapsed());
             };
-            // While it still connects: nobody who listens later is to find it.
+            // Checked while the socket connects: a later listener must not accept it.
             let hole = BlackHole::new();
             let mut request = request("GET", &hole.url("/"));
             request.set_timeout(Timeout::Connect, Some(ms(600))).unwrap();
@@ -376,7 +376,7 @@ fn p1_a_child_looks_names_up_itself(form: Form) {
         fork(|| {
             work(&client, std::slice::from_ref(&url));
             assert_eq!(*asked.lock().unwrap(), [parent, std::process::id()]);
-            // By hand, too.
+            // Address overrides are kept in the child.
             client.manager().set_resolver(None);
             client.manager().set_address("asked.test", &["127.0.0.1".parse().unwrap()]).unwrap();
             client.manager().close_all(CloseMode::Now);

@@ -1,7 +1,6 @@
-//! What a process feels of it: signals, descriptors, threads, the order in which things are freed, and that
-//! everything returns to the base line (P2-P4, P6, C16). Children of a fork (P1) are in `forks.rs`,
-//! signals and the library's threads in `signals.rs`, the descriptors of blocked calls in
-//! `descriptors.rs`.
+//! Effects on the process: signals, descriptors, threads, the order in which handles are freed, and the return of all
+//! counts to their base line (P2-P4, P6, C16). Forked children (P1) are in `forks.rs`, the signal masks of the library's
+//! threads in `signals.rs`, the descriptors of blocked calls in `descriptors.rs`, a lack of threads in `threads.rs`.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -77,7 +76,7 @@ fn p2_every_descriptor_is_closed_on_exec(form: Form) {
         let hole = BlackHole::new();
         let before = descriptors();
         let client = form.tls_client();
-        // Idle ones, one in use, one in a dial, one that was resolved, and a token's timer.
+        // Idle connections, one in use, one being dialled, one after a lookup, and the timer of a token.
         fetch(&client, &plain.url("/")).unwrap();
         fetch(&client, &secure.url("/")).unwrap();
         fetch(&client, &format!("http://localhost:{}/", plain.port())).unwrap();
@@ -113,7 +112,7 @@ fn p3_a_response_that_is_kept_after_its_end_holds_no_descriptor(form: Form) {
                 assert_eq!(response.read_all(2).unwrap(), b"ok");
                 response
             };
-            // With it, whatever is opened once and kept: what ends a thread's wait, which serves all of them.
+            // This also opens the descriptors that are opened once and kept: the eventfd for a thread's waits.
             let mut kept = vec![read()];
             client.manager().close_all(CloseMode::Now);
             wait_until("the server's end of it", || server.open_connections() == 0);
@@ -130,7 +129,7 @@ fn p3_out_of_descriptors_is_an_error_and_then_it_recovers(form: Form) {
     let server = Server::start(Script::answering("ok"));
     let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let by_name = format!("http://localhost:{}/", server.port());
-    // The servers stay here, with descriptors of their own.
+    // The servers run in this process, with its descriptors.
     let (plain, tls) = (server.url("/"), secure.url("/"));
     let env = [("P3_PLAIN", plain.as_str()), ("P3_NAME", &by_name), ("P3_TLS", &tls)];
     in_own_process_with(
@@ -140,10 +139,10 @@ fn p3_out_of_descriptors_is_an_error_and_then_it_recovers(form: Form) {
             let urls = ["P3_PLAIN", "P3_NAME", "P3_TLS"].map(|name| std::env::var(name).unwrap());
             let client = form.client();
             client.set_tls_dangerously_accept_any_certificate(true).unwrap();
-            // Whatever is opened once and kept.
+            // This opens the descriptors that are opened once and kept.
             urls.iter().for_each(|url| drop(fetch(&client, url).unwrap()));
             client.manager().close_all(CloseMode::Now);
-            // A resolver's worker may hold its end of a lookup for a moment longer.
+            // The worker of a lookup may keep its descriptor for a moment.
             let mut base = descriptors();
             wait_until("descriptors at rest", || {
                 thread::sleep(ms(20));
@@ -153,7 +152,7 @@ fn p3_out_of_descriptors_is_an_error_and_then_it_recovers(form: Form) {
             let mut refused = 0;
             for url in &urls {
                 for room in 0..6 {
-                    // The numbers below the highest are used up, and there is room for so many above.
+                    // All numbers below the highest are in use, and this many are free above it.
                     let highest = *base.last().unwrap();
                     let holes = highest as usize + 1 - base.len();
                     let open = |_| std::fs::File::open("/dev/null").unwrap();
@@ -176,7 +175,7 @@ fn p3_out_of_descriptors_is_an_error_and_then_it_recovers(form: Form) {
                     assert_at_rest(client.manager());
                     client.manager().close_all(CloseMode::Now);
                     wait_until("the descriptors of before", || descriptors() == base);
-                    // And it works again at once.
+                    // Requests succeed again at once.
                     assert_eq!(fetch(&client, url).unwrap(), b"ok");
                     client.manager().close_all(CloseMode::Now);
                     wait_until("the descriptors of before", || descriptors() == base);
@@ -188,7 +187,7 @@ fn p3_out_of_descriptors_is_an_error_and_then_it_recovers(form: Form) {
     );
 }
 
-/// Sets the soft limit on descriptors; answers the one before.
+/// Sets the soft limit on descriptors, and returns the earlier one.
 fn limit_descriptors(to: i32) -> i32 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a valid structure, for the call only.
@@ -213,7 +212,7 @@ fn p4_handles_are_freed_in_any_order_from_any_thread_in_any_state(form: Form) {
         let mut request = post(&server.url("/"), Body::bytes(b"body"));
         request.set_cancel(Some(token.clone()));
         let mut response = client.send(&mut request).unwrap();
-        // Unread, half read, ended by its token, its stopper, its manager, or its peer.
+        // Unread, half read, ended by its token, its close handle, its manager, or its peer.
         match seed % 6 {
             0 => {}
             1 => assert_eq!(response.read(&mut [0; 10]).unwrap(), 10),
@@ -255,11 +254,11 @@ fn p4_a_response_outlives_its_client_and_manager(form: Form) {
     server.release("rest");
     let body = thread::spawn(move || response.read_all(100)).join().unwrap();
     assert_eq!(body.unwrap(), b"ten bytes.ten others");
-    // Nobody is left who could use it again.
+    // Without its client and manager the connection is of no further use.
     wait_until("the last socket's end", || sockets(server.port()).is_empty());
 }
 
-/// All that goes wrong on a network, in turn.
+/// Scripts with every kind of network fault, in turn.
 fn faults() -> Vec<Vec<Step>> {
     let ok = || Step::times(3, vec![Step::answer(200, "fine")]);
     vec![
@@ -283,7 +282,7 @@ fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line(form: For
         || {
             let mut server = Server::start(Script::new((0..250).flat_map(|_| faults()).collect()));
             let url = server.url("/");
-            // Warm: what is started once and kept, is.
+            // After this run everything that is started once and kept exists.
             let warm = Server::start(Script::answering("ok"));
             let client = form.client();
             fetch(&client, &warm.url("/")).unwrap();
@@ -312,17 +311,17 @@ fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line(form: For
             println!("{well} of 2000 went well; {:?}", client.manager().stats());
             assert!(well > 100 && well < 1900, "{well}");
             accounts.into_inner().unwrap().iter().for_each(|account| account.assert_dropped_once());
-            // Polite closes may go on for a moment.
+            // Draining closes may go on for a moment.
             wait_until("rest", || client.manager().stats().in_use == 0);
             assert_at_rest(client.manager());
             assert_sockets(server.port(), client.manager().stats().idle as usize);
             client.manager().close_all(CloseMode::Now);
             assert_eq!(sockets(server.port()), []);
             server.stop();
-            // Timer threads linger for a while, and then they go.
+            // Timer threads end after an idle time.
             wait_until("the threads of before", || threads() <= base_threads);
             let mine = |fd: &i32| base.contains(fd);
-            // A thread closes what it kept for itself a moment after it was waited for.
+            // A thread closes its thread-local descriptors a moment after it was joined.
             wait_until("the descriptors of before", || descriptors().iter().all(mine));
             drop(client);
             drop(warm);
@@ -330,7 +329,7 @@ fn p6_two_thousand_mixed_exchanges_with_faults_return_to_the_base_line(form: For
     );
 }
 
-/// One exchange of some kind, ended in some way.
+/// One exchange of a random kind, ended in a random way.
 fn mixed(
     client: &Client,
     url: &str,
@@ -404,7 +403,7 @@ fn c16_without_an_interrupt_check_signals_do_not_end_a_blocked_call(form: Form) 
             let (source, _) = CountedReader::pieces(10, 100_000, |_| {});
             let mut upload = post(&server.url("/"), source.chunked());
             let whole = client.send(&mut upload).and_then(|mut response| response.read_all(100));
-            // And clocks keep their time.
+            // Timeouts expire at their time.
             let begun = Instant::now();
             let mut late = request("GET", &server.url("/"));
             late.set_timeout(Timeout::Head, Some(ms(60))).unwrap();

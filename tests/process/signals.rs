@@ -1,4 +1,4 @@
-//! The library's threads and the program's signals.
+//! The library's threads block the program's signals.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::support::own_process::in_own_process_with;
 use crate::support::submissions::{PolledSubmission, buffered_get, errors, with_token};
 use crate::support::{ms, post, request, wait_until};
 
-/// The kinds of threads that [`every_kind_of_thread`] starts, as the kernel cuts their names.
+/// The names of the threads that [`every_kind_of_thread_blocks_signals`] starts, truncated as the kernel does it.
 const KINDS: [&str; 7] = [
     "hangup-crypto",
     "hangup-file",
@@ -26,7 +26,7 @@ const KINDS: [&str; 7] = [
     "hangup-upload-e",
 ];
 
-/// What a thread raises by its own fault.
+/// Signals that a thread raises by its own fault.
 const FAULTS: [i32; 6] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
 
@@ -59,18 +59,18 @@ fn every_kind_of_thread_blocks_signals() {
     let tls = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let silent = Server::start(Script::every(vec![Step::head(), Step::Stall]));
     let client = Form::Blocking.tls_client();
-    // A name, a handshake, and what is idle afterwards.
+    // A lookup, a handshake, and an idle connection afterwards.
     let by_name = format!("http://localhost:{}/", plain.port());
     client.submit(buffered_get(&by_name, 10)).wait().unwrap();
     client.submit(buffered_get(&tls.url("/"), 10)).wait().unwrap();
-    // A file, and a reader.
+    // Bodies from a file and from a reader.
     let mut file = tempfile();
     file.1.write_all(b"some bytes").unwrap();
     client.submit(post(&plain.url("/"), Body::file(&file.0).unwrap())).wait().unwrap();
     fs::remove_file(&file.0).unwrap();
     let (source, _) = CountedReader::pieces(3, 100, |_| {});
     client.submit(post(&plain.url("/"), source.chunked())).wait().unwrap();
-    // A deadline that is set while somebody waits.
+    // A deadline that is set while a call waits.
     let token = CancelToken::new();
     let late =
         PolledSubmission::new(client.submit(with_token(request("GET", &silent.url("/")), &token)));
@@ -87,13 +87,13 @@ fn every_kind_of_thread_blocks_signals() {
     client.manager().close_all(CloseMode::Now);
 }
 
-/// Looks at each of the library's threads that are there; answers their names.
+/// Checks each running thread of the library, and returns their names.
 #[track_caller]
 fn assert_signals_are_blocked() -> BTreeSet<String> {
     let mut there = BTreeSet::new();
     for task in fs::read_dir("/proc/self/task").unwrap() {
         let task = task.unwrap().path();
-        // One that ended meanwhile takes nothing.
+        // A thread that has ended meanwhile takes no signal.
         let Some((name, blocked)) = blocked_by(&task) else { continue };
         if !name.starts_with("hangup-") {
             continue;
@@ -105,7 +105,7 @@ fn assert_signals_are_blocked() -> BTreeSet<String> {
                 assert!(blocked & bit(signal) != 0, "{name}: signal {signal}");
             }
         }
-        // While a thread begins, glibc has it block all of them.
+        // glibc blocks all signals in a thread that is being started.
         wait_until("the signals of faults", || {
             let faults: u64 = FAULTS.iter().map(|fault| bit(*fault)).sum();
             blocked_by(&task).is_none_or(|(_, blocked)| blocked & faults == 0)

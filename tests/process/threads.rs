@@ -1,5 +1,5 @@
-//! Threads that the library needs for what may block: work that hangs holds up only those who wait for it, and a process
-//! that is out of threads hears just that (SYSTEM, EAGAIN).
+//! Threads for work that may block: work that hangs delays only the requests that wait for it, and in a process that can
+//! start no thread a request fails with a system error (EAGAIN).
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,14 +29,15 @@ in_both_forms! {
     preconnect_without_a_thread_is_a_system_error,
 }
 
-/// More than a pool of workers may be expected to have.
+/// More than the number of workers of a pool.
 const MANY: usize = 300;
 
 fn loopback() -> Vec<IpAddr> {
     vec!["127.0.0.1".parse().unwrap()]
 }
 
-/// Asks for that many names that hang: half of those who ask leave, the others stay. Then somebody asks for `good`.
+/// Sends that many requests for names whose lookup hangs; half of them are cancelled. Then a request for `good` must
+/// succeed.
 fn many_hang_and_one_does_not(client: &Client, hung: &dyn Fn(usize) -> String, good: &str) {
     let token = CancelToken::new();
     let ask = |number| {
@@ -74,7 +75,7 @@ fn a_lookup_that_hangs_in_a_resolver_delays_only_requests_for_that_name(form: Fo
             let never = Mutex::new(never);
             client.manager().set_resolver(Some(Arc::new(move |host: &str| {
                 if host.starts_with("hung") {
-                    // All but the first wait for the lock: that is as good.
+                    // All but the first wait for the lock, which serves the same purpose.
                     let _ = never.lock().unwrap().recv();
                 }
                 Ok(loopback())
@@ -101,7 +102,7 @@ fn a_lookup_that_hangs_in_getaddrinfo_delays_only_requests_for_that_name(form: F
     });
 }
 
-/// Runs `body` in a process that can be out of threads, with the URL of a server in this one.
+/// Runs `body` in a process that can be made to start no thread, with the URL of a server in this one.
 #[track_caller]
 fn where_threads_can_be_refused(name: &str, secure: bool, body: impl FnOnce(&str)) {
     let script = Script::answering("ok");
@@ -115,7 +116,7 @@ fn where_threads_can_be_refused(name: &str, secure: bool, body: impl FnOnce(&str
     let env = [("LD_PRELOAD", shim.to_str().unwrap()), ("SERVER_OUTSIDE", &url)];
     in_own_process_with(name, &env, || {
         let outside = std::env::var("SERVER_OUTSIDE").unwrap();
-        // A test that comes here more than once has a process for each.
+        // A test that calls this more than once has a process for each call.
         if outside.starts_with("https:") == secure {
             body(&outside);
         }
@@ -131,7 +132,7 @@ fn assert_out_of_threads(error: &Error, phase: Phase) {
     assert_consistent(error);
 }
 
-/// The same server by its address, for which no name is looked up.
+/// The URL with the server's address, which needs no lookup.
 fn by_address(url: &str) -> String {
     url.replace("localhost", "127.0.0.1")
 }
@@ -146,7 +147,7 @@ fn a_lookup_without_a_thread_is_a_system_error(form: Form) {
                 if hook {
                     client.manager().set_resolver(Some(Arc::new(|_: &str| Ok(loopback()))));
                 }
-                // The I/O thread is there, if there is one; no worker is.
+                // The I/O thread exists, if the form has one; no worker does.
                 assert_eq!(fetch(&client, &by_address(url)).unwrap(), b"ok");
                 wait_until("no worker", || threads_named("hangup-resolve").is_empty());
                 refuse_threads(true);
@@ -155,7 +156,7 @@ fn a_lookup_without_a_thread_is_a_system_error(form: Form) {
                     assert_out_of_threads(&error, Phase::Resolve);
                     assert!(error.retry_safe());
                 }
-                // What needs no thread works, and all of it does when there are threads again.
+                // Requests that need no thread succeed, and all do when threads can be started again.
                 assert_eq!(fetch(&client, &by_address(url)).unwrap(), b"ok");
                 refuse_threads(false);
                 if hook {
@@ -184,10 +185,10 @@ fn a_lookup_waits_briefly_for_a_thread_when_all_are_busy(form: Form) {
         let first = PolledSubmission::new(client.submit(buffered_get(&named("first.test"), 10)));
         wait_until("the first lookup", || inside.load(Ordering::SeqCst) == 1);
         refuse_threads(true);
-        // The only worker hangs: the next one is told so, and not that its time is over.
+        // The only worker hangs: the next request fails with a system error, not with a timeout.
         let error = fetch(&client, &named("second.test")).unwrap_err();
         assert_out_of_threads(&error, Phase::Resolve);
-        // The only worker is free in time: the next one is served.
+        // The only worker becomes free in time, so the next request succeeds.
         let third = PolledSubmission::new(client.submit(buffered_get(&named("third.test"), 10)));
         drop(hold);
         assert_eq!(first.submission.wait().unwrap().read_all(10).unwrap(), b"ok");
@@ -214,7 +215,7 @@ fn an_upload_without_a_thread_for_its_reader_is_a_system_error_or_reads_on_the_c
             let (source, account) = CountedReader::pieces(3, 5, |_| {});
             let outcome = client.send(&mut post(&url, source.chunked()));
             match form {
-                // The caller's thread reads it.
+                // The caller's thread reads the body.
                 Form::Blocking => assert_eq!(outcome.unwrap().read_all(10).unwrap(), b"ok"),
                 Form::Submitted => {
                     assert_out_of_threads(&outcome.unwrap_err(), Phase::Write);

@@ -1,4 +1,4 @@
-//! Leaving a proxy: a cancel in each step of each kind of proxy, and what a silent one costs (C6, L5).
+//! A cancel or a close in each step of each kind of proxy handshake, and the slot that a silent proxy holds (C6, L5).
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ fn c6_cancel_in_each_step_of_each_kind_of_proxy(form: Form) {
                 let after = at.saturating_duration_since(fired);
                 assert!(after < GRACE + LATE, "{what}: {after:?}");
                 wait_until("the end of the dial", || client.manager().stats().dialling == 0);
-                // It is counted as gone first, and closed before its slot is anybody else's.
+                // The connection is counted as closed first, and its socket is closed before its slot is given away.
                 wait_until("the end of its socket", || sockets(proxy.port()).is_empty());
                 assert_gone(client.manager(), proxy.port());
                 assert_eq!(client.manager().stats().dials_failed, 1, "{what}");
@@ -82,7 +82,7 @@ fn x2_close_now_in_each_step_of_each_kind_of_proxy_is_immediate(form: Form) {
     }
 }
 
-/// A proxy and its origin in one: silent to the first, and then it opens tunnels.
+/// A proxy and its origin in one: silent on the first connection, then it opens tunnels.
 fn silent_once() -> Server {
     let works = vec![
         Step::head(),

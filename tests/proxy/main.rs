@@ -1,5 +1,5 @@
-//! Through a proxy: who reads what, whose credentials go where, which way is taken, and who shares a connection
-//! (Q4, R13). What a proxy refuses is in `refusals.rs`, how it is left in `cancel.rs`.
+//! Requests through a proxy: what the proxy can read, where credentials are sent, which proxy is used, and which requests
+//! share a connection (Q4, R13). Refusals are in `refusals.rs`, cancels in `cancel.rs`.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -32,10 +32,10 @@ in_both_forms! {
     an_unreachable_proxy_is_named_without_its_credentials,
 }
 
-/// What every proxy here is told, and nobody else: the password, and both as Basic has them.
+/// The secrets that only proxies may get: the password, and the Basic encoding of both credentials.
 const SECRETS: [&str; 2] = ["pass-proxy", "dXM6cGFzcy1wcm94eQ=="];
 
-/// The credentials that the proxies want.
+/// The credentials that the proxies require.
 fn credentials() -> Option<(String, String)> {
     Some(("us".into(), "pass-proxy".into()))
 }
@@ -53,7 +53,7 @@ fn https() -> ProxyOptions {
     ProxyOptions { tls: Some(Certificate::Good), ..ProxyOptions::default() }
 }
 
-/// A proxy of each kind that speaks HTTP, each wanting credentials.
+/// A proxy of each kind that speaks HTTP. Each requires credentials.
 fn both() -> [Proxy; 2] {
     [ProxyOptions::default(), https()]
         .map(|options| start(ProxyOptions { credentials: credentials(), ..options }))
@@ -66,7 +66,7 @@ fn through(form: Form, proxy: &str) -> Client {
     client
 }
 
-/// A client of the test CA, through this proxy, that shows it its credentials.
+/// A client that trusts the test CA and uses this proxy with its credentials.
 fn admitted(form: Form, proxy: &str) -> Client {
     through(form, &with_credentials(proxy))
 }
@@ -82,7 +82,7 @@ fn text(body: Vec<u8>) -> String {
     String::from_utf8(body).unwrap()
 }
 
-/// Nothing that an error shows may hold a proxy's credentials.
+/// Asserts that no text of an error contains a proxy's credentials.
 #[track_caller]
 fn assert_no_secret(error: &Error) {
     let shown = format!("{error} {error:?}");
@@ -114,7 +114,7 @@ fn a_tunnel_to_an_https_origin_is_opened_once_and_hides_the_request_from_the_pro
         assert_eq!((open.len(), open[0].requests), (1, 3));
         assert_eq!(open[0].peer.map(|peer| peer.port()), Some(proxy.port()));
         assert!(open[0].tls.is_some());
-        // Both ends see the end of it.
+        // Both the proxy and the origin see the close.
         client.manager().close_all(CloseMode::Now);
         assert!(proxy.wait_ended(0, PATIENCE).is_some());
         assert!(origin.wait_ended(0, PATIENCE).is_some());
@@ -264,7 +264,7 @@ fn r13_another_proxy_is_another_connection_and_the_same_proxy_the_same(form: For
             for (number, (proxy, local)) in ways.iter().enumerate() {
                 client.set_proxy(proxy.as_deref()).unwrap();
                 client.set_local_address(*local);
-                // "localhost" may be IPv6 first, from where 127.0.0.9 can't be reached.
+                // "localhost" may resolve to IPv6 first, which cannot use 127.0.0.9 as its local address.
                 let ip = "127.0.0.1".parse().unwrap();
                 client.manager().set_address("localhost", &[ip]).unwrap();
                 let mut response = get(&client, &origin.url("/")).unwrap();
@@ -283,7 +283,7 @@ fn r13_another_proxy_is_another_connection_and_the_same_proxy_the_same(form: For
         let from = |at: usize| open[at].local.map(|local| local.ip().to_string());
         assert_eq!(from(8).as_deref(), Some("127.0.0.9"));
         assert_eq!(from(9).as_deref(), Some("127.0.0.9"));
-        // Another client with the same settings shares it.
+        // Another client with the same settings shares the connection.
         let same = client.sibling();
         same.set_tls_roots(testserver::certs().ca().as_bytes()).unwrap();
         same.set_proxy(Some(&with_credentials(&one.url()))).unwrap();
@@ -308,7 +308,7 @@ fn hosts_in_no_proxy_are_connected_to_directly(form: Form) {
         ("10.0.0.0/8, 127.0.0.0/8", "127.0.0.1", true),
         ("127.0.0.0/31", "127.0.0.1", true),
         ("10.0.0.0/8", "127.0.0.1", false),
-        // A network is for addresses: what a name leads to is not asked.
+        // A network in no_proxy matches addresses only: names are not looked up for it.
         ("127.0.0.0/8", "corp.test", false),
         (&format!("corp.test:{port}"), "corp.test", true),
         ("corp.test:1", "corp.test", false),
@@ -319,7 +319,7 @@ fn hosts_in_no_proxy_are_connected_to_directly(form: Form) {
     ] {
         client.set_no_proxy(list).unwrap();
         let outcome = get(&client, &format!("http://{host}:{port}/")).unwrap();
-        // The proxy knows no such name, and says so.
+        // The proxy cannot resolve the name and reports that.
         let by_name = host.ends_with(".test");
         assert_eq!(
             outcome.status_code(),
@@ -349,10 +349,10 @@ fn proxy_credentials_are_not_sent_to_an_origin_without_a_proxy(form: Form) {
     };
     for own in [false, true] {
         client.set_no_proxy("127.0.0.1, localhost").unwrap();
-        assert!(says("http://origin.test/", own), "the proxy is told");
+        assert!(says("http://origin.test/", own), "the proxy gets it");
         assert!(!says(&plain.url("/"), own) && !says(&secure.url("/"), own));
         client.set_no_proxy("").unwrap();
-        assert!(says(&plain.url("/"), own), "the proxy is told");
+        assert!(says(&plain.url("/"), own), "the proxy gets it");
     }
     client.set_proxy(None).unwrap();
     for own in [false, true] {
@@ -365,7 +365,7 @@ fn proxies_come_from_the_environment_unless_it_is_ignored(form: Form) {
         let plain = Server::start(Script::answering("ok"));
         let secure = Server::start_tls(Certificate::Good, Script::answering("ok"));
         let [one, other] = both();
-        // SAFETY: nobody else in this process looks at its environment meanwhile.
+        // SAFETY: no other thread of this process reads the environment meanwhile.
         let set = |name: &str, value: &str| unsafe { std::env::set_var(name, value) };
         let counts = || (one.accepted_order().len(), other.accepted_order().len());
         let ask = |client: &Client| {
@@ -389,7 +389,7 @@ fn proxies_come_from_the_environment_unless_it_is_ignored(form: Form) {
         let own = form.client();
         own.set_no_proxy("localhost").unwrap();
         assert_eq!(ask(&own), (3, 3), "a list of one's own counts instead");
-        // A named proxy leaves the environment's exceptions aside.
+        // With a proxy set by the client the environment's exceptions do not apply.
         let named = form.client();
         named.set_proxy(Some(&with_credentials(&one.url()))).unwrap();
         assert_eq!(ask(&named), (5, 3));

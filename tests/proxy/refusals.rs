@@ -1,5 +1,5 @@
-//! What proxies refuse, and how they fail: each an error of its own that names the proxy, with its status where
-//! there is one (Q4).
+//! Refusals and failures of proxies: each is an error of its own that names the proxy, with its status code if it sent
+//! one (Q4).
 
 use std::collections::HashSet;
 use std::thread;
@@ -85,7 +85,7 @@ fn q4_a_proxy_that_requires_credentials_is_an_error_of_its_own(form: Form) {
             assert_eq!((error.kind(), error.status_code()), (Kind::ProxyFailed, Some(407)));
             assert!(error.message().contains("wants credentials"), "{error}");
             assert!(!error.message().contains("pass-wrong"), "{error}");
-            // A plain request is answered by the proxy itself, as HTTP has it.
+            // A plain request gets the proxy's own response, as HTTP defines it.
             let mut response = get(&client, "http://127.0.0.1:1/").unwrap();
             assert_eq!(response.status_code(), 407);
             assert!(response.read_all(1000).is_ok());
@@ -110,7 +110,7 @@ fn q4_a_malformed_answer_to_connect_is_the_proxys_failure(form: Form) {
             assert!(messages.insert(error.message().to_owned()));
         }
     }
-    // In bytes of its own, over TLS and in the clear.
+    // Raw bytes, over TLS and in plain text.
     for (answer, word) in [
         ("<html>no</html>", "not HTTP"),
         ("SSH-2.0-OpenSSH_9.6\r\n", "not HTTP"),
@@ -139,7 +139,7 @@ fn q4_a_https_proxy_is_held_to_its_certificate(form: Form) {
         }
         assert_eq!(proxy.accepted_order().len(), 0, "no credentials for a stranger");
     }
-    // What speaks no TLS, and what breaks off.
+    // A peer that does not speak TLS, and one that closes.
     let resets = vec![Step::Recv(testserver::Until::Bytes(50)), Step::Rst];
     let speaks_http = vec![Step::send("HTTP/1.1 400 Bad Request\r\n\r\n")];
     for steps in [speaks_http, resets, vec![]] {
@@ -165,7 +165,7 @@ fn q4_a_tunnel_that_closes_is_an_error_that_names_the_proxy(form: Form) {
     check(Socks::start_with(options).unwrap().url("socks5h"));
 }
 
-/// Who may be silent where, and the phase that this is.
+/// Each kind of proxy with each step at which it may be silent, and the phase of that step.
 pub(super) fn silences() -> Vec<(String, Silent, Phase)> {
     let mut all = Vec::new();
     for step in [ProxyStep::Accept, ProxyStep::Request, ProxyStep::Tunnel] {
@@ -191,7 +191,7 @@ pub(super) fn silences() -> Vec<(String, Silent, Phase)> {
     all
 }
 
-/// A proxy that falls silent at a step.
+/// A proxy that stops answering at a step.
 pub(super) enum Silent {
     Http(Proxy, ProxyStep),
     Socks(Socks, SocksStep),
@@ -219,7 +219,7 @@ impl Silent {
         }
     }
 
-    /// Whether it has come to the step at which it falls silent.
+    /// Whether the proxy has reached that step.
     pub(super) fn is_there(&self) -> bool {
         match self {
             Self::Http(proxy, ProxyStep::Accept) => proxy.connections() > 0,
@@ -269,7 +269,7 @@ fn q4_every_socks_refusal_has_its_own_message(form: Form) {
         let words = error.message().split("it refused the tunnel: ").nth(1).unwrap().to_owned();
         assert!(messages.insert(words), "{error}");
     }
-    // The origin refuses, in truth; and one that the proxy does not know.
+    // An origin that really refuses the connection, and one that the proxy cannot resolve.
     let proxy = Socks::start();
     let error = refused(form, &proxy.url("socks5"), "http://127.0.0.1:1/");
     assert!(error.message().contains("the origin refused the connection"), "{error}");
@@ -302,7 +302,7 @@ fn q4_a_socks_proxy_that_refuses_credentials_or_speaks_another_protocol_is_an_er
     let conduct = SocksConduct::Close(SocksStep::Accept);
     let proxy = Socks::start_with(SocksOptions { conduct, ..Default::default() }).unwrap();
     refused(form, &proxy.url("socks5h"), ORIGIN);
-    // A web server, and more than was asked for.
+    // A web server in place of a SOCKS proxy, and bytes after the reply.
     for (bytes, word) in
         [("HTTP/1.1 400 Bad Request\r\n\r\n", "SOCKS"), ("\u{5}\u{0}and more", "out of turn")]
     {

@@ -1,5 +1,4 @@
-//! Bodies of what was submitted: whole with their response, piece by piece as they come, or read here when they were
-//! begun there.
+//! Response bodies of submissions: buffered with the response, in pieces as they arrive, or read in the other form.
 
 use std::thread;
 
@@ -26,13 +25,13 @@ fn a_buffered_body_arrives_with_its_response() {
             let mut room = [0; 3];
             assert_eq!((response.read(&mut room).unwrap(), &room), (3, b"hel"));
             assert_eq!(block_on(response.read_async(2)).unwrap(), b"lo");
-            // A bound does not hurt what is here already.
+            // The bound does not apply to a body that has arrived already.
             assert_eq!(response.read_all(4).unwrap_err().kind(), Kind::TooLarge);
             assert_eq!(response.read_all(5).unwrap(), b" you.");
             assert_eq!(response.read(&mut room).unwrap(), 0);
             assert_eq!(block_on(response.read_async(2)).unwrap(), b"");
         }
-        // Nothing was left to close.
+        // The connection was idle already.
         let reasons: Vec<_> = (1..3).filter_map(|id| client.manager().why_closed(id)).collect();
         assert!(kept || !reasons.contains(&CloseReason::BodyLeftUnread), "{reasons:?}");
     }
@@ -47,11 +46,11 @@ fn a_buffered_body_that_is_too_large_fails_the_request() {
     assert!(error.connection().is_some() && error.response_started() && error.retry_safe());
     assert_consistent(&error);
     wait_closed(&client, &server);
-    // The server has done what it was asked.
+    // The server has sent the complete response.
     let mut post = post(&server.url("/"), Body::bytes(b"do it"));
     post.set_buffer_body(Some(4));
     assert!(!client.send(&mut post).unwrap_err().retry_safe());
-    // No byte is a bound, too; and the bound can be taken away.
+    // A bound of zero bytes is valid, and the bound can be removed.
     assert_eq!(
         client.send(&mut buffered_get(&server.url("/"), 0)).unwrap_err().kind(),
         Kind::TooLarge
@@ -137,7 +136,7 @@ fn a_second_read_is_refused_while_one_is_in_progress() {
     let server = half();
     let client = client();
     let mut response = at_the_stall(&client, &server);
-    // Forgotten, it is neither taken nor ended.
+    // A forgotten future neither takes the outcome nor ends the read.
     std::mem::forget(response.read_async(100));
     for error in [
         response.read(&mut [0]).unwrap_err(),

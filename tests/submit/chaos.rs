@@ -1,5 +1,5 @@
-//! Hundreds at once, and whatever can end one of them ends some at random: each has one outcome, and in the end nothing
-//! is left.
+//! Hundreds of concurrent submissions that end at random by every possible cause: each has one outcome, and nothing
+//! leaks.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -42,7 +42,7 @@ fn server(secure: bool) -> Server {
 
 const PATHS: [&str; 8] = ["/ok", "/ok", "/big", "/stall", "/half", "/close", "/reset", "/refused"];
 
-/// One exchange and what may end it.
+/// One exchange and the handles that may end it.
 struct Exchange {
     token: CancelToken,
     state: State,
@@ -88,7 +88,7 @@ impl Exchange {
         Self { token, state }
     }
 
-    /// Does to it what comes to mind. Counts how it ends.
+    /// Ends the exchange in a random way, and counts its outcome.
     fn disturb(&mut self, random: &mut Random, ends: &mut BTreeMap<String, u32>) {
         let mut ended = |how: &str| *ends.entry(how.to_owned()).or_insert(0) += 1;
         let judge = |error: &hangup::Error| {
@@ -117,7 +117,7 @@ impl Exchange {
             State::Came(mut response) => {
                 match random.below(6) {
                     0 => {
-                        // Begun and abandoned.
+                        // A read that is begun and dropped.
                         drop(response.read_async(1 << 16));
                         ended("dropped in a read");
                     }
@@ -151,7 +151,7 @@ impl Exchange {
     }
 }
 
-/// Keeps two hundred going for a while, and then ends them.
+/// Keeps two hundred submissions running for some time, and then ends them.
 fn two_hundred_at_any_time(time: Duration) {
     let servers = [server(false), server(true), server(false)];
     let client = trusting(client_with(Limits { total: 150, per_origin: 60, ..Limits::default() }));
@@ -167,7 +167,7 @@ fn two_hundred_at_any_time(time: Duration) {
         if !open.is_empty() {
             let id = open[random.below(open.len() as u64) as usize].id;
             let how = if random.below(2) == 0 { CloseMode::Now } else { CloseMode::Graceful };
-            // It may be gone by now.
+            // The connection may be closed by now.
             let _ = client.manager().close_connection(id, how);
         }
         thread::sleep(ms(1));
@@ -179,7 +179,7 @@ fn two_hundred_at_any_time(time: Duration) {
     });
     println!("numbers: {ends:?}; {:?}", client.manager().stats());
     assert!(ends.len() >= 8, "{ends:?}");
-    // Those that were dropped, and polite closes, end soon and unseen.
+    // Dropped submissions and draining closes end soon, without an outcome.
     wait_until("rest", || {
         let stats = client.manager().stats();
         (stats.dialling, stats.in_use, stats.queued) == (0, 0, 0)
@@ -214,7 +214,7 @@ fn random_ends_on_several_io_threads_leave_no_leak() {
 #[test]
 fn random_ends_on_a_pool_of_threads_leave_no_leak() {
     let name = "chaos::random_ends_on_a_pool_of_threads_leave_no_leak";
-    // Idle threads stay for ten seconds.
+    // Idle threads end after ten seconds.
     in_own_process_with(name, &[("HANGUP_ENGINE", "threads")], || {
         two_hundred_at_any_time(Duration::from_secs(2));
     });

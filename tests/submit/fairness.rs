@@ -1,4 +1,4 @@
-//! One exchange that keeps its I/O thread busy, or a reader that keeps a worker, and others who must not notice.
+//! Fairness: an exchange that keeps its I/O thread busy, or a reader that blocks a worker, must not delay other requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,8 +17,7 @@ use crate::support::own_process::in_own_process;
 use crate::support::submissions::{PolledSubmission, buffered_get};
 use crate::support::{client, fetch, ms, post, request, tls_client, wait_until};
 
-/// Fifty small ones, each within a bound that a busy machine keeps, while something else is under way. Answers the
-/// slowest.
+/// Sends fifty small requests, each of which must end within [`WIDE`]. Returns the longest duration.
 #[track_caller]
 pub(super) fn fifty_small_ones(client: &Client, url: &str) -> Duration {
     let begun = Instant::now();
@@ -27,8 +26,8 @@ pub(super) fn fifty_small_ones(client: &Client, url: &str) -> Duration {
         .collect::<Vec<_>>();
     let mut slowest = Duration::ZERO;
     while !all.is_empty() {
-        let (told, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(PolledSubmission::is_done);
-        for one in told {
+        let (done, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(PolledSubmission::is_done);
+        for one in done {
             slowest = slowest.max(begun.elapsed());
             assert_eq!(one.outcome().unwrap().read_all(10).unwrap(), b"ok");
         }
@@ -39,10 +38,10 @@ pub(super) fn fifty_small_ones(client: &Client, url: &str) -> Duration {
     slowest
 }
 
-/// A bound for what is a matter of milliseconds.
+/// A generous bound for a request that takes milliseconds.
 const WIDE: Duration = Duration::from_secs(5);
 
-/// Does that on a thread of its own, over and over, until it is dropped.
+/// Repeats work on a thread of its own until it is dropped.
 struct Meanwhile {
     done: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
@@ -69,10 +68,10 @@ impl Drop for Meanwhile {
     }
 }
 
-/// A body without an end, as fast as it is read.
+/// A body without an end, sent as fast as it is read.
 fn endless() -> Server {
     let fast = Step::Fill { bytes: 1 << 40, byte: 'x' };
-    // A length that is said would be refused at once by who wants it whole.
+    // With a length the buffered request would be refused at once.
     Server::start(Script::every(vec![Step::head(), Step::send("HTTP/1.1 200 OK\r\n\r\n"), fast]))
 }
 
@@ -87,7 +86,7 @@ fn an_endless_buffered_body_delays_no_other_request() {
     let client = Arc::new(client());
     let (theirs, url) = (Arc::clone(&client), endless.url("/"));
     let _meanwhile = Meanwhile::again_and_again(move || {
-        // It is never whole: as much as that, and once more.
+        // The body never ends: it is read to this bound, again and again.
         let error = theirs.submit(buffered_get(&url, 64 << 20)).wait().unwrap_err();
         assert_eq!(error.kind(), Kind::TooLarge);
     });
@@ -143,7 +142,7 @@ fn a_hundred_handshakes_delay_no_other_request() {
 fn an_endless_decoded_body_delays_no_other_request() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     std::io::Write::write_all(&mut encoder, &[0; 1_000_000]).unwrap();
-    // A kilobyte each that becomes a megabyte, one after the other.
+    // Each member of a kilobyte decodes to a megabyte.
     let member = Step::SendHex(encoder.finish().unwrap());
     let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n";
     let steps = vec![Step::head(), Step::send(head), Step::forever(vec![member])];
@@ -164,7 +163,7 @@ fn an_endless_decoded_body_delays_no_other_request() {
     report("fifty beside an endless body, decoded", "fair", slowest);
 }
 
-/// Readers that block until the end of this; more than a pool of workers may be expected to have.
+/// Readers that block until this is dropped, more than a pool has workers.
 struct Blocked {
     uploads: Vec<Submission>,
     go: Vec<Sender<()>>,

@@ -1,5 +1,4 @@
-//! The life of the I/O thread: it begins when it is needed and ends when it is not, in this process and in the child of
-//! a fork.
+//! The I/O thread starts when it is needed and ends when it is not, in this process and in a forked child.
 
 use std::sync::Arc;
 use std::thread;
@@ -41,7 +40,7 @@ fn the_io_thread_begins_with_the_first_submission_and_ends_with_the_last_manager
             drop(one);
             other.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
             assert_eq!(there(), 1);
-            // A response has a share of its manager.
+            // A response keeps its manager alive.
             drop(other);
             assert_eq!(block_on(last.read_async(10)).unwrap(), b"ok");
             assert_eq!(there(), 1);
@@ -49,7 +48,7 @@ fn the_io_thread_begins_with_the_first_submission_and_ends_with_the_last_manager
             wait_until("the server's ends", || server.open_connections() == 0);
             gone(&before);
         }
-        // What is under way is still done: its outcome is somebody's.
+        // Requests in progress are completed, because their outcomes are still wanted.
         let (silent, token) = (SilentServer::start(), CancelToken::new());
         let before = descriptors();
         let client = client();
@@ -87,7 +86,7 @@ fn after_a_fork_the_child_submits_and_the_parents_go_on() {
                 // SAFETY: no pointers. A child that hangs is ended.
                 unsafe { libc::alarm(30) };
                 assert!(threads_named("hangup-io").is_empty());
-                // On the manager that had submissions, on the shared one, and on one of its own.
+                // With the manager of the submissions, the shared manager, and a new one.
                 for client in [&client, &other, &crate::support::client()] {
                     let mine: Vec<_> = (0..20)
                         .map(|_| client.submit(buffered_get(&answers.url("/"), 10)))
@@ -102,7 +101,7 @@ fn after_a_fork_the_child_submits_and_the_parents_go_on() {
                 unsafe { libc::exit(0) };
             }
             if round == 0 {
-                // Meanwhile more is submitted here.
+                // Meanwhile the parent submits more.
                 other.submit(buffered_get(&answers.url("/"), 10)).wait().unwrap();
             }
             let mut status = 0;
@@ -121,13 +120,13 @@ fn after_a_fork_the_child_submits_and_the_parents_go_on() {
     });
 }
 
-/// How many I/O threads share what is submitted from now on.
+/// Sets how many I/O threads share the submissions from now on.
 pub(super) fn io_threads(count: usize) {
-    // The C ABI's; there is none of Rust's.
+    // The function is in the C ABI only.
     unsafe extern "C" {
         fn hangup_set_io_threads(count: usize, error: *mut *mut std::ffi::c_void) -> i32;
     }
-    // SAFETY: NULL for an error that nobody wants.
+    // SAFETY: NULL for the error, which is optional.
     assert_eq!(unsafe { hangup_set_io_threads(count, std::ptr::null_mut()) }, 0);
 }
 
@@ -145,7 +144,7 @@ fn several_io_threads_share_the_work_and_end_it_as_one() {
         errors(all).iter().for_each(|error| assert_cancelled(error, Phase::Head));
         wait_until("every close", || silent.ended() == 300);
         assert_at_rest(client.manager());
-        // A kept connection is read by whichever thread has the request.
+        // A reused connection is read by the thread that runs the request.
         let server = Server::start(Script::answering("ok"));
         for round in 0..20 {
             let mut response = client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
@@ -174,7 +173,7 @@ fn fewer_io_threads_give_back_their_threads_and_descriptors() {
         let there = || threads_named("hangup-io").len();
         fetch(&client, &server.url("/")).unwrap();
         client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
-        // An I/O thread has some of these, and an eventfd.
+        // An I/O thread has epoll descriptors and an eventfd.
         let polled = |fd: &i32| {
             let at = std::fs::read_link(format!("/proc/self/fd/{fd}"));
             at.is_ok_and(|at| at.to_string_lossy().contains("eventpoll"))
@@ -191,11 +190,11 @@ fn fewer_io_threads_give_back_their_threads_and_descriptors() {
                 wait_until("an answer", || one.is_done());
                 assert_eq!(one.outcome().unwrap().read_all(10).unwrap(), b"ok");
             }
-            // One on each connection: one that is kept could not be answered again.
+            // One request on each connection: the script answers each connection once.
             assert!(slow.wait_heads(256, PATIENCE));
             let idle = client.manager().stats().idle;
             io_threads(1);
-            // What they have under way they still do.
+            // The threads complete the requests that they have in progress.
             let late = client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
             assert!(late.reused());
             assert!(!held.iter().any(PolledSubmission::is_done));
@@ -206,7 +205,7 @@ fn fewer_io_threads_give_back_their_threads_and_descriptors() {
             }
             wait_until("the end of the threads", || there() == 1);
             wait_until("the descriptors of before", || own() == before);
-            // What they left idle stays so, for those who come.
+            // Their idle connections stay idle and serve later requests.
             assert!(client.manager().stats().idle >= idle);
             for one in many(&server.url("/")) {
                 wait_until("an answer", || one.is_done());
@@ -268,7 +267,7 @@ fn managers_come_and_go_and_the_io_thread_with_them() {
                         let all: Vec<_> = (0..=random.below(3))
                             .map(|_| client.submit(buffered_get(&server.url("/"), 10)))
                             .collect();
-                        // Before or after the outcomes: the last share may be a fiber's own.
+                        // Before or after the outcomes: the last reference to the manager may be a fiber's.
                         let client = (random.below(2) == 0).then_some(client);
                         for one in all {
                             assert_eq!(one.wait().unwrap().read_all(10).unwrap(), b"ok");

@@ -1,5 +1,5 @@
-//! Requests and reads in the background, as futures: each has exactly one outcome, whoever waits for it and wherever
-//! it is read on; what is dropped is ended. The completion queue of the C ABI is `tests/c/queue.c`.
+//! Submitted requests and reads, as futures: each has exactly one outcome, on any thread that waits for it, and a dropped
+//! future ends its exchange. The completion queue of the C ABI is tested in `tests/c/queue.c`.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -52,7 +52,7 @@ fn join_all(submissions: Vec<Submission>) -> Vec<Result<Response, Error>> {
     all.into_iter().filter_map(|(_, outcome)| outcome).collect()
 }
 
-/// Whether it is over, without waiting for that.
+/// Whether the outcome is there; does not wait for it.
 fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     match Pin::new(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
@@ -77,14 +77,14 @@ fn half() -> Server {
     Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]))
 }
 
-/// Soon no socket is left: whoever read last closes it, when it hears of the end.
+/// Waits until no socket is left: the last reader closes it.
 #[track_caller]
 fn wait_closed(client: &Client, server: &Server) {
     wait_until("the end of the last socket", || sockets(server.port()).is_empty());
     wait_gone(client.manager(), server.port());
 }
 
-/// Ten bytes of a hundred were read, and nothing more will come.
+/// Ten of a hundred bytes were read, and the server sends no more.
 fn at_the_stall(client: &Client, server: &Server) -> Response {
     let mut response = client.submit(request("GET", &server.url("/"))).wait().unwrap();
     let mut read = 0;
@@ -122,7 +122,7 @@ fn a_submission_begins_at_the_call_with_the_settings_of_that_moment() {
     let submission = client.submit(request("GET", &server.url("/")));
     client.set_header("x-then", None).unwrap();
     assert!(server.wait_heads(1, PATIENCE), "nobody polls, and still it is sent");
-    // The client is not needed any more.
+    // A submission does not need its client.
     drop(client);
     let body = submission.wait().unwrap().read_all(usize::MAX).unwrap();
     assert!(String::from_utf8(body).unwrap().contains("x-then: 1"));
@@ -185,7 +185,7 @@ fn a_token_ends_a_submission_in_every_phase() {
             }),
             _ => wait_until("a dial", || client.manager().stats().dialling == 1),
         }
-        // What came is looked at in a moment.
+        // The outcome arrives in a moment.
         thread::sleep(ms(20));
         assert!(poll_once(&mut submission).is_none(), "{phase}");
         token.fire(Some(REASON));
@@ -195,7 +195,7 @@ fn a_token_ends_a_submission_in_every_phase() {
         } else {
             assert_cancelled(&error, phase);
         }
-        // What was cancelled is no reason for the next one to fail.
+        // A cancelled submission does not affect the next one.
         if phase != Phase::Pool {
             wait_at_rest(client.manager());
             assert_eq!(fetch(&client, &answers.url("/")).unwrap(), b"hello");
@@ -229,7 +229,7 @@ fn dropping_a_submission_cancels_it_and_nothing_else() {
     assert!(server.wait_ended(1, PATIENCE).is_some());
     wait_until("the end of the other's work", || client.manager().connections().len() == 1);
     assert_eq!(client.manager().why_closed(ids[1]), Some(CloseReason::Cancelled));
-    // The token is the parent of both: it was not fired by that.
+    // The token is the parent of both and was not fired by the drop.
     assert!(!token.is_fired());
     token.fire(Some(REASON));
     assert_cancelled(&other.wait().unwrap_err(), Phase::Head);
@@ -245,14 +245,14 @@ fn an_outcome_that_is_never_taken_closes_its_response() {
     thread::sleep(ms(30));
     drop(submission);
     wait_closed(&client, &server);
-    // Taken and dropped is the same; a second look is no second outcome.
+    // An outcome that was taken and dropped has the same effect, and a second poll returns no second outcome.
     submission = client.submit(request("GET", &server.url("/")));
     wait_until("an outcome", || poll_once(&mut submission).is_some());
     assert!(poll_once(&mut submission).is_none());
     wait_closed(&client, &server);
 }
 
-/// A waker, and where it says that it was woken.
+/// A waker that sends a message when it is woken, and the receiver.
 fn channel_waker() -> (Waker, mpsc::Receiver<()>) {
     struct SendOnWake(mpsc::Sender<()>);
     impl Wake for SendOnWake {
@@ -264,7 +264,7 @@ fn channel_waker() -> (Waker, mpsc::Receiver<()>) {
     (Waker::from(Arc::new(SendOnWake(sender))), receiver)
 }
 
-/// As the losing branch of a select: it was polled, its outcome came, and it is dropped with it.
+/// Like the losing branch of a select: it was polled, its outcome arrived, and it is dropped with the outcome.
 #[test]
 fn a_submission_that_is_dropped_with_its_outcome_leaves_no_connection_in_use() {
     let server = half();
@@ -300,7 +300,7 @@ fn a_read_that_is_dropped_with_its_piece_leaves_no_connection_in_use() {
     receiver.recv_timeout(PATIENCE).unwrap();
     drop(reading);
     wait_closed(&client, &server);
-    // The response is still there: it says that it was closed.
+    // The response still exists and reports that it was closed.
     assert_eq!(response.read_all(100).unwrap_err().kind(), Kind::InvalidState);
 }
 
@@ -442,7 +442,7 @@ fn the_child_of_a_fork_submits_with_threads_of_its_own() {
         // SAFETY: a valid pointer to where the status goes.
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
         assert_eq!(status, 0);
-        // Here it goes on.
+        // In the parent the exchange goes on.
         drop(reading);
         drop(submission);
         wait_closed(&client, &server);

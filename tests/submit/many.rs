@@ -1,6 +1,5 @@
-//! What only submitted requests can show: thousands at once on one thread, that end together, each once and in time,
-//! side by side. That they keep nobody waiting is in `fairness.rs`, the life of their thread in
-//! `io_thread.rs`, ends of all kinds at random in `chaos.rs`.
+//! Thousands of concurrent submissions on one thread: they end together, each once and in time. Their fairness is in
+//! `fairness.rs`, the start and end of their thread in `io_thread.rs`, random ends of every kind in `chaos.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -33,11 +32,11 @@ use crate::support::{
     trusting, wait_until,
 };
 
-/// So many requests that wait for a head, and so many cancels at once: by a token each and by one for all.
+/// Cancels `count` requests that wait for a head at once: by a token for each, and by one token for all.
 fn cancel_at_once(count: usize) {
     let client = client();
     let server = Server::start(Script::answering("ok"));
-    // Whatever is started with the first submission, is.
+    // The first submission starts the I/O thread.
     client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
     for one_for_all in [false, true] {
         let silent = SilentServer::start();
@@ -52,7 +51,7 @@ fn cancel_at_once(count: usize) {
         wait_until("all of the heads", || silent.heads() == count);
         let stats = client.manager().stats();
         assert_eq!((stats.in_use, stats.dialling), (count as u64, 0));
-        // The dials may have had workers; requests under way have none.
+        // Dials may have used workers; requests in progress use none.
         assert!(threads() <= before, "{} threads for {count} requests", threads());
         assert_eq!(threads_named("hangup-io").len(), 1);
         assert!(!all.iter().any(PolledSubmission::is_done));
@@ -72,11 +71,11 @@ fn cancel_at_once(count: usize) {
         let connections: BTreeSet<_> =
             errors.iter().map(|error| error.connection().unwrap()).collect();
         assert_eq!(connections.len(), count);
-        // Nothing is left here, and the server has seen every close.
+        // No socket is left, and the server has seen every close.
         assert_at_rest(client.manager());
         assert_eq!(sockets(silent.port), []);
         wait_until("every close", || silent.ended() == count);
-        // And the manager is as good as new.
+        // The manager serves requests as before.
         let mut next = client.submit(buffered_get(&server.url("/"), 10)).wait().unwrap();
         assert!(next.reused());
         assert_eq!(next.read_all(10).unwrap(), b"ok");
@@ -93,7 +92,7 @@ fn a_thousand_are_cancelled_at_once_and_each_ends_once() {
     });
 }
 
-/// So many in each of eight phases, and a shutdown from another thread.
+/// Shuts a manager down from another thread while `count` submissions are in each of eight phases.
 fn shut_down_in_every_phase(each: usize) {
     let open = Arc::new(AtomicBool::new(false));
     let asked = Arc::new(AtomicUsize::new(0));
@@ -157,7 +156,7 @@ fn shut_down_in_every_phase(each: usize) {
         let began = |row: &&hangup::ConnectionInfo| row.bytes_in as usize == TEN_OF_100.len();
         manager.connections().iter().filter(began).count() == each
     });
-    // What a server does not read any more: nothing goes out.
+    // The server has stopped reading, so the upload is blocked.
     let mut sent = Vec::new();
     wait_until("full sockets", || {
         thread::sleep(ms(50));
@@ -210,7 +209,7 @@ fn without_fibers_threads_do_the_same() {
         let submit = || client.submit(with_token(request("GET", &silent.url()), &token));
         let all: Vec<_> = (0..100).map(|_| PolledSubmission::new(submit())).collect();
         wait_until("all of the heads", || silent.heads() == 100);
-        // A thread each, and still they end at once.
+        // Each submission has a thread, and all end at once.
         assert!(threads_named("hangup-io").len() >= 100);
         fifty_small_ones(&client, &server.url("/"));
         token.fire(Some(REASON));
@@ -253,7 +252,7 @@ fn bodies_of_bytes_and_files_are_sent_side_by_side() {
 
 #[test]
 fn limits_hold_for_submitted_requests() {
-    // L1, L4: first come, first served, and a queue that is full refuses at once.
+    // L1, L4: requests are served in the order of their arrival, and a full queue refuses at once.
     let server = Server::start(holding(&["/held"]));
     let client = client_with(Limits { queue: 200, ..per_origin(1) });
     let held = client.submit(buffered_get(&server.url("/held"), 10));
@@ -280,7 +279,7 @@ fn a_thousand_timeouts_expire_each_at_its_time() {
     let client = client();
     let all: Vec<_> = (0..1000)
         .map(|number| {
-            // In no order, and several at once; after all of them were sent, which keeps the thread busy.
+            // In random order, several at once, and after all requests were sent, because sending keeps the thread busy.
             let limit = ms(2500 + number * 7919 % 997);
             let mut request = request("GET", &silent.url());
             request.set_timeout(Timeout::Total, Some(limit)).unwrap();
@@ -321,7 +320,7 @@ fn a_kept_connection_serves_both_forms_in_turn() {
                 _ => client.submit(request()).wait().unwrap(),
             };
             assert_eq!(response.reused(), round > 0);
-            // And within one body.
+            // The same within one body.
             let mut body = Vec::new();
             while body.len() < 10 {
                 let mut piece = [0; 3];
@@ -342,7 +341,7 @@ fn a_kept_connection_serves_both_forms_in_turn() {
 
 #[test]
 fn a_waker_may_submit_at_once() {
-    /// Submits the next one when it is woken, as long as there shall be one.
+    /// Submits the next request when it is woken, until the count is reached.
     struct Chain {
         client: Client,
         url: String,

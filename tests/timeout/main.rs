@@ -1,5 +1,4 @@
-//! The request's clocks: each ends its own phase, in time, and says which it was (T1-T8; T1 is
-//! in `phases.rs`).
+//! The timeouts of a request: each ends its own phase in time, and the error names it (T2-T8; T1 is in `phases.rs`).
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -52,7 +51,7 @@ const LIMIT: Duration = ms(150);
 const TEN_OF_100: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.";
 
 fn t2_the_total_runs_across_dial_upload_and_body(form: Form) {
-    // Each phase takes a while and none takes too long by itself.
+    // Each phase takes some time, and none alone exceeds the limit.
     let total = ms(400);
     let steps = vec![
         Step::sleep(60),
@@ -91,7 +90,7 @@ fn t2_the_total_runs_across_dial_upload_and_body(form: Form) {
     let parts = parts.into_iter().chain([timings.head, timings.read]).flatten();
     assert!(parts.sum::<Duration>() <= timings.total.unwrap() + ms(5), "{timings:?}");
     assert_gone(client.manager(), server.port());
-    // And in the upload, when its reader dawdles.
+    // The same in the upload, with a slow reader.
     let server = Server::start(Script::every(vec![Step::head(), Step::body(), Step::Stall]));
     let (source, account) = CountedReader::pieces(1000, 10, |_| thread::sleep(ms(20)));
     let mut request = within(post(&server.url("/"), source.chunked()), Timeout::Total, LIMIT);
@@ -111,7 +110,7 @@ fn t2_the_total_counts_time_that_the_caller_spends_between_reads(form: Form) {
     let error = response.read(&mut [0; 4]).unwrap_err();
     assert_timed_out(&error, Timeout::Total, Phase::Read);
     assert_gone(client.manager(), server.port());
-    // The exchange is over, and its clocks stand.
+    // The exchange is over, so its timeouts do not run.
     let over = response.timings();
     thread::sleep(ms(20));
     assert_eq!(response.timings(), over);
@@ -149,7 +148,7 @@ fn t3_the_head_timeout_starts_when_the_request_is_sent(form: Form) {
     assert!(took >= ms(200) + LIMIT && took < ms(200) + LIMIT + MARGIN * 2, "{took:?}");
 }
 
-/// A body that drips for ever: one byte each 10 ms.
+/// A body without an end, one byte every 10 ms.
 fn dripping() -> Server {
     Server::start(Script::every(vec![
         Step::head(),
@@ -158,7 +157,7 @@ fn dripping() -> Server {
     ]))
 }
 
-/// Reads it to its bad end; answers that and how long it took from the head.
+/// Reads the body until it fails. Returns the error and the duration since the head.
 fn drain(mut response: Response) -> (Error, Duration, Response) {
     let begun = Instant::now();
     let error = response.read_all(usize::MAX).unwrap_err();
@@ -186,7 +185,7 @@ fn t4_a_body_that_drips_is_ended_by_the_minimum_rate(form: Form) {
     assert_timed_out(&error, Timeout::MinRate, Phase::Read);
     assert_in_time("a drip, by the minimum rate", ms(190), took);
     assert_gone(client.manager(), server.port());
-    // A rate that is kept ends nothing.
+    // A body above the minimum rate is not ended.
     request.set_min_rate(Some((20, ms(200)))).unwrap();
     request.set_timeout(Timeout::Total, Some(ms(700))).unwrap();
     let (error, ..) = drain(client.send(&mut request).unwrap());
@@ -199,7 +198,7 @@ fn t4_a_minimum_rate_never_keeps_the_read_timeout_from_firing(form: Form) {
         let kind = refused.unwrap_err().kind();
         assert!(matches!(kind, Kind::InvalidArgument | Kind::InvalidTimeout), "{kind:?}");
     }
-    // Less than a byte a window, over windows shorter than the limit.
+    // Less than one byte in each window; the windows are shorter than the limit.
     for (rate, window) in [(1, ms(40)), (1, ms(1))] {
         let server =
             Server::start(Script::every(vec![Step::head(), Step::send(TEN_OF_100), Step::Stall]));
@@ -235,7 +234,7 @@ fn t5_a_timeout_that_was_not_hit_leaves_no_trace(form: Form) {
     let mut response = client.send(&mut request).unwrap();
     assert_eq!(response.read_all(10).unwrap(), b"ok");
     thread::sleep(ms(260));
-    // The connection is alive, and the next exchange on it has no limit.
+    // The connection is reused, and its next exchange has no timeout.
     assert_eq!(response.read(&mut [0; 10]).unwrap(), 0);
     let list = client.manager().connections();
     assert_eq!((list.len(), list[0].state), (1, ConnectionState::Idle));
@@ -304,7 +303,7 @@ fn t6_zero_is_refused_and_the_message_names_the_value_for_no_timeout(form: Form)
         }
     }
     assert_eq!(client.manager().stats().opened, 0);
-    // The longest time there is is no limit, not an overflow.
+    // The longest duration means no timeout and does not overflow.
     let server = Server::start(Script::answering("ok"));
     let mut response = client.get(&server.url("/"), Some(Duration::MAX)).unwrap();
     assert_eq!(response.read_all(10).unwrap(), b"ok");
@@ -356,7 +355,7 @@ fn t8_ten_thousand_requests_with_a_total_timeout_start_no_thread(form: Form) {
                 assert_eq!(response.read_all(10).unwrap(), b"ok");
             }
             assert_eq!((most, threads()), (before, before));
-            // A token with a deadline for each costs none either, or one for all.
+            // Tokens with deadlines need no thread or one for all of them.
             for round in 0..1000 {
                 let token = CancelToken::new();
                 request.set_cancel(Some(token.clone()));
@@ -379,7 +378,7 @@ fn the_error_names_the_timeout_that_expired_first(form: Form) {
         let mut request = within(request, second, ms(90));
         timed_out("the first of two", first, Phase::Head, ms(60), || client.send(&mut request));
     }
-    // The client's own limit holds where the request has none, and gives way where it has.
+    // The client's timeout applies if the request has none of its own.
     client.set_timeout(Timeout::Head, Some(ms(60))).unwrap();
     let work = || get(&client, &server.url("/"));
     timed_out("the client's own", Timeout::Head, Phase::Head, ms(60), work);

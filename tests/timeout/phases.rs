@@ -1,5 +1,5 @@
-//! Each phase against a server, or a resolver, that stalls there: the phase's own clock ends it, the request's, and its
-//! token's (T1).
+//! Each phase against a server or a resolver that stalls there: it is ended by the phase's own timeout, by the request's
+//! total timeout and by its token's deadline (T1).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,7 @@ in_both_forms! {
 /// Sets a limit.
 type Set = Box<dyn Fn(&mut Request)>;
 
-/// The three clocks that can end a phase: its own, the request's, and its token's.
+/// The three timeouts that can end a phase: its own, the total, and the token's deadline.
 fn three(own: Timeout, limit: Duration) -> [(Timeout, Set); 3] {
     let set = move |clock| -> Set {
         Box::new(move |request| request.set_timeout(clock, Some(limit)).unwrap())
@@ -71,7 +71,7 @@ fn t1_connect_against_a_black_hole(form: Form) {
         let what = format!("connect by {clock}");
         let error = timed_out(&what, clock, Phase::Connect, LIMIT, || client.send(&mut request));
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
-        // By its own clock the dial has had its time; else it goes on for a moment.
+        // The connect timeout ends the dial; otherwise it goes on in the background for a moment.
         match clock {
             Timeout::Connect => assert_at_rest(client.manager()),
             _ => wait_at_rest(client.manager()),
@@ -101,7 +101,7 @@ fn t1_write_against_a_server_that_does_not_read(form: Form) {
     for (clock, set) in three(Timeout::Write, LIMIT) {
         let server = Server::start(Script::every(vec![Step::head(), Step::Stall]));
         let client = form.client();
-        // The last time that more was asked for: the upload's clock runs from there.
+        // The last read of the body: the write timeout runs from there.
         let begun = Instant::now();
         let last = Arc::new(AtomicU64::new(0));
         let noted = Arc::clone(&last);
@@ -169,7 +169,7 @@ fn t1_read_against_a_body_that_stalls(form: Form) {
         assert_timed_out(&error, clock, Phase::Read);
         let since = if clock == Timeout::Read { blocked } else { begun };
         assert_in_time(&format!("read by {clock}"), LIMIT, since.elapsed());
-        // It stays so, and the end is never reported.
+        // The error stays the same, and the end of the body is never reported.
         assert_timed_out(&response.read(&mut [0; 100]).unwrap_err(), clock, Phase::Read);
         assert_gone(client.manager(), server.port());
     }

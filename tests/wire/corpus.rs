@@ -1,4 +1,4 @@
-//! The corpus of scripted cases, from Rust. The C and the Python runner read the same files.
+//! The Rust runner of the corpus of scripted cases. The C and the Python runner read the same files.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn every_case_has_the_same_outcome_over_tls(form: Form) {
     every_case(form, Some(Certificate::Good));
 }
 
-/// What came is what counts, not the pieces in which it came: each case is run with every one of them.
+/// How the bytes are split into pieces does not matter: each case is run with each of these sizes.
 fn every_case(form: Form, tls: Option<Certificate>) {
     let cases =
         load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")).expect("the corpus");
@@ -59,7 +59,7 @@ fn check(
             judge(case, &seen)?;
         } else {
             same("status", &seen.outcome, "HANGUP_OK")?;
-            // What the server sends behind a response has arrived before the next request. A server that
+            // Bytes that the server sends after a response must arrive before the next request. A server that
             // stalls on purpose has nothing more to send.
             server.wait_listening(Duration::from_millis(500));
         }
@@ -70,7 +70,7 @@ fn check(
     Ok(())
 }
 
-/// What a caller saw of one exchange, its body read to the end.
+/// The outcome of one exchange for its caller, with the body read to the end.
 #[derive(Default)]
 struct Seen {
     outcome: String,

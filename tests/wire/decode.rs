@@ -1,4 +1,4 @@
-//! Bodies that come coded: decoded to their end, bounded, and never mistaken for whole when they are not (R8, W12).
+//! Content codings: bodies are decoded to their end, within bounds, and truncated data is an error (R8, W12).
 
 use std::io::Write;
 use std::time::Duration;
@@ -26,7 +26,7 @@ in_both_forms! {
     r8_a_complete_body_keeps_its_connection_even_if_it_is_not_decoded_to_its_end,
 }
 
-/// A header of the last request that a connection saw.
+/// A header of the last request on a connection.
 fn header(server: &Server, connection: usize, name: &str) -> Option<String> {
     let head = server.heads(connection).pop().unwrap();
     let found = head.lines().skip(1).filter_map(|line| line.split_once(": "));
@@ -51,7 +51,7 @@ fn raw(data: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Answers every request with that body in that coding; chunked, in pieces of 1000 bytes, or with a length.
+/// Answers every request with that body in that coding: chunked in pieces of 1000 bytes, or with a length.
 fn coded(coding: &str, body: &[u8], chunked: bool) -> Server {
     let mut steps = vec![Step::head()];
     let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\n");
@@ -100,7 +100,7 @@ fn r8_a_connection_is_reused_after_a_decoded_body(form: Form) {
             let mut whole = get(&client, &server.url("/")).unwrap();
             assert!(whole.read_all(text.len()).unwrap() == text, "{coding}, chunked: {chunked}");
             assert!(header(&server, 0, "accept-encoding").unwrap() == "gzip, deflate");
-            // Headers are as they came.
+            // The headers are unchanged.
             assert_eq!(whole.head().header("content-encoding"), Some(coding.as_bytes()));
             let mut pieces = get(&client, &server.url("/")).unwrap();
             let (mut all, mut piece) = (Vec::new(), [0; 777]);
@@ -126,7 +126,7 @@ fn r8_a_coding_that_was_not_requested_or_is_unknown_is_not_decoded(form: Form) {
         let server = coded(coding, &body, true);
         assert_eq!(fetch(&decoding(form), &server.url("/")).unwrap(), body);
     }
-    // What the request says itself stays, and its answer is decoded.
+    // The request's own Accept-Encoding is sent, and the response is decoded.
     let mut own = request("GET", &server.url("/"));
     own.add_header("Accept-Encoding", "gzip;q=0.5").unwrap();
     assert_eq!(decoding(form).send(&mut own).unwrap().read_all(100).unwrap(), b"body");
@@ -184,7 +184,7 @@ fn w12_a_broken_coding_is_an_error_after_the_good_data(form: Form) {
             let error = response.read_all(usize::MAX).unwrap_err();
             assert_eq!(error.kind(), Kind::Protocol, "case {number}: {error:?}");
             assert!(error.message().contains(says), "case {number}: {error}");
-            // And it stays one.
+            // The error stays the same.
             let again = response.read(&mut [0; 10]).unwrap_err();
             assert_eq!(again.kind(), Kind::Protocol);
             assert_eq!(client.manager().stats().in_use, 0);
@@ -206,7 +206,7 @@ fn w12_a_bomb_stops_at_the_bound_on_decoded_bytes(form: Form) {
     let client = decoding(form);
     let error = get(&client, &server.url("/")).unwrap().read_all(100_000).unwrap_err();
     assert_eq!(error.kind(), Kind::TooLarge);
-    // Exactly as much as there is is not too much.
+    // A bound that equals the length is not exceeded.
     let server = coded("gzip", &gzip(&[7; 5000]), true);
     assert_eq!(get(&client, &server.url("/")).unwrap().read_all(5000).unwrap(), [7; 5000]);
 }
@@ -221,7 +221,7 @@ fn r8_headers_of_a_decoded_response_are_unchanged(form: Form) {
         || vec![Step::head(), Step::send(&head), Step::SendHex(body[..body.len() / 2].to_vec())];
     for (end, kind) in [(Step::Close, Kind::PeerClosed), (Step::Rst, Kind::PeerReset)] {
         let mut steps = half();
-        // A reset overtakes what was sent before it: after the client has begun to read.
+        // A reset discards bytes that were not read: it follows after the client has begun to read.
         steps.extend([Step::wait_for("read"), end]);
         let server = Server::start(Script::every(steps));
         let client = decoding(form);
@@ -231,7 +231,7 @@ fn r8_headers_of_a_decoded_response_are_unchanged(form: Form) {
         assert_eq!(response.read_all(usize::MAX).unwrap_err().kind(), kind);
         assert_gone(client.manager(), server.port());
     }
-    // Cancelled, between two reads: what is decoded already is not handed out.
+    // Cancelled between two reads: data that is decoded already is not returned.
     let mut steps = half();
     steps.push(Step::Stall);
     let server = Server::start(Script::every(steps));
@@ -244,7 +244,7 @@ fn r8_headers_of_a_decoded_response_are_unchanged(form: Form) {
     token.fire(None);
     assert_eq!(response.read(&mut [0]).unwrap_err().kind(), Kind::Cancelled);
     assert_gone(client.manager(), server.port());
-    // A head whose body stalls is a response at once.
+    // The response is returned at its head, although its body stalls.
     let steps = vec![Step::head(), Step::send(&head), Step::Stall];
     let server = Server::start(Script::every(steps));
     let mut response = get(&client, &server.url("/")).unwrap();
@@ -255,17 +255,17 @@ fn r8_headers_of_a_decoded_response_are_unchanged(form: Form) {
     wait_until("the server sees it", || server.open_connections() == 0);
 }
 
-/// Empty gzip members, so many bytes of them and no less.
+/// At least that many bytes of empty gzip members.
 fn empty_members(bytes: usize) -> Vec<u8> {
     let member = gzip(b"");
     member.repeat(bytes / member.len() + 1)
 }
 
-/// A zlib body with so many bytes of empty stored blocks in it, which RFC 1951 section 3.2.4 allows.
+/// A zlib body with that many bytes of empty stored blocks, which RFC 1951 section 3.2.4 allows.
 fn empty_blocks(bytes: usize) -> Vec<u8> {
     let mut body = vec![0x78, 0x9c];
     body.extend([0, 0, 0, 0xff, 0xff].repeat(bytes / 5 + 1));
-    // A last block of fixed codes with nothing in it, and the checksum of nothing.
+    // An empty last block of fixed codes, and the checksum of no data.
     body.extend([3, 0, 0, 0, 0, 1]);
     body
 }
@@ -278,9 +278,9 @@ fn w12_a_body_that_decodes_to_nothing_is_refused_after_bounded_work(form: Form) 
         ("gzip, deflate", zlib(&empty_members(MUCH))),
         ("deflate, gzip", gzip(&empty_blocks(MUCH))),
         ("deflate, deflate", raw(&empty_blocks(MUCH))),
-        // A byte now and then does not pay for it.
+        // Single bytes between the empty parts do not raise the bound.
         ("gzip, gzip", gzip(&drops)),
-        // What is not decoded twice costs the peer what it costs us, but does not end either.
+        // A single coding has no amplification, but the body does not end either.
         ("gzip", empty_members(2 * 1024 * 1024)),
         ("deflate", empty_blocks(2 * 1024 * 1024)),
         ("gzip, gzip, gzip", gzip(&gzip(&empty_members(MUCH)))),
@@ -340,7 +340,7 @@ fn w12_more_than_two_codings_are_decoded_only_when_allowed(form: Form) {
     client.set_max_codings(1).unwrap();
     assert_eq!(get(&client, &server.url("/")).unwrap_err().kind(), Kind::Protocol);
     assert_eq!(client.set_max_codings(0).unwrap_err().kind(), Kind::InvalidArgument);
-    // Another name for nothing is no coding.
+    // `identity` is no coding.
     let server = coded("identity, gzip, identity, identity", &gzip(b"body"), false);
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"body");
 }
@@ -379,7 +379,7 @@ fn c12_cancel_close_shutdown_and_total_end_decoding_after_all_bytes_came(form: F
                 client.manager().close_connection(id, CloseMode::Now).unwrap();
             });
             ended(Kind::ShutDown, None, &|client, _, _| client.manager().shutdown());
-            // Far more than the response needs to come.
+            // Longer than the response takes to arrive.
             let total = Duration::from_secs(2);
             ended(Kind::TimedOut, Some(total), &|_, _, _| std::thread::sleep(total));
         }

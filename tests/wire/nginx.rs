@@ -1,4 +1,4 @@
-//! Against a real server, Debian's nginx: what works with our own scripts must work with what is out there.
+//! Requests to a real server, Debian's nginx.
 
 use std::collections::HashSet;
 use std::thread;
@@ -54,9 +54,9 @@ fn sixteen(client: &Client, url: &str, port: u16) {
     });
     assert_at_rest(client.manager());
     let stats = client.manager().stats();
-    // A dial that was given up before it had a socket, for a connection that became free, was none.
+    // A dial that was given up before it had a socket, because a connection became free, is not counted.
     assert!(stats.opened - stats.dials_failed <= 16, "{stats:?}");
-    // A connection that became free while another was dialled was taken instead.
+    // A connection that becomes free during a dial is used instead.
     assert!(stats.opened + stats.reused >= 1600, "{stats:?}");
     assert_sockets(port, stats.idle as usize);
     assert_eq!(client.manager().close_idle(ms(0)) as u64, stats.idle);
@@ -80,7 +80,7 @@ fn a_tls_connection_is_reused_and_reports_its_version(form: Form) {
     let client = form.tls_client();
     for round in 0..100 {
         let mut response = get(&client, &nginx.https_url("/small")).unwrap();
-        // nginx sends session tickets after the handshake: they are no reason to drop a connection.
+        // nginx sends session tickets after the handshake, which must not close a connection.
         assert_eq!(response.reused(), round > 0);
         assert_eq!(response.read_all(10).unwrap(), b"ok\n");
     }
@@ -101,7 +101,7 @@ fn a_hundred_megabytes_arrive_whole(form: Form) {
             if more == 0 {
                 break;
             }
-            // The file is zeros, and the buffer is not.
+            // The file consists of zeros, and the buffer does not.
             assert!(piece[..more].iter().all(|byte| *byte == 0), "after {got} bytes");
             piece[..more].fill(1);
             got += more;

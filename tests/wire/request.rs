@@ -1,5 +1,5 @@
-//! Requests: what must never go out, how the rest looks on the wire, and a body that is given to its end exactly once
-//! (Q1, Q2, Q7).
+//! Requests: what must never be sent, what is sent, and bodies, which are read to their end and dropped exactly once (Q1,
+//! Q2, Q7).
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -40,7 +40,7 @@ in_both_forms! {
     a_larger_head_is_refused_before_a_byte_is_sent,
 }
 
-/// Takes whole requests and answers each with "ok".
+/// Reads complete requests and answers each with "ok".
 fn taking() -> Server {
     Server::start(Script::answering("ok"))
 }
@@ -49,7 +49,7 @@ fn send(client: &Client, server: &Server, body: Body) -> Result<Vec<u8>, Error> 
     client.send(&mut post(&server.url("/"), body))?.read_all(100)
 }
 
-/// The header lines of the last request that begin with that.
+/// The header lines of the last request with this beginning.
 fn lines(server: &Server, start: &str) -> Vec<String> {
     let head = server.heads(server.connections() - 1).pop().unwrap();
     let lines = head.lines().filter(|line| line.to_lowercase().starts_with(start));
@@ -114,7 +114,7 @@ fn q7_a_request_without_a_body_sends_length_zero_where_the_method_expects_one(fo
 fn q7_a_reader_is_read_to_its_length_and_dropped_once(form: Form) {
     let server = taking();
     let client = form.client();
-    // It would give more than it said: the rest is not asked for.
+    // The reader has more bytes than its length: the rest is not read.
     let (source, account) = CountedReader::endless();
     assert_eq!(send(&client, &server, source.of_length(100_000)).unwrap(), b"ok");
     assert_eq!(server.bodies(0)[0].len(), 100_000);
@@ -134,7 +134,7 @@ fn q7_a_reader_is_read_to_its_length_and_dropped_once(form: Form) {
     assert_eq!(server.connections(), 1, "and the connection is kept");
 }
 
-/// A body that goes wrong, and what must come of it.
+/// A body that fails, and the error that it must cause.
 #[track_caller]
 fn fails(form: Form, what: &str, body: Body, parts: &[&str]) -> Error {
     let server = taking();
@@ -150,7 +150,7 @@ fn fails(form: Form, what: &str, body: Body, parts: &[&str]) -> Error {
     }
     assert_ne!(error.sent(), Sent::All);
     assert_gone(client.manager(), server.port());
-    // The server never saw a whole request; and the client is as good as new.
+    // The server got no complete request, and the client serves requests as before.
     assert!(server.bodies(0).is_empty(), "{what}");
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
     error
@@ -189,7 +189,7 @@ fn q7_a_file_that_shrinks_or_does_not_exist_is_an_error(form: Form) {
     let server = taking();
     let client = form.client();
     let mut request = post(&server.url("/"), Body::file(&path).unwrap());
-    // Its length is taken when it is sent, not when it is named; so is the file.
+    // The file is opened, and its length taken, when it is sent and not when it is set.
     fs::write(&path, "short now").unwrap();
     client.send(&mut request).unwrap().read_all(10).unwrap();
     assert_eq!(server.bodies(0)[0], b"short now");
@@ -210,7 +210,7 @@ fn q7_a_file_that_shrinks_or_does_not_exist_is_an_error(form: Form) {
 
 fn q7_a_file_with_an_unreliable_size_is_sent_to_its_end(form: Form) {
     let client = form.client();
-    // proc(5): of no bytes, it says; sysfs(5): of a page. What they hold does not change here.
+    // proc(5) reports a size of zero, sysfs(5) of a page. The content of these files is constant.
     let small =
         ["/proc/version", "/proc/filesystems", "/sys/kernel/mm/transparent_hugepage/enabled"];
     for path in small.into_iter().filter(|path| std::path::Path::new(path).exists()) {
@@ -222,7 +222,7 @@ fn q7_a_file_with_an_unreliable_size_is_sent_to_its_end(form: Form) {
         let length = vec![format!("content-length: {}", whole.len())];
         assert_eq!(lines(&server, "content-length:"), length, "{path}");
     }
-    // More than is looked at before.
+    // More than the library reads ahead.
     let path = "/proc/kallsyms";
     if let Some(whole) = fs::read(path).ok().filter(|whole| whole.len() > 100_000) {
         let server = taking();
@@ -236,7 +236,7 @@ fn q7_a_file_with_an_unreliable_size_is_sent_to_its_end(form: Form) {
 fn q7_a_file_that_grows_while_it_is_sent_is_an_error_and_never_cut_off(form: Form) {
     const SIZE: usize = 16_000_000;
     let path = scratch(form, "grows", &vec![b'f'; SIZE]);
-    // The server takes nothing before the file has grown: so much does not fit in between.
+    // The server reads nothing before the file has grown: the buffers cannot hold that much.
     let steps = vec![Step::head(), Step::wait_for("grown"), Step::eof()];
     let server = Server::start(Script::every(steps));
     let client = form.client();
@@ -276,7 +276,7 @@ fn q7_a_fifo_and_a_device_are_refused_at_once_without_disturbing_a_writer() {
     };
     receiver.recv_timeout(PATIENCE).unwrap();
     opened.join().unwrap();
-    // One that was a file when it was named, and is none when it is sent.
+    // A path that is a file when it is set, and a FIFO when it is sent.
     let server = taking();
     let file = scratch(Form::Blocking, "was-a-file", b"content");
     let mut request = post(&server.url("/"), Body::file(&file).unwrap());
@@ -296,7 +296,7 @@ fn q7_a_reader_can_be_sent_once_and_other_bodies_repeatedly(form: Form) {
     assert_eq!(request.try_clone().unwrap_err().kind(), Kind::InvalidState);
     client.send(&mut request).unwrap().read_all(10).unwrap();
     account.assert_dropped_once();
-    // A submission takes its request: then there is none to be sent twice.
+    // A submission consumes its request, so it cannot be sent twice.
     if form == Form::Blocking {
         let heads = server.heads(0).len();
         let error = client.send(&mut request).unwrap_err();
@@ -327,7 +327,7 @@ fn a_reader_that_panics_leaks_no_connection_and_no_slot(form: Form) {
     let mut request = post(&server.url("/"), source.chunked());
     let outcome = catch_unwind(AssertUnwindSafe(|| client.send(&mut request).map(drop)));
     match (form, outcome) {
-        // The panic is the caller's: on the caller's own thread it goes through.
+        // On the caller's own thread the panic of the caller's reader unwinds through the call.
         (Form::Blocking, outcome) => assert!(outcome.is_err(), "{outcome:?}"),
         (Form::Submitted, outcome) => {
             assert_eq!(outcome.unwrap().unwrap_err().kind(), Kind::Panic);
@@ -338,7 +338,7 @@ fn a_reader_that_panics_leaks_no_connection_and_no_slot(form: Form) {
     assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
 }
 
-/// Only what is submitted can be ended: on the caller's own thread, the caller's reader has the thread.
+/// In the submitted form only: in the blocking form the stalled reader occupies the caller's thread.
 #[test]
 fn q7_a_reader_that_stalls_does_not_delay_the_end_of_its_submission() {
     type End = (&'static str, Kind, fn(&hangup::Client, &CancelToken, &mut Request, bool));
@@ -450,7 +450,7 @@ fn a_reader_may_send_a_request_of_its_own(form: Form) {
 }
 
 fn an_early_response_ends_the_upload_and_the_connection(form: Form) {
-    // R10, W11: refused while the upload is under way.
+    // R10, W11: refused during the upload.
     let answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
     let steps = vec![Step::head(), Step::send(answer), Step::eof()];
     let server = Server::start(Script::every(steps));
@@ -460,7 +460,7 @@ fn an_early_response_ends_the_upload_and_the_connection(form: Form) {
     request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
     let begun = Instant::now();
     let mut response = client.send(&mut request).unwrap();
-    // However much was still to be sent.
+    // Regardless of the number of bytes that were still to be sent.
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!((response.status_code(), response.read_all(10).unwrap()), (403, b"no".to_vec()));
     account.assert_dropped_once();
@@ -469,7 +469,7 @@ fn an_early_response_ends_the_upload_and_the_connection(form: Form) {
     assert_eq!(why, Some(CloseReason::AskedByResponse));
 }
 
-/// The server's view of one request.
+/// The request as the server received it.
 fn seen(client: &Client, server: &Server, request: &mut Request) -> String {
     let _: Response = client.send(request).unwrap();
     assert!(server.wait_heads(1, PATIENCE));
@@ -544,7 +544,7 @@ fn q1_urls_are_sent_as_the_url_standard_defines(form: Form) {
         assert_eq!(head.lines().next(), Some(line), "{path:?}");
         assert!(head.to_lowercase().contains(&format!("\r\nhost: 127.0.0.1:{port}\r\n")), "{head}");
     }
-    // User information becomes credentials, and is seen nowhere else; a header given by the caller comes first.
+    // User information becomes credentials and is sent nowhere else; a header of the caller takes precedence.
     let url = format!("http://us%3Aer:p%40ss@127.0.0.1:{port}/");
     let mut request = request("GET", &url);
     let head = seen(&form.client(), &server, &mut request);
@@ -600,7 +600,7 @@ fn q2_the_librarys_own_headers_cannot_be_contradicted(form: Form) {
         assert_eq!(client.set_header(name, Some("x")).unwrap_err().kind(), Kind::InvalidHeader);
     }
     assert_eq!(server.connections(), 0, "refused before anything was opened");
-    // What says the same is no contradiction, and still goes out once.
+    // An equal header is no contradiction and is sent once.
     let mut request = post(&server.url("/"), Body::bytes(b"12345"));
     for (name, value) in
         [("Host", host.as_str()), ("Content-Length", "5"), ("Connection", "keep-alive")]
@@ -614,7 +614,7 @@ fn q2_the_librarys_own_headers_cannot_be_contradicted(form: Form) {
     assert!(!head.contains("transfer-encoding"));
 }
 
-/// GETs whose heads have more than so many bytes, each for one reason, and what is in them then.
+/// GETs with heads longer than that, each for one reason, and a text that the head contains.
 fn large(server: &Server, size: usize) -> [(Request, String); 3] {
     let text = "x".repeat(size);
     // The http crate's bound on a URI is 65,534 bytes.

@@ -1,5 +1,5 @@
-//! Responses beyond what the corpus has: cut and torn at every position, every byte in a header, lengths that mean
-//! nothing (W1, W2, W4, W7, W8).
+//! Responses that the corpus does not have: cut or split at every position, every byte in a header, invalid lengths (W1,
+//! W2, W4, W7, W8).
 
 use std::time::{Duration, Instant};
 
@@ -28,13 +28,13 @@ in_both_forms! {
 const SHORT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nT: t\r\n\r\n";
 
-/// One connection for each of these answers; after it the connection ends like that.
+/// A server with a connection for each of these responses, which ends with this step.
 fn answering_each(answers: &[Vec<Step>]) -> Server {
     let steps = |answer: &Vec<Step>| [vec![Step::head()], answer.clone()].concat();
     Server::start(Script::new(answers.iter().map(steps).collect()))
 }
 
-/// The next answer of such a server, on a connection of its own.
+/// The next response of such a server, on a connection of its own.
 fn next(client: &Client, server: &Server) -> Result<Vec<u8>, Error> {
     let mut request = request("GET", &server.url("/"));
     request.set_connection_mode(ConnectionMode::Fresh);
@@ -42,7 +42,7 @@ fn next(client: &Client, server: &Server) -> Result<Vec<u8>, Error> {
 }
 
 fn w7_a_response_cut_at_any_byte_is_an_error_that_names_the_place(form: Form) {
-    // The zero-sized chunk makes a body complete, whatever becomes of the trailers (RFC 9112 section 8).
+    // The last chunk completes the body, even if the trailers are cut off (RFC 9112 section 8).
     let last_chunk = CHUNKED.find("T: t").unwrap();
     for (answer, body, complete) in
         [(SHORT, SHORT.find("hello"), SHORT.len()), (CHUNKED, CHUNKED.find("3;x"), last_chunk)]
@@ -66,7 +66,7 @@ fn w7_a_response_cut_at_any_byte_is_an_error_that_names_the_place(form: Form) {
                 let phase = if at < body { Phase::Head } else { Phase::Read };
                 let kind = if reset { Kind::PeerReset } else { Kind::PeerClosed };
                 assert_eq!(error.kind(), kind, "after {at} bytes: {error:?}");
-                // A reset may overtake the bytes before it.
+                // A reset may discard the bytes before it.
                 assert!(reset || error.phase() == phase, "after {at} bytes: {error:?}");
                 assert!(reset || error.response_started() == (at > 0), "after {at}: {error:?}");
                 let says = match at {
@@ -91,7 +91,7 @@ fn a_response_split_at_any_byte_is_the_same_response(form: Form) {
     let interim = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
     let bare = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello";
     for answer in [SHORT, CHUNKED, folded, interim, bare] {
-        // One connection; between the two pieces the server waits until the first has been read.
+        // One connection. Between the two pieces the server waits until the first has been read.
         let torn = |at: usize| {
             let (first, second) = answer.split_at(at);
             vec![Step::head(), Step::send(first), Step::sleep(1), Step::send(second)]
@@ -130,7 +130,7 @@ fn w1_status_lines_as_they_are_reported(form: Form) {
     }
 }
 
-/// An answer with this line in its head must be a protocol error; the connection is closed.
+/// Asserts that a response with this line in its head is a protocol error and closes the connection.
 #[track_caller]
 fn refused(form: Form, answer: &[u8]) -> Error {
     let server = answering_each(&[vec![Step::SendHex(answer.to_vec()), Step::Stall]]);
@@ -162,7 +162,7 @@ fn w1_a_malformed_status_line_is_refused_at_once(form: Form) {
     }
     refused(form, format!("HTTP/1.1 {} X\r\n\r\n", "1".repeat(100)).as_bytes());
     refused(form, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
-    // HTTP/0.9, and an SSH server: without the end of any head.
+    // HTTP/0.9 and an SSH server: there is no end of a head.
     refused(form, b"<html><body>hello</body></html>");
     refused(form, b"SSH-2.0-OpenSSH_9.2\r\n");
 }
@@ -174,9 +174,9 @@ fn w2_every_byte_in_a_header_value_is_refused_or_delivered_unchanged(form: Form)
         answer.extend(b"\r\n\r\n");
         match byte {
             0 | b'\r' => drop(refused(form, &answer)),
-            // Ends the line; what follows has no colon.
+            // LF ends the line, and the rest has no colon.
             b'\n' => drop(refused(form, &answer)),
-            // RFC 9110 section 5.5 leaves other control characters to the recipient: never altered, though.
+            // RFC 9110 section 5.5 lets the recipient accept other control characters; they must not be altered.
             1..=8 | 11 | 12 | 14..=31 | 127 => {
                 let server = answering_each(&[vec![Step::SendHex(answer)]]);
                 match get(&form.client(), &server.url("/")) {
@@ -265,7 +265,7 @@ fn w4_a_huge_length_allocates_nothing_in_advance(form: Form) {
     let client = form.client();
     let error = match form {
         Form::Blocking => get(&client, &server.url("/")).unwrap().read_all(1000).unwrap_err(),
-        // Who reads piece by piece wants no more than a piece; who wants it whole says so beforehand.
+        // Reads in pieces allocate one piece; a buffered read has its bound from the caller.
         Form::Submitted => {
             let mut whole = request("GET", &server.url("/"));
             whole.set_buffer_body(Some(1000));
@@ -274,7 +274,7 @@ fn w4_a_huge_length_allocates_nothing_in_advance(form: Form) {
     };
     assert_eq!(error.kind(), Kind::TooLarge, "{error:?}");
     assert_gone(client.manager(), server.port());
-    // Nobody set a bound: what came is read, and not more is allocated than came.
+    // Without a bound the received bytes are returned, and no more is allocated than was received.
     let error = fetch(&client, &server.url("/")).unwrap_err();
     assert_eq!(error.kind(), Kind::PeerClosed, "{error:?}");
     assert!(error.message().contains("after 5 of 9223372036854775807"), "{error}");
@@ -313,7 +313,7 @@ fn w8_a_response_without_a_body_returns_at_once_despite_its_headers(form: Form) 
 }
 
 fn a_head_that_never_ends_is_bounded_in_bytes_and_time(form: Form) {
-    // W3, with the bytes in the caller's hand: not a byte more than the bound is kept waiting for.
+    // W3: the error comes as soon as the bound is reached, without a further byte.
     let server = answering_each(&[vec![
         Step::send("HTTP/1.1 200 OK\r\nX: "),
         Step::Fill { bytes: 1 << 24, byte: 'x' },

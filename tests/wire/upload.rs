@@ -1,6 +1,5 @@
-//! What a peer sends while the request is still being sent: interim responses, a response that begins early, one that
-//! refuses the rest, and the end of the connection (RFC 9110 sections 10.1.1 and 15.2, RFC 9112 section 9.5; R10, W9 to
-//! W11).
+//! What a server may send during an upload: interim responses, an early response, a refusal, and the end of the
+//! connection (RFC 9110 sections 10.1.1 and 15.2, RFC 9112 section 9.5; R10, W9 to W11).
 
 use std::time::Duration;
 
@@ -67,7 +66,7 @@ fn an_interim_response_during_an_upload_does_not_end_it(form: Form) {
             let client = form.tls_client();
             assert_eq!(upload(&client, &server, chunked).unwrap(), (200, b"ok".to_vec()));
             assert_eq!(server.bodies(0)[0].len(), SIZE.min(16 << 20), "{interim}");
-            // The request was sent whole, so the connection is used again.
+            // The request was sent completely, so the connection is reused.
             client.get(&server.url("/"), Some(PATIENCE)).unwrap();
             assert_eq!(server.connections(), 1, "{interim}");
         }
@@ -80,7 +79,7 @@ fn a_late_100_continue_does_not_end_the_upload(form: Form) {
             tls,
             vec![
                 Step::head(),
-                // Longer than the wait for it.
+                // Longer than the client waits for it.
                 Step::sleep(1200),
                 Step::send("HTTP/1.1 100 Continue\r\n\r\n"),
                 Step::sleep(PAUSE),
@@ -136,7 +135,7 @@ fn a_refusal_during_an_upload_ends_it(form: Form) {
     for status in [302, 403, 413, 500] {
         for (tls, pause) in PLAIN_AND_TLS.into_iter().flat_map(|tls| [(tls, 0), (tls, PAUSE)]) {
             let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\nno");
-            // Whether the server reads on or not, so that the upload always finds room, or waits for it.
+            // With a server that reads, so that the upload is never blocked, and with one that does not.
             let steps = vec![Step::head(), Step::send(&answer), Step::sleep(pause), Step::eof()];
             let server = server(tls, steps);
             let client = form.tls_client();
@@ -186,7 +185,7 @@ fn endless_interim_responses_during_an_upload_are_bounded(form: Form) {
 }
 
 fn an_early_body_that_is_never_read_on_does_not_grow_without_bound(form: Form) {
-    // The server sends, and does not read: what is kept of its body is bounded, and then the write timeout ends it.
+    // The server sends and does not read: the buffered part of its body is bounded, and the write timeout ends the upload.
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
     let body = vec![Step::Fill { bytes: 1 << 20, byte: '.' }, Step::mark("a mebibyte")];
     let server = server(None, vec![Step::head(), Step::send(head), Step::forever(body)]);
@@ -195,6 +194,6 @@ fn an_early_body_that_is_never_read_on_does_not_grow_without_bound(form: Form) {
     request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
     let error = form.client().send(&mut request).unwrap_err();
     assert_eq!((error.kind(), error.timeout()), (Kind::TimedOut, Timeout::Write));
-    // Beside what both sockets hold.
+    // In addition to the buffers of both sockets.
     assert!(server.marks("a mebibyte") < 32);
 }
