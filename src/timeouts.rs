@@ -21,18 +21,18 @@ pub struct Timeouts {
 
 /// Limits that a request sets over its client's. Threads: a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Overrides {
+pub(crate) struct Overrides {
     limits: [Option<Option<Duration>>; SETTABLE],
     pub(crate) min_rate: Option<(u64, Duration)>,
 }
 
 /// The moment a wait ends, and the timeout that ends it. Threads: a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadline {
+pub(crate) struct Deadline {
     /// When; `None` is never.
-    pub at: Option<Instant>,
+    pub(crate) at: Option<Instant>,
     /// Which timeout that is.
-    pub timeout: Timeout,
+    pub(crate) timeout: Timeout,
 }
 
 /// [`Timeout::None`] to [`Timeout::Read`]; the first place stays empty.
@@ -81,17 +81,17 @@ impl Overrides {
 
 impl Deadline {
     /// No deadline.
-    pub const NEVER: Self = Self { at: None, timeout: Timeout::None };
+    pub(crate) const NEVER: Self = Self { at: None, timeout: Timeout::None };
 
     /// `limit` after `start`. A limit beyond the end of the clock is no limit.
-    pub fn after(start: Instant, limit: Option<Duration>, timeout: Timeout) -> Self {
+    pub(crate) fn after(start: Instant, limit: Option<Duration>, timeout: Timeout) -> Self {
         let at = limit.and_then(|limit| start.checked_add(limit));
         Self { at, timeout: if at.is_some() { timeout } else { Timeout::None } }
     }
 
     /// The earlier of two; the first one if they are equal.
     #[must_use]
-    pub fn or(self, other: Self) -> Self {
+    pub(crate) fn or(self, other: Self) -> Self {
         match (self.at, other.at) {
             (Some(a), Some(b)) if b < a => other,
             (None, Some(_)) => other,
