@@ -115,6 +115,7 @@ mod secret;
 mod submit;
 mod sync;
 mod target;
+mod threads;
 mod timeouts;
 mod timer;
 mod vocabulary;
@@ -129,6 +130,7 @@ pub use manager::{
 pub use request::{Body, Request};
 pub use response::{CloseHandle, ReadFuture, Redirect, Response, ResponseBody, ResponseHead};
 pub use submit::Submission;
+pub use threads::{set_interrupt_check, set_io_threads};
 pub use timeouts::Timeouts;
 pub use vocabulary::{
     CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent, Timeout,

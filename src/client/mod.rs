@@ -22,7 +22,6 @@ use crate::manager::Manager;
 use crate::net::tls::{self, Identity, Settings, Tls};
 use crate::request::{Request, field, own};
 use crate::response::Response;
-use crate::submit::Submission;
 use crate::sync::lock;
 use crate::target::Target;
 use crate::timeouts::{Timeouts, check_can_be_set, not_zero};
@@ -101,15 +100,7 @@ impl Client {
         call::run(&self.manager, &self.config.load(), request, None)
     }
 
-    /// Sends a request in the background: a future that any executor can await. The work begins at
-    /// the call, not at the first poll, and takes no thread of the caller's; it does what
-    /// [`send`](Self::send) does, with the client's settings as they are now. Dropping the future
-    /// before its end cancels the exchange.
-    pub fn submit(&self, request: Request) -> Submission {
-        Submission::begin(self, request)
-    }
-
-    /// What sends one request as this client is now, whatever is changed later; the call is now.
+    /// A function that sends one request with the settings of this moment. The total timeout counts from now.
     pub(crate) fn sender(
         &self,
     ) -> impl FnOnce(&mut Request) -> Result<Response, Error> + Send + use<> {
@@ -149,6 +140,21 @@ impl Client {
     /// How long connections live by default.
     pub fn set_connection_mode(&self, mode: ConnectionMode) {
         self.configure(|config| config.mode = mode);
+    }
+
+    /// Sets the most bytes that a response head may have, all 1xx heads before it included; 65,536 by
+    /// default. A larger head fails the request with [`Kind::TooLarge`].
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] for less than 256.
+    pub fn set_max_head(&self, bytes: usize) -> Result<(), Error> {
+        if bytes < MIN_MAX_HEAD {
+            let what =
+                format!("the bound on a response head must be at least {MIN_MAX_HEAD} bytes");
+            return Err(Error::new(Kind::InvalidArgument, what));
+        }
+        self.configure(|config| config.max_head = bytes);
+        Ok(())
     }
 
     /// Whether a request that a kept connection lost is sent again by itself; it is by default.
@@ -313,7 +319,7 @@ impl Client {
         &self.manager
     }
 
-    pub(crate) fn configure(&self, change: impl FnOnce(&mut Config)) {
+    fn configure(&self, change: impl FnOnce(&mut Config)) {
         let _one_at_a_time = lock(&self.changing);
         let mut config = Config::clone(&self.config.load());
         change(&mut config);
@@ -347,6 +353,8 @@ impl Default for Client {
 
 const OWN: [HeaderName; 4] =
     [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+/// Less does not hold the head of any real response.
+const MIN_MAX_HEAD: usize = 256;
 /// As many as Go follows; a longer row is mostly a loop.
 const REDIRECTS: u32 = 10;
 const USER_AGENT: &str = concat!("hangup/", env!("CARGO_PKG_VERSION"));

@@ -11,10 +11,8 @@ use super::milliseconds::{limit_ms, positive_ms};
 use super::request::{hangup_request, lock as lock_request};
 use super::response::hangup_response;
 use crate::client::Client;
-use crate::error::Error;
 use crate::manager::Manager;
 use crate::request::Request;
-use crate::vocabulary::Kind;
 
 /// Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Many clients may share one manager.
 ///
@@ -87,8 +85,7 @@ pub unsafe extern "C" fn hangup_client_set_timeout(
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
         let (clock, limit) = (which.get_settable()?, limit_ms(ms)?);
-        client.configure(|config| config.timeouts.set(clock, limit));
-        Ok(())
+        client.set_timeout(clock, limit)
     })
 }
 
@@ -122,7 +119,7 @@ pub unsafe extern "C" fn hangup_client_set_connection_mode(
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
         let mode = mode.get()?;
-        client.configure(|config| config.mode = mode);
+        client.set_connection_mode(mode);
         Ok(())
     })
 }
@@ -138,12 +135,7 @@ pub unsafe extern "C" fn hangup_client_set_max_head(
 ) -> hangup_status {
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
-        if bytes < 256 {
-            let what = "the bound on a response head must be at least 256 bytes";
-            return Err(Error::new(Kind::InvalidArgument, what));
-        }
-        client.configure(|config| config.max_head = bytes);
-        Ok(())
+        client.set_max_head(bytes)
     })
 }
 

@@ -1,12 +1,11 @@
 //! Signals while a call blocks: how Ctrl-C gets through.
 
 use std::ffi::c_void;
-use std::time::Duration;
 
 use super::callback;
 use super::enums::hangup_status;
 use super::guard::status;
-use crate::runtime::{InterruptCheck, set_interrupt_check};
+use crate::threads::set_interrupt_check;
 
 /// Asked on the blocked thread itself when a signal interrupted its wait. 0: go on waiting. Anything else: end the
 /// exchange, which answers HANGUP_CANCELLED with the reason "interrupted". May run the signal handlers of a
@@ -27,18 +26,15 @@ pub unsafe extern "C" fn hangup_set_interrupt_check(
 ) -> hangup_status {
     status(|| {
         let tick = super::milliseconds::limit_ms(tick_ms)?;
-        set_interrupt_check(check.map(|check| foreign(check, user_data, tick)));
-        Ok(())
+        set_interrupt_check(check.map(|check| interrupt_check(check, user_data)), tick)
     })
 }
 
-fn foreign(
+fn interrupt_check(
     check: unsafe extern "C-unwind" fn(*mut c_void) -> i32,
     user_data: *mut c_void,
-    tick: Option<Duration>,
-) -> InterruptCheck {
-    // What it throws ends the call, as an answer other than 0 does.
+) -> Box<dyn Fn() -> bool> {
+    // An exception of the function ends the call, as a result other than 0 does.
     // SAFETY: the caller's own function and data, on the thread that registered them.
-    let ask = move || callback::call(|| unsafe { check(user_data) }) != Ok(0);
-    InterruptCheck { tick, ask: Box::new(ask) }
+    Box::new(move || callback::call(|| unsafe { check(user_data) }) != Ok(0))
 }

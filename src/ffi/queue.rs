@@ -14,8 +14,7 @@ use super::response::{Opened, borrowed, hangup_response};
 use crate::error::Error;
 use crate::queue::Queue;
 use crate::response::{Piece, Response};
-use crate::runtime::Engine;
-use crate::submit::submit;
+use crate::threads::set_io_threads;
 use crate::vocabulary::{CompletionType, Kind};
 
 /// A completion queue: where the outcomes of submitted requests and reads arrive, each exactly once, in the order in
@@ -202,7 +201,7 @@ pub unsafe extern "C" fn hangup_client_submit(
         let request = unsafe { hangup_request::borrow(request)? };
         let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
         let request = lock_request(request)?.take()?;
-        submit(client, request, move |outcome| {
+        client.submit_with(request, move |outcome| {
             queue.put(Completed { tag, what: What::Response(outcome) });
         });
         Ok(())
@@ -251,14 +250,7 @@ pub unsafe extern "C" fn hangup_set_io_threads(
     count: usize,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
-    guard(error, || {
-        if !(1..=MOST_THREADS).contains(&count) {
-            let what = format!("{count} I/O threads: use 1 to {MOST_THREADS}");
-            return Err(Error::new(Kind::InvalidArgument, what));
-        }
-        Engine::set_threads(count);
-        Ok(())
-    })
+    guard(error, || set_io_threads(count))
 }
 
 impl Completed {
@@ -317,6 +309,3 @@ impl Drop for Returning {
         }
     }
 }
-
-/// More would only wait for each other.
-const MOST_THREADS: usize = 64;

@@ -13,7 +13,6 @@ mod lease;
 mod limits;
 mod pool;
 
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,8 +32,7 @@ pub(crate) use pool::{LeaseError, Pool};
 
 use crate::error::Error;
 use crate::net::Stop;
-use crate::process::PerProcess;
-use crate::runtime::{Engine, Notify, WaitFor, WaitUntil, WakeReason, close_unused_wakeups, wait};
+use crate::runtime::{Notify, Spawner, WaitFor, WaitUntil, WakeReason, close_unused_wakeups, wait};
 use crate::timeouts::{Deadline, not_zero};
 use crate::vocabulary::{Kind, Timeout};
 
@@ -48,8 +46,7 @@ pub struct Manager {
     pool: Arc<Pool>,
     /// It began with limits that [`Limits::check`] refuses, and has them still.
     is_unusable: AtomicBool,
-    /// Runs what is submitted; there from the first time on.
-    engine: PerProcess<OnceCell<Arc<Engine>>>,
+    spawner: Arc<Spawner>,
 }
 
 impl Drop for Manager {
@@ -79,20 +76,12 @@ impl Manager {
         let copy = (&raw const NEXT).addr() as u64;
         let id = (copy << 16).wrapping_add(number);
         let is_unusable = AtomicBool::new(limits.check().is_err());
-        Self { id, pool: Pool::new(limits), is_unusable, engine: PerProcess::new() }
+        Self { id, pool: Pool::new(limits), is_unusable, spawner: Arc::new(Spawner::new()) }
     }
 
-    /// What runs submitted work for as long as there is a manager that had some.
-    ///
-    /// # Errors
-    /// [`Kind::System`] if no thread can be made.
-    pub(crate) fn engine(&self) -> Result<&Arc<Engine>, Error> {
-        let here = self.engine.get(|_| OnceCell::new());
-        here.get_or_try_init(Engine::running).map_err(|error| match error.kind() {
-            // pthread_create(3).
-            io::ErrorKind::WouldBlock => Error::no_thread(&error),
-            _ => Error::from_os(Kind::System, "can't start an I/O thread", &error),
-        })
+    /// Runs what is submitted to clients of this manager.
+    pub(crate) fn spawner(&self) -> &Arc<Spawner> {
+        &self.spawner
     }
 
     /// Closes one connection.

@@ -11,7 +11,7 @@ use crate::http::decode::Content;
 use crate::http::exchange::ExchangeShared;
 use crate::manager::Manager;
 use crate::process::fork_generation;
-use crate::submit;
+use crate::runtime::Spawner;
 use crate::vocabulary::{CloseMode, Kind, Phase, Sent};
 
 /// The body as a stream. Threads: one at a time.
@@ -20,7 +20,7 @@ pub struct ResponseBody {
     /// All of it, if the request asked for that.
     whole: Option<Whole>,
     exchange: Arc<ExchangeShared>,
-    manager: Arc<Manager>,
+    spawner: Arc<Spawner>,
     /// What the next submitted read makes room for: a body that comes in drops needs little.
     room: usize,
 }
@@ -47,8 +47,8 @@ pub struct CloseHandle(Arc<ExchangeShared>);
 impl ResponseBody {
     pub(super) fn new(manager: &Arc<Manager>, content: Content) -> Self {
         let exchange = Arc::clone(content.body().shared());
-        let manager = Arc::clone(manager);
-        Self { place: Place::Here(content), whole: None, exchange, manager, room: FIRST_ROOM }
+        let spawner = Arc::clone(manager.spawner());
+        Self { place: Place::Here(content), whole: None, exchange, spawner, room: FIRST_ROOM }
     }
 
     /// Reads a piece; 0 is the end.
@@ -143,7 +143,7 @@ impl ResponseBody {
                 Piece::new(content, bytes)
             };
             let done = |outcome: Result<Piece, Error>| done(outcome.unwrap_or_else(Piece::lost));
-            submit::run(&self.manager, read, done);
+            self.spawner.spawn(read, done);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use super::ResponseBody;
 use crate::error::Error;
 use crate::http::decode::Content;
-use crate::submit::Oneshot;
+use crate::runtime::Oneshot;
 use crate::vocabulary::{CloseMode, Kind, Phase};
 
 /// What a submitted read brings back: what it was lent, and what it read. Threads: a value.

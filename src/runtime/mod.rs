@@ -25,10 +25,12 @@ mod fiber;
 mod handoff;
 mod io_thread;
 mod notify;
+mod oneshot;
 mod reactor;
 mod readiness;
 mod sleep_flag;
 mod source;
+mod spawner;
 mod stackful;
 mod thread;
 mod timers;
@@ -43,7 +45,9 @@ use std::time::Instant;
 pub(crate) use engine::Engine;
 pub(crate) use io_thread::{Driver, was_interrupted};
 pub(crate) use notify::{Notify, close_unused_wakeups};
+pub(crate) use oneshot::Oneshot;
 pub(crate) use source::Source;
+pub(crate) use spawner::Spawner;
 pub(crate) use thread::{InterruptCheck, readable_now, ready_now, set_interrupt_check};
 pub(crate) use worker::{
     NotDone, is_on_fiber, run_on_own_worker, run_on_worker, run_on_worker_soon,

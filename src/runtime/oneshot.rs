@@ -1,16 +1,17 @@
-//! Where an outcome is put by whoever has it, and taken by the one who waits for it: a future's
-//! executor, or a thread.
+//! One outcome that is put once by any thread, and taken once by a future's executor or by a thread that
+//! waits for it.
 
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
+use super::notify::Notify;
+use super::{WaitFor, WaitUntil, WakeReason, wait};
 use crate::error::Error;
 use crate::process::fork_generation;
-use crate::runtime::{Notify, WaitFor, WaitUntil, WakeReason, wait};
 use crate::sync::{Mutex, lock};
 use crate::vocabulary::Kind;
 
-/// One outcome. Threads: put by any, once; taken by one.
+/// One outcome. Threads: any thread puts it, once; one takes it.
 #[derive(Debug)]
 pub(crate) struct Oneshot<T> {
     state: Mutex<State<T>>,
@@ -29,7 +30,7 @@ impl<T> Oneshot<T> {
         Arc::new(Self { state, process: fork_generation() })
     }
 
-    /// Puts the outcome, and wakes whoever waits for it.
+    /// Puts the outcome, and wakes the task or thread that waits for it.
     pub(crate) fn put(&self, outcome: T) {
         let mut state = lock(&self.state);
         state.outcome = Some(outcome);
@@ -43,7 +44,7 @@ impl<T> Oneshot<T> {
     /// Takes the outcome, or has the waker woken when it is here.
     ///
     /// # Errors
-    /// [`Kind::Forked`] in the child of a fork, where nobody works on it.
+    /// [`Kind::Forked`] in the child of a fork, where nothing works on it.
     pub(crate) fn poll(&self, waker: &Waker) -> Result<Poll<T>, Error> {
         if self.process != fork_generation() {
             let what = "this was submitted by the parent of this process; begin a new one";
@@ -62,22 +63,22 @@ impl<T> Oneshot<T> {
         Ok(Poll::Pending)
     }
 
-    /// Blocks until the outcome is here. `interrupted` is called when a signal wants the wait to end:
-    /// it sees to it that there will be one soon.
+    /// Blocks until the outcome is there. `interrupted` is called when the thread's interrupt check wants the
+    /// wait to end; it must cause an outcome soon.
     ///
     /// # Errors
     /// [`Kind::Forked`], [`Kind::System`].
     pub(crate) fn wait(&self, interrupted: impl Fn()) -> Result<T, Error> {
         let failed = |error| Error::from_os(Kind::System, "can't wait", &error);
-        let event = Notify::take();
-        let waker = Waker::from(Arc::new(ThreadWaker(Arc::clone(&event))));
+        let notify = Notify::take();
+        let waker = Waker::from(Arc::new(ThreadWaker(Arc::clone(&notify))));
         loop {
-            // Before the look: what comes after it sets the event again.
-            event.clear();
+            // Cleared before the poll: an outcome that comes after the poll sets it again.
+            notify.clear();
             if let Poll::Ready(outcome) = self.poll(&waker)? {
                 return Ok(outcome);
             }
-            let want = WaitFor { fd: None, notify: Some(&event) };
+            let want = WaitFor { fd: None, notify: Some(&notify) };
             if wait(want, WaitUntil::new(None)).map_err(failed)? == WakeReason::Interrupted {
                 interrupted();
             }
@@ -85,7 +86,7 @@ impl<T> Oneshot<T> {
     }
 }
 
-/// Wakes a thread.
+/// Wakes a thread that waits.
 struct ThreadWaker(Arc<Notify>);
 
 impl Wake for ThreadWaker {

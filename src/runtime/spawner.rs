@@ -1,0 +1,102 @@
+//! Runs a task on the process's engine and delivers its one outcome, whatever happens to the task.
+//!
+//! The task is the same blocking code that a caller's own thread runs; where it waits, the engine
+//! suspends it.
+
+use std::io;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use once_cell::sync::OnceCell;
+
+use super::engine::Engine;
+use super::on_thread_stack;
+use super::worker_pool::no_thread;
+use crate::error::Error;
+use crate::process::PerProcess;
+use crate::vocabulary::Kind;
+
+/// Spawns tasks. It starts the engine with the first task and keeps it running until it is dropped
+/// itself. Threads: any thread at any time.
+#[derive(Debug)]
+pub(crate) struct Spawner {
+    engine: PerProcess<OnceCell<Arc<Engine>>>,
+}
+
+impl Spawner {
+    pub(crate) fn new() -> Self {
+        Self { engine: PerProcess::new() }
+    }
+
+    /// Runs `work`. `done` is called exactly once, with what `work` returns or with the reason why it
+    /// returned nothing: [`Kind::System`] if no thread or no stack could be made, [`Kind::Panic`].
+    pub(crate) fn spawn<T: 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+        done: impl FnOnce(Result<T, Error>) + Send + 'static,
+    ) {
+        match self.engine() {
+            // A job that can't be run is dropped, and its guard calls `done`.
+            Ok(engine) => drop(engine.spawn(job(work, done))),
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    fn engine(&self) -> Result<&Arc<Engine>, Error> {
+        let engine = self.engine.get(|_| OnceCell::new());
+        engine.get_or_try_init(Engine::running).map_err(|error| match error.kind() {
+            // pthread_create(3).
+            io::ErrorKind::WouldBlock => Error::no_thread(&error),
+            _ => Error::from_os(Kind::System, "can't start an I/O thread", &error),
+        })
+    }
+}
+
+fn job<T: 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    done: impl FnOnce(Result<T, Error>) + Send + 'static,
+) -> impl FnMut(io::Result<()>) + Send + 'static {
+    let mut guard = CompletionGuard { done: Some(done), of: PhantomData };
+    let mut work = Some(work);
+    move |ready| {
+        let Some(work) = work.take() else { return };
+        let outcome = match ready {
+            Ok(()) => catch_unwind(AssertUnwindSafe(work)).map_err(|_| panicked()),
+            Err(error) => {
+                Err(Error::from_os(Kind::System, "there is no memory for a stack", &error))
+            }
+        };
+        // `done` wakes wakers and may drop values of the caller's: code that may need more stack.
+        let complete = || drop(catch_unwind(AssertUnwindSafe(|| guard.complete(outcome))));
+        on_thread_stack(complete);
+    }
+}
+
+fn panicked() -> Error {
+    let what = "something panicked on the way: a body reader of the caller's, or a defect in hangup, \
+                which we want to hear of";
+    Error::new(Kind::Panic, what).safe_to_retry(false)
+}
+
+/// Calls `done` exactly once: with the outcome, or when it is dropped without one.
+struct CompletionGuard<T, F: FnOnce(Result<T, Error>)> {
+    done: Option<F>,
+    of: PhantomData<fn(T)>,
+}
+
+impl<T, F: FnOnce(Result<T, Error>)> CompletionGuard<T, F> {
+    fn complete(&mut self, outcome: Result<T, Error>) {
+        if let Some(done) = self.done.take() {
+            done(outcome);
+        }
+    }
+}
+
+impl<T, F: FnOnce(Result<T, Error>)> Drop for CompletionGuard<T, F> {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            done(Err(Error::no_thread(&no_thread())));
+        }
+    }
+}
