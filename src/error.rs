@@ -126,7 +126,7 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_left(mut self, connections: u64) -> Self {
+    pub(crate) fn with_open_connections(mut self, connections: u64) -> Self {
         self.0.open_connections = connections;
         self
     }

@@ -90,7 +90,7 @@ impl Record {
         })
     }
 
-    /// Says what the dial does.
+    /// Sets what the dial does at the moment.
     pub(crate) fn set_dial_state(&self, state: ConnectionState) {
         self.dialling.store(state as u8, Ordering::Relaxed);
     }

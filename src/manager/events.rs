@@ -72,7 +72,8 @@ impl Events {
     pub fn next(&mut self, limit: Option<Duration>) -> Result<Option<Event>, Error> {
         if self.process != fork_generation() {
             // The parent polls the same descriptor: clearing it here would lose its wake-ups.
-            let what = "these events are of the parent of this process; begin to listen again";
+            let what =
+                "these events belong to the parent of this process; subscribe again in the child";
             return Err(Error::new(Kind::Forked, what));
         }
         let deadline = Deadline::after(Instant::now(), limit, Timeout::Total).at;
@@ -93,7 +94,7 @@ impl Events {
             }
             if self.subscriber.is_closed.load(Ordering::SeqCst) {
                 self.subscriber.notify.set();
-                return Err(Error::new(Kind::Closed, "nobody listens to these events any more"));
+                return Err(Error::new(Kind::Closed, "these events were closed"));
             }
             let until = WaitUntil::new(deadline);
             if until.has_come() {

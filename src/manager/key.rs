@@ -1,8 +1,8 @@
 //! What makes two connections interchangeable.
 //!
-//! Handing a connection to the wrong request is a security hole. So the key is one struct with
-//! derived equality: a new setting that shapes connections becomes a field here and can't be
-//! forgotten in a comparison.
+//! A connection that is given to the wrong request is a security hole. So the key is one struct, and
+//! its comparison names every field: a new setting that shapes connections becomes a field here and
+//! can't be forgotten.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -36,7 +36,7 @@ pub(crate) struct PoolKey {
     /// `None` for plain text: TLS settings don't separate plain connections.
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) route: Arc<Route>,
-    /// Of all fields, computed once: the pool looks keys up on every request.
+    /// The hash of all other fields, computed once: every request looks a key up.
     hash: u64,
 }
 
@@ -54,7 +54,7 @@ impl Origin {
         Self::of(&url).map_err(|why| bad(&why))
     }
 
-    /// That of a URL, or why it has none. `http+unix://%2Frun%2Fapp.sock` names a Unix-domain
+    /// The origin of a URL, or why it has none. `http+unix://%2Frun%2Fapp.sock` names a Unix-domain
     /// socket by its percent-encoded path, as other clients have it.
     pub(crate) fn of(url: &url::Url) -> Result<Self, String> {
         let (secure, unix) = match url.scheme() {
@@ -75,7 +75,7 @@ impl Origin {
     }
 }
 
-/// The path that a percent-encoded host stands for, if one can be connected to.
+/// The path that a percent-encoded host stands for, if it can be the path of a socket.
 fn socket_path(host: &str, port: Option<u16>) -> Result<PathBuf, String> {
     if port.is_some() {
         return Err("a Unix-domain socket has no port".into());
@@ -118,7 +118,8 @@ impl PoolKey {
         Arc::new(key)
     }
 
-    /// What counts, every field by name: a new one does not compile until it is put here.
+    /// What is compared and hashed. Every field is named: a new one does not compile until it is
+    /// added here.
     fn parts(&self) -> (&Origin, Option<&Settings>, &Route) {
         let Self { origin, tls, route, hash: _ } = self;
         (origin, tls.as_ref().map(|tls| tls.settings()), route)
@@ -145,9 +146,9 @@ impl fmt::Debug for PoolKey {
     }
 }
 
-/// sun_path (unix(7)) with its end.
+/// The size of sun_path (unix(7)) without the terminating zero.
 const LONGEST_PATH: usize = 107;
-/// All but what RFC 3986 section 2.3 calls unreserved.
+/// All bytes but those that RFC 3986 section 2.3 calls unreserved.
 const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]

@@ -19,15 +19,16 @@ pub struct Limits {
     pub idle_total: usize,
     /// Idle connections of one origin. Default 64.
     pub idle_per_origin: usize,
-    /// Requests that may wait for a connection; one more is refused at once. Default 10,000; 0: nobody waits.
+    /// Requests that may wait for a connection; one more is refused at once. Default 10,000; with 0
+    /// no request waits.
     pub queue: usize,
-    /// How long a connection may be idle; `None` is for ever. Default 90 s.
+    /// How long a connection may be idle; `None` is without limit. Default 90 s.
     pub idle_for: Option<Duration>,
     /// How old a connection may become; each one gets up to a tenth less, so that those that were
     /// opened together don't close together. It is closed between exchanges, never inside one.
-    /// Default `None`: as old as it likes.
+    /// Default `None`: no limit.
     pub max_age: Option<Duration>,
-    /// How many requests a connection may serve; `None` is any number, the default.
+    /// How many requests a connection may serve. Default `None`: no limit.
     pub max_requests: Option<u64>,
     /// After how much silence the kernel probes whether the peer is still there (SO_KEEPALIVE,
     /// tcp(7)), for connections that are opened from now on; `None` is never. Default 15 s.
@@ -36,8 +37,8 @@ pub struct Limits {
 
 /// Counters of a manager. Threads: a value.
 ///
-/// `dialling`, `in_use`, `idle` and `queued` are of now, the others since the beginning. They are
-/// taken in one step: `opened` is always `closed` and what is open now.
+/// `dialling`, `in_use`, `idle` and `queued` are numbers of the moment; the others count from the
+/// beginning. All are taken in one step: `opened` is always `closed` plus what is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -51,15 +52,15 @@ pub struct Stats {
     pub queued: u64,
     /// Opened.
     pub opened: u64,
-    /// Closed, for whatever reason.
+    /// Closed, for any reason.
     pub closed: u64,
     /// Requests that were given an open connection.
     pub reused: u64,
     /// Dials that did not become a connection.
     pub dials_failed: u64,
-    /// Idle connections that the look at checkout found dead.
+    /// Idle connections that the probe at checkout found dead.
     pub stale: u64,
-    /// Idle connections that the sweep found closed by the peer, or talking.
+    /// Idle connections that the sweep found closed by the peer, or with unexpected data.
     pub swept: u64,
     /// Requests that had to wait for a connection.
     pub waited: u64,
@@ -86,8 +87,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Whether a manager can work with these: what would let no request pass is refused, and so is a
-    /// time of zero, which is no limit elsewhere.
+    /// Checks that a manager can work with these. Limits under which no request could be sent are
+    /// refused. So are times of zero, which means "no limit" in other libraries.
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for 0 in `total`, `per_origin` or `max_requests`;
@@ -124,7 +125,7 @@ impl Limits {
         Ok(())
     }
 
-    /// How old the connection with that id may become: up to a tenth less than `max_age`, spread by
+    /// How old the connection with that id may become: up to a tenth less than `max_age`, depending on
     /// its id.
     pub(super) fn age_of(&self, id: u64) -> Option<Duration> {
         let age = self.max_age?;
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_let_nothing_pass_is_refused_with_a_way_out() {
+    fn limits_that_no_request_can_pass_are_refused_with_advice() {
         let (none, zero) = (Limits::default(), Some(Duration::ZERO));
         assert!(none.check().is_ok());
         for (limits, kind, word) in [
@@ -155,7 +156,7 @@ mod tests {
             assert!(error.message().contains(word), "{}", error.message());
         }
         let strict = Limits { queue: 0, idle_total: 0, idle_per_origin: 0, ..none };
-        assert!(strict.check().is_ok(), "nobody waits, nothing is kept: legal");
+        assert!(strict.check().is_ok(), "no waiter and no idle connection is legal");
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The manager: every open connection, its limits and its clocks; list them, close them.
+//! The manager: every open connection, the limits of their numbers and ages, and the functions that
+//! list and close them.
 //!
-//! Knows nothing of HTTP. A request enters through [`Lease::acquire`]; a close enters through
-//! the [`Manager`]'s verbs and reaches the exchange through its [`Control`].
+//! Knows nothing of HTTP. A request enters through [`Lease::acquire`]; a close enters through the
+//! [`Manager`]'s methods and reaches the exchange through its [`Control`].
 
 mod connection;
 mod control;
@@ -36,43 +37,43 @@ use crate::runtime::{Notify, Spawner, WaitFor, WaitUntil, WakeReason, close_unus
 use crate::timeouts::{Deadline, not_zero};
 use crate::vocabulary::{Kind, Timeout};
 
-/// The pool that clients share: every open connection, its limits and its clocks.
+/// The pool of connections that clients share, with its limits.
 ///
-/// Begins: [`shared`](Self::shared) or [`new`](Self::new). Ends: with its last share; exchanges
-/// and responses keep one. Threads: any thread at any time.
+/// Create: [`shared`](Self::shared) or [`new`](Self::new). It lives as long as the last `Arc` of it;
+/// clients, exchanges and responses hold one. Threads: any thread at any time.
 #[derive(Debug)]
 pub struct Manager {
     id: u64,
     pool: Arc<Pool>,
-    /// It began with limits that [`Limits::check`] refuses, and has them still.
+    /// It was made with limits that [`Limits::check`] refuses, and no others were set since.
     is_unusable: AtomicBool,
     spawner: Arc<Spawner>,
 }
 
 impl Drop for Manager {
-    /// What its waits needed is given back to the system.
+    /// Closes the descriptors that were kept for later waits.
     fn drop(&mut self) {
         close_unused_wakeups();
     }
 }
 
-/// A function that looks names up, see [`Manager::set_resolver`].
+/// Looks a host name up, see [`Manager::set_resolver`].
 pub type Resolve = Arc<dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync>;
 
 impl Manager {
-    /// The process's own manager: all who name none share it.
+    /// The process's default manager: clients that are given no other share it.
     pub fn shared() -> Arc<Self> {
         static SHARED: OnceCell<Arc<Manager>> = OnceCell::new();
         Arc::clone(SHARED.get_or_init(|| Arc::new(Self::new(Limits::default()))))
     }
 
-    /// A manager of one's own. With limits that [`Limits::check`] refuses, every request fails at once with what that
-    /// says, until [`set_limits`](Self::set_limits) has set others.
+    /// A new manager. With limits that [`Limits::check`] refuses, every request fails at once with
+    /// that error, until [`set_limits`](Self::set_limits) has set others.
     pub fn new(limits: Limits) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Two copies of the library in one process must not give out equal ids: an address inside
-        // this copy is in it.
+        // Two copies of the library in one process must not give equal ids, so an address inside
+        // this copy is part of it.
         let copy = (&raw const NEXT).addr() as u64;
         let id = (copy << 16).wrapping_add(number);
         let is_unusable = AtomicBool::new(limits.check().is_err());
@@ -98,7 +99,7 @@ impl Manager {
         Err(Error::new(Kind::NotFound, what))
     }
 
-    /// Closes the connections of one origin; answers how many were closed or, gracefully, marked.
+    /// Closes the connections of one origin. Returns how many were closed or, gracefully, marked.
     ///
     /// # Errors
     /// [`Kind::InvalidUrl`] if that is no origin.
@@ -107,31 +108,31 @@ impl Manager {
         Ok(self.pool.close(how, Cause::ClosedByOrigin, |record| record.key.origin == origin))
     }
 
-    /// Closes what has been idle for at least `idle_for`; answers how many.
+    /// Closes the connections that have been idle for at least `idle_for`. Returns how many.
     pub fn close_idle(&self, idle_for: Duration) -> usize {
         self.pool.close_idle(idle_for, CloseReason::IdleTooLong, Instant::now())
     }
 
-    /// Closes every connection; answers how many were closed or, gracefully, marked.
+    /// Closes every connection. Returns how many were closed or, gracefully, marked.
     pub fn close_all(&self, how: CloseMode) -> usize {
         self.pool.close(how, Cause::ClosedByAll, |_| true)
     }
 
-    /// The network is another one now: what is idle is closed, what is in use is closed after its
-    /// exchange, and no address that was looked up before is believed. Answers how many connections
-    /// were closed or marked.
+    /// To be called when the network has changed. Idle connections are closed, those in use are
+    /// closed after their exchange, and all cached addresses are forgotten. Returns how many
+    /// connections were closed or marked.
     pub fn network_changed(&self) -> usize {
         self.pool.resolver().clear();
         self.pool.close(CloseMode::Graceful, Cause::NetworkChanged, |_| true)
     }
 
-    /// Ends the manager, but lets what runs finish: from now on every request is refused with
-    /// [`Kind::ShutDown`], those that wait for a connection too; what is idle is closed, the rest
-    /// when its exchange ends. Returns when nothing is open any more. It can be called again, and
-    /// [`shutdown`](Self::shutdown) ends what is left.
+    /// Ends the manager, but lets exchanges in progress finish. Every later request is refused with
+    /// [`Kind::ShutDown`], and so are those that wait for a connection. Idle connections are closed at
+    /// once, the others when their exchange ends. Returns when no connection is open. It can be called
+    /// again, and [`shutdown`](Self::shutdown) ends the exchanges that are left.
     ///
     /// # Errors
-    /// [`Kind::TimedOut`] after `limit`; [`Error::left`] says how many are left.
+    /// [`Kind::TimedOut`] after `limit`; [`Error::open_connections`] says how many are left.
     /// [`Kind::InvalidTimeout`] for zero. [`Kind::Cancelled`] if a signal ended the wait.
     pub fn drain(&self, limit: Option<Duration>) -> Result<(), Error> {
         let deadline = Deadline::after(Instant::now(), not_zero(limit)?, Timeout::Total).at;
@@ -145,14 +146,14 @@ impl Manager {
             (_, 0) | (WakeReason::Notified, _) => Ok(()),
             (WakeReason::Interrupted, left) => {
                 let what = format!("interrupted by a signal; {left} connections are left");
-                Err(Error::new(Kind::Cancelled, what).with_left(left as u64))
+                Err(Error::new(Kind::Cancelled, what).with_open_connections(left as u64))
             }
             (_, left) => {
                 let what = format!(
                     "timed out: {left} connections are still in use; drain again, or shut down"
                 );
                 let error = Error::new(Kind::TimedOut, what).by_clock(Timeout::Total);
-                Err(error.with_left(left as u64))
+                Err(error.with_open_connections(left as u64))
             }
         }
     }
@@ -162,7 +163,7 @@ impl Manager {
         self.pool.shut_down();
     }
 
-    /// Changes the limits. Lowered ones apply to what is idle at once.
+    /// Sets all limits. Lowered limits close idle connections at once.
     ///
     /// # Errors
     /// Those of [`Limits::check`]; then nothing is changed.
@@ -173,7 +174,8 @@ impl Manager {
         })
     }
 
-    /// Changes some of them in one step; none if `change` fails or a manager can't work with them.
+    /// Changes some of the limits in one step. Changes none if `change` fails or the result is
+    /// refused by [`Limits::check`].
     ///
     /// # Errors
     /// Those of `change` and of [`Limits::check`].
@@ -189,7 +191,7 @@ impl Manager {
         Ok(())
     }
 
-    /// An error if no request can be served with the limits that it began with.
+    /// Fails if the manager was made with limits that it can't work with.
     ///
     /// # Errors
     /// Those of [`Limits::check`].
@@ -197,12 +199,12 @@ impl Manager {
         if self.is_unusable.load(Ordering::Relaxed) { self.limits().check() } else { Ok(()) }
     }
 
-    /// The limits as they are.
+    /// The current limits.
     pub fn limits(&self) -> Limits {
         self.pool.limits()
     }
 
-    /// The open connections, by age. None twice, none that is closed.
+    /// The open connections, oldest first. Each is listed once.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         self.pool.list(Instant::now())
     }
@@ -212,13 +214,14 @@ impl Manager {
         self.pool.stats(Instant::now())
     }
 
-    /// Why a connection ended, if it was among the last 256 that did.
+    /// Why a connection was closed, if it was among the last 256.
     pub fn why_closed(&self, connection: u64) -> Option<CloseReason> {
         self.pool.close_reason_of(connection)
     }
 
-    /// Listens to what happens to connections from now on; at most `capacity` happenings wait to be
-    /// read, the oldest are lost first. Nothing is recorded while nobody listens.
+    /// Subscribes to the events of the connections from now on. At most `capacity` events are kept
+    /// until they are read; then the oldest are lost. All subscriptions share one buffer, of the
+    /// largest capacity that was asked for. Without a subscription nothing is recorded.
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for a capacity of 0, [`Kind::System`].
@@ -226,8 +229,8 @@ impl Manager {
         Events::subscribe(&self.pool, capacity)
     }
 
-    /// Gives a host name these addresses, whatever anybody else says about it; none takes that back.
-    /// Connections that are open stay.
+    /// Gives a host name these addresses, instead of a lookup. An empty slice takes that back. Open
+    /// connections stay.
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for a host that is no name.
@@ -241,26 +244,27 @@ impl Manager {
         Ok(())
     }
 
-    /// Has names looked up by this function instead of getaddrinfo(3); `None` is getaddrinfo again.
+    /// Looks names up with this function instead of getaddrinfo(3); `None` returns to getaddrinfo.
     ///
-    /// It runs on a thread of the library's, never on the caller's; it may block, and many of it may
-    /// run at once. An error's text becomes part of [`Kind::ResolveFailed`]'s.
+    /// It runs on a thread of the library, never on the caller's. It may block, and it may be called
+    /// from several threads at once. The text of its error becomes part of the message of
+    /// [`Kind::ResolveFailed`].
     pub fn set_resolver(&self, resolver: Option<Resolve>) {
         self.pool.resolver().set_hook(resolver);
     }
 
-    /// Forgets every address that was looked up.
+    /// Forgets all cached addresses.
     pub fn clear_addresses(&self) {
         self.pool.resolver().clear();
     }
 
-    /// Its number: equal numbers are the same manager.
+    /// Its number: managers with equal numbers are the same.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// Dials ahead until `wanted` connections of that key are idle, in the background and within the
-    /// limits; answers how many dials were begun.
+    /// Dials in the background, within the limits, until `wanted` connections of that key are idle.
+    /// Returns how many dials were begun.
     pub(crate) fn preconnect(&self, key: &Arc<PoolKey>, wanted: usize) -> Result<usize, Error> {
         self.check_limits()?;
         dial::begin_background_dials(&self.pool, key, wanted).map_err(|no_dial| match no_dial {

@@ -1,4 +1,4 @@
-//! The manager's events: what the pool records, and for whom. Without a subscriber nothing is
+//! The manager's events: the subscribers, and what is recorded. Without a subscriber nothing is
 //! recorded.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What the pool shall do, said in the plainest way: lists, looked through from end to end. It
-//! knows nothing of locks, sockets and threads. [`proptest`](super::proptest) compares.
+//! What the pool must do, in the simplest form: lists that are searched from end to end. Knows
+//! nothing of locks, sockets and threads. [`proptest`](super::proptest) compares the two.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::manager::connection::Record;
 use crate::manager::limits::Limits;
 use crate::vocabulary::CloseMode;
 
-/// Two keys an origin.
+/// Two keys for each origin.
 pub(super) const KEYS: usize = 6;
 
 pub(super) fn origin_of(key: usize) -> usize {
@@ -20,12 +20,12 @@ pub(super) fn origin_of(key: usize) -> usize {
 pub(super) enum Stage {
     Reserved(usize),
     Dialling(usize),
-    /// Dialled for nobody in particular.
+    /// Dialled in the background.
     Background,
     InUse(usize),
     Granted(usize),
     Idle,
-    /// Closed; whoever dials has not let go of it yet.
+    /// Closed, but the dialling exchange has not closed its sockets yet.
     ClosingDial,
     /// Closed; its slot is freed when the step is over.
     Closing,
@@ -38,28 +38,28 @@ pub(super) struct Connection {
     pub(super) since: Instant,
     pub(super) served: u64,
     pub(super) closing: bool,
-    /// A dial that is for whoever comes.
+    /// A dial whose connection is for any waiter.
     pub(super) background: bool,
-    /// The peer did something to it.
+    /// The peer sent something or closed it.
     pub(super) spoke: bool,
     /// The real one, for its age.
     pub(super) record: Option<Arc<Record>>,
 }
 
-/// Somebody who asked.
+/// An exchange that asked for a connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Requester {
     pub(super) key: usize,
     pub(super) fresh: bool,
     pub(super) ticket: usize,
-    /// Needs a slot.
+    /// Waits for a slot.
     pub(super) queued: bool,
-    /// Would take a connection.
+    /// Takes a connection that becomes free.
     pub(super) reuses: bool,
-    /// Waits for a dial that is for whoever comes.
+    /// Waits for a background dial.
     pub(super) promised: bool,
     pub(super) dial: Option<usize>,
-    /// Was given it, or uses it.
+    /// The connection that it was granted or uses.
     pub(super) has: Option<usize>,
     pub(super) ended: bool,
 }
@@ -96,7 +96,7 @@ pub(super) struct Model {
     pub(super) idle: Vec<usize>,
     pub(super) counts: Counts,
     tickets: usize,
-    /// A dial for whoever comes that is done just now.
+    /// A background dial that is done in this step.
     offering: Option<usize>,
 }
 
@@ -117,7 +117,7 @@ impl Model {
         }
     }
 
-    // What the verbs do.
+    // The operations.
 
     pub(super) fn checkout(&mut self, key: usize, fresh: bool) -> Outcome {
         let index = self.requesters.len();
@@ -163,7 +163,7 @@ impl Model {
         Outcome::Wait
     }
 
-    /// It has waited long enough for somebody else's dial.
+    /// The promised background dial takes too long.
     pub(super) fn stop_waiting_for_dial(&mut self, index: usize) {
         if std::mem::take(&mut self.requesters[index].promised) {
             self.requesters[index].queued = true;
@@ -254,7 +254,7 @@ impl Model {
         dials
     }
 
-    /// The connection that was given is dead.
+    /// The idle connection that was given turned out to be dead.
     pub(super) fn replace(&mut self, index: usize, stale: usize) -> Outcome {
         self.counts.stale += 1;
         self.counts.reused -= 1;
@@ -267,7 +267,7 @@ impl Model {
         if let Some(connection) = self.take_idle(key) {
             return self.lease(index, connection);
         }
-        // In the same slot, whatever the limits are by now.
+        // In the same slot, even if the limits were lowered meanwhile.
         self.connections[stale].stage = Stage::Gone;
         let dial = self.insert(key, Stage::Dialling(index));
         self.requesters[index].dial = Some(dial);
@@ -307,7 +307,7 @@ impl Model {
             (Stage::Idle, _) => self.remove(which),
             (Stage::Background, _) => self.close_dial(which),
             (_, CloseMode::Graceful) => self.connections[which].closing = true,
-            // Somebody who dials, and was given another one, goes on with that.
+            // A dialling exchange that was granted another connection goes on with that.
             (Stage::Dialling(index), CloseMode::Now) if self.requesters[index].has.is_some() => {
                 self.close_dial(which)
             }
@@ -347,7 +347,7 @@ impl Model {
         }
     }
 
-    /// Answers whether nothing is open.
+    /// Returns whether nothing is open.
     pub(super) fn drain(&mut self) -> bool {
         self.refuse(Closed::Draining);
         for c in self.known() {
@@ -402,7 +402,7 @@ impl Model {
         }
     }
 
-    /// What happens when the step is over: slots are freed, one after the other.
+    /// The end of a step: slots are freed, one after the other.
     pub(super) fn finish_step(&mut self) {
         while let Some(c) = self.connections.iter().position(|c| c.stage == Stage::Closing) {
             self.connections[c].stage = Stage::Gone;
@@ -410,9 +410,9 @@ impl Model {
         }
     }
 
-    // What can be asked.
+    // Queries.
 
-    /// Who needs a slot, in the order in which they came.
+    /// The waiters for a slot, in the order of their arrival.
     pub(super) fn queue(&self) -> Vec<usize> {
         let mut queue: Vec<usize> =
             (0..self.requesters.len()).filter(|p| self.requesters[*p].queued).collect();
@@ -420,7 +420,7 @@ impl Model {
         queue
     }
 
-    /// Who waits for a dial of that key that somebody else began, in the order in which they came.
+    /// The waiters for a background dial of that key, in the order of their arrival.
     pub(super) fn promised(&self, key: usize) -> Vec<usize> {
         let waits = |p: &usize| self.requesters[*p].promised && self.requesters[*p].key == key;
         let mut waiting: Vec<usize> = (0..self.requesters.len()).filter(waits).collect();
@@ -428,12 +428,12 @@ impl Model {
         waiting
     }
 
-    /// Those that the pool shows.
+    /// The connections that the pool lists.
     pub(super) fn listed(&self) -> Vec<usize> {
         self.all(|c| is_listed(c) && !matches!(c.stage, Stage::Reserved(_)))
     }
 
-    /// Those that it knows, and slots that are reserved.
+    /// The connections that the pool lists, and reserved slots.
     pub(super) fn known(&self) -> Vec<usize> {
         self.all(is_listed)
     }
@@ -442,7 +442,7 @@ impl Model {
         (0..self.connections.len()).filter(|c| which(&self.connections[*c])).collect()
     }
 
-    /// Those with a slot, of these.
+    /// How many of the connections that have a slot match.
     pub(super) fn count(&self, which: impl Fn(&Connection) -> bool) -> usize {
         self.all(|c| c.stage != Stage::Gone && which(c)).len()
     }
@@ -451,7 +451,7 @@ impl Model {
         self.count(|c| origin_of(c.key) == origin)
     }
 
-    // How it does it.
+    // Private helpers.
 
     fn staying(&self) -> usize {
         self.count(|c| !is_closing(c))
@@ -469,7 +469,7 @@ impl Model {
         self.count(|c| c.key == key && c.background)
     }
 
-    /// Who was promised one too many, the last who came, needs a slot.
+    /// If more background dials are promised than are left, the last waiters wait for a slot.
     fn take_back_promises(&mut self, key: usize) {
         while self.promised(key).len() > self.background_dials(key) {
             let Some(last) = self.promised(key).pop() else { return };
@@ -480,7 +480,7 @@ impl Model {
 
     fn offer_dialled(&mut self, which: usize) {
         let was_ahead = self.connections[which].background;
-        // A dial that came to something; counted until it is known who has it.
+        // Counted as a background dial until it is decided which waiter gets the connection.
         self.connections[which].stage = Stage::InUse(usize::MAX);
         self.offering = was_ahead.then_some(which);
         self.offer(which);
@@ -497,7 +497,7 @@ impl Model {
     }
 
     fn open(&mut self, key: usize, stage: Stage) -> usize {
-        assert!(self.has_room(key), "the model itself keeps to the limits");
+        assert!(self.has_room(key), "the model itself respects the limits");
         self.insert(key, stage)
     }
 
@@ -596,7 +596,7 @@ impl Model {
         let taker = reuse_waiters.filter(|p| self.requesters[*p].key == key).min_by_key(ticket);
         let queue = self.queue();
         let at = |p: &usize| origin_of(self.requesters[*p].key);
-        // Slots that are about to be free are for those who wait first.
+        // Slots that are about to be free go to the first waiters.
         let here: Vec<usize> = queue.iter().copied().filter(|p| at(p) == origin).collect();
         let falling_here = self.count(|c| is_closing(c) && origin_of(c.key) == origin);
         let seeker_here = here.iter().copied().find(live).filter(|_| here.len() > falling_here);
@@ -680,7 +680,7 @@ impl Model {
         }
     }
 
-    /// Nobody is given a connection any more.
+    /// Gives no connections any more.
     fn refuse(&mut self, how: Closed) {
         if self.closed != Some(Closed::ShutDown) {
             self.closed = Some(how);
@@ -694,7 +694,7 @@ impl Model {
         }
     }
 
-    /// Slots for those who wait for them.
+    /// Gives slots to the waiters for one.
     fn serve_waiters(&mut self) {
         while self.closed.is_none() && self.count(|_| true) < self.limits.total {
             let Some(first) = self.first_waiting(|_| true) else { return };
@@ -705,11 +705,11 @@ impl Model {
             let dial = self.open(self.requesters[first].key, Stage::Reserved(first));
             self.requesters[first].dial = Some(dial);
         }
-        // The first of an origin counts, whether it is about to leave or not.
+        // The first waiter of an origin counts, even if its exchange was ended.
         let firsts: Vec<usize> =
             (0..KEYS / 2).filter_map(|o| self.first_waiting(|p| origin_of(p.key) == o)).collect();
-        let somebody = firsts.iter().any(|p| !self.requesters[*p].ended);
-        if somebody && self.closed.is_none() && self.count(is_closing) == 0 {
+        let one_waits = firsts.iter().any(|p| !self.requesters[*p].ended);
+        if one_waits && self.closed.is_none() && self.count(is_closing) == 0 {
             self.evict(None);
         }
     }
