@@ -1,4 +1,4 @@
-"""`AsyncClient` with the face of `Client`, so that one test covers both: each call has an event loop of its own."""
+"""`AsyncClient` behind the interface of `Client`, so that one test covers both: each call runs an event loop of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import hangup
 
 
 class Awaited:
-    """Stands for an object: what is awaited there returns here."""
+    """A wrapper of an object that runs its coroutines to their end."""
 
     def __init__(self, target: Any, run: Callable[[Any], Any]) -> None:
         self._target, self._run = target, run
@@ -29,7 +29,7 @@ class Awaited:
 
 
 class AwaitedClient(Awaited):
-    """Takes what Client takes."""
+    """Takes the arguments of Client."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(hangup.AsyncClient(**settings), asyncio.run)
@@ -71,7 +71,7 @@ class AwaitedStream:
 
 
 class AwaitedResponse(Awaited):
-    """With the names of Response."""
+    """Has the attributes of Response."""
 
     def read(self, at_most: int | None = None) -> bytes:
         return self._run(self._target.aread(at_most))

@@ -1,4 +1,4 @@
-"""What every test has: a scripted server that misbehaves on cue, a client of its own, and a watchdog."""
+"""Fixtures of all tests: a scripted server, a client with a manager of its own, and a watchdog."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMS = {"sync": hangup.Client, "async": AwaitedClient}
 
 @pytest.fixture(autouse=True)
 def watchdog() -> Iterator[None]:
-    """A test that hangs says where, and ends the run."""
+    """Prints the stacks of a test that hangs, and ends the run."""
     faulthandler.dump_traceback_later(WATCHDOG_SECONDS, exit=True, file=sys.__stderr__)
     yield
     faulthandler.cancel_dump_traceback_later()
@@ -48,12 +48,12 @@ def serve(control: Control) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def manager() -> hangup.Manager:
-    """A manager that no other test uses."""
+    """A manager for one test."""
     return hangup.Manager()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What a module with `BOTH_FORMS = True` asks of a client is asked of an AsyncClient, too."""
+    """Tests of a module with `BOTH_FORMS = True` run for Client and for AsyncClient."""
     if getattr(metafunc.module, "BOTH_FORMS", False) and "form" in metafunc.fixturenames:
         metafunc.parametrize("form", sorted(FORMS), indirect=True)
 

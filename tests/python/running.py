@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Background:
-    """Runs a call on a thread; `ended` joins it and tells what came of it, and when."""
+    """Runs a call on a thread; `ended` joins the thread and returns the outcome and its time."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
@@ -57,7 +57,7 @@ def python(
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
-    """For what no event tells: looks until it is so."""
+    """Polls a condition that has no event until it holds."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not come about"

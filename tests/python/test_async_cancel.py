@@ -1,4 +1,4 @@
-"""A task that is cancelled in whatever phase hangs up, at once, and leaves nothing behind."""
+"""A task that is cancelled in any phase closes its connection at once and leaks nothing."""
 
 import asyncio
 import gc
@@ -16,7 +16,7 @@ BEGUN = send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
 
 
 class Scene:
-    """A request that stands still in some phase: `reached` returns when it does."""
+    """A request that is blocked in some phase; `reached` returns when it is."""
 
     def __init__(self, phase, manager, url, reached):
         self.phase, self.manager, self.url, self.reached = phase, manager, url, reached
@@ -81,7 +81,7 @@ PHASES = {
 
 @pytest.fixture(params=PHASES)
 def scene(request, serve, control, manager):
-    """A manager that allows one connection, and a request that stands still."""
+    """A manager that allows one connection, and a request that is blocked."""
     phase = request.param
     manager.limit(per_origin=1)
 
@@ -110,7 +110,7 @@ def scene(request, serve, control, manager):
 
 
 async def at_rest(manager, seconds=1.0):
-    """Until no connection is there and nobody waits."""
+    """Waits until there is no connection and no waiting request."""
     begin = time.monotonic()
     while (stats := manager.stats()).in_use or stats.queued or manager.connections():
         assert time.monotonic() - begin < seconds, (stats, manager.connections())
@@ -152,8 +152,8 @@ async def by_task_group(scene, client):
 
 
 @pytest.mark.parametrize("how", [by_cancel, by_timeout, by_wait_for, by_task_group])
-def test_it_hangs_up_in_every_phase(scene, serve, how):
-    """What waits for a connection is the exception: there the one that is held stays."""
+def test_a_cancelled_task_closes_its_connection_in_every_phase(scene, serve, how):
+    """The exception is the wait for a connection: the held connection stays open."""
     after = serve([forever(answer())])
 
     async def main():
@@ -181,7 +181,7 @@ def test_it_hangs_up_in_every_phase(scene, serve, how):
 
 
 @pytest.mark.parametrize("end", ["total", "token", "connection", "close_all", "shutdown"])
-def test_a_body_that_does_not_come_is_not_waited_for_when_its_request_is_ended(serve, end):
+def test_a_cancel_does_not_wait_for_an_async_body(serve, end):
     server = serve([HEAD, {"mark": "here"}, "stall"])
     manager = hangup.Manager()
     token = hangup.CancelToken()
@@ -219,7 +219,7 @@ def test_a_body_that_does_not_come_is_not_waited_for_when_its_request_is_ended(s
     asyncio.run(main())
 
 
-def test_a_storm_leaves_the_pool_whole(serve, manager):
+def test_random_cancels_leave_the_pool_consistent(serve, manager):
     server = serve([forever(HEAD, {"sleep_ms": 20}, send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))])
     manager.limit(per_origin=4)
     dice = random.Random(5)
@@ -248,8 +248,8 @@ def test_a_storm_leaves_the_pool_whole(serve, manager):
     assert server.most_open <= 5  # the server may see an end later than the client
 
 
-def test_a_task_that_is_cancelled_when_its_answer_is_there(serve, manager):
-    """The answer and the cancel come in the same turn of the loop: the response is let go of, and hung up."""
+def test_a_task_that_is_cancelled_when_its_response_has_arrived(serve, manager):
+    """The response and the cancel arrive in the same turn of the loop: the response is dropped and its connection closed."""
     server = serve([HEAD, BEGUN, "stall"])
 
     async def main():
@@ -289,8 +289,8 @@ async def take(client, url):
 
 @pytest.mark.parametrize("first", ["answer", "cancel"])
 @pytest.mark.parametrize("work", [hold, take])
-def test_an_answer_and_a_cancel_in_one_turn_leave_nothing_open(serve, manager, work, first):
-    """Whichever the loop sees first, and however long the exceptions are kept."""
+def test_a_response_and_a_cancel_in_one_turn_leave_no_connection_open(serve, manager, work, first):
+    """Regardless of which the loop sees first and of how long the exceptions are stored."""
     server = serve([HEAD, BEGUN, "stall"])
     manager.limit(per_origin=1)
     kept = []
@@ -318,13 +318,13 @@ def test_an_answer_and_a_cancel_in_one_turn_leave_nothing_open(serve, manager, w
 
 
 def answered(client):
-    """Waits for an answer without a turn of the loop; returns the port that it is at."""
+    """Waits for a response without a turn of the loop; returns its port."""
     port = client._places[id(asyncio.get_running_loop())].port()
     assert select.select([port.fileno()], [], [], 20)[0]
     return port
 
 
-def test_a_timeout_that_is_due_with_the_answer_leaves_nothing_open(serve, manager):
+def test_a_timeout_that_expires_with_the_response_leaves_no_connection_open(serve, manager):
     server = serve([HEAD, BEGUN, "stall"])
     manager.limit(per_origin=4)
 
@@ -348,7 +348,7 @@ def test_a_timeout_that_is_due_with_the_answer_leaves_nothing_open(serve, manage
     asyncio.run(main())
 
 
-def test_an_error_nobody_sees_is_no_complaint(serve, manager):
+def test_an_error_of_a_dropped_request_is_not_logged(serve, manager):
     server = serve([HEAD, "rst"])
 
     async def main():
@@ -365,7 +365,7 @@ def test_an_error_nobody_sees_is_no_complaint(serve, manager):
     strictly(main)
 
 
-def test_a_coroutine_that_is_thrown_away_hangs_up(serve, manager):
+def test_a_coroutine_that_is_dropped_closes_its_connection(serve, manager):
     server = serve([HEAD, "stall"])
 
     async def main():
@@ -380,7 +380,7 @@ def test_a_coroutine_that_is_thrown_away_hangs_up(serve, manager):
     assert server.ended() is not None
 
 
-def test_cancelling_is_at_once(serve, manager):
+def test_a_cancel_returns_at_once(serve, manager):
     server = serve([forever(HEAD, "stall")])
 
     async def main():

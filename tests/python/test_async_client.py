@@ -1,4 +1,4 @@
-"""`AsyncClient`: what it does beyond what the tests in both forms look at."""
+"""`AsyncClient`: behaviour beyond the tests that run in both forms."""
 
 import asyncio
 import io
@@ -17,7 +17,7 @@ OK = send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
 
 def strictly(main):
-    """Runs it in a loop that has no executor and minds everything that nobody took care of."""
+    """Runs a coroutine in a loop without an executor. Fails on every exception that the loop's handler gets."""
 
     async def watched():
         loop, complaints = asyncio.get_running_loop(), []
@@ -135,7 +135,7 @@ def test_bodies_of_every_kind(serve, tmp_path):
     assert set(threads) == {threading.get_ident()}
 
 
-def test_an_async_body_goes_only_as_far_as_it_is_sent(serve):
+def test_an_async_body_is_read_only_as_far_as_it_is_sent(serve):
     server = serve([HEAD, "stall"])
     made = 0
 
@@ -155,7 +155,7 @@ def test_an_async_body_goes_only_as_far_as_it_is_sent(serve):
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
-def test_what_a_body_raises_is_raised(serve, manager, asynchronous):
+def test_an_exception_of_a_body_is_raised_by_the_call(serve, manager, asynchronous):
     server = serve([forever(HEAD, "stall")])
 
     async def failing():
@@ -180,7 +180,7 @@ def test_what_a_body_raises_is_raised(serve, manager, asynchronous):
     assert manager.connections() == []
 
 
-def test_an_async_body_is_not_for_a_client(client):
+def test_a_blocking_client_refuses_an_async_body(client):
     async def pieces():
         yield b"one"
 
@@ -188,7 +188,7 @@ def test_an_async_body_is_not_for_a_client(client):
         client.post("http://127.0.0.1:1/", content=pieces())
 
 
-def test_an_answer_that_does_not_wait_for_the_body_ends_the_task_that_makes_it(serve):
+def test_an_early_response_ends_the_task_of_the_async_body(serve):
     server = serve([HEAD, send("HTTP/1.1 413 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), "stall"])
     ended = []
 
@@ -215,7 +215,7 @@ def test_an_answer_that_does_not_wait_for_the_body_ends_the_task_that_makes_it(s
     strictly(main)
 
 
-def test_a_closed_client_refuses_and_what_is_under_way_goes_on(serve):
+def test_a_closed_client_refuses_requests_and_completes_those_in_progress(serve):
     server = serve([HEAD, {"await": "go"}, OK])
 
     async def main():
@@ -252,7 +252,7 @@ def test_a_manager_that_is_shut_down_ends_a_hundred_requests(serve, manager):
     server.wait_open(0)
 
 
-def test_exceptions_tell_and_can_be_pickled():
+def test_exceptions_have_their_facts_and_can_be_pickled():
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}/"
 
@@ -318,7 +318,7 @@ def test_more_io_threads(serve):
     )
 
 
-def test_without_a_loop_it_says_so():
+def test_without_a_loop_there_is_a_clear_error():
     client = hangup.AsyncClient()
     with pytest.raises(RuntimeError, match="running event loop"):
         client.get("http://127.0.0.1:1/").send(None)
@@ -372,7 +372,7 @@ def test_the_interpreter_may_end_while_requests_run(serve):
     assert server.ended() is not None
 
 
-def test_the_facade_of_these_tests_is_one(serve):
+def test_the_facade_of_these_tests_closes_its_client(serve):
     with AwaitedClient() as client:
         assert client.get(serve([forever(answer("ok"))]).url).text == "ok"
     assert client.is_closed

@@ -1,4 +1,4 @@
-"""Several event loops, what they have of the system, and what ends with them."""
+"""Several event loops, their descriptors, and the end of a loop."""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ BEGUN = send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
 
 
 def descriptors():
-    """Those that are open, and what they are."""
+    """The open descriptors and their targets."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -43,7 +43,7 @@ def run(new_loop, main):
         return runner.run(main)
 
 
-def test_it_works_in_this_loop(serve, new_loop, manager):
+def test_requests_in_each_kind_of_loop(serve, new_loop, manager):
     server = serve([forever(answer("hello"))])
     stalls = serve([HEAD, BEGUN, "stall"])
 
@@ -103,7 +103,7 @@ def test_a_loop_leaves_no_descriptor(serve, new_loop, manager, closed):
     assert len(left_over(before)) < 5
 
 
-def test_a_loop_has_one_descriptor_and_the_last_client_takes_it_along(serve, new_loop, manager):
+def test_a_loop_has_one_descriptor_which_the_last_client_closes(serve, new_loop, manager):
     server = serve([forever(answer("hello"))])
 
     async def main():
@@ -130,7 +130,7 @@ def test_a_loop_has_one_descriptor_and_the_last_client_takes_it_along(serve, new
     run(new_loop, main())
 
 
-def test_a_loop_that_ends_ends_what_is_under_way(serve, new_loop, manager):
+def test_the_end_of_a_loop_ends_its_requests(serve, new_loop, manager):
     server = serve([HEAD, "stall"])
     client = hangup.AsyncClient(manager=manager)
 
@@ -149,7 +149,7 @@ def test_a_loop_that_ends_ends_what_is_under_way(serve, new_loop, manager):
     gc.collect()
 
 
-def test_an_error_that_is_kept_keeps_no_descriptor(serve, new_loop, manager):
+def test_a_stored_error_holds_no_descriptor(serve, new_loop, manager):
     server = serve([HEAD, "stall"])
     client, kept = hangup.AsyncClient(manager=manager), []
 
@@ -169,7 +169,7 @@ def test_an_error_that_is_kept_keeps_no_descriptor(serve, new_loop, manager):
     assert len(left_over(before)) < 5 and len(kept) == 22
 
 
-def test_a_body_is_read_in_another_loop_than_its_head(serve, manager):
+def test_a_body_can_be_read_in_another_loop_than_its_head(serve, manager):
     server = serve([HEAD, BEGUN, {"await": "go"}, {"fill": {"bytes": 97}}])
     client = hangup.AsyncClient(manager=manager)
     stream = client.stream("GET", server.url)
@@ -179,7 +179,7 @@ def test_a_body_is_read_in_another_loop_than_its_head(serve, manager):
     asyncio.run(stream.__aexit__(None, None, None))
 
 
-def test_a_forked_child_begins_a_loop_of_its_own(serve):
+def test_a_forked_child_has_a_loop_of_its_own(serve):
     server = serve([forever(answer("ok"))])
     python(
         """

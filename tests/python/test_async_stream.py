@@ -1,4 +1,4 @@
-"""A body that is awaited: bounded memory, one reader, and what leaving it does."""
+"""Asynchronous streams: bounded memory, one reader, and leaving a stream early."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ def resident():
         return int(statm.read().split()[1]) * 4096
 
 
-def test_a_slow_reader_holds_little(serve):
+def test_a_slow_reader_buffers_little(serve):
     size = 300_000_000
     head = send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")
     server = serve([HEAD, head, {"fill": {"bytes": size}}])
@@ -42,7 +42,7 @@ def test_a_slow_reader_holds_little(serve):
     assert server.ended() is not None
 
 
-def test_leaving_early_hangs_up(serve, manager):
+def test_leaving_a_stream_early_closes_its_connection(serve, manager):
     server = serve([HEAD, BEGUN, "stall"])
 
     async def main():
@@ -60,7 +60,7 @@ def test_leaving_early_hangs_up(serve, manager):
     assert server.ended(0) is not None and server.ended(1) is not None
 
 
-def test_a_body_that_is_not_here_is_not_waited_for(serve):
+def test_a_close_does_not_wait_for_the_body(serve):
     server = serve([forever(HEAD, BEGUN, {"fill": {"bytes": 97}})])
 
     async def main():

@@ -1,4 +1,4 @@
-"""A cancel token ends the call in every phase, at once, and hurts nobody else."""
+"""A cancel token ends its call in every phase at once and affects no other call."""
 
 import itertools
 import threading
@@ -13,11 +13,11 @@ from testserver import HEAD, answer, forever, send
 BOTH_FORMS = True
 
 AT_ONCE = 0.1
-"""A loaded machine's idea of it; the library's own tests look closer."""
+"""A bound for a loaded machine; the Rust tests measure the latency."""
 
 
 def cancelled(call, token, fire, phase, **fields):
-    """Fires once `fire` returns, and looks at what the call raised."""
+    """Fires the token when `fire` returns, and checks the exception of the call."""
     blocked = Background(call)
     fire()
     assert blocked.is_running
@@ -80,7 +80,7 @@ def test_in_the_upload(serve, client):
     cancelled(lambda: client.post(server.url, content=endless, cancel=token), token, full, "write", sent="part")
 
 
-def test_a_token_that_was_fired_before_dials_nobody(serve, client):
+def test_a_token_fired_before_the_call_makes_no_dial(serve, client):
     server, token = serve([forever(answer())]), hangup.CancelToken()
     token.cancel()
     with pytest.raises(hangup.Cancelled) as caught:
@@ -89,7 +89,7 @@ def test_a_token_that_was_fired_before_dials_nobody(serve, client):
     assert server.accepted == 0
 
 
-def test_after_the_end_it_does_nothing(serve, client):
+def test_a_token_fired_after_the_end_has_no_effect(serve, client):
     server, token = serve([forever(answer())]), hangup.CancelToken()
     client.get(server.url, cancel=token)
     token.cancel()
@@ -107,7 +107,7 @@ def test_between_two_reads(serve, client):
             next(pieces)
 
 
-def test_a_child_is_fired_with_its_parent_and_not_the_other_way_round():
+def test_a_parent_fires_its_child_but_a_child_not_its_parent():
     parent = hangup.CancelToken()
     one, two = parent.child(), parent.child().child()
     one.cancel()
@@ -160,7 +160,7 @@ def test_fired_inside_an_upload(serve, client):
     assert caught.value.reason == "inside"
 
 
-def test_letting_go_of_a_token_does_not_fire_it(serve, client):
+def test_dropping_a_token_does_not_fire_it(serve, client):
     server = serve([HEAD, {"await": "go"}, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")])
     blocked = Background(lambda: client.get(server.url, cancel=hangup.CancelToken()))
     server.wait_heads()

@@ -1,4 +1,4 @@
-"""Cookies are kept if that is wanted, and sent where they belong."""
+"""Cookies are stored if that is switched on, and sent to their own site."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def sent(client, url, **options):
     return found[0] if found else ""
 
 
-def test_nothing_is_kept_unless_it_is_said(server, client):
+def test_cookies_are_off_by_default(server, client):
     client.get(f"{server.url}set")
     assert sent(client, server.url) == "" == client.cookies.for_url(server.url)
     with pytest.raises(hangup.InvalidState):
@@ -38,18 +38,18 @@ def test_nothing_is_kept_unless_it_is_said(server, client):
     client.cookies.clear()
 
 
-def test_what_a_response_sets_is_sent(server, keeps):
+def test_a_cookie_of_a_response_is_sent_with_the_next_request(server, keeps):
     keeps.get(f"{server.url}set")
     assert sent(keeps, server.url) == "id=7; theme=dark" == keeps.cookies.for_url(server.url)
     keeps.get(f"{server.url}takes")
     assert sent(keeps, server.url) == "theme=dark"
 
 
-def test_what_a_redirect_sets_is_sent_at_once(server, keeps):
+def test_a_cookie_of_a_redirect_is_sent_with_the_next_hop(server, keeps):
     assert sent(keeps, f"{server.url}moves") == "hop=1"
 
 
-def test_cookies_are_set_and_forgotten_by_hand(server, keeps):
+def test_cookies_are_set_and_deleted_by_the_program(server, keeps):
     keeps.cookies.set(server.url, "id", "7")
     keeps.cookies.set(server.url, "deep", "yes", path="/deep", max_age=60)
     keeps.cookies.set(server.url, "lock", "1", secure=False, max_age=0.5)
@@ -63,7 +63,7 @@ def test_cookies_are_set_and_forgotten_by_hand(server, keeps):
     assert keeps.cookies.for_url(server.url) == "id=7; theme=dark"
 
 
-def test_a_domain_is_for_all_below_it(keeps):
+def test_a_domain_cookie_is_sent_to_all_subdomains(keeps):
     keeps.cookies.set("https://www.example.org/", "wide", "1", domain="example.org")
     keeps.cookies.set("https://www.example.org/", "narrow", "1")
     keeps.cookies.set("https://www.example.org/", "safe", "1", secure=True)
@@ -91,7 +91,7 @@ def test_a_domain_is_for_all_below_it(keeps):
         ("a", "v" * 5000, {}),
     ],
 )
-def test_what_a_response_couldnt_set_is_refused(keeps, name, value, more):
+def test_a_cookie_that_no_response_could_set_is_refused(keeps, name, value, more):
     with pytest.raises(hangup.InvalidArgument) as caught:
         keeps.cookies.set("https://www.example.org/", name, value, **more)
     assert len(value) == 1 or value not in str(caught.value)
@@ -99,7 +99,7 @@ def test_what_a_response_couldnt_set_is_refused(keeps, name, value, more):
 
 
 @pytest.mark.parametrize("url", ["nowhere", "ftp://x/", "http://x/\0"])
-def test_urls_that_are_none_are_refused(keeps, url):
+def test_invalid_urls_are_refused(keeps, url):
     with pytest.raises(hangup.InvalidURL):
         keeps.cookies.set(url, "a", "b")
     with pytest.raises(hangup.InvalidURL):
@@ -132,14 +132,14 @@ def test_a_full_jar_takes_changes_and_deletes(keeps):
     assert keeps.cookies.for_url(url) == "; ".join(f"c{number}=1" for number in range(320, 500))
 
 
-def test_bytes_that_are_no_utf8_are_kept_and_shown(serve, keeps):
+def test_cookie_bytes_that_are_not_utf8_are_kept(serve, keeps):
     sets = {"send_hex": b"HTTP/1.1 200 OK\r\nSet-Cookie: a=caf\xe9\r\nContent-Length: 0\r\n\r\n".hex()}
     server = serve([HEAD, sets])
     keeps.get(server.url)
     assert keeps.cookies.for_url(server.url) == "a=caf\ufffd"
 
 
-def test_a_jar_is_for_many_threads(server, keeps):
+def test_a_jar_can_be_used_by_many_threads(server, keeps):
     def work(number):
         for turn in range(50):
             keeps.cookies.set(server.url, f"n{number}", str(turn))

@@ -1,4 +1,4 @@
-"""`with hangup.deadline(seconds)`: one end for everything inside."""
+"""`with hangup.deadline(seconds)`: one deadline for all requests inside."""
 
 import threading
 import time
@@ -27,7 +27,7 @@ def timed_out(call, after, limit="total"):
     return caught.value
 
 
-def test_requests_share_it(stalls, client):
+def test_requests_share_a_deadline(stalls, client):
     with hangup.deadline(0.2):
         timed_out(lambda: client.get(stalls.url), 0.2)
         error = timed_out(lambda: client.get(stalls.url), 0)
@@ -35,7 +35,7 @@ def test_requests_share_it(stalls, client):
     assert stalls.accepted == 1
 
 
-def test_the_shorter_limit_counts(stalls, manager, form):
+def test_the_shorter_timeout_counts(stalls, manager, form):
     client = form(manager=manager, timeout=0.1)
     with hangup.deadline(5):
         timed_out(lambda: client.get(stalls.url), 0.1)
@@ -46,7 +46,7 @@ def test_the_shorter_limit_counts(stalls, manager, form):
         timed_out(lambda: client.get(stalls.url, timeout=None), 0.1)
 
 
-def test_of_two_the_earlier_counts_and_afterwards_there_is_none(serve, stalls, client):
+def test_the_earlier_of_two_nested_deadlines_counts(serve, stalls, client):
     with hangup.deadline(0.1):
         with hangup.deadline(5):
             timed_out(lambda: client.get(stalls.url), 0.1)
@@ -59,7 +59,7 @@ def test_of_two_the_earlier_counts_and_afterwards_there_is_none(serve, stalls, c
     assert client.get(serve([forever(answer())]).url).status_code == 200
 
 
-def test_it_goes_on_to_the_bodys_end(serve, client):
+def test_a_deadline_includes_the_body(serve, client):
     head = send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
     server = serve([HEAD, head, {"drip": {"bytes": 1000, "every_ms": 20}}])
 
@@ -71,7 +71,7 @@ def test_it_goes_on_to_the_bodys_end(serve, client):
     timed_out(read, 0.2)
 
 
-def test_another_thread_has_none(serve, client):
+def test_a_deadline_does_not_apply_to_other_threads(serve, client):
     server, found = serve([HEAD, {"sleep_ms": 200}, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]), []
     with hangup.deadline(0.05):
         thread = threading.Thread(target=lambda: found.append(client.get(server.url).status_code))
@@ -81,6 +81,6 @@ def test_another_thread_has_none(serve, client):
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, "5"])
-def test_what_is_no_duration_is_refused(wrong):
+def test_invalid_durations_are_refused(wrong):
     with pytest.raises(hangup.InvalidTimeout):
         hangup.deadline(wrong)

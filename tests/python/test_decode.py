@@ -30,7 +30,7 @@ def test_a_coded_body_is_decoded_and_its_connection_kept(serve, client, coding, 
         assert b"".join(r.iter_bytes()) == TEXT and r.reused
 
 
-def test_a_body_is_handed_out_as_it_is_if_that_is_wanted(serve, manager):
+def test_decoding_can_be_switched_off(serve, manager):
     body = gzip.compress(TEXT)
     server = serve(coded("gzip", body))
     client = hangup.Client(manager=manager, decode=False)
@@ -38,19 +38,19 @@ def test_a_body_is_handed_out_as_it_is_if_that_is_wanted(serve, manager):
 
 
 @pytest.mark.parametrize("own", [{"Accept-Encoding": "identity"}, {"Range": "bytes=0-5"}])
-def test_who_asks_for_something_else_is_not_overruled(serve, client, own):
+def test_an_accept_encoding_header_of_the_caller_is_kept(serve, client, own):
     server = serve([forever(answer())])
     client.get(server.url, headers=own)
     assert "gzip" not in server.heads()[0].lower()
 
 
-def test_a_body_that_is_not_what_it_says(serve, client, manager):
+def test_a_body_in_another_coding_than_announced_is_an_error(serve, client, manager):
     for body in (b"no gzip at all", gzip.compress(TEXT)[:-10]):
         with pytest.raises(hangup.ProtocolError):
             client.get(serve(coded("gzip", body)).url)
 
 
-def test_more_codings_than_two_are_decoded_only_where_asked_for(serve, client, manager):
+def test_more_than_two_codings_are_decoded_only_when_allowed(serve, client, manager):
     body = gzip.compress(zlib.compress(gzip.compress(TEXT)))
     server = serve(coded("gzip, deflate, gzip", body))
     with pytest.raises(hangup.ProtocolError, match="3 content codings"):
@@ -96,12 +96,12 @@ def test_a_body_that_is_too_slow(serve, client):
         ((1,), ValueError),
     ],
 )
-def test_rates_that_are_none_are_refused(client, wrong, kind):
+def test_invalid_rates_are_refused(client, wrong, kind):
     with pytest.raises(kind):
         client.get("http://127.0.0.1:1/", min_rate=wrong)
 
 
-def test_a_head_of_another_size(serve, manager):
+def test_the_bound_on_a_head_can_be_changed(serve, manager):
     def server(size):
         return serve([forever(HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: "), {"fill": {"bytes": size}}, send("\r\n\r\n"))])
 

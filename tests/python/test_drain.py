@@ -1,4 +1,4 @@
-"""The end of a manager that lets what runs finish."""
+"""A drain ends a manager after its running requests."""
 
 import builtins
 import pickle
@@ -14,7 +14,7 @@ from testserver import HEAD, answer, forever, send
 GATED = [HEAD, {"await": "go"}, send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), forever(answer())]
 
 
-def test_a_drain_waits_for_what_runs_and_refuses_the_rest(serve, client, manager):
+def test_a_drain_waits_for_running_requests_and_refuses_others(serve, client, manager):
     server, idle = serve(GATED), serve([forever(answer())])
     client.get(idle.url)
     running = Background(lambda: client.get(server.url))
@@ -30,7 +30,7 @@ def test_a_drain_waits_for_what_runs_and_refuses_the_rest(serve, client, manager
     manager.drain(0.001)
 
 
-def test_who_waits_for_a_connection_is_refused_too(serve):
+def test_a_drain_refuses_requests_in_the_queue(serve):
     server = serve(GATED)
     client = hangup.Client(limits=hangup.Limits(total=1))
     running = Background(lambda: client.get(server.url))
@@ -45,7 +45,7 @@ def test_who_waits_for_a_connection_is_refused_too(serve):
 
 
 @pytest.mark.parametrize("timeout", [0.05, timedelta(milliseconds=50)])
-def test_at_its_timeout_it_says_how_many_are_left(serve, client, manager, timeout):
+def test_a_drain_that_times_out_returns_the_number_of_open_connections(serve, client, manager, timeout):
     server = serve(GATED)
     running = [Background(lambda: client.get(server.url)) for _ in range(3)]
     server.wait_heads(3)
@@ -59,7 +59,7 @@ def test_at_its_timeout_it_says_how_many_are_left(serve, client, manager, timeou
     assert [call.ended().value.text for call in running] == ["ok"] * 3
 
 
-def test_an_open_stream_is_waited_for(serve, client, manager):
+def test_a_drain_waits_for_an_open_stream(serve, client, manager):
     server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), "stall"])
     with client.stream("GET", server.url) as r:
         draining = Background(manager.drain)
@@ -80,7 +80,7 @@ def test_a_shutdown_ends_a_drain(serve, client, manager):
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, "1"])
-def test_times_that_are_none_are_refused(manager, wrong):
+def test_invalid_timeouts_are_refused(manager, wrong):
     with pytest.raises(hangup.InvalidTimeout, match="None"):
         manager.drain(wrong)
 

@@ -1,4 +1,4 @@
-"""Many exchanges with faults, and afterwards nothing is left: connections, descriptors, threads, memory."""
+"""Many exchanges with faults leak no connections, descriptors, threads or memory."""
 
 import gc
 import os
@@ -15,7 +15,7 @@ def descriptors():
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_faults_from_many_threads_leave_nothing(serve, control):
+def test_faults_from_many_threads_leak_nothing(serve, control):
     good = serve([forever(answer("x" * 1000))])
     cut = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")])
     stalled = serve([HEAD, "stall"])
@@ -60,7 +60,7 @@ def test_faults_from_many_threads_leave_nothing(serve, control):
 
 
 def test_memory_does_not_grow(serve):
-    """In a process of its own: every kind of call, many times, and the last rounds need no more than the first."""
+    """In a process of its own: many calls of every kind, of which the last rounds need no more memory than the first."""
     good = serve([forever(answer("x" * 5000))])
     cut = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")])
     python(
@@ -114,7 +114,7 @@ def test_reference_counts_stay(serve, client):
     assert [sys.getrefcount(thing) for thing in (url, headers, body)] == counts
 
 
-def test_an_upload_lets_go_of_its_source(serve, client):
+def test_an_upload_releases_its_source(serve, client):
     server = serve([HEAD, {"recv": "body"}, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")])
 
     pieces = iter([b"one", b"two"])

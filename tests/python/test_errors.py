@@ -1,4 +1,4 @@
-"""Each kind of failure is its own exception, tells the same things, and can be pickled."""
+"""Each kind of failure is an exception of its own with the same attributes, and can be pickled."""
 
 import builtins
 import errno
@@ -101,7 +101,7 @@ def test_a_deadline_that_has_passed_holds_no_password(client):
                 break
 
 
-def test_what_is_asked_for_is_told_without_user_information():
+def test_errors_show_the_url_without_user_information():
     for given, told in [
         ("http://u:p@h/a@b?c@d", "http://h/a@b?c@d"),
         ("http://h/a@b:c", "http://h/a@b:c"),
@@ -149,7 +149,7 @@ def test_connect_error(client):
     assert error.retry_safe and error.bytes_sent == 0 and error.request.method == "POST"
 
 
-def test_peer_closed_before_the_answer(serve, client):
+def test_peer_closed_before_the_response(serve, client):
     server = serve([HEAD])
     error = raised(hangup.PeerClosed, lambda: client.post(server.url, content=b"x"))
     assert isinstance(error, ConnectionError) and error.phase == "head"
@@ -203,7 +203,7 @@ def test_http_status_error(serve, client):
 
 
 def test_the_others():
-    """Those that other files raise: cancelled, closed, shut down, forked, timeouts, not found, state."""
+    """The exceptions that tests in other files cause: cancelled, closed, shut down, forked, timeouts, not found, state."""
     for kind in KINDS:
         error = kind("message")
         error.__setstate__({"phase": "head", "os_code": 5, "request": hangup.RequestInfo("GET", "http://x/")})
@@ -233,7 +233,7 @@ def test_every_status_of_the_header_has_its_exception():
     assert numbers - {0} == set(_errors._BY_STATUS)
 
 
-def test_every_clock_of_the_header_has_its_exception():
+def test_every_timeout_of_the_header_has_its_exception():
     import ctypes
 
     name = ctypes.CDLL(hangup.get_library()).hangup_timeout_text

@@ -1,4 +1,4 @@
-"""What happens to connections, read by whoever listens."""
+"""Subscriptions to the events of a manager."""
 
 import dataclasses
 import os
@@ -19,7 +19,7 @@ GATED = [HEAD, {"await": "go"}, OK, forever(answer())]
 
 
 def until_none(events):
-    """All that has happened."""
+    """All events so far."""
     found = []
     while (event := events.next(0)) is not None:
         found.append(event)
@@ -60,7 +60,7 @@ def test_an_event_is_a_value(serve, client, manager):
         event.number = 5
 
 
-def test_a_request_that_waits_is_told(serve):
+def test_waiting_in_the_queue_is_an_event(serve):
     server = serve(GATED)
     client = hangup.Client(limits=hangup.Limits(total=1))
     with client.manager.events() as events:
@@ -74,7 +74,7 @@ def test_a_request_that_waits_is_told(serve):
         assert first.ended().value.connection == second.ended().value.connection
 
 
-def test_next_waits_for_what_happens(serve, client, manager):
+def test_next_waits_for_an_event(serve, client, manager):
     server = serve([forever(answer())])
     with manager.events() as events:
         assert events.next(0) is None and events.next(0.02) is None
@@ -131,7 +131,7 @@ def test_the_oldest_are_lost_and_counted(serve, client, manager):
         assert events.next(0) is None
 
 
-def test_each_listener_hears_everything_from_its_beginning(serve, client, manager):
+def test_each_subscription_gets_all_events_since_its_beginning(serve, client, manager):
     server = serve([forever(answer())])
     with manager.events() as early:
         client.get(server.url)
@@ -143,7 +143,7 @@ def test_each_listener_hears_everything_from_its_beginning(serve, client, manage
         assert what(early) == ["leased", "returned"]
 
 
-def test_the_descriptor_is_readable_while_there_is_something(serve, client, manager):
+def test_the_descriptor_is_readable_while_there_are_events(serve, client, manager):
     def readable():
         return bool(select.select([events], [], [], 0)[0])
 
@@ -194,7 +194,7 @@ def test_one_thread_reads_at_a_time(manager):
         assert waiting.is_running and events.lost == 0
 
 
-def test_many_threads_talk_at_once(serve, client, manager):
+def test_events_of_many_concurrent_threads(serve, client, manager):
     server = serve([forever(answer())])
     with manager.events(100_000) as events:
         found = []
@@ -219,18 +219,18 @@ def test_many_threads_talk_at_once(serve, client, manager):
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "1", 2**63])
-def test_a_capacity_that_holds_nothing_is_refused(manager, wrong):
+def test_a_capacity_of_zero_is_refused(manager, wrong):
     with pytest.raises(hangup.InvalidArgument):
         manager.events(wrong)
 
 
 @pytest.mark.parametrize("wrong", [-1, False, "1", float("inf")])
-def test_times_that_are_none_are_refused(manager, wrong):
+def test_invalid_timeouts_are_refused(manager, wrong):
     with manager.events() as events, pytest.raises(hangup.InvalidTimeout):
         events.next(wrong)
 
 
-def test_a_listener_that_is_let_go_of_is_closed(manager):
+def test_a_dropped_subscription_is_closed(manager):
     events = manager.events()
     descriptor = events.fileno()
     del events
@@ -238,7 +238,7 @@ def test_a_listener_that_is_let_go_of_is_closed(manager):
         os.fstat(descriptor)
 
 
-def test_other_threads_run_while_one_listens(manager):
+def test_other_threads_run_while_one_waits_for_events(manager):
     with manager.events() as events:
         waiting = Background(lambda: events.next(30))
         begin, turns = time.monotonic(), 0
@@ -286,7 +286,7 @@ def test_a_handler_that_raises_nothing_does_not_end_the_wait(manager):
     assert len(ran) >= 3
 
 
-def test_a_daemon_thread_that_listens_does_not_hold_up_the_exit():
+def test_a_daemon_thread_that_waits_for_events_does_not_delay_the_exit():
     begin = time.monotonic()
     python(
         """
@@ -299,7 +299,7 @@ def test_a_daemon_thread_that_listens_does_not_hold_up_the_exit():
     assert time.monotonic() - begin < 5
 
 
-def test_in_a_forked_child_they_are_the_parents(serve):
+def test_events_of_a_subscription_belong_to_the_parent_after_a_fork(serve):
     server = serve([forever(answer())])
     python(
         """

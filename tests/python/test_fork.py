@@ -1,4 +1,4 @@
-"""After fork a client just works, and what belonged to the parent stays the parent's."""
+"""After a fork clients work in the child, and the parent's connections are not touched."""
 
 import pytest
 
@@ -83,7 +83,7 @@ def test_ctrl_c_in_the_child_of_a_thread(serve):
 
 
 def test_forks_while_other_threads_are_at_work(serve):
-    """A lock that a thread of the parent held at the fork is held for ever in the child: nobody may wait for it."""
+    """A lock that a thread of the parent held at the fork stays locked in the child: the child must not wait for it."""
     server = serve([forever(answer())])
     python(
         """
@@ -121,8 +121,8 @@ def test_forks_while_other_threads_are_at_work(serve):
     )
 
 
-def test_what_the_child_does_is_not_seen_on_the_parents_connections(serve, control):
-    """One idle, one in a request of another thread, one in a stream, one over TLS, and threads in the queue."""
+def test_a_child_does_not_touch_the_parents_connections(serve, control):
+    """Connections that are idle, in a request of another thread, in a stream and over TLS, and threads in the queue."""
     gated = serve([HEAD, {"await": "go"}, OK, forever(answer())])
     streaming = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), {"await": "go"}, send("defghi"), "stall"])
     idle, over = serve([forever(answer())]), serve([forever(answer())])
@@ -226,7 +226,7 @@ def test_what_the_child_does_is_not_seen_on_the_parents_connections(serve, contr
 
 
 def test_forks_while_threads_queue_listen_and_drain(serve):
-    """Every lock of the pool is taken all the time, and no child waits for one that its parent's threads held."""
+    """The pool's locks are in constant use, and no child waits for one that its parent's threads held."""
     server = serve([forever(answer())])
     python(
         """

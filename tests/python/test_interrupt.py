@@ -140,7 +140,7 @@ def test_other_threads_run_while_a_body_is_read(serve, client):
     assert isinstance(blocked.ended().error, hangup.ReadTimeout)
 
 
-def test_a_daemon_thread_that_waits_does_not_hold_up_the_exit(serve):
+def test_a_daemon_thread_that_waits_does_not_delay_the_exit(serve):
     server = serve([HEAD, "stall"])
     begin = time.monotonic()
     python(
@@ -156,8 +156,8 @@ def test_a_daemon_thread_that_waits_does_not_hold_up_the_exit(serve):
 
 
 @pytest.mark.parametrize("nap", ["time.sleep(0.0005)", "pass"])
-def test_a_daemon_thread_that_makes_a_body_does_not_hold_up_the_exit(serve, nap):
-    """Nor does the interpreter's end hurt it, wherever it is."""
+def test_a_daemon_thread_that_makes_a_body_does_not_delay_the_exit(serve, nap):
+    """The end of the interpreter causes no crash in that thread either."""
     server = serve([HEAD, {"recv": "body"}])
     for _ in range(3):
         python(

@@ -1,4 +1,4 @@
-"""How many connections there may be, who waits for one, and who is refused."""
+"""Limits on connections, the queue for them, and refusals."""
 
 import dataclasses
 import pickle
@@ -44,7 +44,7 @@ def test_limits_are_a_value():
         limits.total = 6
 
 
-def test_every_limit_can_be_set_and_told(manager):
+def test_every_limit_can_be_set_and_read(manager):
     limits = hangup.Limits(
         total=7,
         per_origin=6,
@@ -81,7 +81,7 @@ def test_every_limit_can_be_set_and_told(manager):
         ({"keep_alive": float("nan")}, hangup.InvalidTimeout),
     ],
 )
-def test_what_would_let_nobody_pass_is_refused(manager, wrong, kind):
+def test_limits_that_allow_no_connection_are_refused(manager, wrong, kind):
     for call in (lambda: hangup.Limits(**wrong), lambda: manager.limit(**{"queue": 5, **wrong})):
         with pytest.raises(kind, match="None|drain|connections") as caught:
             call()
@@ -89,7 +89,7 @@ def test_what_would_let_nobody_pass_is_refused(manager, wrong, kind):
     assert manager.limits == hangup.Limits(), "one was refused, and so none is set"
 
 
-def test_one_dial_for_ten_requests_in_their_order(serve):
+def test_ten_requests_share_one_dial_in_the_order_of_their_arrival(serve):
     server = serve([HEAD, {"await": "go"}, OK, forever(answer())])
     client = with_limits(per_origin=1)
     calls = []
@@ -107,7 +107,7 @@ def test_one_dial_for_ten_requests_in_their_order(serve):
     assert (server.accepted, stats.opened, stats.waited, stats.queued) == (1, 1, 9, 0)
 
 
-def test_the_total_counts_all_origins_and_the_idle_one_makes_room(serve):
+def test_the_total_limit_counts_all_origins_and_an_idle_connection_makes_room(serve):
     one, two = serve([forever(answer())]), serve([forever(answer())])
     client = with_limits(total=1)
     first = client.get(one.url).connection
@@ -116,7 +116,7 @@ def test_the_total_counts_all_origins_and_the_idle_one_makes_room(serve):
     assert client.manager.why_closed(first) == "pool full"
 
 
-def test_a_wait_in_the_queue_has_its_own_clock(serve):
+def test_a_wait_in_the_queue_has_its_own_timeout(serve):
     server = serve(GATED)
     client = with_limits(total=1)
     first = Background(lambda: client.get(server.url))
@@ -147,7 +147,7 @@ def test_a_full_queue_refuses_at_once(serve):
     assert client.manager.stats().refused == 1
 
 
-def test_a_waiter_that_is_cancelled_leaves_the_order_alone(serve):
+def test_a_cancelled_waiter_does_not_change_the_order(serve):
     server = serve(GATED)
     client, token = with_limits(total=1), hangup.CancelToken()
     first = Background(lambda: client.get(server.url))
@@ -164,7 +164,7 @@ def test_a_waiter_that_is_cancelled_leaves_the_order_alone(serve):
     assert [head.split()[1] for head in server.heads()] == ["/", "/last"]
 
 
-def test_a_raised_limit_lets_in_who_waits(serve):
+def test_a_raised_limit_admits_waiting_requests(serve):
     server = serve(GATED)
     client = with_limits(total=1)
     first = Background(lambda: client.get(server.url))
@@ -177,7 +177,7 @@ def test_a_raised_limit_lets_in_who_waits(serve):
     assert first.ended().value.connection != second.ended().value.connection
 
 
-def test_a_lowered_limit_waits_for_who_is_in(serve):
+def test_a_lowered_limit_waits_for_connections_in_use(serve):
     server = serve(GATED)
     client = with_limits()
     calls = [Background(lambda: client.get(server.url)) for _ in range(3)]
@@ -189,7 +189,7 @@ def test_a_lowered_limit_waits_for_who_is_in(serve):
     wait_until(lambda: client.manager.stats().open <= 1)
 
 
-def test_a_connection_serves_only_so_many(serve):
+def test_a_connection_serves_a_limited_number_of_requests(serve):
     server = serve([forever(answer())])
     client = with_limits(max_requests=2)
     served = [client.get(server.url).connection for _ in range(4)]
@@ -197,7 +197,7 @@ def test_a_connection_serves_only_so_many(serve):
     assert client.manager.why_closed(served[0]) == "served enough"
 
 
-def test_a_connection_becomes_only_so_old(serve):
+def test_a_connection_has_a_maximum_age(serve):
     server = serve([forever(answer())])
     client = with_limits(max_age=0.2)
     first = client.get(server.url).connection
@@ -215,7 +215,7 @@ def test_an_idle_connection_that_the_server_closes_is_noticed(serve):
 
 
 def test_after_random_cancels_every_counter_is_zero(serve):
-    """A thousand waiters, cancelled at any moment of their wait."""
+    """A thousand waiting requests, cancelled at random moments."""
     server = serve([forever(answer())])
     client = with_limits(per_origin=2)
 
@@ -232,7 +232,7 @@ def test_after_random_cancels_every_counter_is_zero(serve):
     wait_until(lambda: not client.manager.stats().dialling)
     stats = client.manager.stats()
     assert (stats.in_use, stats.queued, stats.open) == (0, 0, stats.idle) and stats.open <= 2
-    assert server.most_open <= 3  # the server hears of a close a moment later
+    assert server.most_open <= 3  # the server sees a close a moment later
     assert client.get(server.url).text == "ok"
 
 
@@ -243,7 +243,7 @@ def test_limits_make_a_manager_of_its_own(manager):
         hangup.Client(manager=manager, limits=hangup.Limits())
 
 
-def test_another_network(serve, client, manager):
+def test_a_network_change_closes_idle_connections(serve, client, manager):
     idle, busy = serve([forever(answer())]), serve(GATED)
     client.get(idle.url)
     blocked = Background(lambda: client.get(busy.url))

@@ -1,4 +1,4 @@
-"""Seeing connections, and closing them: by id, by origin, idle, all."""
+"""The list of connections, and closing them by id, by origin, if idle, or all."""
 
 import dataclasses
 import time
@@ -16,7 +16,7 @@ def states(manager):
     return [connection.state for connection in manager.connections()]
 
 
-def test_a_row_tells_everything(serve, client, manager):
+def test_a_row_of_the_list_has_every_fact(serve, client, manager):
     server = serve([forever(answer("hello"))])
     first = client.get(server.url)
     client.get(server.url)
@@ -113,7 +113,7 @@ def test_why_a_connection_was_closed(serve, client, manager):
     assert manager.why_closed(caught.value.connection) == "request timed out"
 
 
-def test_close_origin_leaves_others_alone(serve, client, manager):
+def test_close_origin_keeps_other_origins(serve, client, manager):
     one, two = serve([forever(answer())]), serve([forever(answer())])
     client.get(one.url)
     client.get(two.url)
@@ -124,7 +124,7 @@ def test_close_origin_leaves_others_alone(serve, client, manager):
         manager.close_origin("nonsense")
 
 
-def test_close_idle_leaves_what_is_in_use(serve, client, manager):
+def test_close_idle_keeps_connections_in_use(serve, client, manager):
     idle, busy = serve([forever(answer())]), serve(GATED)
     client.get(idle.url)
     blocked = Background(lambda: client.get(busy.url))

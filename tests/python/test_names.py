@@ -1,4 +1,4 @@
-"""Names: addresses by hand, a resolver of one's own, and dials ahead."""
+"""Address overrides, custom resolvers, and preconnect."""
 
 import gc
 import ipaddress
@@ -24,7 +24,7 @@ def at(host, server):
 
 
 @pytest.mark.parametrize("addresses", ["127.0.0.1", ["127.0.0.1"], ipaddress.ip_address("127.0.0.1"), ("::2", "127.0.0.1")])
-def test_an_address_by_hand(server, client, manager, addresses):
+def test_an_address_override(server, client, manager, addresses):
     manager.set_address("far.test", addresses)
     assert client.get(at("Far.Test", server)).text == "ok"
     manager.close_all()
@@ -34,12 +34,12 @@ def test_an_address_by_hand(server, client, manager, addresses):
 
 
 @pytest.mark.parametrize(("host", "addresses"), [("", "127.0.0.1"), ("a b", "127.0.0.1"), ("x.test", "localhost"), ("x.test", []), ("x.test", ""), ("x\0", "::1")])
-def test_what_is_no_name_or_no_address_is_refused(manager, host, addresses):
+def test_invalid_names_and_addresses_are_refused(manager, host, addresses):
     with pytest.raises(hangup.InvalidArgument):
         manager.set_address(host, addresses)
 
 
-def test_a_resolver_is_asked_once_a_minute(server):
+def test_a_resolvers_result_is_cached_for_a_minute(server):
     asked = []
 
     def resolver(host):
@@ -65,7 +65,7 @@ def test_a_resolver_is_asked_once_a_minute(server):
 @pytest.mark.parametrize(
     "found", ["127.0.0.1", ("127.0.0.1",), [ipaddress.ip_address("127.0.0.1")], iter(["127.0.0.1"]), {"127.0.0.1": 1}]
 )
-def test_what_a_resolver_may_answer(server, manager, client, found):
+def test_the_results_that_a_resolver_may_return(server, manager, client, found):
     manager.set_resolver(lambda host: found)
     assert client.get(at("far.test", server)).text == "ok"
 
@@ -86,7 +86,7 @@ def test_a_resolver_that_finds_nothing(manager, client):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("wrong", [lambda host: 1 / 0, lambda host: None, lambda host: ["nonsense"], lambda: [], lambda host: [7, "\0"]])
-def test_a_resolver_that_is_wrong_is_told_of(manager, client, wrong, monkeypatch):
+def test_an_invalid_result_of_a_resolver_is_an_error(manager, client, wrong, monkeypatch):
     import sys
 
     told = []
@@ -97,7 +97,7 @@ def test_a_resolver_that_is_wrong_is_told_of(manager, client, wrong, monkeypatch
     assert len(told) == 1 and issubclass(told[0], Exception)
 
 
-def test_who_is_cancelled_does_not_wait_for_a_resolver(server, client, manager):
+def test_a_cancelled_request_does_not_wait_for_a_resolver(server, client, manager):
     go, began = threading.Event(), threading.Event()
 
     def resolver(host):
@@ -138,7 +138,7 @@ def test_a_resolver_may_use_hangup_itself(server, client, manager):
     assert client.get(at("far.test", server)).text == "ok"
 
 
-def test_a_resolver_is_let_go_of(server):
+def test_a_resolver_is_released(server):
     class Resolver:
         def __call__(self, host):
             return ["127.0.0.1"]
@@ -157,8 +157,8 @@ def test_a_resolver_is_let_go_of(server):
     wait_until(lambda: gone[1]() is None)
 
 
-def test_resolvers_are_changed_while_they_are_asked(server):
-    """From many threads: no deadlock between the interpreter's lock and those of the library."""
+def test_resolvers_can_be_replaced_during_lookups(server):
+    """From many threads: there is no deadlock between the interpreter's lock and those of the library."""
     client = hangup.Client(limits=hangup.Limits())
 
     def work(number):
@@ -190,8 +190,8 @@ def test_a_resolver_in_a_forked_child(server):
 
 
 @pytest.mark.parametrize("nap", ["time.sleep(0.0005)", "pass", "time.sleep(60)"])
-def test_a_resolver_that_runs_does_not_hold_up_the_exit(nap):
-    """Nor does the interpreter's end hurt a thread of the library that is in it."""
+def test_a_running_resolver_does_not_delay_the_exit(nap):
+    """The end of the interpreter causes no crash in a thread of the library that runs the resolver."""
     for _ in range(3):
         python(
             f"""
@@ -211,7 +211,7 @@ def test_a_resolver_that_runs_does_not_hold_up_the_exit(nap):
         )
 
 
-def test_a_dial_ahead(serve, manager):
+def test_preconnect(serve, manager):
     server = serve([forever(answer())])
     client = hangup.Client(manager=manager, base_url=server.url)
     assert client.preconnect("/anything", 3) == 3
@@ -234,7 +234,7 @@ def test_a_dial_ahead(serve, manager):
         client.preconnect(server.url)
 
 
-def test_a_dial_ahead_has_the_clients_settings(serve, control, manager):
+def test_preconnect_uses_the_clients_settings(serve, control, manager):
     secure = serve([{"tls": "good"}, forever(answer("secret"))])
     url = secure.url.replace("http:", "https:").replace("127.0.0.1", "localhost")
     trusting = hangup.Client(manager=manager, verify=control.certs() / "ca.pem")

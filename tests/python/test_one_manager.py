@@ -84,7 +84,7 @@ def test_a_c_extension_sees_the_same(serve, extension, order):
 
 
 def test_a_copy_that_was_loaded_before_serves_python_too(tmp_path):
-    """Another file with the same SONAME, loaded for its own symbols only (RTLD_LOCAL)."""
+    """Another file with the same SONAME, loaded with RTLD_LOCAL."""
     copy = tmp_path / "libhangup.so.0"
     shutil.copy(hangup.get_library(), copy)
     python(
@@ -103,7 +103,7 @@ def test_a_copy_that_was_loaded_before_serves_python_too(tmp_path):
 
 
 def test_a_c_program_that_embeds_python_sees_the_same(serve, tmp_path):
-    """The program links a copy of its own, in another directory; there is one in the process all the same."""
+    """The program links a copy in another directory; the process still has only one."""
     if not sysconfig.get_config_var("Py_ENABLE_SHARED"):
         pytest.skip("this Python has no shared libpython to embed")
     server = serve([forever(answer())])

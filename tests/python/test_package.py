@@ -1,4 +1,4 @@
-"""What is shipped: declarations equal to the header, stubs equal to the module, every name documented."""
+"""The package: declarations equal the header, stubs equal the module, and every name is documented."""
 
 import ctypes
 import importlib.util
@@ -26,7 +26,7 @@ def load(name):
     return module
 
 
-def test_sys_rs_is_what_the_header_says():
+def test_sys_rs_matches_the_header():
     generator = load("generate_sys")
     header = generator.HEADER.read_text(encoding="utf-8")
     assert generator.OUTPUT.read_text(encoding="utf-8") == generator.generate(header), "run generate_sys.py"
@@ -89,8 +89,8 @@ PURGED = {
 
 
 @pytest.mark.parametrize("which", PURGED.values(), ids=PURGED)
-def test_what_is_imported_after_a_purge_is_the_same_package(which):
-    """Test runners purge sys.modules. A second copy of the classes would catch none of what is raised."""
+def test_an_import_after_a_purge_is_the_same_package(which):
+    """Test runners purge sys.modules. A second copy of the exception classes would catch no exception of the first."""
     python(
         f"""
         import asyncio, importlib, sys
@@ -131,7 +131,7 @@ def test_what_is_imported_after_a_purge_is_the_same_package(which):
 @pytest.mark.parametrize("isolated", [True, False])
 @pytest.mark.parametrize("main_first", [True, False])
 def test_a_sub_interpreter_gets_an_import_error(tmp_path, main_first, isolated):
-    """It says why, and the main interpreter is none the worse."""
+    """The error names the reason, and the main interpreter is not affected."""
     told = tmp_path / "told"
     ask = textwrap.dedent(
         f"""
@@ -172,7 +172,7 @@ def test_a_sub_interpreter_gets_an_import_error(tmp_path, main_first, isolated):
 
 @pytest.mark.parametrize("missing", [False, True])
 def test_a_library_that_is_too_old_is_an_import_error(tmp_path, missing):
-    """A libhangup.so.0 of another version is in the process first: with all functions, or without."""
+    """A libhangup.so.0 of another version was loaded before, with all functions or without some."""
     generator = load("generate_sys")
     header = generator.generate(generator.HEADER.read_text(encoding="utf-8"))
     names = [line.split("fn ")[1].split("(")[0] for line in header.splitlines() if line.startswith("    pub fn ")]

@@ -1,4 +1,4 @@
-"""Through a proxy, past it, and what a proxy may refuse."""
+"""Requests through a proxy, without it, and refusals of proxies."""
 
 import pickle
 
@@ -74,7 +74,7 @@ def test_socks(origin, start, manager, scheme):
 
 
 @pytest.mark.parametrize("status", [405, 407, 502])
-def test_a_proxy_that_refuses_says_why(secure, start, manager, status):
+def test_a_refusal_of_a_proxy_is_an_error_with_its_status(secure, start, manager, status):
     proxy = start(conduct={"refuse": {"status": status, "headers": [], "body": "<html>no</html>"}})
     client = hangup.Client(manager=manager, proxy=proxy.url, verify=False)
     with pytest.raises(hangup.ProxyFailed, match=str(status)) as caught:
@@ -85,7 +85,7 @@ def test_a_proxy_that_refuses_says_why(secure, start, manager, status):
     assert manager.connections() == []
 
 
-def test_credentials_that_are_wanted(origin, secure, start, manager):
+def test_credentials_that_a_proxy_requires(origin, secure, start, manager):
     proxy = start(credentials=["user", "pass"])
     client = hangup.Client(manager=manager, proxy=proxy.url, verify=False)
     with pytest.raises(hangup.ProxyFailed) as caught:
@@ -141,7 +141,7 @@ def test_the_environment_is_the_default(origin, start, monkeypatch):
 
 
 def test_the_environment_of_a_process(origin, start):
-    """As a user sets it, before the process begins; and the client behind `hangup.get`."""
+    """Set in the environment before the process starts; also for the client behind `hangup.get`."""
     proxy = start()
     program = "import hangup, sys; assert hangup.get(sys.argv[1]).text == 'from the origin'"
     python(program, origin.url, env={"ALL_PROXY": proxy.url})
@@ -150,7 +150,7 @@ def test_the_environment_of_a_process(origin, start):
     assert proxy.accepted == 1
 
 
-def test_what_is_no_proxy_is_refused(monkeypatch, origin):
+def test_invalid_proxies_are_refused(monkeypatch, origin):
     for wrong in ("ftp://x", "http://", "http://x\0y", "http://a b"):
         with pytest.raises(hangup.InvalidArgument):
             hangup.Client(proxy=wrong)
@@ -173,7 +173,7 @@ def test_other_credentials_are_another_connection(origin, start, manager):
     assert proxy.accepted == 3
 
 
-def test_a_proxy_that_is_not_there_is_named(origin, manager):
+def test_an_unreachable_proxy_is_named(origin, manager):
     with pytest.raises((hangup.ConnectError, hangup.ProxyFailed), match="127.0.0.1:1"):
         hangup.Client(manager=manager, proxy="http://127.0.0.1:1").get(origin.url)
 

@@ -1,4 +1,4 @@
-"""What a call does by itself: redirects are followed, and what a kept connection lost is sent again."""
+"""Redirects, and retries of requests that were lost on a reused connection."""
 
 import io
 import pickle
@@ -47,7 +47,7 @@ def test_a_response_without_redirects_has_no_history(server, client):
     assert r.history == [] and r.attempts == 1
 
 
-def test_redirects_are_handed_out_if_they_are_not_to_be_followed(server, manager):
+def test_redirects_are_returned_if_following_is_off(server, manager):
     follows, hands_out = hangup.Client(manager=manager), hangup.Client(manager=manager, follow_redirects=False)
     url = f"{server.url}twice"
     for r in (hands_out.get(url), follows.get(url, follow_redirects=False)):
@@ -76,7 +76,7 @@ def test_any_number_can_be_followed(serve, manager):
 
 
 @pytest.mark.parametrize("wrong", [-1, True, 1.5, "3"])
-def test_numbers_that_are_none_are_refused(wrong):
+def test_invalid_numbers_are_refused(wrong):
     with pytest.raises(hangup.InvalidArgument, match="max_redirects"):
         hangup.Client(max_redirects=wrong)
 
@@ -92,7 +92,7 @@ def test_numbers_that_are_none_are_refused(wrong):
         (308, "PUT", "PUT", b"body"),
     ],
 )
-def test_what_becomes_of_the_method_and_the_body(serve, client, status, method, then, body):
+def test_the_method_and_the_body_after_a_redirect(serve, client, status, method, then, body):
     server = serve([forever(by_path({"/": moved("/there", status), "*": [answer()]}))])
     r = client.request(method, server.url, content=None if method == "HEAD" else b"body")
     assert r.status_code == 200 and [head.split()[0] for head in server.heads()] == [method, then]
@@ -111,14 +111,14 @@ def test_a_body_that_cant_be_sent_again_is_a_clear_error(serve, client, content)
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "gopher://x/", "http:////x/", "http://"])
-def test_where_it_cant_be_followed_the_target_is_named(serve, client, target):
+def test_a_target_that_cant_be_followed_is_named(serve, client, target):
     server = serve([forever(by_path({"/": moved(target), "*": [answer()]}))])
     with pytest.raises(hangup.RedirectRefused) as caught:
         client.get(server.url)
     assert target in str(caught.value) and caught.value.http_status == 302
 
 
-def test_what_is_secret_stays_with_the_origin_that_it_was_meant_for(serve, manager):
+def test_private_headers_stay_with_their_origin(serve, manager):
     other = serve(paths())
     server = serve(paths(start=moved("/there"), away=moved(other.url)))
     client = hangup.Client(manager=manager, sensitive_headers=["X-Key"], headers={"X-Key": "sesame", "X-Open": "yes"})
@@ -150,7 +150,7 @@ BREAKS = [answer("hello"), HEAD]
     ("of_client", "of_request", "again"),
     [(True, None, True), (True, False, False), (False, None, False), (False, True, True)],
 )
-def test_what_a_kept_connection_lost_is_sent_again(serve, manager, of_client, of_request, again):
+def test_a_request_lost_on_a_reused_connection_is_retried(serve, manager, of_client, of_request, again):
     server = serve(BREAKS)
     client = hangup.Client(manager=manager, retries=of_client)
     assert client.get(server.url).attempts == 1
@@ -165,7 +165,7 @@ def test_what_a_kept_connection_lost_is_sent_again(serve, manager, of_client, of
     assert manager.stats().retried == again
 
 
-def test_a_post_is_not_sent_again(serve, client, manager):
+def test_a_post_is_not_retried(serve, client, manager):
     server = serve(BREAKS)
     client.get(server.url)
     with pytest.raises(hangup.PeerClosed) as caught:
@@ -176,7 +176,7 @@ def test_a_post_is_not_sent_again(serve, client, manager):
     assert (r.text, r.attempts) == ("hello", 2)
 
 
-def test_nothing_was_attempted_if_it_never_came_to_that(client):
+def test_a_request_refused_before_the_dial_has_no_attempts(client):
     with pytest.raises(hangup.ResolveError) as caught:
         client.get("http://nowhere.invalid/")
     assert caught.value.attempts in (0, 1)

@@ -21,7 +21,7 @@ BOTH_FORMS = True
 
 @pytest.fixture
 def echo(serve):
-    """A server that answers every request, and remembers it."""
+    """A server that answers every request and records it."""
     return serve([forever(HEAD, {"recv": "body"}, {"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"})])
 
 
@@ -90,7 +90,7 @@ def test_base_url_is_joined_by_one_slash(echo, manager):
     assert lines == ["/api/v1", "/api/v2", "/absolute"]
 
 
-def test_base_url_is_for_what_is_relative_only(echo, manager):
+def test_base_url_applies_to_relative_urls_only(echo, manager):
     client = hangup.Client(base_url=f"{echo.url}api", manager=manager)
     for url in ("login?next=http://a.test/", "users:find", "?a://b"):
         client.get(url)
@@ -128,7 +128,7 @@ def test_json_is_compact_utf8(echo, client):
     assert ("content-type", "application/json") in head(echo)[1]
 
 
-def test_json_refuses_what_is_no_json(client):
+def test_json_refuses_values_without_a_json_form(client):
     with pytest.raises(ValueError):
         client.post("http://127.0.0.1:1/", json=float("nan"))
 
@@ -165,12 +165,12 @@ def test_content_of_known_length(echo, client, content, sent):
 
 
 LARGE = 1_000_000
-"""More than what is copied."""
+"""More than the size that is copied."""
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, "text"])
-def test_large_content_is_sent_whole_and_again_and_let_go_of(serve, client, kind):
-    """Bytes are lent for as long as they are sent: also over a redirect that takes the body along, and by many at once."""
+def test_large_content_is_sent_repeatedly_and_released(serve, client, kind):
+    """Bytes are borrowed while they are sent: also over a redirect that repeats the body, and by concurrent requests."""
     moved = {"send": "HTTP/1.1 307 Moved\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"}
     ok = {"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}
     server = serve([HEAD, {"recv": "body"}, moved, HEAD, {"recv": "body"}, ok, forever(HEAD, {"recv": "body"}, ok)])
@@ -187,7 +187,7 @@ def test_large_content_is_sent_whole_and_again_and_let_go_of(serve, client, kind
 
 
 @pytest.mark.parametrize("script", [["rst"], [HEAD, "rst"], [HEAD, {"recv": {"bytes": 100}}, "rst"], [HEAD, "stall"]])
-def test_large_content_is_let_go_of_when_it_fails(serve, client, script):
+def test_large_content_is_released_after_a_failure(serve, client, script):
     server = serve(script)
     content = b"x" * 20 * LARGE
     before = sys.getrefcount(content)
@@ -200,8 +200,8 @@ def test_large_content_is_let_go_of_when_it_fails(serve, client, script):
     assert sys.getrefcount(content) == before
 
 
-def test_large_content_is_held_as_long_as_it_is_sent(serve, form):
-    """Its owner may forget it at once."""
+def test_large_content_is_held_while_it_is_sent(serve, form):
+    """The caller may drop its reference at once."""
     server = serve([HEAD, {"await": "go"}, {"recv": "body"}, {"send": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}])
     client = form()
     sending = Background(lambda: client.post(server.url, content=bytes(range(256)) * 40_000))
@@ -260,7 +260,7 @@ def test_a_file_is_sent_from_where_it_stands(echo, client, tmp_path):
 
 
 @pytest.mark.parametrize("module", ["gzip", "bz2", "lzma"])
-def test_a_file_that_decompresses_is_sent_decompressed_and_whole(echo, client, tmp_path, module):
+def test_a_decompressing_file_is_sent_decompressed(echo, client, tmp_path, module):
     module = pytest.importorskip(module)
     whole = b"line of text\n" * 100_000
     path = tmp_path / "compressed"
@@ -272,7 +272,7 @@ def test_a_file_that_decompresses_is_sent_decompressed_and_whole(echo, client, t
     assert ("transfer-encoding", "chunked") in head(echo)[1]
 
 
-def test_a_member_of_a_zip_file_is_sent_whole(echo, client, tmp_path):
+def test_a_member_of_a_zip_file_is_sent(echo, client, tmp_path):
     whole = b"line of text\n" * 100_000
     with zipfile.ZipFile(tmp_path / "zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("member", whole)
@@ -282,7 +282,7 @@ def test_a_member_of_a_zip_file_is_sent_whole(echo, client, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/proc/version", "/proc/filesystems", "/sys/kernel/mm/transparent_hugepage/enabled"])
-def test_a_file_whose_size_is_made_up_is_sent_as_it_reads(echo, client, path):
+def test_a_file_with_an_unreliable_size_is_sent_to_its_end(echo, client, path):
     if not os.path.exists(path):
         pytest.skip(f"no {path}")
     whole = pathlib.Path(path).read_bytes()
@@ -295,7 +295,7 @@ def test_a_file_whose_size_is_made_up_is_sent_as_it_reads(echo, client, path):
     assert echo.bodies() == [whole] * 3
 
 
-def test_a_sparse_file_and_a_pipe_are_sent_whole(echo, client, tmp_path):
+def test_a_sparse_file_and_a_pipe_are_sent(echo, client, tmp_path):
     path = tmp_path / "sparse"
     with path.open("wb") as file:
         file.truncate(300_000)
@@ -311,9 +311,9 @@ def test_a_sparse_file_and_a_pipe_are_sent_whole(echo, client, tmp_path):
     assert ("transfer-encoding", "chunked") in head(echo, 1)[1]
 
 
-def test_temporary_files_and_wrappers_of_files_say_their_length(echo, client):
+def test_temporary_files_and_wrappers_of_files_have_a_length(echo, client):
     class Wrapper:
-        """As what shows the progress of an upload: all but `read` is the file's."""
+        """Like a wrapper that shows the progress of an upload: everything but `read` is the file's."""
 
         def __init__(self, file):
             self.file = file
@@ -387,7 +387,7 @@ def test_a_request_has_one_body(client):
         client.post("http://127.0.0.1:1/", content=b"", json={})
 
 
-def test_raw_text_is_no_form(client):
+def test_text_is_not_accepted_as_a_form(client):
     with pytest.raises(TypeError, match="content="):
         client.post("http://127.0.0.1:1/", data="a=1")
 

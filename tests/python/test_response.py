@@ -1,4 +1,4 @@
-"""What comes back: the head, the body whole and in pieces, and what a pickle keeps."""
+"""Responses: the head, the body buffered and in pieces, and pickling."""
 
 import json
 import pickle
@@ -53,7 +53,7 @@ def test_header_bytes_are_utf8_or_latin1(serve, client):
     assert (r.headers["a"], r.headers["b"]) == ("ü", "ü")
 
 
-def test_the_body_whole(serve, client):
+def test_the_buffered_body(serve, client):
     r = client.get(serve([forever(answer("grüße", headers=[["Content-Type", "text/plain; charset=UTF-8"]]))]).url)
     assert r.content == "grüße".encode() and r.content is r.content is r.read()
     assert (r.text, r.encoding, r.is_closed) == ("grüße", "utf-8", True)
@@ -71,7 +71,7 @@ def test_the_body_whole(serve, client):
         ("nonsense;;;=", "61", "a"),
     ],
 )
-def test_text_is_decoded_as_the_server_says(serve, client, kind, data, text):
+def test_text_is_decoded_in_the_charset_of_the_response(serve, client, kind, data, text):
     length = len(data) // 2
     script = [HEAD, send(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"), {"send_hex": data}]
     r = client.get(serve(script).url)
@@ -82,7 +82,7 @@ def test_text_is_decoded_as_the_server_says(serve, client, kind, data, text):
         r.encoding = "nonsense"
 
 
-def test_a_body_that_is_no_json(serve, client):
+def test_a_body_that_is_not_json(serve, client):
     with pytest.raises(json.JSONDecodeError):
         client.get(serve([forever(answer("{"))]).url).json()
 
@@ -110,7 +110,7 @@ def test_raise_for_status(serve, client):
 # Streams.
 
 
-def test_a_stream_gives_pieces_as_they_come(serve, client):
+def test_a_stream_yields_pieces_as_they_arrive(serve, client):
     script = [HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none"), {"await": "go"}, send("two"), forever(answer())]
     server = serve(script)
     with client.stream("GET", server.url) as r:
@@ -121,7 +121,7 @@ def test_a_stream_gives_pieces_as_they_come(serve, client):
     assert client.get(server.url).reused
 
 
-def test_chunks_have_the_size_that_was_asked_for(serve, client):
+def test_chunks_have_the_requested_size(serve, client):
     server = serve(chunked("ab", "cdefg", "h"))
     with client.stream("GET", server.url) as r:
         assert list(r.iter_bytes(3)) == [b"abc", b"def", b"gh"]
@@ -141,7 +141,7 @@ def test_lines_end_in_any_of_three_ways(serve, client):
         assert list(r.iter_lines()) == ["a", "b", "", "c", "de"]
 
 
-def test_a_stream_can_be_read_whole(serve, client):
+def test_a_stream_can_be_read_to_its_end(serve, client):
     server = serve(chunked("one", "two"))
     with client.stream("GET", server.url) as r:
         assert r.read() == b"onetwo" == r.content
@@ -149,7 +149,7 @@ def test_a_stream_can_be_read_whole(serve, client):
     assert r.text == "onetwo"
 
 
-def test_a_begun_stream_cant_be_had_whole(serve, client):
+def test_a_stream_that_was_begun_has_no_content(serve, client):
     with client.stream("GET", serve(chunked("one", "two")).url) as r:
         next(r.iter_bytes(1))
         with pytest.raises(hangup.InvalidState, match="already taken"):
@@ -165,7 +165,7 @@ def test_read_is_bounded_by_at_most(serve, client, manager):
         assert len(r.read(at_most=100_000)) == 100_000
 
 
-def test_leaving_a_stream_early_hangs_up(serve, client, manager):
+def test_leaving_a_stream_early_closes_the_connection(serve, client, manager):
     server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"), "stall"])
     with client.stream("GET", server.url) as r:
         assert next(r.iter_bytes()) == b"abc"
@@ -173,7 +173,7 @@ def test_leaving_a_stream_early_hangs_up(serve, client, manager):
     assert manager.connections() == []
 
 
-def test_an_exception_in_the_block_hangs_up(serve, client):
+def test_an_exception_in_the_block_closes_the_connection(serve, client):
     server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"), "stall"])
     with pytest.raises(KeyError), client.stream("GET", server.url):
         raise KeyError
@@ -190,7 +190,7 @@ def test_reading_a_closed_stream_raises(serve, client):
             next(pieces)
 
 
-def test_a_polite_close_keeps_the_connection(serve, client, manager):
+def test_a_draining_close_keeps_the_connection(serve, client, manager):
     server = serve([forever(answer("x" * 1000))])
     with client.stream("GET", server.url) as r:
         r.close()
@@ -228,8 +228,8 @@ def test_an_unread_response_keeps_its_head_in_a_pickle(serve, client):
 
 
 @pytest.mark.parametrize("how", ["get", "stream", "pieces", "async get", "async stream"])
-def test_a_body_that_was_read_is_held_once(serve, how):
-    """In the library until it is asked for, and then as bytes."""
+def test_a_body_that_was_read_is_stored_once(serve, how):
+    """The body is stored in the library until it is read, and then as bytes."""
     size = 64_000_000
     server = serve([HEAD, send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"), {"fill": {"bytes": size}}, "stall"])
     python(

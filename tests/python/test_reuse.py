@@ -18,7 +18,7 @@ def test_a_connection_is_kept(serve, client, manager):
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_without_body_keeps_it(serve, client, status):
+def test_a_response_without_a_body_keeps_the_connection(serve, client, status):
     server = serve([forever(HEAD, send(f"HTTP/1.1 {status} No Body\r\n\r\n"))])
     for _ in range(20):
         client.get(server.url)
@@ -26,7 +26,7 @@ def test_an_answer_without_body_keeps_it(serve, client, status):
     assert server.accepted == 1
 
 
-def test_close_is_a_short_connection(serve, client, manager):
+def test_close_makes_a_short_connection(serve, client, manager):
     server = serve([forever(answer())])
     client.get(server.url, connection="close")
     assert server.heads()[0].lower().count("connection: close") == 1
@@ -75,7 +75,7 @@ def test_two_at_once_are_two_connections(serve, client):
     assert len({call.ended().value.connection for call in both}) == 2 == server.accepted
 
 
-def test_a_client_is_for_many_threads(serve, client, manager):
+def test_a_client_can_be_used_by_many_threads(serve, client, manager):
     server = serve([forever(answer("x" * 1000))])
 
     def work():

@@ -1,4 +1,4 @@
-"""Each clock alone: the exception, the phase, the limit, and when it fired."""
+"""Each timeout alone: the exception, the phase, the timeout that it names, and its time."""
 
 import builtins
 import itertools
@@ -16,14 +16,14 @@ from testserver import HEAD, answer, forever, send
 BOTH_FORMS = True
 
 AT = 0.15
-"""When the clocks of these tests run out."""
+"""The timeout of these tests, in seconds."""
 LATE = 0.1
 """How late a loaded machine may be."""
 
 
 @pytest.fixture
 def expect(client):
-    """Runs a call that must time out, and compares."""
+    """Runs a call that must time out, and checks the exception."""
 
     def check(call, kind, phase, limit):
         begin = time.monotonic()
@@ -103,7 +103,7 @@ def test_write(serve, client, expect):
     )
 
 
-def test_the_clients_limit_is_the_default_and_the_requests_goes_before_it(serve, manager, form, expect):
+def test_the_timeout_of_a_request_takes_precedence_over_the_clients(serve, manager, form, expect):
     server = serve([HEAD, "stall"])
     client = form(manager=manager, timeout=hangup.Timeout(head=AT, total=60))
     expect(lambda: client.get(server.url), hangup.ReadTimeout, "head", "head")
@@ -113,7 +113,7 @@ def test_the_clients_limit_is_the_default_and_the_requests_goes_before_it(serve,
     )
 
 
-def test_a_limit_that_did_not_fire_leaves_no_trace(serve, client):
+def test_a_timeout_that_did_not_expire_has_no_effect(serve, client):
     server = serve([forever(answer())])
     for _ in range(3):
         client.get(server.url, timeout=5)
@@ -125,7 +125,7 @@ def test_a_limit_that_did_not_fire_leaves_no_trace(serve, client):
 
 
 @pytest.mark.parametrize("value", [0, -1, 0.0, math.nan, math.inf, True, "5", timedelta(0), [1], 1e300])
-def test_what_is_no_duration_is_refused_and_none_is_named(client, value):
+def test_an_invalid_duration_is_refused_and_the_message_names_none(client, value):
     for call in (
         lambda: hangup.Timeout(value),
         lambda: hangup.Timeout(read=value),

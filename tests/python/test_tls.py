@@ -1,4 +1,4 @@
-"""Whom a client trusts, and who it says it is."""
+"""Trusted roots and client certificates."""
 
 import pathlib
 
@@ -54,7 +54,7 @@ def test_the_systems_roots_do_not_know_the_test(secure, client):
         client.get(https(secure()))
 
 
-def test_verify_false_believes_anybody_and_shares_no_connection(secure, certs, manager):
+def test_verify_false_accepts_any_certificate_and_shares_no_connection(secure, certs, manager):
     server = secure()
     hangup.Client(manager=manager, verify=False).get(https(server))
     assert not trusting(certs, manager).get(https(server)).reused
@@ -72,7 +72,7 @@ def test_a_client_certificate(secure, certs, manager):
         trusting(certs, manager).get(https(server))
 
 
-def test_what_can_not_be_trusted_is_an_error(certs, tmp_path):
+def test_invalid_certificate_files_are_errors(certs, tmp_path):
     with pytest.raises(hangup.SystemFailure):
         hangup.Client(verify=tmp_path / "missing.pem")
     with pytest.raises(hangup.InvalidArgument):

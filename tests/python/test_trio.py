@@ -55,7 +55,7 @@ def test_a_stream(serve, manager):
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_who_is_cancelled_hangs_up(serve, manager, whole):
+def test_a_cancelled_task_closes_its_connection(serve, manager, whole):
     server = serve([HEAD, BEGUN, "stall"])
 
     async def main():
@@ -80,8 +80,8 @@ def test_who_is_cancelled_hangs_up(serve, manager, whole):
 
 
 @pytest.mark.parametrize("first", ["answer", "cancel"])
-def test_an_answer_and_a_cancel_in_one_turn_leave_nothing_open(serve, manager, first):
-    """Whichever is first, and however long the exceptions are kept."""
+def test_a_response_and_a_cancel_in_one_turn_leave_no_connection_open(serve, manager, first):
+    """Regardless of which is first and of how long the exceptions are stored."""
     server = serve(*[[HEAD, {"await": f"go {turn}"}, BEGUN, "stall"] for turn in range(3)])
     manager.limit(per_origin=1)
     kept = []
@@ -130,7 +130,7 @@ def test_an_async_body_needs_asyncio():
     trio.run(main)
 
 
-def test_the_end_of_a_run_leaves_nothing(serve, manager):
+def test_the_end_of_a_run_leaks_nothing(serve, manager):
     server = serve([forever(answer("hello"))])
     client = hangup.AsyncClient(manager=manager)
     ports = []

@@ -1,4 +1,4 @@
-"""Servers behind a Unix-domain socket."""
+"""Servers at a Unix-domain socket."""
 
 import hangup
 import pytest
@@ -15,7 +15,7 @@ def server(serve):
     return serve([forever({"echo_head": True})], unix=True)
 
 
-def test_a_socket_is_asked_as_localhost_and_its_connection_kept(server, manager):
+def test_a_request_to_a_socket_has_localhost_as_host_and_keeps_its_connection(server, manager):
     url = url_of(server.path)
     client = hangup.Client(manager=manager, base_url=url, proxy="http://127.0.0.1:1")
     r = client.get("/a/b", params={"c": "d"})
@@ -35,7 +35,7 @@ def test_a_stream_an_upload_and_a_cancel(serve, client):
     assert caught.value.phase == "head" and server.ended() is not None
 
 
-def test_a_path_that_nobody_listens_on(client):
+def test_a_path_without_a_listener(client):
     with pytest.raises(hangup.ConnectError, match="no%2Fsuch.sock"):
         client.get("http+unix://%2Fno%2Fsuch.sock/")
 

@@ -78,7 +78,7 @@ class Control:
         return Server(self, self.ask("start", script=script, **options))
 
     def black_hole(self) -> Server:
-        """A port that never answers a connect."""
+        """A port on which a connect never completes."""
         return Server(self, self.ask("black_hole"))
 
     def addresses(self, *places: tuple[str, object]) -> list[Server]:
@@ -100,7 +100,7 @@ class Control:
         return Socks(self, self.ask("socks", **options))
 
     def origins(self, count: int, body: str = "ok") -> Origins:
-        """So many ports that answer every request with this body."""
+        """That many ports, each of which answers every request with this body."""
         return Origins(self, self.ask("origins", count=count, body=body))
 
     def certs(self) -> Path:
@@ -137,11 +137,11 @@ class Server:
         assert self._ask("wait_connections", count=count, timeout_ms=round(seconds * 1000))["reached"]
 
     def wait_open(self, count: int = 0, seconds: float = 10) -> None:
-        """Until exactly so many connections have not ended."""
+        """Waits until exactly that many connections are open."""
         assert self._ask("wait_open", count=count, timeout_ms=round(seconds * 1000))["reached"]
 
     def ended(self, connection: int = 0, seconds: float = 10) -> str | None:
-        """How a connection ended: "fin", "rst" or "by_server"; None if it did not."""
+        """How a connection ended: "fin", "rst" or "by_server"; None if it is open."""
         arguments = {"connection": connection, "timeout_ms": round(seconds * 1000)}
         return self._ask("wait_ended", **arguments)["ended"]
 
@@ -179,7 +179,7 @@ class Proxy(Server):
 
     @property
     def tunnels(self) -> list[str]:
-        """Where the tunnels lead that were opened: "host:port"."""
+        """The targets of the tunnels that were opened: "host:port"."""
         return self._ask("tunnels")["opened"]
 
     @property
@@ -217,7 +217,7 @@ class Origins:
         return self._control.ask("connections", id=self._id)
 
     def wait_open(self, count: int = 0, seconds: float = 10) -> None:
-        """Until exactly so many connections are open."""
+        """Waits until exactly that many connections are open."""
         arguments = {"count": count, "timeout_ms": round(seconds * 1000)}
         assert self._control.ask("wait_open", id=self._id, **arguments)["reached"]
 
