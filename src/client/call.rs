@@ -207,9 +207,10 @@ impl Call<'_> {
         let Received { head, body } = received;
         let most = self.config.decode.then_some(self.config.max_codings);
         let content = Content::begin(body, &head, most)?;
-        let mut response = Response::new(self.manager, content, head, hop.target, history);
+        let mut response =
+            Response::new(self.manager.spawner(), content, head, hop.target, history);
         if let Some(at_most) = self.request.buffer_body {
-            response.body().fetch(at_most).map_err(|error| self.in_body(error))?;
+            response.body().fill_buffer(at_most).map_err(|error| self.in_body(error))?;
         }
         Ok(response)
     }

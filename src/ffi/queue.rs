@@ -271,7 +271,7 @@ impl Completed {
         };
         let lent = match self.what {
             What::Response(outcome) => outcome.map(|response| {
-                let data = response.at_hand().map(borrowed);
+                let data = response.buffered().map(borrowed);
                 row.response = hangup_response::begin(response);
                 data
             }),

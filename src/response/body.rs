@@ -1,67 +1,87 @@
-//! The body of a response: on its way, here already, or lent to a read that was submitted.
+//! The body of a response: still arriving, buffered, or taken by a read that was submitted.
 //!
-//! It does not matter where the response was begun: whoever reads waits in the way of its own task.
+//! It does not matter how the request was sent: a read waits as its own thread or task does.
 
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 
-use super::read_async::{Piece, ReadFuture};
+use super::piece::Piece;
 use crate::error::Error;
 use crate::http::Timings;
 use crate::http::decode::Content;
 use crate::http::exchange::ExchangeShared;
-use crate::manager::Manager;
 use crate::process::fork_generation;
 use crate::runtime::Spawner;
 use crate::vocabulary::{CloseMode, Kind, Phase, Sent};
 
-/// The body as a stream. Threads: one at a time.
+/// The body of a response, as a stream.
+///
+/// Create: [`Response::body`](crate::Response::body) or [`Response::into_parts`](crate::Response::into_parts). Dropped
+/// before its end, it closes the connection. Threads: one at a time; a [`CloseHandle`] ends it from any other.
 pub struct ResponseBody {
-    place: Place,
-    /// All of it, if the request asked for that.
-    whole: Option<Whole>,
+    state: State,
+    /// All of it, if the request had it buffered.
+    buffer: Option<Buffer>,
     exchange: Arc<ExchangeShared>,
     spawner: Arc<Spawner>,
-    /// What the next submitted read makes room for: a body that comes in drops needs little.
+    /// How many bytes the next submitted read allocates: a body that arrives in small pieces needs few.
     room: usize,
 }
 
-/// Where what is to be read from is.
-enum Place {
-    Here(Content),
-    /// With a submitted read of this process.
-    Lent(u32),
-    /// With a submitted read that nobody waits for any more, or lost with it.
-    Gone,
+/// Where the content is that reads are made from.
+enum State {
+    Open(Content),
+    /// Taken by a submitted read, in the process with this fork generation.
+    Reading(u32),
+    /// Closed while a submitted read had it, or lost with that read.
+    Closed,
 }
 
-/// A body that came before its response was handed out, and how far it was read.
-struct Whole {
+/// A body that arrived before its response was returned, and how far it was read.
+struct Buffer {
     bytes: Vec<u8>,
     read: usize,
 }
 
-/// Ends a response from any thread, while another one is blocked in a read.
+/// Closes a response from any thread, also while another thread is blocked in a read.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// let mut response = hangup::Client::default().get("https://example.org/stream", None)?;
+/// let handle = response.close_handle();
+/// std::thread::spawn(move || {
+///     std::thread::sleep(Duration::from_secs(10));
+///     handle.close();
+/// });
+/// let outcome = response.read_all(1 << 30); // after ten seconds: Kind::Closed
+/// # outcome.map(drop)
+/// ```
+///
+/// Threads: any thread at any time.
 #[derive(Clone, Debug)]
 pub struct CloseHandle(Arc<ExchangeShared>);
 
 impl ResponseBody {
-    pub(super) fn new(manager: &Arc<Manager>, content: Content) -> Self {
+    pub(super) fn new(spawner: &Arc<Spawner>, content: Content) -> Self {
         let exchange = Arc::clone(content.body().shared());
-        let spawner = Arc::clone(manager.spawner());
-        Self { place: Place::Here(content), whole: None, exchange, spawner, room: FIRST_ROOM }
+        let spawner = Arc::clone(spawner);
+        Self { state: State::Open(content), buffer: None, exchange, spawner, room: FIRST_ROOM }
     }
 
     /// Reads a piece; 0 is the end.
     ///
     /// # Errors
-    /// Any [`Kind`]; [`Kind::InvalidState`] while a submitted read is under way.
+    /// Any [`Kind`]; [`Kind::InvalidState`] while a submitted read is under way; [`Kind::InvalidArgument`] for
+    /// an empty buffer.
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
         if into.is_empty() {
             return Err(no_room("a buffer"));
         }
-        let Here { content, whole } = self.here()?;
-        match whole {
-            Some(whole) => Ok(whole.read(into)),
+        let Source { content, buffer } = self.source()?;
+        match buffer {
+            Some(buffer) => Ok(buffer.read(into)),
             None => content.read(into),
         }
     }
@@ -71,50 +91,46 @@ impl ResponseBody {
     /// # Errors
     /// Any [`Kind`]; [`Kind::TooLarge`] if there is more.
     pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
-        let Here { content, whole } = self.here()?;
-        match whole {
-            Some(whole) => whole.take(at_most).ok_or_else(|| too_large(content, at_most)),
+        let Source { content, buffer } = self.source()?;
+        match buffer {
+            Some(buffer) => buffer.take(at_most).ok_or_else(|| too_large(content, at_most)),
             None => read_to_end(content, at_most),
         }
     }
 
-    /// The next piece as a future; see [`Response::read_async`](super::Response::read_async).
-    pub fn read_async(&mut self, at_most: usize) -> ReadFuture<'_> {
-        ReadFuture::begin(self, at_most)
-    }
-
-    /// Closes it early. A submitted read that is under way ends with [`Kind::Closed`].
+    /// Closes it before its end, as [`Response::close`](crate::Response::close) does. A submitted read that is under
+    /// way ends with [`Kind::Closed`].
     pub fn close(&mut self, how: CloseMode) {
-        match (&mut self.place, how) {
-            (Place::Here(content), CloseMode::Graceful) => content.body_mut().close_gracefully(),
-            (Place::Here(content), CloseMode::Now) => content.body_mut().close(),
-            (Place::Lent(_), _) => {
-                self.place = Place::Gone;
+        match (&mut self.state, how) {
+            (State::Open(content), CloseMode::Graceful) => content.body_mut().close_gracefully(),
+            (State::Open(content), CloseMode::Now) => content.body_mut().close(),
+            (State::Reading(_), _) => {
+                self.state = State::Closed;
                 self.exchange.close();
             }
-            (Place::Gone, _) => {}
+            (State::Closed, _) => {}
         }
     }
 
-    /// What ends it from another thread.
+    /// A handle that closes it from any thread.
     pub fn close_handle(&self) -> CloseHandle {
         CloseHandle(Arc::clone(&self.exchange))
     }
 
-    /// Waits for all of it, at most so many bytes; reading hands it out without waiting then.
-    pub(crate) fn fetch(&mut self, at_most: usize) -> Result<(), Error> {
+    /// Waits for all of it, at most so many bytes, and keeps it: reads don't wait then.
+    pub(crate) fn fill_buffer(&mut self, at_most: usize) -> Result<(), Error> {
         let bytes = self.read_all(at_most)?;
-        self.whole = Some(Whole { bytes, read: 0 });
+        self.buffer = Some(Buffer { bytes, read: 0 });
         Ok(())
     }
 
-    /// What of it is here already and was not read: all that is left, if the request asked for that.
-    pub(crate) fn at_hand(&self) -> Option<&[u8]> {
-        self.whole.as_ref().map(|whole| &whole.bytes[whole.read..])
+    /// The part that is in memory already and was not read: all that is left, if it was buffered.
+    pub(crate) fn buffered(&self) -> Option<&[u8]> {
+        self.buffer.as_ref().map(|buffer| &buffer.bytes[buffer.read..])
     }
 
-    /// Begins a submitted read of at most so many bytes. `done` is called once, with what
-    /// [`finish_read`](Self::finish_read) wants. After an error it is not called.
+    /// Begins a submitted read of at most so many bytes. `done` is called once, with the piece that
+    /// [`finish_read`](Self::finish_read) takes. If this fails, it is not called.
     pub(crate) fn begin_read(
         &mut self,
         at_most: usize,
@@ -123,18 +139,18 @@ impl ResponseBody {
         if at_most == 0 {
             return Err(no_room("a piece"));
         }
-        self.here()?;
+        self.source()?;
         let room = at_most.min(self.room);
-        let Place::Here(mut content) =
-            std::mem::replace(&mut self.place, Place::Lent(fork_generation()))
+        let State::Open(mut content) =
+            std::mem::replace(&mut self.state, State::Reading(fork_generation()))
         else {
             return Ok(());
         };
-        if let Some(whole) = &mut self.whole {
-            let bytes = whole.piece(at_most.min(LARGEST_PIECE));
+        if let Some(buffer) = &mut self.buffer {
+            let bytes = buffer.piece(at_most.min(MAX_PIECE));
             done(Piece::new(content, Ok(bytes)));
         } else if content.body().is_over() {
-            // There is nothing to wait for.
+            // At the end there is nothing to wait for.
             let bytes = piece(&mut content, room);
             done(Piece::new(content, bytes));
         } else {
@@ -148,62 +164,73 @@ impl ResponseBody {
         Ok(())
     }
 
-    /// Ends a submitted read: from here on others may read.
+    /// Ends a submitted read: from here on other reads may begin.
     pub(crate) fn finish_read(&mut self, piece: Piece) -> Result<Vec<u8>, Error> {
-        if !matches!(self.place, Place::Lent(_)) {
+        if !matches!(self.state, State::Reading(_)) {
             return Err(piece.closed_error());
         }
         let (content, outcome) = piece.into_parts();
-        // As much again and more after a full one; it is held while the read waits.
+        // The room is allocated while the read waits: four times as much after a full piece, half after small
+        // ones.
         self.room = match &outcome {
-            Ok(bytes) if bytes.len() >= self.room => (self.room * 4).min(LARGEST_PIECE),
+            Ok(bytes) if bytes.len() >= self.room => (self.room * 4).min(MAX_PIECE),
             Ok(bytes) if bytes.len() < self.room / 8 => (self.room / 2).max(FIRST_ROOM),
             _ => self.room,
         };
-        self.place = content.map_or(Place::Gone, Place::Here);
+        self.state = content.map_or(State::Closed, State::Open);
         outcome
     }
 
-    fn here(&mut self) -> Result<Here<'_>, Error> {
-        match &mut self.place {
-            Place::Here(content) => Ok(Here { content, whole: self.whole.as_mut() }),
-            Place::Lent(process) if *process != fork_generation() => Err(Error::new(
+    fn source(&mut self) -> Result<Source<'_>, Error> {
+        match &mut self.state {
+            State::Open(content) => Ok(Source { content, buffer: self.buffer.as_mut() }),
+            State::Reading(process) if *process != fork_generation() => Err(Error::new(
                 Kind::Forked,
                 "this response is read by the parent of this process; send a new request",
             )),
-            Place::Lent(_) => Err(Error::new(
+            State::Reading(_) => Err(Error::new(
                 Kind::InvalidState,
                 "a submitted read of this response is under way; take its outcome first",
             )),
-            Place::Gone => {
+            State::Closed => {
                 Err(Error::new(Kind::InvalidState, "the response was closed before its body ended"))
             }
         }
     }
 }
 
-/// A body that can be read.
-struct Here<'a> {
+/// What a body is read from.
+struct Source<'a> {
     content: &'a mut Content,
-    whole: Option<&'a mut Whole>,
+    buffer: Option<&'a mut Buffer>,
 }
 
-impl std::fmt::Debug for ResponseBody {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").finish_non_exhaustive()
     }
 }
 
+/// Reads the body. The inner error is an [`Error`].
+impl io::Read for ResponseBody {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        Ok(Self::read(self, into)?)
+    }
+}
+
 impl Drop for ResponseBody {
-    /// Who reads has a share of the exchange, and ends with it.
+    /// Ends a submitted read, which has the content. Dropping the content ends all others.
     fn drop(&mut self) {
-        if matches!(self.place, Place::Lent(process) if process == fork_generation()) {
+        if matches!(self.state, State::Reading(process) if process == fork_generation()) {
             self.exchange.close();
         }
     }
 }
 
-impl Whole {
+impl Buffer {
     fn read(&mut self, into: &mut [u8]) -> usize {
         let rest = &self.bytes[self.read..];
         let size = rest.len().min(into.len());
@@ -231,7 +258,8 @@ impl Whole {
 }
 
 impl CloseHandle {
-    /// Ends it; a read that is blocked answers [`Kind::Closed`]. After the end it does nothing.
+    /// Closes the response: a read that is blocked fails with [`Kind::Closed`]. After the end of the body it does
+    /// nothing.
     pub fn close(&self) {
         self.0.close();
     }
@@ -242,7 +270,7 @@ impl CloseHandle {
     }
 }
 
-/// What one read gives, at most so many bytes.
+/// Reads one piece of at most so many bytes.
 fn piece(content: &mut Content, room: usize) -> Result<Vec<u8>, Error> {
     let left = content.left().and_then(|left| usize::try_from(left).ok());
     let room = room.min(left.unwrap_or(usize::MAX)).max(1);
@@ -262,17 +290,17 @@ fn read_to_end(content: &mut Content, at_most: usize) -> Result<Vec<u8>, Error> 
         return Err(too_large(content, at_most));
     }
     let mut whole = Vec::new();
-    // Address space is not memory: this is touched step by step as well.
-    let _ = whole.try_reserve_exact(expected.unwrap_or(0).min(LARGEST_RESERVE));
-    // A length that the peer made up must not make us allocate: it is believed step by step.
-    let mut step = expected.unwrap_or(FIRST_STEP).clamp(1, LARGEST_STEP);
+    // This reserves address space; the pages are touched, and become memory, step by step.
+    let _ = whole.try_reserve_exact(expected.unwrap_or(0).min(MAX_RESERVE));
+    // A false Content-Length must not make us allocate: memory grows with what arrives.
+    let mut step = expected.unwrap_or(FIRST_STEP).clamp(1, MAX_STEP);
     loop {
         let end = whole.len();
         if content.is_over() {
             return content.read(&mut [0]).map(|_| whole);
         }
         if end == at_most || expected == Some(end) {
-            // Full: one byte more tells whether that was all.
+            // Full: reading one more byte shows whether that was all.
             return match content.read(&mut [0])? {
                 0 => Ok(whole),
                 _ => Err(too_large(content, at_most)),
@@ -289,7 +317,7 @@ fn read_to_end(content: &mut Content, at_most: usize) -> Result<Vec<u8>, Error> 
                 got => filled += got,
             }
         }
-        step = whole.len().clamp(FIRST_STEP, LARGEST_STEP);
+        step = whole.len().clamp(FIRST_STEP, MAX_STEP);
     }
 }
 
@@ -309,9 +337,9 @@ fn no_room(what: &str) -> Error {
 }
 
 const FIRST_STEP: usize = 8 * 1024;
-const LARGEST_STEP: usize = 8 * 1024 * 1024;
-const LARGEST_RESERVE: usize = 256 * 1024 * 1024;
-/// What a submitted read makes room for, at first.
+const MAX_STEP: usize = 8 * 1024 * 1024;
+const MAX_RESERVE: usize = 256 * 1024 * 1024;
+/// How many bytes a submitted read allocates at first.
 const FIRST_ROOM: usize = 4 * 1024;
-/// What it makes room for at most: a socket rarely has more to give at once.
-const LARGEST_PIECE: usize = 64 * 1024;
+/// How many it allocates at most: a socket rarely has more at once.
+const MAX_PIECE: usize = 64 * 1024;

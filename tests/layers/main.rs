@@ -44,7 +44,6 @@ const UPWARD: &[(&str, &str, &str)] = &[];
 const IN_A_CIRCLE: &[(&str, &str)] = &[
     ("client", "the parts read the configuration in the parent"),
     ("ffi", "one handle's file reads another one's structures"),
-    ("response", "a read in the background belongs to the body"),
     ("runtime", "the parts use the parent's types, and fibers the event loop"),
 ];
 

@@ -326,3 +326,22 @@ fn a_head_that_never_ends_is_bounded_in_bytes_and_time(form: Form) {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_gone(client.manager(), server.port());
 }
+
+#[test]
+fn a_body_can_be_read_through_std_io_read() {
+    let server = answering_each(&[
+        vec![Step::send(SHORT)],
+        vec![Step::send(&SHORT[..SHORT.len() - 1]), Step::Close],
+    ]);
+    let client = hangup::Client::default();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut client.get(&server.url("/"), None).unwrap(), &mut text)
+        .unwrap();
+    assert_eq!(text, "hello");
+    client.manager().close_idle(Duration::ZERO);
+    let mut response = client.get(&server.url("/"), None).unwrap();
+    let error = std::io::copy(&mut response, &mut std::io::sink()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    assert_eq!(inner.map(Error::kind), Some(Kind::PeerClosed));
+}
