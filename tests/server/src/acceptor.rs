@@ -1,7 +1,7 @@
-//! A listener with a thread for each connection, and an end to all of them.
+//! A listener with a thread for each connection, and a way to end all of them.
 //!
 //! All servers but `Origins` share it. It promises that `stop` returns with every thread joined and
-//! every socket closed, and that nothing outlives the server's life span even if nobody stops it.
+//! every socket closed, and that everything ends with the server's life span even without `stop`.
 
 use crate::latch::{Latch, entry, poll};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -54,7 +54,7 @@ impl Acceptor {
         self.addr.expect("this server listens on a Unix-domain socket")
     }
 
-    /// Closes the listener and every connection, and waits until that is done. Twice is harmless.
+    /// Closes the listener and every connection, and waits until that is done. Idempotent.
     pub(crate) fn stop(&mut self) {
         self.stop.set();
         if let Some(thread) = self.thread.take() {
@@ -116,7 +116,7 @@ fn accept_loop(listener: Socket, bounds: Bounds, stop: &Arc<Latch>, serve: Arc<S
         if threads.len() >= MAX_LIVE {
             continue;
         }
-        // Before the last connection says a word, so that who hears from it finds the port closed.
+        // Before the last connection writes a byte, so that its peer then finds the port closed.
         if index + 1 >= bounds.accepts {
             listener = None;
         }

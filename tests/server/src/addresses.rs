@@ -1,5 +1,5 @@
-//! One port on several addresses of loopback, each with a behaviour of its own: what a name with
-//! several addresses leads to, for tests of happy eyeballs.
+//! One port on several addresses of loopback, each with a behaviour of its own: the addresses of
+//! one name, for tests of happy eyeballs.
 
 use crate::black_hole::BlackHole;
 use crate::script::Script;
@@ -16,7 +16,7 @@ pub struct Addresses {
     places: Vec<(SocketAddr, Place)>,
 }
 
-/// What an address is to do with connects. In JSON: `{"serves":[[..]]}`, `"refuses"`, `"silent"`.
+/// How an address treats connects. In JSON: `{"serves":[[..]]}`, `"refuses"`, `"silent"`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Manner {
@@ -39,7 +39,7 @@ pub enum Place {
     BlackHole(BlackHole),
 }
 
-/// A port on which nothing listens and on which nobody else can. Ends when dropped.
+/// A port on which nothing listens, reserved so that no other process can. Released when dropped.
 #[derive(Debug)]
 pub struct Reserved {
     _socket: Socket,
@@ -47,7 +47,7 @@ pub struct Reserved {
 
 impl Addresses {
     /// Opens one free port on all these addresses: `Addresses::open(&[("::1", Manner::Silent),
-    /// ("127.0.0.1", Manner::Serves(script))])`. An address that is none is `InvalidInput`.
+    /// ("127.0.0.1", Manner::Serves(script))])`. An invalid address is `InvalidInput`.
     pub fn open(wanted: &[(&str, Manner)]) -> io::Result<Addresses> {
         let parsed: io::Result<Vec<(IpAddr, &Manner)>> =
             wanted.iter().map(|(ip, manner)| Ok((address(ip)?, manner))).collect();
@@ -104,8 +104,8 @@ impl Addresses {
 }
 
 fn address(text: &str) -> io::Result<IpAddr> {
-    let told = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("no address: {text}"));
-    text.parse().map_err(told)
+    let invalid = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("no address: {text}"));
+    text.parse().map_err(invalid)
 }
 
 /// Makes what is wanted at an address; port 0 picks a free one.
@@ -129,5 +129,5 @@ fn place(at: SocketAddr, manner: &Manner) -> io::Result<(SocketAddr, Place)> {
     })
 }
 
-/// Ports that are tried before the caller hears that none is free on all addresses.
+/// How many ports are tried before the error that none is free on all addresses.
 const ATTEMPTS: usize = 20;

@@ -1,7 +1,7 @@
 //! The frame around one accepted connection: from its entry in the ledger to its end there.
 //!
-//! What is said in between is the affair of a script, a proxy or a SOCKS server. That a test sees
-//! who hung up, and sees it only after the socket is gone, is decided here for all of them.
+//! The bytes in between belong to a script, a proxy or a SOCKS server. This file records for all of them
+//! which side closed, and does so only after the socket is closed.
 
 use crate::latch::Latch;
 use crate::ledger::{Ended, Ledger};
@@ -56,7 +56,7 @@ fn note(halt: &Halt, index: usize, wire: &Wire, ledger: &Ledger) {
         Halt::PeerFin => ledger.note_end(index, Ended::Fin),
         Halt::PeerRst => ledger.note_end(index, Ended::Rst),
         Halt::PartnerGone => {
-            // Another wire's wait saw it; this one can tell how it was.
+            // The wait of another wire saw the close; this wire can find out which kind it was.
             if let Some(halt) = wire.peer_end(Duration::ZERO) {
                 note(&halt, index, wire, ledger);
             }
@@ -79,7 +79,7 @@ fn leave(mut wire: Wire, way_out: WayOut) {
         WayOut::Reset => wire.reset(),
         WayOut::Truncate => wire.close(),
         WayOut::Close => {
-            // A peer that is gone needs no goodbye.
+            // A peer that has closed gets no close_notify.
             let _ = wire.close_notify();
             wire.close();
         }

@@ -22,13 +22,13 @@ use std::{fs, io};
 pub enum Certificate {
     /// For localhost, 127.0.0.1 and ::1, under the test CA.
     Good,
-    /// Like `Good`, but its time was over in 2021.
+    /// Like `Good`, but it expired in 2021.
     Expired,
     /// Under the test CA, for `elsewhere.invalid`.
     WrongHost,
-    /// For localhost, signed by nobody but itself.
+    /// For localhost, self-signed.
     SelfSigned,
-    /// For localhost, under a CA that is in nobody's list.
+    /// For localhost, under a CA that no client trusts.
     UnknownRoot,
     /// `Good`, and the client must show a certificate under the client CA.
     ClientAuth,

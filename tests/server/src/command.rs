@@ -1,4 +1,4 @@
-//! The commands of the control protocol as they are read; `control` documents and obeys them.
+//! The commands of the control protocol as they are parsed; `control` documents and executes them.
 
 use crate::{Certificate, Manner, ProxyOptions, Script, SocksOptions};
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! One connection's script, run step by step in the connection's own thread.
 //!
-//! Writes into the ledger what came; how the connection ends is told to `attend`.
+//! Records the received bytes in the ledger. Returns to `attend` how the connection ends.
 
 use crate::attend::{WayOut, attend};
 use crate::certs::certs;
@@ -101,7 +101,7 @@ impl Runner<'_> {
         let read = message::read_head_bytes(self.wire);
         self.ledger.record(self.index, |record| record.awaits_head = false);
         let (head, bytes) = read.inspect_err(|_| {
-            // What came of it, for a test that looks at a request cut short.
+            // The received part, for a test of a truncated request.
             let part = self.wire.inbox().to_vec();
             self.note(&part);
         })?;

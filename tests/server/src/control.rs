@@ -130,7 +130,7 @@ impl Room {
             Command::Start { script, tls, ipv6, ip, port, unix, life_ms } => {
                 let life = life_ms.map_or(Options::default().life, Duration::from_millis);
                 let options = Options { ipv6, ip, port, unix, tls, life };
-                let server = Server::start_with(options, script).map_err(told)?;
+                let server = Server::start_with(options, script).map_err(message_of)?;
                 Ok(self.serve(server))
             }
             Command::Release { id, name } => {
@@ -191,7 +191,7 @@ impl Room {
                 _ => Err(format!("no SOCKS server has id {id}")),
             },
             Command::BlackHole {} => {
-                let hole = BlackHole::try_new().map_err(told)?;
+                let hole = BlackHole::try_new().map_err(message_of)?;
                 let (port, url) = (hole.port(), hole.url("/"));
                 let id = self.keep(Thing::BlackHole(hole));
                 Ok(json!({ "id": id, "port": port, "url": url }))
@@ -199,17 +199,17 @@ impl Room {
             Command::Open { id, script } => self.open(id, script),
             Command::Addresses { places } => self.addresses(&places),
             Command::Proxy(options) => {
-                let it = Proxy::start_with(options).map_err(told)?;
+                let it = Proxy::start_with(options).map_err(message_of)?;
                 let (port, url) = (it.port(), it.url());
                 Ok(json!({ "id": self.keep(Thing::Proxy(it)), "port": port, "url": url }))
             }
             Command::Socks(options) => {
-                let it = Socks::start_with(options).map_err(told)?;
+                let it = Socks::start_with(options).map_err(message_of)?;
                 let (port, url) = (it.port(), it.url("socks5"));
                 Ok(json!({ "id": self.keep(Thing::Socks(it)), "port": port, "url": url }))
             }
             Command::Origins { count, body } => {
-                let it = Origins::open(count, &body).map_err(told)?;
+                let it = Origins::open(count, &body).map_err(message_of)?;
                 let (ports, got) = (it.ports().to_vec(), it.descriptors());
                 let id = self.keep(Thing::Origins(it));
                 Ok(json!({ "id": id, "ports": ports, "descriptors": got }))
@@ -221,7 +221,7 @@ impl Room {
                 Ok(json!({ "id": id, "http_port": http, "https_port": https, "ca": ca }))
             }
             Command::Demo {} => {
-                let it = DemoServer::start_on(0, 0).map_err(told)?;
+                let it = DemoServer::start_on(0, 0).map_err(message_of)?;
                 let (http, https, ca) = (it.http_port(), it.https_port(), it.ca_path());
                 let id = self.keep(Thing::Demo { _it: it });
                 Ok(json!({ "id": id, "http_port": http, "https_port": https, "ca": ca }))
@@ -253,7 +253,7 @@ impl Room {
     fn addresses(&mut self, places: &[(String, Manner)]) -> Result<Value, String> {
         let wanted: Vec<(&str, Manner)> =
             places.iter().map(|(ip, manner)| (ip.as_str(), manner.clone())).collect();
-        let addresses = Addresses::open(&wanted).map_err(told)?;
+        let addresses = Addresses::open(&wanted).map_err(message_of)?;
         let port = addresses.port();
         let mut kept = Vec::new();
         for (addr, place) in addresses.into_places() {
@@ -293,7 +293,7 @@ impl Room {
                 return Err(format!("no black hole has id {id}"));
             }
         };
-        let server = hole.open(script).map_err(told)?;
+        let server = hole.open(script).map_err(message_of)?;
         let (port, url) = (server.port(), server.url("/"));
         self.things.insert(id, Thing::Server(server));
         Ok(json!({ "id": id, "port": port, "url": url }))
@@ -303,8 +303,8 @@ impl Room {
         let scratch = match self.certs.take() {
             Some(scratch) => scratch,
             None => {
-                let scratch = Scratch::new().map_err(told)?;
-                certs().write_to(scratch.path()).map_err(told)?;
+                let scratch = Scratch::new().map_err(message_of)?;
+                certs().write_to(scratch.path()).map_err(message_of)?;
                 scratch
             }
         };
@@ -343,6 +343,6 @@ fn name(how: Ended) -> &'static str {
     }
 }
 
-fn told(error: io::Error) -> String {
+fn message_of(error: io::Error) -> String {
     error.to_string()
 }

@@ -1,7 +1,7 @@
 //! The corpus: cases about bytes on the wire, one notation for the Rust, C and Python runners.
 //!
 //! A case is a request, the server's script and what a caller must see. This file knows the
-//! notation and loads it; it judges nothing.
+//! notation and loads it; it checks no outcome.
 
 use crate::script::Script;
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 pub struct Case {
     /// Unique; begins with the behaviour.
     pub name: String,
-    /// The entry in BEHAVIOURS that it tests, such as `W1`.
+    /// The code in `tests/BEHAVIOURS.md` that it tests, such as `W1`.
     pub behaviour: String,
-    /// Why it is expected so, where that is not plain.
+    /// The reason for the expected outcome, where it is not obvious.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// What the caller does.
@@ -45,8 +45,8 @@ pub struct CaseRequest {
     pub body: Option<String>,
 }
 
-/// What a caller must see. Absent or null: not looked at. With `repeat`, everything speaks of the
-/// *last* request, `bodies` of each; all requests before the last must be HANGUP_OK.
+/// What a caller must see. Absent or null: not checked. With `repeat`, every field describes the
+/// *last* request, `bodies` each one; all requests before the last must be HANGUP_OK.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
@@ -64,10 +64,10 @@ pub struct Expect {
     /// The whole body of each request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bodies: Option<Vec<String>>,
-    /// Response header fields that must be there, names in lower case.
+    /// Response header fields that must be present, names in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
-    /// Trailer fields that must be there, names in lower case.
+    /// Trailer fields that must be present, names in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trailers: Vec<(String, String)>,
     /// The 1xx statuses seen before the response, in order.
@@ -96,17 +96,17 @@ impl Default for CaseRequest {
 /// Loads every case of every `*.json` in a directory, by file name and then in the order of the
 /// file.
 pub fn load(dir: &Path) -> Result<Vec<Case>, String> {
-    let told = |path: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let named = |path: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let mut files: Vec<PathBuf> = fs::read_dir(dir)
-        .map_err(|e| told(dir, &e))?
+        .map_err(|e| named(dir, &e))?
         .filter_map(|item| item.ok().map(|item| item.path()))
         .filter(|path| path.extension().is_some_and(|ext| ext == "json"))
         .collect();
     files.sort();
     let mut cases: Vec<Case> = Vec::new();
     for file in files {
-        let text = fs::read_to_string(&file).map_err(|e| told(&file, &e))?;
-        let group: Vec<Case> = serde_json::from_str(&text).map_err(|e| told(&file, &e))?;
+        let text = fs::read_to_string(&file).map_err(|e| named(&file, &e))?;
+        let group: Vec<Case> = serde_json::from_str(&text).map_err(|e| named(&file, &e))?;
         cases.extend(group);
     }
     check(&cases)?;
@@ -135,7 +135,7 @@ pub fn line(case: &Case, url: &str) -> String {
     fields.join("\t")
 }
 
-/// The mistakes that the notation allows and no runner should have to notice.
+/// Checks for the mistakes that the notation allows, so that no runner has to.
 fn check(cases: &[Case]) -> Result<(), String> {
     let mut names = HashSet::new();
     for case in cases {

@@ -1,4 +1,4 @@
-//! A server that behaves as its URLs say, for `make demo` and for whoever tries hangup by hand.
+//! A server whose URLs select its behaviour, for `make demo` and for manual experiments.
 //!
 //! Unlike a scripted server it does not know what will be asked. Plain and TLS side by side,
 //! keep-alive.
@@ -214,7 +214,7 @@ fn parameter(query: &str, name: &str) -> Option<u64> {
     })
 }
 
-/// Longer than anybody looks at a demo, short enough to leave nothing running over night.
+/// Long enough for a demonstration, short enough to leave nothing running over night.
 const LIFE: Duration = Duration::from_secs(600);
 
 /// What `/echo` gives back of a body.

@@ -1,4 +1,4 @@
-//! What this process holds open, as the kernel tells it: for tests that claim "no descriptor left".
+//! The descriptors and sockets of this process, as the kernel reports them, for tests that assert that none is left.
 //!
 //! Reads /proc only, but for the limit. Counts are of the whole process, so a test that compares them must not run
 //! beside others.

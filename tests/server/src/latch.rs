@@ -20,7 +20,7 @@ impl Latch {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the descriptor is fresh, valid and owned by nobody else.
+        // SAFETY: the descriptor is new and valid, and nothing else owns it.
         Ok(Latch(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 

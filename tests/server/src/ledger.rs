@@ -1,6 +1,6 @@
 //! What happened on a server's connections, for the test that watches.
 //!
-//! Connection threads write, tests read and wait; all of it is behind one lock and one condition
+//! Connection threads write, tests read and wait; one lock protects all of it, with one condition
 //! variable, since nothing here is ever busy. Knows neither scripts nor protocols: proxies and SOCKS
 //! servers keep the same books.
 
@@ -18,7 +18,7 @@ pub enum Ended {
     Fin,
     /// The peer reset it; Linux does that too when a socket is closed over unread bytes.
     Rst,
-    /// The server did: its script said so or ended, or the server was stopped.
+    /// The server did: its script closed or ended, or the server was stopped.
     ByServer,
 }
 
@@ -83,7 +83,7 @@ impl Ledger {
         self.wait_until(timeout, |s| s.open() == count)
     }
 
-    /// Waits until `count` request heads were received in all, on whatever connections.
+    /// Waits until `count` request heads were received in all, on any connections.
     pub fn wait_heads(&self, count: usize, timeout: Duration) -> bool {
         self.wait_until(timeout, |s| s.order.len() >= count)
     }
@@ -106,7 +106,7 @@ impl Ledger {
         })
     }
 
-    /// Waits for the end of a connection: who ended it, and when that was seen here. A connection
+    /// Waits for the end of a connection. Returns which side ended it, and when that was seen. A connection
     /// that was not accepted yet is waited for as well.
     pub fn wait_ended(&self, connection: usize, timeout: Duration) -> Option<(Ended, Instant)> {
         self.wait(timeout, |s| s.connections.get(connection).and_then(|record| record.ended))
@@ -198,7 +198,7 @@ impl Ledger {
         self.record(index, |record| record.socket = None);
     }
 
-    /// Changes connection `index` and wakes who waits.
+    /// Changes connection `index` and wakes the waiting threads.
     pub(crate) fn record(&self, index: usize, change: impl FnOnce(&mut Record)) {
         self.write(|state| state.connections.get_mut(index).map_or((), change));
     }
@@ -225,7 +225,7 @@ impl Ledger {
         self.write(|state| *state.marks.entry(name.to_owned()).or_default() += 1);
     }
 
-    /// The barrier of this name, made by whoever asks first.
+    /// The barrier of this name, made by the first call.
     pub(crate) fn latch(&self, name: &str) -> io::Result<Arc<Latch>> {
         let mut state = self.lock();
         if let Some(latch) = state.latches.get(name) {

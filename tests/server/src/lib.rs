@@ -3,18 +3,34 @@
 //! ```text
 //! Script (JSON) ──> Server ──> acceptor ──> one thread per connection ──> connection: runs the steps
 //!                     │                                                     │
-//!                  a test asks: heads, ended, marks   <── ledger <──────────┘ wire: socket, TLS, poll(2)
+//!             a test reads: heads, ended, marks   <── ledger <──────────────┘ wire: socket, TLS, poll(2)
 //! ```
 //!
-//! `Proxy` and `Socks` stand beside `Server` on the same acceptor, ledger and wire; a `relay` is the
-//! inside of their tunnels. `BlackHole` and `Addresses` are about connecting only. `Origins` is for
-//! numbers for which a thread per connection is too much.
+//! A script has a list of [`Step`]s for each connection, in the order in which connections are accepted:
+//!
+//! | Steps | Effect |
+//! |---|---|
+//! | `recv` (head, body, eof, bytes), `by_path` | reads a request; chooses steps by its target |
+//! | `answer`, `echo_head` | reads a request and sends a well-formed response |
+//! | `send`, `send_hex`, `fill`, `drip`, `urgent`, `cork` | sends bytes: text, binary, repeated, slowly, as urgent data, together |
+//! | `tls`, `tickets`, `close_notify`, `truncate` | a handshake; session tickets; the ends of TLS |
+//! | `sleep_ms`, `stall`, `await`, `mark` | lets time pass; waits for the test; wakes the test |
+//! | `fin`, `rst`, `close` | half-closes, resets or closes the connection |
+//! | `repeat` | repeats steps, a number of times or without end |
+//!
+//! [`Then`] says what happens to connections without a list of their own: they repeat the last list, or are closed or
+//! refused. [`Options`] choose where a server listens (an address, a port, a Unix-domain socket), whether every
+//! connection begins with TLS, and how long the server lives.
+//!
+//! `Proxy` and `Socks` use the same acceptor, ledger and wire as `Server`; a `relay` is the
+//! inside of their tunnels. `BlackHole` and `Addresses` are for tests of connecting. `Origins` serves
+//! more connections than can have a thread each.
 //!
 //! Invariants:
 //! - No thread sleeps or waits except in poll(2) together with the server's stop latch, so everything stops
 //!   within milliseconds; and while a connection waits, it sees its peer's FIN or RST at once.
-//! - Everything is bounded: a server's life, its connections, what it remembers, what a request may weigh.
-//! - Nothing here knows hangup: the server is the other side.
+//! - Everything is bounded: a server's life, its connections, what it records, the size of a request.
+//! - Nothing here knows hangup.
 //!
 //! Start reading at [`Script`] to write a test, at `connection.rs` to add a step. The binary
 //! `hangup-testserver` offers all of it to tests in other languages.

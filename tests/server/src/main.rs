@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
-        ["control"] => control::run(io::stdin().lock(), io::stdout().lock()).map_err(told),
+        ["control"] => control::run(io::stdin().lock(), io::stdout().lock()).map_err(message_of),
         ["corpus", dir] => serve_corpus(dir, ""),
         ["corpus", dir, "--only", prefix] => serve_corpus(dir, prefix),
         ["demo", options @ ..] => serve_demo(options),
@@ -36,7 +36,7 @@ fn serve_corpus(dir: &str, prefix: &str) -> Result<(), String> {
     let mut lines = String::new();
     for case in cases.into_iter().filter(|case| case.name.starts_with(prefix)) {
         let options = Options { life: LIFE, ..Options::default() };
-        let server = Server::start_with(options, case.script.clone()).map_err(told)?;
+        let server = Server::start_with(options, case.script.clone()).map_err(message_of)?;
         lines.push_str(&corpus::line(&case, &server.url(&case.request.path)));
         lines.push('\n');
         servers.push(server);
@@ -58,7 +58,7 @@ fn serve_demo(options: &[&str]) -> Result<(), String> {
             _ => return Err(USAGE.to_owned()),
         }
     }
-    let demo = DemoServer::start_on(http, https).map_err(told)?;
+    let demo = DemoServer::start_on(http, https).map_err(message_of)?;
     let (plain, secure) = (demo.http_url(""), demo.https_url(""));
     print(&format!("{plain}\n{secure}\n{}\n", demo.ca_path().display()))?;
     wait_for_stdin();
@@ -67,7 +67,7 @@ fn serve_demo(options: &[&str]) -> Result<(), String> {
 
 fn print(text: &str) -> Result<(), String> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(told)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(message_of)
 }
 
 /// Returns when stdin is closed or the life of the servers is over.
@@ -81,7 +81,7 @@ fn wait_for_stdin() {
     let _ = wait.recv_timeout(LIFE);
 }
 
-fn told(error: io::Error) -> String {
+fn message_of(error: io::Error) -> String {
     error.to_string()
 }
 

@@ -157,7 +157,7 @@ pub(crate) fn response(answer: &Answer, method: &str) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The usual phrase, or one that says that there is none.
+/// The usual reason phrase, or `Unnamed`.
 pub(crate) fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",

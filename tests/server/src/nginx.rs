@@ -19,12 +19,12 @@ use std::{fs, io};
 /// and with the process if that dies first.
 ///
 /// Paths: `/small` (3 bytes), `/1mb`, `/100mb` (zeros), `/empty` (204), `/head` (200 with no body),
-/// `/gzip` (1 MB of text, chunked and gzipped for who accepts that), `/echo` (the request line).
+/// `/gzip` (1 MB of text, chunked, and gzipped if the client accepts that), `/echo` (the request line).
 #[derive(Debug)]
 pub struct Nginx {
     http: u16,
     https: u16,
-    /// Closing it tells the keeper to kill nginx.
+    /// Closing it makes the keeper kill nginx.
     life: Option<Sender<()>>,
     keeper: Option<JoinHandle<()>>,
     scratch: Scratch,
@@ -44,7 +44,7 @@ impl Nginx {
             .find(|path| Path::new(path).exists())
             .ok_or("install nginx: apt-get install nginx-light")?;
         let mut last = String::new();
-        // Between finding a free port and nginx's bind somebody else may take it.
+        // Another process may take the port before nginx binds it.
         for _ in 0..3 {
             match Nginx::attempt(binary) {
                 Ok(nginx) => return Ok(nginx),
@@ -80,10 +80,10 @@ impl Nginx {
     }
 
     fn attempt(binary: &str) -> Result<Nginx, String> {
-        let told = |e: io::Error| format!("nginx: {e}");
-        let scratch = Scratch::new().map_err(told)?;
-        let (http, https) = free_ports().map_err(told)?;
-        prepare(scratch.path(), http, https).map_err(told)?;
+        let named = |e: io::Error| format!("nginx: {e}");
+        let scratch = Scratch::new().map_err(named)?;
+        let (http, https) = free_ports().map_err(named)?;
+        prepare(scratch.path(), http, https).map_err(named)?;
 
         let (life, end) = mpsc::channel();
         let (ready, up) = mpsc::channel();
@@ -94,7 +94,7 @@ impl Nginx {
         let keeper = thread::Builder::new()
             .name("testserver-nginx".to_owned())
             .spawn(move || keep(command, http, https, &ready, &end))
-            .map_err(told)?;
+            .map_err(named)?;
         let nginx = Nginx { http, https, life: Some(life), keeper: Some(keeper), scratch };
         match up.recv() {
             Ok(Ok(())) => Ok(nginx),

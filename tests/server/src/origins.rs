@@ -288,7 +288,7 @@ impl Visitor {
         }
         self.skip = head.header("content-length").and_then(|n| n.parse().ok()).unwrap_or(0);
         let bytes = if head.method() == "HEAD" { &answer.1 } else { &answer.0 };
-        // Before the client can know of it.
+        // Before the client can observe it.
         counts.lock().requests += 1;
         // Short enough for an empty buffer; a peer that does not read what it asked for is dropped.
         if self.socket.write(bytes)? < bytes.len() {
@@ -308,7 +308,7 @@ impl Epoll {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the descriptor is fresh, valid and owned by nobody else.
+        // SAFETY: the descriptor is new and valid, and nothing else owns it.
         Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 

@@ -55,7 +55,7 @@ pub enum Conduct {
     /// Its work.
     #[default]
     Forward,
-    /// Answers so, in HTML or whatever, and then closes if the answer says `Connection: close`.
+    /// Sends this response, and then closes if it has `Connection: close`.
     Refuse(Answer),
     /// Does nothing more from here on, until the client closes.
     Silent(ProxyStep),
@@ -212,7 +212,7 @@ impl Visit<'_> {
                 return Ok(WayOut::Close);
             }
         };
-        // Before the client can know of it.
+        // Before the client can observe it.
         self.ledger.record(self.index, |record| record.tunnel = Some(head.target().to_owned()));
         let extra = match &self.options.conduct {
             Conduct::Extra(text) => text,

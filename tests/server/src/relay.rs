@@ -8,7 +8,7 @@ use crate::latch::{entry, poll};
 use crate::ledger::{Ended, Ledger};
 use crate::wire::{Halt, Wire};
 
-/// Runs until both sides have ended, and answers how the client's connection is to be closed. Notes
+/// Runs until both sides have ended, and returns how the client's connection is to be closed. Records
 /// the client's FIN in the ledger when it comes.
 pub(crate) fn relay(
     client: &mut Wire,
@@ -75,7 +75,7 @@ struct Side<'a> {
     /// Its end of stream was read.
     ended: bool,
     /// The other side's end of stream was passed on to it.
-    told: bool,
+    fin_sent: bool,
     /// The other side has ended: after the bytes below comes a FIN.
     closing: bool,
     /// What the other side sent, as it goes on this side's wire.
@@ -84,10 +84,10 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn new(wire: &'a mut Wire) -> Side<'a> {
-        Side { wire, ready: false, ended: false, told: false, closing: false, out: Vec::new() }
+        Side { wire, ready: false, ended: false, fin_sent: false, closing: false, out: Vec::new() }
     }
 
-    /// Moves what is here to the other side's buffer. True when this was the end of it.
+    /// Moves the buffered bytes to the other side's buffer. True at the end of the stream.
     fn pump(&mut self, to: &mut Side<'_>) -> Result<bool, Halt> {
         if !self.ready || self.ended || !to.has_room() {
             return Ok(false);
@@ -101,15 +101,15 @@ impl<'a> Side<'a> {
         }
         self.ended = true;
         to.closing = true;
-        to.out.extend(to.wire.goodbye()?);
+        to.out.extend(to.wire.close_notify_bytes()?);
         Ok(true)
     }
 
     fn push(&mut self) -> Result<(), Halt> {
         self.wire.try_write(&mut self.out)?;
-        if self.closing && self.out.is_empty() && !self.told {
+        if self.closing && self.out.is_empty() && !self.fin_sent {
             self.wire.fin();
-            self.told = true;
+            self.fin_sent = true;
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl<'a> Side<'a> {
     }
 
     fn over(&self) -> bool {
-        self.ended && self.told
+        self.ended && self.fin_sent
     }
 
     fn entry(&self, may_read: bool) -> libc::pollfd {
@@ -127,7 +127,7 @@ impl<'a> Side<'a> {
         let writing = if self.out.is_empty() { 0 } else { libc::POLLOUT };
         let wanted = reading | writing;
         // poll(2) reports a hang-up whether wanted or not, and after both FINs it always is one.
-        let fd = if wanted == 0 && (self.ended || self.told) { -1 } else { self.wire.fd() };
+        let fd = if wanted == 0 && (self.ended || self.fin_sent) { -1 } else { self.wire.fd() };
         entry(fd, wanted)
     }
 }

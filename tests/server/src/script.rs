@@ -33,7 +33,7 @@ pub enum Then {
 }
 
 /// One thing a server does on a connection. After the last step the connection is closed in good
-/// order. A peer that closes ends the script at whatever step it is, except at `{"recv":"eof"}`.
+/// order. A peer that closes ends the script at any step, except at `{"recv":"eof"}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
@@ -84,7 +84,7 @@ pub enum Step {
     /// `{"tls":"good"}`: a TLS handshake with this certificate. A peer that refuses it ends the
     /// script.
     Tls(Certificate),
-    /// `"close_notify"`: says goodbye in TLS and keeps TCP open.
+    /// `"close_notify"`: sends close_notify and keeps TCP open.
     CloseNotify,
     /// `"truncate"`: ends TCP with a FIN and without close_notify.
     Truncate,
@@ -100,7 +100,7 @@ pub enum Step {
         steps: Vec<Step>,
     },
     /// `{"echo_head":true}`: reads a request and answers 200 with its head as the body. `false`
-    /// does the same, says `Connection: close` and closes.
+    /// does the same, with `Connection: close`, and closes.
     EchoHead(bool),
     /// `{"answer":{"status":200,"headers":[["k","v"]],"body":"ok"}}`: reads a request with its body
     /// and sends a well-formed response with a Content-Length, without the body if the request was
@@ -108,7 +108,7 @@ pub enum Step {
     Answer(Answer),
     /// `{"by_path":{"/a":[..],"/b":[..],"*":[..]}}`: looks at the next request head and runs the
     /// steps of its target, with or without the query; `*` is for all others, which otherwise get a
-    /// 404. The head is left unread: the steps read it as all steps do, with `answer` or `recv`.
+    /// 404. The head is left unread: the steps read it with `answer` or `recv`.
     ByPath(BTreeMap<String, Vec<Step>>),
 }
 

@@ -14,9 +14,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A server on loopback that does what its script says. Begins with `start`, can be watched (by the
+/// A server on loopback that runs its script. Begins with `start`, can be observed (by the
 /// methods of its [`Ledger`]) and released meanwhile, ends with `stop`, when dropped, or when its
-/// life is over (two minutes unless told otherwise), with every connection closed within some
+/// life is over (two minutes by default), with every connection closed within some
 /// milliseconds. All methods from any thread.
 #[derive(Debug)]
 pub struct Server {

@@ -1,6 +1,6 @@
 //! A SOCKS5 server on loopback (RFC 1928, RFC 1929), or what one can do wrong.
 //!
-//! Records what each client asked for, so that a test can tell a name (socks5h) from an address
+//! Records the requests of each client, so that a test can distinguish a name (socks5h) from an address
 //! (socks5). Knows hosts by its table only.
 
 use crate::acceptor::{Acceptor, Bounds, listen};
@@ -75,7 +75,7 @@ pub enum SocksStep {
     Credentials,
     /// The client's request.
     Request,
-    /// When the tunnel is open and the client was told so. Has no version to be wrong.
+    /// After the tunnel was opened and the client was informed. There is no version that could be wrong.
     Tunnel,
 }
 
@@ -161,7 +161,7 @@ impl Socks {
     }
 
     /// What clients asked for, in the order in which their greetings came. An entry is there, and
-    /// fills up, before the server answers what it tells of.
+    /// fills up, before the server sends the reply that it describes.
     pub fn asked(&self) -> Vec<SocksRequest> {
         self.asked.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -205,7 +205,7 @@ impl Visit<'_> {
             self.reply(client, CONNECTION_REFUSED)?;
             return Ok(WayOut::Close);
         };
-        // Before the client can know of it.
+        // Before the client can observe it.
         let target = format!("{host}:{port}");
         self.ledger.record(self.index, |record| record.tunnel = Some(target));
         self.reply(client, SUCCEEDED)?;

@@ -43,7 +43,7 @@ pub(crate) struct Wire {
     socket: Socket,
     tls: Option<Box<ServerConnection>>,
     stop: Arc<Latch>,
-    /// The socket for whose sake this one is open: a proxy's client.
+    /// The socket of the proxy's client that this connection serves.
     partner: Option<RawFd>,
     /// Plain bytes that were read and not yet taken.
     inbox: Vec<u8>,
@@ -166,19 +166,19 @@ impl Wire {
     }
 
     /// Lets time pass until an instant (`None`: for ever) or until a latch is set, without reading:
-    /// what the peer sends meanwhile stays in the kernel and in the end blocks it.
+    /// what the peer sends meanwhile stays in the kernel, until its buffers are full.
     pub(crate) fn idle(&self, until: Option<Instant>, latch: Option<&Latch>) -> Result<Woke, Halt> {
         self.wait(0, until, latch)
     }
 
-    /// Says goodbye in TLS and keeps TCP open. Nothing on a plain connection.
+    /// Sends close_notify and keeps TCP open. Does nothing on a plain connection.
     pub(crate) fn close_notify(&mut self) -> Result<(), Halt> {
-        let bytes = self.goodbye()?;
+        let bytes = self.close_notify_bytes()?;
         self.send_plain(&bytes)
     }
 
     /// The bytes of that.
-    pub(crate) fn goodbye(&mut self) -> Result<Vec<u8>, Halt> {
+    pub(crate) fn close_notify_bytes(&mut self) -> Result<Vec<u8>, Halt> {
         let Some(tls) = &mut self.tls else {
             return Ok(Vec::new());
         };
@@ -209,7 +209,7 @@ impl Wire {
         let _ = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
     }
 
-    /// Waits up to `limit` for the peer's close and says which it was.
+    /// Waits up to `limit` for the peer's close and returns which kind it was.
     pub(crate) fn peer_end(&self, limit: Duration) -> Option<Halt> {
         self.wait(libc::POLLRDHUP, Some(Instant::now() + limit), None).err()
     }
@@ -250,7 +250,7 @@ impl Wire {
             let Some(tls) = &mut self.tls else {
                 return Ok(None);
             };
-            // The TLS machine is empty now, so poll(2) will tell of the rest.
+            // The TLS machine is empty now, so poll(2) reports further bytes.
             if all >= PLENTY {
                 return Ok(Some(all));
             }
@@ -324,7 +324,7 @@ impl Wire {
             }
             self.flush_tls(tls)?;
             match self.read_tls(tls, &mut Vec::new()) {
-                // rustls has seen the end of TCP and tells it through the reader.
+                // rustls has seen the end of TCP, and its reader returns it.
                 Ok(()) | Err(Halt::PeerFin) => {}
                 Err(other) => return Err(other),
             }
@@ -346,7 +346,7 @@ impl Wire {
             got
         };
         if let Err(e) = tls.process_new_packets() {
-            // The alert that says why.
+            // The alert with the reason.
             let _ = self.flush_tls(tls);
             return Err(Halt::Broken(e.to_string()));
         }

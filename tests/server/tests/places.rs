@@ -1,5 +1,5 @@
 //! Where servers listen, and how many at once: chosen addresses, Unix-domain sockets, one port on
-//! several addresses, very many origins; and what the ledger tells of connections side by side.
+//! several addresses, very many origins; and what the ledger records of concurrent connections.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
@@ -16,7 +16,7 @@ fn connect(addr: std::net::SocketAddr) -> TcpStream {
     tcp
 }
 
-/// One exchange on a connection; the answer's end tells that it is complete.
+/// One exchange on a connection; the response is complete when it has this end.
 fn ask(stream: &mut (impl Read + Write), line: &str, end: &str) -> String {
     // One write: small ones would wait for each other's ACKs.
     let request = format!("{line} HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -120,7 +120,7 @@ fn the_ledger_tells_how_many_were_open_at_once() {
 }
 
 #[test]
-fn heads_are_told_in_the_order_of_their_arrival() {
+fn heads_are_listed_in_the_order_of_their_arrival() {
     let server = Server::start(Script::answering("in"));
     let mut two = [connect(server.addr()), connect(server.addr())];
     assert!(server.wait_connections(2, SOON));

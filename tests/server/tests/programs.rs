@@ -36,7 +36,7 @@ fn nginx_serves_and_goes() {
 }
 
 #[test]
-fn the_demo_does_what_its_paths_say() {
+fn the_demo_behaves_as_its_paths_select() {
     let demo = DemoServer::start();
     let body =
         |target: &str| get(demo.http_port(), target).split_once("\r\n\r\n").unwrap().1.to_owned();

@@ -214,13 +214,13 @@ fn credentials_are_asked_for() {
 }
 
 #[test]
-fn a_proxy_misbehaves_as_told() {
+fn a_proxy_misbehaves_as_configured() {
     let server = Server::start(Script::answering("in"));
     let to = server.addr().to_string();
     let connect_with = |conduct| {
         let proxy = proxy(conduct, Hosts::new());
         let mut tcp = connect(proxy.addr());
-        // Fails if the proxy has closed already, as it may have been told.
+        // Fails if the proxy has closed already, as its conduct may require.
         let _ = tcp.write_all(format!("CONNECT {to} HTTP/1.1\r\n\r\n").as_bytes());
         (proxy, tcp)
     };
@@ -257,7 +257,7 @@ fn a_proxy_misbehaves_as_told() {
 }
 
 #[test]
-fn what_is_not_known_or_not_there_is_a_502() {
+fn an_unknown_or_unreachable_host_is_a_502() {
     let nobody = Addresses::open(&[("127.0.0.1", Manner::Refuses)]).unwrap();
     let hosts = [("origin.test".to_owned(), nobody.addrs()[0])].into();
     let proxy = proxy(Conduct::Forward, hosts);
@@ -374,7 +374,7 @@ fn socks_checks_credentials() {
 }
 
 #[test]
-fn socks_misbehaves_as_told() {
+fn a_socks_proxy_misbehaves_as_configured() {
     let server = Server::start(Script::answering("in"));
     let begin = |conduct| {
         let socks = socks(conduct, names(&server));
@@ -400,7 +400,7 @@ fn socks_misbehaves_as_told() {
     for (step, replied) in steps.into_iter().chain([(SocksStep::Tunnel, 12)]) {
         for conduct in [SocksConduct::Silent(step), SocksConduct::Close(step)] {
             let (socks, mut tcp) = begin(conduct);
-            // Fails if the server has closed already, as it may have been told.
+            // Fails if the server has closed already, as its conduct may require.
             let _ = tcp.write_all(&[5, 1, 0]).and_then(|()| tcp.write_all(TO_ORIGIN));
             tcp.read_exact(&mut vec![0; replied]).unwrap();
             if conduct == SocksConduct::Close(step) {

@@ -1,4 +1,4 @@
-//! TLS on cue: what a rustls client thinks of each certificate, and which goodbye it hears.
+//! TLS: whether a rustls client accepts each certificate, and how it sees each kind of close.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -44,7 +44,7 @@ fn ask(client: &mut Client) -> std::io::Result<String> {
 }
 
 #[test]
-fn good_is_trusted_and_says_goodbye() {
+fn good_is_trusted_and_sends_close_notify() {
     let server = Server::start_tls(Certificate::Good, Script::replying("hello"));
     assert!(server.url("/").starts_with("https://localhost:"));
     assert_eq!(ask(&mut client(&server, false)).unwrap(), "hello");
