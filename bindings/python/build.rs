@@ -1,7 +1,7 @@
-//! Links the extension to `libhangup.so.0`, by that name, and has it looked for beside the extension.
+//! Links the extension to `libhangup.so.0`, by that name, with a run path of its own directory.
 //!
-//! `HANGUP_LIB_DIR` says where the library is while linking; `build_backend.py` sets it. Checking needs no
-//! library. The flags stand here because this is a leaf: in a crate that others depend on they would leak.
+//! `HANGUP_LIB_DIR` is the directory of the library while linking; `build_backend.py` sets it. `cargo check` needs no
+//! library.
 
 fn main() {
     println!("cargo::rerun-if-env-changed=HANGUP_LIB_DIR");

@@ -141,8 +141,8 @@ class Demo:
             return
         except hangup.TimeoutError as error:
             took = (time.monotonic() - began) * 1000
-            self.stage.line("Python", f"{type(error).__name__}, phase {error.phase}, clock {error.limit}, after {took:.1f} ms")
-            good &= (error.phase, error.limit) == ("head", "head")
+            self.stage.line("Python", f"{type(error).__name__}, phase {error.phase}, timeout {error.timeout}, after {took:.1f} ms")
+            good &= (error.phase, error.timeout) == ("head", "head")
             connection = error.connection or 0
         self.stage.check(good, "both ended in phase head by the clock head")
         self.stage.check(

@@ -12,7 +12,7 @@ def tell(events: hangup.Events) -> None:
     """Prints what has happened so far. A thread of its own would say `for event in events:`; an event loop watches
     `events` for reading, and then does the same as here."""
     while (event := events.next(0)) is not None:
-        line = f"{event.at * 1000:8.3f} ms  connection {event.connection} to {event.origin}: {event.what}"
+        line = f"{event.at * 1000:8.3f} ms  connection {event.connection} to {event.origin}: {event.type}"
         if event.took is not None:
             line += f" {event.phase}, {event.took * 1000:.3f} ms"
         if event.reason:

@@ -40,7 +40,7 @@ def main() -> int | str:
         try:
             manager.drain(0.2)
         except hangup.DrainTimeout as error:
-            print(f"draining: {error.left} left after 0.2 s")
+            print(f"draining: {error.open_connections} left after 0.2 s")
         size = len(busy.read())
         manager.drain(5)
         print(f"read {size} bytes; drained")

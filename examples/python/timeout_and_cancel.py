@@ -12,8 +12,8 @@ import hangup
 def tell(error: hangup.RequestError) -> None:
     """The kind, where it was, by which clock or for what reason, and whether to send it again is safe."""
     print(f"{type(error).__name__} in phase {error.phase}", end="")
-    if error.limit:
-        print(f", timed out by the clock {error.limit}", end="")
+    if error.timeout:
+        print(f", by the {error.timeout} timeout", end="")
     if error.reason:
         print(f", reason: {error.reason}", end="")
     print(f"; safe to send again: {'yes' if error.retry_safe else 'no'}")

@@ -83,7 +83,7 @@ PHASES = {
 def scene(request, serve, control, manager):
     """A manager that allows one connection, and a request that is blocked."""
     phase = request.param
-    manager.limit(per_origin=1)
+    manager.set_limits(per_origin=1)
 
     async def until(condition):
         while not condition():
@@ -221,7 +221,7 @@ def test_a_cancel_does_not_wait_for_an_async_body(serve, end):
 
 def test_random_cancels_leave_the_pool_consistent(serve, manager):
     server = serve([forever(HEAD, {"sleep_ms": 20}, send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))])
-    manager.limit(per_origin=4)
+    manager.set_limits(per_origin=4)
     dice = random.Random(5)
 
     async def one(client):
@@ -292,7 +292,7 @@ async def take(client, url):
 def test_a_response_and_a_cancel_in_one_turn_leave_no_connection_open(serve, manager, work, first):
     """Regardless of which the loop sees first and of how long the exceptions are stored."""
     server = serve([HEAD, BEGUN, "stall"])
-    manager.limit(per_origin=1)
+    manager.set_limits(per_origin=1)
     kept = []
 
     async def main():
@@ -319,14 +319,14 @@ def test_a_response_and_a_cancel_in_one_turn_leave_no_connection_open(serve, man
 
 def answered(client):
     """Waits for a response without a turn of the loop; returns its port."""
-    port = client._places[id(asyncio.get_running_loop())].port()
+    port = client._bindings[id(asyncio.get_running_loop())].port()
     assert select.select([port.fileno()], [], [], 20)[0]
     return port
 
 
 def test_a_timeout_that_expires_with_the_response_leaves_no_connection_open(serve, manager):
     server = serve([HEAD, BEGUN, "stall"])
-    manager.limit(per_origin=4)
+    manager.set_limits(per_origin=4)
 
     async def late(client):
         async with asyncio.timeout(0.02), client.stream("GET", server.url):

@@ -263,7 +263,7 @@ def test_exceptions_have_their_facts_and_can_be_pickled():
             return caught.value
 
     error = strictly(main)
-    assert (error.phase, error.limit, error.sent, error.retry_safe) == ("connect", None, "nothing", True)
+    assert (error.phase, error.timeout, error.sent, error.retry_safe) == ("connect", None, "nothing", True)
     assert error.request == ("GET", url) and error.os_code
     assert pickle.loads(pickle.dumps(error)).__dict__ == error.__dict__
 
@@ -305,11 +305,11 @@ def test_more_io_threads(serve):
                 return {r.text for r in await asyncio.gather(*(client.get(sys.argv[1]) for _ in range(200)))}
 
         for threads in (4, 1, 64):
-            hangup.io_threads(threads)
+            hangup.set_io_threads(threads)
             assert asyncio.run(main()) == {"ok"}
         for wrong in (0, 65, -1):
             try:
-                hangup.io_threads(wrong)
+                hangup.set_io_threads(wrong)
             except hangup.InvalidArgument:
                 continue
             raise AssertionError(wrong)
@@ -386,6 +386,6 @@ def test_a_deadline_holds_for_the_tasks_in_it(serve):
             with hangup.deadline(0.2):
                 running = [asyncio.create_task(client.get(server.url)) for _ in range(3)]
             ended = await asyncio.gather(*running, return_exceptions=True)
-            assert {(type(error), error.limit) for error in ended} == {(hangup.TotalTimeout, "total")}
+            assert {(type(error), error.timeout) for error in ended} == {(hangup.TotalTimeout, "total")}
 
     strictly(main)

@@ -26,7 +26,7 @@ def cancelled(call, token, fire, phase, **fields):
     error = blocked.ended().error
     assert type(error) is hangup.Cancelled, repr(error)
     assert blocked.at - begin < AT_ONCE
-    assert (error.phase, error.limit, error.reason) == (phase, None, "user left")
+    assert (error.phase, error.timeout, error.reason) == (phase, None, "user left")
     for name, value in fields.items():
         assert getattr(error, name) == value, name
     return error
@@ -130,7 +130,7 @@ def test_a_tokens_deadline_is_a_timeout(serve, client):
     with pytest.raises(hangup.TimeoutError) as caught:
         client.get(server.url, cancel=token)
     assert 0.095 <= time.monotonic() - begin < 0.1 + AT_ONCE
-    assert type(caught.value) is hangup.TimeoutError and caught.value.limit == "token"
+    assert type(caught.value) is hangup.TimeoutError and caught.value.timeout == "token"
     assert token.is_cancelled
     with pytest.raises(hangup.InvalidTimeout):
         token.after(0)

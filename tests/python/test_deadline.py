@@ -23,7 +23,7 @@ def timed_out(call, after, limit="total"):
     with pytest.raises(hangup.TotalTimeout) as caught:
         call()
     assert after - 0.005 <= time.monotonic() - begin <= after + LATE
-    assert caught.value.limit == limit
+    assert caught.value.timeout == limit
     return caught.value
 
 

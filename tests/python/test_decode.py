@@ -81,7 +81,7 @@ def test_a_body_that_is_too_slow(serve, client):
     server = serve([HEAD, head, {"drip": {"bytes": 100000, "every_ms": 10}}])
     with pytest.raises(hangup.ReadTimeout) as caught:
         client.get(server.url, min_rate=(10_000, 0.2))
-    assert (caught.value.limit, caught.value.phase) == ("min_rate", "read")
+    assert (caught.value.timeout, caught.value.phase) == ("min_rate", "read")
     assert client.get(serve([forever(answer())]).url, min_rate=(1, 60)).text == "ok"
 
 

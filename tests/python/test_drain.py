@@ -52,7 +52,7 @@ def test_a_drain_that_times_out_returns_the_number_of_open_connections(serve, cl
     with pytest.raises(hangup.DrainTimeout, match="3 connections") as caught:
         manager.drain(timeout)
     error = pickle.loads(pickle.dumps(caught.value))
-    assert type(error) is hangup.DrainTimeout and error.left == 3 and error.__dict__ == caught.value.__dict__
+    assert type(error) is hangup.DrainTimeout and error.open_connections == 3 and error.__dict__ == caught.value.__dict__
     assert isinstance(error, (hangup.TimeoutError, builtins.TimeoutError))
     server.release("go")
     manager.drain(10)

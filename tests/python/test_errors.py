@@ -7,6 +7,7 @@ import io
 import os
 import pathlib
 import pickle
+import re
 import socket
 
 import pytest
@@ -228,8 +229,8 @@ def test_the_tree():
 
 def test_every_status_of_the_header_has_its_exception():
     header = pathlib.Path(hangup.get_include(), "hangup.h").read_text(encoding="utf-8")
-    enum = header.partition("typedef enum {")[2].partition("} hangup_status;")[0]
-    numbers = {int(line.partition("=")[2].strip(" ,")) for line in enum.splitlines() if "=" in line}
+    enum = header.partition("} hangup_status;")[0].rpartition("typedef enum {")[2]
+    numbers = {int(number) for number in re.findall(r"\bHANGUP_\w+ = (\d+)", enum)}
     assert numbers - {0} == set(_errors._BY_STATUS)
 
 
@@ -238,6 +239,6 @@ def test_every_timeout_of_the_header_has_its_exception():
 
     name = ctypes.CDLL(hangup.get_library()).hangup_timeout_text
     name.restype = ctypes.c_char_p
-    clocks = {name(number).decode() for number in range(1, 11)}
-    assert clocks - set(_errors._BY_LIMIT) == {"token"}
+    timeouts = {name(number).decode() for number in range(1, 11)}
+    assert timeouts - set(_errors._BY_TIMEOUT) == {"token"}
     assert os.path.basename(hangup.get_library()) == "libhangup.so.0"

@@ -27,7 +27,7 @@ def until_none(events):
 
 
 def what(events, phases=False):
-    return [event.what for event in until_none(events) if phases or event.what != "phase"]
+    return [event.type for event in until_none(events) if phases or event.type != "phase"]
 
 
 def test_the_life_of_a_connection(serve, client, manager):
@@ -37,7 +37,7 @@ def test_the_life_of_a_connection(serve, client, manager):
         client.get(server.url)
         manager.close(first)
         found = until_none(events)
-    assert [event.what for event in found if event.what != "phase"] == [
+    assert [event.type for event in found if event.type != "phase"] == [
         *("opened", "leased", "returned"),
         *("leased", "returned", "closed"),
     ]
@@ -45,17 +45,17 @@ def test_the_life_of_a_connection(serve, client, manager):
     assert [event.number for event in found] == list(range(found[0].number, found[0].number + len(found)))
     times = [event.at for event in found]
     assert times == sorted(times) and 0 <= times[0] <= times[-1] < 30
-    assert [event.reason for event in found if event.reason] == ["closed by id"] and found[-1].what == "closed"
-    phases = {event.phase: event.took for event in found if event.what == "phase"}
+    assert [event.reason for event in found if event.reason] == ["closed by id"] and found[-1].type == "closed"
+    phases = {event.phase: event.took for event in found if event.type == "phase"}
     assert {"connect", "head"} <= set(phases) and all(0 <= took < 30 for took in phases.values())
-    assert all((event.phase is None) == (event.took is None) == (event.what != "phase") for event in found)
+    assert all((event.phase is None) == (event.took is None) == (event.type != "phase") for event in found)
 
 
 def test_an_event_is_a_value(serve, client, manager):
     events = manager.events()
     client.get(serve([forever(answer())]).url)
     event = events.next(5)
-    assert event.what == "opened" and pickle.loads(pickle.dumps(event)) == event
+    assert event.type == "opened" and pickle.loads(pickle.dumps(event)) == event
     with pytest.raises(dataclasses.FrozenInstanceError):
         event.number = 5
 
@@ -68,7 +68,7 @@ def test_waiting_in_the_queue_is_an_event(serve):
         server.wait_heads()
         second = Background(lambda: client.get(server.url))
         wait_until(lambda: client.manager.stats().queued == 1)
-        (queued,) = [event for event in until_none(events) if event.what == "queued"]
+        (queued,) = [event for event in until_none(events) if event.type == "queued"]
         assert (queued.connection, queued.origin) == (None, server.origin)
         server.release("go")
         assert first.ended().value.connection == second.ended().value.connection
@@ -82,7 +82,7 @@ def test_next_waits_for_an_event(serve, client, manager):
         time.sleep(0.25)
         assert waiting.is_running
         client.get(server.url)
-        assert waiting.ended().value.what == "opened"
+        assert waiting.ended().value.type == "opened"
         assert what(events)[:2] == ["leased", "returned"]
 
 
@@ -93,7 +93,7 @@ def test_iteration_ends_when_it_is_closed(serve, client, manager):
 
     def listen():
         for event in events:
-            seen.append(event.what)
+            seen.append(event.type)
 
     listener = Background(listen)
     client.get(server.url)
@@ -126,7 +126,7 @@ def test_the_oldest_are_lost_and_counted(serve, client, manager):
             client.get(server.url)
         assert events.lost == 0
         found = until_none(events)
-        assert len(found) == 4 and found[-1].what in ("returned", "phase")
+        assert len(found) == 4 and found[-1].type in ("returned", "phase")
         assert events.lost == found[0].number - 1 > 0
         assert events.next(0) is None
 
@@ -170,8 +170,8 @@ def test_an_event_loop_can_watch_it(serve, client, manager):
 
         def read():
             while (event := events.next(0)) is not None:
-                heard.append(event.what)
-                if event.what == "closed":
+                heard.append(event.type)
+                if event.type == "closed":
                     over.set()
 
         with manager.events() as events:
@@ -207,14 +207,14 @@ def test_events_of_many_concurrent_threads(serve, client, manager):
         for call in [Background(lambda: [client.get(server.url) for _ in range(100)]) for _ in range(8)]:
             assert call.ended(30).error is None
         manager.shutdown()
-        wait_until(lambda: sum(event.what == "closed" for event in list(found)) == manager.stats().closed)
+        wait_until(lambda: sum(event.type == "closed" for event in list(found)) == manager.stats().closed)
         events.close()
         assert reader.ended().error is None
     assert [event.number for event in found] == list(range(found[0].number, found[0].number + len(found)))
-    counts = {name: sum(event.what == name for event in found) for name in ("opened", "leased", "returned", "closed")}
+    counts = {name: sum(event.type == name for event in found) for name in ("opened", "leased", "returned", "closed")}
     assert counts["leased"] == 800 >= counts["returned"] and counts["opened"] == counts["closed"]
     for connection in {event.connection for event in found} - {None}:
-        mine = [event.what for event in found if event.connection == connection and event.what != "phase"]
+        mine = [event.type for event in found if event.connection == connection and event.type != "phase"]
         assert (mine[0], mine[-1]) == ("opened", "closed")
 
 
@@ -319,12 +319,12 @@ def test_events_of_a_subscription_belong_to_the_parent_after_a_fork(serve):
                     try:
                         old.next(0)
                     except hangup.ForkedError as error:
-                        assert "listen again" in str(error)
+                        assert "manager.events() again" in str(error)
                     else:
                         raise AssertionError("the parent's events were read")
                 with manager.events() as own:
                     client.get(sys.argv[1])
-                    assert own.next(5).what == "opened"
+                    assert own.next(5).type == "opened"
                 events.close()
                 busy.close()
                 del events, busy
@@ -336,7 +336,7 @@ def test_events_of_a_subscription_belong_to_the_parent_after_a_fork(serve):
         assert os.waitpid(child, 0)[1] == 0
         told = []
         while (event := events.next(0)) is not None:
-            told.append(event.what)
+            told.append(event.type)
         assert [name for name in told if name != "phase"] == ["opened", "leased", "returned"], told
         assert not busy.is_closed
         """,

@@ -38,7 +38,7 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 again = client.get(url)
 assert again.reused and again.connection == first, (again, first)
-response.close(polite=False)
+response.close(now=True)
 """
 
 
@@ -158,7 +158,7 @@ def test_a_child_does_not_touch_the_parents_connections(serve, control):
                 for url in (idle, https, idle, https):
                     assert client.get(url).text in ("ok", "secret")
                 assert manager.stats().opened == 2
-                for call in (lambda: next(pieces), response.close, lambda: response.close(polite=False)):
+                for call in (lambda: next(pieces), response.close, lambda: response.close(now=True)):
                     try:
                         call()
                     except hangup.ForkedError:
@@ -244,7 +244,7 @@ def test_forks_while_threads_queue_listen_and_drain(serve):
 
         def change():
             while not over.is_set():
-                manager.limit(per_origin=2, idle=60)
+                manager.set_limits(per_origin=2, idle=60)
                 manager.close_idle()
                 manager.stats()
 
@@ -272,7 +272,7 @@ def test_forks_while_threads_queue_listen_and_drain(serve):
                         with manager.events() as events:
                             assert client.get(url, timeout=10).text == "ok"
                             assert hangup.get(url, timeout=10).text == "ok"
-                            assert events.next(5).what == "opened"
+                            assert events.next(5).type == "opened"
                         assert manager.stats().open == 1
                         if turn % 3 == 0:
                             manager.drain(10)

@@ -58,7 +58,7 @@ def test_every_limit_can_be_set_and_read(manager):
     )
     manager.limits = limits
     assert manager.limits == limits == hangup.Manager(limits).limits
-    manager.limit(total=None, idle=timedelta(minutes=1))
+    manager.set_limits(total=None, idle=timedelta(minutes=1))
     assert manager.limits == dataclasses.replace(limits, total=None, idle=60)
     nothing = hangup.Limits(**dict.fromkeys(DEFAULTS))
     manager.limits = nothing
@@ -82,8 +82,8 @@ def test_every_limit_can_be_set_and_read(manager):
     ],
 )
 def test_limits_that_allow_no_connection_are_refused(manager, wrong, kind):
-    for call in (lambda: hangup.Limits(**wrong), lambda: manager.limit(**{"queue": 5, **wrong})):
-        with pytest.raises(kind, match="None|drain|connections") as caught:
+    for call in (lambda: hangup.Limits(**wrong), lambda: manager.set_limits(**{"queue": 5, **wrong})):
+        with pytest.raises(kind, match="None|drain|connections|no limit") as caught:
             call()
         assert type(caught.value) is kind
     assert manager.limits == hangup.Limits(), "one was refused, and so none is set"
@@ -113,7 +113,7 @@ def test_the_total_limit_counts_all_origins_and_an_idle_connection_makes_room(se
     first = client.get(one.url).connection
     client.get(two.url)
     assert [row.origin for row in client.manager.connections()] == [two.origin]
-    assert client.manager.why_closed(first) == "pool full"
+    assert client.manager.close_reason(first) == "pool full"
 
 
 def test_a_wait_in_the_queue_has_its_own_timeout(serve):
@@ -124,7 +124,7 @@ def test_a_wait_in_the_queue_has_its_own_timeout(serve):
     with pytest.raises(hangup.PoolTimeout) as caught:
         client.get(server.url, timeout=hangup.Timeout(pool=0.05))
     error = caught.value
-    assert (error.phase, error.limit, error.sent, error.retry_safe) == ("pool", "pool", "nothing", True)
+    assert (error.phase, error.timeout, error.sent, error.retry_safe) == ("pool", "pool", "nothing", True)
     server.release("go")
     assert first.ended().value.text == "ok" and client.manager.stats().queued == 0
 
@@ -171,7 +171,7 @@ def test_a_raised_limit_admits_waiting_requests(serve):
     server.wait_heads()
     second = Background(lambda: client.get(server.url))
     wait_until(lambda: client.manager.stats().queued == 1)
-    client.manager.limit(total=2)
+    client.manager.set_limits(total=2)
     server.wait_connections(2)
     server.release("go")
     assert first.ended().value.connection != second.ended().value.connection
@@ -182,7 +182,7 @@ def test_a_lowered_limit_waits_for_connections_in_use(serve):
     client = with_limits()
     calls = [Background(lambda: client.get(server.url)) for _ in range(3)]
     server.wait_heads(3)
-    client.manager.limit(total=1)
+    client.manager.set_limits(total=1)
     assert client.manager.stats().in_use == 3
     server.release("go")
     assert [call.ended().value.text for call in calls] == ["ok"] * 3
@@ -194,7 +194,7 @@ def test_a_connection_serves_a_limited_number_of_requests(serve):
     client = with_limits(max_requests=2)
     served = [client.get(server.url).connection for _ in range(4)]
     assert served[0] == served[1] != served[2] == served[3]
-    assert client.manager.why_closed(served[0]) == "served enough"
+    assert client.manager.close_reason(served[0]) == "served enough"
 
 
 def test_a_connection_has_a_maximum_age(serve):
@@ -202,7 +202,7 @@ def test_a_connection_has_a_maximum_age(serve):
     client = with_limits(max_age=0.2)
     first = client.get(server.url).connection
     wait_until(lambda: client.manager.connections() == [])
-    assert client.manager.why_closed(first) == "too old" and server.ended() is not None
+    assert client.manager.close_reason(first) == "too old" and server.ended() is not None
 
 
 def test_an_idle_connection_that_the_server_closes_is_noticed(serve):
@@ -211,7 +211,7 @@ def test_an_idle_connection_that_the_server_closes_is_noticed(serve):
     first = client.get(server.url).connection
     server.release("go")
     wait_until(lambda: client.manager.connections() == [])
-    assert client.manager.stats().swept == 1 and client.manager.why_closed(first) == "peer closed"
+    assert client.manager.stats().swept == 1 and client.manager.close_reason(first) == "peer closed"
 
 
 def test_after_random_cancels_every_counter_is_zero(serve):
@@ -225,7 +225,7 @@ def test_after_random_cancels_every_counter_is_zero(serve):
             try:
                 client.get(server.url, cancel=token)
             except hangup.TimeoutError as error:
-                assert error.limit == "token"
+                assert error.timeout == "token"
 
     for call in [Background(lambda seed=seed: work(seed)) for seed in range(8)]:
         assert call.ended(50).error is None, call.error
@@ -256,7 +256,7 @@ def test_a_network_change_closes_idle_connections(serve, client, manager):
     busy.release("go")
     first = blocked.ended().value
     assert first.text == "ok" and manager.connections() == []
-    assert manager.why_closed(first.connection) == "network changed"
+    assert manager.close_reason(first.connection) == "network changed"
     assert client.get(idle.url).text == "ok"
 
 

@@ -103,14 +103,14 @@ def test_why_a_connection_was_closed(serve, client, manager):
     server = serve([forever(answer())])
     by_id = client.get(server.url).connection
     with pytest.raises(hangup.NotFound):
-        manager.why_closed(by_id)
+        manager.close_reason(by_id)
     manager.close(by_id)
-    assert manager.why_closed(by_id) == "closed by id"
+    assert manager.close_reason(by_id) == "closed by id"
     short = client.get(server.url, connection="close").connection
-    assert manager.why_closed(short) == "asked by request"
+    assert manager.close_reason(short) == "asked by request"
     with pytest.raises(hangup.TotalTimeout) as caught:
         client.get(serve([HEAD, "stall"]).url, timeout=0.05)
-    assert manager.why_closed(caught.value.connection) == "request timed out"
+    assert manager.close_reason(caught.value.connection) == "request timed out"
 
 
 def test_close_origin_keeps_other_origins(serve, client, manager):
@@ -163,17 +163,17 @@ def test_limits(serve, client, manager):
     one, two = serve([forever(answer())]), serve([forever(answer())])
     client.get(one.url)
     client.get(two.url)
-    manager.limit(idle_total=1)
+    manager.set_limits(idle_total=1)
     assert [row.origin for row in manager.connections()] == [two.origin]
-    manager.limit(idle_total=None, idle_per_origin=0)
+    manager.set_limits(idle_total=None, idle_per_origin=0)
     assert manager.connections() == []
-    manager.limit(idle_per_origin=None, idle=0.05)
+    manager.set_limits(idle_per_origin=None, idle=0.05)
     client.get(one.url)
     time.sleep(0.1)
     wait_until(lambda: manager.connections() == [])
     for wrong in ({"idle_total": -1}, {"idle_per_origin": True}, {"idle_total": "1"}, {"idle": 0}):
         with pytest.raises(hangup.InvalidArgument):
-            manager.limit(**wrong)
+            manager.set_limits(**wrong)
 
 
 def test_managers_with_one_id_are_equal():

@@ -80,7 +80,7 @@ def test_a_refusal_of_a_proxy_is_an_error_with_its_status(secure, start, manager
     with pytest.raises(hangup.ProxyFailed, match=str(status)) as caught:
         client.post(secure, content=b"x")
     error = pickle.loads(pickle.dumps(caught.value))
-    assert type(error) is hangup.ProxyFailed and error.http_status == status == caught.value.http_status
+    assert type(error) is hangup.ProxyFailed and error.status_code == status == caught.value.status_code
     assert (error.phase, error.sent, error.retry_safe, error.request) == ("proxy", "nothing", True, ("POST", secure))
     assert manager.connections() == []
 
@@ -90,7 +90,7 @@ def test_credentials_that_a_proxy_requires(origin, secure, start, manager):
     client = hangup.Client(manager=manager, proxy=proxy.url, verify=False)
     with pytest.raises(hangup.ProxyFailed) as caught:
         client.get(secure)
-    assert caught.value.http_status == 407
+    assert caught.value.status_code == 407
     assert client.get(origin.url).status_code == 407  # a plain request gets the proxy's answer
 
 
@@ -98,7 +98,7 @@ def test_a_socks_proxy_that_refuses_has_no_status(origin, start, manager):
     socks = start("socks", conduct={"refuse": 5})
     with pytest.raises(hangup.ProxyFailed) as caught:
         hangup.Client(manager=manager, proxy=socks.url).get(origin.url)
-    assert caught.value.http_status is None and caught.value.phase == "proxy"
+    assert caught.value.status_code is None and caught.value.phase == "proxy"
 
 
 def test_a_silent_proxy_is_timed_out_and_cancelled(secure, start, manager):

@@ -88,7 +88,7 @@ def test_a_client_can_be_used_by_many_threads(serve, client, manager):
 
 def test_an_unread_response_that_is_dropped_closes_its_connection(serve, client, manager):
     server = serve([HEAD, send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), "stall"])
-    raw = client._native.send("GET", server.url, None, None, (), None, None, None, None, None, True)
+    raw = client._native.send(("GET", server.url, None, None, (), None, None, None, None, None), True)
     assert [row.state for row in manager.connections()] == ["in use"]
     del raw
     assert manager.connections() == [] and server.ended() is not None

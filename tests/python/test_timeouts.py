@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 import hangup
-from hangup._timeouts import clocks
+from hangup._timeouts import timeout_pairs
 from testserver import HEAD, answer, forever, send
 
 BOTH_FORMS = True
@@ -34,7 +34,7 @@ def expect(client):
         assert type(error) is kind
         assert isinstance(error, (hangup.TimeoutError, hangup.RequestError))
         assert isinstance(error, builtins.TimeoutError) and isinstance(error, OSError)
-        assert (error.phase, error.limit) == (phase, limit)
+        assert (error.phase, error.timeout) == (phase, limit)
         assert AT - 0.005 <= took <= AT + LATE, took
         return error
 
@@ -163,7 +163,7 @@ SETTERS = {
     "idle": lambda s, c: hangup.Limits(idle=s),
     "max_age": lambda s, c: hangup.Limits(max_age=s),
     "keep_alive": lambda s, c: hangup.Limits(keep_alive=s),
-    "a manager's limit": lambda s, c: c.manager.limit(idle=s),
+    "a manager's limit": lambda s, c: c.manager.set_limits(idle=s),
     "close_idle": lambda s, c: c.manager.close_idle(s),
     "drain": lambda s, c: c.manager.drain(s),
     "events": lambda s, c: c.manager.events().next(s),
@@ -188,7 +188,7 @@ def test_a_count_that_is_too_large_is_refused_by_name(serve, client, count):
         lambda: client.preconnect(server.url, count),
         lambda: client.manager.events(count),
         lambda: client.get(server.url, min_rate=(count, 1)),
-        lambda: hangup.io_threads(count),
+        lambda: hangup.set_io_threads(count),
         lambda: client.get(server.url).read(count),
     ):
         with pytest.raises(hangup.InvalidArgument):
@@ -197,10 +197,10 @@ def test_a_count_that_is_too_large_is_refused_by_name(serve, client, count):
 
 def test_seconds_become_milliseconds():
     timeout = hangup.Timeout(1.5, pool=timedelta(seconds=2), connect=None, read=0.0001)
-    assert clocks(timeout) == ((1, 1500), (2, 2000), (4, -1), (8, 1))
-    assert clocks(3) == clocks(hangup.Timeout(3)) == ((1, 3000),)
-    assert clocks(None) == ((1, -1),)
-    assert clocks(hangup.Timeout()) == ()
+    assert timeout_pairs(timeout) == ((1, 1500), (2, 2000), (4, -1), (8, 1))
+    assert timeout_pairs(3) == timeout_pairs(hangup.Timeout(3)) == ((1, 3000),)
+    assert timeout_pairs(None) == ((1, -1),)
+    assert timeout_pairs(hangup.Timeout()) == ()
 
 
 def test_a_timeout_is_a_value():

@@ -23,7 +23,7 @@ async def at_rest(manager):
 
 def test_many_at_once(serve, manager):
     server = serve([forever(answer("hello"))])
-    manager.limit(per_origin=20)
+    manager.set_limits(per_origin=20)
     found = []
 
     async def one(client):
@@ -83,7 +83,7 @@ def test_a_cancelled_task_closes_its_connection(serve, manager, whole):
 def test_a_response_and_a_cancel_in_one_turn_leave_no_connection_open(serve, manager, first):
     """Regardless of which is first and of how long the exceptions are stored."""
     server = serve(*[[HEAD, {"await": f"go {turn}"}, BEGUN, "stall"] for turn in range(3)])
-    manager.limit(per_origin=1)
+    manager.set_limits(per_origin=1)
     kept = []
 
     async def hold(client, scope):
@@ -101,12 +101,12 @@ def test_a_response_and_a_cancel_in_one_turn_leave_no_connection_open(serve, man
                 scope = trio.CancelScope()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(hold, client, scope)
-                    while not (manager.stats().in_use and client._places):
+                    while not (manager.stats().in_use and client._bindings):
                         await trio.sleep(0.001)
                     await trio.testing.wait_all_tasks_blocked()
                     server.release(f"go {turn}")
-                    (place,) = client._places.values()
-                    port = place.port()
+                    (binding,) = client._bindings.values()
+                    port = binding.port()
                     assert select.select([port.fileno()], [], [], 20)[0]
                     if first == "answer":
                         port.drain()
@@ -137,7 +137,7 @@ def test_the_end_of_a_run_leaks_nothing(serve, manager):
 
     async def main():
         await client.get(server.url)
-        ports.extend(place.port for place in client._places.values())
+        ports.extend(binding.port for binding in client._bindings.values())
 
     for _ in range(3):
         trio.run(main)

@@ -1,23 +1,22 @@
-//! `Client`: set up once, then one call for one exchange.
+//! `Client`: the setters, and one call for one exchange.
 
 use std::ffi::{CString, c_char};
 use std::ptr::{null, null_mut};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
 
-use crate::cancel::{CancelToken, token};
-use crate::failure::{c_string, call, checked, create, text};
+use crate::cancel::token;
+use crate::failure::{OrRaise, c_string, call, checked, create, text};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
 use crate::manager::Manager;
+use crate::pending::{Pending, PendingKind};
 use crate::port::Port;
-use crate::request::{Request, header, raw};
+use crate::request::{Prepared, Request, header, raw};
 use crate::response::{Response, read_all};
 use crate::sys::*;
-use crate::waiting::{Waiting, Work};
 
-/// One share of a client. Any thread at any time.
+/// An owned client. Threads: any, at any time.
 #[pyclass(frozen, module = "hangup._native")]
 pub struct Client {
     handle: Owned<hangup_client>,
@@ -31,7 +30,7 @@ impl Client {
         let manager = manager.map_or(null_mut(), Manager::as_ptr);
         // SAFETY: NULL or a live manager, of which the client takes a share.
         let made = create(|out, error| unsafe { hangup_client_new(manager, out, error) });
-        Ok(Client { handle: made.map_err(|failure| failure.raise(py, None))? })
+        Ok(Client { handle: made.or_raise(py)? })
     }
 
     #[getter]
@@ -40,7 +39,7 @@ impl Client {
     }
 
     fn set_timeout(&self, py: Python<'_>, which: i32, ms: i64) -> PyResult<()> {
-        // SAFETY: a live client; what is pointed to is copied.
+        // SAFETY: a live client; the data is copied.
         self.set(py, |client, error| unsafe { hangup_client_set_timeout(client, which, ms, error) })
     }
 
@@ -56,27 +55,26 @@ impl Client {
         header(name, value, |name, value, error| unsafe {
             hangup_client_set_header(client, name, value, error)
         })
-        .map_err(|failure| failure.raise(py, None))
+        .or_raise(py)
     }
 
-    fn set_connection(&self, py: Python<'_>, mode: i32) -> PyResult<()> {
-        // SAFETY: a live client; what is pointed to is copied.
+    fn set_connection_mode(&self, py: Python<'_>, mode: i32) -> PyResult<()> {
+        // SAFETY: a live client; the data is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_set_connection_mode(client, mode, error)
         })
     }
 
     fn set_roots(&self, py: Python<'_>, pem: &[u8]) -> PyResult<()> {
-        // SAFETY: a live client; what is pointed to is copied.
+        // SAFETY: a live client; the data is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_set_tls_roots(client, pem.as_ptr(), pem.len(), error)
         })
     }
 
     fn set_roots_file(&self, py: Python<'_>, path: &str) -> PyResult<()> {
-        let path = c_string(HANGUP_INVALID_ARGUMENT, "path", path.as_bytes())
-            .map_err(|failure| failure.raise(py, None))?;
-        // SAFETY: a live client; what is pointed to is copied.
+        let path = c_string(HANGUP_INVALID_ARGUMENT, "path", path.as_bytes()).or_raise(py)?;
+        // SAFETY: a live client; the data is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_set_tls_roots_file(client, path.as_ptr(), error)
         })
@@ -84,7 +82,7 @@ impl Client {
 
     fn set_certificate(&self, py: Python<'_>, certificate: &[u8], key: &[u8]) -> PyResult<()> {
         let (c, k) = (certificate, key);
-        // SAFETY: a live client; what is pointed to is copied.
+        // SAFETY: a live client; the data is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_set_tls_certificate(
                 client,
@@ -97,8 +95,8 @@ impl Client {
         })
     }
 
-    fn trust_anybody(&self, py: Python<'_>) -> PyResult<()> {
-        // SAFETY: a live client; what is pointed to is copied.
+    fn accept_any_certificate(&self, py: Python<'_>) -> PyResult<()> {
+        // SAFETY: a live client; the data is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_set_tls_dangerously_accept_any_certificate(client, 1, error)
         })
@@ -131,7 +129,7 @@ impl Client {
 
     fn add_sensitive_header(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         let name = c_string(HANGUP_INVALID_HEADER, "header name", raw(name, "header name")?);
-        let name = name.map_err(|failure| failure.raise(py, None))?;
+        let name = name.or_raise(py)?;
         // SAFETY: a live client, NUL-terminated text, which is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_add_sensitive_header(client, name.as_ptr(), error)
@@ -139,7 +137,7 @@ impl Client {
     }
 
     fn set_proxy(&self, py: Python<'_>, proxy: Option<&str>) -> PyResult<()> {
-        let proxy = given(py, HANGUP_INVALID_ARGUMENT, "proxy", proxy)?;
+        let proxy = optional_text(py, HANGUP_INVALID_ARGUMENT, "proxy", proxy)?;
         // SAFETY: a live client, NULL or NUL-terminated text, which is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_set_proxy(client, pointer(&proxy), error)
@@ -147,7 +145,7 @@ impl Client {
     }
 
     fn set_no_proxy(&self, py: Python<'_>, list: &str) -> PyResult<()> {
-        let list = given(py, HANGUP_INVALID_ARGUMENT, "list of hosts", Some(list))?;
+        let list = optional_text(py, HANGUP_INVALID_ARGUMENT, "list of hosts", Some(list))?;
         // SAFETY: a live client, NUL-terminated text, which is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_set_no_proxy(client, pointer(&list), error)
@@ -155,7 +153,7 @@ impl Client {
     }
 
     fn set_local_address(&self, py: Python<'_>, address: &str) -> PyResult<()> {
-        let address = given(py, HANGUP_INVALID_ARGUMENT, "address", Some(address))?;
+        let address = optional_text(py, HANGUP_INVALID_ARGUMENT, "address", Some(address))?;
         // SAFETY: a live client, NUL-terminated text, which is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_set_local_address(client, pointer(&address), error)
@@ -167,10 +165,10 @@ impl Client {
         self.set(py, |client, error| unsafe { hangup_client_set_cookies(client, on.into(), error) })
     }
 
-    fn set_cookie(&self, py: Python<'_>, url: &str, cookie: &str) -> PyResult<()> {
+    fn add_cookie(&self, py: Python<'_>, url: &str, cookie: &str) -> PyResult<()> {
         let (url, cookie) = (
-            given(py, HANGUP_INVALID_URL, "URL", Some(url))?,
-            given(py, HANGUP_INVALID_ARGUMENT, "cookie", Some(cookie))?,
+            optional_text(py, HANGUP_INVALID_URL, "URL", Some(url))?,
+            optional_text(py, HANGUP_INVALID_ARGUMENT, "cookie", Some(cookie))?,
         );
         // SAFETY: a live client, NUL-terminated texts, which are copied.
         self.set(py, |client, error| unsafe {
@@ -179,59 +177,36 @@ impl Client {
     }
 
     fn cookies_for(&self, py: Python<'_>, url: &str) -> PyResult<String> {
-        let url = given(py, HANGUP_INVALID_URL, "URL", Some(url))?;
+        let url = optional_text(py, HANGUP_INVALID_URL, "URL", Some(url))?;
         // SAFETY: a live client, NUL-terminated text.
         let cookies = create(|out, error| unsafe {
             hangup_client_cookies_for(self.handle.as_ptr(), pointer(&url), out, error)
         })
-        .map_err(|failure| failure.raise(py, None))?;
-        // SAFETY: a live text, from which its value is borrowed and copied.
+        .or_raise(py)?;
+        // SAFETY: a live string, from which the text is borrowed and copied at once.
         Ok(unsafe { text(hangup_string_value(cookies.as_ptr(), null_mut())) }.into_owned())
     }
 
     fn clear_cookies(&self, py: Python<'_>) -> PyResult<()> {
         // SAFETY: a live client.
-        checked(unsafe { hangup_client_clear_cookies(self.handle.as_ptr()) })
-            .map_err(|failure| failure.raise(py, None))
+        checked(unsafe { hangup_client_clear_cookies(self.handle.as_ptr()) }).or_raise(py)
     }
 
     fn preconnect(&self, py: Python<'_>, url: &str, wanted: usize) -> PyResult<usize> {
-        let (url, mut begun) = (given(py, HANGUP_INVALID_URL, "URL", Some(url))?, 0);
-        // SAFETY: a live client, NUL-terminated text, a place for the count.
+        let (url, mut dials) = (optional_text(py, HANGUP_INVALID_URL, "URL", Some(url))?, 0);
+        // SAFETY: a live client, NUL-terminated text, room for the count.
         self.set(py, |client, error| unsafe {
-            hangup_client_preconnect(client, pointer(&url), wanted, &raw mut begun, error)
+            hangup_client_preconnect(client, pointer(&url), wanted, &raw mut dials, error)
         })?;
-        Ok(begun)
+        Ok(dials)
     }
 
-    /// One exchange: up to the head if `stream`, else up to the body's last byte.
-    ///
-    /// `headers`: pairs. `body`: see `Request::body`. `limits`: pairs of a clock and milliseconds.
-    /// `mode`: one of HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH. `redirects`: how many are followed.
-    /// `min_rate`: bytes per second, and a window in milliseconds. None is the client's.
-    #[pyo3(signature = (
-        method, url, headers, body, limits, mode, redirects, retries, min_rate, cancel, stream, /
-    ))]
-    #[allow(clippy::too_many_arguments)] // the hot path: no object in between
-    fn send<'py>(
-        &self,
-        py: Python<'py>,
-        method: &Bound<'py, PyString>,
-        url: &Bound<'py, PyString>,
-        headers: Option<&Bound<'py, PyAny>>,
-        body: Option<&Bound<'py, PyAny>>,
-        limits: &Bound<'py, PyTuple>,
-        mode: Option<i32>,
-        redirects: Option<i64>,
-        retries: Option<bool>,
-        min_rate: Option<(i64, i64)>,
-        cancel: Option<&CancelToken>,
-        stream: bool,
-    ) -> PyResult<Response> {
-        let mut request = Request::new((method, url))?;
-        request.fill(headers, body, limits, mode, redirects, retries, min_rate)?;
-        if let Some(token) = cancel {
-            request.cancel_with(token.as_ptr())?;
+    /// Sends a request and returns when its head has arrived (`stream`), or else its whole body.
+    #[pyo3(signature = (prepared, stream, /))]
+    fn send(&self, py: Python<'_>, prepared: Prepared<'_>, stream: bool) -> PyResult<Response> {
+        let request = Request::new(&prepared)?;
+        if let Some(token) = &prepared.cancel {
+            request.set_cancel(token.get().as_ptr())?;
         }
         let (client, sent) = (&self.handle, request.handle());
         let outcome = blocking(py, move || {
@@ -245,47 +220,34 @@ impl Client {
             Ok(response)
         })?;
         let response = request.outcome(outcome)?;
-        Ok(Response::new(response, method, url, !stream))
+        Ok(Response::new(response, &prepared.method, &prepared.url, !stream))
     }
 
-    /// Submits one exchange, of which `future` will be the end; answers its tag in the port. The arguments
-    /// are those of `send`, the rest is different: nothing blocks.
-    #[pyo3(signature = (
-        method, url, headers, body, limits, mode, redirects, retries, min_rate, cancel, stream, port, future, /
-    ))]
-    #[allow(clippy::too_many_arguments)] // the hot path: no object in between
-    fn submit<'py>(
+    /// Submits a request and returns its tag in `port`. `future` gets the response when its head has arrived
+    /// (`stream`), or else its whole body. Never blocks.
+    #[pyo3(signature = (prepared, stream, port, future, /))]
+    fn submit(
         &self,
-        py: Python<'py>,
-        method: &Bound<'py, PyString>,
-        url: &Bound<'py, PyString>,
-        headers: Option<&Bound<'py, PyAny>>,
-        body: Option<&Bound<'py, PyAny>>,
-        limits: &Bound<'py, PyTuple>,
-        mode: Option<i32>,
-        redirects: Option<i64>,
-        retries: Option<bool>,
-        min_rate: Option<(i64, i64)>,
-        cancel: Option<&CancelToken>,
+        py: Python<'_>,
+        prepared: Prepared<'_>,
         stream: bool,
         port: &Port,
         future: Py<PyAny>,
     ) -> PyResult<u64> {
-        let mut request = Request::new((method, url))?;
-        request.fill(headers, body, limits, mode, redirects, retries, min_rate)?;
+        let request = Request::new(&prepared)?;
         if !stream {
-            request.whole()?;
+            request.set_buffer_body()?;
         }
-        // A token of its own for each: the task may be cancelled.
-        let token = token(cancel).map_err(|failure| failure.raise(py, None))?;
-        request.cancel_with(token.as_ptr())?;
-        let work = Work::Exchange {
+        // Each submitted request has its own token, which the cancellation of its task fires.
+        let token = token(prepared.cancel.as_ref().map(Bound::get)).or_raise(py)?;
+        request.set_cancel(token.as_ptr())?;
+        let kind = PendingKind::Exchange {
             token,
-            raised: request.raised(),
-            asked: (method.clone().unbind(), url.clone().unbind()),
-            whole: !stream,
+            body_exception: request.body_exception(),
+            request: (prepared.method.clone().unbind(), prepared.url.clone().unbind()),
+            buffered: !stream,
         };
-        let submitted = port.submit(Waiting { future: Some(future), work }, |queue, tag| {
+        let submitted = port.submit(Pending { future: Some(future), kind }, |queue, tag| {
             let (client, sent) = (self.handle.as_ptr(), request.handle().as_ptr());
             // SAFETY: a live client, a live request and a live queue.
             call(|error| unsafe { hangup_client_submit(client, sent, queue, tag, error) })
@@ -301,19 +263,19 @@ impl Client {
         py: Python<'_>,
         setter: impl FnOnce(*mut hangup_client, *mut *mut hangup_error) -> hangup_status,
     ) -> PyResult<()> {
-        call(|error| setter(self.handle.as_ptr(), error)).map_err(|failure| failure.raise(py, None))
+        call(|error| setter(self.handle.as_ptr(), error)).or_raise(py)
     }
 }
 
-/// Text for the library, if there is some.
-fn given(
+/// Text for the library; `None` stays `None`.
+fn optional_text(
     py: Python<'_>,
     status: hangup_status,
     what: &str,
     value: Option<&str>,
 ) -> PyResult<Option<CString>> {
     let text = value.map(|value| c_string(status, what, value.as_bytes()));
-    text.transpose().map_err(|failure| failure.raise(py, None))
+    text.transpose().or_raise(py)
 }
 
 fn pointer(text: &Option<CString>) -> *const c_char {

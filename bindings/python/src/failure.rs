@@ -1,7 +1,7 @@
-//! The one way from a `hangup_status` to a Python exception.
+//! Failures of the library, and their Python exceptions.
 //!
-//! A [`Failure`] can be carried while the interpreter lock is released; [`Failure::raise`] needs it and
-//! asks `hangup._errors.from_native` for the exception, so that the tree of classes is plain Python.
+//! A [`Failure`] needs no interpreter lock; [`Failure::raise`] does. It calls `hangup._errors.from_native`,
+//! so that the tree of exception classes is plain Python.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char};
@@ -15,10 +15,10 @@ use pyo3::types::{PyDict, PyString};
 use crate::handle::{Handle, Owned};
 use crate::sys::*;
 
-/// The method and the URL that an exchange was asked for.
-pub type Asked<'a, 'py> = (&'a Bound<'py, PyString>, &'a Bound<'py, PyString>);
+/// The method and the URL of a request, for the `request` attribute of its exception.
+pub type MethodAndUrl<'a, 'py> = (&'a Bound<'py, PyString>, &'a Bound<'py, PyString>);
 
-/// What a call of the library answered instead of success.
+/// An unsuccessful status of the library, and its error object if it made one.
 pub struct Failure {
     status: hangup_status,
     error: Option<Owned<hangup_error>>,
@@ -26,13 +26,13 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that this crate saw itself, before it called the library.
+    /// A failure that this crate found itself, without a call of the library.
     pub fn local(status: hangup_status, message: impl Into<String>) -> Self {
         Failure { status, error: None, message: Some(message.into()) }
     }
 
-    /// What came with a completion.
-    pub fn told(status: hangup_status, error: Option<Owned<hangup_error>>) -> Self {
+    /// The failure of a completion.
+    pub fn completion(status: hangup_status, error: Option<Owned<hangup_error>>) -> Self {
         Failure { status, error, message: None }
     }
 
@@ -40,22 +40,22 @@ impl Failure {
         self.status
     }
 
-    /// The exception for it.
-    pub fn raise(self, py: Python<'_>, asked: Option<Asked<'_, '_>>) -> PyErr {
-        self.exception(py, asked).unwrap_or_else(|broken| broken)
+    /// The exception for this failure.
+    pub fn raise(self, py: Python<'_>, request: Option<MethodAndUrl<'_, '_>>) -> PyErr {
+        self.exception(py, request).unwrap_or_else(|broken| broken)
     }
 
-    fn exception(self, py: Python<'_>, asked: Option<Asked<'_, '_>>) -> PyResult<PyErr> {
+    fn exception(self, py: Python<'_>, request: Option<MethodAndUrl<'_, '_>>) -> PyResult<PyErr> {
         static BUILD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let build = BUILD.import(py, "hangup._errors", "from_native")?;
-        let raised = build.call1((self.status, self.message(), self.fields(py)?, asked))?;
+        let raised = build.call1((self.status, self.message(), self.fields(py)?, request))?;
         Ok(PyErr::from_value(raised))
     }
 
     fn message(&self) -> Cow<'_, str> {
         match (&self.message, &self.error) {
             (Some(message), _) => Cow::from(message),
-            // SAFETY: the error is live and the text is borrowed from it.
+            // SAFETY: the error is live; the text is borrowed from it.
             (None, Some(error)) => unsafe { text(hangup_error_message(error.as_ptr())) },
             // SAFETY: static text.
             (None, None) => unsafe { text(hangup_status_text(self.status)) },
@@ -64,16 +64,13 @@ impl Failure {
 
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let fields = PyDict::new(py);
-        // Every question to a NULL error has a harmless answer (the header's contract).
+        // Every query of a NULL error returns a default (the header's contract).
         let e = self.error.as_ref().map_or(null_mut(), Owned::as_ptr);
-        // SAFETY: NULL or live; the texts are borrowed from it or static, and copied at once.
+        // SAFETY: `e` is NULL or live; the texts are borrowed from it or static, and copied at once.
         unsafe {
-            fields
-                .set_item(intern!(py, "phase"), text(hangup_phase_text(hangup_error_phase(e))))?;
-            fields.set_item(
-                intern!(py, "limit"),
-                text(hangup_timeout_text(hangup_error_timeout(e))),
-            )?;
+            let (phase, timeout) = (hangup_error_phase(e), hangup_error_timeout(e));
+            fields.set_item(intern!(py, "phase"), text(hangup_phase_text(phase)))?;
+            fields.set_item(intern!(py, "timeout"), text(hangup_timeout_text(timeout)))?;
             let reason = hangup_error_reason(e);
             if !reason.is_null() {
                 fields.set_item(intern!(py, "reason"), text(reason))?;
@@ -87,20 +84,31 @@ impl Failure {
             let started = hangup_error_response_started(e) != 0;
             fields.set_item(intern!(py, "response_started"), started)?;
             fields.set_item(intern!(py, "attempts"), hangup_error_attempts(e))?;
-            let http_status = hangup_error_status_code(e);
-            if http_status != 0 {
-                fields.set_item(intern!(py, "http_status"), http_status)?;
+            let status_code = hangup_error_status_code(e);
+            if status_code != 0 {
+                fields.set_item(intern!(py, "status_code"), status_code)?;
             }
-            let left = hangup_error_open_connections(e);
-            if left != 0 {
-                fields.set_item(intern!(py, "left"), left)?;
+            let open = hangup_error_open_connections(e);
+            if open != 0 {
+                fields.set_item(intern!(py, "open_connections"), open)?;
             }
         }
         Ok(fields)
     }
 }
 
-/// Calls a function that writes an error object.
+/// Raises the failure of a call that belongs to no request.
+pub trait OrRaise<T> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T> OrRaise<T> for Result<T, Failure> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|failure| failure.raise(py, None))
+    }
+}
+
+/// Calls a function that writes an error object when it fails.
 pub fn call(function: impl FnOnce(*mut *mut hangup_error) -> hangup_status) -> Result<(), Failure> {
     let mut error = null_mut();
     match function(&raw mut error) {
@@ -109,21 +117,21 @@ pub fn call(function: impl FnOnce(*mut *mut hangup_error) -> hangup_status) -> R
     }
 }
 
-/// Calls a function that answers a new handle, or writes an error object.
+/// Calls a function that writes a new handle, or an error object when it fails.
 pub fn create<T: Handle>(
     function: impl FnOnce(*mut *mut T, *mut *mut hangup_error) -> hangup_status,
 ) -> Result<Owned<T>, Failure> {
     let mut handle = null_mut();
     call(|error| function(&raw mut handle, error))?;
-    Owned::new(handle).ok_or_else(|| Failure::local(HANGUP_PANIC, "the library gave no handle"))
+    Owned::new(handle).ok_or_else(|| Failure::local(HANGUP_PANIC, "the library returned no handle"))
 }
 
-/// Judges a function that answers only a status.
+/// The result of a function that returns only a status.
 pub fn checked(status: hangup_status) -> Result<(), Failure> {
     call(|_| status)
 }
 
-/// Text for the library. NUL would cut it short, and what follows would go unseen.
+/// Text for the library. A NUL is refused: the library would ignore what follows it.
 pub fn c_string(status: hangup_status, what: &str, value: &[u8]) -> Result<CString, Failure> {
     CString::new(value)
         .map_err(|_| Failure::local(status, format!("a NUL character in the {what}: take it out")))
@@ -134,6 +142,6 @@ pub fn c_string(status: hangup_status, what: &str, value: &[u8]) -> Result<CStri
 /// # Safety
 /// `text` is NUL-terminated and lives as long as `'a`.
 pub unsafe fn text<'a>(text: *const c_char) -> Cow<'a, str> {
-    // SAFETY: as for the caller.
+    // SAFETY: by this function's contract.
     unsafe { CStr::from_ptr(text) }.to_string_lossy()
 }

@@ -1,10 +1,10 @@
-//! Who owns a C handle: one Rust value, which frees it once.
+//! Ownership of C handles: one Rust value owns a handle and frees it once.
 
 use std::ptr::NonNull;
 
 use crate::sys;
 
-/// A handle type of the header, and the function that ends it.
+/// A handle type of the header, and its `_free` function.
 pub trait Handle: Sized {
     /// `hangup_x_free`: never blocks, and is legal on any thread.
     const FREE: unsafe extern "C" fn(*mut Self);
@@ -32,17 +32,17 @@ handles! {
     hangup_string: hangup_string_free,
 }
 
-/// One share of a C object.
+/// An owned handle of the C library.
 pub struct Owned<T: Handle>(NonNull<T>);
 
-// SAFETY: the header lets every handle move between threads; those of the class "one thread at a time"
-// answer a second thread with HANGUP_INVALID_STATE, so that sharing them is an error and not a race.
+// SAFETY: the header lets every handle move between threads. A handle of the class "one thread at a time"
+// returns HANGUP_INVALID_STATE to a second thread, so that sharing it is an error and not a data race.
 unsafe impl<T: Handle> Send for Owned<T> {}
 // SAFETY: as above.
 unsafe impl<T: Handle> Sync for Owned<T> {}
 
 impl<T: Handle> Owned<T> {
-    /// Takes a share that the library gave; `None` for NULL.
+    /// Takes ownership of a handle that the library returned; `None` for NULL.
     pub fn new(pointer: *mut T) -> Option<Self> {
         NonNull::new(pointer).map(Owned)
     }
@@ -59,7 +59,7 @@ impl<T: Handle> Owned<T> {
 
 impl<T: Handle> Drop for Owned<T> {
     fn drop(&mut self) {
-        // SAFETY: this value is the share's only owner, and it ends here.
+        // SAFETY: this value is the only owner of the handle, and it is not used again.
         unsafe { T::FREE(self.as_ptr()) }
     }
 }

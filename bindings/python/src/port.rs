@@ -1,8 +1,8 @@
-//! `Port`: where the answers of submitted work arrive; one for each event loop.
+//! `Port`: the completion queue of one event loop, and the futures that wait for its completions.
 //!
-//! The loop watches the queue's descriptor and calls `drain` when it is readable, which sets all futures
-//! in one go. Nothing here waits, so the interpreter lock is kept. Only the loop's own thread calls a port;
-//! the lock is for builds of Python that have no other.
+//! The loop watches the queue's descriptor and calls `drain` when it is readable, which sets the futures of
+//! all completions. Nothing here blocks, so the interpreter lock is kept. Only the loop's thread calls a
+//! port; the mutex is for builds of Python without an interpreter lock.
 
 use std::mem::zeroed;
 use std::ptr::null;
@@ -14,21 +14,21 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::failure::{Failure, call, checked};
+use crate::failure::{Failure, OrRaise, call, checked};
 use crate::handle::Owned;
 use crate::interrupt::forks;
+use crate::pending::{Pending, PendingKind, Table};
 use crate::response::{Response, bytes};
 use crate::sys::*;
-use crate::waiting::{Table, Waiting, Work};
 
-/// A completion queue, and who waits for what it brings. It ends with its last owner, and what is still
-/// under way is cancelled then.
+/// A completion queue and its pending work. The work that is still pending when the last reference is dropped
+/// is cancelled.
 #[pyclass(frozen, weakref, module = "hangup._native")]
 pub struct Port {
     queue: Owned<hangup_queue>,
     table: Mutex<Table>,
-    /// Called once when nothing is under way any more.
-    at_rest: Mutex<Option<Py<PyAny>>>,
+    /// Called once, as soon as no work is pending.
+    on_idle: Mutex<Option<Py<PyAny>>>,
     forks: u64,
 }
 
@@ -42,75 +42,39 @@ impl Port {
         Ok(Port {
             queue: queue.ok_or_else(|| none().raise(py, None))?,
             table: Mutex::default(),
-            at_rest: Mutex::default(),
+            on_idle: Mutex::default(),
             forks: forks(),
         })
     }
 
-    /// A descriptor that is readable while there is something to drain.
+    /// A file descriptor that is readable while there are completions to take.
     fn fileno(&self) -> i32 {
         // SAFETY: a live queue.
         unsafe { hangup_queue_fd(self.queue.as_ptr()) }
     }
 
-    /// Hands out whatever has come.
+    /// Takes the completions that have arrived and sets their futures.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
         // SAFETY: every field is a number or a pointer, for which zero is a value.
-        let mut done: hangup_completion = unsafe { zeroed() };
-        done.size = size_of_val(&done);
+        let mut completion: hangup_completion = unsafe { zeroed() };
+        completion.size = size_of_val(&completion);
         loop {
-            // SAFETY: a live queue, and a structure that says its size.
-            match unsafe { hangup_queue_next(self.queue.as_ptr(), 0, &raw mut done) } {
-                HANGUP_OK => {}
+            // SAFETY: a live queue, and a structure with its size set.
+            match unsafe { hangup_queue_next(self.queue.as_ptr(), 0, &raw mut completion) } {
+                HANGUP_OK => self.complete(py, &completion)?,
                 HANGUP_TIMED_OUT => break,
-                status => checked(status).map_err(|failure| failure.raise(py, None))?,
-            }
-            let waiting = self.table().take(done.tag);
-            // Owned here in any case: what nobody waits for is freed.
-            let response = Owned::new(done.response);
-            let failure = (done.status != HANGUP_OK)
-                .then(|| Failure::told(done.status, Owned::new(done.error)));
-            let Some(Waiting { future, work }) = waiting else { continue };
-            let answer = match work {
-                Work::Read(of) => of.get().was_read(py, failure, || {
-                    // SAFETY: lent until the next completion is taken, which is after this.
-                    PyBytes::new(py, unsafe { bytes(done.data, done.data_size) })
-                }),
-                Work::Exchange { raised, asked: (method, url), whole, .. } => {
-                    let (method, url) = (method.bind(py), url.bind(py));
-                    match (raised.and_then(|raised| raised.take()), failure, response) {
-                        (Some(raised), ..) => Err(raised),
-                        (None, None, Some(response)) => {
-                            let response = Response::new(response, method, url, whole);
-                            Bound::new(py, response).map(Bound::into_any)
-                        }
-                        (None, Some(failure), _) => {
-                            // An exception costs: none is made for nobody.
-                            if future.is_none() {
-                                continue;
-                            }
-                            Err(failure.raise(py, Some((method, url))))
-                        }
-                        (None, None, None) => {
-                            let none = Failure::local(HANGUP_PANIC, "the library gave no response");
-                            Err(none.raise(py, Some((method, url))))
-                        }
-                    }
-                }
-            };
-            if let Some(future) = future {
-                settle(future.bind(py), answer)?;
+                status => checked(status).or_raise(py)?,
             }
         }
-        self.rest(py)
+        self.notify_if_idle(py)
     }
 
-    /// Nobody waits for this tag any more: an exchange is cancelled. A tag that is over does nothing.
-    fn abandon(&self, tag: u64) {
+    /// Drops the future of a tag and cancels its exchange. Does nothing for a tag whose completion was taken.
+    fn forget(&self, tag: u64) {
         let mut table = self.table();
-        let Some(waiting) = table.get(tag) else { return };
-        let future = waiting.future.take();
-        if let Work::Exchange { token, .. } = &waiting.work {
+        let Some(pending) = table.get_mut(tag) else { return };
+        let future = pending.future.take();
+        if let PendingKind::Exchange { token, .. } = &pending.kind {
             // SAFETY: a live token; no reason.
             unsafe { hangup_cancel_fire(token.as_ptr(), null()) };
         }
@@ -118,52 +82,92 @@ impl Port {
         drop(future);
     }
 
-    /// Calls `callable` as soon as nothing is under way; None: never.
-    fn call_at_rest(&self, py: Python<'_>, callable: Option<Py<PyAny>>) -> PyResult<()> {
-        let before = {
-            let mut at_rest = self.at_rest.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *at_rest, callable)
+    /// Calls `callable` once, as soon as no work is pending; None removes a callable that was set before.
+    fn on_idle(&self, py: Python<'_>, callable: Option<Py<PyAny>>) -> PyResult<()> {
+        let previous = {
+            let mut on_idle = self.on_idle.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *on_idle, callable)
         };
-        drop(before);
-        self.rest(py)
+        // Dropped without the mutex: it may run a finalizer.
+        drop(previous);
+        self.notify_if_idle(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Ok(table) = self.table.try_lock() {
-            for waiting in table.all() {
-                visit.call(&waiting.future)?;
+            for pending in table.iter() {
+                visit.call(&pending.future)?;
             }
         }
-        if let Ok(at_rest) = self.at_rest.try_lock() {
-            visit.call(&*at_rest)?;
+        if let Ok(on_idle) = self.on_idle.try_lock() {
+            visit.call(&*on_idle)?;
         }
         Ok(())
     }
 }
 
 impl Port {
-    /// Submits, and answers the tag under which `waiting` will be found.
+    /// Submits work and returns its tag.
     pub fn submit(
         &self,
-        waiting: Waiting,
+        pending: Pending,
         submit: impl FnOnce(*mut hangup_queue, u64) -> Result<(), Failure>,
     ) -> Result<u64, Failure> {
         if self.forks != forks() {
-            let forked = "this event loop is of the parent of this process: begin a new one";
+            let forked = "this event loop belongs to the parent process: begin a new one";
             return Err(Failure::local(HANGUP_FORKED, forked));
         }
-        let tag = self.table().put(waiting);
+        let tag = self.table().insert(pending);
         submit(self.queue.as_ptr(), tag).map(|()| tag).inspect_err(|_| {
-            let back = self.table().take(tag);
-            drop(back);
+            // In two statements: the future is dropped without the mutex, as it may run a finalizer.
+            let refused = self.table().remove(tag);
+            drop(refused);
         })
     }
 
-    fn rest(&self, py: Python<'_>) -> PyResult<()> {
+    /// Sets the future of one completion.
+    fn complete(&self, py: Python<'_>, completion: &hangup_completion) -> PyResult<()> {
+        let pending = self.table().remove(completion.tag);
+        // Owned before anything returns, so that both are freed in any case.
+        let response = Owned::new(completion.response);
+        let error = Owned::new(completion.error);
+        let failure =
+            (completion.status != HANGUP_OK).then(|| Failure::completion(completion.status, error));
+        let Some(Pending { future, kind }) = pending else { return Ok(()) };
+        let result = match kind {
+            PendingKind::Read(of) => of.get().finish_read(py, failure, || {
+                // SAFETY: the data is borrowed until the next completion is taken, which is after this.
+                PyBytes::new(py, unsafe { bytes(completion.data, completion.data_size) })
+            }),
+            PendingKind::Exchange { body_exception, request: (method, url), buffered, .. } => {
+                let (method, url) = (method.bind(py), url.bind(py));
+                match (body_exception.and_then(|exception| exception.take()), failure, response) {
+                    (Some(raised), ..) => Err(raised),
+                    (None, None, Some(response)) => {
+                        let response = Response::new(response, method, url, buffered);
+                        Bound::new(py, response).map(Bound::into_any)
+                    }
+                    // Without a future the exception, which is expensive, is not made.
+                    (None, Some(_), _) if future.is_none() => return Ok(()),
+                    (None, Some(failure), _) => Err(failure.raise(py, Some((method, url)))),
+                    (None, None, None) => {
+                        let none = Failure::local(HANGUP_PANIC, "the library returned no response");
+                        Err(none.raise(py, Some((method, url))))
+                    }
+                }
+            }
+        };
+        match future {
+            Some(future) => set_future(future.bind(py), result),
+            None => Ok(()),
+        }
+    }
+
+    fn notify_if_idle(&self, py: Python<'_>) -> PyResult<()> {
         if !self.table().is_empty() {
             return Ok(());
         }
-        let called = self.at_rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let called = self.on_idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         match called {
             Some(callable) => callable.call0(py).map(drop),
             None => Ok(()),
@@ -177,12 +181,12 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
-        // What a forked child has is a copy: the exchanges are the parent's.
+        // In a forked child this is a copy; the exchanges belong to the parent.
         if self.forks != forks() {
             return;
         }
-        for waiting in self.table().all() {
-            if let Work::Exchange { token, .. } = &waiting.work {
+        for pending in self.table().iter() {
+            if let PendingKind::Exchange { token, .. } = &pending.kind {
                 // SAFETY: a live token; no reason.
                 unsafe { hangup_cancel_fire(token.as_ptr(), null()) };
             }
@@ -192,29 +196,28 @@ impl Drop for Port {
     }
 }
 
-/// How many threads of the library do what is submitted.
+/// Sets how many I/O threads of the library run submitted requests.
 #[pyfunction]
-pub fn io_threads(py: Python<'_>, count: usize) -> PyResult<()> {
+pub fn set_io_threads(py: Python<'_>, count: usize) -> PyResult<()> {
     // SAFETY: a number.
-    call(|error| unsafe { hangup_set_io_threads(count, error) })
-        .map_err(|failure| failure.raise(py, None))
+    call(|error| unsafe { hangup_set_io_threads(count, error) }).or_raise(py)
 }
 
 /// Sets a future's result or exception, unless it was cancelled meanwhile.
-fn settle(future: &Bound<'_, PyAny>, answer: PyResult<Bound<'_, PyAny>>) -> PyResult<()> {
+fn set_future(future: &Bound<'_, PyAny>, result: PyResult<Bound<'_, PyAny>>) -> PyResult<()> {
     let py = future.py();
-    let set = match answer {
+    let set = match result {
         Ok(value) => future.call_method1(intern!(py, "set_result"), (value,)),
         Err(raised) => future.call_method1(intern!(py, "set_exception"), (raised.into_value(py),)),
     };
     let Err(refused) = set else { return Ok(()) };
     if !refused.is_instance_of::<PyException>(py) {
-        return Err(refused); // Ctrl-C, in the middle of that
+        return Err(refused); // KeyboardInterrupt during the call
     }
     if future.call_method0(intern!(py, "done"))?.is_truthy()? {
         return Ok(());
     }
-    // A StopIteration, which can't be set: a body raised it.
+    // A future refuses StopIteration, which a request's body may raise.
     let instead = PyRuntimeError::new_err("a request's body raised StopIteration");
     instead.set_cause(py, Some(refused));
     future.call_method1(intern!(py, "set_exception"), (instead.into_value(py),)).map(drop)

@@ -1,27 +1,61 @@
-//! A C request from Python values.
+//! A C request from the arguments that Python prepared.
 //!
-//! The values are in their plainest form: names, encodings and defaults were dealt with in Python.
+//! The arguments are in their plainest form: names, encodings and defaults are handled in Python.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::failure::{Asked, Failure, c_string, call, checked, create};
+use crate::cancel::CancelToken;
+use crate::failure::{Failure, MethodAndUrl, c_string, call, checked, create};
 use crate::handle::Owned;
 use crate::sys::*;
-use crate::upload::{self, Raised, Upload};
+use crate::upload::{self, BodyException, Upload};
+
+/// The arguments of one request: the tuple `Prepared` of `python/hangup/_base.py`. `None` is the client's
+/// setting.
+#[derive(FromPyObject)]
+pub struct Prepared<'py> {
+    #[pyo3(item(0))]
+    pub method: Bound<'py, PyString>,
+    #[pyo3(item(1))]
+    pub url: Bound<'py, PyString>,
+    /// Pairs of name and value, each text or bytes.
+    #[pyo3(item(2))]
+    headers: Option<Bound<'py, PyAny>>,
+    /// Bytes, the path of a file as text, or a callable and its length (-1: not known).
+    #[pyo3(item(3))]
+    body: Option<Bound<'py, PyAny>>,
+    /// Pairs of a HANGUP_TIMEOUT_* number and milliseconds.
+    #[pyo3(item(4))]
+    timeouts: Bound<'py, PyTuple>,
+    /// A HANGUP_CONNECTION_MODE_* number.
+    #[pyo3(item(5))]
+    connection_mode: Option<i32>,
+    /// How many redirects are followed; -1: any number.
+    #[pyo3(item(6))]
+    redirects: Option<i64>,
+    #[pyo3(item(7))]
+    retries: Option<bool>,
+    /// Bytes per second, and the window in milliseconds.
+    #[pyo3(item(8))]
+    min_rate: Option<(i64, i64)>,
+    #[pyo3(item(9))]
+    pub cancel: Option<Bound<'py, CancelToken>>,
+}
 
 /// A request, ready to be sent once.
 pub struct Request<'a, 'py> {
     handle: Owned<hangup_request>,
-    asked: Asked<'a, 'py>,
-    raised: Option<Raised>,
+    info: MethodAndUrl<'a, 'py>,
+    body_exception: Option<BodyException>,
 }
 
 impl<'a, 'py> Request<'a, 'py> {
-    pub fn new(asked: Asked<'a, 'py>) -> PyResult<Self> {
-        let (method, url) = asked;
-        let made = || {
+    /// Everything but the cancel token, which the sender sets.
+    pub fn new(prepared: &'a Prepared<'py>) -> PyResult<Self> {
+        let (method, url) = (&prepared.method, &prepared.url);
+        let create = || {
             let method = c_string(HANGUP_INVALID_METHOD, "method", utf8(method)?.as_bytes())?;
             let url = c_string(HANGUP_INVALID_URL, "URL", utf8(url)?.as_bytes())?;
             // SAFETY: NUL-terminated text, which is copied.
@@ -29,33 +63,49 @@ impl<'a, 'py> Request<'a, 'py> {
                 hangup_request_new(method.as_ptr(), url.as_ptr(), out, error)
             })
         };
-        let handle = made().map_err(|failure| failure.raise(method.py(), Some(asked)))?;
-        Ok(Request { handle, asked, raised: None })
+        let handle = create().map_err(|failure| failure.raise(method.py(), Some((method, url))))?;
+        let mut request = Request { handle, info: (method, url), body_exception: None };
+        prepared.headers.as_ref().map_or(Ok(()), |headers| request.add_headers(headers))?;
+        prepared.body.as_ref().map_or(Ok(()), |body| request.set_body(body))?;
+        request.set_timeouts(&prepared.timeouts)?;
+        prepared.connection_mode.map_or(Ok(()), |mode| request.set_connection_mode(mode))?;
+        prepared.redirects.map_or(Ok(()), |max| request.set_redirects(max))?;
+        prepared.retries.map_or(Ok(()), |on| request.set_retries(on))?;
+        prepared.min_rate.map_or(Ok(()), |rate| request.set_min_rate(rate))?;
+        Ok(request)
     }
 
-    /// What was said of it; `None` is the client's.
-    #[allow(clippy::too_many_arguments)] // the hot path: no object in between
-    pub fn fill(
-        &mut self,
-        headers: Option<&Bound<'py, PyAny>>,
-        body: Option<&Bound<'py, PyAny>>,
-        limits: &Bound<'py, PyTuple>,
-        mode: Option<i32>,
-        redirects: Option<i64>,
-        retries: Option<bool>,
-        min_rate: Option<(i64, i64)>,
-    ) -> PyResult<()> {
-        headers.map_or(Ok(()), |headers| self.headers(headers))?;
-        body.map_or(Ok(()), |body| self.body(body))?;
-        self.limits(limits)?;
-        mode.map_or(Ok(()), |mode| self.connection(mode))?;
-        redirects.map_or(Ok(()), |max| self.redirects(max))?;
-        retries.map_or(Ok(()), |on| self.retries(on))?;
-        min_rate.map_or(Ok(()), |rate| self.min_rate(rate))
+    pub fn set_cancel(&self, token: *mut hangup_cancel) -> PyResult<()> {
+        // SAFETY: a live request and a live token, of which the request takes a share.
+        self.checked(checked(unsafe { hangup_request_set_cancel(self.handle.as_ptr(), token) }))
     }
 
-    /// Pairs of name and value, each text or bytes.
-    fn headers(&self, headers: &Bound<'py, PyAny>) -> PyResult<()> {
+    /// Makes a submitted request complete when its whole body was read, of any size that memory holds.
+    pub fn set_buffer_body(&self) -> PyResult<()> {
+        // SAFETY: a live request.
+        self.checked(call(|error| unsafe {
+            hangup_request_set_buffer_body(self.handle.as_ptr(), i64::MAX, error)
+        }))
+    }
+
+    /// The result of the exchange. An exception of the body replaces the library's error.
+    pub fn outcome<T>(&self, outcome: Result<T, Failure>) -> PyResult<T> {
+        match self.body_exception.as_ref().and_then(BodyException::take) {
+            Some(raised) => Err(raised),
+            None => self.checked(outcome),
+        }
+    }
+
+    /// The place of an exception that the body raises; `None` if the body calls no Python code.
+    pub fn body_exception(&self) -> Option<BodyException> {
+        self.body_exception.clone()
+    }
+
+    pub fn handle(&self) -> &Owned<hangup_request> {
+        &self.handle
+    }
+
+    fn add_headers(&self, headers: &Bound<'py, PyAny>) -> PyResult<()> {
         for pair in headers.try_iter()? {
             let (name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = pair?.extract()?;
             let (name, value) = (raw(&name, "header name")?, raw(&value, "header value")?);
@@ -67,16 +117,15 @@ impl<'a, 'py> Request<'a, 'py> {
         Ok(())
     }
 
-    /// Bytes as they are, the path of a file, or a callable with its length (-1: not known).
-    fn body(&mut self, body: &Bound<'py, PyAny>) -> PyResult<()> {
+    fn set_body(&mut self, body: &Bound<'py, PyAny>) -> PyResult<()> {
         let request = self.handle.as_ptr();
         if let Ok(bytes) = body.cast::<PyBytes>() {
             let owner = bytes;
             let bytes = bytes.as_bytes();
-            if bytes.len() >= BORROWED {
-                let (end, data) = (Some(upload::let_go as _), owner.clone().into_ptr().cast());
-                // SAFETY: a live request; bytes don't change, and `let_go` gives back the share that keeps
-                // them, also when this fails.
+            if bytes.len() >= MIN_BORROWED {
+                let (end, data) = (Some(upload::release as _), owner.clone().into_ptr().cast());
+                // SAFETY: a live request; a `bytes` object never changes, and the reference in `data` keeps it
+                // alive until the library calls `release`, which it does also if this call fails.
                 return self.checked(call(|error| unsafe {
                     let (bytes, size) = (bytes.as_ptr(), bytes.len());
                     hangup_request_set_body_borrowed(request, bytes, size, end, data, error)
@@ -95,20 +144,19 @@ impl<'a, 'py> Request<'a, 'py> {
             }));
         }
         let (source, length): (Py<PyAny>, i64) = body.cast::<PyTuple>()?.extract()?;
-        let (upload, raised) = Upload::new(source);
-        self.raised = Some(raised);
+        let (upload, exception) = Upload::new(source);
+        self.body_exception = Some(exception);
         let data = Box::into_raw(upload).cast();
         let (read, end) = (Some(upload::read as _), Some(upload::end as _));
-        // SAFETY: a live request; `end` takes the box back, also when this fails.
+        // SAFETY: a live request; the library calls `end`, which frees the box, also if this call fails.
         self.checked(call(|error| unsafe {
             hangup_request_set_body_reader(request, read, end, data, length, error)
         }))
     }
 
-    /// Pairs of a clock and milliseconds.
-    fn limits(&self, limits: &Bound<'py, PyTuple>) -> PyResult<()> {
-        for limit in limits {
-            let (which, ms): (i32, i64) = limit.extract()?;
+    fn set_timeouts(&self, timeouts: &Bound<'py, PyTuple>) -> PyResult<()> {
+        for timeout in timeouts {
+            let (which, ms): (i32, i64) = timeout.extract()?;
             // SAFETY: a live request.
             self.checked(call(|error| unsafe {
                 hangup_request_set_timeout(self.handle.as_ptr(), which, ms, error)
@@ -117,76 +165,44 @@ impl<'a, 'py> Request<'a, 'py> {
         Ok(())
     }
 
-    fn connection(&self, mode: i32) -> PyResult<()> {
+    fn set_connection_mode(&self, mode: i32) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
             hangup_request_set_connection_mode(self.handle.as_ptr(), mode, error)
         }))
     }
 
-    /// How many redirects are followed; -1: any number.
-    fn redirects(&self, max: i64) -> PyResult<()> {
+    fn set_redirects(&self, max: i64) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
             hangup_request_set_redirects(self.handle.as_ptr(), max, error)
         }))
     }
 
-    fn retries(&self, on: bool) -> PyResult<()> {
+    fn set_retries(&self, on: bool) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
             hangup_request_set_retries(self.handle.as_ptr(), on.into(), error)
         }))
     }
 
-    /// Bytes per second, over a window of so many milliseconds.
-    fn min_rate(&self, (rate, window_ms): (i64, i64)) -> PyResult<()> {
+    fn set_min_rate(&self, (rate, window_ms): (i64, i64)) -> PyResult<()> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
             hangup_request_set_min_rate(self.handle.as_ptr(), rate, window_ms, error)
         }))
     }
 
-    pub fn cancel_with(&self, token: *mut hangup_cancel) -> PyResult<()> {
-        // SAFETY: a live request and a live token, of which the request takes a share.
-        self.checked(checked(unsafe { hangup_request_set_cancel(self.handle.as_ptr(), token) }))
-    }
-
-    /// A submitted request is complete when its whole body is here, as much as memory holds.
-    pub fn whole(&self) -> PyResult<()> {
-        // SAFETY: a live request.
-        self.checked(call(|error| unsafe {
-            hangup_request_set_buffer_body(self.handle.as_ptr(), i64::MAX, error)
-        }))
-    }
-
-    /// Where the exception of its body will be.
-    pub fn raised(&self) -> Option<Raised> {
-        self.raised.clone()
-    }
-
-    /// What the exchange ended with: a body's own exception comes before the library's error.
-    pub fn outcome<T>(&self, outcome: Result<T, Failure>) -> PyResult<T> {
-        match self.raised.as_ref().and_then(Raised::take) {
-            Some(raised) => Err(raised),
-            None => self.checked(outcome),
-        }
-    }
-
-    pub fn handle(&self) -> &Owned<hangup_request> {
-        &self.handle
-    }
-
     fn checked<T>(&self, outcome: Result<T, Failure>) -> PyResult<T> {
-        outcome.map_err(|failure| failure.raise(self.asked.0.py(), Some(self.asked)))
+        outcome.map_err(|failure| failure.raise(self.info.0.py(), Some(self.info)))
     }
 }
 
-/// Bytes of this size and more are borrowed for as long as they are sent. Of fewer a copy is cheaper than the end of the
-/// loan, for which a thread has to wait for the interpreter lock.
-const BORROWED: usize = 256 * 1024;
+/// The smallest body that is borrowed while it is sent. A copy of a smaller one is cheaper than the end of
+/// the loan, for which a thread has to wait for the interpreter lock.
+const MIN_BORROWED: usize = 256 * 1024;
 
-/// Calls a function that takes a header.
+/// Calls a setter with the name and the value of a header.
 pub fn header(
     name: &[u8],
     value: &[u8],
@@ -201,7 +217,7 @@ pub fn header(
     call(|error| set(name.as_ptr(), value.as_ptr(), error))
 }
 
-/// The bytes of a text (UTF-8) or of bytes.
+/// The bytes of a `bytes` object, or of text as UTF-8.
 pub fn raw<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a [u8]> {
     if let Ok(text) = value.cast::<PyString>() {
         return Ok(text.to_str()?.as_bytes());

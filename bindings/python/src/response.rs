@@ -1,4 +1,4 @@
-//! `Response`: the head, and the body as it is read.
+//! `Response`: the head of a response, and the reads of its body.
 
 use std::ptr::null;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,27 +7,28 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::failure::{Failure, call, checked, text};
+use crate::failure::{Failure, OrRaise, call, checked, text};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
+use crate::pending::{Pending, PendingKind};
 use crate::port::Port;
 use crate::sys::*;
-use crate::waiting::{Waiting, Work};
 
-/// A response. Its head may be asked from any thread; its body is read by one thread at a time, and a
-/// second one gets InvalidState from the library.
+/// A response. Threads: any for the head; one at a time reads the body, and the library returns
+/// HANGUP_INVALID_STATE to a second one.
 #[pyclass(frozen, module = "hangup._native")]
 pub struct Response {
     handle: Owned<hangup_response>,
     method: Py<PyString>,
     url: Py<PyString>,
-    /// The body was read to its end, failed or was closed.
+    /// Whether the body was read to its end, failed or was closed.
     ended: AtomicBool,
-    /// The whole body, once it was asked for: the library has freed its own.
+    /// The whole body after `read_all`; the library's copy was freed then.
     content: Mutex<Option<Py<PyBytes>>>,
 }
 
-/// pool, resolve, connect, proxy, tls, write, head, read, total, in microseconds; -1: did not take place.
+/// pool, resolve, connect, proxy, tls, write, head, read, total, in microseconds; -1: the phase did not take
+/// place.
 type Times = (i64, i64, i64, i64, i64, i64, i64, i64, i64);
 
 #[pymethods]
@@ -68,15 +69,15 @@ impl Response {
         unsafe { hangup_response_attempts(self.as_ptr()) }
     }
 
-    /// The redirects that led here: the status and the URL of each.
+    /// The redirects that were followed: the status and the URL of each.
     fn history(&self) -> Vec<(i32, String)> {
         // SAFETY: a live response.
         let count = unsafe { hangup_response_history_count(self.as_ptr()) };
         let hop = |index| {
             let mut status = 0;
-            // SAFETY: a live response, from which the text is borrowed, and a place for the status.
+            // SAFETY: a live response, from which the text is borrowed, and room for the status.
             let url = unsafe { hangup_response_history_at(self.as_ptr(), index, &raw mut status) };
-            // SAFETY: NUL-terminated, if there is one, and copied at once.
+            // SAFETY: NUL-terminated unless it is NULL, and copied at once.
             (!url.is_null()).then(|| (status, unsafe { text(url) }.into_owned()))
         };
         (0..count).filter_map(hop).collect()
@@ -87,18 +88,18 @@ impl Response {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Names in lower case, and values as they came.
+    /// Names in lower case, and values as they were received.
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyBytes>)>> {
         // SAFETY: a live response.
         let count = unsafe { hangup_response_header_count(self.as_ptr()) };
         let header = |index| {
             let (mut name, mut value, mut size) = (null(), null(), 0);
             let (to_name, to_value) = (&raw mut name, &raw mut value);
-            // SAFETY: a live response, from which name and value are borrowed, and places for them.
+            // SAFETY: a live response, from which name and value are borrowed, and room for them.
             checked(unsafe {
                 hangup_response_header_at(self.as_ptr(), index, to_name, to_value, &raw mut size)
             })
-            .map_err(|failure| failure.raise(py, None))?;
+            .or_raise(py)?;
             // SAFETY: `size` bytes, borrowed from the response.
             let value = unsafe { bytes(value.cast(), size) };
             // SAFETY: NUL-terminated, borrowed from the response.
@@ -111,37 +112,37 @@ impl Response {
         // SAFETY: every field is a number, for which zero is a value.
         let mut t: hangup_timings = unsafe { std::mem::zeroed() };
         t.size = size_of_val(&t);
-        // SAFETY: a live response and a structure that says its size.
-        checked(unsafe { hangup_response_timings(self.as_ptr(), &raw mut t) })
-            .map_err(|failure| failure.raise(py, None))?;
+        // SAFETY: a live response and a structure with its size set.
+        checked(unsafe { hangup_response_timings(self.as_ptr(), &raw mut t) }).or_raise(py)?;
         let dial = (t.pool_us, t.resolve_us, t.connect_us, t.proxy_us, t.tls_us);
         let (write, head, read) = (t.write_us, t.head_us, t.read_us);
         Ok((dial.0, dial.1, dial.2, dial.3, dial.4, write, head, read, t.total_us))
     }
 
-    /// The rest of the body, at most `at_most` bytes of it. A second call answers the same.
+    /// The rest of the body, of at most `at_most` bytes. A second call returns the same object.
     fn read_all<'py>(&self, py: Python<'py>, at_most: usize) -> PyResult<Bound<'py, PyBytes>> {
         let handle = &self.handle;
         if let Some(content) = &*self.content() {
             return Ok(content.bind(py).clone());
         }
-        let whole = if self.ended() {
-            // Lent already, or refused: nothing to wait for.
+        let body = if self.ended() {
+            // The library has the body or refuses the call: neither blocks.
             read_all(handle, at_most)
         } else {
             blocking(py, || read_all(handle, at_most)).inspect_err(|_| self.end())?
         };
-        let (data, size) = whole.map_err(|failure| self.failed(py, failure))?;
+        let (data, size) = body.map_err(|failure| self.failed(py, failure))?;
         self.end();
-        // Held until the lent bytes are freed: another thread may have read the same ones, and freed them.
-        let mut place = self.content();
-        if let Some(content) = &*place {
+        // Locked until the borrowed bytes are freed: another thread may have read and freed them already.
+        let mut slot = self.content();
+        if let Some(content) = &*slot {
             return Ok(content.bind(py).clone());
         }
-        // SAFETY: lent until they are freed below, or with the response, which this borrow of it prevents.
+        // SAFETY: the bytes live until `hangup_response_free_body` below, or until the response is freed, which
+        // `&self` prevents.
         let content = PyBytes::new(py, unsafe { bytes(data.0, size) });
-        *place = Some(content.clone().unbind());
-        // SAFETY: a live response; its lent bytes are not used from here on.
+        *slot = Some(content.clone().unbind());
+        // SAFETY: a live response; its borrowed bytes are not used after this.
         unsafe { hangup_response_free_body(self.as_ptr()) };
         Ok(content)
     }
@@ -152,11 +153,11 @@ impl Response {
         let piece = blocking(py, || {
             let mut piece: Vec<u8> = Vec::with_capacity(room);
             let (into, mut got) = (piece.as_mut_ptr(), 0);
-            // SAFETY: a live response and a buffer with room for so many bytes.
+            // SAFETY: a live response and a buffer with that much room.
             call(|error| unsafe {
                 hangup_response_read(handle.as_ptr(), into.cast(), room, &raw mut got, error)
             })?;
-            // SAFETY: the library filled that many, and never more than the room.
+            // SAFETY: the library initialised that many bytes, and never more than `room`.
             unsafe { piece.set_len(got.min(room)) };
             Ok(piece)
         })
@@ -168,7 +169,8 @@ impl Response {
         Ok(PyBytes::new(py, &piece))
     }
 
-    /// Submits a read of a piece of at most `at_most` bytes, which `future` will get; empty at the end.
+    /// Submits a read of at most `at_most` bytes and returns its tag in `port`. `future` gets the bytes; none at
+    /// the end of the body.
     fn submit_read(
         slf: Bound<'_, Self>,
         at_most: usize,
@@ -177,8 +179,9 @@ impl Response {
     ) -> PyResult<u64> {
         let (py, this) = (slf.py(), slf.get());
         let response = this.as_ptr();
-        let waiting = Waiting { future: Some(future), work: Work::Read(slf.clone().unbind()) };
-        port.submit(waiting, |queue, tag| {
+        let pending =
+            Pending { future: Some(future), kind: PendingKind::Read(slf.clone().unbind()) };
+        port.submit(pending, |queue, tag| {
             // SAFETY: a live response and a live queue.
             call(|error| unsafe {
                 hangup_response_submit_read(response, at_most, queue, tag, error)
@@ -187,12 +190,12 @@ impl Response {
         .map_err(|failure| this.failed(py, failure))
     }
 
-    /// Ends the response: HANGUP_CLOSE_MODE_GRACEFUL or HANGUP_CLOSE_MODE_NOW.
-    fn close(&self, py: Python<'_>, how: i32) -> PyResult<()> {
+    /// Closes the response; `mode` is HANGUP_CLOSE_MODE_GRACEFUL or HANGUP_CLOSE_MODE_NOW.
+    fn close(&self, py: Python<'_>, mode: i32) -> PyResult<()> {
         let handle = &self.handle;
         let closed = blocking(py, || {
-            // SAFETY: a live response; this call is for any thread.
-            checked(unsafe { hangup_response_close(handle.as_ptr(), how) })
+            // SAFETY: a live response; the call is legal on any thread.
+            checked(unsafe { hangup_response_close(handle.as_ptr(), mode) })
         });
         self.end();
         closed?.map_err(|failure| self.raise(py, failure))
@@ -211,8 +214,8 @@ impl Response {
         Response { handle, method, url, ended, content }
     }
 
-    /// What a submitted read ended with.
-    pub fn was_read<'py>(
+    /// The result of a submitted read.
+    pub fn finish_read<'py>(
         &self,
         py: Python<'py>,
         failure: Option<Failure>,
@@ -240,7 +243,7 @@ impl Response {
         self.ended.store(true, Ordering::Relaxed);
     }
 
-    /// A read that fails ends the body, but for the second of two readers.
+    /// The exception of a failed read. The failure ends the body, except the one that a second reader gets.
     fn failed(&self, py: Python<'_>, failure: Failure) -> PyErr {
         if failure.status() != HANGUP_INVALID_STATE {
             self.end();
@@ -253,24 +256,24 @@ impl Response {
     }
 }
 
-/// Bytes that the library lends; they may cross the line where the interpreter lock is released.
-pub struct Lent(*const u8);
+/// A pointer to bytes that the library owns, which `blocking` can return.
+pub struct Borrowed(*const u8);
 
-// SAFETY: a pointer to bytes that nobody writes as long as the response lives.
-unsafe impl Send for Lent {}
+// SAFETY: the library does not write to the bytes while the response lives.
+unsafe impl Send for Borrowed {}
 
-/// Reads the rest of the body into the library's own memory. To be called without the interpreter lock.
+/// Reads the rest of the body into the library's memory. Blocks: call it without the interpreter lock.
 pub fn read_all(
     response: &Owned<hangup_response>,
     at_most: usize,
-) -> Result<(Lent, usize), Failure> {
+) -> Result<(Borrowed, usize), Failure> {
     let (mut data, mut size) = (null(), 0);
-    // SAFETY: a live response, and places for the answer.
+    // SAFETY: a live response, and room for the results.
     call(|error| unsafe {
         let (data, size) = (&raw mut data, &raw mut size);
         hangup_response_read_all(response.as_ptr(), at_most, data, size, error)
     })?;
-    Ok((Lent(data), size))
+    Ok((Borrowed(data), size))
 }
 
 /// # Safety
@@ -278,7 +281,7 @@ pub fn read_all(
 pub unsafe fn bytes<'a>(data: *const u8, size: usize) -> &'a [u8] {
     match size {
         0 => &[],
-        // SAFETY: as for the caller.
+        // SAFETY: by this function's contract.
         _ => unsafe { std::slice::from_raw_parts(data, size) },
     }
 }

@@ -2,18 +2,18 @@
 
     import hangup
 
-    r = hangup.get("https://example.org", timeout=5)   # five seconds for everything, the body included
+    r = hangup.get("https://example.org", timeout=5)   # five seconds in total, the body included
     print(r.status_code, r.headers["content-type"], r.text)
 
     token = hangup.CancelToken()
     client = hangup.Client(timeout=hangup.Timeout(connect=2, read=10))
     client.get(url, cancel=token)                       # token.cancel() in any thread ends it at once
-    client.manager.connections()                        # what is open, and close(id), close_idle(), ...
+    client.manager.connections()                        # the open connections; close(id), close_idle(), ...
 
-    async with hangup.AsyncClient() as client:          # asyncio; a cancelled task hangs up
+    async with hangup.AsyncClient() as client:          # asyncio; cancelling the task closes the connection
         r = await client.get(url)
 
-It stands on the C library libhangup.so.0, and shares its connections with the C and C++ code of the process.
+The package uses the C library libhangup.so.0 and shares its connections with C and C++ code in the process.
 """
 
 import sys as _sys
@@ -25,12 +25,12 @@ except ImportError as _error:
 
     raise _explain(_error) from _error
 
-# A process has one set of these classes: `_native` raises those of the first import. When sys.modules was purged since, as
-# some test runners do, these are its modules again; this one then only hands them out.
+# A process has one set of these classes: `_native` raises the exceptions of the first import. Some test runners purge
+# sys.modules; then this puts the modules of the first import back.
 _sys.modules.update(_native.modules)
 
 from ._api import delete, get, head, options, patch, post, put, request, stream
-from ._async_client import AsyncClient, AsyncRequestOptions, io_threads
+from ._async_client import AsyncClient, AsyncRequestOptions, set_io_threads
 from ._async_response import AsyncResponse
 from ._cancel import CancelToken
 from ._client import Client, RequestOptions
@@ -78,7 +78,7 @@ from ._headers import Headers
 from ._library import get_include, get_library
 from ._limits import Limits
 from ._manager import ConnectionInfo, Manager, Stats, shared_manager
-from ._response import Hop, Response, Timings
+from ._response import Redirect, Response, Timings
 from ._timeouts import Timeout
 
 __version__ = _native.HEADER_VERSION
@@ -106,7 +106,6 @@ __all__ = [
     "HTTPStatusError",
     "HangupError",
     "Headers",
-    "Hop",
     "InvalidArgument",
     "InvalidHeader",
     "InvalidMethod",
@@ -125,6 +124,7 @@ __all__ = [
     "ProxyFailed",
     "QueueFull",
     "ReadTimeout",
+    "Redirect",
     "RedirectRefused",
     "RequestError",
     "RequestInfo",
@@ -146,12 +146,12 @@ __all__ = [
     "get_include",
     "get_library",
     "head",
-    "io_threads",
     "options",
     "patch",
     "post",
     "put",
     "request",
+    "set_io_threads",
     "shared_manager",
     "stream",
 ]

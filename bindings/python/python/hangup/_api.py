@@ -1,4 +1,4 @@
-"""`hangup.get(url)`: the verbs without a client of one's own."""
+"""`hangup.get(url)` and the other verbs, with a shared client."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _default: Client | None = None
 
 
 def default_client() -> Client:
-    """The client behind `hangup.get` and its like: the defaults, over the process's own manager."""
+    """The client of the functions below: default settings and the shared manager."""
     global _default
     if _default is None:
-        # Without a lock: two of them are as good as one, and no forked child finds it held.
+        # No lock: two clients do no harm, and a lock could be held during a fork.
         _default = Client()
     return _default
 

@@ -1,4 +1,4 @@
-"""A request body that an event loop makes while it is sent."""
+"""A request body that a task of the event loop makes while it is sent."""
 
 from __future__ import annotations
 
@@ -8,53 +8,53 @@ from collections.abc import AsyncGenerator, AsyncIterable
 
 
 class AsyncBody:
-    """An async iterable of bytes as a file: its `read` is called by the library on a thread of its own.
+    """An async iterable of bytes as a file object, whose `read` the library calls on one of its threads.
 
-    A task of the loop runs the iterable, with the context of the one that sends, and goes only as far as pieces
-    are asked for. `close` ends that task, and whoever waits in `read`.
+    A task of the loop runs the iterable, in the context of the sending task, one piece for each `read`. `close`
+    cancels that task and ends a blocked `read`.
     """
 
     def __init__(self, source: AsyncIterable[bytes], loop: asyncio.AbstractEventLoop) -> None:
         self._source = source
         self._loop = loop
-        self._wanted = asyncio.Event()
-        self._made: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._task = loop.create_task(self._make(), name="hangup: a request's body")
+        self._demand = asyncio.Event()
+        self._pieces: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._task = loop.create_task(self._run(), name="hangup: a request's body")
 
     def read(self, room: int, /) -> bytes:
-        """The next piece, or none at the end. Raises what the iterable raised."""
-        self._loop.call_soon_threadsafe(self._wanted.set)
+        """The next piece; empty at the end. Raises the exception of the iterable."""
+        self._loop.call_soon_threadsafe(self._demand.set)
         while True:
             try:
-                made = self._made.get(timeout=1)
+                piece = self._pieces.get(timeout=1)
                 break
             except queue.Empty:
                 if self._loop.is_closed():
                     raise RuntimeError("the event loop that makes the request's body was closed") from None
-        if isinstance(made, BaseException):
-            raise made
-        return made  # type: ignore[return-value]  # what it is made of is looked at by the caller
+        if isinstance(piece, BaseException):
+            raise piece
+        return piece  # type: ignore[return-value]  # the caller checks the type
 
     def close(self) -> None:
-        """On the loop's thread. Twice is once."""
+        """Cancels the task. Threads: the loop's only. Does nothing the second time."""
         self._task.cancel()
 
-    async def _make(self) -> None:
+    async def _run(self) -> None:
         try:
-            await self._wanted.wait()
+            await self._demand.wait()
             async for piece in self._source:
                 if piece != b"":
-                    self._wanted.clear()
-                    self._made.put(piece)
-                    await self._wanted.wait()
-            self._made.put(b"")
+                    self._demand.clear()
+                    self._pieces.put(piece)
+                    await self._demand.wait()
+            self._pieces.put(b"")
         except asyncio.CancelledError:
-            self._made.put(RuntimeError("the task that makes the request's body was cancelled"))
+            self._pieces.put(RuntimeError("the task that makes the request's body was cancelled"))
             raise
         except BaseException as error:
-            # Raised to whoever sends.
-            self._made.put(error)
+            # `read` raises it on the sending thread.
+            self._pieces.put(error)
         finally:
-            # One that was not run to its end is not to wait for the garbage collection.
+            # Closed now: the garbage collector would close an unfinished generator at some later time.
             if isinstance(self._source, AsyncGenerator):
                 await self._source.aclose()

@@ -1,4 +1,4 @@
-"""What `Client` and `AsyncClient` have in common: the settings, and what can be said of one request."""
+"""The settings and the request options that `Client` and `AsyncClient` share."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from . import _native
 from ._cancel import CancelToken
 from ._cookies import Cookies
-from ._deadline import within
+from ._deadline import within_deadline
 from ._errors import InvalidArgument, InvalidState, InvalidURL
-from ._limits import Limits, whole, whole_or_none
+from ._limits import Limits, limit_value, non_negative_int
 from ._manager import Address, Manager, Resolver
-from ._request import Body, Content, FormData, HeaderFields, QueryParams, body, pairs, with_params
-from ._timeouts import TOTAL, UNSET, Seconds, TimeoutLike, clocks, milliseconds
+from ._request import Body, Content, FormData, HeaderFields, QueryParams, encode_body, header_pairs, with_params
+from ._timeouts import TOTAL, UNSET, Seconds, TimeoutLike, milliseconds, timeout_pairs
 from ._urls import is_absolute, without_user_info
 
 if TYPE_CHECKING:
     import ctypes
 
 Connection = Literal["keep", "close", "fresh"]
-"""How long a connection shall live. "keep": for the next request too. "close": it is closed after the body
-("Connection: close"). "fresh": an idle one is not used; the new one is kept."""
+"""How a request uses connections. "keep": it may use an idle connection, which is kept afterwards. "close": its
+connection is closed after the body ("Connection: close"). "fresh": it opens a new connection, which is kept."""
 
-_MODES = {"keep": 0, "close": 1, "fresh": 2}
+_MODES = {
+    "keep": _native.CONSTANTS["HANGUP_CONNECTION_MODE_KEEP"],
+    "close": _native.CONSTANTS["HANGUP_CONNECTION_MODE_CLOSE_AFTER"],
+    "fresh": _native.CONSTANTS["HANGUP_CONNECTION_MODE_FRESH"],
+}
 _PEM = b"-----BEGIN"
 
 Prepared = tuple[
@@ -40,39 +44,40 @@ Prepared = tuple[
     tuple[int, int] | None,
     CancelToken | None,
 ]
-"""What `_native` takes: method, URL, headers, body, clocks, mode, redirects, retries, min_rate, cancel."""
+"""The request for `_native`: method, URL, headers, body, timeouts, connection mode, redirects, retries, min_rate, cancel.
+None is the client's setting."""
 
 
 class RequestOptions(TypedDict, total=False):
-    """What can be said of one request, by name. All of it may be left out."""
+    """The options of one request, by name. All are optional."""
 
     params: QueryParams | None
     """Added to the URL's query."""
     headers: HeaderFields | None
-    """Besides and instead of the client's."""
+    """Added to the client's headers; one of the same name replaces the client's."""
     content: Content | None
     """The body: bytes, text, a path, an open file or an iterable of bytes."""
     data: FormData | None
-    """The body: the fields of a form. A request has only one body."""
+    """The body: the fields of a form. Only one of `content`, `data` and `json` may be given."""
     json: Any
-    """The body: a value to be written as JSON."""
+    """The body: a value that is encoded as JSON."""
     timeout: TimeoutLike
-    """Over the client's: a Timeout, a total in seconds, or None for no total."""
+    """Replaces the client's timeouts: a Timeout, a total in seconds, or None for no total."""
     cancel: CancelToken | None
-    """A token that ends the exchange when it is fired."""
+    """A token that cancels the request when it is fired."""
     connection: Connection | None
-    """Instead of the client's: "keep", "close" or "fresh"."""
+    """Replaces the client's: "keep", "close" or "fresh"."""
     follow_redirects: bool | None
-    """Instead of the client's; True follows as many as the client would, or 10 if it follows none."""
+    """Replaces the client's; True follows as many as the client does, or 10 if it follows none."""
     retries: bool | None
-    """Instead of the client's."""
+    """Replaces the client's."""
     min_rate: tuple[int, Seconds] | None
-    """The slowest a body may come, and the time over which that is measured: (1000, 10) is 1000 bytes a second
-    over 10 seconds of waiting. Raises ReadTimeout with the limit "min_rate". Default: none."""
+    """The minimum rate of a response body, and the window over which it is measured: (1000, 10) is 1000 bytes a second
+    over 10 seconds of waiting. Raises ReadTimeout, whose `timeout` is "min_rate". Default: none."""
 
 
 class BaseClient:
-    """The settings, which are told at `Client`, and how a request is made of its options."""
+    """The settings, which `Client` documents, and the conversion of options to a request for `_native`."""
 
     __slots__ = ("_native", "_base_url", "_manager", "_closed", "_redirects", "_total", "__weakref__")
 
@@ -115,61 +120,61 @@ class BaseClient:
         self._manager = manager
         self._closed = False
         self._total = _native.NO_LIMIT
-        for which, ms in clocks(timeout):
+        for which, ms in timeout_pairs(timeout):
             self._native.set_timeout(which, ms)
             if which == TOTAL:
                 self._total = ms
-        for name, value in pairs(headers or ()):
+        for name, value in header_pairs(headers or ()):
             self._native.set_header(name, value)
         if connection != "keep":
-            self._native.set_connection(_mode(connection))
-        self._redirects = whole_or_none("max_redirects", max_redirects)
+            self._native.set_connection_mode(_connection_mode(connection))
+        self._redirects = limit_value("max_redirects", max_redirects)
         self._native.set_redirects(self._redirects if follow_redirects else 0)
         for name in sensitive_headers:
             self._native.add_sensitive_header(name)
         self._native.set_retries(retries)
         self._native.set_cookies(cookies)
         self._native.set_decode(decode)
-        self._native.set_max_codings(whole_or_none("max_codings", max_codings))
+        self._native.set_max_codings(limit_value("max_codings", max_codings))
         if max_head is not None:
-            self._native.set_max_head(whole("max_head", max_head))
+            self._native.set_max_head(non_negative_int("max_head", max_head))
         if proxy != "env" or not trust_env:
             self._native.set_proxy(None if proxy == "env" else proxy)
         if no_proxy is not None:
             self._native.set_no_proxy(no_proxy if isinstance(no_proxy, str) else ",".join(no_proxy))
         if local_address is not None:
             self._native.set_local_address(str(local_address))
-        _trust(self._native, verify)
+        _set_verify(self._native, verify)
         if cert is not None:
             certificate, key = cert if isinstance(cert, tuple) else (cert, cert)
-            self._native.set_certificate(_pem(certificate), _pem(key))
-        self._begin()
+            self._native.set_certificate(_read_pem(certificate), _read_pem(key))
+        self._set_up()
 
-    def _begin(self) -> None:
-        """What a kind of client needs besides the settings."""
+    def _set_up(self) -> None:
+        """Initialises the attributes of a subclass."""
 
     @property
     def manager(self) -> Manager:
-        """The manager whose connections are used."""
+        """The manager of the client's connections."""
         if self._manager is None:
             self._manager = Manager.shared()
         return self._manager
 
     @property
     def cookies(self) -> Cookies:
-        """The cookies that are kept, if the client was made with `cookies=True`."""
+        """The cookie jar, if the client was made with `cookies=True`."""
         return Cookies(self._native)
 
     def preconnect(self, url: str, connections: int = 1) -> int:
-        """Dials ahead, in the background, until so many connections to the URL's origin are idle, within the
-        manager's limits; says how many dials it began. What becomes of them is seen in the manager's list and
-        events. Raises InvalidURL, InvalidArgument, ManagerShutDown.
+        """Opens connections to the URL's origin in the background until that many are idle; returns how many dials it
+        started. The manager's limits apply; its `connections` and `events` show the results of the dials. Raises
+        InvalidURL, InvalidArgument, ManagerShutDown.
         """
-        return self._native.preconnect(self._absolute(url), whole("connections", connections))
+        return self._native.preconnect(self._absolute_url(url), non_negative_int("connections", connections))
 
     @property
     def is_closed(self) -> bool:
-        """The client was closed."""
+        """Whether the client was closed."""
         return self._closed
 
     @property
@@ -198,24 +203,24 @@ class BaseClient:
     ) -> Prepared:
         if self._closed:
             raise InvalidState("the client was closed")
-        url = self._absolute(url)
+        url = self._absolute_url(url)
         if params is not None:
             url = with_params(url, params)
-        fields = None if headers is None else pairs(headers)
+        fields = None if headers is None else header_pairs(headers)
         payload = None
         if content is not None or data is not None or json is not None:
-            payload, kind = body(content, data, json)
+            payload, kind = encode_body(content, data, json)
             if kind is not None:
-                fields = _with_type(fields or [], kind)
-        mode = None if connection is None else _mode(connection)
+                fields = _with_content_type(fields or [], kind)
+        mode = None if connection is None else _connection_mode(connection)
         redirects = None
         if follow_redirects is not None:
             redirects = (self._redirects or 10) if follow_redirects else 0
-        rate = None if min_rate is None else _rate(min_rate)
-        times = within(clocks(timeout), self._total, method, url)
-        return method, url, fields, payload, times, mode, redirects, retries, rate, cancel
+        rate = None if min_rate is None else _min_rate_pair(min_rate)
+        timeouts = within_deadline(timeout_pairs(timeout), self._total, method, url)
+        return method, url, fields, payload, timeouts, mode, redirects, retries, rate, cancel
 
-    def _absolute(self, url: str) -> str:
+    def _absolute_url(self, url: str) -> str:
         if not self._base_url or is_absolute(url):
             return url
         if url.startswith("//"):
@@ -228,32 +233,32 @@ class BaseClient:
         return f"<{type(self).__name__} {state} {without_user_info(self._base_url)}".rstrip() + ">"
 
 
-def _mode(connection: str) -> int:
+def _connection_mode(connection: str) -> int:
     try:
         return _MODES[connection]
     except (KeyError, TypeError):
         raise InvalidArgument(f"connection is 'keep', 'close' or 'fresh', not {connection!r}") from None
 
 
-def _rate(min_rate: tuple[int, Seconds]) -> tuple[int, int]:
+def _min_rate_pair(min_rate: tuple[int, Seconds]) -> tuple[int, int]:
     rate, window = min_rate
-    return whole("min_rate", rate), milliseconds(window, "the window of min_rate")
+    return non_negative_int("min_rate", rate), milliseconds(window, "the window of min_rate")
 
 
-def _with_type(fields: list[tuple[Any, Any]], kind: str) -> list[tuple[Any, Any]]:
+def _with_content_type(fields: list[tuple[Any, Any]], kind: str) -> list[tuple[Any, Any]]:
     named = {name.lower() for name, _ in fields}
     return fields if {"content-type", b"content-type"} & named else [*fields, ("content-type", kind)]
 
 
-def _trust(client: _native.Client, verify: object) -> None:
+def _set_verify(client: _native.Client, verify: object) -> None:
     if verify is True:
         return
     if verify is False:
-        client.trust_anybody()
+        client.accept_any_certificate()
     elif isinstance(verify, (str, os.PathLike)) and not _is_pem(verify):
         client.set_roots_file(os.fspath(verify))
     elif isinstance(verify, (str, bytes)):
-        client.set_roots(_pem(verify))
+        client.set_roots(_read_pem(verify))
     else:
         raise TypeError(f"verify is a bool, a path or PEM, not {type(verify).__name__}")
 
@@ -263,8 +268,8 @@ def _is_pem(value: object) -> bool:
     return isinstance(data, bytes) and _PEM in data
 
 
-def _pem(value: str | bytes | os.PathLike[str]) -> bytes:
-    """PEM as it is, or what stands in the file of that name."""
+def _read_pem(value: str | bytes | os.PathLike[str]) -> bytes:
+    """The PEM data, or the contents of the file with that path."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, str) and _is_pem(value):

@@ -1,4 +1,4 @@
-"""Ending work from outside."""
+"""`CancelToken`: cancels requests from any thread."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 class CancelToken(_native.CancelToken):
-    """Ends the exchanges that were sent with it: `client.get(url, cancel=token)`, then `token.cancel()`.
+    """Cancels the requests that were sent with it: `client.get(url, cancel=token)`, then `token.cancel()`.
 
     It may be fired from any thread, in any state, any number of times. A call that is blocked in any phase
     raises `Cancelled` at once, and its connection is closed. A token that is fired after its exchange ended
-    does nothing to the connection's next user. Letting go of a token does not fire it.
+    does not affect the next exchange on that connection. Deleting a token does not fire it.
     """
 
     def child(self) -> CancelToken:
-        """A token that is fired with this one, and by itself without this one."""
+        """A token that is fired when this one is. Firing the child does not fire this one."""
         return CancelToken(self)
 
     def after(self, seconds: Seconds) -> Self:
-        """Gives the token a deadline, so many seconds from now; of several the earliest counts.
+        """Sets a deadline for the token, in seconds from now. The earliest of several deadlines applies.
 
-        What it ends raises `TimeoutError` with the limit "token". Answers the token itself, so that
-        `CancelToken().after(3)` can be written. Raises InvalidTimeout for zero or less.
+        A request that the deadline ends raises `TimeoutError`, whose `timeout` is "token". Returns the token, so
+        that `CancelToken().after(3)` can be written. Raises InvalidTimeout for zero or less.
         """
         if seconds is not None:
             self._after_ms(milliseconds(seconds, "a deadline"))

@@ -11,17 +11,17 @@ from ._timeouts import Seconds, milliseconds
 if TYPE_CHECKING:
     from . import _native
 
-# What would end a name or a value, and begin an attribute (RFC 6265 section 4.1.1).
+# Without the characters that end a name or a value (RFC 6265 section 4.1.1).
 _NAME = re.compile(r"[^=;,\s\x00-\x1f\x7f]+")
 _VALUE = re.compile(r"[^;\x00-\x1f\x7f]*")
 
 
 class Cookies:
-    """The jar of a client (`Client(cookies=True).cookies`). For any thread at any time.
+    """The cookie jar of a client (`Client(cookies=True).cookies`). Threads: any, at any time.
 
-    The cookies of every response, redirects included, are kept and sent where RFC 6265 says so. A request that
-    has a Cookie header of its own sends that one, and nothing that was kept. At most 3000 are kept, and 180 of a
-    site (a registrable domain and all below it); the least recently used ones go first.
+    The cookies of every response, redirects included, are stored and sent as RFC 6265 requires. A request with
+    its own Cookie header sends only that header. At most 3000 cookies are stored, and 180 of one site (a registrable
+    domain and its subdomains); the least recently used ones are removed first.
     """
 
     __slots__ = ("_client",)
@@ -40,15 +40,15 @@ class Cookies:
         max_age: Seconds | None = None,
         secure: bool = False,
     ) -> None:
-        """Keeps a cookie as if a response from that URL had set it.
+        """Stores a cookie as if a response from that URL had set it.
 
-        - `domain`: sent to this domain and all below it; default: to the URL's host only.
-        - `path`: sent for this path and all below it; default: that of the URL up to its last slash.
-        - `max_age`: for how long; 0 takes the cookie away. Default: for as long as the client lives.
+        - `domain`: sent to this domain and its subdomains; default: to the URL's host only.
+        - `path`: sent for this path and the paths below it; default: the URL's path up to its last slash.
+        - `max_age`: its lifetime; 0 removes the cookie. Default: the lifetime of the client.
         - `secure`: sent over https only.
 
-        Raises InvalidURL; InvalidArgument for a cookie that a response couldn't set; InvalidState if cookies are
-        not kept.
+        Raises InvalidURL; InvalidArgument for a cookie that a response can't set; InvalidState if the client was
+        made without `cookies=True`.
         """
         if not _NAME.fullmatch(name):
             raise InvalidArgument(f"a cookie can't be named {name!r}")
@@ -65,23 +65,23 @@ class Cookies:
             if not _VALUE.fullmatch(part):
                 what = part.partition("=")[0]
                 raise InvalidArgument(f"a semicolon or a control character in a cookie: see {what!r}")
-        self._client.set_cookie(url, "; ".join(parts))
+        self._client.add_cookie(url, "; ".join(parts))
 
     def for_url(self, url: str) -> str:
-        """The Cookie header that a request for that URL would have, for example "id=7; theme=dark"; "" for none.
-        Bytes that are no UTF-8 are shown as U+FFFD; they are sent as they came.
+        """The Cookie header of a request for that URL, for example "id=7; theme=dark"; "" for none. Bytes that are
+        not UTF-8 appear as U+FFFD; they are sent as they were received.
 
         Raises InvalidURL.
         """
         return self._client.cookies_for(url)
 
     def clear(self) -> None:
-        """Forgets all of them; more are kept if they were before."""
+        """Removes all cookies. Later responses can set new ones."""
         self._client.clear_cookies()
 
 
 def _whole_seconds(max_age: Seconds) -> int:
-    """Rounded up: no cookie ends before its time."""
+    """Rounded up, so that no cookie expires early."""
     if max_age == 0 and not isinstance(max_age, bool):
         return 0
     return -(-milliseconds(max_age, "max_age") // 1000)

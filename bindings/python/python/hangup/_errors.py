@@ -1,7 +1,7 @@
 """Every exception of hangup: a shallow tree under `HangupError`.
 
-Each says what kind of failure it was (its class), where (`phase`), by which clock (`limit`), and whether it
-is safe to send the request again (`retry_safe`). Each can be pickled: the message is its only argument and
+The class of an exception is the kind of failure; `phase` is where it happened, `timeout` which timeout fired, and
+`retry_safe` whether it is safe to send the request again. Each can be pickled: the message is its only argument, and
 the rest is its `__dict__`.
 """
 
@@ -10,20 +10,20 @@ from __future__ import annotations
 import builtins
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._native import CONSTANTS
 from ._urls import without_user_info
 
 if TYPE_CHECKING:
     from ._response import Response
 
 
-class _Asked(NamedTuple):
+class _RequestInfoFields(NamedTuple):
     method: str
     url: str
 
 
-class RequestInfo(_Asked):
-    """What was asked for: `method`, and `url` without the user information that it may have had, because
-    exceptions and responses are written into logs."""
+class RequestInfo(_RequestInfoFields):
+    """The request: `method`, and `url` without its user information, because exceptions and responses are logged."""
 
     __slots__ = ()
 
@@ -35,32 +35,32 @@ class HangupError(Exception):
     """The base of all exceptions of hangup."""
 
     phase: str | None = None
-    """Where the exchange was: "pool", "resolve", "connect", "proxy", "tls", "write", "head", "read"; None: it
-    had not begun, or was over."""
-    limit: str | None = None
-    """Which clock ran out: one of the phases, "total", "min_rate" or "token"; None unless it is a timeout."""
+    """The phase of the exchange: "pool", "resolve", "connect", "proxy", "tls", "write", "head", "read"; None before it
+    began and after it ended."""
+    timeout: str | None = None
+    """Which timeout fired: the name of a phase, "total", "min_rate" or "token"; None if none did."""
     sent: str = "nothing"
-    """How much of the request went out: "nothing", "part" or "all"."""
+    """How much of the request was sent: "nothing", "part" or "all"."""
     bytes_sent: int = 0
-    """How many bytes of the request, head and body, the operating system took."""
+    """How many bytes of the request, head and body, were passed to the operating system."""
     retry_safe: bool = False
-    """Sending the same request again can't make the server do it twice. After a redirect this speaks of the
-    whole call, from its first URL."""
+    """Whether the request can be sent again without the risk that the server processes it twice. After a redirect this
+    applies to the whole call, from its first URL."""
     connection: int | None = None
-    """The id of the connection that was used; None if there was none yet."""
+    """The id of the connection; None if there was none."""
     reused: bool = False
-    """That connection had served a request before."""
+    """Whether that connection had served a request before."""
     attempts: int = 0
-    """How often the request was sent or tried to be: 1 without a retry, 0 if it never came to that. After
-    redirects this counts the last one's attempts only."""
+    """The number of attempts to send the request: 1 without a retry, 0 if there was no attempt. After a redirect only
+    the attempts of the last request count."""
     response_started: bool = False
-    """At least one byte of the response had come."""
+    """Whether at least one byte of the response was received."""
     os_code: int = 0
     """The operating system's error number (`errno`); 0 if none was involved."""
     reason: str | None = None
-    """The reason that was given to `CancelToken.cancel`."""
+    """The argument of `CancelToken.cancel`."""
     request: RequestInfo | None = None
-    """The method and the URL; None if it was not about a request."""
+    """The method and the URL; None for a failure without a request."""
 
     def __setstate__(self, state: dict[str, Any] | None) -> None:
         for name, value in (state or {}).items():
@@ -70,12 +70,12 @@ class HangupError(Exception):
 
 
 class InvalidArgument(HangupError, ValueError):
-    """An argument is out of range; the message says what is legal."""
+    """An argument is out of range; the message has the valid range."""
 
 
 class InvalidURL(InvalidArgument):
-    """The URL can't be requested: not http or https, no host, a space or a control character, or a host that two
-    parsers would read differently (a backslash, slashes too many or too few, two @, a percent-encoded host, an
+    """The URL can't be requested: not http or https, no host, a space or a control character, or a host that different
+    parsers read differently (a backslash, slashes too many or too few, two @, a percent-encoded host, an
     address that is not written as four decimal numbers)."""
 
 
@@ -84,19 +84,20 @@ class InvalidMethod(InvalidArgument):
 
 
 class InvalidHeader(InvalidArgument):
-    """A header is malformed, or contradicts what the library itself must say."""
+    """A header is malformed, or conflicts with a header that the library sends."""
 
 
 class InvalidTimeout(InvalidArgument):
-    """A duration that is no positive number of seconds. "No limit" is spelled None."""
+    """A duration is not a positive number of seconds. None means no timeout."""
 
 
 class InvalidState(HangupError):
-    """Legal, but not now: a closed client, a body that was already read, a response read by two threads."""
+    """The call is not allowed in this state: a closed client, a body that was already read, a response that two threads
+    read."""
 
 
 class NotFound(HangupError, LookupError):
-    """No connection with that id is open. Ids are never used again."""
+    """No connection with that id is open. Ids are never reused."""
 
 
 class PanicError(HangupError):
@@ -108,7 +109,7 @@ class RequestError(HangupError):
 
 
 class TimeoutError(RequestError, builtins.TimeoutError):
-    """A clock ran out; `limit` says which, `phase` where. A subclass unless it was a token's deadline."""
+    """A timeout fired; `timeout` is which one, `phase` where. A subclass, except for the deadline of a token."""
 
 
 class PoolTimeout(TimeoutError):
@@ -120,11 +121,11 @@ class ConnectTimeout(TimeoutError):
 
 
 class WriteTimeout(TimeoutError):
-    """The server did not take the request in time."""
+    """The server did not accept the request in time."""
 
 
 class ReadTimeout(TimeoutError):
-    """The response head, or the next piece of the body, did not come in time."""
+    """The response head, or the next piece of the body, did not arrive in time."""
 
 
 class TotalTimeout(TimeoutError):
@@ -132,18 +133,18 @@ class TotalTimeout(TimeoutError):
 
 
 class DrainTimeout(TimeoutError):
-    """`Manager.drain` ran out of time."""
+    """Connections were still in use when the timeout of `Manager.drain` fired."""
 
-    left: int = 0
+    open_connections: int = 0
     """How many connections are still in use."""
 
 
 class Cancelled(RequestError):
-    """The cancel token was fired; `reason` says why if it was told. Never `asyncio.CancelledError`."""
+    """The cancel token was fired; `reason` is the argument of `CancelToken.cancel`. Never `asyncio.CancelledError`."""
 
 
 class Closed(RequestError):
-    """The connection was closed under the exchange: by a closer of the manager, or by `Response.close`."""
+    """The connection was closed during the exchange: by a method of the manager, or by `Response.close`."""
 
 
 class ManagerShutDown(RequestError):
@@ -151,15 +152,15 @@ class ManagerShutDown(RequestError):
 
 
 class ForkedError(RequestError):
-    """The response belongs to a parent process; an exchange can't go on across fork."""
+    """The response belongs to the parent process: an exchange does not continue in a forked child."""
 
 
 class QueueFull(RequestError):
-    """The queue for a connection is as long as it may be (`Limits.queue`): refused at once."""
+    """The queue for a connection is full (`Limits.queue`); the request is refused at once."""
 
 
 class ConnectError(RequestError, ConnectionError):
-    """No address of the host could be connected to."""
+    """Connecting to every address of the host failed."""
 
 
 class ResolveError(RequestError):
@@ -167,11 +168,11 @@ class ResolveError(RequestError):
 
 
 class TLSError(RequestError):
-    """The TLS handshake failed or a certificate was refused; the message says why."""
+    """The TLS handshake failed or a certificate was refused; the message has the reason."""
 
 
 class PeerClosed(RequestError, ConnectionError):
-    """The server closed the connection: before the answer, inside its head or inside its body."""
+    """The server closed the connection before the end of the response."""
 
 
 class PeerReset(RequestError, ConnectionResetError):
@@ -179,73 +180,74 @@ class PeerReset(RequestError, ConnectionResetError):
 
 
 class ProtocolError(RequestError):
-    """The answer is not HTTP/1.1."""
+    """The response is not valid HTTP/1.1."""
 
 
 class TooLarge(RequestError):
-    """A bound was exceeded: the head's size, or `at_most` of `Response.read`."""
+    """A size limit was exceeded: the head's, or `at_most` of `Response.read`."""
 
 
 class BodyFailed(RequestError):
-    """The body of the request was shorter than it said, or a file grew while it was sent. An exception that the body
-    raised is raised as it is."""
+    """The body of the request was shorter than its length, or a file grew while it was sent. An exception of the body
+    is raised unchanged instead."""
 
 
 class SystemFailure(RequestError, OSError):
-    """The operating system refused: out of descriptors, out of memory, a file that can't be read."""
+    """A system call failed: out of file descriptors, out of memory, a file that can't be read."""
 
 
 class ProxyFailed(RequestError):
-    """The proxy refused, or did not answer as a proxy does."""
+    """The proxy refused the request, or its response is not that of a proxy."""
 
-    http_status: int | None = None
-    """The status that the proxy refused with; None if it did not come to that."""
+    status_code: int | None = None
+    """The HTTP status of the proxy's refusal; None without one."""
 
 
 class RedirectRefused(RequestError):
-    """The response redirects to where can't be followed; the message names the target."""
+    """The redirect target is not allowed, or there were too many redirects; the message names the target."""
 
-    http_status: int | None = None
-    """The status of the response that redirects."""
+    status_code: int | None = None
+    """The HTTP status of the redirect."""
 
 
 class HTTPStatusError(HangupError):
-    """`Response.raise_for_status` met a status of 400 or above; the exchange itself went well."""
+    """`Response.raise_for_status` was called on a response with a status of 400 or above."""
 
     response: Response
 
 
+# HANGUP_NULL and HANGUP_BAD_HANDLE come from a defect of this binding, or from a handle that ctypes code freed.
 _BY_STATUS: dict[int, type[HangupError]] = {
-    1: InvalidArgument,  # NULL: a defect of this binding, or a freed handle through ctypes
-    2: InvalidArgument,  # BAD_HANDLE: the same
-    3: InvalidArgument,
-    4: InvalidURL,
-    5: InvalidMethod,
-    6: InvalidHeader,
-    7: InvalidTimeout,
-    8: InvalidState,
-    9: NotFound,
-    20: Cancelled,
-    21: TimeoutError,
-    22: Closed,
-    23: ManagerShutDown,
-    24: ForkedError,
-    25: QueueFull,
-    30: PeerClosed,
-    31: PeerReset,
-    32: ResolveError,
-    33: ConnectError,
-    34: TLSError,
-    35: ProtocolError,
-    36: TooLarge,
-    37: BodyFailed,
-    38: SystemFailure,
-    39: ProxyFailed,
-    40: RedirectRefused,
-    99: PanicError,
+    CONSTANTS["HANGUP_NULL"]: InvalidArgument,
+    CONSTANTS["HANGUP_BAD_HANDLE"]: InvalidArgument,
+    CONSTANTS["HANGUP_INVALID_ARGUMENT"]: InvalidArgument,
+    CONSTANTS["HANGUP_INVALID_URL"]: InvalidURL,
+    CONSTANTS["HANGUP_INVALID_METHOD"]: InvalidMethod,
+    CONSTANTS["HANGUP_INVALID_HEADER"]: InvalidHeader,
+    CONSTANTS["HANGUP_INVALID_TIMEOUT"]: InvalidTimeout,
+    CONSTANTS["HANGUP_INVALID_STATE"]: InvalidState,
+    CONSTANTS["HANGUP_NOT_FOUND"]: NotFound,
+    CONSTANTS["HANGUP_CANCELLED"]: Cancelled,
+    CONSTANTS["HANGUP_TIMED_OUT"]: TimeoutError,
+    CONSTANTS["HANGUP_CLOSED"]: Closed,
+    CONSTANTS["HANGUP_SHUT_DOWN"]: ManagerShutDown,
+    CONSTANTS["HANGUP_FORKED"]: ForkedError,
+    CONSTANTS["HANGUP_QUEUE_FULL"]: QueueFull,
+    CONSTANTS["HANGUP_PEER_CLOSED"]: PeerClosed,
+    CONSTANTS["HANGUP_PEER_RESET"]: PeerReset,
+    CONSTANTS["HANGUP_RESOLVE_FAILED"]: ResolveError,
+    CONSTANTS["HANGUP_CONNECT_FAILED"]: ConnectError,
+    CONSTANTS["HANGUP_TLS_FAILED"]: TLSError,
+    CONSTANTS["HANGUP_PROTOCOL"]: ProtocolError,
+    CONSTANTS["HANGUP_TOO_LARGE"]: TooLarge,
+    CONSTANTS["HANGUP_BODY_FAILED"]: BodyFailed,
+    CONSTANTS["HANGUP_SYSTEM"]: SystemFailure,
+    CONSTANTS["HANGUP_PROXY_FAILED"]: ProxyFailed,
+    CONSTANTS["HANGUP_REDIRECT_REFUSED"]: RedirectRefused,
+    CONSTANTS["HANGUP_PANIC"]: PanicError,
 }
 
-_BY_LIMIT: dict[str, type[TimeoutError]] = {
+_BY_TIMEOUT: dict[str, type[TimeoutError]] = {
     "pool": PoolTimeout,
     "resolve": ConnectTimeout,
     "connect": ConnectTimeout,
@@ -258,23 +260,26 @@ _BY_LIMIT: dict[str, type[TimeoutError]] = {
     "total": TotalTimeout,
 }
 
-_SENT = ("nothing", "part", "all")
+_SENT = {
+    CONSTANTS["HANGUP_SENT_NOTHING"]: "nothing",
+    CONSTANTS["HANGUP_SENT_PART"]: "part",
+    CONSTANTS["HANGUP_SENT_ALL"]: "all",
+}
 
 
 def from_native(
-    status: int, message: str, fields: dict[str, Any], asked: tuple[str, str] | None
+    status: int, message: str, fields: dict[str, Any], request: tuple[str, str] | None
 ) -> HangupError:
-    """The exception for what the library answered. Called by `_native`; not part of the interface."""
-    limit = fields["limit"]
+    """The exception for a failure of the library. Called by `_native`; not part of the interface."""
+    timeout = fields["timeout"]
     kind = _BY_STATUS.get(status, HangupError)
     if kind is TimeoutError:
-        kind = DrainTimeout if "left" in fields else _BY_LIMIT.get(limit, TimeoutError)
+        kind = DrainTimeout if "open_connections" in fields else _BY_TIMEOUT.get(timeout, TimeoutError)
     error = kind(message)
-    sent = fields["sent"]
     fields["phase"] = None if fields["phase"] == "none" else fields["phase"]
-    fields["limit"] = None if limit == "none" else limit
-    fields["sent"] = _SENT[sent] if 0 <= sent < len(_SENT) else "part"
+    fields["timeout"] = None if timeout == "none" else timeout
+    fields["sent"] = _SENT.get(fields["sent"], "part")
     fields["connection"] = fields["connection"] or None
-    fields["request"] = asked and RequestInfo(*asked)
+    fields["request"] = request and RequestInfo(*request)
     error.__setstate__(fields)
     return error

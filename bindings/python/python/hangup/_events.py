@@ -1,4 +1,4 @@
-"""What happens to connections, told as it happens."""
+"""`Events`: a subscription to the events of a manager."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from ._timeouts import Seconds, milliseconds
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. Times are seconds."""
+    """One event. Times are seconds."""
 
     number: int
-    """Consecutive in a manager: a gap is as many events as were lost."""
+    """Consecutive in a manager: a gap is the number of events that were lost."""
     at: float
-    """When, counted from when somebody began to listen to this manager; on a clock that is never set."""
-    what: str
-    """What happened. "opened": a connection began to be dialled. "leased": it began to serve an exchange.
-    "returned": it came back from one, or from a dial that nobody waits for any more, and is idle; one that goes
-    straight to who waits for it is "leased" again without. "closed": it was closed, see `reason`. "queued": a
-    request began to wait for a connection. "retried": a request is sent again, because this connection broke
-    before the response. "phase": a phase of an exchange, see `phase` and `took`; all of them are told together when
-    it is over, which may be after its connection was returned or closed. There may be more one day."""
+    """When it happened, since the first subscription to this manager; on a monotonic clock."""
+    type: str
+    """ "opened": the dial of a connection began. "leased": it began to serve an exchange. "returned": its exchange, or a
+    dial that no request waits for, ended and it is idle; a connection that serves a waiting request next is "leased"
+    again without "returned". "closed": it was closed, see `reason`. "queued": a request began to wait for a connection.
+    "retried": a request is sent again because this connection broke before the response. "phase": a phase of an
+    exchange, see `phase` and `took`; all phases are reported when the exchange has ended, which may be after its
+    connection was returned or closed. Later versions may add types."""
     connection: int | None
-    """The connection's id; None if there is none."""
+    """The id of the connection; None for an event without one."""
     origin: str
-    """Where to, for example "https://example.org:443"."""
+    """Scheme, host and port, for example "https://example.org:443"."""
     reason: str | None
-    """Why it was closed, as `Manager.why_closed` says it; None unless it was."""
+    """The close reason, as in `Manager.close_reason`; None unless `type` is "closed"."""
     phase: str | None
-    """Which phase, for example "connect"; None unless `what` is "phase"."""
+    """Which phase, for example "connect"; None unless `type` is "phase"."""
     took: float | None
-    """How long that phase took; None unless `what` is "phase"."""
+    """How long that phase took; None unless `type` is "phase"."""
 
 
 class Events(_native.Events):
-    """Somebody who listens to a manager (`Manager.events`), from its beginning on, until it is closed.
+    """A subscription to the events of a manager (`Manager.events`), from its creation until it is closed.
 
         with manager.events() as events:
             for event in events:
-                print(event.at, event.what, event.connection, event.origin)
+                print(event.at, event.type, event.connection, event.origin)
 
-    Each event is told once, in the order in which they happened. One thread at a time may read; a second one
-    gets InvalidState. Waiting does not hold the interpreter lock, and Ctrl-C ends it. In a forked child it
-    raises ForkedError: begin to listen again there.
+    Each event is returned once, in order. Threads: one at a time reads; a second one gets InvalidState. Waiting does
+    not hold the interpreter lock, and Ctrl-C ends it. In a forked child every call raises ForkedError: subscribe again
+    there.
     """
 
     def next(self, timeout: Seconds | None = None) -> Event | None:
-        """The next event; None if nothing happened for so many seconds, or `close` was called meanwhile.
+        """The next event; None after `timeout` seconds without one, or if `close` was called meanwhile.
 
-        0 does not wait; None waits for as long as it takes. No event is lost by a timeout. Raises InvalidState
-        if it was closed before or another thread is reading, InvalidTimeout, ForkedError.
+        0 does not wait; None means no timeout. A timeout loses no event. Raises InvalidState if the subscription was
+        closed before or another thread is reading, InvalidTimeout, ForkedError.
         """
         at_once = timeout == 0 and not isinstance(timeout, bool)
         row = self._next(0 if at_once else milliseconds(timeout))
@@ -78,12 +78,12 @@ class Events(_native.Events):
 
 
 def _event(
-    number: int, at: int, what: str, connection: int, origin: str, reason: str, phase: str, took: int
+    number: int, at: int, type: str, connection: int, origin: str, reason: str, phase: str, took: int
 ) -> Event:
     return Event(
         number,
         at / 1e9,
-        what,
+        type,
         connection or None,
         origin,
         reason or None,

@@ -1,4 +1,4 @@
-"""Header fields: a mapping whose names don't know case and may come several times."""
+"""Header fields: a mapping with case-insensitive names that may be repeated."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 
 class Headers(Mapping[str, str]):
-    """The header fields of a response, in the order in which they came. Immutable.
+    """The header fields of a response, in the order in which they were received. Immutable.
 
-    `headers["Name"]` joins the values of a name that came several times with ", " (RFC 9110 section 5.3);
-    `get_list` tells them apart, which `Set-Cookie` needs.
+    `headers["Name"]` joins the values of a repeated name with ", " (RFC 9110 section 5.3); `get_list` returns them
+    separately, which `Set-Cookie` needs.
     """
 
     __slots__ = ("_fields",)
@@ -18,12 +18,12 @@ class Headers(Mapping[str, str]):
         self._fields = [(name.lower(), value) for name, value in fields]
 
     def get_list(self, name: str) -> list[str]:
-        """Every value of a name, none if it did not come."""
+        """Every value of a name; empty if the name is missing."""
         name = name.lower()
         return [value for field, value in self._fields if field == name]
 
     def multi_items(self) -> list[tuple[str, str]]:
-        """All fields as pairs; a name that came twice is there twice. Names are in lower case."""
+        """All fields as pairs; a repeated name has several pairs. Names are in lower case."""
         return list(self._fields)
 
     def __getitem__(self, name: str) -> str:
@@ -48,18 +48,18 @@ class Headers(Mapping[str, str]):
             return dict(self) == {str(name).lower(): value for name, value in other.items()}
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # as every mapping
+    __hash__ = None  # type: ignore[assignment]  # as in Mapping
 
     def __repr__(self) -> str:
-        """Without the values of credentials and cookies."""
+        """The values of credentials and cookies are replaced by ***."""
         return f"Headers({[(name, '***' if name in _SECRET else value) for name, value in self._fields]!r})"
 
 
 _SECRET = frozenset(("authorization", "cookie", "proxy-authorization", "set-cookie"))
 
 
-def decoded(fields: list[tuple[str, bytes]]) -> Headers:
-    """Header fields from the wire: UTF-8 where it is valid, else each byte as one character (latin-1)."""
+def decode_headers(fields: list[tuple[str, bytes]]) -> Headers:
+    """Received header fields as text: UTF-8 if it is valid, otherwise latin-1."""
     return Headers((name, _text(value)) for name, value in fields)
 
 

@@ -1,4 +1,4 @@
-"""The C library underneath: where it is, its header, and what is said when the wrong one is loaded."""
+"""The C library: its path, its header, and the message of an ImportError when it can't be used."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _SONAME = "libhangup.so.0"
 
 
 def get_include() -> str:
-    """The directory of `hangup.h`, for compilers."""
+    """The directory of `hangup.h`, for the `-I` option of a compiler."""
     return str(_HERE / "include")
 
 
 def get_library() -> str:
     """The full path of the `libhangup.so.0` that this process uses, for ctypes, cffi and linkers.
 
-    Usually the package's own copy; another one if the process had loaded that before.
+    Usually the package's copy; another one if the process had loaded that before.
     """
     from . import _native
 
@@ -25,9 +25,9 @@ def get_library() -> str:
 
 
 def explain(error: ImportError) -> ImportError:
-    """An ImportError that says what is in the way: a sub-interpreter, or another library, in which case it names both that
-    is loaded and the one that this was built for."""
-    if "subinterpreter" in str(error):  # in CPython's words and in those of `_native`
+    """An ImportError that names the reason: a sub-interpreter, or a libhangup that can't be used. In the second case it
+    names the library that is loaded and the version that the package was built for."""
+    if "subinterpreter" in str(error):  # in the messages of CPython and of `_native`
         return ImportError(
             "hangup can be imported in the main interpreter only, and this is a sub-interpreter: its library calls back "
             "from threads of its own, which belong to the main one (in mod_wsgi: WSGIApplicationGroup %{GLOBAL})",
@@ -44,7 +44,7 @@ def explain(error: ImportError) -> ImportError:
 
 
 def _loaded() -> str | None:
-    """The path and version of the libhangup that is in this process (Linux)."""
+    """The path and version of the libhangup that is loaded in this process (Linux); None if there is none."""
     for line in _read(Path("/proc/self/maps")).splitlines():
         path = line.split(None, 5)[-1]
         if Path(path).name.startswith("libhangup.so"):

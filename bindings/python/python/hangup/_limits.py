@@ -1,4 +1,4 @@
-"""The bounds of a manager."""
+"""The limits of a manager, and the checks of whole numbers."""
 
 from __future__ import annotations
 
@@ -6,76 +6,76 @@ from dataclasses import dataclass, fields
 
 from . import _native
 from ._errors import InvalidArgument
-from ._timeouts import Seconds, milliseconds, shown
+from ._native import CONSTANTS, NO_LIMIT
+from ._timeouts import Seconds, milliseconds, short_repr
 
-# HANGUP_LIMIT_* of the header.
 _NUMBERS = {
-    "total": 1,
-    "per_origin": 2,
-    "idle_total": 3,
-    "idle_per_origin": 4,
-    "queue": 5,
-    "idle": 6,
-    "max_age": 7,
-    "max_requests": 8,
-    "keep_alive": 9,
+    "total": CONSTANTS["HANGUP_LIMIT_TOTAL"],
+    "per_origin": CONSTANTS["HANGUP_LIMIT_PER_ORIGIN"],
+    "idle_total": CONSTANTS["HANGUP_LIMIT_IDLE_TOTAL"],
+    "idle_per_origin": CONSTANTS["HANGUP_LIMIT_IDLE_PER_ORIGIN"],
+    "queue": CONSTANTS["HANGUP_LIMIT_QUEUE"],
+    "idle": CONSTANTS["HANGUP_LIMIT_IDLE_MS"],
+    "max_age": CONSTANTS["HANGUP_LIMIT_AGE_MS"],
+    "max_requests": CONSTANTS["HANGUP_LIMIT_REQUESTS"],
+    "keep_alive": CONSTANTS["HANGUP_LIMIT_KEEP_ALIVE_MS"],
 }
 _TIMES = {"idle", "max_age", "keep_alive"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many connections a manager may have, and for how long. Immutable.
+    """The limits of a manager. Immutable.
 
-    Times are seconds (a number or a timedelta; kept as a float). None is no limit. Raises InvalidArgument,
-    and InvalidTimeout for a time of zero or less.
+    Times are seconds (a number or a timedelta; stored as a float). None means no limit. Raises InvalidArgument, and
+    InvalidTimeout for a time of zero or less.
     """
 
     total: int | None = None
-    """Open connections in all: being dialled, in use and idle. At the limit the least recently used idle one
-    makes room; without one, requests queue, for at most `Timeout(pool=...)`. Zero is refused."""
+    """Open connections in total: being dialled, in use and idle. At the limit the least recently used idle one is
+    closed; if none is idle, requests wait, for at most `Timeout(pool=...)`. Zero is refused."""
     per_origin: int | None = None
     """Open connections of one origin, counted as `total` does. Zero is refused."""
     idle_total: int | None = 256
-    """Idle connections in all; 0 keeps none. Over it, the least recently used one is closed."""
+    """Idle connections in total; 0 keeps none. Above it the least recently used one is closed."""
     idle_per_origin: int | None = 64
     """Idle connections of one origin; 0 keeps none."""
     queue: int | None = 10_000
-    """Requests that may wait for a connection; one more raises QueueFull at once. With 0 nobody waits."""
+    """Requests that may wait for a connection; one more raises QueueFull at once. With 0 no request waits."""
     idle: Seconds | None = 90.0
-    """How long a connection may be idle. Looked at in the background."""
+    """How long a connection may be idle. Checked in the background."""
     max_age: Seconds | None = None
-    """How old a connection may become; each one gets up to a tenth less, so that those that were opened
-    together don't close together. It is closed between exchanges, never inside one."""
+    """The maximum age of a connection, less a random part of up to a tenth, so that connections that were opened
+    together are not closed together. A connection is closed between exchanges, never during one."""
     max_requests: int | None = None
     """Requests that one connection may serve; it is closed after the last one. Zero is refused."""
     keep_alive: Seconds | None = 15.0
-    """After how much silence the kernel probes whether the peer is still there (SO_KEEPALIVE), for connections
-    that are opened from now on."""
+    """After how much silence the kernel probes the peer (SO_KEEPALIVE). Applies to connections that are opened after the
+    limit was set."""
 
     def __post_init__(self) -> None:
-        _native.check_limits(pairs(self))
+        _native.check_limits(limit_pairs(self))
         for name in _TIMES:
             if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, milliseconds(given) / 1000)
 
 
-def pairs(limits: Limits) -> list[tuple[int, int]]:
-    """For the library: the number of each limit, and its value."""
-    return [pair(field.name, getattr(limits, field.name)) for field in fields(limits)]
+def limit_pairs(limits: Limits) -> list[tuple[int, int]]:
+    """Pairs of a HANGUP_LIMIT_* number and its value, for `_native`."""
+    return [limit_pair(field.name, getattr(limits, field.name)) for field in fields(limits)]
 
 
-def pair(name: str, value: Seconds | None) -> tuple[int, int]:
-    """For the library: the number of a limit, and its value."""
-    return _NUMBERS[name], milliseconds(value, name) if name in _TIMES else whole_or_none(name, value)
+def limit_pair(name: str, value: Seconds | None) -> tuple[int, int]:
+    """The HANGUP_LIMIT_* number of a limit and its value, for `_native`."""
+    return _NUMBERS[name], milliseconds(value, name) if name in _TIMES else limit_value(name, value)
 
 
 def limits_of(manager: _native.Manager) -> Limits:
-    """The limits that a manager has now."""
+    """The current limits of a manager."""
 
     def count(name: str) -> int | None:
-        value = manager._get_limit(_NUMBERS[name])
-        return None if value == _native.NO_LIMIT else value
+        value = manager._limit(_NUMBERS[name])
+        return None if value == NO_LIMIT else value
 
     def seconds(name: str) -> float | None:
         ms = count(name)
@@ -94,17 +94,17 @@ def limits_of(manager: _native.Manager) -> Limits:
     )
 
 
-def whole(name: str, value: object) -> int:
-    """A number of something, zero included."""
+def non_negative_int(name: str, value: object) -> int:
+    """Returns the value if it is a whole number of at least 0; raises InvalidArgument otherwise."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidArgument(f"{name} is a whole number, not {shown(value)}")
+        raise InvalidArgument(f"{name} is a whole number, not {short_repr(value)}")
     return value
 
 
-def whole_or_none(name: str, value: object) -> int:
-    """A number of something for the library, or no limit."""
+def limit_value(name: str, value: object) -> int:
+    """The same; NO_LIMIT for None."""
     if value is None:
-        return _native.NO_LIMIT
+        return NO_LIMIT
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidArgument(f"{name} is a whole number, or None for no limit, not {shown(value)}")
+        raise InvalidArgument(f"{name} is a whole number, or None for no limit, not {short_repr(value)}")
     return value

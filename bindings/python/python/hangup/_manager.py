@@ -1,4 +1,4 @@
-"""The pool of connections, seen and steered."""
+"""`Manager`: the connection pool; its connections, counters and limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from . import _native
 from ._events import Events
-from ._limits import Limits, limits_of, pair, pairs, whole
+from ._limits import Limits, limit_pair, limit_pairs, limits_of, non_negative_int
 from ._timeouts import UNSET, Seconds, Unset, milliseconds
 
 if TYPE_CHECKING:
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 Address = str | IPv4Address | IPv6Address
 """An IP address, for example "192.0.2.7"."""
 Resolver = Callable[[str], Iterable[Address]]
-"""Takes a host name and answers its addresses; see `Manager.set_resolver`."""
+"""Takes a host name and returns its addresses; see `Manager.set_resolver`."""
 
-# HANGUP_CLOSE_MODE_GRACEFUL and HANGUP_CLOSE_MODE_NOW of the header.
-GRACEFUL, NOW = 0, 1
+GRACEFUL = _native.CONSTANTS["HANGUP_CLOSE_MODE_GRACEFUL"]
+NOW = _native.CONSTANTS["HANGUP_CLOSE_MODE_NOW"]
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionInfo:
-    """One open connection, as it was when `Manager.connections` looked. Times are seconds."""
+    """One open connection, at the time of `Manager.connections`. Times are seconds."""
 
     id: int
-    """Unique in the process and never used again."""
+    """Unique in the process and never reused."""
     origin: str
-    """Where to, for example "https://example.org:443"."""
+    """Scheme, host and port, for example "https://example.org:443"."""
     peer: str
     """The peer's address and port; "" while it is not connected."""
     local: str
@@ -39,120 +39,121 @@ class ConnectionInfo:
     tls: str
     """The TLS version, for example "TLSv1.3"; "" for plain text."""
     state: str
-    """What it is doing: "resolving", "connecting", "proxy", "tls", "in use" or "idle"."""
+    """Its state: "resolving", "connecting", "proxy", "tls", "in use" or "idle"."""
     closing: bool
-    """It will be closed when its exchange ends."""
+    """Whether it will be closed when its exchange ends."""
     age: float
-    """Since it began to be dialled."""
+    """The time since the dial began."""
     idle: float | None
-    """Since it became idle; None if it is not idle."""
+    """The time since it became idle; None if it is not idle."""
     requests: int
-    """Requests begun on it."""
+    """Requests that were started on it."""
     bytes_in: int
-    """Bytes received, on the wire."""
+    """Bytes received from the network."""
     bytes_out: int
-    """Bytes sent, on the wire."""
+    """Bytes sent to the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counters of a manager: `open`, `dialling`, `in_use`, `idle` and `queued` of the moment, the others since it
-    began."""
+    """Counters of a manager: `open`, `dialling`, `in_use`, `idle` and `queued` are current values, the others count
+    since the manager was made."""
 
     open: int
-    """Open now: dialling, in use and idle together."""
+    """Open connections: `dialling`, `in_use` and `idle` together."""
     dialling: int
-    """Being resolved, connected or in a handshake now."""
+    """Connections in name resolution, connect or a handshake."""
     in_use: int
-    """Serving an exchange now."""
+    """Connections that serve an exchange."""
     idle: int
-    """Idle now."""
+    """Idle connections."""
     opened: int
-    """Opened since the beginning."""
+    """Connections that were opened."""
     closed: int
-    """Closed since the beginning, for whatever reason."""
+    """Connections that were closed, for any reason."""
     reused: int
-    """Requests that found an idle connection."""
+    """Requests that used an idle connection."""
     dials_failed: int
     """Dials that failed, were cancelled or timed out."""
     stale: int
-    """Idle connections that the look at checkout found dead."""
+    """Idle connections that the probe at checkout found closed."""
     queued: int
-    """Requests waiting for a connection now."""
+    """Requests that wait for a connection."""
     swept: int
-    """Idle connections that the look in the background found closed by the peer, or talking."""
+    """Idle connections that the background sweep found closed by the peer, or with unexpected data."""
     waited: int
     """Requests that had to wait for a connection."""
     refused: int
     """Requests that were refused because the queue was full."""
     retried: int
-    """Requests that were sent again, because a kept connection broke before the response."""
+    """Requests that were retried because a reused connection broke before the response."""
 
 
 class Manager(_native.Manager):
-    """The pool: every open connection, its limits and its clocks. For any thread at any time.
+    """A connection pool with its limits. Threads: any, at any time.
 
-    `Manager()` is one of your own, `Manager(Limits(per_origin=8))` too; `Manager.shared()` is the one that
-    everything in this process uses unless it is told otherwise, C and C++ code included. Managers with equal
-    `id` are the same manager. In the child of a fork a manager is empty, and dials anew.
+    `Manager()` and `Manager(Limits(per_origin=8))` make a new one; `Manager.shared()` is the default of every client in
+    the process, C and C++ code included. Managers with equal `id` are the same manager. In the child of a fork a
+    manager is empty and opens new connections.
     """
 
     def __new__(cls, limits: Limits | None = None, *, shared: bool = False) -> Self:
-        return super().__new__(cls, None if limits is None else pairs(limits), shared=shared)
+        return super().__new__(cls, None if limits is None else limit_pairs(limits), shared=shared)
 
     @classmethod
     def shared(cls) -> Manager:
-        """The process's own manager."""
+        """The shared manager of the process."""
         return cls(shared=True)
 
     def connections(self) -> list[ConnectionInfo]:
         """The open connections: those being dialled, in use and idle."""
         return [
             ConnectionInfo(*row[:7], row[7] / 1000, None if row[8] < 0 else row[8] / 1000, *row[9:])
-            for row in self._list()
+            for row in self._connections()
         ]
 
     def stats(self) -> Stats:
         """The counters."""
-        return Stats(*self._counters())
+        return Stats(*self._stats())
 
     def close(self, id: int, *, now: bool = False) -> None:
-        """Closes one connection. An exchange in progress ends well first, or with `Closed` if `now`.
+        """Closes one connection after its exchange, or at once with `now`: then the exchange raises `Closed`.
 
         Raises NotFound if no connection with that id is open.
         """
         self._close_connection(id, NOW if now else GRACEFUL)
 
     def close_origin(self, origin: str, *, now: bool = False) -> int:
-        """Closes the connections of one origin ("https://example.org"); says how many, marked ones included.
+        """Closes the connections of one origin ("https://example.org"): idle ones at once, those in use after their
+        exchange or at once with `now`. Returns how many were closed or will be.
 
         Raises InvalidURL.
         """
         return self._close_origin(origin, NOW if now else GRACEFUL)
 
     def close_idle(self, idle_for: Seconds = 0) -> int:
-        """Closes what has been idle for at least so many seconds, 0: every idle one; says how many."""
+        """Closes the connections that have been idle for at least `idle_for`; 0: every idle one. Returns how many."""
         ms = 0 if idle_for == 0 and not isinstance(idle_for, bool) else milliseconds(idle_for, "idle_for")
         return self._close_idle(ms)
 
     def close_all(self, *, now: bool = False) -> int:
-        """Closes every connection: idle ones at once, those in use when they are done or `now`.
+        """Closes every connection: idle ones at once, those in use after their exchange or at once with `now`.
 
-        The manager can be used on. Says how many, marked ones included.
+        Returns how many were closed or will be. The manager accepts further requests.
         """
         return self._close_all(NOW if now else GRACEFUL)
 
     @property
     def limits(self) -> Limits:
-        """The limits, all of them. They may be set at any time: a lowered one applies to what is idle at once and
-        to the rest when its exchange ends, a raised one lets in who waits. See `limit` for some of them."""
+        """All limits. They can be set at any time: a lower one applies to idle connections at once and to the others after
+        their exchange; after a higher one waiting requests continue. `set_limits` sets some of them."""
         return limits_of(self)
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        self._set_limits(pairs(limits))
+        self._set_limits(limit_pairs(limits))
 
-    def limit(
+    def set_limits(
         self,
         *,
         total: int | None | Unset = UNSET,
@@ -165,9 +166,9 @@ class Manager(_native.Manager):
         max_requests: int | None | Unset = UNSET,
         keep_alive: Seconds | None | Unset = UNSET,
     ) -> None:
-        """Sets the limits that are named, as Limits has them, and leaves the others; None takes one away.
+        """Sets the limits that are given, with the values of Limits, and keeps the others. None removes a limit.
 
-        Either all of them are set or, if one is refused, none. Raises InvalidArgument, InvalidTimeout.
+        If one value is refused, no limit is changed. Raises InvalidArgument, InvalidTimeout.
         """
         changes = {
             "total": total,
@@ -180,55 +181,56 @@ class Manager(_native.Manager):
             "max_requests": max_requests,
             "keep_alive": keep_alive,
         }
-        self._set_limits([pair(name, value) for name, value in changes.items() if value is not UNSET])
+        self._set_limits([limit_pair(name, value) for name, value in changes.items() if value is not UNSET])
 
     def drain(self, timeout: Seconds | None = None) -> None:
-        """Ends the manager for good, but lets what runs finish; blocks until nothing is open any more.
+        """Shuts the manager down for good after the exchanges in progress; blocks until no connection is open.
 
-        From now on every request is refused with ManagerShutDown, those that wait for a connection too. What
-        is idle is closed at once, the rest when its exchange ends. It may be called again, from any thread;
-        `shutdown` ends what is left. Raises DrainTimeout after so many seconds, and its `left` says how many
-        connections are still in use; InvalidTimeout.
+        From this call on every request raises ManagerShutDown, also those that wait for a connection. Idle connections
+        are closed at once, the others after their exchange. It may be called again, from any thread; `shutdown` ends
+        the remaining exchanges. Raises DrainTimeout after `timeout` seconds, with the number of connections that are
+        still in use as `open_connections`; InvalidTimeout.
         """
         self._drain(milliseconds(timeout))
 
     def preconnect(self, origin: str, connections: int = 1) -> int:
-        """Dials ahead, in the background, until so many connections to an origin are idle; says how many it began.
+        """Opens connections to an origin in the background until that many are idle; returns how many dials it started.
 
-        Within the limits, and with the settings of a new Client: those that set verify, cert, proxy or
-        local_address use `Client.preconnect`. What becomes of the dials is seen in the list and in the events.
+        The limits apply. The connections have the settings of a new Client; for a client with its own verify, cert,
+        proxy or local_address, call `Client.preconnect`. `connections` and `events` show the results of the dials.
         Raises InvalidURL, InvalidArgument, ManagerShutDown.
         """
-        return self._preconnect(origin, whole("connections", connections))
+        return self._preconnect(origin, non_negative_int("connections", connections))
 
     def set_address(self, host: str, addresses: Address | Iterable[Address] | None) -> None:
-        """Gives a host name these IP addresses, whatever anybody else says about it; None takes that back.
+        """Sets the IP addresses of a host name, which then is not resolved; None removes the entry.
 
-        Connections that are open stay; TLS still verifies the name. Raises InvalidArgument.
+        Open connections stay open; TLS still verifies the name. Raises InvalidArgument.
         """
         if addresses is not None and (isinstance(addresses, str) or not isinstance(addresses, Iterable)):
             addresses = [addresses]
         self._set_address(host, None if addresses is None else ",".join(map(str, addresses)))
 
     def set_resolver(self, resolver: Resolver | None) -> None:
-        """Has names looked up by this callable instead of getaddrinfo, for all that use this manager; None is
-        getaddrinfo again.
+        """Sets a callable that resolves host names instead of getaddrinfo, for all clients of this manager; None restores
+        getaddrinfo.
 
-        It takes a name in lower case and answers its addresses, those to be tried first first; none, or an
-        OSError, is a ResolveError for who asked. Any other exception is one too, and goes to `sys.unraisablehook`.
-        It runs on threads of the library, on several at once, and holds the interpreter lock only while it runs;
-        a request that is cancelled or out of time does not wait for it. What it answers is kept for a minute.
+        It takes a name in lower case and returns its addresses in the order in which they are tried. If it returns none
+        or raises an OSError, the request raises ResolveError; any other exception does the same and is passed to
+        `sys.unraisablehook`. It runs on threads of the library, on several at a time, and holds the interpreter lock
+        only while it runs; a request that is cancelled or times out does not wait for it. Its result is cached for a
+        minute.
         """
         _native.set_resolver(self, None if resolver is None else _as_text(resolver))
 
     def events(self, capacity: int = 1024) -> Events:
-        """Begins to listen to what happens to the connections, from now on.
+        """Subscribes to the events of the connections, from this call on.
 
-        At most `capacity` events wait to be read; then the oldest are lost, and `Events.lost` counts them. Of
-        several listeners of one manager the largest capacity counts for all. Nothing is recorded while nobody
-        listens. Raises InvalidArgument, SystemFailure.
+        The buffer holds `capacity` unread events; then the oldest are dropped, and `Events.lost` counts them. All
+        subscriptions of a manager share one buffer, of the largest requested capacity. Without a subscription nothing
+        is recorded. Raises InvalidArgument, SystemFailure.
         """
-        return Events(self, whole("capacity", capacity))
+        return Events(self, non_negative_int("capacity", capacity))
 
     @property
     def _as_parameter_(self) -> ctypes.c_void_p:
@@ -256,5 +258,5 @@ def _as_text(resolver: Resolver) -> Callable[[str], list[str]]:
 
 
 def shared_manager() -> Manager:
-    """The process's own manager: what `Manager.shared()` answers."""
+    """The shared manager of the process; the same as `Manager.shared()`."""
     return Manager.shared()

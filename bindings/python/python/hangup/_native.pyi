@@ -1,4 +1,4 @@
-"""The part that talks to libhangup.so.0. Not the interface: see the package's public names."""
+"""The extension module, which calls libhangup.so.0. Private: the public names are those of the package."""
 
 from asyncio import Future
 from collections.abc import Callable, Iterable
@@ -10,6 +10,7 @@ from typing_extensions import disjoint_base
 __all__ = [
     "HEADER_VERSION",
     "NO_LIMIT",
+    "CONSTANTS",
     "modules",
     "CancelToken",
     "Client",
@@ -18,7 +19,7 @@ __all__ = [
     "Port",
     "Response",
     "check_limits",
-    "io_threads",
+    "set_io_threads",
     "library",
     "set_resolver",
     "version",
@@ -26,30 +27,32 @@ __all__ = [
 
 HEADER_VERSION: Final[str]
 NO_LIMIT: Final[int]
+CONSTANTS: Final[dict[str, int]]
+"""Every number of `hangup.h` by its name."""
 modules: Final[dict[str, ModuleType]]
 
 def check_limits(limits: list[tuple[int, int]]) -> None:
-    """Raises what a manager would say to these limits."""
+    """Raises the exception that `Manager(limits)` would raise for these limits."""
 
-def io_threads(count: int) -> None:
-    """How many threads of the library do what is submitted."""
+def set_io_threads(count: int) -> None:
+    """Sets how many I/O threads of the library run submitted requests."""
 
 def library() -> str: ...
 def version() -> str: ...
 def set_resolver(manager: Manager, resolver: Callable[[str], list[str]] | None) -> None:
-    """Has the manager's names looked up by `resolver`, which takes a name and answers a list of addresses
-    as text; None is getaddrinfo again.
+    """Sets the resolver of a manager: `resolver` takes a host name and returns a list of IP addresses as text.
+    None restores getaddrinfo.
     """
 
 @disjoint_base
 class CancelToken:
     def __new__(cls, parent: CancelToken | None = None) -> CancelToken: ...
     def cancel(self, reason: str | None = None) -> None:
-        """Fires the token. The first reason is kept and stands in `Cancelled.reason`. Never blocks."""
+        """Fires the token. The first reason is kept as `Cancelled.reason`. Never blocks."""
     def _after_ms(self, ms: int) -> None: ...
     @property
     def is_cancelled(self) -> bool:
-        """It or one of its parents was fired, or has passed its deadline."""
+        """Whether the token or one of its parents was fired or has passed its deadline."""
     @property
     def _address(self) -> int: ...
 
@@ -59,55 +62,69 @@ class Events:
     def _next(self, timeout_ms: int) -> tuple[int, int, str, int, str, str, str, int] | None: ...
     @property
     def lost(self) -> int:
-        """How many events were lost because nobody read them in time, up to the last one that was read."""
+        """The number of events before the last one read that were dropped because the buffer was full."""
     def fileno(self) -> int:
-        """A descriptor that is readable while there is an event to read; for select, selectors and event loops.
+        """A file descriptor that is readable while there is an event to read; for select, selectors and event
+        loops.
 
-        When it is, call `next(0)` until it answers None. Only poll it: it is closed with the listener.
+        When it is, call `next(0)` until that returns None. Only poll it: `close` closes it.
         """
     def close(self) -> None:
-        """Ends the listening. A thread that waits for the next event stops waiting. Twice is once."""
+        """Ends the subscription. A thread that waits in `next` returns None. Does nothing the second time."""
     @property
     def is_closed(self) -> bool:
-        """`close` was called."""
+        """Whether `close` was called."""
 
 @disjoint_base
 class Manager:
     def __new__(cls, limits: list[tuple[int, int]] | None = None, *, shared: bool = False) -> Self: ...
     @property
     def id(self) -> int:
-        """The manager's number: the same for everybody in this process who sees the same manager."""
+        """The manager's number. Two objects with equal numbers are the same manager, in C and in Python."""
     @property
     def _address(self) -> int: ...
     def _set_limits(self, limits: list[tuple[int, int]]) -> None: ...
-    def _get_limit(self, limit: int) -> int: ...
-    def _list(self) -> list[tuple[int, str, str, str, str, str, bool, int, int, int, int, int]]: ...
-    def _counters(self) -> list[int]: ...
-    def _close_connection(self, id: int, how: int) -> None: ...
-    def _close_origin(self, origin: str, how: int) -> int: ...
+    def _limit(self, limit: int) -> int: ...
+    def _connections(self) -> list[tuple[int, str, str, str, str, str, bool, int, int, int, int, int]]: ...
+    def _stats(self) -> list[int]: ...
+    def _close_connection(self, id: int, mode: int) -> None: ...
+    def _close_origin(self, origin: str, mode: int) -> int: ...
     def _close_idle(self, idle_for_ms: int) -> int: ...
-    def _close_all(self, how: int) -> int: ...
+    def _close_all(self, mode: int) -> int: ...
     def _drain(self, timeout_ms: int) -> None: ...
     def _set_address(self, host: str, addresses: str | None) -> None: ...
     def _preconnect(self, origin: str, wanted: int) -> int: ...
     def network_changed(self) -> int:
-        """Closes what is idle, marks what is in use and forgets every address that was looked up.
+        """Closes idle connections, closes those in use after their exchange, and forgets all resolved addresses.
 
-        For when the network is another one now: another Wi-Fi, a VPN, back from sleep. Says how many
-        connections were closed or marked; nothing is asked again by itself.
+        Call it when the network has changed: another Wi-Fi, a VPN, resume from sleep. Returns how many
+        connections were closed or will be. Requests are not retried.
         """
     def clear_addresses(self) -> None:
-        """Forgets every address that was looked up: the next dial asks again. Connections are not touched."""
-    def why_closed(self, id: int) -> str:
-        """Why a connection ended, for example "peer closed". The last 256 that ended are remembered.
+        """Forgets all resolved addresses: the next dial resolves again. Open connections stay."""
+    def close_reason(self, id: int) -> str:
+        """Why a connection was closed, for example "peer closed". The last 256 closed connections are known.
 
-        Raises NotFound if it is still open, never was, or ended too long ago.
+        Raises NotFound if it is still open, never existed, or is not among those 256.
         """
     def shutdown(self) -> None:
-        """Ends the manager for good: exchanges end with ManagerShutDown, as does every later request.
+        """Shuts the manager down for good: exchanges in progress and later requests raise ManagerShutDown.
 
-        Never blocks; twice is once. Shutting down the shared manager is legal, and final for the process.
+        Never blocks; does nothing the second time. The shared manager stays shut down in this process.
         """
+
+_Prepared = tuple[
+    str,
+    str,
+    Iterable[tuple[str | bytes, str | bytes]] | None,
+    bytes | str | tuple[Callable[[int], bytes], int] | None,
+    tuple[tuple[int, int], ...],
+    int | None,
+    int | None,
+    bool | None,
+    tuple[int, int] | None,
+    CancelToken | None,
+]
 
 @final
 class Client:
@@ -116,11 +133,11 @@ class Client:
     def address(self) -> int: ...
     def set_timeout(self, which: int, ms: int) -> None: ...
     def set_header(self, name: str | bytes, value: str | bytes) -> None: ...
-    def set_connection(self, mode: int) -> None: ...
+    def set_connection_mode(self, mode: int) -> None: ...
     def set_roots(self, pem: bytes) -> None: ...
     def set_roots_file(self, path: str) -> None: ...
     def set_certificate(self, certificate: bytes, key: bytes) -> None: ...
-    def trust_anybody(self) -> None: ...
+    def accept_any_certificate(self) -> None: ...
     def set_max_head(self, bytes: int) -> None: ...
     def set_redirects(self, max: int) -> None: ...
     def set_retries(self, on: bool) -> None: ...
@@ -131,58 +148,30 @@ class Client:
     def set_no_proxy(self, list: str) -> None: ...
     def set_local_address(self, address: str) -> None: ...
     def set_cookies(self, on: bool) -> None: ...
-    def set_cookie(self, url: str, cookie: str) -> None: ...
+    def add_cookie(self, url: str, cookie: str) -> None: ...
     def cookies_for(self, url: str) -> str: ...
     def clear_cookies(self) -> None: ...
     def preconnect(self, url: str, wanted: int) -> int: ...
-    def send(
-        self,
-        method: str,
-        url: str,
-        headers: Iterable[tuple[str | bytes, str | bytes]] | None,
-        body: bytes | str | tuple[Callable[[int], bytes], int] | None,
-        limits: tuple[tuple[int, int], ...],
-        mode: int | None,
-        redirects: int | None,
-        retries: bool | None,
-        min_rate: tuple[int, int] | None,
-        cancel: CancelToken | None,
-        stream: bool,
-        /,
-    ) -> Response: ...
-    def submit(
-        self,
-        method: str,
-        url: str,
-        headers: Iterable[tuple[str | bytes, str | bytes]] | None,
-        body: bytes | str | tuple[Callable[[int], bytes], int] | None,
-        limits: tuple[tuple[int, int], ...],
-        mode: int | None,
-        redirects: int | None,
-        retries: bool | None,
-        min_rate: tuple[int, int] | None,
-        cancel: CancelToken | None,
-        stream: bool,
-        port: Port,
-        future: Future[Response],
-        /,
-    ) -> int:
-        """Submits one exchange, of which `future` will be the end; answers its tag in the port. Never blocks."""
+    def send(self, prepared: _Prepared, stream: bool, /) -> Response:
+        """Sends a request and returns when its head has arrived (`stream`), or else its whole body."""
+    def submit(self, prepared: _Prepared, stream: bool, port: Port, future: Future[Response], /) -> int:
+        """Submits a request and returns its tag in `port`. `future` gets the response when its head has arrived
+        (`stream`), or else its whole body. Never blocks."""
 
 @final
 class Port:
-    """A completion queue, and who waits for what it brings. It ends with its last owner, and what is still under
-    way is cancelled then."""
+    """A completion queue and its pending work. The work that is still pending when the last reference is dropped is
+    cancelled."""
 
     def __new__(cls) -> Port: ...
     def fileno(self) -> int:
-        """A descriptor that is readable while there is something to drain."""
+        """A file descriptor that is readable while there are completions to take."""
     def drain(self) -> None:
-        """Hands out whatever has come."""
-    def abandon(self, tag: int) -> None:
-        """Nobody waits for this tag any more: an exchange is cancelled. A tag that is over does nothing."""
-    def call_at_rest(self, callable: Callable[[], object] | None) -> None:
-        """Calls `callable` as soon as nothing is under way; None: never."""
+        """Takes the completions that have arrived and sets their futures."""
+    def forget(self, tag: int) -> None:
+        """Drops the future of a tag and cancels its exchange. Does nothing for a tag whose completion was taken."""
+    def on_idle(self, callable: Callable[[], object] | None) -> None:
+        """Calls `callable` once, as soon as no work is pending; None removes a callable that was set before."""
 
 @final
 class Response:
@@ -206,5 +195,6 @@ class Response:
     def read_all(self, at_most: int) -> bytes: ...
     def read(self, room: int) -> bytes: ...
     def submit_read(self, at_most: int, port: Port, future: Future[bytes]) -> int:
-        """Submits a read of a piece of at most `at_most` bytes, which `future` will get; empty at the end."""
-    def close(self, how: int) -> None: ...
+        """Submits a read of at most `at_most` bytes and returns its tag in `port`. `future` gets the bytes; none at
+        the end of the body."""
+    def close(self, mode: int) -> None: ...

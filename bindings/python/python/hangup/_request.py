@@ -1,4 +1,4 @@
-"""From what a person writes to what is sent: query strings, header pairs and bodies."""
+"""The conversion of Python values to query strings, header pairs and bodies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlencode
 
 from ._headers import Headers
-from ._sent_file import NOT_KNOWN, binary, sent
+from ._file_body import UNKNOWN_LENGTH, as_bytes, file_body
 
 
 @runtime_checkable
@@ -21,7 +21,7 @@ class Readable(Protocol):
 
 Primitive = str | bytes | int | float | bool | None
 QueryParams = Mapping[str, Primitive | Sequence[Primitive]] | Sequence[tuple[str, Primitive]] | str
-"""A mapping (a list as value repeats the name), pairs, or a query string that is ready to be sent."""
+"""A mapping (a list as value repeats the name), pairs, or an encoded query string."""
 FormData = Mapping[str, Primitive | Sequence[Primitive]] | Sequence[tuple[str, Primitive]]
 """The fields of an HTML form: a mapping or pairs."""
 HeaderFields = Mapping[str, str | bytes] | Iterable[tuple[str | bytes, str | bytes]]
@@ -30,14 +30,14 @@ Content = str | bytes | bytearray | memoryview | os.PathLike[str] | Readable | I
 """A body: bytes, text (UTF-8), a path (pathlib), an open file, or an iterable of bytes, which is sent chunked."""
 
 Body = bytes | str | tuple[Callable[[int], bytes], int]
-"""What `_native` takes: bytes, the path of a file, or a function that reads and the length (-1: not known)."""
+"""A body for `_native`: bytes, the path of a file, or a reader and its length (-1: not known)."""
 
 _FORM = "application/x-www-form-urlencoded"
 
 
 def with_params(url: str, params: QueryParams) -> str:
-    """The URL with these parameters after those that it has, and before its fragment."""
-    query = params if isinstance(params, str) else encoded(params)
+    """The URL with these parameters after its own query, and before its fragment."""
+    query = params if isinstance(params, str) else encode_form(params)
     if not query:
         return url
     url, mark, fragment = url.partition("#")
@@ -47,18 +47,18 @@ def with_params(url: str, params: QueryParams) -> str:
     return f"{url}{joint}{query}{mark}{fragment}"
 
 
-def encoded(fields: FormData) -> str:
+def encode_form(fields: FormData) -> str:
     """Fields as application/x-www-form-urlencoded: True is "true", None is empty, a list repeats the name."""
     pairs: list[tuple[str, str | bytes]] = []
     for name, value in fields.items() if isinstance(fields, Mapping) else fields:
         if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
-            pairs.extend((name, _plain(one)) for one in value)
+            pairs.extend((name, _form_value(one)) for one in value)
         else:
-            pairs.append((name, _plain(value)))
+            pairs.append((name, _form_value(value)))
     return urlencode(pairs)
 
 
-def _plain(value: Primitive) -> str | bytes:
+def _form_value(value: Primitive) -> str | bytes:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -66,8 +66,8 @@ def _plain(value: Primitive) -> str | bytes:
     return value if isinstance(value, (str, bytes)) else str(value)
 
 
-def pairs(headers: HeaderFields) -> list[tuple[str | bytes, str | bytes]]:
-    """Header fields as a list of pairs that may be added to."""
+def header_pairs(headers: HeaderFields) -> list[tuple[str | bytes, str | bytes]]:
+    """Header fields as a new list of pairs."""
     if isinstance(headers, Headers):
         return list(headers.multi_items())
     if isinstance(headers, Mapping):
@@ -75,26 +75,26 @@ def pairs(headers: HeaderFields) -> list[tuple[str | bytes, str | bytes]]:
     return list(headers)
 
 
-def body(
+def encode_body(
     content: Content | None, data: FormData | None, json: Any
 ) -> tuple[Body | None, str | None]:
-    """The body, and the content type that goes with it unless the caller names one."""
+    """The body, and its content type for requests that don't name one."""
     given = [name for name, value in (("content", content), ("data", data), ("json", json)) if value is not None]
     if len(given) > 1:
         raise TypeError(f"a request has one body, not {' and '.join(given)}")
     if content is not None:
-        return _content(content), None
+        return _encode_content(content), None
     if data is not None:
         if isinstance(data, (str, bytes, bytearray)) or hasattr(data, "read"):
             raise TypeError("data= takes the fields of a form (a mapping or pairs); bytes, text and files go to content=")
-        return encoded(data).encode("ascii"), _FORM
+        return encode_form(data).encode("ascii"), _FORM
     if json is not None:
         text = _json.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return text.encode("utf-8"), "application/json"
     return None, None
 
 
-def _content(content: Content) -> Body:
+def _encode_content(content: Content) -> Body:
     if isinstance(content, bytes):
         return content
     if isinstance(content, str):
@@ -104,16 +104,16 @@ def _content(content: Content) -> Body:
     if isinstance(content, os.PathLike):
         return os.fspath(content)
     if isinstance(content, Readable):
-        return sent(content)
+        return file_body(content)
     if isinstance(content, Iterable) and not isinstance(content, Mapping):
-        return _pieces(iter(content)), NOT_KNOWN
+        return _iterable_reader(iter(content)), UNKNOWN_LENGTH
     raise TypeError(f"a body is bytes, str, a path, an open file or an iterable of bytes, not {type(content).__name__}")
 
 
-def _pieces(source: Iterator[bytes]) -> Callable[[int], bytes]:
+def _iterable_reader(source: Iterator[bytes]) -> Callable[[int], bytes]:
     def read(room: int) -> bytes:
         for piece in source:
-            if piece := binary(piece, "a body must be made of bytes, not"):
+            if piece := as_bytes(piece, "a body must be made of bytes, not"):
                 return piece
         return b""
 

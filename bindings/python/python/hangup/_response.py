@@ -1,4 +1,4 @@
-"""What came back: the head, and the body whole or as a stream."""
+"""`Response`: the head, and the body as a whole or as a stream."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from typing import Any, NamedTuple, Protocol
 
 from . import _native
 from ._errors import HTTPStatusError, InvalidArgument, InvalidState, RequestInfo
-from ._headers import Headers, decoded
-from ._limits import whole
+from ._headers import Headers, decode_headers
+from ._limits import non_negative_int
 from ._manager import GRACEFUL, NOW
-from ._timeouts import shown
+from ._timeouts import short_repr
 
-_PIECE = 64 * 1024
-_ALL = 2**64 - 1  # SIZE_MAX: as much as memory holds
+READ_SIZE = 64 * 1024
+"""How many bytes of a body one call of the library reads at most."""
+_SIZE_MAX = 2**64 - 1  # of C: any size
 
 
 class Timings(NamedTuple):
-    """How long each part took, in seconds; None for a part that did not take place."""
+    """The duration of each phase in seconds; None for a phase that did not take place."""
 
     pool: float | None
     resolve: float | None
@@ -37,17 +38,17 @@ class Timings(NamedTuple):
     total: float | None
 
 
-class Hop(NamedTuple):
+class Redirect(NamedTuple):
     """One redirect that was followed."""
 
     status_code: int
     """301, 302, 303, 307 or 308."""
     url: str
-    """The URL that gave it, without user information and fragment."""
+    """The URL of the response that redirected, without user information and fragment."""
 
 
-class Raw(Protocol):
-    """What stands behind a response: `_native.Response`, or what a pickle kept of it."""
+class RawResponse(Protocol):
+    """The methods of `_native.Response` that `Response` uses."""
 
     @property
     def status(self) -> int: ...
@@ -68,24 +69,24 @@ class Raw(Protocol):
     def timings(self) -> tuple[int, ...]: ...
     def read_all(self, at_most: int) -> bytes: ...
     def read(self, room: int) -> bytes: ...
-    def close(self, how: int) -> None: ...
+    def close(self, mode: int) -> None: ...
 
 
 class Response:
-    """One response. `client.get` and its like answer it with the body read; `client.stream` before that.
+    """One response. `client.get` and the other verbs return it with its body; `client.stream` before the body is read.
 
-    The head may be asked from any thread. The body is read by one thread at a time: a second one gets
-    InvalidState. `close` may be called while another thread reads, and ends that read with `Closed`. Reading
-    may raise any RequestError: a body that was cut off, cancelled or closed is never reported as its end.
+    Threads: any for the head; one at a time reads the body, and a second one gets InvalidState. `close` may be called
+    while another thread reads; that read raises `Closed`. Reading may raise any RequestError: a body that was cut off,
+    cancelled or closed is never reported as complete.
     """
 
-    __slots__ = ("_raw", "_headers", "_content", "_begun", "_encoding", "request", "__weakref__")
+    __slots__ = ("_raw", "_headers", "_content", "_started", "_encoding", "request", "__weakref__")
 
-    def __init__(self, raw: Raw, request: RequestInfo) -> None:
+    def __init__(self, raw: RawResponse, request: RequestInfo) -> None:
         self._raw = raw
         self._headers: Headers | None = None
         self._content: bytes | None = None
-        self._begun = False
+        self._started = False
         self._encoding: str | None = None
         self.request = request
 
@@ -93,12 +94,12 @@ class Response:
 
     @property
     def status_code(self) -> int:
-        """The status, for example 200."""
+        """The HTTP status, for example 200."""
         return self._raw.status
 
     @property
     def reason_phrase(self) -> str:
-        """The usual phrase for the status, "" for an unknown one. What the server wrote is not kept."""
+        """The standard phrase of the status, "" for an unknown one. The server's phrase is not available."""
         try:
             return http.HTTPStatus(self.status_code).phrase
         except ValueError:
@@ -106,29 +107,29 @@ class Response:
 
     @property
     def is_success(self) -> bool:
-        """The status is 2xx."""
+        """Whether the status is 2xx."""
         return 200 <= self.status_code <= 299
 
     @property
     def headers(self) -> Headers:
         """The header fields."""
         if self._headers is None:
-            self._headers = decoded(self._raw.headers())
+            self._headers = decode_headers(self._raw.headers())
         return self._headers
 
     @property
     def url(self) -> str:
-        """The URL that answered, after all redirects, without user information and fragment."""
+        """The URL of the response, after all redirects, without user information and fragment."""
         return self._raw.url
 
     @property
-    def history(self) -> list[Hop]:
-        """The redirects that led here, the first one first."""
-        return [Hop(*hop) for hop in self._raw.history()]
+    def history(self) -> list[Redirect]:
+        """The redirects that were followed, in order."""
+        return [Redirect(*redirect) for redirect in self._raw.history()]
 
     @property
     def attempts(self) -> int:
-        """How often the last request of the call was sent or tried to be: 1 without a retry."""
+        """The number of attempts to send the last request of the call: 1 without a retry."""
         return self._raw.attempts
 
     @property
@@ -138,26 +139,26 @@ class Response:
 
     @property
     def connection(self) -> int:
-        """The id of the connection that served it, also after that connection was closed."""
+        """The id of its connection, also after that connection was closed."""
         return self._raw.connection
 
     @property
     def reused(self) -> bool:
-        """That connection had served a request before."""
+        """Whether that connection had served a request before."""
         return self._raw.reused
 
     @property
     def timings(self) -> Timings:
-        """How long each part took, in seconds."""
+        """The duration of each phase in seconds."""
         return Timings(*(None if us < 0 else us / 1_000_000 for us in self._raw.timings()))
 
     @property
     def elapsed(self) -> timedelta:
-        """From the call to the body's end, or until now."""
+        """The time from the call to the end of the body, or until now."""
         return timedelta(seconds=self.timings.total or 0)
 
     def raise_for_status(self) -> Response:
-        """The response itself; raises HTTPStatusError for a status of 400 and above."""
+        """Returns the response; raises HTTPStatusError for a status of 400 and above."""
         status = self.status_code
         if status < 400:
             return self
@@ -170,25 +171,25 @@ class Response:
     # The body, whole.
 
     def read(self, at_most: int | None = None) -> bytes:
-        """Reads the body to its end, keeps it and answers it. The connection is idle before this returns.
+        """Reads the body to its end, stores it and returns it. The connection is idle before this returns.
 
-        With `at_most`, a body of more bytes, decoded ones, raises TooLarge, and the connection is closed. Raises
-        InvalidState if a part was already taken by one of the iterators, and any RequestError.
+        With `at_most`, a body of more decoded bytes raises TooLarge, and the connection is closed. Raises InvalidState
+        if an iterator has read a part of it, and any RequestError.
         """
         if self._content is None:
-            if self._begun:
+            if self._started:
                 raise InvalidState("a part of the body was already taken by an iterator: it can't be had whole")
-            self._content = self._raw.read_all(_ALL if at_most is None else whole("at_most", at_most))
+            self._content = self._raw.read_all(_SIZE_MAX if at_most is None else non_negative_int("at_most", at_most))
         return self._content
 
     @property
     def content(self) -> bytes:
-        """The body; of a stream it is read first, see `read`."""
+        """The body; see `read`."""
         return self.read()
 
     @property
     def encoding(self) -> str:
-        """How `text` decodes: the charset that the server named, else UTF-8. It may be set."""
+        """The encoding of `text`: the charset of the Content-Type header, else UTF-8. It may be set."""
         if self._encoding is None:
             self._encoding = _charset(self.headers.get("content-type", ""))
         return self._encoding
@@ -199,7 +200,7 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The body as text; what can't be decoded becomes U+FFFD."""
+        """The body as text; invalid bytes become U+FFFD."""
         return self.read().decode(self.encoding, errors="replace")
 
     def json(self, **options: Any) -> Any:
@@ -209,17 +210,17 @@ class Response:
     # The body, as a stream.
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """The body in pieces: as they come, or of exactly `chunk_size` bytes but for the last one."""
+        """The body in pieces: as they arrive, or of exactly `chunk_size` bytes except for the last one."""
         if chunk_size is not None and chunk_size < 1:
-            raise InvalidArgument(f"chunk_size is at least 1, not {shown(chunk_size)}")
-        if self._content is not None or self._raw.ended and not self._begun:
+            raise InvalidArgument(f"chunk_size is at least 1, not {short_repr(chunk_size)}")
+        if self._content is not None or self._raw.ended and not self._started:
             content = self.read()
             step = chunk_size or len(content) or 1
             return iter([content[at : at + step] for at in range(0, len(content), step)])
-        return self._pieces() if chunk_size is None else self._chunks(chunk_size)
+        return self._iter_raw(ByteChunker(chunk_size))
 
     def iter_text(self) -> Iterator[str]:
-        """The body as text, in pieces as they come."""
+        """The body as text, in pieces as they arrive."""
         decoder = codecs.getincrementaldecoder(self.encoding)(errors="replace")
         for piece in self.iter_bytes():
             if text := decoder.decode(piece):
@@ -234,52 +235,43 @@ class Response:
             yield from lines.feed(text)
         yield from lines.end()
 
-    def close(self, polite: bool = True) -> None:
-        """Ends the response early; after the end of the body, and the second time, it does nothing.
+    def close(self, *, now: bool = False) -> None:
+        """Closes the response early. Does nothing after the end of the body, and the second time.
 
-        Polite: reads on for at most 256 KiB or 50 ms so that the connection can be kept, and closes it
-        otherwise. Not polite: closes the connection at once. A read in another thread ends with `Closed`.
+        Drains up to 256 KiB of the body for up to 50 ms, so that the connection can be reused, and closes the
+        connection otherwise; with `now` closes it at once. A read in another thread raises `Closed`.
         """
-        self._raw.close(GRACEFUL if polite else NOW)
+        self._raw.close(NOW if now else GRACEFUL)
 
     @property
     def is_closed(self) -> bool:
-        """The body was read to its end, failed, or was closed."""
+        """Whether the body was read to its end, failed, or was closed."""
         return self._raw.ended
 
-    def _pieces(self) -> Iterator[bytes]:
-        self._begun = True
-        while piece := self._raw.read(_PIECE):
-            yield piece
-
-    def _chunks(self, size: int) -> Iterator[bytes]:
-        held = bytearray()
-        for piece in self._pieces():
-            held += piece
-            while len(held) >= size:
-                yield bytes(held[:size])
-                del held[:size]
-        if held:
-            yield bytes(held)
+    def _iter_raw(self, chunker: ByteChunker) -> Iterator[bytes]:
+        self._started = True
+        while piece := self._raw.read(READ_SIZE):
+            yield from chunker.feed(piece)
+        yield from chunker.end()
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code} {self.reason_phrase}".rstrip() + ">"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        whole = self._raw.ended and not self._begun
+        is_complete = self._raw.ended and not self._started
         content = self._content
-        if content is None and whole:
+        if content is None and is_complete:
             try:
                 content = self.read()
             except InvalidState:  # closed before it was read
                 content = None
         raw = self._raw
         head = (raw.status, raw.version, raw.url, raw.connection, raw.reused, raw.attempts, raw.history())
-        return _unpickled, (head, raw.headers(), raw.timings(), content, self.request)
+        return _restore_response, (head, raw.headers(), raw.timings(), content, self.request)
 
 
 class OpenResponse(Response):
-    """A response of `client.stream`: it says so when it was forgotten open."""
+    """A response of `client.stream`, which warns if it is deleted before it is closed."""
 
     __slots__ = ()
 
@@ -289,26 +281,48 @@ class OpenResponse(Response):
             warnings.warn(f"a stream was left open: {self!r}", ResourceWarning, stacklevel=2, source=self)
 
 
+class ByteChunker:
+    """Splits pieces of any size into chunks of one size; with None it returns the pieces unchanged."""
+
+    def __init__(self, size: int | None) -> None:
+        self._size = size
+        self._held = bytearray()
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """The chunks that are complete with this piece."""
+        if self._size is None:
+            return [piece]
+        self._held += piece
+        end = len(self._held) - len(self._held) % self._size
+        chunks = [bytes(self._held[at : at + self._size]) for at in range(0, end, self._size)]
+        del self._held[:end]
+        return chunks
+
+    def end(self) -> list[bytes]:
+        """The last chunk, which may be shorter."""
+        return [bytes(self._held)] if self._held else []
+
+
 class LineSplitter:
-    """Text in pieces, as lines without their ends."""
+    """Splits text that arrives in pieces into lines without their ends."""
 
     def __init__(self) -> None:
-        self._ends = io.IncrementalNewlineDecoder(None, translate=True)
+        self._newlines = io.IncrementalNewlineDecoder(None, translate=True)
         self._rest = ""
 
     def feed(self, text: str, final: bool = False) -> list[str]:
-        """The lines that are whole now."""
-        *lines, self._rest = (self._rest + self._ends.decode(text, final=final)).split("\n")
+        """The lines that are complete with this text."""
+        *lines, self._rest = (self._rest + self._newlines.decode(text, final=final)).split("\n")
         return lines
 
     def end(self) -> list[str]:
-        """What is left."""
+        """The last line, if it has no end."""
         lines = self.feed("", final=True)
         return [*lines, self._rest] if self._rest else lines
 
 
-class _Kept:
-    """What a pickle keeps: the head, and the body if it had been read."""
+class _DetachedResponse:
+    """The head of a response that was pickled. Its body, if it had been read, is in `Response`."""
 
     ended = True
 
@@ -331,18 +345,18 @@ class _Kept:
     def read(self, room: int) -> bytes:
         return self.read_all(room)
 
-    def close(self, how: int) -> None:
+    def close(self, mode: int) -> None:
         pass
 
 
-def _unpickled(
+def _restore_response(
     head: tuple[Any, ...],
     fields: list[tuple[str, bytes]],
     times: tuple[int, ...],
     content: bytes | None,
     request: RequestInfo,
 ) -> Response:
-    response = Response(_Kept(head, fields, times), request)
+    response = Response(_DetachedResponse(head, fields, times), request)
     response._content = content
     return response
 

@@ -1,4 +1,4 @@
-"""The clocks of a request, and seconds as Python says them."""
+"""The timeouts of a request, and the conversion of seconds to milliseconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from ._errors import InvalidTimeout
-from ._native import NO_LIMIT
+from ._native import CONSTANTS, NO_LIMIT
 
 Seconds = float | timedelta
 """A duration: a number of seconds, or a timedelta."""
@@ -25,13 +25,15 @@ class Unset(enum.Enum):
 
 UNSET: Final = Unset.UNSET
 
-TOTAL: Final = 1
-# HANGUP_TIMEOUT_* of the header.
-_CLOCKS = {"total": TOTAL, "pool": 2, "resolve": 3, "connect": 4, "tls": 5, "write": 6, "head": 7, "read": 8}
+_NUMBERS = {
+    name: CONSTANTS[f"HANGUP_TIMEOUT_{name.upper()}"]
+    for name in ("total", "pool", "resolve", "connect", "tls", "write", "head", "read")
+}
+TOTAL = _NUMBERS["total"]
 
 
 def milliseconds(seconds: object, what: str = "a timeout") -> int:
-    """Seconds as the library takes them: whole milliseconds, at least one; -1 for None, which is no limit."""
+    """Whole milliseconds, at least one; NO_LIMIT for None."""
     if seconds is None:
         return NO_LIMIT
     if isinstance(seconds, timedelta):
@@ -43,15 +45,15 @@ def milliseconds(seconds: object, what: str = "a timeout") -> int:
     if isinstance(seconds, float) and not math.isfinite(seconds):
         raise InvalidTimeout(f"{what} can't be {seconds}: None means no limit")
     if seconds <= 0:
-        raise InvalidTimeout(f"{what} can't be {shown(seconds)}: it must be positive; None means no limit")
+        raise InvalidTimeout(f"{what} can't be {short_repr(seconds)}: it must be positive; None means no limit")
     if seconds > 1e12:
-        raise InvalidTimeout(f"{what} of {shown(seconds)} seconds is too large: None means no limit")
+        raise InvalidTimeout(f"{what} of {short_repr(seconds)} seconds is too large: None means no limit")
     return max(1, math.ceil(seconds * 1000))
 
 
-def shown(value: object) -> str:
-    """A value in a message. Of an integer with more than 20 digits the size only: Python refuses to write those with more
-    than 4300 (sys.set_int_max_str_digits)."""
+def short_repr(value: object) -> str:
+    """`repr(value)` for a message. An integer with more than 20 digits is rounded: Python refuses to print those with
+    more than 4300 digits (sys.set_int_max_str_digits)."""
     if isinstance(value, int) and abs(value) >= 10**20:
         return f"{'-' if value < 0 else ''}1e{math.floor(math.log10(abs(value)))}"
     return repr(value)
@@ -60,26 +62,26 @@ def shown(value: object) -> str:
 class Timeout:
     """How long each part of a request may take, in seconds (a number or a timedelta). Immutable.
 
-    What is not given keeps the client's default; None takes the limit away; zero and less are refused.
+    A timeout that is not given keeps the client's setting; None means no timeout; zero and less are refused.
 
-    - `total`: from the call to the last byte of the body. Default: no limit.
+    - `total`: from the call to the last byte of the body. Default: no timeout.
     - `pool`: waiting for a connection slot. Default 30.
     - `resolve`: resolving the host name. Default 10.
     - `connect`: connecting, all addresses together. Default 10.
     - `tls`: the TLS handshake. Default 10.
-    - `write`: between two steps of the upload. Default 60.
-    - `head`: from the request's last byte to the whole response head. Default 60.
+    - `write`: between two writes of the request. Default 60.
+    - `head`: from the request's last byte to the end of the response head. Default 60.
     - `read`: between two pieces of the body. Default 60.
 
     A bare number where a Timeout is expected is a total: `timeout=5` is `timeout=Timeout(5)`. For a long
-    stream leave `total` out and set `read`.
+    stream omit `total` and set `read`.
 
     Raises InvalidTimeout (a ValueError).
     """
 
-    __slots__ = ("_given", "_limits")
+    __slots__ = ("_given", "_pairs")
     _given: dict[str, Seconds | None]
-    _limits: tuple[tuple[int, int], ...]
+    _pairs: tuple[tuple[int, int], ...]
 
     def __init__(
         self,
@@ -94,13 +96,13 @@ class Timeout:
         read: Seconds | None | Unset = UNSET,
     ) -> None:
         values = (total, pool, resolve, connect, tls, write, head, read)
-        given = {name: value for name, value in zip(_CLOCKS, values) if value is not UNSET}
-        limits = tuple((_CLOCKS[name], milliseconds(value, name)) for name, value in given.items())
+        given = {name: value for name, value in zip(_NUMBERS, values) if value is not UNSET}
+        pairs = tuple((_NUMBERS[name], milliseconds(value, name)) for name, value in given.items())
         object.__setattr__(self, "_given", given)
-        object.__setattr__(self, "_limits", limits)
+        object.__setattr__(self, "_pairs", pairs)
 
     def __getattr__(self, name: str) -> Seconds | None | Unset:
-        if name in _CLOCKS:
+        if name in _NUMBERS:
             return self._given.get(name, UNSET)
         raise AttributeError(f"Timeout has no attribute {name!r}")
 
@@ -111,32 +113,32 @@ class Timeout:
         raise AttributeError("a Timeout is immutable: make a new one")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Timeout) and self._limits == other._limits
+        return isinstance(other, Timeout) and self._pairs == other._pairs
 
     def __hash__(self) -> int:
-        return hash(self._limits)
+        return hash(self._pairs)
 
     def __repr__(self) -> str:
         return f"Timeout({', '.join(f'{name}={value!r}' for name, value in self._given.items())})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self._given,)
+        return _restore, (self._given,)
 
 
-def _again(given: dict[str, Any]) -> Timeout:
+def _restore(given: dict[str, Any]) -> Timeout:
     return Timeout(**given)
 
 
 TimeoutLike = Timeout | Seconds | None | Unset
-"""What `timeout=` takes: a Timeout, a total in seconds, None for no total, or nothing for the defaults."""
+"""The type of `timeout=`: a Timeout, a total in seconds, or None for no total."""
 
 
-def clocks(timeout: TimeoutLike) -> tuple[tuple[int, int], ...]:
-    """Pairs of a clock and milliseconds, for the library."""
+def timeout_pairs(timeout: TimeoutLike) -> tuple[tuple[int, int], ...]:
+    """Pairs of a HANGUP_TIMEOUT_* number and milliseconds, for `_native`."""
     if timeout is UNSET:
         return ()
     if isinstance(timeout, Timeout):
-        return timeout._limits
+        return timeout._pairs
     if isinstance(timeout, (int, float)) and 0.001 <= timeout <= 1e9 and timeout is not True:
-        return ((TOTAL, math.ceil(timeout * 1000)),)  # most calls, and quick
+        return ((TOTAL, math.ceil(timeout * 1000)),)  # the fast path of most calls
     return ((TOTAL, milliseconds(timeout)),)

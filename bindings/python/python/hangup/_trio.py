@@ -1,6 +1,6 @@
-"""trio, with the few things of an event loop that this package asks of asyncio's.
+"""The methods of an asyncio event loop and future that this package uses, for trio.
 
-Imported only where trio is. A task of trio's own ("system task") reads what arrives, and ends with the run.
+Imported only if trio is imported. A system task of trio waits for the port's descriptor, and ends with the run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import trio
 
 
 class Loop:
-    """One run of trio."""
+    """One run of trio, with the methods of an asyncio loop."""
 
     __slots__ = ("_token", "_readers", "__weakref__")
 
@@ -25,7 +25,7 @@ class Loop:
 
     def add_reader(self, fd: int, callback: Callable[[], object]) -> None:
         scope = self._readers[fd] = trio.CancelScope()
-        trio.lowlevel.spawn_system_task(_read, fd, callback, scope, name="hangup: answers")
+        trio.lowlevel.spawn_system_task(_read, fd, callback, scope, name="hangup: completions")
 
     def remove_reader(self, fd: int) -> None:
         self._readers.pop(fd).cancel()
@@ -38,7 +38,7 @@ class Loop:
 
 
 class Future:
-    """What one task waits for."""
+    """A result that one task waits for."""
 
     __slots__ = ("_task", "_done", "_value", "_error")
 
@@ -50,11 +50,11 @@ class Future:
 
     def set_result(self, value: object) -> None:
         self._value = value
-        self._settle()
+        self._finish()
 
     def set_exception(self, error: BaseException) -> None:
         self._error = error
-        self._settle()
+        self._finish()
 
     def done(self) -> bool:
         return self._done
@@ -76,7 +76,7 @@ class Future:
             raise self._error
         return self._value
 
-    def _settle(self) -> None:
+    def _finish(self) -> None:
         self._done = True
         if self._task is not None:
             trio.lowlevel.reschedule(self._task)
@@ -90,8 +90,8 @@ class Future:
 _running: trio.lowlevel.RunVar[Loop] = trio.lowlevel.RunVar("hangup.loop")
 
 
-def running() -> Loop | None:
-    """That of the run that this is in, if it is in one."""
+def running_loop() -> Loop | None:
+    """The loop of the current run; None outside of a run."""
     if not trio.lowlevel.in_trio_run():
         return None
     try:

@@ -1,7 +1,8 @@
-//! Which `libhangup.so.0` is in this process, and whether it will do.
+//! Which `libhangup.so.0` is loaded in this process, and whether this package can use it.
 //!
-//! The dynamic linker loads one copy per SONAME, whoever asked first: that is what makes one manager for
-//! C and Python. So the copy may be another one than the package's own, and too old or of another ABI.
+//! The dynamic linker loads one copy per SONAME, the first one that is needed: so C and Python share one
+//! manager. The loaded copy may therefore be another one than the package's own, and too old or of another
+//! ABI.
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -19,8 +20,8 @@ use crate::sys::*;
 #[pyfunction]
 pub fn library() -> PyResult<String> {
     let mut found = DlInfo { path: std::ptr::null(), base: null(), name: null(), symbol: null() };
-    // SAFETY: the address is inside the library (its static text; a function's could be a stub of the
-    // program's), and `found` has the layout that dladdr(3) gives.
+    // SAFETY: the address is that of a static text inside the library (the address of a function could be a
+    // stub in the program), and `found` has the layout of dladdr(3).
     let path = unsafe {
         if dladdr(hangup_version_text().cast(), &raw mut found) == 0 || found.path.is_null() {
             return Err(PyImportError::new_err("libhangup.so.0 is not in a shared object"));
@@ -51,25 +52,25 @@ pub fn check() -> PyResult<()> {
     )))
 }
 
-/// Refuses sub-interpreters: what is static here (classes, and what raises exceptions) is of one interpreter,
-/// and threads of the library's attach to the main one.
+/// Refuses sub-interpreters: the static objects of this crate (classes, exception constructors) belong to one
+/// interpreter, and threads of the library attach to the main one.
 pub fn check_interpreter() -> PyResult<()> {
-    // SAFETY: attached, so there is an interpreter. The id of the main one is 0.
+    // SAFETY: the thread is attached, so there is an interpreter. The id of the main one is 0.
     match unsafe { PyInterpreterState_GetID(PyInterpreterState_Get()) } {
         0 => Ok(()),
         _ => Err(PyImportError::new_err("hangup._native does not support subinterpreters")),
     }
 }
 
-/// The modules of the package by name, filled at the end of its first import in this process, and the same
-/// dictionary at every later one.
+/// The modules of the package by name. The package fills this dictionary at the end of its first import in
+/// the process; every later import gets the same one.
 pub fn modules(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    let first = || interrupt::begin(py).map(|()| PyDict::new(py).unbind());
+    let first = || interrupt::register_fork_hook(py).map(|()| PyDict::new(py).unbind());
     MODULES.get_or_try_init(py, first).map(|modules| modules.bind(py).clone())
 }
 
-/// Versions with the same number here are compatible: the major one, and before 1.0 the minor one.
+/// Two versions have the same ABI if this is equal: the major version, or before 1.0 the minor one.
 fn abi(version: u32) -> u32 {
     match version / 1_000_000 {
         0 => version / 1_000,

@@ -111,7 +111,7 @@ def test_a_cancelled_request_does_not_wait_for_a_resolver(server, client, manage
     assert began.wait(10)
     with pytest.raises(hangup.ConnectTimeout) as caught:
         client.get(at("far.test", server), timeout=hangup.Timeout(resolve=0.1))
-    assert (caught.value.phase, caught.value.limit) == ("resolve", "resolve")
+    assert (caught.value.phase, caught.value.timeout) == ("resolve", "resolve")
     begin = time.monotonic()
     token.cancel()
     error = waiting.ended().error

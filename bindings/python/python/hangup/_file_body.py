@@ -1,0 +1,132 @@
+"""An open file as the body of a request: its `read`, and its length where that can be known.
+
+`os.fstat` describes the file on disk: the compressed size for a file that decompresses, 0 for a file in /proc, a
+page for a file in /sys. So the length is the position of the file object at its end, and it is checked that the
+file ends there.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from ._errors import BodyFailed
+
+UNKNOWN_LENGTH = -1
+"""The length of a body that is sent chunked."""
+
+_PROBE_SIZE = 64 * 1024
+"""How much is read ahead of a file whose size is not reliable."""
+
+
+def file_body(file: Any) -> bytes | tuple[Callable[[int], bytes], int]:
+    """The body for `_native`: from the current position of the file to its end."""
+    remaining = _remaining(file)
+    if remaining is None:
+        return _reader(file), UNKNOWN_LENGTH
+    if remaining and not _size_is_unreliable(file):
+        return _check_length(_reader(file), remaining), remaining
+    # Files in /proc and /sys are usually small enough to be read at once.
+    read = _reader(file)
+    first = _read_up_to(read, _PROBE_SIZE + 1)
+    if len(first) <= _PROBE_SIZE:
+        return first
+    read = _prepend(first, read)
+    return (_check_length(read, remaining), remaining) if remaining else (read, UNKNOWN_LENGTH)
+
+
+def as_bytes(piece: object, what: str) -> bytes:
+    """The piece as bytes. Raises a TypeError with the message `what` and the type if it is not binary."""
+    if isinstance(piece, bytes):
+        return piece
+    if isinstance(piece, (bytearray, memoryview)):
+        return bytes(piece)
+    raise TypeError(f"{what} {type(piece).__name__}")
+
+
+def _remaining(file: Any) -> int | None:
+    """The number of bytes up to the end; None if that is not known without reading the file."""
+    try:  # BytesIO
+        return max(0, len(file.getbuffer()) - int(file.tell()))
+    except (AttributeError, OSError, ValueError):
+        pass
+    try:
+        # fileno() of a spooled file would write it to the disk.
+        spooled = isinstance(file, tempfile.SpooledTemporaryFile)
+        if not spooled and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return None
+        if isinstance(file, _decompressing()):
+            return None
+        at = int(file.tell())
+        file.seek(0, os.SEEK_END)
+        try:
+            return max(0, int(file.tell()) - at)
+        finally:
+            file.seek(at)
+    except (AttributeError, OSError, TypeError, ValueError):
+        return None
+
+
+def _decompressing() -> tuple[type, ...]:
+    """The imported file classes that decompress the whole file in order to seek to its end."""
+    names = [
+        ("gzip", "GzipFile"),
+        ("bz2", "BZ2File"),
+        ("lzma", "LZMAFile"),
+        ("zipfile", "ZipExtFile"),
+        ("compression.zstd", "ZstdFile"),
+    ]
+    found = (getattr(sys.modules.get(module), name, None) for module, name in names)
+    return tuple(one for one in found if isinstance(one, type))
+
+
+def _size_is_unreliable(file: Any) -> bool:
+    """Whether the file has no blocks on a disk: its contents, like those of /proc, are made when it is read."""
+    try:
+        return not isinstance(file, tempfile.SpooledTemporaryFile) and os.fstat(file.fileno()).st_blocks == 0
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def _reader(file: Any) -> Callable[[int], bytes]:
+    def read(room: int) -> bytes:
+        return as_bytes(file.read(room), "a file that is sent must be open in binary mode: it gave")
+
+    return read
+
+
+def _read_up_to(read: Callable[[int], bytes], size: int) -> bytes:
+    pieces: list[bytes] = []
+    while size > 0 and (piece := read(size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _prepend(first: bytes, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """A reader of `first`, and then of the rest."""
+    ahead = io.BytesIO(first)
+    return lambda room: ahead.read(room) or read(room)
+
+
+def _check_length(read: Callable[[int], bytes], length: int) -> Callable[[int], bytes]:
+    """A reader that raises BodyFailed if the file is longer than `length`, before it returns the last piece. The library
+    notices a file that is shorter."""
+    remaining = length
+
+    def read_on(room: int) -> bytes:
+        nonlocal remaining
+        piece = read(room)
+        remaining -= len(piece)
+        if remaining < 0 or (remaining == 0 and piece and read(1)):
+            failure = BodyFailed(f"the file grew while it was sent: it had {length} bytes before")
+            failure.phase, failure.sent = "write", "part"
+            raise failure
+        return piece
+
+    return read_on
