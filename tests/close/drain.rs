@@ -271,7 +271,7 @@ fn every_phase(form: Form) {
         let client = if phase == Phase::Proxy { &proxied } else { &client };
         let outcome = client.send(&mut request).and_then(|mut r| r.read_all(1000));
         ended.fetch_add(1, Ordering::SeqCst);
-        (phase, outcome.expect_err("nobody answers whole"))
+        (phase, outcome.expect_err("no server sends a complete response"))
     };
     let one = &one;
     thread::scope(|scope| {
@@ -283,7 +283,7 @@ fn every_phase(form: Form) {
             all.extend((0..EACH).map(|_| scope.spawn(move || one(*phase, url))));
         }
         let each = EACH as u64;
-        wait_until("a look-up", || door.waiting.load(Ordering::SeqCst) > 0);
+        wait_until("a lookup", || door.waiting.load(Ordering::SeqCst) > 0);
         wait_until("SYNs", || sockets(hole.port()).len() >= fillers + EACH);
         assert!(silent.wait_marks("in", EACH, PATIENCE));
         assert!(proxy.wait_heads(EACH, PATIENCE));
@@ -323,7 +323,7 @@ fn every_phase(form: Form) {
     // A blocked lookup delays no other request and ends by itself.
     assert!(door.waiting.load(Ordering::SeqCst) > 0);
     door.open();
-    wait_until("the look-ups", || door.waiting.load(Ordering::SeqCst) == 0);
+    wait_until("the lookups", || door.waiting.load(Ordering::SeqCst) == 0);
     assert!(head.wait_idle(PATIENCE) && body.wait_idle(PATIENCE) && silent.wait_idle(PATIENCE));
 }
 

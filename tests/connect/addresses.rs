@@ -342,7 +342,7 @@ fn the_limits_set_the_systems_keepalive_probes(form: Form) {
         let (local, peer) = (open[0].local.unwrap(), open[0].peer.unwrap());
         // Until the sent bytes are acknowledged another timer runs.
         let mut seen = None;
-        wait_until("no timer for what was sent", || {
+        wait_until("no retransmission timer", || {
             seen = timer(local, peer);
             seen.is_some_and(|(kind, _)| matches!(kind, 0 | 2))
         });

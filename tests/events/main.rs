@@ -38,7 +38,7 @@ fn all(events: &mut Events) -> Vec<Event> {
 }
 
 /// The events without those of phases, which have a test of their own.
-fn story(events: &mut Events) -> Vec<(EventKind, u64)> {
+fn without_phases(events: &mut Events) -> Vec<(EventKind, u64)> {
     let rows = all(events).into_iter().map(|row| (row.what, row.connection));
     rows.filter(|(what, _)| !matches!(what, EventKind::Phase(..))).collect()
 }
@@ -158,7 +158,7 @@ fn waiting_in_the_queue_and_retries_are_events(form: Form) {
         (EventKind::Leased, id),
         (EventKind::Returned, id),
     ];
-    assert_eq!(story(&mut events), expected);
+    assert_eq!(without_phases(&mut events), expected);
 
     let lost = vec![Step::answer(200, "ok"), Step::head(), Step::Close];
     let server = Server::start(Script::new(vec![lost, vec![Step::answer(200, "again")]]));
@@ -169,7 +169,7 @@ fn waiting_in_the_queue_and_retries_are_events(form: Form) {
     let mut response = get(&client, &server.url("/")).unwrap();
     assert_eq!((response.attempts(), response.read_all(10).unwrap()), (2, b"again".to_vec()));
     let id = response.connection();
-    let events_seen = story(&mut events);
+    let events_seen = without_phases(&mut events);
     let expected = [
         (EventKind::Leased, lost),
         (EventKind::Closed(CloseReason::PeerClosed), lost),
@@ -213,7 +213,7 @@ fn two_subscriptions_get_the_same_events_and_without_one_none_are_kept(form: For
     assert!(!second.is_empty() && first.len() > second.len());
     let tail = &first[first.len() - second.len()..];
     let same = |(a, b): (&Event, &Event)| (a.number, a.what) == (b.number, b.what);
-    assert!(tail.iter().zip(&second).all(same), "the second hears what came after it");
+    assert!(tail.iter().zip(&second).all(same), "the second gets the events after its beginning");
     drop(one);
     fetch(&client, &server.url("/")).unwrap();
     assert!(!all(&mut other).is_empty(), "one that left takes nothing from the others");
@@ -226,7 +226,7 @@ fn two_subscriptions_get_the_same_events_and_without_one_none_are_kept(form: For
     assert_eq!(
         (events_seen.len(), events_seen[0].number),
         (1, 1),
-        "counted from when somebody listens"
+        "numbered since there is a subscription"
     );
 }
 

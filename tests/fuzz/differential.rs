@@ -1,5 +1,5 @@
-//! The same malformed responses by hangup, by Python's http.client and by curl. Where they differ there is a reason,
-//! which stands in `differences.json`; a difference without one is a failure.
+//! The same malformed responses read by hangup, by Python's http.client and by curl. Each difference has a reason in
+//! `differences.json`; a difference that is not listed is a failure.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::origin::{Answer, Origin};
 use crate::responses::Generator;
 use crate::support::Random;
 
-/// What one client made of a response.
+/// The outcome of a response for one client.
 #[derive(Debug, PartialEq)]
 enum Made {
     Response { status: u16, body: Vec<u8> },
@@ -26,14 +26,14 @@ enum Made {
 struct Difference {
     /// "http.client" or "curl".
     peer: String,
-    /// A part of what hangup makes of it: an error's kind and message, or "response" and its status.
+    /// A part of hangup's outcome: an error's kind and message, or "response" and its status.
     ours: String,
-    /// A part of what the other one makes of it: its error, or "response" and its status.
+    /// A part of the other client's outcome: its error, or "response" and its status.
     theirs: String,
-    /// A part of the bytes, in any case of its letters, if the difference is only right for these.
+    /// A part of the response's bytes, compared without regard to case, if the difference is right for these only.
     #[serde(default)]
     bytes: String,
-    /// Why hangup's way is right.
+    /// Why hangup's outcome is right.
     #[allow(dead_code)]
     reason: String,
 }
@@ -66,7 +66,7 @@ impl Differential {
     pub fn run(&mut self, number: u64) -> Result<(), String> {
         let mut random = Random::new(number ^ 0xd1ff);
         let bytes = self.generator.bytes(number, &mut random);
-        // Closed after it, so that an end is the same for all.
+        // The connection is closed afterwards, so that the end is the same for all clients.
         let answer = Answer { pieces: vec![bytes.clone()], close: true };
         let url = self.origin.url(number);
         let made = |ask: &mut dyn FnMut(&str) -> Made| {
@@ -90,7 +90,7 @@ impl Differential {
 
     fn is_explained(&self, peer: &str, ours: &Made, theirs: &Made, bytes: &[u8]) -> bool {
         let (ours, theirs) = match (ours, theirs) {
-            // Both refuse it; in which words is each one's own business.
+            // Both refuse it; their messages may differ.
             (Made::Error(_), Made::Error(_)) => return true,
             _ => (ours.text(), theirs.text()),
         };
@@ -135,7 +135,7 @@ fn by_hangup(client: &hangup::Client, url: &str) -> Made {
 fn by_curl(url: &str) -> Made {
     let mut curl = Command::new("curl");
     curl.args(["-q", "--silent", "--noproxy", "*", "--max-time", "20"]);
-    // The status comes behind the body.
+    // curl prints the status after the body.
     let output = curl.args(["--write-out", "%{http_code}", url]).output();
     let output = output.expect("curl (apt-get install curl)");
     let (body, status) = output.stdout.split_at(output.stdout.len().saturating_sub(3));
@@ -171,7 +171,7 @@ impl Python {
                 let body = (0..body.len()).step_by(2).filter_map(digits).collect();
                 Made::Response { status: status.parse().expect("a status"), body }
             }
-            // Nothing behind the blank: an empty body.
+            // Nothing after the space: an empty body.
             None => Made::Response {
                 status: line.trim_end().parse().expect("a status"),
                 body: Vec::new(),
@@ -182,7 +182,7 @@ impl Python {
 
 impl Drop for Python {
     fn drop(&mut self) {
-        // It is gone already, or goes now.
+        // The process has ended, or is killed now.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,8 +1,8 @@
-//! Fuzzing: malformed input by a generator that makes the same of the same number.
+//! Fuzzing: malformed input from a generator that depends only on the number of the case.
 //!
-//! `cargo test` runs a few hundred cases of each kind, the same ones each time. `HANGUP_FUZZ_SECONDS` (`make fuzz`) says
-//! how long to go on instead, `HANGUP_FUZZ_FROM` with which number to begin; what fails names its number, and
-//! `HANGUP_FUZZ_CASE` runs that one alone.
+//! `cargo test` runs a few hundred cases of each kind, the same ones each time. With `HANGUP_FUZZ_SECONDS` (`make fuzz`)
+//! the tests run for that time; `HANGUP_FUZZ_FROM` is the number of the first case. A failure names its case, and
+//! `HANGUP_FUZZ_CASE` runs that case alone.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -48,7 +48,7 @@ fn texts_are_refused_or_sent_as_they_were_meant() {
     fuzz("texts", 1000, |number| texts.run(number));
 }
 
-/// Runs cases, and fails with what is wrong in the first ten that fail.
+/// Runs cases, and fails with the first ten failures.
 fn fuzz(what: &str, smoke: u64, mut run: impl FnMut(u64) -> Result<(), String>) {
     if let Some(case) = number("HANGUP_FUZZ_CASE") {
         return run(case).unwrap();

@@ -1,4 +1,4 @@
-//! Makes malformed bytes of well-formed ones. The same number gives the same bytes each time.
+//! Mutates well-formed bytes. The same number gives the same bytes each time.
 
 use crate::support::Random;
 
@@ -34,7 +34,7 @@ fn change(random: &mut Random, bytes: &mut Vec<u8>, tokens: &[&str]) {
     }
 }
 
-/// Another number instead of one that is there.
+/// Replaces a number by another one.
 fn number(random: &mut Random, bytes: &mut Vec<u8>) {
     let digits: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at].is_ascii_digit()).collect();
     if digits.is_empty() {

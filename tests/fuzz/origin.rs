@@ -1,5 +1,5 @@
-//! A server that answers exchange `n` (`GET /n`) with the bytes of case `n`, over TLS too, and says when all of them
-//! are on their way: a client that gets its next request out only then can see each byte that was not asked for.
+//! A server that answers exchange `n` (`GET /n`) with the bytes of case `n`, also over TLS, and reports when the client's
+//! socket has all of them. A client that sends its next request after that would see every unsolicited byte.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -13,14 +13,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use testserver::{Certificate, certs};
 
-/// What is sent, in pieces, and whether the connection is closed after it.
+/// The bytes of a response in pieces, and whether the connection is closed after them.
 #[derive(Clone)]
 pub struct Answer {
     pub pieces: Vec<Vec<u8>>,
     pub close: bool,
 }
 
-/// Serves answers. Begins with `start`; lives as long as the process.
+/// Serves the responses. Begins with `start`; lives as long as the process.
 pub struct Origin {
     port: u16,
     secure: bool,
@@ -31,7 +31,7 @@ pub struct Origin {
 struct Shared {
     exchanges: Mutex<HashMap<u64, Exchange>>,
     changed: Condvar,
-    /// What no client may do.
+    /// Violations: requests that no client may send.
     complaints: Mutex<Vec<String>>,
 }
 
@@ -61,7 +61,7 @@ impl Origin {
         thread::spawn(move || {
             for socket in listener.incoming().flatten() {
                 let (shared, config) = (Arc::clone(&theirs), config.clone());
-                // An error is the end of this connection only.
+                // An error ends this connection only.
                 thread::spawn(move || drop(serve(socket, config, &shared)));
             }
         });
@@ -75,12 +75,12 @@ impl Origin {
         }
     }
 
-    /// An exchange will come.
+    /// Registers the next exchange.
     pub fn expect(&self, number: u64, answer: Answer) {
         lock(&self.shared.exchanges).insert(number, Exchange { answer, stage: Stage::Waiting });
     }
 
-    /// The client has its outcome. Returns when the client's socket has all that is sent.
+    /// Records that the client has its outcome. Returns when the client's socket has all bytes of the response.
     pub fn is_over(&self, number: u64) {
         let mut exchanges = lock(&self.shared.exchanges);
         let end = Instant::now() + Duration::from_secs(10);
@@ -97,7 +97,7 @@ impl Origin {
         }
     }
 
-    /// It will not come again.
+    /// Removes the exchange.
     pub fn forget(&self, number: u64) {
         lock(&self.shared.exchanges).remove(&number);
     }
@@ -150,7 +150,7 @@ impl Wire {
     }
 
     fn close(&mut self) {
-        // The peer may be gone.
+        // The peer may have closed.
         let _ = match self {
             Self::Plain(wire) => wire.shutdown(Shutdown::Write),
             Self::Secure(wire) => {
@@ -182,12 +182,12 @@ fn serve(socket: TcpStream, config: Option<Arc<ServerConfig>>, shared: &Shared) 
         };
         last = Some(number);
         let known = lock(&shared.exchanges).get(&number).map(|exchange| exchange.answer.clone());
-        // The exchange is over: no client sends it again.
+        // The exchange is over: no client may send it again.
         let Some(answer) = known else { return Ok(()) };
         let lower = head.to_ascii_lowercase();
         let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
         let mut body = length.and_then(|length| length.parse().ok()).unwrap_or(0);
-        // With Expect the answer comes before the body, if that comes at all.
+        // With Expect the response comes before the body, which may not come at all.
         let early = lower.contains("expect: 100-continue");
         if !early {
             read_body(&mut wire, &mut inbox, &mut body, last, shared)?;
@@ -224,7 +224,7 @@ fn read_head(
     }
 }
 
-/// A body, which clients make of one letter; `false` at the end of the connection.
+/// Reads a body, which consists of one letter; `false` at the end of the connection.
 fn read_body(
     wire: &mut Wire,
     inbox: &mut Vec<u8>,
@@ -248,7 +248,7 @@ fn read_body(
     Ok(true)
 }
 
-/// More bytes; `false` at the end of the connection. A client that waits for more than there is gets an end.
+/// Reads more bytes; `false` at the end of the connection. A client that waits for bytes that will not come gets a close.
 fn receive(
     wire: &mut Wire,
     inbox: &mut Vec<u8>,

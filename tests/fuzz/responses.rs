@@ -1,6 +1,6 @@
-//! Malformed responses through the whole exchange: in both forms, plain and over TLS, cut into pieces in a different way
-//! each time, over clients that keep their connections. The same bytes must come to the same end in each of these four
-//! ways, and nothing that a client is given may be another exchange's.
+//! Malformed responses in complete exchanges: in both forms, plain and over TLS, cut into random pieces, with clients
+//! that reuse their connections. The same bytes must have the same outcome in each of these four variants, and no client
+//! may get bytes of another exchange.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::support::Random;
 use crate::support::form::{Client, Form};
 use crate::support::outcome::assert_consistent;
 
-/// The four ways, with a client and a server each.
+/// The four variants, with a client and a server each.
 pub struct Responses {
     ways: Vec<Way>,
     generator: Generator,
@@ -32,7 +32,7 @@ struct Way {
     origin: Origin,
 }
 
-/// One exchange: what is asked and what the server sends.
+/// One exchange: the request and the server's bytes.
 struct Case {
     method: &'static str,
     body: usize,
@@ -41,12 +41,12 @@ struct Case {
     close: bool,
 }
 
-/// How it ended, as the caller sees it.
+/// The outcome for the caller.
 #[derive(Debug, PartialEq)]
 struct End {
     status: Option<u16>,
     headers: Vec<(String, Vec<u8>)>,
-    /// The body to its end, or the kind of the error: of two faults in a line, the message names the one that is seen first.
+    /// The complete body, or the kind of the error. The message is not compared, because it names the fault that is seen first.
     body: Result<Vec<u8>, Kind>,
 }
 
@@ -86,7 +86,7 @@ impl Responses {
         if crossed.is_empty() { Ok(()) } else { Err(format!("{crossed:?} in {}", shown(&case))) }
     }
 
-    /// All connections end well.
+    /// Asserts that all connections can be drained.
     pub fn finish(&self) -> Result<(), String> {
         for way in &self.ways {
             let manager = way.client.manager();
@@ -209,12 +209,12 @@ impl End {
     }
 }
 
-/// What all responses of one exchange have in them, and no other: no mutation of one makes another one of it.
+/// The marker that only the responses of one exchange contain. No mutation turns one marker into another.
 fn marker(number: u64) -> String {
     format!("~{:012x}~", number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16)
 }
 
-/// The bytes cut into pieces in one of the ways in which a network may.
+/// Cuts the bytes into random pieces, as a network may.
 fn pieces(bytes: &[u8], random: &mut Random) -> Vec<Vec<u8>> {
     match random.below(4) {
         0 => vec![bytes.to_vec()],
@@ -227,7 +227,7 @@ fn pieces(bytes: &[u8], random: &mut Random) -> Vec<Vec<u8>> {
     }
 }
 
-/// The responses of the corpus, and some of its own, each with the place of a marker.
+/// The responses of the corpus and some more, each with places for the marker.
 fn seeds() -> Vec<Vec<u8>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let cases = corpus::load(&dir).expect("the corpus");
@@ -249,7 +249,7 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// What the first connection of a script sends.
+/// The bytes that the first connection of a script sends.
 fn sent(script: &Script) -> Vec<u8> {
     fn of(steps: &[Step], into: &mut Vec<u8>) {
         for step in steps {

@@ -1,5 +1,5 @@
-//! Texts that callers and servers give: URLs, header fields, cookies, proxies and exceptions from them. Each is refused,
-//! or it is on the wire as it was meant: one request with one host, which is the one that a reader of RFC 3986 sees too.
+//! Texts from callers and servers: URLs, header fields, cookies, proxies and exceptions from them. Each is refused or
+//! sent as it was meant: one request with one host, which is also the host by the grammar of RFC 3986.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::mutate::{mutate, pick};
 use crate::support::Random;
 use crate::support::form::Form;
 
-/// A server that is proxy and origin at once and keeps the heads that it gets.
+/// A server that is proxy and origin at once and records the request heads.
 pub struct Texts {
     port: u16,
     shared: Arc<Mutex<Shared>>,
@@ -101,7 +101,7 @@ impl Texts {
 
     fn cookie(&self, random: &mut Random, form: Form) -> Result<(), String> {
         let cookie = text(random, COOKIES);
-        // A server can send no line's end inside a field.
+        // A server cannot send the end of a line inside a field.
         let field: Vec<u8> = cookie.bytes().filter(|byte| !b"\r\n\0".contains(byte)).collect();
         self.lock().field = [b"Set-Cookie: ", &field[..], b"\r\n"].concat();
         let client = form.client();
@@ -110,7 +110,7 @@ impl Texts {
         let first = client.get(&url, LIMIT).and_then(|mut response| response.read_all(100));
         self.lock().field.clear();
         match first {
-            // A control character in a field is no HTTP.
+            // A control character in a field is not valid HTTP.
             Err(error) if error.kind() == Kind::Protocol => return Ok(()),
             Err(error) => return Err(format!("{cookie:?}: {error:?}")),
             Ok(_) => {}
@@ -127,7 +127,8 @@ impl Texts {
         if sent != kept { Err(format!("{cookie:?}: {kept:?} is sent as {sent:?}")) } else { Ok(()) }
     }
 
-    /// A proxy's text is refused or used; no error tells its password. An exception applies beside any other text.
+    /// A proxy's text is refused or used, and no error contains its password. An exception applies regardless of other
+    /// invalid ones.
     fn proxy(&self, random: &mut Random, form: Form) -> Result<(), String> {
         let client = form.client();
         let proxy = text(random, PROXIES);
@@ -193,7 +194,7 @@ fn serve(mut socket: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
                 got => inbox.extend_from_slice(&piece[..got]),
             }
         }
-        // Whatever comes behind the head belongs to it, too: nothing here has a body.
+        // Bytes after the head belong to it too, because no request here has a body.
         let head: String = inbox.drain(..).map(char::from).collect();
         let tunnel = head.starts_with("CONNECT");
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,7 +207,7 @@ fn serve(mut socket: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
     }
 }
 
-/// One of the seeds, mostly changed, as text.
+/// One of the seeds as text, usually mutated.
 fn text(random: &mut Random, seeds: &[&str]) -> String {
     let mut bytes = seeds[pick(random, seeds.len())].as_bytes().to_vec();
     if random.below(8) != 0 {
@@ -256,8 +257,8 @@ fn without_port(authority: &str) -> &str {
     }
 }
 
-/// Whether a host as written is the one that is asked: in other letters, or as the URL standard writes an international
-/// name or an address.
+/// Whether a host as written is the host that was requested: in another case, or as the URL standard serialises an
+/// international name or an address.
 fn same_host(written: &str, asked: &str) -> bool {
     let rewritten = !written.is_ascii()
         || written.starts_with('[')
@@ -265,7 +266,7 @@ fn same_host(written: &str, asked: &str) -> bool {
     rewritten || written.eq_ignore_ascii_case(asked)
 }
 
-/// An error does not tell the password of its text, if that is in the user information and nowhere else.
+/// Asserts that an error does not contain the password of its text, if that is in the user information and nowhere else.
 fn secretless(text: &str, error: Option<&Error>) -> Result<(), String> {
     let has_one = text.contains(":secret@") && text.matches("secret").count() == 1;
     match error {

@@ -11,7 +11,7 @@ use testserver::DemoServer;
 
 /// An example and what its output must contain in every language. Case and spaces are ignored: Rust's `InUse` is C's
 /// "in use".
-const STORIES: [(&str, &[&str]); 3] = [
+const EXAMPLES: [(&str, &[&str]); 3] = [
     ("get", &["200", "new", "used again"]),
     ("timeout_and_cancel", &["timed", "head", "cancelled", "the user left"]),
     ("close_and_list", &["2 open", "in use", "idle", "closed", "0 open"]),
@@ -28,12 +28,12 @@ const THOUSAND: [(&str, &[&str]); 1] =
     [("thousand", &["1000 requests", "1000 answers", "5000 bytes", "0 failures", "connections"])];
 
 /// Runs an example and checks its output.
-fn run_and_check(command: &mut Command, story: &str, server: &DemoServer) {
+fn run_and_check(command: &mut Command, example: &str, server: &DemoServer) {
     let output = abi::succeed(command.arg(server.http_url("")));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let plain = |text: &str| text.to_lowercase().replace(' ', "");
-    let mut stories = STORIES.iter().chain(&BOUND).chain(&THOUSAND);
-    let (_, wanted) = stories.find(|(name, _)| *name == story).expect("a story");
+    let mut examples = EXAMPLES.iter().chain(&BOUND).chain(&THOUSAND);
+    let (_, wanted) = examples.find(|(name, _)| *name == example).expect("an example with this name");
     for word in *wanted {
         assert!(
             plain(&said).contains(&plain(word)),
@@ -47,12 +47,12 @@ fn run_and_check(command: &mut Command, story: &str, server: &DemoServer) {
 fn compiled(language: &str, flags: &[&str]) {
     let server = DemoServer::start();
     let dir = abi::scratch(&format!("examples-{language}"));
-    for (story, _) in STORIES.into_iter().chain(BOUND) {
+    for (example, _) in EXAMPLES.into_iter().chain(BOUND) {
         let source =
-            abi::root().join("examples").join(language).join(format!("{story}.{language}"));
-        let program = dir.join(story);
+            abi::root().join("examples").join(language).join(format!("{example}.{language}"));
+        let program = dir.join(example);
         abi::compile(&[&source], &program, flags);
-        run_and_check(&mut abi::command(&program, abi::Under::Nothing), story, &server);
+        run_and_check(&mut abi::command(&program, abi::Under::Nothing), example, &server);
     }
 }
 
@@ -102,10 +102,10 @@ fn in_rust() {
     }
     abi::succeed(build.env("CARGO_TARGET_DIR", abi::target_dir()).current_dir(abi::root()));
     let server = DemoServer::start();
-    let stories = STORIES.map(|(story, _)| (story, story));
-    for (example, story) in stories.into_iter().chain([("submit", "thousand")]) {
-        let program = abi::profile_dir().join("examples").join(example);
-        run_and_check(&mut abi::command(&program, abi::Under::Nothing), story, &server);
+    let same_names = EXAMPLES.map(|(example, _)| (example, example));
+    for (binary, example) in same_names.into_iter().chain([("submit", "thousand")]) {
+        let program = abi::profile_dir().join("examples").join(binary);
+        run_and_check(&mut abi::command(&program, abi::Under::Nothing), example, &server);
     }
 }
 
@@ -123,11 +123,11 @@ fn in_python() {
         return;
     }
     let server = DemoServer::start();
-    for (story, _) in STORIES.into_iter().chain(BOUND).chain(THOUSAND) {
-        let script = abi::root().join("examples/python").join(format!("{story}.py"));
+    for (example, _) in EXAMPLES.into_iter().chain(BOUND).chain(THOUSAND) {
+        let script = abi::root().join("examples/python").join(format!("{example}.py"));
         assert!(script.exists(), "{} is missing", script.display());
         let mut command = abi::command(&python, abi::Under::Nothing);
-        run_and_check(command.arg("-B").arg(script), story, &server);
+        run_and_check(command.arg("-B").arg(script), example, &server);
     }
 }
 

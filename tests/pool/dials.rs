@@ -201,12 +201,12 @@ fn l2_a_dial_in_progress_counts_and_a_failed_dial_gives_its_slot_to_the_next_wai
         let second = enqueue(scope, &client, request("GET", &url));
         let third = enqueue(scope, &client, request("GET", &url));
         assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 2));
-        answer.send(Err("nobody knows".to_owned())).unwrap();
+        answer.send(Err("unknown name".to_owned())).unwrap();
         assert_eq!(first.join().unwrap().unwrap_err().kind(), Kind::ResolveFailed);
         // The second request dials now, with a lookup of its own.
         asked.recv_timeout(PATIENCE).unwrap();
         assert_eq!(counts(&client.manager().stats()), (1, 0, 0, 1));
-        answer.send(Err("still nobody".to_owned())).unwrap();
+        answer.send(Err("still unknown".to_owned())).unwrap();
         assert_eq!(second.join().unwrap().unwrap_err().kind(), Kind::ResolveFailed);
         asked.recv_timeout(PATIENCE).unwrap();
         answer.send(Ok(())).unwrap();

@@ -109,7 +109,7 @@ fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: 
         let id = response.connection();
         let begun = Instant::now();
         response.close(CloseMode::Graceful);
-        assert!(begun.elapsed() < ms(50) + MARGIN, "the caller waits for nobody");
+        assert!(begun.elapsed() < ms(50) + MARGIN, "the caller does not wait");
         // The rest of the body is read in the background.
         wait_until("the end of the politeness", || client.manager().stats().in_use == 0);
         let took = begun.elapsed();
@@ -157,7 +157,7 @@ fn r4_a_draining_close_of_a_stalled_body_returns_soon_and_never_pools(form: Form
         let begun = Instant::now();
         response.close(CloseMode::Graceful);
         report("return from a polite close", "polite", begun.elapsed());
-        assert!(begun.elapsed() < ms(50) + MARGIN, "the caller waits for nobody");
+        assert!(begun.elapsed() < ms(50) + MARGIN, "the caller does not wait");
         wait_until("the end of the politeness", || client.manager().stats().in_use == 0);
         assert!(begun.elapsed() < ms(50) + MARGIN * 2, "{:?}", begun.elapsed());
         let why = client.manager().why_closed(response.connection());
@@ -165,7 +165,7 @@ fn r4_a_draining_close_of_a_stalled_body_returns_soon_and_never_pools(form: Form
         assert!(server.wait_ended(0, PATIENCE).is_some());
         wait_until("the socket's end", || sockets(server.port()).is_empty());
         assert_gone(client.manager(), server.port());
-        assert!(response.read(&mut [0; 10]).is_err(), "what was closed has no end");
+        assert!(response.read(&mut [0; 10]).is_err(), "a closed response has no end");
     }
 }
 
@@ -184,7 +184,7 @@ fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once(form: Fo
         None
     };
     for end in [close_now, drop_it, read_some_and_drop] {
-        let server = Server::start(Script::answering("a body that nobody reads"));
+        let server = Server::start(Script::answering("a body that is not read"));
         let client = form.client();
         let response = get(&client, &server.url("/")).unwrap();
         let id = response.connection();
@@ -195,7 +195,7 @@ fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once(form: Fo
         assert!(server.wait_ended(0, PATIENCE).is_some());
         // The slot is free: the next request is served.
         let next = fetch(&client, &server.url("/")).unwrap();
-        assert_eq!(next, b"a body that nobody reads");
+        assert_eq!(next, b"a body that is not read");
     }
 }
 

@@ -121,7 +121,7 @@ fn a_submission_begins_at_the_call_with_the_settings_of_that_moment() {
     client.set_header("x-then", Some("1")).unwrap();
     let submission = client.submit(request("GET", &server.url("/")));
     client.set_header("x-then", None).unwrap();
-    assert!(server.wait_heads(1, PATIENCE), "nobody polls, and still it is sent");
+    assert!(server.wait_heads(1, PATIENCE), "it is sent without a poll");
     // A submission does not need its client.
     drop(client);
     let body = submission.wait().unwrap().read_all(usize::MAX).unwrap();

@@ -149,7 +149,7 @@ fn shut_down_in_every_phase(each: usize) {
         let stats = manager.stats();
         (stats.dialling, stats.in_use, stats.queued) == (4 * count, 3 * count, count)
     });
-    wait_until("a look-up", || asked.load(Ordering::SeqCst) > 0);
+    wait_until("a lookup", || asked.load(Ordering::SeqCst) > 0);
     wait_until("SYNs", || sockets(hole.port()).len() >= fillers + each);
     assert!(proxy.wait_heads(each, PATIENCE));
     wait_until("bodies", || {
@@ -291,7 +291,7 @@ fn a_thousand_timeouts_expire_each_at_its_time() {
     wait_until("every outcome", || all.iter().all(|(.., one)| one.is_done()));
     let mut latest = Duration::ZERO;
     for (limit, set, one) in all {
-        let took = one.wakes.at().expect("not told at once") - set;
+        let took = one.wakes.at().expect("no outcome at the first poll") - set;
         assert!(took >= limit, "{took:?} instead of {limit:?}");
         latest = latest.max(took - limit);
         let error = one.outcome().unwrap_err();

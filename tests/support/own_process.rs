@@ -40,7 +40,7 @@ pub fn in_own_process_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()
     }
     assert!(
         output.status.success(),
-        "{name}, alone, after {:?}: {}\n{said}\n{complained}",
+        "{name}, in its own process, after {:?}: {}\n{said}\n{complained}",
         begun.elapsed(),
         output.status
     );

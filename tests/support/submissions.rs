@@ -122,9 +122,9 @@ impl PolledSubmission {
             || Pin::new(&mut self.submission).poll(&mut Context::from_waker(Waker::noop()));
         let outcome = self.early.unwrap_or_else(|| match look() {
             Poll::Ready(outcome) => outcome,
-            Poll::Pending => panic!("told, and not there"),
+            Poll::Pending => panic!("woken without an outcome"),
         });
-        assert!(look().is_pending(), "an outcome is there once");
+        assert!(look().is_pending(), "an outcome is returned once");
         outcome
     }
 }
@@ -133,7 +133,7 @@ impl PolledSubmission {
 #[track_caller]
 pub fn errors(all: Vec<PolledSubmission>) -> Vec<Error> {
     wait_until("every outcome", || all.iter().all(PolledSubmission::is_done));
-    all.into_iter().map(|one| one.outcome().expect_err("nobody is answered")).collect()
+    all.into_iter().map(|one| one.outcome().expect_err("no response is sent")).collect()
 }
 
 pub fn without_timeouts(mut request: Request) -> Request {

@@ -1,5 +1,5 @@
-//! A thread that does what shall happen on another one, and one that ends a process which hangs. What they call is
-//! neither counted nor made to fail.
+//! A thread that runs jobs for a thread that is about to make a system call, and a watchdog that ends a process that
+//! hangs. Their own system calls are neither counted nor made to fail.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,7 +10,7 @@ use crate::shim::Shim;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A thread that does jobs, one after the other.
+/// A thread that runs jobs, one after the other.
 pub struct Helper(Mutex<Sender<Job>>);
 
 /// Ends the process when a run lasts too long.
@@ -26,7 +26,7 @@ impl Helper {
         Self(Mutex::new(give))
     }
 
-    /// Has a job done, soon.
+    /// Runs a job soon.
     pub fn run(&self, job: impl FnOnce() + Send + 'static) {
         lock(&self.0).send(Box::new(job)).expect("the helper lives as long as the process");
     }
@@ -56,13 +56,13 @@ impl Watchdog {
     }
 }
 
-/// Has `job` done by the helper before the call of [`before_the_call`] returns.
+/// Makes the helper run `job` before the call of [`before_the_call`] returns.
 pub fn prepare_hook(helper: &'static Helper, job: impl FnOnce() + Send + 'static) {
     *lock(&HOOK) = Some((helper, Box::new(job)));
     STUCK.store(false, Ordering::SeqCst);
 }
 
-/// What the shim calls, on a thread that is about to make a system call.
+/// Called by the shim on a thread that is about to make a system call.
 pub extern "C" fn before_the_call() {
     let Some((helper, job)) = lock(&HOOK).take() else { return };
     let (sender, receiver) = channel();
@@ -74,12 +74,12 @@ pub extern "C" fn before_the_call() {
     STUCK.store(receiver.recv_timeout(PATIENCE).is_err(), Ordering::SeqCst);
 }
 
-/// The call did not come: its job is dropped.
+/// Drops the job of a call that did not come.
 pub fn drop_hook() {
     lock(&HOOK).take();
 }
 
-/// Whether the job could not be done while that thread was stopped: it holds a lock over a system call.
+/// Whether the job could not run while that thread was stopped, because that thread holds a lock over a system call.
 pub fn was_stuck() -> bool {
     STUCK.load(Ordering::SeqCst)
 }

@@ -1,9 +1,9 @@
 //! Torture: each scenario is run with the Nth call of each system function failing, for every N, and with an end from
-//! outside (a cancel, a close, a shutdown) before the Nth call of any of them. Whatever happens there is one outcome
-//! within a bound, it is true, the next request succeeds, and no slot, descriptor or thread is left.
+//! outside (a cancel, a close, a shutdown) before the Nth call of any of them. In each run there is one outcome within a
+//! bound, which is correct, the next request succeeds, and no slot, descriptor or thread leaks.
 //!
-//! `cargo test` makes a choice of these runs; with `HANGUP_TORTURE=all` (`make torture`) it makes all of them.
-//! `HANGUP_TORTURE=function,nth,error` or `HANGUP_TORTURE=Cancel,nth` makes one of them alone.
+//! `cargo test` makes a selection of these runs, and with `HANGUP_TORTURE=all` (`make torture`) all of them.
+//! `HANGUP_TORTURE=function,nth,error` or `HANGUP_TORTURE=Cancel,nth` makes a single run.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -71,7 +71,7 @@ fn torture(name: &'static str, form: Form) {
         let variable = servers.variable();
         let env = [("LD_PRELOAD", preload), (Places::VARIABLE, &variable)];
         in_own_process_with(&test, &env, || {});
-        // A thread that is not there can only be missed by a process that has not begun one.
+        // A failure to start a thread needs a process that has not started one yet.
         for nth in 1..=COLD {
             let nth = nth.to_string();
             in_own_process_with(
@@ -110,7 +110,7 @@ fn in_the_child(name: &'static str, form: Form, places: Places) {
     assert!(runner.violations.is_empty(), "{runner}:\n{}", runner.violations.join("\n"));
 }
 
-/// One of `share` of all runs: each time the same ones, and other ones for each scenario.
+/// One of every `share` runs: the same ones each time, and different ones for each scenario.
 fn all(runner: &mut Runner, share: usize) {
     let calls = runner.measure();
     let mut number = runner.name.len() + usize::from(runner.form == Form::Blocking);
@@ -119,7 +119,7 @@ fn all(runner: &mut Runner, share: usize) {
         number.is_multiple_of(share)
     };
     for function in runner.shim.functions() {
-        // A function that is not called otherwise may still be, when another one fails; not in this run.
+        // A function that this run does not call may be called when another one fails.
         let some = calls[function as usize];
         for error in runner.shim.errors(function) {
             for nth in 1..=some + some / 4 {
@@ -145,7 +145,7 @@ fn all(runner: &mut Runner, share: usize) {
     }
 }
 
-/// A twist from its text.
+/// Parses the text of a twist.
 fn parse(shim: &Shim, text: &str) -> Option<Twist> {
     let fields: Vec<&str> = text.split(',').collect();
     let number = |place: usize| fields.get(place)?.parse::<i64>().ok();
@@ -161,7 +161,7 @@ fn named(shim: &Shim, name: &str) -> Option<i32> {
     shim.functions().find(|function| shim.name(*function) == name)
 }
 
-/// What a system that is short of something says each time.
+/// The errors of a system that lacks a resource, which every call returns.
 const LASTING: [i32; 4] = [libc::EMFILE, libc::ENOMEM, libc::ENOBUFS, libc::ENOSPC];
 
 /// No process of these scenarios starts more threads.

@@ -1,5 +1,5 @@
-//! The servers of the scenarios. They run in the parent, so that a scenario's process makes no system call that is not
-//! the client's; the child learns where they are from its environment.
+//! The servers of the scenarios. They run in the parent, so that a scenario's process makes no system call but the
+//! client's. The child gets their addresses from its environment.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use testserver::{
     Step, certs,
 };
 
-/// Where the servers are.
+/// The addresses of the servers.
 pub struct Places(Vec<String>);
 
 /// The servers, for as long as the child runs.
@@ -43,17 +43,17 @@ impl Servers {
         Self { _scripted: scripted, _demo: demo, _proxy: proxy, _socks: socks, places }
     }
 
-    /// What the child's environment says of them.
+    /// The value of the child's environment variable.
     pub fn variable(&self) -> String {
         self.places.0.join("\t")
     }
 }
 
 impl Places {
-    /// The name of the variable that says where the servers are.
+    /// The name of the environment variable with the addresses of the servers.
     pub const VARIABLE: &str = "HANGUP_TORTURE_PLACES";
 
-    /// Where the parent's servers are, in a child.
+    /// The addresses of the parent's servers, in a child.
     pub fn inherited() -> Option<Self> {
         let variable = std::env::var(Self::VARIABLE).ok()?;
         Some(Self(variable.split('\t').map(str::to_owned).collect()))

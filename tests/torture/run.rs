@@ -1,4 +1,4 @@
-//! One run: a scenario in which something happens at one system call, and the judgement of what came of it.
+//! One run: a scenario with a failure or an end from outside at one system call, and the check of its outcome.
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,16 +55,16 @@ impl Runner {
         Self { shim, form, name, scenario, places, helper, watchdog, descriptors, runs, violations }
     }
 
-    /// A run in which nothing happens: how often each function is called, and after those any of them.
+    /// A run without a failure. Returns how often each function is called, and last how often any of them.
     pub fn measure(&mut self) -> Vec<i64> {
-        // The second run finds what the process makes only once.
+        // The second run does not create what a process creates only once.
         self.cold(Twist::Nothing);
         self.descriptors = descriptors().len();
         self.run(Twist::Nothing);
         self.shim.functions().map(|function| self.shim.calls(function)).collect()
     }
 
-    /// Whether the call at which something was to happen came.
+    /// Whether the run reached the call of the twist.
     pub fn run(&mut self, twist: Twist) -> bool {
         self.runs += 1;
         let label = self.label(twist);
@@ -81,7 +81,7 @@ impl Runner {
         reached
     }
 
-    /// The first run of a process, which also makes what a process makes only once.
+    /// The first run of a process, which also creates what a process creates only once.
     pub fn cold(&mut self, twist: Twist) {
         self.descriptors = usize::MAX;
         self.run(twist);
@@ -146,7 +146,7 @@ impl Runner {
         }
     }
 
-    /// A response must be right, and an error must be one that this can cause.
+    /// Checks that a response is correct, and that an error is one that the twist can cause.
     fn judge(&self, twist: Twist, outcome: &Outcome) -> Result<(), String> {
         let error = match outcome {
             Ok(body) => {
@@ -183,7 +183,7 @@ impl Runner {
     }
 }
 
-/// The ways in which a system call that fails may end an exchange.
+/// The kinds of error with which a failed system call may end an exchange.
 const FAILURES: [Kind; 8] = [
     Kind::System,
     Kind::ResolveFailed,
@@ -195,7 +195,7 @@ const FAILURES: [Kind; 8] = [
     Kind::BodyFailed,
 ];
 
-/// The system refused, and the error does not say how.
+/// Whether the error of a failed system call has no cause in its message.
 fn has_no_message(error: &Error) -> bool {
     error.kind() == Kind::System && error.os_code().is_none()
 }
@@ -213,7 +213,7 @@ fn at_rest(manager: &Manager) -> Result<(), String> {
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), String> {
     let end = Instant::now() + Duration::from_secs(10);
     while !holds() {
-        ensure(Instant::now() < end, || format!("waited in vain for {what}"))?;
+        ensure(Instant::now() < end, || format!("timed out waiting for {what}"))?;
         std::thread::sleep(Duration::from_micros(100));
     }
     Ok(())
@@ -223,7 +223,7 @@ fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String>
     if holds { Ok(()) } else { Err(otherwise()) }
 }
 
-/// What the open descriptors are.
+/// The open descriptors with their targets.
 fn described() -> Vec<String> {
     let target = |fd: i32| {
         crate::support::inspect::descriptor_target(fd).map(|path| path.display().to_string())

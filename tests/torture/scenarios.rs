@@ -1,4 +1,4 @@
-//! What is tortured: one exchange each, as users make them.
+//! The scenarios: one typical exchange each.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -12,7 +12,7 @@ use crate::places::Places;
 use crate::support::counted_reader::{CountedReader, Usage};
 use crate::support::form::{Client, Form};
 
-/// What happened, as the caller sees it: the body, or the error.
+/// The outcome for the caller: the body or the error.
 pub type Outcome = Result<Vec<u8>, Error>;
 
 /// One exchange and what is done before it.
@@ -35,7 +35,7 @@ pub struct Stage {
     pub token: CancelToken,
     pub places: &'static Places,
     pub helper: &'static Helper,
-    /// The account of the body source, if there is one.
+    /// The use of the request body's reader, if there is one.
     pub source: RefCell<Option<Arc<Usage>>>,
 }
 
@@ -58,7 +58,7 @@ impl Stage {
         self.client.send(&mut self.request("GET", url)?)?.read_all(MOST)
     }
 
-    /// A body source that counts how often it is dropped.
+    /// A request body that counts how often it is dropped.
     fn source(&self) -> CountedReader {
         let (source, account) = CountedReader::pieces(PIECES, PIECE, |_| {});
         self.source.replace(Some(account));
@@ -106,7 +106,7 @@ fn kept(stage: &Stage) -> Result<(), Error> {
     plain(stage).map(drop)
 }
 
-/// The connection that is kept is one that its server closes at once.
+/// The idle connection is one that its server closes at once.
 fn last(stage: &Stage) -> Result<(), Error> {
     stage.get(&stage.places.plain("/last")).map(drop)
 }
@@ -209,7 +209,7 @@ fn uploaded() -> Vec<u8> {
     vec![b'u'; PIECES * PIECE]
 }
 
-/// Far more than an exchange takes: one that ends by it had lost its way.
+/// Far more than an exchange takes: an exchange that ends by this timeout hangs.
 const LIMIT: Duration = Duration::from_secs(10);
 const MOST: usize = 1 << 20;
 const PIECES: usize = 6;

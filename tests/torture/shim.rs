@@ -23,7 +23,7 @@ impl Shim {
         let thread = std::thread::current().id();
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let library = dir.join("fail_nth.so");
-        // Compiled beside and moved, so that a test on another thread never loads half of it.
+        // Compiled under another name and renamed, so that a test on another thread never loads a part of it.
         let draft = dir.join(format!("fail_nth-{}-{thread:?}.so", std::process::id()));
         let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
         compiler.args(["-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-O1", "-o"]);
@@ -56,13 +56,13 @@ impl Shim {
         0..(self.functions)()
     }
 
-    /// What a function is called.
+    /// The name of a function.
     pub fn name(&self, function: i32) -> &'static str {
         // SAFETY: a text that lives as long as the library, for a number of `functions`.
         unsafe { CStr::from_ptr((self.name)(function)) }.to_str().expect("a name in ASCII")
     }
 
-    /// What a function may fail with.
+    /// The errors with which a function may fail.
     pub fn errors(&self, function: i32) -> Vec<i32> {
         (0..).map(|place| (self.error)(function, place)).take_while(|error| *error != 0).collect()
     }
@@ -87,17 +87,17 @@ impl Shim {
         (self.hook)(0, None);
     }
 
-    /// Ends what was begun.
+    /// Ends the counting, the failures and the hook.
     pub fn disarm(&self) {
         (self.disarm)();
     }
 
-    /// How often a function was called since then.
+    /// How often a function was called since counting began.
     pub fn calls(&self, function: i32) -> i64 {
         (self.calls)(function)
     }
 
-    /// How often any function was called since then.
+    /// How often any function was called since counting began.
     pub fn all_calls(&self) -> i64 {
         (self.calls)((self.functions)())
     }

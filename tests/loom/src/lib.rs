@@ -72,15 +72,15 @@ mod tests {
         // A user and two who end it, up to three preemptions: all of them are hours.
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
-        model.check(|| crowd(&[Guarded::use_it, Guarded::end, Guarded::end]));
+        model.check(|| concurrently(&[Guarded::use_it, Guarded::end, Guarded::end]));
     }
 
     #[test]
     fn who_ends_a_descriptor_second_returns_when_its_peer_can_see_the_end() {
-        loom::model(|| crowd(&[Guarded::end, Guarded::end]));
+        loom::model(|| concurrently(&[Guarded::end, Guarded::end]));
     }
 
-    fn crowd(all: &[fn(&Guarded)]) {
+    fn concurrently(all: &[fn(&Guarded)]) {
         let [woken, closed] = [0, 0].map(AtomicUsize::new);
         let guarded = Arc::new(Guarded { gate: Gate::new(), woken, closed });
         let run = |does: &fn(&Guarded)| {
