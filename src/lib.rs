@@ -46,12 +46,12 @@
 //!
 //! # Invariants
 //!
-//! - `manager/pool` has the only lock on a request's path. No socket is closed, nobody is woken
-//!   and no callback runs under it.
+//! - The pool's lock (`manager/pool/lock`) is the one that every request takes. No socket is closed,
+//!   no thread is woken and no callback runs under it.
 //! - A slot is a guard tied to its connection (`manager/pool/slot`): taken before the socket is
 //!   opened, free after it was ended.
-//! - Who waits is served by ticket, over all origins (`manager/pool/queue`); a connection that
-//!   becomes free beats a dial in progress.
+//! - Waiters are served in the order of their tickets, over all origins (`manager/pool/waiters`); a
+//!   connection that becomes free is preferred to a dial in progress.
 //! - A connection is ended in one way: its socket is shut down and closed by the last user
 //!   (`net/gate`). A thread that waits on it wakes because the kernel says so, a fiber because it is
 //!   told (`runtime/source`).

@@ -18,7 +18,7 @@ pub(super) struct Deferred {
     /// Connections that were taken out of the pool: their sockets are ended, then their slots freed.
     pub(super) to_close: Vec<Entry>,
     /// Dialled connections whose entry was closed meanwhile: ended before the slots are freed.
-    pub(super) closed_meanwhile: Vec<Box<Connection>>,
+    pub(super) closed_meanwhile: Vec<Connection>,
     /// Slots whose sockets are gone.
     pub(super) free_slots: Vec<Slot>,
     /// Exchanges for which something has changed.
@@ -39,19 +39,7 @@ impl Deferred {
             && to_notify.is_empty()
             && sweep.is_none()
     }
-}
 
-impl Drop for Deferred {
-    #[inline]
-    fn drop(&mut self) {
-        // Every request drops two of these, and nearly all are empty.
-        if !self.is_empty() {
-            self.run();
-        }
-    }
-}
-
-impl Deferred {
     fn run(&mut self) {
         for connection in &self.closed_meanwhile {
             connection.record.end();
@@ -82,5 +70,15 @@ impl Deferred {
             drop(slot);
         }
         self.free_slots.clear();
+    }
+}
+
+impl Drop for Deferred {
+    #[inline]
+    fn drop(&mut self) {
+        // Every request drops two of these, and nearly all are empty.
+        if !self.is_empty() {
+            self.run();
+        }
     }
 }

@@ -119,6 +119,6 @@ mod tests {
         for id in left {
             list.remove(10 * id);
         }
-        assert!(list.len() == 0 && list.rows.is_empty());
+        assert!(list.is_empty() && list.rows.is_empty());
     }
 }
