@@ -96,10 +96,10 @@ extern "C" {
 #define HANGUP_VERSION_TEXT "0.1.0"
 
 /**
- * The version as one number: major * 1000000 + minor * 1000 + patch. Always grows.
+ * The version as one number: major * 1000000 + minor * 1000 + patch. It grows with each version.
  *
- * Compare with `HANGUP_VERSION`, the number of the header a program was compiled with.
- * A library may be newer than the header, never older.
+ * Compare it with HANGUP_VERSION, the version of the header that a program was compiled with. A library may be newer than
+ * the header, never older.
  */
 uint32_t hangup_version(void);
 
@@ -109,65 +109,71 @@ const char *hangup_version_text(void);
 /* ---- Handles ------------------------------------------------------------------------------------------------- */
 
 /**
- * One failure, whole: what kind, in which phase, by which clock, and whether it is safe to send again.
+ * One failure: its kind, phase, timeout and connection, and whether the request can safely be sent again.
  *
- * Begins: a call that fails writes one through its `hangup_error **error`, if that is not NULL.
- * Can: be asked. Every question to a NULL error has a harmless answer (HANGUP_OK, 0, "").
- * Ends: hangup_error_free.
+ * Create: a function that fails creates one in its `hangup_error **error`. Use: hangup_error_* return its properties. For
+ * NULL they return HANGUP_OK, 0 or "".
+ * Free: hangup_error_free.
  * Threads: immutable; any thread at any time.
  */
 typedef struct hangup_error hangup_error;
 
 /**
- * The pool: every open connection, its limits and its clocks.
+ * A connection manager: its open connections, their limits and their events.
  *
- * Begins: hangup_manager_shared (one for the whole process, the default everywhere) or hangup_manager_new.
- * Can: list, close, count, limit, tell its events, drain. Clients, requests in progress and responses keep it alive.
- * Ends: hangup_manager_free gives one share back; the last one closes the idle connections.
+ * Create: hangup_manager_new, or hangup_manager_shared for the one of the process, which is the default everywhere.
+ * Use: hangup_manager_*. Clients, requests in progress, responses and event subscriptions keep it alive.
+ * Free: hangup_manager_free. When nothing keeps it alive any more, its idle connections are closed.
  * Threads: any thread at any time.
  */
 typedef struct hangup_manager hangup_manager;
 
 /**
- * Settings for a new manager.
+ * The limits of a manager that is to be created.
  *
- * Begins: hangup_options_new. Can: hangup_options_set_limit. Ends: hangup_options_free; hangup_manager_new only reads it.
+ * Create: hangup_options_new. Use: hangup_options_set_limit, hangup_manager_new. The manager copies them.
+ * Free: hangup_options_free.
  * Threads: any thread at any time.
  */
 typedef struct hangup_options hangup_options;
 
 /**
- * A snapshot of the open connections.
+ * A list of the open connections, as they were at one moment.
  *
- * Begins: hangup_manager_connections. Can: _count, _at. Ends: hangup_connections_free.
+ * Create: hangup_manager_connections. Use: hangup_connections_count, hangup_connections_at.
+ * Free: hangup_connections_free.
  * Threads: immutable; any thread at any time.
  */
 typedef struct hangup_connections hangup_connections;
 
 /**
- * Somebody who listens to a manager: everything that happens to its connections from the beginning on, in the
- * order in which it happened, to be read once. Nothing is recorded while nobody listens.
+ * A subscription to a manager's events: everything that happens to its connections from then on, in order. Events are
+ * recorded only while there is a subscription.
  *
- * Begins: hangup_manager_events. Can: _next, _origin, _lost, _fd, _close. Ends: hangup_events_free. It keeps the
- * manager alive. In the child of a fork it answers HANGUP_FORKED: begin a new one there.
- * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. _lost, _fd and _close: any thread at any
- * time.
+ * Create: hangup_manager_events. Use: hangup_events_*. It keeps the manager alive. In the child of a fork its functions
+ * return HANGUP_FORKED.
+ * Free: hangup_events_free.
+ * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. hangup_events_lost, hangup_events_fd and
+ * hangup_events_close: any thread at any time.
  */
 typedef struct hangup_events hangup_events;
 
 /**
- * The addresses of one name, being put together by a hangup_resolve_fn.
+ * The addresses of one host name that a hangup_resolve_fn collects.
  *
- * Begins and ends with the call of that function. Can: hangup_addresses_add.
+ * Create: the library passes it to that function. Use: hangup_addresses_add. Free: the library does, when the function
+ * returns.
  * Threads: any thread at any time, until the function returns.
  */
 typedef struct hangup_addresses hangup_addresses;
 
 /**
- * Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Many clients may share one manager.
+ * Settings for requests, over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Several clients can share a
+ * manager.
  *
- * Begins: hangup_client_new. Can: be set up, send requests from many threads at once, submit them to a queue. A setting
- * applies to requests that are sent or submitted after it. Ends: hangup_client_free; requests in progress go on.
+ * Create: hangup_client_new. Use: hangup_client_set_*, hangup_client_send, hangup_client_submit. A setting applies to
+ * requests that are sent or submitted later.
+ * Free: hangup_client_free. Requests in progress go on.
  * Threads: any thread at any time.
  */
 typedef struct hangup_client hangup_client;
@@ -175,8 +181,9 @@ typedef struct hangup_client hangup_client;
 /**
  * One request.
  *
- * Begins: hangup_request_new, hangup_request_copy. Can: be given headers, a body, limits, a connection mode
- * and a cancel token; be sent or submitted, more than once. Ends: hangup_request_free.
+ * Create: hangup_request_new, hangup_request_copy. Use: hangup_request_set_*, hangup_client_send, hangup_client_submit. It
+ * can be sent more than once.
+ * Free: hangup_request_free.
  * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE.
  */
 typedef struct hangup_request hangup_request;
@@ -184,45 +191,43 @@ typedef struct hangup_request hangup_request;
 /**
  * One response: its head, and its body as a stream.
  *
- * Begins: hangup_client_get, hangup_client_send, hangup_client_submit. Can: tell its head; be read to the end, which
- * gives the connection back before the end is reported; be closed early. It does not matter where it was begun: any
- * thread may read it, and so may hangup_response_submit_read. Ends: hangup_response_free; a response that was not
- * read to its end closes its connection at once.
- * Threads: one thread at a time; but hangup_response_close may be called from any thread while another one is
- * blocked in a read or a submitted read is under way, and ends that read with HANGUP_CLOSED.
+ * Create: hangup_client_get, hangup_client_send, hangup_client_submit. Use: hangup_response_*. Any thread may read it, the
+ * body also in the background (hangup_response_submit_read). When the body was read to its end, its connection is
+ * idle again before the last read returns.
+ * Free: hangup_response_free. If the body was not read to its end, that closes the connection at once.
+ * Threads: one thread at a time. But hangup_response_close may be called from any thread while another one is blocked in a
+ * read or a submitted read is in progress; it ends that read with HANGUP_CLOSED.
  */
 typedef struct hangup_response hangup_response;
 
 /**
- * A cancel token: fire it from any thread, in any state, any number of times.
+ * A cancel token: it can be fired from any thread, at any time, any number of times.
  *
- * Firing ends every exchange that was sent with this token or with a child of it, in whatever phase: waiting
- * for a slot, resolving, connecting, in a handshake, sending, waiting, reading. The call that was blocked
- * answers HANGUP_CANCELLED in well under a millisecond, and the connection is closed. A token that is fired
- * after its exchange ended does nothing to the connection's next user.
+ * Firing ends every exchange that was sent with this token or a child of it, in any phase. The blocked call returns
+ * HANGUP_CANCELLED in less than a millisecond, and the connection is closed. Firing it after an exchange ended does not
+ * affect the connection's next exchange.
  *
- * Begins: hangup_cancel_new, hangup_cancel_child. Can: _fire, _fire_after, _is_fired, _ref.
- * Ends: hangup_cancel_free gives a share back; freeing never fires.
+ * Create: hangup_cancel_new, hangup_cancel_child. Use: hangup_request_set_cancel, hangup_cancel_fire.
+ * Free: hangup_cancel_free, which never fires it.
  * Threads: any thread at any time.
  */
 typedef struct hangup_cancel hangup_cancel;
 
 /**
- * A completion queue: where the outcomes of submitted requests and reads arrive, each exactly once, in the order in
- * which they became known.
+ * A completion queue: the outcomes of submitted requests and reads arrive in it, each exactly once, in the order in which
+ * they ended.
  *
- * Begins: hangup_queue_new. Can: _fd, _next, _close; be given to hangup_client_submit and hangup_response_submit_read,
- * for as many as you like. Ends: hangup_queue_free; what is under way then goes on until it is over (fire its cancel
- * tokens to end it), and what it brings is closed. In the child of a fork it answers HANGUP_FORKED: make a new one
- * there.
- * Threads: any thread at any time; many may wait at once, and each completion goes to one of them.
+ * Create: hangup_queue_new. Use: hangup_client_submit, hangup_response_submit_read, hangup_queue_next. In the child of a
+ * fork its functions return HANGUP_FORKED.
+ * Free: hangup_queue_free. Work in progress goes on (fire its cancel token to end it), and its responses are closed.
+ * Threads: any thread at any time. Several threads can wait at once; each completion goes to one of them.
  */
 typedef struct hangup_queue hangup_queue;
 
 /**
- * A text that the library made.
+ * A string that the caller owns.
  *
- * Begins: hangup_client_cookies_for. Can: hangup_string_value. Ends: hangup_string_free.
+ * Create: hangup_client_cookies_for. Use: hangup_string_value. Free: hangup_string_free.
  * Threads: immutable; any thread at any time.
  */
 typedef struct hangup_string hangup_string;
@@ -387,32 +392,28 @@ typedef enum HANGUP_ENUM_TYPE {
 /** The name of how much was sent, for example "part"; "unknown" for a number that this version does not have. Static. */
 const char *hangup_sent_text(hangup_sent sent);
 
-/** The kind: the same status the call answered. It never depends on the phase. */
+/** The status that the failed function returned. It never depends on the phase. */
 hangup_status hangup_error_status(const hangup_error *error);
 
-/** One sentence for people: what happened and, for bad input, what to do. Borrowed from the error. */
+/** One sentence for people: what happened and, for invalid input, what is valid. Borrowed from the error. */
 const char *hangup_error_message(const hangup_error *error);
 
-/** Where the exchange was: one of HANGUP_PHASE_*. */
+/** The phase that the exchange was in. */
 hangup_phase hangup_error_phase(const hangup_error *error);
 
-/** Which clock fired: one of HANGUP_TIMEOUT_*; HANGUP_TIMEOUT_NONE unless the status is HANGUP_TIMED_OUT. */
+/** The timeout that expired; HANGUP_TIMEOUT_NONE unless the status is HANGUP_TIMED_OUT. */
 hangup_timeout hangup_error_timeout(const hangup_error *error);
 
-/**
- * The reason that was given to hangup_cancel_fire; NULL without one. It stands beside the status and never
- * replaces it. Borrowed from the error.
- */
+/** The reason that was given to hangup_cancel_fire; NULL without one. Borrowed from the error. */
 const char *hangup_error_reason(const hangup_error *error);
 
 /** The operating system's error number (errno), 0 if none was involved. */
 int32_t hangup_error_os_code(const hangup_error *error);
 
 /**
- * 1 if sending the same request again can't make the server do it twice: no byte of it went out, or the
- * method is idempotent (RFC 9110 section 9.2.2) or it has an Idempotency-Key. 0 otherwise. Whether the body can
- * be sent again is for the caller to know: what came from a reader can't. After a redirect this speaks of the whole
- * call, from its first URL.
+ * 1 if sending the request again can't make the server perform it twice: no byte of it was sent, or its method is
+ * idempotent (RFC 9110 section 9.2.2), or it has an Idempotency-Key header. 0 otherwise. Whether its body can be sent again
+ * is not considered: a body from a reader can't. After a redirect this is about the whole call, from its first URL.
  */
 int32_t hangup_error_retry_safe(const hangup_error *error);
 
@@ -422,57 +423,51 @@ uint64_t hangup_error_connection(const hangup_error *error);
 /** 1 if that connection had served a request before, else 0. */
 int32_t hangup_error_reused(const hangup_error *error);
 
-/** How much of the request went out: one of HANGUP_SENT_*. */
+/** How much of the request was sent. */
 hangup_sent hangup_error_sent(const hangup_error *error);
 
-/** How many bytes of the request the operating system took: head and body, before TLS. */
+/** How many bytes of the request, head and body before TLS, the operating system accepted. */
 uint64_t hangup_error_bytes_sent(const hangup_error *error);
 
-/** 1 if at least one byte of the response had come, else 0. */
+/** 1 if at least one byte of the response was received, else 0. */
 int32_t hangup_error_response_started(const hangup_error *error);
 
 /**
- * How often the request was sent or tried to be: 1 without a retry (hangup_client_set_retries), 0 if it never came to
- * that. After redirects this counts the last one's attempts only.
+ * How many times the request was tried: 1 without a retry (hangup_client_set_retries), 0 if it ended before the first
+ * attempt. After a redirect this counts the attempts of the last request.
  */
 uint32_t hangup_error_attempts(const hangup_error *error);
 
-/**
- * The HTTP status that a proxy refused with, or of the response that redirects to where can't be followed; 0 if
- * there was none.
- */
+/** The HTTP status code of the proxy that refused, or of the redirect that is not allowed; 0 for any other error. */
 int32_t hangup_error_status_code(const hangup_error *error);
 
-/** After a hangup_manager_drain that ran out of time: how many connections were left. 0 for any other error. */
+/** How many connections were open when hangup_manager_drain timed out; 0 for any other error. */
 uint64_t hangup_error_open_connections(const hangup_error *error);
 
-/** Frees an error. NULL is a no-op. */
+/** Frees an error. NULL does nothing. */
 void hangup_error_free(hangup_error *error);
 
 /* ---- Manager: creation --------------------------------------------------------------------------------------- */
 
 /**
- * The process's own manager: C, C++ and Python code that names none shares this one.
+ * The manager of the process, which C, C++ and Python code in it shares by default.
  *
- * Returns a new share, to be given back with hangup_manager_free; NULL only after a defect in the library.
+ * Returns a handle that must be freed with hangup_manager_free; NULL only after a defect in the library.
  */
 hangup_manager *hangup_manager_shared(void);
 
-/** A manager of one's own. `options` may be NULL: the defaults. */
+/** A new manager. `options` may be NULL for the defaults. */
 hangup_status hangup_manager_new(const hangup_options *options,
                                  hangup_manager **manager,
                                  hangup_error **error);
 
-/** One more share of the same manager; NULL for NULL. To be freed as well. */
+/** Another handle for the same manager, which must be freed as well. NULL for NULL. */
 hangup_manager *hangup_manager_ref(const hangup_manager *manager);
 
-/** Gives one share back. NULL is a no-op. Never blocks. */
+/** Frees a handle. NULL does nothing. Never blocks. */
 void hangup_manager_free(hangup_manager *manager);
 
-/**
- * The manager's number. Equal numbers mean the same manager, whoever asks: C, C++, Python or another language
- * in this process. 0 for NULL.
- */
+/** The number of the manager. Equal numbers are the same manager, in any language of the process. 0 for NULL. */
 uint64_t hangup_manager_id(const hangup_manager *manager);
 
 /* ---- Manager: limits ----------------------------------------------------------------------------------------- */
@@ -516,24 +511,24 @@ typedef enum HANGUP_ENUM_TYPE {
 /** The name of a limit, for example "per_origin"; "unknown" for a number that this version does not have. Static. */
 const char *hangup_limit_text(hangup_limit limit);
 
-/** Options with the defaults. To be freed with hangup_options_free. */
+/** Options with the defaults. Free them with hangup_options_free. */
 hangup_options *hangup_options_new(void);
 
-/** Sets one limit, as hangup_manager_set_limit does on a manager. */
+/** Sets a limit, as hangup_manager_set_limit does for a manager. */
 hangup_status hangup_options_set_limit(hangup_options *options,
                                        hangup_limit limit,
                                        int64_t value,
                                        hangup_error **error);
 
-/** Frees options. NULL is a no-op. */
+/** Frees options. NULL does nothing. */
 void hangup_options_free(hangup_options *options);
 
 /**
- * Sets one limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. A lowered limit applies to what
- * is idle at once and to the rest when its exchange ends; a raised one lets in who waits.
+ * Sets a limit, at any time; HANGUP_NO_LIMIT removes it. A lower limit applies to idle connections at once and to the
+ * others when their exchange ends; a higher one lets waiting requests continue.
  *
- * Fails: HANGUP_INVALID_ARGUMENT (unknown limit, negative number, 0 where the limit refuses it),
- * HANGUP_INVALID_TIMEOUT (0 ms).
+ * Fails: HANGUP_INVALID_ARGUMENT for an unknown limit, a negative number, or 0 where the limit refuses it;
+ * HANGUP_INVALID_TIMEOUT for 0 ms.
  */
 hangup_status hangup_manager_set_limit(hangup_manager *manager,
                                        hangup_limit limit,
@@ -541,13 +536,11 @@ hangup_status hangup_manager_set_limit(hangup_manager *manager,
                                        hangup_error **error);
 
 /**
- * Tells one limit (HANGUP_LIMIT_*): `value` gets what hangup_manager_set_limit would set; HANGUP_NO_LIMIT is none.
+ * The value of a limit, as hangup_manager_set_limit takes it; HANGUP_NO_LIMIT if there is none.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for an unknown limit.
  */
-hangup_status hangup_manager_limit(const hangup_manager *manager,
-                                   hangup_limit limit,
-                                   int64_t *value);
+hangup_status hangup_manager_limit(const hangup_manager *manager, hangup_limit limit, int64_t *value);
 
 /* ---- Manager: connections ------------------------------------------------------------------------------------ */
 
@@ -570,67 +563,64 @@ typedef enum HANGUP_ENUM_TYPE {
 /** The name of a connection's state, for example "idle"; "unknown" for a number that this version does not have. Static. */
 const char *hangup_connection_state_text(hangup_connection_state state);
 
-/**
- * One open connection. Begin it with HANGUP_CONNECTION_INFO_INIT. Text is borrowed from the
- * list.
- */
+/** One open connection. Initialise it with HANGUP_CONNECTION_INFO_INIT. Its strings are borrowed from the list. */
 typedef struct {
     /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
     size_t size;
-    /** Its id: unique in the process, never used again. */
+    /** Its id, which is unique in the process and never reused. */
     uint64_t id;
-    /** Where to, for example "https://example.org:443". */
+    /** The origin, for example "https://example.org:443". */
     const char *origin;
     /** The peer's address and port, for example "127.0.0.1:8080"; "" while it is not connected. */
     const char *peer;
     /** The local address and port; "" while it is not connected. */
     const char *local;
-    /** The TLS version, for example "TLSv1.3"; "" for plain text. */
+    /** The TLS version, for example "TLSv1.3"; "" without TLS. */
     const char *tls;
-    /** What it is doing: one of HANGUP_CONNECTION_STATE_*. */
+    /** What it is doing. */
     hangup_connection_state state;
     /** 1 if it will be closed when its exchange ends (graceful close), else 0. */
     int32_t closing;
-    /** Milliseconds since it began to be dialled. */
+    /** Milliseconds since its dial began. */
     int64_t age_ms;
     /** Milliseconds since it became idle; -1 if it is not idle. */
     int64_t idle_ms;
-    /** Requests begun on it. */
+    /** Requests that were begun on it. */
     uint64_t requests;
-    /** Bytes received, on the wire. */
+    /** Bytes received from the network. */
     uint64_t bytes_in;
-    /** Bytes sent, on the wire. */
+    /** Bytes sent to the network. */
     uint64_t bytes_out;
 } hangup_connection_info;
 
 /** Initialises a hangup_connection_info. */
 #define HANGUP_CONNECTION_INFO_INIT {sizeof(hangup_connection_info), 0, NULL, NULL, NULL, NULL, (hangup_connection_state)0, 0, 0, 0, 0, 0, 0}
 
-/** Lists the open connections: those being dialled, in use and idle. None twice, none that is closed. */
+/** Lists the connections that are open now: being dialled, in use or idle. Each is listed once. */
 hangup_status hangup_manager_connections(const hangup_manager *manager,
                                          hangup_connections **list,
                                          hangup_error **error);
 
-/** How many connections the snapshot holds. 0 for NULL. */
+/** How many connections the list has. 0 for NULL. */
 size_t hangup_connections_count(const hangup_connections *list);
 
 /**
- * Fills `info` with row `index`. `info->size` is sizeof(*info) or 0.
+ * Fills `info` with the connection at `index`. `info->size` is sizeof(*info) or 0.
  *
- * Fails: HANGUP_INVALID_ARGUMENT if there is no such row.
+ * Fails: HANGUP_INVALID_ARGUMENT if there is none.
  */
 hangup_status hangup_connections_at(const hangup_connections *list,
                                     size_t index,
                                     hangup_connection_info *info);
 
-/** Frees a snapshot and the text borrowed from it. NULL is a no-op. */
+/** Frees a list and the strings borrowed from it. NULL does nothing. */
 void hangup_connections_free(hangup_connections *list);
 
-/** Counters of a manager since it began. Begin it with HANGUP_STATS_INIT. */
+/** Counters of a manager since its creation. Initialise it with HANGUP_STATS_INIT. */
 typedef struct {
     /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
     size_t size;
-    /** Open now: dialling, in use and idle together. */
+    /** Open now: being dialled, in use and idle together. */
     uint64_t open;
     /** Being resolved, connected or in a handshake now. */
     uint64_t dialling;
@@ -638,25 +628,25 @@ typedef struct {
     uint64_t in_use;
     /** Idle now. */
     uint64_t idle;
-    /** Opened since the beginning. */
+    /** Opened since the manager's creation. */
     uint64_t opened;
-    /** Closed since the beginning, for whatever reason. */
+    /** Closed since the manager's creation, for any reason. */
     uint64_t closed;
-    /** Requests that found an idle connection. */
+    /** Requests that used an idle connection. */
     uint64_t reused;
     /** Dials that failed, were cancelled or timed out. */
     uint64_t dials_failed;
-    /** Idle connections that the look at checkout found dead. */
+    /** Idle connections that the check at checkout found unusable. */
     uint64_t stale;
     /** Requests waiting for a connection now. */
     uint64_t queued;
-    /** Idle connections that the look in the background found closed by the peer, or talking. */
+    /** Idle connections that the check in the background found closed by the peer, or with unexpected data. */
     uint64_t swept;
     /** Requests that had to wait for a connection. */
     uint64_t waited;
-    /** Requests that were refused because the queue was full. */
+    /** Requests that were refused because too many were waiting (HANGUP_LIMIT_QUEUE). */
     uint64_t refused;
-    /** Requests that were sent again, because a kept connection broke before the response. */
+    /** Requests that were sent again because a reused connection broke before the response. */
     uint64_t retried;
 } hangup_stats;
 
@@ -667,13 +657,14 @@ typedef struct {
 hangup_status hangup_manager_stats(const hangup_manager *manager, hangup_stats *stats);
 
 /**
- * Dials ahead, in the background, until `wanted` connections to the origin ("https://example.org", the default port
- * may be left out) are idle, within the limits and with the settings of a new client: only clients that set neither
- * TLS nor proxy nor local address find them (hangup_client_preconnect is for the others). `begun` may be NULL; it gets
- * the number of dials that were begun. What becomes of them is seen in the list and in the events.
+ * Opens connections in the background until `wanted` connections to the origin are idle, within the limits. The origin is
+ * for example "https://example.org"; the default port may be omitted. The settings are those of a new client: only clients
+ * that set neither TLS nor proxy nor local address use these connections (otherwise see hangup_client_preconnect). `begun`
+ * may be NULL; it is set to the number of dials that were started. Their outcome is visible in the connection list and in
+ * the events.
  *
- * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN,
- * HANGUP_SYSTEM without a thread for any of them.
+ * Fails: HANGUP_INVALID_URL; HANGUP_INVALID_ARGUMENT for an invalid proxy in the environment; HANGUP_SHUT_DOWN;
+ * HANGUP_SYSTEM if no thread could be started for any of them.
  */
 hangup_status hangup_manager_preconnect(hangup_manager *manager,
                                         const char *origin,
@@ -742,10 +733,10 @@ typedef enum HANGUP_ENUM_TYPE {
 const char *hangup_close_reason_text(hangup_close_reason reason);
 
 /**
- * Closes one connection by its id. HANGUP_CLOSE_MODE_GRACEFUL lets an exchange in progress finish well first; HANGUP_CLOSE_MODE_NOW
- * ends it with HANGUP_CLOSED.
+ * Closes one connection by its id. HANGUP_CLOSE_MODE_GRACEFUL lets an exchange in progress finish first;
+ * HANGUP_CLOSE_MODE_NOW ends it with HANGUP_CLOSED.
  *
- * Fails: HANGUP_NOT_FOUND if no connection with that id is open (ids are never used again).
+ * Fails: HANGUP_NOT_FOUND if no connection with that id is open. Ids are never reused.
  */
 hangup_status hangup_manager_close_connection(hangup_manager *manager,
                                               uint64_t id,
@@ -753,9 +744,9 @@ hangup_status hangup_manager_close_connection(hangup_manager *manager,
                                               hangup_error **error);
 
 /**
- * Closes the connections of one origin ("https://example.org", the default port may be left out).
+ * Closes the connections of one origin, for example "https://example.org"; the default port may be omitted. `closed` may be
+ * NULL; it is set to the number of connections that were closed or, for HANGUP_CLOSE_MODE_GRACEFUL, marked.
  *
- * `closed` may be NULL; it gets the number of connections that were closed or, for HANGUP_CLOSE_MODE_GRACEFUL, marked.
  * Fails: HANGUP_INVALID_URL.
  */
 hangup_status hangup_manager_close_origin(hangup_manager *manager,
@@ -765,52 +756,56 @@ hangup_status hangup_manager_close_origin(hangup_manager *manager,
                                           hangup_error **error);
 
 /**
- * Closes the connections that have been idle for at least `idle_for_ms` milliseconds; 0 means every idle one.
- * Connections in use are not touched. `closed` may be NULL.
+ * Closes the connections that have been idle for at least `idle_for_ms` milliseconds; 0 closes all idle ones. Connections
+ * in use are not affected. `closed` may be NULL; it is set to their number.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for a negative number.
  */
-hangup_status hangup_manager_close_idle(hangup_manager *manager, int64_t idle_for_ms, size_t *closed);
+hangup_status hangup_manager_close_idle(hangup_manager *manager,
+                                        int64_t idle_for_ms,
+                                        size_t *closed);
 
 /**
- * Closes every connection: idle ones at once, those in use as `mode` says. The manager can be used on.
- * `closed` may be NULL.
+ * Closes every connection: idle ones at once, those in use as `mode` says. The manager can still be used. `closed` may be
+ * NULL; it is set to the number of connections that were closed or marked.
  */
-hangup_status hangup_manager_close_all(hangup_manager *manager, hangup_close_mode mode, size_t *closed);
+hangup_status hangup_manager_close_all(hangup_manager *manager,
+                                       hangup_close_mode mode,
+                                       size_t *closed);
 
 /**
- * Why a connection ended: `reason` gets one of HANGUP_CLOSE_REASON_*. The last 256 that ended are remembered.
+ * Why a connection was closed. The last 256 closed connections are remembered.
  *
- * Fails: HANGUP_NOT_FOUND if it is still open, never was, or ended too long ago.
+ * Fails: HANGUP_NOT_FOUND if it is open, never existed, or was closed too long ago.
  */
 hangup_status hangup_manager_close_reason(const hangup_manager *manager,
                                           uint64_t id,
                                           hangup_close_reason *reason);
 
 /**
- * The network is another one now (another Wi-Fi, a VPN, back from sleep): closes what is idle, has what is in use
- * closed after its exchange, and forgets the addresses that were looked up. `closed` may be NULL; it gets the number
- * of connections that were closed or marked. Nothing is asked again by itself.
+ * To be called when the machine's network changed (another Wi-Fi, a VPN, wake-up from sleep): closes idle connections,
+ * closes those in use after their exchange, and forgets resolved addresses. `closed` may be NULL; it is set to the number of
+ * connections that were closed or marked. Requests are not retried.
  */
 hangup_status hangup_manager_network_changed(hangup_manager *manager,
                                              size_t *closed);
 
 /**
- * Ends the manager, but lets what runs finish: from now on every request is refused with HANGUP_SHUT_DOWN, those
- * that wait for a connection too; what is idle is closed at once, the rest when its exchange ends. Blocks this thread
- * until nothing is open any more, at most `timeout_ms`; HANGUP_NO_LIMIT: for as long as it takes.
+ * Shuts the manager down after the exchanges in progress. From now on every request, also one that waits for a connection,
+ * fails with HANGUP_SHUT_DOWN; idle connections are closed at once, the others when their exchange ends. Blocks this thread
+ * until no connection is open, at most `timeout_ms`; HANGUP_NO_LIMIT waits without limit.
  *
- * There is no way back. It can be called again, from any thread; hangup_manager_shutdown ends what is left.
- * Fails: HANGUP_TIMED_OUT, and hangup_error_open_connections says how many connections are left; HANGUP_INVALID_TIMEOUT for zero
- * or another negative number; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_SYSTEM.
+ * It can't be undone. It can be called again, from any thread; hangup_manager_shutdown ends the remaining exchanges.
+ * Fails: HANGUP_TIMED_OUT, and hangup_error_open_connections is the number of open connections; HANGUP_INVALID_TIMEOUT for
+ * zero or another negative number; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_SYSTEM.
  */
 hangup_status hangup_manager_drain(hangup_manager *manager,
                                    int64_t timeout_ms,
                                    hangup_error **error);
 
 /**
- * Ends the manager now, for good: every exchange ends with HANGUP_SHUT_DOWN, every connection is closed and
- * every later request is refused. Never blocks. Twice is once.
+ * Shuts the manager down at once, for good: every exchange ends with HANGUP_SHUT_DOWN, every connection is closed, and every
+ * later request fails. Never blocks. Can be called again.
  *
  * Shutting down the shared manager is legal, and final for the process.
  */
@@ -842,25 +837,25 @@ typedef enum HANGUP_ENUM_TYPE {
 /** The name of an event type, for example "leased"; "unknown" for a number that this version does not have. Static. */
 const char *hangup_event_type_text(hangup_event_type event_type);
 
-/** One thing that happened. Begin it with HANGUP_EVENT_INIT; hangup_events_origin gives its origin. */
+/** One event. Initialise it with HANGUP_EVENT_INIT. hangup_events_origin returns its origin. */
 typedef struct {
     /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
     size_t size;
-    /** Consecutive in a manager: a gap is as many events as were lost. */
+    /** Consecutive in a manager: a gap is the number of lost events. */
     uint64_t number;
-    /** When: nanoseconds since somebody began to listen to this manager, on a clock that is never set. */
+    /** When it happened: nanoseconds since the manager's first subscription, on a monotonic clock. */
     int64_t at_ns;
     /** The connection; 0 if there is none. */
     uint64_t connection;
-    /** How long the phase took, in nanoseconds (HANGUP_EVENT_TYPE_PHASE); -1 for all others. */
+    /** The duration of the phase in nanoseconds (HANGUP_EVENT_TYPE_PHASE); -1 for all others. */
     int64_t took_ns;
-    /** What happened: one of HANGUP_EVENT_TYPE_*. */
+    /** What happened. */
     hangup_event_type what;
-    /** Why it was closed (HANGUP_EVENT_TYPE_CLOSED): one of HANGUP_CLOSE_REASON_*; 0 for all others. */
+    /** Why it was closed (HANGUP_EVENT_TYPE_CLOSED); 0 for all others. */
     hangup_close_reason reason;
-    /** Which phase (HANGUP_EVENT_TYPE_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others. */
+    /** Which phase (HANGUP_EVENT_TYPE_PHASE); HANGUP_PHASE_NONE for all others. */
     hangup_phase phase;
-    /** 0. */
+    /** Always 0. */
     int32_t reserved;
 } hangup_event;
 
@@ -868,10 +863,10 @@ typedef struct {
 #define HANGUP_EVENT_INIT {sizeof(hangup_event), 0, 0, 0, 0, (hangup_event_type)0, (hangup_close_reason)0, HANGUP_PHASE_NONE, 0}
 
 /**
- * Begins to listen to what happens to the manager's connections. At most `capacity` events wait to be read; then the
- * oldest are lost. Of several listeners of one manager the largest capacity counts for all.
+ * Subscribes to the manager's events. At most `capacity` unread events are kept; the oldest are lost first. All
+ * subscriptions of a manager share one buffer, of the largest capacity that was requested.
  *
- * Fails: HANGUP_INVALID_ARGUMENT for a capacity of 0, HANGUP_SYSTEM without a free descriptor.
+ * Fails: HANGUP_INVALID_ARGUMENT for a capacity of 0; HANGUP_SYSTEM if no descriptor is free.
  */
 hangup_status hangup_manager_events(hangup_manager *manager,
                                     size_t capacity,
@@ -879,65 +874,65 @@ hangup_status hangup_manager_events(hangup_manager *manager,
                                     hangup_error **error);
 
 /**
- * Reads the next event; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
- * for as long as it takes. `event->size` is sizeof(*event) or 0.
+ * Reads the next event, or waits for one, at most `timeout_ms` milliseconds. 0 does not wait; HANGUP_NO_LIMIT waits without
+ * limit. `event->size` is sizeof(*event) or 0.
  *
- * Fails: HANGUP_TIMED_OUT if nothing happened in that time, and no event is lost by that; HANGUP_CLOSED after
- * hangup_events_close, when all that happened was read; HANGUP_CANCELLED if the
- * thread's interrupt check ended the wait; HANGUP_INVALID_TIMEOUT for another negative number; HANGUP_INVALID_STATE
- * while another thread is in it; HANGUP_FORKED in the child of a fork; HANGUP_SYSTEM.
+ * Fails: HANGUP_TIMED_OUT if there was no event in that time; HANGUP_CLOSED after hangup_events_close, when all events were
+ * read; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_INVALID_TIMEOUT for another negative number;
+ * HANGUP_INVALID_STATE while another thread is in this call; HANGUP_FORKED in the child of a fork; HANGUP_SYSTEM. No event is
+ * lost by a failure.
  */
 hangup_status hangup_events_next(hangup_events *events,
                                  int64_t timeout_ms,
                                  hangup_event *event);
 
 /**
- * The origin of the event that was read last, for example "https://example.org:443"; "" before the first one.
- * Borrowed until the next hangup_events_next.
+ * The origin of the last event that was read, for example "https://example.org:443"; "" before the first one. Borrowed until
+ * the next call of hangup_events_next.
  */
 const char *hangup_events_origin(const hangup_events *events);
 
-/** How many events were lost because nobody read them in time, up to the last one that was read. 0 for NULL. */
+/** How many events were lost before the last one that was read, because they were not read in time. 0 for NULL. */
 uint64_t hangup_events_lost(const hangup_events *events);
 
 /**
- * A descriptor that is readable while there is an event to read, for poll(2), epoll(7) or any event loop. When it
- * is, call hangup_events_next with 0 until it answers HANGUP_TIMED_OUT. It is to be polled only; it is closed with
- * the listener. -1 for NULL.
+ * A descriptor that is readable while there is an event to read, for poll(2), epoll(7) or any event loop. When it is, call
+ * hangup_events_next with a timeout of 0 until it returns HANGUP_TIMED_OUT. Only poll it; it is closed with the subscription.
+ * -1 for NULL.
  */
 int32_t hangup_events_fd(const hangup_events *events);
 
 /**
- * Ends a wait in hangup_events_next, and every later one: from now on it answers HANGUP_CLOSED when there is no
- * more to read. From any thread; never blocks. Twice is once.
+ * Ends the subscription: a wait in hangup_events_next ends, and when all events were read, that function returns
+ * HANGUP_CLOSED. From any thread; never blocks. Can be called again.
  */
 hangup_status hangup_events_close(const hangup_events *events);
 
-/** Ends the listening. NULL is a no-op. Never blocks. */
+/** Frees a subscription. NULL does nothing. Never blocks. */
 void hangup_events_free(hangup_events *events);
 
 /* ---- Manager: name resolution -------------------------------------------------------------------------------- */
 
 /**
- * Looks a name up in place of getaddrinfo(3): adds what it finds to `addresses` and answers 0, or answers another
- * number, which becomes part of the message of HANGUP_RESOLVE_FAILED. `host` is in lower case and lives until the
- * function returns.
+ * Resolves a host name in place of getaddrinfo(3): adds the addresses to `addresses` and returns 0, or returns another
+ * number, which becomes part of the message of HANGUP_RESOLVE_FAILED. `host` is in lower case and is valid until the function
+ * returns.
  *
- * Called on threads of the library's, never on one of the caller's, without any lock held; on several at once. It may
- * block: a request that is cancelled or out of time does not wait for it.
+ * It is called on threads of the library, never on one of the caller's, possibly on several at once, with no lock held. It
+ * may block: a request that is cancelled or times out does not wait for it.
  */
 typedef int32_t (*hangup_resolve_fn)(void *user_data, const char *host, hangup_addresses *addresses);
 
 /**
- * Ends a resolver: called exactly once, when it was replaced or its manager is gone and no call of it is running, also
- * when the call that took it failed. May run on any thread. May be NULL.
+ * Called exactly once with the resolver's `user_data`, when the resolver was replaced or its manager is gone, and no call of
+ * it is running; also when hangup_manager_set_resolver failed. It may run on any thread. It may be NULL.
  */
 typedef void (*hangup_resolve_end_fn)(void *user_data);
 
 /**
- * Has names looked up by this function instead of getaddrinfo(3), for all that use this manager; NULL is getaddrinfo
- * again. What was looked up before is forgotten; what this function says is kept for a minute, as getaddrinfo's
- * answers are. `end` is called exactly once, also when this call fails.
+ * Resolves host names by this function instead of getaddrinfo(3), for all users of this manager; NULL restores
+ * getaddrinfo. Resolved addresses are forgotten. What the function returns is cached for a minute, as getaddrinfo's results
+ * are. `end` is called exactly once, also when this call fails.
  */
 hangup_status hangup_manager_set_resolver(hangup_manager *manager,
                                           hangup_resolve_fn resolve,
@@ -946,26 +941,26 @@ hangup_status hangup_manager_set_resolver(hangup_manager *manager,
                                           hangup_error **error);
 
 /**
- * Adds one address, for example "192.0.2.7" or "2001:db8::7": those that are added first are tried first, IPv6 and
- * IPv4 by turns (RFC 8305).
+ * Adds one address, for example "192.0.2.7" or "2001:db8::7". Addresses are tried in the order in which they are added, IPv6
+ * and IPv4 alternately (RFC 8305).
  *
- * Fails: HANGUP_INVALID_ARGUMENT if that is no address.
+ * Fails: HANGUP_INVALID_ARGUMENT for an invalid address.
  */
 hangup_status hangup_addresses_add(hangup_addresses *addresses,
                                    const char *address);
 
 /**
- * Gives a host name these addresses, whatever anybody else says about it: separated by commas, for example
- * "192.0.2.7, 2001:db8::7". NULL takes that back. Connections that are open stay; TLS still verifies the name.
+ * Sets the addresses of a host name, separated by commas, for example "192.0.2.7, 2001:db8::7", in place of resolving it.
+ * NULL removes them. Open connections are not affected. TLS still verifies the name.
  *
- * Fails: HANGUP_INVALID_ARGUMENT for a host that is no name, or an address that is none.
+ * Fails: HANGUP_INVALID_ARGUMENT for an invalid host name or address.
  */
 hangup_status hangup_manager_set_address(hangup_manager *manager,
                                          const char *host,
                                          const char *addresses,
                                          hangup_error **error);
 
-/** Forgets every address that was looked up: the next dial asks again. Connections are not touched. */
+/** Forgets all resolved addresses, so that the next dial resolves again. Connections are not affected. */
 hangup_status hangup_manager_clear_addresses(hangup_manager *manager);
 
 /* ---- Client -------------------------------------------------------------------------------------------------- */
@@ -983,22 +978,22 @@ typedef enum HANGUP_ENUM_TYPE {
 /** The name of a connection mode, for example "keep"; "unknown" for a number that this version does not have. Static. */
 const char *hangup_connection_mode_text(hangup_connection_mode mode);
 
-/** A client. `manager` may be NULL: the shared one. */
+/** A new client. `manager` may be NULL for the shared manager. */
 hangup_status hangup_client_new(hangup_manager *manager, hangup_client **client, hangup_error **error);
 
-/** One more share of the same client; NULL for NULL. To be freed as well. */
+/** Another handle for the same client, which must be freed as well. NULL for NULL. */
 hangup_client *hangup_client_ref(const hangup_client *client);
 
-/** Gives one share back. NULL is a no-op. Never blocks. */
+/** Frees a handle. NULL does nothing. Never blocks. */
 void hangup_client_free(hangup_client *client);
 
-/** The client's manager: a new share, to be freed. NULL for NULL. */
+/** The client's manager, as a new handle that must be freed. NULL for NULL. */
 hangup_manager *hangup_client_manager(const hangup_client *client);
 
 /**
- * Sets a default limit (HANGUP_TIMEOUT_TOTAL to _READ) in milliseconds; HANGUP_NO_LIMIT takes it away.
+ * Sets the default of a timeout (HANGUP_TIMEOUT_TOTAL to HANGUP_TIMEOUT_READ) in milliseconds; HANGUP_NO_LIMIT removes it.
  *
- * Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
+ * Fails: HANGUP_INVALID_TIMEOUT for zero or another negative number; HANGUP_INVALID_ARGUMENT for another timeout.
  */
 hangup_status hangup_client_set_timeout(hangup_client *client,
                                         hangup_timeout which,
@@ -1006,8 +1001,7 @@ hangup_status hangup_client_set_timeout(hangup_client *client,
                                         hangup_error **error);
 
 /**
- * A header for every request, unless the request has one of the same name. Setting a name again replaces the
- * value; a NULL value takes it away.
+ * Sets a header for every request that has no header of that name. It replaces an earlier value; NULL as value removes it.
  *
  * Fails: HANGUP_INVALID_HEADER.
  */
@@ -1016,13 +1010,17 @@ hangup_status hangup_client_set_header(hangup_client *client,
                                        const char *value,
                                        hangup_error **error);
 
-/** How long connections live by default: one of HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH. */
+/**
+ * How long the connections of requests live by default.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT.
+ */
 hangup_status hangup_client_set_connection_mode(hangup_client *client,
                                                 hangup_connection_mode mode,
                                                 hangup_error **error);
 
 /**
- * The most bytes a response head may have, all 1xx heads before it included. Default 65,536.
+ * The largest size of a response head in bytes, together with all 1xx heads before it. Default: 65,536.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for less than 256.
  */
@@ -1031,12 +1029,13 @@ hangup_status hangup_client_set_max_head(hangup_client *client, size_t bytes, ha
 /* ---- Client: redirects, retries and content codings ---------------------------------------------------------- */
 
 /**
- * How many redirects a call follows. Default 10; 0 hands a redirect out as it is; HANGUP_NO_LIMIT follows any number.
+ * The largest number of redirects that a call follows. Default: 10. With 0 a redirect is returned as the response;
+ * HANGUP_NO_LIMIT follows any number.
  *
- * 301, 302 and 303 become GET without a body (HEAD stays HEAD), 307 and 308 repeat method and body. Authorization,
- * Cookie, Proxy-Authorization, user information of the first URL and what hangup_client_add_sensitive_header names are
- * dropped for the rest of the call once scheme, host or port changes. Where it can't be followed, the call answers
- * HANGUP_REDIRECT_REFUSED, and hangup_error_status_code has the redirect's status.
+ * 301, 302 and 303 become GET without a body (HEAD stays HEAD); 307 and 308 repeat method and body. Authorization, Cookie,
+ * Proxy-Authorization, user information of the first URL and headers named by hangup_client_add_sensitive_header are
+ * dropped for the rest of the call once scheme, host or port changes. If the target is not allowed, the call fails with
+ * HANGUP_REDIRECT_REFUSED, and hangup_error_status_code is the redirect's status code.
  * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
  */
 hangup_status hangup_client_set_redirects(hangup_client *client,
@@ -1044,8 +1043,8 @@ hangup_status hangup_client_set_redirects(hangup_client *client,
                                           hangup_error **error);
 
 /**
- * Names a header that a redirect to another origin must not take along, whether a request or the client's defaults
- * have it. May be called for several names.
+ * Names a header that is dropped when a redirect leads to another origin, whether it is the request's or the client's. Can
+ * be called for several names.
  *
  * Fails: HANGUP_INVALID_HEADER.
  */
@@ -1054,36 +1053,35 @@ hangup_status hangup_client_add_sensitive_header(hangup_client *client,
                                                  hangup_error **error);
 
 /**
- * With 1 (the default), a request that a kept connection lost is sent again by itself; with 0 that is the caller's
- * to do.
+ * With 1 (the default), a request is sent again if a reused connection breaks before the response; with 0 it fails.
  *
- * Only what is safe: the connection had served a request before, the peer closed or reset it before the first byte
- * of the response, the body can be given again, and either not a byte went out or the method is GET, HEAD, OPTIONS,
- * TRACE, PUT or DELETE, or there is an Idempotency-Key. After three lost connections a new one is made, and that is
- * the last try. hangup_response_attempts and hangup_error_attempts count.
+ * A request is sent again only if that is safe: the connection had served a request before, the peer closed or reset it
+ * before the first byte of the response, the body can be repeated, and either no byte was sent, or the method is GET, HEAD,
+ * OPTIONS, TRACE, PUT or DELETE, or there is an Idempotency-Key header. After three broken connections the last attempt uses
+ * a new one. hangup_response_attempts and hangup_error_attempts count the attempts.
  */
 hangup_status hangup_client_set_retries(hangup_client *client,
                                         int32_t on,
                                         hangup_error **error);
 
 /**
- * With 1, asks for gzip and deflate and decodes such bodies; 0 is the default.
+ * With 1, requests accept gzip and deflate, and such bodies are decoded. 0 is the default.
  *
- * Headers stay as they came, Content-Encoding and Content-Length included; bounds count decoded bytes. A body in any
- * other coding is handed out as it is. Nothing is asked for if the request (or the client's defaults) has an
- * Accept-Encoding or a Range header of its own.
+ * Headers are not changed, Content-Encoding and Content-Length included. Size limits count decoded bytes. A body in any other
+ * coding is returned as it is. Accept-Encoding is not sent if the request, or the client's defaults, have an Accept-Encoding
+ * or a Range header.
  */
 hangup_status hangup_client_set_decode(hangup_client *client,
                                        int32_t on,
                                        hangup_error **error);
 
 /**
- * How many content codings, one over the other, a decoded body may have; 2 is the default. A response with more fails
- * with HANGUP_PROTOCOL: each coding multiplies by about a thousand what a byte of the peer can cost. HANGUP_NO_LIMIT
+ * The largest number of content codings, applied one over the other, of a decoded body. Default: 2. A response with more
+ * fails with HANGUP_PROTOCOL, because each coding can multiply the size of the body by about a thousand. HANGUP_NO_LIMIT
  * allows any number.
  *
- * Whatever the number: a body of which much decodes to next to nothing, such as a row of empty gzip members, fails
- * with HANGUP_PROTOCOL, and a cancel, a close, a shutdown and the total limit end the decoding.
+ * With any number, a body that is long but decodes to almost nothing, such as a series of empty gzip members, fails with
+ * HANGUP_PROTOCOL, and a cancel, a close, a shutdown and the total timeout end the decoding.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for 0 or another negative number.
  */
@@ -1094,11 +1092,11 @@ hangup_status hangup_client_set_max_codings(hangup_client *client,
 /* ---- Client: TLS --------------------------------------------------------------------------------------------- */
 
 /**
- * Trusts these certificates (PEM, one or more) and no others. By default the system's are trusted, or those of
- * `SSL_CERT_FILE` / `SSL_CERT_DIR`, or a bundled copy of Mozilla's where the system has none.
+ * Trusts these root certificates (PEM, one or more) and no others. By default those of the system are trusted, or those of
+ * `SSL_CERT_FILE` and `SSL_CERT_DIR`, or a bundled copy of Mozilla's if the system has none.
  *
- * Connections made before are not used for requests after it: the roots are part of the pool key.
- * Fails: HANGUP_INVALID_ARGUMENT if there is no certificate in it.
+ * Later requests don't use connections that were opened with other roots.
+ * Fails: HANGUP_INVALID_ARGUMENT if there is no certificate.
  */
 hangup_status hangup_client_set_tls_roots(hangup_client *client,
                                           const uint8_t *pem,
@@ -1106,17 +1104,17 @@ hangup_status hangup_client_set_tls_roots(hangup_client *client,
                                           hangup_error **error);
 
 /**
- * hangup_client_set_tls_roots from a file.
+ * Does what hangup_client_set_tls_roots does, with the contents of a file.
  *
- * Fails: HANGUP_SYSTEM if it can't be read, HANGUP_INVALID_ARGUMENT if there is no certificate in it.
+ * Fails: HANGUP_SYSTEM if it can't be read; HANGUP_INVALID_ARGUMENT if there is no certificate.
  */
 hangup_status hangup_client_set_tls_roots_file(hangup_client *client, const char *path, hangup_error **error);
 
 /**
- * Shows this certificate (PEM, the chain in order, the client's own first) to servers that ask for one, with
- * its private key (PEM: PKCS#8, PKCS#1 or SEC1).
+ * Presents this certificate (PEM, the chain in order, the client's own first) to servers that ask for one, with its private
+ * key (PEM: PKCS#8, PKCS#1 or SEC1).
  *
- * Fails: HANGUP_INVALID_ARGUMENT if either can't be read or they don't belong together.
+ * Fails: HANGUP_INVALID_ARGUMENT if either can't be parsed or they don't belong together.
  */
 hangup_status hangup_client_set_tls_certificate(hangup_client *client,
                                                 const uint8_t *certificate_pem,
@@ -1126,10 +1124,10 @@ hangup_status hangup_client_set_tls_certificate(hangup_client *client,
                                                 hangup_error **error);
 
 /**
- * With 1, believes ANY certificate of anybody: whoever sits on the network can read and change everything.
- * For tests against throw-away servers. 0 is the default.
+ * With 1, accepts ANY certificate: an attacker on the network can read and change everything. For tests against local
+ * servers. 0 is the default.
  *
- * Such connections are never used by a client that verifies.
+ * Clients that verify certificates never use such connections.
  */
 hangup_status hangup_client_set_tls_dangerously_accept_any_certificate(hangup_client *client,
                                                                        int32_t on,
@@ -1138,42 +1136,41 @@ hangup_status hangup_client_set_tls_dangerously_accept_any_certificate(hangup_cl
 /* ---- Client: proxy and local address ------------------------------------------------------------------------- */
 
 /**
- * Sends every request through this proxy: "[scheme://][user:password@]host[:port]" with a scheme of http (the
- * default), https, socks5 or socks5h. NULL: through none. A new client does what the environment says, as after
- * hangup_client_set_proxy_from_env.
+ * Sends every request through this proxy: "[scheme://][user:password@]host[:port]" with the scheme http (the default),
+ * https, socks5 or socks5h. NULL uses no proxy. By default the environment decides (hangup_client_set_proxy_from_env).
  *
- * Connections through different proxies, or with different credentials, are never mixed up.
- * Fails: HANGUP_INVALID_ARGUMENT if that is no proxy. A request answers HANGUP_PROXY_FAILED if the proxy refuses it,
- * and hangup_error_status_code has what it said.
+ * Connections through different proxies, or with different credentials, are never mixed.
+ * Fails: HANGUP_INVALID_ARGUMENT for an invalid proxy. If the proxy refuses a request, that fails with
+ * HANGUP_PROXY_FAILED, and hangup_error_status_code is the proxy's status code.
  */
 hangup_status hangup_client_set_proxy(hangup_client *client,
                                       const char *proxy,
                                       hangup_error **error);
 
 /**
- * Does what the environment says now: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, each in lower or upper
- * case (`HTTP_PROXY` counts only outside of CGI). The default.
+ * Takes the proxies from the environment as it is now: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, each in
+ * lower or upper case (`HTTP_PROXY` is ignored in CGI). The default.
  */
 hangup_status hangup_client_set_proxy_from_env(hangup_client *client,
                                                hangup_error **error);
 
 /**
- * Reaches these hosts without a proxy, separated by commas: "example.org" (itself and all below it), addresses,
- * networks such as "10.0.0.0/8", each with ":port" if only that port is meant; "*" for all; "" for none. In place of
- * the environment's `no_proxy`.
+ * The hosts that are reached without a proxy, separated by commas: "example.org" (with its subdomains), addresses, networks
+ * such as "10.0.0.0/8", each with ":port" if it applies to that port only; "*" for all, "" for none. Replaces `no_proxy` of
+ * the environment.
  *
- * Fails: HANGUP_INVALID_ARGUMENT for what is none of these.
+ * Fails: HANGUP_INVALID_ARGUMENT for anything else.
  */
 hangup_status hangup_client_set_no_proxy(hangup_client *client,
                                          const char *list,
                                          hangup_error **error);
 
 /**
- * Connects from this address of the machine, for example "192.0.2.7" or "2001:db8::7"; NULL leaves it to the system,
- * which is the default.
+ * Connects from this address of the machine, for example "192.0.2.7" or "2001:db8::7". NULL, the default, lets the system
+ * choose.
  *
- * Fails: HANGUP_INVALID_ARGUMENT if that is no address. A request answers HANGUP_CONNECT_FAILED if the machine does
- * not have it.
+ * Fails: HANGUP_INVALID_ARGUMENT for an invalid address. If the machine does not have the address, a request fails with
+ * HANGUP_CONNECT_FAILED.
  */
 hangup_status hangup_client_set_local_address(hangup_client *client,
                                               const char *address,
@@ -1182,21 +1179,21 @@ hangup_status hangup_client_set_local_address(hangup_client *client,
 /* ---- Client: cookies ----------------------------------------------------------------------------------------- */
 
 /**
- * With 1, keeps cookies: those of every response, redirects included, are sent where RFC 6265 says so. 0, the
- * default, stops that and forgets them. A request that has a Cookie header of its own sends that one, and nothing
- * that was kept. At most 3000 cookies are kept, and 180 of a site (a registrable domain and all below it): those that
- * have ended go first, then the least recently used of the site, or of the site with most.
+ * With 1, keeps the cookies of every response, redirects included, and sends them as RFC 6265 requires. 0, the default, stops
+ * that and removes all cookies. A request with a Cookie header sends only that one. At most 3000 cookies are kept, and 180
+ * of one site (a registrable domain and its subdomains). Expired cookies are removed first, then the least recently used of
+ * the site, or of the site with most cookies.
  */
 hangup_status hangup_client_set_cookies(hangup_client *client,
                                         int32_t on,
                                         hangup_error **error);
 
 /**
- * Keeps a cookie as if a response from that URL had set it: "name=value", then attributes as in a Set-Cookie header,
+ * Adds a cookie as if a response from that URL had set it: "name=value", followed by attributes as in a Set-Cookie header,
  * for example "id=7; Path=/; Max-Age=3600".
  *
- * Fails: HANGUP_INVALID_URL; HANGUP_INVALID_ARGUMENT for a cookie that a response couldn't set;
- * HANGUP_INVALID_STATE if cookies are not kept.
+ * Fails: HANGUP_INVALID_URL; HANGUP_INVALID_ARGUMENT for a cookie that a response couldn't set; HANGUP_INVALID_STATE if
+ * cookies are not kept.
  */
 hangup_status hangup_client_add_cookie(hangup_client *client,
                                        const char *url,
@@ -1204,9 +1201,8 @@ hangup_status hangup_client_add_cookie(hangup_client *client,
                                        hangup_error **error);
 
 /**
- * The Cookie header that a request for that URL would have, for example "id=7; theme=dark"; an empty text if it
- * would have none. Bytes that are no UTF-8 are shown as U+FFFD; they are sent as they came. `cookies` gets a text of
- * its own, to be freed with hangup_string_free.
+ * The Cookie header that a request for that URL would have, for example "id=7; theme=dark"; an empty string if it would have
+ * none. Bytes that are not UTF-8 are shown as U+FFFD, but are sent unchanged. Free `cookies` with hangup_string_free.
  *
  * Fails: HANGUP_INVALID_URL.
  */
@@ -1215,13 +1211,13 @@ hangup_status hangup_client_cookies_for(const hangup_client *client,
                                         hangup_string **cookies,
                                         hangup_error **error);
 
-/** Forgets all cookies; more are kept if they were before. */
+/** Removes all cookies. New ones are kept if hangup_client_set_cookies says so. */
 hangup_status hangup_client_clear_cookies(hangup_client *client);
 
 /* ---- Request ------------------------------------------------------------------------------------------------- */
 
 /**
- * A request. The URL is http or https, absolute; a fragment is not sent, user information becomes Basic
+ * A new request. The URL is absolute, http or https; its fragment is not sent, its user information becomes Basic
  * credentials. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
  *
  * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
@@ -1232,22 +1228,21 @@ hangup_status hangup_request_new(const char *method,
                                  hangup_error **error);
 
 /**
- * A copy that can be changed on its own. It shares the cancel token. A body that comes from a reader can't be
- * copied.
+ * A copy that can be changed independently. It shares the cancel token.
  *
- * Fails: HANGUP_INVALID_STATE for such a body.
+ * Fails: HANGUP_INVALID_STATE for a body from a reader, which can't be copied.
  */
 hangup_status hangup_request_copy(const hangup_request *request, hangup_request **copy, hangup_error **error);
 
-/** Frees a request. NULL is a no-op. */
+/** Frees a request. NULL does nothing. */
 void hangup_request_free(hangup_request *request);
 
-/** The method, as it will be sent. Borrowed until the request is changed or freed. "" for NULL. */
+/** The method. Borrowed until the request is changed or freed. "" for NULL. */
 const char *hangup_request_method(const hangup_request *request);
 
 /**
- * Adds a header. A name may be added several times. Host, Content-Length, Transfer-Encoding and Connection are
- * the library's own: a value that contradicts them is refused; "Connection: close" is HANGUP_CONNECTION_MODE_CLOSE_AFTER.
+ * Adds a header. A name can be added several times. Host, Content-Length, Transfer-Encoding and Connection are sent by the
+ * library: a value that contradicts them is refused. For "Connection: close" use HANGUP_CONNECTION_MODE_CLOSE_AFTER.
  *
  * Fails: HANGUP_INVALID_HEADER.
  */
@@ -1258,23 +1253,23 @@ hangup_status hangup_request_add_header(hangup_request *request,
 
 /* ---- Request: body ------------------------------------------------------------------------------------------- */
 
-/** The body, copied. (NULL, 0) is an empty body. */
+/** Sets the body to a copy of these bytes. (NULL, 0) is an empty body. */
 hangup_status hangup_request_set_body(hangup_request *request,
                                       const uint8_t *data,
                                       size_t size,
                                       hangup_error **error);
 
 /**
- * Ends a body reader, or a body that is borrowed: called exactly once, when the body was sent, failed or is no longer
- * needed, also when the call that took it failed. May run on any thread, and after the request has completed if a
- * call of hangup_body_read_fn was under way at its end: it runs when that has returned. May be NULL.
+ * Called exactly once with the body's `user_data`, when the body was sent, failed or is no longer needed; also when the
+ * function that set the body failed. It may run on any thread. If the request completes while a hangup_body_read_fn is
+ * running, it is called after that has returned. It may be NULL.
  */
 typedef void (*hangup_body_end_fn)(void *user_data);
 
 /**
- * The body, borrowed: `size` bytes at `data`, which must stay and must not change until `end` is called with
- * `user_data`. That is exactly once, when neither a request nor an exchange needs them any more, also when this call
- * fails. Clones of the request share them.
+ * Sets the body to `size` bytes at `data` without copying them. They must not change until `end` is called with `user_data`.
+ * That happens exactly once, when no request and no exchange needs them any more, also when this call fails. Copies of the
+ * request share them.
  *
  * Fails: HANGUP_NULL.
  */
@@ -1286,35 +1281,34 @@ hangup_status hangup_request_set_body_borrowed(hangup_request *request,
                                                hangup_error **error);
 
 /**
- * The body from a regular file, which is opened and read when the request is sent: what reading it gives. It is sent
- * with its length, or chunked if its size is not to be trusted, as in /proc. A file that grows or shrinks while it is
- * sent fails the exchange with HANGUP_BODY_FAILED; it is never cut off.
+ * Sets the body to the contents of a regular file, which is opened and read when the request is sent. It is sent with its
+ * length, or chunked if the file's size can't be relied on, as in /proc. If the file grows or shrinks during the exchange, that
+ * fails with HANGUP_BODY_FAILED.
  *
- * Fails: HANGUP_SYSTEM if it can't be opened or is no regular file, such as a FIFO, for whose writer this does not wait.
+ * Fails: HANGUP_SYSTEM if it can't be opened or is not a regular file, such as a FIFO; a FIFO is not waited for.
  */
 hangup_status hangup_request_set_body_file(hangup_request *request,
                                            const char *path,
                                            hangup_error **error);
 
 /**
- * Reads a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end,
- * or a negative number to end the exchange with HANGUP_BODY_FAILED.
+ * Reads a piece of a request's body: writes at most `room` bytes to `into` and returns how many; 0 at the end; a negative
+ * number ends the exchange with HANGUP_BODY_FAILED.
  *
- * Called on the thread that sends the request, without any lock held; it may block and it may call hangup. Of a request
- * that was submitted (hangup_client_submit) on threads of the library's: not always the same one, and never two at once.
+ * It is called with no lock held; it may block, and it may call hangup. For hangup_client_send it is called on the thread
+ * that sends. For hangup_client_submit it is called on threads of the library: not always the same one, never two at once.
  *
- * A submitted request does not wait for a call that is under way when a limit, a cancel, a close or a shutdown ends it:
- * it completes at once, and what the call returns later is dropped. A blocking hangup_client_send returns when
- * the call has returned.
+ * When a timeout, a cancel, a close or a shutdown ends a submitted request, that completes at once: it does not wait for a
+ * running callback, whose result is dropped. A blocking hangup_client_send returns after the callback has returned.
  */
 typedef int64_t (*hangup_body_read_fn)(void *user_data, uint8_t *into, size_t room);
 
 /**
- * The body from a function of the caller's. `length` is what it will give, or HANGUP_NO_LIMIT if that is not
- * known (it is then sent chunked, RFC 9112 section 7.1). Giving less than `length` fails the exchange.
- * `end` is called exactly once, also when this call fails.
+ * Sets the body to what a callback returns. `length` is the number of bytes, or HANGUP_NO_LIMIT if it is not known; the body
+ * is then sent chunked (RFC 9112 section 7.1). If the callback returns fewer bytes, the exchange fails. `end` is called
+ * exactly once, also when this call fails.
  *
- * Fails: HANGUP_NULL, HANGUP_INVALID_ARGUMENT for another negative length.
+ * Fails: HANGUP_NULL; HANGUP_INVALID_ARGUMENT for another negative length.
  */
 hangup_status hangup_request_set_body_reader(hangup_request *request,
                                              hangup_body_read_fn read,
@@ -1326,9 +1320,9 @@ hangup_status hangup_request_set_body_reader(hangup_request *request,
 /* ---- Request: policy ----------------------------------------------------------------------------------------- */
 
 /**
- * Sets a limit of this request (HANGUP_TIMEOUT_TOTAL to _READ) in milliseconds; HANGUP_NO_LIMIT takes it away.
+ * Sets a timeout of this request (HANGUP_TIMEOUT_TOTAL to HANGUP_TIMEOUT_READ) in milliseconds; HANGUP_NO_LIMIT removes it.
  *
- * Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
+ * Fails: HANGUP_INVALID_TIMEOUT for zero or another negative number; HANGUP_INVALID_ARGUMENT for another timeout.
  */
 hangup_status hangup_request_set_timeout(hangup_request *request,
                                          hangup_timeout which,
@@ -1336,11 +1330,11 @@ hangup_status hangup_request_set_timeout(hangup_request *request,
                                          hangup_error **error);
 
 /**
- * Ends the exchange with HANGUP_TIMED_OUT (limit HANGUP_TIMEOUT_MIN_RATE) when the body comes slower than
- * `bytes_per_second` over a window of `window_ms` milliseconds of waiting. Time that the caller does not spend
- * in a read does not count. HANGUP_NO_LIMIT as rate takes it away; that is the default.
+ * Ends the exchange with HANGUP_TIMED_OUT (timeout HANGUP_TIMEOUT_MIN_RATE) when the body arrives more slowly than
+ * `bytes_per_second` over `window_ms` milliseconds of waiting. Time outside of reads does not count. HANGUP_NO_LIMIT as rate,
+ * the default, removes it.
  *
- * Fails: HANGUP_INVALID_ARGUMENT for a rate of zero, HANGUP_INVALID_TIMEOUT for a window of zero or less.
+ * Fails: HANGUP_INVALID_ARGUMENT for a rate of zero; HANGUP_INVALID_TIMEOUT for a window of zero or less.
  */
 hangup_status hangup_request_set_min_rate(hangup_request *request,
                                           int64_t bytes_per_second,
@@ -1348,7 +1342,7 @@ hangup_status hangup_request_set_min_rate(hangup_request *request,
                                           hangup_error **error);
 
 /**
- * How long the connection shall live: one of HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH.
+ * How long the connection lives.
  *
  * Fails: HANGUP_INVALID_ARGUMENT.
  */
@@ -1356,14 +1350,15 @@ hangup_status hangup_request_set_connection_mode(hangup_request *request,
                                                  hangup_connection_mode mode,
                                                  hangup_error **error);
 
-/** Whether what a kept connection lost is sent again: 1 or 0, whatever the client says (hangup_client_set_retries). */
-hangup_status hangup_request_set_retries(hangup_request *request,
-                                         int32_t on,
-                                         hangup_error **error);
+/**
+ * Whether the request is sent again if a reused connection breaks before the response: 1 or 0. Overrides
+ * hangup_client_set_retries.
+ */
+hangup_status hangup_request_set_retries(hangup_request *request, int32_t on, hangup_error **error);
 
 /**
- * How many redirects are followed, whatever the client says (hangup_client_set_redirects). 0 hands a redirect out as it
- * is; HANGUP_NO_LIMIT follows any number.
+ * The largest number of redirects that are followed. Overrides hangup_client_set_redirects. With 0 a redirect is returned as
+ * the response; HANGUP_NO_LIMIT follows any number.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
  */
@@ -1372,11 +1367,10 @@ hangup_status hangup_request_set_redirects(hangup_request *request,
                                            hangup_error **error);
 
 /**
- * Asks for the whole body, of at most `at_most` bytes: the call ends with the body's last byte instead of the head,
- * and whatever reads the body then does not wait. HANGUP_NO_LIMIT goes back to ending at the head; that is the
- * default.
+ * Waits for the whole body, of at most `at_most` bytes: the call returns after the last byte of the body instead of after
+ * the head, and reading the body does not wait. HANGUP_NO_LIMIT, the default, returns after the head.
  *
- * A body that is larger fails the call with HANGUP_TOO_LARGE and closes the connection. 0 allows no byte of body.
+ * A larger body fails the call with HANGUP_TOO_LARGE and closes the connection. 0 allows only an empty body.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
  */
@@ -1385,8 +1379,8 @@ hangup_status hangup_request_set_buffer_body(hangup_request *request,
                                              hangup_error **error);
 
 /**
- * Gives the request a cancel token: firing it ends the exchange, its body included. The request keeps a share.
- * NULL as token takes it away.
+ * Sets the cancel token: firing it ends the exchange, its body included. The request keeps its own handle of the token. NULL
+ * removes it.
  */
 hangup_status hangup_request_set_cancel(hangup_request *request,
                                         hangup_cancel *cancel);
@@ -1394,10 +1388,10 @@ hangup_status hangup_request_set_cancel(hangup_request *request,
 /* ---- Sending a request --------------------------------------------------------------------------------------- */
 
 /**
- * GET in one call. `total_ms` bounds everything, the body's last byte included; HANGUP_NO_LIMIT leaves the
- * client's own limits. Blocks this thread until the response head is there.
+ * Sends a GET request. `total_ms` bounds the whole exchange, until the last byte of the body; HANGUP_NO_LIMIT leaves the
+ * client's timeouts. Blocks this thread until the response head is there.
  *
- * Fails: any status; HANGUP_INVALID_TIMEOUT for a total of zero.
+ * Fails: any status; HANGUP_INVALID_TIMEOUT for a total of zero or another negative number.
  */
 hangup_status hangup_client_get(hangup_client *client,
                                 const char *url,
@@ -1406,10 +1400,10 @@ hangup_status hangup_client_get(hangup_client *client,
                                 hangup_error **error);
 
 /**
- * Sends a request and waits for the response head: redirects are followed (hangup_client_set_redirects), and what a kept
- * connection lost is sent again (hangup_client_set_retries); one total limit spans all of it. Blocks this thread; hangup_cancel_fire and the closers of
- * the manager end it from any other. The request can be changed, sent again or freed afterwards; a body that
- * came from a reader can be sent only once.
+ * Sends a request and waits for the response head. Follows redirects (hangup_client_set_redirects) and retries when a reused
+ * connection breaks before the response (hangup_client_set_retries); one total timeout bounds all of it. Blocks this thread;
+ * hangup_cancel_fire and hangup_manager_close_* end it from another one. The request can be changed, sent again or freed
+ * afterwards; a body from a reader can be sent only once.
  *
  * Fails: any status.
  */
@@ -1419,12 +1413,12 @@ hangup_status hangup_client_send(hangup_client *client,
                                  hangup_error **error);
 
 /**
- * Dials ahead, in the background, until `wanted` connections to the URL's origin are idle, with this client's settings
- * and within the manager's limits. `begun` may be NULL; it gets the number of dials that were begun. What becomes of
- * them is seen in the manager's list and events.
+ * Opens connections in the background until `wanted` connections to the URL's origin are idle, with this client's settings
+ * and within the manager's limits. `begun` may be NULL; it is set to the number of dials that were started. Their outcome is
+ * visible in the manager's connection list and events.
  *
- * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN,
- * HANGUP_SYSTEM without a thread for any of them.
+ * Fails: HANGUP_INVALID_URL; HANGUP_INVALID_ARGUMENT for an invalid proxy in the environment; HANGUP_SHUT_DOWN;
+ * HANGUP_SYSTEM if no thread could be started for any of them.
  */
 hangup_status hangup_client_preconnect(hangup_client *client,
                                        const char *url,
@@ -1434,52 +1428,52 @@ hangup_status hangup_client_preconnect(hangup_client *client,
 
 /* ---- Response: head ------------------------------------------------------------------------------------------ */
 
-/** The status code, 100 to 999. 0 for NULL. */
+/** The HTTP status code, 100 to 999. 0 for NULL. */
 int32_t hangup_response_status_code(const hangup_response *response);
 
 /** The protocol version times ten: 10 or 11. 0 for NULL. */
 int32_t hangup_response_version(const hangup_response *response);
 
-/** The id of the connection that served it, also after that connection was closed. 0 for NULL. */
+/** The id of the connection that was used, also after that was closed. 0 for NULL. */
 uint64_t hangup_response_connection(const hangup_response *response);
 
 /** 1 if that connection had served a request before, else 0. */
 int32_t hangup_response_reused(const hangup_response *response);
 
-/** The URL that answered, after all redirects, without user information and fragment. Borrowed from the response. "" for NULL. */
-const char *hangup_response_url(const hangup_response *response);
-
 /**
- * How often the last request of the call was sent or tried to be: 1 without a retry (hangup_client_set_retries). 0 for
+ * The URL of the response after all redirects, without user information and fragment. Borrowed from the response. "" for
  * NULL.
  */
+const char *hangup_response_url(const hangup_response *response);
+
+/** How many times the last request of the call was tried: 1 without a retry (hangup_client_set_retries). 0 for NULL. */
 uint32_t hangup_response_attempts(const hangup_response *response);
 
-/** How many redirects led here. 0 for NULL. */
+/** How many redirects were followed. 0 for NULL. */
 size_t hangup_response_history_count(const hangup_response *response);
 
 /**
- * Redirect number `index`, 0 being the first: the URL that gave it, without user information and fragment, borrowed
- * from the response; NULL if there is none. `status` may be NULL; it gets 301, 302, 303, 307 or 308.
+ * The URL that returned redirect number `index`, beginning with 0, without user information and fragment. Borrowed from the
+ * response; NULL if there is none. `status` may be NULL; it is set to 301, 302, 303, 307 or 308.
  */
 const char *hangup_response_history_at(const hangup_response *response,
                                        size_t index,
                                        int32_t *status);
 
 /**
- * The first header of that name (case does not matter), NULL if there is none. `size` may be NULL; it gets the
- * length without the NUL. Borrowed from the response. Bytes are as they came, UTF-8 or not.
+ * The first header with that name, in any case; NULL if there is none. `size` may be NULL; it is set to the length without
+ * the NUL. Borrowed from the response. The bytes are as received, UTF-8 or not.
  */
 const char *hangup_response_header(const hangup_response *response,
                                    const char *name,
                                    size_t *size);
 
-/** How many headers the response has; a name that came twice counts twice. 0 for NULL. */
+/** How many headers the response has. A name that occurs twice counts twice. 0 for NULL. */
 size_t hangup_response_header_count(const hangup_response *response);
 
 /**
- * Header number `index`: its name (lower case) and value, borrowed from the response. `name`, `value` and `size`
- * (of the value) may each be NULL.
+ * The name (lower case) and value of header number `index`, borrowed from the response. `name`, `value` and `size` (of the
+ * value) may be NULL.
  *
  * Fails: HANGUP_INVALID_ARGUMENT if there is no such header.
  */
@@ -1489,7 +1483,7 @@ hangup_status hangup_response_header_at(const hangup_response *response,
                                         const char **value,
                                         size_t *size);
 
-/** How long each part took, in microseconds; -1 for a part that did not take place. Begin it with HANGUP_TIMINGS_INIT. */
+/** Durations in microseconds; -1 for a part that did not take place. Initialise it with HANGUP_TIMINGS_INIT. */
 typedef struct {
     /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
     size_t size;
@@ -1499,7 +1493,7 @@ typedef struct {
     int64_t resolve_us;
     /** Connecting. */
     int64_t connect_us;
-    /** Talking to a proxy. */
+    /** The handshake with a proxy. */
     int64_t proxy_us;
     /** The TLS handshake. */
     int64_t tls_us;
@@ -1507,26 +1501,26 @@ typedef struct {
     int64_t write_us;
     /** From the request's last byte to the whole head. */
     int64_t head_us;
-    /** From the head to the body's end, or until now. */
+    /** From the head to the end of the body, or until now. */
     int64_t read_us;
-    /** From the call to the body's end, or until now. */
+    /** From the call to the end of the body, or until now. */
     int64_t total_us;
 } hangup_timings;
 
 /** Initialises a hangup_timings. */
 #define HANGUP_TIMINGS_INIT {sizeof(hangup_timings), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
-/** How long each part took. `timings->size` is sizeof(*timings) or 0. */
+/** Fills the durations. `timings->size` is sizeof(*timings) or 0. */
 hangup_status hangup_response_timings(const hangup_response *response, hangup_timings *timings);
 
 /* ---- Response: body ------------------------------------------------------------------------------------------ */
 
 /**
- * Reads a piece of the body: at least one byte unless it is the end (`*got` = 0). Blocks this thread.
- * At the end the connection is idle again, or closed, before the call returns. A body that was cut off, cancelled
- * or closed is an error, never an end.
+ * Reads a piece of the body into `into`, which has `room` bytes: at least one byte, or none (`*got` is 0) at the end. Blocks
+ * this thread. At the end the connection is idle or closed before the call returns. A body that is truncated, cancelled or
+ * closed is a failure, never an end.
  *
- * Fails: any status. HANGUP_INVALID_ARGUMENT for a room of 0.
+ * Fails: any status; HANGUP_INVALID_ARGUMENT for a room of 0.
  */
 hangup_status hangup_response_read(hangup_response *response,
                                    void *into,
@@ -1535,11 +1529,11 @@ hangup_status hangup_response_read(hangup_response *response,
                                    hangup_error **error);
 
 /**
- * Reads the rest of the body, at most `at_most` bytes (SIZE_MAX: as much as memory holds), and lends it until the
- * response or its body (hangup_response_free_body) is freed. A second call lends the same bytes.
+ * Reads the rest of the body, at most `at_most` bytes (SIZE_MAX for no limit), and lends it until the response or its body
+ * (hangup_response_free_body) is freed. A second call lends the same bytes.
  *
- * Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed. A whole body that is here
- * already (hangup_request_set_buffer_body) stays, and can be read with more room.
+ * Fails: any status. HANGUP_TOO_LARGE if the body is larger, and the connection is closed; but a body that was received
+ * already (hangup_request_set_buffer_body) is kept, and can be read with a larger limit.
  */
 hangup_status hangup_response_read_all(hangup_response *response,
                                        size_t at_most,
@@ -1548,46 +1542,46 @@ hangup_status hangup_response_read_all(hangup_response *response,
                                        hangup_error **error);
 
 /**
- * Frees the bytes that hangup_response_read_all lends, before the response is freed: for a caller that has copied them, or needs
- * them no more. Reading the body again is HANGUP_INVALID_STATE then. Before hangup_response_read_all it does nothing.
+ * Frees the bytes that hangup_response_read_all lends, before the response is freed. Reading the body again is
+ * HANGUP_INVALID_STATE then. Before hangup_response_read_all it does nothing.
  *
  * Fails: HANGUP_INVALID_STATE while another thread reads.
  */
 hangup_status hangup_response_free_body(hangup_response *response);
 
 /**
- * Closes the response early. HANGUP_CLOSE_MODE_GRACEFUL is polite: what is left is read and thrown away, at most 256 KiB and
- * for at most 50 ms, so that the connection can be kept; otherwise it is closed. The call itself waits for 2 ms
- * at most, the rest is done in the background. HANGUP_CLOSE_MODE_NOW closes the connection at once. After the end of the
- * body, and the second time, it does nothing.
+ * Closes the response early. HANGUP_CLOSE_MODE_GRACEFUL reads and drops the rest of the body, at most 256 KiB for at most
+ * 50 ms, so that the connection can be reused; if that is not enough, it is closed. The call itself takes at most 2 ms; the
+ * rest happens in the background. HANGUP_CLOSE_MODE_NOW closes the connection at once. After the end of the body, and the
+ * second time, it does nothing.
  *
- * May be called from any thread while another one is blocked in a read or a submitted read is under way, and ends that
+ * It may be called from any thread while another one is blocked in a read or a submitted read is in progress; it ends that
  * read with HANGUP_CLOSED.
  */
 hangup_status hangup_response_close(hangup_response *response,
                                     hangup_close_mode mode);
 
 /**
- * Frees a response and what was borrowed from it; closes its connection unless the body was read to its end or
- * closed politely. NULL is a no-op. Never blocks.
+ * Frees a response and everything borrowed from it. Closes its connection, unless the body was read to its end or closed
+ * gracefully. NULL does nothing. Never blocks.
  */
 void hangup_response_free(hangup_response *response);
 
 /* ---- Cancel token -------------------------------------------------------------------------------------------- */
 
-/** A new token. To be freed with hangup_cancel_free. */
+/** A new token. Free it with hangup_cancel_free. */
 hangup_cancel *hangup_cancel_new(void);
 
-/** A child: fired with its parent, and by itself without its parent. The parent may be freed first. */
-hangup_status hangup_cancel_child(hangup_cancel *parent, hangup_cancel **child);
+/** A child of the token: it is fired together with its parent, and can be fired alone. The parent can be freed first. */
+hangup_status hangup_cancel_child(hangup_cancel *parent,
+                                  hangup_cancel **child);
 
-/** One more share of the same token; NULL for NULL. To be freed as well. */
+/** Another handle for the same token, which must be freed as well. NULL for NULL. */
 hangup_cancel *hangup_cancel_ref(const hangup_cancel *cancel);
 
 /**
- * Gives the token a deadline, `ms` milliseconds from now, for everything that uses it or a child of it. Work
- * that it ends answers HANGUP_TIMED_OUT with the limit HANGUP_TIMEOUT_TOKEN. Of several deadlines the earliest
- * counts.
+ * Sets a deadline, `ms` milliseconds from now, for everything that uses the token or a child of it. What it ends fails with
+ * HANGUP_TIMED_OUT and the timeout HANGUP_TIMEOUT_TOKEN. The earliest of several deadlines counts.
  *
  * Fails: HANGUP_INVALID_TIMEOUT for zero or less.
  */
@@ -1595,15 +1589,16 @@ hangup_status hangup_cancel_fire_after(hangup_cancel *cancel,
                                        int64_t ms);
 
 /**
- * Fires the token. The first call counts: its `reason`, which may be NULL, stands in hangup_error_reason.
- * Never blocks; a NULL token is a no-op.
+ * Fires the token. Only the first call has an effect; hangup_error_reason returns its `reason`, which may be NULL. Never
+ * blocks. NULL as token does nothing.
  */
-void hangup_cancel_fire(hangup_cancel *cancel, const char *reason);
+void hangup_cancel_fire(hangup_cancel *cancel,
+                        const char *reason);
 
-/** 1 if the token or one of its parents was fired or has passed its deadline, else 0. */
+/** 1 if the token or one of its parents was fired or its deadline has passed, else 0. */
 int32_t hangup_cancel_is_fired(const hangup_cancel *cancel);
 
-/** Gives one share back. NULL is a no-op. Work that uses the token goes on. */
+/** Frees a handle. NULL does nothing. Work that uses the token goes on. */
 void hangup_cancel_free(hangup_cancel *cancel);
 
 /* ---- Completion queue ---------------------------------------------------------------------------------------- */
@@ -1619,47 +1614,47 @@ typedef enum HANGUP_ENUM_TYPE {
 /** The name of a completion type, for example "read"; "unknown" for a number that this version does not have. Static. */
 const char *hangup_completion_type_text(hangup_completion_type completion_type);
 
-/** One outcome. Begin it with HANGUP_COMPLETION_INIT. */
+/** One completion. Initialise it with HANGUP_COMPLETION_INIT. */
 typedef struct {
     /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
     size_t size;
-    /** What was given when it was submitted. */
+    /** The tag that was passed when it was submitted. */
     uint64_t tag;
-    /** The response of a request that went well: yours, to be freed. NULL for all others. */
+    /** The response of a request that succeeded, which the caller must free; else NULL. */
     hangup_response *response;
-    /** What went wrong: yours, to be freed. NULL if `status` is HANGUP_OK. */
+    /** The error, which the caller must free; NULL if `status` is HANGUP_OK. */
     hangup_error *error;
     /**
-     * The piece that was read, or the whole body if the request asked for it (hangup_request_set_buffer_body): borrowed from the
-     * response until its next read or its end. NULL if there are no bytes.
+     * The piece that was read, or the whole body if the request asked for it (hangup_request_set_buffer_body). Borrowed from the
+     * response until its next read or until it is freed. NULL if there are no bytes.
      */
     const uint8_t *data;
-    /** How many bytes these are. 0 of a read that went well is the end of the body. */
+    /** The number of bytes at `data`. 0 for a read that succeeded is the end of the body. */
     size_t data_size;
-    /** What was completed: one of HANGUP_COMPLETION_TYPE_*. */
+    /** What the completion is about. */
     hangup_completion_type what;
-    /** How it ended: one of `hangup_status`. */
+    /** The outcome of the request or read. */
     hangup_status status;
 } hangup_completion;
 
 /** Initialises a hangup_completion. */
 #define HANGUP_COMPLETION_INIT {sizeof(hangup_completion), 0, NULL, NULL, NULL, 0, (hangup_completion_type)0, HANGUP_OK}
 
-/** A queue. To be freed with hangup_queue_free. NULL only if the process has no free descriptor. */
+/** A new queue. Free it with hangup_queue_free. NULL only if the process has no free descriptor. */
 hangup_queue *hangup_queue_new(void);
 
 /**
- * Sends a request in the background, as hangup_client_send does, with the client's settings as they are now. The
- * outcome arrives at the queue as HANGUP_COMPLETION_TYPE_RESPONSE with this tag: at the response head, or with the body's
- * last byte if the request says so (hangup_request_set_buffer_body). HANGUP_OK means that there will be exactly one completion,
- * whatever happens, a cancel or a shutdown included; any other status means that there will be none.
+ * Sends a request in the background, as hangup_client_send does, with the client's settings as they are now. The outcome
+ * arrives in the queue as HANGUP_COMPLETION_TYPE_RESPONSE with this tag: after the response head, or after the last byte of the
+ * body if the request asked for that (hangup_request_set_buffer_body). HANGUP_OK means that there will be exactly one
+ * completion, also after a cancel or a shutdown; any other status means that there will be none.
  *
- * Never blocks. Client, request and queue can be used and freed at once; the request can be changed and submitted
- * again, but for a body that comes from a reader, which is sent once. That reader may block without holding up anybody
- * else: it has a thread of its own meanwhile. If the system makes none, the outcome is HANGUP_SYSTEM.
+ * Never blocks. Client, request and queue can be used and freed at once. The request can be changed and submitted again,
+ * unless its body comes from a reader, which is sent once. Such a reader may block without delaying other requests: it runs
+ * on a thread of its own. If that can't be started, the outcome is HANGUP_SYSTEM.
  *
- * Fails: HANGUP_INVALID_STATE for such a body, or while another thread uses the request; HANGUP_CLOSED for a queue that
- * was closed; HANGUP_FORKED for a queue of the parent process. All else arrives at the queue.
+ * Fails: HANGUP_INVALID_STATE for a body that was sent already, or while another thread uses the request; HANGUP_CLOSED for a
+ * closed queue; HANGUP_FORKED for a queue of the parent process. All other failures arrive in the queue.
  */
 hangup_status hangup_client_submit(hangup_client *client,
                                    hangup_request *request,
@@ -1668,18 +1663,18 @@ hangup_status hangup_client_submit(hangup_client *client,
                                    hangup_error **error);
 
 /**
- * Reads a piece of the body in the background. The outcome arrives at the queue as HANGUP_COMPLETION_TYPE_READ with this
- * tag: at least one byte, at most `at_most` and at most 65,536, in `data`; or no bytes, which is the end.
+ * Reads a piece of the body in the background. The outcome arrives in the queue as HANGUP_COMPLETION_TYPE_READ with this tag:
+ * at least one byte, at most `at_most` and at most 65,536, in `data`; no bytes at the end of the body.
  *
- * Until that completion was taken from the queue the read is under way: other reads of the response answer
- * HANGUP_INVALID_STATE. hangup_response_close and hangup_response_free end it; its completion then is HANGUP_CLOSED,
- * unless it had failed before. HANGUP_OK means exactly one completion; any other status means none.
+ * The read is in progress until its completion was taken from the queue; until then other reads of the response return
+ * HANGUP_INVALID_STATE. hangup_response_close and hangup_response_free end it; its completion is then HANGUP_CLOSED, unless
+ * it had failed before. HANGUP_OK means that there will be exactly one completion; any other status means none.
  *
- * Never blocks. Whoever takes that completion uses the response: it must not be freed by another thread meanwhile.
+ * Never blocks. Taking the completion uses the response: another thread must not free that meanwhile.
  *
- * Fails: HANGUP_INVALID_STATE while another read is under way, or after the response was closed;
- * HANGUP_INVALID_ARGUMENT for 0 bytes; HANGUP_CLOSED for a queue that was closed; HANGUP_FORKED for what is the parent
- * process's. All else arrives at the queue.
+ * Fails: HANGUP_INVALID_STATE while another read is in progress, or after the response was closed; HANGUP_INVALID_ARGUMENT
+ * for 0 bytes; HANGUP_CLOSED for a closed queue; HANGUP_FORKED for a queue or response of the parent process. All other
+ * failures arrive in the queue.
  */
 hangup_status hangup_response_submit_read(hangup_response *response,
                                           size_t at_most,
@@ -1688,66 +1683,64 @@ hangup_status hangup_response_submit_read(hangup_response *response,
                                           hangup_error **error);
 
 /**
- * A descriptor that is readable while there is a completion to take, and after hangup_queue_close: for poll(2),
- * epoll(7) or any event loop. It is never readable for nothing; what completes together makes it readable once, which
- * may be a moment after the first of them can be taken. When it is, call hangup_queue_next with 0 until it answers
- * HANGUP_TIMED_OUT. It is to be polled only; it is closed with the queue. -1 for NULL.
+ * A descriptor that is readable while there is a completion to take, and after hangup_queue_close: for poll(2), epoll(7) or
+ * any event loop. It is not readable without a reason. Several completions can make it readable once, a moment after the
+ * first of them can be taken. When it is readable, call hangup_queue_next with a timeout of 0 until it returns
+ * HANGUP_TIMED_OUT. Only poll it; it is closed with the queue. -1 for NULL.
  */
 int32_t hangup_queue_fd(const hangup_queue *queue);
 
 /**
- * Takes the oldest completion; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
- * for as long as it takes. `completion->size` is sizeof(*completion) or 0. Its `response` and `error` are the caller's
- * from then on.
+ * Takes the oldest completion, or waits for one, at most `timeout_ms` milliseconds. 0 does not wait; HANGUP_NO_LIMIT waits
+ * without limit. `completion->size` is sizeof(*completion) or 0. The caller must free its `response` and `error`.
  *
- * The status of this call says whether a completion was taken; how that ended stands in `completion->status`.
+ * The status that this function returns says whether a completion was taken; `completion->status` is the outcome of what was
+ * submitted.
  *
- * The wait is one in poll(2), and the work is done by the library's threads; hangup_queue_set_caller_runs has the waiting
- * thread do it.
+ * The thread waits in poll(2), and threads of the library do the work, unless hangup_queue_set_caller_runs changes that.
  *
- * Fails: HANGUP_TIMED_OUT if nothing came in that time, and nothing is lost by that; HANGUP_CLOSED after
- * hangup_queue_close, when all that came was taken; HANGUP_CANCELLED if the thread's interrupt check ended the wait;
- * HANGUP_INVALID_TIMEOUT for another negative number; HANGUP_INVALID_ARGUMENT for a structure that is too small to hold
- * it, and nothing is taken then; HANGUP_FORKED in the child of a fork; HANGUP_SYSTEM.
+ * Fails: HANGUP_TIMED_OUT if there was no completion in that time; HANGUP_CLOSED after hangup_queue_close, when all
+ * completions were taken; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_INVALID_TIMEOUT for another
+ * negative number; HANGUP_INVALID_ARGUMENT for a structure that is too small; HANGUP_FORKED in the child of a fork;
+ * HANGUP_SYSTEM. No completion is lost by a failure.
  */
 hangup_status hangup_queue_next(hangup_queue *queue,
                                 int64_t timeout_ms,
                                 hangup_completion *completion);
 
 /**
- * With 1, a thread that waits in hangup_queue_next for this queue may do the work itself meanwhile, which spares waking
- * it for each completion; 0 is the default.
+ * With 1, a thread that waits in hangup_queue_next for this queue may do the work itself, which saves waking it for each
+ * completion. 0 is the default.
  *
- * It does the work if it is the only one to wait for what is under way in the process, and hangup_set_io_threads was not
- * called. When it is away with a completion for more than one to four milliseconds, the library's thread goes on.
+ * It does the work if no other thread of the process waits for submitted work and hangup_set_io_threads was not called. If it
+ * stays away for more than one to four milliseconds after taking a completion, a thread of the library continues the work.
  *
- * That work runs on stacks of its own (256 KiB each), and signals are not held back. Leave it at 0 in a program with a
- * signal handler that looks at the stack of the thread that it interrupts, or uses much of it without SA_ONSTACK:
- * garbage collectors that stop threads by a signal are among these (D, Boehm's, which Guile has, SBCL), and some
- * profilers.
+ * The work runs on separate stacks (256 KiB each), and signals are not blocked meanwhile. Leave it at 0 in a program with a
+ * signal handler that inspects the stack of the interrupted thread, or needs much of it without SA_ONSTACK. Garbage
+ * collectors that stop threads by a signal (D, Boehm's in Guile, SBCL) and some profilers do this.
  */
 hangup_status hangup_queue_set_caller_runs(const hangup_queue *queue,
                                            int32_t on,
                                            hangup_error **error);
 
 /**
- * Ends a wait in hangup_queue_next, and every later one: from now on it answers HANGUP_CLOSED when there is no more to
- * take, and nothing more can be submitted to it. What is under way still arrives. From any thread; never blocks. Twice
- * is once.
+ * Closes the queue: a wait in hangup_queue_next ends, nothing more can be submitted to it, and when all completions were
+ * taken, that function returns HANGUP_CLOSED. Work in progress still arrives. From any thread; never blocks. Can be called
+ * again.
  */
 hangup_status hangup_queue_close(const hangup_queue *queue);
 
 /**
- * Frees a queue. What is under way is not cancelled; responses that nobody can take any more are closed. NULL is a
- * no-op. Never blocks.
+ * Frees a queue. Work in progress is not cancelled; responses that can't be taken any more are closed. NULL does nothing.
+ * Never blocks.
  */
 void hangup_queue_free(hangup_queue *queue);
 
 /**
- * How many threads of the library do what is submitted, in the whole process: 1 to 64. One is enough for thousands of
- * requests, unless their TLS or decoding keeps it busy. Default one. From this call on, 1 included, no waiting thread does
- * the work (hangup_queue_set_caller_runs). The number applies to what is submitted from then on: surplus threads end, with
- * their descriptors, as soon as what they have under way has ended.
+ * The number of threads of the library that do submitted work, in the whole process: 1 to 64. Default: 1, which is enough for
+ * thousands of requests unless their TLS or decoding keeps it busy. After this call, also with 1, waiting threads never do
+ * the work (hangup_queue_set_caller_runs). The number applies to what is submitted later: surplus threads end when their
+ * work has ended.
  *
  * Fails: HANGUP_INVALID_ARGUMENT.
  */
@@ -1756,26 +1749,26 @@ hangup_status hangup_set_io_threads(size_t count,
 
 /* ---- Strings ------------------------------------------------------------------------------------------------- */
 
-/** The text itself. `size` may be NULL; it gets the length without the NUL. Borrowed from the handle. "" for NULL. */
+/** The string. `size` may be NULL; it is set to the length without the NUL. Borrowed from the handle. "" for NULL. */
 const char *hangup_string_value(const hangup_string *text,
                                 size_t *size);
 
-/** Frees a text. NULL is a no-op. */
+/** Frees a string. NULL does nothing. */
 void hangup_string_free(hangup_string *text);
 
 /* ---- Interrupt checks ---------------------------------------------------------------------------------------- */
 
 /**
- * Asked on the blocked thread itself when a signal interrupted its wait. 0: go on waiting. Anything else: end the
- * exchange, which answers HANGUP_CANCELLED with the reason "interrupted". May run the signal handlers of a
- * language. Must not call hangup on the same request or response.
+ * Called on a blocked thread when a signal interrupted its wait. 0 continues the wait. Anything else ends the exchange with
+ * HANGUP_CANCELLED and the reason "interrupted". It may run the signal handlers of a language. It must not call hangup for the
+ * same request or response.
  */
 typedef int32_t (*hangup_interrupt_check_fn)(void *user_data);
 
 /**
- * Sets the interrupt check of the calling thread; NULL takes it away. Every blocking call of this thread asks it
- * when poll(2) was interrupted (EINTR) and, if `tick_ms` is not HANGUP_NO_LIMIT, every `tick_ms` milliseconds, for
- * signals that were delivered to another thread.
+ * Sets the interrupt check of the calling thread; NULL removes it. Every blocking call of this thread calls it when poll(2)
+ * was interrupted (EINTR) and, if `tick_ms` is not HANGUP_NO_LIMIT, every `tick_ms` milliseconds, for signals that were
+ * delivered to another thread.
  *
  * Fails: HANGUP_INVALID_TIMEOUT for a tick of zero or another negative number.
  */

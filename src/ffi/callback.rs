@@ -63,7 +63,7 @@ mod catch {
     }
 
     unsafe extern "C-unwind" {
-        /// Calls `run` with `work`. Answers NULL, or what was thrown out of it.
+        /// Calls `run` with `work`. Returns NULL, or what was thrown out of it.
         fn hangup_catch(
             run: unsafe extern "C-unwind" fn(*mut c_void),
             work: *mut c_void,
@@ -209,7 +209,7 @@ mod catch {
     impl Runtime {
         fn of(function: *const c_void) -> Self {
             let mut found = MaybeUninit::<libc::Dl_info>::zeroed();
-            // SAFETY: dladdr(3) takes any address, and fills the structure or answers 0; dlopen(3) with RTLD_NOLOAD
+            // SAFETY: dladdr(3) takes any address, and fills the structure or returns 0; dlopen(3) with RTLD_NOLOAD
             // only looks, and the name is that of an object that is loaded.
             unsafe {
                 if libc::dladdr(function, found.as_mut_ptr()) == 0 {
@@ -243,7 +243,7 @@ mod catch {
     const HANDLER_FOUND: c_int = 6;
     const INSTALL_CONTEXT: c_int = 7;
     const CONTINUE_UNWIND: c_int = 8;
-    // Who threw: four letters of the vendor, and four of the language, of which C++ uses the last byte.
+    // The origin: four letters of the vendor, and four of the language, of which C++ uses the last byte.
     // Rust has changed the order of its letters once.
     const RUST: [u64; 2] = [u64::from_be_bytes(*b"MOZ\0RUST"), u64::from_le_bytes(*b"MOZ\0RUST")];
     const GNU_CPP: u64 = u64::from_be_bytes(*b"GNUCC++\0");

@@ -8,15 +8,14 @@ use super::guard::{Handle, magic, or_default, out, status, text};
 use super::milliseconds::positive_ms;
 use crate::cancel::CancelToken;
 
-/// A cancel token: fire it from any thread, in any state, any number of times.
+/// A cancel token: it can be fired from any thread, at any time, any number of times.
 ///
-/// Firing ends every exchange that was sent with this token or with a child of it, in whatever phase: waiting
-/// for a slot, resolving, connecting, in a handshake, sending, waiting, reading. The call that was blocked
-/// answers HANGUP_CANCELLED in well under a millisecond, and the connection is closed. A token that is fired
-/// after its exchange ended does nothing to the connection's next user.
+/// Firing ends every exchange that was sent with this token or a child of it, in any phase. The blocked call returns
+/// HANGUP_CANCELLED in less than a millisecond, and the connection is closed. Firing it after an exchange ended does not
+/// affect the connection's next exchange.
 ///
-/// Begins: hangup_cancel_new, hangup_cancel_child. Can: _fire, _fire_after, _is_fired, _ref.
-/// Ends: hangup_cancel_free gives a share back; freeing never fires.
+/// Create: hangup_cancel_new, hangup_cancel_child. Use: hangup_request_set_cancel, hangup_cancel_fire.
+/// Free: hangup_cancel_free, which never fires it.
 /// Threads: any thread at any time.
 pub struct hangup_cancel {
     _opaque: [u8; 0],
@@ -27,13 +26,13 @@ impl Handle for hangup_cancel {
     const MAGIC: u64 = magic(b"hang-cnl");
 }
 
-/// A new token. To be freed with hangup_cancel_free.
+/// A new token. Free it with hangup_cancel_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_cancel_new() -> *mut hangup_cancel {
     or_default(std::ptr::null_mut(), || Ok(hangup_cancel::give(Arc::new(CancelToken::new()))))
 }
 
-/// A child: fired with its parent, and by itself without its parent. The parent may be freed first.
+/// A child of the token: it is fired together with its parent, and can be fired alone. The parent can be freed first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_cancel_child(
     parent: *mut hangup_cancel,
@@ -47,7 +46,7 @@ pub unsafe extern "C" fn hangup_cancel_child(
     })
 }
 
-/// One more share of the same token; NULL for NULL. To be freed as well.
+/// Another handle for the same token, which must be freed as well. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_cancel_ref(cancel: *const hangup_cancel) -> *mut hangup_cancel {
     or_default(std::ptr::null_mut(), || {
@@ -55,9 +54,8 @@ pub unsafe extern "C" fn hangup_cancel_ref(cancel: *const hangup_cancel) -> *mut
     })
 }
 
-/// Gives the token a deadline, `ms` milliseconds from now, for everything that uses it or a child of it. Work
-/// that it ends answers HANGUP_TIMED_OUT with the limit HANGUP_TIMEOUT_TOKEN. Of several deadlines the earliest
-/// counts.
+/// Sets a deadline, `ms` milliseconds from now, for everything that uses the token or a child of it. What it ends fails with
+/// HANGUP_TIMED_OUT and the timeout HANGUP_TIMEOUT_TOKEN. The earliest of several deadlines counts.
 ///
 /// Fails: HANGUP_INVALID_TIMEOUT for zero or less.
 #[unsafe(no_mangle)]
@@ -72,8 +70,8 @@ pub unsafe extern "C" fn hangup_cancel_fire_after(
     })
 }
 
-/// Fires the token. The first call counts: its `reason`, which may be NULL, stands in hangup_error_reason.
-/// Never blocks; a NULL token is a no-op.
+/// Fires the token. Only the first call has an effect; hangup_error_reason returns its `reason`, which may be NULL. Never
+/// blocks. NULL as token does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_cancel_fire(cancel: *mut hangup_cancel, reason: *const c_char) {
     let _ = status(|| {
@@ -84,13 +82,13 @@ pub unsafe extern "C" fn hangup_cancel_fire(cancel: *mut hangup_cancel, reason: 
     });
 }
 
-/// 1 if the token or one of its parents was fired or has passed its deadline, else 0.
+/// 1 if the token or one of its parents was fired or its deadline has passed, else 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_cancel_is_fired(cancel: *const hangup_cancel) -> i32 {
     or_default(0, || Ok(i32::from(unsafe { hangup_cancel::borrow(cancel)? }.is_fired())))
 }
 
-/// Gives one share back. NULL is a no-op. Work that uses the token goes on.
+/// Frees a handle. NULL does nothing. Work that uses the token goes on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_cancel_free(cancel: *mut hangup_cancel) {
     unsafe { hangup_cancel::free(cancel) }

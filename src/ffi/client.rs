@@ -1,4 +1,4 @@
-//! `hangup_client`: defaults over a manager, and the verbs.
+//! `hangup_client`: settings for requests over a manager, and the functions that send.
 
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -14,10 +14,12 @@ use crate::client::Client;
 use crate::manager::Manager;
 use crate::request::Request;
 
-/// Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Many clients may share one manager.
+/// Settings for requests, over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Several clients can share a
+/// manager.
 ///
-/// Begins: hangup_client_new. Can: be set up, send requests from many threads at once, submit them to a queue. A setting
-/// applies to requests that are sent or submitted after it. Ends: hangup_client_free; requests in progress go on.
+/// Create: hangup_client_new. Use: hangup_client_set_*, hangup_client_send, hangup_client_submit. A setting applies to
+/// requests that are sent or submitted later.
+/// Free: hangup_client_free. Requests in progress go on.
 /// Threads: any thread at any time.
 pub struct hangup_client {
     _opaque: [u8; 0],
@@ -28,7 +30,7 @@ impl Handle for hangup_client {
     const MAGIC: u64 = magic(b"hang-cli");
 }
 
-/// A client. `manager` may be NULL: the shared one.
+/// A new client. `manager` may be NULL for the shared manager.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_new(
     manager: *mut hangup_manager,
@@ -47,7 +49,7 @@ pub unsafe extern "C" fn hangup_client_new(
     })
 }
 
-/// One more share of the same client; NULL for NULL. To be freed as well.
+/// Another handle for the same client, which must be freed as well. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_ref(client: *const hangup_client) -> *mut hangup_client {
     or_default(std::ptr::null_mut(), || {
@@ -55,13 +57,13 @@ pub unsafe extern "C" fn hangup_client_ref(client: *const hangup_client) -> *mut
     })
 }
 
-/// Gives one share back. NULL is a no-op. Never blocks.
+/// Frees a handle. NULL does nothing. Never blocks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_free(client: *mut hangup_client) {
     unsafe { hangup_client::free(client) }
 }
 
-/// The client's manager: a new share, to be freed. NULL for NULL.
+/// The client's manager, as a new handle that must be freed. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_manager(
     client: *const hangup_client,
@@ -72,9 +74,9 @@ pub unsafe extern "C" fn hangup_client_manager(
     })
 }
 
-/// Sets a default limit (HANGUP_TIMEOUT_TOTAL to _READ) in milliseconds; HANGUP_NO_LIMIT takes it away.
+/// Sets the default of a timeout (HANGUP_TIMEOUT_TOTAL to HANGUP_TIMEOUT_READ) in milliseconds; HANGUP_NO_LIMIT removes it.
 ///
-/// Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
+/// Fails: HANGUP_INVALID_TIMEOUT for zero or another negative number; HANGUP_INVALID_ARGUMENT for another timeout.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_timeout(
     client: *mut hangup_client,
@@ -89,8 +91,7 @@ pub unsafe extern "C" fn hangup_client_set_timeout(
     })
 }
 
-/// A header for every request, unless the request has one of the same name. Setting a name again replaces the
-/// value; a NULL value takes it away.
+/// Sets a header for every request that has no header of that name. It replaces an earlier value; NULL as value removes it.
 ///
 /// Fails: HANGUP_INVALID_HEADER.
 #[unsafe(no_mangle)]
@@ -109,7 +110,9 @@ pub unsafe extern "C" fn hangup_client_set_header(
     })
 }
 
-/// How long connections live by default: one of HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH.
+/// How long the connections of requests live by default.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_connection_mode(
     client: *mut hangup_client,
@@ -124,7 +127,7 @@ pub unsafe extern "C" fn hangup_client_set_connection_mode(
     })
 }
 
-/// The most bytes a response head may have, all 1xx heads before it included. Default 65,536.
+/// The largest size of a response head in bytes, together with all 1xx heads before it. Default: 65,536.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for less than 256.
 #[unsafe(no_mangle)]
@@ -139,10 +142,10 @@ pub unsafe extern "C" fn hangup_client_set_max_head(
     })
 }
 
-/// GET in one call. `total_ms` bounds everything, the body's last byte included; HANGUP_NO_LIMIT leaves the
-/// client's own limits. Blocks this thread until the response head is there.
+/// Sends a GET request. `total_ms` bounds the whole exchange, until the last byte of the body; HANGUP_NO_LIMIT leaves the
+/// client's timeouts. Blocks this thread until the response head is there.
 ///
-/// Fails: any status; HANGUP_INVALID_TIMEOUT for a total of zero.
+/// Fails: any status; HANGUP_INVALID_TIMEOUT for a total of zero or another negative number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_get(
     client: *mut hangup_client,
@@ -163,12 +166,12 @@ pub unsafe extern "C" fn hangup_client_get(
     })
 }
 
-/// Dials ahead, in the background, until `wanted` connections to the URL's origin are idle, with this client's settings
-/// and within the manager's limits. `begun` may be NULL; it gets the number of dials that were begun. What becomes of
-/// them is seen in the manager's list and events.
+/// Opens connections in the background until `wanted` connections to the URL's origin are idle, with this client's settings
+/// and within the manager's limits. `begun` may be NULL; it is set to the number of dials that were started. Their outcome is
+/// visible in the manager's connection list and events.
 ///
-/// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN,
-/// HANGUP_SYSTEM without a thread for any of them.
+/// Fails: HANGUP_INVALID_URL; HANGUP_INVALID_ARGUMENT for an invalid proxy in the environment; HANGUP_SHUT_DOWN;
+/// HANGUP_SYSTEM if no thread could be started for any of them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_preconnect(
     client: *mut hangup_client,
@@ -185,10 +188,10 @@ pub unsafe extern "C" fn hangup_client_preconnect(
     })
 }
 
-/// Sends a request and waits for the response head: redirects are followed (hangup_client_set_redirects), and what a kept
-/// connection lost is sent again (hangup_client_set_retries); one total limit spans all of it. Blocks this thread; hangup_cancel_fire and the closers of
-/// the manager end it from any other. The request can be changed, sent again or freed afterwards; a body that
-/// came from a reader can be sent only once.
+/// Sends a request and waits for the response head. Follows redirects (hangup_client_set_redirects) and retries when a reused
+/// connection breaks before the response (hangup_client_set_retries); one total timeout bounds all of it. Blocks this thread;
+/// hangup_cancel_fire and hangup_manager_close_* end it from another one. The request can be changed, sent again or freed
+/// afterwards; a body from a reader can be sent only once.
 ///
 /// Fails: any status.
 #[unsafe(no_mangle)]

@@ -1,4 +1,4 @@
-//! `hangup_connections`: a snapshot of what is open.
+//! `hangup_connections`: a list of the open connections.
 
 use std::ffi::{CString, c_char};
 use std::mem::offset_of;
@@ -12,9 +12,10 @@ use crate::error::Error;
 use crate::manager::ConnectionInfo;
 use crate::vocabulary::Kind;
 
-/// A snapshot of the open connections.
+/// A list of the open connections, as they were at one moment.
 ///
-/// Begins: hangup_manager_connections. Can: _count, _at. Ends: hangup_connections_free.
+/// Create: hangup_manager_connections. Use: hangup_connections_count, hangup_connections_at.
+/// Free: hangup_connections_free.
 /// Threads: immutable; any thread at any time.
 pub struct hangup_connections {
     _opaque: [u8; 0],
@@ -25,36 +26,35 @@ impl Handle for hangup_connections {
     const MAGIC: u64 = magic(b"hang-lst");
 }
 
-/// One open connection. Begin it with HANGUP_CONNECTION_INFO_INIT. Text is borrowed from the
-/// list.
+/// One open connection. Initialise it with HANGUP_CONNECTION_INFO_INIT. Its strings are borrowed from the list.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hangup_connection_info {
     /// In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
     pub size: usize,
-    /// Its id: unique in the process, never used again.
+    /// Its id, which is unique in the process and never reused.
     pub id: u64,
-    /// Where to, for example "https://example.org:443".
+    /// The origin, for example "https://example.org:443".
     pub origin: *const c_char,
     /// The peer's address and port, for example "127.0.0.1:8080"; "" while it is not connected.
     pub peer: *const c_char,
     /// The local address and port; "" while it is not connected.
     pub local: *const c_char,
-    /// The TLS version, for example "TLSv1.3"; "" for plain text.
+    /// The TLS version, for example "TLSv1.3"; "" without TLS.
     pub tls: *const c_char,
-    /// What it is doing: one of HANGUP_CONNECTION_STATE_*.
+    /// What it is doing.
     pub state: hangup_connection_state,
     /// 1 if it will be closed when its exchange ends (graceful close), else 0.
     pub closing: i32,
-    /// Milliseconds since it began to be dialled.
+    /// Milliseconds since its dial began.
     pub age_ms: i64,
     /// Milliseconds since it became idle; -1 if it is not idle.
     pub idle_ms: i64,
-    /// Requests begun on it.
+    /// Requests that were begun on it.
     pub requests: u64,
-    /// Bytes received, on the wire.
+    /// Bytes received from the network.
     pub bytes_in: u64,
-    /// Bytes sent, on the wire.
+    /// Bytes sent to the network.
     pub bytes_out: u64,
 }
 
@@ -73,7 +73,7 @@ pub struct Row {
     tls: CString,
 }
 
-/// Lists the open connections: those being dialled, in use and idle. None twice, none that is closed.
+/// Lists the connections that are open now: being dialled, in use or idle. Each is listed once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_connections(
     manager: *const hangup_manager,
@@ -89,15 +89,15 @@ pub unsafe extern "C" fn hangup_manager_connections(
     })
 }
 
-/// How many connections the snapshot holds. 0 for NULL.
+/// How many connections the list has. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_connections_count(list: *const hangup_connections) -> usize {
     or_default(0, || Ok(unsafe { hangup_connections::borrow(list)? }.len()))
 }
 
-/// Fills `info` with row `index`. `info->size` is sizeof(*info) or 0.
+/// Fills `info` with the connection at `index`. `info->size` is sizeof(*info) or 0.
 ///
-/// Fails: HANGUP_INVALID_ARGUMENT if there is no such row.
+/// Fails: HANGUP_INVALID_ARGUMENT if there is none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_connections_at(
     list: *const hangup_connections,
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn hangup_connections_at(
     })
 }
 
-/// Frees a snapshot and the text borrowed from it. NULL is a no-op.
+/// Frees a list and the strings borrowed from it. NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_connections_free(list: *mut hangup_connections) {
     unsafe { hangup_connections::free(list) }

@@ -1,4 +1,4 @@
-//! The cookies of a client.
+//! `hangup_client`: cookies.
 
 use std::ffi::c_char;
 
@@ -8,10 +8,10 @@ use super::error::hangup_error;
 use super::guard::{Handle, guard, out, status, text};
 use super::string::hangup_string;
 
-/// With 1, keeps cookies: those of every response, redirects included, are sent where RFC 6265 says so. 0, the
-/// default, stops that and forgets them. A request that has a Cookie header of its own sends that one, and nothing
-/// that was kept. At most 3000 cookies are kept, and 180 of a site (a registrable domain and all below it): those that
-/// have ended go first, then the least recently used of the site, or of the site with most.
+/// With 1, keeps the cookies of every response, redirects included, and sends them as RFC 6265 requires. 0, the default, stops
+/// that and removes all cookies. A request with a Cookie header sends only that one. At most 3000 cookies are kept, and 180
+/// of one site (a registrable domain and its subdomains). Expired cookies are removed first, then the least recently used of
+/// the site, or of the site with most cookies.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_cookies(
     client: *mut hangup_client,
@@ -24,11 +24,11 @@ pub unsafe extern "C" fn hangup_client_set_cookies(
     })
 }
 
-/// Keeps a cookie as if a response from that URL had set it: "name=value", then attributes as in a Set-Cookie header,
+/// Adds a cookie as if a response from that URL had set it: "name=value", followed by attributes as in a Set-Cookie header,
 /// for example "id=7; Path=/; Max-Age=3600".
 ///
-/// Fails: HANGUP_INVALID_URL; HANGUP_INVALID_ARGUMENT for a cookie that a response couldn't set;
-/// HANGUP_INVALID_STATE if cookies are not kept.
+/// Fails: HANGUP_INVALID_URL; HANGUP_INVALID_ARGUMENT for a cookie that a response couldn't set; HANGUP_INVALID_STATE if
+/// cookies are not kept.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_add_cookie(
     client: *mut hangup_client,
@@ -43,9 +43,8 @@ pub unsafe extern "C" fn hangup_client_add_cookie(
     })
 }
 
-/// The Cookie header that a request for that URL would have, for example "id=7; theme=dark"; an empty text if it
-/// would have none. Bytes that are no UTF-8 are shown as U+FFFD; they are sent as they came. `cookies` gets a text of
-/// its own, to be freed with hangup_string_free.
+/// The Cookie header that a request for that URL would have, for example "id=7; theme=dark"; an empty string if it would have
+/// none. Bytes that are not UTF-8 are shown as U+FFFD, but are sent unchanged. Free `cookies` with hangup_string_free.
 ///
 /// Fails: HANGUP_INVALID_URL.
 #[unsafe(no_mangle)]
@@ -64,7 +63,7 @@ pub unsafe extern "C" fn hangup_client_cookies_for(
     })
 }
 
-/// Forgets all cookies; more are kept if they were before.
+/// Removes all cookies. New ones are kept if hangup_client_set_cookies says so.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_clear_cookies(client: *mut hangup_client) -> hangup_status {
     status(|| {

@@ -1,4 +1,4 @@
-//! `hangup_error`: one failure, told whole.
+//! `hangup_error`: the properties of one failure.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ops::Deref;
@@ -9,11 +9,11 @@ use super::guard::{Handle, query};
 use crate::error::Error;
 use crate::vocabulary::{Phase, Sent, Timeout};
 
-/// One failure, whole: what kind, in which phase, by which clock, and whether it is safe to send again.
+/// One failure: its kind, phase, timeout and connection, and whether the request can safely be sent again.
 ///
-/// Begins: a call that fails writes one through its `hangup_error **error`, if that is not NULL.
-/// Can: be asked. Every question to a NULL error has a harmless answer (HANGUP_OK, 0, "").
-/// Ends: hangup_error_free.
+/// Create: a function that fails creates one in its `hangup_error **error`. Use: hangup_error_* return its properties. For
+/// NULL they return HANGUP_OK, 0 or "".
+/// Free: hangup_error_free.
 /// Threads: immutable; any thread at any time.
 pub struct hangup_error {
     _opaque: [u8; 0],
@@ -24,32 +24,31 @@ impl Handle for hangup_error {
     const MAGIC: u64 = super::guard::magic(b"hang-err");
 }
 
-/// The kind: the same status the call answered. It never depends on the phase.
+/// The status that the failed function returned. It never depends on the phase.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_status(error: *const hangup_error) -> hangup_status {
     query(hangup_status::OK, || Ok(unsafe { hangup_error::borrow(error)? }.kind().into()))
 }
 
-/// Where the exchange was: one of HANGUP_PHASE_*.
+/// The phase that the exchange was in.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_phase(error: *const hangup_error) -> hangup_phase {
     query(Phase::None.into(), || Ok(unsafe { hangup_error::borrow(error)? }.phase().into()))
 }
 
-/// Which clock fired: one of HANGUP_TIMEOUT_*; HANGUP_TIMEOUT_NONE unless the status is HANGUP_TIMED_OUT.
+/// The timeout that expired; HANGUP_TIMEOUT_NONE unless the status is HANGUP_TIMED_OUT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_timeout(error: *const hangup_error) -> hangup_timeout {
     query(Timeout::None.into(), || Ok(unsafe { hangup_error::borrow(error)? }.timeout().into()))
 }
 
-/// One sentence for people: what happened and, for bad input, what to do. Borrowed from the error.
+/// One sentence for people: what happened and, for invalid input, what is valid. Borrowed from the error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_message(error: *const hangup_error) -> *const c_char {
     query(c"".as_ptr(), || Ok(unsafe { hangup_error::borrow(error)? }.message().as_ptr()))
 }
 
-/// The reason that was given to hangup_cancel_fire; NULL without one. It stands beside the status and never
-/// replaces it. Borrowed from the error.
+/// The reason that was given to hangup_cancel_fire; NULL without one. Borrowed from the error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_reason(error: *const hangup_error) -> *const c_char {
     query(std::ptr::null(), || {
@@ -64,10 +63,9 @@ pub unsafe extern "C" fn hangup_error_os_code(error: *const hangup_error) -> i32
     query(0, || Ok(unsafe { hangup_error::borrow(error)? }.os_code().unwrap_or(0)))
 }
 
-/// 1 if sending the same request again can't make the server do it twice: no byte of it went out, or the
-/// method is idempotent (RFC 9110 section 9.2.2) or it has an Idempotency-Key. 0 otherwise. Whether the body can
-/// be sent again is for the caller to know: what came from a reader can't. After a redirect this speaks of the whole
-/// call, from its first URL.
+/// 1 if sending the request again can't make the server perform it twice: no byte of it was sent, or its method is
+/// idempotent (RFC 9110 section 9.2.2), or it has an Idempotency-Key header. 0 otherwise. Whether its body can be sent again
+/// is not considered: a body from a reader can't. After a redirect this is about the whole call, from its first URL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_retry_safe(error: *const hangup_error) -> i32 {
     query(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.retry_safe())))
@@ -85,45 +83,44 @@ pub unsafe extern "C" fn hangup_error_reused(error: *const hangup_error) -> i32 
     query(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.reused())))
 }
 
-/// How much of the request went out: one of HANGUP_SENT_*.
+/// How much of the request was sent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_sent(error: *const hangup_error) -> hangup_sent {
     query(Sent::Nothing.into(), || Ok(unsafe { hangup_error::borrow(error)? }.sent().into()))
 }
 
-/// How many bytes of the request the operating system took: head and body, before TLS.
+/// How many bytes of the request, head and body before TLS, the operating system accepted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_bytes_sent(error: *const hangup_error) -> u64 {
     query(0, || Ok(unsafe { hangup_error::borrow(error)? }.bytes_sent()))
 }
 
-/// 1 if at least one byte of the response had come, else 0.
+/// 1 if at least one byte of the response was received, else 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_response_started(error: *const hangup_error) -> i32 {
     query(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.response_started())))
 }
 
-/// How often the request was sent or tried to be: 1 without a retry (hangup_client_set_retries), 0 if it never came to
-/// that. After redirects this counts the last one's attempts only.
+/// How many times the request was tried: 1 without a retry (hangup_client_set_retries), 0 if it ended before the first
+/// attempt. After a redirect this counts the attempts of the last request.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_attempts(error: *const hangup_error) -> u32 {
     query(0, || Ok(unsafe { hangup_error::borrow(error)? }.attempts()))
 }
 
-/// The HTTP status that a proxy refused with, or of the response that redirects to where can't be followed; 0 if
-/// there was none.
+/// The HTTP status code of the proxy that refused, or of the redirect that is not allowed; 0 for any other error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_status_code(error: *const hangup_error) -> i32 {
     query(0, || Ok(unsafe { hangup_error::borrow(error)? }.status_code().map_or(0, i32::from)))
 }
 
-/// After a hangup_manager_drain that ran out of time: how many connections were left. 0 for any other error.
+/// How many connections were open when hangup_manager_drain timed out; 0 for any other error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_open_connections(error: *const hangup_error) -> u64 {
     query(0, || Ok(unsafe { hangup_error::borrow(error)? }.open_connections()))
 }
 
-/// Frees an error. NULL is a no-op.
+/// Frees an error. NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_free(error: *mut hangup_error) {
     unsafe { hangup_error::free(error) }

@@ -1,4 +1,4 @@
-//! `hangup_events`: what happens to connections, as it happens.
+//! `hangup_events`: a subscription to what happens to connections.
 
 use std::ffi::{CString, c_char};
 use std::mem::offset_of;
@@ -15,13 +15,14 @@ use crate::error::Error;
 use crate::manager::{Event, EventKind, Events, EventsCloser};
 use crate::vocabulary::{Kind, Phase};
 
-/// Somebody who listens to a manager: everything that happens to its connections from the beginning on, in the
-/// order in which it happened, to be read once. Nothing is recorded while nobody listens.
+/// A subscription to a manager's events: everything that happens to its connections from then on, in order. Events are
+/// recorded only while there is a subscription.
 ///
-/// Begins: hangup_manager_events. Can: _next, _origin, _lost, _fd, _close. Ends: hangup_events_free. It keeps the
-/// manager alive. In the child of a fork it answers HANGUP_FORKED: begin a new one there.
-/// Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. _lost, _fd and _close: any thread at any
-/// time.
+/// Create: hangup_manager_events. Use: hangup_events_*. It keeps the manager alive. In the child of a fork its functions
+/// return HANGUP_FORKED.
+/// Free: hangup_events_free.
+/// Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. hangup_events_lost, hangup_events_fd and
+/// hangup_events_close: any thread at any time.
 pub struct hangup_events {
     _opaque: [u8; 0],
 }
@@ -45,27 +46,27 @@ impl Handle for hangup_events {
     const MAGIC: u64 = magic(b"hang-evt");
 }
 
-/// One thing that happened. Begin it with HANGUP_EVENT_INIT; hangup_events_origin gives its origin.
+/// One event. Initialise it with HANGUP_EVENT_INIT. hangup_events_origin returns its origin.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hangup_event {
     /// In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
     pub size: usize,
-    /// Consecutive in a manager: a gap is as many events as were lost.
+    /// Consecutive in a manager: a gap is the number of lost events.
     pub number: u64,
-    /// When: nanoseconds since somebody began to listen to this manager, on a clock that is never set.
+    /// When it happened: nanoseconds since the manager's first subscription, on a monotonic clock.
     pub at_ns: i64,
     /// The connection; 0 if there is none.
     pub connection: u64,
-    /// How long the phase took, in nanoseconds (HANGUP_EVENT_TYPE_PHASE); -1 for all others.
+    /// The duration of the phase in nanoseconds (HANGUP_EVENT_TYPE_PHASE); -1 for all others.
     pub took_ns: i64,
-    /// What happened: one of HANGUP_EVENT_TYPE_*.
+    /// What happened.
     pub what: hangup_event_type,
-    /// Why it was closed (HANGUP_EVENT_TYPE_CLOSED): one of HANGUP_CLOSE_REASON_*; 0 for all others.
+    /// Why it was closed (HANGUP_EVENT_TYPE_CLOSED); 0 for all others.
     pub reason: hangup_close_reason,
-    /// Which phase (HANGUP_EVENT_TYPE_PHASE): one of HANGUP_PHASE_*; HANGUP_PHASE_NONE for all others.
+    /// Which phase (HANGUP_EVENT_TYPE_PHASE); HANGUP_PHASE_NONE for all others.
     pub phase: hangup_phase,
-    /// 0.
+    /// Always 0.
     pub reserved: i32,
 }
 
@@ -74,10 +75,10 @@ unsafe impl Report for hangup_event {
     const FIRST: usize = offset_of!(hangup_event, reserved) + size_of::<i32>();
 }
 
-/// Begins to listen to what happens to the manager's connections. At most `capacity` events wait to be read; then the
-/// oldest are lost. Of several listeners of one manager the largest capacity counts for all.
+/// Subscribes to the manager's events. At most `capacity` unread events are kept; the oldest are lost first. All
+/// subscriptions of a manager share one buffer, of the largest capacity that was requested.
 ///
-/// Fails: HANGUP_INVALID_ARGUMENT for a capacity of 0, HANGUP_SYSTEM without a free descriptor.
+/// Fails: HANGUP_INVALID_ARGUMENT for a capacity of 0; HANGUP_SYSTEM if no descriptor is free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_events(
     manager: *mut hangup_manager,
@@ -98,13 +99,13 @@ pub unsafe extern "C" fn hangup_manager_events(
     })
 }
 
-/// Reads the next event; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
-/// for as long as it takes. `event->size` is sizeof(*event) or 0.
+/// Reads the next event, or waits for one, at most `timeout_ms` milliseconds. 0 does not wait; HANGUP_NO_LIMIT waits without
+/// limit. `event->size` is sizeof(*event) or 0.
 ///
-/// Fails: HANGUP_TIMED_OUT if nothing happened in that time, and no event is lost by that; HANGUP_CLOSED after
-/// hangup_events_close, when all that happened was read; HANGUP_CANCELLED if the
-/// thread's interrupt check ended the wait; HANGUP_INVALID_TIMEOUT for another negative number; HANGUP_INVALID_STATE
-/// while another thread is in it; HANGUP_FORKED in the child of a fork; HANGUP_SYSTEM.
+/// Fails: HANGUP_TIMED_OUT if there was no event in that time; HANGUP_CLOSED after hangup_events_close, when all events were
+/// read; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_INVALID_TIMEOUT for another negative number;
+/// HANGUP_INVALID_STATE while another thread is in this call; HANGUP_FORKED in the child of a fork; HANGUP_SYSTEM. No event is
+/// lost by a failure.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_events_next(
     events: *mut hangup_events,
@@ -130,8 +131,8 @@ pub unsafe extern "C" fn hangup_events_next(
     })
 }
 
-/// The origin of the event that was read last, for example "https://example.org:443"; "" before the first one.
-/// Borrowed until the next hangup_events_next.
+/// The origin of the last event that was read, for example "https://example.org:443"; "" before the first one. Borrowed until
+/// the next call of hangup_events_next.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_events_origin(events: *const hangup_events) -> *const c_char {
     or_default(c"".as_ptr(), || {
@@ -139,22 +140,22 @@ pub unsafe extern "C" fn hangup_events_origin(events: *const hangup_events) -> *
     })
 }
 
-/// How many events were lost because nobody read them in time, up to the last one that was read. 0 for NULL.
+/// How many events were lost before the last one that was read, because they were not read in time. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_events_lost(events: *const hangup_events) -> u64 {
     or_default(0, || Ok(unsafe { hangup_events::borrow(events)? }.lost.load(Ordering::Relaxed)))
 }
 
-/// A descriptor that is readable while there is an event to read, for poll(2), epoll(7) or any event loop. When it
-/// is, call hangup_events_next with 0 until it answers HANGUP_TIMED_OUT. It is to be polled only; it is closed with
-/// the listener. -1 for NULL.
+/// A descriptor that is readable while there is an event to read, for poll(2), epoll(7) or any event loop. When it is, call
+/// hangup_events_next with a timeout of 0 until it returns HANGUP_TIMED_OUT. Only poll it; it is closed with the subscription.
+/// -1 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_events_fd(events: *const hangup_events) -> i32 {
     or_default(-1, || Ok(unsafe { hangup_events::borrow(events)? }.descriptor))
 }
 
-/// Ends a wait in hangup_events_next, and every later one: from now on it answers HANGUP_CLOSED when there is no
-/// more to read. From any thread; never blocks. Twice is once.
+/// Ends the subscription: a wait in hangup_events_next ends, and when all events were read, that function returns
+/// HANGUP_CLOSED. From any thread; never blocks. Can be called again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_events_close(events: *const hangup_events) -> hangup_status {
     status(|| {
@@ -163,14 +164,14 @@ pub unsafe extern "C" fn hangup_events_close(events: *const hangup_events) -> ha
     })
 }
 
-/// Ends the listening. NULL is a no-op. Never blocks.
+/// Frees a subscription. NULL does nothing. Never blocks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_events_free(events: *mut hangup_events) {
     unsafe { hangup_events::free(events) }
 }
 
 impl Listening {
-    /// One thread at a time: the second one is told so, and does not wait.
+    /// Fails while another thread reads events.
     fn lock(&self) -> Result<MutexGuard<'_, Inner>, Error> {
         match self.inner.try_lock() {
             Ok(inner) => Ok(inner),

@@ -1,7 +1,7 @@
-//! The line between C and Rust: every exported function crosses it here.
+//! The border between C and Rust: every exported function crosses it here.
 //!
 //! Pointers become references, text becomes `&str`, errors become a status and a panic
-//! becomes `HANGUP_PANIC`. No other file of the library casts a pointer it was given.
+//! becomes `HANGUP_PANIC`. No other file of the library casts a pointer that C passed.
 
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -79,7 +79,7 @@ pub(super) fn guard(
     status
 }
 
-/// [`guard`] for functions that answer a value: `default` when the handle is NULL or foreign.
+/// [`guard`] for functions that return a value: `default` if the handle is NULL or of another type.
 pub(super) fn or_default<T>(default: T, body: impl FnOnce() -> Result<T, Error>) -> T {
     let _here = Uncancelled::begin();
     query(default, body)
@@ -107,7 +107,7 @@ pub(super) struct Boxed<T> {
 /// A C handle: an opaque pointer that owns one share of a `Target`.
 ///
 /// `Send + Sync` is what makes "any thread" in the header true; the types that are for one
-/// thread at a time guard themselves and answer `HANGUP_INVALID_STATE`.
+/// thread at a time check that themselves and return `HANGUP_INVALID_STATE`.
 pub(super) trait Handle: Sized {
     type Target: Send + Sync + 'static;
     const MAGIC: u64;
@@ -137,7 +137,7 @@ pub(super) trait Handle: Sized {
     }
 
     /// # Safety
-    /// As for [`Handle::borrow`], and nobody uses the handle afterwards.
+    /// As for [`Handle::borrow`], and the handle is not used afterwards.
     unsafe fn free(handle: *mut Self) {
         let _here = Uncancelled::begin();
         let _ = catch_unwind(AssertUnwindSafe(|| {
@@ -156,7 +156,7 @@ pub(super) trait Handle: Sized {
     }
 }
 
-/// The place an answer goes to: checked before the work is done, so that nothing leaks.
+/// The place for an output: checked before the work is done, so that its result can't leak.
 ///
 /// # Safety
 /// `out` is NULL or a place for one `T`.
@@ -256,7 +256,7 @@ pub(super) unsafe fn lend(value: &CStr, size: *mut usize) -> *const c_char {
     value.as_ptr()
 }
 
-/// A count for a caller who may not want it.
+/// Writes a count, unless the caller passed NULL for it.
 ///
 /// # Safety
 /// `place` is NULL or a place for one `size_t`.

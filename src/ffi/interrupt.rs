@@ -1,4 +1,4 @@
-//! Signals while a call blocks: how Ctrl-C gets through.
+//! Interrupt checks: they let signal handlers, such as that of Ctrl-C, end a blocking call.
 
 use std::ffi::c_void;
 
@@ -7,15 +7,15 @@ use super::enums::hangup_status;
 use super::guard::status;
 use crate::threads::set_interrupt_check;
 
-/// Asked on the blocked thread itself when a signal interrupted its wait. 0: go on waiting. Anything else: end the
-/// exchange, which answers HANGUP_CANCELLED with the reason "interrupted". May run the signal handlers of a
-/// language. Must not call hangup on the same request or response.
+/// Called on a blocked thread when a signal interrupted its wait. 0 continues the wait. Anything else ends the exchange with
+/// HANGUP_CANCELLED and the reason "interrupted". It may run the signal handlers of a language. It must not call hangup for the
+/// same request or response.
 pub type hangup_interrupt_check_fn =
     Option<unsafe extern "C-unwind" fn(user_data: *mut c_void) -> i32>;
 
-/// Sets the interrupt check of the calling thread; NULL takes it away. Every blocking call of this thread asks it
-/// when poll(2) was interrupted (EINTR) and, if `tick_ms` is not HANGUP_NO_LIMIT, every `tick_ms` milliseconds, for
-/// signals that were delivered to another thread.
+/// Sets the interrupt check of the calling thread; NULL removes it. Every blocking call of this thread calls it when poll(2)
+/// was interrupted (EINTR) and, if `tick_ms` is not HANGUP_NO_LIMIT, every `tick_ms` milliseconds, for signals that were
+/// delivered to another thread.
 ///
 /// Fails: HANGUP_INVALID_TIMEOUT for a tick of zero or another negative number.
 #[unsafe(no_mangle)]

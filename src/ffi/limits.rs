@@ -11,9 +11,10 @@ use crate::error::Error;
 use crate::manager::Limits;
 use crate::vocabulary::{Kind, Limit};
 
-/// Settings for a new manager.
+/// The limits of a manager that is to be created.
 ///
-/// Begins: hangup_options_new. Can: hangup_options_set_limit. Ends: hangup_options_free; hangup_manager_new only reads it.
+/// Create: hangup_options_new. Use: hangup_options_set_limit, hangup_manager_new. The manager copies them.
+/// Free: hangup_options_free.
 /// Threads: any thread at any time.
 pub struct hangup_options {
     _opaque: [u8; 0],
@@ -24,11 +25,11 @@ impl Handle for hangup_options {
     const MAGIC: u64 = magic(b"hang-opt");
 }
 
-/// Sets one limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. A lowered limit applies to what
-/// is idle at once and to the rest when its exchange ends; a raised one lets in who waits.
+/// Sets a limit, at any time; HANGUP_NO_LIMIT removes it. A lower limit applies to idle connections at once and to the
+/// others when their exchange ends; a higher one lets waiting requests continue.
 ///
-/// Fails: HANGUP_INVALID_ARGUMENT (unknown limit, negative number, 0 where the limit refuses it),
-/// HANGUP_INVALID_TIMEOUT (0 ms).
+/// Fails: HANGUP_INVALID_ARGUMENT for an unknown limit, a negative number, or 0 where the limit refuses it;
+/// HANGUP_INVALID_TIMEOUT for 0 ms.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_set_limit(
     manager: *mut hangup_manager,
@@ -42,7 +43,7 @@ pub unsafe extern "C" fn hangup_manager_set_limit(
     })
 }
 
-/// Tells one limit (HANGUP_LIMIT_*): `value` gets what hangup_manager_set_limit would set; HANGUP_NO_LIMIT is none.
+/// The value of a limit, as hangup_manager_set_limit takes it; HANGUP_NO_LIMIT if there is none.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for an unknown limit.
 #[unsafe(no_mangle)]
@@ -59,7 +60,7 @@ pub unsafe extern "C" fn hangup_manager_limit(
     })
 }
 
-/// Options with the defaults. To be freed with hangup_options_free.
+/// Options with the defaults. Free them with hangup_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_options_new() -> *mut hangup_options {
     or_default(std::ptr::null_mut(), || {
@@ -67,7 +68,7 @@ pub extern "C" fn hangup_options_new() -> *mut hangup_options {
     })
 }
 
-/// Sets one limit, as hangup_manager_set_limit does on a manager.
+/// Sets a limit, as hangup_manager_set_limit does for a manager.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_options_set_limit(
     options: *mut hangup_options,
@@ -85,7 +86,7 @@ pub unsafe extern "C" fn hangup_options_set_limit(
     })
 }
 
-/// Frees options. NULL is a no-op.
+/// Frees options. NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_options_free(options: *mut hangup_options) {
     unsafe { hangup_options::free(options) }
@@ -105,15 +106,12 @@ fn change(limits: &mut Limits, limit: hangup_limit, value: i64) -> Result<(), Er
     let value = match value {
         HANGUP_NO_LIMIT => None,
         value => Some(u64::try_from(value).map_err(|_| {
-            Error::new(
-                Kind::InvalidArgument,
-                "a limit is not negative; HANGUP_NO_LIMIT takes it away",
-            )
+            Error::new(Kind::InvalidArgument, "a limit is not negative; HANGUP_NO_LIMIT removes it")
         })?),
     };
     let limit = limit.get()?;
     if value == Some(0) {
-        zero_ms(limit)?;
+        refuse_zero(limit)?;
     }
     let count = || value.map_or(usize::MAX, |value| usize::try_from(value).unwrap_or(usize::MAX));
     let time = || value.map(Duration::from_millis);
@@ -151,14 +149,24 @@ fn value_of(limits: &Limits, limit: hangup_limit) -> Result<i64, Error> {
     })
 }
 
-/// Refuses a time of zero, in the terms of the header.
-fn zero_ms(limit: Limit) -> Result<(), Error> {
-    let instead = match limit {
-        Limit::IdleMs => "HANGUP_LIMIT_IDLE_TOTAL of 0 keeps no idle connection",
-        Limit::AgeMs => "HANGUP_LIMIT_REQUESTS of 1 closes each connection after one request",
-        Limit::KeepAliveMs => "HANGUP_NO_LIMIT never probes",
+/// Refuses a zero that the limit can't have, with a message that names the alternative in the header's terms.
+fn refuse_zero(limit: Limit) -> Result<(), Error> {
+    let (kind, instead) = match limit {
+        Limit::Requests => (Kind::InvalidArgument, "give 1 or more"),
+        Limit::IdleMs => {
+            (Kind::InvalidTimeout, "HANGUP_LIMIT_IDLE_TOTAL of 0 keeps no idle connection")
+        }
+        Limit::AgeMs => (
+            Kind::InvalidTimeout,
+            "HANGUP_LIMIT_REQUESTS of 1 closes each connection after a request",
+        ),
+        Limit::KeepAliveMs => (Kind::InvalidTimeout, "give at least 1 ms"),
+        // The core refuses those that would let no request pass.
         _ => return Ok(()),
     };
-    let what = format!("a limit of 0 ms is refused: HANGUP_NO_LIMIT removes it; {instead}");
-    Err(Error::new(Kind::InvalidTimeout, what))
+    let name = limit.name();
+    let what = format!(
+        "a limit {name} of 0 is refused: {instead}; HANGUP_NO_LIMIT (None in Python) removes the limit"
+    );
+    Err(Error::new(kind, what))
 }

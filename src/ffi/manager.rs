@@ -1,4 +1,4 @@
-//! `hangup_manager`: the pool, and how connections are closed.
+//! `hangup_manager`: its counters, and the functions that open and close connections.
 
 use std::ffi::c_char;
 use std::mem::offset_of;
@@ -15,11 +15,11 @@ use crate::error::Error;
 use crate::manager::{Limits, Manager};
 use crate::vocabulary::Kind;
 
-/// The pool: every open connection, its limits and its clocks.
+/// A connection manager: its open connections, their limits and their events.
 ///
-/// Begins: hangup_manager_shared (one for the whole process, the default everywhere) or hangup_manager_new.
-/// Can: list, close, count, limit, tell its events, drain. Clients, requests in progress and responses keep it alive.
-/// Ends: hangup_manager_free gives one share back; the last one closes the idle connections.
+/// Create: hangup_manager_new, or hangup_manager_shared for the one of the process, which is the default everywhere.
+/// Use: hangup_manager_*. Clients, requests in progress, responses and event subscriptions keep it alive.
+/// Free: hangup_manager_free. When nothing keeps it alive any more, its idle connections are closed.
 /// Threads: any thread at any time.
 pub struct hangup_manager {
     _opaque: [u8; 0],
@@ -30,13 +30,13 @@ impl Handle for hangup_manager {
     const MAGIC: u64 = magic(b"hang-mgr");
 }
 
-/// Counters of a manager since it began. Begin it with HANGUP_STATS_INIT.
+/// Counters of a manager since its creation. Initialise it with HANGUP_STATS_INIT.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hangup_stats {
     /// In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
     pub size: usize,
-    /// Open now: dialling, in use and idle together.
+    /// Open now: being dialled, in use and idle together.
     pub open: u64,
     /// Being resolved, connected or in a handshake now.
     pub dialling: u64,
@@ -44,25 +44,25 @@ pub struct hangup_stats {
     pub in_use: u64,
     /// Idle now.
     pub idle: u64,
-    /// Opened since the beginning.
+    /// Opened since the manager's creation.
     pub opened: u64,
-    /// Closed since the beginning, for whatever reason.
+    /// Closed since the manager's creation, for any reason.
     pub closed: u64,
-    /// Requests that found an idle connection.
+    /// Requests that used an idle connection.
     pub reused: u64,
     /// Dials that failed, were cancelled or timed out.
     pub dials_failed: u64,
-    /// Idle connections that the look at checkout found dead.
+    /// Idle connections that the check at checkout found unusable.
     pub stale: u64,
     /// Requests waiting for a connection now.
     pub queued: u64,
-    /// Idle connections that the look in the background found closed by the peer, or talking.
+    /// Idle connections that the check in the background found closed by the peer, or with unexpected data.
     pub swept: u64,
     /// Requests that had to wait for a connection.
     pub waited: u64,
-    /// Requests that were refused because the queue was full.
+    /// Requests that were refused because too many were waiting (HANGUP_LIMIT_QUEUE).
     pub refused: u64,
-    /// Requests that were sent again, because a kept connection broke before the response.
+    /// Requests that were sent again because a reused connection broke before the response.
     pub retried: u64,
 }
 
@@ -71,15 +71,15 @@ unsafe impl Report for hangup_stats {
     const FIRST: usize = offset_of!(hangup_stats, retried) + size_of::<u64>();
 }
 
-/// The process's own manager: C, C++ and Python code that names none shares this one.
+/// The manager of the process, which C, C++ and Python code in it shares by default.
 ///
-/// Returns a new share, to be given back with hangup_manager_free; NULL only after a defect in the library.
+/// Returns a handle that must be freed with hangup_manager_free; NULL only after a defect in the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_manager_shared() -> *mut hangup_manager {
     or_default(std::ptr::null_mut(), || Ok(hangup_manager::give(Manager::shared())))
 }
 
-/// A manager of one's own. `options` may be NULL: the defaults.
+/// A new manager. `options` may be NULL for the defaults.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_new(
     options: *const hangup_options,
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn hangup_manager_new(
     })
 }
 
-/// One more share of the same manager; NULL for NULL. To be freed as well.
+/// Another handle for the same manager, which must be freed as well. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_ref(manager: *const hangup_manager) -> *mut hangup_manager {
     or_default(std::ptr::null_mut(), || {
@@ -106,14 +106,13 @@ pub unsafe extern "C" fn hangup_manager_ref(manager: *const hangup_manager) -> *
     })
 }
 
-/// Gives one share back. NULL is a no-op. Never blocks.
+/// Frees a handle. NULL does nothing. Never blocks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_free(manager: *mut hangup_manager) {
     unsafe { hangup_manager::free(manager) }
 }
 
-/// The manager's number. Equal numbers mean the same manager, whoever asks: C, C++, Python or another language
-/// in this process. 0 for NULL.
+/// The number of the manager. Equal numbers are the same manager, in any language of the process. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_id(manager: *const hangup_manager) -> u64 {
     or_default(0, || Ok(unsafe { hangup_manager::borrow(manager)? }.id()))
@@ -148,13 +147,14 @@ pub unsafe extern "C" fn hangup_manager_stats(
     })
 }
 
-/// Dials ahead, in the background, until `wanted` connections to the origin ("https://example.org", the default port
-/// may be left out) are idle, within the limits and with the settings of a new client: only clients that set neither
-/// TLS nor proxy nor local address find them (hangup_client_preconnect is for the others). `begun` may be NULL; it gets
-/// the number of dials that were begun. What becomes of them is seen in the list and in the events.
+/// Opens connections in the background until `wanted` connections to the origin are idle, within the limits. The origin is
+/// for example "https://example.org"; the default port may be omitted. The settings are those of a new client: only clients
+/// that set neither TLS nor proxy nor local address use these connections (otherwise see hangup_client_preconnect). `begun`
+/// may be NULL; it is set to the number of dials that were started. Their outcome is visible in the connection list and in
+/// the events.
 ///
-/// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_ARGUMENT for a proxy of the environment that is none, HANGUP_SHUT_DOWN,
-/// HANGUP_SYSTEM without a thread for any of them.
+/// Fails: HANGUP_INVALID_URL; HANGUP_INVALID_ARGUMENT for an invalid proxy in the environment; HANGUP_SHUT_DOWN;
+/// HANGUP_SYSTEM if no thread could be started for any of them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_preconnect(
     manager: *mut hangup_manager,
@@ -172,10 +172,10 @@ pub unsafe extern "C" fn hangup_manager_preconnect(
     })
 }
 
-/// Closes one connection by its id. HANGUP_CLOSE_MODE_GRACEFUL lets an exchange in progress finish well first; HANGUP_CLOSE_MODE_NOW
-/// ends it with HANGUP_CLOSED.
+/// Closes one connection by its id. HANGUP_CLOSE_MODE_GRACEFUL lets an exchange in progress finish first;
+/// HANGUP_CLOSE_MODE_NOW ends it with HANGUP_CLOSED.
 ///
-/// Fails: HANGUP_NOT_FOUND if no connection with that id is open (ids are never used again).
+/// Fails: HANGUP_NOT_FOUND if no connection with that id is open. Ids are never reused.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_close_connection(
     manager: *mut hangup_manager,
@@ -186,9 +186,9 @@ pub unsafe extern "C" fn hangup_manager_close_connection(
     guard(error, || unsafe { hangup_manager::borrow(manager)? }.close_connection(id, mode.get()?))
 }
 
-/// Closes the connections of one origin ("https://example.org", the default port may be left out).
+/// Closes the connections of one origin, for example "https://example.org"; the default port may be omitted. `closed` may be
+/// NULL; it is set to the number of connections that were closed or, for HANGUP_CLOSE_MODE_GRACEFUL, marked.
 ///
-/// `closed` may be NULL; it gets the number of connections that were closed or, for HANGUP_CLOSE_MODE_GRACEFUL, marked.
 /// Fails: HANGUP_INVALID_URL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_close_origin(
@@ -207,8 +207,8 @@ pub unsafe extern "C" fn hangup_manager_close_origin(
     })
 }
 
-/// Closes the connections that have been idle for at least `idle_for_ms` milliseconds; 0 means every idle one.
-/// Connections in use are not touched. `closed` may be NULL.
+/// Closes the connections that have been idle for at least `idle_for_ms` milliseconds; 0 closes all idle ones. Connections
+/// in use are not affected. `closed` may be NULL; it is set to their number.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for a negative number.
 #[unsafe(no_mangle)]
@@ -231,8 +231,8 @@ pub unsafe extern "C" fn hangup_manager_close_idle(
     })
 }
 
-/// Closes every connection: idle ones at once, those in use as `mode` says. The manager can be used on.
-/// `closed` may be NULL.
+/// Closes every connection: idle ones at once, those in use as `mode` says. The manager can still be used. `closed` may be
+/// NULL; it is set to the number of connections that were closed or marked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_close_all(
     manager: *mut hangup_manager,
@@ -247,9 +247,9 @@ pub unsafe extern "C" fn hangup_manager_close_all(
     })
 }
 
-/// The network is another one now (another Wi-Fi, a VPN, back from sleep): closes what is idle, has what is in use
-/// closed after its exchange, and forgets the addresses that were looked up. `closed` may be NULL; it gets the number
-/// of connections that were closed or marked. Nothing is asked again by itself.
+/// To be called when the machine's network changed (another Wi-Fi, a VPN, wake-up from sleep): closes idle connections,
+/// closes those in use after their exchange, and forgets resolved addresses. `closed` may be NULL; it is set to the number of
+/// connections that were closed or marked. Requests are not retried.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_network_changed(
     manager: *mut hangup_manager,
@@ -262,7 +262,7 @@ pub unsafe extern "C" fn hangup_manager_network_changed(
     })
 }
 
-/// Forgets every address that was looked up: the next dial asks again. Connections are not touched.
+/// Forgets all resolved addresses, so that the next dial resolves again. Connections are not affected.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_clear_addresses(
     manager: *mut hangup_manager,
@@ -273,9 +273,9 @@ pub unsafe extern "C" fn hangup_manager_clear_addresses(
     })
 }
 
-/// Why a connection ended: `reason` gets one of HANGUP_CLOSE_REASON_*. The last 256 that ended are remembered.
+/// Why a connection was closed. The last 256 closed connections are remembered.
 ///
-/// Fails: HANGUP_NOT_FOUND if it is still open, never was, or ended too long ago.
+/// Fails: HANGUP_NOT_FOUND if it is open, never existed, or was closed too long ago.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_close_reason(
     manager: *const hangup_manager,
@@ -293,13 +293,13 @@ pub unsafe extern "C" fn hangup_manager_close_reason(
     })
 }
 
-/// Ends the manager, but lets what runs finish: from now on every request is refused with HANGUP_SHUT_DOWN, those
-/// that wait for a connection too; what is idle is closed at once, the rest when its exchange ends. Blocks this thread
-/// until nothing is open any more, at most `timeout_ms`; HANGUP_NO_LIMIT: for as long as it takes.
+/// Shuts the manager down after the exchanges in progress. From now on every request, also one that waits for a connection,
+/// fails with HANGUP_SHUT_DOWN; idle connections are closed at once, the others when their exchange ends. Blocks this thread
+/// until no connection is open, at most `timeout_ms`; HANGUP_NO_LIMIT waits without limit.
 ///
-/// There is no way back. It can be called again, from any thread; hangup_manager_shutdown ends what is left.
-/// Fails: HANGUP_TIMED_OUT, and hangup_error_open_connections says how many connections are left; HANGUP_INVALID_TIMEOUT for zero
-/// or another negative number; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_SYSTEM.
+/// It can't be undone. It can be called again, from any thread; hangup_manager_shutdown ends the remaining exchanges.
+/// Fails: HANGUP_TIMED_OUT, and hangup_error_open_connections is the number of open connections; HANGUP_INVALID_TIMEOUT for
+/// zero or another negative number; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_SYSTEM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_drain(
     manager: *mut hangup_manager,
@@ -312,8 +312,8 @@ pub unsafe extern "C" fn hangup_manager_drain(
     })
 }
 
-/// Ends the manager now, for good: every exchange ends with HANGUP_SHUT_DOWN, every connection is closed and
-/// every later request is refused. Never blocks. Twice is once.
+/// Shuts the manager down at once, for good: every exchange ends with HANGUP_SHUT_DOWN, every connection is closed, and every
+/// later request fails. Never blocks. Can be called again.
 ///
 /// Shutting down the shared manager is legal, and final for the process.
 #[unsafe(no_mangle)]

@@ -1,4 +1,4 @@
-//! What a call does by itself: redirects, retries, decoding.
+//! `hangup_client`: redirects, retries and content codings.
 
 use std::ffi::c_char;
 
@@ -9,12 +9,13 @@ use super::guard::{Handle, guard, text};
 use crate::error::Error;
 use crate::vocabulary::Kind;
 
-/// How many redirects a call follows. Default 10; 0 hands a redirect out as it is; HANGUP_NO_LIMIT follows any number.
+/// The largest number of redirects that a call follows. Default: 10. With 0 a redirect is returned as the response;
+/// HANGUP_NO_LIMIT follows any number.
 ///
-/// 301, 302 and 303 become GET without a body (HEAD stays HEAD), 307 and 308 repeat method and body. Authorization,
-/// Cookie, Proxy-Authorization, user information of the first URL and what hangup_client_add_sensitive_header names are
-/// dropped for the rest of the call once scheme, host or port changes. Where it can't be followed, the call answers
-/// HANGUP_REDIRECT_REFUSED, and hangup_error_status_code has the redirect's status.
+/// 301, 302 and 303 become GET without a body (HEAD stays HEAD); 307 and 308 repeat method and body. Authorization, Cookie,
+/// Proxy-Authorization, user information of the first URL and headers named by hangup_client_add_sensitive_header are
+/// dropped for the rest of the call once scheme, host or port changes. If the target is not allowed, the call fails with
+/// HANGUP_REDIRECT_REFUSED, and hangup_error_status_code is the redirect's status code.
 /// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_redirects(
@@ -29,13 +30,12 @@ pub unsafe extern "C" fn hangup_client_set_redirects(
     })
 }
 
-/// With 1 (the default), a request that a kept connection lost is sent again by itself; with 0 that is the caller's
-/// to do.
+/// With 1 (the default), a request is sent again if a reused connection breaks before the response; with 0 it fails.
 ///
-/// Only what is safe: the connection had served a request before, the peer closed or reset it before the first byte
-/// of the response, the body can be given again, and either not a byte went out or the method is GET, HEAD, OPTIONS,
-/// TRACE, PUT or DELETE, or there is an Idempotency-Key. After three lost connections a new one is made, and that is
-/// the last try. hangup_response_attempts and hangup_error_attempts count.
+/// A request is sent again only if that is safe: the connection had served a request before, the peer closed or reset it
+/// before the first byte of the response, the body can be repeated, and either no byte was sent, or the method is GET, HEAD,
+/// OPTIONS, TRACE, PUT or DELETE, or there is an Idempotency-Key header. After three broken connections the last attempt uses
+/// a new one. hangup_response_attempts and hangup_error_attempts count the attempts.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_retries(
     client: *mut hangup_client,
@@ -48,8 +48,8 @@ pub unsafe extern "C" fn hangup_client_set_retries(
     })
 }
 
-/// Names a header that a redirect to another origin must not take along, whether a request or the client's defaults
-/// have it. May be called for several names.
+/// Names a header that is dropped when a redirect leads to another origin, whether it is the request's or the client's. Can
+/// be called for several names.
 ///
 /// Fails: HANGUP_INVALID_HEADER.
 #[unsafe(no_mangle)]
@@ -64,11 +64,11 @@ pub unsafe extern "C" fn hangup_client_add_sensitive_header(
     })
 }
 
-/// With 1, asks for gzip and deflate and decodes such bodies; 0 is the default.
+/// With 1, requests accept gzip and deflate, and such bodies are decoded. 0 is the default.
 ///
-/// Headers stay as they came, Content-Encoding and Content-Length included; bounds count decoded bytes. A body in any
-/// other coding is handed out as it is. Nothing is asked for if the request (or the client's defaults) has an
-/// Accept-Encoding or a Range header of its own.
+/// Headers are not changed, Content-Encoding and Content-Length included. Size limits count decoded bytes. A body in any other
+/// coding is returned as it is. Accept-Encoding is not sent if the request, or the client's defaults, have an Accept-Encoding
+/// or a Range header.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_decode(
     client: *mut hangup_client,
@@ -81,12 +81,12 @@ pub unsafe extern "C" fn hangup_client_set_decode(
     })
 }
 
-/// How many content codings, one over the other, a decoded body may have; 2 is the default. A response with more fails
-/// with HANGUP_PROTOCOL: each coding multiplies by about a thousand what a byte of the peer can cost. HANGUP_NO_LIMIT
+/// The largest number of content codings, applied one over the other, of a decoded body. Default: 2. A response with more
+/// fails with HANGUP_PROTOCOL, because each coding can multiply the size of the body by about a thousand. HANGUP_NO_LIMIT
 /// allows any number.
 ///
-/// Whatever the number: a body of which much decodes to next to nothing, such as a row of empty gzip members, fails
-/// with HANGUP_PROTOCOL, and a cancel, a close, a shutdown and the total limit end the decoding.
+/// With any number, a body that is long but decodes to almost nothing, such as a series of empty gzip members, fails with
+/// HANGUP_PROTOCOL, and a cancel, a close, a shutdown and the total timeout end the decoding.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for 0 or another negative number.
 #[unsafe(no_mangle)]

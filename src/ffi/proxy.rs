@@ -1,4 +1,4 @@
-//! The way to an origin: through which proxy, and from which address.
+//! `hangup_client`: proxies and the local address.
 
 use std::ffi::c_char;
 use std::net::IpAddr;
@@ -10,13 +10,12 @@ use super::guard::{Handle, guard, text};
 use crate::error::Error;
 use crate::vocabulary::Kind;
 
-/// Sends every request through this proxy: "[scheme://][user:password@]host[:port]" with a scheme of http (the
-/// default), https, socks5 or socks5h. NULL: through none. A new client does what the environment says, as after
-/// hangup_client_set_proxy_from_env.
+/// Sends every request through this proxy: "[scheme://][user:password@]host[:port]" with the scheme http (the default),
+/// https, socks5 or socks5h. NULL uses no proxy. By default the environment decides (hangup_client_set_proxy_from_env).
 ///
-/// Connections through different proxies, or with different credentials, are never mixed up.
-/// Fails: HANGUP_INVALID_ARGUMENT if that is no proxy. A request answers HANGUP_PROXY_FAILED if the proxy refuses it,
-/// and hangup_error_status_code has what it said.
+/// Connections through different proxies, or with different credentials, are never mixed.
+/// Fails: HANGUP_INVALID_ARGUMENT for an invalid proxy. If the proxy refuses a request, that fails with
+/// HANGUP_PROXY_FAILED, and hangup_error_status_code is the proxy's status code.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_proxy(
     client: *mut hangup_client,
@@ -29,8 +28,8 @@ pub unsafe extern "C" fn hangup_client_set_proxy(
     })
 }
 
-/// Does what the environment says now: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, each in lower or upper
-/// case (`HTTP_PROXY` counts only outside of CGI). The default.
+/// Takes the proxies from the environment as it is now: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, each in
+/// lower or upper case (`HTTP_PROXY` is ignored in CGI). The default.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_proxy_from_env(
     client: *mut hangup_client,
@@ -42,11 +41,11 @@ pub unsafe extern "C" fn hangup_client_set_proxy_from_env(
     })
 }
 
-/// Reaches these hosts without a proxy, separated by commas: "example.org" (itself and all below it), addresses,
-/// networks such as "10.0.0.0/8", each with ":port" if only that port is meant; "*" for all; "" for none. In place of
-/// the environment's `no_proxy`.
+/// The hosts that are reached without a proxy, separated by commas: "example.org" (with its subdomains), addresses, networks
+/// such as "10.0.0.0/8", each with ":port" if it applies to that port only; "*" for all, "" for none. Replaces `no_proxy` of
+/// the environment.
 ///
-/// Fails: HANGUP_INVALID_ARGUMENT for what is none of these.
+/// Fails: HANGUP_INVALID_ARGUMENT for anything else.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_no_proxy(
     client: *mut hangup_client,
@@ -59,11 +58,11 @@ pub unsafe extern "C" fn hangup_client_set_no_proxy(
     })
 }
 
-/// Connects from this address of the machine, for example "192.0.2.7" or "2001:db8::7"; NULL leaves it to the system,
-/// which is the default.
+/// Connects from this address of the machine, for example "192.0.2.7" or "2001:db8::7". NULL, the default, lets the system
+/// choose.
 ///
-/// Fails: HANGUP_INVALID_ARGUMENT if that is no address. A request answers HANGUP_CONNECT_FAILED if the machine does
-/// not have it.
+/// Fails: HANGUP_INVALID_ARGUMENT for an invalid address. If the machine does not have the address, a request fails with
+/// HANGUP_CONNECT_FAILED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_local_address(
     client: *mut hangup_client,

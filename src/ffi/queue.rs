@@ -1,4 +1,4 @@
-//! `hangup_queue`: thousands of requests from one thread, and what became of each.
+//! `hangup_queue`: submitting requests and reads, and taking their completions.
 
 use std::mem::offset_of;
 use std::sync::{Arc, Weak};
@@ -17,14 +17,13 @@ use crate::response::{Piece, Response};
 use crate::threads::set_io_threads;
 use crate::vocabulary::{CompletionType, Kind};
 
-/// A completion queue: where the outcomes of submitted requests and reads arrive, each exactly once, in the order in
-/// which they became known.
+/// A completion queue: the outcomes of submitted requests and reads arrive in it, each exactly once, in the order in which
+/// they ended.
 ///
-/// Begins: hangup_queue_new. Can: _fd, _next, _close; be given to hangup_client_submit and hangup_response_submit_read,
-/// for as many as you like. Ends: hangup_queue_free; what is under way then goes on until it is over (fire its cancel
-/// tokens to end it), and what it brings is closed. In the child of a fork it answers HANGUP_FORKED: make a new one
-/// there.
-/// Threads: any thread at any time; many may wait at once, and each completion goes to one of them.
+/// Create: hangup_queue_new. Use: hangup_client_submit, hangup_response_submit_read, hangup_queue_next. In the child of a
+/// fork its functions return HANGUP_FORKED.
+/// Free: hangup_queue_free. Work in progress goes on (fire its cancel token to end it), and its responses are closed.
+/// Threads: any thread at any time. Several threads can wait at once; each completion goes to one of them.
 pub struct hangup_queue {
     _opaque: [u8; 0],
 }
@@ -52,26 +51,26 @@ struct Returning {
     piece: Option<Piece>,
 }
 
-/// One outcome. Begin it with HANGUP_COMPLETION_INIT.
+/// One completion. Initialise it with HANGUP_COMPLETION_INIT.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hangup_completion {
     /// In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
     pub size: usize,
-    /// What was given when it was submitted.
+    /// The tag that was passed when it was submitted.
     pub tag: u64,
-    /// The response of a request that went well: yours, to be freed. NULL for all others.
+    /// The response of a request that succeeded, which the caller must free; else NULL.
     pub response: *mut hangup_response,
-    /// What went wrong: yours, to be freed. NULL if `status` is HANGUP_OK.
+    /// The error, which the caller must free; NULL if `status` is HANGUP_OK.
     pub error: *mut hangup_error,
-    /// The piece that was read, or the whole body if the request asked for it (hangup_request_set_buffer_body): borrowed from the
-    /// response until its next read or its end. NULL if there are no bytes.
+    /// The piece that was read, or the whole body if the request asked for it (hangup_request_set_buffer_body). Borrowed from the
+    /// response until its next read or until it is freed. NULL if there are no bytes.
     pub data: *const u8,
-    /// How many bytes these are. 0 of a read that went well is the end of the body.
+    /// The number of bytes at `data`. 0 for a read that succeeded is the end of the body.
     pub data_size: usize,
-    /// What was completed: one of HANGUP_COMPLETION_TYPE_*.
+    /// What the completion is about.
     pub what: hangup_completion_type,
-    /// How it ended: one of `hangup_status`.
+    /// The outcome of the request or read.
     pub status: hangup_status,
 }
 
@@ -80,7 +79,7 @@ unsafe impl Report for hangup_completion {
     const FIRST: usize = offset_of!(hangup_completion, status) + size_of::<i32>();
 }
 
-/// A queue. To be freed with hangup_queue_free. NULL only if the process has no free descriptor.
+/// A new queue. Free it with hangup_queue_free. NULL only if the process has no free descriptor.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_queue_new() -> *mut hangup_queue {
     or_default(std::ptr::null_mut(), || {
@@ -91,28 +90,27 @@ pub extern "C" fn hangup_queue_new() -> *mut hangup_queue {
     })
 }
 
-/// A descriptor that is readable while there is a completion to take, and after hangup_queue_close: for poll(2),
-/// epoll(7) or any event loop. It is never readable for nothing; what completes together makes it readable once, which
-/// may be a moment after the first of them can be taken. When it is, call hangup_queue_next with 0 until it answers
-/// HANGUP_TIMED_OUT. It is to be polled only; it is closed with the queue. -1 for NULL.
+/// A descriptor that is readable while there is a completion to take, and after hangup_queue_close: for poll(2), epoll(7) or
+/// any event loop. It is not readable without a reason. Several completions can make it readable once, a moment after the
+/// first of them can be taken. When it is readable, call hangup_queue_next with a timeout of 0 until it returns
+/// HANGUP_TIMED_OUT. Only poll it; it is closed with the queue. -1 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_queue_fd(queue: *const hangup_queue) -> i32 {
     or_default(-1, || Ok(unsafe { hangup_queue::borrow(queue)? }.descriptor()))
 }
 
-/// Takes the oldest completion; waits for one, at most `timeout_ms` milliseconds. 0 does not wait, HANGUP_NO_LIMIT waits
-/// for as long as it takes. `completion->size` is sizeof(*completion) or 0. Its `response` and `error` are the caller's
-/// from then on.
+/// Takes the oldest completion, or waits for one, at most `timeout_ms` milliseconds. 0 does not wait; HANGUP_NO_LIMIT waits
+/// without limit. `completion->size` is sizeof(*completion) or 0. The caller must free its `response` and `error`.
 ///
-/// The status of this call says whether a completion was taken; how that ended stands in `completion->status`.
+/// The status that this function returns says whether a completion was taken; `completion->status` is the outcome of what was
+/// submitted.
 ///
-/// The wait is one in poll(2), and the work is done by the library's threads; hangup_queue_set_caller_runs has the waiting
-/// thread do it.
+/// The thread waits in poll(2), and threads of the library do the work, unless hangup_queue_set_caller_runs changes that.
 ///
-/// Fails: HANGUP_TIMED_OUT if nothing came in that time, and nothing is lost by that; HANGUP_CLOSED after
-/// hangup_queue_close, when all that came was taken; HANGUP_CANCELLED if the thread's interrupt check ended the wait;
-/// HANGUP_INVALID_TIMEOUT for another negative number; HANGUP_INVALID_ARGUMENT for a structure that is too small to hold
-/// it, and nothing is taken then; HANGUP_FORKED in the child of a fork; HANGUP_SYSTEM.
+/// Fails: HANGUP_TIMED_OUT if there was no completion in that time; HANGUP_CLOSED after hangup_queue_close, when all
+/// completions were taken; HANGUP_CANCELLED if the thread's interrupt check ended the wait; HANGUP_INVALID_TIMEOUT for another
+/// negative number; HANGUP_INVALID_ARGUMENT for a structure that is too small; HANGUP_FORKED in the child of a fork;
+/// HANGUP_SYSTEM. No completion is lost by a failure.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_queue_next(
     queue: *mut hangup_queue,
@@ -137,16 +135,15 @@ pub unsafe extern "C" fn hangup_queue_next(
     })
 }
 
-/// With 1, a thread that waits in hangup_queue_next for this queue may do the work itself meanwhile, which spares waking
-/// it for each completion; 0 is the default.
+/// With 1, a thread that waits in hangup_queue_next for this queue may do the work itself, which saves waking it for each
+/// completion. 0 is the default.
 ///
-/// It does the work if it is the only one to wait for what is under way in the process, and hangup_set_io_threads was not
-/// called. When it is away with a completion for more than one to four milliseconds, the library's thread goes on.
+/// It does the work if no other thread of the process waits for submitted work and hangup_set_io_threads was not called. If it
+/// stays away for more than one to four milliseconds after taking a completion, a thread of the library continues the work.
 ///
-/// That work runs on stacks of its own (256 KiB each), and signals are not held back. Leave it at 0 in a program with a
-/// signal handler that looks at the stack of the thread that it interrupts, or uses much of it without SA_ONSTACK:
-/// garbage collectors that stop threads by a signal are among these (D, Boehm's, which Guile has, SBCL), and some
-/// profilers.
+/// The work runs on separate stacks (256 KiB each), and signals are not blocked meanwhile. Leave it at 0 in a program with a
+/// signal handler that inspects the stack of the interrupted thread, or needs much of it without SA_ONSTACK. Garbage
+/// collectors that stop threads by a signal (D, Boehm's in Guile, SBCL) and some profilers do this.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_queue_set_caller_runs(
     queue: *const hangup_queue,
@@ -159,9 +156,9 @@ pub unsafe extern "C" fn hangup_queue_set_caller_runs(
     })
 }
 
-/// Ends a wait in hangup_queue_next, and every later one: from now on it answers HANGUP_CLOSED when there is no more to
-/// take, and nothing more can be submitted to it. What is under way still arrives. From any thread; never blocks. Twice
-/// is once.
+/// Closes the queue: a wait in hangup_queue_next ends, nothing more can be submitted to it, and when all completions were
+/// taken, that function returns HANGUP_CLOSED. Work in progress still arrives. From any thread; never blocks. Can be called
+/// again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_queue_close(queue: *const hangup_queue) -> hangup_status {
     status(|| {
@@ -170,24 +167,24 @@ pub unsafe extern "C" fn hangup_queue_close(queue: *const hangup_queue) -> hangu
     })
 }
 
-/// Frees a queue. What is under way is not cancelled; responses that nobody can take any more are closed. NULL is a
-/// no-op. Never blocks.
+/// Frees a queue. Work in progress is not cancelled; responses that can't be taken any more are closed. NULL does nothing.
+/// Never blocks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_queue_free(queue: *mut hangup_queue) {
     unsafe { hangup_queue::free(queue) }
 }
 
-/// Sends a request in the background, as hangup_client_send does, with the client's settings as they are now. The
-/// outcome arrives at the queue as HANGUP_COMPLETION_TYPE_RESPONSE with this tag: at the response head, or with the body's
-/// last byte if the request says so (hangup_request_set_buffer_body). HANGUP_OK means that there will be exactly one completion,
-/// whatever happens, a cancel or a shutdown included; any other status means that there will be none.
+/// Sends a request in the background, as hangup_client_send does, with the client's settings as they are now. The outcome
+/// arrives in the queue as HANGUP_COMPLETION_TYPE_RESPONSE with this tag: after the response head, or after the last byte of the
+/// body if the request asked for that (hangup_request_set_buffer_body). HANGUP_OK means that there will be exactly one
+/// completion, also after a cancel or a shutdown; any other status means that there will be none.
 ///
-/// Never blocks. Client, request and queue can be used and freed at once; the request can be changed and submitted
-/// again, but for a body that comes from a reader, which is sent once. That reader may block without holding up anybody
-/// else: it has a thread of its own meanwhile. If the system makes none, the outcome is HANGUP_SYSTEM.
+/// Never blocks. Client, request and queue can be used and freed at once. The request can be changed and submitted again,
+/// unless its body comes from a reader, which is sent once. Such a reader may block without delaying other requests: it runs
+/// on a thread of its own. If that can't be started, the outcome is HANGUP_SYSTEM.
 ///
-/// Fails: HANGUP_INVALID_STATE for such a body, or while another thread uses the request; HANGUP_CLOSED for a queue that
-/// was closed; HANGUP_FORKED for a queue of the parent process. All else arrives at the queue.
+/// Fails: HANGUP_INVALID_STATE for a body that was sent already, or while another thread uses the request; HANGUP_CLOSED for a
+/// closed queue; HANGUP_FORKED for a queue of the parent process. All other failures arrive in the queue.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_submit(
     client: *mut hangup_client,
@@ -208,18 +205,18 @@ pub unsafe extern "C" fn hangup_client_submit(
     })
 }
 
-/// Reads a piece of the body in the background. The outcome arrives at the queue as HANGUP_COMPLETION_TYPE_READ with this
-/// tag: at least one byte, at most `at_most` and at most 65,536, in `data`; or no bytes, which is the end.
+/// Reads a piece of the body in the background. The outcome arrives in the queue as HANGUP_COMPLETION_TYPE_READ with this tag:
+/// at least one byte, at most `at_most` and at most 65,536, in `data`; no bytes at the end of the body.
 ///
-/// Until that completion was taken from the queue the read is under way: other reads of the response answer
-/// HANGUP_INVALID_STATE. hangup_response_close and hangup_response_free end it; its completion then is HANGUP_CLOSED,
-/// unless it had failed before. HANGUP_OK means exactly one completion; any other status means none.
+/// The read is in progress until its completion was taken from the queue; until then other reads of the response return
+/// HANGUP_INVALID_STATE. hangup_response_close and hangup_response_free end it; its completion is then HANGUP_CLOSED, unless
+/// it had failed before. HANGUP_OK means that there will be exactly one completion; any other status means none.
 ///
-/// Never blocks. Whoever takes that completion uses the response: it must not be freed by another thread meanwhile.
+/// Never blocks. Taking the completion uses the response: another thread must not free that meanwhile.
 ///
-/// Fails: HANGUP_INVALID_STATE while another read is under way, or after the response was closed;
-/// HANGUP_INVALID_ARGUMENT for 0 bytes; HANGUP_CLOSED for a queue that was closed; HANGUP_FORKED for what is the parent
-/// process's. All else arrives at the queue.
+/// Fails: HANGUP_INVALID_STATE while another read is in progress, or after the response was closed; HANGUP_INVALID_ARGUMENT
+/// for 0 bytes; HANGUP_CLOSED for a closed queue; HANGUP_FORKED for a queue or response of the parent process. All other
+/// failures arrive in the queue.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_submit_read(
     response: *mut hangup_response,
@@ -239,10 +236,10 @@ pub unsafe extern "C" fn hangup_response_submit_read(
     })
 }
 
-/// How many threads of the library do what is submitted, in the whole process: 1 to 64. One is enough for thousands of
-/// requests, unless their TLS or decoding keeps it busy. Default one. From this call on, 1 included, no waiting thread does
-/// the work (hangup_queue_set_caller_runs). The number applies to what is submitted from then on: surplus threads end, with
-/// their descriptors, as soon as what they have under way has ended.
+/// The number of threads of the library that do submitted work, in the whole process: 1 to 64. Default: 1, which is enough for
+/// thousands of requests unless their TLS or decoding keeps it busy. After this call, also with 1, waiting threads never do
+/// the work (hangup_queue_set_caller_runs). The number applies to what is submitted later: surplus threads end when their
+/// work has ended.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]

@@ -1,4 +1,4 @@
-//! `hangup_request`: one request, being put together.
+//! `hangup_request`: its headers, body and settings.
 
 use std::ffi::{CString, c_char, c_void};
 use std::io::{self, Read};
@@ -18,8 +18,9 @@ use crate::vocabulary::Kind;
 
 /// One request.
 ///
-/// Begins: hangup_request_new, hangup_request_copy. Can: be given headers, a body, limits, a connection mode
-/// and a cancel token; be sent or submitted, more than once. Ends: hangup_request_free.
+/// Create: hangup_request_new, hangup_request_copy. Use: hangup_request_set_*, hangup_client_send, hangup_client_submit. It
+/// can be sent more than once.
+/// Free: hangup_request_free.
 /// Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE.
 pub struct hangup_request {
     _opaque: [u8; 0],
@@ -30,24 +31,23 @@ impl Handle for hangup_request {
     const MAGIC: u64 = magic(b"hang-req");
 }
 
-/// Reads a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end,
-/// or a negative number to end the exchange with HANGUP_BODY_FAILED.
+/// Reads a piece of a request's body: writes at most `room` bytes to `into` and returns how many; 0 at the end; a negative
+/// number ends the exchange with HANGUP_BODY_FAILED.
 ///
-/// Called on the thread that sends the request, without any lock held; it may block and it may call hangup. Of a request
-/// that was submitted (hangup_client_submit) on threads of the library's: not always the same one, and never two at once.
+/// It is called with no lock held; it may block, and it may call hangup. For hangup_client_send it is called on the thread
+/// that sends. For hangup_client_submit it is called on threads of the library: not always the same one, never two at once.
 ///
-/// A submitted request does not wait for a call that is under way when a limit, a cancel, a close or a shutdown ends it:
-/// it completes at once, and what the call returns later is dropped. A blocking hangup_client_send returns when
-/// the call has returned.
+/// When a timeout, a cancel, a close or a shutdown ends a submitted request, that completes at once: it does not wait for a
+/// running callback, whose result is dropped. A blocking hangup_client_send returns after the callback has returned.
 pub type hangup_body_read_fn =
     Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
 
-/// Ends a body reader, or a body that is borrowed: called exactly once, when the body was sent, failed or is no longer
-/// needed, also when the call that took it failed. May run on any thread, and after the request has completed if a
-/// call of hangup_body_read_fn was under way at its end: it runs when that has returned. May be NULL.
+/// Called exactly once with the body's `user_data`, when the body was sent, failed or is no longer needed; also when the
+/// function that set the body failed. It may run on any thread. If the request completes while a hangup_body_read_fn is
+/// running, it is called after that has returned. It may be NULL.
 pub type hangup_body_end_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
 
-/// A request. The URL is http or https, absolute; a fragment is not sent, user information becomes Basic
+/// A new request. The URL is absolute, http or https; its fragment is not sent, its user information becomes Basic
 /// credentials. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
 ///
 /// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
@@ -66,10 +66,9 @@ pub unsafe extern "C" fn hangup_request_new(
     })
 }
 
-/// A copy that can be changed on its own. It shares the cancel token. A body that comes from a reader can't be
-/// copied.
+/// A copy that can be changed independently. It shares the cancel token.
 ///
-/// Fails: HANGUP_INVALID_STATE for such a body.
+/// Fails: HANGUP_INVALID_STATE for a body from a reader, which can't be copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_copy(
     request: *const hangup_request,
@@ -85,14 +84,14 @@ pub unsafe extern "C" fn hangup_request_copy(
     })
 }
 
-/// Frees a request. NULL is a no-op.
+/// Frees a request. NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_free(request: *mut hangup_request) {
     unsafe { hangup_request::free(request) }
 }
 
-/// Adds a header. A name may be added several times. Host, Content-Length, Transfer-Encoding and Connection are
-/// the library's own: a value that contradicts them is refused; "Connection: close" is HANGUP_CONNECTION_MODE_CLOSE_AFTER.
+/// Adds a header. A name can be added several times. Host, Content-Length, Transfer-Encoding and Connection are sent by the
+/// library: a value that contradicts them is refused. For "Connection: close" use HANGUP_CONNECTION_MODE_CLOSE_AFTER.
 ///
 /// Fails: HANGUP_INVALID_HEADER.
 #[unsafe(no_mangle)]
@@ -109,7 +108,7 @@ pub unsafe extern "C" fn hangup_request_add_header(
     })
 }
 
-/// The body, copied. (NULL, 0) is an empty body.
+/// Sets the body to a copy of these bytes. (NULL, 0) is an empty body.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_set_body(
     request: *mut hangup_request,
@@ -125,9 +124,9 @@ pub unsafe extern "C" fn hangup_request_set_body(
     })
 }
 
-/// The body, borrowed: `size` bytes at `data`, which must stay and must not change until `end` is called with
-/// `user_data`. That is exactly once, when neither a request nor an exchange needs them any more, also when this call
-/// fails. Clones of the request share them.
+/// Sets the body to `size` bytes at `data` without copying them. They must not change until `end` is called with `user_data`.
+/// That happens exactly once, when no request and no exchange needs them any more, also when this call fails. Copies of the
+/// request share them.
 ///
 /// Fails: HANGUP_NULL.
 #[unsafe(no_mangle)]
@@ -149,11 +148,11 @@ pub unsafe extern "C" fn hangup_request_set_body_borrowed(
     })
 }
 
-/// The body from a regular file, which is opened and read when the request is sent: what reading it gives. It is sent
-/// with its length, or chunked if its size is not to be trusted, as in /proc. A file that grows or shrinks while it is
-/// sent fails the exchange with HANGUP_BODY_FAILED; it is never cut off.
+/// Sets the body to the contents of a regular file, which is opened and read when the request is sent. It is sent with its
+/// length, or chunked if the file's size can't be relied on, as in /proc. If the file grows or shrinks during the exchange, that
+/// fails with HANGUP_BODY_FAILED.
 ///
-/// Fails: HANGUP_SYSTEM if it can't be opened or is no regular file, such as a FIFO, for whose writer this does not wait.
+/// Fails: HANGUP_SYSTEM if it can't be opened or is not a regular file, such as a FIFO; a FIFO is not waited for.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_set_body_file(
     request: *mut hangup_request,
@@ -168,11 +167,11 @@ pub unsafe extern "C" fn hangup_request_set_body_file(
     })
 }
 
-/// The body from a function of the caller's. `length` is what it will give, or HANGUP_NO_LIMIT if that is not
-/// known (it is then sent chunked, RFC 9112 section 7.1). Giving less than `length` fails the exchange.
-/// `end` is called exactly once, also when this call fails.
+/// Sets the body to what a callback returns. `length` is the number of bytes, or HANGUP_NO_LIMIT if it is not known; the body
+/// is then sent chunked (RFC 9112 section 7.1). If the callback returns fewer bytes, the exchange fails. `end` is called
+/// exactly once, also when this call fails.
 ///
-/// Fails: HANGUP_NULL, HANGUP_INVALID_ARGUMENT for another negative length.
+/// Fails: HANGUP_NULL; HANGUP_INVALID_ARGUMENT for another negative length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_set_body_reader(
     request: *mut hangup_request,
@@ -200,9 +199,9 @@ pub unsafe extern "C" fn hangup_request_set_body_reader(
     })
 }
 
-/// Sets a limit of this request (HANGUP_TIMEOUT_TOTAL to _READ) in milliseconds; HANGUP_NO_LIMIT takes it away.
+/// Sets a timeout of this request (HANGUP_TIMEOUT_TOTAL to HANGUP_TIMEOUT_READ) in milliseconds; HANGUP_NO_LIMIT removes it.
 ///
-/// Fails: HANGUP_INVALID_TIMEOUT for zero or less, HANGUP_INVALID_ARGUMENT for an unknown clock.
+/// Fails: HANGUP_INVALID_TIMEOUT for zero or another negative number; HANGUP_INVALID_ARGUMENT for another timeout.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_set_timeout(
     request: *mut hangup_request,
@@ -216,11 +215,11 @@ pub unsafe extern "C" fn hangup_request_set_timeout(
     })
 }
 
-/// Ends the exchange with HANGUP_TIMED_OUT (limit HANGUP_TIMEOUT_MIN_RATE) when the body comes slower than
-/// `bytes_per_second` over a window of `window_ms` milliseconds of waiting. Time that the caller does not spend
-/// in a read does not count. HANGUP_NO_LIMIT as rate takes it away; that is the default.
+/// Ends the exchange with HANGUP_TIMED_OUT (timeout HANGUP_TIMEOUT_MIN_RATE) when the body arrives more slowly than
+/// `bytes_per_second` over `window_ms` milliseconds of waiting. Time outside of reads does not count. HANGUP_NO_LIMIT as rate,
+/// the default, removes it.
 ///
-/// Fails: HANGUP_INVALID_ARGUMENT for a rate of zero, HANGUP_INVALID_TIMEOUT for a window of zero or less.
+/// Fails: HANGUP_INVALID_ARGUMENT for a rate of zero; HANGUP_INVALID_TIMEOUT for a window of zero or less.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_set_min_rate(
     request: *mut hangup_request,
@@ -244,7 +243,7 @@ pub unsafe extern "C" fn hangup_request_set_min_rate(
     })
 }
 
-/// How long the connection shall live: one of HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER, HANGUP_CONNECTION_MODE_FRESH.
+/// How long the connection lives.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
@@ -260,7 +259,8 @@ pub unsafe extern "C" fn hangup_request_set_connection_mode(
     })
 }
 
-/// Whether what a kept connection lost is sent again: 1 or 0, whatever the client says (hangup_client_set_retries).
+/// Whether the request is sent again if a reused connection breaks before the response: 1 or 0. Overrides
+/// hangup_client_set_retries.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_set_retries(
     request: *mut hangup_request,
@@ -274,8 +274,8 @@ pub unsafe extern "C" fn hangup_request_set_retries(
     })
 }
 
-/// How many redirects are followed, whatever the client says (hangup_client_set_redirects). 0 hands a redirect out as it
-/// is; HANGUP_NO_LIMIT follows any number.
+/// The largest number of redirects that are followed. Overrides hangup_client_set_redirects. With 0 a redirect is returned as
+/// the response; HANGUP_NO_LIMIT follows any number.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
 #[unsafe(no_mangle)]
@@ -291,11 +291,10 @@ pub unsafe extern "C" fn hangup_request_set_redirects(
     })
 }
 
-/// Asks for the whole body, of at most `at_most` bytes: the call ends with the body's last byte instead of the head,
-/// and whatever reads the body then does not wait. HANGUP_NO_LIMIT goes back to ending at the head; that is the
-/// default.
+/// Waits for the whole body, of at most `at_most` bytes: the call returns after the last byte of the body instead of after
+/// the head, and reading the body does not wait. HANGUP_NO_LIMIT, the default, returns after the head.
 ///
-/// A body that is larger fails the call with HANGUP_TOO_LARGE and closes the connection. 0 allows no byte of body.
+/// A larger body fails the call with HANGUP_TOO_LARGE and closes the connection. 0 allows only an empty body.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
 #[unsafe(no_mangle)]
@@ -320,8 +319,8 @@ pub unsafe extern "C" fn hangup_request_set_buffer_body(
     })
 }
 
-/// Gives the request a cancel token: firing it ends the exchange, its body included. The request keeps a share.
-/// NULL as token takes it away.
+/// Sets the cancel token: firing it ends the exchange, its body included. The request keeps its own handle of the token. NULL
+/// removes it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_set_cancel(
     request: *mut hangup_request,
@@ -339,7 +338,7 @@ pub unsafe extern "C" fn hangup_request_set_cancel(
     })
 }
 
-/// The method, as it will be sent. Borrowed until the request is changed or freed. "" for NULL.
+/// The method. Borrowed until the request is changed or freed. "" for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_method(request: *const hangup_request) -> *const c_char {
     or_default(c"".as_ptr(), || {
@@ -376,15 +375,14 @@ impl Deref for RequestHandle {
     }
 }
 
-/// One thread at a time: the second one is told so, and does not wait.
+/// Fails while another thread uses the request.
 pub(super) fn lock(request: &Mutex<Request>) -> Result<MutexGuard<'_, Request>, Error> {
     match request.try_lock() {
         Ok(request) => Ok(request),
         // A request is a value: whatever a panic left is a request.
         Err(TryLockError::Poisoned(request)) => Ok(request.into_inner()),
         Err(TryLockError::WouldBlock) => {
-            let what =
-                "this request is used by another thread right now; clone it for a second one";
+            let what = "this request is used by another thread right now; copy it for a second one";
             Err(Error::new(Kind::InvalidState, what))
         }
     }
@@ -433,7 +431,7 @@ impl Read for ForeignBody {
                 let what = format!("the body reader says it wrote {got} bytes into {}", into.len());
                 Err(io::Error::other(what))
             }
-            Err(_) => Err(io::Error::other(format!("the body reader answered {got}"))),
+            Err(_) => Err(io::Error::other(format!("the body reader returned {got}"))),
         }
     }
 }
@@ -442,7 +440,7 @@ impl Drop for End {
     fn drop(&mut self) {
         if let Some(end) = self.end {
             // SAFETY: once, by `Drop`; `user_data` is the caller's own.
-            // What it throws has nowhere to go.
+            // There is no call to report an exception to.
             let _ = callback::call(|| unsafe { end(self.user_data) });
         }
     }

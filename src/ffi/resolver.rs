@@ -1,4 +1,4 @@
-//! Names to addresses: by hand, or by a function of the caller's.
+//! Name resolution of a manager: fixed addresses, and resolvers of the caller.
 
 use std::ffi::{CString, c_char, c_void};
 use std::net::IpAddr;
@@ -13,9 +13,10 @@ use super::proxy::address_of;
 use crate::manager::Resolve;
 use crate::sync::lock;
 
-/// The addresses of one name, being put together by a hangup_resolve_fn.
+/// The addresses of one host name that a hangup_resolve_fn collects.
 ///
-/// Begins and ends with the call of that function. Can: hangup_addresses_add.
+/// Create: the library passes it to that function. Use: hangup_addresses_add. Free: the library does, when the function
+/// returns.
 /// Threads: any thread at any time, until the function returns.
 pub struct hangup_addresses {
     _opaque: [u8; 0],
@@ -26,12 +27,12 @@ impl Handle for hangup_addresses {
     const MAGIC: u64 = magic(b"hang-adr");
 }
 
-/// Looks a name up in place of getaddrinfo(3): adds what it finds to `addresses` and answers 0, or answers another
-/// number, which becomes part of the message of HANGUP_RESOLVE_FAILED. `host` is in lower case and lives until the
-/// function returns.
+/// Resolves a host name in place of getaddrinfo(3): adds the addresses to `addresses` and returns 0, or returns another
+/// number, which becomes part of the message of HANGUP_RESOLVE_FAILED. `host` is in lower case and is valid until the function
+/// returns.
 ///
-/// Called on threads of the library's, never on one of the caller's, without any lock held; on several at once. It may
-/// block: a request that is cancelled or out of time does not wait for it.
+/// It is called on threads of the library, never on one of the caller's, possibly on several at once, with no lock held. It
+/// may block: a request that is cancelled or times out does not wait for it.
 pub type hangup_resolve_fn = Option<
     unsafe extern "C-unwind" fn(
         user_data: *mut c_void,
@@ -40,14 +41,14 @@ pub type hangup_resolve_fn = Option<
     ) -> i32,
 >;
 
-/// Ends a resolver: called exactly once, when it was replaced or its manager is gone and no call of it is running, also
-/// when the call that took it failed. May run on any thread. May be NULL.
+/// Called exactly once with the resolver's `user_data`, when the resolver was replaced or its manager is gone, and no call of
+/// it is running; also when hangup_manager_set_resolver failed. It may run on any thread. It may be NULL.
 pub type hangup_resolve_end_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
 
-/// Gives a host name these addresses, whatever anybody else says about it: separated by commas, for example
-/// "192.0.2.7, 2001:db8::7". NULL takes that back. Connections that are open stay; TLS still verifies the name.
+/// Sets the addresses of a host name, separated by commas, for example "192.0.2.7, 2001:db8::7", in place of resolving it.
+/// NULL removes them. Open connections are not affected. TLS still verifies the name.
 ///
-/// Fails: HANGUP_INVALID_ARGUMENT for a host that is no name, or an address that is none.
+/// Fails: HANGUP_INVALID_ARGUMENT for an invalid host name or address.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_set_address(
     manager: *mut hangup_manager,
@@ -67,9 +68,9 @@ pub unsafe extern "C" fn hangup_manager_set_address(
     })
 }
 
-/// Has names looked up by this function instead of getaddrinfo(3), for all that use this manager; NULL is getaddrinfo
-/// again. What was looked up before is forgotten; what this function says is kept for a minute, as getaddrinfo's
-/// answers are. `end` is called exactly once, also when this call fails.
+/// Resolves host names by this function instead of getaddrinfo(3), for all users of this manager; NULL restores
+/// getaddrinfo. Resolved addresses are forgotten. What the function returns is cached for a minute, as getaddrinfo's results
+/// are. `end` is called exactly once, also when this call fails.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_set_resolver(
     manager: *mut hangup_manager,
@@ -88,10 +89,10 @@ pub unsafe extern "C" fn hangup_manager_set_resolver(
     })
 }
 
-/// Adds one address, for example "192.0.2.7" or "2001:db8::7": those that are added first are tried first, IPv6 and
-/// IPv4 by turns (RFC 8305).
+/// Adds one address, for example "192.0.2.7" or "2001:db8::7". Addresses are tried in the order in which they are added, IPv6
+/// and IPv4 alternately (RFC 8305).
 ///
-/// Fails: HANGUP_INVALID_ARGUMENT if that is no address.
+/// Fails: HANGUP_INVALID_ARGUMENT for an invalid address.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_addresses_add(
     addresses: *mut hangup_addresses,
@@ -124,12 +125,12 @@ impl ForeignResolver {
         let found = Arc::new(Mutex::new(Vec::new()));
         let handle = hangup_addresses::give(Arc::clone(&found));
         // SAFETY: both pointers live until the function returns; `user_data` is the caller's own.
-        let answer = callback::call(|| unsafe { resolve(self.user_data, host.as_ptr(), handle) });
+        let returned = callback::call(|| unsafe { resolve(self.user_data, host.as_ptr(), handle) });
         // SAFETY: made above, and the function has returned.
         unsafe { hangup_addresses::free(handle) };
-        match answer {
+        match returned {
             Ok(0) => Ok(std::mem::take(&mut *lock(&found))),
-            Ok(failure) => Err(format!("the resolver answered {failure}")),
+            Ok(failure) => Err(format!("the resolver returned {failure}")),
             Err(Thrown) => Err("the resolver threw an exception".to_owned()),
         }
     }
@@ -139,7 +140,7 @@ impl Drop for ForeignResolver {
     fn drop(&mut self) {
         if let Some(end) = self.end {
             // SAFETY: once, by `Drop`; `user_data` is the caller's own.
-            // What it throws has nowhere to go.
+            // There is no call to report an exception to.
             let _ = callback::call(|| unsafe { end(self.user_data) });
         }
     }

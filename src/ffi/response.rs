@@ -1,4 +1,4 @@
-//! `hangup_response`: the head that came, and the body as it comes.
+//! `hangup_response`: its head, its body as a stream, and its timings.
 
 use std::ffi::{CString, c_char, c_void};
 use std::mem::offset_of;
@@ -14,12 +14,12 @@ use crate::vocabulary::{CloseMode, Kind};
 
 /// One response: its head, and its body as a stream.
 ///
-/// Begins: hangup_client_get, hangup_client_send, hangup_client_submit. Can: tell its head; be read to the end, which
-/// gives the connection back before the end is reported; be closed early. It does not matter where it was begun: any
-/// thread may read it, and so may hangup_response_submit_read. Ends: hangup_response_free; a response that was not
-/// read to its end closes its connection at once.
-/// Threads: one thread at a time; but hangup_response_close may be called from any thread while another one is
-/// blocked in a read or a submitted read is under way, and ends that read with HANGUP_CLOSED.
+/// Create: hangup_client_get, hangup_client_send, hangup_client_submit. Use: hangup_response_*. Any thread may read it, the
+/// body also in the background (hangup_response_submit_read). When the body was read to its end, its connection is
+/// idle again before the last read returns.
+/// Free: hangup_response_free. If the body was not read to its end, that closes the connection at once.
+/// Threads: one thread at a time. But hangup_response_close may be called from any thread while another one is blocked in a
+/// read or a submitted read is in progress; it ends that read with HANGUP_CLOSED.
 pub struct hangup_response {
     _opaque: [u8; 0],
 }
@@ -66,7 +66,7 @@ impl hangup_response {
     }
 }
 
-/// How long each part took, in microseconds; -1 for a part that did not take place. Begin it with HANGUP_TIMINGS_INIT.
+/// Durations in microseconds; -1 for a part that did not take place. Initialise it with HANGUP_TIMINGS_INIT.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hangup_timings {
@@ -78,7 +78,7 @@ pub struct hangup_timings {
     pub resolve_us: i64,
     /// Connecting.
     pub connect_us: i64,
-    /// Talking to a proxy.
+    /// The handshake with a proxy.
     pub proxy_us: i64,
     /// The TLS handshake.
     pub tls_us: i64,
@@ -86,9 +86,9 @@ pub struct hangup_timings {
     pub write_us: i64,
     /// From the request's last byte to the whole head.
     pub head_us: i64,
-    /// From the head to the body's end, or until now.
+    /// From the head to the end of the body, or until now.
     pub read_us: i64,
-    /// From the call to the body's end, or until now.
+    /// From the call to the end of the body, or until now.
     pub total_us: i64,
 }
 
@@ -97,7 +97,7 @@ unsafe impl Report for hangup_timings {
     const FIRST: usize = offset_of!(hangup_timings, total_us) + size_of::<i64>();
 }
 
-/// The status code, 100 to 999. 0 for NULL.
+/// The HTTP status code, 100 to 999. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_status_code(response: *const hangup_response) -> i32 {
     query(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.status_code())))
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn hangup_response_version(response: *const hangup_respons
     query(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.version()))
 }
 
-/// The id of the connection that served it, also after that connection was closed. 0 for NULL.
+/// The id of the connection that was used, also after that was closed. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_connection(response: *const hangup_response) -> u64 {
     query(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.connection()))
@@ -121,7 +121,8 @@ pub unsafe extern "C" fn hangup_response_reused(response: *const hangup_response
     query(0, || Ok(i32::from(unsafe { hangup_response::borrow(response)? }.head.reused())))
 }
 
-/// The URL that answered, after all redirects, without user information and fragment. Borrowed from the response. "" for NULL.
+/// The URL of the response after all redirects, without user information and fragment. Borrowed from the response. "" for
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_url(response: *const hangup_response) -> *const c_char {
     query(c"".as_ptr(), || {
@@ -131,21 +132,20 @@ pub unsafe extern "C" fn hangup_response_url(response: *const hangup_response) -
     })
 }
 
-/// How often the last request of the call was sent or tried to be: 1 without a retry (hangup_client_set_retries). 0 for
-/// NULL.
+/// How many times the last request of the call was tried: 1 without a retry (hangup_client_set_retries). 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_attempts(response: *const hangup_response) -> u32 {
     query(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.attempts()))
 }
 
-/// How many redirects led here. 0 for NULL.
+/// How many redirects were followed. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_history_count(response: *const hangup_response) -> usize {
     query(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.history().len()))
 }
 
-/// Redirect number `index`, 0 being the first: the URL that gave it, without user information and fragment, borrowed
-/// from the response; NULL if there is none. `status` may be NULL; it gets 301, 302, 303, 307 or 308.
+/// The URL that returned redirect number `index`, beginning with 0, without user information and fragment. Borrowed from the
+/// response; NULL if there is none. `status` may be NULL; it is set to 301, 302, 303, 307 or 308.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_history_at(
     response: *const hangup_response,
@@ -169,8 +169,8 @@ pub unsafe extern "C" fn hangup_response_history_at(
     })
 }
 
-/// The first header of that name (case does not matter), NULL if there is none. `size` may be NULL; it gets the
-/// length without the NUL. Borrowed from the response. Bytes are as they came, UTF-8 or not.
+/// The first header with that name, in any case; NULL if there is none. `size` may be NULL; it is set to the length without
+/// the NUL. Borrowed from the response. The bytes are as received, UTF-8 or not.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_header(
     response: *const hangup_response,
@@ -186,14 +186,14 @@ pub unsafe extern "C" fn hangup_response_header(
     })
 }
 
-/// How many headers the response has; a name that came twice counts twice. 0 for NULL.
+/// How many headers the response has. A name that occurs twice counts twice. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_header_count(response: *const hangup_response) -> usize {
     query(0, || Ok(unsafe { hangup_response::borrow(response)? }.texts().len()))
 }
 
-/// Header number `index`: its name (lower case) and value, borrowed from the response. `name`, `value` and `size`
-/// (of the value) may each be NULL.
+/// The name (lower case) and value of header number `index`, borrowed from the response. `name`, `value` and `size` (of the
+/// value) may be NULL.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT if there is no such header.
 #[unsafe(no_mangle)]
@@ -223,7 +223,7 @@ pub unsafe extern "C" fn hangup_response_header_at(
     })
 }
 
-/// How long each part took. `timings->size` is sizeof(*timings) or 0.
+/// Fills the durations. `timings->size` is sizeof(*timings) or 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_timings(
     response: *const hangup_response,
@@ -250,11 +250,11 @@ pub unsafe extern "C" fn hangup_response_timings(
     })
 }
 
-/// Reads a piece of the body: at least one byte unless it is the end (`*got` = 0). Blocks this thread.
-/// At the end the connection is idle again, or closed, before the call returns. A body that was cut off, cancelled
-/// or closed is an error, never an end.
+/// Reads a piece of the body into `into`, which has `room` bytes: at least one byte, or none (`*got` is 0) at the end. Blocks
+/// this thread. At the end the connection is idle or closed before the call returns. A body that is truncated, cancelled or
+/// closed is a failure, never an end.
 ///
-/// Fails: any status. HANGUP_INVALID_ARGUMENT for a room of 0.
+/// Fails: any status; HANGUP_INVALID_ARGUMENT for a room of 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_read(
     response: *mut hangup_response,
@@ -283,11 +283,11 @@ pub unsafe extern "C" fn hangup_response_read(
     })
 }
 
-/// Reads the rest of the body, at most `at_most` bytes (SIZE_MAX: as much as memory holds), and lends it until the
-/// response or its body (hangup_response_free_body) is freed. A second call lends the same bytes.
+/// Reads the rest of the body, at most `at_most` bytes (SIZE_MAX for no limit), and lends it until the response or its body
+/// (hangup_response_free_body) is freed. A second call lends the same bytes.
 ///
-/// Fails: any status; HANGUP_TOO_LARGE if the body has more, and the connection is closed. A whole body that is here
-/// already (hangup_request_set_buffer_body) stays, and can be read with more room.
+/// Fails: any status. HANGUP_TOO_LARGE if the body is larger, and the connection is closed; but a body that was received
+/// already (hangup_request_set_buffer_body) is kept, and can be read with a larger limit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_read_all(
     response: *mut hangup_response,
@@ -313,8 +313,8 @@ pub unsafe extern "C" fn hangup_response_read_all(
     })
 }
 
-/// Frees the bytes that hangup_response_read_all lends, before the response is freed: for a caller that has copied them, or needs
-/// them no more. Reading the body again is HANGUP_INVALID_STATE then. Before hangup_response_read_all it does nothing.
+/// Frees the bytes that hangup_response_read_all lends, before the response is freed. Reading the body again is
+/// HANGUP_INVALID_STATE then. Before hangup_response_read_all it does nothing.
 ///
 /// Fails: HANGUP_INVALID_STATE while another thread reads.
 #[unsafe(no_mangle)]
@@ -330,12 +330,12 @@ pub unsafe extern "C" fn hangup_response_free_body(
     })
 }
 
-/// Closes the response early. HANGUP_CLOSE_MODE_GRACEFUL is polite: what is left is read and thrown away, at most 256 KiB and
-/// for at most 50 ms, so that the connection can be kept; otherwise it is closed. The call itself waits for 2 ms
-/// at most, the rest is done in the background. HANGUP_CLOSE_MODE_NOW closes the connection at once. After the end of the
-/// body, and the second time, it does nothing.
+/// Closes the response early. HANGUP_CLOSE_MODE_GRACEFUL reads and drops the rest of the body, at most 256 KiB for at most
+/// 50 ms, so that the connection can be reused; if that is not enough, it is closed. The call itself takes at most 2 ms; the
+/// rest happens in the background. HANGUP_CLOSE_MODE_NOW closes the connection at once. After the end of the body, and the
+/// second time, it does nothing.
 ///
-/// May be called from any thread while another one is blocked in a read or a submitted read is under way, and ends that
+/// It may be called from any thread while another one is blocked in a read or a submitted read is in progress; it ends that
 /// read with HANGUP_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_close(
@@ -347,15 +347,15 @@ pub unsafe extern "C" fn hangup_response_close(
         let mode = mode.get()?;
         match opened.reading() {
             Ok(mut reading) => reading.body.close(mode),
-            // Somebody is reading: there is nothing to be polite about.
+            // Another thread is in a read, which this ends.
             Err(_) => opened.close_handle.close(),
         }
         Ok(())
     })
 }
 
-/// Frees a response and what was borrowed from it; closes its connection unless the body was read to its end or
-/// closed politely. NULL is a no-op. Never blocks.
+/// Frees a response and everything borrowed from it. Closes its connection, unless the body was read to its end or closed
+/// gracefully. NULL does nothing. Never blocks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_free(response: *mut hangup_response) {
     unsafe { hangup_response::free(response) }
@@ -373,25 +373,25 @@ impl Opened {
 
     /// Ends a submitted read, and lends what it read until the next one.
     pub(super) fn finish_read(&self, piece: Piece) -> Result<(*const u8, usize), Error> {
-        // Whoever has the lock now is about to be told that a read is under way.
+        // Another holder of the lock only finds out that a read is in progress, and gives the lock back.
         let mut reading = lock(&self.body);
         reading.piece = reading.body.finish_read(piece)?;
         Ok(borrowed(&reading.piece))
     }
 
-    /// Ends a submitted read whose outcome nobody takes.
+    /// Ends a submitted read whose completion is never taken.
     pub(super) fn give_up(&self) {
-        // Whoever has the lock is only about to be told that a read is under way, or has begun this one.
+        // Another holder of the lock only finds out that a read is in progress, or has just submitted this one.
         if let Ok(mut reading) = self.reading() {
             reading.body.close(CloseMode::Now);
         }
     }
 
-    /// One thread at a time: the second one is told so, and does not wait.
+    /// Fails while another thread reads.
     fn reading(&self) -> Result<MutexGuard<'_, Reading>, Error> {
         match self.body.try_lock() {
             Ok(reading) => Ok(reading),
-            // A panic in a read left the exchange closed: reading on answers an error, which is right.
+            // A panic in a read left the exchange closed: reading on is an error, which is right.
             Err(TryLockError::Poisoned(reading)) => Ok(reading.into_inner()),
             Err(TryLockError::WouldBlock) => {
                 let what = "this response is read by another thread right now";

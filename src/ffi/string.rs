@@ -1,13 +1,13 @@
-//! `hangup_string`: text that has no other handle to be borrowed from.
+//! `hangup_string`: a string that can't be borrowed from another handle.
 
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
 
 use super::guard::{Handle, lend, magic, or_default};
 
-/// A text that the library made.
+/// A string that the caller owns.
 ///
-/// Begins: hangup_client_cookies_for. Can: hangup_string_value. Ends: hangup_string_free.
+/// Create: hangup_client_cookies_for. Use: hangup_string_value. Free: hangup_string_free.
 /// Threads: immutable; any thread at any time.
 pub struct hangup_string {
     _opaque: [u8; 0],
@@ -24,7 +24,7 @@ impl hangup_string {
     }
 }
 
-/// The text itself. `size` may be NULL; it gets the length without the NUL. Borrowed from the handle. "" for NULL.
+/// The string. `size` may be NULL; it is set to the length without the NUL. Borrowed from the handle. "" for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_string_value(
     text: *const hangup_string,
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn hangup_string_value(
     or_default(c"".as_ptr(), || Ok(unsafe { lend(hangup_string::borrow(text)?, size) }))
 }
 
-/// Frees a text. NULL is a no-op.
+/// Frees a string. NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_string_free(text: *mut hangup_string) {
     unsafe { hangup_string::free(text) }

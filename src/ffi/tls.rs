@@ -1,4 +1,4 @@
-//! Whom a client trusts, and who it says it is.
+//! `hangup_client`: the roots that it trusts and the certificate that it presents.
 
 use std::ffi::c_char;
 
@@ -7,11 +7,11 @@ use super::enums::hangup_status;
 use super::error::hangup_error;
 use super::guard::{Handle, bytes, guard, text};
 
-/// Trusts these certificates (PEM, one or more) and no others. By default the system's are trusted, or those of
-/// `SSL_CERT_FILE` / `SSL_CERT_DIR`, or a bundled copy of Mozilla's where the system has none.
+/// Trusts these root certificates (PEM, one or more) and no others. By default those of the system are trusted, or those of
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR`, or a bundled copy of Mozilla's if the system has none.
 ///
-/// Connections made before are not used for requests after it: the roots are part of the pool key.
-/// Fails: HANGUP_INVALID_ARGUMENT if there is no certificate in it.
+/// Later requests don't use connections that were opened with other roots.
+/// Fails: HANGUP_INVALID_ARGUMENT if there is no certificate.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_tls_roots(
     client: *mut hangup_client,
@@ -25,9 +25,9 @@ pub unsafe extern "C" fn hangup_client_set_tls_roots(
     })
 }
 
-/// hangup_client_set_tls_roots from a file.
+/// Does what hangup_client_set_tls_roots does, with the contents of a file.
 ///
-/// Fails: HANGUP_SYSTEM if it can't be read, HANGUP_INVALID_ARGUMENT if there is no certificate in it.
+/// Fails: HANGUP_SYSTEM if it can't be read; HANGUP_INVALID_ARGUMENT if there is no certificate.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_tls_roots_file(
     client: *mut hangup_client,
@@ -40,10 +40,10 @@ pub unsafe extern "C" fn hangup_client_set_tls_roots_file(
     })
 }
 
-/// Shows this certificate (PEM, the chain in order, the client's own first) to servers that ask for one, with
-/// its private key (PEM: PKCS#8, PKCS#1 or SEC1).
+/// Presents this certificate (PEM, the chain in order, the client's own first) to servers that ask for one, with its private
+/// key (PEM: PKCS#8, PKCS#1 or SEC1).
 ///
-/// Fails: HANGUP_INVALID_ARGUMENT if either can't be read or they don't belong together.
+/// Fails: HANGUP_INVALID_ARGUMENT if either can't be parsed or they don't belong together.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_tls_certificate(
     client: *mut hangup_client,
@@ -61,10 +61,10 @@ pub unsafe extern "C" fn hangup_client_set_tls_certificate(
     })
 }
 
-/// With 1, believes ANY certificate of anybody: whoever sits on the network can read and change everything.
-/// For tests against throw-away servers. 0 is the default.
+/// With 1, accepts ANY certificate: an attacker on the network can read and change everything. For tests against local
+/// servers. 0 is the default.
 ///
-/// Such connections are never used by a client that verifies.
+/// Clients that verify certificates never use such connections.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_tls_dangerously_accept_any_certificate(
     client: *mut hangup_client,

@@ -2,10 +2,10 @@
 
 use std::ffi::c_char;
 
-/// The version as one number: major * 1000000 + minor * 1000 + patch. Always grows.
+/// The version as one number: major * 1000000 + minor * 1000 + patch. It grows with each version.
 ///
-/// Compare with `HANGUP_VERSION`, the number of the header a program was compiled with.
-/// A library may be newer than the header, never older.
+/// Compare it with HANGUP_VERSION, the version of the header that a program was compiled with. A library may be newer than
+/// the header, never older.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_version() -> u32 {
     let part = |text: &str| text.parse::<u32>().unwrap_or(0);

@@ -229,7 +229,7 @@ def test_the_tree():
 
 def test_every_status_of_the_header_has_its_exception():
     header = pathlib.Path(hangup.get_include(), "hangup.h").read_text(encoding="utf-8")
-    enum = header.partition("} hangup_status;")[0].rpartition("typedef enum {")[2]
+    enum = header.partition("} hangup_status;")[0].rpartition("typedef enum")[2]
     numbers = {int(number) for number in re.findall(r"\bHANGUP_\w+ = (\d+)", enum)}
     assert numbers - {0} == set(_errors._BY_STATUS)
 
