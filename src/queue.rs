@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::process::fork_generation;
 use crate::runtime::{
-    Driver, Engine, Notify, WaitFor, WaitUntil, WakeReason, WakeTarget, wait, wake_deferred,
-    was_interrupted,
+    Descriptor, Driver, Engine, Notify, WaitFor, WaitUntil, WakeReason, WakeTarget, wait,
+    wake_deferred, was_interrupted,
 };
 use crate::sync::{Mutex, lock};
 use crate::timeouts::Deadline;
@@ -217,7 +217,7 @@ impl<T> Queue<T> {
             drop(inner);
             self.event.set();
             if let Some(guest) = guest {
-                guest.ring();
+                guest.wake();
             }
         }
     }
@@ -236,14 +236,14 @@ impl<T> Queue<T> {
 
     /// A descriptor that is readable while there is something to take, or nothing to wait for. It is
     /// closed with the queue.
-    pub(crate) fn descriptor(&self) -> i32 {
+    pub(crate) fn descriptor(&self) -> Descriptor {
         let mut inner = lock(&self.shared.inner);
         if !inner.is_watched {
             inner.is_watched = true;
             self.shared.listeners.fetch_add(1, Ordering::SeqCst);
             self.shared.tell(&mut inner);
         }
-        self.event.fd()
+        self.event.descriptor()
     }
 }
 
@@ -289,7 +289,7 @@ impl<T> Inner<T> {
 }
 
 impl<T: Send> WakeTarget for Shared<T> {
-    fn ring(&self) {
+    fn wake(&self) {
         self.tell(&mut lock(&self.inner));
     }
 }
@@ -300,7 +300,7 @@ impl<T> Shared<T> {
         let is_empty = self.count.load(Ordering::SeqCst) == 0;
         let is_heard = self.listeners.load(Ordering::SeqCst) > 0;
         if !is_empty && let Some(guest) = &inner.guest {
-            guest.ring();
+            guest.wake();
         }
         inner.waker = if is_empty || !is_heard { Bell::Silent } else { Bell::Rung };
         if inner.waker == Bell::Rung
@@ -333,13 +333,13 @@ impl<T> Shared<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::readable_now;
+    use crate::runtime::are_readable;
 
     #[test]
     fn the_descriptor_tells_whether_there_is_something() {
         let queue = Queue::new().unwrap();
         let sender = queue.sender().unwrap();
-        let readable = || readable_now(&[queue.descriptor()])[0];
+        let readable = || are_readable(&[queue.descriptor()])[0];
         for _ in 0..2 {
             assert!(!readable());
             sender.put(1);
@@ -367,7 +367,7 @@ mod tests {
         sender.put(2);
         assert_eq!(queue.next(None).unwrap(), Some(2));
         assert_eq!(queue.next(None).unwrap_err().kind(), Kind::Closed);
-        assert!(readable_now(&[queue.descriptor()])[0]);
+        assert!(are_readable(&[queue.descriptor()])[0]);
     }
 
     #[test]

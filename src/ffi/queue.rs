@@ -96,7 +96,7 @@ pub extern "C" fn hangup_queue_new() -> *mut hangup_queue {
 /// HANGUP_TIMED_OUT. Only poll it; it is closed with the queue. -1 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_queue_fd(queue: *const hangup_queue) -> i32 {
-    or_default(-1, || Ok(unsafe { hangup_queue::borrow(queue)? }.descriptor()))
+    or_default(-1, || Ok(unsafe { hangup_queue::borrow(queue)? }.descriptor().number()))
 }
 
 /// Takes the oldest completion, or waits for one, at most `timeout_ms` milliseconds. 0 does not wait; HANGUP_NO_LIMIT waits

@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::manager::Cause;
-use crate::net::{Stop, dial, tls};
+use crate::net::{Stop, is_exhaustion, tls};
 use crate::vocabulary::{CloseReason, Kind, Phase, Sent, Timeout};
 
 impl Exchange {
@@ -113,7 +113,7 @@ impl Exchange {
                     .caused_by(error)
             }
             Stop::NoThread(error) => Error::no_thread(&error),
-            Stop::Io(error) if dial::is_exhaustion(&error) => Error::from_os(
+            Stop::Io(error) if is_exhaustion(&error) => Error::from_os(
                 Kind::System,
                 "the operating system is out of descriptors or memory",
                 &error,

@@ -112,7 +112,7 @@ impl Control {
     /// The event to wait for beside whatever else; look at [`cause`](Self::cause) after this. Whoever
     /// ends the exchange writes down the cause first, so either we see that or our event is set.
     pub(crate) fn register_wake(&self) -> WakeRegistration<'_> {
-        let event = Notify::take();
+        let event = Notify::for_this_task();
         *lock(&self.wake) = Some(Arc::clone(&event));
         WakeRegistration { control: self, event }
     }

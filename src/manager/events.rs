@@ -125,7 +125,7 @@ impl Events {
     /// A descriptor for poll(2) and its like, readable while there are unread events. It is closed
     /// with the subscription.
     pub fn descriptor(&self) -> i32 {
-        self.subscriber.notify.fd()
+        self.subscriber.notify.descriptor().number()
     }
 }
 

@@ -9,8 +9,11 @@ pub(crate) mod proxy;
 pub(crate) mod route;
 pub(crate) mod socket;
 pub(crate) mod stream;
+mod sys;
 pub(crate) mod tls;
 mod wait_context;
+
+pub(crate) use sys::is_exhaustion;
 
 use crate::error::Error;
 use crate::vocabulary::Timeout;

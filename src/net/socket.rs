@@ -4,19 +4,19 @@
 //! socket is to shut it down (which wakes whoever polls it) and to close it as soon as nobody
 //! is inside a call on it.
 
-#![allow(unsafe_code)] // System calls.
+#![allow(unsafe_code)] // The last user closes.
 
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use socket2::SockAddr;
 
 use super::gate::{Gate, Shut};
+use super::sys;
 use crate::process::fork_generation;
-use crate::runtime::Source;
+use crate::runtime::{Descriptor, Source};
 
 /// Threads: any thread at any time; bytes are read and written by one at a time.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct InUse<'a>(&'a Socket);
 
 impl Socket {
     pub(crate) fn new(socket: socket2::Socket) -> Arc<Self> {
-        let source = Source::new(socket.as_raw_fd());
+        let source = Source::new(sys::descriptor(&socket));
         let inner = ManuallyDrop::new(socket);
         Arc::new(Self { inner, source, gate: Gate::new(), process: fork_generation() })
     }
@@ -100,84 +100,55 @@ impl Drop for Socket {
 }
 
 impl InUse<'_> {
-    pub(crate) fn fd(&self) -> RawFd {
-        self.0.inner.as_raw_fd()
+    pub(crate) fn descriptor(&self) -> Descriptor {
+        self.0.source.descriptor()
     }
 
     pub(crate) fn source(&self) -> &Arc<Source> {
         self.0.source()
     }
 
-    /// Takes what is there. `WouldBlock` if nothing is.
+    /// Reads what is there. `WouldBlock` if nothing is.
     pub(crate) fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
-        let Ok(got) = usize::try_from(self.try_recv(into)) else { return self.recv_again(into) };
+        let Some(got) = sys::recv(&self.0.inner, into) else { return self.recv_again(into) };
         self.0.source.was_read(got == into.len());
         Ok(got)
-    }
-
-    #[inline]
-    fn try_recv(&self, into: &mut [u8]) -> isize {
-        // SAFETY: `into` is writable for its length and outlives the call.
-        unsafe { libc::recv(self.fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) }
     }
 
     /// A [`recv`](Self::recv) failed; a signal may have interrupted it.
     #[inline(never)]
     fn recv_again(&self, into: &mut [u8]) -> io::Result<usize> {
-        let mut error = io::Error::last_os_error();
-        while error.kind() == io::ErrorKind::Interrupted {
-            if let Ok(got) = usize::try_from(self.try_recv(into)) {
-                self.0.source.was_read(got == into.len());
-                return Ok(got);
+        let result = sys::recv_again(&self.0.inner, into);
+        match &result {
+            Ok(got) => self.0.source.was_read(*got == into.len()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.0.source.found_nothing()
             }
-            error = io::Error::last_os_error();
+            Err(_) => {}
         }
-        if error.kind() == io::ErrorKind::WouldBlock {
-            self.0.source.found_nothing();
-        }
-        Err(error)
+        result
     }
 
-    /// Sends what fits. `more`: the rest of the packet follows at once (MSG_MORE, tcp(7)).
+    /// Sends what fits. `more`: the rest of the packet follows at once.
     pub(crate) fn send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
-        self.sent(|| {
-            // SAFETY: `bytes` is readable for its length and outlives the call.
-            unsafe { libc::send(self.fd(), bytes.as_ptr().cast(), bytes.len(), flags) }
-        })
+        self.sent(sys::send(&self.0.inner, bytes, more))
     }
 
     /// [`send`](Self::send) from several places: a TLS flight is one segment, not one a record.
     pub(crate) fn send_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        // SAFETY: all-zero is a valid msghdr: no name, no control data.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        // IoSlice is an iovec on Unix (std::io::IoSlice).
-        message.msg_iov = pieces.as_ptr().cast_mut().cast();
-        message.msg_iovlen = pieces.len().min(MAX_PIECES) as _;
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        self.sent(|| {
-            // SAFETY: the pieces are readable for their lengths and outlive the call, which only reads.
-            unsafe { libc::sendmsg(self.fd(), &raw const message, flags) }
-        })
+        self.sent(sys::send_vectored(&self.0.inner, pieces))
     }
 
-    fn sent(&self, call: impl FnMut() -> isize) -> io::Result<usize> {
-        let sent = uninterrupted(call);
-        if matches!(&sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+    fn sent(&self, result: io::Result<usize>) -> io::Result<usize> {
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             self.0.source.found_no_room();
         }
-        sent
+        result
     }
 
-    /// Whether an idle connection is as it should be: open, and with not a byte to read.
+    /// Whether an idle connection may serve another exchange: it is open, and has not a byte to read.
     pub(crate) fn is_reusable(&self) -> bool {
-        let mut byte = 0u8;
-        let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
-        let got = uninterrupted(|| {
-            // SAFETY: one writable byte.
-            unsafe { libc::recv(self.fd(), (&raw mut byte).cast(), 1, flags) }
-        });
-        matches!(got, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        sys::has_nothing_to_read(&self.0.inner)
     }
 
     pub(crate) fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
@@ -198,42 +169,6 @@ impl InUse<'_> {
 impl Drop for InUse<'_> {
     fn drop(&mut self) {
         self.0.leave();
-    }
-}
-
-/// Gives a new socket its local address. Its port is chosen when it connects: then another connection
-/// to another peer may have the same one, while a port that bind(2) chose is used up for all peers
-/// (IP_BIND_ADDRESS_NO_PORT, ip(7)).
-pub(super) fn bind_address(socket: &socket2::Socket, local: &SockAddr) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    let size = size_of_val(&on) as libc::socklen_t;
-    // Where there is no such option, bind(2) chooses the port. It is one of IPv6 sockets, too.
-    // SAFETY: a descriptor that lives as long as `socket`, and a readable int of the size that is said.
-    unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            (&raw const on).cast(),
-            size,
-        )
-    };
-    socket.bind(local)
-}
-
-/// Less than IOV_MAX (limits.h) everywhere.
-const MAX_PIECES: usize = 64;
-
-/// The result of a system call that returns a count; it is made again if a signal interrupted it.
-fn uninterrupted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
-    loop {
-        if let Ok(count) = usize::try_from(call()) {
-            return Ok(count);
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
     }
 }
 
@@ -273,7 +208,7 @@ mod tests {
     fn a_refused_entry_does_not_close_under_those_inside() {
         let (socket, _peer) = pair();
         let inside = socket.enter().unwrap();
-        let fd = inside.fd();
+        let fd = inside.descriptor().number();
         socket.end();
         for _ in 0..3 {
             assert!(socket.enter().is_none());

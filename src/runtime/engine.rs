@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use super::io_thread::{Driver, IoThread};
-use super::stackful;
-use super::{WorkerPool, fiber};
+use super::worker_pool::WorkerPool;
+use super::{fiber, stackful};
 use crate::process::PerProcess;
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -54,7 +54,7 @@ impl Engine {
     /// How many I/O threads share the jobs that are given from now on. They do them by themselves:
     /// no caller runs a loop any more. Surplus threads end when they have nothing left to do.
     pub(crate) fn set_threads(count: usize) {
-        WANTED.store(count.max(1), Ordering::Relaxed);
+        WANTED_THREADS.store(count.max(1), Ordering::Relaxed);
         let running = Self::begun().upgrade();
         if let Some(engine) = running
             && let Form::Fibers { threads, .. } = &engine.form
@@ -68,7 +68,7 @@ impl Engine {
     /// Lets this thread do the work that it would wait for, which are `ours` jobs; `None` if others
     /// have work under way as well, or somebody else does it already.
     pub(crate) fn try_drive(ours: usize) -> Option<Driver> {
-        if WANTED.load(Ordering::Relaxed) != UNSAID || fiber::current().is_some() {
+        if WANTED_THREADS.load(Ordering::Relaxed) != UNSET || fiber::current().is_some() {
             return None;
         }
         let running = Self::begun().upgrade()?;
@@ -89,12 +89,12 @@ impl Engine {
         mut job: impl FnMut(io::Result<()>) + Send + 'static,
     ) -> io::Result<()> {
         match &self.form {
-            Form::Threads => THREADS.run(move || job(Ok(()))),
+            Form::Threads => POOL.run(move || job(Ok(()))),
             Form::Fibers { threads, next } => {
                 let mut shared = read(threads);
                 if shared.len() < wanted() {
                     drop(shared);
-                    hire(&mut write(threads));
+                    start_threads(&mut write(threads));
                     shared = read(threads);
                 }
                 let turn = next.fetch_add(1, Ordering::Relaxed) % shared.len();
@@ -119,7 +119,7 @@ impl Form {
 
 /// Starts the threads that are wanted.
 #[cold]
-fn hire(threads: &mut Threads) {
+fn start_threads(threads: &mut Threads) {
     while threads.len() < wanted() {
         match IoThread::start() {
             Ok(thread) => threads.push(thread),
@@ -130,7 +130,7 @@ fn hire(threads: &mut Threads) {
 }
 
 fn wanted() -> usize {
-    WANTED.load(Ordering::Relaxed).max(1)
+    WANTED_THREADS.load(Ordering::Relaxed).max(1)
 }
 
 fn read(threads: &RwLock<Threads>) -> RwLockReadGuard<'_, Threads> {
@@ -151,23 +151,22 @@ impl Drop for Form {
     }
 }
 
-static WANTED: AtomicUsize = AtomicUsize::new(UNSAID);
+static WANTED_THREADS: AtomicUsize = AtomicUsize::new(UNSET);
 /// Nobody said how many threads: one, which shares the work with its guests.
-const UNSAID: usize = 0;
-static THREADS: WorkerPool = WorkerPool::for_blocking("hangup-io");
+const UNSET: usize = 0;
+static POOL: WorkerPool = WorkerPool::for_blocking("hangup-io");
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::io::{Read, Write};
-    use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc;
     use std::time::{Duration, Instant};
 
     use super::*;
     use crate::runtime::{
-        Interest, Notify, PollEntry, Source, WaitFor, WaitUntil, WakeReason, run_on_worker, wait,
-        wait_any, wait_fd, yield_if_due,
+        Descriptor, Interest, Notify, PollEntry, Source, WaitFor, WaitUntil, WakeReason,
+        run_on_worker, wait, wait_any, wait_fd, yield_if_due,
     };
 
     /// Runs something as a fiber, and answers what it answers.
@@ -184,7 +183,7 @@ mod tests {
     fn a_fiber_waits_for_a_descriptor_a_deadline_and_an_event() {
         let _it_stays = Engine::running().unwrap();
         let (here, mut there) = UnixStream::pair().unwrap();
-        let source = Source::new(here.as_raw_fd());
+        let source = Source::new(Descriptor::of(&here));
         let waits = Arc::clone(&source);
         let soon = || WaitUntil::new(Some(Instant::now() + Duration::from_millis(5)));
         let woken = on_fiber(move || wait_fd(&waits, Interest::Read, soon()).unwrap());
@@ -216,7 +215,7 @@ mod tests {
             notify.set();
         });
         let woken = on_fiber(move || {
-            let notify = Notify::take();
+            let notify = Notify::for_this_task();
             tell.send(Arc::clone(&notify)).unwrap();
             wait(WaitFor { fd: None, notify: Some(&notify) }, WaitUntil::new(None)).unwrap()
         });
@@ -228,7 +227,7 @@ mod tests {
     fn a_descriptor_at_rest_was_silent_until_the_kernel_says_otherwise() {
         let _it_stays = Engine::running().unwrap();
         let (mut here, mut there) = UnixStream::pair().unwrap();
-        let source = Source::new(here.as_raw_fd());
+        let source = Source::new(Descriptor::of(&here));
         let known = |source: &Arc<Source>| {
             let source = Arc::clone(source);
             on_fiber(move || source.was_silent())
@@ -262,8 +261,8 @@ mod tests {
         let (speaks_end, mut peer) = UnixStream::pair().unwrap();
         peer.write_all(b"x").unwrap();
         let ready = on_fiber(move || {
-            let notify = Notify::take();
-            let sources = [&quiet_end, &speaks_end].map(|end| Source::new(end.as_raw_fd()));
+            let notify = Notify::for_this_task();
+            let sources = [&quiet_end, &speaks_end].map(|end| Source::new(Descriptor::of(end)));
             let mut fds = [0, 1].map(|index: usize| PollEntry {
                 source: &sources[index],
                 interest: Interest::Read,
@@ -299,12 +298,12 @@ mod tests {
 
     #[test]
     fn work_apart_is_done_on_another_thread_and_panics_here() {
-        static CREW: WorkerPool = WorkerPool::new("hangup-test-apart", 2);
+        static POOL: WorkerPool = WorkerPool::new("hangup-test-apart", 2);
         let (here, there, panicked) = on_fiber(|| {
             let here = std::thread::current().id();
-            let there = run_on_worker(&CREW, || std::thread::current().id());
+            let there = run_on_worker(&POOL, || std::thread::current().id());
             let panicked =
-                std::panic::catch_unwind(|| run_on_worker(&CREW, || panic!("on purpose")));
+                std::panic::catch_unwind(|| run_on_worker(&POOL, || panic!("on purpose")));
             (here, there, panicked.is_err())
         });
         assert_ne!(here, there);
@@ -324,7 +323,7 @@ mod tests {
         let (tell, told) = mpsc::channel();
         let (here, mut there) = UnixStream::pair().unwrap();
         let work = move |_| {
-            let source = Source::new(here.as_raw_fd());
+            let source = Source::new(Descriptor::of(&here));
             tell.send(std::thread::current().id()).unwrap();
             wait_fd(&source, Interest::Read, WaitUntil::new(None)).unwrap();
             tell.send(std::thread::current().id()).unwrap();
@@ -360,7 +359,7 @@ mod tests {
             peers.push(there);
             let tell = tell.clone();
             let job = move |_| {
-                let source = Source::new(here.as_raw_fd());
+                let source = Source::new(Descriptor::of(&here));
                 let mut byte = [0];
                 wait_fd(&source, Interest::Read, WaitUntil::new(None)).unwrap();
                 here.read_exact(&mut byte).unwrap();

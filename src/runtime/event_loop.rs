@@ -1,12 +1,11 @@
-//! An event loop: runs fibers that are due, then asks the kernel which descriptors are ready and
-//! the clock whose time has come, then runs those.
+//! An event loop: runs the fibers that are due, then asks the kernel which descriptors are ready and the
+//! clock which deadlines have come, then runs those fibers.
 //!
-//! Everybody has a turn: at most [`BATCH`] fibers run between two looks at the kernel, in the
-//! order in which they became due, each for a bounded stretch of work. Who was woken by another
-//! thread goes first: mostly that is somebody who was cancelled.
+//! It is fair: at most [`BATCH`] fibers run between two looks at the kernel, in the order in which they
+//! became due, each for a bounded stretch of work. A fiber that another thread woke goes first: mostly it
+//! was cancelled.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -14,82 +13,52 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
-use slab::Slab;
 
 use super::fiber::Fiber;
 use super::reactor::{Job, Reactor, WAKER};
 use super::readiness::Readiness;
-use super::source::Source;
+use super::run_queue::{FiberKey, RunQueue};
 use super::stackful::{Stackful, Stacks};
-use super::timers::Timers;
-use super::{WakeReason, WakeTarget};
+use super::wait_for::WakeReason;
+use super::wake_target::WakeTarget;
 
 /// Threads: the one that runs it.
 pub(super) struct EventLoop {
-    reactor: Arc<Reactor>,
-    /// What it polls, and what that said last.
+    /// Each fiber has a share of it.
+    queue: Rc<RunQueue>,
     kernel: RefCell<(Poll, Events)>,
-    fibers: RefCell<Slab<FiberSlot>>,
-    /// Whose turn it is, by key.
-    due: RefCell<VecDeque<u64>>,
-    timers: RefCell<Timers>,
-    sources: RefCell<Slab<Arc<Source>>>,
     stacks: RefCell<Stacks>,
-    /// Whom to ring after these turns.
-    bells: RefCell<Vec<Arc<dyn WakeTarget>>>,
-    /// The time of the last look at the clock.
-    now: Cell<Instant>,
-    born: Cell<u32>,
+    /// To be woken after the next few turns, so that one wake-up serves what several fibers bring.
+    deferred_wakes: RefCell<Vec<Arc<dyn WakeTarget>>>,
     /// Turns since the last look at the kernel.
     turns: Cell<usize>,
-    /// When stacks are to be given back.
+    /// When unneeded stacks are given back next.
     trim_at: Cell<Instant>,
-}
-
-/// A fiber's place.
-struct FiberSlot {
-    /// Which of those who had this place it is.
-    generation: u32,
-    /// Not there while it runs.
-    coroutine: Option<Stackful>,
-    parked: bool,
-    until: Option<Instant>,
 }
 
 impl EventLoop {
     pub(super) fn new(reactor: Arc<Reactor>, poll: Poll) -> Self {
-        let now = Instant::now();
         Self {
-            reactor,
-            kernel: RefCell::new((poll, Events::with_capacity(EVENTS))),
-            fibers: RefCell::default(),
-            due: RefCell::default(),
-            timers: RefCell::default(),
-            sources: RefCell::default(),
+            queue: Rc::new(RunQueue::new(reactor)),
+            kernel: RefCell::new((poll, Events::with_capacity(MAX_EVENTS))),
             stacks: RefCell::default(),
-            bells: RefCell::default(),
-            now: Cell::new(now),
-            born: Cell::new(0),
+            deferred_wakes: RefCell::default(),
             turns: Cell::new(0),
-            trim_at: Cell::new(now),
+            trim_at: Cell::new(Instant::now()),
         }
     }
 
-    pub(super) fn reactor(&self) -> &Arc<Reactor> {
-        &self.reactor
-    }
-
-    pub(super) fn now(&self) -> Instant {
-        self.now.get()
+    fn reactor(&self) -> &Reactor {
+        self.queue.reactor()
     }
 
     /// Whether there is nothing left to do and nothing more will come.
     pub(super) fn is_over(&self) -> bool {
-        self.reactor.is_stopped() && self.fibers.borrow().is_empty() && !self.reactor.has_news()
+        self.reactor().is_stopped() && self.queue.is_empty() && !self.reactor().has_inbox()
     }
 
-    /// Runs it on this thread for as long as it `goes_on`, until that time, or until it is interrupted by
-    /// a signal.
+    /// Runs the loop on this thread for as long as `goes_on` returns true, until that time, or until a
+    /// signal interrupts it.
     pub(super) fn run(
         self: &Rc<Self>,
         until: Option<Instant>,
@@ -97,220 +66,131 @@ impl EventLoop {
     ) -> WakeReason {
         let _here = Here::begin(self);
         loop {
-            // Who begins now can rely on what the kernel says after that.
-            self.take_news();
+            // Jobs begin before the look at the kernel: they can rely on what it says after that.
+            self.take_inbox();
             if !goes_on() {
                 return WakeReason::Notified;
             }
-            if until.is_some_and(|until| until <= self.now()) {
+            if until.is_some_and(|until| until <= self.queue.now()) {
                 return WakeReason::Deadline;
             }
-            if self.look(self.nap(until)).is_err() {
+            if self.poll(self.poll_timeout(until)).is_err() {
                 return WakeReason::Interrupted;
             }
-            if self.due.borrow().is_empty() {
-                self.take_news();
+            if !self.queue.has_due() {
+                self.take_inbox();
             }
-            self.give_turns();
+            self.run_due();
         }
     }
 
-    /// Asks the kernel and the clock what has happened; waits for that, at most for so long. An error: a
-    /// signal ended the wait.
-    fn look(&self, nap: Option<Duration>) -> io::Result<()> {
-        let may_sleep = nap != Some(Duration::ZERO);
-        let nap = if may_sleep && self.reactor.begin_sleep() { nap } else { Some(Duration::ZERO) };
+    /// Asks the kernel and the clock what has happened; waits for that, at most for so long. An error means
+    /// that a signal ended the wait.
+    fn poll(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let may_sleep = timeout != Some(Duration::ZERO);
+        let timeout =
+            if may_sleep && self.reactor().begin_sleep() { timeout } else { Some(Duration::ZERO) };
         let mut kernel = self.kernel.borrow_mut();
         let (poll, events) = &mut *kernel;
-        // Nothing else can fail with a descriptor that is ours.
-        let interrupted = poll.poll(events, nap);
+        // EINTR is the only error that a valid epoll descriptor can give (epoll_wait(2)).
+        let interrupted = poll.poll(events, timeout);
         if interrupted.is_err() {
             events.clear();
         }
         if may_sleep {
-            self.reactor.end_sleep();
+            self.reactor().end_sleep();
         }
-        self.now.set(Instant::now());
+        let now = Instant::now();
+        self.queue.set_now(now);
         self.turns.set(0);
-        for notify in events.iter().filter(|notify| notify.token() != WAKER) {
-            self.happened(notify);
+        for event in events.iter().filter(|event| event.token() != WAKER) {
+            self.queue.source_is_ready(event.token().0, readiness_of(event));
         }
         drop(kernel);
-        self.ring();
-        if self.now() >= self.trim_at.get() {
-            self.trim_at.set(self.now() + TRIM);
+        self.queue.wake_expired();
+        if now >= self.trim_at.get() {
+            self.trim_at.set(now + TRIM_INTERVAL);
             self.stacks.borrow_mut().trim();
         }
         interrupted
     }
 
-    /// What others left for us. Who they woke goes first.
-    fn take_news(self: &Rc<Self>) {
-        let Some(inbox) = self.reactor.take_news() else { return };
-        for token in inbox.gone {
-            self.sources.borrow_mut().try_remove(token);
+    /// Takes what other threads left. The fibers that they woke go first.
+    fn take_inbox(&self) {
+        let Some(inbox) = self.reactor().take_inbox() else { return };
+        for token in inbox.closed {
+            self.queue.forget_source(token);
         }
         for job in inbox.jobs {
             self.begin(job);
         }
         for fiber in inbox.woken.into_iter().rev() {
-            if self.wake(fiber) {
-                self.due.borrow_mut().push_front(fiber);
-            }
+            self.queue.wake_first(fiber);
         }
     }
 
-    fn begin(self: &Rc<Self>, mut job: Job) {
+    fn begin(&self, mut job: Job) {
         let stack = self.stacks.borrow_mut().take();
         let stack = match stack {
             Ok(stack) => stack,
             Err(error) => {
-                // The job reports it; what is called then may be other people's code.
+                // The job reports it, which may call a callback of the program.
                 let _ = catch_unwind(AssertUnwindSafe(|| job(Err(error))));
-                return self.reactor.job_ended();
+                return self.reactor().job_ended();
             }
         };
-        let generation = self.born.get().wrapping_add(1).max(1);
-        self.born.set(generation);
-        let mut fibers = self.fibers.borrow_mut();
-        let place = fibers.vacant_entry();
-        let key = key(place.key(), generation);
-        let event_loop = Rc::clone(self);
-        let coroutine = Stackful::new(stack, move |out| {
-            // What a job has to say about its own panic it said.
-            Fiber::run(event_loop, key, out, || {
-                let _ = catch_unwind(AssertUnwindSafe(|| job(Ok(()))));
-            });
+        self.queue.add(|key| {
+            let queue = Rc::clone(&self.queue);
+            Stackful::new(stack, move |out| {
+                Fiber::run(queue, key, out, || {
+                    // A job reports its own panic before it unwinds to here.
+                    let _ = catch_unwind(AssertUnwindSafe(|| job(Ok(()))));
+                });
+            })
         });
-        place.insert(FiberSlot {
-            generation,
-            coroutine: Some(coroutine),
-            parked: false,
-            until: None,
-        });
-        drop(fibers);
-        self.due.borrow_mut().push_back(key);
     }
 
-    fn give_turns(self: &Rc<Self>) {
+    fn run_due(&self) {
         while self.turns.get() < BATCH {
-            let Some(fiber) = self.due.borrow_mut().pop_front() else { break };
-            if let Some(next) = self.due.borrow().front() {
-                self.with_seat(*next, |seat| seat.coroutine.as_ref().map(Stackful::prefetch));
-            }
+            let Some(fiber) = self.queue.next_due() else { break };
             self.resume(fiber);
             self.turns.set(self.turns.get() + 1);
-            if self.reactor.is_urgent() {
-                self.take_news();
+            if self.reactor().is_urgent() {
+                self.take_inbox();
             }
-            if self.turns.get().is_multiple_of(RINGING) {
-                self.ring_all();
+            if self.turns.get().is_multiple_of(TURNS_PER_WAKE) {
+                self.wake_deferred();
             }
         }
-        self.ring_all();
+        self.wake_deferred();
     }
 
-    fn ring_all(&self) {
-        // Who is rung may put something in again.
-        for waker in self.bells.take() {
-            waker.ring();
+    fn wake_deferred(&self) {
+        // A target that is woken may defer a wake-up again.
+        for target in self.deferred_wakes.take() {
+            target.wake();
         }
     }
 
-    fn resume(&self, fiber: u64) {
-        let taken = self.with_seat(fiber, |seat| seat.coroutine.take()).flatten();
-        let Some(mut coroutine) = taken else { return };
+    fn resume(&self, fiber: FiberKey) {
+        let Some(mut coroutine) = self.queue.take_coroutine(fiber) else { return };
         if coroutine.resume() {
-            self.fibers.borrow_mut().remove(place(fiber));
-            self.reactor.job_ended();
+            self.queue.remove(fiber);
+            self.reactor().job_ended();
             self.stacks.borrow_mut().keep(coroutine.into_stack());
         } else {
-            self.with_seat(fiber, |seat| seat.coroutine = Some(coroutine));
+            self.queue.put_coroutine(fiber, coroutine);
         }
     }
 
-    /// How long to wait, if nothing happens before: not at all if somebody is due, and at most until
-    /// that time.
-    fn nap(&self, until: Option<Instant>) -> Option<Duration> {
-        if !self.due.borrow().is_empty() {
+    /// How long to wait for the kernel: not at all if a fiber is due, and at most until that time.
+    fn poll_timeout(&self, until: Option<Instant>) -> Option<Duration> {
+        if self.queue.has_due() {
             return Some(Duration::ZERO);
         }
-        let tidy = self.stacks.borrow().has_many().then(|| self.trim_at.get());
-        let next = self.timers.borrow().next().into_iter().chain(tidy).chain(until).min()?;
+        let trim = self.stacks.borrow().has_many().then(|| self.trim_at.get());
+        let next = self.queue.next_deadline().into_iter().chain(trim).chain(until).min()?;
         Some(next.saturating_duration_since(Instant::now()))
-    }
-
-    fn happened(&self, event: &mio::event::Event) {
-        let source = self.sources.borrow().get(event.token().0).cloned();
-        let Some(waiter) = source.and_then(|source| source.notes().happened(readiness_of(event)))
-        else {
-            return;
-        };
-        if self.wake(waiter) {
-            self.due.borrow_mut().push_back(waiter);
-        }
-    }
-
-    /// Wakes those whose time has come.
-    fn ring(&self) {
-        loop {
-            let Some(place) = self.timers.borrow_mut().ring(self.now()) else { return };
-            let Some((until, generation)) = self
-                .fibers
-                .borrow()
-                .get(place)
-                .filter(|seat| seat.parked)
-                .and_then(|seat| Some((seat.until?, seat.generation)))
-            else {
-                continue;
-            };
-            if until > self.now() {
-                self.timers.borrow_mut().set(place, until);
-            } else if self.wake(key(place, generation)) {
-                // It has waited long enough.
-                self.due.borrow_mut().push_front(key(place, generation));
-            }
-        }
-    }
-
-    /// Whether that fiber was parked, and is to have its turn.
-    fn wake(&self, fiber: u64) -> bool {
-        self.with_seat(fiber, |seat| std::mem::take(&mut seat.parked)).unwrap_or(false)
-    }
-
-    /// A fiber is about to suspend until it is woken, or until that time.
-    pub(super) fn parks(&self, fiber: u64, until: Option<Instant>) {
-        self.with_seat(fiber, |seat| (seat.parked, seat.until) = (true, until));
-        if let Some(until) = until {
-            self.timers.borrow_mut().set(place(fiber), until);
-        }
-    }
-
-    /// A fiber is about to suspend until everybody else had a turn.
-    pub(super) fn steps_back(&self, fiber: u64) {
-        self.due.borrow_mut().push_back(fiber);
-    }
-
-    /// A descriptor shall be watched here.
-    pub(super) fn lives_here(&self, source: &Arc<Source>) -> io::Result<()> {
-        let enter = || self.sources.borrow_mut().insert(Arc::clone(source));
-        source.live_with(&self.reactor, enter)
-    }
-
-    fn with_seat<T>(&self, fiber: u64, what: impl FnOnce(&mut FiberSlot) -> T) -> Option<T> {
-        let mut fibers = self.fibers.borrow_mut();
-        let seat = fibers.get_mut(place(fiber))?;
-        (key(place(fiber), seat.generation) == fiber).then(|| what(seat))
-    }
-}
-
-impl Drop for EventLoop {
-    /// Descriptors that are open, but that nobody waits for, outlive it; they hold a share of the
-    /// reactor, and with that its own descriptors.
-    fn drop(&mut self) {
-        for (_, source) in self.sources.get_mut().iter() {
-            source.lives_no_more_with(&self.reactor);
-        }
     }
 }
 
@@ -318,7 +198,7 @@ thread_local! {
     static HERE: RefCell<Option<Rc<EventLoop>>> = const { RefCell::new(None) };
 }
 
-/// While this thread runs a loop.
+/// While it lives, this thread runs a loop.
 struct Here;
 
 impl Here {
@@ -335,23 +215,26 @@ impl Drop for Here {
 }
 
 /// The loop that this thread runs.
-// Not inlined: a fiber may be on another thread after a wait, and the compiler believes that the
-// place of a thread-local value never changes within a function.
+// Not inlined: a fiber may be on another thread after a wait, and the compiler assumes that the address of
+// a thread-local value never changes within a function.
 #[inline(never)]
 fn here() -> Option<Rc<EventLoop>> {
     // A thread that is ending runs none any more.
     HERE.try_with(|here| here.borrow().clone()).ok().flatten()
 }
 
+/// Whether this thread runs a loop.
 pub(super) fn is_here() -> bool {
     here().is_some()
 }
 
-/// Has the loop that this thread runs ring soon; gives the bell back if it runs none.
-pub(super) fn defer_wake(waker: Arc<dyn WakeTarget>) -> Option<Arc<dyn WakeTarget>> {
-    let Some(event_loop) = here() else { return Some(waker) };
-    event_loop.bells.borrow_mut().push(waker);
-    None
+/// Wakes a target: now, or on an I/O thread after its next few turns, so that one wake-up serves what
+/// several fibers bring.
+pub(crate) fn wake_deferred(target: Arc<dyn WakeTarget>) {
+    match here() {
+        Some(event_loop) => event_loop.deferred_wakes.borrow_mut().push(target),
+        None => target.wake(),
+    }
 }
 
 fn readiness_of(event: &mio::event::Event) -> Readiness {
@@ -368,20 +251,12 @@ fn readiness_of(event: &mio::event::Event) -> Readiness {
     .fold(Readiness::NONE, |all, (_, one)| all.and(one))
 }
 
-/// A fiber's name: its place, and which of those who had that place it is. Never 0.
-fn key(place: usize, generation: u32) -> u64 {
-    (u64::from(generation) << 32) | (place as u64 & 0xffff_ffff)
-}
-
-fn place(fiber: u64) -> usize {
-    (fiber & 0xffff_ffff) as usize
-}
-
 /// Turns between two looks at the kernel.
 const BATCH: usize = 16;
-/// Turns between two rings: few enough that nobody notices, enough to spare most of the calls.
-const RINGING: usize = 8;
-/// What the kernel tells at once.
-const EVENTS: usize = 1024;
+/// Turns between two deferred wake-ups: few enough to add no delay that a program could notice, enough to
+/// spare most of the system calls.
+const TURNS_PER_WAKE: usize = 8;
+/// The kernel reports at most so many descriptors at once.
+const MAX_EVENTS: usize = 1024;
 /// How often unneeded stacks are given back.
-const TRIM: Duration = Duration::from_secs(1);
+const TRIM_INTERVAL: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@
 //!
 //! A guest that finds the thread at it asks for the loop, and has it after the round that is under
 //! way. A guest that leaves mostly comes again at once, so the thread takes the loop back when
-//! nobody came for a [`TICK`], or when it is called. While a guest stays in the loop, which then
+//! nobody came for a [`RECLAIM_INTERVAL`], or when it is called. While a guest stays in the loop, which then
 //! mostly sleeps, the thread sleeps as well.
 
 use std::sync::PoisonError;
@@ -19,38 +19,43 @@ pub(super) struct LoopHandoff<T> {
     state: Mutex<State<T>>,
     /// A guest waits for the loop.
     wanted: AtomicBool,
-    for_guest: Condvar,
+    for_driver: Condvar,
     for_thread: Condvar,
 }
 
 #[derive(Debug)]
 struct State<T> {
-    place: Place<T>,
+    location: LoopLocation<T>,
     /// A guest had it since the thread last looked.
-    visited: bool,
+    driven: bool,
     /// The thread sleeps until it is called.
     asleep: bool,
     /// The thread shall take it now.
-    called: bool,
+    needed: bool,
 }
 
 /// Where the loop is.
 #[derive(Debug)]
-enum Place<T> {
-    AtThread,
-    AtGuest,
+enum LoopLocation<T> {
+    WithThread,
+    WithDriver,
     Free(T),
-    Over,
+    Ended,
 }
 
 impl<T> LoopHandoff<T> {
     /// The thread has the loop first.
     pub(super) fn new() -> Self {
-        let state = State { place: Place::AtThread, visited: false, asleep: false, called: false };
+        let state = State {
+            location: LoopLocation::WithThread,
+            driven: false,
+            asleep: false,
+            needed: false,
+        };
         Self {
             state: Mutex::new(state),
             wanted: AtomicBool::new(false),
-            for_guest: Condvar::new(),
+            for_driver: Condvar::new(),
             for_thread: Condvar::new(),
         }
     }
@@ -63,29 +68,30 @@ impl<T> LoopHandoff<T> {
     /// The thread lets a guest have the loop, and has it again when it is left to it.
     pub(super) fn hand_over(&self, event_loop: T) -> T {
         let mut state = lock(&self.state);
-        state.place = Place::Free(event_loop);
-        self.for_guest.notify_one();
-        let mut tick = TICK;
+        state.location = LoopLocation::Free(event_loop);
+        self.for_driver.notify_one();
+        let mut interval = RECLAIM_INTERVAL;
         loop {
-            if !self.is_wanted() && (state.called || !state.visited) {
-                state.called = false;
-                if let Some(event_loop) = state.take(Place::AtThread) {
+            if !self.is_wanted() && (state.needed || !state.driven) {
+                state.needed = false;
+                if let Some(event_loop) = state.take(LoopLocation::WithThread) {
                     return event_loop;
                 }
             }
-            let at_guest = matches!(state.place, Place::AtGuest);
-            let stays = at_guest && !state.visited;
-            state.visited = false;
-            state = if stays { self.sleep(state) } else { self.nap(state, tick) };
+            let at_guest = matches!(state.location, LoopLocation::WithDriver);
+            let stays = at_guest && !state.driven;
+            state.driven = false;
+            state = if stays { self.sleep(state) } else { self.nap(state, interval) };
             // A guest that is rarely away need not be watched that closely.
-            tick = if at_guest { (tick * 2).min(LONGEST_TICK) } else { TICK };
+            interval =
+                if at_guest { (interval * 2).min(MAX_RECLAIM_INTERVAL) } else { RECLAIM_INTERVAL };
         }
     }
 
     /// The loop ended, at its thread.
     pub(super) fn end(&self) {
-        lock(&self.state).place = Place::Over;
-        self.for_guest.notify_one();
+        lock(&self.state).location = LoopLocation::Ended;
+        self.for_driver.notify_one();
     }
 
     /// Lets a guest have the loop; `None` if another one has it or waits for it, or there is none any
@@ -95,25 +101,25 @@ impl<T> LoopHandoff<T> {
         if self.is_wanted() {
             return None;
         }
-        if matches!(state.place, Place::AtThread) {
+        if matches!(state.location, LoopLocation::WithThread) {
             self.wanted.store(true, Ordering::Relaxed);
             ask();
-            while matches!(state.place, Place::AtThread) {
-                state = self.for_guest.wait(state).unwrap_or_else(PoisonError::into_inner);
+            while matches!(state.location, LoopLocation::WithThread) {
+                state = self.for_driver.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             self.wanted.store(false, Ordering::Relaxed);
         }
-        state.visited = true;
-        state.take(Place::AtGuest)
+        state.driven = true;
+        state.take(LoopLocation::WithDriver)
     }
 
-    /// A guest leaves. `call`: somebody needs the loop now, whether or not a guest comes again.
-    pub(super) fn leave(&self, event_loop: T, call: bool) {
+    /// A guest leaves. `needed`: somebody needs the loop now, whether or not a guest comes again.
+    pub(super) fn leave(&self, event_loop: T, needed: bool) {
         let mut state = lock(&self.state);
-        state.place = Place::Free(event_loop);
-        state.visited = true;
-        state.called |= call;
-        if call || state.asleep {
+        state.location = LoopLocation::Free(event_loop);
+        state.driven = true;
+        state.needed |= needed;
+        if needed || state.asleep {
             self.for_thread.notify_one();
         }
     }
@@ -125,8 +131,12 @@ impl<T> LoopHandoff<T> {
         state
     }
 
-    fn nap<'a>(&self, state: MutexGuard<'a, State<T>>, tick: Duration) -> MutexGuard<'a, State<T>> {
-        let waited = self.for_thread.wait_timeout(state, tick);
+    fn nap<'a>(
+        &self,
+        state: MutexGuard<'a, State<T>>,
+        interval: Duration,
+    ) -> MutexGuard<'a, State<T>> {
+        let waited = self.for_thread.wait_timeout(state, interval);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -141,21 +151,21 @@ impl<T> LoopHandoff<T> {
 
 impl<T> State<T> {
     /// Takes the loop if it is free.
-    fn take(&mut self, to: Place<T>) -> Option<T> {
-        if !matches!(self.place, Place::Free(_)) {
+    fn take(&mut self, to: LoopLocation<T>) -> Option<T> {
+        if !matches!(self.location, LoopLocation::Free(_)) {
             return None;
         }
-        match std::mem::replace(&mut self.place, to) {
-            Place::Free(event_loop) => Some(event_loop),
+        match std::mem::replace(&mut self.location, to) {
+            LoopLocation::Free(event_loop) => Some(event_loop),
             _ => None,
         }
     }
 }
 
 /// How long a loop may be left alone: what is due in it waits for so long.
-const TICK: Duration = Duration::from_millis(1);
+const RECLAIM_INTERVAL: Duration = Duration::from_millis(1);
 /// The same after a guest that was nearly always there.
-const LONGEST_TICK: Duration = Duration::from_millis(4);
+const MAX_RECLAIM_INTERVAL: Duration = Duration::from_millis(4);
 
 #[cfg(all(test, not(loom)))]
 mod tests {
@@ -178,15 +188,15 @@ mod tests {
             theirs.end();
             event_loop
         });
-        for call in [true, false] {
+        for needed in [true, false] {
             let mut event_loop = handoff.try_drive(|| ask.send(()).unwrap()).unwrap();
             event_loop.push("guest");
             assert!(handoff.try_drive(|| unreachable!("a guest has it")).is_none());
-            handoff.leave(event_loop, call);
+            handoff.leave(event_loop, needed);
             // What a guest left the next one finds, unless the thread was quicker.
             let again = handoff.try_drive(|| ask.send(()).unwrap()).unwrap();
             // The thread sleeps by then, and is woken.
-            std::thread::sleep(TICK * 20);
+            std::thread::sleep(RECLAIM_INTERVAL * 20);
             handoff.leave(again, false);
         }
         drop(ask);

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::event_loop::{self, EventLoop};
 use super::handoff::LoopHandoff;
 use super::reactor::{Job, Reactor};
-use super::{WaitUntil, WakeReason, WakeTarget, thread};
+use super::thread;
+use super::wait_for::{WaitUntil, WakeReason};
+use super::wake_target::WakeTarget;
 use crate::process::start_thread;
 
 /// Threads: any thread at any time.
@@ -58,11 +60,11 @@ impl IoThread {
         self.reactor.stop();
     }
 
-    fn run(&self, mut whole: OwnedLoop) {
-        while !whole.0.is_over() {
-            whole.0.run(None, || !self.handoff.is_wanted() && !whole.0.is_over());
-            if self.handoff.is_wanted() && !whole.0.is_over() {
-                whole = self.handoff.hand_over(whole);
+    fn run(&self, mut event_loop: OwnedLoop) {
+        while !event_loop.0.is_over() {
+            event_loop.0.run(None, || !self.handoff.is_wanted() && !event_loop.0.is_over());
+            if self.handoff.is_wanted() && !event_loop.0.is_over() {
+                event_loop = self.handoff.hand_over(event_loop);
             }
         }
         self.handoff.end();
@@ -71,21 +73,24 @@ impl IoThread {
     /// Lets this thread run the loop, if it does nothing but what this thread waits for, which are
     /// `ours` jobs.
     pub(super) fn try_drive(self: Arc<Self>, ours: usize) -> Option<Driver> {
-        if self.reactor.is_stopped() || self.reactor.under_way() > ours || event_loop::is_here() {
+        if self.reactor.is_stopped()
+            || self.reactor.jobs_under_way() > ours
+            || event_loop::is_here()
+        {
             return None;
         }
-        let whole = self.handoff.try_drive(|| self.reactor.ring())?;
-        Some(Driver { whole: Some(whole), io_thread: self, call: true })
+        let event_loop = self.handoff.try_drive(|| self.reactor.wake())?;
+        Some(Driver { event_loop: Some(event_loop), io_thread: self, needed: true })
     }
 }
 
 /// Who runs an I/O thread's loop in its place. Ends: with [`leave`](Self::leave). Threads: a value.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    whole: Option<OwnedLoop>,
+    event_loop: Option<OwnedLoop>,
     io_thread: Arc<IoThread>,
     /// The thread shall go on with the loop at once.
-    call: bool,
+    needed: bool,
 }
 
 impl Driver {
@@ -97,7 +102,7 @@ impl Driver {
     /// Runs the loop for as long as it `goes_on`, until that time, or until a signal interrupts this
     /// thread: then the thread's check is to be [asked](was_interrupted).
     pub(crate) fn run(&self, until: WaitUntil, mut goes_on: impl FnMut() -> bool) -> WakeReason {
-        let Some(OwnedLoop(event_loop)) = &self.whole else { return WakeReason::Notified };
+        let Some(OwnedLoop(event_loop)) = &self.event_loop else { return WakeReason::Notified };
         let reactor = &self.io_thread.reactor;
         let tick = thread::tick_at();
         let soonest = until.at.into_iter().chain(tick).min();
@@ -111,7 +116,7 @@ impl Driver {
     /// nothing but what this one waits for, which are `ours` jobs.
     pub(crate) fn leave(mut self, ours: usize) {
         let reactor = &self.io_thread.reactor;
-        self.call = reactor.is_stopped() || reactor.under_way() > ours;
+        self.needed = reactor.is_stopped() || reactor.jobs_under_way() > ours;
     }
 }
 
@@ -123,8 +128,8 @@ pub(crate) fn was_interrupted() -> bool {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        if let Some(whole) = self.whole.take() {
-            self.io_thread.handoff.leave(whole, self.call);
+        if let Some(event_loop) = self.event_loop.take() {
+            self.io_thread.handoff.leave(event_loop, self.needed);
         }
     }
 }

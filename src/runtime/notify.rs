@@ -1,20 +1,17 @@
-//! An event: set from any thread, waited for by one task. A thread's is a flag, and an eventfd(2)
-//! only for as long as it waits; a fiber's is a flag and the word where to find the fiber. One that
-//! others may poll has an eventfd of its own.
-
-#![allow(unsafe_code)] // System calls.
+//! A notification: set from any thread, waited for by one task.
+//!
+//! A thread's is a flag, and an eventfd(2) only for as long as it waits. A fiber's is a flag and the key of the
+//! fiber. One that a program may poll has an eventfd of its own.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::fiber;
 use super::reactor::Reactor;
-use super::thread::readable_now;
-use super::wakeup::{Descriptor, Flag, Manner, Wakeups, Watch};
+use super::sys::{self, Descriptor, EventFd};
+use super::wakeup::{WakeFlag, Wakeable, WakeupUse, Wakeups, Watch};
 use super::worker_pool::is_worker;
-use crate::process::{PerProcess, fork_generation};
+use crate::process::PerProcess;
 
 /// A level-triggered flag that ends a wait. Threads: any thread at any time.
 #[derive(Debug)]
@@ -22,26 +19,18 @@ pub(crate) struct Notify(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// For a caller that polls it beside other descriptors.
+    /// For a program that polls it beside other descriptors.
     Polled(EventFd),
-    /// Of a thread, which polls it while it waits.
-    Thread(Flag<EventFd>),
-    /// Of a fiber, which needs no descriptor to be found.
+    /// For a thread, which polls a descriptor only while it waits.
+    Thread(WakeFlag<EventFd>),
+    /// For a fiber, which needs no descriptor to be woken.
     Fiber { set: AtomicBool, reactor: Arc<Reactor>, fiber: u64 },
 }
 
-/// An eventfd(2).
-#[derive(Debug)]
-pub(super) struct EventFd {
-    fd: OwnedFd,
-    /// An inherited one is the parent's as well, whose waits the child of a fork would end.
-    process: u32,
-}
-
-/// What a thread that waits for an event polls.
-pub(super) enum Polls<'a> {
+/// What a thread that waits for a notification polls.
+pub(super) enum Polled<'a> {
     Own(&'a EventFd),
-    Lent(Watch<'a, EventFd>),
+    Shared(Watch<'a, EventFd>),
     Nothing,
 }
 
@@ -51,18 +40,14 @@ impl Notify {
         Ok(Self(Kind::Polled(EventFd::open()?)))
     }
 
+    pub(super) fn of_thread() -> Self {
+        Self(Kind::Thread(WakeFlag::new()))
+    }
+
     /// One that only this fiber waits for.
     pub(super) fn of_fiber(reactor: &Arc<Reactor>, fiber: u64) -> Self {
         let reactor = Arc::clone(reactor);
         Self(Kind::Fiber { set: AtomicBool::new(false), reactor, fiber })
-    }
-
-    /// One for the current task to wait for. It holds no descriptor while nobody waits.
-    pub(crate) fn take() -> Arc<Self> {
-        Arc::new(match fiber::current() {
-            Some(fiber) => fiber.notify(),
-            None => Self(Kind::Thread(Flag::new())),
-        })
     }
 
     /// Sets it. Never blocks.
@@ -72,13 +57,13 @@ impl Notify {
             Kind::Thread(flag) => flag.set(),
             Kind::Fiber { set, reactor, fiber } => {
                 if !set.swap(true, Ordering::SeqCst) {
-                    reactor.wake(*fiber);
+                    reactor.wake_fiber(*fiber);
                 }
             }
         }
     }
 
-    /// Takes it back, for a wait for something else.
+    /// Clears it, for a wait for something else.
     pub(crate) fn clear(&self) {
         match &self.0 {
             Kind::Polled(fd) => fd.clear(),
@@ -87,32 +72,33 @@ impl Notify {
         }
     }
 
-    /// The descriptor of one that has it; -1, which poll(2) ignores, for others.
-    pub(crate) fn fd(&self) -> RawFd {
+    /// Its descriptor; [`Descriptor::NONE`] if it has none of its own.
+    pub(crate) fn descriptor(&self) -> Descriptor {
         match &self.0 {
-            Kind::Polled(fd) => fd.raw(),
-            Kind::Thread(_) | Kind::Fiber { .. } => -1,
+            Kind::Polled(fd) => fd.descriptor(),
+            Kind::Thread(_) | Kind::Fiber { .. } => Descriptor::NONE,
         }
     }
 
-    /// Whether it is set; of one with a descriptor the system knows.
+    /// Whether it is set; for one with a descriptor this is a system call.
     pub(crate) fn is_set(&self) -> bool {
         match &self.0 {
-            Kind::Polled(fd) => readable_now(&[fd.raw()])[0],
+            Kind::Polled(fd) => sys::are_readable(&[fd.descriptor()])[0],
             Kind::Thread(flag) => flag.is_set(),
             Kind::Fiber { set, .. } => set.load(Ordering::SeqCst),
         }
     }
 
-    /// What this thread polls to wait for it, `beside` other descriptors; `None` if it is set.
-    pub(super) fn polls(&self, beside: bool) -> io::Result<Option<Polls<'_>>> {
+    /// What this thread polls to wait for it; `None` if it is set. `beside_others`: it polls other descriptors
+    /// as well.
+    pub(super) fn poll_for(&self, beside_others: bool) -> io::Result<Option<Polled<'_>>> {
         Ok(Some(match &self.0 {
-            Kind::Polled(fd) => Polls::Own(fd),
-            Kind::Fiber { .. } => Polls::Nothing,
+            Kind::Polled(fd) => Polled::Own(fd),
+            Kind::Fiber { .. } => Polled::Nothing,
             Kind::Thread(flag) => {
-                let manner = Manner { shares: beside, lasts: !is_worker() };
-                match flag.watch(wakeups(), manner)? {
-                    Some(watch) => Polls::Lent(watch),
+                let how = WakeupUse { may_share: beside_others, keep: !is_worker() };
+                match flag.watch(wakeups(), how)? {
+                    Some(watch) => Polled::Shared(watch),
                     None => return Ok(None),
                 }
             }
@@ -121,64 +107,44 @@ impl Notify {
 }
 
 fn wakeups() -> &'static Wakeups<EventFd> {
-    /// The child of a fork has its own: others wait with its parent's.
+    /// The child of a fork has its own: its parent's threads wait with the parent's.
     static WAKEUPS: PerProcess<Wakeups<EventFd>> = PerProcess::new();
     WAKEUPS.get(|_| Wakeups::new())
 }
 
-/// Closes the descriptors that are kept for the next waits: a manager ended, and there may be no more.
+/// Closes the descriptors that are kept for the next waits: a manager ended, and it may be the last.
 pub(crate) fn close_unused_wakeups() {
     wakeups().close_unused();
 }
 
-impl Polls<'_> {
-    /// Whether the descriptor was readable for this event, whose it is.
+impl Polled<'_> {
+    /// Whether the descriptor was readable for this notification, and not for another one that shares it.
     pub(super) fn is_for(&self, notify: &Notify) -> bool {
         match self {
             Self::Own(_) => true,
-            Self::Lent(_) | Self::Nothing => notify.is_set(),
+            Self::Shared(_) | Self::Nothing => notify.is_set(),
         }
     }
 
-    pub(super) fn fd(&self) -> RawFd {
+    pub(super) fn descriptor(&self) -> Descriptor {
         match self {
-            Self::Own(fd) => fd.raw(),
-            Self::Lent(watch) => watch.descriptor().raw(),
-            Self::Nothing => -1,
+            Self::Own(fd) => fd.descriptor(),
+            Self::Shared(watch) => watch.descriptor().descriptor(),
+            Self::Nothing => Descriptor::NONE,
         }
     }
 }
 
-impl EventFd {
-    fn raw(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-}
-
-impl Descriptor for EventFd {
+impl Wakeable for EventFd {
     fn open() -> io::Result<Self> {
-        // SAFETY: no pointers; the flags are those of eventfd(2).
-        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a new descriptor that nobody else owns.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self { fd, process: fork_generation() })
+        Self::open()
     }
 
-    /// The counter can't overflow before 2^64 calls.
     fn signal(&self) {
-        if self.process == fork_generation() {
-            let one = 1u64.to_ne_bytes();
-            // SAFETY: eight readable bytes, and a descriptor that lives as long as `self`.
-            unsafe { libc::write(self.raw(), one.as_ptr().cast(), one.len()) };
-        }
+        self.signal();
     }
 
     fn clear(&self) {
-        let mut count = [0u8; 8];
-        // SAFETY: eight writable bytes, and a descriptor that lives as long as `self`.
-        unsafe { libc::read(self.raw(), count.as_mut_ptr().cast(), count.len()) };
+        self.clear();
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
 use super::notify::Notify;
-use super::{WaitFor, WaitUntil, WakeReason, wait};
+use super::task::wait;
+use super::wait_for::{WaitFor, WaitUntil, WakeReason};
 use crate::error::Error;
 use crate::process::fork_generation;
 use crate::sync::{Mutex, lock};
@@ -70,7 +71,7 @@ impl<T> Oneshot<T> {
     /// [`Kind::Forked`], [`Kind::System`].
     pub(crate) fn wait(&self, interrupted: impl Fn()) -> Result<T, Error> {
         let failed = |error| Error::from_os(Kind::System, "can't wait", &error);
-        let notify = Notify::take();
+        let notify = Notify::for_this_task();
         let waker = Waker::from(Arc::new(ThreadWaker(Arc::clone(&notify))));
         loop {
             // Cleared before the poll: an outcome that comes after the poll sets it again.

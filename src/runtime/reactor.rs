@@ -1,23 +1,25 @@
-//! What others know of an event loop: where they leave jobs and wake-ups for it.
+//! What other threads know of an event loop: where they leave jobs and wake-ups for it.
 //!
-//! Nothing here blocks, and who runs the loop is woken by a system call only when it sleeps there
+//! Nothing here blocks. The thread that runs the loop is woken by a system call only when it sleeps there
 //! ([`SleepFlag`]).
 
+use std::fmt;
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use mio::unix::SourceFd;
-use mio::{Interest, Poll, Registry, Token, Waker};
+use mio::{Poll, Registry, Token, Waker};
 
-use super::WakeTarget;
 use super::sleep_flag::SleepFlag;
+use super::sys::{self, Descriptor};
+use super::wake_target::WakeTarget;
 use crate::process::fork_generation;
 use crate::sync::{Mutex, lock};
 
-/// Work for a fiber of its own. It is done once; it is no `FnOnce`, because that is moved out of its
-/// box to be called, and so onto a stack. An error says why there is no stack for it.
+/// Work for a fiber of its own, called once. The argument is an error if there is no stack for it.
+///
+/// It is no `FnOnce`: a boxed one is moved out of its box to be called, onto the fiber's stack. A submitted
+/// request's closure is some hundred bytes there, for as long as the request is in flight.
 pub(super) type Job = Box<dyn FnMut(io::Result<()>) + Send>;
 
 /// Threads: any thread at any time.
@@ -27,27 +29,27 @@ pub(super) struct Reactor {
     process: u32,
     registry: Registry,
     waker: Waker,
-    /// News are what is in the inbox.
-    nap: SleepFlag,
-    /// Whether that is somebody to be woken: mostly one who was cancelled.
+    sleep: SleepFlag,
+    /// The inbox holds a fiber to be woken: mostly one that was cancelled.
     urgent: AtomicBool,
     inbox: Mutex<Inbox>,
     /// Jobs that were given and have not ended.
-    under_way: AtomicUsize,
+    jobs_under_way: AtomicUsize,
     stopped: AtomicBool,
 }
 
-/// What was left for the thread.
+/// What other threads left for the loop.
 #[derive(Default)]
 pub(super) struct Inbox {
     pub(super) jobs: Vec<Job>,
+    /// Fibers to be woken.
     pub(super) woken: Vec<u64>,
     /// Tokens of descriptors that are closed.
-    pub(super) gone: Vec<usize>,
+    pub(super) closed: Vec<usize>,
 }
 
 impl Reactor {
-    /// One, and what its thread polls.
+    /// A reactor, and what its loop polls.
     pub(super) fn new() -> io::Result<(Arc<Self>, Poll)> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let poll = Poll::new()?;
@@ -56,80 +58,77 @@ impl Reactor {
             process: fork_generation(),
             registry: poll.registry().try_clone()?,
             waker: Waker::new(poll.registry(), WAKER)?,
-            nap: SleepFlag::new(),
+            sleep: SleepFlag::new(),
             urgent: AtomicBool::new(false),
             inbox: Mutex::default(),
-            under_way: AtomicUsize::new(0),
+            jobs_under_way: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
         };
         Ok((Arc::new(reactor), poll))
     }
 
+    /// Unique in the process, and not 0.
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 
-    /// A job for it.
     pub(super) fn give(&self, job: Job) {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.jobs_under_way.fetch_add(1, Ordering::Relaxed);
         self.leave(|inbox| inbox.jobs.push(job));
     }
 
     pub(super) fn job_ended(&self) {
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.jobs_under_way.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(super) fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::Relaxed)
+    pub(super) fn jobs_under_way(&self) -> usize {
+        self.jobs_under_way.load(Ordering::Relaxed)
     }
 
-    /// Has a fiber look again what it waits for. One that is gone, or does not wait, does not mind.
-    pub(super) fn wake(&self, fiber: u64) {
+    /// Has a fiber look again at what it waits for. Does nothing if it has ended or runs.
+    pub(super) fn wake_fiber(&self, fiber: u64) {
         self.leave(|inbox| {
             inbox.woken.push(fiber);
             self.urgent.store(true, Ordering::SeqCst);
         });
     }
 
-    /// A token is free again. There is time for that.
+    /// Frees a token. The loop is not woken for that.
     pub(super) fn forget(&self, token: usize) {
-        if self.is_ours() {
-            lock(&self.inbox).gone.push(token);
-            self.nap.leave_quietly();
+        if self.is_of_this_process() {
+            lock(&self.inbox).closed.push(token);
+            self.sleep.leave_quietly();
         }
     }
 
-    /// Ends the thread as soon as it has nothing left to do.
+    /// Ends the loop as soon as it has nothing left to do.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.leave(|_| {});
     }
 
-    pub(super) fn register(&self, fd: RawFd, token: usize) -> io::Result<()> {
-        let all = Interest::READABLE | Interest::WRITABLE;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let all = all | Interest::PRIORITY;
-        self.registry.register(&mut SourceFd(&fd), Token(token), all)
+    pub(super) fn register(&self, descriptor: Descriptor, token: usize) -> io::Result<()> {
+        sys::register(&self.registry, descriptor, token)
     }
 
-    pub(super) fn unregister(&self, fd: RawFd) {
-        if self.is_ours() {
-            // It is not there any more: that is what was wanted.
-            let _ = self.registry.deregister(&mut SourceFd(&fd));
+    pub(super) fn deregister(&self, descriptor: Descriptor) {
+        if self.is_of_this_process() {
+            // It fails if the descriptor is not registered, which is what is wanted.
+            let _ = sys::deregister(&self.registry, descriptor);
         }
     }
 
-    /// What was left since the last time.
-    pub(super) fn take_news(&self) -> Option<Inbox> {
-        if !self.nap.take() {
+    /// What was left since the last call; `None` if nothing was.
+    pub(super) fn take_inbox(&self) -> Option<Inbox> {
+        if !self.sleep.take() {
             return None;
         }
         self.urgent.store(false, Ordering::SeqCst);
         Some(std::mem::take(&mut *lock(&self.inbox)))
     }
 
-    pub(super) fn has_news(&self) -> bool {
-        self.nap.has_news()
+    pub(super) fn has_inbox(&self) -> bool {
+        self.sleep.has_inbox()
     }
 
     pub(super) fn is_urgent(&self) -> bool {
@@ -140,48 +139,47 @@ impl Reactor {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    /// The thread wants to sleep; `false` if there is something for it.
+    /// The loop is about to sleep. Returns `false` if something was left for it, and it must not.
     pub(super) fn begin_sleep(&self) -> bool {
-        self.nap.begin_sleep()
+        self.sleep.begin_sleep()
     }
 
     pub(super) fn end_sleep(&self) {
-        self.nap.end_sleep();
+        self.sleep.end_sleep();
     }
 
     fn leave(&self, what: impl FnOnce(&mut Inbox)) {
-        // In a forked child its thread is not there, and the descriptors are the parent's too.
-        if !self.is_ours() {
+        // In the child of a fork the loop's thread does not exist, and the descriptors are the parent's too.
+        if !self.is_of_this_process() {
             return;
         }
         what(&mut lock(&self.inbox));
-        self.rouse();
+        self.wake_loop();
     }
 
-    /// Wakes who sleeps in the loop.
-    fn rouse(&self) {
-        if self.nap.leave() {
+    fn wake_loop(&self) {
+        if self.sleep.leave() {
             // eventfd(2): it fails only where a wake-up is pending anyway.
             let _ = self.waker.wake();
         }
     }
 
-    fn is_ours(&self) -> bool {
+    fn is_of_this_process(&self) -> bool {
         self.process == fork_generation()
     }
 }
 
-/// Has whoever runs the loop look again whether it shall go on.
+/// The thread that runs the loop looks again whether it shall go on.
 impl WakeTarget for Reactor {
-    fn ring(&self) {
-        if self.is_ours() {
-            self.rouse();
+    fn wake(&self) {
+        if self.is_of_this_process() {
+            self.wake_loop();
         }
     }
 }
 
-impl std::fmt::Debug for Inbox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox").field("jobs", &self.jobs.len()).finish_non_exhaustive()
     }
 }

@@ -1,8 +1,8 @@
-//! Whether a thread sleeps, and whether there is something for it: who leaves something rings only
-//! if it must.
+//! Whether a thread sleeps, and whether something was left for it: a thread that leaves something makes the
+//! system call that wakes the sleeper only if it sleeps.
 //!
-//! Both sides change `asleep`, and a change reads what was last written: so either the thread sees
-//! the news before it sleeps, or who left them sees it asleep.
+//! Both sides change `asleep`, and a change reads what was last written. So either the sleeper sees what was
+//! left before it sleeps, or the thread that left it sees the sleeper asleep.
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,31 +18,30 @@ impl SleepFlag {
         Self { asleep: AtomicBool::new(false), inbox: AtomicBool::new(false) }
     }
 
-    /// Something was left; `true` if the thread must be rung.
+    /// Something was left. Returns whether the sleeper must be woken by a system call.
     pub(super) fn leave(&self) -> bool {
         self.inbox.store(true, Ordering::Release);
         self.asleep.swap(false, Ordering::AcqRel)
     }
 
-    /// Something was left for which there is time.
+    /// Something was left that can wait until the sleeper wakes for another reason.
     pub(super) fn leave_quietly(&self) {
         self.inbox.store(true, Ordering::Release);
     }
 
-    pub(super) fn has_news(&self) -> bool {
+    pub(super) fn has_inbox(&self) -> bool {
         self.inbox.load(Ordering::Acquire)
     }
 
-    /// The thread is about to take what was left; `false` if there is nothing. What is left from
-    /// here on is news again.
+    /// The sleeper is about to take what was left. Returns whether there is something.
     pub(super) fn take(&self) -> bool {
-        self.has_news() && self.inbox.swap(false, Ordering::AcqRel)
+        self.has_inbox() && self.inbox.swap(false, Ordering::AcqRel)
     }
 
-    /// The thread wants to sleep; `false` if there is something for it.
+    /// The thread is about to sleep. Returns `false` if something was left, and it must not.
     pub(super) fn begin_sleep(&self) -> bool {
         self.asleep.swap(true, Ordering::AcqRel);
-        !self.has_news()
+        !self.has_inbox()
     }
 
     pub(super) fn end_sleep(&self) {

@@ -1,37 +1,35 @@
-//! A descriptor as those who wait for it see it, and what is remembered of it between two waits.
+//! A descriptor as its waiters see it, and what is remembered of it between two waits.
 //!
-//! Threads ask the kernel each time. A fiber's descriptor stays registered with its reactor,
-//! edge-triggered (epoll(7)): what the kernel said is kept here until a wait takes it. That may be
-//! more than is true by now, never less, so whoever is told "ready" tries, and waits again if
-//! there was nothing.
+//! A thread asks the kernel each time. A fiber's descriptor stays registered with the reactor of its loop,
+//! edge-triggered (epoll(7)): what the kernel reported is kept here until a wait takes it. That may be more
+//! than is still true, never less: after "ready" a waiter tries, and waits again if there was nothing.
 
-use std::os::fd::RawFd;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::Interest;
-use super::fiber;
+use super::interest::Interest;
 use super::reactor::Reactor;
 use super::readiness::{Readiness, ReadyState};
-use super::thread::ready_now;
+use super::sys::{self, Descriptor};
 use crate::sync::{Mutex, lock};
 
-/// Threads: any thread at any time; waited for by one task.
+/// Threads: any thread at any time; one task waits for it.
 #[derive(Debug)]
 pub(crate) struct Source {
-    fd: RawFd,
-    /// Who waits is a fiber of the reactor in `home`.
-    notes: ReadyState,
-    /// Which reactor is in `home`, so that most need not look there; 0 for none.
+    descriptor: Descriptor,
+    /// Its waiter is a fiber of the reactor in `home`.
+    ready_state: ReadyState,
+    /// The id of the reactor in `home`, so that most calls need not lock it; 0 for none.
     home_id: AtomicU64,
     home: Mutex<Option<Home>>,
-    /// The reactor of the fiber that read all that came; 0 for none, or if more may have come since.
+    /// The id of the reactor whose fiber has read all that came; 0 for none, or if more may have come since.
     read_by: AtomicU64,
-    /// A wait said that there is something to read, and no read has found it yet.
+    /// A wait reported that there is something to read, and no read has found it yet.
     promised: AtomicBool,
 }
 
-/// Where it is registered.
+/// Where a source is registered.
 #[derive(Debug)]
 struct Home {
     reactor: Arc<Reactor>,
@@ -39,10 +37,10 @@ struct Home {
 }
 
 impl Source {
-    pub(crate) fn new(fd: RawFd) -> Arc<Self> {
+    pub(crate) fn new(descriptor: Descriptor) -> Arc<Self> {
         Arc::new(Self {
-            fd,
-            notes: ReadyState::new(),
+            descriptor,
+            ready_state: ReadyState::new(),
             home_id: AtomicU64::new(0),
             home: Mutex::new(None),
             read_by: AtomicU64::new(0),
@@ -50,36 +48,36 @@ impl Source {
         })
     }
 
-    pub(crate) fn fd(&self) -> RawFd {
-        self.fd
+    pub(crate) fn descriptor(&self) -> Descriptor {
+        self.descriptor
     }
 
-    /// A read took bytes. `filled`: as many as it had room for, so that there may be more, of which the
-    /// kernel will not tell again.
+    /// A read took bytes. `filled`: it took as many as it had room for, so there may be more, of which the
+    /// kernel does not report again.
     #[inline]
     pub(crate) fn was_read(&self, filled: bool) {
-        if self.home_id.load(Ordering::Relaxed) != 0 {
+        if self.is_registered() {
             self.promised.store(false, Ordering::Relaxed);
-            if filled || self.notes.has_short_reads() {
-                self.notes.happened(Readiness::READ);
+            if filled || self.ready_state.has_short_reads() {
+                self.ready_state.add(Readiness::READ);
             }
         }
     }
 
     /// Reads of this descriptor may stop before the end of what came.
     pub(crate) fn reads_may_be_short(&self) {
-        self.notes.happened(Readiness::SHORT_READS);
+        self.ready_state.add(Readiness::SHORT_READS);
     }
 
     /// There is something to read that was not read.
     pub(crate) fn may_have_more(&self) {
-        if self.home_id.load(Ordering::Relaxed) != 0 {
-            self.notes.happened(Readiness::READ);
+        if self.is_registered() {
+            self.ready_state.add(Readiness::READ);
         }
     }
 
-    /// A read found nothing. If a wait had promised something, this may have been a failure that passes:
-    /// the kernel is asked once more, as it will not tell again.
+    /// A read found nothing. If a wait had promised something, this may have been a failure that passes: the
+    /// kernel is asked once more, because it does not report again.
     pub(crate) fn found_nothing(&self) {
         if self.promised.load(Ordering::Relaxed) {
             self.look_again(Interest::Read, Readiness::READ);
@@ -88,7 +86,7 @@ impl Source {
 
     /// A write found no room. The kernel is asked once more, for the same reason.
     pub(crate) fn found_no_room(&self) {
-        if self.home_id.load(Ordering::Relaxed) != 0 {
+        if self.is_registered() {
             self.look_again(Interest::Write, Readiness::WRITE);
         }
     }
@@ -96,30 +94,29 @@ impl Source {
     #[cold]
     fn look_again(&self, interest: Interest, readiness: Readiness) {
         self.promised.store(false, Ordering::Relaxed);
-        if ready_now(self.fd, interest) {
-            self.notes.happened(readiness);
+        if sys::is_ready(self.descriptor, interest) {
+            self.ready_state.add(readiness);
         }
     }
 
     /// A wait of a fiber ended because there is something to read.
-    pub(super) fn promises_input(&self) {
+    pub(super) fn promise_input(&self) {
         self.promised.store(true, Ordering::Relaxed);
     }
 
-    /// It was shut down: whoever waits for it is woken now, and not when the kernel's word of it
-    /// gets its turn.
+    /// It was shut down: its waiter is woken now, before the kernel's report of it is read.
     pub(crate) fn ended(&self) {
         if self.home_id.load(Ordering::SeqCst) == 0 {
             return;
         }
-        if let Some(waiter) = self.notes.happened(Readiness::ENDED)
+        if let Some(waiter) = self.ready_state.add(Readiness::ENDED)
             && let Some(home) = &*lock(&self.home)
         {
-            home.reactor.wake(waiter);
+            home.reactor.wake_fiber(waiter);
         }
     }
 
-    /// The descriptor is being closed, and with that the kernel's registration ends.
+    /// The descriptor is being closed, which ends the kernel's registration.
     pub(crate) fn retire(&self) {
         if self.home_id.load(Ordering::SeqCst) != 0
             && let Some(home) = lock(&self.home).take()
@@ -128,62 +125,62 @@ impl Source {
         }
     }
 
-    /// All that came was read, and nothing shall come for now.
-    pub(crate) fn mark_idle(&self) {
-        self.read_by.store(self.home_here().unwrap_or(0), Ordering::Relaxed);
+    /// All that came was read. `reactor`: whose fiber read it; `None` if a thread did.
+    pub(super) fn set_read_by(&self, reactor: Option<u64>) {
+        self.read_by.store(reactor.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Whether nothing has come since it came to rest, no byte and no end, as far as the kernel has said
-    /// when the loop that runs here last looked: a moment ago, and without a system call.
-    pub(crate) fn was_silent(&self) -> bool {
-        let read_by = self.read_by.load(Ordering::Relaxed);
-        self.home_here() == Some(read_by) && !self.notes.may_have_read()
+    /// Whether that reactor's fiber has read all that came, and the reactor has reported nothing since.
+    pub(super) fn is_silent_for(&self, reactor: u64) -> bool {
+        reactor == self.read_by.load(Ordering::Relaxed) && !self.ready_state.may_have_read()
     }
 
-    /// Where it is registered, if that is with the loop that runs here.
-    fn home_here(&self) -> Option<u64> {
-        let home = self.home_id.load(Ordering::Relaxed);
-        (home != 0 && fiber::current()?.reactor_id() == home).then_some(home)
+    /// The id of the reactor that it is registered with; 0 for none.
+    pub(super) fn home_id(&self) -> u64 {
+        self.home_id.load(Ordering::Relaxed)
     }
 
-    pub(super) fn notes(&self) -> &ReadyState {
-        &self.notes
+    pub(super) fn ready_state(&self) -> &ReadyState {
+        &self.ready_state
     }
 
-    /// That reactor's loop has ended. Where it is registered next, the kernel says anew what it is
-    /// ready for.
-    pub(super) fn lives_no_more_with(&self, reactor: &Reactor) {
-        let mut home = lock(&self.home);
-        if home.as_ref().is_some_and(|home| home.reactor.id() == reactor.id()) {
-            self.home_id.store(0, Ordering::SeqCst);
-            let left = home.take();
-            drop((home, left));
-        }
-    }
-
-    /// Registers it with this reactor, unless it is. `enter` gives it its token there.
-    pub(super) fn live_with(
+    /// Registers it with this reactor, unless it is. `add` gives it its token there.
+    pub(super) fn register_with(
         &self,
         reactor: &Arc<Reactor>,
-        enter: impl FnOnce() -> usize,
-    ) -> std::io::Result<()> {
-        if self.home_id.load(Ordering::Relaxed) == reactor.id() {
+        add: impl FnOnce() -> usize,
+    ) -> io::Result<()> {
+        if self.home_id() == reactor.id() {
             return Ok(());
         }
         let mut home = lock(&self.home);
-        if let Some(known) = home.take() {
-            // Another I/O thread had it last.
-            known.reactor.unregister(self.fd);
-            known.reactor.forget(known.token);
+        if let Some(former) = home.take() {
+            former.reactor.deregister(self.descriptor);
+            former.reactor.forget(former.token);
             self.home_id.store(0, Ordering::SeqCst);
         }
-        let token = enter();
-        if let Err(error) = reactor.register(self.fd, token) {
+        let token = add();
+        if let Err(error) = reactor.register(self.descriptor, token) {
             reactor.forget(token);
             return Err(error);
         }
         *home = Some(Home { reactor: Arc::clone(reactor), token });
         self.home_id.store(reactor.id(), Ordering::SeqCst);
         Ok(())
+    }
+
+    /// That reactor's loop has ended. The next reactor's kernel registration reports anew what the descriptor
+    /// is ready for.
+    pub(super) fn reactor_ended(&self, reactor: &Reactor) {
+        let mut home = lock(&self.home);
+        if home.as_ref().is_some_and(|home| home.reactor.id() == reactor.id()) {
+            self.home_id.store(0, Ordering::SeqCst);
+            let former = home.take();
+            drop((home, former));
+        }
+    }
+
+    fn is_registered(&self) -> bool {
+        self.home_id() != 0
     }
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use once_cell::sync::OnceCell;
 
 use super::engine::Engine;
-use super::on_thread_stack;
-use super::worker_pool::no_thread;
+use super::sys::no_thread;
+use super::task::on_thread_stack;
 use crate::error::Error;
 use crate::process::PerProcess;
 use crate::vocabulary::Kind;

@@ -11,6 +11,8 @@ mod real {
     use corosensei::stack::Stack as _;
     use corosensei::{Coroutine, CoroutineResult, Yielder};
 
+    use crate::runtime::sys;
+
     /// Whether there are coroutines on this target.
     pub(in crate::runtime) const AVAILABLE: bool = true;
 
@@ -85,8 +87,7 @@ mod real {
         /// # Safety
         /// As for [`suspend`](Self::suspend).
         pub(in crate::runtime) unsafe fn trim(self) {
-            // SAFETY: asks for a constant.
-            let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
+            let page = sys::page_size();
             let here = 0u8;
             // A page for what is below this frame: the call's own.
             let end = ((&raw const here).addr() & !(page - 1)).saturating_sub(page);
@@ -95,13 +96,7 @@ mod real {
             if page > 0 && end > begin {
                 // SAFETY: pages of this coroutine's own stack on which no frame lies: it grows
                 // downwards, and we are above them.
-                unsafe {
-                    libc::madvise(
-                        std::ptr::without_provenance_mut(begin),
-                        end - begin,
-                        libc::MADV_DONTNEED,
-                    );
-                }
+                unsafe { sys::discard_pages(begin, end) };
             }
         }
     }

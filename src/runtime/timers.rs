@@ -18,25 +18,25 @@ pub(super) struct Timers {
 
 impl Timers {
     /// The place rings at that time, or earlier.
-    pub(super) fn set(&mut self, place: usize, at: Instant) {
-        if self.set.len() <= place {
-            self.set.resize(place + 1, None);
+    pub(super) fn set(&mut self, index: usize, at: Instant) {
+        if self.set.len() <= index {
+            self.set.resize(index + 1, None);
         }
-        if self.set[place].is_none_or(|earlier| at < earlier) {
-            self.set[place] = Some(at);
-            self.heap.push(Reverse((at, place)));
+        if self.set[index].is_none_or(|earlier| at < earlier) {
+            self.set[index] = Some(at);
+            self.heap.push(Reverse((at, index)));
         }
     }
 
     /// A place whose time has come.
-    pub(super) fn ring(&mut self, now: Instant) -> Option<usize> {
-        while let Some(Reverse((at, place))) = self.heap.peek().copied()
+    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<usize> {
+        while let Some(Reverse((at, index))) = self.heap.peek().copied()
             && at <= now
         {
             self.heap.pop();
-            if self.set[place] == Some(at) {
-                self.set[place] = None;
-                return Some(place);
+            if self.set[index] == Some(at) {
+                self.set[index] = None;
+                return Some(index);
             }
         }
         None
@@ -65,12 +65,12 @@ mod tests {
         timers.set(1, at(10));
         timers.set(1, at(50));
         assert_eq!(timers.next(), Some(at(10)));
-        assert_eq!(timers.ring(at(9)), None);
-        assert_eq!(timers.ring(at(40)), Some(1));
-        assert_eq!(timers.ring(at(40)), Some(0));
-        assert_eq!(timers.ring(at(40)), None);
+        assert_eq!(timers.pop_expired(at(9)), None);
+        assert_eq!(timers.pop_expired(at(40)), Some(1));
+        assert_eq!(timers.pop_expired(at(40)), Some(0));
+        assert_eq!(timers.pop_expired(at(40)), None);
         // What was set first is stale.
-        assert_eq!(timers.ring(at(100)), None);
+        assert_eq!(timers.pop_expired(at(100)), None);
         assert_eq!(timers.next(), None);
     }
 

@@ -13,7 +13,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, lock};
 
 /// What poll(2) can wait for, and another thread make readable.
-pub(super) trait Descriptor: Sized {
+pub(super) trait Wakeable: Sized {
     fn open() -> io::Result<Self>;
     /// Makes it readable. Never blocks.
     fn signal(&self);
@@ -24,16 +24,16 @@ pub(super) trait Descriptor: Sized {
 /// The descriptors of a process. Threads: any thread at any time.
 #[derive(Debug)]
 pub(super) struct Wakeups<D> {
-    all: Mutex<Vec<Place<D>>>,
+    entries: Mutex<Vec<SharedWakeup<D>>>,
 }
 
 #[derive(Debug)]
-struct Place<D> {
+struct SharedWakeup<D> {
     wakeup: Arc<Wakeup<D>>,
     /// How many threads poll it.
     users: usize,
     /// It is kept for the next one when nobody uses it.
-    lasts: bool,
+    keep: bool,
 }
 
 /// One of them.
@@ -41,12 +41,12 @@ struct Place<D> {
 struct Wakeup<D> {
     descriptor: D,
     /// It is readable, and stays so until all of its users have left.
-    rung: AtomicBool,
+    signalled: AtomicBool,
 }
 
 /// A flag that ends a wait. Threads: any thread at any time; waited for by one at a time.
 #[derive(Debug)]
-pub(super) struct Flag<D>(Mutex<State<D>>);
+pub(super) struct WakeFlag<D>(Mutex<State<D>>);
 
 #[derive(Debug)]
 struct State<D> {
@@ -57,22 +57,22 @@ struct State<D> {
 
 /// How a thread waits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
+pub(super) struct WakeupUse {
     /// It has other descriptors open: it shares this one if there are many.
-    pub(super) shares: bool,
+    pub(super) may_share: bool,
     /// It may soon wait again.
-    pub(super) lasts: bool,
+    pub(super) keep: bool,
 }
 
 /// A wait for a flag, from before the poll until after it. Threads: a value.
 #[derive(Debug)]
-pub(super) struct Watch<'a, D: Descriptor> {
-    flag: &'a Flag<D>,
+pub(super) struct Watch<'a, D: Wakeable> {
+    flag: &'a WakeFlag<D>,
     wakeups: &'a Wakeups<D>,
     wakeup: Arc<Wakeup<D>>,
 }
 
-impl<D> Flag<D> {
+impl<D> WakeFlag<D> {
     pub(super) fn new() -> Self {
         Self(Mutex::new(State { set: false, polled: None }))
     }
@@ -87,7 +87,7 @@ impl<D> Flag<D> {
     }
 }
 
-impl<D: Descriptor> Flag<D> {
+impl<D: Wakeable> WakeFlag<D> {
     /// Sets it, and ends the poll of the thread that waits for it.
     pub(super) fn set(&self) {
         let mut state = lock(&self.0);
@@ -95,7 +95,7 @@ impl<D: Descriptor> Flag<D> {
             && let Some(wakeup) = &state.polled
         {
             // Under the lock: the thread is still a user of it, so it is nobody else's yet.
-            wakeup.ring();
+            wakeup.signal();
         }
     }
 
@@ -103,12 +103,12 @@ impl<D: Descriptor> Flag<D> {
     pub(super) fn watch<'a>(
         &'a self,
         wakeups: &'a Wakeups<D>,
-        manner: Manner,
+        how: WakeupUse,
     ) -> io::Result<Option<Watch<'a, D>>> {
         if self.is_set() {
             return Ok(None);
         }
-        let watch = Watch { flag: self, wakeups, wakeup: wakeups.enter(manner)? };
+        let watch = Watch { flag: self, wakeups, wakeup: wakeups.enter(how)? };
         let mut state = lock(&self.0);
         if state.set {
             drop(state);
@@ -120,14 +120,14 @@ impl<D: Descriptor> Flag<D> {
     }
 }
 
-impl<D: Descriptor> Watch<'_, D> {
+impl<D: Wakeable> Watch<'_, D> {
     /// What to poll beside all else.
     pub(super) fn descriptor(&self) -> &D {
         &self.wakeup.descriptor
     }
 }
 
-impl<D: Descriptor> Drop for Watch<'_, D> {
+impl<D: Wakeable> Drop for Watch<'_, D> {
     fn drop(&mut self) {
         // First the flag: then nobody rings it for this one any more.
         lock(&self.flag.0).polled = None;
@@ -135,85 +135,87 @@ impl<D: Descriptor> Drop for Watch<'_, D> {
     }
 }
 
-impl<D: Descriptor> Wakeup<D> {
-    fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
+impl<D: Wakeable> Wakeup<D> {
+    fn signal(&self) {
+        if !self.signalled.swap(true, Ordering::AcqRel) {
             self.descriptor.signal();
         }
     }
 }
 
-impl<D: Descriptor> Wakeups<D> {
+impl<D: Wakeable> Wakeups<D> {
     pub(super) fn new() -> Self {
-        Self { all: Mutex::new(Vec::new()) }
+        Self { entries: Mutex::new(Vec::new()) }
     }
 
     /// One for a thread that is about to poll.
-    fn enter(&self, manner: Manner) -> io::Result<Arc<Wakeup<D>>> {
-        let mut all = lock(&self.all);
-        let unused = all.iter().position(|place| place.users == 0).filter(|_| manner.lasts);
-        let shared = (manner.shares && all.len() >= ALONE).then(|| least_used(&all)).flatten();
+    fn enter(&self, how: WakeupUse) -> io::Result<Arc<Wakeup<D>>> {
+        let mut entries = lock(&self.entries);
+        let unused = entries.iter().position(|entry| entry.users == 0).filter(|_| how.keep);
+        let shared =
+            (how.may_share && entries.len() >= UNSHARED).then(|| least_used(&entries)).flatten();
         let index = match unused.or(shared) {
             Some(index) => index,
             None => match D::open() {
                 Ok(descriptor) => {
-                    let wakeup = Arc::new(Wakeup { descriptor, rung: AtomicBool::new(false) });
-                    all.push(Place { wakeup, users: 0, lasts: manner.lasts });
-                    all.len() - 1
+                    let wakeup = Arc::new(Wakeup { descriptor, signalled: AtomicBool::new(false) });
+                    entries.push(SharedWakeup { wakeup, users: 0, keep: how.keep });
+                    entries.len() - 1
                 }
                 // Out of descriptors.
-                Err(error) => least_used(&all).ok_or(error)?,
+                Err(error) => least_used(&entries).ok_or(error)?,
             },
         };
-        all[index].users += 1;
-        Ok(Arc::clone(&all[index].wakeup))
+        entries[index].users += 1;
+        Ok(Arc::clone(&entries[index].wakeup))
     }
 
     /// Closes those that are kept for the next wait.
     pub(super) fn close_unused(&self) {
-        let unused = |place: &mut Place<D>| place.users == 0;
-        let closed: Vec<Place<D>> = lock(&self.all).extract_if(.., unused).collect();
+        let unused = |entry: &mut SharedWakeup<D>| entry.users == 0;
+        let closed: Vec<SharedWakeup<D>> = lock(&self.entries).extract_if(.., unused).collect();
         drop(closed);
     }
 
     /// A thread has polled. The last one to leave makes it unreadable for the next one, or closes it.
     fn leave(&self, wakeup: &Arc<Wakeup<D>>) {
-        let mut all = lock(&self.all);
-        let Some(index) = all.iter().position(|place| Arc::ptr_eq(&place.wakeup, wakeup)) else {
+        let mut entries = lock(&self.entries);
+        let Some(index) = entries.iter().position(|entry| Arc::ptr_eq(&entry.wakeup, wakeup))
+        else {
             return;
         };
-        all[index].users -= 1;
-        if all[index].users > 0 {
+        entries[index].users -= 1;
+        if entries[index].users > 0 {
             return;
         }
         // No flag has it any more, so nobody rings it meanwhile.
-        if wakeup.rung.swap(false, Ordering::AcqRel) {
+        if wakeup.signalled.swap(false, Ordering::AcqRel) {
             wakeup.descriptor.clear();
         }
         let mut closed = Vec::new();
-        if !all[index].lasts {
-            closed.push(all.remove(index));
+        if !entries[index].keep {
+            closed.push(entries.remove(index));
         }
-        let unused = all.iter().filter(|place| place.users == 0).count();
-        for _ in KEPT.min(all.len() - unused + 1)..unused {
+        let unused = entries.iter().filter(|entry| entry.users == 0).count();
+        for _ in MAX_UNUSED.min(entries.len() - unused + 1)..unused {
             // The oldest stays.
-            if let Some(last) = all.iter().rposition(|place| place.users == 0) {
-                closed.push(all.remove(last));
+            if let Some(last) = entries.iter().rposition(|entry| entry.users == 0) {
+                closed.push(entries.remove(last));
             }
         }
-        drop(all);
+        drop(entries);
         drop(closed);
     }
 }
 
 /// Which one to share. One that is rung is left by its users.
-fn least_used<D>(all: &[Place<D>]) -> Option<usize> {
-    let quiet = |place: &Place<D>| !place.wakeup.rung.load(Ordering::Acquire);
-    let places = all.iter().enumerate().filter(|(_, place)| quiet(place));
-    places.min_by_key(|(_, place)| place.users).map(|(index, _)| index)
+fn least_used<D>(entries: &[SharedWakeup<D>]) -> Option<usize> {
+    let quiet = |entry: &SharedWakeup<D>| !entry.wakeup.signalled.load(Ordering::Acquire);
+    let candidates = entries.iter().enumerate().filter(|(_, entry)| quiet(entry));
+    candidates.min_by_key(|(_, entry)| entry.users).map(|(index, _)| index)
 }
 
 /// So many threads have one each before they share.
-const ALONE: usize = if cfg!(loom) { 1 } else { 16 };
+const UNSHARED: usize = if cfg!(loom) { 1 } else { 16 };
 /// How many that nobody uses are kept at most; there are no more of them than of those in use, and one.
-const KEPT: usize = 8;
+const MAX_UNUSED: usize = 8;

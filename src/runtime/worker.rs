@@ -10,19 +10,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fiber::{self, Fiber};
-use super::worker_pool::{THREAD_PATIENCE, no_thread};
-use super::{Notify, WaitFor, WaitUntil, Waiter, WorkerPool};
+use super::notify::Notify;
+use super::sys::no_thread;
+use super::wait_for::{WaitFor, WaitUntil};
+use super::worker_pool::{THREAD_WAIT, WorkerPool};
 use crate::sync::{Mutex, lock};
 
 /// Does the work by one of that crew if this is a fiber, and right here otherwise, or if there is
 /// no thread for it. A panic of it is a panic here.
 pub(crate) fn run_on_worker<T: Send>(
-    crew: &'static WorkerPool,
+    pool: &'static WorkerPool,
     work: impl FnOnce() -> T + Send,
 ) -> T {
     match fiber::current() {
         None => work(),
-        Some(fiber) => lend(&fiber, crew, work, &|| false).unwrap_or_else(|work| work()),
+        Some(fiber) => lend_to_worker(&fiber, pool, work, &|| false).unwrap_or_else(|work| work()),
     }
 }
 
@@ -40,15 +42,15 @@ pub(crate) enum NotDone {
 /// answers is dropped on the worker's thread. The fiber asks when the event is set, which is its
 /// own, and when that time comes.
 pub(crate) fn run_on_own_worker<T: Send + 'static>(
-    crew: &'static WorkerPool,
+    pool: &'static WorkerPool,
     work: impl FnOnce() -> T + Send + 'static,
     notify: &Arc<Notify>,
     until: Option<Instant>,
     gives_up: &dyn Fn() -> bool,
 ) -> Result<T, NotDone> {
     let Some(fiber) = fiber::current() else { return Ok(work()) };
-    let alone = Arc::new(Alone { work: Mutex::new(Some(work)), outcome: Mutex::new(None) });
-    let (theirs, waker) = (Arc::clone(&alone), Arc::clone(notify));
+    let own = Arc::new(OwnWork { work: Mutex::new(Some(work)), outcome: Mutex::new(None) });
+    let (theirs, waker) = (Arc::clone(&own), Arc::clone(notify));
     let job = move || {
         let Some(work) = lock(&theirs.work).take() else { return };
         let outcome = catch_unwind(AssertUnwindSafe(work));
@@ -57,24 +59,24 @@ pub(crate) fn run_on_own_worker<T: Send + 'static>(
         drop(theirs);
         waker.set();
     };
-    crew.run(job).map_err(NotDone::NoThread)?;
-    let begin_by = Instant::now() + THREAD_PATIENCE;
+    pool.run(job).map_err(NotDone::NoThread)?;
+    let begin_by = Instant::now() + THREAD_WAIT;
     loop {
         // First cleared, then asked: what happens in between sets it again.
         notify.clear();
-        let outcome = lock(&alone.outcome).take();
-        let begun = lock(&alone.work).is_none();
+        let outcome = lock(&own.outcome).take();
+        let begun = lock(&own.work).is_none();
         match outcome {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(panic)) => resume_unwind(panic),
             None if gives_up() => {
-                let work = lock(&alone.work).take();
+                let work = lock(&own.work).take();
                 drop(work);
                 return Err(NotDone::GivenUp);
             }
             None if !begun && Instant::now() >= begin_by => {
                 // Unless it begins just now.
-                if let Some(work) = lock(&alone.work).take() {
+                if let Some(work) = lock(&own.work).take() {
                     drop(work);
                     return Err(NotDone::NoThread(no_thread()));
                 }
@@ -91,7 +93,7 @@ pub(crate) fn run_on_own_worker<T: Send + 'static>(
 }
 
 /// Work without a borrow, and what came of it.
-struct Alone<F, T> {
+struct OwnWork<F, T> {
     work: Mutex<Option<F>>,
     outcome: Mutex<Option<std::thread::Result<T>>>,
 }
@@ -103,21 +105,21 @@ pub(crate) fn is_on_fiber() -> bool {
 
 /// [`run_on_worker`] if there is a worker for it soon, and otherwise on the stack of this thread.
 pub(crate) fn run_on_worker_soon<T: Send>(
-    crew: &'static WorkerPool,
+    pool: &'static WorkerPool,
     work: impl FnOnce() -> T + Send,
 ) -> T {
     let Some(fiber) = fiber::current() else { return work() };
-    let until = Instant::now() + TICK;
-    match lend(&fiber, crew, work, &|| Instant::now() >= until) {
+    let until = Instant::now() + LOOK_INTERVAL;
+    match lend_to_worker(&fiber, pool, work, &|| Instant::now() >= until) {
         Ok(answer) => answer,
         Err(work) => fiber.on_thread_stack(work),
     }
 }
 
 /// Lends the work to a worker; gives it back if nobody did it.
-fn lend<T: Send, F: FnOnce() -> T + Send>(
+fn lend_to_worker<T: Send, F: FnOnce() -> T + Send>(
     fiber: &Fiber,
-    crew: &'static WorkerPool,
+    pool: &'static WorkerPool,
     work: F,
     gives_up: &dyn Fn() -> bool,
 ) -> Result<T, F> {
@@ -131,22 +133,22 @@ fn lend<T: Send, F: FnOnce() -> T + Send>(
     let run: &(dyn Fn() + Sync) = &run;
     // SAFETY: what it borrows lies on this fiber's stack, and the fiber does not leave this
     // function while a worker has it: it takes it back before it was begun, or waits until the
-    // worker has dropped its `Ticket`, the last thing it does. Fibers are never dropped before
+    // worker has dropped its `DoneSignal`, the last thing it does. Fibers are never dropped before
     // their end.
     let run: &'static (dyn Fn() + Sync) = unsafe { std::mem::transmute(run) };
     let lent = Arc::new(Mutex::new(Some(run)));
-    let (mine, ticket) = (Arc::clone(&lent), Ticket(Arc::clone(&notify)));
+    let (mine, done_signal) = (Arc::clone(&lent), DoneSignal(Arc::clone(&notify)));
     // A failure drops the job and so the ticket.
-    let _ = crew.run(move || {
+    let _ = pool.run(move || {
         let run = lock(&mine).take();
         if let Some(run) = run {
             run();
         }
-        drop(ticket);
+        drop(done_signal);
     });
     while !notify.is_set() {
         let begun = lock(&lent).is_none();
-        let tick = (!begun).then(|| Instant::now() + TICK);
+        let tick = (!begun).then(|| Instant::now() + LOOK_INTERVAL);
         // It can't fail: there is no descriptor in it.
         let _ = fiber.wait(WaitFor { fd: None, notify: Some(&notify) }, WaitUntil::new(tick));
         if !begun && gives_up() && lock(&lent).take().is_some() {
@@ -165,13 +167,13 @@ fn lend<T: Send, F: FnOnce() -> T + Send>(
 }
 
 /// Tells the fiber that nobody uses what it lent any more.
-struct Ticket(Arc<Notify>);
+struct DoneSignal(Arc<Notify>);
 
-impl Drop for Ticket {
+impl Drop for DoneSignal {
     fn drop(&mut self) {
         self.0.set();
     }
 }
 
 /// How often who waits for a worker looks whether it still wants to.
-const TICK: Duration = Duration::from_millis(5);
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);

@@ -12,15 +12,15 @@ use crate::process::{PerProcess, start_thread};
 /// Threads of one kind. Threads: any thread at any time.
 pub(crate) struct WorkerPool {
     name: &'static str,
-    most: usize,
+    max: usize,
     /// The threads of this process: a forked child has none of its parent's.
-    shift: PerProcess<Arc<Worker>>,
+    workers: PerProcess<Arc<Workers>>,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
-struct Worker {
+struct Workers {
     queue: Mutex<Queue>,
     work: Condvar,
 }
@@ -34,22 +34,22 @@ struct Queue {
 
 impl WorkerPool {
     /// At most so many threads at once; more work waits.
-    pub(crate) const fn new(name: &'static str, most: usize) -> Self {
-        Self { name, most, shift: PerProcess::new() }
+    pub(crate) const fn new(name: &'static str, max: usize) -> Self {
+        Self { name, max, workers: PerProcess::new() }
     }
 
     /// For work that may block for as long as it likes, because it is other people's code: each piece
     /// of work has a thread of its own, so that one that hangs does not hold up the others.
     pub(crate) const fn for_blocking(name: &'static str) -> Self {
-        Self::new(name, MOST_BLOCKED)
+        Self::new(name, MAX_BLOCKED)
     }
 
     /// Has a job done now, or not at all: an error means that every thread there may be is busy, or
     /// that none can be made; the job is dropped then.
     pub(crate) fn run_now(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let shift = self.shift.get(|_| Arc::default());
-        let queue = shift.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.jobs.len() >= queue.idle && queue.running >= self.most {
+        let workers = self.workers.get(|_| Arc::default());
+        let queue = workers.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.jobs.len() >= queue.idle && queue.running >= self.max {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         drop(queue);
@@ -59,18 +59,18 @@ impl WorkerPool {
     /// Has a job done. An error means that there is no thread and none can be made; the job is
     /// dropped then.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let shift = self.shift.get(|_| Arc::default());
-        let mut queue = shift.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let workers = self.workers.get(|_| Arc::default());
+        let mut queue = workers.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.jobs.push_back(Box::new(job));
-        if queue.idle >= queue.jobs.len() || queue.running >= self.most {
-            shift.work.notify_one();
+        if queue.idle >= queue.jobs.len() || queue.running >= self.max {
+            workers.work.notify_one();
             return Ok(());
         }
-        let mine = Arc::clone(shift);
+        let mine = Arc::clone(workers);
         match start_thread(self.name, Some(STACK), move || mine.work()) {
             Ok(()) => queue.running += 1,
             // Somebody is there who will come to it.
-            Err(_) if queue.running > 0 => shift.work.notify_one(),
+            Err(_) if queue.running > 0 => workers.work.notify_one(),
             Err(error) => {
                 let job = queue.jobs.pop_back();
                 drop(queue);
@@ -82,7 +82,7 @@ impl WorkerPool {
     }
 }
 
-impl Worker {
+impl Workers {
     fn work(&self) {
         IS_WORKER.set(true);
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,17 +119,12 @@ pub(super) fn is_worker() -> bool {
 const STACK: usize = 512 * 1024;
 /// Threads that may be blocked at once. Each costs about 20 KiB; a bound there must be, because the
 /// process needs threads for other things as well (pthread_create(3), EAGAIN).
-const MOST_BLOCKED: usize = 4096;
+const MAX_BLOCKED: usize = 4096;
 /// How long work waits for a thread where none can be made, before it is given up: those that there
 /// are may soon be free.
-pub(crate) const THREAD_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const THREAD_WAIT: Duration = Duration::from_secs(1);
 /// How long a thread stays without work.
 const LINGER: Duration = Duration::from_secs(10);
-
-/// What the system says when it makes no more threads (pthread_create(3)).
-pub(crate) fn no_thread() -> io::Error {
-    io::Error::from_raw_os_error(libc::EAGAIN)
-}
 
 #[cfg(test)]
 mod tests {
@@ -139,12 +134,12 @@ mod tests {
 
     #[test]
     fn every_job_is_done_by_no_more_threads_than_allowed() {
-        static CREW: WorkerPool = WorkerPool::new("hangup-test", 2);
+        static POOL: WorkerPool = WorkerPool::new("hangup-test", 2);
         let (done, jobs) = mpsc::channel();
         for number in 0..100 {
             let done = done.clone();
             let job = move || done.send((number, std::thread::current().id())).unwrap_or(());
-            CREW.run(job).unwrap();
+            POOL.run(job).unwrap();
         }
         let (mut numbers, threads): (Vec<i32>, std::collections::HashSet<_>) =
             jobs.iter().take(100).unzip();

@@ -44,11 +44,10 @@ const UPWARD: &[(&str, &str, &str)] = &[];
 const IN_A_CIRCLE: &[(&str, &str)] = &[
     ("client", "the parts read the configuration in the parent"),
     ("ffi", "one handle's file reads another one's structures"),
-    ("runtime", "the parts use the parent's types, and fibers the event loop"),
 ];
 
 /// Names of the operating system's interface.
-const SYSTEM_NAMES: [&str; 14] = [
+const SYSTEM_NAMES: [&str; 13] = [
     "libc",
     "RawFd",
     "OwnedFd",
@@ -57,7 +56,6 @@ const SYSTEM_NAMES: [&str; 14] = [
     "AsFd",
     "FromRawFd",
     "IntoRawFd",
-    "SockAddr",
     "std::os",
     "pollfd",
     "eventfd",
@@ -73,9 +71,7 @@ const SYSTEM_FOLDERS: [&str; 4] =
 const SYSTEM_ELSEWHERE: &[(&str, &str)] = &[
     ("http", "a file's attributes"),
     ("manager", "a path's bytes"),
-    ("net", "sockets have no folder for the system's calls yet"),
-    ("process", "neither has the fork handler"),
-    ("runtime", "neither have waits"),
+    ("process", "the fork handler and the masks of signals"),
 ];
 
 #[test]

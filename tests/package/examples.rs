@@ -33,7 +33,8 @@ fn run_and_check(command: &mut Command, example: &str, server: &DemoServer) {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let plain = |text: &str| text.to_lowercase().replace(' ', "");
     let mut examples = EXAMPLES.iter().chain(&BOUND).chain(&THOUSAND);
-    let (_, wanted) = examples.find(|(name, _)| *name == example).expect("an example with this name");
+    let (_, wanted) =
+        examples.find(|(name, _)| *name == example).expect("an example with this name");
     for word in *wanted {
         assert!(
             plain(&said).contains(&plain(word)),

@@ -11,7 +11,7 @@ use super::lru::IdleRow;
 use crate::manager::connection::Connection;
 use crate::net::Stop;
 use crate::net::socket::Socket;
-use crate::runtime::readable_now;
+use crate::runtime::are_readable;
 use crate::timer::TimerTarget;
 use crate::vocabulary::CloseReason;
 
@@ -104,8 +104,8 @@ fn readable(batch: &[ProbeTarget]) -> Vec<(u64, u64)> {
     // Each socket is entered, so that no other thread closes a descriptor while it is polled.
     let entered: Vec<_> =
         batch.iter().filter_map(|target| Some((target, target.socket.enter()?))).collect();
-    let descriptors: Vec<_> = entered.iter().map(|(_, socket)| socket.fd()).collect();
-    let ready = readable_now(&descriptors);
+    let descriptors: Vec<_> = entered.iter().map(|(_, socket)| socket.descriptor()).collect();
+    let ready = are_readable(&descriptors);
     let readable = entered.iter().zip(ready).filter(|(_, ready)| *ready);
     readable.map(|((target, _), _)| (target.id, target.seq)).collect()
 }

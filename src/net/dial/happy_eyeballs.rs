@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, TcpKeepalive};
 
 use crate::net::Stop;
-use crate::net::socket::{Socket, bind_address};
+use crate::net::socket::Socket;
+use crate::net::sys::{bind_address, is_again, is_connecting, is_exhaustion, is_unusable};
 use crate::net::wait_context::WaitContext;
 use crate::runtime::{Interest, PollEntry, WaitUntil, WakeReason, wait_any};
 
@@ -153,7 +154,7 @@ impl HappyEyeballs {
         };
         match outcome {
             Ok(()) => Start::Connected(socket),
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Start::Running(socket),
+            Err(error) if is_connecting(&error) => Start::Running(socket),
             Err(error) => Start::Failed(error),
         }
     }
@@ -239,22 +240,6 @@ fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         order.extend(second.pop_front());
     }
     order
-}
-
-/// Whether the process or the system is out of descriptors or memory.
-pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
-}
-
-fn is_unusable(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EHOSTUNREACH)
-    )
-}
-
-fn is_again(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
 }
 
 /// RFC 8305 section 5: the "Connection Attempt Delay".

@@ -17,13 +17,13 @@ use std::time::Duration;
 use socket2::SockAddr;
 
 use self::happy_eyeballs::HappyEyeballs;
-pub(crate) use self::happy_eyeballs::is_exhaustion;
 use self::lookup::HostLookup;
 use super::Stop;
 use super::dns::{Resolver, parse_literal};
 use super::proxy::{Proxy, ProxyHandshake, TunnelTarget};
 use super::route::Route;
 use super::stream::{Stream, TlsPeer};
+use super::sys::is_exhaustion;
 use super::tls::{self, Tls};
 use super::wait_context::WaitContext;
 use crate::error::Error;

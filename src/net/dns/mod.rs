@@ -3,4 +3,4 @@
 mod cache;
 mod resolver;
 
-pub(crate) use resolver::{Hook, Lookup, Resolver, Unresolved, parse_literal, without_brackets};
+pub(crate) use resolver::{Lookup, Resolver, Unresolved, parse_literal, without_brackets};

@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 
 use super::cache::Cache;
 use crate::process::PerProcess;
-use crate::runtime::{Notify, THREAD_PATIENCE, WorkerPool};
+use crate::runtime::{Notify, THREAD_WAIT, WorkerPool};
 use crate::sync::lock;
 
 /// Takes getaddrinfo's place, on a worker: a name to its addresses, or why there are none.
@@ -102,7 +102,7 @@ impl Resolver {
     ) -> io::Result<Lookup> {
         let host = host.to_ascii_lowercase();
         let now = Instant::now();
-        let begin_by = now + THREAD_PATIENCE;
+        let begin_by = now + THREAD_WAIT;
         let settings = self.settings.load();
         if let Some(addresses) = settings.overrides.get(&host) {
             return Ok(Lookup { found: Found::Known(Arc::clone(addresses)), port, begin_by });

@@ -24,7 +24,7 @@ use super::tls::Tls;
 use super::wait_context::WaitContext;
 use crate::error::Error;
 use crate::runtime::{
-    Interest, WaitUntil, WakeReason, WorkerPool, ready_now, run_on_worker, wait_fd, yield_if_due,
+    Interest, WaitUntil, WakeReason, WorkerPool, is_ready, run_on_worker, wait_fd, yield_if_due,
 };
 use crate::vocabulary::Kind;
 
@@ -144,7 +144,7 @@ impl Stream {
 
     /// Whether the peer has sent something, or closed, as the kernel says now.
     pub(crate) fn has_input(&self) -> bool {
-        self.socket.enter().is_some_and(|socket| ready_now(socket.fd(), Interest::Read))
+        self.socket.enter().is_some_and(|socket| is_ready(socket.descriptor(), Interest::Read))
     }
 
     /// Takes what is there; `None` if nothing is yet.

@@ -3,6 +3,8 @@
 
 #[path = "../../../src/runtime/handoff.rs"]
 mod handoff;
+#[path = "../../../src/runtime/interest.rs"]
+mod interest;
 #[path = "../../../src/runtime/readiness.rs"]
 mod readiness;
 #[path = "../../../src/runtime/sleep_flag.rs"]
@@ -25,7 +27,7 @@ impl Notify {
         Ok(Self { set: Mutex::new(false), changed: Condvar::new() })
     }
 
-    pub(crate) fn take() -> Arc<Self> {
+    pub(crate) fn for_this_task() -> Arc<Self> {
         Arc::new(Self::new().unwrap())
     }
 
@@ -44,22 +46,16 @@ impl Notify {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Interest {
-    Read,
-    Write,
-    Either,
-}
-
 #[cfg(test)]
 mod tests {
     use loom::cell::UnsafeCell;
     use loom::sync::atomic::{AtomicBool, Ordering};
 
     use super::handoff::LoopHandoff;
+    use super::interest::Interest;
     use super::readiness::{Readiness, ReadyState};
     use super::sleep_flag::SleepFlag;
-    use super::wakeup::{Descriptor, Flag, Manner, Wakeups};
+    use super::wakeup::{WakeFlag, Wakeable, WakeupUse, Wakeups};
     use super::*;
 
     const FIBER: u64 = 7;
@@ -72,20 +68,20 @@ mod tests {
     }
 
     /// Waits like a fiber; whoever should wake it sets the event.
-    fn wait_for(notes: &ReadyState, interest: Interest, woken: &Notify) -> Readiness {
-        notes.waits(FIBER, interest);
+    fn wait_for(state: &ReadyState, interest: Interest, woken: &Notify) -> Readiness {
+        state.begin_wait(FIBER, interest);
         loop {
-            let ready = notes.take(interest);
+            let ready = state.take(interest);
             if ready.any() {
-                notes.waits_no_more();
+                state.end_wait();
                 return ready;
             }
             woken.wait_and_clear();
         }
     }
 
-    fn happens(notes: &ReadyState, what: Readiness, wakes: &Notify) {
-        if notes.happened(what).is_some() {
+    fn happens(state: &ReadyState, what: Readiness, wakes: &Notify) {
+        if state.add(what).is_some() {
             wakes.set();
         }
     }
@@ -93,31 +89,31 @@ mod tests {
     #[test]
     fn a_fiber_that_begins_to_wait_hears_of_the_end_or_sees_it() {
         loom::model(|| {
-            let (notes, woken) = (Arc::new(ReadyState::new()), Arc::new(Notify::new().unwrap()));
+            let (state, woken) = (Arc::new(ReadyState::new()), Arc::new(Notify::new().unwrap()));
             let ends = {
-                let (notes, woken) = (Arc::clone(&notes), Arc::clone(&woken));
-                loom::thread::spawn(move || happens(&notes, Readiness::ENDED, &woken))
+                let (state, woken) = (Arc::clone(&state), Arc::clone(&woken));
+                loom::thread::spawn(move || happens(&state, Readiness::ENDED, &woken))
             };
             // Nobody is woken and nothing is seen: the model checker calls it a deadlock.
-            assert!(wait_for(&notes, Interest::Read, &woken).read());
+            assert!(wait_for(&state, Interest::Read, &woken).read());
             ends.join().unwrap();
             // An end is for good.
-            assert!(notes.take(Interest::Either).write());
+            assert!(state.take(Interest::Either).write());
         });
     }
 
     #[test]
     fn what_two_say_is_both_heard() {
         bounded(|| {
-            let (notes, woken) = (Arc::new(ReadyState::new()), Arc::new(Notify::new().unwrap()));
+            let (state, woken) = (Arc::new(ReadyState::new()), Arc::new(Notify::new().unwrap()));
             let tell = |what| {
-                let (notes, woken) = (Arc::clone(&notes), Arc::clone(&woken));
-                loom::thread::spawn(move || happens(&notes, what, &woken))
+                let (state, woken) = (Arc::clone(&state), Arc::clone(&woken));
+                loom::thread::spawn(move || happens(&state, what, &woken))
             };
             let both = [tell(Readiness::READ), tell(Readiness::ENDED)];
             // What passes is told once, the end for ever.
-            assert!(wait_for(&notes, Interest::Read, &woken).read());
-            assert!(wait_for(&notes, Interest::Write, &woken).write());
+            assert!(wait_for(&state, Interest::Read, &woken).read());
+            assert!(wait_for(&state, Interest::Write, &woken).write());
             both.into_iter().for_each(|thread| thread.join().unwrap());
         });
     }
@@ -169,7 +165,7 @@ mod tests {
         }
     }
 
-    impl Descriptor for Polled {
+    impl Wakeable for Polled {
         fn open() -> std::io::Result<Self> {
             Ok(Self { readable: Mutex::new(false), changed: Condvar::new() })
         }
@@ -185,8 +181,8 @@ mod tests {
     }
 
     /// Waits until the flag is set. Nobody wakes it: the model checker calls it a deadlock.
-    fn wait_for_flag(flag: &Flag<Polled>, wakeups: &Wakeups<Polled>) {
-        let manner = Manner { shares: true, lasts: true };
+    fn wait_for_flag(flag: &WakeFlag<Polled>, wakeups: &Wakeups<Polled>) {
+        let manner = WakeupUse { may_share: true, keep: true };
         while let Some(watch) = flag.watch(wakeups, manner).unwrap() {
             watch.descriptor().poll();
         }
@@ -195,7 +191,7 @@ mod tests {
     #[test]
     fn a_thread_that_begins_to_wait_is_woken_or_sees_its_flag() {
         loom::model(|| {
-            let (flag, wakeups) = (Arc::new(Flag::new()), Wakeups::new());
+            let (flag, wakeups) = (Arc::new(WakeFlag::new()), Wakeups::new());
             for _ in 0..2 {
                 let sets = {
                     let flag = Arc::clone(&flag);
@@ -212,7 +208,7 @@ mod tests {
     #[test]
     fn threads_that_share_a_descriptor_are_woken_each_by_its_own_flag() {
         bounded(|| {
-            let flags = Arc::new([Flag::new(), Flag::new()]);
+            let flags = Arc::new([WakeFlag::new(), WakeFlag::new()]);
             let wakeups = Arc::new(Wakeups::new());
             let other = {
                 let (flags, wakeups) = (Arc::clone(&flags), Arc::clone(&wakeups));
@@ -220,7 +216,7 @@ mod tests {
             };
             let sets = {
                 let flags = Arc::clone(&flags);
-                loom::thread::spawn(move || flags.iter().for_each(Flag::set))
+                loom::thread::spawn(move || flags.iter().for_each(WakeFlag::set))
             };
             wait_for_flag(&flags[0], &wakeups);
             other.join().unwrap();

@@ -23,7 +23,7 @@ use crate::net::route::Route;
 use crate::net::socket::Socket;
 use crate::net::stream::Stream;
 use crate::net::tls::Tls;
-use crate::runtime::{Notify, readable_now};
+use crate::runtime::{Notify, are_readable};
 use crate::vocabulary::{CloseMode, CloseReason};
 
 /// A step. A number picks one of the existing requesters or connections.
@@ -666,7 +666,7 @@ impl Harness {
         self.step(&Step::CloseIdle(0));
         self.pool.with_state(|state, _| state.assert_empty());
         assert!(self.peers.is_empty());
-        let mut drained = self.drains.iter().map(|event| readable_now(&[event.fd()])[0]);
+        let mut drained = self.drains.iter().map(|event| are_readable(&[event.descriptor()])[0]);
         assert!(drained.all(|drained| drained), "a drain that does not end");
     }
 }

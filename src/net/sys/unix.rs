@@ -1,0 +1,132 @@
+//! Unix: recv(2), send(2), sendmsg(2), setsockopt(2), and what the errors of connect(2) mean.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use socket2::{SockAddr, Socket};
+
+use crate::runtime::Descriptor;
+
+pub(in crate::net) fn descriptor(socket: &Socket) -> Descriptor {
+    Descriptor::of(socket)
+}
+
+/// Reads what is there. `None` is a failure, about which [`recv_again`] is to be asked before any other call:
+/// the failure is in errno, and the path of a read that succeeds has no error to drop.
+#[inline]
+pub(in crate::net) fn recv(socket: &Socket, into: &mut [u8]) -> Option<usize> {
+    let flags = libc::MSG_DONTWAIT;
+    // SAFETY: `into` is writable for its length and outlives the call.
+    let got =
+        unsafe { libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), flags) };
+    usize::try_from(got).ok()
+}
+
+/// After a [`recv`] that failed: returns its error, or reads again if a signal had interrupted it.
+pub(in crate::net) fn recv_again(socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+        if let Some(got) = recv(socket, into) {
+            return Ok(got);
+        }
+    }
+}
+
+/// Sends what fits. `more`: the rest of the packet follows at once (MSG_MORE, tcp(7)).
+pub(in crate::net) fn send(socket: &Socket, bytes: &[u8], more: bool) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+    uninterrupted(|| {
+        // SAFETY: `bytes` is readable for its length and outlives the call.
+        unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) }
+    })
+}
+
+/// [`send`] from several places.
+pub(in crate::net) fn send_vectored(
+    socket: &Socket,
+    pieces: &[io::IoSlice<'_>],
+) -> io::Result<usize> {
+    // SAFETY: all-zero is a valid msghdr: no name, no control data.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // IoSlice is an iovec on Unix (std::io::IoSlice).
+    message.msg_iov = pieces.as_ptr().cast_mut().cast();
+    message.msg_iovlen = pieces.len().min(MAX_PIECES) as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    uninterrupted(|| {
+        // SAFETY: the pieces are readable for their lengths and outlive the call, which only reads.
+        unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) }
+    })
+}
+
+/// Whether a connection is open and has not a byte to read (MSG_PEEK).
+pub(in crate::net) fn has_nothing_to_read(socket: &Socket) -> bool {
+    let mut byte = 0u8;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
+    let got = uninterrupted(|| {
+        // SAFETY: one writable byte.
+        unsafe { libc::recv(socket.as_raw_fd(), (&raw mut byte).cast(), 1, flags) }
+    });
+    matches!(got, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Gives a new socket its local address. Its port is chosen when it connects: then another connection to
+/// another peer may have the same one, while a port that bind(2) chose is used up for all peers
+/// (IP_BIND_ADDRESS_NO_PORT, ip(7)).
+pub(in crate::net) fn bind_address(socket: &Socket, local: &SockAddr) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = size_of_val(&on) as libc::socklen_t;
+    // Where there is no such option, bind(2) chooses the port. IPv6 sockets have the option, too.
+    // SAFETY: a descriptor that lives as long as `socket`, and a readable int of that size.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size,
+        )
+    };
+    socket.bind(local)
+}
+
+/// Whether connect(2) goes on in the background.
+pub(in crate::net) fn is_connecting(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINPROGRESS)
+}
+
+/// Whether the process or the system is out of descriptors or memory.
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// Whether an address, or its family, can't be used from this machine.
+pub(in crate::net) fn is_unusable(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EHOSTUNREACH)
+    )
+}
+
+/// Whether a connect to a Unix-domain listener is to be tried again later (connect(2), EAGAIN).
+pub(in crate::net) fn is_again(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// The result of a system call that returns a count; it is made again if a signal interrupted it.
+fn uninterrupted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
+    loop {
+        if let Ok(count) = usize::try_from(call()) {
+            return Ok(count);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Less than IOV_MAX (limits.h) everywhere.
+const MAX_PIECES: usize = 64;

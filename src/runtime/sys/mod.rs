@@ -1,0 +1,11 @@
+//! What waiting needs of the operating system. A port to another system is one more folder beside `unix`
+//! with the same names; nothing else in `runtime` names the system.
+
+#![allow(unsafe_code)] // System calls.
+
+mod unix;
+
+pub(crate) use unix::{
+    Descriptor, EventFd, PollSlot, are_readable, deregister, discard_pages, is_ready, no_thread,
+    page_size, poll, register,
+};

@@ -1,0 +1,20 @@
+//! Unix: poll(2), eventfd(2), and epoll(7) or kqueue(2) through mio.
+
+mod descriptor;
+mod event_fd;
+mod memory;
+mod poll;
+mod registry;
+
+use std::io;
+
+pub(crate) use descriptor::Descriptor;
+pub(crate) use event_fd::EventFd;
+pub(crate) use memory::{discard_pages, page_size};
+pub(crate) use poll::{PollSlot, are_readable, is_ready, poll};
+pub(crate) use registry::{deregister, register};
+
+/// The error of a system that makes no more threads (pthread_create(3)).
+pub(crate) fn no_thread() -> io::Error {
+    io::Error::from_raw_os_error(libc::EAGAIN)
+}
