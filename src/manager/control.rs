@@ -1,8 +1,8 @@
-//! The handle by which an exchange is ended from outside: a cancel, a close or a shutdown enters
-//! here and nowhere else, and the first one counts.
+//! The handle by which other threads end an exchange. A cancel, a close and a shutdown end exchanges
+//! here only, and the first cause that is set counts.
 //!
-//! It is bound to the exchange, not to a socket: whatever comes after the exchange gave its
-//! connection back finds nothing to end.
+//! It is bound to the exchange and not to a socket: after the exchange has given its connection back
+//! there is nothing left to end. Knows nothing of the pool.
 
 use std::fmt;
 use std::ops::Deref;
@@ -13,7 +13,7 @@ use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, Weak, lock};
 use crate::vocabulary::CloseReason;
 
-/// Who ended an exchange.
+/// Why an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// The cancel token was fired.
@@ -30,27 +30,27 @@ pub(crate) enum Cause {
     ResponseClosed = 6,
     /// The manager was shut down.
     ShutDown = 7,
-    /// The thread's interrupt check said so.
+    /// The thread's interrupt check asked for it.
     Interrupted = 8,
     /// The process forked, and this is the child.
     Forked = 9,
-    /// The exchange ended by itself: nothing can end it any more.
+    /// The exchange ended by itself: no other cause can be set any more.
     Done = 10,
-    /// The network changed: never an exchange's end, but that of a dial in the background.
+    /// The network changed: ends background dials, never exchanges.
     NetworkChanged = 11,
 }
 
-/// One exchange as others may end it. Threads: any thread at any time; nothing here blocks.
+/// One exchange, as other threads end it. Threads: any thread at any time; no method blocks.
 #[derive(Debug)]
 pub(crate) struct Control {
     cause: AtomicU8,
     /// The connection that the exchange has or dials; 0 for none.
     connection: AtomicU64,
-    /// Its place in the queue for a connection; 0 before it had one. Kept when it comes back.
+    /// Its place among the waiters; 0 before it had one. It is kept when the exchange waits again.
     ticket: AtomicU64,
-    /// Of a dial in the background, which is for whoever comes.
+    /// It belongs to a background dial.
     detached: bool,
-    /// There while the exchange waits for something that is no socket of its own.
+    /// Set while the exchange waits.
     wake: Mutex<Option<Arc<Notify>>>,
     pool: Weak<dyn EndLease>,
 }
@@ -66,7 +66,7 @@ impl Control {
         Self::make(pool, false)
     }
 
-    /// For a dial that goes on in the background.
+    /// For a background dial.
     pub(super) fn detached(pool: &Arc<impl EndLease + 'static>) -> Arc<Self> {
         Self::make(pool, true)
     }
@@ -83,8 +83,8 @@ impl Control {
         })
     }
 
-    /// Ends the exchange, unless it ended before. The connection is closed and forgotten by the
-    /// pool before this returns.
+    /// Ends the exchange, unless it ended before. When this returns, its connection is closed and is
+    /// out of the pool.
     pub(crate) fn end(&self, cause: Cause) {
         if self.try_finish(cause) {
             if let Some(pool) = self.pool.upgrade() {
@@ -94,14 +94,15 @@ impl Control {
         }
     }
 
-    /// Writes down who ended it; `true` for the first. What follows is the caller's to do.
+    /// Sets the cause of the end. Returns `false` if there was one before. The caller of the first one
+    /// closes the connection and wakes the exchange.
     pub(crate) fn try_finish(&self, cause: Cause) -> bool {
-        let settled =
-            self.cause.compare_exchange(0, cause as u8, Ordering::SeqCst, Ordering::SeqCst);
-        settled.is_ok()
+        let first = self.cause.compare_exchange(0, cause as u8, Ordering::SeqCst, Ordering::SeqCst);
+        first.is_ok()
     }
 
-    /// Wakes the exchange from a wait for something that is no socket of its own.
+    /// Wakes the exchange if it waits with a registration. A wait for its socket ends when the socket is
+    /// shut down.
     pub(crate) fn wake(&self) {
         let event = lock(&self.wake).clone();
         if let Some(event) = event {
@@ -109,15 +110,16 @@ impl Control {
         }
     }
 
-    /// The event to wait for beside whatever else; look at [`cause`](Self::cause) after this. Whoever
-    /// ends the exchange writes down the cause first, so either we see that or our event is set.
+    /// Registers what [`wake`](Self::wake) sets, for the next wait. The caller looks at
+    /// [`cause`](Self::cause) after this: as [`end`](Self::end) sets the cause before it wakes, either
+    /// the caller sees the cause, or its wait is woken.
     pub(crate) fn register_wake(&self) -> WakeRegistration<'_> {
         let event = Notify::for_this_task();
         *lock(&self.wake) = Some(Arc::clone(&event));
         WakeRegistration { control: self, event }
     }
 
-    /// Who ended the exchange, if somebody did.
+    /// Why the exchange ended, if it has.
     pub(crate) fn cause(&self) -> Option<Cause> {
         Cause::from_number(self.cause.load(Ordering::SeqCst))
     }
@@ -143,7 +145,7 @@ impl Control {
     }
 }
 
-/// An event for as long as its exchange waits.
+/// Keeps the registration of a wait; its drop takes it back.
 pub(crate) struct WakeRegistration<'a> {
     control: &'a Control,
     event: Arc<Notify>,

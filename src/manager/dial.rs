@@ -1,10 +1,10 @@
-//! Dials: run by the exchange that needs a connection, on its own thread; and those that nobody
-//! waits for, in the background.
+//! Dials: those that the exchange that needs a connection runs on its own thread, and background
+//! dials.
 //!
-//! A dial outlives its exchange in two cases. The exchange was given a connection that became free
-//! meanwhile: then it goes on for whoever comes. Or the exchange was ended: then it goes on for a
-//! moment only, so that a peer that is about to answer is not dialled again, and a silent one is
-//! let go soon, with its slot.
+//! A dial outlives its exchange in two cases. If the exchange was granted a connection that became
+//! free first, the dial goes on for any waiter. If the exchange was ended, the dial goes on for
+//! [`GRACE`] only: a peer that is about to accept is not dialled again, and a silent one keeps its
+//! slot for a short time only.
 
 use std::io;
 use std::sync::{Arc, Weak};
@@ -21,15 +21,15 @@ use crate::runtime::WorkerPool;
 use crate::timeouts::Deadline;
 use crate::vocabulary::{CloseReason, ConnectionState, Phase, Timeout};
 
-/// How a dial ended well for its exchange.
+/// The connection that an exchange gets from its dial.
 pub(super) enum Outcome {
     Dialled(Box<Connection>),
-    /// With a connection that became free meanwhile.
+    /// Another one, which became free first.
     Given(Box<Connection>),
 }
 
 /// Dials for an exchange.
-#[inline(never)] // Most exchanges find a connection, and have no need of its frame.
+#[inline(never)] // Most exchanges reuse a connection, and don't need this stack frame.
 pub(super) fn dial(
     pool: &Arc<Pool>,
     control: &Arc<Control>,
@@ -74,14 +74,14 @@ pub(super) fn dial(
         let patience = if given.is_some() { LONGEST } else { GRACE };
         let (pool, record) = (Arc::downgrade(pool), Arc::clone(record));
         let (dial, until) = (Some(dial), now + patience);
-        // Where it can't go on, it is closed.
+        // If there is no thread for it, the dial is dropped, which closes it.
         let _ = BackgroundDial { pool, record, control, dial, until, reason, done: false }.start();
     }
     given.map(Outcome::Given).ok_or_else(|| failure.into())
 }
 
-/// Begins so many dials in the background that `wanted` connections are idle, if the limits allow;
-/// answers how many were begun. An error if none could be, for want of a thread.
+/// Begins as many background dials as are missing for `wanted` idle connections, if the limits allow.
+/// Returns how many were begun; an error if there was no thread for any of them.
 pub(super) fn begin_background_dials(
     pool: &Arc<Pool>,
     key: &Arc<PoolKey>,
@@ -146,21 +146,21 @@ impl dial::DialObserver for DialOfExchange<'_> {
     }
 }
 
-/// A dial that nobody waits for. It ends with a connection in the pool, or by its drop.
+/// A background dial. It ends with a connection in the pool, or its drop closes it.
 struct BackgroundDial {
     pool: Weak<Pool>,
     record: Arc<Record>,
     control: Arc<Control>,
     dial: Option<Dial>,
     until: Instant,
-    /// Why its connection is closed if nothing comes of it.
+    /// Why its connection is closed if the dial fails.
     reason: CloseReason,
     /// The pool has its connection.
     done: bool,
 }
 
 impl BackgroundDial {
-    /// Without a thread for it the job is dropped, and with it the dial ended.
+    /// If there is no thread for it, the job is dropped, which closes the dial.
     fn start(self) -> io::Result<()> {
         DIALS.run_now(move || self.run())
     }
@@ -220,5 +220,5 @@ static DIALS: WorkerPool = WorkerPool::new("hangup-dial", 64);
 /// How long the dial of an exchange that was ended goes on. Long enough for a peer that is about
 /// to answer, even if the first SYN was lost (it is sent again after a second: RFC 6298).
 const GRACE: Duration = Duration::from_millis(1500);
-/// How long any other dial in the background may take, all in all.
+/// How long any other background dial may take in all.
 const LONGEST: Duration = Duration::from_secs(10);

@@ -1,8 +1,8 @@
-//! The right to use a connection for one exchange, and how it is had: one that is open, a new one
-//! that is dialled, or the first of either after a wait in the queue.
+//! The right to use a connection for one exchange, and how an exchange gets it: an idle connection, a
+//! new one that is dialled, or the first of both after a wait.
 //!
-//! A lease is given back exactly once: by [`Lease::give_back`] or [`Lease::close`], or by its
-//! drop, which closes. A lease is not a socket: with HTTP/2 a connection will have many.
+//! A lease ends exactly once: by [`Lease::give_back`], by [`Lease::close`], or by its drop, which
+//! closes the connection. A lease is not a socket: an HTTP/2 connection will have many.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::runtime::{WaitFor, WaitUntil, WakeReason, trim_stack, wait};
 use crate::timeouts::Deadline;
 use crate::vocabulary::{CloseReason, Phase};
 
-/// Threads: one at a time; its exchange can be ended from any.
+/// Threads: one at a time; its exchange can be ended from any thread.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Arc<Pool>,
@@ -35,9 +35,9 @@ pub(crate) struct Lease {
 /// What an exchange asks for.
 pub(crate) struct LeaseRequest<'a> {
     pub(crate) key: &'a Arc<PoolKey>,
-    /// Not one that is open already.
+    /// Dial always; don't reuse an open connection.
     pub(crate) fresh: bool,
-    /// It will be closed afterwards: a dial that comes too late is of no use.
+    /// The connection is closed after the exchange, so its dial does not go on without the exchange.
     pub(crate) close_after: bool,
     /// If a reused connection breaks before the response, the request is sent again on another one.
     pub(crate) retry_covers_loss: bool,
@@ -48,7 +48,7 @@ pub(crate) struct LeaseRequest<'a> {
 }
 
 impl Lease {
-    /// A connection, or why there is none.
+    /// Returns a connection, or why there is none.
     pub(crate) fn acquire(
         pool: &Arc<Pool>,
         control: &Arc<Control>,
@@ -59,7 +59,7 @@ impl Lease {
             answer = match answer {
                 Checkout::Open(connection) => {
                     let mut lease = Self::new(pool, control, connection, true);
-                    // The look at checkout: what the peer did to an idle connection is known by now.
+                    // The probe: the peer may have closed an idle connection, or sent something.
                     if lease
                         .stream()
                         .is_some_and(|stream| stream.is_reusable(request.retry_covers_loss))
@@ -99,7 +99,7 @@ impl Lease {
         Self { pool, control, connection: Some(connection), id, reused, process: fork_generation() }
     }
 
-    /// The connection is dead: another one instead, in the same slot.
+    /// The connection is dead: gets another one, or dials in the same slot.
     #[cold]
     fn replace(mut self) -> Result<Checkout, LeaseError> {
         // First the socket, then the slot.
@@ -109,7 +109,7 @@ impl Lease {
         self.pool.replace(self.id, &self.control, Instant::now())
     }
 
-    /// The bytes. `None` only after the lease was given back.
+    /// The connection's bytes; `None` only after the lease was given back.
     pub(crate) fn stream(&mut self) -> Option<&mut Stream> {
         self.connection.as_mut().map(|connection| &mut connection.stream)
     }
@@ -185,8 +185,8 @@ impl Drop for Lease {
     }
 }
 
-/// Waits for a connection or a slot, first come, first served.
-#[inline(never)] // As for a dial: most need neither.
+/// Waits for a connection or a slot, in the order of arrival.
+#[inline(never)] // Most exchanges don't wait, and don't need this stack frame.
 fn wait_in_line(
     pool: &Arc<Pool>,
     control: &Arc<Control>,
@@ -194,7 +194,7 @@ fn wait_in_line(
     promised: bool,
 ) -> Result<Checkout, LeaseError> {
     let deadline = begin_phase(Phase::Pool);
-    // Until when to wait for somebody else's dial before asking for one's own.
+    // How long to wait for a background dial before dialling as well.
     let mut patience = promised.then(|| Instant::now() + LEASE_WAIT);
     let event = control.register_wake();
     let stop = loop {
@@ -220,11 +220,11 @@ fn wait_in_line(
     };
     match pool.cancel_wait(control, Instant::now()) {
         Checkout::Wait { .. } => Err(stop),
-        // In the last moment.
+        // Granted in the last moment.
         answer => Ok(answer),
     }
 }
 
-/// How long somebody waits for a dial in the background before it dials as well: as long as a SYN
-/// waits for its answer (RFC 6298 section 2).
+/// How long an exchange waits for a background dial before it dials as well: as long as TCP waits
+/// for the answer to a SYN (RFC 6298 section 2).
 const LEASE_WAIT: Duration = Duration::from_secs(1);
