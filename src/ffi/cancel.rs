@@ -29,7 +29,7 @@ impl Handle for hangup_cancel {
 /// A new token. Free it with hangup_cancel_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_cancel_new() -> *mut hangup_cancel {
-    or_default(std::ptr::null_mut(), || Ok(hangup_cancel::give(Arc::new(CancelToken::new()))))
+    or_default(std::ptr::null_mut(), || Ok(hangup_cancel::into_raw(Arc::new(CancelToken::new()))))
 }
 
 /// A child of the token: it is fired together with its parent, and can be fired alone. The parent can be freed first.
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn hangup_cancel_child(
     status(|| {
         let place = unsafe { out(child)? };
         let parent = unsafe { hangup_cancel::borrow(parent)? };
-        *place = hangup_cancel::give(Arc::new(parent.child()));
+        *place = hangup_cancel::into_raw(Arc::new(parent.child()));
         Ok(())
     })
 }
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn hangup_cancel_child(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_cancel_ref(cancel: *const hangup_cancel) -> *mut hangup_cancel {
     or_default(std::ptr::null_mut(), || {
-        Ok(hangup_cancel::give(Arc::clone(unsafe { hangup_cancel::borrow(cancel)? })))
+        Ok(hangup_cancel::into_raw(Arc::clone(unsafe { hangup_cancel::borrow(cancel)? })))
     })
 }
 

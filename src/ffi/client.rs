@@ -44,7 +44,7 @@ pub unsafe extern "C" fn hangup_client_new(
         } else {
             Arc::clone(unsafe { hangup_manager::borrow(manager)? })
         };
-        *place = hangup_client::give(Arc::new(Client::new(manager)));
+        *place = hangup_client::into_raw(Arc::new(Client::new(manager)));
         Ok(())
     })
 }
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn hangup_client_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_ref(client: *const hangup_client) -> *mut hangup_client {
     or_default(std::ptr::null_mut(), || {
-        Ok(hangup_client::give(Arc::clone(unsafe { hangup_client::borrow(client)? })))
+        Ok(hangup_client::into_raw(Arc::clone(unsafe { hangup_client::borrow(client)? })))
     })
 }
 
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn hangup_client_manager(
 ) -> *mut hangup_manager {
     or_default(std::ptr::null_mut(), || {
         let client = unsafe { hangup_client::borrow(client)? };
-        Ok(hangup_manager::give(Arc::clone(client.manager())))
+        Ok(hangup_manager::into_raw(Arc::clone(client.manager())))
     })
 }
 

@@ -22,7 +22,7 @@ pub struct hangup_connections {
 }
 
 impl Handle for hangup_connections {
-    type Target = Vec<Row>;
+    type Target = Vec<ConnectionRow>;
     const MAGIC: u64 = magic(b"hang-lst");
 }
 
@@ -65,7 +65,7 @@ unsafe impl Report for hangup_connection_info {
 
 /// One connection with its text as C wants it.
 #[derive(Debug)]
-pub struct Row {
+pub struct ConnectionRow {
     info: ConnectionInfo,
     origin: CString,
     peer: CString,
@@ -83,8 +83,8 @@ pub unsafe extern "C" fn hangup_manager_connections(
     guard(error, || {
         let place = unsafe { out(list)? };
         let manager = unsafe { hangup_manager::borrow(manager)? };
-        let rows = manager.connections().into_iter().map(Row::new).collect();
-        *place = hangup_connections::give(Arc::new(rows));
+        let rows = manager.connections().into_iter().map(ConnectionRow::new).collect();
+        *place = hangup_connections::into_raw(Arc::new(rows));
         Ok(())
     })
 }
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn hangup_connections_free(list: *mut hangup_connections) 
     unsafe { hangup_connections::free(list) }
 }
 
-impl Row {
+impl ConnectionRow {
     fn new(info: ConnectionInfo) -> Self {
         let c = |text: String| CString::new(text).unwrap_or_default();
         let address =

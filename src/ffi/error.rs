@@ -137,7 +137,7 @@ pub struct ErrorHandle {
 impl hangup_error {
     pub(super) fn begin(error: Error) -> *mut Self {
         let (message, reason) = (OnceLock::new(), OnceLock::new());
-        Self::give(Arc::new(ErrorHandle { error, message, reason }))
+        Self::into_raw(Arc::new(ErrorHandle { error, message, reason }))
     }
 }
 

@@ -3,14 +3,16 @@
 use std::ffi::{CString, c_char};
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::enums::{hangup_close_reason, hangup_event_type, hangup_phase, hangup_status};
 use super::error::hangup_error;
-use super::guard::{Handle, Report, guard, magic, or_default, out, report, room_in, status};
+use super::guard::{
+    Handle, Report, guard, lock_for_one_thread, magic, or_default, out, report, status, struct_size,
+};
 use super::manager::hangup_manager;
-use super::milliseconds::limit_ms;
+use super::milliseconds::wait_ms;
 use crate::error::Error;
 use crate::manager::{Event, EventKind, Events, EventsCloser};
 use crate::vocabulary::{Kind, Phase};
@@ -27,22 +29,22 @@ pub struct hangup_events {
     _opaque: [u8; 0],
 }
 
-/// What stands behind the handle.
-pub struct Listening {
+/// What a handle points to.
+pub struct EventsHandle {
     inner: Mutex<Inner>,
     lost: AtomicU64,
     descriptor: i32,
     closer: EventsCloser,
 }
 
-/// The events, and what `hangup_events_origin` lends.
+/// The events, and the string that `hangup_events_origin` lends.
 struct Inner {
     events: Events,
     origin: CString,
 }
 
 impl Handle for hangup_events {
-    type Target = Listening;
+    type Target = EventsHandle;
     const MAGIC: u64 = magic(b"hang-evt");
 }
 
@@ -89,7 +91,7 @@ pub unsafe extern "C" fn hangup_manager_events(
     guard(error, || {
         let place = unsafe { out(events)? };
         let events = unsafe { hangup_manager::borrow(manager)? }.events(capacity)?;
-        *place = hangup_events::give(Arc::new(Listening {
+        *place = hangup_events::into_raw(Arc::new(EventsHandle {
             descriptor: events.descriptor(),
             closer: events.closer(),
             lost: AtomicU64::new(0),
@@ -113,20 +115,17 @@ pub unsafe extern "C" fn hangup_events_next(
     event: *mut hangup_event,
 ) -> hangup_status {
     status(|| {
-        let listening = unsafe { hangup_events::borrow(events)? };
-        // First the place: what was read can't be put back.
-        unsafe { room_in(event)? };
-        let limit = match timeout_ms {
-            0 => Some(Duration::ZERO),
-            ms => limit_ms(ms)?,
-        };
-        let mut inner = listening.lock()?;
+        let handle = unsafe { hangup_events::borrow(events)? };
+        // The structure is checked first: an event that was read can't be put back.
+        unsafe { struct_size(event)? };
+        let limit = wait_ms(timeout_ms)?;
+        let mut inner = handle.lock()?;
         let next = inner.events.next(limit)?;
-        listening.lost.store(inner.events.lost(), Ordering::Relaxed);
-        let happening =
+        handle.lost.store(inner.events.lost(), Ordering::Relaxed);
+        let next =
             next.ok_or_else(|| Error::new(Kind::TimedOut, "nothing happened in that time"))?;
-        unsafe { report(event, row_of(&happening))? };
-        inner.origin = CString::new(happening.origin).unwrap_or_default();
+        unsafe { report(event, row_of(&next))? };
+        inner.origin = CString::new(next.origin).unwrap_or_default();
         Ok(())
     })
 }
@@ -170,36 +169,28 @@ pub unsafe extern "C" fn hangup_events_free(events: *mut hangup_events) {
     unsafe { hangup_events::free(events) }
 }
 
-impl Listening {
+impl EventsHandle {
     /// Fails while another thread reads events.
     fn lock(&self) -> Result<MutexGuard<'_, Inner>, Error> {
-        match self.inner.try_lock() {
-            Ok(inner) => Ok(inner),
-            // Whatever a panic left is a listener, and an origin.
-            Err(TryLockError::Poisoned(inner)) => Ok(inner.into_inner()),
-            Err(TryLockError::WouldBlock) => {
-                let what = "these events are read by another thread right now";
-                Err(Error::new(Kind::InvalidState, what))
-            }
-        }
+        lock_for_one_thread(&self.inner, "these events are read by another thread right now")
     }
 }
 
-fn row_of(happening: &Event) -> hangup_event {
+fn row_of(event: &Event) -> hangup_event {
     let ns = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     let (mut reason, mut phase, mut took_ns) = (hangup_close_reason::NONE, Phase::None.into(), -1);
-    match happening.what {
+    match event.what {
         EventKind::Closed(why) => reason = why.into(),
         EventKind::Phase(over, took) => (phase, took_ns) = (over.into(), ns(took)),
         _ => {}
     }
     hangup_event {
         size: size_of::<hangup_event>(),
-        number: happening.number,
-        at_ns: ns(happening.at),
-        connection: happening.connection,
+        number: event.number,
+        at_ns: ns(event.at),
+        connection: event.connection,
         took_ns,
-        what: happening.what.event_type().into(),
+        what: event.what.event_type().into(),
         reason,
         phase,
         reserved: 0,

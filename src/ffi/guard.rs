@@ -3,9 +3,9 @@
 //! Pointers become references, text becomes `&str`, errors become a status and a panic
 //! becomes `HANGUP_PANIC`. No other file of the library casts a pointer that C passed.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use super::enums::hangup_status;
 use super::error::hangup_error;
@@ -99,7 +99,7 @@ pub(super) fn status(body: impl FnOnce() -> Result<(), Error>) -> hangup_status 
 }
 
 /// What a handle points to: the magic tells a foreign or freed handle from a live one.
-pub(super) struct Boxed<T> {
+pub(super) struct HandleBox<T> {
     magic: u64,
     target: Arc<T>,
 }
@@ -113,8 +113,8 @@ pub(super) trait Handle: Sized {
     const MAGIC: u64;
 
     /// Hands a share to C. It comes back through [`Handle::free`].
-    fn give(target: Arc<Self::Target>) -> *mut Self {
-        Box::into_raw(Box::new(Boxed { magic: Self::MAGIC, target })).cast()
+    fn into_raw(target: Arc<Self::Target>) -> *mut Self {
+        Box::into_raw(Box::new(HandleBox { magic: Self::MAGIC, target })).cast()
     }
 
     /// # Safety
@@ -124,7 +124,7 @@ pub(super) trait Handle: Sized {
         if handle.is_null() {
             return Err(Error::new(Kind::Null, format!("a NULL {}", name::<Self>())));
         }
-        let boxed = handle.cast::<Boxed<Self::Target>>();
+        let boxed = handle.cast::<HandleBox<Self::Target>>();
         // SAFETY: not NULL, and every handle of this library begins with its magic. It is read
         // alone first: only if it is ours may the rest be looked at.
         let magic = unsafe { (&raw const (*boxed).magic).read_unaligned() };
@@ -132,7 +132,7 @@ pub(super) trait Handle: Sized {
             let what = format!("not a live {}: freed, or a handle of another type", name::<Self>());
             return Err(Error::new(Kind::BadHandle, what));
         }
-        // SAFETY: the magic says `give` made it and `free` has not taken it back.
+        // SAFETY: the magic says `into_raw` made it and `free` has not taken it back.
         Ok(unsafe { &(*boxed).target })
     }
 
@@ -145,8 +145,8 @@ pub(super) trait Handle: Sized {
             if unsafe { Self::borrow(handle) }.is_err() {
                 return;
             }
-            let boxed = handle.cast::<Boxed<Self::Target>>();
-            // SAFETY: live, so made by `Box::into_raw` in `give`; the magic is wiped first (volatile:
+            let boxed = handle.cast::<HandleBox<Self::Target>>();
+            // SAFETY: live, so made by `Box::into_raw` in `into_raw`; the magic is wiped first (volatile:
             // the write is for a later misuse to find, which the optimiser may not assume).
             unsafe {
                 (&raw mut (*boxed).magic).write_volatile(0);
@@ -196,6 +196,36 @@ pub(super) unsafe fn bytes<'a>(
     }
 }
 
+/// A buffer of the caller's, to be filled. At least one byte, as none could not tell data from the end.
+///
+/// # Safety
+/// `into` is NULL or points to `room` writable bytes that only the library uses during the call. They are only written,
+/// never read, before they are filled.
+pub(super) unsafe fn buffer<'a>(into: *mut c_void, room: usize) -> Result<&'a mut [u8], Error> {
+    if into.is_null() {
+        return Err(Error::new(Kind::Null, "a NULL buffer"));
+    }
+    if room == 0 {
+        let what = "a buffer of 0 bytes can't tell data from the end";
+        return Err(Error::new(Kind::InvalidArgument, what));
+    }
+    // SAFETY: as for the caller; not NULL, not empty.
+    Ok(unsafe { std::slice::from_raw_parts_mut(into.cast::<u8>(), room) })
+}
+
+/// Locks what one thread at a time may use; fails while another one does. What a panic left is usable: every change
+/// leaves it whole at each step.
+pub(super) fn lock_for_one_thread<'a, T>(
+    mutex: &'a Mutex<T>,
+    message: &'static str,
+) -> Result<MutexGuard<'a, T>, Error> {
+    match mutex.try_lock() {
+        Ok(locked) => Ok(locked),
+        Err(TryLockError::Poisoned(locked)) => Ok(locked.into_inner()),
+        Err(TryLockError::WouldBlock) => Err(Error::new(Kind::InvalidState, message)),
+    }
+}
+
 /// A structure that the library fills: its first field is its size, as the caller knows it.
 ///
 /// # Safety
@@ -211,7 +241,7 @@ pub(super) unsafe trait Report: Copy {
 ///
 /// # Safety
 /// `place` is NULL or points to a structure whose size field is 0 or its own size in bytes.
-pub(super) unsafe fn room_in<T: Report>(place: *mut T) -> Result<usize, Error> {
+pub(super) unsafe fn struct_size<T: Report>(place: *mut T) -> Result<usize, Error> {
     const { assert!(T::FIRST >= 2 * size_of::<usize>() && T::FIRST <= size_of::<T>()) }
     if place.is_null() {
         return Err(Error::new(Kind::Null, "a NULL report structure"));
@@ -232,10 +262,10 @@ pub(super) unsafe fn room_in<T: Report>(place: *mut T) -> Result<usize, Error> {
 /// Writes a report structure: at most as much as the caller knows of, and into its size field how much that was.
 ///
 /// # Safety
-/// As for [`room_in`].
+/// As for [`struct_size`].
 pub(super) unsafe fn report<T: Report>(place: *mut T, mut value: T) -> Result<(), Error> {
     // SAFETY: as for the caller.
-    let known = unsafe { room_in(place)? };
+    let known = unsafe { struct_size(place)? };
     // SAFETY: `T: Report` begins with a `usize` and has no padding; `known` bytes are within both.
     unsafe {
         (&raw mut value).cast::<usize>().write(known);
@@ -248,7 +278,7 @@ pub(super) unsafe fn report<T: Report>(place: *mut T, mut value: T) -> Result<()
 ///
 /// # Safety
 /// `size` is NULL or a place for one `size_t`.
-pub(super) unsafe fn lend(value: &CStr, size: *mut usize) -> *const c_char {
+pub(super) unsafe fn write_str(value: &CStr, size: *mut usize) -> *const c_char {
     // SAFETY: as for the caller.
     if let Some(size) = unsafe { size.as_mut() } {
         *size = value.count_bytes();

@@ -1,6 +1,6 @@
 //! `hangup_options` and the limits of a manager.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::enums::{HANGUP_NO_LIMIT, hangup_limit, hangup_status};
@@ -9,6 +9,7 @@ use super::guard::{Handle, guard, magic, or_default, out, status};
 use super::manager::hangup_manager;
 use crate::error::Error;
 use crate::manager::Limits;
+use crate::sync::lock;
 use crate::vocabulary::{Kind, Limit};
 
 /// The limits of a manager that is to be created.
@@ -64,7 +65,7 @@ pub unsafe extern "C" fn hangup_manager_limit(
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_options_new() -> *mut hangup_options {
     or_default(std::ptr::null_mut(), || {
-        Ok(hangup_options::give(Arc::new(Mutex::new(Limits::default()))))
+        Ok(hangup_options::into_raw(Arc::new(Mutex::new(Limits::default()))))
     })
 }
 
@@ -92,14 +93,9 @@ pub unsafe extern "C" fn hangup_options_free(options: *mut hangup_options) {
     unsafe { hangup_options::free(options) }
 }
 
-/// A copy of what the options hold.
+/// The limits of the options.
 pub(super) fn of(options: &Mutex<Limits>) -> Limits {
     *lock(options)
-}
-
-/// Every value of `Limits` is legal by itself, so a panic in between leaves nothing half done.
-fn lock(limits: &Mutex<Limits>) -> MutexGuard<'_, Limits> {
-    limits.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn change(limits: &mut Limits, limit: hangup_limit, value: i64) -> Result<(), Error> {
@@ -129,10 +125,10 @@ fn change(limits: &mut Limits, limit: hangup_limit, value: i64) -> Result<(), Er
     Ok(())
 }
 
-/// What `change` would be given to set it so. A count that i64 can't hold is no limit that is ever met.
+/// The value that [`change`] would take. A count that i64 can't hold is no limit.
 fn value_of(limits: &Limits, limit: hangup_limit) -> Result<i64, Error> {
     let count = |count: usize| i64::try_from(count).unwrap_or(HANGUP_NO_LIMIT);
-    // Up, as a Rust caller's microseconds are not zero.
+    // Rounded up: a limit of microseconds, set in Rust, is not zero.
     let ms = |time: Duration| i64::try_from(time.as_nanos().div_ceil(1_000_000));
     let time = |time: Option<Duration>| time.map_or(HANGUP_NO_LIMIT, |t| ms(t).unwrap_or(i64::MAX));
     let requests = |most: u64| i64::try_from(most).unwrap_or(i64::MAX);

@@ -76,7 +76,7 @@ unsafe impl Report for hangup_stats {
 /// Returns a handle that must be freed with hangup_manager_free; NULL only after a defect in the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_manager_shared() -> *mut hangup_manager {
-    or_default(std::ptr::null_mut(), || Ok(hangup_manager::give(Manager::shared())))
+    or_default(std::ptr::null_mut(), || Ok(hangup_manager::into_raw(Manager::shared())))
 }
 
 /// A new manager. `options` may be NULL for the defaults.
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn hangup_manager_new(
         } else {
             limits::of(unsafe { hangup_options::borrow(options)? })
         };
-        *place = hangup_manager::give(Arc::new(Manager::new(limits)));
+        *place = hangup_manager::into_raw(Arc::new(Manager::new(limits)));
         Ok(())
     })
 }
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn hangup_manager_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_ref(manager: *const hangup_manager) -> *mut hangup_manager {
     or_default(std::ptr::null_mut(), || {
-        Ok(hangup_manager::give(Arc::clone(unsafe { hangup_manager::borrow(manager)? })))
+        Ok(hangup_manager::into_raw(Arc::clone(unsafe { hangup_manager::borrow(manager)? })))
     })
 }
 

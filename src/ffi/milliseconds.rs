@@ -10,6 +10,11 @@ pub(super) fn limit_ms(ms: i64) -> Result<Option<Duration>, Error> {
     if ms == -1 { Ok(None) } else { positive_ms(ms).map(Some) }
 }
 
+/// How long to wait: 0 does not wait, HANGUP_NO_LIMIT waits without limit.
+pub(super) fn wait_ms(ms: i64) -> Result<Option<Duration>, Error> {
+    if ms == 0 { Ok(Some(Duration::ZERO)) } else { limit_ms(ms) }
+}
+
 /// A duration in milliseconds. Zero and negative numbers are refused.
 pub(super) fn positive_ms(ms: i64) -> Result<Duration, Error> {
     match u64::try_from(ms) {

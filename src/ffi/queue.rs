@@ -2,15 +2,14 @@
 
 use std::mem::offset_of;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use super::client::hangup_client;
 use super::enums::{hangup_completion_type, hangup_status};
 use super::error::hangup_error;
-use super::guard::{Handle, Report, guard, magic, or_default, report, room_in, status};
-use super::milliseconds::limit_ms;
+use super::guard::{Handle, Report, guard, magic, or_default, report, status, struct_size};
+use super::milliseconds::wait_ms;
 use super::request::{hangup_request, lock as lock_request};
-use super::response::{Opened, borrowed, hangup_response};
+use super::response::{ResponseHandle, borrowed, hangup_response};
 use crate::error::Error;
 use crate::queue::Queue;
 use crate::response::{Piece, Response};
@@ -29,25 +28,25 @@ pub struct hangup_queue {
 }
 
 impl Handle for hangup_queue {
-    type Target = Queue<Completed>;
+    type Target = Queue<Completion>;
     const MAGIC: u64 = magic(b"hang-que");
 }
 
-/// What became of something that was submitted.
-pub struct Completed {
+/// The outcome of a submitted request or read, with its tag.
+pub struct Completion {
     tag: u64,
-    what: What,
+    what: Outcome,
 }
 
-enum What {
+enum Outcome {
     Response(Result<Response, Error>),
-    Read(Returning),
+    Read(ReadCompletion),
 }
 
-/// What a read brings back to its response. A response that was freed meanwhile takes nothing back; one whose read
-/// nobody takes any more is closed, as part of its body is lost.
-struct Returning {
-    whose: Weak<Opened>,
+/// The outcome of a read, for its response. Dropped before it was taken from the queue, it closes the response, because a
+/// part of the body is lost.
+struct ReadCompletion {
+    response: Weak<ResponseHandle>,
     piece: Option<Piece>,
 }
 
@@ -86,7 +85,7 @@ pub extern "C" fn hangup_queue_new() -> *mut hangup_queue {
         let queue = Queue::new().map_err(|error| {
             Error::from_os(Kind::System, "no descriptor for a completion queue", &error)
         })?;
-        Ok(hangup_queue::give(Arc::new(queue)))
+        Ok(hangup_queue::into_raw(Arc::new(queue)))
     })
 }
 
@@ -119,15 +118,12 @@ pub unsafe extern "C" fn hangup_queue_next(
 ) -> hangup_status {
     status(|| {
         let queue = unsafe { hangup_queue::borrow(queue)? };
-        // First the place: what was taken can't be put back, and what is cut off would be lost.
-        if unsafe { room_in(completion)? } < size_of::<hangup_completion>() {
+        // The structure is checked first: a completion that was taken can't be put back.
+        if unsafe { struct_size(completion)? } < size_of::<hangup_completion>() {
             let what = "the completion's size field is too small: set it to sizeof(*completion)";
             return Err(Error::new(Kind::InvalidArgument, what));
         }
-        let limit = match timeout_ms {
-            0 => Some(Duration::ZERO),
-            ms => limit_ms(ms)?,
-        };
+        let limit = wait_ms(timeout_ms)?;
         let completed = queue.next(limit)?;
         let completed = completed
             .ok_or_else(|| Error::new(Kind::TimedOut, "nothing was completed in that time"))?;
@@ -199,7 +195,7 @@ pub unsafe extern "C" fn hangup_client_submit(
         let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
         let request = lock_request(request)?.take()?;
         client.submit_with(request, move |outcome| {
-            queue.put(Completed { tag, what: What::Response(outcome) });
+            queue.put(Completion { tag, what: Outcome::Response(outcome) });
         });
         Ok(())
     })
@@ -228,10 +224,10 @@ pub unsafe extern "C" fn hangup_response_submit_read(
     guard(error, || {
         let opened = unsafe { hangup_response::borrow(response)? };
         let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
-        let whose = Arc::downgrade(opened);
+        let response = Arc::downgrade(opened);
         opened.begin_read(at_most, move |piece| {
-            let returning = Returning { whose, piece: Some(piece) };
-            queue.put(Completed { tag, what: What::Read(returning) });
+            let read = ReadCompletion { response, piece: Some(piece) };
+            queue.put(Completion { tag, what: Outcome::Read(read) });
         })
     })
 }
@@ -250,8 +246,8 @@ pub unsafe extern "C" fn hangup_set_io_threads(
     guard(error, || set_io_threads(count))
 }
 
-impl Completed {
-    /// As C gets it: what is owned in it is the caller's from here on.
+impl Completion {
+    /// The structure that C gets, which owns its response and error.
     fn row(self) -> hangup_completion {
         let mut row = hangup_completion {
             size: size_of::<hangup_completion>(),
@@ -261,18 +257,18 @@ impl Completed {
             data: std::ptr::null(),
             data_size: 0,
             what: match &self.what {
-                What::Response(_) => CompletionType::Response.into(),
-                What::Read(_) => CompletionType::Read.into(),
+                Outcome::Response(_) => CompletionType::Response.into(),
+                Outcome::Read(_) => CompletionType::Read.into(),
             },
             status: hangup_status::OK,
         };
         let lent = match self.what {
-            What::Response(outcome) => outcome.map(|response| {
+            Outcome::Response(outcome) => outcome.map(|response| {
                 let data = response.buffered().map(borrowed);
                 row.response = hangup_response::begin(response);
                 data
             }),
-            What::Read(returning) => returning.arrive(),
+            Outcome::Read(read) => read.arrive(),
         };
         match lent {
             Ok(Some(lent)) => (row.data, row.data_size) = lent,
@@ -286,10 +282,10 @@ impl Completed {
     }
 }
 
-impl Returning {
-    /// What was read, borrowed from its response.
+impl ReadCompletion {
+    /// Gives what was read to its response; the bytes are borrowed from that.
     fn arrive(mut self) -> Result<Option<(*const u8, usize)>, Error> {
-        match (self.piece.take(), self.whose.upgrade()) {
+        match (self.piece.take(), self.response.upgrade()) {
             (Some(piece), Some(opened)) => opened.finish_read(piece).map(Some),
             (Some(piece), None) => Err(piece.closed_error()),
             (None, _) => Ok(None),
@@ -297,12 +293,12 @@ impl Returning {
     }
 }
 
-impl Drop for Returning {
+impl Drop for ReadCompletion {
     fn drop(&mut self) {
         if self.piece.is_some()
-            && let Some(opened) = self.whose.upgrade()
+            && let Some(opened) = self.response.upgrade()
         {
-            opened.give_up();
+            opened.abandon_read();
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::ffi::{CString, c_char, c_void};
 use std::io::{self, Read};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use super::callback::{self, Thrown};
 use super::cancel::hangup_cancel;
 use super::enums::{HANGUP_NO_LIMIT, hangup_connection_mode, hangup_status, hangup_timeout};
 use super::error::hangup_error;
-use super::guard::{Handle, bytes, guard, magic, or_default, out, status, text};
+use super::guard::{
+    Handle, bytes, guard, lock_for_one_thread, magic, or_default, out, status, text,
+};
 use super::milliseconds::{limit_ms, positive_ms};
 use super::policy::redirects_of;
 use crate::error::Error;
@@ -360,7 +362,7 @@ pub struct RequestHandle {
 
 impl hangup_request {
     fn begin(request: Request) -> *mut Self {
-        Self::give(Arc::new(RequestHandle {
+        Self::into_raw(Arc::new(RequestHandle {
             request: Mutex::new(request),
             method: OnceLock::new(),
         }))
@@ -377,15 +379,8 @@ impl Deref for RequestHandle {
 
 /// Fails while another thread uses the request.
 pub(super) fn lock(request: &Mutex<Request>) -> Result<MutexGuard<'_, Request>, Error> {
-    match request.try_lock() {
-        Ok(request) => Ok(request),
-        // A request is a value: whatever a panic left is a request.
-        Err(TryLockError::Poisoned(request)) => Ok(request.into_inner()),
-        Err(TryLockError::WouldBlock) => {
-            let what = "this request is used by another thread right now; copy it for a second one";
-            Err(Error::new(Kind::InvalidState, what))
-        }
-    }
+    let message = "this request is used by another thread right now; copy it for a second one";
+    lock_for_one_thread(request, message)
 }
 
 /// A body reader of the caller's.

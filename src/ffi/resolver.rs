@@ -123,7 +123,7 @@ impl ForeignResolver {
         let Some(resolve) = self.resolve else { return Ok(Vec::new()) };
         let host = CString::new(host).map_err(|_| "a NUL character in its name".to_owned())?;
         let found = Arc::new(Mutex::new(Vec::new()));
-        let handle = hangup_addresses::give(Arc::clone(&found));
+        let handle = hangup_addresses::into_raw(Arc::clone(&found));
         // SAFETY: both pointers live until the function returns; `user_data` is the caller's own.
         let returned = callback::call(|| unsafe { resolve(self.user_data, host.as_ptr(), handle) });
         // SAFETY: made above, and the function has returned.

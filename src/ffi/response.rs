@@ -2,11 +2,14 @@
 
 use std::ffi::{CString, c_char, c_void};
 use std::mem::offset_of;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use super::enums::{hangup_close_mode, hangup_status};
 use super::error::hangup_error;
-use super::guard::{Handle, Report, guard, lend, magic, out, query, report, status, text};
+use super::guard::{
+    Handle, Report, buffer, guard, lock_for_one_thread, magic, out, query, report, status, text,
+    write_str,
+};
 use crate::error::Error;
 use crate::response::{CloseHandle, Piece, Response, ResponseBody, ResponseHead};
 use crate::sync::lock;
@@ -24,8 +27,8 @@ pub struct hangup_response {
     _opaque: [u8; 0],
 }
 
-/// What stands behind the handle: the head needs no lock, the body has one reader.
-pub struct Opened {
+/// What a handle points to. The head needs no lock; the body has one reader at a time.
+pub struct ResponseHandle {
     head: ResponseHead,
     close_handle: CloseHandle,
     body: Mutex<Reading>,
@@ -48,14 +51,14 @@ enum Whole {
 }
 
 impl Handle for hangup_response {
-    type Target = Opened;
+    type Target = ResponseHandle;
     const MAGIC: u64 = magic(b"hang-rsp");
 }
 
 impl hangup_response {
     pub(super) fn begin(response: Response) -> *mut Self {
         let (head, body) = response.into_parts();
-        Self::give(Arc::new(Opened {
+        Self::into_raw(Arc::new(ResponseHandle {
             head,
             close_handle: body.close_handle(),
             body: Mutex::new(Reading { body, whole: Whole::NotRead, piece: Vec::new() }),
@@ -182,7 +185,7 @@ pub unsafe extern "C" fn hangup_response_header(
         let name = unsafe { text(name, "header name")? };
         let found =
             opened.texts().iter().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name.as_bytes()));
-        Ok(found.map_or(std::ptr::null(), |(_, value)| unsafe { lend(value, size) }))
+        Ok(found.map_or(std::ptr::null(), |(_, value)| unsafe { write_str(value, size) }))
     })
 }
 
@@ -214,7 +217,7 @@ pub unsafe extern "C" fn hangup_response_header_at(
             if let Some(name) = name.as_mut() {
                 *name = n.as_ptr();
             }
-            let v = lend(v, size);
+            let v = write_str(v, size);
             if let Some(value) = value.as_mut() {
                 *value = v;
             }
@@ -266,18 +269,7 @@ pub unsafe extern "C" fn hangup_response_read(
     guard(error, || {
         let got = unsafe { out(got)? };
         let opened = unsafe { hangup_response::borrow(response)? };
-        if into.is_null() {
-            return Err(Error::new(Kind::Null, "a NULL buffer"));
-        }
-        if room == 0 {
-            return Err(Error::new(
-                Kind::InvalidArgument,
-                "a buffer of 0 bytes can't tell data from the end",
-            ));
-        }
-        // SAFETY: the caller gives `room` writable bytes. They are only written, never read, before the
-        // core has filled them.
-        let into = unsafe { std::slice::from_raw_parts_mut(into.cast::<u8>(), room) };
+        let into = unsafe { buffer(into, room)? };
         *got = opened.reading()?.body.read(into)?;
         Ok(())
     })
@@ -361,7 +353,7 @@ pub unsafe extern "C" fn hangup_response_free(response: *mut hangup_response) {
     unsafe { hangup_response::free(response) }
 }
 
-impl Opened {
+impl ResponseHandle {
     /// Begins a submitted read; `done` gets what [`finish_read`](Self::finish_read) wants.
     pub(super) fn begin_read(
         &self,
@@ -380,7 +372,7 @@ impl Opened {
     }
 
     /// Ends a submitted read whose completion is never taken.
-    pub(super) fn give_up(&self) {
+    pub(super) fn abandon_read(&self) {
         // Another holder of the lock only finds out that a read is in progress, or has just submitted this one.
         if let Ok(mut reading) = self.reading() {
             reading.body.close(CloseMode::Now);
@@ -389,15 +381,7 @@ impl Opened {
 
     /// Fails while another thread reads.
     fn reading(&self) -> Result<MutexGuard<'_, Reading>, Error> {
-        match self.body.try_lock() {
-            Ok(reading) => Ok(reading),
-            // A panic in a read left the exchange closed: reading on is an error, which is right.
-            Err(TryLockError::Poisoned(reading)) => Ok(reading.into_inner()),
-            Err(TryLockError::WouldBlock) => {
-                let what = "this response is read by another thread right now";
-                Err(Error::new(Kind::InvalidState, what))
-            }
-        }
+        lock_for_one_thread(&self.body, "this response is read by another thread right now")
     }
 
     /// Headers as C wants them: made when first asked for, as most callers never ask for most of them.

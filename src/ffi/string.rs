@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
 
-use super::guard::{Handle, lend, magic, or_default};
+use super::guard::{Handle, magic, or_default, write_str};
 
 /// A string that the caller owns.
 ///
@@ -20,7 +20,7 @@ impl Handle for hangup_string {
 
 impl hangup_string {
     pub(super) fn begin(text: String) -> *mut Self {
-        Self::give(Arc::new(CString::new(text).unwrap_or_default()))
+        Self::into_raw(Arc::new(CString::new(text).unwrap_or_default()))
     }
 }
 
@@ -30,7 +30,7 @@ pub unsafe extern "C" fn hangup_string_value(
     text: *const hangup_string,
     size: *mut usize,
 ) -> *const c_char {
-    or_default(c"".as_ptr(), || Ok(unsafe { lend(hangup_string::borrow(text)?, size) }))
+    or_default(c"".as_ptr(), || Ok(unsafe { write_str(hangup_string::borrow(text)?, size) }))
 }
 
 /// Frees a string. NULL does nothing.

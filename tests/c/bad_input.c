@@ -205,7 +205,7 @@ static void numbers(void) {
     refused(bad, hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, -2, &e), &e, "a negative limit", NULL);
     refused(HANGUP_INVALID_TIMEOUT, hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_MS, 0, &e), &e, "0 ms", NULL);
     refused(HANGUP_INVALID_URL, hangup_manager_close_origin(manager, "host", HANGUP_CLOSE_MODE_NOW, NULL, &e), &e, "host", NULL);
-    refused(bad, hangup_request_set_min_rate(request, 0, 1000, &e), &e, "a rate of 0", "set no rate");
+    refused(bad, hangup_request_set_min_rate(request, 0, 1000, &e), &e, "a rate of 0", "HANGUP_NO_LIMIT");
     refused(bad, hangup_client_set_max_head(client, 255, &e), &e, "255 bytes", "256");
     CHECK_STATUS(bad, hangup_manager_close_idle(manager, -1, NULL), NULL);
     CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_close_connection(manager, 0, HANGUP_CLOSE_MODE_NOW, NULL), NULL);
