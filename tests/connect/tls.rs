@@ -302,12 +302,12 @@ fn a_peer_that_does_not_speak_tls_is_a_tls_failure(form: Form) {
 fn r13_another_client_certificate_is_another_connection(form: Form) {
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let one = form.tls_client();
-    let (same, anybody) = (trusting(one.sibling()), trusting(one.sibling()));
-    anybody.set_tls_dangerously_accept_any_certificate(true).unwrap();
+    let (same, unverified) = (trusting(one.sibling()), trusting(one.sibling()));
+    unverified.set_tls_dangerously_accept_any_certificate(true).unwrap();
     let first = get(&one, &server.url("/")).unwrap().read_all(10);
     assert_eq!(first.unwrap(), b"ok");
     assert!(get(&same, &server.url("/")).unwrap().reused(), "equal settings, equal connections");
-    assert!(!get(&anybody, &server.url("/")).unwrap().reused());
+    assert!(!get(&unverified, &server.url("/")).unwrap().reused());
 }
 
 /// A server that sends session tickets endlessly, and no response.

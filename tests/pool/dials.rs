@@ -415,9 +415,9 @@ fn r13_other_trust_is_another_connection_and_equal_settings_are_the_same(form: F
     let server = Server::start_tls(Certificate::Good, Script::answering("ok"));
     let one = form.tls_client();
     let new = || trusting(one.sibling());
-    let (same, anybody) = (new(), new());
-    anybody.set_tls_dangerously_accept_any_certificate(true).unwrap();
+    let (same, unverified) = (new(), new());
+    unverified.set_tls_dangerously_accept_any_certificate(true).unwrap();
     fetch(&one, &server.url("/")).unwrap();
     assert!(get(&same, &server.url("/")).unwrap().reused());
-    assert!(!get(&anybody, &server.url("/")).unwrap().reused());
+    assert!(!get(&unverified, &server.url("/")).unwrap().reused());
 }

@@ -194,7 +194,7 @@ fn a_lookup_waits_briefly_for_a_thread_when_all_are_busy(form: Form) {
         assert_eq!(first.submission.wait().unwrap().read_all(10).unwrap(), b"ok");
         wait_until("the third", || third.is_done());
         assert_eq!(third.outcome().unwrap().read_all(10).unwrap(), b"ok");
-        assert_eq!(inside.load(Ordering::SeqCst), 2, "who left is not looked up");
+        assert_eq!(inside.load(Ordering::SeqCst), 2, "a request that has ended causes no lookup");
         refuse_threads(false);
     });
 }

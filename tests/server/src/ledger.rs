@@ -11,7 +11,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Who ended a connection, and how. The first end counts.
+/// Which side ended a connection, and how. The first end counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// The peer closed in good order.
@@ -161,7 +161,7 @@ impl Ledger {
         self.read(|s| s.marks.get(name).copied().unwrap_or(0))
     }
 
-    /// Who ended a connection; `None` while it is open, and for one that was not accepted.
+    /// Which side ended a connection; `None` while it is open, and for one that was not accepted.
     pub fn ended(&self, connection: usize) -> Option<Ended> {
         self.of(connection, |record| record.ended).flatten().map(|(how, _)| how)
     }

@@ -258,8 +258,8 @@ fn a_proxy_misbehaves_as_configured() {
 
 #[test]
 fn an_unknown_or_unreachable_host_is_a_502() {
-    let nobody = Addresses::open(&[("127.0.0.1", Manner::Refuses)]).unwrap();
-    let hosts = [("origin.test".to_owned(), nobody.addrs()[0])].into();
+    let refusing = Addresses::open(&[("127.0.0.1", Manner::Refuses)]).unwrap();
+    let hosts = [("origin.test".to_owned(), refusing.addrs()[0])].into();
     let proxy = proxy(Conduct::Forward, hosts);
     for target in ["GET http://10.0.0.1/", "GET http://origin.test/", "CONNECT other.test:443"] {
         let mut tcp = connect(proxy.addr());
