@@ -4,13 +4,12 @@
 //! sysfs, and for a file that is written to what it was a moment ago. So a small file is read to its
 //! end before its length is announced, and a large one must end where it said.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::runtime::{WorkerPool, run_on_worker};
+use crate::runtime::{WorkerPool, open_without_waiting, run_on_worker};
 use crate::vocabulary::Kind;
 
 /// A reader that may block: a file, or code of the caller's.
@@ -51,9 +50,7 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64), Error> {
     // Opening a FIFO would release a writer that waits for a reader, and opening a device may have any
     // effect.
     regular(path, std::fs::metadata(path))?;
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let file = opened.map_err(|error| cannot_read(path, &error))?;
+    let file = open_without_waiting(path).map_err(|error| cannot_read(path, &error))?;
     // By now it may be another one.
     let size = regular(path, file.metadata())?.len();
     Ok((file, size))

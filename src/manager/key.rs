@@ -4,10 +4,8 @@
 //! its comparison names every field: a new setting that shapes connections becomes a field here and
 //! can't be forgotten.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 
 use crate::authority;
 use crate::error::Error;
+use crate::net;
 use crate::net::route::Route;
 use crate::net::tls::{Settings, Tls};
 use crate::vocabulary::Kind;
@@ -92,7 +91,7 @@ fn socket_path(host: &str, port: Option<u16>) -> Result<PathBuf, String> {
     if path.contains(&0) {
         return Err("the path of a Unix-domain socket holds no zero byte".into());
     }
-    Ok(PathBuf::from(OsString::from_vec(path)))
+    Ok(net::path_from_bytes(path))
 }
 
 impl fmt::Display for Origin {
@@ -101,7 +100,7 @@ impl fmt::Display for Origin {
         match &self.unix {
             None => write!(f, "{scheme}://{}:{}", self.host, self.port),
             Some(path) => {
-                let path = percent_encode(path.as_os_str().as_bytes(), IN_PATHS);
+                let path = percent_encode(net::path_bytes(path), IN_PATHS);
                 write!(f, "{scheme}+unix://{path}")
             }
         }

@@ -13,7 +13,7 @@ mod sys;
 pub(crate) mod tls;
 mod wait_context;
 
-pub(crate) use sys::is_exhaustion;
+pub(crate) use sys::{is_exhaustion, path_bytes, path_from_bytes};
 
 use crate::error::Error;
 use crate::vocabulary::Timeout;

@@ -1,8 +1,7 @@
-//! Which process is this? A fork makes a child with the parent's memory but not its threads
-//! and not its right to the parent's connections.
+//! Which process this is, and threads of the library's own. A fork makes a child that has the parent's memory,
+//! but not its threads, and that must not use the parent's connections.
 
-#![allow(unsafe_code)] // System calls.
-
+mod sys;
 mod thread;
 
 use std::sync::OnceLock;
@@ -12,22 +11,21 @@ use once_cell::sync::OnceCell;
 
 pub(crate) use thread::start_thread;
 
-/// Counts the forks between the first process and this one: equal numbers, same process.
+/// The number of forks between the first process and this one: equal numbers mean the same process.
 ///
-/// A counter that the child bumps (pthread_atfork(3)) costs nothing on the path of a request;
-/// getpid(2) is a system call.
+/// The child increments a counter (pthread_atfork(3)), so that this is a load on the path of a request;
+/// getpid(2) would be a system call.
 pub(crate) fn fork_generation() -> u32 {
     static WATCHED: OnceCell<()> = OnceCell::new();
     WATCHED.get_or_init(|| {
-        // SAFETY: the handler only touches an atomic, which is all that is allowed in the child
-        // of a process with threads. It can only fail for want of memory; then fork is not seen.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        sys::at_fork_in_child(in_child);
     });
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// One value for each process of a line of forks. The child of a fork gets a value of its own when
-/// it first asks; it never waits for what threads of its parent hold, because they are not there.
+/// One value for each process of a line of forks. The child of a fork gets a value of its own at its first
+/// call; it never waits for a lock that a thread of its parent held at the fork, because that thread does
+/// not exist in the child.
 #[derive(Debug)]
 pub(crate) struct PerProcess<T> {
     here: OnceLock<(u32, T)>,

@@ -52,7 +52,7 @@ pub(crate) use notify::{Notify, close_unused_wakeups};
 pub(crate) use oneshot::Oneshot;
 pub(crate) use source::Source;
 pub(crate) use spawner::Spawner;
-pub(crate) use sys::{Descriptor, are_readable, is_ready, no_thread};
+pub(crate) use sys::{Descriptor, are_readable, is_ready, no_thread, open_without_waiting};
 pub(crate) use task::{
     on_thread_stack, trim_stack, wait, wait_any, wait_fd, work_is_interrupted, yield_if_due,
 };

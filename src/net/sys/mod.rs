@@ -5,8 +5,8 @@
 
 mod unix;
 
-pub(crate) use unix::is_exhaustion;
 pub(super) use unix::{
     bind_address, descriptor, has_nothing_to_read, is_again, is_connecting, is_unusable, recv,
     recv_again, send, send_vectored,
 };
+pub(crate) use unix::{is_exhaustion, path_bytes, path_from_bytes};

@@ -1,7 +1,10 @@
 //! Unix: recv(2), send(2), sendmsg(2), setsockopt(2), and what the errors of connect(2) mean.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use socket2::{SockAddr, Socket};
 
@@ -90,6 +93,15 @@ pub(in crate::net) fn bind_address(socket: &Socket, local: &SockAddr) -> io::Res
         )
     };
     socket.bind(local)
+}
+
+/// The path of a Unix-domain socket: any bytes but zero (unix(7)).
+pub(crate) fn path_from_bytes(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+pub(crate) fn path_bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
 }
 
 /// Whether connect(2) goes on in the background.

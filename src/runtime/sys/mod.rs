@@ -7,5 +7,5 @@ mod unix;
 
 pub(crate) use unix::{
     Descriptor, EventFd, PollSlot, are_readable, deregister, discard_pages, is_ready, no_thread,
-    page_size, poll, register,
+    open_without_waiting, page_size, poll, register,
 };

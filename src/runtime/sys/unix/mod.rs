@@ -2,6 +2,7 @@
 
 mod descriptor;
 mod event_fd;
+mod file;
 mod memory;
 mod poll;
 mod registry;
@@ -10,6 +11,7 @@ use std::io;
 
 pub(crate) use descriptor::Descriptor;
 pub(crate) use event_fd::EventFd;
+pub(crate) use file::open_without_waiting;
 pub(crate) use memory::{discard_pages, page_size};
 pub(crate) use poll::{PollSlot, are_readable, is_ready, poll};
 pub(crate) use registry::{deregister, register};
