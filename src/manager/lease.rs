@@ -54,9 +54,9 @@ impl Lease {
         control: &Arc<Control>,
         request: &LeaseRequest<'_>,
     ) -> Result<Self, LeaseError> {
-        let mut answer = pool.checkout(request.key, control, request.fresh, request.now)?;
+        let mut checkout = pool.checkout(request.key, control, request.fresh, request.now)?;
         loop {
-            answer = match answer {
+            checkout = match checkout {
                 Checkout::Open(connection) => {
                     let mut lease = Self::new(pool, control, connection, true);
                     // The probe: the peer may have closed an idle connection, or sent something.
@@ -200,7 +200,7 @@ fn wait_in_line(
     let stop = loop {
         match pool.poll(control) {
             Ok(Checkout::Wait { .. }) => {}
-            Ok(answer) => return Ok(answer),
+            Ok(checkout) => return Ok(checkout),
             Err(refused) => break refused,
         }
         let soonest = patience.into_iter().chain(deadline.at).min();
@@ -221,7 +221,7 @@ fn wait_in_line(
     match pool.cancel_wait(control, Instant::now()) {
         Checkout::Wait { .. } => Err(stop),
         // Granted in the last moment.
-        answer => Ok(answer),
+        checkout => Ok(checkout),
     }
 }
 

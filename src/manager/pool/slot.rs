@@ -12,8 +12,9 @@ use crate::process::fork_generation;
 /// Threads: any; never dropped under the pool's lock, because [`FreeSlots::free_slot`] takes it.
 pub(super) struct Slot {
     owner: Weak<dyn FreeSlots>,
-    /// The index of the connection's key; that entry is kept for as long as the slot lives.
-    key_id: usize,
+    /// The index of the connection's key; that entry is kept for as long as the slot lives. 32 bits
+    /// keep the entries of the pool small, and are enough: memory ends long before 2^32 keys.
+    key_id: u32,
     process: u32,
 }
 
@@ -25,11 +26,12 @@ pub(super) trait FreeSlots: Send + Sync {
 
 impl Slot {
     pub(super) fn new(owner: Weak<dyn FreeSlots>, key_id: usize) -> Self {
+        let key_id = u32::try_from(key_id).unwrap_or(u32::MAX);
         Self { owner, key_id, process: fork_generation() }
     }
 
     pub(super) fn key_id(&self) -> usize {
-        self.key_id
+        self.key_id as usize
     }
 }
 
@@ -39,7 +41,7 @@ impl Drop for Slot {
         if self.process == fork_generation()
             && let Some(owner) = self.owner.upgrade()
         {
-            owner.free_slot(self.key_id);
+            owner.free_slot(self.key_id());
         }
     }
 }
