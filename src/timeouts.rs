@@ -111,7 +111,7 @@ pub(crate) fn check_can_be_set(which: Timeout) -> Result<(), Error> {
 /// Refuses a limit of zero.
 pub(crate) fn not_zero(limit: Option<Duration>) -> Result<Option<Duration>, Error> {
     if limit == Some(Duration::ZERO) {
-        let what = "a timeout of zero is refused: give a positive time, or no timeout at all";
+        let what = "a timeout of zero is refused: give a positive time, or None for no limit";
         return Err(Error::new(Kind::InvalidTimeout, what));
     }
     Ok(limit)
