@@ -125,7 +125,7 @@ mod tests {
     fn zero_is_refused_with_a_message_that_names_the_way_out() {
         let error = not_zero(Some(Duration::ZERO)).unwrap_err();
         assert_eq!(error.kind(), Kind::InvalidTimeout);
-        assert!(error.message().contains("no timeout"));
+        assert!(error.message().contains("None for no limit"));
         assert_eq!(not_zero(None).unwrap(), None);
     }
 
