@@ -40,7 +40,7 @@ pub(crate) struct PoolKey {
 }
 
 impl Origin {
-    /// From text such as "https://example.org:8443/ignored".
+    /// Parses text such as `https://example.org:8443/ignored`.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let bad = |why: &str| {
             let shown = authority::shown(text);
