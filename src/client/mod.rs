@@ -7,6 +7,8 @@ mod proxies;
 mod redirect;
 mod request_head;
 mod retry;
+#[cfg(test)]
+mod stack;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -94,6 +94,8 @@ impl Fiber {
     }
 
     fn suspend(&self) {
+        #[cfg(test)]
+        super::stack_probe::note_wait(self.stack_limit());
         let fiber = set_current(None);
         // SAFETY: `self` is the fiber that runs on this thread, because it comes from `current`. So this is
         // called on its stack.
@@ -111,8 +113,18 @@ impl Fiber {
 
     /// Gives the memory of its stack that is not in use now back to the system.
     pub(super) fn trim(&self) {
+        #[cfg(test)]
+        if super::stack_probe::is_measured(self.stack_limit()) {
+            return;
+        }
         // SAFETY: as in `suspend`.
         unsafe { self.suspender.trim() };
+    }
+
+    /// Where its stack ends.
+    #[cfg(test)]
+    pub(super) fn stack_limit(&self) -> usize {
+        self.suspender.limit()
     }
 
     /// Counts a step of work that did not have to wait; after some of them others get a turn.

@@ -33,6 +33,8 @@ mod run_queue;
 mod sleep_flag;
 mod source;
 mod spawner;
+#[cfg(test)]
+pub(crate) mod stack_probe;
 mod stackful;
 mod sys;
 mod task;

@@ -80,6 +80,13 @@ mod real {
         }
     }
 
+    #[cfg(test)]
+    impl Suspender {
+        pub(in crate::runtime) fn limit(self) -> usize {
+            self.1
+        }
+    }
+
     impl Suspender {
         /// Gives the memory below what is in use back to the system; it comes again, as zeroes, when
         /// it is touched.
@@ -153,6 +160,11 @@ mod real {
     }
 
     impl Suspender {
+        #[cfg(test)]
+        pub(in crate::runtime) fn limit(self) -> usize {
+            0
+        }
+
         pub(in crate::runtime) unsafe fn suspend(self) {}
 
         pub(in crate::runtime) unsafe fn trim(self) {}
