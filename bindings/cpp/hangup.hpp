@@ -59,7 +59,7 @@
 
 namespace hangup {
 
-/** What a call answers. hangup.h says what each means. Later versions may add some: keep a default branch. */
+/** The status of a call; see hangup_status. Later versions may add some: keep a default branch. */
 enum class Status : std::int32_t {
     ok = HANGUP_OK,
     null = HANGUP_NULL,
@@ -138,7 +138,7 @@ enum class ConnectionState : std::int32_t {
     idle = HANGUP_CONNECTION_STATE_IDLE,
 };
 
-/** Why a connection ended: exactly one of these. */
+/** Why a connection was closed: exactly one of these. */
 enum class CloseReason : std::int32_t {
     dial_failed = HANGUP_CLOSE_REASON_DIAL_FAILED,
     peer_closed = HANGUP_CLOSE_REASON_PEER_CLOSED,
@@ -173,10 +173,10 @@ enum class EventType : std::int32_t {
     phase = HANGUP_EVENT_TYPE_PHASE,
 };
 
-/** What was completed. Later versions may add some: keep a default branch. */
+/** What a completion is about. Later versions may add some: keep a default branch. */
 enum class CompletionType : std::int32_t { response = HANGUP_COMPLETION_TYPE_RESPONSE, read = HANGUP_COMPLETION_TYPE_READ };
 
-/** The names, as hangup.h has them: "TIMED_OUT", "connect", "total", "idle". */
+/** The names that hangup.h has: "TIMED_OUT", "connect", "total", "idle". */
 inline std::string_view to_string(Status status) { return hangup_status_text(static_cast<hangup_status>(status)); }
 inline std::string_view to_string(Phase phase) { return hangup_phase_text(static_cast<hangup_phase>(phase)); }
 inline std::string_view to_string(Timeout which) { return hangup_timeout_text(static_cast<hangup_timeout>(which)); }
@@ -184,7 +184,7 @@ inline std::string_view to_string(ConnectionState state) { return hangup_connect
 inline std::string_view to_string(CloseReason reason) { return hangup_close_reason_text(static_cast<hangup_close_reason>(reason)); }
 inline std::string_view to_string(EventType what) { return hangup_event_type_text(static_cast<hangup_event_type>(what)); }
 
-/** "No limit", wherever a time is asked for. */
+/** No limit, in place of a time. */
 struct NoLimit {};
 inline constexpr NoLimit no_limit{};
 
@@ -267,25 +267,25 @@ public:
  */
 class Error : public std::runtime_error {
 public:
-    /** A failure that has nothing to tell but its kind, or that this header found before the library was asked. */
+    /** A failure without details, or one that this header found. */
     explicit Error(Status status, const std::string &message = std::string())
         : std::runtime_error(message.empty() ? std::string(to_string(status)) : message), status_(status) {}
 
-    /** Takes the C error over. */
+    /** Takes ownership of the C error. */
     Error(hangup_status status, hangup_error *error) : Error(status, Owned(error, hangup_error_free)) {}
 
-    /** The kind. It never depends on the phase. */
+    /** The status of the call. It never depends on the phase. */
     [[nodiscard]] Status status() const noexcept { return status_; }
-    /** Where the exchange was. */
+    /** The phase that the exchange was in. */
     [[nodiscard]] Phase phase() const noexcept { return static_cast<Phase>(hangup_error_phase(error_.get())); }
-    /** Which clock fired; Timeout::none unless the status is Status::timed_out. */
-    [[nodiscard]] Timeout limit() const noexcept { return static_cast<Timeout>(hangup_error_timeout(error_.get())); }
+    /** The timeout that expired; Timeout::none unless the status is Status::timed_out. */
+    [[nodiscard]] Timeout timeout() const noexcept { return static_cast<Timeout>(hangup_error_timeout(error_.get())); }
     /** One sentence for people, without the reason. */
     [[nodiscard]] std::string_view message() const & noexcept HANGUP_LIFETIMEBOUND {
         return error_ ? hangup_error_message(error_.get()) : what();
     }
     [[nodiscard]] OwnedText message() const && { return OwnedText(message()); }
-    /** What was given to CancelToken::fire. */
+    /** The reason that was given to CancelToken::fire. */
     [[nodiscard]] std::optional<std::string_view> reason() const & noexcept HANGUP_LIFETIMEBOUND {
         const char *reason = hangup_error_reason(error_.get());
         return reason == nullptr ? std::nullopt : std::optional<std::string_view>(reason);
@@ -293,24 +293,24 @@ public:
     [[nodiscard]] std::optional<OwnedText> reason() const && { return std::optional<OwnedText>(reason()); }
     /** errno; 0 if none was involved. */
     [[nodiscard]] int os_code() const noexcept { return hangup_error_os_code(error_.get()); }
-    /** Whether sending it again can't make the server do it twice. */
+    /** Whether sending it again can't make the server perform it twice. */
     [[nodiscard]] bool retry_safe() const noexcept { return hangup_error_retry_safe(error_.get()) != 0; }
     /** The id of the connection that was used; 0 if there was none yet. */
     [[nodiscard]] std::uint64_t connection() const noexcept { return hangup_error_connection(error_.get()); }
     /** Whether that connection had served a request before. */
     [[nodiscard]] bool reused() const noexcept { return hangup_error_reused(error_.get()) != 0; }
-    /** How much of the request went out, */
+    /** How much of the request was sent, */
     [[nodiscard]] Sent sent() const noexcept { return static_cast<Sent>(hangup_error_sent(error_.get())); }
     /** in bytes, before TLS. */
     [[nodiscard]] std::uint64_t bytes_sent() const noexcept { return hangup_error_bytes_sent(error_.get()); }
-    /** Whether at least one byte of the response had come. */
+    /** Whether at least one byte of the response was received. */
     [[nodiscard]] bool response_started() const noexcept { return hangup_error_response_started(error_.get()) != 0; }
-    /** How often it was sent or tried to be: 1 without a retry, 0 if it never came to that. */
+    /** How many times it was tried: 1 without a retry, 0 if it ended before the first attempt. */
     [[nodiscard]] std::uint32_t attempts() const noexcept { return hangup_error_attempts(error_.get()); }
-    /** The HTTP status that a proxy refused with, or of the redirect that can't be followed; 0 for none. */
-    [[nodiscard]] int http_status() const noexcept { return hangup_error_status_code(error_.get()); }
-    /** After a Manager::drain that ran out of time: how many connections were left. */
-    [[nodiscard]] std::uint64_t left() const noexcept { return hangup_error_open_connections(error_.get()); }
+    /** The HTTP status code of the proxy that refused, or of the redirect that is not allowed; 0 for any other error. */
+    [[nodiscard]] int status_code() const noexcept { return hangup_error_status_code(error_.get()); }
+    /** How many connections were open when Manager::drain timed out. */
+    [[nodiscard]] std::uint64_t open_connections() const noexcept { return hangup_error_open_connections(error_.get()); }
 
 private:
     using Owned = std::unique_ptr<hangup_error, void (*)(hangup_error *)>;
@@ -351,7 +351,7 @@ struct Freer {
 template <class T, auto Free>
 using Handle = std::unique_ptr<T, Freer<Free>>;
 
-/** Calls `call(&error)` and throws what it answers. */
+/** Calls `call(&error)` and throws if it fails. */
 template <class Call>
 void check(Call &&call) {
     hangup_error *error = nullptr;
@@ -368,7 +368,7 @@ inline void check(hangup_status status) {
     }
 }
 
-/** A handle that C made; NULL is what it answers for a moved-from object, or after a defect. */
+/** A handle that C created; NULL for a moved-from object, or after a defect. */
 template <class T>
 T *made(T *handle) {
     if (handle == nullptr) {
@@ -377,7 +377,7 @@ T *made(T *handle) {
     return handle;
 }
 
-/** NUL-terminated text for C. A NUL inside would end it early and unseen, so it is refused here. */
+/** A NUL-terminated string for C. A NUL inside is refused, because it would truncate the string. */
 class Text {
 public:
     Text(std::string_view text, Status refusal, const char *what) : text_(text) {
@@ -391,7 +391,7 @@ private:
     std::string text_;
 };
 
-/** The same where C takes NULL for nothing. */
+/** The same, or NULL for nothing. */
 class OptionalText {
 public:
     OptionalText(std::optional<std::string_view> text, Status refusal, const char *what) {
@@ -416,7 +416,7 @@ using Stats = hangup_stats;
 
 /** One open connection. A value of its own. */
 struct ConnectionInfo {
-    /** Unique in the process, never used again. */
+    /** Unique in the process, never reused. */
     std::uint64_t id;
     /** For example "https://example.org:443". */
     std::string origin;
@@ -428,18 +428,18 @@ struct ConnectionInfo {
     ConnectionState state;
     /** Whether it will be closed when its exchange ends. */
     bool closing;
-    /** Since it began to be dialled. */
+    /** Since its dial began. */
     std::chrono::milliseconds age;
     /** Since it became idle; nothing if it is not idle. */
     std::optional<std::chrono::milliseconds> idle;
-    /** Requests begun on it. */
+    /** Requests that were begun on it. */
     std::uint64_t requests;
     /** On the wire. */
     std::uint64_t bytes_in, bytes_out;
 };
 
 /**
- * A snapshot of the open connections: a range of ConnectionInfo. Made by Manager::connections().
+ * A list of the open connections at one moment: a range of ConnectionInfo. Made by Manager::connections().
  *
  * Threads: immutable; any thread at any time.
  */
@@ -478,7 +478,7 @@ public:
     };
     iterator begin() const & noexcept HANGUP_LIFETIMEBOUND { return {this, 0}; }
     iterator end() const & noexcept HANGUP_LIFETIMEBOUND { return {this, size()}; }
-    /** An iterator of a temporary would outlive its list. A range-based for loop keeps the list, and is not affected. */
+    /** Deleted because the iterator would outlive the list. A range-based for loop keeps the list and is not affected. */
     iterator begin() const && = delete;
     iterator end() const && = delete;
 
@@ -486,13 +486,13 @@ private:
     detail::Handle<hangup_connections, hangup_connections_free> handle_;
 };
 
-/** One thing that happened. A value of its own. */
+/** One event. A value of its own. */
 struct Event {
-    /** Consecutive in a manager: a gap is as many as were lost. */
+    /** Consecutive in a manager: a gap is the number of lost events. */
     std::uint64_t number;
-    /** When, counted from when somebody began to listen to the manager. */
+    /** When, since the manager's first subscription. */
     std::chrono::nanoseconds at;
-    /** What. */
+    /** What happened. */
     EventType what;
     /** The connection; 0 if there is none. */
     std::uint64_t connection;
@@ -500,14 +500,14 @@ struct Event {
     std::string origin;
     /** Why it was closed; nothing unless it was. */
     std::optional<CloseReason> reason;
-    /** Which phase it was, told when its exchange is over, */
+    /** Which phase it was, reported when its exchange is over, */
     Phase phase;
     /** and how long it took; nothing unless it is a phase. */
     std::optional<std::chrono::nanoseconds> took;
 };
 
 /**
- * Somebody who listens to what happens to a manager's connections. Made by Manager::events(). It keeps the manager
+ * A subscription to the events of a manager's connections. Created by Manager::events(). It keeps the manager
  * alive.
  *
  * Threads: one thread at a time, another one gets Status::invalid_state; lost(), fd() and close() any thread at any
@@ -517,7 +517,7 @@ class Events {
 public:
     explicit Events(hangup_events *owned) : handle_(detail::made(owned)) {}
 
-    /** The next event; waits for one, zero not at all. Nothing if none came in that time. */
+    /** The next event, or waits for one; zero does not wait. Nothing if there was none in that time. */
     [[nodiscard]] std::optional<Event> next(Limit wait = no_limit) {
         hangup_event row = HANGUP_EVENT_INIT;
         const hangup_status status = hangup_events_next(handle_.get(), wait.ms(), &row);
@@ -531,7 +531,7 @@ public:
         return Event{row.number, nanoseconds(row.at_ns), static_cast<EventType>(row.what), row.connection,
                      hangup_events_origin(handle_.get()), reason, static_cast<Phase>(row.phase), took};
     }
-    /** How many were lost because nobody read them in time. */
+    /** How many were lost because they were not read in time. */
     [[nodiscard]] std::uint64_t lost() const noexcept { return hangup_events_lost(handle_.get()); }
     /** Readable while there is an event to read: for an event loop, which then calls next(zero) until it is empty. */
     [[nodiscard]] int fd() const noexcept { return hangup_events_fd(handle_.get()); }
@@ -544,8 +544,8 @@ private:
 };
 
 /**
- * Looks a name up: answers its addresses, such as "192.0.2.7". Called on threads of the library's, on several at once; it
- * may block. What it throws is a failed lookup, Status::resolve_failed; so is what is no address.
+ * Resolves a name: returns its addresses, such as "192.0.2.7". Called on threads of the library, on several at once; it
+ * may block. An exception or an invalid address is Status::resolve_failed.
  */
 using Resolver = std::function<std::vector<std::string>(std::string_view host)>;
 
@@ -566,25 +566,25 @@ private:
 };
 
 /**
- * The pool: every open connection, its limits and its clocks.
+ * A connection manager: its open connections, their limits and their events.
  *
- * Begins: shared(), the process's own, or a constructor. Ends: with its last share, which closes the idle connections;
+ * Create: shared(), the one of the process, or a constructor. Its idle connections are closed with its last share;
  * clients, requests in progress and responses hold shares.
  * Threads: any thread at any time.
  */
 class Manager {
 public:
-    /** A manager of one's own, with the defaults. */
+    /** A new manager with the defaults. */
     Manager() : Manager(static_cast<const hangup_options *>(nullptr)) {}
     explicit Manager(const Options &options) : Manager(detail::made(options.handle())) {}
-    /** Takes over a share that C made. */
+    /** Takes ownership of a handle that C created. */
     explicit Manager(hangup_manager *owned) : handle_(detail::made(owned)) {}
-    /** The process's own: C, C++ and Python code that names none uses it. */
+    /** The manager of the process, which C, C++ and Python code shares by default. */
     [[nodiscard]] static Manager shared() { return Manager(hangup_manager_shared()); }
     /** One more share of the same manager. */
     [[nodiscard]] Manager share() const { return Manager(hangup_manager_ref(handle_.get())); }
 
-    /** Sets a limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT takes it away. */
+    /** Sets a limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT removes it. */
     Manager &limit(hangup_limit which, std::int64_t value) & {
         detail::check([&](hangup_error **e) { return hangup_manager_set_limit(handle_.get(), which, value, e); });
         return *this;
@@ -597,8 +597,8 @@ public:
         return value == HANGUP_NO_LIMIT ? std::nullopt : std::optional<std::int64_t>(value);
     }
     /**
-     * Dials ahead until so many connections to the origin are idle, with the settings of a new client; answers how many
-     * dials were begun.
+     * Opens connections until so many to the origin are idle, with the settings of a new client; returns how many
+     * dials were started.
      */
     std::size_t preconnect(std::string_view origin, std::size_t wanted) {
         const detail::Text text(origin, Status::invalid_url, "origin");
@@ -608,7 +608,7 @@ public:
         });
         return begun;
     }
-    /** Gives a host these addresses, separated by commas, whatever anybody else says; nothing takes that back. */
+    /** Sets the addresses of a host, separated by commas, in place of resolving it; nothing removes them. */
     Manager &set_address(std::string_view host, std::optional<std::string_view> addresses) & {
         const detail::Text h(host, Status::invalid_argument, "host");
         const detail::OptionalText a(addresses, Status::invalid_argument, "list of addresses");
@@ -618,7 +618,7 @@ public:
     Manager set_address(std::string_view host, std::optional<std::string_view> addresses) && {
         return std::move(set_address(host, addresses));
     }
-    /** Has names looked up by this function instead of getaddrinfo(3); without one by getaddrinfo again. */
+    /** Resolves names by this function instead of getaddrinfo(3); without one, getaddrinfo is used again. */
     Manager &resolver(Resolver resolve) & {
         const bool any = static_cast<bool>(resolve);
         auto user_data = std::make_unique<Resolver>(std::move(resolve));
@@ -633,7 +633,7 @@ public:
         const auto c = static_cast<hangup_close_mode>(how);
         detail::check([&](hangup_error **e) { return hangup_manager_close_connection(handle_.get(), id, c, e); });
     }
-    /** Closes the connections of an origin such as "https://example.org"; answers how many. */
+    /** Closes the connections of an origin such as "https://example.org"; returns how many. */
     std::size_t close_origin(std::string_view origin, CloseMode how = CloseMode::graceful) {
         const detail::Text text(origin, Status::invalid_url, "origin");
         const auto c = static_cast<hangup_close_mode>(how);
@@ -643,37 +643,37 @@ public:
         });
         return closed;
     }
-    /** Closes the connections that have been idle for that long (zero: all idle ones); answers how many. */
+    /** Closes the connections that have been idle for that long (zero: all idle ones); returns how many. */
     std::size_t close_idle(std::chrono::milliseconds idle_for = std::chrono::milliseconds(0)) {
         std::size_t closed = 0;
         detail::check(hangup_manager_close_idle(handle_.get(), idle_for.count(), &closed));
         return closed;
     }
-    /** Closes every connection; the manager can be used on. Answers how many. */
+    /** Closes every connection; the manager can still be used. Returns how many. */
     std::size_t close_all(CloseMode how = CloseMode::graceful) {
         std::size_t closed = 0;
         detail::check(hangup_manager_close_all(handle_.get(), static_cast<hangup_close_mode>(how), &closed));
         return closed;
     }
-    /** Another network: closes what is idle, and the rest after its exchange; looks names up again. Answers how many. */
+    /** The network changed: closes idle connections, those in use after their exchange, and resolves again. Returns how many. */
     std::size_t network_changed() {
         std::size_t closed = 0;
         detail::check(hangup_manager_network_changed(handle_.get(), &closed));
         return closed;
     }
-    /** Forgets every address that was looked up. */
+    /** Forgets all resolved addresses. */
     void clear_addresses() { detail::check(hangup_manager_clear_addresses(handle_.get())); }
     /**
-     * Ends the manager, but lets what runs finish: waits until nothing is open. Throws Status::timed_out after that time,
-     * and Error::left() says how many are left; it can be called again.
+     * Shuts the manager down after the exchanges in progress: waits until no connection is open. Throws Status::timed_out after that time,
+     * and Error::open_connections() says how many are left; it can be called again.
      */
     void drain(Limit time) {
         detail::check([&](hangup_error **e) { return hangup_manager_drain(handle_.get(), time.ms(), e); });
     }
-    /** Ends the manager now, for good. */
+    /** Shuts the manager down at once, for good. */
     void shutdown() { detail::check(hangup_manager_shutdown(handle_.get())); }
 
-    /** Equal numbers mean the same manager, whatever language asks. */
+    /** Equal numbers are the same manager, in any language of the process. */
     [[nodiscard]] std::uint64_t id() const noexcept { return hangup_manager_id(handle_.get()); }
     /** The open connections, now. */
     [[nodiscard]] Connections connections() const {
@@ -681,7 +681,7 @@ public:
         detail::check([&](hangup_error **e) { return hangup_manager_connections(handle_.get(), &list, e); });
         return Connections(list);
     }
-    /** Begins to listen to what happens to its connections; at most `capacity` events wait to be read. */
+    /** Subscribes to its events; at most `capacity` unread ones are kept. */
     [[nodiscard]] Events events(std::size_t capacity = 1024) {
         hangup_events *events = nullptr;
         detail::check([&](hangup_error **e) {
@@ -689,7 +689,7 @@ public:
         });
         return Events(events);
     }
-    /** Why a connection ended; nothing if it is still open, never was, or ended too long ago. */
+    /** Why a connection was closed; nothing if it is open, never existed, or was closed too long ago. */
     [[nodiscard]] std::optional<CloseReason> close_reason(std::uint64_t id) const {
         hangup_close_reason reason{};
         const hangup_status status = hangup_manager_close_reason(handle_.get(), id, &reason);
@@ -732,33 +732,33 @@ private:
 };
 
 /**
- * A cancel token: fire it from any thread, in any state, any number of times. What was sent with it, or with a child of
+ * A cancel token: it can be fired from any thread, any number of times. What was sent with it, or with a child of
  * it, throws Status::cancelled at once, in whatever phase it is.
  *
- * Begins: the constructor, child(). Ends: with its last share; that never fires it.
+ * Create: the constructor, child(). Destroying it never fires it.
  * Threads: any thread at any time.
  */
 class CancelToken {
 public:
     CancelToken() : handle_(detail::made(hangup_cancel_new())) {}
-    /** Takes over a share that C made. */
+    /** Takes ownership of a handle that C created. */
     explicit CancelToken(hangup_cancel *owned) : handle_(detail::made(owned)) {}
     /** One more share of the same token. */
     [[nodiscard]] CancelToken share() const { return CancelToken(hangup_cancel_ref(handle_.get())); }
-    /** A token that is fired with this one, and by itself without this one. */
+    /** A token that is fired together with this one, and can be fired alone. */
     [[nodiscard]] CancelToken child() const {
         hangup_cancel *child = nullptr;
         detail::check(hangup_cancel_child(handle_.get(), &child));
         return CancelToken(child);
     }
 
-    /** A deadline from now on for all that uses it; the earliest counts. It ends work as Status::timed_out. */
+    /** A deadline from now for everything that uses it; the earliest counts. What it ends throws Status::timed_out. */
     CancelToken &after(Limit time) & {
         detail::check(hangup_cancel_fire_after(handle_.get(), time.ms()));
         return *this;
     }
     CancelToken after(Limit time) && { return std::move(after(time)); }
-    /** Fires it. The first reason is kept and stands in Error::reason(). Never blocks, never throws for a second fire. */
+    /** Fires it. Error::reason() returns the first reason. Never blocks, and can be called again. */
     void fire() const noexcept { hangup_cancel_fire(handle_.get(), nullptr); }
     void fire(std::string_view reason) const {
         hangup_cancel_fire(handle_.get(), detail::Text(reason, Status::invalid_argument, "reason"));
@@ -773,8 +773,8 @@ private:
 };
 
 /**
- * Gives a piece of a request's body: fills at most `room` bytes at `into` and answers how many, 0 for the end. Called on
- * the thread that sends. What it throws ends the exchange and comes out of Client::send as it is.
+ * Reads a piece of a request's body: writes at most `room` bytes to `into` and returns how many, 0 at the end. Called on
+ * the thread that sends. An exception ends the exchange, and Client::send throws it.
  */
 using BodyReader = std::function<std::size_t(char *into, std::size_t room)>;
 
@@ -791,7 +791,7 @@ public:
         detail::check([&](hangup_error **e) { return hangup_request_new(m, u, &request, e); });
         handle_.reset(request);
     }
-    /** A copy that can be changed on its own. Throws Status::invalid_state if the body comes from a reader. */
+    /** A copy that can be changed independently. Throws Status::invalid_state if the body comes from a reader. */
     [[nodiscard]] Request clone() const {
         hangup_request *copy = nullptr;
         detail::check([&](hangup_error **e) { return hangup_request_copy(handle_.get(), &copy, e); });
@@ -825,7 +825,7 @@ public:
         return *this;
     }
     [[nodiscard]] Request body_file(std::string_view path) && { return std::move(body_file(path)); }
-    /** The body from a function, which is sent once. Without a length it goes out chunked. */
+    /** The body from a function, which is sent once. Without a length it is sent chunked. */
     Request &body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) & {
         constexpr auto most = std::numeric_limits<std::int64_t>::max();
         if (length && *length > static_cast<std::uint64_t>(most)) {
@@ -852,7 +852,7 @@ public:
         return *this;
     }
     [[nodiscard]] Request timeout(Timeout which, Limit time) && { return std::move(timeout(which, time)); }
-    /** Refuses a body slower than that, measured over a window of waiting. */
+    /** Fails if the body arrives more slowly than that over a window of waiting. */
     Request &min_rate(std::int64_t bytes_per_second, Limit window) & {
         detail::check([&](hangup_error **e) {
             return hangup_request_set_min_rate(handle_.get(), bytes_per_second, window.ms(), e);
@@ -862,20 +862,20 @@ public:
     [[nodiscard]] Request min_rate(std::int64_t bytes_per_second, Limit window) && {
         return std::move(min_rate(bytes_per_second, window));
     }
-    /** How long the connection shall live. */
+    /** How long the connection lives. */
     Request &connection(ConnectionMode mode) & {
         const auto c = static_cast<hangup_connection_mode>(mode);
         detail::check([&](hangup_error **e) { return hangup_request_set_connection_mode(handle_.get(), c, e); });
         return *this;
     }
     [[nodiscard]] Request connection(ConnectionMode mode) && { return std::move(connection(mode)); }
-    /** Whether what a kept connection lost is sent again, whatever the client says. */
+    /** Whether it is sent again if a reused connection breaks before the response. Overrides the client's setting. */
     Request &retries(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_request_set_retries(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
     [[nodiscard]] Request retries(bool on) && { return std::move(retries(on)); }
-    /** How many redirects are followed, whatever the client says; HANGUP_NO_LIMIT is any number. */
+    /** How many redirects are followed. Overrides the client's setting; HANGUP_NO_LIMIT is any number. */
     Request &redirects(std::int64_t max) & {
         detail::check([&](hangup_error **e) { return hangup_request_set_redirects(handle_.get(), max, e); });
         return *this;
@@ -937,18 +937,18 @@ struct Completion;
  * Where the outcomes of submitted requests and reads arrive, each exactly once. For an event loop that polls fd(), or for
  * threads that wait in next(). hangup_async.hpp has std::future instead.
  *
- * Ends: what is under way then goes on until it is over, and what it brings is closed.
+ * After its destruction work in progress goes on, and its responses are closed.
  * Threads: any thread at any time; each completion goes to one of them.
  */
 class Queue {
 public:
     Queue() : handle_(detail::made(hangup_queue_new())) {}
-    /** Takes over a queue that C made. */
+    /** Takes ownership of a queue that C created. */
     explicit Queue(hangup_queue *owned) : handle_(detail::made(owned)) {}
 
-    /** The oldest outcome; waits for one, zero not at all. Nothing if none came in that time. */
+    /** The oldest completion, or waits for one; zero does not wait. Nothing if there was none in that time. */
     [[nodiscard]] std::optional<Completion> next(Limit wait = no_limit) const;
-    /** Readable while there is something to take: for an event loop, which then calls next(zero) until it is empty. */
+    /** Readable while there is a completion to take: for an event loop, which then calls next(zero) until it is empty. */
     [[nodiscard]] int fd() const noexcept { return hangup_queue_fd(handle_.get()); }
     /**
      * Whether a thread that waits in next() may do the work itself meanwhile: not in a program with signal handlers that
@@ -969,7 +969,7 @@ private:
 struct Hop {
     /** 301, 302, 303, 307 or 308. */
     int status;
-    /** The URL that gave it. */
+    /** The URL that returned it. */
     std::string url;
 };
 
@@ -986,7 +986,7 @@ struct Timings {
  */
 class Response {
 public:
-    /** Takes over a response that C made. */
+    /** Takes ownership of a response that C created. */
     explicit Response(hangup_response *owned) : handle_(detail::made(owned)) {}
 
     /** Reads a piece; 0 is the end, never a failure. */
@@ -1008,14 +1008,14 @@ public:
     OwnedText read_all(std::size_t at_most = std::numeric_limits<std::size_t>::max()) && {
         return OwnedText(read_all(at_most));
     }
-    /** Reads a piece in the background: its outcome arrives at the queue as Completed::read. Until it was taken there
-     *  nobody else may read. */
+    /** Reads a piece in the background: its outcome arrives in the queue as CompletionType::read. Until it was taken from there
+     *  other reads fail. */
     void submit_read(std::size_t at_most, const Queue &queue, std::uint64_t tag) const {
         detail::check([&](hangup_error **e) {
             return hangup_response_submit_read(handle_.get(), at_most, queue.handle(), tag, e);
         });
     }
-    /** Closes it early: politely, so that the connection may be kept, or now. */
+    /** Closes it early: gracefully, so that the connection can be reused, or at once. */
     void close(CloseMode how = CloseMode::graceful) const {
         detail::check(hangup_response_close(handle_.get(), static_cast<hangup_close_mode>(how)));
     }
@@ -1028,12 +1028,12 @@ public:
     [[nodiscard]] std::uint64_t connection() const noexcept { return hangup_response_connection(handle_.get()); }
     /** Whether that connection had served a request before. */
     [[nodiscard]] bool reused() const noexcept { return hangup_response_reused(handle_.get()) != 0; }
-    /** The URL that answered, after all redirects. */
+    /** The URL of the response, after all redirects. */
     [[nodiscard]] std::string_view url() const & noexcept HANGUP_LIFETIMEBOUND {
         return hangup_response_url(handle_.get());
     }
     [[nodiscard]] OwnedText url() const && { return OwnedText(url()); }
-    /** Every response that redirected on the way here, the first one first. */
+    /** The redirects that were followed, in order. */
     [[nodiscard]] std::vector<Hop> history() const {
         std::vector<Hop> all(hangup_response_history_count(handle_.get()));
         for (std::size_t i = 0; i < all.size(); i++) {
@@ -1043,7 +1043,7 @@ public:
         }
         return all;
     }
-    /** How often the last request of the call was sent or tried to be: 1 without a retry. */
+    /** How many times the last request of the call was tried: 1 without a retry. */
     [[nodiscard]] std::uint32_t attempts() const noexcept { return hangup_response_attempts(handle_.get()); }
     /** The first header of that name; case does not matter. */
     [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const & HANGUP_LIFETIMEBOUND {
@@ -1090,13 +1090,13 @@ private:
 
 /** The outcome of something that was submitted. */
 struct Completion {
-    /** What was given when it was submitted. */
+    /** The tag that was passed when it was submitted. */
     std::uint64_t tag;
     /** What it was: a request, or a read. */
     CompletionType what;
-    /** The response of a request that went well. */
+    /** The response of a request that succeeded. */
     std::optional<Response> response;
-    /** What went wrong. */
+    /** The error; empty after success. */
     std::optional<Error> error;
     /** The piece that was read, empty at the end; or the whole body if the request asked for it. Borrowed from the
      *  response until its next read. */
@@ -1141,7 +1141,7 @@ public:
     /** Over the shared manager. */
     Client() : Client(static_cast<hangup_manager *>(nullptr), 0) {}
     explicit Client(const Manager &manager) : Client(detail::made(manager.handle()), 0) {}
-    /** Takes over a share that C made. */
+    /** Takes ownership of a handle that C created. */
     explicit Client(hangup_client *owned) : handle_(detail::made(owned)) {}
     /** One more share of the same client. */
     [[nodiscard]] Client share() const { return Client(hangup_client_ref(handle_.get())); }
@@ -1153,7 +1153,7 @@ public:
         return *this;
     }
     Client timeout(Timeout which, Limit time) && { return std::move(timeout(which, time)); }
-    /** A header for every request that has none of that name; without a value it is taken away. */
+    /** A header for every request that has none of that name; no value removes it. */
     Client &header(std::string_view name, std::optional<std::string_view> value) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         const detail::OptionalText v(value, Status::invalid_header, "header value");
@@ -1176,20 +1176,20 @@ public:
         return *this;
     }
     Client max_head(std::size_t bytes) && { return std::move(max_head(bytes)); }
-    /** How many redirects a call follows; 0 hands a redirect out as it is, HANGUP_NO_LIMIT is any number. */
+    /** How many redirects a call follows; with 0 a redirect is returned as the response, HANGUP_NO_LIMIT is any number. */
     Client &redirects(std::int64_t max) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_redirects(handle_.get(), max, e); });
         return *this;
     }
     Client redirects(std::int64_t max) && { return std::move(redirects(max)); }
-    /** Names a header that a redirect to another origin must not take along. */
+    /** Names a header that is dropped when a redirect leads to another origin. */
     Client &sensitive_header(std::string_view name) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         detail::check([&](hangup_error **e) { return hangup_client_add_sensitive_header(handle_.get(), n, e); });
         return *this;
     }
     Client sensitive_header(std::string_view name) && { return std::move(sensitive_header(name)); }
-    /** Whether what a kept connection lost is sent again by itself, where that is safe. */
+    /** Whether a request is sent again if a reused connection breaks before the response, where that is safe. */
     Client &retries(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_retries(handle_.get(), on ? 1 : 0, e); });
         return *this;
@@ -1207,7 +1207,7 @@ public:
         return *this;
     }
     Client cookies(bool on) && { return std::move(cookies(on)); }
-    /** Keeps a cookie, "name=value; attributes", as if a response from that URL had set it. */
+    /** Adds a cookie, "name=value; attributes", as if a response from that URL had set it. */
     Client &set_cookie(std::string_view url, std::string_view cookie) & {
         const detail::Text u(url, Status::invalid_url, "URL"), c(cookie, Status::invalid_argument, "cookie");
         detail::check([&](hangup_error **e) { return hangup_client_add_cookie(handle_.get(), u, c, e); });
@@ -1227,14 +1227,14 @@ public:
         return *this;
     }
     Client clear_cookies() && { return std::move(clear_cookies()); }
-    /** Sends every request through this proxy, "[scheme://][user:password@]host[:port]"; nothing: through none. */
+    /** Sends every request through this proxy, "[scheme://][user:password@]host[:port]"; nothing uses none. */
     Client &proxy(std::optional<std::string_view> proxy) & {
         const detail::OptionalText p(proxy, Status::invalid_argument, "proxy");
         detail::check([&](hangup_error **e) { return hangup_client_set_proxy(handle_.get(), p, e); });
         return *this;
     }
     Client proxy(std::optional<std::string_view> proxy) && { return std::move(this->proxy(proxy)); }
-    /** Does what the environment says now, as a new client does. */
+    /** Takes the proxies from the environment as it is now, as a new client does. */
     Client &proxy_from_env() & {
         detail::check([&](hangup_error **e) { return hangup_client_set_proxy_from_env(handle_.get(), e); });
         return *this;
@@ -1247,14 +1247,14 @@ public:
         return *this;
     }
     Client no_proxy(std::string_view list) && { return std::move(no_proxy(list)); }
-    /** Connects from this address of the machine; nothing leaves it to the system. */
+    /** Connects from this address of the machine; nothing lets the system choose. */
     Client &local_address(std::optional<std::string_view> address) & {
         const detail::OptionalText a(address, Status::invalid_argument, "address");
         detail::check([&](hangup_error **e) { return hangup_client_set_local_address(handle_.get(), a, e); });
         return *this;
     }
     Client local_address(std::optional<std::string_view> address) && { return std::move(local_address(address)); }
-    /** Dials ahead until so many connections to the URL's origin are idle; answers how many dials were begun. */
+    /** Opens connections until so many connections to the URL's origin are idle; returns how many dials were started. */
     std::size_t preconnect(std::string_view url, std::size_t wanted) const {
         const detail::Text u(url, Status::invalid_url, "URL");
         std::size_t begun = 0;
@@ -1277,7 +1277,7 @@ public:
         return *this;
     }
     Client tls_roots_file(std::string_view path) && { return std::move(tls_roots_file(path)); }
-    /** Shows this certificate (PEM, with its chain) to servers that ask for one. */
+    /** Presents this certificate (PEM, with its chain) to servers that ask for one. */
     Client &tls_certificate(std::string_view certificate_pem, std::string_view key_pem) & {
         detail::check([&](hangup_error **e) {
             return hangup_client_set_tls_certificate(handle_.get(), detail::bytes(certificate_pem), certificate_pem.size(),
@@ -1288,7 +1288,7 @@ public:
     Client tls_certificate(std::string_view certificate_pem, std::string_view key_pem) && {
         return std::move(tls_certificate(certificate_pem, key_pem));
     }
-    /** Believes anybody, for throw-away servers. */
+    /** Accepts any certificate: for tests against local servers only. */
     Client &tls_dangerously_accept_any_certificate(bool on) & {
         detail::check([&](hangup_error **e) {
             return hangup_client_set_tls_dangerously_accept_any_certificate(handle_.get(), on ? 1 : 0, e);
@@ -1306,7 +1306,7 @@ public:
         });
         return Response(response);
     }
-    /** Sends a request and waits for the response head. What the body's reader threw is thrown on. */
+    /** Sends a request and waits for the response head. Rethrows an exception of the body's reader. */
     [[nodiscard]] Response send(Request &request) const {
         hangup_response *response = nullptr;
         hangup_error *error = nullptr;
@@ -1323,8 +1323,8 @@ public:
     }
     [[nodiscard]] Response send(Request &&request) const { return send(request); }
 
-    /** Sends a request in the background: its outcome arrives at the queue as Completed::response, with this tag. Never
-     *  blocks. What the body's reader throws is told as Status::body_failed only. */
+    /** Sends a request in the background: its outcome arrives in the queue as CompletionType::response, with this tag. Never
+     *  blocks. An exception of the body's reader is reported as Status::body_failed. */
     void submit(Request &request, const Queue &queue, std::uint64_t tag) const {
         detail::check([&](hangup_error **e) {
             return hangup_client_submit(handle_.get(), request.handle(), queue.handle(), tag, e);
@@ -1334,7 +1334,7 @@ public:
     }
     void submit(Request &&request, const Queue &queue, std::uint64_t tag) const { submit(request, queue, tag); }
 
-    /** Its manager, one more share. */
+    /** Another owner of its manager. */
     [[nodiscard]] Manager manager() const { return Manager(hangup_client_manager(handle_.get())); }
     [[nodiscard]] hangup_client *handle() const noexcept { return handle_.get(); }
 
@@ -1349,11 +1349,11 @@ private:
 };
 
 /**
- * What the thread that made it is asked while a call blocks: when a signal interrupted the wait, and every `tick`.
- * Answering true ends the call, which throws Status::cancelled with the reason "interrupted"; so does throwing, as an
+ * A check that blocking calls of its thread run when a signal interrupted the wait, and every `tick`.
+ * Returning true ends the call, which throws Status::cancelled with the reason "interrupted"; so does throwing, as an
  * exception can't pass through C.
  *
- * A thread has one: a second one replaces the first, and the end of either takes it away.
+ * A thread has one: a second one replaces the first, and the destruction of either removes it.
  * Threads: begins and ends on the thread that it is for.
  */
 class [[nodiscard]] InterruptCheck {

@@ -48,7 +48,7 @@ int main(int argc, char **argv) {
             if (error.status() != hangup::Status::timed_out) {
                 throw;
             }
-            std::cout << "draining: " << error.left() << " left after 200 ms\n";
+            std::cout << "draining: " << error.open_connections() << " left after 200 ms\n";
         }
         const std::size_t size = open.read_all().size();
         manager.drain(5s);

@@ -18,7 +18,7 @@ static bool send_and_tell(const hangup::Client &client, hangup::Request &request
         // The kind, where it was, by which clock or for what reason, and whether to send it again is safe.
         std::cout << to_string(error.status()) << " in phase " << to_string(error.phase());
         if (error.status() == hangup::Status::timed_out) {
-            std::cout << ", clock " << to_string(error.limit());
+            std::cout << ", clock " << to_string(error.timeout());
         }
         if (auto reason = error.reason()) {
             std::cout << ", reason: " << *reason;

@@ -84,7 +84,7 @@ void completions_arrive_at_a_queue() {
 
     client.submit(hangup::Request("GET", given("silent")).timeout(hangup::Timeout::total, 30ms), queue, 11);
     done = queue.next();
-    CHECK(done && done->error && done->error->limit() == hangup::Timeout::total && !done->response);
+    CHECK(done && done->error && done->error->timeout() == hangup::Timeout::total && !done->response);
     CHECK(failure_of([&] { (void)done->take(); }) == hangup::Status::timed_out);
 
     hangup::Request request("POST", given("body"));

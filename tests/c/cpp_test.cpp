@@ -311,7 +311,7 @@ void errors_tell_all() {
     hangup::Client client{hangup::Manager()};
     auto late = failure_of([&] { (void)client.get(given("silent"), 400ms); });
     CHECK(late.status() == hangup::Status::timed_out && late.phase() == hangup::Phase::head);
-    CHECK(late.limit() == hangup::Timeout::total && hangup::to_string(late.limit()) == "total");
+    CHECK(late.timeout() == hangup::Timeout::total && hangup::to_string(late.timeout()) == "total");
     CHECK(late.retry_safe() && late.sent() == hangup::Sent::all && late.bytes_sent() > 0);
     CHECK(late.connection() != 0 && !late.reused() && !late.response_started() && !late.reason());
     const hangup::Error copy = late;
@@ -359,7 +359,7 @@ void cancel_and_close_from_another_thread() {
 
     hangup::CancelToken deadline;
     auto token = failure_of([&] { (void)client.send(request.cancel_with(deadline.after(50ms))); });
-    CHECK(token.status() == hangup::Status::timed_out && token.limit() == hangup::Timeout::token);
+    CHECK(token.status() == hangup::Status::timed_out && token.timeout() == hangup::Timeout::token);
     request.without_cancel();
 
     hangup::Response response = client.get(given("half"));
@@ -396,12 +396,12 @@ void limits_are_told_and_a_drain_says_what_is_left() {
     hangup::Response open = client.get(given("hello"));
     auto full = failure_of([&] { (void)client.get(given("hello")); });
     CHECK(full.status() == hangup::Status::queue_full && full.phase() == hangup::Phase::pool);
-    CHECK(hangup::to_string(full.status()) == "QUEUE_FULL" && full.left() == 0 && full.http_status() == 0);
+    CHECK(hangup::to_string(full.status()) == "QUEUE_FULL" && full.open_connections() == 0 && full.status_code() == 0);
     CHECK(manager.stats().refused == 1 && manager.stats().queued == 0);
     manager.clear_addresses();
     CHECK(manager.network_changed() == 1);
     auto left = failure_of([&] { manager.drain(20ms); });
-    CHECK(left.status() == hangup::Status::timed_out && left.left() == 1);
+    CHECK(left.status() == hangup::Status::timed_out && left.open_connections() == 1);
     open.read_all();
     CHECK(manager.close_reason(open.connection()) == hangup::CloseReason::network_changed);
     manager.drain(hangup::no_limit);
@@ -439,7 +439,7 @@ void a_call_does_what_it_is_told_to() {
     const auto history = response.history();
     CHECK(history.size() == 1 && history[0].status == 302 && history[0].url == moves);
     auto loop = failure_of([&] { (void)client.send(hangup::Request("GET", moves + "loop").redirects(2)); });
-    CHECK(loop.status() == hangup::Status::redirect_refused && loop.http_status() == 302 && loop.attempts() == 1);
+    CHECK(loop.status() == hangup::Status::redirect_refused && loop.status_code() == 302 && loop.attempts() == 1);
     client.redirects(0).sensitive_header("X-Key").header("X-Key", "sesame");
     CHECK(client.get(moves).status() == 302);
     client.redirects(HANGUP_NO_LIMIT);
