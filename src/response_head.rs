@@ -1,5 +1,5 @@
-//! The head of a response: where it ends, whether it is well-formed, and what it says of the body
-//! that follows (RFC 9112 sections 2 to 6). Every response is read here, a proxy's answer to CONNECT
+//! Parses the head of a response: where it ends, whether it is well-formed, and how the body that follows
+//! is framed (RFC 9112 sections 2 to 6). Every response is parsed here, a proxy's response to CONNECT
 //! included. Knows nothing of connections.
 //!
 //! ureq's engine decides by the framing fields what follows a head; it is given those fields and no
@@ -32,7 +32,7 @@ pub(crate) enum Look {
     Incomplete,
     /// A head of so many bytes, its empty line included.
     Complete(usize),
-    /// Not one that we know; the reason.
+    /// No head of HTTP/1; the reason.
     Wrong(&'static str),
 }
 
@@ -52,7 +52,7 @@ impl ResponseTo {
     }
 }
 
-/// What a head means for the connection, and what ureq shall see of it.
+/// What a head means for the connection, and the same head as the engine reads it.
 #[derive(Debug)]
 pub(crate) struct Framing {
     pub(crate) head: RawHead,
@@ -62,7 +62,7 @@ pub(crate) struct Framing {
     pub(crate) keeps: bool,
     /// A head with the same meaning for what follows. Its lines end in LF (RFC 9112 section 2.2), so
     /// that it is never longer than the original, whatever that one's ends are.
-    pub(crate) for_ureq: Vec<u8>,
+    pub(crate) for_engine: Vec<u8>,
 }
 
 /// Why a head is refused.
@@ -122,7 +122,7 @@ pub(crate) fn end_of_fields(bytes: &[u8], seen: usize) -> Option<usize> {
 pub(crate) fn are_fields(bytes: &[u8]) -> bool {
     let lines = memchr_iter(b'\n', bytes).count();
     let head = [b"HTTP/1.1 200\r\n", bytes].concat();
-    lines <= MOST_FIELDS && parse(&head, lines, Strictness::Fields, |_, _, _| ()).is_ok()
+    lines <= MAX_FIELDS && parse(&head, lines, Strictness::Fields, |_, _, _| ()).is_ok()
 }
 
 #[inline(never)] // Most heads come whole, and have no need of its frame.
@@ -137,16 +137,16 @@ fn look_at_line(status: &[u8]) -> Look {
 pub(crate) fn read(bytes: &[u8], to: ResponseTo) -> Result<Framing, Refusal> {
     let frame = |fields: &[Header<'_>], version, status| frame(bytes, to, fields, version, status);
     match parse(bytes, FIELDS, Strictness::Fields, frame) {
-        Err(Refusal::TooManyFields) => parse(bytes, MOST_FIELDS, Strictness::Fields, frame)?,
+        Err(Refusal::TooManyFields) => parse(bytes, MAX_FIELDS, Strictness::Fields, frame)?,
         other => other?,
     }
 }
 
-/// Reads a proxy's whole answer to CONNECT: its status, and its reason phrase. None of its fields has
+/// Reads a proxy's whole response to CONNECT: its status, and its reason phrase. None of its fields has
 /// a meaning for the tunnel (RFC 9110 section 9.3.6), so malformed fields are ignored.
 pub(crate) fn read_connect(bytes: &[u8]) -> Result<(u16, String), Refusal> {
     let status = |_: &[Header<'_>], _, status| status;
-    let status = parse(bytes, MOST_FIELDS, Strictness::StatusLine, status)?;
+    let status = parse(bytes, MAX_FIELDS, Strictness::StatusLine, status)?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let reason = line.get(STATUS_END..).unwrap_or_default().trim_ascii();
     Ok((status, String::from_utf8_lossy(reason).into_owned()))
@@ -185,11 +185,11 @@ fn frame(
     version: u8,
     status: u16,
 ) -> Result<Framing, Refusal> {
-    // These end at the empty line, whatever their fields say (RFC 9112 section 6.3, rule 1).
+    // These end at the empty line, whatever their fields are (RFC 9112 section 6.3, rule 1).
     let has_no_body = to == ResponseTo::Head || matches!(status, 100..=199 | 204 | 304);
-    let mut for_ureq = Vec::with_capacity(128);
-    for_ureq.extend_from_slice(&bytes[..STATUS_END]);
-    for_ureq.push(b'\n');
+    let mut for_engine = Vec::with_capacity(128);
+    for_engine.extend_from_slice(&bytes[..STATUS_END]);
+    for_engine.push(b'\n');
     let (mut length, mut codings) = (false, 0);
     let (mut close, mut keep) = (false, version > 0);
     for field in fields {
@@ -223,19 +223,19 @@ fn frame(
             _ => false,
         };
         if framing {
-            for_ureq.extend_from_slice(field.name.as_bytes());
-            for_ureq.push(b':');
-            for_ureq.extend_from_slice(&unfolded(field.value));
-            for_ureq.push(b'\n');
+            for_engine.extend_from_slice(field.name.as_bytes());
+            for_engine.push(b':');
+            for_engine.extend_from_slice(&unfolded(field.value));
+            for_engine.push(b'\n');
         }
     }
     if codings > 1 {
         return Err(Refusal::Malformed("more than one Transfer-Encoding"));
     }
-    for_ureq.push(b'\n');
+    for_engine.push(b'\n');
     let head =
         RawHead { bytes: bytes.into(), status, version: 10 + version, fields: OnceLock::new() };
-    Ok(Framing { head, ambiguous: length && codings > 0, keeps: keep && !close, for_ureq })
+    Ok(Framing { head, ambiguous: length && codings > 0, keeps: keep && !close, for_engine })
 }
 
 /// Which part of a head has to be well-formed.
@@ -312,12 +312,12 @@ fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
 }
 
 const PREFIX: &[u8] = b"HTTP/1.";
-/// "HTTP/1.1 200": the reason phrase after it says nothing to a program (RFC 9112 section 4).
+/// "HTTP/1.1 200": the reason phrase after it has no meaning for a program (RFC 9112 section 4).
 const STATUS_END: usize = 12;
 /// What nearly every head has room in.
 const FIELDS: usize = 48;
-/// More than any answer needs, whatever the bound in bytes is.
-const MOST_FIELDS: usize = 4096;
+/// More than any response needs, whatever the bound in bytes is.
+const MAX_FIELDS: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -364,7 +364,7 @@ mod tests {
         let head = framing(
             "HTTP/1.0 200 Fine\r\nServer: x\r\ncontent-length:  3 \r\nConnection: close\r\n\r\n",
         );
-        assert_eq!(head.for_ureq, b"HTTP/1.0 200\ncontent-length:3\nConnection:close\n\n");
+        assert_eq!(head.for_engine, b"HTTP/1.0 200\ncontent-length:3\nConnection:close\n\n");
         assert_eq!((head.head.status, head.head.version, head.ambiguous), (200, 10, false));
         assert!(!head.keeps);
         let names: Vec<&str> = head.head.fields().iter().map(|(name, _)| name.as_str()).collect();
@@ -372,12 +372,13 @@ mod tests {
         let kept = "Connection: keep-alive\r\nContent-Length: 3\r\n\r\n";
         let head = framing(&format!("HTTP/1.1 200 OK\r\n{kept}"));
         assert_eq!(
-            (head.for_ureq, head.keeps),
+            (head.for_engine, head.keeps),
             (b"HTTP/1.1 200\nContent-Length:3\n\n".into(), true)
         );
         let head = framing(&format!("HTTP/1.0 200 OK\r\n{kept}"));
         assert!(
-            head.for_ureq.ends_with(b"\nConnection:keep-alive\nContent-Length:3\n\n") && head.keeps
+            head.for_engine.ends_with(b"\nConnection:keep-alive\nContent-Length:3\n\n")
+                && head.keeps
         );
     }
 
@@ -389,7 +390,7 @@ mod tests {
                 .map(|field| if field.is_empty() { String::new() } else { format!("{field}{end}") })
             {
                 let head = format!("HTTP/1.1 200{end}{field}{end}");
-                assert!(framing(&head).for_ureq.len() <= head.len(), "{head:?}");
+                assert!(framing(&head).for_engine.len() <= head.len(), "{head:?}");
             }
         }
     }
@@ -426,9 +427,9 @@ mod tests {
             };
             for status in [100, 103, 204, 304] {
                 let expected = format!("HTTP/1.1 {status}\n\n");
-                assert_eq!(read(status, ResponseTo::Other).for_ureq, expected.as_bytes());
+                assert_eq!(read(status, ResponseTo::Other).for_engine, expected.as_bytes());
             }
-            assert_eq!(read(200, ResponseTo::Head).for_ureq, b"HTTP/1.1 200\n\n");
+            assert_eq!(read(200, ResponseTo::Head).for_engine, b"HTTP/1.1 200\n\n");
         }
     }
 

@@ -1,25 +1,25 @@
-//! The request's clocks: what may take how long. Pure arithmetic; time is passed in.
+//! The timeouts of a request. Pure arithmetic: time is passed in.
 //!
-//! Three kinds of clock are never mixed: the request's deadline (`total`), the limits of its
-//! phases, and the connection's own clocks, which belong to the manager and are not here.
+//! There are three kinds of them, which are never mixed: the request's deadline (`total`), the timeouts of its
+//! phases, and those of an idle connection, which are limits of the manager and not here.
 
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::vocabulary::{Kind, Timeout};
 
-/// The limits of one request. Threads: a value.
+/// The timeouts of one request. Threads: a value.
 ///
 /// Defaults never hang for ever: resolve, connect and tls 10 s each, pool 30 s, write, head and
 /// read 60 s each; total none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     limits: [Option<Duration>; SETTABLE],
-    /// The slowest body that is put up with: bytes per second over a window of waiting.
+    /// The slowest body that is accepted: bytes per second over a window of waiting.
     pub(crate) min_rate: Option<(u64, Duration)>,
 }
 
-/// Limits that a request sets over its client's. Threads: a value.
+/// Timeouts of a request that override its client's. Threads: a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overrides {
     limits: [Option<Option<Duration>>; SETTABLE],
@@ -48,16 +48,16 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// Sets the limit of a clock that can be set; `None` is no limit.
-    pub fn set(&mut self, clock: Timeout, limit: Option<Duration>) {
-        if clock.can_be_set() {
-            self.limits[clock as usize] = limit;
+    /// Sets a timeout that can be set; `None` is no timeout.
+    pub fn set(&mut self, timeout: Timeout, limit: Option<Duration>) {
+        if timeout.can_be_set() {
+            self.limits[timeout as usize] = limit;
         }
     }
 
-    /// The limit of a clock; `None` is no limit.
-    pub fn get(&self, clock: Timeout) -> Option<Duration> {
-        self.limits.get(clock as usize).copied().flatten()
+    /// One timeout; `None` is none.
+    pub fn get(&self, timeout: Timeout) -> Option<Duration> {
+        self.limits.get(timeout as usize).copied().flatten()
     }
 
     pub(crate) fn with(mut self, over: &Overrides) -> Self {
@@ -72,9 +72,9 @@ impl Timeouts {
 }
 
 impl Overrides {
-    pub(crate) fn set(&mut self, clock: Timeout, limit: Option<Duration>) {
-        if clock.can_be_set() {
-            self.limits[clock as usize] = Some(limit);
+    pub(crate) fn set(&mut self, timeout: Timeout, limit: Option<Duration>) {
+        if timeout.can_be_set() {
+            self.limits[timeout as usize] = Some(limit);
         }
     }
 }
@@ -83,7 +83,7 @@ impl Deadline {
     /// No deadline.
     pub(crate) const NEVER: Self = Self { at: None, timeout: Timeout::None };
 
-    /// `limit` after `start`. A limit beyond the end of the clock is no limit.
+    /// `limit` after `start`. A time that [`Instant`] can't hold is no deadline.
     pub(crate) fn after(start: Instant, limit: Option<Duration>, timeout: Timeout) -> Self {
         let at = limit.and_then(|limit| start.checked_add(limit));
         Self { at, timeout: if at.is_some() { timeout } else { Timeout::None } }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_overrides_its_client_clock_by_clock() {
+    fn a_request_overrides_each_timeout_of_its_client() {
         let mut over = Overrides::default();
         over.set(Timeout::Head, None);
         over.set(Timeout::Total, Some(Duration::from_secs(1)));

@@ -132,7 +132,7 @@ impl Call<'_> {
     ) -> Result<Received, Error> {
         let body = match hop.has_body {
             true if body.is_some() => Some(body.open()?),
-            // RFC 9110 section 8.6: such a request says that its body has no bytes.
+            // RFC 9110 section 8.6: such a request announces a body of no bytes.
             _ if needs_length(&hop.method) => Some(BodyReader::empty()),
             _ => None,
         };

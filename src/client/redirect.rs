@@ -13,7 +13,7 @@ use url::Url;
 use crate::authority;
 use crate::target::Target;
 
-/// One step of a call: the request as it was given, or what a redirect made of it.
+/// One request of a call: the first one, or the one that a redirect made of it.
 /// Threads: a value.
 #[derive(Clone, Debug)]
 pub(super) struct RequestHop {
@@ -21,14 +21,15 @@ pub(super) struct RequestHop {
     pub(super) method: Method,
     /// The request's body and the headers that describe it are sent.
     pub(super) has_body: bool,
-    /// The call has been at another origin: what was meant for the first one is gone for good.
+    /// The call was redirected to another origin before: what was meant for the first one alone is not sent
+    /// any more.
     pub(super) cross_origin: bool,
 }
 
 /// What a response with a redirect status asks for.
 #[derive(Debug)]
 pub(super) enum RedirectDecision {
-    /// It is no redirect that can be followed, and no mistake: the caller's to see.
+    /// It is no redirect, or one that leaves the choice to the caller: the caller gets it.
     Return,
     /// Go there.
     Follow(RequestHop),
@@ -100,7 +101,8 @@ impl RequestHop {
     }
 }
 
-/// The one Location, as text: of two that differ, whichever was taken would be wrong for somebody.
+/// The one Location, as text. Two that differ are an error: different clients would follow different
+/// ones.
 fn single_location<'a>(
     mut locations: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Option<String>, String> {
@@ -127,7 +129,7 @@ fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
     let url = base.join(location).map_err(|error| format!("not a URL: {error}"))?;
     let text = String::from(url);
     let target = Target::parse(&text).map_err(|error| error.message().to_owned())?;
-    // Only who is there already is sent on to where no network address leads.
+    // A Unix-domain socket may redirect to itself only: no response from the network leads there.
     if target.origin.unix.is_some() && target.origin != from.origin {
         return Err("it leads from the network to this machine".to_owned());
     }
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_target_is_told_without_its_password() {
+    fn a_refused_target_is_shown_without_its_password() {
         let from = hop(Method::GET, "http://a.example/");
         for locations in [
             &[&b"ftp://u:secret@b.example/"[..]][..],

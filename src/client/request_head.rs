@@ -75,8 +75,8 @@ pub(super) fn request_head(
     Ok(message)
 }
 
-/// Framing that a caller asked for may say what the library will do, and nothing else: two
-/// readings of one message are how requests are smuggled (RFC 9112 section 11.2).
+/// Framing fields of the caller must agree with what the library does: a message that can be read in two
+/// ways is how requests are smuggled (RFC 9112 section 11.2).
 fn check_framing(headers: &HeaderMap, body: BodyLength) -> Result<(), Error> {
     let length = match body {
         BodyLength::None => Some(0),
@@ -84,8 +84,8 @@ fn check_framing(headers: &HeaderMap, body: BodyLength) -> Result<(), Error> {
         BodyLength::Chunked => None,
     };
     for value in headers.get_all(header::CONTENT_LENGTH) {
-        let says = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-        if says.is_none() || says != length {
+        let given = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+        if given.is_none() || given != length {
             let why = match length {
                 Some(length) => format!("the body has {length} bytes"),
                 None => "the body's length is not known".to_owned(),

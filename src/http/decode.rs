@@ -1,13 +1,12 @@
 //! Content codings undone (RFC 9110 section 8.4): gzip and deflate, over a body as it comes.
 //!
-//! What the wire says comes through unchanged; what a coding breaks is a protocol error. The end
-//! is the framing's, not the coding's: only when nothing is left of the body is it over, and its
-//! connection free. Nothing is decoded that was not asked for, so a bomb goes off in the caller's
-//! hands, piece by piece.
+//! Errors of the body below come through unchanged; a broken coding is a protocol error. The framing ends
+//! the body, not the coding: only when nothing is left of the body is it over, and its connection free.
+//! Only what the caller reads is decoded, so a compression bomb can't exhaust memory.
 //!
 //! A decoder may consume a lot of input for little or no output: empty gzip members, empty blocks.
 //! Every decoder takes its input through a [`Feed`], which bounds that work, and between two pieces
-//! looks whether the exchange was ended and gives turns to others. The connection is held until
+//! checks whether the exchange was ended and yields to other fibers. The connection is held until
 //! the decoding is over, so that a cancel, a close and a shutdown reach the exchange until then.
 
 use std::io::{self, BufRead, BufReader, Read};
@@ -22,11 +21,11 @@ use crate::response_head::RawHead;
 use crate::runtime::yield_if_due;
 use crate::vocabulary::Kind;
 
-/// The body of a response as it is handed out. Threads: one at a time.
+/// The body of a response as the caller reads it. Threads: one at a time.
 pub(crate) enum Content {
     /// As it comes.
     Plain(Box<IncomingBody>),
-    /// What its codings hide.
+    /// Decoded.
     Decoded(Box<Decoder>),
 }
 
@@ -72,7 +71,7 @@ struct Rate {
 
 struct Wire {
     body: Box<IncomingBody>,
-    /// Nobody reads while decoders are put together: the body may take its time.
+    /// Nothing is read while the decoders are put together: that would wait for the body.
     begun: bool,
     got_any: bool,
 }
@@ -107,7 +106,7 @@ impl Content {
         Self::decoded(body, &codings, most)
     }
 
-    #[inline(never)] // A plain body has no need of its frame.
+    #[inline(never)] // A plain body does not need its frame.
     fn decoded(mut body: Box<IncomingBody>, codings: &[Coding], most: u32) -> Result<Self, Error> {
         if codings.len() as u64 > u64::from(most) {
             let what = format!(
@@ -176,8 +175,8 @@ impl Decoder {
         if self.over {
             return Ok(0);
         }
-        // A large buffer is filled from few bytes: others may want their turn in between.
-        let size = into.len().min(AT_ONCE);
+        // A large buffer is filled from few bytes: other fibers get a turn in between.
+        let size = into.len().min(MAX_STEP);
         let error = match self.top.read(&mut into[..size]) {
             Ok(got) => {
                 yield_if_due();
@@ -250,7 +249,7 @@ impl Feed {
 impl Read for Feed {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let wire = self.stage.wire_mut();
-        // A decoder that always finds input never waits, and only a wait notices a cancel or a clock.
+        // A decoder that always finds input never waits, and only a wait notices a cancel or a timeout.
         if wire.begun {
             yield_if_due();
             wire.body.check_during_work().map_err(io::Error::other)?;
@@ -306,7 +305,7 @@ impl Read for Deflate {
             if self.inflate.is_none() {
                 let first = bytes.first().ok_or(io::ErrorKind::UnexpectedEof)?;
                 // A zlib header names method 8 (RFC 1950 section 2.2); a deflate stream that begins
-                // with these bits would be a stored block with padding that nobody writes.
+                // with these bits would be a stored block with padding that no compressor writes.
                 self.inflate = Some(Decompress::new(first & 0x0f == 8));
             }
             let Some(inflate) = &mut self.inflate else { continue };
@@ -344,9 +343,9 @@ fn codings(fields: &[(header::HeaderName, Vec<u8>)]) -> Option<Vec<Coding>> {
     Some(codings)
 }
 
-/// What is decoded at once.
-const AT_ONCE: usize = 64 * 1024;
-/// What is taken from the wire at once.
+/// How much output is decoded in one step.
+const MAX_STEP: usize = 64 * 1024;
+/// How much input a decoder buffers.
 const PIECE: usize = 8 * 1024;
 /// Codings one over the other, unless the client allows more: each multiplies by a thousand what a
 /// byte of the wire can cost.

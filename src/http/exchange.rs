@@ -151,7 +151,7 @@ impl Exchange {
         Ok(lease)
     }
 
-    /// The exchange is over. The first time, the manager's subscriptions are told how long each phase
+    /// The exchange is over. The first call reports to the manager's subscriptions how long each phase
     /// took.
     pub(super) fn finish(&self, now: impl FnOnce() -> Instant) {
         let pool = self.config.manager.pool();

@@ -1,8 +1,8 @@
 //! A file that is sent as a body: how long it is, as far as that can be known.
 //!
-//! fstat(2) says what the file system wants it to say: 0 for what is in /proc, a page for what is in
-//! sysfs, and for a file that is written to what it was a moment ago. So a small file is read to its
-//! end before its length is announced, and a large one must end where it said.
+//! The size in fstat(2) can be wrong: it is 0 for files in /proc, a page for files in sysfs, and out of date
+//! for a file that is being written. So a small file is read to its end before its length is announced, and
+//! a large one must end at the size that was announced.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -24,7 +24,7 @@ pub(crate) enum SentFile {
 }
 
 impl SentFile {
-    /// Opens the file and looks how long it is; by a worker where others share the thread.
+    /// Opens the file and finds out its length; on a fiber, a worker does that.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         run_on_worker(&DISKS, || Self::begin(path))
     }
@@ -44,8 +44,8 @@ impl SentFile {
     }
 }
 
-/// A regular file, and its size as the file system says. It never waits: what is no regular file may
-/// let open(2) wait for a peer (fifo(7)), and read(2) for bytes.
+/// A regular file, and its size according to fstat(2). It never waits: other kinds of files may make open(2)
+/// wait for a peer (fifo(7)), and read(2) for bytes.
 pub(crate) fn open(path: &Path) -> Result<(File, u64), Error> {
     // Opening a FIFO would release a writer that waits for a reader, and opening a device may have any
     // effect.
@@ -68,8 +68,8 @@ fn cannot_read(path: &Path, error: &io::Error) -> Error {
     Error::from_os(Kind::System, &format!("can't read {}", path.display()), error)
 }
 
-/// A file that must end where it said: before its last piece is given, it is seen that nothing
-/// follows. The reader of the body notices a file that is shorter.
+/// A file that must end at the size that was announced: before its last piece is returned, a read checks
+/// that nothing follows. The reader of the body notices a file that is shorter.
 struct Exactly {
     file: File,
     size: u64,

@@ -124,12 +124,12 @@ impl Message {
 }
 
 impl Await100Continue {
-    /// The peer asked for the body, did not answer in time (`None`), or answered with a final head.
+    /// The peer asked for the body or did not respond in time (`None`), or sent a final head.
     pub(super) fn proceed(mut self, head: Option<&ReceivedHead>) -> Result<AfterHead, Stop> {
-        let answer = head.map(|head| head.for_engine.as_slice());
+        let response = head.map(|head| head.for_engine.as_slice());
         on_thread_stack(|| {
-            if let Some(answer) = answer {
-                self.0.try_read_100(answer).map_err(|error| response_error(&error))?;
+            if let Some(response) = response {
+                self.0.try_read_100(response).map_err(|error| response_error(&error))?;
             }
             match self.0.proceed().map_err(|error| request_error(&error))? {
                 Await100Result::RecvResponse(call) => {
@@ -197,7 +197,7 @@ pub(super) fn parse_head(bytes: &[u8], to: ResponseTo) -> Result<ReceivedHead, S
     match on_thread_stack(|| response_head::read(bytes, to)) {
         Ok(framing) => {
             let must_close = framing.ambiguous || !framing.keeps || framing.head.status == 101;
-            Ok(ReceivedHead { head: framing.head, must_close, for_engine: framing.for_ureq })
+            Ok(ReceivedHead { head: framing.head, must_close, for_engine: framing.for_engine })
         }
         Err(refusal @ Refusal::TooManyFields) => {
             Err(Error::new(Kind::TooLarge, refusal.words()).into())

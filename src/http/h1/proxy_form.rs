@@ -12,12 +12,12 @@ use crate::net::proxy::Proxy;
 /// would not.
 pub(super) fn set_proxy_credentials(key: &PoolKey, headers: &mut HeaderMap) {
     match http_proxy(key) {
-        // A look at the names is quicker than a look-up, and most requests have none of this name.
+        // Comparing the names is quicker than a hash look-up, and most requests have no such field.
         None if headers.keys().any(|name| *name == PROXY_AUTHORIZATION) => {
             headers.remove(PROXY_AUTHORIZATION);
         }
         None => {}
-        // What the caller says for this request counts more than the proxy's own credentials.
+        // A field of the request takes precedence over the credentials in the proxy's URL.
         Some(proxy) if !headers.contains_key(PROXY_AUTHORIZATION) => {
             let value = proxy.authorization().map(HeaderValue::try_from);
             if let Some(Ok(mut value)) = value {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn no_credentials_of_a_proxy_reach_the_origin() {
-        let says = |origin, proxy, own: Option<&'static str>| {
+        let sent = |origin, proxy, own: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             if let Some(own) = own {
                 headers.insert(PROXY_AUTHORIZATION, HeaderValue::from_static(own));
@@ -113,15 +113,15 @@ mod tests {
             headers.get(PROXY_AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned())
         };
         let proxy = Some("http://x:y@p");
-        assert_eq!(says("http://a", proxy, None).unwrap(), "Basic eDp5");
-        assert_eq!(says("http://a", proxy, Some("Own")).unwrap(), "Own");
-        assert_eq!(says("http://a", Some("p"), None), None);
-        assert_eq!(says("https://a", proxy, Some("Own")), None);
-        assert_eq!(says("http://a", Some("socks5://x:y@p"), Some("Own")), None);
-        assert_eq!(says("https://a", proxy, None), None);
+        assert_eq!(sent("http://a", proxy, None).unwrap(), "Basic eDp5");
+        assert_eq!(sent("http://a", proxy, Some("Own")).unwrap(), "Own");
+        assert_eq!(sent("http://a", Some("p"), None), None);
+        assert_eq!(sent("https://a", proxy, Some("Own")), None);
+        assert_eq!(sent("http://a", Some("socks5://x:y@p"), Some("Own")), None);
+        assert_eq!(sent("https://a", proxy, None), None);
         for origin in ["http://a", "https://a", "http+unix://%2Fa"] {
-            assert_eq!(says(origin, None, Some("Own")), None, "{origin}");
+            assert_eq!(sent(origin, None, Some("Own")), None, "{origin}");
         }
-        assert_eq!(says("http+unix://%2Fa", proxy, Some("Own")), None);
+        assert_eq!(sent("http+unix://%2Fa", proxy, Some("Own")), None);
     }
 }

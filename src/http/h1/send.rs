@@ -22,7 +22,7 @@ pub(in crate::http) struct SentRequest {
 }
 
 /// Sends a request without a body.
-#[inline(never)] // What is moved here is not on the stack during the wait for the response.
+#[inline(never)] // Its frame is gone before the wait for the response.
 pub(in crate::http) fn send_request(
     transport: &mut Transport,
     exchange: &mut Exchange,

@@ -134,7 +134,7 @@ impl Transport {
 
     /// The peer sends, or the connection broke, while the request is still being sent. Interim
     /// responses are skipped. A final response below 300 may stream while the request is sent, so
-    /// sending goes on, and the beginning of the response's body is kept. Any other final response says
+    /// sending goes on, and the beginning of the response's body is kept. Any other final response means
     /// that the rest of the request is not wanted: it is not sent, and the connection is not used again
     /// (RFC 9112 section 9.5).
     #[cold]
