@@ -1,8 +1,8 @@
-//! The gate of a descriptor: who may use it, and who closes it.
+//! The gate of a descriptor: which threads use it, and which one closes it.
 //!
-//! Any thread may end a socket that another one is using, and a descriptor number that was
-//! closed too early may already be somebody else's file. So users enter and leave, the one who
-//! ends shuts the gate, and the last to leave closes. (Go's fdMutex does the same.)
+//! Any thread may end a socket that another one is using, and the number of a descriptor that was closed too
+//! early may already be another file's. So users enter and leave, the thread that ends the socket shuts the
+//! gate, and the last user to leave closes. Go's fdMutex does the same.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,12 +10,12 @@ use crate::sync::atomic::{AtomicU32, Ordering};
 #[derive(Debug)]
 pub(crate) struct Gate(AtomicU32);
 
-/// What whoever shut the gate has to do.
+/// What the thread that shuts the gate has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shut {
     /// Wake the users, then [`leave`](Gate::leave): the caller counts as one.
     Wake,
-    /// Somebody else shut it before.
+    /// Nothing: it was shut before.
     Already,
 }
 
@@ -39,8 +39,7 @@ impl Gate {
         }
     }
 
-    /// Enters a gate that somebody else shut, if anybody is inside still: what it guards is open
-    /// then. Needs a [`leave`](Self::leave) like any entry.
+    /// Enters a gate that is shut, if a user is still inside: then what it guards is open. Needs a [`leave`](Self::leave) like any entry.
     #[must_use]
     pub(crate) fn join(&self) -> bool {
         let mut now = self.0.load(Ordering::Acquire);
@@ -63,8 +62,8 @@ impl Gate {
         self.0.load(Ordering::Acquire) & SHUT != 0
     }
 
-    /// Shuts the gate. Whoever does counts as a user until it leaves, so that what it wakes the
-    /// others by is still open.
+    /// Shuts the gate. The caller counts as a user until it leaves, so that the descriptor by which it wakes the
+    /// others is still open.
     pub(crate) fn shut(&self) -> Shut {
         let mut now = self.0.load(Ordering::Relaxed);
         loop {

@@ -1,6 +1,5 @@
-//! The network: sockets, names, addresses, proxies and TLS. Knows nothing of HTTP but what a
-//! proxy is told before a tunnel is open, and of the pool only that somebody may want a dial to
-//! end early (an [`Notify`](crate::runtime::Event)).
+//! The network: sockets, host names, addresses, proxies and TLS. Knows nothing of HTTP but the CONNECT request to a
+//! proxy, and nothing of the pool: a dial is stopped by a [`Notify`](crate::runtime::Notify) and a closure.
 
 pub(crate) mod dial;
 pub(crate) mod dns;

@@ -1,4 +1,4 @@
-//! The way to an origin: straight, or through a proxy, and from which address of ours.
+//! The route to an origin: direct or through a proxy, and from which local address.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,15 +17,15 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// The straight way from whatever address: shared by all who take it, so that their keys are
-    /// told apart by a pointer.
+    /// The direct route from an address of the system's choice. It is shared, so that keys with it are compared by
+    /// a pointer.
     pub(crate) fn direct() -> Arc<Self> {
         static DIRECT: OnceCell<Arc<Route>> = OnceCell::new();
         Arc::clone(DIRECT.get_or_init(Arc::default))
     }
 }
 
-/// Names the way for people: "direct", or "proxy http://proxy.example:80".
+/// For messages: "direct", or "proxy http://proxy.example:80".
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.proxy {

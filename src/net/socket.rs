@@ -38,25 +38,25 @@ impl Socket {
         Arc::new(Self { inner, source, gate: Gate::new(), process: fork_generation() })
     }
 
-    /// Enters the socket, or answers `None`: it was ended.
+    /// Enters the socket; `None` if it was ended.
     pub(crate) fn enter(&self) -> Option<InUse<'_>> {
         self.gate.enter().then(|| InUse(self))
     }
 
-    /// To wait for it, and what is known of it.
+    /// What the runtime needs to wait for it.
     pub(crate) fn source(&self) -> &Arc<Source> {
         &self.source
     }
 
-    /// Whether it was ended: what its peer seems to do from then on is only the consequence.
+    /// Whether it was ended. What reads and writes report from then on is only the consequence.
     pub(crate) fn is_ended(&self) -> bool {
         self.gate.is_shut()
     }
 
-    /// Ends it: the peer sees the close, whoever waits on it is woken, and the descriptor is closed
-    /// at once or by the last to leave. Never blocks. Twice is once; but whoever comes second must not
-    /// go on, and free a slot, while the first has only just begun: so it does the same. In the child
-    /// of a fork it only [`forget`](Self::forget)s: the connection is its parent's.
+    /// Ends it: the peer sees the close, threads and fibers that wait on it are woken, and the descriptor is
+    /// closed at once or by the last user to leave. Never blocks. Idempotent. A concurrent second caller also
+    /// shuts the socket down, so that it can't return, and free the slot, before the connection has ended. In
+    /// the child of a fork it only [`forget`](Self::forget)s: the connection is its parent's.
     pub(crate) fn end(&self) {
         if self.process != fork_generation() {
             return self.forget();
@@ -69,7 +69,7 @@ impl Socket {
         }
     }
 
-    /// Closes the descriptor without a word on the wire: for the child of a fork, whose parent
+    /// Closes the descriptor and sends nothing: for the child of a fork, whose parent
     /// still uses the connection.
     pub(crate) fn forget(&self) {
         if self.gate.shut() == Shut::Wake {
@@ -85,15 +85,14 @@ impl Socket {
 
     fn close(&self) {
         self.source.retire();
-        // SAFETY: the gate lets exactly one caller come here, the last user of a shut gate, and
-        // nobody enters it again: the descriptor is closed once and not used afterwards.
+        // SAFETY: the gate keeps the invariant that exactly one caller comes here, the last user of a shut gate,
+        // and that no thread enters it again: the descriptor is closed once and not used afterwards.
         drop(unsafe { std::ptr::read(&*self.inner) });
     }
 }
 
 impl Drop for Socket {
-    /// Ends it: a child of a fork may have a copy of the descriptor, and then a close alone is no
-    /// end of the connection.
+    /// Ends it. A close alone would not: a child of a fork may have a copy of the descriptor.
     fn drop(&mut self) {
         self.end();
     }
@@ -219,10 +218,10 @@ mod tests {
     }
 
     #[test]
-    fn who_ends_a_socket_second_returns_when_its_peer_can_see_the_end() {
+    fn a_second_end_of_a_socket_returns_when_its_peer_can_see_the_end() {
         use std::io::Read;
         let (socket, mut peer) = pair();
-        // Somebody was about to end it, and does not get to run.
+        // Another thread has begun to end it, and does not get to run.
         assert_eq!(socket.gate.shut(), Shut::Wake);
         socket.end();
         peer.set_nonblocking(true).unwrap();
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_socket_is_quiet_until_the_peer_says_something() {
+    fn a_socket_is_reusable_until_the_peer_sends_something() {
         use std::io::Write;
         let (socket, mut peer) = pair();
         assert!(socket.enter().unwrap().is_reusable());

@@ -1,4 +1,4 @@
-//! How the steps of a dial wait: for a socket, and beside it for whoever wants the dial to stop.
+//! How the steps of a dial wait: for a socket, and beside it for a notification that the dial shall stop.
 //!
 //! Knows nothing of what is dialled.
 
@@ -51,14 +51,14 @@ impl WaitContext<'_> {
         WaitUntil::of(self.deadline, Instant::now())
     }
 
-    /// What a wake-up means: whether to wait on.
+    /// Whether to go on waiting after a wake-up.
     pub(super) fn check(&self, reason: WakeReason) -> Result<(), Stop> {
         match reason {
             WakeReason::Ready { .. } => Ok(()),
             WakeReason::Deadline => Err(Stop::Deadline(self.deadline.timeout)),
             WakeReason::Interrupted => Err(Stop::Interrupted),
             WakeReason::Notified => {
-                // First cleared, then asked: whoever comes in between sets it again.
+                // Cleared before the question: what happens after the question sets it again.
                 self.event.clear();
                 if (self.must_stop)() { Err(Stop::Ended) } else { Ok(()) }
             }

@@ -1,7 +1,7 @@
 //! The engine: runs submitted jobs, which may wait, on the process's I/O threads.
 //!
-//! It begins with the first job and ends when nobody who had jobs is left. In the child of a fork
-//! there is a new one. Where there are no coroutines, or the environment variable
+//! It starts with the first [`Engine::running`] and ends when the last share of it is dropped. In the child of
+//! a fork there is a new one. Where there are no coroutines, or the environment variable
 //! `HANGUP_ENGINE` is `threads`, a pool of threads does the same work.
 
 use std::io;
@@ -23,9 +23,9 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 enum Form {
     Fibers {
-        /// Written to have more of them, or fewer.
+        /// Locked for writing to add or remove threads.
         threads: RwLock<Threads>,
-        /// Whose turn it is to be given a job.
+        /// Counts jobs: each thread gets one in turn.
         next: AtomicUsize,
     },
     Threads,
@@ -35,7 +35,7 @@ enum Form {
 type Threads = Vec<Arc<IoThread>>;
 
 impl Engine {
-    /// The process's own; begun by whoever asks first, and ended with the last share.
+    /// The process's engine; started by the first call.
     pub(crate) fn running() -> io::Result<Arc<Self>> {
         let mut running = Self::begun();
         if let Some(engine) = running.upgrade() {
@@ -51,8 +51,8 @@ impl Engine {
         lock(RUNNING.get(|_| Mutex::new(Weak::new())))
     }
 
-    /// How many I/O threads share the jobs that are given from now on. They do them by themselves:
-    /// no caller runs a loop any more. Surplus threads end when they have nothing left to do.
+    /// Sets how many I/O threads share the jobs that are given from now on. After that no thread of a caller
+    /// runs a loop any more. Surplus threads end when they have nothing left to do.
     pub(crate) fn set_threads(count: usize) {
         WANTED_THREADS.store(count.max(1), Ordering::Relaxed);
         let running = Self::begun().upgrade();
@@ -65,8 +65,8 @@ impl Engine {
         }
     }
 
-    /// Lets this thread do the work that it would wait for, which are `ours` jobs; `None` if others
-    /// have work under way as well, or somebody else does it already.
+    /// Lets the calling thread run the loop of the `ours` jobs that it would wait for. `None` if there are other
+    /// jobs as well, if another thread does so already, or if the number of I/O threads was set.
     pub(crate) fn try_drive(ours: usize) -> Option<Driver> {
         if WANTED_THREADS.load(Ordering::Relaxed) != UNSET || fiber::current().is_some() {
             return None;
@@ -77,7 +77,7 @@ impl Engine {
             [only] => Arc::clone(only),
             _ => return None,
         };
-        // No share of the engine is held over the visit, which may be long.
+        // No share of the engine is held while the thread drives, which may be long.
         drop(running);
         only.try_drive(ours)
     }
@@ -123,7 +123,7 @@ fn start_threads(threads: &mut Threads) {
     while threads.len() < wanted() {
         match IoThread::start() {
             Ok(thread) => threads.push(thread),
-            // Fewer do as well.
+            // The jobs are shared by fewer threads.
             Err(_) => break,
         }
     }
@@ -152,7 +152,7 @@ impl Drop for Form {
 }
 
 static WANTED_THREADS: AtomicUsize = AtomicUsize::new(UNSET);
-/// Nobody said how many threads: one, which shares the work with its guests.
+/// The number was not set: one thread, which shares the work with drivers.
 const UNSET: usize = 0;
 static POOL: WorkerPool = WorkerPool::for_blocking("hangup-io");
 
@@ -169,7 +169,7 @@ mod tests {
         run_on_worker, wait, wait_any, wait_fd, yield_if_due,
     };
 
-    /// Runs something as a fiber, and answers what it answers.
+    /// Runs something as a fiber, and returns what it returns.
     fn on_fiber<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> T {
         let engine = Engine::running().unwrap();
         let (tell, told) = mpsc::channel();

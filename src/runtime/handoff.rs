@@ -1,11 +1,10 @@
-//! Who runs an event loop: its own thread, or for a while a guest, who waits for what the loop
-//! brings and had better do the work than be told of it (leader/followers: Schmidt et al., POSA
-//! vol. 2).
+//! Which thread runs an event loop: its own, or for a while a driver. A driver is a thread of the caller that
+//! waits for what the loop brings; it runs the loop itself, which saves the switch from one thread to the
+//! other (leader/followers: Schmidt et al., POSA vol. 2).
 //!
-//! A guest that finds the thread at it asks for the loop, and has it after the round that is under
-//! way. A guest that leaves mostly comes again at once, so the thread takes the loop back when
-//! nobody came for a [`RECLAIM_INTERVAL`], or when it is called. While a guest stays in the loop, which then
-//! mostly sleeps, the thread sleeps as well.
+//! If its own thread runs the loop, a driver asks for it and gets it after the current round. A driver that
+//! leaves mostly comes again at once, so the loop's own thread takes the loop back only when no driver came
+//! for a [`RECLAIM_INTERVAL`], or when it is needed. While a driver stays in the loop, the thread sleeps.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -13,11 +12,11 @@ use std::time::Duration;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
-/// Threads: one is the loop's own; any may be a guest.
+/// Threads: one is the loop's own; any may be a driver.
 #[derive(Debug)]
 pub(super) struct LoopHandoff<T> {
     state: Mutex<State<T>>,
-    /// A guest waits for the loop.
+    /// A driver waits for the loop.
     wanted: AtomicBool,
     for_driver: Condvar,
     for_thread: Condvar,
@@ -26,11 +25,11 @@ pub(super) struct LoopHandoff<T> {
 #[derive(Debug)]
 struct State<T> {
     location: LoopLocation<T>,
-    /// A guest had it since the thread last looked.
+    /// A driver had it since the thread last looked.
     driven: bool,
-    /// The thread sleeps until it is called.
+    /// The thread sleeps until it is notified.
     asleep: bool,
-    /// The thread shall take it now.
+    /// The thread shall take it now, without waiting for a driver.
     needed: bool,
 }
 
@@ -60,12 +59,12 @@ impl<T> LoopHandoff<T> {
         }
     }
 
-    /// Whether the thread shall give way.
+    /// Whether the thread shall hand the loop over.
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
     }
 
-    /// The thread lets a guest have the loop, and has it again when it is left to it.
+    /// The thread lets a driver have the loop. Returns it when the thread is to run it again.
     pub(super) fn hand_over(&self, event_loop: T) -> T {
         let mut state = lock(&self.state);
         state.location = LoopLocation::Free(event_loop);
@@ -78,24 +77,27 @@ impl<T> LoopHandoff<T> {
                     return event_loop;
                 }
             }
-            let at_guest = matches!(state.location, LoopLocation::WithDriver);
-            let stays = at_guest && !state.driven;
+            let with_driver = matches!(state.location, LoopLocation::WithDriver);
+            let stays = with_driver && !state.driven;
             state.driven = false;
             state = if stays { self.sleep(state) } else { self.nap(state, interval) };
-            // A guest that is rarely away need not be watched that closely.
-            interval =
-                if at_guest { (interval * 2).min(MAX_RECLAIM_INTERVAL) } else { RECLAIM_INTERVAL };
+            // A driver that is rarely away is looked after less often.
+            interval = if with_driver {
+                (interval * 2).min(MAX_RECLAIM_INTERVAL)
+            } else {
+                RECLAIM_INTERVAL
+            };
         }
     }
 
-    /// The loop ended, at its thread.
+    /// The loop ended, on its thread.
     pub(super) fn end(&self) {
         lock(&self.state).location = LoopLocation::Ended;
         self.for_driver.notify_one();
     }
 
-    /// Lets a guest have the loop; `None` if another one has it or waits for it, or there is none any
-    /// more. `ask` has the thread see soon that it is wanted.
+    /// Returns the loop to a driver; `None` if another one has it or waits for it, or if it has ended.
+    /// `ask` makes the thread look at [`is_wanted`](Self::is_wanted) soon.
     pub(super) fn try_drive(&self, ask: impl FnOnce()) -> Option<T> {
         let mut state = lock(&self.state);
         if self.is_wanted() {
@@ -113,7 +115,7 @@ impl<T> LoopHandoff<T> {
         state.take(LoopLocation::WithDriver)
     }
 
-    /// A guest leaves. `needed`: somebody needs the loop now, whether or not a guest comes again.
+    /// A driver leaves. `needed`: the thread must go on with the loop now, whether or not a driver comes again.
     pub(super) fn leave(&self, event_loop: T, needed: bool) {
         let mut state = lock(&self.state);
         state.location = LoopLocation::Free(event_loop);
@@ -162,9 +164,9 @@ impl<T> State<T> {
     }
 }
 
-/// How long a loop may be left alone: what is due in it waits for so long.
+/// How long no thread may run a loop: what is due in it waits for so long.
 const RECLAIM_INTERVAL: Duration = Duration::from_millis(1);
-/// The same after a guest that was nearly always there.
+/// The same after a driver that nearly always ran it.
 const MAX_RECLAIM_INTERVAL: Duration = Duration::from_millis(4);
 
 #[cfg(all(test, not(loom)))]
@@ -175,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guest_has_the_loop_when_it_asks_and_the_thread_when_no_guest_comes() {
+    fn a_driver_has_the_loop_when_it_asks_and_the_thread_when_no_driver_comes() {
         let handoff = Arc::new(LoopHandoff::new());
         let (ask, asked) = channel();
         let theirs = Arc::clone(&handoff);
@@ -190,10 +192,10 @@ mod tests {
         });
         for needed in [true, false] {
             let mut event_loop = handoff.try_drive(|| ask.send(()).unwrap()).unwrap();
-            event_loop.push("guest");
-            assert!(handoff.try_drive(|| unreachable!("a guest has it")).is_none());
+            event_loop.push("driver");
+            assert!(handoff.try_drive(|| unreachable!("a driver has it")).is_none());
             handoff.leave(event_loop, needed);
-            // What a guest left the next one finds, unless the thread was quicker.
+            // The next driver finds what this one left, unless the thread was quicker.
             let again = handoff.try_drive(|| ask.send(()).unwrap()).unwrap();
             // The thread sleeps by then, and is woken.
             std::thread::sleep(RECLAIM_INTERVAL * 20);
@@ -201,7 +203,7 @@ mod tests {
         }
         drop(ask);
         let all = thread.join().unwrap();
-        assert!(all.ends_with(&["guest"]) && all.starts_with(&["thread", "guest"]), "{all:?}");
+        assert!(all.ends_with(&["driver"]) && all.starts_with(&["thread", "driver"]), "{all:?}");
         assert!(handoff.try_drive(|| ()).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! An I/O thread: it runs its event loop, unless a guest does so for a while.
+//! An I/O thread: it runs its event loop, unless a driver does so for a while.
 
 #![allow(unsafe_code)] // A loop goes from one thread to another.
 
@@ -21,14 +21,16 @@ pub(super) struct IoThread {
     handoff: LoopHandoff<OwnedLoop>,
 }
 
-/// A loop with all that belongs to it.
+/// An event loop that can go from one thread to another, so that a thread that waits for completions can run
+/// it: then a completion costs no switch to another thread (`benches/README.md`, the rows of one queue).
 struct OwnedLoop(Rc<EventLoop>);
 
-// SAFETY: the other shares of the loop, and all that is not `Send` in it, are in its fibers, which
-// are in it and go with it: between two of its rounds none runs, and what is in the thread-local
-// places of the one who ran it is taken back (`EventLoop::run`). The lock in `LoopHandoff` orders what one
-// thread did before what the next one does. What a fiber finds in a thread-local place it asks for
-// anew, by a call that is not inlined, after each wait (`fiber::current`).
+// SAFETY: the invariant is that no other thread has a share of the loop, or of anything in it that is not
+// `Send`, while it moves. The other shares are in its fibers, which are in the loop and move with it. None of
+// them runs between two calls of `EventLoop::run`, which removes the share from the thread-local value of the
+// thread that ran it before it returns. `LoopHandoff` moves it under a lock, which orders what one thread did
+// before what the next one does. Fibers look thread-local values up anew after each wait, by calls that are
+// not inlined (`fiber::current`, `event_loop::here`).
 unsafe impl Send for OwnedLoop {}
 
 impl std::fmt::Debug for OwnedLoop {
@@ -38,7 +40,7 @@ impl std::fmt::Debug for OwnedLoop {
 }
 
 impl IoThread {
-    /// Starts one.
+    /// Starts the thread.
     pub(super) fn start() -> io::Result<Arc<Self>> {
         let (reactor, poll) = Reactor::new()?;
         let io_thread = Arc::new(Self { reactor, handoff: LoopHandoff::new() });
@@ -50,7 +52,7 @@ impl IoThread {
         Ok(io_thread)
     }
 
-    /// A job for it.
+    /// Gives it a job.
     pub(super) fn give(&self, job: Job) {
         self.reactor.give(job);
     }
@@ -70,8 +72,8 @@ impl IoThread {
         self.handoff.end();
     }
 
-    /// Lets this thread run the loop, if it does nothing but what this thread waits for, which are
-    /// `ours` jobs.
+    /// Lets the calling thread run the loop, if the loop has no other jobs than the `ours` that the thread
+    /// waits for.
     pub(super) fn try_drive(self: Arc<Self>, ours: usize) -> Option<Driver> {
         if self.reactor.is_stopped()
             || self.reactor.jobs_under_way() > ours
@@ -84,7 +86,7 @@ impl IoThread {
     }
 }
 
-/// Who runs an I/O thread's loop in its place. Ends: with [`leave`](Self::leave). Threads: a value.
+/// The right to run an I/O thread's loop in its place, until [`leave`](Self::leave). Threads: a value.
 #[derive(Debug)]
 pub(crate) struct Driver {
     event_loop: Option<OwnedLoop>,
@@ -94,12 +96,12 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Has it look again whether it shall go on.
+    /// Makes [`run`](Self::run) look again whether it shall go on.
     pub(crate) fn waker(&self) -> Arc<dyn WakeTarget> {
         Arc::<Reactor>::clone(&self.io_thread.reactor)
     }
 
-    /// Runs the loop for as long as it `goes_on`, until that time, or until a signal interrupts this
+    /// Runs the loop for as long as `goes_on` returns true, until that time, or until a signal interrupts this
     /// thread: then the thread's check is to be [asked](was_interrupted).
     pub(crate) fn run(&self, until: WaitUntil, mut goes_on: impl FnMut() -> bool) -> WakeReason {
         let Some(OwnedLoop(event_loop)) = &self.event_loop else { return WakeReason::Notified };
@@ -112,16 +114,16 @@ impl Driver {
         }
     }
 
-    /// Leaves the loop to its thread, or to the next guest: mostly to this one again, if it does
-    /// nothing but what this one waits for, which are `ours` jobs.
+    /// Gives the loop back. If it has no other jobs than the `ours` that this thread waits for, the loop's own
+    /// thread lets it rest for a moment, because this driver mostly comes again.
     pub(crate) fn leave(mut self, ours: usize) {
         let reactor = &self.io_thread.reactor;
         self.needed = reactor.is_stopped() || reactor.jobs_under_way() > ours;
     }
 }
 
-/// Whether a guest whose wait was interrupted shall end it. To be asked without the loop: the answer
-/// is somebody else's code, which may itself wait for what the loop brings.
+/// Asks the thread's check whether a driver whose wait was interrupted shall end it. To be called without the
+/// loop: the check is a callback of the program, which may itself wait for what the loop brings.
 pub(crate) fn was_interrupted() -> bool {
     thread::wants_an_end()
 }

@@ -1,23 +1,38 @@
 //! Waiting: the one place where anything blocks.
 //!
-//! A task waits for a descriptor to be ready, for an [`Notify`] to be set, or for a deadline.
-//! How it waits is the [`Waiter`]'s business: [`thread`] blocks the caller's own thread in
-//! poll(2); [`fiber`] parks a coroutine, so that its [`event_loop`] runs others meanwhile. The code
-//! above is the same and does not know. Work that can't wait in that way, or takes long, is done
-//! [`run_on_worker`].
+//! A task waits for a descriptor to be ready, for a [`Notify`] to be set, or for a deadline. A thread of the
+//! caller blocks in poll(2) ([`thread`]); a submitted task is a [`fiber`], which parks while its
+//! [`event_loop`] runs others. Both call the same functions ([`task`]).
 //!
 //! ```text
-//!   engine      a job is given to one of the I/O threads
-//!     io_thread   runs an event loop, or lets a guest run it (lead)
-//!       event_loop  fibers that are due, descriptors that are ready (epoll), timers
-//!         fiber       a job on a stack of its own, and how it waits
-//!     reactor     what others know of an event loop: wake-ups, jobs
-//!   source      a descriptor, and what is known of it between two waits
-//!   event       what others set; wakeup is how a thread in poll(2) hears of it
+//!   engine        gives a job to one of the I/O threads
+//!     io_thread     runs an event loop, or lends it to a thread that waits for it (handoff)
+//!       event_loop    runs fibers that are due, asks the kernel which descriptors are ready
+//!         fiber         a job on a stack of its own (stackful), and how it waits
+//!           run_queue     where each fiber is: due, parked, its deadline (timers)
+//!     reactor       what other threads know of an event loop: jobs, wake-ups (sleep_flag)
+//!   source        a descriptor, and what is known of it between two waits (readiness)
+//!   notify        what another thread sets; wakeup is how a thread in poll(2) notices it
+//!   worker        work that must not run on an I/O thread, done by a worker_pool
+//!   sys           all that the operating system has to do with it
 //! ```
 //!
-//! Knows nothing of HTTP, connections or cancelling: whoever cancels sets the event or shuts
-//! the socket down, and the wait ends because what it waited for has happened.
+//! # What code above must obey
+//! It may run on a fiber, so it is not free to do what any code does:
+//! - **No lock guard, and nothing of a thread's own, is held over a wait.** After a wait the fiber may be on
+//!   another thread. A thread-local is looked up anew after each wait, in a function that is not inlined.
+//! - **Nothing blocks** but through [`wait`] and its kin. What takes long, may block, or is a callback of the
+//!   program goes to [`run_on_worker`] or one of its kin.
+//! - **The stack has 256 KiB**, and what a parked fiber has touched of it stays in memory for as long as it is
+//!   in flight. Deep calls that do not wait go through [`on_thread_stack`] (the TLS engine, the HTTP codec,
+//!   callbacks that may not block); [`trim_stack`] before a long wait gives back what deeper calls touched.
+//!   Inside of [`on_thread_stack`] the code is no fiber: a wait there would block the I/O thread.
+//! - **A loop that reads or writes without waiting calls [`yield_if_due`]**, or it keeps its I/O thread.
+//! - A panic may unwind a fiber, up to its job. Meanwhile it counts as no fiber, so what is dropped must not
+//!   wait.
+//!
+//! Knows nothing of HTTP, connections or cancelling: a cancel sets the notification or shuts the socket down,
+//! and the wait ends because what it waited for has happened.
 
 mod engine;
 mod event_loop;

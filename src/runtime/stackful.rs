@@ -1,7 +1,8 @@
-//! Coroutines with a stack of their own, and the stacks: the one place that knows how they are
-//! made. Where they can't be made, a stand-in that is never used keeps the rest as it is.
+//! Coroutines with a stack of their own, and the stacks: the one place that names corosensei. On a target
+//! without coroutines a stand-in with the same names is compiled, which is never used
+//! ([`AVAILABLE`](real::AVAILABLE)).
 
-#![allow(unsafe_code)] // Suspending is a matter of who runs where.
+#![allow(unsafe_code)] // Switching stacks.
 
 #[cfg(all(unix, any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 mod real {
@@ -16,7 +17,7 @@ mod real {
     /// Whether there are coroutines on this target.
     pub(in crate::runtime) const AVAILABLE: bool = true;
 
-    /// A coroutine. It is never dropped before its end: others may hold what lies on its stack.
+    /// A coroutine. It is never dropped before its end: workers may borrow from its stack.
     pub(in crate::runtime) struct Stackful {
         coroutine: ManuallyDrop<Coroutine<(), (), ()>>,
         /// Where its stack begins; it grows downwards.
@@ -35,15 +36,16 @@ mod real {
             Self { coroutine: ManuallyDrop::new(Coroutine::with_stack(stack, run)), base }
         }
 
-        /// Its turn comes next: what it needs of its stack is on the way into the cache meanwhile. With a
-        /// thousand in flight that is no longer there.
+        /// Fetches the top of its stack into the cache, while another coroutine runs: this one runs next. With a
+        /// thousand in flight it is in no cache any more. `benches/inflight.c` measures it: the rows of 1,000 in
+        /// flight in `benches/README.md`.
         pub(in crate::runtime) fn prefetch(&self) {
             for line in (self.base - HOT..self.base).step_by(LINE) {
                 fetch(std::ptr::with_exposed_provenance(line));
             }
         }
 
-        /// Goes on with it until it suspends; `true` if it came to its end.
+        /// Goes on with it until it suspends. Returns `true` if it came to its end.
         pub(in crate::runtime) fn resume(&mut self) -> bool {
             matches!(self.coroutine.resume(()), CoroutineResult::Return(()))
         }
@@ -65,7 +67,7 @@ mod real {
         /// # Safety
         /// As for [`suspend`](Self::suspend), and it does not suspend.
         pub(in crate::runtime) unsafe fn on_thread_stack<T>(self, call: impl FnOnce() -> T) -> T {
-            /// Another stack is no other thread: nothing is sent, whatever the library wants to be sure of.
+            /// corosensei asks for `Send` because it can't know that the call stays on this thread.
             struct Here<T>(T);
             // SAFETY: made, used and dropped by this thread, in the call below.
             unsafe impl<T> Send for Here<T> {}
@@ -88,17 +90,18 @@ mod real {
     }
 
     impl Suspender {
-        /// Gives the memory below what is in use back to the system; it comes again, as zeroes, when
-        /// it is touched.
+        /// Gives the memory below what is in use back to the system. What deep calls touched (a TLS handshake
+        /// 126 KiB in a debug build) would otherwise stay for as long as the request is in flight: the rows of
+        /// memory in flight in `benches/README.md` (`inflight_memory.c`) are with it.
         ///
         /// # Safety
         /// As for [`suspend`](Self::suspend).
         pub(in crate::runtime) unsafe fn trim(self) {
             let page = sys::page_size();
             let here = 0u8;
-            // A page for what is below this frame: the call's own.
+            // One page is left for the frame of the call below.
             let end = ((&raw const here).addr() & !(page - 1)).saturating_sub(page);
-            // The lowest page is the one that nobody may touch.
+            // The lowest page is the guard page.
             let begin = self.1 + page;
             if page > 0 && end > begin {
                 // SAFETY: pages of this coroutine's own stack on which no frame lies: it grows
@@ -108,13 +111,13 @@ mod real {
         }
     }
 
-    /// A stack: address space, of which memory becomes what is touched. Below it lies a page that
-    /// nobody may touch, so that too deep a call ends the process and not somebody else's data.
+    /// A stack: address space, of which only what is touched takes memory. Below it lies a guard page: too deep
+    /// a call ends the process and does not overwrite other data.
     pub(in crate::runtime) fn stack() -> std::io::Result<Stack> {
         Stack::new(SIZE)
     }
 
-    /// Has a line fetched into the cache, where that can be said.
+    /// Fetches a line into the cache, on processors with such an instruction in std.
     fn fetch(line: *const i8) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a hint, which reads nothing.
@@ -125,7 +128,7 @@ mod real {
         let _ = line;
     }
 
-    /// How much of it an exchange needs.
+    /// How much of its stack an exchange uses between two waits.
     const HOT: usize = 4096;
     const LINE: usize = 64;
     /// A TLS handshake needs 126 KiB in a debug build.
@@ -185,7 +188,7 @@ pub(super) use real::{AVAILABLE, Stack, Stackful, Suspender, stack};
 #[derive(Default)]
 pub(super) struct Stacks {
     spare: Vec<Stack>,
-    /// The fewest spare ones since the last [`trim`](Self::trim): so many were not needed.
+    /// The fewest spare ones since the last [`trim`](Self::trim), which were not needed.
     fewest: usize,
 }
 
@@ -200,17 +203,17 @@ impl Stacks {
         self.spare.push(stack);
     }
 
-    /// Gives back what was not needed since the last time, but for a few.
+    /// Frees those that were not needed since the last call, but for a few.
     pub(super) fn trim(&mut self) {
-        let unneeded = self.fewest.min(self.spare.len().saturating_sub(ALWAYS));
+        let unneeded = self.fewest.min(self.spare.len().saturating_sub(MIN_SPARE));
         self.spare.truncate(self.spare.len() - unneeded);
         self.fewest = self.spare.len();
     }
 
     pub(super) fn has_many(&self) -> bool {
-        self.spare.len() > ALWAYS
+        self.spare.len() > MIN_SPARE
     }
 }
 
-/// How many stay for who comes next.
-const ALWAYS: usize = 16;
+/// How many stay for the next jobs.
+const MIN_SPARE: usize = 16;

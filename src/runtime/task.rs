@@ -10,7 +10,7 @@ use super::source::Source;
 use super::wait_for::{PollEntry, WaitFor, WaitUntil, WakeReason};
 use super::{fiber, thread};
 
-/// Waits in the way of the current task.
+/// Waits, as a thread or as a fiber.
 pub(crate) fn wait(want: WaitFor<'_>, until: WaitUntil) -> io::Result<WakeReason> {
     match fiber::current() {
         None => thread::wait(want, until),
@@ -18,8 +18,9 @@ pub(crate) fn wait(want: WaitFor<'_>, until: WaitUntil) -> io::Result<WakeReason
     }
 }
 
-/// Waits for any of several descriptors in the way of the current task: for a dial that tries
-/// several addresses at once. All else has one descriptor, and [`wait`] is the cheaper way.
+/// Waits for any of several descriptors, or for the notification. [`WakeReason::Ready`] means that at least one
+/// is ready; `ready` of each entry says which. For a dial that tries several addresses at once; for one
+/// descriptor [`wait`] costs less.
 pub(crate) fn wait_any(
     fds: &mut [PollEntry<'_>],
     notify: &Notify,
@@ -40,7 +41,8 @@ pub(crate) fn wait_fd(
     wait(WaitFor { fd: Some((source, interest)), notify: None }, until)
 }
 
-/// Calls somebody else's code: not on a fiber's stack, which may be too small for it.
+/// Calls on the thread's stack, and not on a fiber's, which may be too small for it. The call must not wait:
+/// there it is no fiber, and would block the I/O thread.
 pub(crate) fn on_thread_stack<T>(call: impl FnOnce() -> T) -> T {
     match fiber::current() {
         None => call(),
@@ -48,23 +50,24 @@ pub(crate) fn on_thread_stack<T>(call: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Deep calls are done with, and a wait may follow: a task that has a stack of its own gives the
-/// memory back that it needed for them.
+/// Gives the memory of a fiber's stack that deep calls touched, and that is not in use now, back to the system.
+/// For after such calls, where a long wait may follow. It costs a system call.
 pub(crate) fn trim_stack() {
     if let Some(fiber) = fiber::current() {
         fiber.trim();
     }
 }
 
-/// A step of work is done without a wait: others that share the thread may want their turn.
+/// To be called after each step of work that did not wait: lets other fibers of the thread have their turn, every
+/// few steps.
 pub(crate) fn yield_if_due() {
     if let Some(fiber) = fiber::current() {
         fiber.yield_if_due();
     }
 }
 
-/// Whether the interrupt check of the current task's thread wants an end, for work that does not
-/// wait: asked at its tick. A fiber's check is asked by the thread that waits for it.
+/// Whether the interrupt check of the current thread wants an end, for work that does not wait. It is asked no
+/// more often than its tick. On a fiber it is `false`: there the thread that waits for the fiber asks its check.
 pub(crate) fn work_is_interrupted() -> bool {
     thread::has_check() && fiber::current().is_none() && thread::wants_an_end_by_now()
 }

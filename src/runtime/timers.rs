@@ -1,8 +1,8 @@
-//! When which fiber has waited long enough: a heap with at most a few entries for each place.
+//! The deadlines of fibers: a heap with at most a few entries for each slot of a fiber.
 //!
-//! Almost no deadline comes: most are a minute away from a wait of a millisecond. So none is
-//! taken out; a place whose alarm is early enough is not set again, and one that rings too early
-//! is asked what it waits for by then.
+//! Almost no deadline comes: most are a minute away, and the wait takes a millisecond. So no entry is removed.
+//! A slot whose entry is early enough gets no new one, and when an entry expires too early, the caller looks
+//! what the fiber waits for by then.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,12 +12,12 @@ use std::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     heap: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// When each place rings next; its other entries in the heap are stale.
+    /// When the entry of each slot expires; its other entries in the heap are stale.
     set: Vec<Option<Instant>>,
 }
 
 impl Timers {
-    /// The place rings at that time, or earlier.
+    /// The slot expires at that time, or earlier.
     pub(super) fn set(&mut self, index: usize, at: Instant) {
         if self.set.len() <= index {
             self.set.resize(index + 1, None);
@@ -28,7 +28,7 @@ impl Timers {
         }
     }
 
-    /// A place whose time has come.
+    /// Removes and returns a slot that has expired.
     pub(super) fn pop_expired(&mut self, now: Instant) -> Option<usize> {
         while let Some(Reverse((at, index))) = self.heap.peek().copied()
             && at <= now
@@ -42,7 +42,7 @@ impl Timers {
         None
     }
 
-    /// When to look again.
+    /// When the first entry expires.
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
@@ -55,13 +55,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_rings_in_time_and_once() {
+    fn a_slot_expires_in_time_and_once() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut timers = Timers::default();
         timers.set(1, at(60));
         timers.set(0, at(30));
-        // Earlier is set anew, later is not.
+        // An earlier time replaces the entry, a later one does not.
         timers.set(1, at(10));
         timers.set(1, at(50));
         assert_eq!(timers.next(), Some(at(10)));
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(timers.pop_expired(at(40)), Some(1));
         assert_eq!(timers.pop_expired(at(40)), Some(0));
         assert_eq!(timers.pop_expired(at(40)), None);
-        // What was set first is stale.
+        // The first entry is stale.
         assert_eq!(timers.pop_expired(at(100)), None);
         assert_eq!(timers.next(), None);
     }

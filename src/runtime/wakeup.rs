@@ -1,11 +1,11 @@
 //! How a thread that blocks in poll(2) is woken: by a flag of its own, and by a descriptor that it
 //! polls meanwhile.
 //!
-//! The descriptor belongs to the wait, not to the thread or the exchange, and threads that have a
-//! socket open as well share one where there are many of them: a thread that is woken for another
-//! one's flag waits on, with another descriptor. So a call needs one descriptor, and not two.
+//! The descriptor belongs to the wait, not to the thread or the exchange. Where many threads wait, those that
+//! poll a socket as well share one: a thread that is woken for another thread's flag waits on, with another
+//! descriptor. So a call needs one descriptor, and not two.
 //!
-//! Knows nothing of the system: what a descriptor is, is its user's to say.
+//! Knows nothing of the system: a descriptor is a type parameter.
 
 use std::io;
 
@@ -32,11 +32,11 @@ struct SharedWakeup<D> {
     wakeup: Arc<Wakeup<D>>,
     /// How many threads poll it.
     users: usize,
-    /// It is kept for the next one when nobody uses it.
+    /// It is kept for the next wait when no thread uses it.
     keep: bool,
 }
 
-/// One of them.
+/// A descriptor, and whether it is readable.
 #[derive(Debug)]
 struct Wakeup<D> {
     descriptor: D,
@@ -77,7 +77,7 @@ impl<D> WakeFlag<D> {
         Self(Mutex::new(State { set: false, polled: None }))
     }
 
-    /// Takes it back.
+    /// Clears it.
     pub(super) fn clear(&self) {
         lock(&self.0).set = false;
     }
@@ -94,12 +94,12 @@ impl<D: Wakeable> WakeFlag<D> {
         if !std::mem::replace(&mut state.set, true)
             && let Some(wakeup) = &state.polled
         {
-            // Under the lock: the thread is still a user of it, so it is nobody else's yet.
+            // Under the lock: the thread is still a user of it, so that it can't be another thread's alone.
             wakeup.signal();
         }
     }
 
-    /// Begins a wait; `None` if it is set. Whoever sets it from here on ends the poll.
+    /// Begins a wait; `None` if it is set. A call of `set` from here on ends the poll.
     pub(super) fn watch<'a>(
         &'a self,
         wakeups: &'a Wakeups<D>,

@@ -1,6 +1,5 @@
-//! Work that a fiber must not do on its I/O thread, because it takes long, blocks, or is somebody
-//! else's code: a worker does it, and the fiber waits. On a thread of the caller's own it is done
-//! right there.
+//! Work that a fiber must not do on its I/O thread, because it takes long, blocks, or is a callback of the
+//! program: a worker does it, and the fiber waits. A thread of the caller does it itself.
 
 #![allow(unsafe_code)] // A worker borrows what lies on a fiber's stack.
 
@@ -16,8 +15,8 @@ use super::wait_for::{WaitFor, WaitUntil};
 use super::worker_pool::{THREAD_WAIT, WorkerPool};
 use crate::sync::{Mutex, lock};
 
-/// Does the work by one of that crew if this is a fiber, and right here otherwise, or if there is
-/// no thread for it. A panic of it is a panic here.
+/// Has a worker of that pool do the work if this is a fiber. Otherwise, and if there is no thread for it, the
+/// work is done here. A panic of the work is a panic here.
 pub(crate) fn run_on_worker<T: Send>(
     pool: &'static WorkerPool,
     work: impl FnOnce() -> T + Send,
@@ -28,7 +27,7 @@ pub(crate) fn run_on_worker<T: Send>(
     }
 }
 
-/// Why work that stands alone has no outcome.
+/// Why work that owns what it needs has no outcome.
 #[derive(Debug)]
 pub(crate) enum NotDone {
     /// The fiber that waited for it gave up.
@@ -37,10 +36,9 @@ pub(crate) enum NotDone {
     NoThread(io::Error),
 }
 
-/// [`run_on_worker`] for work that owns what it needs, so that the fiber can leave it: when the fiber
-/// `gives_up`, work that was not begun is dropped, and work that was begun goes on alone; what it
-/// answers is dropped on the worker's thread. The fiber asks when the event is set, which is its
-/// own, and when that time comes.
+/// [`run_on_worker`] for work that owns what it needs, so that the fiber can leave it. When `gives_up` returns
+/// true, work that was not begun is dropped; work that was begun goes on, and its result is dropped on the
+/// worker's thread. `gives_up` is called when `notify`, which is the fiber's own, is set, and at `until`.
 pub(crate) fn run_on_own_worker<T: Send + 'static>(
     pool: &'static WorkerPool,
     work: impl FnOnce() -> T + Send + 'static,
@@ -62,7 +60,7 @@ pub(crate) fn run_on_own_worker<T: Send + 'static>(
     pool.run(job).map_err(NotDone::NoThread)?;
     let begin_by = Instant::now() + THREAD_WAIT;
     loop {
-        // First cleared, then asked: what happens in between sets it again.
+        // Cleared before the look: what happens after the look sets it again.
         notify.clear();
         let outcome = lock(&own.outcome).take();
         let begun = lock(&own.work).is_none();
@@ -75,7 +73,7 @@ pub(crate) fn run_on_own_worker<T: Send + 'static>(
                 return Err(NotDone::GivenUp);
             }
             None if !begun && Instant::now() >= begin_by => {
-                // Unless it begins just now.
+                // It is `None` if a worker begins just now.
                 if let Some(work) = lock(&own.work).take() {
                     drop(work);
                     return Err(NotDone::NoThread(no_thread()));
@@ -84,7 +82,7 @@ pub(crate) fn run_on_own_worker<T: Send + 'static>(
             None => {
                 let begin_by = (!begun).then_some(begin_by);
                 let until = until.into_iter().chain(begin_by).min();
-                // It can't fail: there is no descriptor in it.
+                // It can't fail, because it waits for no descriptor.
                 let _ =
                     fiber.wait(WaitFor { fd: None, notify: Some(notify) }, WaitUntil::new(until));
             }
@@ -92,7 +90,7 @@ pub(crate) fn run_on_own_worker<T: Send + 'static>(
     }
 }
 
-/// Work without a borrow, and what came of it.
+/// Work that owns what it needs, and its outcome.
 struct OwnWork<F, T> {
     work: Mutex<Option<F>>,
     outcome: Mutex<Option<std::thread::Result<T>>>,
@@ -103,7 +101,8 @@ pub(crate) fn is_on_fiber() -> bool {
     fiber::current().is_some()
 }
 
-/// [`run_on_worker`] if there is a worker for it soon, and otherwise on the stack of this thread.
+/// [`run_on_worker`] if a worker begins it within [`LOOK_INTERVAL`]; otherwise it is done on the stack of this
+/// thread.
 pub(crate) fn run_on_worker_soon<T: Send>(
     pool: &'static WorkerPool,
     work: impl FnOnce() -> T + Send,
@@ -116,7 +115,7 @@ pub(crate) fn run_on_worker_soon<T: Send>(
     }
 }
 
-/// Lends the work to a worker; gives it back if nobody did it.
+/// Lends the work to a worker, which borrows from the fiber's stack. Returns it if no worker did it.
 fn lend_to_worker<T: Send, F: FnOnce() -> T + Send>(
     fiber: &Fiber,
     pool: &'static WorkerPool,
@@ -131,14 +130,16 @@ fn lend_to_worker<T: Send, F: FnOnce() -> T + Send>(
         *lock(&done) = Some(catch_unwind(AssertUnwindSafe(work)));
     };
     let run: &(dyn Fn() + Sync) = &run;
-    // SAFETY: what it borrows lies on this fiber's stack, and the fiber does not leave this
-    // function while a worker has it: it takes it back before it was begun, or waits until the
-    // worker has dropped its `DoneSignal`, the last thing it does. Fibers are never dropped before
-    // their end.
+    // SAFETY: the lifetime is made longer because a worker's job must be 'static. The invariant is that no
+    // worker uses `run` after this function returned, and this function keeps it: `run` borrows from this
+    // fiber's stack, and the loop below ends only after it has taken `run` back from `lent` before a worker
+    // did, or after the worker has dropped its `DoneSignal`, which is the last thing that it does. A panic
+    // can't end it earlier (nothing in the loop panics), and fibers are never dropped before their end. A
+    // scoped thread would need no such cast, but it would start a thread for each piece of work.
     let run: &'static (dyn Fn() + Sync) = unsafe { std::mem::transmute(run) };
     let lent = Arc::new(Mutex::new(Some(run)));
     let (mine, done_signal) = (Arc::clone(&lent), DoneSignal(Arc::clone(&notify)));
-    // A failure drops the job and so the ticket.
+    // If there is no thread, the job is dropped, and `done_signal` with it.
     let _ = pool.run(move || {
         let run = lock(&mine).take();
         if let Some(run) = run {
@@ -149,7 +150,7 @@ fn lend_to_worker<T: Send, F: FnOnce() -> T + Send>(
     while !notify.is_set() {
         let begun = lock(&lent).is_none();
         let tick = (!begun).then(|| Instant::now() + LOOK_INTERVAL);
-        // It can't fail: there is no descriptor in it.
+        // It can't fail, because it waits for no descriptor.
         let _ = fiber.wait(WaitFor { fd: None, notify: Some(&notify) }, WaitUntil::new(tick));
         if !begun && gives_up() && lock(&lent).take().is_some() {
             break;
@@ -166,7 +167,7 @@ fn lend_to_worker<T: Send, F: FnOnce() -> T + Send>(
     }
 }
 
-/// Tells the fiber that nobody uses what it lent any more.
+/// Notifies the fiber, when it is dropped, that the worker uses nothing of its stack any more.
 struct DoneSignal(Arc<Notify>);
 
 impl Drop for DoneSignal {
@@ -175,5 +176,5 @@ impl Drop for DoneSignal {
     }
 }
 
-/// How often who waits for a worker looks whether it still wants to.
+/// How often a fiber that waits for a worker looks whether it still wants to.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);

@@ -1,5 +1,5 @@
-//! Work that nobody waits for on the thread that began it: a few threads of a kind, started when
-//! there is work, gone when there is none for a while, never joined.
+//! A pool of threads for one kind of work. They start when there is work, end when there is none for
+//! [`LINGER`], and are never joined.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ use crate::process::{PerProcess, start_thread};
 pub(crate) struct WorkerPool {
     name: &'static str,
     max: usize,
-    /// The threads of this process: a forked child has none of its parent's.
+    /// The threads of this process: the child of a fork has none of its parent's.
     workers: PerProcess<Arc<Workers>>,
 }
 
@@ -38,8 +38,8 @@ impl WorkerPool {
         Self { name, max, workers: PerProcess::new() }
     }
 
-    /// For work that may block for as long as it likes, because it is other people's code: each piece
-    /// of work has a thread of its own, so that one that hangs does not hold up the others.
+    /// For work that may block for any time, because it calls code of the program or of the system's resolver:
+    /// each piece of work has a thread of its own, so that one that hangs does not hold up the others.
     pub(crate) const fn for_blocking(name: &'static str) -> Self {
         Self::new(name, MAX_BLOCKED)
     }
@@ -69,7 +69,7 @@ impl WorkerPool {
         let mine = Arc::clone(workers);
         match start_thread(self.name, Some(STACK), move || mine.work()) {
             Ok(()) => queue.running += 1,
-            // Somebody is there who will come to it.
+            // A thread that there is does it later.
             Err(_) if queue.running > 0 => workers.work.notify_one(),
             Err(error) => {
                 let job = queue.jobs.pop_back();
@@ -110,18 +110,18 @@ thread_local! {
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this is a thread of a crew.
+/// Whether this is a thread of a pool.
 pub(super) fn is_worker() -> bool {
     IS_WORKER.try_with(Cell::get).unwrap_or(true)
 }
 
-/// Little is needed, but a resolver's modules (nsswitch.conf(5)) are other people's code.
+/// The library needs little, but the modules of the system's resolver (nsswitch.conf(5)) may need more.
 const STACK: usize = 512 * 1024;
-/// Threads that may be blocked at once. Each costs about 20 KiB; a bound there must be, because the
-/// process needs threads for other things as well (pthread_create(3), EAGAIN).
+/// Threads that may be blocked at once. Each costs about 20 KiB. It is bounded, because the process needs
+/// threads for other things as well (pthread_create(3), EAGAIN).
 const MAX_BLOCKED: usize = 4096;
-/// How long work waits for a thread where none can be made, before it is given up: those that there
-/// are may soon be free.
+/// How long work waits for a thread if the system makes none, before it is given up: a thread that there is
+/// may soon be free.
 pub(crate) const THREAD_WAIT: Duration = Duration::from_secs(1);
 /// How long a thread stays without work.
 const LINGER: Duration = Duration::from_secs(10);
