@@ -47,17 +47,8 @@ say() { printf '%s\n' "$*" >&2; }
 
 mkdir -p "$built"
 library=$target/release/libhangup.so
-build_library() {
-    "${CARGO:-cargo}" rustc --quiet --release --lib --crate-type cdylib -p hangup-c -- \
-        -C link-arg=-Wl,-soname,libhangup.so.0 -C link-arg=-Wl,-z,nodelete
-}
 say "building the library"
-build_library
-if ! readelf -d "$library" | grep -q 'SONAME.*libhangup.so.0'; then
-    # A plain `cargo build --release` has put its own there, and cargo takes that for this one.
-    rm -f "$library" "$target/release/deps/libhangup.so"
-    build_library
-fi
+"${CARGO:-cargo}" build --quiet --release -p hangup-c
 rm -f "$built/libhangup.so.0"
 cp "$library" "$built/libhangup.so.0"
 for program in small_get large_body threads share idle_memory idle_scaling cancel \

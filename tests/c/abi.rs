@@ -32,7 +32,7 @@ pub fn profile_dir() -> PathBuf {
     library_dir().parent().expect("a profile directory").to_owned()
 }
 
-/// Where the `libhangup.so` of this very build is. It has no SONAME, which no program here needs.
+/// The directory with the `libhangup.so` of this build, and a link to it by its SONAME, by which programs load it.
 pub fn library_dir() -> PathBuf {
     let test = env::current_exe().expect("the path of this test");
     let deps = test.parent().expect("a test is in a directory").to_owned();
@@ -41,6 +41,10 @@ pub fn library_dir() -> PathBuf {
         "no libhangup.so in {}: cargo builds it with the tests, as a cdylib",
         deps.display()
     );
+    let linked = std::os::unix::fs::symlink("libhangup.so", deps.join("libhangup.so.0"));
+    if let Err(error) = linked {
+        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "{error}");
+    }
     deps
 }
 
