@@ -36,7 +36,7 @@ demo:
 
 test:
 	@sh tests/deps.sh demo test
-	@sh tests/venv.sh pytest mypy uvloop trio anyio
+	@sh tests/venv.sh pytest mypy uvloop trio anyio maturin
 	HANGUP_PYTHON="$(TARGET)/venv/bin/python" $(CARGO) test
 	RUSTFLAGS="--cfg loom" $(CARGO) test -p loom-tests --profile loom --target-dir "$(TARGET)/loom"
 	$(CARGO) build --quiet -p testserver
