@@ -104,8 +104,8 @@ impl Limits {
             }
         }
         if self.max_requests == Some(0) {
-            let what =
-                "a connection that may serve 0 requests is of no use: give 1 or more, or no limit";
+            let what = "a connection that may serve 0 requests is of no use: give 1 or more, \
+                        or None for no limit";
             return Err(Error::new(Kind::InvalidArgument, what));
         }
         let times = [

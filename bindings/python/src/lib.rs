@@ -1,4 +1,4 @@
-//! `hangup._native`: the part of the Python package that talks to `libhangup.so.0`.
+//! `hangup._native`: the extension module of the Python package, which calls `libhangup.so.0`.
 //!
 //! The path of a blocking request is `Client.send -> request -> interrupt::blocking (interpreter lock
 //! released) -> C -> response`; failures become exceptions in `failure`. Names, encodings and dataclasses

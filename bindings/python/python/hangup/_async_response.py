@@ -44,20 +44,20 @@ class AsyncResponse(Response):
         """
         if self._content is None and not self._native.ended:
             if self._started:
-                raise InvalidState("a part of the body was already taken by an iterator: it can't be had whole")
+                raise InvalidState("an iterator has already taken a part of the body, so the whole body is not available")
             self._content = await self._read_rest(None if at_most is None else non_negative_int("at_most", at_most))
         return super().read(at_most)
 
     def read(self, at_most: int | None = None) -> bytes:
         """The body after `aread`, and of every response but that of `client.stream`; otherwise raises InvalidState."""
         if self._content is None and not self._native.ended:
-            raise InvalidState("the body is not here yet: await response.aread()")
+            raise InvalidState("the body was not read yet: await response.aread()")
         return super().read(at_most)
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """The body in pieces, under the condition of `read`; otherwise raises InvalidState: use `aiter_bytes`."""
         if self._content is None and not self._native.ended:
-            raise InvalidState("the body is not here yet: use aiter_bytes, or await response.aread() first")
+            raise InvalidState("the body was not read yet: use aiter_bytes, or await response.aread() first")
         return super().iter_bytes(chunk_size)
 
     def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:

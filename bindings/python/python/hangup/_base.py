@@ -109,7 +109,7 @@ class BaseClient:
         if limits is not None or resolver is not None:
             if manager is not None:
                 raise InvalidArgument(
-                    "limits= and resolver= make a manager, and one was given: set manager.limits, or call "
+                    "limits= and resolver= make a new manager, but manager= was given: set manager.limits, or call "
                     "manager.set_resolver"
                 )
             manager = Manager(limits)
@@ -224,7 +224,7 @@ class BaseClient:
         if not self._base_url or is_absolute(url):
             return url
         if url.startswith("//"):
-            what = "it can be read in two ways: with its scheme it names a host, with one slash a path"
+            what = "it is ambiguous: add a scheme if it begins with a host, or use one slash if it is a path"
             raise InvalidURL(f"{without_user_info(url)!r} is not appended to the base URL: {what}")
         return f"{self._base_url.rstrip('/')}/{url.lstrip('/')}"
 

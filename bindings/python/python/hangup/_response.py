@@ -178,7 +178,7 @@ class Response:
         """
         if self._content is None:
             if self._started:
-                raise InvalidState("a part of the body was already taken by an iterator: it can't be had whole")
+                raise InvalidState("an iterator has already taken a part of the body, so the whole body is not available")
             self._content = self._raw.read_all(_SIZE_MAX if at_most is None else non_negative_int("at_most", at_most))
         return self._content
 
