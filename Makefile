@@ -11,6 +11,9 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 export CARGO_TARGET_DIR := $(TARGET)
 export CARGO PYTHON
 
+# The oldest Rust that compiles the library, as Cargo.toml states it.
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
 .PHONY: help demo test torture fuzz sanitize miri bench header install lint deps
 
 help:
@@ -23,7 +26,7 @@ help:
 	@echo "make bench     the benchmarks"
 	@echo "make header    writes include/hangup.h from src/ffi"
 	@echo "make install   installs the library for C and C++: PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
-	@echo "make lint      rustfmt and clippy"
+	@echo "make lint      rustfmt, clippy, rustdoc, and a check with the oldest Rust that is supported"
 	@echo "make deps      installs the tools that are missing (apt-get; the others call it for what they need)"
 
 deps:
@@ -71,3 +74,6 @@ install:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps -p hangup
+	rustup toolchain install $(MSRV) --profile minimal --no-self-update
+	rustup run $(MSRV) cargo check --all-features --target-dir $(TARGET)/msrv

@@ -1,9 +1,11 @@
-//! What must not be seen in a log: a value that `{:?}` shows as `***`. Header values have a mark of
+//! Values that must not appear in a log: `{:?}` shows them as `***`. Header values have a mark of
 //! their own for that ([`http::HeaderValue::set_sensitive`]).
 
 use std::fmt;
 
-/// A value that is taken out by name only. Threads: as the value.
+use base64::Engine;
+
+/// A value that only [`reveal`](Self::reveal) gives out. Threads: as the value.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Secret<T>(T);
 
@@ -12,7 +14,7 @@ impl<T> Secret<T> {
         Self(value)
     }
 
-    /// For use, not for texts.
+    /// The value, for use, not for messages.
     pub(crate) fn reveal(&self) -> &T {
         &self.0
     }
@@ -22,6 +24,12 @@ impl<T> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
+}
+
+/// Credentials as an Authorization or Proxy-Authorization field carries them (RFC 7617).
+pub(crate) fn basic_credentials(user: &[u8], password: &[u8]) -> String {
+    let pair = [user, b":".as_slice(), password].concat();
+    format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair))
 }
 
 #[cfg(test)]

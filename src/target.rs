@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
-use base64::Engine;
 use http::{HeaderValue, Uri};
 
 use crate::authority;
@@ -12,6 +11,7 @@ use crate::error::Error;
 use crate::manager::{Origin, PoolKey};
 use crate::net::route::Route;
 use crate::net::tls::Tls;
+use crate::secret::basic_credentials;
 use crate::vocabulary::Kind;
 
 /// Threads: immutable.
@@ -130,10 +130,8 @@ fn credentials(url: &url::Url) -> Option<HeaderValue> {
     if user.is_empty() && password.is_none() {
         return None;
     }
-    let mut pair: Vec<u8> = percent_encoding::percent_decode_str(user).collect();
-    pair.push(b':');
-    pair.extend(percent_encoding::percent_decode_str(password.unwrap_or("")));
-    let text = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
+    let decode = |text| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
+    let text = basic_credentials(&decode(user), &decode(password.unwrap_or("")));
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some(value)

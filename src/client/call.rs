@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Config;
+use super::config::Config;
 use super::redirect::{RedirectDecision, RequestHop};
 use super::request_head::request_head;
 use super::retry::{self, RetryContext};

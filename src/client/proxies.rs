@@ -8,7 +8,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Client;
 use super::no_proxy::NoProxy;
 use crate::error::Error;
 use crate::manager::Origin;
@@ -83,6 +82,27 @@ impl Proxies {
             }
             None => Ok(&self.routes.direct),
         }
+    }
+
+    /// Chooses this proxy, which was checked before, or none.
+    pub(super) fn set_proxy(&mut self, proxy: Option<&str>, tls: &Arc<Tls>) {
+        let choice = proxy.map_or(Choice::Direct, |url| Choice::Fixed(Secret::new(url.to_owned())));
+        self.choose(choice, tls);
+    }
+
+    pub(super) fn set_no_proxy(&mut self, hosts: NoProxy) {
+        self.without = Some(hosts);
+    }
+
+    pub(super) fn set_local_address(&mut self, address: Option<IpAddr>, tls: &Arc<Tls>) {
+        self.local = address;
+        self.secured_by(tls);
+    }
+
+    /// Reads the environment again, in place of the proxy and the list of hosts that were set.
+    pub(super) fn read_env(&mut self, tls: &Arc<Tls>) {
+        *self = Self { local: self.local, ..Self::from_env(tls) };
+        self.secured_by(tls);
     }
 
     /// The same choices with other TLS settings, for a https proxy.
@@ -161,56 +181,6 @@ impl Routes {
 fn named(variable: &str, error: &Error) -> Error {
     let what = format!("the environment variable {variable}: {}", error.message());
     Error::new(Kind::InvalidArgument, what)
-}
-
-impl Client {
-    /// Sends every request through this proxy, `[scheme://][user:password@]host[:port]` with a
-    /// scheme of `http` (the default), `https`, `socks5` or `socks5h`; `None`: through none. A
-    /// new client does what the environment says: see [`set_proxy_from_env`](Self::set_proxy_from_env).
-    ///
-    /// # Errors
-    /// [`Kind::InvalidArgument`] if that is no proxy.
-    pub fn set_proxy(&self, proxy: Option<&str>) -> Result<(), Error> {
-        if let Some(text) = proxy {
-            Proxy::parse(text, &Tls::standard())?;
-        }
-        self.configure(|config| {
-            let choice =
-                proxy.map_or(Choice::Direct, |url| Choice::Fixed(Secret::new(url.to_owned())));
-            config.proxies.choose(choice, &config.tls);
-        });
-        Ok(())
-    }
-
-    /// Does what the environment says now: `http_proxy`, `https_proxy`, `all_proxy` and
-    /// `no_proxy`, each in lower or upper case. (`HTTP_PROXY` counts only outside of CGI.)
-    pub fn set_proxy_from_env(&self) {
-        self.configure(|config| {
-            let local = config.proxies.local;
-            config.proxies = Proxies { local, ..Proxies::from_env(&config.tls) };
-            config.proxies.secured_by(&config.tls);
-        });
-    }
-
-    /// Reaches these hosts without a proxy, separated by commas: `example.org` (itself and all
-    /// below it), addresses, networks such as `10.0.0.0/8`, each with `:port` if only that port is
-    /// meant; `*` for all. In place of the environment's `no_proxy`.
-    ///
-    /// # Errors
-    /// [`Kind::InvalidArgument`] for what is none of these.
-    pub fn set_no_proxy(&self, list: &str) -> Result<(), Error> {
-        let list = NoProxy::parse(list)?;
-        self.configure(|config| config.proxies.without = Some(list));
-        Ok(())
-    }
-
-    /// Connects from this address of the machine; `None` leaves it to the system.
-    pub fn set_local_address(&self, address: Option<IpAddr>) {
-        self.configure(|config| {
-            config.proxies.local = address;
-            config.proxies.secured_by(&config.tls);
-        });
-    }
 }
 
 #[cfg(test)]

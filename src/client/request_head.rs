@@ -3,7 +3,7 @@
 
 use http::header::{self, HeaderMap, HeaderValue};
 
-use super::Config;
+use super::config::Config;
 use super::redirect::RequestHop;
 use crate::error::Error;
 use crate::http::request_body::BodyLength;

@@ -334,11 +334,13 @@ impl Dial {
 
     fn begin_proxy_handshake(&self) -> Result<ProxyHandshake, Stop> {
         let proxy = self.proxy().ok_or(Stop::Ended)?;
-        let to = match &self.target {
-            HostLookup::Known(addresses) if let Some(first) = addresses.first() => {
-                TunnelTarget::Address(first.ip())
-            }
-            _ => TunnelTarget::host(&self.config.host),
+        let first = match &self.target {
+            HostLookup::Known(addresses) => addresses.first(),
+            _ => None,
+        };
+        let to = match first {
+            Some(first) => TunnelTarget::Address(first.ip()),
+            None => TunnelTarget::host(&self.config.host),
         };
         Ok(ProxyHandshake::begin(proxy, to, self.config.port)?)
     }

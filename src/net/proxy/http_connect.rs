@@ -78,7 +78,8 @@ fn refused(proxy_name: &str, status: u16, reason: &str) -> Error {
         .with_http_status(status)
 }
 
-const USER_AGENT: &str = concat!("hangup/", env!("CARGO_PKG_VERSION"));
+/// The User-Agent field of requests and of CONNECT.
+pub(crate) const USER_AGENT: &str = concat!("hangup/", env!("CARGO_PKG_VERSION"));
 /// More than any proxy has to say.
 const MAX_HEAD: usize = 16 * 1024;
 

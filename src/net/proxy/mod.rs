@@ -13,14 +13,15 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use base64::Engine;
 use percent_encoding::percent_decode_str;
 
 pub(super) use self::handshake::ProxyHandshake;
+pub(crate) use self::http_connect::USER_AGENT;
 pub(super) use self::tunnel::TunnelTarget;
 use super::tls::{Settings, Tls};
 use crate::authority;
 use crate::error::Error;
+use crate::secret::basic_credentials;
 use crate::vocabulary::Kind;
 
 /// Threads: immutable.
@@ -127,8 +128,7 @@ impl Proxy {
     /// What the Proxy-Authorization field says (RFC 9110 section 11.7.2): Basic (RFC 7617).
     pub(crate) fn authorization(&self) -> Option<String> {
         let Credentials { user, password } = self.credentials.as_ref()?;
-        let pair = [user, b":".as_slice(), password].concat();
-        Some(format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair)))
+        Some(basic_credentials(user, password))
     }
 
     /// Whether the origin's name is to be resolved here.
