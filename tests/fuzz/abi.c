@@ -413,6 +413,11 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
         use(hangup_connection_state_text((hangup_connection_state)number()));
         use(hangup_close_reason_text((hangup_close_reason)number()));
         use(hangup_event_type_text((hangup_event_type)number()));
+        use(hangup_sent_text((hangup_sent)number()));
+        use(hangup_limit_text((hangup_limit)number()));
+        use(hangup_close_mode_text((hangup_close_mode)number()));
+        use(hangup_connection_mode_text((hangup_connection_mode)number()));
+        use(hangup_completion_type_text((hangup_completion_type)number()));
         break;
     case 7: CALL(hangup_set_io_threads, roll(4)); break;
     case 8: PLAIN_CALL(hangup_set_interrupt_check, roll(2) == 0 ? interrupted : NULL, NULL, short_ms()); break;
