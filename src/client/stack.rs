@@ -1,5 +1,8 @@
 //! How much of a fiber's stack each kind of exchange needs. Thousands of fibers wait at once, each with
 //! the memory that its deepest call has touched: a frame that grows shows here.
+//!
+//! The attributes `#[inline(never)]` of `client`, `http` and `manager` that name a frame are for this: without all
+//! of them a dial over plain TCP needs 62 KiB instead of 9, and waits at that depth.
 
 use std::io::Read;
 use std::sync::Arc;
