@@ -131,7 +131,7 @@ class Demo:
             "GET /stall: the server takes the request and never answers. The head may take 200 ms.",
         )
         got = self.c.get(f"{self.http}/stall", head_ms=200)
-        self.stage.line("C", f"{self.c.status(got)}, phase {self.c.phase(got)}, clock {self.c.limit(got)}, "
+        self.stage.line("C", f"{self.c.status(got)}, phase {self.c.phase(got)}, timeout {self.c.limit(got)}, "
                              f"after {got.took_us / 1000:.1f} ms")
         good = (self.c.status(got), self.c.phase(got), self.c.limit(got)) == ("TIMED_OUT", "head", "head")
         began = time.monotonic()
@@ -144,7 +144,7 @@ class Demo:
             self.stage.line("Python", f"{type(error).__name__}, phase {error.phase}, timeout {error.timeout}, after {took:.1f} ms")
             good &= (error.phase, error.timeout) == ("head", "head")
             connection = error.connection or 0
-        self.stage.check(good, "both ended in phase head by the clock head")
+        self.stage.check(good, "both ended in phase head by the head timeout")
         self.stage.check(
             200 <= got.took_us / 1000 < 300 and 200 <= took < 300, "and at the time that was asked for"
         )

@@ -1,4 +1,4 @@
-"""See the open connections, and close one of them under the request that uses it.
+"""Lists the open connections, and closes one of them during a request.
 
     python3 close_and_list.py http://127.0.0.1:8080
 """
@@ -9,7 +9,7 @@ import hangup
 
 
 def show(manager: hangup.Manager, when: str) -> None:
-    """One line for each open connection."""
+    """Prints one line for each open connection."""
     connections = manager.connections()
     print(f"{when}: {len(connections)} open")
     for c in connections:
@@ -22,12 +22,12 @@ def main() -> int | str:
     client = hangup.Client(base_url=sys.argv[1], timeout=5)
     manager = client.manager
 
-    # One response that stays open, because its body never ends; another that is read, so that its connection is idle.
+    # The first response stays open, because its body never ends; the second one is read, so its connection is idle.
     with client.stream("GET", "/stall-body") as stalled:
         client.get("/fast")
         show(manager, "before")
 
-        # Without now=True it would let the exchange end first.
+        # Without now=True the connection would be closed after its exchange.
         manager.close(stalled.connection, now=True)
         try:
             stalled.read()

@@ -1,4 +1,4 @@
-"""GET a page twice: two requests, one connection.
+"""Gets a page twice: two requests, one connection.
 
     python3 get.py http://127.0.0.1:8080
 """
@@ -9,7 +9,7 @@ import hangup
 
 
 def get(client: hangup.Client, url: str) -> None:
-    """GETs `url`, within five seconds in all, and says what came over which connection."""
+    """Gets `url`, with a total timeout of five seconds, and prints the status, the size and the connection."""
     r = client.get(url, timeout=5)
     age = "used again" if r.reused else "new"
     print(f"status {r.status_code}, {len(r.content)} bytes over connection {r.connection} ({age})")

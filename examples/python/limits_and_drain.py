@@ -1,5 +1,5 @@
-"""At most one connection to each origin: the second request waits for it, and not for ever. Then an end that lets what
-runs finish.
+"""One connection for each origin: the second request waits for it until its timeout. Then a shutdown after the requests
+in progress.
 
     python3 limits_and_drain.py http://127.0.0.1:8080
 """
@@ -10,7 +10,7 @@ import hangup
 
 
 def send_and_tell(client: hangup.Client) -> hangup.RequestError | None:
-    """Sends a request that has to fail, and says how it did."""
+    """Sends a request that must fail, and prints the error."""
     try:
         client.get("/fast")
     except hangup.RequestError as error:
@@ -23,8 +23,7 @@ def send_and_tell(client: hangup.Client) -> hangup.RequestError | None:
 def main() -> int | str:
     if len(sys.argv) != 2:
         return f"usage: {sys.argv[0]} BASE-URL"
-    # Limits give the client a manager of its own, so that they are nobody else's. Without pool=0.2 a request waits
-    # for a connection for at most 30 seconds.
+    # limits= makes a new manager for this client. Without pool=0.2 a request waits up to 30 seconds for a connection.
     timeout = hangup.Timeout(5, pool=0.2)
     client = hangup.Client(base_url=sys.argv[1], timeout=timeout, limits=hangup.Limits(per_origin=1))
     manager = client.manager
@@ -36,7 +35,7 @@ def main() -> int | str:
         stats = manager.stats()
         print(f"{stats.open} open, {stats.waited} had to wait")
 
-        # No new requests from now on. What runs may finish, and this waits for it.
+        # Refuses new requests and waits for those in progress.
         try:
             manager.drain(0.2)
         except hangup.DrainTimeout as error:

@@ -1,4 +1,4 @@
-"""A thousand requests from one event loop: all are begun before the first is waited for.
+"""A thousand requests from one event loop: all are started before the first one is awaited.
 
     python3 thousand.py http://127.0.0.1:8080
 """
@@ -10,7 +10,7 @@ import hangup
 
 
 async def run(url: str) -> int:
-    # 32 connections, and the other requests wait for their turn.
+    # 32 connections; the other requests wait for one of them.
     async with hangup.AsyncClient(base_url=url, timeout=30, limits=hangup.Limits(per_origin=32)) as client:
         requests = [asyncio.create_task(client.get("/fast")) for _ in range(1000)]
         print(f"{len(requests)} requests are under way")
@@ -22,7 +22,7 @@ async def run(url: str) -> int:
             f"{len(answers) - len(well)} failures, over {client.manager.stats().opened} connections"
         )
 
-        # A task that is cancelled hangs up: here by asyncio's own timeout.
+        # Cancelling a task closes its connection: here asyncio's timeout cancels it.
         try:
             async with asyncio.timeout(0.2):
                 await client.get("/stall")
