@@ -418,7 +418,7 @@ int32_t hangup_error_os_code(const hangup_error *error);
 int32_t hangup_error_retry_safe(const hangup_error *error);
 
 /** The id of the connection that was used; 0 if there was none yet. */
-uint64_t hangup_error_connection(const hangup_error *error);
+uint64_t hangup_error_connection_id(const hangup_error *error);
 
 /** 1 if that connection had served a request before, else 0. */
 int32_t hangup_error_reused(const hangup_error *error);
@@ -1435,7 +1435,7 @@ int32_t hangup_response_status_code(const hangup_response *response);
 int32_t hangup_response_version(const hangup_response *response);
 
 /** The id of the connection that was used, also after that was closed. 0 for NULL. */
-uint64_t hangup_response_connection(const hangup_response *response);
+uint64_t hangup_response_connection_id(const hangup_response *response);
 
 /** 1 if that connection had served a request before, else 0. */
 int32_t hangup_response_reused(const hangup_response *response);

@@ -20,7 +20,7 @@
  *   asked: it lives as long as that object and is not valid after a move-assignment to it. Asked of a temporary, as in
  *   client.get(url).read_all(), it is a std::string of its own (OwnedText). Rows (ConnectionInfo, Event, Hop) are values with text of their own.
  * - Setters return the object: a reference to one that has a name, the object itself if it is a temporary. So
- *   `Request request = Request("GET", url).whole(1 << 20);` is a request.
+ *   `Request request = Request("GET", url).set_buffer_body(1 << 20);` is a request.
  * - C code, Python code and this share one manager: Manager::shared().
  *
  * handle() lends the C handle, for C code that wants one.
@@ -296,7 +296,7 @@ public:
     /** Whether sending it again can't make the server perform it twice. */
     [[nodiscard]] bool retry_safe() const noexcept { return hangup_error_retry_safe(error_.get()) != 0; }
     /** The id of the connection that was used; 0 if there was none yet. */
-    [[nodiscard]] std::uint64_t connection() const noexcept { return hangup_error_connection(error_.get()); }
+    [[nodiscard]] std::uint64_t connection() const noexcept { return hangup_error_connection_id(error_.get()); }
     /** Whether that connection had served a request before. */
     [[nodiscard]] bool reused() const noexcept { return hangup_error_reused(error_.get()) != 0; }
     /** How much of the request was sent, */
@@ -554,11 +554,11 @@ class Options {
 public:
     Options() : handle_(detail::made(hangup_options_new())) {}
 
-    Options &limit(hangup_limit which, std::int64_t value) & {
+    Options &set_limit(hangup_limit which, std::int64_t value) & {
         detail::check([&](hangup_error **e) { return hangup_options_set_limit(handle_.get(), which, value, e); });
         return *this;
     }
-    [[nodiscard]] Options limit(hangup_limit which, std::int64_t value) && { return std::move(limit(which, value)); }
+    [[nodiscard]] Options set_limit(hangup_limit which, std::int64_t value) && { return std::move(set_limit(which, value)); }
     [[nodiscard]] hangup_options *handle() const noexcept { return handle_.get(); }
 
 private:
@@ -585,11 +585,11 @@ public:
     [[nodiscard]] Manager share() const { return Manager(hangup_manager_ref(handle_.get())); }
 
     /** Sets a limit (HANGUP_LIMIT_*), at any time; HANGUP_NO_LIMIT removes it. */
-    Manager &limit(hangup_limit which, std::int64_t value) & {
+    Manager &set_limit(hangup_limit which, std::int64_t value) & {
         detail::check([&](hangup_error **e) { return hangup_manager_set_limit(handle_.get(), which, value, e); });
         return *this;
     }
-    Manager limit(hangup_limit which, std::int64_t value) && { return std::move(limit(which, value)); }
+    Manager set_limit(hangup_limit which, std::int64_t value) && { return std::move(set_limit(which, value)); }
     /** The value of a limit (HANGUP_LIMIT_*); nothing is no limit. */
     std::optional<std::int64_t> limit(hangup_limit which) const {
         std::int64_t value = 0;
@@ -619,7 +619,7 @@ public:
         return std::move(set_address(host, addresses));
     }
     /** Resolves names by this function instead of getaddrinfo(3); without one, getaddrinfo is used again. */
-    Manager &resolver(Resolver resolve) & {
+    Manager &set_resolver(Resolver resolve) & {
         const bool any = static_cast<bool>(resolve);
         auto user_data = std::make_unique<Resolver>(std::move(resolve));
         detail::check([&](hangup_error **e) {
@@ -627,7 +627,7 @@ public:
         });
         return *this;
     }
-    Manager resolver(Resolver resolve) && { return std::move(resolver(std::move(resolve))); }
+    Manager set_resolver(Resolver resolve) && { return std::move(set_resolver(std::move(resolve))); }
     /** Closes one connection; throws Status::not_found if that id is not open. */
     void close(std::uint64_t id, CloseMode how = CloseMode::graceful) {
         const auto c = static_cast<hangup_close_mode>(how);
@@ -753,11 +753,11 @@ public:
     }
 
     /** A deadline from now for everything that uses it; the earliest counts. What it ends throws Status::timed_out. */
-    CancelToken &after(Limit time) & {
+    CancelToken &fire_after(Limit time) & {
         detail::check(hangup_cancel_fire_after(handle_.get(), time.ms()));
         return *this;
     }
-    CancelToken after(Limit time) && { return std::move(after(time)); }
+    CancelToken fire_after(Limit time) && { return std::move(fire_after(time)); }
     /** Fires it. Error::reason() returns the first reason. Never blocks, and can be called again. */
     void fire() const noexcept { hangup_cancel_fire(handle_.get(), nullptr); }
     void fire(std::string_view reason) const {
@@ -799,34 +799,34 @@ public:
     }
 
     /** Adds a header; a name may be added several times. */
-    Request &header(std::string_view name, std::string_view value) & {
+    Request &add_header(std::string_view name, std::string_view value) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         const detail::Text v(value, Status::invalid_header, "header value");
         detail::check([&](hangup_error **e) { return hangup_request_add_header(handle_.get(), n, v, e); });
         return *this;
     }
-    [[nodiscard]] Request header(std::string_view name, std::string_view value) && {
-        return std::move(header(name, value));
+    [[nodiscard]] Request add_header(std::string_view name, std::string_view value) && {
+        return std::move(add_header(name, value));
     }
     /** The body, copied. */
-    Request &body(std::string_view data) & {
+    Request &set_body(std::string_view data) & {
         detail::check([&](hangup_error **e) {
             return hangup_request_set_body(handle_.get(), detail::bytes(data), data.size(), e);
         });
         reader_.reset();
         return *this;
     }
-    [[nodiscard]] Request body(std::string_view data) && { return std::move(body(data)); }
+    [[nodiscard]] Request set_body(std::string_view data) && { return std::move(set_body(data)); }
     /** The body from a file, read while it is sent. */
-    Request &body_file(std::string_view path) & {
+    Request &set_body_file(std::string_view path) & {
         const detail::Text p(path, Status::invalid_argument, "path");
         detail::check([&](hangup_error **e) { return hangup_request_set_body_file(handle_.get(), p, e); });
         reader_.reset();
         return *this;
     }
-    [[nodiscard]] Request body_file(std::string_view path) && { return std::move(body_file(path)); }
+    [[nodiscard]] Request set_body_file(std::string_view path) && { return std::move(set_body_file(path)); }
     /** The body from a function, which is sent once. Without a length it is sent chunked. */
-    Request &body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) & {
+    Request &set_body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) & {
         constexpr auto most = std::numeric_limits<std::int64_t>::max();
         if (length && *length > static_cast<std::uint64_t>(most)) {
             throw Error(Status::invalid_argument, "a body of more than 2^63 - 1 bytes");
@@ -842,57 +842,57 @@ public:
         reader_ = std::move(reader);
         return *this;
     }
-    [[nodiscard]] Request body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) && {
-        return std::move(body(std::move(read), length));
+    [[nodiscard]] Request set_body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) && {
+        return std::move(set_body(std::move(read), length));
     }
     /** Sets a limit of this request. */
-    Request &timeout(Timeout which, Limit time) & {
+    Request &set_timeout(Timeout which, Limit time) & {
         const auto c = static_cast<hangup_timeout>(which);
         detail::check([&](hangup_error **e) { return hangup_request_set_timeout(handle_.get(), c, time.ms(), e); });
         return *this;
     }
-    [[nodiscard]] Request timeout(Timeout which, Limit time) && { return std::move(timeout(which, time)); }
+    [[nodiscard]] Request set_timeout(Timeout which, Limit time) && { return std::move(set_timeout(which, time)); }
     /** Fails if the body arrives more slowly than that over a window of waiting. */
-    Request &min_rate(std::int64_t bytes_per_second, Limit window) & {
+    Request &set_min_rate(std::int64_t bytes_per_second, Limit window) & {
         detail::check([&](hangup_error **e) {
             return hangup_request_set_min_rate(handle_.get(), bytes_per_second, window.ms(), e);
         });
         return *this;
     }
-    [[nodiscard]] Request min_rate(std::int64_t bytes_per_second, Limit window) && {
-        return std::move(min_rate(bytes_per_second, window));
+    [[nodiscard]] Request set_min_rate(std::int64_t bytes_per_second, Limit window) && {
+        return std::move(set_min_rate(bytes_per_second, window));
     }
     /** How long the connection lives. */
-    Request &connection(ConnectionMode mode) & {
+    Request &set_connection_mode(ConnectionMode mode) & {
         const auto c = static_cast<hangup_connection_mode>(mode);
         detail::check([&](hangup_error **e) { return hangup_request_set_connection_mode(handle_.get(), c, e); });
         return *this;
     }
-    [[nodiscard]] Request connection(ConnectionMode mode) && { return std::move(connection(mode)); }
+    [[nodiscard]] Request set_connection_mode(ConnectionMode mode) && { return std::move(set_connection_mode(mode)); }
     /** Whether it is sent again if a reused connection breaks before the response. Overrides the client's setting. */
-    Request &retries(bool on) & {
+    Request &set_retries(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_request_set_retries(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
-    [[nodiscard]] Request retries(bool on) && { return std::move(retries(on)); }
+    [[nodiscard]] Request set_retries(bool on) && { return std::move(set_retries(on)); }
     /** How many redirects are followed. Overrides the client's setting; HANGUP_NO_LIMIT is any number. */
-    Request &redirects(std::int64_t max) & {
+    Request &set_redirects(std::int64_t max) & {
         detail::check([&](hangup_error **e) { return hangup_request_set_redirects(handle_.get(), max, e); });
         return *this;
     }
-    [[nodiscard]] Request redirects(std::int64_t max) && { return std::move(redirects(max)); }
+    [[nodiscard]] Request set_redirects(std::int64_t max) && { return std::move(set_redirects(max)); }
     /** The response comes with its whole body, of at most so many bytes; HANGUP_NO_LIMIT: it comes with its head. */
-    Request &whole(std::int64_t at_most) & {
+    Request &set_buffer_body(std::int64_t at_most) & {
         detail::check([&](hangup_error **e) { return hangup_request_set_buffer_body(handle_.get(), at_most, e); });
         return *this;
     }
-    [[nodiscard]] Request whole(std::int64_t at_most) && { return std::move(whole(at_most)); }
+    [[nodiscard]] Request set_buffer_body(std::int64_t at_most) && { return std::move(set_buffer_body(at_most)); }
     /** Firing the token ends the exchange, its body included. The request keeps a share. */
-    Request &cancel_with(const CancelToken &token) & {
+    Request &set_cancel(const CancelToken &token) & {
         detail::check(hangup_request_set_cancel(handle_.get(), detail::made(token.handle())));
         return *this;
     }
-    [[nodiscard]] Request cancel_with(const CancelToken &token) && { return std::move(cancel_with(token)); }
+    [[nodiscard]] Request set_cancel(const CancelToken &token) && { return std::move(set_cancel(token)); }
     Request &without_cancel() & {
         detail::check(hangup_request_set_cancel(handle_.get(), nullptr));
         return *this;
@@ -954,7 +954,7 @@ public:
      * Whether a thread that waits in next() may do the work itself meanwhile: not in a program with signal handlers that
      * look at the stack of the thread that they interrupt. See hangup_queue_set_caller_runs.
      */
-    void caller_runs(bool allowed) const {
+    void set_caller_runs(bool allowed) const {
         detail::check([&](auto error) { return hangup_queue_set_caller_runs(handle_.get(), allowed, error); });
     }
     /** Ends a wait in next() from any thread: from now on it fails with Status::closed when there is no more to take. */
@@ -1025,7 +1025,7 @@ public:
     /** The protocol version times ten: 10 or 11. */
     [[nodiscard]] int version() const noexcept { return hangup_response_version(handle_.get()); }
     /** The id of the connection that served it. */
-    [[nodiscard]] std::uint64_t connection() const noexcept { return hangup_response_connection(handle_.get()); }
+    [[nodiscard]] std::uint64_t connection() const noexcept { return hangup_response_connection_id(handle_.get()); }
     /** Whether that connection had served a request before. */
     [[nodiscard]] bool reused() const noexcept { return hangup_response_reused(handle_.get()) != 0; }
     /** The URL of the response, after all redirects. */
@@ -1147,73 +1147,73 @@ public:
     [[nodiscard]] Client share() const { return Client(hangup_client_ref(handle_.get())); }
 
     /** A default limit. */
-    Client &timeout(Timeout which, Limit time) & {
+    Client &set_timeout(Timeout which, Limit time) & {
         const auto c = static_cast<hangup_timeout>(which);
         detail::check([&](hangup_error **e) { return hangup_client_set_timeout(handle_.get(), c, time.ms(), e); });
         return *this;
     }
-    Client timeout(Timeout which, Limit time) && { return std::move(timeout(which, time)); }
+    Client set_timeout(Timeout which, Limit time) && { return std::move(set_timeout(which, time)); }
     /** A header for every request that has none of that name; no value removes it. */
-    Client &header(std::string_view name, std::optional<std::string_view> value) & {
+    Client &set_header(std::string_view name, std::optional<std::string_view> value) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         const detail::OptionalText v(value, Status::invalid_header, "header value");
         detail::check([&](hangup_error **e) { return hangup_client_set_header(handle_.get(), n, v, e); });
         return *this;
     }
-    Client header(std::string_view name, std::optional<std::string_view> value) && {
-        return std::move(header(name, value));
+    Client set_header(std::string_view name, std::optional<std::string_view> value) && {
+        return std::move(set_header(name, value));
     }
     /** How long connections live by default. */
-    Client &connection(ConnectionMode mode) & {
+    Client &set_connection_mode(ConnectionMode mode) & {
         const auto c = static_cast<hangup_connection_mode>(mode);
         detail::check([&](hangup_error **e) { return hangup_client_set_connection_mode(handle_.get(), c, e); });
         return *this;
     }
-    Client connection(ConnectionMode mode) && { return std::move(connection(mode)); }
+    Client set_connection_mode(ConnectionMode mode) && { return std::move(set_connection_mode(mode)); }
     /** The most bytes that a response head may have. */
-    Client &max_head(std::size_t bytes) & {
+    Client &set_max_head(std::size_t bytes) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_max_head(handle_.get(), bytes, e); });
         return *this;
     }
-    Client max_head(std::size_t bytes) && { return std::move(max_head(bytes)); }
+    Client set_max_head(std::size_t bytes) && { return std::move(set_max_head(bytes)); }
     /** How many redirects a call follows; with 0 a redirect is returned as the response, HANGUP_NO_LIMIT is any number. */
-    Client &redirects(std::int64_t max) & {
+    Client &set_redirects(std::int64_t max) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_redirects(handle_.get(), max, e); });
         return *this;
     }
-    Client redirects(std::int64_t max) && { return std::move(redirects(max)); }
+    Client set_redirects(std::int64_t max) && { return std::move(set_redirects(max)); }
     /** Names a header that is dropped when a redirect leads to another origin. */
-    Client &sensitive_header(std::string_view name) & {
+    Client &add_sensitive_header(std::string_view name) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         detail::check([&](hangup_error **e) { return hangup_client_add_sensitive_header(handle_.get(), n, e); });
         return *this;
     }
-    Client sensitive_header(std::string_view name) && { return std::move(sensitive_header(name)); }
+    Client add_sensitive_header(std::string_view name) && { return std::move(add_sensitive_header(name)); }
     /** Whether a request is sent again if a reused connection breaks before the response, where that is safe. */
-    Client &retries(bool on) & {
+    Client &set_retries(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_retries(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
-    Client retries(bool on) && { return std::move(retries(on)); }
+    Client set_retries(bool on) && { return std::move(set_retries(on)); }
     /** Asks for gzip and deflate, and decodes them. */
-    Client &decode(bool on) & {
+    Client &set_decode(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_decode(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
-    Client decode(bool on) && { return std::move(decode(on)); }
+    Client set_decode(bool on) && { return std::move(set_decode(on)); }
     /** Keeps cookies, or stops and forgets them. */
-    Client &cookies(bool on) & {
+    Client &set_cookies(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_cookies(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
-    Client cookies(bool on) && { return std::move(cookies(on)); }
+    Client set_cookies(bool on) && { return std::move(set_cookies(on)); }
     /** Adds a cookie, "name=value; attributes", as if a response from that URL had set it. */
-    Client &set_cookie(std::string_view url, std::string_view cookie) & {
+    Client &add_cookie(std::string_view url, std::string_view cookie) & {
         const detail::Text u(url, Status::invalid_url, "URL"), c(cookie, Status::invalid_argument, "cookie");
         detail::check([&](hangup_error **e) { return hangup_client_add_cookie(handle_.get(), u, c, e); });
         return *this;
     }
-    Client set_cookie(std::string_view url, std::string_view cookie) && { return std::move(set_cookie(url, cookie)); }
+    Client add_cookie(std::string_view url, std::string_view cookie) && { return std::move(add_cookie(url, cookie)); }
     /** The Cookie header that a request for that URL would have; empty if none. */
     [[nodiscard]] std::string cookies_for(std::string_view url) const {
         const detail::Text u(url, Status::invalid_url, "URL");
@@ -1228,32 +1228,32 @@ public:
     }
     Client clear_cookies() && { return std::move(clear_cookies()); }
     /** Sends every request through this proxy, "[scheme://][user:password@]host[:port]"; nothing uses none. */
-    Client &proxy(std::optional<std::string_view> proxy) & {
+    Client &set_proxy(std::optional<std::string_view> proxy) & {
         const detail::OptionalText p(proxy, Status::invalid_argument, "proxy");
         detail::check([&](hangup_error **e) { return hangup_client_set_proxy(handle_.get(), p, e); });
         return *this;
     }
-    Client proxy(std::optional<std::string_view> proxy) && { return std::move(this->proxy(proxy)); }
+    Client set_proxy(std::optional<std::string_view> proxy) && { return std::move(set_proxy(proxy)); }
     /** Takes the proxies from the environment as it is now, as a new client does. */
-    Client &proxy_from_env() & {
+    Client &set_proxy_from_env() & {
         detail::check([&](hangup_error **e) { return hangup_client_set_proxy_from_env(handle_.get(), e); });
         return *this;
     }
-    Client proxy_from_env() && { return std::move(proxy_from_env()); }
+    Client set_proxy_from_env() && { return std::move(set_proxy_from_env()); }
     /** The hosts that are reached without a proxy, separated by commas. */
-    Client &no_proxy(std::string_view list) & {
+    Client &set_no_proxy(std::string_view list) & {
         const detail::Text l(list, Status::invalid_argument, "list");
         detail::check([&](hangup_error **e) { return hangup_client_set_no_proxy(handle_.get(), l, e); });
         return *this;
     }
-    Client no_proxy(std::string_view list) && { return std::move(no_proxy(list)); }
+    Client set_no_proxy(std::string_view list) && { return std::move(set_no_proxy(list)); }
     /** Connects from this address of the machine; nothing lets the system choose. */
-    Client &local_address(std::optional<std::string_view> address) & {
+    Client &set_local_address(std::optional<std::string_view> address) & {
         const detail::OptionalText a(address, Status::invalid_argument, "address");
         detail::check([&](hangup_error **e) { return hangup_client_set_local_address(handle_.get(), a, e); });
         return *this;
     }
-    Client local_address(std::optional<std::string_view> address) && { return std::move(local_address(address)); }
+    Client set_local_address(std::optional<std::string_view> address) && { return std::move(set_local_address(address)); }
     /** Opens connections until so many connections to the URL's origin are idle; returns how many dials were started. */
     std::size_t preconnect(std::string_view url, std::size_t wanted) const {
         const detail::Text u(url, Status::invalid_url, "URL");
@@ -1264,38 +1264,38 @@ public:
         return begun;
     }
     /** Trusts these certificates (PEM) and no others. */
-    Client &tls_roots(std::string_view pem) & {
+    Client &set_tls_roots(std::string_view pem) & {
         detail::check([&](hangup_error **e) {
             return hangup_client_set_tls_roots(handle_.get(), detail::bytes(pem), pem.size(), e);
         });
         return *this;
     }
-    Client tls_roots(std::string_view pem) && { return std::move(tls_roots(pem)); }
-    Client &tls_roots_file(std::string_view path) & {
+    Client set_tls_roots(std::string_view pem) && { return std::move(set_tls_roots(pem)); }
+    Client &set_tls_roots_file(std::string_view path) & {
         const detail::Text p(path, Status::invalid_argument, "path");
         detail::check([&](hangup_error **e) { return hangup_client_set_tls_roots_file(handle_.get(), p, e); });
         return *this;
     }
-    Client tls_roots_file(std::string_view path) && { return std::move(tls_roots_file(path)); }
+    Client set_tls_roots_file(std::string_view path) && { return std::move(set_tls_roots_file(path)); }
     /** Presents this certificate (PEM, with its chain) to servers that ask for one. */
-    Client &tls_certificate(std::string_view certificate_pem, std::string_view key_pem) & {
+    Client &set_tls_certificate(std::string_view certificate_pem, std::string_view key_pem) & {
         detail::check([&](hangup_error **e) {
             return hangup_client_set_tls_certificate(handle_.get(), detail::bytes(certificate_pem), certificate_pem.size(),
                                                  detail::bytes(key_pem), key_pem.size(), e);
         });
         return *this;
     }
-    Client tls_certificate(std::string_view certificate_pem, std::string_view key_pem) && {
-        return std::move(tls_certificate(certificate_pem, key_pem));
+    Client set_tls_certificate(std::string_view certificate_pem, std::string_view key_pem) && {
+        return std::move(set_tls_certificate(certificate_pem, key_pem));
     }
     /** Accepts any certificate: for tests against local servers only. */
-    Client &tls_dangerously_accept_any_certificate(bool on) & {
+    Client &set_tls_dangerously_accept_any_certificate(bool on) & {
         detail::check([&](hangup_error **e) {
             return hangup_client_set_tls_dangerously_accept_any_certificate(handle_.get(), on ? 1 : 0, e);
         });
         return *this;
     }
-    Client tls_dangerously_accept_any_certificate(bool on) && { return std::move(tls_dangerously_accept_any_certificate(on)); }
+    Client set_tls_dangerously_accept_any_certificate(bool on) && { return std::move(set_tls_dangerously_accept_any_certificate(on)); }
 
     /** GET; `total` bounds everything, the body's last byte included. Blocks until the head is there. */
     [[nodiscard]] Response get(std::string_view url, Limit total = no_limit) const {

@@ -4,7 +4,7 @@
  * Requests as std::future, for C++17 and later: thousands of them under way, and one thread that waits.
  *
  *     hangup::Async async{hangup::Client()};
- *     std::future<hangup::Response> one = async.send(hangup::Request("GET", "https://example.org/").whole(1 << 20));
+ *     std::future<hangup::Response> one = async.send(hangup::Request("GET", "https://example.org/").set_buffer_body(1 << 20));
  *     std::cout << one.get().read_all() << '\n';
  *
  * It stands on Client::submit and Queue of hangup.hpp. A program that has an event loop polls Queue::fd() there and needs
@@ -49,7 +49,7 @@ public:
 
     /**
      * Sends a request. The future has the response when its head is here, or its whole body if the request asked for
-     * that (Request::whole), which then is read without waiting; or it throws the Error.
+     * that (Request::set_buffer_body), which then is read without waiting; or it throws the Error.
      */
     [[nodiscard]] std::future<Response> send(Request &request) {
         auto promise = std::make_unique<std::promise<Response>>();

@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
         status = show(manager, "before");
 
         /* HANGUP_CLOSE_MODE_GRACEFUL would let the exchange end first; now means now. */
-        uint64_t id = hangup_response_connection(open);
+        uint64_t id = hangup_response_connection_id(open);
         if (hangup_manager_close_connection(manager, id, HANGUP_CLOSE_MODE_NOW, &error) != HANGUP_OK) {
             status = failed("closing", error);
         }

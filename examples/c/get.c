@@ -28,7 +28,7 @@ static int get(hangup_client *client, const char *url) {
         return failed(url, error);
     }
     printf("status %d, %zu bytes over connection %llu (%s)\n", (int)hangup_response_status_code(response), size,
-           (unsigned long long)hangup_response_connection(response),
+           (unsigned long long)hangup_response_connection_id(response),
            hangup_response_reused(response) ? "used again" : "new");
     hangup_response_free(response);
     return 0;

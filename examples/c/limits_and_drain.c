@@ -48,7 +48,7 @@ static int run(hangup_manager *manager, hangup_client *client, const char *url) 
     if (hangup_client_get(client, url, 5000, &open, &error) != HANGUP_OK) {
         return failed(url, error);
     }
-    printf("connection %llu is in use until its body is read\n", (unsigned long long)hangup_response_connection(open));
+    printf("connection %llu is in use until its body is read\n", (unsigned long long)hangup_response_connection_id(open));
     int status = send_and_tell(client, url, HANGUP_TIMED_OUT);
     hangup_stats stats = HANGUP_STATS_INIT;
     hangup_manager_stats(manager, &stats);

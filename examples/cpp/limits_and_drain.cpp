@@ -29,10 +29,10 @@ int main(int argc, char **argv) {
     const std::string url = argv[1] + std::string("/fast");
     try {
         // A manager of one's own, so that the limit is nobody else's.
-        hangup::Manager manager(hangup::Options().limit(HANGUP_LIMIT_PER_ORIGIN, 1));
+        hangup::Manager manager(hangup::Options().set_limit(HANGUP_LIMIT_PER_ORIGIN, 1));
         hangup::Client client(manager);
         // How long a request waits for a connection, at most; 30 seconds if nothing is said.
-        client.timeout(hangup::Timeout::pool, 200ms);
+        client.set_timeout(hangup::Timeout::pool, 200ms);
 
         hangup::Response open = client.get(url, 5s);
         std::cout << "connection " << open.connection() << " is in use until its body is read\n";

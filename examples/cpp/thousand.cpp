@@ -16,12 +16,12 @@ int main(int argc, char **argv) {
     }
     try {
         hangup::Manager manager;
-        manager.limit(HANGUP_LIMIT_PER_ORIGIN, 32); // the others wait for their turn
+        manager.set_limit(HANGUP_LIMIT_PER_ORIGIN, 32); // the others wait for their turn
         hangup::Async async{hangup::Client(manager)};
 
         hangup::Request request("GET", std::string(argv[1]) + "/fast");
         // The future is ready when the whole body is here, at most 1 MiB of it.
-        request.timeout(hangup::Timeout::total, 30s).whole(1024 * 1024);
+        request.set_timeout(hangup::Timeout::total, 30s).set_buffer_body(1024 * 1024);
         std::vector<std::future<hangup::Response>> answers;
         for (int i = 0; i < 1000; i++) {
             answers.push_back(async.send(request));

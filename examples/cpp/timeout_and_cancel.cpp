@@ -38,12 +38,12 @@ int main(int argc, char **argv) {
         hangup::Request request("GET", std::string(argv[1]) + "/stall");
 
         // 200 ms for the head of the response, from the moment the request was sent.
-        request.timeout(hangup::Timeout::head, 200ms);
+        request.set_timeout(hangup::Timeout::head, 200ms);
         bool ok = send_and_tell(client, request, hangup::Status::timed_out);
 
         // No such limit now, but a token. The thread has a share of it.
         hangup::CancelToken token;
-        request.timeout(hangup::Timeout::head, hangup::no_limit).cancel_with(token);
+        request.set_timeout(hangup::Timeout::head, hangup::no_limit).set_cancel(token);
         std::thread user([mine = token.share()] {
             std::this_thread::sleep_for(200ms);
             mine.fire("the user left");

@@ -61,7 +61,7 @@ static void tell(struct demo_outcome *outcome, hangup_error *error) {
     const char *reason = hangup_error_reason(error);
     outcome->phase = (int32_t)hangup_error_phase(error);
     outcome->limit = (int32_t)hangup_error_timeout(error);
-    outcome->connection = hangup_error_connection(error);
+    outcome->connection = hangup_error_connection_id(error);
     outcome->reused = hangup_error_reused(error);
     snprintf(outcome->message, sizeof outcome->message, "%s", hangup_error_message(error));
     snprintf(outcome->reason, sizeof outcome->reason, "%s", reason == NULL ? "" : reason);
@@ -74,7 +74,7 @@ static hangup_status run(hangup_request *request, struct demo_outcome *outcome, 
     hangup_status status = hangup_client_send(client, request, &response, error);
     if (status == HANGUP_OK) {
         outcome->http_status = hangup_response_status_code(response);
-        outcome->connection = hangup_response_connection(response);
+        outcome->connection = hangup_response_connection_id(response);
         outcome->reused = hangup_response_reused(response);
         const uint8_t *data = NULL;
         size_t size = 0;

@@ -14,7 +14,7 @@ static void refused(hangup_status expected, hangup_status actual, hangup_error *
     }
     CHECK_NUMBER(expected, hangup_error_status(error));
     CHECK_NUMBER(HANGUP_PHASE_NONE, hangup_error_phase(error));
-    CHECK_NUMBER(0, hangup_error_connection(error));
+    CHECK_NUMBER(0, hangup_error_connection_id(error));
     CHECK_NUMBER(HANGUP_SENT_NOTHING, hangup_error_sent(error));
     const char *message = hangup_error_message(error);
     if (strlen(message) < 10 || (hint != NULL && strcasestr(message, hint) == NULL)) {
@@ -235,7 +235,7 @@ static void numbers(void) {
     CHECK_OK(hangup_manager_connections(manager, &list, NULL), NULL);
     CHECK_OK(hangup_connections_at(list, 0, &info), NULL);
     CHECK_NUMBER(sizeof info, info.size);
-    CHECK(info.id == hangup_response_connection(response) && info.bytes_out > 0);
+    CHECK(info.id == hangup_response_connection_id(response) && info.bytes_out > 0);
     hangup_connections_free(list);
     CHECK_STATUS(bad, hangup_response_close(response, 99), NULL);
     char room[1];

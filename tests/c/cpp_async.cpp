@@ -62,7 +62,7 @@ void completions_arrive_at_a_queue() {
     hangup::Client client{hangup::Manager()};
     hangup::Queue queue;
     CHECK(queue.fd() >= 0 && !queue.next(0s) && !queue.next(5ms));
-    client.submit(hangup::Request("GET", given("hello")).whole(100), queue, 7);
+    client.submit(hangup::Request("GET", given("hello")).set_buffer_body(100), queue, 7);
     auto done = queue.next();
     CHECK(done && done->tag == 7 && done->what == hangup::CompletionType::response && done->data == "hello");
     CHECK(!done->error && done->take().read_all() == "hello");
@@ -82,13 +82,13 @@ void completions_arrive_at_a_queue() {
     }
     CHECK(read == 200000);
 
-    client.submit(hangup::Request("GET", given("silent")).timeout(hangup::Timeout::total, 30ms), queue, 11);
+    client.submit(hangup::Request("GET", given("silent")).set_timeout(hangup::Timeout::total, 30ms), queue, 11);
     done = queue.next();
     CHECK(done && done->error && done->error->timeout() == hangup::Timeout::total && !done->response);
     CHECK(failure_of([&] { (void)done->take(); }) == hangup::Status::timed_out);
 
     hangup::Request request("POST", given("body"));
-    request.body([](char *, std::size_t) -> std::size_t { throw 42; });
+    request.set_body([](char *, std::size_t) -> std::size_t { throw 42; });
     client.submit(request, queue, 12);
     CHECK(failure_of([&] { (void)queue.next()->take(); }) == hangup::Status::body_failed);
     CHECK(failure_of([&] { client.submit(request, queue, 13); }) == hangup::Status::invalid_state);
@@ -100,17 +100,17 @@ void completions_arrive_at_a_queue() {
 
 void futures_are_kept() {
     hangup::Manager manager;
-    manager.limit(HANGUP_LIMIT_PER_ORIGIN, 8);
+    manager.set_limit(HANGUP_LIMIT_PER_ORIGIN, 8);
     std::vector<std::future<hangup::Response>> all;
     hangup::CancelToken token;
     {
         hangup::Async async{hangup::Client(manager)};
         for (int i = 0; i < 100; i++) {
-            all.push_back(async.send(hangup::Request("GET", given("hello")).whole(100)));
+            all.push_back(async.send(hangup::Request("GET", given("hello")).set_buffer_body(100)));
         }
         // It waits for what it has sent, whether somebody waits for that or not.
         (void)async.send(hangup::Request("GET", given("hello")));
-        auto stuck = async.send(hangup::Request("GET", given("silent")).cancel_with(token));
+        auto stuck = async.send(hangup::Request("GET", given("silent")).set_cancel(token));
         CHECK(stuck.wait_for(20ms) == std::future_status::timeout);
         token.fire("enough");
         CHECK(failure_of([&] { stuck.get(); }) == hangup::Status::cancelled);
@@ -133,7 +133,7 @@ void a_future_hears_of_a_lack_of_memory() {
         for (int pass = 0; pass < 8; pass++) {
             for (const char *server : {"hello", "silent"}) {
                 hangup::Async async{hangup::Client(hangup::Manager())};
-                auto request = hangup::Request("GET", given(server)).timeout(hangup::Timeout::head, 20ms);
+                auto request = hangup::Request("GET", given(server)).set_timeout(hangup::Timeout::head, 20ms);
                 let_pass = pass;
                 let_fail = count;
                 auto future = async.send(request);
@@ -148,7 +148,7 @@ void a_future_hears_of_a_lack_of_memory() {
                 let_fail = 0;
                 CHECK(came);
                 // The taker goes on, and the end of `async` does not wait for what is lost.
-                CHECK(async.send(hangup::Request("GET", given("hello")).whole(100)).get().read_all() == "hello");
+                CHECK(async.send(hangup::Request("GET", given("hello")).set_buffer_body(100)).get().read_all() == "hello");
             }
         }
     }
@@ -172,7 +172,7 @@ void what_no_future_takes_is_closed() {
     // The token is fired when it is there, and when it was taken.
     for (bool taken : {false, true}) {
         hangup::CancelToken token;
-        auto future = async.send(hangup::Request("GET", given("half")).cancel_with(token));
+        auto future = async.send(hangup::Request("GET", given("half")).set_cancel(token));
         future.wait();
         if (taken) {
             auto response = future.get();

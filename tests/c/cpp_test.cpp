@@ -75,26 +75,26 @@ template <class Of, class Ask>
 constexpr bool is_chain(Ask ask) {
     return is_safe<Of, Of &, Of>(ask);
 }
-static_assert(is_chain<Request>(ASK(header("a", "b"))) && is_chain<Request>(ASK(body("a"))));
-static_assert(is_chain<Request>(ASK(body([](char *, std::size_t) { return std::size_t(0); }))));
-static_assert(is_chain<Request>(ASK(body_file("a"))) && is_chain<Request>(ASK(timeout(hangup::Timeout::total, 1s))));
-static_assert(is_chain<Request>(ASK(min_rate(1, 1s))) && is_chain<Request>(ASK(connection(hangup::ConnectionMode::keep))));
-static_assert(is_chain<Request>(ASK(retries(true))) && is_chain<Request>(ASK(redirects(1))));
-static_assert(is_chain<Request>(ASK(whole(1))) && is_chain<Request>(ASK(without_cancel())));
-static_assert(is_chain<Request>(ASK(cancel_with(hangup::CancelToken()))));
-static_assert(is_chain<Client>(ASK(timeout(hangup::Timeout::total, 1s))) && is_chain<Client>(ASK(header("a", "b"))));
-static_assert(is_chain<Client>(ASK(connection(hangup::ConnectionMode::keep))) && is_chain<Client>(ASK(max_head(1))));
-static_assert(is_chain<Client>(ASK(redirects(1))) && is_chain<Client>(ASK(sensitive_header("a"))));
-static_assert(is_chain<Client>(ASK(retries(true))) && is_chain<Client>(ASK(decode(true))));
-static_assert(is_chain<Client>(ASK(cookies(true))) && is_chain<Client>(ASK(set_cookie("a", "b"))));
-static_assert(is_chain<Client>(ASK(clear_cookies())) && is_chain<Client>(ASK(proxy("a"))));
-static_assert(is_chain<Client>(ASK(proxy_from_env())) && is_chain<Client>(ASK(no_proxy("a"))));
-static_assert(is_chain<Client>(ASK(local_address("a"))) && is_chain<Client>(ASK(tls_roots("a"))));
-static_assert(is_chain<Client>(ASK(tls_roots_file("a"))) && is_chain<Client>(ASK(tls_certificate("a", "b"))));
-static_assert(is_chain<Client>(ASK(tls_dangerously_accept_any_certificate(true))));
-static_assert(is_chain<hangup::Manager>(ASK(limit(HANGUP_LIMIT_TOTAL, 1))) && is_chain<hangup::Manager>(ASK(set_address("a", "b"))));
-static_assert(is_chain<hangup::Manager>(ASK(resolver(hangup::Resolver()))));
-static_assert(is_chain<hangup::Options>(ASK(limit(HANGUP_LIMIT_TOTAL, 1))) && is_chain<hangup::CancelToken>(ASK(after(1s))));
+static_assert(is_chain<Request>(ASK(add_header("a", "b"))) && is_chain<Request>(ASK(set_body("a"))));
+static_assert(is_chain<Request>(ASK(set_body([](char *, std::size_t) { return std::size_t(0); }))));
+static_assert(is_chain<Request>(ASK(set_body_file("a"))) && is_chain<Request>(ASK(set_timeout(hangup::Timeout::total, 1s))));
+static_assert(is_chain<Request>(ASK(set_min_rate(1, 1s))) && is_chain<Request>(ASK(set_connection_mode(hangup::ConnectionMode::keep))));
+static_assert(is_chain<Request>(ASK(set_retries(true))) && is_chain<Request>(ASK(set_redirects(1))));
+static_assert(is_chain<Request>(ASK(set_buffer_body(1))) && is_chain<Request>(ASK(without_cancel())));
+static_assert(is_chain<Request>(ASK(set_cancel(hangup::CancelToken()))));
+static_assert(is_chain<Client>(ASK(set_timeout(hangup::Timeout::total, 1s))) && is_chain<Client>(ASK(set_header("a", "b"))));
+static_assert(is_chain<Client>(ASK(set_connection_mode(hangup::ConnectionMode::keep))) && is_chain<Client>(ASK(set_max_head(1))));
+static_assert(is_chain<Client>(ASK(set_redirects(1))) && is_chain<Client>(ASK(add_sensitive_header("a"))));
+static_assert(is_chain<Client>(ASK(set_retries(true))) && is_chain<Client>(ASK(set_decode(true))));
+static_assert(is_chain<Client>(ASK(set_cookies(true))) && is_chain<Client>(ASK(add_cookie("a", "b"))));
+static_assert(is_chain<Client>(ASK(clear_cookies())) && is_chain<Client>(ASK(set_proxy("a"))));
+static_assert(is_chain<Client>(ASK(set_proxy_from_env())) && is_chain<Client>(ASK(set_no_proxy("a"))));
+static_assert(is_chain<Client>(ASK(set_local_address("a"))) && is_chain<Client>(ASK(set_tls_roots("a"))));
+static_assert(is_chain<Client>(ASK(set_tls_roots_file("a"))) && is_chain<Client>(ASK(set_tls_certificate("a", "b"))));
+static_assert(is_chain<Client>(ASK(set_tls_dangerously_accept_any_certificate(true))));
+static_assert(is_chain<hangup::Manager>(ASK(set_limit(HANGUP_LIMIT_TOTAL, 1))) && is_chain<hangup::Manager>(ASK(set_address("a", "b"))));
+static_assert(is_chain<hangup::Manager>(ASK(set_resolver(hangup::Resolver()))));
+static_assert(is_chain<hangup::Options>(ASK(set_limit(HANGUP_LIMIT_TOTAL, 1))) && is_chain<hangup::CancelToken>(ASK(fire_after(1s))));
 
 // Nothing that is borrowed from a list can be had of a temporary one.
 template <class Of, class = void>
@@ -170,7 +170,7 @@ void text_of_a_temporary_is_a_string() {
     auto reason = failure_of([&] {
                       hangup::CancelToken token;
                       token.fire("a reason that is longer than a short string");
-                      (void)client.send(hangup::Request("GET", given("hello")).cancel_with(token));
+                      (void)client.send(hangup::Request("GET", given("hello")).set_cancel(token));
                   }).reason();
     const std::string as_string = client.get(given("hello")).read_all();
     CHECK(as_string == "hello" && client.get(given("hello")).read_all() == std::string_view("hello"));
@@ -189,23 +189,23 @@ void text_of_a_temporary_is_a_string() {
 }
 
 hangup::Request made_in_a_row() {
-    return hangup::Request("PUT", given("body")).header("X-A", "1").body("in a row").whole(100);
+    return hangup::Request("PUT", given("body")).add_header("X-A", "1").set_body("in a row").set_buffer_body(100);
 }
 
 void a_row_of_setters_makes_an_object() {
-    hangup::Client client = hangup::Client(hangup::Manager()).timeout(hangup::Timeout::total, 10s).header("X-B", "2");
+    hangup::Client client = hangup::Client(hangup::Manager()).set_timeout(hangup::Timeout::total, 10s).add_header("X-B", "2");
     hangup::Request request = made_in_a_row();
     std::vector<hangup::Request> all;
     all.push_back(made_in_a_row());
     CHECK(client.send(request).read_all() == "in a row" && client.send(all[0]).read_all() == "in a row");
-    hangup::Request read = hangup::Request("PUT", given("body")).body([left = 3](char *into, std::size_t) mutable {
+    hangup::Request read = hangup::Request("PUT", given("body")).set_body([left = 3](char *into, std::size_t) mutable {
         *into = 'r';
         return left-- > 0 ? std::size_t(1) : std::size_t(0);
     });
     CHECK(client.send(read).read_all() == "rrr");
-    hangup::CancelToken token = hangup::CancelToken().after(1h);
+    hangup::CancelToken token = hangup::CancelToken().fire_after(1h);
     CHECK(!token.is_fired());
-    hangup::Manager limited = hangup::Manager(hangup::Options().limit(HANGUP_LIMIT_TOTAL, 3)).limit(HANGUP_LIMIT_QUEUE, 4);
+    hangup::Manager limited = hangup::Manager(hangup::Options().set_limit(HANGUP_LIMIT_TOTAL, 3)).set_limit(HANGUP_LIMIT_QUEUE, 4);
     CHECK(limited.limit(HANGUP_LIMIT_TOTAL) == 3 && limited.limit(HANGUP_LIMIT_QUEUE) == 4);
 }
 
@@ -217,10 +217,10 @@ void a_time_that_is_none_is_refused() {
     const auto refused = [](auto &&call) { return failure_of(call).status() == hangup::Status::invalid_timeout; };
     for (const hangup::Limit limit : {hangup::Limit(none), hangup::Limit(-1ms), hangup::Limit(-1h)}) {
         CHECK(refused([&] { (void)client.get(given("hello"), limit); }));
-        CHECK(refused([&] { client.timeout(hangup::Timeout::read, limit); }));
-        CHECK(refused([&] { (void)hangup::Request("GET", given("hello")).timeout(hangup::Timeout::total, limit); }));
-        CHECK(refused([&] { (void)hangup::Request("GET", given("hello")).min_rate(1, limit); }));
-        CHECK(refused([&] { token.after(limit); }));
+        CHECK(refused([&] { client.set_timeout(hangup::Timeout::read, limit); }));
+        CHECK(refused([&] { (void)hangup::Request("GET", given("hello")).set_timeout(hangup::Timeout::total, limit); }));
+        CHECK(refused([&] { (void)hangup::Request("GET", given("hello")).set_min_rate(1, limit); }));
+        CHECK(refused([&] { token.fire_after(limit); }));
         CHECK(refused([&] { (void)queue.next(limit); }));
         CHECK(refused([&] { (void)client.manager().events().next(limit); }));
         CHECK(refused([&] { client.manager().drain(limit); }));
@@ -244,10 +244,10 @@ void handles_are_shared_and_moved() {
     CHECK(failure_of([&] { hangup::Client of_nothing(manager); }).status() == hangup::Status::null);
     manager = moved.share();
     CHECK(manager.id() == same.id());
-    hangup::Manager limited(hangup::Options().limit(HANGUP_LIMIT_IDLE_TOTAL, 0));
+    hangup::Manager limited(hangup::Options().set_limit(HANGUP_LIMIT_IDLE_TOTAL, 0));
     hangup::Client(limited).get(given("hello")).read_all();
     CHECK(limited.stats().idle == 0 && limited.stats().opened == 1);
-    limited.limit(HANGUP_LIMIT_IDLE_TOTAL, HANGUP_NO_LIMIT);
+    limited.set_limit(HANGUP_LIMIT_IDLE_TOTAL, HANGUP_NO_LIMIT);
     limited.shutdown();
     auto refused = failure_of([&] { (void)hangup::Client(limited).get(given("hello")); });
     CHECK(refused.status() == hangup::Status::shut_down);
@@ -255,13 +255,13 @@ void handles_are_shared_and_moved() {
 
 void settings_reach_the_wire() {
     hangup::Client client{hangup::Manager()};
-    client.header("X-Default", "1").header("X-Gone", "1").header("X-Gone", std::nullopt);
-    client.timeout(hangup::Timeout::total, 10s).max_head(10000).tls_dangerously_accept_any_certificate(false);
+    client.set_header("X-Default", "1").set_header("X-Gone", "1").set_header("X-Gone", std::nullopt);
+    client.set_timeout(hangup::Timeout::total, 10s).set_max_head(10000).set_tls_dangerously_accept_any_certificate(false);
     auto answer = client.send(hangup::Request("GET", given("echo"))
-                                  .header("X-Own", "2")
-                                  .timeout(hangup::Timeout::read, hangup::no_limit)
-                                  .min_rate(1, 30s)
-                                  .connection(hangup::ConnectionMode::close_after));
+                                  .add_header("X-Own", "2")
+                                  .set_timeout(hangup::Timeout::read, hangup::no_limit)
+                                  .set_min_rate(1, 30s)
+                                  .set_connection_mode(hangup::ConnectionMode::close_after));
     const std::string head(answer.read_all());
     CHECK(head.find("1\r\n") != std::string::npos && head.find("2\r\n") != std::string::npos);
     CHECK(head.find("lose") != std::string::npos && head.find("one") == std::string::npos);
@@ -272,8 +272,8 @@ void bodies_of_every_kind() {
     hangup::Client client;
     hangup::Request request("PUT", given("body"));
     CHECK(request.method() == "PUT");
-    CHECK(client.send(request.body("text")).read_all() == "text");
-    CHECK(client.send(request.clone().body("")).read_all().empty());
+    CHECK(client.send(request.set_body("text")).read_all() == "text");
+    CHECK(client.send(request.clone().set_body("")).read_all().empty());
     for (bool known : {false, true}) {
         std::string left(100000, 'r');
         auto read = [&left](char *into, std::size_t room) {
@@ -281,21 +281,21 @@ void bodies_of_every_kind() {
             left.erase(0, now);
             return now;
         };
-        request.body(read, known ? std::optional<std::uint64_t>(left.size()) : std::nullopt);
+        request.set_body(read, known ? std::optional<std::uint64_t>(left.size()) : std::nullopt);
         CHECK(client.send(request).read_all() == std::string(100000, 'r'));
         CHECK(left.empty());
     }
     char path[] = "/tmp/hangup-cpp-XXXXXX";
     CHECK(mkstemp(path) >= 0);
     std::ofstream(path) << "from a file";
-    CHECK(client.send(request.body_file(path)).read_all() == "from a file");
+    CHECK(client.send(request.set_body_file(path)).read_all() == "from a file");
     std::remove(path);
 
     // Not an error of hangup, and not one that a C caller could know.
     struct Mine {
         int number;
     };
-    request.body([](char *, std::size_t) -> std::size_t { throw Mine{42}; });
+    request.set_body([](char *, std::size_t) -> std::size_t { throw Mine{42}; });
     int caught = 0;
     try {
         (void)client.send(request);
@@ -319,15 +319,15 @@ void errors_tell_all() {
 
     auto zero = failure_of([&] { (void)client.get(given("hello"), 0s); });
     CHECK(zero.status() == hangup::Status::invalid_timeout);
-    auto less = failure_of([&] { client.timeout(hangup::Timeout::head, -1ms); });
+    auto less = failure_of([&] { client.set_timeout(hangup::Timeout::head, -1ms); });
     CHECK(less.status() == hangup::Status::invalid_timeout);
     using namespace std::string_view_literals;
     auto nul = failure_of([] { hangup::Request("GET", "http://host/\0hidden"sv); });
     CHECK(nul.status() == hangup::Status::invalid_url && nul.message().find("NUL") != std::string_view::npos);
     CHECK(nul.phase() == hangup::Phase::none && nul.os_code() == 0);
-    auto file = failure_of([&] { client.tls_roots_file("/no/such/file"); });
+    auto file = failure_of([&] { client.set_tls_roots_file("/no/such/file"); });
     CHECK(file.status() == hangup::Status::system && file.os_code() == ENOENT);
-    auto roots = failure_of([&] { client.tls_roots("junk"); });
+    auto roots = failure_of([&] { client.set_tls_roots("junk"); });
     CHECK(roots.status() == hangup::Status::invalid_argument);
 }
 
@@ -335,7 +335,7 @@ void cancel_and_close_from_another_thread() {
     hangup::Manager manager;
     hangup::Client client(manager);
     hangup::CancelToken parent;
-    auto request = hangup::Request("GET", given("silent")).cancel_with(parent.child()).clone();
+    auto request = hangup::Request("GET", given("silent")).set_cancel(parent.child()).clone();
     auto wait_for_use = [&manager] {
         for (;;) {
             for (const auto &info : manager.connections()) {
@@ -358,7 +358,7 @@ void cancel_and_close_from_another_thread() {
     CHECK(std::string(cancelled.what()).find("user left") != std::string::npos);
 
     hangup::CancelToken deadline;
-    auto token = failure_of([&] { (void)client.send(request.cancel_with(deadline.after(50ms))); });
+    auto token = failure_of([&] { (void)client.send(request.set_cancel(deadline.fire_after(50ms))); });
     CHECK(token.status() == hangup::Status::timed_out && token.timeout() == hangup::Timeout::token);
     request.without_cancel();
 
@@ -384,11 +384,11 @@ void cancel_and_close_from_another_thread() {
 }
 
 void limits_are_told_and_a_drain_says_what_is_left() {
-    hangup::Manager manager(hangup::Options().limit(HANGUP_LIMIT_TOTAL, 1));
+    hangup::Manager manager(hangup::Options().set_limit(HANGUP_LIMIT_TOTAL, 1));
     CHECK(manager.limit(HANGUP_LIMIT_TOTAL) == 1 && !manager.limit(HANGUP_LIMIT_AGE_MS));
-    manager.limit(HANGUP_LIMIT_QUEUE, 0).limit(HANGUP_LIMIT_REQUESTS, 1000);
+    manager.set_limit(HANGUP_LIMIT_QUEUE, 0).set_limit(HANGUP_LIMIT_REQUESTS, 1000);
     CHECK(manager.limit(HANGUP_LIMIT_QUEUE) == 0);
-    auto zero = failure_of([&] { manager.limit(HANGUP_LIMIT_TOTAL, 0); });
+    auto zero = failure_of([&] { manager.set_limit(HANGUP_LIMIT_TOTAL, 0); });
     CHECK(zero.status() == hangup::Status::invalid_argument && zero.message().find("drain") != std::string_view::npos);
     CHECK(failure_of([&] { (void)manager.limit(static_cast<hangup_limit>(99)); }).status() == hangup::Status::invalid_argument);
 
@@ -438,19 +438,19 @@ void a_call_does_what_it_is_told_to() {
     CHECK(response.status() == 200 && response.attempts() == 1 && response.url() == moves + "there");
     const auto history = response.history();
     CHECK(history.size() == 1 && history[0].status == 302 && history[0].url == moves);
-    auto loop = failure_of([&] { (void)client.send(hangup::Request("GET", moves + "loop").redirects(2)); });
+    auto loop = failure_of([&] { (void)client.send(hangup::Request("GET", moves + "loop").set_redirects(2)); });
     CHECK(loop.status() == hangup::Status::redirect_refused && loop.status_code() == 302 && loop.attempts() == 1);
-    client.redirects(0).sensitive_header("X-Key").header("X-Key", "sesame");
+    client.set_redirects(0).add_sensitive_header("X-Key").set_header("X-Key", "sesame");
     CHECK(client.get(moves).status() == 302);
-    client.redirects(HANGUP_NO_LIMIT);
+    client.set_redirects(HANGUP_NO_LIMIT);
     CHECK(client.get(moves + "away").read_all().find("sesame") == std::string_view::npos);
 
     CHECK(client.cookies_for(moves).empty());
-    auto not_kept = failure_of([&] { client.set_cookie(moves, "a=b"); });
+    auto not_kept = failure_of([&] { client.add_cookie(moves, "a=b"); });
     CHECK(not_kept.status() == hangup::Status::invalid_state);
-    (void)client.cookies(true).set_cookie(moves, "a=b").get(moves);
+    (void)client.set_cookies(true).add_cookie(moves, "a=b").get(moves);
     CHECK(client.cookies_for(moves) == "a=b; id=7" && client.clear_cookies().cookies_for(moves).empty());
-    CHECK(client.cookies(false).decode(true).get(given("gzip")).read_all() == "hello");
+    CHECK(client.set_cookies(false).set_decode(true).get(given("gzip")).read_all() == "hello");
 
     for (bool on : {true, false}) {
         client.get(given("breaks")).read_all();
@@ -459,9 +459,9 @@ void a_call_does_what_it_is_told_to() {
             CHECK(again.attempts() == 2 && client.manager().stats().retried == 1);
             // Not read: its connection goes with it.
         } else {
-            CHECK(failure_of([&] { (void)client.retries(false).get(given("breaks")); }).retry_safe());
-            client.retries(true).get(given("breaks")).read_all();
-            auto request = hangup::Request("GET", given("breaks")).retries(false).clone();
+            CHECK(failure_of([&] { (void)client.set_retries(false).get(given("breaks")); }).retry_safe());
+            client.set_retries(true).get(given("breaks")).read_all();
+            auto request = hangup::Request("GET", given("breaks")).set_retries(false).clone();
             CHECK(failure_of([&] { (void)client.send(request); }).status() == hangup::Status::peer_closed);
         }
     }
@@ -470,7 +470,7 @@ void a_call_does_what_it_is_told_to() {
 void names_proxies_and_dials_ahead() {
     hangup::Manager manager;
     hangup::Client client(manager);
-    client.proxy(std::nullopt).no_proxy("example.org").local_address("127.0.0.2");
+    client.set_proxy(std::nullopt).set_no_proxy("example.org").set_local_address("127.0.0.2");
     const std::string hello = given("hello"), port = hello.substr(hello.rfind(':'));
     manager.set_address("name.test", "::1, 127.0.0.1");
     CHECK(client.get("http://name.test" + port, 5s).read_all() == "hello");
@@ -478,7 +478,7 @@ void names_proxies_and_dials_ahead() {
     manager.set_address("name.test", std::nullopt).close_all();
     {
         auto seen = std::make_shared<std::string>();
-        manager.resolver([seen](std::string_view host) -> std::vector<std::string> {
+        manager.set_resolver([seen](std::string_view host) -> std::vector<std::string> {
             *seen = host;
             if (host == "throws.test") {
                 throw 42;
@@ -489,17 +489,17 @@ void names_proxies_and_dials_ahead() {
         for (const char *name : {"http://wrong.test/", "http://throws.test/"}) {
             CHECK(failure_of([&] { (void)client.get(name); }).status() == hangup::Status::resolve_failed);
         }
-        manager.resolver(nullptr);
+        manager.set_resolver(nullptr);
         while (seen.use_count() > 1) {
             std::this_thread::sleep_for(1ms);
         }
     }
-    CHECK(failure_of([&] { client.proxy("gopher://x"); }).status() == hangup::Status::invalid_argument);
-    CHECK(failure_of([&] { client.no_proxy("10.0.0.0/99"); }).status() == hangup::Status::invalid_argument);
-    CHECK(failure_of([&] { client.local_address("here"); }).status() == hangup::Status::invalid_argument);
-    client.proxy("http://127.0.0.1:1");
+    CHECK(failure_of([&] { client.set_proxy("gopher://x"); }).status() == hangup::Status::invalid_argument);
+    CHECK(failure_of([&] { client.set_no_proxy("10.0.0.0/99"); }).status() == hangup::Status::invalid_argument);
+    CHECK(failure_of([&] { client.set_local_address("here"); }).status() == hangup::Status::invalid_argument);
+    client.set_proxy("http://127.0.0.1:1");
     CHECK(failure_of([&] { (void)client.get(hello); }).status() == hangup::Status::connect_failed);
-    client.proxy_from_env().proxy(std::nullopt).local_address(std::nullopt);
+    client.set_proxy_from_env().set_proxy(std::nullopt).set_local_address(std::nullopt);
     manager.close_all();
     CHECK(client.preconnect(hello, 1) == 1);
     while (manager.stats().idle < 1) {

@@ -18,7 +18,7 @@ static void an_empty_one_is_drained_at_once(void) {
     CHECK_STATUS(HANGUP_INVALID_TIMEOUT, hangup_manager_drain(manager, -2, NULL), NULL);
     CHECK_NUMBER(1, stats_of(manager).idle);
 
-    uint64_t connection = hangup_response_connection(response);
+    uint64_t connection = hangup_response_connection_id(response);
     hangup_response_free(response);
     for (int i = 0; i < 2; i++) {
         CHECK_OK(hangup_manager_drain(manager, i == 0 ? 1000 : HANGUP_NO_LIMIT, &error), error);

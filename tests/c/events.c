@@ -15,7 +15,7 @@ static hangup_events *listen_to(hangup_manager *manager, size_t capacity) {
 
 static uint64_t get_one(hangup_client *client, const char *url) {
     hangup_response *response = get(client, url);
-    uint64_t connection = hangup_response_connection(response);
+    uint64_t connection = hangup_response_connection_id(response);
     check_body(response, "hello");
     hangup_response_free(response);
     return connection;
@@ -124,7 +124,7 @@ static void what_happens_to_requests(void) {
     /* One waits, in vain. */
     hangup_response *first = get(client, given("hello")), *second = NULL;
     CHECK_STATUS(HANGUP_TIMED_OUT, hangup_client_get(client, given("hello"), 30, &second, NULL), NULL);
-    uint64_t connection = hangup_response_connection(first);
+    uint64_t connection = hangup_response_connection_id(first);
     hangup_response_free(first);
     check_next(events, HANGUP_EVENT_TYPE_OPENED, connection);
     check_next(events, HANGUP_EVENT_TYPE_LEASED, connection);

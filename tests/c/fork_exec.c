@@ -92,7 +92,7 @@ static void in_the_child(hangup_client *client, hangup_response *inherited, hang
     CHECK_NUMBER(0, stats_of(manager).idle);
     hangup_response *response = get(client, given("hello"));
     CHECK_NUMBER(0, hangup_response_reused(response));
-    CHECK(hangup_response_connection(response) != connection);
+    CHECK(hangup_response_connection_id(response) != connection);
     check_body(response, "hello");
     hangup_response_free(response);
     response = get(client, given("hello"));
@@ -132,7 +132,7 @@ static void fork_leaves_the_parent_alone(void) {
     CHECK_OK(hangup_manager_events(manager, 1000, &events, NULL), NULL);
     hangup_response *idle = get(client, given("hello")), *open = get(client, given("half"));
     check_body(idle, "hello");
-    uint64_t connection = hangup_response_connection(idle);
+    uint64_t connection = hangup_response_connection_id(idle);
     char piece[64];
     size_t got = 0;
     CHECK_OK(hangup_response_read(open, piece, sizeof piece, &got, NULL), NULL);
@@ -161,7 +161,7 @@ static void fork_leaves_the_parent_alone(void) {
     CHECK_NUMBER(1, stats_of(manager).idle);
     CHECK_NUMBER(1, stats_of(manager).in_use);
     hangup_response *again = get(client, given("hello"));
-    CHECK_NUMBER(connection, hangup_response_connection(again));
+    CHECK_NUMBER(connection, hangup_response_connection_id(again));
     check_body(again, "hello");
     hangup_response_free(again);
     hangup_response_free(idle);

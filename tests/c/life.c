@@ -33,8 +33,8 @@ static void two_requests_share_a_connection(void) {
         CHECK_NUMBER(11, hangup_response_version(response));
         CHECK_NUMBER(i, hangup_response_reused(response));
         check_body(response, "hello");
-        CHECK(i == 0 || hangup_response_connection(response) == connection);
-        connection = hangup_response_connection(response);
+        CHECK(i == 0 || hangup_response_connection_id(response) == connection);
+        connection = hangup_response_connection_id(response);
 
         /* Read to its end, so the connection is idle although the response is still here. */
         char origin[256];
@@ -71,7 +71,7 @@ static void a_short_connection_is_closed_and_a_fresh_one_is_new(void) {
         hangup_response *response = NULL;
         CHECK_OK(hangup_request_set_connection_mode(request, modes[i], &error), error);
         CHECK_OK(hangup_client_send(client, request, &response, &error), error);
-        connections[i] = hangup_response_connection(response);
+        connections[i] = hangup_response_connection_id(response);
         char *head = body_text(response);
         CHECK_NUMBER(modes[i] == HANGUP_CONNECTION_MODE_CLOSE_AFTER, strcasestr(head, "connection: close") != NULL);
         free(head);

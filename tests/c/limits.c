@@ -105,7 +105,7 @@ struct waiter {
 static void *get_one(void *argument) {
     struct waiter *waiter = argument;
     hangup_response *response = get(waiter->client, waiter->url);
-    waiter->connection = hangup_response_connection(response);
+    waiter->connection = hangup_response_connection_id(response);
     waiter->reused = hangup_response_reused(response);
     check_body(response, "hello");
     hangup_response_free(response);
@@ -129,7 +129,7 @@ static void fails_in_the_queue(hangup_client *client, const char *url, hangup_st
     CHECK_NUMBER(HANGUP_PHASE_POOL, hangup_error_phase(error));
     CHECK_NUMBER(expected == HANGUP_TIMED_OUT ? HANGUP_TIMEOUT_POOL : HANGUP_TIMEOUT_NONE, hangup_error_timeout(error));
     CHECK_NUMBER(1, hangup_error_retry_safe(error));
-    CHECK_NUMBER(0, hangup_error_connection(error));
+    CHECK_NUMBER(0, hangup_error_connection_id(error));
     hangup_error_free(error);
     hangup_request_free(request);
 }
@@ -153,7 +153,7 @@ static void at_a_limit_requests_wait(void) {
     pthread_t thread;
     start(&thread, get_one, &waiter);
     wait_until_queued(manager, 1);
-    uint64_t connection = hangup_response_connection(first);
+    uint64_t connection = hangup_response_connection_id(first);
     check_body(first, "hello");
     join(thread);
     CHECK_NUMBER(connection, waiter.connection);
@@ -166,7 +166,7 @@ static void at_a_limit_requests_wait(void) {
     wait_until_queued(manager, 1);
     set(manager, HANGUP_LIMIT_PER_ORIGIN, 2);
     join(thread);
-    CHECK(waiter.connection != hangup_response_connection(first));
+    CHECK(waiter.connection != hangup_response_connection_id(first));
     CHECK_NUMBER(3, stats_of(manager).waited);
     CHECK_NUMBER(0, stats_of(manager).refused);
 
@@ -257,7 +257,7 @@ static void another_network(void) {
     CHECK_NUMBER(0, stats_of(manager).open);
     for (int i = 0; i < 2; i++) {
         hangup_close_reason reason = 0;
-        uint64_t connection = i == 0 ? idle.connection : hangup_response_connection(in_use);
+        uint64_t connection = i == 0 ? idle.connection : hangup_response_connection_id(in_use);
         CHECK_OK(hangup_manager_close_reason(manager, connection, &reason), NULL);
         CHECK_TEXT("network changed", hangup_close_reason_text(reason));
     }

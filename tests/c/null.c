@@ -85,7 +85,7 @@ static void errors(const void *none) {
     CHECK(hangup_error_reason(error) == NULL);
     CHECK_NUMBER(0, hangup_error_os_code(error));
     CHECK_NUMBER(0, hangup_error_retry_safe(error));
-    CHECK_NUMBER(0, hangup_error_connection(error));
+    CHECK_NUMBER(0, hangup_error_connection_id(error));
     CHECK_NUMBER(0, hangup_error_reused(error));
     CHECK_NUMBER(HANGUP_SENT_NOTHING, hangup_error_sent(error));
     CHECK_NUMBER(0, hangup_error_bytes_sent(error));
@@ -112,7 +112,7 @@ static void values(void *none, void *no_cancel) {
     CHECK_TEXT("", hangup_request_method(none));
     CHECK_NUMBER(0, hangup_response_status_code(none));
     CHECK_NUMBER(0, hangup_response_version(none));
-    CHECK_NUMBER(0, hangup_response_connection(none));
+    CHECK_NUMBER(0, hangup_response_connection_id(none));
     CHECK_NUMBER(0, hangup_response_reused(none));
     CHECK_TEXT("", hangup_response_url(none));
     CHECK(hangup_response_header(none, "x", &written) == NULL);

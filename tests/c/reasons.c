@@ -20,10 +20,10 @@ static void fails(const char *url, int64_t total_ms, hangup_status status, hangu
     hangup_response *response = NULL;
     hangup_error *error = NULL;
     CHECK_STATUS(status, hangup_client_get(client, url, total_ms, &response, &error), error);
-    if (hangup_error_connection(error) == 0) {
+    if (hangup_error_connection_id(error) == 0) {
         FAIL("%s: no connection in the error %s", url, hangup_error_message(error));
     }
-    check_reason(reason, hangup_error_connection(error));
+    check_reason(reason, hangup_error_connection_id(error));
     hangup_error_free(error);
 }
 
@@ -34,7 +34,7 @@ static uint64_t goes_well(const char *url, hangup_connection_mode mode) {
     hangup_error *error = NULL;
     CHECK_OK(hangup_request_set_connection_mode(request, mode, NULL), NULL);
     CHECK_OK(hangup_client_send(client, request, &response, &error), error);
-    uint64_t connection = hangup_response_connection(response);
+    uint64_t connection = hangup_response_connection_id(response);
     check_body(response, "hello");
     hangup_response_free(response);
     hangup_request_free(request);
@@ -50,7 +50,7 @@ static void of_exchanges(void) {
     check_reason(HANGUP_CLOSE_REASON_ASKED_BY_RESPONSE, goes_well(given("short"), HANGUP_CONNECTION_MODE_KEEP));
 
     hangup_response *response = get(client, given("large"));
-    uint64_t connection = hangup_response_connection(response);
+    uint64_t connection = hangup_response_connection_id(response);
     hangup_close_reason reason = 0;
     CHECK_STATUS(HANGUP_NOT_FOUND, hangup_manager_close_reason(manager, connection, &reason), NULL);
     CHECK_NUMBER(0, reason);
@@ -66,7 +66,7 @@ static void of_exchanges(void) {
     const uint8_t *data = NULL;
     size_t size = 0;
     CHECK_STATUS(HANGUP_CANCELLED, hangup_response_read_all(response, SIZE_MAX, &data, &size, &error), error);
-    check_reason(HANGUP_CLOSE_REASON_CANCELLED, hangup_error_connection(error));
+    check_reason(HANGUP_CLOSE_REASON_CANCELLED, hangup_error_connection_id(error));
     hangup_error_free(error);
     hangup_response_free(response);
     hangup_cancel_free(token);

@@ -134,7 +134,7 @@ static void a_whole_body_comes_with_its_response(void) {
     done = next(queue);
     CHECK_STATUS(HANGUP_TOO_LARGE, done.status, done.error);
     CHECK_NUMBER(HANGUP_PHASE_READ, hangup_error_phase(done.error));
-    CHECK(hangup_error_connection(done.error) != 0);
+    CHECK(hangup_error_connection_id(done.error) != 0);
     hangup_error_free(done.error);
     CHECK_NUMBER(0, stats_of(manager).open);
 

@@ -155,11 +155,11 @@ static void a_limit_that_is_not_hit_leaves_no_trace(void) {
     hangup_response *response = NULL;
     CHECK_OK(hangup_client_send(client, request, &response, &error), error);
     check_body(response, "hello");
-    uint64_t connection = hangup_response_connection(response);
+    uint64_t connection = hangup_response_connection_id(response);
     hangup_response_free(response);
     sleep_ms(350 * slowness());
     response = get(client, given("hello"));
-    CHECK_NUMBER(connection, hangup_response_connection(response));
+    CHECK_NUMBER(connection, hangup_response_connection_id(response));
     check_body(response, "hello");
     hangup_response_free(response);
 

@@ -326,7 +326,7 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
     switch (roll(11)) {
     case 9: PLAIN_CALL(hangup_response_free_body, response); break;
     case 0: ASK(hangup_response_status_code(response) + hangup_response_version(response)); break;
-    case 1: ASK(hangup_response_connection(response) + (size_t)hangup_response_reused(response)); break;
+    case 1: ASK(hangup_response_connection_id(response) + (size_t)hangup_response_reused(response)); break;
     case 2:
         use(hangup_response_url(response));
         ASK(hangup_response_attempts(response) + hangup_response_history_count(response));
@@ -400,7 +400,7 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
         use(hangup_error_reason(error->handle));
         ASK((int)hangup_error_phase(error->handle) + (int)hangup_error_timeout(error->handle) + hangup_error_os_code(error->handle));
         ASK(hangup_error_retry_safe(error->handle) + hangup_error_reused(error->handle));
-        ASK(hangup_error_connection(error->handle) + hangup_error_bytes_sent(error->handle));
+        ASK(hangup_error_connection_id(error->handle) + hangup_error_bytes_sent(error->handle));
         ASK((int)hangup_error_sent(error->handle) + hangup_error_response_started(error->handle));
         ASK(hangup_error_attempts(error->handle) + (size_t)hangup_error_status_code(error->handle));
         ASK(hangup_error_open_connections(error->handle));

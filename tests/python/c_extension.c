@@ -34,7 +34,7 @@ static PyObject *get(PyObject *module, PyObject *url)
     PyObject *answer = NULL;
     if (status == HANGUP_OK)
         answer = Py_BuildValue("iKi", (int)hangup_response_status_code(response),
-                               (unsigned long long)hangup_response_connection(response),
+                               (unsigned long long)hangup_response_connection_id(response),
                                (int)hangup_response_reused(response));
     else
         PyErr_SetString(PyExc_RuntimeError, hangup_status_text(status));

@@ -37,7 +37,7 @@ int main(int count, char **arguments)
         status = hangup_client_get(client, arguments[1], 5000, &response, NULL);
     if (status == HANGUP_OK)
         status = hangup_response_read_all(response, SIZE_MAX, &data, &size, NULL);
-    printf("connection in C=%" PRIu64 "\n", hangup_response_connection(response));
+    printf("connection in C=%" PRIu64 "\n", hangup_response_connection_id(response));
     fflush(stdout);
     hangup_response_free(response);
     int failed = in_python(arguments[1]);

@@ -77,7 +77,7 @@ impl Failure {
             }
             fields.set_item(intern!(py, "os_code"), hangup_error_os_code(e))?;
             fields.set_item(intern!(py, "retry_safe"), hangup_error_retry_safe(e) != 0)?;
-            fields.set_item(intern!(py, "connection"), hangup_error_connection(e))?;
+            fields.set_item(intern!(py, "connection"), hangup_error_connection_id(e))?;
             fields.set_item(intern!(py, "reused"), hangup_error_reused(e) != 0)?;
             fields.set_item(intern!(py, "sent"), hangup_error_sent(e))?;
             fields.set_item(intern!(py, "bytes_sent"), hangup_error_bytes_sent(e))?;

@@ -54,7 +54,7 @@ impl Response {
     #[getter]
     fn connection(&self) -> u64 {
         // SAFETY: a live response.
-        unsafe { hangup_response_connection(self.as_ptr()) }
+        unsafe { hangup_response_connection_id(self.as_ptr()) }
     }
 
     #[getter]

@@ -302,7 +302,7 @@ unsafe extern "C" {
     pub fn hangup_error_reason(error: *const hangup_error) -> *const c_char;
     pub fn hangup_error_os_code(error: *const hangup_error) -> i32;
     pub fn hangup_error_retry_safe(error: *const hangup_error) -> i32;
-    pub fn hangup_error_connection(error: *const hangup_error) -> u64;
+    pub fn hangup_error_connection_id(error: *const hangup_error) -> u64;
     pub fn hangup_error_reused(error: *const hangup_error) -> i32;
     pub fn hangup_error_sent(error: *const hangup_error) -> hangup_sent;
     pub fn hangup_error_bytes_sent(error: *const hangup_error) -> u64;
@@ -398,7 +398,7 @@ unsafe extern "C" {
     pub fn hangup_client_preconnect(client: *mut hangup_client, url: *const c_char, wanted: usize, begun: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_status_code(response: *const hangup_response) -> i32;
     pub fn hangup_response_version(response: *const hangup_response) -> i32;
-    pub fn hangup_response_connection(response: *const hangup_response) -> u64;
+    pub fn hangup_response_connection_id(response: *const hangup_response) -> u64;
     pub fn hangup_response_reused(response: *const hangup_response) -> i32;
     pub fn hangup_response_url(response: *const hangup_response) -> *const c_char;
     pub fn hangup_response_attempts(response: *const hangup_response) -> u32;
