@@ -193,7 +193,7 @@ hangup::Request made_in_a_row() {
 }
 
 void a_row_of_setters_makes_an_object() {
-    hangup::Client client = hangup::Client(hangup::Manager()).set_timeout(hangup::Timeout::total, 10s).add_header("X-B", "2");
+    hangup::Client client = hangup::Client(hangup::Manager()).set_timeout(hangup::Timeout::total, 10s).set_header("X-B", "2");
     hangup::Request request = made_in_a_row();
     std::vector<hangup::Request> all;
     all.push_back(made_in_a_row());
