@@ -1,98 +1,100 @@
-//! **hangup** is an HTTP/1.1 client whose subject is the life of a connection: make a request,
-//! bound it in time, cancel it, close the connection under it, and see all of that happen.
-//!
-//! This crate is the core. C and C++ use it as `libhangup` with `include/hangup.h` (generated
-//! from [`ffi`](self#where-to-start-reading)), Python as `import hangup` on top of that same
-//! library, so that all of them in one process share one [`Manager`].
+//! **hangup** is an HTTP/1.1 client whose subject is the life of a connection: send a request, limit it in time,
+//! cancel it, close the connection under it, and observe all of that.
 //!
 //! ```no_run
 //! use std::time::Duration;
+//!
 //! let client = hangup::Client::default();
 //! let mut response = client.get("https://example.org/", Some(Duration::from_secs(5)))?;
-//! println!("{} over connection {}", response.status(), response.connection());
+//! println!("{} over connection {}", response.status_code(), response.connection());
 //! let body = response.read_all(1 << 20)?; // the connection is idle again
 //! println!("{} bytes; open now: {:#?}", body.len(), client.manager().connections());
 //! # Ok::<(), hangup::Error>(())
 //! ```
 //!
-//! # The map
+//! The library is also available to C and C++ (`libhangup` with `hangup.h`) and to Python (`import hangup`). All
+//! copies of one library in a process share one [`Manager`].
 //!
-//! A request goes down, a response comes up; nothing goes back and forth:
+//! # The life of a connection
 //!
-//! ```text
-//!   C, C++, Python, ...                    a cancel, a close, a shutdown
-//!        |                                     |            |
-//!      ffi/          crossing the border       |            |
-//!        |                                     |            |
-//!      submit, queue   in the background       |            |
-//!        |                                     |            |
-//!      client        defaults over a manager   |            |
-//!        |                                     |            |
-//!      client/call   legs (redirects) and      |            |
-//!        |           attempts (retries)        v            |
-//!      http/exchange   clocks, and the verdict: who ended it |
-//!        |        \                                         v
-//!      http/h1         \   manager/control <---------- manager/pool
-//!        |   ureq's     \        | bound to the exchange,     the only lock
-//!        |   engine      \       | not to the socket
-//!      manager/lease ------------+       (queue, limits, idle)
-//!        |                               the sweep (timer) looks at what is idle
-//!      manager/dial
-//!        |
-//!      net/          resolve, dial, proxies, TLS, bytes with deadlines
-//!        |
-//!      runtime/      the one place where anything blocks
+//! A [`Client`] holds defaults; the [`Manager`] below it owns the connections, and many clients may share one. A
+//! request takes an idle connection of its origin, or opens one, or waits for one if a limit ([`Limits`]) is
+//! reached. Each connection has an id that is never used again: [`Response::connection`], [`Error::connection`],
+//! [`ConnectionInfo`] and [`Event`] name it. When the body was read to its end, the connection is idle again before the
+//! end is reported; a response that is dropped earlier closes its connection. [`ConnectionMode`] asks for a connection
+//! that is closed after the response, or for a new one.
+//!
+//! # Timeouts
+//!
+//! Each phase has a [`Timeout`] of its own, and [`Timeout::Total`] covers everything from the call to the body's last
+//! byte. The defaults never wait forever: 30 s for a place in the pool; 10 s each to resolve, to connect and for
+//! TLS; 60 s each to write, for the head and between two pieces of the body; no total. The error says which one
+//! ran out ([`Error::timeout`]), in which phase, and whether the request may be sent again ([`Error::retry_safe`]).
+//!
+//! ```
+//! use std::time::Duration;
+//! use hangup::{Client, Request, Timeout};
+//!
+//! let client = Client::default();
+//! client.set_timeout(Timeout::Connect, Some(Duration::from_secs(2)))?;
+//! let mut request = Request::new("GET", "https://example.org/")?;
+//! request.set_timeout(Timeout::Total, Some(Duration::from_secs(10)))?;
+//! # Ok::<(), hangup::Error>(())
 //! ```
 //!
-//! # Invariants
+//! # Cancel
 //!
-//! - The pool's lock (`manager/pool/lock`) is the one that every request takes. No socket is closed,
-//!   no thread is woken and no callback runs under it.
-//! - A slot is a guard tied to its connection (`manager/pool/slot`): taken before the socket is
-//!   opened, free after it was ended.
-//! - Waiters are served in the order of their tickets, over all origins (`manager/pool/waiters`); a
-//!   connection that becomes free is preferred to a dial in progress.
-//! - A connection is ended in one way: its socket is shut down and closed by the last user
-//!   (`net/gate`). A thread that waits on it wakes because the kernel says so, a fiber because it is
-//!   told (`runtime/source`).
-//! - An exchange is ended from outside in one place (`manager/control`), and the first cause
-//!   counts: CANCELLED, CLOSED, TIMED_OUT and SHUT_DOWN are never confused. The same atomic
-//!   settles "done", so what comes later finds nothing to end.
-//! - What is submitted is the same blocking code, run by `runtime/engine` on a fiber of an I/O thread; its
-//!   outcome is told exactly once, whatever happens to it (`submit`).
-//! - A fiber stays in its event loop, which may go on on another thread (`runtime/lead`), and is never
-//!   dropped before its end. Nothing of a thread's own (a lock, a thread-local) is held over a wait; what takes long, blocks, or is somebody else's code
-//!   is done elsewhere (`runtime/run_on_worker`, `on_thread_stack`).
-//! - Only `http/failure` says why an exchange failed.
-//! - Reading to the end gives the connection back before the end is reported.
-//! - Nothing below `http` knows HTTP, but for CONNECT (`net/proxy`), whose answer `response_head` reads like every other; nothing in `src/` outside `ffi` knows C; `runtime` and `net`
-//!   are the only modules that name what only Linux has.
-//! - The C ABI is there with the feature `capi`, which `bindings/c`, the C library, turns on: what else links the
-//!   crate exports none of it.
-//! - Threads are started in one place (`process/thread`), which blocks the program's signals for them.
-//! - Unsafe code lives in `ffi`, `runtime`, `net` (system calls) and `process` (the fork handler, signals).
-//! - `tests/layers.rs` keeps who may use whom.
+//! A [`CancelToken`] ends a request from any thread and in any phase, within about a millisecond; the call fails with
+//! [`Kind::Cancelled`]. A token has children, and one token may cancel many requests.
 //!
-//! # Where to start reading
+//! ```
+//! use hangup::{CancelToken, Client, Kind, Request};
 //!
-//! | to change | read |
-//! |---|---|
-//! | what a call answers, and when | `http/failure.rs`, `error.rs` |
-//! | how a request looks on the wire | `client/request_head.rs`, `request.rs` |
-//! | what is sent of a file, and how a body is read | `http/sent_file.rs`, `http/request_body.rs` |
-//! | how a coded body is decoded | `http/decode.rs` |
-//! | what happens to what is submitted | `submit/`, `response/soon.rs`, `queue.rs` |
-//! | what is sent again, and where a redirect leads | `client/call.rs`, `client/retry.rs`, `client/redirect.rs` |
-//! | what is accepted as a response | `response_head.rs`, `http/h1/recv.rs`, `http/h1/chunked.rs` |
-//! | which URLs are refused, and how they are shown | `authority.rs`, `target.rs` |
-//! | who gets which connection | `manager/key.rs`, `manager/pool/` |
-//! | how a connection is made | `manager/dial.rs`, then `net/dial.rs` |
-//! | how anything waits | `runtime/` |
-//! | the C ABI | `ffi/`: one file a handle, `guard.rs` is the border |
+//! let token = CancelToken::new();
+//! let mut request = Request::new("GET", "https://example.org/")?;
+//! request.set_cancel(Some(token.clone()));
+//! token.fire(Some("the user left"));
+//! let error = Client::default().send(&mut request).unwrap_err();
+//! assert_eq!((error.kind(), error.reason()), (Kind::Cancelled, Some("the user left")));
+//! # Ok::<(), hangup::Error>(())
+//! ```
+//!
+//! # Close
+//!
+//! [`Manager::close_connection`], [`close_origin`](Manager::close_origin), [`close_idle`](Manager::close_idle) and
+//! [`close_all`](Manager::close_all) close connections, at once or after the exchange in progress ([`CloseMode`]).
+//! [`Manager::drain`] ends a manager after its exchanges, [`Manager::shutdown`] at once. A [`CloseHandle`] closes one
+//! response while another thread reads it.
+//!
+//! # Events
+//!
+//! [`Manager::connections`] lists what is open, [`Manager::stats`] counts, and [`Manager::events`] reports each opened,
+//! leased, returned and closed connection, with the [`CloseReason`].
+//!
+//! ```
+//! use std::time::Duration;
+//! use hangup::{Limits, Manager};
+//!
+//! let manager = Manager::new(Limits { total: 100, ..Limits::default() });
+//! let mut events = manager.events(1024)?;
+//! assert!(events.next(Some(Duration::ZERO))?.is_none());
+//! assert!(manager.connections().is_empty());
+//! # Ok::<(), hangup::Error>(())
+//! ```
+//!
+//! # In the background
+//!
+//! [`Client::submit`] and [`Response::read_async`] return futures that any executor can await; [`Client::submit_with`]
+//! calls a function instead. One thread of the library runs thousands of requests ([`set_io_threads`]).
+//!
+//! # Features
+//!
+//! - `capi`: exports the C ABI of `hangup.h`. It is meant for the package that builds the C library; programs in Rust
+//!   don't need it.
 
 #![deny(unsafe_op_in_unsafe_fn, unsafe_code)]
-#![warn(missing_docs)]
-// The completion queue and some more is there for the C ABI.
+#![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
+// The completion queue and some functions are used by the C ABI only.
 #![cfg_attr(not(feature = "capi"), allow(dead_code, unused_imports))]
 
 mod authority;
@@ -131,7 +133,6 @@ pub use request::{Body, Request};
 pub use response::{CloseHandle, ReadFuture, Redirect, Response, ResponseBody, ResponseHead};
 pub use submit::Submission;
 pub use threads::{set_interrupt_check, set_io_threads};
-pub use timeouts::Timeouts;
 pub use vocabulary::{
     CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent, Timeout,
 };

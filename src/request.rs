@@ -1,4 +1,4 @@
-//! One request as a value: what to ask for, within which limits, and what may end it.
+//! One request as a value: method, URL, headers, body, timeouts, and the token that cancels it.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -17,7 +17,24 @@ use crate::target::Target;
 use crate::timeouts::{Overrides, check_can_be_set, not_zero};
 use crate::vocabulary::{ConnectionMode, Kind, Timeout};
 
-/// A request. It can be sent more than once, if its body can.
+/// A request. It can be sent more than once if its body can be read more than once.
+///
+/// Create: [`new`](Self::new). Use: set what differs from the client's defaults, then
+/// [`Client::send`](crate::Client::send) or [`Client::submit`](crate::Client::submit).
+///
+/// ```
+/// use std::time::Duration;
+/// use hangup::{Body, CancelToken, ConnectionMode, Request, Timeout};
+///
+/// let token = CancelToken::new();
+/// let mut request = Request::new("PUT", "https://example.org/items/7")?;
+/// request.add_header("content-type", "text/plain")?;
+/// request.set_body(Body::from("seven"));
+/// request.set_timeout(Timeout::Head, Some(Duration::from_secs(2)))?;
+/// request.set_connection_mode(ConnectionMode::CloseAfter);
+/// request.set_cancel(Some(token.clone()));
+/// # Ok::<(), hangup::Error>(())
+/// ```
 ///
 /// Threads: a value, one at a time.
 #[derive(Debug)]
@@ -35,13 +52,29 @@ pub struct Request {
 }
 
 /// The body of a request.
+///
+/// ```
+/// use std::io::Cursor;
+/// use hangup::Body;
+///
+/// let text = Body::from("hello");
+/// let bytes = Body::bytes(&[1, 2, 3]);
+/// let not_copied = Body::shared(vec![0; 1 << 20]);
+/// let streamed = Body::reader(Cursor::new("streamed"), None);
+/// assert!(Body::file("/no/such/file").is_err());
+/// ```
+///
+/// Threads: a value.
 pub struct Body(pub(crate) BodySource);
 
 impl Request {
-    /// A request without a body.
+    /// A request without a body. The URL is absolute, http or https; its fragment is not sent, and its user
+    /// information is sent as Basic credentials. A Unix-domain socket is named by its percent-encoded path:
+    /// `http+unix://%2Frun%2Fapp.sock/path`.
     ///
     /// # Errors
-    /// [`Kind::InvalidMethod`], [`Kind::InvalidUrl`].
+    /// [`Kind::InvalidMethod`] for a method that is not a token (RFC 9110 section 9.1), and for CONNECT;
+    /// [`Kind::InvalidUrl`] for a URL that can't be requested, or that two parsers may read differently.
     pub fn new(method: &str, url: &str) -> Result<Self, Error> {
         Self::to(method, Target::of(url)?)
     }
@@ -73,9 +106,9 @@ impl Request {
 
     /// Adds a header; a name may be added several times.
     ///
-    /// Host, Content-Length, Transfer-Encoding and Connection are the library's own: `Connection:
-    /// close` is [`Mode::CloseAfter`], and what contradicts the library is refused, here or when
-    /// the request is sent.
+    /// The library writes Host, Content-Length, Transfer-Encoding and Connection itself: `Connection:
+    /// close` sets [`ConnectionMode::CloseAfter`], and a value that contradicts the library is refused, here or
+    /// when the request is sent.
     ///
     /// # Errors
     /// [`Kind::InvalidHeader`].
@@ -111,18 +144,20 @@ impl Request {
         self.body = body;
     }
 
-    /// Sets a limit of this request; `None` is no limit.
+    /// Sets a timeout of this request, in place of the client's; `None` is no timeout.
     ///
     /// # Errors
-    /// [`Kind::InvalidTimeout`] for zero, [`Kind::InvalidArgument`] for a clock that can't be set.
-    pub fn set_timeout(&mut self, clock: Timeout, limit: Option<Duration>) -> Result<(), Error> {
-        check_can_be_set(clock)?;
-        self.over.set(clock, not_zero(limit)?);
+    /// [`Kind::InvalidTimeout`] for zero; [`Kind::InvalidArgument`] for a timeout that can't be set
+    /// ([`Timeout::can_be_set`]).
+    pub fn set_timeout(&mut self, which: Timeout, limit: Option<Duration>) -> Result<(), Error> {
+        check_can_be_set(which)?;
+        self.over.set(which, not_zero(limit)?);
         Ok(())
     }
 
-    /// Ends the exchange when the body comes slower than so many bytes per second over a window of
-    /// waiting. Time that is not spent in a read does not count. `None` takes it away.
+    /// Sets the minimum rate of the response's body, in bytes per second, and the window over which it is
+    /// measured: a slower body fails with [`Kind::TimedOut`] and [`Timeout::MinRate`]. Only time in a read counts.
+    /// `None`, the default, is no minimum.
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for a rate of zero, [`Kind::InvalidTimeout`] for a window of zero.
@@ -138,31 +173,31 @@ impl Request {
         Ok(())
     }
 
-    /// How long the connection shall live.
+    /// Sets how long the connection lives, in place of the client's default.
     pub fn set_connection_mode(&mut self, mode: ConnectionMode) {
         self.mode = Some(mode);
     }
 
-    /// The token that ends the exchange when it is fired.
+    /// Sets the token that cancels the exchange, its body included, when it is fired; `None` removes it.
     pub fn set_cancel(&mut self, token: Option<CancelToken>) {
         self.token = token;
     }
 
-    /// Whether what a kept connection lost is sent again; the client's
-    /// [`set_retries`](crate::Client::set_retries) unless it is said here.
+    /// Sets whether the request is sent again if a reused connection breaks before the response, in place of the
+    /// client's [`set_retries`](crate::Client::set_retries).
     pub fn set_retries(&mut self, on: bool) {
         self.retries = Some(on);
     }
 
-    /// How many redirects are followed; 0 hands a redirect out as it is. `None` is the default: as
-    /// many as the client's [`set_redirects`](crate::Client::set_redirects).
+    /// Sets how many redirects are followed; with 0 a redirect is returned as any other response. `None`, the
+    /// default, is the client's number ([`set_redirects`](crate::Client::set_redirects)).
     pub fn set_redirects(&mut self, max: Option<u32>) {
         self.redirects = max;
     }
 
-    /// Whether the response comes with its whole body, of at most so many bytes: the call ends with
-    /// the body's last byte instead of the head, and reading does not wait. [`Kind::TooLarge`] if
-    /// the body is larger. `None` is the default: the body is read as it comes.
+    /// Has the whole body buffered, of at most so many bytes: the call ends with the body's last byte instead of
+    /// the head, and reads don't wait. A larger body fails the call with [`Kind::TooLarge`]. `None`, the default:
+    /// the body is read as it arrives.
     pub fn set_buffer_body(&mut self, at_most: Option<usize>) {
         self.buffer_body = at_most;
     }
@@ -175,8 +210,7 @@ impl Request {
         Ok(self.with(self.body.try_clone()?))
     }
 
-    /// The request as it is to be sent while this one is kept: a copy, but for a body from a reader,
-    /// which can be sent once.
+    /// A request to send now while this one is kept: a copy, except that a body from a reader moves into it.
     ///
     /// # Errors
     /// [`Kind::InvalidState`] if such a body was sent before.
@@ -222,30 +256,29 @@ impl Body {
         Self(BodySource::Bytes(Arc::from(data)))
     }
 
-    /// These bytes, not copied: what owns them is held until nothing sends them any more, and then
+    /// These bytes, not copied: their owner is kept until nothing sends them any more, and then
     /// dropped on any thread.
     pub fn shared(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self(BodySource::Shared(Arc::new(CallerBytes::new(owner))))
     }
 
-    /// A regular file, opened and read when the request is sent: what reading it gives. It is sent
-    /// with its length, or chunked if its size is not to be trusted, as in `/proc`. A file that grows
-    /// or shrinks while it is sent fails the exchange with [`Kind::BodyFailed`]; it is never cut off.
+    /// The content of a regular file, which is opened and read when the request is sent. It is sent
+    /// with its length, or chunked if its size can't be trusted, as in `/proc`. A file that grows
+    /// or shrinks while it is sent fails the exchange with [`Kind::BodyFailed`]; it is never truncated.
     ///
     /// # Errors
-    /// [`Kind::System`] if it can't be opened or is no regular file. A FIFO, a socket and a device are
-    /// none: give what reads them to [`reader`](Self::reader).
+    /// [`Kind::System`] if it can't be opened or is not a regular file. For a FIFO, a socket or a device give
+    /// something that reads it to [`reader`](Self::reader).
     pub fn file(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         sent_file::open(&path)?;
         Ok(Self(BodySource::File(path)))
     }
 
-    /// What a reader gives: so many bytes, or to its end if the length is not known. It can be sent
-    /// once.
+    /// The bytes of a reader: as many as `length`, or up to its end if that is `None`. Such a body can be sent once.
     ///
-    /// A request that was submitted does not wait for a read that is under way when it is ended: the
-    /// reader is dropped when it has returned, which may be after the outcome is known.
+    /// The reader may block. A submitted request that is ended does not wait for a read that is under way: the
+    /// reader is dropped when that read returns, which may be after the outcome is known.
     pub fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
         Self(BodySource::reader(reader, length))
     }
@@ -265,7 +298,38 @@ impl std::fmt::Debug for Body {
     }
 }
 
-/// Whether sending it twice is the same as once (RFC 9110 section 9.2.2), or the server sees to that.
+impl Default for Body {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::shared(bytes)
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::shared(text)
+    }
+}
+
+impl From<&[u8]> for Body {
+    fn from(bytes: &[u8]) -> Self {
+        Self::bytes(bytes)
+    }
+}
+
+impl From<&str> for Body {
+    fn from(text: &str) -> Self {
+        Self::bytes(text.as_bytes())
+    }
+}
+
+/// Whether performing it twice has the effect of once: an idempotent method (RFC 9110 section 9.2.2), or a key by
+/// which the server recognises the second one.
 pub(crate) fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
     matches!(
         *method,
@@ -273,7 +337,7 @@ pub(crate) fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
     ) || headers.contains_key("idempotency-key")
 }
 
-/// Methods whose requests say how long their body is even if it is empty (RFC 9110 section 8.6).
+/// Methods whose requests announce how long their body is even if it is empty (RFC 9110 section 8.6).
 pub(crate) fn needs_length(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
@@ -296,7 +360,7 @@ pub(crate) fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)
     Ok((parsed, value))
 }
 
-/// A header that the library itself answers for.
+/// A header that the library writes itself.
 pub(crate) fn own(name: &HeaderName, why: &str) -> Error {
     Error::new(Kind::InvalidHeader, format!("the header {name} is the library's own: {why}"))
 }
@@ -304,6 +368,25 @@ pub(crate) fn own(name: &HeaderName, why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_types_of_the_api_move_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        fn sent<T: Send>() {}
+        shared::<Request>();
+        shared::<Body>();
+        shared::<crate::Client>();
+        shared::<crate::Manager>();
+        shared::<crate::CancelToken>();
+        shared::<crate::CloseHandle>();
+        shared::<crate::ResponseHead>();
+        shared::<crate::Submission>();
+        shared::<Error>();
+        sent::<crate::Response>();
+        sent::<crate::ResponseBody>();
+        sent::<crate::ReadFuture<'_>>();
+        sent::<crate::Events>();
+    }
 
     #[test]
     fn methods_are_tokens() {

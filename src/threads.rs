@@ -17,8 +17,8 @@ use crate::vocabulary::Kind;
 /// ```
 /// hangup::set_io_threads(2)?;
 /// assert!(hangup::set_io_threads(0).is_err());
-/// # hangup::set_io_threads(1)
-/// # ;Ok::<(), hangup::Error>(())
+/// # hangup::set_io_threads(1)?;
+/// # Ok::<(), hangup::Error>(())
 /// ```
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use crate::vocabulary::{Kind, Timeout};
 /// Defaults never hang for ever: resolve, connect and tls 10 s each, pool 30 s, write, head and
 /// read 60 s each; total none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     limits: [Option<Duration>; SETTABLE],
     /// The slowest body that is accepted: bytes per second over a window of waiting.
     pub(crate) min_rate: Option<(u64, Duration)>,
@@ -49,14 +49,14 @@ impl Default for Timeouts {
 
 impl Timeouts {
     /// Sets a timeout that can be set; `None` is no timeout.
-    pub fn set(&mut self, timeout: Timeout, limit: Option<Duration>) {
+    pub(crate) fn set(&mut self, timeout: Timeout, limit: Option<Duration>) {
         if timeout.can_be_set() {
             self.limits[timeout as usize] = limit;
         }
     }
 
     /// One timeout; `None` is none.
-    pub fn get(&self, timeout: Timeout) -> Option<Duration> {
+    pub(crate) fn get(&self, timeout: Timeout) -> Option<Duration> {
         self.limits.get(timeout as usize).copied().flatten()
     }
 

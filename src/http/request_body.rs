@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::exchange::ExchangeShared;
 use super::sent_file::{DISKS, SentFile, SlowReader};
@@ -25,7 +25,8 @@ pub(crate) enum BodySource {
     File(PathBuf),
     /// `None` once it was sent, or while a worker reads from it: it can't be read again.
     Reader {
-        reader: Option<SlowReader>,
+        /// The lock is never taken: it makes a request `Sync`, which its reader need not be.
+        reader: Mutex<Option<SlowReader>>,
         /// `None` if it is not known.
         length: Option<u64>,
         /// Something was read from it.
@@ -70,7 +71,7 @@ enum Input<'a> {
 impl BodySource {
     pub(crate) fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
         let reader: SlowReader = Box::new(CallerReader::new(reader));
-        Self::Reader { reader: Some(reader), length, consumed: false }
+        Self::Reader { reader: Mutex::new(Some(reader)), length, consumed: false }
     }
 
     /// The source for one call; a reader is taken for good.
@@ -82,8 +83,13 @@ impl BodySource {
             Self::Reader { reader, length, consumed } => {
                 let what =
                     "the request's body came from a reader and was sent before; give it a new one";
-                let reader = reader.take().ok_or_else(|| Error::new(Kind::InvalidState, what))?;
-                Ok(Self::Reader { reader: Some(reader), length: *length, consumed: *consumed })
+                let reader =
+                    unlocked(reader).take().ok_or_else(|| Error::new(Kind::InvalidState, what))?;
+                Ok(Self::Reader {
+                    reader: Mutex::new(Some(reader)),
+                    length: *length,
+                    consumed: *consumed,
+                })
             }
             _ => self.try_clone(),
         }
@@ -124,7 +130,7 @@ impl BodySource {
                 SentFile::Large(file, length) => (Input::File(Some(file)), length),
             },
             Self::Reader { reader, length, consumed } => {
-                (Input::Caller { reader, consumed }, *length)
+                (Input::Caller { reader: unlocked(reader), consumed }, *length)
             }
         };
         Ok(BodyReader { input, left: length, given: 0, piece: Vec::new() })
@@ -150,6 +156,10 @@ impl fmt::Debug for BodySource {
             Self::Reader { length, .. } => write!(f, "reader of {length:?} bytes"),
         }
     }
+}
+
+fn unlocked<T>(mutex: &mut Mutex<T>) -> &mut T {
+    mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl BodyReader<'_> {

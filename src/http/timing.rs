@@ -30,6 +30,7 @@ pub(super) struct Timing {
 /// retries the parts are those of the last exchange, and the total is that of the call.
 /// Threads: a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timings {
     /// Waiting for a connection slot.
     pub pool: Option<Duration>,

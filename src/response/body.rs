@@ -56,7 +56,8 @@ struct Buffer {
 ///     handle.close();
 /// });
 /// let outcome = response.read_all(1 << 30); // after ten seconds: Kind::Closed
-/// # outcome.map(drop)
+/// # drop(outcome);
+/// # Ok::<(), hangup::Error>(())
 /// ```
 ///
 /// Threads: any thread at any time.

@@ -28,6 +28,7 @@ pub struct ResponseHead {
 
 /// A redirect that was followed. Threads: immutable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Redirect {
     /// The status code of the response that redirected: 301, 302, 303, 307 or 308.
     pub status_code: u16,
