@@ -5,7 +5,7 @@
 #
 # PREFIX (default /usr/local) is the directory where programs will find it; it is written into hangup.pc. DESTDIR
 # (default empty) is put before PREFIX when files are copied, for packages. Needs cargo and a linker, and writes only to
-# the target directory and to DESTDIR/PREFIX.
+# the target directory and to DESTDIR/PREFIX. Those who have cargo-c can run `cargo cinstall -p hangup-c` instead.
 set -eu
 
 prefix=${1:-/usr/local}
