@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the Python environment that the demo and the tests use, below the target directory: the package built from
-# bindings/python, and whatever else is named:
+# Makes the Python environment of the demo and the tests in the target directory. Installs the package from
+# bindings/python, and the given packages of PyPI:
 #
 #     tests/venv.sh [PACKAGE...]
 set -eu
@@ -14,7 +14,7 @@ if [ ! -x "$venv/bin/python" ]; then
     echo "making $venv"
     "${PYTHON:-python3}" -m venv "$venv"
 fi
-# Anew each time: cargo knows what has to be compiled.
+# Every time: cargo compiles only what has changed.
 echo "building the Python package"
 "$venv/bin/python" -m pip install --quiet --force-reinstall --no-deps ./bindings/python
 for package in "$@"; do

@@ -16,6 +16,7 @@ CARGO_TARGET_DIR    where cargo builds; default: target/python in the repository
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import importlib
 import io
@@ -46,7 +47,7 @@ get_requires_for_build_editable = get_requires_for_build_sdist = get_requires_fo
 
 
 def prepare_metadata_for_build_wheel(directory: str, config_settings: Any = None) -> str:
-    return str(maturin().prepare_metadata_for_build_wheel(directory, config_settings))
+    return maturin("prepare_metadata_for_build_wheel", directory, config_settings)
 
 
 prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
@@ -54,12 +55,12 @@ prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
 
 def build_wheel(directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
     add_library()
-    return str(maturin().build_wheel(directory, config_settings, metadata_directory))
+    return maturin("build_wheel", directory, config_settings, metadata_directory)
 
 
 def build_editable(directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
     add_library()
-    return str(maturin().build_editable(directory, config_settings, metadata_directory))
+    return maturin("build_editable", directory, config_settings, metadata_directory)
 
 
 def build_sdist(directory: str, config_settings: Any = None) -> str:
@@ -72,7 +73,7 @@ def build_sdist(directory: str, config_settings: Any = None) -> str:
         metadata = (Path(scratch) / info / "METADATA").read_bytes()
     name = info.removesuffix(".dist-info")
     extra = {"pyproject.toml": text.encode(), "PKG-INFO": metadata}
-    path = Path(directory).resolve() / f"{name}.tar.gz"
+    path = Path(directory) / f"{name}.tar.gz"
     with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
         archive.add(ROOT, name, filter=source_only)
         for file, data in extra.items():
@@ -87,19 +88,24 @@ def source_only(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return None if any(fnmatch.fnmatch(file, pattern) for pattern in NOT_SOURCE) else entry
 
 
-def maturin() -> ModuleType:
-    """maturin's hooks, which take settings from the environment and read the working directory's pyproject.toml."""
-    os.chdir(HERE)
+def maturin(hook: str, directory: str, *arguments: Any) -> str:
+    """Calls a hook of maturin, which takes settings from the environment and pyproject.toml from the working directory."""
     # The hooks run the program maturin, which is not found in a virtual environment that is not activated.
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), sysconfig.get_path("scripts")])
-    os.environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "target" / "python"))
-    os.environ.setdefault("MATURIN_PEP517_ARGS", f"--profile {profile()}")
+    os.environ["CARGO_TARGET_DIR"] = str(target_dir())
     os.environ["HANGUP_LIB_DIR"] = str(PACKAGE)  # build.rs links the extension to the library there
-    return importlib.import_module("maturin")
+    os.environ.setdefault("MATURIN_PEP517_ARGS", f"--profile {profile()}")
+    directory = os.path.abspath(directory)
+    with contextlib.chdir(HERE):
+        return str(getattr(importlib.import_module("maturin"), hook)(directory, *arguments))
 
 
 def profile() -> str:
     return os.environ.get("HANGUP_PROFILE", "release")
+
+
+def target_dir() -> Path:
+    return ROOT / os.environ.get("CARGO_TARGET_DIR", "target/python")
 
 
 def add_library() -> None:
@@ -115,11 +121,10 @@ def add_library() -> None:
 
 def build_library() -> Path:
     command = [os.environ.get("CARGO", "cargo"), "build", "--locked", "--package", "hangup-c", "--profile", profile()]
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target" / "python"))
     try:
-        subprocess.run([*command, "--target-dir", target], cwd=ROOT, check=True)
+        subprocess.run([*command, "--target-dir", target_dir()], cwd=ROOT, check=True)
     except FileNotFoundError:
         raise SystemExit("building hangup needs cargo (https://rustup.rs), Rust 1.88 or later") from None
     except subprocess.CalledProcessError as failed:
         raise SystemExit(f"cargo could not build libhangup (exit status {failed.returncode})") from None
-    return ROOT / target / ("debug" if profile() == "dev" else profile()) / "libhangup.so"
+    return target_dir() / ("debug" if profile() == "dev" else profile()) / "libhangup.so"
