@@ -1,8 +1,7 @@
-//! The cancel token: fired once, from any thread, in any state; whoever uses it is told.
+//! The cancel token: it is fired once, from any thread, and notifies the work that uses it.
 //!
-//! A token knows nothing of requests or connections: it tells [`Watch`]ers. What a watcher does
-//! about it (end one lease, wake one wait) is bound to that watcher, so a token that is fired
-//! late can't hurt anybody else.
+//! A token knows nothing of requests or connections: it calls its [`Watch`]ers. What a watcher does (end one
+//! lease, wake one wait) is bound to that watcher, so a token that is fired late has no effect on other work.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +9,10 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, Weak, lock};
 use crate::timer::{self, TimerTarget};
 
-/// A cancel token: a tree. Children are cancelled with their parent, not the other way round.
+/// A cancel token. Tokens are a tree: children are cancelled with their parent, not the other way round.
 ///
-/// Begins: [`new`](Self::new), [`child`](Self::child). A clone is the same token.
-/// Threads: any thread at any time; nothing here blocks.
+/// Create: [`new`](Self::new), [`child`](Self::child). A clone is the same token. Threads: any thread at any
+/// time; nothing here blocks.
 #[derive(Clone)]
 pub struct CancelToken(Arc<Node>);
 
@@ -24,12 +23,12 @@ pub(crate) enum Why {
     Deadline,
 }
 
-/// Somebody who wants to know. Called at most once a registration, with no lock held.
+/// Is called when a token is fired: at most once for a registration, with no lock held.
 pub(crate) trait Watch: Send + Sync {
     fn fired(&self, why: Why);
 }
 
-/// A registration. Its drop takes the watcher off the list.
+/// A registration. Dropping it removes the watcher.
 pub(crate) struct Watching {
     node: Arc<Node>,
     key: u64,
@@ -49,7 +48,7 @@ struct State {
     deadline: Option<Instant>,
     watchers: Vec<(u64, Weak<dyn Watch>)>,
     children: Vec<Weak<Node>>,
-    /// Children beyond this number are looked through for dead ones.
+    /// When there are so many children, the dropped ones are removed from the list.
     prune_at: usize,
     next_key: u64,
 }
@@ -60,7 +59,7 @@ impl CancelToken {
         Self(Arc::new(Node::new(None)))
     }
 
-    /// A child: fired with this one, and by itself without it.
+    /// A child: it is fired with this one, or alone.
     pub fn child(&self) -> Self {
         let child = Arc::new(Node::new(Some(Arc::clone(&self.0))));
         let mut state = lock(&self.0.state);
@@ -76,18 +75,18 @@ impl CancelToken {
 
     /// Gives the token a deadline; of several the earliest counts. Work that it ends is timed out.
     pub fn after(&self, limit: Duration) {
-        // Beyond the end of the clock is never.
+        // A time beyond the range of the clock never comes.
         let Some(at) = Instant::now().checked_add(limit) else { return };
         let mut state = lock(&self.0.state);
         if state.ended.is_some() || state.deadline.is_some_and(|earlier| earlier <= at) {
             return;
         }
         state.deadline = Some(at);
-        // Who registers from now on sees the deadline and keeps it by its own clock; who was there
-        // before must be told.
-        let somebody_waits = !state.watchers.is_empty() || !state.children.is_empty();
+        // A watcher that registers from now on sees the deadline and keeps it by itself. The timer is for
+        // those that are registered already.
+        let has_listeners = !state.watchers.is_empty() || !state.children.is_empty();
         drop(state);
-        if somebody_waits {
+        if has_listeners {
             let node: Weak<Node> = Arc::downgrade(&self.0);
             timer::at(at, node);
         }
@@ -114,7 +113,7 @@ impl CancelToken {
 
     /// The earliest deadline on the way to the root.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.0.line().filter_map(|node| lock(&node.state).deadline).min()
+        self.0.ancestors().filter_map(|node| lock(&node.state).deadline).min()
     }
 
     pub(crate) fn why(&self, now: impl FnOnce() -> Instant) -> Option<Why> {
@@ -124,7 +123,7 @@ impl CancelToken {
         self.deadline().filter(|at| *at <= now()).map(|_| Why::Deadline)
     }
 
-    /// Puts a watcher on the list, or says why it is too late.
+    /// Registers a watcher, or returns why it is too late.
     pub(crate) fn watch(&self, watcher: Weak<dyn Watch>) -> Result<Watching, Why> {
         let mut state = lock(&self.0.state);
         if let Some(why) = state.ended {
@@ -165,7 +164,7 @@ impl Node {
         Self { parent, ended: AtomicBool::new(false), state }
     }
 
-    /// Ends this token and its children; tells every watcher after the lock is given back.
+    /// Ends this token and its children; calls every watcher after the lock is released.
     fn end(&self, why: Why, reason: Option<Arc<str>>) {
         let mut state = lock(&self.state);
         if state.ended.is_some() {
@@ -190,7 +189,7 @@ impl Node {
     }
 
     /// This node, its parent, and so on to the root.
-    fn line(&self) -> impl Iterator<Item = &Self> {
+    fn ancestors(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |node| node.parent.as_deref())
     }
 }
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_is_told_once_and_not_after_it_left() {
+    fn a_watcher_is_called_once_and_not_after_it_left() {
         let token = CancelToken::new();
         let (stays, _watching) = watched(&token);
         let (left, gone) = watched(&token);

@@ -1,8 +1,8 @@
 //! A connected socket that any thread may end while another one waits on it.
 //!
 //! Every descriptor is non-blocking, closed on exec, and writes without SIGPIPE. To end a
-//! socket is to shut it down (which wakes whoever polls it) and to close it as soon as nobody
-//! is inside a call on it.
+//! socket is to shut it down, which ends every poll(2) of it, and to close it as soon as no thread is inside a
+//! call on it.
 
 #![allow(unsafe_code)] // The last user closes.
 

@@ -1,5 +1,4 @@
-//! TLS: whom to trust and who to be, as one value that the pool key holds, and the handshake's
-//! configuration made from it. rustls does the rest.
+//! The settings of TLS, as one value that the pool key holds, and the rustls configuration made from them.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -46,12 +45,13 @@ pub(crate) struct Tls {
 impl Tls {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
         let tls = Self { settings, config: PerProcess::new() };
-        // Now, and not in a child: it must find out that it is one.
+        // Made now, because the child of a fork finds out by it that it is one.
         tls.config.get(|_| OnceCell::new());
         Arc::new(tls)
     }
 
-    /// The default settings, shared by all who have them so that they share sessions.
+    /// The default settings. They are shared, so that sessions are resumed in all clients with default
+    /// settings.
     pub(crate) fn standard() -> Arc<Self> {
         static STANDARD: OnceCell<Arc<Tls>> = OnceCell::new();
         Arc::clone(STANDARD.get_or_init(|| Self::new(Settings::default())))
@@ -61,7 +61,7 @@ impl Tls {
         &self.settings
     }
 
-    /// The configuration; made when first needed, as reading the system's roots takes a while.
+    /// The configuration. It is made by the first call, because reading the system's roots takes long.
     pub(crate) fn config(&self) -> Result<&Arc<ClientConfig>, Error> {
         let config = self.config.get(|_| OnceCell::new());
         config.get_or_try_init(|| self.settings.build().map(Arc::new))
@@ -139,7 +139,7 @@ impl fmt::Debug for Tls {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("trust_anybody", &self.accept_any_certificate)
+            .field("accept_any_certificate", &self.accept_any_certificate)
             .finish_non_exhaustive()
     }
 }
@@ -156,7 +156,7 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, E
     }
 }
 
-/// What went wrong, for people: a certificate's fault by its name.
+/// A message for an error. The reason why a certificate is refused is spelled out.
 pub(crate) fn explain(error: &rustls::Error) -> String {
     let fault = match error {
         rustls::Error::InvalidCertificate(fault) => fault,
@@ -184,7 +184,7 @@ pub(crate) fn explain(error: &rustls::Error) -> String {
 /// system has none.
 fn system_roots() -> Result<RootCertStore, Error> {
     static SYSTEM: PerProcess<OnceCell<RootCertStore>> = PerProcess::new();
-    // A child of a fork takes what its parent has read, and waits for no thread of its parent.
+    // The child of a fork takes the parent's if it is complete, and waits for no thread of its parent.
     let system = SYSTEM.get(|parents| {
         parents.and_then(OnceCell::get).map_or_else(OnceCell::new, |read| read.clone().into())
     });
@@ -212,8 +212,8 @@ fn broken(error: &rustls::Error) -> Error {
     Error::new(Kind::InvalidArgument, format!("the TLS settings don't work: {error}"))
 }
 
-/// Believes any certificate. The handshake's signature is still checked: the peer has the key
-/// of whatever certificate it showed.
+/// Accepts any certificate. The handshake's signature is still checked: the peer has the key of the
+/// certificate that it sent.
 #[derive(Debug)]
 struct AcceptAnyCertificate(Arc<CryptoProvider>);
 

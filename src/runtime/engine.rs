@@ -172,15 +172,15 @@ mod tests {
     /// Runs something as a fiber, and returns what it returns.
     fn on_fiber<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> T {
         let engine = Engine::running().unwrap();
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let mut job = Some(job);
-        let job = move |_| drop(job.take().map(|job| tell.send(job())));
+        let job = move |_| drop(job.take().map(|job| sender.send(job())));
         engine.spawn(job).unwrap();
-        told.recv_timeout(Duration::from_secs(20)).unwrap()
+        receiver.recv_timeout(Duration::from_secs(20)).unwrap()
     }
 
     #[test]
-    fn a_fiber_waits_for_a_descriptor_a_deadline_and_an_event() {
+    fn a_fiber_waits_for_a_descriptor_a_deadline_and_a_notification() {
         let _it_stays = Engine::running().unwrap();
         let (here, mut there) = UnixStream::pair().unwrap();
         let source = Source::new(Descriptor::of(&here));
@@ -193,11 +193,11 @@ mod tests {
         let woken =
             on_fiber(move || wait_fd(&waits, Interest::Read, WaitUntil::new(None)).unwrap());
         assert!(matches!(woken, WakeReason::Ready { read: true, .. }));
-        // What was told once is not told again: it was for the waiter to read.
+        // Readiness is reported once: the waiter is expected to read.
         let waits = Arc::clone(&source);
         let woken = on_fiber(move || wait_fd(&waits, Interest::Read, soon()).unwrap());
         assert_eq!(woken, WakeReason::Deadline);
-        // Unless there may be more, or the peer is gone.
+        // It is reported again if there may be more, or if the peer closed.
         source.may_have_more();
         let waits = Arc::clone(&source);
         let woken = on_fiber(move || wait_fd(&waits, Interest::Read, soon()).unwrap());
@@ -209,14 +209,14 @@ mod tests {
                 on_fiber(move || wait_fd(&waits, Interest::Read, WaitUntil::new(None)).unwrap());
             assert!(matches!(woken, WakeReason::Ready { read: true, .. }));
         }
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let setter = std::thread::spawn(move || {
-            let notify: Arc<Notify> = told.recv().unwrap();
+            let notify: Arc<Notify> = receiver.recv().unwrap();
             notify.set();
         });
         let woken = on_fiber(move || {
             let notify = Notify::for_this_task();
-            tell.send(Arc::clone(&notify)).unwrap();
+            sender.send(Arc::clone(&notify)).unwrap();
             wait(WaitFor { fd: None, notify: Some(&notify) }, WaitUntil::new(None)).unwrap()
         });
         assert_eq!(woken, WakeReason::Notified);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_at_rest_was_silent_until_the_kernel_says_otherwise() {
+    fn an_idle_descriptor_was_silent_until_the_kernel_reports_something() {
         let _it_stays = Engine::running().unwrap();
         let (mut here, mut there) = UnixStream::pair().unwrap();
         let source = Source::new(Descriptor::of(&here));
@@ -232,7 +232,7 @@ mod tests {
             let source = Arc::clone(source);
             on_fiber(move || source.was_silent())
         };
-        assert!(!known(&source), "nobody has read it");
+        assert!(!known(&source), "it was not read");
         there.write_all(b"x").unwrap();
         let read = Arc::clone(&source);
         let _here = on_fiber(move || {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_descriptors_a_fiber_is_told_which_are_ready() {
+    fn of_several_descriptors_a_fiber_learns_which_are_ready() {
         let (quiet_end, _peer) = UnixStream::pair().unwrap();
         let (speaks_end, mut peer) = UnixStream::pair().unwrap();
         peer.write_all(b"x").unwrap();
@@ -276,12 +276,12 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_fiber_lets_others_have_their_turn() {
-        let (tell, told) = mpsc::channel();
+    fn a_busy_fiber_lets_other_fibers_run() {
+        let (sender, receiver) = mpsc::channel();
         let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let engine = Engine::running().unwrap();
-        let busy = tell.clone();
+        let busy = sender.clone();
         engine
             .spawn(move |_| {
                 while !stopped.load(Ordering::SeqCst) {
@@ -290,14 +290,14 @@ mod tests {
                 busy.send("busy").unwrap();
             })
             .unwrap();
-        engine.spawn(move |_| tell.send("other").unwrap()).unwrap();
-        assert_eq!(told.recv_timeout(Duration::from_secs(20)).unwrap(), "other");
+        engine.spawn(move |_| sender.send("other").unwrap()).unwrap();
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(20)).unwrap(), "other");
         stop.store(true, Ordering::SeqCst);
-        assert_eq!(told.recv_timeout(Duration::from_secs(20)).unwrap(), "busy");
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(20)).unwrap(), "busy");
     }
 
     #[test]
-    fn work_apart_is_done_on_another_thread_and_panics_here() {
+    fn work_of_a_worker_is_done_on_another_thread_and_panics_here() {
         static POOL: WorkerPool = WorkerPool::new("hangup-test-apart", 2);
         let (here, there, panicked) = on_fiber(|| {
             let here = std::thread::current().id();
@@ -318,59 +318,59 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_does_the_work_and_leaves_it_to_the_thread() {
+    fn a_driver_runs_the_loop_and_gives_it_back_to_its_thread() {
         let engine = Engine::running().unwrap();
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let (here, mut there) = UnixStream::pair().unwrap();
         let work = move |_| {
             let source = Source::new(Descriptor::of(&here));
-            tell.send(std::thread::current().id()).unwrap();
+            sender.send(std::thread::current().id()).unwrap();
             wait_fd(&source, Interest::Read, WaitUntil::new(None)).unwrap();
-            tell.send(std::thread::current().id()).unwrap();
+            sender.send(std::thread::current().id()).unwrap();
         };
-        // Somebody else's work may be under way as well; and another guest, or the thread, for a moment.
-        let guest =
+        // The loop may be with its thread or another driver for a moment.
+        let driver =
             std::iter::repeat_with(|| Engine::try_drive(usize::MAX)).flatten().next().unwrap();
         engine.spawn(work).unwrap();
         let mut begun = None;
         let soon = WaitUntil::new(Some(Instant::now() + Duration::from_secs(20)));
-        let woken = guest.run(soon, || {
-            begun = begun.or(told.try_recv().ok());
+        let woken = driver.run(soon, || {
+            begun = begun.or(receiver.try_recv().ok());
             begun.is_none()
         });
         assert_eq!((woken, begun), (WakeReason::Notified, Some(std::thread::current().id())));
         let soon = WaitUntil::new(Some(Instant::now() + Duration::from_millis(3)));
-        assert_eq!(guest.run(soon, || true), WakeReason::Deadline);
-        // It is a guest already.
+        assert_eq!(driver.run(soon, || true), WakeReason::Deadline);
+        // This thread drives already.
         assert!(Engine::try_drive(usize::MAX).is_none());
-        guest.leave(usize::MAX);
+        driver.leave(usize::MAX);
         there.write_all(b"x").unwrap();
-        let ended = told.recv_timeout(Duration::from_secs(20)).unwrap();
+        let ended = receiver.recv_timeout(Duration::from_secs(20)).unwrap();
         assert_ne!(ended, std::thread::current().id());
     }
 
     #[test]
     fn thousands_wait_at_once() {
         let engine = Engine::running().unwrap();
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let mut peers = Vec::new();
         for _ in 0..200 {
             let (mut here, there) = UnixStream::pair().unwrap();
             peers.push(there);
-            let tell = tell.clone();
+            let sender = sender.clone();
             let job = move |_| {
                 let source = Source::new(Descriptor::of(&here));
                 let mut byte = [0];
                 wait_fd(&source, Interest::Read, WaitUntil::new(None)).unwrap();
                 here.read_exact(&mut byte).unwrap();
-                tell.send(byte[0]).unwrap();
+                sender.send(byte[0]).unwrap();
             };
             engine.spawn(job).unwrap();
         }
         for (number, peer) in peers.iter_mut().enumerate() {
             peer.write_all(&[u8::try_from(number).unwrap()]).unwrap();
         }
-        let mut all: Vec<u8> = told.iter().take(200).collect();
+        let mut all: Vec<u8> = receiver.iter().take(200).collect();
         all.sort_unstable();
         assert_eq!(all, (0..200).collect::<Vec<u8>>());
     }

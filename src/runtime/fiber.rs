@@ -208,7 +208,7 @@ impl Fiber {
             if notify.is_set() {
                 return Some(WakeReason::Notified);
             }
-            // The kernel is asked: what is remembered may be stale, and a connect relies on what it is told.
+            // The kernel is asked: what is remembered may be stale, and a connect relies on it.
             let ready = mark_ready(entries).unwrap_or_else(|error| {
                 failure = Some(error);
                 true

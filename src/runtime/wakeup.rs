@@ -121,7 +121,7 @@ impl<D: Wakeable> WakeFlag<D> {
 }
 
 impl<D: Wakeable> Watch<'_, D> {
-    /// What to poll beside all else.
+    /// What to poll.
     pub(super) fn descriptor(&self) -> &D {
         &self.wakeup.descriptor
     }
@@ -129,7 +129,7 @@ impl<D: Wakeable> Watch<'_, D> {
 
 impl<D: Wakeable> Drop for Watch<'_, D> {
     fn drop(&mut self) {
-        // First the flag: then nobody rings it for this one any more.
+        // The flag comes first: then no thread signals the descriptor for this wait any more.
         lock(&self.flag.0).polled = None;
         self.wakeups.leave(&self.wakeup);
     }
@@ -148,7 +148,7 @@ impl<D: Wakeable> Wakeups<D> {
         Self { entries: Mutex::new(Vec::new()) }
     }
 
-    /// One for a thread that is about to poll.
+    /// A descriptor for a thread that is about to poll.
     fn enter(&self, how: WakeupUse) -> io::Result<Arc<Wakeup<D>>> {
         let mut entries = lock(&self.entries);
         let unused = entries.iter().position(|entry| entry.users == 0).filter(|_| how.keep);
@@ -188,7 +188,7 @@ impl<D: Wakeable> Wakeups<D> {
         if entries[index].users > 0 {
             return;
         }
-        // No flag has it any more, so nobody rings it meanwhile.
+        // No flag refers to it any more, so no thread signals it meanwhile.
         if wakeup.signalled.swap(false, Ordering::AcqRel) {
             wakeup.descriptor.clear();
         }
@@ -208,14 +208,14 @@ impl<D: Wakeable> Wakeups<D> {
     }
 }
 
-/// Which one to share. One that is rung is left by its users.
+/// Which one to share: not a signalled one, which its users are about to leave.
 fn least_used<D>(entries: &[SharedWakeup<D>]) -> Option<usize> {
     let quiet = |entry: &SharedWakeup<D>| !entry.wakeup.signalled.load(Ordering::Acquire);
     let candidates = entries.iter().enumerate().filter(|(_, entry)| quiet(entry));
     candidates.min_by_key(|(_, entry)| entry.users).map(|(index, _)| index)
 }
 
-/// So many threads have one each before they share.
+/// This many threads have one each before they share.
 const UNSHARED: usize = if cfg!(loom) { 1 } else { 16 };
-/// How many that nobody uses are kept at most; there are no more of them than of those in use, and one.
+/// How many unused ones are kept at most. There is at most one more of them than of those in use.
 const MAX_UNUSED: usize = 8;

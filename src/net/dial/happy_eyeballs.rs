@@ -1,8 +1,8 @@
-//! Happy eyeballs (RFC 8305): several addresses race, and the first that connects wins.
+//! Happy eyeballs (RFC 8305): several addresses are tried, and the first that connects is used.
 //!
-//! The families take turns, an attempt gets 250 ms alone before the next one joins, and one that
-//! fails is followed at once. A race can be left and taken up again; the attempts go on meanwhile.
-//! Knows nothing of names: it is given addresses, of which a Unix-domain socket is one too.
+//! The families alternate. An attempt has 250 ms before the next one starts beside it, and one that fails is
+//! followed at once. It can be left and resumed; the attempts go on meanwhile. Knows nothing of names: it is
+//! given addresses, and a Unix-domain socket is one too.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,9 +22,9 @@ use crate::runtime::{Interest, PollEntry, WaitUntil, WakeReason, wait_any};
 pub(super) struct HappyEyeballs {
     waiting: VecDeque<SockAddr>,
     running: Vec<Arc<Socket>>,
-    /// When the next one may start.
+    /// When the next attempt may start.
     next: Instant,
-    /// The most telling failure so far.
+    /// The failure that is reported if no attempt connects.
     failure: Option<io::Error>,
     local: Option<SockAddr>,
     /// The local address can't be used.
@@ -42,8 +42,8 @@ enum Start {
 }
 
 impl HappyEyeballs {
-    /// Between these addresses, in the order of RFC 8305 section 4. From a local address only
-    /// those of its family can be reached.
+    /// Of these addresses, in the order of RFC 8305 section 4. From a local address only those of its family
+    /// can be reached.
     pub(super) fn between(
         addresses: &[SocketAddr],
         local: Option<IpAddr>,
@@ -58,7 +58,7 @@ impl HappyEyeballs {
         Self::new(waiting, local, keep_alive)
     }
 
-    /// Of one address that is no internet address.
+    /// Of one address, which is a Unix-domain socket.
     pub(super) fn to(address: SockAddr) -> Self {
         Self::new([address].into(), None, None)
     }
@@ -82,8 +82,8 @@ impl HappyEyeballs {
         !self.running.is_empty()
     }
 
-    /// Goes on until somebody wins. `Stop::Io` is the end of the race; after any other stop it can
-    /// be taken up again.
+    /// Goes on until an attempt connects. `Stop::Io` means that all have failed; after any other stop it can
+    /// be resumed.
     pub(super) fn run(&mut self, context: &WaitContext<'_>) -> Result<Arc<Socket>, Stop> {
         loop {
             if let Some(winner) = self.start_due()? {
@@ -100,7 +100,7 @@ impl HappyEyeballs {
         }
     }
 
-    /// Starts whoever is due; the answer is one that connected at once.
+    /// Starts the attempts that are due. Returns a socket that connected at once.
     fn start_due(&mut self) -> Result<Option<Arc<Socket>>, Stop> {
         while self.next <= Instant::now()
             && let Some(address) = self.waiting.pop_front()
@@ -111,7 +111,7 @@ impl HappyEyeballs {
                     self.running.push(socket);
                     self.next = Instant::now() + ATTEMPT_DELAY;
                 }
-                // unix(7): the listener's queue is full, and nothing tells when it is not.
+                // unix(7): the listener's queue is full, and no event tells when it has room again.
                 Start::Failed(error) if address.is_unix() && is_again(&error) => {
                     self.waiting.push_front(address);
                     self.next = Instant::now() + RETRY_INTERVAL;
@@ -159,7 +159,7 @@ impl HappyEyeballs {
         }
     }
 
-    /// Waits for an attempt to come to an end, or for the next one to be due.
+    /// Waits until an attempt ends, or the next one is due.
     fn wait(&mut self, context: &WaitContext<'_>) -> Result<Option<Arc<Socket>>, Stop> {
         let turn = (!self.waiting.is_empty()).then_some(self.next);
         let until = match (context.deadline.at, turn) {
@@ -204,7 +204,7 @@ impl HappyEyeballs {
 
     fn failed(&mut self, error: io::Error) {
         self.next = Instant::now();
-        // That a family can't be used here says less than what an address that can be said.
+        // "This family can't be used here" explains less than the failure of an address that can be reached.
         if self.failure.is_none() || !is_unusable(&error) {
             self.failure = Some(error);
         }
@@ -221,7 +221,7 @@ impl HappyEyeballs {
         socket.set_tcp_nodelay(true)?;
         if let Some(after) = self.keep_alive {
             let after = after.max(Duration::from_secs(1));
-            // What the system does not want to do for a connection does not hinder it.
+            // Without probes the connection works as well.
             let probes = TcpKeepalive::new().with_time(after).with_interval(after);
             let _ = socket.set_tcp_keepalive(&probes);
         }
@@ -229,7 +229,7 @@ impl HappyEyeballs {
     }
 }
 
-/// The families take turns, beginning with the one that the resolver put first.
+/// The families alternate, beginning with the one that the resolver put first.
 fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (mut first, mut second): (VecDeque<SocketAddr>, VecDeque<_>) =
@@ -246,7 +246,7 @@ fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// How often a full Unix-domain listener is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
-/// Addresses that are tried at most: a name with more is an attack or a mistake.
+/// A name with more addresses than this is an attack or a mistake.
 const MAX_ADDRESSES: usize = 32;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A host's name on its way to addresses, as a step of a dial: it can be left and taken up again.
+//! The lookup of a host name, as a step of a dial: it can be left and resumed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) enum HostLookup {
 }
 
 impl HostLookup {
-    /// Waits for its addresses; a literal is its own.
+    /// Waits for the addresses. A literal address needs no lookup.
     pub(super) fn resolve(
         &mut self,
         resolver: &Arc<Resolver>,
@@ -33,13 +33,13 @@ impl HostLookup {
         }
         match self {
             Self::Known(_) => return Ok(()),
-            // Taken up again, maybe with another event.
+            // Resumed, maybe with another notification.
             Self::Running(lookup) => lookup.tell(event),
             Self::NotStarted => {
                 *self = Self::Running(resolver.start(host, port, event).map_err(Stop::NoThread)?);
             }
         }
-        // One event serves the answer and the end: whichever it was, it shows.
+        // The notification serves the result and the request to stop, so both are looked at.
         while let Self::Running(lookup) = self {
             match lookup.answer() {
                 Some(Ok(addresses)) => *self = Self::Known(addresses),

@@ -1,9 +1,9 @@
-//! From a plan to a stream: names resolved, connected, through the proxy, in TLS.
+//! A dial: from a host and port to a stream that is connected, through the proxy, in TLS.
 //!
-//! A dial is one value that can be left at any wait and taken up again by anybody: what was
-//! reached stays reached. It waits for its sockets and for an event at once, so that whoever
-//! wants it to stop never has to find its socket. Knows nothing of pools and requests: who
-//! watches over it says how long a phase may take ([`DialObserver`]).
+//! A dial is one value that can be left at any wait and resumed by another thread or task: the steps that are
+//! done stay done. It waits for its sockets and for a notification at once, so that it can be stopped without
+//! a way to find its socket. Knows nothing of pools and requests: a [`DialObserver`] says how long a phase
+//! may take.
 
 mod happy_eyeballs;
 mod lookup;
@@ -47,9 +47,9 @@ pub(crate) struct DialConfig {
 
 /// Observes a dial while it runs, and bounds it in time.
 pub(crate) trait DialObserver {
-    /// A phase begins, or goes on when a dial is taken up again. Returns when it must be over.
+    /// A phase begins, or goes on when a dial is resumed. Returns when it must be over.
     fn begin(&self, phase: Phase) -> Deadline;
-    /// There is a socket now; its stream will talk to the proxy or begin TLS next.
+    /// There is a socket now. The handshake with the proxy or TLS comes next.
     fn connected(&self, stream: &Stream);
     /// Asked before each phase and after each wake-up by the event: whether the dial shall stop.
     fn must_stop(&self) -> bool;
@@ -95,9 +95,8 @@ impl Dial {
         }
     }
 
-    /// Goes on until there is a stream or something stops it. After [`Stop::Ended`],
-    /// [`Stop::Deadline`] and [`Stop::Interrupted`] it can be taken up again, on any thread, by
-    /// somebody else with another event.
+    /// Goes on until there is a stream or something stops it. After [`Stop::Ended`], [`Stop::Deadline`] and
+    /// [`Stop::Interrupted`] it can be resumed, on any thread and with another notification.
     pub(crate) fn run(
         &mut self,
         progress: &dyn DialObserver,
@@ -151,7 +150,7 @@ impl Dial {
         Ok(())
     }
 
-    /// What a failure means for the dial, and who is behind it.
+    /// What is returned for a failure; the dial is over unless it can be resumed.
     fn stopped(&mut self, failure: Stop) -> Stop {
         let ended = self.stream.as_ref().is_some_and(|stream| stream.socket().is_ended());
         let resumable = matches!(failure, Stop::Ended | Stop::Deadline(_) | Stop::Interrupted);
@@ -160,7 +159,7 @@ impl Dial {
         }
         self.step = Step::Over;
         (self.attempts, self.stream) = (None, None);
-        // What a socket that was ended from outside says is only the consequence.
+        // What a socket reports after it was ended from outside is only the consequence.
         if ended && !resumable { Stop::Ended } else { failure }
     }
 
@@ -168,7 +167,7 @@ impl Dial {
         self.config.route.proxy.as_ref().filter(|_| self.config.unix.is_none())
     }
 
-    /// Whose name is connected to.
+    /// The host and port to connect to: the proxy's, or the origin's.
     fn connect_to(&self) -> (&str, u16) {
         match self.proxy() {
             Some(proxy) => (proxy.host(), proxy.port()),
@@ -176,7 +175,7 @@ impl Dial {
         }
     }
 
-    /// Whether a proxy wants the origin's address from us.
+    /// Whether the proxy gets the origin's address instead of its name.
     fn wants_target_address(&self) -> bool {
         self.proxy().is_some_and(|proxy| proxy.wants_address())
     }
@@ -234,7 +233,7 @@ impl Dial {
         }
     }
 
-    /// Why nothing was connected to, with words of its own where it is our own address's fault.
+    /// Why no address could be connected to, with a message of its own if the local address is the cause.
     fn unconnected(&self, stop: Stop, attempts: &HappyEyeballs) -> Stop {
         match (stop, self.config.route.local) {
             (Stop::Io(error), Some(local)) if error.kind() == io::ErrorKind::AddrNotAvailable => {
@@ -281,7 +280,7 @@ impl Dial {
         }
     }
 
-    /// A plain request is for a HTTP proxy itself to read; all else goes through a tunnel.
+    /// A HTTP proxy reads a plain request itself (RFC 9112 section 3.2.2); all else goes through a tunnel.
     fn after_proxy(&self) -> Step {
         match self.proxy() {
             Some(proxy) if proxy.speaks_http() && self.config.tls.is_none() => Step::Over,
@@ -357,8 +356,8 @@ impl Dial {
         Ok(Step::Over)
     }
 
-    /// Why there is no TLS with the origin. From in here nobody can tell whether it was the origin
-    /// that closed a tunnel, or the proxy: both are named.
+    /// Why there is no TLS with the origin. It can't be known whether the origin or the proxy closed the
+    /// tunnel, so the message names both.
     fn unsecured(&self, stop: Stop) -> Stop {
         let Some(proxy) = self.proxy() else { return stop };
         let host = &self.config.host;

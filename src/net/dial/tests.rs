@@ -1,4 +1,4 @@
-//! Dials that are left, taken up again, stopped and ended.
+//! Dials that are left, resumed, stopped and ended.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use testserver::{Certificate, Script, Server, Step, certs};
 use super::*;
 use crate::vocabulary::Timeout;
 
-/// Writes down what it is told; gives every phase the same time.
+/// Records what it observes; gives every phase the same time.
 #[derive(Default)]
 struct Watcher {
     limit: Option<Duration>,
@@ -56,7 +56,7 @@ fn event() -> Arc<Notify> {
 }
 
 #[test]
-fn a_dial_left_in_any_phase_is_taken_up_by_somebody_else() {
+fn a_dial_left_in_any_phase_is_resumed_by_another_caller() {
     let steps = vec![Step::Await("go".into()), Step::Tls(Certificate::Good), Step::Stall];
     let server = Server::start(Script::every(steps));
     let resolver = Arc::new(Resolver::new());
@@ -77,7 +77,7 @@ fn a_dial_left_in_any_phase_is_taken_up_by_somebody_else() {
     assert!(dial.has_socket());
     let (resolve, connect, tls) = (Phase::Resolve, Phase::Connect, Phase::Tls);
     assert_eq!(hasty.phases(), [resolve, resolve, connect, tls]);
-    // Stopped by the event in TLS, on another thread than the one that began.
+    // Stopped by the notification in TLS, on another thread than the one that began.
     let (watcher, wake) = (Watcher::default(), event());
     watcher.stop.store(true, Ordering::SeqCst);
     let stopped =
@@ -103,7 +103,7 @@ fn the_event_and_the_end_of_the_socket_stop_a_handshake_at_once() {
             while !watcher.phases().contains(&Phase::Tls) {
                 std::thread::yield_now();
             }
-            // One that means nothing: the dial goes on.
+            // Set, but the dial need not stop: it goes on.
             wake.set();
             std::thread::sleep(Duration::from_millis(5));
             assert!(!run.is_finished());

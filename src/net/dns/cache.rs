@@ -1,4 +1,5 @@
-//! Addresses of names, for a while: few, and the least recently used goes. Time is passed in.
+//! The addresses of names, for a minute. The number of names is bounded; the least recently used one is
+//! removed. Time is passed in.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -59,7 +60,7 @@ impl Cache {
     }
 }
 
-/// getaddrinfo does not tell how long an answer is good for. A minute is what browsers take.
+/// getaddrinfo(3) does not say how long a result is valid. Browsers keep it for a minute.
 const TIME_TO_LIVE: Duration = Duration::from_secs(60);
 const MAX_NAMES: usize = 256;
 

@@ -1,10 +1,10 @@
-//! Names to addresses. getaddrinfo(3) can't be interrupted, so it runs on a worker that is
-//! waited for and never joined: a caller that is cancelled or out of time just leaves. A name that
-//! hangs has a worker of its own, so it holds up only those who ask for it.
+//! The resolver of a manager. getaddrinfo(3) can't be interrupted, so it runs on a worker that is waited for
+//! and never joined: a caller that is cancelled or out of time leaves it. A name that hangs has a worker of
+//! its own, so it holds up only those that ask for it.
 //!
-//! Answers are kept for a minute, in a small cache; those who ask for a name that is being
-//! looked up share the answer. A hook may take getaddrinfo's place, and a name can be given
-//! addresses by hand. Knows nothing of who asks: it sets their [`Notify`].
+//! Results are kept for a minute, in a small cache. Callers that ask for a name that is being looked up share
+//! the result. A hook may replace getaddrinfo, and overrides give a name fixed addresses. Knows nothing of
+//! its callers: it sets their [`Notify`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,18 +22,18 @@ use crate::process::PerProcess;
 use crate::runtime::{Notify, THREAD_WAIT, WorkerPool};
 use crate::sync::lock;
 
-/// Takes getaddrinfo's place, on a worker: a name to its addresses, or why there are none.
+/// Replaces getaddrinfo, on a worker. Returns the addresses of a name, or why there are none.
 pub(crate) type Hook = Arc<dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync>;
 
 /// The names of one manager. Threads: any thread at any time.
 pub(crate) struct Resolver {
-    /// Survives a fork, so it is to be had without a lock that a parent's thread may hold.
+    /// Used by the child of a fork, too, so it has no lock that a thread of the parent may hold.
     settings: ArcSwap<Settings>,
     names: PerProcess<Mutex<Names>>,
 }
 
-/// A lookup in progress, or its answer. Dropping it abandons the lookup: one that has not begun
-/// is not done at all.
+/// A lookup in progress, or its result. Dropping it abandons the lookup: one that has not begun is not done
+/// at all.
 pub(crate) struct Lookup {
     found: Found,
     port: u16,
@@ -47,7 +47,7 @@ pub(crate) type Answer = Result<Vec<SocketAddr>, Unresolved>;
 /// Why a name has no addresses.
 #[derive(Clone, Debug)]
 pub(crate) enum Unresolved {
-    /// In the words of getaddrinfo, or of the hook.
+    /// The message of getaddrinfo, or of the hook.
     Failed(String),
     /// There is no thread to look it up.
     NoThread,
@@ -69,7 +69,7 @@ struct Settings {
 struct Names {
     known: Cache,
     asked: HashMap<String, Weak<Job>>,
-    /// Counts [`Resolver::clear`]: what was asked before it is not kept after it.
+    /// Counts [`Resolver::clear`]: the result of a lookup that began before it is not cached after it.
     epoch: u64,
 }
 
@@ -77,23 +77,23 @@ struct Job {
     host: String,
     hook: Option<Hook>,
     epoch: u64,
-    /// A worker is at it.
+    /// A worker has begun it.
     begun: AtomicBool,
     answer: OnceLock<Result<Arc<[IpAddr]>, Unresolved>>,
-    /// Whom to tell. Those who left are gone.
+    /// To be set when there is a result. A dropped one has left.
     waiting: Mutex<Vec<Weak<Notify>>>,
 }
 
 impl Resolver {
     pub(crate) fn new() -> Self {
         let resolver = Self { settings: ArcSwap::default(), names: PerProcess::new() };
-        // Now, and not in a child: it must find out that it is one.
+        // Made now, because the child of a fork finds out by it that it is one.
         drop(lock(resolver.names()));
         resolver
     }
 
-    /// Starts to look a name up; `event` is set when [`Lookup::answer`] has an answer, unless it
-    /// has one at once. An error: there is no thread to do it.
+    /// Starts to look a name up. `event` is set when [`Lookup::answer`] returns a result, unless it does so
+    /// at once. An error means that there is no thread for it.
     pub(crate) fn start(
         self: &Arc<Self>,
         host: &str,
@@ -125,7 +125,7 @@ impl Resolver {
             waiting: Mutex::new(vec![Arc::downgrade(event)]),
             host,
         });
-        // What nobody waits for any more leaves its name behind.
+        // Removes the names of lookups that were abandoned.
         names.asked.retain(|_, job| job.strong_count() > 0);
         names.asked.insert(job.host.clone(), Arc::downgrade(&job));
         drop(names);
@@ -136,7 +136,7 @@ impl Resolver {
             }
         });
         if let Err(error) = begun {
-            // Somebody may share it by now.
+            // Another caller may share the lookup by now.
             job.settle(&mut lock(self.names()), &Err(Unresolved::NoThread));
             job.tell(Err(Unresolved::NoThread));
             return Err(error);
@@ -144,7 +144,7 @@ impl Resolver {
         Ok(Lookup { found: Found::Asked(job), port, begin_by })
     }
 
-    /// Forgets all answers, those that are on their way included.
+    /// Forgets all results, also of lookups that are in progress.
     pub(crate) fn clear(&self) {
         let mut names = lock(self.names());
         names.epoch += 1;
@@ -152,12 +152,12 @@ impl Resolver {
         names.asked.clear();
     }
 
-    /// Forgets the answer for a name: its addresses turned out to be useless.
+    /// Forgets the result for a name: no address of it could be connected to.
     pub(crate) fn forget(&self, host: &str) {
         lock(self.names()).known.remove(&host.to_ascii_lowercase());
     }
 
-    /// Gives a name these addresses, whatever anybody else says; `None` takes them away.
+    /// Gives a name these addresses, which come before the hook and getaddrinfo; `None` removes them.
     pub(crate) fn set_address(&self, host: &str, addresses: Option<Vec<IpAddr>>) {
         let host = host.to_ascii_lowercase();
         let addresses: Option<Arc<[IpAddr]>> = addresses.map(Into::into);
@@ -171,8 +171,8 @@ impl Resolver {
         });
     }
 
-    /// Has names looked up by this instead of getaddrinfo; `None` is getaddrinfo again. What the
-    /// other one said is forgotten.
+    /// Has names looked up by this instead of getaddrinfo; `None` is getaddrinfo again. All results are
+    /// forgotten.
     pub(crate) fn set_hook(&self, hook: Option<Hook>) {
         self.settings.rcu(|settings| {
             let mut settings = Settings::clone(settings);
@@ -182,8 +182,8 @@ impl Resolver {
         self.clear();
     }
 
-    /// A child of a fork has none of its parent's names: to copy them would be to wait for a
-    /// lock whose holder is not there.
+    /// The child of a fork starts with no names: to copy the parent's it would have to wait for a lock whose
+    /// holder may not exist.
     fn names(&self) -> &Mutex<Names> {
         self.names.get(|_| Mutex::default())
     }
@@ -196,7 +196,7 @@ impl fmt::Debug for Resolver {
 }
 
 impl Lookup {
-    /// The answer, if it is there.
+    /// The result, if there is one.
     pub(crate) fn answer(&self) -> Option<Answer> {
         let found = match &self.found {
             Found::Known(addresses) => Ok(addresses),
@@ -213,8 +213,8 @@ impl Lookup {
         })
     }
 
-    /// When it is to be given up, because no worker has begun it by then: there are too many, and the
-    /// system makes no more. `None` if one is at it.
+    /// When it is to be given up because no worker has begun it: there are too many, and the system makes no
+    /// more threads. `None` if a worker has begun it.
     pub(crate) fn begin_by(&self) -> Option<Instant> {
         match &self.found {
             Found::Asked(job) if !job.begun.load(Ordering::Relaxed) => Some(self.begin_by),
@@ -222,15 +222,15 @@ impl Lookup {
         }
     }
 
-    /// Has this event set too; look at [`answer`](Self::answer) after this. For whoever takes a
-    /// lookup over.
+    /// Has this notification set, too; [`answer`](Self::answer) is to be called after this. For a lookup that
+    /// is resumed with another notification.
     pub(crate) fn tell(&self, event: &Arc<Notify>) {
         if let Found::Asked(job) = &self.found {
             let mut waiting = lock(&job.waiting);
             waiting.retain(|known| known.strong_count() > 0);
             waiting.push(Arc::downgrade(event));
             drop(waiting);
-            // It may have been answered before we were on the list.
+            // The result may have come before `event` was on the list.
             if job.answer.get().is_some() {
                 event.set();
             }
@@ -241,7 +241,7 @@ impl Lookup {
 impl Job {
     fn run(self: Arc<Self>, resolver: &Weak<Resolver>) {
         self.begun.store(true, Ordering::Relaxed);
-        // The hook is other people's code: a panic in it is a failed lookup.
+        // The hook is a callback of the program: a panic in it is a failed lookup.
         let answer = catch_unwind(AssertUnwindSafe(|| match &self.hook {
             Some(hook) => hook(&self.host),
             None => system(&self.host),
@@ -282,7 +282,7 @@ pub(crate) fn parse_literal(host: &str) -> Option<IpAddr> {
     without_brackets(host).parse().ok()
 }
 
-/// An IPv6 literal as it is without its URL (RFC 3986 section 3.2.2); other hosts as they are.
+/// A host without the brackets of an IPv6 literal (RFC 3986 section 3.2.2).
 pub(crate) fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
@@ -314,7 +314,7 @@ mod tests {
         }
     }
 
-    /// A resolver whose hook counts, and answers `127.0.0.<count>`.
+    /// A resolver whose hook counts, and returns `127.0.0.<count>`.
     fn counting() -> (Arc<Resolver>, Arc<AtomicU32>) {
         let (resolver, count) = (Arc::new(Resolver::new()), Arc::new(AtomicU32::new(0)));
         let counted = Arc::clone(&count);
@@ -379,7 +379,7 @@ mod tests {
         let events: Vec<_> = (0..3).map(|_| Arc::new(Notify::new().unwrap())).collect();
         let lookups: Vec<_> =
             events.iter().map(|event| resolver.start("a.test", 1, event).unwrap()).collect();
-        // One is taken over by somebody with another event.
+        // One is resumed with another notification.
         let other = Arc::new(Notify::new().unwrap());
         lookups[0].tell(&other);
         go.send(()).unwrap();

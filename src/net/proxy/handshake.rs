@@ -1,6 +1,5 @@
-//! The conversation with a proxy before it is a tunnel, as steps that can be left and taken up
-//! again: what is to be said, what was heard. What it means is [`connect`]'s and [`socks`]'s
-//! to say; they know nothing of sockets.
+//! The handshake with a proxy before there is a tunnel: it can be left and resumed. The protocols are
+//! [`http_connect`](super::http_connect) and [`socks5`](super::socks5), which know nothing of sockets.
 
 use super::http_connect::HttpConnect;
 use super::socks5::Socks5;
@@ -16,11 +15,11 @@ use crate::vocabulary::Kind;
 /// Threads: one at a time.
 pub(in crate::net) struct ProxyHandshake {
     protocol: Protocol,
-    /// What is to be said, and how much of it was.
+    /// What is to be sent, and how many bytes of it were.
     outgoing: Vec<u8>,
     sent: usize,
     incoming: Vec<u8>,
-    /// The proxy, for the errors.
+    /// For error messages.
     proxy_name: String,
 }
 
@@ -30,7 +29,7 @@ enum Protocol {
 }
 
 impl ProxyHandshake {
-    /// To be had with this proxy for a tunnel to that host and port.
+    /// With this proxy, for a tunnel to that host and port.
     pub(in crate::net) fn begin(proxy: &Proxy, to: TunnelTarget, port: u16) -> Result<Self, Error> {
         let proxy_name = proxy.to_string();
         let (protocol, outgoing) = match proxy.scheme {
@@ -81,7 +80,7 @@ impl ProxyHandshake {
             match next {
                 Next::NeedMore => {}
                 Next::Send(outgoing) => (self.outgoing, self.sent) = (outgoing, 0),
-                // The origin speaks when it is spoken to: whatever this is, it is not from there.
+                // The origin sends nothing before the client does, so these bytes are not from the origin.
                 Next::Open(ours) if ours < self.incoming.len() => {
                     return Err(
                         failed(&self.proxy_name, "it sent bytes that nobody asked for").into()
@@ -100,7 +99,7 @@ impl ProxyHandshake {
                         self.sent += sent.unwrap_or(0);
                         sent.is_some()
                     }
-                    // What the proxy said before it closed explains more than this error.
+                    // What the proxy sent before it closed explains more than this error.
                     Err(Stop::Io(error)) if is_broken(&error) => return Ok(()),
                     Err(stop) => return Err(self.broken(stop)),
                 }
@@ -122,7 +121,7 @@ impl ProxyHandshake {
         failed(&self.proxy_name, "it closed the connection instead of an answer")
     }
 
-    /// What the connection to the proxy, or the TLS with it, says of its end.
+    /// The error for a connection to the proxy, or for TLS with it, that failed.
     fn broken(&self, stop: Stop) -> Stop {
         match stop {
             Stop::Io(error) => {

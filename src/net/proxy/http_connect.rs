@@ -1,6 +1,6 @@
-//! CONNECT (RFC 9110 section 9.3.6): asks a HTTP proxy for a tunnel, and reads its answer.
+//! CONNECT (RFC 9110 section 9.3.6): asks a HTTP proxy for a tunnel, and reads its response.
 //!
-//! The one place in `net` that speaks HTTP: what the proxy is told here never reaches the origin.
+//! The one place in `net` that knows HTTP. What is sent here never reaches the origin.
 
 use std::net::IpAddr;
 
@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::response_head::{self, Look};
 use crate::runtime::on_thread_stack;
 
-/// How far the answer is. Threads: a value.
+/// How much of the response is read. Threads: a value.
 #[derive(Debug, Default)]
 pub(super) struct HttpConnect {
-    /// The bytes of interim answers (1xx), which are passed over.
+    /// The size of the interim responses (1xx), which are skipped.
     interim: usize,
 }
 
@@ -36,8 +36,8 @@ impl HttpConnect {
         request.into_bytes()
     }
 
-    /// All that was heard so far. Content-Length and Transfer-Encoding of the answer that opens the
-    /// tunnel mean nothing (RFC 9110 section 9.3.6).
+    /// `incoming` is all that came so far. Content-Length and Transfer-Encoding of the response that opens
+    /// the tunnel are ignored (RFC 9110 section 9.3.6).
     pub(super) fn receive(&mut self, incoming: &[u8], proxy_name: &str) -> Result<Next, Error> {
         loop {
             let size = match response_head::look(&incoming[self.interim..], 0) {
@@ -80,7 +80,7 @@ fn refused(proxy_name: &str, status: u16, reason: &str) -> Error {
 
 /// The User-Agent field of requests and of CONNECT.
 pub(crate) const USER_AGENT: &str = concat!("hangup/", env!("CARGO_PKG_VERSION"));
-/// More than any proxy has to say.
+/// More than any proxy sends.
 const MAX_HEAD: usize = 16 * 1024;
 
 #[cfg(test)]

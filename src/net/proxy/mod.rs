@@ -1,8 +1,7 @@
-//! A proxy on the way to an origin: what it is and how it is written. How it is spoken to is in
-//! [`handshake`].
+//! A proxy: its scheme, address and credentials, and how they are parsed. The protocols are in [`handshake`].
 //!
-//! Part of the pool key: a connection through another proxy, or with other credentials, is
-//! another connection. Credentials never show in its texts.
+//! It is part of the pool key: a connection through another proxy, or with other credentials, is another
+//! connection. Credentials never show in its messages.
 
 mod handshake;
 mod http_connect;
@@ -32,11 +31,11 @@ pub(crate) struct Proxy {
     host: String,
     port: u16,
     credentials: Option<Credentials>,
-    /// How a https proxy itself is spoken to; what shapes the TLS to the origin is not here.
+    /// The TLS settings for a https proxy itself; those for the origin are not here.
     tls: Option<Arc<Tls>>,
 }
 
-/// How a proxy is spoken to.
+/// The protocol of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scheme {
     Http,
@@ -71,7 +70,7 @@ impl Proxy {
         }
         // As curl has it: a proxy without a scheme is a http proxy.
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
-        // "http:user@host": a scheme to one reader, and a user to another.
+        // In "http:user@host", "http" could be a scheme or a user.
         let first = text.split(':').next().unwrap_or_default();
         if !text.contains("://") && first != text && Scheme::of(first).is_some() {
             return Err(bad("two slashes must follow its scheme"));
@@ -82,7 +81,8 @@ impl Proxy {
                 _ => "its scheme is none that is spoken here",
             })
         })?;
-        // A scheme without a default port: what is said of the port stays to be seen.
+        // The URL is parsed with a scheme that has no default port, so that an explicit port 80 is not
+        // removed.
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         authority::check_authority(authority).map_err(|why| bad(&why))?;
         let url =
@@ -114,18 +114,18 @@ impl Proxy {
         self.port
     }
 
-    /// Whether the proxy speaks HTTP itself: then a plain request is for it to read (RFC 9112
-    /// section 3.2.2). Any other request goes through a tunnel, and is none of its business.
+    /// Whether the proxy is a HTTP proxy: then it reads a plain request itself (RFC 9112 section 3.2.2). Any
+    /// other request goes through a tunnel.
     pub(crate) fn speaks_http(&self) -> bool {
         !self.scheme.is_socks()
     }
 
-    /// How a https proxy itself is spoken to.
+    /// The TLS settings for a https proxy itself.
     pub(crate) fn tls(&self) -> Option<&Arc<Tls>> {
         self.tls.as_ref()
     }
 
-    /// What the Proxy-Authorization field says (RFC 9110 section 11.7.2): Basic (RFC 7617).
+    /// The value of the Proxy-Authorization field (RFC 9110 section 11.7.2): Basic (RFC 7617).
     pub(crate) fn authorization(&self) -> Option<String> {
         let Credentials { user, password } = self.credentials.as_ref()?;
         Some(basic_credentials(user, password))
@@ -136,7 +136,7 @@ impl Proxy {
         self.scheme == Scheme::Socks5
     }
 
-    /// What counts, every field by name: a new one does not compile until it is put here.
+    /// What is compared. All fields are named, so that a new one does not compile until it is added here.
     fn parts(&self) -> (Scheme, &str, u16, Option<&Credentials>, Option<&Settings>) {
         let Self { scheme, host, port, credentials, tls } = self;
         let tls = tls.as_ref().map(|tls| tls.settings());
@@ -144,8 +144,8 @@ impl Proxy {
     }
 }
 
-/// A text that is no proxy, for people to read. What stands before the last @ may be a password, and
-/// so may what stands where a port would and is none.
+/// A text that is no proxy, for a message. What stands before the last @ may be a password, and so may what
+/// stands in the place of a port and is no number.
 fn shown(text: &str) -> String {
     let text = text.rsplit('@').next().unwrap_or("");
     let host = text.find("://").map_or(0, |at| at + 3);

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use super::Credentials;
 use super::tunnel::{Next, TunnelTarget};
 
-/// How far the conversation is. Threads: a value.
+/// The state of the negotiation. Threads: a value.
 pub(super) struct Socks5 {
     step: Step,
-    /// The request, made before anything is said: what can't be asked for is refused early.
+    /// The request. It is made first, so that a name that has no room in it is refused before anything is
+    /// sent.
     request: Vec<u8>,
     /// The sub-negotiation's only message, if there are credentials (RFC 1929 section 2).
     login: Option<Vec<u8>>,
@@ -53,7 +54,7 @@ impl Socks5 {
         Ok(Self { step: Step::Method, request, login })
     }
 
-    /// What is said first: the methods of proving who one is that we can do.
+    /// The first message: the authentication methods that the client supports.
     pub(super) fn greeting(&self) -> Vec<u8> {
         if self.login.is_some() {
             vec![VERSION, 2, NO_AUTHENTICATION, USER_PASSWORD]
@@ -62,7 +63,7 @@ impl Socks5 {
         }
     }
 
-    /// What was heard since something was said last.
+    /// `incoming` is all that came since the last message was sent.
     pub(super) fn receive(&mut self, incoming: &[u8]) -> Result<Next, String> {
         if self.step == Step::Reply {
             return reply(incoming);

@@ -7,18 +7,18 @@ use crate::error::Error;
 use crate::net::dns;
 use crate::vocabulary::Kind;
 
-/// What follows from what was heard so far.
+/// What the handshake does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// More has to be heard.
+    /// Read more.
     NeedMore,
-    /// This is to be said.
+    /// Send this.
     Send(Vec<u8>),
-    /// The tunnel is open; so many bytes of what was heard belong to the talk.
+    /// The tunnel is open; this many of the bytes that came belong to the handshake.
     Open(usize),
 }
 
-/// Where the tunnel shall lead.
+/// The host that the tunnel leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::net) enum TunnelTarget {
     Name(String),

@@ -1,8 +1,7 @@
-//! Bytes over a socket, plain or through TLS, with a deadline for each step.
+//! A connection's bytes over a socket, plain or through TLS, with a deadline for each step.
 //!
-//! TLS to an origin behind a https proxy runs inside the TLS to that proxy: see [`tls_transport`].
-//! Ending the socket from another thread ends every wait here; what that means is for the
-//! layers above to say.
+//! TLS to an origin behind a https proxy runs inside the TLS to that proxy: see [`tls_transport`]. Ending the
+//! socket from another thread ends every wait here, which returns [`Stop::Ended`].
 
 mod tls_layer;
 mod tls_transport;
@@ -35,24 +34,24 @@ pub(crate) struct Stream {
     tls: Option<Box<TlsLayer>>,
     /// TLS with a proxy that `tls` runs inside of. Never without it.
     tunnel: Option<Box<TlsLayer>>,
-    /// Whose TLS `tls` is.
+    /// The peer of `tls`.
     secures: TlsPeer,
     traffic: Arc<Traffic>,
 }
 
-/// Who is at the other end of a TLS layer.
+/// The peer of a TLS layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TlsPeer {
     Proxy,
     Origin,
 }
 
-/// What came of trying to send.
+/// The outcome of [`Stream::send`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Sending {
-    /// This many bytes were taken; all of them for TLS.
+    /// This many bytes were taken; TLS takes all of them.
     Took(usize),
-    /// The peer says something while we can't go on: it may have answered already.
+    /// There is something to read while nothing can be sent: the peer may have responded already.
     PeerReadable,
 }
 
@@ -61,7 +60,7 @@ impl Stream {
         Self { socket, tls: None, tunnel: None, secures: TlsPeer::Origin, traffic: Arc::default() }
     }
 
-    /// Begins TLS over what is there; [`handshake`](Self::handshake) does the talking.
+    /// Begins TLS over the connection; [`handshake`](Self::handshake) sends and receives.
     pub(crate) fn begin_tls(&mut self, tls: &Tls, host: &str, with: TlsPeer) -> Result<(), Error> {
         let name = ServerName::try_from(without_brackets(host).to_owned()).map_err(|_| {
             Error::new(Kind::InvalidUrl, format!("{host} is no name that a certificate can be for"))
@@ -76,8 +75,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Goes on with the handshake; after a stop by deadline, event or signal it can be taken up
-    /// again.
+    /// Goes on with the handshake. After a stop by deadline, notification or signal it can be resumed.
     pub(super) fn handshake(&mut self, context: &WaitContext<'_>) -> Result<(), Stop> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
@@ -94,7 +92,7 @@ impl Stream {
                 match not_yet(sent) {
                     Ok(Some(())) => {}
                     Ok(None) => context.ready(&socket, Interest::Write)?,
-                    // What the peer said last, an alert mostly, comes before the error of this write.
+                    // What the peer sent last, mostly an alert, is reported before the error of this write.
                     Err(Stop::Io(error)) if is_broken(&error) => {
                         broken = Some(error);
                         break;
@@ -110,9 +108,9 @@ impl Stream {
                 (Err(stop), None) => return Err(stop),
                 (Ok(Some(0)), None) => return Err(Stop::PeerClosed),
                 (Ok(Some(got)), _) => {
-                    // Signatures and keys: a millisecond, and most of the stack that anything here needs.
+                    // Verifies signatures and makes keys: a millisecond, and the deepest stack of all calls.
                     if let Err(error) = run_on_worker(&CRYPTO, || tls.process(got)) {
-                        // The alert tells the peer why (RFC 8446 section 6); it may not want to know.
+                        // The alert tells the peer why (RFC 8446 section 6). Its failure does not matter.
                         flush_if_possible(tls, &mut below);
                         return Err(Stop::Tls(error));
                     }
@@ -122,8 +120,8 @@ impl Stream {
         }
     }
 
-    /// Whether there may be bytes without a wait: TLS may have decrypted some already. Otherwise
-    /// waiting first saves a call that would only say "not yet".
+    /// Whether there may be bytes without a wait, because TLS may have decrypted some already. Otherwise a
+    /// wait first saves a read that would return `None`.
     pub(crate) fn may_hold_input(&self) -> bool {
         self.tls.is_some()
     }
@@ -131,7 +129,7 @@ impl Stream {
     /// Waits until there may be bytes to read.
     pub(crate) fn await_input(&mut self, until: WaitUntil) -> Result<(), Stop> {
         // Flush first: the peer waits for these bytes. If they can't be sent any more, the read that follows
-        // finds out what the peer said last, which explains more than the failed write.
+        // returns what the peer sent last, which explains more than the failed write.
         let interest = match self.flush() {
             Ok(true) => Interest::Read,
             Ok(false) => Interest::Either,
@@ -142,12 +140,12 @@ impl Stream {
         ready(&socket, interest, until).map(drop)
     }
 
-    /// Whether the peer has sent something, or closed, as the kernel says now.
+    /// Whether the peer has sent something, or closed. Asks the kernel.
     pub(crate) fn has_input(&self) -> bool {
         self.socket.enter().is_some_and(|socket| is_ready(socket.descriptor(), Interest::Read))
     }
 
-    /// Takes what is there; `None` if nothing is yet.
+    /// Reads what is there; `None` if nothing is.
     pub(crate) fn try_read(&mut self, into: &mut [u8]) -> Result<Option<usize>, Stop> {
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
         let mut wire = CountingSocket { socket: &socket, traffic: &self.traffic };
@@ -156,7 +154,7 @@ impl Stream {
         loop {
             match tls.read_plaintext(into) {
                 Ok(got) => return Ok(Some(got)),
-                // End of the stream without close_notify: cut off, not ended.
+                // The stream ended without close_notify: it was cut off (RFC 8446 section 6.1).
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Err(Stop::PeerClosed);
                 }
@@ -167,17 +165,16 @@ impl Stream {
                 None => return Ok(None),
                 Some(got) => tls.process(got).map_err(Stop::Tls)?,
             }
-            // Records without data are taken in a row, as long as the peer sends them: others get their
-            // turn in between.
+            // The peer may send records without data for ever: other fibers get their turn in between.
             yield_if_due();
-            // Key updates and the like want an answer; it may wait for the next write if it doesn't fit.
+            // A key update wants an answer, which may wait for the next write if there is no room for it.
             flush_if_possible(tls, &mut below);
         }
     }
 
-    /// Sends `bytes`, or as many as can be sent at once. `more`: the rest of the message follows.
-    /// `listen`: returns when the peer sends something while there is no room to go on. `until` is
-    /// asked for the deadline only if there is something to wait for.
+    /// Sends `bytes`, or as many as can be sent at once. `more`: the rest of the message follows. `listen`:
+    /// returns when there is something to read while there is no room to go on. `until` is called for the
+    /// deadline only if there is something to wait for.
     pub(crate) fn send(
         &mut self,
         bytes: &[u8],
@@ -217,7 +214,7 @@ impl Stream {
         Ok(Sending::Took(took))
     }
 
-    /// Sends what goes at once; `None` if nothing does. For who waits by itself.
+    /// Sends what can be sent at once; `None` if nothing can. For a caller that waits by itself.
     pub(super) fn try_send(&mut self, bytes: &[u8]) -> Result<Option<usize>, Stop> {
         if !self.flush()? {
             return Ok(None);
@@ -231,7 +228,7 @@ impl Stream {
         Ok(Some(took))
     }
 
-    /// Sends what TLS still holds, as far as that goes at once; `true` if nothing is left.
+    /// Sends what TLS still holds, as far as that is possible at once. Returns `true` if nothing is left.
     pub(super) fn flush(&mut self) -> Result<bool, Stop> {
         let Some(tls) = &mut self.tls else { return Ok(true) };
         let tunnel_is_done = self.tunnel.as_ref().is_none_or(|tunnel| !tunnel.wants_write());
@@ -249,7 +246,8 @@ impl Stream {
         Ok(not_yet(below.flush())?.is_some())
     }
 
-    /// Says goodbye if that is possible at once. For a connection that is closed between two exchanges.
+    /// Sends close_notify in each TLS layer, if that is possible at once. For a connection that is closed
+    /// between two exchanges.
     pub(crate) fn send_close_notify(&mut self) {
         let Some(tls) = &mut self.tls else { return };
         let Some(socket) = self.socket.enter() else { return };
@@ -265,14 +263,14 @@ impl Stream {
         }
     }
 
-    /// An exchange ended; the connection waits for another one.
+    /// An exchange ended, and the connection is idle.
     pub(crate) fn mark_idle(&self) {
         self.socket.source().mark_idle();
     }
 
-    /// Whether bytes came that were not taken, as far as is known without asking the kernel: data that
-    /// TLS decrypted, or an end. The response that was read last is not followed by anything that this
-    /// connection may keep.
+    /// Whether bytes came that were not read, as far as is known without asking the kernel: data that TLS
+    /// decrypted, or an end. A connection that holds such bytes can't be kept: they are no part of the
+    /// response that was read last.
     #[inline]
     pub(crate) fn holds_input(&mut self) -> bool {
         self.tls.is_some() && self.tls_holds_input()
@@ -289,10 +287,10 @@ impl Stream {
             && !matches!(self.try_read(&mut [0]), Ok(None))
     }
 
-    /// Whether an idle connection is fit for another exchange: open, and silent. `trusts`: as far as is
-    /// known already, which may be a moment old; else the kernel is asked.
+    /// Whether an idle connection can serve another exchange: it is open, and nothing came. `trusts`: relies
+    /// on what is known already, which may be a moment old; otherwise the kernel is asked.
     pub(crate) fn is_reusable(&mut self, trusts: bool) -> bool {
-        // Only reads fill the layers above the socket, and each of them is followed by a look there.
+        // Only reads fill the TLS layers, and the end of each exchange calls `holds_input`.
         debug_assert!(!self.holds_input(), "an idle connection holds bytes that came");
         if trusts && !self.socket.is_ended() && self.socket.source().was_silent() {
             return true;
@@ -300,7 +298,8 @@ impl Stream {
         if self.tls.is_none() {
             return self.socket.enter().is_some_and(|socket| socket.is_reusable());
         }
-        // TLS may have sent session tickets (RFC 8446 section 4.6.1): they are taken, nothing else is legal.
+        // The peer may have sent session tickets (RFC 8446 section 4.6.1), which are read; nothing else is
+        // legal.
         matches!(self.try_read(&mut [0]), Ok(None))
     }
 
@@ -312,12 +311,12 @@ impl Stream {
         &self.traffic
     }
 
-    /// Whether TLS was begun with anybody.
+    /// Whether TLS was begun, with the proxy or with the origin.
     pub(super) fn has_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// Whether the origin is spoken to through TLS.
+    /// Whether there is TLS with the origin.
     pub(crate) fn is_tls(&self) -> bool {
         self.tls.is_some() && self.secures == TlsPeer::Origin
     }
@@ -335,10 +334,10 @@ impl Stream {
     }
 }
 
-/// Does what takes long in a handshake, so that no other exchange of an I/O thread waits for it.
+/// Does the slow part of handshakes, so that other exchanges of an I/O thread need not wait for it.
 static CRYPTO: WorkerPool = WorkerPool::new("hangup-crypto", 4);
 
-/// `None` for what has to wait. An error that is no system call's is that of a TLS layer.
+/// `None` if the call has to wait. An error that is no system call's is that of a TLS layer.
 #[inline]
 fn not_yet<T>(result: io::Result<T>) -> Result<Option<T>, Stop> {
     match result {
@@ -359,12 +358,13 @@ fn stop_of(error: io::Error) -> Stop {
     })
 }
 
-/// Waits until bytes can be sent; `false` if the peer says something first.
+/// Waits until bytes can be sent. Returns `false` if there is something to read first.
 fn may_write(socket: &InUse<'_>, listen: bool, until: WaitUntil) -> Result<bool, Stop> {
     let interest = if listen { Interest::Either } else { Interest::Write };
     let (read, write) = ready(socket, interest, until)?;
     if read && write {
-        // What the peer says is heard when there is no more room; it must not be forgotten until then.
+        // What the peer sent is read only when there is no more room to send: it must not be forgotten until
+        // then.
         socket.source().may_have_more();
     }
     Ok(write)

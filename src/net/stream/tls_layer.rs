@@ -21,7 +21,7 @@ impl TlsLayer {
         Self { tls, without_data: 0 }
     }
 
-    /// Takes data that was decrypted. `WouldBlock` if none is here.
+    /// Reads data that was decrypted. `WouldBlock` if there is none.
     pub(super) fn read_plaintext(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let got = self.tls.reader().read(into)?;
         self.without_data = 0;
@@ -38,7 +38,7 @@ impl TlsLayer {
         self.tls.process_new_packets().map(drop)
     }
 
-    /// Whether data was decrypted and not taken, or the peer has ended this layer.
+    /// Whether data was decrypted and not read, or the peer has ended this layer.
     pub(super) fn holds_plaintext(&mut self) -> bool {
         let held = self.tls.reader().fill_buf().map(drop);
         !matches!(held, Err(error) if error.kind() == io::ErrorKind::WouldBlock)

@@ -1,5 +1,5 @@
-//! What TLS is spoken over: the socket, or the TLS of a proxy over the socket (TLS in TLS). Both
-//! look alike from above; bytes are counted where they meet the socket.
+//! What a TLS layer sends its records over: the socket, or the TLS with a proxy over the socket (TLS in TLS).
+//! Both have the same interface.
 
 use std::io::{self, Read, Write};
 
@@ -10,14 +10,14 @@ use super::traffic::Traffic;
 use crate::net::socket::InUse;
 use crate::runtime::yield_if_due;
 
-/// The socket as std's traits want it, counting.
+/// The socket with the traits of std::io; it counts the bytes.
 pub(super) struct CountingSocket<'a> {
     pub(super) socket: &'a InUse<'a>,
     pub(super) traffic: &'a Traffic,
 }
 
-/// What an origin's TLS is written to and read from. Never blocks: `WouldBlock` says that the
-/// socket has to be waited for.
+/// What the origin's TLS is written to and read from. Never blocks: `WouldBlock` means that the caller has to
+/// wait for the socket.
 pub(super) struct TlsTransport<'a> {
     pub(super) wire: CountingSocket<'a>,
     /// The proxy's TLS, if there is one in between.
@@ -57,8 +57,8 @@ impl Write for CountingSocket<'_> {
 }
 
 impl TlsTransport<'_> {
-    /// Whether the tunnel holds bytes that it took and the socket did not: nobody answers what
-    /// was not sent, so they go before anything is waited for.
+    /// Whether the tunnel holds bytes that it took and the socket did not. They are sent before a wait for
+    /// the peer, which waits for them.
     pub(super) fn wants_write(&self) -> bool {
         self.tunnel.as_ref().is_some_and(|tunnel| tunnel.wants_write())
     }
@@ -79,7 +79,7 @@ impl Read for TlsTransport<'_> {
         let Some(tunnel) = &mut self.tunnel else { return self.wire.read(into) };
         loop {
             match tunnel.read_plaintext(into) {
-                // Cut off: the layer above knows by itself whether that is an end.
+                // The tunnel was cut off. The TLS layer above decides whether that is an end.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 Err(error) if blocked(&error) => {}
                 done => return done,
@@ -121,7 +121,8 @@ impl Write for TlsTransport<'_> {
     }
 }
 
-/// Sends what TLS has to say and what lies beneath takes now. A peer that is gone will not miss it.
+/// Sends what TLS holds, as far as the transport takes it now. Its failure does not matter: the next read or
+/// write reports it.
 pub(super) fn flush_if_possible(tls: &mut ClientConnection, below: &mut dyn Write) {
     while tls.wants_write() && tls.write_tls(below).is_ok_and(|sent| sent > 0) {}
     let _ = below.flush();

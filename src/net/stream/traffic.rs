@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes on the wire so far. One thread counts, any may look.
+/// Bytes on the wire so far. Threads: one counts, any reads.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) bytes_in: AtomicU64,

@@ -15,10 +15,6 @@ impl Descriptor {
         Self(owner.as_raw_fd())
     }
 
-    pub(crate) fn is_none(self) -> bool {
-        self == Self::NONE
-    }
-
     /// As C has it: -1 for none.
     pub(crate) fn number(self) -> i32 {
         self.0
