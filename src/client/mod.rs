@@ -11,6 +11,9 @@ mod redirect;
 mod request_head;
 mod retry;
 mod settings;
+// Its bounds are those of a build with the C ABI: other features make other frames.
+#[cfg(all(test, feature = "capi"))]
+mod stack;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
