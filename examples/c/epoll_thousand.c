@@ -37,7 +37,7 @@ static int submit_all(hangup_client *client, hangup_queue *queue, const char *ur
     return status;
 }
 
-/** Takes what is there, until there is no more for now; answers how many that were. */
+/** Takes the completions that are there and returns how many there were. */
 static int take(hangup_queue *queue, size_t *bytes, int *failures) {
     int taken = 0;
     hangup_completion done = HANGUP_COMPLETION_INIT;
@@ -61,7 +61,7 @@ static int run(hangup_manager *manager, hangup_client *client, hangup_queue *que
         return 1;
     }
     int status = submit_all(client, queue, url);
-    printf("%d requests are under way\n", REQUESTS);
+    printf("%d requests are in progress\n", REQUESTS);
     size_t bytes = 0;
     int failures = 0;
     for (int taken = 0; status == 0 && taken < REQUESTS;) {
@@ -72,7 +72,7 @@ static int run(hangup_manager *manager, hangup_client *client, hangup_queue *que
     }
     hangup_stats stats = HANGUP_STATS_INIT;
     hangup_manager_stats(manager, &stats);
-    printf("%d answers, %zu bytes, %d failures, over %llu connections\n", REQUESTS - failures, bytes, failures,
+    printf("%d responses, %zu bytes, %d failures, over %llu connections\n", REQUESTS - failures, bytes, failures,
            (unsigned long long)stats.open);
     close(loop);
     return status || failures > 0;

@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
     hangup_client *client = NULL;
     hangup_events *events = NULL;
     int status = 1;
-    /* From here on, whoever uses the manager; at most 1024 events wait to be read. */
+    /* Events of all requests over this manager from here on; at most 1024 unread ones are kept. */
     if (hangup_client_new(manager, &client, &error) != HANGUP_OK ||
         hangup_manager_events(manager, 1024, &events, &error) != HANGUP_OK) {
         failed("to listen", error);

@@ -72,13 +72,13 @@ static int run(hangup_manager *manager, hangup_client *client, const char *url) 
         return 1;
     }
     int status = submit_all(client, &work, url);
-    printf("%d requests are under way\n", work.left);
+    printf("%d requests are in progress\n", work.left);
     if (status == 0) {
         uv_run(uv_default_loop(), UV_RUN_DEFAULT);
     }
     hangup_stats stats = HANGUP_STATS_INIT;
     hangup_manager_stats(manager, &stats);
-    printf("%d answers, %zu bytes, %d failures, over %llu connections\n", REQUESTS - work.failures, work.bytes,
+    printf("%d responses, %zu bytes, %d failures, over %llu connections\n", REQUESTS - work.failures, work.bytes,
            work.failures, (unsigned long long)stats.open);
     uv_loop_close(uv_default_loop());
     hangup_queue_free(work.queue);

@@ -14,7 +14,7 @@ static int failed(const char *what, hangup_error *error) {
     return 1;
 }
 
-/** A manager of one's own, so that the limit is nobody else's. */
+/** A manager of its own, so that the limit does not affect other parts of the program. */
 static hangup_manager *limited_manager(void) {
     hangup_error *error = NULL;
     hangup_manager *manager = NULL;

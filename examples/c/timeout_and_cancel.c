@@ -1,5 +1,5 @@
 /**
- * Two ways to end a request that gets no answer: a limit that runs out, and a token that another thread fires.
+ * Two ways to end a request that gets no response: a timeout that expires, and a token that another thread fires.
  *
  *     cc -pthread -o timeout_and_cancel timeout_and_cancel.c $(pkg-config --cflags --libs hangup)
  *     ./timeout_and_cancel http://127.0.0.1:8080
@@ -28,10 +28,10 @@ static int send_and_tell(hangup_client *client, hangup_request *request, hangup_
     if (status != expected) {
         return failed("another failure than expected", error);
     }
-    /* The kind, where it was, by which clock or for what reason, and whether to send it again is safe. */
+    /* The kind, the phase, the timeout or the reason, and whether it is safe to send the request again. */
     printf("%s in phase %s", hangup_status_text(status), hangup_phase_text(hangup_error_phase(error)));
     if (status == HANGUP_TIMED_OUT) {
-        printf(", clock %s", hangup_timeout_text(hangup_error_timeout(error)));
+        printf(", timeout %s", hangup_timeout_text(hangup_error_timeout(error)));
     }
     if (hangup_error_reason(error) != NULL) {
         printf(", reason: %s", hangup_error_reason(error));

@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
     try {
         hangup::Client client;
         hangup::Manager manager = client.manager();
-        // From here on, whoever uses the manager; at most 1024 events wait to be read.
+        // Events of all requests over this manager from here on; at most 1024 unread ones are kept.
         hangup::Events events = manager.events(1024);
         for (int i = 0; i < 2; i++) {
             client.get(url, 5s).read_all();

@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
     }
     const std::string url = argv[1] + std::string("/fast");
     try {
-        // A manager of one's own, so that the limit is nobody else's.
+        // A manager of its own, so that the limit does not affect other parts of the program.
         hangup::Manager manager(hangup::Options().set_limit(HANGUP_LIMIT_PER_ORIGIN, 1));
         hangup::Client client(manager);
         // How long a request waits for a connection, at most; 30 seconds if nothing is said.

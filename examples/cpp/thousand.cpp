@@ -22,23 +22,23 @@ int main(int argc, char **argv) {
         hangup::Request request("GET", std::string(argv[1]) + "/fast");
         // The future is ready when the whole body is here, at most 1 MiB of it.
         request.set_timeout(hangup::Timeout::total, 30s).set_buffer_body(1024 * 1024);
-        std::vector<std::future<hangup::Response>> answers;
+        std::vector<std::future<hangup::Response>> responses;
         for (int i = 0; i < 1000; i++) {
-            answers.push_back(async.send(request));
+            responses.push_back(async.send(request));
         }
-        std::cout << answers.size() << " requests are under way\n";
+        std::cout << responses.size() << " requests are in progress\n";
 
         std::size_t bytes = 0, well = 0, failures = 0;
-        for (auto &answer : answers) {
+        for (auto &response : responses) {
             try {
-                bytes += answer.get().read_all().size();
+                bytes += response.get().read_all().size();
                 well++;
             } catch (const hangup::Error &error) {
                 std::cerr << error.what() << '\n';
                 failures++;
             }
         }
-        std::cout << well << " answers, " << bytes << " bytes, " << failures << " failures, over "
+        std::cout << well << " responses, " << bytes << " bytes, " << failures << " failures, over "
                   << manager.stats().open << " connections\n";
         return failures > 0;
     } catch (const hangup::Error &error) {

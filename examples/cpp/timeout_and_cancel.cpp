@@ -1,4 +1,4 @@
-// Two ways to end a request that gets no answer: a limit that runs out, and a token that another thread fires.
+// Two ways to end a request that gets no response: a timeout that expires, and a token that another thread fires.
 //
 //     c++ -std=c++17 -pthread -o timeout_and_cancel timeout_and_cancel.cpp $(pkg-config --cflags --libs hangup)
 //     ./timeout_and_cancel http://127.0.0.1:8080
@@ -15,10 +15,10 @@ static bool send_and_tell(const hangup::Client &client, hangup::Request &request
         std::cerr << "it was answered after all: " << client.send(request).status() << '\n';
         return false;
     } catch (const hangup::Error &error) {
-        // The kind, where it was, by which clock or for what reason, and whether to send it again is safe.
+        // The kind, the phase, the timeout or the reason, and whether it is safe to send the request again.
         std::cout << to_string(error.status()) << " in phase " << to_string(error.phase());
         if (error.status() == hangup::Status::timed_out) {
-            std::cout << ", clock " << to_string(error.timeout());
+            std::cout << ", timeout " << to_string(error.timeout());
         }
         if (auto reason = error.reason()) {
             std::cout << ", reason: " << *reason;

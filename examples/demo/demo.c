@@ -13,8 +13,8 @@
 struct demo_outcome {
     int32_t status;
     int32_t phase;
-    int32_t limit;
-    int32_t http_status;
+    int32_t timeout;
+    int32_t status_code;
     int32_t reused;
     int32_t bytes;
     uint64_t connection;
@@ -60,7 +60,7 @@ uint64_t demo_manager_id(void) {
 static void tell(struct demo_outcome *outcome, hangup_error *error) {
     const char *reason = hangup_error_reason(error);
     outcome->phase = (int32_t)hangup_error_phase(error);
-    outcome->limit = (int32_t)hangup_error_timeout(error);
+    outcome->timeout = (int32_t)hangup_error_timeout(error);
     outcome->connection = hangup_error_connection_id(error);
     outcome->reused = hangup_error_reused(error);
     snprintf(outcome->message, sizeof outcome->message, "%s", hangup_error_message(error));
@@ -68,12 +68,12 @@ static void tell(struct demo_outcome *outcome, hangup_error *error) {
     hangup_error_free(error);
 }
 
-/** Sends `request`, reads the answer to its end, and tells what came of it. Blocks the calling thread. */
+/** Sends `request`, reads the response to its end and describes the outcome. Blocks the calling thread. */
 static hangup_status run(hangup_request *request, struct demo_outcome *outcome, hangup_error **error) {
     hangup_response *response = NULL;
     hangup_status status = hangup_client_send(client, request, &response, error);
     if (status == HANGUP_OK) {
-        outcome->http_status = hangup_response_status_code(response);
+        outcome->status_code = hangup_response_status_code(response);
         outcome->connection = hangup_response_connection_id(response);
         outcome->reused = hangup_response_reused(response);
         const uint8_t *data = NULL;
@@ -86,7 +86,7 @@ static hangup_status run(hangup_request *request, struct demo_outcome *outcome, 
 }
 
 /**
- * GET, with a limit on waiting for the head (HANGUP_NO_LIMIT: the default one) and with a cancel token (NULL: none).
+ * GET, with a timeout for the head (HANGUP_NO_LIMIT: the default one) and with a cancel token (NULL: none).
  * `mode` is HANGUP_CONNECTION_MODE_KEEP, HANGUP_CONNECTION_MODE_CLOSE_AFTER or HANGUP_CONNECTION_MODE_FRESH.
  */
 void demo_get(const char *url, int32_t mode, int64_t head_ms, hangup_cancel *token, struct demo_outcome *outcome) {
@@ -120,7 +120,7 @@ hangup_cancel *demo_token(void) {
     return hangup_cancel_new();
 }
 
-/** Fires a token, C's own or one that Python made, and answers when that was. */
+/** Fires a token, created by C or by Python, and returns when that was. */
 int64_t demo_fire(hangup_cancel *token, const char *reason) {
     int64_t now = demo_now_us();
     hangup_cancel_fire(token, reason);
@@ -131,7 +131,7 @@ void demo_token_free(hangup_cancel *token) {
     hangup_cancel_free(token);
 }
 
-/** Closes one connection of the shared manager, whoever uses it. */
+/** Closes one connection of the shared manager, also one that Python uses. */
 int32_t demo_close(uint64_t connection, int32_t how) {
     hangup_manager *manager = hangup_manager_shared();
     hangup_status status = hangup_manager_close_connection(manager, connection, (hangup_close_mode)how, NULL);
@@ -148,7 +148,7 @@ const char *demo_why(uint64_t connection) {
     return status == HANGUP_OK ? hangup_close_reason_text(reason) : "open";
 }
 
-/** The open connections as C sees them, one line each with tabs between; answers how many there are. */
+/** Writes the open connections as C sees them, one line each with tabs between; returns how many there are. */
 size_t demo_connections(char *into, size_t room) {
     hangup_manager *manager = hangup_manager_shared();
     hangup_connections *list = NULL;

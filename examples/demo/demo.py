@@ -39,10 +39,10 @@ class Stage:
         for line in explanation:
             print(self.paint("2", f"   {line}"))
 
-    def line(self, who: str, text: str) -> None:
-        colour = {"C": "36", "Python": "33"}.get(who, "0")
+    def line(self, speaker: str, text: str) -> None:
+        colour = {"C": "36", "Python": "33"}.get(speaker, "0")
         first, *rest = textwrap.wrap(text, 108)
-        print(f"   {self.paint(colour, f'{who:<7}')} {first}", *rest, sep="\n           ", flush=True)
+        print(f"   {self.paint(colour, f'{speaker:<7}')} {first}", *rest, sep="\n           ", flush=True)
 
     def check(self, so: bool, what: str) -> None:
         print(f"   {self.paint('32', 'ok     ') if so else self.paint('31', 'FAILED ')} {what}", flush=True)
@@ -56,11 +56,11 @@ class Stage:
             print("           no open connection")
         else:
             print(f"           {'id':>3}  {'origin':<26} {'state':<8} {'age':>8}  {'requests':>8}  {'in':>7}  {'out':>6}")
-        for who, rows in (("C", c), ("Python", python)):
+        for speaker, rows in (("C", c), ("Python", python)):
             for row in rows:
                 tls = f" {row.tls}" if row.tls else ""
                 print(
-                    f"   {self.paint('36' if who == 'C' else '33', f'{who:<7}')} {row.id:>3}  {row.origin:<26} "
+                    f"   {self.paint('36' if speaker == 'C' else '33', f'{speaker:<7}')} {row.id:>3}  {row.origin:<26} "
                     f"{row.state:<8} {row.age_ms:>5} ms  {row.requests:>8}  {row.bytes_in:>5} B  {row.bytes_out:>4} B{tls}"
                 )
         print()
@@ -90,7 +90,7 @@ class Demo:
         return any(info.id == connection for info in self.manager.connections())
 
     def wait_in_use(self, answered: bool = False) -> int:
-        """Waits until somebody's request is out on a connection, or its answer is coming; answers the connection's id."""
+        """Waits until a request was sent on a connection, or its response is coming; returns the connection's id."""
         before = {info.id: info.bytes_in for info in self.manager.connections() if info.state == "idle"}
         for _ in range(5000):
             for info in self.manager.connections():
@@ -113,12 +113,12 @@ class Demo:
         for turn in range(4):
             if turn % 2 == 0:
                 got = self.c.get(f"{self.http}/fast")
-                who, status, connection, reused = "C", got.http_status, got.connection, bool(got.reused)
+                speaker, status, connection, reused = "C", got.status_code, got.connection, bool(got.reused)
             else:
                 r = self.client.get(f"{self.http}/fast", timeout=5)
-                who, status, connection, reused = "Python", r.status_code, r.connection, r.reused
+                speaker, status, connection, reused = "Python", r.status_code, r.connection, r.reused
             seen.append((status, connection, reused))
-            self.stage.line(who, f"{status} over connection {connection}, {'used again' if reused else 'new'}")
+            self.stage.line(speaker, f"{status} over connection {connection}, {'used again' if reused else 'new'}")
         first = seen[0][1]
         self.stage.check(
             seen == [(200, first, turn > 0) for turn in range(4)], "four requests, one connection"
@@ -127,13 +127,13 @@ class Demo:
 
     def timeouts(self) -> None:
         self.stage.step(
-            "A timeout says in which phase it fired, and which clock it was",
-            "GET /stall: the server takes the request and never answers. The head may take 200 ms.",
+            "A timeout says in which phase it expired, and which timeout it was",
+            "GET /stall: the server takes the request and never responds. The head may take 200 ms.",
         )
         got = self.c.get(f"{self.http}/stall", head_ms=200)
-        self.stage.line("C", f"{self.c.status(got)}, phase {self.c.phase(got)}, timeout {self.c.limit(got)}, "
+        self.stage.line("C", f"{self.c.status(got)}, phase {self.c.phase(got)}, timeout {self.c.timeout(got)}, "
                              f"after {got.took_us / 1000:.1f} ms")
-        good = (self.c.status(got), self.c.phase(got), self.c.limit(got)) == ("TIMED_OUT", "head", "head")
+        good = (self.c.status(got), self.c.phase(got), self.c.timeout(got)) == ("TIMED_OUT", "head", "head")
         began = time.monotonic()
         try:
             self.client.get(f"{self.http}/stall", timeout=hangup.Timeout(head=0.2))
@@ -148,7 +148,7 @@ class Demo:
         self.stage.check(
             200 <= got.took_us / 1000 < 300 and 200 <= took < 300, "and at the time that was asked for"
         )
-        # The answer may still come, and must not be taken for that of a later request.
+        # The response may still come, and must not be taken for that of a later request.
         self.stage.line("C", f"connection {got.connection}: {self.now(got.connection)}")
         self.stage.line("Python", f"connection {connection}: {self.now(connection)}")
         self.stage.check(
@@ -159,7 +159,7 @@ class Demo:
     def cancel(self) -> None:
         self.stage.step(
             "A cancel from another thread, across the languages",
-            "One waits for an answer that never comes; the other fires the token.",
+            "One waits for a response that never comes; the other fires the token.",
         )
         token = self.c.token()
         with thread(lambda: self.c.get(f"{self.http}/stall", token=token)) as waiting:
@@ -250,12 +250,12 @@ class Demo:
             return raised
 
     def tls(self) -> None:
-        self.stage.step("https, with the server's own authority", "Both trust it and nobody else, so they share here too.")
+        self.stage.step("https, with the server's own authority", "Both trust only this authority, so they share the connection here too.")
         got = self.c.get(f"{self.https}/fast")
         r = self.client.get(f"{self.https}/fast", timeout=5)
-        self.stage.line("C", f"{got.http_status or got.message.decode()} over connection {got.connection}")
+        self.stage.line("C", f"{got.status_code or got.message.decode()} over connection {got.connection}")
         self.stage.line("Python", f"{r.status_code} over connection {r.connection}, {'used again' if r.reused else 'new'}")
-        self.stage.check(got.http_status == r.status_code == 200 and r.connection == got.connection, "one TLS connection")
+        self.stage.check(got.status_code == r.status_code == 200 and r.connection == got.connection, "one TLS connection")
         try:
             hangup.Client().get(f"{self.https}/fast", timeout=5)
             self.stage.check(False, "a client that does not know the authority refuses it")
@@ -295,12 +295,12 @@ class Demo:
 
 @contextmanager
 def thread(work: Callable[[], object]) -> Iterator[list]:
-    """Runs `work` in a thread; what it answers is in the list when the block is over."""
-    answers: list = []
-    running = threading.Thread(target=lambda: answers.append(work()))
+    """Runs `work` in a thread; its result is in the list after the block."""
+    results: list = []
+    running = threading.Thread(target=lambda: results.append(work()))
     running.start()
     try:
-        yield answers
+        yield results
     finally:
         running.join()
 

@@ -17,8 +17,8 @@ class Outcome(ctypes.Structure):
     _fields_ = [
         ("status", ctypes.c_int32),
         ("phase_number", ctypes.c_int32),
-        ("limit_number", ctypes.c_int32),
-        ("http_status", ctypes.c_int32),
+        ("timeout_number", ctypes.c_int32),
+        ("status_code", ctypes.c_int32),
         ("reused", ctypes.c_int32),
         ("bytes", ctypes.c_int32),
         ("connection", ctypes.c_uint64),
@@ -31,7 +31,7 @@ class Outcome(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Row:
-    """One open connection, whoever saw it."""
+    """One open connection, as C or Python lists it."""
 
     id: int
     origin: str
@@ -121,5 +121,5 @@ class Native:
     def phase(self, outcome: Outcome) -> str:
         return self._hangup.hangup_phase_text(outcome.phase_number).decode()
 
-    def limit(self, outcome: Outcome) -> str:
-        return self._hangup.hangup_timeout_text(outcome.limit_number).decode()
+    def timeout(self, outcome: Outcome) -> str:
+        return self._hangup.hangup_timeout_text(outcome.timeout_number).decode()

@@ -13,13 +13,13 @@ async def run(url: str) -> int:
     # 32 connections; the other requests wait for one of them.
     async with hangup.AsyncClient(base_url=url, timeout=30, limits=hangup.Limits(per_origin=32)) as client:
         requests = [asyncio.create_task(client.get("/fast")) for _ in range(1000)]
-        print(f"{len(requests)} requests are under way")
+        print(f"{len(requests)} requests are in progress")
 
-        answers = await asyncio.gather(*requests, return_exceptions=True)
-        well = [answer for answer in answers if isinstance(answer, hangup.Response)]
+        responses = await asyncio.gather(*requests, return_exceptions=True)
+        well = [response for response in responses if isinstance(response, hangup.Response)]
         print(
-            f"{len(well)} answers, {sum(len(answer.content) for answer in well)} bytes, "
-            f"{len(answers) - len(well)} failures, over {client.manager.stats().opened} connections"
+            f"{len(well)} responses, {sum(len(response.content) for response in well)} bytes, "
+            f"{len(responses) - len(well)} failures, over {client.manager.stats().opened} connections"
         )
 
         # Cancelling a task closes its connection: here asyncio's timeout cancels it.
@@ -28,7 +28,7 @@ async def run(url: str) -> int:
                 await client.get("/stall")
         except TimeoutError:
             print("one was cut short, and its connection was closed")
-    return len(answers) - len(well)
+    return len(responses) - len(well)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hangup::{Client, Error, Limits, Manager, Request, Timeout};
 
-/// Sends all of them and answers how many bytes came.
+/// Sends all of them and returns how many bytes were received.
 async fn fetch(client: &Client, url: &str, count: usize) -> Result<usize, Error> {
     let mut request = Request::new("GET", url)?;
     request.set_timeout(Timeout::Total, Some(Duration::from_secs(30)))?;
@@ -20,7 +20,7 @@ async fn fetch(client: &Client, url: &str, count: usize) -> Result<usize, Error>
     request.set_buffer_body(Some(1024 * 1024));
     let requests = (0..count).map(|_| request.try_clone()).collect::<Result<Vec<_>, _>>()?;
     let begun: Vec<_> = requests.into_iter().map(|request| client.submit(request)).collect();
-    println!("{} requests are under way", begun.len());
+    println!("{} requests are in progress", begun.len());
     let mut bytes = 0;
     for submission in begun {
         // The first failure drops the others, which cancels them.
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let story = async {
         let bytes = fetch(&client, &format!("{base}/fast"), 1000).await?;
         let connections = client.manager().connections().len();
-        println!("1000 answers, {bytes} bytes, 0 failures, over {connections} connections");
+        println!("1000 responses, {bytes} bytes, 0 failures, over {connections} connections");
         let pieces = stream(&client, &format!("{base}/stream?chunks=5&every_ms=10")).await?;
         println!("a stream came in {pieces} pieces");
         Ok::<_, Error>(())
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The smallest executor there is: it parks the thread until somebody wakes it.
+/// The smallest executor there is: it parks the thread until it is woken.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {

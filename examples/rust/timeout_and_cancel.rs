@@ -1,4 +1,4 @@
-//! Two ways to end a request that gets no answer: a limit that runs out, and a token that another thread fires.
+//! Two ways to end a request that gets no response: a timeout that expires, and a token that another thread fires.
 //!
 //!     cargo run --example timeout_and_cancel http://127.0.0.1:8080
 
@@ -18,10 +18,10 @@ fn send_and_tell(client: &Client, request: &mut Request, expected: Kind) -> Resu
         Err(error) if error.kind() == expected => error,
         Err(other) => return Err(other),
     };
-    // The kind, where it was, by which clock or for what reason, and whether to send it again is safe.
+    // The kind, the phase, the timeout or the reason, and whether it is safe to send the request again.
     print!("{} in phase {}", error.kind(), error.phase());
     if error.kind() == Kind::TimedOut {
-        print!(", clock {}", error.timeout());
+        print!(", timeout {}", error.timeout());
     }
     if let Some(reason) = error.reason() {
         print!(", reason: {reason}");

@@ -25,7 +25,7 @@ const BOUND: [(&str, &[&str]); 2] = [
 
 /// Thousands of concurrent requests, in the idiom of each language.
 const THOUSAND: [(&str, &[&str]); 1] =
-    [("thousand", &["1000 requests", "1000 answers", "5000 bytes", "0 failures", "connections"])];
+    [("thousand", &["1000 requests", "1000 responses", "5000 bytes", "0 failures", "connections"])];
 
 /// Runs an example and checks its output.
 fn run_and_check(command: &mut Command, example: &str, server: &DemoServer) {
