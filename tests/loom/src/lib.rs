@@ -1,7 +1,4 @@
-//! The gate of a descriptor, the cancel token, and the control of an exchange that waits for a
-//! connection, under every interleaving of their threads.
-//!
-//! The files are the library's own; only `sync.rs` makes of them what loom can check.
+//! The files are the library's own; `sync.rs` gives them loom's primitives.
 
 #![cfg(loom)]
 #![allow(dead_code)]
@@ -31,7 +28,7 @@ mod tests {
     use crate::cancel::{CancelToken, Watch, Why};
     use crate::gate::{Gate, Shut};
 
-    /// A descriptor behind its gate: whoever must close counts.
+    /// A descriptor behind its gate. It counts how often it is closed.
     #[derive(Debug)]
     struct Guarded {
         gate: Gate,
@@ -57,26 +54,26 @@ mod tests {
 
         fn end(&self) {
             if self.gate.shut() == Shut::Wake || self.gate.join() {
-                // Whoever wakes the others still has it open.
+                // The thread that wakes the users still has it open.
                 assert_eq!(self.closed.load(Ordering::SeqCst), 0);
                 self.woken.fetch_add(1, Ordering::SeqCst);
                 self.leave();
             }
-            // Its peer sees the end from now on, whoever was first: a slot may be freed.
+            // The peer sees the end from now on, after the first or the second call: a slot may be freed.
             assert!(self.woken.load(Ordering::SeqCst) > 0);
         }
     }
 
     #[test]
     fn a_descriptor_is_closed_once_and_never_under_a_user() {
-        // A user and two who end it, up to three preemptions: all of them are hours.
+        // A user and two threads that end it, up to three preemptions: all interleavings would take hours.
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(|| concurrently(&[Guarded::use_it, Guarded::end, Guarded::end]));
     }
 
     #[test]
-    fn who_ends_a_descriptor_second_returns_when_its_peer_can_see_the_end() {
+    fn a_second_end_of_a_descriptor_returns_when_its_peer_can_see_the_end() {
         loom::model(|| concurrently(&[Guarded::end, Guarded::end]));
     }
 
@@ -110,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_is_told_once_or_told_that_it_is_too_late() {
+    fn a_watcher_is_called_once_or_gets_an_error() {
         loom::model(|| {
             let token = CancelToken::new();
             let count = Arc::new(Count(AtomicUsize::new(0)));
@@ -121,13 +118,13 @@ mod tests {
             for thread in firing {
                 thread.join().unwrap();
             }
-            let told = count.0.load(Ordering::SeqCst);
-            assert_eq!(told, usize::from(!refused), "told {told} times, refused: {refused}");
+            let calls = count.0.load(Ordering::SeqCst);
+            assert_eq!(calls, usize::from(!refused), "called {calls} times, refused: {refused}");
         });
     }
 
     #[test]
-    fn a_child_that_is_born_while_its_parent_is_fired_is_fired() {
+    fn a_child_that_is_made_while_its_parent_is_fired_is_fired() {
         loom::model(|| {
             let parent = CancelToken::new();
             let firing = {
@@ -139,13 +136,13 @@ mod tests {
             let watching = child.watch(weak(&count));
             firing.join().unwrap();
             assert!(child.is_fired());
-            let told = count.0.load(Ordering::SeqCst);
-            assert_eq!(told, usize::from(watching.is_ok()));
+            let calls = count.0.load(Ordering::SeqCst);
+            assert_eq!(calls, usize::from(watching.is_ok()));
         });
     }
 
     #[test]
-    fn who_leaves_is_not_told_afterwards() {
+    fn a_watcher_that_has_left_is_not_called() {
         loom::model(|| {
             let token = CancelToken::new();
             let count = Arc::new(Count(AtomicUsize::new(0)));

@@ -1,5 +1,5 @@
-//! An event that the model checker sees: what the library has an eventfd(2) for. And the words by
-//! which an I/O thread and the others agree who sees whom.
+//! A notification that the model checker sees, in place of the library's, which has an eventfd(2); and the
+//! files of `runtime` whose atomics an I/O thread and other threads share, under every interleaving.
 
 #[path = "../../../src/runtime/handoff.rs"]
 mod handoff;
@@ -36,7 +36,7 @@ impl Notify {
         self.changed.notify_all();
     }
 
-    /// Waits until it is set, and takes it back. Nobody sets it: the model checker calls it a deadlock.
+    /// Waits until it is set, and clears it. If it is never set, the model checker reports a deadlock.
     pub(crate) fn wait_and_clear(&self) {
         let mut set = self.set.lock().unwrap();
         while !*set {
@@ -60,14 +60,14 @@ mod tests {
 
     const FIBER: u64 = 7;
 
-    /// Three threads, up to two preemptions: all of them are hours.
+    /// Up to two preemptions: with three threads, all interleavings would take hours.
     fn bounded(run: impl Fn() + Sync + Send + 'static) {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(2);
         model.check(run);
     }
 
-    /// Waits like a fiber; whoever should wake it sets the event.
+    /// Waits like a fiber; a thread that is to wake it sets the notification.
     fn wait_for(state: &ReadyState, interest: Interest, woken: &Notify) -> Readiness {
         state.begin_wait(FIBER, interest);
         loop {
@@ -87,23 +87,23 @@ mod tests {
     }
 
     #[test]
-    fn a_fiber_that_begins_to_wait_hears_of_the_end_or_sees_it() {
+    fn a_fiber_that_begins_to_wait_is_woken_by_the_end_or_sees_it() {
         loom::model(|| {
             let (state, woken) = (Arc::new(ReadyState::new()), Arc::new(Notify::new().unwrap()));
             let ends = {
                 let (state, woken) = (Arc::clone(&state), Arc::clone(&woken));
                 loom::thread::spawn(move || happens(&state, Readiness::ENDED, &woken))
             };
-            // Nobody is woken and nothing is seen: the model checker calls it a deadlock.
+            // If the fiber is neither woken nor sees the end, the model checker reports a deadlock.
             assert!(wait_for(&state, Interest::Read, &woken).read());
             ends.join().unwrap();
-            // An end is for good.
+            // An end does not pass.
             assert!(state.take(Interest::Either).write());
         });
     }
 
     #[test]
-    fn what_two_say_is_both_heard() {
+    fn readiness_that_two_threads_add_is_seen_by_the_fiber() {
         bounded(|| {
             let (state, woken) = (Arc::new(ReadyState::new()), Arc::new(Notify::new().unwrap()));
             let tell = |what| {
@@ -111,7 +111,7 @@ mod tests {
                 loom::thread::spawn(move || happens(&state, what, &woken))
             };
             let both = [tell(Readiness::READ), tell(Readiness::ENDED)];
-            // What passes is told once, the end for ever.
+            // READ is taken once; the end stays.
             assert!(wait_for(&state, Interest::Read, &woken).read());
             assert!(wait_for(&state, Interest::Write, &woken).write());
             both.into_iter().for_each(|thread| thread.join().unwrap());
@@ -119,16 +119,17 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_lies_down_is_rung_or_sees_the_news() {
+    fn a_thread_that_begins_to_sleep_is_woken_or_sees_its_inbox() {
         bounded(|| {
-            let nap = Arc::new(SleepFlag::new());
+            let sleep = Arc::new(SleepFlag::new());
             let left = Arc::new(Mutex::new(0));
             let waker = Arc::new(Notify::new().unwrap());
             let leave = || {
-                let (nap, left, waker) = (Arc::clone(&nap), Arc::clone(&left), Arc::clone(&waker));
+                let (sleep, left, waker) =
+                    (Arc::clone(&sleep), Arc::clone(&left), Arc::clone(&waker));
                 loom::thread::spawn(move || {
                     *left.lock().unwrap() += 1;
-                    if nap.leave() {
+                    if sleep.leave() {
                         waker.set();
                     }
                 })
@@ -136,14 +137,14 @@ mod tests {
             let both = [leave(), leave()];
             let mut got = 0;
             while got < 2 {
-                if nap.take() {
+                if sleep.take() {
                     got += std::mem::take(&mut *left.lock().unwrap());
                     continue;
                 }
-                if nap.begin_sleep() {
+                if sleep.begin_sleep() {
                     waker.wait_and_clear();
                 }
-                nap.end_sleep();
+                sleep.end_sleep();
             }
             both.into_iter().for_each(|thread| thread.join().unwrap());
         });
@@ -180,7 +181,7 @@ mod tests {
         }
     }
 
-    /// Waits until the flag is set. Nobody wakes it: the model checker calls it a deadlock.
+    /// Waits until the flag is set. If the thread is never woken, the model checker reports a deadlock.
     fn wait_for_flag(flag: &WakeFlag<Polled>, wakeups: &Wakeups<Polled>) {
         let manner = WakeupUse { may_share: true, keep: true };
         while let Some(watch) = flag.watch(wakeups, manner).unwrap() {
@@ -199,7 +200,7 @@ mod tests {
                 };
                 wait_for_flag(&flag, &wakeups);
                 sets.join().unwrap();
-                // What it was woken by is not left in the descriptor for the next wait.
+                // The descriptor is not readable any more for the next wait.
                 flag.clear();
             }
         });
@@ -225,21 +226,21 @@ mod tests {
     }
 
     /// A loop that its thread runs until it is over.
-    struct Led {
+    struct TestLoop {
         handoff: LoopHandoff<UnsafeCell<usize>>,
-        /// Wakes who sleeps in the loop.
+        /// Wakes the thread that sleeps in the loop.
         waker: Notify,
         over: AtomicBool,
         ended: AtomicBool,
     }
 
-    impl Led {
+    impl TestLoop {
         fn begin() -> (Arc<Self>, loom::thread::JoinHandle<()>) {
             let waker = Notify::new().unwrap();
             let (over, ended) = (AtomicBool::new(false), AtomicBool::new(false));
-            let led = Arc::new(Self { handoff: LoopHandoff::new(), waker, over, ended });
-            let theirs = Arc::clone(&led);
-            (led, loom::thread::spawn(move || theirs.run(UnsafeCell::new(0))))
+            let test_loop = Arc::new(Self { handoff: LoopHandoff::new(), waker, over, ended });
+            let theirs = Arc::clone(&test_loop);
+            (test_loop, loom::thread::spawn(move || theirs.run(UnsafeCell::new(0))))
         }
 
         fn run(&self, mut event_loop: UnsafeCell<usize>) {
@@ -261,46 +262,47 @@ mod tests {
         }
     }
 
-    /// Two at once: the model checker sees it.
+    /// If two threads run it at once, the model checker reports it.
     fn round(event_loop: &UnsafeCell<usize>) {
         event_loop.with_mut(|rounds| unsafe { *rounds += 1 });
     }
 
     #[test]
-    fn a_loop_is_run_by_one_and_never_left_alone() {
+    fn a_loop_is_run_by_one_thread_and_never_forgotten() {
         bounded(|| {
-            let (led, thread) = Led::begin();
-            let guest = {
-                let led = Arc::clone(&led);
+            let (test_loop, thread) = TestLoop::begin();
+            let driver = {
+                let test_loop = Arc::clone(&test_loop);
                 loom::thread::spawn(move || {
-                    if let Some(event_loop) = led.handoff.try_drive(|| led.waker.set()) {
+                    if let Some(event_loop) = test_loop.handoff.try_drive(|| test_loop.waker.set())
+                    {
                         round(&event_loop);
-                        led.handoff.leave(event_loop, true);
+                        test_loop.handoff.leave(event_loop, true);
                     }
                 })
             };
-            if let Some(event_loop) = led.handoff.try_drive(|| led.waker.set()) {
+            if let Some(event_loop) = test_loop.handoff.try_drive(|| test_loop.waker.set()) {
                 round(&event_loop);
-                led.handoff.leave(event_loop, true);
+                test_loop.handoff.leave(event_loop, true);
             }
-            guest.join().unwrap();
-            led.end();
+            driver.join().unwrap();
+            test_loop.end();
             thread.join().unwrap();
-            assert!(led.handoff.try_drive(|| ()).is_none());
+            assert!(test_loop.handoff.try_drive(|| ()).is_none());
         });
     }
 
     #[test]
-    fn a_guest_that_ends_up_with_nothing_does_not_wait() {
+    fn a_driver_that_gets_no_loop_does_not_wait() {
         bounded(|| {
-            let (led, thread) = Led::begin();
+            let (test_loop, thread) = TestLoop::begin();
             let ends = {
-                let led = Arc::clone(&led);
-                loom::thread::spawn(move || led.end())
+                let test_loop = Arc::clone(&test_loop);
+                loom::thread::spawn(move || test_loop.end())
             };
-            if let Some(event_loop) = led.handoff.try_drive(|| led.waker.set()) {
+            if let Some(event_loop) = test_loop.handoff.try_drive(|| test_loop.waker.set()) {
                 round(&event_loop);
-                led.handoff.leave(event_loop, true);
+                test_loop.handoff.leave(event_loop, true);
             }
             ends.join().unwrap();
             thread.join().unwrap();
@@ -308,21 +310,21 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_sleeps_is_woken_when_the_guest_leaves() {
+    fn a_thread_that_sleeps_is_woken_when_the_driver_leaves() {
         bounded(|| {
-            let (led, thread) = Led::begin();
-            let event_loop = led.handoff.try_drive(|| led.waker.set()).unwrap();
+            let (test_loop, thread) = TestLoop::begin();
+            let event_loop = test_loop.handoff.try_drive(|| test_loop.waker.set()).unwrap();
             // It may look twice by then, and sleep.
             for _ in 0..2 {
-                led.handoff.tick();
+                test_loop.handoff.tick();
                 loom::thread::yield_now();
             }
             round(&event_loop);
-            led.handoff.leave(event_loop, false);
-            led.end();
-            // Nobody comes, for as many ticks as that takes.
-            while !led.ended.load(Ordering::SeqCst) {
-                led.handoff.tick();
+            test_loop.handoff.leave(event_loop, false);
+            test_loop.end();
+            // No driver comes, for as many ticks as the thread needs.
+            while !test_loop.ended.load(Ordering::SeqCst) {
+                test_loop.handoff.tick();
                 loom::thread::yield_now();
             }
             thread.join().unwrap();
