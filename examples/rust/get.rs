@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hangup::{Client, Error, Manager};
 
-/// GETs `url`, within five seconds in all, and says what came over which connection.
+/// GETs `url`, within five seconds in all, and prints the response and its connection.
 fn get(client: &Client, url: &str) -> Result<(), Error> {
     let mut response = client.get(url, Some(Duration::from_secs(5)))?;
     let body = response.read_all(1024 * 1024)?;

@@ -1,8 +1,8 @@
 //! Hosts that are reached without a proxy: the list that `no_proxy` holds.
 //!
-//! There is no standard for it. Names cover what is below them, with and without a dot in front;
-//! addresses are compared as such; what is none of these is refused, as to pass over it would send
-//! to a proxy what was not meant for it.
+//! There is no standard for it. A name covers the names below it, with and without a dot in front;
+//! addresses are compared as addresses. Other entries are refused: ignoring one would send requests to a
+//! proxy that they were not meant for.
 
 use std::net::IpAddr;
 
@@ -27,16 +27,16 @@ struct Exception {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Which {
     All,
-    /// A name and what is below it; lower case, without a dot in front.
+    /// A name and the names below it; lower case, without a dot in front.
     Name(String),
     /// An address is a network of one.
     Network(IpNet),
 }
 
 impl NoProxy {
-    pub(super) fn nobody() -> &'static Self {
-        static NOBODY: NoProxy = NoProxy(Vec::new());
-        &NOBODY
+    pub(super) fn empty() -> &'static Self {
+        static EMPTY: NoProxy = NoProxy(Vec::new());
+        &EMPTY
     }
 
     pub(super) fn parse(list: &str) -> Result<Self, Error> {
@@ -72,7 +72,7 @@ impl Exception {
         let bad = || {
             let shown = authority::shown(text);
             let what = format!(
-                "{shown:?} names no host to be reached without a proxy; give a name, an address, a \
+                "{shown:?} is no host that can be excluded from the proxy; give a name, an address, a \
                  network such as 10.0.0.0/8, or *"
             );
             Error::new(Kind::InvalidArgument, what)
@@ -111,7 +111,7 @@ fn name(text: &str) -> Option<String> {
     if name.is_ascii() {
         return Some(name.to_ascii_lowercase());
     }
-    // As the URL standard writes it, which is how the origin's name comes here.
+    // In the form of the URL standard, which the origin's name has as well.
     url::Host::parse(name).ok().map(|host| host.to_string())
 }
 

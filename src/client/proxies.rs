@@ -1,9 +1,8 @@
-//! Which proxy for which origin: none, one that was named, or what the environment says; and the
-//! hosts that are reached without.
+//! Which proxy for which origin: none, the one that was set, or the environment's; and the hosts that are
+//! reached without a proxy.
 //!
-//! The routes are made when a setting changes and shared by all requests: equal routes are the
-//! same route, so that a request over a kept connection compares a pointer. Knows nothing of how
-//! a proxy is spoken to.
+//! The routes are made when a setting changes and shared by all requests, so that a request over a kept
+//! connection compares a pointer. This file does not know how to talk to a proxy.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use crate::vocabulary::Kind;
 #[derive(Clone, Debug)]
 pub(crate) struct Proxies {
     choice: Choice,
-    /// The hosts that the caller wants reached without a proxy; before that, the environment's.
+    /// The hosts without a proxy that the caller set; `None`: the environment's.
     without: Option<NoProxy>,
     local: Option<IpAddr>,
     routes: Routes,
@@ -32,24 +31,24 @@ pub(crate) struct Proxies {
 enum Choice {
     Direct,
     Environment(Environment),
-    /// As text: it is read again when the TLS settings change.
+    /// As text: it is parsed again when the TLS settings change.
     Fixed(ProxyUrl),
 }
 
 /// It may hold a password.
 type ProxyUrl = Secret<String>;
 
-/// What the environment says, with the names of the variables that say it.
+/// The proxies of the environment, with the names of their variables.
 #[derive(Clone, Debug, Default)]
 struct Environment {
     plain: Option<(&'static str, ProxyUrl)>,
     secure: Option<(&'static str, ProxyUrl)>,
     without: NoProxy,
-    /// What is wrong with the list of hosts to be reached without a proxy.
+    /// Why the environment's list of hosts without a proxy can't be used.
     fault: Option<Error>,
 }
 
-/// The routes that follow.
+/// The routes that result from the choice.
 #[derive(Clone, Debug)]
 struct Routes {
     direct: Arc<Route>,
@@ -58,18 +57,18 @@ struct Routes {
 }
 
 impl Proxies {
-    /// As the environment says now.
+    /// The proxies that the environment names now.
     pub(super) fn from_env(tls: &Arc<Tls>) -> Self {
-        let ask = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
-        let choice = Choice::Environment(Environment::read(&ask));
+        let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+        let choice = Choice::Environment(Environment::read(&variable));
         let routes = Routes::new(&choice, None, tls);
         Self { choice, without: None, local: None, routes }
     }
 
-    /// Which way to go.
+    /// The route to an origin.
     ///
     /// # Errors
-    /// The environment names a proxy that is none.
+    /// [`Kind::InvalidArgument`] if the environment names a malformed proxy, or a malformed list.
     pub(crate) fn route(&self, origin: &Origin) -> Result<&Arc<Route>, Error> {
         let route = if origin.secure { &self.routes.secure } else { &self.routes.plain };
         match route {
@@ -122,24 +121,25 @@ impl Proxies {
                 Err(fault.clone())
             }
             (None, Choice::Environment(environment)) => Ok(&environment.without),
-            (None, _) => Ok(NoProxy::nobody()),
+            (None, _) => Ok(NoProxy::empty()),
         }
     }
 }
 
 impl Environment {
-    fn read(ask: &dyn Fn(&str) -> Option<String>) -> Self {
-        let says = |name: &'static str| {
-            let text = ask(name).map(|text| text.trim().to_owned());
+    fn read(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+        let value = |name: &'static str| {
+            let text = variable(name).map(|text| text.trim().to_owned());
             text.filter(|text| !text.is_empty()).map(|text| (name, text))
         };
-        let proxy = |name: &'static str| says(name).map(|(name, text)| (name, Secret::new(text)));
+        let proxy = |name: &'static str| value(name).map(|(name, text)| (name, Secret::new(text)));
         let all = || proxy("all_proxy").or_else(|| proxy("ALL_PROXY"));
         // In a CGI program HTTP_PROXY is the request's header "Proxy" (httpoxy, CVE-2016-5385).
-        let plain = proxy("http_proxy")
-            .or_else(|| if ask("REQUEST_METHOD").is_some() { None } else { proxy("HTTP_PROXY") });
+        let plain = proxy("http_proxy").or_else(|| {
+            if variable("REQUEST_METHOD").is_some() { None } else { proxy("HTTP_PROXY") }
+        });
         let secure = proxy("https_proxy").or_else(|| proxy("HTTPS_PROXY"));
-        let (without, fault) = match says("no_proxy").or_else(|| says("NO_PROXY")) {
+        let (without, fault) = match value("no_proxy").or_else(|| value("NO_PROXY")) {
             None => (NoProxy::default(), None),
             Some((name, list)) => match NoProxy::parse(&list) {
                 Ok(list) => (list, None),
@@ -156,8 +156,8 @@ impl Routes {
             let proxy = Some(Arc::new(Proxy::parse(url.reveal(), tls)?));
             Ok(Arc::new(Route { proxy, local }))
         };
-        let said = |says: &Option<(&'static str, ProxyUrl)>| {
-            let (name, url) = says.as_ref()?;
+        let named_route = |variable: &Option<(&'static str, ProxyUrl)>| {
+            let (name, url) = variable.as_ref()?;
             Some(through(url).map_err(|error| named(name, &error)))
         };
         let (plain, secure) = match choice {
@@ -167,7 +167,7 @@ impl Routes {
                 (Some(route.clone()), Some(route))
             }
             Choice::Environment(environment) => {
-                (said(&environment.plain), said(&environment.secure))
+                (named_route(&environment.plain), named_route(&environment.secure))
             }
         };
         let direct = match local {
@@ -188,11 +188,11 @@ mod tests {
     use super::*;
 
     fn proxies(variables: &[(&str, &str)]) -> Proxies {
-        let ask = |name: &str| {
+        let variable = |name: &str| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, text)| (*text).to_owned())
         };
-        let choice = Choice::Environment(Environment::read(&ask));
+        let choice = Choice::Environment(Environment::read(&variable));
         let routes = Routes::new(&choice, None, &Tls::standard());
         Proxies { choice, without: None, local: None, routes }
     }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_variable_is_told_by_its_name_when_it_would_be_used() {
+    fn a_malformed_variable_is_named_when_it_would_be_used() {
         let broken = proxies(&[("HTTPS_PROXY", "ftp://u:secret@a"), ("http_proxy", "b")]);
         assert_eq!(route(&broken, "http://x"), "proxy http://b:80");
         let error = broken.route(&Origin::parse("https://x").unwrap()).unwrap_err();

@@ -178,7 +178,7 @@ impl Client {
     /// [`Kind::InvalidArgument`] for zero: that is [`set_decode(false)`](Self::set_decode).
     pub fn set_max_codings(&self, max: u32) -> Result<(), Error> {
         if max == 0 {
-            let what = "0 content codings decode nothing; say so with decode (off)";
+            let what = "0 content codings decode nothing; switch decoding off instead";
             return Err(Error::new(Kind::InvalidArgument, what));
         }
         self.configure(|config| config.max_codings = max);

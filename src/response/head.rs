@@ -1,4 +1,4 @@
-//! What a response says before its body: status, headers, and which redirects led to it.
+//! The head of a response: status, headers, and the redirects that led to it.
 
 use std::sync::Arc;
 

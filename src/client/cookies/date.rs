@@ -1,5 +1,5 @@
-//! The date of an Expires attribute, read as RFC 6265 section 5.1.1 says: servers write it in many
-//! forms, and a form that is not understood would keep a cookie that was to be deleted.
+//! The date of an Expires attribute, read as RFC 6265 section 5.1.1 specifies: servers write it in many
+//! forms, and one that can't be read would keep a cookie that the server deletes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

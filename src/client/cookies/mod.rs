@@ -1,8 +1,8 @@
-//! The cookies of a client: what responses set, and what requests send along (RFC 6265, and of
-//! its successor draft-ietf-httpbis-rfc6265bis what protects a user).
+//! The cookies of a client: responses set them, and requests send them (RFC 6265, and the protections of
+//! its successor draft-ietf-httpbis-rfc6265bis).
 //!
-//! Here a field meets the URL that it came from: domains, public suffixes, cookies that say Secure.
-//! The lock is never held while anything waits.
+//! This file checks a field against the URL of its response: domains, public suffixes, Secure cookies.
+//! The lock is never held during a wait.
 
 mod date;
 mod set_cookie;
@@ -23,13 +23,13 @@ use crate::sync::lock;
 use crate::target::Target;
 use crate::vocabulary::Kind;
 
-/// A jar. Threads: any thread at any time.
+/// The cookies of one client. Threads: any thread at any time.
 #[derive(Default)]
 pub(super) struct Jar(Mutex<Store>);
 
 impl Jar {
-    /// What the Set-Cookie fields of a response say; those that are malformed or not allowed are
-    /// ignored, as RFC 6265 section 5.2 has it.
+    /// Keeps the cookies of a response's Set-Cookie fields. Malformed and forbidden ones are
+    /// ignored, as RFC 6265 section 5.2 specifies.
     pub(super) fn store_from_response(&self, from: &Target, fields: &[(HeaderName, Vec<u8>)]) {
         let mut cookies = fields.iter().filter(|(name, _)| *name == header::SET_COOKIE).peekable();
         if cookies.peek().is_none() {
@@ -41,7 +41,7 @@ impl Jar {
         }
     }
 
-    /// One cookie, as in a Set-Cookie field from that URL; why it is refused, if it is.
+    /// Keeps one cookie, given as a Set-Cookie field of a response from that URL. The error is the reason for a refusal.
     pub(super) fn set(&self, from: &Target, field: &[u8]) -> Result<(), &'static str> {
         let from = place(from).ok_or(NO_PLACE)?;
         self.set_at(from, field, SystemTime::now())
@@ -50,10 +50,10 @@ impl Jar {
     fn set_at(&self, from: Place<'_>, field: &[u8], now: SystemTime) -> Result<(), &'static str> {
         let cookie = SetCookie::parse(field)?;
         if cookie.secure && !from.secure {
-            return Err("it says Secure, and the URL is not https");
+            return Err("it has the attribute Secure, and the URL is not https");
         }
-        if !cookie.keeps_its_promise() {
-            return Err("its name promises attributes that it does not have");
+        if !cookie.satisfies_prefix() {
+            return Err("its name has a prefix whose attributes it does not have");
         }
         let domain = match cookie.domain {
             None => None,
@@ -99,7 +99,7 @@ impl fmt::Debug for Jar {
     }
 }
 
-/// A URL that cookies can be for.
+/// Parses a URL that can have cookies.
 pub(super) fn target(url: &str) -> Result<Arc<Target>, Error> {
     let target = Target::of(url)?;
     match place(&target) {
@@ -108,7 +108,7 @@ pub(super) fn target(url: &str) -> Result<Arc<Target>, Error> {
     }
 }
 
-/// A Unix-domain socket has no name that a cookie could be for.
+/// `None` for a Unix-domain socket, which has no host name.
 fn place(target: &Target) -> Option<Place<'_>> {
     let origin = &target.origin;
     let (host, path) = (origin.host.as_str(), target.uri.path().as_bytes());
@@ -123,14 +123,13 @@ fn site(host: &str) -> &str {
     domain.and_then(|domain| std::str::from_utf8(domain.as_bytes()).ok()).unwrap_or(host)
 }
 
-/// The domain that a cookie with this attribute is for, if the host may set it; `None`: for the host
-/// only.
+/// The domain of a cookie with this Domain attribute, if the host may set it; `None`: only the host itself.
 fn domain_for(host: &str, attribute: &[u8]) -> Result<Option<Box<str>>, &'static str> {
     const UNFIT: &str = "its domain does not fit the URL";
     let domain = std::str::from_utf8(attribute).map_err(|_| UNFIT)?;
     let domain = match domain.is_ascii() {
         true => domain.to_ascii_lowercase(),
-        // A name with a percent sign is none, and the parser would decode it.
+        // A host name has no percent sign; the parser would decode one.
         false if domain.contains('%') => return Err(UNFIT),
         false => url::Host::parse(domain).map_err(|_| UNFIT)?.to_string(),
     };
@@ -148,7 +147,7 @@ fn domain_for(host: &str, attribute: &[u8]) -> Result<Option<Box<str>>, &'static
     }
 }
 
-/// As it stands in a URL: canonical.
+/// For a host in the canonical form of a URL.
 fn is_address(host: &str) -> bool {
     host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
 }
@@ -159,7 +158,7 @@ fn is_public_suffix(domain: &str) -> bool {
     psl::List.suffix(domain).is_some_and(|suffix| suffix.as_bytes() == domain)
 }
 
-/// That of the URL up to its last slash (RFC 6265 section 5.1.4).
+/// The path of the URL up to its last slash (RFC 6265 section 5.1.4).
 fn default_path(path: &[u8]) -> &[u8] {
     match memchr::memrchr(b'/', path) {
         Some(last) if last > 0 => &path[..last],
@@ -171,8 +170,8 @@ const NO_PLACE: &str = "no URL for cookies: a Unix-domain socket has no name";
 
 #[cfg(test)]
 mod tests {
-    use super::set_cookie::LARGEST;
-    use super::store::{MOST, MOST_OF_SITE};
+    use super::set_cookie::MAX_SIZE;
+    use super::store::{MAX_COOKIES, MAX_PER_SITE};
     use super::*;
 
     fn set(jar: &Jar, from: &str, cookie: &str) -> Result<(), &'static str> {
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_that_says_secure_is_never_sent_in_the_clear() {
+    fn a_secure_cookie_is_never_sent_in_the_clear() {
         for host in ["shop.example", "localhost", "127.0.0.1", "[::1]"] {
             let https = format!("https://{host}/");
             let http = format!("http://{host}/");
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_that_says_secure_is_left_alone_by_what_comes_in_the_clear() {
+    fn a_secure_cookie_is_not_changed_by_a_response_in_the_clear() {
         let https = "https://www.shop.example/";
         let secure = "sid=good; Secure; Path=/a";
         for (from, refused) in [
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cookie_is_for_a_public_suffix_or_somebody_else() {
+    fn no_cookie_is_for_a_public_suffix_or_a_foreign_domain() {
         for domain in ["org", "co.uk", "github.io", "internal", "xn--55qx5d.cn", "", "."] {
             let host = format!("a.{}", domain.trim_matches('.'));
             let from = format!("http://{}/", host.trim_end_matches('.'));
@@ -297,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_goes_and_what_is_malformed_never_comes() {
+    fn expired_cookies_are_removed_and_malformed_ones_refused() {
         let from = "http://shop.example/";
         let jar =
             jar(from, &["a=1", "b=2; Max-Age=0", "a=; Max-Age=0", "=", "x", "y=\r\nz", "c=3"]);
@@ -312,27 +311,27 @@ mod tests {
     }
 
     #[test]
-    fn a_full_jar_takes_what_is_new_and_stays_bounded() {
+    fn a_full_jar_accepts_new_cookies_and_stays_bounded() {
         let jar = Jar::default();
-        for site in 0..=MOST / MOST_OF_SITE {
-            for cookie in 0..MOST_OF_SITE + 5 {
+        for site in 0..=MAX_COOKIES / MAX_PER_SITE {
+            for cookie in 0..MAX_PER_SITE + 5 {
                 let from = format!("http://{cookie}.shop{site}.example/");
                 let cookie = format!("c{cookie}=1; Domain=shop{site}.example");
                 assert_eq!(set(&jar, &from, &cookie), Ok(()));
             }
         }
-        assert_eq!(lock(&jar.0).len(), MOST);
+        assert_eq!(lock(&jar.0).len(), MAX_COOKIES);
         set(&jar, "http://new.example/", "sid=1").unwrap();
         assert_eq!(sent(&jar, "http://new.example/"), "sid=1");
-        assert_eq!(lock(&jar.0).len(), MOST);
+        assert_eq!(lock(&jar.0).len(), MAX_COOKIES);
     }
 
     #[test]
     fn all_cookies_of_a_site_fit_into_a_head() {
         let from = "http://shop.example/";
         let jar = Jar::default();
-        for number in 100..100 + MOST_OF_SITE {
-            let cookie = format!("{number}={}", "v".repeat(LARGEST - 3));
+        for number in 100..100 + MAX_PER_SITE {
+            let cookie = format!("{number}={}", "v".repeat(MAX_SIZE - 3));
             assert_eq!(set(&jar, from, &cookie), Ok(()));
         }
         assert!(sent(&jar, from).len() < 768 * 1024);

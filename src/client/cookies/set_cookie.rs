@@ -1,13 +1,13 @@
-//! A Set-Cookie field, taken apart as RFC 6265 section 5.2 says, on bytes: what is no UTF-8 is a
-//! cookie like any other. Where its successor, rfc6265bis, says more, that is named here.
+//! A Set-Cookie field, parsed as RFC 6265 section 5.2 specifies, on bytes: a cookie need not be UTF-8.
+//! Rules of its successor, rfc6265bis, are named where they apply.
 //!
-//! Knows nothing of the URL that the field came from, but for what Secure and the prefixes ask.
+//! It does not know the URL of the response.
 
 use std::time::{Duration, SystemTime};
 
 use super::date;
 
-/// What a Set-Cookie field says. An attribute that is malformed is as good as none.
+/// A parsed Set-Cookie field. A malformed attribute counts as absent.
 #[derive(Clone, Copy)]
 pub(super) struct SetCookie<'a> {
     pub(super) name: &'a [u8],
@@ -22,7 +22,7 @@ pub(super) struct SetCookie<'a> {
 }
 
 impl<'a> SetCookie<'a> {
-    /// Takes the field apart; an error says why it sets no cookie.
+    /// Parses the field. The error is the reason why it sets no cookie.
     pub(super) fn parse(field: &'a [u8]) -> Result<Self, &'static str> {
         // rfc6265bis section 5.6, step 1.
         if field.iter().any(|byte| *byte != b'\t' && byte.is_ascii_control()) {
@@ -34,7 +34,7 @@ impl<'a> SetCookie<'a> {
         if name.is_empty() {
             return Err("it must begin with name=value");
         }
-        if name.len() + value.len() > LARGEST {
+        if name.len() + value.len() > MAX_SIZE {
             return Err("its name and value have more than 4096 bytes");
         }
         let mut cookie = Self {
@@ -49,7 +49,7 @@ impl<'a> SetCookie<'a> {
         for part in parts {
             let (name, value) = split(part).unwrap_or((trim(part), b""));
             // rfc6265bis section 5.6, step 6.
-            if value.len() <= LONGEST_ATTRIBUTE {
+            if value.len() <= MAX_ATTRIBUTE {
                 cookie.read_attribute(name, value);
             }
         }
@@ -73,7 +73,7 @@ impl<'a> SetCookie<'a> {
         }
     }
 
-    /// When it ends: Max-Age counts before Expires. `None`: not before the jar does.
+    /// When it expires: Max-Age takes precedence over Expires. `None`: with the client.
     pub(super) fn end(&self, now: SystemTime) -> Option<SystemTime> {
         match self.max_age {
             Some(..=0) => Some(SystemTime::UNIX_EPOCH),
@@ -82,18 +82,19 @@ impl<'a> SetCookie<'a> {
         }
     }
 
-    /// Whether its name promises nothing that its attributes don't keep (rfc6265bis section 4.1.3).
-    pub(super) fn keeps_its_promise(&self) -> bool {
-        let promises = |prefix: &str| {
+    /// Whether it has the attributes that a prefix of its name requires (rfc6265bis section 4.1.3).
+    pub(super) fn satisfies_prefix(&self) -> bool {
+        let has_prefix = |prefix: &str| {
             let begin = self.name.get(..prefix.len());
             begin.is_some_and(|begin| begin.eq_ignore_ascii_case(prefix.as_bytes()))
         };
         let of_host = self.domain.is_none() && self.path == Some(b"/");
-        !(promises("__Secure-") && !self.secure || promises("__Host-") && !(self.secure && of_host))
+        !(has_prefix("__Secure-") && !self.secure
+            || has_prefix("__Host-") && !(self.secure && of_host))
     }
 }
 
-/// Around the first equals sign.
+/// The parts before and after the first equals sign.
 fn split(pair: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr(b'=', pair)?;
     Some((trim(&pair[..at]), trim(&pair[at + 1..])))
@@ -123,9 +124,9 @@ fn seconds(value: &[u8]) -> Option<i64> {
 }
 
 /// Bytes of name and value together (rfc6265bis section 5.6, step 5).
-pub(super) const LARGEST: usize = 4096;
+pub(super) const MAX_SIZE: usize = 4096;
 /// Bytes of an attribute's value.
-const LONGEST_ATTRIBUTE: usize = 1024;
+const MAX_ATTRIBUTE: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -155,8 +156,8 @@ mod tests {
             assert!(SetCookie::parse(field.as_bytes()).is_err(), "{field:?}");
         }
         let with = |size: usize| format!("a={}", "b".repeat(size));
-        assert!(SetCookie::parse(with(LARGEST - 1).as_bytes()).is_ok());
-        assert!(SetCookie::parse(with(LARGEST).as_bytes()).is_err());
+        assert!(SetCookie::parse(with(MAX_SIZE - 1).as_bytes()).is_ok());
+        assert!(SetCookie::parse(with(MAX_SIZE).as_bytes()).is_err());
     }
 
     #[test]
@@ -178,7 +179,7 @@ mod tests {
         for field in ["a=b; Domain=", "a=b; Domain=.", "a=b; Domain", "a=b; Domain=x; Domain="] {
             assert_eq!(parse(field).domain, None, "{field}");
         }
-        let long = format!("a=b; Path=/{}", "x".repeat(LONGEST_ATTRIBUTE));
+        let long = format!("a=b; Path=/{}", "x".repeat(MAX_ATTRIBUTE));
         assert_eq!(parse(&long).path, None);
     }
 
@@ -206,7 +207,7 @@ mod tests {
     #[test]
     fn a_prefix_of_a_name_is_a_promise() {
         for kept in ["__Secure-a=1; Secure", "__host-a=1; Secure; Path=/", "__Other-a=1"] {
-            assert!(parse(kept).keeps_its_promise(), "{kept}");
+            assert!(parse(kept).satisfies_prefix(), "{kept}");
         }
         for broken in [
             "__Secure-a=1",
@@ -216,7 +217,7 @@ mod tests {
             "__Host-a=1; Secure; Path=/x",
             "__host-a=1; Secure; Path=/; Domain=a.example",
         ] {
-            assert!(!parse(broken).keeps_its_promise(), "{broken}");
+            assert!(!parse(broken).satisfies_prefix(), "{broken}");
         }
     }
 }

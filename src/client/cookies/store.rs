@@ -1,10 +1,10 @@
-//! The cookies that are kept: which is replaced, which is sent, and which goes when there are too
-//! many (RFC 6265 sections 5.3 and 5.4). Bounded, and every change costs at most the logarithm of
-//! what is kept, so that a server that sets cookies without end can hold up nothing.
+//! The cookies that are kept: which one a new one replaces, which are sent, and which one is evicted when there
+//! are too many (RFC 6265 sections 5.3 and 5.4). The number is bounded, and every change costs at most its
+//! logarithm, so that a server that sets cookies without end delays no other request.
 //!
-//! A site is a registrable domain (`example.co.uk`) with all that lies below it, as browsers have
-//! it: one site must not push out the cookies of all others by using many host names. Knows
-//! nothing of fields, URLs and clocks.
+//! A site is a registrable domain (`example.co.uk`) with all names below it, as in browsers: a site
+//! must not evict the cookies of all others by using many host names. This file does not parse fields or
+//! URLs, and the time is passed in.
 
 use std::borrow::Borrow;
 use std::cmp::Reverse;
@@ -20,14 +20,14 @@ use slab::Slab;
 pub(super) struct Store {
     cookies: Slab<Kept>,
     sites: HashMap<Arc<str>, Site>,
-    /// The last one loses a cookie when there are too many of them.
+    /// The site that loses a cookie when there are too many is the last one.
     ranks: BTreeSet<(Rank, Arc<str>)>,
     ends: BTreeSet<(SystemTime, usize)>,
-    /// Counts what happens to cookies: what happened later has a larger number.
+    /// Counts the changes and uses of cookies, in place of a time.
     clock: u64,
 }
 
-/// What makes two cookies the same one (rfc6265bis section 5.7): the later replaces the earlier.
+/// Two cookies with the same identity are one: the later one replaces the earlier (rfc6265bis section 5.7).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
     /// The first field, so that cookies of one name lie side by side.
@@ -81,7 +81,7 @@ struct Site {
 type Rank = (usize, Reverse<u64>);
 
 impl Store {
-    /// Keeps a cookie, or takes the one that it replaces away if its end has come.
+    /// Keeps a cookie, or removes the one that it replaces if it has expired.
     pub(super) fn set(
         &mut self,
         from: Place<'_>,
@@ -90,7 +90,7 @@ impl Store {
     ) -> Result<(), &'static str> {
         self.drop_ended(now);
         if !cookie.secure && !from.secure && self.hides_a_secure_one(from.site, &cookie.identity) {
-            return Err("a cookie that says Secure has its name, and the URL is not https");
+            return Err("a Secure cookie has its name, and the URL is not https");
         }
         let site = self.sites.get(from.site);
         let replaced = site.and_then(|site| site.cookies.get(&cookie.identity)).copied();
@@ -100,7 +100,7 @@ impl Store {
         }
         self.make_room(from.site);
         self.clock += 1;
-        // A cookie that is changed keeps its place among those that are sent.
+        // A cookie that is changed keeps its place in the order of sending.
         self.insert(from.site, cookie, created.unwrap_or(self.clock));
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Store {
         site.cookies.values().copied().filter(matches).collect()
     }
 
-    /// Whether the cookie would be sent beside, or instead of, one that says Secure and has the same
+    /// Whether the cookie would be sent beside, or instead of, a Secure one with the same
     /// name ("leave Secure cookies alone", rfc6265bis section 5.7).
     fn hides_a_secure_one(&self, site: &str, new: &Identity) -> bool {
         let Some(site) = self.sites.get(site) else { return false };
@@ -196,12 +196,12 @@ impl Store {
         }
     }
 
-    /// Those whose end has come are gone already: the site's own go first, then those of the site
-    /// with most; of a site's the least recently used.
+    /// Evicts one cookie if there are too many; expired ones were removed before. It is one of this site if the
+    /// site has too many, else one of the site with the most; of a site's cookies, the least recently used.
     fn make_room(&mut self, site: &str) {
-        let own = self.sites.get(site).filter(|site| site.cookies.len() >= MOST_OF_SITE);
+        let own = self.sites.get(site).filter(|site| site.cookies.len() >= MAX_PER_SITE);
         let next = own.and_then(|site| site.uses.first()).or_else(|| {
-            let full = self.cookies.len() >= MOST;
+            let full = self.cookies.len() >= MAX_COOKIES;
             let (_, largest) = self.ranks.last().filter(|_| full)?;
             self.sites.get(largest)?.uses.first()
         });
@@ -235,7 +235,7 @@ impl Store {
         self.rank(&name);
     }
 
-    /// When it was created.
+    /// Returns when the cookie was created.
     fn remove(&mut self, id: usize) -> u64 {
         let Kept { identity, site: name, secure, end, created, used, .. } = self.cookies.remove(id);
         if let Some(end) = end {
@@ -249,7 +249,7 @@ impl Store {
         created
     }
 
-    /// After a change of the site's cookies.
+    /// Updates the site's rank after a change of its cookies.
     fn rank(&mut self, name: &str) {
         let Some((name, site)) = self.sites.get_key_value(name) else { return };
         let name = Arc::clone(name);
@@ -276,10 +276,10 @@ fn is_below(path: &[u8], of_cookie: &[u8]) -> bool {
 }
 
 /// RFC 6265 section 6.1.
-pub(super) const MOST: usize = 3000;
+pub(super) const MAX_COOKIES: usize = 3000;
 /// As many as Chromium and Firefox keep of a registrable domain. With at most 4096 bytes each, all
 /// of them together fit into the head of a request.
-pub(super) const MOST_OF_SITE: usize = 180;
+pub(super) const MAX_PER_SITE: usize = 180;
 
 #[cfg(test)]
 mod tests {
@@ -323,20 +323,20 @@ mod tests {
             let site = &store.sites[&cookie.site];
             assert_eq!(site.cookies[&cookie.identity], id);
             assert!(site.uses.contains(&(cookie.secure, cookie.used, id)));
-            assert!(site.cookies.len() <= MOST_OF_SITE);
+            assert!(site.cookies.len() <= MAX_PER_SITE);
             let oldest = Reverse(site.uses.first().unwrap().1);
             assert!(
                 store.ranks.contains(&((site.cookies.len(), oldest), Arc::clone(&cookie.site)))
             );
         }
-        assert!(store.len() <= MOST);
+        assert!(store.len() <= MAX_COOKIES);
     }
 
     #[test]
     fn a_site_loses_its_own_least_recently_used_one_when_it_has_too_many() {
         let mut store = Store::default();
         set(&mut store, "other", "kept");
-        for number in 0..MOST_OF_SITE {
+        for number in 0..MAX_PER_SITE {
             set(&mut store, "a", &format!("c{number}"));
         }
         // All are sent, and then the first one is set again: the second one is the oldest.
@@ -344,22 +344,22 @@ mod tests {
         set(&mut store, "a", "c0");
         set(&mut store, "a", "new");
         check(&store);
-        assert_eq!(store.len(), MOST_OF_SITE + 1);
+        assert_eq!(store.len(), MAX_PER_SITE + 1);
         assert!(has(&store, "other", "kept") && has(&store, "a", "new"));
         assert!(has(&store, "a", "c0"));
-        let gone = (1..MOST_OF_SITE).filter(|n| !has(&store, "a", &format!("c{n}"))).count();
+        let gone = (1..MAX_PER_SITE).filter(|n| !has(&store, "a", &format!("c{n}"))).count();
         assert_eq!(gone, 1);
     }
 
     #[test]
     fn those_that_say_secure_go_last() {
         let mut store = Store::default();
-        for number in 0..MOST_OF_SITE {
+        for number in 0..MAX_PER_SITE {
             let secure = number < 3;
             let new = Cookie { secure, ..cookie("a", &format!("c{number}"), "1") };
             store.set(place("https", "a", "/"), new, UNIX_EPOCH).unwrap();
         }
-        for number in 0..MOST_OF_SITE {
+        for number in 0..MAX_PER_SITE {
             set(&mut store, "a", &format!("flood{number}"));
         }
         check(&store);
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn a_full_store_takes_from_the_site_with_most_and_then_from_the_least_recently_used() {
         let mut store = Store::default();
-        for number in 0..MOST {
+        for number in 0..MAX_COOKIES {
             set(&mut store, &format!("site{number}"), "a");
         }
         store.send(place("http", "site0", "/"), UNIX_EPOCH);
@@ -382,7 +382,7 @@ mod tests {
         assert!(!has(&store, "site2", "a") && has(&store, "site3", "a"));
         assert!(!has(&store, "site9", "a") && has(&store, "site9", "b"));
         check(&store);
-        assert_eq!(store.len(), MOST);
+        assert_eq!(store.len(), MAX_COOKIES);
     }
 
     #[test]
@@ -390,7 +390,7 @@ mod tests {
         let mut store = Store::default();
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         set(&mut store, "a", "oldest");
-        for number in 1..MOST_OF_SITE {
+        for number in 1..MAX_PER_SITE {
             let end = Some(at(number as u64));
             let new = Cookie { end, ..cookie("a", &format!("c{number}"), "1") };
             store.set(place("http", "a", "/"), new, UNIX_EPOCH).unwrap();
@@ -398,23 +398,23 @@ mod tests {
         assert_eq!(store.peek(place("http", "a", "/"), at(178)), b"oldest=1; c179=1");
         store.set(place("http", "a", "/"), cookie("a", "new", "1"), at(2)).unwrap();
         check(&store);
-        assert_eq!(store.len(), MOST_OF_SITE - 1);
+        assert_eq!(store.len(), MAX_PER_SITE - 1);
         assert!(has(&store, "a", "oldest") && !has(&store, "a", "c2"));
     }
 
     #[test]
     fn a_full_store_changes_and_deletes_what_it_holds() {
         let mut store = Store::default();
-        for number in 0..MOST_OF_SITE {
+        for number in 0..MAX_PER_SITE {
             set(&mut store, "a", &format!("c{number}"));
         }
         store.set(place("http", "a", "/"), cookie("a", "c7", "2"), UNIX_EPOCH).unwrap();
-        assert_eq!(store.len(), MOST_OF_SITE);
+        assert_eq!(store.len(), MAX_PER_SITE);
         let sent = String::from_utf8(store.peek(place("http", "a", "/"), UNIX_EPOCH)).unwrap();
         assert!(sent.starts_with("c0=1; ") && sent.contains("; c6=1; c7=2; c8=1; "), "{sent}");
         let deleted = Cookie { end: Some(UNIX_EPOCH), ..cookie("a", "c7", "") };
         store.set(place("http", "a", "/"), deleted, UNIX_EPOCH).unwrap();
-        assert_eq!(store.len(), MOST_OF_SITE - 1);
+        assert_eq!(store.len(), MAX_PER_SITE - 1);
         check(&store);
     }
 
