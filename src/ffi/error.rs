@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use super::enums::{hangup_phase, hangup_sent, hangup_status, hangup_timeout};
-use super::guard::{Handle, query};
+use super::handle::{Handle, magic, query};
 use crate::error::Error;
 use crate::vocabulary::{Phase, Sent, Timeout};
 
@@ -21,7 +21,7 @@ pub struct hangup_error {
 
 impl Handle for hangup_error {
     type Target = ErrorHandle;
-    const MAGIC: u64 = super::guard::magic(b"hang-err");
+    const MAGIC: u64 = magic(b"hang-err");
 }
 
 /// The status that the failed function returned. It never depends on the phase.

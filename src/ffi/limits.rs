@@ -1,12 +1,11 @@
-//! `hangup_options` and the limits of a manager.
+//! `hangup_options`, and how C passes the limits of a manager.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::enums::{HANGUP_NO_LIMIT, hangup_limit, hangup_status};
 use super::error::hangup_error;
-use super::guard::{Handle, guard, magic, or_default, out, status};
-use super::manager::hangup_manager;
+use super::guard::{Handle, guard, magic, or_default};
 use crate::error::Error;
 use crate::manager::Limits;
 use crate::sync::lock;
@@ -24,41 +23,6 @@ pub struct hangup_options {
 impl Handle for hangup_options {
     type Target = Mutex<Limits>;
     const MAGIC: u64 = magic(b"hang-opt");
-}
-
-/// Sets a limit, at any time; HANGUP_NO_LIMIT removes it. A lower limit applies to idle connections at once and to the
-/// others when their exchange ends; a higher one lets waiting requests continue.
-///
-/// Fails: HANGUP_INVALID_ARGUMENT for an unknown limit, a negative number, or 0 where the limit refuses it;
-/// HANGUP_INVALID_TIMEOUT for 0 ms.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_manager_set_limit(
-    manager: *mut hangup_manager,
-    limit: hangup_limit,
-    value: i64,
-    error: *mut *mut hangup_error,
-) -> hangup_status {
-    guard(error, || {
-        let manager = unsafe { hangup_manager::borrow(manager)? };
-        manager.change_limits(|limits| change(limits, limit, value))
-    })
-}
-
-/// The value of a limit, as hangup_manager_set_limit takes it; HANGUP_NO_LIMIT if there is none.
-///
-/// Fails: HANGUP_INVALID_ARGUMENT for an unknown limit.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_manager_limit(
-    manager: *const hangup_manager,
-    limit: hangup_limit,
-    value: *mut i64,
-) -> hangup_status {
-    status(|| {
-        let place = unsafe { out(value)? };
-        let limits = unsafe { hangup_manager::borrow(manager)? }.limits();
-        *place = value_of(&limits, limit)?;
-        Ok(())
-    })
 }
 
 /// Options with the defaults. Free them with hangup_options_free.
@@ -98,7 +62,7 @@ pub(super) fn of(options: &Mutex<Limits>) -> Limits {
     *lock(options)
 }
 
-fn change(limits: &mut Limits, limit: hangup_limit, value: i64) -> Result<(), Error> {
+pub(super) fn change(limits: &mut Limits, limit: hangup_limit, value: i64) -> Result<(), Error> {
     let value = match value {
         HANGUP_NO_LIMIT => None,
         value => Some(u64::try_from(value).map_err(|_| {
@@ -126,7 +90,7 @@ fn change(limits: &mut Limits, limit: hangup_limit, value: i64) -> Result<(), Er
 }
 
 /// The value that [`change`] would take. A count that i64 can't hold is no limit.
-fn value_of(limits: &Limits, limit: hangup_limit) -> Result<i64, Error> {
+pub(super) fn value_of(limits: &Limits, limit: hangup_limit) -> Result<i64, Error> {
     let count = |count: usize| i64::try_from(count).unwrap_or(HANGUP_NO_LIMIT);
     // Rounded up: a limit of microseconds, set in Rust, is not zero.
     let ms = |time: Duration| i64::try_from(time.as_nanos().div_ceil(1_000_000));

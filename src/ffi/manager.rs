@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::enums::{hangup_close_mode, hangup_close_reason, hangup_status};
+use super::enums::{hangup_close_mode, hangup_close_reason, hangup_limit, hangup_status};
 use super::error::hangup_error;
 use super::guard::{Handle, Report, count_to, guard, magic, or_default, out, report, status, text};
 use super::limits::{self, hangup_options};
@@ -94,6 +94,41 @@ pub unsafe extern "C" fn hangup_manager_new(
             limits::of(unsafe { hangup_options::borrow(options)? })
         };
         *place = hangup_manager::into_raw(Arc::new(Manager::new(limits)));
+        Ok(())
+    })
+}
+
+/// Sets a limit, at any time; HANGUP_NO_LIMIT removes it. A lower limit applies to idle connections at once and to the
+/// others when their exchange ends; a higher one lets waiting requests continue.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for an unknown limit, a negative number, or 0 where the limit refuses it;
+/// HANGUP_INVALID_TIMEOUT for 0 ms.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_set_limit(
+    manager: *mut hangup_manager,
+    limit: hangup_limit,
+    value: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let manager = unsafe { hangup_manager::borrow(manager)? };
+        manager.change_limits(|limits| limits::change(limits, limit, value))
+    })
+}
+
+/// The value of a limit, as hangup_manager_set_limit takes it; HANGUP_NO_LIMIT if there is none.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for an unknown limit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_limit(
+    manager: *const hangup_manager,
+    limit: hangup_limit,
+    value: *mut i64,
+) -> hangup_status {
+    status(|| {
+        let place = unsafe { out(value)? };
+        let limits = unsafe { hangup_manager::borrow(manager)? }.limits();
+        *place = limits::value_of(&limits, limit)?;
         Ok(())
     })
 }

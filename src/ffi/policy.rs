@@ -6,6 +6,7 @@ use super::client::hangup_client;
 use super::enums::{HANGUP_NO_LIMIT, hangup_status};
 use super::error::hangup_error;
 use super::guard::{Handle, guard, text};
+use super::redirects::redirects_of;
 use crate::error::Error;
 use crate::vocabulary::Kind;
 
@@ -106,16 +107,4 @@ pub unsafe extern "C" fn hangup_client_set_max_codings(
             max => client.set_max_codings(u32::try_from(max).unwrap_or(u32::MAX)),
         }
     })
-}
-
-/// A number of redirects; more than u32 holds is no limit that is ever met.
-pub(super) fn redirects_of(max: i64) -> Result<u32, Error> {
-    match max {
-        HANGUP_NO_LIMIT => Ok(u32::MAX),
-        max if max < 0 => {
-            let what = format!("{max} redirects: 0 follows none, HANGUP_NO_LIMIT any number");
-            Err(Error::new(Kind::InvalidArgument, what))
-        }
-        max => Ok(u32::try_from(max).unwrap_or(u32::MAX)),
-    }
 }

@@ -13,7 +13,7 @@ use super::guard::{
     Handle, bytes, guard, lock_for_one_thread, magic, or_default, out, status, text,
 };
 use super::milliseconds::{limit_ms, positive_ms};
-use super::policy::redirects_of;
+use super::redirects::redirects_of;
 use crate::error::Error;
 use crate::request::{Body, Request};
 use crate::vocabulary::Kind;
