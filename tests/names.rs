@@ -93,7 +93,7 @@ fn statements(code: &str) -> Vec<String> {
 
 fn function(statement: &str) -> Function {
     let (before, parameters) = statement.split_once('(').unwrap_or_else(|| panic!("{statement}"));
-    let at = before.rfind(|c: char| c == ' ' || c == '*').expect("a type before the name") + 1;
+    let at = before.rfind([' ', '*']).expect("a type before the name") + 1;
     Function {
         name: before[at..].to_owned(),
         returns: before[..at].trim().to_owned(),

@@ -81,7 +81,7 @@ pub(super) fn run(
         let received = call.attempts(&hop, &mut body)?;
         let status = received.head.status;
         let next = match call.redirect_decision(&hop, &received.head, most, body.is_replayable()) {
-            RedirectDecision::Return => return call.into_response(received, hop, history),
+            RedirectDecision::Return => return call.build_response(received, hop, history),
             RedirectDecision::Follow(next) if history.len() as u64 == u64::from(most) => {
                 let what =
                     format!("more than {most} redirects; the last one to {}", next.target.url());
@@ -98,7 +98,7 @@ pub(super) fn run(
 
 impl Call<'_> {
     /// One hop: an attempt, and others if a reused connection broke before the response.
-    #[inline(never)] // As for `into_response`.
+    #[inline(never)] // As for `build_response`.
     fn attempts(&self, hop: &RequestHop, body: &mut BodySource) -> Result<Received, Error> {
         let repeatable = is_repeatable(&hop.method, &self.request.headers);
         let retries = self.request.retries.unwrap_or(self.config.retries);
@@ -175,7 +175,7 @@ impl Call<'_> {
     }
 
     /// What a response asks for. Its cookies are stored in any case.
-    #[inline(never)] // As for `into_response`.
+    #[inline(never)] // As for `build_response`.
     fn redirect_decision(
         &self,
         hop: &RequestHop,
@@ -198,7 +198,7 @@ impl Call<'_> {
 
     /// The response, with its body if the request wants it buffered.
     #[inline(never)] // Its frame may lie where that of the attempts was.
-    fn into_response(
+    fn build_response(
         &self,
         received: Received,
         hop: RequestHop,
