@@ -106,7 +106,7 @@ static int black_hole(void) {
     return 0;
 }
 
-/* One round: who sends, and who fires. */
+/* One round: the thread that sends and the thread that fires. */
 
 typedef struct {
     const char *name;

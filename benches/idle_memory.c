@@ -46,7 +46,7 @@ static size_t heap(void) {
     return info.uordblks + info.hblkhd;
 }
 
-/** Open descriptors: whoever closed a connection behind our back would look cheap. */
+/** Open descriptors: a client that closed a connection unnoticed would look cheap. */
 static long descriptors(void) {
     DIR *directory = opendir("/proc/self/fd");
     long count = 0;

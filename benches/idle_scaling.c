@@ -1,5 +1,5 @@
 /**
- * What many idle connections cost the requests of one that is in use, and those who look at them or close them.
+ * What many idle connections cost the requests of one that is in use, and the calls that list or close them.
  *
  *     idle_scaling PORT PATH ORIGINS EACH REQUESTS TURNS
  *
@@ -9,7 +9,7 @@
  * take about as long as that half second, or most of them see no sweep.
  *
  * Prints for each turn requests a second and microseconds of CPU a request; then what the process uses in a second in
- * which nobody asks for anything, and how long it takes to list, to count and to close all that is idle.
+ * which there are no requests, and how long it takes to list, to count and to close all that is idle.
  */
 #include "bench.h"
 #include <sys/wait.h>

@@ -149,7 +149,7 @@ static void *take_busy(void *in_flight) {
     return NULL;
 }
 
-/* The server that says nothing: nobody accepts. */
+/* The server that sends nothing: it does not accept. */
 
 static int silent_server(int *port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);

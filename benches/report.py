@@ -245,7 +245,7 @@ def many_idle(lines):
         row = number(a, unit), "10 idle", number(b, unit), f"{r:.2f}", *verdict(r, **wanted)
         yield f"beside {count} idle connections: {what}", *row
     for what, name, unit in [
-        ("nobody asks for anything, CPU", "rest_ms", "ms/s"),
+        ("without requests, CPU", "rest_ms", "ms/s"),
         ("list, CPU", "list_cpu_ms", "ms"),
         ("count, CPU", "stats_cpu_ms", "ms"),
         ("close all, CPU", "close_cpu_ms", "ms"),

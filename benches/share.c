@@ -3,7 +3,7 @@
  *
  *     share hangup|curl-lent|curl-share URL THREADS REQUESTS-A-THREAD CONNECTIONS
  *
- * hangup      one client for all threads and a limit of CONNECTIONS for its manager: who finds none free waits in line
+ * hangup      one client for all threads and a limit of CONNECTIONS for its manager: a request that finds none free waits in line
  * curl-lent   CONNECTIONS easy handles, lent to one thread after the other under a lock and a condition: what a program
  *             has to do by itself. libcurl's own limits, CURLMOPT_MAX_HOST_CONNECTIONS and CURLMOPT_MAX_TOTAL_CONNECTIONS,
  *             are those of a multi handle, which is one thread's; easy handles have none.

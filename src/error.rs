@@ -1,7 +1,7 @@
 //! The one error type: the kind of a failure, the phase it happened in, the timeout that ran out, and
 //! whether sending the request again is safe. Every call returns it, body reads included.
 //!
-//! An error is one pointer wide, so that results stay small. It does not know who makes it.
+//! An error is one pointer wide, so that results stay small. It does not know the code that makes it.
 
 use std::error::Error as StdError;
 use std::panic::{RefUnwindSafe, UnwindSafe};

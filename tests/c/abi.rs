@@ -146,7 +146,7 @@ pub fn command(program: &Path, under: Under) -> Command {
             "--quiet",
             "--leak-check=full",
             // What the shared manager holds for ever is "possibly lost": Rust points into the middle of its
-            // blocks. What nobody points at is lost for certain.
+            // blocks. A block without any pointer to it is certainly lost.
             "--show-leak-kinds=definite",
             "--errors-for-leak-kinds=definite",
             "--error-exitcode=9",

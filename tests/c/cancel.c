@@ -232,7 +232,7 @@ static void from_eight_threads_and_from_a_body_reader(void) {
     check_cancelled(error, HANGUP_PHASE_WRITE, "from the body");
     hangup_request_free(request);
     hangup_cancel_free(token);
-    /* A request that was cancelled while it dialled leaves a connection that is for whoever comes. */
+    /* A request that was cancelled while it dialled leaves a connection for a later request. */
     for (int64_t end = now_us() + 15000000 * slowness(); stats_of(manager).open != 0; sleep_ms(1)) {
         CHECK(now_us() < end);
         CHECK_OK(hangup_manager_close_idle(manager, 0, NULL), NULL);

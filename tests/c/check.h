@@ -221,7 +221,7 @@ static inline void wait_until_empty(hangup_manager *manager) {
     }
 }
 
-/** How many sockets this process has open, whoever opened them. */
+/** How many sockets this process has open, also those that the library did not open. */
 static inline int open_sockets(void) {
     int found = 0;
     DIR *all = opendir("/proc/self/fd");

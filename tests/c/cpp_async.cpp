@@ -108,7 +108,7 @@ void futures_are_kept() {
         for (int i = 0; i < 100; i++) {
             all.push_back(async.send(hangup::Request("GET", given("hello")).set_buffer_body(100)));
         }
-        // It waits for what it has sent, whether somebody waits for that or not.
+        // It waits for what it has sent, whether a thread waits for that or not.
         (void)async.send(hangup::Request("GET", given("hello")));
         auto stuck = async.send(hangup::Request("GET", given("silent")).set_cancel(token));
         CHECK(stuck.wait_for(20ms) == std::future_status::timeout);

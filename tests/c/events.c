@@ -219,7 +219,7 @@ static void what_it_does_not_take(void) {
     hangup_manager_free(manager);
 }
 
-/** Somebody who waits for an event. */
+/** A thread that waits for an event. */
 struct listener {
     hangup_events *events;
     hangup_status status;
@@ -273,7 +273,7 @@ static void waiting(void) {
     CHECK_OK(listener.status, NULL);
     CHECK_NUMBER(HANGUP_EVENT_TYPE_OPENED, listener.event.what);
 
-    /* What has happened is read to its end; then nobody waits any more. */
+    /* The recorded events are read to their end; after that no thread waits. */
     CHECK_OK(hangup_events_close(events), NULL);
     hangup_status status;
     while ((status = hangup_events_next(events, HANGUP_NO_LIMIT, &event)) == HANGUP_OK) {
@@ -282,7 +282,7 @@ static void waiting(void) {
     CHECK_STATUS(HANGUP_CLOSED, status, NULL);
     hangup_events_free(events);
 
-    /* Also if somebody waits already. */
+    /* Also if a thread waits already. */
     events = listener.events = listen_to(manager, 1000);
     start(&thread, wait_for_one, &listener);
     sleep_ms(20);

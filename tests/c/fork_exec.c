@@ -60,7 +60,7 @@ static int64_t endless(void *user_data, uint8_t *into, size_t room) {
 static void no_signal_is_raised_when_the_peer_is_gone(void) {
     struct sigaction counting = {.sa_handler = count_pipe}, before;
     CHECK_NUMBER(0, sigaction(SIGPIPE, &counting, &before));
-    /* Nobody has changed what the program made of the signal. */
+    /* The program's handling of the signal is unchanged. */
     CHECK(before.sa_handler == SIG_DFL);
     hangup_client *client = new_client(NULL);
     for (int i = 0; i < 20; i++) {

@@ -159,7 +159,7 @@ static void the_last_share_closes_what_is_idle(void) {
     check_body(response, "hello");
     hangup_client_free(client);
     hangup_manager_free(manager);
-    /* Text stays as long as the response, whoever else is gone. */
+    /* Text stays as long as the response, whatever else was freed. */
     CHECK_TEXT("5", hangup_response_header(response, "content-length", NULL));
     hangup_response_free(response);
     CHECK_NUMBER(sockets, open_sockets());

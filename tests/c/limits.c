@@ -94,7 +94,7 @@ static void each_is_set_and_told(void) {
     hangup_manager_free(manager);
 }
 
-/** Somebody who waits for a connection on a thread of their own. */
+/** A thread that waits for a connection. */
 struct waiter {
     hangup_client *client;
     const char *url;
@@ -148,7 +148,7 @@ static void at_a_limit_requests_wait(void) {
     check_body(other, "hello");
     hangup_response_free(other);
 
-    /* What becomes free is given to who waits. */
+    /* A slot that becomes free goes to a waiter. */
     struct waiter waiter = {client, given("hello"), 0, 0};
     pthread_t thread;
     start(&thread, get_one, &waiter);
@@ -160,7 +160,7 @@ static void at_a_limit_requests_wait(void) {
     CHECK_NUMBER(1, waiter.reused);
     hangup_response_free(first);
 
-    /* A raised limit lets in who waits. */
+    /* A raised limit lets waiters continue. */
     first = get(client, given("hello"));
     start(&thread, get_one, &waiter);
     wait_until_queued(manager, 1);

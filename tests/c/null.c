@@ -4,7 +4,7 @@
  * Servers: `hello` answers 200 "hello".
  *
  * A foreign handle is memory that is no handle, or a live handle of another type. One that was freed is not tried: it
- * is told apart only as long as nobody has the memory since, which no test can promise.
+ * is recognised only until its memory is used again, which no test can exclude.
  */
 #include "check.h"
 
@@ -21,7 +21,7 @@
 /** The same for calls without an error. */
 #define SAYS(expected, call) CHECK_STATUS(expected, call, NULL)
 
-/** One live handle of each type, and places for answers that nobody must write to. */
+/** One live handle of each type, and places for results that must not be written to. */
 static hangup_manager *manager;
 static hangup_client *client;
 static hangup_request *request;
@@ -306,7 +306,7 @@ static void arguments(void) {
     CHECK(lent == NULL);
 }
 
-/** Where NULL means something, and an error that nobody wants. */
+/** Where NULL means something, and an error that the caller does not want. */
 static void legal(void) {
     SAYS(HANGUP_OK, hangup_manager_close_origin(manager, "http://nobody.invalid", HANGUP_CLOSE_MODE_NOW, NULL, NULL));
     SAYS(HANGUP_OK, hangup_manager_close_idle(manager, 3600000, NULL));

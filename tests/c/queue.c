@@ -87,7 +87,7 @@ static void whatever_happens_there_is_one_completion(void) {
     hangup_error *error = NULL;
     for (uint64_t tag = 0; tag < ALL; tag++) {
         int kind = (int)(tag % KINDS);
-        /* Nobody listens on port 1. */
+        /* No server listens on port 1. */
         hangup_request *request = new_request("GET", kind == NOWHERE ? "http://127.0.0.1:1/" : given(server[kind]));
         if (kind == LATE) {
             CHECK_OK(hangup_request_set_timeout(request, HANGUP_TIMEOUT_TOTAL, 50, &error), error);
@@ -136,7 +136,7 @@ static void what_nobody_takes_is_closed(void) {
     submit_read(read, 100, queue, 2);
     submit(client, large, queue, 3);
     submit(client, silent, queue, 4);
-    /* All of them are as far as they come: nobody opens a descriptor from here on, which might have that number. */
+    /* All of them are as far as they come: no descriptor is opened from here on that might get that number. */
     wait_for_in_use(manager, 4);
     int fd = hangup_queue_fd(queue);
     hangup_queue_free(queue);
@@ -166,7 +166,7 @@ static void what_nobody_takes_is_closed(void) {
     hangup_manager_free(manager);
 }
 
-/** Somebody who waits at a queue. */
+/** A thread that waits at a queue. */
 /** The loop of most C code, which begins its structures with {0}. */
 static void a_forgotten_size_takes_all_the_same(void) {
     hangup_client *client = new_client(NULL);
@@ -234,7 +234,7 @@ static void waiting(void) {
     CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_queue_next(queue, 0, &small), NULL);
     CHECK_NUMBER(1, readable(queue, 0));
 
-    /* After the close nothing can be submitted; what had come is taken; then nobody waits. */
+    /* After the close nothing can be submitted; what had come is taken; then no thread waits. */
     CHECK_OK(hangup_queue_close(queue), NULL);
     CHECK_STATUS(HANGUP_CLOSED, hangup_client_submit(client, request, queue, 2, NULL), NULL);
     done = next(queue);
@@ -297,7 +297,7 @@ static void a_forked_child_makes_a_queue_of_its_own(void) {
         hangup_queue_free(queue);
         hangup_request_free(hello);
         hangup_client_free(client);
-        /* What the parent's threads held is nobody's here: no leak that a checker should look for at an exit. */
+        /* What the parent's threads held has no owner here; a leak checker must not report it at the exit. */
         execlp("true", "true", (char *)NULL);
         _exit(1);
     }

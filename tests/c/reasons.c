@@ -94,7 +94,7 @@ static void of_idle_connections(void) {
     check_reason(HANGUP_CLOSE_REASON_POOL_FULL, goes_well(given("hello"), HANGUP_CONNECTION_MODE_FRESH));
     CHECK_OK(hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_TOTAL, HANGUP_NO_LIMIT, NULL), NULL);
 
-    /* The peer has left while nobody looked: seen by a sweep, or at the next checkout. */
+    /* The peer closed an idle connection: a sweep sees it, or the next checkout. */
     connection = goes_well(given("once"), HANGUP_CONNECTION_MODE_KEEP);
     sleep_ms(50 * slowness());
     CHECK(goes_well(given("once"), HANGUP_CONNECTION_MODE_KEEP) != connection);

@@ -34,7 +34,7 @@ static void addresses_by_hand(void) {
     CHECK_OK(hangup_manager_set_address(manager, "name.test", "::1, 127.0.0.1", &error), error);
     CHECK_OK(status_of(client, hello_at("name.test"), &error), error);
 
-    /* An open connection stays; a new one asks those who know. */
+    /* An open connection stays; a new one asks the resolver. */
     CHECK_OK(hangup_manager_set_address(manager, "name.test", NULL, &error), error);
     CHECK_OK(status_of(client, hello_at("name.test"), &error), error);
     static const char *const wrong[] = {"", "127.0.0.1,", "localhost", "127.0.0.1:80", "[::1]", ","};

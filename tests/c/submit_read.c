@@ -13,7 +13,7 @@ static void a_body_is_read_piece_by_piece(void) {
     size_t whole = 0;
     for (size_t at_most = 1; ; at_most = 2 * at_most + 1) {
         submit_read(response, at_most, queue, 7);
-        /* Until the completion was taken nobody else reads, whether the piece is here or not. */
+        /* Until the completion was taken, no other read is possible, whether the piece is here or not. */
         char room[8];
         size_t got = 4711;
         CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_read(response, room, sizeof room, &got, NULL), NULL);

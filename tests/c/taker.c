@@ -25,7 +25,7 @@ static void is_hello(hangup_response *response) {
     hangup_response_free(response);
 }
 
-/** Somebody who waits at a queue for one completion, and for as long as that takes. */
+/** A thread that waits at a queue for one completion, however long that takes. */
 typedef struct {
     hangup_queue *queue;
     hangup_completion done;
@@ -93,7 +93,7 @@ static void a_taker_that_sleeps_holds_up_nobody(void) {
     hangup_cancel_fire(cancel, NULL);
     ends_with(&sleeper, HANGUP_CANCELLED);
 
-    /* The descriptor is asked for while somebody waits without it. */
+    /* The descriptor is asked for while a thread waits without it. */
     start(&sleeper.thread, wait_here, &sleeper);
     sleep_ms(20);
     CHECK_NUMBER(0, readable(sleeper.queue, 0));
@@ -107,7 +107,7 @@ static void a_taker_that_sleeps_holds_up_nobody(void) {
     is_hello(second.response);
     CHECK_NUMBER(0, readable(sleeper.queue, 0));
 
-    /* Closed, by the last one who could. */
+    /* Closed by the last thread that could. */
     start(&sleeper.thread, wait_here, &sleeper);
     sleep_ms(20);
     CHECK_OK(hangup_queue_close(sleeper.queue), NULL);
@@ -139,7 +139,7 @@ static void a_taker_outlives_managers(void) {
         hangup_client_free(client);
         hangup_manager_free(manager);
         hangup_request_free(silent);
-        /* Nothing is under way, and nobody is there to bring anything. */
+        /* Nothing is in progress, so nothing can arrive. */
         client = new_client(NULL);
         hangup_request *hello = new_request("GET", given("hello"));
         submit(client, hello, sleeper.queue, 1);
@@ -177,7 +177,7 @@ static void *kill_again(void *argument) {
     return NULL;
 }
 
-/** A time, a tick and a signal end the wait of whoever does the work; the work goes on. */
+/** A timeout, a tick and a signal end the wait of the thread that does the work; the work goes on. */
 static void its_wait_ends_in_time(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
@@ -298,7 +298,7 @@ static void *submit_and_take(void *argument) {
     for (hangup_completion done = {.size = sizeof done}; atomic_load(self->left) > 0;) {
         unsigned chance = (unsigned)rand_r(&self->seed) % 4;
         if (chance < 3) {
-            /* Nobody takes what is not there for ever: the others may have it all. */
+            /* No thread waits for ever for completions that the other threads have taken. */
             if (hangup_queue_next(self->queue, chance, &done) == HANGUP_OK) {
                 CHECK_OK(done.status, done.error);
                 CHECK(done.data_size == 5 && memcmp(done.data, "hello", 5) == 0);

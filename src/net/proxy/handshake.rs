@@ -83,7 +83,7 @@ impl ProxyHandshake {
                 // The origin sends nothing before the client does, so these bytes are not from the origin.
                 Next::Open(ours) if ours < self.incoming.len() => {
                     return Err(
-                        failed(&self.proxy_name, "it sent bytes that nobody asked for").into()
+                        failed(&self.proxy_name, "it sent unexpected bytes").into()
                     );
                 }
                 Next::Open(_) => return Ok(()),

@@ -87,7 +87,7 @@ impl Socks5 {
                 Err("it wants credentials: give them as user:password@ before its host".into())
             }
             (Step::Method, VERSION, _) => {
-                Err("it wants a proof of who we are that is not spoken here".into())
+                Err("it requires an authentication method that is not supported".into())
             }
             (Step::Login, USER_PASSWORD_VERSION, _) => {
                 Err("it refuses the user or the password".into())
