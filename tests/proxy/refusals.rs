@@ -97,7 +97,7 @@ fn q4_a_malformed_answer_to_connect_is_the_proxys_failure(form: Form) {
     let mut messages = HashSet::new();
     for (conduct, words) in [
         (Conduct::EndlessHead, vec!["longer than", "not HTTP"]),
-        (Conduct::Extra("junk".into()), vec!["nobody asked"]),
+        (Conduct::Extra("junk".into()), vec!["unexpected bytes"]),
         (Conduct::Close(ProxyStep::Accept), vec!["closed", "broke"]),
         (Conduct::Close(ProxyStep::Request), vec!["closed", "broke"]),
     ] {
@@ -325,5 +325,5 @@ fn bytes_after_the_reply_of_a_socks_proxy_are_an_error(form: Form) {
     let client = through(form, &format!("socks5h://127.0.0.1:{}", proxy.port()));
     let error = get(&client, "http://127.0.0.1:1/").map(drop).unwrap_err();
     assert_eq!(error.kind(), Kind::ProxyFailed);
-    assert!(error.message().contains("nobody asked"), "{error}");
+    assert!(error.message().contains("unexpected bytes"), "{error}");
 }
