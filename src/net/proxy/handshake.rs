@@ -82,9 +82,7 @@ impl ProxyHandshake {
                 Next::Send(outgoing) => (self.outgoing, self.sent) = (outgoing, 0),
                 // The origin sends nothing before the client does, so these bytes are not from the origin.
                 Next::Open(ours) if ours < self.incoming.len() => {
-                    return Err(
-                        failed(&self.proxy_name, "it sent unexpected bytes").into()
-                    );
+                    return Err(failed(&self.proxy_name, "it sent unexpected bytes").into());
                 }
                 Next::Open(_) => return Ok(()),
             }
