@@ -23,9 +23,7 @@ impl Pool {
         self.with_state(|state, deferred| {
             let matching = state.connections().filter(|entry| matches(&entry.record));
             let ids: Vec<u64> = matching.map(|entry| entry.record.id).collect();
-            for id in &ids {
-                state.close(*id, how, cause, deferred);
-            }
+            state.close_all(&ids, how, cause, deferred);
             ids.len()
         })
     }
@@ -35,7 +33,7 @@ impl Pool {
         self.with_state(|state, deferred| {
             let found = state.entries.get(&id).is_some_and(|entry| !entry.stage.is_reserved());
             if found {
-                state.close(id, how, Cause::ClosedById, deferred);
+                state.close_all(&[id], how, Cause::ClosedById, deferred);
             }
             found
         })
@@ -65,9 +63,7 @@ impl Pool {
         self.with_state(|state, deferred| {
             self.refuse_leases(state, Closed::Draining, deferred);
             let ids: Vec<u64> = state.entries.keys().copied().collect();
-            for id in ids {
-                state.close(id, CloseMode::Graceful, Cause::ShutDown, deferred);
-            }
+            state.close_all(&ids, CloseMode::Graceful, Cause::ShutDown, deferred);
             let is_empty = state.open == 0;
             if !is_empty {
                 state.drains.push(Arc::clone(empty));
@@ -89,9 +85,7 @@ impl Pool {
         self.with_state(|state, deferred| {
             self.refuse_leases(state, Closed::ShutDown, deferred);
             let ids: Vec<u64> = state.entries.keys().copied().collect();
-            for id in ids {
-                state.close(id, CloseMode::Now, Cause::ShutDown, deferred);
-            }
+            state.close_all(&ids, CloseMode::Now, Cause::ShutDown, deferred);
         });
     }
 

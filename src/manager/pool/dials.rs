@@ -174,7 +174,8 @@ impl State {
         self.offer(connection, now, deferred);
         if was_background {
             // A waiter that was not promised it may have got it.
-            self.background_dial_ended(key_id, deferred);
+            self.background_dial_ended(key_id);
+            self.serve_waiters(deferred);
         }
     }
 

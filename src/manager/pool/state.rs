@@ -180,8 +180,24 @@ impl State {
         self.entries.insert(record.id, entry);
     }
 
-    /// Closes a connection, or marks it for a graceful close after its exchange.
-    pub(super) fn close(&mut self, id: u64, how: CloseMode, cause: Cause, deferred: &mut Deferred) {
+    /// Closes connections, or marks them for a graceful close after their exchanges. The waiters that
+    /// were promised a closed dial are served after the last close: in the order of their arrival,
+    /// whatever the order of the closes.
+    pub(super) fn close_all(
+        &mut self,
+        ids: &[u64],
+        how: CloseMode,
+        cause: Cause,
+        deferred: &mut Deferred,
+    ) {
+        for id in ids {
+            self.close(*id, how, cause, deferred);
+        }
+        self.serve_waiters(deferred);
+    }
+
+    /// [`close_all`](Self::close_all) for one of them, without serving the waiters.
+    fn close(&mut self, id: u64, how: CloseMode, cause: Cause, deferred: &mut Deferred) {
         let Some(entry) = self.entries.get(&id) else { return };
         let reason = cause.into();
         match (&entry.stage, how) {
@@ -240,7 +256,8 @@ impl State {
     }
 
     /// Takes out a dial that an exchange runs. The exchange owns the sockets, and the slot stays
-    /// taken until they are closed ([`dial_released`](Self::dial_released)).
+    /// taken until they are closed ([`dial_released`](Self::dial_released)). The caller serves the
+    /// waiters.
     fn close_dial(&mut self, id: u64, reason: CloseReason, deferred: &mut Deferred) {
         let Some(entry) = self.unlink(id, reason, deferred) else { return };
         let Entry { stage, slot, background, .. } = entry;
@@ -248,7 +265,7 @@ impl State {
         self.count_closing(key_id);
         self.closing_dials.insert(id, slot);
         if background {
-            self.background_dial_ended(key_id, deferred);
+            self.background_dial_ended(key_id);
         }
         if let Stage::Dialling(control) = stage {
             deferred.to_wake.push(control);
@@ -266,7 +283,8 @@ impl State {
         self.count_closing(key_id);
         deferred.to_close.push(entry);
         if background {
-            self.background_dial_ended(key_id, deferred);
+            self.background_dial_ended(key_id);
+            self.serve_waiters(deferred);
         }
     }
 

@@ -74,15 +74,14 @@ impl State {
     }
 
     /// A background dial is over. If more waiters were promised one than are left, the last of them
-    /// waits for a slot from now on, and there may be a free one.
-    pub(super) fn background_dial_ended(&mut self, key_id: usize, deferred: &mut Deferred) {
+    /// waits for a slot from now on. There may be a free one, so the caller serves the waiters.
+    pub(super) fn background_dial_ended(&mut self, key_id: usize) {
         let key = &mut self.keys[key_id];
         key.background_dials -= 1;
         if key.promised.len() > key.background_dials
             && let Some(ticket) = key.promised.pop_last()
         {
             self.wait_for_slot(ticket, key_id);
-            self.serve_waiters(deferred);
         }
     }
 

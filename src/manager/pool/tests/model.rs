@@ -300,7 +300,13 @@ impl Model {
         }
     }
 
-    pub(super) fn close(&mut self, which: usize, how: CloseMode) {
+    /// Closes connections, and then serves the waiters that were promised a closed dial.
+    pub(super) fn close_all(&mut self, which: &[usize], how: CloseMode) {
+        which.iter().for_each(|c| self.close(*c, how));
+        self.serve_waiters();
+    }
+
+    fn close(&mut self, which: usize, how: CloseMode) {
         let stage = self.connections[which].stage;
         match (stage, how) {
             (Stage::Closing | Stage::ClosingDial | Stage::Gone, _) => {}
@@ -345,6 +351,7 @@ impl Model {
                 _ => self.connections[c].closing = true,
             }
         }
+        self.serve_waiters();
     }
 
     /// Returns whether nothing is open.
@@ -362,7 +369,7 @@ impl Model {
 
     pub(super) fn shut_down(&mut self) {
         self.refuse(Closed::ShutDown);
-        self.known().into_iter().for_each(|c| self.close(c, CloseMode::Now));
+        self.close_all(&self.known(), CloseMode::Now);
     }
 
     pub(super) fn change(&mut self, limits: Limits) {
@@ -474,7 +481,6 @@ impl Model {
         while self.promised(key).len() > self.background_dials(key) {
             let Some(last) = self.promised(key).pop() else { return };
             (self.requesters[last].promised, self.requesters[last].queued) = (false, true);
-            self.serve_waiters();
         }
     }
 
@@ -488,6 +494,7 @@ impl Model {
         if was_ahead {
             self.connections[which].background = false;
             self.take_back_promises(self.connections[which].key);
+            self.serve_waiters();
         }
     }
 
@@ -660,14 +667,18 @@ impl Model {
     }
 
     fn remove(&mut self, which: usize) {
-        self.end(which, Stage::Closing);
+        if self.end(which, Stage::Closing) {
+            self.serve_waiters();
+        }
     }
 
+    /// The caller serves the waiters.
     fn close_dial(&mut self, which: usize) {
         self.end(which, Stage::ClosingDial);
     }
 
-    fn end(&mut self, which: usize, how: Stage) {
+    /// Returns whether it was a dial that waiters may have been promised.
+    fn end(&mut self, which: usize, how: Stage) -> bool {
         self.counts.closed +=
             u64::from(!matches!(self.connections[which].stage, Stage::Reserved(_)));
         let dialling =
@@ -675,9 +686,12 @@ impl Model {
         self.counts.dials_failed += u64::from(dialling);
         self.connections[which].stage = how;
         self.idle.retain(|c| *c != which);
-        if self.offering != Some(which) && std::mem::take(&mut self.connections[which].background) {
+        let was_background =
+            self.offering != Some(which) && std::mem::take(&mut self.connections[which].background);
+        if was_background {
             self.take_back_promises(self.connections[which].key);
         }
+        was_background
     }
 
     /// Gives no connections any more.

@@ -227,13 +227,13 @@ impl Harness {
                 let mut mine = self.model.listed();
                 mine.retain(|c| origin_of(self.model.connections[*c].key) == *origin);
                 assert_eq!(closed, mine.len());
-                mine.into_iter().for_each(|c| self.model.close(c, *how));
+                self.model.close_all(&mine, *how);
             }
             Step::CloseAll(how) => {
                 let closed = self.pool.close(*how, Cause::ClosedByAll, |_| true);
                 let mine = self.model.listed();
                 assert_eq!(closed, mine.len());
-                mine.into_iter().for_each(|c| self.model.close(c, *how));
+                self.model.close_all(&mine, *how);
             }
             Step::CloseIdle(secs) => {
                 let old = Duration::from_secs(*secs);
@@ -481,7 +481,7 @@ impl Harness {
         let which = listed[which % listed.len()];
         let id = self.model.connections[which].record.as_ref().unwrap().id;
         assert!(self.pool.close_one(id, how));
-        self.model.close(which, how);
+        self.model.close_all(&[which], how);
     }
 
     fn peer_acts(&mut self, which: usize, closes: bool) {

@@ -129,3 +129,28 @@ fn a_sweep_that_never_ran_is_scheduled_again() {
     assert!(plan(None, 0) && !plan(Some(now), 0) && plan(Some(now), 60));
     harness.finish();
 }
+
+#[test]
+fn waiters_whose_dials_are_closed_together_are_served_in_the_order_of_their_arrival() {
+    // Three slots: two background dials, each promised to a waiter of its own origin, leave one free
+    // for the first of the two waiters. A closed dial keeps its slot until its sockets are gone.
+    let limits = Limits { total: 3, ..Limits::default() };
+    let dial = |key| Step::ReserveBackgroundDials { key, wanted: 1 };
+    let close = Step::CloseAll(CloseMode::Graceful);
+    // The ids of the connections are different in each round, and with them every order that is
+    // derived from ids.
+    for round in 0..64 {
+        let (first, last) = if round % 2 == 0 { (0, 2) } else { (2, 0) };
+        let mut steps = vec![dial(0), dial(2), checkout(first), checkout(last)];
+        if round % 4 >= 2 {
+            // A waiter that is ended, but has not taken itself out, is no exception.
+            steps.push(Step::Cancel(1));
+        }
+        let mut harness = run(limits, &steps);
+        harness.step(&close);
+        harness.step(&Step::Poll(0));
+        assert!(matches!(harness.requesters[0].phase, Phase::Dials(_)), "round {round}");
+        assert_eq!(harness.requesters[1].phase, Phase::Waits);
+        harness.finish();
+    }
+}
