@@ -147,7 +147,7 @@ impl Error {
     }
 
     /// The id of the connection that was used, if there was one.
-    pub fn connection(&self) -> Option<u64> {
+    pub fn connection_id(&self) -> Option<u64> {
         self.0.connection
     }
 

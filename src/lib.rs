@@ -6,7 +6,7 @@
 //!
 //! let client = hangup::Client::default();
 //! let mut response = client.get("https://example.org/", Some(Duration::from_secs(5)))?;
-//! println!("{} over connection {}", response.status_code(), response.connection());
+//! println!("{} over connection {}", response.status_code(), response.connection_id());
 //! let body = response.read_all(1 << 20)?; // the connection is idle again
 //! println!("{} bytes; open now: {:#?}", body.len(), client.manager().connections());
 //! # Ok::<(), hangup::Error>(())
@@ -19,7 +19,7 @@
 //!
 //! A [`Client`] holds defaults; the [`Manager`] below it owns the connections, and many clients may share one. A
 //! request takes an idle connection of its origin, or opens one, or waits for one if a limit ([`Limits`]) is
-//! reached. Each connection has an id that is never used again: [`Response::connection`], [`Error::connection`],
+//! reached. Each connection has an id that is never used again: [`Response::connection_id`], [`Error::connection_id`],
 //! [`ConnectionInfo`] and [`Event`] name it. When the body was read to its end, the connection is idle again before the
 //! end is reported; a response that is dropped earlier closes its connection. [`ConnectionMode`] asks for a connection
 //! that is closed after the response, or for a new one.

@@ -57,7 +57,7 @@ fn run(client: &Client, url: impl Fn(u64) -> String + Sync) -> Ends {
                             // No other error: neither one caused by the peer nor one of a connection that was closed before.
                             Err(error) => {
                                 assert_eq!(error.kind(), Kind::Closed, "{error:?}");
-                                let id = error.connection().expect("it was one by its id");
+                                let id = error.connection_id().expect("it was one by its id");
                                 let why = client.manager().why_closed(id);
                                 assert!(
                                     why.is_none_or(|why| why == CloseReason::ClosedById),

@@ -296,7 +296,7 @@ public:
     /** Whether sending it again can't make the server perform it twice. */
     [[nodiscard]] bool retry_safe() const noexcept { return hangup_error_retry_safe(error_.get()) != 0; }
     /** The id of the connection that was used; 0 if there was none yet. */
-    [[nodiscard]] std::uint64_t connection() const noexcept { return hangup_error_connection_id(error_.get()); }
+    [[nodiscard]] std::uint64_t connection_id() const noexcept { return hangup_error_connection_id(error_.get()); }
     /** Whether that connection had served a request before. */
     [[nodiscard]] bool reused() const noexcept { return hangup_error_reused(error_.get()) != 0; }
     /** How much of the request was sent, */
@@ -1025,7 +1025,7 @@ public:
     /** The protocol version times ten: 10 or 11. */
     [[nodiscard]] int version() const noexcept { return hangup_response_version(handle_.get()); }
     /** The id of the connection that served it. */
-    [[nodiscard]] std::uint64_t connection() const noexcept { return hangup_response_connection_id(handle_.get()); }
+    [[nodiscard]] std::uint64_t connection_id() const noexcept { return hangup_response_connection_id(handle_.get()); }
     /** Whether that connection had served a request before. */
     [[nodiscard]] bool reused() const noexcept { return hangup_response_reused(handle_.get()) != 0; }
     /** The URL of the response, after all redirects. */

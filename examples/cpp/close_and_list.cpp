@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
         show(manager, "before");
 
         // How::graceful would let the exchange end first; now means now.
-        manager.close(open.connection(), hangup::CloseMode::now);
+        manager.close(open.connection_id(), hangup::CloseMode::now);
         try {
             open.read_all();
             return 1;
@@ -42,7 +42,7 @@ int main(int argc, char **argv) {
             if (error.status() != hangup::Status::closed) {
                 throw;
             }
-            std::cout << "reading on connection " << error.connection() << ": " << error.what() << '\n';
+            std::cout << "reading on connection " << error.connection_id() << ": " << error.what() << '\n';
         }
         std::cout << "closed " << manager.close_idle() << " idle\n";
         show(manager, "after");

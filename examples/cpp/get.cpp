@@ -19,7 +19,7 @@ int main(int argc, char **argv) {
             // Five seconds for all of it, the body's last byte included.
             hangup::Response response = client.get(std::string(argv[1]) + "/fast", 5s);
             std::cout << "status " << response.status() << ", " << response.read_all().size()
-                      << " bytes over connection " << response.connection()
+                      << " bytes over connection " << response.connection_id()
                       << (response.reused() ? " (used again)" : " (new)") << '\n';
         }
     } catch (const hangup::Error &error) {

@@ -35,7 +35,7 @@ int main(int argc, char **argv) {
         client.set_timeout(hangup::Timeout::pool, 200ms);
 
         hangup::Response open = client.get(url, 5s);
-        std::cout << "connection " << open.connection() << " is in use until its body is read\n";
+        std::cout << "connection " << open.connection_id() << " is in use until its body is read\n";
         if (!send_and_tell(client, url, hangup::Status::timed_out)) {
             return 1;
         }

@@ -30,10 +30,10 @@ fn run(base: &str) -> Result<(), Error> {
     show(manager, "before");
 
     // How::Graceful would let the exchange end first; now means now.
-    manager.close_connection(open.connection(), CloseMode::Now)?;
+    manager.close_connection(open.connection_id(), CloseMode::Now)?;
     match open.read_all(usize::MAX) {
         Err(error) if error.kind() == Kind::Closed => {
-            println!("reading on connection {}: {error}", open.connection());
+            println!("reading on connection {}: {error}", open.connection_id());
         }
         Err(error) => return Err(error),
         Ok(_) => return Err(Error::new(Kind::InvalidState, "the body ended after all")),

@@ -15,7 +15,7 @@ fn get(client: &Client, url: &str) -> Result<(), Error> {
         "status {}, {} bytes over connection {} ({})",
         response.status_code(),
         body.len(),
-        response.connection(),
+        response.connection_id(),
         if response.reused() { "used again" } else { "new" }
     );
     Ok(())

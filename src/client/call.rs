@@ -118,7 +118,7 @@ impl Call<'_> {
                 let safe = failure.retry_safe() && (self.repeatable || self.is_first(hop));
                 return Err(failure.safe_to_retry(safe));
             }
-            self.manager.pool().note_retry(failure.connection().unwrap_or(0), &key);
+            self.manager.pool().note_retry(failure.connection_id().unwrap_or(0), &key);
             number += 1;
         }
     }

@@ -74,7 +74,7 @@ pub unsafe extern "C" fn hangup_error_retry_safe(error: *const hangup_error) -> 
 /// The id of the connection that was used; 0 if there was none yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_connection_id(error: *const hangup_error) -> u64 {
-    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.connection().unwrap_or(0)))
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.connection_id().unwrap_or(0)))
 }
 
 /// 1 if that connection had served a request before, else 0.

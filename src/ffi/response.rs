@@ -115,7 +115,7 @@ pub unsafe extern "C" fn hangup_response_version(response: *const hangup_respons
 /// The id of the connection that was used, also after that was closed. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_connection_id(response: *const hangup_response) -> u64 {
-    query(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.connection()))
+    query(0, || Ok(unsafe { hangup_response::borrow(response)? }.head.connection_id()))
 }
 
 /// 1 if that connection had served a request before, else 0.

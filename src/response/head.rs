@@ -85,7 +85,7 @@ impl ResponseHead {
     }
 
     /// The id of the connection that serves it.
-    pub fn connection(&self) -> u64 {
+    pub fn connection_id(&self) -> u64 {
         self.info.connection
     }
 

@@ -146,8 +146,8 @@ impl Response {
     }
 
     /// The id of the connection that serves it.
-    pub fn connection(&self) -> u64 {
-        self.head.connection()
+    pub fn connection_id(&self) -> u64 {
+        self.head.connection_id()
     }
 
     /// Whether that connection had served a request before.

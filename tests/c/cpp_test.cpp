@@ -128,8 +128,8 @@ void a_connection_is_used_again_and_seen() {
         CHECK(response.read_all() == "hello" && response.read_all() == "hello");
         CHECK(response.header("Content-LENGTH") == "5" && !response.header("absent"));
         CHECK(!response.headers().empty() && response.url() == given("hello"));
-        CHECK(i == 0 || response.connection() == connection);
-        connection = response.connection();
+        CHECK(i == 0 || response.connection_id() == connection);
+        connection = response.connection_id();
         const hangup::Timings timings = response.timings();
         CHECK(timings.connect.has_value() == (i == 0) && !timings.tls && timings.total >= timings.head);
     }
@@ -313,7 +313,7 @@ void errors_tell_all() {
     CHECK(late.status() == hangup::Status::timed_out && late.phase() == hangup::Phase::head);
     CHECK(late.timeout() == hangup::Timeout::total && hangup::to_string(late.timeout()) == "total");
     CHECK(late.retry_safe() && late.sent() == hangup::Sent::all && late.bytes_sent() > 0);
-    CHECK(late.connection() != 0 && !late.reused() && !late.response_started() && !late.reason());
+    CHECK(late.connection_id() != 0 && !late.reused() && !late.response_started() && !late.reason());
     const hangup::Error copy = late;
     CHECK(copy.message() == late.message() && std::string(copy.what()) == late.what());
 
@@ -403,7 +403,7 @@ void limits_are_told_and_a_drain_says_what_is_left() {
     auto left = failure_of([&] { manager.drain(20ms); });
     CHECK(left.status() == hangup::Status::timed_out && left.open_connections() == 1);
     open.read_all();
-    CHECK(manager.close_reason(open.connection()) == hangup::CloseReason::network_changed);
+    CHECK(manager.close_reason(open.connection_id()) == hangup::CloseReason::network_changed);
     manager.drain(hangup::no_limit);
     CHECK(failure_of([&] { (void)client.get(given("hello")); }).status() == hangup::Status::shut_down);
 }

@@ -208,7 +208,7 @@ fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
                 start.wait();
                 let mut response = get(&client, &server.url(&format!("/{round}")))?;
                 let body = response.read_all(10_000)?;
-                Ok::<_, Error>((response.connection(), body))
+                Ok::<_, Error>((response.connection_id(), body))
             });
             start.wait();
             aim.wait();
@@ -230,7 +230,7 @@ fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
             }
             Err(error) => {
                 assert_eq!(
-                    (error.kind(), error.connection()),
+                    (error.kind(), error.connection_id()),
                     (Kind::Closed, Some(id)),
                     "{error:?}"
                 );
@@ -249,7 +249,7 @@ fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
 /// The outcomes that are allowed when all causes coincide, each with its close reason.
 fn judge(error: &Error, manager: &Manager) {
     assert_consistent(error);
-    let why = error.connection().and_then(|id| manager.why_closed(id));
+    let why = error.connection_id().and_then(|id| manager.why_closed(id));
     let (reason, clock, whys): (_, &[Timeout], &[CloseReason]) = match error.kind() {
         Kind::Cancelled => (Some(REASON), &[Timeout::None], &[CloseReason::Cancelled]),
         Kind::TimedOut => (None, &[Timeout::Total, Timeout::Token], &[CloseReason::TimedOut]),
@@ -260,7 +260,7 @@ fn judge(error: &Error, manager: &Manager) {
     };
     assert_eq!(error.reason(), reason, "{error:?}");
     assert!(clock.contains(&error.timeout()), "{error:?}");
-    if error.connection().is_none() {
+    if error.connection_id().is_none() {
         // On a busy machine the timeout can expire before the dial: then there is no connection to close.
         assert_eq!((error.sent(), error.phase()), (Sent::Nothing, Phase::None), "{error:?}");
         return;
@@ -325,7 +325,7 @@ fn all_at_once(client: &Client, server: &Server, round: u64) -> Error {
         work.join().unwrap().expect_err("half a response at most")
     });
     assert!(error.kind() != Kind::TimedOut || begun.elapsed() >= limit);
-    if error.connection().is_some() && error.bytes_sent() > 0 {
+    if error.connection_id().is_some() && error.bytes_sent() > 0 {
         assert!(server.wait_connections(index + 1, PATIENCE));
     }
     error

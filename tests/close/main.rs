@@ -72,11 +72,14 @@ fn x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes(form: Form) {
         server.release("go");
         work.join().unwrap().unwrap()
     });
-    assert_eq!(only(&client).id, response.connection());
+    assert_eq!(only(&client).id, response.connection_id());
     server.release("more");
     assert_eq!(response.read_all(100).unwrap(), b"ten bytes.ten others");
     assert_gone(client.manager(), server.port());
-    assert_eq!(client.manager().why_closed(response.connection()), Some(CloseReason::ClosedById));
+    assert_eq!(
+        client.manager().why_closed(response.connection_id()),
+        Some(CloseReason::ClosedById)
+    );
     assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
     // The next one has a connection of its own.
     let next = fetch(&client, &server.url("/")).unwrap();
@@ -110,7 +113,7 @@ fn closed_now<T: Send>(
     report(what, "close", took);
     let error = outcome.err().expect("a closed exchange is an error");
     assert_eq!((error.kind(), error.phase()), (Kind::Closed, phase), "{error:?}");
-    assert_eq!(error.connection(), Some(id));
+    assert_eq!(error.connection_id(), Some(id));
     assert_consistent(&error);
     assert!(error.message().contains("closed by its id"), "{error}");
     assert!(took < MARGIN, "{what}: the close took {took:?}");
@@ -238,7 +241,7 @@ fn x3_close_by_origin_counts_what_it_closed_and_keeps_other_origins(form: Form) 
     assert_eq!(sockets(here.port()), []);
     let error = open_here.read(&mut [0; 10]).unwrap_err();
     assert_eq!(error.kind(), Kind::Closed);
-    let why = manager.why_closed(open_here.connection());
+    let why = manager.why_closed(open_here.connection_id());
     assert_eq!(why, Some(CloseReason::ClosedByOrigin));
     // The others were not touched.
     there.release("the rest");
@@ -268,7 +271,7 @@ fn x3_idle_only_older_than_and_all(form: Form) {
     fetch(&client, &other.url("/")).unwrap();
     assert_eq!(manager.close_all(CloseMode::Now), 2);
     assert_eq!(open.read(&mut [0; 10]).unwrap_err().kind(), Kind::Closed);
-    assert_eq!(manager.why_closed(open.connection()), Some(CloseReason::ClosedByAll));
+    assert_eq!(manager.why_closed(open.connection_id()), Some(CloseReason::ClosedByAll));
     assert_gone(manager, one.port());
     assert_eq!(manager.close_all(CloseMode::Now), 0);
     // Requests after a close of all succeed.
@@ -313,7 +316,7 @@ fn x7_the_list_shows_what_a_connection_is_and_does(form: Form) {
     assert_eq!(busy.origin, format!("http://127.0.0.1:{}", plain.port()));
     assert_eq!((idle.requests, busy.requests), (2, 1));
     assert_eq!((idle.tls, busy.tls), (Some("TLSv1.3"), None));
-    assert_eq!(busy.id, open.connection());
+    assert_eq!(busy.id, open.connection_id());
     for (row, server) in [(idle, &secure), (busy, &plain)] {
         let held = sockets(server.port());
         assert_eq!(row.peer, Some(server.addr()));
@@ -329,7 +332,7 @@ fn x7_the_list_shows_what_a_connection_is_and_does(form: Form) {
     // Closed connections are not listed.
     plain.release("more");
     open.read_all(100).unwrap();
-    manager.close_connection(open.connection(), CloseMode::Now).unwrap();
+    manager.close_connection(open.connection_id(), CloseMode::Now).unwrap();
     assert_eq!(only(&client).id, idle.id);
 }
 

@@ -86,7 +86,7 @@ fn a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket(form: Form) {
     let error = cancelled("over a socket", &token, Phase::Head, || client.send(&mut asked), ready);
     assert_at_rest(client.manager());
     assert_eq!(
-        client.manager().why_closed(error.connection().unwrap()),
+        client.manager().why_closed(error.connection_id().unwrap()),
         Some(CloseReason::Cancelled)
     );
     assert!(server.wait_ended(0, PATIENCE).is_some());

@@ -55,9 +55,9 @@ fn events_come_in_order_with_ids_and_close_reasons(form: Form) {
     short.set_connection_mode(ConnectionMode::CloseAfter);
     let mut short = client.send(&mut short).unwrap();
     short.read_all(10).unwrap();
-    assert_eq!(short.connection(), first, "a short request takes an idle connection too");
+    assert_eq!(short.connection_id(), first, "a short request takes an idle connection too");
     let second = get(&client, &server.url("/")).unwrap();
-    let id = second.connection();
+    let id = second.connection_id();
     drop(second);
     fetch(&client, &server.url("/")).unwrap();
     let third = client.manager().connections()[0].id;
@@ -106,7 +106,7 @@ fn a_phase_event_carries_the_duration_of_the_phase(form: Form) {
     let mut events = client.manager().events(100).unwrap();
     let mut response = get(&client, &format!("https://127.0.0.1:{}/", server.port())).unwrap();
     response.read_all(100).unwrap();
-    let (id, timings) = (response.connection(), response.timings());
+    let (id, timings) = (response.connection_id(), response.timings());
     let events_seen = all(&mut events);
     let mut phases = Vec::new();
     for row in &events_seen {
@@ -168,7 +168,7 @@ fn waiting_in_the_queue_and_retries_are_events(form: Form) {
     let mut events = client.manager().events(100).unwrap();
     let mut response = get(&client, &server.url("/")).unwrap();
     assert_eq!((response.attempts(), response.read_all(10).unwrap()), (2, b"again".to_vec()));
-    let id = response.connection();
+    let id = response.connection_id();
     let events_seen = without_phases(&mut events);
     let expected = [
         (EventKind::Leased, lost),

@@ -64,7 +64,7 @@ fn refused(outcome: Result<Response, Error>, status: u16, target: &str) -> Error
     let error = outcome.expect_err("a redirect that is not followed");
     assert_eq!((error.kind(), error.status_code()), (Kind::RedirectRefused, Some(status)));
     assert!(error.message().contains(target), "{error}");
-    assert!(error.response_started() && error.connection().is_some());
+    assert!(error.response_started() && error.connection_id().is_some());
     error
 }
 

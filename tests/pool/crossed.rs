@@ -60,7 +60,7 @@ fn all_are_their_own(client: &Client, server: &Server, size: usize, piece: usize
         let mut response = client.send(&mut request("GET", &server.url("/"))).unwrap();
         let body = read(&mut response, piece);
         assert!(body.iter().all(|byte| *byte == b'a'), "{size}, {piece}: another response");
-        connections.push(response.connection());
+        connections.push(response.connection_id());
         // The bytes after the response have arrived before the next request.
         assert!(server.wait_listening(PATIENCE));
     }
@@ -210,7 +210,7 @@ fn a_body_that_was_announced_and_not_sent_is_not_the_next_request(form: Form) {
                 let mut secret = request("GET", &server.url("/"));
                 secret.add_header("Authorization", "Bearer secret").unwrap();
                 let next = client.send(&mut secret).unwrap();
-                assert_ne!(next.connection(), refused.connection(), "{answer:?}");
+                assert_ne!(next.connection_id(), refused.connection_id(), "{answer:?}");
                 assert!(server.wait_ended(0, PATIENCE).is_some());
                 let first = String::from_utf8(server.received(0)).unwrap();
                 assert!(!first.contains("secret"), "{answer:?}: {first}");

@@ -96,7 +96,7 @@ fn r14_the_dial_of_a_cancelled_request_becomes_idle_and_serves_the_next(form: Fo
         server.release("shake");
         wait_until("an idle connection", || client.manager().stats().idle == 1);
         let mut next = get(&client, &https(&server)).unwrap();
-        assert_eq!((next.reused(), Some(next.connection())), (true, error.connection()));
+        assert_eq!((next.reused(), Some(next.connection_id())), (true, error.connection_id()));
         assert_eq!(next.read_all(10).unwrap(), b"ok");
         assert_eq!(server.connections(), 1);
         assert_at_rest(client.manager());
@@ -115,7 +115,7 @@ fn r14_a_request_waits_for_a_background_dial_instead_of_dialling(form: Form) {
     });
     assert_eq!(server.connections(), 1);
     let list = client.manager().connections();
-    assert_eq!((list.len(), Some(list[0].id)), (1, error.connection()));
+    assert_eq!((list.len(), Some(list[0].id)), (1, error.connection_id()));
     assert_eq!(client.manager().stats().opened, 1);
 }
 
@@ -139,7 +139,7 @@ fn r14_the_dial_of_a_short_connection_ends_with_its_request(form: Form) {
     let error =
         cancel_in_dial(&client, &https(&server), ConnectionMode::CloseAfter, ConnectionState::Tls);
     assert_gone(client.manager(), server.port());
-    let why = client.manager().why_closed(error.connection().unwrap());
+    let why = client.manager().why_closed(error.connection_id().unwrap());
     assert_eq!(why, Some(CloseReason::Cancelled));
     assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
 }
@@ -159,7 +159,7 @@ fn a_background_dial_is_closed_by_id_and_by_close_all(form: Form) {
         let client = form.tls_client();
         let error =
             cancel_in_dial(&client, &https(&server), ConnectionMode::Keep, ConnectionState::Tls);
-        let id = error.connection().unwrap();
+        let id = error.connection_id().unwrap();
         let why = match by_id {
             true => {
                 client.manager().close_connection(id, CloseMode::Now).unwrap();
@@ -281,7 +281,7 @@ fn l9_a_dialling_request_takes_a_connection_that_becomes_free_and_the_late_dial_
         assert!(server.wait_mark("/held", PATIENCE));
         let second = scope.spawn(|| {
             let mut response = get(&client, &url).unwrap();
-            (response.read_all(10).unwrap(), response.reused(), response.connection())
+            (response.read_all(10).unwrap(), response.reused(), response.connection_id())
         });
         assert!(server.wait_mark("dial", PATIENCE));
         release_response(&server, "/held");

@@ -60,7 +60,7 @@ fn swept(form: Form, what: &str, tls: bool, idle: Vec<Step>, why: CloseReason) {
     wait_until("the sweep", || descriptor_target(fd) != socket);
     let stats = client.manager().stats();
     assert_eq!((stats.swept, stats.stale, stats.closed, stats.idle), (1, 0, 1, 0), "{what}");
-    assert_eq!(client.manager().why_closed(first.connection()), Some(why), "{what}");
+    assert_eq!(client.manager().why_closed(first.connection_id()), Some(why), "{what}");
     assert_gone(client.manager(), server.port());
     // The bytes are no response, and a POST succeeds at its first attempt.
     let mut request = post(&server.url("/"), Body::bytes(b"once"));
@@ -152,7 +152,7 @@ pub fn open(client: &Client, server: &Server, count: usize) -> Vec<Response> {
 pub fn read(responses: Vec<Response>) -> Vec<u64> {
     let finish = |mut response: Response| {
         response.read_all(100).unwrap();
-        response.connection()
+        response.connection_id()
     };
     responses.into_iter().map(finish).collect()
 }
@@ -173,10 +173,10 @@ fn l6_idle_limit_per_origin_the_least_recently_used_goes(form: Form) {
     assert_eq!(sockets(server.port()).len(), 2);
     // The most recently used connection is taken first.
     let mut again = get(&client, &server.url("/")).unwrap();
-    assert_eq!(again.connection(), ids[4]);
+    assert_eq!(again.connection_id(), ids[4]);
     again.read_all(10).unwrap();
     let mut three = open(&client, &server, 3);
-    assert_eq!(three[1].connection(), ids[3]);
+    assert_eq!(three[1].connection_id(), ids[3]);
     // The order in which connections become idle counts.
     three.swap(0, 1);
     let three = read(three);
@@ -193,7 +193,7 @@ fn l6_idle_limit_in_total_the_least_recently_used_of_all_goes(form: Form) {
     assert_eq!(idle(&client), ids[2..]);
     // A reused connection is the most recently used one, regardless of its age.
     let mut again = get(&client, &servers[2].url("/")).unwrap();
-    assert_eq!(again.connection(), ids[2]);
+    assert_eq!(again.connection_id(), ids[2]);
     let more = open(&client, &servers[2], 1);
     again.read_all(10).unwrap();
     let new = read(more)[0];
@@ -228,11 +228,11 @@ fn l6_too_old_is_closed_at_the_next_return_and_never_in_mid_exchange(form: Form)
     wait_until("the sweep of an idle one", || sockets(other.port()).is_empty());
     thread::sleep(ms(250));
     let row = client.manager().connections().remove(0);
-    assert_eq!((row.id, row.state), (response.connection(), ConnectionState::InUse));
+    assert_eq!((row.id, row.state), (response.connection_id(), ConnectionState::InUse));
     server.release("rest");
     assert_eq!(response.read_all(100).unwrap(), b"ten bytes.ten others");
     assert_gone(client.manager(), server.port());
-    assert_eq!(client.manager().why_closed(response.connection()), Some(CloseReason::TooOld));
+    assert_eq!(client.manager().why_closed(response.connection_id()), Some(CloseReason::TooOld));
 }
 
 fn l6_too_old_is_closed_by_the_sweep_without_any_call(form: Form) {
@@ -257,7 +257,7 @@ fn l6_after_so_many_requests_a_connection_is_closed_when_the_last_one_is_whole(f
         let mut response = get(&client, &server.url("/")).unwrap();
         assert_eq!(response.reused(), round % 3 > 0);
         assert_eq!(response.read_all(10).unwrap(), b"ok");
-        ids.push(response.connection());
+        ids.push(response.connection_id());
     }
     assert_eq!((ids[0], ids[3], server.connections()), (ids[2], ids[5], 3));
     assert_eq!(client.manager().why_closed(ids[0]), Some(CloseReason::ServedEnough));
@@ -283,7 +283,7 @@ fn l7_an_idle_timeout_closes_the_socket_without_any_call(form: Form) {
         wait_until("the idle timeout", || sockets(server.port()).is_empty());
         assert!(begun.elapsed() >= limit, "{:?}", begun.elapsed());
         assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
-        let why = client.manager().why_closed(response.connection());
+        let why = client.manager().why_closed(response.connection_id());
         assert_eq!(why, Some(CloseReason::IdleTooLong));
         assert_gone(client.manager(), server.port());
     }

@@ -123,7 +123,7 @@ fn left_the_queue(error: &Error) {
         _ => panic!("{error:?}"),
     }
     assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
-    assert_eq!((error.connection(), error.reused()), (None, false));
+    assert_eq!((error.connection_id(), error.reused()), (None, false));
 }
 
 fn l3_after_a_thousand_random_ends_every_counter_is_back_to_zero(form: Form) {
@@ -329,7 +329,7 @@ fn at_the_total_limit_the_least_recently_used_idle_connection_makes_room(form: F
     let id = |server: &Server| {
         let mut response = get(&client, &server.url("/")).unwrap();
         response.read_all(10).unwrap();
-        response.connection()
+        response.connection_id()
     };
     let (first, second) = (id(&servers[0]), id(&servers[1]));
     // The first is reused, so the second is closed.

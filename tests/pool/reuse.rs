@@ -46,7 +46,7 @@ fn r1_bodies_with_a_length_or_chunked_share_one_connection(form: Form) {
         connections.push(response);
         assert_eq!(client.manager().stats().idle, 1);
     }
-    assert!(connections.iter().all(|r| r.connection() == connections[0].connection()));
+    assert!(connections.iter().all(|r| r.connection_id() == connections[0].connection_id()));
     assert_eq!(server.connections(), 1);
     let stats = client.manager().stats();
     assert_eq!((stats.opened, stats.reused, stats.closed), (1, 5, 0));
@@ -106,7 +106,7 @@ fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: 
     let client = form.client();
     for _ in 0..10 {
         let mut response = client.send(&mut request(method, &server.url("/"))).unwrap();
-        let id = response.connection();
+        let id = response.connection_id();
         let begun = Instant::now();
         response.close(CloseMode::Graceful);
         assert!(begun.elapsed() < ms(50) + MARGIN, "the caller does not wait");
@@ -160,7 +160,7 @@ fn r4_a_draining_close_of_a_stalled_body_returns_soon_and_never_pools(form: Form
         assert!(begun.elapsed() < ms(50) + MARGIN, "the caller does not wait");
         wait_until("the end of the politeness", || client.manager().stats().in_use == 0);
         assert!(begun.elapsed() < ms(50) + MARGIN * 2, "{:?}", begun.elapsed());
-        let why = client.manager().why_closed(response.connection());
+        let why = client.manager().why_closed(response.connection_id());
         assert_eq!(why, Some(CloseReason::BodyLeftUnread));
         assert!(server.wait_ended(0, PATIENCE).is_some());
         wait_until("the socket's end", || sockets(server.port()).is_empty());
@@ -187,7 +187,7 @@ fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once(form: Fo
         let server = Server::start(Script::answering("a body that is not read"));
         let client = form.client();
         let response = get(&client, &server.url("/")).unwrap();
-        let id = response.connection();
+        let id = response.connection_id();
         assert_eq!(client.manager().stats().in_use, 1);
         let _held = end(response);
         assert_gone(client.manager(), server.port());
@@ -219,7 +219,7 @@ fn r6_a_response_that_ends_its_connection_is_never_pooled_and_its_body_is_comple
             assert!(!response.reused());
             assert_eq!(response.read_all(100).unwrap(), b"body", "{answer:?}");
             assert_gone(client.manager(), server.port());
-            let why = client.manager().why_closed(response.connection());
+            let why = client.manager().why_closed(response.connection_id());
             assert_eq!(why, Some(CloseReason::AskedByResponse), "{answer:?}");
         }
         assert_eq!(server.connections(), 2);
@@ -264,7 +264,7 @@ fn r6_any_combination_of_close_options_sends_one_connection_close(form: Form) {
             client.set_connection_mode(ConnectionMode::CloseAfter);
         }
         let mut response = client.send(&mut request).unwrap();
-        let id = response.connection();
+        let id = response.connection_id();
         let body = String::from_utf8(response.read_all(10_000).unwrap()).unwrap();
         let lines = body.lines().filter(|line| line.to_lowercase().starts_with("connection:"));
         let lines: Vec<&str> = lines.collect();
@@ -283,7 +283,7 @@ fn r7_a_second_request_while_a_body_is_open_takes_a_second_connection(form: Form
     let client = form.client();
     let mut first = get(&client, &server.url("/1")).unwrap();
     let mut second = get(&client, &server.url("/2")).unwrap();
-    assert_ne!(first.connection(), second.connection());
+    assert_ne!(first.connection_id(), second.connection_id());
     assert_eq!(client.manager().stats().in_use, 2);
     assert_eq!(second.read_all(100).unwrap(), b"body");
     assert_eq!(first.read_all(100).unwrap(), b"body");
@@ -316,7 +316,7 @@ fn stray(form: Form, method: &str, answer: &str, stray: &str) {
     let server = Server::start(Script::new(vec![first, honest]));
     let client = form.client();
     let mut response = client.send(&mut request(method, &server.url("/"))).unwrap();
-    let id = response.connection();
+    let id = response.connection_id();
     response.read_all(100).unwrap();
     assert_eq!(client.manager().stats().idle, 1);
     disturb_idle(client.manager(), &server, "idle");
@@ -368,7 +368,7 @@ fn r11_a_second_response_after_the_first_drops_the_connection(form: Form) {
         let mut response = get(&client, &server.url("/")).unwrap();
         assert_eq!(response.read_all(100).unwrap(), b"ok", "{answer:?}");
         assert_gone(client.manager(), server.port());
-        let why = client.manager().why_closed(response.connection());
+        let why = client.manager().why_closed(response.connection_id());
         assert_eq!(why, Some(CloseReason::ProtocolError), "{answer:?}");
         assert_eq!(next(&client, &server), b"honest");
     }

@@ -251,7 +251,7 @@ fn in_the_child(client: &Client, by_name: &str, url: &str) {
     wait_until("a dial ahead", || manager.stats().idle == 2);
     let mut response = get(client, url).unwrap();
     assert!(response.reused());
-    let id = response.connection();
+    let id = response.connection_id();
     assert_eq!(response.read_all(10).unwrap(), b"ok");
     wait_until("the sweep", || manager.stats().idle == 0);
     assert_eq!(manager.why_closed(id), Some(CloseReason::IdleTooLong));

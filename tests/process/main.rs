@@ -358,7 +358,7 @@ fn mixed(
         0 => drop(response),
         1 => response.close(CloseMode::Graceful),
         2 => {
-            drop(client.manager().close_connection(response.connection(), CloseMode::Now));
+            drop(client.manager().close_connection(response.connection_id(), CloseMode::Now));
             drop(response.read_all(100));
         }
         3 => {

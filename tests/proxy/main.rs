@@ -272,10 +272,10 @@ fn r13_another_proxy_is_another_connection_and_the_same_proxy_the_same(form: For
                 let way = format!("{proxy:?} from {local:?}");
                 assert_eq!(response.reused(), round == 1, "{way}");
                 if round == 0 {
-                    assert!(!ids.contains(&response.connection()), "{way}");
-                    ids.push(response.connection());
+                    assert!(!ids.contains(&response.connection_id()), "{way}");
+                    ids.push(response.connection_id());
                 }
-                assert_eq!(response.connection(), ids[number], "{way}");
+                assert_eq!(response.connection_id(), ids[number], "{way}");
             }
         }
         let open = client.manager().connections();
@@ -287,7 +287,7 @@ fn r13_another_proxy_is_another_connection_and_the_same_proxy_the_same(form: For
         let same = client.sibling();
         same.set_tls_roots(testserver::certs().ca().as_bytes()).unwrap();
         same.set_proxy(Some(&with_credentials(&one.url()))).unwrap();
-        assert_eq!(get(&same, &origin.url("/")).unwrap().connection(), ids[2]);
+        assert_eq!(get(&same, &origin.url("/")).unwrap().connection_id(), ids[2]);
     }
 }
 

@@ -43,7 +43,7 @@ fn a_buffered_body_that_is_too_large_fails_the_request() {
     let client = client();
     let error = client.submit(buffered_get(&server.url("/"), 4)).wait().unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::TooLarge, Phase::Read));
-    assert!(error.connection().is_some() && error.response_started() && error.retry_safe());
+    assert!(error.connection_id().is_some() && error.response_started() && error.retry_safe());
     assert_consistent(&error);
     wait_closed(&client, &server);
     // The server has sent the complete response.
@@ -120,7 +120,7 @@ fn a_read_that_is_dropped_closes_the_response() {
     let server = half();
     let client = client();
     let mut response = at_the_stall(&client, &server);
-    let id = response.connection();
+    let id = response.connection_id();
     let mut reading = response.read_async(100);
     assert!(poll_once(&mut reading).is_none());
     drop(reading);

@@ -69,7 +69,7 @@ fn cancel_at_once(count: usize) {
         report(&format!("{count} submissions at once"), "cancel", fired.elapsed());
         errors.iter().for_each(|error| assert_cancelled(error, Phase::Head));
         let connections: BTreeSet<_> =
-            errors.iter().map(|error| error.connection().unwrap()).collect();
+            errors.iter().map(|error| error.connection_id().unwrap()).collect();
         assert_eq!(connections.len(), count);
         // No socket is left, and the server has seen every close.
         assert_at_rest(client.manager());

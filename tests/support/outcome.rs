@@ -105,7 +105,7 @@ pub fn assert_consistent(error: &Error) {
     assert_eq!(error.timeout() != Timeout::None, timed_out, "{error:?}");
     assert!(error.reason().is_none() || error.kind() == Kind::Cancelled, "{error:?}");
     assert_eq!(error.sent() == Sent::Nothing, error.bytes_sent() == 0, "{error:?}");
-    assert!(!error.response_started() || error.connection().is_some(), "{error:?}");
+    assert!(!error.response_started() || error.connection_id().is_some(), "{error:?}");
     assert!(error.sent() != Sent::Nothing || error.retry_safe(), "{error:?}");
     let dialling = matches!(error.phase(), Phase::Resolve | Phase::Connect | Phase::Tls);
     assert!(!dialling || error.sent() == Sent::Nothing, "{error:?}");

@@ -248,7 +248,7 @@ fn r8_headers_of_a_decoded_response_are_unchanged(form: Form) {
     let steps = vec![Step::head(), Step::send(&head), Step::Stall];
     let server = Server::start(Script::every(steps));
     let mut response = get(&client, &server.url("/")).unwrap();
-    let id = response.connection();
+    let id = response.connection_id();
     response.close(CloseMode::Now);
     assert_eq!(response.read(&mut [0]).unwrap_err().kind(), Kind::InvalidState);
     assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
@@ -361,7 +361,7 @@ fn c12_cancel_close_shutdown_and_total_end_decoding_after_all_bytes_came(form: F
                     request.set_timeout(Timeout::Total, total).unwrap();
                     let mut response = client.send(&mut request).unwrap();
                     assert_eq!(response.read(&mut [1]).unwrap(), 1);
-                    end(&client, response.connection(), &token);
+                    end(&client, response.connection_id(), &token);
                     let mut got = 0;
                     let error = loop {
                         match response.read(&mut [1]) {

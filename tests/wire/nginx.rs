@@ -28,7 +28,7 @@ fn a_thousand_requests_share_one_connection(form: Form) {
     let mut connections = HashSet::new();
     for _ in 0..1000 {
         let mut response = get(&client, &url).unwrap();
-        connections.insert(response.connection());
+        connections.insert(response.connection_id());
         assert_eq!(
             (response.status_code(), response.read_all(10).unwrap()),
             (200, b"ok\n".to_vec())
@@ -118,8 +118,8 @@ fn ranges_head_and_204_have_the_bodies_they_should_have(form: Form) {
     let mut first = None;
     for path in ["/1mb", "/head", "/empty", "/gzip", "/small"] {
         let mut response = client.send(&mut request("HEAD", &nginx.http_url(path))).unwrap();
-        let id = *first.get_or_insert(response.connection());
-        assert_eq!(response.connection(), id, "{path}");
+        let id = *first.get_or_insert(response.connection_id());
+        assert_eq!(response.connection_id(), id, "{path}");
         assert_eq!(response.read_all(0).unwrap(), b"", "{path}");
         assert_eq!(client.manager().stats().idle, 1);
     }

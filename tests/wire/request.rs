@@ -465,7 +465,7 @@ fn an_early_response_ends_the_upload_and_the_connection(form: Form) {
     assert_eq!((response.status_code(), response.read_all(10).unwrap()), (403, b"no".to_vec()));
     account.assert_dropped_once();
     assert_eq!(sockets(server.port()), []);
-    let why = client.manager().why_closed(response.connection());
+    let why = client.manager().why_closed(response.connection_id());
     assert_eq!(why, Some(CloseReason::AskedByResponse));
 }
 
@@ -483,7 +483,10 @@ fn q1_text_that_could_split_a_request_is_refused_before_anything_is_opened(form:
     let check = |outcome: Result<(), Error>, kind: Kind, what: &str| {
         let error = outcome.expect_err(what);
         assert_eq!(error.kind(), kind, "{what:?}: {error:?}");
-        assert_eq!((error.phase(), error.connection(), error.bytes_sent()), (Phase::None, None, 0));
+        assert_eq!(
+            (error.phase(), error.connection_id(), error.bytes_sent()),
+            (Phase::None, None, 0)
+        );
     };
     for text in bad {
         for url in [
