@@ -1,0 +1,79 @@
+//! The documents at the root are true: the files that they name exist, and the commands that they name are targets of
+//! the Makefile, which `make help` lists.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const DOCUMENTS: [&str; 3] = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"];
+
+#[test]
+fn every_file_that_a_document_names_exists() {
+    let mut missing = Vec::new();
+    for document in DOCUMENTS {
+        let text = read(document);
+        let linked = parts(&text, "](", ")").filter(|target| !target.contains("://"));
+        let quoted = parts(&text, "`", "`").filter(|part| is_a_path(part));
+        for path in linked.chain(quoted) {
+            let path = path.split('#').next().unwrap_or(path);
+            // A path below `src` is written without it.
+            if !["", "src/"].iter().any(|folder| root().join(folder).join(path).exists()) {
+                missing.push(format!("{document}: {path}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no such file:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_make_command_of_a_document_is_a_target_that_help_lists() {
+    let makefile = read("Makefile");
+    let targets: BTreeSet<&str> = makefile
+        .lines()
+        .find_map(|line| line.strip_prefix(".PHONY: "))
+        .expect("a line of targets")
+        .split_whitespace()
+        .filter(|target| *target != "help")
+        .collect();
+    let help: BTreeSet<&str> = makefile
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("@echo \"make ")?.split_whitespace().next())
+        .collect();
+    assert_eq!(help, targets, "`make help` and the Makefile's targets");
+    for document in DOCUMENTS {
+        for command in parts(&read(document), "`make ", "`") {
+            let target = command.split_whitespace().next().unwrap_or("");
+            assert!(targets.contains(target), "{document}: `make {command}`");
+        }
+    }
+}
+
+/// Whether a quoted part of a document is the path of a file or a folder.
+fn is_a_path(part: &str) -> bool {
+    let is_plain = part.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+    let ends = [".rs", ".md", ".h", ".hpp", ".py", ".sh", ".toml", ".txt"];
+    is_plain
+        && part.contains('/')
+        && (part.ends_with('/') || ends.iter().any(|end| part.ends_with(end)))
+}
+
+/// What stands between two marks on one line.
+fn parts<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
+    text.lines().flat_map(move |line| {
+        let mut rest = line;
+        std::iter::from_fn(move || {
+            let (_, after) = rest.split_once(open)?;
+            let (part, after) = after.split_once(close)?;
+            rest = after;
+            Some(part)
+        })
+    })
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(root().join(file)).expect("a file of the package")
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
