@@ -254,7 +254,7 @@ static long take(long enough, double seconds, int cancelled) {
         taken++;
         if (cancelled) {
             if (ended.status != HANGUP_CANCELLED &&
-                (ended.status != HANGUP_OK || ended.what != HANGUP_COMPLETION_TYPE_READ)) {
+                (ended.status != HANGUP_OK || ended.type != HANGUP_COMPLETION_TYPE_READ)) {
                 stop("%s instead of CANCELLED: %s", hangup_status_text(ended.status),
                      hangup_error_message(ended.error));
             }

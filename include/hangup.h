@@ -850,7 +850,7 @@ typedef struct {
     /** The duration of the phase in nanoseconds (HANGUP_EVENT_TYPE_PHASE); -1 for all others. */
     int64_t took_ns;
     /** What happened. */
-    hangup_event_type what;
+    hangup_event_type type;
     /** Why it was closed (HANGUP_EVENT_TYPE_CLOSED); 0 for all others. */
     hangup_close_reason reason;
     /** Which phase (HANGUP_EVENT_TYPE_PHASE); HANGUP_PHASE_NONE for all others. */
@@ -1632,7 +1632,7 @@ typedef struct {
     /** The number of bytes at `data`. 0 for a read that succeeded is the end of the body. */
     size_t data_size;
     /** What the completion is about. */
-    hangup_completion_type what;
+    hangup_completion_type type;
     /** The outcome of the request or read. */
     hangup_status status;
 } hangup_completion;

@@ -13,6 +13,16 @@ use crate::timer::{self, TimerTarget};
 ///
 /// Create: [`new`](Self::new), [`child`](Self::child). A clone is the same token. Threads: any thread at any
 /// time; nothing here blocks.
+///
+/// ```
+/// use hangup::CancelToken;
+///
+/// let token = CancelToken::new();
+/// let child = token.child();
+/// token.fire(Some("the user left"));
+/// assert!(child.is_fired());
+/// assert_eq!(child.reason().as_deref(), Some("the user left"));
+/// ```
 #[derive(Clone)]
 pub struct CancelToken(Arc<Node>);
 
@@ -74,6 +84,13 @@ impl CancelToken {
     }
 
     /// Gives the token a deadline; of several the earliest counts. Work that it ends is timed out.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let token = hangup::CancelToken::new();
+    /// token.after(Duration::from_secs(30));
+    /// assert!(!token.is_fired());
+    /// ```
     pub fn after(&self, limit: Duration) {
         // A time beyond the range of the clock never comes.
         let Some(at) = Instant::now().checked_add(limit) else { return };

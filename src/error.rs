@@ -132,6 +132,11 @@ impl Error {
     }
 
     /// What kind of failure this is.
+    ///
+    /// ```
+    /// let error = hangup::Request::new("GET", "nonsense").unwrap_err();
+    /// assert_eq!(error.kind(), hangup::Kind::InvalidUrl);
+    /// ```
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
@@ -174,6 +179,11 @@ impl Error {
     /// Whether the server can't perform the request twice if it is sent again: no byte of it was sent,
     /// its method is idempotent (RFC 9110 section 9.2.2), or it has an Idempotency-Key header. After a
     /// redirect this holds for the whole call, from its first URL.
+    ///
+    /// ```
+    /// let error = hangup::Request::new("GET", "nonsense").unwrap_err();
+    /// assert!(error.retry_safe());
+    /// ```
     pub fn retry_safe(&self) -> bool {
         self.0.retry_safe
     }

@@ -75,6 +75,11 @@ impl Request {
     /// # Errors
     /// [`Kind::InvalidMethod`] for a method that is not a token (RFC 9110 section 9.1), and for CONNECT;
     /// [`Kind::InvalidUrl`] for a URL that can't be requested, or that two parsers may read differently.
+    ///
+    /// ```
+    /// assert!(hangup::Request::new("GET", "https://example.org/").is_ok());
+    /// assert!(hangup::Request::new("GET", "ftp://example.org/").is_err());
+    /// ```
     pub fn new(method: &str, url: &str) -> Result<Self, Error> {
         Self::to(method, Target::of(url)?)
     }
@@ -112,6 +117,13 @@ impl Request {
     ///
     /// # Errors
     /// [`Kind::InvalidHeader`].
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.add_header("Accept", "text/html")?;
+    /// assert!(request.add_header("Accept", "a\nb").is_err());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn add_header(&mut self, name: &str, value: &str) -> Result<(), Error> {
         let (name, value) = field(name, value)?;
         if name == header::HOST {
@@ -140,6 +152,12 @@ impl Request {
     }
 
     /// Sets the body.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_body(hangup::Body::bytes(b"name=value"));
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_body(&mut self, body: Body) {
         self.body = body;
     }
@@ -149,6 +167,12 @@ impl Request {
     /// # Errors
     /// [`Kind::InvalidTimeout`] for zero; [`Kind::InvalidArgument`] for a timeout that can't be set
     /// ([`Timeout::can_be_set`]).
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_timeout(hangup::Timeout::Head, Some(std::time::Duration::from_secs(2)))?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_timeout(&mut self, which: Timeout, limit: Option<Duration>) -> Result<(), Error> {
         check_can_be_set(which)?;
         self.over.set(which, not_zero(limit)?);
@@ -161,6 +185,12 @@ impl Request {
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for a rate of zero, [`Kind::InvalidTimeout`] for a window of zero.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_min_rate(Some((1000, std::time::Duration::from_secs(5))))?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_min_rate(&mut self, rate: Option<(u64, Duration)>) -> Result<(), Error> {
         if let Some((bytes_per_second, window)) = rate {
             not_zero(Some(window))?;
@@ -174,23 +204,47 @@ impl Request {
     }
 
     /// Sets how long the connection lives, in place of the client's default.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_connection_mode(hangup::ConnectionMode::Fresh);
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_connection_mode(&mut self, mode: ConnectionMode) {
         self.mode = Some(mode);
     }
 
     /// Sets the token that cancels the exchange, its body included, when it is fired; `None` removes it.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_cancel(Some(hangup::CancelToken::new()));
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_cancel(&mut self, token: Option<CancelToken>) {
         self.token = token;
     }
 
     /// Sets whether the request is sent again if a reused connection breaks before the response, in place of the
     /// client's [`set_retries`](crate::Client::set_retries).
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_retries(false);
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_retries(&mut self, on: bool) {
         self.retries = Some(on);
     }
 
     /// Sets how many redirects are followed; with 0 a redirect is returned as any other response. `None`, the
     /// default, is the client's number ([`set_redirects`](crate::Client::set_redirects)).
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_redirects(Some(0));
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_redirects(&mut self, max: Option<u32>) {
         self.redirects = max;
     }
@@ -198,6 +252,12 @@ impl Request {
     /// Has the whole body buffered, of at most so many bytes: the call ends with the body's last byte instead of
     /// the head, and reads don't wait. A larger body fails the call with [`Kind::TooLarge`]. `None`, the default:
     /// the body is read as it arrives.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_buffer_body(Some(1 << 20));
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_buffer_body(&mut self, at_most: Option<usize>) {
         self.buffer_body = at_most;
     }
@@ -206,6 +266,12 @@ impl Request {
     ///
     /// # Errors
     /// [`Kind::InvalidState`] if the body comes from a reader.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// assert_eq!(request.try_clone()?.url(), request.url());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn try_clone(&self) -> Result<Self, Error> {
         Ok(self.with(self.body.try_clone()?))
     }
@@ -258,6 +324,10 @@ impl Body {
 
     /// These bytes, not copied: their owner is kept until nothing sends them any more, and then
     /// dropped on any thread.
+    ///
+    /// ```
+    /// let body = hangup::Body::shared(vec![0; 1 << 20]); // the bytes are not copied
+    /// ```
     pub fn shared(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self(BodySource::Shared(Arc::new(CallerBytes::new(owner))))
     }
@@ -269,6 +339,10 @@ impl Body {
     /// # Errors
     /// [`Kind::System`] if it can't be opened or is not a regular file. For a FIFO, a socket or a device give
     /// something that reads it to [`reader`](Self::reader).
+    ///
+    /// ```
+    /// assert!(hangup::Body::file("/no/such/file").is_err());
+    /// ```
     pub fn file(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         sent_file::open(&path)?;
@@ -279,6 +353,10 @@ impl Body {
     ///
     /// The reader may block. A submitted request that is ended does not wait for a read that is under way: the
     /// reader is dropped when that read returns, which may be after the outcome is known.
+    ///
+    /// ```
+    /// let body = hangup::Body::reader(std::io::Cursor::new(b"name=value"), Some(10));
+    /// ```
     pub fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
         Self(BodySource::reader(reader, length))
     }

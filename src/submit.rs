@@ -20,6 +20,16 @@ use crate::runtime::Oneshot;
 ///
 /// Create: [`Client::submit`], which begins the work at once. Use: await it, or [`wait`](Self::wait).
 /// Dropped before its outcome is there, it cancels the request. Threads: a value.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), hangup::Error> {
+/// let client = hangup::Client::default();
+/// let request = hangup::Request::new("GET", "https://example.org/")?;
+/// let response = client.submit(request).await?;
+/// println!("{}", response.status_code());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping it cancels the request"]
 #[derive(Debug)]
 pub struct Submission {

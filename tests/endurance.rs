@@ -58,7 +58,7 @@ fn run(client: &Client, url: impl Fn(u64) -> String + Sync) -> Ends {
                             Err(error) => {
                                 assert_eq!(error.kind(), Kind::Closed, "{error:?}");
                                 let id = error.connection_id().expect("it was one by its id");
-                                let why = client.manager().why_closed(id);
+                                let why = client.manager().close_reason(id);
                                 assert!(
                                     why.is_none_or(|why| why == CloseReason::ClosedById),
                                     "{why:?}"

@@ -493,7 +493,7 @@ struct Event {
     /** When, since the manager's first subscription. */
     std::chrono::nanoseconds at;
     /** What happened. */
-    EventType what;
+    EventType type;
     /** The connection; 0 if there is none. */
     std::uint64_t connection;
     /** For example "https://example.org:443". */
@@ -528,7 +528,7 @@ public:
         using std::chrono::nanoseconds;
         auto reason = row.reason == 0 ? std::nullopt : std::optional<CloseReason>(static_cast<CloseReason>(row.reason));
         auto took = row.took_ns < 0 ? std::nullopt : std::optional<nanoseconds>(row.took_ns);
-        return Event{row.number, nanoseconds(row.at_ns), static_cast<EventType>(row.what), row.connection,
+        return Event{row.number, nanoseconds(row.at_ns), static_cast<EventType>(row.type), row.connection,
                      hangup_events_origin(handle_.get()), reason, static_cast<Phase>(row.phase), took};
     }
     /** How many were lost because they were not read in time. */
@@ -1093,7 +1093,7 @@ struct Completion {
     /** The tag that was passed when it was submitted. */
     std::uint64_t tag;
     /** What it was: a request, or a read. */
-    CompletionType what;
+    CompletionType type;
     /** The response of a request that succeeded. */
     std::optional<Response> response;
     /** The error; empty after success. */
@@ -1118,7 +1118,7 @@ inline std::optional<Completion> Queue::next(Limit wait) const {
         return std::nullopt;
     }
     detail::check(status);
-    Completion done{row.tag, static_cast<CompletionType>(row.what), std::nullopt, std::nullopt, {}};
+    Completion done{row.tag, static_cast<CompletionType>(row.type), std::nullopt, std::nullopt, {}};
     if (row.response != nullptr) {
         done.response.emplace(row.response);
     }

@@ -34,10 +34,10 @@ static int tell(hangup_events *events) {
     hangup_status status;
     while ((status = hangup_events_next(events, 0, &event)) == HANGUP_OK) {
         printf("%8.3f ms  connection %llu to %s: %s", (double)event.at_ns / 1e6, (unsigned long long)event.connection,
-               hangup_events_origin(events), hangup_event_type_text(event.what));
-        if (event.what == HANGUP_EVENT_TYPE_PHASE) {
+               hangup_events_origin(events), hangup_event_type_text(event.type));
+        if (event.type == HANGUP_EVENT_TYPE_PHASE) {
             printf(" %s, %.3f ms", hangup_phase_text(event.phase), (double)event.took_ns / 1e6);
-        } else if (event.what == HANGUP_EVENT_TYPE_CLOSED) {
+        } else if (event.type == HANGUP_EVENT_TYPE_CLOSED) {
             printf(", %s", hangup_close_reason_text(event.reason));
         }
         putchar('\n');

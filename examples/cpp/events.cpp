@@ -16,7 +16,7 @@ static void tell(hangup::Events &events) {
     std::cout << std::fixed << std::setprecision(3);
     while (auto event = events.next(0s)) {
         std::cout << std::setw(8) << ms(event->at) << " ms  connection " << event->connection << " to " << event->origin
-                  << ": " << to_string(event->what);
+                  << ": " << to_string(event->type);
         if (event->took) {
             std::cout << ' ' << to_string(event->phase) << ", " << ms(*event->took) << " ms";
         }

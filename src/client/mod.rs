@@ -58,6 +58,14 @@ pub struct Client {
 impl Client {
     /// A client of that manager, with the defaults and with the proxies of the environment
     /// ([`set_proxy_from_env`](Self::set_proxy_from_env)).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use hangup::{Client, Limits, Manager};
+    ///
+    /// let client = Client::new(Arc::new(Manager::new(Limits::default())));
+    /// assert!(client.manager().connections().is_empty());
+    /// ```
     pub fn new(manager: Arc<Manager>) -> Self {
         let config = ArcSwap::from_pointee(Config::default());
         Self { manager, config, changing: Mutex::new(()) }
@@ -112,6 +120,12 @@ impl Client {
     /// [`Kind::InvalidUrl`](crate::Kind::InvalidUrl); [`Kind::InvalidArgument`](crate::Kind::InvalidArgument) for a
     /// malformed proxy in the environment; [`Kind::ShutDown`](crate::Kind::ShutDown);
     /// [`Kind::System`](crate::Kind::System) if no thread can be started for any of them.
+    ///
+    /// ```no_run
+    /// let client = hangup::Client::default();
+    /// client.preconnect("https://example.org/", 2)?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn preconnect(&self, url: &str, connections: usize) -> Result<usize, Error> {
         let config = self.config.load();
         let target = Target::parse(url)?;

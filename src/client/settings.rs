@@ -25,6 +25,14 @@ impl Client {
     /// # Errors
     /// [`Kind::InvalidTimeout`] for zero; [`Kind::InvalidArgument`] for a timeout that can't be set
     /// ([`Timeout::can_be_set`]).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let client = hangup::Client::default();
+    /// client.set_timeout(hangup::Timeout::Total, Some(Duration::from_secs(30)))?;
+    /// assert!(client.set_timeout(hangup::Timeout::Total, Some(Duration::ZERO)).is_err());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_timeout(&self, which: Timeout, limit: Option<Duration>) -> Result<(), Error> {
         check_can_be_set(which)?;
         let limit = not_zero(limit)?;
@@ -37,6 +45,13 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::InvalidHeader`].
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_header("Accept", Some("application/json"))?;
+    /// client.set_header("Accept", None)?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_header(&self, name: &str, value: Option<&str>) -> Result<(), Error> {
         let (name, parsed) = field(name, value.unwrap_or(""))?;
         if OWN.contains(&name) {
@@ -50,6 +65,11 @@ impl Client {
     }
 
     /// Sets how long connections live by default: [`ConnectionMode::Keep`] unless set here.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_connection_mode(hangup::ConnectionMode::CloseAfter);
+    /// ```
     pub fn set_connection_mode(&self, mode: ConnectionMode) {
         self.configure(|config| config.mode = mode);
     }
@@ -59,6 +79,13 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for less than 256.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_max_head(16 * 1024)?;
+    /// assert!(client.set_max_head(1).is_err());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_max_head(&self, bytes: usize) -> Result<(), Error> {
         if bytes < MIN_MAX_HEAD {
             let what =
@@ -75,6 +102,11 @@ impl Client {
     /// before the first byte of the response, the body can be read again, and either no byte
     /// was sent, or the method is GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or there is an
     /// Idempotency-Key header. After three broken connections a new one is opened for the last attempt.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_retries(false);
+    /// ```
     pub fn set_retries(&self, on: bool) {
         self.configure(|config| config.retries = on);
     }
@@ -85,6 +117,11 @@ impl Client {
     /// body. Once scheme, host or port changes, Authorization, Cookie, Proxy-Authorization, the user information of
     /// the first URL and the headers of [`add_sensitive_header`](Self::add_sensitive_header) are dropped for the rest of
     /// the call.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_redirects(0); // a redirect is returned as the response
+    /// ```
     pub fn set_redirects(&self, max: u32) {
         self.configure(|config| config.redirects = max);
     }
@@ -94,6 +131,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::InvalidHeader`].
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.add_sensitive_header("X-Api-Key")?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn add_sensitive_header(&self, name: &str) -> Result<(), Error> {
         let (name, _) = field(name, "")?;
         self.configure(|config| {
@@ -111,6 +154,11 @@ impl Client {
     /// At most 3000 cookies are kept, and 180 of a site (a registrable domain and all below it). When there
     /// are more, expired ones are removed, then the least recently used one of the site, or of the site
     /// with the most cookies.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_cookies(true);
+    /// ```
     pub fn set_cookies(&self, on: bool) {
         self.configure(|config| match on {
             true => drop(config.jar.get_or_insert_with(Arc::default)),
@@ -123,6 +171,14 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::InvalidUrl`].
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_cookies(true);
+    /// client.add_cookie("https://example.org/", "id=7")?;
+    /// assert_eq!(client.cookies_for("https://example.org/")?.as_deref(), Some("id=7"));
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn cookies_for(&self, url: &str) -> Result<Option<String>, Error> {
         let target = cookies::target(url)?;
         let field = self.config.load().jar.as_ref().and_then(|jar| jar.peek(&target));
@@ -156,6 +212,12 @@ impl Client {
     }
 
     /// Forgets all cookies.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_cookies(true);
+    /// client.clear_cookies();
+    /// ```
     pub fn clear_cookies(&self) {
         if let Some(jar) = &self.config.load().jar {
             jar.clear();
@@ -167,6 +229,11 @@ impl Client {
     /// Headers are not changed, Content-Encoding and Content-Length included. Bounds count decoded
     /// bytes. A body in any other coding is returned undecoded. A request that has (or inherits from the
     /// defaults) an Accept-Encoding or a Range header is sent with that header only.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_decode(true);
+    /// ```
     pub fn set_decode(&self, on: bool) {
         self.configure(|config| config.decode = on);
     }
@@ -176,6 +243,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for zero: that is [`set_decode(false)`](Self::set_decode).
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_max_codings(1)?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_max_codings(&self, max: u32) -> Result<(), Error> {
         if max == 0 {
             let what = "0 content codings decode nothing; switch decoding off instead";
@@ -190,6 +263,11 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] if there is none.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// assert!(client.set_tls_roots(b"no certificate").is_err());
+    /// ```
     pub fn set_tls_roots(&self, pem: &[u8]) -> Result<(), Error> {
         let roots = tls::certificates(pem)?;
         self.tls(|settings| settings.roots = Some(roots))
@@ -199,6 +277,11 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::System`] if it can't be read.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// assert!(client.set_tls_roots_file("/no/such/file.pem").is_err());
+    /// ```
     pub fn set_tls_roots_file(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let pem = std::fs::read(path).map_err(|error| {
@@ -251,6 +334,11 @@ impl Client {
 
     /// Uses the proxies that the environment names now: `http_proxy`, `https_proxy`, `all_proxy` and
     /// `no_proxy`, each in lower or upper case. (`HTTP_PROXY` is ignored in CGI programs.)
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_proxy_from_env();
+    /// ```
     pub fn set_proxy_from_env(&self) {
         self.configure(|config| config.proxies.read_env(&config.tls));
     }
@@ -261,6 +349,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for an entry that is none of these.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_no_proxy("localhost, .internal.example, 10.0.0.0/8")?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_no_proxy(&self, list: &str) -> Result<(), Error> {
         let list = NoProxy::parse(list)?;
         self.configure(|config| config.proxies.set_no_proxy(list));
@@ -268,6 +362,11 @@ impl Client {
     }
 
     /// Connects from this address of the machine; `None`, the default, leaves it to the system.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_local_address(Some([127, 0, 0, 1].into()));
+    /// ```
     pub fn set_local_address(&self, address: Option<IpAddr>) {
         self.configure(|config| config.proxies.set_local_address(address, &config.tls));
     }

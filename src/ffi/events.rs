@@ -63,7 +63,7 @@ pub struct hangup_event {
     /// The duration of the phase in nanoseconds (HANGUP_EVENT_TYPE_PHASE); -1 for all others.
     pub took_ns: i64,
     /// What happened.
-    pub what: hangup_event_type,
+    pub r#type: hangup_event_type,
     /// Why it was closed (HANGUP_EVENT_TYPE_CLOSED); 0 for all others.
     pub reason: hangup_close_reason,
     /// Which phase (HANGUP_EVENT_TYPE_PHASE); HANGUP_PHASE_NONE for all others.
@@ -179,7 +179,7 @@ impl EventsHandle {
 fn row_of(event: &Event) -> hangup_event {
     let ns = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     let (mut reason, mut phase, mut took_ns) = (hangup_close_reason::NONE, Phase::None.into(), -1);
-    match event.what {
+    match event.kind {
         EventKind::Closed(why) => reason = why.into(),
         EventKind::Phase(over, took) => (phase, took_ns) = (over.into(), ns(took)),
         _ => {}
@@ -190,7 +190,7 @@ fn row_of(event: &Event) -> hangup_event {
         at_ns: ns(event.at),
         connection: event.connection,
         took_ns,
-        what: event.what.event_type().into(),
+        r#type: event.kind.event_type().into(),
         reason,
         phase,
         reserved: 0,

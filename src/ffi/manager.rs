@@ -320,7 +320,7 @@ pub unsafe extern "C" fn hangup_manager_close_reason(
     status(|| {
         let place = unsafe { out(reason)? };
         let manager = unsafe { hangup_manager::borrow(manager)? };
-        let why = manager.why_closed(id).ok_or_else(|| {
+        let why = manager.close_reason(id).ok_or_else(|| {
             Error::new(Kind::NotFound, format!("no ending of a connection {id} is remembered"))
         })?;
         *place = why.into();

@@ -35,7 +35,7 @@ impl Handle for hangup_queue {
 /// The outcome of a submitted request or read, with its tag.
 pub struct Completion {
     tag: u64,
-    what: Outcome,
+    outcome: Outcome,
 }
 
 enum Outcome {
@@ -68,7 +68,7 @@ pub struct hangup_completion {
     /// The number of bytes at `data`. 0 for a read that succeeded is the end of the body.
     pub data_size: usize,
     /// What the completion is about.
-    pub what: hangup_completion_type,
+    pub r#type: hangup_completion_type,
     /// The outcome of the request or read.
     pub status: hangup_status,
 }
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn hangup_client_submit(
         let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
         let request = lock_request(request)?.take()?;
         client.submit_with(request, move |outcome| {
-            queue.put(Completion { tag, what: Outcome::Response(outcome) });
+            queue.put(Completion { tag, outcome: Outcome::Response(outcome) });
         });
         Ok(())
     })
@@ -227,7 +227,7 @@ pub unsafe extern "C" fn hangup_response_submit_read(
         let response = Arc::downgrade(opened);
         opened.begin_read(at_most, move |piece| {
             let read = ReadCompletion { response, piece: Some(piece) };
-            queue.put(Completion { tag, what: Outcome::Read(read) });
+            queue.put(Completion { tag, outcome: Outcome::Read(read) });
         })
     })
 }
@@ -256,13 +256,13 @@ impl Completion {
             error: std::ptr::null_mut(),
             data: std::ptr::null(),
             data_size: 0,
-            what: match &self.what {
+            r#type: match &self.outcome {
                 Outcome::Response(_) => CompletionType::Response.into(),
                 Outcome::Read(_) => CompletionType::Read.into(),
             },
             status: hangup_status::OK,
         };
-        let lent = match self.what {
+        let lent = match self.outcome {
             Outcome::Response(outcome) => outcome.map(|response| {
                 let data = response.buffered().map(borrowed);
                 row.response = hangup_response::begin(response);

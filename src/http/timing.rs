@@ -29,6 +29,13 @@ pub(super) struct Timing {
 /// How long each part of an exchange took; `None` for what did not take place. After redirects and
 /// retries the parts are those of the last exchange, and the total is that of the call.
 /// Threads: a value.
+///
+/// ```no_run
+/// let client = hangup::Client::default();
+/// let response = client.get("https://example.org/", None)?;
+/// println!("waited {:?} for the head", response.timings().head);
+/// # Ok::<(), hangup::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timings {

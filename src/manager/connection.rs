@@ -13,6 +13,12 @@ use crate::net::stream::{Stream, Traffic};
 use crate::vocabulary::{CloseReason, ConnectionState};
 
 /// A row of [`Manager::connections`](super::Manager::connections). Threads: a value.
+///
+/// ```
+/// let manager = hangup::Manager::new(hangup::Limits::default());
+/// let busy = |info: &hangup::ConnectionInfo| info.state == hangup::ConnectionState::InUse;
+/// assert_eq!(manager.connections().iter().filter(|info| busy(info)).count(), 0);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnectionInfo {

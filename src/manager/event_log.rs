@@ -15,6 +15,11 @@ use crate::runtime::Notify;
 use crate::vocabulary::{CloseReason, EventType, Phase};
 
 /// What can happen.
+///
+/// ```
+/// let kind = hangup::EventKind::Closed(hangup::CloseReason::IdleTooLong);
+/// assert_eq!(kind.name(), "closed");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// A dial began.
@@ -50,7 +55,7 @@ pub(super) struct EventLog {
 pub(super) struct LoggedEvent {
     /// Since the log began.
     pub(super) at: Duration,
-    pub(super) what: EventKind,
+    pub(super) kind: EventKind,
     pub(super) connection: u64,
     pub(super) key: Arc<PoolKey>,
 }
@@ -93,7 +98,7 @@ impl EventLog {
     /// Appends an event, and adds to `to_notify` the subscribers that are not notified yet.
     pub(super) fn record(
         &mut self,
-        what: EventKind,
+        kind: EventKind,
         connection: u64,
         key: &Arc<PoolKey>,
         to_notify: &mut Vec<Arc<Notify>>,
@@ -103,7 +108,7 @@ impl EventLog {
             self.first += 1;
         }
         let at = self.start.elapsed();
-        self.rows.push_back(LoggedEvent { at, what, connection, key: Arc::clone(key) });
+        self.rows.push_back(LoggedEvent { at, kind, connection, key: Arc::clone(key) });
         for subscriber in &self.subscribers {
             if !subscriber.is_notified.swap(true, Ordering::SeqCst) {
                 to_notify.push(Arc::clone(&subscriber.notify));

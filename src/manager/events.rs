@@ -21,7 +21,7 @@ pub struct Event {
     /// When it happened, counted from the manager's first subscription.
     pub at: Duration,
     /// What happened.
-    pub what: EventKind,
+    pub kind: EventKind,
     /// The connection; 0 if there is none.
     pub connection: u64,
     /// Scheme, host and port.
@@ -30,6 +30,15 @@ pub struct Event {
 
 /// A subscription to a manager's events: each event from its beginning on can be read once. Ends with
 /// its drop. Threads: one at a time.
+///
+/// ```
+/// let manager = hangup::Manager::new(hangup::Limits::default());
+/// let mut events = manager.events(1024)?;
+/// while let Some(event) = events.next(Some(std::time::Duration::ZERO))? {
+///     println!("{:?} {} {}", event.at, event.kind, event.origin);
+/// }
+/// # Ok::<(), hangup::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Events {
     pool: Arc<Pool>,
@@ -40,6 +49,14 @@ pub struct Events {
 }
 
 /// Ends the waits of a subscription, see [`Events::closer`]. Threads: any thread at any time.
+///
+/// ```
+/// let manager = hangup::Manager::new(hangup::Limits::default());
+/// let mut events = manager.events(16)?;
+/// events.closer().close();
+/// assert_eq!(events.next(None).unwrap_err().kind(), hangup::Kind::Closed);
+/// # Ok::<(), hangup::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct EventsCloser(Arc<Subscriber>);
 
@@ -84,13 +101,13 @@ impl Events {
             if let Some((number, row, more)) = self.pool.read_event(self.next) {
                 self.lost += number - self.next;
                 self.next = number + 1;
-                let LoggedEvent { at, what, connection, key } = row;
+                let LoggedEvent { at, kind, connection, key } = row;
                 if more {
                     // The descriptor is readable while there are unread events.
                     self.subscriber.notify.set();
                 }
                 let origin = key.origin.to_string();
-                return Ok(Some(Event { number, at, what, connection, origin }));
+                return Ok(Some(Event { number, at, kind, connection, origin }));
             }
             if self.subscriber.is_closed.load(Ordering::SeqCst) {
                 self.subscriber.notify.set();

@@ -8,6 +8,11 @@ use crate::vocabulary::Kind;
 /// The bounds of a manager, changeable while it runs. Threads: a value.
 ///
 /// A count of `usize::MAX` is no limit.
+///
+/// ```
+/// let limits = hangup::Limits { total: 100, per_origin: 10, ..hangup::Limits::default() };
+/// assert!(limits.check().is_ok());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Open connections in all: being dialled, in use and idle. Default: no limit. At the limit the
@@ -39,6 +44,12 @@ pub struct Limits {
 ///
 /// `dialling`, `in_use`, `idle` and `queued` are numbers of the moment; the others count from the
 /// beginning. All are taken in one step: `opened` is always `closed` plus what is open.
+///
+/// ```
+/// let manager = hangup::Manager::new(hangup::Limits::default());
+/// let stats = manager.stats();
+/// assert_eq!((stats.dialling, stats.in_use, stats.idle), (0, 0, 0));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

@@ -41,6 +41,14 @@ use crate::vocabulary::{Kind, Timeout};
 ///
 /// Create: [`shared`](Self::shared) or [`new`](Self::new). It lives as long as the last `Arc` of it;
 /// clients, exchanges and responses hold one. Threads: any thread at any time.
+///
+/// ```
+/// use hangup::{Limits, Manager};
+///
+/// let manager = Manager::new(Limits { per_origin: 8, ..Limits::default() });
+/// assert_eq!(manager.limits().per_origin, 8);
+/// assert_eq!(manager.stats().idle, 0);
+/// ```
 #[derive(Debug)]
 pub struct Manager {
     id: u64,
@@ -62,6 +70,11 @@ pub type Resolve = Arc<dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync
 
 impl Manager {
     /// The process's default manager: clients that are given no other share it.
+    ///
+    /// ```
+    /// let manager = hangup::Manager::shared();
+    /// assert_eq!(manager.id(), hangup::Client::default().manager().id());
+    /// ```
     pub fn shared() -> Arc<Self> {
         static SHARED: OnceCell<Arc<Manager>> = OnceCell::new();
         Arc::clone(SHARED.get_or_init(|| Arc::new(Self::new(Limits::default()))))
@@ -89,6 +102,12 @@ impl Manager {
     ///
     /// # Errors
     /// [`Kind::NotFound`] if none with that id is open.
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// let error = manager.close_connection(1, hangup::CloseMode::Now).unwrap_err();
+    /// assert_eq!(error.kind(), hangup::Kind::NotFound);
+    /// ```
     pub fn close_connection(&self, id: u64, how: CloseMode) -> Result<(), Error> {
         if self.pool.close_one(id, how) {
             return Ok(());
@@ -103,17 +122,33 @@ impl Manager {
     ///
     /// # Errors
     /// [`Kind::InvalidUrl`] if that is no origin.
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// assert_eq!(manager.close_origin("https://example.org", hangup::CloseMode::Graceful)?, 0);
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn close_origin(&self, origin: &str, how: CloseMode) -> Result<usize, Error> {
         let origin = Origin::parse(origin)?;
         Ok(self.pool.close(how, Cause::ClosedByOrigin, |record| record.key.origin == origin))
     }
 
     /// Closes the connections that have been idle for at least `idle_for`. Returns how many.
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// assert_eq!(manager.close_idle(std::time::Duration::ZERO), 0);
+    /// ```
     pub fn close_idle(&self, idle_for: Duration) -> usize {
         self.pool.close_idle(idle_for, CloseReason::IdleTooLong, Instant::now())
     }
 
     /// Closes every connection. Returns how many were closed or, gracefully, marked.
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// assert_eq!(manager.close_all(hangup::CloseMode::Graceful), 0);
+    /// ```
     pub fn close_all(&self, how: CloseMode) -> usize {
         self.pool.close(how, Cause::ClosedByAll, |_| true)
     }
@@ -121,6 +156,11 @@ impl Manager {
     /// To be called when the network has changed. Idle connections are closed, those in use are
     /// closed after their exchange, and all cached addresses are forgotten. Returns how many
     /// connections were closed or marked.
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// assert_eq!(manager.network_changed(), 0);
+    /// ```
     pub fn network_changed(&self) -> usize {
         self.pool.resolver().clear();
         self.pool.close(CloseMode::Graceful, Cause::NetworkChanged, |_| true)
@@ -134,6 +174,12 @@ impl Manager {
     /// # Errors
     /// [`Kind::TimedOut`] after `limit`; [`Error::open_connections`] says how many are left.
     /// [`Kind::InvalidTimeout`] for zero. [`Kind::Cancelled`] if a signal ended the wait.
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// manager.drain(Some(std::time::Duration::from_secs(5)))?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn drain(&self, limit: Option<Duration>) -> Result<(), Error> {
         let deadline = Deadline::after(Instant::now(), not_zero(limit)?, Timeout::Total).at;
         let failed = |error| Error::from_os(Kind::System, "can't wait for the connections", &error);
@@ -159,6 +205,11 @@ impl Manager {
     }
 
     /// Ends the manager now, for good. Every exchange ends with [`Kind::ShutDown`].
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// manager.shutdown();
+    /// ```
     pub fn shutdown(&self) {
         self.pool.shut_down();
     }
@@ -167,6 +218,12 @@ impl Manager {
     ///
     /// # Errors
     /// Those of [`Limits::check`]; then nothing is changed.
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// manager.set_limits(hangup::Limits { total: 10, ..hangup::Limits::default() })?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_limits(&self, limits: Limits) -> Result<(), Error> {
         self.change_limits(|now| {
             *now = limits;
@@ -205,17 +262,34 @@ impl Manager {
     }
 
     /// The open connections, oldest first. Each is listed once.
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// for connection in manager.connections() {
+    ///     println!("{} {} {}", connection.id, connection.origin, connection.state);
+    /// }
+    /// ```
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         self.pool.list(Instant::now())
     }
 
     /// The counters.
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// assert_eq!(manager.stats().in_use, 0);
+    /// ```
     pub fn stats(&self) -> Stats {
         self.pool.stats(Instant::now())
     }
 
     /// Why a connection was closed, if it was among the last 256.
-    pub fn why_closed(&self, connection: u64) -> Option<CloseReason> {
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// assert_eq!(manager.close_reason(1), None);
+    /// ```
+    pub fn close_reason(&self, connection: u64) -> Option<CloseReason> {
         self.pool.close_reason_of(connection)
     }
 
@@ -225,6 +299,13 @@ impl Manager {
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for a capacity of 0, [`Kind::System`].
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// let mut events = manager.events(1024)?;
+    /// assert!(events.next(Some(std::time::Duration::ZERO))?.is_none());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn events(&self, capacity: usize) -> Result<Events, Error> {
         Events::subscribe(&self.pool, capacity)
     }
@@ -234,6 +315,12 @@ impl Manager {
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for a host that is no name.
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// manager.set_address("example.org", &[[127, 0, 0, 1].into()])?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn set_address(&self, host: &str, addresses: &[IpAddr]) -> Result<(), Error> {
         if host.is_empty() || host.contains([':', '/', ' ', '\0']) {
             let what = format!("{host:?} is no host name; give one without scheme and port");
@@ -249,6 +336,15 @@ impl Manager {
     /// It runs on a thread of the library, never on the caller's. It may block, and it may be called
     /// from several threads at once. The text of its error becomes part of the message of
     /// [`Kind::ResolveFailed`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// manager.set_resolver(Some(Arc::new(|name: &str| match name {
+    ///     "service.internal" => Ok(vec![[10, 0, 0, 7].into()]),
+    ///     other => Err(format!("{other} is not known")),
+    /// })));
+    /// ```
     pub fn set_resolver(&self, resolver: Option<Resolve>) {
         self.pool.resolver().set_hook(resolver);
     }

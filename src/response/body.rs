@@ -19,6 +19,13 @@ use crate::vocabulary::{CloseMode, Kind, Phase, Sent};
 ///
 /// Create: [`Response::body`](crate::Response::body) or [`Response::into_parts`](crate::Response::into_parts). Dropped
 /// before its end, it closes the connection. Threads: one at a time; a [`CloseHandle`] ends it from any other.
+///
+/// ```no_run
+/// let client = hangup::Client::default();
+/// let mut response = client.get("https://example.org/", None)?;
+/// std::io::copy(response.body(), &mut std::io::sink()).unwrap();
+/// # Ok::<(), hangup::Error>(())
+/// ```
 pub struct ResponseBody {
     state: State,
     /// All of it, if the request had it buffered.

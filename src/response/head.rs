@@ -27,6 +27,15 @@ pub struct ResponseHead {
 }
 
 /// A redirect that was followed. Threads: immutable.
+///
+/// ```no_run
+/// let client = hangup::Client::default();
+/// let response = client.get("http://example.org/", None)?;
+/// for redirect in response.history() {
+///     println!("{redirect:?}");
+/// }
+/// # Ok::<(), hangup::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Redirect {

@@ -62,6 +62,14 @@ impl Response {
     }
 
     /// Splits the response into its head and its body.
+    ///
+    /// ```no_run
+    /// let client = hangup::Client::default();
+    /// let mut response = client.get("https://example.org/", None)?;
+    /// let (head, mut body) = response.into_parts();
+    /// println!("{} {}", head.status_code(), body.read_all(1 << 20)?.len());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn into_parts(self) -> (ResponseHead, ResponseBody) {
         (self.head, self.body)
     }
@@ -71,6 +79,14 @@ impl Response {
     /// # Errors
     /// Any [`Kind`](crate::Kind); a body that is cut off is an error, never an end.
     /// [`Kind::InvalidArgument`](crate::Kind::InvalidArgument) for an empty buffer.
+    ///
+    /// ```no_run
+    /// let client = hangup::Client::default();
+    /// let mut response = client.get("https://example.org/", None)?;
+    /// let mut piece = [0; 8192];
+    /// while response.read(&mut piece)? > 0 {}
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
         self.body.read(into)
     }
@@ -80,6 +96,13 @@ impl Response {
     /// # Errors
     /// Any [`Kind`](crate::Kind); [`Kind::TooLarge`](crate::Kind::TooLarge) if there is more, and the connection is
     /// closed.
+    ///
+    /// ```no_run
+    /// let client = hangup::Client::default();
+    /// let mut response = client.get("https://example.org/", None)?;
+    /// let body = response.read_all(1 << 20)?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
         self.body.read_all(at_most)
     }
@@ -110,6 +133,13 @@ impl Response {
     /// Closes the response before its end. [`CloseMode::Graceful`] first discards a small rest of the body (at
     /// most 256 KiB and 50 ms), so that the connection can be used again; [`CloseMode::Now`] closes the
     /// connection at once. After the end of the body it does nothing.
+    ///
+    /// ```no_run
+    /// let client = hangup::Client::default();
+    /// let mut response = client.get("https://example.org/", None)?;
+    /// response.close(hangup::CloseMode::Now);
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
     pub fn close(&mut self, how: CloseMode) {
         self.body.close(how);
     }

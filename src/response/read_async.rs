@@ -31,6 +31,18 @@ enum State<'a> {
 
 impl ResponseBody {
     /// Reads the next piece in the background; see [`Response::read_async`](crate::Response::read_async).
+    ///
+    /// ```no_run
+    /// # async fn example(mut response: hangup::Response) -> Result<(), hangup::Error> {
+    /// loop {
+    ///     let piece = response.read_async(65536).await?;
+    ///     if piece.is_empty() {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn read_async(&mut self, at_most: usize) -> ReadFuture<'_> {
         let oneshot = Oneshot::new();
         let outcome = Arc::clone(&oneshot);

@@ -64,7 +64,7 @@ void completions_arrive_at_a_queue() {
     CHECK(queue.fd() >= 0 && !queue.next(0s) && !queue.next(5ms));
     client.submit(hangup::Request("GET", given("hello")).set_buffer_body(100), queue, 7);
     auto done = queue.next();
-    CHECK(done && done->tag == 7 && done->what == hangup::CompletionType::response && done->data == "hello");
+    CHECK(done && done->tag == 7 && done->type == hangup::CompletionType::response && done->data == "hello");
     CHECK(!done->error && done->take().read_all() == "hello");
 
     client.submit(hangup::Request("GET", given("large")), queue, 8);
@@ -74,7 +74,7 @@ void completions_arrive_at_a_queue() {
         response.submit_read(100000, queue, 9);
         CHECK(failure_of([&] { response.submit_read(1, queue, 10); }) == hangup::Status::invalid_state);
         const auto piece = queue.next();
-        CHECK(piece && piece->tag == 9 && piece->what == hangup::CompletionType::read && !piece->response);
+        CHECK(piece && piece->tag == 9 && piece->type == hangup::CompletionType::read && !piece->response);
         if (piece->data.empty()) {
             break;
         }

@@ -419,11 +419,11 @@ void events_come_in_their_order() {
     for (auto event = events.next(); event; event = events.next(0s)) {
         CHECK(event->number == ++number && event->connection != 0 && event->at >= 0s);
         CHECK(given("hello").compare(0, event->origin.size(), event->origin) == 0);
-        CHECK(event->took.has_value() == (event->what == hangup::EventType::phase));
+        CHECK(event->took.has_value() == (event->type == hangup::EventType::phase));
         CHECK(event->took.has_value() == (event->phase != hangup::Phase::none));
-        CHECK(event->reason.has_value() == (event->what == hangup::EventType::closed));
-        if (event->what != hangup::EventType::phase) {
-            told.append(to_string(event->what)).append(" ");
+        CHECK(event->reason.has_value() == (event->type == hangup::EventType::closed));
+        if (event->type != hangup::EventType::phase) {
+            told.append(to_string(event->type)).append(" ");
         }
     }
     CHECK(told == "opened leased returned closed ");

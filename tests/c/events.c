@@ -29,7 +29,7 @@ static hangup_event next_step(hangup_events *events, int phases[9]) {
         CHECK_NUMBER(sizeof event, event.size);
         CHECK(event.at_ns >= 0 && event.number > 0);
         CHECK_NUMBER(0, event.reserved);
-        if (event.what != HANGUP_EVENT_TYPE_PHASE) {
+        if (event.type != HANGUP_EVENT_TYPE_PHASE) {
             CHECK_NUMBER(-1, event.took_ns);
             CHECK_NUMBER(HANGUP_PHASE_NONE, event.phase);
             return event;
@@ -43,8 +43,8 @@ static hangup_event next_step(hangup_events *events, int phases[9]) {
 static hangup_event check_next(hangup_events *events, hangup_event_type what, uint64_t connection) {
     int phases[9] = {0};
     hangup_event event = next_step(events, phases);
-    if (event.what != what) {
-        FAIL("%s, not %s", hangup_event_type_text(event.what), hangup_event_type_text(what));
+    if (event.type != what) {
+        FAIL("%s, not %s", hangup_event_type_text(event.type), hangup_event_type_text(what));
     }
     CHECK_NUMBER(connection, event.connection);
     return event;
@@ -55,7 +55,7 @@ static void check_nothing(hangup_events *events) {
     hangup_event event = {.size = sizeof event, .number = 4711};
     hangup_status status;
     while ((status = hangup_events_next(events, 0, &event)) == HANGUP_OK) {
-        CHECK_TEXT("phase", hangup_event_type_text(event.what));
+        CHECK_TEXT("phase", hangup_event_type_text(event.type));
         event.number = 4711;
     }
     CHECK_STATUS(HANGUP_TIMED_OUT, status, NULL);
@@ -90,7 +90,7 @@ static void the_life_of_a_connection(void) {
     int64_t at_ns = 0;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         hangup_event event = next_step(events, phases);
-        CHECK_TEXT(hangup_event_type_text(steps[i]), hangup_event_type_text(event.what));
+        CHECK_TEXT(hangup_event_type_text(steps[i]), hangup_event_type_text(event.type));
         CHECK_NUMBER(connection, event.connection);
         CHECK_NUMBER(i == 5 ? HANGUP_CLOSE_REASON_CLOSED_BY_ID : 0, event.reason);
         CHECK(event.at_ns >= at_ns && event.number > number);
@@ -150,7 +150,7 @@ static void what_happens_to_requests(void) {
     /* Each listener hears all of it. */
     int heard = 0;
     for (hangup_event event = {.size = sizeof event}; hangup_events_next(others, 0, &event) == HANGUP_OK;) {
-        heard += event.what != HANGUP_EVENT_TYPE_PHASE;
+        heard += event.type != HANGUP_EVENT_TYPE_PHASE;
     }
     CHECK_NUMBER(13, heard);
     hangup_events_free(others);
@@ -175,7 +175,7 @@ static void who_is_slow_is_told_what_was_lost(void) {
     CHECK_NUMBER(lost + 1, event.number);
     CHECK_OK(hangup_events_next(events, 0, &event), NULL);
     CHECK_OK(hangup_events_next(events, 0, &event), NULL);
-    CHECK_NUMBER(HANGUP_EVENT_TYPE_CLOSED, event.what);
+    CHECK_NUMBER(HANGUP_EVENT_TYPE_CLOSED, event.type);
     CHECK_NUMBER(connection, event.connection);
     check_nothing(events);
     CHECK_NUMBER(lost, hangup_events_lost(events));
@@ -212,7 +212,7 @@ static void what_it_does_not_take(void) {
     event = (hangup_event){0};
     CHECK_OK(hangup_events_next(events, 0, &event), NULL);
     CHECK_NUMBER(sizeof event, event.size);
-    CHECK_NUMBER(HANGUP_EVENT_TYPE_RETURNED, event.what);
+    CHECK_NUMBER(HANGUP_EVENT_TYPE_RETURNED, event.type);
     CHECK_NUMBER(connection, event.connection);
     hangup_events_free(events);
     hangup_client_free(client);
@@ -271,7 +271,7 @@ static void waiting(void) {
     get_one(client, given("hello"));
     join(thread);
     CHECK_OK(listener.status, NULL);
-    CHECK_NUMBER(HANGUP_EVENT_TYPE_OPENED, listener.event.what);
+    CHECK_NUMBER(HANGUP_EVENT_TYPE_OPENED, listener.event.type);
 
     /* The recorded events are read to their end; after that no thread waits. */
     CHECK_OK(hangup_events_close(events), NULL);

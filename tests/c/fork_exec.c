@@ -101,7 +101,7 @@ static void in_the_child(hangup_client *client, hangup_response *inherited, hang
     hangup_response_free(response);
 
     CHECK_OK(hangup_events_next(events, 0, &event), NULL);
-    CHECK_NUMBER(HANGUP_EVENT_TYPE_OPENED, event.what);
+    CHECK_NUMBER(HANGUP_EVENT_TYPE_OPENED, event.type);
     hangup_events_free(events);
 
     char piece[64];
@@ -153,7 +153,7 @@ static void fork_leaves_the_parent_alone(void) {
     /* Not an event is missing. */
     hangup_event event = {.size = sizeof event};
     CHECK_OK(hangup_events_next(events, 0, &event), NULL);
-    CHECK_NUMBER(HANGUP_EVENT_TYPE_OPENED, event.what);
+    CHECK_NUMBER(HANGUP_EVENT_TYPE_OPENED, event.type);
     CHECK_NUMBER(connection, event.connection);
     hangup_events_free(events);
 

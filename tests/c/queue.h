@@ -59,7 +59,7 @@ static inline hangup_response *submitted(hangup_client *client, const char *url,
     hangup_request_free(request);
     hangup_completion done = next(queue);
     CHECK_OK(done.status, done.error);
-    CHECK_NUMBER(HANGUP_COMPLETION_TYPE_RESPONSE, done.what);
+    CHECK_NUMBER(HANGUP_COMPLETION_TYPE_RESPONSE, done.type);
     CHECK_NUMBER(1, done.tag);
     CHECK(done.response != NULL && done.data == NULL && done.data_size == 0);
     return done.response;
@@ -82,7 +82,7 @@ static inline hangup_response *at_the_stall(hangup_client *client, hangup_queue 
 static inline void check_closed(hangup_queue *queue) {
     hangup_completion done = next(queue);
     CHECK_STATUS(HANGUP_CLOSED, done.status, done.error);
-    CHECK_NUMBER(HANGUP_COMPLETION_TYPE_READ, done.what);
+    CHECK_NUMBER(HANGUP_COMPLETION_TYPE_READ, done.type);
     CHECK_NUMBER(3, done.tag);
     hangup_error_free(done.error);
     check_nothing(queue);

@@ -21,7 +21,7 @@ static void a_body_is_read_piece_by_piece(void) {
         CHECK_NUMBER(4711, got);
         hangup_completion done = next(queue);
         CHECK_OK(done.status, done.error);
-        CHECK_NUMBER(HANGUP_COMPLETION_TYPE_READ, done.what);
+        CHECK_NUMBER(HANGUP_COMPLETION_TYPE_READ, done.type);
         CHECK_NUMBER(7, done.tag);
         CHECK(done.response == NULL && done.data_size <= at_most && done.data_size <= 65536);
         for (size_t i = 0; i < done.data_size; i++) {
@@ -107,7 +107,7 @@ static void a_whole_body_comes_with_its_response(void) {
     submit(client, request, queue, 1);
     hangup_completion done = next(queue);
     CHECK_OK(done.status, done.error);
-    CHECK_NUMBER(HANGUP_COMPLETION_TYPE_RESPONSE, done.what);
+    CHECK_NUMBER(HANGUP_COMPLETION_TYPE_RESPONSE, done.type);
     CHECK(done.data_size == 200000 && done.data[0] == 'x' && done.data[199999] == 'x');
     CHECK_NUMBER(1, stats_of(manager).idle);
 

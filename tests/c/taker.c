@@ -236,11 +236,11 @@ static void *work_by_turns(void *argument) {
         for (int i = 0; round % 2 == self->number && i < TURN && atomic_load(self->left) > 0; i++) {
             hangup_completion done = next(self->queue);
             CHECK_OK(done.status, done.error);
-            if (done.what == HANGUP_COMPLETION_TYPE_RESPONSE) {
+            if (done.type == HANGUP_COMPLETION_TYPE_RESPONSE) {
                 self->streams[done.tag] = done.response;
             }
             self->got[done.tag] += done.data_size;
-            if (done.what == HANGUP_COMPLETION_TYPE_READ && done.data_size == 0) {
+            if (done.type == HANGUP_COMPLETION_TYPE_READ && done.data_size == 0) {
                 CHECK_NUMBER(LARGE, self->got[done.tag]);
                 hangup_response_free(self->streams[done.tag]);
                 atomic_fetch_sub(self->left, 1);

@@ -147,7 +147,7 @@ fn c4_cancel_in_connect_to_a_black_hole(form: Form) {
     wait_at_rest(client.manager());
     assert_sockets(hole.port(), fillers);
     assert_eq!(client.manager().stats().dials_failed, 1);
-    let why = client.manager().why_closed(error.connection_id().unwrap());
+    let why = client.manager().close_reason(error.connection_id().unwrap());
     assert_eq!(why, Some(CloseReason::Cancelled));
 }
 
@@ -172,7 +172,7 @@ fn c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close(form: Form)
         );
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Nothing, true));
         wait_gone(client.manager(), server.port());
-        let why = client.manager().why_closed(error.connection_id().unwrap());
+        let why = client.manager().close_reason(error.connection_id().unwrap());
         assert_eq!(why, Some(CloseReason::Cancelled));
         let (ended, _) = server.wait_ended(0, PATIENCE).expect("the server sees the close");
         assert_eq!(ended, Ended::Fin);
@@ -288,7 +288,7 @@ fn c10_cancel_between_two_reads_closes_at_once_and_fails_the_next_read(form: For
         // Before the body is read.
         assert_gone(client.manager(), server.port());
         assert_eq!(
-            client.manager().why_closed(response.connection_id()),
+            client.manager().close_reason(response.connection_id()),
             Some(CloseReason::Cancelled)
         );
         assert_cancelled(&response.read(&mut [0; 10]).unwrap_err(), Phase::Read);

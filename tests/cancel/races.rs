@@ -218,10 +218,10 @@ fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
         assert!(
             answer.is_ok(),
             "it was idle or in use: {answer:?}, {outcome:?}, {:?}",
-            manager.why_closed(id)
+            manager.close_reason(id)
         );
         aim.was(outcome.is_err());
-        assert_eq!(manager.why_closed(id), Some(CloseReason::ClosedById), "{outcome:?}");
+        assert_eq!(manager.close_reason(id), Some(CloseReason::ClosedById), "{outcome:?}");
         match outcome {
             // Without an error: on that connection or, if that was closed before, on another one.
             Ok((_, body)) => {
@@ -249,7 +249,7 @@ fn close_by_id_races_give_back_and_ends_this_exchange_or_none(form: Form) {
 /// The outcomes that are allowed when all causes coincide, each with its close reason.
 fn judge(error: &Error, manager: &Manager) {
     assert_consistent(error);
-    let why = error.connection_id().and_then(|id| manager.why_closed(id));
+    let why = error.connection_id().and_then(|id| manager.close_reason(id));
     let (reason, clock, whys): (_, &[Timeout], &[CloseReason]) = match error.kind() {
         Kind::Cancelled => (Some(REASON), &[Timeout::None], &[CloseReason::Cancelled]),
         Kind::TimedOut => (None, &[Timeout::Total, Timeout::Token], &[CloseReason::TimedOut]),

@@ -48,7 +48,7 @@ fn x5_a_drain_of_an_idle_manager_closes_it_and_refuses_new_requests(form: Form) 
     response.read_all(10).unwrap();
     client.manager().drain(Some(PATIENCE)).unwrap();
     assert_gone(client.manager(), server.port());
-    let why = client.manager().why_closed(response.connection_id());
+    let why = client.manager().close_reason(response.connection_id());
     assert_eq!(why, Some(CloseReason::ManagerShutDown));
     let (source, account) = CountedReader::endless();
     let error = client.send(&mut post(&server.url("/"), source.chunked())).unwrap_err();
@@ -96,7 +96,7 @@ fn x5_a_drain_lets_running_exchanges_finish_and_refuses_waiting_requests(form: F
     });
     assert_gone(client.manager(), server.port());
     assert_gone(client.manager(), other.port());
-    let why = client.manager().why_closed(body.connection_id());
+    let why = client.manager().close_reason(body.connection_id());
     assert_eq!(why, Some(CloseReason::ManagerShutDown));
 }
 
@@ -361,7 +361,7 @@ fn a_network_change_closes_idle_connections_at_once_and_others_after_their_excha
         assert_eq!(looked_up.load(Ordering::SeqCst), 1, "it is known for a while");
         assert_eq!(client.manager().network_changed(), 2);
         assert_sockets(server.port(), 1);
-        let why = client.manager().why_closed(idle.connection_id());
+        let why = client.manager().close_reason(idle.connection_id());
         assert_eq!(why, Some(CloseReason::NetworkChanged));
         assert!(client.manager().connections()[0].closing);
         release_response(&server, "/held");

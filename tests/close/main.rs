@@ -77,7 +77,7 @@ fn x1_by_id_graceful_lets_the_exchange_end_well_and_then_closes(form: Form) {
     assert_eq!(response.read_all(100).unwrap(), b"ten bytes.ten others");
     assert_gone(client.manager(), server.port());
     assert_eq!(
-        client.manager().why_closed(response.connection_id()),
+        client.manager().close_reason(response.connection_id()),
         Some(CloseReason::ClosedById)
     );
     assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
@@ -93,7 +93,7 @@ fn x1_by_id_graceful_closes_an_idle_connection_at_once(form: Form) {
     let id = only(&client).id;
     client.manager().close_connection(id, CloseMode::Graceful).unwrap();
     assert_gone(client.manager(), server.port());
-    assert_eq!(client.manager().why_closed(id), Some(CloseReason::ClosedById));
+    assert_eq!(client.manager().close_reason(id), Some(CloseReason::ClosedById));
 }
 
 /// Closes the only connection while `work` is blocked on it, and checks the outcome.
@@ -117,7 +117,7 @@ fn closed_now<T: Send>(
     assert_consistent(&error);
     assert!(error.message().contains("closed by its id"), "{error}");
     assert!(took < MARGIN, "{what}: the close took {took:?}");
-    assert_eq!(client.manager().why_closed(id), Some(CloseReason::ClosedById));
+    assert_eq!(client.manager().close_reason(id), Some(CloseReason::ClosedById));
     assert_at_rest(client.manager());
     error
 }
@@ -241,7 +241,7 @@ fn x3_close_by_origin_counts_what_it_closed_and_keeps_other_origins(form: Form) 
     assert_eq!(sockets(here.port()), []);
     let error = open_here.read(&mut [0; 10]).unwrap_err();
     assert_eq!(error.kind(), Kind::Closed);
-    let why = manager.why_closed(open_here.connection_id());
+    let why = manager.close_reason(open_here.connection_id());
     assert_eq!(why, Some(CloseReason::ClosedByOrigin));
     // The others were not touched.
     there.release("the rest");
@@ -261,7 +261,7 @@ fn x3_idle_only_older_than_and_all(form: Form) {
     assert_eq!(manager.close_idle(ms(60_000)), 0);
     // Only the connection that has been idle for longer is closed.
     assert_eq!(manager.close_idle(ms(100)), 1);
-    assert_eq!(manager.why_closed(old), Some(CloseReason::IdleTooLong));
+    assert_eq!(manager.close_reason(old), Some(CloseReason::IdleTooLong));
     let stats = manager.stats();
     assert_eq!((stats.idle, stats.in_use), (1, 1));
     assert_eq!(manager.close_idle(ms(0)), 1);
@@ -271,7 +271,7 @@ fn x3_idle_only_older_than_and_all(form: Form) {
     fetch(&client, &other.url("/")).unwrap();
     assert_eq!(manager.close_all(CloseMode::Now), 2);
     assert_eq!(open.read(&mut [0; 10]).unwrap_err().kind(), Kind::Closed);
-    assert_eq!(manager.why_closed(open.connection_id()), Some(CloseReason::ClosedByAll));
+    assert_eq!(manager.close_reason(open.connection_id()), Some(CloseReason::ClosedByAll));
     assert_gone(manager, one.port());
     assert_eq!(manager.close_all(CloseMode::Now), 0);
     // Requests after a close of all succeed.

@@ -213,7 +213,7 @@ fn q5_truncation_without_close_notify_in_a_close_delimited_body_is_an_error(form
             assert_eq!(got, b"the beginning", "what came before is good");
             assert!(error.message().contains("truncated"), "{error}");
         }
-        assert_eq!(client.manager().why_closed(response.connection_id()), Some(why));
+        assert_eq!(client.manager().close_reason(response.connection_id()), Some(why));
         assert_gone(client.manager(), server.port());
     }
 }

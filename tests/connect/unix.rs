@@ -58,7 +58,7 @@ fn a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept(form: Form
     }
     assert_eq!(client.manager().close_origin(&origin, CloseMode::Now).unwrap(), 1);
     assert_eq!(client.manager().connections().len(), 0);
-    assert_eq!(client.manager().why_closed(open[0].id), Some(CloseReason::ClosedByOrigin));
+    assert_eq!(client.manager().close_reason(open[0].id), Some(CloseReason::ClosedByOrigin));
     assert!(server.wait_ended(0, PATIENCE).is_some());
 }
 
@@ -86,7 +86,7 @@ fn a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket(form: Form) {
     let error = cancelled("over a socket", &token, Phase::Head, || client.send(&mut asked), ready);
     assert_at_rest(client.manager());
     assert_eq!(
-        client.manager().why_closed(error.connection_id().unwrap()),
+        client.manager().close_reason(error.connection_id().unwrap()),
         Some(CloseReason::Cancelled)
     );
     assert!(server.wait_ended(0, PATIENCE).is_some());

@@ -39,7 +39,7 @@ fn all(events: &mut Events) -> Vec<Event> {
 
 /// The events without those of phases, which have a test of their own.
 fn without_phases(events: &mut Events) -> Vec<(EventKind, u64)> {
-    let rows = all(events).into_iter().map(|row| (row.what, row.connection));
+    let rows = all(events).into_iter().map(|row| (row.kind, row.connection));
     rows.filter(|(what, _)| !matches!(what, EventKind::Phase(..))).collect()
 }
 
@@ -65,8 +65,8 @@ fn events_come_in_order_with_ids_and_close_reasons(form: Form) {
     let events_seen = all(&mut events);
     let rows: Vec<_> = events_seen
         .iter()
-        .filter(|row| !matches!(row.what, EventKind::Phase(..)))
-        .map(|row| (row.what, row.connection))
+        .filter(|row| !matches!(row.kind, EventKind::Phase(..)))
+        .map(|row| (row.kind, row.connection))
         .collect();
     let expected = [
         (EventKind::Leased, first),
@@ -110,7 +110,7 @@ fn a_phase_event_carries_the_duration_of_the_phase(form: Form) {
     let events_seen = all(&mut events);
     let mut phases = Vec::new();
     for row in &events_seen {
-        if let EventKind::Phase(phase, took) = row.what {
+        if let EventKind::Phase(phase, took) = row.kind {
             assert_eq!(row.connection, id);
             phases.push((phase, took));
         }
@@ -212,7 +212,7 @@ fn two_subscriptions_get_the_same_events_and_without_one_none_are_kept(form: For
     let (first, second) = (all(&mut one), all(&mut other));
     assert!(!second.is_empty() && first.len() > second.len());
     let tail = &first[first.len() - second.len()..];
-    let same = |(a, b): (&Event, &Event)| (a.number, a.what) == (b.number, b.what);
+    let same = |(a, b): (&Event, &Event)| (a.number, a.kind) == (b.number, b.kind);
     assert!(tail.iter().zip(&second).all(same), "the second gets the events after its beginning");
     drop(one);
     fetch(&client, &server.url("/")).unwrap();
@@ -242,7 +242,7 @@ fn a_subscription_waits_for_events_and_its_descriptor_works_with_poll(form: Form
     thread::scope(|scope| {
         let waits = scope.spawn(|| events.next(Some(PATIENCE)).unwrap().unwrap());
         fetch(&client, &server.url("/")).unwrap();
-        assert_eq!(waits.join().unwrap().what, EventKind::Opened);
+        assert_eq!(waits.join().unwrap().kind, EventKind::Opened);
     });
     // The descriptor is readable while there are more events.
     assert!(readable(fd));
@@ -275,7 +275,7 @@ fn each_connection_is_opened_once_and_closed_once_in_the_events(form: Form) {
     let (mut opened, mut closed, mut queued) = (0, 0, 0);
     for row in all(&mut events) {
         let leased = open.get(&row.connection).copied();
-        match row.what {
+        match row.kind {
             EventKind::Opened => {
                 assert_eq!(open.insert(row.connection, false), None, "{row:?}");
                 opened += 1;
@@ -289,7 +289,7 @@ fn each_connection_is_opened_once_and_closed_once_in_the_events(form: Form) {
             EventKind::Queued => queued += 1,
             _ => continue,
         }
-        let early = matches!(row.what, EventKind::Leased | EventKind::Returned);
+        let early = matches!(row.kind, EventKind::Leased | EventKind::Returned);
         assert!(!early || leased.is_some(), "{row:?} of one that was never opened or is closed");
     }
     assert!(open.is_empty(), "{open:?}");

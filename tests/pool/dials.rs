@@ -139,7 +139,7 @@ fn r14_the_dial_of_a_short_connection_ends_with_its_request(form: Form) {
     let error =
         cancel_in_dial(&client, &https(&server), ConnectionMode::CloseAfter, ConnectionState::Tls);
     assert_gone(client.manager(), server.port());
-    let why = client.manager().why_closed(error.connection_id().unwrap());
+    let why = client.manager().close_reason(error.connection_id().unwrap());
     assert_eq!(why, Some(CloseReason::Cancelled));
     assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
 }
@@ -171,7 +171,7 @@ fn a_background_dial_is_closed_by_id_and_by_close_all(form: Form) {
             }
         };
         assert_eq!(counts(&client.manager().stats()), (0, 0, 0, 0));
-        assert_eq!(client.manager().why_closed(id), Some(why));
+        assert_eq!(client.manager().close_reason(id), Some(why));
         wait_until("its socket's end", || sockets(server.port()).is_empty());
     }
 }

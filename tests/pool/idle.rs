@@ -60,7 +60,7 @@ fn swept(form: Form, what: &str, tls: bool, idle: Vec<Step>, why: CloseReason) {
     wait_until("the sweep", || descriptor_target(fd) != socket);
     let stats = client.manager().stats();
     assert_eq!((stats.swept, stats.stale, stats.closed, stats.idle), (1, 0, 1, 0), "{what}");
-    assert_eq!(client.manager().why_closed(first.connection_id()), Some(why), "{what}");
+    assert_eq!(client.manager().close_reason(first.connection_id()), Some(why), "{what}");
     assert_gone(client.manager(), server.port());
     // The bytes are no response, and a POST succeeds at its first attempt.
     let mut request = post(&server.url("/"), Body::bytes(b"once"));
@@ -168,7 +168,7 @@ fn l6_idle_limit_per_origin_the_least_recently_used_goes(form: Form) {
     let ids = read(open(&client, &server, 5));
     assert_eq!(idle(&client), ids[3..]);
     for gone in &ids[..3] {
-        assert_eq!(client.manager().why_closed(*gone), Some(CloseReason::PoolFull));
+        assert_eq!(client.manager().close_reason(*gone), Some(CloseReason::PoolFull));
     }
     assert_eq!(sockets(server.port()).len(), 2);
     // The most recently used connection is taken first.
@@ -198,7 +198,7 @@ fn l6_idle_limit_in_total_the_least_recently_used_of_all_goes(form: Form) {
     again.read_all(10).unwrap();
     let new = read(more)[0];
     assert_eq!(idle(&client), [ids[2], ids[4], new]);
-    assert_eq!(client.manager().why_closed(ids[3]), Some(CloseReason::PoolFull));
+    assert_eq!(client.manager().close_reason(ids[3]), Some(CloseReason::PoolFull));
 }
 
 fn l6_no_idle_connection_at_all_is_a_limit_too(form: Form) {
@@ -211,7 +211,7 @@ fn l6_no_idle_connection_at_all_is_a_limit_too(form: Form) {
         for _ in 0..3 {
             let ids = read(open(&client, &server, 2));
             assert_gone(client.manager(), server.port());
-            assert_eq!(client.manager().why_closed(ids[0]), Some(CloseReason::PoolFull));
+            assert_eq!(client.manager().close_reason(ids[0]), Some(CloseReason::PoolFull));
         }
     }
 }
@@ -232,7 +232,7 @@ fn l6_too_old_is_closed_at_the_next_return_and_never_in_mid_exchange(form: Form)
     server.release("rest");
     assert_eq!(response.read_all(100).unwrap(), b"ten bytes.ten others");
     assert_gone(client.manager(), server.port());
-    assert_eq!(client.manager().why_closed(response.connection_id()), Some(CloseReason::TooOld));
+    assert_eq!(client.manager().close_reason(response.connection_id()), Some(CloseReason::TooOld));
 }
 
 fn l6_too_old_is_closed_by_the_sweep_without_any_call(form: Form) {
@@ -244,7 +244,7 @@ fn l6_too_old_is_closed_by_the_sweep_without_any_call(form: Form) {
     // The lifetime is shortened by up to a tenth, so that connections do not all close at once.
     assert!(begun.elapsed() >= ms(540), "{:?}", begun.elapsed());
     for id in ids {
-        assert_eq!(client.manager().why_closed(id), Some(CloseReason::TooOld));
+        assert_eq!(client.manager().close_reason(id), Some(CloseReason::TooOld));
     }
     assert_eq!(client.manager().stats().swept, 0);
 }
@@ -260,8 +260,8 @@ fn l6_after_so_many_requests_a_connection_is_closed_when_the_last_one_is_whole(f
         ids.push(response.connection_id());
     }
     assert_eq!((ids[0], ids[3], server.connections()), (ids[2], ids[5], 3));
-    assert_eq!(client.manager().why_closed(ids[0]), Some(CloseReason::ServedEnough));
-    assert_eq!(client.manager().why_closed(ids[3]), Some(CloseReason::ServedEnough));
+    assert_eq!(client.manager().close_reason(ids[0]), Some(CloseReason::ServedEnough));
+    assert_eq!(client.manager().close_reason(ids[3]), Some(CloseReason::ServedEnough));
     assert_eq!((0..3).map(|c| server.heads(c).len()).collect::<Vec<_>>(), [3, 3, 1]);
     assert_eq!(idle(&client), [ids[6]]);
 }
@@ -283,7 +283,7 @@ fn l7_an_idle_timeout_closes_the_socket_without_any_call(form: Form) {
         wait_until("the idle timeout", || sockets(server.port()).is_empty());
         assert!(begun.elapsed() >= limit, "{:?}", begun.elapsed());
         assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
-        let why = client.manager().why_closed(response.connection_id());
+        let why = client.manager().close_reason(response.connection_id());
         assert_eq!(why, Some(CloseReason::IdleTooLong));
         assert_gone(client.manager(), server.port());
     }

@@ -47,13 +47,13 @@ fn l8_a_lower_connection_limit_closes_idle_connections_at_once_and_others_on_ret
         // The least recently used connection is closed.
         change(client.manager(), |limits| lower(limits, 4));
         assert_eq!((idle(&client), sockets(server.port()).len()), (ids[1..].to_vec(), 4));
-        assert_eq!(client.manager().why_closed(ids[0]), Some(CloseReason::PoolFull));
+        assert_eq!(client.manager().close_reason(ids[0]), Some(CloseReason::PoolFull));
         // Idle connections are closed at once, connections in use when they are returned.
         change(client.manager(), |limits| lower(limits, 1));
         assert_eq!((client.manager().stats().idle, client.manager().stats().in_use), (0, 2));
         assert_eq!(sockets(server.port()).len(), 2);
         let open = read(open);
-        assert_eq!(client.manager().why_closed(open[0]), Some(CloseReason::PoolFull));
+        assert_eq!(client.manager().close_reason(open[0]), Some(CloseReason::PoolFull));
         assert_eq!(idle(&client), [open[1]], "the last one is within the limit");
         // After the limit is raised more connections are allowed.
         change(client.manager(), |limits| lower(limits, 3));
@@ -73,7 +73,7 @@ fn l8_a_lower_idle_limit_closes_the_surplus_at_once(form: Form) {
         let (ids, open) = three_idle_two_open(&client, &server);
         change(client.manager(), |limits| lower(limits, 1));
         assert_eq!(idle(&client), ids[2..]);
-        assert_eq!(client.manager().why_closed(ids[1]), Some(CloseReason::PoolFull));
+        assert_eq!(client.manager().close_reason(ids[1]), Some(CloseReason::PoolFull));
         assert_eq!((sockets(server.port()).len(), client.manager().stats().in_use), (3, 2));
         // The others when they are returned: the newest stays.
         let open = read(open);
@@ -147,7 +147,7 @@ fn l8_shorter_idle_timeouts_apply_at_once_to_idle_connections(form: Form) {
         let id = read(super::idle::open(&client, &server, 1))[0];
         thread::sleep(ms(1010));
         change(client.manager(), lower);
-        assert_eq!(client.manager().why_closed(id), Some(why));
+        assert_eq!(client.manager().close_reason(id), Some(why));
         only_socket(server.port());
         // Exchanges in progress end well; the limit applies when the connection is returned.
         let open = read(open)[0];
@@ -156,7 +156,7 @@ fn l8_shorter_idle_timeouts_apply_at_once_to_idle_connections(form: Form) {
             wait_until("the sweep, which comes earlier now", || sockets(server.port()).is_empty());
         }
         assert_gone(client.manager(), server.port());
-        assert_eq!(client.manager().why_closed(open), Some(why));
+        assert_eq!(client.manager().close_reason(open), Some(why));
     }
 }
 

@@ -335,7 +335,7 @@ fn at_the_total_limit_the_least_recently_used_idle_connection_makes_room(form: F
     // The first is reused, so the second is closed.
     assert_eq!(id(&servers[0]), first);
     id(&servers[2]);
-    assert_eq!(client.manager().why_closed(second), Some(CloseReason::PoolFull));
+    assert_eq!(client.manager().close_reason(second), Some(CloseReason::PoolFull));
     assert_eq!(servers[1].wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
     assert_eq!(client.manager().stats().idle, 2);
     assert_eq!(id(&servers[0]), first);

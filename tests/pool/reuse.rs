@@ -118,7 +118,7 @@ fn polite(form: Form, method: &str, head: &str, framed: &str, bytes: u64, tail: 
             assert!(get(&client, &server.url("/")).unwrap().reused());
             return true;
         }
-        assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
+        assert_eq!(client.manager().close_reason(id), Some(CloseReason::BodyLeftUnread));
         wait_until("the socket's end", || sockets(server.port()).is_empty());
         if took < ms(50) {
             return false;
@@ -160,7 +160,7 @@ fn r4_a_draining_close_of_a_stalled_body_returns_soon_and_never_pools(form: Form
         assert!(begun.elapsed() < ms(50) + MARGIN, "the caller does not wait");
         wait_until("the end of the politeness", || client.manager().stats().in_use == 0);
         assert!(begun.elapsed() < ms(50) + MARGIN * 2, "{:?}", begun.elapsed());
-        let why = client.manager().why_closed(response.connection_id());
+        let why = client.manager().close_reason(response.connection_id());
         assert_eq!(why, Some(CloseReason::BodyLeftUnread));
         assert!(server.wait_ended(0, PATIENCE).is_some());
         wait_until("the socket's end", || sockets(server.port()).is_empty());
@@ -191,7 +191,7 @@ fn r5_close_now_and_drop_of_an_unread_response_close_the_socket_at_once(form: Fo
         assert_eq!(client.manager().stats().in_use, 1);
         let _held = end(response);
         assert_gone(client.manager(), server.port());
-        assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
+        assert_eq!(client.manager().close_reason(id), Some(CloseReason::BodyLeftUnread));
         assert!(server.wait_ended(0, PATIENCE).is_some());
         // The slot is free: the next request is served.
         let next = fetch(&client, &server.url("/")).unwrap();
@@ -219,7 +219,7 @@ fn r6_a_response_that_ends_its_connection_is_never_pooled_and_its_body_is_comple
             assert!(!response.reused());
             assert_eq!(response.read_all(100).unwrap(), b"body", "{answer:?}");
             assert_gone(client.manager(), server.port());
-            let why = client.manager().why_closed(response.connection_id());
+            let why = client.manager().close_reason(response.connection_id());
             assert_eq!(why, Some(CloseReason::AskedByResponse), "{answer:?}");
         }
         assert_eq!(server.connections(), 2);
@@ -271,7 +271,7 @@ fn r6_any_combination_of_close_options_sends_one_connection_close(form: Form) {
         assert_eq!(lines.len(), 1, "{body}");
         assert!(lines[0].to_lowercase().ends_with(": close"), "{body}");
         assert_gone(client.manager(), server.port());
-        assert_eq!(client.manager().why_closed(id), Some(CloseReason::AskedByRequest));
+        assert_eq!(client.manager().close_reason(id), Some(CloseReason::AskedByRequest));
         // The client did not reset the connection: the server sees FIN.
         let (ended, _) = server.wait_ended(0, PATIENCE).unwrap();
         assert_eq!(ended, testserver::Ended::Fin);
@@ -336,7 +336,7 @@ fn next(client: &Client, server: &Server) -> Vec<u8> {
 /// Noticed at checkout, or before that by the sweep.
 #[track_caller]
 fn assert_stale(client: &Client, id: u64) {
-    let why = client.manager().why_closed(id);
+    let why = client.manager().close_reason(id);
     let swept = [CloseReason::PeerClosed, CloseReason::PeerReset, CloseReason::ProtocolError];
     let stale = (client.manager().stats().stale, why) == (1, Some(CloseReason::StaleAtCheckout));
     assert!(stale || why.is_some_and(|why| swept.contains(&why)), "{why:?}");
@@ -368,7 +368,7 @@ fn r11_a_second_response_after_the_first_drops_the_connection(form: Form) {
         let mut response = get(&client, &server.url("/")).unwrap();
         assert_eq!(response.read_all(100).unwrap(), b"ok", "{answer:?}");
         assert_gone(client.manager(), server.port());
-        let why = client.manager().why_closed(response.connection_id());
+        let why = client.manager().close_reason(response.connection_id());
         assert_eq!(why, Some(CloseReason::ProtocolError), "{answer:?}");
         assert_eq!(next(&client, &server), b"honest");
     }

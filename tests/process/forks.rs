@@ -254,7 +254,7 @@ fn in_the_child(client: &Client, by_name: &str, url: &str) {
     let id = response.connection_id();
     assert_eq!(response.read_all(10).unwrap(), b"ok");
     wait_until("the sweep", || manager.stats().idle == 0);
-    assert_eq!(manager.why_closed(id), Some(CloseReason::IdleTooLong));
+    assert_eq!(manager.close_reason(id), Some(CloseReason::IdleTooLong));
     // A deadline that is set while a call waits.
     let hole = BlackHole::new();
     let token = CancelToken::new();

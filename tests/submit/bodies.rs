@@ -32,7 +32,7 @@ fn a_buffered_body_arrives_with_its_response() {
             assert_eq!(block_on(response.read_async(2)).unwrap(), b"");
         }
         // The connection was idle already.
-        let reasons: Vec<_> = (1..3).filter_map(|id| client.manager().why_closed(id)).collect();
+        let reasons: Vec<_> = (1..3).filter_map(|id| client.manager().close_reason(id)).collect();
         assert!(kept || !reasons.contains(&CloseReason::BodyLeftUnread), "{reasons:?}");
     }
 }
@@ -127,7 +127,7 @@ fn a_read_that_is_dropped_closes_the_response() {
     assert_eq!(response.read(&mut [0]).unwrap_err().kind(), Kind::InvalidState);
     assert_eq!(block_on(response.read_async(1)).unwrap_err().kind(), Kind::InvalidState);
     wait_closed(&client, &server);
-    assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
+    assert_eq!(client.manager().close_reason(id), Some(CloseReason::BodyLeftUnread));
     assert!(server.wait_ended(0, PATIENCE).is_some());
 }
 

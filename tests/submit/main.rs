@@ -228,7 +228,7 @@ fn dropping_a_submission_cancels_it_and_nothing_else() {
     drop(submission);
     assert!(server.wait_ended(1, PATIENCE).is_some());
     wait_until("the end of the other's work", || client.manager().connections().len() == 1);
-    assert_eq!(client.manager().why_closed(ids[1]), Some(CloseReason::Cancelled));
+    assert_eq!(client.manager().close_reason(ids[1]), Some(CloseReason::Cancelled));
     // The token is the parent of both and was not fired by the drop.
     assert!(!token.is_fired());
     token.fire(Some(REASON));

@@ -122,7 +122,7 @@ fn t1_write_against_a_server_that_does_not_read(form: Form) {
         assert_eq!((error.sent(), error.retry_safe()), (Sent::Part, false));
         account.assert_dropped_once();
         assert_gone(client.manager(), server.port());
-        let why = client.manager().why_closed(error.connection_id().unwrap());
+        let why = client.manager().close_reason(error.connection_id().unwrap());
         assert_eq!(why, Some(CloseReason::TimedOut));
     }
 }

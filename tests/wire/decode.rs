@@ -251,7 +251,7 @@ fn r8_headers_of_a_decoded_response_are_unchanged(form: Form) {
     let id = response.connection_id();
     response.close(CloseMode::Now);
     assert_eq!(response.read(&mut [0]).unwrap_err().kind(), Kind::InvalidState);
-    assert_eq!(client.manager().why_closed(id), Some(CloseReason::BodyLeftUnread));
+    assert_eq!(client.manager().close_reason(id), Some(CloseReason::BodyLeftUnread));
     wait_until("the server sees it", || server.open_connections() == 0);
 }
 

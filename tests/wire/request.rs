@@ -465,7 +465,7 @@ fn an_early_response_ends_the_upload_and_the_connection(form: Form) {
     assert_eq!((response.status_code(), response.read_all(10).unwrap()), (403, b"no".to_vec()));
     account.assert_dropped_once();
     assert_eq!(sockets(server.port()), []);
-    let why = client.manager().why_closed(response.connection_id());
+    let why = client.manager().close_reason(response.connection_id());
     assert_eq!(why, Some(CloseReason::AskedByResponse));
 }
 

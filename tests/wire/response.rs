@@ -77,7 +77,7 @@ fn w7_a_response_cut_at_any_byte_is_an_error_that_names_the_place(form: Form) {
                 };
                 assert!(error.message().contains(says), "after {at} bytes: {error}");
                 assert_at_rest(client.manager());
-                let why = client.manager().why_closed(error.connection_id().unwrap());
+                let why = client.manager().close_reason(error.connection_id().unwrap());
                 let expected = if reset { CloseReason::PeerReset } else { CloseReason::PeerClosed };
                 assert_eq!(why, Some(expected), "after {at} bytes");
             }
@@ -140,7 +140,7 @@ fn refused(form: Form, answer: &[u8]) -> Error {
     assert_eq!((error.kind(), error.phase()), (Kind::Protocol, Phase::Head), "{text:?}: {error:?}");
     assert!(error.response_started());
     assert_eq!(
-        client.manager().why_closed(error.connection_id().unwrap()),
+        client.manager().close_reason(error.connection_id().unwrap()),
         Some(CloseReason::ProtocolError)
     );
     assert_at_rest(client.manager());

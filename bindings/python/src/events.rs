@@ -135,7 +135,7 @@ fn read(subscription: &Subscription, timeout_ms: i64) -> Result<Option<Row>, Fai
             0 => c"".as_ptr(),
             reason => hangup_close_reason_text(reason),
         };
-        let (what, phase) = (hangup_event_type_text(e.what), hangup_phase_text(e.phase));
+        let (what, phase) = (hangup_event_type_text(e.r#type), hangup_phase_text(e.phase));
         [what, hangup_events_origin(events), reason, phase]
             .map(|borrowed| text(borrowed).into_owned())
     };

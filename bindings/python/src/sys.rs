@@ -230,7 +230,7 @@ pub struct hangup_event {
     pub at_ns: i64,
     pub connection: u64,
     pub took_ns: i64,
-    pub what: hangup_event_type,
+    pub r#type: hangup_event_type,
     pub reason: hangup_close_reason,
     pub phase: hangup_phase,
     pub reserved: i32,
@@ -281,7 +281,7 @@ pub struct hangup_completion {
     pub error: *mut hangup_error,
     pub data: *const u8,
     pub data_size: usize,
-    pub what: hangup_completion_type,
+    pub r#type: hangup_completion_type,
     pub status: hangup_status,
 }
 
