@@ -392,6 +392,33 @@ typedef enum HANGUP_ENUM_TYPE {
 /** The name of how much was sent, for example "part"; "unknown" for a number that this version does not have. Static. */
 const char *hangup_sent_text(hangup_sent sent);
 
+/** Durations in microseconds; -1 for a part that did not take place. Initialise it with HANGUP_TIMINGS_INIT. */
+typedef struct {
+    /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
+    size_t size;
+    /** Waiting for a connection slot. */
+    int64_t pool_us;
+    /** Resolving the host name. */
+    int64_t resolve_us;
+    /** Connecting. */
+    int64_t connect_us;
+    /** The handshake with a proxy. */
+    int64_t proxy_us;
+    /** The TLS handshake. */
+    int64_t tls_us;
+    /** Sending the request. */
+    int64_t write_us;
+    /** From the request's last byte to the whole head. */
+    int64_t head_us;
+    /** From the head to the end of the body, or until now. */
+    int64_t read_us;
+    /** From the call to the end of the body, or until now. */
+    int64_t total_us;
+} hangup_timings;
+
+/** Initialises a hangup_timings. */
+#define HANGUP_TIMINGS_INIT {sizeof(hangup_timings), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
 /** The status that the failed function returned. It never depends on the phase. */
 hangup_status hangup_error_status(const hangup_error *error);
 
@@ -438,14 +465,61 @@ int32_t hangup_error_response_started(const hangup_error *error);
  */
 uint32_t hangup_error_attempts(const hangup_error *error);
 
-/** The HTTP status code of the proxy that refused, or of the redirect that is not allowed; 0 for any other error. */
+/**
+ * The HTTP status code that was received before the failure: of the response whose body failed, of the redirect that is
+ * not allowed, or with which the proxy refused; 0 if there was none.
+ */
 int32_t hangup_error_status_code(const hangup_error *error);
+
+/**
+ * 1 if the same request may succeed when it is sent again: the failure comes from the network, from the server, or from
+ * a limit that is reached for now. 0 if it comes from the request, from a setting or from the program: for every
+ * HANGUP_INVALID_ status, HANGUP_TLS_FAILED, HANGUP_PROTOCOL, HANGUP_TOO_LARGE, HANGUP_BODY_FAILED,
+ * HANGUP_REDIRECT_REFUSED, HANGUP_CANCELLED, HANGUP_CLOSED and HANGUP_SHUT_DOWN, for a host name that does not exist, and
+ * for a proxy that refused with a status other than 429 and those from 500. Whether sending it again is safe is
+ * hangup_error_retry_safe.
+ */
+int32_t hangup_error_retry_may_help(const hangup_error *error);
+
+/** The resolver's error code, EAI_NONAME, EAI_AGAIN or another of getaddrinfo(3); 0 if it gave none. */
+int32_t hangup_error_resolver_code(const hangup_error *error);
+
+/** The method of the request; "" if there was no exchange. Borrowed from the error. */
+const char *hangup_error_method(const hangup_error *error);
+
+/**
+ * The URL that was requested, after redirects the last one, without user information and fragment; its query is included.
+ * "" if there was no exchange. Borrowed from the error.
+ */
+const char *hangup_error_url(const hangup_error *error);
+
+/** The origin of that URL, for example "https://example.org:443"; "" if there was no exchange. Borrowed from the error. */
+const char *hangup_error_origin(const hangup_error *error);
+
+/**
+ * All of the error as one JSON object (RFC 8259) on one line, so that no other function is needed. Borrowed from the error;
+ * "{}" for NULL. Members without a value are null; later versions may add members:
+ *
+ * - "status": the status without its prefix, for example "TIMED_OUT"; "message", "reason": strings;
+ * - "causes": messages of the errors that led to this one, the nearest first;
+ * - "phase", "timeout", "sent": names, as hangup_phase_text and others give them;
+ * - "method", "url", "origin", "connection_id", "reused", "attempts", "bytes_sent", "response_started", "status_code",
+ *   "retry_safe", "retry_may_help", "os_code", "resolver_code", "open_connections": as the functions of these names, with
+ *   null in place of 0 or "" for what there is not, and true and false in place of 1 and 0;
+ * - "timings_us": an object with "pool", "resolve", "connect", "proxy", "tls", "write", "head", "read" and "total" in
+ *   microseconds.
+ */
+const char *hangup_error_json(const hangup_error *error);
 
 /** How many connections were open when hangup_manager_drain timed out; 0 for any other error. */
 uint64_t hangup_error_open_connections(const hangup_error *error);
 
 /** Frees an error. NULL does nothing. */
 void hangup_error_free(hangup_error *error);
+
+/** Fills the durations up to the failure; all -1 if there was no exchange. `timings->size` is sizeof(*timings) or 0. */
+hangup_status hangup_error_timings(const hangup_error *error,
+                                   hangup_timings *timings);
 
 /* ---- Manager: creation --------------------------------------------------------------------------------------- */
 
@@ -612,6 +686,13 @@ size_t hangup_connections_count(const hangup_connections *list);
 hangup_status hangup_connections_at(const hangup_connections *list,
                                     size_t index,
                                     hangup_connection_info *info);
+
+/**
+ * The list as a JSON array (RFC 8259) on one line, with an object for each connection that has the members of
+ * hangup_connection_info but for `size`. A member that has no value is null; `state` is a name, as hangup_connection_state_text
+ * gives it, and `closing` is true or false. Later versions may add members. Borrowed from the list; "[]" for NULL.
+ */
+const char *hangup_connections_json(const hangup_connections *list);
 
 /** Frees a list and the strings borrowed from it. NULL does nothing. */
 void hangup_connections_free(hangup_connections *list);
@@ -1482,33 +1563,6 @@ hangup_status hangup_response_header_at(const hangup_response *response,
                                         const char **name,
                                         const char **value,
                                         size_t *size);
-
-/** Durations in microseconds; -1 for a part that did not take place. Initialise it with HANGUP_TIMINGS_INIT. */
-typedef struct {
-    /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
-    size_t size;
-    /** Waiting for a connection slot. */
-    int64_t pool_us;
-    /** Resolving the host name. */
-    int64_t resolve_us;
-    /** Connecting. */
-    int64_t connect_us;
-    /** The handshake with a proxy. */
-    int64_t proxy_us;
-    /** The TLS handshake. */
-    int64_t tls_us;
-    /** Sending the request. */
-    int64_t write_us;
-    /** From the request's last byte to the whole head. */
-    int64_t head_us;
-    /** From the head to the end of the body, or until now. */
-    int64_t read_us;
-    /** From the call to the end of the body, or until now. */
-    int64_t total_us;
-} hangup_timings;
-
-/** Initialises a hangup_timings. */
-#define HANGUP_TIMINGS_INIT {sizeof(hangup_timings), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** Fills the durations. `timings->size` is sizeof(*timings) or 0. */
 hangup_status hangup_response_timings(const hangup_response *response, hangup_timings *timings);

@@ -8,6 +8,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::{fmt, io};
 
+use crate::timings::Timings;
 use crate::vocabulary::{Kind, Phase, Sent, Timeout};
 
 /// A failure. Its [`kind`](Error::kind) never depends on its [`phase`](Error::phase).
@@ -38,11 +39,24 @@ struct Facts {
     retry_safe: bool,
     attempts: u32,
     os_code: Option<i32>,
+    resolver_code: Option<i32>,
+    /// The resolver may find the name if it is asked again.
+    name_may_exist: bool,
     status_code: Option<u16>,
     open_connections: u64,
+    request: Option<About>,
+    timings: Timings,
     message: String,
     reason: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// The request that a failure belongs to.
+#[derive(Clone)]
+struct About {
+    method: String,
+    url: String,
+    origin: String,
 }
 
 impl Error {
@@ -121,7 +135,29 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_http_status(mut self, status_code: u16) -> Self {
+    /// The request that failed; `url` has neither user information nor a fragment.
+    pub(crate) fn about_request(mut self, method: &http::Method, url: &str, origin: &str) -> Self {
+        self.0.request = Some(About {
+            method: method.as_str().to_owned(),
+            url: url.to_owned(),
+            origin: origin.to_owned(),
+        });
+        self
+    }
+
+    pub(crate) fn with_timings(mut self, timings: Timings) -> Self {
+        self.0.timings = timings;
+        self
+    }
+
+    /// `may_recover`: the name may be found if the resolver is asked again.
+    pub(crate) fn with_resolver_code(mut self, code: i32, may_recover: bool) -> Self {
+        self.0.resolver_code = Some(code);
+        self.0.name_may_exist = may_recover;
+        self
+    }
+
+    pub(crate) fn with_status_code(mut self, status_code: u16) -> Self {
         self.0.status_code = Some(status_code);
         self
     }
@@ -199,7 +235,35 @@ impl Error {
         self.0.os_code
     }
 
-    /// The status code with which a proxy refused, or of the redirect that is not followed.
+    /// The resolver's error code (`EAI_NONAME`, `EAI_AGAIN` and others of getaddrinfo(3)), if the resolver gave one.
+    /// Its numbers differ between operating systems.
+    pub fn resolver_code(&self) -> Option<i32> {
+        self.0.resolver_code
+    }
+
+    /// The method of the request that failed; `None` if there was no exchange.
+    pub fn method(&self) -> Option<&str> {
+        self.0.request.as_ref().map(|request| request.method.as_str())
+    }
+
+    /// The URL that was requested when the failure happened (after redirects: the last one), without user information
+    /// and fragment; its query is included. `None` if there was no exchange.
+    pub fn url(&self) -> Option<&str> {
+        self.0.request.as_ref().map(|request| request.url.as_str())
+    }
+
+    /// The origin of that URL, for example `https://example.org:443`.
+    pub fn origin(&self) -> Option<&str> {
+        self.0.request.as_ref().map(|request| request.origin.as_str())
+    }
+
+    /// How long each part took until the failure; all `None` if there was no exchange.
+    pub fn timings(&self) -> Timings {
+        self.0.timings
+    }
+
+    /// The HTTP status code that was received before the failure: of the response whose body failed, of the redirect
+    /// that is not followed, or with which a proxy refused.
     pub fn status_code(&self) -> Option<u16> {
         self.0.status_code
     }
@@ -208,6 +272,52 @@ impl Error {
     /// 0 for any other error.
     pub fn open_connections(&self) -> u64 {
         self.0.open_connections
+    }
+
+    /// Whether the same request may succeed if it is sent again: the failure comes from the network, from the server or
+    /// from a limit that is reached for now, and not from the request, from a setting, or from the program itself. This
+    /// says nothing about whether sending it again is safe: that is [`retry_safe`](Self::retry_safe).
+    ///
+    /// It is false for every `Invalid` kind, for [`Kind::TlsFailed`], [`Kind::Protocol`], [`Kind::TooLarge`], [`Kind::BodyFailed`],
+    /// [`Kind::RedirectRefused`], [`Kind::Cancelled`], [`Kind::Closed`] and [`Kind::ShutDown`], for a host name that
+    /// does not exist (`EAI_NONAME`), and for a proxy that refused for another reason than 429 or a status of 500 and above.
+    ///
+    /// ```
+    /// let error = hangup::Request::new("GET", "nonsense").unwrap_err();
+    /// assert!(!error.retry_may_help());
+    /// ```
+    pub fn retry_may_help(&self) -> bool {
+        match self.0.kind {
+            Kind::TimedOut
+            | Kind::QueueFull
+            | Kind::PeerClosed
+            | Kind::PeerReset
+            | Kind::ConnectFailed
+            | Kind::Forked => true,
+            Kind::ResolveFailed => self.0.resolver_code.is_none() || self.0.name_may_exist,
+            Kind::System => self.0.os_code.is_some_and(may_recover),
+            Kind::ProxyFailed => {
+                self.0.status_code.is_none_or(|status| status == 429 || status >= 500)
+            }
+            Kind::Null
+            | Kind::BadHandle
+            | Kind::InvalidArgument
+            | Kind::InvalidUrl
+            | Kind::InvalidMethod
+            | Kind::InvalidHeader
+            | Kind::InvalidTimeout
+            | Kind::InvalidState
+            | Kind::NotFound
+            | Kind::Cancelled
+            | Kind::Closed
+            | Kind::ShutDown
+            | Kind::TlsFailed
+            | Kind::Protocol
+            | Kind::TooLarge
+            | Kind::BodyFailed
+            | Kind::RedirectRefused
+            | Kind::Panic => false,
+        }
     }
 
     /// One sentence that says what happened and, for bad input, what to do instead.
@@ -274,6 +384,23 @@ impl From<Error> for io::Error {
         };
         Self::new(kind, error)
     }
+}
+
+/// Whether the operating system may do later what it refused now: a resource was used up, and not a file missing or
+/// forbidden.
+fn may_recover(os_code: i32) -> bool {
+    !matches!(
+        io::Error::from_raw_os_error(os_code).kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::Unsupported
+    )
 }
 
 /// In a text with a NUL byte, programs in C and many terminals would show only the part before it.

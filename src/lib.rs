@@ -105,6 +105,7 @@ mod error;
 #[cfg(feature = "capi")]
 mod ffi;
 mod http;
+mod json;
 mod manager;
 mod net;
 mod process;
@@ -120,12 +121,12 @@ mod target;
 mod threads;
 mod timeouts;
 mod timer;
+mod timings;
 mod vocabulary;
 
 pub use cancel::CancelToken;
 pub use client::Client;
 pub use error::Error;
-pub use http::Timings;
 pub use manager::{
     ConnectionInfo, Event, EventKind, Events, EventsCloser, Limits, Manager, Resolve, Stats,
 };
@@ -133,6 +134,7 @@ pub use request::{Body, Request};
 pub use response::{CloseHandle, ReadFuture, Redirect, Response, ResponseBody, ResponseHead};
 pub use submit::Submission;
 pub use threads::{set_interrupt_check, set_io_threads};
+pub use timings::Timings;
 pub use vocabulary::{
     CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent, Timeout,
 };

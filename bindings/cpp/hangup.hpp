@@ -259,6 +259,21 @@ public:
     }
 };
 
+/** How long each part took; nothing for a part that did not take place. */
+struct Timings {
+    std::optional<std::chrono::microseconds> pool, resolve, connect, proxy, tls, write, head, read, total;
+};
+
+namespace detail {
+inline Timings timings(const hangup_timings &t) {
+    auto part = [](std::int64_t us) {
+        return us < 0 ? std::nullopt : std::optional<std::chrono::microseconds>(us);
+    };
+    return {part(t.pool_us),  part(t.resolve_us), part(t.connect_us), part(t.proxy_us), part(t.tls_us),
+            part(t.write_us), part(t.head_us),    part(t.read_us),    part(t.total_us)};
+}
+} // namespace detail
+
 /**
  * A call that failed: what kind, in which phase, by which clock, and whether it is safe to send again. what() is the
  * message for people, with the reason given to CancelToken::fire if there is one.
@@ -307,7 +322,36 @@ public:
     [[nodiscard]] bool response_started() const noexcept { return hangup_error_response_started(error_.get()) != 0; }
     /** How many times it was tried: 1 without a retry, 0 if it ended before the first attempt. */
     [[nodiscard]] std::uint32_t attempts() const noexcept { return hangup_error_attempts(error_.get()); }
-    /** The HTTP status code of the proxy that refused, or of the redirect that is not allowed; 0 for any other error. */
+    /** Whether the same request may succeed if it is sent again: the failure does not come from the request itself. */
+    [[nodiscard]] bool retry_may_help() const noexcept { return hangup_error_retry_may_help(error_.get()) != 0; }
+    /** The resolver's EAI_ code; 0 if it gave none. */
+    [[nodiscard]] int resolver_code() const noexcept { return hangup_error_resolver_code(error_.get()); }
+    /** The method of the request; empty if there was no exchange. */
+    [[nodiscard]] std::string_view method() const & noexcept HANGUP_LIFETIMEBOUND {
+        return hangup_error_method(error_.get());
+    }
+    [[nodiscard]] OwnedText method() const && { return OwnedText(method()); }
+    /** The URL that was requested, after redirects the last one, without user information and fragment. */
+    [[nodiscard]] std::string_view url() const & noexcept HANGUP_LIFETIMEBOUND { return hangup_error_url(error_.get()); }
+    [[nodiscard]] OwnedText url() const && { return OwnedText(url()); }
+    /** The origin of that URL. */
+    [[nodiscard]] std::string_view origin() const & noexcept HANGUP_LIFETIMEBOUND {
+        return hangup_error_origin(error_.get());
+    }
+    [[nodiscard]] OwnedText origin() const && { return OwnedText(origin()); }
+    /** How long each part took until the failure. */
+    [[nodiscard]] Timings timings() const {
+        hangup_timings t = HANGUP_TIMINGS_INIT;
+        if (hangup_error_timings(error_.get(), &t) != HANGUP_OK) {
+            return {};
+        }
+        return detail::timings(t);
+    }
+    /** All of it as one JSON object: see hangup_error_json. "{}" for an error without details. */
+    [[nodiscard]] std::string_view json() const & noexcept HANGUP_LIFETIMEBOUND { return hangup_error_json(error_.get()); }
+    [[nodiscard]] OwnedText json() const && { return OwnedText(json()); }
+    /** The HTTP status code that was received before the failure: of the response whose body failed, of the redirect that
+     * is not allowed, or with which the proxy refused; 0 if there was none. */
     [[nodiscard]] int status_code() const noexcept { return hangup_error_status_code(error_.get()); }
     /** How many connections were open when Manager::drain timed out. */
     [[nodiscard]] std::uint64_t open_connections() const noexcept { return hangup_error_open_connections(error_.get()); }
@@ -449,6 +493,11 @@ public:
 
     [[nodiscard]] std::size_t size() const noexcept { return hangup_connections_count(handle_.get()); }
     [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+    /** The list as a JSON array: see hangup_connections_json. */
+    [[nodiscard]] std::string_view json() const & noexcept HANGUP_LIFETIMEBOUND {
+        return hangup_connections_json(handle_.get());
+    }
+    [[nodiscard]] OwnedText json() const && { return OwnedText(json()); }
 
     /** Row `index`; throws Status::invalid_argument if there is none. */
     [[nodiscard]] ConnectionInfo operator[](std::size_t index) const {
@@ -973,11 +1022,6 @@ struct Hop {
     std::string url;
 };
 
-/** How long each part took; nothing for a part that did not take place. */
-struct Timings {
-    std::optional<std::chrono::microseconds> pool, resolve, connect, proxy, tls, write, head, read, total;
-};
-
 /**
  * One response: its head, and its body as a stream. Destroying one that was not read to its end closes its connection.
  *
@@ -1076,11 +1120,7 @@ public:
     [[nodiscard]] Timings timings() const {
         hangup_timings t = HANGUP_TIMINGS_INIT;
         detail::check(hangup_response_timings(handle_.get(), &t));
-        auto part = [](std::int64_t us) {
-            return us < 0 ? std::nullopt : std::optional<std::chrono::microseconds>(us);
-        };
-        return {part(t.pool_us),  part(t.resolve_us), part(t.connect_us), part(t.proxy_us), part(t.tls_us),
-                part(t.write_us), part(t.head_us),    part(t.read_us),    part(t.total_us)};
+        return detail::timings(t);
     }
     [[nodiscard]] hangup_response *handle() const noexcept { return handle_.get(); }
 

@@ -81,7 +81,7 @@ pub(super) fn run(
         let received = call.attempts(&hop, &mut body)?;
         let status = received.head.status;
         let next = match call.redirect_decision(&hop, &received.head, most, body.is_replayable()) {
-            RedirectDecision::Return => return call.build_response(received, hop, history),
+            RedirectDecision::Return => return call.build_response(received, history),
             RedirectDecision::Follow(next) if history.len() as u64 == u64::from(most) => {
                 let what =
                     format!("more than {most} redirects; the last one to {}", next.target.url());
@@ -158,6 +158,8 @@ impl Call<'_> {
             let config = ExchangeConfig {
                 manager: Arc::clone(self.manager),
                 key: Arc::clone(key),
+                method: hop.method.clone(),
+                target: Arc::clone(&hop.target),
                 token: self.request.token.clone(),
                 close_after: self.mode == ConnectionMode::CloseAfter,
                 fresh: self.mode == ConnectionMode::Fresh || number > retry::MAX_REUSED_ATTEMPTS,
@@ -201,14 +203,12 @@ impl Call<'_> {
     fn build_response(
         &self,
         received: Received,
-        hop: RequestHop,
         history: Vec<Redirect>,
     ) -> Result<Response, Error> {
         let Received { head, body } = received;
         let most = self.config.decode.then_some(self.config.max_codings);
         let content = Content::begin(body, &head, most)?;
-        let mut response =
-            Response::new(self.manager.spawner(), content, head, hop.target, history);
+        let mut response = Response::new(self.manager.spawner(), content, head, history);
         if let Some(at_most) = self.request.buffer_body {
             response.body().fill_buffer(at_most).map_err(|error| self.in_body(error))?;
         }
@@ -220,8 +220,9 @@ impl Call<'_> {
         let Received { head, mut body } = received;
         body.close_gracefully();
         let info = body.info();
-        Error::new(Kind::RedirectRefused, what)
-            .with_http_status(head.status)
+        body.shared()
+            .describe(Error::new(Kind::RedirectRefused, what))
+            .with_status_code(head.status)
             .on_connection(info.connection, info.reused)
             .after_sending(Sent::All, info.bytes_sent, true)
             .after_attempts(info.attempt)

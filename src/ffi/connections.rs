@@ -1,8 +1,8 @@
 //! `hangup_connections`: a list of the open connections.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::mem::offset_of;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::enums::{hangup_connection_state, hangup_status};
 use super::error::hangup_error;
@@ -22,7 +22,7 @@ pub struct hangup_connections {
 }
 
 impl Handle for hangup_connections {
-    type Target = Vec<ConnectionRow>;
+    type Target = ConnectionList;
     const MAGIC: u64 = magic(b"hang-lst");
 }
 
@@ -63,6 +63,13 @@ unsafe impl Report for hangup_connection_info {
     const FIRST: usize = offset_of!(hangup_connection_info, bytes_out) + size_of::<u64>();
 }
 
+/// The rows of a list, and the list as JSON once it was asked for.
+#[derive(Debug)]
+pub struct ConnectionList {
+    rows: Vec<ConnectionRow>,
+    json: OnceLock<CString>,
+}
+
 /// One connection with its text as C wants it.
 #[derive(Debug)]
 pub struct ConnectionRow {
@@ -84,7 +91,8 @@ pub unsafe extern "C" fn hangup_manager_connections(
         let place = unsafe { out(list)? };
         let manager = unsafe { hangup_manager::borrow(manager)? };
         let rows = manager.connections().into_iter().map(ConnectionRow::new).collect();
-        *place = hangup_connections::into_raw(Arc::new(rows));
+        let list = ConnectionList { rows, json: OnceLock::new() };
+        *place = hangup_connections::into_raw(Arc::new(list));
         Ok(())
     })
 }
@@ -92,7 +100,7 @@ pub unsafe extern "C" fn hangup_manager_connections(
 /// How many connections the list has. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_connections_count(list: *const hangup_connections) -> usize {
-    or_default(0, || Ok(unsafe { hangup_connections::borrow(list)? }.len()))
+    or_default(0, || Ok(unsafe { hangup_connections::borrow(list)? }.rows.len()))
 }
 
 /// Fills `info` with the connection at `index`. `info->size` is sizeof(*info) or 0.
@@ -105,7 +113,7 @@ pub unsafe extern "C" fn hangup_connections_at(
     info: *mut hangup_connection_info,
 ) -> hangup_status {
     status(|| {
-        let rows = unsafe { hangup_connections::borrow(list)? };
+        let rows = &unsafe { hangup_connections::borrow(list)? }.rows;
         let row = rows.get(index).ok_or_else(|| {
             let what = format!("row {index} of a list of {}", rows.len());
             Error::new(Kind::InvalidArgument, what)
@@ -114,10 +122,27 @@ pub unsafe extern "C" fn hangup_connections_at(
     })
 }
 
+/// The list as a JSON array (RFC 8259) on one line, with an object for each connection that has the members of
+/// hangup_connection_info but for `size`. A member that has no value is null; `state` is a name, as hangup_connection_state_text
+/// gives it, and `closing` is true or false. Later versions may add members. Borrowed from the list; "[]" for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_connections_json(list: *const hangup_connections) -> *const c_char {
+    or_default(c"[]".as_ptr(), || Ok(unsafe { hangup_connections::borrow(list)? }.json().as_ptr()))
+}
+
 /// Frees a list and the strings borrowed from it. NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_connections_free(list: *mut hangup_connections) {
     unsafe { hangup_connections::free(list) }
+}
+
+impl ConnectionList {
+    fn json(&self) -> &CStr {
+        self.json.get_or_init(|| {
+            let rows: Vec<_> = self.rows.iter().map(|row| row.info.clone()).collect();
+            CString::new(ConnectionInfo::list_to_json(&rows)).unwrap_or_default()
+        })
+    }
 }
 
 impl ConnectionRow {

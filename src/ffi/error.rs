@@ -108,10 +108,63 @@ pub unsafe extern "C" fn hangup_error_attempts(error: *const hangup_error) -> u3
     query(0, || Ok(unsafe { hangup_error::borrow(error)? }.attempts()))
 }
 
-/// The HTTP status code of the proxy that refused, or of the redirect that is not allowed; 0 for any other error.
+/// The HTTP status code that was received before the failure: of the response whose body failed, of the redirect that is
+/// not allowed, or with which the proxy refused; 0 if there was none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_status_code(error: *const hangup_error) -> i32 {
     query(0, || Ok(unsafe { hangup_error::borrow(error)? }.status_code().map_or(0, i32::from)))
+}
+
+/// 1 if the same request may succeed when it is sent again: the failure comes from the network, from the server, or from
+/// a limit that is reached for now. 0 if it comes from the request, from a setting or from the program: for every
+/// HANGUP_INVALID_ status, HANGUP_TLS_FAILED, HANGUP_PROTOCOL, HANGUP_TOO_LARGE, HANGUP_BODY_FAILED,
+/// HANGUP_REDIRECT_REFUSED, HANGUP_CANCELLED, HANGUP_CLOSED and HANGUP_SHUT_DOWN, for a host name that does not exist, and
+/// for a proxy that refused with a status other than 429 and those from 500. Whether sending it again is safe is
+/// hangup_error_retry_safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_error_retry_may_help(error: *const hangup_error) -> i32 {
+    query(0, || Ok(i32::from(unsafe { hangup_error::borrow(error)? }.retry_may_help())))
+}
+
+/// The resolver's error code, EAI_NONAME, EAI_AGAIN or another of getaddrinfo(3); 0 if it gave none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_error_resolver_code(error: *const hangup_error) -> i32 {
+    query(0, || Ok(unsafe { hangup_error::borrow(error)? }.resolver_code().unwrap_or(0)))
+}
+
+/// The method of the request; "" if there was no exchange. Borrowed from the error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_error_method(error: *const hangup_error) -> *const c_char {
+    query(c"".as_ptr(), || Ok(unsafe { hangup_error::borrow(error)? }.method().as_ptr()))
+}
+
+/// The URL that was requested, after redirects the last one, without user information and fragment; its query is included.
+/// "" if there was no exchange. Borrowed from the error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_error_url(error: *const hangup_error) -> *const c_char {
+    query(c"".as_ptr(), || Ok(unsafe { hangup_error::borrow(error)? }.url().as_ptr()))
+}
+
+/// The origin of that URL, for example "https://example.org:443"; "" if there was no exchange. Borrowed from the error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_error_origin(error: *const hangup_error) -> *const c_char {
+    query(c"".as_ptr(), || Ok(unsafe { hangup_error::borrow(error)? }.origin().as_ptr()))
+}
+
+/// All of the error as one JSON object (RFC 8259) on one line, so that no other function is needed. Borrowed from the error;
+/// "{}" for NULL. Members without a value are null; later versions may add members:
+///
+/// - "status": the status without its prefix, for example "TIMED_OUT"; "message", "reason": strings;
+/// - "causes": messages of the errors that led to this one, the nearest first;
+/// - "phase", "timeout", "sent": names, as hangup_phase_text and others give them;
+/// - "method", "url", "origin", "connection_id", "reused", "attempts", "bytes_sent", "response_started", "status_code",
+///   "retry_safe", "retry_may_help", "os_code", "resolver_code", "open_connections": as the functions of these names, with
+///   null in place of 0 or "" for what there is not, and true and false in place of 1 and 0;
+/// - "timings_us": an object with "pool", "resolve", "connect", "proxy", "tls", "write", "head", "read" and "total" in
+///   microseconds.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_error_json(error: *const hangup_error) -> *const c_char {
+    query(c"{}".as_ptr(), || Ok(unsafe { hangup_error::borrow(error)? }.json().as_ptr()))
 }
 
 /// How many connections were open when hangup_manager_drain timed out; 0 for any other error.
@@ -132,12 +185,20 @@ pub struct ErrorHandle {
     error: Error,
     message: OnceLock<CString>,
     reason: OnceLock<Option<CString>>,
+    /// Its method, URL and origin.
+    request: OnceLock<[CString; 3]>,
+    json: OnceLock<CString>,
 }
 
 impl hangup_error {
     pub(super) fn begin(error: Error) -> *mut Self {
-        let (message, reason) = (OnceLock::new(), OnceLock::new());
-        Self::into_raw(Arc::new(ErrorHandle { error, message, reason }))
+        Self::into_raw(Arc::new(ErrorHandle {
+            error,
+            message: OnceLock::new(),
+            reason: OnceLock::new(),
+            request: OnceLock::new(),
+            json: OnceLock::new(),
+        }))
     }
 }
 
@@ -148,6 +209,29 @@ impl ErrorHandle {
 
     fn reason(&self) -> Option<&CStr> {
         self.reason.get_or_init(|| self.error.reason().map(c_string)).as_deref()
+    }
+
+    fn method(&self) -> &CStr {
+        &self.request()[0]
+    }
+
+    fn url(&self) -> &CStr {
+        &self.request()[1]
+    }
+
+    fn origin(&self) -> &CStr {
+        &self.request()[2]
+    }
+
+    fn request(&self) -> &[CString; 3] {
+        self.request.get_or_init(|| {
+            [self.error.method(), self.error.url(), self.error.origin()]
+                .map(|text| c_string(text.unwrap_or("")))
+        })
+    }
+
+    fn json(&self) -> &CStr {
+        self.json.get_or_init(|| c_string(&self.error.to_json()))
     }
 }
 

@@ -35,6 +35,7 @@ mod request;
 mod resolver;
 mod response;
 mod string;
+mod timings;
 mod tls;
 mod version;
 

@@ -1,15 +1,14 @@
 //! `hangup_response`: its head, its body as a stream, and its timings.
 
 use std::ffi::{CString, c_char, c_void};
-use std::mem::offset_of;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use super::enums::{hangup_close_mode, hangup_status};
 use super::error::hangup_error;
 use super::guard::{
-    Handle, Report, buffer, guard, lock_for_one_thread, magic, out, query, report, status, text,
-    write_str,
+    Handle, buffer, guard, lock_for_one_thread, magic, out, query, report, status, text, write_str,
 };
+use super::timings::hangup_timings;
 use crate::error::Error;
 use crate::response::{CloseHandle, Piece, Response, ResponseBody, ResponseHead};
 use crate::sync::lock;
@@ -67,37 +66,6 @@ impl hangup_response {
             hops: OnceLock::new(),
         }))
     }
-}
-
-/// Durations in microseconds; -1 for a part that did not take place. Initialise it with HANGUP_TIMINGS_INIT.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct hangup_timings {
-    /// In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled.
-    pub size: usize,
-    /// Waiting for a connection slot.
-    pub pool_us: i64,
-    /// Resolving the host name.
-    pub resolve_us: i64,
-    /// Connecting.
-    pub connect_us: i64,
-    /// The handshake with a proxy.
-    pub proxy_us: i64,
-    /// The TLS handshake.
-    pub tls_us: i64,
-    /// Sending the request.
-    pub write_us: i64,
-    /// From the request's last byte to the whole head.
-    pub head_us: i64,
-    /// From the head to the end of the body, or until now.
-    pub read_us: i64,
-    /// From the call to the end of the body, or until now.
-    pub total_us: i64,
-}
-
-// SAFETY: `repr(C)`, `size` first, and no padding: the fields of 64 bits come before pairs of 32.
-unsafe impl Report for hangup_timings {
-    const FIRST: usize = offset_of!(hangup_timings, total_us) + size_of::<i64>();
 }
 
 /// The HTTP status code, 100 to 999. 0 for NULL.
@@ -233,23 +201,8 @@ pub unsafe extern "C" fn hangup_response_timings(
     timings: *mut hangup_timings,
 ) -> hangup_status {
     status(|| {
-        let t = unsafe { hangup_response::borrow(response)? }.close_handle.timings();
-        let us = |part: Option<std::time::Duration>| {
-            part.map_or(-1, |part| i64::try_from(part.as_micros()).unwrap_or(i64::MAX))
-        };
-        let filled = hangup_timings {
-            size: size_of::<hangup_timings>(),
-            pool_us: us(t.pool),
-            resolve_us: us(t.resolve),
-            connect_us: us(t.connect),
-            proxy_us: us(t.proxy),
-            tls_us: us(t.tls),
-            write_us: us(t.write),
-            head_us: us(t.head),
-            read_us: us(t.read),
-            total_us: us(t.total),
-        };
-        unsafe { report(timings, filled) }
+        let taken = unsafe { hangup_response::borrow(response)? }.close_handle.timings();
+        unsafe { report(timings, hangup_timings::of(taken)) }
     })
 }
 

@@ -6,10 +6,13 @@
 //! [`Lease`].
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use super::timing::{Timing, Timings};
+use ::http::Method;
+
+use super::timing::Timing;
 use crate::cancel::{CancelToken, Watch, Watching, Why};
 use crate::error::Error;
 use crate::manager::{
@@ -18,13 +21,17 @@ use crate::manager::{
 use crate::net::Stop;
 use crate::process::fork_generation;
 use crate::response_head::ResponseTo;
+use crate::target::Target;
 use crate::timeouts::{Deadline, Timeouts};
+use crate::timings::Timings;
 use crate::vocabulary::{Kind, Phase};
 
 /// What an exchange is allowed to do, from the settings of its client and of its request.
 pub(crate) struct ExchangeConfig {
     pub(crate) manager: Arc<Manager>,
     pub(crate) key: Arc<PoolKey>,
+    pub(crate) method: Method,
+    pub(crate) target: Arc<Target>,
     pub(crate) token: Option<CancelToken>,
     /// Close the connection afterwards.
     pub(crate) close_after: bool,
@@ -62,6 +69,10 @@ pub(crate) struct Exchange {
 pub(crate) struct ExchangeShared {
     pub(super) control: Arc<Control>,
     pub(super) timing: Timing,
+    method: Method,
+    target: Arc<Target>,
+    /// The status code of the final response; 0 before there is one.
+    status_code: AtomicU16,
     /// The process that the exchange belongs to.
     process: u32,
 }
@@ -97,7 +108,14 @@ impl Exchange {
             Err(why) => (None, Some(why)),
         };
         let exchange = Self {
-            shared: Arc::new(ExchangeShared { control, timing, process: fork_generation() }),
+            shared: Arc::new(ExchangeShared {
+                control,
+                timing,
+                method: config.method.clone(),
+                target: Arc::clone(&config.target),
+                status_code: AtomicU16::new(0),
+                process: fork_generation(),
+            }),
             config,
             _watching: watching,
             connection: 0,
@@ -205,6 +223,28 @@ impl ExchangeShared {
     /// How long each part took so far.
     pub(crate) fn timings(&self) -> Timings {
         self.timing.timings()
+    }
+
+    /// The URL that is requested.
+    pub(crate) fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// The head of the final response was received.
+    pub(super) fn set_status_code(&self, status_code: u16) {
+        self.status_code.store(status_code, Ordering::Relaxed);
+    }
+
+    /// Adds to an error what is known of the request, of its response, and of the time that each part took.
+    #[cold]
+    pub(crate) fn describe(&self, error: Error) -> Error {
+        let error = error
+            .about_request(&self.method, &self.target.url(), &self.target.origin.to_string())
+            .with_timings(self.timings());
+        match self.status_code.load(Ordering::Relaxed) {
+            0 => error,
+            status_code => error.with_status_code(status_code),
+        }
     }
 
     /// Fails if the exchange was ended or its time is over: for work that does not wait.

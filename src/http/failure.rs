@@ -36,7 +36,9 @@ impl Exchange {
             (true, _) => Sent::All,
             (false, _) => Sent::Part,
         };
-        let error = error
+        let error = self
+            .shared()
+            .describe(error)
             .in_phase(self.timing().phase())
             .after_sending(sent, self.bytes_sent, self.response_started)
             .after_attempts(self.config.attempt)

@@ -15,4 +15,3 @@ pub(crate) mod sent_file;
 mod timing;
 
 pub(crate) use run::run;
-pub use timing::Timings;

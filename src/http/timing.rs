@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::WaitUntil;
 use crate::timeouts::{Deadline, Timeouts};
+use crate::timings::Timings;
 use crate::vocabulary::{Phase, Timeout};
 
 /// Threads: written by the one that runs the exchange, read by any.
@@ -24,39 +25,6 @@ pub(super) struct Timing {
     took: [AtomicI64; PHASES],
     /// When the exchange was over, in nanoseconds since the start; -1 before.
     over: AtomicI64,
-}
-
-/// How long each part of an exchange took; `None` for what did not take place. After redirects and
-/// retries the parts are those of the last exchange, and the total is that of the call.
-/// Threads: a value.
-///
-/// ```no_run
-/// let client = hangup::Client::default();
-/// let response = client.get("https://example.org/", None)?;
-/// println!("waited {:?} for the head", response.timings().head);
-/// # Ok::<(), hangup::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Timings {
-    /// Waiting for a connection slot.
-    pub pool: Option<Duration>,
-    /// Resolving the host name.
-    pub resolve: Option<Duration>,
-    /// Connecting.
-    pub connect: Option<Duration>,
-    /// Talking to a proxy.
-    pub proxy: Option<Duration>,
-    /// The TLS handshake.
-    pub tls: Option<Duration>,
-    /// Sending the request.
-    pub write: Option<Duration>,
-    /// From the request's last byte to the whole head.
-    pub head: Option<Duration>,
-    /// From the head to the body's end, or until now.
-    pub read: Option<Duration>,
-    /// From the call to the body's end, or until now.
-    pub total: Option<Duration>,
 }
 
 impl Timing {

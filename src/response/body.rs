@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use super::piece::Piece;
 use crate::error::Error;
-use crate::http::Timings;
 use crate::http::decode::Content;
 use crate::http::exchange::ExchangeShared;
 use crate::process::fork_generation;
 use crate::runtime::Spawner;
+use crate::timings::Timings;
 use crate::vocabulary::{CloseMode, Kind, Phase, Sent};
 
 /// The body of a response, as a stream.
@@ -333,7 +333,10 @@ fn too_large(content: &mut Content, at_most: usize) -> Error {
     let info = content.body().info();
     content.body_mut().close();
     let what = format!("the body is larger than the {at_most} bytes that were allowed");
-    Error::new(Kind::TooLarge, what)
+    content
+        .body()
+        .shared()
+        .describe(Error::new(Kind::TooLarge, what))
         .in_phase(Phase::Read)
         .on_connection(info.connection, info.reused)
         .after_sending(Sent::All, info.bytes_sent, true)

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::http::Timings;
 use crate::http::exchange::{ExchangeInfo, ExchangeShared};
 use crate::response_head::RawHead;
 use crate::target::Target;
+use crate::timings::Timings;
 
 /// The head of a response: everything before its body.
 ///
@@ -19,7 +19,6 @@ use crate::target::Target;
 /// Threads: immutable.
 #[derive(Debug)]
 pub struct ResponseHead {
-    target: Arc<Target>,
     exchange: Arc<ExchangeShared>,
     info: ExchangeInfo,
     head: RawHead,
@@ -47,13 +46,12 @@ pub struct Redirect {
 
 impl ResponseHead {
     pub(super) fn new(
-        target: Arc<Target>,
         exchange: Arc<ExchangeShared>,
         info: ExchangeInfo,
         head: RawHead,
         history: Vec<Redirect>,
     ) -> Self {
-        Self { target, exchange, info, head, history }
+        Self { exchange, info, head, history }
     }
 
     /// The status code, 100 to 999.
@@ -68,7 +66,7 @@ impl ResponseHead {
 
     /// The URL of this response, after all redirects, without user information and fragment.
     pub fn url(&self) -> String {
-        self.target.url()
+        self.exchange.target().url()
     }
 
     /// The redirects that led here, the first one first.

@@ -13,11 +13,10 @@ pub use self::head::{Redirect, ResponseHead};
 pub(crate) use self::piece::Piece;
 pub use self::read_async::ReadFuture;
 use crate::error::Error;
-use crate::http::Timings;
 use crate::http::decode::Content;
 use crate::response_head::RawHead;
 use crate::runtime::Spawner;
-use crate::target::Target;
+use crate::timings::Timings;
 use crate::vocabulary::CloseMode;
 
 /// A response.
@@ -48,11 +47,10 @@ impl Response {
         spawner: &Arc<Spawner>,
         content: Content,
         head: RawHead,
-        target: Arc<Target>,
         history: Vec<Redirect>,
     ) -> Self {
         let exchange = Arc::clone(content.body().shared());
-        let head = ResponseHead::new(target, exchange, content.body().info(), head, history);
+        let head = ResponseHead::new(exchange, content.body().info(), head, history);
         Self { head, body: ResponseBody::new(spawner, content) }
     }
 

@@ -1,6 +1,7 @@
 //! The result of a submitted read, on its way back to its response: the open body, and what was read.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::http::decode::Content;
@@ -29,7 +30,8 @@ impl Piece {
     /// The error of a read whose response was closed before its outcome was taken. Closes the connection.
     pub(crate) fn closed_error(self) -> Error {
         let Self { content, outcome } = self;
-        let info = content.map(|content| content.body().info());
+        let info =
+            content.map(|content| (content.body().info(), Arc::clone(content.body().shared())));
         match (outcome, info) {
             // It failed before the close, or because of it.
             (Err(error), _) => error,
@@ -37,7 +39,9 @@ impl Piece {
                 let error = Error::new(Kind::Closed, "the response was closed (phase: read)");
                 let error = error.in_phase(Phase::Read);
                 match info {
-                    Some(info) => error.on_connection(info.connection, info.reused),
+                    Some((info, exchange)) => {
+                        exchange.describe(error).on_connection(info.connection, info.reused)
+                    }
                     None => error,
                 }
             }

@@ -440,6 +440,8 @@ void a_call_does_what_it_is_told_to() {
     CHECK(history.size() == 1 && history[0].status == 302 && history[0].url == moves);
     auto loop = failure_of([&] { (void)client.send(hangup::Request("GET", moves + "loop").set_redirects(2)); });
     CHECK(loop.status() == hangup::Status::redirect_refused && loop.status_code() == 302 && loop.attempts() == 1);
+    CHECK(loop.method() == "GET" && loop.url().substr(0, moves.size()) == moves && loop.timings().total.has_value());
+    CHECK(!loop.retry_may_help() && loop.json().find("\"status\":\"REDIRECT_REFUSED\"") != std::string_view::npos);
     client.set_redirects(0).add_sensitive_header("X-Key").set_header("X-Key", "sesame");
     CHECK(client.get(moves).status() == 302);
     client.set_redirects(HANGUP_NO_LIMIT);

@@ -233,6 +233,40 @@ static void limits_keep_fewer_idle_connections(void) {
     hangup_manager_free(manager);
 }
 
+/** All of a failure, and of a list, as one text each: for languages that would need a call for each property. */
+static void failures_and_lists_are_json(void) {
+    hangup_manager *manager = new_manager();
+    hangup_client *client = new_client(manager);
+    hangup_response *first = get(client, given("hello"));
+    check_body(first, "hello");
+    hangup_response_free(first);
+    hangup_connections *list = NULL;
+    hangup_error *error = NULL;
+    CHECK_OK(hangup_manager_connections(manager, &list, &error), error);
+    const char *rows = hangup_connections_json(list);
+    CHECK(rows[0] == '[' && strstr(rows, "\"state\":\"idle\"") != NULL && strstr(rows, "\"requests\":1") != NULL);
+    hangup_connections_free(list);
+
+    hangup_response *response = NULL;
+    CHECK_STATUS(HANGUP_CONNECT_FAILED, hangup_client_get(client, "http://u:secret@127.0.0.1:1/x#y", 5000, &response, &error), NULL);
+    CHECK_TEXT("GET", hangup_error_method(error));
+    CHECK_TEXT("http://127.0.0.1:1/x", hangup_error_url(error));
+    CHECK_TEXT("http://127.0.0.1:1", hangup_error_origin(error));
+    CHECK_NUMBER(1, hangup_error_retry_may_help(error));
+    CHECK_NUMBER(0, hangup_error_resolver_code(error));
+    hangup_timings timings = HANGUP_TIMINGS_INIT;
+    CHECK_OK(hangup_error_timings(error, &timings), NULL);
+    CHECK(timings.connect_us >= 0 && timings.total_us >= timings.connect_us);
+    CHECK_NUMBER(-1, timings.head_us);
+    const char *json = hangup_error_json(error);
+    CHECK(strstr(json, "\"status\":\"CONNECT_FAILED\"") != NULL && strstr(json, "\"phase\":\"connect\"") != NULL);
+    CHECK(strstr(json, "secret") == NULL && strchr(json, '\n') == NULL);
+    CHECK(json == hangup_error_json(error));
+    hangup_error_free(error);
+    hangup_client_free(client);
+    hangup_manager_free(manager);
+}
+
 int main(int argc, char **argv) {
     begin(argc, argv);
     CHECK_NUMBER(HANGUP_VERSION, hangup_version());
@@ -244,5 +278,6 @@ int main(int argc, char **argv) {
     timings_tell_each_part();
     there_is_one_shared_manager();
     limits_keep_fewer_idle_connections();
+    failures_and_lists_are_json();
     return 0;
 }

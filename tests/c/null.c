@@ -93,6 +93,14 @@ static void errors(const void *none) {
     CHECK_NUMBER(0, hangup_error_attempts(error));
     CHECK_NUMBER(0, hangup_error_status_code(error));
     CHECK_NUMBER(0, hangup_error_open_connections(error));
+    CHECK_NUMBER(0, hangup_error_resolver_code(error));
+    CHECK_NUMBER(0, hangup_error_retry_may_help(error));
+    CHECK_TEXT("", hangup_error_method(error));
+    CHECK_TEXT("", hangup_error_url(error));
+    CHECK_TEXT("", hangup_error_origin(error));
+    CHECK_TEXT("{}", hangup_error_json(error));
+    hangup_timings timings = HANGUP_TIMINGS_INIT;
+    CHECK(hangup_error_timings(error, &timings) != HANGUP_OK);
     hangup_error_free((hangup_error *)(uintptr_t)none);
 }
 
@@ -105,6 +113,7 @@ static void values(void *none, void *no_cancel) {
     CHECK(hangup_cancel_ref(no_cancel) == NULL);
     CHECK_NUMBER(0, hangup_cancel_is_fired(no_cancel));
     CHECK_NUMBER(0, hangup_connections_count(none));
+    CHECK_TEXT("[]", hangup_connections_json(none));
     CHECK_TEXT("", hangup_events_origin(none));
     CHECK_NUMBER(0, hangup_events_lost(none));
     CHECK_NUMBER(-1, hangup_events_fd(none));

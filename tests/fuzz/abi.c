@@ -380,6 +380,7 @@ static void on_cancel(hangup_cancel *cancel) {
 }
 
 static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hangup_queue *queue) {
+    hangup_timings timings = {.size = sizeof timings};
     hangup_event event = {.size = sizeof event};
     hangup_connection_info info = {.size = sizeof info};
     size_t got = 0;
@@ -389,6 +390,7 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
     case 2: PLAIN_CALL(hangup_events_close, events->handle); break;
     case 3:
         ASK(hangup_connections_count(list->handle));
+        use(hangup_connections_json(list->handle));
         if (hangup_connections_at(list->handle, roll(4), &info) == HANGUP_OK) {
             use(info.origin);
             use(info.peer);
@@ -404,6 +406,12 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
         ASK((int)hangup_error_sent(error->handle) + hangup_error_response_started(error->handle));
         ASK(hangup_error_attempts(error->handle) + (size_t)hangup_error_status_code(error->handle));
         ASK(hangup_error_open_connections(error->handle));
+        ASK(hangup_error_resolver_code(error->handle) + hangup_error_retry_may_help(error->handle));
+        use(hangup_error_method(error->handle));
+        use(hangup_error_url(error->handle));
+        use(hangup_error_origin(error->handle));
+        use(hangup_error_json(error->handle));
+        PLAIN_CALL(hangup_error_timings, error->handle, &timings);
         break;
     case 6:
         use(hangup_version_text());

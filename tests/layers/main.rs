@@ -11,15 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use sources::{Sources, Use};
 
 /// The modules of `src` from the top to the bottom: a module uses only those that stand below it.
-const LAYERS: [&str; 23] = [
+const LAYERS: [&str; 25] = [
     "ffi",
     "queue",
     "submit",
     "client",
     "response",
     "request",
-    "target",
     "http",
+    "target",
+    "json",
     "manager",
     "net",
     "caller_reader",
@@ -31,6 +32,7 @@ const LAYERS: [&str; 23] = [
     "cancel",
     "secret",
     "error",
+    "timings",
     "vocabulary",
     "sync",
     "timer",

@@ -4,6 +4,7 @@ import builtins
 import errno
 import inspect
 import io
+import json
 import os
 import pathlib
 import pickle
@@ -242,3 +243,27 @@ def test_every_timeout_of_the_header_has_its_exception():
     timeouts = {name(number).decode() for number in range(1, 11)}
     assert timeouts - set(_errors._BY_TIMEOUT) == {"token"}
     assert os.path.basename(hangup.get_library()) == "libhangup.so.0"
+
+
+def test_an_exception_has_all_that_the_library_knows(client, serve):
+    server = serve([HEAD, send("HTTP/1.1 206 Partial Content\r\nContent-Length: 10\r\n\r\nabc")])
+    error = raised(hangup.PeerClosed, lambda: client.get(server.url + "a?b#c"))
+    assert (error.status_code, error.url, error.origin) == (206, server.url + "a?b", server.url.rstrip("/"))
+    assert error.retry_may_help and error.resolver_code == 0
+    assert error.timings.read is not None and error.timings.total >= error.timings.read
+    members = json.loads(error.to_json())
+    assert (members["status"], members["method"], members["url"]) == ("PEER_CLOSED", "GET", error.url)
+    assert members["connection_id"] == error.connection and members["timings_us"]["tls"] is None
+
+
+def test_a_name_that_does_not_exist_has_the_resolvers_code(client):
+    error = raised(hangup.ResolveError, lambda: client.get("http://no-such-host.invalid/"))
+    assert error.resolver_code in (socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_AGAIN)
+    assert error.retry_may_help == (error.resolver_code == socket.EAI_AGAIN)
+
+
+def test_connections_as_json(client, manager, serve):
+    client.get(serve([forever(answer())]).url)
+    (row,) = json.loads(manager.connections_json())
+    (info,) = manager.connections()
+    assert (row["id"], row["origin"], row["state"]) == (info.id, info.origin, "idle")

@@ -88,6 +88,20 @@ impl Failure {
             if status_code != 0 {
                 fields.set_item(intern!(py, "status_code"), status_code)?;
             }
+            let resolver_code = hangup_error_resolver_code(e);
+            fields.set_item(intern!(py, "resolver_code"), resolver_code)?;
+            fields.set_item(intern!(py, "retry_may_help"), hangup_error_retry_may_help(e) != 0)?;
+            let origin = hangup_error_origin(e);
+            if *origin != 0 {
+                fields.set_item(intern!(py, "origin"), text(origin))?;
+                fields.set_item(intern!(py, "url"), text(hangup_error_url(e)))?;
+                let mut t: hangup_timings = std::mem::zeroed();
+                t.size = size_of_val(&t);
+                if hangup_error_timings(e, &raw mut t) == HANGUP_OK {
+                    fields.set_item(intern!(py, "timings"), crate::response::microseconds(&t))?;
+                }
+            }
+            fields.set_item(intern!(py, "_json"), text(hangup_error_json(e)))?;
             let open = hangup_error_open_connections(e);
             if open != 0 {
                 fields.set_item(intern!(py, "open_connections"), open)?;

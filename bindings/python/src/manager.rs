@@ -76,6 +76,16 @@ impl Manager {
         self.rows().or_raise(py)
     }
 
+    #[pyo3(name = "_connections_json")]
+    fn connections_json(&self, py: Python<'_>) -> PyResult<String> {
+        // SAFETY: a live manager, and a place for a list.
+        let list =
+            create(|out, error| unsafe { hangup_manager_connections(self.as_ptr(), out, error) })
+                .or_raise(py)?;
+        // SAFETY: a live list; the text is borrowed from it and copied at once.
+        Ok(unsafe { text(hangup_connections_json(list.as_ptr())) }.into_owned())
+    }
+
     #[pyo3(name = "_stats")]
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
         // SAFETY: every field is a number, for which zero is a value.

@@ -29,7 +29,14 @@ pub struct Response {
 
 /// pool, resolve, connect, proxy, tls, write, head, read, total, in microseconds; -1: the phase did not take
 /// place.
-type Times = (i64, i64, i64, i64, i64, i64, i64, i64, i64);
+pub type Times = (i64, i64, i64, i64, i64, i64, i64, i64, i64);
+
+/// The durations of the library in the order of Python's `Timings`.
+pub fn microseconds(t: &hangup_timings) -> Times {
+    let dial = (t.pool_us, t.resolve_us, t.connect_us, t.proxy_us, t.tls_us);
+    let (write, head, read) = (t.write_us, t.head_us, t.read_us);
+    (dial.0, dial.1, dial.2, dial.3, dial.4, write, head, read, t.total_us)
+}
 
 #[pymethods]
 impl Response {
@@ -114,9 +121,7 @@ impl Response {
         t.size = size_of_val(&t);
         // SAFETY: a live response and a structure with its size set.
         checked(unsafe { hangup_response_timings(self.as_ptr(), &raw mut t) }).or_raise(py)?;
-        let dial = (t.pool_us, t.resolve_us, t.connect_us, t.proxy_us, t.tls_us);
-        let (write, head, read) = (t.write_us, t.head_us, t.read_us);
-        Ok((dial.0, dial.1, dial.2, dial.3, dial.4, write, head, read, t.total_us))
+        Ok(microseconds(&t))
     }
 
     /// The rest of the body, of at most `at_most` bytes. A second call returns the same object.

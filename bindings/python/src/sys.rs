@@ -130,6 +130,21 @@ pub const HANGUP_SENT_NOTHING: hangup_sent = 0;
 pub const HANGUP_SENT_PART: hangup_sent = 1;
 pub const HANGUP_SENT_ALL: hangup_sent = 2;
 
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hangup_timings {
+    pub size: usize,
+    pub pool_us: i64,
+    pub resolve_us: i64,
+    pub connect_us: i64,
+    pub proxy_us: i64,
+    pub tls_us: i64,
+    pub write_us: i64,
+    pub head_us: i64,
+    pub read_us: i64,
+    pub total_us: i64,
+}
+
 pub type hangup_limit = i32;
 pub const HANGUP_LIMIT_TOTAL: hangup_limit = 1;
 pub const HANGUP_LIMIT_PER_ORIGIN: hangup_limit = 2;
@@ -253,21 +268,6 @@ pub type hangup_body_end_fn =
 pub type hangup_body_read_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
 
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct hangup_timings {
-    pub size: usize,
-    pub pool_us: i64,
-    pub resolve_us: i64,
-    pub connect_us: i64,
-    pub proxy_us: i64,
-    pub tls_us: i64,
-    pub write_us: i64,
-    pub head_us: i64,
-    pub read_us: i64,
-    pub total_us: i64,
-}
-
 pub type hangup_completion_type = i32;
 pub const HANGUP_COMPLETION_TYPE_RESPONSE: hangup_completion_type = 1;
 pub const HANGUP_COMPLETION_TYPE_READ: hangup_completion_type = 2;
@@ -309,8 +309,15 @@ unsafe extern "C" {
     pub fn hangup_error_response_started(error: *const hangup_error) -> i32;
     pub fn hangup_error_attempts(error: *const hangup_error) -> u32;
     pub fn hangup_error_status_code(error: *const hangup_error) -> i32;
+    pub fn hangup_error_retry_may_help(error: *const hangup_error) -> i32;
+    pub fn hangup_error_resolver_code(error: *const hangup_error) -> i32;
+    pub fn hangup_error_method(error: *const hangup_error) -> *const c_char;
+    pub fn hangup_error_url(error: *const hangup_error) -> *const c_char;
+    pub fn hangup_error_origin(error: *const hangup_error) -> *const c_char;
+    pub fn hangup_error_json(error: *const hangup_error) -> *const c_char;
     pub fn hangup_error_open_connections(error: *const hangup_error) -> u64;
     pub fn hangup_error_free(error: *mut hangup_error);
+    pub fn hangup_error_timings(error: *const hangup_error, timings: *mut hangup_timings) -> hangup_status;
     pub fn hangup_manager_shared() -> *mut hangup_manager;
     pub fn hangup_manager_new(options: *const hangup_options, manager: *mut *mut hangup_manager, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_ref(manager: *const hangup_manager) -> *mut hangup_manager;
@@ -326,6 +333,7 @@ unsafe extern "C" {
     pub fn hangup_manager_connections(manager: *const hangup_manager, list: *mut *mut hangup_connections, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_connections_count(list: *const hangup_connections) -> usize;
     pub fn hangup_connections_at(list: *const hangup_connections, index: usize, info: *mut hangup_connection_info) -> hangup_status;
+    pub fn hangup_connections_json(list: *const hangup_connections) -> *const c_char;
     pub fn hangup_connections_free(list: *mut hangup_connections);
     pub fn hangup_manager_stats(manager: *const hangup_manager, stats: *mut hangup_stats) -> hangup_status;
     pub fn hangup_manager_preconnect(manager: *mut hangup_manager, origin: *const c_char, wanted: usize, begun: *mut usize, error: *mut *mut hangup_error) -> hangup_status;

@@ -40,6 +40,7 @@ pub(in crate::http) fn recv_head(
             }
         }
     };
+    exchange.shared().set_status_code(received.head.status);
     let framing = awaited.framing(&received)?;
     Ok(ResponseStart { head: received.head, framing })
 }

@@ -44,9 +44,14 @@ impl HostLookup {
             match lookup.answer() {
                 Some(Ok(addresses)) => *self = Self::Known(addresses),
                 Some(Err(Unresolved::NoThread)) => return Err(Stop::NoThread(no_thread())),
-                Some(Err(Unresolved::Failed(why))) => {
+                Some(Err(Unresolved::Failed(why, code))) => {
                     let what = format!("{host} can't be resolved: {why}");
-                    return Err(Error::new(Kind::ResolveFailed, what).into());
+                    let error = Error::new(Kind::ResolveFailed, what);
+                    return Err(match code {
+                        Some(code) => error.with_resolver_code(code.number, code.may_recover),
+                        None => error,
+                    }
+                    .into());
                 }
                 None => match lookup.begin_by() {
                     None => context.wait_for_event()?,

@@ -2,5 +2,6 @@
 
 mod cache;
 mod resolver;
+mod system;
 
 pub(crate) use resolver::{Lookup, Resolver, Unresolved, parse_literal, without_brackets};

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -18,6 +18,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use super::cache::Cache;
+use super::system::{ResolverCode, look_up};
 use crate::process::PerProcess;
 use crate::runtime::{Notify, THREAD_WAIT, WorkerPool};
 use crate::sync::lock;
@@ -47,8 +48,8 @@ pub(crate) type Answer = Result<Vec<SocketAddr>, Unresolved>;
 /// Why a name has no addresses.
 #[derive(Clone, Debug)]
 pub(crate) enum Unresolved {
-    /// The message of getaddrinfo, or of the hook.
-    Failed(String),
+    /// The message of getaddrinfo and its code, or the message of the hook.
+    Failed(String, Option<ResolverCode>),
     /// There is no thread to look it up.
     NoThread,
 }
@@ -204,7 +205,7 @@ impl Lookup {
         };
         Some(match found {
             Ok(addresses) if addresses.is_empty() => {
-                Err(Unresolved::Failed("it has no address".into()))
+                Err(Unresolved::Failed("it has no address".into(), None))
             }
             Ok(addresses) => {
                 Ok(addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect())
@@ -243,12 +244,11 @@ impl Job {
         self.begun.store(true, Ordering::Relaxed);
         // The hook is a callback of the program: a panic in it is a failed lookup.
         let answer = catch_unwind(AssertUnwindSafe(|| match &self.hook {
-            Some(hook) => hook(&self.host),
-            None => system(&self.host),
+            Some(hook) => hook(&self.host).map_err(|why| Unresolved::Failed(why, None)),
+            None => look_up(&self.host).map_err(|(why, code)| Unresolved::Failed(why, code)),
         }))
-        .unwrap_or_else(|_| Err("the resolver hook panicked".into()))
-        .map(Arc::from)
-        .map_err(Unresolved::Failed);
+        .unwrap_or_else(|_| Err(Unresolved::Failed("the resolver hook panicked".into(), None)))
+        .map(Arc::from);
         if let Some(resolver) = resolver.upgrade() {
             self.settle(&mut lock(resolver.names()), &answer);
         }
@@ -285,11 +285,6 @@ pub(crate) fn parse_literal(host: &str) -> Option<IpAddr> {
 /// A host without the brackets of an IPv6 literal (RFC 3986 section 3.2.2).
 pub(crate) fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
-
-fn system(host: &str) -> Result<Vec<IpAddr>, String> {
-    let found = (host, 0u16).to_socket_addrs().map_err(|error| error.to_string())?;
-    Ok(found.map(|address| address.ip()).collect())
 }
 
 static WORKERS: WorkerPool = WorkerPool::for_blocking("hangup-resolve");
@@ -401,7 +396,7 @@ mod tests {
         })));
         for _ in 0..2 {
             let said = ask(&resolver, "a.test");
-            assert!(matches!(said, Err(Unresolved::Failed(words)) if words.contains("panicked")));
+            assert!(matches!(said, Err(Unresolved::Failed(words, _)) if words.contains("panicked")));
         }
         assert_eq!(count.load(Ordering::SeqCst), 2);
     }

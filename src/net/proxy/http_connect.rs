@@ -75,7 +75,7 @@ fn refused(proxy_name: &str, status: u16, reason: &str) -> Error {
     };
     let space = if reason.is_empty() { "" } else { " " };
     failed(proxy_name, &format!("it refused the tunnel with {status}{space}{reason}{why}"))
-        .with_http_status(status)
+        .with_status_code(status)
 }
 
 /// The User-Agent field of requests and of CONNECT.

@@ -78,8 +78,9 @@ from ._headers import Headers
 from ._library import get_include, get_library
 from ._limits import Limits
 from ._manager import ConnectionInfo, Manager, Stats, shared_manager
-from ._response import Redirect, Response, Timings
+from ._response import Redirect, Response
 from ._timeouts import Timeout
+from ._timings import Timings
 
 __version__ = _native.HEADER_VERSION
 

@@ -8,9 +8,11 @@ the rest is its `__dict__`.
 from __future__ import annotations
 
 import builtins
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._native import CONSTANTS
+from ._timings import Timings, in_seconds
 from ._urls import without_user_info
 
 if TYPE_CHECKING:
@@ -59,8 +61,30 @@ class HangupError(Exception):
     """The operating system's error number (`errno`); 0 if none was involved."""
     reason: str | None = None
     """The argument of `CancelToken.cancel`."""
+    resolver_code: int = 0
+    """The resolver's error number (`socket.EAI_NONAME` and others); 0 if it gave none."""
+    status_code: int | None = None
+    """The HTTP status that was received before the failure: of the response whose body failed, of the redirect that is
+    not followed, or with which a proxy refused. None if there was none."""
+    retry_may_help: bool = False
+    """Whether the same request may succeed if it is sent again: the failure comes from the network, from the server or
+    from a limit that is reached for now, and not from the request, a setting or the program. Whether that is safe is
+    `retry_safe`."""
+    url: str | None = None
+    """The URL that was requested, after redirects the last one, without user information and fragment."""
+    origin: str | None = None
+    """The origin of that URL, for example "https://example.org:443"."""
+    timings: Timings | None = None
+    """How long each phase took until the failure; None if there was no exchange."""
     request: RequestInfo | None = None
     """The method and the URL; None for a failure without a request."""
+
+    def to_json(self) -> str:
+        """All of it as a JSON object, with the members of C's `hangup_error_json`. An exception that did not come from
+        the library has "status" and "message" only."""
+        return self._json or json.dumps({"status": type(self).__name__, "message": str(self)})
+
+    _json: str = ""
 
     def __setstate__(self, state: dict[str, Any] | None) -> None:
         for name, value in (state or {}).items():
@@ -199,15 +223,9 @@ class SystemFailure(RequestError, OSError):
 class ProxyFailed(RequestError):
     """The proxy refused the request, or its response is not that of a proxy."""
 
-    status_code: int | None = None
-    """The HTTP status of the proxy's refusal; None without one."""
-
 
 class RedirectRefused(RequestError):
     """The redirect target is not allowed, or there were too many redirects; the message names the target."""
-
-    status_code: int | None = None
-    """The HTTP status of the redirect."""
 
 
 class HTTPStatusError(HangupError):
@@ -280,6 +298,8 @@ def from_native(
     fields["timeout"] = None if timeout == "none" else timeout
     fields["sent"] = _SENT.get(fields["sent"], "part")
     fields["connection"] = fields["connection"] or None
+    if timings := fields.get("timings"):
+        fields["timings"] = in_seconds(timings)
     fields["request"] = request and RequestInfo(*request)
     error.__setstate__(fields)
     return error

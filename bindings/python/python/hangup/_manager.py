@@ -112,6 +112,10 @@ class Manager(_native.Manager):
             for row in self._connections()
         ]
 
+    def connections_json(self) -> str:
+        """The open connections as a JSON array, with the members of C's `hangup_connections_json`."""
+        return self._connections_json()
+
     def stats(self) -> Stats:
         """The counters."""
         return Stats(*self._stats())

@@ -18,24 +18,11 @@ from ._headers import Headers, decode_headers
 from ._limits import non_negative_int
 from ._manager import GRACEFUL, NOW
 from ._timeouts import short_repr
+from ._timings import Timings, in_seconds
 
 READ_SIZE = 64 * 1024
 """How many bytes of a body one call of the library reads at most."""
 _SIZE_MAX = 2**64 - 1  # of C: any size
-
-
-class Timings(NamedTuple):
-    """The duration of each phase in seconds; None for a phase that did not take place."""
-
-    pool: float | None
-    resolve: float | None
-    connect: float | None
-    proxy: float | None
-    tls: float | None
-    write: float | None
-    head: float | None
-    read: float | None
-    total: float | None
 
 
 class Redirect(NamedTuple):
@@ -150,7 +137,7 @@ class Response:
     @property
     def timings(self) -> Timings:
         """The duration of each phase in seconds."""
-        return Timings(*(None if us < 0 else us / 1_000_000 for us in self._raw.timings()))
+        return in_seconds(self._raw.timings())
 
     @property
     def elapsed(self) -> timedelta:
