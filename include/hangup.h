@@ -34,8 +34,8 @@
  *   whole process or thread have no noun.
  * - hangup_NOUN_PROPERTY returns a property. hangup_NOUN_set_PROPERTY sets it. hangup_NOUN_add_PROPERTY adds one of
  *   several. hangup_NOUN_clear_PROPERTY removes all of them.
- * - hangup_NOUN_new creates a handle. hangup_NOUN_ref creates another handle for the same object.
- *   hangup_request_copy creates an independent copy. hangup_NOUN_free frees a handle.
+ * - hangup_NOUN_new creates a handle, hangup_NOUN_new_KIND one of a special kind. hangup_NOUN_ref creates another handle
+ *   for the same object. hangup_request_copy creates an independent copy. hangup_NOUN_free frees a handle.
  * - _free releases memory. _close, _fire and _shutdown act on connections.
  * - A constant is named for its type: those of hangup_close_mode begin with HANGUP_CLOSE_MODE_. Only the constants of
  *   hangup_status have no more than HANGUP_ before their names.
@@ -181,8 +181,8 @@ typedef struct hangup_client hangup_client;
 /**
  * One request.
  *
- * Create: hangup_request_new, hangup_request_copy. Use: hangup_request_set_*, hangup_client_send, hangup_client_submit. It
- * can be sent more than once.
+ * Create: hangup_request_new, hangup_request_new_connect, hangup_request_copy. Use: hangup_request_set_*, hangup_client_send,
+ * hangup_client_submit. It can be sent more than once.
  * Free: hangup_request_free.
  * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE.
  */
@@ -201,6 +201,27 @@ typedef struct hangup_request hangup_request;
 typedef struct hangup_response hangup_response;
 
 /**
+ * A connection that speaks another protocol than HTTP: after 101 Switching Protocols, or a tunnel after CONNECT.
+ *
+ * Create: hangup_response_take_stream, hangup_stream_ref. Use: hangup_stream_*. Reading and writing are independent: two
+ * threads can do both at the same time, blocking or in the background.
+ *
+ * The manager still has the connection: it lists it as HANGUP_CONNECTION_STATE_UPGRADED, counts it as in use and never gives
+ * it to another request. What ends an exchange ends the stream: the cancel token of its request and the token's deadline;
+ * hangup_manager_close_connection, _close_origin and _close_all with HANGUP_CLOSE_MODE_NOW; hangup_manager_shutdown. With
+ * HANGUP_CLOSE_MODE_GRACEFUL and in hangup_manager_drain it stays open until its owner closes it.
+ *
+ * Two of the request's timeouts remain: HANGUP_TIMEOUT_READ for each read and HANGUP_TIMEOUT_WRITE for each step of a write
+ * (hangup_stream_set_timeout). The total timeout ends with the response head. A read that timed out has lost nothing: the
+ * stream can be read again. Any other failure but HANGUP_INVALID_STATE and HANGUP_INVALID_ARGUMENT closes the connection,
+ * and later calls fail in the same way. In TLS, an end of the connection without close_notify is HANGUP_PEER_CLOSED.
+ *
+ * Free: hangup_stream_free. The last handle closes the connection.
+ * Threads: any thread at any time. One reads and one writes at a time: a second one gets HANGUP_INVALID_STATE.
+ */
+typedef struct hangup_stream hangup_stream;
+
+/**
  * A cancel token: it can be fired from any thread, at any time, any number of times.
  *
  * Firing ends every exchange that was sent with this token or a child of it, in any phase. The blocked call returns
@@ -217,7 +238,8 @@ typedef struct hangup_cancel hangup_cancel;
  * A completion queue: the outcomes of submitted requests and reads arrive in it, each exactly once, in the order in which
  * they ended.
  *
- * Create: hangup_queue_new. Use: hangup_client_submit, hangup_response_submit_read, hangup_queue_next. In the child of a
+ * Create: hangup_queue_new. Use: hangup_client_submit, hangup_response_submit_read, hangup_stream_submit_read,
+ * hangup_stream_submit_write, hangup_queue_next. In the child of a
  * fork its functions return HANGUP_FORKED.
  * Free: hangup_queue_free. Work in progress goes on (fire its cancel token to end it), and its responses are closed.
  * Threads: any thread at any time. Several threads can wait at once; each completion goes to one of them.
@@ -632,6 +654,8 @@ typedef enum HANGUP_ENUM_TYPE {
     HANGUP_CONNECTION_STATE_IN_USE = 5,
     /** Open and free for the next request. */
     HANGUP_CONNECTION_STATE_IDLE = 6,
+    /** Handed over as a stream, for another protocol (RFC 9110 sections 7.8 and 9.3.6). It counts as in use. */
+    HANGUP_CONNECTION_STATE_UPGRADED = 7,
 } hangup_connection_state;
 
 /** The name of a connection's state, for example "idle"; "unknown" for a number that this version does not have. Static. */
@@ -808,6 +832,8 @@ typedef enum HANGUP_ENUM_TYPE {
     HANGUP_CLOSE_REASON_FORKED_AWAY = 19,
     /** It was opened before the network changed. */
     HANGUP_CLOSE_REASON_NETWORK_CHANGED = 20,
+    /** It was handed over as a stream, and the stream was closed, freed or dropped. */
+    HANGUP_CLOSE_REASON_STREAM_CLOSED = 21,
 } hangup_close_reason;
 
 /** The name of a close reason, for example "peer closed"; "unknown" for a number that this version does not have. Static. */
@@ -1309,6 +1335,21 @@ hangup_status hangup_request_new(const char *method,
                                  hangup_error **error);
 
 /**
+ * A new request for a tunnel, with the method CONNECT (RFC 9110 section 9.3.6). `proxy` is the URL of an HTTP proxy;
+ * `target` is the host and port that it shall connect to, such as "example.org:443". After a success (2xx) the connection is a
+ * stream to the target: hangup_response_take_stream. Any other response is an ordinary one; redirects are not followed. User
+ * information in the URL becomes Basic credentials in Proxy-Authorization.
+ *
+ * To send requests through a proxy, use hangup_client_set_proxy instead.
+ *
+ * Fails: HANGUP_INVALID_URL, also for a target that is not a host and a port.
+ */
+hangup_status hangup_request_new_connect(const char *proxy,
+                                         const char *target,
+                                         hangup_request **request,
+                                         hangup_error **error);
+
+/**
  * A copy that can be changed independently. It shares the cancel token.
  *
  * Fails: HANGUP_INVALID_STATE for a body from a reader, which can't be copied.
@@ -1324,6 +1365,11 @@ const char *hangup_request_method(const hangup_request *request);
 /**
  * Adds a header. A name can be added several times. Host, Content-Length, Transfer-Encoding and Connection are sent by the
  * library: a value that contradicts them is refused. For "Connection: close" use HANGUP_CONNECTION_MODE_CLOSE_AFTER.
+ *
+ * "Upgrade" asks for another protocol (RFC 9110 section 7.8), such as "websocket"; the library adds "Connection: Upgrade". If
+ * the response is 101, hangup_response_take_stream returns the connection; any other response is an ordinary one. A server
+ * that switches without having been asked, or to a protocol that was not named, is HANGUP_PROTOCOL. Such a request goes
+ * through an HTTP proxy in a tunnel.
  *
  * Fails: HANGUP_INVALID_HEADER.
  */
@@ -1621,6 +1667,101 @@ hangup_status hangup_response_close(hangup_response *response,
  */
 void hangup_response_free(hangup_response *response);
 
+/* ---- Stream -------------------------------------------------------------------------------------------------- */
+
+/**
+ * Takes the connection of a response that hands it over: the response to an "Upgrade" header is 101, or the response to
+ * hangup_request_new_connect is a success (2xx). Bytes that arrived together with the head are read first. The response keeps
+ * its head, has an empty body, and can be freed. Until it is taken, the connection waits; hangup_response_close and
+ * hangup_response_free close it.
+ *
+ * Fails: HANGUP_INVALID_STATE for any other response, the second time, and after the response was closed; what ended the
+ * exchange in the meantime, such as HANGUP_CANCELLED.
+ */
+hangup_status hangup_response_take_stream(hangup_response *response,
+                                          hangup_stream **stream,
+                                          hangup_error **error);
+
+/** Another handle for the same stream, for another owner. NULL for NULL. */
+hangup_stream *hangup_stream_ref(const hangup_stream *stream);
+
+/**
+ * Reads into `into`, which has `room` bytes: at least one byte, or none (`*got` is 0) if the peer ended its direction. Blocks
+ * this thread.
+ *
+ * Fails: any status. HANGUP_TIMED_OUT with HANGUP_TIMEOUT_READ: nothing arrived in that time, and the stream can be read
+ * again. HANGUP_INVALID_STATE while another read is in progress; HANGUP_INVALID_ARGUMENT for a room of 0.
+ */
+hangup_status hangup_stream_read(hangup_stream *stream,
+                                 void *into,
+                                 size_t room,
+                                 size_t *got,
+                                 hangup_error **error);
+
+/**
+ * Sends all `size` bytes at `data`. Blocks this thread until the system or TLS has taken them. A failure closes the connection,
+ * because a part may have been sent.
+ *
+ * Fails: any status. HANGUP_TIMED_OUT with HANGUP_TIMEOUT_WRITE if nothing could be sent in that time. HANGUP_INVALID_STATE
+ * while another write is in progress and after hangup_stream_shutdown_write: then the stream stays open.
+ */
+hangup_status hangup_stream_write_all(hangup_stream *stream,
+                                      const uint8_t *data,
+                                      size_t size,
+                                      hangup_error **error);
+
+/**
+ * Ends the direction of writing: the peer reads an end, and what it sends can still be read. In TLS this sends close_notify.
+ * Does nothing the second time.
+ *
+ * Fails: as hangup_stream_write_all.
+ */
+hangup_status hangup_stream_shutdown_write(hangup_stream *stream,
+                                           hangup_error **error);
+
+/**
+ * Closes the connection. Calls that are blocked and work in the background end with HANGUP_CLOSED, and so do later ones. From any
+ * thread; never blocks. Can be called again. In TLS it sends close_notify if that is possible at once.
+ */
+hangup_status hangup_stream_close(hangup_stream *stream);
+
+/**
+ * Sets HANGUP_TIMEOUT_READ or HANGUP_TIMEOUT_WRITE for calls that begin later; HANGUP_NO_LIMIT removes it. At first they are
+ * those of the request.
+ *
+ * Fails: HANGUP_INVALID_TIMEOUT for zero and other negative numbers; HANGUP_INVALID_ARGUMENT for another timeout.
+ */
+hangup_status hangup_stream_set_timeout(hangup_stream *stream,
+                                        hangup_timeout timeout,
+                                        int64_t ms,
+                                        hangup_error **error);
+
+/**
+ * How many bytes arrived together with the response head and were not read yet. They are not in the socket: before
+ * hangup_stream_fd is polled, read until this is 0. 0 for NULL.
+ */
+size_t hangup_stream_buffered(const hangup_stream *stream);
+
+/**
+ * The socket of a stream without TLS, for poll(2), epoll(7) or any event loop: when it is readable, hangup_stream_read does not
+ * wait. Only poll it: what is read or written past the library is not counted. It belongs to the stream and is closed when the
+ * stream is closed, by whatever closes it; remove it from the event loop when a call fails. -1 for a stream in TLS (use
+ * hangup_stream_submit_read), after the stream was closed, and for NULL.
+ */
+int32_t hangup_stream_fd(const hangup_stream *stream);
+
+/** The id of the connection, also after it was closed. 0 for NULL. */
+uint64_t hangup_stream_connection_id(const hangup_stream *stream);
+
+/** 1 if the stream was closed or has failed, else 0. */
+int32_t hangup_stream_is_closed(const hangup_stream *stream);
+
+/**
+ * Frees a handle. The last one closes the connection, also if work in the background is in progress, which ends with
+ * HANGUP_CLOSED. NULL does nothing. Never blocks.
+ */
+void hangup_stream_free(hangup_stream *stream);
+
 /* ---- Cancel token -------------------------------------------------------------------------------------------- */
 
 /** A new token. Free it with hangup_cancel_free. */
@@ -1663,6 +1804,10 @@ typedef enum HANGUP_ENUM_TYPE {
     HANGUP_COMPLETION_TYPE_RESPONSE = 1,
     /** A read, submitted by hangup_response_submit_read. */
     HANGUP_COMPLETION_TYPE_READ = 2,
+    /** A read, submitted by hangup_stream_submit_read. */
+    HANGUP_COMPLETION_TYPE_STREAM_READ = 3,
+    /** A write, submitted by hangup_stream_submit_write. */
+    HANGUP_COMPLETION_TYPE_STREAM_WRITE = 4,
 } hangup_completion_type;
 
 /** The name of a completion type, for example "read"; "unknown" for a number that this version does not have. Static. */
@@ -1680,10 +1825,10 @@ typedef struct {
     hangup_error *error;
     /**
      * The piece that was read, or the whole body if the request asked for it (hangup_request_set_buffer_body). Borrowed from the
-     * response until its next read or until it is freed. NULL if there are no bytes.
+     * response or the stream until the completion of its next read is taken, or until it is freed. NULL if there are no bytes.
      */
     const uint8_t *data;
-    /** The number of bytes at `data`. 0 for a read that succeeded is the end of the body. */
+    /** The number of bytes at `data`. 0 for a read that succeeded is the end of the body, or of what the peer sends. */
     size_t data_size;
     /** What the completion is about. */
     hangup_completion_type type;
@@ -1735,6 +1880,37 @@ hangup_status hangup_response_submit_read(hangup_response *response,
                                           hangup_queue *queue,
                                           uint64_t tag,
                                           hangup_error **error);
+
+/**
+ * Reads from a stream in the background. The outcome arrives in the queue as HANGUP_COMPLETION_TYPE_STREAM_READ with this
+ * tag: at least one byte, at most `at_most` and at most 65,536, in `data`; no bytes if the peer ended its direction.
+ *
+ * Fails: HANGUP_INVALID_STATE while another read is in progress; what ended the stream; HANGUP_INVALID_ARGUMENT for 0 bytes;
+ * HANGUP_CLOSED for a closed queue; HANGUP_FORKED. All other failures arrive in the queue. HANGUP_OK means that there will be
+ * exactly one completion; any other status means none. Never blocks. Taking the completion uses the stream: another thread must
+ * not free its last handle meanwhile. A completion that is dropped with its queue closes the stream.
+ */
+hangup_status hangup_stream_submit_read(hangup_stream *stream,
+                                        size_t at_most,
+                                        hangup_queue *queue,
+                                        uint64_t tag,
+                                        hangup_error **error);
+
+/**
+ * Sends a copy of `size` bytes at `data` to a stream in the background. The outcome arrives in the queue as
+ * HANGUP_COMPLETION_TYPE_STREAM_WRITE with this tag, when all were sent. The stream holds at most one such write: submit the next
+ * one when its completion was taken.
+ *
+ * Fails: HANGUP_INVALID_STATE while another write is in progress; what ended the stream; HANGUP_CLOSED for a closed queue;
+ * HANGUP_FORKED. All other failures arrive in the queue. HANGUP_OK means that there will be exactly one completion; any other
+ * status means none. Never blocks.
+ */
+hangup_status hangup_stream_submit_write(hangup_stream *stream,
+                                         const uint8_t *data,
+                                         size_t size,
+                                         hangup_queue *queue,
+                                         uint64_t tag,
+                                         hangup_error **error);
 
 /**
  * A descriptor that is readable while there is a completion to take, and after hangup_queue_close: for poll(2), epoll(7) or

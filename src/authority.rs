@@ -75,6 +75,31 @@ pub(crate) fn check_authority(authority: &str) -> Result<(), String> {
     }
 }
 
+/// The target of a tunnel: a host, which is an ASCII name or an address, and a port (RFC 9112 section 3.2.3), as they
+/// are sent. The error says why it is none.
+pub(crate) fn host_and_port(text: &str) -> Result<String, String> {
+    if let Some(byte) = text.bytes().find(|byte| !byte.is_ascii_graphic()) {
+        return Err(format!("it holds the byte 0x{byte:02x}"));
+    }
+    if text.contains(['@', '/', '?', '#']) {
+        return Err("it holds more than a host and a port".to_owned());
+    }
+    check_authority(text)?;
+    let (host, port) = text.rsplit_once(':').ok_or("it has no port")?;
+    if host.is_empty() {
+        return Err("it has no host".to_owned());
+    }
+    if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
+        return Err("it has no port, or an IPv6 address without its brackets".to_owned());
+    }
+    let host = Host::parse(host).map_err(|error| error.to_string())?;
+    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    match port.parse::<u16>() {
+        Ok(port) if digits && port > 0 => Ok(format!("{host}:{port}")),
+        _ => Err("its port is no number from 1 to 65535".to_owned()),
+    }
+}
+
 /// Whether each label of an international name is ASCII already or is encoded (`xn--`) in its ASCII form.
 fn is_spelt(host: &str, name: &str) -> bool {
     host.split('.').count() == name.split('.').count()

@@ -87,6 +87,12 @@
 //! [`Client::submit`] and [`Response::read_async`] return futures that any executor can await; [`Client::submit_with`]
 //! calls a function instead. One thread of the library runs thousands of requests ([`set_io_threads`]).
 //!
+//! # Upgrade and tunnels
+//!
+//! After 101 Switching Protocols ([`Request::add_header`] with `upgrade`) and after CONNECT ([`Request::connect`]) a
+//! response hands its connection over as a [`Stream`], which reads and writes, and which the manager still lists and
+//! closes.
+//!
 //! # Features
 //!
 //! - `capi`: exports the C ABI of `hangup.h`. It is meant for the package that builds the C library; programs in Rust
@@ -115,6 +121,7 @@ mod response;
 mod response_head;
 mod runtime;
 mod secret;
+mod stream;
 mod submit;
 mod sync;
 mod target;
@@ -132,6 +139,7 @@ pub use manager::{
 };
 pub use request::{Body, Request};
 pub use response::{CloseHandle, ReadFuture, Redirect, Response, ResponseBody, ResponseHead};
+pub use stream::{Stream, StreamRead, StreamWrite};
 pub use submit::Submission;
 pub use threads::{set_interrupt_check, set_io_threads};
 pub use timings::Timings;

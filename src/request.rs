@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::authority;
 use crate::caller_reader::CallerBytes;
 use crate::cancel::CancelToken;
 use crate::error::Error;
@@ -49,6 +50,10 @@ pub struct Request {
     pub(crate) retries: Option<bool>,
     pub(crate) redirects: Option<u32>,
     pub(crate) buffer_body: Option<usize>,
+    /// The target of CONNECT.
+    pub(crate) connect: Option<Arc<str>>,
+    /// `Connection: Upgrade` was added.
+    pub(crate) says_upgrade: bool,
 }
 
 /// The body of a request.
@@ -73,8 +78,8 @@ impl Request {
     /// `http+unix://%2Frun%2Fapp.sock/path`.
     ///
     /// # Errors
-    /// [`Kind::InvalidMethod`] for a method that is not a token (RFC 9110 section 9.1), and for CONNECT;
-    /// [`Kind::InvalidUrl`] for a URL that can't be requested, or that two parsers may read differently.
+    /// [`Kind::InvalidMethod`] for a method that is not a token (RFC 9110 section 9.1), and for CONNECT
+    /// ([`connect`](Self::connect)); [`Kind::InvalidUrl`] for a URL that can't be requested, or that two parsers may read differently.
     ///
     /// ```
     /// assert!(hangup::Request::new("GET", "https://example.org/").is_ok());
@@ -93,10 +98,47 @@ impl Request {
         };
         let parsed = Method::from_bytes(method.as_bytes()).map_err(|_| bad("not a token"))?;
         if parsed == Method::CONNECT {
-            return Err(bad("CONNECT is the proxy's business"));
+            return Err(bad("CONNECT has a host and a port as its target: use Request::connect"));
         }
-        Ok(Self {
-            method: parsed,
+        Ok(Self::with_method(parsed, target))
+    }
+
+    /// A request for a tunnel: `proxy` is the URL of a HTTP proxy, which shall connect to `target`, a host and a port
+    /// such as `example.org:443` (RFC 9110 section 9.3.6). It is sent with the method CONNECT. After a success (2xx)
+    /// the connection is a stream to the target: [`Response::take_stream`](crate::Response::take_stream). Any other
+    /// response is an ordinary one, and redirects are not followed. User information in the URL is sent to the proxy
+    /// as Basic credentials (Proxy-Authorization).
+    ///
+    /// To send requests through a proxy, set it with [`Client::set_proxy`](crate::Client::set_proxy) instead.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidUrl`] for a URL that can't be requested, and for a target that is no host and port.
+    ///
+    /// ```no_run
+    /// let mut request = hangup::Request::connect("http://proxy.example:3128", "mail.example:993")?;
+    /// let mut response = hangup::Client::default().send(&mut request)?;
+    /// if response.status_code() == 200 {
+    ///     let stream = response.take_stream()?;
+    ///     stream.write_all(b"a1 LOGOUT\r\n")?;
+    /// }
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn connect(proxy: &str, target: &str) -> Result<Self, Error> {
+        let at = authority::host_and_port(target).map_err(|why| {
+            let what = format!(
+                "{:?} is no target of a tunnel ({why}); give host:port, such as example.org:443",
+                authority::shown(target)
+            );
+            Error::new(Kind::InvalidUrl, what)
+        })?;
+        let mut request = Self::with_method(Method::CONNECT, Target::of(proxy)?);
+        request.connect = Some(at.into());
+        Ok(request)
+    }
+
+    fn with_method(method: Method, target: Arc<Target>) -> Self {
+        Self {
+            method,
             target,
             headers: HeaderMap::new(),
             body: Body::none(),
@@ -106,7 +148,9 @@ impl Request {
             retries: None,
             redirects: None,
             buffer_body: None,
-        })
+            connect: None,
+            says_upgrade: false,
+        }
     }
 
     /// Adds a header; a name may be added several times.
@@ -114,6 +158,12 @@ impl Request {
     /// The library writes Host, Content-Length, Transfer-Encoding and Connection itself: `Connection:
     /// close` sets [`ConnectionMode::CloseAfter`], and a value that contradicts the library is refused, here or
     /// when the request is sent.
+    ///
+    /// `Upgrade` asks for a switch to another protocol (RFC 9110 section 7.8), for example `websocket`; the library
+    /// adds `Connection: Upgrade`. If the server agrees (101), [`Response::take_stream`](crate::Response::take_stream)
+    /// returns the connection; any other response is an ordinary one. A server that switches without being asked, or
+    /// to a protocol that was not named, fails the request with [`Kind::Protocol`]. Through a HTTP proxy such a request
+    /// goes in a tunnel.
     ///
     /// # Errors
     /// [`Kind::InvalidHeader`].
@@ -144,8 +194,10 @@ impl Request {
         for option in value.to_str().unwrap_or("?").split(',').map(str::trim) {
             if option.eq_ignore_ascii_case("close") {
                 self.mode = Some(ConnectionMode::CloseAfter);
+            } else if option.eq_ignore_ascii_case("upgrade") {
+                self.says_upgrade = true;
             } else if !option.eq_ignore_ascii_case("keep-alive") {
-                return Err(own(name, "only close and keep-alive can be asked for"));
+                return Err(own(name, "only close, keep-alive and upgrade can be asked for"));
             }
         }
         Ok(())
@@ -297,6 +349,8 @@ impl Request {
             retries: self.retries,
             redirects: self.redirects,
             buffer_body: self.buffer_body,
+            connect: self.connect.clone(),
+            says_upgrade: self.says_upgrade,
         }
     }
 
@@ -497,7 +551,7 @@ mod tests {
             ("a", "x\0"),
             ("a", "x\r"),
             ("host", "other"),
-            ("connection", "upgrade"),
+            ("connection", "te"),
         ] {
             let error = request.add_header(name, value).unwrap_err();
             assert_eq!(error.kind(), Kind::InvalidHeader, "{name:?}: {value:?}");

@@ -42,13 +42,19 @@ pub(crate) enum Look {
 pub(crate) enum ResponseTo {
     /// HEAD: the head describes a body that is not sent.
     Head,
-    /// Any other method, CONNECT excepted: that is read by [`read_connect`].
+    /// CONNECT of the caller: no body follows a success. (The CONNECT of a dial is read by [`read_connect`].)
+    Connect,
+    /// Any other method.
     Other,
 }
 
 impl ResponseTo {
     pub(crate) fn of(method: &http::Method) -> Self {
-        if *method == http::Method::HEAD { Self::Head } else { Self::Other }
+        match *method {
+            http::Method::HEAD => Self::Head,
+            http::Method::CONNECT => Self::Connect,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -186,7 +192,12 @@ fn frame(
     status: u16,
 ) -> Result<Framing, Refusal> {
     // These end at the empty line, whatever their fields are (RFC 9112 section 6.3, rule 1).
-    let has_no_body = to == ResponseTo::Head || matches!(status, 100..=199 | 204 | 304);
+    let has_no_body = match to {
+        ResponseTo::Head => true,
+        // Rule 2.
+        ResponseTo::Connect if (200..300).contains(&status) => true,
+        ResponseTo::Connect | ResponseTo::Other => matches!(status, 100..=199 | 204 | 304),
+    };
     let mut for_engine = Vec::with_capacity(128);
     for_engine.extend_from_slice(&bytes[..STATUS_END]);
     for_engine.push(b'\n');

@@ -293,6 +293,8 @@ vocabulary! {
         InUse = 5 "in use",
         /// Open and free for the next request.
         Idle = 6 "idle",
+        /// Handed over as a stream, for another protocol (RFC 9110 sections 7.8 and 9.3.6). It counts as in use.
+        Upgraded = 7 "upgraded",
     }
 }
 
@@ -339,6 +341,8 @@ vocabulary! {
         ForkedAway = 19 "forked away",
         /// It was opened before the network changed.
         NetworkChanged = 20 "network changed",
+        /// It was handed over as a stream, and the stream was closed, freed or dropped.
+        StreamClosed = 21 "stream closed",
     }
 }
 
@@ -424,6 +428,10 @@ vocabulary! {
         Response = 1 "response",
         /// A read, submitted by hangup_response_submit_read.
         Read = 2 "read",
+        /// A read, submitted by hangup_stream_submit_read.
+        StreamRead = 3 "stream read",
+        /// A write, submitted by hangup_stream_submit_write.
+        StreamWrite = 4 "stream write",
     }
 }
 

@@ -14,7 +14,7 @@ const WITHOUT_NOUN: [&str; 4] = [
 ];
 
 /// What a function does that changes what its handle stands for, beside set, add and clear.
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 22] = [
     "add",
     "close",
     "close_all",
@@ -33,7 +33,10 @@ const VERBS: [&str; 19] = [
     "read_all",
     "send",
     "shutdown",
+    "shutdown_write",
     "submit",
+    "take_stream",
+    "write_all",
 ];
 
 /// The parts of a function's declaration.
@@ -124,7 +127,7 @@ fn every_function_is_named_for_its_noun_and_what_it_does() {
             parameter.trim_start_matches("const ").starts_with(&format!("{noun} *"))
         };
         match what {
-            "new" | "shared" | "child" | "copy" => {
+            "new" | "new_connect" | "shared" | "child" | "copy" => {
                 let made = format!("{noun} *");
                 assert!(
                     *returns == made

@@ -136,6 +136,7 @@ enum class ConnectionState : std::int32_t {
     tls = HANGUP_CONNECTION_STATE_TLS,
     in_use = HANGUP_CONNECTION_STATE_IN_USE,
     idle = HANGUP_CONNECTION_STATE_IDLE,
+    upgraded = HANGUP_CONNECTION_STATE_UPGRADED,
 };
 
 /** Why a connection was closed: exactly one of these. */
@@ -160,6 +161,7 @@ enum class CloseReason : std::int32_t {
     manager_shut_down = HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN,
     forked_away = HANGUP_CLOSE_REASON_FORKED_AWAY,
     network_changed = HANGUP_CLOSE_REASON_NETWORK_CHANGED,
+    stream_closed = HANGUP_CLOSE_REASON_STREAM_CLOSED,
 };
 
 /** What happened to a connection. Later versions may add some: keep a default branch. */
@@ -174,7 +176,12 @@ enum class EventType : std::int32_t {
 };
 
 /** What a completion is about. Later versions may add some: keep a default branch. */
-enum class CompletionType : std::int32_t { response = HANGUP_COMPLETION_TYPE_RESPONSE, read = HANGUP_COMPLETION_TYPE_READ };
+enum class CompletionType : std::int32_t {
+    response = HANGUP_COMPLETION_TYPE_RESPONSE,
+    read = HANGUP_COMPLETION_TYPE_READ,
+    stream_read = HANGUP_COMPLETION_TYPE_STREAM_READ,
+    stream_write = HANGUP_COMPLETION_TYPE_STREAM_WRITE,
+};
 
 /** The names that hangup.h has: "TIMED_OUT", "connect", "total", "idle". */
 inline std::string_view to_string(Status status) { return hangup_status_text(static_cast<hangup_status>(status)); }
@@ -840,6 +847,14 @@ public:
         detail::check([&](hangup_error **e) { return hangup_request_new(m, u, &request, e); });
         handle_.reset(request);
     }
+    /** A request for a tunnel (CONNECT): `proxy` is the URL of a HTTP proxy, which shall connect to `target`, "host:port".
+     *  After a success (2xx) Response::take_stream returns the stream to the target. */
+    [[nodiscard]] static Request connect(std::string_view proxy, std::string_view target) {
+        const detail::Text p(proxy, Status::invalid_url, "URL"), t(target, Status::invalid_url, "target");
+        hangup_request *request = nullptr;
+        detail::check([&](hangup_error **e) { return hangup_request_new_connect(p, t, &request, e); });
+        return Request(request);
+    }
     /** A copy that can be changed independently. Throws Status::invalid_state if the body comes from a reader. */
     [[nodiscard]] Request clone() const {
         hangup_request *copy = nullptr;
@@ -847,7 +862,8 @@ public:
         return Request(copy);
     }
 
-    /** Adds a header; a name may be added several times. */
+    /** Adds a header; a name may be added several times. "Upgrade" asks for another protocol: if the response is 101,
+     *  Response::take_stream returns the connection. */
     Request &add_header(std::string_view name, std::string_view value) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         const detail::Text v(value, Status::invalid_header, "header value");
@@ -1014,6 +1030,70 @@ private:
     detail::Handle<hangup_queue, hangup_queue_free> handle_;
 };
 
+/**
+ * A connection that speaks another protocol than HTTP: after 101 Switching Protocols, or a tunnel; see hangup_stream. It
+ * reads and writes, also both at the same time from two threads. The manager lists it as ConnectionState::upgraded and closes
+ * it as any other; so does the token of its request.
+ *
+ * A read that timed out can be repeated; any other failure closes the connection. The last share closes it, too.
+ * Threads: any thread at any time; one reads and one writes at a time.
+ */
+class Stream {
+public:
+    /** Takes ownership of a handle that C created. */
+    explicit Stream(hangup_stream *owned) : handle_(detail::made(owned)) {}
+    /** One more share of the same stream. */
+    [[nodiscard]] Stream share() const { return Stream(hangup_stream_ref(handle_.get())); }
+
+    /** Reads at least one byte; 0 if the peer ended its direction. */
+    [[nodiscard]] std::size_t read(char *into, std::size_t room) const {
+        std::size_t got = 0;
+        detail::check([&](hangup_error **e) { return hangup_stream_read(handle_.get(), into, room, &got, e); });
+        return got;
+    }
+    /** Sends all of it. */
+    void write_all(std::string_view data) const {
+        detail::check([&](hangup_error **e) {
+            return hangup_stream_write_all(handle_.get(), detail::bytes(data), data.size(), e);
+        });
+    }
+    /** Ends the direction of writing; what the peer sends can still be read. */
+    void shutdown_write() const {
+        detail::check([&](hangup_error **e) { return hangup_stream_shutdown_write(handle_.get(), e); });
+    }
+    /** Reads in the background: the outcome arrives in the queue as CompletionType::stream_read. */
+    void submit_read(std::size_t at_most, const Queue &queue, std::uint64_t tag) const {
+        detail::check([&](hangup_error **e) {
+            return hangup_stream_submit_read(handle_.get(), at_most, queue.handle(), tag, e);
+        });
+    }
+    /** Sends all of it in the background, from a copy: the outcome arrives in the queue as CompletionType::stream_write. */
+    void submit_write(std::string_view data, const Queue &queue, std::uint64_t tag) const {
+        detail::check([&](hangup_error **e) {
+            return hangup_stream_submit_write(handle_.get(), detail::bytes(data), data.size(), queue.handle(), tag, e);
+        });
+    }
+    /** Closes the connection: what is blocked or in progress fails with Status::closed. From any thread; never blocks. */
+    void close() const { detail::check(hangup_stream_close(handle_.get())); }
+    /** Timeout::read or Timeout::write, for calls that begin later. */
+    void set_timeout(Timeout which, Limit time) const {
+        const auto c = static_cast<hangup_timeout>(which);
+        detail::check([&](hangup_error **e) { return hangup_stream_set_timeout(handle_.get(), c, time.ms(), e); });
+    }
+
+    /** How many bytes came together with the head and were not read: they are not in the socket. */
+    [[nodiscard]] std::size_t buffered() const noexcept { return hangup_stream_buffered(handle_.get()); }
+    /** The socket, to be polled for input and nothing else; -1 for a stream in TLS and after the end. */
+    [[nodiscard]] int fd() const noexcept { return hangup_stream_fd(handle_.get()); }
+    [[nodiscard]] std::uint64_t connection_id() const noexcept { return hangup_stream_connection_id(handle_.get()); }
+    /** Whether it was closed or has failed. */
+    [[nodiscard]] bool is_closed() const noexcept { return hangup_stream_is_closed(handle_.get()) != 0; }
+    [[nodiscard]] hangup_stream *handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<hangup_stream, hangup_stream_free> handle_;
+};
+
 /** A response that redirected. A value of its own. */
 struct Hop {
     /** 301, 302, 303, 307 or 308. */
@@ -1058,6 +1138,13 @@ public:
         detail::check([&](hangup_error **e) {
             return hangup_response_submit_read(handle_.get(), at_most, queue.handle(), tag, e);
         });
+    }
+    /** Takes the connection, if the response hands it over: 101 after a request with an Upgrade header, or a success after
+     *  Request::connect. Once. Throws Status::invalid_state for any other response. */
+    [[nodiscard]] Stream take_stream() const {
+        hangup_stream *stream = nullptr;
+        detail::check([&](hangup_error **e) { return hangup_response_take_stream(handle_.get(), &stream, e); });
+        return Stream(stream);
     }
     /** Closes it early: gracefully, so that the connection can be reused, or at once. */
     void close(CloseMode how = CloseMode::graceful) const {
@@ -1132,14 +1219,14 @@ private:
 struct Completion {
     /** The tag that was passed when it was submitted. */
     std::uint64_t tag;
-    /** What it was: a request, or a read. */
+    /** What it was: a request, a read, or a write. */
     CompletionType type;
     /** The response of a request that succeeded. */
     std::optional<Response> response;
     /** The error; empty after success. */
     std::optional<Error> error;
     /** The piece that was read, empty at the end; or the whole body if the request asked for it. Borrowed from the
-     *  response until its next read. */
+     *  response or the stream until its next read. */
     std::string_view data;
 
     /** The response; throws what went wrong. Once. */

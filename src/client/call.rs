@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ::http::header::{HeaderMap, UPGRADE};
+
 use super::config::Config;
 use super::redirect::{RedirectDecision, RequestHop};
 use super::request_head::request_head;
@@ -13,6 +15,7 @@ use crate::http;
 use crate::http::decode::Content;
 use crate::http::exchange::{Exchange, ExchangeConfig};
 use crate::http::h1::Message;
+use crate::http::handover::Handover;
 use crate::http::request_body::{BodyLength, BodyReader, BodySource};
 use crate::http::response_body::IncomingBody;
 use crate::manager::{Manager, PoolKey};
@@ -74,7 +77,11 @@ pub(super) fn run(
         timeouts: config.timeouts.with(&request.over),
         repeatable: is_repeatable(&request.method, &request.headers),
     };
-    let most = request.redirects.unwrap_or(config.redirects);
+    // A tunnel is asked of this one peer.
+    let most = match &request.connect {
+        None => request.redirects.unwrap_or(config.redirects),
+        Some(_) => 0,
+    };
     let mut hop = RequestHop::first(&request.target, &request.method);
     let mut history = Vec::new();
     loop {
@@ -102,8 +109,7 @@ impl Call<'_> {
     fn attempts(&self, hop: &RequestHop, body: &mut BodySource) -> Result<Received, Error> {
         let repeatable = is_repeatable(&hop.method, &self.request.headers);
         let retries = self.request.retries.unwrap_or(self.config.retries);
-        let route = self.config.proxies.route(&hop.target.origin)?;
-        let key = hop.target.key(&self.config.tls, route);
+        let key = self.key(hop)?;
         let mut number = 1;
         loop {
             let retry_covers_loss = retries && repeatable && !(hop.has_body && body.is_some());
@@ -121,6 +127,25 @@ impl Call<'_> {
             self.manager.pool().note_retry(failure.connection_id().unwrap_or(0), &key);
             number += 1;
         }
+    }
+
+    fn key(&self, hop: &RequestHop) -> Result<Arc<PoolKey>, Error> {
+        let origin = &hop.target.origin;
+        let route = self.config.proxies.route(origin)?;
+        // Only a tunnel can become a stream: a proxy that reads the requests would take the switch for itself.
+        if route.is_read_by_proxy(origin.secure) && self.wants_stream() {
+            return Ok(hop.target.key(&self.config.tls, &route.tunnelled()));
+        }
+        Ok(hop.target.key(&self.config.tls, route))
+    }
+
+    /// Whether the connection shall become a stream.
+    #[cold]
+    fn wants_stream(&self) -> bool {
+        let has_upgrade = |headers: &HeaderMap| headers.contains_key(UPGRADE);
+        self.request.connect.is_some()
+            || has_upgrade(&self.request.headers)
+            || has_upgrade(&self.config.headers)
     }
 
     fn attempt(
@@ -168,6 +193,7 @@ impl Call<'_> {
                 retry_covers_loss,
                 max_head: self.config.max_head,
                 response_to: ResponseTo::of(&hop.method),
+                handover: Handover::of(request.headers(), self.request.connect.as_ref()),
             };
             let is_first = number == 1 && self.is_first(hop);
             let start = if is_first { self.start } else { Instant::now() };

@@ -154,7 +154,7 @@ impl Routes {
     fn new(choice: &Choice, local: Option<IpAddr>, tls: &Arc<Tls>) -> Self {
         let through = |url: &ProxyUrl| {
             let proxy = Some(Arc::new(Proxy::parse(url.reveal(), tls)?));
-            Ok(Arc::new(Route { proxy, local }))
+            Ok(Arc::new(Route { proxy, local, tunnels: false }))
         };
         let named_route = |variable: &Option<(&'static str, ProxyUrl)>| {
             let (name, url) = variable.as_ref()?;
@@ -172,7 +172,7 @@ impl Routes {
         };
         let direct = match local {
             None => Route::direct(),
-            Some(_) => Arc::new(Route { proxy: None, local }),
+            Some(_) => Arc::new(Route { proxy: None, local, tunnels: false }),
         };
         Self { direct, plain, secure }
     }

@@ -8,7 +8,7 @@ use super::redirect::RequestHop;
 use crate::error::Error;
 use crate::http::request_body::BodyLength;
 use crate::request::{Request, own};
-use crate::vocabulary::ConnectionMode;
+use crate::vocabulary::{ConnectionMode, Kind};
 
 /// The head of one hop of a call.
 pub(super) fn request_head(
@@ -47,13 +47,34 @@ pub(super) fn request_head(
         }
         BodyLength::None => {}
     }
-    if mode == ConnectionMode::CloseAfter {
+    let close = mode == ConnectionMode::CloseAfter;
+    if headers.contains_key(header::UPGRADE) {
+        // RFC 9110 section 7.8: the sender of Upgrade names it in Connection, too.
+        let options = if close { "Upgrade, close" } else { "Upgrade" };
+        headers.insert(header::CONNECTION, HeaderValue::from_static(options));
+    } else if request.says_upgrade {
+        let what =
+            "Connection: Upgrade needs an Upgrade header beside it, which names the protocol";
+        return Err(Error::new(Kind::InvalidHeader, what));
+    } else if close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    // The peer of CONNECT is a proxy, which has a field of its own (RFC 9110 section 11.7.2).
+    let authorization = match request.connect {
+        None => header::AUTHORIZATION,
+        Some(_) => header::PROXY_AUTHORIZATION,
+    };
     if let Some(credentials) = hop.credentials(&request.target)
-        && !headers.contains_key(header::AUTHORIZATION)
+        && !headers.contains_key(&authorization)
     {
-        headers.insert(header::AUTHORIZATION, credentials.clone());
+        headers.insert(authorization, credentials.clone());
+    }
+    if let Some(target) = &request.connect {
+        // RFC 9112 section 3.2.3. What describes a response to others has no meaning for a tunnel.
+        if let Ok(target) = HeaderValue::from_str(target) {
+            headers.insert(header::HOST, target);
+        }
+        return Ok(message(hop, headers));
     }
     if config.decode
         && !headers.contains_key(header::ACCEPT_ENCODING)
@@ -68,11 +89,15 @@ pub(super) fn request_head(
     {
         headers.insert(header::COOKIE, cookies);
     }
+    Ok(message(hop, headers))
+}
+
+fn message(hop: &RequestHop, headers: HeaderMap) -> http::Request<()> {
     let mut message = http::Request::new(());
     *message.method_mut() = hop.method.clone();
     *message.uri_mut() = hop.target.uri.clone();
     *message.headers_mut() = headers;
-    Ok(message)
+    message
 }
 
 /// Framing fields of the caller must agree with what the library does: a message that can be read in two

@@ -34,6 +34,7 @@ mod redirects;
 mod request;
 mod resolver;
 mod response;
+mod stream;
 mod string;
 mod timings;
 mod tls;

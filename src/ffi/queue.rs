@@ -6,10 +6,11 @@ use std::sync::{Arc, Weak};
 use super::client::hangup_client;
 use super::enums::{hangup_completion_type, hangup_status};
 use super::error::hangup_error;
-use super::guard::{Handle, Report, guard, magic, or_default, report, status, struct_size};
+use super::guard::{Handle, Report, bytes, guard, magic, or_default, report, status, struct_size};
 use super::milliseconds::wait_ms;
 use super::request::{hangup_request, lock as lock_request};
 use super::response::{ResponseHandle, borrowed, hangup_response};
+use super::stream::{self, StreamHandle, hangup_stream};
 use crate::error::Error;
 use crate::queue::Queue;
 use crate::response::{Piece, Response};
@@ -19,7 +20,8 @@ use crate::vocabulary::{CompletionType, Kind};
 /// A completion queue: the outcomes of submitted requests and reads arrive in it, each exactly once, in the order in which
 /// they ended.
 ///
-/// Create: hangup_queue_new. Use: hangup_client_submit, hangup_response_submit_read, hangup_queue_next. In the child of a
+/// Create: hangup_queue_new. Use: hangup_client_submit, hangup_response_submit_read, hangup_stream_submit_read,
+/// hangup_stream_submit_write, hangup_queue_next. In the child of a
 /// fork its functions return HANGUP_FORKED.
 /// Free: hangup_queue_free. Work in progress goes on (fire its cancel token to end it), and its responses are closed.
 /// Threads: any thread at any time. Several threads can wait at once; each completion goes to one of them.
@@ -41,6 +43,8 @@ pub struct Completion {
 enum Outcome {
     Response(Result<Response, Error>),
     Read(ReadCompletion),
+    StreamRead(StreamReadCompletion),
+    StreamWrite(Result<(), Error>),
 }
 
 /// The outcome of a read, for its response. Dropped before it was taken from the queue, it closes the response, because a
@@ -48,6 +52,13 @@ enum Outcome {
 struct ReadCompletion {
     response: Weak<ResponseHandle>,
     piece: Option<Piece>,
+}
+
+/// The outcome of a read, for its stream. Dropped before it was taken from the queue, it closes the stream, because what was
+/// read is lost.
+struct StreamReadCompletion {
+    stream: Weak<StreamHandle>,
+    read: Option<Result<Vec<u8>, Error>>,
 }
 
 /// One completion. Initialise it with HANGUP_COMPLETION_INIT.
@@ -63,9 +74,9 @@ pub struct hangup_completion {
     /// The error, which the caller must free; NULL if `status` is HANGUP_OK.
     pub error: *mut hangup_error,
     /// The piece that was read, or the whole body if the request asked for it (hangup_request_set_buffer_body). Borrowed from the
-    /// response until its next read or until it is freed. NULL if there are no bytes.
+    /// response or the stream until the completion of its next read is taken, or until it is freed. NULL if there are no bytes.
     pub data: *const u8,
-    /// The number of bytes at `data`. 0 for a read that succeeded is the end of the body.
+    /// The number of bytes at `data`. 0 for a read that succeeded is the end of the body, or of what the peer sends.
     pub data_size: usize,
     /// What the completion is about.
     pub r#type: hangup_completion_type,
@@ -232,6 +243,58 @@ pub unsafe extern "C" fn hangup_response_submit_read(
     })
 }
 
+/// Reads from a stream in the background. The outcome arrives in the queue as HANGUP_COMPLETION_TYPE_STREAM_READ with this
+/// tag: at least one byte, at most `at_most` and at most 65,536, in `data`; no bytes if the peer ended its direction.
+///
+/// Fails: HANGUP_INVALID_STATE while another read is in progress; what ended the stream; HANGUP_INVALID_ARGUMENT for 0 bytes;
+/// HANGUP_CLOSED for a closed queue; HANGUP_FORKED. All other failures arrive in the queue. HANGUP_OK means that there will be
+/// exactly one completion; any other status means none. Never blocks. Taking the completion uses the stream: another thread must
+/// not free its last handle meanwhile. A completion that is dropped with its queue closes the stream.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_stream_submit_read(
+    stream: *mut hangup_stream,
+    at_most: usize,
+    queue: *mut hangup_queue,
+    tag: u64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let opened = unsafe { hangup_stream::borrow(stream)? };
+        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        let stream = Arc::downgrade(opened);
+        opened.stream.submit_read(at_most, move |read| {
+            let read = StreamReadCompletion { stream, read: Some(read) };
+            queue.put(Completion { tag, outcome: Outcome::StreamRead(read) });
+        })
+    })
+}
+
+/// Sends a copy of `size` bytes at `data` to a stream in the background. The outcome arrives in the queue as
+/// HANGUP_COMPLETION_TYPE_STREAM_WRITE with this tag, when all were sent. The stream holds at most one such write: submit the next
+/// one when its completion was taken.
+///
+/// Fails: HANGUP_INVALID_STATE while another write is in progress; what ended the stream; HANGUP_CLOSED for a closed queue;
+/// HANGUP_FORKED. All other failures arrive in the queue. HANGUP_OK means that there will be exactly one completion; any other
+/// status means none. Never blocks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_stream_submit_write(
+    stream: *mut hangup_stream,
+    data: *const u8,
+    size: usize,
+    queue: *mut hangup_queue,
+    tag: u64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let opened = unsafe { hangup_stream::borrow(stream)? };
+        let data = unsafe { bytes(data, size, "data")? }.to_vec();
+        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        opened.stream.submit_write(data, move |wrote| {
+            queue.put(Completion { tag, outcome: Outcome::StreamWrite(wrote) });
+        })
+    })
+}
+
 /// The number of threads of the library that do submitted work, in the whole process: 1 to 64. Default: 1, which is enough for
 /// thousands of requests unless their TLS or decoding keeps it busy. After this call, also with 1, waiting threads never do
 /// the work (hangup_queue_set_caller_runs). The number applies to what is submitted later: surplus threads end when their
@@ -259,6 +322,8 @@ impl Completion {
             r#type: match &self.outcome {
                 Outcome::Response(_) => CompletionType::Response.into(),
                 Outcome::Read(_) => CompletionType::Read.into(),
+                Outcome::StreamRead(_) => CompletionType::StreamRead.into(),
+                Outcome::StreamWrite(_) => CompletionType::StreamWrite.into(),
             },
             status: hangup_status::OK,
         };
@@ -269,6 +334,8 @@ impl Completion {
                 data
             }),
             Outcome::Read(read) => read.arrive(),
+            Outcome::StreamRead(read) => read.arrive(),
+            Outcome::StreamWrite(outcome) => outcome.map(|()| None),
         };
         match lent {
             Ok(Some(lent)) => (row.data, row.data_size) = lent,
@@ -289,6 +356,25 @@ impl ReadCompletion {
             (Some(piece), Some(opened)) => opened.finish_read(piece).map(Some),
             (Some(piece), None) => Err(piece.closed_error()),
             (None, _) => Ok(None),
+        }
+    }
+}
+
+impl StreamReadCompletion {
+    /// Gives what was read to its stream; the bytes are borrowed from that.
+    fn arrive(mut self) -> Result<Option<(*const u8, usize)>, Error> {
+        let Some(read) = self.read.take() else { return Ok(None) };
+        let read = read?;
+        self.stream.upgrade().map(|opened| Some(opened.lend(read))).ok_or_else(stream::freed)
+    }
+}
+
+impl Drop for StreamReadCompletion {
+    fn drop(&mut self) {
+        if self.read.is_some()
+            && let Some(opened) = self.stream.upgrade()
+        {
+            opened.stream.close();
         }
     }
 }

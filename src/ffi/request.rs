@@ -20,8 +20,8 @@ use crate::vocabulary::Kind;
 
 /// One request.
 ///
-/// Create: hangup_request_new, hangup_request_copy. Use: hangup_request_set_*, hangup_client_send, hangup_client_submit. It
-/// can be sent more than once.
+/// Create: hangup_request_new, hangup_request_new_connect, hangup_request_copy. Use: hangup_request_set_*, hangup_client_send,
+/// hangup_client_submit. It can be sent more than once.
 /// Free: hangup_request_free.
 /// Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE.
 pub struct hangup_request {
@@ -68,6 +68,29 @@ pub unsafe extern "C" fn hangup_request_new(
     })
 }
 
+/// A new request for a tunnel, with the method CONNECT (RFC 9110 section 9.3.6). `proxy` is the URL of an HTTP proxy;
+/// `target` is the host and port that it shall connect to, such as "example.org:443". After a success (2xx) the connection is a
+/// stream to the target: hangup_response_take_stream. Any other response is an ordinary one; redirects are not followed. User
+/// information in the URL becomes Basic credentials in Proxy-Authorization.
+///
+/// To send requests through a proxy, use hangup_client_set_proxy instead.
+///
+/// Fails: HANGUP_INVALID_URL, also for a target that is not a host and a port.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_new_connect(
+    proxy: *const c_char,
+    target: *const c_char,
+    request: *mut *mut hangup_request,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let place = unsafe { out(request)? };
+        let (proxy, target) = unsafe { (text(proxy, "proxy")?, text(target, "target")?) };
+        *place = hangup_request::begin(Request::connect(proxy, target)?);
+        Ok(())
+    })
+}
+
 /// A copy that can be changed independently. It shares the cancel token.
 ///
 /// Fails: HANGUP_INVALID_STATE for a body from a reader, which can't be copied.
@@ -94,6 +117,11 @@ pub unsafe extern "C" fn hangup_request_free(request: *mut hangup_request) {
 
 /// Adds a header. A name can be added several times. Host, Content-Length, Transfer-Encoding and Connection are sent by the
 /// library: a value that contradicts them is refused. For "Connection: close" use HANGUP_CONNECTION_MODE_CLOSE_AFTER.
+///
+/// "Upgrade" asks for another protocol (RFC 9110 section 7.8), such as "websocket"; the library adds "Connection: Upgrade". If
+/// the response is 101, hangup_response_take_stream returns the connection; any other response is an ordinary one. A server
+/// that switches without having been asked, or to a protocol that was not named, is HANGUP_PROTOCOL. Such a request goes
+/// through an HTTP proxy in a tunnel.
 ///
 /// Fails: HANGUP_INVALID_HEADER.
 #[unsafe(no_mangle)]

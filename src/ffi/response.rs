@@ -11,6 +11,7 @@ use super::guard::{
 use super::timings::hangup_timings;
 use crate::error::Error;
 use crate::response::{CloseHandle, Piece, Response, ResponseBody, ResponseHead};
+use crate::stream::Stream;
 use crate::sync::lock;
 use crate::vocabulary::{CloseMode, Kind};
 
@@ -314,6 +315,11 @@ impl ResponseHandle {
         done: impl FnOnce(Piece) + Send + 'static,
     ) -> Result<(), Error> {
         self.reading()?.body.begin_read(at_most, done)
+    }
+
+    /// Takes the connection that the response hands over.
+    pub(super) fn take_stream(&self) -> Result<Stream, Error> {
+        self.reading()?.body.take_stream()
     }
 
     /// Ends a submitted read, and lends what it read until the next one.

@@ -14,7 +14,8 @@ impl IncomingBody {
     /// enough.
     pub(crate) fn close_gracefully(&mut self) {
         if self.is_over() {
-            return;
+            // A connection that waits to be taken is in the way of nothing, and of no use to other requests.
+            return self.close();
         }
         // The rest is thrown away, so it need not be held for a decoder.
         if self.is_held_at_end() {

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use ::http::Method;
 
+use super::handover::Handover;
 use super::timing::Timing;
 use crate::cancel::{CancelToken, Watch, Watching, Why};
 use crate::error::Error;
@@ -47,6 +48,8 @@ pub(crate) struct ExchangeConfig {
     pub(crate) max_head: usize,
     /// What decides, beside the head, whether a body follows the head.
     pub(crate) response_to: ResponseTo,
+    /// What the response may make of the connection.
+    pub(crate) handover: Handover,
 }
 
 /// Threads: one at a time; ended through its [`ExchangeShared`] by any.
@@ -266,6 +269,21 @@ impl ExchangeShared {
     /// A notification for a wait that has no socket: it is set when the exchange is ended.
     pub(super) fn register_wake(&self) -> WakeRegistration<'_> {
         self.control.register_wake()
+    }
+
+    /// Whether the exchange belongs to the parent of this process.
+    pub(super) fn is_forked(&self) -> bool {
+        self.process != fork_generation()
+    }
+
+    /// Ends the exchange because the stream that its connection became was closed.
+    pub(super) fn close_stream(&self) {
+        self.control.end(Cause::StreamClosed);
+    }
+
+    /// Whether the exchange was ended from outside.
+    pub(super) fn is_ended(&self) -> bool {
+        self.control.cause().is_some()
     }
 
     /// The deadline of the whole request.

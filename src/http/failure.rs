@@ -16,6 +16,13 @@ impl Exchange {
     #[cold]
     #[inline(never)]
     pub(super) fn fail(&self, stop: Stop) -> Error {
+        self.fail_in(self.timing().phase(), stop)
+    }
+
+    /// [`fail`](Self::fail) in that phase: after a connection was handed over, one task reads and another one writes.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn fail_in(&self, phase: Phase, stop: Stop) -> Error {
         self.shared().end_if_forked();
         let control = &self.shared().control;
         if matches!(stop, Stop::Interrupted) {
@@ -23,14 +30,14 @@ impl Exchange {
         }
         let cause = if control.try_finish(Cause::Done) { None } else { control.cause() };
         let error = match cause.filter(|cause| *cause != Cause::Done) {
-            Some(cause) => self.ended_by(cause),
-            None => self.stopped_by(stop),
+            Some(cause) => self.ended_by(cause, phase),
+            None => self.stopped_by(stop, phase),
         };
-        self.describe(error)
+        self.describe(error, phase)
     }
 
     /// Adds what is known of the exchange.
-    fn describe(&self, error: Error) -> Error {
+    pub(super) fn describe(&self, error: Error, phase: Phase) -> Error {
         let sent = match (self.request_sent, self.bytes_sent) {
             (_, 0) => Sent::Nothing,
             (true, _) => Sent::All,
@@ -39,7 +46,7 @@ impl Exchange {
         let error = self
             .shared()
             .describe(error)
-            .in_phase(self.timing().phase())
+            .in_phase(phase)
             .after_sending(sent, self.bytes_sent, self.response_started)
             .after_attempts(self.config.attempt)
             .safe_to_retry(self.bytes_sent == 0 || self.config.repeatable);
@@ -54,8 +61,7 @@ impl Exchange {
         }
     }
 
-    fn ended_by(&self, cause: Cause) -> Error {
-        let phase = self.timing().phase();
+    fn ended_by(&self, cause: Cause, phase: Phase) -> Error {
         let during =
             if phase == Phase::None { String::new() } else { format!(" (phase: {phase})") };
         match cause {
@@ -86,6 +92,9 @@ impl Exchange {
                 let what = format!("the manager is shut down, or being drained{during}");
                 Error::new(Kind::ShutDown, what)
             }
+            Cause::StreamClosed => {
+                Error::new(Kind::Closed, format!("the stream was closed{during}"))
+            }
             Cause::Forked => Error::new(
                 Kind::Forked,
                 "this exchange belongs to the parent of this process; begin a new one",
@@ -93,8 +102,7 @@ impl Exchange {
         }
     }
 
-    fn stopped_by(&self, stop: Stop) -> Error {
-        let phase = self.timing().phase();
+    fn stopped_by(&self, stop: Stop, phase: Phase) -> Error {
         let origin = &self.config.key.origin;
         match stop {
             Stop::Deadline(timeout) => self.timed_out(timeout, phase),

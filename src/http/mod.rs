@@ -8,10 +8,12 @@ mod drain;
 pub(crate) mod exchange;
 mod failure;
 pub(crate) mod h1;
+pub(crate) mod handover;
 pub(crate) mod request_body;
 pub(crate) mod response_body;
 mod run;
 pub(crate) mod sent_file;
 mod timing;
+pub(crate) mod upgraded;
 
 pub(crate) use run::run;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::exchange::{Exchange, ExchangeInfo, ExchangeShared};
 use super::failure::close_reason;
 use super::h1::Http1Body;
+use super::upgraded::UpgradedConnection;
 use crate::error::Error;
 use crate::net::Stop;
 use crate::runtime::work_is_interrupted;
@@ -25,6 +26,8 @@ pub(crate) struct IncomingBody {
     /// Closed before its end: reading on is an error of the caller's.
     pub(super) closed: bool,
     hold: Hold,
+    /// The connection waits to be taken as a stream.
+    upgraded: bool,
     /// The rest is read only to be thrown away.
     pub(super) draining: bool,
     pub(super) failed: Option<Error>,
@@ -52,7 +55,11 @@ impl IncomingBody {
     /// # Errors
     /// The exchange was ended before that.
     #[inline(never)] // Keeps its frame out of the wait for the response.
-    pub(super) fn begin(exchange: Exchange, body: Http1Body) -> Result<Box<Self>, Error> {
+    pub(super) fn begin(
+        exchange: Exchange,
+        body: Http1Body,
+        upgraded: bool,
+    ) -> Result<Box<Self>, Error> {
         let total = body.length();
         // In a box: it is passed up through many layers.
         let mut incoming = Box::new(Self {
@@ -64,10 +71,13 @@ impl IncomingBody {
             got: 0,
             closed: false,
             hold: Hold::No,
+            upgraded,
             draining: false,
             failed: None,
         });
-        if total == Some(0) {
+        if upgraded {
+            incoming.hold_for_handover();
+        } else if total == Some(0) {
             incoming.finish().map_err(|stop| incoming.fail(stop))?;
         } else {
             incoming.shared.timing.enter(Phase::Read, Instant::now());
@@ -82,6 +92,44 @@ impl IncomingBody {
     pub(crate) fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
         self.check()?;
         self.read_piece(into).map_err(|stop| self.fail(stop))
+    }
+
+    /// Takes the connection of a response that hands it over.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidState`] if the response hands over no connection, or did before; what ended the exchange.
+    #[cold]
+    pub(crate) fn take_upgraded(&mut self) -> Result<UpgradedConnection, Error> {
+        if !std::mem::take(&mut self.upgraded) {
+            let what = "this response has no connection to hand over: that is done by 101 Switching Protocols, by a \
+                        success to CONNECT, and once";
+            return Err(Error::new(Kind::InvalidState, what));
+        }
+        self.check_handover()?;
+        match self.running.take() {
+            Some(Running { exchange, body }) => {
+                UpgradedConnection::begin(exchange, body, self.info)
+            }
+            None => Err(Error::new(Kind::InvalidState, "the response was closed")),
+        }
+    }
+
+    #[cold]
+    fn hold_for_handover(&mut self) {
+        self.shared.timing.enter(Phase::Read, Instant::now());
+        if let Some(running) = &self.running {
+            running.body.mark_upgraded();
+        }
+    }
+
+    /// Fails if the exchange was ended from outside before its connection was taken. The total timeout does not count
+    /// any more.
+    fn check_handover(&mut self) -> Result<(), Error> {
+        self.shared.end_if_forked();
+        if self.shared.is_ended() {
+            return Err(self.fail(Stop::Ended));
+        }
+        Ok(())
     }
 
     /// Keeps the exchange, and its connection with it, until [`let_go`](Self::let_go): the call is
@@ -112,6 +160,7 @@ impl IncomingBody {
         }
         if let Some(running) = &mut self.running {
             self.closed = true;
+            self.upgraded = false;
             running.body.close(CloseReason::BodyLeftUnread);
             running.exchange.finish(Instant::now);
             self.running = None;
@@ -128,6 +177,7 @@ impl IncomingBody {
             ));
         }
         match &self.running {
+            Some(_) if self.upgraded => Ok(()),
             // Bytes may be here already, but a cancelled exchange has none to give.
             Some(running) => running.exchange.check().map_err(|stop| self.fail(stop)),
             None => self.failed.clone().map_or(Ok(()), Err),
@@ -144,7 +194,7 @@ impl IncomingBody {
 
     /// Whether nothing of the body is left.
     pub(crate) fn is_over(&self) -> bool {
-        self.running.is_none()
+        self.running.is_none() || self.upgraded
     }
 
     /// How much is left of the body, if the head said how long it is.
@@ -177,6 +227,7 @@ impl IncomingBody {
             got: self.got,
             closed: false,
             hold: Hold::No,
+            upgraded: self.upgraded,
             draining: self.draining,
             failed: None,
         }
@@ -184,7 +235,7 @@ impl IncomingBody {
 
     /// [`read`](Self::read) without the check before it. An error here is not yet the exchange's.
     pub(super) fn read_piece(&mut self, into: &mut [u8]) -> Result<usize, Stop> {
-        if self.hold == Hold::AtEnd {
+        if self.hold == Hold::AtEnd || self.upgraded {
             return Ok(0);
         }
         let Some(Running { exchange, body }) = &mut self.running else { return Ok(0) };

@@ -26,7 +26,8 @@ pub(crate) fn run(
     let mut transport = Transport::new(&exchange, lease)?;
     match request_and_response(&mut transport, &mut exchange, message, body) {
         Ok(start) => {
-            Ok((start.head, IncomingBody::begin(exchange, transport.with_body(start.framing))?))
+            let body = transport.with_body(start.framing);
+            Ok((start.head, IncomingBody::begin(exchange, body, start.upgraded)?))
         }
         Err(stop) => Err(failed(&exchange, transport, stop)),
     }

@@ -3,7 +3,7 @@
 //! Knows nothing of the pool that keeps it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -60,6 +60,8 @@ pub(crate) struct Record {
     closing: AtomicU8,
     /// A [`ConnectionState`], which counts while it is dialled.
     dialling: AtomicU8,
+    /// It was handed over to the caller of its exchange, for another protocol.
+    upgraded: AtomicBool,
     wire: OnceLock<Connected>,
     tls: OnceLock<&'static str>,
 }
@@ -91,6 +93,7 @@ impl Record {
             requests: AtomicU64::new(0),
             closing: AtomicU8::new(0),
             dialling: AtomicU8::new(ConnectionState::Resolving as u8),
+            upgraded: AtomicBool::new(false),
             wire: OnceLock::new(),
             tls: OnceLock::new(),
         })
@@ -99,6 +102,11 @@ impl Record {
     /// Sets what the dial does at the moment.
     pub(crate) fn set_dial_state(&self, state: ConnectionState) {
         self.dialling.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// From here on it speaks another protocol.
+    pub(crate) fn set_upgraded(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn connected(&self, stream: &Stream) {
@@ -157,6 +165,9 @@ impl Record {
         let count = |counter: Option<&AtomicU64>| counter.map_or(0, |c| c.load(Ordering::Relaxed));
         let (state, idle) = match placement {
             Placement::Dialling => (self.dial_state(), None),
+            Placement::InUse if self.upgraded.load(Ordering::Relaxed) => {
+                (ConnectionState::Upgraded, None)
+            }
             Placement::InUse => (ConnectionState::InUse, None),
             Placement::Idle(since) => {
                 (ConnectionState::Idle, Some(now.saturating_duration_since(since)))

@@ -38,6 +38,8 @@ pub(crate) enum Cause {
     Done = 10,
     /// The network changed: ends background dials, never exchanges.
     NetworkChanged = 11,
+    /// The connection was handed over, and its stream was closed.
+    StreamClosed = 12,
 }
 
 /// One exchange, as other threads end it. Threads: any thread at any time; no method blocks.
@@ -195,6 +197,7 @@ impl Cause {
             9 => Self::Forked,
             10 => Self::Done,
             11 => Self::NetworkChanged,
+            12 => Self::StreamClosed,
             _ => return None,
         })
     }
@@ -212,6 +215,7 @@ impl From<Cause> for CloseReason {
             Cause::ShutDown => Self::ManagerShutDown,
             Cause::Forked => Self::ForkedAway,
             Cause::NetworkChanged => Self::NetworkChanged,
+            Cause::StreamClosed => Self::StreamClosed,
         }
     }
 }

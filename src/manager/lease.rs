@@ -13,7 +13,7 @@ use super::dial::{self, Outcome};
 use super::key::PoolKey;
 use super::pool::{Checkout, LeaseError, Pool};
 use crate::net::Stop;
-use crate::net::stream::Stream;
+use crate::net::stream::{DuplexStream, Stream};
 use crate::process::fork_generation;
 use crate::runtime::{WaitFor, WaitUntil, WakeReason, trim_stack, wait};
 use crate::timeouts::Deadline;
@@ -112,6 +112,20 @@ impl Lease {
     /// The connection's bytes; `None` only after the lease was given back.
     pub(crate) fn stream(&mut self) -> Option<&mut Stream> {
         self.connection.as_mut().map(|connection| &mut connection.stream)
+    }
+
+    /// Lists the connection as handed over: it speaks another protocol from here on, and is never reused.
+    pub(crate) fn mark_upgraded(&self) {
+        if let Some(connection) = &self.connection {
+            connection.record.set_upgraded();
+        }
+    }
+
+    /// Takes the connection's bytes. The lease still has the connection, and closes it.
+    pub(crate) fn take_stream(&mut self) -> Option<DuplexStream> {
+        let connection = self.connection.as_mut()?;
+        let socket = Arc::clone(connection.stream.socket());
+        Some(std::mem::replace(&mut connection.stream, Stream::plain(socket)).into_duplex())
     }
 
     /// Whether bytes came behind the response: in TLS, decrypted ones that were not read.

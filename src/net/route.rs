@@ -14,6 +14,8 @@ pub(crate) struct Route {
     pub(crate) proxy: Option<Arc<Proxy>>,
     /// The local address to connect from; `None` is the system's choice.
     pub(crate) local: Option<IpAddr>,
+    /// A HTTP proxy makes a tunnel for plain requests, too, and does not read them.
+    pub(crate) tunnels: bool,
 }
 
 impl Route {
@@ -22,6 +24,17 @@ impl Route {
     pub(crate) fn direct() -> Arc<Self> {
         static DIRECT: OnceCell<Arc<Route>> = OnceCell::new();
         Arc::clone(DIRECT.get_or_init(Arc::default))
+    }
+
+    /// Whether a HTTP proxy reads the requests themselves (RFC 9112 section 3.2.2). `secure`: they go to an https URL.
+    pub(crate) fn is_read_by_proxy(&self, secure: bool) -> bool {
+        let reads = |proxy: &Arc<Proxy>| proxy.speaks_http();
+        !secure && !self.tunnels && self.proxy.as_ref().is_some_and(reads)
+    }
+
+    /// The same route with a tunnel through the proxy, whatever the URL.
+    pub(crate) fn tunnelled(&self) -> Arc<Self> {
+        Arc::new(Self { tunnels: true, ..self.clone() })
     }
 }
 

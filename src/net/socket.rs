@@ -9,7 +9,7 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use socket2::SockAddr;
 
@@ -24,6 +24,8 @@ pub(crate) struct Socket {
     inner: ManuallyDrop<socket2::Socket>,
     source: Arc<Source>,
     gate: Gate,
+    /// The same connection under a second descriptor, for a second task that waits for it.
+    second: OnceLock<Arc<Self>>,
     /// Where it was made: see [`fork_generation`].
     process: u32,
 }
@@ -35,12 +37,39 @@ impl Socket {
     pub(crate) fn new(socket: socket2::Socket) -> Arc<Self> {
         let source = Source::new(sys::descriptor(&socket));
         let inner = ManuallyDrop::new(socket);
-        Arc::new(Self { inner, source, gate: Gate::new(), process: fork_generation() })
+        let (gate, second) = (Gate::new(), OnceLock::new());
+        Arc::new(Self { inner, source, gate, second, process: fork_generation() })
     }
 
     /// Enters the socket; `None` if it was ended.
     pub(crate) fn enter(&self) -> Option<InUse<'_>> {
         self.gate.enter().then(|| InUse(self))
+    }
+
+    /// The same connection under a second descriptor, for a second task that waits for it at the same time; `None`
+    /// if the socket was ended. The first call makes the descriptor. It ends together with this one.
+    pub(crate) fn second(&self) -> io::Result<Option<Arc<Self>>> {
+        if self.second.get().is_none() {
+            let Some(inside) = self.enter() else { return Ok(None) };
+            let second = Self::new(inside.0.inner.try_clone()?);
+            // Another thread may have been quicker; the one made here is closed then, without ending the connection.
+            if let Err(unused) = self.second.set(second) {
+                unused.forget();
+            }
+        }
+        let second = self.second_if_made();
+        if self.is_ended()
+            && let Some(second) = &second
+        {
+            // It may have been made after the end.
+            second.end();
+        }
+        Ok(second)
+    }
+
+    /// The second descriptor, if [`second`](Self::second) was called.
+    pub(crate) fn second_if_made(&self) -> Option<Arc<Self>> {
+        self.second.get().map(Arc::clone)
     }
 
     /// What the runtime needs to wait for it.
@@ -67,6 +96,9 @@ impl Socket {
             self.source.ended();
             self.leave();
         }
+        if let Some(second) = self.second.get() {
+            second.end();
+        }
     }
 
     /// Closes the descriptor and sends nothing: for the child of a fork, whose parent
@@ -74,6 +106,9 @@ impl Socket {
     pub(crate) fn forget(&self) {
         if self.gate.shut() == Shut::Wake {
             self.leave();
+        }
+        if let Some(second) = self.second.get() {
+            second.forget();
         }
     }
 
@@ -148,6 +183,11 @@ impl InUse<'_> {
     /// Whether an idle connection may serve another exchange: it is open, and has not a byte to read.
     pub(crate) fn is_reusable(&self) -> bool {
         sys::has_nothing_to_read(&self.0.inner)
+    }
+
+    /// Ends the direction of writing: the peer reads an end.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        self.0.inner.shutdown(std::net::Shutdown::Write)
     }
 
     pub(crate) fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {

@@ -12,6 +12,7 @@ use crate::http::decode::Content;
 use crate::http::exchange::ExchangeShared;
 use crate::process::fork_generation;
 use crate::runtime::Spawner;
+use crate::stream::Stream;
 use crate::timings::Timings;
 use crate::vocabulary::{CloseMode, Kind, Phase, Sent};
 
@@ -118,6 +119,16 @@ impl ResponseBody {
             }
             (State::Closed, _) => {}
         }
+    }
+
+    /// Takes the connection, if the response hands it over; see
+    /// [`Response::take_stream`](crate::Response::take_stream).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_stream(&mut self) -> Result<Stream, Error> {
+        let connection = self.source()?.content.body_mut().take_upgraded()?;
+        Ok(Stream::new(connection, &self.spawner))
     }
 
     /// A handle that closes it from any thread.

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::http::decode::Content;
 use crate::response_head::RawHead;
 use crate::runtime::Spawner;
+use crate::stream::Stream;
 use crate::timings::Timings;
 use crate::vocabulary::CloseMode;
 
@@ -126,6 +127,30 @@ impl Response {
     /// ```
     pub fn read_async(&mut self, at_most: usize) -> ReadFuture<'_> {
         self.body.read_async(at_most)
+    }
+
+    /// Takes the connection as a stream, if the response hands it over: 101 Switching Protocols after a request with
+    /// an `Upgrade` header (RFC 9110 section 7.8), or a success after [`Request::connect`](crate::Request::connect).
+    /// Bytes that came together with the head are read first. The response keeps its head, and its body is empty.
+    ///
+    /// Until it is taken, the connection waits, and closes with the response.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidState`](crate::Kind::InvalidState) for any other response, and the second time; what ended the
+    /// exchange meanwhile.
+    ///
+    /// ```no_run
+    /// let mut request = hangup::Request::new("GET", "http://localhost:8080/events")?;
+    /// request.add_header("upgrade", "echo")?;
+    /// let mut response = hangup::Client::default().send(&mut request)?;
+    /// if response.status_code() == 101 {
+    ///     let stream = response.take_stream()?;
+    ///     stream.write_all(b"hello")?;
+    /// }
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn take_stream(&mut self) -> Result<Stream, Error> {
+        self.body.take_stream()
     }
 
     /// Closes the response before its end. [`CloseMode::Graceful`] first discards a small rest of the body (at

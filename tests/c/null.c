@@ -129,6 +129,12 @@ static void values(void *none, void *no_cancel) {
     CHECK_NUMBER(0, hangup_response_attempts(none));
     CHECK_NUMBER(0, hangup_response_history_count(none));
     CHECK(hangup_response_history_at(none, 0, NULL) == NULL);
+    CHECK(hangup_stream_ref(none) == NULL);
+    CHECK_NUMBER(0, hangup_stream_buffered(none));
+    CHECK_NUMBER(-1, hangup_stream_fd(none));
+    CHECK_NUMBER(0, hangup_stream_connection_id(none));
+    CHECK_NUMBER(0, hangup_stream_is_closed(none));
+    hangup_stream_free(none);
     CHECK_TEXT("", hangup_string_value(none, &written));
     hangup_cancel_fire(no_cancel, "nobody");
     hangup_cancel_fire(no_cancel, NULL);
@@ -242,6 +248,16 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_response_submit_read(response, 1, none, 1, &error));
     SAYS(bad, hangup_response_close(none, HANGUP_CLOSE_MODE_NOW));
     SAYS(bad, hangup_response_free_body(none));
+    hangup_stream *new_stream = NULL;
+    IS(bad, hangup_response_take_stream(none, &new_stream, &error));
+    IS(bad, hangup_stream_read(none, room, sizeof room, &written, &error));
+    IS(bad, hangup_stream_write_all(none, pem, sizeof pem, &error));
+    IS(bad, hangup_stream_shutdown_write(none, &error));
+    IS(bad, hangup_stream_set_timeout(none, HANGUP_TIMEOUT_READ, 1, &error));
+    IS(bad, hangup_stream_submit_read(none, 1, queue, 1, &error));
+    IS(bad, hangup_stream_submit_write(none, pem, sizeof pem, queue, 1, &error));
+    SAYS(bad, hangup_stream_close(none));
+    CHECK(new_stream == NULL);
 
     /* The end is called exactly once, also when the reader was not taken. */
     int ends = 0;
@@ -294,6 +310,10 @@ static void arguments(void) {
     IS(HANGUP_NULL, hangup_request_new(NULL, given("hello"), &request, &error));
     IS(HANGUP_NULL, hangup_request_new("GET", NULL, &request, &error));
     IS(HANGUP_NULL, hangup_request_new("GET", given("hello"), NULL, &error));
+    IS(HANGUP_NULL, hangup_request_new_connect(NULL, "x:1", &request, &error));
+    IS(HANGUP_NULL, hangup_request_new_connect(given("hello"), NULL, &request, &error));
+    IS(HANGUP_NULL, hangup_request_new_connect(given("hello"), "x:1", NULL, &error));
+    IS(HANGUP_NULL, hangup_response_take_stream(response, NULL, &error));
     IS(HANGUP_NULL, hangup_request_copy(request, NULL, &error));
     IS(HANGUP_NULL, hangup_request_add_header(request, NULL, "y", &error));
     IS(HANGUP_NULL, hangup_request_add_header(request, "x", NULL, &error));

@@ -13,7 +13,7 @@
 
 /** The types of handles that are kept. */
 enum {
-    MANAGER, OPTIONS, CLIENT, REQUEST, RESPONSE, CANCEL, QUEUE, EVENTS, LIST, TEXT, ERROR, TYPES
+    MANAGER, OPTIONS, CLIENT, REQUEST, RESPONSE, STREAM, CANCEL, QUEUE, EVENTS, LIST, TEXT, ERROR, TYPES
 };
 
 #define SLOTS 6
@@ -96,6 +96,7 @@ static void end(int type, void *handle) {
     case CLIENT: hangup_client_free(handle); break;
     case REQUEST: hangup_request_free(handle); break;
     case RESPONSE: hangup_response_free(handle); break;
+    case STREAM: hangup_stream_free(handle); break;
     case CANCEL: hangup_cancel_free(handle); break;
     case QUEUE: hangup_queue_free(handle); break;
     case EVENTS: hangup_events_free(handle); break;
@@ -323,7 +324,16 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
     const char *name = NULL, *value = NULL;
     size_t got = 0;
     int32_t hop = 0;
-    switch (roll(11)) {
+    switch (roll(12)) {
+    case 10: {
+        hangup_stream *stream = NULL;
+        CALL(hangup_response_take_stream, response, &stream);
+        /* Nothing here may wait for longer. */
+        CALL(hangup_stream_set_timeout, stream, HANGUP_TIMEOUT_READ, 20);
+        CALL(hangup_stream_set_timeout, stream, HANGUP_TIMEOUT_WRITE, 20);
+        keep(STREAM, stream);
+        break;
+    }
     case 9: PLAIN_CALL(hangup_response_free_body, response); break;
     case 0: ASK(hangup_response_status_code(response) + hangup_response_version(response)); break;
     case 1: ASK(hangup_response_connection_id(response) + (size_t)hangup_response_reused(response)); break;
@@ -349,6 +359,35 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
         atomic_fetch_add(&submitted, status == HANGUP_OK && !mine);
         judge("hangup_response_submit_read", status, error);
     }
+    }
+}
+
+static void on_stream(hangup_stream *stream, hangup_queue *queue) {
+    static __thread uint8_t room[5000];
+    size_t got = 0;
+    int mine = queue != NULL && roll(2) == 0;
+    hangup_error *error = NULL;
+    hangup_status status;
+    switch (roll(9)) {
+    case 0: CALL(hangup_stream_read, stream, room, roll(sizeof room), &got); break;
+    case 1: CALL(hangup_stream_write_all, stream, room, roll(sizeof room)); break;
+    case 2: CALL(hangup_stream_shutdown_write, stream); break;
+    case 3: PLAIN_CALL(hangup_stream_close, stream); break;
+    case 4: CALL(hangup_stream_set_timeout, stream, (hangup_timeout)(1 + roll(10)), 1 + roll(30)); break;
+    case 5: keep(STREAM, hangup_stream_ref(stream)); break;
+    case 6:
+        ASK(hangup_stream_buffered(stream) + (size_t)hangup_stream_fd(stream));
+        ASK(hangup_stream_connection_id(stream) + (size_t)hangup_stream_is_closed(stream));
+        break;
+    case 7:
+        status = hangup_stream_submit_read(stream, size(), mine ? queue : counted, roll(9), &error);
+        atomic_fetch_add(&submitted, status == HANGUP_OK && !mine);
+        judge("hangup_stream_submit_read", status, error);
+        break;
+    default:
+        status = hangup_stream_submit_write(stream, room, roll(sizeof room), mine ? queue : counted, roll(9), &error);
+        atomic_fetch_add(&submitted, status == HANGUP_OK && !mine);
+        judge("hangup_stream_submit_write", status, error);
     }
 }
 
@@ -464,7 +503,18 @@ static void begin_one(int type) {
         /* Nothing here may wait for longer. */
         CALL(hangup_client_set_timeout, client, HANGUP_TIMEOUT_TOTAL, 50);
         break;
-    case REQUEST: CALL(hangup_request_new, method(), url(), &request); break;
+    case REQUEST:
+        switch (roll(6)) {
+        case 0:
+            CALL(hangup_request_new_connect, url(), roll(3) == 0 ? text() : "127.0.0.1:1", &request);
+            break;
+        case 1:
+            CALL(hangup_request_new, "GET", given("switch"), &request);
+            CALL(hangup_request_add_header, request, "Upgrade", "lines");
+            break;
+        default: CALL(hangup_request_new, method(), url(), &request);
+        }
+        break;
     default: break;
     }
     pthread_rwlock_unlock(&of->lock);
@@ -488,7 +538,8 @@ static void one_call(void) {
     for (int type = 0; type < TYPES; type++) {
         borrowed[type] = borrow(type);
     }
-    switch (roll(8)) {
+    switch (roll(9)) {
+    case 7: on_stream(borrowed[STREAM]->handle, borrowed[QUEUE]->handle); break;
     case 0: on_manager(borrowed[MANAGER]->handle); break;
     case 1:
     case 2: on_client(borrowed[CLIENT]->handle, borrowed[REQUEST]->handle, borrowed[QUEUE]->handle); break;

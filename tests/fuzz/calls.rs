@@ -29,11 +29,14 @@ fn run_once(program: &Path, from: u64, seconds: Option<u64>) {
     let large = Step::send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
     let fill = Step::Fill { bytes: 100_000, byte: 'x' };
     let half = Step::send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: lines\r\n\r\nearly";
+    let switch = Step::send(switch);
     let servers = [
         ("hello", server(vec![Step::forever(vec![Step::answer(200, "hello")])])),
         ("large", server(vec![Step::forever(vec![Step::head(), large, fill])])),
         ("half", server(vec![Step::head(), half, Step::Stall])),
         ("silent", server(vec![Step::Stall])),
+        ("switch", server(vec![Step::head(), switch, Step::Echo])),
     ];
     let demo = DemoServer::start();
     let mut command = abi::command(program, Under::Nothing);

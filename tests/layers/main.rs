@@ -11,12 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sources::{Sources, Use};
 
 /// The modules of `src` from the top to the bottom: a module uses only those that stand below it.
-const LAYERS: [&str; 25] = [
+const LAYERS: [&str; 26] = [
     "ffi",
     "queue",
     "submit",
     "client",
     "response",
+    "stream",
     "request",
     "http",
     "target",

@@ -242,7 +242,9 @@ fn r6_after_101_the_connection_is_never_pooled(form: Form) {
     let steps = vec![Step::head(), Step::send(answer), Step::Stall];
     let server = Server::start(Script::every(steps));
     let client = form.client();
-    let response = get(&client, &server.url("/")).unwrap();
+    let mut asking = request("GET", &server.url("/"));
+    asking.add_header("Upgrade", "x").unwrap();
+    let response = client.send(&mut asking).unwrap();
     assert_eq!(response.status_code(), 101);
     drop(response);
     assert_gone(client.manager(), server.port());

@@ -36,6 +36,13 @@ pub struct Response {
     response: hangup::Response,
 }
 
+/// A stream that is read and written in the form of its response, and dereferences to hangup's stream.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    form: Form,
+    stream: hangup::Stream,
+}
+
 /// Makes two tests of each function: `blocking::...` and `submitted::...`.
 macro_rules! in_both_forms {
     ($($test:ident),* $(,)?) => {
@@ -142,9 +149,58 @@ impl Response {
         Ok(all)
     }
 
+    /// Takes the connection that it hands over.
+    pub fn take_stream(&mut self) -> Result<Stream, Error> {
+        Ok(Stream { form: self.form, stream: self.response.take_stream()? })
+    }
+
     /// The response of hangup.
     pub fn into_inner(self) -> hangup::Response {
         self.response
+    }
+}
+
+impl Stream {
+    /// Reads at most so many bytes; none are the end.
+    pub fn read(&self, at_most: usize) -> Result<Vec<u8>, Error> {
+        match self.form {
+            Form::Blocking => {
+                let mut bytes = vec![0; at_most];
+                let got = self.stream.read(&mut bytes)?;
+                bytes.truncate(got);
+                Ok(bytes)
+            }
+            Form::Submitted => block_on(self.stream.read_async(at_most)),
+        }
+    }
+
+    /// Reads exactly so many bytes, fewer at the end.
+    pub fn read_exactly(&self, count: usize) -> Result<Vec<u8>, Error> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            let piece = self.read(count - all.len())?;
+            if piece.is_empty() {
+                break;
+            }
+            all.extend(piece);
+        }
+        Ok(all)
+    }
+
+    /// Sends all of the bytes.
+    pub fn write_all(&self, bytes: &[u8]) -> Result<(), Error> {
+        match self.form {
+            Form::Blocking => self.stream.write_all(bytes),
+            Form::Submitted => block_on(self.stream.write_async(bytes)),
+        }
+    }
+}
+
+impl Deref for Stream {
+    type Target = hangup::Stream;
+
+    fn deref(&self) -> &hangup::Stream {
+        &self.stream
     }
 }
 

@@ -57,6 +57,11 @@ pub struct hangup_response {
 }
 
 #[repr(C)]
+pub struct hangup_stream {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
 pub struct hangup_cancel {
     _opaque: [u8; 0],
 }
@@ -163,6 +168,7 @@ pub const HANGUP_CONNECTION_STATE_PROXY: hangup_connection_state = 3;
 pub const HANGUP_CONNECTION_STATE_TLS: hangup_connection_state = 4;
 pub const HANGUP_CONNECTION_STATE_IN_USE: hangup_connection_state = 5;
 pub const HANGUP_CONNECTION_STATE_IDLE: hangup_connection_state = 6;
+pub const HANGUP_CONNECTION_STATE_UPGRADED: hangup_connection_state = 7;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -227,6 +233,7 @@ pub const HANGUP_CLOSE_REASON_STALE_AT_CHECKOUT: hangup_close_reason = 17;
 pub const HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN: hangup_close_reason = 18;
 pub const HANGUP_CLOSE_REASON_FORKED_AWAY: hangup_close_reason = 19;
 pub const HANGUP_CLOSE_REASON_NETWORK_CHANGED: hangup_close_reason = 20;
+pub const HANGUP_CLOSE_REASON_STREAM_CLOSED: hangup_close_reason = 21;
 
 pub type hangup_event_type = i32;
 pub const HANGUP_EVENT_TYPE_OPENED: hangup_event_type = 1;
@@ -271,6 +278,8 @@ pub type hangup_body_read_fn =
 pub type hangup_completion_type = i32;
 pub const HANGUP_COMPLETION_TYPE_RESPONSE: hangup_completion_type = 1;
 pub const HANGUP_COMPLETION_TYPE_READ: hangup_completion_type = 2;
+pub const HANGUP_COMPLETION_TYPE_STREAM_READ: hangup_completion_type = 3;
+pub const HANGUP_COMPLETION_TYPE_STREAM_WRITE: hangup_completion_type = 4;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -386,6 +395,7 @@ unsafe extern "C" {
     pub fn hangup_client_cookies_for(client: *const hangup_client, url: *const c_char, cookies: *mut *mut hangup_string, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_clear_cookies(client: *mut hangup_client) -> hangup_status;
     pub fn hangup_request_new(method: *const c_char, url: *const c_char, request: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_new_connect(proxy: *const c_char, target: *const c_char, request: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_copy(request: *const hangup_request, copy: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_free(request: *mut hangup_request);
     pub fn hangup_request_method(request: *const hangup_request) -> *const c_char;
@@ -421,6 +431,18 @@ unsafe extern "C" {
     pub fn hangup_response_free_body(response: *mut hangup_response) -> hangup_status;
     pub fn hangup_response_close(response: *mut hangup_response, mode: hangup_close_mode) -> hangup_status;
     pub fn hangup_response_free(response: *mut hangup_response);
+    pub fn hangup_response_take_stream(response: *mut hangup_response, stream: *mut *mut hangup_stream, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_stream_ref(stream: *const hangup_stream) -> *mut hangup_stream;
+    pub fn hangup_stream_read(stream: *mut hangup_stream, into: *mut c_void, room: usize, got: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_stream_write_all(stream: *mut hangup_stream, data: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_stream_shutdown_write(stream: *mut hangup_stream, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_stream_close(stream: *mut hangup_stream) -> hangup_status;
+    pub fn hangup_stream_set_timeout(stream: *mut hangup_stream, timeout: hangup_timeout, ms: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_stream_buffered(stream: *const hangup_stream) -> usize;
+    pub fn hangup_stream_fd(stream: *const hangup_stream) -> i32;
+    pub fn hangup_stream_connection_id(stream: *const hangup_stream) -> u64;
+    pub fn hangup_stream_is_closed(stream: *const hangup_stream) -> i32;
+    pub fn hangup_stream_free(stream: *mut hangup_stream);
     pub fn hangup_cancel_new() -> *mut hangup_cancel;
     pub fn hangup_cancel_child(parent: *mut hangup_cancel, child: *mut *mut hangup_cancel) -> hangup_status;
     pub fn hangup_cancel_ref(cancel: *const hangup_cancel) -> *mut hangup_cancel;
@@ -432,6 +454,8 @@ unsafe extern "C" {
     pub fn hangup_queue_new() -> *mut hangup_queue;
     pub fn hangup_client_submit(client: *mut hangup_client, request: *mut hangup_request, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_submit_read(response: *mut hangup_response, at_most: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_stream_submit_read(stream: *mut hangup_stream, at_most: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_stream_submit_write(stream: *mut hangup_stream, data: *const u8, size: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_queue_fd(queue: *const hangup_queue) -> i32;
     pub fn hangup_queue_next(queue: *mut hangup_queue, timeout_ms: i64, completion: *mut hangup_completion) -> hangup_status;
     pub fn hangup_queue_set_caller_runs(queue: *const hangup_queue, on: i32, error: *mut *mut hangup_error) -> hangup_status;
@@ -513,6 +537,7 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_CONNECTION_STATE_TLS", HANGUP_CONNECTION_STATE_TLS as i64),
     ("HANGUP_CONNECTION_STATE_IN_USE", HANGUP_CONNECTION_STATE_IN_USE as i64),
     ("HANGUP_CONNECTION_STATE_IDLE", HANGUP_CONNECTION_STATE_IDLE as i64),
+    ("HANGUP_CONNECTION_STATE_UPGRADED", HANGUP_CONNECTION_STATE_UPGRADED as i64),
     ("HANGUP_CLOSE_MODE_GRACEFUL", HANGUP_CLOSE_MODE_GRACEFUL as i64),
     ("HANGUP_CLOSE_MODE_NOW", HANGUP_CLOSE_MODE_NOW as i64),
     ("HANGUP_CLOSE_REASON_DIAL_FAILED", HANGUP_CLOSE_REASON_DIAL_FAILED as i64),
@@ -535,6 +560,7 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN", HANGUP_CLOSE_REASON_MANAGER_SHUT_DOWN as i64),
     ("HANGUP_CLOSE_REASON_FORKED_AWAY", HANGUP_CLOSE_REASON_FORKED_AWAY as i64),
     ("HANGUP_CLOSE_REASON_NETWORK_CHANGED", HANGUP_CLOSE_REASON_NETWORK_CHANGED as i64),
+    ("HANGUP_CLOSE_REASON_STREAM_CLOSED", HANGUP_CLOSE_REASON_STREAM_CLOSED as i64),
     ("HANGUP_EVENT_TYPE_OPENED", HANGUP_EVENT_TYPE_OPENED as i64),
     ("HANGUP_EVENT_TYPE_LEASED", HANGUP_EVENT_TYPE_LEASED as i64),
     ("HANGUP_EVENT_TYPE_RETURNED", HANGUP_EVENT_TYPE_RETURNED as i64),
@@ -547,4 +573,6 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_CONNECTION_MODE_FRESH", HANGUP_CONNECTION_MODE_FRESH as i64),
     ("HANGUP_COMPLETION_TYPE_RESPONSE", HANGUP_COMPLETION_TYPE_RESPONSE as i64),
     ("HANGUP_COMPLETION_TYPE_READ", HANGUP_COMPLETION_TYPE_READ as i64),
+    ("HANGUP_COMPLETION_TYPE_STREAM_READ", HANGUP_COMPLETION_TYPE_STREAM_READ as i64),
+    ("HANGUP_COMPLETION_TYPE_STREAM_WRITE", HANGUP_COMPLETION_TYPE_STREAM_WRITE as i64),
 ];

@@ -6,6 +6,7 @@ use super::chunked::ChunkedDecoder;
 use super::codec::BodyFraming;
 use super::transport::Transport;
 use crate::http::exchange::Exchange;
+use crate::manager::Lease;
 use crate::net::Stop;
 use crate::vocabulary::CloseReason;
 
@@ -68,6 +69,16 @@ impl Http1Body {
             Framing::Chunked(chunked) => chunked.is_reusable(),
         };
         self.transport.finish(exchange, is_reusable)
+    }
+
+    /// See [`Transport::mark_upgraded`].
+    pub(in crate::http) fn mark_upgraded(&self) {
+        self.transport.mark_upgraded();
+    }
+
+    /// See [`Transport::hand_over`].
+    pub(in crate::http) fn hand_over(&mut self) -> Option<(Lease, Vec<u8>)> {
+        self.transport.hand_over()
     }
 
     pub(in crate::http) fn close(&mut self, reason: CloseReason) {

@@ -78,7 +78,10 @@ impl Message {
     ) -> Result<(Exchange, Self), Error> {
         on_thread_stack(|| {
             let (exchange, mut request) = build()?;
-            set_proxy_credentials(&exchange.config.key, request.headers_mut());
+            // The peer of a request for a tunnel is a proxy itself.
+            if exchange.config.handover.tunnel_target().is_none() {
+                set_proxy_credentials(&exchange.config.key, request.headers_mut());
+            }
             let body_follows =
                 body_is_buffered && !request.headers().contains_key(http::header::EXPECT);
             match Call::new(request) {

@@ -5,6 +5,7 @@
 use http::HeaderMap;
 use http::header::{HeaderValue, PROXY_AUTHORIZATION};
 
+use crate::http::exchange::ExchangeConfig;
 use crate::manager::PoolKey;
 use crate::net::proxy::Proxy;
 
@@ -29,10 +30,26 @@ pub(super) fn set_proxy_credentials(key: &PoolKey, headers: &mut HeaderMap) {
     }
 }
 
+/// The first bytes of a message in the form that its peer wants; `None` if they may stay as they are.
+pub(super) fn rewritten(config: &ExchangeConfig, output: &[u8]) -> Option<Vec<u8>> {
+    match config.handover.tunnel_target() {
+        None => absolute(&config.key, output),
+        Some(target) => authority(target, output),
+    }
+}
+
+/// The first bytes of a CONNECT request with its target in authority form (RFC 9112 section 3.2.3), which the engine
+/// does not write.
+fn authority(target: &str, output: &[u8]) -> Option<Vec<u8>> {
+    let method = memchr::memchr(b' ', output)? + 1;
+    let version = method + memchr::memchr(b' ', &output[method..])?;
+    Some([&output[..method], target.as_bytes(), &output[version..]].concat())
+}
+
 /// The first bytes of a message as a HTTP proxy wants them: with the request line in absolute
 /// form (RFC 9112 section 3.2.2). `None` if they may stay as they are. The engine writes no such line,
 /// and an [`http::Uri`] can't hold one as its path; but it writes the whole line at once.
-pub(super) fn absolute(key: &PoolKey, output: &[u8]) -> Option<Vec<u8>> {
+fn absolute(key: &PoolKey, output: &[u8]) -> Option<Vec<u8>> {
     http_proxy(key)?;
     let method = memchr::memchr(b' ', output)? + 1;
     // "OPTIONS *" is for the origin as a whole: its absolute form has no path at all
@@ -56,8 +73,8 @@ pub(super) fn absolute(key: &PoolKey, output: &[u8]) -> Option<Vec<u8>> {
 /// The proxy that reads the message itself, if there is one.
 fn http_proxy(key: &PoolKey) -> Option<&Proxy> {
     let origin = &key.origin;
-    let proxy = key.route.proxy.as_deref()?;
-    (proxy.speaks_http() && !origin.secure && origin.unix.is_none()).then_some(proxy)
+    let reads = key.route.is_read_by_proxy(origin.secure) && origin.unix.is_none();
+    key.route.proxy.as_deref().filter(|_| reads)
 }
 
 #[cfg(test)]
@@ -72,7 +89,7 @@ mod tests {
     fn key(origin: &str, proxy: Option<&str>) -> Arc<PoolKey> {
         let tls = Tls::standard();
         let proxy = proxy.map(|proxy| Arc::new(Proxy::parse(proxy, &tls).unwrap()));
-        let route = Arc::new(Route { proxy, local: None });
+        let route = Arc::new(Route { proxy, ..Route::default() });
         PoolKey::new(Origin::parse(origin).unwrap(), &tls, &route)
     }
 

@@ -17,6 +17,8 @@ use crate::vocabulary::{Kind, Phase, Timeout};
 pub(in crate::http) struct ResponseStart {
     pub(in crate::http) head: RawHead,
     pub(in crate::http) framing: BodyFraming,
+    /// The connection is the caller's from here on: there is no body.
+    pub(in crate::http) upgraded: bool,
 }
 
 /// Waits for the head of the response.
@@ -41,8 +43,13 @@ pub(in crate::http) fn recv_head(
         }
     };
     exchange.shared().set_status_code(received.head.status);
+    if exchange.config.handover.is_accepted_by(&received.head, exchange.request_sent)? {
+        // The engine has no part in what follows, and a connection that speaks another protocol has no body.
+        let framing = BodyFraming::None;
+        return Ok(ResponseStart { head: received.head, framing, upgraded: true });
+    }
     let framing = awaited.framing(&received)?;
-    Ok(ResponseStart { head: received.head, framing })
+    Ok(ResponseStart { head: received.head, framing, upgraded: false })
 }
 
 impl Transport {

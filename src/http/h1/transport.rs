@@ -75,7 +75,7 @@ impl Transport {
         // What goes out first is the head.
         let is_head = exchange.bytes_sent == 0;
         let proxied = is_head
-            .then(|| proxy_form::absolute(&exchange.config.key, self.buffers.written(amount)))
+            .then(|| proxy_form::rewritten(&exchange.config, self.buffers.written(amount)))
             .flatten();
         let amount = proxied.as_ref().map_or(amount, Vec::len);
         let mut sent = 0;
@@ -245,6 +245,21 @@ impl Transport {
         }
         exchange.finish(|| now);
         Ok(())
+    }
+
+    /// The connection is handed over: it is listed as that.
+    pub(in crate::http) fn mark_upgraded(&self) {
+        if let Some(lease) = &self.lease {
+            lease.mark_upgraded();
+        }
+    }
+
+    /// Takes the lease, and the bytes that came with the head: they belong to the protocol that follows.
+    pub(in crate::http) fn hand_over(&mut self) -> Option<(Lease, Vec<u8>)> {
+        let lease = self.lease.take()?;
+        let early = self.buffers.unconsumed().to_vec();
+        self.buffers.consume(early.len());
+        Some((lease, early))
     }
 
     pub(in crate::http) fn close(&mut self, reason: CloseReason) {

@@ -282,10 +282,8 @@ impl Dial {
 
     /// A HTTP proxy reads a plain request itself (RFC 9112 section 3.2.2); all else goes through a tunnel.
     fn after_proxy(&self) -> Step {
-        match self.proxy() {
-            Some(proxy) if proxy.speaks_http() && self.config.tls.is_none() => Step::Over,
-            _ => Step::ProxyHandshake,
-        }
+        let secure = self.config.tls.is_some();
+        if self.config.route.is_read_by_proxy(secure) { Step::Over } else { Step::ProxyHandshake }
     }
 
     fn after_tunnel(&self) -> Step {

@@ -142,7 +142,7 @@ fn a_name_whose_addresses_are_all_dead_is_forgotten() {
 #[test]
 fn from_a_local_address_only_its_family_can_be_reached() {
     let local = "::1".parse().ok();
-    let route = Arc::new(Route { proxy: None, local });
+    let route = Arc::new(Route { local, ..Route::default() });
     let config = DialConfig { route, ..config("127.0.0.1", 1, false) };
     let mut dial = Dial::new(config, Arc::new(Resolver::new()));
     let Err(Stop::Failed(error)) = dial.run(&Watcher::default(), &event()) else {

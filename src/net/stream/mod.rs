@@ -3,6 +3,8 @@
 //! TLS to an origin behind a https proxy runs inside the TLS to that proxy: see [`tls_transport`]. Ending the
 //! socket from another thread ends every wait here, which returns [`Stop::Ended`].
 
+mod duplex;
+mod step;
 mod tls_layer;
 mod tls_transport;
 mod traffic;
@@ -13,6 +15,8 @@ use std::sync::Arc;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
+pub(crate) use self::duplex::DuplexStream;
+use self::step::{not_yet, ready};
 use self::tls_layer::TlsLayer;
 use self::tls_transport::{CountingSocket, TlsTransport, blocked, flush_if_possible};
 pub(crate) use self::traffic::Traffic;
@@ -22,9 +26,7 @@ use super::socket::{InUse, Socket};
 use super::tls::Tls;
 use super::wait_context::WaitContext;
 use crate::error::Error;
-use crate::runtime::{
-    Interest, WaitUntil, WakeReason, WorkerPool, is_ready, run_on_worker, wait_fd, yield_if_due,
-};
+use crate::runtime::{Interest, WaitUntil, WorkerPool, is_ready, run_on_worker, yield_if_due};
 use crate::vocabulary::Kind;
 
 /// One connection's bytes. Threads: one at a time; its [`Socket`] may be ended by any.
@@ -263,6 +265,12 @@ impl Stream {
         }
     }
 
+    /// The same bytes, for one task that reads and another one that writes at the same time.
+    pub(crate) fn into_duplex(self) -> DuplexStream {
+        let Self { socket, tls, tunnel, secures: _, traffic } = self;
+        DuplexStream::new(socket, tls.map(|tls| (tls, tunnel)), traffic)
+    }
+
     /// An exchange ended, and the connection is idle.
     pub(crate) fn mark_idle(&self) {
         self.socket.source().mark_idle();
@@ -337,27 +345,6 @@ impl Stream {
 /// Does the slow part of handshakes, so that other exchanges of an I/O thread need not wait for it.
 static CRYPTO: WorkerPool = WorkerPool::new("hangup-crypto", 4);
 
-/// `None` if the call has to wait. An error that is no system call's is that of a TLS layer.
-#[inline]
-fn not_yet<T>(result: io::Result<T>) -> Result<Option<T>, Stop> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if blocked(&error) => Ok(None),
-        Err(error) => Err(stop_of(error)),
-    }
-}
-
-#[cold]
-fn stop_of(error: io::Error) -> Stop {
-    if error.raw_os_error().is_some() {
-        return Stop::Io(error);
-    }
-    Stop::Tls(match error.downcast::<rustls::Error>() {
-        Ok(error) => error,
-        Err(other) => rustls::Error::General(other.to_string()),
-    })
-}
-
 /// Waits until bytes can be sent. Returns `false` if there is something to read first.
 fn may_write(socket: &InUse<'_>, listen: bool, until: WaitUntil) -> Result<bool, Stop> {
     let interest = if listen { Interest::Either } else { Interest::Write };
@@ -374,13 +361,4 @@ fn may_write(socket: &InUse<'_>, listen: bool, until: WaitUntil) -> Result<bool,
 /// explains it.
 pub(crate) fn is_broken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
-}
-
-fn ready(socket: &InUse<'_>, interest: Interest, until: WaitUntil) -> Result<(bool, bool), Stop> {
-    match wait_fd(socket.source(), interest, until).map_err(Stop::Io)? {
-        WakeReason::Ready { read, write } => Ok((read, write)),
-        WakeReason::Notified => Err(Stop::Ended),
-        WakeReason::Deadline => Err(Stop::Deadline(until.timeout)),
-        WakeReason::Interrupted => Err(Stop::Interrupted),
-    }
 }

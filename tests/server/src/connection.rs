@@ -57,6 +57,7 @@ impl Runner<'_> {
             Step::Cork(on) => self.wire.cork(*on),
             Step::SleepMs(millis) => self.sleep(*millis),
             Step::Stall => self.wire.idle(None, None).map(drop),
+            Step::Echo => self.echo(),
             Step::Rst => self.leave(WayOut::Reset),
             Step::Fin => {
                 self.wire.fin();
@@ -86,6 +87,10 @@ impl Runner<'_> {
             Until::Head => self.request_head(),
             Until::Body => self.request_body(),
             Until::Eof => self.everything(),
+            Until::HalfClose => {
+                self.wire.end_at_close_notify();
+                self.everything()
+            }
             Until::Bytes(count) => {
                 let mut all = Vec::new();
                 let read =
@@ -134,6 +139,21 @@ impl Runner<'_> {
             let bytes = self.wire.take(all);
             self.note(&bytes);
             if got == 0 {
+                self.ledger.note_end(self.index, Ended::Fin);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends back what comes until the peer's end of stream.
+    fn echo(&mut self) -> Result<(), Halt> {
+        loop {
+            // What came together with the head goes back first.
+            let all = self.wire.inbox().len();
+            let bytes = self.wire.take(all);
+            self.note(&bytes);
+            self.wire.send(&bytes)?;
+            if self.wire.fill()? == 0 {
                 self.ledger.note_end(self.index, Ended::Fin);
                 return Ok(());
             }

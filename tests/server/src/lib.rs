@@ -14,6 +14,7 @@
 //! | `answer`, `echo_head` | reads a request and sends a well-formed response |
 //! | `send`, `send_hex`, `fill`, `drip`, `urgent`, `cork` | sends bytes: text, binary, repeated, slowly, as urgent data, together |
 //! | `tls`, `tickets`, `close_notify`, `truncate` | a handshake; session tickets; the ends of TLS |
+//! | `echo` | sends back what comes |
 //! | `sleep_ms`, `stall`, `await`, `mark` | lets time pass; waits for the test; wakes the test |
 //! | `fin`, `rst`, `close` | half-closes, resets or closes the connection |
 //! | `repeat` | repeats steps, a number of times or without end |

@@ -74,6 +74,8 @@ pub enum Step {
     SleepMs(u64),
     /// `"stall"`: neither reads nor writes until the peer closes or the server stops.
     Stall,
+    /// `"echo"`: sends back what comes, up to the peer's end of stream, which is noted; the script goes on.
+    Echo,
     /// `"rst"`: ends the connection with a RST.
     Rst,
     /// `"fin"`: half-closes; the script goes on and may read.
@@ -123,6 +125,8 @@ pub enum Until {
     Body,
     /// Everything until the peer closes.
     Eof,
+    /// Everything until the peer ends its direction: in TLS with a close_notify, which leaves TCP open.
+    HalfClose,
     /// So many bytes.
     Bytes(u64),
 }

@@ -49,6 +49,8 @@ pub(crate) struct Wire {
     inbox: Vec<u8>,
     /// The peer's end of stream was read on purpose: from then on its FIN no longer interrupts.
     heard_out: bool,
+    /// A close_notify ends the stream, before the end of TCP.
+    close_notify_ends: bool,
 }
 
 impl Wire {
@@ -57,7 +59,15 @@ impl Wire {
         // Scripts decide what goes out in which segment; Nagle would merge it. Unix-domain sockets
         // have no Nagle and say so.
         let _ = socket.set_tcp_nodelay(true);
-        Ok(Wire { socket, tls: None, stop, partner: None, inbox: Vec::new(), heard_out: false })
+        Ok(Wire {
+            socket,
+            tls: None,
+            stop,
+            partner: None,
+            inbox: Vec::new(),
+            heard_out: false,
+            close_notify_ends: false,
+        })
     }
 
     /// Dials for a proxy. Every wait on this wire also ends, with `PartnerGone`, when the client on
@@ -117,6 +127,11 @@ impl Wire {
         self.inbox.extend_from_slice(&block[..got]);
         self.heard_out |= got == 0;
         Ok(got)
+    }
+
+    /// From here on a close_notify is an end of stream, whatever TCP does: the peer has ended one direction.
+    pub(crate) fn end_at_close_notify(&mut self) {
+        self.close_notify_ends = true;
     }
 
     pub(crate) fn inbox(&self) -> &[u8] {
@@ -308,6 +323,7 @@ impl Wire {
     fn fill_tls(&mut self, tls: &mut ServerConnection, block: &mut [u8]) -> Result<usize, Halt> {
         loop {
             match tls.reader().read(block) {
+                Ok(0) if self.close_notify_ends => return Ok(0),
                 Ok(0) => {
                     // close_notify. The end of the connection is the end of TCP, so wait for that
                     // one too.
