@@ -1108,9 +1108,11 @@ hangup_status hangup_client_set_timeout(hangup_client *client,
                                         hangup_error **error);
 
 /**
- * Sets a header for every request that has no header of that name. It replaces an earlier value; NULL as value removes it.
+ * Sets a header for every request that has no header of that name. It replaces an earlier value. NULL as value removes it, and
+ * what the library would add under that name: Accept-Encoding, Cookie, and Authorization from a URL's user information. The
+ * defaults are User-Agent and Accept. They are sent behind the request's own headers.
  *
- * Fails: HANGUP_INVALID_HEADER.
+ * Fails: HANGUP_INVALID_HEADER, also for Host, Connection, Content-Length and Transfer-Encoding.
  */
 hangup_status hangup_client_set_header(hangup_client *client,
                                        const char *name,
@@ -1325,7 +1327,8 @@ hangup_status hangup_client_clear_cookies(hangup_client *client);
 
 /**
  * A new request. The URL is absolute, http or https; its fragment is not sent, its user information becomes Basic
- * credentials. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
+ * credentials. Path and query are sent as they are written, except that the path segments "." and ".." are followed, and that
+ * spaces and other characters that no request can hold are percent-encoded. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
  *
  * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
  */
@@ -1333,6 +1336,17 @@ hangup_status hangup_request_new(const char *method,
                                  const char *url,
                                  hangup_request **request,
                                  hangup_error **error);
+
+/**
+ * As hangup_request_new, but everything in the URL between its host and its fragment is sent exactly as it is written: no space
+ * is encoded and no ".." is followed. A backslash is sent, too. A URL that was signed and holds such characters stays signed.
+ *
+ * Fails: HANGUP_INVALID_URL, also for a space or a control character; HANGUP_INVALID_METHOD.
+ */
+hangup_status hangup_request_new_as_given(const char *method,
+                                          const char *url,
+                                          hangup_request **request,
+                                          hangup_error **error);
 
 /**
  * A new request for a tunnel, with the method CONNECT (RFC 9110 section 9.3.6). `proxy` is the URL of an HTTP proxy;
@@ -1363,19 +1377,48 @@ void hangup_request_free(hangup_request *request);
 const char *hangup_request_method(const hangup_request *request);
 
 /**
- * Adds a header. A name can be added several times. Host, Content-Length, Transfer-Encoding and Connection are sent by the
- * library: a value that contradicts them is refused. For "Connection: close" use HANGUP_CONNECTION_MODE_CLOSE_AFTER.
+ * Adds a header. A name can be added several times. Names are sent with the case and in the order in which they were added, in
+ * front of the client's defaults. The value is any bytes but control characters other than tab, in any encoding (RFC 9110
+ * section 5.5).
+ *
+ * Host replaces the URL's host in the message: it has no influence on the connection and on TLS, and is not sent to another
+ * origin after a redirect. Content-Length must be the length of the body; for a body whose length is not known it announces
+ * that length, and another length fails the exchange with HANGUP_BODY_FAILED. Transfer-Encoding can only repeat what the
+ * library sends. "Connection: close" is HANGUP_CONNECTION_MODE_CLOSE_AFTER.
  *
  * "Upgrade" asks for another protocol (RFC 9110 section 7.8), such as "websocket"; the library adds "Connection: Upgrade". If
  * the response is 101, hangup_response_take_stream returns the connection; any other response is an ordinary one. A server
  * that switches without having been asked, or to a protocol that was not named, is HANGUP_PROTOCOL. Such a request goes
  * through an HTTP proxy in a tunnel.
  *
- * Fails: HANGUP_INVALID_HEADER.
+ * Fails: HANGUP_INVALID_HEADER, here or when the request is sent, for a value that contradicts what the library sends.
  */
 hangup_status hangup_request_add_header(hangup_request *request,
                                         const char *name,
                                         const char *value,
+                                        hangup_error **error);
+
+/**
+ * Removes a header from the request, and from what the client and the library would add to it: the client's defaults such as
+ * Accept and User-Agent, Accept-Encoding, Cookie, and Authorization from the URL's user information. A header of that name
+ * that is added later is sent.
+ *
+ * Fails: HANGUP_INVALID_HEADER, also for Host, Connection, Content-Length and Transfer-Encoding, which the library sends where
+ * HTTP needs them.
+ */
+hangup_status hangup_request_remove_header(hangup_request *request,
+                                           const char *name,
+                                           hangup_error **error);
+
+/**
+ * Sets what is sent as the request target (RFC 9112 section 3.2) instead of the URL's path and query, byte for byte: "*" for
+ * OPTIONS of a server as a whole, or a path that the URL standard would change. Connection, Host, TLS and cookies follow the
+ * URL, and a redirect is resolved against it and has its own target. NULL, the default, is the URL's target.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for a target that is empty or holds a space or a control character.
+ */
+hangup_status hangup_request_set_target(hangup_request *request,
+                                        const char *target,
                                         hangup_error **error);
 
 /* ---- Request: body ------------------------------------------------------------------------------------------- */

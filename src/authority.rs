@@ -13,12 +13,18 @@ use url::Host;
 /// Checks that an absolute URL names its host in one way only. The error says why not. A URL with another scheme
 /// than http and https passes; it is refused for its scheme later.
 pub(crate) fn check(url: &str) -> Result<(), String> {
-    if let Some(byte) = url.bytes().find(|byte| *byte <= b' ' || *byte == 0x7f) {
+    // The URL standard ignores spaces around a URL; other parsers take them as part of it.
+    if let Some(byte) = url.bytes().find(u8::is_ascii_control).or_else(|| space_at_an_end(url)) {
         return Err(format!(
-            "it holds the byte 0x{byte:02x}: spaces and control characters must be percent-encoded (%{byte:02X})"
+            "it holds the byte 0x{byte:02x}: control characters, and spaces before and behind it, must be \
+             percent-encoded (%{byte:02X})"
         ));
     }
     check_reference(url)
+}
+
+fn space_at_an_end(url: &str) -> Option<u8> {
+    (url.starts_with(' ') || url.ends_with(' ')).then_some(b' ')
 }
 
 /// As [`check`], for a URL that may be relative and hold spaces, as in a Location field.
@@ -59,6 +65,9 @@ pub(crate) fn check_authority(authority: &str) -> Result<(), String> {
         Some(end) if host_and_port.starts_with('[') => &host_and_port[..=end],
         _ => host_and_port.split(':').next().unwrap_or_default(),
     };
+    if host_and_port.contains(' ') {
+        return Err("its host holds a space, which some parsers ignore".to_owned());
+    }
     if host.contains('%') {
         return Err("its host can be read in two ways: it is percent-encoded".to_owned());
     }
@@ -134,7 +143,7 @@ fn check_backslash(text: &str) -> Result<(), String> {
 }
 
 /// RFC 3986 section 3.1.
-fn scheme(text: &str) -> Option<&str> {
+pub(crate) fn scheme(text: &str) -> Option<&str> {
     let (scheme, _) = text.split_once(':')?;
     let rest = scheme.strip_prefix(|c: char| c.is_ascii_alphabetic())?;
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
@@ -198,6 +207,7 @@ mod tests {
             "http://www.B\u{dc}CHER.\u{4e2d}\u{56fd}/",
             "http+unix://u:p@%2Frun%2Fapp.sock/a",
             "file:///etc/passwd",
+            "http://a.test/b c?d e#f g",
             "mailto:a@b",
             "relative",
             "",
@@ -264,6 +274,8 @@ mod tests {
             ("http://a\u{ad}.test/", "a.test"),
             ("http://\u{212a}.test/", "k.test"),
             ("http://b\u{fc}cher\u{ff0e}a.test/", "xn--"),
+            ("http://a.test /", "space"),
+            ("http://a.te st:80/", "space"),
             ("http://a.te\tst/", "0x09"),
             ("ht\ntp://a.test/", "0x0a"),
             (" http://a.test/", "0x20"),

@@ -110,6 +110,7 @@ mod client;
 mod error;
 #[cfg(feature = "capi")]
 mod ffi;
+mod headers;
 mod http;
 mod json;
 mod manager;

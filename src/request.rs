@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::authority;
 use crate::caller_reader::CallerBytes;
 use crate::cancel::CancelToken;
 use crate::error::Error;
+use crate::headers::{self, Headers};
 use crate::http::request_body::BodySource;
 use crate::http::sent_file;
-use crate::target::Target;
+use crate::target::{Target, is_target_byte};
 use crate::timeouts::{Overrides, check_can_be_set, not_zero};
 use crate::vocabulary::{ConnectionMode, Kind, Timeout};
 
@@ -42,7 +42,11 @@ use crate::vocabulary::{ConnectionMode, Kind, Timeout};
 pub struct Request {
     pub(crate) method: Method,
     pub(crate) target: Arc<Target>,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Headers,
+    /// Names of defaults that are not sent.
+    pub(crate) removed: Vec<Box<str>>,
+    /// What is sent as the request target instead of the URL's path and query.
+    pub(crate) given_target: Option<Box<[u8]>>,
     pub(crate) body: Body,
     pub(crate) over: Overrides,
     pub(crate) mode: Option<ConnectionMode>,
@@ -74,7 +78,9 @@ pub struct Body(pub(crate) BodySource);
 
 impl Request {
     /// A request without a body. The URL is absolute, http or https; its fragment is not sent, and its user
-    /// information is sent as Basic credentials. A Unix-domain socket is named by its percent-encoded path:
+    /// information is sent as Basic credentials. Path and query are sent as they are written, except that the path
+    /// segments `.` and `..` are followed, and that spaces and other characters that no request can hold are
+    /// percent-encoded. A Unix-domain socket is named by its percent-encoded path:
     /// `http+unix://%2Frun%2Fapp.sock/path`.
     ///
     /// # Errors
@@ -87,6 +93,22 @@ impl Request {
     /// ```
     pub fn new(method: &str, url: &str) -> Result<Self, Error> {
         Self::to(method, Target::of(url)?)
+    }
+
+    /// As [`new`](Self::new), but everything in the URL between its host and its fragment is sent exactly as it is
+    /// written: no space is encoded and no `..` is followed. A backslash is sent, too. A URL that was signed and holds
+    /// such characters stays signed.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Kind::InvalidUrl`] for a space or a control character.
+    ///
+    /// ```
+    /// let request = hangup::Request::new_as_given("GET", "https://example.org/a/../b?c=d\\e")?;
+    /// assert_eq!(request.url(), "https://example.org/a/../b?c=d\\e");
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn new_as_given(method: &str, url: &str) -> Result<Self, Error> {
+        Self::to(method, Target::as_given(url)?)
     }
 
     pub(crate) fn to(method: &str, target: Arc<Target>) -> Result<Self, Error> {
@@ -140,7 +162,9 @@ impl Request {
         Self {
             method,
             target,
-            headers: HeaderMap::new(),
+            headers: Headers::default(),
+            removed: Vec::new(),
+            given_target: None,
             body: Body::none(),
             over: Overrides::default(),
             mode: None,
@@ -153,11 +177,15 @@ impl Request {
         }
     }
 
-    /// Adds a header; a name may be added several times.
+    /// Adds a header; a name may be added several times. Names are sent with the case and in the order in which they
+    /// were added, in front of the client's defaults. A value is any bytes but control characters other than HTAB
+    /// (RFC 9110 section 5.5); text is sent as UTF-8.
     ///
-    /// The library writes Host, Content-Length, Transfer-Encoding and Connection itself: `Connection:
-    /// close` sets [`ConnectionMode::CloseAfter`], and a value that contradicts the library is refused, here or
-    /// when the request is sent.
+    /// `Host` replaces the URL's: it has no influence on the connection and on TLS, and is not sent to another origin
+    /// after a redirect. `Content-Length` must be the length of the body; for a body whose length is not known it
+    /// announces that length, and another length fails the exchange with [`Kind::BodyFailed`]. `Transfer-Encoding` can
+    /// only repeat what the library sends, and `Connection: close` sets [`ConnectionMode::CloseAfter`]. A value that
+    /// contradicts the library is refused, here or when the request is sent.
     ///
     /// `Upgrade` asks for a switch to another protocol (RFC 9110 section 7.8), for example `websocket`; the library
     /// adds `Connection: Upgrade`. If the server agrees (101), [`Response::take_stream`](crate::Response::take_stream)
@@ -171,33 +199,114 @@ impl Request {
     /// ```
     /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
     /// request.add_header("Accept", "text/html")?;
+    /// request.add_header("X-Name", b"caf\xe9")?;
     /// assert!(request.add_header("Accept", "a\nb").is_err());
     /// # Ok::<(), hangup::Error>(())
     /// ```
-    pub fn add_header(&mut self, name: &str, value: &str) -> Result<(), Error> {
-        let (name, value) = field(name, value)?;
-        if name == header::HOST {
-            if value.as_bytes().eq_ignore_ascii_case(self.target.host.as_bytes()) {
-                return Ok(());
-            }
-            let host = &self.target.host;
-            return Err(own(&name, &format!("the URL says {host:?}; change the URL instead")));
+    pub fn add_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        let value = value.as_ref();
+        headers::check(name, value)?;
+        if headers::is(name, headers::HOST) {
+            self.check_host(value)?;
+        } else if headers::is(name, headers::CONNECTION) {
+            self.check_connection(value)?;
         }
-        if name == header::CONNECTION {
-            return self.connection_header(&name, &value);
-        }
-        self.headers.append(name, value);
+        self.headers.add(name, value);
         Ok(())
     }
 
-    fn connection_header(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Error> {
-        for option in value.to_str().unwrap_or("?").split(',').map(str::trim) {
-            if option.eq_ignore_ascii_case("close") {
+    /// Removes a header from the request, and from what the client and the library would add to it: the client's
+    /// defaults such as Accept and User-Agent, Accept-Encoding, Cookie, and Authorization from the URL's user
+    /// information. A header of that name that is added later is sent.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidHeader`] for Host, Connection, Content-Length and Transfer-Encoding, which the library sends
+    /// where HTTP needs them.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.remove_header("Accept")?; // the client's default is not sent
+    /// assert!(request.remove_header("Host").is_err());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn remove_header(&mut self, name: &str) -> Result<(), Error> {
+        headers::check(name, b"")?;
+        if OWN.iter().any(|own| headers::is(name, own)) {
+            return Err(own(name, "it can't be taken away"));
+        }
+        self.headers.remove(name);
+        if !self.removed.iter().any(|known| headers::is(known, name)) {
+            self.removed.push(name.into());
+        }
+        Ok(())
+    }
+
+    /// Sets what is sent as the request target (RFC 9112 section 3.2) instead of the URL's path and query, byte for
+    /// byte: `*` for OPTIONS of a server as a whole, or a path that the URL standard would change. Connection, Host,
+    /// TLS and cookies follow the URL, and a redirect is resolved against it and has its own target. `None`, the
+    /// default: the URL's.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] for a target that is empty or holds a space or a control character.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("OPTIONS", "https://example.org/")?;
+    /// request.set_target(Some(b"*"))?;
+    /// assert!(request.set_target(Some(b"/a b")).is_err());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_target(&mut self, target: Option<&[u8]>) -> Result<(), Error> {
+        if let Some(target) = target {
+            let wrong = target.iter().find(|byte| !is_target_byte(**byte));
+            let why = match wrong {
+                Some(byte) => {
+                    format!("it holds the byte 0x{byte:02x}; percent-encode it (%{byte:02X})")
+                }
+                None if target.is_empty() => "it is empty; / is the shortest".to_owned(),
+                None => String::new(),
+            };
+            if !why.is_empty() {
+                let what = format!("not a request target: {why}");
+                return Err(Error::new(Kind::InvalidArgument, what));
+            }
+        }
+        self.given_target = target.map(Box::from);
+        Ok(())
+    }
+
+    /// RFC 9110 section 7.2: a host, perhaps with a port; or nothing, for a URL without an authority.
+    fn check_host(&self, value: &[u8]) -> Result<(), Error> {
+        if self.headers.contains(headers::HOST) {
+            return Err(own(headers::HOST, "a request has one (RFC 9112 section 3.2)"));
+        }
+        let (host, port) = match value.iter().rposition(|byte| *byte == b':') {
+            Some(at) if !value[at..].contains(&b']') => (&value[..at], &value[at + 1..]),
+            _ => (value, &[][..]),
+        };
+        let in_host =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
+        let literal = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
+        let is_host = match literal {
+            Some(literal) => {
+                !literal.is_empty() && literal.iter().all(|byte| in_host(byte) || *byte == b':')
+            }
+            None => host.iter().all(in_host),
+        };
+        if is_host && port.iter().all(u8::is_ascii_digit) {
+            return Ok(());
+        }
+        Err(own(headers::HOST, "its value is a host, or a host and a port (RFC 9110 section 7.2)"))
+    }
+
+    fn check_connection(&mut self, value: &[u8]) -> Result<(), Error> {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if option.eq_ignore_ascii_case(b"close") {
                 self.mode = Some(ConnectionMode::CloseAfter);
-            } else if option.eq_ignore_ascii_case("upgrade") {
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
                 self.says_upgrade = true;
-            } else if !option.eq_ignore_ascii_case("keep-alive") {
-                return Err(own(name, "only close, keep-alive and upgrade can be asked for"));
+            } else if !option.eq_ignore_ascii_case(b"keep-alive") {
+                let why = "only close, keep-alive and upgrade can be asked for";
+                return Err(own(headers::CONNECTION, why));
             }
         }
         Ok(())
@@ -264,6 +373,11 @@ impl Request {
     /// ```
     pub fn set_connection_mode(&mut self, mode: ConnectionMode) {
         self.mode = Some(mode);
+        if mode != ConnectionMode::CloseAfter && !self.headers.is_empty() {
+            self.headers.retain(|name, value| {
+                !(headers::is(name, headers::CONNECTION) && has_option(value, b"close"))
+            });
+        }
     }
 
     /// Sets the token that cancels the exchange, its body included, when it is fired; `None` removes it.
@@ -342,6 +456,8 @@ impl Request {
             method: self.method.clone(),
             target: Arc::clone(&self.target),
             headers: self.headers.clone(),
+            removed: self.removed.clone(),
+            given_target: self.given_target.clone(),
             body,
             over: self.over,
             mode: self.mode,
@@ -462,11 +578,16 @@ impl From<&str> for Body {
 
 /// Whether performing it twice has the effect of once: an idempotent method (RFC 9110 section 9.2.2), or a key by
 /// which the server recognises the second one.
-pub(crate) fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
+pub(crate) fn is_repeatable(method: &Method, headers: &Headers) -> bool {
     matches!(
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    ) || headers.contains_key("idempotency-key")
+    ) || headers.contains(headers::IDEMPOTENCY_KEY)
+}
+
+/// Whether a Connection field has that option.
+pub(crate) fn has_option(value: &[u8], option: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|other| other.trim_ascii().eq_ignore_ascii_case(option))
 }
 
 /// Methods whose requests announce how long their body is even if it is empty (RFC 9110 section 8.6).
@@ -474,28 +595,14 @@ pub(crate) fn needs_length(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// A header from text (RFC 9110 section 5).
-pub(crate) fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
-    let bad = |what: String| Error::new(Kind::InvalidHeader, what);
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-        // A whole line, "Authorization: Bearer x": the value is not shown.
-        let shown = name.find(':').map_or(name, |at| &name[..=at]);
-        bad(format!("{shown:?} is no header name: use letters, digits and hyphens"))
-    })?;
-    let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
-        bad(format!(
-            "the value of {name} holds a control character (CR, LF and NUL are never legal)"
-        ))
-    })?;
-    // `{:?}` does not show it: Authorization and Cookie are not the only fields that hold secrets.
-    value.set_sensitive(true);
-    Ok((parsed, value))
-}
-
 /// A header that the library writes itself.
-pub(crate) fn own(name: &HeaderName, why: &str) -> Error {
+pub(crate) fn own(name: &str, why: &str) -> Error {
     Error::new(Kind::InvalidHeader, format!("the header {name} is the library's own: {why}"))
 }
+
+/// Headers that the library writes itself, wherever HTTP needs them.
+pub(crate) const OWN: [&str; 4] =
+    [headers::HOST, headers::CONNECTION, headers::CONTENT_LENGTH, headers::TRANSFER_ENCODING];
 
 #[cfg(test)]
 mod tests {
@@ -550,7 +657,7 @@ mod tests {
             ("a", "x\r\nb: c"),
             ("a", "x\0"),
             ("a", "x\r"),
-            ("host", "other"),
+            ("host", "a b"),
             ("connection", "te"),
         ] {
             let error = request.add_header(name, value).unwrap_err();
@@ -559,6 +666,59 @@ mod tests {
         request.add_header("Host", "LOCALHOST").unwrap();
         request.add_header("Connection", "keep-alive, close").unwrap();
         assert_eq!(request.mode, Some(ConnectionMode::CloseAfter));
-        assert!(request.headers.is_empty());
+        request.set_connection_mode(ConnectionMode::Keep);
+        assert_eq!(request.headers.as_bytes(), b"Host: LOCALHOST\r\n");
+    }
+
+    #[test]
+    fn host_is_a_host_and_a_port_and_is_there_once() {
+        for host in [
+            "",
+            "example.org",
+            "EXAMPLE.org:8080",
+            "[::1]",
+            "[::1]:80",
+            "a_b",
+            "a:",
+            "%41",
+            "x.local",
+        ] {
+            let mut request = Request::new("GET", "http://localhost/").unwrap();
+            request.add_header("host", host).unwrap();
+            assert!(request.add_header("Host", host).is_err(), "{host:?}: twice");
+        }
+        for host in [
+            "a b",
+            "a/b",
+            "u@a",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "a:b",
+            "a:80:81",
+            "[::1",
+            "::1",
+            "[]",
+            "a,b\t",
+            "caf\u{e9}",
+        ] {
+            let mut request = Request::new("GET", "http://localhost/").unwrap();
+            let error = request.add_header("Host", host).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidHeader, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_removed_can_be_added_again_and_framing_is_never_removed() {
+        let mut request = Request::new("GET", "http://localhost/").unwrap();
+        request.add_header("X-A", "1").unwrap();
+        request.remove_header("x-a").unwrap();
+        request.remove_header("X-A").unwrap();
+        assert!(request.headers.is_empty() && request.removed.len() == 1);
+        request.add_header("X-A", "2").unwrap();
+        assert_eq!(request.headers.as_bytes(), b"X-A: 2\r\n");
+        for name in ["Host", "content-length", "Transfer-Encoding", "connection", "a b", ""] {
+            assert_eq!(request.remove_header(name).unwrap_err().kind(), Kind::InvalidHeader);
+        }
     }
 }

@@ -1,31 +1,36 @@
 //! A URL as it will be requested: checked, and split into what the connection needs and what
 //! is sent.
 //!
+//! The `url` crate reads the part that names the host. Path and query are sent as they are written, except for what
+//! HTTP has no place for: it would encode `'` and follow `%2e%2e`, which a signature over the URL does not survive.
+//!
 //! Parsing is cached in two places here, each with its measured reason beside it.
 
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
-use http::{HeaderValue, Uri};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::authority;
 use crate::error::Error;
 use crate::manager::{Origin, PoolKey};
 use crate::net::route::Route;
 use crate::net::tls::Tls;
-use crate::secret::basic_credentials;
+use crate::secret::{Secret, basic_credentials};
 use crate::vocabulary::Kind;
 
 /// A URL that can be requested. Threads: immutable.
 #[derive(Debug)]
 pub(crate) struct Target {
     /// Without user information and fragment (RFC 9110 section 4.2.4).
-    pub(crate) uri: Uri,
+    url: Box<str>,
+    /// Where the path begins in it, and where it ends.
+    path: std::ops::Range<usize>,
     pub(crate) origin: Origin,
     /// The value of the Host header (RFC 9110 section 7.2).
-    pub(crate) host: HeaderValue,
+    pub(crate) host: Box<str>,
     /// User information as Basic credentials (RFC 7617).
-    pub(crate) credentials: Option<HeaderValue>,
+    pub(crate) credentials: Option<Secret<String>>,
     /// The pool key for the settings of the first request, which are mostly the only ones. Building the key
     /// again would add 1,160 instructions to a small GET of 21,500.
     key: OnceLock<(Arc<Tls>, Arc<Route>, Arc<PoolKey>)>,
@@ -47,60 +52,107 @@ impl Target {
         Ok(target)
     }
 
-    /// Parses as the URL standard specifies, but refuses a URL that can be read in two ways instead of repairing it.
+    /// Parses a URL, but refuses one that can be read in two ways instead of repairing it. Of path and query, spaces
+    /// and other characters that no request can hold are percent-encoded as the URL standard specifies, and the path
+    /// segments `.` and `..` are followed.
     pub(crate) fn parse(text: &str) -> Result<Arc<Self>, Error> {
-        authority::check(text).map_err(|why| {
-            Error::new(Kind::InvalidUrl, format!("not a URL that can be requested: {why}"))
-        })?;
-        let mut url = url::Url::parse(text).map_err(|error| {
-            let hint = if text.contains("://") {
+        authority::check(text).map_err(|why| not_requestable(&why))?;
+        let (begin, rest) = split(text);
+        Self::build(begin, &standard_form(rest))
+    }
+
+    /// As [`parse`](Self::parse), but path and query are sent exactly as they are written.
+    pub(crate) fn as_given(text: &str) -> Result<Arc<Self>, Error> {
+        let (begin, rest) = split(text);
+        authority::check(begin).map_err(|why| not_requestable(&why))?;
+        let rest = rest.split('#').next().unwrap_or_default();
+        if let Some(byte) = rest.bytes().find(|byte| !is_target_byte(*byte)) {
+            let why = format!(
+                "it holds the byte 0x{byte:02x}: spaces and control characters must be percent-encoded (%{byte:02X})"
+            );
+            return Err(not_requestable(&why));
+        }
+        let slash = if rest.starts_with('/') { "" } else { "/" };
+        Self::build(begin, &format!("{slash}{rest}"))
+    }
+
+    /// Scheme and authority, as they are written; and what is sent as the request target.
+    fn build(begin: &str, request_target: &str) -> Result<Arc<Self>, Error> {
+        let url = url::Url::parse(begin).map_err(|error| {
+            let hint = if begin.contains("://") {
                 ""
             } else {
                 "; an absolute one begins with http:// or https://"
             };
             Error::new(Kind::InvalidUrl, format!("not a URL: {error}{hint}"))
         })?;
-        let origin = Origin::of(&url).map_err(|why| {
-            let what =
-                format!("not a URL that can be requested: {why}; use http or https, with a host");
-            Error::new(Kind::InvalidUrl, what)
-        })?;
+        let origin = Origin::of(&url)
+            .map_err(|why| not_requestable(&format!("{why}; use http or https, with a host")))?;
         if origin.port == 0 {
             return Err(Error::new(Kind::InvalidUrl, "port 0 can't be connected to"));
         }
-        let credentials = credentials(&url);
-        url.set_fragment(None);
-        // Neither can fail for http and https URLs with a host.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        let text = match &origin.unix {
-            None => String::from(url),
-            // HTTP has no place for the socket's path: the request names this machine.
-            Some(_) => {
-                let scheme = if origin.secure { "https" } else { "http" };
-                format!("{scheme}://localhost{}", path_and_query(&url))
-            }
-        };
-        if text.len() > MAX_URL {
-            let what = format!("the URL has {} bytes; at most {MAX_URL} are sent", text.len());
+        if request_target.len() > MAX_URL {
+            let size = request_target.len();
+            let what = format!("the URL has {size} bytes; at most {MAX_URL} are sent");
             return Err(Error::new(Kind::InvalidUrl, what));
         }
-        let uri = Uri::try_from(text).map_err(|error| {
-            Error::new(Kind::InvalidUrl, format!("not a URL that can be requested: {error}"))
-        })?;
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        let host = HeaderValue::from_str(authority)
-            .map_err(|_| Error::new(Kind::InvalidUrl, "not a host that can be requested"))?;
-        Ok(Arc::new(Self { uri, origin, host, credentials, key: OnceLock::new() }))
+        let host = match (url.host_str().unwrap_or_default(), url.port()) {
+            // HTTP has no place for the socket's path: the request names this machine.
+            _ if origin.unix.is_some() => origin.host.clone(),
+            (host, Some(port)) => format!("{host}:{port}"),
+            (host, None) => host.to_owned(),
+        };
+        let mut text = match &origin.unix {
+            None => format!("{}://{host}", url.scheme()),
+            Some(_) => origin.to_string(),
+        };
+        let start = text.len();
+        text.push_str(request_target);
+        let end = start + request_target.find('?').unwrap_or(request_target.len());
+        Ok(Arc::new(Self {
+            url: text.into(),
+            path: start..end,
+            origin,
+            host: host.into(),
+            credentials: credentials(&url),
+            key: OnceLock::new(),
+        }))
     }
 
     /// The URL that was requested, without user information and fragment.
     pub(crate) fn url(&self) -> String {
-        match &self.origin.unix {
-            None => self.uri.to_string(),
-            Some(_) => {
-                let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
-                format!("{}{path}", self.origin)
+        self.url.to_string()
+    }
+
+    /// Path and query, as they are sent.
+    pub(crate) fn request_target(&self) -> &str {
+        &self.url[self.path.start..]
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.url[self.path.clone()]
+    }
+
+    /// The text of the URL that a reference means in this one (RFC 3986 section 5.2.2), path segments `.` and `..`
+    /// not followed.
+    pub(crate) fn resolve(&self, reference: &str) -> String {
+        if authority::scheme(reference).is_some() {
+            return reference.to_owned();
+        }
+        let (origin, path) = (&self.url[..self.path.start], self.path());
+        // It is there only in a URL that was sent as it was given.
+        let path = path.replace('\\', "%5C");
+        match reference.as_bytes() {
+            [b'/', b'/', ..] => {
+                let scheme = authority::scheme(origin).unwrap_or_default();
+                format!("{scheme}:{reference}")
+            }
+            [b'/', ..] => format!("{origin}{reference}"),
+            [b'?', ..] => format!("{origin}{path}{reference}"),
+            [] | [b'#', ..] => self.url(),
+            _ => {
+                let folder = &path[..path.rfind('/').map_or(0, |at| at + 1)];
+                format!("{origin}{folder}{reference}")
             }
         }
     }
@@ -121,27 +173,85 @@ thread_local! {
     static LAST: RefCell<Option<(String, Arc<Target>)>> = const { RefCell::new(None) };
 }
 
-/// The path with a slash at its beginning, which the standard omits for some URLs.
-fn path_and_query(url: &url::Url) -> String {
-    let slash = if url.path().starts_with('/') { "" } else { "/" };
-    let query = url.query().map_or(String::new(), |query| format!("?{query}"));
-    format!("{slash}{}{query}", url.path())
+/// Whether a request target can hold this byte: it is no space and no control character, which would end it.
+pub(crate) fn is_target_byte(byte: u8) -> bool {
+    byte > b' ' && byte != 0x7f
 }
 
-fn credentials(url: &url::Url) -> Option<HeaderValue> {
+/// Scheme and authority, and what is behind them.
+fn split(text: &str) -> (&str, &str) {
+    let authority = text.find("://").map_or(text.len(), |at| at + 3);
+    let path = text[authority..].find(['/', '?', '#']).map_or(text.len(), |at| authority + at);
+    text.split_at(path)
+}
+
+/// Path and query as they are sent.
+fn standard_form(rest: &str) -> String {
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (path, query) = match rest.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (rest, None),
+    };
+    let mut form = String::with_capacity(rest.len() + 1);
+    if path.contains("/.") {
+        without_dots(path, &mut form);
+    } else if path.is_empty() {
+        form.push('/');
+    } else {
+        form.extend(utf8_percent_encode(path, &IN_PATHS));
+    }
+    if let Some(query) = query {
+        form.push('?');
+        form.extend(utf8_percent_encode(query, &IN_QUERIES));
+    }
+    form
+}
+
+/// Follows the segments `.` and `..` of a path that begins with a slash (RFC 3986 section 5.2.4).
+fn without_dots(path: &str, into: &mut String) {
+    let mut kept = Vec::new();
+    let mut segments = path[1..].split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            other => {
+                kept.push(other);
+                continue;
+            }
+        }
+        // The folder is meant, not a file.
+        if is_last {
+            kept.push("");
+        }
+    }
+    for segment in kept {
+        into.push('/');
+        into.extend(utf8_percent_encode(segment, &IN_PATHS));
+    }
+}
+
+fn credentials(url: &url::Url) -> Option<Secret<String>> {
     let (user, password) = (url.username(), url.password());
     if user.is_empty() && password.is_none() {
         return None;
     }
     let decode = |text| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
-    let text = basic_credentials(&decode(user), &decode(password.unwrap_or("")));
-    let mut value = HeaderValue::from_str(&text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
+    Some(Secret::new(basic_credentials(&decode(user), &decode(password.unwrap_or("")))))
 }
 
-/// The bound of [`http::Uri`].
-const MAX_URL: usize = 65_534;
+fn not_requestable(why: &str) -> Error {
+    Error::new(Kind::InvalidUrl, format!("not a URL that can be requested: {why}"))
+}
+
+/// What the URL standard encodes in the query of any URL. It encodes `'` as well in those of http, which no other
+/// client does.
+const IN_QUERIES: AsciiSet = CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
+/// What the URL standard encodes in paths.
+const IN_PATHS: AsciiSet = IN_QUERIES.add(b'?').add(b'`').add(b'{').add(b'}');
+/// A request with a longer one has a larger head than is sent.
+const MAX_URL: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -149,7 +259,7 @@ mod tests {
 
     #[test]
     fn urls_are_as_the_url_standard_has_them() {
-        let uri = |text: &str| Target::parse(text).unwrap().uri.to_string();
+        let uri = |text: &str| Target::parse(text).unwrap().url();
         assert_eq!(uri("http://EXAMPLE.org"), "http://example.org/");
         assert_eq!(uri("http://example.org:80/a#b"), "http://example.org/a");
         assert_eq!(uri("http://[::1]:8080/?q=%20"), "http://[::1]:8080/?q=%20");
@@ -161,9 +271,75 @@ mod tests {
     }
 
     #[test]
+    fn path_and_query_are_sent_as_they_are_written_where_http_allows_it() {
+        let sent = |rest: &str| {
+            let target = Target::parse(&format!("http://a.test{rest}")).unwrap();
+            target.request_target().to_owned()
+        };
+        for rest in [
+            "/?q=it's",
+            "/a/%2e%2e/b",
+            "/%41%2f%20?q=%2B+&x",
+            "//a//b",
+            "/?",
+            "/a.b/..c/.d",
+            "/?/../a",
+            "/|^'?`{}|^\\",
+        ] {
+            assert_eq!(sent(rest), rest);
+        }
+        for (rest, expected) in [
+            ("", "/"),
+            ("#f", "/"),
+            ("?q#f", "/?q"),
+            ("/a b?c d", "/a%20b?c%20d"),
+            ("/'\"<>`{}", "/'%22%3C%3E%60%7B%7D"),
+            ("/?\"<>\u{fc}", "/?%22%3C%3E%C3%BC"),
+            ("/a/../b/./c", "/b/c"),
+            ("/..", "/"),
+            ("/../../a", "/a"),
+            ("/a/b/..", "/a/"),
+            ("/a/.", "/a/"),
+            ("/a//../b", "/a/b"),
+            ("/./?..", "/?.."),
+        ] {
+            assert_eq!(sent(rest), expected, "{rest:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_as_given_keeps_every_byte_behind_the_host() {
+        for rest in ["/a\\b", "/a/../b", "/a/%2e%2e/b?x='", "/\u{e9}?\"<>`{}", "/a//./b?/../"] {
+            let target = Target::as_given(&format!("http://u:p@a.test:81{rest}#f")).unwrap();
+            assert_eq!(target.request_target(), rest);
+            assert_eq!(
+                (target.url(), &*target.host),
+                (format!("http://a.test:81{rest}"), "a.test:81")
+            );
+            assert!(target.credentials.is_some());
+        }
+        for (rest, expected) in [("", "/"), ("?q", "/?q")] {
+            let target = Target::as_given(&format!("http://a.test{rest}")).unwrap();
+            assert_eq!(target.request_target(), expected);
+        }
+        for text in [
+            "http://a.test/a b",
+            "http://a.test/\n",
+            "http://a.test/\x7f",
+            "http://a.test\\@b.test/",
+            "a",
+            "http:a",
+            " http://a.test/",
+        ] {
+            assert_eq!(Target::as_given(text).unwrap_err().kind(), Kind::InvalidUrl, "{text:?}");
+        }
+    }
+
+    #[test]
     fn user_information_becomes_basic_credentials() {
         let target = Target::parse("http://us%3Aer:p%40ss@example.org/").unwrap();
-        assert_eq!(target.credentials.as_ref().unwrap(), "Basic dXM6ZXI6cEBzcw==");
+        let sent = target.credentials.as_ref().unwrap().reveal();
+        assert_eq!(sent, "Basic dXM6ZXI6cEBzcw==");
         assert!(Target::parse("http://example.org/").unwrap().credentials.is_none());
     }
 
@@ -171,14 +347,14 @@ mod tests {
     fn a_unix_domain_socket_is_requested_as_localhost() {
         let parse = |text| Target::parse(text).unwrap();
         let target = parse("http+unix://us:er@%2Frun%2Fapp.sock/a/../b?c=d#e");
-        assert_eq!(target.uri, "http://localhost/b?c=d");
-        assert_eq!(target.host, "localhost");
+        assert_eq!(target.request_target(), "/b?c=d");
+        assert_eq!(&*target.host, "localhost");
         assert_eq!(target.url(), "http+unix://%2Frun%2Fapp.sock/b?c=d");
         assert!(target.credentials.is_some());
         let bare = parse("https+unix://%2Frun%2Fapp.sock");
-        assert_eq!(bare.uri, "https://localhost/");
+        assert_eq!(bare.request_target(), "/");
         assert_eq!(bare.url(), "https+unix://%2Frun%2Fapp.sock/");
-        assert_eq!(parse("http+unix://%2Fa?b").uri, "http://localhost/?b");
+        assert_eq!(parse("http+unix://%2Fa?b").request_target(), "/?b");
         for text in ["http+unix://app.sock/", "http+unix:///run/app.sock", "http+unix://%2Fa:80/"] {
             assert_eq!(Target::parse(text).unwrap_err().kind(), Kind::InvalidUrl, "{text}");
         }
@@ -252,7 +428,7 @@ mod tests {
             }
             let again =
                 Target::parse(&target.url()).unwrap_or_else(|why| panic!("{text:?}: {why}"));
-            assert_eq!((&again.origin, &again.uri), (&target.origin, &target.uri), "{text:?}");
+            assert_eq!((&again.origin, again.url()), (&target.origin, target.url()), "{text:?}");
         }
         assert!(accepted > 1000, "{accepted}");
     }
@@ -268,7 +444,6 @@ mod tests {
             "file:///etc/passwd",
             "gopher://x/",
             "http://exa mple.org/",
-            "http://example.org/a b",
             "http://example.org/\r\nX: y",
             "http://[::1/",
             "http://example.org/\0",

@@ -14,7 +14,7 @@ const WITHOUT_NOUN: [&str; 4] = [
 ];
 
 /// What a function does that changes what its handle stands for, beside set, add and clear.
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "add",
     "close",
     "close_all",
@@ -31,6 +31,7 @@ const VERBS: [&str; 22] = [
     "preconnect",
     "read",
     "read_all",
+    "remove_header",
     "send",
     "shutdown",
     "shutdown_write",
@@ -127,7 +128,7 @@ fn every_function_is_named_for_its_noun_and_what_it_does() {
             parameter.trim_start_matches("const ").starts_with(&format!("{noun} *"))
         };
         match what {
-            "new" | "new_connect" | "shared" | "child" | "copy" => {
+            "new" | "new_as_given" | "new_connect" | "shared" | "child" | "copy" => {
                 let made = format!("{noun} *");
                 assert!(
                     *returns == made

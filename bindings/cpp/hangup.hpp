@@ -855,6 +855,16 @@ public:
         detail::check([&](hangup_error **e) { return hangup_request_new_connect(p, t, &request, e); });
         return Request(request);
     }
+    /**
+     * A request whose URL is sent exactly as it is written between its host and its fragment: no space is encoded, no ".."
+     * is followed, and a backslash is sent. A URL that was signed and holds such characters stays signed.
+     */
+    [[nodiscard]] static Request as_given(std::string_view method, std::string_view url) {
+        const detail::Text m(method, Status::invalid_method, "method"), u(url, Status::invalid_url, "URL");
+        hangup_request *request = nullptr;
+        detail::check([&](hangup_error **e) { return hangup_request_new_as_given(m, u, &request, e); });
+        return Request(request);
+    }
     /** A copy that can be changed independently. Throws Status::invalid_state if the body comes from a reader. */
     [[nodiscard]] Request clone() const {
         hangup_request *copy = nullptr;
@@ -862,8 +872,12 @@ public:
         return Request(copy);
     }
 
-    /** Adds a header; a name may be added several times. "Upgrade" asks for another protocol: if the response is 101,
-     *  Response::take_stream returns the connection. */
+    /**
+     * Adds a header; a name may be added several times. Names are sent with this case and in this order, and a value is any
+     * bytes but control characters other than tab. Host has no influence on the connection; Content-Length announces the
+     * length of a body from a function that was set without one. "Upgrade" asks for another protocol: if the response is
+     * 101, Response::take_stream returns the connection.
+     */
     Request &add_header(std::string_view name, std::string_view value) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         const detail::Text v(value, Status::invalid_header, "header value");
@@ -873,6 +887,26 @@ public:
     [[nodiscard]] Request add_header(std::string_view name, std::string_view value) && {
         return std::move(add_header(name, value));
     }
+    /**
+     * Removes a header from the request, and from what the client and the library would add to it: Accept, User-Agent,
+     * Accept-Encoding, Cookie, Authorization.
+     */
+    Request &remove_header(std::string_view name) & {
+        const detail::Text n(name, Status::invalid_header, "header name");
+        detail::check([&](hangup_error **e) { return hangup_request_remove_header(handle_.get(), n, e); });
+        return *this;
+    }
+    [[nodiscard]] Request remove_header(std::string_view name) && { return std::move(remove_header(name)); }
+    /**
+     * What is sent as the request target instead of the URL's path and query, byte for byte, such as "*" for OPTIONS;
+     * nothing sends the URL's. Connection, Host and redirects follow the URL.
+     */
+    Request &set_target(std::optional<std::string_view> target) & {
+        const detail::OptionalText t(target, Status::invalid_argument, "target");
+        detail::check([&](hangup_error **e) { return hangup_request_set_target(handle_.get(), t, e); });
+        return *this;
+    }
+    [[nodiscard]] Request set_target(std::optional<std::string_view> target) && { return std::move(set_target(target)); }
     /** The body, copied. */
     Request &set_body(std::string_view data) & {
         detail::check([&](hangup_error **e) {
@@ -1280,7 +1314,10 @@ public:
         return *this;
     }
     Client set_timeout(Timeout which, Limit time) && { return std::move(set_timeout(which, time)); }
-    /** A header for every request that has none of that name; no value removes it. */
+    /**
+     * A header for every request that has none of that name; no value removes it, and what the library would add under that
+     * name: Accept-Encoding, Cookie, Authorization.
+     */
     Client &set_header(std::string_view name, std::optional<std::string_view> value) & {
         const detail::Text n(name, Status::invalid_header, "header name");
         const detail::OptionalText v(value, Status::invalid_header, "header value");

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::http::header::{HeaderMap, UPGRADE};
-
 use super::config::Config;
 use super::redirect::{RedirectDecision, RequestHop};
-use super::request_head::request_head;
+use super::request_head::{announced_length, request_head};
 use super::retry::{self, RetryContext};
 use crate::error::Error;
+use crate::headers::{Headers, UPGRADE};
 use crate::http;
 use crate::http::decode::Content;
 use crate::http::exchange::{Exchange, ExchangeConfig};
@@ -142,7 +141,7 @@ impl Call<'_> {
     /// Whether the connection shall become a stream.
     #[cold]
     fn wants_stream(&self) -> bool {
-        let has_upgrade = |headers: &HeaderMap| headers.contains_key(UPGRADE);
+        let has_upgrade = |headers: &Headers| headers.contains(UPGRADE);
         self.request.connect.is_some()
             || has_upgrade(&self.request.headers)
             || has_upgrade(&self.config.headers)
@@ -156,7 +155,15 @@ impl Call<'_> {
         attempt: Attempt,
     ) -> Result<Received, Error> {
         let body = match hop.has_body {
-            true if body.is_some() => Some(body.open()?),
+            true if body.is_some() => {
+                let mut reader = body.open()?;
+                if reader.length() == BodyLength::Chunked
+                    && let Some(length) = announced_length(&self.request.headers)?
+                {
+                    reader.announce(length);
+                }
+                Some(reader)
+            }
             // RFC 9110 section 8.6: such a request announces a body of no bytes.
             _ if needs_length(&hop.method) => Some(BodyReader::empty()),
             _ => None,
@@ -193,7 +200,7 @@ impl Call<'_> {
                 retry_covers_loss,
                 max_head: self.config.max_head,
                 response_to: ResponseTo::of(&hop.method),
-                handover: Handover::of(request.headers(), self.request.connect.as_ref()),
+                handover: Handover::of(&request.headers, self.request.connect.as_ref()),
             };
             let is_first = number == 1 && self.is_first(hop);
             let start = if is_first { self.start } else { Instant::now() };

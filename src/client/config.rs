@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-
 use super::cookies::Jar;
 use super::proxies::Proxies;
+use crate::headers::{ACCEPT, Headers, USER_AGENT};
 use crate::http::decode::CODINGS;
-use crate::net::proxy::USER_AGENT;
+use crate::net::proxy;
 use crate::net::tls::Tls;
 use crate::timeouts::Timeouts;
 use crate::vocabulary::ConnectionMode;
@@ -16,13 +15,15 @@ use crate::vocabulary::ConnectionMode;
 #[derive(Clone, Debug)]
 pub(super) struct Config {
     pub(super) timeouts: Timeouts,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Headers,
+    /// Names of headers that the library does not add either.
+    pub(super) removed: Vec<Box<str>>,
     pub(super) mode: ConnectionMode,
     pub(super) max_head: usize,
     pub(super) retries: bool,
     pub(super) redirects: u32,
     /// Headers that a redirect to another origin drops, besides those that it always drops.
-    pub(super) sensitive: Vec<HeaderName>,
+    pub(super) sensitive: Vec<Box<str>>,
     /// `None`: cookies are not kept.
     pub(super) jar: Option<Arc<Jar>>,
     pub(super) decode: bool,
@@ -33,12 +34,13 @@ pub(super) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        let mut headers = Headers::default();
+        headers.add(USER_AGENT, proxy::USER_AGENT.as_bytes());
+        headers.add(ACCEPT, b"*/*");
         Self {
             timeouts: Timeouts::default(),
             headers,
+            removed: Vec::new(),
             mode: ConnectionMode::Keep,
             max_head: MAX_HEAD,
             retries: true,

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use http::Method;
-use http::header::{self, HeaderName, HeaderValue};
 use percent_encoding::{CONTROLS, percent_encode};
-use url::Url;
 
 use crate::authority;
+use crate::headers::{self, AUTHORIZATION, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION};
+use crate::secret::Secret;
 use crate::target::Target;
 
 /// One request of a call: the first one, or the one that a redirect made of it.
@@ -43,20 +43,30 @@ impl RequestHop {
         Self { target, method, has_body: true, cross_origin: false }
     }
 
+    /// Whether every header goes along: nothing was redirected away from what it was meant for.
+    pub(super) fn forwards_all(&self) -> bool {
+        self.has_body && !self.cross_origin
+    }
+
     /// Whether a header of the request, or of the client's defaults, goes along.
-    pub(super) fn forwards_header(&self, name: &HeaderName, sensitive: &[HeaderName]) -> bool {
-        let private = self.cross_origin && (PRIVATE.contains(name) || sensitive.contains(name));
+    pub(super) fn forwards_header(&self, name: &str, sensitive: &[Box<str>]) -> bool {
+        if self.forwards_all() {
+            return true;
+        }
+        let is = |other: &str| headers::is(name, other);
+        let private = self.cross_origin
+            && (PRIVATE.iter().any(|other| is(other)) || sensitive.iter().any(|other| is(other)));
         let of_body = !self.has_body
-            && (name.as_str().starts_with("content-")
-                || *name == header::TRANSFER_ENCODING
-                || *name == header::EXPECT);
+            && (name.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case("content-"))
+                || is(headers::TRANSFER_ENCODING)
+                || is(EXPECT));
         !private && !of_body
     }
 
     /// User information as credentials: this URL's own, for this hop, or the first one's.
-    pub(super) fn credentials<'a>(&'a self, first: &'a Target) -> Option<&'a HeaderValue> {
+    pub(super) fn credentials<'a>(&'a self, first: &'a Target) -> Option<&'a str> {
         let inherited = if self.cross_origin { None } else { first.credentials.as_ref() };
-        self.target.credentials.as_ref().or(inherited)
+        self.target.credentials.as_ref().or(inherited).map(Secret::reveal).map(String::as_str)
     }
 
     /// What a response to this hop asks for. `body_replayable`: the body can be sent again.
@@ -122,12 +132,10 @@ fn single_location<'a>(
     Ok(if first.is_empty() { None } else { Some(text(first)) })
 }
 
-/// RFC 3986 section 5, by the URL standard's parser, but without its repairs of hosts.
+/// RFC 3986 section 5, without the URL standard's repairs of hosts.
 fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
     authority::check_reference(location)?;
-    let base = Url::parse(&from.url()).map_err(|error| error.to_string())?;
-    let url = base.join(location).map_err(|error| format!("not a URL: {error}"))?;
-    let text = String::from(url);
+    let text = from.resolve(location);
     let target = Target::parse(&text).map_err(|error| error.message().to_owned())?;
     // A Unix-domain socket may redirect to itself only: no response from the network leads there.
     if target.origin.unix.is_some() && target.origin != from.origin {
@@ -136,9 +144,8 @@ fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
     Ok(target)
 }
 
-/// Headers that are always meant for one origin single_location.
-const PRIVATE: [HeaderName; 3] =
-    [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
+/// Headers that are always meant for one origin.
+const PRIVATE: [&str; 4] = [AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION];
 
 #[cfg(test)]
 mod tests {
@@ -168,7 +175,7 @@ mod tests {
             (" /\u{e9} b ", "http://a.example/%C3%A9%20b"),
             ("http://b\u{fc}cher.example/", "http://xn--bcher-kva.example/"),
         ] {
-            assert_eq!(follow(&from, 302, location).target.uri.to_string(), to, "{location:?}");
+            assert_eq!(follow(&from, 302, location).target.url(), to, "{location:?}");
         }
     }
 
@@ -266,16 +273,14 @@ mod tests {
         let from = hop(Method::GET, "http://u:p@a.example/");
         let first = Arc::clone(&from.target);
         let same = follow(&from, 302, "http://a.example:80/b");
-        assert!(
-            same.forwards_header(&header::AUTHORIZATION, &[]) && same.credentials(&first).is_some()
-        );
+        assert!(same.forwards_header(AUTHORIZATION, &[]) && same.credentials(&first).is_some());
         for elsewhere in ["https://a.example/", "http://b.example/", "http://a.example:81/"] {
             let cross_origin = follow(&same, 302, elsewhere);
             let back = follow(&cross_origin, 302, "http://a.example/");
             for hop in [cross_origin, back] {
                 assert!(PRIVATE.iter().all(|name| !hop.forwards_header(name, &[])));
-                assert!(!hop.forwards_header(&header::REFERER, &[header::REFERER]));
-                assert!(hop.forwards_header(&header::REFERER, &[]));
+                assert!(!hop.forwards_header("Referer", &["referer".into()]));
+                assert!(hop.forwards_header("Referer", &[]));
                 assert!(hop.credentials(&first).is_none());
             }
         }

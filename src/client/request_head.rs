@@ -1,130 +1,209 @@
-//! The head of a request: the client's defaults, the request's headers, and those that the library sets
+//! The head of a request: the request's headers, the client's defaults, and those that the library sets
 //! itself. Knows nothing of connections and of responses.
 
-use http::header::{self, HeaderMap, HeaderValue};
+use std::sync::Arc;
 
 use super::config::Config;
 use super::redirect::RequestHop;
 use crate::error::Error;
+use crate::headers::{
+    self, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, Headers,
+    PROXY_AUTHORIZATION, RANGE, TRANSFER_ENCODING, UPGRADE,
+};
 use crate::http::request_body::BodyLength;
-use crate::request::{Request, own};
+use crate::http::request_head::RequestHead;
+use crate::request::{Request, has_option, own};
 use crate::vocabulary::{ConnectionMode, Kind};
 
-/// The head of one hop of a call.
+/// The head of one hop of a call. Its fields are Host, unless the request has it at a place of its own; those of the
+/// request; the client's defaults that the request does not have; and what the library adds.
 pub(super) fn request_head(
     config: &Config,
     request: &Request,
     hop: &RequestHop,
     mode: ConnectionMode,
     body: BodyLength,
-) -> Result<http::Request<()>, Error> {
-    let mut headers = HeaderMap::with_capacity(config.headers.len() + request.headers.len() + 4);
-    // First, as RFC 9110 section 7.2 asks for; the engine would make the same, and take longer.
-    headers.insert(header::HOST, hop.target.host.clone());
-    for (name, value) in &config.headers {
-        if hop.forwards_header(name, &config.sensitive) {
-            headers.insert(name, value.clone());
-        }
+) -> Result<Box<RequestHead>, Error> {
+    let mut head = Headers::with_room(
+        config.headers.len() + request.headers.len() + 4,
+        config.headers.as_bytes().len() + request.headers.as_bytes().len() + 256,
+    );
+    let given_host = request.headers.contains(HOST) && hop.forwards_header(HOST, &[]);
+    if !given_host {
+        // First, as RFC 9110 section 7.2 asks for.
+        head.add(HOST, request.connect.as_deref().unwrap_or(&hop.target.host).as_bytes());
     }
-    if !request.headers.is_empty() {
+    if request.headers.is_empty() && request.removed.is_empty() && hop.forwards_all() {
+        head.add_all(&config.headers);
+    } else {
         // Without the body its headers go as well, and have nothing to contradict.
         if hop.has_body {
             check_framing(&request.headers, body)?;
         }
-        for name in request.headers.keys() {
-            headers.remove(name);
+        for (name, value) in request.headers.iter() {
+            // The body's length is said once, however often the caller says it (RFC 9110 section 8.6).
+            let repeated = headers::is(name, CONTENT_LENGTH) && head.contains(CONTENT_LENGTH);
+            if hop.forwards_header(name, &config.sensitive) && !repeated {
+                head.add(name, value);
+            }
         }
-        for (name, value) in &request.headers {
-            if hop.forwards_header(name, &config.sensitive) {
-                headers.append(name, value.clone());
+        for (name, value) in config.headers.iter() {
+            let has_own = request.headers.contains(name) || is_removed(&request.removed, name);
+            if hop.forwards_header(name, &config.sensitive) && !has_own {
+                head.add(name, value);
             }
         }
     }
-    match body {
-        BodyLength::Known(length) => drop(headers.insert(header::CONTENT_LENGTH, length.into())),
-        BodyLength::Chunked => {
-            drop(headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")))
-        }
-        BodyLength::None => {}
+    let is_free = |head: &Headers, name: &str| {
+        !head.contains(name)
+            && !is_removed(&request.removed, name)
+            && !is_removed(&config.removed, name)
+    };
+    // The peer of CONNECT is a proxy, which has a field of its own (RFC 9110 section 11.7.2).
+    let authorization = match request.connect {
+        None => AUTHORIZATION,
+        Some(_) => PROXY_AUTHORIZATION,
+    };
+    if let Some(credentials) = hop.credentials(&request.target)
+        && is_free(&head, authorization)
+    {
+        head.add(authorization, credentials.as_bytes());
     }
+    // What describes a response to other methods has no meaning for a tunnel.
+    if request.connect.is_none() {
+        add_preferences(config, hop, &mut head, is_free);
+    }
+    match body {
+        BodyLength::Known(length) if !head.contains(CONTENT_LENGTH) => {
+            head.add(CONTENT_LENGTH, length.to_string().as_bytes());
+        }
+        BodyLength::Chunked if !head.contains(TRANSFER_ENCODING) => {
+            head.add(TRANSFER_ENCODING, b"chunked");
+        }
+        _ => {}
+    }
+    add_connection(request, mode, &mut head)?;
+    let is_first = Arc::ptr_eq(&hop.target, &request.target);
+    let given_target = match &request.connect {
+        // RFC 9112 section 3.2.3.
+        Some(target) => Some(target.as_bytes().into()),
+        None if is_first => request.given_target.clone(),
+        None => None,
+    };
+    Ok(Box::new(RequestHead {
+        method: hop.method.clone(),
+        target: Arc::clone(&hop.target),
+        given_target,
+        headers: head,
+        body,
+    }))
+}
+
+/// Accept-Encoding and Cookie.
+fn add_preferences(
+    config: &Config,
+    hop: &RequestHop,
+    head: &mut Headers,
+    is_free: impl Fn(&Headers, &str) -> bool,
+) {
+    if config.decode
+        // A range of a compressed body can't be decoded.
+        && !head.contains(RANGE)
+        && is_free(head, ACCEPT_ENCODING)
+    {
+        head.add(ACCEPT_ENCODING, b"gzip, deflate");
+    }
+    if let Some(jar) = &config.jar
+        && is_free(head, COOKIE)
+        && let Some(cookies) = jar.send(&hop.target)
+    {
+        head.add(COOKIE, &cookies);
+    }
+}
+
+/// Connection with all its options, unless the caller's fields have them.
+fn add_connection(
+    request: &Request,
+    mode: ConnectionMode,
+    head: &mut Headers,
+) -> Result<(), Error> {
     let close = mode == ConnectionMode::CloseAfter;
-    if headers.contains_key(header::UPGRADE) {
-        // RFC 9110 section 7.8: the sender of Upgrade names it in Connection, too.
-        let options = if close { "Upgrade, close" } else { "Upgrade" };
-        headers.insert(header::CONNECTION, HeaderValue::from_static(options));
-    } else if request.says_upgrade {
+    let upgrade = head.contains(UPGRADE);
+    if request.says_upgrade && !upgrade {
         let what =
             "Connection: Upgrade needs an Upgrade header beside it, which names the protocol";
         return Err(Error::new(Kind::InvalidHeader, what));
-    } else if close {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    // The peer of CONNECT is a proxy, which has a field of its own (RFC 9110 section 11.7.2).
-    let authorization = match request.connect {
-        None => header::AUTHORIZATION,
-        Some(_) => header::PROXY_AUTHORIZATION,
-    };
-    if let Some(credentials) = hop.credentials(&request.target)
-        && !headers.contains_key(&authorization)
-    {
-        headers.insert(authorization, credentials.clone());
+    let lacks = |option: &[u8]| !head.values(CONNECTION).any(|value| has_option(value, option));
+    if (upgrade && lacks(b"upgrade")) || (close && lacks(b"close")) {
+        // RFC 9110 section 7.8: the sender of Upgrade names it in Connection, too.
+        let options: &[u8] = match (upgrade, close) {
+            (true, true) => b"Upgrade, close",
+            (true, false) => b"Upgrade",
+            _ => b"close",
+        };
+        head.set(CONNECTION, options);
     }
-    if let Some(target) = &request.connect {
-        // RFC 9112 section 3.2.3. What describes a response to others has no meaning for a tunnel.
-        if let Ok(target) = HeaderValue::from_str(target) {
-            headers.insert(header::HOST, target);
-        }
-        return Ok(message(hop, headers));
-    }
-    if config.decode
-        && !headers.contains_key(header::ACCEPT_ENCODING)
-        // A range of a compressed body can't be decoded.
-        && !headers.contains_key(header::RANGE)
-    {
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
-    }
-    if let Some(jar) = &config.jar
-        && !headers.contains_key(header::COOKIE)
-        && let Some(cookies) = jar.send(&hop.target)
-    {
-        headers.insert(header::COOKIE, cookies);
-    }
-    Ok(message(hop, headers))
+    Ok(())
 }
 
-fn message(hop: &RequestHop, headers: HeaderMap) -> http::Request<()> {
-    let mut message = http::Request::new(());
-    *message.method_mut() = hop.method.clone();
-    *message.uri_mut() = hop.target.uri.clone();
-    *message.headers_mut() = headers;
-    message
+fn is_removed(removed: &[Box<str>], name: &str) -> bool {
+    removed.iter().any(|known| headers::is(known, name))
+}
+
+/// The length that the caller's Content-Length announces for a body whose length is not known otherwise.
+///
+/// # Errors
+/// [`Kind::InvalidHeader`](crate::Kind::InvalidHeader) if it is no length, or if two differ.
+pub(super) fn announced_length(headers: &Headers) -> Result<Option<u64>, Error> {
+    let mut announced = None;
+    for value in headers.values(CONTENT_LENGTH) {
+        let given =
+            length_of(value).ok_or_else(|| own(CONTENT_LENGTH, "it is no number of bytes"))?;
+        if announced.is_some_and(|announced| announced != given) {
+            return Err(own(CONTENT_LENGTH, "two of them differ"));
+        }
+        announced = Some(given);
+    }
+    if announced.is_some() && headers.contains(TRANSFER_ENCODING) {
+        // RFC 9112 section 6.1.
+        return Err(own(TRANSFER_ENCODING, "the request has a Content-Length as well"));
+    }
+    Ok(announced)
+}
+
+/// RFC 9110 section 8.6: digits and nothing else.
+fn length_of(value: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(value.trim_ascii()).ok()?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 /// Framing fields of the caller must agree with what the library does: a message that can be read in two
 /// ways is how requests are smuggled (RFC 9112 section 11.2).
-fn check_framing(headers: &HeaderMap, body: BodyLength) -> Result<(), Error> {
+fn check_framing(headers: &Headers, body: BodyLength) -> Result<(), Error> {
     let length = match body {
         BodyLength::None => Some(0),
         BodyLength::Known(length) => Some(length),
         BodyLength::Chunked => None,
     };
-    for value in headers.get_all(header::CONTENT_LENGTH) {
-        let given = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    for value in headers.values(CONTENT_LENGTH) {
+        let given = length_of(value);
         if given.is_none() || given != length {
             let why = match length {
                 Some(length) => format!("the body has {length} bytes"),
                 None => "the body's length is not known".to_owned(),
             };
-            return Err(own(&header::CONTENT_LENGTH, &why));
+            return Err(own(CONTENT_LENGTH, &why));
         }
     }
-    for value in headers.get_all(header::TRANSFER_ENCODING) {
-        if !value.as_bytes().eq_ignore_ascii_case(b"chunked") || body != BodyLength::Chunked {
-            return Err(own(
-                &header::TRANSFER_ENCODING,
-                "give the body as a reader of unknown length instead",
-            ));
+    for value in headers.values(TRANSFER_ENCODING) {
+        if !value.eq_ignore_ascii_case(b"chunked") || body != BodyLength::Chunked {
+            let why = "give the body as a reader of unknown length instead";
+            return Err(own(TRANSFER_ENCODING, why));
         }
+    }
+    if headers.values(TRANSFER_ENCODING).count() > 1 {
+        return Err(own(TRANSFER_ENCODING, "a body is chunked once"));
     }
     Ok(())
 }

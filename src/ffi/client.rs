@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::enums::{HANGUP_NO_LIMIT, hangup_connection_mode, hangup_status, hangup_timeout};
 use super::error::hangup_error;
-use super::guard::{Handle, count_to, guard, magic, or_default, out, text};
+use super::guard::{Handle, count_to, guard, magic, or_default, out, text, text_bytes};
 use super::manager::hangup_manager;
 use super::milliseconds::{limit_ms, positive_ms};
 use super::request::{hangup_request, lock as lock_request};
@@ -91,9 +91,11 @@ pub unsafe extern "C" fn hangup_client_set_timeout(
     })
 }
 
-/// Sets a header for every request that has no header of that name. It replaces an earlier value; NULL as value removes it.
+/// Sets a header for every request that has no header of that name. It replaces an earlier value. NULL as value removes it, and
+/// what the library would add under that name: Accept-Encoding, Cookie, and Authorization from a URL's user information. The
+/// defaults are User-Agent and Accept. They are sent behind the request's own headers.
 ///
-/// Fails: HANGUP_INVALID_HEADER.
+/// Fails: HANGUP_INVALID_HEADER, also for Host, Connection, Content-Length and Transfer-Encoding.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_header(
     client: *mut hangup_client,
@@ -104,9 +106,12 @@ pub unsafe extern "C" fn hangup_client_set_header(
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
         let name = unsafe { text(name, "header name")? };
-        let value =
-            if value.is_null() { None } else { Some(unsafe { text(value, "header value")? }) };
-        client.set_header(name, value)
+        let value = if value.is_null() {
+            None
+        } else {
+            Some(unsafe { text_bytes(value, "header value")? })
+        };
+        client.set_header_bytes(name, value)
     })
 }
 

@@ -59,13 +59,22 @@ pub(super) unsafe fn out<'a, T>(out: *mut T) -> Result<&'a mut T, Error> {
 /// # Safety
 /// `text` is NULL or NUL-terminated and not changed during the call.
 pub(super) unsafe fn text<'a>(text: *const c_char, what: &str) -> Result<&'a str, Error> {
+    // SAFETY: as for the caller.
+    let bytes = unsafe { text_bytes(text, what)? };
+    std::str::from_utf8(bytes)
+        .map_err(|_| Error::new(Kind::InvalidArgument, format!("the {what} is not valid UTF-8")))
+}
+
+/// Text from C in any encoding.
+///
+/// # Safety
+/// `text` is NULL or NUL-terminated and not changed during the call.
+pub(super) unsafe fn text_bytes<'a>(text: *const c_char, what: &str) -> Result<&'a [u8], Error> {
     if text.is_null() {
         return Err(Error::new(Kind::Null, format!("a NULL {what}")));
     }
     // SAFETY: as for the caller.
-    let text = unsafe { CStr::from_ptr(text) };
-    text.to_str()
-        .map_err(|_| Error::new(Kind::InvalidArgument, format!("the {what} is not valid UTF-8")))
+    Ok(unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
 /// Bytes from C; (NULL, 0) is the empty slice.

@@ -10,7 +10,7 @@ use super::cancel::hangup_cancel;
 use super::enums::{HANGUP_NO_LIMIT, hangup_connection_mode, hangup_status, hangup_timeout};
 use super::error::hangup_error;
 use super::guard::{
-    Handle, bytes, guard, lock_for_one_thread, magic, or_default, out, status, text,
+    Handle, bytes, guard, lock_for_one_thread, magic, or_default, out, status, text, text_bytes,
 };
 use super::milliseconds::{limit_ms, positive_ms};
 use super::redirects::redirects_of;
@@ -50,7 +50,8 @@ pub type hangup_body_read_fn =
 pub type hangup_body_end_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
 
 /// A new request. The URL is absolute, http or https; its fragment is not sent, its user information becomes Basic
-/// credentials. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
+/// credentials. Path and query are sent as they are written, except that the path segments "." and ".." are followed, and that
+/// spaces and other characters that no request can hold are percent-encoded. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
 ///
 /// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
 #[unsafe(no_mangle)]
@@ -91,6 +92,25 @@ pub unsafe extern "C" fn hangup_request_new_connect(
     })
 }
 
+/// As hangup_request_new, but everything in the URL between its host and its fragment is sent exactly as it is written: no space
+/// is encoded and no ".." is followed. A backslash is sent, too. A URL that was signed and holds such characters stays signed.
+///
+/// Fails: HANGUP_INVALID_URL, also for a space or a control character; HANGUP_INVALID_METHOD.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_new_as_given(
+    method: *const c_char,
+    url: *const c_char,
+    request: *mut *mut hangup_request,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let place = unsafe { out(request)? };
+        let (method, url) = unsafe { (text(method, "method")?, text(url, "url")?) };
+        *place = hangup_request::begin(Request::new_as_given(method, url)?);
+        Ok(())
+    })
+}
+
 /// A copy that can be changed independently. It shares the cancel token.
 ///
 /// Fails: HANGUP_INVALID_STATE for a body from a reader, which can't be copied.
@@ -115,15 +135,21 @@ pub unsafe extern "C" fn hangup_request_free(request: *mut hangup_request) {
     unsafe { hangup_request::free(request) }
 }
 
-/// Adds a header. A name can be added several times. Host, Content-Length, Transfer-Encoding and Connection are sent by the
-/// library: a value that contradicts them is refused. For "Connection: close" use HANGUP_CONNECTION_MODE_CLOSE_AFTER.
+/// Adds a header. A name can be added several times. Names are sent with the case and in the order in which they were added, in
+/// front of the client's defaults. The value is any bytes but control characters other than tab, in any encoding (RFC 9110
+/// section 5.5).
+///
+/// Host replaces the URL's host in the message: it has no influence on the connection and on TLS, and is not sent to another
+/// origin after a redirect. Content-Length must be the length of the body; for a body whose length is not known it announces
+/// that length, and another length fails the exchange with HANGUP_BODY_FAILED. Transfer-Encoding can only repeat what the
+/// library sends. "Connection: close" is HANGUP_CONNECTION_MODE_CLOSE_AFTER.
 ///
 /// "Upgrade" asks for another protocol (RFC 9110 section 7.8), such as "websocket"; the library adds "Connection: Upgrade". If
 /// the response is 101, hangup_response_take_stream returns the connection; any other response is an ordinary one. A server
 /// that switches without having been asked, or to a protocol that was not named, is HANGUP_PROTOCOL. Such a request goes
 /// through an HTTP proxy in a tunnel.
 ///
-/// Fails: HANGUP_INVALID_HEADER.
+/// Fails: HANGUP_INVALID_HEADER, here or when the request is sent, for a value that contradicts what the library sends.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_add_header(
     request: *mut hangup_request,
@@ -133,8 +159,49 @@ pub unsafe extern "C" fn hangup_request_add_header(
 ) -> hangup_status {
     guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
-        let (name, value) = unsafe { (text(name, "header name")?, text(value, "header value")?) };
+        let (name, value) =
+            unsafe { (text(name, "header name")?, text_bytes(value, "header value")?) };
         lock(request)?.add_header(name, value)
+    })
+}
+
+/// Removes a header from the request, and from what the client and the library would add to it: the client's defaults such as
+/// Accept and User-Agent, Accept-Encoding, Cookie, and Authorization from the URL's user information. A header of that name
+/// that is added later is sent.
+///
+/// Fails: HANGUP_INVALID_HEADER, also for Host, Connection, Content-Length and Transfer-Encoding, which the library sends where
+/// HTTP needs them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_remove_header(
+    request: *mut hangup_request,
+    name: *const c_char,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        let name = unsafe { text(name, "header name")? };
+        lock(request)?.remove_header(name)
+    })
+}
+
+/// Sets what is sent as the request target (RFC 9112 section 3.2) instead of the URL's path and query, byte for byte: "*" for
+/// OPTIONS of a server as a whole, or a path that the URL standard would change. Connection, Host, TLS and cookies follow the
+/// URL, and a redirect is resolved against it and has its own target. NULL, the default, is the URL's target.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for a target that is empty or holds a space or a control character.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_set_target(
+    request: *mut hangup_request,
+    target: *const c_char,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        let target = match target.is_null() {
+            true => None,
+            false => Some(unsafe { text_bytes(target, "target")? }),
+        };
+        lock(request)?.set_target(target)
     })
 }
 

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::{HeaderMap, UPGRADE};
+use http::header::UPGRADE;
 
 use crate::error::Error;
+use crate::headers::{self, Headers};
 use crate::net::Stop;
 use crate::response_head::RawHead;
 use crate::vocabulary::Kind;
@@ -24,16 +25,14 @@ pub(crate) enum Handover {
 
 impl Handover {
     /// What a request with these fields asks for. `tunnel_to`: the target of CONNECT.
-    pub(crate) fn of(headers: &HeaderMap, tunnel_to: Option<&Arc<str>>) -> Self {
+    pub(crate) fn of(headers: &Headers, tunnel_to: Option<&Arc<str>>) -> Self {
         if let Some(target) = tunnel_to {
             return Self::Tunnel(Arc::clone(target));
         }
-        // Comparing the names is quicker than a hash look-up, and most requests have no such field.
-        if !headers.keys().any(|name| *name == UPGRADE) {
+        if !headers.contains(headers::UPGRADE) {
             return Self::None;
         }
-        let values = headers.get_all(UPGRADE);
-        Self::Upgrade(values.iter().flat_map(|value| protocols(value.as_bytes())).collect())
+        Self::Upgrade(headers.values(headers::UPGRADE).flat_map(protocols).collect())
     }
 
     /// The target of CONNECT, if that is the method.

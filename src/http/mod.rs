@@ -10,6 +10,7 @@ mod failure;
 pub(crate) mod h1;
 pub(crate) mod handover;
 pub(crate) mod request_body;
+pub(crate) mod request_head;
 pub(crate) mod response_body;
 mod run;
 pub(crate) mod sent_file;

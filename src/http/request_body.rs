@@ -50,6 +50,8 @@ pub(crate) struct BodyReader<'a> {
     input: Input<'a>,
     /// What is still to be given; `None` if the length is not known.
     left: Option<u64>,
+    /// The length was announced by the caller and not counted: the input must end where it says.
+    must_end: bool,
     given: u64,
     /// Where a piece is read into on another thread.
     piece: Vec<u8>,
@@ -133,7 +135,7 @@ impl BodySource {
                 (Input::Caller { reader: unlocked(reader), consumed }, *length)
             }
         };
-        Ok(BodyReader { input, left: length, given: 0, piece: Vec::new() })
+        Ok(BodyReader { input, left: length, must_end: false, given: 0, piece: Vec::new() })
     }
 
     pub(crate) fn is_some(&self) -> bool {
@@ -165,7 +167,13 @@ fn unlocked<T>(mutex: &mut Mutex<T>) -> &mut T {
 impl BodyReader<'_> {
     /// A body of no bytes.
     pub(crate) fn empty() -> Self {
-        Self { input: Input::Memory(&[]), left: Some(0), given: 0, piece: Vec::new() }
+        Self {
+            input: Input::Memory(&[]),
+            left: Some(0),
+            must_end: false,
+            given: 0,
+            piece: Vec::new(),
+        }
     }
 
     /// The next piece; 0 is the end.
@@ -184,27 +192,56 @@ impl BodyReader<'_> {
         if room == 0 {
             return Ok(0);
         }
-        match self.read_input(&mut into[..room], exchange)? {
-            Ok(0) => match self.left {
+        let got = self.read_some(&mut into[..room], exchange)?;
+        if got == 0 {
+            return match self.left {
                 Some(left) if left > 0 => {
                     let (whole, given) = (left + self.given, self.given);
                     let what = format!("the request's body is short: {given} of {whole} bytes");
                     Err(body_failed(what))
                 }
                 _ => Ok(0),
-            },
-            Ok(got) => {
-                self.given += got as u64;
-                if let Some(left) = &mut self.left {
-                    *left -= got as u64;
-                }
-                Ok(got)
-            }
-            Err(error) => {
-                let what = format!("the request's body failed: {error}");
-                Err(Error::new(Kind::BodyFailed, what).caused_by(error).into())
+            };
+        }
+        self.given += got as u64;
+        if let Some(left) = &mut self.left {
+            *left -= got as u64;
+            // Before the last piece is sent: the peer must not take a body that was cut for a whole one.
+            if self.must_end && *left == 0 {
+                self.check_end(exchange)?;
             }
         }
+        Ok(got)
+    }
+
+    fn read_some(&mut self, into: &mut [u8], exchange: &ExchangeShared) -> Result<usize, Stop> {
+        self.read_input(into, exchange)?.map_err(|error| {
+            let what = format!("the request's body failed: {error}");
+            Error::new(Kind::BodyFailed, what).caused_by(error).into()
+        })
+    }
+
+    /// Fails if no byte was announced, but there are some. No piece of such a body is ever asked for.
+    pub(super) fn check_announced_empty(&mut self, exchange: &ExchangeShared) -> Result<(), Stop> {
+        if self.must_end && self.left == Some(0) { self.check_end(exchange) } else { Ok(()) }
+    }
+
+    /// Fails if the input has more than was announced.
+    fn check_end(&mut self, exchange: &ExchangeShared) -> Result<(), Stop> {
+        if self.read_some(&mut [0], exchange)? == 0 {
+            return Ok(());
+        }
+        let what = format!(
+            "the request's body is longer than its Content-Length: more than {} bytes",
+            self.given
+        );
+        Err(body_failed(what))
+    }
+
+    /// Announces a length that is not known otherwise: another one fails the exchange.
+    pub(crate) fn announce(&mut self, length: u64) {
+        self.left = Some(length);
+        self.must_end = true;
     }
 
     /// How long what is left is.

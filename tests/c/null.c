@@ -231,6 +231,8 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     SAYS(bad, hangup_queue_close(none));
     IS(bad, hangup_request_copy(none, &new_request, &error));
     IS(bad, hangup_request_add_header(none, "x", "y", &error));
+    IS(bad, hangup_request_remove_header(none, "x", &error));
+    IS(bad, hangup_request_set_target(none, "/", &error));
     IS(bad, hangup_request_set_body(none, pem, sizeof pem, &error));
     IS(bad, hangup_request_set_body_file(none, "x", &error));
     IS(bad, hangup_request_set_timeout(none, HANGUP_TIMEOUT_TOTAL, 1000, &error));
@@ -315,6 +317,10 @@ static void arguments(void) {
     IS(HANGUP_NULL, hangup_request_new_connect(given("hello"), "x:1", NULL, &error));
     IS(HANGUP_NULL, hangup_response_take_stream(response, NULL, &error));
     IS(HANGUP_NULL, hangup_request_copy(request, NULL, &error));
+    IS(HANGUP_NULL, hangup_request_new_as_given(NULL, given("hello"), &request, &error));
+    IS(HANGUP_NULL, hangup_request_new_as_given("GET", NULL, &request, &error));
+    IS(HANGUP_NULL, hangup_request_new_as_given("GET", given("hello"), NULL, &error));
+    IS(HANGUP_NULL, hangup_request_remove_header(request, NULL, &error));
     IS(HANGUP_NULL, hangup_request_add_header(request, NULL, "y", &error));
     IS(HANGUP_NULL, hangup_request_add_header(request, "x", NULL, &error));
     IS(HANGUP_NULL, hangup_request_set_body(request, NULL, 1, &error));
@@ -350,6 +356,7 @@ static void legal(void) {
     SAYS(HANGUP_OK, hangup_client_set_local_address(client, NULL, NULL));
     SAYS(HANGUP_OK, hangup_set_io_threads(1, NULL));
     SAYS(HANGUP_OK, hangup_request_set_buffer_body(request, HANGUP_NO_LIMIT, NULL));
+    SAYS(HANGUP_OK, hangup_request_set_target(request, NULL, NULL));
     SAYS(HANGUP_OK, hangup_manager_clear_addresses(manager));
     SAYS(HANGUP_OK, hangup_manager_network_changed(manager, NULL));
     SAYS(HANGUP_OK, hangup_client_set_header(client, "x", NULL, NULL));

@@ -79,7 +79,7 @@ fn an_address_override_replaces_the_lookup_of_a_name(form: Form) {
     client.manager().set_address("By-Hand.Test", &loopback()).unwrap();
     let head = fetch(&client, &format!("http://by-hand.TEST:{}/", server.port())).unwrap();
     // The Host header still has the name.
-    let host = format!("host: by-hand.test:{}\r\n", server.port());
+    let host = format!("Host: by-hand.test:{}\r\n", server.port());
     assert!(String::from_utf8(head).unwrap().contains(&host));
     client.manager().set_address("by-hand.test", &[]).unwrap();
     // The open connection is used; a new one needs a lookup.

@@ -44,7 +44,7 @@ fn a_unix_domain_socket_is_asked_as_localhost_and_its_connection_kept(form: Form
         let mut response = get(&client, &format!("{origin}/a/b?c")).unwrap();
         assert_eq!(response.head().url(), format!("{origin}/a/b?c"));
         let head = String::from_utf8(response.read_all(10_000).unwrap()).unwrap();
-        assert!(head.starts_with("GET /a/b?c HTTP/1.1\r\nhost: localhost\r\n"), "{head}");
+        assert!(head.starts_with("GET /a/b?c HTTP/1.1\r\nHost: localhost\r\n"), "{head}");
     }
     assert_eq!(server.connections(), 1);
     let open = client.manager().connections();
@@ -135,7 +135,7 @@ fn a_redirect_to_a_unix_domain_socket_is_followed_only_from_that_socket(form: Fo
     let mut response = client.send(&mut asked).unwrap();
     assert_eq!(response.head().url(), format!("{origin}/end"));
     let head = String::from_utf8(response.read_all(10_000).unwrap()).unwrap();
-    assert!(head.contains("Bearer mine") && head.contains("host: localhost\r\n"), "{head}");
+    assert!(head.contains("Bearer mine") && head.contains("Host: localhost\r\n"), "{head}");
     assert_eq!(server.connections(), 1);
     // To another origin: without the private headers.
     let mut asked = request("GET", &format!("{origin}/out"));

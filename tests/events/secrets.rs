@@ -56,8 +56,8 @@ fn debug_output_and_events_of_an_exchange_contain_no_secrets(form: Form) {
     let response = client.send(&mut request).unwrap();
     // The secrets were used in the exchange.
     let received = String::from_utf8(proxy.received(0)).unwrap();
-    let cookies: Vec<&str> = received.lines().filter(|line| line.starts_with("cookie: ")).collect();
-    assert_eq!(cookies, ["cookie: c=SECRET", "cookie: c=SECRET; a=SECRET"], "{received}");
+    let cookies: Vec<&str> = received.lines().filter(|line| line.starts_with("Cookie: ")).collect();
+    assert_eq!(cookies, ["Cookie: c=SECRET", "Cookie: c=SECRET; a=SECRET"], "{received}");
     assert_eq!(received.matches("Bearer SECRET").count(), 2);
     assert_harmless(&response);
     assert_harmless(&(

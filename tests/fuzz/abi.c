@@ -290,7 +290,9 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
 
 static void on_request(hangup_request *request, hangup_cancel *cancel) {
     hangup_request *copy = NULL;
-    switch (roll(13)) {
+    switch (roll(15)) {
+    case 12: CALL(hangup_request_remove_header, request, text()); break;
+    case 13: CALL(hangup_request_set_target, request, roll(3) == 0 ? NULL : text()); break;
     case 11:
         atomic_fetch_add(&readers, 1);
         CALL(hangup_request_set_body_borrowed, request, (const uint8_t *)"uuuuuuuuuu", roll(11), count_end, &readers_ended);
@@ -504,7 +506,7 @@ static void begin_one(int type) {
         CALL(hangup_client_set_timeout, client, HANGUP_TIMEOUT_TOTAL, 50);
         break;
     case REQUEST:
-        switch (roll(6)) {
+        switch (roll(7)) {
         case 0:
             CALL(hangup_request_new_connect, url(), roll(3) == 0 ? text() : "127.0.0.1:1", &request);
             break;
@@ -512,6 +514,7 @@ static void begin_one(int type) {
             CALL(hangup_request_new, "GET", given("switch"), &request);
             CALL(hangup_request_add_header, request, "Upgrade", "lines");
             break;
+        case 2: CALL(hangup_request_new_as_given, method(), url(), &request); break;
         default: CALL(hangup_request_new, method(), url(), &request);
         }
         break;

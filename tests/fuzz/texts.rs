@@ -123,7 +123,7 @@ impl Texts {
         one_request(&head).map_err(|why| format!("{cookie:?}: {why}: {head:?}"))?;
         // Heads are kept byte by byte.
         let kept = kept.map(|text| text.bytes().map(char::from).collect());
-        let sent = head.lines().find_map(|line| line.strip_prefix("cookie: ").map(str::to_owned));
+        let sent = head.lines().find_map(|line| line.strip_prefix("Cookie: ").map(str::to_owned));
         if sent != kept { Err(format!("{cookie:?}: {kept:?} is sent as {sent:?}")) } else { Ok(()) }
     }
 

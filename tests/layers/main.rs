@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sources::{Sources, Use};
 
 /// The modules of `src` from the top to the bottom: a module uses only those that stand below it.
-const LAYERS: [&str; 26] = [
+const LAYERS: [&str; 27] = [
     "ffi",
     "queue",
     "submit",
@@ -31,6 +31,7 @@ const LAYERS: [&str; 26] = [
     "authority",
     "timeouts",
     "cancel",
+    "headers",
     "secret",
     "error",
     "timings",

@@ -490,7 +490,8 @@ fn q1_text_that_could_split_a_request_is_refused_before_anything_is_opened(form:
     };
     for text in bad {
         for url in [
-            server.url(&format!("/{text}x")),
+            // A space inside is encoded; only at the end it could be meant in two ways.
+            server.url(&format!("/{text}x{}", if text == " " { " " } else { "" })),
             server.url(&format!("/?q={text}")),
             server.url(&format!("/#{text}")),
             format!("http://127.0.0.1{text}:{}/", server.port()),
@@ -539,6 +540,8 @@ fn q1_urls_are_sent_as_the_url_standard_defines(form: Form) {
         ("".to_owned(), "GET / HTTP/1.1"),
         ("?q".to_owned(), "GET /?q HTTP/1.1"),
         ("/'\"<>`{}|^".to_owned(), "GET /'%22%3C%3E%60%7B%7D|^ HTTP/1.1"),
+        ("/a b?c d#e f".to_owned(), "GET /a%20b?c%20d HTTP/1.1"),
+        ("/a/%2e%2e/b?q=it's\\".to_owned(), "GET /a/%2e%2e/b?q=it's\\ HTTP/1.1"),
     ];
     for (path, line) in cases {
         let client = form.client();
@@ -583,9 +586,9 @@ fn q2_the_librarys_own_headers_cannot_be_contradicted(form: Form) {
         assert!(error.message().to_lowercase().contains(&name.to_lowercase()), "{error}");
     };
     for (name, value) in [
-        ("Host", "other.example"),
-        ("host", ""),
-        ("HOST", "127.0.0.1"),
+        ("Host", "other example"),
+        ("host", "us@other.example"),
+        ("HOST", "other.example/path"),
         ("Content-Length", "4"),
         ("content-length", "6"),
         ("Content-Length", "05x"),
@@ -620,8 +623,7 @@ fn q2_the_librarys_own_headers_cannot_be_contradicted(form: Form) {
 /// GETs with heads longer than that, each for one reason, and a text that the head contains.
 fn large(server: &Server, size: usize) -> [(Request, String); 3] {
     let text = "x".repeat(size);
-    // The http crate's bound on a URI is 65,534 bytes.
-    let query = &text[..size.min(65_000)];
+    let query = &text[..size.min(1_000_000)];
     let url = request("GET", &server.url(&format!("/?{query}")));
     let mut one = request("GET", &server.url("/"));
     one.add_header("Authorization", &format!("Negotiate {text}")).unwrap();
@@ -657,8 +659,8 @@ fn a_larger_head_is_refused_before_a_byte_is_sent(form: Form) {
         assert_eq!(error.kind(), Kind::InvalidHeader, "{error}");
         assert!(error.message().contains("larger than 1048576"), "{error}");
     }
-    let error = Request::new("GET", &server.url(&"/x".repeat(40_000))).unwrap_err();
+    let error = Request::new("GET", &server.url(&"/x".repeat(600_000))).unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidUrl);
-    assert!(error.message().contains("at most 65534"), "{error}");
+    assert!(error.message().contains("at most 1048576"), "{error}");
     assert_eq!((server.received(0), server.received(1)), (Vec::new(), Vec::new()));
 }

@@ -395,11 +395,14 @@ unsafe extern "C" {
     pub fn hangup_client_cookies_for(client: *const hangup_client, url: *const c_char, cookies: *mut *mut hangup_string, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_clear_cookies(client: *mut hangup_client) -> hangup_status;
     pub fn hangup_request_new(method: *const c_char, url: *const c_char, request: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_new_as_given(method: *const c_char, url: *const c_char, request: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_new_connect(proxy: *const c_char, target: *const c_char, request: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_copy(request: *const hangup_request, copy: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_free(request: *mut hangup_request);
     pub fn hangup_request_method(request: *const hangup_request) -> *const c_char;
     pub fn hangup_request_add_header(request: *mut hangup_request, name: *const c_char, value: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_remove_header(request: *mut hangup_request, name: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_target(request: *mut hangup_request, target: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_body(request: *mut hangup_request, data: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_body_borrowed(request: *mut hangup_request, data: *const u8, size: usize, end: hangup_body_end_fn, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_body_file(request: *mut hangup_request, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;

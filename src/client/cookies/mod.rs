@@ -13,12 +13,13 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderName};
 use psl::Psl;
 
 use self::set_cookie::SetCookie;
 use self::store::{Cookie, Identity, Place, Store};
 use crate::error::Error;
+use crate::headers::is_value;
 use crate::sync::lock;
 use crate::target::Target;
 use crate::vocabulary::Kind;
@@ -77,14 +78,9 @@ impl Jar {
     }
 
     /// The Cookie field of a request that is sent now.
-    pub(super) fn send(&self, to: &Target) -> Option<HeaderValue> {
+    pub(super) fn send(&self, to: &Target) -> Option<Vec<u8>> {
         let field = lock(&self.0).send(place(to)?, SystemTime::now());
-        if field.is_empty() {
-            return None;
-        }
-        let mut value = HeaderValue::try_from(field).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        (!field.is_empty() && is_value(&field)).then_some(field)
     }
 
     pub(super) fn clear(&self) {
@@ -111,7 +107,7 @@ pub(super) fn target(url: &str) -> Result<Arc<Target>, Error> {
 /// `None` for a Unix-domain socket, which has no host name.
 fn place(target: &Target) -> Option<Place<'_>> {
     let origin = &target.origin;
-    let (host, path) = (origin.host.as_str(), target.uri.path().as_bytes());
+    let (host, path) = (origin.host.as_str(), target.path().as_bytes());
     let place = Place { site: site(host), host, path, secure: origin.secure };
     origin.unix.is_none().then_some(place)
 }

@@ -9,12 +9,11 @@ mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{self, HeaderName};
-
 use super::Client;
 use super::config::Config;
 use crate::error::Error;
-use crate::request::{field, own};
+use crate::headers;
+use crate::request::{OWN, own};
 use crate::sync::lock;
 use crate::timeouts::{check_can_be_set, not_zero};
 use crate::vocabulary::{ConnectionMode, Kind, Timeout};
@@ -41,11 +40,12 @@ impl Client {
         Ok(())
     }
 
-    /// Sets a header for every request that has none of that name; `None` removes it. The defaults are User-Agent and
-    /// Accept.
+    /// Sets a header for every request that has none of that name, with any earlier value replaced. `None` removes it,
+    /// and what the library would add under that name: Accept-Encoding, Cookie, and Authorization from a URL's user
+    /// information. The defaults are User-Agent and Accept. They are sent behind the request's own headers.
     ///
     /// # Errors
-    /// [`Kind::InvalidHeader`].
+    /// [`Kind::InvalidHeader`], also for Host, Connection, Content-Length and Transfer-Encoding.
     ///
     /// ```
     /// let client = hangup::Client::default();
@@ -54,13 +54,34 @@ impl Client {
     /// # Ok::<(), hangup::Error>(())
     /// ```
     pub fn set_header(&self, name: &str, value: Option<&str>) -> Result<(), Error> {
-        let (name, parsed) = field(name, value.unwrap_or(""))?;
-        if OWN.contains(&name) {
-            return Err(own(&name, "it can't be a default"));
+        self.set_header_bytes(name, value.map(str::as_bytes))
+    }
+
+    /// As [`set_header`](Self::set_header), with a value of any bytes but control characters other than HTAB
+    /// (RFC 9110 section 5.5).
+    ///
+    /// # Errors
+    /// As [`set_header`](Self::set_header).
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_header_bytes("X-Name", Some(b"caf\xe9"))?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_header_bytes(&self, name: &str, value: Option<&[u8]>) -> Result<(), Error> {
+        headers::check(name, value.unwrap_or_default())?;
+        if OWN.iter().any(|own| headers::is(name, own)) {
+            return Err(own(name, "it can't be a default"));
         }
-        self.configure(|config| match value {
-            Some(_) => drop(config.headers.insert(name, parsed)),
-            None => drop(config.headers.remove(name)),
+        self.configure(|config| {
+            config.removed.retain(|known| !headers::is(known, name));
+            match value {
+                Some(value) => config.headers.set(name, value),
+                None => {
+                    config.headers.remove(name);
+                    config.removed.push(name.into());
+                }
+            }
         });
         Ok(())
     }
@@ -109,10 +130,10 @@ impl Client {
     /// # Ok::<(), hangup::Error>(())
     /// ```
     pub fn add_sensitive_header(&self, name: &str) -> Result<(), Error> {
-        let (name, _) = field(name, "")?;
+        headers::check(name, b"")?;
         self.configure(|config| {
-            if !config.sensitive.contains(&name) {
-                config.sensitive.push(name);
+            if !config.sensitive.iter().any(|known| headers::is(known, name)) {
+                config.sensitive.push(name.into());
             }
         });
         Ok(())
@@ -126,8 +147,5 @@ impl Client {
     }
 }
 
-/// Headers that the library writes itself.
-const OWN: [HeaderName; 4] =
-    [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
 /// Less does not hold the head of any real response.
 const MIN_MAX_HEAD: usize = 256;

@@ -76,13 +76,13 @@ impl IoBuffers {
         self.start += amount;
     }
 
-    /// The output with room for so many bytes; what was written into it stays.
-    pub(super) fn grow_output(&mut self, size: usize) -> &mut [u8] {
-        let mut larger = vec![0; size];
-        larger[..self.output.len()].copy_from_slice(&self.output);
-        keep(&mut self.output);
-        self.output = larger;
-        &mut self.output
+    /// Where what is sent next is written, with room for so many bytes.
+    pub(super) fn output_for(&mut self, size: usize) -> &mut [u8] {
+        if size > SIZE {
+            keep(&mut self.output);
+            self.output = vec![0; size];
+        }
+        self.output()
     }
 
     /// Where what is sent next is written.

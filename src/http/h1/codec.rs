@@ -1,16 +1,23 @@
-//! What ureq's engine does: it writes the heads of requests, frames their bodies, and decides how the
-//! body of a response is framed. The only file that names `ureq_proto`.
+//! What ureq's engine does: it frames the bodies of requests, and decides how the body of a response is framed. The
+//! heads of requests are written by `head_writer`. The only file that names `ureq_proto`.
 //!
 //! Nothing here waits, and the engine moves large values, so every call of it runs on the thread's
 //! stack: a fiber's stack is small and stays allocated while the fiber waits.
 
+use http::Method;
+use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use ureq_proto::BodyMode;
 use ureq_proto::client::state::{Await100, RecvResponse, SendBody, SendRequest};
 use ureq_proto::client::{Await100Result, Call, RecvResponseResult, SendRequestResult};
 
+use super::head_writer::write_head;
 use super::proxy_form::set_proxy_credentials;
 use crate::error::Error;
+use crate::headers::EXPECT;
 use crate::http::exchange::Exchange;
+use crate::http::request_body::BodyLength;
+use crate::http::request_head::RequestHead;
+use crate::manager::PoolKey;
 use crate::net::Stop;
 use crate::response_head::{self, RawHead, Refusal, ResponseTo};
 use crate::runtime::on_thread_stack;
@@ -18,7 +25,10 @@ use crate::vocabulary::Kind;
 
 /// A message whose head is not written yet. Threads: one at a time.
 pub(crate) struct Message {
-    call: Box<Call<SendRequest>>,
+    /// In a box: it is passed down through the wait for a connection.
+    head: Box<RequestHead>,
+    /// `None` for a message without a body: what the engine knows of it then is its method.
+    call: Option<Box<Call<SendRequest>>>,
     /// The first bytes of the body are sent together with the head.
     pub(super) body_follows: bool,
 }
@@ -31,7 +41,12 @@ pub(super) enum AfterHead {
 }
 
 /// A message that was sent.
-pub(in crate::http) struct AwaitedResponse(Box<Call<RecvResponse>>);
+pub(in crate::http) enum AwaitedResponse {
+    /// It had a body.
+    Begun(Box<Call<RecvResponse>>),
+    /// It had none. The engine begins when the response is here: an exchange that waits does not hold it.
+    WithoutBody(Method),
+}
 
 /// A message whose body is being sent.
 pub(super) struct BodyEncoder(Box<Call<SendBody>>);
@@ -74,45 +89,42 @@ impl Message {
     /// What `build` returns; [`Kind::InvalidHeader`] for what the engine does not send.
     pub(crate) fn prepare(
         body_is_buffered: bool,
-        build: impl FnOnce() -> Result<(Exchange, http::Request<()>), Error>,
+        build: impl FnOnce() -> Result<(Exchange, Box<RequestHead>), Error>,
     ) -> Result<(Exchange, Self), Error> {
         on_thread_stack(|| {
-            let (exchange, mut request) = build()?;
+            let (exchange, mut head) = build()?;
             // The peer of a request for a tunnel is a proxy itself.
-            if exchange.config.handover.tunnel_target().is_none() {
-                set_proxy_credentials(&exchange.config.key, request.headers_mut());
+            if head.method != Method::CONNECT {
+                set_proxy_credentials(&exchange.config.key, &mut head.headers);
             }
-            let body_follows =
-                body_is_buffered && !request.headers().contains_key(http::header::EXPECT);
-            match Call::new(request) {
-                Ok(mut call) => {
-                    call.allow_non_standard_methods(true);
-                    let call = Box::new(call.proceed());
-                    Ok((exchange, Self { call, body_follows }))
-                }
-                Err(error) => Err(exchange.fail(request_error(&error))),
-            }
+            let body_follows = body_is_buffered && !head.headers.contains(EXPECT);
+            let call = match head.body {
+                BodyLength::None => None,
+                _ => match begin(&head) {
+                    Ok(call) => Some(Box::new(call)),
+                    Err(error) => return Err(exchange.fail(request_error(&error))),
+                },
+            };
+            Ok((exchange, Self { head, call, body_follows }))
         })
     }
 
-    /// Writes as much of the head as has room, and returns how much that is.
-    pub(super) fn write_head(&mut self, output: &mut [u8]) -> Result<usize, Stop> {
-        match on_thread_stack(|| self.call.write(output)) {
-            Ok(amount) => Ok(amount),
-            Err(ureq_proto::Error::OutputOverflow) => Ok(0),
-            Err(error) => Err(request_error(&error)),
-        }
-    }
-
-    /// Whether the whole head was written.
-    pub(super) fn is_head_written(&self) -> bool {
-        self.call.can_proceed()
+    /// Writes the head into the output that `output` returns for its size.
+    pub(super) fn write_head<'a>(
+        &self,
+        key: &PoolKey,
+        output: impl FnOnce(usize) -> &'a mut [u8],
+    ) -> Result<usize, Stop> {
+        Ok(write_head(&self.head, key, output)?)
     }
 
     pub(super) fn head_sent(self) -> Result<AfterHead, Stop> {
-        on_thread_stack(|| match self.call.proceed() {
+        let Some(call) = self.call else {
+            return Ok(AfterHead::Response(AwaitedResponse::WithoutBody(self.head.method)));
+        };
+        on_thread_stack(|| match call.proceed() {
             Ok(Some(SendRequestResult::RecvResponse(call))) => {
-                Ok(AfterHead::Response(AwaitedResponse(Box::new(call))))
+                Ok(AfterHead::Response(AwaitedResponse::Begun(Box::new(call))))
             }
             Ok(Some(SendRequestResult::SendBody(call))) => {
                 Ok(AfterHead::Body(BodyEncoder(Box::new(call))))
@@ -126,6 +138,34 @@ impl Message {
     }
 }
 
+/// The engine behind the head of a message, of which it is told what decides about framing. What it writes of that
+/// is dropped.
+fn begin(head: &RequestHead) -> Result<Call<SendRequest>, ureq_proto::Error> {
+    let mut request = http::Request::new(());
+    *request.method_mut() = head.method.clone();
+    let fields = request.headers_mut();
+    match head.body {
+        BodyLength::Known(length) => drop(fields.insert(CONTENT_LENGTH, length.into())),
+        BodyLength::Chunked => {
+            drop(fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked")))
+        }
+        BodyLength::None => {}
+    }
+    for value in head.headers.values(EXPECT) {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            fields.append(http::header::EXPECT, value);
+        }
+    }
+    let mut call = Call::new(request)?;
+    call.allow_non_standard_methods(true);
+    let mut call = call.proceed();
+    let mut dropped = [0; 512];
+    while !call.can_proceed() {
+        call.write(&mut dropped)?;
+    }
+    Ok(call)
+}
+
 impl Await100Continue {
     /// The peer asked for the body or did not respond in time (`None`), or sent a final head.
     pub(super) fn proceed(mut self, head: Option<&ReceivedHead>) -> Result<AfterHead, Stop> {
@@ -136,7 +176,7 @@ impl Await100Continue {
             }
             match self.0.proceed().map_err(|error| request_error(&error))? {
                 Await100Result::RecvResponse(call) => {
-                    Ok(AfterHead::Response(AwaitedResponse(Box::new(call))))
+                    Ok(AfterHead::Response(AwaitedResponse::Begun(Box::new(call))))
                 }
                 Await100Result::SendBody(call) => Ok(AfterHead::Body(BodyEncoder(Box::new(call)))),
             }
@@ -172,16 +212,22 @@ impl BodyEncoder {
     pub(super) fn finish(self) -> Result<AwaitedResponse, Stop> {
         let call = on_thread_stack(|| self.0.proceed().map(Box::new));
         let incomplete = || request_error(&ureq_proto::Error::BodyContentAfterFinish);
-        call.map(AwaitedResponse).ok_or_else(incomplete)
+        call.map(AwaitedResponse::Begun).ok_or_else(incomplete)
     }
 }
 
 impl AwaitedResponse {
     /// How the body that follows this head is framed.
-    pub(super) fn framing(mut self, head: &ReceivedHead) -> Result<BodyFraming, Stop> {
+    pub(super) fn framing(self, head: &ReceivedHead) -> Result<BodyFraming, Stop> {
         on_thread_stack(|| {
-            self.0.try_response(&head.for_engine, false).map_err(|error| response_error(&error))?;
-            match self.0.proceed() {
+            let mut call = match self {
+                Self::Begun(call) => *call,
+                Self::WithoutBody(method) => {
+                    awaiting(method).map_err(|error| request_error(&error))?
+                }
+            };
+            call.try_response(&head.for_engine, false).map_err(|error| response_error(&error))?;
+            match call.proceed() {
                 Some(RecvResponseResult::RecvBody(call)) => Ok(match call.body_mode() {
                     BodyMode::NoBody => BodyFraming::None,
                     BodyMode::LengthDelimited(length) => BodyFraming::Length(length),
@@ -192,6 +238,25 @@ impl AwaitedResponse {
                 None => Err(protocol_error("malformed response: the head does not end")),
             }
         })
+    }
+}
+
+/// The engine behind a message without a body, whose head has no field that it looks at.
+fn awaiting(method: Method) -> Result<Call<RecvResponse>, ureq_proto::Error> {
+    let mut request = http::Request::new(());
+    if method == Method::CONNECT {
+        // It takes the target from there, and writes it into what is dropped.
+        *request.uri_mut() = http::Uri::from_static("http://dropped/");
+    }
+    *request.method_mut() = method;
+    let mut call = Call::new(request)?;
+    call.allow_non_standard_methods(true);
+    let mut call = call.proceed();
+    let mut dropped = [0; 512];
+    call.write(&mut dropped)?;
+    match call.proceed()? {
+        Some(SendRequestResult::RecvResponse(call)) => Ok(call),
+        _ => Err(ureq_proto::Error::BodyNotAllowed),
     }
 }
 

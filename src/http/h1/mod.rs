@@ -7,6 +7,7 @@ mod body;
 mod buffers;
 mod chunked;
 mod codec;
+mod head_writer;
 mod min_rate;
 mod proxy_form;
 mod recv;

@@ -7,13 +7,12 @@ use super::codec::{
     no_body_to_send,
 };
 use super::transport::Transport;
-use crate::error::Error;
 use crate::http::exchange::Exchange;
 use crate::http::request_body::{BodyLength, BodyReader};
 use crate::net::Stop;
 use crate::runtime::WaitUntil;
 use crate::timeouts::Deadline;
-use crate::vocabulary::{Kind, Timeout};
+use crate::vocabulary::Timeout;
 
 /// A request that was sent, and the head of its response if that came already.
 pub(in crate::http) struct SentRequest {
@@ -42,6 +41,7 @@ pub(in crate::http) fn send_request_with_body(
     message: Message,
     body: &mut BodyReader<'_>,
 ) -> Result<SentRequest, Stop> {
+    body.check_announced_empty(exchange.shared())?;
     match send_head(transport, exchange, message)? {
         AfterHead::Response(awaited) => Ok(SentRequest { awaited, early_head: None }),
         AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body),
@@ -49,45 +49,18 @@ pub(in crate::http) fn send_request_with_body(
     }
 }
 
+/// Nothing is sent of a head that is larger than it may be.
 fn send_head(
     transport: &mut Transport,
     exchange: &mut Exchange,
-    mut message: Message,
+    message: Message,
 ) -> Result<AfterHead, Stop> {
-    let mut amount = message.write_head(transport.buffers.output())?;
-    if !message.is_head_written() {
-        amount = write_large_head(transport, &mut message, amount)?;
-    }
+    let buffers = &mut transport.buffers;
+    let amount = message.write_head(&exchange.config.key, |size| buffers.output_for(size))?;
     transport.send(exchange, amount, message.body_follows)?;
     let after = message.head_sent()?;
     transport.request_is_whole = matches!(after, AfterHead::Response(_));
     Ok(after)
-}
-
-/// The head does not fit into the usual buffer, of which it fills so many bytes: writes the rest of it into a
-/// larger one. Nothing is sent before the head is known to be no larger than it may be.
-#[cold]
-#[inline(never)]
-fn write_large_head(
-    transport: &mut Transport,
-    message: &mut Message,
-    filled: usize,
-) -> Result<usize, Stop> {
-    let output = transport.buffers.grow_output(MAX_HEAD);
-    let mut amount = filled;
-    while !message.is_head_written() {
-        match message.write_head(&mut output[amount..])? {
-            0 => {
-                let what = format!(
-                    "the head of the request, its URL and all its headers and cookies, is larger than \
-                     {MAX_HEAD} bytes: no more is sent"
-                );
-                return Err(Error::new(Kind::InvalidHeader, what).into());
-            }
-            more => amount += more,
-        }
-    }
-    Ok(amount)
 }
 
 /// Waits for 100 Continue, but not for long (RFC 9110 section 10.1.1).
@@ -146,8 +119,5 @@ fn send_body(
     Ok(SentRequest { awaited, early_head: transport.early_head.take() })
 }
 
-/// The largest head of a request. Servers refuse far smaller ones (nginx 32 KiB, Node 16 KiB, Go 1 MiB), with
-/// a status that says so.
-const MAX_HEAD: usize = 1024 * 1024;
 /// How long to wait for 100 Continue before the body is sent all the same.
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);

@@ -7,7 +7,6 @@ use std::time::Instant;
 use super::buffers::IoBuffers;
 use super::codec::{HeadEvent, ReceivedHead};
 use super::min_rate::RateWindow;
-use super::proxy_form;
 use crate::error::Error;
 use crate::http::exchange::Exchange;
 use crate::manager::Lease;
@@ -72,12 +71,6 @@ impl Transport {
         amount: usize,
         body_follows: bool,
     ) -> Result<(), Stop> {
-        // What goes out first is the head.
-        let is_head = exchange.bytes_sent == 0;
-        let proxied = is_head
-            .then(|| proxy_form::rewritten(&exchange.config, self.buffers.written(amount)))
-            .flatten();
-        let amount = proxied.as_ref().map_or(amount, Vec::len);
         let mut sent = 0;
         // The write timeout counts from the last byte that was taken, whatever the peer sends meanwhile.
         let stalled = Cell::new(None);
@@ -92,7 +85,7 @@ impl Transport {
             let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else {
                 return Err(Stop::Ended);
             };
-            let bytes = proxied.as_deref().unwrap_or_else(|| self.buffers.written(amount));
+            let bytes = self.buffers.written(amount);
             let timing = exchange.timing();
             let until = || {
                 let until =

@@ -396,7 +396,9 @@ mod tests {
         })));
         for _ in 0..2 {
             let said = ask(&resolver, "a.test");
-            assert!(matches!(said, Err(Unresolved::Failed(words, _)) if words.contains("panicked")));
+            assert!(
+                matches!(said, Err(Unresolved::Failed(words, _)) if words.contains("panicked"))
+            );
         }
         assert_eq!(count.load(Ordering::SeqCst), 2);
     }
