@@ -106,6 +106,15 @@ uint32_t hangup_version(void);
 /** The version as text, for example "0.1.0". Static; never freed. */
 const char *hangup_version_text(void);
 
+/**
+ * What the library was built with, as names separated by spaces, in alphabetical order, for example "deflate gzip http1".
+ * Static; never freed.
+ */
+const char *hangup_features(void);
+
+/** 1 if the library was built with the feature of that name, else 0; the names are those of hangup_features. 0 for NULL. */
+int32_t hangup_has_feature(const char *name);
+
 /* ---- Handles ------------------------------------------------------------------------------------------------- */
 
 /**
@@ -1284,6 +1293,89 @@ hangup_status hangup_client_set_no_proxy(hangup_client *client,
 hangup_status hangup_client_set_local_address(hangup_client *client,
                                               const char *address,
                                               hangup_error **error);
+
+/* ---- Client: trace ------------------------------------------------------------------------------------------- */
+
+/** What a record of a trace is. Later versions may add some: keep a default branch. */
+typedef enum HANGUP_ENUM_TYPE {
+    /** What happens to the exchange or its connection, as text. */
+    HANGUP_TRACE_TYPE_INFO = 0,
+    /** The head of a request, as it is sent, with secrets replaced by their length. */
+    HANGUP_TRACE_TYPE_REQUEST_HEAD = 1,
+    /** A piece of the body of a request. */
+    HANGUP_TRACE_TYPE_REQUEST_BODY = 2,
+    /** The head of a response, interim ones (1xx) included, as it was received, with secrets replaced by their length. */
+    HANGUP_TRACE_TYPE_RESPONSE_HEAD = 3,
+    /** A piece of the body of a response. */
+    HANGUP_TRACE_TYPE_RESPONSE_BODY = 4,
+} hangup_trace_type;
+
+/** The name of a trace type, for example "request head"; "unknown" for a number that this version does not have. Static. */
+const char *hangup_trace_type_text(hangup_trace_type trace_type);
+
+/** One record of a trace. A later version may add fields at the end. */
+typedef struct {
+    /** Nanoseconds since 1970-01-01 00:00:00 UTC. */
+    int64_t time_ns;
+    /** The id of the connection; 0 while there is none. */
+    uint64_t connection_id;
+    /** What was recorded. */
+    hangup_trace_type type;
+    /** 0. */
+    int32_t reserved;
+    /** For a piece of a body its size in bytes; otherwise `data_size`. */
+    uint64_t length;
+    /**
+     * The text of information, the bytes of a head with secrets replaced by their length, or the bytes of a piece of a
+     * body; no NUL follows. Valid until the function returns.
+     */
+    const uint8_t *data;
+    /** How many bytes that are; 0 for bodies unless they are wanted. */
+    size_t data_size;
+} hangup_trace_record;
+
+/**
+ * Takes one record of a trace.
+ *
+ * It is called on the thread that does the exchange, that is on the caller's for a blocking call and on an I/O thread for a
+ * submitted request, possibly on several at once, and delays the exchange: it should not block, and it must not call a
+ * function of this library that sends, submits, reads or waits.
+ */
+typedef void (*hangup_trace_fn)(void *user_data, const hangup_trace_record *record);
+
+/**
+ * Called exactly once with the `user_data` of a trace, when the trace was replaced or its client is gone, and no call of it
+ * is running; also when hangup_client_set_trace failed. It may run on any thread. It may be NULL.
+ */
+typedef void (*hangup_trace_end_fn)(void *user_data);
+
+/**
+ * Records every head, every piece of a body and what happens to the connections of this client's requests, and calls `record`
+ * for each record; NULL records nothing, which is the default. With `bodies` 1 the records have the bytes of bodies too, those
+ * of a request as they are sent, chunk framing included, and those of a response without framing and before decoding.
+ *
+ * Values of Authorization, Proxy-Authorization, Cookie, Set-Cookie and of the headers named by
+ * hangup_client_add_sensitive_header are replaced by their length. URLs, bodies and other headers are recorded as they are.
+ */
+hangup_status hangup_client_set_trace(hangup_client *client,
+                                      hangup_trace_fn record,
+                                      hangup_trace_end_fn end,
+                                      void *user_data,
+                                      int32_t bodies,
+                                      hangup_error **error);
+
+/**
+ * Does what hangup_client_set_trace does, and appends each record as text to a file, which is created if it does not exist;
+ * NULL records nothing. Each line begins with the time (seconds since 1970-01-01 00:00:00 UTC, with microseconds), "#" and the
+ * connection's id, and "*" for information, ">" and "<" for lines of a head that was sent or received, "}" and "{" for a piece
+ * of a body that was sent or received. Bytes that are not printable ASCII are shown as "\x" and two hexadecimal digits.
+ *
+ * Fails: HANGUP_SYSTEM if the file can't be opened. Records that can't be written later are lost.
+ */
+hangup_status hangup_client_set_trace_file(hangup_client *client,
+                                           const char *path,
+                                           int32_t bodies,
+                                           hangup_error **error);
 
 /* ---- Client: cookies ----------------------------------------------------------------------------------------- */
 

@@ -108,6 +108,7 @@ mod caller_reader;
 mod cancel;
 mod client;
 mod error;
+mod features;
 #[cfg(feature = "capi")]
 mod ffi;
 mod headers;
@@ -130,11 +131,13 @@ mod threads;
 mod timeouts;
 mod timer;
 mod timings;
+mod trace;
 mod vocabulary;
 
 pub use cancel::CancelToken;
 pub use client::Client;
 pub use error::Error;
+pub use features::features;
 pub use manager::{
     ConnectionInfo, Event, EventKind, Events, EventsCloser, Limits, Manager, Resolve, Stats,
 };
@@ -144,8 +147,9 @@ pub use stream::{Stream, StreamRead, StreamWrite};
 pub use submit::Submission;
 pub use threads::{set_interrupt_check, set_io_threads};
 pub use timings::Timings;
+pub use trace::{Trace, TraceRecord};
 pub use vocabulary::{
-    CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent, Timeout,
+    CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent, Timeout, TraceType,
 };
 #[cfg(feature = "capi")]
 #[doc(hidden)]

@@ -121,6 +121,7 @@ pub fn declarations() -> Vec<Declaration> {
         EventType::DECLARATION,
         ConnectionMode::DECLARATION,
         CompletionType::DECLARATION,
+        TraceType::DECLARATION,
     ]
 }
 
@@ -432,6 +433,22 @@ vocabulary! {
         StreamRead = 3 "stream read",
         /// A write, submitted by hangup_stream_submit_write.
         StreamWrite = 4 "stream write",
+    }
+}
+
+vocabulary! {
+    /// What a record of a trace is. Later versions may add some: keep a default branch.
+    TraceType: "hangup_trace_type" {
+        /// What happens to the exchange or its connection, as text.
+        Info = 0 "info",
+        /// The head of a request, as it is sent, with secrets replaced by their length.
+        RequestHead = 1 "request head",
+        /// A piece of the body of a request.
+        RequestBody = 2 "request body",
+        /// The head of a response, interim ones (1xx) included, as it was received, with secrets replaced by their length.
+        ResponseHead = 3 "response head",
+        /// A piece of the body of a response.
+        ResponseBody = 4 "response body",
     }
 }
 

@@ -6,7 +6,9 @@ mod abi;
 use std::collections::BTreeSet;
 
 /// What a function of the whole process or thread is named.
-const WITHOUT_NOUN: [&str; 4] = [
+const WITHOUT_NOUN: &[&str] = &[
+    "hangup_features",
+    "hangup_has_feature",
     "hangup_set_interrupt_check",
     "hangup_set_io_threads",
     "hangup_version",
@@ -14,7 +16,7 @@ const WITHOUT_NOUN: [&str; 4] = [
 ];
 
 /// What a function does that changes what its handle stands for, beside set, add and clear.
-const VERBS: [&str; 23] = [
+const VERBS: &[&str] = &[
     "add",
     "close",
     "close_all",

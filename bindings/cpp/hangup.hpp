@@ -183,12 +183,22 @@ enum class CompletionType : std::int32_t {
     stream_write = HANGUP_COMPLETION_TYPE_STREAM_WRITE,
 };
 
+/** What a record of a trace is. Later versions may add some: keep a default branch. */
+enum class TraceType : std::int32_t {
+    info = HANGUP_TRACE_TYPE_INFO,
+    request_head = HANGUP_TRACE_TYPE_REQUEST_HEAD,
+    request_body = HANGUP_TRACE_TYPE_REQUEST_BODY,
+    response_head = HANGUP_TRACE_TYPE_RESPONSE_HEAD,
+    response_body = HANGUP_TRACE_TYPE_RESPONSE_BODY,
+};
+
 /** The names that hangup.h has: "TIMED_OUT", "connect", "total", "idle". */
 inline std::string_view to_string(Status status) { return hangup_status_text(static_cast<hangup_status>(status)); }
 inline std::string_view to_string(Phase phase) { return hangup_phase_text(static_cast<hangup_phase>(phase)); }
 inline std::string_view to_string(Timeout which) { return hangup_timeout_text(static_cast<hangup_timeout>(which)); }
 inline std::string_view to_string(ConnectionState state) { return hangup_connection_state_text(static_cast<hangup_connection_state>(state)); }
 inline std::string_view to_string(CloseReason reason) { return hangup_close_reason_text(static_cast<hangup_close_reason>(reason)); }
+inline std::string_view to_string(TraceType what) { return hangup_trace_type_text(static_cast<hangup_trace_type>(what)); }
 inline std::string_view to_string(EventType what) { return hangup_event_type_text(static_cast<hangup_event_type>(what)); }
 
 /** No limit, in place of a time. */
@@ -1292,6 +1302,20 @@ inline std::optional<Completion> Queue::next(Limit wait) const {
     return done;
 }
 
+/** One record of a trace; its bytes are valid until the function returns. */
+struct TraceRecord {
+    /** What was recorded. */
+    TraceType type;
+    /** When. */
+    std::chrono::system_clock::time_point time;
+    /** The id of the connection; 0 while there is none. */
+    std::uint64_t connection_id;
+    /** For a piece of a body its size in bytes; otherwise the size of `data`. */
+    std::uint64_t size;
+    /** Text, the bytes of a head with secrets replaced by their length, or the bytes of a body if they are wanted. */
+    std::string_view data;
+};
+
 /**
  * Defaults over a manager: timeouts, headers, redirects, cookies, TLS, proxy. A setting applies to requests sent after it.
  *
@@ -1391,6 +1415,28 @@ public:
         return *this;
     }
     Client clear_cookies() && { return std::move(clear_cookies()); }
+    /** Calls this function with a record of every head, every piece of a body and what happens to the connections of this
+     * client's requests; without one nothing is recorded. See hangup_client_set_trace. An exception of it is dropped. */
+    Client &set_trace(std::function<void(const TraceRecord &)> record, bool bodies = false) & {
+        const bool any = static_cast<bool>(record);
+        auto user_data = std::make_unique<std::function<void(const TraceRecord &)>>(std::move(record));
+        detail::check([&](hangup_error **e) {
+            return hangup_client_set_trace(handle_.get(), any ? traced : nullptr, end_trace, user_data.release(), bodies, e);
+        });
+        return *this;
+    }
+    Client set_trace(std::function<void(const TraceRecord &)> record, bool bodies = false) && {
+        return std::move(set_trace(std::move(record), bodies));
+    }
+    /** Appends each record as text to this file; nothing records nothing. See hangup_client_set_trace_file. */
+    Client &set_trace_file(std::optional<std::string_view> path, bool bodies = false) & {
+        const detail::OptionalText p(path, Status::invalid_argument, "path");
+        detail::check([&](hangup_error **e) { return hangup_client_set_trace_file(handle_.get(), p, bodies, e); });
+        return *this;
+    }
+    Client set_trace_file(std::optional<std::string_view> path, bool bodies = false) && {
+        return std::move(set_trace_file(path, bodies));
+    }
     /** Sends every request through this proxy, "[scheme://][user:password@]host[:port]"; nothing uses none. */
     Client &set_proxy(std::optional<std::string_view> proxy) & {
         const detail::OptionalText p(proxy, Status::invalid_argument, "proxy");
@@ -1503,6 +1549,21 @@ public:
     [[nodiscard]] hangup_client *handle() const noexcept { return handle_.get(); }
 
 private:
+    static void traced(void *user_data, const hangup_trace_record *row) noexcept {
+        try {
+            using std::chrono::system_clock;
+            const auto since = std::chrono::duration_cast<system_clock::duration>(std::chrono::nanoseconds(row->time_ns));
+            const std::string_view data(reinterpret_cast<const char *>(row->data), row->data_size);
+            (*static_cast<std::function<void(const TraceRecord &)> *>(user_data))(
+                {static_cast<TraceType>(row->type), system_clock::time_point(since), row->connection_id, row->length, data});
+        } catch (...) {
+            return;
+        }
+    }
+    static void end_trace(void *user_data) noexcept {
+        delete static_cast<std::function<void(const TraceRecord &)> *>(user_data);
+    }
+
     Client(hangup_manager *manager, int) {
         hangup_client *client = nullptr;
         detail::check([&](hangup_error **e) { return hangup_client_new(manager, &client, e); });

@@ -22,6 +22,7 @@ use crate::request::{Request, is_repeatable, needs_length};
 use crate::response::{Redirect, Response};
 use crate::response_head::{RawHead, ResponseTo};
 use crate::timeouts::Timeouts;
+use crate::trace::Tracer;
 use crate::vocabulary::{ConnectionMode, Kind, Sent};
 
 /// Which attempt at a hop.
@@ -201,6 +202,7 @@ impl Call<'_> {
                 max_head: self.config.max_head,
                 response_to: ResponseTo::of(&hop.method),
                 handover: Handover::of(&request.headers, self.request.connect.as_ref()),
+                tracer: self.tracer(),
             };
             let is_first = number == 1 && self.is_first(hop);
             let start = if is_first { self.start } else { Instant::now() };
@@ -266,6 +268,13 @@ impl Call<'_> {
     fn in_body(&self, error: Error) -> Error {
         let safe = error.retry_safe() && self.repeatable;
         error.safe_to_retry(safe)
+    }
+
+    /// What records this exchange, if the client has a trace.
+    fn tracer(&self) -> Option<Box<Tracer>> {
+        let trace = self.config.trace.as_ref()?;
+        let secret = self.config.sensitive.iter().map(AsRef::as_ref);
+        Some(Box::new(Tracer::new(trace, secret)))
     }
 
     fn is_first(&self, hop: &RequestHop) -> bool {

@@ -9,6 +9,7 @@ use crate::http::decode::CODINGS;
 use crate::net::proxy;
 use crate::net::tls::Tls;
 use crate::timeouts::Timeouts;
+use crate::trace::Trace;
 use crate::vocabulary::ConnectionMode;
 
 /// Threads: immutable.
@@ -30,6 +31,7 @@ pub(super) struct Config {
     pub(super) max_codings: u32,
     pub(super) tls: Arc<Tls>,
     pub(super) proxies: Proxies,
+    pub(super) trace: Option<Trace>,
 }
 
 impl Default for Config {
@@ -51,6 +53,7 @@ impl Default for Config {
             max_codings: CODINGS,
             proxies: Proxies::from_env(&Tls::standard()),
             tls: Tls::standard(),
+            trace: None,
         }
     }
 }

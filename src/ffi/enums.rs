@@ -7,7 +7,7 @@ use std::ffi::c_char;
 use crate::error::Error;
 use crate::vocabulary::{
     CloseMode, CloseReason, CompletionType, ConnectionMode, ConnectionState, Declared, EventType,
-    Kind, Limit, Phase, Sent, Timeout,
+    Kind, Limit, Phase, Sent, Timeout, TraceType,
 };
 
 /// `HANGUP_NO_LIMIT`. (The header's template has it with its type and parentheses.)
@@ -50,6 +50,7 @@ enumerations! {
     hangup_event_type: EventType,
     hangup_connection_mode: ConnectionMode,
     hangup_completion_type: CompletionType,
+    hangup_trace_type: TraceType,
 }
 
 impl hangup_status {
@@ -145,6 +146,12 @@ pub extern "C" fn hangup_completion_type_text(
     completion_type: hangup_completion_type,
 ) -> *const c_char {
     CompletionType::try_from(completion_type.0).map_or(c"unknown", CompletionType::c_name).as_ptr()
+}
+
+/// The name of a trace type, for example "request head"; "unknown" for a number that this version does not have. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_trace_type_text(trace_type: hangup_trace_type) -> *const c_char {
+    TraceType::try_from(trace_type.0).map_or(c"unknown", TraceType::c_name).as_ptr()
 }
 
 /// The error for a number that is no value of `T`.

@@ -38,6 +38,7 @@ mod stream;
 mod string;
 mod timings;
 mod tls;
+mod trace;
 mod version;
 
 #[cfg(panic = "abort")]

@@ -25,6 +25,7 @@ use crate::response_head::ResponseTo;
 use crate::target::Target;
 use crate::timeouts::{Deadline, Timeouts};
 use crate::timings::Timings;
+use crate::trace::Tracer;
 use crate::vocabulary::{Kind, Phase};
 
 /// What an exchange is allowed to do, from the settings of its client and of its request.
@@ -50,6 +51,7 @@ pub(crate) struct ExchangeConfig {
     pub(crate) response_to: ResponseTo,
     /// What the response may make of the connection.
     pub(crate) handover: Handover,
+    pub(crate) tracer: Option<Box<Tracer>>,
 }
 
 /// Threads: one at a time; ended through its [`ExchangeShared`] by any.
@@ -150,6 +152,10 @@ impl Exchange {
             return Err(self.fail(error.into()));
         }
         let waited = Cell::new(false);
+        self.trace(|tracer| {
+            let (method, url) = (&self.shared.method, self.shared.target.url());
+            tracer.info(0, &format!("{method} {url}: waiting for a connection"));
+        });
         let request = LeaseRequest {
             key: &config.key,
             fresh: config.fresh,
@@ -158,6 +164,9 @@ impl Exchange {
             now: start,
             begin_phase: &|phase| {
                 waited.set(true);
+                self.trace(|tracer| {
+                    tracer.info(self.shared.control.connection(), &format!("phase: {phase}"));
+                });
                 timing.begin(phase).deadline()
             },
         };
@@ -169,7 +178,16 @@ impl Exchange {
         let at_once = lease.reused() && !waited.get();
         timing.enter(Phase::Write, if at_once { start } else { Instant::now() });
         (self.connection, self.reused) = (lease.id(), lease.reused());
+        self.trace(|tracer| trace_lease(tracer, &lease));
         Ok(lease)
+    }
+
+    /// Records something if the client has a trace; otherwise this costs one comparison.
+    #[inline]
+    pub(super) fn trace(&self, record: impl FnOnce(&Tracer)) {
+        if let Some(tracer) = &self.config.tracer {
+            record(tracer);
+        }
     }
 
     /// The exchange is over. The first call reports to the manager's subscriptions how long each phase
@@ -290,6 +308,22 @@ impl ExchangeShared {
     pub(super) fn total_deadline(&self) -> Deadline {
         self.timing.until(Deadline::NEVER)
     }
+}
+
+/// Records which connection the exchange has.
+#[cold]
+#[inline(never)]
+fn trace_lease(tracer: &Tracer, lease: &Lease) {
+    let Some(info) = lease.info() else { return };
+    let how = if lease.reused() { "reused" } else { "new" };
+    let mut text = format!("{how} connection to {}", info.origin);
+    if let (Some(peer), Some(local)) = (info.peer, info.local) {
+        text += &format!(", peer {peer}, local {local}");
+    }
+    if let Some(tls) = info.tls {
+        text += &format!(", {tls}");
+    }
+    tracer.info(lease.id(), &text);
 }
 
 /// Puts the exchange on its token's list, or returns why it is too late.

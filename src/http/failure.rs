@@ -33,7 +33,12 @@ impl Exchange {
             Some(cause) => self.ended_by(cause, phase),
             None => self.stopped_by(stop, phase),
         };
-        self.describe(error, phase)
+        let error = self.describe(error, phase);
+        self.trace(|tracer| {
+            let text = format!("failed: {}: {error}", error.kind());
+            tracer.info(error.connection_id().unwrap_or(0), &text);
+        });
+        error
     }
 
     /// Adds what is known of the exchange.

@@ -11,7 +11,7 @@ use super::upgraded::UpgradedConnection;
 use crate::error::Error;
 use crate::net::Stop;
 use crate::runtime::work_is_interrupted;
-use crate::vocabulary::{CloseReason, Kind, Phase};
+use crate::vocabulary::{CloseReason, Kind, Phase, TraceType};
 
 /// Threads: one at a time.
 pub(crate) struct IncomingBody {
@@ -241,6 +241,9 @@ impl IncomingBody {
         let Some(Running { exchange, body }) = &mut self.running else { return Ok(0) };
         let got = body.read(into, self.left, exchange)?;
         self.got += got as u64;
+        exchange.trace(|tracer| {
+            tracer.body(TraceType::ResponseBody, self.info.connection, &into[..got]);
+        });
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(got as u64);
         }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
+use super::connection::{Connection, ConnectionInfo, Placement};
 use super::control::{Cause, Control};
 use super::dial::{self, Outcome};
 use super::key::PoolKey;
@@ -136,6 +136,12 @@ impl Lease {
 
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// What is known of the connection.
+    pub(crate) fn info(&self) -> Option<ConnectionInfo> {
+        let record = &self.connection.as_ref()?.record;
+        Some(record.info(Placement::InUse, Instant::now()))
     }
 
     /// Whether the connection was open already.

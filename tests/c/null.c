@@ -60,6 +60,7 @@ static void versions_and_names(void) {
         CHECK(hangup_close_mode_text((hangup_close_mode)number) != NULL);
         CHECK(hangup_connection_mode_text((hangup_connection_mode)number) != NULL);
         CHECK(hangup_completion_type_text((hangup_completion_type)number) != NULL);
+        CHECK(hangup_trace_type_text((hangup_trace_type)number) != NULL);
     }
     CHECK_TEXT("UNKNOWN", hangup_status_text((hangup_status)INT32_MIN));
     CHECK_TEXT("unknown", hangup_phase_text((hangup_phase)-1));
@@ -72,6 +73,11 @@ static void versions_and_names(void) {
     CHECK_TEXT("part", hangup_sent_text(HANGUP_SENT_PART));
     CHECK_TEXT("now", hangup_close_mode_text(HANGUP_CLOSE_MODE_NOW));
     CHECK_TEXT("close after", hangup_connection_mode_text(HANGUP_CONNECTION_MODE_CLOSE_AFTER));
+    CHECK_TEXT("request head", hangup_trace_type_text(HANGUP_TRACE_TYPE_REQUEST_HEAD));
+    CHECK_NUMBER(0, hangup_has_feature(NULL));
+    CHECK_NUMBER(0, hangup_has_feature("no such feature"));
+    CHECK_NUMBER(1, hangup_has_feature("http1"));
+    CHECK(strstr(hangup_features(), "http1") != NULL);
     CHECK_TEXT("read", hangup_completion_type_text(HANGUP_COMPLETION_TYPE_READ));
 }
 
@@ -214,6 +220,8 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_client_set_proxy(none, "http://x", &error));
     IS(bad, hangup_client_set_proxy_from_env(none, &error));
     IS(bad, hangup_client_set_no_proxy(none, "x", &error));
+    IS(bad, hangup_client_set_trace(none, NULL, NULL, NULL, 0, &error));
+    IS(bad, hangup_client_set_trace_file(none, NULL, 0, &error));
     IS(bad, hangup_client_set_local_address(none, "127.0.0.1", &error));
     IS(bad, hangup_client_preconnect(none, given("hello"), 1, &written, &error));
     IS(bad, hangup_client_set_tls_roots(none, pem, sizeof pem, &error));

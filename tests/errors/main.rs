@@ -1,7 +1,9 @@
-//! What an error says: the request, the timings, the codes, whether to try again, and all of it as JSON.
+//! What an error says, and what a trace shows: the request, the timings, the codes, whether to try again, and all of it as JSON.
 
 #[path = "../support/mod.rs"]
 mod support;
+
+mod trace;
 
 use std::time::Duration;
 

@@ -31,7 +31,7 @@ static hangup_queue *counted;
 static atomic_ulong submitted, completed;
 
 /** Callbacks that the library took, and those that it ended. */
-static atomic_ulong readers, readers_ended, resolvers, resolvers_ended;
+static atomic_ulong readers, readers_ended, resolvers, resolvers_ended, traces, traces_ended, records;
 
 static atomic_ulong calls_made;
 static __thread uint64_t dice;
@@ -170,6 +170,16 @@ static int64_t read_body(void *user_data, uint8_t *into, size_t room) {
     return now == 0 ? -1 : now < 4 ? (int64_t)count : 0;
 }
 
+/** A trace record, whose bytes are read. */
+static void count_record(void *user_data, const hangup_trace_record *record) {
+    (void)user_data;
+    size_t sum = 0;
+    for (size_t i = 0; i < record->data_size; i++) {
+        sum += record->data[i];
+    }
+    atomic_fetch_add(&records, sum != 0);
+}
+
 static void count_end(void *user_data) {
     atomic_fetch_add((atomic_ulong *)user_data, 1);
 }
@@ -263,7 +273,12 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
         break;
     case 16: CALL(hangup_client_set_tls_dangerously_accept_any_certificate, client, on); break;
     case 17: CALL(hangup_client_set_proxy, client, roll(2) == 0 ? text() : NULL); break;
-    case 18: CALL(hangup_client_set_proxy_from_env, client); break;
+    case 18:
+        CALL(hangup_client_set_proxy_from_env, client);
+        CALL(hangup_client_set_trace, client, roll(2) == 0 ? count_record : NULL, count_end, &traces_ended, on);
+        atomic_fetch_add(&traces, 1);
+        CALL(hangup_client_set_trace_file, client, NULL, on);
+        break;
     case 19: CALL(hangup_client_set_no_proxy, client, text()); break;
     case 20: CALL(hangup_client_set_local_address, client, roll(2) == 0 ? text() : NULL); break;
     case 21: keep(CLIENT, hangup_client_ref(client)); break;
@@ -467,6 +482,9 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
         use(hangup_close_mode_text((hangup_close_mode)number()));
         use(hangup_connection_mode_text((hangup_connection_mode)number()));
         use(hangup_completion_type_text((hangup_completion_type)number()));
+        use(hangup_trace_type_text((hangup_trace_type)number()));
+        use(hangup_features());
+        ASK(hangup_has_feature(text()));
         break;
     case 7: CALL(hangup_set_io_threads, roll(4)); break;
     case 8: PLAIN_CALL(hangup_set_interrupt_check, roll(2) == 0 ? interrupted : NULL, NULL, short_ms()); break;
@@ -626,6 +644,7 @@ int main(int argc, char **argv) {
     CHECK_OK(hangup_manager_set_resolver(shared, NULL, NULL, NULL, NULL), NULL);
     hangup_manager_free(shared);
     wait_for("body readers are ended", &readers_ended, &readers);
+    wait_for("traces are ended", &traces_ended, &traces);
     wait_for("resolvers are ended", &resolvers_ended, &resolvers);
     int64_t end_at = now_us() + 20000000 * slowness();
     while (open_sockets() != 0) {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sources::{Sources, Use};
 
 /// The modules of `src` from the top to the bottom: a module uses only those that stand below it.
-const LAYERS: [&str; 27] = [
+const LAYERS: &[&str] = &[
     "ffi",
     "queue",
     "submit",
@@ -26,6 +26,7 @@ const LAYERS: [&str; 27] = [
     "net",
     "caller_reader",
     "threads",
+    "trace",
     "runtime",
     "response_head",
     "authority",
@@ -35,6 +36,7 @@ const LAYERS: [&str; 27] = [
     "secret",
     "error",
     "timings",
+    "features",
     "vocabulary",
     "sync",
     "timer",

@@ -144,6 +144,14 @@ impl Client {
         })
     }
 
+    fn set_trace_file(&self, py: Python<'_>, path: &str, bodies: bool) -> PyResult<()> {
+        let path = c_string(HANGUP_INVALID_ARGUMENT, "path", path.as_bytes()).or_raise(py)?;
+        // SAFETY: a live client, NUL-terminated text.
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_trace_file(client, path.as_ptr(), bodies.into(), error)
+        })
+    }
+
     fn set_no_proxy(&self, py: Python<'_>, list: &str) -> PyResult<()> {
         let list = optional_text(py, HANGUP_INVALID_ARGUMENT, "list of hosts", Some(list))?;
         // SAFETY: a live client, NUL-terminated text, which is copied.
@@ -257,6 +265,10 @@ impl Client {
 }
 
 impl Client {
+    pub fn as_ptr(&self) -> *mut hangup_client {
+        self.handle.as_ptr()
+    }
+
     /// Calls a setter.
     fn set(
         &self,

@@ -25,6 +25,7 @@ mod port;
 mod request;
 mod resolver;
 mod response;
+mod trace;
 #[rustfmt::skip]
 mod sys;
 mod pending;
@@ -47,8 +48,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(limits::check_limits, module)?)?;
     module.add_function(wrap_pyfunction!(library::library, module)?)?;
     module.add_function(wrap_pyfunction!(library::version, module)?)?;
+    module.add_function(wrap_pyfunction!(library::features, module)?)?;
     module.add_function(wrap_pyfunction!(port::set_io_threads, module)?)?;
     module.add_function(wrap_pyfunction!(resolver::set_resolver, module)?)?;
+    module.add_function(wrap_pyfunction!(trace::set_trace, module)?)?;
     module.add("HEADER_VERSION", sys::HANGUP_VERSION_TEXT)?;
     module.add("NO_LIMIT", sys::HANGUP_NO_LIMIT)?;
     module.add("CONSTANTS", sys::CONSTANTS.iter().copied().into_py_dict(module.py())?)

@@ -38,6 +38,13 @@ pub fn version() -> String {
     unsafe { text(hangup_version_text()) }.into_owned()
 }
 
+/// What the library was built with, as names separated by spaces.
+#[pyfunction]
+pub fn features() -> String {
+    // SAFETY: static text.
+    unsafe { text(hangup_features()) }.into_owned()
+}
+
 /// Refuses a library that is older than the header this was compiled with, or of another ABI.
 pub fn check() -> PyResult<()> {
     // SAFETY: no arguments.

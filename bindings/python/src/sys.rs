@@ -269,6 +269,31 @@ pub const HANGUP_CONNECTION_MODE_KEEP: hangup_connection_mode = 0;
 pub const HANGUP_CONNECTION_MODE_CLOSE_AFTER: hangup_connection_mode = 1;
 pub const HANGUP_CONNECTION_MODE_FRESH: hangup_connection_mode = 2;
 
+pub type hangup_trace_type = i32;
+pub const HANGUP_TRACE_TYPE_INFO: hangup_trace_type = 0;
+pub const HANGUP_TRACE_TYPE_REQUEST_HEAD: hangup_trace_type = 1;
+pub const HANGUP_TRACE_TYPE_REQUEST_BODY: hangup_trace_type = 2;
+pub const HANGUP_TRACE_TYPE_RESPONSE_HEAD: hangup_trace_type = 3;
+pub const HANGUP_TRACE_TYPE_RESPONSE_BODY: hangup_trace_type = 4;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hangup_trace_record {
+    pub time_ns: i64,
+    pub connection_id: u64,
+    pub r#type: hangup_trace_type,
+    pub reserved: i32,
+    pub length: u64,
+    pub data: *const u8,
+    pub data_size: usize,
+}
+
+pub type hangup_trace_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, record: *const hangup_trace_record)>;
+
+pub type hangup_trace_end_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
 pub type hangup_body_end_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
@@ -300,6 +325,8 @@ pub type hangup_interrupt_check_fn =
 unsafe extern "C" {
     pub fn hangup_version() -> u32;
     pub fn hangup_version_text() -> *const c_char;
+    pub fn hangup_features() -> *const c_char;
+    pub fn hangup_has_feature(name: *const c_char) -> i32;
     pub fn hangup_status_text(status: hangup_status) -> *const c_char;
     pub fn hangup_phase_text(phase: hangup_phase) -> *const c_char;
     pub fn hangup_timeout_text(timeout: hangup_timeout) -> *const c_char;
@@ -390,6 +417,9 @@ unsafe extern "C" {
     pub fn hangup_client_set_proxy_from_env(client: *mut hangup_client, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_no_proxy(client: *mut hangup_client, list: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_local_address(client: *mut hangup_client, address: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_trace_type_text(trace_type: hangup_trace_type) -> *const c_char;
+    pub fn hangup_client_set_trace(client: *mut hangup_client, record: hangup_trace_fn, end: hangup_trace_end_fn, user_data: *mut c_void, bodies: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_trace_file(client: *mut hangup_client, path: *const c_char, bodies: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_cookies(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_add_cookie(client: *mut hangup_client, url: *const c_char, cookie: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_cookies_for(client: *const hangup_client, url: *const c_char, cookies: *mut *mut hangup_string, error: *mut *mut hangup_error) -> hangup_status;
@@ -574,6 +604,11 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_CONNECTION_MODE_KEEP", HANGUP_CONNECTION_MODE_KEEP as i64),
     ("HANGUP_CONNECTION_MODE_CLOSE_AFTER", HANGUP_CONNECTION_MODE_CLOSE_AFTER as i64),
     ("HANGUP_CONNECTION_MODE_FRESH", HANGUP_CONNECTION_MODE_FRESH as i64),
+    ("HANGUP_TRACE_TYPE_INFO", HANGUP_TRACE_TYPE_INFO as i64),
+    ("HANGUP_TRACE_TYPE_REQUEST_HEAD", HANGUP_TRACE_TYPE_REQUEST_HEAD as i64),
+    ("HANGUP_TRACE_TYPE_REQUEST_BODY", HANGUP_TRACE_TYPE_REQUEST_BODY as i64),
+    ("HANGUP_TRACE_TYPE_RESPONSE_HEAD", HANGUP_TRACE_TYPE_RESPONSE_HEAD as i64),
+    ("HANGUP_TRACE_TYPE_RESPONSE_BODY", HANGUP_TRACE_TYPE_RESPONSE_BODY as i64),
     ("HANGUP_COMPLETION_TYPE_RESPONSE", HANGUP_COMPLETION_TYPE_RESPONSE as i64),
     ("HANGUP_COMPLETION_TYPE_READ", HANGUP_COMPLETION_TYPE_READ as i64),
     ("HANGUP_COMPLETION_TYPE_STREAM_READ", HANGUP_COMPLETION_TYPE_STREAM_READ as i64),

@@ -5,6 +5,7 @@ mod decoding;
 mod network;
 mod policy;
 mod tls;
+mod tracing;
 
 use std::sync::Arc;
 use std::time::Duration;

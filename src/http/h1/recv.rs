@@ -11,7 +11,7 @@ use crate::net::Stop;
 use crate::response_head::{self, Look, RawHead};
 use crate::runtime::WaitUntil;
 use crate::timeouts::Deadline;
-use crate::vocabulary::{Kind, Phase, Timeout};
+use crate::vocabulary::{Kind, Phase, Timeout, TraceType};
 
 /// The head of a response, and how the body that follows it is framed.
 pub(in crate::http) struct ResponseStart {
@@ -126,6 +126,10 @@ impl Transport {
         exchange: &Exchange,
         size: usize,
     ) -> Result<HeadEvent, Stop> {
+        exchange.trace(|tracer| {
+            let head = &self.buffers.unconsumed()[..size];
+            tracer.head(TraceType::ResponseHead, exchange.connection, head);
+        });
         let received = parse_head(&self.buffers.unconsumed()[..size], exchange.config.response_to)?;
         self.buffers.consume(size);
         match received.head.status {

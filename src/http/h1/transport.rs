@@ -13,7 +13,7 @@ use crate::manager::Lease;
 use crate::net::Stop;
 use crate::net::stream::{Sending, is_broken};
 use crate::runtime::{WaitUntil, yield_if_due};
-use crate::vocabulary::{CloseReason, Kind};
+use crate::vocabulary::{CloseReason, Kind, TraceType};
 
 /// Threads: one at a time. Dropped before [`finish`](Self::finish) or [`close`](Self::close), it closes
 /// the connection.
@@ -71,6 +71,15 @@ impl Transport {
         amount: usize,
         body_follows: bool,
     ) -> Result<(), Stop> {
+        // What goes out first is the head.
+        let is_head = exchange.bytes_sent == 0;
+        exchange.trace(|tracer| {
+            let bytes = self.buffers.written(amount);
+            match is_head {
+                true => tracer.head(TraceType::RequestHead, exchange.connection, bytes),
+                false => tracer.body(TraceType::RequestBody, exchange.connection, bytes),
+            }
+        });
         let mut sent = 0;
         // The write timeout counts from the last byte that was taken, whatever the peer sends meanwhile.
         let stalled = Cell::new(None);
@@ -223,15 +232,23 @@ impl Transport {
     ) -> Result<(), Stop> {
         let Some(mut lease) = self.lease.take() else { return Ok(()) };
         let now = Instant::now();
-        let first = if exchange.config.close_after {
-            lease.close_cleanly(CloseReason::AskedByRequest)
+        let close = if exchange.config.close_after {
+            Some(CloseReason::AskedByRequest)
         } else if !self.buffers.unconsumed().is_empty() || lease.holds_input() {
             // Bytes behind the response: they must never be read as the next one.
-            lease.close_cleanly(CloseReason::ProtocolError)
+            Some(CloseReason::ProtocolError)
         } else if self.must_close || !self.request_is_whole || !is_reusable {
-            lease.close_cleanly(CloseReason::AskedByResponse)
+            Some(CloseReason::AskedByResponse)
         } else {
-            lease.give_back(now)
+            None
+        };
+        exchange.trace(|tracer| match close {
+            Some(reason) => tracer.info(lease.id(), &format!("connection closed: {reason}")),
+            None => tracer.info(lease.id(), "connection kept for the next request"),
+        });
+        let first = match close {
+            Some(reason) => lease.close_cleanly(reason),
+            None => lease.give_back(now),
         };
         if !first {
             return Err(Stop::Ended);

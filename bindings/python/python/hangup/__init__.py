@@ -75,12 +75,13 @@ from ._errors import (
 )
 from ._events import Event, Events
 from ._headers import Headers
-from ._library import get_include, get_library
+from ._library import features, get_include, get_library
 from ._limits import Limits
 from ._manager import ConnectionInfo, Manager, Stats, shared_manager
 from ._response import Redirect, Response
 from ._timeouts import Timeout
 from ._timings import Timings
+from ._trace import TraceRecord
 
 __version__ = _native.HEADER_VERSION
 
@@ -140,9 +141,11 @@ __all__ = [
     "Timings",
     "TooLarge",
     "TotalTimeout",
+    "TraceRecord",
     "WriteTimeout",
     "deadline",
     "delete",
+    "features",
     "get",
     "get_include",
     "get_library",

@@ -16,6 +16,7 @@ from ._limits import Limits, limit_value, non_negative_int
 from ._manager import Address, Manager, Resolver
 from ._request import Body, Content, FormData, HeaderFields, QueryParams, encode_body, header_pairs, with_params
 from ._timeouts import TOTAL, UNSET, Seconds, TimeoutLike, milliseconds, timeout_pairs
+from ._trace import Trace, set_trace
 from ._urls import is_absolute, without_user_info
 
 if TYPE_CHECKING:
@@ -171,6 +172,20 @@ class BaseClient:
         InvalidURL, InvalidArgument, ManagerShutDown.
         """
         return self._native.preconnect(self._absolute_url(url), non_negative_int("connections", connections))
+
+    def set_trace(self, target: Trace | None, *, bodies: bool = False) -> None:
+        """Records every head, every piece of a body and what happens to the connections of this client's requests; None,
+        the default, records nothing.
+
+        `target` is a callable that takes each `TraceRecord`, or the path of a file that each record is appended to as
+        text. `bodies=True` records the bytes of bodies, too, and not only their sizes. Values of Authorization,
+        Proxy-Authorization, Cookie, Set-Cookie and of the client's `sensitive_headers` are replaced by their length;
+        URLs, bodies and other headers are recorded as they are.
+
+        A callable runs on the thread that does the exchange, on several at once, and delays it; it must not send
+        requests. Its exceptions are passed to `sys.unraisablehook`. Raises SystemFailure if the file can't be opened.
+        """
+        set_trace(self._native, target, bodies)
 
     @property
     def is_closed(self) -> bool:

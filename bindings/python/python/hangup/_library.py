@@ -24,6 +24,14 @@ def get_library() -> str:
     return _native.library()
 
 
+def features() -> frozenset[str]:
+    """What the library was built with: protocols, content codings, kinds of proxies and others, for example "http1",
+    "gzip". Later versions may add names."""
+    from . import _native
+
+    return frozenset(_native.features().split())
+
+
 def explain(error: ImportError) -> ImportError:
     """An ImportError that names the reason: a sub-interpreter, or a libhangup that can't be used. In the second case it
     names the library that is loaded and the version that the package was built for."""

@@ -19,9 +19,11 @@ __all__ = [
     "Port",
     "Response",
     "check_limits",
+    "features",
     "set_io_threads",
     "library",
     "set_resolver",
+    "set_trace",
     "version",
 ]
 
@@ -39,9 +41,15 @@ def set_io_threads(count: int) -> None:
 
 def library() -> str: ...
 def version() -> str: ...
+def features() -> str: ...
 def set_resolver(manager: Manager, resolver: Callable[[str], list[str]] | None) -> None:
     """Sets the resolver of a manager: `resolver` takes a host name and returns a list of IP addresses as text.
     None restores getaddrinfo.
+    """
+
+def set_trace(client: Client, callable: Callable[[str, int, int, int, bytes], None] | None, bodies: bool) -> None:
+    """Sets the trace of a client: `callable` takes the type, the time in nanoseconds, the connection's id, the size and
+    the bytes of a record. None records nothing.
     """
 
 @disjoint_base
@@ -146,6 +154,7 @@ class Client:
     def set_max_codings(self, max: int) -> None: ...
     def add_sensitive_header(self, name: str | bytes) -> None: ...
     def set_proxy(self, proxy: str | None) -> None: ...
+    def set_trace_file(self, path: str, bodies: bool) -> None: ...
     def set_no_proxy(self, list: str) -> None: ...
     def set_local_address(self, address: str) -> None: ...
     def set_cookies(self, on: bool) -> None: ...

@@ -1,0 +1,29 @@
+//! What this build of the library can do.
+
+use std::sync::OnceLock;
+
+/// What the library was built with: protocols, content codings, kinds of proxies and others, in alphabetical order.
+/// Later versions may add names.
+///
+/// ```
+/// assert!(hangup::features().contains(&"http1"));
+/// ```
+pub fn features() -> &'static [&'static str] {
+    static BUILT_WITH: OnceLock<Vec<&'static str>> = OnceLock::new();
+    BUILT_WITH.get_or_init(|| {
+        let mut names: Vec<_> = ALL.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names
+    })
+}
+
+/// Each name, and whether this build has it.
+const ALL: &[(&str, bool)] = &[
+    ("deflate", true),
+    ("gzip", true),
+    ("http-proxy", true),
+    ("http1", true),
+    ("socks5", true),
+    ("tls", true),
+    ("unix-sockets", true),
+];
