@@ -188,6 +188,18 @@ typedef struct hangup_addresses hangup_addresses;
 typedef struct hangup_client hangup_client;
 
 /**
+ * The settings of TLS: which certificates are trusted, which one is presented, which versions are spoken.
+ *
+ * Create: hangup_tls_new. Use: hangup_tls_set_*, hangup_tls_add_*, then hangup_client_set_tls or hangup_request_set_tls, which
+ * take the settings as they are then: a later change has no effect on them. Connections are shared by requests with equal
+ * settings only; sessions are resumed by requests that were given the same unchanged handle. So make one handle and give it to
+ * all requests that need it.
+ * Free: hangup_tls_free. Clients and requests that were given it go on.
+ * Threads: any thread at any time.
+ */
+typedef struct hangup_tls hangup_tls;
+
+/**
  * One request.
  *
  * Create: hangup_request_new, hangup_request_new_connect, hangup_request_copy. Use: hangup_request_set_*, hangup_client_send,
@@ -1207,11 +1219,169 @@ hangup_status hangup_client_set_max_codings(hangup_client *client,
                                             int64_t max,
                                             hangup_error **error);
 
-/* ---- Client: TLS --------------------------------------------------------------------------------------------- */
+/* ---- TLS ----------------------------------------------------------------------------------------------------- */
+
+/** A version of TLS. */
+typedef enum HANGUP_ENUM_TYPE {
+    /** TLS 1.2 (RFC 5246). */
+    HANGUP_TLS_VERSION_TLS12 = 12,
+    /** TLS 1.3 (RFC 8446). */
+    HANGUP_TLS_VERSION_TLS13 = 13,
+} hangup_tls_version;
+
+/** The name of a version of TLS, for example "TLSv1.3"; "unknown" for a number that this version does not have. Static. */
+const char *hangup_tls_version_text(hangup_tls_version version);
 
 /**
- * Trusts these root certificates (PEM, one or more) and no others. By default those of the system are trusted, or those of
- * `SSL_CERT_FILE` and `SSL_CERT_DIR`, or a bundled copy of Mozilla's if the system has none.
+ * The default settings: the system's root certificates are trusted, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, or a
+ * bundled copy of Mozilla's if the system has none; TLS 1.2 and 1.3; no client certificate. Free them with hangup_tls_free.
+ */
+hangup_tls *hangup_tls_new(void);
+
+/** Frees settings. NULL does nothing. */
+void hangup_tls_free(hangup_tls *tls);
+
+/**
+ * Trusts these root certificates (PEM, one or more) and no others. A certificate that is given here is also accepted if the
+ * server presents this very certificate, whoever issued it; it must be valid, and for the server's name.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if there is no certificate, or one can't be parsed.
+ */
+hangup_status hangup_tls_set_roots(hangup_tls *tls,
+                                   const uint8_t *pem,
+                                   size_t size,
+                                   hangup_error **error);
+
+/**
+ * Trusts these root certificates (PEM, one or more) in addition to those that are trusted already: the system's, unless
+ * hangup_tls_set_roots or hangup_tls_set_roots_path replaced them.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if there is no certificate, or one can't be parsed.
+ */
+hangup_status hangup_tls_add_roots(hangup_tls *tls,
+                                   const uint8_t *pem,
+                                   size_t size,
+                                   hangup_error **error);
+
+/**
+ * Does what hangup_tls_set_roots does, with a file, or with all files of a directory. Files of a directory without usable
+ * certificates are passed over, and their names don't matter. It is read now.
+ *
+ * Fails: HANGUP_SYSTEM if it can't be read; HANGUP_INVALID_ARGUMENT if there is no certificate.
+ */
+hangup_status hangup_tls_set_roots_path(hangup_tls *tls,
+                                        const char *path,
+                                        hangup_error **error);
+
+/**
+ * Does what hangup_tls_add_roots does, with a file, or with all files of a directory, as hangup_tls_set_roots_path reads them.
+ *
+ * Fails: HANGUP_SYSTEM if it can't be read; HANGUP_INVALID_ARGUMENT if there is no certificate.
+ */
+hangup_status hangup_tls_add_roots_path(hangup_tls *tls,
+                                        const char *path,
+                                        hangup_error **error);
+
+/**
+ * Presents this certificate (PEM, the chain in order, the client's own first) to servers that ask for one, with its private
+ * key (PEM: PKCS#8, PKCS#1 or SEC1), which may be the same text. `password` decrypts a key of PKCS#8 ("ENCRYPTED PRIVATE KEY",
+ * PBES2); it may be NULL, and is not used for a key that is not encrypted.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if either can't be parsed, the password is missing or wrong, or they don't belong together.
+ * For other formats (PKCS#12, DER, "Proc-Type: 4,ENCRYPTED") the message has the command that converts them.
+ */
+hangup_status hangup_tls_set_certificate(hangup_tls *tls,
+                                         const uint8_t *certificate_pem,
+                                         size_t certificate_size,
+                                         const uint8_t *key_pem,
+                                         size_t key_size,
+                                         const char *password,
+                                         hangup_error **error);
+
+/**
+ * Sets the least and the greatest version of TLS. Default: from TLS 1.2 to TLS 1.3; older versions are not supported.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if the least one is greater than the greatest.
+ */
+hangup_status hangup_tls_set_versions(hangup_tls *tls,
+                                      hangup_tls_version min,
+                                      hangup_tls_version max,
+                                      hangup_error **error);
+
+/**
+ * Adds a public key that the server's certificate may have: "sha256//" and the SHA-256 of its SubjectPublicKeyInfo in base64,
+ * as curl's --pinnedpubkey; several are separated by ";". With one or more pins, a server whose own certificate has another
+ * key is refused, in addition to all other checks, and also where any certificate is accepted. A pin is for the origin, not
+ * for a proxy. `openssl x509 -in CERTIFICATE -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary
+ * | base64` writes the hash.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if it is malformed.
+ */
+hangup_status hangup_tls_add_pin(hangup_tls *tls,
+                                 const char *pin,
+                                 hangup_error **error);
+
+/**
+ * Sets the host name, or the IP address, that is sent to the server (SNI) and that its certificate must be for, in place of
+ * the URL's. The Host header is still the URL's. NULL, the default, is the URL's. A redirect to another origin does not use it
+ * if it was given by hangup_request_set_tls; an https proxy never does.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for what no certificate can be for.
+ */
+hangup_status hangup_tls_set_server_name(hangup_tls *tls,
+                                         const char *name,
+                                         hangup_error **error);
+
+/**
+ * Appends the secrets of each TLS session to this file, so that programs such as Wireshark can decrypt captured traffic. The
+ * file is opened now, and created with access for its owner only. NULL, the default, writes none. WITH THE FILE, ALL THE
+ * TRAFFIC CAN BE READ.
+ *
+ * Fails: HANGUP_SYSTEM if it can't be opened.
+ */
+hangup_status hangup_tls_set_key_log(hangup_tls *tls,
+                                     const char *path,
+                                     hangup_error **error);
+
+/**
+ * Does what hangup_tls_set_key_log does, with the file that the environment variable SSLKEYLOGFILE names; without the variable
+ * it writes none. The variable has no effect unless this is called.
+ *
+ * Fails: HANGUP_SYSTEM if it can't be opened.
+ */
+hangup_status hangup_tls_set_key_log_from_env(hangup_tls *tls,
+                                              hangup_error **error);
+
+/**
+ * With 1, accepts ANY certificate: an attacker on the network can read and change everything. For tests against local
+ * servers. 0 is the default. Pins still count (hangup_tls_add_pin).
+ */
+hangup_status hangup_tls_set_dangerously_accept_any_certificate(hangup_tls *tls,
+                                                                int32_t on,
+                                                                hangup_error **error);
+
+/**
+ * Sets the TLS settings of requests that have none of their own (hangup_request_set_tls), as they are now, and of the
+ * connection to an https proxy, for which server name and pins don't count. NULL sets the defaults.
+ *
+ * Later requests don't use connections that were opened with other settings.
+ */
+hangup_status hangup_client_set_tls(hangup_client *client,
+                                    const hangup_tls *tls,
+                                    hangup_error **error);
+
+/**
+ * Sets the TLS settings of this request, as they are now, in place of the client's. NULL removes them. A https proxy keeps the
+ * client's.
+ */
+hangup_status hangup_request_set_tls(hangup_request *request,
+                                     const hangup_tls *tls,
+                                     hangup_error **error);
+
+/**
+ * Trusts these root certificates (PEM, one or more) and no others: hangup_tls_set_roots for this client's settings. By default
+ * those of the system are trusted, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, or a bundled copy of Mozilla's if the system
+ * has none.
  *
  * Later requests don't use connections that were opened with other roots.
  * Fails: HANGUP_INVALID_ARGUMENT if there is no certificate.
@@ -1222,15 +1392,17 @@ hangup_status hangup_client_set_tls_roots(hangup_client *client,
                                           hangup_error **error);
 
 /**
- * Does what hangup_client_set_tls_roots does, with the contents of a file.
+ * Does what hangup_client_set_tls_roots does, with a file, or with all files of a directory (hangup_tls_set_roots_path).
  *
  * Fails: HANGUP_SYSTEM if it can't be read; HANGUP_INVALID_ARGUMENT if there is no certificate.
  */
-hangup_status hangup_client_set_tls_roots_file(hangup_client *client, const char *path, hangup_error **error);
+hangup_status hangup_client_set_tls_roots_file(hangup_client *client,
+                                               const char *path,
+                                               hangup_error **error);
 
 /**
  * Presents this certificate (PEM, the chain in order, the client's own first) to servers that ask for one, with its private
- * key (PEM: PKCS#8, PKCS#1 or SEC1).
+ * key (PEM: PKCS#8, PKCS#1 or SEC1, not encrypted): hangup_tls_set_certificate for this client's settings.
  *
  * Fails: HANGUP_INVALID_ARGUMENT if either can't be parsed or they don't belong together.
  */

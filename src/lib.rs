@@ -141,6 +141,7 @@ pub use features::features;
 pub use manager::{
     ConnectionInfo, Event, EventKind, Events, EventsCloser, Limits, Manager, Resolve, Stats,
 };
+pub use net::tls::Tls;
 pub use request::{Body, Request};
 pub use response::{CloseHandle, ReadFuture, Redirect, Response, ResponseBody, ResponseHead};
 pub use stream::{Stream, StreamRead, StreamWrite};
@@ -149,7 +150,8 @@ pub use threads::{set_interrupt_check, set_io_threads};
 pub use timings::Timings;
 pub use trace::{Trace, TraceRecord};
 pub use vocabulary::{
-    CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent, Timeout, TraceType,
+    CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent, Timeout,
+    TlsVersion, TraceType,
 };
 #[cfg(feature = "capi")]
 #[doc(hidden)]

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::headers::{self, Headers};
 use crate::http::request_body::BodySource;
 use crate::http::sent_file;
+use crate::net::tls::Tls;
 use crate::target::{Target, is_target_byte};
 use crate::timeouts::{Overrides, check_can_be_set, not_zero};
 use crate::vocabulary::{ConnectionMode, Kind, Timeout};
@@ -58,6 +59,7 @@ pub struct Request {
     pub(crate) connect: Option<Arc<str>>,
     /// `Connection: Upgrade` was added.
     pub(crate) says_upgrade: bool,
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// The body of a request.
@@ -174,6 +176,7 @@ impl Request {
             buffer_body: None,
             connect: None,
             says_upgrade: false,
+            tls: None,
         }
     }
 
@@ -428,6 +431,24 @@ impl Request {
         self.buffer_body = at_most;
     }
 
+    /// Sets the TLS settings of this request, in place of the client's ([`Client::set_tls`](crate::Client::set_tls)); `None`
+    /// removes them. Requests that share one `Tls` share its connections and sessions. A https proxy keeps the client's.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use hangup::{Request, Tls};
+    ///
+    /// let mut tls = Tls::new();
+    /// tls.set_server_name(Some("service.internal"))?;
+    /// let tls = Arc::new(tls);
+    /// let mut request = Request::new("GET", "https://10.0.0.7/")?;
+    /// request.set_tls(Some(tls));
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_tls(&mut self, tls: Option<Arc<Tls>>) {
+        self.tls = tls;
+    }
+
     /// A copy that can be changed on its own; it shares the cancel token.
     ///
     /// # Errors
@@ -467,6 +488,7 @@ impl Request {
             buffer_body: self.buffer_body,
             connect: self.connect.clone(),
             says_upgrade: self.says_upgrade,
+            tls: self.tls.clone(),
         }
     }
 

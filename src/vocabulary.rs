@@ -120,6 +120,7 @@ pub fn declarations() -> Vec<Declaration> {
         Limit::DECLARATION,
         EventType::DECLARATION,
         ConnectionMode::DECLARATION,
+        TlsVersion::DECLARATION,
         CompletionType::DECLARATION,
         TraceType::DECLARATION,
     ]
@@ -418,6 +419,16 @@ vocabulary! {
         CloseAfter = 1 "close after",
         /// Opens a new connection for this request, and keeps it afterwards.
         Fresh = 2 "fresh",
+    }
+}
+
+vocabulary! {
+    /// A version of TLS.
+    TlsVersion: "hangup_tls_version" {
+        /// TLS 1.2 (RFC 5246).
+        Tls12 = 12 "TLSv1.2",
+        /// TLS 1.3 (RFC 8446).
+        Tls13 = 13 "TLSv1.3",
     }
 }
 

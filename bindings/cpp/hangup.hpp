@@ -122,6 +122,9 @@ enum class Timeout : std::int32_t {
 /** How long a connection shall live. */
 enum class ConnectionMode : std::int32_t { keep = HANGUP_CONNECTION_MODE_KEEP, close_after = HANGUP_CONNECTION_MODE_CLOSE_AFTER, fresh = HANGUP_CONNECTION_MODE_FRESH };
 
+/** A version of TLS. */
+enum class TlsVersion : std::int32_t { tls12 = HANGUP_TLS_VERSION_TLS12, tls13 = HANGUP_TLS_VERSION_TLS13 };
+
 /** How to close: letting an exchange in progress finish, or at once. */
 enum class CloseMode : std::int32_t { graceful = HANGUP_CLOSE_MODE_GRACEFUL, now = HANGUP_CLOSE_MODE_NOW };
 
@@ -199,6 +202,7 @@ inline std::string_view to_string(Timeout which) { return hangup_timeout_text(st
 inline std::string_view to_string(ConnectionState state) { return hangup_connection_state_text(static_cast<hangup_connection_state>(state)); }
 inline std::string_view to_string(CloseReason reason) { return hangup_close_reason_text(static_cast<hangup_close_reason>(reason)); }
 inline std::string_view to_string(TraceType what) { return hangup_trace_type_text(static_cast<hangup_trace_type>(what)); }
+inline std::string_view to_string(TlsVersion version) { return hangup_tls_version_text(static_cast<hangup_tls_version>(version)); }
 inline std::string_view to_string(EventType what) { return hangup_event_type_text(static_cast<hangup_event_type>(what)); }
 
 /** No limit, in place of a time. */
@@ -632,6 +636,107 @@ private:
 };
 
 /**
+ * The settings of TLS, for Client::set_tls and Request::set_tls, which take them as they are then. Make one and give it to all
+ * requests that need it: they share its connections and sessions.
+ *
+ * Threads: any thread at any time.
+ */
+class Tls {
+public:
+    /** The system's root certificates are trusted; TLS 1.2 and 1.3; no client certificate. */
+    Tls() : handle_(detail::made(hangup_tls_new())) {}
+
+    /** Trusts these root certificates (PEM) and no others. */
+    Tls &set_roots(std::string_view pem) & {
+        detail::check([&](hangup_error **e) { return hangup_tls_set_roots(handle_.get(), detail::bytes(pem), pem.size(), e); });
+        return *this;
+    }
+    [[nodiscard]] Tls set_roots(std::string_view pem) && { return std::move(set_roots(pem)); }
+    /** Trusts these root certificates (PEM) in addition: to the system's, unless set_roots replaced them. */
+    Tls &add_roots(std::string_view pem) & {
+        detail::check([&](hangup_error **e) { return hangup_tls_add_roots(handle_.get(), detail::bytes(pem), pem.size(), e); });
+        return *this;
+    }
+    [[nodiscard]] Tls add_roots(std::string_view pem) && { return std::move(add_roots(pem)); }
+    /** set_roots from a file, or from all files of a directory. */
+    Tls &set_roots_path(std::string_view path) & {
+        const detail::Text p(path, Status::invalid_argument, "path");
+        detail::check([&](hangup_error **e) { return hangup_tls_set_roots_path(handle_.get(), p, e); });
+        return *this;
+    }
+    [[nodiscard]] Tls set_roots_path(std::string_view path) && { return std::move(set_roots_path(path)); }
+    /** add_roots from a file, or from all files of a directory. */
+    Tls &add_roots_path(std::string_view path) & {
+        const detail::Text p(path, Status::invalid_argument, "path");
+        detail::check([&](hangup_error **e) { return hangup_tls_add_roots_path(handle_.get(), p, e); });
+        return *this;
+    }
+    [[nodiscard]] Tls add_roots_path(std::string_view path) && { return std::move(add_roots_path(path)); }
+    /** Presents this certificate (PEM, with its chain) to servers that ask for one; a password decrypts its key. */
+    Tls &set_certificate(std::string_view certificate_pem, std::string_view key_pem,
+                         std::optional<std::string_view> password = std::nullopt) & {
+        const detail::OptionalText p(password, Status::invalid_argument, "password");
+        detail::check([&](hangup_error **e) {
+            return hangup_tls_set_certificate(handle_.get(), detail::bytes(certificate_pem), certificate_pem.size(),
+                                              detail::bytes(key_pem), key_pem.size(), p, e);
+        });
+        return *this;
+    }
+    [[nodiscard]] Tls set_certificate(std::string_view certificate_pem, std::string_view key_pem,
+                                      std::optional<std::string_view> password = std::nullopt) && {
+        return std::move(set_certificate(certificate_pem, key_pem, password));
+    }
+    /** The least and the greatest version. */
+    Tls &set_versions(TlsVersion min, TlsVersion max) & {
+        const auto from = static_cast<hangup_tls_version>(min), to = static_cast<hangup_tls_version>(max);
+        detail::check([&](hangup_error **e) { return hangup_tls_set_versions(handle_.get(), from, to, e); });
+        return *this;
+    }
+    [[nodiscard]] Tls set_versions(TlsVersion min, TlsVersion max) && { return std::move(set_versions(min, max)); }
+    /** A public key that the server may have: "sha256//" and the SHA-256 of its SubjectPublicKeyInfo in base64. */
+    Tls &add_pin(std::string_view pin) & {
+        const detail::Text p(pin, Status::invalid_argument, "pin");
+        detail::check([&](hangup_error **e) { return hangup_tls_add_pin(handle_.get(), p, e); });
+        return *this;
+    }
+    [[nodiscard]] Tls add_pin(std::string_view pin) && { return std::move(add_pin(pin)); }
+    /** The name that is sent (SNI) and that the certificate must be for, in place of the URL's; nothing is the URL's. */
+    Tls &set_server_name(std::optional<std::string_view> name) & {
+        const detail::OptionalText n(name, Status::invalid_argument, "server name");
+        detail::check([&](hangup_error **e) { return hangup_tls_set_server_name(handle_.get(), n, e); });
+        return *this;
+    }
+    [[nodiscard]] Tls set_server_name(std::optional<std::string_view> name) && { return std::move(set_server_name(name)); }
+    /** Appends the secrets of each session to this file, which then decrypts all the traffic; nothing writes none. */
+    Tls &set_key_log(std::optional<std::string_view> path) & {
+        const detail::OptionalText p(path, Status::invalid_argument, "path");
+        detail::check([&](hangup_error **e) { return hangup_tls_set_key_log(handle_.get(), p, e); });
+        return *this;
+    }
+    [[nodiscard]] Tls set_key_log(std::optional<std::string_view> path) && { return std::move(set_key_log(path)); }
+    /** The same with the file that SSLKEYLOGFILE names. */
+    Tls &set_key_log_from_env() & {
+        detail::check([&](hangup_error **e) { return hangup_tls_set_key_log_from_env(handle_.get(), e); });
+        return *this;
+    }
+    [[nodiscard]] Tls set_key_log_from_env() && { return std::move(set_key_log_from_env()); }
+    /** Accepts any certificate: for tests against local servers only. Pins still count. */
+    Tls &set_dangerously_accept_any_certificate(bool on) & {
+        detail::check([&](hangup_error **e) {
+            return hangup_tls_set_dangerously_accept_any_certificate(handle_.get(), on ? 1 : 0, e);
+        });
+        return *this;
+    }
+    [[nodiscard]] Tls set_dangerously_accept_any_certificate(bool on) && {
+        return std::move(set_dangerously_accept_any_certificate(on));
+    }
+    [[nodiscard]] hangup_tls *handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<hangup_tls, hangup_tls_free> handle_;
+};
+
+/**
  * A connection manager: its open connections, their limits and their events.
  *
  * Create: shared(), the one of the process, or a constructor. Its idle connections are closed with its last share;
@@ -996,6 +1101,12 @@ public:
         return *this;
     }
     [[nodiscard]] Request set_buffer_body(std::int64_t at_most) && { return std::move(set_buffer_body(at_most)); }
+    /** TLS settings of this request, as they are now, in place of the client's. */
+    Request &set_tls(const Tls &tls) & {
+        detail::check([&](hangup_error **e) { return hangup_request_set_tls(handle_.get(), detail::made(tls.handle()), e); });
+        return *this;
+    }
+    [[nodiscard]] Request set_tls(const Tls &tls) && { return std::move(set_tls(tls)); }
     /** Firing the token ends the exchange, its body included. The request keeps a share. */
     Request &set_cancel(const CancelToken &token) & {
         detail::check(hangup_request_set_cancel(handle_.get(), detail::made(token.handle())));
@@ -1473,7 +1584,13 @@ public:
         });
         return begun;
     }
-    /** Trusts these certificates (PEM) and no others. */
+    /** The TLS settings of requests that have none of their own, as they are now. */
+    Client &set_tls(const Tls &tls) & {
+        detail::check([&](hangup_error **e) { return hangup_client_set_tls(handle_.get(), detail::made(tls.handle()), e); });
+        return *this;
+    }
+    Client set_tls(const Tls &tls) && { return std::move(set_tls(tls)); }
+    /** Trusts these certificates (PEM) and no others: Tls::set_roots for this client's settings. */
     Client &set_tls_roots(std::string_view pem) & {
         detail::check([&](hangup_error **e) {
             return hangup_client_set_tls_roots(handle_.get(), detail::bytes(pem), pem.size(), e);

@@ -18,6 +18,7 @@ use crate::http::handover::Handover;
 use crate::http::request_body::{BodyLength, BodyReader, BodySource};
 use crate::http::response_body::IncomingBody;
 use crate::manager::{Manager, PoolKey};
+use crate::net::tls::Tls;
 use crate::request::{Request, is_repeatable, needs_length};
 use crate::response::{Redirect, Response};
 use crate::response_head::{RawHead, ResponseTo};
@@ -132,11 +133,19 @@ impl Call<'_> {
     fn key(&self, hop: &RequestHop) -> Result<Arc<PoolKey>, Error> {
         let origin = &hop.target.origin;
         let route = self.config.proxies.route(origin)?;
+        let own;
+        let tls = match &self.request.tls {
+            None => &self.config.tls,
+            Some(tls) => {
+                own = self.tls_of_hop(tls, hop);
+                &own
+            }
+        };
         // Only a tunnel can become a stream: a proxy that reads the requests would take the switch for itself.
         if route.is_read_by_proxy(origin.secure) && self.wants_stream() {
-            return Ok(hop.target.key(&self.config.tls, &route.tunnelled()));
+            return Ok(hop.target.key(tls, &route.tunnelled()));
         }
-        Ok(hop.target.key(&self.config.tls, route))
+        Ok(hop.target.key(tls, route))
     }
 
     /// Whether the connection shall become a stream.
@@ -146,6 +155,16 @@ impl Call<'_> {
         self.request.connect.is_some()
             || has_upgrade(&self.request.headers)
             || has_upgrade(&self.config.headers)
+    }
+
+    /// The request's own TLS settings for a hop. The server name was given for the first one's origin.
+    #[cold]
+    fn tls_of_hop(&self, tls: &Arc<Tls>, hop: &RequestHop) -> Arc<Tls> {
+        if hop.target.origin == self.request.target.origin {
+            Arc::clone(tls)
+        } else {
+            tls.without_server_name()
+        }
     }
 
     fn attempt(

@@ -7,7 +7,7 @@ use std::ffi::c_char;
 use crate::error::Error;
 use crate::vocabulary::{
     CloseMode, CloseReason, CompletionType, ConnectionMode, ConnectionState, Declared, EventType,
-    Kind, Limit, Phase, Sent, Timeout, TraceType,
+    Kind, Limit, Phase, Sent, Timeout, TlsVersion, TraceType,
 };
 
 /// `HANGUP_NO_LIMIT`. (The header's template has it with its type and parentheses.)
@@ -49,6 +49,7 @@ enumerations! {
     hangup_limit: Limit,
     hangup_event_type: EventType,
     hangup_connection_mode: ConnectionMode,
+    hangup_tls_version: TlsVersion,
     hangup_completion_type: CompletionType,
     hangup_trace_type: TraceType,
 }
@@ -120,6 +121,12 @@ pub extern "C" fn hangup_close_reason_text(reason: hangup_close_reason) -> *cons
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_close_mode_text(mode: hangup_close_mode) -> *const c_char {
     CloseMode::try_from(mode.0).map_or(c"unknown", CloseMode::c_name).as_ptr()
+}
+
+/// The name of a version of TLS, for example "TLSv1.3"; "unknown" for a number that this version does not have. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_tls_version_text(version: hangup_tls_version) -> *const c_char {
+    TlsVersion::try_from(version.0).map_or(c"unknown", TlsVersion::c_name).as_ptr()
 }
 
 /// The name of a limit, for example "per_origin"; "unknown" for a number that this version does not have. Static.

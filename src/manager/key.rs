@@ -15,7 +15,7 @@ use crate::authority;
 use crate::error::Error;
 use crate::net;
 use crate::net::route::Route;
-use crate::net::tls::{Settings, Tls};
+use crate::net::tls::Tls;
 use crate::vocabulary::Kind;
 
 /// Scheme, host and port; or a Unix-domain socket. Threads: immutable.
@@ -119,9 +119,9 @@ impl PoolKey {
 
     /// What is compared and hashed. Every field is named: a new one does not compile until it is
     /// added here.
-    fn parts(&self) -> (&Origin, Option<&Settings>, &Route) {
+    fn parts(&self) -> (&Origin, Option<&Tls>, &Route) {
         let Self { origin, tls, route, hash: _ } = self;
-        (origin, tls.as_ref().map(|tls| tls.settings()), route)
+        (origin, tls.as_deref(), route)
     }
 }
 
@@ -153,17 +153,22 @@ const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::tls::{Roots, Settings};
 
     #[test]
     fn every_setting_that_shapes_a_connection_separates() {
         let origin = Origin::parse("https://Example.org").unwrap();
         assert_eq!(origin.to_string(), "https://example.org:443");
         let standard = Tls::standard();
-        let trusting = Tls::new(Settings { accept_any_certificate: true, ..Settings::default() });
-        let own = Tls::new(Settings { roots: Some(vec![vec![1].into()]), ..Settings::default() });
+        let trusting =
+            Arc::new(Tls::with(Settings { accept_any_certificate: true, ..Settings::default() }));
+        let own = Arc::new(Tls::with(Settings {
+            roots: Roots::only(vec![vec![1].into()]),
+            ..Settings::default()
+        }));
         let direct = Arc::new(Route::default());
         let key = |tls| PoolKey::new(origin.clone(), tls, &direct);
-        let same = Tls::new(Settings::default());
+        let same = Arc::new(Tls::new());
         assert_eq!(key(&standard), key(&same));
         assert_ne!(key(&standard), key(&trusting));
         assert_ne!(key(&standard), key(&own));

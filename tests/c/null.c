@@ -28,6 +28,7 @@ static hangup_request *request;
 static hangup_response *response;
 static hangup_cancel *cancel;
 static hangup_options *options;
+static hangup_tls *tls;
 static hangup_connections *list;
 static hangup_events *events;
 static hangup_queue *queue;
@@ -61,6 +62,7 @@ static void versions_and_names(void) {
         CHECK(hangup_connection_mode_text((hangup_connection_mode)number) != NULL);
         CHECK(hangup_completion_type_text((hangup_completion_type)number) != NULL);
         CHECK(hangup_trace_type_text((hangup_trace_type)number) != NULL);
+        CHECK(hangup_tls_version_text((hangup_tls_version)number) != NULL);
     }
     CHECK_TEXT("UNKNOWN", hangup_status_text((hangup_status)INT32_MIN));
     CHECK_TEXT("unknown", hangup_phase_text((hangup_phase)-1));
@@ -79,6 +81,7 @@ static void versions_and_names(void) {
     CHECK_NUMBER(1, hangup_has_feature("http1"));
     CHECK(strstr(hangup_features(), "http1") != NULL);
     CHECK_TEXT("read", hangup_completion_type_text(HANGUP_COMPLETION_TYPE_READ));
+    CHECK_TEXT("TLSv1.3", hangup_tls_version_text(HANGUP_TLS_VERSION_TLS13));
 }
 
 /** An error is asked after a failure, so its answers to a handle that is none are harmless values. */
@@ -146,6 +149,7 @@ static void values(void *none, void *no_cancel) {
     hangup_cancel_fire(no_cancel, NULL);
     hangup_manager_free(none);
     hangup_options_free(none);
+    hangup_tls_free(none);
     hangup_connections_free(none);
     hangup_events_free(none);
     hangup_queue_free(none);
@@ -224,6 +228,23 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_client_set_trace_file(none, NULL, 0, &error));
     IS(bad, hangup_client_set_local_address(none, "127.0.0.1", &error));
     IS(bad, hangup_client_preconnect(none, given("hello"), 1, &written, &error));
+    IS(bad, hangup_tls_set_roots(none, pem, sizeof pem, &error));
+    IS(bad, hangup_tls_add_roots(none, pem, sizeof pem, &error));
+    IS(bad, hangup_tls_set_roots_path(none, "x", &error));
+    IS(bad, hangup_tls_add_roots_path(none, "x", &error));
+    IS(bad, hangup_tls_set_certificate(none, pem, sizeof pem, pem, sizeof pem, "x", &error));
+    IS(bad, hangup_tls_set_versions(none, HANGUP_TLS_VERSION_TLS12, HANGUP_TLS_VERSION_TLS13, &error));
+    IS(bad, hangup_tls_add_pin(none, "x", &error));
+    IS(bad, hangup_tls_set_server_name(none, "x", &error));
+    IS(bad, hangup_tls_set_key_log(none, "x", &error));
+    IS(bad, hangup_tls_set_key_log_from_env(none, &error));
+    IS(bad, hangup_tls_set_dangerously_accept_any_certificate(none, 0, &error));
+    IS(bad, hangup_client_set_tls(none, tls, &error));
+    IS(bad, hangup_request_set_tls(none, tls, &error));
+    if (none != NULL) {
+        IS(bad, hangup_client_set_tls(client, none, &error));
+        IS(bad, hangup_request_set_tls(request, none, &error));
+    }
     IS(bad, hangup_client_set_tls_roots(none, pem, sizeof pem, &error));
     IS(bad, hangup_client_set_tls_roots_file(none, "x", &error));
     IS(bad, hangup_client_set_tls_certificate(none, pem, sizeof pem, pem, sizeof pem, &error));
@@ -310,6 +331,13 @@ static void arguments(void) {
     IS(HANGUP_NULL, hangup_client_cookies_for(client, given("hello"), NULL, &error));
     IS(HANGUP_NULL, hangup_client_set_no_proxy(client, NULL, &error));
     IS(HANGUP_NULL, hangup_client_preconnect(client, NULL, 1, &written, &error));
+    IS(HANGUP_NULL, hangup_tls_set_roots(tls, NULL, 1, &error));
+    IS(HANGUP_NULL, hangup_tls_add_roots(tls, NULL, 1, &error));
+    IS(HANGUP_NULL, hangup_tls_set_roots_path(tls, NULL, &error));
+    IS(HANGUP_NULL, hangup_tls_add_roots_path(tls, NULL, &error));
+    IS(HANGUP_NULL, hangup_tls_set_certificate(tls, NULL, 1, pem, sizeof pem, NULL, &error));
+    IS(HANGUP_NULL, hangup_tls_set_certificate(tls, pem, sizeof pem, NULL, 1, NULL, &error));
+    IS(HANGUP_NULL, hangup_tls_add_pin(tls, NULL, &error));
     IS(HANGUP_NULL, hangup_client_set_tls_roots(client, NULL, 1, &error));
     IS(HANGUP_NULL, hangup_client_set_tls_roots_file(client, NULL, &error));
     IS(HANGUP_NULL, hangup_client_set_tls_certificate(client, NULL, 1, pem, sizeof pem, &error));
@@ -370,6 +398,10 @@ static void legal(void) {
     SAYS(HANGUP_OK, hangup_client_set_header(client, "x", NULL, NULL));
     SAYS(HANGUP_OK, hangup_request_set_body(request, NULL, 0, NULL));
     SAYS(HANGUP_OK, hangup_request_set_cancel(request, NULL));
+    SAYS(HANGUP_OK, hangup_request_set_tls(request, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_client_set_tls(client, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_tls_set_server_name(tls, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_tls_set_key_log(tls, NULL, NULL));
     SAYS(HANGUP_OK, hangup_response_header_at(response, 0, NULL, NULL, NULL));
     SAYS(HANGUP_OK, hangup_set_interrupt_check(NULL, NULL, HANGUP_NO_LIMIT));
     SAYS(HANGUP_NULL, hangup_request_new(NULL, NULL, NULL, NULL));
@@ -390,6 +422,8 @@ int main(int argc, char **argv) {
     queue = hangup_queue_new();
     CHECK(queue != NULL);
     options = hangup_options_new();
+    tls = hangup_tls_new();
+    CHECK(tls != NULL);
     CHECK_OK(hangup_manager_connections(manager, &list, NULL), NULL);
     CHECK_OK(hangup_manager_events(manager, 16, &events, NULL), NULL);
     CHECK_OK(hangup_client_cookies_for(client, given("hello"), &cookies, NULL), NULL);
@@ -417,6 +451,7 @@ int main(int argc, char **argv) {
     hangup_queue_free(queue);
     hangup_events_free(events);
     hangup_connections_free(list);
+    hangup_tls_free(tls);
     hangup_options_free(options);
     hangup_cancel_free(cancel);
     hangup_response_free(response);

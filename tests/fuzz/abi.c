@@ -13,7 +13,7 @@
 
 /** The types of handles that are kept. */
 enum {
-    MANAGER, OPTIONS, CLIENT, REQUEST, RESPONSE, STREAM, CANCEL, QUEUE, EVENTS, LIST, TEXT, ERROR, TYPES
+    MANAGER, OPTIONS, TLS, CLIENT, REQUEST, RESPONSE, STREAM, CANCEL, QUEUE, EVENTS, LIST, TEXT, ERROR, TYPES
 };
 
 #define SLOTS 6
@@ -93,6 +93,7 @@ static void end(int type, void *handle) {
     switch (type) {
     case MANAGER: hangup_manager_free(handle); break;
     case OPTIONS: hangup_options_free(handle); break;
+    case TLS: hangup_tls_free(handle); break;
     case CLIENT: hangup_client_free(handle); break;
     case REQUEST: hangup_request_free(handle); break;
     case RESPONSE: hangup_response_free(handle); break;
@@ -240,6 +241,27 @@ static void on_manager(hangup_manager *manager) {
         hangup_manager_free(other);
         break;
     default: keep(CLIENT, NULL); break;
+    }
+}
+
+static void on_tls(hangup_tls *tls, hangup_client *client, hangup_request *request) {
+    const uint8_t *pem = (const uint8_t *)"-----BEGIN CERTIFICATE-----";
+    switch (roll(13)) {
+    case 0: CALL(hangup_tls_set_roots, tls, pem, roll(28)); break;
+    case 1: CALL(hangup_tls_add_roots, tls, pem, roll(28)); break;
+    case 2: CALL(hangup_tls_set_roots_path, tls, text()); break;
+    case 3: CALL(hangup_tls_add_roots_path, tls, text()); break;
+    case 4: CALL(hangup_tls_set_certificate, tls, pem, roll(28), pem, roll(28), text()); break;
+    case 5: CALL(hangup_tls_set_versions, tls, (hangup_tls_version)(11 + roll(4)), (hangup_tls_version)(11 + roll(4))); break;
+    case 6:
+        CALL(hangup_tls_add_pin, tls, roll(2) == 0 ? text() : "sha256//YhKJKSzoTt2b5FP18fvpHo7fJYqQCjAa3HWY3tvRMwE=");
+        break;
+    case 7: CALL(hangup_tls_set_server_name, tls, text()); break;
+    case 8: CALL(hangup_tls_set_key_log, tls, roll(2) == 0 ? "/dev/null" : NULL); break;
+    case 9: CALL(hangup_tls_set_key_log_from_env, tls); break;
+    case 10: CALL(hangup_tls_set_dangerously_accept_any_certificate, tls, (int32_t)roll(3) - 1); break;
+    case 11: CALL(hangup_client_set_tls, client, roll(4) == 0 ? NULL : tls); break;
+    default: CALL(hangup_request_set_tls, request, roll(4) == 0 ? NULL : tls);
     }
 }
 
@@ -485,6 +507,7 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
         use(hangup_trace_type_text((hangup_trace_type)number()));
         use(hangup_features());
         ASK(hangup_has_feature(text()));
+        use(hangup_tls_version_text((hangup_tls_version)number()));
         break;
     case 7: CALL(hangup_set_io_threads, roll(4)); break;
     case 8: PLAIN_CALL(hangup_set_interrupt_check, roll(2) == 0 ? interrupted : NULL, NULL, short_ms()); break;
@@ -543,6 +566,7 @@ static void begin_one(int type) {
     case MANAGER: keep(type, manager); break;
     case CLIENT: keep(type, client); break;
     case REQUEST: keep(type, request); break;
+    case TLS: keep(type, hangup_tls_new()); break;
     case CANCEL: keep(type, hangup_cancel_new()); break;
     case QUEUE: keep(type, hangup_queue_new()); break;
     default: break;
@@ -552,14 +576,17 @@ static void begin_one(int type) {
 static void one_call(void) {
     slot *borrowed[TYPES];
     if (roll(4) == 0) {
-        static const int begin_as[] = {MANAGER, OPTIONS, CLIENT, CLIENT, REQUEST, REQUEST, REQUEST, CANCEL, QUEUE};
+        static const int begin_as[] = {
+            MANAGER, OPTIONS, TLS, CLIENT, CLIENT, REQUEST, REQUEST, REQUEST, CANCEL, QUEUE,
+        };
         begin_one(ONE_OF(begin_as));
         return;
     }
     for (int type = 0; type < TYPES; type++) {
         borrowed[type] = borrow(type);
     }
-    switch (roll(9)) {
+    switch (roll(10)) {
+    case 9: on_tls(borrowed[TLS]->handle, borrowed[CLIENT]->handle, borrowed[REQUEST]->handle); break;
     case 7: on_stream(borrowed[STREAM]->handle, borrowed[QUEUE]->handle); break;
     case 0: on_manager(borrowed[MANAGER]->handle); break;
     case 1:

@@ -47,6 +47,11 @@ pub struct hangup_client {
 }
 
 #[repr(C)]
+pub struct hangup_tls {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
 pub struct hangup_request {
     _opaque: [u8; 0],
 }
@@ -269,6 +274,10 @@ pub const HANGUP_CONNECTION_MODE_KEEP: hangup_connection_mode = 0;
 pub const HANGUP_CONNECTION_MODE_CLOSE_AFTER: hangup_connection_mode = 1;
 pub const HANGUP_CONNECTION_MODE_FRESH: hangup_connection_mode = 2;
 
+pub type hangup_tls_version = i32;
+pub const HANGUP_TLS_VERSION_TLS12: hangup_tls_version = 12;
+pub const HANGUP_TLS_VERSION_TLS13: hangup_tls_version = 13;
+
 pub type hangup_trace_type = i32;
 pub const HANGUP_TRACE_TYPE_INFO: hangup_trace_type = 0;
 pub const HANGUP_TRACE_TYPE_REQUEST_HEAD: hangup_trace_type = 1;
@@ -409,6 +418,22 @@ unsafe extern "C" {
     pub fn hangup_client_set_retries(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_decode(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_max_codings(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_tls_version_text(version: hangup_tls_version) -> *const c_char;
+    pub fn hangup_tls_new() -> *mut hangup_tls;
+    pub fn hangup_tls_free(tls: *mut hangup_tls);
+    pub fn hangup_tls_set_roots(tls: *mut hangup_tls, pem: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_tls_add_roots(tls: *mut hangup_tls, pem: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_tls_set_roots_path(tls: *mut hangup_tls, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_tls_add_roots_path(tls: *mut hangup_tls, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_tls_set_certificate(tls: *mut hangup_tls, certificate_pem: *const u8, certificate_size: usize, key_pem: *const u8, key_size: usize, password: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_tls_set_versions(tls: *mut hangup_tls, min: hangup_tls_version, max: hangup_tls_version, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_tls_add_pin(tls: *mut hangup_tls, pin: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_tls_set_server_name(tls: *mut hangup_tls, name: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_tls_set_key_log(tls: *mut hangup_tls, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_tls_set_key_log_from_env(tls: *mut hangup_tls, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_tls_set_dangerously_accept_any_certificate(tls: *mut hangup_tls, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_tls(client: *mut hangup_client, tls: *const hangup_tls, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_tls(request: *mut hangup_request, tls: *const hangup_tls, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_tls_roots(client: *mut hangup_client, pem: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_tls_roots_file(client: *mut hangup_client, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_tls_certificate(client: *mut hangup_client, certificate_pem: *const u8, certificate_size: usize, key_pem: *const u8, key_size: usize, error: *mut *mut hangup_error) -> hangup_status;
@@ -604,6 +629,8 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_CONNECTION_MODE_KEEP", HANGUP_CONNECTION_MODE_KEEP as i64),
     ("HANGUP_CONNECTION_MODE_CLOSE_AFTER", HANGUP_CONNECTION_MODE_CLOSE_AFTER as i64),
     ("HANGUP_CONNECTION_MODE_FRESH", HANGUP_CONNECTION_MODE_FRESH as i64),
+    ("HANGUP_TLS_VERSION_TLS12", HANGUP_TLS_VERSION_TLS12 as i64),
+    ("HANGUP_TLS_VERSION_TLS13", HANGUP_TLS_VERSION_TLS13 as i64),
     ("HANGUP_TRACE_TYPE_INFO", HANGUP_TRACE_TYPE_INFO as i64),
     ("HANGUP_TRACE_TYPE_REQUEST_HEAD", HANGUP_TRACE_TYPE_REQUEST_HEAD as i64),
     ("HANGUP_TRACE_TYPE_REQUEST_BODY", HANGUP_TRACE_TYPE_REQUEST_BODY as i64),

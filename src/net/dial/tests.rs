@@ -45,9 +45,9 @@ impl Watcher {
 }
 
 fn config(host: &str, port: u16, secure: bool) -> DialConfig {
-    let roots = tls::certificates(certs().ca().as_bytes()).unwrap();
-    let tls = Tls::new(tls::Settings { roots: Some(roots), ..Default::default() });
-    let (tls, route) = (secure.then_some(tls), Route::direct());
+    let mut tls = Tls::new();
+    tls.set_roots(certs().ca().as_bytes()).unwrap();
+    let (tls, route) = (secure.then(|| Arc::new(tls)), Route::direct());
     DialConfig { host: host.into(), port, unix: None, tls, route, keep_alive: None }
 }
 

@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 pub(super) use self::handshake::ProxyHandshake;
 pub(crate) use self::http_connect::USER_AGENT;
 pub(super) use self::tunnel::TunnelTarget;
-use super::tls::{Settings, Tls};
+use super::tls::Tls;
 use crate::authority;
 use crate::error::Error;
 use crate::secret::basic_credentials;
@@ -102,7 +102,7 @@ impl Proxy {
         if scheme.is_socks() && credentials.as_ref().is_some_and(Credentials::are_too_long) {
             return Err(bad("SOCKS has room for a user and a password of 1 to 255 bytes"));
         }
-        let tls = (scheme == Scheme::Https).then(|| Arc::clone(tls));
+        let tls = (scheme == Scheme::Https).then(|| tls.for_proxy());
         Ok(Self { scheme, host, port, credentials, tls })
     }
 
@@ -137,10 +137,9 @@ impl Proxy {
     }
 
     /// What is compared. All fields are named, so that a new one does not compile until it is added here.
-    fn parts(&self) -> (Scheme, &str, u16, Option<&Credentials>, Option<&Settings>) {
+    fn parts(&self) -> (Scheme, &str, u16, Option<&Credentials>, Option<&Tls>) {
         let Self { scheme, host, port, credentials, tls } = self;
-        let tls = tls.as_ref().map(|tls| tls.settings());
-        (*scheme, host, *port, credentials.as_ref(), tls)
+        (*scheme, host, *port, credentials.as_ref(), tls.as_deref())
     }
 }
 
@@ -314,7 +313,9 @@ mod tests {
         ] {
             assert_ne!(one, parse(other).unwrap(), "{other}");
         }
-        let trusting = Tls::new(Settings { accept_any_certificate: true, ..Settings::default() });
+        let mut trusting = Tls::new();
+        trusting.set_dangerously_accept_any_certificate(true);
+        let trusting = Arc::new(trusting);
         let trusted = |text| Proxy::parse(text, &trusting).unwrap();
         assert_ne!(trusted("https://a"), parse("https://a").unwrap());
         assert_eq!(trusted("http://a"), parse("http://a").unwrap());

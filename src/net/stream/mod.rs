@@ -13,7 +13,6 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::ClientConnection;
-use rustls::pki_types::ServerName;
 
 pub(crate) use self::duplex::DuplexStream;
 use self::step::{not_yet, ready};
@@ -23,7 +22,7 @@ pub(crate) use self::traffic::Traffic;
 use super::Stop;
 use super::dns::without_brackets;
 use super::socket::{InUse, Socket};
-use super::tls::Tls;
+use super::tls::{self, Tls};
 use super::wait_context::WaitContext;
 use crate::error::Error;
 use crate::runtime::{Interest, WaitUntil, WorkerPool, is_ready, run_on_worker, yield_if_due};
@@ -64,13 +63,11 @@ impl Stream {
 
     /// Begins TLS over the connection; [`handshake`](Self::handshake) sends and receives.
     pub(crate) fn begin_tls(&mut self, tls: &Tls, host: &str, with: TlsPeer) -> Result<(), Error> {
-        let name = ServerName::try_from(without_brackets(host).to_owned()).map_err(|_| {
-            Error::new(Kind::InvalidUrl, format!("{host} is no name that a certificate can be for"))
-        })?;
+        let name = tls.server_name(without_brackets(host))?;
         // The first one reads the system's roots; each one makes a key.
         let connection = run_on_worker(&CRYPTO, || {
             ClientConnection::new(Arc::clone(tls.config()?), name)
-                .map_err(|error| Error::new(Kind::TlsFailed, error.to_string()))
+                .map_err(|error| Error::new(Kind::TlsFailed, tls::explain(&error)))
         })?;
         self.tunnel = self.tls.replace(Box::new(TlsLayer::new(connection)));
         self.secures = with;

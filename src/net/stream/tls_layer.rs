@@ -32,7 +32,9 @@ impl TlsLayer {
     pub(super) fn process(&mut self, got: usize) -> Result<(), rustls::Error> {
         self.without_data += got;
         if self.without_data > MAX_WITHOUT_DATA && !self.tls.is_handshaking() {
-            let what = format!("the peer sent more than {MAX_WITHOUT_DATA} bytes without any data");
+            let what = format!(
+                "the peer sent more than {MAX_WITHOUT_DATA} bytes without any data; report it to the operator of the server"
+            );
             return Err(rustls::Error::General(what));
         }
         self.tls.process_new_packets().map(drop)

@@ -6,7 +6,7 @@
 mod unix;
 
 pub(super) use unix::{
-    bind_address, descriptor, has_nothing_to_read, is_again, is_connecting, is_unusable, recv,
-    recv_again, send, send_vectored,
+    append_to_private, bind_address, descriptor, has_nothing_to_read, is_again, is_connecting,
+    is_unusable, recv, recv_again, send, send_vectored,
 };
 pub(crate) use unix::{is_exhaustion, path_bytes, path_from_bytes};

@@ -1,9 +1,11 @@
 //! Unix: recv(2), send(2), sendmsg(2), setsockopt(2), and what the errors of connect(2) mean.
 
 use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use socket2::{SockAddr, Socket};
@@ -93,6 +95,11 @@ pub(in crate::net) fn bind_address(socket: &Socket, local: &SockAddr) -> io::Res
         )
     };
     socket.bind(local)
+}
+
+/// A file to append to, created with access for its owner only.
+pub(in crate::net) fn append_to_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
 /// The path of a Unix-domain socket: any bytes but zero (unix(7)).
