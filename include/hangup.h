@@ -2113,7 +2113,7 @@ typedef enum HANGUP_ENUM_TYPE {
     HANGUP_COMPLETION_TYPE_READ = 2,
     /** A read, submitted by hangup_stream_submit_read. */
     HANGUP_COMPLETION_TYPE_STREAM_READ = 3,
-    /** A write, submitted by hangup_stream_submit_write. */
+    /** A write, submitted by hangup_stream_submit_write or hangup_stream_submit_shutdown_write. */
     HANGUP_COMPLETION_TYPE_STREAM_WRITE = 4,
 } hangup_completion_type;
 
@@ -2218,6 +2218,17 @@ hangup_status hangup_stream_submit_write(hangup_stream *stream,
                                          hangup_queue *queue,
                                          uint64_t tag,
                                          hangup_error **error);
+
+/**
+ * hangup_stream_shutdown_write in the background. The outcome arrives in the queue as HANGUP_COMPLETION_TYPE_STREAM_WRITE with
+ * this tag. In TLS, the end may have to wait for room in the socket; without TLS it never waits.
+ *
+ * Fails: as hangup_stream_submit_write.
+ */
+hangup_status hangup_stream_submit_shutdown_write(hangup_stream *stream,
+                                                  hangup_queue *queue,
+                                                  uint64_t tag,
+                                                  hangup_error **error);
 
 /**
  * A descriptor that is readable while there is a completion to take, and after hangup_queue_close: for poll(2), epoll(7) or

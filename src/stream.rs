@@ -152,6 +152,13 @@ impl Stream {
         StreamWrite(self.work(|outcome| self.submit_write(bytes, move |wrote| outcome.put(wrote))))
     }
 
+    /// [`shutdown_write`](Self::shutdown_write) in the background.
+    pub fn shutdown_write_async(&self) -> StreamWrite {
+        StreamWrite(
+            self.work(|outcome| self.submit_shutdown_write(move |ended| outcome.put(ended))),
+        )
+    }
+
     /// Closes the connection: reads and writes that are under way, here or in other clones, fail with
     /// [`Kind::Closed`]. Never waits. In TLS it sends close_notify if that is possible at once.
     pub fn close(&self) {
@@ -228,6 +235,17 @@ impl Stream {
         let turn = self.0.connection.begin_write()?;
         let write = move || turn.write_all(&bytes);
         self.0.spawner.spawn(write, move |outcome| done(outcome.and_then(|wrote| wrote)));
+        Ok(())
+    }
+
+    /// Ends the direction of writing in the background; `done` is called once. If this fails, it is not called.
+    pub(crate) fn submit_shutdown_write(
+        &self,
+        done: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        let turn = self.0.connection.begin_write()?;
+        let end = move || turn.shutdown_write();
+        self.0.spawner.spawn(end, move |outcome| done(outcome.and_then(|ended| ended)));
         Ok(())
     }
 

@@ -442,7 +442,7 @@ vocabulary! {
         Read = 2 "read",
         /// A read, submitted by hangup_stream_submit_read.
         StreamRead = 3 "stream read",
-        /// A write, submitted by hangup_stream_submit_write.
+        /// A write, submitted by hangup_stream_submit_write or hangup_stream_submit_shutdown_write.
         StreamWrite = 4 "stream write",
     }
 }

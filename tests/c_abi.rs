@@ -111,6 +111,16 @@ impl Given {
         self
     }
 
+    /// Servers that hand their connections over, and send back what comes or do nothing.
+    fn switching(self) -> Given {
+        let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: lines\r\n\r\n";
+        let early = format!("{switch}early");
+        let server = |head: &str, last| Script::every(vec![Step::head(), Step::send(head), last]);
+        self.server("switch", server(&early, Step::Echo))
+            .server("stuck", server(switch, Step::Stall))
+            .server("tunnel", server("HTTP/1.1 200 OK\r\n\r\n", Step::Echo))
+    }
+
     /// Compiles `tests/c/<program>` and runs it with these servers.
     fn run(&self, program: &str) {
         let program = built(program);
@@ -270,6 +280,16 @@ fn callback_throws() {
 #[test]
 fn submit_read() {
     Given::default().hello("hello").large().half().echo_body("body").run("submit_read.c");
+}
+
+#[test]
+fn stream() {
+    Given::default().hello("hello").switching().run("stream.c");
+}
+
+#[test]
+fn cpp_stream() {
+    Given::default().switching().run("cpp_stream.cpp");
 }
 
 #[test]

@@ -1228,6 +1228,12 @@ public:
             return hangup_stream_submit_write(handle_.get(), detail::bytes(data), data.size(), queue.handle(), tag, e);
         });
     }
+    /** Ends the direction of writing in the background: the outcome arrives as CompletionType::stream_write. */
+    void submit_shutdown_write(const Queue &queue, std::uint64_t tag) const {
+        detail::check([&](hangup_error **e) {
+            return hangup_stream_submit_shutdown_write(handle_.get(), queue.handle(), tag, e);
+        });
+    }
     /** Closes the connection: what is blocked or in progress fails with Status::closed. From any thread; never blocks. */
     void close() const { detail::check(hangup_stream_close(handle_.get())); }
     /** Timeout::read or Timeout::write, for calls that begin later. */

@@ -295,6 +295,26 @@ pub unsafe extern "C" fn hangup_stream_submit_write(
     })
 }
 
+/// hangup_stream_shutdown_write in the background. The outcome arrives in the queue as HANGUP_COMPLETION_TYPE_STREAM_WRITE with
+/// this tag. In TLS, the end may have to wait for room in the socket; without TLS it never waits.
+///
+/// Fails: as hangup_stream_submit_write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_stream_submit_shutdown_write(
+    stream: *mut hangup_stream,
+    queue: *mut hangup_queue,
+    tag: u64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let opened = unsafe { hangup_stream::borrow(stream)? };
+        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        opened.stream.submit_shutdown_write(move |ended| {
+            queue.put(Completion { tag, outcome: Outcome::StreamWrite(ended) });
+        })
+    })
+}
+
 /// The number of threads of the library that do submitted work, in the whole process: 1 to 64. Default: 1, which is enough for
 /// thousands of requests unless their TLS or decoding keeps it busy. After this call, also with 1, waiting threads never do
 /// the work (hangup_queue_set_caller_runs). The number applies to what is submitted later: surplus threads end when their

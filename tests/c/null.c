@@ -287,6 +287,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_stream_set_timeout(none, HANGUP_TIMEOUT_READ, 1, &error));
     IS(bad, hangup_stream_submit_read(none, 1, queue, 1, &error));
     IS(bad, hangup_stream_submit_write(none, pem, sizeof pem, queue, 1, &error));
+    IS(bad, hangup_stream_submit_shutdown_write(none, queue, 1, &error));
     SAYS(bad, hangup_stream_close(none));
     CHECK(new_stream == NULL);
 

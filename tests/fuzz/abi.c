@@ -407,7 +407,12 @@ static void on_stream(hangup_stream *stream, hangup_queue *queue) {
     int mine = queue != NULL && roll(2) == 0;
     hangup_error *error = NULL;
     hangup_status status;
-    switch (roll(9)) {
+    switch (roll(10)) {
+    case 8:
+        status = hangup_stream_submit_shutdown_write(stream, mine ? queue : counted, roll(9), &error);
+        atomic_fetch_add(&submitted, status == HANGUP_OK && !mine);
+        judge("hangup_stream_submit_shutdown_write", status, error);
+        break;
     case 0: CALL(hangup_stream_read, stream, room, roll(sizeof room), &got); break;
     case 1: CALL(hangup_stream_write_all, stream, room, roll(sizeof room)); break;
     case 2: CALL(hangup_stream_shutdown_write, stream); break;

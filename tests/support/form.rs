@@ -187,6 +187,14 @@ impl Stream {
         Ok(all)
     }
 
+    /// Ends the direction of writing.
+    pub fn shutdown_write(&self) -> Result<(), Error> {
+        match self.form {
+            Form::Blocking => self.stream.shutdown_write(),
+            Form::Submitted => block_on(self.stream.shutdown_write_async()),
+        }
+    }
+
     /// Sends all of the bytes.
     pub fn write_all(&self, bytes: &[u8]) -> Result<(), Error> {
         match self.form {

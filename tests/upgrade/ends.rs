@@ -7,7 +7,7 @@ use testserver::{Certificate, Server, Step};
 
 use super::{asking, assert_closed, both, echo, open, switching};
 use crate::support::form::{Client, Form, Stream, block_on, in_both_forms};
-use crate::support::inspect::{assert_gone, wait_full};
+use crate::support::inspect::{assert_gone, sockets, wait_full};
 use crate::support::{PATIENCE, fetch, ms, wait_until};
 
 in_both_forms! {
@@ -101,6 +101,8 @@ fn u6_a_token_ends_a_blocked_read_and_a_blocked_write(form: Form) {
         token.after(ms(20));
         let error = other.read(1).unwrap_err();
         assert_eq!((error.kind(), error.timeout()), (Kind::TimedOut, Timeout::Token), "{error}");
+        // The timer's thread closes the descriptor a moment after it has ended the read.
+        wait_until("the close of the socket", || sockets(server.port()).is_empty());
         assert_closed(&client, &server, other.connection_id(), CloseReason::TimedOut);
     }
 }
@@ -192,6 +194,8 @@ fn u7_a_dropped_stream_closes_also_while_it_is_read_in_the_background(form: Form
     drop(read);
     assert!(stream.is_closed(), "what a dropped read gets is lost");
     let id = stream.connection_id();
+    // The read in the background uses the descriptor for a moment longer.
+    wait_until("the close of the socket", || sockets(server.port()).is_empty());
     assert_closed(&client, &server, id, CloseReason::StreamClosed);
     assert_eq!(stream.read(1).unwrap_err().kind(), Kind::Closed);
     // A stream whose last handle is dropped while the future of a read lives goes on with the future.

@@ -29,6 +29,7 @@ handles! {
     hangup_queue: hangup_queue_free,
     hangup_request: hangup_request_free,
     hangup_response: hangup_response_free,
+    hangup_stream: hangup_stream_free,
     hangup_string: hangup_string_free,
 }
 

@@ -25,6 +25,7 @@ mod port;
 mod request;
 mod resolver;
 mod response;
+mod stream;
 mod trace;
 #[rustfmt::skip]
 mod sys;
@@ -45,6 +46,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<manager::Manager>()?;
     module.add_class::<port::Port>()?;
     module.add_class::<response::Response>()?;
+    module.add_class::<stream::Stream>()?;
     module.add_function(wrap_pyfunction!(limits::check_limits, module)?)?;
     module.add_function(wrap_pyfunction!(library::library, module)?)?;
     module.add_function(wrap_pyfunction!(library::version, module)?)?;

@@ -8,6 +8,7 @@ use pyo3::types::PyString;
 
 use crate::handle::Owned;
 use crate::response::Response;
+use crate::stream::Stream;
 use crate::sys::*;
 use crate::upload::BodyException;
 
@@ -29,6 +30,10 @@ pub enum PendingKind {
     },
     /// One read of a body. This share keeps the response alive during the read.
     Read(Py<Response>),
+    /// One read of a stream.
+    StreamRead(Py<Stream>),
+    /// One write to a stream.
+    StreamWrite(Py<Stream>),
 }
 
 #[derive(Default)]

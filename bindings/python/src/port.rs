@@ -139,6 +139,14 @@ impl Port {
                 // SAFETY: the data is borrowed until the next completion is taken, which is after this.
                 PyBytes::new(py, unsafe { bytes(completion.data, completion.data_size) })
             }),
+            PendingKind::StreamRead(of) => of.get().finish(py, failure, || {
+                // SAFETY: as above.
+                let piece = unsafe { bytes(completion.data, completion.data_size) };
+                PyBytes::new(py, piece).into_any()
+            }),
+            PendingKind::StreamWrite(of) => {
+                of.get().finish(py, failure, || py.None().into_bound(py))
+            }
             PendingKind::Exchange { body_exception, request: (method, url), buffered, .. } => {
                 let (method, url) = (method.bind(py), url.bind(py));
                 match (body_exception.and_then(|exception| exception.take()), failure, response) {

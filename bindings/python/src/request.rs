@@ -42,6 +42,9 @@ pub struct Prepared<'py> {
     min_rate: Option<(i64, i64)>,
     #[pyo3(item(9))]
     pub cancel: Option<Bound<'py, CancelToken>>,
+    /// The host and port that a CONNECT asks for.
+    #[pyo3(item(10))]
+    tunnel: Option<Bound<'py, PyString>>,
 }
 
 /// A request, ready to be sent once.
@@ -58,10 +61,20 @@ impl<'a, 'py> Request<'a, 'py> {
         let create = || {
             let method = c_string(HANGUP_INVALID_METHOD, "method", utf8(method)?.as_bytes())?;
             let url = c_string(HANGUP_INVALID_URL, "URL", utf8(url)?.as_bytes())?;
-            // SAFETY: NUL-terminated text, which is copied.
-            create(|out, error| unsafe {
-                hangup_request_new(method.as_ptr(), url.as_ptr(), out, error)
-            })
+            let target = prepared
+                .tunnel
+                .as_ref()
+                .map(|target| c_string(HANGUP_INVALID_URL, "target", utf8(target)?.as_bytes()));
+            match target.transpose()? {
+                // SAFETY: NUL-terminated text, which is copied.
+                None => create(|out, error| unsafe {
+                    hangup_request_new(method.as_ptr(), url.as_ptr(), out, error)
+                }),
+                // SAFETY: NUL-terminated text, which is copied.
+                Some(target) => create(|out, error| unsafe {
+                    hangup_request_new_connect(url.as_ptr(), target.as_ptr(), out, error)
+                }),
+            }
         };
         let handle = create().map_err(|failure| failure.raise(method.py(), Some((method, url))))?;
         let mut request = Request { handle, info: (method, url), body_exception: None };

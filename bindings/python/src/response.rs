@@ -7,11 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::failure::{Failure, OrRaise, call, checked, text};
+use crate::failure::{Failure, OrRaise, call, checked, create, text};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
 use crate::pending::{Pending, PendingKind};
 use crate::port::Port;
+use crate::stream::Stream;
 use crate::sys::*;
 
 /// A response. Threads: any for the head; one at a time reads the body, and the library returns
@@ -193,6 +194,17 @@ impl Response {
             })
         })
         .map_err(|failure| this.failed(py, failure))
+    }
+
+    /// Takes the connection of a response that hands it over.
+    fn take_stream(&self, py: Python<'_>) -> PyResult<Stream> {
+        let response = self.as_ptr();
+        // SAFETY: a live response, and room for the stream.
+        let stream =
+            create(|out, error| unsafe { hangup_response_take_stream(response, out, error) });
+        let stream = stream.map_err(|failure| self.failed(py, failure))?;
+        self.end();
+        Ok(Stream::new(stream, self.method.clone_ref(py), self.url.clone_ref(py)))
     }
 
     /// Closes the response; `mode` is HANGUP_CLOSE_MODE_GRACEFUL or HANGUP_CLOSE_MODE_NOW.

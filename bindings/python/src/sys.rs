@@ -514,6 +514,7 @@ unsafe extern "C" {
     pub fn hangup_response_submit_read(response: *mut hangup_response, at_most: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_stream_submit_read(stream: *mut hangup_stream, at_most: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_stream_submit_write(stream: *mut hangup_stream, data: *const u8, size: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_stream_submit_shutdown_write(stream: *mut hangup_stream, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_queue_fd(queue: *const hangup_queue) -> i32;
     pub fn hangup_queue_next(queue: *mut hangup_queue, timeout_ms: i64, completion: *mut hangup_completion) -> hangup_status;
     pub fn hangup_queue_set_caller_runs(queue: *const hangup_queue, on: i32, error: *mut *mut hangup_error) -> hangup_status;

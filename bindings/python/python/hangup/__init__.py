@@ -32,6 +32,7 @@ _sys.modules.update(_native.modules)
 from ._api import delete, get, head, options, patch, post, put, request, stream
 from ._async_client import AsyncClient, AsyncRequestOptions, set_io_threads
 from ._async_response import AsyncResponse
+from ._async_stream import AsyncStream
 from ._cancel import CancelToken
 from ._client import Client, RequestOptions
 from ._cookies import Cookies
@@ -79,6 +80,7 @@ from ._library import features, get_include, get_library
 from ._limits import Limits
 from ._manager import ConnectionInfo, Manager, Stats, shared_manager
 from ._response import Redirect, Response
+from ._stream import Stream
 from ._timeouts import Timeout
 from ._timings import Timings
 from ._trace import TraceRecord
@@ -92,6 +94,7 @@ __all__ = [
     "AsyncClient",
     "AsyncRequestOptions",
     "AsyncResponse",
+    "AsyncStream",
     "BodyFailed",
     "CancelToken",
     "Cancelled",
@@ -134,6 +137,7 @@ __all__ = [
     "ResolveError",
     "Response",
     "Stats",
+    "Stream",
     "SystemFailure",
     "TLSError",
     "Timeout",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from ._client import Client, RequestOptions, Stream
+from ._client import Client, RequestOptions, StreamBlock
 from ._response import Response
 
 _default: Client | None = None
@@ -24,7 +24,7 @@ def request(method: str, url: str, **options: Unpack[RequestOptions]) -> Respons
     return default_client().request(method, url, **options)
 
 
-def stream(method: str, url: str, **options: Unpack[RequestOptions]) -> Stream:
+def stream(method: str, url: str, **options: Unpack[RequestOptions]) -> StreamBlock:
     """Sends a request; `with hangup.stream("GET", url) as r:`. `options` are those of RequestOptions."""
     return default_client().stream(method, url, **options)
 

@@ -60,13 +60,13 @@ class AsyncClient(BaseClient):
         """Sends a request and reads the whole response; see `Client.request`."""
         return await self._request(method, url, options)
 
-    def stream(self, method: str, url: str, **options: Unpack[AsyncRequestOptions]) -> AsyncStream:
+    def stream(self, method: str, url: str, **options: Unpack[AsyncRequestOptions]) -> AsyncStreamBlock:
         """Sends a request and returns when the response head has arrived: `async with client.stream(...) as r:`.
 
         Leaving the block before the end of the body closes the connection. The total timeout includes the body; for
         long streams set `Timeout(read=...)` instead.
         """
-        return AsyncStream(self, method, url, options)
+        return AsyncStreamBlock(self, method, url, options)
 
     async def get(self, url: str, **options: Unpack[AsyncRequestOptions]) -> AsyncResponse:
         """GET; `options` are those of AsyncRequestOptions."""
@@ -95,6 +95,12 @@ class AsyncClient(BaseClient):
     async def delete(self, url: str, **options: Unpack[AsyncRequestOptions]) -> AsyncResponse:
         """DELETE; `options` are those of AsyncRequestOptions."""
         return await self._request("DELETE", url, options)
+
+    async def connect(self, proxy: str, target: str, **options: Unpack[RequestOptions]) -> AsyncResponse:
+        """CONNECT: asks the HTTP proxy with that URL for a tunnel to a host and a port; see `Client.connect`. After a success
+        (2xx), `response.take_stream()` returns an AsyncStream."""
+        prepared = self._prepare("CONNECT", proxy, tunnel=target, **options)
+        return await self._submit(AsyncResponse, prepared, False)
 
     async def aclose(self) -> None:
         """Makes every later request raise InvalidState. Does nothing the second time."""
@@ -154,7 +160,7 @@ class AsyncClient(BaseClient):
         return binding
 
 
-class AsyncStream:
+class AsyncStreamBlock:
     """The result of `AsyncClient.stream`: an `async with` block sends the request and gets the response with an unread
     body. Leaving the block closes the connection unless the body was read to its end."""
 

@@ -14,6 +14,7 @@ from ._errors import InvalidArgument, InvalidState, RequestInfo, TooLarge
 from ._limits import non_negative_int
 from ._manager import NOW
 from ._loop_binding import running_loop
+from ._async_stream import AsyncStream
 from ._response import READ_SIZE, ByteChunker, LineSplitter, Response
 from ._timeouts import short_repr
 
@@ -85,6 +86,10 @@ class AsyncResponse(Response):
                 yield line
         for line in lines.end():
             yield line
+
+    def take_stream(self) -> AsyncStream:  # type: ignore[override]  # its methods are awaited
+        """Takes the connection, if the response hands it over; see `Response.take_stream`."""
+        return AsyncStream(self._native.take_stream(), self.request, self._client)
 
     async def aclose(self) -> None:
         """Closes the connection unless the body was read to its end. A read in another task raises `Closed`. Never waits."""

@@ -44,9 +44,10 @@ Prepared = tuple[
     bool | None,
     tuple[int, int] | None,
     CancelToken | None,
+    str | None,
 ]
-"""The request for `_native`: method, URL, headers, body, timeouts, connection mode, redirects, retries, min_rate, cancel.
-None is the client's setting."""
+"""The request for `_native`: method, URL, headers, body, timeouts, connection mode, redirects, retries, min_rate, cancel,
+the target of CONNECT. None is the client's setting."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -215,6 +216,7 @@ class BaseClient:
         follow_redirects: bool | None = None,
         retries: bool | None = None,
         min_rate: tuple[int, Seconds] | None = None,
+        tunnel: str | None = None,
     ) -> Prepared:
         if self._closed:
             raise InvalidState("the client was closed")
@@ -233,7 +235,7 @@ class BaseClient:
             redirects = (self._redirects or 10) if follow_redirects else 0
         rate = None if min_rate is None else _min_rate_pair(min_rate)
         timeouts = within_deadline(timeout_pairs(timeout), self._total, method, url)
-        return method, url, fields, payload, timeouts, mode, redirects, retries, rate, cancel
+        return method, url, fields, payload, timeouts, mode, redirects, retries, rate, cancel, tunnel
 
     def _absolute_url(self, url: str) -> str:
         if not self._base_url or is_absolute(url):

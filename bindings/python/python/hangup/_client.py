@@ -8,7 +8,7 @@ from ._base import BaseClient, Connection, RequestOptions
 from ._errors import RequestInfo
 from ._response import OpenResponse, Response
 
-__all__ = ["Client", "Connection", "RequestOptions", "Stream"]
+__all__ = ["Client", "Connection", "RequestOptions", "StreamBlock"]
 
 
 class Client(BaseClient):
@@ -63,13 +63,13 @@ class Client(BaseClient):
         """
         return self._request(method, url, options)
 
-    def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Stream:
+    def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> StreamBlock:
         """Sends a request and returns when the response head has arrived: `with client.stream(...) as r:`.
 
         Leaving the block before the end of the body closes the connection. The total timeout includes the body; for
         long streams set `Timeout(read=...)` instead.
         """
-        return Stream(self, method, url, options)
+        return StreamBlock(self, method, url, options)
 
     def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """GET; `options` are those of RequestOptions."""
@@ -99,6 +99,16 @@ class Client(BaseClient):
         """DELETE; `options` are those of RequestOptions."""
         return self._request("DELETE", url, options)
 
+    def connect(self, proxy: str, target: str, **options: Unpack[RequestOptions]) -> Response:
+        """CONNECT: asks the HTTP proxy with that URL for a tunnel to `target`, a host and a port ("example.org:443").
+
+        After a success (2xx), `response.take_stream()` returns the stream to the target; any other response is an ordinary
+        one. User information in the URL is sent to the proxy as Basic credentials. To send requests through a proxy, give the
+        client `proxy=` instead. Raises InvalidURL for a target that is no host and port.
+        """
+        prepared = self._prepare("CONNECT", proxy, tunnel=target, **options)
+        return Response(self._native.send(prepared, False), RequestInfo("CONNECT", prepared[1]))
+
     def close(self) -> None:
         """Makes every later request raise InvalidState. Does nothing the second time."""
         self._closed = True
@@ -118,7 +128,7 @@ class Client(BaseClient):
         return OpenResponse(self._native.send(prepared, True), RequestInfo(method, prepared[1]))
 
 
-class Stream:
+class StreamBlock:
     """The result of `Client.stream`: a `with` block sends the request and gets the response with an unread body. Leaving
     the block closes the connection unless the body was read to its end."""
 

@@ -39,7 +39,7 @@ class ConnectionInfo:
     tls: str
     """The TLS version, for example "TLSv1.3"; "" for plain text."""
     state: str
-    """Its state: "resolving", "connecting", "proxy", "tls", "in use" or "idle"."""
+    """Its state: "resolving", "connecting", "proxy", "tls", "in use", "idle" or "upgraded" (handed over as a Stream)."""
     closing: bool
     """Whether it will be closed when its exchange ends."""
     age: float

@@ -17,6 +17,7 @@ from ._errors import HTTPStatusError, InvalidArgument, InvalidState, RequestInfo
 from ._headers import Headers, decode_headers
 from ._limits import non_negative_int
 from ._manager import GRACEFUL, NOW
+from ._stream import Stream
 from ._timeouts import short_repr
 from ._timings import Timings, in_seconds
 
@@ -56,6 +57,7 @@ class RawResponse(Protocol):
     def timings(self) -> tuple[int, ...]: ...
     def read_all(self, at_most: int) -> bytes: ...
     def read(self, room: int) -> bytes: ...
+    def take_stream(self) -> _native.Stream: ...
     def close(self, mode: int) -> None: ...
 
 
@@ -222,6 +224,16 @@ class Response:
             yield from lines.feed(text)
         yield from lines.end()
 
+    def take_stream(self) -> Stream:
+        """Takes the connection, if the response hands it over: 101 after a request with an `Upgrade` header, or a success
+        after `Client.connect`.
+
+        Bytes that came together with the head are read first; the response keeps its head and has an empty body. Until the
+        stream is taken, the connection waits, and is closed with the response. Raises InvalidState for any other response
+        and the second time, or what ended the exchange.
+        """
+        return Stream(self._raw.take_stream(), self.request)
+
     def close(self, *, now: bool = False) -> None:
         """Closes the response early. Does nothing after the end of the body, and the second time.
 
@@ -331,6 +343,9 @@ class _DetachedResponse:
 
     def read(self, room: int) -> bytes:
         return self.read_all(room)
+
+    def take_stream(self) -> _native.Stream:
+        raise InvalidState("a response that was pickled has no connection")
 
     def close(self, mode: int) -> None:
         pass
