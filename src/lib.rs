@@ -141,9 +141,12 @@ pub use features::features;
 pub use manager::{
     ConnectionInfo, Event, EventKind, Events, EventsCloser, Limits, Manager, Resolve, Stats,
 };
+pub use net::facts::{ConnectionFacts, TlsFacts};
 pub use net::tls::Tls;
 pub use request::{Body, Request};
-pub use response::{CloseHandle, ReadFuture, Redirect, Response, ResponseBody, ResponseHead};
+pub use response::{
+    CloseHandle, InterimResponse, ReadFuture, Redirect, Response, ResponseBody, ResponseHead,
+};
 pub use stream::{Stream, StreamRead, StreamWrite};
 pub use submit::Submission;
 pub use threads::{set_interrupt_check, set_io_threads};

@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use http::header::{self, HeaderName};
@@ -127,7 +128,7 @@ pub(crate) fn end_of_fields(bytes: &[u8], seen: usize) -> Option<usize> {
 /// section (RFC 9112 section 7.1.2), by the rules of a head.
 pub(crate) fn are_fields(bytes: &[u8]) -> bool {
     let lines = memchr_iter(b'\n', bytes).count();
-    let head = [b"HTTP/1.1 200\r\n", bytes].concat();
+    let head = [TRAILERS_PREFIX, bytes].concat();
     lines <= MAX_FIELDS && parse(&head, lines, Strictness::Fields, |_, _, _| ()).is_ok()
 }
 
@@ -159,6 +160,66 @@ pub(crate) fn read_connect(bytes: &[u8]) -> Result<(u16, String), Refusal> {
 }
 
 impl RawHead {
+    /// The trailer section of a body, its empty line included, of which [`are_fields`] is true.
+    pub(crate) fn of_trailers(section: &[u8]) -> Self {
+        let bytes = [TRAILERS_PREFIX, section].concat().into();
+        Self { bytes, status: 200, version: 11, fields: OnceLock::new() }
+    }
+
+    /// Everything from the status line to the empty line, as it came.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The reason phrase as it came, without the space before it.
+    pub(crate) fn reason(&self) -> &[u8] {
+        let line = self.bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let rest = line.get(STATUS_END..).unwrap_or_default();
+        rest.strip_prefix(b" ").unwrap_or(rest)
+    }
+
+    /// The fields: names as they came, and values as [`fields`](Self::fields) has them.
+    pub(crate) fn raw_fields(&self) -> Vec<(&str, Cow<'_, [u8]>)> {
+        let lines = memchr_iter(b'\n', &self.bytes).count();
+        let collect = |fields: &[Header<'_>], _, _| {
+            // By their places, as the parser's borrows end with it.
+            let start = self.bytes.as_ptr().addr();
+            let place = |part: &[u8]| {
+                let from = part.as_ptr().addr() - start;
+                from..from + part.len()
+            };
+            let places = |field: &Header<'_>| (place(field.name.as_bytes()), place(field.value));
+            fields.iter().map(places).collect::<Vec<_>>()
+        };
+        let places = parse(&self.bytes, lines, Strictness::Fields, collect).unwrap_or_default();
+        let field = |(name, value): (Range<usize>, Range<usize>)| {
+            let name = std::str::from_utf8(self.bytes.get(name)?).ok()?;
+            Some((name, unfolded(self.bytes.get(value)?)))
+        };
+        places.into_iter().filter_map(field).collect()
+    }
+
+    /// The fields of a trailer section that have a meaning there (RFC 9110 section 6.5.1): what has to be known
+    /// before the content is no trailer, so it is left out.
+    pub(crate) fn trailer_fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let all = self.fields().iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        all.filter(|(name, _)| !NO_TRAILERS.contains(name) && !name.starts_with("if-"))
+    }
+
+    /// What Content-Length says, if that is one number.
+    pub(crate) fn announced_length(&self) -> Option<u64> {
+        let fields = self.fields().iter().filter(|(name, _)| *name == header::CONTENT_LENGTH);
+        let mut lengths = fields.flat_map(|(_, value)| value.split(|byte| *byte == b','));
+        let number = |text: &[u8]| {
+            let digits = text.trim_ascii();
+            let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+            std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
+        };
+        let first: u64 = number(lengths.next()?)?;
+        lengths.all(|other| number(other) == Some(first)).then_some(first)
+    }
+
     /// The fields: names in lower case, values as they came, folds as one space.
     pub(crate) fn fields(&self) -> &[(HeaderName, Vec<u8>)] {
         self.fields.get_or_init(|| {
@@ -323,6 +384,43 @@ fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
 }
 
 const PREFIX: &[u8] = b"HTTP/1.";
+/// What makes a head of a trailer section.
+const TRAILERS_PREFIX: &[u8] = b"HTTP/1.1 200\r\n";
+/// Fields that describe framing, routing, authentication, the content or how the response is to be handled, and are
+/// no trailers therefore (RFC 9110 section 6.5.1); the conditions, whose names begin with If-, are others.
+const NO_TRAILERS: [&str; 31] = [
+    "age",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "expires",
+    "host",
+    "keep-alive",
+    "location",
+    "max-forwards",
+    "pragma",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "retry-after",
+    "set-cookie",
+    "set-cookie2",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "vary",
+    "warning",
+    "www-authenticate",
+];
 /// "HTTP/1.1 200": the reason phrase after it has no meaning for a program (RFC 9112 section 4).
 const STATUS_END: usize = 12;
 /// What nearly every head has room in.
@@ -476,6 +574,53 @@ mod tests {
         let head = framing("HTTP/1.1 200 OK\r\nA: b \r\n \t c\r\n  d\r\nE: f\r\n\r\n");
         assert_eq!(head.head.fields()[0].1, b"b c d");
         assert!(read(b"HTTP/1.1 200 OK\r\n A: b\r\n\r\n", ResponseTo::Other).is_err());
+    }
+
+    #[test]
+    fn a_head_is_there_as_it_came() {
+        let text = "HTTP/1.1 200  All \u{e9}t\u{e9} \r\nX-B: 1\r\nx-a:\t2 \r\nX-Fold: a\r\n  b\r\nX-b:\r\n\r\n";
+        let head = framing(text).head;
+        assert_eq!(head.bytes(), text.as_bytes());
+        assert_eq!(head.reason(), " All \u{e9}t\u{e9} ".as_bytes());
+        let raw = head.raw_fields();
+        let raw: Vec<_> = raw.iter().map(|(name, value)| (*name, &**value)).collect();
+        let expected: [(&str, &[u8]); 4] =
+            [("X-B", b"1"), ("x-a", b"2"), ("X-Fold", b"a b"), ("X-b", b"")];
+        assert_eq!(raw, expected);
+        for (line, reason) in [("200", ""), ("200 ", ""), ("200 OK", "OK"), ("200\t", "")] {
+            for end in ["\n", "\r\n"] {
+                let head = format!("HTTP/1.1 {line}{end}{end}");
+                if let Ok(read) = read(head.as_bytes(), ResponseTo::Other) {
+                    assert_eq!(read.head.reason(), reason.as_bytes(), "{head:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_frames_or_routes_a_message_is_no_trailer() {
+        let section = "X-Sum: 1\r\nContent-Length: 5\r\nETag: \"a\"\r\nSet-Cookie: a=b\r\nIf-Match: *\r\n\
+                       TRANSFER-ENCODING: gzip\r\nx-sum: 2\r\n\r\n";
+        assert!(are_fields(section.as_bytes()));
+        let trailers = RawHead::of_trailers(section.as_bytes());
+        let names: Vec<&str> = trailers.trailer_fields().map(|(name, _)| name).collect();
+        assert_eq!(names, ["x-sum", "etag", "x-sum"]);
+    }
+
+    #[test]
+    fn an_announced_length_is_one_number() {
+        let length = |fields: &str| {
+            let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+            let read = read(head.as_bytes(), ResponseTo::Head);
+            read.unwrap_or_else(|why| panic!("{why:?}: {head}")).head.announced_length()
+        };
+        assert_eq!(length("Content-Length: 5\r\n"), Some(5));
+        assert_eq!(length("Content-Length: 5, 5\r\ncontent-length:5\r\n"), Some(5));
+        for fields in
+            ["", "Content-Length:\r\n", "Content-Length: +5\r\n", "Content-Length: 5,6\r\n"]
+        {
+            assert_eq!(length(fields), None, "{fields:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use ::http::Method;
@@ -20,8 +20,9 @@ use crate::manager::{
     Cause, Control, Lease, LeaseError, LeaseRequest, Manager, PoolKey, WakeRegistration,
 };
 use crate::net::Stop;
+use crate::net::facts::ConnectionFacts;
 use crate::process::fork_generation;
-use crate::response_head::ResponseTo;
+use crate::response_head::{RawHead, ResponseTo};
 use crate::target::Target;
 use crate::timeouts::{Deadline, Timeouts};
 use crate::timings::Timings;
@@ -78,6 +79,12 @@ pub(crate) struct ExchangeShared {
     target: Arc<Target>,
     /// The status code of the final response; 0 before there is one.
     status_code: AtomicU16,
+    /// Of the connection that it has, or had.
+    facts: OnceLock<Arc<ConnectionFacts>>,
+    /// The interim heads that came before the response; unset if there were none.
+    pub(super) interim: OnceLock<Vec<RawHead>>,
+    /// The trailer section, once the body was read to its end; unset if it is empty.
+    pub(super) trailers: OnceLock<Box<RawHead>>,
     /// The process that the exchange belongs to.
     process: u32,
 }
@@ -119,6 +126,9 @@ impl Exchange {
                 method: config.method.clone(),
                 target: Arc::clone(&config.target),
                 status_code: AtomicU16::new(0),
+                facts: OnceLock::new(),
+                interim: OnceLock::new(),
+                trailers: OnceLock::new(),
                 process: fork_generation(),
             }),
             config,
@@ -178,6 +188,9 @@ impl Exchange {
         let at_once = lease.reused() && !waited.get();
         timing.enter(Phase::Write, if at_once { start } else { Instant::now() });
         (self.connection, self.reused) = (lease.id(), lease.reused());
+        if let Some(facts) = lease.facts() {
+            let _ = self.shared.facts.set(facts);
+        }
         self.trace(|tracer| trace_lease(tracer, &lease));
         Ok(lease)
     }
@@ -241,6 +254,21 @@ impl ExchangeShared {
         self.control.end(Cause::ResponseClosed);
     }
 
+    /// What is known of its connection; `None` before it has one.
+    pub(crate) fn facts(&self) -> Option<&Arc<ConnectionFacts>> {
+        self.facts.get()
+    }
+
+    /// The interim heads that came before the response, the first ones only.
+    pub(crate) fn interim(&self) -> &[RawHead] {
+        self.interim.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// The trailer section; `None` before the end of the body, and if it is empty.
+    pub(crate) fn trailers(&self) -> Option<&RawHead> {
+        self.trailers.get().map(|trailers| &**trailers)
+    }
+
     /// How long each part took so far.
     pub(crate) fn timings(&self) -> Timings {
         self.timing.timings()
@@ -266,6 +294,11 @@ impl ExchangeShared {
             0 => error,
             status_code => error.with_status_code(status_code),
         }
+    }
+
+    /// The body is at its end, and these well-formed fields are behind it.
+    pub(super) fn keep_trailers(&self, section: &[u8]) {
+        let _ = self.trailers.set(Box::new(RawHead::of_trailers(section)));
     }
 
     /// Fails if the exchange was ended or its time is over: for work that does not wait.

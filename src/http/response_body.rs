@@ -10,6 +10,7 @@ use super::h1::Http1Body;
 use super::upgraded::UpgradedConnection;
 use crate::error::Error;
 use crate::net::Stop;
+use crate::response_head::ResponseTo;
 use crate::runtime::work_is_interrupted;
 use crate::vocabulary::{CloseReason, Kind, Phase, TraceType};
 
@@ -22,6 +23,7 @@ pub(crate) struct IncomingBody {
     /// What is still to come, if the head said so.
     pub(super) left: Option<u64>,
     total: Option<u64>,
+    to: ResponseTo,
     got: u64,
     /// Closed before its end: reading on is an error of the caller's.
     pub(super) closed: bool,
@@ -65,6 +67,7 @@ impl IncomingBody {
         let mut incoming = Box::new(Self {
             shared: Arc::clone(exchange.shared()),
             info: exchange.info(),
+            to: exchange.config.response_to,
             running: Some(Running { exchange, body }),
             left: total,
             total,
@@ -202,6 +205,16 @@ impl IncomingBody {
         self.left
     }
 
+    /// How long the body is on the wire, if the head says so: 0 if there is none.
+    pub(crate) fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// Whether the response is to HEAD, and so its head describes a body that is not sent.
+    pub(crate) fn is_to_head(&self) -> bool {
+        self.to == ResponseTo::Head
+    }
+
     pub(crate) fn shared(&self) -> &Arc<ExchangeShared> {
         &self.shared
     }
@@ -224,6 +237,7 @@ impl IncomingBody {
             info: self.info,
             left: self.left,
             total: self.total,
+            to: self.to,
             got: self.got,
             closed: false,
             hold: Hold::No,

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::key::PoolKey;
+use crate::net::facts::ConnectionFacts;
 use crate::net::socket::Socket;
 use crate::net::stream::{Stream, Traffic};
 use crate::vocabulary::{CloseReason, ConnectionState};
@@ -32,6 +33,8 @@ pub struct ConnectionInfo {
     pub local: Option<SocketAddr>,
     /// The TLS version, for example "TLSv1.3".
     pub tls: Option<&'static str>,
+    /// What its dial found out; `None` while it is dialled.
+    pub facts: Option<Arc<ConnectionFacts>>,
     /// What it does at the moment.
     pub state: ConnectionState,
     /// Whether it will be closed when its exchange ends.
@@ -63,7 +66,8 @@ pub(crate) struct Record {
     /// It was handed over to the caller of its exchange, for another protocol.
     upgraded: AtomicBool,
     wire: OnceLock<Connected>,
-    tls: OnceLock<&'static str>,
+    /// Set when the dial is done.
+    facts: OnceLock<Arc<ConnectionFacts>>,
 }
 
 /// What is known once there is a socket.
@@ -95,7 +99,7 @@ impl Record {
             dialling: AtomicU8::new(ConnectionState::Resolving as u8),
             upgraded: AtomicBool::new(false),
             wire: OnceLock::new(),
-            tls: OnceLock::new(),
+            facts: OnceLock::new(),
         })
     }
 
@@ -117,10 +121,17 @@ impl Record {
         let _ = self.wire.set(Connected { socket, traffic, peer, local });
     }
 
-    pub(crate) fn set_tls_version(&self, version: Option<&'static str>) {
-        if let Some(version) = version {
-            let _ = self.tls.set(version);
-        }
+    /// The dial is done.
+    pub(crate) fn dialled(&self, stream: &Stream) {
+        let wire = self.wire.get();
+        let (peer, local) = wire.map_or((None, None), |wire| (wire.peer, wire.local));
+        let tls = stream.tls_facts();
+        let _ = self.facts.set(Arc::new(ConnectionFacts { id: self.id, peer, local, tls }));
+    }
+
+    /// What is known since the dial is done.
+    pub(crate) fn facts(&self) -> Option<&Arc<ConnectionFacts>> {
+        self.facts.get()
     }
 
     pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
@@ -162,6 +173,8 @@ impl Record {
     pub(crate) fn info(&self, placement: Placement, now: Instant) -> ConnectionInfo {
         let wire = self.wire.get();
         let traffic = wire.map(|wire| &wire.traffic);
+        let facts = self.facts.get();
+        let tls = facts.and_then(|facts| facts.tls.as_ref());
         let count = |counter: Option<&AtomicU64>| counter.map_or(0, |c| c.load(Ordering::Relaxed));
         let (state, idle) = match placement {
             Placement::Dialling => (self.dial_state(), None),
@@ -178,7 +191,8 @@ impl Record {
             origin: self.key.origin.to_string(),
             peer: wire.and_then(|wire| wire.peer),
             local: wire.and_then(|wire| wire.local),
-            tls: self.tls.get().copied(),
+            tls: tls.map(|tls| tls.version),
+            facts: facts.map(Arc::clone),
             state,
             closing: self.close_reason().is_some(),
             age: now.saturating_duration_since(self.opened_at),

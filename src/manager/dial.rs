@@ -118,7 +118,7 @@ fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
 }
 
 fn dialled(record: &Arc<Record>, stream: Stream) -> Box<Connection> {
-    record.set_tls_version(stream.tls_version());
+    record.dialled(&stream);
     Box::new(Connection { record: Arc::clone(record), stream })
 }
 

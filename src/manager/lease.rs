@@ -13,6 +13,7 @@ use super::dial::{self, Outcome};
 use super::key::PoolKey;
 use super::pool::{Checkout, LeaseError, Pool};
 use crate::net::Stop;
+use crate::net::facts::ConnectionFacts;
 use crate::net::stream::{DuplexStream, Stream};
 use crate::process::fork_generation;
 use crate::runtime::{WaitFor, WaitUntil, WakeReason, trim_stack, wait};
@@ -139,6 +140,11 @@ impl Lease {
     }
 
     /// What is known of the connection.
+    pub(crate) fn facts(&self) -> Option<Arc<ConnectionFacts>> {
+        self.connection.as_ref().and_then(|connection| connection.record.facts().map(Arc::clone))
+    }
+
+    /// The connection's row in the list.
     pub(crate) fn info(&self) -> Option<ConnectionInfo> {
         let record = &self.connection.as_ref()?.record;
         Some(record.info(Placement::InUse, Instant::now()))

@@ -3,6 +3,7 @@
 
 pub(crate) mod dial;
 pub(crate) mod dns;
+pub(crate) mod facts;
 mod gate;
 pub(crate) mod proxy;
 pub(crate) mod route;

@@ -2,6 +2,7 @@
 
 mod body;
 mod head;
+mod interim;
 mod piece;
 mod read_async;
 
@@ -10,10 +11,12 @@ use std::sync::Arc;
 
 pub use self::body::{CloseHandle, ResponseBody};
 pub use self::head::{Redirect, ResponseHead};
+pub use self::interim::InterimResponse;
 pub(crate) use self::piece::Piece;
 pub use self::read_async::ReadFuture;
 use crate::error::Error;
 use crate::http::decode::Content;
+use crate::net::facts::ConnectionFacts;
 use crate::response_head::RawHead;
 use crate::runtime::Spawner;
 use crate::stream::Stream;
@@ -50,8 +53,7 @@ impl Response {
         head: RawHead,
         history: Vec<Redirect>,
     ) -> Self {
-        let exchange = Arc::clone(content.body().shared());
-        let head = ResponseHead::new(exchange, content.body().info(), head, history);
+        let head = ResponseHead::new(content.body(), head, history);
         Self { head, body: ResponseBody::new(spawner, content) }
     }
 
@@ -196,6 +198,28 @@ impl Response {
     /// retry.
     pub fn attempts(&self) -> u32 {
         self.head.attempts()
+    }
+
+    /// The trailer fields behind the body, in the order of arrival: names in lower case, and values as they came. There
+    /// are none before the body was read to its end. Fields that have no meaning in a trailer section are left out; see
+    /// [`ResponseHead::trailers`].
+    ///
+    /// ```no_run
+    /// let client = hangup::Client::default();
+    /// let mut response = client.get("https://example.org/", None)?;
+    /// response.read_all(1 << 20)?;
+    /// for (name, value) in response.trailers() {
+    ///     println!("{name}: {}", String::from_utf8_lossy(value));
+    /// }
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn trailers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.head.trailers()
+    }
+
+    /// What is known of the connection: addresses and TLS. Also after it was closed.
+    pub fn connection_facts(&self) -> &ConnectionFacts {
+        self.head.connection_facts()
     }
 
     /// The id of the connection that serves it.

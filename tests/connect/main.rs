@@ -4,6 +4,7 @@
 mod support;
 
 mod addresses;
+mod facts;
 mod resolver;
 mod tls;
 mod unix;

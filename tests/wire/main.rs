@@ -5,6 +5,7 @@ mod support;
 
 mod corpus;
 mod decode;
+mod head;
 mod nginx;
 mod request;
 mod response;

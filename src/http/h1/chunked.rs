@@ -52,7 +52,7 @@ impl ChunkedDecoder {
     ) -> Result<usize, Stop> {
         let mut filled = 0;
         loop {
-            match self.step(transport, into, &mut filled) {
+            match self.step(transport, into, &mut filled, exchange) {
                 Ok(Step::Next(next)) => {
                     self.expects = next;
                     match next {
@@ -107,6 +107,7 @@ impl ChunkedDecoder {
         transport: &mut Transport,
         into: &mut [u8],
         filled: &mut usize,
+        exchange: &Exchange,
     ) -> Result<Step, &'static str> {
         let buffers = &mut transport.buffers;
         let here = buffers.unconsumed();
@@ -144,6 +145,9 @@ impl ChunkedDecoder {
                     Step::NeedsMore
                 }
                 Some(size) => {
+                    if size > EMPTY_LINE {
+                        exchange.shared().keep_trailers(&here[..size]);
+                    }
                     buffers.consume(size);
                     Step::Next(Expects::Nothing { cut: false })
                 }
@@ -215,6 +219,8 @@ fn trailers(bytes: &[u8], seen: usize) -> Result<Option<usize>, &'static str> {
 
 /// The line with a chunk's size, extensions included. Go's bound is 4 KiB.
 const MAX_LINE: usize = 16 * 1024;
+/// A trailer section without fields.
+const EMPTY_LINE: usize = 2;
 const BARE_LINE_FEED: &str = "a line end that is not CR LF";
 
 #[cfg(test)]

@@ -43,6 +43,10 @@ pub(in crate::http) fn recv_head(
         }
     };
     exchange.shared().set_status_code(received.head.status);
+    if !transport.interim.is_empty() {
+        // An exchange has one response, so this is the only one.
+        let _ = exchange.shared().interim.set(std::mem::take(&mut transport.interim));
+    }
     if exchange.config.handover.is_accepted_by(&received.head, exchange.request_sent)? {
         // The engine has no part in what follows, and a connection that speaks another protocol has no body.
         let framing = BodyFraming::None;
@@ -135,6 +139,9 @@ impl Transport {
         match received.head.status {
             status @ (100 | 102..=199) => {
                 self.interim_bytes += size;
+                if self.interim.len() < MAX_INTERIM {
+                    self.interim.push(received.head);
+                }
                 Ok(HeadEvent::Interim { status })
             }
             _ => {
@@ -227,6 +234,9 @@ fn too_large(most: usize) -> Stop {
     Error::new(Kind::TooLarge, format!("the response head is larger than {most} bytes")).into()
 }
 
+/// How many interim heads are kept for the caller. Servers send one or two; all of them together are no larger
+/// than a head may be.
+const MAX_INTERIM: usize = 100;
 /// Reads of this size and more go straight into the caller's buffer; smaller ones are served
 /// from ours, so that a caller who reads byte by byte does not make a system call for each.
 const DIRECT_READ: u64 = 16 * 1024;

@@ -12,6 +12,7 @@ use crate::http::exchange::Exchange;
 use crate::manager::Lease;
 use crate::net::Stop;
 use crate::net::stream::{Sending, is_broken};
+use crate::response_head::RawHead;
 use crate::runtime::{WaitUntil, yield_if_due};
 use crate::vocabulary::{CloseReason, Kind, TraceType};
 
@@ -23,6 +24,8 @@ pub(in crate::http) struct Transport {
     pub(super) buffers: IoBuffers,
     /// Bytes of interim heads, which count as part of the head.
     pub(super) interim_bytes: usize,
+    /// The first of those heads.
+    pub(super) interim: Vec<RawHead>,
     /// The whole request was sent, its body included. A connection on which a part is missing can't
     /// be used again: the server would read the next request as the missing part (RFC 9112 section 9.3).
     pub(super) request_is_whole: bool,
@@ -52,6 +55,7 @@ impl Transport {
             lease: Some(lease),
             buffers: IoBuffers::default(),
             interim_bytes: 0,
+            interim: Vec::new(),
             request_is_whole: false,
             upload_cut: false,
             unchecked: 0,

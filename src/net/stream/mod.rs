@@ -21,6 +21,7 @@ use self::tls_transport::{CountingSocket, TlsTransport, blocked, flush_if_possib
 pub(crate) use self::traffic::Traffic;
 use super::Stop;
 use super::dns::without_brackets;
+use super::facts::TlsFacts;
 use super::socket::{InUse, Socket};
 use super::tls::{self, Tls};
 use super::wait_context::WaitContext;
@@ -326,16 +327,9 @@ impl Stream {
         self.tls.is_some() && self.secures == TlsPeer::Origin
     }
 
-    /// The protocol version of the origin's TLS as text, for example "TLSv1.3".
-    pub(crate) fn tls_version(&self) -> Option<&'static str> {
-        if !self.is_tls() {
-            return None;
-        }
-        match self.tls.as_ref()?.protocol_version()? {
-            rustls::ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
-            rustls::ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
-            _ => Some("TLS"),
-        }
+    /// What the handshake with the origin agreed on; `None` without TLS with it.
+    pub(crate) fn tls_facts(&self) -> Option<TlsFacts> {
+        self.tls.as_ref().filter(|_| self.is_tls()).map(|tls| TlsFacts::of(tls))
     }
 }
 
