@@ -1,7 +1,9 @@
 //! The handshake with a proxy before there is a tunnel: it can be left and resumed. The protocols are
-//! [`http_connect`](super::http_connect) and [`socks5`](super::socks5), which know nothing of sockets.
+//! [`http_connect`](super::http_connect), [`socks4`](super::socks4) and [`socks5`](super::socks5), which know nothing
+//! of sockets.
 
 use super::http_connect::HttpConnect;
+use super::socks4::Socks4;
 use super::socks5::Socks5;
 use super::tunnel::{Next, TunnelTarget, failed};
 use super::{Proxy, Scheme};
@@ -25,6 +27,7 @@ pub(in crate::net) struct ProxyHandshake {
 
 enum Protocol {
     Http(HttpConnect),
+    Socks4,
     Socks5(Socks5),
 }
 
@@ -36,6 +39,11 @@ impl ProxyHandshake {
             Scheme::Http | Scheme::Https => {
                 let outgoing = HttpConnect::request(&to, port, proxy.authorization().as_deref());
                 (Protocol::Http(HttpConnect::default()), outgoing)
+            }
+            Scheme::Socks4 | Scheme::Socks4a => {
+                let socks = Socks4::new(to, port, proxy.credentials.as_ref())
+                    .map_err(|why| failed(&proxy_name, &why))?;
+                (Protocol::Socks4, socks.request())
             }
             Scheme::Socks5 | Scheme::Socks5h => {
                 let socks = Socks5::new(to, port, proxy.credentials.as_ref())
@@ -67,6 +75,9 @@ impl ProxyHandshake {
             }
             let next = match &mut self.protocol {
                 Protocol::Http(http) => http.receive(&self.incoming, &self.proxy_name)?,
+                Protocol::Socks4 => {
+                    Socks4::receive(&self.incoming).map_err(|why| failed(&self.proxy_name, &why))?
+                }
                 Protocol::Socks5(socks) => {
                     let next = socks
                         .receive(&self.incoming)

@@ -5,6 +5,7 @@
 
 mod handshake;
 mod http_connect;
+mod socks4;
 mod socks5;
 mod tunnel;
 
@@ -40,6 +41,10 @@ pub(crate) struct Proxy {
 pub(crate) enum Scheme {
     Http,
     Https,
+    /// The origin's name is resolved here. IPv4 only.
+    Socks4,
+    /// The origin's name is resolved by the proxy.
+    Socks4a,
     /// The origin's name is resolved here (RFC 1928).
     Socks5,
     /// The origin's name is resolved by the proxy.
@@ -54,14 +59,14 @@ struct Credentials {
 }
 
 impl Proxy {
-    /// From `scheme://user:password@host:port`; only the host is needed. `tls` is for a https
-    /// proxy.
+    /// From `scheme://user:password@host:port`; only the host is needed, and a path is ignored. `tls` is for a
+    /// https proxy.
     pub(crate) fn parse(text: &str, tls: &Arc<Tls>) -> Result<Self, Error> {
         let bad = |why: &str| {
             let shown = shown(text);
             let what = format!(
                 "{shown:?} is no proxy ({why}); give [scheme://][user:password@]host[:port], the \
-                 scheme one of http, https, socks5, socks5h"
+                 scheme one of http, https, socks4, socks4a, socks5, socks5h"
             );
             Error::new(Kind::InvalidArgument, what)
         };
@@ -75,20 +80,17 @@ impl Proxy {
         if !text.contains("://") && first != text && Scheme::of(first).is_some() {
             return Err(bad("two slashes must follow its scheme"));
         }
-        let scheme = Scheme::of(scheme).ok_or_else(|| {
-            bad(match scheme.to_ascii_lowercase().as_str() {
-                "socks4" | "socks4a" => "SOCKS 4 is not spoken here",
-                _ => "its scheme is none that is spoken here",
-            })
-        })?;
+        let scheme =
+            Scheme::of(scheme).ok_or_else(|| bad("its scheme is none that is spoken here"))?;
         // The URL is parsed with a scheme that has no default port, so that an explicit port 80 is not
         // removed.
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         authority::check_authority(authority).map_err(|why| bad(&why))?;
         let url =
             url::Url::parse(&format!("proxy://{rest}")).map_err(|error| bad(&error.to_string()))?;
-        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err(bad("it has a path, a query or a fragment"));
+        // A path means nothing for a proxy, and is often there: other clients ignore it.
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(bad("it has a query or a fragment"));
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| bad("no host"))?;
         let host = percent_decode_str(host).decode_utf8().map_err(|_| bad("no host"))?;
@@ -99,8 +101,9 @@ impl Proxy {
             None => scheme.default_port(),
         };
         let credentials = Credentials::of(&url);
-        if scheme.is_socks() && credentials.as_ref().is_some_and(Credentials::are_too_long) {
-            return Err(bad("SOCKS has room for a user and a password of 1 to 255 bytes"));
+        if let Some(why) = credentials.as_ref().and_then(|credentials| scheme.refuses(credentials))
+        {
+            return Err(bad(why));
         }
         let tls = (scheme == Scheme::Https).then(|| tls.for_proxy());
         Ok(Self { scheme, host, port, credentials, tls })
@@ -133,7 +136,12 @@ impl Proxy {
 
     /// Whether the origin's name is to be resolved here.
     pub(crate) fn wants_address(&self) -> bool {
-        self.scheme == Scheme::Socks5
+        matches!(self.scheme, Scheme::Socks4 | Scheme::Socks5)
+    }
+
+    /// Whether the proxy takes IPv4 addresses only.
+    pub(crate) fn wants_ipv4(&self) -> bool {
+        matches!(self.scheme, Scheme::Socks4 | Scheme::Socks4a)
     }
 
     /// What is compared. All fields are named, so that a new one does not compile until it is added here.
@@ -164,6 +172,8 @@ impl Scheme {
         match name.to_ascii_lowercase().as_str() {
             "http" => Some(Self::Http),
             "https" => Some(Self::Https),
+            "socks4" => Some(Self::Socks4),
+            "socks4a" => Some(Self::Socks4a),
             "socks" | "socks5" => Some(Self::Socks5),
             "socks5h" => Some(Self::Socks5h),
             _ => None,
@@ -171,14 +181,33 @@ impl Scheme {
     }
 
     fn is_socks(self) -> bool {
-        matches!(self, Self::Socks5 | Self::Socks5h)
+        !matches!(self, Self::Http | Self::Https)
+    }
+
+    /// Why these credentials can't be sent by this protocol, if they can't.
+    fn refuses(self, Credentials { user, password }: &Credentials) -> Option<&'static str> {
+        match self {
+            Self::Http | Self::Https => None,
+            Self::Socks4 | Self::Socks4a if !password.is_empty() => {
+                Some("SOCKS 4 knows a user, but no password")
+            }
+            Self::Socks4 | Self::Socks4a => {
+                let fits = user.len() <= 255 && !user.contains(&0);
+                (!fits).then_some("SOCKS 4 has room for a user of 255 bytes without a zero byte")
+            }
+            // RFC 1929 section 2: each has one byte for its length.
+            Self::Socks5 | Self::Socks5h => {
+                let fits = !user.is_empty() && user.len() <= 255 && password.len() <= 255;
+                (!fits).then_some("SOCKS 5 has room for a user and a password of 1 to 255 bytes")
+            }
+        }
     }
 
     fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
             Self::Https => 443,
-            Self::Socks5 | Self::Socks5h => 1080,
+            Self::Socks4 | Self::Socks4a | Self::Socks5 | Self::Socks5h => 1080,
         }
     }
 
@@ -186,6 +215,8 @@ impl Scheme {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+            Self::Socks4 => "socks4",
+            Self::Socks4a => "socks4a",
             Self::Socks5 => "socks5",
             Self::Socks5h => "socks5h",
         }
@@ -200,11 +231,6 @@ impl Credentials {
         let decoded = |text: &str| percent_decode_str(text).collect();
         let (user, password) = (decoded(url.username()), decoded(url.password().unwrap_or("")));
         Some(Self { user, password })
-    }
-
-    /// RFC 1929 section 2: each has one byte for its length.
-    fn are_too_long(&self) -> bool {
-        self.user.is_empty() || self.user.len() > 255 || self.password.len() > 255
     }
 }
 
@@ -254,6 +280,9 @@ mod tests {
             ("socks://proxy.example", "socks5://proxy.example:1080"),
             ("socks5://127.0.0.1:80", "socks5://127.0.0.1:80"),
             ("socks5h://[::1]:9", "socks5h://[::1]:9"),
+            ("socks4://me@proxy.example", "socks4://proxy.example:1080"),
+            ("SOCKS4A://proxy.example:9/", "socks4a://proxy.example:9"),
+            ("http://u:secret@proxy.example:3128/a/path", "http://proxy.example:3128"),
             ("http://u:secret@b\u{fc}cher.example", "http://xn--bcher-kva.example:80"),
         ] {
             assert_eq!(parse(text).unwrap().to_string(), format!("proxy {shown}"), "{text}");
@@ -267,7 +296,8 @@ mod tests {
             "http://",
             "ftp://u:secret@proxy.example",
             "socks4://u:secret@proxy.example",
-            "http://u:secret@proxy.example/path",
+            "socks4a://secret%00@proxy.example",
+            "http://u:secret@proxy.example/path?x",
             "http://u:secret@proxy.example:99999",
             "http://u:secret@proxy.example:0",
             "http://u:secret@pro xy",

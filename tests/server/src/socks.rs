@@ -1,4 +1,5 @@
-//! A SOCKS5 server on loopback (RFC 1928, RFC 1929), or what one can do wrong.
+//! A SOCKS server on loopback, of version 5 (RFC 1928, RFC 1929), 4 and 4A, or what one can do wrong. Each client
+//! chooses the version by its first byte.
 //!
 //! Records the requests of each client, so that a test can distinguish a name (socks5h) from an address
 //! (socks5). Knows hosts by its table only.
@@ -18,7 +19,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A SOCKS5 server on a free port of 127.0.0.1. Begins with `start`; connections and tunnels are in
+/// A SOCKS server on a free port of 127.0.0.1. Begins with `start`; connections and tunnels are in
 /// its [`Ledger`], what was asked for in `asked`; ends as a `Server` does. All methods from any
 /// thread.
 #[derive(Debug)]
@@ -51,13 +52,13 @@ pub enum SocksConduct {
     /// Its work.
     #[default]
     Forward,
-    /// Answers the request with this reply code (RFC 1928 section 6), and closes.
+    /// Answers the request with this reply code (RFC 1928 section 6; 91 to 93 in SOCKS 4), and closes.
     Refuse(u8),
     /// Reads the message of this step and does nothing more, until the client closes.
     Silent(SocksStep),
     /// Reads the message of this step and closes.
     Close(SocksStep),
-    /// Answers the message of this step with version 4, and then does its work.
+    /// Answers the message of this step with version 4 (in SOCKS 4 with 1), and then does its work.
     WrongVersion(SocksStep),
     /// Its work; the reply names an address of this type as the bound one.
     Bound(SocksAddress),
@@ -96,9 +97,11 @@ pub enum SocksAddress {
 pub struct SocksRequest {
     /// The number of its connection.
     pub connection: usize,
-    /// The authentication methods that it offered: 0 is none, 2 user and password.
+    /// The version: 4 or 5.
+    pub version: u8,
+    /// The authentication methods that it offered: 0 is none, 2 user and password. None in SOCKS 4.
     pub methods: Vec<u8>,
-    /// The user and password that it sent, right or wrong.
+    /// The user and password that it sent, right or wrong. In SOCKS 4 the password is empty.
     pub credentials: Option<(String, String)>,
     /// The command: 1 is CONNECT. 0 if it did not come so far, and then the rest is empty, too.
     pub command: u8,
@@ -191,24 +194,38 @@ impl Visit<'_> {
         let Stage::On = self.stage(SocksStep::Accept, client)? else {
             return Ok(WayOut::Close);
         };
-        if !self.greeting(client)? || !self.credentials(client)? {
-            return Ok(WayOut::Close);
-        }
-        let Some((host, port)) = self.request(client)? else {
+        let first = read_few(client, 2)?;
+        let is_old = first[0] == OLD_VERSION;
+        let asked = if is_old {
+            self.old_request(first[1], client)?
+        } else {
+            if first[0] != VERSION {
+                return Err(Halt::Broken(format!("SOCKS message of version {}", first[0])));
+            }
+            if !self.greeting(first[1], client)? || !self.credentials(client)? {
+                return Ok(WayOut::Close);
+            }
+            self.request(client)?
+        };
+        let reply = |client: &mut Wire, code, old_code| match is_old {
+            true => self.old_reply(client, old_code),
+            false => self.reply(client, code),
+        };
+        let Some((host, port)) = asked else {
             return Ok(WayOut::Close);
         };
         let Some(to) = locate(&self.options.hosts, &host, port) else {
-            self.reply(client, HOST_UNREACHABLE)?;
+            reply(client, HOST_UNREACHABLE, OLD_REFUSED)?;
             return Ok(WayOut::Close);
         };
         let Ok(origin) = Wire::dial(to, client)? else {
-            self.reply(client, CONNECTION_REFUSED)?;
+            reply(client, CONNECTION_REFUSED, OLD_REFUSED)?;
             return Ok(WayOut::Close);
         };
         // Before the client can observe it.
         let target = format!("{host}:{port}");
         self.ledger.record(self.index, |record| record.tunnel = Some(target));
-        self.reply(client, SUCCEEDED)?;
+        reply(client, SUCCEEDED, OLD_GRANTED)?;
         match self.stage(SocksStep::Tunnel, client)? {
             Stage::On => relay(client, origin, self.index, self.ledger),
             Stage::Over => Ok(WayOut::Close),
@@ -216,13 +233,13 @@ impl Visit<'_> {
     }
 
     /// RFC 1928 section 3. False: over.
-    fn greeting(&self, client: &mut Wire) -> Result<bool, Halt> {
-        let [_, count] = opening(VERSION, client)?;
+    fn greeting(&self, count: u8, client: &mut Wire) -> Result<bool, Halt> {
         let methods = read_few(client, count.into())?;
         let wanted = if self.options.credentials.is_some() { PASSWORD } else { NO_AUTHENTICATION };
         let chosen = if methods.contains(&wanted) { wanted } else { NO_METHOD };
         let blank = SocksRequest {
             connection: self.index,
+            version: VERSION,
             methods,
             credentials: None,
             command: 0,
@@ -299,6 +316,49 @@ impl Visit<'_> {
         Ok(Some((host, port)))
     }
 
+    /// The one message of SOCKS 4: the host and port to connect to. `None`: over.
+    fn old_request(&self, command: u8, client: &mut Wire) -> Result<Option<(String, u16)>, Halt> {
+        let port = read_few(client, 2)?;
+        let port = u16::from_be_bytes([port[0], port[1]]);
+        let address: [u8; 4] = read_few(client, 4)?.try_into().unwrap_or_default();
+        let user = until_zero(client)?;
+        let (kind, host) = match address {
+            [0, 0, 0, last] if last != 0 => (SocksAddress::Name, until_zero(client)?),
+            address => (SocksAddress::Ipv4, Ipv4Addr::from(address).to_string()),
+        };
+        let credentials = (!user.is_empty()).then(|| (user.clone(), String::new()));
+        let request = SocksRequest {
+            connection: self.index,
+            version: OLD_VERSION,
+            methods: Vec::new(),
+            credentials,
+            command,
+            kind: Some(kind),
+            host: host.clone(),
+            port,
+        };
+        self.asked.0.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        let Stage::On = self.stage(SocksStep::Request, client)? else {
+            return Ok(None);
+        };
+        let wanted = self.options.credentials.as_ref();
+        let refusal = match self.options.conduct {
+            SocksConduct::Refuse(code) => Some(code),
+            _ if command != CONNECT => Some(OLD_REFUSED),
+            _ => wanted.filter(|(wanted, _)| *wanted != user).map(|_| OLD_OTHER_USER),
+        };
+        if let Some(code) = refusal {
+            self.old_reply(client, code)?;
+            return Ok(None);
+        }
+        Ok(Some((host, port)))
+    }
+
+    fn old_reply(&self, client: &mut Wire, code: u8) -> Result<(), Halt> {
+        let wrong = self.options.conduct == SocksConduct::WrongVersion(SocksStep::Request);
+        client.send(&[u8::from(wrong), code, 0, 80, 127, 0, 0, 1])
+    }
+
     /// RFC 1928 section 6.
     fn reply(&self, client: &mut Wire, code: u8) -> Result<(), Halt> {
         let bound: &[u8] = match self.options.conduct {
@@ -350,11 +410,24 @@ fn opening(right: u8, client: &mut Wire) -> Result<[u8; 2], Halt> {
     Ok([bytes[0], bytes[1]])
 }
 
+/// The text before a zero byte.
+fn until_zero(client: &mut Wire) -> Result<String, Halt> {
+    let mut bytes = Vec::new();
+    while bytes.len() < 1024 {
+        match read_few(client, 1)?[0] {
+            0 => return Ok(text(bytes)),
+            byte => bytes.push(byte),
+        }
+    }
+    Err(Halt::Broken("a SOCKS 4 text without an end".to_owned()))
+}
+
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 const VERSION: u8 = 5;
+const OLD_VERSION: u8 = 4;
 const WRONG_VERSION: u8 = 4;
 const PASSWORD_VERSION: u8 = 1;
 
@@ -365,6 +438,9 @@ const NO_METHOD: u8 = 0xff;
 const CONNECT: u8 = 1;
 
 const SUCCEEDED: u8 = 0;
+const OLD_GRANTED: u8 = 90;
+const OLD_REFUSED: u8 = 91;
+const OLD_OTHER_USER: u8 = 93;
 const HOST_UNREACHABLE: u8 = 4;
 const CONNECTION_REFUSED: u8 = 5;
 const COMMAND_NOT_SUPPORTED: u8 = 7;
