@@ -58,10 +58,10 @@
  * - Times are milliseconds as int64_t. Zero is refused. HANGUP_NO_LIMIT is no limit.
  * - Threads: the comment of each handle says which of three classes it has: any thread at any time; one thread at a time;
  *   immutable.
- * - Callbacks (body readers, resolvers, interrupt checks and the functions that end them) return normally. On Linux with
+ * - Callbacks (body readers, resolvers, connectors, interrupt checks and the functions that end them) return normally. On Linux with
  *   x86-64 or AArch64 they may also throw a C++ exception, or anything that unwinds the stack in the same way, such as
  *   a LuaJIT error. It is dropped, and the exchange ends as if the callback had returned a failure (HANGUP_BODY_FAILED,
- *   HANGUP_RESOLVE_FAILED, HANGUP_CANCELLED). Elsewhere an exception ends the process. longjmp, pthread_exit and a Rust
+ *   HANGUP_RESOLVE_FAILED, HANGUP_CONNECT_FAILED, HANGUP_CANCELLED). Elsewhere an exception ends the process. longjmp, pthread_exit and a Rust
  *   panic must not leave a callback. On threads of the library, callbacks run with all signals blocked but SIGSEGV,
  *   SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS.
  * - A thread can't be cancelled (pthread_cancel) inside a function of the library: it ends at its next cancellation point
@@ -170,7 +170,7 @@ typedef struct hangup_events hangup_events;
 /**
  * The addresses of one host name that a hangup_resolve_fn collects.
  *
- * Create: the library passes it to that function. Use: hangup_addresses_add. Free: the library does, when the function
+ * Create: the library passes it to that function. Use: hangup_addresses_add, hangup_addresses_set_ttl. Free: the library does, when the function
  * returns.
  * Threads: any thread at any time, until the function returns.
  */
@@ -960,6 +960,12 @@ typedef enum HANGUP_ENUM_TYPE {
      * are reported when it is over, which may be after its connection was returned or closed.
      */
     HANGUP_EVENT_TYPE_PHASE = 7,
+    /**
+     * Entries of `no_proxy` in the environment are not understood and are passed over, so that these hosts are
+     * connected to through the proxy; hangup_client_ignored_no_proxy returns them. Reported once for a client, by its
+     * first request while there is a subscription. The event has no connection; its origin is that request's.
+     */
+    HANGUP_EVENT_TYPE_NO_PROXY_IGNORED = 8,
 } hangup_event_type;
 
 /** The name of an event type, for example "leased"; "unknown" for a number that this version does not have. Static. */
@@ -1060,7 +1066,7 @@ typedef void (*hangup_resolve_end_fn)(void *user_data);
 /**
  * Resolves host names by this function instead of getaddrinfo(3), for all users of this manager; NULL restores
  * getaddrinfo. Resolved addresses are forgotten. What the function returns is cached for a minute, as getaddrinfo's results
- * are. `end` is called exactly once, also when this call fails.
+ * are, unless hangup_addresses_set_ttl says otherwise. `end` is called exactly once, also when this call fails.
  */
 hangup_status hangup_manager_set_resolver(hangup_manager *manager,
                                           hangup_resolve_fn resolve,
@@ -1076,6 +1082,16 @@ hangup_status hangup_manager_set_resolver(hangup_manager *manager,
  */
 hangup_status hangup_addresses_add(hangup_addresses *addresses,
                                    const char *address);
+
+/**
+ * How long the addresses may be cached, in milliseconds: the TTL of their record (RFC 1035 section 3.2.1) times 1000. If it is
+ * called for several records, the shortest time counts. 0 does not cache them, HANGUP_NO_LIMIT caches them until
+ * hangup_manager_clear_addresses, or until none of them can be connected to. Without a call it is a minute.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
+ */
+hangup_status hangup_addresses_set_ttl(hangup_addresses *addresses,
+                                       int64_t ttl_ms);
 
 /**
  * Sets the addresses of a host name, separated by commas, for example "192.0.2.7, 2001:db8::7", in place of resolving it.
@@ -1423,11 +1439,13 @@ hangup_status hangup_client_set_tls_dangerously_accept_any_certificate(hangup_cl
                                                                        int32_t on,
                                                                        hangup_error **error);
 
-/* ---- Client: proxy and local address ------------------------------------------------------------------------- */
+/* ---- Client: proxies ----------------------------------------------------------------------------------------- */
 
 /**
  * Sends every request through this proxy: "[scheme://][user:password@]host[:port]" with the scheme http (the default),
- * https, socks5 or socks5h. NULL uses no proxy. By default the environment decides (hangup_client_set_proxy_from_env).
+ * https, socks4, socks4a, socks5 or socks5h. NULL uses no proxy. By default the environment decides
+ * (hangup_client_set_proxy_from_env). A path is ignored. With socks4 and socks5 names are resolved here, after the proxy was
+ * connected to; with socks4a and socks5h by the proxy. SOCKS 4 has a user but no password, and no IPv6.
  *
  * Connections through different proxies, or with different credentials, are never mixed.
  * Fails: HANGUP_INVALID_ARGUMENT for an invalid proxy. If the proxy refuses a request, that fails with
@@ -1439,7 +1457,8 @@ hangup_status hangup_client_set_proxy(hangup_client *client,
 
 /**
  * Takes the proxies from the environment as it is now: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, each in
- * lower or upper case (`HTTP_PROXY` is ignored in CGI). The default.
+ * lower or upper case (`HTTP_PROXY` is ignored in CGI). The default. Entries of `no_proxy` that hangup_client_set_no_proxy
+ * would refuse are passed over, as other clients do; hangup_client_ignored_no_proxy returns them.
  */
 hangup_status hangup_client_set_proxy_from_env(hangup_client *client,
                                                hangup_error **error);
@@ -1456,6 +1475,51 @@ hangup_status hangup_client_set_no_proxy(hangup_client *client,
                                          hangup_error **error);
 
 /**
+ * The entries of the environment's `no_proxy` that are not understood and were passed over, separated by commas: these hosts
+ * are connected to through the proxy. An empty string if there are none, or if the proxy is not the environment's.
+ * HANGUP_EVENT_TYPE_NO_PROXY_IGNORED tells that there are some. Free `entries` with hangup_string_free.
+ */
+hangup_status hangup_client_ignored_no_proxy(const hangup_client *client,
+                                             hangup_string **entries,
+                                             hangup_error **error);
+
+/* ---- Client: addresses and other ways to connect ------------------------------------------------------------- */
+
+/** The addresses that a client connects to. */
+typedef enum HANGUP_ENUM_TYPE {
+    /** IPv6 and IPv4, alternately, beginning with what the resolver puts first (RFC 8305). The default. */
+    HANGUP_ADDRESS_FAMILY_ANY = 0,
+    /** IPv4 only. */
+    HANGUP_ADDRESS_FAMILY_IPV4 = 4,
+    /** IPv6 only. */
+    HANGUP_ADDRESS_FAMILY_IPV6 = 6,
+} hangup_address_family;
+
+/** The name of an address family, for example "ipv4"; "unknown" for a number that this version does not have. Static. */
+const char *hangup_address_family_text(hangup_address_family family);
+
+/**
+ * Connects to IPv4 or to IPv6 addresses only; HANGUP_ADDRESS_FAMILY_ANY is the default. It is also for the addresses that a
+ * SOCKS proxy is asked for. If a host has no such address, a request fails with HANGUP_CONNECT_FAILED.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for an unknown family.
+ */
+hangup_status hangup_client_set_address_family(hangup_client *client,
+                                               hangup_address_family family,
+                                               hangup_error **error);
+
+/**
+ * How long an attempt to connect to one address of a host has, in milliseconds, before the next address is tried beside it
+ * (happy eyeballs, RFC 8305 section 5). Default: 250. With HANGUP_NO_LIMIT the next address is tried only when the one before
+ * has failed.
+ *
+ * Fails: HANGUP_INVALID_TIMEOUT for zero or another negative number.
+ */
+hangup_status hangup_client_set_happy_eyeballs_delay(hangup_client *client,
+                                                     int64_t delay_ms,
+                                                     hangup_error **error);
+
+/**
  * Connects from this address of the machine, for example "192.0.2.7" or "2001:db8::7". NULL, the default, lets the system
  * choose.
  *
@@ -1465,6 +1529,76 @@ hangup_status hangup_client_set_no_proxy(hangup_client *client,
 hangup_status hangup_client_set_local_address(hangup_client *client,
                                               const char *address,
                                               hangup_error **error);
+
+/**
+ * Connects through this network interface of the machine, for example "eth0" (SO_BINDTODEVICE, socket(7)). NULL, the
+ * default, lets the system choose. Link-local IPv6 addresses (fe80::) are reached through it as well: "http://[fe80::1]/"
+ * needs no zone then. Linux only; since Linux 5.7 it needs no privilege.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for a text that can't be the name of an interface. If the machine has no such interface,
+ * or the system does not permit it, a request fails with HANGUP_CONNECT_FAILED.
+ */
+hangup_status hangup_client_set_interface(hangup_client *client,
+                                          const char *name,
+                                          hangup_error **error);
+
+/**
+ * Connects an origin elsewhere than to the host and port of its URLs. `origin` is "host:port", "host" for every port,
+ * "*:port", or "*" for all. `place` is "host:port", "host" with the origin's port, ":port" with its host, or
+ * "unix:/run/app.sock" for a Unix-domain socket, where "unix:@name" is an abstract one. The first rule that is for an origin
+ * counts.
+ *
+ * The requests stay as they are, and so do the URL, the Host header and the origin under which the connection is listed. TLS
+ * asks for the origin's name and verifies it (SNI, RFC 6066 section 3), or for `server_name` if that is not NULL. A proxy is
+ * asked for the other place, always by a tunnel; a Unix-domain socket is connected to without a proxy.
+ * hangup_manager_set_address is for all clients of a manager, and knows hosts and addresses only.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT.
+ */
+hangup_status hangup_client_add_connect_to(hangup_client *client,
+                                           const char *origin,
+                                           const char *place,
+                                           const char *server_name,
+                                           hangup_error **error);
+
+/** Removes all rules of hangup_client_add_connect_to. */
+hangup_status hangup_client_clear_connect_to(hangup_client *client);
+
+/**
+ * Makes a connection in place of a name lookup and a connect. Returns the descriptor of a connected stream socket, which
+ * belongs to the library from then on; or a negative errno such as -ECONNREFUSED, which the error of the request has
+ * (hangup_error_os_code). INT32_MIN is a failure without a number.
+ *
+ * `origin` is that of the request, for example "https://example.org:443". `host` and `port` are what is to be connected to:
+ * the origin's, those of hangup_client_add_connect_to, or those of the proxy that was set by hangup_client_set_proxy; an IPv6
+ * address has brackets. The strings are valid until the function returns.
+ *
+ * It is called on threads of the library, never on one of the caller's, possibly on several at once, with no lock held. It
+ * may block: a request that is cancelled or times out (HANGUP_TIMEOUT_CONNECT) does not wait for it, and the descriptor that it
+ * returns then is closed.
+ */
+typedef int32_t (*hangup_connect_fn)(void *user_data, const char *origin, const char *host, int32_t port);
+
+/**
+ * Called exactly once with the connector's `user_data`, when no client and no connection uses it any more and no call of it is
+ * running; also when hangup_client_set_connector failed. It may run on any thread. It may be NULL.
+ */
+typedef void (*hangup_connect_end_fn)(void *user_data);
+
+/**
+ * Has this function make the client's connections: for vsock, SSH tunnels, or the socket pairs of a test. NULL, the default,
+ * lets the library connect.
+ *
+ * TLS is added for https. The connections are pooled, listed and closed like any other; no other connector and no other
+ * client's connections are mixed with them. They go through a proxy if one was set by hangup_client_set_proxy; proxies of the
+ * environment are not used. Local address, interface and address family have no effect. A URL that names a Unix-domain socket
+ * is connected to without the connector. `end` is called exactly once, also when this call fails.
+ */
+hangup_status hangup_client_set_connector(hangup_client *client,
+                                          hangup_connect_fn connect,
+                                          hangup_connect_end_fn end,
+                                          void *user_data,
+                                          hangup_error **error);
 
 /* ---- Client: trace ------------------------------------------------------------------------------------------- */
 
@@ -1592,7 +1726,9 @@ hangup_status hangup_client_clear_cookies(hangup_client *client);
 /**
  * A new request. The URL is absolute, http or https; its fragment is not sent, its user information becomes Basic
  * credentials. Path and query are sent as they are written, except that the path segments "." and ".." are followed, and that
- * spaces and other characters that no request can hold are percent-encoded. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
+ * spaces and other characters that no request can hold are percent-encoded. A Unix-domain socket is named by its
+ * percent-encoded path, "http+unix://%2Frun%2Fapp.sock/path", an abstract one (Linux) by "%40" and its name:
+ * "http+unix://%40name/path".
  *
  * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
  */

@@ -139,8 +139,10 @@ pub use client::Client;
 pub use error::Error;
 pub use features::features;
 pub use manager::{
-    ConnectionInfo, Event, EventKind, Events, EventsCloser, Limits, Manager, Resolve, Stats,
+    Addresses, ConnectionInfo, Event, EventKind, Events, EventsCloser, Limits, Manager, Resolve,
+    ResolveWithTtl, Stats,
 };
+pub use net::connector::{Connect, ConnectRequest, ConnectedSocket};
 pub use net::facts::{ConnectionFacts, TlsFacts};
 pub use net::tls::Tls;
 pub use request::{Body, Request};
@@ -153,8 +155,8 @@ pub use threads::{set_interrupt_check, set_io_threads};
 pub use timings::Timings;
 pub use trace::{Trace, TraceRecord};
 pub use vocabulary::{
-    CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent, Timeout,
-    TlsVersion, TraceType,
+    AddressFamily, CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent,
+    Timeout, TlsVersion, TraceType,
 };
 #[cfg(feature = "capi")]
 #[doc(hidden)]

@@ -82,8 +82,8 @@ impl Request {
     /// A request without a body. The URL is absolute, http or https; its fragment is not sent, and its user
     /// information is sent as Basic credentials. Path and query are sent as they are written, except that the path
     /// segments `.` and `..` are followed, and that spaces and other characters that no request can hold are
-    /// percent-encoded. A Unix-domain socket is named by its percent-encoded path:
-    /// `http+unix://%2Frun%2Fapp.sock/path`.
+    /// percent-encoded. A Unix-domain socket is named by its percent-encoded path,
+    /// `http+unix://%2Frun%2Fapp.sock/path`, an abstract one (Linux) by `%40` and its name: `http+unix://%40name/path`.
     ///
     /// # Errors
     /// [`Kind::InvalidMethod`] for a method that is not a token (RFC 9110 section 9.1), and for CONNECT

@@ -160,6 +160,10 @@ impl Target {
     /// The pool key for these settings.
     pub(crate) fn key(&self, tls: &Arc<Tls>, route: &Arc<Route>) -> Arc<PoolKey> {
         let make = || PoolKey::new(self.origin.clone(), tls, route);
+        // A target may be kept for long, and a connector of the program is to end with its last use.
+        if route.connector.is_some() {
+            return make();
+        }
         let (its_tls, its_route, key) =
             self.key.get_or_init(|| (Arc::clone(tls), Arc::clone(route), make()));
         if Arc::ptr_eq(its_tls, tls) && Arc::ptr_eq(its_route, route) {

@@ -119,6 +119,7 @@ pub fn declarations() -> Vec<Declaration> {
         CloseMode::DECLARATION,
         Limit::DECLARATION,
         EventType::DECLARATION,
+        AddressFamily::DECLARATION,
         ConnectionMode::DECLARATION,
         TlsVersion::DECLARATION,
         CompletionType::DECLARATION,
@@ -407,6 +408,22 @@ vocabulary! {
         /// A phase of an exchange on this connection; the event has the phase and its duration. All phases of an exchange
         /// are reported when it is over, which may be after its connection was returned or closed.
         Phase = 7 "phase",
+        /// Entries of `no_proxy` in the environment are not understood and are passed over, so that these hosts are
+        /// connected to through the proxy; hangup_client_ignored_no_proxy returns them. Reported once for a client, by its
+        /// first request while there is a subscription. The event has no connection; its origin is that request's.
+        NoProxyIgnored = 8 "no_proxy ignored",
+    }
+}
+
+vocabulary! {
+    /// The addresses that a client connects to.
+    AddressFamily: "hangup_address_family", default Any {
+        /// IPv6 and IPv4, alternately, beginning with what the resolver puts first (RFC 8305). The default.
+        Any = 0 "any",
+        /// IPv4 only.
+        Ipv4 = 4 "ipv4",
+        /// IPv6 only.
+        Ipv6 = 6 "ipv6",
     }
 }
 

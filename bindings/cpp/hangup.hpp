@@ -44,6 +44,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -119,6 +120,9 @@ enum class Timeout : std::int32_t {
     token = HANGUP_TIMEOUT_TOKEN,
 };
 
+/** The addresses that a client connects to. */
+enum class AddressFamily : std::int32_t { any = HANGUP_ADDRESS_FAMILY_ANY, ipv4 = HANGUP_ADDRESS_FAMILY_IPV4, ipv6 = HANGUP_ADDRESS_FAMILY_IPV6 };
+
 /** How long a connection shall live. */
 enum class ConnectionMode : std::int32_t { keep = HANGUP_CONNECTION_MODE_KEEP, close_after = HANGUP_CONNECTION_MODE_CLOSE_AFTER, fresh = HANGUP_CONNECTION_MODE_FRESH };
 
@@ -176,6 +180,7 @@ enum class EventType : std::int32_t {
     queued = HANGUP_EVENT_TYPE_QUEUED,
     retried = HANGUP_EVENT_TYPE_RETRIED,
     phase = HANGUP_EVENT_TYPE_PHASE,
+    no_proxy_ignored = HANGUP_EVENT_TYPE_NO_PROXY_IGNORED,
 };
 
 /** What a completion is about. Later versions may add some: keep a default branch. */
@@ -613,11 +618,37 @@ private:
     detail::Handle<hangup_events, hangup_events_free> handle_;
 };
 
+/** What a Resolver found: addresses such as "192.0.2.7", and how long they may be cached. */
+struct Addresses {
+    Addresses() = default;
+    /** To be cached for a minute. */
+    Addresses(std::vector<std::string> found) : addresses(std::move(found)) {}
+    /** To be cached for that time: the TTL of the records. Zero does not cache them. */
+    Addresses(std::vector<std::string> found, std::chrono::milliseconds time) : addresses(std::move(found)), ttl(time) {}
+
+    std::vector<std::string> addresses;
+    /** Nothing is a minute. */
+    std::optional<std::chrono::milliseconds> ttl;
+};
+
 /**
- * Resolves a name: returns its addresses, such as "192.0.2.7". Called on threads of the library, on several at once; it
- * may block. An exception or an invalid address is Status::resolve_failed.
+ * Resolves a name: returns its Addresses, or only a std::vector<std::string> of them. Called on threads of the library, on
+ * several at once; it may block. An exception or an invalid address is Status::resolve_failed.
  */
-using Resolver = std::function<std::vector<std::string>(std::string_view host)>;
+using Resolver = std::function<Addresses(std::string_view host)>;
+
+/** What a Connector is asked for: the origin of the request, and the host and port to connect to. */
+struct ConnectRequest {
+    std::string_view origin, host;
+    int port;
+};
+
+/**
+ * Makes a connection: returns the descriptor of a connected stream socket, which belongs to the library from then on; see
+ * hangup_connect_fn. Called on threads of the library, on several at once; it may block. A std::system_error is
+ * Status::connect_failed with its number, any other exception is Status::connect_failed.
+ */
+using Connector = std::function<int(const ConnectRequest &request)>;
 
 /** Settings for a new manager. `which` is one of HANGUP_LIMIT_*. Threads: any thread at any time. */
 class Options {
@@ -887,12 +918,13 @@ private:
 
     static std::int32_t look_up(void *user_data, const char *host, hangup_addresses *addresses) noexcept {
         try {
-            for (const std::string &address : (*static_cast<const Resolver *>(user_data))(host)) {
+            const Addresses found = (*static_cast<const Resolver *>(user_data))(host);
+            for (const std::string &address : found.addresses) {
                 if (hangup_addresses_add(addresses, address.c_str()) != HANGUP_OK) {
                     return HANGUP_INVALID_ARGUMENT;
                 }
             }
-            return 0;
+            return found.ttl ? hangup_addresses_set_ttl(addresses, found.ttl->count()) : 0;
         } catch (...) {
             return -1;
         }
@@ -1581,6 +1613,61 @@ public:
         return *this;
     }
     Client set_local_address(std::optional<std::string_view> address) && { return std::move(set_local_address(address)); }
+    /** The entries of the environment's no_proxy that were passed over, separated by commas. */
+    [[nodiscard]] std::string ignored_no_proxy() const {
+        hangup_string *entries = nullptr;
+        detail::check([&](hangup_error **e) { return hangup_client_ignored_no_proxy(handle_.get(), &entries, e); });
+        const detail::Handle<hangup_string, hangup_string_free> owned(entries);
+        return hangup_string_value(owned.get(), nullptr);
+    }
+    /** Connects through this network interface, such as "eth0"; nothing lets the system choose. */
+    Client &set_interface(std::optional<std::string_view> name) & {
+        const detail::OptionalText n(name, Status::invalid_argument, "interface");
+        detail::check([&](hangup_error **e) { return hangup_client_set_interface(handle_.get(), n, e); });
+        return *this;
+    }
+    Client set_interface(std::optional<std::string_view> name) && { return std::move(set_interface(name)); }
+    /** Connects to addresses of one family only. */
+    Client &set_address_family(AddressFamily family) & {
+        const auto c = static_cast<hangup_address_family>(family);
+        detail::check([&](hangup_error **e) { return hangup_client_set_address_family(handle_.get(), c, e); });
+        return *this;
+    }
+    Client set_address_family(AddressFamily family) && { return std::move(set_address_family(family)); }
+    /** How long an attempt at one address has before the next one is tried beside it; no_limit: until it failed. */
+    Client &set_happy_eyeballs_delay(Limit delay) & {
+        detail::check([&](hangup_error **e) { return hangup_client_set_happy_eyeballs_delay(handle_.get(), delay.ms(), e); });
+        return *this;
+    }
+    Client set_happy_eyeballs_delay(Limit delay) && { return std::move(set_happy_eyeballs_delay(delay)); }
+    /** Connects an origin ("host:port", "host", "*:port", "*") to another place ("host:port", "host", ":port", "unix:/path"). */
+    Client &add_connect_to(std::string_view origin, std::string_view place,
+                           std::optional<std::string_view> server_name = std::nullopt) & {
+        const detail::Text o(origin, Status::invalid_argument, "origin"), p(place, Status::invalid_argument, "place");
+        const detail::OptionalText n(server_name, Status::invalid_argument, "server name");
+        detail::check([&](hangup_error **e) { return hangup_client_add_connect_to(handle_.get(), o, p, n, e); });
+        return *this;
+    }
+    Client add_connect_to(std::string_view origin, std::string_view place,
+                          std::optional<std::string_view> server_name = std::nullopt) && {
+        return std::move(add_connect_to(origin, place, server_name));
+    }
+    /** Removes what add_connect_to added. */
+    Client &clear_connect_to() & {
+        detail::check(hangup_client_clear_connect_to(handle_.get()));
+        return *this;
+    }
+    Client clear_connect_to() && { return std::move(clear_connect_to()); }
+    /** Makes connections by this function; without one, the library connects again. */
+    Client &set_connector(Connector connect) & {
+        const bool any = static_cast<bool>(connect);
+        auto user_data = std::make_unique<Connector>(std::move(connect));
+        detail::check([&](hangup_error **e) {
+            return hangup_client_set_connector(handle_.get(), any ? call_connector : nullptr, end_connector, user_data.release(), e);
+        });
+        return *this;
+    }
+    Client set_connector(Connector connect) && { return std::move(set_connector(std::move(connect))); }
     /** Opens connections until so many connections to the URL's origin are idle; returns how many dials were started. */
     std::size_t preconnect(std::string_view url, std::size_t wanted) const {
         const detail::Text u(url, Status::invalid_url, "URL");
@@ -1686,6 +1773,17 @@ private:
     static void end_trace(void *user_data) noexcept {
         delete static_cast<std::function<void(const TraceRecord &)> *>(user_data);
     }
+    static std::int32_t call_connector(void *user_data, const char *origin, const char *host, std::int32_t port) noexcept {
+        try {
+            return (*static_cast<const Connector *>(user_data))(ConnectRequest{origin, host, port});
+        } catch (const std::system_error &error) {
+            const bool is_errno = error.code().category() == std::generic_category() || error.code().category() == std::system_category();
+            return is_errno && error.code().value() > 0 ? -error.code().value() : std::numeric_limits<std::int32_t>::min();
+        } catch (...) {
+            return std::numeric_limits<std::int32_t>::min();
+        }
+    }
+    static void end_connector(void *user_data) noexcept { delete static_cast<Connector *>(user_data); }
 
     Client(hangup_manager *manager, int) {
         hangup_client *client = nullptr;

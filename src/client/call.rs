@@ -111,6 +111,10 @@ impl Call<'_> {
         let repeatable = is_repeatable(&hop.method, &self.request.headers);
         let retries = self.request.retries.unwrap_or(self.config.retries);
         let key = self.key(hop)?;
+        let pool = self.manager.pool();
+        if pool.has_subscribers() && self.config.proxies.must_report_ignored() {
+            pool.note_no_proxy_ignored(&key);
+        }
         let mut number = 1;
         loop {
             let retry_covers_loss = retries && repeatable && !(hop.has_body && body.is_some());

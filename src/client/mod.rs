@@ -4,6 +4,7 @@
 
 mod call;
 mod config;
+mod connect_rule;
 mod cookies;
 mod no_proxy;
 mod proxies;

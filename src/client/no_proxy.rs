@@ -1,8 +1,9 @@
 //! Hosts that are reached without a proxy: the list that `no_proxy` holds.
 //!
 //! There is no standard for it. A name covers the names below it, with and without a dot in front;
-//! addresses are compared as addresses. Other entries are refused: ignoring one would send requests to a
-//! proxy that they were not meant for.
+//! addresses are compared as addresses. Other entries of an argument are refused: ignoring one would send requests
+//! to a proxy that they were not meant for. Those of the environment are passed over, as by other clients: it is
+//! written for all programs, and one entry must not stop all requests. The client reports them.
 
 use std::net::IpAddr;
 
@@ -43,6 +44,19 @@ impl NoProxy {
         let parts = list.split(|c: char| c == ',' || c.is_ascii_whitespace());
         let entries = parts.filter(|entry| !entry.is_empty());
         entries.map(Exception::parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// [`parse`](Self::parse) for a list of the environment: returns the entries that are not understood, too.
+    pub(super) fn parse_known(list: &str) -> (Self, Vec<String>) {
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for entry in list.split(|c: char| c == ',' || c.is_ascii_whitespace()) {
+            match Exception::parse(entry) {
+                Ok(exception) => known.push(exception),
+                Err(_) if entry.is_empty() => {}
+                Err(_) => unknown.push(authority::shown(entry)),
+            }
+        }
+        (Self(known), unknown)
     }
 
     pub(super) fn covers(&self, host: &str, port: u16) -> bool {
@@ -161,6 +175,10 @@ mod tests {
         ] {
             assert!(!covers(list, host, 80), "{list} must not cover {host}");
         }
+        let list = "localhost,/var/run/docker.sock 192.168.*, ,http://u:secret@a";
+        let (known, unknown) = NoProxy::parse_known(list);
+        assert!(known.covers("localhost", 80) && !known.covers("192.168.0.1", 80));
+        assert_eq!(unknown, ["/var/run/docker.sock", "192.168.*", "http://***@a"]);
         for list in ["10.0.0.0/33", "a/b", "example.org:http", "[::1", "http://a", "."] {
             assert!(NoProxy::parse(list).is_err(), "{list}");
         }

@@ -1,15 +1,17 @@
-//! Which proxy for which origin: none, the one that was set, or the environment's; and the hosts that are
-//! reached without a proxy.
+//! Which route to which origin: through no proxy, the one that was set, or the environment's; the hosts that are
+//! reached without a proxy; and where else than to its own host an origin is connected.
 //!
 //! The routes are made when a setting changes and shared by all requests, so that a request over a kept
 //! connection compares a pointer. This file does not know how to talk to a proxy.
 
-use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::connect_rule::ConnectRule;
 use super::no_proxy::NoProxy;
 use crate::error::Error;
 use crate::manager::Origin;
+use crate::net::connect_to::Place;
 use crate::net::proxy::Proxy;
 use crate::net::route::Route;
 use crate::net::tls::Tls;
@@ -22,7 +24,10 @@ pub(crate) struct Proxies {
     choice: Choice,
     /// The hosts without a proxy that the caller set; `None`: the environment's.
     without: Option<NoProxy>,
-    local: Option<IpAddr>,
+    /// What all routes have in common. It has no proxy.
+    base: Route,
+    /// The rules for origins that are connected elsewhere, in their order, each with its routes.
+    rules: Vec<(ConnectRule, Routes)>,
     routes: Routes,
 }
 
@@ -44,8 +49,15 @@ struct Environment {
     plain: Option<(&'static str, ProxyUrl)>,
     secure: Option<(&'static str, ProxyUrl)>,
     without: NoProxy,
-    /// Why the environment's list of hosts without a proxy can't be used.
-    fault: Option<Error>,
+    /// The entries of its list of hosts without a proxy that are not understood.
+    ignored: Option<Arc<Ignored>>,
+}
+
+/// Entries that are passed over.
+#[derive(Debug)]
+struct Ignored {
+    entries: Vec<String>,
+    is_reported: AtomicBool,
 }
 
 /// The routes that result from the choice.
@@ -61,25 +73,45 @@ impl Proxies {
     pub(super) fn from_env(tls: &Arc<Tls>) -> Self {
         let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
         let choice = Choice::Environment(Environment::read(&variable));
-        let routes = Routes::new(&choice, None, tls);
-        Self { choice, without: None, local: None, routes }
+        let base = Route::default();
+        let routes = Routes::new(&choice, &base, tls);
+        Self { choice, without: None, base, rules: Vec::new(), routes }
     }
 
     /// The route to an origin.
     ///
     /// # Errors
-    /// [`Kind::InvalidArgument`] if the environment names a malformed proxy, or a malformed list.
+    /// [`Kind::InvalidArgument`] if the environment names a malformed proxy.
     pub(crate) fn route(&self, origin: &Origin) -> Result<&Arc<Route>, Error> {
-        let route = if origin.secure { &self.routes.secure } else { &self.routes.plain };
-        match route {
-            Some(_) if origin.unix.is_some() => Ok(&self.routes.direct),
-            Some(route) => {
-                if self.without()?.covers(&origin.host, origin.port) {
-                    return Ok(&self.routes.direct);
-                }
+        if origin.unix.is_some() {
+            return Ok(&self.routes.direct);
+        }
+        let rule = self.rules.iter().find(|(rule, _)| rule.is_for(origin));
+        let routes = rule.map_or(&self.routes, |(_, routes)| routes);
+        match if origin.secure { &routes.secure } else { &routes.plain } {
+            Some(route) if !self.without().covers(&origin.host, origin.port) => {
                 route.as_ref().map_err(Clone::clone)
             }
-            None => Ok(&self.routes.direct),
+            _ => Ok(&routes.direct),
+        }
+    }
+
+    /// The entries of the environment's list of hosts without a proxy that are passed over.
+    pub(super) fn ignored(&self) -> &[String] {
+        match &self.choice {
+            Choice::Environment(Environment { ignored: Some(ignored), .. }) => &ignored.entries,
+            _ => &[],
+        }
+    }
+
+    /// Whether there are [`ignored`](Self::ignored) entries that were not reported before. They count as reported
+    /// then.
+    pub(super) fn must_report_ignored(&self) -> bool {
+        match &self.choice {
+            Choice::Environment(Environment { ignored: Some(ignored), .. }) => {
+                !ignored.is_reported.swap(true, Ordering::Relaxed)
+            }
+            _ => false,
         }
     }
 
@@ -93,20 +125,43 @@ impl Proxies {
         self.without = Some(hosts);
     }
 
-    pub(super) fn set_local_address(&mut self, address: Option<IpAddr>, tls: &Arc<Tls>) {
-        self.local = address;
+    /// Changes what all routes have in common.
+    pub(super) fn change_base(&mut self, tls: &Arc<Tls>, change: impl FnOnce(&mut Route)) {
+        change(&mut self.base);
         self.secured_by(tls);
+    }
+
+    /// Adds a rule behind those that there are; the first one that is for an origin counts.
+    pub(super) fn add_rule(&mut self, rule: ConnectRule, tls: &Arc<Tls>) {
+        let routes = self.routes_by(&rule, tls);
+        self.rules.push((rule, routes));
+    }
+
+    pub(super) fn clear_rules(&mut self) {
+        self.rules.clear();
     }
 
     /// Reads the environment again, in place of the proxy and the list of hosts that were set.
     pub(super) fn read_env(&mut self, tls: &Arc<Tls>) {
-        *self = Self { local: self.local, ..Self::from_env(tls) };
+        let Self { choice, without, .. } = Self::from_env(tls);
+        (self.choice, self.without) = (choice, without);
         self.secured_by(tls);
     }
 
     /// The same choices with other TLS settings, for a https proxy.
     pub(super) fn secured_by(&mut self, tls: &Arc<Tls>) {
-        self.routes = Routes::new(&self.choice, self.local, tls);
+        self.routes = Routes::new(&self.choice, &self.base, tls);
+        let rules = std::mem::take(&mut self.rules);
+        let with_routes = |(rule, _)| {
+            let routes = self.routes_by(&rule, tls);
+            (rule, routes)
+        };
+        self.rules = rules.into_iter().map(with_routes).collect();
+    }
+
+    fn routes_by(&self, rule: &ConnectRule, tls: &Arc<Tls>) -> Routes {
+        let base = Route { connect_to: Some(Arc::clone(&rule.to)), ..self.base.clone() };
+        Routes::new(&self.choice, &base, tls)
     }
 
     fn choose(&mut self, choice: Choice, tls: &Arc<Tls>) {
@@ -114,14 +169,11 @@ impl Proxies {
         self.secured_by(tls);
     }
 
-    fn without(&self) -> Result<&NoProxy, Error> {
+    fn without(&self) -> &NoProxy {
         match (&self.without, &self.choice) {
-            (Some(own), _) => Ok(own),
-            (None, Choice::Environment(Environment { fault: Some(fault), .. })) => {
-                Err(fault.clone())
-            }
-            (None, Choice::Environment(environment)) => Ok(&environment.without),
-            (None, _) => Ok(NoProxy::empty()),
+            (Some(own), _) => own,
+            (None, Choice::Environment(environment)) => &environment.without,
+            (None, _) => NoProxy::empty(),
         }
     }
 }
@@ -139,28 +191,31 @@ impl Environment {
             if variable("REQUEST_METHOD").is_some() { None } else { proxy("HTTP_PROXY") }
         });
         let secure = proxy("https_proxy").or_else(|| proxy("HTTPS_PROXY"));
-        let (without, fault) = match value("no_proxy").or_else(|| value("NO_PROXY")) {
-            None => (NoProxy::default(), None),
-            Some((name, list)) => match NoProxy::parse(&list) {
-                Ok(list) => (list, None),
-                Err(error) => (NoProxy::default(), Some(named(name, &error))),
-            },
-        };
-        Self { plain: plain.or_else(all), secure: secure.or_else(all), without, fault }
+        let list = value("no_proxy").or_else(|| value("NO_PROXY"));
+        let (without, entries) = NoProxy::parse_known(list.as_ref().map_or("", |(_, list)| list));
+        let is_reported = AtomicBool::new(false);
+        let ignored = (!entries.is_empty()).then(|| Arc::new(Ignored { entries, is_reported }));
+        Self { plain: plain.or_else(all), secure: secure.or_else(all), without, ignored }
     }
 }
 
 impl Routes {
-    fn new(choice: &Choice, local: Option<IpAddr>, tls: &Arc<Tls>) -> Self {
+    fn new(choice: &Choice, base: &Route, tls: &Arc<Tls>) -> Self {
         let through = |url: &ProxyUrl| {
             let proxy = Some(Arc::new(Proxy::parse(url.reveal(), tls)?));
-            Ok(Arc::new(Route { proxy, local, tunnels: false }))
+            Ok(Arc::new(Route { proxy, ..base.clone() }))
         };
+        // A Unix-domain socket is on this machine.
+        let is_local =
+            matches!(base.connect_to.as_deref(), Some(to) if matches!(to.place, Place::Unix(_)));
         let named_route = |variable: &Option<(&'static str, ProxyUrl)>| {
             let (name, url) = variable.as_ref()?;
             Some(through(url).map_err(|error| named(name, &error)))
         };
         let (plain, secure) = match choice {
+            _ if is_local => (None, None),
+            // A proxy of the environment is not meant for connections that the program makes itself.
+            Choice::Environment(_) if base.connector.is_some() => (None, None),
             Choice::Direct => (None, None),
             Choice::Fixed(url) => {
                 let route = through(url);
@@ -170,10 +225,8 @@ impl Routes {
                 (named_route(&environment.plain), named_route(&environment.secure))
             }
         };
-        let direct = match local {
-            None => Route::direct(),
-            Some(_) => Arc::new(Route { proxy: None, local, tunnels: false }),
-        };
+        let is_plain = *base == Route::default();
+        let direct = if is_plain { Route::direct() } else { Arc::new(base.clone()) };
         Self { direct, plain, secure }
     }
 }
@@ -186,6 +239,7 @@ fn named(variable: &str, error: &Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::connector::Connector;
 
     fn proxies(variables: &[(&str, &str)]) -> Proxies {
         let variable = |name: &str| {
@@ -193,8 +247,9 @@ mod tests {
             found.map(|(_, text)| (*text).to_owned())
         };
         let choice = Choice::Environment(Environment::read(&variable));
-        let routes = Routes::new(&choice, None, &Tls::standard());
-        Proxies { choice, without: None, local: None, routes }
+        let base = Route::default();
+        let routes = Routes::new(&choice, &base, &Tls::standard());
+        Proxies { choice, without: None, base, rules: Vec::new(), routes }
     }
 
     fn route(proxies: &Proxies, origin: &str) -> String {
@@ -232,9 +287,53 @@ mod tests {
         let error = broken.route(&Origin::parse("https://x").unwrap()).unwrap_err();
         assert_eq!(error.kind(), Kind::InvalidArgument);
         assert!(error.message().contains("HTTPS_PROXY") && !error.message().contains("secret"));
-        let list = proxies(&[("http_proxy", "b"), ("NO_PROXY", "10.0.0.0/99")]);
-        assert!(route(&list, "http://x").contains("NO_PROXY"));
-        assert_eq!(route(&list, "https://x"), "direct");
+    }
+
+    #[test]
+    fn an_unknown_entry_of_the_environments_list_is_passed_over_and_reported_once() {
+        let list = proxies(&[("http_proxy", "b"), ("NO_PROXY", "10.0.0.0/99, y")]);
+        assert_eq!(route(&list, "http://x"), "proxy http://b:80");
+        assert_eq!(route(&list, "http://y"), "direct");
+        assert_eq!(list.ignored(), ["10.0.0.0/99"]);
+        let copy = list.clone();
+        assert!(list.must_report_ignored() && !list.must_report_ignored());
+        assert!(!copy.must_report_ignored());
+        let known = proxies(&[("http_proxy", "b"), ("NO_PROXY", "y")]);
+        assert!(known.ignored().is_empty() && !known.must_report_ignored());
+    }
+
+    #[test]
+    fn the_first_rule_for_an_origin_says_where_it_is_connected() {
+        let mut proxies = proxies(&[("http_proxy", "p"), ("no_proxy", "near.test")]);
+        let rule = |from, to| ConnectRule::parse(from, to, None).unwrap();
+        for (from, to) in [("a:80", "b:1"), ("a", "c:2"), ("s", "unix:/s"), ("near.test", "d:3")] {
+            proxies.add_rule(rule(from, to), &Tls::standard());
+        }
+        let place = |origin: &str| {
+            let route = proxies.route(&Origin::parse(origin).unwrap()).unwrap();
+            let to = route.connect_to.as_ref().map(|to| to.place.clone());
+            (to, route.proxy.is_some())
+        };
+        let at = |to| Some(Place::parse(to).unwrap());
+        assert_eq!(place("http://a"), (at("b:1"), true));
+        assert_eq!(place("http://a:81"), (at("c:2"), true));
+        assert_eq!(place("http://s"), (at("unix:/s"), false));
+        assert_eq!(place("http://near.test"), (at("d:3"), false));
+        assert_eq!(place("http://other"), (None, true));
+        let one = Arc::clone(proxies.route(&Origin::parse("http://a").unwrap()).unwrap());
+        assert!(Arc::ptr_eq(&one, proxies.route(&Origin::parse("http://a").unwrap()).unwrap()));
+        proxies.clear_rules();
+        assert_eq!(route(&proxies, "http://s"), "proxy http://p:80");
+    }
+
+    #[test]
+    fn a_connector_goes_through_a_proxy_that_was_set_and_through_none_of_the_environment() {
+        let mut proxies = proxies(&[("http_proxy", "p")]);
+        let connector = Connector::new(Arc::new(|_| Err(std::io::ErrorKind::Other.into())));
+        proxies.change_base(&Tls::standard(), |base| base.connector = Some(connector));
+        assert_eq!(route(&proxies, "http://x"), "direct");
+        proxies.set_proxy(Some("q"), &Tls::standard());
+        assert_eq!(route(&proxies, "http://x"), "proxy http://q:80");
     }
 
     #[test]
@@ -260,9 +359,9 @@ mod tests {
         assert!(Arc::ptr_eq(&direct, proxies.route(&origin("https://x")).unwrap()));
         // Whatever the settings, a Unix-domain socket is on this machine.
         assert!(Arc::ptr_eq(&direct, proxies.route(&origin("http+unix://%2Fa")).unwrap()));
-        proxies.local = "127.0.0.1".parse().ok();
-        proxies.secured_by(&Tls::standard());
-        assert_eq!(proxies.route(&origin("http://x")).unwrap().local, proxies.local);
+        let local = "127.0.0.1".parse().ok();
+        proxies.change_base(&Tls::standard(), |base| base.local = local);
+        assert_eq!(proxies.route(&origin("http://x")).unwrap().local, local);
     }
 
     #[test]

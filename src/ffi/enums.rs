@@ -6,8 +6,8 @@ use std::ffi::c_char;
 
 use crate::error::Error;
 use crate::vocabulary::{
-    CloseMode, CloseReason, CompletionType, ConnectionMode, ConnectionState, Declared, EventType,
-    Kind, Limit, Phase, Sent, Timeout, TlsVersion, TraceType,
+    AddressFamily, CloseMode, CloseReason, CompletionType, ConnectionMode, ConnectionState,
+    Declared, EventType, Kind, Limit, Phase, Sent, Timeout, TlsVersion, TraceType,
 };
 
 /// `HANGUP_NO_LIMIT`. (The header's template has it with its type and parentheses.)
@@ -48,6 +48,7 @@ enumerations! {
     hangup_close_mode: CloseMode,
     hangup_limit: Limit,
     hangup_event_type: EventType,
+    hangup_address_family: AddressFamily,
     hangup_connection_mode: ConnectionMode,
     hangup_tls_version: TlsVersion,
     hangup_completion_type: CompletionType,
@@ -139,6 +140,12 @@ pub extern "C" fn hangup_limit_text(limit: hangup_limit) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_event_type_text(event_type: hangup_event_type) -> *const c_char {
     EventType::try_from(event_type.0).map_or(c"unknown", EventType::c_name).as_ptr()
+}
+
+/// The name of an address family, for example "ipv4"; "unknown" for a number that this version does not have. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_address_family_text(family: hangup_address_family) -> *const c_char {
+    AddressFamily::try_from(family.0).map_or(c"unknown", AddressFamily::c_name).as_ptr()
 }
 
 /// The name of a connection mode, for example "keep"; "unknown" for a number that this version does not have. Static.

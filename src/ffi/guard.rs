@@ -77,6 +77,21 @@ pub(super) unsafe fn text_bytes<'a>(text: *const c_char, what: &str) -> Result<&
     Ok(unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
+/// Text from C, or nothing for NULL.
+///
+/// # Safety
+/// As for [`text`].
+pub(super) unsafe fn text_or_null<'a>(
+    place: *const c_char,
+    what: &str,
+) -> Result<Option<&'a str>, Error> {
+    if place.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as for the caller.
+    unsafe { text(place, what) }.map(Some)
+}
+
 /// Bytes from C; (NULL, 0) is the empty slice.
 ///
 /// # Safety

@@ -51,7 +51,9 @@ pub type hangup_body_end_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut
 
 /// A new request. The URL is absolute, http or https; its fragment is not sent, its user information becomes Basic
 /// credentials. Path and query are sent as they are written, except that the path segments "." and ".." are followed, and that
-/// spaces and other characters that no request can hold are percent-encoded. A Unix-domain socket is named by its percent-encoded path: "http+unix://%2Frun%2Fapp.sock/path".
+/// spaces and other characters that no request can hold are percent-encoded. A Unix-domain socket is named by its
+/// percent-encoded path, "http+unix://%2Frun%2Fapp.sock/path", an abstract one (Linux) by "%40" and its name:
+/// "http+unix://%40name/path".
 ///
 /// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
 #[unsafe(no_mangle)]

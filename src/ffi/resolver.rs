@@ -1,21 +1,23 @@
 //! Name resolution of a manager: fixed addresses, and resolvers of the caller.
 
 use std::ffi::{CString, c_char, c_void};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::callback::{self, Thrown};
-use super::enums::hangup_status;
+use super::enums::{HANGUP_NO_LIMIT, hangup_status};
 use super::error::hangup_error;
 use super::guard::{Handle, guard, magic, status, text};
 use super::manager::hangup_manager;
 use super::proxy::address_of;
-use crate::manager::Resolve;
+use crate::error::Error;
+use crate::manager::{Addresses, ResolveWithTtl};
 use crate::sync::lock;
+use crate::vocabulary::Kind;
 
 /// The addresses of one host name that a hangup_resolve_fn collects.
 ///
-/// Create: the library passes it to that function. Use: hangup_addresses_add. Free: the library does, when the function
+/// Create: the library passes it to that function. Use: hangup_addresses_add, hangup_addresses_set_ttl. Free: the library does, when the function
 /// returns.
 /// Threads: any thread at any time, until the function returns.
 pub struct hangup_addresses {
@@ -23,7 +25,7 @@ pub struct hangup_addresses {
 }
 
 impl Handle for hangup_addresses {
-    type Target = Mutex<Vec<IpAddr>>;
+    type Target = Mutex<Addresses>;
     const MAGIC: u64 = magic(b"hang-adr");
 }
 
@@ -70,7 +72,7 @@ pub unsafe extern "C" fn hangup_manager_set_address(
 
 /// Resolves host names by this function instead of getaddrinfo(3), for all users of this manager; NULL restores
 /// getaddrinfo. Resolved addresses are forgotten. What the function returns is cached for a minute, as getaddrinfo's results
-/// are. `end` is called exactly once, also when this call fails.
+/// are, unless hangup_addresses_set_ttl says otherwise. `end` is called exactly once, also when this call fails.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_set_resolver(
     manager: *mut hangup_manager,
@@ -82,9 +84,10 @@ pub unsafe extern "C" fn hangup_manager_set_resolver(
     guard(error, || {
         let foreign = ForeignResolver { resolve, end, user_data };
         let manager = unsafe { hangup_manager::borrow(manager)? };
-        let hook: Option<Resolve> =
-            resolve.is_some().then(|| Arc::new(move |host: &str| foreign.look_up(host)) as Resolve);
-        manager.set_resolver(hook);
+        let hook: Option<ResolveWithTtl> = resolve
+            .is_some()
+            .then(|| Arc::new(move |host: &str| foreign.look_up(host)) as ResolveWithTtl);
+        manager.set_resolver_with_ttl(hook);
         Ok(())
     })
 }
@@ -101,7 +104,33 @@ pub unsafe extern "C" fn hangup_addresses_add(
     status(|| {
         let addresses = unsafe { hangup_addresses::borrow(addresses)? };
         let address = address_of(unsafe { text(address, "address")? })?;
-        lock(addresses).push(address);
+        lock(addresses).addresses.push(address);
+        Ok(())
+    })
+}
+
+/// How long the addresses may be cached, in milliseconds: the TTL of their record (RFC 1035 section 3.2.1) times 1000. If it is
+/// called for several records, the shortest time counts. 0 does not cache them, HANGUP_NO_LIMIT caches them until
+/// hangup_manager_clear_addresses, or until none of them can be connected to. Without a call it is a minute.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_addresses_set_ttl(
+    addresses: *mut hangup_addresses,
+    ttl_ms: i64,
+) -> hangup_status {
+    status(|| {
+        let addresses = unsafe { hangup_addresses::borrow(addresses)? };
+        let ttl = match u64::try_from(ttl_ms) {
+            Ok(ms) => Duration::from_millis(ms),
+            Err(_) if ttl_ms == HANGUP_NO_LIMIT => Duration::MAX,
+            Err(_) => {
+                let what = "a negative TTL; 0 does not cache the addresses";
+                return Err(Error::new(Kind::InvalidArgument, what));
+            }
+        };
+        let mut addresses = lock(addresses);
+        addresses.ttl = Some(addresses.ttl.map_or(ttl, |other| other.min(ttl)));
         Ok(())
     })
 }
@@ -119,10 +148,10 @@ unsafe impl Send for ForeignResolver {}
 unsafe impl Sync for ForeignResolver {}
 
 impl ForeignResolver {
-    fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, String> {
-        let Some(resolve) = self.resolve else { return Ok(Vec::new()) };
+    fn look_up(&self, host: &str) -> Result<Addresses, String> {
+        let Some(resolve) = self.resolve else { return Ok(Addresses::default()) };
         let host = CString::new(host).map_err(|_| "a NUL character in its name".to_owned())?;
-        let found = Arc::new(Mutex::new(Vec::new()));
+        let found = Arc::new(Mutex::new(Addresses::default()));
         let handle = hangup_addresses::into_raw(Arc::clone(&found));
         // SAFETY: both pointers live until the function returns; `user_data` is the caller's own.
         let returned = callback::call(|| unsafe { resolve(self.user_data, host.as_ptr(), handle) });

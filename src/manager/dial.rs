@@ -109,7 +109,7 @@ fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
     let plan = DialConfig {
         host: key.origin.host.clone(),
         port: key.origin.port,
-        unix: key.origin.unix.as_deref().map(Into::into),
+        unix: key.origin.unix.clone(),
         tls: key.tls.clone(),
         route: Arc::clone(&key.route),
         keep_alive: pool.limits().keep_alive,

@@ -38,6 +38,10 @@ pub enum EventKind {
     /// are recorded together when it is over, which may be after its connection was returned or
     /// closed.
     Phase(Phase, Duration),
+    /// Entries of the environment's `no_proxy` are not understood and are passed over:
+    /// [`Client::ignored_no_proxy`](crate::Client::ignored_no_proxy) returns them. Recorded once for a client, by
+    /// its first request while there is a subscription; the origin is that request's, and the id is 0.
+    NoProxyIgnored,
 }
 
 /// The events that are kept, and their subscribers. Threads: one at a time, under the pool's lock.
@@ -141,6 +145,7 @@ impl EventKind {
             Self::Queued => EventType::Queued,
             Self::Retried => EventType::Retried,
             Self::Phase(..) => EventType::Phase,
+            Self::NoProxyIgnored => EventType::NoProxyIgnored,
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
@@ -14,6 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use crate::authority;
 use crate::error::Error;
 use crate::net;
+use crate::net::connect_to;
 use crate::net::route::Route;
 use crate::net::tls::Tls;
 use crate::vocabulary::Kind;
@@ -54,7 +55,8 @@ impl Origin {
     }
 
     /// The origin of a URL, or why it has none. `http+unix://%2Frun%2Fapp.sock` names a Unix-domain
-    /// socket by its percent-encoded path, as other clients have it.
+    /// socket by its percent-encoded path, as other clients have it, and `http+unix://%40name` one in the abstract
+    /// namespace of Linux.
     pub(crate) fn of(url: &url::Url) -> Result<Self, String> {
         let (secure, unix) = match url.scheme() {
             "https" => (true, false),
@@ -65,7 +67,11 @@ impl Origin {
         };
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or("it has no host")?;
         if unix {
-            let path = socket_path(host, url.port())?;
+            if url.port().is_some() {
+                return Err("a Unix-domain socket has no port".into());
+            }
+            let path = connect_to::socket_path(percent_decode_str(host).collect())
+                .map_err(|why| format!("its host is no percent-encoded path: {why}"))?;
             let port = if secure { 443 } else { 80 };
             return Ok(Self { secure, host: "localhost".into(), port, unix: Some(path.into()) });
         }
@@ -74,34 +80,19 @@ impl Origin {
     }
 }
 
-/// The path that a percent-encoded host stands for, if it can be the path of a socket.
-fn socket_path(host: &str, port: Option<u16>) -> Result<PathBuf, String> {
-    if port.is_some() {
-        return Err("a Unix-domain socket has no port".into());
-    }
-    let path: Vec<u8> = percent_decode_str(host).collect();
-    if path.first() != Some(&b'/') {
-        let what = "the host must be the absolute, percent-encoded path of a Unix-domain socket, \
-                    such as %2Frun%2Fapp.sock";
-        return Err(what.into());
-    }
-    if path.len() > LONGEST_PATH {
-        return Err(format!("the path of a Unix-domain socket has at most {LONGEST_PATH} bytes"));
-    }
-    if path.contains(&0) {
-        return Err("the path of a Unix-domain socket holds no zero byte".into());
-    }
-    Ok(net::path_from_bytes(path))
-}
-
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "https" } else { "http" };
         match &self.unix {
             None => write!(f, "{scheme}://{}:{}", self.host, self.port),
             Some(path) => {
-                let path = percent_encode(net::path_bytes(path), IN_PATHS);
-                write!(f, "{scheme}+unix://{path}")
+                let bytes = net::path_bytes(path);
+                // The zero byte of an abstract name is written as most tools write it.
+                let (mark, bytes) = match bytes {
+                    [0, name @ ..] => ("%40", name),
+                    path => ("", path),
+                };
+                write!(f, "{scheme}+unix://{mark}{}", percent_encode(bytes, IN_PATHS))
             }
         }
     }
@@ -145,15 +136,16 @@ impl fmt::Debug for PoolKey {
     }
 }
 
-/// The size of sun_path (unix(7)) without the terminating zero.
-const LONGEST_PATH: usize = 107;
 /// All bytes but those that RFC 3986 section 2.3 calls unreserved.
 const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::connect_to::{ConnectTo, LONGEST_PATH, Place};
+    use crate::net::connector::Connector;
     use crate::net::tls::{Roots, Settings};
+    use crate::vocabulary::AddressFamily;
 
     #[test]
     fn every_setting_that_shapes_a_connection_separates() {
@@ -172,8 +164,33 @@ mod tests {
         assert_eq!(key(&standard), key(&same));
         assert_ne!(key(&standard), key(&trusting));
         assert_ne!(key(&standard), key(&own));
-        let from = Route { local: "127.0.0.2".parse().ok(), ..Route::default() };
-        assert_ne!(key(&standard), PoolKey::new(origin.clone(), &standard, &Arc::new(from)));
+        let place = Place::Tcp { host: None, port: Some(81) };
+        let connector =
+            || Some(Connector::new(Arc::new(|_| Err(std::io::ErrorKind::Other.into()))));
+        let routes = [
+            Route::default(),
+            Route { local: "127.0.0.2".parse().ok(), ..Route::default() },
+            Route { interface: Some("lo".into()), ..Route::default() },
+            Route { family: AddressFamily::Ipv4, ..Route::default() },
+            Route { family: AddressFamily::Ipv6, ..Route::default() },
+            Route { attempt_delay: None, ..Route::default() },
+            Route {
+                connect_to: Some(Arc::new(ConnectTo { place: place.clone(), server_name: None })),
+                ..Route::default()
+            },
+            Route {
+                connect_to: Some(Arc::new(ConnectTo { place, server_name: Some("a".into()) })),
+                ..Route::default()
+            },
+            Route { connector: connector(), ..Route::default() },
+            Route { connector: connector(), ..Route::default() },
+        ];
+        let keys = routes.map(|route| PoolKey::new(origin.clone(), &standard, &Arc::new(route)));
+        for (index, one) in keys.iter().enumerate() {
+            for (other, two) in keys.iter().enumerate() {
+                assert_eq!(one == two, index == other, "{index} and {other}");
+            }
+        }
         let plain = |tls| PoolKey::new(Origin::parse("http://example.org").unwrap(), tls, &direct);
         assert_eq!(plain(&standard), plain(&trusting));
         assert_ne!(
@@ -209,12 +226,18 @@ mod tests {
         assert_eq!(Origin::parse(&origin.to_string()).unwrap(), origin);
         assert_ne!(Origin::parse("http+unix://%2Frun%2Fmy%20app.sock").unwrap(), origin);
         assert_ne!(Origin::parse("https+unix://%2Frun%2FMy%20app.sock").unwrap(), origin);
+        let named = Origin::parse("http+unix://%40my%20app").unwrap();
+        assert_eq!(named.unix.as_deref(), Some(Path::new("\0my app")));
+        assert_eq!(named.to_string(), "http+unix://%40my%20app");
+        assert_eq!(Origin::parse("http+unix://%00my%20app").unwrap(), named);
         let long = format!("http+unix://%2F{}", "x".repeat(LONGEST_PATH));
         for (bad, word) in [
             ("http+unix://run%2Fapp.sock", "absolute"),
             ("http+unix://%2Frun%2Fapp.sock:80", "port"),
             ("http+unix:///run/app.sock", "host"),
             ("http+unix://%2Frun%00", "zero"),
+            ("http+unix://%40a%00", "zero"),
+            ("http+unix://%40", "name"),
             (&*long, "107"),
         ] {
             let error = Origin::parse(bad).unwrap_err();

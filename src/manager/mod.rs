@@ -33,6 +33,7 @@ pub(crate) use pool::{LeaseError, Pool};
 
 use crate::error::Error;
 use crate::net::Stop;
+pub use crate::net::dns::Addresses;
 use crate::runtime::{Notify, Spawner, WaitFor, WaitUntil, WakeReason, close_unused_wakeups, wait};
 use crate::timeouts::{Deadline, not_zero};
 use crate::vocabulary::{Kind, Timeout};
@@ -67,6 +68,9 @@ impl Drop for Manager {
 
 /// Looks a host name up, see [`Manager::set_resolver`].
 pub type Resolve = Arc<dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync>;
+
+/// Looks a host name up, see [`Manager::set_resolver_with_ttl`].
+pub type ResolveWithTtl = Arc<dyn Fn(&str) -> Result<Addresses, String> + Send + Sync>;
 
 impl Manager {
     /// The process's default manager: clients that are given no other share it.
@@ -346,6 +350,27 @@ impl Manager {
     /// })));
     /// ```
     pub fn set_resolver(&self, resolver: Option<Resolve>) {
+        let with_ttl = |resolve: Resolve| -> ResolveWithTtl {
+            Arc::new(move |host: &str| resolve(host).map(Addresses::from))
+        };
+        self.pool.resolver().set_hook(resolver.map(with_ttl));
+    }
+
+    /// [`set_resolver`](Self::set_resolver) by a function that knows how long the addresses are valid: they are
+    /// cached for that time, and not for a minute.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use hangup::Addresses;
+    ///
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// manager.set_resolver_with_ttl(Some(Arc::new(|_name: &str| {
+    ///     let addresses = vec![[10, 0, 0, 7].into()];
+    ///     Ok(Addresses { addresses, ttl: Some(Duration::from_secs(30)) })
+    /// })));
+    /// ```
+    pub fn set_resolver_with_ttl(&self, resolver: Option<ResolveWithTtl>) {
         self.pool.resolver().set_hook(resolver);
     }
 

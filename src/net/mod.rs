@@ -1,6 +1,8 @@
 //! The network: sockets, host names, addresses, proxies and TLS. Knows nothing of HTTP but the CONNECT request to a
 //! proxy, and nothing of the pool: a dial is stopped by a [`Notify`](crate::runtime::Notify) and a closure.
 
+pub(crate) mod connect_to;
+pub(crate) mod connector;
 pub(crate) mod dial;
 pub(crate) mod dns;
 pub(crate) mod facts;
@@ -13,7 +15,7 @@ mod sys;
 pub(crate) mod tls;
 mod wait_context;
 
-pub(crate) use sys::{is_exhaustion, path_bytes, path_from_bytes};
+pub(crate) use sys::{is_exhaustion, path_bytes};
 
 use crate::error::Error;
 use crate::vocabulary::Timeout;

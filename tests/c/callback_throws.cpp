@@ -47,6 +47,7 @@ void end_throws(void *) {
     fail(2);
 }
 int32_t resolve_throws(void *, const char *, hangup_addresses *) { fail(0); }
+int32_t connect_throws(void *, const char *, const char *, int32_t) { fail(0); }
 int32_t check_throws(void *) { fail(0); }
 
 /** No exception is left that C++ would believe to be on its way, on this thread. */
@@ -161,6 +162,22 @@ void out_of_a_resolver() {
     hangup_manager_free(manager);
 }
 
+void out_of_a_connector() {
+    hangup_client *client = new_client();
+    ended = 0;
+    CHECK(hangup_client_set_connector(client, connect_throws, end_throws, nullptr, nullptr) == HANGUP_OK);
+    hangup_request *request = nullptr;
+    CHECK(hangup_request_new("GET", "http://nowhere.test/", &request, nullptr) == HANGUP_OK);
+    CHECK(send(client, request) == HANGUP_CONNECT_FAILED);
+    CHECK(submit(client, request) == HANGUP_CONNECT_FAILED);
+    hangup_request_free(request);
+    CHECK(hangup_client_set_connector(client, nullptr, nullptr, nullptr, nullptr) == HANGUP_OK);
+    soon(ended, 1);
+    nothing_is_left();
+    hello(client);
+    hangup_client_free(client);
+}
+
 void out_of_an_interrupt_check() {
     hangup_client *client = new_client();
     CHECK(hangup_set_interrupt_check(check_throws, nullptr, 5) == HANGUP_OK);
@@ -224,6 +241,7 @@ int main(int argc, char **argv) {
     given_values = argv;
     out_of_a_body_reader();
     out_of_a_resolver();
+    out_of_a_connector();
     out_of_an_interrupt_check();
     out_of_many_threads();
     CHECK(thrown > 400);

@@ -7,6 +7,10 @@
 #include "check.hpp"
 #include <hangup.hpp>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +19,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -93,6 +98,9 @@ static_assert(is_chain<Client>(ASK(set_local_address("a"))) && is_chain<Client>(
 static_assert(is_chain<Client>(ASK(set_tls_roots_file("a"))) && is_chain<Client>(ASK(set_tls_certificate("a", "b"))));
 static_assert(is_chain<Client>(ASK(set_tls_dangerously_accept_any_certificate(true))));
 static_assert(is_chain<hangup::Manager>(ASK(set_limit(HANGUP_LIMIT_TOTAL, 1))) && is_chain<hangup::Manager>(ASK(set_address("a", "b"))));
+static_assert(is_chain<Client>(ASK(set_interface("lo"))) && is_chain<Client>(ASK(set_address_family(hangup::AddressFamily::any))));
+static_assert(is_chain<Client>(ASK(set_happy_eyeballs_delay(1s))) && is_chain<Client>(ASK(add_connect_to("a", "b"))));
+static_assert(is_chain<Client>(ASK(clear_connect_to())) && is_chain<Client>(ASK(set_connector(hangup::Connector()))));
 static_assert(is_chain<hangup::Manager>(ASK(set_resolver(hangup::Resolver()))));
 static_assert(is_chain<hangup::Options>(ASK(set_limit(HANGUP_LIMIT_TOTAL, 1))) && is_chain<hangup::CancelToken>(ASK(fire_after(1s))));
 
@@ -491,11 +499,46 @@ void names_proxies_and_dials_ahead() {
         for (const char *name : {"http://wrong.test/", "http://throws.test/"}) {
             CHECK(failure_of([&] { (void)client.get(name); }).status() == hangup::Status::resolve_failed);
         }
+        manager.set_resolver([seen](std::string_view) { return hangup::Addresses({"127.0.0.1"}, 0ms); });
+        manager.close_all();
+        CHECK(client.get("http://name.test" + port, 5s).read_all() == "hello");
         manager.set_resolver(nullptr);
         while (seen.use_count() > 1) {
             std::this_thread::sleep_for(1ms);
         }
     }
+    {
+        auto seen = std::make_shared<std::string>();
+        client.set_connector([seen, hello](const hangup::ConnectRequest &request) -> int {
+            *seen = std::string(request.origin) + " " + std::string(request.host);
+            if (request.port == 81) {
+                throw std::system_error(EHOSTUNREACH, std::generic_category());
+            }
+            if (request.port == 82) {
+                throw 42;
+            }
+            sockaddr_in to{};
+            to.sin_family = AF_INET;
+            to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+            to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(hello.substr(hello.rfind(':') + 1))));
+            const int descriptor = ::socket(AF_INET, SOCK_STREAM, 0);
+            CHECK(::connect(descriptor, reinterpret_cast<const sockaddr *>(&to), sizeof to) == 0);
+            return descriptor;
+        });
+        CHECK(client.get("http://a.invalid/", 5s).read_all() == "hello" && *seen == "http://a.invalid:80 a.invalid");
+        const auto unreachable = failure_of([&] { (void)client.get("http://a.invalid:81/"); });
+        CHECK(unreachable.status() == hangup::Status::connect_failed && unreachable.os_code() == EHOSTUNREACH);
+        CHECK(failure_of([&] { (void)client.get("http://a.invalid:82/"); }).status() == hangup::Status::connect_failed);
+        client.set_connector(nullptr);
+        manager.close_all();
+        while (seen.use_count() > 1) {
+            std::this_thread::sleep_for(1ms);
+        }
+    }
+    client.add_connect_to("b.invalid", hello.substr(7, hello.size() - 8)).set_address_family(hangup::AddressFamily::ipv4);
+    client.set_happy_eyeballs_delay(hangup::no_limit).set_interface("lo");
+    CHECK(client.get("http://b.invalid/", 5s).read_all() == "hello" && client.ignored_no_proxy().empty());
+    client.clear_connect_to().set_interface(std::nullopt).set_address_family(hangup::AddressFamily::any);
     CHECK(failure_of([&] { client.set_proxy("gopher://x"); }).status() == hangup::Status::invalid_argument);
     CHECK(failure_of([&] { client.set_no_proxy("10.0.0.0/99"); }).status() == hangup::Status::invalid_argument);
     CHECK(failure_of([&] { client.set_local_address("here"); }).status() == hangup::Status::invalid_argument);

@@ -47,6 +47,11 @@ static int32_t no_address(void *user_data, const char *host, hangup_addresses *a
     return 1;
 }
 
+static int32_t no_connection(void *user_data, const char *origin, const char *host, int32_t port) {
+    (void)user_data, (void)origin, (void)host, (void)port;
+    return -1;
+}
+
 static void count(void *user_data) {
     ++*(int *)user_data;
 }
@@ -60,6 +65,7 @@ static void versions_and_names(void) {
         CHECK(hangup_sent_text((hangup_sent)number) != NULL && hangup_limit_text((hangup_limit)number) != NULL);
         CHECK(hangup_close_mode_text((hangup_close_mode)number) != NULL);
         CHECK(hangup_connection_mode_text((hangup_connection_mode)number) != NULL);
+        CHECK(hangup_address_family_text((hangup_address_family)number) != NULL);
         CHECK(hangup_completion_type_text((hangup_completion_type)number) != NULL);
         CHECK(hangup_trace_type_text((hangup_trace_type)number) != NULL);
         CHECK(hangup_tls_version_text((hangup_tls_version)number) != NULL);
@@ -190,6 +196,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     SAYS(bad, hangup_manager_limit(none, HANGUP_LIMIT_IDLE_TOTAL, &value));
     IS(bad, hangup_manager_set_address(none, "name.test", "127.0.0.1", &error));
     SAYS(bad, hangup_addresses_add(none, "127.0.0.1"));
+    SAYS(bad, hangup_addresses_set_ttl(none, 1000));
     IS(bad, hangup_manager_preconnect(none, given("hello"), 1, &written, &error));
     IS(bad, hangup_manager_connections(none, &new_list, &error));
     IS(bad, hangup_manager_events(none, 16, &new_events, &error));
@@ -227,6 +234,12 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_client_set_trace(none, NULL, NULL, NULL, 0, &error));
     IS(bad, hangup_client_set_trace_file(none, NULL, 0, &error));
     IS(bad, hangup_client_set_local_address(none, "127.0.0.1", &error));
+    IS(bad, hangup_client_ignored_no_proxy(none, &new_text, &error));
+    IS(bad, hangup_client_set_interface(none, "lo", &error));
+    IS(bad, hangup_client_set_address_family(none, HANGUP_ADDRESS_FAMILY_IPV4, &error));
+    IS(bad, hangup_client_set_happy_eyeballs_delay(none, 100, &error));
+    IS(bad, hangup_client_add_connect_to(none, "a:80", "b:80", NULL, &error));
+    SAYS(bad, hangup_client_clear_connect_to(none));
     IS(bad, hangup_client_preconnect(none, given("hello"), 1, &written, &error));
     IS(bad, hangup_tls_set_roots(none, pem, sizeof pem, &error));
     IS(bad, hangup_tls_add_roots(none, pem, sizeof pem, &error));
@@ -299,6 +312,8 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     CHECK_NUMBER(2, ends);
     IS(bad, hangup_request_set_body_borrowed(none, pem, sizeof pem, count, &ends, &error));
     CHECK_NUMBER(3, ends);
+    IS(bad, hangup_client_set_connector(none, no_connection, count, &ends, &error));
+    CHECK_NUMBER(4, ends);
 
     CHECK(new_share == NULL && new_client == NULL && new_request == NULL && new_cancel == NULL);
     CHECK(answer == NULL && new_list == NULL && new_events == NULL && new_text == NULL && lent == NULL);
@@ -331,6 +346,9 @@ static void arguments(void) {
     IS(HANGUP_NULL, hangup_client_cookies_for(client, NULL, &cookies, &error));
     IS(HANGUP_NULL, hangup_client_cookies_for(client, given("hello"), NULL, &error));
     IS(HANGUP_NULL, hangup_client_set_no_proxy(client, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_ignored_no_proxy(client, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_add_connect_to(client, NULL, "b:80", NULL, &error));
+    IS(HANGUP_NULL, hangup_client_add_connect_to(client, "a:80", NULL, NULL, &error));
     IS(HANGUP_NULL, hangup_client_preconnect(client, NULL, 1, &written, &error));
     IS(HANGUP_NULL, hangup_tls_set_roots(tls, NULL, 1, &error));
     IS(HANGUP_NULL, hangup_tls_add_roots(tls, NULL, 1, &error));
@@ -391,6 +409,8 @@ static void legal(void) {
     SAYS(HANGUP_OK, hangup_client_preconnect(client, given("hello"), 0, NULL, NULL));
     SAYS(HANGUP_OK, hangup_client_set_proxy(client, NULL, NULL));
     SAYS(HANGUP_OK, hangup_client_set_local_address(client, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_client_set_interface(client, NULL, NULL));
+    SAYS(HANGUP_OK, hangup_client_set_connector(client, NULL, NULL, NULL, NULL));
     SAYS(HANGUP_OK, hangup_set_io_threads(1, NULL));
     SAYS(HANGUP_OK, hangup_request_set_buffer_body(request, HANGUP_NO_LIMIT, NULL));
     SAYS(HANGUP_OK, hangup_request_set_target(request, NULL, NULL));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hangup::{
     CancelToken, CloseMode, ConnectionMode, ConnectionState, Kind, Limits, Phase, Timeout,
@@ -23,6 +23,7 @@ in_both_forms! {
     a_resolver_that_blocks_delays_no_cancel_or_timeout,
     a_resolver_that_blocks_does_not_delay_a_shutdown,
     a_lookups_result_is_cached_until_it_expires,
+    a_result_is_cached_for_as_long_as_the_resolver_says,
     a_lookup_begun_before_a_network_change_is_not_cached,
     sixteen_concurrent_requests_share_one_lookup,
 }
@@ -221,6 +222,26 @@ fn a_lookups_result_is_cached_until_it_expires(form: Form) {
         assert_eq!(fetch(&client, &url(dead.port())).unwrap_err().kind(), Kind::ConnectFailed);
     }
     assert_eq!((ask(), ask()), (5, 5));
+}
+
+fn a_result_is_cached_for_as_long_as_the_resolver_says(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    for (ttl, asked) in
+        [(Some(Duration::ZERO), 3), (Some(Duration::MAX), 1), (Some(ms(1)), 3), (None, 1)]
+    {
+        let client = form.client();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        client.manager().set_resolver_with_ttl(Some(Arc::new(move |_: &str| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok(hangup::Addresses { addresses: loopback(), ttl })
+        })));
+        for _ in 0..3 {
+            assert_eq!(fresh(&client, &url(server.port())), b"ok");
+            thread::sleep(ms(2));
+        }
+        assert_eq!(count.load(Ordering::SeqCst), asked, "{ttl:?}");
+    }
 }
 
 fn a_lookup_begun_before_a_network_change_is_not_cached(form: Form) {

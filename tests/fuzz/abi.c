@@ -8,8 +8,11 @@
  */
 #include "check.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /** The types of handles that are kept. */
 enum {
@@ -31,7 +34,7 @@ static hangup_queue *counted;
 static atomic_ulong submitted, completed;
 
 /** Callbacks that the library took, and those that it ended. */
-static atomic_ulong readers, readers_ended, resolvers, resolvers_ended, traces, traces_ended, records;
+static atomic_ulong readers, readers_ended, resolvers, resolvers_ended, connectors, connectors_ended, traces, traces_ended, records;
 
 static atomic_ulong calls_made;
 static __thread uint64_t dice;
@@ -190,7 +193,23 @@ static int32_t resolve(void *user_data, const char *host, hangup_addresses *addr
     use(host);
     PLAIN_CALL(hangup_addresses_add, addresses, "127.0.0.1");
     PLAIN_CALL(hangup_addresses_add, addresses, "no address");
+    PLAIN_CALL(hangup_addresses_set_ttl, addresses, number());
     return 0;
+}
+
+/** A connection to nobody, a descriptor that is none, or a failure. */
+static int32_t no_connection(void *user_data, const char *origin, const char *host, int32_t port) {
+    (void)user_data, (void)port;
+    use(origin);
+    use(host);
+    static atomic_uint turn;
+    int ends[2];
+    switch (atomic_fetch_add(&turn, 1) % 4) {
+    case 0: return 1 << 20;
+    case 1: return -ECONNREFUSED;
+    case 2: return pipe(ends) != 0 ? INT32_MIN : (close(ends[1]), ends[0]);
+    default: return socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0 ? INT32_MIN : (close(ends[1]), ends[0]);
+    }
 }
 
 static int32_t interrupted(void *user_data) {
@@ -270,7 +289,20 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
     hangup_string *cookies = NULL;
     size_t count = 0;
     int32_t on = (int32_t)roll(3) - 1;
-    switch (roll(31)) {
+    switch (roll(40)) {
+    case 31:
+        CALL(hangup_client_ignored_no_proxy, client, &cookies);
+        keep(TEXT, cookies);
+        break;
+    case 32: CALL(hangup_client_set_interface, client, roll(2) == 0 ? text() : NULL); break;
+    case 33: CALL(hangup_client_set_address_family, client, (hangup_address_family)(2 * roll(4))); break;
+    case 34: CALL(hangup_client_set_happy_eyeballs_delay, client, number()); break;
+    case 35: CALL(hangup_client_add_connect_to, client, text(), text(), roll(2) == 0 ? text() : NULL); break;
+    case 36: PLAIN_CALL(hangup_client_clear_connect_to, client); break;
+    case 37:
+        atomic_fetch_add(&connectors, 1);
+        CALL(hangup_client_set_connector, client, roll(3) == 0 ? no_connection : NULL, count_end, &connectors_ended);
+        break;
     case 27: CALL(hangup_client_set_max_codings, client, number()); break;
     case 0: CALL(hangup_client_set_timeout, client, (hangup_timeout)(1 + roll(10)), short_ms()); break;
     case 1: CALL(hangup_client_set_header, client, text(), text()); break;
@@ -678,6 +710,7 @@ int main(int argc, char **argv) {
     wait_for("body readers are ended", &readers_ended, &readers);
     wait_for("traces are ended", &traces_ended, &traces);
     wait_for("resolvers are ended", &resolvers_ended, &resolvers);
+    wait_for("connectors are ended", &connectors_ended, &connectors);
     int64_t end_at = now_us() + 20000000 * slowness();
     while (open_sockets() != 0) {
         if (now_us() > end_at) {

@@ -6,10 +6,11 @@ mod support;
 
 mod cancel;
 mod refusals;
+mod socks;
 
 use std::net::IpAddr;
 
-use hangup::{Body, CloseMode, Error, Kind, Phase, Request};
+use hangup::{Body, CloseMode, Error, EventKind, Kind, Phase, Request};
 use testserver::{
     Certificate, Options, Proxy, ProxyOptions, Script, Server, Socks, SocksAddress, SocksConduct,
     SocksOptions, Step,
@@ -29,6 +30,7 @@ in_both_forms! {
     hosts_in_no_proxy_are_connected_to_directly,
     proxy_credentials_are_not_sent_to_an_origin_without_a_proxy,
     proxies_come_from_the_environment_unless_it_is_ignored,
+    an_unknown_entry_of_the_environments_no_proxy_is_passed_over_with_an_event,
     an_unreachable_proxy_is_named_without_its_credentials,
 }
 
@@ -401,9 +403,45 @@ fn proxies_come_from_the_environment_unless_it_is_ignored(form: Form) {
         set("no_proxy", "localhost");
         set("https_proxy", &with_credentials(&other.url()));
         assert_eq!(ask(&form.client()), (6, 3));
-        set("no_proxy", "10.0.0.0/99");
-        let error = get(&form.client(), &plain.url("/")).unwrap_err();
-        assert!(error.message().contains("no_proxy"), "{error}");
+    });
+}
+
+fn an_unknown_entry_of_the_environments_no_proxy_is_passed_over_with_an_event(form: Form) {
+    let test = "an_unknown_entry_of_the_environments_no_proxy_is_passed_over_with_an_event";
+    in_own_process(&form.name(test), || {
+        let origin = Server::start(Script::answering("ok"));
+        let proxy = Proxy::start();
+        // SAFETY: no other thread of this process reads the environment meanwhile.
+        let set = |name: &str, value: &str| unsafe { std::env::set_var(name, value) };
+        // A path says nothing about a proxy.
+        set("http_proxy", &format!("{}/a/path", proxy.url()));
+        set("no_proxy", "/var/run/docker.sock,127.0.0.1:1 192.168.*,http://us:pass-proxy@x");
+        let client = form.client();
+        let ignored = ["/var/run/docker.sock", "192.168.*", "http://***@x"];
+        assert_eq!(client.ignored_no_proxy(), ignored);
+        assert_eq!(fetch(&client, &origin.url("/")).unwrap(), b"ok");
+        assert_eq!(proxy.accepted_order().len(), 1);
+        // It is reported when there is a subscription to report it to, and once.
+        let mut events = client.manager().events(100).unwrap();
+        let mut reports = || {
+            let next = || events.next(Some(std::time::Duration::ZERO)).unwrap();
+            let all = std::iter::from_fn(next);
+            all.filter(|event| event.kind == EventKind::NoProxyIgnored).collect::<Vec<_>>()
+        };
+        for _ in 0..2 {
+            assert_eq!(fetch(&client, &origin.url("/")).unwrap(), b"ok");
+        }
+        let reported = reports();
+        assert_eq!((reported.len(), reported[0].connection), (1, 0));
+        assert_eq!(format!("{}/", reported[0].origin), origin.url("/"));
+        let mine = client.sibling();
+        mine.set_no_proxy("127.0.0.1").unwrap();
+        mine.set_proxy(None).unwrap();
+        assert!(mine.ignored_no_proxy().is_empty());
+        assert_eq!(fetch(&mine, &origin.url("/")).unwrap(), b"ok");
+        assert!(reports().is_empty());
+        let error = mine.set_no_proxy("localhost, 192.168.*").unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
     });
 }
 

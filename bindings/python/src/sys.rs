@@ -248,6 +248,7 @@ pub const HANGUP_EVENT_TYPE_CLOSED: hangup_event_type = 4;
 pub const HANGUP_EVENT_TYPE_QUEUED: hangup_event_type = 5;
 pub const HANGUP_EVENT_TYPE_RETRIED: hangup_event_type = 6;
 pub const HANGUP_EVENT_TYPE_PHASE: hangup_event_type = 7;
+pub const HANGUP_EVENT_TYPE_NO_PROXY_IGNORED: hangup_event_type = 8;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -277,6 +278,17 @@ pub const HANGUP_CONNECTION_MODE_FRESH: hangup_connection_mode = 2;
 pub type hangup_tls_version = i32;
 pub const HANGUP_TLS_VERSION_TLS12: hangup_tls_version = 12;
 pub const HANGUP_TLS_VERSION_TLS13: hangup_tls_version = 13;
+
+pub type hangup_address_family = i32;
+pub const HANGUP_ADDRESS_FAMILY_ANY: hangup_address_family = 0;
+pub const HANGUP_ADDRESS_FAMILY_IPV4: hangup_address_family = 4;
+pub const HANGUP_ADDRESS_FAMILY_IPV6: hangup_address_family = 6;
+
+pub type hangup_connect_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, origin: *const c_char, host: *const c_char, port: i32) -> i32>;
+
+pub type hangup_connect_end_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 pub type hangup_trace_type = i32;
 pub const HANGUP_TRACE_TYPE_INFO: hangup_trace_type = 0;
@@ -402,6 +414,7 @@ unsafe extern "C" {
     pub fn hangup_events_free(events: *mut hangup_events);
     pub fn hangup_manager_set_resolver(manager: *mut hangup_manager, resolve: hangup_resolve_fn, end: hangup_resolve_end_fn, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_addresses_add(addresses: *mut hangup_addresses, address: *const c_char) -> hangup_status;
+    pub fn hangup_addresses_set_ttl(addresses: *mut hangup_addresses, ttl_ms: i64) -> hangup_status;
     pub fn hangup_manager_set_address(manager: *mut hangup_manager, host: *const c_char, addresses: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_clear_addresses(manager: *mut hangup_manager) -> hangup_status;
     pub fn hangup_connection_mode_text(mode: hangup_connection_mode) -> *const c_char;
@@ -441,7 +454,15 @@ unsafe extern "C" {
     pub fn hangup_client_set_proxy(client: *mut hangup_client, proxy: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_proxy_from_env(client: *mut hangup_client, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_no_proxy(client: *mut hangup_client, list: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_ignored_no_proxy(client: *const hangup_client, entries: *mut *mut hangup_string, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_address_family_text(family: hangup_address_family) -> *const c_char;
+    pub fn hangup_client_set_address_family(client: *mut hangup_client, family: hangup_address_family, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_happy_eyeballs_delay(client: *mut hangup_client, delay_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_local_address(client: *mut hangup_client, address: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_interface(client: *mut hangup_client, name: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_add_connect_to(client: *mut hangup_client, origin: *const c_char, place: *const c_char, server_name: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_clear_connect_to(client: *mut hangup_client) -> hangup_status;
+    pub fn hangup_client_set_connector(client: *mut hangup_client, connect: hangup_connect_fn, end: hangup_connect_end_fn, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_trace_type_text(trace_type: hangup_trace_type) -> *const c_char;
     pub fn hangup_client_set_trace(client: *mut hangup_client, record: hangup_trace_fn, end: hangup_trace_end_fn, user_data: *mut c_void, bodies: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_trace_file(client: *mut hangup_client, path: *const c_char, bodies: i32, error: *mut *mut hangup_error) -> hangup_status;
@@ -627,11 +648,15 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_EVENT_TYPE_QUEUED", HANGUP_EVENT_TYPE_QUEUED as i64),
     ("HANGUP_EVENT_TYPE_RETRIED", HANGUP_EVENT_TYPE_RETRIED as i64),
     ("HANGUP_EVENT_TYPE_PHASE", HANGUP_EVENT_TYPE_PHASE as i64),
+    ("HANGUP_EVENT_TYPE_NO_PROXY_IGNORED", HANGUP_EVENT_TYPE_NO_PROXY_IGNORED as i64),
     ("HANGUP_CONNECTION_MODE_KEEP", HANGUP_CONNECTION_MODE_KEEP as i64),
     ("HANGUP_CONNECTION_MODE_CLOSE_AFTER", HANGUP_CONNECTION_MODE_CLOSE_AFTER as i64),
     ("HANGUP_CONNECTION_MODE_FRESH", HANGUP_CONNECTION_MODE_FRESH as i64),
     ("HANGUP_TLS_VERSION_TLS12", HANGUP_TLS_VERSION_TLS12 as i64),
     ("HANGUP_TLS_VERSION_TLS13", HANGUP_TLS_VERSION_TLS13 as i64),
+    ("HANGUP_ADDRESS_FAMILY_ANY", HANGUP_ADDRESS_FAMILY_ANY as i64),
+    ("HANGUP_ADDRESS_FAMILY_IPV4", HANGUP_ADDRESS_FAMILY_IPV4 as i64),
+    ("HANGUP_ADDRESS_FAMILY_IPV6", HANGUP_ADDRESS_FAMILY_IPV6 as i64),
     ("HANGUP_TRACE_TYPE_INFO", HANGUP_TRACE_TYPE_INFO as i64),
     ("HANGUP_TRACE_TYPE_REQUEST_HEAD", HANGUP_TRACE_TYPE_REQUEST_HEAD as i64),
     ("HANGUP_TRACE_TYPE_REQUEST_BODY", HANGUP_TRACE_TYPE_REQUEST_BODY as i64),

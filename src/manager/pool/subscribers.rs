@@ -56,6 +56,14 @@ impl Pool {
         });
     }
 
+    /// Records that entries of the environment's `no_proxy` were passed over.
+    #[cold]
+    pub(crate) fn note_no_proxy_ignored(&self, key: &Arc<PoolKey>) {
+        self.with_state(|state, deferred| {
+            state.record_event_of(EventKind::NoProxyIgnored, 0, key, deferred);
+        });
+    }
+
     /// Records how long the phases of an exchange took.
     pub(crate) fn note_phases(
         &self,

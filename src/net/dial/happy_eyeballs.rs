@@ -1,20 +1,23 @@
 //! Happy eyeballs (RFC 8305): several addresses are tried, and the first that connects is used.
 //!
-//! The families alternate. An attempt has 250 ms before the next one starts beside it, and one that fails is
+//! The families alternate. An attempt has some time before the next one starts beside it, and one that fails is
 //! followed at once. It can be left and resumed; the attempts go on meanwhile. Knows nothing of names: it is
 //! given addresses, and a Unix-domain socket is one too.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, TcpKeepalive};
 
 use crate::net::Stop;
+use crate::net::route::{ATTEMPT_DELAY, Route};
 use crate::net::socket::Socket;
-use crate::net::sys::{bind_address, is_again, is_connecting, is_exhaustion, is_unusable};
+use crate::net::sys::{
+    bind_address, bind_interface, is_again, is_connecting, is_exhaustion, is_unusable,
+};
 use crate::net::wait_context::WaitContext;
 use crate::runtime::{Interest, PollEntry, WaitUntil, WakeReason, wait_any};
 
@@ -27,54 +30,73 @@ pub(super) struct HappyEyeballs {
     /// The failure that is reported if no attempt connects.
     failure: Option<io::Error>,
     local: Option<SockAddr>,
-    /// The local address can't be used.
-    is_unbound: bool,
+    interface: Option<Arc<str>>,
+    /// The local address or the interface can't be used.
+    unbound: Option<Unbound>,
+    /// How long an attempt has before the next one starts; `None`: until it failed.
+    delay: Option<Duration>,
     keep_alive: Option<Duration>,
+}
+
+/// What of a route could not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unbound {
+    Address,
+    Interface,
 }
 
 /// How the start of an attempt went.
 enum Start {
     Connected(Arc<Socket>),
     Running(Arc<Socket>),
-    /// The local address was refused.
-    Unbound(io::Error),
+    /// The local address or the interface was refused.
+    Unbound(Unbound, io::Error),
     Failed(io::Error),
 }
 
 impl HappyEyeballs {
-    /// Of these addresses, in the order of RFC 8305 section 4. From a local address only those of its family
-    /// can be reached.
+    /// Of those of these addresses that the route permits, in the order of RFC 8305 section 4.
     pub(super) fn between(
         addresses: &[SocketAddr],
-        local: Option<IpAddr>,
+        route: &Route,
         keep_alive: Option<Duration>,
     ) -> Self {
-        let usable =
-            |address: &&SocketAddr| local.is_none_or(|local| local.is_ipv4() == address.is_ipv4());
-        let addresses: Vec<_> = addresses.iter().filter(usable).copied().collect();
+        let usable = addresses.iter().copied().filter(|address| route.permits(address.ip()));
+        let usable: Vec<_> = usable.map(|address| route.with_zone(address)).collect();
         let waiting =
-            interleaved(&addresses).into_iter().take(MAX_ADDRESSES).map(SockAddr::from).collect();
-        let local = local.map(|local| SocketAddr::new(local, 0).into());
-        Self::new(waiting, local, keep_alive)
+            interleaved(&usable).into_iter().take(MAX_ADDRESSES).map(SockAddr::from).collect();
+        let local = route.local.map(|local| route.with_zone(SocketAddr::new(local, 0)).into());
+        Self {
+            local,
+            interface: route.interface.clone(),
+            delay: route.attempt_delay,
+            keep_alive,
+            ..Self::to_each(waiting)
+        }
     }
 
     /// Of one address, which is a Unix-domain socket.
     pub(super) fn to(address: SockAddr) -> Self {
-        Self::new([address].into(), None, None)
+        Self::to_each([address].into())
     }
 
-    fn new(
-        waiting: VecDeque<SockAddr>,
-        local: Option<SockAddr>,
-        keep_alive: Option<Duration>,
-    ) -> Self {
-        let (running, next) = (Vec::new(), Instant::now());
-        Self { waiting, running, next, failure: None, local, is_unbound: false, keep_alive }
+    fn to_each(waiting: VecDeque<SockAddr>) -> Self {
+        Self {
+            waiting,
+            running: Vec::new(),
+            next: Instant::now(),
+            failure: None,
+            local: None,
+            interface: None,
+            unbound: None,
+            delay: Some(ATTEMPT_DELAY),
+            keep_alive: None,
+        }
     }
 
-    /// Whether the failure is that of bind(2), and not of a connect.
-    pub(super) fn is_unbound(&self) -> bool {
-        self.is_unbound
+    /// What could not be used, if the failure is not that of a connect.
+    pub(super) fn unbound(&self) -> Option<Unbound> {
+        self.unbound
     }
 
     /// Whether an attempt is on its way.
@@ -102,14 +124,14 @@ impl HappyEyeballs {
 
     /// Starts the attempts that are due. Returns a socket that connected at once.
     fn start_due(&mut self) -> Result<Option<Arc<Socket>>, Stop> {
-        while self.next <= Instant::now()
+        while self.is_due()
             && let Some(address) = self.waiting.pop_front()
         {
             match self.start(&address) {
                 Start::Connected(socket) => return Ok(Some(socket)),
                 Start::Running(socket) => {
                     self.running.push(socket);
-                    self.next = Instant::now() + ATTEMPT_DELAY;
+                    self.next = Instant::now() + self.delay.unwrap_or_default();
                 }
                 // unix(7): the listener's queue is full, and no event tells when it has room again.
                 Start::Failed(error) if address.is_unix() && is_again(&error) => {
@@ -124,8 +146,8 @@ impl HappyEyeballs {
                     self.waiting.push_front(address);
                     self.next = Instant::now() + ATTEMPT_DELAY;
                 }
-                Start::Unbound(error) => {
-                    self.is_unbound = true;
+                Start::Unbound(what, error) => {
+                    self.unbound = Some(what);
                     self.failed(error);
                 }
                 Start::Failed(error) => self.failed(error),
@@ -134,15 +156,32 @@ impl HappyEyeballs {
         Ok(None)
     }
 
+    /// Whether the next attempt may start now.
+    fn is_due(&self) -> bool {
+        self.next <= Instant::now() && !self.waits_for_failure()
+    }
+
+    /// Whether the next attempt starts only when those that are running have failed.
+    fn waits_for_failure(&self) -> bool {
+        self.delay.is_none() && !self.running.is_empty()
+    }
+
     fn start(&self, address: &SockAddr) -> Start {
         let socket = match self.open(address) {
             Ok(socket) => socket,
             Err(error) => return Start::Failed(error),
         };
-        if let Some(local) = &self.local
-            && let Err(error) = bind_address(&socket, local)
-        {
-            return Start::Unbound(error);
+        if !address.is_unix() {
+            if let Some(interface) = &self.interface
+                && let Err(error) = bind_interface(&socket, interface)
+            {
+                return Start::Unbound(Unbound::Interface, error);
+            }
+            if let Some(local) = &self.local
+                && let Err(error) = bind_address(&socket, local)
+            {
+                return Start::Unbound(Unbound::Address, error);
+            }
         }
         let socket = Socket::new(socket);
         if address.is_unix() {
@@ -161,7 +200,7 @@ impl HappyEyeballs {
 
     /// Waits until an attempt ends, or the next one is due.
     fn wait(&mut self, context: &WaitContext<'_>) -> Result<Option<Arc<Socket>>, Stop> {
-        let turn = (!self.waiting.is_empty()).then_some(self.next);
+        let turn = (!self.waiting.is_empty() && !self.waits_for_failure()).then_some(self.next);
         let until = match (context.deadline.at, turn) {
             (Some(deadline), Some(turn)) => Some(deadline.min(turn)),
             (deadline, turn) => deadline.or(turn),
@@ -219,13 +258,17 @@ impl HappyEyeballs {
         }
         // A request is written whole; waiting for an acknowledgement first only adds latency.
         socket.set_tcp_nodelay(true)?;
-        if let Some(after) = self.keep_alive {
-            let after = after.max(Duration::from_secs(1));
-            // Without probes the connection works as well.
-            let probes = TcpKeepalive::new().with_time(after).with_interval(after);
-            let _ = socket.set_tcp_keepalive(&probes);
-        }
+        set_keep_alive(&socket, self.keep_alive);
         Ok(socket)
+    }
+}
+
+/// Has the kernel probe a silent peer. Without probes the connection works as well.
+pub(super) fn set_keep_alive(socket: &socket2::Socket, after: Option<Duration>) {
+    if let Some(after) = after {
+        let after = after.max(Duration::from_secs(1));
+        let probes = TcpKeepalive::new().with_time(after).with_interval(after);
+        let _ = socket.set_tcp_keepalive(&probes);
     }
 }
 
@@ -242,8 +285,6 @@ fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     order
 }
 
-/// RFC 8305 section 5: the "Connection Attempt Delay".
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// How often a full Unix-domain listener is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// A name with more addresses than this is an attack or a mistake.
@@ -258,7 +299,7 @@ mod tests {
     use super::*;
     use crate::runtime::Notify;
     use crate::timeouts::Deadline;
-    use crate::vocabulary::Timeout;
+    use crate::vocabulary::{AddressFamily, Timeout};
 
     fn run(race: &mut HappyEyeballs, limit: Option<Duration>) -> Result<Arc<Socket>, Stop> {
         let event = Notify::new().unwrap();
@@ -267,7 +308,7 @@ mod tests {
     }
 
     fn between(addresses: &[SocketAddr]) -> HappyEyeballs {
-        HappyEyeballs::between(addresses, None, Some(Duration::from_secs(30)))
+        HappyEyeballs::between(addresses, &Route::default(), Some(Duration::from_secs(30)))
     }
 
     fn dead() -> SocketAddr {
@@ -297,6 +338,47 @@ mod tests {
         let mut race = between(&[silent, listener.local_addr().unwrap()]);
         run(&mut race, Some(Duration::from_secs(5))).unwrap();
         assert!(start.elapsed() >= ATTEMPT_DELAY && start.elapsed() < ATTEMPT_DELAY * 3);
+    }
+
+    #[test]
+    fn without_a_delay_the_next_address_waits_for_the_failure_of_the_one_before() {
+        let hole = BlackHole::new();
+        let silent = SocketAddr::from(([127, 0, 0, 1], hole.port()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = listener.local_addr().unwrap();
+        let patient = Route { attempt_delay: None, ..Route::default() };
+        let mut race = HappyEyeballs::between(&[silent, here], &patient, None);
+        let stopped = run(&mut race, Some(ATTEMPT_DELAY * 2));
+        assert!(matches!(stopped, Err(Stop::Deadline(Timeout::Connect))));
+        let mut race = HappyEyeballs::between(&[dead(), dead(), here], &patient, None);
+        assert!(run(&mut race, None).is_ok());
+        // And with a shorter one it waits for less.
+        let hasty = Route { attempt_delay: Some(Duration::from_millis(20)), ..Route::default() };
+        let mut race = HappyEyeballs::between(&[silent, here], &hasty, None);
+        assert!(run(&mut race, Some(Duration::from_secs(5))).is_ok());
+        assert!(race.is_running(), "the silent attempt goes on");
+    }
+
+    #[test]
+    fn a_family_leaves_out_the_other_one() {
+        let addresses = ["[::1]:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()];
+        for (family, port) in [(AddressFamily::Ipv4, 2), (AddressFamily::Ipv6, 1)] {
+            let route = Route { family, ..Route::default() };
+            let race = HappyEyeballs::between(&addresses, &route, None);
+            let ports: Vec<_> = race.waiting.iter().filter_map(SockAddr::as_socket).collect();
+            assert_eq!(ports.iter().map(SocketAddr::port).collect::<Vec<_>>(), [port]);
+        }
+    }
+
+    #[test]
+    fn a_link_local_address_is_one_of_the_interface() {
+        let route = Route { interface: Some("lo".into()), ..Route::default() };
+        let addresses = ["[fe80::1]:1", "[fe80::1%7]:1", "[2001:db8::1]:1"];
+        let addresses = addresses.map(|text| text.parse().unwrap());
+        let race = HappyEyeballs::between(&addresses, &route, None);
+        let zones = race.waiting.iter().filter_map(SockAddr::as_socket_ipv6);
+        // netdevice(7): the loopback interface is the first one.
+        assert_eq!(zones.map(|v6| v6.scope_id()).collect::<Vec<_>>(), [1, 7, 0]);
     }
 
     #[test]
@@ -339,7 +421,8 @@ mod tests {
         let here = listener.local_addr().unwrap();
         let other = SocketAddr::new("::1".parse().unwrap(), here.port());
         let local = "127.0.0.7".parse().ok();
-        let mut race = HappyEyeballs::between(&[other, here], local, None);
+        let route = Route { local, ..Route::default() };
+        let mut race = HappyEyeballs::between(&[other, here], &route, None);
         assert_eq!(race.waiting.len(), 1);
         let _socket = run(&mut race, None).unwrap();
         assert_eq!(listener.accept().unwrap().1.ip(), local.unwrap());
@@ -349,7 +432,7 @@ mod tests {
     fn a_port_is_chosen_by_the_connect_and_not_before() {
         for local in ["127.0.0.1", "::1"] {
             let local = SocketAddr::new(local.parse().unwrap(), 0);
-            let race = HappyEyeballs::between(&[], Some(local.ip()), None);
+            let race = between(&[]);
             let socket = race.open(&local.into()).unwrap();
             bind_address(&socket, &local.into()).unwrap();
             assert_eq!(socket.local_addr().unwrap().as_socket(), Some(local));

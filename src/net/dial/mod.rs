@@ -5,31 +5,35 @@
 //! a way to find its socket. Knows nothing of pools and requests: a [`DialObserver`] says how long a phase
 //! may take.
 
+mod connector_call;
 mod happy_eyeballs;
 mod lookup;
 
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockAddr;
 
-use self::happy_eyeballs::HappyEyeballs;
+use self::connector_call::ConnectorCall;
+use self::happy_eyeballs::{HappyEyeballs, Unbound};
 use self::lookup::HostLookup;
 use super::Stop;
+use super::connect_to::{ConnectTo, Place};
 use super::dns::{Resolver, parse_literal};
 use super::proxy::{Proxy, ProxyHandshake, TunnelTarget};
 use super::route::Route;
+use super::socket::Socket;
 use super::stream::{Stream, TlsPeer};
-use super::sys::is_exhaustion;
+use super::sys::{is_exhaustion, is_forbidden};
 use super::tls::{self, Tls};
 use super::wait_context::WaitContext;
 use crate::error::Error;
 use crate::runtime::Notify;
 use crate::timeouts::Deadline;
-use crate::vocabulary::{Kind, Phase};
+use crate::vocabulary::{AddressFamily, Kind, Phase};
 
 /// What to dial. Threads: a value.
 #[derive(Debug)]
@@ -38,11 +42,19 @@ pub(crate) struct DialConfig {
     pub(crate) host: String,
     pub(crate) port: u16,
     /// A Unix-domain socket to connect to instead: nothing is resolved, and no proxy asked.
-    pub(crate) unix: Option<PathBuf>,
+    pub(crate) unix: Option<Arc<Path>>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) route: Arc<Route>,
     /// How long a connection is silent before the system probes it.
     pub(crate) keep_alive: Option<Duration>,
+}
+
+impl DialConfig {
+    /// Scheme, host and port, for the program's connector.
+    fn origin(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}:{}", self.host, self.port)
+    }
 }
 
 /// Observes a dial while it runs, and bounds it in time.
@@ -64,6 +76,7 @@ pub(crate) struct Dial {
     connect_to: HostLookup,
     target: HostLookup,
     attempts: Option<HappyEyeballs>,
+    connector_call: Option<ConnectorCall>,
     stream: Option<Stream>,
     proxy_handshake: Option<ProxyHandshake>,
 }
@@ -73,6 +86,9 @@ enum Step {
     Resolve,
     Connect,
     SecureProxy,
+    /// For a proxy that wants the address of the origin. The proxy is connected by then: what it says of itself comes
+    /// before what the name of the origin says.
+    ResolveTarget,
     ProxyHandshake,
     Secure,
     /// There is a stream, or there will never be one.
@@ -82,7 +98,7 @@ enum Step {
 impl Dial {
     pub(crate) fn new(config: DialConfig, resolver: Arc<Resolver>) -> Self {
         let (connect_to, target) = (HostLookup::NotStarted, HostLookup::NotStarted);
-        let (attempts, stream, proxy_handshake) = (None, None, None);
+        let (attempts, connector_call, stream, proxy_handshake) = (None, None, None, None);
         Self {
             config,
             resolver,
@@ -90,6 +106,7 @@ impl Dial {
             connect_to,
             target,
             attempts,
+            connector_call,
             stream,
             proxy_handshake,
         }
@@ -141,8 +158,9 @@ impl Dial {
         let context = WaitContext { deadline, event, must_stop: &|| progress.must_stop() };
         self.step = match self.step {
             Step::Resolve => self.resolve(&context, event)?,
-            Step::Connect => self.connect(&context, progress)?,
+            Step::Connect => self.connect(&context, progress, event)?,
             Step::SecureProxy => self.secure_proxy(&context)?,
+            Step::ResolveTarget => self.resolve_target(&context, event)?,
             Step::ProxyHandshake => self.proxy_handshake(&context)?,
             Step::Secure => self.secure(&context)?,
             Step::Over => Step::Over,
@@ -158,20 +176,39 @@ impl Dial {
             return failure;
         }
         self.step = Step::Over;
-        (self.attempts, self.stream) = (None, None);
+        (self.attempts, self.connector_call, self.stream) = (None, None, None);
         // What a socket reports after it was ended from outside is only the consequence.
         if ended && !resumable { Stop::Ended } else { failure }
     }
 
+    /// The Unix-domain socket to connect to, if it is one.
+    fn unix(&self) -> Option<&Arc<Path>> {
+        match (&self.config.unix, self.config.route.connect_to.as_deref()) {
+            (None, Some(ConnectTo { place: Place::Unix(path), .. })) => Some(path),
+            (unix, _) => unix.as_ref(),
+        }
+    }
+
     fn proxy(&self) -> Option<&Arc<Proxy>> {
-        self.config.route.proxy.as_ref().filter(|_| self.config.unix.is_none())
+        self.config.route.proxy.as_ref().filter(|_| self.unix().is_none())
+    }
+
+    /// Where the origin is: its own host and port, or those that it was given.
+    fn target(&self) -> (&str, u16) {
+        let DialConfig { host: own_host, port: own_port, route, .. } = &self.config;
+        match route.connect_to.as_deref().map(|to| &to.place) {
+            Some(Place::Tcp { host, port }) => {
+                (host.as_deref().unwrap_or(own_host), port.unwrap_or(*own_port))
+            }
+            Some(Place::Unix(_)) | None => (own_host, *own_port),
+        }
     }
 
     /// The host and port to connect to: the proxy's, or the origin's.
     fn connect_to(&self) -> (&str, u16) {
         match self.proxy() {
             Some(proxy) => (proxy.host(), proxy.port()),
-            None => (&self.config.host, self.config.port),
+            None => self.target(),
         }
     }
 
@@ -180,10 +217,11 @@ impl Dial {
         self.proxy().is_some_and(|proxy| proxy.wants_address())
     }
 
+    /// Whether the first connection needs no lookup.
     fn needs_no_name(&self) -> bool {
-        self.config.unix.is_some()
-            || (parse_literal(self.connect_to().0).is_some()
-                && (!self.wants_target_address() || parse_literal(&self.config.host).is_some()))
+        self.unix().is_some()
+            || self.config.route.connector.is_some()
+            || parse_literal(self.connect_to().0).is_some()
     }
 
     fn resolve(&mut self, context: &WaitContext<'_>, event: &Arc<Notify>) -> Result<Step, Stop> {
@@ -196,29 +234,37 @@ impl Dial {
             }
             (failure, _) => failure,
         })?;
-        if self.wants_target_address() {
-            let DialConfig { host, port, .. } = &self.config;
-            self.target.resolve(&self.resolver, host, *port, context, event)?;
-        }
         Ok(Step::Connect)
+    }
+
+    fn resolve_target(
+        &mut self,
+        context: &WaitContext<'_>,
+        event: &Arc<Notify>,
+    ) -> Result<Step, Stop> {
+        let (host, port) = self.target();
+        let (host, port) = (host.to_owned(), port);
+        self.target.resolve(&self.resolver, &host, port, context, event)?;
+        Ok(Step::ProxyHandshake)
     }
 
     fn connect(
         &mut self,
         context: &WaitContext<'_>,
         progress: &dyn DialObserver,
+        event: &Arc<Notify>,
     ) -> Result<Step, Stop> {
+        if self.unix().is_none() && self.config.route.connector.is_some() {
+            let socket = self.call_connector(context, event)?;
+            return Ok(self.connected(socket, progress));
+        }
         let mut attempts = match self.attempts.take() {
             Some(attempts) => attempts,
             None => self.begin_connect()?,
         };
         let outcome = attempts.run(context);
         match outcome {
-            Ok(socket) => {
-                let stream = self.stream.insert(Stream::plain(socket));
-                progress.connected(stream);
-                Ok(self.after_connect())
-            }
+            Ok(socket) => Ok(self.connected(socket, progress)),
             Err(stop) => {
                 // The name may lead elsewhere by now.
                 if let Stop::Io(error) = &stop
@@ -233,26 +279,78 @@ impl Dial {
         }
     }
 
-    /// Why no address could be connected to, with a message of its own if the local address is the cause.
+    fn connected(&mut self, socket: Arc<Socket>, progress: &dyn DialObserver) -> Step {
+        let stream = self.stream.insert(Stream::plain(socket));
+        progress.connected(stream);
+        self.after_connect()
+    }
+
+    /// Waits for the program's connector.
+    #[inline(never)] // Most connections are made without one.
+    fn call_connector(
+        &mut self,
+        context: &WaitContext<'_>,
+        event: &Arc<Notify>,
+    ) -> Result<Arc<Socket>, Stop> {
+        let mut call = match self.connector_call.take() {
+            Some(call) => call,
+            None => {
+                let connector = self.config.route.connector.as_ref().ok_or(Stop::Ended)?;
+                let origin = self.config.origin();
+                ConnectorCall::start(connector, origin, self.connect_to())
+                    .map_err(Stop::NoThread)?
+            }
+        };
+        let socket = match call.run(context, event) {
+            Ok(socket) => socket,
+            Err(Stop::Io(error)) => {
+                let (host, port) = self.connect_to();
+                let what = format!("the connector has no connection to {host}:{port}");
+                return Err(Error::from_os(Kind::ConnectFailed, &what, &error).into());
+            }
+            Err(stop) => {
+                self.connector_call = Some(call);
+                return Err(stop);
+            }
+        };
+        happy_eyeballs::set_keep_alive(&socket, self.config.keep_alive);
+        let socket = Socket::new(socket);
+        // Only of TCP it is known that a short read took all that was there.
+        socket.source().reads_may_be_short();
+        Ok(socket)
+    }
+
+    /// Why no address could be connected to, with a message of its own if the local address or the interface is
+    /// the cause.
     fn unconnected(&self, stop: Stop, attempts: &HappyEyeballs) -> Stop {
-        match (stop, self.config.route.local) {
-            (Stop::Io(error), Some(local)) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                let why = if attempts.is_unbound() {
+        let Stop::Io(error) = stop else { return stop };
+        let Route { local, interface, .. } = &*self.config.route;
+        let what = match (attempts.unbound(), local, interface) {
+            (Some(Unbound::Interface), _, Some(interface)) => {
+                let why = if is_forbidden(&error) {
+                    "the system does not permit it to this user"
+                } else {
+                    "it is no network interface of this machine"
+                };
+                format!("can't connect through {interface}: {why}")
+            }
+            (unbound, Some(local), _) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                let why = if unbound.is_some() {
                     // bind(2).
                     "it is no address of this machine".to_owned()
                 } else {
                     // connect(2).
                     format!("all of its ports are in use to {}", self.connect_to().0)
                 };
-                let what = format!("can't connect from {local}: {why}");
-                Error::from_os(Kind::ConnectFailed, &what, &error).into()
+                format!("can't connect from {local}: {why}")
             }
-            (stop, _) => stop,
-        }
+            _ => return Stop::Io(error),
+        };
+        Error::from_os(Kind::ConnectFailed, &what, &error).into()
     }
 
     fn begin_connect(&self) -> Result<HappyEyeballs, Stop> {
-        if let Some(path) = &self.config.unix {
+        if let Some(path) = self.unix() {
             return Ok(HappyEyeballs::to(SockAddr::unix(path).map_err(Stop::Io)?));
         }
         let (host, port) = self.connect_to();
@@ -262,14 +360,18 @@ impl Dial {
             (None, HostLookup::Known(addresses)) => addresses,
             (None, _) => &[],
         };
-        if let Some(local) = self.config.route.local
-            && !addresses.iter().any(|address| address.is_ipv4() == local.is_ipv4())
+        let route = &*self.config.route;
+        if let Some(family) = route.wanted_family()
+            && !addresses.iter().any(|address| route.permits(address.ip()))
         {
-            let family = if local.is_ipv4() { "IPv4" } else { "IPv6" };
-            let what = format!("{host} has no {family} address to be reached from {local}");
+            let why = match route.local {
+                Some(local) => format!("to be reached from {local}"),
+                None => format!("and only {family} is to be used"),
+            };
+            let what = format!("{host} has no {family} address {why}");
             return Err(Error::new(Kind::ConnectFailed, what).into());
         }
-        Ok(HappyEyeballs::between(addresses, self.config.route.local, self.config.keep_alive))
+        Ok(HappyEyeballs::between(addresses, route, self.config.keep_alive))
     }
 
     fn after_connect(&self) -> Step {
@@ -282,8 +384,13 @@ impl Dial {
 
     /// A HTTP proxy reads a plain request itself (RFC 9112 section 3.2.2); all else goes through a tunnel.
     fn after_proxy(&self) -> Step {
-        let secure = self.config.tls.is_some();
-        if self.config.route.is_read_by_proxy(secure) { Step::Over } else { Step::ProxyHandshake }
+        if self.config.route.is_read_by_proxy(self.config.tls.is_some()) {
+            Step::Over
+        } else if self.wants_target_address() {
+            Step::ResolveTarget
+        } else {
+            Step::ProxyHandshake
+        }
     }
 
     fn after_tunnel(&self) -> Step {
@@ -331,22 +438,37 @@ impl Dial {
 
     fn begin_proxy_handshake(&self) -> Result<ProxyHandshake, Stop> {
         let proxy = self.proxy().ok_or(Stop::Ended)?;
-        let first = match &self.target {
-            HostLookup::Known(addresses) => addresses.first(),
-            _ => None,
+        let (host, port) = self.target();
+        let to = match &self.target {
+            HostLookup::Known(addresses) => {
+                let permitted = |address: &IpAddr| match self.config.route.family {
+                    AddressFamily::Ipv4 => address.is_ipv4(),
+                    AddressFamily::Ipv6 => address.is_ipv6(),
+                    AddressFamily::Any => address.is_ipv4() || !proxy.wants_ipv4(),
+                };
+                let address = addresses.iter().map(SocketAddr::ip).find(permitted);
+                TunnelTarget::Address(address.ok_or_else(|| {
+                    let family = match self.config.route.family {
+                        AddressFamily::Ipv6 => "IPv6",
+                        _ => "IPv4",
+                    };
+                    let why = format!("and only {family} can be asked for");
+                    let what = format!("{proxy}: {host} has no {family} address, {why}");
+                    Error::new(Kind::ProxyFailed, what)
+                })?)
+            }
+            _ => TunnelTarget::host(host),
         };
-        let to = match first {
-            Some(first) => TunnelTarget::Address(first.ip()),
-            None => TunnelTarget::host(&self.config.host),
-        };
-        Ok(ProxyHandshake::begin(proxy, to, self.config.port)?)
+        Ok(ProxyHandshake::begin(proxy, to, port)?)
     }
 
     fn secure(&mut self, context: &WaitContext<'_>) -> Result<Step, Stop> {
         let stream = self.stream.as_mut().ok_or(Stop::Ended)?;
         if let Some(tls) = &self.config.tls {
             if !stream.is_tls() {
-                stream.begin_tls(tls, &self.config.host, TlsPeer::Origin)?;
+                let given = self.config.route.connect_to.as_deref();
+                let given = given.and_then(|to| to.server_name.as_deref());
+                stream.begin_tls(tls, given.unwrap_or(&self.config.host), TlsPeer::Origin)?;
             }
             let outcome = stream.handshake(context);
             outcome.map_err(|stop| self.unsecured(stop))?;
@@ -378,7 +500,7 @@ impl Dial {
 impl Step {
     fn phase(self) -> Phase {
         match self {
-            Self::Resolve => Phase::Resolve,
+            Self::Resolve | Self::ResolveTarget => Phase::Resolve,
             Self::Connect => Phase::Connect,
             Self::SecureProxy | Self::ProxyHandshake => Phase::Proxy,
             Self::Secure | Self::Over => Phase::Tls,

@@ -64,7 +64,7 @@ fn a_dial_left_in_any_phase_is_resumed_by_another_caller() {
     let asked = Mutex::new(asked);
     resolver.set_hook(Some(Arc::new(move |_| {
         let _ = asked.lock().unwrap().recv();
-        Ok(vec!["127.0.0.1".parse().unwrap()])
+        Ok(vec!["127.0.0.1".parse().unwrap()].into())
     })));
     let mut dial = Dial::new(config("localhost", server.port(), true), resolver);
     let hasty = Watcher::hasty();
@@ -129,7 +129,7 @@ fn a_name_whose_addresses_are_all_dead_is_forgotten() {
     let counted = Arc::clone(&count);
     resolver.set_hook(Some(Arc::new(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
-        Ok(vec!["127.0.0.1".parse().unwrap()])
+        Ok(vec!["127.0.0.1".parse().unwrap()].into())
     })));
     for _ in 0..2 {
         let mut dial = Dial::new(config("a.test", gone.port(), false), Arc::clone(&resolver));

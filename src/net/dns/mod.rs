@@ -4,4 +4,5 @@ mod cache;
 mod resolver;
 mod system;
 
+pub use resolver::Addresses;
 pub(crate) use resolver::{Lookup, Resolver, Unresolved, parse_literal, without_brackets};

@@ -2,7 +2,7 @@
 //! and never joined: a caller that is cancelled or out of time leaves it. A name that hangs has a worker of
 //! its own, so it holds up only those that ask for it.
 //!
-//! Results are kept for a minute, in a small cache. Callers that ask for a name that is being looked up share
+//! Results are kept for a minute, or for as long as the hook says, in a small cache. Callers that ask for a name that is being looked up share
 //! the result. A hook may replace getaddrinfo, and overrides give a name fixed addresses. Knows nothing of
 //! its callers: it sets their [`Notify`].
 
@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -24,7 +24,31 @@ use crate::runtime::{Notify, THREAD_WAIT, WorkerPool};
 use crate::sync::lock;
 
 /// Replaces getaddrinfo, on a worker. Returns the addresses of a name, or why there are none.
-pub(crate) type Hook = Arc<dyn Fn(&str) -> Result<Vec<IpAddr>, String> + Send + Sync>;
+pub(crate) type Hook = Arc<dyn Fn(&str) -> Result<Addresses, String> + Send + Sync>;
+
+/// What a resolver found: addresses, and how long they may be kept. Threads: a value.
+///
+/// ```
+/// let found = hangup::Addresses {
+///     addresses: vec![[10, 0, 0, 7].into()],
+///     ttl: Some(std::time::Duration::from_secs(30)),
+/// };
+/// assert_eq!(hangup::Addresses::from(found.addresses.clone()).ttl, None);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// They are tried in this order, IPv6 and IPv4 alternately (RFC 8305).
+    pub addresses: Vec<IpAddr>,
+    /// How long they are cached: the smallest TTL of the records (RFC 1035 section 3.2.1). `None` is a minute, zero
+    /// is not at all.
+    pub ttl: Option<Duration>,
+}
+
+impl From<Vec<IpAddr>> for Addresses {
+    fn from(addresses: Vec<IpAddr>) -> Self {
+        Self { addresses, ttl: None }
+    }
+}
 
 /// The names of one manager. Threads: any thread at any time.
 pub(crate) struct Resolver {
@@ -56,13 +80,13 @@ pub(crate) enum Unresolved {
 
 enum Found {
     /// By override or cache.
-    Known(Arc<[IpAddr]>),
+    Known(Arc<[SocketAddr]>),
     Asked(Arc<Job>),
 }
 
 #[derive(Clone, Default)]
 struct Settings {
-    overrides: HashMap<String, Arc<[IpAddr]>>,
+    overrides: HashMap<String, Arc<[SocketAddr]>>,
     hook: Option<Hook>,
 }
 
@@ -80,7 +104,7 @@ struct Job {
     epoch: u64,
     /// A worker has begun it.
     begun: AtomicBool,
-    answer: OnceLock<Result<Arc<[IpAddr]>, Unresolved>>,
+    answer: OnceLock<Result<Arc<[SocketAddr]>, Unresolved>>,
     /// To be set when there is a result. A dropped one has left.
     waiting: Mutex<Vec<Weak<Notify>>>,
 }
@@ -138,7 +162,7 @@ impl Resolver {
         });
         if let Err(error) = begun {
             // Another caller may share the lookup by now.
-            job.settle(&mut lock(self.names()), &Err(Unresolved::NoThread));
+            job.settle(&mut lock(self.names()), &Err(Unresolved::NoThread), None);
             job.tell(Err(Unresolved::NoThread));
             return Err(error);
         }
@@ -161,7 +185,7 @@ impl Resolver {
     /// Gives a name these addresses, which come before the hook and getaddrinfo; `None` removes them.
     pub(crate) fn set_address(&self, host: &str, addresses: Option<Vec<IpAddr>>) {
         let host = host.to_ascii_lowercase();
-        let addresses: Option<Arc<[IpAddr]>> = addresses.map(Into::into);
+        let addresses: Option<Arc<[SocketAddr]>> = addresses.map(without_ports);
         self.settings.rcu(|settings| {
             let mut settings = Settings::clone(settings);
             match &addresses {
@@ -208,7 +232,9 @@ impl Lookup {
                 Err(Unresolved::Failed("it has no address".into(), None))
             }
             Ok(addresses) => {
-                Ok(addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect())
+                let mut addresses = addresses.to_vec();
+                addresses.iter_mut().for_each(|address| address.set_port(self.port));
+                Ok(addresses)
             }
             Err(why) => Err(why.clone()),
         })
@@ -243,19 +269,24 @@ impl Job {
     fn run(self: Arc<Self>, resolver: &Weak<Resolver>) {
         self.begun.store(true, Ordering::Relaxed);
         // The hook is a callback of the program: a panic in it is a failed lookup.
+        let mut ttl = None;
         let answer = catch_unwind(AssertUnwindSafe(|| match &self.hook {
-            Some(hook) => hook(&self.host).map_err(|why| Unresolved::Failed(why, None)),
+            Some(hook) => hook(&self.host)
+                .map(|found| {
+                    ttl = found.ttl;
+                    without_ports(found.addresses)
+                })
+                .map_err(|why| Unresolved::Failed(why, None)),
             None => look_up(&self.host).map_err(|(why, code)| Unresolved::Failed(why, code)),
         }))
-        .unwrap_or_else(|_| Err(Unresolved::Failed("the resolver hook panicked".into(), None)))
-        .map(Arc::from);
+        .unwrap_or_else(|_| Err(Unresolved::Failed("the resolver hook panicked".into(), None)));
         if let Some(resolver) = resolver.upgrade() {
-            self.settle(&mut lock(resolver.names()), &answer);
+            self.settle(&mut lock(resolver.names()), &answer, ttl);
         }
         self.tell(answer);
     }
 
-    fn tell(&self, answer: Result<Arc<[IpAddr]>, Unresolved>) {
+    fn tell(&self, answer: Result<Arc<[SocketAddr]>, Unresolved>) {
         let _ = self.answer.set(answer);
         for event in lock(&self.waiting).drain(..) {
             if let Some(event) = event.upgrade() {
@@ -264,7 +295,12 @@ impl Job {
         }
     }
 
-    fn settle(self: &Arc<Self>, names: &mut Names, answer: &Result<Arc<[IpAddr]>, Unresolved>) {
+    fn settle(
+        self: &Arc<Self>,
+        names: &mut Names,
+        answer: &Result<Arc<[SocketAddr]>, Unresolved>,
+        ttl: Option<Duration>,
+    ) {
         if names.epoch != self.epoch {
             return;
         }
@@ -272,7 +308,7 @@ impl Job {
         if let Ok(addresses) = answer
             && !addresses.is_empty()
         {
-            names.known.put(&self.host, Arc::clone(addresses), Instant::now());
+            names.known.put(&self.host, Arc::clone(addresses), ttl, Instant::now());
         }
     }
 }
@@ -285,6 +321,10 @@ pub(crate) fn parse_literal(host: &str) -> Option<IpAddr> {
 /// A host without the brackets of an IPv6 literal (RFC 3986 section 3.2.2).
 pub(crate) fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+fn without_ports(addresses: Vec<IpAddr>) -> Arc<[SocketAddr]> {
+    addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect()
 }
 
 static WORKERS: WorkerPool = WorkerPool::for_blocking("hangup-resolve");
@@ -315,7 +355,7 @@ mod tests {
         let counted = Arc::clone(&count);
         resolver.set_hook(Some(Arc::new(move |_| {
             let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
-            Ok(vec![IpAddr::from([127, 0, 0, u8::try_from(number % 256).unwrap()])])
+            Ok(vec![IpAddr::from([127, 0, 0, u8::try_from(number % 256).unwrap()])].into())
         })));
         (resolver, count)
     }
@@ -369,7 +409,7 @@ mod tests {
         resolver.set_hook(Some(Arc::new(move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
             let _ = lock(&gate).recv();
-            Ok(vec![IpAddr::from([127, 0, 0, 1])])
+            Ok(vec![IpAddr::from([127, 0, 0, 1])].into())
         })));
         let events: Vec<_> = (0..3).map(|_| Arc::new(Notify::new().unwrap())).collect();
         let lookups: Vec<_> =

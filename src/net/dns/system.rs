@@ -1,6 +1,7 @@
 //! The system's resolver, getaddrinfo(3), with its error code: std's keeps the message only.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
 
@@ -14,7 +15,7 @@ pub(crate) struct ResolverCode {
 }
 
 /// The addresses of a host in the system's order. Blocks this thread for as long as the resolver wants.
-pub(super) fn look_up(host: &str) -> Result<Vec<IpAddr>, (String, Option<ResolverCode>)> {
+pub(super) fn look_up(host: &str) -> Result<Arc<[SocketAddr]>, (String, Option<ResolverCode>)> {
     // One entry an address, instead of one for each type of socket.
     let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
     let found = getaddrinfo(Some(host), None, Some(hints)).map_err(|error| {
@@ -28,7 +29,8 @@ pub(super) fn look_up(host: &str) -> Result<Vec<IpAddr>, (String, Option<Resolve
         let code = ResolverCode { number: error.error_num(), may_recover };
         (std::io::Error::from(error).to_string(), Some(code))
     })?;
-    Ok(found.flatten().map(|address| address.sockaddr.ip()).collect())
+    // With their zones (RFC 4007): without it a link-local address can't be connected to.
+    Ok(found.flatten().map(|address| address.sockaddr).collect())
 }
 
 #[cfg(test)]
@@ -44,6 +46,6 @@ mod tests {
 
     #[test]
     fn an_address_is_returned_once() {
-        assert_eq!(look_up("127.0.0.1").unwrap(), [IpAddr::from([127, 0, 0, 1])]);
+        assert_eq!(*look_up("127.0.0.1").unwrap(), [SocketAddr::from(([127, 0, 0, 1], 0))]);
     }
 }

@@ -3,10 +3,14 @@
 
 #![allow(unsafe_code)] // System calls.
 
+mod connected_socket;
 mod unix;
 
+pub use connected_socket::ConnectedSocket;
+
 pub(super) use unix::{
-    append_to_private, bind_address, descriptor, has_nothing_to_read, is_again, is_connecting,
-    is_unusable, recv, recv_again, send, send_vectored,
+    HAS_ABSTRACT_SOCKETS, append_to_private, bind_address, bind_interface, descriptor,
+    has_nothing_to_read, interface_index, is_again, is_connecting, is_forbidden, is_unusable,
+    path_from_bytes, recv, recv_again, send, send_vectored,
 };
-pub(crate) use unix::{is_exhaustion, path_bytes, path_from_bytes};
+pub(crate) use unix::{is_exhaustion, path_bytes};

@@ -1,6 +1,6 @@
 //! Unix: recv(2), send(2), sendmsg(2), setsockopt(2), and what the errors of connect(2) mean.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -102,8 +102,49 @@ pub(in crate::net) fn append_to_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
+/// Has a new socket use this network interface only (SO_BINDTODEVICE, socket(7)).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(in crate::net) fn bind_interface(socket: &Socket, name: &str) -> io::Result<()> {
+    // SAFETY: a descriptor that lives as long as `socket`, and as many readable bytes.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTODEVICE,
+            name.as_ptr().cast(),
+            name.len() as libc::socklen_t,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// There is no such option here.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(in crate::net) fn bind_interface(_: &Socket, _: &str) -> io::Result<()> {
+    Err(io::Error::from_raw_os_error(libc::ENOTSUP))
+}
+
+/// The number of a network interface, by which addresses name it (RFC 4007 section 6).
+pub(in crate::net) fn interface_index(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: a C string that outlives the call.
+    Some(unsafe { libc::if_nametoindex(name.as_ptr()) }).filter(|index| *index != 0)
+}
+
+/// Has the descriptor closed by exec(3).
+pub(in crate::net) fn close_on_exec(socket: &Socket) -> io::Result<()> {
+    // SAFETY: a descriptor that lives as long as `socket`.
+    let done = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether a stream socket is one of TCP.
+pub(in crate::net) fn is_tcp(socket: &Socket) -> bool {
+    socket.local_addr().is_ok_and(|address| address.is_ipv4() || address.is_ipv6())
+}
+
 /// The path of a Unix-domain socket: any bytes but zero (unix(7)).
-pub(crate) fn path_from_bytes(bytes: Vec<u8>) -> PathBuf {
+pub(in crate::net) fn path_from_bytes(bytes: Vec<u8>) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes))
 }
 
@@ -114,6 +155,11 @@ pub(crate) fn path_bytes(path: &Path) -> &[u8] {
 /// Whether connect(2) goes on in the background.
 pub(in crate::net) fn is_connecting(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EINPROGRESS)
+}
+
+/// Whether the system does not permit it to this user.
+pub(in crate::net) fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES))
 }
 
 /// Whether the process or the system is out of descriptors or memory.
@@ -146,6 +192,10 @@ fn uninterrupted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
         }
     }
 }
+
+/// unix(7): only Linux has the abstract namespace.
+pub(in crate::net) const HAS_ABSTRACT_SOCKETS: bool =
+    cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Less than IOV_MAX (limits.h) everywhere.
 const MAX_PIECES: usize = 64;
