@@ -48,6 +48,7 @@ for task in "$@"; do
         want cmake "the installed library is found by it" have cmake
         want nginx-light "a server that others wrote" have nginx
         want curl "a client that others wrote" have curl
+        want openssl "makes keys and certificates in other formats" have openssl
         want python3-dev "a C extension is built" "$python" -c \
             "import os, sysconfig; os.stat(os.path.join(sysconfig.get_path('include'), 'Python.h'))"
         ;;

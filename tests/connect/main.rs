@@ -10,4 +10,5 @@ mod elsewhere;
 mod facts;
 mod resolver;
 mod tls;
+mod tls_settings;
 mod unix;

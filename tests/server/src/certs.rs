@@ -34,6 +34,14 @@ pub enum Certificate {
     ClientAuth,
     /// `Good`, and the server speaks TLS 1.2 only.
     Tls12,
+    /// `Good`, and the server resumes sessions of TLS 1.3.
+    Resumed,
+    /// `Good`, and the server speaks TLS 1.2 only and resumes sessions.
+    Resumed12,
+    /// For localhost, self-signed, and that of an authority (CA:TRUE), as `openssl req -x509` makes it.
+    OwnAuthority,
+    /// Like `OwnAuthority`, but it expired in 2021.
+    ExpiredAuthority,
 }
 
 /// A certificate and its key, in PEM.
@@ -55,6 +63,8 @@ pub struct Certs {
     expired: Pair,
     wrong_host: Pair,
     self_signed: Pair,
+    own_authority: Pair,
+    expired_authority: Pair,
     unknown_root: Pair,
 }
 
@@ -76,10 +86,16 @@ impl Certs {
         let mut past = local()?;
         past.not_before = date_time_ymd(2020, 1, 1);
         past.not_after = date_time_ymd(2021, 1, 1);
-        let alone = {
+        let alone = |params: &CertificateParams| {
             let key = KeyPair::generate()?;
-            Pair { cert: local()?.self_signed(&key)?.pem(), key: key.serialize_pem() }
+            Ok(Pair { cert: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
         };
+        let mut own_authority = CertificateParams::new(LOCAL.map(String::from).to_vec())?;
+        own_authority.distinguished_name.push(DnType::CommonName, "localhost");
+        own_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let mut expired_authority = own_authority.clone();
+        expired_authority.not_before = past.not_before;
+        expired_authority.not_after = past.not_after;
         let elsewhere = leaf(&["elsewhere.invalid"], "elsewhere", server.clone())?;
         let client = leaf(&["client.invalid"], "client", ExtendedKeyUsagePurpose::ClientAuth)?;
         Ok(Certs {
@@ -89,7 +105,9 @@ impl Certs {
             good: issue(&local()?, &issuer)?,
             expired: issue(&past, &issuer)?,
             wrong_host: issue(&elsewhere, &issuer)?,
-            self_signed: alone,
+            self_signed: alone(&local()?)?,
+            own_authority: alone(&own_authority)?,
+            expired_authority: alone(&expired_authority)?,
             unknown_root: issue(&local()?, &stranger)?,
         })
     }
@@ -112,16 +130,23 @@ impl Certs {
     /// What a server shows under this name.
     pub fn server(&self, which: Certificate) -> &Pair {
         match which {
-            Certificate::Good | Certificate::ClientAuth | Certificate::Tls12 => &self.good,
+            Certificate::Good
+            | Certificate::ClientAuth
+            | Certificate::Tls12
+            | Certificate::Resumed
+            | Certificate::Resumed12 => &self.good,
             Certificate::Expired => &self.expired,
             Certificate::WrongHost => &self.wrong_host,
             Certificate::SelfSigned => &self.self_signed,
+            Certificate::OwnAuthority => &self.own_authority,
+            Certificate::ExpiredAuthority => &self.expired_authority,
             Certificate::UnknownRoot => &self.unknown_root,
         }
     }
 
     /// Writes everything into a directory that exists: `ca.pem`, `client_ca.pem`, and `<name>.pem`
-    /// with `<name>.key` for client, good, expired, wrong_host, self_signed and unknown_root.
+    /// with `<name>.key` for client, good, expired, wrong_host, self_signed, own_authority,
+    /// expired_authority and unknown_root.
     pub fn write_to(&self, dir: &Path) -> io::Result<()> {
         fs::write(dir.join("ca.pem"), &self.ca)?;
         fs::write(dir.join("client_ca.pem"), &self.client_ca)?;
@@ -131,6 +156,8 @@ impl Certs {
             ("expired", &self.expired),
             ("wrong_host", &self.wrong_host),
             ("self_signed", &self.self_signed),
+            ("own_authority", &self.own_authority),
+            ("expired_authority", &self.expired_authority),
             ("unknown_root", &self.unknown_root),
         ];
         for (name, pair) in pairs {
@@ -140,14 +167,29 @@ impl Certs {
         Ok(())
     }
 
-    /// The server's half of TLS with this certificate. Session tickets are off: a resumed handshake
-    /// would show no certificate, and the tests want to see one each time.
+    /// The server's half of TLS with this certificate.
     pub(crate) fn config(&self, which: Certificate) -> Result<Arc<ServerConfig>, String> {
+        static RESUMED: OnceLock<Arc<ServerConfig>> = OnceLock::new();
+        static RESUMED12: OnceLock<Arc<ServerConfig>> = OnceLock::new();
+        let sessions = match which {
+            Certificate::Resumed => &RESUMED,
+            Certificate::Resumed12 => &RESUMED12,
+            _ => return self.new_config(which),
+        };
+        if sessions.get().is_none() {
+            let _ = sessions.set(self.new_config(which)?);
+        }
+        sessions.get().map(Arc::clone).ok_or_else(|| "no configuration".into())
+    }
+
+    /// Session tickets are off but for `Resumed`: a resumed handshake would show no certificate, and the tests want to
+    /// see one each time.
+    fn new_config(&self, which: Certificate) -> Result<Arc<ServerConfig>, String> {
         let pair = self.server(which);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(match which {
-                Certificate::Tls12 => ONLY_TLS12,
+                Certificate::Tls12 | Certificate::Resumed12 => ONLY_TLS12,
                 _ => rustls::DEFAULT_VERSIONS,
             })
             .map_err(|e| e.to_string())?;
@@ -162,7 +204,9 @@ impl Certs {
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(|e| e.to_string())?;
         let mut config =
             builder.with_single_cert(vec![der(&pair.cert)?], key).map_err(|e| e.to_string())?;
-        config.send_tls13_tickets = 0;
+        if which != Certificate::Resumed {
+            config.send_tls13_tickets = 0;
+        }
         // The step `tickets` writes records of its own.
         config.enable_secret_extraction = true;
         Ok(Arc::new(config))
