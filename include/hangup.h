@@ -1211,11 +1211,16 @@ hangup_status hangup_client_set_retries(hangup_client *client,
                                         hangup_error **error);
 
 /**
- * With 1, requests accept gzip and deflate, and such bodies are decoded. 0 is the default.
+ * With 1, requests accept gzip, deflate, br and zstd, and such bodies are decoded. 0 is the default.
+ * hangup_request_set_decode is for one request. A library that was built without some of these codings neither asks for them
+ * nor decodes them.
  *
  * Headers are not changed, Content-Encoding and Content-Length included. Size limits count decoded bytes. A body in any other
- * coding is returned as it is. Accept-Encoding is not sent if the request, or the client's defaults, have an Accept-Encoding
- * or a Range header.
+ * coding, and any part of a body (206), is returned as it is. Accept-Encoding is not sent if the request, or the client's
+ * defaults, have an Accept-Encoding or a Range header.
+ *
+ * gzip may have several members and zstd several frames. A br window has at most 16 MiB, a zstd window 8 MiB (RFC 9659). What
+ * was decoded before an error of the connection, the framing or the coding is returned before the error.
  */
 hangup_status hangup_client_set_decode(hangup_client *client,
                                        int32_t on,
@@ -1234,6 +1239,18 @@ hangup_status hangup_client_set_decode(hangup_client *client,
 hangup_status hangup_client_set_max_codings(hangup_client *client,
                                             int64_t max,
                                             hangup_error **error);
+
+/**
+ * The largest size in bytes of a body that is read as a whole without a limit of its own: by hangup_response_read_all with
+ * SIZE_MAX, and for hangup_request_set_buffer_body with INT64_MAX. Decoded bytes count. Default: 268,435,456 (256 MiB). A
+ * larger body fails with HANGUP_TOO_LARGE, and its connection is closed. HANGUP_NO_LIMIT allows any size. Bodies that are
+ * read in pieces have no limit.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
+ */
+hangup_status hangup_client_set_max_body(hangup_client *client,
+                                         int64_t bytes,
+                                         hangup_error **error);
 
 /* ---- TLS ----------------------------------------------------------------------------------------------------- */
 
@@ -1940,13 +1957,19 @@ hangup_status hangup_request_set_redirects(hangup_request *request,
  * Waits for the whole body, of at most `at_most` bytes: the call returns after the last byte of the body instead of after
  * the head, and reading the body does not wait. HANGUP_NO_LIMIT, the default, returns after the head.
  *
- * A larger body fails the call with HANGUP_TOO_LARGE and closes the connection. 0 allows only an empty body.
+ * A larger body fails the call with HANGUP_TOO_LARGE and closes the connection. 0 allows only an empty body; INT64_MAX is the
+ * client's limit (hangup_client_set_max_body), 256 MiB by default.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
  */
 hangup_status hangup_request_set_buffer_body(hangup_request *request,
                                              int64_t at_most,
                                              hangup_error **error);
+
+/** Whether the request asks for content codings and its body is decoded: 1 or 0. Overrides hangup_client_set_decode. */
+hangup_status hangup_request_set_decode(hangup_request *request,
+                                        int32_t on,
+                                        hangup_error **error);
 
 /**
  * Sets the cancel token: firing it ends the exchange, its body included. The request keeps its own handle of the token. NULL
@@ -2059,6 +2082,14 @@ hangup_status hangup_response_timings(const hangup_response *response, hangup_ti
 /* ---- Response: body ------------------------------------------------------------------------------------------ */
 
 /**
+ * From here on the body is read as it arrives, and its content codings are not undone.
+ *
+ * Fails: HANGUP_INVALID_STATE after the first read of a body that is decoded, and while a read is in progress.
+ */
+hangup_status hangup_response_set_raw(hangup_response *response,
+                                      hangup_error **error);
+
+/**
  * Reads a piece of the body into `into`, which has `room` bytes: at least one byte, or none (`*got` is 0) at the end. Blocks
  * this thread. At the end the connection is idle or closed before the call returns. A body that is truncated, cancelled or
  * closed is a failure, never an end.
@@ -2072,8 +2103,9 @@ hangup_status hangup_response_read(hangup_response *response,
                                    hangup_error **error);
 
 /**
- * Reads the rest of the body, at most `at_most` bytes (SIZE_MAX for no limit), and lends it until the response or its body
- * (hangup_response_free_body) is freed. A second call lends the same bytes.
+ * Reads the rest of the body, at most `at_most` bytes, and lends it until the response or its body (hangup_response_free_body)
+ * is freed. A second call lends the same bytes. SIZE_MAX is the client's limit (hangup_client_set_max_body), 256 MiB by
+ * default.
  *
  * Fails: any status. HANGUP_TOO_LARGE if the body is larger, and the connection is closed; but a body that was received
  * already (hangup_request_set_buffer_body) is kept, and can be read with a larger limit.

@@ -19,11 +19,13 @@ pub fn features() -> &'static [&'static str] {
 
 /// Each name, and whether this build has it.
 const ALL: &[(&str, bool)] = &[
-    ("deflate", true),
-    ("gzip", true),
+    ("br", cfg!(feature = "brotli")),
+    ("deflate", cfg!(feature = "gzip")),
+    ("gzip", cfg!(feature = "gzip")),
     ("http-proxy", true),
     ("http1", true),
     ("socks5", true),
     ("tls", true),
     ("unix-sockets", true),
+    ("zstd", cfg!(feature = "zstd")),
 ];

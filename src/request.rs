@@ -60,6 +60,7 @@ pub struct Request {
     /// `Connection: Upgrade` was added.
     pub(crate) says_upgrade: bool,
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) decode: Option<bool>,
 }
 
 /// The body of a request.
@@ -177,6 +178,7 @@ impl Request {
             connect: None,
             says_upgrade: false,
             tls: None,
+            decode: None,
         }
     }
 
@@ -419,8 +421,9 @@ impl Request {
     }
 
     /// Has the whole body buffered, of at most so many bytes: the call ends with the body's last byte instead of
-    /// the head, and reads don't wait. A larger body fails the call with [`Kind::TooLarge`]. `None`, the default:
-    /// the body is read as it arrives.
+    /// the head, and reads don't wait. A larger body fails the call with [`Kind::TooLarge`]. `Some(usize::MAX)` is the
+    /// client's bound ([`set_max_body`](crate::Client::set_max_body)). `None`, the default: the body is read as it
+    /// arrives.
     ///
     /// ```
     /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
@@ -447,6 +450,18 @@ impl Request {
     /// ```
     pub fn set_tls(&mut self, tls: Option<Arc<Tls>>) {
         self.tls = tls;
+    }
+
+    /// Sets whether this request asks for content codings and its body is decoded, in place of the client's
+    /// [`set_decode`](crate::Client::set_decode).
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_decode(true);
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_decode(&mut self, on: bool) {
+        self.decode = Some(on);
     }
 
     /// A copy that can be changed on its own; it shares the cancel token.
@@ -489,6 +504,7 @@ impl Request {
             connect: self.connect.clone(),
             says_upgrade: self.says_upgrade,
             tls: self.tls.clone(),
+            decode: self.decode,
         }
     }
 

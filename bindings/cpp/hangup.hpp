@@ -1139,6 +1139,12 @@ public:
         return *this;
     }
     [[nodiscard]] Request set_tls(const Tls &tls) && { return std::move(set_tls(tls)); }
+    /** Whether it asks for content codings and its body is decoded. Overrides the client's setting. */
+    Request &set_decode(bool on) & {
+        detail::check([&](hangup_error **e) { return hangup_request_set_decode(handle_.get(), on ? 1 : 0, e); });
+        return *this;
+    }
+    [[nodiscard]] Request set_decode(bool on) && { return std::move(set_decode(on)); }
     /** Firing the token ends the exchange, its body included. The request keeps a share. */
     Request &set_cancel(const CancelToken &token) & {
         detail::check(hangup_request_set_cancel(handle_.get(), detail::made(token.handle())));
@@ -1312,7 +1318,13 @@ public:
         detail::check([&](hangup_error **e) { return hangup_response_read(handle_.get(), into, room, &got, e); });
         return got;
     }
-    /** The rest of the body, borrowed from the response; throws Status::too_large if it is more than `at_most`. */
+    /** From here on the body is read as it arrives, its content codings not undone. Throws Status::invalid_state after the
+     *  first read. */
+    void set_raw() const {
+        detail::check([&](hangup_error **e) { return hangup_response_set_raw(handle_.get(), e); });
+    }
+    /** The rest of the body, borrowed from the response; throws Status::too_large if it is more than `at_most`, or more than
+     *  the client allows (Client::set_max_body) where no number is given. */
     std::string_view read_all(std::size_t at_most = std::numeric_limits<std::size_t>::max()) & HANGUP_LIFETIMEBOUND {
         const std::uint8_t *data = nullptr;
         std::size_t size = 0;
@@ -1532,12 +1544,24 @@ public:
         return *this;
     }
     Client set_retries(bool on) && { return std::move(set_retries(on)); }
-    /** Asks for gzip and deflate, and decodes them. */
+    /** Asks for gzip, deflate, br and zstd, and decodes them. */
     Client &set_decode(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_decode(handle_.get(), on ? 1 : 0, e); });
         return *this;
     }
     Client set_decode(bool on) && { return std::move(set_decode(on)); }
+    /** How many content codings, one over the other, are decoded; HANGUP_NO_LIMIT: any number. Default: 2. */
+    Client &set_max_codings(std::int64_t max) & {
+        detail::check([&](hangup_error **e) { return hangup_client_set_max_codings(handle_.get(), max, e); });
+        return *this;
+    }
+    Client set_max_codings(std::int64_t max) && { return std::move(set_max_codings(max)); }
+    /** The largest body that is read as a whole without a bound of its own; HANGUP_NO_LIMIT: any size. Default: 256 MiB. */
+    Client &set_max_body(std::int64_t bytes) & {
+        detail::check([&](hangup_error **e) { return hangup_client_set_max_body(handle_.get(), bytes, e); });
+        return *this;
+    }
+    Client set_max_body(std::int64_t bytes) && { return std::move(set_max_body(bytes)); }
     /** Keeps cookies, or stops and forgets them. */
     Client &set_cookies(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_cookies(handle_.get(), on ? 1 : 0, e); });

@@ -264,9 +264,10 @@ impl Call<'_> {
         history: Vec<Redirect>,
     ) -> Result<Response, Error> {
         let Received { head, body } = received;
-        let most = self.config.decode.then_some(self.config.max_codings);
-        let content = Content::begin(body, &head, most)?;
+        let decodes = self.request.decode.unwrap_or(self.config.decode);
+        let content = Content::begin(body, &head, decodes.then_some(self.config.max_codings))?;
         let mut response = Response::new(self.manager.spawner(), content, head, history);
+        response.body().set_max(self.config.max_body);
         if let Some(at_most) = self.request.buffer_body {
             response.body().fill_buffer(at_most).map_err(|error| self.in_body(error))?;
         }

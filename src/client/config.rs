@@ -29,6 +29,7 @@ pub(super) struct Config {
     pub(super) jar: Option<Arc<Jar>>,
     pub(super) decode: bool,
     pub(super) max_codings: u32,
+    pub(super) max_body: usize,
     pub(super) tls: Arc<Tls>,
     pub(super) proxies: Proxies,
     pub(super) trace: Option<Trace>,
@@ -51,6 +52,7 @@ impl Default for Config {
             jar: None,
             decode: false,
             max_codings: CODINGS,
+            max_body: MAX_BODY,
             proxies: Proxies::from_env(&Tls::standard()),
             tls: Tls::standard(),
             trace: None,
@@ -58,6 +60,8 @@ impl Default for Config {
     }
 }
 
+/// More than most programs mean to have in memory, and less than ends them.
+const MAX_BODY: usize = 256 * 1024 * 1024;
 const MAX_HEAD: usize = 64 * 1024;
 /// As many as Go follows; a longer sequence is mostly a loop.
 const MAX_REDIRECTS: u32 = 10;

@@ -10,6 +10,7 @@ use crate::headers::{
     self, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, Headers,
     PROXY_AUTHORIZATION, RANGE, TRANSFER_ENCODING, UPGRADE,
 };
+use crate::http::codings;
 use crate::http::request_body::BodyLength;
 use crate::http::request_head::RequestHead;
 use crate::request::{Request, has_option, own};
@@ -71,7 +72,7 @@ pub(super) fn request_head(
     }
     // What describes a response to other methods has no meaning for a tunnel.
     if request.connect.is_none() {
-        add_preferences(config, hop, &mut head, is_free);
+        add_preferences(config, request, hop, &mut head, is_free);
     }
     match body {
         BodyLength::Known(length) if !head.contains(CONTENT_LENGTH) => {
@@ -102,16 +103,18 @@ pub(super) fn request_head(
 /// Accept-Encoding and Cookie.
 fn add_preferences(
     config: &Config,
+    request: &Request,
     hop: &RequestHop,
     head: &mut Headers,
     is_free: impl Fn(&Headers, &str) -> bool,
 ) {
-    if config.decode
+    if let Some(accepted) = codings::ACCEPT_ENCODING
+        && request.decode.unwrap_or(config.decode)
         // A range of a compressed body can't be decoded.
         && !head.contains(RANGE)
         && is_free(head, ACCEPT_ENCODING)
     {
-        head.add(ACCEPT_ENCODING, b"gzip, deflate");
+        head.add(ACCEPT_ENCODING, accepted.as_bytes());
     }
     if let Some(jar) = &config.jar
         && is_free(head, COOKIE)

@@ -65,11 +65,16 @@ pub unsafe extern "C" fn hangup_client_add_sensitive_header(
     })
 }
 
-/// With 1, requests accept gzip and deflate, and such bodies are decoded. 0 is the default.
+/// With 1, requests accept gzip, deflate, br and zstd, and such bodies are decoded. 0 is the default.
+/// hangup_request_set_decode is for one request. A library that was built without some of these codings neither asks for them
+/// nor decodes them.
 ///
 /// Headers are not changed, Content-Encoding and Content-Length included. Size limits count decoded bytes. A body in any other
-/// coding is returned as it is. Accept-Encoding is not sent if the request, or the client's defaults, have an Accept-Encoding
-/// or a Range header.
+/// coding, and any part of a body (206), is returned as it is. Accept-Encoding is not sent if the request, or the client's
+/// defaults, have an Accept-Encoding or a Range header.
+///
+/// gzip may have several members and zstd several frames. A br window has at most 16 MiB, a zstd window 8 MiB (RFC 9659). What
+/// was decoded before an error of the connection, the framing or the coding is returned before the error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_decode(
     client: *mut hangup_client,
@@ -106,5 +111,30 @@ pub unsafe extern "C" fn hangup_client_set_max_codings(
             }
             max => client.set_max_codings(u32::try_from(max).unwrap_or(u32::MAX)),
         }
+    })
+}
+
+/// The largest size in bytes of a body that is read as a whole without a limit of its own: by hangup_response_read_all with
+/// SIZE_MAX, and for hangup_request_set_buffer_body with INT64_MAX. Decoded bytes count. Default: 268,435,456 (256 MiB). A
+/// larger body fails with HANGUP_TOO_LARGE, and its connection is closed. HANGUP_NO_LIMIT allows any size. Bodies that are
+/// read in pieces have no limit.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_set_max_body(
+    client: *mut hangup_client,
+    bytes: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let client = unsafe { hangup_client::borrow(client)? };
+        client.set_max_body(match bytes {
+            HANGUP_NO_LIMIT => usize::MAX,
+            bytes => usize::try_from(bytes).map_err(|_| {
+                let what = "a negative size of a body; HANGUP_NO_LIMIT allows any size";
+                Error::new(Kind::InvalidArgument, what)
+            })?,
+        });
+        Ok(())
     })
 }

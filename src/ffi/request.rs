@@ -393,7 +393,8 @@ pub unsafe extern "C" fn hangup_request_set_redirects(
 /// Waits for the whole body, of at most `at_most` bytes: the call returns after the last byte of the body instead of after
 /// the head, and reading the body does not wait. HANGUP_NO_LIMIT, the default, returns after the head.
 ///
-/// A larger body fails the call with HANGUP_TOO_LARGE and closes the connection. 0 allows only an empty body.
+/// A larger body fails the call with HANGUP_TOO_LARGE and closes the connection. 0 allows only an empty body; INT64_MAX is the
+/// client's limit (hangup_client_set_max_body), 256 MiB by default.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
 #[unsafe(no_mangle)]
@@ -406,14 +407,30 @@ pub unsafe extern "C" fn hangup_request_set_buffer_body(
         let request = unsafe { hangup_request::borrow(request)? };
         let at_most = match at_most {
             HANGUP_NO_LIMIT => None,
+            // The client's limit.
+            i64::MAX => Some(usize::MAX),
             // More than memory holds is as good as all of it.
-            bytes if bytes >= 0 => Some(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            bytes if bytes >= 0 => Some(usize::try_from(bytes).unwrap_or(usize::MAX - 1)),
             _ => {
                 let what = "a negative size of a body; HANGUP_NO_LIMIT ends the call at the head";
                 return Err(Error::new(Kind::InvalidArgument, what));
             }
         };
         lock(request)?.set_buffer_body(at_most);
+        Ok(())
+    })
+}
+
+/// Whether the request asks for content codings and its body is decoded: 1 or 0. Overrides hangup_client_set_decode.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_set_decode(
+    request: *mut hangup_request,
+    on: i32,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        lock(request)?.set_decode(on != 0);
         Ok(())
     })
 }

@@ -229,8 +229,20 @@ pub unsafe extern "C" fn hangup_response_read(
     })
 }
 
-/// Reads the rest of the body, at most `at_most` bytes (SIZE_MAX for no limit), and lends it until the response or its body
-/// (hangup_response_free_body) is freed. A second call lends the same bytes.
+/// From here on the body is read as it arrives, and its content codings are not undone.
+///
+/// Fails: HANGUP_INVALID_STATE after the first read of a body that is decoded, and while a read is in progress.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_set_raw(
+    response: *mut hangup_response,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || unsafe { hangup_response::borrow(response)? }.reading()?.body.set_raw())
+}
+
+/// Reads the rest of the body, at most `at_most` bytes, and lends it until the response or its body (hangup_response_free_body)
+/// is freed. A second call lends the same bytes. SIZE_MAX is the client's limit (hangup_client_set_max_body), 256 MiB by
+/// default.
 ///
 /// Fails: any status. HANGUP_TOO_LARGE if the body is larger, and the connection is closed; but a body that was received
 /// already (hangup_request_set_buffer_body) is kept, and can be read with a larger limit.

@@ -1,4 +1,5 @@
-//! Content codings undone (RFC 9110 section 8.4): gzip and deflate, over a body as it comes.
+//! Content codings undone (RFC 9110 section 8.4) over a body as it comes: gzip, deflate, br and zstd, as far as
+//! they are compiled in.
 //!
 //! Errors of the body below come through unchanged; a broken coding is a protocol error. The framing ends
 //! the body, not the coding: only when nothing is left of the body is it over, and its connection free.
@@ -9,12 +10,11 @@
 //! checks whether the exchange was ended and yields to other fibers. The connection is held until
 //! the decoding is over, so that a cancel, a close and a shutdown reach the exchange until then.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 
-use flate2::bufread::MultiGzDecoder;
-use flate2::{Decompress, FlushDecompress, Status};
 use http::header;
 
+use super::codings::{Coding, Decoded};
 use super::response_body::IncomingBody;
 use crate::error::Error;
 use crate::response_head::RawHead;
@@ -32,23 +32,14 @@ pub(crate) enum Content {
 /// Threads: one at a time.
 pub(crate) struct Decoder {
     top: Stage,
+    begun: bool,
     over: bool,
 }
-
-/// A coding that can be undone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coding {
-    Gzip,
-    Deflate,
-}
-
-type Input = BufReader<Feed>;
 
 /// One coding over what is beneath it, the wire at the bottom.
 enum Stage {
     Wire(Wire),
-    Gzip(MultiGzDecoder<Input>),
-    Deflate(Deflate),
+    Coded(Decoded<Feed>),
 }
 
 /// What a decoder takes its input through. It accounts for the work: each byte of input costs one,
@@ -71,17 +62,7 @@ struct Rate {
 
 struct Wire {
     body: Box<IncomingBody>,
-    /// Nothing is read while the decoders are put together: that would wait for the body.
-    begun: bool,
     got_any: bool,
-}
-
-/// "deflate" is the zlib format (RFC 9110 section 8.4.1.2), and without its wrapper from servers
-/// that took the name at its word.
-struct Deflate {
-    input: Input,
-    inflate: Option<Decompress>,
-    over: bool,
 }
 
 impl Content {
@@ -116,17 +97,26 @@ impl Content {
             return Err(body.refuse(Error::new(Kind::Protocol, what)));
         }
         body.hold();
-        let mut top = Stage::Wire(Wire { body, begun: false, got_any: false });
+        let mut top = Stage::Wire(Wire { body, got_any: false });
         // The last one was applied last.
         for coding in codings.iter().rev() {
-            let input = BufReader::with_capacity(PIECE, Feed::new(top));
-            top = match coding {
-                Coding::Gzip => Stage::Gzip(MultiGzDecoder::new(input)),
-                Coding::Deflate => Stage::Deflate(Deflate { input, inflate: None, over: false }),
-            };
+            top = Stage::Coded(Decoded::new(coding.decoder(), Feed::new(top)));
         }
-        top.wire_mut().begun = true;
-        Ok(Self::Decoded(Box::new(Decoder { top, over: false })))
+        Ok(Self::Decoded(Box::new(Decoder { top, begun: false, over: false })))
+    }
+
+    /// From here on the body is read as it comes. `false` if some of it was decoded already.
+    pub(crate) fn leave_coded(self) -> (Self, bool) {
+        match self {
+            Self::Decoded(decoder) if !decoder.begun => {
+                let mut body = decoder.top.into_wire().body;
+                // Nothing was read, so that there is no end to let go of.
+                let _ = body.let_go();
+                (Self::Plain(body), true)
+            }
+            Self::Decoded(decoder) => (Self::Decoded(decoder), false),
+            Self::Plain(body) => (Self::Plain(body), true),
+        }
     }
 
     /// A piece: at least one byte, or 0 for the end.
@@ -175,6 +165,7 @@ impl Decoder {
         if self.over {
             return Ok(0);
         }
+        self.begun = true;
         // A large buffer is filled from few bytes: other fibers get a turn in between.
         let size = into.len().min(MAX_STEP);
         let error = match self.top.read(&mut into[..size]) {
@@ -206,28 +197,24 @@ impl Decoder {
 }
 
 impl Stage {
-    /// What its coding takes its input through; the wire has none.
-    fn feed_mut(&mut self) -> Option<&mut Feed> {
-        match self {
-            Self::Wire(_) => None,
-            Self::Gzip(gzip) => Some(gzip.get_mut().get_mut()),
-            Self::Deflate(deflate) => Some(deflate.input.get_mut()),
-        }
-    }
-
     fn wire(&self) -> &Wire {
         match self {
             Self::Wire(wire) => wire,
-            Self::Gzip(gzip) => gzip.get_ref().get_ref().stage.wire(),
-            Self::Deflate(deflate) => deflate.input.get_ref().stage.wire(),
+            Self::Coded(coded) => coded.input().stage.wire(),
         }
     }
 
     fn wire_mut(&mut self) -> &mut Wire {
         match self {
             Self::Wire(wire) => wire,
-            Self::Gzip(gzip) => gzip.get_mut().get_mut().stage.wire_mut(),
-            Self::Deflate(deflate) => deflate.input.get_mut().stage.wire_mut(),
+            Self::Coded(coded) => coded.input_mut().stage.wire_mut(),
+        }
+    }
+
+    fn into_wire(self) -> Wire {
+        match self {
+            Self::Wire(wire) => wire,
+            Self::Coded(coded) => coded.into_input().stage.into_wire(),
         }
     }
 }
@@ -248,12 +235,9 @@ impl Feed {
 
 impl Read for Feed {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let wire = self.stage.wire_mut();
         // A decoder that always finds input never waits, and only a wait notices a cancel or a timeout.
-        if wire.begun {
-            yield_if_due();
-            wire.body.check_during_work().map_err(io::Error::other)?;
-        }
+        yield_if_due();
+        self.stage.wire_mut().body.check_during_work().map_err(io::Error::other)?;
         if self.credit <= 0 {
             let what = format!(
                 "{} bytes and more of it decode to next to nothing, such as empty gzip members",
@@ -269,61 +253,23 @@ impl Read for Feed {
 
 impl Read for Stage {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let got = match self {
-            Self::Wire(wire) => return wire.read(into),
-            // It reads on to the end of its input, and takes nothing there but another member.
-            Self::Gzip(gzip) => gzip.read(into)?,
-            Self::Deflate(deflate) => deflate.read(into)?,
-        };
-        if let Some(feed) = self.feed_mut() {
-            feed.earn(got);
+        match self {
+            Self::Wire(wire) => wire.read(into),
+            Self::Coded(coded) => {
+                // It reads on to the end of its input.
+                let got = coded.read(into)?;
+                coded.input_mut().earn(got);
+                Ok(got)
+            }
         }
-        Ok(got)
     }
 }
 
 impl Read for Wire {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if !self.begun {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
         let got = self.body.read(into).map_err(io::Error::other)?;
         self.got_any |= got > 0;
         Ok(got)
-    }
-}
-
-impl Read for Deflate {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let bytes = self.input.fill_buf()?;
-            let at_end = bytes.is_empty();
-            if self.over {
-                let behind = || io::Error::other("bytes behind its end");
-                return if at_end { Ok(0) } else { Err(behind()) };
-            }
-            if self.inflate.is_none() {
-                let first = bytes.first().ok_or(io::ErrorKind::UnexpectedEof)?;
-                // A zlib header names method 8 (RFC 1950 section 2.2); a deflate stream that begins
-                // with these bits would be a stored block with padding that no compressor writes.
-                self.inflate = Some(Decompress::new(first & 0x0f == 8));
-            }
-            let Some(inflate) = &mut self.inflate else { continue };
-            // At the end of the input there may still be output that found no room before.
-            let flush = if at_end { FlushDecompress::Finish } else { FlushDecompress::None };
-            let (read, wrote) = (inflate.total_in(), inflate.total_out());
-            let status = inflate.decompress(bytes, into, flush);
-            let (read, wrote) = (inflate.total_in() - read, inflate.total_out() - wrote);
-            self.input.consume(usize::try_from(read).unwrap_or(usize::MAX));
-            let corrupt = || io::Error::other("corrupt deflate stream");
-            self.over = status.map_err(|_| corrupt())? == Status::StreamEnd;
-            if wrote > 0 {
-                return Ok(usize::try_from(wrote).unwrap_or(into.len()));
-            }
-            if read == 0 && !self.over {
-                return Err(if at_end { io::ErrorKind::UnexpectedEof.into() } else { corrupt() });
-            }
-        }
     }
 }
 
@@ -333,10 +279,8 @@ fn codings(fields: &[(header::HeaderName, Vec<u8>)]) -> Option<Vec<Coding>> {
     for (_, value) in fields.iter().filter(|(name, _)| *name == header::CONTENT_ENCODING) {
         for coding in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             match coding.to_ascii_lowercase().as_slice() {
-                b"gzip" | b"x-gzip" => codings.push(Coding::Gzip),
-                b"deflate" => codings.push(Coding::Deflate),
                 b"identity" | b"" => {}
-                _ => return None,
+                name => codings.push(Coding::named(name)?),
             }
         }
     }
@@ -345,8 +289,6 @@ fn codings(fields: &[(header::HeaderName, Vec<u8>)]) -> Option<Vec<Coding>> {
 
 /// How much output is decoded in one step.
 const MAX_STEP: usize = 64 * 1024;
-/// How much input a decoder buffers.
-const PIECE: usize = 8 * 1024;
 /// Codings one over the other, unless the client allows more: each multiplies by a thousand what a
 /// byte of the wire can cost.
 pub(crate) const CODINGS: u32 = 2;
@@ -357,7 +299,7 @@ const OF_THE_WIRE: Rate = Rate { free: 1024 * 1024, earned: 32 };
 /// compressor makes a body twice as large.
 const OF_A_CODING: Rate = Rate { free: 256 * 1024, earned: 2 };
 
-#[cfg(test)]
+#[cfg(all(test, feature = "gzip", feature = "brotli", feature = "zstd"))]
 mod tests {
     use super::*;
 
@@ -371,6 +313,7 @@ mod tests {
         assert_eq!(of(&["identity"]), Some(vec![]));
         assert_eq!(of(&["X-GZIP , deflate"]), Some(vec![Coding::Gzip, Coding::Deflate]));
         assert_eq!(of(&["deflate", "gzip"]), Some(vec![Coding::Deflate, Coding::Gzip]));
-        assert_eq!(of(&["gzip, br"]), None);
+        assert_eq!(of(&["zstd", "br"]), Some(vec![Coding::Zstd, Coding::Brotli]));
+        assert_eq!(of(&["gzip, compress"]), None);
     }
 }

@@ -3,6 +3,7 @@
 //! [`run`] takes an [`exchange`] from its message to the head of the response; the [body](response_body)
 //! follows, [decoded](decode) if that is wanted. Only [`failure`] decides why an exchange failed.
 
+pub(crate) mod codings;
 pub(crate) mod decode;
 mod drain;
 pub(crate) mod exchange;

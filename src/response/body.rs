@@ -35,6 +35,8 @@ pub struct ResponseBody {
     spawner: Arc<Spawner>,
     /// How many bytes the next submitted read allocates: a body that arrives in small pieces needs few.
     room: usize,
+    /// The bound on all of it where a call gives none.
+    max: usize,
 }
 
 /// Where the content is that reads are made from.
@@ -76,7 +78,14 @@ impl ResponseBody {
     pub(super) fn new(spawner: &Arc<Spawner>, content: Content) -> Self {
         let exchange = Arc::clone(content.body().shared());
         let spawner = Arc::clone(spawner);
-        Self { state: State::Open(content), buffer: None, exchange, spawner, room: FIRST_ROOM }
+        Self {
+            state: State::Open(content),
+            buffer: None,
+            exchange,
+            spawner,
+            room: FIRST_ROOM,
+            max: usize::MAX,
+        }
     }
 
     /// Reads a piece; 0 is the end.
@@ -95,16 +104,57 @@ impl ResponseBody {
         }
     }
 
-    /// Reads the rest, at most `at_most` bytes.
+    /// Reads the rest, at most `at_most` bytes; `usize::MAX` is the client's bound
+    /// ([`Client::set_max_body`](crate::Client::set_max_body)).
     ///
     /// # Errors
     /// Any [`Kind`]; [`Kind::TooLarge`] if there is more.
     pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
+        let bound = if at_most == usize::MAX {
+            Bound { bytes: self.max, of: "max_body" }
+        } else {
+            Bound { bytes: at_most, of: "this call" }
+        };
         let Source { content, buffer } = self.source()?;
         match buffer {
-            Some(buffer) => buffer.take(at_most).ok_or_else(|| too_large(content, at_most)),
-            None => read_to_end(content, at_most),
+            Some(buffer) => buffer.take(bound.bytes).ok_or_else(|| too_large(content, bound)),
+            None => read_to_end(content, bound),
         }
+    }
+
+    /// Reads the rest, at most as many bytes as the client allows; see [`Response::bytes`](crate::Response::bytes).
+    ///
+    /// # Errors
+    /// As [`read_all`](Self::read_all).
+    pub fn bytes(&mut self) -> Result<Vec<u8>, Error> {
+        self.read_all(usize::MAX)
+    }
+
+    /// Reads the body as it arrives; see [`Response::set_raw`](crate::Response::set_raw).
+    ///
+    /// # Errors
+    /// [`Kind::InvalidState`] after the first read, and while a submitted read is under way.
+    pub fn set_raw(&mut self) -> Result<(), Error> {
+        self.source()?;
+        let late = || {
+            let what =
+                "a part of the body was decoded already; ask for raw bytes before the first read";
+            Error::new(Kind::InvalidState, what)
+        };
+        if self.buffer.is_some() {
+            return Err(late());
+        }
+        let State::Open(content) = std::mem::replace(&mut self.state, State::Closed) else {
+            return Ok(());
+        };
+        let (content, is_raw) = content.leave_coded();
+        self.state = State::Open(content);
+        if is_raw { Ok(()) } else { Err(late()) }
+    }
+
+    /// Sets the bound on all of it where a call gives none.
+    pub(crate) fn set_max(&mut self, max: usize) {
+        self.max = max;
     }
 
     /// Closes it before its end, as [`Response::close`](crate::Response::close) does. A submitted read that is under
@@ -302,11 +352,19 @@ fn piece(content: &mut Content, room: usize) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
+/// The most bytes of a whole body, and what says so.
+#[derive(Clone, Copy)]
+struct Bound {
+    bytes: usize,
+    of: &'static str,
+}
+
 /// The rest, at most so many bytes.
-fn read_to_end(content: &mut Content, at_most: usize) -> Result<Vec<u8>, Error> {
+fn read_to_end(content: &mut Content, bound: Bound) -> Result<Vec<u8>, Error> {
+    let at_most = bound.bytes;
     let expected = content.left().and_then(|left| usize::try_from(left).ok());
     if expected.is_some_and(|size| size > at_most) {
-        return Err(too_large(content, at_most));
+        return Err(too_large(content, bound));
     }
     let mut whole = Vec::new();
     // This reserves address space; the pages are touched, and become memory, step by step.
@@ -322,7 +380,7 @@ fn read_to_end(content: &mut Content, at_most: usize) -> Result<Vec<u8>, Error> 
             // Full: reading one more byte shows whether that was all.
             return match content.read(&mut [0])? {
                 0 => Ok(whole),
-                _ => Err(too_large(content, at_most)),
+                _ => Err(too_large(content, bound)),
             };
         }
         whole.resize(end.saturating_add(step).min(at_most), 0);
@@ -340,10 +398,12 @@ fn read_to_end(content: &mut Content, at_most: usize) -> Result<Vec<u8>, Error> 
     }
 }
 
-fn too_large(content: &mut Content, at_most: usize) -> Error {
+fn too_large(content: &mut Content, Bound { bytes, of }: Bound) -> Error {
     let info = content.body().info();
     content.body_mut().close();
-    let what = format!("the body is larger than the {at_most} bytes that were allowed");
+    let what = format!(
+        "the body is larger than the {bytes} bytes that {of} allows; read it in pieces, or raise that bound"
+    );
     content
         .body()
         .shared()

@@ -92,7 +92,8 @@ impl Response {
         self.body.read(into)
     }
 
-    /// Reads the rest of the body, at most `at_most` bytes.
+    /// Reads the rest of the body, at most `at_most` bytes; `usize::MAX` is the client's bound
+    /// ([`Client::set_max_body`](crate::Client::set_max_body)), as in [`bytes`](Self::bytes).
     ///
     /// # Errors
     /// Any [`Kind`](crate::Kind); [`Kind::TooLarge`](crate::Kind::TooLarge) if there is more, and the connection is
@@ -106,6 +107,36 @@ impl Response {
     /// ```
     pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
         self.body.read_all(at_most)
+    }
+
+    /// Reads the rest of the body, at most as many bytes as the client allows: 256 MiB unless
+    /// [`Client::set_max_body`](crate::Client::set_max_body) changed that.
+    ///
+    /// # Errors
+    /// As [`read_all`](Self::read_all).
+    ///
+    /// ```no_run
+    /// let body = hangup::Client::default().get("https://example.org/", None)?.bytes()?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn bytes(&mut self) -> Result<Vec<u8>, Error> {
+        self.body.bytes()
+    }
+
+    /// From here on the body is read as it arrives, and its content codings are not undone.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidState`](crate::Kind::InvalidState) after the first read of a body that is decoded.
+    ///
+    /// ```no_run
+    /// let client = hangup::Client::default();
+    /// client.set_decode(true);
+    /// let mut response = client.get("https://example.org/archive.tar.gz", None)?;
+    /// response.set_raw()?; // the archive itself, whether or not the server calls gzip a coding
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_raw(&mut self) -> Result<(), Error> {
+        self.body.set_raw()
     }
 
     /// Reads the next piece of the body in the background and returns its future, which any executor can

@@ -91,6 +91,8 @@ static_assert(is_chain<Client>(ASK(set_timeout(hangup::Timeout::total, 1s))) && 
 static_assert(is_chain<Client>(ASK(set_connection_mode(hangup::ConnectionMode::keep))) && is_chain<Client>(ASK(set_max_head(1))));
 static_assert(is_chain<Client>(ASK(set_redirects(1))) && is_chain<Client>(ASK(add_sensitive_header("a"))));
 static_assert(is_chain<Client>(ASK(set_retries(true))) && is_chain<Client>(ASK(set_decode(true))));
+static_assert(is_chain<Client>(ASK(set_max_codings(1))) && is_chain<Client>(ASK(set_max_body(1))));
+static_assert(is_chain<Request>(ASK(set_decode(true))));
 static_assert(is_chain<Client>(ASK(set_cookies(true))) && is_chain<Client>(ASK(add_cookie("a", "b"))));
 static_assert(is_chain<Client>(ASK(clear_cookies())) && is_chain<Client>(ASK(set_proxy("a"))));
 static_assert(is_chain<Client>(ASK(set_proxy_from_env())) && is_chain<Client>(ASK(set_no_proxy("a"))));
@@ -461,6 +463,13 @@ void a_call_does_what_it_is_told_to() {
     (void)client.set_cookies(true).add_cookie(moves, "a=b").get(moves);
     CHECK(client.cookies_for(moves) == "a=b; id=7" && client.clear_cookies().cookies_for(moves).empty());
     CHECK(client.set_cookies(false).set_decode(true).get(given("gzip")).read_all() == "hello");
+    auto coded = client.send(hangup::Request("GET", given("gzip")).set_decode(false)).read_all();
+    auto raw = client.set_max_codings(1).get(given("gzip"));
+    raw.set_raw();
+    CHECK(raw.read_all() == coded && std::string_view(coded).substr(0, 2) == "\x1f\x8b");
+    auto large = failure_of([&] { client.set_max_body(4).get(given("gzip")).read_all(); });
+    CHECK(large.status() == hangup::Status::too_large && large.message().find("max_body") != std::string::npos);
+    CHECK(client.set_max_body(HANGUP_NO_LIMIT).get(given("gzip")).read_all() == "hello");
 
     for (bool on : {true, false}) {
         client.get(given("breaks")).read_all();

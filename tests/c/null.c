@@ -224,6 +224,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_client_add_sensitive_header(none, "x", &error));
     IS(bad, hangup_client_set_decode(none, 1, &error));
     IS(bad, hangup_client_set_max_codings(none, 1, &error));
+    IS(bad, hangup_client_set_max_body(none, 1, &error));
     IS(bad, hangup_client_set_cookies(none, 1, &error));
     IS(bad, hangup_client_add_cookie(none, given("hello"), "a=b", &error));
     IS(bad, hangup_client_cookies_for(none, given("hello"), &new_text, &error));
@@ -283,11 +284,13 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_request_set_retries(none, 1, &error));
     IS(bad, hangup_request_set_redirects(none, 1, &error));
     IS(bad, hangup_request_set_buffer_body(none, 1, &error));
+    IS(bad, hangup_request_set_decode(none, 1, &error));
     SAYS(bad, hangup_request_set_cancel(none, cancel));
     SAYS(bad, hangup_response_header_at(none, 0, NULL, NULL, NULL));
     SAYS(bad, hangup_response_timings(none, &timings));
     IS(bad, hangup_response_read(none, room, sizeof room, &written, &error));
     IS(bad, hangup_response_read_all(none, SIZE_MAX, &lent, &written, &error));
+    IS(bad, hangup_response_set_raw(none, &error));
     IS(bad, hangup_response_submit_read(none, 1, queue, 1, &error));
     IS(bad, hangup_response_submit_read(response, 1, none, 1, &error));
     SAYS(bad, hangup_response_close(none, HANGUP_CLOSE_MODE_NOW));

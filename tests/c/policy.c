@@ -168,6 +168,51 @@ static void cookies(void) {
     hangup_client_free(client);
 }
 
+/* For a client that decodes. */
+static void raw_and_bounded(hangup_client *client) {
+    hangup_request *request = NULL;
+    hangup_error *error = NULL;
+    const uint8_t *data = NULL;
+    size_t size = 0;
+    hangup_response *response = get(client, given("gzip"));
+    CHECK_OK(hangup_response_set_raw(response, &error), error);
+    CHECK_OK(hangup_response_read_all(response, SIZE_MAX, &data, &size, &error), error);
+    CHECK_NUMBER(25, size);
+    hangup_response_free(response);
+
+    response = get(client, given("gzip"));
+    char byte = 0;
+    CHECK_OK(hangup_response_read(response, &byte, 1, &size, &error), error);
+    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_set_raw(response, NULL), NULL);
+    CHECK_OK(hangup_response_read_all(response, SIZE_MAX, &data, &size, &error), error);
+    CHECK_NUMBER(4, size);
+    hangup_response_free(response);
+
+    CHECK_OK(hangup_request_new("GET", given("gzip"), &request, &error), error);
+    CHECK_OK(hangup_request_set_decode(request, 0, &error), error);
+    CHECK_OK(hangup_client_send(client, request, &response, &error), error);
+    CHECK_OK(hangup_response_read_all(response, 100, &data, &size, &error), error);
+    CHECK_NUMBER(25, size);
+    hangup_response_free(response);
+    CHECK_OK(hangup_request_set_decode(request, 1, &error), error);
+    CHECK_OK(hangup_request_set_buffer_body(request, INT64_MAX, &error), error);
+
+    CHECK_OK(hangup_client_set_max_body(client, 4, &error), error);
+    CHECK_STATUS(HANGUP_TOO_LARGE, hangup_client_send(client, request, &response, &error), error);
+    CHECK(strstr(hangup_error_message(error), "max_body") != NULL);
+    hangup_error_free(error);
+    error = NULL;
+    response = get(client, given("gzip"));
+    CHECK_STATUS(HANGUP_TOO_LARGE, hangup_response_read_all(response, SIZE_MAX, &data, &size, NULL), NULL);
+    hangup_response_free(response);
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_set_max_body(client, -2, NULL), NULL);
+    CHECK_OK(hangup_client_set_max_body(client, HANGUP_NO_LIMIT, &error), error);
+    CHECK_OK(hangup_client_send(client, request, &response, &error), error);
+    check_body(response, "hello");
+    hangup_response_free(response);
+    hangup_request_free(request);
+}
+
 static void decoding(void) {
     hangup_client *client = new_client(NULL);
     hangup_error *error = NULL;
@@ -190,6 +235,7 @@ static void decoding(void) {
         hangup_error_free(error);
         error = NULL;
     }
+    raw_and_bounded(client);
     CHECK_OK(hangup_client_set_decode(client, 0, &error), error);
     CHECK(!says(get(client, given("echo")), "gzip"));
     hangup_client_free(client);

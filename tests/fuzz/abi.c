@@ -312,7 +312,10 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
     case 5: CALL(hangup_client_set_redirects, client, number()); break;
     case 6: CALL(hangup_client_set_retries, client, on); break;
     case 7: CALL(hangup_client_add_sensitive_header, client, text()); break;
-    case 8: CALL(hangup_client_set_decode, client, on); break;
+    case 8:
+        CALL(hangup_client_set_decode, client, on);
+        CALL(hangup_client_set_max_body, client, number());
+        break;
     case 9: CALL(hangup_client_set_cookies, client, on); break;
     case 10: CALL(hangup_client_add_cookie, client, url(), text()); break;
     case 11:
@@ -383,7 +386,10 @@ static void on_request(hangup_request *request, hangup_cancel *cancel) {
     case 7: CALL(hangup_request_set_connection_mode, request, (hangup_connection_mode)roll(4)); break;
     case 8: CALL(hangup_request_set_retries, request, (int32_t)roll(3) - 1); break;
     case 9: CALL(hangup_request_set_redirects, request, number()); break;
-    case 10: CALL(hangup_request_set_buffer_body, request, number()); break;
+    case 10:
+        CALL(hangup_request_set_buffer_body, request, number());
+        CALL(hangup_request_set_decode, request, (int32_t)roll(3) - 1);
+        break;
     default: PLAIN_CALL(hangup_request_set_cancel, request, cancel); use(hangup_request_method(request));
     }
 }
@@ -421,7 +427,10 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
     case 4: PLAIN_CALL(hangup_response_timings, response, &timings); break;
     case 5:
     case 6: CALL(hangup_response_read, response, room, roll(sizeof room), &got); break;
-    case 7: CALL(hangup_response_read_all, response, size(), &data, &got); break;
+    case 7:
+        CALL(hangup_response_set_raw, response);
+        CALL(hangup_response_read_all, response, size(), &data, &got);
+        break;
     case 8: PLAIN_CALL(hangup_response_close, response, (hangup_close_mode)roll(3)); break;
     default: {
         int mine = queue != NULL && roll(2) == 0;

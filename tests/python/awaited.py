@@ -76,6 +76,9 @@ class AwaitedResponse(Awaited):
     def read(self, at_most: int | None = None) -> bytes:
         return self._run(self._target.aread(at_most))
 
+    def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        return self._each(self._target.aiter_raw(chunk_size))
+
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         return self._each(self._target.aiter_bytes(chunk_size))
 

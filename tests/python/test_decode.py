@@ -18,14 +18,22 @@ def coded(coding, body, more=""):
     return [forever(HEAD, send(head), {"send_hex": body.hex()})]
 
 
-@pytest.mark.parametrize(("coding", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+# "hello " a thousand times.
+BR = bytes.fromhex("1b6f17f88d946ede445586966c206f715b1c80e401200e")
+ZSTD = bytes.fromhex("28b52ffd04587500003068656c6c6f2001006797be14010603f5bb")
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("br", lambda _: BR), ("zstd", lambda _: ZSTD)],
+)
 def test_a_coded_body_is_decoded_and_its_connection_kept(serve, client, coding, encode):
     body = encode(TEXT)
     server = serve(coded(coding, body))
     r = client.get(server.url)
     assert r.content == TEXT and r.headers["content-encoding"] == coding
     assert int(r.headers["content-length"]) == len(body)
-    assert "accept-encoding: gzip, deflate" in server.heads()[0].lower()
+    assert "accept-encoding: gzip, deflate, br, zstd" in server.heads()[0].lower()
     with client.stream("GET", server.url) as r:
         assert b"".join(r.iter_bytes()) == TEXT and r.reused
 
@@ -113,3 +121,63 @@ def test_the_bound_on_a_head_can_be_changed(serve, manager):
     for wrong in (0, 255, -1, True, "1"):
         with pytest.raises(hangup.InvalidArgument):
             hangup.Client(max_head=wrong)
+
+
+def test_a_request_decides_whether_its_body_is_decoded(serve, manager, client):
+    body = gzip.compress(TEXT)
+    server = serve(coded("gzip", body))
+    assert client.get(server.url, decode=False).content == body
+    assert "accept-encoding" not in server.heads()[0].lower()
+    assert hangup.Client(manager=manager, decode=False).get(server.url, decode=True).content == TEXT
+
+
+def test_a_coded_body_can_be_read_raw(serve, client):
+    body = gzip.compress(TEXT)
+    server = serve(coded("gzip", body))
+    for size in (None, 7):
+        with client.stream("GET", server.url) as r:
+            chunks = list(r.iter_raw(size))
+            assert b"".join(chunks) == body and (size is None or {len(chunk) for chunk in chunks[:-1]} == {size})
+    with client.stream("GET", server.url) as r:
+        assert next(r.iter_bytes(5)) == b"hello"
+        with pytest.raises(hangup.InvalidState):
+            r.iter_raw()
+    with pytest.raises(hangup.InvalidState):
+        client.get(server.url).iter_raw()
+
+
+def test_a_whole_body_has_a_bound(serve, manager):
+    server = serve(coded("gzip", gzip.compress(TEXT)))
+    bounded = hangup.Client(manager=manager, max_body=len(TEXT) - 1)
+    with pytest.raises(hangup.TooLarge, match="max_body"):
+        bounded.get(server.url)
+    with bounded.stream("GET", server.url) as r, pytest.raises(hangup.TooLarge, match="max_body"):
+        r.read()
+    with bounded.stream("GET", server.url) as r:
+        assert b"".join(r.iter_bytes()) == TEXT
+    assert bounded.get(server.url, max_body=len(TEXT)).content == TEXT
+    assert hangup.Client(manager=manager, max_body=None).get(server.url).content == TEXT
+    with pytest.raises(hangup.TooLarge):
+        hangup.Client(manager=manager).get(server.url, max_body=10)
+    with pytest.raises(hangup.InvalidArgument):
+        hangup.Client(max_body=-1)
+
+
+@pytest.mark.parametrize("broken", ["XYZ\r\n", ""])
+def test_what_came_before_a_broken_chunk_is_returned_before_the_error(serve, client, broken):
+    packer = zlib.compressobj(wbits=31)
+    packed = packer.compress(b"one\ntwo\nthree\xc3") + packer.flush(zlib.Z_SYNC_FLUSH)
+    for coding, body in (("gzip", packed), ("identity", b"one\ntwo\nthree\xc3")):
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n"
+        server = serve([HEAD, send(head), {"send_hex": body.hex()}, send("\r\n" + broken)])
+        for pieces, whole in (
+            (lambda r: r.iter_bytes(), b"one\ntwo\nthree\xc3"),
+            (lambda r: r.iter_bytes(6), b"one\ntwo\nthree\xc3"),
+            (lambda r: r.iter_text(), "one\ntwo\nthree\ufffd"),
+            (lambda r: r.iter_lines(), "onetwothree\ufffd"),
+        ):
+            got = []
+            with client.stream("GET", server.url) as r, pytest.raises((hangup.ProtocolError, hangup.PeerClosed)):
+                for piece in pieces(r):
+                    got.append(piece)
+            assert type(whole)().join(got) == whole

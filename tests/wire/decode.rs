@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-use hangup::{CancelToken, CloseMode, CloseReason, Kind, Timeout};
+use hangup::{CancelToken, CloseMode, CloseReason, Kind, Response, Timeout};
 use testserver::{Script, Server, Step};
 
 use crate::support::form::{Client, Form, in_both_forms};
@@ -24,6 +24,12 @@ in_both_forms! {
     w12_more_than_two_codings_are_decoded_only_when_allowed,
     c12_cancel_close_shutdown_and_total_end_decoding_after_all_bytes_came,
     r8_a_complete_body_keeps_its_connection_even_if_it_is_not_decoded_to_its_end,
+    r8_a_request_decides_whether_its_body_is_decoded,
+    r8_a_coded_body_can_be_read_raw,
+    w12_what_is_decoded_is_returned_before_more_is_waited_for,
+    w6_what_was_decoded_before_a_broken_chunk_is_returned_before_the_error,
+    w12_a_window_that_is_too_large_is_refused,
+    w12_a_whole_body_has_a_bound_of_the_client,
 }
 
 /// A header of the last request on a connection.
@@ -49,6 +55,43 @@ fn raw(data: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(data).unwrap();
     encoder.finish().unwrap()
+}
+
+fn br(data: &[u8]) -> Vec<u8> {
+    br_with_window(data, 22)
+}
+
+fn br_with_window(data: &[u8], bits: i32) -> Vec<u8> {
+    let params = brotli::enc::BrotliEncoderParams {
+        quality: 5,
+        lgwin: bits,
+        large_window: bits > 24,
+        ..Default::default()
+    };
+    let mut coded = Vec::new();
+    brotli::BrotliCompress(&mut &*data, &mut coded, &params).unwrap();
+    coded
+}
+
+fn zstd(data: &[u8]) -> Vec<u8> {
+    let mut coded = Vec::with_capacity(zstd_safe::compress_bound(data.len()));
+    zstd_safe::compress(&mut coded, data, 3).unwrap();
+    coded
+}
+
+/// A frame of Zstandard whose window has that many bits, and which holds a checksum.
+fn zstd_with_window(data: &[u8], bits: u32) -> Vec<u8> {
+    use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer};
+    let mut encoder = CCtx::create();
+    encoder.set_parameter(CParameter::WindowLog(bits)).unwrap();
+    encoder.set_parameter(CParameter::ContentSizeFlag(false)).unwrap();
+    encoder.set_parameter(CParameter::ChecksumFlag(true)).unwrap();
+    let mut coded = Vec::with_capacity(zstd_safe::compress_bound(data.len()) + 100);
+    let mut output = OutBuffer::around(&mut coded);
+    // In two steps, so that the encoder does not know the size when it begins.
+    encoder.compress_stream(&mut output, &mut InBuffer::around(data)).unwrap();
+    while encoder.end_stream(&mut output).unwrap() > 0 {}
+    coded
 }
 
 /// Answers every request with that body in that coding: chunked in pieces of 1000 bytes, or with a length.
@@ -90,6 +133,16 @@ fn r8_a_connection_is_reused_after_a_decoded_body(form: Form) {
         ("deflate", raw(&text)),
         ("identity, gzip", members),
         ("deflate, gzip", gzip(&zlib(&text))),
+        ("br", br(&text)),
+        ("BR", br_with_window(&text, 24)),
+        ("zstd", zstd(&text)),
+        (
+            "zstd",
+            [zstd(&text[..100]), zstd(b""), skippable(1000), zstd_with_window(&text[100..], 23)]
+                .concat(),
+        ),
+        ("br, zstd", zstd(&br(&text))),
+        ("zstd, gzip, br", br(&gzip(&zstd(&text)))),
         ("gzip, deflate, gzip, deflate", raw(&gzip(&zlib(&gzip(&text))))),
     ];
     for (coding, body) in cases {
@@ -99,7 +152,7 @@ fn r8_a_connection_is_reused_after_a_decoded_body(form: Form) {
             client.set_max_codings(4).unwrap();
             let mut whole = get(&client, &server.url("/")).unwrap();
             assert!(whole.read_all(text.len()).unwrap() == text, "{coding}, chunked: {chunked}");
-            assert!(header(&server, 0, "accept-encoding").unwrap() == "gzip, deflate");
+            assert!(header(&server, 0, "accept-encoding").unwrap() == "gzip, deflate, br, zstd");
             // The headers are unchanged.
             assert_eq!(whole.head().header("content-encoding"), Some(coding.as_bytes()));
             let mut pieces = get(&client, &server.url("/")).unwrap();
@@ -122,7 +175,7 @@ fn r8_a_coding_that_was_not_requested_or_is_unknown_is_not_decoded(form: Form) {
     let server = coded("gzip", &body, false);
     assert_eq!(fetch(&form.client(), &server.url("/")).unwrap(), body);
     assert_eq!(header(&server, 0, "accept-encoding"), None);
-    for coding in ["br", "gzip, br"] {
+    for coding in ["compress", "gzip, compress"] {
         let server = coded(coding, &body, true);
         assert_eq!(fetch(&decoding(form), &server.url("/")).unwrap(), body);
     }
@@ -164,7 +217,12 @@ fn w12_a_broken_coding_is_an_error_after_the_good_data(form: Form) {
     wrong_sum[at] ^= 1;
     let mut in_the_middle = gz.clone();
     in_the_middle[gz.len() / 2..].fill(0xff);
-    let cases: [(&str, Vec<u8>, &str); 10] = [
+    let (b, zs) = (br(&text), zstd_with_window(&text, 20));
+    let mut zs_wrong_sum = zs.clone();
+    *zs_wrong_sum.last_mut().unwrap() ^= 1;
+    let mut br_in_the_middle = b.clone();
+    br_in_the_middle[b.len() / 2..].fill(0xff);
+    let cases: [(&str, Vec<u8>, &str); 20] = [
         ("gzip", gz[..gz.len() - 1].to_vec(), "truncated"),
         ("gzip", gz[..gz.len() / 2].to_vec(), "truncated"),
         ("gzip", gz[..5].to_vec(), "truncated"),
@@ -175,6 +233,16 @@ fn w12_a_broken_coding_is_an_error_after_the_good_data(form: Form) {
         ("deflate", z[..z.len() / 2].to_vec(), "truncated"),
         ("deflate", [z.clone(), b"x".to_vec()].concat(), "coding"),
         ("deflate, gzip", gzip(&z[..z.len() / 2]), "truncated"),
+        ("br", b[..b.len() - 1].to_vec(), "truncated"),
+        ("br", b[..b.len() / 2].to_vec(), "truncated"),
+        ("br", br_in_the_middle, "coding"),
+        ("br", [b.clone(), b"x".to_vec()].concat(), "coding"),
+        ("zstd", zs[..zs.len() - 1].to_vec(), "truncated"),
+        ("zstd", zs[..zs.len() / 2].to_vec(), "truncated"),
+        ("zstd", zs_wrong_sum, "coding"),
+        ("zstd", b"this is no zstd at all".to_vec(), "coding"),
+        ("zstd", [zs.clone(), b"garbage that is no frame".to_vec()].concat(), "coding"),
+        ("zstd, br", br(&zs[..zs.len() / 2]), "truncated"),
     ];
     for (number, (coding, body, says)) in cases.into_iter().enumerate() {
         for chunked in [false, true] {
@@ -200,12 +268,20 @@ fn w12_a_broken_coding_is_an_error_after_the_good_data(form: Form) {
 }
 
 fn w12_a_bomb_stops_at_the_bound_on_decoded_bytes(form: Form) {
-    let bomb = gzip(&gzip(&vec![0; 50_000_000]));
-    assert!(bomb.len() < 10_000);
-    let server = coded("gzip, gzip", &bomb, false);
+    let zeros = vec![0; 50_000_000];
+    for (coding, bomb) in [
+        ("gzip, gzip", gzip(&gzip(&zeros))),
+        ("br", br(&zeros)),
+        ("zstd", zstd(&zeros)),
+        ("br, zstd", zstd(&br(&zeros))),
+    ] {
+        assert!(bomb.len() < 10_000);
+        let server = coded(coding, &bomb, false);
+        let client = decoding(form);
+        let error = get(&client, &server.url("/")).unwrap().read_all(100_000).unwrap_err();
+        assert_eq!(error.kind(), Kind::TooLarge, "{coding}");
+    }
     let client = decoding(form);
-    let error = get(&client, &server.url("/")).unwrap().read_all(100_000).unwrap_err();
-    assert_eq!(error.kind(), Kind::TooLarge);
     // A bound that equals the length is not exceeded.
     let server = coded("gzip", &gzip(&[7; 5000]), true);
     assert_eq!(get(&client, &server.url("/")).unwrap().read_all(5000).unwrap(), [7; 5000]);
@@ -270,6 +346,25 @@ fn empty_blocks(bytes: usize) -> Vec<u8> {
     body
 }
 
+/// A frame of Zstandard that is to be skipped, with that many bytes (RFC 8878 section 3.1.2).
+fn skippable(bytes: u32) -> Vec<u8> {
+    let mut frame = vec![0x50, 0x2a, 0x4d, 0x18];
+    frame.extend(bytes.to_le_bytes());
+    frame.resize(8 + bytes as usize, b'x');
+    frame
+}
+
+/// A Brotli stream with that many bytes of empty metablocks (RFC 7932 section 9.2): metadata of no bytes.
+fn empty_metablocks(bytes: usize) -> Vec<u8> {
+    // A window of 16 bits (one 0), then: not the last one, three bits for "no size", reserved, no bytes of a
+    // length, and padding to the byte.
+    let mut body = vec![0b0000_1100];
+    body.resize(bytes, 0b0000_0110);
+    // The last one, and empty.
+    body.push(0b0000_0011);
+    body
+}
+
 fn w12_a_body_that_decodes_to_nothing_is_refused_after_bounded_work(form: Form) {
     const MUCH: usize = 3 * 1024 * 1024;
     let drops = [gzip(b"x"), empty_members(2000)].concat().repeat(MUCH / 2000);
@@ -285,6 +380,13 @@ fn w12_a_body_that_decodes_to_nothing_is_refused_after_bounded_work(form: Form) 
         ("deflate", empty_blocks(2 * 1024 * 1024)),
         ("gzip, gzip, gzip", gzip(&gzip(&empty_members(MUCH)))),
         ("deflate, gzip, deflate", zlib(&gzip(&empty_blocks(MUCH)))),
+        ("zstd", zstd(b"").repeat(MUCH / 9)),
+        ("zstd", skippable(MUCH as u32)),
+        ("br", empty_metablocks(MUCH)),
+        ("zstd, gzip", gzip(&zstd(b"").repeat(MUCH / 9))),
+        ("br, gzip", gzip(&empty_metablocks(MUCH))),
+        ("gzip, zstd", zstd(&empty_members(MUCH))),
+        ("gzip, br", br(&empty_members(MUCH))),
     ];
     for (number, (coding, body)) in cases.into_iter().enumerate() {
         for chunked in [false, body.len() < 100_000] {
@@ -349,7 +451,8 @@ fn c12_cancel_close_shutdown_and_total_end_decoding_after_all_bytes_came(form: F
     let twice = gzip(&gzip(&vec![0; 50_000_000]));
     let once = gzip(&vec![0; 7_000_000]);
     assert!(once.len() < 8 * 1024 && twice.len() < 8 * 1024, "one read takes all of it");
-    for (coding, body) in [("gzip, gzip", twice), ("gzip", once)] {
+    let (br, zstd) = (br(&vec![0; 50_000_000]), zstd(&vec![0; 50_000_000]));
+    for (coding, body) in [("gzip, gzip", twice), ("gzip", once), ("br", br), ("zstd", zstd)] {
         for chunked in [false, true] {
             let ended =
                 |kind: Kind, total: Option<Duration>, end: &dyn Fn(&Client, u64, &CancelToken)| {
@@ -404,4 +507,184 @@ fn r8_a_complete_body_keeps_its_connection_even_if_it_is_not_decoded_to_its_end(
         assert!(fetch(&client, &server.url("/")).is_ok());
         assert_eq!(server.connections(), 1);
     }
+}
+
+fn r8_a_request_decides_whether_its_body_is_decoded(form: Form) {
+    let body = gzip(b"body");
+    let server = coded("gzip", &body, false);
+    for on in [false, true] {
+        let client = form.client();
+        client.set_decode(!on);
+        let mut request = request("GET", &server.url("/"));
+        request.set_decode(on);
+        let got = client.send(&mut request.try_clone().unwrap()).unwrap().bytes().unwrap();
+        assert_eq!(got, if on { b"body".to_vec() } else { body.clone() });
+        let asked = header(&server, server.connections() - 1, "accept-encoding");
+        assert_eq!(asked.is_some(), on);
+    }
+}
+
+fn r8_a_coded_body_can_be_read_raw(form: Form) {
+    let body = gzip(&zlib(b"body"));
+    let server = coded("deflate, gzip", &body, true);
+    let client = decoding(form);
+    for _ in 0..2 {
+        let mut response = get(&client, &server.url("/")).unwrap();
+        response.body().set_raw().unwrap();
+        assert_eq!(response.read_all(1000).unwrap(), body);
+        assert_eq!(client.manager().stats().idle, 1);
+    }
+    let mut response = get(&client, &server.url("/")).unwrap();
+    assert_eq!(response.read(&mut [0]).unwrap(), 1);
+    assert_eq!(response.body().set_raw().unwrap_err().kind(), Kind::InvalidState);
+    assert_eq!(response.read_all(1000).unwrap(), b"ody");
+    // A body without codings is raw, at any time.
+    let plain = coded("identity", b"body", true);
+    let mut response = get(&client, &plain.url("/")).unwrap();
+    assert_eq!(response.read(&mut [0]).unwrap(), 1);
+    response.body().set_raw().unwrap();
+    assert_eq!(response.read_all(1000).unwrap(), b"ody");
+    assert_eq!(server.connections(), 1);
+}
+
+/// A server that sends the first part of a coded body, and the rest when it is released.
+fn in_two_parts(coding: &str, first: &[u8], rest: &[u8]) -> Server {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+        first.len() + rest.len()
+    );
+    Server::start(Script::every(vec![
+        Step::head(),
+        Step::send(&head),
+        Step::SendHex(first.to_vec()),
+        Step::wait_for("rest"),
+        Step::SendHex(rest.to_vec()),
+    ]))
+}
+
+/// What an encoder makes of a text after a flush, and of a second text.
+fn flushed(coding: &str, text: &[u8], more: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    fn both<W: Write>(
+        mut encoder: W,
+        (text, more): (&[u8], &[u8]),
+        len: impl Fn(&W) -> usize,
+        finish: impl FnOnce(W) -> Vec<u8>,
+    ) -> (Vec<u8>, Vec<u8>) {
+        encoder.write_all(text).unwrap();
+        encoder.flush().unwrap();
+        let at = len(&encoder);
+        encoder.write_all(more).unwrap();
+        let mut first = finish(encoder);
+        let rest = first.split_off(at);
+        (first, rest)
+    }
+    let (level, texts) = (Compression::default(), (text, more));
+    match coding {
+        "gzip" => both(
+            GzEncoder::new(vec![], level),
+            texts,
+            |e| e.get_ref().len(),
+            |e| e.finish().unwrap(),
+        ),
+        "deflate" => both(
+            ZlibEncoder::new(vec![], level),
+            texts,
+            |e| e.get_ref().len(),
+            |e| e.finish().unwrap(),
+        ),
+        "br" => both(
+            brotli::CompressorWriter::new(vec![], 4096, 5, 22),
+            texts,
+            |e| e.get_ref().len(),
+            brotli::CompressorWriter::into_inner,
+        ),
+        _ => (zstd(text), zstd(more)),
+    }
+}
+
+fn w12_what_is_decoded_is_returned_before_more_is_waited_for(form: Form) {
+    // Much larger than any buffer on the way, and small in each coding.
+    let (text, more) = (b"abcdefgh".repeat(100_000), b"the rest".to_vec());
+    for coding in ["gzip", "deflate", "br", "zstd"] {
+        let (first, rest) = flushed(coding, &text, &more);
+        for room in [7, 1000, 300_000] {
+            let server = in_two_parts(coding, &first, &rest);
+            let mut response = get(&decoding(form), &server.url("/")).unwrap();
+            let (mut got, mut piece) = (Vec::new(), vec![0; room]);
+            while got.len() < text.len() {
+                let size = response.read(&mut piece).unwrap();
+                assert!(size > 0, "{coding}");
+                got.extend_from_slice(&piece[..size]);
+            }
+            assert!(got == text, "{coding}");
+            server.release("rest");
+            assert_eq!(response.read_all(100).unwrap(), more, "{coding}");
+        }
+    }
+}
+
+fn w6_what_was_decoded_before_a_broken_chunk_is_returned_before_the_error(form: Form) {
+    let (text, more) = (text(), b"the rest".to_vec());
+    for coding in ["gzip", "deflate", "br", "zstd"] {
+        let (first, _) = flushed(coding, &text, &more);
+        for (broken, kind) in [("XYZ\r\n", Kind::Protocol), ("", Kind::PeerClosed)] {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+                first.len()
+            );
+            let steps = vec![
+                Step::head(),
+                Step::send(&head),
+                Step::SendHex(first.clone()),
+                Step::send(&format!("\r\n{broken}")),
+            ];
+            let server = Server::start(Script::every(steps));
+            let mut response = get(&decoding(form), &server.url("/")).unwrap();
+            let (mut got, mut piece) = (Vec::new(), vec![0; 10_000]);
+            let error = loop {
+                match response.read(&mut piece) {
+                    Ok(0) => panic!("{coding}: a broken body has no end"),
+                    Ok(size) => got.extend_from_slice(&piece[..size]),
+                    Err(error) => break error,
+                }
+            };
+            assert!(got == text, "{coding}: {} of {} bytes", got.len(), text.len());
+            assert_eq!(error.kind(), kind, "{coding}: {error}");
+        }
+    }
+}
+
+fn w12_a_window_that_is_too_large_is_refused(form: Form) {
+    let text = text();
+    let cases = [("zstd", zstd_with_window(&text, 24)), ("br", br_with_window(&text, 25))];
+    for (coding, body) in cases {
+        let server = coded(coding, &body, false);
+        let error = get(&decoding(form), &server.url("/")).unwrap().bytes().unwrap_err();
+        assert_eq!(error.kind(), Kind::Protocol, "{coding}: {error:?}");
+    }
+}
+
+fn w12_a_whole_body_has_a_bound_of_the_client(form: Form) {
+    let server = coded("gzip", &gzip(&[7; 5000]), true);
+    let client = decoding(form);
+    client.set_max_body(5000);
+    assert_eq!(get(&client, &server.url("/")).unwrap().bytes().unwrap().len(), 5000);
+    client.set_max_body(4999);
+    for whole in [
+        |response: &mut Response| response.bytes(),
+        |response: &mut Response| response.read_all(usize::MAX),
+    ] {
+        let error = whole(&mut get(&client, &server.url("/")).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), Kind::TooLarge);
+        assert!(error.message().contains("4999 bytes that max_body allows"), "{error}");
+    }
+    let mut buffered = request("GET", &server.url("/"));
+    buffered.set_buffer_body(Some(usize::MAX));
+    assert_eq!(client.send(&mut buffered).unwrap_err().kind(), Kind::TooLarge);
+    // A bound of the call counts, and pieces have none.
+    assert_eq!(get(&client, &server.url("/")).unwrap().read_all(5000).unwrap().len(), 5000);
+    let mut all = Vec::new();
+    let mut pieces = get(&client, &server.url("/")).unwrap().into_inner();
+    std::io::Read::read_to_end(&mut pieces, &mut all).unwrap();
+    assert_eq!(all.len(), 5000);
 }

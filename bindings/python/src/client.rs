@@ -122,6 +122,11 @@ impl Client {
         self.set(py, |client, error| unsafe { hangup_client_set_decode(client, on.into(), error) })
     }
 
+    fn set_max_body(&self, py: Python<'_>, bytes: i64) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe { hangup_client_set_max_body(client, bytes, error) })
+    }
+
     fn set_max_codings(&self, py: Python<'_>, max: i64) -> PyResult<()> {
         // SAFETY: a live client.
         self.set(py, |client, error| unsafe { hangup_client_set_max_codings(client, max, error) })
@@ -216,14 +221,14 @@ impl Client {
         if let Some(token) = &prepared.cancel {
             request.set_cancel(token.get().as_ptr())?;
         }
-        let (client, sent) = (&self.handle, request.handle());
+        let (client, sent, at_most) = (&self.handle, request.handle(), prepared.max_body());
         let outcome = blocking(py, move || {
             // SAFETY: a live client and a live request, used by this thread alone.
             let response = create(|out, error| unsafe {
                 hangup_client_send(client.as_ptr(), sent.as_ptr(), out, error)
             })?;
             if !stream {
-                read_all(&response, usize::MAX)?;
+                read_all(&response, at_most)?;
             }
             Ok(response)
         })?;
@@ -244,7 +249,7 @@ impl Client {
     ) -> PyResult<u64> {
         let request = Request::new(&prepared)?;
         if !stream {
-            request.set_buffer_body()?;
+            request.set_buffer_body(prepared.max_body())?;
         }
         // Each submitted request has its own token, which the cancellation of its task fires.
         let token = token(prepared.cancel.as_ref().map(Bound::get)).or_raise(py)?;

@@ -45,6 +45,18 @@ pub struct Prepared<'py> {
     /// The host and port that a CONNECT asks for.
     #[pyo3(item(10))]
     tunnel: Option<Bound<'py, PyString>>,
+    #[pyo3(item(11))]
+    decode: Option<bool>,
+    /// The most bytes of a body that is read as a whole.
+    #[pyo3(item(12))]
+    max_body: Option<i64>,
+}
+
+impl Prepared<'_> {
+    /// The bound of a body that is read as a whole; usize::MAX is the client's.
+    pub fn max_body(&self) -> usize {
+        self.max_body.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
+    }
 }
 
 /// A request, ready to be sent once.
@@ -85,6 +97,7 @@ impl<'a, 'py> Request<'a, 'py> {
         prepared.redirects.map_or(Ok(()), |max| request.set_redirects(max))?;
         prepared.retries.map_or(Ok(()), |on| request.set_retries(on))?;
         prepared.min_rate.map_or(Ok(()), |rate| request.set_min_rate(rate))?;
+        prepared.decode.map_or(Ok(()), |on| request.set_decode(on))?;
         Ok(request)
     }
 
@@ -93,11 +106,20 @@ impl<'a, 'py> Request<'a, 'py> {
         self.checked(checked(unsafe { hangup_request_set_cancel(self.handle.as_ptr(), token) }))
     }
 
-    /// Makes a submitted request complete when its whole body was read, of any size that memory holds.
-    pub fn set_buffer_body(&self) -> PyResult<()> {
+    /// Makes a submitted request complete when its whole body was read, of at most so many bytes; usize::MAX is the
+    /// client's bound.
+    pub fn set_buffer_body(&self, at_most: usize) -> PyResult<()> {
+        let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
-            hangup_request_set_buffer_body(self.handle.as_ptr(), i64::MAX, error)
+            hangup_request_set_buffer_body(self.handle.as_ptr(), at_most, error)
+        }))
+    }
+
+    fn set_decode(&self, on: bool) -> PyResult<()> {
+        // SAFETY: a live request.
+        self.checked(call(|error| unsafe {
+            hangup_request_set_decode(self.handle.as_ptr(), on.into(), error)
         }))
     }
 

@@ -153,6 +153,13 @@ impl Response {
         Ok(content)
     }
 
+    /// From here on the body is read as it arrives.
+    fn set_raw(&self, py: Python<'_>) -> PyResult<()> {
+        // SAFETY: a live response.
+        call(|error| unsafe { hangup_response_set_raw(self.as_ptr(), error) })
+            .map_err(|failure| self.raise(py, failure))
+    }
+
     /// A piece of the body, at most `room` bytes; empty at its end.
     fn read<'py>(&self, py: Python<'py>, room: usize) -> PyResult<Bound<'py, PyBytes>> {
         let handle = &self.handle;

@@ -431,6 +431,7 @@ unsafe extern "C" {
     pub fn hangup_client_set_retries(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_decode(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_max_codings(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_max_body(client: *mut hangup_client, bytes: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_tls_version_text(version: hangup_tls_version) -> *const c_char;
     pub fn hangup_tls_new() -> *mut hangup_tls;
     pub fn hangup_tls_free(tls: *mut hangup_tls);
@@ -489,6 +490,7 @@ unsafe extern "C" {
     pub fn hangup_request_set_retries(request: *mut hangup_request, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_redirects(request: *mut hangup_request, max: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_buffer_body(request: *mut hangup_request, at_most: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_decode(request: *mut hangup_request, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_cancel(request: *mut hangup_request, cancel: *mut hangup_cancel) -> hangup_status;
     pub fn hangup_client_get(client: *mut hangup_client, url: *const c_char, total_ms: i64, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_send(client: *mut hangup_client, request: *mut hangup_request, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
@@ -505,6 +507,7 @@ unsafe extern "C" {
     pub fn hangup_response_header_count(response: *const hangup_response) -> usize;
     pub fn hangup_response_header_at(response: *const hangup_response, index: usize, name: *mut *const c_char, value: *mut *const c_char, size: *mut usize) -> hangup_status;
     pub fn hangup_response_timings(response: *const hangup_response, timings: *mut hangup_timings) -> hangup_status;
+    pub fn hangup_response_set_raw(response: *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_read(response: *mut hangup_response, into: *mut c_void, room: usize, got: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_read_all(response: *mut hangup_response, at_most: usize, data: *mut *const u8, size: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_free_body(response: *mut hangup_response) -> hangup_status;

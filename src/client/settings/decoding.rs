@@ -5,11 +5,17 @@ use crate::error::Error;
 use crate::vocabulary::Kind;
 
 impl Client {
-    /// Sets whether requests ask for gzip and deflate and such bodies are decoded; not by default.
+    /// Sets whether requests ask for the content codings gzip, deflate, br and zstd and such bodies are decoded; not
+    /// by default. [`Request::set_decode`](crate::Request::set_decode) is for one request. Those codings count whose
+    /// features are on (`gzip` with deflate, `brotli`, `zstd`): by default, all.
     ///
     /// Headers are not changed, Content-Encoding and Content-Length included. Bounds count decoded
-    /// bytes. A body in any other coding is returned undecoded. A request that has (or inherits from the
-    /// defaults) an Accept-Encoding or a Range header is sent with that header only.
+    /// bytes. A body in any other coding, and any part of a body (206), is returned undecoded. A request that has (or
+    /// inherits from the defaults) an Accept-Encoding or a Range header is sent with that header only.
+    ///
+    /// gzip may have several members and zstd several frames. A br window has at most 16 MiB, a zstd window 8 MiB (RFC
+    /// 9659). What was decoded before an error of the connection, the framing or the coding is returned before the
+    /// error.
     ///
     /// ```
     /// let client = hangup::Client::default();
@@ -37,5 +43,20 @@ impl Client {
         }
         self.configure(|config| config.max_codings = max);
         Ok(())
+    }
+
+    /// Sets the most bytes of a body that is read as a whole without a bound of its own, decoded if it is decoded;
+    /// 256 MiB by default, `usize::MAX` is no bound. A larger body fails with [`Kind::TooLarge`], and its connection is
+    /// closed. It holds for [`Response::bytes`](crate::Response::bytes), and for
+    /// [`Response::read_all`](crate::Response::read_all) and
+    /// [`Request::set_buffer_body`](crate::Request::set_buffer_body) with `usize::MAX`. Bodies that are read in pieces
+    /// have no bound.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_max_body(10 << 20);
+    /// ```
+    pub fn set_max_body(&self, bytes: usize) {
+        self.configure(|config| config.max_body = bytes);
     }
 }

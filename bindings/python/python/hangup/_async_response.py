@@ -15,7 +15,7 @@ from ._limits import non_negative_int
 from ._manager import NOW
 from ._loop_binding import running_loop
 from ._async_stream import AsyncStream
-from ._response import READ_SIZE, ByteChunker, LineSplitter, Response
+from ._response import BROKEN, READ_SIZE, ByteChunker, LineSplitter, Response
 from ._timeouts import short_repr
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class AsyncResponse(Response):
     async def aread(self, at_most: int | None = None) -> bytes:
         """Reads the body to its end, stores it and returns it. The connection is idle before this returns.
 
-        With `at_most`, a body of more decoded bytes raises TooLarge, and the connection is closed. Raises InvalidState
-        if an iterator has read a part of it, and any RequestError.
+        A body of more than `at_most` decoded bytes raises TooLarge, and the connection is closed. Default: the client's
+        `max_body`. Raises InvalidState if an iterator has read a part of it, and any RequestError.
         """
         if self._content is None and not self._native.ended:
             if self._started:
@@ -67,23 +67,49 @@ class AsyncResponse(Response):
             raise InvalidArgument(f"chunk_size is at least 1, not {short_repr(chunk_size)}")
         if self._content is not None or self._native.ended and not self._started:
             return _aiter(super().iter_bytes(chunk_size))
-        return self._aiter_raw(ByteChunker(chunk_size))
+        return self._aiter_pieces(ByteChunker(chunk_size))
+
+    def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Raises InvalidState: use `aiter_raw`."""
+        raise InvalidState("the body of an AsyncResponse is read with await: use aiter_raw")
+
+    def aiter_raw(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """The body as it arrives, in pieces as `aiter_bytes` has them, its content codings not undone.
+
+        For a response of `client.stream` of which nothing was read; raises InvalidState otherwise.
+        """
+        if chunk_size is not None and chunk_size < 1:
+            raise InvalidArgument(f"chunk_size is at least 1, not {short_repr(chunk_size)}")
+        self._begin_raw()
+        return self._aiter_pieces(ByteChunker(chunk_size))
 
     async def aiter_text(self) -> AsyncIterator[str]:
         """The body as text, in pieces as they arrive."""
         decoder = codecs.getincrementaldecoder(self.encoding)(errors="replace")
-        async for piece in self.aiter_bytes():
-            if text := decoder.decode(piece):
+        try:
+            async for piece in self.aiter_bytes():
+                if text := decoder.decode(piece):
+                    yield text
+        except BROKEN:
+            # What came before the error comes first.
+            if text := decoder.decode(b"", final=True):
                 yield text
+            raise
         if text := decoder.decode(b"", final=True):
             yield text
 
     async def aiter_lines(self) -> AsyncIterator[str]:
         """The lines of the text, without their ends (\\n, \\r\\n or \\r)."""
         lines = LineSplitter()
-        async for text in self.aiter_text():
-            for line in lines.feed(text):
+        try:
+            async for text in self.aiter_text():
+                for line in lines.feed(text):
+                    yield line
+        except BROKEN:
+            # What came before the error comes first.
+            for line in lines.end():
                 yield line
+            raise
         for line in lines.end():
             yield line
 
@@ -95,23 +121,30 @@ class AsyncResponse(Response):
         """Closes the connection unless the body was read to its end. A read in another task raises `Closed`. Never waits."""
         self.close(now=True)
 
-    async def _aiter_raw(self, chunker: ByteChunker) -> AsyncIterator[bytes]:
+    async def _aiter_pieces(self, chunker: ByteChunker) -> AsyncIterator[bytes]:
         self._started = True
-        while piece := await self._read_chunk(READ_SIZE):
-            for chunk in chunker.feed(piece):
+        try:
+            while piece := await self._read_chunk(READ_SIZE):
+                for chunk in chunker.feed(piece):
+                    yield chunk
+        except BROKEN:
+            # What came before the error comes first.
+            for chunk in chunker.end():
                 yield chunk
+            raise
         for chunk in chunker.end():
             yield chunk
 
     async def _read_rest(self, at_most: int | None) -> bytes:
         self._started = True
-        pieces, remaining = [], sys.maxsize if at_most is None else at_most
+        bound, of = (self._client._max_body, "max_body") if at_most is None else (at_most, "at_most")
+        pieces, remaining = [], sys.maxsize if bound is None else bound
         while piece := await self._read_chunk(min(READ_SIZE, remaining + 1)):
             pieces.append(piece)
             remaining -= len(piece)
             if remaining < 0:
                 self._native.close(NOW)
-                error = TooLarge(f"the body has more than {at_most} bytes")
+                error = TooLarge(f"the body is larger than the {bound} bytes that {of} allows: iterate over it, or raise that bound")
                 about = {"phase": "read", "sent": "all", "response_started": True, "request": self.request}
                 which = {"connection": self.connection, "reused": self.reused, "attempts": self.attempts}
                 error.__setstate__(about | which)

@@ -32,6 +32,7 @@ _MODES = {
     "fresh": _native.CONSTANTS["HANGUP_CONNECTION_MODE_FRESH"],
 }
 _PEM = b"-----BEGIN"
+DEFAULT_MAX_BODY = 256 * 1024 * 1024
 
 Prepared = tuple[
     str,
@@ -45,9 +46,11 @@ Prepared = tuple[
     tuple[int, int] | None,
     CancelToken | None,
     str | None,
+    bool | None,
+    int | None,
 ]
 """The request for `_native`: method, URL, headers, body, timeouts, connection mode, redirects, retries, min_rate, cancel,
-the target of CONNECT. None is the client's setting."""
+the target of CONNECT, decode, max_body. None is the client's setting."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -76,12 +79,17 @@ class RequestOptions(TypedDict, total=False):
     min_rate: tuple[int, Seconds] | None
     """The minimum rate of a response body, and the window over which it is measured: (1000, 10) is 1000 bytes a second
     over 10 seconds of waiting. Raises ReadTimeout, whose `timeout` is "min_rate". Default: none."""
+    decode: bool | None
+    """Replaces the client's: whether content codings are requested and the body is decoded."""
+    max_body: int | None
+    """The maximum size in bytes of a body that comes with its response, in place of the client's; a larger one raises
+    TooLarge. A response of `stream` has `read(at_most)` for that."""
 
 
 class BaseClient:
     """The settings, which `Client` documents, and the conversion of options to a request for `_native`."""
 
-    __slots__ = ("_native", "_base_url", "_manager", "_closed", "_redirects", "_total", "__weakref__")
+    __slots__ = ("_native", "_base_url", "_manager", "_closed", "_redirects", "_total", "_max_body", "__weakref__")
 
     def __init__(
         self,
@@ -96,6 +104,7 @@ class BaseClient:
         cookies: bool = False,
         decode: bool = True,
         max_codings: int | None = 2,
+        max_body: int | None = DEFAULT_MAX_BODY,
         max_head: int | None = None,
         proxy: str | None = "env",
         no_proxy: str | Iterable[str] | None = None,
@@ -138,6 +147,9 @@ class BaseClient:
         self._native.set_cookies(cookies)
         self._native.set_decode(decode)
         self._native.set_max_codings(limit_value("max_codings", max_codings))
+        self._max_body = None if max_body is None else non_negative_int("max_body", max_body)
+        if max_body != DEFAULT_MAX_BODY:
+            self._native.set_max_body(limit_value("max_body", max_body))
         if max_head is not None:
             self._native.set_max_head(non_negative_int("max_head", max_head))
         if proxy != "env" or not trust_env:
@@ -217,6 +229,8 @@ class BaseClient:
         retries: bool | None = None,
         min_rate: tuple[int, Seconds] | None = None,
         tunnel: str | None = None,
+        decode: bool | None = None,
+        max_body: int | None = None,
     ) -> Prepared:
         if self._closed:
             raise InvalidState("the client was closed")
@@ -234,8 +248,9 @@ class BaseClient:
         if follow_redirects is not None:
             redirects = (self._redirects or 10) if follow_redirects else 0
         rate = None if min_rate is None else _min_rate_pair(min_rate)
+        bound = None if max_body is None else non_negative_int("max_body", max_body)
         timeouts = within_deadline(timeout_pairs(timeout), self._total, method, url)
-        return method, url, fields, payload, timeouts, mode, redirects, retries, rate, cancel, tunnel
+        return method, url, fields, payload, timeouts, mode, redirects, retries, rate, cancel, tunnel, decode, bound
 
     def _absolute_url(self, url: str) -> str:
         if not self._base_url or is_absolute(url):

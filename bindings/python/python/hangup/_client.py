@@ -26,10 +26,13 @@ class Client(BaseClient):
       can be sent again, and one of these holds: the method is idempotent, the request has an Idempotency-Key, or
       no byte of it was sent.
     - `cookies`: stores cookies and sends them; see `Client.cookies`.
-    - `decode`: requests gzip and deflate and decodes such bodies; the headers are not changed. It requests nothing
-      if the request has its own Accept-Encoding or Range header.
+    - `decode`: requests gzip, deflate, br and zstd and decodes such bodies; the headers are not changed. It requests
+      nothing if the request has its own Accept-Encoding or Range header.
     - `max_codings`: how many content codings a decoded body may have; a response with more raises ProtocolError.
       None: any number.
+    - `max_body`: the maximum size in bytes of a body that is read as a whole (`client.get`, `Response.read` and
+      `content`), decoded; a larger one raises TooLarge, and its connection is closed. Default 268,435,456 (256 MiB);
+      None: any size. Bodies that are iterated over have no maximum.
     - `max_head`: the maximum size of a response head in bytes. Default 65,536.
     - `proxy`: the URL of a proxy (http, https, socks5 or socks5h, with "user:password@" if it needs them); None: no
       proxy; "env": the values of `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` when the client is made.

@@ -13,7 +13,7 @@ from email.message import Message
 from typing import Any, NamedTuple, Protocol
 
 from . import _native
-from ._errors import HTTPStatusError, InvalidArgument, InvalidState, RequestInfo
+from ._errors import HTTPStatusError, InvalidArgument, InvalidState, PeerClosed, PeerReset, ProtocolError, RequestInfo
 from ._headers import Headers, decode_headers
 from ._limits import non_negative_int
 from ._manager import GRACEFUL, NOW
@@ -23,6 +23,8 @@ from ._timings import Timings, in_seconds
 
 READ_SIZE = 64 * 1024
 """How many bytes of a body one call of the library reads at most."""
+BROKEN = (PeerClosed, PeerReset, ProtocolError)
+"""Errors of a body that was cut off or is malformed: what came before is returned before they are raised."""
 _SIZE_MAX = 2**64 - 1  # of C: any size
 
 
@@ -55,6 +57,7 @@ class RawResponse(Protocol):
     def ended(self) -> bool: ...
     def headers(self) -> list[tuple[str, bytes]]: ...
     def timings(self) -> tuple[int, ...]: ...
+    def set_raw(self) -> None: ...
     def read_all(self, at_most: int) -> bytes: ...
     def read(self, room: int) -> bytes: ...
     def take_stream(self) -> _native.Stream: ...
@@ -162,8 +165,8 @@ class Response:
     def read(self, at_most: int | None = None) -> bytes:
         """Reads the body to its end, stores it and returns it. The connection is idle before this returns.
 
-        With `at_most`, a body of more decoded bytes raises TooLarge, and the connection is closed. Raises InvalidState
-        if an iterator has read a part of it, and any RequestError.
+        A body of more than `at_most` decoded bytes raises TooLarge, and the connection is closed. Default: the client's
+        `max_body`. Raises InvalidState if an iterator has read a part of it, and any RequestError.
         """
         if self._content is None:
             if self._started:
@@ -206,22 +209,43 @@ class Response:
             content = self.read()
             step = chunk_size or len(content) or 1
             return iter([content[at : at + step] for at in range(0, len(content), step)])
-        return self._iter_raw(ByteChunker(chunk_size))
+        return self._iter_pieces(ByteChunker(chunk_size))
+
+    def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The body as it arrives, in pieces as `iter_bytes` has them, its content codings not undone.
+
+        For a response of `client.stream` of which nothing was read; raises InvalidState otherwise.
+        """
+        if chunk_size is not None and chunk_size < 1:
+            raise InvalidArgument(f"chunk_size is at least 1, not {short_repr(chunk_size)}")
+        self._begin_raw()
+        return self._iter_pieces(ByteChunker(chunk_size))
 
     def iter_text(self) -> Iterator[str]:
         """The body as text, in pieces as they arrive."""
         decoder = codecs.getincrementaldecoder(self.encoding)(errors="replace")
-        for piece in self.iter_bytes():
-            if text := decoder.decode(piece):
+        try:
+            for piece in self.iter_bytes():
+                if text := decoder.decode(piece):
+                    yield text
+        except BROKEN:
+            # What came before the error comes first.
+            if text := decoder.decode(b"", final=True):
                 yield text
+            raise
         if text := decoder.decode(b"", final=True):
             yield text
 
     def iter_lines(self) -> Iterator[str]:
         """The lines of the text, without their ends (\\n, \\r\\n or \\r)."""
         lines = LineSplitter()
-        for text in self.iter_text():
-            yield from lines.feed(text)
+        try:
+            for text in self.iter_text():
+                yield from lines.feed(text)
+        except BROKEN:
+            # What came before the error comes first.
+            yield from lines.end()
+            raise
         yield from lines.end()
 
     def take_stream(self) -> Stream:
@@ -247,10 +271,20 @@ class Response:
         """Whether the body was read to its end, failed, or was closed."""
         return self._raw.ended
 
-    def _iter_raw(self, chunker: ByteChunker) -> Iterator[bytes]:
+    def _begin_raw(self) -> None:
+        if self._content is not None or self._started:
+            raise InvalidState("the body was read already: ask for raw bytes before anything else, of client.stream")
+        self._raw.set_raw()
+
+    def _iter_pieces(self, chunker: ByteChunker) -> Iterator[bytes]:
         self._started = True
-        while piece := self._raw.read(READ_SIZE):
-            yield from chunker.feed(piece)
+        try:
+            while piece := self._raw.read(READ_SIZE):
+                yield from chunker.feed(piece)
+        except BROKEN:
+            # What came before the error comes first.
+            yield from chunker.end()
+            raise
         yield from chunker.end()
 
     def __repr__(self) -> str:
@@ -346,6 +380,9 @@ class _DetachedResponse:
 
     def take_stream(self) -> _native.Stream:
         raise InvalidState("a response that was pickled has no connection")
+
+    def set_raw(self) -> None:
+        self.read_all(0)
 
     def close(self, mode: int) -> None:
         pass
