@@ -39,7 +39,7 @@ demo:
 
 test:
 	@sh tests/deps.sh demo test
-	@sh tests/venv.sh pytest mypy uvloop trio anyio maturin
+	@sh tests/venv.sh pytest mypy uvloop trio anyio maturin wsproto
 	HANGUP_PYTHON="$(TARGET)/venv/bin/python" $(CARGO) test
 	RUSTFLAGS="--cfg loom" $(CARGO) test -p loom-tests --profile loom --target-dir "$(TARGET)/loom"
 	$(CARGO) build --quiet -p testserver

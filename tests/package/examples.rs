@@ -27,12 +27,20 @@ const BOUND: [(&str, &[&str]); 2] = [
 const THOUSAND: [(&str, &[&str]); 1] =
     [("thousand", &["1000 requests", "1000 responses", "5000 bytes", "0 failures", "connections"])];
 
+/// Examples that bring a server of their own.
+const ALONE: [(&str, &[&str]); 1] =
+    [("websocket", &["upgraded", "hello", "closed", "stream", "the server has ended"])];
+
 /// Runs an example and checks its output.
 fn run_and_check(command: &mut Command, example: &str, server: &DemoServer) {
-    let output = abi::succeed(command.arg(server.http_url("")));
+    check(command.arg(server.http_url("")), example);
+}
+
+fn check(command: &mut Command, example: &str) {
+    let output = abi::succeed(command);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let plain = |text: &str| text.to_lowercase().replace(' ', "");
-    let mut examples = EXAMPLES.iter().chain(&BOUND).chain(&THOUSAND);
+    let mut examples = EXAMPLES.iter().chain(&BOUND).chain(&THOUSAND).chain(&ALONE);
     let (_, wanted) =
         examples.find(|(name, _)| *name == example).expect("an example with this name");
     for word in *wanted {
@@ -108,6 +116,10 @@ fn in_rust() {
         let program = abi::profile_dir().join("examples").join(binary);
         run_and_check(&mut abi::command(&program, abi::Under::Nothing), example, &server);
     }
+    for (example, _) in ALONE {
+        let program = abi::profile_dir().join("examples").join(example);
+        check(&mut abi::command(&program, abi::Under::Nothing), example);
+    }
 }
 
 #[test]
@@ -129,6 +141,10 @@ fn in_python() {
         assert!(script.exists(), "{} is missing", script.display());
         let mut command = abi::command(&python, abi::Under::Nothing);
         run_and_check(command.arg("-B").arg(script), example, &server);
+    }
+    for (example, _) in ALONE {
+        let script = abi::root().join("examples/python").join(format!("{example}.py"));
+        check(abi::command(&python, abi::Under::Nothing).arg("-B").arg(script), example);
     }
 }
 

@@ -13,8 +13,8 @@ use hangup::{CloseMode, CloseReason, ConnectionState, Error, Kind, Phase, Reques
 use testserver::{Certificate, Script, Server, Step, Until};
 
 use crate::support::form::{Client, Form, Stream, in_both_forms};
-use crate::support::inspect::{assert_gone, assert_sockets};
-use crate::support::{PATIENCE, Random, fetch, get, ms, request};
+use crate::support::inspect::{assert_gone, assert_sockets, sockets};
+use crate::support::{PATIENCE, Random, fetch, get, ms, request, wait_until};
 
 in_both_forms! {
     u1_after_101_the_connection_is_a_stream_in_both_directions,
@@ -309,6 +309,8 @@ fn u4_a_second_reader_or_writer_is_refused(form: Form) {
     assert!(stream.is_closed(), "a write that is dropped may have sent a part");
     let error = support::form::block_on(pending).unwrap_err();
     assert_eq!(error.kind(), Kind::Closed, "{error}");
+    // The write in the background uses the descriptor for a moment longer.
+    wait_until("the close of the socket", || sockets(server.port()).is_empty());
     assert_gone(client.manager(), server.port());
 }
 
