@@ -715,6 +715,44 @@ typedef struct {
 /** Initialises a hangup_connection_info. */
 #define HANGUP_CONNECTION_INFO_INIT {sizeof(hangup_connection_info), 0, NULL, NULL, NULL, NULL, (hangup_connection_state)0, 0, 0, 0, 0, 0, 0}
 
+/**
+ * The addresses of a connection, and what TLS agreed on. Initialise it with HANGUP_CONNECTION_FACTS_INIT. Its strings are
+ * borrowed from the response or the list that was asked. TLS is that with the origin: TLS with a proxy does not count.
+ */
+typedef struct {
+    /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
+    size_t size;
+    /** The id of the connection. */
+    uint64_t id;
+    /**
+     * The address and port of the peer, for example "127.0.0.1:8080": of the origin, or of the proxy if there is one. "" for a
+     * Unix-domain socket.
+     */
+    const char *peer;
+    /** The local address and port; "" for a Unix-domain socket. */
+    const char *local;
+    /** "TLSv1.2" or "TLSv1.3"; "" without TLS. */
+    const char *tls_version;
+    /** The cipher suite by its name in the IANA registry, for example "TLS_AES_128_GCM_SHA256"; "" without TLS. */
+    const char *cipher;
+    /**
+     * The key exchange by its name in the IANA registry of TLS groups, for example "X25519"; "" without TLS, and if a session of
+     * TLS 1.2 was resumed.
+     */
+    const char *key_exchange;
+    /** The protocol that ALPN (RFC 7301) selected, for example "http/1.1"; "" if none was. */
+    const char *alpn;
+    /** How many certificates the peer sent; after a resumption, those of the session that was resumed. */
+    size_t certificate_count;
+    /** 1 if the TLS handshake resumed an earlier session, else 0. */
+    int32_t resumed;
+    /** 1 if there is TLS with the origin, else 0. */
+    int32_t is_tls;
+} hangup_connection_facts;
+
+/** Initialises a hangup_connection_facts. */
+#define HANGUP_CONNECTION_FACTS_INIT {sizeof(hangup_connection_facts), 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
+
 /** Lists the connections that are open now: being dialled, in use or idle. Each is listed once. */
 hangup_status hangup_manager_connections(const hangup_manager *manager,
                                          hangup_connections **list,
@@ -731,6 +769,28 @@ size_t hangup_connections_count(const hangup_connections *list);
 hangup_status hangup_connections_at(const hangup_connections *list,
                                     size_t index,
                                     hangup_connection_info *info);
+
+/**
+ * Fills what is known of the connection at `index` since it was made; its strings are borrowed from the list. `facts->size` is
+ * sizeof(*facts) or 0.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if there is none; HANGUP_NOT_FOUND if it is still being dialled.
+ */
+hangup_status hangup_connections_facts_at(const hangup_connections *list,
+                                          size_t index,
+                                          hangup_connection_facts *facts);
+
+/**
+ * Certificate number `which` of those that the peer of the connection at `index` sent, in DER, the peer's own one first.
+ * Borrowed from the list.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if there is none; HANGUP_NOT_FOUND if the connection is still being dialled.
+ */
+hangup_status hangup_connections_certificate_at(const hangup_connections *list,
+                                                size_t index,
+                                                size_t which,
+                                                const uint8_t **data,
+                                                size_t *size);
 
 /**
  * The list as a JSON array (RFC 8259) on one line, with an object for each connection that has the members of
@@ -2076,8 +2136,122 @@ hangup_status hangup_response_header_at(const hangup_response *response,
                                         const char **value,
                                         size_t *size);
 
+/**
+ * The reason phrase of the status line as it came, often "". `size` may be NULL; it is set to the length without the NUL.
+ * The bytes are any but control characters, UTF-8 or not; they have no meaning for a program (RFC 9112 section 4). Borrowed
+ * from the response. "" for NULL.
+ */
+const char *hangup_response_reason(const hangup_response *response,
+                                   size_t *size);
+
+/**
+ * How many bytes the body has on the wire, before content codings are undone: 0 if there is no body, -1 if that is not
+ * known, as in a chunked body. In a response to HEAD it is what Content-Length says of the body that is not sent. -1 for
+ * NULL.
+ */
+int64_t hangup_response_content_length(const hangup_response *response);
+
+/**
+ * Value number `index`, beginning with 0, of the headers with that name, in any case; NULL if there are not so many. A value
+ * is not split at its commas. `size` may be NULL; it is set to the length without the NUL. Borrowed from the response. The
+ * bytes are as received, UTF-8 or not.
+ */
+const char *hangup_response_header_value(const hangup_response *response,
+                                         const char *name,
+                                         size_t index,
+                                         size_t *size);
+
 /** Fills the durations. `timings->size` is sizeof(*timings) or 0. */
 hangup_status hangup_response_timings(const hangup_response *response, hangup_timings *timings);
+
+/* ---- Response: raw head, interim responses and trailers ------------------------------------------------------ */
+
+/**
+ * The bytes of the head as they came, from the status line to the empty line. They are not NUL-terminated. Borrowed from
+ * the response.
+ */
+hangup_status hangup_response_raw_head(const hangup_response *response,
+                                       const uint8_t **data,
+                                       size_t *size);
+
+/**
+ * As hangup_response_header_at, with the name in the case in which it came. The value has no white space around it, and
+ * each line fold is one space (RFC 9112 section 5.2); hangup_response_raw_head has it without any change.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if there is no such header.
+ */
+hangup_status hangup_response_raw_header_at(const hangup_response *response,
+                                            size_t index,
+                                            const char **name,
+                                            const char **value,
+                                            size_t *size);
+
+/**
+ * How many interim responses (1xx, RFC 9110 section 15.2) came before this response, 100 Continue included; at most 100 are
+ * kept, the first ones. All of them together are no larger than a head may be (hangup_client_set_max_head). 0 for NULL.
+ */
+size_t hangup_response_interim_count(const hangup_response *response);
+
+/**
+ * The status code of interim response number `index`, beginning with 0: 100, or 102 to 199. 0 if there is none, and for
+ * NULL.
+ */
+int32_t hangup_response_interim_status_code(const hangup_response *response,
+                                            size_t index);
+
+/** How many headers interim response number `index` has. 0 if there is none, and for NULL. */
+size_t hangup_response_interim_header_count(const hangup_response *response, size_t index);
+
+/**
+ * The name (lower case) and value of header number `header` of interim response number `index`, borrowed from the response.
+ * `name`, `value` and `size` (of the value) may be NULL.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if there is no such interim response or header.
+ */
+hangup_status hangup_response_interim_header_at(const hangup_response *response,
+                                                size_t index,
+                                                size_t header,
+                                                const char **name,
+                                                const char **value,
+                                                size_t *size);
+
+/**
+ * How many trailer fields came behind the body. 0 before the body was read to its end, and for NULL.
+ *
+ * Trailers are never merged into the headers (RFC 9110 section 6.5.2). Fields that have to be known before the content are
+ * left out: those about framing, routing, authentication, caching, conditions and the format of the content, and cookies
+ * (section 6.5.1). The whole section is bounded as a head is (hangup_client_set_max_head).
+ */
+size_t hangup_response_trailer_count(const hangup_response *response);
+
+/**
+ * The name (lower case) and value of trailer field number `index`, borrowed from the response. `name`, `value` and `size` (of
+ * the value) may be NULL.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if there is no such trailer field, as before the end of the body.
+ */
+hangup_status hangup_response_trailer_at(const hangup_response *response,
+                                         size_t index,
+                                         const char **name,
+                                         const char **value,
+                                         size_t *size);
+
+/* ---- Response: its connection -------------------------------------------------------------------------------- */
+
+/** Fills what is known of the connection of the response; also after it was closed. `facts->size` is sizeof(*facts) or 0. */
+hangup_status hangup_response_connection_facts(const hangup_response *response,
+                                               hangup_connection_facts *facts);
+
+/**
+ * Certificate number `index` of those that the peer sent, in DER, the peer's own one first. Borrowed from the response. How
+ * many there are is in hangup_connection_facts.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if there is none.
+ */
+hangup_status hangup_response_certificate_at(const hangup_response *response,
+                                             size_t index,
+                                             const uint8_t **data,
+                                             size_t *size);
 
 /* ---- Response: body ------------------------------------------------------------------------------------------ */
 

@@ -513,6 +513,40 @@ struct ConnectionInfo {
  *
  * Threads: immutable; any thread at any time.
  */
+/** The addresses of a connection, and what TLS with the origin agreed on; see hangup_connection_facts. */
+struct ConnectionFacts {
+    /** The id of the connection. */
+    std::uint64_t id;
+    /** Addresses with ports: of the origin, or of the proxy if there is one; empty for a Unix-domain socket. */
+    std::string peer, local;
+    /** "TLSv1.2" or "TLSv1.3"; empty without TLS. */
+    std::string tls_version;
+    /** By their names in the registries of IANA; empty without TLS. */
+    std::string cipher, key_exchange;
+    /** What ALPN selected; empty if nothing was. */
+    std::string alpn;
+    /** Whether the handshake resumed an earlier session. */
+    bool resumed;
+    /** What the peer sent, DER, its own one first. */
+    std::vector<std::string> certificates;
+};
+
+namespace detail {
+/** Facts with their certificates; `at` asks for one of these. */
+template <class At>
+ConnectionFacts facts_of(const hangup_connection_facts &row, At &&at) {
+    ConnectionFacts facts{row.id,     row.peer,         row.local, row.tls_version,
+                          row.cipher, row.key_exchange, row.alpn,  row.resumed != 0, {}};
+    for (std::size_t i = 0; i < row.certificate_count; i++) {
+        const std::uint8_t *data = nullptr;
+        std::size_t size = 0;
+        check(at(i, &data, &size));
+        facts.certificates.emplace_back(reinterpret_cast<const char *>(data), size);
+    }
+    return facts;
+}
+} // namespace detail
+
 class Connections {
 public:
     explicit Connections(hangup_connections *owned) : handle_(detail::made(owned)) {}
@@ -533,6 +567,15 @@ public:
         auto idle = row.idle_ms < 0 ? std::nullopt : std::optional<milliseconds>(row.idle_ms);
         return {row.id, row.origin, row.peer, row.local, row.tls, static_cast<ConnectionState>(row.state), row.closing != 0,
                 milliseconds(row.age_ms), idle, row.requests, row.bytes_in, row.bytes_out};
+    }
+
+    /** What is known of row `index` since it was made; throws Status::not_found if it is still being dialled. */
+    [[nodiscard]] ConnectionFacts facts(std::size_t index) const {
+        hangup_connection_facts row = HANGUP_CONNECTION_FACTS_INIT;
+        detail::check(hangup_connections_facts_at(handle_.get(), index, &row));
+        return detail::facts_of(row, [&](std::size_t which, const std::uint8_t **data, std::size_t *size) {
+            return hangup_connections_certificate_at(handle_.get(), index, which, data, size);
+        });
     }
 
     /** Enough of an iterator for `for (const ConnectionInfo &c : manager.connections())`. */
@@ -1294,6 +1337,14 @@ private:
 };
 
 /** A response that redirected. A value of its own. */
+/** An interim response (1xx). */
+struct InterimResponse {
+    /** 100, or 102 to 199. */
+    int status;
+    /** Its headers as they came, names in lower case. */
+    std::vector<std::pair<std::string, std::string>> headers;
+};
+
 struct Hop {
     /** 301, 302, 303, 307 or 308. */
     int status;
@@ -1408,6 +1459,81 @@ public:
         const auto all = headers();
         return {all.begin(), all.end()};
     }
+    /** The reason phrase of the status line as it came. */
+    [[nodiscard]] std::string_view reason() const & noexcept HANGUP_LIFETIMEBOUND {
+        std::size_t size = 0;
+        const char *reason = hangup_response_reason(handle_.get(), &size);
+        return std::string_view(reason, size);
+    }
+    [[nodiscard]] OwnedText reason() const && { return OwnedText(reason()); }
+    /** The bytes of the body on the wire, before content codings are undone; nothing if that is not known. In a response to
+     *  HEAD what Content-Length says. */
+    [[nodiscard]] std::optional<std::uint64_t> content_length() const noexcept {
+        const std::int64_t length = hangup_response_content_length(handle_.get());
+        return length < 0 ? std::nullopt : std::optional<std::uint64_t>(length);
+    }
+    /** Every value of the headers with that name; case does not matter. */
+    [[nodiscard]] std::vector<std::string_view> header_values(std::string_view name) const & HANGUP_LIFETIMEBOUND {
+        std::vector<std::string_view> all;
+        const detail::Text n(name, Status::invalid_header, "header name");
+        std::size_t size = 0;
+        while (const char *value = hangup_response_header_value(handle_.get(), n, all.size(), &size)) {
+            all.emplace_back(value, size);
+        }
+        return all;
+    }
+    [[nodiscard]] std::vector<std::string> header_values(std::string_view name) const && {
+        const auto all = header_values(name);
+        return {all.begin(), all.end()};
+    }
+    /** All headers, names in the case in which they came. */
+    [[nodiscard]] std::vector<std::pair<std::string_view, std::string_view>> raw_headers() const & HANGUP_LIFETIMEBOUND {
+        return fields(hangup_response_header_count(handle_.get()), [&](std::size_t i, const char **name, const char **value, std::size_t *size) {
+            return hangup_response_raw_header_at(handle_.get(), i, name, value, size);
+        });
+    }
+    [[nodiscard]] std::vector<std::pair<std::string, std::string>> raw_headers() const && {
+        const auto all = raw_headers();
+        return {all.begin(), all.end()};
+    }
+    /** The bytes of the head as they came, from the status line to the empty line. */
+    [[nodiscard]] std::string_view raw_head() const & HANGUP_LIFETIMEBOUND {
+        const std::uint8_t *data = nullptr;
+        std::size_t size = 0;
+        detail::check(hangup_response_raw_head(handle_.get(), &data, &size));
+        return std::string_view(reinterpret_cast<const char *>(data), size);
+    }
+    [[nodiscard]] OwnedText raw_head() const && { return OwnedText(raw_head()); }
+    /** The interim responses (1xx) that came before this one; the first 100 are kept. */
+    [[nodiscard]] std::vector<InterimResponse> interim_responses() const {
+        std::vector<InterimResponse> all(hangup_response_interim_count(handle_.get()));
+        for (std::size_t which = 0; which < all.size(); which++) {
+            all[which].status = hangup_response_interim_status_code(handle_.get(), which);
+            const auto found = fields(hangup_response_interim_header_count(handle_.get(), which), [&](std::size_t i, const char **name, const char **value, std::size_t *size) {
+                return hangup_response_interim_header_at(handle_.get(), which, i, name, value, size);
+            });
+            all[which].headers.assign(found.begin(), found.end());
+        }
+        return all;
+    }
+    /** The trailer fields behind the body, names in lower case; none before the body was read to its end. */
+    [[nodiscard]] std::vector<std::pair<std::string_view, std::string_view>> trailers() const & HANGUP_LIFETIMEBOUND {
+        return fields(hangup_response_trailer_count(handle_.get()), [&](std::size_t i, const char **name, const char **value, std::size_t *size) {
+            return hangup_response_trailer_at(handle_.get(), i, name, value, size);
+        });
+    }
+    [[nodiscard]] std::vector<std::pair<std::string, std::string>> trailers() const && {
+        const auto all = trailers();
+        return {all.begin(), all.end()};
+    }
+    /** The addresses and TLS of its connection; also after that was closed. */
+    [[nodiscard]] ConnectionFacts connection_facts() const {
+        hangup_connection_facts row = HANGUP_CONNECTION_FACTS_INIT;
+        detail::check(hangup_response_connection_facts(handle_.get(), &row));
+        return detail::facts_of(row, [&](std::size_t which, const std::uint8_t **data, std::size_t *size) {
+            return hangup_response_certificate_at(handle_.get(), which, data, size);
+        });
+    }
     /** How long each part took. */
     [[nodiscard]] Timings timings() const {
         hangup_timings t = HANGUP_TIMINGS_INIT;
@@ -1417,6 +1543,19 @@ public:
     [[nodiscard]] hangup_response *handle() const noexcept { return handle_.get(); }
 
 private:
+    template <class At>
+    static std::vector<std::pair<std::string_view, std::string_view>> fields(std::size_t count, At &&at) {
+        std::vector<std::pair<std::string_view, std::string_view>> all;
+        all.reserve(count);
+        for (std::size_t i = 0; i < count; i++) {
+            const char *name = nullptr, *value = nullptr;
+            std::size_t size = 0;
+            detail::check(at(i, &name, &value, &size));
+            all.emplace_back(name, std::string_view(value, size));
+        }
+        return all;
+    }
+
     detail::Handle<hangup_response, hangup_response_free> handle_;
 };
 

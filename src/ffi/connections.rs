@@ -6,10 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use super::enums::{hangup_connection_state, hangup_status};
 use super::error::hangup_error;
+use super::facts::{FactsTexts, certificate, hangup_connection_facts};
 use super::guard::{Handle, Report, guard, magic, or_default, out, report, status};
 use super::manager::hangup_manager;
 use crate::error::Error;
 use crate::manager::ConnectionInfo;
+use crate::net::facts::ConnectionFacts;
 use crate::vocabulary::Kind;
 
 /// A list of the open connections, as they were at one moment.
@@ -78,6 +80,7 @@ pub struct ConnectionRow {
     peer: CString,
     local: CString,
     tls: CString,
+    facts: OnceLock<FactsTexts>,
 }
 
 /// Lists the connections that are open now: being dialled, in use or idle. Each is listed once.
@@ -113,12 +116,46 @@ pub unsafe extern "C" fn hangup_connections_at(
     info: *mut hangup_connection_info,
 ) -> hangup_status {
     status(|| {
-        let rows = &unsafe { hangup_connections::borrow(list)? }.rows;
-        let row = rows.get(index).ok_or_else(|| {
-            let what = format!("row {index} of a list of {}", rows.len());
-            Error::new(Kind::InvalidArgument, what)
-        })?;
+        let row = unsafe { hangup_connections::borrow(list)? }.row(index)?;
         unsafe { report(info, row.report()) }
+    })
+}
+
+/// Fills what is known of the connection at `index` since it was made; its strings are borrowed from the list. `facts->size` is
+/// sizeof(*facts) or 0.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT if there is none; HANGUP_NOT_FOUND if it is still being dialled.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_connections_facts_at(
+    list: *const hangup_connections,
+    index: usize,
+    facts: *mut hangup_connection_facts,
+) -> hangup_status {
+    status(|| {
+        let row = unsafe { hangup_connections::borrow(list)? }.row(index)?;
+        let known = row.facts()?;
+        unsafe { row.facts.get_or_init(|| FactsTexts::of(known)).report(known, facts) }
+    })
+}
+
+/// Certificate number `which` of those that the peer of the connection at `index` sent, in DER, the peer's own one first.
+/// Borrowed from the list.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT if there is none; HANGUP_NOT_FOUND if the connection is still being dialled.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_connections_certificate_at(
+    list: *const hangup_connections,
+    index: usize,
+    which: usize,
+    data: *mut *const u8,
+    size: *mut usize,
+) -> hangup_status {
+    status(|| {
+        let (data, size) = unsafe { (out(data)?, out(size)?) };
+        let row = unsafe { hangup_connections::borrow(list)? }.row(index)?;
+        let found = certificate(row.facts()?, which)?;
+        (*data, *size) = (found.as_ptr(), found.len());
+        Ok(())
     })
 }
 
@@ -137,6 +174,13 @@ pub unsafe extern "C" fn hangup_connections_free(list: *mut hangup_connections) 
 }
 
 impl ConnectionList {
+    fn row(&self, index: usize) -> Result<&ConnectionRow, Error> {
+        self.rows.get(index).ok_or_else(|| {
+            let what = format!("row {index} of a list of {}", self.rows.len());
+            Error::new(Kind::InvalidArgument, what)
+        })
+    }
+
     fn json(&self) -> &CStr {
         self.json.get_or_init(|| {
             let rows: Vec<_> = self.rows.iter().map(|row| row.info.clone()).collect();
@@ -155,8 +199,16 @@ impl ConnectionRow {
             peer: address(info.peer),
             local: address(info.local),
             tls: c(info.tls.unwrap_or("").to_owned()),
+            facts: OnceLock::new(),
             info,
         }
+    }
+
+    fn facts(&self) -> Result<&ConnectionFacts, Error> {
+        self.info.facts.as_deref().ok_or_else(|| {
+            let what = format!("connection {} is still being dialled", self.info.id);
+            Error::new(Kind::NotFound, what)
+        })
     }
 
     fn report(&self) -> hangup_connection_info {

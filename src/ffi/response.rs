@@ -1,12 +1,14 @@
 //! `hangup_response`: its head, its body as a stream, and its timings.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use super::enums::{hangup_close_mode, hangup_status};
 use super::error::hangup_error;
+use super::facts::FactsTexts;
+use super::fields::FieldTexts;
 use super::guard::{
-    Handle, buffer, guard, lock_for_one_thread, magic, out, query, report, status, text, write_str,
+    Handle, buffer, guard, lock_for_one_thread, magic, out, query, report, status, text,
 };
 use super::timings::hangup_timings;
 use crate::error::Error;
@@ -32,9 +34,27 @@ pub struct ResponseHandle {
     head: ResponseHead,
     close_handle: CloseHandle,
     body: Mutex<Reading>,
-    texts: OnceLock<Vec<(CString, CString)>>,
+    texts: OnceLock<FieldTexts>,
+    rare: OnceLock<Box<RareTexts>>,
     url: OnceLock<CString>,
     hops: OnceLock<Vec<CString>>,
+}
+
+/// Texts that few callers ask for, each made when it is first asked for.
+#[derive(Default)]
+pub(super) struct RareTexts {
+    pub(super) reason: OnceLock<CString>,
+    pub(super) raw: OnceLock<FieldTexts>,
+    pub(super) interim: OnceLock<Vec<InterimTexts>>,
+    /// Made after the end of the body only.
+    pub(super) trailers: OnceLock<FieldTexts>,
+    pub(super) facts: OnceLock<FactsTexts>,
+}
+
+/// An interim response as C wants it.
+pub(super) struct InterimTexts {
+    pub(super) status_code: u16,
+    pub(super) fields: FieldTexts,
 }
 
 /// The body, and what was lent to the caller: by `hangup_response_read_all`, and by a submitted read.
@@ -63,6 +83,7 @@ impl hangup_response {
             close_handle: body.close_handle(),
             body: Mutex::new(Reading { body, whole: Whole::NotRead, piece: Vec::new() }),
             texts: OnceLock::new(),
+            rare: OnceLock::new(),
             url: OnceLock::new(),
             hops: OnceLock::new(),
         }))
@@ -152,9 +173,7 @@ pub unsafe extern "C" fn hangup_response_header(
     query(std::ptr::null(), || {
         let opened = unsafe { hangup_response::borrow(response)? };
         let name = unsafe { text(name, "header name")? };
-        let found =
-            opened.texts().iter().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name.as_bytes()));
-        Ok(found.map_or(std::ptr::null(), |(_, value)| unsafe { write_str(value, size) }))
+        Ok(unsafe { opened.texts().value(name, 0, size) })
     })
 }
 
@@ -178,20 +197,7 @@ pub unsafe extern "C" fn hangup_response_header_at(
 ) -> hangup_status {
     status(|| {
         let texts = unsafe { hangup_response::borrow(response)? }.texts();
-        let (n, v) = texts.get(index).ok_or_else(|| {
-            Error::new(Kind::InvalidArgument, format!("header {index} of {}", texts.len()))
-        })?;
-        // SAFETY: NULL, or places for one pointer each (the header's contract).
-        unsafe {
-            if let Some(name) = name.as_mut() {
-                *name = n.as_ptr();
-            }
-            let v = write_str(v, size);
-            if let Some(value) = value.as_mut() {
-                *value = v;
-            }
-        }
-        Ok(())
+        unsafe { texts.write("header", index, name, value, size) }
     })
 }
 
@@ -356,12 +362,21 @@ impl ResponseHandle {
     }
 
     /// Headers as C wants them: made when first asked for, as most callers never ask for most of them.
-    fn texts(&self) -> &[(CString, CString)] {
-        self.texts.get_or_init(|| {
-            // The parser refuses NUL in a header, so nothing is lost here.
-            let c = |bytes: &[u8]| CString::new(bytes).unwrap_or_default();
-            self.head.headers().map(|(name, value)| (c(name.as_bytes()), c(value))).collect()
-        })
+    pub(super) fn texts(&self) -> &FieldTexts {
+        self.texts.get_or_init(|| FieldTexts::of(self.head.headers()))
+    }
+
+    pub(super) fn head(&self) -> &ResponseHead {
+        &self.head
+    }
+
+    pub(super) fn reason(&self) -> &CStr {
+        let made = || CString::new(self.head.reason()).unwrap_or_default();
+        self.rare().reason.get_or_init(made)
+    }
+
+    pub(super) fn rare(&self) -> &RareTexts {
+        self.rare.get_or_init(Box::default)
     }
 }
 

@@ -67,6 +67,10 @@ static_assert(is_safe<Response, View, Text>(ASK(url())) && is_safe<const Respons
 static_assert(is_safe<Response, std::optional<View>, std::optional<Text>>(ASK(header("a"))));
 static_assert(is_safe<const Response, std::optional<View>, std::optional<Text>>(ASK(header("a"))));
 static_assert(is_safe<Response, std::vector<std::pair<View, View>>, std::vector<std::pair<std::string, std::string>>>(ASK(headers())));
+static_assert(is_safe<Response, std::vector<std::pair<View, View>>, std::vector<std::pair<std::string, std::string>>>(ASK(raw_headers())));
+static_assert(is_safe<Response, std::vector<std::pair<View, View>>, std::vector<std::pair<std::string, std::string>>>(ASK(trailers())));
+static_assert(is_safe<Response, std::vector<View>, std::vector<std::string>>(ASK(header_values("a"))));
+static_assert(is_safe<Response, View, Text>(ASK(reason())) && is_safe<Response, View, Text>(ASK(raw_head())));
 static_assert(is_safe<Request, View, Text>(ASK(method())));
 static_assert(is_safe<hangup::Error, View, Text>(ASK(message())));
 static_assert(is_safe<const hangup::Error, std::optional<View>, std::optional<Text>>(ASK(reason())));
@@ -138,6 +142,15 @@ void a_connection_is_used_again_and_seen() {
         CHECK(response.read_all() == "hello" && response.read_all() == "hello");
         CHECK(response.header("Content-LENGTH") == "5" && !response.header("absent"));
         CHECK(!response.headers().empty() && response.url() == given("hello"));
+        CHECK(response.reason() == "OK" && response.content_length() == 5);
+        CHECK(response.header_values("content-length").size() == 1 && response.header_values("absent").empty());
+        CHECK(response.raw_headers().size() == response.headers().size());
+        CHECK(response.raw_head().substr(0, 17) == "HTTP/1.1 200 OK\r\n");
+        CHECK(response.interim_responses().empty() && response.trailers().empty());
+        const hangup::ConnectionFacts facts = response.connection_facts();
+        CHECK(facts.id == response.connection_id() && given("hello").find(facts.peer) != std::string::npos);
+        CHECK(facts.tls_version.empty() && facts.certificates.empty() && !facts.resumed);
+        CHECK(manager.connections().facts(0).local == facts.local);
         CHECK(i == 0 || response.connection_id() == connection);
         connection = response.connection_id();
         const hangup::Timings timings = response.timings();

@@ -170,6 +170,29 @@ static void headers_can_be_sent_and_read(void) {
         }
     }
     CHECK_NUMBER(2, seen);
+    CHECK_TEXT("one", hangup_response_header_value(response, "x-twice", 0, NULL));
+    CHECK_TEXT("two", hangup_response_header_value(response, "X-Twice", 1, &size));
+    CHECK_NUMBER(3, size);
+    CHECK(hangup_response_header_value(response, "X-Twice", 2, &size) == NULL);
+    CHECK_TEXT("OK", hangup_response_reason(response, &size));
+    CHECK_NUMBER(2, size);
+    CHECK_NUMBER(0, hangup_response_content_length(response));
+    const char *raw_name = NULL;
+    CHECK_OK(hangup_response_raw_header_at(response, 0, &raw_name, NULL, NULL), NULL);
+    CHECK_TEXT("X-Twice", raw_name);
+    const uint8_t *raw = NULL;
+    CHECK_OK(hangup_response_raw_head(response, &raw, &size), NULL);
+    CHECK(size > 4 && memcmp(raw, "HTTP/1.1 200 OK\r\nX-Twice: one\r\n", 31) == 0);
+    CHECK(memcmp(raw + size - 4, "\r\n\r\n", 4) == 0);
+    CHECK_NUMBER(0, hangup_response_interim_count(response) + hangup_response_trailer_count(response));
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_response_trailer_at(response, 0, NULL, NULL, NULL), NULL);
+    hangup_connection_facts facts = HANGUP_CONNECTION_FACTS_INIT;
+    CHECK_OK(hangup_response_connection_facts(response, &facts), NULL);
+    CHECK(facts.id == hangup_response_connection_id(response) && facts.certificate_count == 0);
+    CHECK(strstr(given("headers"), facts.peer) != NULL && strncmp(facts.local, "127.0.0.1:", 10) == 0);
+    CHECK_TEXT("", facts.tls_version);
+    CHECK_NUMBER(0, facts.is_tls + facts.resumed);
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_response_certificate_at(response, 0, &raw, &size), NULL);
     size_t count = hangup_response_header_count(response);
     CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_response_header_at(response, count, NULL, NULL, NULL), NULL);
     hangup_response_free(response);

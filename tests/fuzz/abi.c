@@ -397,6 +397,7 @@ static void on_request(hangup_request *request, hangup_cancel *cancel) {
 static void on_response(hangup_response *response, hangup_queue *queue) {
     static __thread uint8_t room[5000];
     hangup_timings timings = {.size = sizeof timings};
+    hangup_connection_facts facts = {.size = sizeof facts};
     const uint8_t *data = NULL;
     const char *name = NULL, *value = NULL;
     size_t got = 0;
@@ -423,8 +424,22 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
         use(hangup_response_header(response, text(), &got));
         ASK(hangup_response_header_count(response));
         PLAIN_CALL(hangup_response_header_at, response, roll(4), &name, &value, &got);
+        use(hangup_response_header_value(response, text(), roll(3), &got));
+        PLAIN_CALL(hangup_response_raw_header_at, response, roll(4), &name, &value, &got);
+        PLAIN_CALL(hangup_response_raw_head, response, &data, &got);
+        use(hangup_response_reason(response, &got));
+        ASK(hangup_response_content_length(response));
         break;
-    case 4: PLAIN_CALL(hangup_response_timings, response, &timings); break;
+    case 4:
+        PLAIN_CALL(hangup_response_timings, response, &timings);
+        PLAIN_CALL(hangup_response_connection_facts, response, &facts);
+        PLAIN_CALL(hangup_response_certificate_at, response, roll(2), &data, &got);
+        ASK(hangup_response_interim_count(response) + hangup_response_trailer_count(response));
+        ASK(hangup_response_interim_status_code(response, roll(2)));
+        ASK(hangup_response_interim_header_count(response, roll(2)));
+        PLAIN_CALL(hangup_response_interim_header_at, response, roll(2), roll(2), &name, &value, &got);
+        PLAIN_CALL(hangup_response_trailer_at, response, roll(2), &name, &value, &got);
+        break;
     case 5:
     case 6: CALL(hangup_response_read, response, room, roll(sizeof room), &got); break;
     case 7:
@@ -508,6 +523,8 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
     hangup_event event = {.size = sizeof event};
     hangup_connection_info info = {.size = sizeof info};
     size_t got = 0;
+    hangup_connection_facts facts = {.size = sizeof facts};
+    const uint8_t *der = NULL;
     switch (roll(13)) {
     case 0: PLAIN_CALL(hangup_events_next, events->handle, short_ms(), &event); break;
     case 1: ASK(hangup_events_lost(events->handle) + (size_t)hangup_events_fd(events->handle)); break;
@@ -519,6 +536,11 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
             use(info.origin);
             use(info.peer);
         }
+        if (hangup_connections_facts_at(list->handle, roll(4), &facts) == HANGUP_OK) {
+            use(facts.peer);
+            use(facts.cipher);
+        }
+        PLAIN_CALL(hangup_connections_certificate_at, list->handle, roll(4), roll(2), &der, &got);
         break;
     case 4: use(hangup_string_value(shown->handle, &got)); break;
     case 5:
