@@ -195,6 +195,22 @@ pub struct hangup_connection_info {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
+pub struct hangup_connection_facts {
+    pub size: usize,
+    pub id: u64,
+    pub peer: *const c_char,
+    pub local: *const c_char,
+    pub tls_version: *const c_char,
+    pub cipher: *const c_char,
+    pub key_exchange: *const c_char,
+    pub alpn: *const c_char,
+    pub certificate_count: usize,
+    pub resumed: i32,
+    pub is_tls: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
 pub struct hangup_stats {
     pub size: usize,
     pub open: u64,
@@ -390,6 +406,8 @@ unsafe extern "C" {
     pub fn hangup_manager_connections(manager: *const hangup_manager, list: *mut *mut hangup_connections, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_connections_count(list: *const hangup_connections) -> usize;
     pub fn hangup_connections_at(list: *const hangup_connections, index: usize, info: *mut hangup_connection_info) -> hangup_status;
+    pub fn hangup_connections_facts_at(list: *const hangup_connections, index: usize, facts: *mut hangup_connection_facts) -> hangup_status;
+    pub fn hangup_connections_certificate_at(list: *const hangup_connections, index: usize, which: usize, data: *mut *const u8, size: *mut usize) -> hangup_status;
     pub fn hangup_connections_json(list: *const hangup_connections) -> *const c_char;
     pub fn hangup_connections_free(list: *mut hangup_connections);
     pub fn hangup_manager_stats(manager: *const hangup_manager, stats: *mut hangup_stats) -> hangup_status;
@@ -506,7 +524,20 @@ unsafe extern "C" {
     pub fn hangup_response_header(response: *const hangup_response, name: *const c_char, size: *mut usize) -> *const c_char;
     pub fn hangup_response_header_count(response: *const hangup_response) -> usize;
     pub fn hangup_response_header_at(response: *const hangup_response, index: usize, name: *mut *const c_char, value: *mut *const c_char, size: *mut usize) -> hangup_status;
+    pub fn hangup_response_reason(response: *const hangup_response, size: *mut usize) -> *const c_char;
+    pub fn hangup_response_content_length(response: *const hangup_response) -> i64;
+    pub fn hangup_response_header_value(response: *const hangup_response, name: *const c_char, index: usize, size: *mut usize) -> *const c_char;
     pub fn hangup_response_timings(response: *const hangup_response, timings: *mut hangup_timings) -> hangup_status;
+    pub fn hangup_response_raw_head(response: *const hangup_response, data: *mut *const u8, size: *mut usize) -> hangup_status;
+    pub fn hangup_response_raw_header_at(response: *const hangup_response, index: usize, name: *mut *const c_char, value: *mut *const c_char, size: *mut usize) -> hangup_status;
+    pub fn hangup_response_interim_count(response: *const hangup_response) -> usize;
+    pub fn hangup_response_interim_status_code(response: *const hangup_response, index: usize) -> i32;
+    pub fn hangup_response_interim_header_count(response: *const hangup_response, index: usize) -> usize;
+    pub fn hangup_response_interim_header_at(response: *const hangup_response, index: usize, header: usize, name: *mut *const c_char, value: *mut *const c_char, size: *mut usize) -> hangup_status;
+    pub fn hangup_response_trailer_count(response: *const hangup_response) -> usize;
+    pub fn hangup_response_trailer_at(response: *const hangup_response, index: usize, name: *mut *const c_char, value: *mut *const c_char, size: *mut usize) -> hangup_status;
+    pub fn hangup_response_connection_facts(response: *const hangup_response, facts: *mut hangup_connection_facts) -> hangup_status;
+    pub fn hangup_response_certificate_at(response: *const hangup_response, index: usize, data: *mut *const u8, size: *mut usize) -> hangup_status;
     pub fn hangup_response_set_raw(response: *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_read(response: *mut hangup_response, into: *mut c_void, room: usize, got: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_read_all(response: *mut hangup_response, at_most: usize, data: *mut *const u8, size: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
