@@ -30,7 +30,7 @@ impl From<TcpStream> for ConnectedSocket {
 
 impl From<UnixStream> for ConnectedSocket {
     fn from(stream: UnixStream) -> Self {
-        Self(stream.into())
+        Self::from(OwnedFd::from(stream))
     }
 }
 
