@@ -99,11 +99,15 @@ fn script() -> Script {
     let large = "HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n";
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunk = || Step::times(20, vec![Step::send("2000\r\n"), fill(0x2000), Step::send("\r\n")]);
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: lines\r\n\r\n";
     let moved = "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 4\r\n\r\nmove";
     Script::by_path([
         ("/large", vec![Step::head(), Step::send(large), fill(300_000)]),
         ("/chunked", vec![Step::head(), Step::send(chunked), chunk(), Step::send("0\r\n\r\n")]),
         ("/moved", vec![Step::head(), Step::send(moved)]),
+        ("/switch", vec![Step::head(), Step::send(switch), Step::Echo]),
+        // CONNECT has no path.
+        ("example.org:443", vec![Step::head(), Step::send("HTTP/1.1 200 OK\r\n\r\n"), Step::Echo]),
         ("/stall", vec![Step::head(), Step::Stall]),
         ("/last", vec![Step::answer(200, "ok"), Step::Close]),
         (

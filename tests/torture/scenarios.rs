@@ -89,6 +89,9 @@ pub const SCENARIOS: &[(&str, Scenario)] = &[
     ("redirect", Scenario { act: |stage| stage.get(&stage.places.plain("/moved")), ..PLAIN }),
     ("whole", Scenario { act: whole, body: large, ..PLAIN }),
     ("stream", Scenario { act: stream, body: || vec![b'x'; 20 * 0x2000], ..PLAIN }),
+    ("upgrade", Scenario { act: upgrade, body: uploaded, ..PLAIN }),
+    ("upgrade_in_tls", Scenario { act: upgrade_in_tls, body: uploaded, ..PLAIN }),
+    ("tunnel", Scenario { act: tunnel, body: uploaded, ..PLAIN }),
     ("polite_close", Scenario { act: polite_close, body: Vec::new, ..PLAIN }),
     ("cancel", Scenario { act: cancel, cancels: true, ..PLAIN }),
     ("drain", Scenario { act: drain, goes_on: false, ..PLAIN }),
@@ -171,6 +174,41 @@ fn pieces(stage: &Stage, url: &str) -> Outcome {
             got => body.extend_from_slice(&piece[..got]),
         }
     }
+}
+
+fn upgrade(stage: &Stage) -> Outcome {
+    switched(stage, &stage.places.plain("/switch"))
+}
+
+fn upgrade_in_tls(stage: &Stage) -> Outcome {
+    switched(stage, &stage.places.secure("/switch"))
+}
+
+fn switched(stage: &Stage, url: &str) -> Outcome {
+    let mut request = stage.request("GET", url)?;
+    request.add_header("Upgrade", "lines")?;
+    echoed(stage, request)
+}
+
+fn tunnel(stage: &Stage) -> Outcome {
+    let mut request = Request::connect(&stage.places.plain("/tunnel"), "example.org:443")?;
+    request.set_timeout(Timeout::Total, Some(LIMIT))?;
+    request.set_cancel(Some(stage.token.clone()));
+    echoed(stage, request)
+}
+
+/// Sends to a stream what comes back from it.
+fn echoed(stage: &Stage, mut request: Request) -> Outcome {
+    request.set_timeout(Timeout::Read, Some(LIMIT))?;
+    request.set_timeout(Timeout::Write, Some(LIMIT))?;
+    let stream = stage.client.send(&mut request)?.take_stream()?;
+    let mut back = Vec::new();
+    for piece in uploaded().chunks(PIECE) {
+        stream.write_all(piece)?;
+        back.extend(stream.read_exactly(piece.len())?);
+    }
+    stream.close();
+    Ok(back)
 }
 
 fn polite_close(stage: &Stage) -> Outcome {
