@@ -210,6 +210,39 @@ typedef struct hangup_tls hangup_tls;
 typedef struct hangup_request hangup_request;
 
 /**
+ * A form: named fields of text, bytes, files and readers, in their order. A name can occur several times. Names are sent as
+ * UTF-8; a quotation mark, CR and LF in them are percent-encoded, as browsers do.
+ *
+ * Create: hangup_form_new. Use: hangup_form_add_*, then hangup_request_set_body_form or hangup_request_set_body_urlencoded.
+ * Free: hangup_form_free. Requests have what they need of it.
+ * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE.
+ */
+typedef struct hangup_form hangup_form;
+
+/**
+ * The body of a request that the caller writes piece by piece while the request is sent by another thread or in the
+ * background. At most 64 KiB of it are buffered.
+ *
+ * Create: hangup_upload_new. Use: hangup_upload_write, hangup_upload_try_write or hangup_upload_submit_write, then
+ * hangup_upload_finish.
+ * Free: hangup_upload_free. If the body was not finished, the exchange fails with HANGUP_BODY_FAILED.
+ * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. But hangup_upload_abort may be called from any thread
+ * while another one is blocked in hangup_upload_write; that then returns HANGUP_INVALID_STATE.
+ */
+typedef struct hangup_upload hangup_upload;
+
+/**
+ * How far the bodies of a request and of its response are. Only bytes of bodies count, without heads and framing; of a
+ * compressed body those that are received, before they are decoded. A retry and a redirect begin again with 0. If it is set
+ * for several requests, the last one that began counts.
+ *
+ * Create: hangup_progress_new. Use: hangup_request_set_progress, then hangup_progress_* from any thread.
+ * Free: hangup_progress_free. Requests have shares of their own.
+ * Threads: any thread at any time.
+ */
+typedef struct hangup_progress hangup_progress;
+
+/**
  * One response: its head, and its body as a stream.
  *
  * Create: hangup_client_get, hangup_client_send, hangup_client_submit. Use: hangup_response_*. Any thread may read it, the
@@ -1952,8 +1985,8 @@ typedef int64_t (*hangup_body_read_fn)(void *user_data, uint8_t *into, size_t ro
 
 /**
  * Sets the body to what a callback returns. `length` is the number of bytes, or HANGUP_NO_LIMIT if it is not known; the body
- * is then sent chunked (RFC 9112 section 7.1). If the callback returns fewer bytes, the exchange fails. `end` is called
- * exactly once, also when this call fails.
+ * is then sent chunked (RFC 9112 section 7.1). If the callback returns fewer bytes, the exchange fails. Such a body is sent
+ * once. `end` is called exactly once, also when this call fails.
  *
  * Fails: HANGUP_NULL; HANGUP_INVALID_ARGUMENT for another negative length.
  */
@@ -1963,6 +1996,284 @@ hangup_status hangup_request_set_body_reader(hangup_request *request,
                                              void *user_data,
                                              int64_t length,
                                              hangup_error **error);
+
+/**
+ * Goes back to where the first hangup_body_read_fn began, because the body is sent again after a redirect or a retry. Returns 0; any
+ * other number ends the exchange with HANGUP_BODY_FAILED. It is called as hangup_body_read_fn is, never while that runs.
+ */
+typedef int32_t (*hangup_body_rewind_fn)(void *user_data);
+
+/**
+ * hangup_request_set_body_reader for a source that can go back to its beginning, such as a file: after a redirect, and when a
+ * lost connection is replaced (hangup_request_set_retries), `rewind` is called and the body is sent again. One call of
+ * hangup_client_send or hangup_client_submit takes the source; for another call set a new body.
+ *
+ * Fails: HANGUP_NULL, also for a NULL `rewind`; HANGUP_INVALID_ARGUMENT for another negative length.
+ */
+hangup_status hangup_request_set_body_rewindable(hangup_request *request,
+                                                 hangup_body_read_fn read,
+                                                 hangup_body_rewind_fn rewind,
+                                                 hangup_body_end_fn end,
+                                                 void *user_data,
+                                                 int64_t length,
+                                                 hangup_error **error);
+
+/**
+ * Sets the body to what is read from a descriptor: a pipe, a socket, a device or a file. `length` is the number of bytes, or
+ * HANGUP_NO_LIMIT for all up to the end, which is then sent chunked (RFC 9112 section 7.1).
+ *
+ * The descriptor is duplicated: the caller can close its own at once. Both share one offset and one set of flags, which are not
+ * changed. Only the exchange may read meanwhile. A file is sent from its current offset, and again from there after a redirect or
+ * a retry; all others can be sent once. A cancel, a timeout or a close ends the wait for the descriptor at once, also in a
+ * blocking hangup_client_send.
+ *
+ * Fails: HANGUP_SYSTEM for a descriptor that is not open; HANGUP_INVALID_ARGUMENT for another negative length.
+ */
+hangup_status hangup_request_set_body_fd(hangup_request *request,
+                                         int32_t fd,
+                                         int64_t length,
+                                         hangup_error **error);
+
+/* ---- Request: forms ------------------------------------------------------------------------------------------ */
+
+/** A new form without fields, with a random boundary. Free it with hangup_form_free. */
+hangup_form *hangup_form_new(void);
+
+/**
+ * Sets the boundary between the parts of multipart/form-data, in place of the random one. It must occur in no part.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT unless it is 1 to 70 letters, digits and '()+_,-./:=? (RFC 2046 section 5.1.1).
+ */
+hangup_status hangup_form_set_boundary(hangup_form *form,
+                                       const char *boundary,
+                                       hangup_error **error);
+
+/**
+ * Adds a field of text.
+ *
+ * Fails: HANGUP_NULL; HANGUP_INVALID_ARGUMENT for text that is not UTF-8.
+ */
+hangup_status hangup_form_add_text(hangup_form *form,
+                                   const char *name,
+                                   const char *value,
+                                   hangup_error **error);
+
+/**
+ * Adds a field of bytes, which are copied. With a `file_name` it is sent as a file. `content_type` may be NULL:
+ * application/octet-stream for a file, none for others.
+ *
+ * Fails: HANGUP_NULL; HANGUP_INVALID_HEADER for a content type that no header can have.
+ */
+hangup_status hangup_form_add_bytes(hangup_form *form,
+                                    const char *name,
+                                    const uint8_t *data,
+                                    size_t size,
+                                    const char *file_name,
+                                    const char *content_type,
+                                    hangup_error **error);
+
+/**
+ * Adds a field with the contents of a regular file, which is opened and read when the request is sent, as
+ * hangup_request_set_body_file does. `file_name` may be NULL: the last part of the path. `content_type` may be NULL:
+ * application/octet-stream.
+ *
+ * Fails: HANGUP_SYSTEM if it can't be opened or is not a regular file; otherwise as hangup_form_add_bytes.
+ */
+hangup_status hangup_form_add_file(hangup_form *form,
+                                   const char *name,
+                                   const char *path,
+                                   const char *file_name,
+                                   const char *content_type,
+                                   hangup_error **error);
+
+/**
+ * Adds a field with what a callback returns; `rewind`, which may be NULL, `end` and `length` are those of
+ * hangup_request_set_body_rewindable. `file_name` and `content_type` are those of hangup_form_add_bytes. If the length of one
+ * part is not known, the form is sent chunked. `end` is called exactly once, also when this call fails.
+ *
+ * Fails: as hangup_form_add_bytes; HANGUP_INVALID_ARGUMENT for a negative length other than HANGUP_NO_LIMIT.
+ */
+hangup_status hangup_form_add_reader(hangup_form *form,
+                                     const char *name,
+                                     hangup_body_read_fn read,
+                                     hangup_body_rewind_fn rewind,
+                                     hangup_body_end_fn end,
+                                     void *user_data,
+                                     int64_t length,
+                                     const char *file_name,
+                                     const char *content_type,
+                                     hangup_error **error);
+
+/**
+ * Sets the body to a form as multipart/form-data (RFC 7578), and Content-Type unless the request has one already. It is sent
+ * with its length if the lengths of all parts are known, and again for redirects and retries if all parts can be read again.
+ * The form can be changed and used again, unless a part comes from a reader.
+ *
+ * Fails: HANGUP_INVALID_STATE for a form with a reader that was set before.
+ */
+hangup_status hangup_request_set_body_form(hangup_request *request,
+                                           hangup_form *form,
+                                           hangup_error **error);
+
+/**
+ * Sets the body to a form of text as application/x-www-form-urlencoded (WHATWG URL, section 5), and Content-Type unless the
+ * request has one already.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for a field that is no text.
+ */
+hangup_status hangup_request_set_body_urlencoded(hangup_request *request,
+                                                 hangup_form *form,
+                                                 hangup_error **error);
+
+/** Frees a form. NULL does nothing. */
+void hangup_form_free(hangup_form *form);
+
+/* ---- Request: a body written piece by piece ------------------------------------------------------------------ */
+
+/**
+ * Sets the request's body to what is written to the new upload: `length` bytes, or any number if that is HANGUP_NO_LIMIT; the
+ * body is then sent chunked (RFC 9112 section 7.1). Such a body is sent once. The request must be sent by another thread, or
+ * submitted, for writes to go on when the buffer is full.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for another negative length.
+ */
+hangup_status hangup_upload_new(hangup_request *request,
+                                int64_t length,
+                                hangup_upload **upload,
+                                hangup_error **error);
+
+/**
+ * Writes all of these bytes, which are copied. Blocks this thread while the buffer is full. The timeouts of the exchange bound
+ * that: HANGUP_TIMEOUT_WRITE if the server takes nothing. Before the exchange begins, it waits 60 seconds at most.
+ *
+ * Fails: the error of the exchange, if that has failed; HANGUP_CLOSED if the server responded without waiting for the rest of
+ * the body; HANGUP_BODY_FAILED for more bytes than the length; HANGUP_TIMED_OUT if no exchange begins; HANGUP_CANCELLED if the
+ * thread's interrupt check ended the wait; HANGUP_INVALID_STATE after hangup_upload_finish or hangup_upload_abort, or while a
+ * submitted write is in progress; HANGUP_FORKED in the child of a fork.
+ */
+hangup_status hangup_upload_write(hangup_upload *upload,
+                                  const uint8_t *data,
+                                  size_t size,
+                                  hangup_error **error);
+
+/**
+ * Writes as many of these bytes as there is room for, without waiting, and sets `taken` to their number. 0 means that there is
+ * no room: wait for hangup_upload_fd.
+ *
+ * Fails: as hangup_upload_write, except for HANGUP_TIMED_OUT and HANGUP_CANCELLED of its wait.
+ */
+hangup_status hangup_upload_try_write(hangup_upload *upload,
+                                      const uint8_t *data,
+                                      size_t size,
+                                      size_t *taken,
+                                      hangup_error **error);
+
+/**
+ * A descriptor that is readable while there is room for at least 32 KiB, and after the end of the exchange: for poll(2), epoll(7)
+ * or any event loop, beside hangup_upload_try_write. Only poll it; it is closed with the upload. -1 for NULL, and if the process
+ * has no free descriptor.
+ */
+int32_t hangup_upload_fd(const hangup_upload *upload);
+
+/**
+ * The body is complete. Never blocks: what was written is sent.
+ *
+ * Fails: HANGUP_BODY_FAILED if fewer bytes than the length were written, which fails the exchange as well; the error of the
+ * exchange, if that has failed; HANGUP_CLOSED if it ended without waiting for the rest; HANGUP_INVALID_STATE while a submitted
+ * write is in progress, or after an earlier call.
+ */
+hangup_status hangup_upload_finish(hangup_upload *upload,
+                                   hangup_error **error);
+
+/**
+ * Gives the body up: the exchange fails with HANGUP_BODY_FAILED, and its message has this reason, which may be NULL. The bytes
+ * that were written may have been sent. From any thread; never blocks.
+ *
+ * Fails: HANGUP_NULL, HANGUP_INVALID_ARGUMENT for a reason that is not UTF-8.
+ */
+hangup_status hangup_upload_abort(hangup_upload *upload,
+                                  const char *reason,
+                                  hangup_error **error);
+
+/** Frees an upload. If its body was not finished, that is given up. NULL does nothing. Never blocks. */
+void hangup_upload_free(hangup_upload *upload);
+
+/* ---- Request: progress, rates and 100 Continue --------------------------------------------------------------- */
+
+/** A new progress handle that counts nothing yet. Free it with hangup_progress_free. */
+hangup_progress *hangup_progress_new(void);
+
+/**
+ * Sets the handle that says how far the bodies of this request and of its response are. The request keeps a share of it. NULL
+ * removes it.
+ */
+hangup_status hangup_request_set_progress(hangup_request *request,
+                                          hangup_progress *progress,
+                                          hangup_error **error);
+
+/** How many bytes of the request's body were sent, that is handed to the system or to TLS. 0 for NULL. */
+uint64_t hangup_progress_bytes_sent(const hangup_progress *progress);
+
+/** The length of the request's body; -1 before the exchange has begun, for a body of unknown length and for NULL. */
+int64_t hangup_progress_bytes_to_send(const hangup_progress *progress);
+
+/** How many bytes of the response's body were read. 0 for NULL. */
+uint64_t hangup_progress_bytes_received(const hangup_progress *progress);
+
+/** The length of the response's body; -1 before the response head, for a body of unknown length and for NULL. */
+int64_t hangup_progress_bytes_to_receive(const hangup_progress *progress);
+
+/** Frees a handle. NULL does nothing. Never blocks. */
+void hangup_progress_free(hangup_progress *progress);
+
+/**
+ * The maximum rates of this request in bytes per second: `upload` of its body, `download` of the response's body;
+ * HANGUP_NO_LIMIT is no maximum. Overrides hangup_client_set_max_rate.
+ *
+ * The rate is kept over any second. The time of a pause counts for the total timeout only, and not for the minimum rate; a
+ * cancel ends it at once.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for zero or another negative number.
+ */
+hangup_status hangup_request_set_max_rate(hangup_request *request,
+                                          int64_t upload,
+                                          int64_t download,
+                                          hangup_error **error);
+
+/**
+ * The maximum rates of each request in bytes per second: `upload` of its body, `download` of the response's body.
+ * HANGUP_NO_LIMIT, the default, is no maximum. Details: hangup_request_set_max_rate.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for zero or another negative number.
+ */
+hangup_status hangup_client_set_max_rate(hangup_client *client,
+                                         int64_t upload,
+                                         int64_t download,
+                                         hangup_error **error);
+
+/**
+ * Sends the head with "Expect: 100-continue", and the body when the server asks for it, or has not responded for `wait_ms`
+ * milliseconds (RFC 9110 section 10.1.1). HANGUP_NO_LIMIT sends the body at once. Overrides hangup_client_set_expect_continue.
+ *
+ * A final response in place of 100 is returned, and the body is not sent. After 417, by which a server says that it does not know
+ * the expectation, the request is sent again without it, once, if the body can be sent again. A request without a body has no
+ * Expect. For an Expect header that was added by hangup_request_add_header the wait is one second, and 417 is returned.
+ *
+ * Fails: HANGUP_INVALID_TIMEOUT for zero or another negative number.
+ */
+hangup_status hangup_request_set_expect_continue(hangup_request *request,
+                                                 int64_t wait_ms,
+                                                 hangup_error **error);
+
+/**
+ * Whether requests with a body are sent with "Expect: 100-continue", and for how many milliseconds they wait for the server to
+ * ask for the body. HANGUP_NO_LIMIT, the default, sends the body at once. Details: hangup_request_set_expect_continue.
+ *
+ * Fails: HANGUP_INVALID_TIMEOUT for zero or another negative number.
+ */
+hangup_status hangup_client_set_expect_continue(hangup_client *client,
+                                                int64_t wait_ms,
+                                                hangup_error **error);
 
 /* ---- Request: policy ----------------------------------------------------------------------------------------- */
 
@@ -2457,6 +2768,8 @@ typedef enum HANGUP_ENUM_TYPE {
     HANGUP_COMPLETION_TYPE_STREAM_READ = 3,
     /** A write, submitted by hangup_stream_submit_write or hangup_stream_submit_shutdown_write. */
     HANGUP_COMPLETION_TYPE_STREAM_WRITE = 4,
+    /** A write, submitted by hangup_upload_submit_write. */
+    HANGUP_COMPLETION_TYPE_UPLOAD_WRITE = 5,
 } hangup_completion_type;
 
 /** The name of a completion type, for example "read"; "unknown" for a number that this version does not have. Static. */
@@ -2571,6 +2884,23 @@ hangup_status hangup_stream_submit_shutdown_write(hangup_stream *stream,
                                                   hangup_queue *queue,
                                                   uint64_t tag,
                                                   hangup_error **error);
+
+/**
+ * Writes all of these bytes, which are copied, in the background. The outcome arrives in the queue as
+ * HANGUP_COMPLETION_TYPE_UPLOAD_WRITE with this tag, when the last byte is in the buffer, or when the exchange has failed. Until then
+ * other writes return HANGUP_INVALID_STATE. HANGUP_OK means that there will be exactly one completion; any other status means
+ * none.
+ *
+ * Never blocks. If no exchange begins to send the body, there is no outcome before the request and the upload are freed.
+ *
+ * Fails: as hangup_upload_try_write; HANGUP_CLOSED for a closed queue.
+ */
+hangup_status hangup_upload_submit_write(hangup_upload *upload,
+                                         const uint8_t *data,
+                                         size_t size,
+                                         hangup_queue *queue,
+                                         uint64_t tag,
+                                         hangup_error **error);
 
 /**
  * A descriptor that is readable while there is a completion to take, and after hangup_queue_close: for poll(2), epoll(7) or

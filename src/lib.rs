@@ -111,6 +111,7 @@ mod error;
 mod features;
 #[cfg(feature = "capi")]
 mod ffi;
+mod form;
 mod headers;
 mod http;
 mod json;
@@ -132,12 +133,15 @@ mod timeouts;
 mod timer;
 mod timings;
 mod trace;
+mod transfer;
+mod upload;
 mod vocabulary;
 
 pub use cancel::CancelToken;
 pub use client::Client;
 pub use error::Error;
 pub use features::features;
+pub use form::{Form, Part};
 pub use manager::{
     Addresses, ConnectionInfo, Event, EventKind, Events, EventsCloser, Limits, Manager, Resolve,
     ResolveWithTtl, Stats,
@@ -149,11 +153,14 @@ pub use request::{Body, Request};
 pub use response::{
     CloseHandle, InterimResponse, ReadFuture, Redirect, Response, ResponseBody, ResponseHead,
 };
+pub use runtime::OwnedDescriptor;
 pub use stream::{Stream, StreamRead, StreamWrite};
 pub use submit::Submission;
 pub use threads::{set_interrupt_check, set_io_threads};
 pub use timings::Timings;
 pub use trace::{Trace, TraceRecord};
+pub use transfer::Progress;
+pub use upload::{BodyWriter, WriteFuture};
 pub use vocabulary::{
     AddressFamily, CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent,
     Timeout, TlsVersion, TraceType,

@@ -1,6 +1,6 @@
 //! One request as a value: method, URL, headers, body, timeouts, and the token that cancels it.
 
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +8,18 @@ use std::time::Duration;
 use http::Method;
 
 use crate::authority;
-use crate::caller_reader::CallerBytes;
+use crate::caller_reader::{CallerBytes, CallerReader};
 use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::headers::{self, Headers};
 use crate::http::request_body::BodySource;
 use crate::http::sent_file;
 use crate::net::tls::Tls;
+use crate::runtime::{InputDescriptor, Opened, OwnedDescriptor, ReadFd};
 use crate::target::{Target, is_target_byte};
 use crate::timeouts::{Overrides, check_can_be_set, not_zero};
+use crate::transfer::{Progress, TransferSettings};
+use crate::upload::{self, BodyWriter};
 use crate::vocabulary::{ConnectionMode, Kind, Timeout};
 
 /// A request. It can be sent more than once if its body can be read more than once.
@@ -61,6 +64,7 @@ pub struct Request {
     pub(crate) says_upgrade: bool,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) decode: Option<bool>,
+    pub(crate) transfer: Option<Box<TransferSettings>>,
 }
 
 /// The body of a request.
@@ -179,6 +183,7 @@ impl Request {
             says_upgrade: false,
             tls: None,
             decode: None,
+            transfer: None,
         }
     }
 
@@ -328,6 +333,33 @@ impl Request {
         self.body = body;
     }
 
+    /// Sets the body to the fields of a form, and Content-Type to application/x-www-form-urlencoded unless the request has
+    /// one already.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidHeader`], never for a request that could be made.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("POST", "https://example.org/")?;
+    /// request.set_form_urlencoded([("name", "a b"), ("city", "Köln")])?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_form_urlencoded<'a>(
+        &mut self,
+        fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), Error> {
+        self.set_typed_body(Body::urlencoded(fields), "application/x-www-form-urlencoded")
+    }
+
+    /// Sets the body, and its Content-Type unless the request has one already.
+    pub(crate) fn set_typed_body(&mut self, body: Body, content_type: &str) -> Result<(), Error> {
+        if !self.headers.contains("Content-Type") {
+            self.add_header("Content-Type", content_type)?;
+        }
+        self.body = body;
+        Ok(())
+    }
+
     /// Sets a timeout of this request, in place of the client's; `None` is no timeout.
     ///
     /// # Errors
@@ -464,10 +496,74 @@ impl Request {
         self.decode = Some(on);
     }
 
+    /// Sets the maximum rates of this request, in bytes per second, in place of the client's: of its body (`upload`) and of
+    /// the response's body (`download`). `None` is no maximum.
+    ///
+    /// The rate is kept over any second. The time of a pause counts for the total timeout only, and not for the minimum rate;
+    /// a cancel ends it at once.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] for a rate of zero.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_max_rate(None, Some(1_000_000))?;
+    /// assert!(request.set_max_rate(Some(0), None).is_err());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_max_rate(
+        &mut self,
+        upload: Option<u64>,
+        download: Option<u64>,
+    ) -> Result<(), Error> {
+        check_rates(upload, download)?;
+        let transfer = self.transfer();
+        (transfer.max_upload, transfer.max_download) = (Some(upload), Some(download));
+        Ok(())
+    }
+
+    /// Has the head sent with `Expect: 100-continue`, and the body only when the server asks for it, or has not responded for
+    /// so long (RFC 9110 section 10.1.1); `None` sends the body at once. In place of the client's
+    /// [`set_expect_continue`](crate::Client::set_expect_continue).
+    ///
+    /// A final response in place of 100 is returned, and the body is not sent. A server that does not know the expectation
+    /// answers 417: the request is sent again without it, once. A request without a body has no Expect. For an `Expect` header
+    /// that is added by hand the wait is one second, and 417 is returned.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidTimeout`] for zero.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let mut request = hangup::Request::new("PUT", "https://example.org/large")?;
+    /// request.set_expect_continue(Some(Duration::from_millis(500)))?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_expect_continue(&mut self, wait: Option<Duration>) -> Result<(), Error> {
+        self.transfer().expect_continue = Some(not_zero(wait)?);
+        Ok(())
+    }
+
+    /// Sets the handle that says how far the bodies are; `None` removes it.
+    ///
+    /// ```
+    /// let progress = hangup::Progress::new();
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_progress(Some(progress.clone()));
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_progress(&mut self, progress: Option<Progress>) {
+        self.transfer().progress = progress;
+    }
+
+    fn transfer(&mut self) -> &mut TransferSettings {
+        self.transfer.get_or_insert_default()
+    }
+
     /// A copy that can be changed on its own; it shares the cancel token.
     ///
     /// # Errors
-    /// [`Kind::InvalidState`] if the body comes from a reader.
+    /// [`Kind::InvalidState`] if the body comes from a reader, a writer or a descriptor.
     ///
     /// ```
     /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
@@ -505,6 +601,7 @@ impl Request {
             says_upgrade: self.says_upgrade,
             tls: self.tls.clone(),
             decode: self.decode,
+            transfer: self.transfer.clone(),
         }
     }
 
@@ -566,10 +663,99 @@ impl Body {
     /// let body = hangup::Body::reader(std::io::Cursor::new(b"name=value"), Some(10));
     /// ```
     pub fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
+        Self(BodySource::reader(CallerReader::once(reader), length))
+    }
+
+    /// The bytes of a reader from where it is now, which can go back there: for a redirect and a retry the body is sent
+    /// again. Otherwise as [`reader`](Self::reader).
+    ///
+    /// # Errors
+    /// [`Kind::BodyFailed`] if the reader does not say where it is.
+    ///
+    /// ```
+    /// let body = hangup::Body::seekable(std::io::Cursor::new(b"name=value"), Some(10))?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn seekable(
+        reader: impl Read + Seek + Send + 'static,
+        length: Option<u64>,
+    ) -> Result<Self, Error> {
+        let reader = CallerReader::seekable(reader).map_err(|error| {
+            let what = format!("the reader of the body does not say where it is: {error}");
+            Error::new(Kind::BodyFailed, what).caused_by(error)
+        })?;
+        Ok(Self(BodySource::reader(reader, length)))
+    }
+
+    pub(crate) fn from_caller(reader: CallerReader, length: Option<u64>) -> Self {
         Self(BodySource::reader(reader, length))
     }
 
-    fn take(&mut self) -> Result<Self, Error> {
+    /// The bytes that are written to the returned writer: as many as `length`, or up to
+    /// [`finish`](BodyWriter::finish) if that is `None`. Such a body can be sent once. For programs that can't give a reader
+    /// away because they make the body piece by piece.
+    ///
+    /// ```
+    /// let (body, mut writer) = hangup::Body::pushed(None);
+    /// writer.write(b"name=value")?;
+    /// writer.finish()?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn pushed(length: Option<u64>) -> (Self, BodyWriter) {
+        let (writer, reader) = upload::pipe(length);
+        (Self(BodySource::pushed(reader, length)), writer)
+    }
+
+    /// The bytes of a descriptor: a pipe, a socket, a device or a file. As many as `length`, or up to its end if that is
+    /// `None`. A file is sent from its current offset, and again from there for a redirect and a retry; all others can be
+    /// sent once.
+    ///
+    /// The exchange waits for the descriptor, and not for [`Read::read`]: a cancel, a timeout or a close ends that wait at
+    /// once, also in a blocking call. Only the exchange may read the descriptor meanwhile; it is closed afterwards.
+    ///
+    /// # Errors
+    /// [`Kind::System`] if the descriptor is none.
+    ///
+    /// ```no_run
+    /// use std::process::{Command, Stdio};
+    ///
+    /// let child = Command::new("tar").args(["-c", "."]).stdout(Stdio::piped()).spawn().unwrap();
+    /// let body = hangup::Body::descriptor(child.stdout.unwrap(), None)?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn descriptor(
+        descriptor: impl Into<OwnedDescriptor>,
+        length: Option<u64>,
+    ) -> Result<Self, Error> {
+        match ReadFd::open(descriptor.into()) {
+            Ok(Opened::File(file)) => Self::seekable(file, length),
+            Ok(Opened::Other(fd)) => {
+                Ok(Self(BodySource::descriptor(InputDescriptor::new(fd), length)))
+            }
+            Err(error) => {
+                Err(Error::from_os(Kind::System, "can't read the body's descriptor", &error))
+            }
+        }
+    }
+
+    /// The fields of a form, application/x-www-form-urlencoded as the URL standard has it. The request needs that
+    /// Content-Type; [`Request::set_form_urlencoded`] sets both.
+    ///
+    /// ```
+    /// let body = hangup::Body::urlencoded([("name", "a b"), ("city", "Köln")]);
+    /// ```
+    pub fn urlencoded<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut text = url::form_urlencoded::Serializer::new(String::new());
+        text.extend_pairs(fields);
+        Self::from(text.finish())
+    }
+
+    /// One after the other.
+    pub(crate) fn sequence(parts: Vec<Self>) -> Self {
+        Self(BodySource::Sequence(parts.into_iter().map(|part| part.0).collect()))
+    }
+
+    pub(crate) fn take(&mut self) -> Result<Self, Error> {
         self.0.take().map(Self)
     }
 
@@ -612,6 +798,15 @@ impl From<&str> for Body {
     fn from(text: &str) -> Self {
         Self::bytes(text.as_bytes())
     }
+}
+
+/// Refuses a maximum rate of zero.
+pub(crate) fn check_rates(upload: Option<u64>, download: Option<u64>) -> Result<(), Error> {
+    if upload == Some(0) || download == Some(0) {
+        let what = "a maximum rate of 0 bytes/s would send nothing; set no rate instead";
+        return Err(Error::new(Kind::InvalidArgument, what));
+    }
+    Ok(())
 }
 
 /// Whether performing it twice has the effect of once: an idempotent method (RFC 9110 section 9.2.2), or a key by

@@ -461,6 +461,8 @@ vocabulary! {
         StreamRead = 3 "stream read",
         /// A write, submitted by hangup_stream_submit_write or hangup_stream_submit_shutdown_write.
         StreamWrite = 4 "stream write",
+        /// A write, submitted by hangup_upload_submit_write.
+        UploadWrite = 5 "upload write",
     }
 }
 

@@ -56,6 +56,14 @@ impl Given {
         self
     }
 
+    /// Redirects with 307 to what answers with the body of the request.
+    fn moved(mut self) -> Given {
+        let demo = self.demo.get_or_insert_with(DemoServer::start);
+        let to = demo.http_url("/echo");
+        let answer = format!(r#"{{"answer":{{"status":307,"headers":[["Location","{to}"]]}}}}"#);
+        self.script("moved", &format!(r#"[[{{"repeat":{{"times":0,"steps":[{answer}]}}}}]]"#))
+    }
+
     /// Answers "hello" once on each connection, and closes at the second request.
     fn breaks(self) -> Given {
         self.server("breaks", Script::every(vec![Step::answer(200, "hello"), Step::head()]))
@@ -323,6 +331,11 @@ fn bodies() {
     let refuse = r#"[[{"recv":"head"},
         {"send":"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"},{"recv":"eof"}]]"#;
     Given::default().echo_body("echo").deaf().script("refuse", refuse).run("bodies.c");
+}
+
+#[test]
+fn upload() {
+    Given::default().echo_body("echo").moved().deaf().echo_head("head").run("upload.c");
 }
 
 #[test]

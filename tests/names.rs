@@ -40,6 +40,10 @@ const VERBS: &[&str] = &[
     "submit",
     "take_stream",
     "write_all",
+    "write",
+    "try_write",
+    "finish",
+    "abort",
 ];
 
 /// The parts of a function's declaration.

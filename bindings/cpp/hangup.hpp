@@ -189,6 +189,7 @@ enum class CompletionType : std::int32_t {
     read = HANGUP_COMPLETION_TYPE_READ,
     stream_read = HANGUP_COMPLETION_TYPE_STREAM_READ,
     stream_write = HANGUP_COMPLETION_TYPE_STREAM_WRITE,
+    upload_write = HANGUP_COMPLETION_TYPE_UPLOAD_WRITE,
 };
 
 /** What a record of a trace is. Later versions may add some: keep a default branch. */
@@ -1025,6 +1026,167 @@ private:
 using BodyReader = std::function<std::size_t(char *into, std::size_t room)>;
 
 /**
+ * Goes back to where the first call of a BodyReader began, because the body is sent again after a redirect or a retry. An
+ * exception ends the exchange, and Client::send throws it.
+ */
+using BodyRewind = std::function<void()>;
+
+/** Not part of the interface. */
+namespace detail {
+
+/** A length as hangup.h wants it. */
+inline std::int64_t body_length(std::optional<std::uint64_t> length) {
+    if (length && *length > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+        throw Error(Status::invalid_argument, "a body of more than 2^63 - 1 bytes");
+    }
+    return length ? static_cast<std::int64_t>(*length) : HANGUP_NO_LIMIT;
+}
+
+/** A reader of the program's, and what was thrown out of it. */
+struct Reader {
+    BodyReader read;
+    BodyRewind rewind;
+    std::exception_ptr thrown;
+
+    static std::int64_t read_body(void *user_data, std::uint8_t *into, std::size_t room) noexcept {
+        Reader &reader = **static_cast<std::shared_ptr<Reader> *>(user_data);
+        try {
+            return static_cast<std::int64_t>(reader.read(reinterpret_cast<char *>(into), room));
+        } catch (...) {
+            // An exception can't pass through C; Client::send throws it on.
+            reader.thrown = std::current_exception();
+            return -1;
+        }
+    }
+
+    static std::int32_t rewind_body(void *user_data) noexcept {
+        Reader &reader = **static_cast<std::shared_ptr<Reader> *>(user_data);
+        try {
+            reader.rewind();
+            return 0;
+        } catch (...) {
+            reader.thrown = std::current_exception();
+            return -1;
+        }
+    }
+
+    static void end_body(void *user_data) noexcept { delete static_cast<std::shared_ptr<Reader> *>(user_data); }
+};
+
+} // namespace detail
+
+/**
+ * A form: named fields of text, bytes, files and readers, in their order. Names are UTF-8. Request::set_body_form sends it.
+ *
+ * Threads: one thread at a time; another one gets Status::invalid_state.
+ */
+class Form {
+public:
+    Form() : handle_(detail::made(hangup_form_new())) {}
+
+    /** The boundary of multipart/form-data, in place of a random one. */
+    Form &set_boundary(std::string_view boundary) & {
+        const detail::Text b(boundary, Status::invalid_argument, "boundary");
+        detail::check([&](hangup_error **e) { return hangup_form_set_boundary(handle_.get(), b, e); });
+        return *this;
+    }
+    [[nodiscard]] Form set_boundary(std::string_view boundary) && { return std::move(set_boundary(boundary)); }
+    /** Adds a field of text. */
+    Form &add_text(std::string_view name, std::string_view value) & {
+        const detail::Text n(name, Status::invalid_argument, "field name"), v(value, Status::invalid_argument, "field value");
+        detail::check([&](hangup_error **e) { return hangup_form_add_text(handle_.get(), n, v, e); });
+        return *this;
+    }
+    [[nodiscard]] Form add_text(std::string_view name, std::string_view value) && { return std::move(add_text(name, value)); }
+    /** Adds a field of bytes, copied; with a file name it is a file. */
+    Form &add_bytes(std::string_view name, std::string_view data, std::optional<std::string_view> file_name = std::nullopt,
+                    std::optional<std::string_view> content_type = std::nullopt) & {
+        const detail::Text n(name, Status::invalid_argument, "field name");
+        const detail::OptionalText f(file_name, Status::invalid_argument, "file name");
+        const detail::OptionalText c(content_type, Status::invalid_header, "content type");
+        detail::check([&](hangup_error **e) {
+            return hangup_form_add_bytes(handle_.get(), n, detail::bytes(data), data.size(), f, c, e);
+        });
+        return *this;
+    }
+    [[nodiscard]] Form add_bytes(std::string_view name, std::string_view data,
+                                 std::optional<std::string_view> file_name = std::nullopt,
+                                 std::optional<std::string_view> content_type = std::nullopt) && {
+        return std::move(add_bytes(name, data, file_name, content_type));
+    }
+    /** Adds a file, read while it is sent; its file name is the last part of the path unless one is given. */
+    Form &add_file(std::string_view name, std::string_view path, std::optional<std::string_view> file_name = std::nullopt,
+                   std::optional<std::string_view> content_type = std::nullopt) & {
+        const detail::Text n(name, Status::invalid_argument, "field name"), p(path, Status::invalid_argument, "path");
+        const detail::OptionalText f(file_name, Status::invalid_argument, "file name");
+        const detail::OptionalText c(content_type, Status::invalid_header, "content type");
+        detail::check([&](hangup_error **e) { return hangup_form_add_file(handle_.get(), n, p, f, c, e); });
+        return *this;
+    }
+    [[nodiscard]] Form add_file(std::string_view name, std::string_view path,
+                                std::optional<std::string_view> file_name = std::nullopt,
+                                std::optional<std::string_view> content_type = std::nullopt) && {
+        return std::move(add_file(name, path, file_name, content_type));
+    }
+    /** Adds what a function gives. An exception of it ends the exchange with Status::body_failed. */
+    Form &add_reader(std::string_view name, BodyReader read, BodyRewind rewind = nullptr,
+                     std::optional<std::uint64_t> length = std::nullopt,
+                     std::optional<std::string_view> file_name = std::nullopt,
+                     std::optional<std::string_view> content_type = std::nullopt) & {
+        const detail::Text n(name, Status::invalid_argument, "field name");
+        const detail::OptionalText f(file_name, Status::invalid_argument, "file name");
+        const detail::OptionalText c(content_type, Status::invalid_header, "content type");
+        const std::int64_t size = detail::body_length(length);
+        const auto go_back = rewind ? detail::Reader::rewind_body : nullptr;
+        auto reader = std::make_shared<detail::Reader>();
+        reader->read = std::move(read);
+        reader->rewind = std::move(rewind);
+        auto user_data = std::make_unique<std::shared_ptr<detail::Reader>>(std::move(reader));
+        detail::check([&](hangup_error **e) {
+            return hangup_form_add_reader(handle_.get(), n, detail::Reader::read_body, go_back, detail::Reader::end_body,
+                                          user_data.release(), size, f, c, e);
+        });
+        return *this;
+    }
+    [[nodiscard]] hangup_form *handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<hangup_form, hangup_form_free> handle_;
+};
+
+/**
+ * How far the bodies of a request and of its response are: only bytes of bodies, before they are decoded. A retry and a
+ * redirect begin again with 0.
+ *
+ * Threads: any thread at any time.
+ */
+class Progress {
+public:
+    Progress() : handle_(detail::made(hangup_progress_new())) {}
+
+    /** Bytes of the request's body that were sent. */
+    [[nodiscard]] std::uint64_t bytes_sent() const noexcept { return hangup_progress_bytes_sent(handle_.get()); }
+    /** The length of the request's body; nothing while it is not known. */
+    [[nodiscard]] std::optional<std::uint64_t> bytes_to_send() const noexcept {
+        return known(hangup_progress_bytes_to_send(handle_.get()));
+    }
+    /** Bytes of the response's body that were read. */
+    [[nodiscard]] std::uint64_t bytes_received() const noexcept { return hangup_progress_bytes_received(handle_.get()); }
+    /** The length of the response's body; nothing while it is not known. */
+    [[nodiscard]] std::optional<std::uint64_t> bytes_to_receive() const noexcept {
+        return known(hangup_progress_bytes_to_receive(handle_.get()));
+    }
+    [[nodiscard]] hangup_progress *handle() const noexcept { return handle_.get(); }
+
+private:
+    static std::optional<std::uint64_t> known(std::int64_t length) noexcept {
+        return length < 0 ? std::nullopt : std::optional<std::uint64_t>(static_cast<std::uint64_t>(length));
+    }
+
+    detail::Handle<hangup_progress, hangup_progress_free> handle_;
+};
+
+/**
  * One request. The setters return the request, so that they can be written in a row.
  *
  * Threads: one thread at a time; another one gets Status::invalid_state.
@@ -1116,17 +1278,14 @@ public:
     [[nodiscard]] Request set_body_file(std::string_view path) && { return std::move(set_body_file(path)); }
     /** The body from a function, which is sent once. Without a length it is sent chunked. */
     Request &set_body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) & {
-        constexpr auto most = std::numeric_limits<std::int64_t>::max();
-        if (length && *length > static_cast<std::uint64_t>(most)) {
-            throw Error(Status::invalid_argument, "a body of more than 2^63 - 1 bytes");
-        }
+        const std::int64_t size = detail::body_length(length);
         auto reader = std::make_shared<Reader>();
         reader->read = std::move(read);
         // C holds a share of its own: its `end` may come after this request is gone.
         auto user_data = std::make_unique<std::shared_ptr<Reader>>(reader);
-        const std::int64_t size = length ? static_cast<std::int64_t>(*length) : HANGUP_NO_LIMIT;
         detail::check([&](hangup_error **e) {
-            return hangup_request_set_body_reader(handle_.get(), read_body, end_body, user_data.release(), size, e);
+            return hangup_request_set_body_reader(handle_.get(), Reader::read_body, Reader::end_body, user_data.release(), size,
+                                                  e);
         });
         reader_ = std::move(reader);
         return *this;
@@ -1134,6 +1293,74 @@ public:
     [[nodiscard]] Request set_body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) && {
         return std::move(set_body(std::move(read), length));
     }
+    /** The body from a function that can go back: it is sent again after a redirect and a retry. */
+    Request &set_body(BodyReader read, BodyRewind rewind, std::optional<std::uint64_t> length = std::nullopt) & {
+        const std::int64_t size = detail::body_length(length);
+        auto reader = std::make_shared<Reader>();
+        reader->read = std::move(read);
+        reader->rewind = std::move(rewind);
+        auto user_data = std::make_unique<std::shared_ptr<Reader>>(reader);
+        detail::check([&](hangup_error **e) {
+            return hangup_request_set_body_rewindable(handle_.get(), Reader::read_body, Reader::rewind_body, Reader::end_body,
+                                                      user_data.release(), size, e);
+        });
+        reader_ = std::move(reader);
+        return *this;
+    }
+    [[nodiscard]] Request set_body(BodyReader read, BodyRewind rewind,
+                                   std::optional<std::uint64_t> length = std::nullopt) && {
+        return std::move(set_body(std::move(read), std::move(rewind), length));
+    }
+    /** The body from a pipe, a socket, a device or a file; the descriptor is duplicated. Without a length up to its end. */
+    Request &set_body_fd(int fd, std::optional<std::uint64_t> length = std::nullopt) & {
+        const std::int64_t size = detail::body_length(length);
+        detail::check([&](hangup_error **e) { return hangup_request_set_body_fd(handle_.get(), fd, size, e); });
+        reader_.reset();
+        return *this;
+    }
+    [[nodiscard]] Request set_body_fd(int fd, std::optional<std::uint64_t> length = std::nullopt) && {
+        return std::move(set_body_fd(fd, length));
+    }
+    /** The body and its Content-Type from a form: multipart/form-data. The form can be used again unless it has a reader. */
+    Request &set_body_form(const Form &form) & {
+        detail::check([&](hangup_error **e) {
+            return hangup_request_set_body_form(handle_.get(), detail::made(form.handle()), e);
+        });
+        reader_.reset();
+        return *this;
+    }
+    [[nodiscard]] Request set_body_form(const Form &form) && { return std::move(set_body_form(form)); }
+    /** The same from a form of text: application/x-www-form-urlencoded. */
+    Request &set_body_urlencoded(const Form &form) & {
+        detail::check([&](hangup_error **e) {
+            return hangup_request_set_body_urlencoded(handle_.get(), detail::made(form.handle()), e);
+        });
+        reader_.reset();
+        return *this;
+    }
+    [[nodiscard]] Request set_body_urlencoded(const Form &form) && { return std::move(set_body_urlencoded(form)); }
+    /** What says how far the bodies are. The request keeps a share. */
+    Request &set_progress(const Progress &progress) & {
+        detail::check([&](hangup_error **e) {
+            return hangup_request_set_progress(handle_.get(), detail::made(progress.handle()), e);
+        });
+        return *this;
+    }
+    [[nodiscard]] Request set_progress(const Progress &progress) && { return std::move(set_progress(progress)); }
+    /** The maximum rates of both bodies in bytes per second; HANGUP_NO_LIMIT is none. Overrides the client's. */
+    Request &set_max_rate(std::int64_t upload, std::int64_t download) & {
+        detail::check([&](hangup_error **e) { return hangup_request_set_max_rate(handle_.get(), upload, download, e); });
+        return *this;
+    }
+    [[nodiscard]] Request set_max_rate(std::int64_t upload, std::int64_t download) && {
+        return std::move(set_max_rate(upload, download));
+    }
+    /** Sends "Expect: 100-continue", and the body after 100 or after that time; no_limit sends it at once. */
+    Request &set_expect_continue(Limit wait) & {
+        detail::check([&](hangup_error **e) { return hangup_request_set_expect_continue(handle_.get(), wait.ms(), e); });
+        return *this;
+    }
+    [[nodiscard]] Request set_expect_continue(Limit wait) && { return std::move(set_expect_continue(wait)); }
     /** Sets a limit of this request. */
     Request &set_timeout(Timeout which, Limit time) & {
         const auto c = static_cast<hangup_timeout>(which);
@@ -1209,24 +1436,9 @@ public:
 private:
     friend class Client;
 
-    struct Reader {
-        BodyReader read;
-        std::exception_ptr thrown;
-    };
+    using Reader = detail::Reader;
 
     explicit Request(hangup_request *owned) : handle_(owned) {}
-
-    static std::int64_t read_body(void *user_data, std::uint8_t *into, std::size_t room) noexcept {
-        Reader &reader = **static_cast<std::shared_ptr<Reader> *>(user_data);
-        try {
-            return static_cast<std::int64_t>(reader.read(reinterpret_cast<char *>(into), room));
-        } catch (...) {
-            // An exception can't pass through C; Client::send throws it on.
-            reader.thrown = std::current_exception();
-            return -1;
-        }
-    }
-    static void end_body(void *user_data) noexcept { delete static_cast<std::shared_ptr<Reader> *>(user_data); }
 
     detail::Handle<hangup_request, hangup_request_free> handle_;
     std::shared_ptr<Reader> reader_;
@@ -1264,6 +1476,61 @@ public:
 
 private:
     detail::Handle<hangup_queue, hangup_queue_free> handle_;
+};
+
+/**
+ * The body of a request that the program writes piece by piece, while the request is sent by another thread or was submitted.
+ * Destroyed before finish(), it fails the exchange with Status::body_failed.
+ *
+ * Threads: one thread at a time, another one gets Status::invalid_state; but abort() any thread at any time.
+ */
+class Upload {
+public:
+    /** Sets the request's body to what is written to this: so many bytes, or without a length any number. */
+    explicit Upload(Request &request, std::optional<std::uint64_t> length = std::nullopt) {
+        const std::int64_t size = detail::body_length(length);
+        hangup_upload *upload = nullptr;
+        detail::check([&](hangup_error **e) {
+            return hangup_upload_new(detail::made(request.handle()), size, &upload, e);
+        });
+        handle_.reset(upload);
+    }
+
+    /** Writes all of it; waits while the buffer is full. Throws the error of the exchange if that has failed. */
+    void write(std::string_view data) {
+        detail::check([&](hangup_error **e) {
+            return hangup_upload_write(handle_.get(), detail::bytes(data), data.size(), e);
+        });
+    }
+    /** Writes what there is room for, without a wait, and returns how much; 0: wait for fd(). */
+    [[nodiscard]] std::size_t try_write(std::string_view data) {
+        std::size_t taken = 0;
+        detail::check([&](hangup_error **e) {
+            return hangup_upload_try_write(handle_.get(), detail::bytes(data), data.size(), &taken, e);
+        });
+        return taken;
+    }
+    /** Writes all of it in the background, from a copy: the outcome arrives in the queue as CompletionType::upload_write. */
+    void submit_write(std::string_view data, const Queue &queue, std::uint64_t tag) {
+        detail::check([&](hangup_error **e) {
+            return hangup_upload_submit_write(handle_.get(), detail::bytes(data), data.size(), queue.handle(), tag, e);
+        });
+    }
+    /** Readable while there is room, and after the end of the exchange: for an event loop. */
+    [[nodiscard]] int fd() const noexcept { return hangup_upload_fd(handle_.get()); }
+    /** The body is complete. Never blocks. */
+    void finish() {
+        detail::check([&](hangup_error **e) { return hangup_upload_finish(handle_.get(), e); });
+    }
+    /** Gives the body up: the exchange fails with Status::body_failed and this reason. From any thread; never blocks. */
+    void abort(std::string_view reason) {
+        const detail::Text r(reason, Status::invalid_argument, "reason");
+        detail::check([&](hangup_error **e) { return hangup_upload_abort(handle_.get(), r, e); });
+    }
+    [[nodiscard]] hangup_upload *handle() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<hangup_upload, hangup_upload_free> handle_;
 };
 
 /**
@@ -1683,6 +1950,18 @@ public:
         return *this;
     }
     Client set_retries(bool on) && { return std::move(set_retries(on)); }
+    /** The maximum rates of both bodies of each request in bytes per second; HANGUP_NO_LIMIT is none. */
+    Client &set_max_rate(std::int64_t upload, std::int64_t download) & {
+        detail::check([&](hangup_error **e) { return hangup_client_set_max_rate(handle_.get(), upload, download, e); });
+        return *this;
+    }
+    Client set_max_rate(std::int64_t upload, std::int64_t download) && { return std::move(set_max_rate(upload, download)); }
+    /** Whether requests with a body wait for 100 Continue, and how long; no_limit is not at all. */
+    Client &set_expect_continue(Limit wait) & {
+        detail::check([&](hangup_error **e) { return hangup_client_set_expect_continue(handle_.get(), wait.ms(), e); });
+        return *this;
+    }
+    Client set_expect_continue(Limit wait) && { return std::move(set_expect_continue(wait)); }
     /** Asks for gzip, deflate, br and zstd, and decodes them. */
     Client &set_decode(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_decode(handle_.get(), on ? 1 : 0, e); });

@@ -1,6 +1,7 @@
 //! One call, from a request to its response: each hop of it (the first request, then what redirects
 //! make of it), and each attempt at a hop. One total timeout and one token are for all of them.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use super::redirect::{RedirectDecision, RequestHop};
 use super::request_head::{announced_length, request_head};
 use super::retry::{self, RetryContext};
 use crate::error::Error;
+use crate::headers::EXPECT;
 use crate::headers::{Headers, UPGRADE};
 use crate::http;
 use crate::http::decode::Content;
@@ -24,6 +26,7 @@ use crate::response::{Redirect, Response};
 use crate::response_head::{RawHead, ResponseTo};
 use crate::timeouts::Timeouts;
 use crate::trace::Tracer;
+use crate::transfer::Transfer;
 use crate::vocabulary::{ConnectionMode, Kind, Sent};
 
 /// Which attempt at a hop.
@@ -54,6 +57,9 @@ struct Call<'a> {
     timeouts: Timeouts,
     /// Doing all of it twice is the same as once.
     repeatable: bool,
+    transfer: Option<Arc<Transfer>>,
+    /// A server did not know `Expect: 100-continue`, so it is not sent any more.
+    without_expect: Cell<bool>,
 }
 
 /// Sends the request and follows its redirects, to the head of the last response, or to the end of
@@ -65,9 +71,23 @@ pub(super) fn run(
     request: &mut Request,
     called: Option<Instant>,
 ) -> Result<Response, Error> {
-    let start = Instant::now();
     let mut body = request.body.0.take()?;
-    let request = &*request;
+    let outcome = hops(manager, config, request, &mut body, called);
+    if let Err(error) = &outcome {
+        body.call_failed(error);
+    }
+    outcome
+}
+
+#[inline] // It has one caller.
+fn hops(
+    manager: &Arc<Manager>,
+    config: &Config,
+    request: &Request,
+    body: &mut BodySource,
+    called: Option<Instant>,
+) -> Result<Response, Error> {
+    let start = Instant::now();
     let call = Call {
         manager,
         config,
@@ -77,6 +97,8 @@ pub(super) fn run(
         mode: request.mode.unwrap_or(config.mode),
         timeouts: config.timeouts.with(&request.over),
         repeatable: is_repeatable(&request.method, &request.headers),
+        transfer: Transfer::of(config.transfer.as_deref(), request.transfer.as_deref()),
+        without_expect: Cell::new(false),
     };
     // A tunnel is asked of this one peer.
     let most = match &request.connect {
@@ -86,7 +108,7 @@ pub(super) fn run(
     let mut hop = RequestHop::first(&request.target, &request.method);
     let mut history = Vec::new();
     loop {
-        let received = call.attempts(&hop, &mut body)?;
+        let received = call.attempts(&hop, body)?;
         let status = received.head.status;
         let next = match call.redirect_decision(&hop, &received.head, most, body.is_replayable()) {
             RedirectDecision::Return => return call.build_response(received, history),
@@ -120,6 +142,13 @@ impl Call<'_> {
             let retry_covers_loss = retries && repeatable && !(hop.has_body && body.is_some());
             let attempt = Attempt { number, retry_covers_loss };
             let failure = match self.attempt(hop, &key, body, attempt) {
+                Ok(received) if self.refuses_expect(hop, &received, body) => {
+                    self.manager.pool().note_retry(received.body.info().connection, &key);
+                    self.without_expect.set(true);
+                    received.body.discard()?;
+                    number += 1;
+                    continue;
+                }
                 Ok(received) => return Ok(received),
                 Err(failure) => failure,
             };
@@ -210,7 +239,10 @@ impl Call<'_> {
         Attempt { number, retry_covers_loss }: Attempt,
     ) -> Result<(Exchange, Message), Error> {
         Message::prepare(body_is_buffered, || {
-            let request = request_head(self.config, self.request, hop, self.mode, length)?;
+            let mut request = request_head(self.config, self.request, hop, self.mode, length)?;
+            if self.expects_continue(length) && !request.headers.contains(EXPECT) {
+                request.headers.add(EXPECT, b"100-continue");
+            }
             let config = ExchangeConfig {
                 manager: Arc::clone(self.manager),
                 key: Arc::clone(key),
@@ -226,12 +258,35 @@ impl Call<'_> {
                 response_to: ResponseTo::of(&hop.method),
                 handover: Handover::of(&request.headers, self.request.connect.as_ref()),
                 tracer: self.tracer(),
+                transfer: self.transfer.clone(),
             };
             let is_first = number == 1 && self.is_first(hop);
             let start = if is_first { self.start } else { Instant::now() };
             let exchange = Exchange::begin(config, &self.timeouts, self.called, start)?;
             Ok((exchange, request))
         })
+    }
+
+    /// Whether a request with such a body is sent with `Expect: 100-continue` because of a setting.
+    #[inline]
+    fn expects_continue(&self, length: BodyLength) -> bool {
+        let Some(transfer) = &self.transfer else { return false };
+        transfer.expect_continue.is_some()
+            && !self.without_expect.get()
+            && !matches!(length, BodyLength::None | BodyLength::Known(0))
+    }
+
+    /// Whether the server does not know the `Expect` that was sent because of a setting, and the request can be sent
+    /// again without it (RFC 9110 section 15.5.18).
+    #[inline]
+    fn refuses_expect(&self, hop: &RequestHop, received: &Received, body: &mut BodySource) -> bool {
+        received.head.status == 417
+            && self.transfer.as_ref().is_some_and(|transfer| transfer.expect_continue.is_some())
+            && !self.without_expect.get()
+            && !self.request.headers.contains(EXPECT)
+            && hop.has_body
+            && body.is_some()
+            && body.is_replayable()
     }
 
     /// What a response asks for. Its cookies are stored in any case.

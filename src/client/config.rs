@@ -10,6 +10,7 @@ use crate::net::proxy;
 use crate::net::tls::Tls;
 use crate::timeouts::Timeouts;
 use crate::trace::Trace;
+use crate::transfer::TransferSettings;
 use crate::vocabulary::ConnectionMode;
 
 /// Threads: immutable.
@@ -33,6 +34,8 @@ pub(super) struct Config {
     pub(super) tls: Arc<Tls>,
     pub(super) proxies: Proxies,
     pub(super) trace: Option<Trace>,
+    /// Maximum rates, and the wait for 100 Continue.
+    pub(super) transfer: Option<Box<TransferSettings>>,
 }
 
 impl Default for Config {
@@ -56,6 +59,7 @@ impl Default for Config {
             proxies: Proxies::from_env(&Tls::standard()),
             tls: Tls::standard(),
             trace: None,
+            transfer: None,
         }
     }
 }

@@ -13,6 +13,7 @@
 // of their own type. Repeating it for each function would add nothing.
 #![allow(clippy::missing_safety_doc)]
 
+mod body;
 mod callback;
 mod cancel;
 mod client;
@@ -24,6 +25,7 @@ mod error;
 mod events;
 mod facts;
 mod fields;
+mod form;
 mod guard;
 mod handle;
 mod interrupt;
@@ -31,6 +33,7 @@ mod limits;
 mod manager;
 mod milliseconds;
 mod policy;
+mod progress;
 mod proxy;
 mod queue;
 mod redirects;
@@ -45,6 +48,8 @@ mod string;
 mod timings;
 mod tls;
 mod trace;
+mod transfer;
+mod upload;
 mod version;
 
 #[cfg(panic = "abort")]

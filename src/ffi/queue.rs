@@ -11,6 +11,7 @@ use super::milliseconds::wait_ms;
 use super::request::{hangup_request, lock as lock_request};
 use super::response::{ResponseHandle, borrowed, hangup_response};
 use super::stream::{self, StreamHandle, hangup_stream};
+use super::upload::hangup_upload;
 use crate::error::Error;
 use crate::queue::Queue;
 use crate::response::{Piece, Response};
@@ -45,6 +46,7 @@ enum Outcome {
     Read(ReadCompletion),
     StreamRead(StreamReadCompletion),
     StreamWrite(Result<(), Error>),
+    UploadWrite(Result<(), Error>),
 }
 
 /// The outcome of a read, for its response. Dropped before it was taken from the queue, it closes the response, because a
@@ -315,6 +317,34 @@ pub unsafe extern "C" fn hangup_stream_submit_shutdown_write(
     })
 }
 
+/// Writes all of these bytes, which are copied, in the background. The outcome arrives in the queue as
+/// HANGUP_COMPLETION_TYPE_UPLOAD_WRITE with this tag, when the last byte is in the buffer, or when the exchange has failed. Until then
+/// other writes return HANGUP_INVALID_STATE. HANGUP_OK means that there will be exactly one completion; any other status means
+/// none.
+///
+/// Never blocks. If no exchange begins to send the body, there is no outcome before the request and the upload are freed.
+///
+/// Fails: as hangup_upload_try_write; HANGUP_CLOSED for a closed queue.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_upload_submit_write(
+    upload: *mut hangup_upload,
+    data: *const u8,
+    size: usize,
+    queue: *mut hangup_queue,
+    tag: u64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let upload = unsafe { hangup_upload::borrow(upload)? };
+        let data = unsafe { bytes(data, size, "body")? };
+        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        let _writing = upload.enter()?;
+        upload.writer.begin_write(data.to_vec(), move |wrote| {
+            queue.put(Completion { tag, outcome: Outcome::UploadWrite(wrote) });
+        })
+    })
+}
+
 /// The number of threads of the library that do submitted work, in the whole process: 1 to 64. Default: 1, which is enough for
 /// thousands of requests unless their TLS or decoding keeps it busy. After this call, also with 1, waiting threads never do
 /// the work (hangup_queue_set_caller_runs). The number applies to what is submitted later: surplus threads end when their
@@ -344,6 +374,7 @@ impl Completion {
                 Outcome::Read(_) => CompletionType::Read.into(),
                 Outcome::StreamRead(_) => CompletionType::StreamRead.into(),
                 Outcome::StreamWrite(_) => CompletionType::StreamWrite.into(),
+                Outcome::UploadWrite(_) => CompletionType::UploadWrite.into(),
             },
             status: hangup_status::OK,
         };
@@ -355,7 +386,7 @@ impl Completion {
             }),
             Outcome::Read(read) => read.arrive(),
             Outcome::StreamRead(read) => read.arrive(),
-            Outcome::StreamWrite(outcome) => outcome.map(|()| None),
+            Outcome::StreamWrite(outcome) | Outcome::UploadWrite(outcome) => outcome.map(|()| None),
         };
         match lent {
             Ok(Some(lent)) => (row.data, row.data_size) = lent,

@@ -1,21 +1,19 @@
-//! `hangup_request`: its headers, body and settings.
+//! `hangup_request`: its headers and settings. Its body has a file of its own.
 
-use std::ffi::{CString, c_char, c_void};
-use std::io::{self, Read};
+use std::ffi::{CString, c_char};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use super::callback::{self, Thrown};
 use super::cancel::hangup_cancel;
 use super::enums::{HANGUP_NO_LIMIT, hangup_connection_mode, hangup_status, hangup_timeout};
 use super::error::hangup_error;
 use super::guard::{
-    Handle, bytes, guard, lock_for_one_thread, magic, or_default, out, status, text, text_bytes,
+    Handle, guard, lock_for_one_thread, magic, or_default, out, status, text, text_bytes,
 };
 use super::milliseconds::{limit_ms, positive_ms};
 use super::redirects::redirects_of;
 use crate::error::Error;
-use crate::request::{Body, Request};
+use crate::request::Request;
 use crate::vocabulary::Kind;
 
 /// One request.
@@ -32,22 +30,6 @@ impl Handle for hangup_request {
     type Target = RequestHandle;
     const MAGIC: u64 = magic(b"hang-req");
 }
-
-/// Reads a piece of a request's body: writes at most `room` bytes to `into` and returns how many; 0 at the end; a negative
-/// number ends the exchange with HANGUP_BODY_FAILED.
-///
-/// It is called with no lock held; it may block, and it may call hangup. For hangup_client_send it is called on the thread
-/// that sends. For hangup_client_submit it is called on threads of the library: not always the same one, never two at once.
-///
-/// When a timeout, a cancel, a close or a shutdown ends a submitted request, that completes at once: it does not wait for a
-/// running callback, whose result is dropped. A blocking hangup_client_send returns after the callback has returned.
-pub type hangup_body_read_fn =
-    Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
-
-/// Called exactly once with the body's `user_data`, when the body was sent, failed or is no longer needed; also when the
-/// function that set the body failed. It may run on any thread. If the request completes while a hangup_body_read_fn is
-/// running, it is called after that has returned. It may be NULL.
-pub type hangup_body_end_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
 
 /// A new request. The URL is absolute, http or https; its fragment is not sent, its user information becomes Basic
 /// credentials. Path and query are sent as they are written, except that the path segments "." and ".." are followed, and that
@@ -204,97 +186,6 @@ pub unsafe extern "C" fn hangup_request_set_target(
             false => Some(unsafe { text_bytes(target, "target")? }),
         };
         lock(request)?.set_target(target)
-    })
-}
-
-/// Sets the body to a copy of these bytes. (NULL, 0) is an empty body.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_set_body(
-    request: *mut hangup_request,
-    data: *const u8,
-    size: usize,
-    error: *mut *mut hangup_error,
-) -> hangup_status {
-    guard(error, || {
-        let request = unsafe { hangup_request::borrow(request)? };
-        let data = unsafe { bytes(data, size, "body")? };
-        lock(request)?.set_body(Body::bytes(data));
-        Ok(())
-    })
-}
-
-/// Sets the body to `size` bytes at `data` without copying them. They must not change until `end` is called with `user_data`.
-/// That happens exactly once, when no request and no exchange needs them any more, also when this call fails. Copies of the
-/// request share them.
-///
-/// Fails: HANGUP_NULL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_set_body_borrowed(
-    request: *mut hangup_request,
-    data: *const u8,
-    size: usize,
-    end: hangup_body_end_fn,
-    user_data: *mut c_void,
-    error: *mut *mut hangup_error,
-) -> hangup_status {
-    guard(error, || {
-        let end = End { end, user_data };
-        let request = unsafe { hangup_request::borrow(request)? };
-        // They stay until `end` is dropped, which is together with the borrow.
-        let bytes = unsafe { bytes(data, size, "body")? };
-        lock(request)?.set_body(Body::shared(BorrowedBody { bytes, _end: end }));
-        Ok(())
-    })
-}
-
-/// Sets the body to the contents of a regular file, which is opened and read when the request is sent. It is sent with its
-/// length, or chunked if the file's size can't be relied on, as in /proc. If the file grows or shrinks during the exchange, that
-/// fails with HANGUP_BODY_FAILED.
-///
-/// Fails: HANGUP_SYSTEM if it can't be opened or is not a regular file, such as a FIFO; a FIFO is not waited for.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_set_body_file(
-    request: *mut hangup_request,
-    path: *const c_char,
-    error: *mut *mut hangup_error,
-) -> hangup_status {
-    guard(error, || {
-        let request = unsafe { hangup_request::borrow(request)? };
-        let body = Body::file(unsafe { text(path, "path")? })?;
-        lock(request)?.set_body(body);
-        Ok(())
-    })
-}
-
-/// Sets the body to what a callback returns. `length` is the number of bytes, or HANGUP_NO_LIMIT if it is not known; the body
-/// is then sent chunked (RFC 9112 section 7.1). If the callback returns fewer bytes, the exchange fails. `end` is called
-/// exactly once, also when this call fails.
-///
-/// Fails: HANGUP_NULL; HANGUP_INVALID_ARGUMENT for another negative length.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_request_set_body_reader(
-    request: *mut hangup_request,
-    read: hangup_body_read_fn,
-    end: hangup_body_end_fn,
-    user_data: *mut c_void,
-    length: i64,
-    error: *mut *mut hangup_error,
-) -> hangup_status {
-    guard(error, || {
-        let reader = ForeignBody { read, end: End { end, user_data } };
-        let request = unsafe { hangup_request::borrow(request)? };
-        if read.is_none() {
-            return Err(Error::new(Kind::Null, "a NULL body reader"));
-        }
-        let length = match length {
-            HANGUP_NO_LIMIT => None,
-            known => Some(u64::try_from(known).map_err(|_| {
-                let what = "a negative body length; HANGUP_NO_LIMIT means that it is not known";
-                Error::new(Kind::InvalidArgument, what)
-            })?),
-        };
-        lock(request)?.set_body(Body::reader(reader, length));
-        Ok(())
     })
 }
 
@@ -495,62 +386,4 @@ impl Deref for RequestHandle {
 pub(super) fn lock(request: &Mutex<Request>) -> Result<MutexGuard<'_, Request>, Error> {
     let message = "this request is used by another thread right now; copy it for a second one";
     lock_for_one_thread(request, message)
-}
-
-/// A body reader of the caller's.
-struct ForeignBody {
-    read: hangup_body_read_fn,
-    end: End,
-}
-
-/// Bytes of the caller's.
-struct BorrowedBody {
-    bytes: &'static [u8],
-    _end: End,
-}
-
-/// Its drop is the one call of `end`.
-struct End {
-    end: hangup_body_end_fn,
-    user_data: *mut c_void,
-}
-
-// SAFETY: the header says that `read` runs on the sending thread and `end` on any, never both at once: the
-// reader has one owner.
-unsafe impl Send for End {}
-// SAFETY: `&End` offers nothing.
-unsafe impl Sync for End {}
-
-impl AsRef<[u8]> for BorrowedBody {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes
-    }
-}
-
-impl Read for ForeignBody {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let Some(read) = self.read else { return Ok(0) };
-        // SAFETY: `into` is writable for its length; `user_data` is the caller's own.
-        let got =
-            callback::call(|| unsafe { read(self.end.user_data, into.as_mut_ptr(), into.len()) })
-                .map_err(|Thrown| io::Error::other("the body reader threw an exception"))?;
-        match usize::try_from(got) {
-            Ok(got) if got <= into.len() => Ok(got),
-            Ok(got) => {
-                let what = format!("the body reader says it wrote {got} bytes into {}", into.len());
-                Err(io::Error::other(what))
-            }
-            Err(_) => Err(io::Error::other(format!("the body reader returned {got}"))),
-        }
-    }
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        if let Some(end) = self.end {
-            // SAFETY: once, by `Drop`; `user_data` is the caller's own.
-            // There is no call to report an exception to.
-            let _ = callback::call(|| unsafe { end(self.user_data) });
-        }
-    }
 }

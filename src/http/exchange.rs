@@ -27,6 +27,7 @@ use crate::target::Target;
 use crate::timeouts::{Deadline, Timeouts};
 use crate::timings::Timings;
 use crate::trace::Tracer;
+use crate::transfer::Transfer;
 use crate::vocabulary::{Kind, Phase};
 
 /// What an exchange is allowed to do, from the settings of its client and of its request.
@@ -53,6 +54,8 @@ pub(crate) struct ExchangeConfig {
     /// What the response may make of the connection.
     pub(crate) handover: Handover,
     pub(crate) tracer: Option<Box<Tracer>>,
+    /// Rates, progress, and the wait for 100 Continue; `None` if none of it was set.
+    pub(crate) transfer: Option<Arc<Transfer>>,
 }
 
 /// Threads: one at a time; ended through its [`ExchangeShared`] by any.

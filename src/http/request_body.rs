@@ -1,8 +1,8 @@
 //! The body of a request: what it is made from, and how it is read while it is sent.
 //!
-//! A [`BodySource`] is opened once for each attempt; bytes and files can be read again, a reader of the
-//! caller's only if nothing was read from it. A [`BodyReader`] gives exactly as many bytes as were
-//! announced. It does not know how they are framed.
+//! A [`BodySource`] is opened once for each attempt. Bytes and files can be read again; a reader of the caller's only if
+//! it can be rewound, or nothing was read from it. A [`BodyReader`] gives exactly as many bytes as were announced. It does
+//! not know how they are framed.
 
 use std::fmt;
 use std::io::{self, Cursor, Read};
@@ -10,11 +10,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::exchange::ExchangeShared;
-use super::sent_file::{DISKS, SentFile, SlowReader};
-use crate::caller_reader::{CallerBytes, CallerReader};
+use super::sent_file::{DISKS, SentFile};
+use crate::caller_reader::{CallerBytes, CallerReader, SlowReader};
 use crate::error::Error;
 use crate::net::Stop;
-use crate::runtime::{NotDone, WorkerPool, is_on_fiber, run_on_own_worker};
+use crate::runtime::{
+    InputDescriptor, NotDone, Notify, Source, WorkerPool, is_on_fiber, run_on_own_worker,
+};
+use crate::upload::PipeReader;
 use crate::vocabulary::Kind;
 
 /// What a request's body is made from. Threads: one at a time.
@@ -31,7 +34,23 @@ pub(crate) enum BodySource {
         length: Option<u64>,
         /// Something was read from it.
         consumed: bool,
+        /// It can be read again after it was rewound.
+        can_rewind: bool,
     },
+    /// What a [`BodyWriter`](crate::upload::BodyWriter) writes; `None` once it was sent.
+    Pushed {
+        pipe: Option<PipeReader>,
+        length: Option<u64>,
+        consumed: bool,
+    },
+    /// What is read from a pipe, a socket or a device; `None` once it was sent.
+    Descriptor {
+        input: Option<InputDescriptor>,
+        length: Option<u64>,
+        consumed: bool,
+    },
+    /// One after the other.
+    Sequence(Vec<BodySource>),
 }
 
 /// How long a body is, as its message announces it.
@@ -67,47 +86,84 @@ enum Input<'a> {
     Caller {
         reader: &'a mut Option<SlowReader>,
         consumed: &'a mut bool,
+        /// It was read before, and is rewound before it is read again.
+        rewind: bool,
     },
+    Pushed {
+        pipe: &'a PipeReader,
+        consumed: &'a mut bool,
+    },
+    Descriptor {
+        input: &'a mut InputDescriptor,
+        consumed: &'a mut bool,
+    },
+    Sequence(Box<Parts<'a>>),
 }
 
+/// The parts of a body that are not read to their end, the next one last.
+struct Parts<'a>(Vec<BodyReader<'a>>);
+
 impl BodySource {
-    pub(crate) fn reader(reader: impl Read + Send + 'static, length: Option<u64>) -> Self {
-        let reader: SlowReader = Box::new(CallerReader::new(reader));
-        Self::Reader { reader: Mutex::new(Some(reader)), length, consumed: false }
+    pub(crate) fn reader(reader: CallerReader, length: Option<u64>) -> Self {
+        let can_rewind = reader.can_rewind();
+        let reader: SlowReader = Box::new(reader);
+        Self::Reader { reader: Mutex::new(Some(reader)), length, consumed: false, can_rewind }
     }
 
-    /// The source for one call; a reader is taken for good.
+    pub(crate) fn pushed(pipe: PipeReader, length: Option<u64>) -> Self {
+        Self::Pushed { pipe: Some(pipe), length, consumed: false }
+    }
+
+    pub(crate) fn descriptor(input: InputDescriptor, length: Option<u64>) -> Self {
+        Self::Descriptor { input: Some(input), length, consumed: false }
+    }
+
+    /// The source for one call; what can be sent only once is taken for good.
     ///
     /// # Errors
-    /// [`Kind::InvalidState`] if a reader was taken before.
+    /// [`Kind::InvalidState`] if it was taken before.
     pub(crate) fn take(&mut self) -> Result<Self, Error> {
-        match self {
-            Self::Reader { reader, length, consumed } => {
-                let what =
-                    "the request's body came from a reader and was sent before; give it a new one";
-                let reader =
-                    unlocked(reader).take().ok_or_else(|| Error::new(Kind::InvalidState, what))?;
-                Ok(Self::Reader {
-                    reader: Mutex::new(Some(reader)),
-                    length: *length,
-                    consumed: *consumed,
-                })
+        Ok(match self {
+            Self::Reader { reader, length, consumed, can_rewind } => Self::Reader {
+                reader: Mutex::new(Some(taken(unlocked(reader), "a reader")?)),
+                length: *length,
+                consumed: *consumed,
+                can_rewind: *can_rewind,
+            },
+            Self::Pushed { pipe, length, consumed } => Self::Pushed {
+                pipe: Some(taken(pipe, "a writer")?),
+                length: *length,
+                consumed: *consumed,
+            },
+            Self::Descriptor { input, length, consumed } => Self::Descriptor {
+                input: Some(taken(input, "a descriptor")?),
+                length: *length,
+                consumed: *consumed,
+            },
+            Self::Sequence(parts) => {
+                Self::Sequence(parts.iter_mut().map(Self::take).collect::<Result<_, _>>()?)
             }
-            _ => self.try_clone(),
-        }
+            _ => self.try_clone()?,
+        })
     }
 
     /// # Errors
-    /// [`Kind::InvalidState`] for a reader.
+    /// [`Kind::InvalidState`] for what can be read only once.
     pub(crate) fn try_clone(&self) -> Result<Self, Error> {
+        let once = |what: &str| {
+            let what = format!("a body that comes from {what} can't be copied");
+            Err(Error::new(Kind::InvalidState, what))
+        };
         Ok(match self {
             Self::None => Self::None,
             Self::Bytes(bytes) => Self::Bytes(Arc::clone(bytes)),
             Self::Shared(bytes) => Self::Shared(Arc::clone(bytes)),
             Self::File(path) => Self::File(path.clone()),
-            Self::Reader { .. } => {
-                let what = "a body that comes from a reader can't be copied";
-                return Err(Error::new(Kind::InvalidState, what));
+            Self::Reader { .. } => return once("a reader"),
+            Self::Pushed { .. } => return once("a writer"),
+            Self::Descriptor { .. } => return once("a descriptor"),
+            Self::Sequence(parts) => {
+                Self::Sequence(parts.iter().map(Self::try_clone).collect::<Result<_, _>>()?)
             }
         })
     }
@@ -131,10 +187,36 @@ impl BodySource {
                 }
                 SentFile::Large(file, length) => (Input::File(Some(file)), length),
             },
-            Self::Reader { reader, length, consumed } => {
-                (Input::Caller { reader: unlocked(reader), consumed }, *length)
+            Self::Reader { reader, length, consumed, can_rewind } => {
+                let rewind = *can_rewind && *consumed;
+                (Input::Caller { reader: unlocked(reader), consumed, rewind }, *length)
             }
+            Self::Pushed { pipe, length, consumed } => match pipe {
+                Some(pipe) => {
+                    pipe.begin();
+                    (Input::Pushed { pipe, consumed }, *length)
+                }
+                None => return Err(sent_before("a writer")),
+            },
+            Self::Descriptor { input, length, consumed } => match input {
+                Some(input) => (Input::Descriptor { input, consumed }, *length),
+                None => return Err(sent_before("a descriptor")),
+            },
+            Self::Sequence(parts) => return Self::open_sequence(parts),
         };
+        Ok(BodyReader { input, left: length, must_end: false, given: 0, piece: Vec::new() })
+    }
+
+    #[inline(never)] // Few bodies are one, and its frame is not needed for the others.
+    fn open_sequence(parts: &mut [Self]) -> Result<BodyReader<'_>, Error> {
+        let mut opened = Vec::with_capacity(parts.len());
+        for part in parts.iter_mut().rev() {
+            opened.push(part.open()?);
+        }
+        let length = opened
+            .iter()
+            .try_fold(0u64, |sum, part| part.left.and_then(|one| sum.checked_add(one)));
+        let input = Input::Sequence(Box::new(Parts(opened)));
         Ok(BodyReader { input, left: length, must_end: false, given: 0, piece: Vec::new() })
     }
 
@@ -143,9 +225,35 @@ impl BodySource {
     }
 
     /// Whether it can be read from its beginning (still, or again).
-    pub(crate) fn is_replayable(&self) -> bool {
-        !matches!(self, Self::Reader { consumed: true, .. })
+    pub(crate) fn is_replayable(&mut self) -> bool {
+        match self {
+            Self::Reader { reader, consumed, can_rewind, .. } => {
+                !*consumed || (*can_rewind && unlocked(reader).is_some())
+            }
+            Self::Pushed { consumed, .. } | Self::Descriptor { consumed, .. } => !*consumed,
+            Self::Sequence(parts) => parts.iter_mut().all(Self::is_replayable),
+            Self::None | Self::Bytes(_) | Self::Shared(_) | Self::File(_) => true,
+        }
     }
+
+    /// The call that sends it failed: what writes it learns why.
+    #[cold]
+    pub(crate) fn call_failed(&mut self, error: &Error) {
+        if let Self::Pushed { pipe: Some(pipe), .. } = self {
+            pipe.end(error.clone());
+        }
+    }
+}
+
+fn taken<T>(place: &mut Option<T>, what: &str) -> Result<T, Error> {
+    place.take().ok_or_else(|| sent_before(what))
+}
+
+#[cold]
+fn sent_before(what: &str) -> Error {
+    let what =
+        format!("the request's body came from {what} and was sent before; give it a new one");
+    Error::new(Kind::InvalidState, what)
 }
 
 impl fmt::Debug for BodySource {
@@ -156,6 +264,9 @@ impl fmt::Debug for BodySource {
             Self::Shared(bytes) => write!(f, "{} bytes", (**bytes).as_ref().len()),
             Self::File(path) => write!(f, "file {}", path.display()),
             Self::Reader { length, .. } => write!(f, "reader of {length:?} bytes"),
+            Self::Pushed { length, .. } => write!(f, "writer of {length:?} bytes"),
+            Self::Descriptor { length, .. } => write!(f, "descriptor of {length:?} bytes"),
+            Self::Sequence(parts) => f.debug_list().entries(parts).finish(),
         }
     }
 }
@@ -176,7 +287,7 @@ impl BodyReader<'_> {
         }
     }
 
-    /// The next piece; 0 is the end.
+    /// The next piece; 0 is the end. `None`: there is nothing yet, and [`arm`](Self::arm) says what to wait for.
     ///
     /// # Errors
     /// [`Stop::Failed`] with [`Kind::BodyFailed`] if reading fails or gives another length than was
@@ -185,14 +296,14 @@ impl BodyReader<'_> {
         &mut self,
         into: &mut [u8],
         exchange: &ExchangeShared,
-    ) -> Result<usize, Stop> {
+    ) -> Result<Option<usize>, Stop> {
         let room = self
             .left
             .map_or(into.len(), |left| into.len().min(usize::try_from(left).unwrap_or(into.len())));
         if room == 0 {
-            return Ok(0);
+            return Ok(Some(0));
         }
-        let got = self.read_some(&mut into[..room], exchange)?;
+        let Some(got) = self.read_some(&mut into[..room], exchange)? else { return Ok(None) };
         if got == 0 {
             return match self.left {
                 Some(left) if left > 0 => {
@@ -200,7 +311,7 @@ impl BodyReader<'_> {
                     let what = format!("the request's body is short: {given} of {whole} bytes");
                     Err(body_failed(what))
                 }
-                _ => Ok(0),
+                _ => Ok(Some(0)),
             };
         }
         self.given += got as u64;
@@ -211,10 +322,14 @@ impl BodyReader<'_> {
                 self.check_end(exchange)?;
             }
         }
-        Ok(got)
+        Ok(Some(got))
     }
 
-    fn read_some(&mut self, into: &mut [u8], exchange: &ExchangeShared) -> Result<usize, Stop> {
+    fn read_some(
+        &mut self,
+        into: &mut [u8],
+        exchange: &ExchangeShared,
+    ) -> Result<Option<usize>, Stop> {
         self.read_input(into, exchange)?.map_err(|error| {
             let what = format!("the request's body failed: {error}");
             Error::new(Kind::BodyFailed, what).caused_by(error).into()
@@ -226,9 +341,9 @@ impl BodyReader<'_> {
         if self.must_end && self.left == Some(0) { self.check_end(exchange) } else { Ok(()) }
     }
 
-    /// Fails if the input has more than was announced.
+    /// Fails if the input has more than was announced. It does not wait for a writer or a descriptor that may have more.
     fn check_end(&mut self, exchange: &ExchangeShared) -> Result<(), Stop> {
-        if self.read_some(&mut [0], exchange)? == 0 {
+        if matches!(self.read_some(&mut [0], exchange)?, None | Some(0)) {
             return Ok(());
         }
         let what = format!(
@@ -244,31 +359,71 @@ impl BodyReader<'_> {
         self.must_end = true;
     }
 
+    /// After a read that found nothing: sets the notification as soon as there is more, or returns what to wait for
+    /// beside it.
+    pub(super) fn arm(&self, notify: &Arc<Notify>) -> Option<Arc<Source>> {
+        match &self.input {
+            Input::Pushed { pipe, .. } => {
+                pipe.arm(notify);
+                None
+            }
+            Input::Descriptor { input, .. } => Some(Arc::clone(input.source())),
+            Input::Sequence(parts) => parts.0.last().and_then(|part| part.arm(notify)),
+            Input::Memory(_) | Input::SmallFile(_) | Input::File(_) | Input::Caller { .. } => None,
+        }
+    }
+
     /// How long what is left is.
     pub(crate) fn length(&self) -> BodyLength {
         self.left.map_or(BodyLength::Chunked, BodyLength::Known)
     }
 
-    /// Whether the first bytes can be had without running the caller's code: they may share a packet
-    /// with the head.
+    pub(super) fn known_length(&self) -> Option<u64> {
+        self.left
+    }
+
+    /// Whether the first bytes can be had without a wait and without running the caller's code: they may share a
+    /// packet with the head.
     pub(crate) fn is_buffered(&self) -> bool {
-        !matches!(self.input, Input::Caller { .. }) && self.left != Some(0)
+        let at_once = match &self.input {
+            Input::Memory(_) | Input::SmallFile(_) | Input::File(_) => true,
+            Input::Caller { .. } | Input::Pushed { .. } | Input::Descriptor { .. } => false,
+            Input::Sequence(parts) => parts.0.last().is_some_and(Self::is_buffered),
+        };
+        at_once && self.left != Some(0)
     }
 
     fn read_input(
         &mut self,
         into: &mut [u8],
         exchange: &ExchangeShared,
-    ) -> Result<io::Result<usize>, Stop> {
+    ) -> Result<io::Result<Option<usize>>, Stop> {
         loop {
             let read = match &mut self.input {
                 Input::Memory(bytes) => bytes.read(into),
                 Input::SmallFile(bytes) => bytes.read(into),
-                Input::File(file) => read_slow(file, &DISKS, &mut self.piece, into, exchange)?,
-                Input::Caller { reader, consumed } => {
-                    **consumed = true;
-                    read_slow(reader, &READERS, &mut self.piece, into, exchange)?
+                Input::File(file) => {
+                    read_slow(file, &DISKS, &mut self.piece, (into, false), exchange)?
                 }
+                Input::Caller { reader, consumed, rewind } => {
+                    **consumed = true;
+                    let rewind = std::mem::take(rewind);
+                    read_slow(reader, &READERS, &mut self.piece, (into, rewind), exchange)?
+                }
+                Input::Pushed { pipe, consumed } => {
+                    let read = pipe.take(into);
+                    **consumed |= matches!(read, Ok(Some(_)));
+                    return Ok(read);
+                }
+                Input::Descriptor { input, consumed } => match input.read(into) {
+                    Ok(None) => return Ok(Ok(None)),
+                    Ok(Some(got)) => {
+                        **consumed = true;
+                        Ok(got)
+                    }
+                    Err(error) => Err(error),
+                },
+                Input::Sequence(parts) => return parts.read(into, exchange).map(Ok),
             };
             match read {
                 // `std::io::Read`: try again. A reader that always returns this is ended by a timeout.
@@ -277,29 +432,47 @@ impl BodyReader<'_> {
                     let what = format!("the reader says it wrote {got} bytes into {}", into.len());
                     return Ok(Err(io::Error::other(what)));
                 }
-                other => return Ok(other),
+                other => return Ok(other.map(Some)),
             }
         }
     }
 }
 
+impl Parts<'_> {
+    /// As much as there is room for, as long as that needs neither a wait nor the caller's code; otherwise the next piece.
+    fn read(&mut self, into: &mut [u8], exchange: &ExchangeShared) -> Result<Option<usize>, Stop> {
+        let mut filled = 0;
+        while let Some(part) = self.0.last_mut() {
+            if filled == into.len() || (filled > 0 && !part.is_buffered() && part.left != Some(0)) {
+                break;
+            }
+            match part.read(&mut into[filled..], exchange)? {
+                Some(0) => drop(self.0.pop()),
+                Some(got) => filled += got,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(filled))
+    }
+}
+
 /// Reads on the caller's own thread; on a fiber, has a worker read. The worker owns the reader then, so
-/// that the wait for it can be ended like any other wait.
+/// that the wait for it can be ended like any other wait. It is rewound first if `rewind` says so.
 fn read_slow(
     place: &mut Option<SlowReader>,
     workers: &'static WorkerPool,
     piece: &mut Vec<u8>,
-    into: &mut [u8],
+    (into, rewind): (&mut [u8], bool),
     exchange: &ExchangeShared,
 ) -> Result<io::Result<usize>, Stop> {
     if !is_on_fiber() {
-        return Ok(place.as_mut().map_or(Ok(0), |reader| reader.read(into)));
+        return Ok(place.as_mut().map_or(Ok(0), |reader| reader.read_on(rewind, into)));
     }
     let Some(mut reader) = place.take() else { return Err(Stop::Ended) };
     let mut buffer = std::mem::take(piece);
     buffer.resize(into.len(), 0);
     let work = move || {
-        let read = reader.read(&mut buffer);
+        let read = reader.read_on(rewind, &mut buffer);
         (reader, buffer, read)
     };
     let wake = exchange.register_wake();

@@ -7,11 +7,13 @@ use std::time::Instant;
 use super::exchange::{Exchange, ExchangeInfo, ExchangeShared};
 use super::failure::close_reason;
 use super::h1::Http1Body;
+use super::rate::RateLimit;
 use super::upgraded::UpgradedConnection;
 use crate::error::Error;
 use crate::net::Stop;
 use crate::response_head::ResponseTo;
 use crate::runtime::work_is_interrupted;
+use crate::transfer::{Progress, Transfer};
 use crate::vocabulary::{CloseReason, Kind, Phase, TraceType};
 
 /// Threads: one at a time.
@@ -33,6 +35,13 @@ pub(crate) struct IncomingBody {
     /// The rest is read only to be thrown away.
     pub(super) draining: bool,
     pub(super) failed: Option<Error>,
+    watch: Option<Box<TransferWatch>>,
+}
+
+/// What few bodies have: a maximum rate, and a handle that counts them.
+struct TransferWatch {
+    rate: Option<RateLimit>,
+    progress: Option<Progress>,
 }
 
 /// An exchange whose response is being read.
@@ -77,7 +86,13 @@ impl IncomingBody {
             upgraded,
             draining: false,
             failed: None,
+            watch: None,
         });
+        if let Some(Running { exchange, .. }) = &incoming.running
+            && let Some(transfer) = &exchange.config.transfer
+        {
+            incoming.watch = TransferWatch::begin(transfer, total);
+        }
         if upgraded {
             incoming.hold_for_handover();
         } else if total == Some(0) {
@@ -244,17 +259,27 @@ impl IncomingBody {
             upgraded: self.upgraded,
             draining: self.draining,
             failed: None,
+            watch: None,
         }
     }
 
     /// [`read`](Self::read) without the check before it. An error here is not yet the exchange's.
-    pub(super) fn read_piece(&mut self, into: &mut [u8]) -> Result<usize, Stop> {
+    pub(super) fn read_piece(&mut self, mut into: &mut [u8]) -> Result<usize, Stop> {
         if self.hold == Hold::AtEnd || self.upgraded {
             return Ok(0);
         }
         let Some(Running { exchange, body }) = &mut self.running else { return Ok(0) };
+        if let Some(watch) = &mut self.watch
+            && !self.draining
+        {
+            let most = watch.before_read(exchange.shared())?.min(into.len());
+            into = &mut into[..most];
+        }
         let got = body.read(into, self.left, exchange)?;
         self.got += got as u64;
+        if let Some(watch) = &mut self.watch {
+            watch.after_read(got);
+        }
         exchange.trace(|tracer| {
             tracer.body(TraceType::ResponseBody, self.info.connection, &into[..got]);
         });
@@ -307,6 +332,37 @@ impl IncomingBody {
         let what =
             format!("truncated: the peer closed the connection after {got}{of} bytes of the body");
         Error::new(Kind::PeerClosed, what).into()
+    }
+}
+
+impl TransferWatch {
+    #[cold]
+    #[inline(never)]
+    fn begin(transfer: &Transfer, total: Option<u64>) -> Option<Box<Self>> {
+        let progress = transfer.progress.clone();
+        if let Some(progress) = &progress {
+            progress.expect(total);
+        }
+        let rate = transfer.max_download.map(RateLimit::new);
+        (rate.is_some() || progress.is_some()).then(|| Box::new(Self { rate, progress }))
+    }
+
+    /// Waits until the rate allows the next piece, and returns how large that may be.
+    fn before_read(&mut self, exchange: &ExchangeShared) -> Result<usize, Stop> {
+        let Some(rate) = &self.rate else { return Ok(usize::MAX) };
+        if let Some(at) = rate.pause(Instant::now()) {
+            exchange.pause(at)?;
+        }
+        Ok(rate.max_piece())
+    }
+
+    fn after_read(&mut self, got: usize) {
+        if let Some(rate) = &mut self.rate {
+            rate.moved(got, Instant::now());
+        }
+        if let Some(progress) = &self.progress {
+            progress.received(got);
+        }
     }
 }
 

@@ -22,6 +22,11 @@ pub(crate) fn run(
     message: Message,
     body: Option<BodyReader<'_>>,
 ) -> Result<(RawHead, Box<IncomingBody>), Error> {
+    if let Some(transfer) = &exchange.config.transfer
+        && let Some(progress) = &transfer.progress
+    {
+        progress.begin(body.as_ref().map_or(Some(0), BodyReader::known_length));
+    }
     let lease = exchange.checkout()?;
     let mut transport = Transport::new(&exchange, lease)?;
     match request_and_response(&mut transport, &mut exchange, message, body) {

@@ -8,12 +8,10 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::caller_reader::{SlowRead, SlowReader};
 use crate::error::Error;
 use crate::runtime::{WorkerPool, open_without_waiting, run_on_worker};
 use crate::vocabulary::Kind;
-
-/// A reader that may block: a file, or code of the caller's.
-pub(super) type SlowReader = Box<dyn Read + Send>;
 
 /// What is sent of a file. Threads: a value.
 pub(crate) enum SentFile {
@@ -94,6 +92,10 @@ impl Read for Exactly {
         Ok(got)
     }
 }
+
+impl SlowRead for Exactly {}
+
+impl SlowRead for io::Chain<io::Cursor<Vec<u8>>, File> {}
 
 /// Whether one more byte can be read.
 fn has_more(file: &mut File) -> io::Result<bool> {

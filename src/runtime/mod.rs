@@ -12,6 +12,7 @@
 //!           run_queue     where each fiber is: due, parked, its deadline (timers)
 //!     reactor       what other threads know of an event loop: jobs, wake-ups (sleep_flag)
 //!   source        a descriptor, and what is known of it between two waits (readiness)
+//!   input         a descriptor of the caller's that is read
 //!   notify        what another thread sets; wakeup is how a thread in poll(2) notices it
 //!   worker        work that must not run on an I/O thread, done by a worker_pool
 //!   sys           all that the operating system has to do with it
@@ -38,6 +39,7 @@ mod engine;
 mod event_loop;
 mod fiber;
 mod handoff;
+mod input;
 mod interest;
 mod io_thread;
 mod notify;
@@ -63,13 +65,17 @@ mod worker_pool;
 
 pub(crate) use engine::Engine;
 pub(crate) use event_loop::wake_deferred;
+pub(crate) use input::InputDescriptor;
 pub(crate) use interest::Interest;
 pub(crate) use io_thread::{Driver, was_interrupted};
 pub(crate) use notify::{Notify, close_unused_wakeups};
 pub(crate) use oneshot::Oneshot;
 pub(crate) use source::Source;
 pub(crate) use spawner::Spawner;
-pub(crate) use sys::{Descriptor, are_readable, is_ready, no_thread, open_without_waiting};
+pub use sys::OwnedDescriptor;
+pub(crate) use sys::{
+    Descriptor, Opened, ReadFd, are_readable, is_ready, no_thread, open_without_waiting,
+};
 pub(crate) use task::{
     on_thread_stack, trim_stack, wait, wait_any, wait_fd, work_is_interrupted, yield_if_due,
 };

@@ -125,6 +125,16 @@ impl Source {
         }
     }
 
+    /// It is not waited for any more, and may stay open. Ends the kernel's registration.
+    pub(crate) fn withdraw(&self) {
+        if self.home_id.load(Ordering::SeqCst) != 0
+            && let Some(home) = lock(&self.home).take()
+        {
+            home.reactor.deregister(self.descriptor);
+            home.reactor.forget(home.token);
+        }
+    }
+
     /// All that came was read. `reactor`: whose fiber read it; `None` if a thread did.
     pub(super) fn set_read_by(&self, reactor: Option<u64>) {
         self.read_by.store(reactor.unwrap_or(0), Ordering::Relaxed);

@@ -575,6 +575,59 @@ void names_proxies_and_dials_ahead() {
     CHECK(client.preconnect(hello, 1) == 0 && manager.preconnect(hello, 0) == 0);
 }
 
+void bodies_are_pushed_and_forms_are_sent() {
+    hangup::Client client{hangup::Manager()};
+    hangup::Request request("PUT", given("body"));
+    hangup::Progress progress;
+    request.set_progress(progress).set_max_rate(HANGUP_NO_LIMIT, 100000000).set_expect_continue(hangup::no_limit);
+    hangup::Upload upload(request, 200000);
+    hangup::Queue queue;
+    client.submit(request, queue, 1);
+    CHECK(upload.fd() >= 0);
+    const std::string piece(100000, 'u');
+    upload.write(piece);
+    upload.submit_write(std::string_view(piece).substr(1), queue, 2);
+    auto written = queue.next(20s);
+    CHECK(written && written->tag == 2 && written->type == hangup::CompletionType::upload_write);
+    CHECK(upload.try_write("u") == 1);
+    upload.finish();
+    auto sent = queue.next(20s);
+    CHECK(sent && sent->tag == 1 && sent->response->read_all() == piece + piece);
+    CHECK(progress.bytes_sent() == 200000 && progress.bytes_to_send() == 200000u);
+    CHECK(progress.bytes_received() == 200000);
+
+    hangup::Request given_up("PUT", given("body"));
+    {
+        hangup::Upload dropped(given_up);
+        dropped.abort("no more");
+        CHECK(failure_of([&] { dropped.write("x"); }).status() == hangup::Status::invalid_state);
+    }
+    CHECK(failure_of([&] { (void)client.send(given_up); }).status() == hangup::Status::body_failed);
+
+    int read = 0;
+    hangup::Form form;
+    form.set_boundary("limit").add_text("a", "b").add_bytes("c", "d", "e.txt").add_file("f", "/proc/self/comm");
+    form.add_reader("r", [&read](char *into, std::size_t) { *into = 'r'; return std::size_t(read++ == 0); }, [&read] { read = 0; }, 1);
+    auto response = client.send(hangup::Request("POST", given("body")).set_body_form(form));
+    const std::string text(response.read_all());
+    CHECK(text.find("--limit\r\nContent-Disposition: form-data; name=\"c\"; filename=\"e.txt\"") != std::string::npos);
+    CHECK(text.find("\r\n\r\nr\r\n--limit--\r\n") != std::string::npos);
+    const auto urlencoded = hangup::Form().add_text("a b", "&");
+    CHECK(client.send(hangup::Request("POST", given("body")).set_body_urlencoded(urlencoded)).read_all() == "a+b=%26");
+    CHECK(failure_of([&] { (void)hangup::Request("POST", given("body")).set_body_urlencoded(form); }).status() ==
+          hangup::Status::invalid_argument);
+
+    int rewinds = 0;
+    bool given_once = false;
+    auto reader = [&given_once](char *into, std::size_t) {
+        *into = 'x';
+        return std::size_t(std::exchange(given_once, true) ? 0 : 1);
+    };
+    hangup::Request again = hangup::Request("POST", given("body")).set_body(reader, [&rewinds] { rewinds++; }, 1);
+    CHECK(client.set_max_rate(HANGUP_NO_LIMIT, HANGUP_NO_LIMIT).set_expect_continue(1s).send(again).read_all() == "x");
+    CHECK(rewinds == 0);
+}
+
 void an_interrupt_check_ends_a_call() {
     hangup::Client client{hangup::Manager()};
     int asked = 0;
@@ -610,6 +663,7 @@ int main(int argc, char **argv) {
     events_come_in_their_order();
     a_call_does_what_it_is_told_to();
     names_proxies_and_dials_ahead();
+    bodies_are_pushed_and_forms_are_sent();
     an_interrupt_check_ends_a_call();
     return 0;
 }

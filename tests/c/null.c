@@ -32,6 +32,9 @@ static hangup_tls *tls;
 static hangup_connections *list;
 static hangup_events *events;
 static hangup_queue *queue;
+static hangup_form *form;
+static hangup_upload *upload;
+static hangup_progress *progress;
 static hangup_string *cookies;
 static size_t written = 4711;
 static const uint8_t *lent;
@@ -40,6 +43,11 @@ static char room[16];
 static int64_t no_body(void *user_data, uint8_t *into, size_t size) {
     (void)user_data, (void)into, (void)size;
     return 0;
+}
+
+static int32_t no_rewind(void *user_data) {
+    (void)user_data;
+    return 1;
 }
 
 static int32_t no_address(void *user_data, const char *host, hangup_addresses *addresses) {
@@ -157,6 +165,14 @@ static void values(void *none, void *no_cancel) {
     CHECK_NUMBER(0, hangup_stream_connection_id(none));
     CHECK_NUMBER(0, hangup_stream_is_closed(none));
     hangup_stream_free(none);
+    CHECK_NUMBER(0, hangup_progress_bytes_sent(none));
+    CHECK_NUMBER(-1, hangup_progress_bytes_to_send(none));
+    CHECK_NUMBER(0, hangup_progress_bytes_received(none));
+    CHECK_NUMBER(-1, hangup_progress_bytes_to_receive(none));
+    CHECK_NUMBER(-1, hangup_upload_fd(none));
+    hangup_progress_free(none);
+    hangup_upload_free(none);
+    hangup_form_free(none);
     CHECK_TEXT("", hangup_string_value(none, &written));
     hangup_cancel_fire(no_cancel, "nobody");
     hangup_cancel_fire(no_cancel, NULL);
@@ -197,6 +213,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
         IS(bad, hangup_manager_new(none, &new_share, &error));
         IS(bad, hangup_client_new(none, &new_client, &error));
         SAYS(bad, hangup_request_set_cancel(request, no_cancel));
+        IS(bad, hangup_request_set_progress(request, none, &error));
     }
     IS(bad, hangup_options_set_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
     IS(bad, hangup_manager_set_limit(none, HANGUP_LIMIT_IDLE_TOTAL, 1, &error));
@@ -294,6 +311,29 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_request_set_target(none, "/", &error));
     IS(bad, hangup_request_set_body(none, pem, sizeof pem, &error));
     IS(bad, hangup_request_set_body_file(none, "x", &error));
+    IS(bad, hangup_request_set_body_fd(none, 0, 0, &error));
+    IS(bad, hangup_request_set_body_form(none, form, &error));
+    IS(bad, hangup_request_set_body_form(request, none, &error));
+    IS(bad, hangup_request_set_body_urlencoded(none, form, &error));
+    IS(bad, hangup_request_set_body_urlencoded(request, none, &error));
+    IS(bad, hangup_form_set_boundary(none, "x", &error));
+    IS(bad, hangup_form_add_text(none, "x", "y", &error));
+    IS(bad, hangup_form_add_bytes(none, "x", pem, sizeof pem, NULL, NULL, &error));
+    IS(bad, hangup_form_add_file(none, "x", "/dev/null", NULL, NULL, &error));
+    hangup_upload *new_upload = NULL;
+    IS(bad, hangup_upload_new(none, 1, &new_upload, &error));
+    CHECK(new_upload == NULL);
+    IS(bad, hangup_upload_write(none, pem, sizeof pem, &error));
+    IS(bad, hangup_upload_try_write(none, pem, sizeof pem, &written, &error));
+    IS(bad, hangup_upload_submit_write(none, pem, sizeof pem, queue, 1, &error));
+    IS(bad, hangup_upload_submit_write(upload, pem, sizeof pem, none, 1, &error));
+    IS(bad, hangup_upload_finish(none, &error));
+    IS(bad, hangup_upload_abort(none, "x", &error));
+    IS(bad, hangup_request_set_progress(none, progress, &error));
+    IS(bad, hangup_request_set_max_rate(none, 1, 1, &error));
+    IS(bad, hangup_request_set_expect_continue(none, 1, &error));
+    IS(bad, hangup_client_set_max_rate(none, 1, 1, &error));
+    IS(bad, hangup_client_set_expect_continue(none, 1, &error));
     IS(bad, hangup_request_set_timeout(none, HANGUP_TIMEOUT_TOTAL, 1000, &error));
     IS(bad, hangup_request_set_min_rate(none, 1, 1000, &error));
     IS(bad, hangup_request_set_connection_mode(none, HANGUP_CONNECTION_MODE_KEEP, &error));
@@ -333,6 +373,10 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     CHECK_NUMBER(3, ends);
     IS(bad, hangup_client_set_connector(none, no_connection, count, &ends, &error));
     CHECK_NUMBER(4, ends);
+    IS(bad, hangup_request_set_body_rewindable(none, no_body, no_rewind, count, &ends, 0, &error));
+    CHECK_NUMBER(5, ends);
+    IS(bad, hangup_form_add_reader(none, "x", no_body, NULL, count, &ends, 0, NULL, NULL, &error));
+    CHECK_NUMBER(6, ends);
 
     CHECK(new_share == NULL && new_client == NULL && new_request == NULL && new_cancel == NULL);
     CHECK(answer == NULL && new_list == NULL && new_events == NULL && new_text == NULL && lent == NULL);
@@ -412,6 +456,23 @@ static void arguments(void) {
     IS(HANGUP_NULL, hangup_request_set_body_reader(request, NULL, NULL, NULL, 0, &error));
     IS(HANGUP_NULL, hangup_request_set_body_borrowed(request, NULL, 1, count, &ends, &error));
     CHECK_NUMBER(2, ends);
+    IS(HANGUP_NULL, hangup_request_set_body_rewindable(request, NULL, no_rewind, count, &ends, 0, &error));
+    IS(HANGUP_NULL, hangup_request_set_body_rewindable(request, no_body, NULL, count, &ends, 0, &error));
+    CHECK_NUMBER(4, ends);
+    IS(HANGUP_NULL, hangup_form_add_reader(form, "x", NULL, NULL, count, &ends, 0, NULL, NULL, &error));
+    IS(HANGUP_NULL, hangup_form_add_reader(form, NULL, no_body, NULL, count, &ends, 0, NULL, NULL, &error));
+    CHECK_NUMBER(6, ends);
+    IS(HANGUP_NULL, hangup_form_set_boundary(form, NULL, &error));
+    IS(HANGUP_NULL, hangup_form_add_text(form, NULL, "y", &error));
+    IS(HANGUP_NULL, hangup_form_add_text(form, "x", NULL, &error));
+    IS(HANGUP_NULL, hangup_form_add_bytes(form, "x", NULL, 1, NULL, NULL, &error));
+    IS(HANGUP_NULL, hangup_form_add_file(form, "x", NULL, NULL, NULL, &error));
+    IS(HANGUP_NULL, hangup_upload_new(request, 1, NULL, &error));
+    IS(HANGUP_NULL, hangup_upload_write(upload, NULL, 1, &error));
+    IS(HANGUP_NULL, hangup_upload_try_write(upload, NULL, 1, &written, &error));
+    IS(HANGUP_NULL, hangup_upload_try_write(upload, pem, 1, NULL, &error));
+    IS(HANGUP_NULL, hangup_upload_submit_write(upload, NULL, 1, queue, 1, &error));
+    CHECK_OK(hangup_request_set_progress(request, NULL, NULL), NULL);
     CHECK(hangup_response_header(response, NULL, &written) == NULL);
     SAYS(HANGUP_NULL, hangup_response_timings(response, NULL));
     IS(HANGUP_NULL, hangup_response_read(response, NULL, 16, &written, &error));
@@ -471,6 +532,11 @@ int main(int argc, char **argv) {
     options = hangup_options_new();
     tls = hangup_tls_new();
     CHECK(tls != NULL);
+    form = hangup_form_new();
+    progress = hangup_progress_new();
+    CHECK(form != NULL && progress != NULL);
+    hangup_request *uploading = new_request("POST", given("hello"));
+    CHECK_OK(hangup_upload_new(uploading, HANGUP_NO_LIMIT, &upload, NULL), NULL);
     CHECK_OK(hangup_manager_connections(manager, &list, NULL), NULL);
     CHECK_OK(hangup_manager_events(manager, 16, &events, NULL), NULL);
     CHECK_OK(hangup_client_cookies_for(client, given("hello"), &cookies, NULL), NULL);
@@ -498,6 +564,10 @@ int main(int argc, char **argv) {
     hangup_queue_free(queue);
     hangup_events_free(events);
     hangup_connections_free(list);
+    hangup_upload_free(upload);
+    hangup_request_free(uploading);
+    hangup_progress_free(progress);
+    hangup_form_free(form);
     hangup_tls_free(tls);
     hangup_options_free(options);
     hangup_cancel_free(cancel);

@@ -9,6 +9,7 @@
 #include "check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -16,7 +17,8 @@
 
 /** The types of handles that are kept. */
 enum {
-    MANAGER, OPTIONS, TLS, CLIENT, REQUEST, RESPONSE, STREAM, CANCEL, QUEUE, EVENTS, LIST, TEXT, ERROR, TYPES
+    MANAGER, OPTIONS, TLS, CLIENT, REQUEST, FORM, UPLOAD, PROGRESS, RESPONSE, STREAM, CANCEL, QUEUE, EVENTS, LIST, TEXT,
+    ERROR, TYPES
 };
 
 #define SLOTS 6
@@ -99,6 +101,9 @@ static void end(int type, void *handle) {
     case TLS: hangup_tls_free(handle); break;
     case CLIENT: hangup_client_free(handle); break;
     case REQUEST: hangup_request_free(handle); break;
+    case FORM: hangup_form_free(handle); break;
+    case UPLOAD: hangup_upload_free(handle); break;
+    case PROGRESS: hangup_progress_free(handle); break;
     case RESPONSE: hangup_response_free(handle); break;
     case STREAM: hangup_stream_free(handle); break;
     case CANCEL: hangup_cancel_free(handle); break;
@@ -182,6 +187,11 @@ static void count_record(void *user_data, const hangup_trace_record *record) {
         sum += record->data[i];
     }
     atomic_fetch_add(&records, sum != 0);
+}
+
+static int32_t rewind_body(void *user_data) {
+    (void)user_data;
+    return roll(3) == 0;
 }
 
 static void count_end(void *user_data) {
@@ -362,7 +372,7 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
 
 static void on_request(hangup_request *request, hangup_cancel *cancel) {
     hangup_request *copy = NULL;
-    switch (roll(15)) {
+    switch (roll(17)) {
     case 12: CALL(hangup_request_remove_header, request, text()); break;
     case 13: CALL(hangup_request_set_target, request, roll(3) == 0 ? NULL : text()); break;
     case 11:
@@ -390,6 +400,19 @@ static void on_request(hangup_request *request, hangup_cancel *cancel) {
         CALL(hangup_request_set_buffer_body, request, number());
         CALL(hangup_request_set_decode, request, (int32_t)roll(3) - 1);
         break;
+    case 14:
+        atomic_fetch_add(&readers, 1);
+        CALL(hangup_request_set_body_rewindable, request, read_body, rewind_body, count_end, &readers_ended,
+             roll(2) == 0 ? -1 : number());
+        break;
+    case 15: {
+        int fd = roll(3) == 0 ? -1 : open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+        CALL(hangup_request_set_body_fd, request, fd, roll(2) == 0 ? -1 : number());
+        if (fd >= 0) {
+            close(fd);
+        }
+        break;
+    }
     default: PLAIN_CALL(hangup_request_set_cancel, request, cancel); use(hangup_request_method(request));
     }
 }
@@ -488,6 +511,63 @@ static void on_stream(hangup_stream *stream, hangup_queue *queue) {
         status = hangup_stream_submit_write(stream, room, roll(sizeof room), mine ? queue : counted, roll(9), &error);
         atomic_fetch_add(&submitted, status == HANGUP_OK && !mine);
         judge("hangup_stream_submit_write", status, error);
+    }
+}
+
+static void on_form(hangup_form *form, hangup_request *request) {
+    switch (roll(7)) {
+    case 0: CALL(hangup_form_set_boundary, form, text()); break;
+    case 1: CALL(hangup_form_add_text, form, text(), text()); break;
+    case 2: CALL(hangup_form_add_bytes, form, text(), (const uint8_t *)"uuuuuuuuuu", roll(11), text(), text()); break;
+    case 3: CALL(hangup_form_add_file, form, text(), roll(2) == 0 ? text() : "/proc/self/status", text(), text()); break;
+    case 4:
+        atomic_fetch_add(&readers, 1);
+        CALL(hangup_form_add_reader, form, text(), read_body, roll(2) == 0 ? rewind_body : NULL, count_end, &readers_ended,
+             roll(2) == 0 ? -1 : number(), text(), text());
+        break;
+    case 5: CALL(hangup_request_set_body_urlencoded, request, form); break;
+    default: CALL(hangup_request_set_body_form, request, form);
+    }
+}
+
+/** The bytes are few, so that a write rarely finds a full buffer and waits for an exchange. */
+static void on_upload(hangup_upload *upload, hangup_request *request, hangup_queue *queue) {
+    const uint8_t *bytes = (const uint8_t *)"uuuuuuuuuu";
+    hangup_upload *made = NULL;
+    hangup_error *error = NULL;
+    int mine = queue != NULL && roll(2) == 0;
+    hangup_status status;
+    size_t taken = 0;
+    switch (roll(9)) {
+    case 0:
+    case 1:
+    case 2:
+        CALL(hangup_upload_new, request, roll(2) == 0 ? -1 : number(), &made);
+        keep(UPLOAD, made);
+        break;
+    case 3: CALL(hangup_upload_write, upload, bytes, roll(11)); break;
+    case 4: CALL(hangup_upload_try_write, upload, bytes, roll(11), &taken); break;
+    case 5:
+        status = hangup_upload_submit_write(upload, bytes, roll(11), mine ? queue : counted, roll(9), &error);
+        atomic_fetch_add(&submitted, status == HANGUP_OK && !mine);
+        judge("hangup_upload_submit_write", status, error);
+        break;
+    case 6: CALL(hangup_upload_finish, upload); break;
+    case 7: CALL(hangup_upload_abort, upload, text()); break;
+    default: ASK(hangup_upload_fd(upload));
+    }
+}
+
+static void on_progress(hangup_progress *progress, hangup_request *request, hangup_client *client) {
+    switch (roll(7)) {
+    case 0: CALL(hangup_request_set_progress, request, roll(3) == 0 ? NULL : progress); break;
+    case 1: CALL(hangup_request_set_max_rate, request, number(), number()); break;
+    case 2: CALL(hangup_client_set_max_rate, client, number(), number()); break;
+    case 3: CALL(hangup_request_set_expect_continue, request, short_ms()); break;
+    case 4: CALL(hangup_client_set_expect_continue, client, short_ms()); break;
+    default:
+        ASK(hangup_progress_bytes_sent(progress) + (size_t)hangup_progress_bytes_to_send(progress));
+        ASK(hangup_progress_bytes_received(progress) + (size_t)hangup_progress_bytes_to_receive(progress));
     }
 }
 
@@ -635,6 +715,8 @@ static void begin_one(int type) {
     case CLIENT: keep(type, client); break;
     case REQUEST: keep(type, request); break;
     case TLS: keep(type, hangup_tls_new()); break;
+    case FORM: keep(type, hangup_form_new()); break;
+    case PROGRESS: keep(type, hangup_progress_new()); break;
     case CANCEL: keep(type, hangup_cancel_new()); break;
     case QUEUE: keep(type, hangup_queue_new()); break;
     default: break;
@@ -645,7 +727,7 @@ static void one_call(void) {
     slot *borrowed[TYPES];
     if (roll(4) == 0) {
         static const int begin_as[] = {
-            MANAGER, OPTIONS, TLS, CLIENT, CLIENT, REQUEST, REQUEST, REQUEST, CANCEL, QUEUE,
+            MANAGER, OPTIONS, TLS, CLIENT, CLIENT, REQUEST, REQUEST, REQUEST, FORM, PROGRESS, CANCEL, QUEUE,
         };
         begin_one(ONE_OF(begin_as));
         return;
@@ -653,7 +735,10 @@ static void one_call(void) {
     for (int type = 0; type < TYPES; type++) {
         borrowed[type] = borrow(type);
     }
-    switch (roll(10)) {
+    switch (roll(13)) {
+    case 12: on_form(borrowed[FORM]->handle, borrowed[REQUEST]->handle); break;
+    case 11: on_upload(borrowed[UPLOAD]->handle, borrowed[REQUEST]->handle, borrowed[QUEUE]->handle); break;
+    case 10: on_progress(borrowed[PROGRESS]->handle, borrowed[REQUEST]->handle, borrowed[CLIENT]->handle); break;
     case 9: on_tls(borrowed[TLS]->handle, borrowed[CLIENT]->handle, borrowed[REQUEST]->handle); break;
     case 7: on_stream(borrowed[STREAM]->handle, borrowed[QUEUE]->handle); break;
     case 0: on_manager(borrowed[MANAGER]->handle); break;

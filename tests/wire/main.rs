@@ -9,4 +9,5 @@ mod head;
 mod nginx;
 mod request;
 mod response;
+mod sent_bodies;
 mod upload;

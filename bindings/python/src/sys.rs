@@ -57,6 +57,21 @@ pub struct hangup_request {
 }
 
 #[repr(C)]
+pub struct hangup_form {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_upload {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct hangup_progress {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
 pub struct hangup_response {
     _opaque: [u8; 0],
 }
@@ -337,11 +352,15 @@ pub type hangup_body_end_fn =
 pub type hangup_body_read_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, into: *mut u8, room: usize) -> i64>;
 
+pub type hangup_body_rewind_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void) -> i32>;
+
 pub type hangup_completion_type = i32;
 pub const HANGUP_COMPLETION_TYPE_RESPONSE: hangup_completion_type = 1;
 pub const HANGUP_COMPLETION_TYPE_READ: hangup_completion_type = 2;
 pub const HANGUP_COMPLETION_TYPE_STREAM_READ: hangup_completion_type = 3;
 pub const HANGUP_COMPLETION_TYPE_STREAM_WRITE: hangup_completion_type = 4;
+pub const HANGUP_COMPLETION_TYPE_UPLOAD_WRITE: hangup_completion_type = 5;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -502,6 +521,35 @@ unsafe extern "C" {
     pub fn hangup_request_set_body_borrowed(request: *mut hangup_request, data: *const u8, size: usize, end: hangup_body_end_fn, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_body_file(request: *mut hangup_request, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_body_reader(request: *mut hangup_request, read: hangup_body_read_fn, end: hangup_body_end_fn, user_data: *mut c_void, length: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_body_rewindable(request: *mut hangup_request, read: hangup_body_read_fn, rewind: hangup_body_rewind_fn, end: hangup_body_end_fn, user_data: *mut c_void, length: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_body_fd(request: *mut hangup_request, fd: i32, length: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_form_new() -> *mut hangup_form;
+    pub fn hangup_form_set_boundary(form: *mut hangup_form, boundary: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_form_add_text(form: *mut hangup_form, name: *const c_char, value: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_form_add_bytes(form: *mut hangup_form, name: *const c_char, data: *const u8, size: usize, file_name: *const c_char, content_type: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_form_add_file(form: *mut hangup_form, name: *const c_char, path: *const c_char, file_name: *const c_char, content_type: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_form_add_reader(form: *mut hangup_form, name: *const c_char, read: hangup_body_read_fn, rewind: hangup_body_rewind_fn, end: hangup_body_end_fn, user_data: *mut c_void, length: i64, file_name: *const c_char, content_type: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_body_form(request: *mut hangup_request, form: *mut hangup_form, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_body_urlencoded(request: *mut hangup_request, form: *mut hangup_form, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_form_free(form: *mut hangup_form);
+    pub fn hangup_upload_new(request: *mut hangup_request, length: i64, upload: *mut *mut hangup_upload, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_upload_write(upload: *mut hangup_upload, data: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_upload_try_write(upload: *mut hangup_upload, data: *const u8, size: usize, taken: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_upload_fd(upload: *const hangup_upload) -> i32;
+    pub fn hangup_upload_finish(upload: *mut hangup_upload, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_upload_abort(upload: *mut hangup_upload, reason: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_upload_free(upload: *mut hangup_upload);
+    pub fn hangup_progress_new() -> *mut hangup_progress;
+    pub fn hangup_request_set_progress(request: *mut hangup_request, progress: *mut hangup_progress, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_progress_bytes_sent(progress: *const hangup_progress) -> u64;
+    pub fn hangup_progress_bytes_to_send(progress: *const hangup_progress) -> i64;
+    pub fn hangup_progress_bytes_received(progress: *const hangup_progress) -> u64;
+    pub fn hangup_progress_bytes_to_receive(progress: *const hangup_progress) -> i64;
+    pub fn hangup_progress_free(progress: *mut hangup_progress);
+    pub fn hangup_request_set_max_rate(request: *mut hangup_request, upload: i64, download: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_max_rate(client: *mut hangup_client, upload: i64, download: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_expect_continue(request: *mut hangup_request, wait_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_expect_continue(client: *mut hangup_client, wait_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_timeout(request: *mut hangup_request, which: hangup_timeout, ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_min_rate(request: *mut hangup_request, bytes_per_second: i64, window_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_connection_mode(request: *mut hangup_request, mode: hangup_connection_mode, error: *mut *mut hangup_error) -> hangup_status;
@@ -570,6 +618,7 @@ unsafe extern "C" {
     pub fn hangup_stream_submit_read(stream: *mut hangup_stream, at_most: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_stream_submit_write(stream: *mut hangup_stream, data: *const u8, size: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_stream_submit_shutdown_write(stream: *mut hangup_stream, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_upload_submit_write(upload: *mut hangup_upload, data: *const u8, size: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_queue_fd(queue: *const hangup_queue) -> i32;
     pub fn hangup_queue_next(queue: *mut hangup_queue, timeout_ms: i64, completion: *mut hangup_completion) -> hangup_status;
     pub fn hangup_queue_set_caller_runs(queue: *const hangup_queue, on: i32, error: *mut *mut hangup_error) -> hangup_status;
@@ -700,4 +749,5 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_COMPLETION_TYPE_READ", HANGUP_COMPLETION_TYPE_READ as i64),
     ("HANGUP_COMPLETION_TYPE_STREAM_READ", HANGUP_COMPLETION_TYPE_STREAM_READ as i64),
     ("HANGUP_COMPLETION_TYPE_STREAM_WRITE", HANGUP_COMPLETION_TYPE_STREAM_WRITE as i64),
+    ("HANGUP_COMPLETION_TYPE_UPLOAD_WRITE", HANGUP_COMPLETION_TYPE_UPLOAD_WRITE as i64),
 ];

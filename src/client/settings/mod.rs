@@ -6,6 +6,7 @@ mod network;
 mod policy;
 mod tls;
 mod tracing;
+mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;

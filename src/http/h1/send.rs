@@ -1,5 +1,6 @@
 //! Sends a request: its head, and its body as the peer wants it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::codec::{
@@ -8,10 +9,12 @@ use super::codec::{
 };
 use super::transport::Transport;
 use crate::http::exchange::Exchange;
+use crate::http::rate::RateLimit;
 use crate::http::request_body::{BodyLength, BodyReader};
 use crate::net::Stop;
 use crate::runtime::WaitUntil;
 use crate::timeouts::Deadline;
+use crate::transfer::Transfer;
 use crate::vocabulary::Timeout;
 
 /// A request that was sent, and the head of its response if that came already.
@@ -71,7 +74,9 @@ fn await_continue(
     body: &mut BodyReader<'_>,
 ) -> Result<SentRequest, Stop> {
     let now = Instant::now();
-    let own = Deadline::after(now, Some(CONTINUE_WAIT), Timeout::None);
+    let transfer = exchange.config.transfer.as_ref();
+    let wait = transfer.and_then(|transfer| transfer.expect_continue).unwrap_or(CONTINUE_WAIT);
+    let own = Deadline::after(now, Some(wait), Timeout::None);
     let until = WaitUntil::of(exchange.timing().until(own), now);
     let head = match transport.await_head(exchange, until, true) {
         Ok(HeadEvent::Final(head)) => Some(Box::new(head)),
@@ -93,30 +98,86 @@ fn send_body(
     mut encoder: BodyEncoder,
     body: &mut BodyReader<'_>,
 ) -> Result<SentRequest, Stop> {
+    let transfer = exchange.config.transfer.clone();
+    let mut pace = Pace::begin(transfer.as_ref());
     while !encoder.is_complete() {
+        let most = match &pace {
+            None => usize::MAX,
+            Some(pace) => pace.before_piece(transport, exchange)?,
+        };
         let (scratch, output) = transport.buffers.scratch_and_output();
         // The peer does not want the rest: it is neither read nor sent, and the engine is given what it
         // counts on.
         let cut = transport.upload_cut;
-        let amount = if encoder.is_chunked() {
-            let most = scratch.len().min(encoder.max_chunk(output.len()));
-            let got = if cut { 0 } else { body.read(&mut scratch[..most], exchange.shared())? };
-            encoder.write_chunk(&scratch[..got], output)?
+        let (got, amount) = if encoder.is_chunked() {
+            let most = most.min(scratch.len()).min(encoder.max_chunk(output.len()));
+            let got =
+                if cut { Some(0) } else { body.read(&mut scratch[..most], exchange.shared())? };
+            let Some(got) = got else {
+                transport.await_more(exchange, Some(body), None)?;
+                continue;
+            };
+            (got, encoder.write_chunk(&scratch[..got], output)?)
         } else if cut {
             if let BodyLength::Known(left) = body.length() {
                 encoder.count(usize::try_from(left).unwrap_or(usize::MAX))?;
             }
             break;
         } else {
-            let got = body.read(output, exchange.shared())?;
+            let most = most.min(output.len());
+            let Some(got) = body.read(&mut output[..most], exchange.shared())? else {
+                transport.await_more(exchange, Some(body), None)?;
+                continue;
+            };
             encoder.count(got)?;
-            got
+            (got, got)
         };
         transport.send(exchange, amount, false)?;
+        if let Some(pace) = &mut pace {
+            pace.after_piece(got);
+        }
     }
     transport.request_is_whole = !transport.upload_cut;
     let awaited = encoder.finish()?;
     Ok(SentRequest { awaited, early_head: transport.early_head.take() })
+}
+
+/// What few uploads have: a maximum rate, and a handle that counts them.
+struct Pace {
+    rate: Option<RateLimit>,
+    transfer: Arc<Transfer>,
+}
+
+impl Pace {
+    fn begin(transfer: Option<&Arc<Transfer>>) -> Option<Box<Self>> {
+        let transfer = Arc::clone(transfer?);
+        let rate = transfer.max_upload.map(RateLimit::new);
+        Some(Box::new(Self { rate, transfer }))
+    }
+
+    /// Waits until the rate allows the next piece, and returns how large that may be.
+    fn before_piece(
+        &self,
+        transport: &mut Transport,
+        exchange: &mut Exchange,
+    ) -> Result<usize, Stop> {
+        let Some(rate) = &self.rate else { return Ok(usize::MAX) };
+        while let Some(at) = rate.pause(Instant::now())
+            && !transport.upload_cut
+        {
+            transport.await_more(exchange, None, Some(at))?;
+        }
+        Ok(rate.max_piece())
+    }
+
+    fn after_piece(&mut self, bytes: usize) {
+        if let Some(rate) = &mut self.rate {
+            rate.moved(bytes, Instant::now());
+        }
+        if let Some(progress) = &self.transfer.progress {
+            progress.sent(bytes);
+        }
+    }
 }
 
 /// How long to wait for 100 Continue before the body is sent all the same.

@@ -2,6 +2,7 @@
 //! receives bytes, and gives the lease back or closes it. It does not know how a message is written.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::buffers::IoBuffers;
@@ -9,12 +10,14 @@ use super::codec::{HeadEvent, ReceivedHead};
 use super::min_rate::RateWindow;
 use crate::error::Error;
 use crate::http::exchange::Exchange;
+use crate::http::request_body::BodyReader;
 use crate::manager::Lease;
 use crate::net::Stop;
 use crate::net::stream::{Sending, is_broken};
 use crate::response_head::RawHead;
 use crate::runtime::{WaitUntil, yield_if_due};
-use crate::vocabulary::{CloseReason, Kind, TraceType};
+use crate::timeouts::Deadline;
+use crate::vocabulary::{CloseReason, Kind, Timeout, TraceType};
 
 /// Threads: one at a time. Dropped before [`finish`](Self::finish) or [`close`](Self::close), it closes
 /// the connection.
@@ -126,6 +129,38 @@ impl Transport {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the body of the request has more, or until that time; returns earlier if the peer sends something,
+    /// which may end the upload. The time belongs to no timeout but that of the whole request.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn await_more(
+        &mut self,
+        exchange: &mut Exchange,
+        body: Option<&BodyReader<'_>>,
+        at: Option<Instant>,
+    ) -> Result<(), Stop> {
+        let shared = Arc::clone(exchange.shared());
+        let wake = shared.register_wake();
+        wake.clear();
+        let other = body.and_then(|body| body.arm(&wake));
+        exchange.check()?;
+        // Nothing is in them, and the wait may be long.
+        self.buffers.request_is_sent();
+        self.buffers.release_if_empty();
+        let listen = self.early_head.is_none() || self.buffers.unconsumed().len() < MAX_EARLY_BODY;
+        let now = Instant::now();
+        let until = exchange.timing().until(Deadline { at, timeout: Timeout::None });
+        let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else {
+            return Err(Stop::Ended);
+        };
+        match stream.await_beside(listen, &wake, other.as_ref(), WaitUntil::of(until, now)) {
+            Ok(true) => self.check_early_response(exchange, None),
+            Ok(false) => Ok(()),
+            Err(Stop::Deadline(Timeout::None)) => Ok(()),
+            Err(stop) => Err(stop),
+        }
     }
 
     /// Checks whether the peer sends something, in the middle of an upload that always finds room.

@@ -26,7 +26,10 @@ use super::socket::{InUse, Socket};
 use super::tls::{self, Tls};
 use super::wait_context::WaitContext;
 use crate::error::Error;
-use crate::runtime::{Interest, WaitUntil, WorkerPool, is_ready, run_on_worker, yield_if_due};
+use crate::runtime::{
+    Interest, Notify, PollEntry, Source, WaitFor, WaitUntil, WakeReason, WorkerPool, is_ready,
+    run_on_worker, wait, wait_any, yield_if_due,
+};
 use crate::vocabulary::Kind;
 
 /// One connection's bytes. Threads: one at a time; its [`Socket`] may be ended by any.
@@ -138,6 +141,67 @@ impl Stream {
         };
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
         ready(&socket, interest, until).map(drop)
+    }
+
+    /// Waits until the notification is set, another descriptor has something to read, or, if this listens, this one may have.
+    /// Returns `true` for the last. What TLS still holds is sent meanwhile.
+    #[inline(never)]
+    pub(crate) fn await_beside(
+        &mut self,
+        listen: bool,
+        notify: &Notify,
+        other: Option<&Arc<Source>>,
+        mut until: WaitUntil,
+    ) -> Result<bool, Stop> {
+        loop {
+            let is_flushed = match self.flush() {
+                Ok(is_flushed) => is_flushed,
+                Err(Stop::Io(error)) if is_broken(&error) && listen => return Ok(true),
+                Err(stop) => return Err(stop),
+            };
+            let socket = self.socket.enter().ok_or(Stop::Ended)?;
+            let interest = match (listen, is_flushed) {
+                (true, true) => Some(Interest::Read),
+                (true, false) => Some(Interest::Either),
+                (false, false) => Some(Interest::Write),
+                (false, true) => None,
+            };
+            let source = socket.source();
+            let reason = match other {
+                None => {
+                    let fd = interest.map(|interest| (source, interest));
+                    wait(WaitFor { fd, notify: Some(notify) }, until)
+                }
+                Some(other) => {
+                    let entry = |source, interest| PollEntry { source, interest, ready: false };
+                    let mut entries = vec![entry(other, Interest::Read)];
+                    entries.extend(interest.map(|interest| entry(source, interest)));
+                    wait_any(&mut entries, notify, until).map(|reason| {
+                        match (reason, &entries[..]) {
+                            (WakeReason::Ready { .. }, [other, ..]) if other.ready => {
+                                WakeReason::Notified
+                            }
+                            (reason, _) => reason,
+                        }
+                    })
+                }
+            };
+            match reason.map_err(Stop::Io)? {
+                WakeReason::Notified => return Ok(false),
+                WakeReason::Ready { .. } if is_flushed => return Ok(listen),
+                WakeReason::Ready { read, .. } if read && listen && other.is_none() => {
+                    return Ok(true);
+                }
+                WakeReason::Ready { .. } => {}
+                WakeReason::Deadline => return Err(Stop::Deadline(until.timeout)),
+                WakeReason::Interrupted => return Err(Stop::Interrupted),
+            }
+            yield_if_due();
+            until = until.later();
+            if until.has_come() {
+                return Err(Stop::Deadline(until.timeout));
+            }
+        }
     }
 
     /// Whether the peer has sent something, or closed. Asks the kernel.

@@ -5,7 +5,8 @@
 
 mod unix;
 
+pub use unix::OwnedDescriptor;
 pub(crate) use unix::{
-    Descriptor, EventFd, PollSlot, are_readable, deregister, discard_pages, is_ready, no_thread,
-    open_without_waiting, page_size, poll, register,
+    Descriptor, EventFd, Opened, PollSlot, ReadFd, are_readable, deregister, discard_pages,
+    is_ready, no_thread, open_without_waiting, page_size, poll, register,
 };

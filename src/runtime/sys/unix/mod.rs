@@ -5,6 +5,7 @@ mod event_fd;
 mod file;
 mod memory;
 mod poll;
+mod read_fd;
 mod registry;
 
 use std::io;
@@ -14,6 +15,8 @@ pub(crate) use event_fd::EventFd;
 pub(crate) use file::open_without_waiting;
 pub(crate) use memory::{discard_pages, page_size};
 pub(crate) use poll::{PollSlot, are_readable, is_ready, poll};
+pub use read_fd::OwnedDescriptor;
+pub(crate) use read_fd::{Opened, ReadFd};
 pub(crate) use registry::{deregister, register};
 
 /// The error of a system that makes no more threads (pthread_create(3)).
