@@ -379,21 +379,33 @@ fn the_corpus() {
         fs::read_to_string(abi::root().join("tests/wire/corpus.rs")).expect("the Rust runner");
     let not_yet = |name: &str| runner.contains(&format!("(\"{name}\", "));
     let mut servers = Vec::new();
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     for case in cases.into_iter().filter(|case| !not_yet(&case.name)) {
         let server = Server::start(case.script.clone());
-        let fields = case.request.headers.iter().map(|(name, value)| format!("{name}: {value}\\n"));
-        let fields = fields.collect::<String>();
-        lines.push_str(&format!(
-            "{}\t{}\t{}\n",
-            corpus::line(&case, &server.url(&case.request.path)),
-            if fields.is_empty() { "-" } else { &fields },
-            case.request
-                .body
-                .as_deref()
-                .map_or_else(|| "-".to_owned(), |body| body.replace('\n', "\\n")),
-        ));
-        servers.push(server);
+        let request = &case.request;
+        let fields = request.headers.iter().map(|(name, value)| format!("{name}: {value}\\n"));
+        let removed = request.without.iter().map(|name| format!("{name}\\n"));
+        let fields = removed.chain(fields).collect::<String>().replace('\t', "\\t");
+        let or_nothing =
+            |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+        let options = format!(
+            "{}{}",
+            if request.as_given { "g" } else { "" },
+            if request.reader { "r" } else { "" }
+        );
+        let more = [
+            or_nothing(&fields),
+            request.body.as_deref().map_or("-".to_owned(), |body| body.replace('\n', "\\n")),
+            or_nothing(request.target.as_deref().unwrap_or_default()),
+            or_nothing(&options),
+        ];
+        lines.extend(corpus::line(&case, &server.url(&request.path)).into_bytes());
+        for field in more {
+            lines.push(b'\t');
+            lines.extend(corpus::latin1(&field));
+        }
+        lines.push(b'\n');
+        servers.push((case, server));
     }
     let list = dir.join("cases");
     fs::write(&list, lines).expect("the list of cases");
@@ -403,6 +415,17 @@ fn the_corpus() {
         .arg(format!("cases={}", list.display()))
         .arg(format!("ca={}", dir.join("ca.pem").display()));
     abi::succeed(&mut command);
+    for (case, server) in servers {
+        let (host, agent) = (format!("127.0.0.1:{}", server.port()), agent());
+        if let Some(expected) = corpus::received(&case, &host, &agent) {
+            let bytes = server.received(server.connections().saturating_sub(1));
+            assert_eq!(bytes.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        }
+    }
+}
+
+fn agent() -> String {
+    format!("hangup/{}", env!("CARGO_PKG_VERSION"))
 }
 
 #[test]

@@ -137,8 +137,12 @@ fn add_connection(
             "Connection: Upgrade needs an Upgrade header beside it, which names the protocol";
         return Err(Error::new(Kind::InvalidHeader, what));
     }
-    let lacks = |option: &[u8]| !head.values(CONNECTION).any(|value| has_option(value, option));
-    if (upgrade && lacks(b"upgrade")) || (close && lacks(b"close")) {
+    let fields = || head.values(CONNECTION);
+    let has = |option: &[u8]| fields().any(|value| has_option(value, option));
+    let is_whole = (!upgrade || has(b"upgrade")) && (!close || has(b"close"));
+    // "keep-alive, close" says two things, and two fields say one twice.
+    let is_plain = !close || (fields().count() == 1 && !has(b"keep-alive"));
+    if !(is_whole && is_plain) {
         // RFC 9110 section 7.8: the sender of Upgrade names it in Connection, too.
         let options: &[u8] = match (upgrade, close) {
             (true, true) => b"Upgrade, close",

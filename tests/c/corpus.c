@@ -1,13 +1,14 @@
 /**
  * Runs the corpus of cases about bytes on the wire through the C ABI. A case is one line, as `hangup-testserver corpus`
  * writes it: name, url, method, status name, HTTP status, body, fragment of the message, repeat, connections; then,
- * from tests/c_abi.rs, the request's headers (name, ": ", value, newline) and its body. Tabs between, "-" for nothing.
+ * from tests/c_abi.rs, the request's headers (name, ": ", value, newline; a name alone is taken away), its body, its target, and
+ * the letters g for a URL as it is given and r for a body from a reader. Tabs between, "-" for nothing.
  * Arguments: `cases=FILE`, `ca=FILE` with the CA of those that use TLS. Every case is run; all that fail are named. A
  * case has two seconds, since several servers stall on purpose.
  */
 #include "check.h"
 
-enum { NAME, URL, METHOD, STATUS, HTTP_STATUS, BODY, MESSAGE, REPEAT, CONNECTIONS, HEADERS, UPLOAD, FIELDS };
+enum { NAME, URL, METHOD, STATUS, HTTP_STATUS, BODY, MESSAGE, REPEAT, CONNECTIONS, HEADERS, UPLOAD, TARGET, OPTIONS, FIELDS };
 
 /** Splits a line in place. Fields that are not there are "-". */
 static void split(char *line, char *fields[FIELDS]) {
@@ -37,20 +38,46 @@ static int expected(const char *field) {
     return strcmp(field, "-") != 0;
 }
 
+/** Gives out a text that `user_data` points into. */
+static int64_t read_text(void *user_data, uint8_t *into, size_t room) {
+    const char **rest = user_data;
+    size_t size = strlen(*rest);
+    size = size < room ? size : room;
+    memcpy(into, *rest, size);
+    *rest += size;
+    return (int64_t)size;
+}
+
 static hangup_request *request_of(char *fields[FIELDS]) {
-    hangup_request *request = new_request(fields[METHOD], fields[URL]);
+    hangup_request *request = NULL;
     hangup_error *error = NULL;
+    if (strchr(fields[OPTIONS], 'g') != NULL) {
+        CHECK_OK(hangup_request_new_as_given(fields[METHOD], fields[URL], &request, &error), error);
+    } else {
+        request = new_request(fields[METHOD], fields[URL]);
+    }
     if (expected(fields[HEADERS])) {
         char *rest = fields[HEADERS];
         for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
             char *value = strstr(line, ": ");
-            if (value != NULL) {
+            if (value == NULL) {
+                if (*line != '\0') {
+                    CHECK_OK(hangup_request_remove_header(request, line, &error), error);
+                }
+            } else {
                 *value = '\0';
                 CHECK_OK(hangup_request_add_header(request, line, value + 2, &error), error);
             }
         }
     }
-    if (expected(fields[UPLOAD])) {
+    if (expected(fields[TARGET])) {
+        CHECK_OK(hangup_request_set_target(request, fields[TARGET], &error), error);
+    }
+    if (strchr(fields[OPTIONS], 'r') != NULL) {
+        static const char *rest;
+        rest = fields[UPLOAD];
+        CHECK_OK(hangup_request_set_body_reader(request, read_text, NULL, (void *)&rest, HANGUP_NO_LIMIT, &error), error);
+    } else if (expected(fields[UPLOAD])) {
         const uint8_t *upload = (const uint8_t *)fields[UPLOAD];
         CHECK_OK(hangup_request_set_body(request, upload, strlen(fields[UPLOAD]), &error), error);
     }

@@ -40,9 +40,7 @@ def test_case(serve, client, control, case):
         assert error is None, f"request {number - 1} failed: {error!r}"
         body = b""
         try:
-            content = request.get("body")
-            headers = [tuple(field) for field in request.get("headers", [])]
-            with client.stream(method, url, headers=headers, content=content, timeout=LIMIT) as r:
+            with client.stream(method, url, timeout=LIMIT, **options_of(request, expect)) as r:
                 status, fields = r.status_code, r.headers
                 for piece in r.iter_bytes():
                     body += piece
@@ -54,6 +52,27 @@ def test_case(serve, client, control, case):
     look(expect, status, fields, bodies, error)
     if expect.get("connections") is not None:
         assert server.accepted == expect["connections"]
+    if expect.get("received") is not None:
+        host, agent = f"127.0.0.1:{server.port}", f"hangup/{hangup.__version__}"
+        expected = expect["received"].replace("{host}", host).replace("{agent}", agent).encode("latin-1")
+        assert server.received(server.accepted - 1) == expected
+
+
+def options_of(request, expect):
+    """The options of the request's call. A client of Python asks for codings unless that is taken away."""
+    headers = [(name, None) for name in request.get("without", [])]
+    if expect.get("received") is not None:
+        headers.append(("Accept-Encoding", None))
+    headers += [(name, value.encode("latin-1")) for name, value in request.get("headers", [])]
+    content = request.get("body")
+    if request.get("reader"):
+        content = iter([content.encode()])
+    return {
+        "headers": headers,
+        "content": content,
+        "target": request.get("target"),
+        "url_as_given": request.get("as_given", False),
+    }
 
 
 def look(expect, status, fields, bodies, error):

@@ -167,6 +167,10 @@ class Server:
         found = self._ask("received", connection=connection)
         return [bytes.fromhex(body) for body in found["bodies"]]
 
+    def received(self, connection: int = 0) -> bytes:
+        """Everything that was read from a connection, without the framing of chunks."""
+        return bytes.fromhex(self._ask("received", connection=connection)["hex"])
+
     def stop(self) -> None:
         self._ask("stop")
 

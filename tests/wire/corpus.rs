@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hangup::{Body, Kind, Request};
-use testserver::corpus::{Case, load};
+use testserver::corpus::{Case, latin1, load, received};
 use testserver::{Certificate, Options, Segments, Server};
 
 use crate::support::form::{Client, Form, in_both_forms};
@@ -64,6 +64,12 @@ fn check(
             server.wait_listening(Duration::from_millis(500));
         }
     }
+    let url = server.url("");
+    let host = url.split("://").nth(1).unwrap_or_default();
+    if let Some(expected) = received(case, host, AGENT) {
+        let bytes = server.received(server.connections().saturating_sub(1));
+        same("received", &bytes.escape_ascii().to_string(), &*expected.escape_ascii().to_string())?;
+    }
     if let Some(connections) = case.expect.connections {
         same("connections", &server.connections(), &connections)?;
     }
@@ -83,12 +89,23 @@ struct Seen {
 fn exchange(client: &Client, server: &Server, case: &Case) -> Seen {
     let mut seen = Seen::default();
     let outcome = (|| {
-        let mut request = Request::new(&case.request.method, &server.url(&case.request.path))?;
-        for (name, value) in &case.request.headers {
-            request.add_header(name, value)?;
+        let (method, url) = (&case.request.method, server.url(&case.request.path));
+        let mut request = match case.request.as_given {
+            true => Request::new_as_given(method, &url)?,
+            false => Request::new(method, &url)?,
+        };
+        for name in &case.request.without {
+            request.remove_header(name)?;
         }
-        if let Some(body) = &case.request.body {
-            request.set_body(Body::bytes(body.as_bytes()));
+        for (name, value) in &case.request.headers {
+            request.add_header(name, latin1(value))?;
+        }
+        request.set_target(case.request.target.as_ref().map(String::as_bytes))?;
+        if let Some(body) = case.request.body.clone() {
+            request.set_body(match case.request.reader {
+                true => Body::reader(std::io::Cursor::new(body), None),
+                false => Body::from(body),
+            });
         }
         let mut response = client.send(&mut request)?;
         seen.status = Some(response.status_code());
@@ -134,6 +151,8 @@ fn judge(case: &Case, seen: &Seen) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+const AGENT: &str = concat!("hangup/", env!("CARGO_PKG_VERSION"));
 
 fn status_name(kind: Kind) -> String {
     format!("HANGUP_{kind}")

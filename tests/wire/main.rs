@@ -8,6 +8,7 @@ mod decode;
 mod head;
 mod nginx;
 mod request;
+mod request_head;
 mod response;
 mod sent_bodies;
 mod upload;

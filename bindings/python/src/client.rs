@@ -49,7 +49,11 @@ impl Client {
         name: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let (name, value) = (raw(name, "header name")?, raw(value, "header value")?);
+        let name = raw(name, "header name")?;
+        let value = match value.is_none() {
+            true => None,
+            false => Some(raw(value, "header value")?),
+        };
         let client = self.handle.as_ptr();
         // SAFETY: a live client, NUL-terminated text, which is copied.
         header(name, value, |name, value, error| unsafe {

@@ -20,7 +20,7 @@ pub struct Prepared<'py> {
     pub method: Bound<'py, PyString>,
     #[pyo3(item(1))]
     pub url: Bound<'py, PyString>,
-    /// Pairs of name and value, each text or bytes.
+    /// Pairs of name and value, each text or bytes; `None` removes the default of that name.
     #[pyo3(item(2))]
     headers: Option<Bound<'py, PyAny>>,
     /// Bytes, the path of a file as text, or a callable and its length (-1: not known).
@@ -43,13 +43,19 @@ pub struct Prepared<'py> {
     #[pyo3(item(9))]
     pub cancel: Option<Bound<'py, CancelToken>>,
     /// The host and port that a CONNECT asks for.
-    #[pyo3(item(10))]
+    #[pyo3(item(10), default)]
     tunnel: Option<Bound<'py, PyString>>,
-    #[pyo3(item(11))]
+    #[pyo3(item(11), default)]
     decode: Option<bool>,
     /// The most bytes of a body that is read as a whole.
-    #[pyo3(item(12))]
+    #[pyo3(item(12), default)]
     max_body: Option<i64>,
+    /// Text or bytes: what is sent as the request target.
+    #[pyo3(item(13), default)]
+    target: Option<Bound<'py, PyAny>>,
+    /// Path and query of the URL are sent as they are written.
+    #[pyo3(item(14), default)]
+    url_as_given: bool,
 }
 
 impl Prepared<'_> {
@@ -78,10 +84,14 @@ impl<'a, 'py> Request<'a, 'py> {
                 .as_ref()
                 .map(|target| c_string(HANGUP_INVALID_URL, "target", utf8(target)?.as_bytes()));
             match target.transpose()? {
-                // SAFETY: NUL-terminated text, which is copied.
-                None => create(|out, error| unsafe {
-                    hangup_request_new(method.as_ptr(), url.as_ptr(), out, error)
-                }),
+                None => {
+                    let new = match prepared.url_as_given {
+                        true => hangup_request_new_as_given,
+                        false => hangup_request_new,
+                    };
+                    // SAFETY: NUL-terminated text, which is copied.
+                    create(|out, error| unsafe { new(method.as_ptr(), url.as_ptr(), out, error) })
+                }
                 // SAFETY: NUL-terminated text, which is copied.
                 Some(target) => create(|out, error| unsafe {
                     hangup_request_new_connect(url.as_ptr(), target.as_ptr(), out, error)
@@ -91,6 +101,7 @@ impl<'a, 'py> Request<'a, 'py> {
         let handle = create().map_err(|failure| failure.raise(method.py(), Some((method, url))))?;
         let mut request = Request { handle, info: (method, url), body_exception: None };
         prepared.headers.as_ref().map_or(Ok(()), |headers| request.add_headers(headers))?;
+        prepared.target.as_ref().map_or(Ok(()), |target| request.set_target(target))?;
         prepared.body.as_ref().map_or(Ok(()), |body| request.set_body(body))?;
         request.set_timeouts(&prepared.timeouts)?;
         prepared.connection_mode.map_or(Ok(()), |mode| request.set_connection_mode(mode))?;
@@ -143,13 +154,30 @@ impl<'a, 'py> Request<'a, 'py> {
     fn add_headers(&self, headers: &Bound<'py, PyAny>) -> PyResult<()> {
         for pair in headers.try_iter()? {
             let (name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = pair?.extract()?;
-            let (name, value) = (raw(&name, "header name")?, raw(&value, "header value")?);
-            self.checked(header(name, value, |name, value, error| {
-                // SAFETY: a live request, NUL-terminated text, which is copied.
-                unsafe { hangup_request_add_header(self.handle.as_ptr(), name, value, error) }
+            let (request, name) = (self.handle.as_ptr(), raw(&name, "header name")?);
+            let value = match value.is_none() {
+                true => None,
+                false => Some(raw(&value, "header value")?),
+            };
+            // SAFETY: a live request, NUL-terminated text, which is copied.
+            self.checked(header(name, value, |name, value, error| unsafe {
+                match value.is_null() {
+                    true => hangup_request_remove_header(request, name, error),
+                    false => hangup_request_add_header(request, name, value, error),
+                }
             }))?;
         }
         Ok(())
+    }
+
+    fn set_target(&self, target: &Bound<'py, PyAny>) -> PyResult<()> {
+        let target = c_string(HANGUP_INVALID_ARGUMENT, "target", raw(target, "target")?);
+        self.checked(target.and_then(|target| {
+            // SAFETY: a live request, NUL-terminated text, which is copied.
+            call(|error| unsafe {
+                hangup_request_set_target(self.handle.as_ptr(), target.as_ptr(), error)
+            })
+        }))
     }
 
     fn set_body(&mut self, body: &Bound<'py, PyAny>) -> PyResult<()> {
@@ -237,10 +265,10 @@ impl<'a, 'py> Request<'a, 'py> {
 /// the loan, for which a thread has to wait for the interpreter lock.
 const MIN_BORROWED: usize = 256 * 1024;
 
-/// Calls a setter with the name and the value of a header.
+/// Calls a setter with the name and the value of a header; `None` is NULL.
 pub fn header(
     name: &[u8],
-    value: &[u8],
+    value: Option<&[u8]>,
     set: impl FnOnce(
         *const std::ffi::c_char,
         *const std::ffi::c_char,
@@ -248,8 +276,10 @@ pub fn header(
     ) -> hangup_status,
 ) -> Result<(), Failure> {
     let name = c_string(HANGUP_INVALID_HEADER, "header name", name)?;
-    let value = c_string(HANGUP_INVALID_HEADER, "header value", value)?;
-    call(|error| set(name.as_ptr(), value.as_ptr(), error))
+    let value =
+        value.map(|value| c_string(HANGUP_INVALID_HEADER, "header value", value)).transpose()?;
+    let pointer = value.as_ref().map_or(std::ptr::null(), |value| value.as_ptr());
+    call(|error| set(name.as_ptr(), pointer, error))
 }
 
 /// The bytes of a `bytes` object, or of text as UTF-8.

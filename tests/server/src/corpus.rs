@@ -39,10 +39,20 @@ pub struct CaseRequest {
     pub path: String,
     /// 1 unless given.
     pub repeat: u32,
-    /// Header fields to send.
+    /// Header fields to send. Each character of a value is one byte (Latin-1).
     pub headers: Vec<(String, String)>,
+    /// Headers of the client and the library that are taken away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
+    /// What is sent as the request target instead of the URL's path and query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The URL is sent as it is written.
+    pub as_given: bool,
     /// The request body.
     pub body: Option<String>,
+    /// The body comes from a reader of unknown length.
+    pub reader: bool,
 }
 
 /// What a caller must see. Absent or null: not checked. With `repeat`, every field describes the
@@ -70,6 +80,10 @@ pub struct Expect {
     /// Trailer fields that must be present, names in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trailers: Vec<(String, String)>,
+    /// All that the server must have received on its last connection, each character one byte (Latin-1), without
+    /// the framing of chunks; `{host}` is the URL's host and port, `{agent}` the library's User-Agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<String>,
     /// The 1xx statuses seen before the response, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub informational: Option<Vec<u16>>,
@@ -88,7 +102,11 @@ impl Default for CaseRequest {
             path: "/".to_owned(),
             repeat: 1,
             headers: Vec::new(),
+            without: Vec::new(),
+            target: None,
+            as_given: false,
             body: None,
+            reader: false,
         }
     }
 }
@@ -133,6 +151,17 @@ pub fn line(case: &Case, url: &str) -> String {
         expect.connections.map_or_else(absent, |n| n.to_string()),
     ];
     fields.join("\t")
+}
+
+/// What the server of a case at that host and port must have received.
+pub fn received(case: &Case, host: &str, agent: &str) -> Option<Vec<u8>> {
+    let text = case.expect.received.as_ref()?;
+    Some(latin1(&text.replace("{host}", host).replace("{agent}", agent)))
+}
+
+/// Each character as one byte.
+pub fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect()
 }
 
 /// Checks for the mistakes that the notation allows, so that no runner has to.

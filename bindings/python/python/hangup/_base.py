@@ -14,7 +14,17 @@ from ._deadline import within_deadline
 from ._errors import InvalidArgument, InvalidState, InvalidURL
 from ._limits import Limits, limit_value, non_negative_int
 from ._manager import Address, Manager, Resolver
-from ._request import Body, Content, FormData, HeaderFields, QueryParams, encode_body, header_pairs, with_params
+from ._request import (
+    Body,
+    Content,
+    FormData,
+    HeaderFields,
+    HeaderPair,
+    QueryParams,
+    encode_body,
+    header_pairs,
+    with_params,
+)
 from ._timeouts import TOTAL, UNSET, Seconds, TimeoutLike, milliseconds, timeout_pairs
 from ._trace import Trace, set_trace
 from ._urls import is_absolute, without_user_info
@@ -37,7 +47,7 @@ DEFAULT_MAX_BODY = 256 * 1024 * 1024
 Prepared = tuple[
     str,
     str,
-    list[tuple[str | bytes, str | bytes]] | None,
+    list[HeaderPair] | None,
     Body | None,
     tuple[tuple[int, int], ...],
     int | None,
@@ -48,9 +58,11 @@ Prepared = tuple[
     str | None,
     bool | None,
     int | None,
+    str | bytes | None,
+    bool,
 ]
 """The request for `_native`: method, URL, headers, body, timeouts, connection mode, redirects, retries, min_rate, cancel,
-the target of CONNECT, decode, max_body. None is the client's setting."""
+the target of CONNECT, decode, max_body, target, url_as_given. None is the client's setting."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -59,7 +71,8 @@ class RequestOptions(TypedDict, total=False):
     params: QueryParams | None
     """Added to the URL's query."""
     headers: HeaderFields | None
-    """Added to the client's headers; one of the same name replaces the client's."""
+    """Sent in front of the client's headers; one of the same name replaces the client's, and None removes it. `Host` may be
+    set; it has no influence on the connection. `Content-Length` announces the length of an iterable, which is checked."""
     content: Content | None
     """The body: bytes, text, a path, an open file or an iterable of bytes."""
     data: FormData | None
@@ -84,6 +97,12 @@ class RequestOptions(TypedDict, total=False):
     max_body: int | None
     """The maximum size in bytes of a body that comes with its response, in place of the client's; a larger one raises
     TooLarge. A response of `stream` has `read(at_most)` for that."""
+    target: str | bytes | None
+    """Sent as the request target instead of the URL's path and query, byte for byte: "*" for OPTIONS. Text is sent as UTF-8.
+    Connection, Host, cookies and redirects follow the URL."""
+    url_as_given: bool
+    """Sends everything in the URL between its host and its fragment exactly as it is written: no space is encoded, no ".."
+    is followed, and a backslash is sent. A URL that was signed and holds such characters stays signed."""
 
 
 class BaseClient:
@@ -231,6 +250,8 @@ class BaseClient:
         tunnel: str | None = None,
         decode: bool | None = None,
         max_body: int | None = None,
+        target: str | bytes | None = None,
+        url_as_given: bool = False,
     ) -> Prepared:
         if self._closed:
             raise InvalidState("the client was closed")
@@ -250,7 +271,23 @@ class BaseClient:
         rate = None if min_rate is None else _min_rate_pair(min_rate)
         bound = None if max_body is None else non_negative_int("max_body", max_body)
         timeouts = within_deadline(timeout_pairs(timeout), self._total, method, url)
-        return method, url, fields, payload, timeouts, mode, redirects, retries, rate, cancel, tunnel, decode, bound
+        return (
+            method,
+            url,
+            fields,
+            payload,
+            timeouts,
+            mode,
+            redirects,
+            retries,
+            rate,
+            cancel,
+            tunnel,
+            decode,
+            bound,
+            target,
+            url_as_given,
+        )
 
     def _absolute_url(self, url: str) -> str:
         if not self._base_url or is_absolute(url):

@@ -1,5 +1,7 @@
 """An open file as the body of a request: its `read`, and its length where that can be known.
 
+An object that is no file says its length itself: in `len` or `__len__`, or by its position at its end.
+
 `os.fstat` describes the file on disk: the compressed size for a file that decompresses, 0 for a file in /proc, a
 page for a file in /sys. So the length is the position of the file object at its end, and it is checked that the
 file ends there.
@@ -55,21 +57,40 @@ def _remaining(file: Any) -> int | None:
         return max(0, len(file.getbuffer()) - int(file.tell()))
     except (AttributeError, OSError, ValueError):
         pass
+    if isinstance(file, _decompressing()):
+        return None
+    # fileno() of a spooled file would write it to the disk.
+    is_file = isinstance(file, tempfile.SpooledTemporaryFile)
+    if not is_file:
+        try:
+            is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            if not is_file:
+                return None
+        except (AttributeError, OSError, TypeError, ValueError):
+            pass
+    if not is_file and (length := _own_length(file)) is not None:
+        return length
     try:
-        # fileno() of a spooled file would write it to the disk.
-        spooled = isinstance(file, tempfile.SpooledTemporaryFile)
-        if not spooled and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return None
-        if isinstance(file, _decompressing()):
-            return None
         at = int(file.tell())
         file.seek(0, os.SEEK_END)
         try:
             return max(0, int(file.tell()) - at)
         finally:
             file.seek(at)
-    except (AttributeError, OSError, TypeError, ValueError):
+    except (AttributeError, NotImplementedError, OSError, TypeError, ValueError):
         return None
+
+
+def _own_length(file: Any) -> int | None:
+    """What an object that is no file says of its length: in `len` (requests_toolbelt) or `__len__` (mmap)."""
+    try:
+        length = file.len if isinstance(getattr(file, "len", None), int) else len(file)
+    except TypeError:
+        return None
+    try:
+        return max(0, length - int(file.tell()))
+    except (AttributeError, NotImplementedError, OSError, TypeError, ValueError):
+        return int(length)
 
 
 def _decompressing() -> tuple[type, ...]:

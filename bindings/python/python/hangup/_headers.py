@@ -5,6 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 
+class ReceivedText(str):
+    """A value that is not ASCII, with the bytes that were received. A request sends these bytes."""
+
+    raw: bytes
+
+    def __new__(cls, raw: bytes) -> ReceivedText:
+        try:
+            self = super().__new__(cls, raw, "utf-8")
+        except UnicodeDecodeError:
+            self = super().__new__(cls, raw, "latin-1")
+        self.raw = raw
+        return self
+
+    def __getnewargs__(self) -> tuple[bytes]:
+        return (self.raw,)
+
+
 class Headers(Mapping[str, str]):
     """The header fields of a response, in the order in which they were received. Immutable.
 
@@ -30,7 +47,7 @@ class Headers(Mapping[str, str]):
         values = self.get_list(name)
         if not values:
             raise KeyError(name)
-        return ", ".join(values)
+        return values[0] if len(values) == 1 else ", ".join(values)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and bool(self.get_list(name))
@@ -64,7 +81,4 @@ def decode_headers(fields: list[tuple[str, bytes]]) -> Headers:
 
 
 def _text(value: bytes) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+    return value.decode("ascii") if value.isascii() else ReceivedText(value)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlencode
 
-from ._headers import Headers
+from ._headers import Headers, ReceivedText
 from ._file_body import UNKNOWN_LENGTH, as_bytes, file_body
 
 
@@ -24,11 +24,15 @@ QueryParams = Mapping[str, Primitive | Sequence[Primitive]] | Sequence[tuple[str
 """A mapping (a list as value repeats the name), pairs, or an encoded query string."""
 FormData = Mapping[str, Primitive | Sequence[Primitive]] | Sequence[tuple[str, Primitive]]
 """The fields of an HTML form: a mapping or pairs."""
-HeaderFields = Mapping[str, str | bytes] | Iterable[tuple[str | bytes, str | bytes]]
-"""A mapping or pairs; text is sent as UTF-8."""
+HeaderFields = Mapping[str, str | bytes | None] | Iterable[tuple[str | bytes, str | bytes | None]]
+"""A mapping or pairs, sent with their case and in their order. A value is bytes, or text, which is sent as UTF-8; text from
+a response is sent as it was received. None removes a default: {"Accept": None}."""
 Content = str | bytes | bytearray | memoryview | os.PathLike[str] | Readable | Iterable[bytes]
-"""A body: bytes, text (UTF-8), a path (pathlib), an open file, or an iterable of bytes, which is sent chunked."""
+"""A body: bytes, text (UTF-8), a path (pathlib), an open file, or an iterable of bytes. An iterable, and a file whose length
+is not known, is sent chunked, or with its length if a Content-Length header says it."""
 
+HeaderPair = tuple[str | bytes, str | bytes | None]
+"""A header for `_native`; None removes the default of that name."""
 Body = bytes | str | tuple[Callable[[int], bytes], int]
 """A body for `_native`: bytes, the path of a file, or a reader and its length (-1: not known)."""
 
@@ -66,13 +70,16 @@ def _form_value(value: Primitive) -> str | bytes:
     return value if isinstance(value, (str, bytes)) else str(value)
 
 
-def header_pairs(headers: HeaderFields) -> list[tuple[str | bytes, str | bytes]]:
+def header_pairs(headers: HeaderFields) -> list[HeaderPair]:
     """Header fields as a new list of pairs."""
+    fields: Iterable[HeaderPair]
     if isinstance(headers, Headers):
-        return list(headers.multi_items())
-    if isinstance(headers, Mapping):
-        return list(headers.items())
-    return list(headers)
+        fields = headers.multi_items()
+    elif isinstance(headers, Mapping):
+        fields = headers.items()
+    else:
+        fields = headers
+    return [(name, value.raw if isinstance(value, ReceivedText) else value) for name, value in fields]
 
 
 def encode_body(
