@@ -895,7 +895,10 @@ hangup_status hangup_manager_preconnect(hangup_manager *manager,
 
 /** How to close a connection or a response. */
 typedef enum HANGUP_ENUM_TYPE {
-    /** Let the exchange in progress finish, then close. For a response: read the rest of a short body first. */
+    /**
+     * Let the exchange in progress finish, then close. A connection that was handed over as a stream is closed when its
+     * owner closes it. For a response: read the rest of a short body first.
+     */
     HANGUP_CLOSE_MODE_GRACEFUL = 0,
     /** Close at once. An exchange in progress ends with the failure "closed". */
     HANGUP_CLOSE_MODE_NOW = 1,
@@ -1014,7 +1017,8 @@ hangup_status hangup_manager_network_changed(hangup_manager *manager,
 /**
  * Shuts the manager down after the exchanges in progress. From now on every request, also one that waits for a connection,
  * fails with HANGUP_SHUT_DOWN; idle connections are closed at once, the others when their exchange ends. Blocks this thread
- * until no connection is open, at most `timeout_ms`; HANGUP_NO_LIMIT waits without limit.
+ * until no connection is open, at most `timeout_ms`; HANGUP_NO_LIMIT waits without limit. A connection that was handed over
+ * (hangup_stream) is open until its owner closes it; hangup_connection_info says that it is `closing`.
  *
  * It can't be undone. It can be called again, from any thread; hangup_manager_shutdown ends the remaining exchanges.
  * Fails: HANGUP_TIMED_OUT, and hangup_error_open_connections is the number of open connections; HANGUP_INVALID_TIMEOUT for

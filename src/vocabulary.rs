@@ -352,7 +352,8 @@ vocabulary! {
 vocabulary! {
     /// How to close a connection or a response.
     CloseMode: "hangup_close_mode" {
-        /// Let the exchange in progress finish, then close. For a response: read the rest of a short body first.
+        /// Let the exchange in progress finish, then close. A connection that was handed over as a stream is closed when its
+        /// owner closes it. For a response: read the rest of a short body first.
         Graceful = 0 "graceful",
         /// Close at once. An exchange in progress ends with the failure "closed".
         Now = 1 "now",

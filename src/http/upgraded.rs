@@ -86,6 +86,7 @@ impl UpgradedConnection {
     /// # Errors
     /// [`Kind::InvalidState`] while another one is under way; what ended the stream.
     pub(crate) fn begin_read(self: &Arc<Self>) -> Result<ReadTurn, Error> {
+        self.check_process(Phase::Read)?;
         if self.reading.swap(true, Ordering::SeqCst) {
             let what = "another read of this stream is under way; one reads at a time";
             return Err(Error::new(Kind::InvalidState, what));
@@ -99,6 +100,7 @@ impl UpgradedConnection {
     /// # Errors
     /// [`Kind::InvalidState`] while another one is under way; what ended the stream.
     pub(crate) fn begin_write(self: &Arc<Self>) -> Result<WriteTurn, Error> {
+        self.check_process(Phase::Write)?;
         if self.writing.swap(true, Ordering::SeqCst) {
             let what = "another write to this stream is under way; one writes at a time";
             return Err(Error::new(Kind::InvalidState, what));
@@ -124,6 +126,7 @@ impl UpgradedConnection {
     /// # Errors
     /// [`Kind::InvalidArgument`] for other timeouts.
     pub(crate) fn set_timeout(&self, which: Timeout, limit: Option<Duration>) -> Result<(), Error> {
+        self.check_process(Phase::None)?;
         let mut timeouts = lock(&self.timeouts);
         match which {
             Timeout::Read => timeouts.read = limit,
@@ -158,6 +161,14 @@ impl UpgradedConnection {
         self.exchange.shared().is_ended()
     }
 
+    /// Fails in the child of a fork, in which the parent's threads may be reading for ever.
+    fn check_process(&self, phase: Phase) -> Result<(), Error> {
+        if self.exchange.shared().is_forked() {
+            return Err(self.exchange.fail_in(phase, Stop::Ended));
+        }
+        Ok(())
+    }
+
     /// Fails if the stream has ended.
     fn check(&self, phase: Phase) -> Result<(), Error> {
         let shared = self.exchange.shared();
@@ -185,9 +196,9 @@ impl UpgradedConnection {
     #[cold]
     #[inline(never)]
     fn fail(&self, phase: Phase, stop: Stop) -> Error {
-        if self.exchange.shared().is_forked() {
+        if let Err(forked) = self.check_process(phase) {
             // A lock may be held for ever by a thread of the parent.
-            return self.exchange.fail_in(phase, stop);
+            return forked;
         }
         let mut failed = lock(&self.failed);
         if let Some(error) = &*failed {

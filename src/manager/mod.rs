@@ -172,7 +172,8 @@ impl Manager {
 
     /// Ends the manager, but lets exchanges in progress finish. Every later request is refused with
     /// [`Kind::ShutDown`], and so are those that wait for a connection. Idle connections are closed at
-    /// once, the others when their exchange ends. Returns when no connection is open. It can be called
+    /// once, the others when their exchange ends; one that was handed over as a [`Stream`](crate::Stream)
+    /// when its owner closes it. Returns when no connection is open. It can be called
     /// again, and [`shutdown`](Self::shutdown) ends the exchanges that are left.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ in_both_forms! {
     p1_a_child_does_not_wait_for_a_parents_thread_that_reads_the_systems_roots,
     p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open,
     p1_a_child_looks_names_up_itself,
+    p1_a_child_leaves_its_parents_stream_alone,
 }
 
 /// A child that was forked.
@@ -358,6 +359,48 @@ fn p1_a_child_that_lives_on_does_not_keep_its_parents_connections_open(form: For
             child.lock().unwrap().take().unwrap().kill();
         },
     );
+}
+
+fn p1_a_child_leaves_its_parents_stream_alone(form: Form) {
+    in_own_process(&form.name("forks::p1_a_child_leaves_its_parents_stream_alone"), || {
+        let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: lines\r\n\r\n";
+        let steps = vec![Step::head(), Step::send(switch), Step::Echo];
+        let plain = Server::start(Script::every(steps.clone()));
+        let secure = Server::start_tls(Certificate::Good, Script::every(steps));
+        for server in [plain, secure] {
+            let client = form.tls_client();
+            let mut asking = request("GET", &server.url("/"));
+            asking.add_header("Upgrade", "lines").unwrap();
+            let stream = client.send(&mut asking).unwrap().take_stream().unwrap();
+            let number = stream.descriptor();
+            let mut copy = Some(stream.clone());
+            thread::scope(|scope| {
+                // A read is under way while the process forks.
+                let reader = scope.spawn(|| stream.read_exactly(12).unwrap());
+                stream.write_all(b"before").unwrap();
+                wait_until("the echo", || client.manager().connections()[0].bytes_in > 0);
+                let child = fork(|| {
+                    for error in [
+                        stream.read(1).unwrap_err(),
+                        stream.write_all(b"from the child").unwrap_err(),
+                        stream.shutdown_write().unwrap_err(),
+                        stream.set_timeout(Timeout::Read, None).unwrap_err(),
+                    ] {
+                        assert_eq!(error.kind(), Kind::Forked, "{error}");
+                    }
+                    stream.close();
+                    drop(copy.take());
+                    assert_eq!(client.manager().connections().len(), 0);
+                });
+                child.join();
+                stream.write_all(b" after").unwrap();
+                assert_eq!(reader.join().unwrap(), b"before after");
+            });
+            assert_eq!(number.is_some(), server.url("/").starts_with("http:"));
+            stream.close();
+            assert_at_rest(client.manager());
+        }
+    });
 }
 
 fn p1_a_child_looks_names_up_itself(form: Form) {
