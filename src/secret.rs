@@ -1,5 +1,5 @@
-//! Values that must not appear in a log: `{:?}` shows them as `***`. Header values have a mark of
-//! their own for that ([`http::HeaderValue::set_sensitive`]).
+//! Values that must not appear in a log: `{:?}` shows them as `***`. Header fields have a list of their own that shows no
+//! value ([`crate::headers::Headers`]).
 
 use std::fmt;
 

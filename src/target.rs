@@ -56,7 +56,15 @@ impl Target {
     /// and other characters that no request can hold are percent-encoded as the URL standard specifies, and the path
     /// segments `.` and `..` are followed.
     pub(crate) fn parse(text: &str) -> Result<Arc<Self>, Error> {
-        authority::check(text).map_err(|why| not_requestable(&why))?;
+        authority::check(text).map_err(|why| {
+            // A backslash behind the host means one thing to those who send it as it is.
+            let hint = if text.contains('\\') && Self::as_given(text).is_ok() {
+                ", or send the URL as it is given"
+            } else {
+                ""
+            };
+            not_requestable(&format!("{why}{hint}"))
+        })?;
         let (begin, rest) = split(text);
         Self::build(begin, &standard_form(rest))
     }

@@ -85,6 +85,7 @@ constexpr bool is_chain(Ask ask) {
     return is_safe<Of, Of &, Of>(ask);
 }
 static_assert(is_chain<Request>(ASK(add_header("a", "b"))) && is_chain<Request>(ASK(set_body("a"))));
+static_assert(is_chain<Request>(ASK(remove_header("a"))) && is_chain<Request>(ASK(set_target("*"))));
 static_assert(is_chain<Request>(ASK(set_body([](char *, std::size_t) { return std::size_t(0); }))));
 static_assert(is_chain<Request>(ASK(set_body_file("a"))) && is_chain<Request>(ASK(set_timeout(hangup::Timeout::total, 1s))));
 static_assert(is_chain<Request>(ASK(set_min_rate(1, 1s))) && is_chain<Request>(ASK(set_connection_mode(hangup::ConnectionMode::keep))));
@@ -289,6 +290,22 @@ void settings_reach_the_wire() {
     CHECK(head.find("1\r\n") != std::string::npos && head.find("2\r\n") != std::string::npos);
     CHECK(head.find("lose") != std::string::npos && head.find("one") == std::string::npos);
     CHECK(client.manager().connections().empty());
+}
+
+void a_request_is_sent_as_it_was_given() {
+    hangup::Client client{hangup::Manager()};
+    const auto sent = [&](hangup::Request request) { return std::string(client.send(request).read_all()); };
+    const std::string url = given("echo");
+    hangup::Request bare("GET", url);
+    bare.remove_header("accept").remove_header("User-Agent").add_header("hOST", "a.test").add_header("X-b", "1");
+    CHECK(sent(bare.clone()) == "GET / HTTP/1.1\r\nhOST: a.test\r\nX-b: 1\r\n\r\n");
+    CHECK(sent(bare.clone().set_target("/a/../b'\\")).rfind("GET /a/../b'\\ HTTP/1.1\r\n", 0) == 0);
+    CHECK(sent(bare.set_target("*").set_target(std::nullopt).clone()).rfind("GET / HTTP/1.1\r\n", 0) == 0);
+    CHECK(sent(hangup::Request::as_given("GET", url + "a\\b/../c")).rfind("GET /a\\b/../c HTTP/1.1\r\n", 0) == 0);
+    for (const char *target : {"", "a b"}) {
+        CHECK(failure_of([&] { bare.set_target(target); }).status() == hangup::Status::invalid_argument);
+    }
+    CHECK(failure_of([&] { bare.remove_header("Host"); }).status() == hangup::Status::invalid_header);
 }
 
 void bodies_of_every_kind() {
@@ -656,6 +673,7 @@ int main(int argc, char **argv) {
     a_time_that_is_none_is_refused();
     handles_are_shared_and_moved();
     settings_reach_the_wire();
+    a_request_is_sent_as_it_was_given();
     bodies_of_every_kind();
     errors_tell_all();
     cancel_and_close_from_another_thread();
