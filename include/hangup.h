@@ -382,14 +382,18 @@ typedef enum HANGUP_ENUM_TYPE {
     /** The source of the request's body failed, or gave less than it had announced. */
     HANGUP_BODY_FAILED = 37,
     /**
-     * The operating system refused: no free descriptor, thread or memory, or a file that can't be read. The error has
-     * the system's error number; it is EAGAIN if no thread could be started.
+     * The operating system refused: no free descriptor, thread or memory, a file that can't be read or written, or a
+     * full disk. The error has the system's error number; it is EAGAIN if no thread could be started.
      */
     HANGUP_SYSTEM = 38,
     /** The proxy refused, or its response is not that of a proxy. The error has the proxy's HTTP status code. */
     HANGUP_PROXY_FAILED = 39,
     /** The redirect target is not allowed; the message names it. */
     HANGUP_REDIRECT_REFUSED = 40,
+    /** A download got a response that is not 2xx. The error has its HTTP status code. */
+    HANGUP_UNEXPECTED_STATUS = 41,
+    /** The bytes of a download do not have the digest that the server announced (RFC 9530). */
+    HANGUP_DIGEST_MISMATCH = 42,
     /** A defect in this library: please report it. The call had no effect beyond its own handle. */
     HANGUP_PANIC = 99,
 } hangup_status;
@@ -2726,6 +2730,91 @@ int32_t hangup_stream_is_closed(const hangup_stream *stream);
  */
 void hangup_stream_free(hangup_stream *stream);
 
+/* ---- Download ------------------------------------------------------------------------------------------------ */
+
+/** How a download is done. Initialise it with HANGUP_DOWNLOAD_OPTIONS_INIT, which has the defaults. */
+typedef struct {
+    /** sizeof the structure; 0 is its layout in version 0.1. */
+    size_t size;
+    /**
+     * The most bytes that the file may have: a larger one fails with HANGUP_TOO_LARGE, and nothing of it is kept.
+     * HANGUP_NO_LIMIT, the default, is any number.
+     */
+    int64_t max_bytes;
+    /** How many times the call asks for the rest after its connection broke. Default: 0. */
+    int64_t resumes;
+    /**
+     * 1, the default: what an earlier call received is continued, if the server still has the same version. 0: the file is
+     * received from its beginning.
+     */
+    int32_t resume;
+    /**
+     * 1, the default: file and name are flushed to the disk (fsync(2)) before the call returns, and what came every 64 MiB and
+     * before an error, so that a power failure loses little.
+     */
+    int32_t sync;
+} hangup_download_options;
+
+/** Initialises a hangup_download_options with the defaults. */
+#define HANGUP_DOWNLOAD_OPTIONS_INIT {sizeof(hangup_download_options), HANGUP_NO_LIMIT, 0, 1, 1}
+
+/**
+ * Sends a request and writes the body of its response to a file, which is there under its name when it is complete. The
+ * response has no body left; hangup_response_download says what was done. `options` may be NULL for the defaults. Blocks this
+ * thread.
+ *
+ * The bytes go to "NAME.part" beside the file, which is renamed at the end. If the call fails, that file stays, and so does
+ * "NAME.part.state", which has the validator of the response; the next call of the same URL asks for the rest with Range and
+ * If-Range (RFC 9110 sections 14.2 and 13.1.5). It begins anew if the server has another version, gave no strong ETag nor a
+ * Last-Modified that is older than its Date, or answers with another range; without a validator nothing is kept. Only GET is
+ * continued. One download at a time writes to a file.
+ *
+ * The length must be the announced one, and so must the digests of Repr-Digest and Content-Digest (RFC 9530, sha-256 and
+ * sha-512). The body is written as it arrives, without decoding, and the request asks for no coding, unless
+ * hangup_request_set_decode is on for it; such a body can't be continued.
+ *
+ * A file that is replaced gives its permissions to the new one; a new one has those of any new file (the umask). A symbolic link
+ * at the path is replaced, not followed. Timeouts are the request's; the total one is for all of it.
+ *
+ * Fails: any status. HANGUP_UNEXPECTED_STATUS for a response that is not 2xx, whose status code the error has;
+ * HANGUP_DIGEST_MISMATCH, after which nothing is kept; HANGUP_SYSTEM with the system's error number if the file can't be written,
+ * for example because the disk is full; HANGUP_INVALID_STATE if another download writes to the file, and for a body from a
+ * reader; HANGUP_INVALID_ARGUMENT for a request with a Range, for a path that is a directory or a device, and for a negative
+ * number in the options.
+ */
+hangup_status hangup_client_download(hangup_client *client,
+                                     hangup_request *request,
+                                     const char *path,
+                                     const hangup_download_options *options,
+                                     hangup_response **response,
+                                     hangup_error **error);
+
+/** What a download did. Initialise it with HANGUP_DOWNLOAD_INIT. */
+typedef struct {
+    /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
+    size_t size;
+    /** How many bytes the file has. */
+    uint64_t bytes;
+    /** How many bytes the call received. */
+    uint64_t received;
+    /** How many bytes of an earlier call were used; 0 if the file was received from its beginning. */
+    uint64_t resumed_at;
+    /** How many times the call asked for the rest after its connection broke. */
+    uint32_t resumes;
+    /** 1 if the server announced a digest (RFC 9530) of a known algorithm, which matched; else 0. */
+    int32_t verified;
+} hangup_download;
+
+/** Initialises a hangup_download. */
+#define HANGUP_DOWNLOAD_INIT {sizeof(hangup_download), 0, 0, 0, 0, 0}
+
+/**
+ * What a download did. `download->size` is sizeof(*download) or 0.
+ *
+ * Fails: HANGUP_INVALID_STATE for a response of another call.
+ */
+hangup_status hangup_response_download(const hangup_response *response, hangup_download *download);
+
 /* ---- Cancel token -------------------------------------------------------------------------------------------- */
 
 /** A new token. Free it with hangup_cancel_free. */
@@ -2826,6 +2915,23 @@ hangup_status hangup_client_submit(hangup_client *client,
                                    hangup_queue *queue,
                                    uint64_t tag,
                                    hangup_error **error);
+
+/**
+ * Downloads a file in the background, as hangup_client_download does, with the client's settings as they are now. The outcome
+ * arrives in the queue as HANGUP_COMPLETION_TYPE_RESPONSE with this tag, when the file is there. HANGUP_OK means that there will
+ * be exactly one completion; any other status means that there will be none. Never blocks: threads of the library write the
+ * file. A cancel during a write takes effect after that.
+ *
+ * Fails: as hangup_client_submit; HANGUP_INVALID_ARGUMENT for a negative number in the options. All other failures arrive in the
+ * queue.
+ */
+hangup_status hangup_client_submit_download(hangup_client *client,
+                                            hangup_request *request,
+                                            const char *path,
+                                            const hangup_download_options *options,
+                                            hangup_queue *queue,
+                                            uint64_t tag,
+                                            hangup_error **error);
 
 /**
  * Reads a piece of the body in the background. The outcome arrives in the queue as HANGUP_COMPLETION_TYPE_READ with this tag:

@@ -293,7 +293,11 @@ impl Error {
             | Kind::PeerClosed
             | Kind::PeerReset
             | Kind::ConnectFailed
-            | Kind::Forked => true,
+            | Kind::Forked
+            | Kind::DigestMismatch => true,
+            Kind::UnexpectedStatus => {
+                self.0.status_code.is_some_and(|status| matches!(status, 408 | 425 | 429 | 500..))
+            }
             Kind::ResolveFailed => self.0.resolver_code.is_none() || self.0.name_may_exist,
             Kind::System => self.0.os_code.is_some_and(may_recover),
             Kind::ProxyFailed => {

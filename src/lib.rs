@@ -107,6 +107,7 @@ mod authority;
 mod caller_reader;
 mod cancel;
 mod client;
+mod download;
 mod error;
 mod features;
 #[cfg(feature = "capi")]
@@ -139,6 +140,7 @@ mod vocabulary;
 
 pub use cancel::CancelToken;
 pub use client::Client;
+pub use download::DownloadOptions;
 pub use error::Error;
 pub use features::features;
 pub use form::{Form, Part};
@@ -151,7 +153,8 @@ pub use net::facts::{ConnectionFacts, TlsFacts};
 pub use net::tls::Tls;
 pub use request::{Body, Request};
 pub use response::{
-    CloseHandle, InterimResponse, ReadFuture, Redirect, Response, ResponseBody, ResponseHead,
+    CloseHandle, Downloaded, InterimResponse, ReadFuture, Redirect, Response, ResponseBody,
+    ResponseHead,
 };
 pub use runtime::OwnedDescriptor;
 pub use stream::{Stream, StreamRead, StreamWrite};

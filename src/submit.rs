@@ -4,12 +4,14 @@
 //! once.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::cancel::CancelToken;
 use crate::client::Client;
+use crate::download::{Download, DownloadOptions};
 use crate::error::Error;
 use crate::process::fork_generation;
 use crate::request::Request;
@@ -89,6 +91,66 @@ impl Client {
         // In a box: a closure is moved onto the stack of the fiber that calls it.
         let mut request = Box::new(request);
         let work = move || send(&mut request);
+        self.manager().spawner().spawn(work, move |outcome| done(outcome.and_then(|sent| sent)));
+    }
+}
+
+impl Client {
+    /// Downloads a file in the background, as [`download`](Self::download) does, and returns the future of its response.
+    /// Dropping it before its outcome is there cancels the download; what came is kept for the next one.
+    ///
+    /// ```no_run
+    /// # async fn example(client: &hangup::Client) -> Result<(), hangup::Error> {
+    /// use hangup::{DownloadOptions, Request};
+    ///
+    /// let request = Request::new("GET", "https://example.org/image.iso")?;
+    /// client.submit_download(request, "image.iso", &DownloadOptions::default()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn submit_download(
+        &self,
+        mut request: Request,
+        path: impl AsRef<Path>,
+        options: &DownloadOptions,
+    ) -> Submission {
+        let token = request.token.as_ref().map_or_else(CancelToken::new, CancelToken::child);
+        request.set_cancel(Some(token.clone()));
+        let oneshot = Oneshot::new();
+        let outcome = Arc::clone(&oneshot);
+        self.submit_download_with(request, path, options, move |sent| outcome.put(sent));
+        Submission { oneshot, token, is_over: false, process: fork_generation() }
+    }
+
+    /// Downloads a file in the background, and calls `done` exactly once with its outcome, as
+    /// [`submit_with`](Self::submit_with) does.
+    ///
+    /// ```no_run
+    /// use std::sync::mpsc;
+    /// use hangup::{Client, DownloadOptions, Request};
+    ///
+    /// let (sender, receiver) = mpsc::channel();
+    /// let request = Request::new("GET", "https://example.org/image.iso")?;
+    /// Client::default().submit_download_with(request, "image.iso", &DownloadOptions::default(), move |outcome| {
+    ///     let _ = sender.send(outcome.map(|response| response.status_code()));
+    /// });
+    /// println!("{:?}", receiver.recv());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn submit_download_with(
+        &self,
+        request: Request,
+        path: impl AsRef<Path>,
+        options: &DownloadOptions,
+        done: impl FnOnce(Result<Response, Error>) + Send + 'static,
+    ) {
+        let download = match Download::new(request, path.as_ref(), options) {
+            // In a box: a closure is moved onto the stack of the fiber that calls it.
+            Ok(download) => Box::new(download),
+            Err(error) => return done(Err(error)),
+        };
+        let send = self.sender();
+        let work = move || download.run(&send);
         self.manager().spawner().spawn(work, move |outcome| done(outcome.and_then(|sent| sent)));
     }
 }

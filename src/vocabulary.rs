@@ -205,13 +205,17 @@ vocabulary! {
         TooLarge = 36 "TOO_LARGE",
         /// The source of the request's body failed, or gave less than it had announced.
         BodyFailed = 37 "BODY_FAILED",
-        /// The operating system refused: no free descriptor, thread or memory, or a file that can't be read. The error has
-        /// the system's error number; it is EAGAIN if no thread could be started.
+        /// The operating system refused: no free descriptor, thread or memory, a file that can't be read or written, or a
+        /// full disk. The error has the system's error number; it is EAGAIN if no thread could be started.
         System = 38 "SYSTEM",
         /// The proxy refused, or its response is not that of a proxy. The error has the proxy's HTTP status code.
         ProxyFailed = 39 "PROXY_FAILED",
         /// The redirect target is not allowed; the message names it.
         RedirectRefused = 40 "REDIRECT_REFUSED",
+        /// A download got a response that is not 2xx. The error has its HTTP status code.
+        UnexpectedStatus = 41 "UNEXPECTED_STATUS",
+        /// The bytes of a download do not have the digest that the server announced (RFC 9530).
+        DigestMismatch = 42 "DIGEST_MISMATCH",
         /// A defect in this library: please report it. The call had no effect beyond its own handle.
         Panic = 99 "PANIC",
     }

@@ -23,6 +23,7 @@ const VERBS: &[&str] = &[
     "close_connection",
     "close_idle",
     "close_origin",
+    "download",
     "drain",
     "fire",
     "fire_after",

@@ -89,6 +89,8 @@ enum class Status : std::int32_t {
     system = HANGUP_SYSTEM,
     proxy_failed = HANGUP_PROXY_FAILED,
     redirect_refused = HANGUP_REDIRECT_REFUSED,
+    unexpected_status = HANGUP_UNEXPECTED_STATUS,
+    digest_mismatch = HANGUP_DIGEST_MISMATCH,
     panic = HANGUP_PANIC,
 };
 
@@ -1636,6 +1638,12 @@ public:
         detail::check([&](hangup_error **e) { return hangup_response_read(handle_.get(), into, room, &got, e); });
         return got;
     }
+    /** What was downloaded; throws Status::invalid_state for a response of another call than Client::download. */
+    [[nodiscard]] hangup_download download() const {
+        hangup_download done = HANGUP_DOWNLOAD_INIT;
+        detail::check(hangup_response_download(handle_.get(), &done));
+        return done;
+    }
     /** From here on the body is read as it arrives, its content codings not undone. Throws Status::invalid_state after the
      *  first read. */
     void set_raw() const {
@@ -1962,6 +1970,25 @@ public:
         return *this;
     }
     Client set_expect_continue(Limit wait) && { return std::move(set_expect_continue(wait)); }
+    /** Writes the body of the response to a file, which is there when it is complete; see hangup_client_download. A structure
+     *  for `options` begins as HANGUP_DOWNLOAD_OPTIONS_INIT. */
+    [[nodiscard]] Response download(const Request &request, std::string_view path,
+                                    const hangup_download_options &options = HANGUP_DOWNLOAD_OPTIONS_INIT) const {
+        const detail::Text p(path, Status::invalid_argument, "path");
+        hangup_response *response = nullptr;
+        detail::check([&](hangup_error **e) {
+            return hangup_client_download(handle_.get(), detail::made(request.handle()), p, &options, &response, e);
+        });
+        return Response(response);
+    }
+    /** The same in the background: its outcome arrives in the queue as CompletionType::response. */
+    void submit_download(const Request &request, std::string_view path, const Queue &queue, std::uint64_t tag,
+                         const hangup_download_options &options = HANGUP_DOWNLOAD_OPTIONS_INIT) const {
+        const detail::Text p(path, Status::invalid_argument, "path");
+        detail::check([&](hangup_error **e) {
+            return hangup_client_submit_download(handle_.get(), detail::made(request.handle()), p, &options, queue.handle(), tag, e);
+        });
+    }
     /** Asks for gzip, deflate, br and zstd, and decodes them. */
     Client &set_decode(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_decode(handle_.get(), on ? 1 : 0, e); });

@@ -139,10 +139,8 @@ impl Client {
         &self.manager
     }
 
-    /// A function that sends one request with the settings of this moment. The total timeout counts from now.
-    pub(crate) fn sender(
-        &self,
-    ) -> impl FnOnce(&mut Request) -> Result<Response, Error> + Send + use<> {
+    /// A function that sends requests with the settings of this moment. The total timeout of each counts from now.
+    pub(crate) fn sender(&self) -> impl Fn(&mut Request) -> Result<Response, Error> + Send + use<> {
         let (manager, config) = (Arc::clone(&self.manager), self.config.load_full());
         let now = Instant::now();
         move |request| call::run(&manager, &config, request, Some(now))

@@ -20,6 +20,7 @@ mod client;
 mod connections;
 mod connector;
 mod cookies;
+mod download;
 mod enums;
 mod error;
 mod events;

@@ -1,12 +1,16 @@
 //! `hangup_queue`: submitting requests and reads, and taking their completions.
 
+use std::ffi::c_char;
 use std::mem::offset_of;
 use std::sync::{Arc, Weak};
 
 use super::client::hangup_client;
+use super::download::{self, hangup_download_options};
 use super::enums::{hangup_completion_type, hangup_status};
 use super::error::hangup_error;
-use super::guard::{Handle, Report, bytes, guard, magic, or_default, report, status, struct_size};
+use super::guard::{
+    Handle, Report, bytes, guard, magic, or_default, report, status, struct_size, text,
+};
 use super::milliseconds::wait_ms;
 use super::request::{hangup_request, lock as lock_request};
 use super::response::{ResponseHandle, borrowed, hangup_response};
@@ -208,6 +212,36 @@ pub unsafe extern "C" fn hangup_client_submit(
         let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
         let request = lock_request(request)?.take()?;
         client.submit_with(request, move |outcome| {
+            queue.put(Completion { tag, outcome: Outcome::Response(outcome) });
+        });
+        Ok(())
+    })
+}
+
+/// Downloads a file in the background, as hangup_client_download does, with the client's settings as they are now. The outcome
+/// arrives in the queue as HANGUP_COMPLETION_TYPE_RESPONSE with this tag, when the file is there. HANGUP_OK means that there will
+/// be exactly one completion; any other status means that there will be none. Never blocks: threads of the library write the
+/// file. A cancel during a write takes effect after that.
+///
+/// Fails: as hangup_client_submit; HANGUP_INVALID_ARGUMENT for a negative number in the options. All other failures arrive in the
+/// queue.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_submit_download(
+    client: *mut hangup_client,
+    request: *mut hangup_request,
+    path: *const c_char,
+    options: *const hangup_download_options,
+    queue: *mut hangup_queue,
+    tag: u64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let client = unsafe { hangup_client::borrow(client)? };
+        let request = unsafe { hangup_request::borrow(request)? };
+        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        let (path, options) = unsafe { (text(path, "path")?, download::read(options)?) };
+        let request = lock_request(request)?.take()?;
+        client.submit_download_with(request, path, &options, move |outcome| {
             queue.put(Completion { tag, outcome: Outcome::Response(outcome) });
         });
         Ok(())

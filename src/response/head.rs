@@ -3,13 +3,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::downloaded::Downloaded;
 use super::interim::InterimResponse;
+use crate::error::Error;
 use crate::http::exchange::{ExchangeInfo, ExchangeShared};
 use crate::http::response_body::IncomingBody;
 use crate::net::facts::ConnectionFacts;
 use crate::response_head::RawHead;
 use crate::target::Target;
 use crate::timings::Timings;
+use crate::vocabulary::Sent;
 
 /// The head of a response: everything before its body.
 ///
@@ -28,6 +31,7 @@ pub struct ResponseHead {
     head: RawHead,
     content_length: ContentLength,
     history: Vec<Redirect>,
+    download: Option<Box<Downloaded>>,
 }
 
 /// How long the body is.
@@ -64,7 +68,7 @@ impl ResponseHead {
             false => ContentLength::Framed(body.total()),
         };
         let exchange = Arc::clone(body.shared());
-        Self { exchange, info: body.info(), head, content_length, history }
+        Self { exchange, info: body.info(), head, content_length, history, download: None }
     }
 
     /// The status code, 100 to 999.
@@ -195,6 +199,31 @@ impl ResponseHead {
         static NONE: ConnectionFacts =
             ConnectionFacts { id: 0, peer: None, local: None, tls: None };
         self.exchange.facts().map_or(&NONE, |facts| facts)
+    }
+
+    /// What was downloaded, if this is the response of a [`download`](crate::Client::download).
+    ///
+    /// ```no_run
+    /// let response = hangup::Client::default().get("https://example.org/", None)?;
+    /// assert!(response.head().download().is_none());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn download(&self) -> Option<&Downloaded> {
+        self.download.as_deref()
+    }
+
+    pub(super) fn set_download(&mut self, download: Downloaded) {
+        self.download = Some(Box::new(download));
+    }
+
+    /// Adds to an error what is known of the exchange, whose request was sent.
+    pub(super) fn describe(&self, error: Error) -> Error {
+        let ExchangeInfo { connection, reused, attempt, bytes_sent } = self.info;
+        self.exchange
+            .describe(error)
+            .on_connection(connection, reused)
+            .after_sending(Sent::All, bytes_sent, true)
+            .after_attempts(attempt)
     }
 
     /// The id of the connection that serves it.

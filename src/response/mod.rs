@@ -1,6 +1,7 @@
 //! A response: its head, which is complete, and its body, which is read as it arrives.
 
 mod body;
+mod downloaded;
 mod head;
 mod interim;
 mod piece;
@@ -10,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 pub use self::body::{CloseHandle, ResponseBody};
+pub use self::downloaded::Downloaded;
 pub use self::head::{Redirect, ResponseHead};
 pub use self::interim::InterimResponse;
 pub(crate) use self::piece::Piece;
@@ -203,6 +205,16 @@ impl Response {
     /// A handle that closes this response from any thread.
     pub fn close_handle(&self) -> CloseHandle {
         self.body.close_handle()
+    }
+
+    /// It is the response of a download.
+    pub(crate) fn set_download(&mut self, download: Downloaded) {
+        self.head.set_download(download);
+    }
+
+    /// Adds to an error what is known of the exchange.
+    pub(crate) fn describe(&self, error: Error) -> Error {
+        self.head.describe(error)
     }
 
     /// The head.

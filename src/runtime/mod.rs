@@ -74,7 +74,8 @@ pub(crate) use source::Source;
 pub(crate) use spawner::Spawner;
 pub use sys::OwnedDescriptor;
 pub(crate) use sys::{
-    Descriptor, Opened, ReadFd, are_readable, is_ready, no_thread, open_without_waiting,
+    Descriptor, Opened, ReadFd, are_readable, is_file_at, is_ready, no_thread, open_or_create,
+    open_without_waiting, sync_directory, try_lock,
 };
 pub(crate) use task::{
     on_thread_stack, trim_stack, wait, wait_any, wait_fd, work_is_interrupted, yield_if_due,

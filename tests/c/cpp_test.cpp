@@ -5,6 +5,8 @@
  * `moves` and `gzip` as in policy.c, `breaks` closes at the second request.
  */
 #include "check.hpp"
+#include <unistd.h>
+
 #include <hangup.hpp>
 
 #include <netinet/in.h>
@@ -500,6 +502,15 @@ void a_call_does_what_it_is_told_to() {
     auto large = failure_of([&] { client.set_max_body(4).get(given("gzip")).read_all(); });
     CHECK(large.status() == hangup::Status::too_large && large.message().find("max_body") != std::string::npos);
     CHECK(client.set_max_body(HANGUP_NO_LIMIT).get(given("gzip")).read_all() == "hello");
+    const std::string path = "/tmp/hangup-cpp-download-" + std::to_string(getpid());
+    hangup_download_options options = HANGUP_DOWNLOAD_OPTIONS_INIT;
+    options.resumes = 1;
+    CHECK(client.download(hangup::Request("GET", given("hello")), path, options).download().bytes == 5);
+    hangup::Queue queue;
+    client.submit_download(hangup::Request("GET", given("hello")), path, queue, 3);
+    auto done = queue.next();
+    CHECK(done && done->tag == 3 && done->take().download().received == 5 && std::remove(path.c_str()) == 0);
+    CHECK(failure_of([&] { (void)client.get(given("hello")).download(); }).status() == hangup::Status::invalid_state);
 
     for (bool on : {true, false}) {
         client.get(given("breaks")).read_all();

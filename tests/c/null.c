@@ -347,6 +347,11 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_response_read(none, room, sizeof room, &written, &error));
     IS(bad, hangup_response_read_all(none, SIZE_MAX, &lent, &written, &error));
     IS(bad, hangup_response_set_raw(none, &error));
+    hangup_response *file = NULL;
+    hangup_download download = HANGUP_DOWNLOAD_INIT;
+    IS(bad, hangup_client_download(none, none, "/tmp/none", NULL, &file, &error));
+    IS(bad, hangup_client_submit_download(none, none, "/tmp/none", NULL, none, 1, &error));
+    SAYS(bad, hangup_response_download(none, &download));
     IS(bad, hangup_response_submit_read(none, 1, queue, 1, &error));
     IS(bad, hangup_response_submit_read(response, 1, none, 1, &error));
     SAYS(bad, hangup_response_close(none, HANGUP_CLOSE_MODE_NOW));

@@ -325,6 +325,8 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
     case 8:
         CALL(hangup_client_set_decode, client, on);
         CALL(hangup_client_set_max_body, client, number());
+        CALL(hangup_client_download, client, request, roll(2) == 0 ? "/dev/null" : "/no/such/folder/file", NULL, &response);
+        keep(RESPONSE, response);
         break;
     case 9: CALL(hangup_client_set_cookies, client, on); break;
     case 10: CALL(hangup_client_add_cookie, client, url(), text()); break;
@@ -363,7 +365,10 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
     default: {
         int mine = queue != NULL && roll(2) == 0;
         hangup_error *error = NULL;
-        hangup_status status = hangup_client_submit(client, request, mine ? queue : counted, roll(9), &error);
+        /* A path that is no file's, so that nothing is written. */
+        hangup_status status = roll(4) == 0 ? hangup_client_submit_download(client, request, "/dev/null", NULL,
+                                                                            mine ? queue : counted, roll(9), &error)
+                                            : hangup_client_submit(client, request, mine ? queue : counted, roll(9), &error);
         atomic_fetch_add(&submitted, status == HANGUP_OK && !mine);
         judge("hangup_client_submit", status, error);
     }
@@ -420,6 +425,7 @@ static void on_request(hangup_request *request, hangup_cancel *cancel) {
 static void on_response(hangup_response *response, hangup_queue *queue) {
     static __thread uint8_t room[5000];
     hangup_timings timings = {.size = sizeof timings};
+    hangup_download download = {.size = sizeof download};
     hangup_connection_facts facts = {.size = sizeof facts};
     const uint8_t *data = NULL;
     const char *name = NULL, *value = NULL;
@@ -467,6 +473,7 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
     case 6: CALL(hangup_response_read, response, room, roll(sizeof room), &got); break;
     case 7:
         CALL(hangup_response_set_raw, response);
+        PLAIN_CALL(hangup_response_download, response, &download);
         CALL(hangup_response_read_all, response, size(), &data, &got);
         break;
     case 8: PLAIN_CALL(hangup_response_close, response, (hangup_close_mode)roll(3)); break;

@@ -15,6 +15,7 @@ const LAYERS: &[&str] = &[
     "ffi",
     "queue",
     "submit",
+    "download",
     "client",
     "form",
     "response",

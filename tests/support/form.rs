@@ -115,6 +115,11 @@ impl Client {
         self.send(&mut request)
     }
 
+    /// How it sends.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
     /// Another client of the same manager.
     pub fn sibling(&self) -> Self {
         self.form.of(hangup::Client::new(Arc::clone(self.manager())))

@@ -240,6 +240,67 @@ impl Client {
         Ok(Response::new(response, &prepared.method, &prepared.url, !stream))
     }
 
+    /// Sends a request and writes its body to a file. `options`: max_bytes, resumes, resume, sync.
+    #[pyo3(signature = (prepared, path, options, /))]
+    fn download(
+        &self,
+        py: Python<'_>,
+        prepared: Prepared<'_>,
+        path: &[u8],
+        options: (i64, i64, bool, bool),
+    ) -> PyResult<Response> {
+        let request = Request::new(&prepared)?;
+        if let Some(token) = &prepared.cancel {
+            request.set_cancel(token.get().as_ptr())?;
+        }
+        let path = c_string(HANGUP_INVALID_ARGUMENT, "path", path).or_raise(py)?;
+        let options = download_options(options);
+        let (client, sent) = (&self.handle, request.handle());
+        let outcome = blocking(py, move || {
+            // SAFETY: a live client, a live request that this thread alone uses, NUL-terminated text, a structure
+            // with its size set.
+            create(|out, error| unsafe {
+                let (client, sent) = (client.as_ptr(), sent.as_ptr());
+                hangup_client_download(client, sent, path.as_ptr(), &raw const options, out, error)
+            })
+        })?;
+        let response = request.outcome(outcome)?;
+        Ok(Response::new(response, &prepared.method, &prepared.url, true))
+    }
+
+    /// Submits a download and returns its tag in `port`. `future` gets the response when the file is there.
+    #[pyo3(signature = (prepared, path, options, port, future, /))]
+    fn submit_download(
+        &self,
+        py: Python<'_>,
+        prepared: Prepared<'_>,
+        path: &[u8],
+        options: (i64, i64, bool, bool),
+        port: &Port,
+        future: Py<PyAny>,
+    ) -> PyResult<u64> {
+        let request = Request::new(&prepared)?;
+        let token = token(prepared.cancel.as_ref().map(Bound::get)).or_raise(py)?;
+        request.set_cancel(token.as_ptr())?;
+        let path = c_string(HANGUP_INVALID_ARGUMENT, "path", path).or_raise(py)?;
+        let options = download_options(options);
+        let kind = PendingKind::Exchange {
+            token,
+            body_exception: request.body_exception(),
+            request: (prepared.method.clone().unbind(), prepared.url.clone().unbind()),
+            buffered: true,
+        };
+        let submitted = port.submit(Pending { future: Some(future), kind }, |queue, tag| {
+            let (client, sent) = (self.handle.as_ptr(), request.handle().as_ptr());
+            let (path, options) = (path.as_ptr(), &raw const options);
+            // SAFETY: a live client, a live request, a live queue, text and options, which are copied.
+            call(|error| unsafe {
+                hangup_client_submit_download(client, sent, path, options, queue, tag, error)
+            })
+        });
+        request.outcome(submitted)
+    }
+
     /// Submits a request and returns its tag in `port`. `future` gets the response when its head has arrived
     /// (`stream`), or else its whole body. Never blocks.
     #[pyo3(signature = (prepared, stream, port, future, /))]
@@ -286,6 +347,14 @@ impl Client {
     ) -> PyResult<()> {
         call(|error| setter(self.handle.as_ptr(), error)).or_raise(py)
     }
+}
+
+/// max_bytes, resumes, resume, sync.
+fn download_options(
+    (max_bytes, resumes, resume, sync): (i64, i64, bool, bool),
+) -> hangup_download_options {
+    let size = size_of::<hangup_download_options>();
+    hangup_download_options { size, max_bytes, resumes, resume: resume.into(), sync: sync.into() }
 }
 
 /// Text for the library; `None` stays `None`.

@@ -153,6 +153,18 @@ impl Response {
         Ok(content)
     }
 
+    /// What was downloaded: bytes, received, resumed_at, resumes, verified; None if nothing was.
+    fn download(&self) -> Option<(u64, u64, u64, u32, bool)> {
+        // SAFETY: every field is a number, for which zero is a value.
+        let mut done: hangup_download = unsafe { std::mem::zeroed() };
+        done.size = size_of_val(&done);
+        // SAFETY: a live response and a structure with its size set.
+        let status = unsafe { hangup_response_download(self.as_ptr(), &raw mut done) };
+        let is_one = status == HANGUP_OK;
+        is_one
+            .then(|| (done.bytes, done.received, done.resumed_at, done.resumes, done.verified != 0))
+    }
+
     /// From here on the body is read as it arrives.
     fn set_raw(&self, py: Python<'_>) -> PyResult<()> {
         // SAFETY: a live response.

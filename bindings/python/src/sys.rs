@@ -124,6 +124,8 @@ pub const HANGUP_BODY_FAILED: hangup_status = 37;
 pub const HANGUP_SYSTEM: hangup_status = 38;
 pub const HANGUP_PROXY_FAILED: hangup_status = 39;
 pub const HANGUP_REDIRECT_REFUSED: hangup_status = 40;
+pub const HANGUP_UNEXPECTED_STATUS: hangup_status = 41;
+pub const HANGUP_DIGEST_MISMATCH: hangup_status = 42;
 pub const HANGUP_PANIC: hangup_status = 99;
 
 pub type hangup_phase = i32;
@@ -354,6 +356,27 @@ pub type hangup_body_read_fn =
 
 pub type hangup_body_rewind_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void) -> i32>;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hangup_download_options {
+    pub size: usize,
+    pub max_bytes: i64,
+    pub resumes: i64,
+    pub resume: i32,
+    pub sync: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hangup_download {
+    pub size: usize,
+    pub bytes: u64,
+    pub received: u64,
+    pub resumed_at: u64,
+    pub resumes: u32,
+    pub verified: i32,
+}
 
 pub type hangup_completion_type = i32;
 pub const HANGUP_COMPLETION_TYPE_RESPONSE: hangup_completion_type = 1;
@@ -604,6 +627,8 @@ unsafe extern "C" {
     pub fn hangup_stream_connection_id(stream: *const hangup_stream) -> u64;
     pub fn hangup_stream_is_closed(stream: *const hangup_stream) -> i32;
     pub fn hangup_stream_free(stream: *mut hangup_stream);
+    pub fn hangup_client_download(client: *mut hangup_client, request: *mut hangup_request, path: *const c_char, options: *const hangup_download_options, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_response_download(response: *const hangup_response, download: *mut hangup_download) -> hangup_status;
     pub fn hangup_cancel_new() -> *mut hangup_cancel;
     pub fn hangup_cancel_child(parent: *mut hangup_cancel, child: *mut *mut hangup_cancel) -> hangup_status;
     pub fn hangup_cancel_ref(cancel: *const hangup_cancel) -> *mut hangup_cancel;
@@ -614,6 +639,7 @@ unsafe extern "C" {
     pub fn hangup_completion_type_text(completion_type: hangup_completion_type) -> *const c_char;
     pub fn hangup_queue_new() -> *mut hangup_queue;
     pub fn hangup_client_submit(client: *mut hangup_client, request: *mut hangup_request, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_submit_download(client: *mut hangup_client, request: *mut hangup_request, path: *const c_char, options: *const hangup_download_options, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_submit_read(response: *mut hangup_response, at_most: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_stream_submit_read(stream: *mut hangup_stream, at_most: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_stream_submit_write(stream: *mut hangup_stream, data: *const u8, size: usize, queue: *mut hangup_queue, tag: u64, error: *mut *mut hangup_error) -> hangup_status;
@@ -661,6 +687,8 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_SYSTEM", HANGUP_SYSTEM as i64),
     ("HANGUP_PROXY_FAILED", HANGUP_PROXY_FAILED as i64),
     ("HANGUP_REDIRECT_REFUSED", HANGUP_REDIRECT_REFUSED as i64),
+    ("HANGUP_UNEXPECTED_STATUS", HANGUP_UNEXPECTED_STATUS as i64),
+    ("HANGUP_DIGEST_MISMATCH", HANGUP_DIGEST_MISMATCH as i64),
     ("HANGUP_PANIC", HANGUP_PANIC as i64),
     ("HANGUP_PHASE_NONE", HANGUP_PHASE_NONE as i64),
     ("HANGUP_PHASE_POOL", HANGUP_PHASE_POOL as i64),

@@ -8,5 +8,6 @@ mod unix;
 pub use unix::OwnedDescriptor;
 pub(crate) use unix::{
     Descriptor, EventFd, Opened, PollSlot, ReadFd, are_readable, deregister, discard_pages,
-    is_ready, no_thread, open_without_waiting, page_size, poll, register,
+    is_file_at, is_ready, no_thread, open_or_create, open_without_waiting, page_size, poll,
+    register, sync_directory, try_lock,
 };

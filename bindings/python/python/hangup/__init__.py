@@ -64,6 +64,8 @@ from ._errors import (
     QueueFull,
     ReadTimeout,
     RedirectRefused,
+    UnexpectedStatus,
+    DigestMismatch,
     RequestError,
     RequestInfo,
     ResolveError,
@@ -79,7 +81,7 @@ from ._headers import Headers
 from ._library import features, get_include, get_library
 from ._limits import Limits
 from ._manager import ConnectionInfo, Manager, Stats, shared_manager
-from ._response import Redirect, Response
+from ._response import Download, Redirect, Response
 from ._stream import Stream
 from ._timeouts import Timeout
 from ._timings import Timings
@@ -104,6 +106,8 @@ __all__ = [
     "ConnectTimeout",
     "ConnectionInfo",
     "Cookies",
+    "DigestMismatch",
+    "Download",
     "DrainTimeout",
     "Event",
     "Events",
@@ -146,6 +150,7 @@ __all__ = [
     "TooLarge",
     "TotalTimeout",
     "TraceRecord",
+    "UnexpectedStatus",
     "WriteTimeout",
     "deadline",
     "delete",

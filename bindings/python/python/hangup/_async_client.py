@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterable
 from typing import Any, Self, TypeVar, Unpack
 
 from . import _native
 from ._async_body import AsyncBody
 from ._async_response import AsyncResponse, OpenAsyncResponse
-from ._base import BaseClient, Prepared, RequestOptions
+from ._base import BaseClient, Prepared, RequestOptions, download_options
 from ._errors import RequestInfo
 from ._limits import non_negative_int
 from ._loop_binding import LoopBinding, bind, running_loop
@@ -95,6 +96,33 @@ class AsyncClient(BaseClient):
     async def delete(self, url: str, **options: Unpack[AsyncRequestOptions]) -> AsyncResponse:
         """DELETE; `options` are those of AsyncRequestOptions."""
         return await self._request("DELETE", url, options)
+
+    async def download(
+        self,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        method: str = "GET",
+        resume: bool = True,
+        resumes: int = 0,
+        max_bytes: int | None = None,
+        sync: bool = True,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncResponse:
+        """Sends a request and writes the body of its response to a file; see `Client.download`. Threads of the library
+        write the file. If the task is cancelled, what came is kept for the next call."""
+        prepared = self._prepare(method, url, **options)
+        how, name = download_options(max_bytes, resumes, resume, sync), os.fsencode(path)
+        loop = running_loop()
+        future: asyncio.Future[_native.Response] = loop.create_future()
+        binding = self._binding(loop)
+        tag = self._native.submit_download(prepared, name, how, binding.port(), future)  # type: ignore[arg-type]
+        try:
+            return AsyncResponse(await future, RequestInfo(method, prepared[1]), self)
+        except BaseException:
+            # Usually a cancelled task.
+            binding.forget(tag, future)
+            raise
 
     async def connect(self, proxy: str, target: str, **options: Unpack[RequestOptions]) -> AsyncResponse:
         """CONNECT: asks the HTTP proxy with that URL for a tunnel to a host and a port; see `Client.connect`. After a success

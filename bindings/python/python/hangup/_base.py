@@ -105,6 +105,13 @@ class RequestOptions(TypedDict, total=False):
     is followed, and a backslash is sent. A URL that was signed and holds such characters stays signed."""
 
 
+def download_options(
+    max_bytes: int | None, resumes: int, resume: bool, sync: bool
+) -> tuple[int, int, bool, bool]:
+    """The options of a download for `_native`."""
+    return limit_value("max_bytes", max_bytes), non_negative_int("resumes", resumes), resume, sync
+
+
 class BaseClient:
     """The settings, which `Client` documents, and the conversion of options to a request for `_native`."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Unpack
 
-from ._base import BaseClient, Connection, RequestOptions
+from ._base import BaseClient, Connection, RequestOptions, download_options
 from ._errors import RequestInfo
 from ._response import OpenResponse, Response
 
@@ -101,6 +102,44 @@ class Client(BaseClient):
     def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """DELETE; `options` are those of RequestOptions."""
         return self._request("DELETE", url, options)
+
+    def download(
+        self,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        method: str = "GET",
+        resume: bool = True,
+        resumes: int = 0,
+        max_bytes: int | None = None,
+        sync: bool = True,
+        **options: Unpack[RequestOptions],
+    ) -> Response:
+        """Sends a request and writes the body of its response to a file, which is there under its name when it is
+        complete. The response that is returned has no body left; its `download` says what was done.
+
+        - `resume`: what an earlier call received is continued, if the server still has the same version.
+        - `resumes`: how many times this call asks for the rest after its connection broke.
+        - `max_bytes`: the most bytes that the file may have; a larger one raises TooLarge. None: any number.
+        - `sync`: file and name are flushed to the disk (fsync) before this returns, and what came every 64 MiB and before
+          an error.
+
+        The bytes go to `NAME.part` beside the file, which is renamed at the end. If the call raises, that file stays, and so
+        does `NAME.part.state`, which has the validator of the response; the next call of the same URL asks for the rest with
+        Range and If-Range. It begins anew if the server has another version, gave no strong ETag nor a Last-Modified that
+        is older than its Date, or answers with another range; without a validator nothing is kept. Only GET is continued.
+        One download at a time writes to a file.
+
+        The length must be the announced one, and so must the digests of Repr-Digest and Content-Digest (RFC 9530, sha-256 and
+        sha-512). The body is written as it arrives, without decoding, unless `decode=True` is given; such a body can't be
+        continued. A file that is replaced gives its permissions to the new one. A symbolic link at the path is replaced.
+
+        Raises UnexpectedStatus for a response that is not 2xx, DigestMismatch, SystemFailure with its `errno` if the file
+        can't be written, InvalidState if another download writes to the file, and any other RequestError.
+        """
+        prepared = self._prepare(method, url, **options)
+        how = download_options(max_bytes, resumes, resume, sync)
+        return Response(self._native.download(prepared, os.fsencode(path), how), RequestInfo(method, prepared[1]))
 
     def connect(self, proxy: str, target: str, **options: Unpack[RequestOptions]) -> Response:
         """CONNECT: asks the HTTP proxy with that URL for a tunnel to `target`, a host and a port ("example.org:443").

@@ -228,6 +228,14 @@ class RedirectRefused(RequestError):
     """The redirect target is not allowed, or there were too many redirects; the message names the target."""
 
 
+class UnexpectedStatus(RequestError):
+    """A download got a response that is not 2xx; `status_code` is its status."""
+
+
+class DigestMismatch(RequestError):
+    """The bytes of a download do not have the digest that the server announced (RFC 9530). Nothing is kept."""
+
+
 class HTTPStatusError(HangupError):
     """`Response.raise_for_status` was called on a response with a status of 400 or above."""
 
@@ -262,6 +270,8 @@ _BY_STATUS: dict[int, type[HangupError]] = {
     CONSTANTS["HANGUP_SYSTEM"]: SystemFailure,
     CONSTANTS["HANGUP_PROXY_FAILED"]: ProxyFailed,
     CONSTANTS["HANGUP_REDIRECT_REFUSED"]: RedirectRefused,
+    CONSTANTS["HANGUP_UNEXPECTED_STATUS"]: UnexpectedStatus,
+    CONSTANTS["HANGUP_DIGEST_MISMATCH"]: DigestMismatch,
     CONSTANTS["HANGUP_PANIC"]: PanicError,
 }
 

@@ -169,6 +169,18 @@ class Client:
     def preconnect(self, url: str, wanted: int) -> int: ...
     def send(self, prepared: _Prepared, stream: bool, /) -> Response:
         """Sends a request and returns when its head has arrived (`stream`), or else its whole body."""
+    def download(self, prepared: _Prepared, path: bytes, options: tuple[int, int, bool, bool], /) -> Response:
+        """Sends a request and writes its body to a file. `options`: max_bytes, resumes, resume, sync."""
+    def submit_download(
+        self,
+        prepared: _Prepared,
+        path: bytes,
+        options: tuple[int, int, bool, bool],
+        port: Port,
+        future: Future[Response],
+        /,
+    ) -> int:
+        """Submits a download and returns its tag in `port`. `future` gets the response when the file is there."""
     def submit(self, prepared: _Prepared, stream: bool, port: Port, future: Future[Response], /) -> int:
         """Submits a request and returns its tag in `port`. `future` gets the response when its head has arrived
         (`stream`), or else its whole body. Never blocks."""
@@ -207,6 +219,8 @@ class Response:
     def ended(self) -> bool: ...
     def headers(self) -> list[tuple[str, bytes]]: ...
     def timings(self) -> tuple[int, int, int, int, int, int, int, int, int]: ...
+    def download(self) -> tuple[int, int, int, int, bool] | None:
+        """What was downloaded: bytes, received, resumed_at, resumes, verified; None if nothing was."""
     def set_raw(self) -> None: ...
     def read_all(self, at_most: int) -> bytes: ...
     def read(self, room: int) -> bytes: ...

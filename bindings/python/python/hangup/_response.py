@@ -37,6 +37,21 @@ class Redirect(NamedTuple):
     """The URL of the response that redirected, without user information and fragment."""
 
 
+class Download(NamedTuple):
+    """What a download did."""
+
+    bytes: int
+    """How many bytes the file has."""
+    received: int
+    """How many bytes were received by this call."""
+    resumed_at: int
+    """How many bytes of an earlier call were used; 0 if the file was received from its beginning."""
+    resumes: int
+    """How many times the call asked for the rest after its connection broke."""
+    verified: bool
+    """Whether the server announced a digest (RFC 9530) of a known algorithm, and it matched."""
+
+
 class RawResponse(Protocol):
     """The methods of `_native.Response` that `Response` uses."""
 
@@ -57,6 +72,7 @@ class RawResponse(Protocol):
     def ended(self) -> bool: ...
     def headers(self) -> list[tuple[str, bytes]]: ...
     def timings(self) -> tuple[int, ...]: ...
+    def download(self) -> tuple[int, int, int, int, bool] | None: ...
     def set_raw(self) -> None: ...
     def read_all(self, at_most: int) -> bytes: ...
     def read(self, room: int) -> bytes: ...
@@ -148,6 +164,12 @@ class Response:
     def elapsed(self) -> timedelta:
         """The time from the call to the end of the body, or until now."""
         return timedelta(seconds=self.timings.total or 0)
+
+    @property
+    def download(self) -> Download | None:
+        """What was done, if this is the response of `client.download`."""
+        done = self._raw.download()
+        return None if done is None else Download(*done)
 
     def raise_for_status(self) -> Response:
         """Returns the response; raises HTTPStatusError for a status of 400 and above."""
@@ -380,6 +402,9 @@ class _DetachedResponse:
 
     def take_stream(self) -> _native.Stream:
         raise InvalidState("a response that was pickled has no connection")
+
+    def download(self) -> None:
+        return None
 
     def set_raw(self) -> None:
         self.read_all(0)

@@ -12,7 +12,7 @@ use std::io;
 
 pub(crate) use descriptor::Descriptor;
 pub(crate) use event_fd::EventFd;
-pub(crate) use file::open_without_waiting;
+pub(crate) use file::{is_file_at, open_or_create, open_without_waiting, sync_directory, try_lock};
 pub(crate) use memory::{discard_pages, page_size};
 pub(crate) use poll::{PollSlot, are_readable, is_ready, poll};
 pub use read_fd::OwnedDescriptor;
