@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use hangup::{Error, Kind, Request, Tls, TlsVersion};
+use hangup::{ConnectionMode, Error, Kind, Request, Tls, TlsVersion};
 use testserver::{Certificate, Script, Server, Step, certs};
 
 use crate::support::form::{Client, Form, in_both_forms};
@@ -28,6 +28,7 @@ in_both_forms! {
     the_server_name_is_sent_and_verified,
     a_redirect_to_another_origin_has_its_own_server_name,
     secrets_are_logged_where_that_was_asked_for,
+    sessions_are_resumed_within_one_value_of_settings,
 }
 
 const SECRET: &[u8] = b"secret";
@@ -381,6 +382,32 @@ fn secrets_are_logged_where_that_was_asked_for(form: Form) {
         assert!(fs::read_to_string(&by_env).unwrap().contains("CLIENT_TRAFFIC_SECRET_0 "));
     });
     let _ = fs::remove_dir_all(directory);
+}
+
+fn sessions_are_resumed_within_one_value_of_settings(form: Form) {
+    for (which, version) in [(Certificate::Resumed, "TLSv1.3"), (Certificate::Resumed12, "TLSv1.2")]
+    {
+        let server = secure(which);
+        let client = form.tls_client();
+        let (own, other) = (Arc::new(trusting()), Arc::new(trusting()));
+        let resumed = |tls: Option<&Arc<Tls>>| {
+            let mut request = request("GET", &server.url("/"));
+            request.set_connection_mode(ConnectionMode::CloseAfter);
+            request.set_tls(tls.map(Arc::clone));
+            let mut response = client.send(&mut request).unwrap();
+            assert_eq!(response.read_all(100).unwrap(), SECRET);
+            let facts = response.connection_facts().tls.clone().unwrap();
+            assert_eq!(facts.version, version);
+            assert_eq!(facts.certificates.len(), 1, "of the session, if it was resumed");
+            facts.resumed
+        };
+        assert!(!resumed(None));
+        assert!(resumed(None), "{version}");
+        // Equal settings share connections, but each value has its own sessions.
+        assert!(!resumed(Some(&own)));
+        assert!(resumed(Some(&own)) && resumed(Some(&own)));
+        assert!(!resumed(Some(&other)));
+    }
 }
 
 /// Runs openssl in a directory.

@@ -15,6 +15,7 @@ use crate::port::Port;
 use crate::request::{Prepared, Request, header, raw};
 use crate::response::{Response, read_all};
 use crate::sys::*;
+use crate::tls::Tls;
 
 /// An owned client. Threads: any, at any time.
 #[pyclass(frozen, module = "hangup._native")]
@@ -69,41 +70,9 @@ impl Client {
         })
     }
 
-    fn set_roots(&self, py: Python<'_>, pem: &[u8]) -> PyResult<()> {
-        // SAFETY: a live client; the data is copied.
-        self.set(py, |client, error| unsafe {
-            hangup_client_set_tls_roots(client, pem.as_ptr(), pem.len(), error)
-        })
-    }
-
-    fn set_roots_file(&self, py: Python<'_>, path: &str) -> PyResult<()> {
-        let path = c_string(HANGUP_INVALID_ARGUMENT, "path", path.as_bytes()).or_raise(py)?;
-        // SAFETY: a live client; the data is copied.
-        self.set(py, |client, error| unsafe {
-            hangup_client_set_tls_roots_file(client, path.as_ptr(), error)
-        })
-    }
-
-    fn set_certificate(&self, py: Python<'_>, certificate: &[u8], key: &[u8]) -> PyResult<()> {
-        let (c, k) = (certificate, key);
-        // SAFETY: a live client; the data is copied.
-        self.set(py, |client, error| unsafe {
-            hangup_client_set_tls_certificate(
-                client,
-                c.as_ptr(),
-                c.len(),
-                k.as_ptr(),
-                k.len(),
-                error,
-            )
-        })
-    }
-
-    fn accept_any_certificate(&self, py: Python<'_>) -> PyResult<()> {
-        // SAFETY: a live client; the data is copied.
-        self.set(py, |client, error| unsafe {
-            hangup_client_set_tls_dangerously_accept_any_certificate(client, 1, error)
-        })
+    fn set_tls(&self, py: Python<'_>, tls: &Tls) -> PyResult<()> {
+        // SAFETY: a live client and live settings, which are copied.
+        self.set(py, |client, error| unsafe { hangup_client_set_tls(client, tls.as_ptr(), error) })
     }
 
     fn set_max_head(&self, py: Python<'_>, bytes: usize) -> PyResult<()> {

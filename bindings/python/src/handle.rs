@@ -31,6 +31,7 @@ handles! {
     hangup_response: hangup_response_free,
     hangup_stream: hangup_stream_free,
     hangup_string: hangup_string_free,
+    hangup_tls: hangup_tls_free,
 }
 
 /// An owned handle of the C library.

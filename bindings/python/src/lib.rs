@@ -26,6 +26,7 @@ mod request;
 mod resolver;
 mod response;
 mod stream;
+mod tls;
 mod trace;
 #[rustfmt::skip]
 mod sys;
@@ -47,6 +48,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<port::Port>()?;
     module.add_class::<response::Response>()?;
     module.add_class::<stream::Stream>()?;
+    module.add_class::<tls::Tls>()?;
     module.add_function(wrap_pyfunction!(limits::check_limits, module)?)?;
     module.add_function(wrap_pyfunction!(library::library, module)?)?;
     module.add_function(wrap_pyfunction!(library::version, module)?)?;

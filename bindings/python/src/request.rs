@@ -10,6 +10,7 @@ use crate::cancel::CancelToken;
 use crate::failure::{Failure, MethodAndUrl, c_string, call, checked, create};
 use crate::handle::Owned;
 use crate::sys::*;
+use crate::tls::Tls;
 use crate::upload::{self, BodyException, Upload};
 
 /// The arguments of one request: the tuple `Prepared` of `python/hangup/_base.py`. `None` is the client's
@@ -56,6 +57,8 @@ pub struct Prepared<'py> {
     /// Path and query of the URL are sent as they are written.
     #[pyo3(item(14), default)]
     url_as_given: bool,
+    #[pyo3(item(15), default)]
+    tls: Option<Bound<'py, Tls>>,
 }
 
 impl Prepared<'_> {
@@ -109,6 +112,7 @@ impl<'a, 'py> Request<'a, 'py> {
         prepared.retries.map_or(Ok(()), |on| request.set_retries(on))?;
         prepared.min_rate.map_or(Ok(()), |rate| request.set_min_rate(rate))?;
         prepared.decode.map_or(Ok(()), |on| request.set_decode(on))?;
+        prepared.tls.as_ref().map_or(Ok(()), |tls| request.set_tls(tls.get()))?;
         Ok(request)
     }
 
@@ -246,6 +250,13 @@ impl<'a, 'py> Request<'a, 'py> {
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
             hangup_request_set_retries(self.handle.as_ptr(), on.into(), error)
+        }))
+    }
+
+    fn set_tls(&self, tls: &Tls) -> PyResult<()> {
+        // SAFETY: a live request and live settings, which are copied.
+        self.checked(call(|error| unsafe {
+            hangup_request_set_tls(self.handle.as_ptr(), tls.as_ptr(), error)
         }))
     }
 

@@ -85,6 +85,7 @@ from ._response import Download, Redirect, Response
 from ._stream import Stream
 from ._timeouts import Timeout
 from ._timings import Timings
+from ._tls import TLS
 from ._trace import TraceRecord
 
 __version__ = _native.HEADER_VERSION
@@ -143,6 +144,7 @@ __all__ = [
     "Stats",
     "Stream",
     "SystemFailure",
+    "TLS",
     "TLSError",
     "Timeout",
     "TimeoutError",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from . import _native
@@ -26,6 +24,7 @@ from ._request import (
     with_params,
 )
 from ._timeouts import TOTAL, UNSET, Seconds, TimeoutLike, milliseconds, timeout_pairs
+from ._tls import TLS, Cert, Verify, client_tls, request_tls
 from ._trace import Trace, set_trace
 from ._urls import is_absolute, without_user_info
 
@@ -41,7 +40,6 @@ _MODES = {
     "close": _native.CONSTANTS["HANGUP_CONNECTION_MODE_CLOSE_AFTER"],
     "fresh": _native.CONSTANTS["HANGUP_CONNECTION_MODE_FRESH"],
 }
-_PEM = b"-----BEGIN"
 DEFAULT_MAX_BODY = 256 * 1024 * 1024
 
 Prepared = tuple[
@@ -60,9 +58,10 @@ Prepared = tuple[
     int | None,
     str | bytes | None,
     bool,
+    _native.Tls | None,
 ]
 """The request for `_native`: method, URL, headers, body, timeouts, connection mode, redirects, retries, min_rate, cancel,
-the target of CONNECT, decode, max_body, target, url_as_given. None is the client's setting."""
+the target of CONNECT, decode, max_body, target, url_as_given, TLS settings. None is the client's setting."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -103,6 +102,11 @@ class RequestOptions(TypedDict, total=False):
     url_as_given: bool
     """Sends everything in the URL between its host and its fragment exactly as it is written: no space is encoded, no ".."
     is followed, and a backslash is sent. A URL that was signed and holds such characters stays signed."""
+    verify: Verify | None
+    """Replaces `verify` of the client's TLS settings: True, False (ANY certificate is accepted, for tests only), or the
+    trusted certificates as a path or PEM. Connections are shared by requests with equal settings only."""
+    tls: TLS | None
+    """Replaces the client's TLS settings. A https proxy keeps the client's."""
 
 
 def download_options(
@@ -115,7 +119,7 @@ def download_options(
 class BaseClient:
     """The settings, which `Client` documents, and the conversion of options to a request for `_native`."""
 
-    __slots__ = ("_native", "_base_url", "_manager", "_closed", "_redirects", "_total", "_max_body", "__weakref__")
+    __slots__ = ("_native", "_base_url", "_manager", "_closed", "_redirects", "_total", "_max_body", "_tls", "__weakref__")
 
     def __init__(
         self,
@@ -136,8 +140,9 @@ class BaseClient:
         no_proxy: str | Iterable[str] | None = None,
         trust_env: bool = True,
         local_address: Address | None = None,
-        verify: bool | str | bytes | os.PathLike[str] = True,
-        cert: str | bytes | os.PathLike[str] | tuple[Any, Any] | None = None,
+        verify: Verify = True,
+        cert: Cert | None = None,
+        tls: TLS | None = None,
         connection: Connection = "keep",
         manager: Manager | None = None,
         limits: Limits | None = None,
@@ -184,10 +189,9 @@ class BaseClient:
             self._native.set_no_proxy(no_proxy if isinstance(no_proxy, str) else ",".join(no_proxy))
         if local_address is not None:
             self._native.set_local_address(str(local_address))
-        _set_verify(self._native, verify)
-        if cert is not None:
-            certificate, key = cert if isinstance(cert, tuple) else (cert, cert)
-            self._native.set_certificate(_read_pem(certificate), _read_pem(key))
+        self._tls = client_tls(tls, verify, cert)
+        if self._tls is not None:
+            self._native.set_tls(self._tls._native)
         self._set_up()
 
     def _set_up(self) -> None:
@@ -254,6 +258,8 @@ class BaseClient:
         follow_redirects: bool | None = None,
         retries: bool | None = None,
         min_rate: tuple[int, Seconds] | None = None,
+        verify: Verify | None = None,
+        tls: TLS | None = None,
         tunnel: str | None = None,
         decode: bool | None = None,
         max_body: int | None = None,
@@ -294,6 +300,7 @@ class BaseClient:
             bound,
             target,
             url_as_given,
+            request_tls(self._tls, tls, verify),
         )
 
     def _absolute_url(self, url: str) -> str:
@@ -324,30 +331,3 @@ def _min_rate_pair(min_rate: tuple[int, Seconds]) -> tuple[int, int]:
 def _with_content_type(fields: list[tuple[Any, Any]], kind: str) -> list[tuple[Any, Any]]:
     named = {name.lower() for name, _ in fields}
     return fields if {"content-type", b"content-type"} & named else [*fields, ("content-type", kind)]
-
-
-def _set_verify(client: _native.Client, verify: object) -> None:
-    if verify is True:
-        return
-    if verify is False:
-        client.accept_any_certificate()
-    elif isinstance(verify, (str, os.PathLike)) and not _is_pem(verify):
-        client.set_roots_file(os.fspath(verify))
-    elif isinstance(verify, (str, bytes)):
-        client.set_roots(_read_pem(verify))
-    else:
-        raise TypeError(f"verify is a bool, a path or PEM, not {type(verify).__name__}")
-
-
-def _is_pem(value: object) -> bool:
-    data = value.encode() if isinstance(value, str) else value
-    return isinstance(data, bytes) and _PEM in data
-
-
-def _read_pem(value: str | bytes | os.PathLike[str]) -> bytes:
-    """The PEM data, or the contents of the file with that path."""
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, str) and _is_pem(value):
-        return value.encode()
-    return Path(value).read_bytes()

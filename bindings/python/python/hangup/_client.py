@@ -42,9 +42,11 @@ class Client(BaseClient):
       Default: the value of the environment if the proxy is from there, else none.
     - `trust_env`: False is `proxy=None` instead of `proxy="env"`.
     - `local_address`: the local IP address of connections.
-    - `verify`: True: the system's certificates are trusted; a path or PEM (bytes or text): only these certificates
-      are trusted; False: ANY certificate is accepted, for tests only.
-    - `cert`: certificate and private key, as paths or PEM, for servers that request them; or one for both.
+    - `verify`: True: the system's certificates are trusted; the path of a file or a directory, or PEM (bytes or text):
+      only these certificates are trusted; False: ANY certificate is accepted, for tests only.
+    - `cert`: certificate and private key, as paths or PEM, for servers that request them, and the password of an
+      encrypted key: (certificate, key) or (certificate, key, password); or one that holds both.
+    - `tls`: a TLS, with `verify`, `cert` and all other settings of TLS, in place of these two.
     - `connection`: "keep" (default), "close" or "fresh".
     - `manager`: the manager of the connections. Default: the shared manager.
     - `limits`, `resolver`: make a new manager for the client, instead of `manager`, with these Limits and with this
