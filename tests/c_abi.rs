@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use abi::Under;
-use testserver::{BlackHole, DemoServer, Proxy, ProxyOptions, Script, Server, Step, certs, corpus};
+use testserver::{
+    BlackHole, Certificate, DemoServer, Options, Proxy, ProxyOptions, Script, Server, Step, certs,
+    corpus,
+};
 
 /// The servers of one program, and what it is told about them.
 #[derive(Default)]
@@ -373,60 +376,49 @@ fn cpp_async() {
     given.run("cpp_async.cpp");
 }
 
-/// Every case of the corpus, but for those that the Rust runner lists as not right yet; what C can't see (trailers,
-/// 1xx, the good part of a broken body) is for that one, too.
+/// Every case of the corpus, in both forms, plain and over TLS.
 #[test]
 fn the_corpus() {
     let dir = abi::scratch("cases");
     certs().write_to(&dir).expect("the certificates");
     let cases = corpus::load(&abi::root().join("tests/corpus")).expect("the corpus");
-    let runner =
-        fs::read_to_string(abi::root().join("tests/wire/corpus.rs")).expect("the Rust runner");
-    let not_yet = |name: &str| runner.contains(&format!("(\"{name}\", "));
-    let mut servers = Vec::new();
-    let mut lines = Vec::new();
-    for case in cases.into_iter().filter(|case| !not_yet(&case.name)) {
-        let server = Server::start(case.script.clone());
-        let request = &case.request;
-        let fields = request.headers.iter().map(|(name, value)| format!("{name}: {value}\\n"));
-        let removed = request.without.iter().map(|name| format!("{name}\\n"));
-        let fields = removed.chain(fields).collect::<String>().replace('\t', "\\t");
-        let or_nothing =
-            |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-        let options = format!(
-            "{}{}",
-            if request.as_given { "g" } else { "" },
-            if request.reader { "r" } else { "" }
-        );
-        let more = [
-            or_nothing(&fields),
-            request.body.as_deref().map_or("-".to_owned(), |body| body.replace('\n', "\\n")),
-            or_nothing(request.target.as_deref().unwrap_or_default()),
-            or_nothing(&options),
-        ];
-        lines.extend(corpus::line(&case, &server.url(&request.path)).into_bytes());
-        for field in more {
-            lines.push(b'\t');
-            lines.extend(corpus::latin1(&field));
-        }
-        lines.push(b'\n');
-        servers.push((case, server));
-    }
-    let list = dir.join("cases");
-    fs::write(&list, lines).expect("the list of cases");
     let program = built("corpus.c");
-    let mut command = abi::command(&program, Under::Nothing);
-    command
-        .arg(format!("cases={}", list.display()))
-        .arg(format!("ca={}", dir.join("ca.pem").display()));
-    abi::succeed(&mut command);
-    for (case, server) in servers {
-        let (host, agent) = (format!("127.0.0.1:{}", server.port()), agent());
-        if let Some(expected) = corpus::received(&case, &host, &agent) {
-            let bytes = server.received(server.connections().saturating_sub(1));
-            assert_eq!(bytes.escape_ascii().to_string(), expected.escape_ascii().to_string());
+    std::thread::scope(|scope| {
+        let runs =
+            [("blocking", false), ("submitted", false), ("blocking", true), ("submitted", true)];
+        for (form, tls) in runs {
+            let (dir, cases, program) = (&dir, &cases, &program);
+            scope.spawn(move || {
+                let mut servers = Vec::new();
+                let mut lines = Vec::new();
+                for case in cases {
+                    let tls = tls.then_some(Certificate::Good);
+                    let options = Options { tls, ..Options::default() };
+                    let server =
+                        Server::start_with(options, case.script.clone()).expect("a server");
+                    lines.extend(corpus::line(case, &server.url(&case.request.path)));
+                    lines.push(b'\n');
+                    servers.push((case, server));
+                }
+                let list = dir.join(format!("cases-{form}-{tls}"));
+                fs::write(&list, lines).expect("the list of cases");
+                let mut command = abi::command(program, Under::Nothing);
+                command
+                    .arg(format!("cases={}", list.display()))
+                    .arg(format!("ca={}", dir.join("ca.pem").display()))
+                    .arg(format!("form={form}"));
+                abi::succeed(&mut command);
+                for (case, server) in servers {
+                    let (host, agent) = (format!("127.0.0.1:{}", server.port()), agent());
+                    if let Some(expected) = corpus::received(case, &host, &agent) {
+                        let bytes = server.received(server.connections().saturating_sub(1));
+                        let (bytes, expected) = (bytes.escape_ascii(), expected.escape_ascii());
+                        assert_eq!(bytes.to_string(), expected.to_string());
+                    }
+                }
+            });
         }
-    }
+    });
 }
 
 fn agent() -> String {

@@ -1,14 +1,15 @@
 /**
  * Runs the corpus of cases about bytes on the wire through the C ABI. A case is one line, as `hangup-testserver corpus`
- * writes it: name, url, method, status name, HTTP status, body, fragment of the message, repeat, connections; then,
- * from tests/c_abi.rs, the request's headers (name, ": ", value, newline; a name alone is taken away), its body, its target, and
- * the letters g for a URL as it is given and r for a body from a reader. Tabs between, "-" for nothing.
- * Arguments: `cases=FILE`, `ca=FILE` with the CA of those that use TLS. Every case is run; all that fail are named. A
- * case has two seconds, since several servers stall on purpose.
+ * writes it and tests/server/src/corpus.rs documents it. Arguments: `cases=FILE`, `ca=FILE` with the CA of those that use TLS,
+ * `form=blocking` or `form=submitted`. Every case is run; all that fail are named. A case has two seconds, since several
+ * servers stall on purpose.
  */
 #include "check.h"
 
-enum { NAME, URL, METHOD, STATUS, HTTP_STATUS, BODY, MESSAGE, REPEAT, CONNECTIONS, HEADERS, UPLOAD, TARGET, OPTIONS, FIELDS };
+enum {
+    NAME, URL, METHOD, STATUS, HTTP_STATUS, BODY, MESSAGE, REPEAT, CONNECTIONS, HEADERS, UPLOAD, TARGET, OPTIONS, PARTIAL, SEEN,
+    RAW, TRAILERS, INTERIM, REASON, VERSION, LENGTH, FIELDS
+};
 
 /** Splits a line in place. Fields that are not there are "-". */
 static void split(char *line, char *fields[FIELDS]) {
@@ -81,28 +82,64 @@ static hangup_request *request_of(char *fields[FIELDS]) {
         const uint8_t *upload = (const uint8_t *)fields[UPLOAD];
         CHECK_OK(hangup_request_set_body(request, upload, strlen(fields[UPLOAD]), &error), error);
     }
+    if (strchr(fields[OPTIONS], 'd') != NULL) {
+        CHECK_OK(hangup_request_set_decode(request, 1, &error), error);
+    }
     return request;
 }
 
-/** What came of one request: the head's status, then the body's end or the error. */
+/** What came of one request: its response, then the body's end or the error. */
 struct outcome {
     hangup_status status;
     int32_t http_status;
+    hangup_response *response;
     char *body;
     size_t size;
     hangup_error *error;
 };
 
-static struct outcome send_once(hangup_client *client, hangup_request *request) {
+/** Submits a request and waits for its response. */
+static hangup_status submit(hangup_client *client, hangup_request *request, hangup_queue *queue, struct outcome *outcome) {
+    hangup_request *copy = NULL;
+    CHECK_OK(hangup_request_copy(request, &copy, &outcome->error), outcome->error);
+    CHECK_OK(hangup_client_submit(client, copy, queue, 1, &outcome->error), outcome->error);
+    hangup_request_free(copy);
+    hangup_completion done = HANGUP_COMPLETION_INIT;
+    CHECK_OK(hangup_queue_next(queue, HANGUP_NO_LIMIT, &done), NULL);
+    outcome->response = done.response;
+    outcome->error = done.error;
+    return done.status;
+}
+
+/** Submits a read of the body, and copies the piece. */
+static hangup_status submit_read(hangup_queue *queue, struct outcome *outcome, char *into, size_t room, size_t *got) {
+    hangup_status status = hangup_response_submit_read(outcome->response, room, queue, 2, &outcome->error);
+    if (status != HANGUP_OK) {
+        return status;
+    }
+    hangup_completion done = HANGUP_COMPLETION_INIT;
+    CHECK_OK(hangup_queue_next(queue, HANGUP_NO_LIMIT, &done), NULL);
+    outcome->error = done.error;
+    *got = done.data_size;
+    if (done.data_size > 0) {
+        memcpy(into, done.data, done.data_size);
+    }
+    return done.status;
+}
+
+/** With a queue, in the background. */
+static struct outcome send_once(hangup_client *client, hangup_request *request, hangup_queue *queue) {
     struct outcome outcome = {0};
-    hangup_response *response = NULL;
-    outcome.status = hangup_client_send(client, request, &response, &outcome.error);
-    outcome.http_status = hangup_response_status_code(response);
+    outcome.status = queue == NULL ? hangup_client_send(client, request, &outcome.response, &outcome.error)
+                                   : submit(client, request, queue, &outcome);
+    outcome.http_status = hangup_response_status_code(outcome.response);
     while (outcome.status == HANGUP_OK) {
         size_t got = 0;
         outcome.body = realloc(outcome.body, outcome.size + 4097);
         CHECK(outcome.body != NULL);
-        outcome.status = hangup_response_read(response, outcome.body + outcome.size, 4096, &got, &outcome.error);
+        char *into = outcome.body + outcome.size;
+        outcome.status = queue == NULL ? hangup_response_read(outcome.response, into, 4096, &got, &outcome.error)
+                                       : submit_read(queue, &outcome, into, 4096, &got);
         if (outcome.status != HANGUP_OK || got == 0) {
             break;
         }
@@ -111,8 +148,66 @@ static struct outcome send_once(hangup_client *client, hangup_request *request) 
     if (outcome.body != NULL) {
         outcome.body[outcome.size] = '\0';
     }
-    hangup_response_free(response);
     return outcome;
+}
+
+/** Fields as the line has them: name, ": ", value, newline. The text is the caller's. */
+static char *fields_of(const hangup_response *response, int which) {
+    size_t count = which == TRAILERS ? hangup_response_trailer_count(response) : hangup_response_header_count(response);
+    char *all = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&all, &size);
+    CHECK(out != NULL);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = NULL, *value = NULL;
+        size_t length = 0;
+        CHECK_OK(which == TRAILERS ? hangup_response_trailer_at(response, i, &name, &value, &length)
+                 : which == RAW    ? hangup_response_raw_header_at(response, i, &name, &value, &length)
+                                   : hangup_response_header_at(response, i, &name, &value, &length),
+                 NULL);
+        CHECK_NUMBER(strlen(value), length);
+        fprintf(out, "%s: %s\n", name, value);
+    }
+    fclose(out);
+    return all;
+}
+
+/** Whether these fields are all that there are, or, of SEEN, among them. */
+static int fields_are(const hangup_response *response, int which, const char *wanted) {
+    char *all = fields_of(response, which);
+    int right = which != SEEN && strcmp(all, wanted) == 0;
+    if (which == SEEN) {
+        right = 1;
+        for (const char *line = wanted; *line != '\0'; line += strcspn(line, "\n") + 1) {
+            char *one = strndup(line, strcspn(line, "\n") + 1);
+            right &= one != NULL && strstr(all, one) != NULL;
+            free(one);
+        }
+    }
+    free(all);
+    return right;
+}
+
+/** The statuses of the interim responses, each with a comma behind it. */
+static int interim_is(const hangup_response *response, const char *wanted) {
+    char *all = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&all, &size);
+    CHECK(out != NULL);
+    for (size_t i = 0; i < hangup_response_interim_count(response); i++) {
+        fprintf(out, "%d,", (int)hangup_response_interim_status_code(response, i));
+        for (size_t header = 0; header < hangup_response_interim_header_count(response, i); header++) {
+            CHECK_OK(hangup_response_interim_header_at(response, i, header, NULL, NULL, NULL), NULL);
+        }
+    }
+    fclose(out);
+    int right = strcmp(all, wanted) == 0;
+    free(all);
+    return right;
+}
+
+static int body_is(const struct outcome *outcome, const char *wanted) {
+    return outcome->size == strlen(wanted) && (outcome->size == 0 || memcmp(outcome->body, wanted, outcome->size) == 0);
 }
 
 /** What is wrong with the outcome, written to `wrong`; 0 if nothing is. */
@@ -123,10 +218,27 @@ static int judge(const struct outcome *outcome, char *fields[FIELDS], char *wron
         snprintf(wrong, room, "%s (%s), not %s", status, message, fields[STATUS]);
     } else if (expected(fields[HTTP_STATUS]) && atoi(fields[HTTP_STATUS]) != outcome->http_status) {
         snprintf(wrong, room, "HTTP status %d, not %s", (int)outcome->http_status, fields[HTTP_STATUS]);
-    } else if (expected(fields[BODY])
-               && (outcome->body == NULL || outcome->size != strlen(fields[BODY])
-                   || memcmp(outcome->body, fields[BODY], outcome->size) != 0)) {
+    } else if (expected(fields[BODY]) && !body_is(outcome, fields[BODY])) {
         snprintf(wrong, room, "body \"%.80s\", not \"%.80s\"", outcome->body ? outcome->body : "", fields[BODY]);
+    } else if (expected(fields[PARTIAL]) && !body_is(outcome, fields[PARTIAL])) {
+        snprintf(wrong, room, "before the error \"%.80s\", not \"%.80s\"", outcome->body ? outcome->body : "",
+                 fields[PARTIAL]);
+    } else if (expected(fields[SEEN]) && !fields_are(outcome->response, SEEN, fields[SEEN])) {
+        snprintf(wrong, room, "the headers have no %.200s", fields[SEEN]);
+    } else if (expected(fields[RAW]) && !fields_are(outcome->response, RAW, fields[RAW])) {
+        snprintf(wrong, room, "the raw headers are not %.200s", fields[RAW]);
+    } else if (expected(fields[TRAILERS]) && !fields_are(outcome->response, TRAILERS, fields[TRAILERS])) {
+        snprintf(wrong, room, "the trailers are not %.200s", fields[TRAILERS]);
+    } else if (expected(fields[INTERIM]) && !interim_is(outcome->response, fields[INTERIM])) {
+        snprintf(wrong, room, "the interim responses are not %.200s", fields[INTERIM]);
+    } else if (expected(fields[REASON]) && strcmp(hangup_response_reason(outcome->response, NULL), fields[REASON]) != 0) {
+        snprintf(wrong, room, "reason \"%.80s\", not \"%.80s\"", hangup_response_reason(outcome->response, NULL),
+                 fields[REASON]);
+    } else if (expected(fields[VERSION]) && hangup_response_version(outcome->response) != atoi(fields[VERSION])) {
+        snprintf(wrong, room, "version %d, not %s", (int)hangup_response_version(outcome->response), fields[VERSION]);
+    } else if (expected(fields[LENGTH]) && hangup_response_content_length(outcome->response) != atoll(fields[LENGTH])) {
+        snprintf(wrong, room, "content length %lld, not %s",
+                 (long long)hangup_response_content_length(outcome->response), fields[LENGTH]);
     } else if (expected(fields[MESSAGE]) && strcasestr(message, fields[MESSAGE]) == NULL) {
         snprintf(wrong, room, "the message \"%s\" does not speak of \"%s\"", message, fields[MESSAGE]);
     } else {
@@ -139,10 +251,10 @@ static int judge(const struct outcome *outcome, char *fields[FIELDS], char *wron
 static int run(char *line) {
     char *fields[FIELDS];
     split(line, fields);
-    unescape(fields[BODY]);
-    unescape(fields[MESSAGE]);
-    unescape(fields[HEADERS]);
-    unescape(fields[UPLOAD]);
+    static const int texts[] = {BODY, MESSAGE, HEADERS, UPLOAD, PARTIAL, SEEN, RAW, TRAILERS, REASON};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        unescape(fields[texts[i]]);
+    }
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
     hangup_error *error = NULL;
@@ -151,10 +263,15 @@ static int run(char *line) {
     }
     CHECK_OK(hangup_client_set_timeout(client, HANGUP_TIMEOUT_TOTAL, 2000 * slowness(), &error), error);
     hangup_request *request = request_of(fields);
+    hangup_queue *queue = NULL;
+    if (strcmp(given("form"), "submitted") == 0) {
+        queue = hangup_queue_new();
+        CHECK(queue != NULL);
+    }
     char wrong[512] = "";
     int bad = 0;
     for (int left = atoi(fields[REPEAT]); left > 0 && !bad; left--) {
-        struct outcome outcome = send_once(client, request);
+        struct outcome outcome = send_once(client, request, queue);
         if (left == 1) {
             bad = judge(&outcome, fields, wrong, sizeof wrong);
         } else if (outcome.status != HANGUP_OK) {
@@ -163,6 +280,7 @@ static int run(char *line) {
                      hangup_status_text(outcome.status), hangup_error_message(outcome.error));
         }
         free(outcome.body);
+        hangup_response_free(outcome.response);
         hangup_error_free(outcome.error);
     }
     uint64_t opened = stats_of(manager).opened;
@@ -173,6 +291,7 @@ static int run(char *line) {
     if (bad) {
         fprintf(stderr, "%s: %s\n", fields[NAME], wrong);
     }
+    hangup_queue_free(queue);
     hangup_request_free(request);
     hangup_client_free(client);
     hangup_manager_free(manager);

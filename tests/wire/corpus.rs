@@ -1,6 +1,8 @@
 //! The Rust runner of the corpus of scripted cases. The C and the Python runner read the same files.
 
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hangup::{Body, Kind, Request};
@@ -26,16 +28,27 @@ fn every_case_has_the_same_outcome_over_tls(form: Form) {
 fn every_case(form: Form, tls: Option<Certificate>) {
     let cases =
         load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")).expect("the corpus");
-    assert!(cases.len() > 100);
+    assert!(cases.len() > 300);
     let only = std::env::var("HANGUP_CASE").unwrap_or_default();
-    let mut wrong = Vec::new();
-    for case in cases.iter().filter(|case| case.name.contains(&only)) {
-        for segments in Segments::ALL {
-            if let Err(why) = check(form, case, tls, segments) {
-                wrong.push(format!("{} ({segments:?}): {why}", case.name));
-            }
+    let chosen = cases.iter().filter(|case| case.name.contains(&only));
+    let runs: Vec<_> =
+        chosen.flat_map(|case| Segments::ALL.map(|segments| (case, segments))).collect();
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
+    // Many servers wait on purpose, so the cases run beside each other.
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some((case, segments)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(why) = check(form, case, tls, *segments) {
+                        let what = format!("{} ({segments:?}): {why}", case.name);
+                        wrong.lock().unwrap().push(what);
+                    }
+                }
+            });
         }
-    }
+    });
+    let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} runs went wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
@@ -82,7 +95,13 @@ struct Seen {
     outcome: String,
     message: String,
     status: Option<u16>,
+    reason: String,
+    version: u8,
+    content_length: Option<u64>,
     headers: Vec<(String, String)>,
+    raw_headers: Vec<(String, String)>,
+    informational: Vec<u16>,
+    trailers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
@@ -107,14 +126,27 @@ fn exchange(client: &Client, server: &Server, case: &Case) -> Seen {
                 false => Body::from(body),
             });
         }
+        if case.request.decode {
+            request.set_decode(true);
+        }
         let mut response = client.send(&mut request)?;
         seen.status = Some(response.status_code());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        seen.headers = response.head().headers().map(|(n, v)| (n.to_owned(), text(v))).collect();
+        let head = response.head();
+        seen.reason = text(head.reason());
+        seen.version = u8::try_from(head.version()).unwrap_or_default();
+        seen.content_length = head.content_length();
+        seen.headers = head.headers().map(|(n, v)| (n.to_owned(), text(v))).collect();
+        seen.raw_headers = head.raw_headers().map(|(n, v)| (n.to_owned(), text(&v))).collect();
+        seen.informational = head.interim_responses().map(|one| one.status_code()).collect();
         let mut piece = [0; 4096];
         loop {
             match response.read(&mut piece)? {
-                0 => return Ok(()),
+                0 => {
+                    let trailers = response.trailers();
+                    seen.trailers = trailers.map(|(n, v)| (n.to_owned(), text(v))).collect();
+                    return Ok(());
+                }
                 got => seen.body.extend_from_slice(&piece[..got]),
             }
         }
@@ -144,6 +176,24 @@ fn judge(case: &Case, seen: &Seen) -> Result<(), String> {
             return Err(format!("no header {header:?} in {:?}", seen.headers));
         }
     }
+    if let Some(reason) = &expect.reason {
+        same("reason", &seen.reason, reason)?;
+    }
+    if let Some(version) = expect.version {
+        same("version", &seen.version, &version)?;
+    }
+    if let Some(length) = expect.content_length {
+        same("content length", &seen.content_length, &u64::try_from(length).ok())?;
+    }
+    if let Some(raw) = &expect.raw_headers {
+        same("raw headers", &seen.raw_headers, raw)?;
+    }
+    if let Some(informational) = &expect.informational {
+        same("interim responses", &seen.informational, informational)?;
+    }
+    if let Some(trailers) = &expect.trailers {
+        same("trailers", &seen.trailers, trailers)?;
+    }
     match &expect.message {
         Some(part) if !seen.message.to_lowercase().contains(part) => {
             Err(format!("the message {:?} does not say {part:?}", seen.message))
@@ -153,6 +203,8 @@ fn judge(case: &Case, seen: &Seen) -> Result<(), String> {
 }
 
 const AGENT: &str = concat!("hangup/", env!("CARGO_PKG_VERSION"));
+/// How many cases run beside each other.
+const THREADS: usize = 8;
 
 fn status_name(kind: Kind) -> String {
     format!("HANGUP_{kind}")

@@ -1,5 +1,6 @@
 //! `Response`: the head of a response, and the reads of its body.
 
+use std::ffi::c_char;
 use std::ptr::null;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,6 +39,12 @@ pub fn microseconds(t: &hangup_timings) -> Times {
     let (write, head, read) = (t.write_us, t.head_us, t.read_us);
     (dial.0, dial.1, dial.2, dial.3, dial.4, write, head, read, t.total_us)
 }
+
+/// The name and the value of a header or trailer field.
+type Field<'py> = (String, Bound<'py, PyBytes>);
+
+/// Peer, local address, TLS version, cipher, key exchange, ALPN, resumed, certificates.
+type Facts<'py> = (String, String, String, String, String, String, bool, Vec<Bound<'py, PyBytes>>);
 
 #[pymethods]
 impl Response {
@@ -97,23 +104,113 @@ impl Response {
     }
 
     /// Names in lower case, and values as they were received.
-    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyBytes>)>> {
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Vec<Field<'py>>> {
         // SAFETY: a live response.
         let count = unsafe { hangup_response_header_count(self.as_ptr()) };
-        let header = |index| {
-            let (mut name, mut value, mut size) = (null(), null(), 0);
-            let (to_name, to_value) = (&raw mut name, &raw mut value);
-            // SAFETY: a live response, from which name and value are borrowed, and room for them.
-            checked(unsafe {
-                hangup_response_header_at(self.as_ptr(), index, to_name, to_value, &raw mut size)
-            })
-            .or_raise(py)?;
-            // SAFETY: `size` bytes, borrowed from the response.
-            let value = unsafe { bytes(value.cast(), size) };
-            // SAFETY: NUL-terminated, borrowed from the response.
-            Ok((unsafe { text(name) }.into_owned(), PyBytes::new(py, value)))
+        // SAFETY: a live response, and room for the results.
+        let at = |i, n, v, size| unsafe { hangup_response_header_at(self.as_ptr(), i, n, v, size) };
+        fields(py, count, at)
+    }
+
+    /// Names in the case in which they came.
+    fn raw_headers<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>> {
+        // SAFETY: a live response.
+        let count = unsafe { hangup_response_header_count(self.as_ptr()) };
+        // SAFETY: a live response, and room for the results.
+        let at =
+            |i, n, v, size| unsafe { hangup_response_raw_header_at(self.as_ptr(), i, n, v, size) };
+        let all = fields(py, count, at)?.into_iter();
+        Ok(all.map(|(name, value)| (PyBytes::new(py, name.as_bytes()), value)).collect())
+    }
+
+    /// The bytes of the head as they came.
+    fn raw_head<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let (mut data, mut size) = (null(), 0);
+        // SAFETY: a live response, and room for the results.
+        let found =
+            unsafe { hangup_response_raw_head(self.as_ptr(), &raw mut data, &raw mut size) };
+        checked(found).or_raise(py)?;
+        // SAFETY: `size` bytes, borrowed from the response.
+        Ok(PyBytes::new(py, unsafe { bytes(data, size) }))
+    }
+
+    /// The reason phrase as it came.
+    fn reason<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let mut size = 0;
+        // SAFETY: a live response, from which the text is borrowed, and room for its length.
+        let reason = unsafe { hangup_response_reason(self.as_ptr(), &raw mut size) };
+        // SAFETY: `size` bytes, borrowed from the response.
+        PyBytes::new(py, unsafe { bytes(reason.cast(), size) })
+    }
+
+    #[getter]
+    fn content_length(&self) -> Option<i64> {
+        // SAFETY: a live response.
+        let length = unsafe { hangup_response_content_length(self.as_ptr()) };
+        (length >= 0).then_some(length)
+    }
+
+    /// The status and the headers of each interim response.
+    fn interim<'py>(&self, py: Python<'py>) -> PyResult<Vec<(i32, Vec<Field<'py>>)>> {
+        let response = self.as_ptr();
+        // SAFETY: a live response.
+        let count = unsafe { hangup_response_interim_count(response) };
+        let one = |index| {
+            // SAFETY: a live response.
+            let (status, count) = unsafe {
+                (
+                    hangup_response_interim_status_code(response, index),
+                    hangup_response_interim_header_count(response, index),
+                )
+            };
+            // SAFETY: a live response, and room for the results.
+            let at = |i, n, v, size| unsafe {
+                hangup_response_interim_header_at(response, index, i, n, v, size)
+            };
+            Ok((status, fields(py, count, at)?))
         };
-        (0..count).map(header).collect()
+        (0..count).map(one).collect()
+    }
+
+    /// The trailer fields; none before the end of the body.
+    fn trailers<'py>(&self, py: Python<'py>) -> PyResult<Vec<Field<'py>>> {
+        // SAFETY: a live response.
+        let count = unsafe { hangup_response_trailer_count(self.as_ptr()) };
+        // SAFETY: a live response, and room for the results.
+        let at =
+            |i, n, v, size| unsafe { hangup_response_trailer_at(self.as_ptr(), i, n, v, size) };
+        fields(py, count, at)
+    }
+
+    fn connection_facts<'py>(&self, py: Python<'py>) -> PyResult<Facts<'py>> {
+        // SAFETY: numbers, for which zero is a value, and pointers, for which it is NULL.
+        let mut facts: hangup_connection_facts = unsafe { std::mem::zeroed() };
+        facts.size = size_of_val(&facts);
+        // SAFETY: a live response and a structure with its size set.
+        let filled = unsafe { hangup_response_connection_facts(self.as_ptr(), &raw mut facts) };
+        checked(filled).or_raise(py)?;
+        let certificate = |index| {
+            let (mut data, mut size) = (null(), 0);
+            // SAFETY: a live response, and room for the results.
+            let found = unsafe {
+                hangup_response_certificate_at(self.as_ptr(), index, &raw mut data, &raw mut size)
+            };
+            checked(found).or_raise(py)?;
+            // SAFETY: `size` bytes, borrowed from the response.
+            Ok(PyBytes::new(py, unsafe { bytes(data, size) }))
+        };
+        let certificates = (0..facts.certificate_count).map(certificate);
+        let certificates = certificates.collect::<PyResult<Vec<_>>>()?;
+        // SAFETY: NUL-terminated, borrowed from the response.
+        let owned = |name| unsafe { text(name) }.into_owned();
+        let addresses = (owned(facts.peer), owned(facts.local));
+        let (version, cipher) = (owned(facts.tls_version), owned(facts.cipher));
+        let (exchange, alpn) = (owned(facts.key_exchange), owned(facts.alpn));
+        let resumed = facts.resumed != 0;
+        Ok((addresses.0, addresses.1, version, cipher, exchange, alpn, resumed, certificates))
     }
 
     fn timings(&self, py: Python<'_>) -> PyResult<Times> {
@@ -290,6 +387,23 @@ impl Response {
     fn raise(&self, py: Python<'_>, failure: Failure) -> PyErr {
         failure.raise(py, Some((self.method.bind(py), self.url.bind(py))))
     }
+}
+
+/// All of so many fields, which are borrowed from the response until they are copied here.
+fn fields(
+    py: Python<'_>,
+    count: usize,
+    at: impl Fn(usize, *mut *const c_char, *mut *const c_char, *mut usize) -> hangup_status,
+) -> PyResult<Vec<Field<'_>>> {
+    let field = |index| {
+        let (mut name, mut value, mut size) = (null(), null(), 0);
+        checked(at(index, &raw mut name, &raw mut value, &raw mut size)).or_raise(py)?;
+        // SAFETY: `size` bytes, borrowed from the response.
+        let value = PyBytes::new(py, unsafe { bytes(value.cast(), size) });
+        // SAFETY: NUL-terminated, borrowed from the response.
+        Ok((unsafe { text(name) }.into_owned(), value))
+    };
+    (0..count).map(field).collect()
 }
 
 /// A pointer to bytes that the library owns, which `blocking` can return.

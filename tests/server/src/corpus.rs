@@ -53,6 +53,8 @@ pub struct CaseRequest {
     pub body: Option<String>,
     /// The body comes from a reader of unknown length.
     pub reader: bool,
+    /// Whether content codings are undone; not unless given.
+    pub decode: bool,
 }
 
 /// What a caller must see. Absent or null: not checked. With `repeat`, every field describes the
@@ -77,13 +79,25 @@ pub struct Expect {
     /// Response header fields that must be present, names in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
-    /// Trailer fields that must be present, names in lower case.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub trailers: Vec<(String, String)>,
     /// All that the server must have received on its last connection, each character one byte (Latin-1), without
     /// the framing of chunks; `{host}` is the URL's host and port, `{agent}` the library's User-Agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<String>,
+    /// The reason phrase as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The version of the response times ten: 10 or 11.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u8>,
+    /// All header fields in their order, names in the case in which they came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_headers: Option<Vec<(String, String)>>,
+    /// How many bytes the body has on the wire; -1 if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_length: Option<i64>,
+    /// All trailer fields in their order, names in lower case, after the end of the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trailers: Option<Vec<(String, String)>>,
     /// The 1xx statuses seen before the response, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub informational: Option<Vec<u16>>,
@@ -107,6 +121,7 @@ impl Default for CaseRequest {
             as_given: false,
             body: None,
             reader: false,
+            decode: false,
         }
     }
 }
@@ -132,13 +147,21 @@ pub fn load(dir: &Path) -> Result<Vec<Case>, String> {
 }
 
 /// The case as one line for a runner without a JSON parser: name, url, method, status name, HTTP
-/// status, body, message fragment, repeat, connections; separated by tabs, `-` where nothing is
-/// expected. In a body `\n`, `\r`, `\t` and `\\` stand for those characters; an empty body is an
-/// empty field.
-pub fn line(case: &Case, url: &str) -> String {
+/// status, body, message fragment, repeat, connections, the request's headers (a name alone is taken away), its body, its
+/// target, the letters g for a URL as it is given, r for a body from a reader and d for decoding,
+/// the part of the body before an error, headers, raw headers, trailers, statuses of interim responses
+/// with a comma behind each, reason phrase, version, content length; separated by tabs, `-` where nothing is
+/// given or expected. In texts `\n`, `\r`, `\t` and `\\` stand for those characters; an empty text is an
+/// empty field. In a list of fields each one is name, ": ", value, `\n`.
+pub fn line(case: &Case, url: &str) -> Vec<u8> {
     let absent = || "-".to_owned();
     let expect = &case.expect;
     let body = expect.bodies.as_ref().and_then(|all| all.last()).or(expect.body.as_ref());
+    let request = &case.request;
+    let removed = request.without.iter().map(|name| escape(&format!("{name}\n")));
+    let headers = removed.collect::<String>() + &list(&request.headers);
+    let letters = [(request.as_given, 'g'), (request.reader, 'r'), (request.decode, 'd')];
+    let options: String = letters.iter().filter(|(on, _)| *on).map(|(_, letter)| letter).collect();
     let fields = [
         case.name.clone(),
         url.to_owned(),
@@ -149,9 +172,32 @@ pub fn line(case: &Case, url: &str) -> String {
         expect.message.as_deref().map_or_else(absent, escape),
         case.request.repeat.to_string(),
         expect.connections.map_or_else(absent, |n| n.to_string()),
+        if headers.is_empty() { absent() } else { headers },
+        case.request.body.as_deref().map_or_else(absent, escape),
+        case.request.target.clone().unwrap_or_else(absent),
+        if options.is_empty() { absent() } else { options },
+        expect.partial.as_deref().map_or_else(absent, escape),
+        if expect.headers.is_empty() { absent() } else { list(&expect.headers) },
+        expect.raw_headers.as_deref().map_or_else(absent, list),
+        expect.trailers.as_deref().map_or_else(absent, list),
+        expect
+            .informational
+            .as_ref()
+            .map_or_else(absent, |all| all.iter().map(|status| format!("{status},")).collect()),
+        expect.reason.as_deref().map_or_else(absent, escape),
+        expect.version.map_or_else(absent, |version| version.to_string()),
+        expect.content_length.map_or_else(absent, |length| length.to_string()),
     ];
-    fields.join("\t")
+    let bytes = |(at, field): (usize, &String)| match at {
+        SENT_HEADERS | SENT_TARGET => latin1(field),
+        _ => field.clone().into_bytes(),
+    };
+    fields.iter().enumerate().map(bytes).collect::<Vec<_>>().join(&b'\t')
 }
+
+/// The places of those fields of a line in which each character is one byte.
+const SENT_HEADERS: usize = 9;
+const SENT_TARGET: usize = 11;
 
 /// What the server of a case at that host and port must have received.
 pub fn received(case: &Case, host: &str, agent: &str) -> Option<Vec<u8>> {
@@ -187,6 +233,10 @@ fn check(cases: &[Case]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn list(fields: &[(String, String)]) -> String {
+    fields.iter().map(|(name, value)| escape(&format!("{name}: {value}\n"))).collect()
 }
 
 fn escape(text: &str) -> String {

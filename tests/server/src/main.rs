@@ -33,12 +33,12 @@ fn main() -> ExitCode {
 fn serve_corpus(dir: &str, prefix: &str) -> Result<(), String> {
     let cases = corpus::load(Path::new(dir))?;
     let mut servers = Vec::new();
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     for case in cases.into_iter().filter(|case| case.name.starts_with(prefix)) {
         let options = Options { life: LIFE, ..Options::default() };
         let server = Server::start_with(options, case.script.clone()).map_err(message_of)?;
-        lines.push_str(&corpus::line(&case, &server.url(&case.request.path)));
-        lines.push('\n');
+        lines.extend(corpus::line(&case, &server.url(&case.request.path)));
+        lines.push(b'\n');
         servers.push(server);
     }
     if servers.is_empty() {
@@ -60,14 +60,14 @@ fn serve_demo(options: &[&str]) -> Result<(), String> {
     }
     let demo = DemoServer::start_on(http, https).map_err(message_of)?;
     let (plain, secure) = (demo.http_url(""), demo.https_url(""));
-    print(&format!("{plain}\n{secure}\n{}\n", demo.ca_path().display()))?;
+    print(&format!("{plain}\n{secure}\n{}\n", demo.ca_path().display()).into_bytes())?;
     wait_for_stdin();
     Ok(())
 }
 
-fn print(text: &str) -> Result<(), String> {
+fn print(text: &[u8]) -> Result<(), String> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(message_of)
+    out.write_all(text).and_then(|()| out.flush()).map_err(message_of)
 }
 
 /// Returns when stdin is closed or the life of the servers is over.

@@ -81,7 +81,7 @@ from ._headers import Headers
 from ._library import features, get_include, get_library
 from ._limits import Limits
 from ._manager import ConnectionInfo, Manager, Stats, shared_manager
-from ._response import Download, Redirect, Response
+from ._response import ConnectionFacts, Download, InterimResponse, Redirect, Response
 from ._stream import Stream
 from ._timeouts import Timeout
 from ._timings import Timings
@@ -104,6 +104,7 @@ __all__ = [
     "Client",
     "Closed",
     "ConnectError",
+    "ConnectionFacts",
     "ConnectTimeout",
     "ConnectionInfo",
     "Cookies",
@@ -116,6 +117,7 @@ __all__ = [
     "HTTPStatusError",
     "HangupError",
     "Headers",
+    "InterimResponse",
     "InvalidArgument",
     "InvalidHeader",
     "InvalidMethod",

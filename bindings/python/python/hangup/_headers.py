@@ -76,9 +76,10 @@ _SECRET = frozenset(("authorization", "cookie", "proxy-authorization", "set-cook
 
 
 def decode_headers(fields: list[tuple[str, bytes]]) -> Headers:
-    """Received header fields as text: UTF-8 if it is valid, otherwise latin-1."""
-    return Headers((name, _text(value)) for name, value in fields)
+    """Received header fields as text; see `decode`."""
+    return Headers((name, decode(value)) for name, value in fields)
 
 
-def _text(value: bytes) -> str:
+def decode(value: bytes) -> str:
+    """Received bytes as text: UTF-8 if it is valid, otherwise latin-1."""
     return value.decode("ascii") if value.isascii() else ReceivedText(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import http
 import io
 import json as _json
 import warnings
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from . import _native
 from ._errors import HTTPStatusError, InvalidArgument, InvalidState, PeerClosed, PeerReset, ProtocolError, RequestInfo
-from ._headers import Headers, decode_headers
+from ._headers import Headers, decode, decode_headers
 from ._limits import non_negative_int
 from ._manager import GRACEFUL, NOW
 from ._stream import Stream
@@ -52,6 +51,36 @@ class Download(NamedTuple):
     """Whether the server announced a digest (RFC 9530) of a known algorithm, and it matched."""
 
 
+class InterimResponse(NamedTuple):
+    """One interim response (1xx), for example 103 Early Hints."""
+
+    status_code: int
+    """100, or 102 to 199."""
+    headers: Headers
+    """Its header fields."""
+
+
+class ConnectionFacts(NamedTuple):
+    """What is known of a connection since it was made. TLS is that with the origin: TLS with a proxy does not count."""
+
+    peer: str
+    """The address and port of the origin, or of the proxy if there is one; "" for a Unix-domain socket."""
+    local: str
+    """The local address and port; "" for a Unix-domain socket."""
+    tls_version: str
+    """"TLSv1.2" or "TLSv1.3"; "" without TLS."""
+    cipher: str
+    """The cipher suite by its name in the IANA registry, for example "TLS_AES_128_GCM_SHA256"; "" without TLS."""
+    key_exchange: str
+    """The key exchange by its name in the IANA registry, for example "X25519"; "" without TLS."""
+    alpn: str
+    """The protocol that ALPN selected, for example "http/1.1"; "" if none was."""
+    resumed: bool
+    """Whether the TLS handshake resumed an earlier session."""
+    certificates: list[bytes]
+    """The certificates that the peer sent, DER, its own one first."""
+
+
 class RawResponse(Protocol):
     """The methods of `_native.Response` that `Response` uses."""
 
@@ -71,6 +100,14 @@ class RawResponse(Protocol):
     @property
     def ended(self) -> bool: ...
     def headers(self) -> list[tuple[str, bytes]]: ...
+    def raw_headers(self) -> list[tuple[bytes, bytes]]: ...
+    def raw_head(self) -> bytes: ...
+    def reason(self) -> bytes: ...
+    @property
+    def content_length(self) -> int | None: ...
+    def interim(self) -> list[tuple[int, list[tuple[str, bytes]]]]: ...
+    def trailers(self) -> list[tuple[str, bytes]]: ...
+    def connection_facts(self) -> tuple[str, str, str, str, str, str, bool, list[bytes]]: ...
     def timings(self) -> tuple[int, ...]: ...
     def download(self) -> tuple[int, int, int, int, bool] | None: ...
     def set_raw(self) -> None: ...
@@ -107,11 +144,8 @@ class Response:
 
     @property
     def reason_phrase(self) -> str:
-        """The standard phrase of the status, "" for an unknown one. The server's phrase is not available."""
-        try:
-            return http.HTTPStatus(self.status_code).phrase
-        except ValueError:
-            return ""
+        """The phrase of the status line as the server sent it, often "": UTF-8 if it is valid, otherwise latin-1."""
+        return decode(self._raw.reason())
 
     @property
     def is_success(self) -> bool:
@@ -124,6 +158,38 @@ class Response:
         if self._headers is None:
             self._headers = decode_headers(self._raw.headers())
         return self._headers
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The header fields as bytes, in the order in which they came, names in the case in which they came."""
+        return self._raw.raw_headers()
+
+    @property
+    def raw_head(self) -> bytes:
+        """The head as it came, from the status line to the empty line."""
+        return self._raw.raw_head()
+
+    @property
+    def content_length(self) -> int | None:
+        """How many bytes the body has on the wire, before content codings are undone; None if that is not known.
+
+        In a response to HEAD it is what Content-Length says of the body that is not sent.
+        """
+        return self._raw.content_length
+
+    @property
+    def interim_responses(self) -> list[InterimResponse]:
+        """The interim responses (1xx) that came before this one, 100 Continue included; the first 100 are kept."""
+        return [InterimResponse(status, decode_headers(fields)) for status, fields in self._raw.interim()]
+
+    @property
+    def trailers(self) -> Headers:
+        """The trailer fields behind the body; empty before the body was read to its end.
+
+        They are never merged into the headers. Fields that have to be known before the content are left out: those about
+        framing, routing, authentication, caching, conditions and the format of the content (RFC 9110 section 6.5.1).
+        """
+        return decode_headers(self._raw.trailers())
 
     @property
     def url(self) -> str:
@@ -154,6 +220,11 @@ class Response:
     def reused(self) -> bool:
         """Whether that connection had served a request before."""
         return self._raw.reused
+
+    @property
+    def connection_facts(self) -> ConnectionFacts:
+        """The addresses of its connection and what TLS agreed on; also after that connection was closed."""
+        return ConnectionFacts(*self._raw.connection_facts())
 
     @property
     def timings(self) -> Timings:
@@ -322,6 +393,8 @@ class Response:
                 content = None
         raw = self._raw
         head = (raw.status, raw.version, raw.url, raw.connection, raw.reused, raw.attempts, raw.history())
+        head += (raw.raw_head(), raw.raw_headers(), raw.reason(), raw.content_length, raw.interim(), raw.trailers())
+        head += (raw.connection_facts(),)
         return _restore_response, (head, raw.headers(), raw.timings(), content, self.request)
 
 
@@ -382,7 +455,9 @@ class _DetachedResponse:
     ended = True
 
     def __init__(self, head: tuple[Any, ...], fields: list[tuple[str, bytes]], times: tuple[int, ...]) -> None:
-        self.status, self.version, self.url, self.connection, self.reused, self.attempts, self._hops = head
+        self.status, self.version, self.url, self.connection, self.reused, self.attempts, self._hops = head[:7]
+        self._raw_head, self._raw_fields, self._reason, self.content_length, self._interim, self._trailers = head[7:13]
+        self._facts = head[13]
         self._fields, self._times = fields, times
 
     def history(self) -> list[tuple[int, str]]:
@@ -390,6 +465,24 @@ class _DetachedResponse:
 
     def headers(self) -> list[tuple[str, bytes]]:
         return self._fields
+
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        return list(self._raw_fields)
+
+    def raw_head(self) -> bytes:
+        return self._raw_head
+
+    def reason(self) -> bytes:
+        return self._reason
+
+    def interim(self) -> list[tuple[int, list[tuple[str, bytes]]]]:
+        return list(self._interim)
+
+    def trailers(self) -> list[tuple[str, bytes]]:
+        return self._trailers
+
+    def connection_facts(self) -> tuple[str, str, str, str, str, str, bool, list[bytes]]:
+        return self._facts
 
     def timings(self) -> tuple[int, ...]:
         return self._times
