@@ -68,6 +68,12 @@ pub(crate) fn check_authority(authority: &str) -> Result<(), String> {
     if host_and_port.contains(' ') {
         return Err("its host holds a space, which some parsers ignore".to_owned());
     }
+    if host.starts_with('[') && host.contains('%') {
+        // RFC 9844 has taken them out of URLs again; no other client need mean the same by one.
+        return Err("its host is an IPv6 address with a zone, which is no part of a URL: connect to it by a \
+                    connector of your own"
+            .to_owned());
+    }
     if host.contains('%') {
         return Err("its host can be read in two ways: it is percent-encoded".to_owned());
     }
@@ -260,7 +266,8 @@ mod tests {
             ("http://a.test%2f@b.test%2f/", "percent-encoded"),
             ("http://a.test%40b.test/", "percent-encoded"),
             ("http://a.test%5Cb.test/", "percent-encoded"),
-            ("http://[fe80::1%25eth0]/", "percent-encoded"),
+            ("http://[fe80::1%25eth0]/", "zone"),
+            ("http://[fe80::1%eth0]/", "zone"),
             ("http://0177.0.0.1/", "127.0.0.1"),
             ("http://u@0x7f.1:80/", "127.0.0.1"),
             ("http://2130706433/", "127.0.0.1"),

@@ -141,7 +141,9 @@ impl Call<'_> {
         loop {
             let retry_covers_loss = retries && repeatable && !(hop.has_body && body.is_some());
             let attempt = Attempt { number, retry_covers_loss };
-            let failure = match self.attempt(hop, &key, body, attempt) {
+            let outcome = self.attempt(hop, &key, body, attempt);
+            let context = RetryContext { repeatable, body_replayable: body.is_replayable() };
+            let failure = match outcome {
                 Ok(received) if self.refuses_expect(hop, &received, body) => {
                     self.manager.pool().note_retry(received.body.info().connection, &key);
                     self.without_expect.set(true);
@@ -149,10 +151,22 @@ impl Call<'_> {
                     number += 1;
                     continue;
                 }
+                Ok(received)
+                    if retries
+                        && retry::crossed_a_timeout(
+                            &received.head,
+                            received.body.info().reused,
+                            context,
+                        ) =>
+                {
+                    self.manager.pool().note_retry(received.body.info().connection, &key);
+                    received.body.discard()?;
+                    number += 1;
+                    continue;
+                }
                 Ok(received) => return Ok(received),
                 Err(failure) => failure,
             };
-            let context = RetryContext { repeatable, body_replayable: body.is_replayable() };
             if !retries || !retry::should_retry(&failure, context) {
                 // "No byte was sent" is about this hop; the ones before it were sent.
                 let safe = failure.retry_safe() && (self.repeatable || self.is_first(hop));

@@ -1,7 +1,10 @@
 //! Whether a failed attempt is followed by another one: pure policy. A server may close an idle
 //! connection just when a request is sent on it (RFC 9112 section 9.3.1). Only that is retried.
 
+use http::header::{self, HeaderName};
+
 use crate::error::Error;
+use crate::response_head::RawHead;
 use crate::vocabulary::Kind;
 
 /// What an attempt could be repeated with.
@@ -24,6 +27,21 @@ pub(super) fn should_retry(failure: &Error, context: RetryContext) -> bool {
         && !failure.response_started()
         && (failure.bytes_sent() == 0 || context.repeatable)
         && context.body_replayable
+}
+
+/// Whether this 408 is that of a server which gave up an idle connection just when the request was sent on it: it
+/// closes, too. The request may be repeated then (RFC 9110 section 15.5.9).
+pub(super) fn crossed_a_timeout(head: &RawHead, reused: bool, context: RetryContext) -> bool {
+    let closes = |(name, value): &(HeaderName, Vec<u8>)| {
+        let mut options = value.split(|byte| *byte == b',');
+        *name == header::CONNECTION
+            && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    };
+    head.status == 408
+        && reused
+        && context.repeatable
+        && context.body_replayable
+        && (head.version == 10 || head.fields().iter().any(closes))
 }
 
 /// Attempts on reused connections. The next one opens a new connection: idle connections often break

@@ -23,9 +23,26 @@ in_both_forms! {
     a_resolver_that_blocks_delays_no_cancel_or_timeout,
     a_resolver_that_blocks_does_not_delay_a_shutdown,
     a_lookups_result_is_cached_until_it_expires,
+    a_name_whose_cached_address_cannot_be_connected_to_is_looked_up_again,
     a_result_is_cached_for_as_long_as_the_resolver_says,
     a_lookup_begun_before_a_network_change_is_not_cached,
     sixteen_concurrent_requests_share_one_lookup,
+}
+
+fn a_name_whose_cached_address_cannot_be_connected_to_is_looked_up_again(form: Form) {
+    let server = Server::start(Script::answering("moved"));
+    let client = form.client();
+    let moved = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&moved);
+    // Nothing listens at the first address; the name has another one from the second lookup on.
+    let count = hooked(&client, move |_| {
+        let first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+        Ok(vec![if first { "127.0.0.77" } else { "127.0.0.1" }.parse().unwrap()])
+    });
+    let url = format!("http://moving.test:{}/", server.port());
+    assert_eq!(fetch(&client, &url).unwrap_err().kind(), Kind::ConnectFailed);
+    assert_eq!(fetch(&client, &url).unwrap(), b"moved");
+    assert_eq!(count.load(Ordering::SeqCst), 2);
 }
 
 fn loopback() -> Vec<IpAddr> {

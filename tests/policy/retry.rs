@@ -22,6 +22,8 @@ in_both_forms! {
     y1_a_file_is_read_again_from_its_beginning,
     y1_a_retry_may_use_another_idle_connection,
     y1_after_three_lost_connections_the_last_attempt_uses_a_new_one,
+    y1_a_408_that_crosses_a_request_is_followed_by_another_attempt,
+    a_408_that_is_the_answer_to_the_request_is_returned,
     y2_if_no_byte_was_sent_any_method_is_retried_with_any_body_that_was_not_read,
     y2_with_retries_off_the_error_is_safe_to_retry,
     y3_a_fresh_connection_is_never_retried,
@@ -59,6 +61,43 @@ fn assert_sent_again(mut response: Response, server: &Server) {
     assert_eq!(head, &server.heads(0)[1], "the same message");
     assert_eq!(server.bodies(0)[1], server.bodies(1)[0]);
     assert_eq!(server.connections(), 2);
+}
+
+const TIMED_OUT: &str =
+    "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlate";
+
+fn y1_a_408_that_crosses_a_request_is_followed_by_another_attempt(form: Form) {
+    let crossing = loses_the_second(&Step::send(TIMED_OUT));
+    let server = Server::start(Script::new(vec![crossing, honest()]));
+    let client = form.client();
+    assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"first");
+    assert_sent_again(client.send(&mut request("GET", &server.url("/again"))).unwrap(), &server);
+    assert_at_rest(client.manager());
+}
+
+fn a_408_that_is_the_answer_to_the_request_is_returned(form: Form) {
+    let kept = TIMED_OUT.replace("Connection: close\r\n", "");
+    for (method, retries, answer, first) in [
+        ("POST", true, TIMED_OUT, true),
+        ("GET", false, TIMED_OUT, true),
+        ("GET", true, TIMED_OUT, false),
+        ("GET", true, kept.as_str(), true),
+    ] {
+        let mut steps = vec![Step::head(), Step::send(answer), Step::eof()];
+        if first {
+            steps.insert(0, Step::answer(200, "first"));
+        }
+        let server = Server::start(Script::new(vec![steps, honest()]));
+        let client = form.client();
+        if first {
+            fetch(&client, &server.url("/")).unwrap();
+        }
+        let mut request = request(method, &server.url("/"));
+        request.set_retries(retries);
+        let mut response = client.send(&mut request).unwrap();
+        assert_eq!((response.status_code(), response.attempts()), (408, 1), "{method} {answer:?}");
+        assert_eq!(response.read_all(10).unwrap(), b"late");
+    }
 }
 
 fn y1_an_idempotent_request_is_retried_on_another_connection(form: Form) {

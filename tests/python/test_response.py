@@ -42,9 +42,41 @@ def test_the_head(serve, client):
     assert r.connection > 0 and not r.reused
 
 
-def test_an_unknown_status_has_no_phrase(serve, client):
-    r = client.get(serve([forever(answer(status=799))]).url)
+def test_the_phrase_is_that_of_the_server(serve, client):
+    phrases = [b"Fine", b"", "Très bien".encode(), "Très bien".encode("latin-1")]
+    steps = [[HEAD, send("HTTP/1.1 200 "), {"send_hex": p.hex()}, send("\r\nContent-Length: 0\r\n\r\n")] for p in phrases]
+    server = serve([step for one in steps for step in one])
+    assert [client.get(server.url).reason_phrase for _ in phrases] == ["Fine", "", "Très bien", "Très bien"]
+    r = client.get(serve([HEAD, send("HTTP/1.1 799\r\nContent-Length: 0\r\n\r\n")]).url)
     assert (r.reason_phrase, repr(r)) == ("", "<Response 799>")
+
+
+def test_the_head_as_it_came(serve, client):
+    head = b"HTTP/1.1 200 OK\r\nX-B: 1\r\nx-a: caf\xe9\r\nTransfer-Encoding: chunked\r\n\r\n"
+    hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    rest = "2\r\nok\r\n0\r\nX-Sum: 1\r\nContent-Length: 2\r\n\r\n"
+    server = serve([HEAD, send(hints), {"send_hex": head.hex()}, send(rest)])
+    r = client.get(server.url)
+    assert r.raw_head == head and r.content_length is None
+    assert r.raw_headers == [(b"X-B", b"1"), (b"x-a", b"caf\xe9"), (b"Transfer-Encoding", b"chunked")]
+    assert [(interim.status_code, interim.headers["link"]) for interim in r.interim_responses] == [(103, "</a>")]
+    assert r.content == b"ok" and r.trailers.multi_items() == [("x-sum", "1")]
+    again = pickle.loads(pickle.dumps(r))
+    for name in ("raw_head", "raw_headers", "reason_phrase", "content_length", "interim_responses", "trailers", "connection_facts"):
+        assert getattr(again, name) == getattr(r, name), name
+
+
+def test_the_facts_of_the_connection(serve, control, manager, form):
+    plain, secure = serve([forever(answer())]), serve([forever(answer())], tls="good")
+    with form(manager=manager, verify=str(control.certs() / "ca.pem")) as client:
+        r, s = client.get(plain.url), client.get(secure.url)
+    manager.close_all()
+    assert r.connection_facts.peer == f"127.0.0.1:{plain.port}"
+    assert r.connection_facts.local.startswith("127.0.0.1:")
+    assert r.connection_facts[2:] == ("", "", "", "", False, [])
+    facts = s.connection_facts
+    assert facts.tls_version == "TLSv1.3" and facts.cipher.startswith("TLS_") and facts.key_exchange and not facts.resumed
+    assert facts.certificates[0][:1] == b"\x30"
 
 
 def test_header_bytes_are_utf8_or_latin1(serve, client):
