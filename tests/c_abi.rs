@@ -409,8 +409,10 @@ fn the_corpus() {
                     .arg(format!("form={form}"));
                 abi::succeed(&mut command);
                 for (case, server) in servers {
-                    let (host, agent) = (format!("127.0.0.1:{}", server.port()), agent());
-                    if let Some(expected) = corpus::received(case, &host, &agent) {
+                    let url = server.url("");
+                    let (_, host) = url.split_once("//").expect("a URL");
+                    let agent = agent();
+                    if let Some(expected) = corpus::received(case, host, &agent) {
                         let bytes = server.received(server.connections().saturating_sub(1));
                         let (bytes, expected) = (bytes.escape_ascii(), expected.escape_ascii());
                         assert_eq!(bytes.to_string(), expected.to_string());

@@ -100,10 +100,10 @@ struct outcome {
 
 /** Submits a request and waits for its response. */
 static hangup_status submit(hangup_client *client, hangup_request *request, hangup_queue *queue, struct outcome *outcome) {
-    hangup_request *copy = NULL;
-    CHECK_OK(hangup_request_copy(request, &copy, &outcome->error), outcome->error);
-    CHECK_OK(hangup_client_submit(client, copy, queue, 1, &outcome->error), outcome->error);
-    hangup_request_free(copy);
+    hangup_status status = hangup_client_submit(client, request, queue, 1, &outcome->error);
+    if (status != HANGUP_OK) {
+        return status;
+    }
     hangup_completion done = HANGUP_COMPLETION_INIT;
     CHECK_OK(hangup_queue_next(queue, HANGUP_NO_LIMIT, &done), NULL);
     outcome->response = done.response;

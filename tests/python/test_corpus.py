@@ -60,7 +60,7 @@ def test_case(over, control, case):
     if expect.get("connections") is not None:
         assert server.accepted == expect["connections"]
     if expect.get("received") is not None:
-        host, agent = f"127.0.0.1:{server.port}", f"hangup/{hangup.__version__}"
+        host, agent = server.origin.split("//")[1], f"hangup/{hangup.__version__}"
         expected = expect["received"].replace("{host}", host).replace("{agent}", agent).encode("latin-1")
         assert server.received(server.accepted - 1) == expected
     server.stop()
