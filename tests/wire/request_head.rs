@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 
-use hangup::{Body, Error, Kind, Sent};
+use hangup::{Body, Error, Kind, Request, Sent};
 use testserver::{Answer, Script, Server, Step};
 
 use crate::support::form::{Client, Form, in_both_forms};
@@ -16,6 +16,7 @@ in_both_forms! {
     q8_a_target_is_for_the_first_request_and_redirects_follow_the_url,
     q8_a_signed_location_stays_signed,
     q8_an_announced_length_is_checked_for_bodies_of_any_size,
+    connect_with_a_body_is_refused,
 }
 
 fn heads(server: &Server) -> Vec<String> {
@@ -101,7 +102,7 @@ fn q8_a_target_is_for_the_first_request_and_redirects_follow_the_url(form: Form)
     let server =
         Server::start(Script::every(vec![redirecting("next"), Step::answer(200, "there")]));
     let url = server.url("/fol\\der/file?q=/../'");
-    let mut request = hangup::Request::new_as_given("GET", &url).unwrap();
+    let mut request = Request::new_as_given("GET", &url).unwrap();
     assert_eq!(request.url(), url);
     form.client().send(&mut request).unwrap().read_all(10).unwrap();
     let lines = ["GET /fol\\der/file?q=/../' HTTP/1.1\r\n", "GET /fol%5Cder/next HTTP/1.1\r\n"];
@@ -163,4 +164,14 @@ fn q8_an_announced_length_is_checked_for_bodies_of_any_size(form: Form) {
     assert_eq!(send(&client, &server, 0, 0).unwrap(), b"ok");
     let error = send(&client, &server, 0, 1).unwrap_err();
     assert_eq!((error.kind(), error.sent()), (Kind::BodyFailed, Sent::Nothing), "{error}");
+}
+
+fn connect_with_a_body_is_refused(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    let mut request = Request::connect(&server.url("/"), "example.org:443").unwrap();
+    for body in [Body::bytes(b"a"), Body::reader(Bytes(1), None)] {
+        request.set_body(body);
+        let error = form.client().send(&mut request).unwrap_err();
+        assert_eq!((error.kind(), error.sent()), (Kind::InvalidHeader, Sent::Nothing), "{error}");
+    }
 }

@@ -141,8 +141,7 @@ impl Message {
 /// The engine behind the head of a message, of which it is told what decides about framing. What it writes of that
 /// is dropped.
 fn begin(head: &RequestHead) -> Result<Call<SendRequest>, ureq_proto::Error> {
-    let mut request = http::Request::new(());
-    *request.method_mut() = head.method.clone();
+    let mut request = request_of(head.method.clone());
     let fields = request.headers_mut();
     match head.body {
         BodyLength::Known(length) => drop(fields.insert(CONTENT_LENGTH, length.into())),
@@ -241,14 +240,19 @@ impl AwaitedResponse {
     }
 }
 
-/// The engine behind a message without a body, whose head has no field that it looks at.
-fn awaiting(method: Method) -> Result<Call<RecvResponse>, ureq_proto::Error> {
+fn request_of(method: Method) -> http::Request<()> {
     let mut request = http::Request::new(());
     if method == Method::CONNECT {
         // It takes the target from there, and writes it into what is dropped.
         *request.uri_mut() = http::Uri::from_static("http://dropped/");
     }
     *request.method_mut() = method;
+    request
+}
+
+/// The engine behind a message without a body, whose head has no field that it looks at.
+fn awaiting(method: Method) -> Result<Call<RecvResponse>, ureq_proto::Error> {
+    let request = request_of(method);
     let mut call = Call::new(request)?;
     call.allow_non_standard_methods(true);
     let mut call = call.proceed();
