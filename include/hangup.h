@@ -177,6 +177,14 @@ typedef struct hangup_events hangup_events;
 typedef struct hangup_addresses hangup_addresses;
 
 /**
+ * The token that a hangup_token_fn gives.
+ *
+ * Create: the library passes it to that function. Use: hangup_token_set_value. Free: the library does, when the function returns.
+ * Threads: any thread at any time, until the function returns.
+ */
+typedef struct hangup_token hangup_token;
+
+/**
  * Settings for requests, over a manager: timeouts, headers, redirects, cookies, TLS, proxy. Several clients can share a
  * manager.
  *
@@ -308,6 +316,15 @@ typedef struct hangup_queue hangup_queue;
  */
 typedef struct hangup_string hangup_string;
 
+/**
+ * A list of the cookies of a client, as they were at one moment.
+ *
+ * Create: hangup_client_cookies. Use: hangup_cookies_count, hangup_cookies_at.
+ * Free: hangup_cookies_free.
+ * Threads: immutable; any thread at any time.
+ */
+typedef struct hangup_cookies hangup_cookies;
+
 /* ---- Status and errors --------------------------------------------------------------------------------------- */
 
 /** No limit. Zero is refused wherever a limit is given. */
@@ -394,6 +411,11 @@ typedef enum HANGUP_ENUM_TYPE {
     HANGUP_UNEXPECTED_STATUS = 41,
     /** The bytes of a download do not have the digest that the server announced (RFC 9530). */
     HANGUP_DIGEST_MISMATCH = 42,
+    /**
+     * There are no credentials to send: the function that gives tokens failed, or the server asks for a form of digest
+     * authentication that is not supported; the message says which.
+     */
+    HANGUP_AUTH_FAILED = 45,
     /** A defect in this library: please report it. The call had no effect beyond its own handle. */
     HANGUP_PANIC = 99,
 } hangup_status;
@@ -1054,7 +1076,10 @@ typedef enum HANGUP_ENUM_TYPE {
     HANGUP_EVENT_TYPE_CLOSED = 4,
     /** A request began to wait for a connection. The event has no connection. */
     HANGUP_EVENT_TYPE_QUEUED = 5,
-    /** A request is sent again, because this connection broke before the response. */
+    /**
+     * A request is sent again; the event has the reason and the delay before that. Its connection is the one of the last
+     * attempt, or 0.
+     */
     HANGUP_EVENT_TYPE_RETRIED = 6,
     /**
      * A phase of an exchange on this connection; the event has the phase and its duration. All phases of an exchange
@@ -1071,6 +1096,23 @@ typedef enum HANGUP_ENUM_TYPE {
 
 /** The name of an event type, for example "leased"; "unknown" for a number that this version does not have. Static. */
 const char *hangup_event_type_text(hangup_event_type event_type);
+
+/** Why a request is sent again. Later versions may add some: keep a default branch. */
+typedef enum HANGUP_ENUM_TYPE {
+    /** A reused connection broke before the response. */
+    HANGUP_RETRY_REASON_CONNECTION_LOST = 1,
+    /** No connection could be made, and the retry policy allows another attempt. */
+    HANGUP_RETRY_REASON_CONNECT_FAILED = 2,
+    /** The response has a status code that the retry policy names. */
+    HANGUP_RETRY_REASON_STATUS_CODE = 3,
+    /** The server or the proxy asked for credentials, and there are some. */
+    HANGUP_RETRY_REASON_CHALLENGE = 4,
+    /** The server does not know "Expect: 100-continue" (417), which was sent because of a setting. */
+    HANGUP_RETRY_REASON_EXPECT_REFUSED = 5,
+} hangup_retry_reason;
+
+/** The name of a reason, for example "status code"; "unknown" for a number that this version does not have. Static. */
+const char *hangup_retry_reason_text(hangup_retry_reason reason);
 
 /** One event. Initialise it with HANGUP_EVENT_INIT. hangup_events_origin returns its origin. */
 typedef struct {
@@ -1092,10 +1134,16 @@ typedef struct {
     hangup_phase phase;
     /** Always 0. */
     int32_t reserved;
+    /** The delay before the request is sent again, in nanoseconds (HANGUP_EVENT_TYPE_RETRIED); -1 for all others. */
+    int64_t delay_ns;
+    /** Why it is sent again (HANGUP_EVENT_TYPE_RETRIED); 0 for all others. */
+    hangup_retry_reason retry_reason;
+    /** Always 0. */
+    int32_t reserved_2;
 } hangup_event;
 
 /** Initialises a hangup_event. */
-#define HANGUP_EVENT_INIT {sizeof(hangup_event), 0, 0, 0, 0, (hangup_event_type)0, (hangup_close_reason)0, HANGUP_PHASE_NONE, 0}
+#define HANGUP_EVENT_INIT {sizeof(hangup_event), 0, 0, 0, 0, (hangup_event_type)0, (hangup_close_reason)0, HANGUP_PHASE_NONE, 0, 0, (hangup_retry_reason)0, 0}
 
 /**
  * Subscribes to the manager's events. At most `capacity` unread events are kept; the oldest are lost first. All
@@ -1279,8 +1327,9 @@ hangup_status hangup_client_set_max_head(hangup_client *client, size_t bytes, ha
  * The largest number of redirects that a call follows. Default: 10. With 0 a redirect is returned as the response;
  * HANGUP_NO_LIMIT follows any number.
  *
- * 301, 302 and 303 become GET without a body (HEAD stays HEAD); 307 and 308 repeat method and body. Authorization, Cookie,
- * Proxy-Authorization, user information of the first URL and headers named by hangup_client_add_sensitive_header are
+ * After 303 the next request is a GET without a body (HEAD stays HEAD); after 301 and 302 so is that of a POST, and any
+ * other method is repeated with its body, as after 307 and 308 (RFC 9110 section 15.4; the fetch standard). Authorization,
+ * Cookie, Proxy-Authorization, the credentials of hangup_client_set_auth_* and hangup_request_set_auth_*, user information of the first URL and headers named by hangup_client_add_sensitive_header are
  * dropped for the rest of the call once scheme, host or port changes. If the target is not allowed, the call fails with
  * HANGUP_REDIRECT_REFUSED, and hangup_error_status_code is the redirect's status code.
  * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
@@ -1352,6 +1401,65 @@ hangup_status hangup_client_set_max_codings(hangup_client *client,
 hangup_status hangup_client_set_max_body(hangup_client *client,
                                          int64_t bytes,
                                          hangup_error **error);
+
+/**
+ * When a client sends a request again that was not served. Initialise it with HANGUP_RETRY_POLICY_INIT; a field of 0 is
+ * its default.
+ */
+typedef struct {
+    /** sizeof the structure as the caller compiled it. */
+    size_t size;
+    /**
+     * The delay before the second attempt, in milliseconds. Each delay is twice the one before it, less a random part of up
+     * to a half. Default: 500.
+     */
+    int64_t first_delay_ms;
+    /** The longest delay, in milliseconds. A response whose Retry-After names a longer one is returned. Default: 30,000. */
+    int64_t max_delay_ms;
+    /** The time from the call in which the last attempt must begin, in milliseconds; HANGUP_NO_LIMIT is any. Default: 60,000. */
+    int64_t max_total_ms;
+    /** How many retries all requests of the client have saved together at most. Default: 10; HANGUP_NO_LIMIT is no budget. */
+    int64_t budget;
+    /** The status codes after which a request is sent again, from 400 to 599. NULL is the default: 429 and 503. */
+    const int32_t *status_codes;
+    /** How many these are. */
+    size_t status_code_count;
+    /** How often a request is sent at most, the first time included. Default: 3. */
+    int32_t max_attempts;
+    /** 1 (the default) sends a request again if no connection could be made for it; -1 does not. */
+    int32_t connect_errors;
+    /**
+     * By how much the budget grows with each request that is served, in percent of a retry, at most 100; -1: not at all.
+     * Default: 10.
+     */
+    int32_t budget_percent;
+} hangup_retry_policy;
+
+/** Initialises a hangup_retry_policy with the defaults. */
+#define HANGUP_RETRY_POLICY_INIT {sizeof(hangup_retry_policy), 0, 0, 0, 0, NULL, 0, 0, 0, 0}
+
+/**
+ * Sends a request again that was not served, by this policy, which is copied. NULL, the default, never does. The budget
+ * begins anew. A request for which hangup_request_set_retries is off is not sent again.
+ *
+ * After a response with a status code of the policy: a GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or a request with an
+ * Idempotency-Key header; any other method only after 429 (RFC 6585 section 4), and after 503 with a Retry-After (RFC 9110
+ * section 15.6.4), with which the server says that it did nothing. (curl's --retry repeats every method, urllib3 only
+ * idempotent ones.) A Retry-After, in seconds or as a date, sets the delay.
+ *
+ * After a failure to connect, whatever the method, as nothing was sent: the name was not resolved, no address accepted the
+ * connection, the proxy failed, the connection broke in the proxy's or the TLS handshake, or the timeout of one of these ran
+ * out. What a later attempt can't mend (hangup_error_retry_may_help), a refused certificate for example, is not tried again.
+ *
+ * In both cases the body must be one that can be read again. A cancel, the total timeout and a shutdown end the delay at
+ * once; a delay that would last longer than the total timeout or `max_total_ms` is not begun. Each retry is a
+ * HANGUP_EVENT_TYPE_RETRIED. hangup_response_attempts and hangup_error_attempts count the attempts.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for a policy that makes no sense; the message says why.
+ */
+hangup_status hangup_client_set_retry_policy(hangup_client *client,
+                                             const hangup_retry_policy *policy,
+                                             hangup_error **error);
 
 /* ---- TLS ----------------------------------------------------------------------------------------------------- */
 
@@ -1814,6 +1922,14 @@ hangup_status hangup_client_set_cookies(hangup_client *client,
                                         hangup_error **error);
 
 /**
+ * With 1, Secure cookies are also set by and sent to "localhost", names below it and loopback addresses without TLS, as
+ * browsers have it for servers under development. 0 is the default.
+ */
+hangup_status hangup_client_set_secure_cookies_on_localhost(hangup_client *client,
+                                                            int32_t on,
+                                                            hangup_error **error);
+
+/**
  * Adds a cookie as if a response from that URL had set it: "name=value", followed by attributes as in a Set-Cookie header,
  * for example "id=7; Path=/; Max-Age=3600".
  *
@@ -1838,6 +1954,202 @@ hangup_status hangup_client_cookies_for(const hangup_client *client,
 
 /** Removes all cookies. New ones are kept if hangup_client_set_cookies says so. */
 hangup_status hangup_client_clear_cookies(hangup_client *client);
+
+/**
+ * One cookie. Initialise it with HANGUP_COOKIE_INFO_INIT. Its strings are borrowed from the list. Bytes are never NUL, and
+ * need not be UTF-8.
+ */
+typedef struct {
+    /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
+    size_t size;
+    /** The name. */
+    const char *name;
+    /** The value. */
+    const char *value;
+    /** The bytes of the value. */
+    size_t value_size;
+    /** The host that it is sent to, without a dot at its beginning, for example "example.org". */
+    const char *domain;
+    /** It is sent with this path and all below it. */
+    const char *path;
+    /** When it expires, in seconds since 1970; -1: with the client. */
+    int64_t expires;
+    /** 1 if it is sent to that host only, 0 if to the names below it, too. */
+    int32_t host_only;
+    /** 1 if it is sent over https only, else 0. */
+    int32_t secure;
+    /** 1 if it had the attribute HttpOnly, which has a meaning for browsers only; else 0. */
+    int32_t http_only;
+    /** Always 0. */
+    int32_t reserved;
+} hangup_cookie_info;
+
+/** Initialises a hangup_cookie_info. */
+#define HANGUP_COOKIE_INFO_INIT {sizeof(hangup_cookie_info), NULL, NULL, 0, NULL, NULL, 0, 0, 0, 0, 0}
+
+/**
+ * Lists the cookies that the client keeps and that have not expired, by domain, path and name. The list is empty if cookies
+ * are not kept.
+ */
+hangup_status hangup_client_cookies(const hangup_client *client,
+                                    hangup_cookies **list,
+                                    hangup_error **error);
+
+/** How many cookies the list has. 0 for NULL. */
+size_t hangup_cookies_count(const hangup_cookies *list);
+
+/**
+ * Fills `info` with the cookie at `index`. `info->size` is sizeof(*info) or 0.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if there is none.
+ */
+hangup_status hangup_cookies_at(const hangup_cookies *list, size_t index, hangup_cookie_info *info);
+
+/** Frees a list and the strings borrowed from it. NULL does nothing. */
+void hangup_cookies_free(hangup_cookies *list);
+
+/** A format in which cookies are saved. */
+typedef enum HANGUP_ENUM_TYPE {
+    /** The text format of Netscape, which curl, wget and Python's MozillaCookieJar read and write. */
+    HANGUP_COOKIE_FORMAT_NETSCAPE = 1,
+    /**
+     * A list of objects with the members name, value, domain, host_only, path, secure, http_only and expires (seconds
+     * since 1970, or null). A name, value or path that is not UTF-8 stands in name_base64, value_base64 or path_base64.
+     */
+    HANGUP_COOKIE_FORMAT_JSON = 2,
+} hangup_cookie_format;
+
+/** The name of a format, for example "netscape"; "unknown" for a number that this version does not have. Static. */
+const char *hangup_cookie_format_text(hangup_cookie_format format);
+
+/**
+ * Writes the cookies into a file, those included that would be forgotten with the client. The file is written beside its
+ * place and renamed, so that it is never half a file, and only its owner can read it. HANGUP_COOKIE_FORMAT_NETSCAPE leaves
+ * out a cookie whose name or path has a tab.
+ *
+ * Fails: HANGUP_SYSTEM if it can't be written; HANGUP_INVALID_STATE if cookies are not kept.
+ */
+hangup_status hangup_client_save_cookies(const hangup_client *client,
+                                         const char *path,
+                                         hangup_cookie_format format,
+                                         hangup_error **error);
+
+/**
+ * Adds the cookies of a file to those that are kept. Either format is recognised: the text format of Netscape, also as curl
+ * and browsers' extensions write it, and JSON. Cookies that have expired, and those for a public suffix, are passed over.
+ *
+ * Fails: HANGUP_SYSTEM if it can't be read; HANGUP_INVALID_ARGUMENT if it is neither, or larger than 16 MiB: nothing is kept
+ * then; HANGUP_INVALID_STATE if cookies are not kept.
+ */
+hangup_status hangup_client_load_cookies(hangup_client *client,
+                                         const char *path,
+                                         hangup_error **error);
+
+/* ---- Client: credentials ------------------------------------------------------------------------------------- */
+
+/**
+ * Sends this user and password to the origin of each request as Basic credentials (RFC 7617): readable by all who see the
+ * request, so use https.
+ *
+ * Credentials go to the origin of the request's URL and never to another one: a redirect to another scheme, host or port drops
+ * them for the rest of the call. Those of a request come first: its Authorization header, then hangup_request_set_auth_*, then
+ * the user information of its URL. Then comes an Authorization header of the client, and then these. A client has one
+ * kind: each hangup_client_set_auth_* replaces the others. For a request with CONNECT they go into the
+ * Proxy-Authorization header.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for a user with a colon, and for control characters.
+ */
+hangup_status hangup_client_set_auth_basic(hangup_client *client,
+                                           const char *user,
+                                           const char *password,
+                                           hangup_error **error);
+
+/**
+ * Sends this bearer token (RFC 6750) to the origin of each request.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for a token that is empty or has other characters than the visible ones of ASCII.
+ */
+hangup_status hangup_client_set_auth_bearer(hangup_client *client,
+                                            const char *token,
+                                            hangup_error **error);
+
+/**
+ * Answers the challenges of servers with this user and password (digest authentication, RFC 7616, with MD5, SHA-256,
+ * SHA-512-256 and their "-sess" forms; the quality of protection is "auth", or none as in RFC 2069).
+ *
+ * The first request to an origin goes out without credentials; after a 401 it is sent again on the same connection, and later
+ * requests of the client use the same nonce at once. The 401 is returned if the body can't be read again, or if the server
+ * refuses the answer. A server that offers only other forms, "auth-int" for example, fails the call with HANGUP_AUTH_FAILED.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for control characters.
+ */
+hangup_status hangup_client_set_auth_digest(hangup_client *client,
+                                            const char *user,
+                                            const char *password,
+                                            hangup_error **error);
+
+/**
+ * Sends the users and passwords of a netrc file, which is read now, as Basic credentials to the hosts that it names. `path`
+ * NULL is the file that the environment variable NETRC names, or else .netrc in the home directory; if that one does not
+ * exist, nothing is sent.
+ *
+ * Fails: HANGUP_SYSTEM if the file can't be read; HANGUP_INVALID_ARGUMENT if it is malformed.
+ */
+hangup_status hangup_client_set_auth_netrc(hangup_client *client,
+                                           const char *path,
+                                           hangup_error **error);
+
+/**
+ * Sets the token: visible ASCII characters, without "Bearer ". It is copied.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT if it is not UTF-8.
+ */
+hangup_status hangup_token_set_value(hangup_token *token, const char *value);
+
+/**
+ * Gives a bearer token for an origin, for example "https://example.org:443": sets it with hangup_token_set_value and returns 0, or
+ * returns another number, which becomes part of the message of HANGUP_AUTH_FAILED. `refused` is NULL before a request is
+ * sent; after the server refused a token with 401 it is that token. Both texts are valid until the function returns.
+ *
+ * It is called on threads of the library, never on one of the caller's, possibly on several at once, with no lock held. It
+ * may block: a request that is cancelled or times out does not wait for it.
+ */
+typedef int32_t (*hangup_token_fn)(void *user_data,
+                                   const char *origin,
+                                   const char *refused,
+                                   hangup_token *token);
+
+/**
+ * Called exactly once with the `user_data` of a hangup_token_fn, when it was replaced or its client or request is gone, and
+ * no call of it is running; also when the function that set it failed. It may run on any thread. It may be NULL.
+ */
+typedef void (*hangup_token_end_fn)(void *user_data);
+
+/**
+ * Sends bearer tokens that this function gives. It is asked before each request; if the server refuses that token with 401, it
+ * is asked once more, and the request is sent again. If it gives the same token then, or the body can't be read again, the
+ * 401 is returned. `end` is called exactly once, also when this call fails.
+ *
+ * Fails: HANGUP_NULL for no function.
+ */
+hangup_status hangup_client_set_auth_token(hangup_client *client,
+                                           hangup_token_fn provide,
+                                           hangup_token_end_fn end,
+                                           void *user_data,
+                                           hangup_error **error);
+
+/** Sends no credentials of the client any more. */
+hangup_status hangup_client_clear_auth(hangup_client *client);
+
+/**
+ * With 1, a HTTP proxy gets the user and the password of its URL as answers to its challenges (digest authentication, RFC
+ * 7616), so that the password itself is never sent; with 0, the default, as Basic credentials with each request. A 407 is
+ * answered on the same connection if the proxy keeps it, and on a new one otherwise. A plain request whose body can't be
+ * read again gets the 407.
+ */
+hangup_status hangup_client_set_proxy_digest(hangup_client *client,
+                                             int32_t on,
+                                             hangup_error **error);
 
 /* ---- Request ------------------------------------------------------------------------------------------------- */
 
@@ -2282,6 +2594,58 @@ hangup_status hangup_request_set_expect_continue(hangup_request *request,
 hangup_status hangup_client_set_expect_continue(hangup_client *client,
                                                 int64_t wait_ms,
                                                 hangup_error **error);
+
+/* ---- Request: credentials ------------------------------------------------------------------------------------ */
+
+/**
+ * As hangup_client_set_auth_basic, for this request, in place of the client's credentials and of the URL's user information.
+ *
+ * Fails: as that one; HANGUP_INVALID_STATE while another thread uses the request.
+ */
+hangup_status hangup_request_set_auth_basic(hangup_request *request,
+                                            const char *user,
+                                            const char *password,
+                                            hangup_error **error);
+
+/**
+ * As hangup_client_set_auth_bearer, for this request.
+ *
+ * Fails: as that one; HANGUP_INVALID_STATE while another thread uses the request.
+ */
+hangup_status hangup_request_set_auth_bearer(hangup_request *request,
+                                             const char *token,
+                                             hangup_error **error);
+
+/**
+ * As hangup_client_set_auth_digest, for this request. The client keeps the nonces for other requests of the same user.
+ *
+ * Fails: as that one; HANGUP_INVALID_STATE while another thread uses the request.
+ */
+hangup_status hangup_request_set_auth_digest(hangup_request *request,
+                                             const char *user,
+                                             const char *password,
+                                             hangup_error **error);
+
+/**
+ * As hangup_client_set_auth_netrc, for this request.
+ *
+ * Fails: as that one; HANGUP_INVALID_STATE while another thread uses the request.
+ */
+hangup_status hangup_request_set_auth_netrc(hangup_request *request, const char *path, hangup_error **error);
+
+/**
+ * As hangup_client_set_auth_token, for this request.
+ *
+ * Fails: as that one; HANGUP_INVALID_STATE while another thread uses the request.
+ */
+hangup_status hangup_request_set_auth_token(hangup_request *request,
+                                            hangup_token_fn provide,
+                                            hangup_token_end_fn end,
+                                            void *user_data,
+                                            hangup_error **error);
+
+/** Sends no credentials with this request but those of its URL and of its own headers, whatever the client has. */
+hangup_status hangup_request_clear_auth(hangup_request *request);
 
 /* ---- Request: policy ----------------------------------------------------------------------------------------- */
 

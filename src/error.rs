@@ -279,7 +279,7 @@ impl Error {
     /// says nothing about whether sending it again is safe: that is [`retry_safe`](Self::retry_safe).
     ///
     /// It is false for every `Invalid` kind, for [`Kind::TlsFailed`], [`Kind::Protocol`], [`Kind::TooLarge`], [`Kind::BodyFailed`],
-    /// [`Kind::RedirectRefused`], [`Kind::Cancelled`], [`Kind::Closed`] and [`Kind::ShutDown`], for a host name that
+    /// [`Kind::RedirectRefused`], [`Kind::AuthFailed`], [`Kind::Cancelled`], [`Kind::Closed`] and [`Kind::ShutDown`], for a host name that
     /// does not exist (`EAI_NONAME`), and for a proxy that refused for another reason than 429 or a status of 500 and above.
     ///
     /// ```
@@ -320,6 +320,7 @@ impl Error {
             | Kind::TooLarge
             | Kind::BodyFailed
             | Kind::RedirectRefused
+            | Kind::AuthFailed
             | Kind::Panic => false,
         }
     }

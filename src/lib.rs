@@ -103,6 +103,7 @@
 // The completion queue and some functions are used by the C ABI only.
 #![cfg_attr(not(feature = "capi"), allow(dead_code, unused_imports))]
 
+mod auth;
 mod authority;
 mod caller_reader;
 mod cancel;
@@ -138,8 +139,9 @@ mod transfer;
 mod upload;
 mod vocabulary;
 
+pub use auth::{Auth, TokenRequest};
 pub use cancel::CancelToken;
-pub use client::Client;
+pub use client::{Client, KeptCookie, RetryPolicy};
 pub use download::DownloadOptions;
 pub use error::Error;
 pub use features::features;
@@ -165,8 +167,8 @@ pub use trace::{Trace, TraceRecord};
 pub use transfer::Progress;
 pub use upload::{BodyWriter, WriteFuture};
 pub use vocabulary::{
-    AddressFamily, CloseMode, CloseReason, ConnectionMode, ConnectionState, Kind, Phase, Sent,
-    Timeout, TlsVersion, TraceType,
+    AddressFamily, CloseMode, CloseReason, ConnectionMode, ConnectionState, CookieFormat, Kind,
+    Phase, RetryReason, Sent, Timeout, TlsVersion, TraceType,
 };
 #[cfg(feature = "capi")]
 #[doc(hidden)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use crate::auth::Auth;
 use crate::authority;
 use crate::caller_reader::{CallerBytes, CallerReader};
 use crate::cancel::CancelToken;
@@ -57,6 +58,8 @@ pub struct Request {
     pub(crate) token: Option<CancelToken>,
     pub(crate) retries: Option<bool>,
     pub(crate) redirects: Option<u32>,
+    /// In place of the client's; the inner `None` is none.
+    pub(crate) auth: Option<Box<Option<Auth>>>,
     pub(crate) buffer_body: Option<usize>,
     /// The target of CONNECT.
     pub(crate) connect: Option<Arc<str>>,
@@ -178,6 +181,7 @@ impl Request {
             token: None,
             retries: None,
             redirects: None,
+            auth: None,
             buffer_body: None,
             connect: None,
             says_upgrade: false,
@@ -440,6 +444,18 @@ impl Request {
         self.retries = Some(on);
     }
 
+    /// Sets the credentials of this request, in place of the client's ([`Client::set_auth`](crate::Client::set_auth)) and of
+    /// the URL's user information; with `None` it has none but those of its URL.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_auth(Some(hangup::Auth::bearer("token")?));
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_auth(&mut self, auth: Option<Auth>) {
+        self.auth = Some(Box::new(auth));
+    }
+
     /// Sets how many redirects are followed; with 0 a redirect is returned as any other response. `None`, the
     /// default, is the client's number ([`set_redirects`](crate::Client::set_redirects)).
     ///
@@ -596,6 +612,7 @@ impl Request {
             token: self.token.clone(),
             retries: self.retries,
             redirects: self.redirects,
+            auth: self.auth.clone(),
             buffer_body: self.buffer_body,
             connect: self.connect.clone(),
             says_upgrade: self.says_upgrade,

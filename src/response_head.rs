@@ -159,6 +159,18 @@ pub(crate) fn read_connect(bytes: &[u8]) -> Result<(u16, String), Refusal> {
     Ok((status, String::from_utf8_lossy(reason).into_owned()))
 }
 
+/// The fields of a proxy's refusal of CONNECT: names in lower case. None if they are malformed.
+pub(crate) fn fields_of_refusal(bytes: &[u8]) -> Vec<(HeaderName, Vec<u8>)> {
+    let collect = |fields: &[Header<'_>], _, _| {
+        let owned = |field: &Header<'_>| {
+            let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+            Some((name, unfolded(field.value).into_owned()))
+        };
+        fields.iter().filter_map(owned).collect()
+    };
+    parse(bytes, MAX_FIELDS, Strictness::Fields, collect).unwrap_or_default()
+}
+
 impl RawHead {
     /// The trailer section of a body, its empty line included, of which [`are_fields`] is true.
     pub(crate) fn of_trailers(section: &[u8]) -> Self {

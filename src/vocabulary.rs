@@ -120,6 +120,8 @@ pub fn declarations() -> Vec<Declaration> {
         Limit::DECLARATION,
         EventType::DECLARATION,
         AddressFamily::DECLARATION,
+        RetryReason::DECLARATION,
+        CookieFormat::DECLARATION,
         ConnectionMode::DECLARATION,
         TlsVersion::DECLARATION,
         CompletionType::DECLARATION,
@@ -216,6 +218,9 @@ vocabulary! {
         UnexpectedStatus = 41 "UNEXPECTED_STATUS",
         /// The bytes of a download do not have the digest that the server announced (RFC 9530).
         DigestMismatch = 42 "DIGEST_MISMATCH",
+        /// There are no credentials to send: the function that gives tokens failed, or the server asks for a form of digest
+        /// authentication that is not supported; the message says which.
+        AuthFailed = 45 "AUTH_FAILED",
         /// A defect in this library: please report it. The call had no effect beyond its own handle.
         Panic = 99 "PANIC",
     }
@@ -408,7 +413,8 @@ vocabulary! {
         Closed = 4 "closed",
         /// A request began to wait for a connection. The event has no connection.
         Queued = 5 "queued",
-        /// A request is sent again, because this connection broke before the response.
+        /// A request is sent again; the event has the reason and the delay before that. Its connection is the one of the last
+        /// attempt, or 0.
         Retried = 6 "retried",
         /// A phase of an exchange on this connection; the event has the phase and its duration. All phases of an exchange
         /// are reported when it is over, which may be after its connection was returned or closed.
@@ -429,6 +435,33 @@ vocabulary! {
         Ipv4 = 4 "ipv4",
         /// IPv6 only.
         Ipv6 = 6 "ipv6",
+    }
+}
+
+vocabulary! {
+    /// Why a request is sent again. Later versions may add some: keep a default branch.
+    RetryReason: "hangup_retry_reason" {
+        /// A reused connection broke before the response.
+        ConnectionLost = 1 "connection lost",
+        /// No connection could be made, and the retry policy allows another attempt.
+        ConnectFailed = 2 "connect failed",
+        /// The response has a status code that the retry policy names.
+        StatusCode = 3 "status code",
+        /// The server or the proxy asked for credentials, and there are some.
+        Challenge = 4 "challenge",
+        /// The server does not know "Expect: 100-continue" (417), which was sent because of a setting.
+        ExpectRefused = 5 "expect refused",
+    }
+}
+
+vocabulary! {
+    /// A format in which cookies are saved.
+    CookieFormat: "hangup_cookie_format", default Netscape {
+        /// The text format of Netscape, which curl, wget and Python's MozillaCookieJar read and write.
+        Netscape = 1 "netscape",
+        /// A list of objects with the members name, value, domain, host_only, path, secure, http_only and expires (seconds
+        /// since 1970, or null). A name, value or path that is not UTF-8 stands in name_base64, value_base64 or path_base64.
+        Json = 2 "json",
     }
 }
 

@@ -14,8 +14,8 @@ use std::process::{Command, Output};
 
 use abi::Under;
 use testserver::{
-    BlackHole, Certificate, DemoServer, Options, Proxy, ProxyOptions, Script, Server, Step, certs,
-    corpus,
+    Answer, BlackHole, Certificate, DemoServer, Options, Proxy, ProxyOptions, Script, Server, Step,
+    certs, corpus,
 };
 
 /// The servers of one program, and what it is told about them.
@@ -306,6 +306,23 @@ fn cpp_stream() {
 #[test]
 fn download() {
     Given::default().hello("hello").run("download.c");
+}
+
+#[test]
+fn credentials() {
+    let answer = |status: u16, name: &str, value: &str| {
+        let headers = vec![(name.to_owned(), value.to_owned())];
+        Step::Answer(Answer { status, headers, body: "no".to_owned() })
+    };
+    let then = |first: Step, rest: Step| Script::new(vec![vec![first, Step::forever(vec![rest])]]);
+    let challenge = "Digest realm=\"r\", nonce=\"n\", qop=\"auth\"";
+    let (echo, hello) = (Step::EchoHead(true), Step::answer(200, "hello"));
+    Given::default()
+        .server("digest", then(answer(401, "WWW-Authenticate", challenge), echo.clone()))
+        .server("refuses", then(Step::answer(401, "no"), echo))
+        .server("busy", then(answer(503, "Retry-After", "0"), hello))
+        .echo_head("echo")
+        .run("credentials.c");
 }
 
 #[test]

@@ -91,6 +91,7 @@ enum class Status : std::int32_t {
     redirect_refused = HANGUP_REDIRECT_REFUSED,
     unexpected_status = HANGUP_UNEXPECTED_STATUS,
     digest_mismatch = HANGUP_DIGEST_MISMATCH,
+    auth_failed = HANGUP_AUTH_FAILED,
     panic = HANGUP_PANIC,
 };
 
@@ -185,6 +186,18 @@ enum class EventType : std::int32_t {
     no_proxy_ignored = HANGUP_EVENT_TYPE_NO_PROXY_IGNORED,
 };
 
+/** Why a request is sent again. Later versions may add some: keep a default branch. */
+enum class RetryReason : std::int32_t {
+    connection_lost = HANGUP_RETRY_REASON_CONNECTION_LOST,
+    connect_failed = HANGUP_RETRY_REASON_CONNECT_FAILED,
+    status_code = HANGUP_RETRY_REASON_STATUS_CODE,
+    challenge = HANGUP_RETRY_REASON_CHALLENGE,
+    expect_refused = HANGUP_RETRY_REASON_EXPECT_REFUSED,
+};
+
+/** A format in which cookies are saved. */
+enum class CookieFormat : std::int32_t { netscape = HANGUP_COOKIE_FORMAT_NETSCAPE, json = HANGUP_COOKIE_FORMAT_JSON };
+
 /** What a completion is about. Later versions may add some: keep a default branch. */
 enum class CompletionType : std::int32_t {
     response = HANGUP_COMPLETION_TYPE_RESPONSE,
@@ -212,6 +225,8 @@ inline std::string_view to_string(CloseReason reason) { return hangup_close_reas
 inline std::string_view to_string(TraceType what) { return hangup_trace_type_text(static_cast<hangup_trace_type>(what)); }
 inline std::string_view to_string(TlsVersion version) { return hangup_tls_version_text(static_cast<hangup_tls_version>(version)); }
 inline std::string_view to_string(EventType what) { return hangup_event_type_text(static_cast<hangup_event_type>(what)); }
+inline std::string_view to_string(RetryReason reason) { return hangup_retry_reason_text(static_cast<hangup_retry_reason>(reason)); }
+inline std::string_view to_string(CookieFormat format) { return hangup_cookie_format_text(static_cast<hangup_cookie_format>(format)); }
 
 /** No limit, in place of a time. */
 struct NoLimit {};
@@ -625,6 +640,10 @@ struct Event {
     Phase phase;
     /** and how long it took; nothing unless it is a phase. */
     std::optional<std::chrono::nanoseconds> took;
+    /** Why a request is sent again, */
+    std::optional<RetryReason> retry_reason;
+    /** and after which delay; nothing unless it is retried. */
+    std::optional<std::chrono::nanoseconds> delay;
 };
 
 /**
@@ -649,8 +668,10 @@ public:
         using std::chrono::nanoseconds;
         auto reason = row.reason == 0 ? std::nullopt : std::optional<CloseReason>(static_cast<CloseReason>(row.reason));
         auto took = row.took_ns < 0 ? std::nullopt : std::optional<nanoseconds>(row.took_ns);
+        auto why = row.retry_reason == 0 ? std::nullopt : std::optional<RetryReason>(static_cast<RetryReason>(row.retry_reason));
+        auto delay = row.delay_ns < 0 ? std::nullopt : std::optional<nanoseconds>(row.delay_ns);
         return Event{row.number, nanoseconds(row.at_ns), static_cast<EventType>(row.type), row.connection,
-                     hangup_events_origin(handle_.get()), reason, static_cast<Phase>(row.phase), took};
+                     hangup_events_origin(handle_.get()), reason, static_cast<Phase>(row.phase), took, why, delay};
     }
     /** How many were lost because they were not read in time. */
     [[nodiscard]] std::uint64_t lost() const noexcept { return hangup_events_lost(handle_.get()); }
@@ -1189,6 +1210,26 @@ private:
 };
 
 /**
+ * Gives a bearer token for an origin such as "https://example.org:443". `refused` is the token that the server has just
+ * refused; nothing before the request. Called on threads of the library, on several at once; it may block. An exception is
+ * Status::auth_failed.
+ */
+using TokenProvider = std::function<std::string(std::string_view origin, std::optional<std::string_view> refused)>;
+
+namespace detail {
+inline std::int32_t give_token(void *user_data, const char *origin, const char *refused, hangup_token *token) noexcept {
+    try {
+        const auto old = refused == nullptr ? std::nullopt : std::optional<std::string_view>(refused);
+        const std::string given = (*static_cast<const TokenProvider *>(user_data))(origin, old);
+        return hangup_token_set_value(token, given.c_str());
+    } catch (...) {
+        return -1;
+    }
+}
+inline void end_tokens(void *user_data) noexcept { delete static_cast<TokenProvider *>(user_data); }
+}  // namespace detail
+
+/**
  * One request. The setters return the request, so that they can be written in a row.
  *
  * Threads: one thread at a time; another one gets Status::invalid_state.
@@ -1399,6 +1440,49 @@ public:
         return *this;
     }
     [[nodiscard]] Request set_redirects(std::int64_t max) && { return std::move(set_redirects(max)); }
+    /** Sends this user and password as Basic credentials, in place of the client's. */
+    Request &set_auth_basic(std::string_view user, std::string_view password) & {
+        const detail::Text u(user, Status::invalid_argument, "user"), p(password, Status::invalid_argument, "password");
+        detail::check([&](hangup_error **e) { return hangup_request_set_auth_basic(handle_.get(), u, p, e); });
+        return *this;
+    }
+    [[nodiscard]] Request set_auth_basic(std::string_view user, std::string_view password) && { return std::move(set_auth_basic(user, password)); }
+    /** Answers challenges with this user and password (digest authentication, RFC 7616), in place of the client's. */
+    Request &set_auth_digest(std::string_view user, std::string_view password) & {
+        const detail::Text u(user, Status::invalid_argument, "user"), p(password, Status::invalid_argument, "password");
+        detail::check([&](hangup_error **e) { return hangup_request_set_auth_digest(handle_.get(), u, p, e); });
+        return *this;
+    }
+    [[nodiscard]] Request set_auth_digest(std::string_view user, std::string_view password) && { return std::move(set_auth_digest(user, password)); }
+    /** Sends this bearer token, in place of the client's. */
+    Request &set_auth_bearer(std::string_view token) & {
+        const detail::Text t(token, Status::invalid_argument, "token");
+        detail::check([&](hangup_error **e) { return hangup_request_set_auth_bearer(handle_.get(), t, e); });
+        return *this;
+    }
+    [[nodiscard]] Request set_auth_bearer(std::string_view token) && { return std::move(set_auth_bearer(token)); }
+    /** Sends the users and passwords of a netrc file to the hosts that it names; nothing is $NETRC or ~/.netrc. */
+    Request &set_auth_netrc(std::optional<std::string_view> path = std::nullopt) & {
+        const detail::OptionalText f(path, Status::invalid_argument, "path");
+        detail::check([&](hangup_error **e) { return hangup_request_set_auth_netrc(handle_.get(), f, e); });
+        return *this;
+    }
+    [[nodiscard]] Request set_auth_netrc(std::optional<std::string_view> path = std::nullopt) && { return std::move(set_auth_netrc(path)); }
+    /** Sends the bearer tokens that this function gives, and asks it once more after a 401. */
+    Request &set_auth_token(TokenProvider provide) & {
+        auto user_data = std::make_unique<TokenProvider>(std::move(provide));
+        detail::check([&](hangup_error **e) {
+            return hangup_request_set_auth_token(handle_.get(), detail::give_token, detail::end_tokens, user_data.release(), e);
+        });
+        return *this;
+    }
+    [[nodiscard]] Request set_auth_token(TokenProvider provide) && { return std::move(set_auth_token(std::move(provide))); }
+    /** Sends none of the client's credentials. */
+    Request &clear_auth() & {
+        detail::check(hangup_request_clear_auth(handle_.get()));
+        return *this;
+    }
+    [[nodiscard]] Request clear_auth() && { return std::move(clear_auth()); }
     /** The response comes with its whole body, of at most so many bytes; HANGUP_NO_LIMIT: it comes with its head. */
     Request &set_buffer_body(std::int64_t at_most) & {
         detail::check([&](hangup_error **e) { return hangup_request_set_buffer_body(handle_.get(), at_most, e); });
@@ -1877,6 +1961,41 @@ inline std::optional<Completion> Queue::next(Limit wait) const {
     return done;
 }
 
+/** When a client sends a request again that was not served; see Client::set_retry_policy. Threads: a value. */
+struct RetryPolicy {
+    /** How often a request is sent at most, the first time included. */
+    std::int32_t max_attempts = 3;
+    /** The delay before the second attempt; each is twice the one before it, less a random part of up to a half. */
+    std::chrono::milliseconds first_delay{500};
+    /** The longest delay. A response whose Retry-After names a longer one is returned. */
+    std::chrono::milliseconds max_delay{30000};
+    /** The time from the call in which the last attempt must begin. */
+    Limit max_total = std::chrono::seconds(60);
+    /** The status codes after which a request is sent again. */
+    std::vector<std::int32_t> status_codes{429, 503};
+    /** Whether a request is sent again if no connection could be made for it. */
+    bool connect_errors = true;
+    /** How many retries all requests of the client save together at most; HANGUP_NO_LIMIT is no budget. */
+    std::int64_t budget = 10;
+    /** By how much of a retry each request that is served lets the budget grow, in percent. */
+    std::int32_t budget_percent = 10;
+};
+
+/** A cookie that a client keeps. A value of its own. */
+struct Cookie {
+    std::string name;
+    std::string value;
+    /** The host that it is sent to, without a dot at its beginning. */
+    std::string domain;
+    std::string path;
+    /** Nothing: it is forgotten with the client. */
+    std::optional<std::chrono::system_clock::time_point> expires;
+    /** It is sent to that host only, and not to names below it. */
+    bool host_only;
+    bool secure;
+    bool http_only;
+};
+
 /** One record of a trace; its bytes are valid until the function returns. */
 struct TraceRecord {
     /** What was recorded. */
@@ -1989,6 +2108,78 @@ public:
             return hangup_client_submit_download(handle_.get(), detail::made(request.handle()), p, &options, queue.handle(), tag, e);
         });
     }
+    /** Sends a request again that was not served, by this policy; nothing never does. */
+    Client &set_retry_policy(const std::optional<RetryPolicy> &policy) & {
+        hangup_retry_policy row = HANGUP_RETRY_POLICY_INIT;
+        if (policy) {
+            // In C a 0 is the default.
+            static constexpr std::int32_t none = 0;
+            const auto given = [](std::int64_t value) { return value == 0 ? std::numeric_limits<std::int64_t>::min() : value; };
+            row.first_delay_ms = policy->first_delay.count() == 0 ? 1 : policy->first_delay.count();
+            row.max_delay_ms = policy->max_delay.count() == 0 ? 1 : policy->max_delay.count();
+            row.max_total_ms = given(policy->max_total.ms());
+            row.budget = given(policy->budget);
+            row.status_codes = policy->status_codes.empty() ? &none : policy->status_codes.data();
+            row.status_code_count = policy->status_codes.size();
+            row.max_attempts = policy->max_attempts == 0 ? -1 : policy->max_attempts;
+            row.connect_errors = policy->connect_errors ? 1 : -1;
+            row.budget_percent = policy->budget_percent == 0 ? -1 : policy->budget_percent;
+        }
+        detail::check([&](hangup_error **e) {
+            return hangup_client_set_retry_policy(handle_.get(), policy ? &row : nullptr, e);
+        });
+        return *this;
+    }
+    Client set_retry_policy(const std::optional<RetryPolicy> &policy) && { return std::move(set_retry_policy(policy)); }
+    /** Whether a HTTP proxy gets the user and the password of its URL as answers to its challenges, not as Basic. */
+    Client &set_proxy_digest(bool on) & {
+        detail::check([&](hangup_error **e) { return hangup_client_set_proxy_digest(handle_.get(), on ? 1 : 0, e); });
+        return *this;
+    }
+    Client set_proxy_digest(bool on) && { return std::move(set_proxy_digest(on)); }
+    /** Sends this user and password as Basic credentials, to the origin of each request and never to another one. */
+    Client &set_auth_basic(std::string_view user, std::string_view password) & {
+        const detail::Text u(user, Status::invalid_argument, "user"), p(password, Status::invalid_argument, "password");
+        detail::check([&](hangup_error **e) { return hangup_client_set_auth_basic(handle_.get(), u, p, e); });
+        return *this;
+    }
+    Client set_auth_basic(std::string_view user, std::string_view password) && { return std::move(set_auth_basic(user, password)); }
+    /** Answers challenges with this user and password (digest authentication, RFC 7616), to the origin of each request and never to another one. */
+    Client &set_auth_digest(std::string_view user, std::string_view password) & {
+        const detail::Text u(user, Status::invalid_argument, "user"), p(password, Status::invalid_argument, "password");
+        detail::check([&](hangup_error **e) { return hangup_client_set_auth_digest(handle_.get(), u, p, e); });
+        return *this;
+    }
+    Client set_auth_digest(std::string_view user, std::string_view password) && { return std::move(set_auth_digest(user, password)); }
+    /** Sends this bearer token, to the origin of each request and never to another one. */
+    Client &set_auth_bearer(std::string_view token) & {
+        const detail::Text t(token, Status::invalid_argument, "token");
+        detail::check([&](hangup_error **e) { return hangup_client_set_auth_bearer(handle_.get(), t, e); });
+        return *this;
+    }
+    Client set_auth_bearer(std::string_view token) && { return std::move(set_auth_bearer(token)); }
+    /** Sends the users and passwords of a netrc file to the hosts that it names; nothing is $NETRC or ~/.netrc. */
+    Client &set_auth_netrc(std::optional<std::string_view> path = std::nullopt) & {
+        const detail::OptionalText f(path, Status::invalid_argument, "path");
+        detail::check([&](hangup_error **e) { return hangup_client_set_auth_netrc(handle_.get(), f, e); });
+        return *this;
+    }
+    Client set_auth_netrc(std::optional<std::string_view> path = std::nullopt) && { return std::move(set_auth_netrc(path)); }
+    /** Sends the bearer tokens that this function gives, and asks it once more after a 401. */
+    Client &set_auth_token(TokenProvider provide) & {
+        auto user_data = std::make_unique<TokenProvider>(std::move(provide));
+        detail::check([&](hangup_error **e) {
+            return hangup_client_set_auth_token(handle_.get(), detail::give_token, detail::end_tokens, user_data.release(), e);
+        });
+        return *this;
+    }
+    Client set_auth_token(TokenProvider provide) && { return std::move(set_auth_token(std::move(provide))); }
+    /** Sends no credentials of the client any more. */
+    Client &clear_auth() & {
+        detail::check(hangup_client_clear_auth(handle_.get()));
+        return *this;
+    }
+    Client clear_auth() && { return std::move(clear_auth()); }
     /** Asks for gzip, deflate, br and zstd, and decodes them. */
     Client &set_decode(bool on) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_decode(handle_.get(), on ? 1 : 0, e); });
@@ -2028,6 +2219,49 @@ public:
         const detail::Handle<hangup_string, hangup_string_free> owned(text);
         return hangup_string_value(owned.get(), nullptr);
     }
+    /** Whether Secure cookies are set by and sent to localhost without TLS, too. */
+    Client &set_secure_cookies_on_localhost(bool on) & {
+        detail::check([&](hangup_error **e) {
+            return hangup_client_set_secure_cookies_on_localhost(handle_.get(), on ? 1 : 0, e);
+        });
+        return *this;
+    }
+    Client set_secure_cookies_on_localhost(bool on) && { return std::move(set_secure_cookies_on_localhost(on)); }
+    /** The cookies that are kept and have not expired, by domain, path and name. */
+    [[nodiscard]] std::vector<Cookie> cookies() const {
+        hangup_cookies *list = nullptr;
+        detail::check([&](hangup_error **e) { return hangup_client_cookies(handle_.get(), &list, e); });
+        const detail::Handle<hangup_cookies, hangup_cookies_free> owned(list);
+        std::vector<Cookie> found;
+        for (std::size_t i = 0; i < hangup_cookies_count(owned.get()); i++) {
+            hangup_cookie_info row = HANGUP_COOKIE_INFO_INIT;
+            detail::check(hangup_cookies_at(owned.get(), i, &row));
+            std::optional<std::chrono::system_clock::time_point> expires;
+            if (row.expires >= 0) {
+                // A later time than the clock can show is its last one.
+                using clock = std::chrono::system_clock;
+                const auto most = std::chrono::duration_cast<std::chrono::seconds>(clock::time_point::max().time_since_epoch());
+                const std::chrono::seconds since(row.expires);
+                expires = since < most ? clock::time_point(std::chrono::duration_cast<clock::duration>(since)) : clock::time_point::max();
+            }
+            found.push_back(Cookie{row.name, std::string(row.value, row.value_size), row.domain, row.path, expires,
+                                   row.host_only != 0, row.secure != 0, row.http_only != 0});
+        }
+        return found;
+    }
+    /** Writes the cookies into a file that only its owner can read. */
+    void save_cookies(std::string_view path, CookieFormat format = CookieFormat::netscape) const {
+        const detail::Text p(path, Status::invalid_argument, "path");
+        const auto c = static_cast<hangup_cookie_format>(format);
+        detail::check([&](hangup_error **e) { return hangup_client_save_cookies(handle_.get(), p, c, e); });
+    }
+    /** Adds the cookies of a file in either format. */
+    Client &load_cookies(std::string_view path) & {
+        const detail::Text p(path, Status::invalid_argument, "path");
+        detail::check([&](hangup_error **e) { return hangup_client_load_cookies(handle_.get(), p, e); });
+        return *this;
+    }
+    Client load_cookies(std::string_view path) && { return std::move(load_cookies(path)); }
     Client &clear_cookies() & {
         detail::check(hangup_client_clear_cookies(handle_.get()));
         return *this;

@@ -3,12 +3,19 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use ::http::header::RETRY_AFTER;
+
+use super::auth::{self, HopAuth};
 use super::config::Config;
+use super::cookies::parse_date;
 use super::redirect::{RedirectDecision, RequestHop};
 use super::request_head::{announced_length, request_head};
 use super::retry::{self, RetryContext};
+use super::retry_policy::Circumstances;
+use crate::auth::{TokenRequest, TokenSource};
+use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::headers::EXPECT;
 use crate::headers::{Headers, UPGRADE};
@@ -20,6 +27,7 @@ use crate::http::handover::Handover;
 use crate::http::request_body::{BodyLength, BodyReader, BodySource};
 use crate::http::response_body::IncomingBody;
 use crate::manager::{Manager, PoolKey};
+use crate::net::proxy::Proxy;
 use crate::net::tls::Tls;
 use crate::request::{Request, is_repeatable, needs_length};
 use crate::response::{Redirect, Response};
@@ -27,15 +35,37 @@ use crate::response_head::{RawHead, ResponseTo};
 use crate::timeouts::Timeouts;
 use crate::trace::Tracer;
 use crate::transfer::Transfer;
-use crate::vocabulary::{ConnectionMode, Kind, Sent};
+use crate::vocabulary::{ConnectionMode, Kind, RetryReason, Sent, Timeout};
 
 /// Which attempt at a hop.
 #[derive(Clone, Copy)]
 struct Attempt {
     /// From 1.
     number: u32,
+    /// How many of those before it broke a reused connection.
+    lost: u32,
     /// If a reused connection breaks before the response, there will be another one.
     retry_covers_loss: bool,
+}
+
+/// What one hop has come to: its attempts so far, and what the next one is made with.
+struct HopState<'a> {
+    key: &'a Arc<PoolKey>,
+    repeatable: bool,
+    /// `None`: there are no credentials but those of headers and URLs.
+    auth: Option<Box<HopAuth<'a>>>,
+    attempts: u32,
+    /// Attempts that broke a reused connection.
+    lost: u32,
+    /// Responses with 407 of a proxy that reads the request.
+    proxy_refusals: u32,
+}
+
+/// A request is to be sent again.
+struct Again {
+    reason: RetryReason,
+    delay: Duration,
+    connection: u64,
 }
 
 /// A response whose body is not read yet.
@@ -115,10 +145,12 @@ fn hops(
             RedirectDecision::Follow(next) if history.len() as u64 == u64::from(most) => {
                 let what =
                     format!("more than {most} redirects; the last one to {}", next.target.url());
-                return Err(call.rejected(received, what));
+                return Err(call.rejected(received, Kind::RedirectRefused, what));
             }
             RedirectDecision::Follow(next) => next,
-            RedirectDecision::Reject(what) => return Err(call.rejected(received, what)),
+            RedirectDecision::Reject(what) => {
+                return Err(call.rejected(received, Kind::RedirectRefused, what));
+            }
         };
         received.body.discard()?;
         history.push(Redirect::new(status, &hop.target));
@@ -127,7 +159,7 @@ fn hops(
 }
 
 impl Call<'_> {
-    /// One hop: an attempt, and others if a reused connection broke before the response.
+    /// One hop: an attempt, and others for the reasons of [`RetryReason`].
     #[inline(never)] // As for `build_response`.
     fn attempts(&self, hop: &RequestHop, body: &mut BodySource) -> Result<Received, Error> {
         let repeatable = is_repeatable(&hop.method, &self.request.headers);
@@ -137,43 +169,247 @@ impl Call<'_> {
         if pool.has_subscribers() && self.config.proxies.must_report_ignored() {
             pool.note_no_proxy_ignored(&key);
         }
-        let mut number = 1;
+        let mut state = HopState {
+            key: &key,
+            repeatable,
+            auth: HopAuth::of(self.config, self.request, hop),
+            attempts: 0,
+            lost: 0,
+            proxy_refusals: 0,
+        };
         loop {
-            let retry_covers_loss = retries && repeatable && !(hop.has_body && body.is_some());
-            let attempt = Attempt { number, retry_covers_loss };
-            let outcome = self.attempt(hop, &key, body, attempt);
-            let context = RetryContext { repeatable, body_replayable: body.is_replayable() };
-            let failure = match outcome {
-                Ok(received) if self.refuses_expect(hop, &received, body) => {
-                    self.manager.pool().note_retry(received.body.info().connection, &key);
-                    self.without_expect.set(true);
-                    received.body.discard()?;
-                    number += 1;
-                    continue;
-                }
-                Ok(received)
-                    if retries
-                        && retry::crossed_a_timeout(
-                            &received.head,
-                            received.body.info().reused,
-                            context,
-                        ) =>
-                {
-                    self.manager.pool().note_retry(received.body.info().connection, &key);
-                    received.body.discard()?;
-                    number += 1;
-                    continue;
-                }
-                Ok(received) => return Ok(received),
-                Err(failure) => failure,
+            let credentials = match state.auth {
+                None => None,
+                Some(_) => self.credentials(hop, &mut state)?,
             };
-            if !retries || !retry::should_retry(&failure, context) {
-                // "No byte was sent" is about this hop; the ones before it were sent.
-                let safe = failure.retry_safe() && (self.repeatable || self.is_first(hop));
-                return Err(failure.safe_to_retry(safe));
+            state.attempts += 1;
+            let retry_covers_loss = retries && repeatable && !(hop.has_body && body.is_some());
+            let (number, lost) = (state.attempts, state.lost);
+            let attempt = Attempt { number, lost, retry_covers_loss };
+            let outcome = match self.attempt(hop, &key, body, attempt, credentials.as_deref()) {
+                Ok(received) if received.head.status < 400 && state.auth.is_none() => {
+                    self.note_response(received.head.status);
+                    return Ok(received);
+                }
+                Ok(received) => self.after_response(hop, &mut state, received, body, retries)?,
+                Err(failure) => Err(self.after_failure(hop, &mut state, failure, body, retries)?),
+            };
+            let again = match outcome {
+                Ok(received) => return Ok(received),
+                Err(again) => again,
+            };
+            let Again { reason, delay, connection } = again;
+            self.manager.pool().note_retry(connection, &key, reason, delay);
+            if !delay.is_zero() {
+                self.between(hop, &state)?.pause(delay)?;
             }
-            self.manager.pool().note_retry(failure.connection_id().unwrap_or(0), &key);
-            number += 1;
+        }
+    }
+
+    /// The credentials of the next attempt.
+    #[cold]
+    fn credentials(
+        &self,
+        hop: &RequestHop,
+        state: &mut HopState<'_>,
+    ) -> Result<Option<String>, Error> {
+        let Some(mut auth) = state.auth.take() else { return Ok(None) };
+        let field = auth.field(hop, &|source, asked| self.ask(hop, state, source, asked));
+        state.auth = Some(auth);
+        field
+    }
+
+    /// Whether a response is the hop's, or the request is sent again.
+    #[inline(never)] // As for `build_response`.
+    fn after_response(
+        &self,
+        hop: &RequestHop,
+        state: &mut HopState<'_>,
+        received: Received,
+        body: &mut BodySource,
+        retries: bool,
+    ) -> Result<Result<Received, Again>, Error> {
+        if self.refuses_expect(hop, &received, body) {
+            self.without_expect.set(true);
+            let connection = received.body.info().connection;
+            received.body.discard()?;
+            let (reason, delay) = (RetryReason::ExpectRefused, Duration::ZERO);
+            return Ok(Err(Again { reason, delay, connection }));
+        }
+        let body_replayable = !hop.has_body || body.is_replayable();
+        let context = RetryContext { repeatable: state.repeatable, body_replayable };
+        let info = received.body.info();
+        if retries && retry::crossed_a_timeout(&received.head, info.reused, context) {
+            received.body.discard()?;
+            state.lost += 1;
+            let (reason, delay) = (RetryReason::ConnectionLost, Duration::ZERO);
+            return Ok(Err(Again { reason, delay, connection: info.connection }));
+        }
+        let head = &received.head;
+        let challenged = match self.is_challenge(hop, state, head, body_replayable) {
+            Ok(challenged) => challenged,
+            Err(error) if error.kind() == Kind::AuthFailed => {
+                return Err(self.rejected(received, Kind::AuthFailed, error.message().to_owned()));
+            }
+            Err(error) => return Err(error),
+        };
+        let retrying = self.config.retrying.as_deref().filter(|_| retries);
+        let delay = match (challenged, retrying) {
+            (true, _) => Some(Duration::ZERO),
+            (false, None) => None,
+            (false, Some(retrying)) => {
+                let mut fields = head.fields().iter();
+                let field = fields.find(|(name, _)| *name == RETRY_AFTER);
+                let retry_after = field.map(|(_, value)| value.as_slice());
+                let case = self.circumstances(state, body_replayable);
+                retrying.after_status(head.status, retry_after, &case, parse_date)
+            }
+        };
+        let Some(delay) = delay else {
+            self.note_response(head.status);
+            return Ok(Ok(received));
+        };
+        self.store_cookies(hop, head);
+        let reason = if challenged { RetryReason::Challenge } else { RetryReason::StatusCode };
+        let connection = received.body.info().connection;
+        received.body.discard()?;
+        Ok(Err(Again { reason, delay, connection }))
+    }
+
+    /// Whether the request is sent again after a failure; the failure otherwise.
+    #[inline(never)] // As for `build_response`.
+    fn after_failure(
+        &self,
+        hop: &RequestHop,
+        state: &mut HopState<'_>,
+        failure: Error,
+        body: &mut BodySource,
+        retries: bool,
+    ) -> Result<Again, Error> {
+        let body_replayable = body.is_replayable();
+        let context = RetryContext { repeatable: state.repeatable, body_replayable };
+        let connection = failure.connection_id().unwrap_or(0);
+        if retries && retry::should_retry(&failure, context) {
+            state.lost += 1;
+            let (reason, delay) = (RetryReason::ConnectionLost, Duration::ZERO);
+            return Ok(Again { reason, delay, connection });
+        }
+        // The proxy gave a nonce with its refusal, and closed the connection.
+        let proxy = state.key.route.proxy.as_deref().filter(|_| state.proxy_refusals < 2);
+        if failure.kind() == Kind::ProxyFailed
+            && failure.status_code() == Some(407)
+            && proxy.is_some_and(Proxy::knows_nonce)
+        {
+            state.proxy_refusals += 1;
+            let (reason, delay) = (RetryReason::Challenge, Duration::ZERO);
+            return Ok(Again { reason, delay, connection });
+        }
+        if retries && let Some(retrying) = &self.config.retrying {
+            let case = self.circumstances(state, body_replayable);
+            if let Some(delay) = retrying.after_failure(&failure, &case) {
+                return Ok(Again { reason: RetryReason::ConnectFailed, delay, connection });
+            }
+        }
+        // "No byte was sent" is about this hop; the ones before it were sent.
+        let safe = failure.retry_safe() && (self.repeatable || self.is_first(hop));
+        Err(failure.safe_to_retry(safe))
+    }
+
+    /// Whether a response asks for credentials that there are and that were not refused.
+    fn is_challenge(
+        &self,
+        hop: &RequestHop,
+        state: &mut HopState<'_>,
+        head: &RawHead,
+        body_replayable: bool,
+    ) -> Result<bool, Error> {
+        let origin = &hop.target.origin;
+        let is_read_by_proxy =
+            origin.unix.is_none() && state.key.route.is_read_by_proxy(origin.secure);
+        if head.status == 407 && is_read_by_proxy {
+            return auth::again_for_proxy(
+                state.key,
+                head,
+                &mut state.proxy_refusals,
+                body_replayable,
+            );
+        }
+        let Some(mut auth) = state.auth.take() else { return Ok(false) };
+        let ask = |source, asked| self.ask(hop, state, source, asked);
+        let again = auth.again(head, body_replayable, &ask);
+        state.auth = Some(auth);
+        again
+    }
+
+    /// Asks a function of the program for a token.
+    #[cold]
+    fn ask(
+        &self,
+        hop: &RequestHop,
+        state: &HopState<'_>,
+        source: TokenSource,
+        asked: TokenRequest,
+    ) -> Result<auth::Answer, Error> {
+        self.between(hop, state)?.ask(move || source.provide(&asked))
+    }
+
+    /// An exchange that only waits: with it a cancel, the total timeout and a shutdown end the wait.
+    fn between(&self, hop: &RequestHop, state: &HopState<'_>) -> Result<Exchange, Error> {
+        let (number, lost) = (state.attempts.max(1), state.lost);
+        let attempt = Attempt { number, lost, retry_covers_loss: false };
+        let config = self.exchange_config(hop, state.key, attempt);
+        Exchange::begin(config, &self.timeouts, self.called, Instant::now())
+    }
+
+    fn circumstances(&self, state: &HopState<'_>, body_replayable: bool) -> Circumstances {
+        let total = self.timeouts.get(Timeout::Total);
+        let total = total.and_then(|total| self.called.checked_add(total));
+        let token = self.request.token.as_ref().and_then(CancelToken::deadline);
+        Circumstances {
+            attempts: state.attempts,
+            called: self.called,
+            deadline: total.into_iter().chain(token).min(),
+            now: Instant::now(),
+            repeatable: state.repeatable,
+            body_replayable,
+        }
+    }
+
+    /// The budget of retries grows with the requests that were served.
+    fn note_response(&self, status: u16) {
+        if let Some(retrying) = &self.config.retrying {
+            retrying.note_response(status);
+        }
+    }
+
+    fn store_cookies(&self, hop: &RequestHop, head: &RawHead) {
+        if let Some(jar) = &self.config.jar {
+            jar.store_from_response(&hop.target, head.fields());
+        }
+    }
+
+    fn exchange_config(
+        &self,
+        hop: &RequestHop,
+        key: &Arc<PoolKey>,
+        Attempt { number, lost, retry_covers_loss }: Attempt,
+    ) -> ExchangeConfig {
+        ExchangeConfig {
+            manager: Arc::clone(self.manager),
+            key: Arc::clone(key),
+            method: hop.method.clone(),
+            target: Arc::clone(&hop.target),
+            token: self.request.token.clone(),
+            close_after: self.mode == ConnectionMode::CloseAfter,
+            fresh: self.mode == ConnectionMode::Fresh || lost >= retry::MAX_REUSED_ATTEMPTS,
+            attempt: number,
+            repeatable: self.repeatable,
+            retry_covers_loss,
+            max_head: self.config.max_head,
+            response_to: ResponseTo::of(&hop.method),
+            handover: Handover::None,
+            tracer: self.tracer(),
+            transfer: self.transfer.clone(),
         }
     }
 
@@ -220,6 +456,7 @@ impl Call<'_> {
         key: &Arc<PoolKey>,
         body: &mut BodySource,
         attempt: Attempt,
+        credentials: Option<&str>,
     ) -> Result<Received, Error> {
         let body = match hop.has_body {
             true if body.is_some() => {
@@ -237,7 +474,8 @@ impl Call<'_> {
         };
         let length = body.as_ref().map_or(BodyLength::None, BodyReader::length);
         let is_buffered = body.as_ref().is_some_and(BodyReader::is_buffered);
-        let (exchange, message) = self.prepare(hop, key, length, is_buffered, attempt)?;
+        let (exchange, message) =
+            self.prepare(hop, key, length, is_buffered, attempt, credentials)?;
         let (head, body) = http::run(exchange, message, body)?;
         Ok(Received { head, body })
     }
@@ -250,31 +488,20 @@ impl Call<'_> {
         key: &Arc<PoolKey>,
         length: BodyLength,
         body_is_buffered: bool,
-        Attempt { number, retry_covers_loss }: Attempt,
+        attempt: Attempt,
+        credentials: Option<&str>,
     ) -> Result<(Exchange, Message), Error> {
         Message::prepare(body_is_buffered, || {
-            let mut request = request_head(self.config, self.request, hop, self.mode, length)?;
+            let (config, request) = (self.config, self.request);
+            let mut request = request_head(config, request, hop, self.mode, length, credentials)?;
             if self.expects_continue(length) && !request.headers.contains(EXPECT) {
                 request.headers.add(EXPECT, b"100-continue");
             }
             let config = ExchangeConfig {
-                manager: Arc::clone(self.manager),
-                key: Arc::clone(key),
-                method: hop.method.clone(),
-                target: Arc::clone(&hop.target),
-                token: self.request.token.clone(),
-                close_after: self.mode == ConnectionMode::CloseAfter,
-                fresh: self.mode == ConnectionMode::Fresh || number > retry::MAX_REUSED_ATTEMPTS,
-                attempt: number,
-                repeatable: self.repeatable,
-                retry_covers_loss,
-                max_head: self.config.max_head,
-                response_to: ResponseTo::of(&hop.method),
                 handover: Handover::of(&request.headers, self.request.connect.as_ref()),
-                tracer: self.tracer(),
-                transfer: self.transfer.clone(),
+                ..self.exchange_config(hop, key, attempt)
             };
-            let is_first = number == 1 && self.is_first(hop);
+            let is_first = attempt.number == 1 && self.is_first(hop);
             let start = if is_first { self.start } else { Instant::now() };
             let exchange = Exchange::begin(config, &self.timeouts, self.called, start)?;
             Ok((exchange, request))
@@ -303,7 +530,7 @@ impl Call<'_> {
             && body.is_replayable()
     }
 
-    /// What a response asks for. Its cookies are stored in any case.
+    /// What a response asks for.
     #[inline(never)] // As for `build_response`.
     fn redirect_decision(
         &self,
@@ -312,9 +539,7 @@ impl Call<'_> {
         most: u32,
         body_replayable: bool,
     ) -> RedirectDecision {
-        if let Some(jar) = &self.config.jar {
-            jar.store_from_response(&hop.target, head.fields());
-        }
+        self.store_cookies(hop, head);
         // Most responses are none, and their fields are not parsed.
         if most == 0 || !(300..400).contains(&head.status) {
             return RedirectDecision::Return;
@@ -343,13 +568,13 @@ impl Call<'_> {
         Ok(response)
     }
 
-    /// A redirect that is not followed. The request itself was answered, so its connection is kept.
-    fn rejected(&self, received: Received, what: String) -> Error {
+    /// A redirect that is not followed, or a challenge that is not answered. The request itself was answered, so its connection is kept.
+    fn rejected(&self, received: Received, kind: Kind, what: String) -> Error {
         let Received { head, mut body } = received;
         body.close_gracefully();
         let info = body.info();
         body.shared()
-            .describe(Error::new(Kind::RedirectRefused, what))
+            .describe(Error::new(kind, what))
             .with_status_code(head.status)
             .on_connection(info.connection, info.reused)
             .after_sending(Sent::All, info.bytes_sent, true)

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::cookies::Jar;
 use super::proxies::Proxies;
+use super::retry_policy::Retrying;
+use crate::auth::{Auth, Sessions};
 use crate::headers::{ACCEPT, Headers, USER_AGENT};
 use crate::http::decode::CODINGS;
 use crate::net::proxy;
@@ -26,8 +28,15 @@ pub(super) struct Config {
     pub(super) redirects: u32,
     /// Headers that a redirect to another origin drops, besides those that it always drops.
     pub(super) sensitive: Vec<Box<str>>,
+    /// Sent to the origin of each request.
+    pub(super) auth: Option<Auth>,
+    /// The nonces of the servers that were asked with digest authentication.
+    pub(super) digest_sessions: Arc<Sessions>,
+    /// `None`: what was not served is not sent again.
+    pub(super) retrying: Option<Arc<Retrying>>,
     /// `None`: cookies are not kept.
     pub(super) jar: Option<Arc<Jar>>,
+    pub(super) secure_cookies_on_localhost: bool,
     pub(super) decode: bool,
     pub(super) max_codings: u32,
     pub(super) max_body: usize,
@@ -52,7 +61,11 @@ impl Default for Config {
             retries: true,
             redirects: MAX_REDIRECTS,
             sensitive: Vec::new(),
+            auth: None,
+            digest_sessions: Arc::default(),
+            retrying: None,
             jar: None,
+            secure_cookies_on_localhost: false,
             decode: false,
             max_codings: CODINGS,
             max_body: MAX_BODY,

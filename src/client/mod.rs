@@ -2,6 +2,7 @@
 //!
 //! Sending in the background stands above it (`submit`).
 
+mod auth;
 mod call;
 mod config;
 mod connect_rule;
@@ -11,6 +12,7 @@ mod proxies;
 mod redirect;
 mod request_head;
 mod retry;
+mod retry_policy;
 mod settings;
 // Its bounds are those of a build with the C ABI: other features make other frames.
 #[cfg(all(test, feature = "capi"))]
@@ -22,6 +24,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use self::config::Config;
+pub use self::cookies::KeptCookie;
+pub use self::retry_policy::RetryPolicy;
 use crate::error::Error;
 use crate::manager::Manager;
 use crate::request::Request;

@@ -28,6 +28,8 @@ pub(crate) struct Proxies {
     base: Route,
     /// The rules for origins that are connected elsewhere, in their order, each with its routes.
     rules: Vec<(ConnectRule, Routes)>,
+    /// The credentials of a HTTP proxy answer its challenges.
+    digest: bool,
     routes: Routes,
 }
 
@@ -74,8 +76,8 @@ impl Proxies {
         let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
         let choice = Choice::Environment(Environment::read(&variable));
         let base = Route::default();
-        let routes = Routes::new(&choice, &base, tls);
-        Self { choice, without: None, base, rules: Vec::new(), routes }
+        let routes = Routes::new(&choice, &base, false, tls);
+        Self { choice, without: None, base, rules: Vec::new(), digest: false, routes }
     }
 
     /// The route to an origin.
@@ -141,6 +143,11 @@ impl Proxies {
         self.rules.clear();
     }
 
+    pub(super) fn set_digest(&mut self, on: bool, tls: &Arc<Tls>) {
+        self.digest = on;
+        self.secured_by(tls);
+    }
+
     /// Reads the environment again, in place of the proxy and the list of hosts that were set.
     pub(super) fn read_env(&mut self, tls: &Arc<Tls>) {
         let Self { choice, without, .. } = Self::from_env(tls);
@@ -150,7 +157,7 @@ impl Proxies {
 
     /// The same choices with other TLS settings, for a https proxy.
     pub(super) fn secured_by(&mut self, tls: &Arc<Tls>) {
-        self.routes = Routes::new(&self.choice, &self.base, tls);
+        self.routes = Routes::new(&self.choice, &self.base, self.digest, tls);
         let rules = std::mem::take(&mut self.rules);
         let with_routes = |(rule, _)| {
             let routes = self.routes_by(&rule, tls);
@@ -161,7 +168,7 @@ impl Proxies {
 
     fn routes_by(&self, rule: &ConnectRule, tls: &Arc<Tls>) -> Routes {
         let base = Route { connect_to: Some(Arc::clone(&rule.to)), ..self.base.clone() };
-        Routes::new(&self.choice, &base, tls)
+        Routes::new(&self.choice, &base, self.digest, tls)
     }
 
     fn choose(&mut self, choice: Choice, tls: &Arc<Tls>) {
@@ -200,9 +207,11 @@ impl Environment {
 }
 
 impl Routes {
-    fn new(choice: &Choice, base: &Route, tls: &Arc<Tls>) -> Self {
+    fn new(choice: &Choice, base: &Route, digest: bool, tls: &Arc<Tls>) -> Self {
         let through = |url: &ProxyUrl| {
-            let proxy = Some(Arc::new(Proxy::parse(url.reveal(), tls)?));
+            let proxy = Proxy::parse(url.reveal(), tls)?;
+            let proxy = if digest { proxy.with_digest() } else { proxy };
+            let proxy = Some(Arc::new(proxy));
             Ok(Arc::new(Route { proxy, ..base.clone() }))
         };
         // A Unix-domain socket is on this machine.
@@ -248,8 +257,8 @@ mod tests {
         };
         let choice = Choice::Environment(Environment::read(&variable));
         let base = Route::default();
-        let routes = Routes::new(&choice, &base, &Tls::standard());
-        Proxies { choice, without: None, base, rules: Vec::new(), routes }
+        let routes = Routes::new(&choice, &base, false, &Tls::standard());
+        Proxies { choice, without: None, base, rules: Vec::new(), digest: false, routes }
     }
 
     fn route(proxies: &Proxies, origin: &str) -> String {

@@ -98,7 +98,7 @@ impl RequestHop {
             Err(why) => return refuse(&why),
         };
         let cross_origin = self.cross_origin || target.origin != self.target.origin;
-        if matches!(status, 307 | 308) {
+        if !self.becomes_get(status) {
             if self.has_body && !body_replayable {
                 return refuse(
                     "it repeats the request, whose body came from a reader that can't be read again",
@@ -108,6 +108,12 @@ impl RequestHop {
         }
         let method = if self.method == Method::HEAD { Method::HEAD } else { Method::GET };
         RedirectDecision::Follow(Self { target, method, has_body: false, cross_origin })
+    }
+
+    /// Whether the next hop is a GET (HEAD stays HEAD) without the body: after 303, and after 301 and 302 if this one
+    /// is a POST, for historical reasons (RFC 9110 section 15.4; the fetch standard, HTTP-redirect fetch, step 12).
+    fn becomes_get(&self, status: u16) -> bool {
+        status == 303 || (matches!(status, 301 | 302) && self.method == Method::POST)
     }
 }
 
@@ -255,8 +261,12 @@ mod tests {
             let from = hop(method.clone(), "http://a.example/");
             for status in [301, 302, 303] {
                 let to = follow(&from, status, "/b");
-                let expected = if method == Method::HEAD { Method::HEAD } else { Method::GET };
-                assert_eq!((to.method, to.has_body), (expected, false));
+                let expected = match (status, &method) {
+                    (303, &Method::HEAD) => (Method::HEAD, false),
+                    (303, _) | (_, &Method::POST) => (Method::GET, false),
+                    (_, method) => (method.clone(), true),
+                };
+                assert_eq!((to.method, to.has_body), expected);
             }
             for status in [307, 308] {
                 let to = follow(&from, status, "/b");

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use super::auth::field_of;
 use super::config::Config;
 use super::redirect::RequestHop;
 use crate::error::Error;
 use crate::headers::{
-    self, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, Headers,
-    PROXY_AUTHORIZATION, RANGE, TRANSFER_ENCODING, UPGRADE,
+    self, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, Headers, RANGE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use crate::http::codings;
 use crate::http::request_body::BodyLength;
@@ -17,13 +18,15 @@ use crate::request::{Request, has_option, own};
 use crate::vocabulary::{ConnectionMode, Kind};
 
 /// The head of one hop of a call. Its fields are Host, unless the request has it at a place of its own; those of the
-/// request; the client's defaults that the request does not have; and what the library adds.
+/// request; the client's defaults that the request does not have; and what the library adds. `credentials` are those that
+/// the hop has beside headers and URL.
 pub(super) fn request_head(
     config: &Config,
     request: &Request,
     hop: &RequestHop,
     mode: ConnectionMode,
     body: BodyLength,
+    credentials: Option<&str>,
 ) -> Result<Box<RequestHead>, Error> {
     let mut head = Headers::with_room(
         config.headers.len() + request.headers.len() + 4,
@@ -60,12 +63,10 @@ pub(super) fn request_head(
             && !is_removed(&request.removed, name)
             && !is_removed(&config.removed, name)
     };
-    // The peer of CONNECT is a proxy, which has a field of its own (RFC 9110 section 11.7.2).
-    let authorization = match request.connect {
-        None => AUTHORIZATION,
-        Some(_) => PROXY_AUTHORIZATION,
-    };
-    if let Some(credentials) = hop.credentials(&request.target)
+    let authorization = field_of(request);
+    if let Some(credentials) = credentials {
+        head.set(authorization, credentials.as_bytes());
+    } else if let Some(credentials) = hop.credentials(&request.target)
         && is_free(&head, authorization)
     {
         head.add(authorization, credentials.as_bytes());

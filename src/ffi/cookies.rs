@@ -63,6 +63,20 @@ pub unsafe extern "C" fn hangup_client_cookies_for(
     })
 }
 
+/// With 1, Secure cookies are also set by and sent to "localhost", names below it and loopback addresses without TLS, as
+/// browsers have it for servers under development. 0 is the default.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_client_set_secure_cookies_on_localhost(
+    client: *mut hangup_client,
+    on: i32,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        unsafe { hangup_client::borrow(client)? }.set_secure_cookies_on_localhost(on != 0);
+        Ok(())
+    })
+}
+
 /// Removes all cookies. New ones are kept if hangup_client_set_cookies says so.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_clear_cookies(client: *mut hangup_client) -> hangup_status {

@@ -7,7 +7,8 @@ use std::ffi::c_char;
 use crate::error::Error;
 use crate::vocabulary::{
     AddressFamily, CloseMode, CloseReason, CompletionType, ConnectionMode, ConnectionState,
-    Declared, EventType, Kind, Limit, Phase, Sent, Timeout, TlsVersion, TraceType,
+    CookieFormat, Declared, EventType, Kind, Limit, Phase, RetryReason, Sent, Timeout, TlsVersion,
+    TraceType,
 };
 
 /// `HANGUP_NO_LIMIT`. (The header's template has it with its type and parentheses.)
@@ -49,6 +50,8 @@ enumerations! {
     hangup_limit: Limit,
     hangup_event_type: EventType,
     hangup_address_family: AddressFamily,
+    hangup_retry_reason: RetryReason,
+    hangup_cookie_format: CookieFormat,
     hangup_connection_mode: ConnectionMode,
     hangup_tls_version: TlsVersion,
     hangup_completion_type: CompletionType,
@@ -62,6 +65,11 @@ impl hangup_status {
 
 impl hangup_close_reason {
     /// The number in an event that is not about a closed connection.
+    pub const NONE: Self = Self(0);
+}
+
+impl hangup_retry_reason {
+    /// The number in an event that is not about a retry.
     pub const NONE: Self = Self(0);
 }
 
@@ -146,6 +154,18 @@ pub extern "C" fn hangup_event_type_text(event_type: hangup_event_type) -> *cons
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_address_family_text(family: hangup_address_family) -> *const c_char {
     AddressFamily::try_from(family.0).map_or(c"unknown", AddressFamily::c_name).as_ptr()
+}
+
+/// The name of a format, for example "netscape"; "unknown" for a number that this version does not have. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_cookie_format_text(format: hangup_cookie_format) -> *const c_char {
+    CookieFormat::try_from(format.0).map_or(c"unknown", CookieFormat::c_name).as_ptr()
+}
+
+/// The name of a reason, for example "status code"; "unknown" for a number that this version does not have. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_retry_reason_text(reason: hangup_retry_reason) -> *const c_char {
+    RetryReason::try_from(reason.0).map_or(c"unknown", RetryReason::c_name).as_ptr()
 }
 
 /// The name of a connection mode, for example "keep"; "unknown" for a number that this version does not have. Static.

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::enums::{hangup_close_reason, hangup_event_type, hangup_phase, hangup_status};
+use super::enums::{
+    hangup_close_reason, hangup_event_type, hangup_phase, hangup_retry_reason, hangup_status,
+};
 use super::error::hangup_error;
 use super::guard::{
     Handle, Report, guard, lock_for_one_thread, magic, or_default, out, report, status, struct_size,
@@ -70,11 +72,17 @@ pub struct hangup_event {
     pub phase: hangup_phase,
     /// Always 0.
     pub reserved: i32,
+    /// The delay before the request is sent again, in nanoseconds (HANGUP_EVENT_TYPE_RETRIED); -1 for all others.
+    pub delay_ns: i64,
+    /// Why it is sent again (HANGUP_EVENT_TYPE_RETRIED); 0 for all others.
+    pub retry_reason: hangup_retry_reason,
+    /// Always 0.
+    pub reserved_2: i32,
 }
 
 // SAFETY: `repr(C)`, `size` first, and no padding: the fields of 64 bits come before pairs of 32.
 unsafe impl Report for hangup_event {
-    const FIRST: usize = offset_of!(hangup_event, reserved) + size_of::<i32>();
+    const FIRST: usize = offset_of!(hangup_event, reserved_2) + size_of::<i32>();
 }
 
 /// Subscribes to the manager's events. At most `capacity` unread events are kept; the oldest are lost first. All
@@ -179,8 +187,10 @@ impl EventsHandle {
 fn row_of(event: &Event) -> hangup_event {
     let ns = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     let (mut reason, mut phase, mut took_ns) = (hangup_close_reason::NONE, Phase::None.into(), -1);
+    let (mut retry_reason, mut delay_ns) = (hangup_retry_reason::NONE, -1);
     match event.kind {
         EventKind::Closed(why) => reason = why.into(),
+        EventKind::Retried(why, delay) => (retry_reason, delay_ns) = (why.into(), ns(delay)),
         EventKind::Phase(over, took) => (phase, took_ns) = (over.into(), ns(took)),
         _ => {}
     }
@@ -194,5 +204,8 @@ fn row_of(event: &Event) -> hangup_event {
         reason,
         phase,
         reserved: 0,
+        delay_ns,
+        retry_reason,
+        reserved_2: 0,
     }
 }

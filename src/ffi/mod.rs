@@ -13,12 +13,14 @@
 // of their own type. Repeating it for each function would add nothing.
 #![allow(clippy::missing_safety_doc)]
 
+mod auth;
 mod body;
 mod callback;
 mod cancel;
 mod client;
 mod connections;
 mod connector;
+mod cookie_list;
 mod cookies;
 mod download;
 mod enums;
@@ -43,6 +45,7 @@ mod resolver;
 mod response;
 mod response_facts;
 mod response_head;
+mod retry_policy;
 mod route;
 mod stream;
 mod string;

@@ -13,8 +13,9 @@ use crate::vocabulary::Kind;
 /// The largest number of redirects that a call follows. Default: 10. With 0 a redirect is returned as the response;
 /// HANGUP_NO_LIMIT follows any number.
 ///
-/// 301, 302 and 303 become GET without a body (HEAD stays HEAD); 307 and 308 repeat method and body. Authorization, Cookie,
-/// Proxy-Authorization, user information of the first URL and headers named by hangup_client_add_sensitive_header are
+/// After 303 the next request is a GET without a body (HEAD stays HEAD); after 301 and 302 so is that of a POST, and any
+/// other method is repeated with its body, as after 307 and 308 (RFC 9110 section 15.4; the fetch standard). Authorization,
+/// Cookie, Proxy-Authorization, the credentials of hangup_client_set_auth_* and hangup_request_set_auth_*, user information of the first URL and headers named by hangup_client_add_sensitive_header are
 /// dropped for the rest of the call once scheme, host or port changes. If the target is not allowed, the call fails with
 /// HANGUP_REDIRECT_REFUSED, and hangup_error_status_code is the redirect's status code.
 /// Fails: HANGUP_INVALID_ARGUMENT for another negative number.

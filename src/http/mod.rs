@@ -10,6 +10,7 @@ pub(crate) mod exchange;
 mod failure;
 pub(crate) mod h1;
 pub(crate) mod handover;
+mod pause;
 mod rate;
 pub(crate) mod request_body;
 pub(crate) mod request_head;

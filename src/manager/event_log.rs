@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::key::PoolKey;
 use crate::runtime::Notify;
-use crate::vocabulary::{CloseReason, EventType, Phase};
+use crate::vocabulary::{CloseReason, EventType, Phase, RetryReason};
 
 /// What can happen.
 ///
@@ -32,8 +32,8 @@ pub enum EventKind {
     Closed(CloseReason),
     /// A request began to wait for a connection. It has none yet, so the id is 0.
     Queued,
-    /// A request is sent again, because this connection broke before the response.
-    Retried,
+    /// A request is sent again: why, and after which delay. The connection is that of the last attempt, or 0.
+    Retried(RetryReason, Duration),
     /// A phase of an exchange on this connection, and how long it took. The phases of an exchange
     /// are recorded together when it is over, which may be after its connection was returned or
     /// closed.
@@ -143,7 +143,7 @@ impl EventKind {
             Self::Returned => EventType::Returned,
             Self::Closed(_) => EventType::Closed,
             Self::Queued => EventType::Queued,
-            Self::Retried => EventType::Retried,
+            Self::Retried(..) => EventType::Retried,
             Self::Phase(..) => EventType::Phase,
             Self::NoProxyIgnored => EventType::NoProxyIgnored,
         }

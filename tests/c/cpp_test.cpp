@@ -101,6 +101,11 @@ static_assert(is_chain<Client>(ASK(set_retries(true))) && is_chain<Client>(ASK(s
 static_assert(is_chain<Client>(ASK(set_max_codings(1))) && is_chain<Client>(ASK(set_max_body(1))));
 static_assert(is_chain<Request>(ASK(set_decode(true))));
 static_assert(is_chain<Client>(ASK(set_cookies(true))) && is_chain<Client>(ASK(add_cookie("a", "b"))));
+static_assert(is_chain<Client>(ASK(set_auth_basic("a", "b"))) && is_chain<Client>(ASK(set_auth_bearer("a"))));
+static_assert(is_chain<Client>(ASK(set_auth_digest("a", "b"))) && is_chain<Client>(ASK(set_auth_netrc("a"))));
+static_assert(is_chain<Client>(ASK(set_auth_token(nullptr))) && is_chain<Client>(ASK(clear_auth())));
+static_assert(is_chain<Client>(ASK(set_proxy_digest(true))) && is_chain<Client>(ASK(set_retry_policy(std::nullopt))));
+static_assert(is_chain<Client>(ASK(set_secure_cookies_on_localhost(true))) && is_chain<Client>(ASK(load_cookies("a"))));
 static_assert(is_chain<Client>(ASK(clear_cookies())) && is_chain<Client>(ASK(set_proxy("a"))));
 static_assert(is_chain<Client>(ASK(set_proxy_from_env())) && is_chain<Client>(ASK(set_no_proxy("a"))));
 static_assert(is_chain<Client>(ASK(set_local_address("a"))) && is_chain<Client>(ASK(set_tls_roots("a"))));
@@ -493,6 +498,7 @@ void a_call_does_what_it_is_told_to() {
     auto not_kept = failure_of([&] { client.add_cookie(moves, "a=b"); });
     CHECK(not_kept.status() == hangup::Status::invalid_state);
     (void)client.set_cookies(true).add_cookie(moves, "a=b").get(moves);
+    CHECK(client.cookies().size() == 2 && client.cookies()[0].name == "a" && !client.cookies()[0].expires);
     CHECK(client.cookies_for(moves) == "a=b; id=7" && client.clear_cookies().cookies_for(moves).empty());
     CHECK(client.set_cookies(false).set_decode(true).get(given("gzip")).read_all() == "hello");
     auto coded = client.send(hangup::Request("GET", given("gzip")).set_decode(false)).read_all();

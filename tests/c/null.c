@@ -60,6 +60,11 @@ static int32_t no_connection(void *user_data, const char *origin, const char *ho
     return -1;
 }
 
+static int32_t no_token(void *user_data, const char *origin, const char *refused, hangup_token *token) {
+    (void)user_data, (void)origin, (void)refused, (void)token;
+    return 1;
+}
+
 static void count(void *user_data) {
     ++*(int *)user_data;
 }
@@ -71,6 +76,7 @@ static void versions_and_names(void) {
         CHECK(hangup_timeout_text((hangup_timeout)number) != NULL && hangup_connection_state_text((hangup_connection_state)number) != NULL);
         CHECK(hangup_close_reason_text((hangup_close_reason)number) != NULL && hangup_event_type_text((hangup_event_type)number) != NULL);
         CHECK(hangup_sent_text((hangup_sent)number) != NULL && hangup_limit_text((hangup_limit)number) != NULL);
+        CHECK(hangup_retry_reason_text((hangup_retry_reason)number) != NULL && hangup_cookie_format_text((hangup_cookie_format)number) != NULL);
         CHECK(hangup_close_mode_text((hangup_close_mode)number) != NULL);
         CHECK(hangup_connection_mode_text((hangup_connection_mode)number) != NULL);
         CHECK(hangup_address_family_text((hangup_address_family)number) != NULL);
@@ -183,6 +189,7 @@ static void values(void *none, void *no_cancel) {
     hangup_events_free(none);
     hangup_queue_free(none);
     hangup_string_free(none);
+    hangup_cookies_free(none);
     hangup_cancel_free(no_cancel);
     hangup_client_free(none);
     hangup_request_free(none);
@@ -199,6 +206,8 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     hangup_connections *new_list = NULL;
     hangup_events *new_events = NULL;
     hangup_string *new_text = NULL;
+    hangup_cookies *new_cookies = NULL;
+    hangup_cookie_info cookie = HANGUP_COOKIE_INFO_INIT;
     hangup_event event = {.size = sizeof event};
     hangup_completion completion = {.size = sizeof completion};
     int64_t value = 4711;
@@ -262,6 +271,27 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_client_add_cookie(none, given("hello"), "a=b", &error));
     IS(bad, hangup_client_cookies_for(none, given("hello"), &new_text, &error));
     SAYS(bad, hangup_client_clear_cookies(none));
+    IS(bad, hangup_client_set_auth_basic(none, "u", "p", &error));
+    IS(bad, hangup_client_set_auth_bearer(none, "t", &error));
+    IS(bad, hangup_client_set_auth_digest(none, "u", "p", &error));
+    IS(bad, hangup_client_set_auth_netrc(none, NULL, &error));
+    IS(bad, hangup_client_set_auth_token(none, no_token, NULL, NULL, &error));
+    SAYS(bad, hangup_client_clear_auth(none));
+    IS(bad, hangup_client_set_proxy_digest(none, 1, &error));
+    IS(bad, hangup_client_set_retry_policy(none, NULL, &error));
+    IS(bad, hangup_request_set_auth_basic(none, "u", "p", &error));
+    IS(bad, hangup_request_set_auth_bearer(none, "t", &error));
+    IS(bad, hangup_request_set_auth_digest(none, "u", "p", &error));
+    IS(bad, hangup_request_set_auth_netrc(none, NULL, &error));
+    IS(bad, hangup_request_set_auth_token(none, no_token, NULL, NULL, &error));
+    SAYS(bad, hangup_request_clear_auth(none));
+    SAYS(bad, hangup_token_set_value(none, "t"));
+    IS(bad, hangup_client_set_secure_cookies_on_localhost(none, 1, &error));
+    IS(bad, hangup_client_cookies(none, &new_cookies, &error));
+    SAYS(bad, hangup_cookies_at(none, 0, &cookie));
+    CHECK_NUMBER(0, hangup_cookies_count(none));
+    IS(bad, hangup_client_save_cookies(none, "x", HANGUP_COOKIE_FORMAT_JSON, &error));
+    IS(bad, hangup_client_load_cookies(none, "x", &error));
     IS(bad, hangup_client_set_proxy(none, "http://x", &error));
     IS(bad, hangup_client_set_proxy_from_env(none, &error));
     IS(bad, hangup_client_set_no_proxy(none, "x", &error));
@@ -384,7 +414,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     CHECK_NUMBER(6, ends);
 
     CHECK(new_share == NULL && new_client == NULL && new_request == NULL && new_cancel == NULL);
-    CHECK(answer == NULL && new_list == NULL && new_events == NULL && new_text == NULL && lent == NULL);
+    CHECK(answer == NULL && new_list == NULL && new_events == NULL && new_text == NULL && new_cookies == NULL && lent == NULL);
     CHECK_NUMBER(4711, written);
     CHECK_NUMBER(4711, value);
 }
@@ -416,6 +446,19 @@ static void arguments(void) {
     IS(HANGUP_NULL, hangup_manager_set_address(manager, NULL, "127.0.0.1", &error));
     IS(HANGUP_NULL, hangup_manager_preconnect(manager, NULL, 1, &written, &error));
     IS(HANGUP_NULL, hangup_client_add_sensitive_header(client, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_set_auth_basic(client, NULL, "p", &error));
+    IS(HANGUP_NULL, hangup_client_set_auth_basic(client, "u", NULL, &error));
+    IS(HANGUP_NULL, hangup_client_set_auth_bearer(client, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_set_auth_digest(client, "u", NULL, &error));
+    IS(HANGUP_INVALID_ARGUMENT, hangup_client_set_auth_basic(client, "u:", "p", &error));
+    IS(HANGUP_NULL, hangup_client_set_auth_token(client, NULL, NULL, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_cookies(client, NULL, &error));
+    IS(HANGUP_NULL, hangup_client_save_cookies(client, NULL, HANGUP_COOKIE_FORMAT_JSON, &error));
+    IS(HANGUP_INVALID_ARGUMENT, hangup_client_save_cookies(client, "x", (hangup_cookie_format)9, &error));
+    IS(HANGUP_INVALID_STATE, hangup_client_save_cookies(client, "x", HANGUP_COOKIE_FORMAT_JSON, &error));
+    IS(HANGUP_NULL, hangup_client_load_cookies(client, NULL, &error));
+    hangup_retry_policy no_size = {0};
+    IS(HANGUP_INVALID_ARGUMENT, hangup_client_set_retry_policy(client, &no_size, &error));
     IS(HANGUP_NULL, hangup_client_add_cookie(client, NULL, "a=b", &error));
     IS(HANGUP_NULL, hangup_client_add_cookie(client, given("hello"), NULL, &error));
     IS(HANGUP_NULL, hangup_client_cookies_for(client, NULL, &cookies, &error));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use hangup::{
     CancelToken, CloseMode, CloseReason, ConnectionMode, Event, EventKind, Events, Kind, Limits,
-    Phase, Timeout,
+    Phase, RetryReason, Timeout,
 };
 use testserver::{Certificate, Script, Server, Step};
 
@@ -173,7 +173,7 @@ fn waiting_in_the_queue_and_retries_are_events(form: Form) {
     let expected = [
         (EventKind::Leased, lost),
         (EventKind::Closed(CloseReason::PeerClosed), lost),
-        (EventKind::Retried, lost),
+        (EventKind::Retried(RetryReason::ConnectionLost, Duration::ZERO), lost),
         (EventKind::Opened, id),
         (EventKind::Leased, id),
         (EventKind::Returned, id),

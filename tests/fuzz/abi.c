@@ -294,12 +294,17 @@ static void on_tls(hangup_tls *tls, hangup_client *client, hangup_request *reque
     }
 }
 
+static int32_t give_token(void *user_data, const char *origin, const char *refused, hangup_token *token) {
+    (void)user_data, (void)origin;
+    return refused == NULL ? (int32_t)hangup_token_set_value(token, "token") : 1;
+}
+
 static void on_client(hangup_client *client, hangup_request *request, hangup_queue *queue) {
     hangup_response *response = NULL;
     hangup_string *cookies = NULL;
     size_t count = 0;
     int32_t on = (int32_t)roll(3) - 1;
-    switch (roll(40)) {
+    switch (roll(52)) {
     case 31:
         CALL(hangup_client_ignored_no_proxy, client, &cookies);
         keep(TEXT, cookies);
@@ -313,6 +318,35 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
         atomic_fetch_add(&connectors, 1);
         CALL(hangup_client_set_connector, client, roll(3) == 0 ? no_connection : NULL, count_end, &connectors_ended);
         break;
+    case 40: CALL(hangup_client_set_auth_basic, client, text(), text()); break;
+    case 41: CALL(hangup_client_set_auth_bearer, client, text()); break;
+    case 42: CALL(hangup_client_set_auth_digest, client, text(), text()); break;
+    case 43: CALL(hangup_client_set_auth_netrc, client, text()); break;
+    case 44: CALL(hangup_client_set_auth_token, client, give_token, NULL, NULL); break;
+    case 45: PLAIN_CALL(hangup_client_clear_auth, client); break;
+    case 46: CALL(hangup_client_set_proxy_digest, client, on); break;
+    case 47:
+        {
+            hangup_retry_policy policy = HANGUP_RETRY_POLICY_INIT;
+            policy.first_delay_ms = policy.max_delay_ms = 1;
+            policy.max_attempts = (int32_t)roll(4);
+            policy.budget = number();
+            CALL(hangup_client_set_retry_policy, client, roll(2) == 0 ? &policy : NULL);
+        }
+        break;
+    case 48: CALL(hangup_client_set_secure_cookies_on_localhost, client, on); break;
+    case 49:
+        {
+            hangup_cookies *jar = NULL;
+            hangup_cookie_info cookie = HANGUP_COOKIE_INFO_INIT;
+            CALL(hangup_client_cookies, client, &jar);
+            ASK(hangup_cookies_count(jar));
+            ASK(hangup_cookies_at(jar, roll(3), &cookie));
+            hangup_cookies_free(jar);
+        }
+        break;
+    case 50: CALL(hangup_client_save_cookies, client, "/no/such/folder/cookies", (hangup_cookie_format)roll(4)); break;
+    case 51: CALL(hangup_client_load_cookies, client, "/no/such/file"); break;
     case 27: CALL(hangup_client_set_max_codings, client, number()); break;
     case 0: CALL(hangup_client_set_timeout, client, (hangup_timeout)(1 + roll(10)), short_ms()); break;
     case 1: CALL(hangup_client_set_header, client, text(), text()); break;
@@ -377,9 +411,15 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
 
 static void on_request(hangup_request *request, hangup_cancel *cancel) {
     hangup_request *copy = NULL;
-    switch (roll(17)) {
+    switch (roll(23)) {
     case 12: CALL(hangup_request_remove_header, request, text()); break;
     case 13: CALL(hangup_request_set_target, request, roll(3) == 0 ? NULL : text()); break;
+    case 17: CALL(hangup_request_set_auth_basic, request, text(), text()); break;
+    case 18: CALL(hangup_request_set_auth_bearer, request, text()); break;
+    case 19: CALL(hangup_request_set_auth_digest, request, text(), text()); break;
+    case 20: CALL(hangup_request_set_auth_netrc, request, text()); break;
+    case 21: CALL(hangup_request_set_auth_token, request, give_token, NULL, NULL); break;
+    case 22: PLAIN_CALL(hangup_request_clear_auth, request); break;
     case 11:
         atomic_fetch_add(&readers, 1);
         CALL(hangup_request_set_body_borrowed, request, (const uint8_t *)"uuuuuuuuuu", roll(11), count_end, &readers_ended);

@@ -37,6 +37,7 @@ const LAYERS: &[&str] = &[
     "transfer",
     "cancel",
     "headers",
+    "auth",
     "secret",
     "error",
     "timings",

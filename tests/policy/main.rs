@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod again;
+mod auth;
 mod cookies;
 mod redirects;
 mod retry;

@@ -107,7 +107,11 @@ fn r9_a_redirect_with_a_long_or_slow_body_costs_its_connection_and_little_time(f
 fn q3_methods_and_bodies_follow_the_status(form: Form) {
     for (status, method, becomes) in [
         (301, "POST", "GET"),
-        (302, "PUT", "GET"),
+        (302, "POST", "GET"),
+        (303, "PUT", "GET"),
+        (301, "PUT", "PUT"),
+        (302, "PATCH", "PATCH"),
+        (302, "DELETE", "DELETE"),
         (303, "DELETE", "GET"),
         (302, "HEAD", "HEAD"),
         (307, "POST", "POST"),

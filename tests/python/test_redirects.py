@@ -85,7 +85,8 @@ def test_invalid_numbers_are_refused(wrong):
     ("status", "method", "then", "body"),
     [
         (301, "POST", "GET", None),
-        (302, "PUT", "GET", None),
+        (302, "PUT", "PUT", b"body"),
+        (303, "PUT", "GET", None),
         (303, "POST", "GET", None),
         (303, "HEAD", "HEAD", None),
         (307, "POST", "POST", b"body"),

@@ -1,10 +1,12 @@
 //! `Client`: the setters, and one call for one exchange.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::ptr::{null, null_mut};
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
+use crate::auth::{Holder, set_auth};
 use crate::cancel::token;
 use crate::failure::{OrRaise, c_string, call, checked, create, text};
 use crate::handle::Owned;
@@ -143,6 +145,95 @@ impl Client {
         // SAFETY: a live client, NUL-terminated text, which is copied.
         self.set(py, |client, error| unsafe {
             hangup_client_set_local_address(client, pointer(&address), error)
+        })
+    }
+
+    fn set_auth(&self, py: Python<'_>, auth: &Bound<'_, PyTuple>) -> PyResult<()> {
+        set_auth(Holder::Client(self.handle.as_ptr()), auth)?.or_raise(py)
+    }
+
+    fn set_proxy_digest(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_proxy_digest(client, on.into(), error)
+        })
+    }
+
+    /// The fields of `RetryPolicy`, as its `_row` has them.
+    fn set_retry_policy(&self, py: Python<'_>, row: PolicyRow) -> PyResult<()> {
+        let (first, longest, total, budget, codes, attempts, connect_errors, percent) = row;
+        // In C a 0 is the default.
+        let number = |number: i64| match number {
+            0 => -2,
+            number => i32::try_from(number).unwrap_or(i32::MAX),
+        };
+        let policy = hangup_retry_policy {
+            size: size_of::<hangup_retry_policy>(),
+            first_delay_ms: first,
+            max_delay_ms: longest,
+            max_total_ms: total,
+            // No budget at all can't be had: a retry that is never saved again is the least.
+            budget: if budget == 0 { -2 } else { budget },
+            status_codes: codes.as_ptr(),
+            status_code_count: codes.len(),
+            max_attempts: number(attempts),
+            connect_errors: if connect_errors { 1 } else { -1 },
+            budget_percent: if percent == 0 { -1 } else { number(percent) },
+        };
+        // SAFETY: a live client, and a structure with its size and a list with its length, which are copied.
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_retry_policy(client, &raw const policy, error)
+        })
+    }
+
+    fn set_secure_cookies_on_localhost(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_secure_cookies_on_localhost(client, on.into(), error)
+        })
+    }
+
+    fn cookies(&self, py: Python<'_>) -> PyResult<Vec<CookieFields>> {
+        let list = create(|out, error| unsafe {
+            // SAFETY: a live client.
+            hangup_client_cookies(self.handle.as_ptr(), out, error)
+        })
+        .or_raise(py)?;
+        let list: Owned<hangup_cookies> = list;
+        // SAFETY: a live list.
+        let count = unsafe { hangup_cookies_count(list.as_ptr()) };
+        let mut found = Vec::with_capacity(count);
+        for index in 0..count {
+            // SAFETY: every field is a number or a pointer, for which zero is a value.
+            let mut row: hangup_cookie_info = unsafe { std::mem::zeroed() };
+            row.size = size_of_val(&row);
+            // SAFETY: a live list and a structure with its size set.
+            checked(unsafe { hangup_cookies_at(list.as_ptr(), index, &raw mut row) })
+                .or_raise(py)?;
+            // SAFETY: NUL-terminated texts that are borrowed from the list, and copied.
+            let [name, value, path] = [row.name, row.value, row.path]
+                .map(|text| unsafe { CStr::from_ptr(text) }.to_bytes().to_vec());
+            // SAFETY: as above.
+            let domain = unsafe { text(row.domain) }.into_owned();
+            let flags = (row.host_only != 0, row.secure != 0, row.http_only != 0);
+            found.push((name, value, domain, path, row.expires, flags));
+        }
+        Ok(found)
+    }
+
+    fn save_cookies(&self, py: Python<'_>, path: &str, format: i32) -> PyResult<()> {
+        let path = optional_text(py, HANGUP_INVALID_ARGUMENT, "path", Some(path))?;
+        // SAFETY: a live client, NUL-terminated text.
+        self.set(py, |client, error| unsafe {
+            hangup_client_save_cookies(client, pointer(&path), format, error)
+        })
+    }
+
+    fn load_cookies(&self, py: Python<'_>, path: &str) -> PyResult<()> {
+        let path = optional_text(py, HANGUP_INVALID_ARGUMENT, "path", Some(path))?;
+        // SAFETY: a live client, NUL-terminated text.
+        self.set(py, |client, error| unsafe {
+            hangup_client_load_cookies(client, pointer(&path), error)
         })
     }
 
@@ -325,6 +416,12 @@ fn download_options(
     let size = size_of::<hangup_download_options>();
     hangup_download_options { size, max_bytes, resumes, resume: resume.into(), sync: sync.into() }
 }
+
+/// A retry policy: three delays and a budget, the status codes, attempts, connect errors, percent.
+type PolicyRow = (i64, i64, i64, i64, Vec<i32>, i64, bool, i64);
+
+/// A cookie: name, value, domain, path, expiry (-1: none), and whether it is host-only, secure and HttpOnly.
+type CookieFields = (Vec<u8>, Vec<u8>, String, Vec<u8>, i64, (bool, bool, bool));
 
 /// Text for the library; `None` stays `None`.
 fn optional_text(

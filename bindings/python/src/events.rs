@@ -25,7 +25,7 @@ pub struct Events {
 type Subscription = Arc<Owned<hangup_events>>;
 
 /// number, at_ns, type, connection, origin, reason ("": none), phase ("none": none), took_ns (-1: none).
-type Row = (u64, i64, String, u64, String, String, String, i64);
+type Row = (u64, i64, String, u64, String, String, String, i64, String, i64);
 
 #[pymethods]
 impl Events {
@@ -130,14 +130,29 @@ fn read(subscription: &Subscription, timeout_ms: i64) -> Result<Option<Row>, Fai
     }
     // SAFETY: static texts; the origin is borrowed until the next event is read, and the reader's lock keeps
     // other threads from reading.
-    let [what, origin, reason, phase] = unsafe {
+    let [what, origin, reason, phase, retry_reason] = unsafe {
         let reason = match e.reason {
             0 => c"".as_ptr(),
             reason => hangup_close_reason_text(reason),
         };
         let (what, phase) = (hangup_event_type_text(e.r#type), hangup_phase_text(e.phase));
-        [what, hangup_events_origin(events), reason, phase]
+        let retry_reason = match e.retry_reason {
+            0 => c"".as_ptr(),
+            reason => hangup_retry_reason_text(reason),
+        };
+        [what, hangup_events_origin(events), reason, phase, retry_reason]
             .map(|borrowed| text(borrowed).into_owned())
     };
-    Ok(Some((e.number, e.at_ns, what, e.connection, origin, reason, phase, e.took_ns)))
+    Ok(Some((
+        e.number,
+        e.at_ns,
+        what,
+        e.connection,
+        origin,
+        reason,
+        phase,
+        e.took_ns,
+        retry_reason,
+        e.delay_ns,
+    )))
 }

@@ -22,6 +22,7 @@ handles! {
     hangup_cancel: hangup_cancel_free,
     hangup_client: hangup_client_free,
     hangup_connections: hangup_connections_free,
+    hangup_cookies: hangup_cookies_free,
     hangup_error: hangup_error_free,
     hangup_events: hangup_events_free,
     hangup_manager: hangup_manager_free,

@@ -11,6 +11,7 @@
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
+mod auth;
 mod callback;
 mod cancel;
 mod client;

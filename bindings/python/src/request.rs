@@ -6,6 +6,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
+use crate::auth::{Holder, set_auth};
 use crate::cancel::CancelToken;
 use crate::failure::{Failure, MethodAndUrl, c_string, call, checked, create};
 use crate::handle::Owned;
@@ -59,6 +60,9 @@ pub struct Prepared<'py> {
     url_as_given: bool,
     #[pyo3(item(15), default)]
     tls: Option<Bound<'py, Tls>>,
+    /// What [`set_auth`] takes.
+    #[pyo3(item(16), default)]
+    auth: Option<Bound<'py, PyTuple>>,
 }
 
 impl Prepared<'_> {
@@ -113,6 +117,10 @@ impl<'a, 'py> Request<'a, 'py> {
         prepared.min_rate.map_or(Ok(()), |rate| request.set_min_rate(rate))?;
         prepared.decode.map_or(Ok(()), |on| request.set_decode(on))?;
         prepared.tls.as_ref().map_or(Ok(()), |tls| request.set_tls(tls.get()))?;
+        if let Some(auth) = &prepared.auth {
+            let holder = Holder::Request(request.handle.as_ptr());
+            request.checked(set_auth(holder, auth)?)?;
+        }
         Ok(request)
     }
 

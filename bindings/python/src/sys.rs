@@ -42,6 +42,11 @@ pub struct hangup_addresses {
 }
 
 #[repr(C)]
+pub struct hangup_token {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
 pub struct hangup_client {
     _opaque: [u8; 0],
 }
@@ -96,6 +101,11 @@ pub struct hangup_string {
     _opaque: [u8; 0],
 }
 
+#[repr(C)]
+pub struct hangup_cookies {
+    _opaque: [u8; 0],
+}
+
 pub type hangup_status = i32;
 pub const HANGUP_OK: hangup_status = 0;
 pub const HANGUP_NULL: hangup_status = 1;
@@ -126,6 +136,7 @@ pub const HANGUP_PROXY_FAILED: hangup_status = 39;
 pub const HANGUP_REDIRECT_REFUSED: hangup_status = 40;
 pub const HANGUP_UNEXPECTED_STATUS: hangup_status = 41;
 pub const HANGUP_DIGEST_MISMATCH: hangup_status = 42;
+pub const HANGUP_AUTH_FAILED: hangup_status = 45;
 pub const HANGUP_PANIC: hangup_status = 99;
 
 pub type hangup_phase = i32;
@@ -283,6 +294,13 @@ pub const HANGUP_EVENT_TYPE_RETRIED: hangup_event_type = 6;
 pub const HANGUP_EVENT_TYPE_PHASE: hangup_event_type = 7;
 pub const HANGUP_EVENT_TYPE_NO_PROXY_IGNORED: hangup_event_type = 8;
 
+pub type hangup_retry_reason = i32;
+pub const HANGUP_RETRY_REASON_CONNECTION_LOST: hangup_retry_reason = 1;
+pub const HANGUP_RETRY_REASON_CONNECT_FAILED: hangup_retry_reason = 2;
+pub const HANGUP_RETRY_REASON_STATUS_CODE: hangup_retry_reason = 3;
+pub const HANGUP_RETRY_REASON_CHALLENGE: hangup_retry_reason = 4;
+pub const HANGUP_RETRY_REASON_EXPECT_REFUSED: hangup_retry_reason = 5;
+
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct hangup_event {
@@ -295,6 +313,9 @@ pub struct hangup_event {
     pub reason: hangup_close_reason,
     pub phase: hangup_phase,
     pub reserved: i32,
+    pub delay_ns: i64,
+    pub retry_reason: hangup_retry_reason,
+    pub reserved_2: i32,
 }
 
 pub type hangup_resolve_fn =
@@ -307,6 +328,21 @@ pub type hangup_connection_mode = i32;
 pub const HANGUP_CONNECTION_MODE_KEEP: hangup_connection_mode = 0;
 pub const HANGUP_CONNECTION_MODE_CLOSE_AFTER: hangup_connection_mode = 1;
 pub const HANGUP_CONNECTION_MODE_FRESH: hangup_connection_mode = 2;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hangup_retry_policy {
+    pub size: usize,
+    pub first_delay_ms: i64,
+    pub max_delay_ms: i64,
+    pub max_total_ms: i64,
+    pub budget: i64,
+    pub status_codes: *const i32,
+    pub status_code_count: usize,
+    pub max_attempts: i32,
+    pub connect_errors: i32,
+    pub budget_percent: i32,
+}
 
 pub type hangup_tls_version = i32;
 pub const HANGUP_TLS_VERSION_TLS12: hangup_tls_version = 12;
@@ -346,6 +382,32 @@ pub type hangup_trace_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, record: *const hangup_trace_record)>;
 
 pub type hangup_trace_end_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hangup_cookie_info {
+    pub size: usize,
+    pub name: *const c_char,
+    pub value: *const c_char,
+    pub value_size: usize,
+    pub domain: *const c_char,
+    pub path: *const c_char,
+    pub expires: i64,
+    pub host_only: i32,
+    pub secure: i32,
+    pub http_only: i32,
+    pub reserved: i32,
+}
+
+pub type hangup_cookie_format = i32;
+pub const HANGUP_COOKIE_FORMAT_NETSCAPE: hangup_cookie_format = 1;
+pub const HANGUP_COOKIE_FORMAT_JSON: hangup_cookie_format = 2;
+
+pub type hangup_token_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, origin: *const c_char, refused: *const c_char, token: *mut hangup_token) -> i32>;
+
+pub type hangup_token_end_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 pub type hangup_body_end_fn =
@@ -465,6 +527,7 @@ unsafe extern "C" {
     pub fn hangup_manager_drain(manager: *mut hangup_manager, timeout_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_shutdown(manager: *mut hangup_manager) -> hangup_status;
     pub fn hangup_event_type_text(event_type: hangup_event_type) -> *const c_char;
+    pub fn hangup_retry_reason_text(reason: hangup_retry_reason) -> *const c_char;
     pub fn hangup_manager_events(manager: *mut hangup_manager, capacity: usize, events: *mut *mut hangup_events, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_events_next(events: *mut hangup_events, timeout_ms: i64, event: *mut hangup_event) -> hangup_status;
     pub fn hangup_events_origin(events: *const hangup_events) -> *const c_char;
@@ -492,6 +555,7 @@ unsafe extern "C" {
     pub fn hangup_client_set_decode(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_max_codings(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_max_body(client: *mut hangup_client, bytes: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_retry_policy(client: *mut hangup_client, policy: *const hangup_retry_policy, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_tls_version_text(version: hangup_tls_version) -> *const c_char;
     pub fn hangup_tls_new() -> *mut hangup_tls;
     pub fn hangup_tls_free(tls: *mut hangup_tls);
@@ -528,9 +592,25 @@ unsafe extern "C" {
     pub fn hangup_client_set_trace(client: *mut hangup_client, record: hangup_trace_fn, end: hangup_trace_end_fn, user_data: *mut c_void, bodies: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_trace_file(client: *mut hangup_client, path: *const c_char, bodies: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_cookies(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_secure_cookies_on_localhost(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_add_cookie(client: *mut hangup_client, url: *const c_char, cookie: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_cookies_for(client: *const hangup_client, url: *const c_char, cookies: *mut *mut hangup_string, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_clear_cookies(client: *mut hangup_client) -> hangup_status;
+    pub fn hangup_client_cookies(client: *const hangup_client, list: *mut *mut hangup_cookies, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_cookies_count(list: *const hangup_cookies) -> usize;
+    pub fn hangup_cookies_at(list: *const hangup_cookies, index: usize, info: *mut hangup_cookie_info) -> hangup_status;
+    pub fn hangup_cookies_free(list: *mut hangup_cookies);
+    pub fn hangup_cookie_format_text(format: hangup_cookie_format) -> *const c_char;
+    pub fn hangup_client_save_cookies(client: *const hangup_client, path: *const c_char, format: hangup_cookie_format, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_load_cookies(client: *mut hangup_client, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_auth_basic(client: *mut hangup_client, user: *const c_char, password: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_auth_bearer(client: *mut hangup_client, token: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_auth_digest(client: *mut hangup_client, user: *const c_char, password: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_auth_netrc(client: *mut hangup_client, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_token_set_value(token: *mut hangup_token, value: *const c_char) -> hangup_status;
+    pub fn hangup_client_set_auth_token(client: *mut hangup_client, provide: hangup_token_fn, end: hangup_token_end_fn, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_clear_auth(client: *mut hangup_client) -> hangup_status;
+    pub fn hangup_client_set_proxy_digest(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_new(method: *const c_char, url: *const c_char, request: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_new_as_given(method: *const c_char, url: *const c_char, request: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_new_connect(proxy: *const c_char, target: *const c_char, request: *mut *mut hangup_request, error: *mut *mut hangup_error) -> hangup_status;
@@ -573,6 +653,12 @@ unsafe extern "C" {
     pub fn hangup_client_set_max_rate(client: *mut hangup_client, upload: i64, download: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_expect_continue(request: *mut hangup_request, wait_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_expect_continue(client: *mut hangup_client, wait_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_auth_basic(request: *mut hangup_request, user: *const c_char, password: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_auth_bearer(request: *mut hangup_request, token: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_auth_digest(request: *mut hangup_request, user: *const c_char, password: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_auth_netrc(request: *mut hangup_request, path: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_auth_token(request: *mut hangup_request, provide: hangup_token_fn, end: hangup_token_end_fn, user_data: *mut c_void, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_clear_auth(request: *mut hangup_request) -> hangup_status;
     pub fn hangup_request_set_timeout(request: *mut hangup_request, which: hangup_timeout, ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_min_rate(request: *mut hangup_request, bytes_per_second: i64, window_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_connection_mode(request: *mut hangup_request, mode: hangup_connection_mode, error: *mut *mut hangup_error) -> hangup_status;
@@ -689,6 +775,7 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_REDIRECT_REFUSED", HANGUP_REDIRECT_REFUSED as i64),
     ("HANGUP_UNEXPECTED_STATUS", HANGUP_UNEXPECTED_STATUS as i64),
     ("HANGUP_DIGEST_MISMATCH", HANGUP_DIGEST_MISMATCH as i64),
+    ("HANGUP_AUTH_FAILED", HANGUP_AUTH_FAILED as i64),
     ("HANGUP_PANIC", HANGUP_PANIC as i64),
     ("HANGUP_PHASE_NONE", HANGUP_PHASE_NONE as i64),
     ("HANGUP_PHASE_POOL", HANGUP_PHASE_POOL as i64),
@@ -760,6 +847,11 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_EVENT_TYPE_RETRIED", HANGUP_EVENT_TYPE_RETRIED as i64),
     ("HANGUP_EVENT_TYPE_PHASE", HANGUP_EVENT_TYPE_PHASE as i64),
     ("HANGUP_EVENT_TYPE_NO_PROXY_IGNORED", HANGUP_EVENT_TYPE_NO_PROXY_IGNORED as i64),
+    ("HANGUP_RETRY_REASON_CONNECTION_LOST", HANGUP_RETRY_REASON_CONNECTION_LOST as i64),
+    ("HANGUP_RETRY_REASON_CONNECT_FAILED", HANGUP_RETRY_REASON_CONNECT_FAILED as i64),
+    ("HANGUP_RETRY_REASON_STATUS_CODE", HANGUP_RETRY_REASON_STATUS_CODE as i64),
+    ("HANGUP_RETRY_REASON_CHALLENGE", HANGUP_RETRY_REASON_CHALLENGE as i64),
+    ("HANGUP_RETRY_REASON_EXPECT_REFUSED", HANGUP_RETRY_REASON_EXPECT_REFUSED as i64),
     ("HANGUP_CONNECTION_MODE_KEEP", HANGUP_CONNECTION_MODE_KEEP as i64),
     ("HANGUP_CONNECTION_MODE_CLOSE_AFTER", HANGUP_CONNECTION_MODE_CLOSE_AFTER as i64),
     ("HANGUP_CONNECTION_MODE_FRESH", HANGUP_CONNECTION_MODE_FRESH as i64),
@@ -773,6 +865,8 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_TRACE_TYPE_REQUEST_BODY", HANGUP_TRACE_TYPE_REQUEST_BODY as i64),
     ("HANGUP_TRACE_TYPE_RESPONSE_HEAD", HANGUP_TRACE_TYPE_RESPONSE_HEAD as i64),
     ("HANGUP_TRACE_TYPE_RESPONSE_BODY", HANGUP_TRACE_TYPE_RESPONSE_BODY as i64),
+    ("HANGUP_COOKIE_FORMAT_NETSCAPE", HANGUP_COOKIE_FORMAT_NETSCAPE as i64),
+    ("HANGUP_COOKIE_FORMAT_JSON", HANGUP_COOKIE_FORMAT_JSON as i64),
     ("HANGUP_COMPLETION_TYPE_RESPONSE", HANGUP_COMPLETION_TYPE_RESPONSE as i64),
     ("HANGUP_COMPLETION_TYPE_READ", HANGUP_COMPLETION_TYPE_READ as i64),
     ("HANGUP_COMPLETION_TYPE_STREAM_READ", HANGUP_COMPLETION_TYPE_STREAM_READ as i64),

@@ -5,17 +5,21 @@
 //! The lock is never held during a wait.
 
 mod date;
+mod list;
 mod set_cookie;
 mod store;
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use http::header::{self, HeaderName};
 use psl::Psl;
 
+pub(super) use self::date::parse as parse_date;
+pub use self::list::KeptCookie;
 use self::set_cookie::SetCookie;
 use self::store::{Cookie, Identity, Place, Store};
 use crate::error::Error;
@@ -26,7 +30,11 @@ use crate::vocabulary::Kind;
 
 /// The cookies of one client. Threads: any thread at any time.
 #[derive(Default)]
-pub(super) struct Jar(Mutex<Store>);
+pub(super) struct Jar {
+    store: Mutex<Store>,
+    /// Secure cookies are set by and sent to this machine without TLS, too.
+    trusts_localhost: AtomicBool,
+}
 
 impl Jar {
     /// Keeps the cookies of a response's Set-Cookie fields. Malformed and forbidden ones are
@@ -36,7 +44,7 @@ impl Jar {
         if cookies.peek().is_none() {
             return;
         }
-        let (Some(from), now) = (place(from), SystemTime::now()) else { return };
+        let (Some(from), now) = (self.place(from), SystemTime::now()) else { return };
         for (_, field) in cookies {
             let _ = self.set_at(from, field, now);
         }
@@ -44,7 +52,7 @@ impl Jar {
 
     /// Keeps one cookie, given as a Set-Cookie field of a response from that URL. The error is the reason for a refusal.
     pub(super) fn set(&self, from: &Target, field: &[u8]) -> Result<(), &'static str> {
-        let from = place(from).ok_or(NO_PLACE)?;
+        let from = self.place(from).ok_or(NO_PLACE)?;
         self.set_at(from, field, SystemTime::now())
     }
 
@@ -66,32 +74,75 @@ impl Jar {
             domain: domain.unwrap_or_else(|| from.host.into()),
             path: cookie.path.unwrap_or_else(|| default_path(from.path)).into(),
         };
-        let end = cookie.end(now);
-        let cookie = Cookie { identity, value: cookie.value.into(), secure: cookie.secure, end };
-        lock(&self.0).set(from, cookie, now)
+        let (end, http_only) = (cookie.end(now), cookie.http_only);
+        let cookie =
+            Cookie { identity, value: cookie.value.into(), secure: cookie.secure, http_only, end };
+        lock(&self.store).set(from, cookie, now)
     }
 
     /// The Cookie field that a request for that URL would have.
     pub(super) fn peek(&self, to: &Target) -> Option<Vec<u8>> {
-        let field = lock(&self.0).peek(place(to)?, SystemTime::now());
+        let field = lock(&self.store).peek(self.place(to)?, SystemTime::now());
         (!field.is_empty()).then_some(field)
     }
 
     /// The Cookie field of a request that is sent now.
     pub(super) fn send(&self, to: &Target) -> Option<Vec<u8>> {
-        let field = lock(&self.0).send(place(to)?, SystemTime::now());
+        let field = lock(&self.store).send(self.place(to)?, SystemTime::now());
         (!field.is_empty() && is_value(&field)).then_some(field)
     }
 
+    pub(super) fn trust_localhost(&self, on: bool) {
+        self.trusts_localhost.store(on, Ordering::Relaxed);
+    }
+
+    /// The cookies that have not expired, by domain, path and name.
+    pub(super) fn list(&self) -> Vec<KeptCookie> {
+        let now = SystemTime::now();
+        let mut all: Vec<_> = lock(&self.store).all(now).iter().map(KeptCookie::of).collect();
+        all.sort_by(|a, b| (&a.domain, &a.path, &a.name).cmp(&(&b.domain, &b.path, &b.name)));
+        all
+    }
+
+    pub(super) fn to_netscape(&self) -> Vec<u8> {
+        list::to_netscape(&self.list())
+    }
+
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        list::to_json(&self.list())
+    }
+
+    /// Keeps the cookies of a text in either format; one that has expired, or is for a public suffix, is passed over. None
+    /// is kept if the text is malformed.
+    pub(super) fn load(&self, text: &[u8]) -> Result<(), String> {
+        let now = SystemTime::now();
+        for cookie in list::parse(text)? {
+            if !cookie.host_only && is_public_suffix(&cookie.domain) {
+                continue;
+            }
+            let host = cookie.domain.clone();
+            // The file is the caller's: it may hold Secure cookies.
+            let from = Place { site: site(&host), host: &host, path: b"/", secure: true };
+            let _ = lock(&self.store).set(from, cookie.into_cookie(), now);
+        }
+        Ok(())
+    }
+
+    fn place<'a>(&self, target: &'a Target) -> Option<Place<'a>> {
+        let place = place(target)?;
+        let trusted = || self.trusts_localhost.load(Ordering::Relaxed) && is_localhost(place.host);
+        Some(Place { secure: place.secure || trusted(), ..place })
+    }
+
     pub(super) fn clear(&self) {
-        *lock(&self.0) = Store::default();
+        *lock(&self.store) = Store::default();
     }
 }
 
 /// Names and values are secrets.
 impl fmt::Debug for Jar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cookies", lock(&self.0).len())
+        write!(f, "{} cookies", lock(&self.store).len())
     }
 }
 
@@ -141,6 +192,16 @@ fn domain_for(host: &str, attribute: &[u8]) -> Result<Option<Box<str>>, &'static
         true => Ok(Some(domain.into())),
         false => Err(UNFIT),
     }
+}
+
+/// Whether a host is this machine by its name or address (Secure Contexts, section 3.1).
+fn is_localhost(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name == "localhost" || name.ends_with(".localhost") {
+        return true;
+    }
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    literal.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// For a host in the canonical form of a URL.
@@ -316,10 +377,10 @@ mod tests {
                 assert_eq!(set(&jar, &from, &cookie), Ok(()));
             }
         }
-        assert_eq!(lock(&jar.0).len(), MAX_COOKIES);
+        assert_eq!(lock(&jar.store).len(), MAX_COOKIES);
         set(&jar, "http://new.example/", "sid=1").unwrap();
         assert_eq!(sent(&jar, "http://new.example/"), "sid=1");
-        assert_eq!(lock(&jar.0).len(), MAX_COOKIES);
+        assert_eq!(lock(&jar.store).len(), MAX_COOKIES);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(super) struct SetCookie<'a> {
     /// Begins with a slash.
     pub(super) path: Option<&'a [u8]>,
     pub(super) secure: bool,
+    pub(super) http_only: bool,
     max_age: Option<i64>,
     expires: Option<SystemTime>,
 }
@@ -43,6 +44,7 @@ impl<'a> SetCookie<'a> {
             domain: None,
             path: None,
             secure: false,
+            http_only: false,
             max_age: None,
             expires: None,
         };
@@ -70,6 +72,8 @@ impl<'a> SetCookie<'a> {
             self.path = value.starts_with(b"/").then_some(value);
         } else if is("Secure") {
             self.secure = true;
+        } else if is("HttpOnly") {
+            self.http_only = true;
         }
     }
 

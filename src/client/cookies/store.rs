@@ -43,6 +43,7 @@ pub(super) struct Cookie {
     pub(super) identity: Identity,
     pub(super) value: Box<[u8]>,
     pub(super) secure: bool,
+    pub(super) http_only: bool,
     pub(super) end: Option<SystemTime>,
 }
 
@@ -62,6 +63,7 @@ struct Kept {
     site: Arc<str>,
     value: Box<[u8]>,
     secure: bool,
+    http_only: bool,
     end: Option<SystemTime>,
     created: u64,
     used: u64,
@@ -147,6 +149,19 @@ impl Store {
         self.rank(site);
     }
 
+    /// Copies of those that have not expired.
+    pub(super) fn all(&self, now: SystemTime) -> Vec<Cookie> {
+        let current = |kept: &&Kept| kept.end.is_none_or(|end| end > now);
+        let copy = |kept: &Kept| Cookie {
+            identity: Identity::clone(&kept.identity),
+            value: kept.value.clone(),
+            secure: kept.secure,
+            http_only: kept.http_only,
+            end: kept.end,
+        };
+        self.cookies.iter().map(|(_, kept)| kept).filter(current).map(copy).collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.cookies.len()
     }
@@ -215,13 +230,14 @@ impl Store {
             Some((name, _)) => Arc::clone(name),
             None => Arc::from(site),
         };
-        let Cookie { identity, value, secure, end } = cookie;
+        let Cookie { identity, value, secure, http_only, end } = cookie;
         let (identity, used) = (Arc::new(identity), self.clock);
         let id = self.cookies.insert(Kept {
             identity: Arc::clone(&identity),
             site: Arc::clone(&name),
             value,
             secure,
+            http_only,
             end,
             created,
             used,
@@ -299,7 +315,13 @@ mod tests {
             host_only: false,
             path: b"/"[..].into(),
         };
-        Cookie { identity, value: value.as_bytes().into(), secure: false, end: None }
+        Cookie {
+            identity,
+            value: value.as_bytes().into(),
+            secure: false,
+            http_only: false,
+            end: None,
+        }
     }
 
     fn set(store: &mut Store, domain: &str, name: &str) {

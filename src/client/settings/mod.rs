@@ -1,5 +1,6 @@
 //! The settings of a client. Each applies to requests that are sent or submitted after it.
 
+mod auth;
 mod cookies;
 mod decoding;
 mod network;

@@ -1,6 +1,10 @@
 //! Which redirects a client follows, and what it sends again.
 
-use crate::client::Client;
+use std::sync::Arc;
+
+use crate::client::retry_policy::Retrying;
+use crate::client::{Client, RetryPolicy};
+use crate::error::Error;
 
 impl Client {
     /// Sets whether a request is sent again if a reused connection breaks before the response; it is by default.
@@ -18,10 +22,44 @@ impl Client {
         self.configure(|config| config.retries = on);
     }
 
+    /// Sets when a request is sent again that was not served; `None`, the default, is never. The policy's budget begins
+    /// anew. A request for which [`set_retries`](Self::set_retries) is off is not sent again.
+    ///
+    /// After a response with a status code of the policy: a GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or a request with an
+    /// Idempotency-Key header; any other method only after 429 (RFC 6585 section 4), and after 503 with a Retry-After
+    /// (RFC 9110 section 15.6.4), with which the server says that it did nothing. (curl's `--retry` repeats every
+    /// method, urllib3 only idempotent ones.) A Retry-After of the response sets the delay, in
+    /// seconds or as a date.
+    ///
+    /// After a failure to connect, whatever the method, as nothing was sent: the name was not resolved, no address
+    /// accepted the connection, the proxy failed, the connection broke in the proxy's or the TLS handshake, or the
+    /// timeout of one of these ran out. A refused certificate is not tried again.
+    ///
+    /// In both cases the body must be one that can be read again. A cancel, the total timeout and a shutdown end the
+    /// delay at once; a delay that would last longer than the total timeout or [`RetryPolicy::max_total`] is not begun,
+    /// and the last outcome is returned. Each retry is an event ([`EventKind::Retried`](crate::EventKind::Retried)).
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`](crate::Kind::InvalidArgument) for a policy that makes no sense; the message says why.
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_retry_policy(Some(hangup::RetryPolicy::new().max_attempts(5)))?;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_retry_policy(&self, policy: Option<RetryPolicy>) -> Result<(), Error> {
+        policy.as_ref().map_or(Ok(()), RetryPolicy::check)?;
+        self.configure(|config| {
+            config.retrying = policy.map(|policy| Arc::new(Retrying::new(policy)));
+        });
+        Ok(())
+    }
+
     /// Sets how many redirects a call follows, 10 by default; with 0 a redirect is returned as any other response.
     ///
-    /// 301, 302 and 303 become GET without a body (HEAD stays HEAD), 307 and 308 repeat method and
-    /// body. Once scheme, host or port changes, Authorization, Cookie, Proxy-Authorization, the user information of
+    /// After 303 the next request is a GET without a body (HEAD stays HEAD); after 301 and 302 so is that of a POST, and
+    /// any other method is repeated with its body, as after 307 and 308 (RFC 9110 section 15.4; the fetch standard).
+    /// Once scheme, host or port changes, Authorization, Cookie, Proxy-Authorization, the user information of
     /// the first URL and the headers of [`add_sensitive_header`](Self::add_sensitive_header) are dropped for the rest of
     /// the call.
     ///

@@ -95,7 +95,7 @@ impl Message {
             let (exchange, mut head) = build()?;
             // The peer of a request for a tunnel is a proxy itself.
             if head.method != Method::CONNECT {
-                set_proxy_credentials(&exchange.config.key, &mut head.headers);
+                set_proxy_credentials(&exchange.config.key, &mut head);
             }
             let body_follows = body_is_buffered && !head.headers.contains(EXPECT);
             let call = match head.body {

@@ -2,19 +2,24 @@
 //! credentials are a header. In a tunnel and without a proxy nothing changes, and no credentials that are
 //! meant for a proxy reach the origin.
 
-use crate::headers::{Headers, PROXY_AUTHORIZATION};
+use crate::headers::PROXY_AUTHORIZATION;
+use crate::http::request_head::RequestHead;
 use crate::manager::PoolKey;
 use crate::net::proxy::Proxy;
 
 /// Sets the credentials of a message where a proxy reads them, and takes them away where one
 /// would not.
-pub(super) fn set_proxy_credentials(key: &PoolKey, headers: &mut Headers) {
+pub(super) fn set_proxy_credentials(key: &PoolKey, head: &mut RequestHead) {
     match http_proxy(key) {
-        None => headers.remove(PROXY_AUTHORIZATION),
+        None => head.headers.remove(PROXY_AUTHORIZATION),
         // A field of the request takes precedence over the credentials in the proxy's URL.
-        Some(proxy) if !headers.contains(PROXY_AUTHORIZATION) => {
-            if let Some(value) = proxy.authorization() {
-                headers.add(PROXY_AUTHORIZATION, value.as_bytes());
+        Some(proxy) if !head.headers.contains(PROXY_AUTHORIZATION) => {
+            // The path alone, as curl and browsers have it for digest authentication.
+            if let Some(value) = proxy.authorization(
+                head.method.as_str(),
+                &String::from_utf8_lossy(head.request_target()),
+            ) {
+                head.headers.add(PROXY_AUTHORIZATION, value.as_bytes());
             }
         }
         Some(_) => {}
@@ -56,9 +61,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::headers::Headers;
+    use crate::http::request_body::BodyLength;
     use crate::manager::Origin;
     use crate::net::route::Route;
     use crate::net::tls::Tls;
+    use crate::target::Target;
 
     fn key(origin: &str, proxy: Option<&str>) -> Arc<PoolKey> {
         let tls = Tls::standard();
@@ -93,12 +101,18 @@ mod tests {
     #[test]
     fn no_credentials_of_a_proxy_reach_the_origin() {
         let sent = |origin, proxy, own: Option<&'static str>| {
-            let mut headers = Headers::default();
+            let mut head = RequestHead {
+                method: http::Method::GET,
+                target: Target::parse("http://localhost/").unwrap(),
+                given_target: None,
+                headers: Headers::default(),
+                body: BodyLength::None,
+            };
             if let Some(own) = own {
-                headers.add("proxy-authorization", own.as_bytes());
+                head.headers.add("proxy-authorization", own.as_bytes());
             }
-            set_proxy_credentials(&key(origin, proxy), &mut headers);
-            let value = headers.values(PROXY_AUTHORIZATION).next();
+            set_proxy_credentials(&key(origin, proxy), &mut head);
+            let value = head.headers.values(PROXY_AUTHORIZATION).next();
             value.map(|value| String::from_utf8(value.to_vec()).unwrap())
         };
         let proxy = Some("http://x:y@p");

@@ -95,6 +95,7 @@ impl Pool {
             state.closed = Some(how);
             self.publish_closed(how);
         }
+        state.end_pauses(deferred);
         for waiter in state.waiters.values() {
             // An exchange that dials is in progress, and a drain lets it finish.
             let in_progress = waiter.dial.is_some() && how == Closed::Draining;

@@ -12,6 +12,7 @@ mod idle;
 mod limits;
 mod lock;
 mod lru;
+mod pauses;
 mod report;
 mod slot;
 mod state;

@@ -46,6 +46,8 @@ pub(super) struct State {
     /// The origins with waiters for a slot that only the total limit holds up, by the ticket of the
     /// first of these waiters.
     pub(super) waiting_origins: BTreeMap<u64, usize>,
+    /// Calls that wait between their exchanges.
+    pub(super) pauses: Slab<Arc<Control>>,
     /// Waiters for a slot.
     pub(super) queued: usize,
     pub(super) next_ticket: u64,
@@ -144,6 +146,7 @@ impl State {
             closing_dials: HashMap::default(),
             waiters: BTreeMap::new(),
             waiting_origins: BTreeMap::new(),
+            pauses: Slab::new(),
             queued: 0,
             next_ticket: 1,
             idle: LruList::default(),
@@ -420,6 +423,9 @@ impl State {
     pub(super) fn forget_all(&mut self) {
         for waiter in self.waiters.values() {
             waiter.control.try_finish(Cause::Forked);
+        }
+        for (_, control) in &self.pauses {
+            control.try_finish(Cause::Forked);
         }
         for (_, entry) in self.entries.drain() {
             if let Some(control) = entry.stage.owner() {

@@ -11,7 +11,7 @@ use super::state::State;
 use crate::manager::connection::Record;
 use crate::manager::event_log::{EventKind, EventLog, LoggedEvent, Subscriber};
 use crate::manager::key::PoolKey;
-use crate::vocabulary::Phase;
+use crate::vocabulary::{Phase, RetryReason};
 
 impl Pool {
     /// Adds a subscriber; returns the number of the first event that is for it.
@@ -47,12 +47,18 @@ impl Pool {
         self.has_subscribers.load(Ordering::Relaxed)
     }
 
-    /// Counts a request that is sent again because that connection broke.
+    /// Counts a request that is sent again.
     #[cold]
-    pub(crate) fn note_retry(&self, connection: u64, key: &Arc<PoolKey>) {
+    pub(crate) fn note_retry(
+        &self,
+        connection: u64,
+        key: &Arc<PoolKey>,
+        reason: RetryReason,
+        delay: Duration,
+    ) {
         self.with_state(|state, deferred| {
             state.counters.retried += 1;
-            state.record_event_of(EventKind::Retried, connection, key, deferred);
+            state.record_event_of(EventKind::Retried(reason, delay), connection, key, deferred);
         });
     }
 

@@ -2,6 +2,8 @@
 //! [`http_connect`](super::http_connect), [`socks4`](super::socks4) and [`socks5`](super::socks5), which know nothing
 //! of sockets.
 
+use std::sync::Arc;
+
 use super::http_connect::HttpConnect;
 use super::socks4::Socks4;
 use super::socks5::Socks5;
@@ -21,24 +23,32 @@ pub(in crate::net) struct ProxyHandshake {
     outgoing: Vec<u8>,
     sent: usize,
     incoming: Vec<u8>,
+    proxy: Arc<Proxy>,
     /// For error messages.
     proxy_name: String,
 }
 
 enum Protocol {
-    Http(HttpConnect),
+    /// With what is asked for.
+    Http(HttpConnect, String),
     Socks4,
     Socks5(Socks5),
 }
 
 impl ProxyHandshake {
     /// With this proxy, for a tunnel to that host and port.
-    pub(in crate::net) fn begin(proxy: &Proxy, to: TunnelTarget, port: u16) -> Result<Self, Error> {
+    pub(in crate::net) fn begin(
+        proxy: &Arc<Proxy>,
+        to: TunnelTarget,
+        port: u16,
+    ) -> Result<Self, Error> {
         let proxy_name = proxy.to_string();
         let (protocol, outgoing) = match proxy.scheme {
             Scheme::Http | Scheme::Https => {
-                let outgoing = HttpConnect::request(&to, port, proxy.authorization().as_deref());
-                (Protocol::Http(HttpConnect::default()), outgoing)
+                let target = HttpConnect::target(&to, port);
+                let authorization = proxy.authorization("CONNECT", &target);
+                let outgoing = HttpConnect::request(&target, authorization.as_deref());
+                (Protocol::Http(HttpConnect::default(), target), outgoing)
             }
             Scheme::Socks4 | Scheme::Socks4a => {
                 let socks = Socks4::new(to, port, proxy.credentials.as_ref())
@@ -52,7 +62,8 @@ impl ProxyHandshake {
                 (Protocol::Socks5(socks), outgoing)
             }
         };
-        Ok(Self { protocol, outgoing, sent: 0, incoming: Vec::new(), proxy_name })
+        let (proxy, incoming) = (Arc::clone(proxy), Vec::new());
+        Ok(Self { protocol, outgoing, sent: 0, incoming, proxy, proxy_name })
     }
 
     /// Goes on until the tunnel is open.
@@ -74,9 +85,19 @@ impl ProxyHandshake {
                 Err(stop) => return Err(self.broken(stop)),
             }
             let next = match &mut self.protocol {
-                Protocol::Http(http) => http.receive(&self.incoming, &self.proxy_name)?,
                 Protocol::Socks4 => {
                     Socks4::receive(&self.incoming).map_err(|why| failed(&self.proxy_name, &why))?
+                }
+                Protocol::Http(http, target) => {
+                    match http.receive(&self.incoming, &self.proxy, &self.proxy_name)? {
+                        Next::Challenged(size) => {
+                            http.answered();
+                            self.incoming.drain(..size);
+                            let authorization = self.proxy.authorization("CONNECT", target);
+                            Next::Send(HttpConnect::request(target, authorization.as_deref()))
+                        }
+                        next => next,
+                    }
                 }
                 Protocol::Socks5(socks) => {
                     let next = socks
@@ -89,7 +110,7 @@ impl ProxyHandshake {
                 }
             };
             match next {
-                Next::NeedMore => {}
+                Next::NeedMore | Next::Challenged(_) => {}
                 Next::Send(outgoing) => (self.outgoing, self.sent) = (outgoing, 0),
                 // The origin sends nothing before the client does, so these bytes are not from the origin.
                 Next::Open(ours) if ours < self.incoming.len() => {

@@ -4,9 +4,14 @@
 
 use std::net::IpAddr;
 
+use http::Method;
+use http::header::{CONTENT_LENGTH, PROXY_AUTHENTICATE, TRANSFER_ENCODING};
+
+use super::Proxy;
 use super::tunnel::{Next, TunnelTarget, failed};
+use crate::auth::Learned;
 use crate::error::Error;
-use crate::response_head::{self, Look};
+use crate::response_head::{self, Look, ResponseTo};
 use crate::runtime::on_thread_stack;
 
 /// How much of the response is read. Threads: a value.
@@ -14,19 +19,24 @@ use crate::runtime::on_thread_stack;
 pub(super) struct HttpConnect {
     /// The size of the interim responses (1xx), which are skipped.
     interim: usize,
+    /// How often the proxy asked for credentials.
+    refusals: u32,
 }
 
 impl HttpConnect {
+    /// What the request asks for: a host and a port (RFC 9112 section 3.2.3).
+    pub(super) fn target(to: &TunnelTarget, port: u16) -> String {
+        match to {
+            TunnelTarget::Name(name) => format!("{name}:{port}"),
+            TunnelTarget::Address(IpAddr::V6(address)) => format!("[{address}]:{port}"),
+            TunnelTarget::Address(address) => format!("{address}:{port}"),
+        }
+    }
+
     /// The request.
-    pub(super) fn request(to: &TunnelTarget, port: u16, authorization: Option<&str>) -> Vec<u8> {
-        let host = match to {
-            TunnelTarget::Name(name) => name.clone(),
-            TunnelTarget::Address(IpAddr::V6(address)) => format!("[{address}]"),
-            TunnelTarget::Address(address) => address.to_string(),
-        };
-        let mut request = format!(
-            "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n"
-        );
+    pub(super) fn request(target: &str, authorization: Option<&str>) -> Vec<u8> {
+        let mut request =
+            format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {USER_AGENT}\r\n");
         if let Some(authorization) = authorization {
             request.push_str("Proxy-Authorization: ");
             request.push_str(authorization);
@@ -38,7 +48,12 @@ impl HttpConnect {
 
     /// `incoming` is all that came so far. Content-Length and Transfer-Encoding of the response that opens
     /// the tunnel are ignored (RFC 9110 section 9.3.6).
-    pub(super) fn receive(&mut self, incoming: &[u8], proxy_name: &str) -> Result<Next, Error> {
+    pub(super) fn receive(
+        &mut self,
+        incoming: &[u8],
+        proxy: &Proxy,
+        proxy_name: &str,
+    ) -> Result<Next, Error> {
         loop {
             let size = match response_head::look(&incoming[self.interim..], 0) {
                 Look::Complete(size) if self.interim + size <= MAX_HEAD => size,
@@ -55,6 +70,16 @@ impl HttpConnect {
             match on_thread_stack(|| response_head::read_connect(bytes)) {
                 Ok((100..=199, _)) => self.interim += size,
                 Ok((200..=299, _)) => return Ok(Next::Open(self.interim + size)),
+                Ok((407, reason)) if self.is_answerable(bytes, proxy)? => {
+                    // The response is skipped with its body, if that has a length and the connection stays open.
+                    let whole = rest_of_refusal(bytes).map(|body| self.interim + size + body);
+                    return match whole {
+                        Some(whole) if whole <= incoming.len() => Ok(Next::Challenged(whole)),
+                        Some(whole) if whole <= MAX_HEAD + MAX_BODY => Ok(Next::NeedMore),
+                        // The next connection answers the challenge.
+                        _ => Err(refused(proxy_name, 407, &reason)),
+                    };
+                }
                 Ok((status, reason)) => return Err(refused(proxy_name, status, &reason)),
                 Err(refusal) => {
                     let why = format!("its answer is not HTTP: {}", refusal.words());
@@ -63,6 +88,45 @@ impl HttpConnect {
             }
         }
     }
+}
+
+impl HttpConnect {
+    /// Whether another request may pass: the proxy gave a nonce for digest authentication.
+    fn is_answerable(&mut self, head: &[u8], proxy: &Proxy) -> Result<bool, Error> {
+        let fields = on_thread_stack(|| response_head::fields_of_refusal(head));
+        let named = fields.iter().filter(|(name, _)| *name == PROXY_AUTHENTICATE);
+        let stale = match proxy.learn(named.map(|(_, value)| value.as_slice()))? {
+            Learned::Nonce { stale } => stale,
+            Learned::Nothing => return Ok(false),
+        };
+        let answerable = self.refusals == 0 || (stale && self.refusals < 2);
+        if !answerable {
+            proxy.forget_nonce();
+        }
+        Ok(answerable)
+    }
+
+    /// The challenge was read, and is answered.
+    pub(super) fn answered(&mut self) {
+        self.refusals += 1;
+        self.interim = 0;
+    }
+}
+
+/// How long the body of a refusal is, if the connection can be used after it.
+fn rest_of_refusal(head: &[u8]) -> Option<usize> {
+    let framing =
+        on_thread_stack(|| response_head::read(head, ResponseTo::of(&Method::GET))).ok()?;
+    if !framing.keeps || framing.ambiguous {
+        return None;
+    }
+    let fields = framing.head.fields();
+    if fields.iter().any(|(name, _)| *name == TRANSFER_ENCODING) {
+        return None;
+    }
+    let length = fields.iter().find(|(name, _)| *name == CONTENT_LENGTH)?;
+    let length = std::str::from_utf8(&length.1).ok()?.trim().parse().ok()?;
+    (length <= MAX_BODY).then_some(length)
 }
 
 fn refused(proxy_name: &str, status: u16, reason: &str) -> Error {
@@ -80,22 +144,26 @@ fn refused(proxy_name: &str, status: u16, reason: &str) -> Error {
 
 /// The User-Agent field of requests and of CONNECT.
 pub(crate) const USER_AGENT: &str = concat!("hangup/", env!("CARGO_PKG_VERSION"));
+/// The largest body of a refusal that is read so that the connection can be used again.
+const MAX_BODY: usize = 64 * 1024;
 /// More than any proxy sends.
 const MAX_HEAD: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::tls::Tls;
     use crate::vocabulary::Kind;
 
     fn receive(text: &str) -> Result<Next, Error> {
-        HttpConnect::default().receive(text.as_bytes(), "proxy http://p:80")
+        let proxy = Proxy::parse("http://p", &Tls::standard()).unwrap();
+        HttpConnect::default().receive(text.as_bytes(), &proxy, "proxy http://p:80")
     }
 
     #[test]
     fn the_request_names_the_origin_and_carries_the_credentials() {
-        let request =
-            HttpConnect::request(&TunnelTarget::host("example.org"), 443, Some("Basic eDp5"));
+        let target = HttpConnect::target(&TunnelTarget::host("example.org"), 443);
+        let request = HttpConnect::request(&target, Some("Basic eDp5"));
         assert_eq!(
             String::from_utf8(request).unwrap(),
             format!(
@@ -103,7 +171,8 @@ mod tests {
                  {USER_AGENT}\r\nProxy-Authorization: Basic eDp5\r\n\r\n"
             )
         );
-        let request = HttpConnect::request(&TunnelTarget::host("[::1]"), 8443, None);
+        let target = HttpConnect::target(&TunnelTarget::host("[::1]"), 8443);
+        let request = HttpConnect::request(&target, None);
         assert!(request.starts_with(b"CONNECT [::1]:8443 HTTP/1.1\r\nHost: [::1]:8443\r\n"));
     }
 

@@ -19,6 +19,7 @@ pub(super) use self::handshake::ProxyHandshake;
 pub(crate) use self::http_connect::USER_AGENT;
 pub(super) use self::tunnel::TunnelTarget;
 use super::tls::Tls;
+use crate::auth::{DigestCredentials, Learned, Sessions};
 use crate::authority;
 use crate::error::Error;
 use crate::secret::basic_credentials;
@@ -32,6 +33,8 @@ pub(crate) struct Proxy {
     host: String,
     port: u16,
     credentials: Option<Credentials>,
+    /// The credentials are for Digest: the nonces of the proxy. Otherwise they are for Basic.
+    digest: Option<Arc<Sessions>>,
     /// The TLS settings for a https proxy itself; those for the origin are not here.
     tls: Option<Arc<Tls>>,
 }
@@ -106,7 +109,7 @@ impl Proxy {
             return Err(bad(why));
         }
         let tls = (scheme == Scheme::Https).then(|| tls.for_proxy());
-        Ok(Self { scheme, host, port, credentials, tls })
+        Ok(Self { scheme, host, port, credentials, digest: None, tls })
     }
 
     pub(crate) fn host(&self) -> &str {
@@ -128,10 +131,54 @@ impl Proxy {
         self.tls.as_ref()
     }
 
-    /// The value of the Proxy-Authorization field (RFC 9110 section 11.7.2): Basic (RFC 7617).
-    pub(crate) fn authorization(&self) -> Option<String> {
-        let Credentials { user, password } = self.credentials.as_ref()?;
-        Some(basic_credentials(user, password))
+    /// The same proxy, which gets its credentials as answers to its challenges (RFC 7616) and not as Basic.
+    pub(crate) fn with_digest(self) -> Self {
+        Self { digest: self.credentials.is_some().then(Arc::default), ..self }
+    }
+
+    /// The value of the Proxy-Authorization field (RFC 9110 section 11.7.2): Basic (RFC 7617), or Digest if a nonce of
+    /// the proxy is known. `uri`: what the request asks for.
+    pub(crate) fn authorization(&self, method: &str, uri: &str) -> Option<String> {
+        let credentials = self.credentials.as_ref()?;
+        match &self.digest {
+            None => Some(basic_credentials(&credentials.user, &credentials.password)),
+            Some(sessions) => {
+                sessions.answer(&self.to_string(), &credentials.for_digest(), method, uri)
+            }
+        }
+    }
+
+    /// Reads the challenges of a response with 407.
+    ///
+    /// # Errors
+    /// [`Kind::AuthFailed`] for digest authentication in a form that is not supported.
+    pub(crate) fn learn<'a>(
+        &self,
+        challenges: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Learned, Error> {
+        match (&self.digest, &self.credentials) {
+            (Some(sessions), Some(credentials)) => {
+                sessions.learn(&self.to_string(), &credentials.for_digest(), challenges)
+            }
+            _ => Ok(Learned::Nothing),
+        }
+    }
+
+    /// The user or the password is wrong.
+    pub(crate) fn forget_nonce(&self) {
+        if let (Some(sessions), Some(credentials)) = (&self.digest, &self.credentials) {
+            sessions.forget(&self.to_string(), &credentials.for_digest());
+        }
+    }
+
+    /// Whether a nonce of the proxy is known: another request may pass where the last one did not.
+    pub(crate) fn knows_nonce(&self) -> bool {
+        match (&self.digest, &self.credentials) {
+            (Some(sessions), Some(credentials)) => {
+                sessions.knows(&self.to_string(), &credentials.for_digest())
+            }
+            _ => false,
+        }
     }
 
     /// Whether the origin's name is to be resolved here.
@@ -145,9 +192,9 @@ impl Proxy {
     }
 
     /// What is compared. All fields are named, so that a new one does not compile until it is added here.
-    fn parts(&self) -> (Scheme, &str, u16, Option<&Credentials>, Option<&Tls>) {
-        let Self { scheme, host, port, credentials, tls } = self;
-        (*scheme, host, *port, credentials.as_ref(), tls.as_deref())
+    fn parts(&self) -> (Scheme, &str, u16, Option<&Credentials>, bool, Option<&Tls>) {
+        let Self { scheme, host, port, credentials, digest, tls } = self;
+        (*scheme, host, *port, credentials.as_ref(), digest.is_some(), tls.as_deref())
     }
 }
 
@@ -231,6 +278,11 @@ impl Credentials {
         let decoded = |text: &str| percent_decode_str(text).collect();
         let (user, password) = (decoded(url.username()), decoded(url.password().unwrap_or("")));
         Some(Self { user, password })
+    }
+
+    fn for_digest(&self) -> DigestCredentials {
+        let text = String::from_utf8_lossy;
+        DigestCredentials::new(&text(&self.user), &text(&self.password))
     }
 }
 
@@ -325,9 +377,10 @@ mod tests {
     #[test]
     fn credentials_are_decoded_and_never_shown() {
         let proxy = parse("http://us%3Aer:p%40ss@proxy.example").unwrap();
-        assert_eq!(proxy.authorization().as_deref(), Some("Basic dXM6ZXI6cEBzcw=="));
+        let sent = proxy.authorization("GET", "/");
+        assert_eq!(sent.as_deref(), Some("Basic dXM6ZXI6cEBzcw=="));
         assert!(!format!("{proxy:?} {proxy}").contains("ss"));
-        assert_eq!(parse("proxy.example").unwrap().authorization(), None);
+        assert_eq!(parse("proxy.example").unwrap().authorization("GET", "/"), None);
     }
 
     #[test]

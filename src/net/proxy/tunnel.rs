@@ -14,6 +14,8 @@ pub(super) enum Next {
     NeedMore,
     /// Send this.
     Send(Vec<u8>),
+    /// The proxy asked for credentials: its response has this size, and a nonce was learned from it.
+    Challenged(usize),
     /// The tunnel is open; this many of the bytes that came belong to the handshake.
     Open(usize),
 }

@@ -33,11 +33,13 @@ from ._api import delete, get, head, options, patch, post, put, request, stream
 from ._async_client import AsyncClient, AsyncRequestOptions, set_io_threads
 from ._async_response import AsyncResponse
 from ._async_stream import AsyncStream
+from ._auth import Auth, BasicAuth, BearerAuth, DigestAuth, NetRCAuth, TokenAuth
 from ._cancel import CancelToken
 from ._client import Client, RequestOptions
-from ._cookies import Cookies
+from ._cookies import Cookie, Cookies
 from ._deadline import deadline
 from ._errors import (
+    AuthFailed,
     BodyFailed,
     Cancelled,
     Closed,
@@ -83,6 +85,7 @@ from ._limits import Limits
 from ._manager import ConnectionInfo, Manager, Stats, shared_manager
 from ._response import ConnectionFacts, Download, InterimResponse, Redirect, Response
 from ._stream import Stream
+from ._retry import RetryPolicy
 from ._timeouts import Timeout
 from ._timings import Timings
 from ._tls import TLS
@@ -98,6 +101,10 @@ __all__ = [
     "AsyncRequestOptions",
     "AsyncResponse",
     "AsyncStream",
+    "Auth",
+    "AuthFailed",
+    "BasicAuth",
+    "BearerAuth",
     "BodyFailed",
     "CancelToken",
     "Cancelled",
@@ -107,7 +114,9 @@ __all__ = [
     "ConnectionFacts",
     "ConnectTimeout",
     "ConnectionInfo",
+    "Cookie",
     "Cookies",
+    "DigestAuth",
     "DigestMismatch",
     "Download",
     "DrainTimeout",
@@ -127,6 +136,7 @@ __all__ = [
     "Limits",
     "Manager",
     "ManagerShutDown",
+    "NetRCAuth",
     "NotFound",
     "PanicError",
     "PeerClosed",
@@ -143,6 +153,7 @@ __all__ = [
     "RequestOptions",
     "ResolveError",
     "Response",
+    "RetryPolicy",
     "Stats",
     "Stream",
     "SystemFailure",
@@ -151,6 +162,7 @@ __all__ = [
     "Timeout",
     "TimeoutError",
     "Timings",
+    "TokenAuth",
     "TooLarge",
     "TotalTimeout",
     "TraceRecord",

@@ -10,11 +10,13 @@ from typing import Any, Self, TypeVar, Unpack
 from . import _native
 from ._async_body import AsyncBody
 from ._async_response import AsyncResponse, OpenAsyncResponse
+from ._auth import NativeAuth, in_loop, is_async
 from ._base import BaseClient, Prepared, RequestOptions, download_options
 from ._errors import RequestInfo
 from ._limits import non_negative_int
 from ._loop_binding import LoopBinding, bind, running_loop
 from ._request import Content
+from ._timeouts import UNSET
 
 R = TypeVar("R", bound=AsyncResponse)
 
@@ -50,12 +52,27 @@ class AsyncClient(BaseClient):
     request bodies need asyncio.
     """
 
-    __slots__ = ("_bindings",)
+    __slots__ = ("_bindings", "_async_auth")
 
     _bindings: dict[int, LoopBinding]
 
+    _async_auth: NativeAuth | None
+    """Credentials that run in the loop of each request."""
+
     def _set_up(self) -> None:
         self._bindings = {}
+        if not hasattr(self, "_async_auth"):
+            self._async_auth = None
+
+    def _set_auth(self, auth: NativeAuth) -> None:
+        if is_async(auth):
+            self._async_auth = auth
+        else:
+            super()._set_auth(auth)
+
+    def _request_auth(self, auth: object) -> NativeAuth | None:
+        own = self._async_auth if auth is UNSET else super()._request_auth(auth)
+        return in_loop(own, running_loop()) if own is not None and is_async(own) else own
 
     async def request(self, method: str, url: str, **options: Unpack[AsyncRequestOptions]) -> AsyncResponse:
         """Sends a request and reads the whole response; see `Client.request`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from . import _native
+from ._auth import AuthTypes, NativeAuth, native_auth
 from ._cancel import CancelToken
 from ._cookies import Cookies
 from ._deadline import within_deadline
@@ -23,6 +24,7 @@ from ._request import (
     header_pairs,
     with_params,
 )
+from ._retry import RetryPolicy
 from ._timeouts import TOTAL, UNSET, Seconds, TimeoutLike, milliseconds, timeout_pairs
 from ._tls import TLS, Cert, Verify, client_tls, request_tls
 from ._trace import Trace, set_trace
@@ -59,9 +61,10 @@ Prepared = tuple[
     str | bytes | None,
     bool,
     _native.Tls | None,
+    NativeAuth | None,
 ]
 """The request for `_native`: method, URL, headers, body, timeouts, connection mode, redirects, retries, min_rate, cancel,
-the target of CONNECT, decode, max_body, target, url_as_given, TLS settings. None is the client's setting."""
+the target of CONNECT, decode, max_body, target, url_as_given, TLS settings, auth. None is the client's setting."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -84,6 +87,8 @@ class RequestOptions(TypedDict, total=False):
     """A token that cancels the request when it is fired."""
     connection: Connection | None
     """Replaces the client's: "keep", "close" or "fresh"."""
+    auth: AuthTypes | None
+    """Replaces the client's credentials and the user information of the URL; None: none but that."""
     follow_redirects: bool | None
     """Replaces the client's; True follows as many as the client does, or 10 if it follows none."""
     retries: bool | None
@@ -131,12 +136,16 @@ class BaseClient:
         max_redirects: int | None = 10,
         sensitive_headers: Iterable[str] = (),
         retries: bool = True,
+        retry_policy: RetryPolicy | None = None,
+        auth: AuthTypes | None = None,
         cookies: bool = False,
+        secure_cookies_on_localhost: bool = False,
         decode: bool = True,
         max_codings: int | None = 2,
         max_body: int | None = DEFAULT_MAX_BODY,
         max_head: int | None = None,
         proxy: str | None = "env",
+        proxy_digest: bool = False,
         no_proxy: str | Iterable[str] | None = None,
         trust_env: bool = True,
         local_address: Address | None = None,
@@ -175,6 +184,12 @@ class BaseClient:
         for name in sensitive_headers:
             self._native.add_sensitive_header(name)
         self._native.set_retries(retries)
+        if retry_policy is not None:
+            self._native.set_retry_policy(retry_policy._row())
+        if auth is not None:
+            self._set_auth(native_auth(auth))
+        if secure_cookies_on_localhost:
+            self._native.set_secure_cookies_on_localhost(True)
         self._native.set_cookies(cookies)
         self._native.set_decode(decode)
         self._native.set_max_codings(limit_value("max_codings", max_codings))
@@ -185,6 +200,8 @@ class BaseClient:
             self._native.set_max_head(non_negative_int("max_head", max_head))
         if proxy != "env" or not trust_env:
             self._native.set_proxy(None if proxy == "env" else proxy)
+        if proxy_digest:
+            self._native.set_proxy_digest(True)
         if no_proxy is not None:
             self._native.set_no_proxy(no_proxy if isinstance(no_proxy, str) else ",".join(no_proxy))
         if local_address is not None:
@@ -193,6 +210,13 @@ class BaseClient:
         if self._tls is not None:
             self._native.set_tls(self._tls._native)
         self._set_up()
+
+    def _set_auth(self, auth: NativeAuth) -> None:
+        self._native.set_auth(auth)
+
+    def _request_auth(self, auth: object) -> NativeAuth | None:
+        """The credentials of a request; None is the client's."""
+        return None if auth is UNSET else native_auth(auth)  # type: ignore[arg-type]
 
     def _set_up(self) -> None:
         """Initialises the attributes of a subclass."""
@@ -265,6 +289,7 @@ class BaseClient:
         max_body: int | None = None,
         target: str | bytes | None = None,
         url_as_given: bool = False,
+        auth: Any = UNSET,
     ) -> Prepared:
         if self._closed:
             raise InvalidState("the client was closed")
@@ -301,6 +326,7 @@ class BaseClient:
             target,
             url_as_given,
             request_tls(self._tls, tls, verify),
+            self._request_auth(auth),
         )
 
     def _absolute_url(self, url: str) -> str:

@@ -18,14 +18,21 @@ class Client(BaseClient):
     - `base_url`: the prefix of every URL without a scheme, with one slash between them.
     - `headers`: sent with every request that has no header of the same name.
     - `timeout`: a Timeout, or a total in seconds. Default: see Timeout.
-    - `follow_redirects`, `max_redirects`: at most 10 redirects are followed by default; None: any number. 301, 302
-      and 303 become GET (HEAD stays HEAD), 307 and 308 repeat method and body. A redirect to a target that is not
+    - `follow_redirects`, `max_redirects`: at most 10 redirects are followed by default; None: any number. After
+      303 the next request is a GET (HEAD stays HEAD); after 301 and 302 so is that of a POST, and any other method is
+      repeated with its body, as after 307 and 308 (RFC 9110 section 15.4; the fetch standard). A redirect to a target that is not
       allowed, or beyond the maximum, raises RedirectRefused.
     - `sensitive_headers`: names of headers that a redirect to another origin does not forward, like
       Authorization, Cookie and Proxy-Authorization.
     - `retries`: retries automatically if a reused connection breaks before the first byte of the response, the body
       can be sent again, and one of these holds: the method is idempotent, the request has an Idempotency-Key, or
       no byte of it was sent.
+    - `retry_policy`: a RetryPolicy; sends a request again that was not served (429, 503, connect errors). Default: none.
+    - `auth`: the credentials for the origin of each request: (user, password), BasicAuth, BearerAuth, DigestAuth,
+      NetRCAuth, or a callable that gives bearer tokens (see TokenAuth).
+    - `secure_cookies_on_localhost`: Secure cookies are set by and sent to localhost without TLS, too.
+    - `proxy_digest`: a HTTP proxy gets the user and the password of its URL as answers to its challenges (digest
+      authentication), and not as Basic credentials.
     - `cookies`: stores cookies and sends them; see `Client.cookies`.
     - `decode`: requests gzip, deflate, br and zstd and decodes such bodies; the headers are not changed. It requests
       nothing if the request has its own Accept-Encoding or Range header.

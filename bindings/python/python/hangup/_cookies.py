@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Literal
 
+from . import _native
 from ._errors import InvalidArgument
 from ._timeouts import Seconds, milliseconds
 
-if TYPE_CHECKING:
-    from . import _native
+_FORMATS = {
+    "netscape": _native.CONSTANTS["HANGUP_COOKIE_FORMAT_NETSCAPE"],
+    "json": _native.CONSTANTS["HANGUP_COOKIE_FORMAT_JSON"],
+}
+_LAST = 253402300799  # 9999-12-31T23:59:59Z
 
 # Without the characters that end a name or a value (RFC 6265 section 4.1.1).
 _NAME = re.compile(r"[^=;,\s\x00-\x1f\x7f]+")
 _VALUE = re.compile(r"[^;\x00-\x1f\x7f]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """A cookie that a client keeps."""
+
+    name: str
+    value: str = field(repr=False)
+    domain: str
+    """The host that it is sent to, without a dot at its beginning."""
+    path: str
+    """It is sent with this path and all below it."""
+    expires: datetime | None
+    """When it expires, in UTC; None: with the client."""
+    host_only: bool
+    """It is sent to that host only, and not to the names below it."""
+    secure: bool
+    """It is sent over https only."""
+    http_only: bool
+    """It had the attribute HttpOnly, which has a meaning for browsers only."""
 
 
 class Cookies:
@@ -75,9 +103,51 @@ class Cookies:
         """
         return self._client.cookies_for(url)
 
+    def __iter__(self) -> Iterator[Cookie]:
+        """The cookies that have not expired, by domain, path and name. Bytes that are not UTF-8 appear as U+FFFD."""
+        return iter([_cookie(*fields) for fields in self._client.cookies()])
+
+    def __len__(self) -> int:
+        return len(self._client.cookies())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def save(self, path: str | os.PathLike[str], format: Literal["netscape", "json"] = "netscape") -> None:
+        """Writes the cookies into a file that only its owner can read, those included that would be forgotten with the
+        client. "netscape" is the text format of curl, wget and http.cookiejar.MozillaCookieJar; it leaves out a cookie
+        whose name or path has a tab.
+
+        Raises SystemFailure if it can't be written, InvalidState if the client was made without `cookies=True`.
+        """
+        try:
+            number = _FORMATS[format]
+        except (KeyError, TypeError):
+            raise InvalidArgument(f"format is 'netscape' or 'json', not {format!r}") from None
+        self._client.save_cookies(os.fspath(path), number)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Adds the cookies of a file in either format, also as curl and browsers' extensions write it. Those that have
+        expired, and those for a public suffix, are passed over.
+
+        Raises SystemFailure if it can't be read; InvalidArgument if it is neither, or larger than 16 MiB: nothing is
+        added then; InvalidState if the client was made without `cookies=True`.
+        """
+        self._client.load_cookies(os.fspath(path))
+
     def clear(self) -> None:
         """Removes all cookies. Later responses can set new ones."""
         self._client.clear_cookies()
+
+
+def _cookie(
+    name: bytes, value: bytes, domain: str, path: bytes, expires: int, flags: tuple[bool, bool, bool]
+) -> Cookie:
+    when = None
+    if expires >= 0:
+        # Later than datetime can say is its last year.
+        when = datetime.fromtimestamp(min(expires, _LAST), timezone.utc)
+    return Cookie(*(raw.decode("utf-8", "replace") for raw in (name, value)), domain, path.decode("utf-8", "replace"), when, *flags)
 
 
 def _whole_seconds(max_age: Seconds) -> int:

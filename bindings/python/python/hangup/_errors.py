@@ -236,6 +236,11 @@ class DigestMismatch(RequestError):
     """The bytes of a download do not have the digest that the server announced (RFC 9530). Nothing is kept."""
 
 
+class AuthFailed(RequestError):
+    """There are no credentials to send: the callable that gives tokens failed, or the server asks for a form of digest
+    authentication that is not supported."""
+
+
 class HTTPStatusError(HangupError):
     """`Response.raise_for_status` was called on a response with a status of 400 or above."""
 
@@ -272,6 +277,7 @@ _BY_STATUS: dict[int, type[HangupError]] = {
     CONSTANTS["HANGUP_REDIRECT_REFUSED"]: RedirectRefused,
     CONSTANTS["HANGUP_UNEXPECTED_STATUS"]: UnexpectedStatus,
     CONSTANTS["HANGUP_DIGEST_MISMATCH"]: DigestMismatch,
+    CONSTANTS["HANGUP_AUTH_FAILED"]: AuthFailed,
     CONSTANTS["HANGUP_PANIC"]: PanicError,
 }
 

@@ -22,7 +22,7 @@ class Event:
     """ "opened": the dial of a connection began. "leased": it began to serve an exchange. "returned": its exchange, or a
     dial that no request waits for, ended and it is idle; a connection that serves a waiting request next is "leased"
     again without "returned". "closed": it was closed, see `reason`. "queued": a request began to wait for a connection.
-    "retried": a request is sent again because this connection broke before the response. "phase": a phase of an
+    "retried": a request is sent again, see `retry_reason` and `delay`. "phase": a phase of an
     exchange, see `phase` and `took`; all phases are reported when the exchange has ended, which may be after its
     connection was returned or closed. Later versions may add types."""
     connection: int | None
@@ -35,6 +35,11 @@ class Event:
     """Which phase, for example "connect"; None unless `type` is "phase"."""
     took: float | None
     """How long that phase took; None unless `type` is "phase"."""
+    retry_reason: str | None = None
+    """Why a request is sent again: "connection lost", "connect failed", "status code" or "challenge"; None unless `type`
+    is "retried"."""
+    delay: float | None = None
+    """The delay before it is sent again; None unless `type` is "retried"."""
 
 
 class Events(_native.Events):
@@ -78,7 +83,7 @@ class Events(_native.Events):
 
 
 def _event(
-    number: int, at: int, type: str, connection: int, origin: str, reason: str, phase: str, took: int
+    number: int, at: int, type: str, connection: int, origin: str, reason: str, phase: str, took: int, why: str, delay: int
 ) -> Event:
     return Event(
         number,
@@ -89,4 +94,6 @@ def _event(
         reason or None,
         None if phase == "none" else phase,
         None if took < 0 else took / 1e9,
+        why or None,
+        None if delay < 0 else delay / 1e9,
     )
