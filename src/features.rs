@@ -24,6 +24,7 @@ const ALL: &[(&str, bool)] = &[
     ("gzip", cfg!(feature = "gzip")),
     ("http-proxy", true),
     ("http1", true),
+    ("post-quantum", cfg!(feature = "aws-lc")),
     ("socks5", true),
     ("tls", true),
     ("unix-sockets", true),

@@ -95,6 +95,8 @@
 //!
 //! # Features
 //!
+//! - `aws-lc`: the cryptography of TLS is AWS-LC's in place of ring's, with the post-quantum key exchange X25519MLKEM768. Not on
+//!   by default: it is built from C, and needs a C compiler, on some systems CMake, too.
 //! - `capi`: exports the C ABI of `hangup.h`. It is meant for the package that builds the C library; programs in Rust
 //!   don't need it.
 

@@ -179,7 +179,8 @@ pub unsafe extern "C" fn hangup_tls_add_pin(
 
 /// Sets the host name, or the IP address, that is sent to the server (SNI) and that its certificate must be for, in place of
 /// the URL's. The Host header is still the URL's. NULL, the default, is the URL's. A redirect to another origin does not use it
-/// if it was given by hangup_request_set_tls; an https proxy never does.
+/// if it was given by hangup_request_set_tls; an https proxy never does. It is used also where hangup_client_add_connect_to
+/// names another one.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for what no certificate can be for.
 #[unsafe(no_mangle)]

@@ -111,6 +111,14 @@ static_assert(is_chain<Client>(ASK(set_proxy_from_env())) && is_chain<Client>(AS
 static_assert(is_chain<Client>(ASK(set_local_address("a"))) && is_chain<Client>(ASK(set_tls_roots("a"))));
 static_assert(is_chain<Client>(ASK(set_tls_roots_file("a"))) && is_chain<Client>(ASK(set_tls_certificate("a", "b"))));
 static_assert(is_chain<Client>(ASK(set_tls_dangerously_accept_any_certificate(true))));
+static_assert(is_chain<Client>(ASK(set_tls(hangup::Tls()))) && is_chain<Request>(ASK(set_tls(hangup::Tls()))));
+static_assert(is_chain<hangup::Tls>(ASK(set_roots("a"))) && is_chain<hangup::Tls>(ASK(add_roots("a"))));
+static_assert(is_chain<hangup::Tls>(ASK(set_roots_path("a"))) && is_chain<hangup::Tls>(ASK(add_roots_path("a"))));
+static_assert(is_chain<hangup::Tls>(ASK(set_certificate("a", "b"))) && is_chain<hangup::Tls>(ASK(add_pin("a"))));
+static_assert(is_chain<hangup::Tls>(ASK(set_versions(hangup::TlsVersion::tls12, hangup::TlsVersion::tls13))));
+static_assert(is_chain<hangup::Tls>(ASK(set_server_name("a"))) && is_chain<hangup::Tls>(ASK(set_key_log("a"))));
+static_assert(is_chain<hangup::Tls>(ASK(set_key_log_from_env())));
+static_assert(is_chain<hangup::Tls>(ASK(set_dangerously_accept_any_certificate(true))));
 static_assert(is_chain<hangup::Manager>(ASK(set_limit(HANGUP_LIMIT_TOTAL, 1))) && is_chain<hangup::Manager>(ASK(set_address("a", "b"))));
 static_assert(is_chain<Client>(ASK(set_interface("lo"))) && is_chain<Client>(ASK(set_address_family(hangup::AddressFamily::any))));
 static_assert(is_chain<Client>(ASK(set_happy_eyeballs_delay(1s))) && is_chain<Client>(ASK(add_connect_to("a", "b"))));
@@ -374,6 +382,16 @@ void errors_tell_all() {
     CHECK(nul.phase() == hangup::Phase::none && nul.os_code() == 0);
     auto file = failure_of([&] { client.set_tls_roots_file("/no/such/file"); });
     CHECK(file.status() == hangup::Status::system && file.os_code() == ENOENT);
+    hangup::Tls tls;
+    tls.set_versions(hangup::TlsVersion::tls13, hangup::TlsVersion::tls13).set_server_name("a.test").set_key_log(std::nullopt);
+    client.set_tls(tls);
+    auto versions = failure_of([&] { tls.set_versions(hangup::TlsVersion::tls13, hangup::TlsVersion::tls12); });
+    CHECK(versions.status() == hangup::Status::invalid_argument);
+    CHECK(hangup::to_string(hangup::TlsVersion::tls13) == "TLSv1.3");
+    auto pin = failure_of([&] { tls.add_pin("sha256//short"); });
+    CHECK(pin.message().find("openssl") != std::string_view::npos);
+    auto password = failure_of([&] { tls.set_certificate("a", "b", "c\0d"sv); });
+    CHECK(password.message().find("NUL") != std::string_view::npos);
     auto roots = failure_of([&] { client.set_tls_roots("junk"); });
     CHECK(roots.status() == hangup::Status::invalid_argument);
 }

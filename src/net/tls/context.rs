@@ -205,7 +205,8 @@ impl Tls {
 
     /// Sets the host name, or the IP address, that is sent to the server (SNI) and that its certificate must be for, in
     /// place of the URL's. The Host header is still the URL's. `None`, the default, is the URL's. A redirect to another
-    /// origin does not use it if it is a request's own setting; a https proxy never does.
+    /// origin does not use it if it is a request's own setting; a https proxy never does. It is used also where
+    /// [`Client::add_connect_to`](crate::Client::add_connect_to) names another one.
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] for what no certificate can be for.

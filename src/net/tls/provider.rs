@@ -30,6 +30,13 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(feature = "aws-lc")]
+    fn the_post_quantum_key_exchange_is_offered_first() {
+        let offered = provider().kx_groups.first().map(|group| group.name());
+        assert_eq!(offered, Some(rustls::NamedGroup::X25519MLKEM768));
+    }
+
+    #[test]
     fn the_hash_is_sha_256() {
         // FIPS 180-4, the example "abc".
         assert_eq!(sha256(b"abc")[..4], [0xba, 0x78, 0x16, 0xbf]);

@@ -127,7 +127,7 @@ class Manager:
 _Prepared = tuple[
     str,
     str,
-    Iterable[tuple[str | bytes, str | bytes]] | None,
+    Iterable[tuple[str | bytes, str | bytes | None]] | None,
     bytes | str | tuple[Callable[[int], bytes], int] | None,
     tuple[tuple[int, int], ...],
     int | None,
