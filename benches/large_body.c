@@ -1,12 +1,14 @@
 /**
  * A large body, received again and again on one kept connection.
  *
- *     large_body hangup|curl|curl-large|socket URL BODIES
+ *     large_body hangup|curl|curl-large|socket URL BODIES [decode]
  *
  * hangup      hangup_response_read into 256 KiB of the caller
  * curl        a write callback, curl's default buffer (16 KiB)
  * curl-large  a write callback, a buffer of 256 KiB
  * socket      recv into 256 KiB: the floor
+ *
+ * With `decode` the clients ask for gzip, decode it, and count decoded bytes; so does zlib at each of curl's pieces.
  *
  * Each of them counts the bytes and touches none. (curl lends its own buffer to the callback; hangup fills the
  * caller's.) Prints MB/s and CPU seconds a GB.
@@ -28,11 +30,13 @@ typedef struct {
 } bench;
 
 static char room[256 * 1024];
+static int decodes;
 
 static void begin_hangup(bench *b) {
     hangup_error *error = NULL;
     check(hangup_client_new(NULL, &b->client, &error), "client", &error);
     check(hangup_request_new("GET", b->url, &b->request, &error), "request", &error);
+    check(hangup_request_set_decode(b->request, decodes, &error), "decode", &error);
 }
 
 static void get_hangup(bench *b) {
@@ -61,6 +65,9 @@ static void begin_curl(bench *b) {
     curl_easy_setopt(b->easy, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(b->easy, CURLOPT_WRITEDATA, b);
     curl_easy_setopt(b->easy, CURLOPT_NOSIGNAL, 1L);
+    if (decodes) {
+        curl_easy_setopt(b->easy, CURLOPT_ACCEPT_ENCODING, "gzip");
+    }
 }
 
 static void begin_curl_large(bench *b) {
@@ -128,8 +135,9 @@ static const struct {
 
 int main(int argc, char **argv) {
     if (argc < 4) {
-        stop("usage: %s hangup|curl|curl-large|socket URL BODIES", argv[0]);
+        stop("usage: %s hangup|curl|curl-large|socket URL BODIES [decode]", argv[0]);
     }
+    decodes = argc > 4 && strcmp(argv[4], "decode") == 0;
     static bench b;
     b.url = argv[2];
     long bodies = atol(argv[3]);

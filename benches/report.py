@@ -110,6 +110,9 @@ def rows(lines):
     yield from compared("100 MB body: MB/s", "large_body", "mb_s", "curl", at_least=1)
     yield from compared("100 MB body: MB/s", "large_body", "mb_s", "curl-large")
     yield from compared("100 MB body: MB/s", "large_body", "mb_s", "socket")
+    for what, bench in [("chunked", "large_chunked"), ("gzip", "large_gzip")]:
+        yield from compared(f"100 MB body, {what}: MB/s", bench, "mb_s", "curl", at_least=1)
+        yield from compared(f"100 MB body, {what}: MB/s", bench, "mb_s", "curl-large")
     yield from compared("16 threads: requests/s", "threads", "rps", "curl")
     yield from compared("16 threads: user and kernel CPU", "threads", "cpu_us", "curl", "µs")
 

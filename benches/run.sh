@@ -51,7 +51,7 @@ say "building the library"
 "${CARGO:-cargo}" build --quiet --release -p hangup-c
 rm -f "$built/libhangup.so.0"
 cp "$library" "$built/libhangup.so.0"
-for program in small_get large_body threads share idle_memory idle_scaling cancel \
+for program in small_get large_body large_file threads share idle_memory idle_scaling cancel \
     inflight inflight_curl inflight_memory inflight_cancel; do
     "${CC:-cc}" -std=gnu11 -O2 -g -Wall -Wextra -I include "benches/$program.c" -o "$built/$program" \
         "$built/libhangup.so.0" -Wl,-rpath,"$built" -lcurl -lssl -lcrypto -lpthread
@@ -95,6 +95,15 @@ chmod 755 "$work" # nginx's workers may be another user's
 mkdir "$work/files" "$work/state"
 printf 'ok.' > "$work/files/small"
 head -c 100000000 /dev/zero > "$work/files/large"
+cp "$work/files/large" "$work/files/chunked"
+# Text of small numbers, which packs about as well as pages do; nginx sends the packed file that is beside it.
+"$python" -c '
+import random, sys
+chance = random.Random(1)
+line = [b"%x " % chance.randrange(1 << chance.choice((8, 16, 24))) for _ in range(20000)]
+text = b"".join(chance.choice(line) for _ in range(2000000))
+sys.stdout.buffer.write((text * 20)[:100000000])' > "$work/files/packed"
+gzip -6 -k "$work/files/packed"
 sh benches/certificates.sh "$work"
 # shellcheck disable=SC2046 # two words
 set -- $("$python" -c '
@@ -141,6 +150,8 @@ http {
     server {
         listen 127.0.0.1:$1 backlog=4096;
         listen 127.0.0.1:$2 ssl;
+        location /chunked { ssi on; ssi_types *; }
+        location /packed { gzip_static on; }
         $everywhere
         ssl_certificate cert.pem;
         ssl_certificate_key key.pem;
@@ -203,6 +214,11 @@ while [ $round -lt "$rounds" ]; do
         for mode in hangup curl curl-large socket; do
             measure large_body $mode "$bin/large_body" $mode "$http/large" 4
         done
+        for mode in hangup curl curl-large; do
+            measure large_chunked $mode "$bin/large_body" $mode "$http/chunked" 4
+            measure large_gzip $mode "$bin/large_body" $mode "$http/packed" 4 decode
+        done
+        measure large_file hangup "$bin/large_file" "$http/large" "$work/state/large" 4
         for mode in hangup curl; do
             measure threads $mode "$bin/threads" $mode "$http/small" 16 1000
         done

@@ -305,7 +305,12 @@ fn cpp_stream() {
 
 #[test]
 fn download() {
-    Given::default().hello("hello").run("download.c");
+    let large = vec![
+        Step::head(),
+        Step::send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"),
+        Step::Fill { bytes: 100_000_000, byte: 'x' },
+    ];
+    Given::default().hello("hello").server("large", Script::every(large)).run("download.c");
 }
 
 #[test]

@@ -27,6 +27,36 @@ static void check_file(const char *expected) {
     CHECK(unlink(path) == 0);
 }
 
+static long most_memory(void) {
+    char line[256];
+    long kib = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    CHECK(status != NULL);
+    while (fgets(line, sizeof line, status) != NULL && sscanf(line, "VmHWM: %ld", &kib) != 1) {
+    }
+    fclose(status);
+    return kib;
+}
+
+/* The memory of a download does not depend on its size. */
+static void flat(hangup_client *client) {
+    hangup_request *request = NULL;
+    hangup_response *response = NULL;
+    hangup_error *error = NULL;
+    hangup_download done = HANGUP_DOWNLOAD_INIT;
+    CHECK_OK(hangup_request_new("GET", given("large"), &request, &error), error);
+    long before = most_memory();
+    CHECK_OK(hangup_client_download(client, request, path, NULL, &response, &error), error);
+    CHECK_OK(hangup_response_download(response, &done), NULL);
+    CHECK_NUMBER(100000000, done.bytes);
+    if (most_memory() - before > 4096) {
+        FAIL("%ld KiB for 100 MB", most_memory() - before);
+    }
+    CHECK(unlink(path) == 0);
+    hangup_response_free(response);
+    hangup_request_free(request);
+}
+
 int main(int argc, char **argv) {
     begin(argc, argv);
     hangup_client *client = new_client(NULL);
@@ -79,6 +109,7 @@ int main(int argc, char **argv) {
     CHECK_OK(hangup_client_send(client, request, &response, &error), error);
     CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_download(response, &done), NULL);
     hangup_response_free(response);
+    flat(client);
     hangup_request_free(request);
     hangup_queue_free(queue);
     hangup_client_free(client);
