@@ -9,6 +9,7 @@ mod abi;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -301,6 +302,43 @@ fn stream() {
 #[test]
 fn cpp_stream() {
     Given::default().switching().run("cpp_stream.cpp");
+}
+
+#[test]
+fn codings() {
+    let zeros = vec![0; 100_000_000];
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&zeros).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let br = |data: &[u8]| {
+        let params =
+            brotli::enc::BrotliEncoderParams { quality: 5, lgwin: 24, ..Default::default() };
+        let mut coded = Vec::new();
+        brotli::BrotliCompress(&mut &*data, &mut coded, &params).unwrap();
+        coded
+    };
+    let zstd = |data: &[u8]| {
+        use zstd_safe::{CCtx, CParameter, compress_bound};
+        let mut encoder = CCtx::create();
+        encoder.set_parameter(CParameter::WindowLog(23)).unwrap();
+        let mut coded = Vec::with_capacity(compress_bound(data.len()));
+        encoder.compress2(&mut coded, data).unwrap();
+        coded
+    };
+    let of = |coding: &str, body: Vec<u8>| {
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        Script::every(vec![Step::head(), Step::send(&head), Step::SendHex(body)])
+    };
+    let both = zstd(&br(&zeros));
+    Given::default()
+        .server("gzip", of("gzip", gzip))
+        .server("br", of("br", br(&zeros)))
+        .server("zstd", of("zstd", zstd(&zeros)))
+        .server("both", of("br, zstd", both))
+        .run("codings.c");
 }
 
 #[test]
