@@ -130,7 +130,9 @@ impl Request {
         };
         let parsed = Method::from_bytes(method.as_bytes()).map_err(|_| bad("not a token"))?;
         if parsed == Method::CONNECT {
-            return Err(bad("CONNECT has a host and a port as its target: use Request::connect"));
+            return Err(bad(
+                "CONNECT has a host and a port as its target: use Request::connect, hangup_request_new_connect or Client.connect",
+            ));
         }
         Ok(Self::with_method(parsed, target))
     }
