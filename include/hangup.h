@@ -271,7 +271,7 @@ typedef struct hangup_response hangup_response;
  * The manager still has the connection: it lists it as HANGUP_CONNECTION_STATE_UPGRADED, counts it as in use and never gives
  * it to another request. What ends an exchange ends the stream: the cancel token of its request and the token's deadline;
  * hangup_manager_close_connection, _close_origin and _close_all with HANGUP_CLOSE_MODE_NOW; hangup_manager_shutdown. With
- * HANGUP_CLOSE_MODE_GRACEFUL and in hangup_manager_drain it stays open until its owner closes it.
+ * HANGUP_CLOSE_MODE_GRACEFUL and in hangup_manager_drain it stays open until its owner closes it (hangup_stream_is_closing).
  *
  * Two of the request's timeouts remain: HANGUP_TIMEOUT_READ for each read and HANGUP_TIMEOUT_WRITE for each step of a write
  * (hangup_stream_set_timeout). The total timeout ends with the response head. A read that timed out has lost nothing: the
@@ -1044,7 +1044,7 @@ hangup_status hangup_manager_network_changed(hangup_manager *manager,
  * Shuts the manager down after the exchanges in progress. From now on every request, also one that waits for a connection,
  * fails with HANGUP_SHUT_DOWN; idle connections are closed at once, the others when their exchange ends. Blocks this thread
  * until no connection is open, at most `timeout_ms`; HANGUP_NO_LIMIT waits without limit. A connection that was handed over
- * (hangup_stream) is open until its owner closes it; hangup_connection_info says that it is `closing`.
+ * (hangup_stream) is open until its owner closes it; hangup_stream_is_closing tells the owner.
  *
  * It can't be undone. It can be called again, from any thread; hangup_manager_shutdown ends the remaining exchanges.
  * Fails: HANGUP_TIMED_OUT, and hangup_error_open_connections is the number of open connections; HANGUP_INVALID_TIMEOUT for
@@ -3085,6 +3085,12 @@ int32_t hangup_stream_fd(const hangup_stream *stream);
 
 /** The id of the connection, also after it was closed. 0 for NULL. */
 uint64_t hangup_stream_connection_id(const hangup_stream *stream);
+
+/**
+ * 1 if the owner of the stream is asked to end it, because a graceful close of its connection or hangup_manager_drain waits for
+ * that; else 0.
+ */
+int32_t hangup_stream_is_closing(const hangup_stream *stream);
 
 /** 1 if the stream was closed or has failed, else 0. */
 int32_t hangup_stream_is_closed(const hangup_stream *stream);

@@ -191,6 +191,12 @@ impl Stream {
         self.0.connection.info().connection
     }
 
+    /// Whether its owner is asked to end it: a graceful close of the connection, or
+    /// [`Manager::drain`](crate::Manager::drain), waits for that.
+    pub fn is_closing(&self) -> bool {
+        self.0.connection.is_closing()
+    }
+
     /// Whether it was closed, or has failed.
     pub fn is_closed(&self) -> bool {
         self.0.connection.is_closed()

@@ -1681,6 +1681,8 @@ public:
     /** The socket, to be polled for input and nothing else; -1 for a stream in TLS and after the end. */
     [[nodiscard]] int fd() const noexcept { return hangup_stream_fd(handle_.get()); }
     [[nodiscard]] std::uint64_t connection_id() const noexcept { return hangup_stream_connection_id(handle_.get()); }
+    /** Whether a graceful close or a drain waits for its owner to end it. */
+    [[nodiscard]] bool is_closing() const noexcept { return hangup_stream_is_closing(handle_.get()) != 0; }
     /** Whether it was closed or has failed. */
     [[nodiscard]] bool is_closed() const noexcept { return hangup_stream_is_closed(handle_.get()) != 0; }
     [[nodiscard]] hangup_stream *handle() const noexcept { return handle_.get(); }

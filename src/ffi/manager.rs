@@ -331,7 +331,7 @@ pub unsafe extern "C" fn hangup_manager_close_reason(
 /// Shuts the manager down after the exchanges in progress. From now on every request, also one that waits for a connection,
 /// fails with HANGUP_SHUT_DOWN; idle connections are closed at once, the others when their exchange ends. Blocks this thread
 /// until no connection is open, at most `timeout_ms`; HANGUP_NO_LIMIT waits without limit. A connection that was handed over
-/// (hangup_stream) is open until its owner closes it; hangup_connection_info says that it is `closing`.
+/// (hangup_stream) is open until its owner closes it; hangup_stream_is_closing tells the owner.
 ///
 /// It can't be undone. It can be called again, from any thread; hangup_manager_shutdown ends the remaining exchanges.
 /// Fails: HANGUP_TIMED_OUT, and hangup_error_open_connections is the number of open connections; HANGUP_INVALID_TIMEOUT for

@@ -20,7 +20,7 @@ use crate::sync::lock;
 /// The manager still has the connection: it lists it as HANGUP_CONNECTION_STATE_UPGRADED, counts it as in use and never gives
 /// it to another request. What ends an exchange ends the stream: the cancel token of its request and the token's deadline;
 /// hangup_manager_close_connection, _close_origin and _close_all with HANGUP_CLOSE_MODE_NOW; hangup_manager_shutdown. With
-/// HANGUP_CLOSE_MODE_GRACEFUL and in hangup_manager_drain it stays open until its owner closes it.
+/// HANGUP_CLOSE_MODE_GRACEFUL and in hangup_manager_drain it stays open until its owner closes it (hangup_stream_is_closing).
 ///
 /// Two of the request's timeouts remain: HANGUP_TIMEOUT_READ for each read and HANGUP_TIMEOUT_WRITE for each step of a write
 /// (hangup_stream_set_timeout). The total timeout ends with the response head. A read that timed out has lost nothing: the
@@ -175,6 +175,13 @@ pub unsafe extern "C" fn hangup_stream_fd(stream: *const hangup_stream) -> i32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_stream_connection_id(stream: *const hangup_stream) -> u64 {
     query(0, || Ok(unsafe { hangup_stream::borrow(stream)? }.stream.connection_id()))
+}
+
+/// 1 if the owner of the stream is asked to end it, because a graceful close of its connection or hangup_manager_drain waits for
+/// that; else 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_stream_is_closing(stream: *const hangup_stream) -> i32 {
+    or_default(0, || Ok(i32::from(unsafe { hangup_stream::borrow(stream)? }.stream.is_closing())))
 }
 
 /// 1 if the stream was closed or has failed, else 0.

@@ -156,6 +156,12 @@ impl UpgradedConnection {
         self.info
     }
 
+    /// Whether a graceful close or a drain waits for the end of the stream.
+    pub(crate) fn is_closing(&self) -> bool {
+        !self.exchange.shared().is_forked()
+            && lock(&self.lease).as_ref().is_some_and(Lease::is_closing)
+    }
+
     /// Whether nothing can be read or written any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.exchange.shared().is_ended()

@@ -33,7 +33,7 @@ static hangup::Status refusal(const std::function<void()> &call) {
 }
 
 static void a_stream_is_read_and_written() {
-    const hangup::Manager manager;
+    hangup::Manager manager;
     const hangup::Client client(manager);
     hangup::Response response = client.send(hangup::Request("GET", given("switch")).add_header("Upgrade", "lines"));
     CHECK(response.status() == 101);
@@ -52,6 +52,9 @@ static void a_stream_is_read_and_written() {
     stream.set_timeout(hangup::Timeout::read, hangup::no_limit);
     stream.shutdown_write();
     CHECK(stream.read(room, sizeof room) == 0);
+    CHECK(!stream.is_closing());
+    manager.close(stream.connection_id(), hangup::CloseMode::graceful);
+    CHECK(stream.is_closing());
     stream.close();
     CHECK(stream.is_closed() && manager.stats().in_use == 0);
     CHECK(manager.close_reason(stream.connection_id()) == hangup::CloseReason::stream_closed);

@@ -169,6 +169,7 @@ static void values(void *none, void *no_cancel) {
     CHECK_NUMBER(0, hangup_stream_buffered(none));
     CHECK_NUMBER(-1, hangup_stream_fd(none));
     CHECK_NUMBER(0, hangup_stream_connection_id(none));
+    CHECK_NUMBER(0, hangup_stream_is_closing(none));
     CHECK_NUMBER(0, hangup_stream_is_closed(none));
     hangup_stream_free(none);
     CHECK_NUMBER(0, hangup_progress_bytes_sent(none));

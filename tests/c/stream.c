@@ -71,6 +71,9 @@ static void a_stream_is_read_and_written(void) {
     CHECK_OK(hangup_stream_read(stream, room, sizeof room, &got, NULL), NULL);
     CHECK_NUMBER(0, got);
     CHECK_NUMBER(0, hangup_stream_is_closed(stream));
+    CHECK_NUMBER(0, hangup_stream_is_closing(stream));
+    CHECK_OK(hangup_manager_close_connection(manager, id, HANGUP_CLOSE_MODE_GRACEFUL, NULL), NULL);
+    CHECK_NUMBER(1, hangup_stream_is_closing(stream));
 
     /* The last handle closes it. */
     hangup_stream *share = hangup_stream_ref(stream);

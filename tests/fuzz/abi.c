@@ -548,6 +548,7 @@ static void on_stream(hangup_stream *stream, hangup_queue *queue) {
     case 6:
         ASK(hangup_stream_buffered(stream) + (size_t)hangup_stream_fd(stream));
         ASK(hangup_stream_connection_id(stream) + (size_t)hangup_stream_is_closed(stream));
+        ASK(hangup_stream_is_closing(stream));
         break;
     case 7:
         status = hangup_stream_submit_read(stream, size(), mine ? queue : counted, roll(9), &error);

@@ -150,6 +150,17 @@ def test_a_blocked_read_is_ended(serve, manager, how):
     assert manager.stats().in_use == 0
 
 
+def test_a_graceful_close_asks_the_owner(serve, client, manager):
+    server = serve([HEAD, SWITCH, "echo"])
+    with client.get(server.url, headers=ASKING).take_stream() as stream:
+        assert not stream.is_closing
+        manager.close(stream.connection)
+        assert stream.is_closing and not stream.is_closed
+        stream.write(b"x")
+        assert stream.read() == b"x"
+    assert manager.connections() == []
+
+
 def test_both_directions_at_once(serve):
     server = serve([HEAD, SWITCH, "echo"])
     data = os.urandom(4_000_000)

@@ -135,7 +135,7 @@ fn u6_a_graceful_close_leaves_the_stream_to_its_owner(form: Form) {
     let client = form.client();
     let stream = open(&client, &server);
     client.manager().close_connection(stream.connection_id(), CloseMode::Graceful).unwrap();
-    assert!(client.manager().connections()[0].closing);
+    assert!(client.manager().connections()[0].closing && stream.is_closing());
     stream.write_all(b"going on").unwrap();
     assert_eq!(stream.read_exactly(8).unwrap(), b"going on");
     let id = stream.connection_id();
@@ -147,8 +147,10 @@ fn u6_a_drain_waits_for_the_stream_and_then_ends_it(form: Form) {
     let server = Server::start(echo());
     let client = form.client();
     let stream = open(&client, &server);
+    assert!(!stream.is_closing());
     let error = client.manager().drain(Some(ms(50))).unwrap_err();
     assert_eq!(error.kind(), Kind::TimedOut);
+    assert!(stream.is_closing(), "its owner is asked to end it");
     stream.write_all(b"going on").unwrap();
     assert_eq!(stream.read_exactly(8).unwrap(), b"going on");
     let closer = stream.clone();

@@ -91,6 +91,12 @@ impl Stream {
     }
 
     #[getter]
+    fn is_closing(&self) -> bool {
+        // SAFETY: a live stream.
+        unsafe { hangup_stream_is_closing(self.as_ptr()) != 0 }
+    }
+
+    #[getter]
     fn is_closed(&self) -> bool {
         // SAFETY: a live stream.
         unsafe { hangup_stream_is_closed(self.as_ptr()) != 0 }

@@ -711,6 +711,7 @@ unsafe extern "C" {
     pub fn hangup_stream_buffered(stream: *const hangup_stream) -> usize;
     pub fn hangup_stream_fd(stream: *const hangup_stream) -> i32;
     pub fn hangup_stream_connection_id(stream: *const hangup_stream) -> u64;
+    pub fn hangup_stream_is_closing(stream: *const hangup_stream) -> i32;
     pub fn hangup_stream_is_closed(stream: *const hangup_stream) -> i32;
     pub fn hangup_stream_free(stream: *mut hangup_stream);
     pub fn hangup_client_download(client: *mut hangup_client, request: *mut hangup_request, path: *const c_char, options: *const hangup_download_options, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;

@@ -56,6 +56,12 @@ class BaseStream:
         return self._raw.connection
 
     @property
+    def is_closing(self) -> bool:
+        """Whether the owner is asked to end the stream: a graceful close of its connection, or `Manager.drain`, waits for
+        that."""
+        return self._raw.is_closing
+
+    @property
     def is_closed(self) -> bool:
         """Whether the stream was closed or has failed."""
         return self._raw.is_closed
