@@ -95,6 +95,9 @@ def rows(lines):
         f"{small}, URL as text: instructions", "instructions", "count", "curl", ours="hangup-url"
     )
 
+    yield from compared("ureq: small GET: requests/s", "ureq", "rps", "own", ours="managed")
+    yield from compared("ureq: small GET: user and kernel CPU", "ureq", "cpu_us", "own", "µs", ours="managed")
+
     def calls(mode):
         found = {
             key[2]: value[0] for key, value in lines.values.items() if key[:2] == ("syscalls", mode) and key[3] == "calls"
@@ -281,6 +284,7 @@ def cancels(lines):
 
 
 LABELS = {
+    "own": "ureq's own pool",
     "curl": "curl easy",
     "curl-large": "curl, 256 KiB buffer",
     "curl-lent": "curl easy, lent",

@@ -78,6 +78,14 @@ else
     say "hyper can't be built: its rows are left out"
 fi
 
+ureq=
+if "${CARGO:-cargo}" build --quiet --release --locked --manifest-path benches/peers/ureq/Cargo.toml \
+    --target-dir "$target/peers"; then
+    ureq=$target/peers/release/small-get-ureq
+else
+    say "ureq can't be built: its rows are left out"
+fi
+
 # The server.
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/hangup-bench.XXXXXX")
@@ -208,6 +216,10 @@ while [ $round -lt "$rounds" ]; do
         for mode in hangup curl hangup-url socket; do
             # shellcheck disable=SC2086 # words
             measure small_get $mode $together "$bin/small_get" $mode "$http/small" 10000
+        done
+        for mode in managed own; do
+            # shellcheck disable=SC2086 # words
+            [ -z "$ureq" ] || measure ureq $mode $together "$ureq" $mode "$http/small" 5000
         done
     done
     for _ in 1 2; do

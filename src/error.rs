@@ -54,7 +54,7 @@ struct Facts {
 /// The request that a failure belongs to.
 #[derive(Clone)]
 struct About {
-    method: String,
+    method: Option<String>,
     url: String,
     origin: String,
 }
@@ -136,9 +136,14 @@ impl Error {
     }
 
     /// The request that failed; `url` has neither user information nor a fragment.
-    pub(crate) fn about_request(mut self, method: &http::Method, url: &str, origin: &str) -> Self {
+    pub(crate) fn about_request(
+        mut self,
+        method: Option<&http::Method>,
+        url: &str,
+        origin: &str,
+    ) -> Self {
         self.0.request = Some(About {
-            method: method.as_str().to_owned(),
+            method: method.map(|method| method.as_str().to_owned()),
             url: url.to_owned(),
             origin: origin.to_owned(),
         });
@@ -243,7 +248,7 @@ impl Error {
 
     /// The method of the request that failed; `None` if there was no exchange.
     pub fn method(&self) -> Option<&str> {
-        self.0.request.as_ref().map(|request| request.method.as_str())
+        self.0.request.as_ref().and_then(|request| request.method.as_deref())
     }
 
     /// The URL that was requested when the failure happened (after redirects: the last one), without user information

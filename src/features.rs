@@ -25,8 +25,12 @@ const ALL: &[(&str, bool)] = &[
     ("http-proxy", true),
     ("http1", true),
     ("post-quantum", cfg!(feature = "aws-lc")),
+    ("socks4", true),
     ("socks5", true),
     ("tls", true),
     ("unix-sockets", true),
+    ("upgrade", true),
+    ("ureq", cfg!(feature = "ureq")),
+    ("zstd", cfg!(feature = "zstd")),
     ("zstd", cfg!(feature = "zstd")),
 ];

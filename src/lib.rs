@@ -139,6 +139,8 @@ mod timings;
 mod trace;
 mod transfer;
 mod upload;
+#[cfg(feature = "ureq")]
+pub mod ureq;
 mod vocabulary;
 
 pub use auth::{Auth, TokenRequest};

@@ -397,7 +397,7 @@ impl Call<'_> {
         ExchangeConfig {
             manager: Arc::clone(self.manager),
             key: Arc::clone(key),
-            method: hop.method.clone(),
+            method: Some(hop.method.clone()),
             target: Arc::clone(&hop.target),
             token: self.request.token.clone(),
             close_after: self.mode == ConnectionMode::CloseAfter,

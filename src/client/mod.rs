@@ -3,6 +3,8 @@
 //! Sending in the background stands above it (`submit`).
 
 mod auth;
+#[cfg(feature = "ureq")]
+mod bare_exchange;
 mod call;
 mod config;
 mod connect_rule;

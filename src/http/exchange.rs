@@ -34,7 +34,8 @@ use crate::vocabulary::{Kind, Phase};
 pub(crate) struct ExchangeConfig {
     pub(crate) manager: Arc<Manager>,
     pub(crate) key: Arc<PoolKey>,
-    pub(crate) method: Method,
+    /// `None`: the caller writes the message itself.
+    pub(crate) method: Option<Method>,
     pub(crate) target: Arc<Target>,
     pub(crate) token: Option<CancelToken>,
     /// Close the connection afterwards.
@@ -78,7 +79,7 @@ pub(crate) struct Exchange {
 pub(crate) struct ExchangeShared {
     pub(super) control: Arc<Control>,
     pub(super) timing: Timing,
-    method: Method,
+    method: Option<Method>,
     target: Arc<Target>,
     /// The status code of the final response; 0 before there is one.
     status_code: AtomicU16,
@@ -156,7 +157,7 @@ impl Exchange {
     /// # Errors
     /// Any [`Kind`] of a dial, [`Kind::QueueFull`], or what ended the exchange.
     #[inline(never)] // Keeps its frame out of the wait for the response.
-    pub(super) fn checkout(&mut self) -> Result<Lease, Error> {
+    pub(crate) fn checkout(&mut self) -> Result<Lease, Error> {
         let timing = &self.shared.timing;
         let start = timing.started();
         timing.enter(Phase::Pool, start);
@@ -166,7 +167,8 @@ impl Exchange {
         }
         let waited = Cell::new(false);
         self.trace(|tracer| {
-            let (method, url) = (&self.shared.method, self.shared.target.url());
+            let method = self.shared.method.as_ref().map_or("", Method::as_str);
+            let url = self.shared.target.url();
             tracer.info(0, &format!("{method} {url}: waiting for a connection"));
         });
         let request = LeaseRequest {
@@ -208,11 +210,30 @@ impl Exchange {
 
     /// The exchange is over. The first call reports to the manager's subscriptions how long each phase
     /// took.
-    pub(super) fn finish(&self, now: impl FnOnce() -> Instant) {
+    pub(crate) fn finish(&self, now: impl FnOnce() -> Instant) {
         let pool = self.config.manager.pool();
         if self.shared.timing.finish(now) && pool.has_subscribers() {
             pool.note_phases(self.connection, &self.config.key, &self.shared.timing.phases());
         }
+    }
+
+    /// Whether it was ended from outside, or by a fork.
+    #[cfg(feature = "ureq")]
+    pub(crate) fn was_ended(&self) -> bool {
+        self.shared.end_if_forked();
+        self.shared.control.cause().is_some()
+    }
+
+    /// So many bytes of the request were sent.
+    #[cfg(feature = "ureq")]
+    pub(crate) fn note_sent(&mut self, bytes: u64) {
+        self.bytes_sent += bytes;
+    }
+
+    /// A byte of the response was received.
+    #[cfg(feature = "ureq")]
+    pub(crate) fn note_response_started(&mut self) {
+        self.response_started = true;
     }
 
     /// Fails if the exchange was ended or its time is over: for work that does not wait.
@@ -291,7 +312,11 @@ impl ExchangeShared {
     #[cold]
     pub(crate) fn describe(&self, error: Error) -> Error {
         let error = error
-            .about_request(&self.method, &self.target.url(), &self.target.origin.to_string())
+            .about_request(
+                self.method.as_ref(),
+                &self.target.url(),
+                &self.target.origin.to_string(),
+            )
             .with_timings(self.timings());
         match self.status_code.load(Ordering::Relaxed) {
             0 => error,

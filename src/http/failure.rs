@@ -15,7 +15,7 @@ impl Exchange {
     /// nothing ends it from outside.
     #[cold]
     #[inline(never)]
-    pub(super) fn fail(&self, stop: Stop) -> Error {
+    pub(crate) fn fail(&self, stop: Stop) -> Error {
         self.fail_in(self.timing().phase(), stop)
     }
 
@@ -178,7 +178,7 @@ impl Exchange {
 }
 
 /// Why the connection of an exchange that failed is closed.
-pub(super) fn close_reason(error: &Error) -> CloseReason {
+pub(crate) fn close_reason(error: &Error) -> CloseReason {
     match error.kind() {
         Kind::TimedOut => CloseReason::TimedOut,
         Kind::Cancelled | Kind::BodyFailed => CloseReason::Cancelled,

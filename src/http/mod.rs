@@ -20,4 +20,6 @@ pub(crate) mod sent_file;
 mod timing;
 pub(crate) mod upgraded;
 
+#[cfg(feature = "ureq")]
+pub(crate) use failure::close_reason;
 pub(crate) use run::run;

@@ -16,6 +16,7 @@ const LAYERS: &[&str] = &[
     "queue",
     "submit",
     "download",
+    "ureq",
     "client",
     "form",
     "response",

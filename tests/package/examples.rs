@@ -23,6 +23,10 @@ const BOUND: [(&str, &[&str]); 2] = [
     ("events", &["opened", "leased", "phase head", "returned", "closed", "0 events were lost"]),
 ];
 
+/// Examples that exist in Rust alone.
+const IN_RUST: [(&str, &[&str]); 1] =
+    [("ureq", &["ureq: 200", "1 idle connection", "used again: true", "ended:", "deadline"])];
+
 /// Thousands of concurrent requests, in the idiom of each language.
 const THOUSAND: [(&str, &[&str]); 1] =
     [("thousand", &["1000 requests", "1000 responses", "5000 bytes", "0 failures", "connections"])];
@@ -40,7 +44,8 @@ fn check(command: &mut Command, example: &str) {
     let output = abi::succeed(command);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let plain = |text: &str| text.to_lowercase().replace(' ', "");
-    let mut examples = EXAMPLES.iter().chain(&BOUND).chain(&THOUSAND).chain(&ALONE);
+    let rest = BOUND.iter().chain(&IN_RUST).chain(&THOUSAND).chain(&ALONE);
+    let mut examples = EXAMPLES.iter().chain(rest);
     let (_, wanted) =
         examples.find(|(name, _)| *name == example).expect("an example with this name");
     for word in *wanted {
@@ -112,7 +117,8 @@ fn in_rust() {
     abi::succeed(build.env("CARGO_TARGET_DIR", abi::target_dir()).current_dir(abi::root()));
     let server = DemoServer::start();
     let same_names = EXAMPLES.map(|(example, _)| (example, example));
-    for (binary, example) in same_names.into_iter().chain([("submit", "thousand")]) {
+    let others = [("submit", "thousand"), ("ureq", "ureq")];
+    for (binary, example) in same_names.into_iter().chain(others) {
         let program = abi::profile_dir().join("examples").join(binary);
         run_and_check(&mut abi::command(&program, abi::Under::Nothing), example, &server);
     }
