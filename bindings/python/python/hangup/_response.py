@@ -392,7 +392,7 @@ class Response:
             except InvalidState:  # closed before it was read
                 content = None
         raw = self._raw
-        head = (raw.status, raw.version, raw.url, raw.connection, raw.reused, raw.attempts, raw.history())
+        head: tuple[Any, ...] = (raw.status, raw.version, raw.url, raw.connection, raw.reused, raw.attempts, raw.history())
         head += (raw.raw_head(), raw.raw_headers(), raw.reason(), raw.content_length, raw.interim(), raw.trailers())
         head += (raw.connection_facts(),)
         return _restore_response, (head, raw.headers(), raw.timings(), content, self.request)
@@ -456,8 +456,13 @@ class _DetachedResponse:
 
     def __init__(self, head: tuple[Any, ...], fields: list[tuple[str, bytes]], times: tuple[int, ...]) -> None:
         self.status, self.version, self.url, self.connection, self.reused, self.attempts, self._hops = head[:7]
-        self._raw_head, self._raw_fields, self._reason, self.content_length, self._interim, self._trailers = head[7:13]
-        self._facts = head[13]
+        self._raw_head: bytes = head[7]
+        self._raw_fields: list[tuple[bytes, bytes]] = head[8]
+        self._reason: bytes = head[9]
+        self.content_length: int | None = head[10]
+        self._interim: list[tuple[int, list[tuple[str, bytes]]]] = head[11]
+        self._trailers: list[tuple[str, bytes]] = head[12]
+        self._facts: tuple[str, str, str, str, str, str, bool, list[bytes]] = head[13]
         self._fields, self._times = fields, times
 
     def history(self) -> list[tuple[int, str]]:
