@@ -117,7 +117,9 @@ impl Lease {
 
     /// Whether the connection shall be closed as soon as its exchange ends.
     pub(crate) fn is_closing(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.record.close_reason().is_some())
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| connection.record.close_reason().is_some())
     }
 
     /// Lists the connection as handed over: it speaks another protocol from here on, and is never reused.
