@@ -103,7 +103,14 @@ def test_the_method_and_the_body_after_a_redirect(serve, client, status, method,
     )
 
 
-@pytest.mark.parametrize("content", [lambda: iter([b"bo", b"dy"]), lambda: io.BytesIO(b"body")])
+class Pipe(io.BytesIO):
+    """A file that can't go back, like the output of a process."""
+
+    def seekable(self):
+        return False
+
+
+@pytest.mark.parametrize("content", [lambda: iter([b"bo", b"dy"]), lambda: Pipe(b"body")])
 def test_a_body_that_cant_be_sent_again_is_a_clear_error(serve, client, content):
     server = serve([forever(by_path({"/": moved("/there", 307), "*": [answer()]}))])
     with pytest.raises(hangup.RedirectRefused, match="read again") as caught:

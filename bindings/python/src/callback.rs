@@ -11,11 +11,15 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 /// Calls `callable` with `arguments`.
-pub fn call<'py>(
+pub fn call<'py, A>(
     py: Python<'py>,
     callable: &Py<PyAny>,
-    arguments: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
-) -> PyResult<Bound<'py, PyAny>> {
+    arguments: A,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    A: IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>>,
+    PyErr: From<A::Error>,
+{
     let arguments = arguments.into_pyobject(py)?;
     let hang = HangOnUnwind;
     // SAFETY: `py` proves the thread is attached; both references keep their objects alive. The result is

@@ -92,6 +92,20 @@ impl Client {
         self.set(py, |client, error| unsafe { hangup_client_set_retries(client, on.into(), error) })
     }
 
+    fn set_max_rate(&self, py: Python<'_>, upload: i64, download: i64) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_max_rate(client, upload, download, error)
+        })
+    }
+
+    fn set_expect_continue(&self, py: Python<'_>, wait_ms: i64) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_expect_continue(client, wait_ms, error)
+        })
+    }
+
     fn set_decode(&self, py: Python<'_>, on: bool) -> PyResult<()> {
         // SAFETY: a live client.
         self.set(py, |client, error| unsafe { hangup_client_set_decode(client, on.into(), error) })

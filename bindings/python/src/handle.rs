@@ -27,6 +27,8 @@ handles! {
     hangup_events: hangup_events_free,
     hangup_manager: hangup_manager_free,
     hangup_options: hangup_options_free,
+    hangup_form: hangup_form_free,
+    hangup_progress: hangup_progress_free,
     hangup_queue: hangup_queue_free,
     hangup_request: hangup_request_free,
     hangup_response: hangup_response_free,

@@ -23,6 +23,7 @@ mod library;
 mod limits;
 mod manager;
 mod port;
+mod progress;
 mod request;
 mod resolver;
 mod response;
@@ -47,6 +48,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<events::Events>()?;
     module.add_class::<manager::Manager>()?;
     module.add_class::<port::Port>()?;
+    module.add_class::<progress::Progress>()?;
     module.add_class::<response::Response>()?;
     module.add_class::<stream::Stream>()?;
     module.add_class::<tls::Tls>()?;

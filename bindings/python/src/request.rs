@@ -2,6 +2,8 @@
 //!
 //! The arguments are in their plainest form: names, encodings and defaults are handled in Python.
 
+use std::ffi::c_void;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -10,6 +12,7 @@ use crate::auth::{Holder, set_auth};
 use crate::cancel::CancelToken;
 use crate::failure::{Failure, MethodAndUrl, c_string, call, checked, create};
 use crate::handle::Owned;
+use crate::progress::Progress;
 use crate::sys::*;
 use crate::tls::Tls;
 use crate::upload::{self, BodyException, Upload};
@@ -25,7 +28,8 @@ pub struct Prepared<'py> {
     /// Pairs of name and value, each text or bytes; `None` removes the default of that name.
     #[pyo3(item(2))]
     headers: Option<Bound<'py, PyAny>>,
-    /// Bytes, the path of a file as text, or a callable and its length (-1: not known).
+    /// Bytes; the path of a file as text; a callable, its length (-1: not known) and a callable that rewinds it, or
+    /// None; or "form", a boundary or None, and parts.
     #[pyo3(item(3))]
     body: Option<Bound<'py, PyAny>>,
     /// Pairs of a HANGUP_TIMEOUT_* number and milliseconds.
@@ -63,6 +67,14 @@ pub struct Prepared<'py> {
     /// What [`set_auth`] takes.
     #[pyo3(item(16), default)]
     auth: Option<Bound<'py, PyTuple>>,
+    /// Bytes per second of both bodies; -1: no maximum.
+    #[pyo3(item(17), default)]
+    max_rate: Option<(i64, i64)>,
+    /// Milliseconds; -1: Expect is not sent.
+    #[pyo3(item(18), default)]
+    expect_continue: Option<i64>,
+    #[pyo3(item(19), default)]
+    progress: Option<Bound<'py, Progress>>,
 }
 
 impl Prepared<'_> {
@@ -121,6 +133,9 @@ impl<'a, 'py> Request<'a, 'py> {
             let holder = Holder::Request(request.handle.as_ptr());
             request.checked(set_auth(holder, auth)?)?;
         }
+        prepared.max_rate.map_or(Ok(()), |rates| request.set_max_rate(rates))?;
+        prepared.expect_continue.map_or(Ok(()), |ms| request.set_expect_continue(ms))?;
+        prepared.progress.as_ref().map_or(Ok(()), |progress| request.set_progress(progress))?;
         Ok(request)
     }
 
@@ -218,14 +233,117 @@ impl<'a, 'py> Request<'a, 'py> {
                 call(|error| unsafe { hangup_request_set_body_file(request, path.as_ptr(), error) })
             }));
         }
-        let (source, length): (Py<PyAny>, i64) = body.cast::<PyTuple>()?.extract()?;
-        let (upload, exception) = Upload::new(source);
-        self.body_exception = Some(exception);
-        let data = Box::into_raw(upload).cast();
+        let body = body.cast::<PyTuple>()?;
+        if body.get_item(0)?.is_instance_of::<PyString>() {
+            return self.set_form(body);
+        }
+        let (data, rewind, length) = self.reader(body)?;
         let (read, end) = (Some(upload::read as _), Some(upload::end as _));
         // SAFETY: a live request; the library calls `end`, which frees the box, also if this call fails.
         self.checked(call(|error| unsafe {
-            hangup_request_set_body_reader(request, read, end, data, length, error)
+            match rewind {
+                true => {
+                    let rewind = Some(upload::rewind as _);
+                    hangup_request_set_body_rewindable(
+                        request, read, rewind, end, data, length, error,
+                    )
+                }
+                false => hangup_request_set_body_reader(request, read, end, data, length, error),
+            }
+        }))
+    }
+
+    /// The data pointer of a reader, whether it can be rewound, and its length.
+    fn reader(&mut self, body: &Bound<'py, PyTuple>) -> PyResult<(*mut c_void, bool, i64)> {
+        let (source, length, rewind): (Py<PyAny>, i64, Option<Py<PyAny>>) = body.extract()?;
+        let can_rewind = rewind.is_some();
+        let exception = self.body_exception.get_or_insert_default().clone();
+        let upload = Upload::new(source, rewind, exception);
+        Ok((Box::into_raw(upload).cast(), can_rewind, length))
+    }
+
+    fn set_form(&mut self, form: &Bound<'py, PyTuple>) -> PyResult<()> {
+        let (_, boundary, parts): (String, Option<String>, Bound<'py, PyAny>) = form.extract()?;
+        // SAFETY: no arguments.
+        let form = Owned::new(unsafe { hangup_form_new() })
+            .ok_or_else(|| Failure::local(HANGUP_PANIC, "the library returned no form"));
+        let form = self.checked(form)?;
+        let text =
+            |what: &str, value: &str| c_string(HANGUP_INVALID_ARGUMENT, what, value.as_bytes());
+        if let Some(boundary) = boundary {
+            self.checked(text("boundary", &boundary).and_then(|boundary| {
+                // SAFETY: a live form, NUL-terminated text.
+                call(|error| unsafe {
+                    hangup_form_set_boundary(form.as_ptr(), boundary.as_ptr(), error)
+                })
+            }))?;
+        }
+        for part in parts.try_iter()? {
+            let (name, body, file_name, kind): (
+                String,
+                Bound<'py, PyAny>,
+                Option<String>,
+                Option<String>,
+            ) = part?.extract()?;
+            let name = self.checked(text("field name", &name))?;
+            let file_name = file_name.map(|name| text("file name", &name)).transpose();
+            let file_name = self.checked(file_name)?;
+            let kind = self.checked(kind.map(|kind| text("content type", &kind)).transpose())?;
+            let or_null = |text: &Option<std::ffi::CString>| {
+                text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr())
+            };
+            let (name, file_name, kind) = (name.as_ptr(), or_null(&file_name), or_null(&kind));
+            let form = form.as_ptr();
+            if let Ok(bytes) = body.cast::<PyBytes>() {
+                let (data, size) = (bytes.as_bytes().as_ptr(), bytes.as_bytes().len());
+                // SAFETY: a live form, texts that are NUL-terminated or NULL, and bytes, which are copied.
+                self.checked(call(|error| unsafe {
+                    hangup_form_add_bytes(form, name, data, size, file_name, kind, error)
+                }))?;
+            } else if let Ok(path) = body.cast::<PyString>() {
+                let path = self.checked(text("path", path.to_str()?))?;
+                // SAFETY: a live form, texts that are NUL-terminated or NULL.
+                self.checked(call(|error| unsafe {
+                    hangup_form_add_file(form, name, path.as_ptr(), file_name, kind, error)
+                }))?;
+            } else {
+                let (data, rewind, length) = self.reader(body.cast::<PyTuple>()?)?;
+                let (read, end) = (Some(upload::read as _), Some(upload::end as _));
+                let rewind: hangup_body_rewind_fn =
+                    if rewind { Some(upload::rewind as _) } else { None };
+                // SAFETY: a live form, texts that are NUL-terminated or NULL; the library calls `end`, which frees
+                // the box, also if this call fails.
+                self.checked(call(|error| unsafe {
+                    hangup_form_add_reader(
+                        form, name, read, rewind, end, data, length, file_name, kind, error,
+                    )
+                }))?;
+            }
+        }
+        // SAFETY: a live request and a live form.
+        self.checked(call(|error| unsafe {
+            hangup_request_set_body_form(self.handle.as_ptr(), form.as_ptr(), error)
+        }))
+    }
+
+    fn set_max_rate(&self, (upload, download): (i64, i64)) -> PyResult<()> {
+        // SAFETY: a live request.
+        self.checked(call(|error| unsafe {
+            hangup_request_set_max_rate(self.handle.as_ptr(), upload, download, error)
+        }))
+    }
+
+    fn set_expect_continue(&self, wait_ms: i64) -> PyResult<()> {
+        // SAFETY: a live request.
+        self.checked(call(|error| unsafe {
+            hangup_request_set_expect_continue(self.handle.as_ptr(), wait_ms, error)
+        }))
+    }
+
+    fn set_progress(&self, progress: &Bound<'py, Progress>) -> PyResult<()> {
+        // SAFETY: a live request and a live handle, of which the request takes a share.
+        self.checked(call(|error| unsafe {
+            hangup_request_set_progress(self.handle.as_ptr(), progress.get().as_ptr(), error)
         }))
     }
 

@@ -31,15 +31,28 @@ impl BodyException {
 /// returns bytes, an empty one at the end. It may return more than there is room for; the rest is kept.
 pub struct Upload {
     source: Py<PyAny>,
+    /// A callable that goes back to the beginning.
+    rewind: Option<Py<PyAny>>,
     /// The piece that did not fit, and the offset of its unread part.
     rest: Option<(Py<PyBytes>, usize)>,
     exception: BodyException,
 }
 
 impl Upload {
-    pub fn new(source: Py<PyAny>) -> (Box<Self>, BodyException) {
-        let exception = BodyException::default();
-        (Box::new(Upload { source, rest: None, exception: exception.clone() }), exception)
+    pub fn new(
+        source: Py<PyAny>,
+        rewind: Option<Py<PyAny>>,
+        exception: BodyException,
+    ) -> Box<Self> {
+        Box::new(Upload { source, rewind, rest: None, exception })
+    }
+
+    fn go_back(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.rest = None;
+        match &self.rewind {
+            Some(rewind) => callback::call(py, rewind, ()).map(drop),
+            None => Ok(()),
+        }
     }
 
     fn fill(&mut self, py: Python<'_>, into: &mut [u8]) -> PyResult<usize> {
@@ -77,12 +90,29 @@ pub unsafe extern "C" fn read(upload: *mut c_void, into: *mut u8, room: usize) -
 }
 
 /// # Safety
+/// `upload` comes from `Box::into_raw` and is used by one thread at a time.
+pub unsafe extern "C" fn rewind(upload: *mut c_void) -> i32 {
+    // SAFETY: by this function's contract.
+    let upload = unsafe { &mut *upload.cast::<Upload>() };
+    // A panic must not unwind into C; -1 ends the exchange.
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        Python::try_attach(|py| upload.go_back(py).map_err(|raised| upload.exception.set(raised)))
+    }));
+    if matches!(done, Ok(Some(Ok(())))) { 0 } else { -1 }
+}
+
+/// # Safety
 /// `upload` comes from `Box::into_raw` and is not used afterwards.
 pub unsafe extern "C" fn end(upload: *mut c_void) {
     // SAFETY: by this function's contract.
     let upload = unsafe { Box::from_raw(upload.cast::<Upload>()) };
     // With the interpreter lock, so that the source is dropped now: without it pyo3 drops it later.
-    let _ = Python::try_attach(|py| callback::release(py, upload.source));
+    let _ = Python::try_attach(|py| {
+        callback::release(py, upload.source);
+        if let Some(rewind) = upload.rewind {
+            callback::release(py, rewind);
+        }
+    });
 }
 
 /// Ends the loan of the memory of a `bytes` object.

@@ -83,6 +83,7 @@ from ._headers import Headers
 from ._library import features, get_include, get_library
 from ._limits import Limits
 from ._manager import ConnectionInfo, Manager, Stats, shared_manager
+from ._progress import Progress
 from ._response import ConnectionFacts, Download, InterimResponse, Redirect, Response
 from ._stream import Stream
 from ._retry import RetryPolicy
@@ -142,6 +143,7 @@ __all__ = [
     "PeerClosed",
     "PeerReset",
     "PoolTimeout",
+    "Progress",
     "ProtocolError",
     "ProxyFailed",
     "QueueFull",

@@ -13,6 +13,8 @@ from ._deadline import within_deadline
 from ._errors import InvalidArgument, InvalidState, InvalidURL
 from ._limits import Limits, limit_value, non_negative_int
 from ._manager import Address, Manager, Resolver
+from ._form import FormFiles
+from ._progress import Progress
 from ._request import (
     Body,
     Content,
@@ -62,9 +64,13 @@ Prepared = tuple[
     bool,
     _native.Tls | None,
     NativeAuth | None,
+    tuple[int, int] | None,
+    int | None,
+    Progress | None,
 ]
 """The request for `_native`: method, URL, headers, body, timeouts, connection mode, redirects, retries, min_rate, cancel,
-the target of CONNECT, decode, max_body, target, url_as_given, TLS settings, auth. None is the client's setting."""
+the target of CONNECT, decode, max_body, target, url_as_given, TLS settings, auth, max_rate, expect_continue, progress. None
+is the client's setting."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -78,7 +84,12 @@ class RequestOptions(TypedDict, total=False):
     content: Content | None
     """The body: bytes, text, a path, an open file or an iterable of bytes."""
     data: FormData | None
-    """The body: the fields of a form. Only one of `content`, `data` and `json` may be given."""
+    """The body: the fields of a form. Only one of `content`, `data` and `json` may be given, but `data` and `files` together
+    are one form."""
+    files: FormFiles | None
+    """The body: the files of a form (multipart/form-data), behind the fields of `data`. A file is an open file, bytes, text,
+    a path or an iterable of bytes, or a tuple (file name, file) or (file name, file, content type). The boundary is random,
+    or that of the request's Content-Type."""
     json: Any
     """The body: a value that is encoded as JSON."""
     timeout: TimeoutLike
@@ -96,6 +107,14 @@ class RequestOptions(TypedDict, total=False):
     min_rate: tuple[int, Seconds] | None
     """The minimum rate of a response body, and the window over which it is measured: (1000, 10) is 1000 bytes a second
     over 10 seconds of waiting. Raises ReadTimeout, whose `timeout` is "min_rate". Default: none."""
+    max_rate: tuple[int | None, int | None] | None
+    """Replaces the client's: the maximum rates of the request's body and of the response's body, in bytes a second; None in
+    the tuple: no maximum."""
+    expect_continue: Seconds | Literal[False] | None
+    """Replaces the client's: sends "Expect: 100-continue", and the body when the server asks for it or after that many
+    seconds. After 417 the request is sent again without it. False: the body is sent at once."""
+    progress: Progress | None
+    """Counts the bytes of both bodies; any thread can read it."""
     decode: bool | None
     """Replaces the client's: whether content codings are requested and the body is decoded."""
     max_body: int | None
@@ -138,6 +157,8 @@ class BaseClient:
         retries: bool = True,
         retry_policy: RetryPolicy | None = None,
         auth: AuthTypes | None = None,
+        max_rate: tuple[int | None, int | None] | None = None,
+        expect_continue: Seconds | Literal[False] | None = None,
         cookies: bool = False,
         secure_cookies_on_localhost: bool = False,
         decode: bool = True,
@@ -190,6 +211,10 @@ class BaseClient:
             self._set_auth(native_auth(auth))
         if secure_cookies_on_localhost:
             self._native.set_secure_cookies_on_localhost(True)
+        if max_rate is not None:
+            self._native.set_max_rate(*_max_rate_pair(max_rate))
+        if expect_continue is not None:
+            self._native.set_expect_continue(_expect_ms(expect_continue))
         self._native.set_cookies(cookies)
         self._native.set_decode(decode)
         self._native.set_max_codings(limit_value("max_codings", max_codings))
@@ -276,6 +301,7 @@ class BaseClient:
         content: Content | None = None,
         data: FormData | None = None,
         json: Any = None,
+        files: FormFiles | None = None,
         timeout: TimeoutLike = UNSET,
         cancel: CancelToken | None = None,
         connection: Connection | None = None,
@@ -290,6 +316,9 @@ class BaseClient:
         target: str | bytes | None = None,
         url_as_given: bool = False,
         auth: Any = UNSET,
+        max_rate: tuple[int | None, int | None] | None = None,
+        expect_continue: Seconds | Literal[False] | None = None,
+        progress: Progress | None = None,
     ) -> Prepared:
         if self._closed:
             raise InvalidState("the client was closed")
@@ -298,8 +327,8 @@ class BaseClient:
             url = with_params(url, params)
         fields = None if headers is None else header_pairs(headers)
         payload = None
-        if content is not None or data is not None or json is not None:
-            payload, kind = encode_body(content, data, json)
+        if content is not None or data is not None or json is not None or files is not None:
+            payload, kind = encode_body(content, data, json, files, fields or [])
             if kind is not None:
                 fields = _with_content_type(fields or [], kind)
         mode = None if connection is None else _connection_mode(connection)
@@ -327,6 +356,9 @@ class BaseClient:
             url_as_given,
             request_tls(self._tls, tls, verify),
             self._request_auth(auth),
+            None if max_rate is None else _max_rate_pair(max_rate),
+            None if expect_continue is None else _expect_ms(expect_continue),
+            progress,
         )
 
     def _absolute_url(self, url: str) -> str:
@@ -352,6 +384,15 @@ def _connection_mode(connection: str) -> int:
 def _min_rate_pair(min_rate: tuple[int, Seconds]) -> tuple[int, int]:
     rate, window = min_rate
     return non_negative_int("min_rate", rate), milliseconds(window, "the window of min_rate")
+
+
+def _max_rate_pair(max_rate: tuple[int | None, int | None]) -> tuple[int, int]:
+    upload, download = max_rate
+    return limit_value("max_rate", upload), limit_value("max_rate", download)
+
+
+def _expect_ms(wait: Seconds | Literal[False]) -> int:
+    return _native.NO_LIMIT if wait is False else milliseconds(wait, "expect_continue")
 
 
 def _with_content_type(fields: list[tuple[Any, Any]], kind: str) -> list[tuple[Any, Any]]:

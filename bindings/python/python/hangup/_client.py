@@ -33,6 +33,9 @@ class Client(BaseClient):
     - `secure_cookies_on_localhost`: Secure cookies are set by and sent to localhost without TLS, too.
     - `proxy_digest`: a HTTP proxy gets the user and the password of its URL as answers to its challenges (digest
       authentication), and not as Basic credentials.
+    - `max_rate`: the maximum rates of each request's body and each response's body, in bytes a second: (100_000, None).
+    - `expect_continue`: requests with a body wait that many seconds for "100 Continue" before they send it. Default: they
+      send it at once.
     - `cookies`: stores cookies and sends them; see `Client.cookies`.
     - `decode`: requests gzip, deflate, br and zstd and decodes such bodies; the headers are not changed. It requests
       nothing if the request has its own Accept-Encoding or Range header.

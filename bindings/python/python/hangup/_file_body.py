@@ -26,20 +26,27 @@ _PROBE_SIZE = 64 * 1024
 """How much is read ahead of a file whose size is not reliable."""
 
 
-def file_body(file: Any) -> bytes | tuple[Callable[[int], bytes], int]:
+FileBody = tuple[Callable[[int], bytes], int, Callable[[], object] | None]
+"""A reader, the length of what it reads (-1: not known), and what goes back to the beginning; None: nothing does."""
+
+
+def file_body(file: Any) -> bytes | FileBody:
     """The body for `_native`: from the current position of the file to its end."""
+    start = _position(file)
     remaining = _remaining(file)
     if remaining is None:
-        return _reader(file), UNKNOWN_LENGTH
+        return _rewindable(file, start, _reader(file), UNKNOWN_LENGTH)
     if remaining and not _size_is_unreliable(file):
-        return _check_length(_reader(file), remaining), remaining
+        return _rewindable(file, start, _check_length(_reader(file), remaining), remaining)
     # Files in /proc and /sys are usually small enough to be read at once.
     read = _reader(file)
     first = _read_up_to(read, _PROBE_SIZE + 1)
     if len(first) <= _PROBE_SIZE:
         return first
     read = _prepend(first, read)
-    return (_check_length(read, remaining), remaining) if remaining else (read, UNKNOWN_LENGTH)
+    if remaining:
+        return _rewindable(file, start, _check_length(read, remaining), remaining)
+    return _rewindable(file, start, read, UNKNOWN_LENGTH)
 
 
 def as_bytes(piece: object, what: str) -> bytes:
@@ -49,6 +56,30 @@ def as_bytes(piece: object, what: str) -> bytes:
     if isinstance(piece, (bytearray, memoryview)):
         return bytes(piece)
     raise TypeError(f"{what} {type(piece).__name__}")
+
+
+def _position(file: Any) -> int | None:
+    """Where the file is, if it can go back there."""
+    try:
+        return int(file.tell()) if file.seekable() else None
+    except (AttributeError, OSError, TypeError, ValueError):
+        return None
+
+
+def _rewindable(file: Any, start: int | None, read: Callable[[int], bytes], length: int) -> FileBody:
+    """The body of that reader, which begins anew at that position of the file after a rewind."""
+    if start is None:
+        return read, length, None
+
+    def read_on(room: int) -> bytes:
+        return read(room)
+
+    def rewind() -> None:
+        nonlocal read
+        file.seek(start)
+        read = _reader(file) if length == UNKNOWN_LENGTH else _check_length(_reader(file), length)
+
+    return read_on, length, rewind
 
 
 def _remaining(file: Any) -> int | None:

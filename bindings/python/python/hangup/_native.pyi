@@ -3,7 +3,7 @@
 from asyncio import Future
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Final, Self, final
+from typing import Any, Final, Self, final
 
 from typing_extensions import disjoint_base
 
@@ -17,6 +17,7 @@ __all__ = [
     "Events",
     "Manager",
     "Port",
+    "Progress",
     "Response",
     "Stream",
     "Tls",
@@ -65,6 +66,22 @@ class CancelToken:
         """Whether the token or one of its parents was fired or has passed its deadline."""
     @property
     def _address(self) -> int: ...
+
+@disjoint_base
+class Progress:
+    def __new__(cls) -> Self: ...
+    @property
+    def bytes_sent(self) -> int:
+        """How many bytes of the request's body were sent."""
+    @property
+    def bytes_to_send(self) -> int | None:
+        """The length of the request's body; None while it is not known."""
+    @property
+    def bytes_received(self) -> int:
+        """How many bytes of the response's body were read, before they are decoded."""
+    @property
+    def bytes_to_receive(self) -> int | None:
+        """The length of the response's body; None while it is not known."""
 
 @disjoint_base
 class Events:
@@ -128,7 +145,7 @@ _Prepared = tuple[
     str,
     str,
     Iterable[tuple[str | bytes, str | bytes | None]] | None,
-    bytes | str | tuple[Callable[[int], bytes], int] | None,
+    bytes | str | tuple[Callable[[int], bytes], int, Callable[[], object] | None] | tuple[str, str | None, list[Any]] | None,
     tuple[tuple[int, int], ...],
     int | None,
     int | None,
@@ -142,6 +159,9 @@ _Prepared = tuple[
     bool,
     Tls | None,
     tuple[object, ...] | None,
+    tuple[int, int] | None,
+    int | None,
+    Progress | None,
 ]
 
 @final
@@ -171,6 +191,8 @@ class Client:
     def set_max_head(self, bytes: int) -> None: ...
     def set_redirects(self, max: int) -> None: ...
     def set_retries(self, on: bool) -> None: ...
+    def set_max_rate(self, upload: int, download: int) -> None: ...
+    def set_expect_continue(self, wait_ms: int) -> None: ...
     def set_decode(self, on: bool) -> None: ...
     def set_max_codings(self, max: int) -> None: ...
     def set_max_body(self, bytes: int) -> None: ...

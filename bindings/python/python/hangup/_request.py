@@ -9,7 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlencode
 
 from ._headers import Headers, ReceivedText
-from ._file_body import UNKNOWN_LENGTH, as_bytes, file_body
+from ._file_body import UNKNOWN_LENGTH, FileBody, as_bytes, file_body
+from ._form import FormFiles, Part, boundary_of, encode_multipart
 
 
 @runtime_checkable
@@ -33,8 +34,8 @@ is not known, is sent chunked, or with its length if a Content-Length header say
 
 HeaderPair = tuple[str | bytes, str | bytes | None]
 """A header for `_native`; None removes the default of that name."""
-Body = bytes | str | tuple[Callable[[int], bytes], int]
-"""A body for `_native`: bytes, the path of a file, or a reader and its length (-1: not known)."""
+Body = bytes | str | FileBody | tuple[str, str | None, list[Part]]
+"""A body for `_native`: bytes, the path of a file, a reader, or "form" with the boundary and the parts of a form."""
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -53,13 +54,17 @@ def with_params(url: str, params: QueryParams) -> str:
 
 def encode_form(fields: FormData) -> str:
     """Fields as application/x-www-form-urlencoded: True is "true", None is empty, a list repeats the name."""
+    return urlencode(_form_pairs(fields))
+
+
+def _form_pairs(fields: FormData) -> list[tuple[str, str | bytes]]:
     pairs: list[tuple[str, str | bytes]] = []
     for name, value in fields.items() if isinstance(fields, Mapping) else fields:
         if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
             pairs.extend((name, _form_value(one)) for one in value)
         else:
             pairs.append((name, _form_value(value)))
-    return urlencode(pairs)
+    return pairs
 
 
 def _form_value(value: Primitive) -> str | bytes:
@@ -83,18 +88,22 @@ def header_pairs(headers: HeaderFields) -> list[HeaderPair]:
 
 
 def encode_body(
-    content: Content | None, data: FormData | None, json: Any
+    content: Content | None, data: FormData | None, json: Any, files: FormFiles | None, headers: list[HeaderPair]
 ) -> tuple[Body | None, str | None]:
-    """The body, and its content type for requests that don't name one."""
-    given = [name for name, value in (("content", content), ("data", data), ("json", json)) if value is not None]
-    if len(given) > 1:
+    """The body, and its content type for requests that don't name one; the library names that of a form with files."""
+    bodies = (("content", content), ("data", data), ("json", json), ("files", files))
+    given = [name for name, value in bodies if value is not None]
+    if len(given) > 1 and given != ["data", "files"]:
         raise TypeError(f"a request has one body, not {' and '.join(given)}")
     if content is not None:
         return _encode_content(content), None
     if data is not None:
         if isinstance(data, (str, bytes, bytearray)) or hasattr(data, "read"):
             raise TypeError("data= takes the fields of a form (a mapping or pairs); bytes, text and files go to content=")
-        return encode_form(data).encode("ascii"), _FORM
+        if files is None:
+            return encode_form(data).encode("ascii"), _FORM
+    if files is not None:
+        return encode_multipart(_form_pairs(data or ()), files, _encode_content, boundary_of(headers)), None
     if json is not None:
         text = _json.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return text.encode("utf-8"), "application/json"
@@ -113,7 +122,7 @@ def _encode_content(content: Content) -> Body:
     if isinstance(content, Readable):
         return file_body(content)
     if isinstance(content, Iterable) and not isinstance(content, Mapping):
-        return _iterable_reader(iter(content)), UNKNOWN_LENGTH
+        return _iterable_reader(iter(content)), UNKNOWN_LENGTH, None
     raise TypeError(f"a body is bytes, str, a path, an open file or an iterable of bytes, not {type(content).__name__}")
 
 

@@ -1,0 +1,176 @@
+"""Bodies of requests: files that are rewound, forms with files, progress, rates, and Expect."""
+
+import gzip
+import io
+import time
+
+import pytest
+
+import hangup
+from testserver import HEAD, answer, by_path, forever, send
+
+BOTH_FORMS = True
+
+MOVED = [answer("moved", 307, [["Location", "/end"]])]
+
+
+@pytest.fixture
+def moving(serve):
+    return serve([forever(by_path({"*": [answer("end")], "/start": MOVED}))])
+
+
+def files(tmp_path):
+    path = tmp_path / "pay"
+    path.write_bytes(b"..PAYLOAD")
+    with gzip.open(tmp_path / "pay.gz", "wb") as packed:
+        packed.write(b"..PAYLOAD")
+    for file in (path.open("rb"), io.BytesIO(b"..PAYLOAD"), gzip.open(tmp_path / "pay.gz")):
+        with file:
+            file.seek(2)
+            yield file
+
+
+def test_a_file_is_sent_again_from_its_position_after_a_redirect(moving, client, tmp_path):
+    for nth, file in enumerate(files(tmp_path)):
+        r = client.put(f"{moving.url}start", content=file)
+        assert (r.status_code, len(r.history)) == (200, 1)
+        assert moving.bodies()[2 * nth :] == [b"PAYLOAD", b"PAYLOAD"]
+
+
+def test_a_file_is_sent_again_when_a_kept_connection_was_lost(serve, client, tmp_path):
+    for file in files(tmp_path):
+        lost = [answer("warm"), HEAD, {"recv": "body"}]
+        server = serve(lost, [forever(answer("end"))])
+        client.get(server.url)
+        r = client.put(server.url, content=file)
+        assert (r.status_code, r.attempts, server.bodies(1)) == (200, 2, [b"PAYLOAD"])
+
+
+def test_an_exception_of_seek_is_raised(moving, client):
+    class Stuck(io.BytesIO):
+        def seek(self, *where):
+            raise KeyError("stuck")
+
+        def getbuffer(self):
+            raise AttributeError
+
+        def fileno(self):
+            raise OSError
+
+    with pytest.raises(KeyError, match="stuck"):
+        client.put(f"{moving.url}start", content=Stuck(b"PAYLOAD"))
+
+
+def test_an_iterable_is_sent_once(moving, client):
+    with pytest.raises(hangup.RedirectRefused):
+        client.put(f"{moving.url}start", content=iter([b"PAY", b"LOAD"]))
+
+
+def test_a_form_with_files(moving, client, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"in a file")
+    with path.open("rb") as file:
+        r = client.post(
+            f"{moving.url}start",
+            data={"name": "Zoë", "many": [1, 2]},
+            files=[
+                ("path", path),
+                ("file", file),
+                ("bytes", ("q\"\n.json", b"{}")),
+                ("typed", ("b.bin", io.BytesIO(b"typed"), "image/x-b")),
+                ("text", (None, "no file")),
+                ("plain", b"plain"),
+            ],
+            headers={"Content-Type": "multipart/form-data; boundary=limit"},
+        )
+    assert r.status_code == 200 and len(r.history) == 1
+
+    def part(head, content):
+        return f"--limit\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n"
+
+    text = "Content-Type: text/plain"
+    expected = (
+        part('name="name"', "Zoë")
+        + part('name="many"', "1")
+        + part('name="many"', "2")
+        + part(f'name="path"; filename="a.txt"\r\n{text}', "in a file")
+        + part(f'name="file"; filename="a.txt"\r\n{text}', "in a file")
+        + part('name="bytes"; filename="q%22%0A.json"\r\nContent-Type: application/json', "{}")
+        + part('name="typed"; filename="b.bin"\r\nContent-Type: image/x-b', "typed")
+        + part('name="text"', "no file")
+        + part('name="plain"; filename="plain"\r\nContent-Type: application/octet-stream', "plain")
+        + "--limit--\r\n"
+    )
+    assert [body.decode() for body in moving.bodies()] == [expected, expected]
+
+
+def test_a_form_has_a_random_boundary_and_a_length(serve, client):
+    server = serve([forever(answer())])
+    for _ in range(2):
+        client.post(server.url, files={"a": b"1"})
+    first, second = ({k.lower(): v for k, v in (line.split(": ", 1) for line in head.split("\r\n")[1:] if line)} for head in server.heads())
+    assert first["content-type"].startswith("multipart/form-data; boundary=hangup-")
+    assert first["content-type"] != second["content-type"]
+    assert int(first["content-length"]) == len(server.bodies()[0])
+
+
+def test_a_form_with_an_iterable_is_chunked_and_sent_once(moving, client):
+    r = client.post(f"{moving.url}end", files={"a": ("a", iter([b"PAY", b"LOAD"]))})
+    assert r.status_code == 200 and b"\r\n\r\nPAYLOAD\r\n" in moving.bodies()[0]
+    assert "transfer-encoding: chunked" in moving.heads()[0].lower()
+    with pytest.raises(hangup.RedirectRefused):
+        client.post(f"{moving.url}start", files={"a": ("a", iter([b"PAY", b"LOAD"]))})
+
+
+def test_arguments_of_forms_are_checked(moving, client):
+    with pytest.raises(TypeError, match="one body"):
+        client.post(moving.url, content=b"x", files={"a": b"1"})
+    with pytest.raises(hangup.InvalidArgument, match="tuple of its name"):
+        client.post(moving.url, files={"a": ("a", b"1", "text/plain", {"X": "y"})})
+
+
+def test_an_exception_of_a_part_is_raised(moving, client):
+    def pieces():
+        yield b"one"
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        client.post(moving.url, files={"a": ("a", pieces())})
+
+
+def test_progress_counts_both_bodies(serve, client):
+    server = serve([forever(answer("x" * 1000))])
+    progress = hangup.Progress()
+    assert (progress.bytes_sent, progress.bytes_to_send, progress.bytes_to_receive) == (0, None, None)
+    client.put(server.url, content=b"u" * 500, progress=progress)
+    assert (progress.bytes_sent, progress.bytes_to_send) == (500, 500)
+    assert (progress.bytes_received, progress.bytes_to_receive) == (1000, 1000)
+    assert repr(progress) == "<Progress sent 500 of 500, received 1000 of 1000>"
+
+
+def test_a_maximum_rate_slows_both_bodies(serve, client):
+    server = serve([forever(answer("x" * 2000))])
+    for rate, slow in (((2000, None), True), ((None, 2000), True), ((None, None), False)):
+        begun = time.monotonic()
+        client.put(server.url, content=b"u" * 2000, max_rate=rate)
+        assert not slow or time.monotonic() - begun > 0.8
+    with pytest.raises(hangup.InvalidArgument):
+        client.put(server.url, content=b"u", max_rate=(0, None))
+
+
+def test_expect_waits_and_is_sent_without_it_after_417(serve, client):
+    asked = serve([HEAD, send("HTTP/1.1 100 Continue\r\n\r\n"), {"recv": "body"}, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")])
+    assert client.put(asked.url, content=b"body", expect_continue=20).status_code == 200
+    assert "100-continue" in asked.heads()[0] and asked.bodies() == [b"body"]
+    refusal = [HEAD, send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"), "stall"]
+    refused = serve(refusal, [forever(answer())])
+    r = client.put(refused.url, content=b"body", expect_continue=20)
+    assert (r.status_code, r.attempts) == (200, 2) and "100-continue" not in refused.heads(1)[0]
+
+
+def test_a_client_has_rates_and_expect_for_all_its_requests(serve, manager):
+    server = serve([forever(answer())])
+    client = hangup.Client(manager=manager, max_rate=(10_000_000, None), expect_continue=0.01)
+    client.put(server.url, content=b"body")
+    client.put(server.url, content=b"body", expect_continue=False)
+    assert ["100-continue" in head for head in server.heads()] == [True, False]
