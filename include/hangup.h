@@ -667,7 +667,11 @@ typedef enum HANGUP_ENUM_TYPE {
      * no request waits.
      */
     HANGUP_LIMIT_QUEUE = 5,
-    /** How long a connection may be idle, in milliseconds. Default: 90,000; 0 is refused. Checked in the background. */
+    /**
+     * How long a connection may be idle, in milliseconds. Default: 90,000; 0 is refused. Checked in the background. If its
+     * server says `Keep-Alive: timeout=N` (RFC 9112 section C.2.2), it may be idle for N seconds less one (N / 2 if N is
+     * less than 2), so that no request meets the server's close; a longer time than the limit counts for nothing.
+     */
     HANGUP_LIMIT_IDLE_MS = 6,
     /**
      * How old a connection may become, in milliseconds. Each connection gets up to a tenth less, so that connections
@@ -2159,7 +2163,7 @@ hangup_status hangup_client_set_proxy_digest(hangup_client *client,
  * credentials. Path and query are sent as they are written, except that the path segments "." and ".." are followed, and that
  * spaces and other characters that no request can hold are percent-encoded. A Unix-domain socket is named by its
  * percent-encoded path, "http+unix://%2Frun%2Fapp.sock/path", an abstract one (Linux) by "%40" and its name:
- * "http+unix://%40name/path".
+ * "http+unix://%40name/path". A link-local IPv6 address has a zone, which is a network interface: "http://[fe80::1%25eth0]/".
  *
  * Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
  */

@@ -119,6 +119,7 @@ mod form;
 mod headers;
 mod http;
 mod json;
+mod keep_alive;
 mod manager;
 mod net;
 mod process;

@@ -18,6 +18,8 @@ use http::header::{self, HeaderName};
 use httparse::{Header, ParserConfig};
 use memchr::memchr_iter;
 
+use crate::keep_alive::KeepAlive;
+
 /// The head of a response, whole. Threads: immutable.
 pub(crate) struct RawHead {
     bytes: Box<[u8]>,
@@ -67,6 +69,8 @@ pub(crate) struct Framing {
     pub(crate) ambiguous: bool,
     /// Whether the connection may serve another exchange afterwards (RFC 9112 section 9.3).
     pub(crate) keeps: bool,
+    /// What the server says of how long it keeps the connection.
+    pub(crate) keep_alive: Option<KeepAlive>,
     /// A head with the same meaning for what follows. Its lines end in LF (RFC 9112 section 2.2), so
     /// that it is never longer than the original, whatever that one's ends are.
     pub(crate) for_engine: Vec<u8>,
@@ -276,6 +280,7 @@ fn frame(
     for_engine.push(b'\n');
     let (mut length, mut codings) = (false, 0);
     let (mut close, mut keep) = (false, version > 0);
+    let mut keep_alive: Option<KeepAlive> = None;
     for field in fields {
         let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
         let framing = match field.name.len() {
@@ -304,6 +309,10 @@ fn frame(
                 // Without it a HTTP/1.1 connection is kept as well.
                 close || version == 0
             }
+            10 if field.name.eq_ignore_ascii_case("keep-alive") => {
+                keep_alive.get_or_insert_default().add(&unfolded(field.value));
+                false
+            }
             _ => false,
         };
         if framing {
@@ -319,7 +328,8 @@ fn frame(
     for_engine.push(b'\n');
     let head =
         RawHead { bytes: bytes.into(), status, version: 10 + version, fields: OnceLock::new() };
-    Ok(Framing { head, ambiguous: length && codings > 0, keeps: keep && !close, for_engine })
+    let keeps = keep && !close && !keep_alive.is_some_and(KeepAlive::is_over);
+    Ok(Framing { head, ambiguous: length && codings > 0, keeps, keep_alive, for_engine })
 }
 
 /// Which part of a head has to be well-formed.

@@ -386,7 +386,9 @@ vocabulary! {
         /// Requests that may wait for a connection. Default: 10,000; one more fails with HANGUP_QUEUE_FULL at once. With 0
         /// no request waits.
         Queue = 5 "queue",
-        /// How long a connection may be idle, in milliseconds. Default: 90,000; 0 is refused. Checked in the background.
+        /// How long a connection may be idle, in milliseconds. Default: 90,000; 0 is refused. Checked in the background. If its
+        /// server says `Keep-Alive: timeout=N` (RFC 9112 section C.2.2), it may be idle for N seconds less one (N / 2 if N is
+        /// less than 2), so that no request meets the server's close; a longer time than the limit counts for nothing.
         IdleMs = 6 "idle_ms",
         /// How old a connection may become, in milliseconds. Each connection gets up to a tenth less, so that connections
         /// that were opened together don't close together. It is closed between exchanges, never inside one. Default: no

@@ -65,6 +65,8 @@ pub(crate) struct Record {
     dialling: AtomicU8,
     /// It was handed over to the caller of its exchange, for another protocol.
     upgraded: AtomicBool,
+    /// For how many milliseconds it may be idle by what the server said last; [`NOT_SAID`] if it said nothing.
+    idle_ms: AtomicU64,
     wire: OnceLock<Connected>,
     /// Set when the dial is done.
     facts: OnceLock<Arc<ConnectionFacts>>,
@@ -98,6 +100,7 @@ impl Record {
             closing: AtomicU8::new(0),
             dialling: AtomicU8::new(ConnectionState::Resolving as u8),
             upgraded: AtomicBool::new(false),
+            idle_ms: AtomicU64::new(NOT_SAID),
             wire: OnceLock::new(),
             facts: OnceLock::new(),
         })
@@ -136,6 +139,18 @@ impl Record {
 
     pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
         self.wire.get().map(|wire| Arc::clone(&wire.socket))
+    }
+
+    /// The server does not keep it for longer than that.
+    pub(crate) fn limit_idle(&self, idle_for: Duration) {
+        let ms = u64::try_from(idle_for.as_millis()).unwrap_or(NOT_SAID);
+        self.idle_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// How long it may be idle, if the server said so.
+    pub(crate) fn idle_limit(&self) -> Option<Duration> {
+        let ms = self.idle_ms.load(Ordering::Relaxed);
+        (ms != NOT_SAID).then(|| Duration::from_millis(ms))
     }
 
     pub(crate) fn requests_served(&self) -> u64 {
@@ -212,6 +227,9 @@ impl Record {
             .unwrap_or(ConnectionState::Resolving)
     }
 }
+
+/// The server said nothing about idle connections.
+const NOT_SAID: u64 = u64::MAX;
 
 /// What the pool does with a connection.
 #[derive(Clone, Copy, Debug)]

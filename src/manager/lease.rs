@@ -12,6 +12,7 @@ use super::control::{Cause, Control};
 use super::dial::{self, Outcome};
 use super::key::PoolKey;
 use super::pool::{Checkout, LeaseError, Pool};
+use crate::keep_alive::KeepAlive;
 use crate::net::Stop;
 use crate::net::facts::ConnectionFacts;
 use crate::net::stream::{DuplexStream, Stream};
@@ -134,6 +135,13 @@ impl Lease {
         let connection = self.connection.as_mut()?;
         let socket = Arc::clone(connection.stream.socket());
         Some(std::mem::replace(&mut connection.stream, Stream::plain(socket)).into_duplex())
+    }
+
+    /// The server said how long it keeps the connection.
+    pub(crate) fn limit_idle(&self, said: KeepAlive) {
+        if let (Some(connection), Some(idle_for)) = (&self.connection, said.idle_for()) {
+            connection.record.limit_idle(idle_for);
+        }
     }
 
     /// Whether bytes came behind the response: in TLS, decrypted ones that were not read.

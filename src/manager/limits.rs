@@ -27,7 +27,9 @@ pub struct Limits {
     /// Requests that may wait for a connection; one more is refused at once. Default 10,000; with 0
     /// no request waits.
     pub queue: usize,
-    /// How long a connection may be idle; `None` is without limit. Default 90 s.
+    /// How long a connection may be idle; `None` is without limit. Default 90 s. `Keep-Alive: timeout=N` in a
+    /// response (RFC 9112 section C.2.2) shortens it for its connection to N seconds less one, or to half of N if N
+    /// is less than 2.
     pub idle_for: Option<Duration>,
     /// How old a connection may become; each one gets up to a tenth less, so that those that were
     /// opened together don't close together. It is closed between exchanges, never inside one.

@@ -33,6 +33,7 @@ const LAYERS: &[&str] = &[
     "trace",
     "runtime",
     "response_head",
+    "keep_alive",
     "authority",
     "timeouts",
     "transfer",

@@ -26,6 +26,8 @@ in_both_forms! {
     l7_an_idle_timeout_closes_the_socket_without_any_call,
     l7_a_timer_that_races_a_checkout_never_fails_the_request,
     l7_the_sweep_never_blocks_the_pool_on_a_slow_close,
+    l7_a_servers_keep_alive_timeout_shortens_the_idle_time_and_never_lengthens_it,
+    l7_a_server_that_keeps_no_connection_has_it_closed_after_the_response,
     an_idle_connection_of_a_manager_that_is_gone_is_closed,
 }
 
@@ -285,6 +287,53 @@ fn l7_an_idle_timeout_closes_the_socket_without_any_call(form: Form) {
         assert_eq!(server.wait_ended(0, PATIENCE).unwrap().0, Ended::Fin);
         let why = client.manager().close_reason(response.connection_id());
         assert_eq!(why, Some(CloseReason::IdleTooLong));
+        assert_gone(client.manager(), server.port());
+    }
+}
+
+/// A server that answers with this Keep-Alive field.
+fn keeping(value: &str) -> Server {
+    let answer = format!("HTTP/1.1 200 OK\r\nKeep-Alive: {value}\r\nContent-Length: 2\r\n\r\nok");
+    Server::start(Script::every(vec![Step::forever(vec![Step::head(), Step::send(&answer)])]))
+}
+
+fn l7_a_servers_keep_alive_timeout_shortens_the_idle_time_and_never_lengthens_it(form: Form) {
+    // Half a second of one, and less than that by the limit. No call is made meanwhile.
+    for (value, idle_for, least) in
+        [("timeout=1, max=100", ms(90_000), ms(500)), ("timeout=100", ms(200), ms(200))]
+    {
+        let server = keeping(value);
+        let limits = Limits { idle_for: Some(idle_for), ..Limits::default() };
+        let client = form.client_with(limits);
+        let mut response = get(&client, &server.url("/")).unwrap();
+        assert_eq!(response.read_all(10).unwrap(), b"ok");
+        let idle_from = Instant::now();
+        assert!(server.wait_ended(0, PATIENCE).is_some(), "{value}");
+        // The connection was idle a moment before the clock was read.
+        assert!(idle_from.elapsed() + ms(50) >= least, "{value}: {:?}", idle_from.elapsed());
+        let id = response.connection_id();
+        let closed = || client.manager().close_reason(id) == Some(CloseReason::IdleTooLong);
+        wait_until("its reason", closed);
+        assert!(!get(&client, &server.url("/")).unwrap().reused());
+    }
+    // A connection that serves requests in time is kept, and the last response counts.
+    let server = keeping("timeout=100");
+    let client = form.client();
+    for round in 0..3 {
+        let mut response = get(&client, &server.url("/")).unwrap();
+        assert_eq!(response.read_all(10).unwrap(), b"ok");
+        assert_eq!(response.reused(), round > 0);
+    }
+}
+
+fn l7_a_server_that_keeps_no_connection_has_it_closed_after_the_response(form: Form) {
+    for value in ["timeout=0", "timeout=5, max=0"] {
+        let server = keeping(value);
+        let client = form.client();
+        let mut response = get(&client, &server.url("/")).unwrap();
+        assert_eq!(response.read_all(10).unwrap(), b"ok");
+        let reason = client.manager().close_reason(response.connection_id());
+        assert_eq!(reason, Some(CloseReason::AskedByResponse), "{value}");
         assert_gone(client.manager(), server.port());
     }
 }

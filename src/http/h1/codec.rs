@@ -17,6 +17,7 @@ use crate::headers::EXPECT;
 use crate::http::exchange::Exchange;
 use crate::http::request_body::BodyLength;
 use crate::http::request_head::RequestHead;
+use crate::keep_alive::KeepAlive;
 use crate::manager::PoolKey;
 use crate::net::Stop;
 use crate::response_head::{self, RawHead, Refusal, ResponseTo};
@@ -68,6 +69,7 @@ pub(super) struct ReceivedHead {
     pub(super) head: RawHead,
     /// The connection can't be used again.
     pub(super) must_close: bool,
+    pub(super) keep_alive: Option<KeepAlive>,
     /// A head with the same meaning for the framing, as the engine reads it.
     for_engine: Vec<u8>,
 }
@@ -269,7 +271,9 @@ pub(super) fn parse_head(bytes: &[u8], to: ResponseTo) -> Result<ReceivedHead, S
     match on_thread_stack(|| response_head::read(bytes, to)) {
         Ok(framing) => {
             let must_close = framing.ambiguous || !framing.keeps || framing.head.status == 101;
-            Ok(ReceivedHead { head: framing.head, must_close, for_engine: framing.for_engine })
+            let keep_alive = framing.keep_alive;
+            let (head, for_engine) = (framing.head, framing.for_engine);
+            Ok(ReceivedHead { head, must_close, keep_alive, for_engine })
         }
         Err(refusal @ Refusal::TooManyFields) => {
             Err(Error::new(Kind::TooLarge, refusal.words()).into())

@@ -146,6 +146,9 @@ impl Transport {
             }
             _ => {
                 self.must_close |= received.must_close;
+                if let (Some(said), Some(lease)) = (received.keep_alive, &self.lease) {
+                    lease.limit_idle(said);
+                }
                 Ok(HeadEvent::Final(received))
             }
         }

@@ -96,6 +96,20 @@ impl State {
         too_old.then_some(CloseReason::TooOld)
     }
 
+    /// [`expired`](Self::expired), or idle for longer than its server keeps it.
+    pub(super) fn idle_expired(
+        &self,
+        record: &Record,
+        since: Instant,
+        now: Instant,
+    ) -> Option<CloseReason> {
+        self.expired(record, now).or_else(|| {
+            let most = record.idle_limit()?;
+            let too_long = now.saturating_duration_since(since) >= most;
+            too_long.then_some(CloseReason::IdleTooLong)
+        })
+    }
+
     fn make_idle(
         &mut self,
         connection: Box<Connection>,
@@ -132,8 +146,8 @@ impl State {
         deferred: &mut Deferred,
     ) -> Option<Box<Connection>> {
         loop {
-            let id = self.keys[key_id].idle.newest()?.id;
-            match self.expired(&self.entries.get(&id)?.record, now) {
+            let IdleRow { id, since, .. } = *self.keys[key_id].idle.newest()?;
+            match self.idle_expired(&self.entries.get(&id)?.record, since, now) {
                 Some(reason) => self.remove(id, reason, deferred),
                 None => return self.take_idle(id),
             }

@@ -58,7 +58,7 @@ impl Pool {
             for IdleRow { id, seq, since } in rows {
                 let record = Arc::clone(&state.entries[&id].record);
                 let idle_for = now.saturating_duration_since(since);
-                if let Some(reason) = state.expired(&record, now) {
+                if let Some(reason) = state.idle_expired(&record, since, now) {
                     state.remove(id, reason, deferred);
                 } else if state.limits.idle_for.is_some_and(|most| idle_for >= most) {
                     state.remove(id, CloseReason::IdleTooLong, deferred);

@@ -43,7 +43,8 @@ class Limits:
     queue: int | None = 10_000
     """Requests that may wait for a connection; one more raises QueueFull at once. With 0 no request waits."""
     idle: Seconds | None = 90.0
-    """How long a connection may be idle. Checked in the background."""
+    """How long a connection may be idle. Checked in the background. A response with `Keep-Alive: timeout=N` shortens it for
+    its connection to N seconds less one, or to half of N if N is less than 2."""
     max_age: Seconds | None = None
     """The maximum age of a connection, less a random part of up to a tenth, so that connections that were opened
     together are not closed together. A connection is closed between exchanges, never during one."""
