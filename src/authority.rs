@@ -6,7 +6,9 @@
 //! ignores missing and surplus slashes, tabs and line ends, decodes `%61` in hosts
 //! and reads `0x7f.1` as an address. This module refuses all of these.
 
+use std::borrow::Cow;
 use std::fmt::Write;
+use std::net::Ipv6Addr;
 
 use url::Host;
 
@@ -54,7 +56,30 @@ pub(crate) fn check_reference(reference: &str) -> Result<(), String> {
         return Ok(());
     }
     let authority = rest[slashes..].split('/').next().unwrap_or_default();
-    if unix { check_user(authority).map(drop) } else { check_authority(authority) }
+    if unix { check_user(authority).map(drop) } else { check_authority(&without_zone(authority).0) }
+}
+
+/// A text without the zone of the link-local IPv6 address in it (`[fe80::1%25eth0]`: RFC 6874 section 2), and the
+/// zone. The URL standard has no zones, and nothing but this machine knows what one means.
+pub(crate) fn without_zone(text: &str) -> (Cow<'_, str>, Option<&str>) {
+    let zone = || {
+        let begin = text.rfind('[')? + 1;
+        let end = begin + text[begin..].find(']')?;
+        let (address, zone) = text[begin..end].split_once("%25")?;
+        // RFC 3986 section 2.3.
+        let is_unreserved =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        let is_zone = !zone.is_empty() && zone.bytes().all(is_unreserved);
+        let is_local = address.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_unicast_link_local());
+        (is_zone && is_local).then(|| (begin + address.len()..end, zone))
+    };
+    match zone() {
+        None => (Cow::Borrowed(text), None),
+        Some((place, zone)) => {
+            let text = [&text[..place.start], &text[place.end..]].concat();
+            (Cow::Owned(text), Some(zone))
+        }
+    }
 }
 
 /// As [`check`], for the part between the two slashes and the path.
@@ -69,9 +94,8 @@ pub(crate) fn check_authority(authority: &str) -> Result<(), String> {
         return Err("its host holds a space, which some parsers ignore".to_owned());
     }
     if host.starts_with('[') && host.contains('%') {
-        // RFC 9844 has taken them out of URLs again; no other client need mean the same by one.
-        return Err("its host is an IPv6 address with a zone, which is no part of a URL: connect to it by a \
-                    connector of your own"
+        // The zone of a link-local address was taken out before, if it is written as it must be.
+        return Err("its host is an IPv6 address with a zone: only link-local ones have one, in the form [fe80::1%25eth0]"
             .to_owned());
     }
     if host.contains('%') {
@@ -206,6 +230,7 @@ mod tests {
             "http://a.test#@b.test",
             "http://[::1]:8080/",
             "http://u@[::ffff:127.0.0.1]/",
+            "http://u@[fe80::1%25eth0]:80/[a%25b]",
             "http://127.0.0.1/",
             "http://127.0.0.1.example/",
             "http://a.test:/",
@@ -266,8 +291,11 @@ mod tests {
             ("http://a.test%2f@b.test%2f/", "percent-encoded"),
             ("http://a.test%40b.test/", "percent-encoded"),
             ("http://a.test%5Cb.test/", "percent-encoded"),
-            ("http://[fe80::1%25eth0]/", "zone"),
             ("http://[fe80::1%eth0]/", "zone"),
+            ("http://[fe80::1%25]/", "zone"),
+            ("http://[fe80::1%25a%20b]/", "zone"),
+            ("http://[2001:db8::1%25eth0]/", "zone"),
+            ("http://a%25eth0.test/", "percent-encoded"),
             ("http://0177.0.0.1/", "127.0.0.1"),
             ("http://u@0x7f.1:80/", "127.0.0.1"),
             ("http://2130706433/", "127.0.0.1"),

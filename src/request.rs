@@ -92,6 +92,8 @@ impl Request {
     /// segments `.` and `..` are followed, and that spaces and other characters that no request can hold are
     /// percent-encoded. A Unix-domain socket is named by its percent-encoded path,
     /// `http+unix://%2Frun%2Fapp.sock/path`, an abstract one (Linux) by `%40` and its name: `http+unix://%40name/path`.
+    /// A link-local IPv6 address has a zone, which is a network interface: `http://[fe80::1%25eth0]/` (RFC 6874); it is
+    /// not sent.
     ///
     /// # Errors
     /// [`Kind::InvalidMethod`] for a method that is not a token (RFC 9110 section 9.1), and for CONNECT

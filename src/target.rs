@@ -86,7 +86,8 @@ impl Target {
 
     /// Scheme and authority, as they are written; and what is sent as the request target.
     fn build(begin: &str, request_target: &str) -> Result<Arc<Self>, Error> {
-        let url = url::Url::parse(begin).map_err(|error| {
+        let (begin, zone) = authority::without_zone(begin);
+        let url = url::Url::parse(&begin).map_err(|error| {
             let hint = if begin.contains("://") {
                 ""
             } else {
@@ -94,7 +95,7 @@ impl Target {
             };
             Error::new(Kind::InvalidUrl, format!("not a URL: {error}{hint}"))
         })?;
-        let origin = Origin::of(&url)
+        let origin = Origin::of(&url, zone)
             .map_err(|why| not_requestable(&format!("{why}; use http or https, with a host")))?;
         if origin.port == 0 {
             return Err(Error::new(Kind::InvalidUrl, "port 0 can't be connected to"));
@@ -111,6 +112,11 @@ impl Target {
             (host, None) => host.to_owned(),
         };
         let mut text = match &origin.unix {
+            // RFC 6874 section 4: the zone is not sent.
+            None if zone.is_some() => {
+                let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+                format!("{}://{}{port}", url.scheme(), origin.zoned_host())
+            }
             None => format!("{}://{host}", url.scheme()),
             Some(_) => origin.to_string(),
         };

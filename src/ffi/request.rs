@@ -35,7 +35,7 @@ impl Handle for hangup_request {
 /// credentials. Path and query are sent as they are written, except that the path segments "." and ".." are followed, and that
 /// spaces and other characters that no request can hold are percent-encoded. A Unix-domain socket is named by its
 /// percent-encoded path, "http+unix://%2Frun%2Fapp.sock/path", an abstract one (Linux) by "%40" and its name:
-/// "http+unix://%40name/path".
+/// "http+unix://%40name/path". A link-local IPv6 address has a zone, which is a network interface: "http://[fe80::1%25eth0]/".
 ///
 /// Fails: HANGUP_INVALID_URL, HANGUP_INVALID_METHOD.
 #[unsafe(no_mangle)]

@@ -108,6 +108,7 @@ fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
     let key = &record.key;
     let plan = DialConfig {
         host: key.origin.host.clone(),
+        zone: key.origin.zone.clone(),
         port: key.origin.port,
         unix: key.origin.unix.clone(),
         tls: key.tls.clone(),

@@ -4,6 +4,7 @@
 //! its comparison names every field: a new setting that shapes connections becomes a field here and
 //! can't be forgotten.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
@@ -25,6 +26,8 @@ pub(crate) struct Origin {
     pub(crate) secure: bool,
     /// Lower case; an IPv6 literal keeps its brackets. "localhost" for a Unix-domain socket.
     pub(crate) host: String,
+    /// The zone of a link-local IPv6 address (RFC 4007): a network interface, by its name or number.
+    pub(crate) zone: Option<Arc<str>>,
     pub(crate) port: u16,
     /// The path of the Unix-domain socket that is connected to instead of host and port.
     pub(crate) unix: Option<Arc<Path>>,
@@ -50,14 +53,15 @@ impl Origin {
             Error::new(Kind::InvalidUrl, what)
         };
         authority::check(text).map_err(|why| bad(&why))?;
-        let url = url::Url::parse(text).map_err(|error| bad(&error.to_string()))?;
-        Self::of(&url).map_err(|why| bad(&why))
+        let (text, zone) = authority::without_zone(text);
+        let url = url::Url::parse(&text).map_err(|error| bad(&error.to_string()))?;
+        Self::of(&url, zone).map_err(|why| bad(&why))
     }
 
-    /// The origin of a URL, or why it has none. `http+unix://%2Frun%2Fapp.sock` names a Unix-domain
+    /// The origin of a URL, whose zone was taken out before, or why it has none. `http+unix://%2Frun%2Fapp.sock` names a Unix-domain
     /// socket by its percent-encoded path, as other clients have it, and `http+unix://%40name` one in the abstract
     /// namespace of Linux.
-    pub(crate) fn of(url: &url::Url) -> Result<Self, String> {
+    pub(crate) fn of(url: &url::Url, zone: Option<&str>) -> Result<Self, String> {
         let (secure, unix) = match url.scheme() {
             "https" => (true, false),
             "http" => (false, false),
@@ -73,10 +77,21 @@ impl Origin {
             let path = connect_to::socket_path(percent_decode_str(host).collect())
                 .map_err(|why| format!("its host is no percent-encoded path: {why}"))?;
             let port = if secure { 443 } else { 80 };
-            return Ok(Self { secure, host: "localhost".into(), port, unix: Some(path.into()) });
+            let (host, unix) = ("localhost".into(), Some(path.into()));
+            return Ok(Self { secure, host, zone: None, port, unix });
         }
         let port = url.port_or_known_default().ok_or("it has no port")?;
-        Ok(Self { secure, host: host.to_owned(), port, unix: None })
+        Ok(Self { secure, host: host.to_owned(), zone: zone.map(Into::into), port, unix: None })
+    }
+}
+
+impl Origin {
+    /// The host as URLs have it, with its zone.
+    pub(crate) fn zoned_host(&self) -> Cow<'_, str> {
+        match &self.zone {
+            None => Cow::Borrowed(&self.host),
+            Some(zone) => Cow::Owned(format!("{}%25{zone}]", self.host.trim_end_matches(']'))),
+        }
     }
 }
 
@@ -84,7 +99,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "https" } else { "http" };
         match &self.unix {
-            None => write!(f, "{scheme}://{}:{}", self.host, self.port),
+            None => write!(f, "{scheme}://{}:{}", self.zoned_host(), self.port),
             Some(path) => {
                 let bytes = net::path_bytes(path);
                 // The zero byte of an abstract name is written as most tools write it.
@@ -215,6 +230,18 @@ mod tests {
             assert_eq!(error.kind(), Kind::InvalidUrl, "{text}");
             assert!(!error.message().contains("secret"), "{}", error.message());
         }
+    }
+
+    #[test]
+    fn a_link_local_address_has_a_zone() {
+        let text = "http://[fe80::1%25eth0]:8080";
+        let origin = Origin::parse(text).unwrap();
+        assert_eq!((&*origin.host, origin.zone.as_deref()), ("[fe80::1]", Some("eth0")));
+        assert_eq!(origin.to_string(), text);
+        for other in ["http://[fe80::1]:8080", "http://[fe80::1%25eth1]:8080"] {
+            assert_ne!(Origin::parse(other).unwrap(), origin);
+        }
+        assert!(Origin::parse("http://[::1%25lo]").is_err());
     }
 
     #[test]

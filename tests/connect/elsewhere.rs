@@ -15,6 +15,7 @@ use testserver::{
 use super::addresses::NAME;
 use crate::support::form::{Client, Form, in_both_forms};
 use crate::support::inspect::assert_at_rest;
+use crate::support::own_process::in_own_process;
 use crate::support::{fetch, get, ms, request};
 
 in_both_forms! {
@@ -27,6 +28,8 @@ in_both_forms! {
     a_server_name_replaces_that_of_the_origin_in_tls,
     an_origin_that_is_connected_elsewhere_goes_through_a_proxy_by_a_tunnel,
     settings_of_the_way_separate_connections,
+    a_link_local_address_needs_a_zone_that_is_an_interface,
+    a_link_local_address_is_reached_by_its_zone_or_by_the_interface,
 }
 
 fn on_v6(script: Script) -> Server {
@@ -120,26 +123,25 @@ fn an_interface_that_is_none_or_forbidden_is_an_error_that_names_it(form: Form) 
     }
 }
 
+/// Answers each request of a connection with its head.
+fn echo_heads(mut stream: impl Read + Write) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while stream.read(&mut byte).unwrap_or(0) == 1 {
+        head.push(byte[0]);
+        if head.ends_with(b"\r\n\r\n") {
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", head.len());
+            let _ = stream.write_all(&std::mem::take(&mut head));
+        }
+    }
+}
+
 /// An HTTP server on an abstract Unix-domain socket, which answers each request with its head.
 fn serve_abstract(name: &str) {
     let address = SocketAddr::from_abstract_name(name).unwrap();
     let listener = UnixListener::bind_addr(&address).unwrap();
     std::thread::spawn(move || {
-        while let Ok((mut stream, _)) = listener.accept() {
-            std::thread::spawn(move || {
-                let (mut head, mut byte) = (Vec::new(), [0]);
-                while stream.read(&mut byte).unwrap_or(0) == 1 {
-                    head.push(byte[0]);
-                    if head.ends_with(b"\r\n\r\n") {
-                        let _ = write!(
-                            stream,
-                            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-                            head.len()
-                        );
-                        let _ = stream.write_all(&std::mem::take(&mut head));
-                    }
-                }
-            });
+        while let Ok((stream, _)) = listener.accept() {
+            std::thread::spawn(move || echo_heads(stream));
         }
     });
 }
@@ -237,6 +239,85 @@ fn an_origin_that_is_connected_elsewhere_goes_through_a_proxy_by_a_tunnel(form: 
     client.set_proxy(Some(&socks.url("socks5h"))).unwrap();
     ask(&client);
     assert_eq!(socks.tunnels(), [at(&plain), at(&secure)]);
+}
+
+fn a_link_local_address_needs_a_zone_that_is_an_interface(form: Form) {
+    // The system answers for a link-local address of an interface only if the machine has it; that there is none is
+    // found on the way through the interface, and without a zone before that (RFC 4007 section 6).
+    let client = form.client();
+    let fails = |url: &str| {
+        let mut limited = request("GET", url);
+        limited.set_timeout(Timeout::Connect, Some(ms(300))).unwrap();
+        let error = client.send(&mut limited).unwrap_err();
+        assert_eq!(error.phase(), Phase::Connect, "{error}");
+        error
+    };
+    assert_eq!(fails("http://[fe80::1]:1/").os_code(), Some(libc::EINVAL));
+    for zone in ["lo", "1"] {
+        let error = fails(&format!("http://[fe80::1%25{zone}]:1/"));
+        assert_ne!(error.os_code(), Some(libc::EINVAL), "{error}");
+    }
+    let error = fails("http://[fe80::1%25nowhere0]:1/");
+    assert_eq!(error.kind(), Kind::ConnectFailed);
+    assert!(error.message().contains("nowhere0"), "{error}");
+    client.set_interface(Some("lo")).unwrap();
+    assert_ne!(fails("http://[fe80::1]:1/").os_code(), Some(libc::EINVAL));
+}
+
+/// Gives this thread, and those that it starts, a network of their own, whose loopback interface has this address.
+/// Returns `false` if the user is not permitted to.
+fn enter_a_network_with(address: std::net::Ipv6Addr) -> bool {
+    // SAFETY: no pointers.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+        return false;
+    }
+    // SAFETY: netdevice(7) and ipv6(7): requests that name the interface and what it gets, for the calls only.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET6, libc::SOCK_DGRAM, 0);
+        let mut up: libc::ifreq = std::mem::zeroed();
+        up.ifr_name[..2].copy_from_slice(&[b'l' as _, b'o' as _]);
+        up.ifr_ifru.ifru_flags = libc::IFF_UP as _;
+        assert_eq!(libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const up), 0);
+        let mut gets: libc::in6_ifreq = std::mem::zeroed();
+        gets.ifr6_addr.s6_addr = address.octets();
+        gets.ifr6_prefixlen = 64;
+        gets.ifr6_ifindex = 1;
+        assert_eq!(libc::ioctl(socket, libc::SIOCSIFADDR, &raw const gets), 0);
+        libc::close(socket);
+    }
+    true
+}
+
+fn a_link_local_address_is_reached_by_its_zone_or_by_the_interface(form: Form) {
+    let test = "elsewhere::a_link_local_address_is_reached_by_its_zone_or_by_the_interface";
+    in_own_process(&form.name(test), || {
+        if !enter_a_network_with("fe80::7".parse().unwrap()) {
+            println!("no network of one's own: this user may not make one");
+            return;
+        }
+        let listener = std::net::TcpListener::bind("[::]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                std::thread::spawn(move || echo_heads(stream));
+            }
+        });
+        let client = form.client();
+        for zone in ["lo", "1"] {
+            let url = format!("http://[fe80::7%25{zone}]:{port}/a");
+            let mut response = get(&client, &url).unwrap();
+            // The zone means nothing to the server (RFC 6874 section 4).
+            let head = text(response.read_all(1000).unwrap());
+            assert!(head.contains(&format!("Host: [fe80::7]:{port}\r\n")), "{head}");
+            assert_eq!(response.head().url(), url);
+        }
+        let open = client.manager().connections();
+        assert_eq!(open.len(), 2);
+        assert_eq!(open[0].origin, format!("http://[fe80::7%25lo]:{port}"));
+        assert_eq!(client.manager().close_origin(&open[0].origin, CloseMode::Now).unwrap(), 1);
+        client.set_interface(Some("lo")).unwrap();
+        fetch(&client, &format!("http://[fe80::7]:{port}/")).unwrap();
+    });
 }
 
 fn settings_of_the_way_separate_connections(form: Form) {

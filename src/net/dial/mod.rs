@@ -27,7 +27,7 @@ use super::proxy::{Proxy, ProxyHandshake, TunnelTarget};
 use super::route::Route;
 use super::socket::Socket;
 use super::stream::{Stream, TlsPeer};
-use super::sys::{is_exhaustion, is_forbidden};
+use super::sys::{interface_index, is_exhaustion, is_forbidden};
 use super::tls::{self, Tls};
 use super::wait_context::WaitContext;
 use crate::error::Error;
@@ -40,6 +40,8 @@ use crate::vocabulary::{AddressFamily, Kind, Phase};
 pub(crate) struct DialConfig {
     /// As URLs have it; the name in the certificate too.
     pub(crate) host: String,
+    /// The network interface that a link-local IPv6 address is one of, by its name or number.
+    pub(crate) zone: Option<Arc<str>>,
     pub(crate) port: u16,
     /// A Unix-domain socket to connect to instead: nothing is resolved, and no proxy asked.
     pub(crate) unix: Option<Arc<Path>>,
@@ -204,6 +206,12 @@ impl Dial {
         }
     }
 
+    /// The zone of the address to connect to, if that is the origin's own.
+    fn zone(&self) -> Option<&str> {
+        let is_own = self.proxy().is_none() && self.config.route.connect_to.is_none();
+        self.config.zone.as_deref().filter(|_| is_own)
+    }
+
     /// The host and port to connect to: the proxy's, or the origin's.
     fn connect_to(&self) -> (&str, u16) {
         match self.proxy() {
@@ -354,7 +362,16 @@ impl Dial {
             return Ok(HappyEyeballs::to(SockAddr::unix(path).map_err(Stop::Io)?));
         }
         let (host, port) = self.connect_to();
-        let literal = parse_literal(host).map(|address| [SocketAddr::new(address, port)]);
+        let mut literal = parse_literal(host).map(|address| [SocketAddr::new(address, port)]);
+        if let (Some([SocketAddr::V6(address)]), Some(zone)) = (&mut literal, self.zone()) {
+            let index = zone.parse().ok().or_else(|| interface_index(zone)).ok_or_else(|| {
+                let what = format!(
+                    "{host} is of the zone {zone}, which is no network interface of this machine"
+                );
+                Error::new(Kind::ConnectFailed, what)
+            })?;
+            address.set_scope_id(index);
+        }
         let addresses = match (&literal, &self.connect_to) {
             (Some(address), _) => address.as_slice(),
             (None, HostLookup::Known(addresses)) => addresses,
