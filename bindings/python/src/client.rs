@@ -251,6 +251,55 @@ impl Client {
         })
     }
 
+    fn set_interface(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        let name = optional_text(py, HANGUP_INVALID_ARGUMENT, "interface", Some(name))?;
+        // SAFETY: a live client, NUL-terminated text, which is copied.
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_interface(client, pointer(&name), error)
+        })
+    }
+
+    fn set_address_family(&self, py: Python<'_>, family: i32) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_address_family(client, family, error)
+        })
+    }
+
+    fn set_happy_eyeballs_delay(&self, py: Python<'_>, ms: i64) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_happy_eyeballs_delay(client, ms, error)
+        })
+    }
+
+    fn add_connect_to(
+        &self,
+        py: Python<'_>,
+        origin: &str,
+        place: &str,
+        server_name: Option<&str>,
+    ) -> PyResult<()> {
+        let text = |what, value| optional_text(py, HANGUP_INVALID_ARGUMENT, what, value);
+        let (origin, place) = (text("origin", Some(origin))?, text("place", Some(place))?);
+        let name = text("server name", server_name)?;
+        // SAFETY: a live client, NULL or NUL-terminated texts, which are copied.
+        self.set(py, |client, error| unsafe {
+            let (origin, place) = (pointer(&origin), pointer(&place));
+            hangup_client_add_connect_to(client, origin, place, pointer(&name), error)
+        })
+    }
+
+    fn ignored_no_proxy(&self, py: Python<'_>) -> PyResult<String> {
+        // SAFETY: a live client.
+        let entries = create(|out, error| unsafe {
+            hangup_client_ignored_no_proxy(self.handle.as_ptr(), out, error)
+        })
+        .or_raise(py)?;
+        // SAFETY: a live string, from which the text is borrowed and copied at once.
+        Ok(unsafe { text(hangup_string_value(entries.as_ptr(), null_mut())) }.into_owned())
+    }
+
     fn set_cookies(&self, py: Python<'_>, on: bool) -> PyResult<()> {
         // SAFETY: a live client.
         self.set(py, |client, error| unsafe { hangup_client_set_cookies(client, on.into(), error) })

@@ -15,6 +15,7 @@ mod auth;
 mod callback;
 mod cancel;
 mod client;
+mod connector;
 mod events;
 mod failure;
 mod handle;
@@ -57,6 +58,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(library::version, module)?)?;
     module.add_function(wrap_pyfunction!(library::features, module)?)?;
     module.add_function(wrap_pyfunction!(port::set_io_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(connector::set_connector, module)?)?;
     module.add_function(wrap_pyfunction!(resolver::set_resolver, module)?)?;
     module.add_function(wrap_pyfunction!(trace::set_trace, module)?)?;
     module.add("HEADER_VERSION", sys::HANGUP_VERSION_TEXT)?;

@@ -14,8 +14,8 @@ use crate::failure::{OrRaise, call, checked, text};
 use crate::manager::Manager;
 use crate::sys::*;
 
-/// Sets the resolver of a manager: `resolver` takes a host name and returns a list of IP addresses as text.
-/// None restores getaddrinfo.
+/// Sets the resolver of a manager: `resolver` takes a host name and returns a list of IP addresses as text,
+/// and for how many milliseconds they may be cached: -1 without limit, None for the default. None restores getaddrinfo.
 #[pyfunction]
 pub fn set_resolver(
     py: Python<'_>,
@@ -71,12 +71,19 @@ fn call_resolver(
     host: &str,
     addresses: *mut hangup_addresses,
 ) -> PyResult<()> {
-    for address in callback::call(py, resolver, (host,))?.extract::<Vec<String>>()? {
+    let found = callback::call(py, resolver, (host,))?;
+    let (found, ttl_ms) = found.extract::<(Vec<String>, Option<i64>)>()?;
+    for address in found {
         let invalid = || PyValueError::new_err(format!("{address:?} is no IP address"));
         let text = CString::new(address.as_bytes()).map_err(|_| invalid())?;
         // SAFETY: live addresses, NUL-terminated text.
         checked(unsafe { hangup_addresses_add(addresses, text.as_ptr()) })
             .map_err(|_| invalid())?;
+    }
+    if let Some(ttl_ms) = ttl_ms {
+        let invalid = || PyValueError::new_err("a TTL is not negative");
+        // SAFETY: live addresses.
+        checked(unsafe { hangup_addresses_set_ttl(addresses, ttl_ms) }).map_err(|_| invalid())?;
     }
     Ok(())
 }

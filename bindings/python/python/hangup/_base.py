@@ -15,6 +15,7 @@ from ._limits import Limits, limit_value, non_negative_int
 from ._manager import Address, Manager, Resolver
 from ._form import FormFiles
 from ._progress import Progress
+from ._network import AddressFamily, Connector, ConnectTo, set_network
 from ._request import (
     Body,
     Content,
@@ -27,7 +28,7 @@ from ._request import (
     with_params,
 )
 from ._retry import RetryPolicy
-from ._timeouts import TOTAL, UNSET, Seconds, TimeoutLike, milliseconds, timeout_pairs
+from ._timeouts import TOTAL, UNSET, Seconds, TimeoutLike, Unset, milliseconds, timeout_pairs
 from ._tls import TLS, Cert, Verify, client_tls, request_tls
 from ._trace import Trace, set_trace
 from ._urls import is_absolute, without_user_info
@@ -170,6 +171,11 @@ class BaseClient:
         no_proxy: str | Iterable[str] | None = None,
         trust_env: bool = True,
         local_address: Address | None = None,
+        interface: str | None = None,
+        address_family: AddressFamily = "any",
+        happy_eyeballs_delay: Seconds | None | Unset = UNSET,
+        connect_to: ConnectTo | None = None,
+        connector: Connector | None = None,
         verify: Verify = True,
         cert: Cert | None = None,
         tls: TLS | None = None,
@@ -231,6 +237,7 @@ class BaseClient:
             self._native.set_no_proxy(no_proxy if isinstance(no_proxy, str) else ",".join(no_proxy))
         if local_address is not None:
             self._native.set_local_address(str(local_address))
+        set_network(self._native, address_family, happy_eyeballs_delay, interface, connect_to, connector)
         self._tls = client_tls(tls, verify, cert)
         if self._tls is not None:
             self._native.set_tls(self._tls._native)
@@ -257,6 +264,12 @@ class BaseClient:
     def cookies(self) -> Cookies:
         """The cookie jar, if the client was made with `cookies=True`."""
         return Cookies(self._native)
+
+    @property
+    def ignored_no_proxy(self) -> list[str]:
+        """The entries of `no_proxy` in the environment that are not understood and were passed over: these hosts are
+        connected to through the proxy. Empty if the proxy is not from the environment."""
+        return [entry for entry in self._native.ignored_no_proxy().split(",") if entry]
 
     def preconnect(self, url: str, connections: int = 1) -> int:
         """Opens connections to the URL's origin in the background until that many are idle; returns how many dials it

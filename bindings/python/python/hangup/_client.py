@@ -45,13 +45,28 @@ class Client(BaseClient):
       `content`), decoded; a larger one raises TooLarge, and its connection is closed. Default 268,435,456 (256 MiB);
       None: any size. Bodies that are iterated over have no maximum.
     - `max_head`: the maximum size of a response head in bytes. Default 65,536.
-    - `proxy`: the URL of a proxy (http, https, socks5 or socks5h, with "user:password@" if it needs them); None: no
-      proxy; "env": the values of `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` when the client is made.
+    - `proxy`: the URL of a proxy (http, https, socks4, socks4a, socks5 or socks5h, with "user:password@" if it needs
+      them). With socks4 and socks5 names are resolved here, with socks4a and socks5h by the proxy. None: no proxy; "env": the values of `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` when the client is made.
     - `no_proxy`: hosts that are connected to without a proxy, as a list or separated by commas: "example.org" (with
       its subdomains), addresses, networks ("10.0.0.0/8"), each with ":port" to match that port only; "*" for all.
       Default: the value of the environment if the proxy is from there, else none.
     - `trust_env`: False is `proxy=None` instead of `proxy="env"`.
     - `local_address`: the local IP address of connections.
+    - `interface`: the network interface of connections, for example "eth0"; link-local IPv6 addresses (fe80::) are
+      reached through it. Linux only.
+    - `address_family`: "ipv4" or "ipv6" connects to addresses of that family only. Default "any".
+    - `happy_eyeballs_delay`: how long an attempt to connect to one address of a host has before the next address is
+      tried beside it (RFC 8305). Default 0.25 seconds; None: until it has failed.
+    - `connect_to`: other places for origins: {"example.org:443": "192.0.2.7:8443"}. A key is "host:port", "host",
+      "*:port" or "*"; the first one that is for an origin counts. A value is "host:port", "host", ":port", or
+      "unix:/run/app.sock" ("unix:@name" is an abstract socket), or a tuple of that and the server name for TLS.
+      Requests, URLs and the verified name stay as they are.
+    - `connector`: a callable that makes the connections, for vsock, SSH tunnels or the socket pairs of a test. It
+      takes the origin, and the host and port to connect to, and returns a connected stream socket, something with
+      `fileno()`, or a descriptor; the library closes it. It runs on threads of the library, on several at a time, and
+      may block: a request that is cancelled or times out (`connect`) does not wait for it. If it raises an OSError,
+      the request raises ConnectError; any other exception does the same and is passed to `sys.unraisablehook`. TLS is
+      added for https. Proxies of the environment are not used, and it connects to a proxy that is given as `proxy`.
     - `verify`: True: the system's certificates are trusted; the path of a file or a directory, or PEM (bytes or text):
       only these certificates are trusted; False: ANY certificate is accepted, for tests only.
     - `cert`: certificate and private key, as paths or PEM, for servers that request them, and the password of an
@@ -63,7 +78,7 @@ class Client(BaseClient):
       callable in place of getaddrinfo (see `Manager.set_resolver`).
 
     The URL of a server on a Unix-domain socket has the percent-encoded path of the socket in place of the host:
-    `client.get("http+unix://%2Frun%2Fapp.sock/path")`.
+    `client.get("http+unix://%2Frun%2Fapp.sock/path")`, that of an abstract socket (Linux) `%40` and its name.
 
     A closed client refuses requests; exchanges in progress continue, and idle connections stay open (see
     `Manager.close_idle`). Raises InvalidTimeout, InvalidHeader, InvalidArgument, SystemFailure, OSError.

@@ -24,7 +24,8 @@ class Event:
     again without "returned". "closed": it was closed, see `reason`. "queued": a request began to wait for a connection.
     "retried": a request is sent again, see `retry_reason` and `delay`. "phase": a phase of an
     exchange, see `phase` and `took`; all phases are reported when the exchange has ended, which may be after its
-    connection was returned or closed. Later versions may add types."""
+    connection was returned or closed. "no_proxy ignored": entries of `no_proxy` in the environment are not understood
+    and are passed over, see `Client.ignored_no_proxy`; reported once for a client. Later versions may add types."""
     connection: int | None
     """The id of the connection; None for an event without one."""
     origin: str

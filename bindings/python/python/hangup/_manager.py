@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from . import _native
 from ._events import Events
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 Address = str | IPv4Address | IPv6Address
 """An IP address, for example "192.0.2.7"."""
-Resolver = Callable[[str], Iterable[Address]]
-"""Takes a host name and returns its addresses; see `Manager.set_resolver`."""
+Resolver = Callable[[str], Iterable[Address] | tuple[Iterable[Address], Seconds | None]]
+"""Takes a host name and returns its addresses, or these and how long they may be cached; see `Manager.set_resolver`."""
 
 GRACEFUL = _native.CONSTANTS["HANGUP_CLOSE_MODE_GRACEFUL"]
 NOW = _native.CONSTANTS["HANGUP_CLOSE_MODE_NOW"]
@@ -223,7 +224,8 @@ class Manager(_native.Manager):
         or raises an OSError, the request raises ResolveError; any other exception does the same and is passed to
         `sys.unraisablehook`. It runs on threads of the library, on several at a time, and holds the interpreter lock
         only while it runs; a request that is cancelled or times out does not wait for it. Its result is cached for a
-        minute.
+        minute, unless it returns a tuple of the addresses and of how many seconds they may be cached: the TTL of their
+        record, 0 for not at all, None until `clear_addresses`.
         """
         _native.set_resolver(self, None if resolver is None else _as_text(resolver))
 
@@ -253,10 +255,14 @@ class Manager(_native.Manager):
         return f"<Manager {self.id}>"
 
 
-def _as_text(resolver: Resolver) -> Callable[[str], list[str]]:
-    def look_up(host: str) -> list[str]:
-        found = resolver(host)
-        return [found] if isinstance(found, str) else [str(address) for address in found]
+def _as_text(resolver: Resolver) -> Callable[[str], tuple[list[str], int | None]]:
+    def look_up(host: str) -> tuple[list[str], int | None]:
+        found: Any = resolver(host)
+        ttl_ms = None
+        if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], (int, float, timedelta, type(None))):
+            found, ttl = found
+            ttl_ms = 0 if ttl in (0, timedelta()) else milliseconds(ttl, "a TTL")
+        return ([found] if isinstance(found, str) else [str(address) for address in found]), ttl_ms
 
     return look_up
 
