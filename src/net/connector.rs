@@ -16,7 +16,7 @@ pub type Connect =
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ConnectRequest<'a> {
-    /// The origin of the request: scheme, host and port, for example "https://example.org:443".
+    /// The origin of the request: scheme, host and port, for example `https://example.org:443`.
     pub origin: &'a str,
     /// The host to connect to: the origin's, or that of the proxy that was set. An IPv6 address has brackets.
     pub host: &'a str,

@@ -322,7 +322,7 @@ fn a_redirect_to_another_origin_has_its_own_server_name(form: Form) {
     let head = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
     let from = Server::start_tls(
         Certificate::WrongHost,
-        Script::every(vec![Step::head(), Step::send(&*head)]),
+        Script::every(vec![Step::head(), Step::send(&head)]),
     );
     let mut tls = trusting();
     tls.set_server_name(Some("elsewhere.invalid")).unwrap();

@@ -2,7 +2,6 @@
 //! (RFC 9110 sections 13.1.5 and 14, RFC 9530).
 
 #[path = "../support/mod.rs"]
-#[allow(dead_code)]
 mod support;
 
 use std::fs;

@@ -507,7 +507,7 @@ fn q1_text_that_could_split_a_request_is_refused_before_anything_is_opened(form:
         let mut request = request("GET", &server.url("/"));
         check(request.add_header(&format!("X{text}Y"), "v"), Kind::InvalidHeader, text);
         if text != " " {
-            check(request.add_header("X", &format!("a{text}b")), Kind::InvalidHeader, text);
+            check(request.add_header("X", format!("a{text}b")), Kind::InvalidHeader, text);
             check(client.set_header("X", Some(&format!("a{text}b"))), Kind::InvalidHeader, text);
         }
         check(client.set_header(&format!("X{text}Y"), Some("v")), Kind::InvalidHeader, text);
@@ -626,7 +626,7 @@ fn large(server: &Server, size: usize) -> [(Request, String); 3] {
     let query = &text[..size.min(1_000_000)];
     let url = request("GET", &server.url(&format!("/?{query}")));
     let mut one = request("GET", &server.url("/"));
-    one.add_header("Authorization", &format!("Negotiate {text}")).unwrap();
+    one.add_header("Authorization", format!("Negotiate {text}")).unwrap();
     let mut many = request("GET", &server.url("/"));
     let mut fields = String::new();
     for number in 0..=size / 1000 {

@@ -257,9 +257,13 @@ impl Response {
         done.size = size_of_val(&done);
         // SAFETY: a live response and a structure with its size set.
         let status = unsafe { hangup_response_download(self.as_ptr(), &raw mut done) };
-        let is_one = status == HANGUP_OK;
-        is_one
-            .then(|| (done.bytes, done.received, done.resumed_at, done.resumes, done.verified != 0))
+        (status == HANGUP_OK).then_some((
+            done.bytes,
+            done.received,
+            done.resumed_at,
+            done.resumes,
+            done.verified != 0,
+        ))
     }
 
     /// From here on the body is read as it arrives.
