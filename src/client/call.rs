@@ -186,28 +186,60 @@ impl Call<'_> {
             let retry_covers_loss = retries && repeatable && !(hop.has_body && body.is_some());
             let (number, lost) = (state.attempts, state.lost);
             let attempt = Attempt { number, lost, retry_covers_loss };
-            let outcome = match self.attempt(hop, &key, body, attempt, credentials.as_deref()) {
-                Ok(received) if received.head.status < 400 && state.auth.is_none() => {
-                    self.note_response(received.head.status);
-                    return Ok(received);
-                }
-                Ok(received) => self.after_response(hop, &mut state, received, body, retries)?,
-                Err(failure) => Err(self.after_failure(hop, &mut state, failure, body, retries)?),
-            };
-            let again = match outcome {
-                Ok(received) => return Ok(received),
-                Err(again) => again,
-            };
-            let Again { reason, delay, connection } = again;
-            self.manager.pool().note_retry(connection, &key, reason, delay);
-            if !delay.is_zero() {
-                self.between(hop, &state)?.pause(delay)?;
+            let outcome = self.attempt(hop, &key, body, attempt, credentials.as_deref());
+            if let Some(result) = self.decide(hop, &mut state, outcome, body, retries) {
+                return result;
             }
         }
     }
 
+    /// The result of the hop; `None` if it is to be attempted again, now: the delay before that is over.
+    #[inline(never)] // Its frame may lie where that of the attempts was.
+    fn decide(
+        &self,
+        hop: &RequestHop,
+        state: &mut HopState<'_>,
+        outcome: Result<Received, Error>,
+        body: &mut BodySource,
+        retries: bool,
+    ) -> Option<Result<Received, Error>> {
+        let again = match outcome {
+            Ok(received) if received.head.status < 400 && state.auth.is_none() => {
+                self.note_response(received.head.status);
+                return Some(Ok(received));
+            }
+            Ok(received) => match self.after_response(hop, state, received, body, retries) {
+                Ok(Err(again)) => again,
+                Ok(Ok(received)) => return Some(Ok(received)),
+                Err(error) => return Some(Err(error)),
+            },
+            Err(failure) => match self.after_failure(hop, state, failure, body, retries) {
+                Ok(again) => again,
+                Err(failure) => return Some(Err(failure)),
+            },
+        };
+        self.wait_before_again(hop, state, &again).err().map(Err)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_before_again(
+        &self,
+        hop: &RequestHop,
+        state: &HopState<'_>,
+        again: &Again,
+    ) -> Result<(), Error> {
+        let Again { reason, delay, connection } = *again;
+        self.manager.pool().note_retry(connection, state.key, reason, delay);
+        if delay.is_zero() {
+            return Ok(());
+        }
+        self.between(hop, state)?.pause(delay)
+    }
+
     /// The credentials of the next attempt.
     #[cold]
+    #[inline(never)]
     fn credentials(
         &self,
         hop: &RequestHop,
