@@ -153,9 +153,10 @@ def test_cookies_are_listed_saved_and_loaded(tmp_path):
         other.cookies.load(path)
         assert list(other.cookies) == listed
     jar = http.cookiejar.MozillaCookieJar(tmp_path / "netscape")
-    jar.load(ignore_discard=True)
+    # It takes the 0 that curl and hangup write for a cookie without an expiry for a date.
+    jar.load(ignore_discard=True, ignore_expires=True)
     assert sorted(cookie.name for cookie in jar) == ["id", "theme"]
-    jar.save(ignore_discard=True)
+    jar.save(ignore_discard=True, ignore_expires=True)
     other = hangup.Client(cookies=True)
     other.cookies.load(tmp_path / "netscape")
     assert len(other.cookies) == 2

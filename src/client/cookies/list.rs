@@ -179,7 +179,11 @@ fn netscape_line(line: &[u8], http_only: bool) -> Option<KeptCookie> {
     let (secure, expires, name) = (flag(next()?)?, next()?, next()?);
     // A cookie without a value may have lost its last tab.
     let value = next().unwrap_or_default();
-    let expires: i64 = std::str::from_utf8(expires).ok()?.trim().parse().ok()?;
+    let expires = match std::str::from_utf8(expires).ok()?.trim() {
+        // As http.cookiejar writes a cookie that is forgotten with its client; curl writes 0.
+        "" => 0,
+        seconds => seconds.parse::<i64>().ok()?,
+    };
     let domain = std::str::from_utf8(domain).ok()?;
     let domain = domain.strip_prefix('.').unwrap_or(domain).to_ascii_lowercase();
     if domain.is_empty() || name.is_empty() || !path.starts_with(b"/") {
@@ -331,5 +335,7 @@ mod tests {
             assert!(error.contains(place) && !error.contains("secret"), "{error}");
         }
         assert!(parse(b"").unwrap().is_empty());
+        let session = parse(b"a.example\tFALSE\t/\tFALSE\t\tname\tvalue\n").unwrap();
+        assert!(session[0].expires.is_none() && session[0].value == b"value");
     }
 }
