@@ -231,6 +231,10 @@ impl Call<'_> {
     ) -> Result<(), Error> {
         let Again { reason, delay, connection } = *again;
         self.manager.pool().note_retry(connection, state.key, reason, delay);
+        if let Some(tracer) = self.tracer() {
+            let text = format!("the request is sent again in {} ms: {reason}", delay.as_millis());
+            tracer.info(connection, &text);
+        }
         if delay.is_zero() {
             return Ok(());
         }

@@ -171,6 +171,9 @@ impl Exchange {
             let url = self.shared.target.url();
             tracer.info(0, &format!("{method} {url}: waiting for a connection"));
         });
+        let proxy_head = |kind, head: &[u8]| {
+            self.trace(|tracer| tracer.head(kind, self.shared.control.connection(), head));
+        };
         let request = LeaseRequest {
             key: &config.key,
             fresh: config.fresh,
@@ -184,6 +187,7 @@ impl Exchange {
                 });
                 timing.begin(phase).deadline()
             },
+            proxy_head: config.tracer.is_some().then_some(&proxy_head as &dyn Fn(_, &[u8])),
         };
         let lease = match Lease::acquire(config.manager.pool(), &self.shared.control, &request) {
             Ok(lease) => lease,

@@ -19,7 +19,7 @@ use crate::net::dial::{self, Dial, DialConfig};
 use crate::net::stream::Stream;
 use crate::runtime::WorkerPool;
 use crate::timeouts::Deadline;
-use crate::vocabulary::{CloseReason, ConnectionState, Phase, Timeout};
+use crate::vocabulary::{CloseReason, ConnectionState, Phase, Timeout, TraceType};
 
 /// The connection that an exchange gets from its dial.
 pub(super) enum Outcome {
@@ -36,9 +36,10 @@ pub(super) fn dial(
     record: &Arc<Record>,
     close_after: bool,
     begin_phase: &dyn Fn(Phase) -> Deadline,
+    proxy_head: Option<&dyn Fn(TraceType, &[u8])>,
 ) -> Result<Outcome, LeaseError> {
     let mut dial = Some(prepare(pool, record));
-    let observer = DialOfExchange { record, control, begin_phase };
+    let observer = DialOfExchange { record, control, begin_phase, proxy_head };
     let result = match &mut dial {
         Some(dial) => dial.run(&observer, &control.register_wake()),
         None => Err(Stop::Ended),
@@ -128,6 +129,7 @@ struct DialOfExchange<'a> {
     record: &'a Record,
     control: &'a Control,
     begin_phase: &'a dyn Fn(Phase) -> Deadline,
+    proxy_head: Option<&'a dyn Fn(TraceType, &[u8])>,
 }
 
 impl dial::DialObserver for DialOfExchange<'_> {
@@ -140,6 +142,12 @@ impl dial::DialObserver for DialOfExchange<'_> {
 
     fn connected(&self, stream: &Stream) {
         self.record.connected(stream);
+    }
+
+    fn proxy_head(&self, kind: TraceType, head: &[u8]) {
+        if let Some(proxy_head) = self.proxy_head {
+            proxy_head(kind, head);
+        }
     }
 
     fn must_stop(&self) -> bool {

@@ -19,7 +19,7 @@ use crate::net::stream::{DuplexStream, Stream};
 use crate::process::fork_generation;
 use crate::runtime::{WaitFor, WaitUntil, WakeReason, trim_stack, wait};
 use crate::timeouts::Deadline;
-use crate::vocabulary::{CloseReason, Phase};
+use crate::vocabulary::{CloseReason, Phase, TraceType};
 
 /// Threads: one at a time; its exchange can be ended from any thread.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub(crate) struct LeaseRequest<'a> {
     pub(crate) now: Instant,
     /// A phase begins. Returns when it must be over.
     pub(crate) begin_phase: &'a dyn Fn(Phase) -> Deadline,
+    /// Is given the heads that a HTTP proxy is sent and sends before there is a tunnel.
+    pub(crate) proxy_head: Option<&'a dyn Fn(TraceType, &[u8])>,
 }
 
 impl Lease {
@@ -76,6 +78,7 @@ impl Lease {
                     &record,
                     request.close_after,
                     request.begin_phase,
+                    request.proxy_head,
                 )? {
                     Outcome::Dialled(connection) => {
                         trim_stack();

@@ -29,6 +29,7 @@ use crate::client::Client;
 ///   `NativeTls` and a crypto provider of one's own are refused.
 /// - The proxy is that of the configuration, which ureq takes from the environment by default; it makes a tunnel for
 ///   http, too, as ureq's own connector does.
+/// - The client's trace does not record what ureq sends and receives; the events of the manager report its connections.
 /// - Errors: a timeout is `ureq::Error::Timeout`, a name that is not found `HostNotFound`, a proxy that refuses
 ///   `ConnectProxyFailed`. All others are `ureq::Error::Io`, whose inner error is a [`hangup::Error`](crate::Error).
 ///

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hangup::{Body, Timeout, Trace, TraceType};
+use hangup::{Body, RetryPolicy, Timeout, Trace, TraceType};
 use testserver::{Script, Server, Step};
 
 use crate::support::form::{Form, in_both_forms};
@@ -15,6 +15,8 @@ in_both_forms! {
     interim_heads_and_failures_are_recorded,
     a_trace_file_is_appended_to,
     a_trace_of_a_proxied_request_has_the_line_that_is_sent,
+    the_heads_of_a_tunnel_are_recorded,
+    redirects_and_retries_are_recorded,
 }
 
 type Records = Arc<Mutex<Vec<(TraceType, u64, u64, String)>>>;
@@ -123,4 +125,52 @@ fn a_trace_of_a_proxied_request_has_the_line_that_is_sent(form: Form) {
         heads[0].to_lowercase().contains("proxy-authorization: [18 bytes hidden]"),
         "{heads:?}"
     );
+}
+
+fn the_heads_of_a_tunnel_are_recorded(form: Form) {
+    for answer in
+        ["HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 Open\r\nVia: p\r\n\r\n"]
+    {
+        let server = Server::start(Script::every(vec![Step::head(), Step::send(answer)]));
+        let client = form.client();
+        client.set_proxy(Some(&format!("http://u:secret@127.0.0.1:{}", server.port()))).unwrap();
+        client.set_no_proxy("").unwrap();
+        let (trace, records) = collecting();
+        client.set_trace(Some(trace));
+        get(&client, "https://origin.test/").unwrap_err();
+        let heads = of(&records, TraceType::RequestHead);
+        assert!(heads[0].starts_with("CONNECT origin.test:443 HTTP/1.1\r\n"), "{heads:?}");
+        assert!(heads[0].contains("Proxy-Authorization: [18 bytes hidden]"), "{heads:?}");
+        let answers = of(&records, TraceType::ResponseHead);
+        assert_eq!(answers, [answer]);
+    }
+}
+
+fn redirects_and_retries_are_recorded(form: Form) {
+    let server = Server::start(Script::by_path([
+        (
+            "/a",
+            vec![
+                Step::head(),
+                Step::send("HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n"),
+            ],
+        ),
+        ("/b", vec![Step::answer(200, "there")]),
+        ("/c", vec![Step::answer(503, "")]),
+    ]));
+    let client = form.client();
+    let soon = Duration::from_millis(1);
+    let policy = RetryPolicy::new().max_attempts(2).delays(soon, soon);
+    client.set_retry_policy(Some(policy)).unwrap();
+    let (trace, records) = collecting();
+    client.set_trace(Some(trace));
+    fetch(&client, &server.url("/a")).unwrap();
+    let info = of(&records, TraceType::Info);
+    for path in ["/a", "/b"] {
+        let begun = format!("GET {}: waiting for a connection", server.url(path));
+        assert!(info.contains(&begun), "{info:?}");
+    }
+    fetch(&client, &server.url("/c")).unwrap();
+    let info = of(&records, TraceType::Info);
+    assert!(info.iter().any(|text| text.starts_with("the request is sent again in ")), "{info:?}");
 }

@@ -33,7 +33,7 @@ use super::wait_context::WaitContext;
 use crate::error::Error;
 use crate::runtime::Notify;
 use crate::timeouts::Deadline;
-use crate::vocabulary::{AddressFamily, Kind, Phase};
+use crate::vocabulary::{AddressFamily, Kind, Phase, TraceType};
 
 /// What to dial. Threads: a value.
 #[derive(Debug)]
@@ -67,6 +67,9 @@ pub(crate) trait DialObserver {
     fn connected(&self, stream: &Stream);
     /// Asked before each phase and after each wake-up by the event: whether the dial shall stop.
     fn must_stop(&self) -> bool;
+
+    /// A HTTP proxy was sent this request for a tunnel, or answered with this head.
+    fn proxy_head(&self, _kind: TraceType, _head: &[u8]) {}
 }
 
 /// A dial in progress. Dropping it closes what it has. Threads: one at a time, any.
@@ -163,7 +166,7 @@ impl Dial {
             Step::Connect => self.connect(&context, progress, event)?,
             Step::SecureProxy => self.secure_proxy(&context)?,
             Step::ResolveTarget => self.resolve_target(&context, event)?,
-            Step::ProxyHandshake => self.proxy_handshake(&context)?,
+            Step::ProxyHandshake => self.proxy_handshake(&context, progress)?,
             Step::Secure => self.secure(&context)?,
             Step::Over => Step::Over,
         };
@@ -441,13 +444,18 @@ impl Dial {
         Ok(self.after_proxy())
     }
 
-    fn proxy_handshake(&mut self, context: &WaitContext<'_>) -> Result<Step, Stop> {
+    fn proxy_handshake(
+        &mut self,
+        context: &WaitContext<'_>,
+        progress: &dyn DialObserver,
+    ) -> Result<Step, Stop> {
         let mut handshake = match self.proxy_handshake.take() {
             Some(handshake) => handshake,
             None => self.begin_proxy_handshake()?,
         };
         let stream = self.stream.as_mut().ok_or(Stop::Ended)?;
-        let outcome = handshake.run(stream, context);
+        let seen = |kind, head: &[u8]| progress.proxy_head(kind, head);
+        let outcome = handshake.run(stream, context, &seen);
         self.proxy_handshake = Some(handshake);
         outcome?;
         Ok(self.after_tunnel())

@@ -13,8 +13,9 @@ use crate::error::Error;
 use crate::net::stream::{Stream, is_broken};
 use crate::net::wait_context::WaitContext;
 use crate::net::{Stop, tls};
+use crate::response_head;
 use crate::runtime::Interest;
-use crate::vocabulary::Kind;
+use crate::vocabulary::{Kind, TraceType};
 
 /// Threads: one at a time.
 pub(in crate::net) struct ProxyHandshake {
@@ -66,13 +67,18 @@ impl ProxyHandshake {
         Ok(Self { protocol, outgoing, sent: 0, incoming, proxy, proxy_name })
     }
 
-    /// Goes on until the tunnel is open.
+    /// Goes on until the tunnel is open. `seen` is given the heads that a HTTP proxy is sent and sends.
     pub(in crate::net) fn run(
         &mut self,
         stream: &mut Stream,
         context: &WaitContext<'_>,
+        seen: &dyn Fn(TraceType, &[u8]),
     ) -> Result<(), Stop> {
+        let is_http = matches!(self.protocol, Protocol::Http(..));
         loop {
+            if is_http && self.sent == 0 {
+                seen(TraceType::RequestHead, &self.outgoing);
+            }
             self.send(stream, context)?;
             let mut bytes = [0; 1024];
             match stream.try_read(&mut bytes) {
@@ -89,8 +95,15 @@ impl ProxyHandshake {
                     Socks4::receive(&self.incoming).map_err(|why| failed(&self.proxy_name, &why))?
                 }
                 Protocol::Http(http, target) => {
-                    match http.receive(&self.incoming, &self.proxy, &self.proxy_name)? {
+                    let answer = http.receive(&self.incoming, &self.proxy, &self.proxy_name);
+                    if answer.is_err()
+                        && let Some(size) = response_head::end_of_fields(&self.incoming, 0)
+                    {
+                        seen(TraceType::ResponseHead, &self.incoming[..size]);
+                    }
+                    match answer? {
                         Next::Challenged(size) => {
+                            seen(TraceType::ResponseHead, &self.incoming[..size]);
                             http.answered();
                             self.incoming.drain(..size);
                             let authorization = self.proxy.authorization("CONNECT", target);
@@ -109,6 +122,9 @@ impl ProxyHandshake {
                     next
                 }
             };
+            if is_http && let Next::Open(size) = next {
+                seen(TraceType::ResponseHead, &self.incoming[..size.min(self.incoming.len())]);
+            }
             match next {
                 Next::NeedMore | Next::Challenged(_) => {}
                 Next::Send(outgoing) => (self.outgoing, self.sent) = (outgoing, 0),
