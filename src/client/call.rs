@@ -139,22 +139,13 @@ fn hops(
     let mut history = Vec::new();
     loop {
         let received = call.attempts(&hop, body)?;
-        let status = received.head.status;
-        let next = match call.redirect_decision(&hop, &received.head, most, body.is_replayable()) {
-            RedirectDecision::Return => return call.build_response(received, history),
-            RedirectDecision::Follow(next) if history.len() as u64 == u64::from(most) => {
-                let what =
-                    format!("more than {most} redirects; the last one to {}", next.target.url());
-                return Err(call.rejected(received, Kind::RedirectRefused, what));
-            }
-            RedirectDecision::Follow(next) => next,
-            RedirectDecision::Reject(what) => {
-                return Err(call.rejected(received, Kind::RedirectRefused, what));
-            }
+        let received = match call.redirects(&hop, &received.head, most) {
+            false => Some(received),
+            true => call.redirect(&mut hop, &mut history, received, most, body.is_replayable())?,
         };
-        received.body.discard()?;
-        history.push(Redirect::new(status, &hop.target));
-        hop = next;
+        if let Some(received) = received {
+            return call.build_response(received, history);
+        }
     }
 }
 
@@ -187,38 +178,39 @@ impl Call<'_> {
             let (number, lost) = (state.attempts, state.lost);
             let attempt = Attempt { number, lost, retry_covers_loss };
             let outcome = self.attempt(hop, &key, body, attempt, credentials.as_deref());
-            if let Some(result) = self.decide(hop, &mut state, outcome, body, retries) {
-                return result;
+            if let Ok(received) = &outcome
+                && received.head.status < 400
+                && state.auth.is_none()
+            {
+                self.note_response(received.head.status);
+                return outcome;
+            }
+            if let Some(received) = self.after_attempt(hop, &mut state, outcome, body, retries)? {
+                return Ok(received);
             }
         }
     }
 
-    /// The result of the hop; `None` if it is to be attempted again, now: the delay before that is over.
-    #[inline(never)] // Its frame may lie where that of the attempts was.
-    fn decide(
+    /// What an attempt came to, if it was the last one of the hop; `None` if the request is sent again. It waits
+    /// before that as long as the policy says.
+    #[inline(never)] // As for `build_response`.
+    fn after_attempt(
         &self,
         hop: &RequestHop,
         state: &mut HopState<'_>,
         outcome: Result<Received, Error>,
         body: &mut BodySource,
         retries: bool,
-    ) -> Option<Result<Received, Error>> {
+    ) -> Result<Option<Received>, Error> {
         let again = match outcome {
-            Ok(received) if received.head.status < 400 && state.auth.is_none() => {
-                self.note_response(received.head.status);
-                return Some(Ok(received));
-            }
-            Ok(received) => match self.after_response(hop, state, received, body, retries) {
-                Ok(Err(again)) => again,
-                Ok(Ok(received)) => return Some(Ok(received)),
-                Err(error) => return Some(Err(error)),
+            Ok(received) => match self.after_response(hop, state, received, body, retries)? {
+                Ok(received) => return Ok(Some(received)),
+                Err(again) => again,
             },
-            Err(failure) => match self.after_failure(hop, state, failure, body, retries) {
-                Ok(again) => again,
-                Err(failure) => return Some(Err(failure)),
-            },
+            Err(failure) => self.after_failure(hop, state, failure, body, retries)?,
         };
-        self.wait_before_again(hop, state, &again).err().map(Err)
+        self.wait_before_again(hop, state, &again)?;
+        Ok(None)
     }
 
     #[cold]
@@ -494,26 +486,36 @@ impl Call<'_> {
         attempt: Attempt,
         credentials: Option<&str>,
     ) -> Result<Received, Error> {
-        let body = match hop.has_body {
-            true if body.is_some() => {
-                let mut reader = body.open()?;
-                if reader.length() == BodyLength::Chunked
-                    && let Some(length) = announced_length(&self.request.headers)?
-                {
-                    reader.announce(length);
-                }
-                Some(reader)
-            }
-            // RFC 9110 section 8.6: such a request announces a body of no bytes.
-            _ if needs_length(&hop.method) => Some(BodyReader::empty()),
-            _ => None,
+        let mut body = match hop.has_body && body.is_some() || needs_length(&hop.method) {
+            true => Some(self.open_body(hop, body)?),
+            false => None,
         };
-        let length = body.as_ref().map_or(BodyLength::None, BodyReader::length);
-        let is_buffered = body.as_ref().is_some_and(BodyReader::is_buffered);
+        let length = body.as_ref().map_or(BodyLength::None, |body| body.length());
+        let is_buffered = body.as_ref().is_some_and(|body| body.is_buffered());
         let (exchange, message) =
             self.prepare(hop, key, length, is_buffered, attempt, credentials)?;
-        let (head, body) = http::run(exchange, message, body)?;
+        let (head, body) = http::run(exchange, message, body.as_deref_mut())?;
         Ok(Received { head, body })
+    }
+
+    /// The body of a hop that has one.
+    #[inline(never)] // Most requests have none: keeps its frame out of their waits.
+    fn open_body<'a>(
+        &self,
+        hop: &RequestHop,
+        body: &'a mut BodySource,
+    ) -> Result<Box<BodyReader<'a>>, Error> {
+        if !hop.has_body || !body.is_some() {
+            // RFC 9110 section 8.6: such a request announces a body of no bytes.
+            return Ok(Box::new(BodyReader::empty()));
+        }
+        let mut reader = Box::new(body.open()?);
+        if reader.length() == BodyLength::Chunked
+            && let Some(length) = announced_length(&self.request.headers)?
+        {
+            reader.announce(length);
+        }
+        Ok(reader)
     }
 
     /// The exchange of an attempt, and its message.
@@ -526,7 +528,7 @@ impl Call<'_> {
         body_is_buffered: bool,
         attempt: Attempt,
         credentials: Option<&str>,
-    ) -> Result<(Exchange, Message), Error> {
+    ) -> Result<(Box<Exchange>, Message), Error> {
         Message::prepare(body_is_buffered, || {
             let (config, request) = (self.config, self.request);
             let mut request = request_head(config, request, hop, self.mode, length, credentials)?;
@@ -540,7 +542,8 @@ impl Call<'_> {
             let is_first = attempt.number == 1 && self.is_first(hop);
             let start = if is_first { self.start } else { Instant::now() };
             let exchange = Exchange::begin(config, &self.timeouts, self.called, start)?;
-            Ok((exchange, request))
+            // In a box: it is passed down through the wait for the response, and up with its body.
+            Ok((Box::new(exchange), request))
         })
     }
 
@@ -566,24 +569,44 @@ impl Call<'_> {
             && body.is_replayable()
     }
 
-    /// What a response asks for.
+    /// Keeps the cookies of a hop's response. Whether the response may be a redirect: most are none, and their
+    /// fields are not parsed.
+    fn redirects(&self, hop: &RequestHop, head: &RawHead, most: u32) -> bool {
+        self.store_cookies(hop, head);
+        most != 0 && (300..400).contains(&head.status)
+    }
+
+    /// Makes the hop the one that a response redirects to, or returns a response that redirects nowhere.
+    #[cold]
     #[inline(never)] // As for `build_response`.
-    fn redirect_decision(
+    fn redirect(
         &self,
-        hop: &RequestHop,
-        head: &RawHead,
+        hop: &mut RequestHop,
+        history: &mut Vec<Redirect>,
+        received: Received,
         most: u32,
         body_replayable: bool,
-    ) -> RedirectDecision {
-        self.store_cookies(hop, head);
-        // Most responses are none, and their fields are not parsed.
-        if most == 0 || !(300..400).contains(&head.status) {
-            return RedirectDecision::Return;
-        }
-        let fields = head.fields().iter();
+    ) -> Result<Option<Received>, Error> {
+        let status = received.head.status;
+        let fields = received.head.fields().iter();
         let locations = fields.filter(|(name, _)| *name == ::http::header::LOCATION);
         let locations = locations.map(|(_, value)| value.as_slice());
-        hop.redirect(head.status, locations, body_replayable)
+        let next = match hop.redirect(status, locations, body_replayable) {
+            RedirectDecision::Return => return Ok(Some(received)),
+            RedirectDecision::Follow(next) if history.len() as u64 == u64::from(most) => {
+                let what =
+                    format!("more than {most} redirects; the last one to {}", next.target.url());
+                return Err(self.rejected(received, Kind::RedirectRefused, what));
+            }
+            RedirectDecision::Follow(next) => next,
+            RedirectDecision::Reject(what) => {
+                return Err(self.rejected(received, Kind::RedirectRefused, what));
+            }
+        };
+        received.body.discard()?;
+        history.push(Redirect::new(status, &hop.target));
+        *hop = next;
+        Ok(None)
     }
 
     /// The response, with its body if the request wants it buffered.

@@ -92,10 +92,7 @@ impl Client {
     /// # Errors
     /// Any [`Kind`](crate::Kind).
     pub fn get(&self, url: &str, total: Option<Duration>) -> Result<Response, Error> {
-        let mut request = Request::new("GET", url)?;
-        if total.is_some() {
-            request.set_timeout(Timeout::Total, total)?;
-        }
+        let mut request = get_request(url, total)?;
         self.send(&mut request)
     }
 
@@ -151,6 +148,16 @@ impl Client {
         let now = Instant::now();
         move |request| call::run(&manager, &config, request, Some(now))
     }
+}
+
+/// The request of [`Client::get`].
+#[inline(never)] // Keeps its frame out of the wait for the response.
+fn get_request(url: &str, total: Option<Duration>) -> Result<Box<Request>, Error> {
+    let mut request = Box::new(Request::new("GET", url)?);
+    if total.is_some() {
+        request.set_timeout(Timeout::Total, total)?;
+    }
+    Ok(request)
 }
 
 impl Default for Client {

@@ -46,7 +46,7 @@ struct TransferWatch {
 
 /// An exchange whose response is being read.
 pub(super) struct Running {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     pub(super) body: Http1Body,
 }
 
@@ -67,7 +67,7 @@ impl IncomingBody {
     /// The exchange was ended before that.
     #[inline(never)] // Keeps its frame out of the wait for the response.
     pub(super) fn begin(
-        exchange: Exchange,
+        exchange: Box<Exchange>,
         body: Http1Body,
         upgraded: bool,
     ) -> Result<Box<Self>, Error> {

@@ -18,37 +18,49 @@ use crate::response_head::RawHead;
 /// # Errors
 /// Any [`Kind`](crate::Kind).
 pub(crate) fn run(
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     message: Message,
-    body: Option<BodyReader<'_>>,
+    body: Option<&mut BodyReader<'_>>,
 ) -> Result<(RawHead, Box<IncomingBody>), Error> {
+    let mut transport = begin(&mut exchange, body.as_deref())?;
+    match request_and_response(&mut transport, &mut exchange, message, body) {
+        Ok(start) => received(exchange, transport, start),
+        Err(stop) => Err(failed(&exchange, transport, stop)),
+    }
+}
+
+#[inline(never)] // Keeps its frame out of the wait for the response.
+fn begin(exchange: &mut Exchange, body: Option<&BodyReader<'_>>) -> Result<Transport, Error> {
     if let Some(transfer) = &exchange.config.transfer
         && let Some(progress) = &transfer.progress
     {
-        progress.begin(body.as_ref().map_or(Some(0), BodyReader::known_length));
+        progress.begin(body.map_or(Some(0), BodyReader::known_length));
     }
     let lease = exchange.checkout()?;
-    let mut transport = Transport::new(&exchange, lease)?;
-    match request_and_response(&mut transport, &mut exchange, message, body) {
-        Ok(start) => {
-            let body = transport.with_body(start.framing);
-            Ok((start.head, IncomingBody::begin(exchange, body, start.upgraded)?))
-        }
-        Err(stop) => Err(failed(&exchange, transport, stop)),
-    }
+    Transport::new(exchange, lease)
 }
 
 fn request_and_response(
     transport: &mut Transport,
     exchange: &mut Exchange,
     message: Message,
-    body: Option<BodyReader<'_>>,
+    body: Option<&mut BodyReader<'_>>,
 ) -> Result<ResponseStart, Stop> {
     let sent = match body {
         None => h1::send_request(transport, exchange, message)?,
-        Some(mut body) => h1::send_request_with_body(transport, exchange, message, &mut body)?,
+        Some(body) => h1::send_request_with_body(transport, exchange, message, body)?,
     };
     h1::recv_head(transport, exchange, sent)
+}
+
+#[inline(never)] // As for `begin`.
+fn received(
+    exchange: Box<Exchange>,
+    transport: Transport,
+    start: ResponseStart,
+) -> Result<(RawHead, Box<IncomingBody>), Error> {
+    let body = transport.with_body(start.framing);
+    Ok((start.head, IncomingBody::begin(exchange, body, start.upgraded)?))
 }
 
 #[cold]

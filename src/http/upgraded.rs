@@ -21,7 +21,7 @@ use crate::vocabulary::{CloseReason, Kind, Phase, Timeout};
 
 /// Threads: one reads and one writes at a time, which it checks; any thread closes it. Its drop closes the connection.
 pub(crate) struct UpgradedConnection {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     info: ExchangeInfo,
     stream: DuplexStream,
     /// `None` after the end.
@@ -52,7 +52,7 @@ pub(crate) struct WriteTurn(Arc<UpgradedConnection>);
 
 impl UpgradedConnection {
     pub(super) fn begin(
-        exchange: Exchange,
+        exchange: Box<Exchange>,
         mut body: Http1Body,
         info: ExchangeInfo,
     ) -> Result<Self, Error> {

@@ -76,11 +76,10 @@ pub(super) struct ReceivedHead {
 
 /// A head that came.
 pub(super) enum HeadEvent {
-    Final(ReceivedHead),
+    /// In a box: it is passed up from the wait for it.
+    Final(Box<ReceivedHead>),
     /// A 1xx head (RFC 9110 section 15.2).
-    Interim {
-        status: u16,
-    },
+    Interim { status: u16 },
 }
 
 impl Message {
@@ -91,8 +90,8 @@ impl Message {
     /// What `build` returns; [`Kind::InvalidHeader`] for what the engine does not send.
     pub(crate) fn prepare(
         body_is_buffered: bool,
-        build: impl FnOnce() -> Result<(Exchange, Box<RequestHead>), Error>,
-    ) -> Result<(Exchange, Self), Error> {
+        build: impl FnOnce() -> Result<(Box<Exchange>, Box<RequestHead>), Error>,
+    ) -> Result<(Box<Exchange>, Self), Error> {
         on_thread_stack(|| {
             let (exchange, mut head) = build()?;
             // The peer of a request for a tunnel is a proxy itself.
@@ -267,13 +266,13 @@ fn awaiting(method: Method) -> Result<Call<RecvResponse>, ureq_proto::Error> {
 }
 
 /// Reads a whole head.
-pub(super) fn parse_head(bytes: &[u8], to: ResponseTo) -> Result<ReceivedHead, Stop> {
+pub(super) fn parse_head(bytes: &[u8], to: ResponseTo) -> Result<Box<ReceivedHead>, Stop> {
     match on_thread_stack(|| response_head::read(bytes, to)) {
         Ok(framing) => {
             let must_close = framing.ambiguous || !framing.keeps || framing.head.status == 101;
             let keep_alive = framing.keep_alive;
             let (head, for_engine) = (framing.head, framing.for_engine);
-            Ok(ReceivedHead { head, must_close, keep_alive, for_engine })
+            Ok(Box::new(ReceivedHead { head, must_close, keep_alive, for_engine }))
         }
         Err(refusal @ Refusal::TooManyFields) => {
             Err(Error::new(Kind::TooLarge, refusal.words()).into())

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use super::codec::{BodyFraming, HeadEvent, parse_head, protocol_error};
+use super::codec::{
+    AwaitedResponse, BodyFraming, HeadEvent, ReceivedHead, parse_head, protocol_error,
+};
 use super::send::SentRequest;
 use super::transport::Transport;
 use crate::error::Error;
@@ -31,7 +33,7 @@ pub(in crate::http) fn recv_head(
     transport.buffers.request_is_sent();
     let SentRequest { awaited, early_head } = sent;
     let received = match early_head {
-        Some(head) => *head,
+        Some(head) => head,
         None => {
             let until = exchange.timing().begin(Phase::Head);
             match transport.await_head(exchange, until, false)? {
@@ -42,6 +44,17 @@ pub(in crate::http) fn recv_head(
             }
         }
     };
+    response_start(transport, exchange, awaited, *received)
+}
+
+/// What the final head means for what follows it.
+#[inline(never)] // Keeps its frame out of the wait for the head.
+fn response_start(
+    transport: &mut Transport,
+    exchange: &Exchange,
+    awaited: AwaitedResponse,
+    received: ReceivedHead,
+) -> Result<ResponseStart, Stop> {
     exchange.shared().set_status_code(received.head.status);
     if !transport.interim.is_empty() {
         // An exchange has one response, so this is the only one.
@@ -84,14 +97,7 @@ impl Transport {
             }
             match self.fill(None, until) {
                 // What is not there can't be truncated: an end of TCP without close_notify is an end.
-                Ok(0) | Err(Stop::PeerClosed) => {
-                    let what = if have + self.interim_bytes == 0 {
-                        "the peer closed the connection before any byte of the response"
-                    } else {
-                        "the peer closed the connection inside the head of the response"
-                    };
-                    return Err(Error::new(Kind::PeerClosed, what).into());
-                }
+                Ok(0) | Err(Stop::PeerClosed) => return Err(no_head(have + self.interim_bytes)),
                 Ok(_) => {
                     exchange.response_started = true;
                     slow = true;
@@ -230,6 +236,17 @@ impl Transport {
             }
         }
     }
+}
+
+/// The peer closed after so many bytes of a head.
+#[cold]
+#[inline(never)]
+fn no_head(bytes: usize) -> Stop {
+    let what = match bytes {
+        0 => "the peer closed the connection before any byte of the response",
+        _ => "the peer closed the connection inside the head of the response",
+    };
+    Error::new(Kind::PeerClosed, what).into()
 }
 
 #[cold]

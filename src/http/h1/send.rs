@@ -79,7 +79,7 @@ fn await_continue(
     let own = Deadline::after(now, Some(wait), Timeout::None);
     let until = WaitUntil::of(exchange.timing().until(own), now);
     let head = match transport.await_head(exchange, until, true) {
-        Ok(HeadEvent::Final(head)) => Some(Box::new(head)),
+        Ok(HeadEvent::Final(head)) => Some(head),
         // The wait belongs to no timeout of the request: after it the body is sent all the same.
         Ok(HeadEvent::Interim { .. }) | Err(Stop::Deadline(Timeout::None)) => None,
         Err(stop) => return Err(stop),

@@ -222,7 +222,7 @@ impl Transport {
             let Some(size) = self.whole_head(exchange, 0)? else { return Ok(()) };
             let HeadEvent::Final(head) = self.take_head(exchange, size)? else { continue };
             self.upload_cut |= head.head.status >= 300 || self.must_close;
-            self.early_head = Some(Box::new(head));
+            self.early_head = Some(head);
         }
         Ok(())
     }
