@@ -32,5 +32,14 @@ const ALL: &[(&str, bool)] = &[
     ("upgrade", true),
     ("ureq", cfg!(feature = "ureq")),
     ("zstd", cfg!(feature = "zstd")),
-    ("zstd", cfg!(feature = "zstd")),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::features;
+
+    #[test]
+    fn the_names_are_in_order_and_each_is_there_once() {
+        assert!(features().is_sorted_by(|a, b| a < b), "{:?}", features());
+    }
+}

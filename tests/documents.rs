@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 4] = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "docs/wire.md"];
+const DOCUMENTS: [&str; 5] =
+    ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "docs/features.md", "docs/wire.md"];
 
 #[test]
 fn every_file_that_a_document_names_exists() {
@@ -16,8 +17,10 @@ fn every_file_that_a_document_names_exists() {
         let quoted = parts(&text, "`", "`").filter(|part| is_a_path(part));
         for path in linked.chain(quoted) {
             let path = path.split('#').next().unwrap_or(path);
-            // A path below `src` is written without it.
-            if !["", "src/"].iter().any(|folder| root().join(folder).join(path).exists()) {
+            // A link begins at the document's own folder. A path below `src` is written without it.
+            let own = Path::new(document).parent().unwrap_or(Path::new(""));
+            let folders = [own, Path::new(""), Path::new("src")];
+            if !folders.iter().any(|folder| root().join(folder).join(path).exists()) {
                 missing.push(format!("{document}: {path}"));
             }
         }
