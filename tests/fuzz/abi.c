@@ -695,6 +695,9 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
         use(hangup_connection_state_text((hangup_connection_state)number()));
         use(hangup_close_reason_text((hangup_close_reason)number()));
         use(hangup_event_type_text((hangup_event_type)number()));
+        use(hangup_retry_reason_text((hangup_retry_reason)number()));
+        use(hangup_cookie_format_text((hangup_cookie_format)number()));
+        use(hangup_address_family_text((hangup_address_family)number()));
         use(hangup_sent_text((hangup_sent)number()));
         use(hangup_limit_text((hangup_limit)number()));
         use(hangup_close_mode_text((hangup_close_mode)number()));
