@@ -1,5 +1,5 @@
 //! `docs/features.md` is true as far as hangup's own column goes: what it names exists, and every function of the C ABI has a row, so
-//! that a new one is not forgotten. `docs/wire.md` has every rule that is a reason for a known difference from another client.
+//! that a new one is not forgotten; C++ and Python call it, or are named here with the reason why not. `docs/wire.md` has every rule that is a reason for a known difference from another client.
 //!
 //! What the other columns say about other clients is from their documentation, and not looked at, except for its form.
 
@@ -8,6 +8,47 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const COLUMNS: [&str; 6] = ["feature", "hangup", "libcurl", "Go", "requests", "httpx"];
+
+/// What the C++ header does not call, because C++ has it otherwise: an error has its status, and the macros of the header are the
+/// number of the version.
+const NOT_IN_CPP: [&str; 2] = ["hangup_error_status", "hangup_version"];
+
+/// What the extension module of Python does not call, because Python has it otherwise.
+const NOT_IN_PYTHON: [&str; 28] = [
+    // Settings and requests are values of Python: keyword arguments, `TLS`, `RequestInfo`; clients are made and not changed.
+    "hangup_client_clear_connect_to",
+    "hangup_client_get",
+    "hangup_client_manager",
+    "hangup_client_set_proxy_from_env",
+    "hangup_client_set_tls_certificate",
+    "hangup_client_set_tls_dangerously_accept_any_certificate",
+    "hangup_client_set_tls_roots",
+    "hangup_client_set_tls_roots_file",
+    "hangup_error_method",
+    "hangup_error_status",
+    "hangup_has_feature",
+    "hangup_request_method",
+    // The list as JSON has them.
+    "hangup_connections_certificate_at",
+    "hangup_connections_facts_at",
+    // Forms and bodies are encoded, opened and iterated in Python.
+    "hangup_form_add_text",
+    "hangup_request_set_body_fd",
+    "hangup_request_set_body_urlencoded",
+    "hangup_upload_abort",
+    "hangup_upload_fd",
+    "hangup_upload_finish",
+    "hangup_upload_free",
+    "hangup_upload_new",
+    "hangup_upload_submit_write",
+    "hangup_upload_try_write",
+    "hangup_upload_write",
+    // All header fields are taken at once.
+    "hangup_response_header",
+    "hangup_response_header_value",
+    // An event loop is told by a descriptor.
+    "hangup_queue_set_caller_runs",
+];
 
 /// Functions that need no row: they end, share or copy a handle, name a value, or count what another function returns.
 const WITHOUT_A_ROW: [&str; 5] = ["_free", "_ref", "_copy", "_text", "_count"];
@@ -71,6 +112,34 @@ fn every_function_of_the_c_abi_has_a_row() {
         .filter(|name| !named.contains(name.as_str()))
         .collect();
     assert!(missing.is_empty(), "add to a row of docs/features.md: {missing:#?}");
+}
+
+#[test]
+fn cpp_and_python_have_what_c_has() {
+    let cpp = words(&sources("bindings/cpp", "hpp"));
+    let python = sources("bindings/python/src", "rs");
+    // `sys.rs` declares every function.
+    let declarations = read("bindings/python/src/sys.rs");
+    let python = words(&python.replace(&declarations, ""));
+    for (language, called, not_called) in
+        [("C++", cpp, &NOT_IN_CPP[..]), ("Python", python, &NOT_IN_PYTHON[..])]
+    {
+        let without = |name: &String| {
+            ["_text", "_ref", "_copy"].iter().any(|end| name.ends_with(end))
+                || not_called.contains(&name.as_str())
+        };
+        let functions = functions();
+        let missing: Vec<_> =
+            functions.iter().filter(|name| !called.contains(*name) && !without(name)).collect();
+        assert!(missing.is_empty(), "{language} lacks {missing:#?}");
+        let listed: Vec<_> = not_called.iter().filter(|name| called.contains(**name)).collect();
+        assert!(listed.is_empty(), "{language} has these by now: {listed:#?}");
+    }
+}
+
+/// The identifiers of a text.
+fn words(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_owned).collect()
 }
 
 #[test]

@@ -228,6 +228,15 @@ inline std::string_view to_string(EventType what) { return hangup_event_type_tex
 inline std::string_view to_string(RetryReason reason) { return hangup_retry_reason_text(static_cast<hangup_retry_reason>(reason)); }
 inline std::string_view to_string(CookieFormat format) { return hangup_cookie_format_text(static_cast<hangup_cookie_format>(format)); }
 
+/** The version of the library as text, for example "0.1.0"; HANGUP_VERSION_TEXT is that of the header. */
+inline std::string_view version() noexcept { return hangup_version_text(); }
+
+/** What the library was built with, as names separated by spaces, in alphabetical order. */
+inline std::string_view features() noexcept { return hangup_features(); }
+
+/** Whether the library was built with the feature of that name, for example "zstd". */
+inline bool has_feature(std::string_view name) { return hangup_has_feature(std::string(name).c_str()) != 0; }
+
 /** No limit, in place of a time. */
 struct NoLimit {};
 inline constexpr NoLimit no_limit{};
@@ -1311,6 +1320,17 @@ public:
         return *this;
     }
     [[nodiscard]] Request set_body(std::string_view data) && { return std::move(set_body(data)); }
+    /** The body, moved in: it is not copied. Copies of the request share it. */
+    Request &set_body_moved(std::string data) & {
+        auto owner = std::make_unique<std::string>(std::move(data));
+        const std::string_view held = *owner;
+        detail::check([&](hangup_error **e) {
+            return hangup_request_set_body_borrowed(handle_.get(), detail::bytes(held), held.size(), end_moved, owner.release(), e);
+        });
+        reader_.reset();
+        return *this;
+    }
+    [[nodiscard]] Request set_body_moved(std::string data) && { return std::move(set_body_moved(std::move(data))); }
     /** The body from a file, read while it is sent. */
     Request &set_body_file(std::string_view path) & {
         const detail::Text p(path, Status::invalid_argument, "path");
@@ -1520,6 +1540,8 @@ public:
     [[nodiscard]] hangup_request *handle() const noexcept { return handle_.get(); }
 
 private:
+    static void end_moved(void *user_data) noexcept { delete static_cast<std::string *>(user_data); }
+
     friend class Client;
 
     using Reader = detail::Reader;
@@ -1749,6 +1771,9 @@ public:
     OwnedText read_all(std::size_t at_most = std::numeric_limits<std::size_t>::max()) && {
         return OwnedText(read_all(at_most));
     }
+    /** Frees the bytes that read_all returned a view of; the body can't be read again. Throws Status::invalid_state while
+     *  another thread reads. */
+    void free_body() { detail::check(hangup_response_free_body(handle_.get())); }
     /** Reads a piece in the background: its outcome arrives in the queue as CompletionType::read. Until it was taken from there
      *  other reads fail. */
     void submit_read(std::size_t at_most, const Queue &queue, std::uint64_t tag) const {
@@ -2498,6 +2523,14 @@ private:
 
     detail::Handle<hangup_client, hangup_client_free> handle_;
 };
+
+/**
+ * How many I/O threads of the library run submitted requests, for the whole process; see hangup_set_io_threads.
+ * Throws Status::invalid_argument.
+ */
+inline void set_io_threads(std::size_t count) {
+    detail::check([&](hangup_error **e) { return hangup_set_io_threads(count, e); });
+}
 
 /**
  * A check that blocking calls of its thread run when a signal interrupted the wait, and every `tick`.

@@ -87,6 +87,7 @@ constexpr bool is_chain(Ask ask) {
     return is_safe<Of, Of &, Of>(ask);
 }
 static_assert(is_chain<Request>(ASK(add_header("a", "b"))) && is_chain<Request>(ASK(set_body("a"))));
+static_assert(is_chain<Request>(ASK(set_body_moved("a"))));
 static_assert(is_chain<Request>(ASK(remove_header("a"))) && is_chain<Request>(ASK(set_target("*"))));
 static_assert(is_chain<Request>(ASK(set_body([](char *, std::size_t) { return std::size_t(0); }))));
 static_assert(is_chain<Request>(ASK(set_body_file("a"))) && is_chain<Request>(ASK(set_timeout(hangup::Timeout::total, 1s))));
@@ -242,6 +243,15 @@ void a_row_of_setters_makes_an_object() {
         return left-- > 0 ? std::size_t(1) : std::size_t(0);
     });
     CHECK(client.send(read).read_all() == "rrr");
+    hangup::Request moved = hangup::Request("PUT", given("body")).set_body_moved(std::string(100000, 'm'));
+    hangup::Response echo = client.send(moved);
+    CHECK(echo.read_all() == std::string(100000, 'm'));
+    echo.free_body();
+    CHECK(failure_of([&] { (void)echo.read_all(); }).status() == hangup::Status::invalid_state);
+    CHECK(client.send(moved).read_all().size() == 100000);
+    CHECK(hangup::version() == HANGUP_VERSION_TEXT && hangup::has_feature("http1") && !hangup::has_feature("http9"));
+    CHECK(hangup::features().find("http1") != std::string_view::npos);
+    CHECK(failure_of([&] { hangup::set_io_threads(0); }).status() == hangup::Status::invalid_argument);
     hangup::CancelToken token = hangup::CancelToken().fire_after(1h);
     CHECK(!token.is_fired());
     hangup::Manager limited = hangup::Manager(hangup::Options().set_limit(HANGUP_LIMIT_TOTAL, 3)).set_limit(HANGUP_LIMIT_QUEUE, 4);
