@@ -27,6 +27,7 @@ use arc_swap::ArcSwap;
 
 use self::config::Config;
 pub use self::cookies::KeptCookie;
+pub(crate) use self::cookies::parse_date;
 pub use self::retry_policy::RetryPolicy;
 use crate::error::Error;
 use crate::manager::Manager;

@@ -45,7 +45,10 @@ impl Partial {
     /// download writes to it.
     pub(super) fn open(target: &Path, key: &str, resume: bool, sync: bool) -> Result<Self, Error> {
         let invalid = |why: &str| {
-            let what = format!("{} {why}", target.display());
+            let what = match target.as_os_str().is_empty() {
+                true => format!("an empty path {why}"),
+                false => format!("{} {why}", target.display()),
+            };
             Error::new(Kind::InvalidArgument, what)
         };
         let name = target.file_name().ok_or_else(|| invalid("names no file"))?;

@@ -178,13 +178,17 @@ impl Download {
                 let part = Digests::announced(response.head(), "content-digest");
                 self.copy(response, partial, counts, total, [whole, part])
             }
-            (416, Some(_)) => {
-                let is_whole = range.and_then(|range| range.total) == Some(partial.length());
+            (416, Some(state)) => {
+                // Another version may end where this one broke off.
+                let length = Some(partial.length());
+                let is_whole = range.and_then(|range| range.total) == length
+                    && (state.total.is_none() || state.total == length)
+                    && !state.validator.contradicts(response.head());
                 let mut whole = Digests::announced(response.head(), "repr-digest");
                 if !is_whole {
                     return Ok(misfit(
                         response,
-                        "the server has no bytes at the end of what is here",
+                        "the server has no bytes behind those that are here, which are not all",
                     ));
                 }
                 counts.resumed_at.get_or_insert(partial.length());
@@ -250,8 +254,16 @@ impl Download {
                 Err(error) => return Err(error),
             };
             counts.received += got as u64;
-            if partial.length() + got as u64 > most {
+            let length = partial.length() + got as u64;
+            if length > most {
                 return Err(too_large(&mut response));
+            }
+            // A range may be framed as longer than it says.
+            if total.is_some_and(|total| length > total) {
+                return Ok(misfit(
+                    response,
+                    "the server sent more bytes than the range that it announced",
+                ));
             }
             on_disk(|| {
                 let bytes = &piece[..got];

@@ -1,6 +1,7 @@
 //! What the head of a response says about its representation: by which validator a later request can ask for the
 //! rest of the same one (RFC 9110 section 13.1.5), and which range a partial response has (section 14.4).
 
+use crate::client::parse_date;
 use crate::response::ResponseHead;
 
 /// The value for If-Range: a strong entity tag, or a date. Threads: a value.
@@ -26,7 +27,8 @@ impl Validator {
         // RFC 9110 section 8.8.2.2: a date is strong if it is a second or more before that of the response. With
         // a weak tag beside it, the server says that it does not keep track that closely.
         let modified = text("last-modified").filter(|_| head.header("etag").is_none())?;
-        let is_older = text("date").is_some_and(|date| date != modified);
+        let time = |text: &str| parse_date(text.as_bytes());
+        let is_older = text("date").and_then(time) > Some(time(modified)?);
         (is_older && is_field_text(modified)).then(|| Self(modified.to_owned()))
     }
 
@@ -38,10 +40,11 @@ impl Validator {
         &self.0
     }
 
-    /// Whether a partial response may be of another version: it names another tag.
+    /// Whether a response is of another version: it has another validator of the same sort. Servers that do not know
+    /// If-Range send the range of whatever they have.
     pub(super) fn contradicts(&self, head: &ResponseHead) -> bool {
-        let tag = head.header("etag").and_then(|tag| std::str::from_utf8(tag).ok());
-        is_strong_tag(&self.0) && tag.is_some_and(|tag| tag != self.0)
+        let name = if is_strong_tag(&self.0) { "etag" } else { "last-modified" };
+        head.header(name).is_some_and(|other| other != self.0.as_bytes())
     }
 }
 

@@ -24,6 +24,8 @@ in_both_forms! {
     another_version_is_received_from_its_beginning,
     a_range_that_does_not_fit_is_not_appended,
     a_complete_part_needs_no_bytes,
+    the_end_of_another_version_is_not_that_of_this_one,
+    dates_tell_versions_apart,
     without_a_strong_validator_nothing_is_kept,
     digests_are_checked,
     a_status_that_is_no_success_writes_nothing,
@@ -106,6 +108,23 @@ fn rest(more: &str, body: &[u8], from: usize) -> Vec<Step> {
         size - 1
     );
     vec![Step::head(), Step::send(&head), Step::SendHex(body[from..].to_vec())]
+}
+
+/// A range in chunks, with more bytes than it says.
+fn longer(rest: &[u8]) -> Vec<Step> {
+    let (from, size) = (1000, 1000 + rest.len());
+    let head = format!(
+        "HTTP/1.1 206 Partial Content\r\n{ETAG}Content-Range: bytes {from}-{}/{size}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+        size - 1,
+        rest.len()
+    );
+    vec![
+        Step::head(),
+        Step::send(&head),
+        Step::SendHex(rest.to_vec()),
+        Step::send("\r\n4\r\nmore\r\n0\r\n\r\n"),
+    ]
 }
 
 fn each(connections: Vec<Vec<Step>>) -> Server {
@@ -284,6 +303,7 @@ fn a_range_that_does_not_fit_is_not_appended(form: Form) {
         replace(&format!("/{}", body.len()), "/9999999"),
         replace("\"v1\"", "\"v2\""),
         replace("bytes ", "items "),
+        longer(&body[1000..]),
     ] {
         let folder = Folder::new();
         let server = each(vec![whole(ETAG, &body, 1000), wrong, whole(ETAG, &body, body.len())]);
@@ -340,6 +360,70 @@ fn a_complete_part_needs_no_bytes(form: Form) {
         assert_eq!(done.received, if ends { 0 } else { body.len() as u64 });
         assert!(fs::read(folder.file()).unwrap() == body);
         assert_eq!(folder.names(), ["file"]);
+    }
+}
+
+/// Servers that do not know If-Range answer for the version that they have.
+fn the_end_of_another_version_is_not_that_of_this_one(form: Form) {
+    let body = text();
+    let chunked = {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\n{ETAG}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+            body.len()
+        );
+        vec![Step::head(), Step::send(&head), Step::SendHex(body[..1000].to_vec())]
+    };
+    for (first, more) in [
+        (whole(ETAG, &body, 1000), ""),
+        (whole(ETAG, &body, 1000), ETAG),
+        (chunked, "ETag: \"v2\"\r\n"),
+    ] {
+        let folder = Folder::new();
+        let none = format!(
+            "HTTP/1.1 416 Range Not Satisfiable\r\n{more}Content-Range: bytes */1000\r\nContent-Length: 0\r\n\r\n"
+        );
+        let server = each(vec![
+            first,
+            vec![Step::head(), Step::send(&none)],
+            whole("ETag: \"v2\"\r\n", &body[..1000], 1000),
+        ]);
+        let client = form.client();
+        assert!(download(&client, &server, &folder).is_err());
+        let done = download(&client, &server, &folder).unwrap();
+        assert_eq!((done.resumed_at, done.received, server.connections()), (0, 1000, 3));
+        assert!(fs::read(folder.file()).unwrap() == body[..1000]);
+    }
+}
+
+fn dates_tell_versions_apart(form: Form) {
+    let body = text();
+    let dated = |modified: &str| {
+        format!("Last-Modified: {modified}\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n")
+    };
+    let old = dated("Sat, 05 Nov 1994 08:49:37 GMT");
+    let new = dated("Sun, 06 Nov 1994 08:00:00 GMT");
+    let folder = Folder::new();
+    let other = vec![b'x'; body.len()];
+    let server = each(vec![
+        whole(&old, &body, 1000),
+        rest(&new, &other, 1000),
+        whole(&new, &other, other.len()),
+    ]);
+    let client = form.client();
+    assert!(download(&client, &server, &folder).is_err());
+    let done = download(&client, &server, &folder).unwrap();
+    assert_eq!(header(&server, 1, "if-range").unwrap(), "Sat, 05 Nov 1994 08:49:37 GMT");
+    assert_eq!((done.resumed_at, server.connections()), (0, 3));
+    assert!(fs::read(folder.file()).unwrap() == other);
+    // A date that is not before that of the response is no strong validator (RFC 9110 section 8.8.2.2).
+    for late in ["Sun, 06 Nov 1994 08:49:37 GMT", "Mon, 07 Nov 1994 08:49:37 GMT", "yesterday"] {
+        let folder = Folder::new();
+        let server =
+            each(vec![whole(&dated(late), &body, 1000), whole(&dated(late), &body, body.len())]);
+        assert!(download(&client, &server, &folder).is_err());
+        assert!(folder.names().is_empty(), "{late}: {:?}", folder.names());
+        download(&client, &server, &folder).unwrap();
+        assert_eq!(header(&server, 1, "range"), None);
     }
 }
 
@@ -496,6 +580,7 @@ fn a_disk_that_is_full_or_a_path_that_is_no_file_is_an_error(form: Form) {
         ("/dev/null", Kind::InvalidArgument),
         ("/tmp", Kind::InvalidArgument),
         ("/", Kind::InvalidArgument),
+        ("", Kind::InvalidArgument),
         ("/no/such/folder/file", Kind::System),
     ] {
         let mut request = request("GET", &server.url("/"));
@@ -505,6 +590,7 @@ fn a_disk_that_is_full_or_a_path_that_is_no_file_is_an_error(form: Form) {
         };
         let error = outcome.unwrap_err();
         assert_eq!(error.kind(), kind, "{path}: {error}");
+        assert!(!error.message().starts_with(' '), "{path:?}: {error}");
         assert_eq!(error.os_code().is_some(), kind == Kind::System);
     }
     let mut own = request("GET", &server.url("/"));

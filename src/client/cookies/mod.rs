@@ -18,7 +18,7 @@ use std::time::SystemTime;
 use http::header::{self, HeaderName};
 use psl::Psl;
 
-pub(super) use self::date::parse as parse_date;
+pub(crate) use self::date::parse as parse_date;
 pub use self::list::KeptCookie;
 use self::set_cookie::SetCookie;
 use self::store::{Cookie, Identity, Place, Store};
