@@ -173,7 +173,8 @@ impl Sessions {
     /// request (RFC 7616 section 3.5). The rest of it is ignored.
     pub(crate) fn read_info(&self, place: &str, credentials: &DigestCredentials, field: &[u8]) {
         let info = parse_params(field);
-        let Some(next) = info.param("nextnonce").filter(|next| is_quotable(next)) else { return };
+        let is_usable = |next: &&str| next.len() <= MAX_TEXT && is_quotable(next);
+        let Some(next) = info.param("nextnonce").filter(is_usable) else { return };
         let mut sessions = lock(&self.0);
         if let Some(session) = sessions.iter_mut().find(|one| one.is_of(place, credentials))
             && session.nonce != next
@@ -217,17 +218,22 @@ impl Session {
                 true
             }
         };
-        let text = |name: &str| {
-            let value = challenge.param(name).filter(|value| value.len() <= MAX_TEXT);
-            value.filter(|value| is_quotable(value)).map(str::to_owned)
+        let text = |name: &str| match challenge.param(name) {
+            Some(value) if value.len() > MAX_TEXT => {
+                Err(format!("with a {name} of more than {MAX_TEXT} bytes"))
+            }
+            Some(value) if !is_quotable(value) => {
+                Err(format!("with control characters in its {name}"))
+            }
+            value => Ok(value.map(str::to_owned)),
         };
-        let nonce = text("nonce").ok_or("without a nonce")?;
+        let nonce = text("nonce")?.ok_or("without a nonce")?;
         Ok(Self {
             place: place.into(),
             user: credentials.user.clone(),
-            realm: text("realm").unwrap_or_default(),
+            realm: text("realm")?.unwrap_or_default(),
             nonce,
-            opaque: text("opaque"),
+            opaque: text("opaque")?,
             algorithm,
             has_qop,
             userhash: challenge.param("userhash").is_some_and(|v| v.eq_ignore_ascii_case("true")),
@@ -531,6 +537,26 @@ mod tests {
         sessions.read_info(PLACE, &user, b"qop=auth, nextnonce=\"n2\", rspauth=\"x\"");
         let field = answer(&sessions, &user, "/", "c").unwrap();
         assert!(field.contains("nonce=\"n2\"") && field.contains("nc=00000001"), "{field}");
+    }
+
+    #[test]
+    fn texts_that_no_server_needs_are_refused() {
+        let user = DigestCredentials::new("u", "p");
+        let sessions = Sessions::default();
+        let long = "x".repeat(MAX_TEXT + 1);
+        for name in ["nonce", "realm", "opaque"] {
+            for (value, word) in [(long.as_str(), "4096 bytes"), ("a\u{1}b", "control")] {
+                let challenge = format!("Digest qop=auth, {name}=\"{value}\", realm=r, nonce=n");
+                let error = learn(&sessions, &user, &[&challenge]).unwrap_err();
+                assert!(error.message().contains(word), "{}", error.message());
+                assert!(error.message().contains(name), "{}", error.message());
+            }
+        }
+        learn(&sessions, &user, &["Digest realm=r, nonce=n1, qop=auth"]).unwrap();
+        let next = format!("nextnonce=\"{long}\"");
+        sessions.read_info(PLACE, &user, next.as_bytes());
+        let field = answer(&sessions, &user, "/", "c").unwrap();
+        assert!(field.contains("nonce=\"n1\""), "{field}");
     }
 
     #[test]

@@ -77,10 +77,10 @@ impl HttpConnect {
                         Some(whole) if whole <= incoming.len() => Ok(Next::Challenged(whole)),
                         Some(whole) if whole <= MAX_HEAD + MAX_BODY => Ok(Next::NeedMore),
                         // The next connection answers the challenge.
-                        _ => Err(refused(proxy_name, 407, &reason)),
+                        _ => Err(refused(proxy, proxy_name, 407, &reason)),
                     };
                 }
-                Ok((status, reason)) => return Err(refused(proxy_name, status, &reason)),
+                Ok((status, reason)) => return Err(refused(proxy, proxy_name, status, &reason)),
                 Err(refusal) => {
                     let why = format!("its answer is not HTTP: {}", refusal.words());
                     return Err(failed(proxy_name, &why));
@@ -129,9 +129,15 @@ fn rest_of_refusal(head: &[u8]) -> Option<usize> {
     (length <= MAX_BODY).then_some(length)
 }
 
-fn refused(proxy_name: &str, status: u16, reason: &str) -> Error {
+fn refused(proxy: &Proxy, proxy_name: &str, status: u16, reason: &str) -> Error {
     let why = match status {
-        407 => "; it wants credentials: give them as user:password@ before its host",
+        407 if proxy.credentials.is_none() => {
+            "; it wants credentials: give them as user:password@ before its host"
+        }
+        407 if proxy.digest.is_some() => {
+            "; it does not accept the user and the password of its URL, which only digest challenges are answered with"
+        }
+        407 => "; it does not accept the user and the password of its URL",
         401 | 403 => "; it does not let us through",
         405 | 501 => "; it opens no tunnels",
         502..=504 => "; it could not reach the origin",
@@ -185,6 +191,19 @@ mod tests {
         assert_eq!(receive(&format!("{answer}stray")).unwrap(), Next::Open(answer.len()));
         for cut in 0..answer.len() {
             assert_eq!(receive(&answer[..cut]).unwrap(), Next::NeedMore, "{cut}");
+        }
+    }
+
+    #[test]
+    fn credentials_that_were_refused_are_not_asked_for() {
+        let proxy = Proxy::parse("http://u:p@p", &Tls::standard()).unwrap();
+        let basic = "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=r\r\n\r\n";
+        for (proxy, word) in [(proxy.clone(), "of its URL"), (proxy.with_digest(), "digest")] {
+            let received = HttpConnect::default().receive(basic.as_bytes(), &proxy, "proxy");
+            let error = received.unwrap_err();
+            assert_eq!((error.kind(), error.status_code()), (Kind::ProxyFailed, Some(407)));
+            let message = error.message();
+            assert!(message.contains(word) && message.contains("does not accept"), "{message}");
         }
     }
 
