@@ -230,7 +230,8 @@ impl Call<'_> {
         if delay.is_zero() {
             return Ok(());
         }
-        self.between(hop, state)?.pause(delay)
+        let paused = self.between(hop, state).and_then(|exchange| exchange.pause(delay));
+        paused.map_err(|error| self.between_attempts(hop, state, error))
     }
 
     /// The credentials of the next attempt.
@@ -244,7 +245,23 @@ impl Call<'_> {
         let Some(mut auth) = state.auth.take() else { return Ok(None) };
         let field = auth.field(hop, &|source, asked| self.ask(hop, state, source, asked));
         state.auth = Some(auth);
-        field
+        field.map_err(|error| {
+            let error = match self.between(hop, state) {
+                Ok(exchange) if error.kind() == Kind::AuthFailed => {
+                    exchange.shared().describe(error)
+                }
+                _ => error,
+            };
+            self.between_attempts(hop, state, error)
+        })
+    }
+
+    /// An error of what was waited for between two attempts, or before the first one.
+    #[cold]
+    fn between_attempts(&self, hop: &RequestHop, state: &HopState<'_>, error: Error) -> Error {
+        // As for a failure: the hops before this one were sent.
+        let safe = error.retry_safe() && (self.repeatable || self.is_first(hop));
+        error.after_attempts(state.attempts).safe_to_retry(safe)
     }
 
     /// Whether a response is the hop's, or the request is sent again.

@@ -99,7 +99,11 @@ unsafe fn policy_of(policy: *const hangup_retry_policy) -> Result<RetryPolicy, E
             HANGUP_NO_LIMIT => None,
             total => Some(ms(total, "the total time")?),
         })
-        .connect_errors(given.connect_errors >= 0);
+        .connect_errors(match given.connect_errors {
+            0 | 1 => true,
+            -1 => false,
+            other => return Err(bad(format!("connect_errors is {other}: give 1 or -1"))),
+        });
     let attempts = or(given.max_attempts.into(), 3);
     made = made.max_attempts(
         u32::try_from(attempts)

@@ -113,6 +113,11 @@ static void retries(void) {
     policy.status_codes = codes;
     policy.status_code_count = 1;
     CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_set_retry_policy(client, &policy, NULL), NULL);
+    policy.status_codes = NULL;
+    policy.connect_errors = 5;
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_set_retry_policy(client, &policy, NULL), NULL);
+    policy.connect_errors = -1;
+    CHECK_OK(hangup_client_set_retry_policy(client, &policy, &error), error);
     policy.size = 8;
     CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_client_set_retry_policy(client, &policy, NULL), NULL);
     CHECK_OK(hangup_client_set_retry_policy(client, NULL, &error), error);

@@ -19,6 +19,7 @@ in_both_forms! {
     a_delay_that_is_too_long_is_not_begun,
     what_can_not_be_connected_to_is_tried_again,
     a_cancel_a_timeout_and_a_shutdown_end_the_delay,
+    a_post_that_was_redirected_is_not_called_unsent,
     the_budget_bounds_the_retries_of_all_requests,
     a_request_can_be_left_out,
 }
@@ -183,6 +184,32 @@ fn a_cancel_a_timeout_and_a_shutdown_end_the_delay(form: Form) {
     });
     assert_eq!(error.kind(), Kind::ShutDown);
     assert!(start.elapsed() < Duration::from_secs(15), "the server named 20 seconds");
+}
+
+fn a_post_that_was_redirected_is_not_called_unsent(form: Form) {
+    let away = Step::Answer(Answer {
+        status: 307,
+        headers: vec![("Location".to_owned(), "/next".to_owned())],
+        body: String::new(),
+    });
+    let server = then_served(vec![away, busy(503, Some("60"))]);
+    let manager = std::sync::Arc::new(Manager::new(Limits::default()));
+    let own = hangup::Client::new(std::sync::Arc::clone(&manager));
+    own.set_retry_policy(Some(quick())).unwrap();
+    let client = form.of(own);
+    let mut events = manager.events(100).unwrap();
+    let token = CancelToken::new();
+    let mut request = post(&server.url("/"), Body::bytes(b"once"));
+    request.set_cancel(Some(token.clone()));
+    let error = std::thread::scope(|scope| {
+        let call = scope.spawn(|| client.send(&mut request).map(drop).unwrap_err());
+        let mut next = || events.next(Some(PATIENCE)).unwrap().expect("a retry");
+        while !matches!(next().kind, EventKind::Retried(..)) {}
+        token.fire(None);
+        call.join().unwrap()
+    });
+    assert_eq!((error.kind(), error.attempts()), (Kind::Cancelled, 1));
+    assert!(!error.retry_safe(), "the first request was answered with 307");
 }
 
 fn the_budget_bounds_the_retries_of_all_requests(form: Form) {

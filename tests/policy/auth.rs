@@ -247,6 +247,8 @@ fn a_token_function_that_fails_or_repeats_itself_ends_the_call(form: Form) {
         assert_eq!((error.kind(), error.bytes_sent()), (Kind::AuthFailed, 0));
         assert!(error.message().contains(word), "{error}");
         assert!(!error.message().contains("two words"), "{error}");
+        assert_eq!((error.method(), error.attempts()), (Some("GET"), 0));
+        assert_eq!(error.url(), Some(server.url("/").as_str()));
     }
 }
 
