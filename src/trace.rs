@@ -67,6 +67,9 @@ pub(crate) struct Tracer {
     secret: Vec<String>,
 }
 
+/// Called with each head that a proxy is sent or sends.
+pub(crate) type SeeHead<'a> = &'a dyn Fn(TraceType, &[u8]);
+
 impl Trace {
     /// Calls this function for every record, in order within an exchange, and from several threads at once for
     /// exchanges that run at once.

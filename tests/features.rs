@@ -1,5 +1,6 @@
 //! `docs/features.md` is true as far as hangup's own column goes: what it names exists, and every function of the C ABI has a row, so
-//! that a new one is not forgotten; C++ and Python call it, or are named here with the reason why not. `docs/wire.md` has every rule that is a reason for a known difference from another client.
+//! that a new one is not forgotten; C++ and Python call it, or it is listed here with the reason why not. `docs/wire.md` has every
+//! rule that is a reason for a known difference from another client.
 //!
 //! What the other columns say about other clients is from their documentation, and not looked at, except for its form.
 

@@ -19,6 +19,7 @@ use crate::net::dial::{self, Dial, DialConfig};
 use crate::net::stream::Stream;
 use crate::runtime::WorkerPool;
 use crate::timeouts::Deadline;
+use crate::trace::SeeHead;
 use crate::vocabulary::{CloseReason, ConnectionState, Phase, Timeout, TraceType};
 
 /// The connection that an exchange gets from its dial.
@@ -36,7 +37,7 @@ pub(super) fn dial(
     record: &Arc<Record>,
     close_after: bool,
     begin_phase: &dyn Fn(Phase) -> Deadline,
-    proxy_head: Option<&dyn Fn(TraceType, &[u8])>,
+    proxy_head: Option<SeeHead<'_>>,
 ) -> Result<Outcome, LeaseError> {
     let mut dial = Some(prepare(pool, record));
     let observer = DialOfExchange { record, control, begin_phase, proxy_head };
@@ -129,7 +130,7 @@ struct DialOfExchange<'a> {
     record: &'a Record,
     control: &'a Control,
     begin_phase: &'a dyn Fn(Phase) -> Deadline,
-    proxy_head: Option<&'a dyn Fn(TraceType, &[u8])>,
+    proxy_head: Option<SeeHead<'a>>,
 }
 
 impl dial::DialObserver for DialOfExchange<'_> {

@@ -19,7 +19,8 @@ use crate::net::stream::{DuplexStream, Stream};
 use crate::process::fork_generation;
 use crate::runtime::{WaitFor, WaitUntil, WakeReason, trim_stack, wait};
 use crate::timeouts::Deadline;
-use crate::vocabulary::{CloseReason, Phase, TraceType};
+use crate::trace::SeeHead;
+use crate::vocabulary::{CloseReason, Phase};
 
 /// Threads: one at a time; its exchange can be ended from any thread.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub(crate) struct LeaseRequest<'a> {
     /// A phase begins. Returns when it must be over.
     pub(crate) begin_phase: &'a dyn Fn(Phase) -> Deadline,
     /// Is given the heads that a HTTP proxy is sent and sends before there is a tunnel.
-    pub(crate) proxy_head: Option<&'a dyn Fn(TraceType, &[u8])>,
+    pub(crate) proxy_head: Option<SeeHead<'a>>,
 }
 
 impl Lease {
