@@ -141,7 +141,7 @@ class AsyncClient(BaseClient):
             binding.forget(tag, future)
             raise
 
-    async def connect(self, proxy: str, target: str, **options: Unpack[RequestOptions]) -> AsyncResponse:
+    async def connect(self, proxy: str, target: str, /, **options: Unpack[RequestOptions]) -> AsyncResponse:
         """CONNECT: asks the HTTP proxy with that URL for a tunnel to a host and a port; see `Client.connect`. After a success
         (2xx), `response.take_stream()` returns an AsyncStream."""
         prepared = self._prepare("CONNECT", proxy, tunnel=target, **options)

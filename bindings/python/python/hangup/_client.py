@@ -168,7 +168,7 @@ class Client(BaseClient):
         how = download_options(max_bytes, resumes, resume, sync)
         return Response(self._native.download(prepared, os.fsencode(path), how), RequestInfo(method, prepared[1]))
 
-    def connect(self, proxy: str, target: str, **options: Unpack[RequestOptions]) -> Response:
+    def connect(self, proxy: str, target: str, /, **options: Unpack[RequestOptions]) -> Response:
         """CONNECT: asks the HTTP proxy with that URL for a tunnel to `target`, a host and a port ("example.org:443").
 
         After a success (2xx), `response.take_stream()` returns the stream to the target; any other response is an ordinary

@@ -147,7 +147,8 @@ def _cookie(
     if expires >= 0:
         # Later than datetime can say is its last year.
         when = datetime.fromtimestamp(min(expires, _LAST), timezone.utc)
-    return Cookie(*(raw.decode("utf-8", "replace") for raw in (name, value)), domain, path.decode("utf-8", "replace"), when, *flags)
+    name_text, value_text, path_text = (raw.decode("utf-8", "replace") for raw in (name, value, path))
+    return Cookie(name_text, value_text, domain, path_text, when, *flags)
 
 
 def _whole_seconds(max_age: Seconds) -> int:

@@ -18,7 +18,8 @@ class ReceivedText(str):
         self.raw = raw
         return self
 
-    def __getnewargs__(self) -> tuple[bytes]:
+    # Copies and pickles are made of the bytes, which is what __new__ takes here.
+    def __getnewargs__(self) -> tuple[bytes]:  # type: ignore[override]
         return (self.raw,)
 
 
