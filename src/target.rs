@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::manager::{Origin, PoolKey};
 use crate::net::route::Route;
 use crate::net::tls::Tls;
+use crate::runtime::on_thread_stack;
 use crate::secret::{Secret, basic_credentials};
 use crate::vocabulary::Kind;
 
@@ -87,7 +88,8 @@ impl Target {
     /// Scheme and authority, as they are written; and what is sent as the request target.
     fn build(begin: &str, request_target: &str) -> Result<Arc<Self>, Error> {
         let (begin, zone) = authority::without_zone(begin);
-        let url = url::Url::parse(&begin).map_err(|error| {
+        // The parser takes 4 KiB of stack, which a fiber that follows a redirect would keep.
+        let url = on_thread_stack(|| url::Url::parse(&begin)).map_err(|error| {
             let hint = if begin.contains("://") {
                 ""
             } else {
