@@ -527,11 +527,13 @@ impl State {
             let what = "a submitted write of this body is under way; take its outcome first";
             return Err(Error::new(Kind::InvalidState, what));
         }
-        match (&self.reader, &self.writer) {
-            (Reading::Ended(error), _) => Err(error.clone()),
-            (_, Writing::Open) => Ok(()),
-            (_, Writing::Finished) => Err(Error::new(Kind::InvalidState, "this body was finished")),
-            (_, Writing::Aborted(reason)) => {
+        // What the writer did itself comes first: the exchange ends some time after an abort, and a write would return one
+        // error before that and another one after it.
+        match (&self.writer, &self.reader) {
+            (Writing::Open, Reading::Ended(error)) => Err(error.clone()),
+            (Writing::Open, _) => Ok(()),
+            (Writing::Finished, _) => Err(Error::new(Kind::InvalidState, "this body was finished")),
+            (Writing::Aborted(reason), _) => {
                 Err(Error::new(Kind::InvalidState, format!("this body was given up: {reason}")))
             }
         }
@@ -698,6 +700,22 @@ mod tests {
         assert_eq!(writer.try_write(b"ab").unwrap(), 2);
         assert_eq!(writer.finish().unwrap_err().kind(), Kind::BodyFailed);
         assert!(reader.take(&mut [0; 9]).unwrap_err().to_string().contains("2 of 3"));
+    }
+
+    #[test]
+    fn the_error_of_a_write_after_the_end_does_not_depend_on_the_exchange() {
+        for finishes in [false, true] {
+            let (mut writer, reader) = pipe(None);
+            if finishes {
+                writer.finish_shared().unwrap()
+            } else {
+                writer.abort_shared("no more")
+            }
+            assert_eq!(writer.try_write(b"x").unwrap_err().kind(), Kind::InvalidState);
+            reader.end(Error::new(Kind::BodyFailed, "the body failed"));
+            assert_eq!(writer.try_write(b"x").unwrap_err().kind(), Kind::InvalidState);
+            assert_eq!(writer.finish().unwrap_err().kind(), Kind::InvalidState);
+        }
     }
 
     #[test]
