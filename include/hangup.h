@@ -231,11 +231,11 @@ typedef struct hangup_form hangup_form;
  * The body of a request that the caller writes piece by piece while the request is sent by another thread or in the
  * background. At most 64 KiB of it are buffered.
  *
- * Create: hangup_upload_new. Use: hangup_upload_write, hangup_upload_try_write or hangup_upload_submit_write, then
- * hangup_upload_finish.
+ * Create: hangup_upload_new. Use: hangup_request_set_body_upload; hangup_upload_write_all, hangup_upload_try_write or
+ * hangup_upload_submit_write; then hangup_upload_finish.
  * Free: hangup_upload_free. If the body was not finished, the exchange fails with HANGUP_BODY_FAILED.
  * Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. But hangup_upload_abort may be called from any thread
- * while another one is blocked in hangup_upload_write; that then returns HANGUP_INVALID_STATE.
+ * while another one is blocked in hangup_upload_write_all; that then returns HANGUP_INVALID_STATE.
  */
 typedef struct hangup_upload hangup_upload;
 
@@ -2456,16 +2456,24 @@ void hangup_form_free(hangup_form *form);
 /* ---- Request: a body written piece by piece ------------------------------------------------------------------ */
 
 /**
- * Sets the request's body to what is written to the new upload: `length` bytes, or any number if that is HANGUP_NO_LIMIT; the
- * body is then sent chunked (RFC 9112 section 7.1). Such a body is sent once. The request must be sent by another thread, or
- * submitted, for writes to go on when the buffer is full.
+ * A body of `length` bytes, or of any number if that is HANGUP_NO_LIMIT; it is then sent chunked (RFC 9112 section 7.1). Give it
+ * to a request with hangup_request_set_body_upload; what is written before is buffered.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for another negative length.
  */
-hangup_status hangup_upload_new(hangup_request *request,
-                                int64_t length,
+hangup_status hangup_upload_new(int64_t length,
                                 hangup_upload **upload,
                                 hangup_error **error);
+
+/**
+ * Sets the request's body to what is written to the upload. Such a body is sent once, by one request. The request must be sent by
+ * another thread, or submitted, for writes to go on when the buffer is full.
+ *
+ * Fails: HANGUP_INVALID_STATE if a request has it already.
+ */
+hangup_status hangup_request_set_body_upload(hangup_request *request,
+                                             hangup_upload *upload,
+                                             hangup_error **error);
 
 /**
  * Writes all of these bytes, which are copied. Blocks this thread while the buffer is full. The timeouts of the exchange bound
@@ -2476,16 +2484,16 @@ hangup_status hangup_upload_new(hangup_request *request,
  * thread's interrupt check ended the wait; HANGUP_INVALID_STATE after hangup_upload_finish or hangup_upload_abort, or while a
  * submitted write is in progress; HANGUP_FORKED in the child of a fork.
  */
-hangup_status hangup_upload_write(hangup_upload *upload,
-                                  const uint8_t *data,
-                                  size_t size,
-                                  hangup_error **error);
+hangup_status hangup_upload_write_all(hangup_upload *upload,
+                                      const uint8_t *data,
+                                      size_t size,
+                                      hangup_error **error);
 
 /**
  * Writes as many of these bytes as there is room for, without waiting, and sets `taken` to their number. 0 means that there is
  * no room: wait for hangup_upload_fd.
  *
- * Fails: as hangup_upload_write, except for HANGUP_TIMED_OUT and HANGUP_CANCELLED of its wait.
+ * Fails: as hangup_upload_write_all, except for HANGUP_TIMED_OUT and HANGUP_CANCELLED of its wait.
  */
 hangup_status hangup_upload_try_write(hangup_upload *upload,
                                       const uint8_t *data,

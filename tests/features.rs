@@ -15,7 +15,7 @@ const COLUMNS: [&str; 6] = ["feature", "hangup", "libcurl", "Go", "requests", "h
 const NOT_IN_CPP: [&str; 2] = ["hangup_error_status", "hangup_version"];
 
 /// What the extension module of Python does not call, because Python has it otherwise.
-const NOT_IN_PYTHON: [&str; 28] = [
+const NOT_IN_PYTHON: [&str; 20] = [
     // Settings and requests are values of Python: keyword arguments, `TLS`, `RequestInfo`; clients are made and not changed.
     "hangup_client_clear_connect_to",
     "hangup_client_get",
@@ -36,14 +36,6 @@ const NOT_IN_PYTHON: [&str; 28] = [
     "hangup_form_add_text",
     "hangup_request_set_body_fd",
     "hangup_request_set_body_urlencoded",
-    "hangup_upload_abort",
-    "hangup_upload_fd",
-    "hangup_upload_finish",
-    "hangup_upload_free",
-    "hangup_upload_new",
-    "hangup_upload_submit_write",
-    "hangup_upload_try_write",
-    "hangup_upload_write",
     // All header fields are taken at once.
     "hangup_response_header",
     "hangup_response_header_value",

@@ -1107,6 +1107,9 @@ struct Reader {
 
 } // namespace detail
 
+class Request;
+class Upload;
+
 /**
  * A form: named fields of text, bytes, files and readers, in their order. Names are UTF-8. Request::set_body_form sends it.
  *
@@ -1160,7 +1163,7 @@ public:
                                 std::optional<std::string_view> content_type = std::nullopt) && {
         return std::move(add_file(name, path, file_name, content_type));
     }
-    /** Adds what a function gives. An exception of it ends the exchange with Status::body_failed. */
+    /** Adds what a function gives. Client::send rethrows an exception of it. */
     Form &add_reader(std::string_view name, BodyReader read, BodyRewind rewind = nullptr,
                      std::optional<std::uint64_t> length = std::nullopt,
                      std::optional<std::string_view> file_name = std::nullopt,
@@ -1173,17 +1176,22 @@ public:
         auto reader = std::make_shared<detail::Reader>();
         reader->read = std::move(read);
         reader->rewind = std::move(rewind);
-        auto user_data = std::make_unique<std::shared_ptr<detail::Reader>>(std::move(reader));
+        auto user_data = std::make_unique<std::shared_ptr<detail::Reader>>(reader);
+        readers_.reserve(readers_.size() + 1);
         detail::check([&](hangup_error **e) {
             return hangup_form_add_reader(handle_.get(), n, detail::Reader::read_body, go_back, detail::Reader::end_body,
                                           user_data.release(), size, f, c, e);
         });
+        readers_.push_back(std::move(reader));
         return *this;
     }
     [[nodiscard]] hangup_form *handle() const noexcept { return handle_.get(); }
 
 private:
+    friend class Request;
+
     detail::Handle<hangup_form, hangup_form_free> handle_;
+    std::vector<std::shared_ptr<detail::Reader>> readers_;
 };
 
 /**
@@ -1316,7 +1324,7 @@ public:
         detail::check([&](hangup_error **e) {
             return hangup_request_set_body(handle_.get(), detail::bytes(data), data.size(), e);
         });
-        reader_.reset();
+        readers_.clear();
         return *this;
     }
     [[nodiscard]] Request set_body(std::string_view data) && { return std::move(set_body(data)); }
@@ -1327,7 +1335,7 @@ public:
         detail::check([&](hangup_error **e) {
             return hangup_request_set_body_borrowed(handle_.get(), detail::bytes(held), held.size(), end_moved, owner.release(), e);
         });
-        reader_.reset();
+        readers_.clear();
         return *this;
     }
     [[nodiscard]] Request set_body_moved(std::string data) && { return std::move(set_body_moved(std::move(data))); }
@@ -1335,7 +1343,7 @@ public:
     Request &set_body_file(std::string_view path) & {
         const detail::Text p(path, Status::invalid_argument, "path");
         detail::check([&](hangup_error **e) { return hangup_request_set_body_file(handle_.get(), p, e); });
-        reader_.reset();
+        readers_.clear();
         return *this;
     }
     [[nodiscard]] Request set_body_file(std::string_view path) && { return std::move(set_body_file(path)); }
@@ -1350,7 +1358,7 @@ public:
             return hangup_request_set_body_reader(handle_.get(), Reader::read_body, Reader::end_body, user_data.release(), size,
                                                   e);
         });
-        reader_ = std::move(reader);
+        readers_.assign(1, std::move(reader));
         return *this;
     }
     [[nodiscard]] Request set_body(BodyReader read, std::optional<std::uint64_t> length = std::nullopt) && {
@@ -1367,7 +1375,7 @@ public:
             return hangup_request_set_body_rewindable(handle_.get(), Reader::read_body, Reader::rewind_body, Reader::end_body,
                                                       user_data.release(), size, e);
         });
-        reader_ = std::move(reader);
+        readers_.assign(1, std::move(reader));
         return *this;
     }
     [[nodiscard]] Request set_body(BodyReader read, BodyRewind rewind,
@@ -1378,7 +1386,7 @@ public:
     Request &set_body_fd(int fd, std::optional<std::uint64_t> length = std::nullopt) & {
         const std::int64_t size = detail::body_length(length);
         detail::check([&](hangup_error **e) { return hangup_request_set_body_fd(handle_.get(), fd, size, e); });
-        reader_.reset();
+        readers_.clear();
         return *this;
     }
     [[nodiscard]] Request set_body_fd(int fd, std::optional<std::uint64_t> length = std::nullopt) && {
@@ -1389,7 +1397,7 @@ public:
         detail::check([&](hangup_error **e) {
             return hangup_request_set_body_form(handle_.get(), detail::made(form.handle()), e);
         });
-        reader_.reset();
+        readers_ = form.readers_;
         return *this;
     }
     [[nodiscard]] Request set_body_form(const Form &form) && { return std::move(set_body_form(form)); }
@@ -1398,10 +1406,13 @@ public:
         detail::check([&](hangup_error **e) {
             return hangup_request_set_body_urlencoded(handle_.get(), detail::made(form.handle()), e);
         });
-        reader_.reset();
+        readers_.clear();
         return *this;
     }
     [[nodiscard]] Request set_body_urlencoded(const Form &form) && { return std::move(set_body_urlencoded(form)); }
+    /** The body is what is written to the upload, and is sent once. */
+    Request &set_body_upload(const Upload &upload) &;
+    [[nodiscard]] Request set_body_upload(const Upload &upload) && { return std::move(set_body_upload(upload)); }
     /** What says how far the bodies are. The request keeps a share. */
     Request &set_progress(const Progress &progress) & {
         detail::check([&](hangup_error **e) {
@@ -1549,7 +1560,7 @@ private:
     explicit Request(hangup_request *owned) : handle_(owned) {}
 
     detail::Handle<hangup_request, hangup_request_free> handle_;
-    std::shared_ptr<Reader> reader_;
+    std::vector<std::shared_ptr<Reader>> readers_;
 };
 
 struct Completion;
@@ -1594,20 +1605,18 @@ private:
  */
 class Upload {
 public:
-    /** Sets the request's body to what is written to this: so many bytes, or without a length any number. */
-    explicit Upload(Request &request, std::optional<std::uint64_t> length = std::nullopt) {
+    /** A body of so many bytes, or without a length of any number. Request::set_body_upload gives it to a request. */
+    explicit Upload(std::optional<std::uint64_t> length = std::nullopt) {
         const std::int64_t size = detail::body_length(length);
         hangup_upload *upload = nullptr;
-        detail::check([&](hangup_error **e) {
-            return hangup_upload_new(detail::made(request.handle()), size, &upload, e);
-        });
+        detail::check([&](hangup_error **e) { return hangup_upload_new(size, &upload, e); });
         handle_.reset(upload);
     }
 
     /** Writes all of it; waits while the buffer is full. Throws the error of the exchange if that has failed. */
-    void write(std::string_view data) {
+    void write_all(std::string_view data) {
         detail::check([&](hangup_error **e) {
-            return hangup_upload_write(handle_.get(), detail::bytes(data), data.size(), e);
+            return hangup_upload_write_all(handle_.get(), detail::bytes(data), data.size(), e);
         });
     }
     /** Writes what there is room for, without a wait, and returns how much; 0: wait for fd(). */
@@ -1640,6 +1649,14 @@ public:
 private:
     detail::Handle<hangup_upload, hangup_upload_free> handle_;
 };
+
+inline Request &Request::set_body_upload(const Upload &upload) & {
+    detail::check([&](hangup_error **e) {
+        return hangup_request_set_body_upload(handle_.get(), detail::made(upload.handle()), e);
+    });
+    readers_.clear();
+    return *this;
+}
 
 /**
  * A connection that speaks another protocol than HTTP: after 101 Switching Protocols, or a tunnel; see hangup_stream. It
@@ -2456,16 +2473,18 @@ public:
         });
         return Response(response);
     }
-    /** Sends a request and waits for the response head. Rethrows an exception of the body's reader. */
+    /** Sends a request and waits for the response head. Rethrows an exception of a reader of the body. */
     [[nodiscard]] Response send(Request &request) const {
         hangup_response *response = nullptr;
         hangup_error *error = nullptr;
         const hangup_status status = hangup_client_send(handle_.get(), request.handle(), &response, &error);
-        const auto reader = std::exchange(request.reader_, nullptr);
+        const auto readers = std::exchange(request.readers_, {});
         if (status != HANGUP_OK) {
             const Error failure(status, error);
-            if (reader && reader->thrown) {
-                std::rethrow_exception(reader->thrown);
+            for (const auto &reader : readers) {
+                if (reader->thrown) {
+                    std::rethrow_exception(reader->thrown);
+                }
             }
             throw failure;
         }
@@ -2474,13 +2493,13 @@ public:
     [[nodiscard]] Response send(Request &&request) const { return send(request); }
 
     /** Sends a request in the background: its outcome arrives in the queue as CompletionType::response, with this tag. Never
-     *  blocks. An exception of the body's reader is reported as Status::body_failed. */
+     *  blocks. An exception of a reader of the body is reported as Status::body_failed. */
     void submit(Request &request, const Queue &queue, std::uint64_t tag) const {
         detail::check([&](hangup_error **e) {
             return hangup_client_submit(handle_.get(), request.handle(), queue.handle(), tag, e);
         });
         // The library's thread has it now.
-        request.reader_.reset();
+        request.readers_.clear();
     }
     void submit(Request &&request, const Queue &queue, std::uint64_t tag) const { submit(request, queue, tag); }
 

@@ -10,16 +10,18 @@ use super::guard::{Handle, bytes, guard, lock_for_one_thread, magic, or_default,
 use super::request::{hangup_request, lock as lock_request};
 use crate::error::Error;
 use crate::request::Body;
+use crate::sync::lock;
 use crate::upload::BodyWriter;
+use crate::vocabulary::Kind;
 
 /// The body of a request that the caller writes piece by piece while the request is sent by another thread or in the
 /// background. At most 64 KiB of it are buffered.
 ///
-/// Create: hangup_upload_new. Use: hangup_upload_write, hangup_upload_try_write or hangup_upload_submit_write, then
-/// hangup_upload_finish.
+/// Create: hangup_upload_new. Use: hangup_request_set_body_upload; hangup_upload_write_all, hangup_upload_try_write or
+/// hangup_upload_submit_write; then hangup_upload_finish.
 /// Free: hangup_upload_free. If the body was not finished, the exchange fails with HANGUP_BODY_FAILED.
 /// Threads: one thread at a time; a second one gets HANGUP_INVALID_STATE. But hangup_upload_abort may be called from any thread
-/// while another one is blocked in hangup_upload_write; that then returns HANGUP_INVALID_STATE.
+/// while another one is blocked in hangup_upload_write_all; that then returns HANGUP_INVALID_STATE.
 pub struct hangup_upload {
     _opaque: [u8; 0],
 }
@@ -33,6 +35,8 @@ impl Handle for hangup_upload {
 pub struct UploadHandle {
     pub(super) writer: BodyWriter,
     writing: Mutex<()>,
+    /// Until a request has it.
+    body: Mutex<Option<Body>>,
 }
 
 impl UploadHandle {
@@ -43,27 +47,45 @@ impl UploadHandle {
     }
 }
 
-/// Sets the request's body to what is written to the new upload: `length` bytes, or any number if that is HANGUP_NO_LIMIT; the
-/// body is then sent chunked (RFC 9112 section 7.1). Such a body is sent once. The request must be sent by another thread, or
-/// submitted, for writes to go on when the buffer is full.
+/// A body of `length` bytes, or of any number if that is HANGUP_NO_LIMIT; it is then sent chunked (RFC 9112 section 7.1). Give it
+/// to a request with hangup_request_set_body_upload; what is written before is buffered.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT for another negative length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_upload_new(
-    request: *mut hangup_request,
     length: i64,
     upload: *mut *mut hangup_upload,
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || {
         let place = unsafe { out(upload)? };
+        let (body, writer) = Body::pushed(body_length(length)?);
+        let body = Mutex::new(Some(body));
+        let upload = UploadHandle { writer, writing: Mutex::new(()), body };
+        *place = hangup_upload::into_raw(Arc::new(upload));
+        Ok(())
+    })
+}
+
+/// Sets the request's body to what is written to the upload. Such a body is sent once, by one request. The request must be sent by
+/// another thread, or submitted, for writes to go on when the buffer is full.
+///
+/// Fails: HANGUP_INVALID_STATE if a request has it already.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_set_body_upload(
+    request: *mut hangup_request,
+    upload: *mut hangup_upload,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
         let request = unsafe { hangup_request::borrow(request)? };
-        let length = body_length(length)?;
+        let upload = unsafe { hangup_upload::borrow(upload)? };
         let mut request = lock_request(request)?;
-        let (body, writer) = Body::pushed(length);
+        let body = lock(&upload.body).take().ok_or_else(|| {
+            let what = "a request has this upload as its body already, and it is sent once: make another one";
+            Error::new(Kind::InvalidState, what)
+        })?;
         request.set_body(body);
-        *place =
-            hangup_upload::into_raw(Arc::new(UploadHandle { writer, writing: Mutex::new(()) }));
         Ok(())
     })
 }
@@ -76,7 +98,7 @@ pub unsafe extern "C" fn hangup_upload_new(
 /// thread's interrupt check ended the wait; HANGUP_INVALID_STATE after hangup_upload_finish or hangup_upload_abort, or while a
 /// submitted write is in progress; HANGUP_FORKED in the child of a fork.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn hangup_upload_write(
+pub unsafe extern "C" fn hangup_upload_write_all(
     upload: *mut hangup_upload,
     data: *const u8,
     size: usize,
@@ -93,7 +115,7 @@ pub unsafe extern "C" fn hangup_upload_write(
 /// Writes as many of these bytes as there is room for, without waiting, and sets `taken` to their number. 0 means that there is
 /// no room: wait for hangup_upload_fd.
 ///
-/// Fails: as hangup_upload_write, except for HANGUP_TIMED_OUT and HANGUP_CANCELLED of its wait.
+/// Fails: as hangup_upload_write_all, except for HANGUP_TIMED_OUT and HANGUP_CANCELLED of its wait.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_upload_try_write(
     upload: *mut hangup_upload,

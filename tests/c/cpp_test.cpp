@@ -642,12 +642,14 @@ void bodies_are_pushed_and_forms_are_sent() {
     hangup::Request request("PUT", given("body"));
     hangup::Progress progress;
     request.set_progress(progress).set_max_rate(HANGUP_NO_LIMIT, 100000000).set_expect_continue(hangup::no_limit);
-    hangup::Upload upload(request, 200000);
+    hangup::Upload upload(200000);
+    request.set_body_upload(upload);
+    CHECK(failure_of([&] { request.set_body_upload(upload); }).status() == hangup::Status::invalid_state);
     hangup::Queue queue;
     client.submit(request, queue, 1);
     CHECK(upload.fd() >= 0);
     const std::string piece(100000, 'u');
-    upload.write(piece);
+    upload.write_all(piece);
     upload.submit_write(std::string_view(piece).substr(1), queue, 2);
     auto written = queue.next(20s);
     CHECK(written && written->tag == 2 && written->type == hangup::CompletionType::upload_write);
@@ -660,9 +662,10 @@ void bodies_are_pushed_and_forms_are_sent() {
 
     hangup::Request given_up("PUT", given("body"));
     {
-        hangup::Upload dropped(given_up);
+        hangup::Upload dropped;
+        given_up.set_body_upload(dropped);
         dropped.abort("no more");
-        CHECK(failure_of([&] { dropped.write("x"); }).status() == hangup::Status::invalid_state);
+        CHECK(failure_of([&] { dropped.write_all("x"); }).status() == hangup::Status::invalid_state);
     }
     CHECK(failure_of([&] { (void)client.send(given_up); }).status() == hangup::Status::body_failed);
 
@@ -678,6 +681,19 @@ void bodies_are_pushed_and_forms_are_sent() {
     CHECK(client.send(hangup::Request("POST", given("body")).set_body_urlencoded(urlencoded)).read_all() == "a+b=%26");
     CHECK(failure_of([&] { (void)hangup::Request("POST", given("body")).set_body_urlencoded(form); }).status() ==
           hangup::Status::invalid_argument);
+
+    bool rethrown = false;
+    {
+        hangup::Form broken;
+        broken.add_text("a", "b").add_reader("r", [](char *, std::size_t) -> std::size_t { throw std::out_of_range("no more"); });
+        auto throwing = hangup::Request("POST", given("body")).set_body_form(broken);
+        try {
+            (void)client.send(throwing);
+        } catch (const std::out_of_range &) {
+            rethrown = true;
+        }
+    }
+    CHECK(rethrown);
 
     int rewinds = 0;
     bool given_once = false;

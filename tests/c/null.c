@@ -352,9 +352,11 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_form_add_bytes(none, "x", pem, sizeof pem, NULL, NULL, &error));
     IS(bad, hangup_form_add_file(none, "x", "/dev/null", NULL, NULL, &error));
     hangup_upload *new_upload = NULL;
-    IS(bad, hangup_upload_new(none, 1, &new_upload, &error));
+    IS(HANGUP_INVALID_ARGUMENT, hangup_upload_new(-7, &new_upload, &error));
     CHECK(new_upload == NULL);
-    IS(bad, hangup_upload_write(none, pem, sizeof pem, &error));
+    IS(bad, hangup_request_set_body_upload(none, upload, &error));
+    IS(bad, hangup_request_set_body_upload(request, none, &error));
+    IS(bad, hangup_upload_write_all(none, pem, sizeof pem, &error));
     IS(bad, hangup_upload_try_write(none, pem, sizeof pem, &written, &error));
     IS(bad, hangup_upload_submit_write(none, pem, sizeof pem, queue, 1, &error));
     IS(bad, hangup_upload_submit_write(upload, pem, sizeof pem, none, 1, &error));
@@ -516,8 +518,8 @@ static void arguments(void) {
     IS(HANGUP_NULL, hangup_form_add_text(form, "x", NULL, &error));
     IS(HANGUP_NULL, hangup_form_add_bytes(form, "x", NULL, 1, NULL, NULL, &error));
     IS(HANGUP_NULL, hangup_form_add_file(form, "x", NULL, NULL, NULL, &error));
-    IS(HANGUP_NULL, hangup_upload_new(request, 1, NULL, &error));
-    IS(HANGUP_NULL, hangup_upload_write(upload, NULL, 1, &error));
+    IS(HANGUP_NULL, hangup_upload_new(1, NULL, &error));
+    IS(HANGUP_NULL, hangup_upload_write_all(upload, NULL, 1, &error));
     IS(HANGUP_NULL, hangup_upload_try_write(upload, NULL, 1, &written, &error));
     IS(HANGUP_NULL, hangup_upload_try_write(upload, pem, 1, NULL, &error));
     IS(HANGUP_NULL, hangup_upload_submit_write(upload, NULL, 1, queue, 1, &error));
@@ -585,7 +587,8 @@ int main(int argc, char **argv) {
     progress = hangup_progress_new();
     CHECK(form != NULL && progress != NULL);
     hangup_request *uploading = new_request("POST", given("hello"));
-    CHECK_OK(hangup_upload_new(uploading, HANGUP_NO_LIMIT, &upload, NULL), NULL);
+    CHECK_OK(hangup_upload_new(HANGUP_NO_LIMIT, &upload, NULL), NULL);
+    CHECK_OK(hangup_request_set_body_upload(uploading, upload, NULL), NULL);
     CHECK_OK(hangup_manager_connections(manager, &list, NULL), NULL);
     CHECK_OK(hangup_manager_events(manager, 16, &events, NULL), NULL);
     CHECK_OK(hangup_client_cookies_for(client, given("hello"), &cookies, NULL), NULL);

@@ -5,8 +5,10 @@
  */
 #include "queue.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 static char *put(hangup_request *request) {
     hangup_client *client = new_client(NULL);
@@ -78,13 +80,21 @@ static void a_body_is_rewound_after_a_redirect(void) {
     CHECK_NUMBER(1, stuck.ends);
 }
 
+static hangup_upload *new_upload(hangup_request *request, int64_t length) {
+    hangup_upload *upload = NULL;
+    hangup_error *error = NULL;
+    CHECK_OK(hangup_upload_new(length, &upload, &error), error);
+    CHECK_OK(hangup_request_set_body_upload(request, upload, &error), error);
+    return upload;
+}
+
 static void *write_pieces(void *argument) {
     hangup_upload *upload = argument;
     static uint8_t piece[1000];
     memset(piece, 'p', sizeof piece);
     for (int i = 0; i < 200; i++) {
         hangup_error *error = NULL;
-        CHECK_OK(hangup_upload_write(upload, piece, sizeof piece, &error), error);
+        CHECK_OK(hangup_upload_write_all(upload, piece, sizeof piece, &error), error);
     }
     hangup_error *error = NULL;
     CHECK_OK(hangup_upload_finish(upload, &error), error);
@@ -93,16 +103,15 @@ static void *write_pieces(void *argument) {
 
 static void a_thread_writes_what_another_sends(void) {
     hangup_request *request = new_request("PUT", given("echo"));
-    hangup_upload *upload = NULL;
     hangup_error *error = NULL;
-    CHECK_OK(hangup_upload_new(request, HANGUP_NO_LIMIT, &upload, &error), error);
+    hangup_upload *upload = new_upload(request, HANGUP_NO_LIMIT);
     pthread_t writer;
     start(&writer, write_pieces, upload);
     char *text = put(request);
     join(writer);
     CHECK_NUMBER(200000, strlen(text));
     free(text);
-    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_upload_write(upload, (const uint8_t *)"x", 1, &error), error);
+    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_upload_write_all(upload, (const uint8_t *)"x", 1, &error), error);
     hangup_error_free(error);
     hangup_upload_free(upload);
     hangup_request_free(request);
@@ -112,9 +121,8 @@ static void an_event_loop_writes_what_was_submitted(void) {
     hangup_client *client = new_client(NULL);
     hangup_request *request = new_request("PUT", given("echo"));
     hangup_queue *queue = hangup_queue_new();
-    hangup_upload *upload = NULL;
     hangup_error *error = NULL;
-    CHECK_OK(hangup_upload_new(request, 300000, &upload, &error), error);
+    hangup_upload *upload = new_upload(request, 300000);
     CHECK_OK(hangup_request_set_buffer_body(request, HANGUP_NO_LIMIT, &error), error);
     CHECK_OK(hangup_client_submit(client, request, queue, 7, &error), error);
     static uint8_t piece[300000];
@@ -152,7 +160,7 @@ static void an_event_loop_writes_what_was_submitted(void) {
 static void *write_for_ever(void *argument) {
     static uint8_t piece[100000];
     hangup_error *error = NULL;
-    while (hangup_upload_write(argument, piece, sizeof piece, &error) == HANGUP_OK) {
+    while (hangup_upload_write_all(argument, piece, sizeof piece, &error) == HANGUP_OK) {
     }
     hangup_status status = hangup_error_status(error);
     hangup_error_free(error);
@@ -164,9 +172,8 @@ static void an_upload_that_is_aborted_fails_its_exchange(void) {
     hangup_queue *queue = hangup_queue_new();
     for (int frees = 0; frees < 2; frees++) {
         hangup_request *request = new_request("PUT", given("deaf"));
-        hangup_upload *upload = NULL;
         hangup_error *error = NULL;
-        CHECK_OK(hangup_upload_new(request, HANGUP_NO_LIMIT, &upload, &error), error);
+        hangup_upload *upload = new_upload(request, HANGUP_NO_LIMIT);
         CHECK_OK(hangup_client_submit(client, request, queue, 1, &error), error);
         if (frees == 0) {
             /* A thread is blocked in a write meanwhile, as the server takes nothing. */
@@ -304,6 +311,98 @@ static void progress_rates_and_expect(void) {
     hangup_client_free(client);
 }
 
+enum { LARGE = 100000000 };
+
+/** Reads one request, whose body is zeros and ends with "!" or with the last chunk, and responds at its end. */
+static void *discard(void *argument) {
+    static char buffer[64 * 1024];
+    int connection = accept(*(int *)argument, NULL, NULL);
+    char last[5] = {0};
+    int64_t total = 0;
+    CHECK(connection >= 0);
+    while (memcmp(last, "0\r\n\r\n", 5) != 0 && last[4] != '!') {
+        ssize_t got = read(connection, buffer, sizeof buffer);
+        CHECK(got > 0);
+        total += got;
+        size_t end = got < 5 ? (size_t)got : 5;
+        memmove(last, last + end, 5 - end);
+        memcpy(last + 5 - end, buffer + got - end, end);
+    }
+    CHECK(total > LARGE);
+    static const char done[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndone";
+    CHECK(write(connection, done, sizeof done - 1) == sizeof done - 1);
+    CHECK(close(connection) == 0);
+    return NULL;
+}
+
+static int64_t read_zeros(void *user_data, uint8_t *into, size_t room) {
+    int64_t *left = user_data;
+    size_t now = *left < (int64_t)room ? (size_t)*left : room;
+    memset(into, 0, now);
+    *left -= (int64_t)now;
+    return (int64_t)now;
+}
+
+static void *write_zeros(void *upload) {
+    static uint8_t piece[100000];
+    hangup_error *error = NULL;
+    for (size_t written = 0; written < LARGE; written += sizeof piece) {
+        CHECK_OK(hangup_upload_write_all(upload, piece, sizeof piece, &error), error);
+    }
+    CHECK_OK(hangup_upload_finish(upload, &error), error);
+    return NULL;
+}
+
+static long most_memory(void) {
+    char line[256];
+    long kib = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    CHECK(status != NULL);
+    while (fgets(line, sizeof line, status) != NULL && sscanf(line, "VmHWM: %ld", &kib) != 1) {
+    }
+    fclose(status);
+    return kib;
+}
+
+static void the_memory_of_an_upload_does_not_depend_on_its_size(void) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(listener, 8) == 0);
+    CHECK(getsockname(listener, (struct sockaddr *)&at, &size) == 0);
+    char url[64], path[] = "/tmp/hangup-upload-XXXXXX";
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/", ntohs(at.sin_port));
+    int file = mkstemp(path);
+    CHECK(file >= 0 && pwrite(file, "!", 1, LARGE - 1) == 1);
+    for (int way = 0; way < 3; way++) {
+        hangup_request *request = new_request("PUT", url);
+        hangup_upload *upload = NULL;
+        hangup_error *error = NULL;
+        pthread_t server, writer;
+        int64_t left = LARGE;
+        long before = most_memory();
+        start(&server, discard, &listener);
+        if (way == 0) {
+            CHECK_OK(hangup_request_set_body_file(request, path, &error), error);
+        } else if (way == 1) {
+            CHECK_OK(hangup_request_set_body_reader(request, read_zeros, NULL, &left, HANGUP_NO_LIMIT, &error), error);
+        } else {
+            upload = new_upload(request, HANGUP_NO_LIMIT);
+            start(&writer, write_zeros, upload);
+        }
+        is_echoed(request, "done");
+        join(server);
+        if (upload != NULL) {
+            join(writer);
+        }
+        hangup_upload_free(upload);
+        if (most_memory() - before > 4096) {
+            FAIL("%ld KiB for 100 MB", most_memory() - before);
+        }
+    }
+    CHECK(unlink(path) == 0 && close(file) == 0 && close(listener) == 0);
+}
+
 int main(int argc, char **argv) {
     begin(argc, argv);
     a_body_is_rewound_after_a_redirect();
@@ -313,5 +412,6 @@ int main(int argc, char **argv) {
     a_descriptor_is_a_body();
     a_form_has_parts_of_each_kind();
     progress_rates_and_expect();
+    the_memory_of_an_upload_does_not_depend_on_its_size();
     return 0;
 }

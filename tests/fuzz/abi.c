@@ -589,11 +589,11 @@ static void on_upload(hangup_upload *upload, hangup_request *request, hangup_que
     switch (roll(9)) {
     case 0:
     case 1:
-    case 2:
-        CALL(hangup_upload_new, request, roll(2) == 0 ? -1 : number(), &made);
+        CALL(hangup_upload_new, roll(2) == 0 ? -1 : number(), &made);
         keep(UPLOAD, made);
         break;
-    case 3: CALL(hangup_upload_write, upload, bytes, roll(11)); break;
+    case 2: CALL(hangup_request_set_body_upload, request, upload); break;
+    case 3: CALL(hangup_upload_write_all, upload, bytes, roll(11)); break;
     case 4: CALL(hangup_upload_try_write, upload, bytes, roll(11), &taken); break;
     case 5:
         status = hangup_upload_submit_write(upload, bytes, roll(11), mine ? queue : counted, roll(9), &error);

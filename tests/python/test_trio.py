@@ -162,3 +162,22 @@ def test_anyio(serve, manager, backend):
 
     anyio.run(main, backend=backend)
     assert stalls.ended() is not None
+
+
+def test_a_task_writes_the_body_that_another_one_sends(serve, manager):
+    server = serve([forever(answer())])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client, trio.open_nursery() as nursery:
+            upload = hangup.AsyncUpload()
+
+            async def write():
+                async with upload:
+                    for _ in range(5):
+                        await upload.write(b"x" * 100_000)
+
+            nursery.start_soon(write)
+            assert (await client.put(server.url, content=upload)).status_code == 200
+
+    trio.run(main)
+    assert server.bodies() == [b"x" * 500_000]

@@ -1,7 +1,10 @@
-"""Bodies of requests: files that are rewound, forms with files, progress, rates, and Expect."""
+"""Bodies of requests: files that are rewound, forms with files, bodies that are written piece by piece, progress, rates, and Expect."""
 
+import asyncio
+import concurrent.futures
 import gzip
 import io
+import select
 import time
 
 import pytest
@@ -174,3 +177,164 @@ def test_a_client_has_rates_and_expect_for_all_its_requests(serve, manager):
     client.put(server.url, content=b"body")
     client.put(server.url, content=b"body", expect_continue=False)
     assert ["100-continue" in head for head in server.heads()] == [True, False]
+
+
+class Awaited:
+    """An AsyncUpload whose writes wait, for tests that write Upload, too."""
+
+    def __init__(self, upload, loop):
+        self.upload, self.loop = upload, loop
+
+    def write(self, data):
+        asyncio.run_coroutine_threadsafe(self.upload.write(data), self.loop).result(30)
+
+    def __getattr__(self, name):
+        return getattr(self.upload, name)
+
+
+def uploading(form, manager, url, write, length=None):
+    """Writes a body while it is sent; returns the response, or raises what the request raised."""
+    if form is hangup.Client:
+        with concurrent.futures.ThreadPoolExecutor() as pool, hangup.Client(manager=manager) as client:
+            upload = hangup.Upload(length)
+            sent = pool.submit(client.put, url, content=upload)
+            write(upload)
+            return sent.result(30)
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            upload = hangup.AsyncUpload(length)
+            sent = asyncio.create_task(client.put(url, content=upload))
+            await asyncio.to_thread(write, Awaited(upload, asyncio.get_running_loop()))
+            return await asyncio.wait_for(sent, 30)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("length", [None, 300_000])
+def test_a_body_is_written_while_it_is_sent(serve, form, manager, length):
+    server = serve([forever(answer())])
+
+    def write(upload):
+        for piece in (b"a" * 100_000, bytearray(b"b" * 100_000), memoryview(b"c" * 100_000)):
+            upload.write(piece)
+        upload.finish()
+
+    assert uploading(form, manager, server.url, write, length).status_code == 200
+    assert server.bodies() == [b"a" * 100_000 + b"b" * 100_000 + b"c" * 100_000]
+    framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
+    assert framing in server.heads()[0].lower()
+
+
+def test_a_body_that_is_given_up_fails_its_request(serve, form, manager):
+    server = serve([HEAD, "stall"])
+
+    def write(upload):
+        upload.write(b"begun")
+        upload.abort("the tape broke")
+        for _ in range(2):
+            with pytest.raises(hangup.InvalidState, match="the tape broke"):
+                upload.write(b"x")
+
+    with pytest.raises(hangup.BodyFailed, match="the tape broke"):
+        uploading(form, manager, server.url, write)
+
+
+def test_a_body_of_another_length_is_refused(serve, form, manager):
+    server = serve([HEAD, "stall"])
+
+    def write(upload):
+        upload.write(b"12")
+        with pytest.raises(hangup.BodyFailed, match="longer"):
+            upload.write(b"34")
+        with pytest.raises(hangup.BodyFailed, match="short"):
+            upload.finish()
+
+    with pytest.raises(hangup.BodyFailed, match="2 of 3"):
+        uploading(form, manager, server.url, write, length=3)
+
+
+def test_the_writer_gets_the_failure_of_the_exchange(serve, form, manager):
+    server = serve([HEAD, "rst"])
+    seen = []
+
+    def write(upload):
+        try:
+            while True:
+                upload.write(b"x" * 100_000)
+        except hangup.RequestError as error:
+            seen.append(error)
+
+    with pytest.raises(hangup.RequestError) as failed:
+        uploading(form, manager, server.url, write)
+    assert type(seen[0]) is type(failed.value) and seen[0].request.url == server.url
+
+
+def test_an_upload_is_the_body_of_one_request(serve, client):
+    server = serve([forever(answer())])
+    upload = hangup.Upload()
+    with upload:
+        upload.write(b"all of it is buffered")
+    assert client.put(server.url, content=upload).status_code == 200
+    with pytest.raises(hangup.InvalidState, match="make another one"):
+        client.put(server.url, content=upload)
+    with pytest.raises(hangup.InvalidState):
+        upload.finish()
+    upload.abort()
+    assert server.bodies() == [b"all of it is buffered"]
+    for wrong in (-1, "5"):
+        with pytest.raises(hangup.InvalidArgument):
+            hangup.Upload(wrong)
+    with pytest.raises(TypeError):
+        hangup.Upload().write("text")
+    with pytest.raises(TypeError):
+        client.post(server.url, files={"a": hangup.Upload()})
+
+
+def test_the_end_of_the_block_gives_the_body_up_after_an_exception(serve, client):
+    server = serve([HEAD, "stall"])
+    for upload in (hangup.Upload(), hangup.AsyncUpload()):
+        with pytest.raises(LookupError):
+            if isinstance(upload, hangup.Upload):
+                with upload:
+                    raise LookupError("no more")
+            else:
+
+                async def block():
+                    async with upload:  # noqa: B023
+                        raise LookupError("no more")
+
+                asyncio.run(block())
+        with pytest.raises(hangup.BodyFailed, match="LookupError"):
+            client.put(server.url, content=upload)
+
+
+def test_an_event_loop_writes_as_there_is_room(serve, form, manager):
+    server = serve([forever(answer())])
+
+    def write(upload):
+        left = memoryview(b"r" * 500_000)
+        while left:
+            select.select([upload], [], [], 30)
+            left = left[upload.try_write(left) :]
+        upload.finish()
+
+    assert uploading(form, manager, server.url, write).status_code == 200
+    assert server.bodies() == [b"r" * 500_000]
+
+
+def test_a_cancelled_write_gives_the_body_up(serve, manager):
+    server = serve([HEAD, "stall"])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            upload = hangup.AsyncUpload()
+            writing = asyncio.create_task(upload.write(b"x" * 100_000))  # more than is buffered, and no request
+            await asyncio.sleep(0)
+            writing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            with pytest.raises(hangup.BodyFailed, match="cancelled"):
+                await client.put(server.url, content=upload)
+
+    asyncio.run(main())

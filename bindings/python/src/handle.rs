@@ -35,6 +35,7 @@ handles! {
     hangup_stream: hangup_stream_free,
     hangup_string: hangup_string_free,
     hangup_tls: hangup_tls_free,
+    hangup_upload: hangup_upload_free,
 }
 
 /// An owned handle of the C library.

@@ -25,6 +25,7 @@ mod limits;
 mod manager;
 mod port;
 mod progress;
+mod pushed;
 mod request;
 mod resolver;
 mod response;
@@ -44,6 +45,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     library::check()?;
     library::check_interpreter()?;
     module.add("modules", library::modules(module.py())?)?;
+    module.add_class::<pushed::BodyWriter>()?;
     module.add_class::<cancel::CancelToken>()?;
     module.add_class::<client::Client>()?;
     module.add_class::<events::Events>()?;

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::handle::Owned;
+use crate::pushed::BodyWriter;
 use crate::response::Response;
 use crate::stream::Stream;
 use crate::sys::*;
@@ -34,6 +35,8 @@ pub enum PendingKind {
     StreamRead(Py<Stream>),
     /// One write to a stream.
     StreamWrite(Py<Stream>),
+    /// One write to the body of a request.
+    UploadWrite(Py<BodyWriter>),
 }
 
 #[derive(Default)]

@@ -147,6 +147,9 @@ impl Port {
             PendingKind::StreamWrite(of) => {
                 of.get().finish(py, failure, || py.None().into_bound(py))
             }
+            PendingKind::UploadWrite(of) => {
+                of.get().finished(py, failure).map(|()| py.None().into_bound(py))
+            }
             PendingKind::Exchange { body_exception, request: (method, url), buffered, .. } => {
                 let (method, url) = (method.bind(py), url.bind(py));
                 match (body_exception.and_then(|exception| exception.take()), failure, response) {

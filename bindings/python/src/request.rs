@@ -13,6 +13,7 @@ use crate::cancel::CancelToken;
 use crate::failure::{Failure, MethodAndUrl, c_string, call, checked, create};
 use crate::handle::Owned;
 use crate::progress::Progress;
+use crate::pushed::BodyWriter;
 use crate::sys::*;
 use crate::tls::Tls;
 use crate::upload::{self, BodyException, Upload};
@@ -28,8 +29,8 @@ pub struct Prepared<'py> {
     /// Pairs of name and value, each text or bytes; `None` removes the default of that name.
     #[pyo3(item(2))]
     headers: Option<Bound<'py, PyAny>>,
-    /// Bytes; the path of a file as text; a callable, its length (-1: not known) and a callable that rewinds it, or
-    /// None; or "form", a boundary or None, and parts.
+    /// Bytes; the path of a file as text; a BodyWriter; a callable, its length (-1: not known) and a callable that
+    /// rewinds it, or None; or "form", a boundary or None, and parts.
     #[pyo3(item(3))]
     body: Option<Bound<'py, PyAny>>,
     /// Pairs of a HANGUP_TIMEOUT_* number and milliseconds.
@@ -232,6 +233,14 @@ impl<'a, 'py> Request<'a, 'py> {
                 // SAFETY: a live request, NUL-terminated text.
                 call(|error| unsafe { hangup_request_set_body_file(request, path.as_ptr(), error) })
             }));
+        }
+        if let Ok(writer) = body.cast::<BodyWriter>() {
+            // SAFETY: a live request and a live upload, of whose body the request becomes the owner.
+            self.checked(call(|error| unsafe {
+                hangup_request_set_body_upload(request, writer.get().as_ptr(), error)
+            }))?;
+            writer.get().set_request(self.info);
+            return Ok(());
         }
         let body = body.cast::<PyTuple>()?;
         if body.get_item(0)?.is_instance_of::<PyString>() {

@@ -635,8 +635,9 @@ unsafe extern "C" {
     pub fn hangup_request_set_body_form(request: *mut hangup_request, form: *mut hangup_form, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_body_urlencoded(request: *mut hangup_request, form: *mut hangup_form, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_form_free(form: *mut hangup_form);
-    pub fn hangup_upload_new(request: *mut hangup_request, length: i64, upload: *mut *mut hangup_upload, error: *mut *mut hangup_error) -> hangup_status;
-    pub fn hangup_upload_write(upload: *mut hangup_upload, data: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_upload_new(length: i64, upload: *mut *mut hangup_upload, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_body_upload(request: *mut hangup_request, upload: *mut hangup_upload, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_upload_write_all(upload: *mut hangup_upload, data: *const u8, size: usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_upload_try_write(upload: *mut hangup_upload, data: *const u8, size: usize, taken: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_upload_fd(upload: *const hangup_upload) -> i32;
     pub fn hangup_upload_finish(upload: *mut hangup_upload, error: *mut *mut hangup_error) -> hangup_status;

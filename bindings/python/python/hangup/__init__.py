@@ -91,6 +91,7 @@ from ._timeouts import Timeout
 from ._timings import Timings
 from ._tls import TLS
 from ._trace import TraceRecord
+from ._upload import AsyncUpload, Upload
 
 __version__ = _native.HEADER_VERSION
 
@@ -102,6 +103,7 @@ __all__ = [
     "AsyncRequestOptions",
     "AsyncResponse",
     "AsyncStream",
+    "AsyncUpload",
     "Auth",
     "AuthFailed",
     "BasicAuth",
@@ -169,6 +171,7 @@ __all__ = [
     "TotalTimeout",
     "TraceRecord",
     "UnexpectedStatus",
+    "Upload",
     "WriteTimeout",
     "deadline",
     "delete",

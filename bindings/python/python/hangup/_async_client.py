@@ -25,7 +25,7 @@ class AsyncRequestOptions(RequestOptions, total=False):
     """RequestOptions, and asynchronous bodies."""
 
     content: Content | AsyncIterable[bytes] | None  # type: ignore[misc]  # wider, and only written
-    """The body: bytes, text, a path, an open file, or an iterable or async iterable of bytes. An open file and an
+    """The body: bytes, text, a path, an open file, an AsyncUpload, or an iterable or async iterable of bytes. An open file and an
     iterable are read on a thread of the library, an async iterable by a task of the loop."""
 
 

@@ -88,8 +88,8 @@ def running_loop() -> asyncio.AbstractEventLoop:
 _bindings: dict[int, LoopBinding] = {}
 
 
-def bind(loop: asyncio.AbstractEventLoop, client: AsyncClient) -> LoopBinding:
-    """The binding of the running loop, with the client added to it."""
+def bind(loop: asyncio.AbstractEventLoop, client: AsyncClient | None) -> LoopBinding:
+    """The binding of the running loop, with the client added to it. Without a client the port may end when the work is done."""
     binding = _bindings.get(id(loop))
     if binding is None or not binding.is_of(loop):
         for key in [key for key, old in list(_bindings.items()) if old.port() is None]:
@@ -97,7 +97,7 @@ def bind(loop: asyncio.AbstractEventLoop, client: AsyncClient) -> LoopBinding:
         port = _native.Port()
         binding = _bindings[id(loop)] = LoopBinding(loop, port)
         loop.add_reader(port.fileno(), port.drain)
-    if client.is_closed:  # a response of a closed client is read
+    if client is None or client.is_closed:  # an upload is written, or a response of a closed client is read
         loop.call_soon(binding.close_when_idle)
     else:
         binding.clients.add(client)

@@ -12,6 +12,7 @@ __all__ = [
     "NO_LIMIT",
     "CONSTANTS",
     "modules",
+    "BodyWriter",
     "CancelToken",
     "Client",
     "Events",
@@ -152,7 +153,12 @@ _Prepared = tuple[
     str,
     str,
     Iterable[tuple[str | bytes, str | bytes | None]] | None,
-    bytes | str | tuple[Callable[[int], bytes], int, Callable[[], object] | None] | tuple[str, str | None, list[Any]] | None,
+    bytes
+    | str
+    | tuple[Callable[[int], bytes], int, Callable[[], object] | None]
+    | BodyWriter
+    | tuple[str, str | None, list[Any]]
+    | None,
     tuple[tuple[int, int], ...],
     int | None,
     int | None,
@@ -295,6 +301,16 @@ class Response:
         the end of the body."""
     def take_stream(self) -> Stream: ...
     def close(self, mode: int) -> None: ...
+
+@final
+class BodyWriter:
+    def __new__(cls, length: int) -> Self: ...
+    def write_all(self, data: bytes) -> None: ...
+    def try_write(self, data: bytes) -> int: ...
+    def fileno(self) -> int: ...
+    def finish(self) -> None: ...
+    def abort(self, reason: str) -> None: ...
+    def submit_write(self, data: bytes, port: Port, future: Future[None]) -> int: ...
 
 @final
 class Stream:

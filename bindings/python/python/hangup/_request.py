@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlencode
 
+from . import _native
 from ._headers import Headers, ReceivedText
 from ._file_body import UNKNOWN_LENGTH, FileBody, as_bytes, file_body
 from ._form import FormFiles, Part, boundary_of, encode_multipart
+from ._upload import BaseUpload
 
 
 @runtime_checkable
@@ -28,14 +30,14 @@ FormData = Mapping[str, Primitive | Sequence[Primitive]] | Sequence[tuple[str, P
 HeaderFields = Mapping[str, str | bytes | None] | Iterable[tuple[str | bytes, str | bytes | None]]
 """A mapping or pairs, sent with their case and in their order. A value is bytes, or text, which is sent as UTF-8; text from
 a response is sent as it was received. None removes a default: {"Accept": None}."""
-Content = str | bytes | bytearray | memoryview | os.PathLike[str] | Readable | Iterable[bytes]
-"""A body: bytes, text (UTF-8), a path (pathlib), an open file, or an iterable of bytes. An iterable, and a file whose length
+Content = str | bytes | bytearray | memoryview | os.PathLike[str] | Readable | Iterable[bytes] | BaseUpload
+"""A body: bytes, text (UTF-8), a path (pathlib), an open file, an iterable of bytes, or an Upload. An iterable, and a file whose length
 is not known, is sent chunked, or with its length if a Content-Length header says it."""
 
 HeaderPair = tuple[str | bytes, str | bytes | None]
 """A header for `_native`; None removes the default of that name."""
-Body = bytes | str | FileBody | tuple[str, str | None, list[Part]]
-"""A body for `_native`: bytes, the path of a file, a reader, or "form" with the boundary and the parts of a form."""
+Body = bytes | str | FileBody | _native.BodyWriter | tuple[str, str | None, list[Part]]
+"""A body for `_native`: bytes, the path of a file, a reader, the writer of an upload, or "form" with the boundary and the parts of a form."""
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -95,6 +97,8 @@ def encode_body(
     given = [name for name, value in bodies if value is not None]
     if len(given) > 1 and given != ["data", "files"]:
         raise TypeError(f"a request has one body, not {' and '.join(given)}")
+    if isinstance(content, BaseUpload):
+        return content._raw, None
     if content is not None:
         return _encode_content(content), None
     if data is not None:
@@ -123,7 +127,7 @@ def _encode_content(content: Content) -> Body:
         return file_body(content)
     if isinstance(content, Iterable) and not isinstance(content, Mapping):
         return _iterable_reader(iter(content)), UNKNOWN_LENGTH, None
-    raise TypeError(f"a body is bytes, str, a path, an open file or an iterable of bytes, not {type(content).__name__}")
+    raise TypeError(f"a body is bytes, str, a path, an open file, an Upload or an iterable of bytes, not {type(content).__name__}")
 
 
 def _iterable_reader(source: Iterator[bytes]) -> Callable[[int], bytes]:
