@@ -39,6 +39,26 @@ static int expected(const char *field) {
     return strcmp(field, "-") != 0;
 }
 
+/** The body is a form: each line is a field, its name, its file name and its content. */
+static void set_form(hangup_request *request, const char *lines) {
+    hangup_form *form = hangup_form_new();
+    hangup_error *error = NULL;
+    char *text = strdup(lines), *rest = text;
+    CHECK_OK(hangup_form_set_boundary(form, "limit", &error), error);
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+        const char *name = strsep(&line, "|"), *file = strsep(&line, "|");
+        if (*file == '\0') {
+            CHECK_OK(hangup_form_add_text(form, name, line, &error), error);
+        } else {
+            const uint8_t *content = (const uint8_t *)line;
+            CHECK_OK(hangup_form_add_bytes(form, name, content, strlen(line), file, "text/plain", &error), error);
+        }
+    }
+    CHECK_OK(hangup_request_set_body_form(request, form, &error), error);
+    hangup_form_free(form);
+    free(text);
+}
+
 /** Gives out a text that `user_data` points into. */
 static int64_t read_text(void *user_data, uint8_t *into, size_t room) {
     const char **rest = user_data;
@@ -74,7 +94,21 @@ static hangup_request *request_of(char *fields[FIELDS]) {
     if (expected(fields[TARGET])) {
         CHECK_OK(hangup_request_set_target(request, fields[TARGET], &error), error);
     }
-    if (strchr(fields[OPTIONS], 'r') != NULL) {
+    if (strchr(fields[OPTIONS], 'e') != NULL) {
+        CHECK_OK(hangup_request_set_expect_continue(request, 60000, &error), error);
+    }
+    if (strchr(fields[OPTIONS], 'f') != NULL) {
+        set_form(request, fields[UPLOAD]);
+    } else if (strchr(fields[OPTIONS], 'p') != NULL) {
+        hangup_upload *upload = NULL;
+        CHECK_OK(hangup_upload_new(HANGUP_NO_LIMIT, &upload, &error), error);
+        CHECK_OK(hangup_request_set_body_upload(request, upload, &error), error);
+        for (const char *next = fields[UPLOAD]; *next != '\0'; next++) {
+            CHECK_OK(hangup_upload_write_all(upload, (const uint8_t *)next, 1, &error), error);
+        }
+        CHECK_OK(hangup_upload_finish(upload, &error), error);
+        hangup_upload_free(upload);
+    } else if (strchr(fields[OPTIONS], 'r') != NULL) {
         static const char *rest;
         rest = fields[UPLOAD];
         CHECK_OK(hangup_request_set_body_reader(request, read_text, NULL, (void *)&rest, HANGUP_NO_LIMIT, &error), error);

@@ -75,7 +75,21 @@ def options_of(request, expect):
     content = request.get("body")
     if request.get("reader"):
         content = iter([content.encode()])
+    files = None
+    if request.get("form"):
+        fields = [line.split("|") for line in content.split("\n")]
+        files = [(name, (file or None, text, "text/plain" if file else None)) for name, file, text in fields]
+        headers.append(("Content-Type", "multipart/form-data; boundary=limit"))
+        content = None
+    if request.get("pushed"):
+        upload = hangup.Upload()
+        with upload:
+            for character in content:
+                upload.write(character.encode())
+        content = upload
     return {
+        "files": files,
+        "expect_continue": 60 if request.get("expect_continue") else None,
         "headers": headers,
         "content": content,
         "target": request.get("target"),

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hangup::{Body, Kind, Request};
+use hangup::{Body, Kind, Part, Request};
 use testserver::corpus::{Case, latin1, load, received};
 use testserver::{Certificate, Options, Segments, Server};
 
@@ -105,6 +105,25 @@ struct Seen {
     body: Vec<u8>,
 }
 
+/// The form of a case: each line is a field, its name, its file name and its content.
+fn form(lines: &str) -> Result<hangup::Form, hangup::Error> {
+    let mut form = hangup::Form::new();
+    form.set_boundary("limit")?;
+    for line in lines.split('\n') {
+        let mut parts = line.splitn(3, '|').map(str::to_owned);
+        let mut next = || parts.next().expect("name, file name and content");
+        let (name, file, content) = (next(), next(), next());
+        match file.is_empty() {
+            true => form.add_text(&name, &content)?,
+            false => {
+                let part = Part::bytes(content.as_bytes()).file_name(&file);
+                form.add_part(&name, part.content_type("text/plain")?)?;
+            }
+        }
+    }
+    Ok(form)
+}
+
 fn exchange(client: &Client, server: &Server, case: &Case) -> Seen {
     let mut seen = Seen::default();
     let outcome = (|| {
@@ -121,10 +140,23 @@ fn exchange(client: &Client, server: &Server, case: &Case) -> Seen {
         }
         request.set_target(case.request.target.as_ref().map(String::as_bytes))?;
         if let Some(body) = case.request.body.clone() {
-            request.set_body(match case.request.reader {
-                true => Body::reader(std::io::Cursor::new(body), None),
-                false => Body::from(body),
-            });
+            if case.request.form {
+                request.set_form(form(&body)?)?;
+            } else if case.request.pushed {
+                let (pushed, mut writer) = Body::pushed(None);
+                for byte in body.as_bytes() {
+                    writer.write(&[*byte])?;
+                }
+                writer.finish()?;
+                request.set_body(pushed);
+            } else if case.request.reader {
+                request.set_body(Body::reader(std::io::Cursor::new(body), None));
+            } else {
+                request.set_body(Body::from(body));
+            }
+        }
+        if case.request.expect_continue {
+            request.set_expect_continue(Some(Duration::from_secs(60)))?;
         }
         if case.request.decode {
             request.set_decode(true);

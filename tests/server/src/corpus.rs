@@ -53,6 +53,16 @@ pub struct CaseRequest {
     pub body: Option<String>,
     /// The body comes from a reader of unknown length.
     pub reader: bool,
+    /// The body is written piece by piece, one byte each, before the request is sent.
+    #[serde(skip_serializing_if = "is_off")]
+    pub pushed: bool,
+    /// The body is a form (multipart/form-data) with the boundary `limit`: each line of `body` is a field, its name, its
+    /// file name (empty: none) and its content, with a vertical line between.
+    #[serde(skip_serializing_if = "is_off")]
+    pub form: bool,
+    /// The body is sent after 100 (Continue), or after a minute.
+    #[serde(skip_serializing_if = "is_off")]
+    pub expect_continue: bool,
     /// Whether content codings are undone; not unless given.
     pub decode: bool,
 }
@@ -121,6 +131,9 @@ impl Default for CaseRequest {
             as_given: false,
             body: None,
             reader: false,
+            pushed: false,
+            form: false,
+            expect_continue: false,
             decode: false,
         }
     }
@@ -160,7 +173,14 @@ pub fn line(case: &Case, url: &str) -> Vec<u8> {
     let request = &case.request;
     let removed = request.without.iter().map(|name| escape(&format!("{name}\n")));
     let headers = removed.collect::<String>() + &list(&request.headers);
-    let letters = [(request.as_given, 'g'), (request.reader, 'r'), (request.decode, 'd')];
+    let letters = [
+        (request.as_given, 'g'),
+        (request.reader, 'r'),
+        (request.decode, 'd'),
+        (request.pushed, 'p'),
+        (request.form, 'f'),
+        (request.expect_continue, 'e'),
+    ];
     let options: String = letters.iter().filter(|(on, _)| *on).map(|(_, letter)| letter).collect();
     let fields = [
         case.name.clone(),
@@ -193,6 +213,10 @@ pub fn line(case: &Case, url: &str) -> Vec<u8> {
         _ => field.clone().into_bytes(),
     };
     fields.iter().enumerate().map(bytes).collect::<Vec<_>>().join(&b'\t')
+}
+
+fn is_off(option: &bool) -> bool {
+    !option
 }
 
 /// The places of those fields of a line in which each character is one byte.
