@@ -231,6 +231,9 @@ while [ $round -lt "$rounds" ]; do
             measure large_gzip $mode "$bin/large_body" $mode "$http/packed" 4 decode
         done
         measure large_file hangup "$bin/large_file" "$http/large" "$work/state/large" 4
+        for mode in file pushed reader; do
+            measure large_upload $mode "$bin/large_file" upload $mode "$work/files/large" 4
+        done
         for mode in hangup curl; do
             measure threads $mode "$bin/threads" $mode "$http/small" 16 1000
         done
