@@ -132,8 +132,9 @@ def test_a_busy_server_is_asked_again(serve):
     assert client.get(server.url, retries=False).status_code == 503
     with pytest.raises(hangup.InvalidArgument):
         hangup.Client(retry_policy=hangup.RetryPolicy(status_codes=[200]))
-    with pytest.raises(hangup.InvalidArgument):
-        hangup.Client(retry_policy=hangup.RetryPolicy(max_attempts=0))
+    for nothing in [hangup.RetryPolicy(max_attempts=0), hangup.RetryPolicy(budget=0)]:
+        with pytest.raises(hangup.InvalidArgument, match="is 0"):
+            hangup.Client(retry_policy=nothing)
 
 
 def test_cookies_are_listed_saved_and_loaded(tmp_path):

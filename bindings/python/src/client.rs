@@ -176,18 +176,14 @@ impl Client {
     /// The fields of `RetryPolicy`, as its `_row` has them.
     fn set_retry_policy(&self, py: Python<'_>, row: PolicyRow) -> PyResult<()> {
         let (first, longest, total, budget, codes, attempts, connect_errors, percent) = row;
-        // In C a 0 is the default.
-        let number = |number: i64| match number {
-            0 => -2,
-            number => i32::try_from(number).unwrap_or(i32::MAX),
-        };
+        // In C a 0 is the default; `_row` lets none pass but that of the percentage.
+        let number = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
         let policy = hangup_retry_policy {
             size: size_of::<hangup_retry_policy>(),
             first_delay_ms: first,
             max_delay_ms: longest,
             max_total_ms: total,
-            // No budget at all can't be had: a retry that is never saved again is the least.
-            budget: if budget == 0 { -2 } else { budget },
+            budget,
             status_codes: codes.as_ptr(),
             status_code_count: codes.len(),
             max_attempts: number(attempts),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from . import _native
+from ._errors import InvalidArgument
 from ._limits import non_negative_int
 from ._timeouts import Seconds, milliseconds
 
@@ -48,9 +49,16 @@ class RetryPolicy:
             milliseconds(self.first_delay, "first_delay"),
             milliseconds(self.max_delay, "max_delay"),
             milliseconds(self.max_total, "max_total"),
-            _native.NO_LIMIT if self.budget is None else non_negative_int("budget", self.budget),
+            _native.NO_LIMIT if self.budget is None else _positive("budget", self.budget),
             list(self.status_codes),
-            non_negative_int("max_attempts", self.max_attempts),
+            _positive("max_attempts", self.max_attempts),
             bool(self.connect_errors),
             non_negative_int("budget_percent", self.budget_percent),
         )
+
+
+def _positive(name: str, value: object) -> int:
+    number = non_negative_int(name, value)
+    if number == 0:
+        raise InvalidArgument(f"{name} of a retry policy is 0: max_attempts=1 is a policy without retries")
+    return number
