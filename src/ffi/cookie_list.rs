@@ -140,10 +140,11 @@ pub unsafe extern "C" fn hangup_client_save_cookies(
 }
 
 /// Adds the cookies of a file to those that are kept. Either format is recognised: the text format of Netscape, also as curl
-/// and browsers' extensions write it, and JSON. Cookies that have expired, and those for a public suffix, are passed over.
+/// and browsers' extensions write it, and JSON. Cookies that have expired, those with more than 4096 bytes, and those for a public
+/// suffix, are passed over.
 ///
-/// Fails: HANGUP_SYSTEM if it can't be read; HANGUP_INVALID_ARGUMENT if it is neither, or larger than 16 MiB: nothing is kept
-/// then; HANGUP_INVALID_STATE if cookies are not kept.
+/// Fails: HANGUP_SYSTEM if it can't be read; HANGUP_INVALID_ARGUMENT if it is neither, has a cookie with control characters, or is
+/// larger than 16 MiB: nothing is kept then; HANGUP_INVALID_STATE if cookies are not kept.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_load_cookies(
     client: *mut hangup_client,

@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::store::{Cookie, Identity};
+use crate::headers::is_value;
 
 /// A cookie that a client keeps, see [`Client::cookies`](crate::Client::cookies).
 ///
@@ -146,6 +147,8 @@ pub(super) fn to_json(cookies: &[KeptCookie]) -> Vec<u8> {
 
 /// Reads either format. The error says where the text is neither, without showing it.
 pub(super) fn parse(text: &[u8]) -> Result<Vec<KeptCookie>, String> {
+    // As editors on Windows begin a text.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     match text.trim_ascii_start().first() {
         Some(b'[') => from_json(text),
         _ => from_netscape(text),
@@ -166,6 +169,9 @@ fn from_netscape(text: &[u8]) -> Result<Vec<KeptCookie>, String> {
         let cookie = netscape_line(line, http_only).ok_or_else(|| {
             format!("line {} is no cookie: seven fields with tabs between them", number + 1)
         })?;
+        if !is_text(&cookie) {
+            return Err(format!("the cookie in line {} holds a control character", number + 1));
+        }
         found.push(cookie);
         check_count(&found)?;
     }
@@ -221,6 +227,9 @@ fn from_json(text: &[u8]) -> Result<Vec<KeptCookie>, String> {
         let cookie = json_object(object).ok_or_else(|| {
             format!("cookie {number} of the list lacks a name, a value, a domain or a path, or has it in a wrong form")
         })?;
+        if !is_text(&cookie) {
+            return Err(format!("cookie {number} of the list holds a control character"));
+        }
         found.push(cookie);
         check_count(&found)?;
     }
@@ -258,6 +267,14 @@ fn json_object(object: &Value) -> Option<KeptCookie> {
     let usable =
         !cookie.name.is_empty() && !cookie.domain.is_empty() && cookie.path.starts_with(b"/");
     usable.then_some(cookie)
+}
+
+/// Whether a response could have set it, as far as its characters go. In a file of lines a line end would be the begin of
+/// another cookie.
+fn is_text(cookie: &KeptCookie) -> bool {
+    let KeptCookie { name, value, path, domain, .. } = cookie;
+    [name, value, path].into_iter().all(|part| is_value(part))
+        && !domain.bytes().any(|byte| byte.is_ascii_control())
 }
 
 /// A file of more cookies than a jar holds is mostly another file.
@@ -321,6 +338,29 @@ mod tests {
         let other = br#"[{"domain": ".example.org", "name": "a", "value": "b", "path": "/", "expires": 4e9}]"#;
         let read = parse(other).unwrap();
         assert!(!read[0].host_only && read[0].expires == cookie().expires);
+    }
+
+    #[test]
+    fn no_cookie_holds_what_no_response_could_set() {
+        let object = |name: &str, value: &str, domain: &str, path: &str| {
+            let list = json!([{ "name": name, "value": value, "domain": domain, "path": path }]);
+            serde_json::to_vec(&list).unwrap()
+        };
+        for text in [
+            object("a", "b\n.other.example\tTRUE\t/\tFALSE\t0\tc\td", "a.example", "/"),
+            object("a", "b\r\nX: y", "a.example", "/"),
+            object("a\n", "b", "a.example", "/"),
+            object("a", "b\0", "a.example", "/"),
+            object("a", "b", "a.example\n", "/"),
+            object("a", "b", "a.example", "/\r"),
+            b"a.example\tTRUE\t/\tFALSE\t0\ta\tb\rc".to_vec(),
+            b"a.example\tTRUE\t/\tFALSE\t0\ta\0\tb".to_vec(),
+        ] {
+            let error = parse(&text).unwrap_err();
+            assert!(error.contains("control character"), "{error}");
+        }
+        let marked = b"\xef\xbb\xbf# begun by an editor\na.example\tTRUE\t/\tFALSE\t0\ta\tb\n";
+        assert_eq!(parse(marked).unwrap().len(), 1);
     }
 
     #[test]

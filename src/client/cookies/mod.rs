@@ -20,7 +20,7 @@ use psl::Psl;
 
 pub(crate) use self::date::parse as parse_date;
 pub use self::list::KeptCookie;
-use self::set_cookie::SetCookie;
+use self::set_cookie::{MAX_ATTRIBUTE, MAX_SIZE, SetCookie};
 use self::store::{Cookie, Identity, Place, Store};
 use crate::error::Error;
 use crate::headers::is_value;
@@ -118,6 +118,12 @@ impl Jar {
         let now = SystemTime::now();
         for cookie in list::parse(text)? {
             if !cookie.host_only && is_public_suffix(&cookie.domain) {
+                continue;
+            }
+            // The jar's bound on its memory counts on this.
+            if cookie.name.len() + cookie.value.len() > MAX_SIZE
+                || cookie.path.len() > MAX_ATTRIBUTE
+            {
                 continue;
             }
             let host = cookie.domain.clone();
@@ -227,9 +233,22 @@ const NO_PLACE: &str = "no URL for cookies: a Unix-domain socket has no name";
 
 #[cfg(test)]
 mod tests {
-    use super::set_cookie::MAX_SIZE;
     use super::store::{MAX_COOKIES, MAX_PER_SITE};
     use super::*;
+
+    #[test]
+    fn what_is_loaded_is_no_larger_than_what_a_response_sets() {
+        let jar = Jar::default();
+        for (path, value) in [
+            ("/".to_owned(), "v".repeat(MAX_SIZE - 1)),
+            ("/".to_owned(), "v".repeat(MAX_SIZE)),
+            (format!("/{}", "p".repeat(MAX_ATTRIBUTE)), "v".to_owned()),
+        ] {
+            let line = format!("a.example\tFALSE\t{path}\tFALSE\t0\ta\t{value}\n");
+            jar.load(line.as_bytes()).unwrap();
+        }
+        assert_eq!(lock(&jar.store).len(), 1);
+    }
 
     fn set(jar: &Jar, from: &str, cookie: &str) -> Result<(), &'static str> {
         jar.set(&target(from).unwrap(), cookie.as_bytes())

@@ -130,7 +130,7 @@ fn seconds(value: &[u8]) -> Option<i64> {
 /// Bytes of name and value together (rfc6265bis section 5.6, step 5).
 pub(super) const MAX_SIZE: usize = 4096;
 /// Bytes of an attribute's value.
-const MAX_ATTRIBUTE: usize = 1024;
+pub(super) const MAX_ATTRIBUTE: usize = 1024;
 
 #[cfg(test)]
 mod tests {

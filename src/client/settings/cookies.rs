@@ -141,12 +141,12 @@ impl Client {
     }
 
     /// Adds the cookies of a file to those that are kept. Either format is recognised: the text format of Netscape, also as
-    /// curl and browsers' extensions write it, and JSON. Cookies that have expired, and those for a public suffix, are
-    /// passed over.
+    /// curl and browsers' extensions write it, and JSON. Cookies that have expired, those with more than 4096
+    /// bytes, and those for a public suffix, are passed over.
     ///
     /// # Errors
-    /// [`Kind::System`] if it can't be read; [`Kind::InvalidArgument`] if it is neither, or larger than 16 MiB: nothing is
-    /// kept then; [`Kind::InvalidState`] if cookies are not kept.
+    /// [`Kind::System`] if it can't be read; [`Kind::InvalidArgument`] if it is neither, has a cookie with control
+    /// characters, or is larger than 16 MiB: nothing is kept then; [`Kind::InvalidState`] if cookies are not kept.
     ///
     /// ```
     /// let client = hangup::Client::default();

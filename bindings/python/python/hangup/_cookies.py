@@ -128,10 +128,10 @@ class Cookies:
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Adds the cookies of a file in either format, also as curl and browsers' extensions write it. Those that have
-        expired, and those for a public suffix, are passed over.
+        expired, those with more than 4096 bytes, and those for a public suffix, are passed over.
 
-        Raises SystemFailure if it can't be read; InvalidArgument if it is neither, or larger than 16 MiB: nothing is
-        added then; InvalidState if the client was made without `cookies=True`.
+        Raises SystemFailure if it can't be read; InvalidArgument if it is neither, has a cookie with control characters, or
+        is larger than 16 MiB: nothing is added then; InvalidState if the client was made without `cookies=True`.
         """
         self._client.load_cookies(os.fspath(path))
 
