@@ -159,6 +159,8 @@ def test_a_maximum_rate_slows_both_bodies(serve, client):
         assert not slow or time.monotonic() - begun > 0.8
     with pytest.raises(hangup.InvalidArgument):
         client.put(server.url, content=b"u", max_rate=(0, None))
+    with pytest.raises(TypeError, match="pair"):
+        client.put(server.url, content=b"u", max_rate=5)
 
 
 def test_expect_waits_and_is_sent_without_it_after_417(serve, client):

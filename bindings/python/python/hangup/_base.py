@@ -400,6 +400,8 @@ def _min_rate_pair(min_rate: tuple[int, Seconds]) -> tuple[int, int]:
 
 
 def _max_rate_pair(max_rate: tuple[int | None, int | None]) -> tuple[int, int]:
+    if not isinstance(max_rate, (tuple, list)) or len(max_rate) != 2:
+        raise TypeError(f"max_rate is a pair (upload, download) of bytes a second or None, not {max_rate!r:.100}")
     upload, download = max_rate
     return limit_value("max_rate", upload), limit_value("max_rate", download)
 
