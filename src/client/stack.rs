@@ -88,11 +88,11 @@ fn the_stack_of_an_exchange_stays_as_small_as_it_is() {
 /// The deepest call and the deepest wait, in bytes.
 const BOUNDS: [(usize, usize); 6] = if cfg!(debug_assertions) {
     [
-        (31_000, 13_000),
+        (22_500, 13_000),
         (15_000, 13_000),
         (18_000, 13_000),
         (21_000, 18_500),
-        (40_000, 38_000),
+        (31_000, 28_500),
         (21_500, 13_000),
     ]
 } else {

@@ -62,7 +62,7 @@ pub(super) fn dial(
         Stop::Deadline(timeout) => matches!(timeout, Timeout::Total | Timeout::Token),
         _ => false,
     };
-    let has_socket = dial.as_ref().is_some_and(Dial::has_socket);
+    let has_socket = dial.as_ref().is_some_and(|dial| dial.has_socket());
     let background = (goes_on && has_socket && !close_after)
         .then(|| Control::detached(pool))
         .filter(|background| pool.detach_dial(record.id, control, background));
@@ -106,7 +106,9 @@ pub(super) fn begin_background_dials(
     }
 }
 
-fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
+/// In a box: the frames of a wait for a dial would hold it, and move it when it goes on in the background.
+#[inline(never)]
+fn prepare(pool: &Arc<Pool>, record: &Record) -> Box<Dial> {
     let key = &record.key;
     let plan = DialConfig {
         host: key.origin.host.clone(),
@@ -117,7 +119,7 @@ fn prepare(pool: &Arc<Pool>, record: &Record) -> Dial {
         route: Arc::clone(&key.route),
         keep_alive: pool.limits().keep_alive,
     };
-    Dial::new(plan, Arc::clone(pool.resolver()))
+    Box::new(Dial::new(plan, Arc::clone(pool.resolver())))
 }
 
 fn dialled(record: &Arc<Record>, stream: Stream) -> Box<Connection> {
@@ -161,7 +163,7 @@ struct BackgroundDial {
     pool: Weak<Pool>,
     record: Arc<Record>,
     control: Arc<Control>,
-    dial: Option<Dial>,
+    dial: Option<Box<Dial>>,
     until: Instant,
     /// Why its connection is closed if the dial fails.
     reason: CloseReason,
