@@ -228,6 +228,14 @@ impl Exchange {
         self.shared.control.cause().is_some()
     }
 
+    /// A phase begins, unless it is the current one.
+    #[cfg(feature = "ureq")]
+    pub(crate) fn enter_phase(&self, phase: Phase) {
+        if self.timing().phase() != phase {
+            self.timing().enter(phase, Instant::now());
+        }
+    }
+
     /// So many bytes of the request were sent.
     #[cfg(feature = "ureq")]
     pub(crate) fn note_sent(&mut self, bytes: u64) {

@@ -14,6 +14,7 @@ use super::cancel_scope::current_token;
 use super::failure::dial_error;
 use super::settings::Settings;
 use super::transport::ManagedTransport;
+use crate::cancel::CancelToken;
 use crate::client::Client;
 use crate::http::exchange::ExchangeShared;
 use crate::vocabulary::Timeout;
@@ -60,7 +61,9 @@ impl UreqConnector for Connector {
         let failed = |error| dial_error(error, details.timeout.reason);
         let prepared = self.settings.prepare(details.uri, details.config).map_err(failed)?;
         let resolve = details.config.timeouts().resolve;
-        let begun = prepared.begin(current_token(), now, |timeouts| {
+        let token = current_token();
+        let token_deadline = token.as_ref().and_then(CancelToken::deadline);
+        let begun = prepared.begin(token, now, |timeouts| {
             let budget = &details.timeout.after;
             let total = (!budget.is_not_happening()).then(|| **budget);
             // ureq's own timeout replaces those of the parts that it is for.
@@ -79,7 +82,7 @@ impl UreqConnector for Connector {
         let handle: Arc<dyn ShutdownHandle> = Arc::new(Ender(Arc::clone(exchange.shared())));
         (details.register_shutdown)(Arc::downgrade(&handle))?;
         let lease = exchange.checkout().map_err(failed)?;
-        Ok(Some(ManagedTransport::new(exchange, lease, handle, details.config)))
+        Ok(Some(ManagedTransport::new(exchange, lease, handle, token_deadline, details.config)))
     }
 }
 

@@ -18,7 +18,8 @@ use crate::manager::Lease;
 use crate::net::Stop;
 use crate::net::stream::Sending;
 use crate::runtime::WaitUntil;
-use crate::vocabulary::CloseReason;
+use crate::timeouts::Deadline;
+use crate::vocabulary::{CloseReason, Phase, Timeout};
 
 /// A connection of the manager while ureq uses it. ureq asks [`is_open`](Transport::is_open) when it is done with it: the
 /// connection goes back to the manager then, and is gone for ureq. Dropped before, it is closed.
@@ -39,6 +40,8 @@ struct Inner {
     /// `None` after the end of the exchange.
     lease: Option<Lease>,
     watch: MessageWatch,
+    /// The deadline of the call's token, which ends each wait: the token does not fire by it.
+    token_deadline: Option<Instant>,
     /// Why the connection is closed if it is dropped now.
     on_drop: CloseReason,
 }
@@ -48,6 +51,7 @@ impl ManagedTransport {
         exchange: Exchange,
         mut lease: Lease,
         handle: Arc<dyn ShutdownHandle>,
+        token_deadline: Option<Instant>,
         config: &Config,
     ) -> Self {
         let is_tls = lease.stream().is_some_and(|stream| stream.is_tls());
@@ -55,6 +59,7 @@ impl ManagedTransport {
             exchange,
             lease: Some(lease),
             watch: MessageWatch::new(),
+            token_deadline,
             on_drop: CloseReason::BodyLeftUnread,
         };
         let sizes = (config.input_buffer_size(), config.output_buffer_size());
@@ -72,7 +77,7 @@ impl Transport for ManagedTransport {
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
         let timeout = timeout.for_write();
         let bytes = &self.buffers.output()[..amount];
-        inner.send(bytes, until(timeout)).map_err(|stop| inner.failed(stop, timeout))
+        inner.send(bytes, inner.until(timeout)).map_err(|stop| inner.failed(stop, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
@@ -83,8 +88,9 @@ impl Transport for ManagedTransport {
             // Full: ureq says which of its bounds that is.
             return Ok(false);
         }
-        let got =
-            inner.receive(into, until(timeout)).map_err(|stop| inner.failed(stop, timeout))?;
+        let got = inner
+            .receive(into, inner.until(timeout))
+            .map_err(|stop| inner.failed(stop, timeout))?;
         inner.watch.received(&into[..got]);
         self.buffers.input_appended(got);
         Ok(got > 0)
@@ -108,6 +114,15 @@ impl Transport for ManagedTransport {
 }
 
 impl Inner {
+    /// When a wait with this timeout of ureq's is over.
+    fn until(&self, timeout: NextTimeout) -> WaitUntil {
+        let now = Instant::now();
+        let own = (!timeout.after.is_not_happening()).then(|| now.checked_add(*timeout.after));
+        let own = Deadline { at: own.flatten(), timeout: Timeout::None };
+        let token = Deadline { at: self.token_deadline, timeout: Timeout::Token };
+        WaitUntil::of(own.or(token), now)
+    }
+
     fn send(&mut self, bytes: &[u8], until: WaitUntil) -> Result<(), Stop> {
         self.watch.sent(bytes);
         let stream = self.lease.as_mut().and_then(Lease::stream).ok_or(Stop::Ended)?;
@@ -134,6 +149,7 @@ impl Inner {
 
     /// Waits for bytes; 0 if the peer closed.
     fn receive(&mut self, into: &mut [u8], mut until: WaitUntil) -> Result<usize, Stop> {
+        self.exchange.enter_phase(if self.watch.has_head() { Phase::Read } else { Phase::Head });
         let stream = self.lease.as_mut().and_then(Lease::stream).ok_or(Stop::Ended)?;
         let mut reads_first = stream.may_hold_input();
         loop {
@@ -179,7 +195,8 @@ impl Inner {
     }
 
     fn failed(&mut self, stop: Stop, timeout: NextTimeout) -> Error {
-        if matches!(stop, Stop::Deadline(_)) && !self.exchange.was_ended() {
+        let is_ureqs = matches!(stop, Stop::Deadline(which) if which != Timeout::Token);
+        if is_ureqs && !self.exchange.was_ended() {
             // The exchange is not over by that: ureq waits for 100 Continue only for a while.
             self.on_drop = CloseReason::TimedOut;
             return Error::Timeout(timeout.reason);
@@ -226,10 +243,4 @@ type Spare = Option<(LazyBuffers, (usize, usize))>;
 
 thread_local! {
     static SPARE: Cell<Spare> = const { Cell::new(None) };
-}
-
-fn until(timeout: NextTimeout) -> WaitUntil {
-    let now = Instant::now();
-    let at = (!timeout.after.is_not_happening()).then(|| now.checked_add(*timeout.after)).flatten();
-    WaitUntil { now, ..WaitUntil::new(at) }
 }

@@ -4,7 +4,10 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hangup::{CancelToken, Client, CloseMode, CloseReason, ConnectionState, Kind, Limits, Manager};
+use hangup::{
+    CancelToken, Client, CloseMode, CloseReason, ConnectionState, Kind, Limits, Manager, Phase,
+    Timeout,
+};
 use testserver::{Script, Server, Step};
 
 use super::{agent, config, inner};
@@ -121,6 +124,45 @@ fn a_token_cancels_a_call_in_each_phase() {
     assert_eq!(inner(&error).kind(), Kind::Cancelled);
     let quick = Server::start(Script::answering("ok"));
     assert_eq!(agent.get(quick.url("/")).call().unwrap().status(), 200);
+}
+
+#[test]
+fn the_deadline_of_a_token_ends_a_call_on_a_new_and_on_a_kept_connection() {
+    let server = Server::start(Script::by_path([
+        ("/quick", vec![Step::answer(200, "ok")]),
+        ("/head", vec![Step::head(), Step::Stall]),
+        (
+            "/body",
+            vec![
+                Step::head(),
+                Step::send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"),
+                Step::Stall,
+            ],
+        ),
+    ]));
+    let (client, agent) = agent();
+    for (path, phase) in [("/head", Phase::Head), ("/body", Phase::Read)] {
+        for kept in [false, true] {
+            if kept {
+                agent
+                    .get(server.url("/quick"))
+                    .call()
+                    .unwrap()
+                    .body_mut()
+                    .read_to_string()
+                    .unwrap();
+            }
+            let token = CancelToken::new();
+            token.after(Duration::from_millis(60));
+            let outcome = hangup::ureq::with_cancel(&token, || agent.get(server.url(path)).call());
+            let outcome = outcome.and_then(|mut response| response.body_mut().read_to_string());
+            let error = outcome.unwrap_err();
+            let error = inner(&error);
+            assert_eq!((error.kind(), error.timeout()), (Kind::TimedOut, Timeout::Token));
+            assert_eq!((error.phase(), error.reused()), (phase, kept), "{error:?}");
+            assert!(client.manager().connections().is_empty());
+        }
+    }
 }
 
 #[test]
