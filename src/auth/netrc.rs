@@ -59,12 +59,19 @@ impl Netrc {
             return Err(bad("it has more than a million bytes"));
         }
         let text = std::str::from_utf8(&bytes).map_err(|_| bad("it is not UTF-8"))?;
-        Self::parse(text).map_err(|line| {
+        let netrc = Self::parse(text).map_err(|line| {
             bad(&format!(
                 "line {line} has something else than machine, default, login, password, account or macdef \
                  with its value"
             ))
-        })
+        })?;
+        if netrc.entries.iter().any(|entry| !entry.is_sendable()) {
+            return Err(bad(
+                "a login has a colon, or a login or password a control character, which Basic credentials can't have \
+                 (RFC 7617 section 2)",
+            ));
+        }
+        Ok(netrc)
     }
 
     /// Parses the text. The error is the number of the line that can't be understood: its words may be secrets.
@@ -102,6 +109,16 @@ impl Netrc {
             entries.clone().find(is_of).or_else(|| entries.find(|e| e.machine.is_none()))?;
         let login = entry.login.as_ref()?.reveal();
         Some((login, entry.password.as_ref().map_or("", |password| password.reveal())))
+    }
+}
+
+impl Entry {
+    /// Whether Basic credentials can have its login and password.
+    fn is_sendable(&self) -> bool {
+        let text = |secret: &Option<Secret<String>>, bad: fn(char) -> bool| {
+            secret.as_ref().is_none_or(|secret| !secret.reveal().contains(bad))
+        };
+        text(&self.login, |c| c == ':' || c.is_control()) && text(&self.password, char::is_control)
     }
 }
 
@@ -227,6 +244,15 @@ default login anonymous password guest@
             assert_eq!(Netrc::parse(text), Err(line), "{text:?}");
         }
         assert_eq!(Netrc::parse(""), Ok(Netrc::default()));
+    }
+
+    #[test]
+    fn logins_that_basic_credentials_cannot_have_are_found() {
+        let sendable = |text: &str| Netrc::parse(text).unwrap().entries[0].is_sendable();
+        assert!(sendable("machine a login b password c:d"));
+        assert!(!sendable("machine a login b:c password d"));
+        assert!(!sendable("machine a login b password \"c\u{7}\""));
+        assert!(!sendable("machine a login \"b\u{7}\""));
     }
 
     #[test]
