@@ -307,9 +307,11 @@ fn cpp_stream() {
 #[test]
 fn codings() {
     let zeros = vec![0; 100_000_000];
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    gzip.write_all(&zeros).unwrap();
-    let gzip = gzip.finish().unwrap();
+    let gzip = |data: &[u8]| {
+        let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        coder.write_all(data).unwrap();
+        coder.finish().unwrap()
+    };
     let br = |data: &[u8]| {
         let params =
             brotli::enc::BrotliEncoderParams { quality: 5, lgwin: 24, ..Default::default() };
@@ -334,7 +336,8 @@ fn codings() {
     };
     let both = zstd(&br(&zeros));
     Given::default()
-        .server("gzip", of("gzip", gzip))
+        .server("small", of("gzip", gzip(b"ok")))
+        .server("gzip", of("gzip", gzip(&zeros)))
         .server("br", of("br", br(&zeros)))
         .server("zstd", of("zstd", zstd(&zeros)))
         .server("both", of("br, zstd", both))
