@@ -135,9 +135,11 @@ fn refused(proxy: &Proxy, proxy_name: &str, status: u16, reason: &str) -> Error 
             "; it wants credentials: give them as user:password@ before its host"
         }
         407 if proxy.digest.is_some() => {
-            "; it does not accept the user and the password of its URL, which only digest challenges are answered with"
+            "; it wants credentials other than the user and the password of its URL, which only digest challenges are answered with"
         }
-        407 => "; it does not accept the user and the password of its URL",
+        407 => {
+            "; it wants credentials other than the user and the password of its URL, which it does not accept"
+        }
         401 | 403 => "; it does not let us through",
         405 | 501 => "; it opens no tunnels",
         502..=504 => "; it could not reach the origin",
