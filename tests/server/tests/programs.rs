@@ -66,9 +66,10 @@ impl Program {
     }
 
     fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.2.read_line(&mut line).unwrap();
-        line.trim_end_matches('\n').to_owned()
+        // A case of the corpus may expect bytes that are no UTF-8.
+        let mut line = Vec::new();
+        self.2.read_until(b'\n', &mut line).unwrap();
+        String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned()
     }
 
     fn tell(&mut self, command: &Value) -> Value {
