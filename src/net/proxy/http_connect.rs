@@ -135,7 +135,7 @@ fn refused(proxy: &Proxy, proxy_name: &str, status: u16, reason: &str) -> Error 
             "; it wants credentials: give them as user:password@ before its host"
         }
         407 if proxy.digest.is_some() => {
-            "; it wants credentials other than the user and the password of its URL, which only digest challenges are answered with"
+            "; it wants credentials other than the user and the password of its URL, which it does not accept, or does not ask for by digest"
         }
         407 => {
             "; it wants credentials other than the user and the password of its URL, which it does not accept"
