@@ -1489,7 +1489,7 @@ void hangup_tls_free(hangup_tls *tls);
 
 /**
  * Trusts these root certificates (PEM, one or more) and no others. A certificate that is given here is also accepted if the
- * server presents this very certificate, whoever issued it; it must be valid, and for the server's name.
+ * server presents this very certificate, whatever its issuer is; it must be valid, and for the server's name.
  *
  * Fails: HANGUP_INVALID_ARGUMENT if there is no certificate, or one can't be parsed.
  */

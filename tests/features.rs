@@ -39,7 +39,7 @@ const NOT_IN_PYTHON: [&str; 20] = [
     // All header fields are taken at once.
     "hangup_response_header",
     "hangup_response_header_value",
-    // An event loop is told by a descriptor.
+    // An event loop polls a descriptor.
     "hangup_queue_set_caller_runs",
 ];
 

@@ -46,7 +46,7 @@ pub unsafe extern "C" fn hangup_tls_free(tls: *mut hangup_tls) {
 }
 
 /// Trusts these root certificates (PEM, one or more) and no others. A certificate that is given here is also accepted if the
-/// server presents this very certificate, whoever issued it; it must be valid, and for the server's name.
+/// server presents this very certificate, whatever its issuer is; it must be valid, and for the server's name.
 ///
 /// Fails: HANGUP_INVALID_ARGUMENT if there is no certificate, or one can't be parsed.
 #[unsafe(no_mangle)]

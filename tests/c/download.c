@@ -1,4 +1,4 @@
-/* A file is downloaded, in both forms, and what went wrong is told. */
+/* A file is downloaded, in both forms, and each failure has its status and message. */
 
 #include "check.h"
 

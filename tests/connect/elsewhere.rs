@@ -160,7 +160,7 @@ fn an_abstract_unix_socket_is_named_in_the_url(form: Form) {
     assert_eq!((open.len(), open[0].requests), (1, 2));
     assert_eq!(open[0].origin, format!("http+unix://%40{encoded}"));
     assert_eq!(client.manager().close_origin(&open[0].origin, CloseMode::Now).unwrap(), 1);
-    let error = get(&client, "http+unix://%40hangup-nobody-listens/").unwrap_err();
+    let error = get(&client, "http+unix://%40hangup-without-a-listener/").unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect));
     // And by a rule, with a name of its own in the request.
     client.add_connect_to("app.test", &format!("unix:@{name}"), None).unwrap();

@@ -207,7 +207,7 @@ static int32_t resolve(void *user_data, const char *host, hangup_addresses *addr
     return 0;
 }
 
-/** A connection to nobody, a descriptor that is none, or a failure. */
+/** A connection without a peer, a number that is no descriptor, or a failure. */
 static int32_t no_connection(void *user_data, const char *origin, const char *host, int32_t port) {
     (void)user_data, (void)port;
     use(origin);

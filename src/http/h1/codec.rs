@@ -139,8 +139,8 @@ impl Message {
     }
 }
 
-/// The engine behind the head of a message, of which it is told what decides about framing. What it writes of that
-/// is dropped.
+/// Begins a message in the engine. The engine is given the fields that decide the framing; what it writes
+/// of the head is dropped.
 fn begin(head: &RequestHead) -> Result<Call<SendRequest>, ureq_proto::Error> {
     let mut request = request_of(head.method.clone());
     let fields = request.headers_mut();

@@ -71,7 +71,7 @@ impl Tls {
     }
 
     /// Trusts the root certificates in this PEM text and no others. A certificate that is given here is also accepted
-    /// if the server presents this very certificate, whoever issued it; it must be valid, and for the server's name.
+    /// if the server presents this very certificate, whatever its issuer is; it must be valid, and for the server's name.
     ///
     /// # Errors
     /// [`Kind::InvalidArgument`] if there is none, or one can't be parsed.
