@@ -412,6 +412,12 @@ typedef enum HANGUP_ENUM_TYPE {
     /** The bytes of a download do not have the digest that the server announced (RFC 9530). */
     HANGUP_DIGEST_MISMATCH = 42,
     /**
+     * The peer can't be reached any more, although it closed nothing: what was sent on a connection that was kept is
+     * not acknowledged while a new connection to the same origin is made, or the system gave the connection up
+     * (ETIMEDOUT, EHOSTUNREACH, ENETUNREACH or ECONNABORTED). The peer may have processed the request.
+     */
+    HANGUP_PEER_SILENT = 43,
+    /**
      * There are no credentials to send: the function that gives tokens failed, or the server asks for a form of digest
      * authentication that is not supported; the message says which.
      */
@@ -981,6 +987,13 @@ typedef enum HANGUP_ENUM_TYPE {
     HANGUP_CLOSE_REASON_NETWORK_CHANGED = 20,
     /** It was handed over as a stream, and the stream was closed, freed or dropped. */
     HANGUP_CLOSE_REASON_STREAM_CLOSED = 21,
+    /**
+     * The peer acknowledged nothing any more: neither a request, while a new connection to the same origin was
+     * made, nor the probes of the system (SO_KEEPALIVE) between two requests.
+     */
+    HANGUP_CLOSE_REASON_PEER_SILENT = 22,
+    /** The system gave it up: ETIMEDOUT, EHOSTUNREACH, ENETUNREACH or ECONNABORTED (tcp(7), ip(7)). */
+    HANGUP_CLOSE_REASON_PEER_UNREACHABLE = 23,
 } hangup_close_reason;
 
 /** The name of a close reason, for example "peer closed"; "unknown" for a number that this version does not have. Static. */
@@ -1096,6 +1109,23 @@ typedef enum HANGUP_ENUM_TYPE {
      * first request while there is a subscription. The event has no connection; its origin is that request's.
      */
     HANGUP_EVENT_TYPE_NO_PROXY_IGNORED = 8,
+    /**
+     * A request on this reused connection waits, and bytes of it have not been acknowledged for longer than a lost
+     * packet explains.
+     */
+    HANGUP_EVENT_TYPE_SUSPECTED = 9,
+    /**
+     * After that, a second connection to the same origin is being opened, to find out whether the network or this
+     * connection is gone.
+     */
+    HANGUP_EVENT_TYPE_PROBED = 10,
+    /**
+     * The second connection was made, and the bytes were still not acknowledged: this one is closed with the reason
+     * "peer silent", and its request is sent again or fails with HANGUP_PEER_SILENT.
+     */
+    HANGUP_EVENT_TYPE_LOST = 11,
+    /** The bytes were acknowledged, or an answer came: the exchange goes on. */
+    HANGUP_EVENT_TYPE_RECOVERED = 12,
 } hangup_event_type;
 
 /** The name of an event type, for example "leased"; "unknown" for a number that this version does not have. Static. */

@@ -297,6 +297,7 @@ impl Error {
             | Kind::QueueFull
             | Kind::PeerClosed
             | Kind::PeerReset
+            | Kind::PeerSilent
             | Kind::ConnectFailed
             | Kind::Forked
             | Kind::DigestMismatch => true,
@@ -386,7 +387,7 @@ impl From<Error> for io::Error {
             Kind::TimedOut => io::ErrorKind::TimedOut,
             Kind::PeerClosed => io::ErrorKind::UnexpectedEof,
             Kind::PeerReset => io::ErrorKind::ConnectionReset,
-            Kind::Closed | Kind::ShutDown => io::ErrorKind::ConnectionAborted,
+            Kind::PeerSilent | Kind::Closed | Kind::ShutDown => io::ErrorKind::ConnectionAborted,
             Kind::InvalidArgument | Kind::InvalidState => io::ErrorKind::InvalidInput,
             Kind::Protocol | Kind::TooLarge => io::ErrorKind::InvalidData,
             // Not `Interrupted` for a cancel: callers of `read` try again after that one.

@@ -218,6 +218,10 @@ vocabulary! {
         UnexpectedStatus = 41 "UNEXPECTED_STATUS",
         /// The bytes of a download do not have the digest that the server announced (RFC 9530).
         DigestMismatch = 42 "DIGEST_MISMATCH",
+        /// The peer can't be reached any more, although it closed nothing: what was sent on a connection that was kept is
+        /// not acknowledged while a new connection to the same origin is made, or the system gave the connection up
+        /// (ETIMEDOUT, EHOSTUNREACH, ENETUNREACH or ECONNABORTED). The peer may have processed the request.
+        PeerSilent = 43 "PEER_SILENT",
         /// There are no credentials to send: the function that gives tokens failed, or the server asks for a form of digest
         /// authentication that is not supported; the message says which.
         AuthFailed = 45 "AUTH_FAILED",
@@ -355,6 +359,11 @@ vocabulary! {
         NetworkChanged = 20 "network changed",
         /// It was handed over as a stream, and the stream was closed, freed or dropped.
         StreamClosed = 21 "stream closed",
+        /// The peer acknowledged nothing any more: neither a request, while a new connection to the same origin was
+        /// made, nor the probes of the system (SO_KEEPALIVE) between two requests.
+        PeerSilent = 22 "peer silent",
+        /// The system gave it up: ETIMEDOUT, EHOSTUNREACH, ENETUNREACH or ECONNABORTED (tcp(7), ip(7)).
+        PeerUnreachable = 23 "peer unreachable",
     }
 }
 
@@ -425,6 +434,17 @@ vocabulary! {
         /// connected to through the proxy; hangup_client_ignored_no_proxy returns them. Reported once for a client, by its
         /// first request while there is a subscription. The event has no connection; its origin is that request's.
         NoProxyIgnored = 8 "no_proxy ignored",
+        /// A request on this reused connection waits, and bytes of it have not been acknowledged for longer than a lost
+        /// packet explains.
+        Suspected = 9 "suspected",
+        /// After that, a second connection to the same origin is being opened, to find out whether the network or this
+        /// connection is gone.
+        Probed = 10 "probed",
+        /// The second connection was made, and the bytes were still not acknowledged: this one is closed with the reason
+        /// "peer silent", and its request is sent again or fails with HANGUP_PEER_SILENT.
+        Lost = 11 "lost",
+        /// The bytes were acknowledged, or an answer came: the exchange goes on.
+        Recovered = 12 "recovered",
     }
 }
 

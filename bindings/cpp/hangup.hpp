@@ -91,6 +91,7 @@ enum class Status : std::int32_t {
     redirect_refused = HANGUP_REDIRECT_REFUSED,
     unexpected_status = HANGUP_UNEXPECTED_STATUS,
     digest_mismatch = HANGUP_DIGEST_MISMATCH,
+    peer_silent = HANGUP_PEER_SILENT,
     auth_failed = HANGUP_AUTH_FAILED,
     panic = HANGUP_PANIC,
 };
@@ -172,6 +173,8 @@ enum class CloseReason : std::int32_t {
     forked_away = HANGUP_CLOSE_REASON_FORKED_AWAY,
     network_changed = HANGUP_CLOSE_REASON_NETWORK_CHANGED,
     stream_closed = HANGUP_CLOSE_REASON_STREAM_CLOSED,
+    peer_silent = HANGUP_CLOSE_REASON_PEER_SILENT,
+    peer_unreachable = HANGUP_CLOSE_REASON_PEER_UNREACHABLE,
 };
 
 /** What happened to a connection. Later versions may add some: keep a default branch. */
@@ -184,6 +187,10 @@ enum class EventType : std::int32_t {
     retried = HANGUP_EVENT_TYPE_RETRIED,
     phase = HANGUP_EVENT_TYPE_PHASE,
     no_proxy_ignored = HANGUP_EVENT_TYPE_NO_PROXY_IGNORED,
+    suspected = HANGUP_EVENT_TYPE_SUSPECTED,
+    probed = HANGUP_EVENT_TYPE_PROBED,
+    lost = HANGUP_EVENT_TYPE_LOST,
+    recovered = HANGUP_EVENT_TYPE_RECOVERED,
 };
 
 /** Why a request is sent again. Later versions may add some: keep a default branch. */

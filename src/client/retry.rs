@@ -1,5 +1,6 @@
 //! Whether a failed attempt is followed by another one: pure policy. A server may close an idle
-//! connection just when a request is sent on it (RFC 9112 section 9.3.1). Only that is retried.
+//! connection just when a request is sent on it (RFC 9112 section 9.3.1), and the network may have lost
+//! it without a word. Only that is retried.
 
 use http::header::{self, HeaderName};
 
@@ -22,7 +23,7 @@ pub(super) fn should_retry(failure: &Error, context: RetryContext) -> bool {
     // A new connection that fails would fail again.
     failure.reused()
         // An end from outside, a timeout and a broken body have kinds of their own.
-        && matches!(failure.kind(), Kind::PeerClosed | Kind::PeerReset)
+        && matches!(failure.kind(), Kind::PeerClosed | Kind::PeerReset | Kind::PeerSilent)
         // With the first byte of the response the server has processed the request.
         && !failure.response_started()
         && (failure.bytes_sent() == 0 || context.repeatable)
@@ -64,7 +65,7 @@ mod tests {
     #[test]
     fn only_what_a_kept_connection_lost_before_the_first_byte_is_sent_again() {
         for kind in Kind::ALL {
-            let peer = matches!(kind, Kind::PeerClosed | Kind::PeerReset);
+            let peer = matches!(kind, Kind::PeerClosed | Kind::PeerReset | Kind::PeerSilent);
             assert_eq!(should_retry(&lost(*kind, 10, false, true), YES), peer, "{kind}");
             assert!(!should_retry(&lost(*kind, 10, false, false), YES), "fresh, {kind}");
             assert!(!should_retry(&lost(*kind, 10, true, true), YES), "a byte came, {kind}");

@@ -187,7 +187,7 @@ impl Retrying {
     pub(super) fn after_failure(&self, failure: &Error, case: &Circumstances) -> Option<Duration> {
         let unconnected = match failure.kind() {
             Kind::ResolveFailed | Kind::ConnectFailed | Kind::ProxyFailed => true,
-            Kind::PeerClosed | Kind::PeerReset => is_dial(failure.phase()),
+            Kind::PeerClosed | Kind::PeerReset | Kind::PeerSilent => is_dial(failure.phase()),
             Kind::TimedOut => {
                 is_dial(failure.phase())
                     && !matches!(failure.timeout(), Timeout::Total | Timeout::Token)

@@ -287,7 +287,11 @@ impl Download {
 /// Whether another request may bring the rest: the connection failed, and no clock of the whole call ran out.
 fn is_broken(error: &Error) -> bool {
     match error.kind() {
-        Kind::PeerClosed | Kind::PeerReset | Kind::ConnectFailed | Kind::ResolveFailed => true,
+        Kind::PeerClosed
+        | Kind::PeerReset
+        | Kind::PeerSilent
+        | Kind::ConnectFailed
+        | Kind::ResolveFailed => true,
         Kind::TimedOut => !matches!(error.timeout(), Timeout::Total | Timeout::Token),
         _ => false,
     }

@@ -7,6 +7,7 @@ use super::exchange::Exchange;
 use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::manager::Cause;
+use crate::net::stream::Loss;
 use crate::net::{Stop, is_exhaustion, tls};
 use crate::vocabulary::{CloseReason, Kind, Phase, Sent, Timeout};
 
@@ -141,11 +142,16 @@ impl Exchange {
                 };
                 Error::from_os(Kind::ConnectFailed, &format!("can't connect to {to}"), &error)
             }
-            Stop::Io(error) => match error.kind() {
-                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => {
+            Stop::Io(error) => match Loss::of(&error) {
+                Some(Loss::Reset) => {
                     Error::from_os(Kind::PeerReset, "the peer reset the connection", &error)
                 }
-                _ => Error::from_os(Kind::System, "the connection failed", &error),
+                Some(Loss::Unreachable) => {
+                    let what =
+                        "the peer can't be reached any more, and the system gave the connection up";
+                    Error::from_os(Kind::PeerSilent, what, &error)
+                }
+                None => Error::from_os(Kind::System, "the connection failed", &error),
             },
         }
     }
@@ -184,6 +190,9 @@ pub(crate) fn close_reason(error: &Error) -> CloseReason {
         Kind::Cancelled | Kind::BodyFailed => CloseReason::Cancelled,
         Kind::PeerClosed => CloseReason::PeerClosed,
         Kind::PeerReset => CloseReason::PeerReset,
+        // With an error number the system has given the connection up.
+        Kind::PeerSilent if error.os_code().is_some() => CloseReason::PeerUnreachable,
+        Kind::PeerSilent => CloseReason::PeerSilent,
         Kind::Protocol | Kind::TooLarge => CloseReason::ProtocolError,
         _ => CloseReason::BodyLeftUnread,
     }

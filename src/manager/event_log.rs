@@ -42,6 +42,18 @@ pub enum EventKind {
     /// [`Client::ignored_no_proxy`](crate::Client::ignored_no_proxy) returns them. Recorded once for a client, by
     /// its first request while there is a subscription; the origin is that request's, and the id is 0.
     NoProxyIgnored,
+    /// A request on this reused connection waits, and bytes of it have not been acknowledged for longer than a lost
+    /// packet explains.
+    Suspected,
+    /// After that, a second connection to the same origin is being opened, to find out whether the network or this
+    /// connection is gone.
+    Probed,
+    /// The second connection was made, and the bytes were still not acknowledged: this one is closed with
+    /// [`CloseReason::PeerSilent`], and its request is sent again or fails with
+    /// [`Kind::PeerSilent`](crate::Kind::PeerSilent).
+    Lost,
+    /// The bytes were acknowledged, or an answer came: the exchange goes on.
+    Recovered,
 }
 
 /// The events that are kept, and their subscribers. Threads: one at a time, under the pool's lock.
@@ -146,6 +158,10 @@ impl EventKind {
             Self::Retried(..) => EventType::Retried,
             Self::Phase(..) => EventType::Phase,
             Self::NoProxyIgnored => EventType::NoProxyIgnored,
+            Self::Suspected => EventType::Suspected,
+            Self::Probed => EventType::Probed,
+            Self::Lost => EventType::Lost,
+            Self::Recovered => EventType::Recovered,
         }
     }
 }

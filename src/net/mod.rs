@@ -12,6 +12,7 @@ pub(crate) mod route;
 pub(crate) mod socket;
 pub(crate) mod stream;
 mod sys;
+pub(crate) mod tcp_info;
 pub(crate) mod tls;
 mod wait_context;
 

@@ -15,6 +15,7 @@ use socket2::SockAddr;
 
 use super::gate::{Gate, Shut};
 use super::sys;
+use super::tcp_info::TcpInfo;
 use crate::process::fork_generation;
 use crate::runtime::{Descriptor, Source};
 
@@ -196,6 +197,19 @@ impl InUse<'_> {
         (inet(self.0.inner.peer_addr()), inet(self.0.inner.local_addr()))
     }
 
+    /// What the system knows of the connection; `None` if it is not one of TCP, or on a system that does not say.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
+        let info = sys::tcp_info(&self.0.inner);
+        #[cfg(test)]
+        let info = {
+            let (peer, local) = self.addresses();
+            super::tcp_info::fake::changed(info, peer, local)
+        };
+        info
+    }
+
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.0.inner.take_error()
     }
@@ -270,6 +284,27 @@ mod tests {
         socket.leave();
         assert!(!socket.gate.join(), "it is closed");
         socket.end();
+    }
+
+    #[test]
+    fn the_system_knows_whether_the_peer_acknowledges() {
+        use crate::net::tcp_info::fake::FakeTcpInfo;
+        let (socket, peer) = pair();
+        let inside = socket.enter().unwrap();
+        assert_eq!(inside.send(b"hello", false).unwrap(), 5);
+        let info = inside.tcp_info().unwrap();
+        assert!(info.rto >= Duration::from_millis(1) && info.send_mss > 500, "{info:?}");
+        assert_eq!((info.unacked, info.probes, info.unsent), (0, 0, 0), "{info:?}");
+        assert!(info.bytes_acked >= 5 && info.bytes_sent >= 5, "{info:?}");
+        let fake = FakeTcpInfo::of_port(peer.local_addr().unwrap().port(), |info| {
+            Some(TcpInfo { unacked: 1, ..info })
+        });
+        assert_eq!(inside.tcp_info().unwrap().unacked, 1);
+        drop(fake);
+        assert_eq!(inside.tcp_info().unwrap().unacked, 0);
+        let (unix, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let unix = Socket::new(socket2::Socket::from(std::os::fd::OwnedFd::from(unix)));
+        assert_eq!(unix.enter().unwrap().tcp_info(), None);
     }
 
     #[test]

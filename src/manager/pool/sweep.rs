@@ -1,7 +1,6 @@
 //! The sweep over the idle connections: closes those that have expired, and those on which the peer
 //! sent or closed something.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +10,7 @@ use super::lru::IdleRow;
 use crate::manager::connection::Connection;
 use crate::net::Stop;
 use crate::net::socket::Socket;
+use crate::net::stream::Loss;
 use crate::runtime::are_readable;
 use crate::timer::TimerTarget;
 use crate::vocabulary::CloseReason;
@@ -116,9 +116,11 @@ fn reason_to_close(connection: &mut Connection) -> Option<CloseReason> {
         Ok(None) => None,
         Ok(Some(0)) | Err(Stop::PeerClosed) => Some(CloseReason::PeerClosed),
         Ok(Some(_)) | Err(Stop::Tls(_)) => Some(CloseReason::ProtocolError),
-        Err(Stop::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
-            Some(CloseReason::PeerReset)
-        }
+        Err(Stop::Io(error)) => Some(match Loss::of(&error) {
+            Some(Loss::Reset) => CloseReason::PeerReset,
+            Some(Loss::Unreachable) => CloseReason::PeerUnreachable,
+            None => CloseReason::PeerClosed,
+        }),
         Err(_) => Some(CloseReason::PeerClosed),
     }
 }

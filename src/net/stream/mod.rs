@@ -23,6 +23,7 @@ use super::Stop;
 use super::dns::without_brackets;
 use super::facts::TlsFacts;
 use super::socket::{InUse, Socket};
+use super::tcp_info::TcpInfo;
 use super::tls::{self, Tls};
 use super::wait_context::WaitContext;
 use crate::error::Error;
@@ -373,6 +374,13 @@ impl Stream {
         matches!(self.try_read(&mut [0]), Ok(None))
     }
 
+    /// What the system knows of the connection; `None` if it is not one of TCP, was ended, or on a system that does
+    /// not say.
+    #[cold]
+    pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
+        self.socket.enter()?.tcp_info()
+    }
+
     pub(crate) fn socket(&self) -> &Arc<Socket> {
         &self.socket
     }
@@ -412,8 +420,55 @@ fn may_write(socket: &InUse<'_>, listen: bool, until: WaitUntil) -> Result<bool,
     Ok(write)
 }
 
+/// How a connection that was open was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// The peer reset it.
+    Reset,
+    /// The system gave it up, because the peer acknowledges nothing or a router says that it can't be reached.
+    Unreachable,
+}
+
+impl Loss {
+    /// Of an error that a read or a write of an open connection returned; `None` if that is no loss.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Some(Self::Reset),
+            io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::ConnectionAborted => Some(Self::Unreachable),
+            _ => None,
+        }
+    }
+}
+
 /// Whether a write failed because the connection is gone: what the peer sent before may still be here, and
 /// explains it.
 pub(crate) fn is_broken(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+    Loss::of(error).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_network_does_to_an_open_connection_is_a_loss() {
+        use io::ErrorKind as Kind;
+        for (kind, loss) in [
+            (Kind::BrokenPipe, Some(Loss::Reset)),
+            (Kind::ConnectionReset, Some(Loss::Reset)),
+            (Kind::TimedOut, Some(Loss::Unreachable)),
+            (Kind::HostUnreachable, Some(Loss::Unreachable)),
+            (Kind::NetworkUnreachable, Some(Loss::Unreachable)),
+            (Kind::NetworkDown, Some(Loss::Unreachable)),
+            (Kind::ConnectionAborted, Some(Loss::Unreachable)),
+            (Kind::OutOfMemory, None),
+            (Kind::WouldBlock, None),
+        ] {
+            assert_eq!(Loss::of(&kind.into()), loss, "{kind:?}");
+        }
+    }
 }

@@ -4,10 +4,12 @@
 #![allow(unsafe_code)] // System calls.
 
 mod connected_socket;
+mod tcp_info;
 mod unix;
 
 pub use connected_socket::ConnectedSocket;
 
+pub(super) use tcp_info::tcp_info;
 pub(super) use unix::{
     HAS_ABSTRACT_SOCKETS, append_to_private, bind_address, bind_interface, descriptor,
     has_nothing_to_read, interface_index, is_again, is_connecting, is_forbidden, is_unusable,

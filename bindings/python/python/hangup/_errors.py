@@ -203,6 +203,12 @@ class PeerReset(RequestError, ConnectionResetError):
     """The server reset the connection."""
 
 
+class PeerSilent(RequestError, ConnectionError):
+    """The server can't be reached any more, although it closed nothing: what was sent on a connection that was kept is not
+    acknowledged while a new connection to the same origin is made, or the system gave the connection up (`os_code` is
+    ETIMEDOUT, EHOSTUNREACH, ENETUNREACH or ECONNABORTED then). The server may have processed the request."""
+
+
 class ProtocolError(RequestError):
     """The response is not valid HTTP/1.1."""
 
@@ -277,6 +283,7 @@ _BY_STATUS: dict[int, type[HangupError]] = {
     CONSTANTS["HANGUP_REDIRECT_REFUSED"]: RedirectRefused,
     CONSTANTS["HANGUP_UNEXPECTED_STATUS"]: UnexpectedStatus,
     CONSTANTS["HANGUP_DIGEST_MISMATCH"]: DigestMismatch,
+    CONSTANTS["HANGUP_PEER_SILENT"]: PeerSilent,
     CONSTANTS["HANGUP_AUTH_FAILED"]: AuthFailed,
     CONSTANTS["HANGUP_PANIC"]: PanicError,
 }

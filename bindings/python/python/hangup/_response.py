@@ -12,7 +12,7 @@ from email.message import Message
 from typing import Any, NamedTuple, Protocol
 
 from . import _native
-from ._errors import HTTPStatusError, InvalidArgument, InvalidState, PeerClosed, PeerReset, ProtocolError, RequestInfo
+from ._errors import HTTPStatusError, InvalidArgument, InvalidState, PeerClosed, PeerReset, PeerSilent, ProtocolError, RequestInfo
 from ._headers import Headers, decode, decode_headers
 from ._limits import non_negative_int
 from ._manager import GRACEFUL, NOW
@@ -22,7 +22,7 @@ from ._timings import Timings, in_seconds
 
 READ_SIZE = 64 * 1024
 """How many bytes of a body one call of the library reads at most."""
-BROKEN = (PeerClosed, PeerReset, ProtocolError)
+BROKEN = (PeerClosed, PeerReset, PeerSilent, ProtocolError)
 """Errors of a body that was cut off or is malformed: what came before is returned before they are raised."""
 _SIZE_MAX = 2**64 - 1  # of C: any size
 

@@ -1,0 +1,123 @@
+//! What the system knows of a TCP connection: whether the peer acknowledges, and how far away it is.
+
+use std::time::Duration;
+
+/// A snapshot of a connection, as TCP_INFO of Linux has it (tcp(7), linux/tcp.h). Threads: a value.
+///
+/// A number that an older kernel does not know is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TcpInfo {
+    /// How often the oldest unacknowledged segment was sent again, without any acknowledgement in between.
+    pub(crate) retransmits: u32,
+    /// Keep-alive and zero-window probes that were sent in a row and not answered.
+    pub(crate) probes: u32,
+    /// How often the retransmission timeout was doubled.
+    pub(crate) backoff: u32,
+    /// The retransmission timeout, doubled as `backoff` says (RFC 6298).
+    pub(crate) rto: Duration,
+    /// The size of the largest segment that is sent, in bytes of data.
+    pub(crate) send_mss: u32,
+    /// Segments that were sent and not acknowledged.
+    pub(crate) unacked: u32,
+    /// Since bytes of the peer came last.
+    pub(crate) last_data_received: Duration,
+    /// Since an acknowledgement of the peer came last.
+    pub(crate) last_ack_received: Duration,
+    /// The smoothed round-trip time.
+    pub(crate) rtt: Duration,
+    /// Its variance.
+    pub(crate) rtt_variance: Duration,
+    /// Segments that were sent again in the connection's life.
+    pub(crate) total_retransmits: u32,
+    /// Bytes that the peer acknowledged in the connection's life.
+    pub(crate) bytes_acked: u64,
+    /// Bytes that were written and never left this machine.
+    pub(crate) unsent: u32,
+    /// Bytes that were sent in the connection's life, those that were sent again included.
+    pub(crate) bytes_sent: u64,
+    /// Those that were sent again.
+    pub(crate) bytes_resent: u64,
+}
+
+impl TcpInfo {
+    /// The retransmission timeout before it was doubled.
+    pub(crate) fn base_rto(&self) -> Duration {
+        self.rto / 2_u32.saturating_pow(self.backoff.min(16))
+    }
+
+    /// Since the peer gave any sign of life.
+    pub(crate) fn silent_for(&self) -> Duration {
+        self.last_data_received.min(self.last_ack_received)
+    }
+}
+
+/// For tests: what the system says of connections can be changed. It is a part of [`Socket`](super::socket::Socket)
+/// that asks here, so that all that is above is tested as it is.
+#[cfg(test)]
+pub(crate) mod fake {
+    use std::collections::HashMap;
+    use std::net::SocketAddr;
+    use std::sync::{Arc, Mutex};
+
+    use once_cell::sync::Lazy;
+
+    use super::TcpInfo;
+    use crate::sync::lock;
+
+    type Change = Arc<dyn Fn(TcpInfo) -> Option<TcpInfo> + Send + Sync>;
+
+    static CHANGES: Lazy<Mutex<HashMap<u16, Change>>> = Lazy::new(Mutex::default);
+
+    /// While it lives, what the system says of the connections to a port is changed.
+    pub(crate) struct FakeTcpInfo(u16);
+
+    impl FakeTcpInfo {
+        /// The function gets what the system says, and returns what is seen of it. The port is that of the peer, or
+        /// the local one, which names one connection.
+        pub(crate) fn of_port(
+            port: u16,
+            change: impl Fn(TcpInfo) -> Option<TcpInfo> + Send + Sync + 'static,
+        ) -> Self {
+            lock(&CHANGES).insert(port, Arc::new(change));
+            Self(port)
+        }
+    }
+
+    impl Drop for FakeTcpInfo {
+        fn drop(&mut self) {
+            lock(&CHANGES).remove(&self.0);
+        }
+    }
+
+    /// What is seen of a connection with these addresses.
+    pub(in crate::net) fn changed(
+        real: Option<TcpInfo>,
+        peer: Option<SocketAddr>,
+        local: Option<SocketAddr>,
+    ) -> Option<TcpInfo> {
+        let change = {
+            let changes = lock(&CHANGES);
+            let of = |address: Option<SocketAddr>| changes.get(&address?.port()).cloned();
+            of(local).or_else(|| of(peer))
+        };
+        match change {
+            None => real,
+            Some(change) => change(real.unwrap_or_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doubled_timeout_is_known_undoubled() {
+        let ms = Duration::from_millis;
+        for (rto, backoff, base) in [(ms(200), 0, ms(200)), (ms(1600), 3, ms(200))] {
+            assert_eq!(TcpInfo { rto, backoff, ..TcpInfo::default() }.base_rto(), base);
+        }
+        let longest = TcpInfo { rto: ms(120_000), backoff: 255, ..TcpInfo::default() };
+        assert!(longest.base_rto() < ms(200));
+    }
+}
