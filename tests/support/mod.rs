@@ -10,6 +10,7 @@ pub mod counted_reader;
 pub mod form;
 pub mod held_responses;
 pub mod inspect;
+pub mod network;
 pub mod outcome;
 pub mod own_process;
 pub mod submissions;

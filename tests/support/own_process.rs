@@ -3,7 +3,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Runs `body` in a child process that runs no other test. `name` is the full name of the calling test.
@@ -15,11 +15,26 @@ pub fn in_own_process(name: &str, body: impl FnOnce()) {
 /// As [`in_own_process`], with these in the child's environment.
 #[track_caller]
 pub fn in_own_process_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) {
-    if std::env::var(INSIDE).as_deref() == Ok(name) {
-        // SAFETY: no pointers. A child that hangs is ended, not waited for.
-        unsafe { libc::alarm(LIFE.as_secs() as u32) };
+    if is_own_process_of(name) {
         return body();
     }
+    let begun = Instant::now();
+    let child = again(name, env).spawn().expect("a child process");
+    assert_passed(name, begun, child);
+}
+
+/// Whether this is the child process that [`again`] starts for a test. One that hangs is ended, not waited for.
+pub fn is_own_process_of(name: &str) -> bool {
+    let inside = std::env::var(INSIDE).as_deref() == Ok(name);
+    if inside {
+        // SAFETY: no pointers.
+        unsafe { libc::alarm(LIFE.as_secs() as u32) };
+    }
+    inside
+}
+
+/// The command that runs the test of that full name alone in a process of its own.
+pub fn again(name: &str, env: &[(&str, &str)]) -> Command {
     let me = std::env::current_exe().expect("the path of this test");
     let mut command = Command::new(me);
     command
@@ -29,12 +44,17 @@ pub fn in_own_process_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let begun = Instant::now();
-    let child = command.spawn().expect("a child process");
+    command
+}
+
+/// Waits for the child of [`again`], prints what it measured, and fails as its test did.
+#[track_caller]
+pub fn assert_passed(name: &str, begun: Instant, child: Child) {
     let output = child.wait_with_output().expect("the child's output");
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
-    let measured = |line: &&str| line.contains("latency") || line.contains("numbers: ");
+    let measured =
+        |line: &&str| ["latency", "numbers: ", "skipped: "].iter().any(|word| line.contains(word));
     for line in said.lines().filter(measured) {
         println!("{line}");
     }

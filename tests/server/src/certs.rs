@@ -3,6 +3,7 @@
 //! Nothing is stored in the repository, so nothing expires there. Serves the scripted server, nginx
 //! and the demo; `write_to` hands the files to tests in other languages.
 
+use crate::network::FAR_NAMES;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
@@ -20,7 +21,7 @@ use std::{fs, io};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Certificate {
-    /// For localhost, 127.0.0.1 and ::1, under the test CA.
+    /// For localhost, 127.0.0.1, ::1 and the servers of a `Network`, under the test CA.
     Good,
     /// Like `Good`, but it expired in 2021.
     Expired,
@@ -81,7 +82,8 @@ impl Certs {
         let (_, stranger) = authority("hangup unknown CA")?;
         let (client_ca, client_issuer) = authority("hangup client CA")?;
         let server = ExtendedKeyUsagePurpose::ServerAuth;
-        let local = || leaf(&LOCAL, "hangup test server", server.clone());
+        let everywhere = [&LOCAL[..], &FAR_NAMES].concat();
+        let local = || leaf(&everywhere, "hangup test server", server.clone());
 
         let mut past = local()?;
         past.not_before = date_time_ymd(2020, 1, 1);

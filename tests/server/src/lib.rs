@@ -25,7 +25,8 @@
 //!
 //! `Proxy` and `Socks` use the same acceptor, ledger and wire as `Server`; a `relay` is the
 //! inside of their tunnels. `BlackHole` and `Addresses` are for tests of connecting. `Origins` serves
-//! more connections than can have a thread each.
+//! more connections than can have a thread each. `network` has two network namespaces with a path
+//! between them that loses and delays packets.
 //!
 //! Invariants:
 //! - No thread sleeps or waits except in poll(2) together with the server's stop latch, so everything stops
@@ -55,6 +56,7 @@ mod hosts;
 mod latch;
 mod ledger;
 mod message;
+pub mod network;
 mod nginx;
 mod origins;
 mod proxy;
