@@ -61,7 +61,8 @@ pub(super) struct Conditions {
     pub(super) hold: bool,
 }
 
-type Filter = Box<dyn FnMut(Direction, &Packet<'_>) -> bool + Send>;
+/// Returns true for a packet that is to be lost. Runs on the relay's thread and must not call its network.
+pub type Filter = Box<dyn FnMut(Direction, &Packet<'_>) -> bool + Send>;
 
 #[derive(Default)]
 struct State {
@@ -121,8 +122,7 @@ impl Drop for Link {
 struct Relay {
     /// The client's device, the servers' device: packets in direction `d` come from `devices[d]`.
     devices: [File; 2],
-    /// What is under way: when it arrives, a number that keeps equal times in order, the direction.
-    queue: BinaryHeap<Reverse<(Instant, u64, usize, Vec<u8>)>>,
+    queue: BinaryHeap<Reverse<UnderWay>>,
     number: u64,
     /// Bytes in `queue` and `held`.
     waiting: [usize; 2],
@@ -130,6 +130,9 @@ struct Relay {
     /// When the line of a limited rate is free again.
     free_at: [Instant; 2],
 }
+
+/// A packet under way: when it arrives, a number that keeps equal times in order, its direction.
+type UnderWay = (Instant, u64, usize, Vec<u8>);
 
 impl Relay {
     fn new(devices: [File; 2]) -> Relay {

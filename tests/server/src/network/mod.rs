@@ -14,7 +14,7 @@ mod link;
 mod namespace;
 mod packet;
 
-pub use link::{Counts, Direction};
+pub use link::{Counts, Direction, Filter};
 pub use namespace::isolate;
 pub use packet::{Flow, Packet, Segment};
 
@@ -125,9 +125,8 @@ impl Network {
         self.link.kill(which)
     }
 
-    /// Loses each packet for which `lost` returns true; `None` ends that. `lost` runs on the relay's thread and must not
-    /// call this network.
-    pub fn set_filter(&self, lost: Option<Box<dyn FnMut(Direction, &Packet<'_>) -> bool + Send>>) {
+    /// Loses each packet for which `lost` returns true; `None` ends that.
+    pub fn set_filter(&self, lost: Option<Filter>) {
         self.link.set_filter(lost);
     }
 
