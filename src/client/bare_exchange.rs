@@ -54,6 +54,7 @@ impl Client {
             attempt: 1,
             repeatable: false,
             retry_covers_loss: false,
+            detects_loss: false,
             max_head: config.max_head,
             response_to: ResponseTo::Other,
             handover: Handover::None,

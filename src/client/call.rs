@@ -450,6 +450,7 @@ impl Call<'_> {
             attempt: number,
             repeatable: self.repeatable,
             retry_covers_loss,
+            detects_loss: self.config.detects_loss,
             max_head: self.config.max_head,
             response_to: ResponseTo::of(&hop.method),
             handover: Handover::None,

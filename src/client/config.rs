@@ -25,6 +25,7 @@ pub(super) struct Config {
     pub(super) mode: ConnectionMode,
     pub(super) max_head: usize,
     pub(super) retries: bool,
+    pub(super) detects_loss: bool,
     pub(super) redirects: u32,
     /// Headers that a redirect to another origin drops, besides those that it always drops.
     pub(super) sensitive: Vec<Box<str>>,
@@ -59,6 +60,7 @@ impl Default for Config {
             mode: ConnectionMode::Keep,
             max_head: MAX_HEAD,
             retries: true,
+            detects_loss: true,
             redirects: MAX_REDIRECTS,
             sensitive: Vec::new(),
             auth: None,

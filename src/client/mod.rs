@@ -16,6 +16,8 @@ mod request_head;
 mod retry;
 mod retry_policy;
 mod settings;
+#[cfg(test)]
+mod silence;
 // Its bounds are those of a build with the C ABI: other features make other frames.
 #[cfg(all(test, feature = "capi"))]
 mod stack;

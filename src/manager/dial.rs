@@ -14,10 +14,11 @@ use super::connection::{Connection, Record};
 use super::control::{Cause, Control};
 use super::key::PoolKey;
 use super::pool::{Dialled, LeaseError, Pool};
+use super::second_dial::{DialReport, SecondDial};
 use crate::net::Stop;
 use crate::net::dial::{self, Dial, DialConfig};
 use crate::net::stream::Stream;
-use crate::runtime::WorkerPool;
+use crate::runtime::{Notify, WorkerPool};
 use crate::timeouts::Deadline;
 use crate::trace::SeeHead;
 use crate::vocabulary::{CloseReason, ConnectionState, Phase, Timeout, TraceType};
@@ -77,7 +78,9 @@ pub(super) fn dial(
         let (pool, record) = (Arc::downgrade(pool), Arc::clone(record));
         let (dial, until) = (Some(dial), now + patience);
         // If there is no thread for it, the dial is dropped, which closes it.
-        let _ = BackgroundDial { pool, record, control, dial, until, reason, done: false }.start();
+        let report = None;
+        let _ = BackgroundDial { pool, record, control, dial, until, reason, report, done: false }
+            .start();
     }
     given.map(Outcome::Given).ok_or_else(|| failure.into())
 }
@@ -95,7 +98,10 @@ pub(super) fn begin_background_dials(
     for (record, control) in slots {
         let (dial, until) = (Some(prepare(pool, &record)), Instant::now() + LONGEST);
         let (pool, reason) = (Arc::downgrade(pool), CloseReason::DialFailed);
-        match (BackgroundDial { pool, record, control, dial, until, reason, done: false }).start() {
+        let report = None;
+        let job =
+            BackgroundDial { pool, record, control, dial, until, reason, report, done: false };
+        match job.start() {
             Ok(()) => begun += 1,
             Err(error) => refused = Some(error),
         }
@@ -104,6 +110,27 @@ pub(super) fn begin_background_dials(
         Some(error) if begun == 0 => Err(Stop::NoThread(error).into()),
         _ => Ok(begun),
     }
+}
+
+/// Begins to dial a second connection beside that one, whose peer is silent. `notify` is set when its outcome is known.
+/// `None` if the limits or the system allow none.
+#[cold]
+pub(super) fn begin_second_dial(
+    pool: &Arc<Pool>,
+    suspected: &Record,
+    notify: &Arc<Notify>,
+) -> Option<SecondDial> {
+    let new_control = || Control::detached(pool);
+    let slot = pool.reserve_second_dial(suspected.id, &suspected.key, new_control);
+    let (record, control) = slot?;
+    let (dial, until) = (Some(prepare(pool, &record)), Instant::now() + LONGEST);
+    let (pool, reason) = (Arc::downgrade(pool), CloseReason::DialFailed);
+    let (second, report) = SecondDial::new(notify);
+    let report = Some(report);
+    // Without a thread for it the job is dropped, and with it the report.
+    let _ =
+        BackgroundDial { pool, record, control, dial, until, reason, report, done: false }.start();
+    Some(second)
 }
 
 /// In a box: the frames of a wait for a dial would hold it, and move it when it goes on in the background.
@@ -167,6 +194,8 @@ struct BackgroundDial {
     until: Instant,
     /// Why its connection is closed if the dial fails.
     reason: CloseReason,
+    /// To an exchange that waits for its outcome.
+    report: Option<DialReport>,
     /// The pool has its connection.
     done: bool,
 }
@@ -185,6 +214,9 @@ impl BackgroundDial {
             let connection = dialled(&self.record, stream);
             self.done = true;
             pool.background_dialled(connection, &self.control, Instant::now());
+            if let Some(report) = &self.report {
+                report.connected();
+            }
         }
     }
 }

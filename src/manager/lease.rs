@@ -5,6 +5,7 @@
 //! closes the connection. A lease is not a socket: an HTTP/2 connection will have many.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, ConnectionInfo, Placement};
@@ -12,12 +13,13 @@ use super::control::{Cause, Control};
 use super::dial::{self, Outcome};
 use super::key::PoolKey;
 use super::pool::{Checkout, LeaseError, Pool};
+use super::second_dial::SecondDial;
 use crate::keep_alive::KeepAlive;
 use crate::net::Stop;
 use crate::net::facts::ConnectionFacts;
 use crate::net::stream::{DuplexStream, Stream};
 use crate::process::fork_generation;
-use crate::runtime::{WaitFor, WaitUntil, WakeReason, trim_stack, wait};
+use crate::runtime::{Notify, WaitFor, WaitUntil, WakeReason, trim_stack, wait};
 use crate::timeouts::Deadline;
 use crate::trace::SeeHead;
 use crate::vocabulary::{CloseReason, Phase};
@@ -169,6 +171,20 @@ impl Lease {
         Some(record.info(Placement::InUse, Instant::now()))
     }
 
+    /// Whether anything ever came on it, or it is so old that its peer must have taken it.
+    pub(crate) fn has_shown_life(&self) -> bool {
+        let Some(connection) = &self.connection else { return false };
+        let received = connection.stream.traffic().bytes_in.load(Ordering::Relaxed);
+        received > 0 || connection.record.opened_at.elapsed() > ACCEPTED
+    }
+
+    /// Begins to dial a second connection beside this one, whose peer is silent. `notify` is set when its outcome is
+    /// known. `None` if the limits or the system allow none.
+    pub(crate) fn dial_second(&self, notify: &Arc<Notify>) -> Option<SecondDial> {
+        let record = &self.connection.as_ref()?.record;
+        dial::begin_second_dial(&self.pool, record, notify)
+    }
+
     /// Whether the connection was open already.
     pub(crate) fn reused(&self) -> bool {
         self.reused
@@ -270,6 +286,8 @@ fn wait_in_line(
     }
 }
 
+/// A listener that has not taken a connection after this time will not take it.
+const ACCEPTED: Duration = Duration::from_secs(30);
 /// How long an exchange waits for a background dial before it dials as well: as long as TCP waits
 /// for the answer to a SYN (RFC 6298 section 2).
 const LEASE_WAIT: Duration = Duration::from_secs(1);

@@ -13,6 +13,7 @@ mod key;
 mod lease;
 mod limits;
 mod pool;
+mod second_dial;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(crate) use key::{Origin, PoolKey};
 pub(crate) use lease::{Lease, LeaseRequest};
 pub use limits::{Limits, Stats};
 pub(crate) use pool::{LeaseError, Pool};
+pub(crate) use second_dial::{DialOutcome, SecondDial};
 
 use crate::error::Error;
 use crate::net::Stop;

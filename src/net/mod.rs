@@ -9,6 +9,7 @@ pub(crate) mod facts;
 mod gate;
 pub(crate) mod proxy;
 pub(crate) mod route;
+pub(crate) mod silence;
 pub(crate) mod socket;
 pub(crate) mod stream;
 mod sys;

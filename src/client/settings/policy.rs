@@ -9,8 +9,8 @@ use crate::error::Error;
 impl Client {
     /// Sets whether a request is sent again if a reused connection breaks before the response; it is by default.
     ///
-    /// Only if that is safe: the connection had served a request before, the peer closed or reset it
-    /// before the first byte of the response, the body can be read again, and either no byte
+    /// Only if that is safe: the connection had served a request before, the peer closed or reset it, or was
+    /// lost ([`set_detect_lost_connections`](Self::set_detect_lost_connections)), before the first byte of the response, the body can be read again, and either no byte
     /// was sent, or the method is GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or there is an
     /// Idempotency-Key header. After three broken connections a new one is opened for the last attempt.
     ///
@@ -20,6 +20,31 @@ impl Client {
     /// ```
     pub fn set_retries(&self, on: bool) {
         self.configure(|config| config.retries = on);
+    }
+
+    /// Sets whether a request that waits long on a reused connection finds out whether that connection is lost; it does by
+    /// default.
+    ///
+    /// Networks lose connections without a word: a NAT forgets them, a cable is pulled. A request that waits for its
+    /// response, or for room to send, then waits for a timeout. With this setting, after a second the system is
+    /// asked (TCP_INFO, tcp(7)). If bytes of the request have not been acknowledged for longer than three
+    /// retransmission timeouts (RFC 6298) and a second, and nothing came, a second connection to the origin is dialled
+    /// in the background, within the limits. If that is made while the first one is still not acknowledged, the first
+    /// one is lost: it is closed with [`CloseReason::PeerSilent`](crate::CloseReason::PeerSilent), together with the idle
+    /// connections of its origin that have not been in use since, and the request is sent again as
+    /// [`set_retries`](Self::set_retries) says, or fails with [`Kind::PeerSilent`](crate::Kind::PeerSilent).
+    ///
+    /// A server that is slow, stopped or busy is never called lost: its system acknowledges what arrives. If nothing can
+    /// be connected to, the network is away, and not this connection: nothing changes. Where the limits leave no room
+    /// for a second connection, and on systems other than Linux, the timeouts decide as before.
+    /// Each step is an event ([`EventKind::Suspected`](crate::EventKind::Suspected) and those after it).
+    ///
+    /// ```
+    /// let client = hangup::Client::default();
+    /// client.set_detect_lost_connections(false);
+    /// ```
+    pub fn set_detect_lost_connections(&self, on: bool) {
+        self.configure(|config| config.detects_loss = on);
     }
 
     /// Sets when a request is sent again that was not served; `None`, the default, is never. The policy's budget begins

@@ -12,6 +12,7 @@ mod min_rate;
 mod proxy_form;
 mod recv;
 mod send;
+mod silence;
 mod transport;
 
 pub(super) use self::body::Http1Body;

@@ -6,6 +6,7 @@ use super::codec::{
     AwaitedResponse, BodyFraming, HeadEvent, ReceivedHead, parse_head, protocol_error,
 };
 use super::send::SentRequest;
+use super::silence::{Awaited, first_look};
 use super::transport::Transport;
 use crate::error::Error;
 use crate::http::exchange::Exchange;
@@ -34,15 +35,12 @@ pub(in crate::http) fn recv_head(
     let SentRequest { awaited, early_head } = sent;
     let received = match early_head {
         Some(head) => head,
-        None => {
-            let until = exchange.timing().begin(Phase::Head);
-            match transport.await_head(exchange, until, false)? {
-                HeadEvent::Final(head) => head,
-                HeadEvent::Interim { .. } => {
-                    return Err(protocol_error("malformed response: no head"));
-                }
+        None => match transport.await_final_head(exchange)? {
+            HeadEvent::Final(head) => head,
+            HeadEvent::Interim { .. } => {
+                return Err(protocol_error("malformed response: no head"));
             }
-        }
+        },
     };
     response_start(transport, exchange, awaited, *received)
 }
@@ -70,6 +68,33 @@ fn response_start(
 }
 
 impl Transport {
+    /// Waits for the final head, and looks at the connection if that takes long.
+    #[inline]
+    fn await_final_head(&mut self, exchange: &mut Exchange) -> Result<HeadEvent, Stop> {
+        let until = exchange.timing().begin(Phase::Head);
+        if !self.detects_loss {
+            return self.await_head(exchange, until, false);
+        }
+        match self.await_head(exchange, first_look(until.now, until), false) {
+            Err(Stop::Deadline(Timeout::None)) => self.await_late_head(exchange, until),
+            outcome => outcome,
+        }
+    }
+
+    /// The head did not come soon.
+    #[cold]
+    #[inline(never)]
+    fn await_late_head(
+        &mut self,
+        exchange: &mut Exchange,
+        until: WaitUntil,
+    ) -> Result<HeadEvent, Stop> {
+        if !exchange.response_started {
+            self.look_in_silence(exchange, Awaited::Head, until.now, until)?;
+        }
+        self.await_head(exchange, until.later(), false)
+    }
+
     /// Waits for the final head, or for 100 Continue if that is awaited. Other interim heads are skipped.
     pub(super) fn await_head(
         &mut self,

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::buffers::IoBuffers;
 use super::codec::{HeadEvent, ReceivedHead};
 use super::min_rate::RateWindow;
+use super::silence::{Awaited, first_look, wait_in_silence};
 use crate::error::Error;
 use crate::http::exchange::Exchange;
 use crate::http::request_body::BodyReader;
@@ -43,6 +44,8 @@ pub(in crate::http) struct Transport {
     pub(super) rate_window: RateWindow,
     /// Bytes of chunk framing and trailers that came since the last byte of the body.
     pub(super) framing_bytes: u64,
+    /// A long wait ends for a look at what the system knows of the connection; see [`silence`](super::silence).
+    pub(super) detects_loss: bool,
     /// Reads of the body end at this time; see [`drain`](crate::http::drain).
     pub(super) drain_deadline: Option<Instant>,
 }
@@ -66,6 +69,7 @@ impl Transport {
             must_close: false,
             rate_window: RateWindow::default(),
             framing_bytes: 0,
+            detects_loss: exchange.reused && exchange.config.detects_loss,
             drain_deadline: None,
         })
     }
@@ -89,7 +93,7 @@ impl Transport {
         });
         let mut sent = 0;
         // The write timeout counts from the last byte that was taken, whatever the peer sends meanwhile.
-        let stalled = Cell::new(None);
+        let stalled: Cell<Option<Stall>> = Cell::new(None);
         while sent < amount {
             // A send that always finds room never waits, and so never reaches its deadline.
             exchange.check()?;
@@ -103,11 +107,14 @@ impl Transport {
             };
             let bytes = self.buffers.written(amount);
             let timing = exchange.timing();
+            let looks = self.detects_loss;
             let until = || {
-                let until =
-                    stalled.get().map_or_else(|| timing.step(), |until: WaitUntil| until.later());
-                stalled.set(Some(until));
-                until
+                let stall = match stalled.get() {
+                    None => Stall::begin(timing.step(), looks),
+                    Some(stall) => stall.later(),
+                };
+                stalled.set(Some(stall));
+                stall.until_look()
             };
             match stream.send(&bytes[sent..], body_follows, listen, &until) {
                 Ok(Sending::Took(took)) => {
@@ -125,10 +132,41 @@ impl Transport {
                 Err(Stop::Io(error)) if is_broken(&error) => {
                     self.check_early_response(exchange, Some(Stop::Io(error)))?;
                 }
+                Err(Stop::Deadline(Timeout::None)) => {
+                    stalled.set(self.stalled_in_silence(exchange, listen, stalled.get())?);
+                }
                 Err(stop) => return Err(stop),
             }
         }
         Ok(())
+    }
+
+    /// Goes on with a long wait by a look at what the system knows of the connection.
+    #[cold]
+    pub(super) fn look_in_silence(
+        &mut self,
+        exchange: &Exchange,
+        awaited: Awaited,
+        began: Instant,
+        until: WaitUntil,
+    ) -> Result<(), Stop> {
+        let lease = self.lease.as_mut().ok_or(Stop::Ended)?;
+        self.detects_loss = wait_in_silence(lease, exchange, awaited, began, until)?;
+        Ok(())
+    }
+
+    /// There was no room to send for so long that it is time to look why.
+    #[cold]
+    #[inline(never)]
+    fn stalled_in_silence(
+        &mut self,
+        exchange: &Exchange,
+        listen: bool,
+        stall: Option<Stall>,
+    ) -> Result<Option<Stall>, Stop> {
+        let Some(stall) = stall else { return Ok(None) };
+        self.look_in_silence(exchange, Awaited::Room { listen }, stall.began, stall.until)?;
+        Ok(Some(Stall { looks: self.detects_loss, ..stall }))
     }
 
     /// Waits until the body of the request has more, or until that time; returns earlier if the peer sends something,
@@ -315,6 +353,31 @@ impl Transport {
         if let Some(lease) = self.lease.take() {
             lease.close(reason);
         }
+    }
+}
+
+/// A time in which nothing could be sent.
+#[derive(Clone, Copy)]
+struct Stall {
+    began: Instant,
+    /// When the write timeout runs out.
+    until: WaitUntil,
+    /// Whether it is looked at why, when it is long.
+    looks: bool,
+}
+
+impl Stall {
+    fn begin(until: WaitUntil, looks: bool) -> Self {
+        Self { began: until.now, until, looks }
+    }
+
+    fn later(self) -> Self {
+        Self { until: self.until.later(), ..self }
+    }
+
+    /// The time of the look, if that comes before the timeout.
+    fn until_look(self) -> WaitUntil {
+        if self.looks { first_look(self.began, self.until) } else { self.until }
     }
 }
 

@@ -14,6 +14,7 @@ mod lock;
 mod lru;
 mod pauses;
 mod report;
+mod silence;
 mod slot;
 mod state;
 mod subscribers;

@@ -103,7 +103,7 @@ impl State {
         self.record_event_of(EventKind::Queued, 0, &key, deferred);
     }
 
-    fn record_event_of(
+    pub(super) fn record_event_of(
         &mut self,
         what: EventKind,
         id: u64,

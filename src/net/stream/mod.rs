@@ -31,7 +31,7 @@ use crate::runtime::{
     Interest, Notify, PollEntry, Source, WaitFor, WaitUntil, WakeReason, WorkerPool, is_ready,
     run_on_worker, wait, wait_any, yield_if_due,
 };
-use crate::vocabulary::Kind;
+use crate::vocabulary::{Kind, Timeout};
 
 /// One connection's bytes. Threads: one at a time; its [`Socket`] may be ended by any.
 #[derive(Debug)]
@@ -205,6 +205,43 @@ impl Stream {
         }
     }
 
+    /// Waits until the notification is set, or there may be bytes to read (if this listens) or room to write (if that
+    /// is wanted, or TLS holds something). Returns `false` for the notification.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn await_any(
+        &mut self,
+        listen: bool,
+        wants_room: bool,
+        notify: &Notify,
+        until: WaitUntil,
+    ) -> Result<bool, Stop> {
+        let is_flushed = match self.flush() {
+            Ok(is_flushed) => is_flushed,
+            Err(Stop::Io(error)) if is_broken(&error) => return Ok(true),
+            Err(stop) => return Err(stop),
+        };
+        let socket = self.socket.enter().ok_or(Stop::Ended)?;
+        let interest = match (listen, wants_room || !is_flushed) {
+            (true, true) => Interest::Either,
+            (true, false) => Interest::Read,
+            (false, _) => Interest::Write,
+        };
+        let want = WaitFor { fd: Some((socket.source(), interest)), notify: Some(notify) };
+        match wait(want, until).map_err(Stop::Io)? {
+            WakeReason::Ready { read, .. } => {
+                if read {
+                    // It is not read here, and the next wait for it must not wait for more.
+                    socket.source().may_have_more();
+                }
+                Ok(true)
+            }
+            WakeReason::Notified => Ok(false),
+            WakeReason::Deadline => Err(Stop::Deadline(until.timeout)),
+            WakeReason::Interrupted => Err(Stop::Interrupted),
+        }
+    }
+
     /// Whether the peer has sent something, or closed. Asks the kernel.
     pub(crate) fn has_input(&self) -> bool {
         self.socket.enter().is_some_and(|socket| is_ready(socket.descriptor(), Interest::Read))
@@ -271,9 +308,14 @@ impl Stream {
         while tls.wants_write() || below.wants_write() {
             let sent =
                 if tls.wants_write() { tls.write_tls(&mut below).map(drop) } else { below.flush() };
-            if not_yet(sent)?.is_none() && !may_write(&socket, listen, until())? {
-                // The rest goes with the next call; TLS has it.
-                break;
+            if not_yet(sent)?.is_none() {
+                match may_write(&socket, listen, until()) {
+                    Ok(true) => {}
+                    // The rest goes with the next call; TLS has it. A deadline that is no timeout is the caller's
+                    // time to look at the connection, which it does then.
+                    Ok(false) | Err(Stop::Deadline(Timeout::None)) => break,
+                    Err(stop) => return Err(stop),
+                }
             }
         }
         Ok(Sending::Took(took))

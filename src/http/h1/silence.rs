@@ -1,0 +1,222 @@
+//! What an exchange does while the peer of a reused connection is silent: it looks at what the system knows, dials a
+//! second connection if that is suspicious, and gives its own one up if the second one is made and nothing of the
+//! request was acknowledged meanwhile.
+//!
+//! If the dial does not succeed, the network is away and not this connection alone: nothing changes. Short waits come
+//! here never.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::http::exchange::Exchange;
+use crate::manager::{DialOutcome, EventKind, Lease, SecondDial};
+use crate::net::Stop;
+use crate::net::silence::{FIRST_LOOK, Look};
+use crate::net::stream::Stream;
+use crate::net::tcp_info::TcpInfo;
+use crate::runtime::{Notify, WaitUntil};
+use crate::timeouts::Deadline;
+use crate::vocabulary::{Kind, Timeout};
+
+/// What an exchange waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// The head of the response.
+    Head,
+    /// Room to send more; `listen`: or what the peer sends meanwhile.
+    Room { listen: bool },
+}
+
+/// What was found out in one silence.
+struct Suspicion {
+    /// When the wait began.
+    began: Instant,
+    /// Since when the peer is suspected, if it is.
+    since: Option<Instant>,
+    dial: Option<SecondDial>,
+    /// When the next dial may begin.
+    next_dial: Instant,
+    pause: Duration,
+}
+
+/// The time of the first look at a wait that began then, or the end of the wait if that comes first. A wait that the
+/// look ends, ends by [`Timeout::None`], and [`wait_in_silence`] goes on with it.
+#[inline]
+pub(super) fn first_look(began: Instant, until: WaitUntil) -> WaitUntil {
+    let look = began + FIRST_LOOK;
+    match until.at {
+        Some(at) if at <= look => until,
+        _ => WaitUntil { at: Some(look), timeout: Timeout::None, ..until },
+    }
+}
+
+/// Goes on with a wait that began at that time and was long. Returns when there may be what is awaited, or when
+/// nothing is suspicious about the wait for a head; `false` if nothing is known of this connection, and no other look
+/// is worth while.
+///
+/// # Errors
+/// [`Kind::PeerSilent`] if the connection is lost; what ends any wait.
+#[cold]
+#[inline(never)]
+pub(super) fn wait_in_silence(
+    lease: &mut Lease,
+    exchange: &Exchange,
+    awaited: Awaited,
+    began: Instant,
+    until: WaitUntil,
+) -> Result<bool, Stop> {
+    if !lease.has_shown_life() {
+        // A listener whose queue is full may not have taken the connection yet.
+        return Ok(false);
+    }
+    let shared = Arc::clone(exchange.shared());
+    let wake = shared.register_wake();
+    let mut suspicion = Suspicion::new(began);
+    loop {
+        wake.clear();
+        exchange.check()?;
+        let now = Instant::now();
+        if until.at.is_some_and(|at| at <= now) {
+            return Err(Stop::Deadline(until.timeout));
+        }
+        let Some(info) = lease.stream().ok_or(Stop::Ended)?.tcp_info() else { return Ok(false) };
+        let again = match (Look::at(&info, began, now), awaited) {
+            (Look::Acknowledged, Awaited::Head) => {
+                suspicion.is_over(exchange);
+                return Ok(true);
+            }
+            (Look::Acknowledged, Awaited::Room { .. }) => {
+                suspicion.is_over(exchange);
+                Some(now + FIRST_LOOK)
+            }
+            (Look::Early(pause), _) => {
+                suspicion.is_over(exchange);
+                Some(now + pause)
+            }
+            (Look::Silent, _) => suspicion.go_on(exchange, lease, &info, &wake, now)?,
+        };
+        let stream = lease.stream().ok_or(Stop::Ended)?;
+        if wait(stream, awaited, &wake, again, until)? {
+            suspicion.ends_with_input(exchange, stream);
+            return Ok(true);
+        }
+    }
+}
+
+impl Suspicion {
+    fn new(began: Instant) -> Self {
+        Self { began, since: None, dial: None, next_dial: began, pause: FIRST_LOOK }
+    }
+
+    /// The peer is still silent. Returns when to look again at the latest.
+    fn go_on(
+        &mut self,
+        exchange: &Exchange,
+        lease: &Lease,
+        info: &TcpInfo,
+        wake: &Arc<Notify>,
+        now: Instant,
+    ) -> Result<Option<Instant>, Stop> {
+        if self.since.is_none() {
+            self.since = Some(now);
+            note(exchange, EventKind::Suspected, info);
+        }
+        match self.dial.as_ref().map(SecondDial::outcome) {
+            Some(DialOutcome::Connected) => return Err(lost(exchange, info, self.began).into()),
+            Some(DialOutcome::Running) => return Ok(None),
+            Some(DialOutcome::Failed) => {
+                self.dial = None;
+                self.pause = (2 * self.pause).min(LONGEST_PAUSE);
+                self.next_dial = now + self.pause;
+            }
+            None => {}
+        }
+        if self.next_dial <= now {
+            // `None`: the limits allow no second connection, and may later.
+            self.dial = lease.dial_second(wake);
+            self.next_dial = now + self.pause;
+            if self.dial.is_some() {
+                exchange.trace(|tracer| {
+                    let what =
+                        "a second connection is dialled, to find out whether this one is lost";
+                    tracer.info(exchange.connection, what);
+                });
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.next_dial))
+    }
+
+    /// The peer has shown a sign of life.
+    fn is_over(&mut self, exchange: &Exchange) {
+        if self.since.take().is_some() {
+            let pool = exchange.config.manager.pool();
+            pool.note_suspicion(EventKind::Recovered, exchange.connection, &exchange.config.key);
+            exchange.trace(|tracer| {
+                tracer.info(exchange.connection, "the peer has shown a sign of life");
+            });
+        }
+        self.dial = None;
+    }
+
+    /// There is something to read, or room to write. It may be the end of the connection, too.
+    fn ends_with_input(&mut self, exchange: &Exchange, stream: &Stream) {
+        let Some(since) = self.since else { return };
+        if stream.tcp_info().is_some_and(|info| info.silent_for() < since.elapsed()) {
+            self.is_over(exchange);
+        }
+    }
+}
+
+/// Waits for what is awaited. Returns `false` when it is time to look again.
+fn wait(
+    stream: &mut Stream,
+    awaited: Awaited,
+    wake: &Notify,
+    again: Option<Instant>,
+    until: WaitUntil,
+) -> Result<bool, Stop> {
+    let own = Deadline { at: again, timeout: Timeout::None };
+    let until = WaitUntil::of(until.deadline().or(own), Instant::now());
+    let (listen, wants_room) = match awaited {
+        Awaited::Head => (true, false),
+        Awaited::Room { listen } => (listen, true),
+    };
+    match stream.await_any(listen, wants_room, wake, until) {
+        Err(Stop::Deadline(Timeout::None)) => Ok(false),
+        other => other,
+    }
+}
+
+/// The connection is lost, on which the exchange has waited since `began`. No other exchange shall wait on those that
+/// may have been lost with it.
+fn lost(exchange: &Exchange, info: &TcpInfo, began: Instant) -> Error {
+    let silent = info.silent_for();
+    exchange.trace(|tracer| {
+        tracer.info(exchange.connection, "the connection is lost: a second one was made meanwhile");
+    });
+    let pool = exchange.config.manager.pool();
+    pool.lost(exchange.connection, &exchange.config.key, began);
+    let what = format!(
+        "the peer is silent: it acknowledged nothing for {} ms on a connection that was kept, while a new one was made",
+        silent.as_millis()
+    );
+    Error::new(Kind::PeerSilent, what)
+}
+
+fn note(exchange: &Exchange, what: EventKind, info: &TcpInfo) {
+    let pool = exchange.config.manager.pool();
+    pool.note_suspicion(what, exchange.connection, &exchange.config.key);
+    exchange.trace(|tracer| {
+        let text = format!(
+            "{what}: {} segments are not acknowledged, and the peer has been silent for {} ms",
+            info.unacked,
+            info.silent_for().as_millis()
+        );
+        tracer.info(exchange.connection, &text);
+    });
+}
+
+/// The longest time between two dials while nothing can be connected to.
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
