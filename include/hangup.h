@@ -1385,14 +1385,34 @@ hangup_status hangup_client_add_sensitive_header(hangup_client *client,
 /**
  * With 1 (the default), a request is sent again if a reused connection breaks before the response; with 0 it fails.
  *
- * A request is sent again only if that is safe: the connection had served a request before, the peer closed or reset it
- * before the first byte of the response, the body can be repeated, and either no byte was sent, or the method is GET, HEAD,
+ * A request is sent again only if that is safe: the connection had served a request before, the peer closed or reset it, or it
+ * was lost (hangup_client_set_detect_lost_connections), before the first byte of the response, the body can be repeated, and either no byte was sent, or the method is GET, HEAD,
  * OPTIONS, TRACE, PUT or DELETE, or there is an Idempotency-Key header. After three broken connections the last attempt uses
  * a new one. hangup_response_attempts and hangup_error_attempts count the attempts.
  */
 hangup_status hangup_client_set_retries(hangup_client *client,
                                         int32_t on,
                                         hangup_error **error);
+
+/**
+ * With 1 (the default), a request that waits long on a reused connection finds out whether that connection is lost; with 0
+ * it waits for its timeouts.
+ *
+ * Networks lose connections without a word: a NAT forgets them, a cable is pulled. After a second of waiting, for the
+ * response or for room to send, the system is asked (TCP_INFO, tcp(7)). If bytes of the request have not been acknowledged for
+ * longer than a second and three retransmission timeouts (RFC 6298), and nothing came, a second connection to the origin is
+ * dialled in the background, within the limits. If that is made and the first one is still not acknowledged, the first one is
+ * lost. It is closed with HANGUP_CLOSE_REASON_PEER_SILENT, together with the idle connections of its origin that have not been
+ * in use since; the request is sent again as hangup_client_set_retries says, or fails with HANGUP_PEER_SILENT.
+ *
+ * A server that is slow, stopped or busy is never called lost: its system acknowledges what arrives. If nothing can be
+ * connected to, the network is away and not this connection, and nothing changes. Where the limits leave no room for a second
+ * connection, and on systems other than Linux, the timeouts decide. HANGUP_EVENT_TYPE_SUSPECTED, _PROBED, _LOST and _RECOVERED
+ * report each step. Shorter waits cost nothing.
+ */
+hangup_status hangup_client_set_detect_lost_connections(hangup_client *client,
+                                                        int32_t on,
+                                                        hangup_error **error);
 
 /**
  * With 1, requests accept gzip, deflate, br and zstd, and such bodies are decoded. 0 is the default.

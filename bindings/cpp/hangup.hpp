@@ -2128,6 +2128,14 @@ public:
         return *this;
     }
     Client set_retries(bool on) && { return std::move(set_retries(on)); }
+    /** Whether a request that waits long on a reused connection finds out whether that connection is lost. */
+    Client &set_detect_lost_connections(bool on) & {
+        detail::check([&](hangup_error **e) {
+            return hangup_client_set_detect_lost_connections(handle_.get(), on ? 1 : 0, e);
+        });
+        return *this;
+    }
+    Client set_detect_lost_connections(bool on) && { return std::move(set_detect_lost_connections(on)); }
     /** The maximum rates of both bodies of each request in bytes per second; HANGUP_NO_LIMIT is none. */
     Client &set_max_rate(std::int64_t upload, std::int64_t download) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_max_rate(handle_.get(), upload, download, e); });

@@ -98,7 +98,7 @@ static_assert(is_chain<Request>(ASK(set_cancel(hangup::CancelToken()))));
 static_assert(is_chain<Client>(ASK(set_timeout(hangup::Timeout::total, 1s))) && is_chain<Client>(ASK(set_header("a", "b"))));
 static_assert(is_chain<Client>(ASK(set_connection_mode(hangup::ConnectionMode::keep))) && is_chain<Client>(ASK(set_max_head(1))));
 static_assert(is_chain<Client>(ASK(set_redirects(1))) && is_chain<Client>(ASK(add_sensitive_header("a"))));
-static_assert(is_chain<Client>(ASK(set_retries(true))) && is_chain<Client>(ASK(set_decode(true))));
+static_assert(is_chain<Client>(ASK(set_retries(true))) && is_chain<Client>(ASK(set_detect_lost_connections(true))) && is_chain<Client>(ASK(set_decode(true))));
 static_assert(is_chain<Client>(ASK(set_max_codings(1))) && is_chain<Client>(ASK(set_max_body(1))));
 static_assert(is_chain<Request>(ASK(set_decode(true))));
 static_assert(is_chain<Client>(ASK(set_cookies(true))) && is_chain<Client>(ASK(add_cookie("a", "b"))));

@@ -264,6 +264,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_client_set_max_head(none, 65536, &error));
     IS(bad, hangup_client_set_redirects(none, 1, &error));
     IS(bad, hangup_client_set_retries(none, 1, &error));
+    IS(bad, hangup_client_set_detect_lost_connections(none, 1, &error));
     IS(bad, hangup_client_add_sensitive_header(none, "x", &error));
     IS(bad, hangup_client_set_decode(none, 1, &error));
     IS(bad, hangup_client_set_max_codings(none, 1, &error));

@@ -354,7 +354,10 @@ static void on_client(hangup_client *client, hangup_request *request, hangup_que
     case 3: CALL(hangup_client_set_max_head, client, size()); break;
     case 4: CALL(hangup_client_preconnect, client, url(), roll(3), &count); break;
     case 5: CALL(hangup_client_set_redirects, client, number()); break;
-    case 6: CALL(hangup_client_set_retries, client, on); break;
+    case 6:
+        CALL(hangup_client_set_retries, client, on);
+        CALL(hangup_client_set_detect_lost_connections, client, on);
+        break;
     case 7: CALL(hangup_client_add_sensitive_header, client, text()); break;
     case 8:
         CALL(hangup_client_set_decode, client, on);

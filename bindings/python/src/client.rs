@@ -92,6 +92,13 @@ impl Client {
         self.set(py, |client, error| unsafe { hangup_client_set_retries(client, on.into(), error) })
     }
 
+    fn set_detect_lost_connections(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        // SAFETY: a live client.
+        self.set(py, |client, error| unsafe {
+            hangup_client_set_detect_lost_connections(client, on.into(), error)
+        })
+    }
+
     fn set_max_rate(&self, py: Python<'_>, upload: i64, download: i64) -> PyResult<()> {
         // SAFETY: a live client.
         self.set(py, |client, error| unsafe {

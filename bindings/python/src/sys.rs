@@ -559,6 +559,7 @@ unsafe extern "C" {
     pub fn hangup_client_set_redirects(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_add_sensitive_header(client: *mut hangup_client, name: *const c_char, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_retries(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_client_set_detect_lost_connections(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_decode(client: *mut hangup_client, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_max_codings(client: *mut hangup_client, max: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_client_set_max_body(client: *mut hangup_client, bytes: i64, error: *mut *mut hangup_error) -> hangup_status;

@@ -156,6 +156,7 @@ class BaseClient:
         max_redirects: int | None = 10,
         sensitive_headers: Iterable[str] = (),
         retries: bool = True,
+        detect_lost_connections: bool = True,
         retry_policy: RetryPolicy | None = None,
         auth: AuthTypes | None = None,
         max_rate: tuple[int | None, int | None] | None = None,
@@ -211,6 +212,8 @@ class BaseClient:
         for name in sensitive_headers:
             self._native.add_sensitive_header(name)
         self._native.set_retries(retries)
+        if not detect_lost_connections:
+            self._native.set_detect_lost_connections(False)
         if retry_policy is not None:
             self._native.set_retry_policy(retry_policy._row())
         if auth is not None:
