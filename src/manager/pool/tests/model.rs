@@ -254,6 +254,31 @@ impl Model {
         dials
     }
 
+    /// A second connection beside one that is suspected.
+    pub(super) fn second_dial(&mut self, key: usize) -> Option<usize> {
+        if self.closed.is_some() {
+            return None;
+        }
+        if !self.has_room(key) {
+            self.evict(Some(origin_of(key)));
+            self.finish_step();
+        }
+        self.has_room(key).then(|| {
+            let dial = self.open(key, Stage::Background);
+            self.connections[dial].background = true;
+            dial
+        })
+    }
+
+    /// A connection was lost: the idle ones of its origin that were not in use since are closed.
+    pub(super) fn lost(&mut self, key: usize, since: Instant) {
+        let origin = origin_of(key);
+        let silent = |c: &Connection| {
+            c.stage == Stage::Idle && origin_of(c.key) == origin && c.since <= since
+        };
+        self.all(silent).iter().for_each(|c| self.remove(*c));
+    }
+
     /// The idle connection that was given turned out to be dead.
     pub(super) fn replace(&mut self, index: usize, stale: usize) -> Outcome {
         self.counts.stale += 1;

@@ -37,6 +37,8 @@ pub(super) enum Step {
     StopDialling { index: usize, goes_on: bool },
     BackgroundDialled { which: usize, well: bool },
     ReserveBackgroundDials { key: usize, wanted: usize },
+    SecondDial(usize),
+    Lost { index: usize, ago: u64 },
     Stale(usize),
     GiveBack(usize),
     CloseLease(usize),
@@ -98,6 +100,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (any(), prop::bool::weighted(0.7))
             .prop_map(|(which, well)| Step::BackgroundDialled { which, well }),
         1 => (0..KEYS, 0..4usize).prop_map(|(key, wanted)| Step::ReserveBackgroundDials { key, wanted }),
+        2 => any().prop_map(Step::SecondDial),
+        1 => (any(), 0..20u64).prop_map(|(index, ago)| Step::Lost { index, ago }),
         1 => any().prop_map(Step::Stale),
         8 => any().prop_map(Step::GiveBack),
         2 => any().prop_map(Step::CloseLease),
@@ -234,6 +238,11 @@ impl Harness {
             Step::BackgroundDialled { which, well } => self.background_dialled(*which, *well),
             Step::ReserveBackgroundDials { key, wanted } => {
                 self.reserve_background_dials(*key, *wanted)
+            }
+            Step::SecondDial(n) => self.with(*n, |p| p == Phase::Uses, Self::second_dial),
+            Step::Lost { index, ago } => {
+                let since = now - Duration::from_secs(*ago);
+                self.with(*index, |p| p == Phase::Uses, |harness, p| harness.lost(p, since));
             }
             Step::Stale(n) => self.with(*n, |p| p == Phase::Uses, Self::stale),
             Step::GiveBack(n) => self.with(*n, |p| p == Phase::Uses, Self::give_back),
@@ -447,6 +456,29 @@ impl Harness {
             self.model.connections[dial].record = Some(Arc::clone(&record));
             self.background.push((dial, record, control));
         }
+    }
+
+    /// The peer of a connection in use is silent.
+    fn second_dial(&mut self, index: usize) {
+        // An exchange that was ended has no connection any more.
+        let Some(which) = self.model.requesters[index].has else { return };
+        let record = Arc::clone(self.model.connections[which].record.as_ref().unwrap());
+        let make = || Control::detached(&self.pool);
+        let slot = self.pool.reserve_second_dial(record.id, &record.key, make);
+        let dial = self.model.second_dial(self.model.connections[which].key);
+        assert_eq!(slot.is_some(), dial.is_some());
+        if let (Some((record, control)), Some(dial)) = (slot, dial) {
+            self.model.connections[dial].record = Some(Arc::clone(&record));
+            self.background.push((dial, record, control));
+        }
+    }
+
+    /// The connection in use is lost, on which nothing came since then.
+    fn lost(&mut self, index: usize, since: Instant) {
+        let Some(which) = self.model.requesters[index].has else { return };
+        let record = Arc::clone(self.model.connections[which].record.as_ref().unwrap());
+        self.pool.lost(record.id, &record.key, since);
+        self.model.lost(self.model.connections[which].key, since);
     }
 
     fn background_dialled(&mut self, which: usize, well: bool) {
