@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::key::PoolKey;
 use crate::net::facts::ConnectionFacts;
+use crate::net::probes::Probes;
 use crate::net::socket::Socket;
 use crate::net::stream::{Stream, Traffic};
 use crate::vocabulary::{CloseReason, ConnectionState};
@@ -59,6 +60,11 @@ pub(crate) struct Record {
     pub(crate) key: Arc<PoolKey>,
     pub(crate) opened_at: Instant,
     pub(crate) requests: AtomicU64,
+    /// How its silence is judged.
+    pub(crate) probes: Probes,
+    /// A test says that its peer is silent.
+    #[cfg(test)]
+    pub(crate) is_silenced: AtomicBool,
     /// 0, or the number of the [`CloseReason`] for which it is closed when its exchange ends.
     closing: AtomicU8,
     /// A [`ConnectionState`], which counts while it is dialled.
@@ -87,16 +93,35 @@ struct Connected {
 pub(crate) struct Connection {
     pub(crate) record: Arc<Record>,
     pub(crate) stream: Stream,
+    /// Before its last lease it was idle for so long that the system has probed its peer.
+    pub(crate) was_long_idle: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(record: Arc<Record>, stream: Stream) -> Box<Self> {
+        Box::new(Self { record, stream, was_long_idle: false })
+    }
+
+    /// It was idle since that time, and is used or read now.
+    #[inline]
+    pub(crate) fn was_idle(&mut self, since: Instant, now: Instant) {
+        let idle_for = now.saturating_duration_since(since);
+        self.was_long_idle = idle_for >= self.record.probes.silence();
+    }
 }
 
 impl Record {
-    pub(crate) fn new(key: Arc<PoolKey>) -> Arc<Self> {
+    /// `keep_alive`: the limit under which it is dialled.
+    pub(crate) fn new(key: Arc<PoolKey>, keep_alive: Option<Duration>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             key,
             opened_at: Instant::now(),
             requests: AtomicU64::new(0),
+            probes: Probes::after_limit(keep_alive),
+            #[cfg(test)]
+            is_silenced: AtomicBool::new(false),
             closing: AtomicU8::new(0),
             dialling: AtomicU8::new(ConnectionState::Resolving as u8),
             upgraded: AtomicBool::new(false),
@@ -155,6 +180,16 @@ impl Record {
 
     pub(crate) fn requests_served(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether the system asked the peer for a sign of life, and got none in time. Asks the system.
+    pub(crate) fn is_silent(&self) -> bool {
+        #[cfg(test)]
+        if self.is_silenced.load(Ordering::Relaxed) {
+            return true;
+        }
+        let info = self.wire.get().and_then(|wire| wire.socket.enter()?.tcp_info());
+        info.is_some_and(|info| self.probes.are_unanswered(&info))
     }
 
     /// Ends the socket, if there is one yet. Idempotent.

@@ -151,7 +151,7 @@ fn prepare(pool: &Arc<Pool>, record: &Record) -> Box<Dial> {
 
 fn dialled(record: &Arc<Record>, stream: Stream) -> Box<Connection> {
     record.dialled(&stream);
-    Box::new(Connection { record: Arc::clone(record), stream })
+    Connection::new(Arc::clone(record), stream)
 }
 
 /// A dial that its exchange waits for.

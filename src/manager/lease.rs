@@ -65,15 +65,19 @@ impl Lease {
         loop {
             checkout = match checkout {
                 Checkout::Open(connection) => {
+                    let was_long_idle = connection.was_long_idle;
                     let mut lease = Self::new(pool, control, connection, true);
                     // The probe: the peer may have closed an idle connection, or sent something.
-                    if lease
+                    let is_reusable = lease
                         .stream()
-                        .is_some_and(|stream| stream.is_reusable(request.retry_covers_loss))
-                    {
-                        return Ok(lease);
+                        .is_some_and(|stream| stream.is_reusable(request.retry_covers_loss));
+                    match is_reusable {
+                        true if was_long_idle && lease.is_silent() => {
+                            lease.replace(CloseReason::PeerSilent)?
+                        }
+                        true => return Ok(lease),
+                        false => lease.replace(CloseReason::StaleAtCheckout)?,
                     }
-                    lease.replace()?
                 }
                 Checkout::Dial(record) => match dial::dial(
                     pool,
@@ -109,12 +113,18 @@ impl Lease {
 
     /// The connection is dead: gets another one, or dials in the same slot.
     #[cold]
-    fn replace(mut self) -> Result<Checkout, LeaseError> {
+    fn replace(mut self, reason: CloseReason) -> Result<Checkout, LeaseError> {
         // First the socket, then the slot.
         if let Some(connection) = self.connection.take() {
             connection.record.end();
         }
-        self.pool.replace(self.id, &self.control, Instant::now())
+        self.pool.replace(self.id, &self.control, reason, Instant::now())
+    }
+
+    /// Whether the system asked the peer for a sign of life, and got none in time.
+    #[cold]
+    fn is_silent(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.record.is_silent())
     }
 
     /// The connection's bytes; `None` only after the lease was given back.

@@ -38,7 +38,12 @@ pub struct Limits {
     /// How many requests a connection may serve. Default `None`: no limit.
     pub max_requests: Option<u64>,
     /// After how much silence the kernel probes whether the peer is still there (SO_KEEPALIVE,
-    /// tcp(7)), for connections that are opened from now on; `None` is never. Default 15 s.
+    /// tcp(7)), for connections that are opened from now on; `None` is never. Default 15 s. The probes
+    /// are 3 s apart, or as far apart as that silence is long if it is shorter, and three that are not
+    /// answered end the connection: after 24 s by default. TCP counts in whole seconds, and at least one.
+    ///
+    /// An idle connection that does not answer is not used: it is closed with
+    /// [`CloseReason::PeerSilent`](crate::CloseReason::PeerSilent) before a request is sent on it.
     pub keep_alive: Option<Duration>,
 }
 

@@ -13,6 +13,7 @@
 //!     reactor       what other threads know of an event loop: jobs, wake-ups (sleep_flag)
 //!   source        a descriptor, and what is known of it between two waits (readiness)
 //!   input         a descriptor of the caller's that is read
+//!   watch         many descriptors that no task waits for, and which of them got input
 //!   notify        what another thread sets; wakeup is how a thread in poll(2) notices it
 //!   worker        work that must not run on an I/O thread, done by a worker_pool
 //!   sys           all that the operating system has to do with it
@@ -60,6 +61,7 @@ mod timers;
 mod wait_for;
 mod wake_target;
 mod wakeup;
+mod watch;
 mod worker;
 mod worker_pool;
 
@@ -73,9 +75,11 @@ pub(crate) use oneshot::Oneshot;
 pub(crate) use source::Source;
 pub(crate) use spawner::Spawner;
 pub use sys::OwnedDescriptor;
+#[cfg(test)]
+pub(crate) use sys::are_readable;
 pub(crate) use sys::{
-    Descriptor, Opened, ReadFd, are_readable, is_file_at, is_ready, no_thread, open_or_create,
-    open_without_waiting, sync_directory, try_lock,
+    Descriptor, Opened, ReadFd, is_file_at, is_ready, no_thread, open_or_create,
+    open_without_waiting, poll_readable, sync_directory, try_lock,
 };
 pub(crate) use task::{
     on_thread_stack, trim_stack, wait, wait_any, wait_fd, work_is_interrupted, yield_if_due,
@@ -83,6 +87,7 @@ pub(crate) use task::{
 pub(crate) use thread::{InterruptCheck, set_interrupt_check};
 pub(crate) use wait_for::{PollEntry, WaitFor, WaitUntil, WakeReason};
 pub(crate) use wake_target::WakeTarget;
+pub(crate) use watch::InputWatch;
 pub(crate) use worker::{
     NotDone, is_on_fiber, run_on_own_worker, run_on_worker, run_on_worker_soon,
 };

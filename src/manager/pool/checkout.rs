@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use super::deferred::Deferred;
 use super::entry::Stage;
+use super::expiry::idle_expired;
 use super::lock::Pool;
+use super::lru::IdleRow;
 use super::state::State;
 use crate::manager::connection::{Connection, Record};
 use crate::manager::control::{Cause, Control, EndLease};
@@ -56,8 +58,10 @@ impl Pool {
             state.check_open(control)?;
             state.close_idle_too_long(now, deferred);
             let key_id = state.key_id_of(key);
-            if !fresh && let Some(connection) = state.take_newest_idle(key_id, now, deferred) {
-                return Ok(Checkout::Open(state.lease(connection, control, deferred)));
+            if !fresh
+                && let Some(connection) = state.lease_newest_idle(key_id, control, now, deferred)
+            {
+                return Ok(Checkout::Open(connection));
             }
             if !fresh && state.has_unclaimed_dial(key_id) {
                 state.counters.waited += 1;
@@ -114,12 +118,13 @@ impl Pool {
         })
     }
 
-    /// The idle connection that an exchange was given turned out to be dead, and its socket was
-    /// ended. Returns another one, or a dial in the same slot: the exchange keeps its turn.
+    /// The idle connection that an exchange was given turned out to be dead, for that reason, and its
+    /// socket was ended. Returns another one, or a dial in the same slot: the exchange keeps its turn.
     pub(crate) fn replace(
         &self,
         id: u64,
         control: &Arc<Control>,
+        reason: CloseReason,
         now: Instant,
     ) -> Result<Checkout, LeaseError> {
         self.with_state(|state, deferred| {
@@ -127,18 +132,20 @@ impl Pool {
                 return Err(LeaseError::Stop(Stop::Ended));
             }
             let open = state.check_open(control);
-            let entry = state.unlink(id, CloseReason::StaleAtCheckout, deferred);
+            let entry = state.unlink(id, reason, deferred);
             let Some(entry) = entry else { return Err(LeaseError::Stop(Stop::Ended)) };
+            state.counters.stale += 1;
+            state.counters.reused -= 1;
             if let Err(refused) = open {
                 state.close_later(entry, deferred);
                 return Err(refused);
             }
             let key_id = entry.slot.key_id();
-            if let Some(connection) = state.take_newest_idle(key_id, now, deferred) {
+            if let Some(connection) = state.lease_newest_idle(key_id, control, now, deferred) {
                 state.close_later(entry, deferred);
-                return Ok(Checkout::Open(state.lease(connection, control, deferred)));
+                return Ok(Checkout::Open(connection));
             }
-            let record = Record::new(Arc::clone(&state.keys[key_id].key));
+            let record = state.new_record(key_id);
             state.insert(&record, Stage::Dialling(Arc::clone(control)), entry.slot);
             control.set_connection(record.id);
             state.register_dialling(key_id, control, record.id);
@@ -158,11 +165,14 @@ impl Pool {
         let lost = self.with_state(|state, deferred| {
             // Finished under the lock: no cause can end the exchange after its connection was given
             // to another one.
-            let is_owner = state.entry_of(connection.record.id, control).is_some();
-            if !is_owner || !control.try_finish(Cause::Done) {
+            let entry = state.entry_of(connection.record.id, control);
+            let Some(key_id) = entry.map(|entry| entry.slot.key_id()) else {
+                return Some(connection);
+            };
+            if !control.try_finish(Cause::Done) {
                 return Some(connection);
             }
-            state.offer(connection, now, deferred);
+            state.offer(connection, key_id, now, deferred);
             None
         });
         if let Some(connection) = &lost {
@@ -189,8 +199,8 @@ impl EndLease for Pool {
             // Read under the lock: another thread may give the exchange its connection just now,
             // having seen no cause yet.
             let id = control.connection();
-            let stage = state.entry_of(id, control).map(|entry| &entry.stage);
-            if matches!(stage, Some(Stage::InUse(_))) {
+            let entry = state.entry_of(id, control);
+            if entry.is_some_and(|entry| matches!(entry.stage(), Stage::InUse(_))) {
                 state.remove(id, reason, deferred);
             }
         });
@@ -213,15 +223,42 @@ impl State {
         control: &Arc<Control>,
         deferred: &mut Deferred,
     ) -> Box<Connection> {
-        let id = connection.record.id;
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.stage = Stage::InUse(Arc::clone(control));
+        if let Some(mut entry) = self.entries.get_mut(connection.record.id) {
+            entry.set_stage(Stage::InUse(Arc::clone(control)));
         }
+        self.leased(&connection, control, deferred);
+        connection
+    }
+
+    /// Gives the most recently used idle connection of a key to an exchange. Closes those that have expired.
+    fn lease_newest_idle(
+        &mut self,
+        key_id: usize,
+        control: &Arc<Control>,
+        now: Instant,
+        deferred: &mut Deferred,
+    ) -> Option<Box<Connection>> {
+        loop {
+            let IdleRow { id, seq, since } = *self.keys[key_id].idle.newest()?;
+            let mut entry = self.entries.get_mut(id)?;
+            if let Some(reason) = idle_expired(&self.limits, &entry.record, since, now) {
+                self.remove(id, reason, deferred);
+                continue;
+            }
+            let mut connection = entry.take_idle(Stage::InUse(Arc::clone(control)))?;
+            self.remove_idle_row(key_id, seq);
+            connection.was_idle(since, now);
+            self.leased(&connection, control, deferred);
+            return Some(connection);
+        }
+    }
+
+    /// An exchange has got an open connection.
+    fn leased(&mut self, connection: &Connection, control: &Control, deferred: &mut Deferred) {
         connection.record.requests.fetch_add(1, Ordering::Relaxed);
-        control.set_connection(id);
+        control.set_connection(connection.record.id);
         self.counters.reused += 1;
         self.record_event(EventKind::Leased, &connection.record, deferred);
-        connection
     }
 
     fn begin_dial(
@@ -242,22 +279,22 @@ impl State {
 
     /// Takes what was granted to an exchange.
     pub(super) fn poll(&mut self, control: &Arc<Control>, deferred: &mut Deferred) -> Checkout {
-        let Some(entry) = self.entry_of(control.connection(), control) else {
+        let Some(mut entry) = self.entry_of(control.connection(), control) else {
             return Checkout::Wait { promised: false };
         };
-        match std::mem::replace(&mut entry.stage, Stage::Probing) {
+        match entry.set_stage(Stage::Taken) {
             Stage::Granted { connection, .. } => {
                 Checkout::Open(self.lease(connection, control, deferred))
             }
             Stage::Reserved(owner) => {
-                entry.stage = Stage::Dialling(owner);
+                entry.set_stage(Stage::Dialling(owner));
                 let record = Arc::clone(&entry.record);
                 self.counters.opened += 1;
                 self.record_event(EventKind::Opened, &record, deferred);
                 Checkout::Dial(record)
             }
             stage => {
-                entry.stage = stage;
+                entry.set_stage(stage);
                 Checkout::Wait { promised: false }
             }
         }
@@ -271,12 +308,13 @@ impl State {
         deferred: &mut Deferred,
     ) {
         let id = control.connection();
-        let Some(entry) = self.entry_of(id, control) else { return };
-        match std::mem::replace(&mut entry.stage, Stage::Probing) {
-            Stage::Granted { connection, .. } => self.offer(connection, now, deferred),
+        let Some(mut entry) = self.entry_of(id, control) else { return };
+        let key_id = entry.slot.key_id();
+        match entry.set_stage(Stage::Taken) {
+            Stage::Granted { connection, .. } => self.offer(connection, key_id, now, deferred),
             stage => {
                 let unused = matches!(stage, Stage::Reserved(_));
-                entry.stage = stage;
+                entry.set_stage(stage);
                 if unused {
                     self.remove(id, CloseReason::Cancelled, deferred);
                 }

@@ -31,7 +31,7 @@ impl Pool {
     /// Closes one connection; `false` if none with that id is open.
     pub(crate) fn close_one(&self, id: u64, how: CloseMode) -> bool {
         self.with_state(|state, deferred| {
-            let found = state.entries.get(&id).is_some_and(|entry| !entry.stage.is_reserved());
+            let found = state.entries.get(id).is_some_and(|entry| !entry.stage().is_reserved());
             if found {
                 state.close_all(&[id], how, Cause::ClosedById, deferred);
             }
@@ -62,7 +62,7 @@ impl Pool {
     pub(crate) fn drain(&self, empty: &Arc<Notify>) -> bool {
         self.with_state(|state, deferred| {
             self.refuse_leases(state, Closed::Draining, deferred);
-            let ids: Vec<u64> = state.entries.keys().copied().collect();
+            let ids: Vec<u64> = state.entries.ids().collect();
             state.close_all(&ids, CloseMode::Graceful, Cause::ShutDown, deferred);
             let is_empty = state.open == 0;
             if !is_empty {
@@ -84,7 +84,7 @@ impl Pool {
     pub(crate) fn shut_down(&self) {
         self.with_state(|state, deferred| {
             self.refuse_leases(state, Closed::ShutDown, deferred);
-            let ids: Vec<u64> = state.entries.keys().copied().collect();
+            let ids: Vec<u64> = state.entries.ids().collect();
             state.close_all(&ids, CloseMode::Now, Cause::ShutDown, deferred);
         });
     }

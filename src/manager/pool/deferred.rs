@@ -4,11 +4,11 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use super::entry::{Entry, Stage};
+use super::entry::{Stage, Unlisted};
 use super::slot::Slot;
 use crate::manager::connection::Connection;
 use crate::manager::control::Control;
-use crate::runtime::Notify;
+use crate::runtime::{InputWatch, Notify};
 use crate::timer::{self, TimerTarget};
 
 /// Carried out by its drop. [`Pool::with_state`](super::lock::Pool::with_state) makes it before it
@@ -16,7 +16,7 @@ use crate::timer::{self, TimerTarget};
 #[derive(Default)]
 pub(super) struct Deferred {
     /// Connections that were taken out of the pool: their sockets are ended, then their slots freed.
-    pub(super) to_close: Vec<Entry>,
+    pub(super) to_close: Vec<Unlisted>,
     /// Dialled connections whose entry was closed meanwhile: ended before the slots are freed.
     pub(super) closed_meanwhile: Vec<Connection>,
     /// Slots whose sockets are gone.
@@ -27,17 +27,28 @@ pub(super) struct Deferred {
     pub(super) to_notify: Vec<Arc<Notify>>,
     /// A connection became idle, and no sweep was scheduled, or one that comes too late.
     pub(super) sweep: Option<(Weak<dyn TimerTarget>, Instant)>,
+    /// No connection is open, so there is none to watch: its descriptor is closed.
+    pub(super) unused_watch: Option<Arc<InputWatch>>,
 }
 
 impl Deferred {
     fn is_empty(&self) -> bool {
-        let Self { to_close, closed_meanwhile, free_slots, to_wake, to_notify, sweep } = self;
+        let Self {
+            to_close,
+            closed_meanwhile,
+            free_slots,
+            to_wake,
+            to_notify,
+            sweep,
+            unused_watch,
+        } = self;
         to_close.is_empty()
             && closed_meanwhile.is_empty()
             && free_slots.is_empty()
             && to_wake.is_empty()
             && to_notify.is_empty()
             && sweep.is_none()
+            && unused_watch.is_none()
     }
 
     fn run(&mut self) {
@@ -53,7 +64,7 @@ impl Deferred {
         if let Some((pool, at)) = self.sweep.take() {
             timer::at(at, pool);
         }
-        for Entry { record, stage, slot, .. } in self.to_close.drain(..) {
+        for Unlisted { record, stage, slot, .. } in self.to_close.drain(..) {
             match stage {
                 Stage::Idle { mut connection, .. } => connection.stream.send_close_notify(),
                 Stage::Granted { mut connection, to } => {
@@ -63,13 +74,17 @@ impl Deferred {
                 Stage::Reserved(control) | Stage::Dialling(control) | Stage::InUse(control) => {
                     control.wake();
                 }
-                Stage::Probing => {}
+                Stage::Probed | Stage::Taken => {}
             }
             // First the socket, then the slot: the next dial must not exceed the limits.
             record.end();
-            drop(slot);
+            self.free_slots.push(slot);
+            if self.free_slots.len() == FREED_TOGETHER {
+                Slot::free_all(&mut self.free_slots);
+            }
         }
-        self.free_slots.clear();
+        Slot::free_all(&mut self.free_slots);
+        self.unused_watch = None;
     }
 }
 
@@ -82,3 +97,6 @@ impl Drop for Deferred {
         }
     }
 }
+
+/// After how many closed sockets their slots are freed: in one critical section, and without a long wait for the first.
+const FREED_TOGETHER: usize = 32;

@@ -41,7 +41,7 @@ impl Pool {
         self.with_state(|state, deferred| {
             state.cancel_wait(control, deferred);
             let id = connection.record.id;
-            let Some(entry) = state.entry_of(id, control) else {
+            let Some(mut entry) = state.entry_of(id, control) else {
                 // The dial was closed. Either that ended the exchange, or the exchange was granted
                 // another connection before.
                 deferred.closed_meanwhile.push(*connection);
@@ -50,7 +50,7 @@ impl Pool {
                 return granted.map(Dialled::Other).ok_or(LeaseError::Stop(Stop::Ended));
             };
             if control.cause().is_none() && control.connection() == id {
-                entry.stage = Stage::InUse(Arc::clone(control));
+                entry.set_stage(Stage::InUse(Arc::clone(control)));
                 connection.record.requests.fetch_add(1, Ordering::Relaxed);
                 state.record_event(EventKind::Leased, &connection.record, deferred);
                 return Ok(Dialled::Mine(connection));
@@ -77,8 +77,8 @@ impl Pool {
         self.with_state(|state, _| {
             let closed = state.closed.is_some();
             match state.entry_of(id, control) {
-                Some(entry) if !closed && entry.record.close_reason().is_none() => {
-                    entry.stage = Stage::Dialling(Arc::clone(background));
+                Some(mut entry) if !closed && entry.record.close_reason().is_none() => {
+                    entry.set_stage(Stage::Dialling(Arc::clone(background)));
                     background.set_connection(id);
                     state.mark_background(id);
                     true
@@ -101,8 +101,8 @@ impl Pool {
         self.with_state(|state, deferred| {
             state.cancel_wait(control, deferred);
             state.dial_released(id, deferred);
-            let stage = state.entry_of(id, control).map(|entry| &entry.stage);
-            if matches!(stage, Some(Stage::Dialling(_))) {
+            let entry = state.entry_of(id, control);
+            if entry.is_some_and(|entry| matches!(entry.stage(), Stage::Dialling(_))) {
                 state.remove(id, reason, deferred);
             }
             state.take_granted(control, now, deferred)
@@ -167,11 +167,11 @@ impl State {
         now: Instant,
         deferred: &mut Deferred,
     ) {
-        let Some(entry) = self.entries.get_mut(&connection.record.id) else { return };
+        let Some(mut entry) = self.entries.get_mut(connection.record.id) else { return };
         let key_id = entry.slot.key_id();
         let was_background = std::mem::take(&mut entry.background);
-        entry.stage = Stage::Probing;
-        self.offer(connection, now, deferred);
+        entry.set_stage(Stage::Taken);
+        self.offer(connection, key_id, now, deferred);
         if was_background {
             // A waiter that was not promised it may have got it.
             self.background_dial_ended(key_id);

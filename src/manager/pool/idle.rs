@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::deferred::Deferred;
 use super::entry::Stage;
+use super::expiry::expired;
 use super::lru::IdleRow;
 use super::state::State;
 use super::waiters::NextWaiter;
@@ -17,10 +18,11 @@ impl State {
     pub(super) fn offer(
         &mut self,
         connection: Box<Connection>,
+        key_id: usize,
         now: Instant,
         deferred: &mut Deferred,
     ) {
-        let Some((connection, key_id)) = self.offer_to_waiters(connection, now, deferred) else {
+        let Some(connection) = self.offer_to_waiters(connection, key_id, now, deferred) else {
             return;
         };
         self.record_event(EventKind::Returned, &connection.record, deferred);
@@ -38,20 +40,22 @@ impl State {
         now: Instant,
         deferred: &mut Deferred,
     ) {
-        if let Some((connection, key_id)) = self.offer_to_waiters(connection, now, deferred) {
+        let Some(mut entry) = self.entries.get_mut(connection.record.id) else { return };
+        let key_id = entry.slot.key_id();
+        entry.set_stage(Stage::Taken);
+        if let Some(connection) = self.offer_to_waiters(connection, key_id, now, deferred) {
             self.make_idle(connection, place, key_id, now, deferred);
         }
     }
 
-    /// Gives a connection to a waiter or closes it. Returns it, with the index of its key, if it
-    /// can stay and no waiter takes it.
+    /// Gives a connection to a waiter or closes it. Returns it if it can stay and no waiter takes it.
     fn offer_to_waiters(
         &mut self,
         connection: Box<Connection>,
+        key_id: usize,
         now: Instant,
         deferred: &mut Deferred,
-    ) -> Option<(Box<Connection>, usize)> {
-        let key_id = self.entries.get(&connection.record.id)?.slot.key_id();
+    ) -> Option<Box<Connection>> {
         if let Some(reason) = self.must_close(&connection.record, key_id, now) {
             self.close_returned(connection, reason, deferred);
             return None;
@@ -61,7 +65,7 @@ impl State {
             NextWaiter::NeedsSlot => {
                 self.close_returned(connection, CloseReason::PoolFull, deferred);
             }
-            NextWaiter::None => return Some((connection, key_id)),
+            NextWaiter::None => return Some(connection),
         }
         None
     }
@@ -75,39 +79,13 @@ impl State {
         if self.closed.is_some() {
             return Some(CloseReason::ManagerShutDown);
         }
-        if let Some(reason) = self.expired(record, now) {
+        if let Some(reason) = expired(limits, record, now) {
             return Some(reason);
         }
         // The limits may have been lowered while it was in use.
         let origin = &self.origins[self.keys[key_id].origin_id];
         let too_many = origin.staying() > limits.per_origin || self.staying() > limits.total;
         too_many.then_some(CloseReason::PoolFull)
-    }
-
-    /// Why a connection may not be used again, if it has reached its age or its number of requests.
-    pub(super) fn expired(&self, record: &Record, now: Instant) -> Option<CloseReason> {
-        let limits = &self.limits;
-        if limits.max_requests.is_some_and(|most| record.requests_served() >= most) {
-            return Some(CloseReason::ServedEnough);
-        }
-        let too_old = limits
-            .age_of(record.id)
-            .is_some_and(|age| now.saturating_duration_since(record.opened_at) >= age);
-        too_old.then_some(CloseReason::TooOld)
-    }
-
-    /// [`expired`](Self::expired), or idle for longer than its server keeps it.
-    pub(super) fn idle_expired(
-        &self,
-        record: &Record,
-        since: Instant,
-        now: Instant,
-    ) -> Option<CloseReason> {
-        self.expired(record, now).or_else(|| {
-            let most = record.idle_limit()?;
-            let too_long = now.saturating_duration_since(since) >= most;
-            too_long.then_some(CloseReason::IdleTooLong)
-        })
     }
 
     fn make_idle(
@@ -123,8 +101,8 @@ impl State {
             return self.close_returned(connection, CloseReason::PoolFull, deferred);
         }
         let id = connection.record.id;
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        entry.stage = Stage::Idle { connection, since, seq };
+        let Some(mut entry) = self.entries.get_mut(id) else { return };
+        entry.set_stage(Stage::Idle { connection, since, seq });
         let origin_id = self.keys[key_id].origin_id;
         self.keys[key_id].idle.add(IdleRow { id, seq, since });
         self.idle.add(IdleRow { id, seq, since });
@@ -138,36 +116,25 @@ impl State {
         self.schedule_sweep(now, deferred);
     }
 
-    /// Takes the most recently used idle connection of a key. Closes those that have expired.
-    pub(super) fn take_newest_idle(
-        &mut self,
-        key_id: usize,
-        now: Instant,
-        deferred: &mut Deferred,
-    ) -> Option<Box<Connection>> {
-        loop {
-            let IdleRow { id, since, .. } = *self.keys[key_id].idle.newest()?;
-            match self.idle_expired(&self.entries.get(&id)?.record, since, now) {
-                Some(reason) => self.remove(id, reason, deferred),
-                None => return self.take_idle(id),
-            }
-        }
-    }
-
-    /// Takes an idle connection out of the lists of idle ones. Its entry stays, and the caller sets
-    /// its new stage.
-    pub(super) fn take_idle(&mut self, id: u64) -> Option<Box<Connection>> {
-        let entry = self.entries.get_mut(&id)?;
-        if !matches!(entry.stage, Stage::Idle { .. }) {
+    /// Takes an idle connection out of the lists of idle ones, for the sweep.
+    pub(super) fn take_to_probe(&mut self, id: u64, seq: u64) -> Option<Box<Connection>> {
+        let mut entry = self.entries.get_mut(id)?;
+        if !matches!(entry.stage(), Stage::Idle { seq: current, .. } if *current == seq) {
             return None;
         }
-        let stage = std::mem::replace(&mut entry.stage, Stage::Probing);
-        let Stage::Idle { connection, seq, .. } = stage else { return None };
-        let key = &mut self.keys[entry.slot.key_id()];
+        let key_id = entry.slot.key_id();
+        let connection = entry.take_idle(Stage::Probed)?;
+        self.remove_idle_row(key_id, seq);
+        Some(connection)
+    }
+
+    /// A connection is not idle any more.
+    #[inline]
+    pub(super) fn remove_idle_row(&mut self, key_id: usize, seq: u64) {
+        let key = &mut self.keys[key_id];
         key.idle.remove(seq);
         self.origins[key.origin_id].idle -= 1;
         self.idle.remove(seq);
-        Some(connection)
     }
 
     /// Closes the least recently used idle connection of an origin; `false` if there is none.
@@ -184,20 +151,10 @@ impl State {
         oldest.map(|id| self.remove(id, CloseReason::PoolFull, deferred)).is_some()
     }
 
-    /// Closes the connections that have been idle for longer than the limit.
-    pub(super) fn close_idle_too_long(&mut self, now: Instant, deferred: &mut Deferred) {
-        let Some(idle_for) = self.limits.idle_for else { return };
-        while let Some(row) = self.idle.oldest()
-            && now.saturating_duration_since(row.since) >= idle_for
-        {
-            self.remove(row.id, CloseReason::IdleTooLong, deferred);
-        }
-    }
-
     /// Since when a connection is idle, if it is and has that sequence number.
     pub(super) fn idle_since(&self, id: u64, seq: u64) -> Option<Instant> {
-        match self.entries.get(&id)?.stage {
-            Stage::Idle { since, seq: current, .. } if current == seq => Some(since),
+        match self.entries.get(id)?.stage() {
+            Stage::Idle { since, seq: current, .. } if *current == seq => Some(*since),
             _ => None,
         }
     }

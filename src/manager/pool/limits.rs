@@ -6,7 +6,6 @@ use super::deferred::Deferred;
 use super::lock::Pool;
 use super::state::State;
 use crate::manager::limits::Limits;
-use crate::vocabulary::CloseReason;
 
 impl Pool {
     /// Changes the limits in one step, so that concurrent changes of different limits don't undo
@@ -42,6 +41,8 @@ impl State {
         let Limits { total, idle_total, .. } = self.limits;
         while (self.idle.len() > idle_total || self.staying() > total) && self.evict(deferred) {}
         self.serve_waiters(deferred);
+        // Those that are idle expire at other times from now on.
+        self.swept_to = 0;
         if !self.idle.is_empty() {
             self.schedule_sweep(now, deferred);
         }
@@ -51,19 +52,5 @@ impl State {
         let Limits { per_origin, idle_per_origin, .. } = self.limits;
         let origin = &self.origins[origin_id];
         origin.idle > idle_per_origin || origin.staying() > per_origin
-    }
-
-    /// Closes idle connections that may not be used again.
-    fn close_expired(&mut self, now: Instant, deferred: &mut Deferred) {
-        if self.limits.max_requests.is_none() && self.limits.max_age.is_none() {
-            return;
-        }
-        let rows = self.idle.iter_from(0);
-        let reason = |id| self.expired(&self.entries[&id].record, now);
-        let expired = rows.filter_map(|row| Some((row.id, reason(row.id)?)));
-        let expired: Vec<(u64, CloseReason)> = expired.collect();
-        for (id, reason) in expired {
-            self.remove(id, reason, deferred);
-        }
     }
 }

@@ -103,8 +103,8 @@ impl Pool {
 }
 
 impl FreeSlots for Pool {
-    fn free_slot(&self, key_id: usize) {
-        self.with_state(|state, deferred| state.free_slot(key_id, deferred));
+    fn free_slots(&self, key_ids: &[usize]) {
+        self.with_state(|state, deferred| state.free_slots(key_ids, deferred));
     }
 }
 

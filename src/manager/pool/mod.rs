@@ -8,6 +8,9 @@ mod closing;
 mod deferred;
 mod dials;
 mod entry;
+mod expiries;
+mod expiry;
+mod id_hasher;
 mod idle;
 mod limits;
 mod lock;
@@ -21,6 +24,7 @@ mod subscribers;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 mod waiters;
 
 pub(crate) use self::checkout::{Checkout, LeaseError};

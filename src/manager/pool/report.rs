@@ -14,25 +14,27 @@ impl Pool {
     pub(crate) fn list(&self, now: Instant) -> Vec<ConnectionInfo> {
         let mut open: Vec<(Arc<Record>, Placement)> = self.with_state(|state, deferred| {
             state.close_idle_too_long(now, deferred);
-            let row = |e: &Entry| (Arc::clone(&e.record), e.stage.placement(&e.record));
+            let row = |e: &Entry| (Arc::clone(&e.record), e.stage().placement(&e.record));
             state.connections().map(row).collect()
         });
         open.sort_unstable_by_key(|(record, _)| record.id);
         open.into_iter().map(|(record, placement)| record.info(placement, now)).collect()
     }
 
+    /// The counters; how many connections there are makes no difference.
     pub(crate) fn stats(&self, now: Instant) -> Stats {
         self.with_state(|state, deferred| {
             state.close_idle_too_long(now, deferred);
-            let mut stats = Stats { queued: state.queued as u64, ..state.counters };
-            for entry in state.connections() {
-                match entry.stage.placement(&entry.record) {
-                    Placement::Dialling => stats.dialling += 1,
-                    Placement::InUse => stats.in_use += 1,
-                    Placement::Idle(_) => stats.idle += 1,
-                }
+            let counts = state.entries.counts();
+            let open = state.entries.len() - counts.reserved;
+            let idle = state.idle.len() + counts.probed;
+            Stats {
+                dialling: counts.dialling as u64,
+                in_use: (open - counts.dialling - idle) as u64,
+                idle: idle as u64,
+                queued: state.queued as u64,
+                ..state.counters
             }
-            stats
         })
     }
 

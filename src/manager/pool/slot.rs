@@ -5,13 +5,14 @@
 //! only after the socket that held the slot before is gone.
 
 use std::fmt;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use crate::process::fork_generation;
 
 /// Threads: any; never dropped under the pool's lock, because [`FreeSlots::free_slot`] takes it.
 pub(super) struct Slot {
-    owner: Weak<dyn FreeSlots>,
+    /// `None` after it was freed.
+    owner: Option<Weak<dyn FreeSlots>>,
     /// The index of the connection's key; that entry is kept for as long as the slot lives. 32 bits
     /// keep the entries of the pool small, and are enough: memory ends long before 2^32 keys.
     key_id: u32,
@@ -20,28 +21,47 @@ pub(super) struct Slot {
 
 /// The pool, as its slots see it.
 pub(super) trait FreeSlots: Send + Sync {
-    /// The socket that held a slot under that key is gone.
-    fn free_slot(&self, key_id: usize);
+    /// The sockets that held slots under these keys are gone.
+    fn free_slots(&self, key_ids: &[usize]);
 }
 
 impl Slot {
     pub(super) fn new(owner: Weak<dyn FreeSlots>, key_id: usize) -> Self {
         let key_id = u32::try_from(key_id).unwrap_or(u32::MAX);
-        Self { owner, key_id, process: fork_generation() }
+        Self { owner: Some(owner), key_id, process: fork_generation() }
+    }
+
+    /// Frees some slots of one pool together.
+    pub(super) fn free_all(slots: &mut Vec<Self>) {
+        let mut owner = None;
+        let mut key_ids = Vec::with_capacity(slots.len());
+        for mut slot in slots.drain(..) {
+            if let Some(of_slot) = slot.take_owner() {
+                owner = Some(of_slot);
+                key_ids.push(slot.key_id());
+            }
+        }
+        if let Some(owner) = owner {
+            owner.free_slots(&key_ids);
+        }
     }
 
     pub(super) fn key_id(&self) -> usize {
         self.key_id as usize
     }
+
+    /// The pool in which the slot is to be freed now; `None` if it was freed, or never counted there: the child of a
+    /// fork has an empty pool.
+    fn take_owner(&mut self) -> Option<Arc<dyn FreeSlots>> {
+        let owner = self.owner.take().filter(|_| self.process == fork_generation());
+        owner.and_then(|owner| owner.upgrade())
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // The child of a fork has an empty pool, in which its parent's slots were never counted.
-        if self.process == fork_generation()
-            && let Some(owner) = self.owner.upgrade()
-        {
-            owner.free_slot(self.key_id());
+        if let Some(owner) = self.take_owner() {
+            owner.free_slots(&[self.key_id()]);
         }
     }
 }

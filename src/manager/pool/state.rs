@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use slab::Slab;
 
 use super::deferred::Deferred;
-use super::entry::{Entry, Stage};
+use super::entry::{Entries, Entry, Listed, Stage, Unlisted};
+use super::expiries::Expiries;
+use super::id_hasher::BuildIdHasher;
 use super::lru::LruList;
 use super::slot::{FreeSlots, Slot};
 use crate::manager::connection::{Connection, Record};
@@ -18,7 +19,7 @@ use crate::manager::control::{Cause, Control};
 use crate::manager::event_log::{EventKind, EventLog};
 use crate::manager::key::{Origin, PoolKey};
 use crate::manager::limits::{Limits, Stats};
-use crate::runtime::Notify;
+use crate::runtime::{InputWatch, Notify};
 use crate::timer::TimerTarget;
 use crate::vocabulary::{CloseMode, CloseReason};
 
@@ -27,7 +28,7 @@ pub(super) struct State {
     /// The pool itself, for its slots and for the sweep.
     owner: Weak<dyn FreeSlots>,
     pub(super) swept: Weak<dyn TimerTarget>,
-    pub(super) entries: HashMap<u64, Entry, BuildIdHasher>,
+    pub(super) entries: Entries,
     /// One entry for each key that has a connection or a waiter.
     pub(super) keys: Slab<KeyEntry>,
     pub(super) key_index: HashMap<Arc<PoolKey>, usize, BuildIdHasher>,
@@ -56,6 +57,17 @@ pub(super) struct State {
     pub(super) next_seq: u64,
     /// When the next sweep is scheduled; `None` while nothing is idle.
     pub(super) sweep_at: Option<Instant>,
+    /// The sweep has seen the idle connections whose sequence numbers are below.
+    pub(super) swept_to: u64,
+    /// It has asked below for the silence of the long idle ones.
+    pub(super) asked_to: u64,
+    /// Reports input on the connections that the sweep has seen idle; there from the first of them until none is open.
+    pub(super) watch: Option<Arc<InputWatch>>,
+    /// When idle connections expire by limits of their own.
+    pub(super) expiries: Expiries,
+    /// How many idle connections the sweeps have looked at.
+    #[cfg(test)]
+    pub(super) visits: usize,
     pub(super) limits: Limits,
     pub(super) counters: Stats,
     pub(super) closed: Option<Closed>,
@@ -136,7 +148,7 @@ impl State {
         Self {
             owner,
             swept,
-            entries: HashMap::default(),
+            entries: Entries::default(),
             keys: Slab::new(),
             key_index: HashMap::default(),
             origins: Slab::new(),
@@ -152,6 +164,12 @@ impl State {
             idle: LruList::default(),
             next_seq: 1,
             sweep_at: None,
+            swept_to: 0,
+            asked_to: 0,
+            watch: None,
+            expiries: Expiries::default(),
+            #[cfg(test)]
+            visits: 0,
             limits,
             counters: Stats::default(),
             closed,
@@ -167,7 +185,7 @@ impl State {
         key_id: usize,
         stage: impl FnOnce() -> Stage,
     ) -> Arc<Record> {
-        let record = Record::new(Arc::clone(&self.keys[key_id].key));
+        let record = self.new_record(key_id);
         self.keys[key_id].open += 1;
         self.origins[self.keys[key_id].origin_id].open += 1;
         self.open += 1;
@@ -175,12 +193,15 @@ impl State {
         record
     }
 
+    pub(super) fn new_record(&self, key_id: usize) -> Arc<Record> {
+        Record::new(Arc::clone(&self.keys[key_id].key), self.limits.keep_alive)
+    }
+
     /// Lists a connection that has a slot.
     pub(super) fn insert(&mut self, record: &Arc<Record>, stage: Stage, slot: Slot) {
         // A slot alone is no connection yet.
         self.counters.opened += u64::from(!stage.is_reserved());
-        let entry = Entry { record: Arc::clone(record), stage, slot, background: false };
-        self.entries.insert(record.id, entry);
+        self.entries.insert(record, stage, slot);
     }
 
     /// Closes connections, or marks them for a graceful close after their exchanges. The waiters that
@@ -201,10 +222,12 @@ impl State {
 
     /// [`close_all`](Self::close_all) for one of them, without serving the waiters.
     fn close(&mut self, id: u64, how: CloseMode, cause: Cause, deferred: &mut Deferred) {
-        let Some(entry) = self.entries.get(&id) else { return };
+        let Some(entry) = self.entries.get(id) else { return };
         let reason = cause.into();
-        match (&entry.stage, how) {
-            (Stage::Idle { .. } | Stage::Probing, _) => self.remove(id, reason, deferred),
+        match (entry.stage(), how) {
+            (Stage::Idle { .. } | Stage::Probed | Stage::Taken, _) => {
+                self.remove(id, reason, deferred)
+            }
             (Stage::Dialling(control), _) if control.is_detached() => {
                 // There is no exchange that a graceful close could let finish.
                 control.try_finish(cause);
@@ -227,7 +250,7 @@ impl State {
                 // connection go; the mark keeps it from being reused then.
                 if !control.try_finish(cause) {
                     entry.record.close_after(reason);
-                } else if matches!(entry.stage, Stage::Dialling(_)) {
+                } else if matches!(entry.stage(), Stage::Dialling(_)) {
                     self.close_dial(id, reason, deferred);
                 } else {
                     self.remove(id, reason, deferred);
@@ -263,7 +286,7 @@ impl State {
     /// waiters.
     fn close_dial(&mut self, id: u64, reason: CloseReason, deferred: &mut Deferred) {
         let Some(entry) = self.unlink(id, reason, deferred) else { return };
-        let Entry { stage, slot, background, .. } = entry;
+        let Unlisted { stage, slot, background, .. } = entry;
         let key_id = slot.key_id();
         self.count_closing(key_id);
         self.closing_dials.insert(id, slot);
@@ -281,7 +304,7 @@ impl State {
     }
 
     /// Closes the socket of an unlinked entry, and then frees its slot, after the lock.
-    pub(super) fn close_later(&mut self, entry: Entry, deferred: &mut Deferred) {
+    pub(super) fn close_later(&mut self, entry: Unlisted, deferred: &mut Deferred) {
         let (key_id, background) = (entry.slot.key_id(), entry.background);
         self.count_closing(key_id);
         deferred.to_close.push(entry);
@@ -302,27 +325,25 @@ impl State {
         id: u64,
         reason: CloseReason,
         deferred: &mut Deferred,
-    ) -> Option<Entry> {
-        let entry = self.entries.remove(&id)?;
+    ) -> Option<Unlisted> {
+        let (entry, expires) = self.entries.remove(id)?;
+        self.expiries.set(id, expires, None);
         match &entry.stage {
             Stage::Idle { seq, .. } => {
-                self.idle.remove(*seq);
-                let key = &mut self.keys[entry.slot.key_id()];
-                key.idle.remove(*seq);
-                self.origins[key.origin_id].idle -= 1;
+                self.remove_idle_row(entry.slot.key_id(), *seq);
             }
             Stage::Dialling(_) => self.counters.dials_failed += 1,
-            Stage::Reserved(_) | Stage::InUse(_) | Stage::Granted { .. } | Stage::Probing => {}
+            Stage::Reserved(_)
+            | Stage::InUse(_)
+            | Stage::Granted { .. }
+            | Stage::Probed
+            | Stage::Taken => {}
         }
         if entry.stage.is_reserved() {
             // It was never counted as opened.
             return Some(entry);
         }
         self.counters.closed += 1;
-        if reason == CloseReason::StaleAtCheckout {
-            self.counters.stale += 1;
-            self.counters.reused -= 1;
-        }
         if self.recently_closed.len() == REMEMBERED {
             self.recently_closed.pop_front();
         }
@@ -331,25 +352,30 @@ impl State {
         Some(entry)
     }
 
-    /// A socket is gone: its slot goes to the first waiter.
-    pub(super) fn free_slot(&mut self, key_id: usize, deferred: &mut Deferred) {
-        let origin_id = self.keys[key_id].origin_id;
-        self.keys[key_id].open -= 1;
-        self.origins[origin_id].open -= 1;
-        self.origins[origin_id].closing -= 1;
-        self.open -= 1;
-        self.closing -= 1;
-        self.update_waiting_origin(origin_id);
+    /// Sockets are gone: their slots go to the first waiters. The argument has the keys of the slots.
+    pub(super) fn free_slots(&mut self, key_ids: &[usize], deferred: &mut Deferred) {
+        for key_id in key_ids {
+            let origin_id = self.keys[*key_id].origin_id;
+            self.keys[*key_id].open -= 1;
+            self.origins[origin_id].open -= 1;
+            self.origins[origin_id].closing -= 1;
+            self.open -= 1;
+            self.closing -= 1;
+            self.update_waiting_origin(origin_id);
+        }
         self.serve_waiters(deferred);
-        self.remove_key_if_unused(key_id);
+        for key_id in key_ids {
+            self.remove_key_if_unused(*key_id);
+        }
         if self.open == 0 {
             deferred.to_notify.append(&mut self.drains);
+            deferred.unused_watch = self.watch.take();
         }
     }
 
     /// Makes a dial a background dial.
     pub(super) fn mark_background(&mut self, id: u64) {
-        if let Some(entry) = self.entries.get_mut(&id)
+        if let Some(mut entry) = self.entries.get_mut(id)
             && !std::mem::replace(&mut entry.background, true)
         {
             self.keys[entry.slot.key_id()].background_dials += 1;
@@ -387,7 +413,8 @@ impl State {
     /// Removes a key's entry if it has neither a connection nor a waiter, and its origin's with the
     /// last key.
     pub(super) fn remove_key_if_unused(&mut self, key_id: usize) {
-        let KeyEntry { key, origin_id, open: 0, waiting: 0, .. } = &self.keys[key_id] else {
+        let Some(KeyEntry { key, origin_id, open: 0, waiting: 0, .. }) = self.keys.get(key_id)
+        else {
             return;
         };
         let (key, origin_id) = (Arc::clone(key), *origin_id);
@@ -408,13 +435,13 @@ impl State {
 
     /// The connections and the dials; not the slots that are only reserved.
     pub(super) fn connections(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values().filter(|entry| !entry.stage.is_reserved())
+        self.entries.values().filter(|entry| !entry.stage().is_reserved())
     }
 
     /// The entry of that connection, if the exchange with that control owns it.
-    pub(super) fn entry_of(&mut self, id: u64, control: &Control) -> Option<&mut Entry> {
-        let entry = self.entries.get_mut(&id)?;
-        let is_owner = entry.stage.owner().is_some_and(|owner| std::ptr::eq(&**owner, control));
+    pub(super) fn entry_of(&mut self, id: u64, control: &Control) -> Option<Listed<'_>> {
+        let entry = self.entries.get_mut(id)?;
+        let is_owner = entry.stage().owner().is_some_and(|owner| std::ptr::eq(&**owner, control));
         is_owner.then_some(entry)
     }
 
@@ -427,7 +454,7 @@ impl State {
         for (_, control) in &self.pauses {
             control.try_finish(Cause::Forked);
         }
-        for (_, entry) in self.entries.drain() {
+        for entry in self.entries.drain() {
             if let Some(control) = entry.stage.owner() {
                 control.try_finish(Cause::Forked);
             }
@@ -451,27 +478,3 @@ impl fmt::Debug for State {
 
 /// How many closed connections are remembered.
 const REMEMBERED: usize = 256;
-
-/// For ids, which are consecutive, and keys, which bring a hash of their own: one multiplication
-/// spreads both.
-pub(super) type BuildIdHasher = BuildHasherDefault<IdHasher>;
-
-#[derive(Default)]
-pub(super) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // 2^64 divided by the golden ratio (Knuth, TAOCP 6.4).
-        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-}

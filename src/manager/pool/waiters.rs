@@ -181,10 +181,10 @@ impl State {
     ) {
         let Some(waiter) = self.unregister(ticket) else { return };
         let id = connection.record.id;
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(mut entry) = self.entries.get_mut(id) else { return };
         waiter.control.set_connection(id);
-        entry.stage = Stage::Granted { connection, to: Arc::clone(&waiter.control) };
-        match waiter.dial.and_then(|dial| Some((dial, &self.entries.get(&dial)?.stage))) {
+        entry.set_stage(Stage::Granted { connection, to: Arc::clone(&waiter.control) });
+        match waiter.dial.and_then(|dial| Some((dial, self.entries.get(dial)?.stage()))) {
             // A slot that the waiter was given and did not use is free again.
             Some((dial, Stage::Reserved(_))) => {
                 self.remove(dial, CloseReason::DialFailed, deferred);

@@ -10,9 +10,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockAddr, TcpKeepalive};
+use socket2::{Domain, SockAddr};
 
 use crate::net::Stop;
+use crate::net::probes::Probes;
 use crate::net::route::{ATTEMPT_DELAY, Route};
 use crate::net::socket::Socket;
 use crate::net::sys::{
@@ -258,17 +259,10 @@ impl HappyEyeballs {
         }
         // A request is written whole; waiting for an acknowledgement first only adds latency.
         socket.set_tcp_nodelay(true)?;
-        set_keep_alive(&socket, self.keep_alive);
+        if let Some(after) = self.keep_alive {
+            Probes::after(after).begin(&socket);
+        }
         Ok(socket)
-    }
-}
-
-/// Has the kernel probe a silent peer. Without probes the connection works as well.
-pub(super) fn set_keep_alive(socket: &socket2::Socket, after: Option<Duration>) {
-    if let Some(after) = after {
-        let after = after.max(Duration::from_secs(1));
-        let probes = TcpKeepalive::new().with_time(after).with_interval(after);
-        let _ = socket.set_tcp_keepalive(&probes);
     }
 }
 

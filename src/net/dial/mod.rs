@@ -23,6 +23,7 @@ use self::lookup::HostLookup;
 use super::Stop;
 use super::connect_to::{ConnectTo, Place};
 use super::dns::{Resolver, parse_literal};
+use super::probes::Probes;
 use super::proxy::{Proxy, ProxyHandshake, TunnelTarget};
 use super::route::Route;
 use super::socket::Socket;
@@ -324,7 +325,9 @@ impl Dial {
                 return Err(stop);
             }
         };
-        happy_eyeballs::set_keep_alive(&socket, self.config.keep_alive);
+        if let Some(after) = self.config.keep_alive {
+            Probes::after(after).begin(&socket);
+        }
         let socket = Socket::new(socket);
         // Only of TCP it is known that a short read took all that was there.
         socket.source().reads_may_be_short();

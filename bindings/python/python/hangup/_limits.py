@@ -52,7 +52,9 @@ class Limits:
     """Requests that one connection may serve; it is closed after the last one. Zero is refused."""
     keep_alive: Seconds | None = 15.0
     """After how much silence the kernel probes the peer (SO_KEEPALIVE). Applies to connections that are opened after the
-    limit was set."""
+    limit was set. The probes are 3 seconds apart, or as far apart as that silence is long if it is shorter, and three that
+    are not answered end the connection: after 24 seconds by default. An idle connection that does not answer is closed
+    for the reason "peer silent" before a request is sent on it."""
 
     def __post_init__(self) -> None:
         _native.check_limits(limit_pairs(self))

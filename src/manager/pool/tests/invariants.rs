@@ -3,18 +3,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::entry::{Entry, Stage};
+use super::super::entry::{Entry, Stage, StageCounts};
 use super::super::state::{OriginEntry, State};
 
 impl State {
     /// Panics if an invariant is violated.
     pub(super) fn check(&self) {
+        self.check_stages();
         self.check_slots();
         self.check_idle();
         self.check_waiters();
         self.check_keys();
         let open = self.connections().count() as u64;
         assert_eq!(self.counters.opened, self.counters.closed + open, "{:?}", self.counters);
+    }
+
+    /// The counters are those of a recount, and so are the times of expiry.
+    fn check_stages(&self) {
+        let mut counts = StageCounts::default();
+        let mut expiries = BTreeSet::new();
+        for entry in self.entries.values() {
+            assert!(!matches!(entry.stage(), Stage::Taken), "{entry:?}");
+            counts.enter(entry.stage());
+            expiries.extend(entry.expires.map(|at| (at, entry.record.id)));
+        }
+        assert_eq!(self.entries.counts(), counts);
+        assert_eq!(self.expiries.rows(), &expiries);
+        assert!(self.watch.is_none() || self.open > 0, "a descriptor for nothing");
     }
 
     /// Every slot belongs to an entry, or to a connection that is about to be closed.
@@ -54,10 +69,10 @@ impl State {
             assert_eq!(self.idle_since(row.id, row.seq), Some(row.since));
         }
         let is_idle = |stage: &Stage| matches!(stage, Stage::Idle { .. });
-        let idle = self.entries.values().filter(|entry| is_idle(&entry.stage)).count();
+        let idle = self.entries.values().filter(|entry| is_idle(entry.stage())).count();
         assert_eq!((by_age.len(), self.idle.len()), (idle, idle));
         for (key_id, key) in &self.keys {
-            let of_key = |id: &&u64| self.entries[*id].slot.key_id() == key_id;
+            let of_key = |id: &&u64| self.entries.get(**id).unwrap().slot.key_id() == key_id;
             let expected: Vec<u64> = by_age.iter().filter(of_key).copied().collect();
             assert_eq!(key.idle.iter_from(0).map(|row| row.id).collect::<Vec<_>>(), expected);
         }
@@ -135,7 +150,8 @@ impl State {
     /// Panics if a connection, a waiter or a key is left.
     pub(super) fn assert_empty(&self) {
         self.check();
-        assert!(self.entries.is_empty() && self.closing_dials.is_empty());
+        assert!(self.entries.len() == 0 && self.closing_dials.is_empty());
+        assert!(self.expiries.rows().is_empty() && self.watch.is_none());
         assert!(self.waiters.is_empty() && self.waiting_origins.is_empty());
         assert!(self.keys.is_empty() && self.origins.is_empty());
         assert_eq!((self.open, self.closing, self.queued, self.idle.len()), (0, 0, 0, 0));

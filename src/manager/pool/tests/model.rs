@@ -9,6 +9,9 @@ use crate::manager::connection::Record;
 use crate::manager::limits::Limits;
 use crate::vocabulary::CloseMode;
 
+/// From when on the system is asked for the silence of a connection without probes.
+const PROBED_AFTER: Duration = Duration::from_secs(15);
+
 /// Two keys for each origin.
 pub(super) const KEYS: usize = 6;
 
@@ -42,6 +45,10 @@ pub(super) struct Connection {
     pub(super) background: bool,
     /// The peer sent something or closed it.
     pub(super) spoke: bool,
+    /// The system got no answer from the peer.
+    pub(super) silent: bool,
+    /// The limit under which it was opened.
+    pub(super) keep_alive: Option<Duration>,
     /// The real one, for its age.
     pub(super) record: Option<Arc<Record>>,
 }
@@ -432,6 +439,15 @@ impl Model {
                 self.remove(c);
             }
         }
+        for c in self.idle.clone() {
+            let it = &self.connections[c];
+            let probed_after = |keep_alive: Option<Duration>| keep_alive.unwrap_or(PROBED_AFTER);
+            let long = probed_after(it.keep_alive).max(probed_after(self.limits.keep_alive));
+            if it.silent && self.now.saturating_duration_since(it.since) >= long {
+                self.counts.swept += 1;
+                self.remove(c);
+            }
+        }
     }
 
     /// The end of a step: slots are freed, one after the other.
@@ -536,8 +552,20 @@ impl Model {
     fn insert(&mut self, key: usize, stage: Stage) -> usize {
         self.counts.opened += u64::from(!matches!(stage, Stage::Reserved(_)));
         let (since, served) = (self.now, 0);
-        let (closing, background, spoke, record) = (false, false, false, None);
-        let it = Connection { key, stage, since, served, closing, background, spoke, record };
+        let (closing, background, spoke, silent, record) = (false, false, false, false, None);
+        let keep_alive = self.limits.keep_alive;
+        let it = Connection {
+            key,
+            stage,
+            since,
+            served,
+            closing,
+            background,
+            spoke,
+            silent,
+            keep_alive,
+            record,
+        };
         self.connections.push(it);
         self.connections.len() - 1
     }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -13,7 +14,9 @@ use proptest::prelude::*;
 use super::super::entry::Stage;
 use super::super::state::State;
 use super::super::{Checkout, Dialled, LeaseError, Pool};
-use super::model::{Counts, KEYS, Model, Outcome, Stage as ModelStage, origin_of};
+use super::model::{
+    Connection as ModelConnection, Counts, KEYS, Model, Outcome, Stage as ModelStage, origin_of,
+};
 use crate::manager::connection::{Connection, Record};
 use crate::manager::control::{Cause, Control};
 use crate::manager::key::{Origin, PoolKey};
@@ -50,7 +53,8 @@ pub(super) enum Step {
     NetworkChanged,
     Change(Limits),
     Elapse(u64),
-    PeerActs { which: usize, closes: bool },
+    PeerActs { which: usize, closes: bool, in_use: bool },
+    Silence(usize),
     Sweep,
     Drain,
     ShutDown,
@@ -63,11 +67,11 @@ fn limits() -> impl Strategy<Value = Limits> {
         proptest::option::of((20..40u64).prop_map(Duration::from_secs)),
         proptest::option::weighted(0.3, (50..90u64).prop_map(Duration::from_secs)),
         proptest::option::weighted(0.3, 1..4u64),
+        proptest::option::of((1..20u64).prop_map(Duration::from_secs)),
     );
     (counts, clocks).prop_map(
         |((total, per_origin, idle_total, idle_per_origin, queue), clocks)| {
-            let (idle_for, max_age, max_requests) = clocks;
-            let keep_alive = None;
+            let (idle_for, max_age, max_requests, keep_alive) = clocks;
             let (total, per_origin) = (total.saturating_mul(2), per_origin);
             Limits {
                 total,
@@ -113,8 +117,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::NetworkChanged),
         2 => limits().prop_map(Step::Change),
         2 => (1..15u64).prop_map(Step::Elapse),
-        1 => (any(), prop::bool::ANY).prop_map(|(which, closes)| Step::PeerActs { which, closes }),
-        1 => Just(Step::Sweep),
+        2 => (any(), prop::bool::ANY, prop::bool::ANY)
+            .prop_map(|(which, closes, in_use)| Step::PeerActs { which, closes, in_use }),
+        1 => any().prop_map(Step::Silence),
+        2 => Just(Step::Sweep),
     ]
 }
 
@@ -292,7 +298,8 @@ impl Harness {
                 self.model.change(*limits);
             }
             Step::Elapse(secs) => self.model.now += Duration::from_secs(*secs),
-            Step::PeerActs { which, closes } => self.peer_acts(*which, *closes),
+            Step::PeerActs { which, closes, in_use } => self.peer_acts(*which, *closes, *in_use),
+            Step::Silence(which) => self.silence(*which),
             Step::Sweep => {
                 self.pool.sweep(now);
                 self.model.sweep();
@@ -504,7 +511,8 @@ impl Harness {
         let connection = self.requesters[index].connection.take().unwrap();
         connection.record.end();
         let control = Arc::clone(&self.requesters[index].control);
-        let real = self.pool.replace(connection.record.id, &control, self.model.now);
+        let reason = CloseReason::StaleAtCheckout;
+        let real = self.pool.replace(connection.record.id, &control, reason, self.model.now);
         let outcome = self.model.replace(index, which);
         self.requesters[index].event.clear();
         self.compare_outcome(index, real, outcome);
@@ -542,12 +550,18 @@ impl Harness {
         self.model.close_all(&[which], how);
     }
 
-    fn peer_acts(&mut self, which: usize, closes: bool) {
-        let idle = &self.model.idle;
-        if idle.is_empty() {
+    /// Of an idle connection, or of one in use, whose exchange does not read that.
+    fn peer_acts(&mut self, which: usize, closes: bool, in_use: bool) {
+        let of_stage = |c: &ModelConnection| match c.stage {
+            ModelStage::Idle => !in_use,
+            ModelStage::InUse(_) | ModelStage::Granted(_) => in_use,
+            _ => false,
+        };
+        let those = self.model.all(of_stage);
+        if those.is_empty() {
             return;
         }
-        let which = idle[which % idle.len()];
+        let which = those[which % those.len()];
         let it = &mut self.model.connections[which];
         it.spoke = true;
         let peer = &self.peers[&it.record.as_ref().unwrap().id];
@@ -557,6 +571,17 @@ impl Harness {
         }
     }
 
+    /// The system gets no answer from the peer of an idle connection.
+    fn silence(&mut self, which: usize) {
+        let idle = &self.model.idle;
+        if idle.is_empty() {
+            return;
+        }
+        let it = &mut self.model.connections[idle[which % idle.len()]];
+        it.silent = true;
+        it.record.as_ref().unwrap().is_silenced.store(true, Ordering::Relaxed);
+    }
+
     /// A dial that succeeds.
     fn connect(&mut self, record: Arc<Record>) -> Box<Connection> {
         let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -564,7 +589,7 @@ impl Harness {
         let stream = Stream::plain(Socket::new(std::os::fd::OwnedFd::from(here).into()));
         record.connected(&stream);
         self.peers.insert(record.id, there);
-        Box::new(Connection { record, stream })
+        Connection::new(record, stream)
     }
 
     pub(super) fn compare(&mut self) {
@@ -591,6 +616,12 @@ impl Harness {
         };
         assert_eq!(counts, self.model.counts);
         assert_eq!(stats.opened, stats.closed + stats.dialling + stats.in_use + stats.idle);
+        let stage = |which: fn(ModelStage) -> bool| self.model.count(|c| which(c.stage)) as u64;
+        let dialling = |s| matches!(s, ModelStage::Dialling(_) | ModelStage::Background);
+        let in_use = |s| matches!(s, ModelStage::InUse(_) | ModelStage::Granted(_));
+        assert_eq!(stats.dialling, stage(dialling));
+        assert_eq!(stats.in_use, stage(in_use));
+        assert_eq!(stats.idle, stage(|s| s == ModelStage::Idle));
         assert_eq!(self.pool.list(self.model.now).len(), self.model.listed().len());
     }
 
@@ -615,7 +646,7 @@ impl Harness {
         for it in &mut self.model.connections {
             if let (ModelStage::Reserved(index), None) = (it.stage, &it.record) {
                 let id = self.requesters[index].control.connection();
-                it.record = Some(Arc::clone(&state.entries[&id].record));
+                it.record = Some(Arc::clone(&state.entries.get(id).unwrap().record));
             }
         }
     }
@@ -627,8 +658,8 @@ impl Harness {
         for which in listed {
             let it = &self.model.connections[which];
             let id = it.record.as_ref().unwrap().id;
-            let entry = &state.entries[&id];
-            let same = match (&entry.stage, it.stage) {
+            let entry = state.entries.get(id).unwrap();
+            let same = match (entry.stage(), it.stage) {
                 (Stage::Reserved(c), ModelStage::Reserved(index))
                 | (Stage::Dialling(c), ModelStage::Dialling(index))
                 | (Stage::InUse(c), ModelStage::InUse(index))
@@ -639,7 +670,7 @@ impl Harness {
                 (Stage::Idle { since, .. }, ModelStage::Idle) => *since == it.since,
                 _ => false,
             };
-            assert!(same, "{:?} is {:?} in the model", entry.stage, it.stage);
+            assert!(same, "{:?} is {:?} in the model", entry.stage(), it.stage);
             assert_eq!(entry.record.close_reason().is_some(), it.closing);
             assert_eq!(entry.record.requests_served(), it.served);
             assert_eq!(entry.record.key, self.keys[it.key]);
@@ -655,7 +686,7 @@ impl Harness {
         assert_eq!(state.open, self.model.count(|_| true));
         // A connection that left the pool is closed on the wire.
         self.peers.retain(|id, peer| {
-            let open = state.entries.contains_key(id);
+            let open = state.entries.get(*id).is_some();
             let mut byte = [0];
             let is_open = matches!(
                 peer.read(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock

@@ -106,7 +106,7 @@ fn a_probed_connection_keeps_its_place() {
     for row in 0..3 {
         pool.with_state(|state, deferred| {
             let IdleRow { id, seq, since } = *state.idle.iter_from(0).nth(row).unwrap();
-            let connection = state.take_idle(id).unwrap();
+            let connection = state.take_to_probe(id, seq).unwrap();
             state.put_back(connection, (since, seq), now, deferred);
         });
         harness.compare();

@@ -14,10 +14,10 @@ pub(crate) use descriptor::Descriptor;
 pub(crate) use event_fd::EventFd;
 pub(crate) use file::{is_file_at, open_or_create, open_without_waiting, sync_directory, try_lock};
 pub(crate) use memory::{discard_pages, page_size};
-pub(crate) use poll::{PollSlot, are_readable, is_ready, poll};
+pub(crate) use poll::{PollSlot, are_readable, is_ready, poll, poll_readable};
 pub use read_fd::OwnedDescriptor;
 pub(crate) use read_fd::{Opened, ReadFd};
-pub(crate) use registry::{deregister, register};
+pub(crate) use registry::{deregister, register, register_input};
 
 /// The error of a system that makes no more threads (pthread_create(3)).
 pub(crate) fn no_thread() -> io::Error {

@@ -58,12 +58,17 @@ pub(crate) fn is_ready(descriptor: Descriptor, interest: Interest) -> bool {
     poll(&mut slot, Some(Duration::ZERO)).is_ok_and(|ready| ready > 0)
 }
 
-/// Which of these have something to read, or have ended. Doesn't wait. If poll(2) fails, none has.
-pub(crate) fn are_readable(descriptors: &[Descriptor]) -> Vec<bool> {
+/// Which of these have something to read, or have ended. Doesn't wait.
+pub(crate) fn poll_readable(descriptors: &[Descriptor]) -> io::Result<Vec<bool>> {
     let slot = |one: &Descriptor| PollSlot::new(*one, Interest::Read);
     let mut slots: Vec<PollSlot> = descriptors.iter().map(slot).collect();
-    let _ = poll(&mut slots, Some(Duration::ZERO));
-    slots.iter().map(PollSlot::is_ready).collect()
+    poll(&mut slots, Some(Duration::ZERO))?;
+    Ok(slots.iter().map(PollSlot::is_ready).collect())
+}
+
+/// [`poll_readable`]; if poll(2) fails, none is.
+pub(crate) fn are_readable(descriptors: &[Descriptor]) -> Vec<bool> {
+    poll_readable(descriptors).unwrap_or_else(|_| vec![false; descriptors.len()])
 }
 
 /// Rounded up: to wake a little late costs one system call, to wake a little early costs two.

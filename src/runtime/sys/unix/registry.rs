@@ -20,6 +20,15 @@ pub(crate) fn register(
     registry.register(&mut SourceFd(&descriptor.number()), Token(token), all)
 }
 
+/// Registers a descriptor for input and its end alone.
+pub(crate) fn register_input(
+    registry: &Registry,
+    descriptor: Descriptor,
+    token: usize,
+) -> io::Result<()> {
+    registry.register(&mut SourceFd(&descriptor.number()), Token(token), Interest::READABLE)
+}
+
 pub(crate) fn deregister(registry: &Registry, descriptor: Descriptor) -> io::Result<()> {
     registry.deregister(&mut SourceFd(&descriptor.number()))
 }

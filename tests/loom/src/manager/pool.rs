@@ -137,10 +137,10 @@ impl EndLease for Pool {
 }
 
 impl FreeSlots for Pool {
-    fn free_slot(&self, _: usize) {
+    fn free_slots(&self, key_ids: &[usize]) {
         // A slot that is dropped under the lock would deadlock here.
         drop(lock(&self.state));
-        self.released.fetch_add(1, Ordering::SeqCst);
+        self.released.fetch_add(key_ids.len(), Ordering::SeqCst);
     }
 }
 
