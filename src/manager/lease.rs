@@ -73,10 +73,10 @@ impl Lease {
                         .is_some_and(|stream| stream.is_reusable(request.retry_covers_loss));
                     match is_reusable {
                         true if was_long_idle && lease.is_silent() => {
-                            lease.replace(CloseReason::PeerSilent)?
+                            lease.replace(CloseReason::PeerSilent, request.now)?
                         }
                         true => return Ok(lease),
-                        false => lease.replace(CloseReason::StaleAtCheckout)?,
+                        false => lease.replace(CloseReason::StaleAtCheckout, request.now)?,
                     }
                 }
                 Checkout::Dial(record) => match dial::dial(
@@ -113,12 +113,13 @@ impl Lease {
 
     /// The connection is dead: gets another one, or dials in the same slot.
     #[cold]
-    fn replace(mut self, reason: CloseReason) -> Result<Checkout, LeaseError> {
+    fn replace(mut self, reason: CloseReason, called: Instant) -> Result<Checkout, LeaseError> {
         // First the socket, then the slot.
         if let Some(connection) = self.connection.take() {
             connection.record.end();
         }
-        self.pool.replace(self.id, &self.control, reason, Instant::now())
+        // The call may have waited since then.
+        self.pool.replace(self.id, &self.control, reason, called.max(Instant::now()))
     }
 
     /// Whether the system asked the peer for a sign of life, and got none in time.
