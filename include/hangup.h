@@ -500,6 +500,28 @@ typedef enum HANGUP_ENUM_TYPE {
 /** The name of how much was sent, for example "part"; "unknown" for a number that this version does not have. Static. */
 const char *hangup_sent_text(hangup_sent sent);
 
+/** How much of a request the peer's TCP acknowledged, by what the system knew when the wait for the peer ended. */
+typedef enum HANGUP_ENUM_TYPE {
+    /**
+     * No byte: the network or the peer's host is gone, or what was sent got lost on the way. The peer may have received it
+     * all the same, because acknowledgements get lost, too.
+     */
+    HANGUP_ACKNOWLEDGED_NOTHING = 1,
+    /** A part of it. */
+    HANGUP_ACKNOWLEDGED_PART = 2,
+    /**
+     * Every byte: the host of the peer is there and has the request; the server does not answer it. If there is a
+     * proxy, it is the proxy's host that has it.
+     */
+    HANGUP_ACKNOWLEDGED_ALL = 3,
+} hangup_acknowledged;
+
+/**
+ * The name of how much was acknowledged, for example "part"; "unknown" for 0 and for a number that this version does not
+ * have. Static.
+ */
+const char *hangup_acknowledged_text(hangup_acknowledged acknowledged);
+
 /** Durations in microseconds; -1 for a part that did not take place. Initialise it with HANGUP_TIMINGS_INIT. */
 typedef struct {
     /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
@@ -526,6 +548,38 @@ typedef struct {
 
 /** Initialises a hangup_timings. */
 #define HANGUP_TIMINGS_INIT {sizeof(hangup_timings), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/**
+ * What the operating system's TCP knows of a connection at one moment: TCP_INFO of Linux (tcp(7)). TLS does not hide it, as it
+ * is below TLS. On a connection through a proxy it is about the way to the proxy. Initialise it with HANGUP_TCP_FACTS_INIT.
+ */
+typedef struct {
+    /** In: sizeof the structure; 0 is its layout in version 0.1. Out: how much of it was filled. */
+    size_t size;
+    /** The smoothed round-trip time in microseconds (RFC 6298 section 2); -1 before it was measured. */
+    int64_t rtt_us;
+    /** How many milliseconds ago the last byte or acknowledgement of the peer came: its last sign of life. */
+    int64_t silence_ms;
+    /**
+     * Bytes that were written to the connection and that the peer has not acknowledged. The peer may have received them:
+     * acknowledgements get lost, too.
+     */
+    int64_t unacked_bytes;
+    /** Those of them that were not sent yet, because the peer or the network takes no more for now. */
+    int64_t unsent_bytes;
+    /** Segments that were sent again since the connection was made. */
+    int64_t retransmissions;
+    /** How often the oldest unacknowledged segment was sent again, without an acknowledgement in between. */
+    int32_t retransmissions_in_row;
+    /**
+     * Keep-alive probes (HANGUP_LIMIT_KEEP_ALIVE_MS) and probes of a full receive window that were sent in a row and not
+     * answered.
+     */
+    int32_t unanswered_probes;
+} hangup_tcp_facts;
+
+/** Initialises a hangup_tcp_facts. */
+#define HANGUP_TCP_FACTS_INIT {sizeof(hangup_tcp_facts), 0, 0, 0, 0, 0, 0, 0}
 
 /** The status that the failed function returned. It never depends on the phase. */
 hangup_status hangup_error_status(const hangup_error *error);
@@ -563,6 +617,21 @@ hangup_sent hangup_error_sent(const hangup_error *error);
 
 /** How many bytes of the request, head and body before TLS, the operating system accepted. */
 uint64_t hangup_error_bytes_sent(const hangup_error *error);
+
+/**
+ * How much of the request the peer's TCP acknowledged when the wait for the peer ended; 0 if that was not looked at.
+ *
+ * It is looked at for HANGUP_TIMED_OUT and HANGUP_PEER_SILENT in the phases write, head and read, on connections of TCP, on
+ * Linux and Android, unless the connection had been ended before, as the deadline of a cancel token may do.
+ * HANGUP_ACKNOWLEDGED_ALL says that the peer's host is there and has the request, so that the server is slow or hangs;
+ * HANGUP_ACKNOWLEDGED_NOTHING says that the way to it is gone. Whether sending the request again is safe is another question
+ * (hangup_error_retry_safe): what is not acknowledged may have been received. hangup_error_tcp_facts has the numbers, and
+ * hangup_error_message the sentence.
+ *
+ * For a stream it is about what was written to it; HANGUP_ACKNOWLEDGED_PART says then that some bytes of it are not
+ * acknowledged.
+ */
+hangup_acknowledged hangup_error_acknowledged(const hangup_error *error);
 
 /** 1 if at least one byte of the response was received, else 0. */
 int32_t hangup_error_response_started(const hangup_error *error);
@@ -615,7 +684,9 @@ const char *hangup_error_origin(const hangup_error *error);
  *   "retry_safe", "retry_may_help", "os_code", "resolver_code", "open_connections": as the functions of these names, with
  *   null in place of 0 or "" for what there is not, and true and false in place of 1 and 0;
  * - "timings_us": an object with "pool", "resolve", "connect", "proxy", "tls", "write", "head", "read" and "total" in
- *   microseconds.
+ *   microseconds;
+ * - "acknowledged": the name, as hangup_acknowledged_text gives it; "tcp_facts": an object with the members of
+ *   hangup_tcp_facts but for `size`.
  */
 const char *hangup_error_json(const hangup_error *error);
 
@@ -624,6 +695,15 @@ uint64_t hangup_error_open_connections(const hangup_error *error);
 
 /** Frees an error. NULL does nothing. */
 void hangup_error_free(hangup_error *error);
+
+/**
+ * Fills what TCP knew of the connection when the wait for the peer ended, before the connection was closed. `facts->size` is
+ * sizeof(*facts) or 0.
+ *
+ * Fails: HANGUP_NOT_FOUND if hangup_error_acknowledged is 0.
+ */
+hangup_status hangup_error_tcp_facts(const hangup_error *error,
+                                     hangup_tcp_facts *facts);
 
 /** Fills the durations up to the failure; all -1 if there was no exchange. `timings->size` is sizeof(*timings) or 0. */
 hangup_status hangup_error_timings(const hangup_error *error,
@@ -782,10 +862,29 @@ typedef struct {
     uint64_t bytes_in;
     /** Bytes sent to the network. */
     uint64_t bytes_out;
+    /**
+     * From here on: what TCP knew of the connection when the list was made, see hangup_tcp_facts. All of it is -1 while it is
+     * not connected, for a Unix-domain socket, and on other systems than Linux and Android.
+     *
+     * The smoothed round-trip time in microseconds; -1 before it was measured.
+     */
+    int64_t rtt_us;
+    /** Milliseconds since the last byte or acknowledgement of the peer came: its last sign of life. */
+    int64_t silence_ms;
+    /** Bytes that were written and that the peer has not acknowledged. */
+    int64_t unacked_bytes;
+    /** Those of them that were not sent yet. */
+    int64_t unsent_bytes;
+    /** Segments that were sent again since the connection was made. */
+    int64_t retransmissions;
+    /** How often the oldest unacknowledged segment was sent again, without an acknowledgement in between. */
+    int32_t retransmissions_in_row;
+    /** Keep-alive probes and probes of a full receive window that were sent in a row and not answered. */
+    int32_t unanswered_probes;
 } hangup_connection_info;
 
 /** Initialises a hangup_connection_info. */
-#define HANGUP_CONNECTION_INFO_INIT {sizeof(hangup_connection_info), 0, NULL, NULL, NULL, NULL, (hangup_connection_state)0, 0, 0, 0, 0, 0, 0}
+#define HANGUP_CONNECTION_INFO_INIT {sizeof(hangup_connection_info), 0, NULL, NULL, NULL, NULL, (hangup_connection_state)0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /**
  * The addresses of a connection, and what TLS agreed on. Initialise it with HANGUP_CONNECTION_FACTS_INIT. Its strings are
@@ -866,7 +965,8 @@ hangup_status hangup_connections_certificate_at(const hangup_connections *list,
 
 /**
  * The list as a JSON array (RFC 8259) on one line, with an object for each connection that has the members of
- * hangup_connection_info but for `size`. A member that has no value is null; `state` is a name, as hangup_connection_state_text
+ * hangup_connection_info but for `size`; those of TCP, from `rtt_us` on, are in an object `tcp_facts`, which is null if there
+ * are none. A member that has no value is null; `state` is a name, as hangup_connection_state_text
  * gives it, and `closing` is true or false. Later versions may add members. Borrowed from the list; "[]" for NULL.
  */
 const char *hangup_connections_json(const hangup_connections *list);

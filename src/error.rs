@@ -8,8 +8,9 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::{fmt, io};
 
+use crate::tcp_facts::TcpFacts;
 use crate::timings::Timings;
-use crate::vocabulary::{Kind, Phase, Sent, Timeout};
+use crate::vocabulary::{Acknowledged, Kind, Phase, Sent, Timeout};
 
 /// A failure. Its [`kind`](Error::kind) never depends on its [`phase`](Error::phase).
 ///
@@ -46,6 +47,8 @@ struct Facts {
     open_connections: u64,
     request: Option<About>,
     timings: Timings,
+    /// Few errors have it.
+    tcp: Option<Box<(TcpFacts, Option<Acknowledged>)>>,
     message: String,
     reason: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -104,6 +107,19 @@ impl Error {
 
     pub(crate) fn by_clock(mut self, timeout: Timeout) -> Self {
         self.0.timeout = timeout;
+        self
+    }
+
+    /// What TCP knew of the connection when the wait for the peer was over, and what that means, for the message.
+    pub(crate) fn with_tcp_facts(
+        mut self,
+        facts: TcpFacts,
+        acknowledged: Option<Acknowledged>,
+        meaning: &str,
+    ) -> Self {
+        self.0.tcp = Some(Box::new((facts, acknowledged)));
+        self.0.message.push_str("; ");
+        self.0.message.push_str(meaning);
         self
     }
 
@@ -215,6 +231,39 @@ impl Error {
     /// Whether at least one byte of the response had been received.
     pub fn response_started(&self) -> bool {
         self.0.response_started
+    }
+
+    /// How much of the request the peer's TCP acknowledged, if that was looked at: of an error by a timeout or of the kind
+    /// [`Kind::PeerSilent`], in one of the phases [`Phase::Write`], [`Phase::Head`] and [`Phase::Read`], on a connection that has
+    /// [`tcp_facts`](Self::tcp_facts). [`Acknowledged::All`] says that the peer's host is there and has the request, so that
+    /// the server is slow or hangs; [`Acknowledged::Nothing`] says that the way to it is gone. Whether sending the request
+    /// again is safe is another question: what is not acknowledged may have been received.
+    ///
+    /// After a [`Stream`](crate::Stream) was taken this is about what was written to it; [`Acknowledged::Part`] says then that
+    /// some bytes of it are not acknowledged.
+    ///
+    /// ```no_run
+    /// use hangup::Acknowledged;
+    ///
+    /// let client = hangup::Client::default();
+    /// if let Err(error) = client.get("https://example.org/", Some(std::time::Duration::from_secs(5))) {
+    ///     match error.acknowledged() {
+    ///         Some(Acknowledged::All) => println!("the server has the request and is slow"),
+    ///         Some(_) => println!("the network loses what is sent: {:?}", error.tcp_facts()),
+    ///         None => println!("{error}"),
+    ///     }
+    /// }
+    /// ```
+    pub fn acknowledged(&self) -> Option<Acknowledged> {
+        self.0.tcp.as_ref().and_then(|tcp| tcp.1)
+    }
+
+    /// What TCP knew of the connection when the wait for the peer ended, before the connection was closed: the round-trip
+    /// time, retransmissions, and how long the peer had been silent. `None` for other errors than those of
+    /// [`acknowledged`](Self::acknowledged), for Unix-domain sockets, on other systems than Linux and Android, and if the
+    /// connection had been ended before, as the deadline of a cancel token may do.
+    pub fn tcp_facts(&self) -> Option<TcpFacts> {
+        self.0.tcp.as_ref().map(|tcp| tcp.0)
     }
 
     /// Whether the server can't perform the request twice if it is sent again: no byte of it was sent,
@@ -364,6 +413,8 @@ impl fmt::Debug for Error {
             .field("reused", &self.0.reused)
             .field("sent", &self.0.sent)
             .field("retry_safe", &self.0.retry_safe)
+            .field("acknowledged", &self.acknowledged())
+            .field("tcp_facts", &self.tcp_facts())
             .field("source", &self.0.source)
             .finish()
     }

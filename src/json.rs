@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Error;
 use crate::manager::ConnectionInfo;
+use crate::tcp_facts::TcpFacts;
 use crate::timings::Timings;
-use crate::vocabulary::Timeout;
+use crate::vocabulary::{Acknowledged, Timeout};
 
 impl Error {
     /// All of it as one JSON object on one line. Members that have no value are null; later versions may add members.
@@ -30,6 +31,8 @@ impl Error {
     /// | `os_code`, `resolver_code` | errno and the `EAI_` number, or null |
     /// | `open_connections` | after a drain that ran out of time |
     /// | `timings_us` | an object with microseconds for each phase and `total`, or null |
+    /// | `acknowledged` | `"nothing"`, `"part"` or `"all"` of the request, or null; see [`acknowledged`](Self::acknowledged) |
+    /// | `tcp_facts` | an object with `rtt_us`, `silence_ms`, `unacked_bytes`, `unsent_bytes`, `retransmissions`, `retransmissions_in_row` and `unanswered_probes`, or null |
     ///
     /// ```
     /// let error = hangup::Request::new("GET", "nonsense").unwrap_err();
@@ -68,6 +71,8 @@ impl Error {
             ("resolver_code", json!(self.resolver_code())),
             ("open_connections", json!(self.open_connections())),
             ("timings_us", timings(self.timings())),
+            ("acknowledged", json!(self.acknowledged().map(Acknowledged::name))),
+            ("tcp_facts", tcp_facts(self.tcp_facts())),
         ])
         .to_string()
     }
@@ -76,7 +81,7 @@ impl Error {
 impl ConnectionInfo {
     /// A list of connections as a JSON array on one line, an object for each connection with the names of this
     /// structure: `id`, `origin`, `peer`, `local`, `tls`, `state`, `closing`, `age_ms`, `idle_ms`, `requests`,
-    /// `bytes_in`, `bytes_out`. Members that have no value are null; later versions may add members.
+    /// `bytes_in`, `bytes_out`, and `tcp_facts` as in the JSON of an error. Members that have no value are null; later versions may add members.
     ///
     /// ```
     /// let manager = hangup::Manager::new(hangup::Limits::default());
@@ -101,6 +106,7 @@ impl ConnectionInfo {
             ("requests", json!(self.requests)),
             ("bytes_in", json!(self.bytes_in)),
             ("bytes_out", json!(self.bytes_out)),
+            ("tcp_facts", tcp_facts(self.tcp_facts)),
         ])
     }
 }
@@ -122,6 +128,19 @@ fn timings(timings: Timings) -> Value {
         ("total", total),
     ];
     object(parts.map(|(name, part)| (name, json!(part.map(microseconds)))))
+}
+
+fn tcp_facts(facts: Option<TcpFacts>) -> Value {
+    let Some(facts) = facts else { return Value::Null };
+    object([
+        ("rtt_us", json!(facts.rtt.map(microseconds))),
+        ("silence_ms", json!(milliseconds(facts.silence))),
+        ("unacked_bytes", json!(facts.unacked_bytes)),
+        ("unsent_bytes", json!(facts.unsent_bytes)),
+        ("retransmissions", json!(facts.retransmissions)),
+        ("retransmissions_in_row", json!(facts.retransmissions_in_row)),
+        ("unanswered_probes", json!(facts.unanswered_probes)),
+    ])
 }
 
 fn object<const N: usize>(members: [(&str, Value); N]) -> Value {

@@ -133,6 +133,7 @@ mod stream;
 mod submit;
 mod sync;
 mod target;
+mod tcp_facts;
 mod threads;
 mod timeouts;
 mod timer;
@@ -166,14 +167,15 @@ pub use response::{
 pub use runtime::OwnedDescriptor;
 pub use stream::{Stream, StreamRead, StreamWrite};
 pub use submit::Submission;
+pub use tcp_facts::TcpFacts;
 pub use threads::{set_interrupt_check, set_io_threads};
 pub use timings::Timings;
 pub use trace::{Trace, TraceRecord};
 pub use transfer::Progress;
 pub use upload::{BodyWriter, WriteFuture};
 pub use vocabulary::{
-    AddressFamily, CloseMode, CloseReason, ConnectionMode, ConnectionState, CookieFormat, Kind,
-    Phase, RetryReason, Sent, Timeout, TlsVersion, TraceType,
+    Acknowledged, AddressFamily, CloseMode, CloseReason, ConnectionMode, ConnectionState,
+    CookieFormat, Kind, Phase, RetryReason, Sent, Timeout, TlsVersion, TraceType,
 };
 #[cfg(feature = "capi")]
 #[doc(hidden)]

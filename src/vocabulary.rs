@@ -114,6 +114,7 @@ pub fn declarations() -> Vec<Declaration> {
         Phase::DECLARATION,
         Timeout::DECLARATION,
         Sent::DECLARATION,
+        Acknowledged::DECLARATION,
         ConnectionState::DECLARATION,
         CloseReason::DECLARATION,
         CloseMode::DECLARATION,
@@ -291,6 +292,20 @@ vocabulary! {
         Part = 1 "part",
         /// The whole request.
         All = 2 "all",
+    }
+}
+
+vocabulary! {
+    /// How much of a request the peer's TCP acknowledged, by what the system knew when the wait for the peer ended.
+    Acknowledged: "hangup_acknowledged" {
+        /// No byte: the network or the peer's host is gone, or what was sent got lost on the way. The peer may have received it
+        /// all the same, because acknowledgements get lost, too.
+        Nothing = 1 "nothing",
+        /// A part of it.
+        Part = 2 "part",
+        /// Every byte: the host of the peer is there and has the request; the server does not answer it. If there is a
+        /// proxy, it is the proxy's host that has it.
+        All = 3 "all",
     }
 }
 

@@ -139,6 +139,13 @@ enum class CloseMode : std::int32_t { graceful = HANGUP_CLOSE_MODE_GRACEFUL, now
 /** How much of a request went out. */
 enum class Sent : std::int32_t { nothing = HANGUP_SENT_NOTHING, part = HANGUP_SENT_PART, all = HANGUP_SENT_ALL };
 
+/** How much of a request the peer's TCP acknowledged. What is not acknowledged may have been received all the same. */
+enum class Acknowledged : std::int32_t {
+    nothing = HANGUP_ACKNOWLEDGED_NOTHING,
+    part = HANGUP_ACKNOWLEDGED_PART,
+    all = HANGUP_ACKNOWLEDGED_ALL,
+};
+
 /** What a connection is doing. */
 enum class ConnectionState : std::int32_t {
     resolving = HANGUP_CONNECTION_STATE_RESOLVING,
@@ -227,6 +234,7 @@ enum class TraceType : std::int32_t {
 inline std::string_view to_string(Status status) { return hangup_status_text(static_cast<hangup_status>(status)); }
 inline std::string_view to_string(Phase phase) { return hangup_phase_text(static_cast<hangup_phase>(phase)); }
 inline std::string_view to_string(Timeout which) { return hangup_timeout_text(static_cast<hangup_timeout>(which)); }
+inline std::string_view to_string(Acknowledged how_much) { return hangup_acknowledged_text(static_cast<hangup_acknowledged>(how_much)); }
 inline std::string_view to_string(ConnectionState state) { return hangup_connection_state_text(static_cast<hangup_connection_state>(state)); }
 inline std::string_view to_string(CloseReason reason) { return hangup_close_reason_text(static_cast<hangup_close_reason>(reason)); }
 inline std::string_view to_string(TraceType what) { return hangup_trace_type_text(static_cast<hangup_trace_type>(what)); }
@@ -324,7 +332,44 @@ struct Timings {
     std::optional<std::chrono::microseconds> pool, resolve, connect, proxy, tls, write, head, read, total;
 };
 
+/**
+ * What the operating system's TCP knows of a connection at one moment: TCP_INFO of Linux (tcp(7)); see hangup_tcp_facts. A value
+ * of its own.
+ */
+struct TcpFacts {
+    /** The smoothed round-trip time; nothing before it was measured. */
+    std::optional<std::chrono::microseconds> rtt;
+    /** How long ago the last byte or acknowledgement of the peer came: its last sign of life. */
+    std::chrono::milliseconds silence;
+    /** Bytes that were written and that the peer has not acknowledged; it may have received them all the same. */
+    std::uint64_t unacked_bytes;
+    /** Those of them that were not sent yet, because the peer or the network takes no more for now. */
+    std::uint64_t unsent_bytes;
+    /** Segments that were sent again since the connection was made. */
+    std::uint64_t retransmissions;
+    /** How often the oldest unacknowledged segment was sent again, without an acknowledgement in between. */
+    std::uint32_t retransmissions_in_row;
+    /** Keep-alive probes and probes of a full receive window that were sent in a row and not answered. */
+    std::uint32_t unanswered_probes;
+};
+
 namespace detail {
+/** From a hangup_tcp_facts, or from a hangup_connection_info, in which all of it may be -1. */
+template <class Row>
+std::optional<TcpFacts> tcp_facts(const Row &row) {
+    if (row.silence_ms < 0) {
+        return std::nullopt;
+    }
+    auto rtt = row.rtt_us < 0 ? std::nullopt : std::optional<std::chrono::microseconds>(row.rtt_us);
+    return TcpFacts{rtt,
+                    std::chrono::milliseconds(row.silence_ms),
+                    static_cast<std::uint64_t>(row.unacked_bytes),
+                    static_cast<std::uint64_t>(row.unsent_bytes),
+                    static_cast<std::uint64_t>(row.retransmissions),
+                    static_cast<std::uint32_t>(row.retransmissions_in_row),
+                    static_cast<std::uint32_t>(row.unanswered_probes)};
+}
+
 inline Timings timings(const hangup_timings &t) {
     auto part = [](std::int64_t us) {
         return us < 0 ? std::nullopt : std::optional<std::chrono::microseconds>(us);
@@ -378,6 +423,19 @@ public:
     [[nodiscard]] Sent sent() const noexcept { return static_cast<Sent>(hangup_error_sent(error_.get())); }
     /** in bytes, before TLS. */
     [[nodiscard]] std::uint64_t bytes_sent() const noexcept { return hangup_error_bytes_sent(error_.get()); }
+    /**
+     * How much of the request the peer's TCP acknowledged when the wait for the peer ended; nothing if that was not looked at.
+     * See hangup_error_acknowledged.
+     */
+    [[nodiscard]] std::optional<Acknowledged> acknowledged() const noexcept {
+        const hangup_acknowledged known = hangup_error_acknowledged(error_.get());
+        return known == 0 ? std::nullopt : std::optional<Acknowledged>(static_cast<Acknowledged>(known));
+    }
+    /** What TCP knew of the connection then; nothing if acknowledged() is nothing. */
+    [[nodiscard]] std::optional<TcpFacts> tcp_facts() const noexcept {
+        hangup_tcp_facts facts = HANGUP_TCP_FACTS_INIT;
+        return hangup_error_tcp_facts(error_.get(), &facts) == HANGUP_OK ? detail::tcp_facts(facts) : std::nullopt;
+    }
     /** Whether at least one byte of the response was received. */
     [[nodiscard]] bool response_started() const noexcept { return hangup_error_response_started(error_.get()) != 0; }
     /** How many times it was tried: 1 without a retry, 0 if it ended before the first attempt. */
@@ -540,6 +598,11 @@ struct ConnectionInfo {
     std::uint64_t requests;
     /** On the wire. */
     std::uint64_t bytes_in, bytes_out;
+    /**
+     * What TCP knew of it when the list was made; nothing while it is not connected, for a Unix-domain socket, and on other
+     * systems than Linux and Android.
+     */
+    std::optional<TcpFacts> tcp_facts;
 };
 
 /**
@@ -600,7 +663,7 @@ public:
         using std::chrono::milliseconds;
         auto idle = row.idle_ms < 0 ? std::nullopt : std::optional<milliseconds>(row.idle_ms);
         return {row.id, row.origin, row.peer, row.local, row.tls, static_cast<ConnectionState>(row.state), row.closing != 0,
-                milliseconds(row.age_ms), idle, row.requests, row.bytes_in, row.bytes_out};
+                milliseconds(row.age_ms), idle, row.requests, row.bytes_in, row.bytes_out, detail::tcp_facts(row)};
     }
 
     /** What is known of row `index` since it was made; throws Status::not_found if it is still being dialled. */

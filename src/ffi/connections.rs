@@ -9,6 +9,7 @@ use super::error::hangup_error;
 use super::facts::{FactsTexts, certificate, hangup_connection_facts};
 use super::guard::{Handle, Report, guard, magic, or_default, out, report, status};
 use super::manager::hangup_manager;
+use super::tcp_facts::hangup_tcp_facts;
 use crate::error::Error;
 use crate::manager::ConnectionInfo;
 use crate::net::facts::ConnectionFacts;
@@ -58,11 +59,28 @@ pub struct hangup_connection_info {
     pub bytes_in: u64,
     /// Bytes sent to the network.
     pub bytes_out: u64,
+    /// From here on: what TCP knew of the connection when the list was made, see hangup_tcp_facts. All of it is -1 while it is
+    /// not connected, for a Unix-domain socket, and on other systems than Linux and Android.
+    ///
+    /// The smoothed round-trip time in microseconds; -1 before it was measured.
+    pub rtt_us: i64,
+    /// Milliseconds since the last byte or acknowledgement of the peer came: its last sign of life.
+    pub silence_ms: i64,
+    /// Bytes that were written and that the peer has not acknowledged.
+    pub unacked_bytes: i64,
+    /// Those of them that were not sent yet.
+    pub unsent_bytes: i64,
+    /// Segments that were sent again since the connection was made.
+    pub retransmissions: i64,
+    /// How often the oldest unacknowledged segment was sent again, without an acknowledgement in between.
+    pub retransmissions_in_row: i32,
+    /// Keep-alive probes and probes of a full receive window that were sent in a row and not answered.
+    pub unanswered_probes: i32,
 }
 
 // SAFETY: `repr(C)`, `size` first, and no padding: the fields of 64 bits come before pairs of 32.
 unsafe impl Report for hangup_connection_info {
-    const FIRST: usize = offset_of!(hangup_connection_info, bytes_out) + size_of::<u64>();
+    const FIRST: usize = offset_of!(hangup_connection_info, unanswered_probes) + size_of::<i32>();
 }
 
 /// The rows of a list, and the list as JSON once it was asked for.
@@ -160,7 +178,8 @@ pub unsafe extern "C" fn hangup_connections_certificate_at(
 }
 
 /// The list as a JSON array (RFC 8259) on one line, with an object for each connection that has the members of
-/// hangup_connection_info but for `size`. A member that has no value is null; `state` is a name, as hangup_connection_state_text
+/// hangup_connection_info but for `size`; those of TCP, from `rtt_us` on, are in an object `tcp_facts`, which is null if there
+/// are none. A member that has no value is null; `state` is a name, as hangup_connection_state_text
 /// gives it, and `closing` is true or false. Later versions may add members. Borrowed from the list; "[]" for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_connections_json(list: *const hangup_connections) -> *const c_char {
@@ -213,6 +232,7 @@ impl ConnectionRow {
 
     fn report(&self) -> hangup_connection_info {
         let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        let tcp = hangup_tcp_facts::of(self.info.tcp_facts);
         hangup_connection_info {
             size: size_of::<hangup_connection_info>(),
             id: self.info.id,
@@ -227,6 +247,13 @@ impl ConnectionRow {
             requests: self.info.requests,
             bytes_in: self.info.bytes_in,
             bytes_out: self.info.bytes_out,
+            rtt_us: tcp.rtt_us,
+            silence_ms: tcp.silence_ms,
+            unacked_bytes: tcp.unacked_bytes,
+            unsent_bytes: tcp.unsent_bytes,
+            retransmissions: tcp.retransmissions,
+            retransmissions_in_row: tcp.retransmissions_in_row,
+            unanswered_probes: tcp.unanswered_probes,
         }
     }
 }

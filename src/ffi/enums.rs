@@ -6,9 +6,9 @@ use std::ffi::c_char;
 
 use crate::error::Error;
 use crate::vocabulary::{
-    AddressFamily, CloseMode, CloseReason, CompletionType, ConnectionMode, ConnectionState,
-    CookieFormat, Declared, EventType, Kind, Limit, Phase, RetryReason, Sent, Timeout, TlsVersion,
-    TraceType,
+    Acknowledged, AddressFamily, CloseMode, CloseReason, CompletionType, ConnectionMode,
+    ConnectionState, CookieFormat, Declared, EventType, Kind, Limit, Phase, RetryReason, Sent,
+    Timeout, TlsVersion, TraceType,
 };
 
 /// `HANGUP_NO_LIMIT`. (The header's template has it with its type and parentheses.)
@@ -44,6 +44,7 @@ enumerations! {
     hangup_phase: Phase,
     hangup_timeout: Timeout,
     hangup_sent: Sent,
+    hangup_acknowledged: Acknowledged,
     hangup_connection_state: ConnectionState,
     hangup_close_reason: CloseReason,
     hangup_close_mode: CloseMode,
@@ -66,6 +67,11 @@ impl hangup_status {
 impl hangup_close_reason {
     /// The number in an event that is not about a closed connection.
     pub const NONE: Self = Self(0);
+}
+
+impl hangup_acknowledged {
+    /// The number of an error without a look at TCP.
+    pub const UNKNOWN: Self = Self(0);
 }
 
 impl hangup_retry_reason {
@@ -112,6 +118,13 @@ pub extern "C" fn hangup_timeout_text(timeout: hangup_timeout) -> *const c_char 
 #[unsafe(no_mangle)]
 pub extern "C" fn hangup_sent_text(sent: hangup_sent) -> *const c_char {
     Sent::try_from(sent.0).map_or(c"unknown", Sent::c_name).as_ptr()
+}
+
+/// The name of how much was acknowledged, for example "part"; "unknown" for 0 and for a number that this version does not
+/// have. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn hangup_acknowledged_text(acknowledged: hangup_acknowledged) -> *const c_char {
+    Acknowledged::try_from(acknowledged.0).map_or(c"unknown", Acknowledged::c_name).as_ptr()
 }
 
 /// The name of a connection's state, for example "idle"; "unknown" for a number that this version does not have. Static.

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use super::enums::{hangup_phase, hangup_sent, hangup_status, hangup_timeout};
+use super::enums::{hangup_acknowledged, hangup_phase, hangup_sent, hangup_status, hangup_timeout};
 use super::handle::{Handle, magic, query};
 use crate::error::Error;
 use crate::vocabulary::{Phase, Sent, Timeout};
@@ -95,6 +95,27 @@ pub unsafe extern "C" fn hangup_error_bytes_sent(error: *const hangup_error) -> 
     query(0, || Ok(unsafe { hangup_error::borrow(error)? }.bytes_sent()))
 }
 
+/// How much of the request the peer's TCP acknowledged when the wait for the peer ended; 0 if that was not looked at.
+///
+/// It is looked at for HANGUP_TIMED_OUT and HANGUP_PEER_SILENT in the phases write, head and read, on connections of TCP, on
+/// Linux and Android, unless the connection had been ended before, as the deadline of a cancel token may do.
+/// HANGUP_ACKNOWLEDGED_ALL says that the peer's host is there and has the request, so that the server is slow or hangs;
+/// HANGUP_ACKNOWLEDGED_NOTHING says that the way to it is gone. Whether sending the request again is safe is another question
+/// (hangup_error_retry_safe): what is not acknowledged may have been received. hangup_error_tcp_facts has the numbers, and
+/// hangup_error_message the sentence.
+///
+/// For a stream it is about what was written to it; HANGUP_ACKNOWLEDGED_PART says then that some bytes of it are not
+/// acknowledged.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_error_acknowledged(
+    error: *const hangup_error,
+) -> hangup_acknowledged {
+    query(hangup_acknowledged::UNKNOWN, || {
+        let acknowledged = unsafe { hangup_error::borrow(error)? }.acknowledged();
+        Ok(acknowledged.map_or(hangup_acknowledged::UNKNOWN, Into::into))
+    })
+}
+
 /// 1 if at least one byte of the response was received, else 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_response_started(error: *const hangup_error) -> i32 {
@@ -161,7 +182,9 @@ pub unsafe extern "C" fn hangup_error_origin(error: *const hangup_error) -> *con
 ///   "retry_safe", "retry_may_help", "os_code", "resolver_code", "open_connections": as the functions of these names, with
 ///   null in place of 0 or "" for what there is not, and true and false in place of 1 and 0;
 /// - "timings_us": an object with "pool", "resolve", "connect", "proxy", "tls", "write", "head", "read" and "total" in
-///   microseconds.
+///   microseconds;
+/// - "acknowledged": the name, as hangup_acknowledged_text gives it; "tcp_facts": an object with the members of
+///   hangup_tcp_facts but for `size`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_error_json(error: *const hangup_error) -> *const c_char {
     query(c"{}".as_ptr(), || Ok(unsafe { hangup_error::borrow(error)? }.json().as_ptr()))

@@ -49,6 +49,7 @@ mod retry_policy;
 mod route;
 mod stream;
 mod string;
+mod tcp_facts;
 mod timings;
 mod tls;
 mod trace;

@@ -3,11 +3,12 @@
 //! The first cause wins. If the exchange was ended from outside, that is the reason, whatever the socket
 //! reported then: that is only the consequence.
 
+use super::acknowledged::Asked;
 use super::exchange::Exchange;
 use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::manager::Cause;
-use crate::net::stream::Loss;
+use crate::net::stream::{Loss, Stream};
 use crate::net::{Stop, is_exhaustion, tls};
 use crate::vocabulary::{CloseReason, Kind, Phase, Sent, Timeout};
 
@@ -17,13 +18,21 @@ impl Exchange {
     #[cold]
     #[inline(never)]
     pub(crate) fn fail(&self, stop: Stop) -> Error {
-        self.fail_in(self.timing().phase(), stop)
+        self.fail_in(self.timing().phase(), stop, Asked::Nothing)
+    }
+
+    /// [`fail`](Self::fail) before the connection is closed, which is asked what it knows of the peer.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn fail_on(&self, stream: Option<&Stream>, stop: Stop) -> Error {
+        let asked = stream.map_or(Asked::Nothing, Asked::Request);
+        self.fail_in(self.timing().phase(), stop, asked)
     }
 
     /// [`fail`](Self::fail) in that phase: after a connection was handed over, one task reads and another one writes.
     #[cold]
     #[inline(never)]
-    pub(super) fn fail_in(&self, phase: Phase, stop: Stop) -> Error {
+    pub(super) fn fail_in(&self, phase: Phase, stop: Stop, asked: Asked<'_>) -> Error {
         self.shared().end_if_forked();
         let control = &self.shared().control;
         if matches!(stop, Stop::Interrupted) {
@@ -34,7 +43,7 @@ impl Exchange {
             Some(cause) => self.ended_by(cause, phase),
             None => self.stopped_by(stop, phase),
         };
-        let error = self.describe(error, phase);
+        let error = self.explain_silence(self.describe(error, phase), phase, asked);
         self.trace(|tracer| {
             let text = format!("failed: {}: {error}", error.kind());
             tracer.info(error.connection_id().unwrap_or(0), &text);

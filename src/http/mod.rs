@@ -3,6 +3,7 @@
 //! [`run`] takes an [`exchange`] from its message to the head of the response; the [body](response_body)
 //! follows, [decoded](decode) if that is wanted. Only [`failure`] decides why an exchange failed.
 
+mod acknowledged;
 pub(crate) mod codings;
 pub(crate) mod decode;
 mod drain;
@@ -17,6 +18,7 @@ pub(crate) mod request_head;
 pub(crate) mod response_body;
 mod run;
 pub(crate) mod sent_file;
+
 mod timing;
 pub(crate) mod upgraded;
 

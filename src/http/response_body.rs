@@ -317,7 +317,7 @@ impl IncomingBody {
                 Error::new(Kind::Closed, "the response was closed before its body ended")
             });
         };
-        let error = exchange.fail(stop);
+        let error = exchange.fail_on(body.stream(), stop);
         let unread = CloseReason::BodyLeftUnread;
         body.close(if self.draining { unread } else { close_reason(&error) });
         exchange.finish(Instant::now);

@@ -66,7 +66,7 @@ fn received(
 #[cold]
 #[inline(never)]
 fn failed(exchange: &Exchange, mut transport: Transport, stop: Stop) -> Error {
-    let error = exchange.fail(stop);
+    let error = exchange.fail_on(transport.stream(), stop);
     transport.close(close_reason(&error));
     error
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::acknowledged::Asked;
 use super::exchange::{Exchange, ExchangeInfo};
 use super::failure::close_reason;
 use super::h1::Http1Body;
@@ -170,7 +171,7 @@ impl UpgradedConnection {
     /// Fails in the child of a fork, in which the parent's threads may be reading for ever.
     fn check_process(&self, phase: Phase) -> Result<(), Error> {
         if self.exchange.shared().is_forked() {
-            return Err(self.exchange.fail_in(phase, Stop::Ended));
+            return Err(self.exchange.fail_in(phase, Stop::Ended, Asked::Nothing));
         }
         Ok(())
     }
@@ -211,7 +212,8 @@ impl UpgradedConnection {
             return error.clone();
         }
         // What was said on the stream can't be said again.
-        let error = self.exchange.fail_in(phase, stop).safe_to_retry(false);
+        let asked = Asked::Handover(&self.stream);
+        let error = self.exchange.fail_in(phase, stop, asked).safe_to_retry(false);
         *failed = Some(error.clone());
         drop(failed);
         self.end(close_reason(&error));
@@ -250,7 +252,10 @@ impl ReadTurn {
             // Nothing was lost: the caller may read on.
             Err(Stop::Deadline(_)) if !connection.is_closed() => {
                 let error = timed_out("came", limit, Timeout::Read);
-                Err(connection.exchange.describe(error, Phase::Read).safe_to_retry(false))
+                let exchange = &connection.exchange;
+                let error = exchange.describe(error, Phase::Read).safe_to_retry(false);
+                let asked = Asked::Handover(&connection.stream);
+                Err(exchange.explain_silence(error, Phase::Read, asked))
             }
             Err(stop) => Err(connection.fail(Phase::Read, stop)),
         }

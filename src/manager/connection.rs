@@ -12,6 +12,7 @@ use crate::net::facts::ConnectionFacts;
 use crate::net::probes::Probes;
 use crate::net::socket::Socket;
 use crate::net::stream::{Stream, Traffic};
+use crate::tcp_facts::TcpFacts;
 use crate::vocabulary::{CloseReason, ConnectionState};
 
 /// A row of [`Manager::connections`](super::Manager::connections). Threads: a value.
@@ -50,6 +51,9 @@ pub struct ConnectionInfo {
     pub bytes_in: u64,
     /// Bytes sent on the wire.
     pub bytes_out: u64,
+    /// What TCP knows of it now: round-trip time, retransmissions, unacknowledged bytes, the peer's last sign of life. `None`
+    /// while it is not connected, for a Unix-domain socket, and on other systems than Linux and Android.
+    pub tcp_facts: Option<TcpFacts>,
 }
 
 /// What is known of a connection by the threads that list or end it. It outlives the connection.
@@ -250,7 +254,13 @@ impl Record {
             requests: self.requests.load(Ordering::Relaxed),
             bytes_in: count(traffic.map(|t| &t.bytes_in)),
             bytes_out: count(traffic.map(|t| &t.bytes_out)),
+            tcp_facts: None,
         }
+    }
+
+    /// What TCP knows of it now. Asks the system.
+    pub(crate) fn tcp_facts(&self) -> Option<TcpFacts> {
+        Some(self.wire.get()?.socket.enter()?.tcp_info()?.facts())
     }
 
     fn dial_state(&self) -> ConnectionState {

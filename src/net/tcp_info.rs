@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::tcp_facts::TcpFacts;
+
 /// A snapshot of a connection, as TCP_INFO of Linux has it (tcp(7), linux/tcp.h). Threads: a value.
 ///
 /// A number that an older kernel does not know is 0.
@@ -37,12 +39,42 @@ pub(crate) struct TcpInfo {
     pub(crate) bytes_sent: u64,
     /// Those that were sent again.
     pub(crate) bytes_resent: u64,
+    /// The system has given the connection up, or the peer has reset it: no segment of it is kept any more.
+    pub(crate) is_closed: bool,
 }
 
 impl TcpInfo {
     /// The retransmission timeout before it was doubled.
     pub(crate) fn base_rto(&self) -> Duration {
         self.rto / 2_u32.saturating_pow(self.backoff.min(16))
+    }
+
+    /// Bytes that were written and not acknowledged, those that never left this machine included.
+    pub(crate) fn unacked_bytes(&self) -> u64 {
+        let in_flight = if self.unacked == 0 && !self.is_closed {
+            0
+        } else if self.bytes_sent == 0 {
+            u64::from(self.unacked) * u64::from(self.send_mss)
+        } else {
+            // The acknowledgement of the SYN counts as one byte.
+            let acked = self.bytes_acked.saturating_sub(1);
+            let in_flight = self.bytes_sent.saturating_sub(self.bytes_resent).saturating_sub(acked);
+            in_flight.max(u64::from(self.unacked > 0))
+        };
+        in_flight + u64::from(self.unsent)
+    }
+
+    /// What of it is shown to the caller.
+    pub(crate) fn facts(&self) -> TcpFacts {
+        TcpFacts {
+            rtt: Some(self.rtt).filter(|rtt| !rtt.is_zero()),
+            silence: self.silent_for(),
+            unacked_bytes: self.unacked_bytes(),
+            unsent_bytes: u64::from(self.unsent),
+            retransmissions: self.total_retransmits,
+            retransmissions_in_row: self.retransmits,
+            unanswered_probes: self.probes,
+        }
     }
 
     /// Since the peer gave any sign of life.
@@ -110,6 +142,20 @@ pub(crate) mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_unacknowledged_is_counted_in_bytes() {
+        let sent =
+            TcpInfo { bytes_sent: 1500, bytes_resent: 300, bytes_acked: 201, ..TcpInfo::default() };
+        assert_eq!(sent.unacked_bytes(), 0, "nothing is in flight, whatever the counters say");
+        assert_eq!(TcpInfo { unacked: 1, unsent: 50, ..sent }.unacked_bytes(), 1050);
+        // The system drops the segments of a connection that it gives up.
+        assert_eq!(TcpInfo { is_closed: true, ..sent }.unacked_bytes(), 1000);
+        let old = TcpInfo { unacked: 2, send_mss: 1448, unsent: 4, ..TcpInfo::default() };
+        assert_eq!(old.unacked_bytes(), 2900, "a system that does not count bytes");
+        let facts = TcpInfo { rtt: Duration::ZERO, ..old }.facts();
+        assert_eq!((facts.rtt, facts.unacked_bytes, facts.unsent_bytes), (None, 2900, 4));
+    }
 
     #[test]
     fn a_doubled_timeout_is_known_undoubled() {

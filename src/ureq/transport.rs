@@ -202,7 +202,8 @@ impl Inner {
             return Error::Timeout(timeout.reason);
         }
         let in_body = self.watch.has_head();
-        let error = self.exchange.fail(stop);
+        let stream = self.lease.as_mut().and_then(Lease::stream);
+        let error = self.exchange.fail_on(stream.map(|stream| &*stream), stop);
         if let Some(lease) = self.lease.take() {
             lease.close(crate::http::close_reason(&error));
         }

@@ -200,6 +200,7 @@ void text_of_a_temporary_is_a_string() {
     auto method = hangup::Request("OPTIONS", given("hello")).method();
     client.get(given("hello")).read_all();
     auto info = manager.connections()[0];
+    CHECK(info.tcp_facts && info.tcp_facts->rtt && info.tcp_facts->unanswered_probes == 0);
     auto event = [] {
         hangup::Manager other;
         hangup::Events events = other.events();
@@ -379,6 +380,10 @@ void errors_tell_all() {
     CHECK(late.timeout() == hangup::Timeout::total && hangup::to_string(late.timeout()) == "total");
     CHECK(late.retry_safe() && late.sent() == hangup::Sent::all && late.bytes_sent() > 0);
     CHECK(late.connection_id() != 0 && !late.reused() && !late.response_started() && !late.reason());
+    CHECK(late.acknowledged() == hangup::Acknowledged::all && hangup::to_string(*late.acknowledged()) == "all");
+    const auto tcp = late.tcp_facts();
+    CHECK(tcp && tcp->rtt && tcp->rtt->count() > 0 && tcp->unacked_bytes == 0 && tcp->retransmissions_in_row == 0);
+    CHECK(late.message().find("the request was acknowledged, and there is no answer yet") != std::string_view::npos);
     const hangup::Error copy = late;
     CHECK(copy.message() == late.message() && std::string(copy.what()) == late.what());
 

@@ -43,6 +43,8 @@ static void two_requests_share_a_connection(void) {
         CHECK_NUMBER(HANGUP_CONNECTION_STATE_IDLE, info.state);
         CHECK_NUMBER(i + 1, info.requests);
         CHECK(info.bytes_in > 0 && info.bytes_out > 0 && info.age_ms >= 0 && info.idle_ms >= 0);
+        CHECK(info.rtt_us > 0 && info.silence_ms >= 0 && info.unacked_bytes >= info.unsent_bytes && info.unsent_bytes >= 0);
+        CHECK(info.retransmissions >= 0 && info.retransmissions_in_row == 0 && info.unanswered_probes == 0);
         CHECK_NUMBER(0, info.closing);
         CHECK_NUMBER(0, strncmp(given("hello"), origin, strlen(origin)));
         hangup_response_free(response);

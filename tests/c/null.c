@@ -93,6 +93,8 @@ static void versions_and_names(void) {
     CHECK_TEXT("unknown", hangup_limit_text((hangup_limit)0));
     CHECK_TEXT("per_origin", hangup_limit_text(HANGUP_LIMIT_PER_ORIGIN));
     CHECK_TEXT("part", hangup_sent_text(HANGUP_SENT_PART));
+    CHECK_TEXT("all", hangup_acknowledged_text(HANGUP_ACKNOWLEDGED_ALL));
+    CHECK_TEXT("unknown", hangup_acknowledged_text((hangup_acknowledged)0));
     CHECK_TEXT("now", hangup_close_mode_text(HANGUP_CLOSE_MODE_NOW));
     CHECK_TEXT("close after", hangup_connection_mode_text(HANGUP_CONNECTION_MODE_CLOSE_AFTER));
     CHECK_TEXT("request head", hangup_trace_type_text(HANGUP_TRACE_TYPE_REQUEST_HEAD));
@@ -130,6 +132,9 @@ static void errors(const void *none) {
     CHECK_TEXT("{}", hangup_error_json(error));
     hangup_timings timings = HANGUP_TIMINGS_INIT;
     CHECK(hangup_error_timings(error, &timings) != HANGUP_OK);
+    CHECK_NUMBER(0, hangup_error_acknowledged(error));
+    hangup_tcp_facts facts = HANGUP_TCP_FACTS_INIT;
+    CHECK(hangup_error_tcp_facts(error, &facts) != HANGUP_OK);
     hangup_error_free((hangup_error *)(uintptr_t)none);
 }
 

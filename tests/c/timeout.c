@@ -1,6 +1,6 @@
 /**
  * Each clock alone, against a server that stalls just there: the kind, the phase and the clock in the error, and that
- * it fired in time. Servers: `hole` (connecting hangs), `silent` (accepts, then nothing: TLS and head), `deaf` (reads
+ * it fired in time; and what TCP knew of the server by then. Servers: `hole` (connecting hangs), `silent` (accepts, then nothing: TLS and head), `deaf` (reads
  * the head, never the body), `half` (head and a piece of the body), `drip` (a byte every 20 ms), `hello`.
  */
 #include "check.h"
@@ -20,12 +20,33 @@ static void check_in_time(int64_t began, int64_t ms) {
     }
 }
 
+/** TCP is asked about a wait for the server, not about a dial; a token's deadline may have ended the connection before. */
+static void check_tcp(const hangup_error *error, hangup_phase phase, hangup_timeout limit) {
+    hangup_tcp_facts facts = HANGUP_TCP_FACTS_INIT;
+    if (phase < HANGUP_PHASE_WRITE) {
+        CHECK_TEXT("unknown", hangup_acknowledged_text(hangup_error_acknowledged(error)));
+        CHECK_STATUS(HANGUP_NOT_FOUND, hangup_error_tcp_facts(error, &facts), NULL);
+    }
+    if (phase < HANGUP_PHASE_WRITE || limit == HANGUP_TIMEOUT_TOKEN) {
+        return;
+    }
+    const hangup_acknowledged expected = phase == HANGUP_PHASE_WRITE ? HANGUP_ACKNOWLEDGED_PART : HANGUP_ACKNOWLEDGED_ALL;
+    CHECK_TEXT(hangup_acknowledged_text(expected), hangup_acknowledged_text(hangup_error_acknowledged(error)));
+    CHECK_OK(hangup_error_tcp_facts(error, &facts), NULL);
+    CHECK_NUMBER(sizeof facts, facts.size);
+    CHECK(facts.rtt_us > 0 && facts.silence_ms >= 0 && facts.retransmissions >= 0);
+    CHECK((facts.unacked_bytes > 0) == (phase == HANGUP_PHASE_WRITE) && facts.unsent_bytes <= facts.unacked_bytes);
+    CHECK(strstr(hangup_error_message(error), "acknowledged") != NULL && strstr(hangup_error_message(error), "round-trip time") != NULL);
+    CHECK(strstr(hangup_error_json(error), "\"tcp_facts\":{") != NULL);
+}
+
 static void check_timed_out(hangup_error *error, hangup_phase phase, hangup_timeout limit) {
     CHECK_NUMBER(HANGUP_TIMED_OUT, hangup_error_status(error));
     CHECK_TEXT(hangup_phase_text(phase), hangup_phase_text(hangup_error_phase(error)));
     CHECK_TEXT(hangup_timeout_text(limit), hangup_timeout_text(hangup_error_timeout(error)));
     CHECK(hangup_error_reason(error) == NULL);
     CHECK(strlen(hangup_error_message(error)) > 0);
+    check_tcp(error, phase, limit);
     hangup_error_free(error);
 }
 

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod silence;
 mod trace;
 
 use std::time::Duration;

@@ -651,6 +651,7 @@ static void on_cancel(hangup_cancel *cancel) {
 
 static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hangup_queue *queue) {
     hangup_timings timings = {.size = sizeof timings};
+    hangup_tcp_facts tcp = {.size = sizeof tcp};
     hangup_event event = {.size = sizeof event};
     hangup_connection_info info = {.size = sizeof info};
     size_t got = 0;
@@ -689,6 +690,8 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
         use(hangup_error_origin(error->handle));
         use(hangup_error_json(error->handle));
         PLAIN_CALL(hangup_error_timings, error->handle, &timings);
+        ASK((int)hangup_error_acknowledged(error->handle));
+        PLAIN_CALL(hangup_error_tcp_facts, error->handle, &tcp);
         break;
     case 6:
         use(hangup_version_text());
@@ -696,6 +699,7 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
         use(hangup_phase_text((hangup_phase)number()));
         use(hangup_timeout_text((hangup_timeout)number()));
         use(hangup_connection_state_text((hangup_connection_state)number()));
+        use(hangup_acknowledged_text((hangup_acknowledged)number()));
         use(hangup_close_reason_text((hangup_close_reason)number()));
         use(hangup_event_type_text((hangup_event_type)number()));
         use(hangup_retry_reason_text((hangup_retry_reason)number()));

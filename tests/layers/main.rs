@@ -43,6 +43,7 @@ const LAYERS: &[&str] = &[
     "secret",
     "error",
     "timings",
+    "tcp_facts",
     "features",
     "vocabulary",
     "sync",

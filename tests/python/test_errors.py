@@ -267,3 +267,36 @@ def test_connections_as_json(client, manager, serve):
     (row,) = json.loads(manager.connections_json())
     (info,) = manager.connections()
     assert (row["id"], row["origin"], row["state"]) == (info.id, info.origin, "idle")
+
+
+def test_a_timeout_says_whether_the_server_acknowledged_the_request(serve, client):
+    server = serve([HEAD, {"await": "the end"}])
+    error = raised(hangup.ReadTimeout, lambda: client.get(server.url, timeout=hangup.Timeout(head=0.3)))
+    assert error.acknowledged == "all"
+    facts = error.tcp_facts
+    assert isinstance(facts, hangup.TcpFacts) and 0 < facts.rtt < 30 and facts.silence >= 0.1
+    assert facts.unacked_bytes == facts.unsent_bytes == facts.retransmissions_in_row == facts.unanswered_probes == 0
+    assert "; the request was acknowledged, and there is no answer yet (round-trip time " in str(error)
+    assert "the request was acknowledged" in repr(error) and "silence=" in repr(facts)
+    members = json.loads(error.to_json())
+    assert members["acknowledged"] == "all" and members["tcp_facts"]["unacked_bytes"] == 0
+    assert members["tcp_facts"]["rtt_us"] == round(facts.rtt * 1_000_000)
+    server.release("the end")
+
+
+def test_an_upload_that_the_server_does_not_read_says_what_waits(serve, client):
+    server = serve([HEAD, {"await": "the end"}])
+    body = b"x" * 32_000_000
+    error = raised(
+        hangup.WriteTimeout, lambda: client.put(server.url, content=body, timeout=hangup.Timeout(write=0.3))
+    )
+    assert error.acknowledged == "part" and 0 < error.tcp_facts.unsent_bytes <= error.tcp_facts.unacked_bytes
+    assert f"so that {error.tcp_facts.unsent_bytes} bytes wait" in str(error)
+    server.release("the end")
+
+
+def test_a_failure_without_a_wait_for_the_server_has_no_facts_of_tcp(serve, client):
+    server = serve([HEAD])
+    error = raised(hangup.PeerClosed, lambda: client.get(server.url))
+    assert error.acknowledged is None and error.tcp_facts is None
+    assert json.loads(error.to_json())["tcp_facts"] is None

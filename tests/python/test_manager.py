@@ -1,6 +1,7 @@
 """The list of connections, and closing them by id, by origin, if idle, or all."""
 
 import dataclasses
+import json
 import time
 
 import pytest
@@ -27,6 +28,11 @@ def test_a_row_of_the_list_has_every_fact(serve, client, manager):
     assert (row.state, row.closing, row.requests) == ("idle", False, 2)
     assert row.bytes_out > 40 and row.bytes_in > 40
     assert 0 <= row.idle <= row.age < 30
+    assert 0 < row.tcp_facts.rtt < 30 and 0 <= row.tcp_facts.silence < 30
+    assert row.tcp_facts.unacked_bytes >= row.tcp_facts.unsent_bytes >= 0
+    assert (row.tcp_facts.retransmissions_in_row, row.tcp_facts.unanswered_probes) == (0, 0)
+    (shown,) = json.loads(manager.connections_json())
+    assert set(shown["tcp_facts"]) == {"rtt_us", "silence_ms", *row.tcp_facts._fields[2:]}
     with pytest.raises(dataclasses.FrozenInstanceError):
         row.id = 5
 

@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::handle::{Handle, Owned};
 use crate::sys::*;
+use crate::tcp_facts;
 
 /// The method and the URL of a request, for the `request` attribute of its exception.
 pub type MethodAndUrl<'a, 'py> = (&'a Bound<'py, PyString>, &'a Bound<'py, PyString>);
@@ -83,6 +84,11 @@ impl Failure {
             fields.set_item(intern!(py, "bytes_sent"), hangup_error_bytes_sent(e))?;
             let started = hangup_error_response_started(e) != 0;
             fields.set_item(intern!(py, "response_started"), started)?;
+            if let Some(facts) = tcp_facts::of_error(e) {
+                let acknowledged = text(hangup_acknowledged_text(hangup_error_acknowledged(e)));
+                fields.set_item(intern!(py, "acknowledged"), acknowledged)?;
+                fields.set_item(intern!(py, "tcp_facts"), facts)?;
+            }
             fields.set_item(intern!(py, "attempts"), hangup_error_attempts(e))?;
             let status_code = hangup_error_status_code(e);
             if status_code != 0 {

@@ -35,6 +35,7 @@ mod trace;
 #[rustfmt::skip]
 mod sys;
 mod pending;
+mod tcp_facts;
 mod upload;
 
 use pyo3::prelude::*;

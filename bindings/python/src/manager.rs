@@ -7,6 +7,7 @@ use crate::handle::Owned;
 use crate::interrupt::blocking;
 use crate::limits::{self, LimitPairs};
 use crate::sys::*;
+use crate::tcp_facts;
 
 /// An owned manager. Threads: any, at any time.
 #[pyclass(frozen, subclass, module = "hangup._native")]
@@ -15,7 +16,10 @@ pub struct Manager {
 }
 
 /// id, origin, peer, local, tls, state, closing, age_ms, idle_ms, requests, bytes_in, bytes_out.
-type Row = (u64, String, String, String, String, String, bool, i64, i64, u64, u64, u64);
+type Info = (u64, String, String, String, String, String, bool, i64, i64, u64, u64, u64);
+
+/// A connection and what TCP knows of it.
+type Row = (Info, tcp_facts::Row);
 
 /// In the order of the header's hangup_stats.
 type Stats = [u64; 14];
@@ -264,7 +268,7 @@ fn row(list: &Owned<hangup_connections>, index: usize) -> Result<Row, Failure> {
     };
     let closing = i.closing != 0;
     let (age, idle) = (i.age_ms, i.idle_ms);
-    Ok((
+    let info = (
         i.id,
         origin,
         peer,
@@ -277,5 +281,6 @@ fn row(list: &Owned<hangup_connections>, index: usize) -> Result<Row, Failure> {
         i.requests,
         i.bytes_in,
         i.bytes_out,
-    ))
+    );
+    Ok((info, tcp_facts::of_connection(&i)))
 }

@@ -169,6 +169,11 @@ pub const HANGUP_SENT_NOTHING: hangup_sent = 0;
 pub const HANGUP_SENT_PART: hangup_sent = 1;
 pub const HANGUP_SENT_ALL: hangup_sent = 2;
 
+pub type hangup_acknowledged = i32;
+pub const HANGUP_ACKNOWLEDGED_NOTHING: hangup_acknowledged = 1;
+pub const HANGUP_ACKNOWLEDGED_PART: hangup_acknowledged = 2;
+pub const HANGUP_ACKNOWLEDGED_ALL: hangup_acknowledged = 3;
+
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct hangup_timings {
@@ -182,6 +187,19 @@ pub struct hangup_timings {
     pub head_us: i64,
     pub read_us: i64,
     pub total_us: i64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct hangup_tcp_facts {
+    pub size: usize,
+    pub rtt_us: i64,
+    pub silence_ms: i64,
+    pub unacked_bytes: i64,
+    pub unsent_bytes: i64,
+    pub retransmissions: i64,
+    pub retransmissions_in_row: i32,
+    pub unanswered_probes: i32,
 }
 
 pub type hangup_limit = i32;
@@ -220,6 +238,13 @@ pub struct hangup_connection_info {
     pub requests: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    pub rtt_us: i64,
+    pub silence_ms: i64,
+    pub unacked_bytes: i64,
+    pub unsent_bytes: i64,
+    pub retransmissions: i64,
+    pub retransmissions_in_row: i32,
+    pub unanswered_probes: i32,
 }
 
 #[repr(C)]
@@ -479,6 +504,7 @@ unsafe extern "C" {
     pub fn hangup_phase_text(phase: hangup_phase) -> *const c_char;
     pub fn hangup_timeout_text(timeout: hangup_timeout) -> *const c_char;
     pub fn hangup_sent_text(sent: hangup_sent) -> *const c_char;
+    pub fn hangup_acknowledged_text(acknowledged: hangup_acknowledged) -> *const c_char;
     pub fn hangup_error_status(error: *const hangup_error) -> hangup_status;
     pub fn hangup_error_message(error: *const hangup_error) -> *const c_char;
     pub fn hangup_error_phase(error: *const hangup_error) -> hangup_phase;
@@ -490,6 +516,7 @@ unsafe extern "C" {
     pub fn hangup_error_reused(error: *const hangup_error) -> i32;
     pub fn hangup_error_sent(error: *const hangup_error) -> hangup_sent;
     pub fn hangup_error_bytes_sent(error: *const hangup_error) -> u64;
+    pub fn hangup_error_acknowledged(error: *const hangup_error) -> hangup_acknowledged;
     pub fn hangup_error_response_started(error: *const hangup_error) -> i32;
     pub fn hangup_error_attempts(error: *const hangup_error) -> u32;
     pub fn hangup_error_status_code(error: *const hangup_error) -> i32;
@@ -501,6 +528,7 @@ unsafe extern "C" {
     pub fn hangup_error_json(error: *const hangup_error) -> *const c_char;
     pub fn hangup_error_open_connections(error: *const hangup_error) -> u64;
     pub fn hangup_error_free(error: *mut hangup_error);
+    pub fn hangup_error_tcp_facts(error: *const hangup_error, facts: *mut hangup_tcp_facts) -> hangup_status;
     pub fn hangup_error_timings(error: *const hangup_error, timings: *mut hangup_timings) -> hangup_status;
     pub fn hangup_manager_shared() -> *mut hangup_manager;
     pub fn hangup_manager_new(options: *const hangup_options, manager: *mut *mut hangup_manager, error: *mut *mut hangup_error) -> hangup_status;
@@ -811,6 +839,9 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_SENT_NOTHING", HANGUP_SENT_NOTHING as i64),
     ("HANGUP_SENT_PART", HANGUP_SENT_PART as i64),
     ("HANGUP_SENT_ALL", HANGUP_SENT_ALL as i64),
+    ("HANGUP_ACKNOWLEDGED_NOTHING", HANGUP_ACKNOWLEDGED_NOTHING as i64),
+    ("HANGUP_ACKNOWLEDGED_PART", HANGUP_ACKNOWLEDGED_PART as i64),
+    ("HANGUP_ACKNOWLEDGED_ALL", HANGUP_ACKNOWLEDGED_ALL as i64),
     ("HANGUP_LIMIT_TOTAL", HANGUP_LIMIT_TOTAL as i64),
     ("HANGUP_LIMIT_PER_ORIGIN", HANGUP_LIMIT_PER_ORIGIN as i64),
     ("HANGUP_LIMIT_IDLE_TOTAL", HANGUP_LIMIT_IDLE_TOTAL as i64),

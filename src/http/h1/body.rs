@@ -8,6 +8,7 @@ use super::transport::Transport;
 use crate::http::exchange::Exchange;
 use crate::manager::Lease;
 use crate::net::Stop;
+use crate::net::stream::Stream;
 use crate::vocabulary::CloseReason;
 
 /// Threads: one at a time.
@@ -74,6 +75,11 @@ impl Http1Body {
     /// See [`Transport::mark_upgraded`].
     pub(in crate::http) fn mark_upgraded(&self) {
         self.transport.mark_upgraded();
+    }
+
+    /// See [`Transport::stream`].
+    pub(in crate::http) fn stream(&mut self) -> Option<&Stream> {
+        self.transport.stream()
     }
 
     /// See [`Transport::hand_over`].

@@ -14,7 +14,7 @@ use crate::http::exchange::Exchange;
 use crate::http::request_body::BodyReader;
 use crate::manager::Lease;
 use crate::net::Stop;
-use crate::net::stream::{Sending, is_broken};
+use crate::net::stream::{Sending, Stream, is_broken};
 use crate::response_head::RawHead;
 use crate::runtime::{WaitUntil, yield_if_due};
 use crate::timeouts::Deadline;
@@ -347,6 +347,12 @@ impl Transport {
         let early = self.buffers.unconsumed().to_vec();
         self.buffers.consume(early.len());
         Some((lease, early))
+    }
+
+    /// The connection's bytes, while it has the lease.
+    #[cold]
+    pub(in crate::http) fn stream(&mut self) -> Option<&Stream> {
+        self.lease.as_mut().and_then(Lease::stream).map(|stream| &*stream)
     }
 
     pub(in crate::http) fn close(&mut self, reason: CloseReason) {

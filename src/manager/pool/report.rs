@@ -18,7 +18,12 @@ impl Pool {
             state.connections().map(row).collect()
         });
         open.sort_unstable_by_key(|(record, _)| record.id);
-        open.into_iter().map(|(record, placement)| record.info(placement, now)).collect()
+        // Without the lock: the system is asked for each.
+        let row = |(record, placement): (Arc<Record>, Placement)| ConnectionInfo {
+            tcp_facts: record.tcp_facts(),
+            ..record.info(placement, now)
+        };
+        open.into_iter().map(row).collect()
     }
 
     /// The counters; how many connections there are makes no difference.

@@ -12,6 +12,7 @@ use super::tls_transport::{CountingSocket, TlsTransport, blocked, flush_if_possi
 use super::traffic::Traffic;
 use crate::net::Stop;
 use crate::net::socket::{InUse, Socket};
+use crate::net::tcp_info::TcpInfo;
 use crate::runtime::{Interest, WaitUntil, on_thread_stack, yield_if_due};
 use crate::sync::{Mutex, lock};
 
@@ -105,6 +106,12 @@ impl DuplexStream {
             tunnel.send_close_notify();
             flush_if_possible(tunnel, &mut self.wire(&socket));
         }
+    }
+
+    /// What the system knows of the connection; see [`Stream::tcp_info`](super::Stream::tcp_info).
+    #[cold]
+    pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
+        self.socket.enter()?.tcp_info()
     }
 
     /// Whether the bytes on the socket are those of the stream.

@@ -105,6 +105,7 @@ impl Stream {
                 }
             }
             if !tls.is_handshaking() && broken.is_none() {
+                tls.begin_request(self.traffic.written());
                 return Ok(());
             }
             match (not_yet(tls.read_tls(&mut below)), broken.take()) {
@@ -392,6 +393,8 @@ impl Stream {
     #[inline(never)]
     fn tls_holds_input(&mut self) -> bool {
         let Some(tls) = &mut self.tls else { return false };
+        // This is called when an exchange has ended.
+        tls.begin_request(self.traffic.written());
         if tls.holds_plaintext() {
             return true;
         }
@@ -421,6 +424,20 @@ impl Stream {
     #[cold]
     pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
         self.socket.enter()?.tcp_info()
+    }
+
+    /// How many bytes the system has got of a request of which so many were sent: TLS makes more of them.
+    #[cold]
+    pub(crate) fn request_on_wire(&self, sent: u64) -> u64 {
+        let begin = self.tls.as_ref().map(|tls| tls.request_begin());
+        begin.map_or(sent, |begin| self.traffic.written().saturating_sub(begin))
+    }
+
+    /// Whether TLS has bytes that the system has not got yet.
+    #[cold]
+    pub(crate) fn holds_output(&self) -> bool {
+        let layers = [&self.tls, &self.tunnel];
+        layers.into_iter().flatten().any(|tls| tls.wants_write())
     }
 
     pub(crate) fn socket(&self) -> &Arc<Socket> {

@@ -14,11 +14,23 @@ pub(super) struct TlsLayer {
     tls: ClientConnection,
     /// Bytes that came since data came last.
     without_data: usize,
+    /// How many bytes of the connection had been written when its current request began.
+    request_begin: u64,
 }
 
 impl TlsLayer {
     pub(super) fn new(tls: ClientConnection) -> Self {
-        Self { tls, without_data: 0 }
+        Self { tls, without_data: 0, request_begin: 0 }
+    }
+
+    /// What is written from here on belongs to the next request.
+    pub(super) fn begin_request(&mut self, written: u64) {
+        self.request_begin = written;
+    }
+
+    /// See [`begin_request`](Self::begin_request).
+    pub(super) fn request_begin(&self) -> u64 {
+        self.request_begin
     }
 
     /// Reads data that was decrypted. `WouldBlock` if there is none.

@@ -14,6 +14,11 @@ impl Traffic {
         add(&self.bytes_in, bytes);
     }
 
+    /// Bytes that were sent.
+    pub(super) fn written(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
+    }
+
     pub(super) fn add_out(&self, bytes: usize) {
         add(&self.bytes_out, bytes);
     }

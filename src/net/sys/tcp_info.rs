@@ -56,9 +56,12 @@ fn parse(bytes: &[u8; KNOWN]) -> TcpInfo {
         unsent: u32_at(144),
         bytes_sent: u64_at(200),
         bytes_resent: u64_at(208),
+        is_closed: bytes[0] == TCP_CLOSE,
     }
 }
 
+/// The state of a connection that is over (linux/tcp.h, net/tcp_states.h).
+const TCP_CLOSE: u8 = 7;
 /// The bytes of the structure that are read: up to `tcpi_bytes_retrans`, which came with Linux 4.19.
 const KNOWN: usize = 216;
 /// Up to `tcpi_total_retrans`, which Linux has always had.

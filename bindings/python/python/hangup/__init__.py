@@ -88,6 +88,7 @@ from ._progress import Progress
 from ._response import ConnectionFacts, Download, InterimResponse, Redirect, Response
 from ._stream import Stream
 from ._retry import RetryPolicy
+from ._tcp_facts import TcpFacts
 from ._timeouts import Timeout
 from ._timings import Timings
 from ._tls import TLS
@@ -165,6 +166,7 @@ __all__ = [
     "SystemFailure",
     "TLS",
     "TLSError",
+    "TcpFacts",
     "Timeout",
     "TimeoutError",
     "Timings",

@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._native import CONSTANTS
+from ._tcp_facts import TcpFacts, tcp_facts_of
 from ._timings import Timings, in_seconds
 from ._urls import without_user_info
 
@@ -57,6 +58,16 @@ class HangupError(Exception):
     the attempts of the last request count."""
     response_started: bool = False
     """Whether at least one byte of the response was received."""
+    acknowledged: str | None = None
+    """How much of the request the server's TCP acknowledged when the wait for the server ended: "nothing", "part" or "all";
+    None if that was not looked at. It is looked at for a timeout and for `PeerSilent` in the phases "write", "head" and
+    "read", on Linux and Android, but not on a Unix-domain socket, nor if the connection had been ended before, as the deadline
+    of a cancel token may do. "all": the server's host is there and has the request, so that the server is slow or hangs.
+    "nothing": the way to it is gone. Whether sending the request again is safe is another question (`retry_safe`): what is
+    not acknowledged may have been received. For a Stream it is about what was written to it, and "part" says that some bytes
+    of it are not acknowledged."""
+    tcp_facts: TcpFacts | None = None
+    """What TCP knew of the connection then; None if `acknowledged` is None."""
     os_code: int = 0
     """The operating system's error number (`errno`); 0 if none was involved."""
     reason: str | None = None
@@ -323,6 +334,8 @@ def from_native(
     fields["connection"] = fields["connection"] or None
     if timings := fields.get("timings"):
         fields["timings"] = in_seconds(timings)
+    if tcp_facts := fields.get("tcp_facts"):
+        fields["tcp_facts"] = tcp_facts_of(tcp_facts)
     fields["request"] = request and RequestInfo(*request)
     error.__setstate__(fields)
     return error

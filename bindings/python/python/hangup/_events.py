@@ -25,7 +25,14 @@ class Event:
     "retried": a request is sent again, see `retry_reason` and `delay`. "phase": a phase of an
     exchange, see `phase` and `took`; all phases are reported when the exchange has ended, which may be after its
     connection was returned or closed. "no_proxy ignored": entries of `no_proxy` in the environment are not understood
-    and are passed over, see `Client.ignored_no_proxy`; reported once for a client. Later versions may add types."""
+    and are passed over, see `Client.ignored_no_proxy`; reported once for a client. Later versions may add types.
+
+    About a connection that may have died without a word: "suspected": a request on this reused connection waits, and bytes of
+    it have not been acknowledged for longer than a lost packet explains. "probed" follows: a second connection to the same
+    origin is being opened, to find out whether the network or this connection is gone. Then "lost": the second connection was
+    made and the bytes were still not acknowledged, so that this one is "closed" with the reason "peer silent", and its request
+    is "retried" or raises PeerSilent; or "recovered": the bytes were acknowledged, or an answer came, and the exchange goes
+    on."""
     connection: int | None
     """The id of the connection; None for an event without one."""
     origin: str

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from . import _native
 from ._events import Events
 from ._limits import Limits, limit_pair, limit_pairs, limits_of, non_negative_int
+from ._tcp_facts import TcpFacts, tcp_facts_of
 from ._timeouts import UNSET, Seconds, Unset, milliseconds
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class ConnectionInfo:
     """Bytes received from the network."""
     bytes_out: int
     """Bytes sent to the network."""
+    tcp_facts: TcpFacts | None = None
+    """What TCP knew of it when the list was made: round-trip time, retransmissions, unacknowledged bytes, the server's last
+    sign of life. None while it is not connected, for a Unix-domain socket, and on other systems than Linux and Android."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,10 @@ class Manager(_native.Manager):
     def connections(self) -> list[ConnectionInfo]:
         """The open connections: those being dialled, in use and idle."""
         return [
-            ConnectionInfo(*row[:7], row[7] / 1000, None if row[8] < 0 else row[8] / 1000, *row[9:])
-            for row in self._connections()
+            ConnectionInfo(
+                *row[:7], row[7] / 1000, None if row[8] < 0 else row[8] / 1000, *row[9:], tcp_facts_of(tcp)
+            )
+            for row, tcp in self._connections()
         ]
 
     def connections_json(self) -> str:
