@@ -1154,7 +1154,7 @@ hangup_status hangup_manager_close_reason(const hangup_manager *manager,
 
 /**
  * To be called when the machine's network changed (another Wi-Fi, a VPN, wake-up from sleep): closes idle connections,
- * closes those in use after their exchange, and forgets resolved addresses. `closed` may be NULL; it is set to the number of
+ * closes those in use after their exchange, and forgets resolved addresses and what is remembered of them. `closed` may be NULL; it is set to the number of
  * connections that were closed or marked. Requests are not retried.
  */
 hangup_status hangup_manager_network_changed(hangup_manager *manager,
@@ -1390,7 +1390,10 @@ hangup_status hangup_manager_set_address(hangup_manager *manager,
                                          const char *addresses,
                                          hangup_error **error);
 
-/** Forgets all resolved addresses, so that the next dial resolves again. Connections are not affected. */
+/**
+ * Forgets all resolved addresses, so that the next dial resolves again, and which of them connected last. Connections are not
+ * affected.
+ */
 hangup_status hangup_manager_clear_addresses(hangup_manager *manager);
 
 /* ---- Client -------------------------------------------------------------------------------------------------- */
@@ -1897,6 +1900,16 @@ hangup_status hangup_client_set_address_family(hangup_client *client,
  * (happy eyeballs, RFC 8305 section 5). Default: 250. With HANGUP_NO_LIMIT the next address is tried only when the one before
  * has failed.
  *
+ * The last address, which may be the only one, gets a second attempt beside the first after 300 ms, or after this delay if it
+ * is longer, as the system sends a SYN that was lost again only after a second. An address whose last connect took longer than a
+ * third of that gets it after three times that long. Both together are one attempt to the limits, the list of connections and
+ * errors; the one that connects first is used, and the other is closed. At most one in 32 of the process's descriptors (RLIMIT_NOFILE)
+ * is used for second attempts at a time. With HANGUP_NO_LIMIT there is no second attempt.
+ *
+ * The address that connected last is the first to be tried at the next dials of the host, for ten minutes (RFC 8305 section 4),
+ * unless it fails: a family that does not work costs the delay once. It is forgotten with hangup_manager_clear_addresses and
+ * hangup_manager_network_changed, and when hangup_manager_set_address gives the host other addresses.
+ *
  * Fails: HANGUP_INVALID_TIMEOUT for zero or another negative number.
  */
 hangup_status hangup_client_set_happy_eyeballs_delay(hangup_client *client,
@@ -1906,6 +1919,11 @@ hangup_status hangup_client_set_happy_eyeballs_delay(hangup_client *client,
 /**
  * Connects from this address of the machine, for example "192.0.2.7" or "2001:db8::7". NULL, the default, lets the system
  * choose.
+ *
+ * With one address there is one connection for each local port and server. A request that finds no free port waits for the
+ * other connections to its origin, until one is free or closed, as at a limit of the manager (HANGUP_TIMEOUT_POOL); without
+ * another connection it fails with HANGUP_CONNECT_FAILED and EADDRNOTAVAIL (connect(2)). It is the same without a local
+ * address.
  *
  * Fails: HANGUP_INVALID_ARGUMENT for an invalid address. If the machine does not have the address, a request fails with
  * HANGUP_CONNECT_FAILED.

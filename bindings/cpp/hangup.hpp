@@ -1009,7 +1009,7 @@ public:
         detail::check(hangup_manager_network_changed(handle_.get(), &closed));
         return closed;
     }
-    /** Forgets all resolved addresses. */
+    /** Forgets all resolved addresses, and which of them connected last. */
     void clear_addresses() { detail::check(hangup_manager_clear_addresses(handle_.get())); }
     /**
      * Shuts the manager down after the exchanges in progress: waits until no connection is open. Throws Status::timed_out after that time,
@@ -2459,7 +2459,8 @@ public:
         return *this;
     }
     Client set_address_family(AddressFamily family) && { return std::move(set_address_family(family)); }
-    /** How long an attempt at one address has before the next one is tried beside it; no_limit: until it failed. */
+    /** How long an attempt at one address has before the next one is tried beside it; no_limit: until it failed. The last
+     * address gets a second attempt after 300 ms, or after this delay if it is longer; with no_limit it gets none. */
     Client &set_happy_eyeballs_delay(Limit delay) & {
         detail::check([&](hangup_error **e) { return hangup_client_set_happy_eyeballs_delay(handle_.get(), delay.ms(), e); });
         return *this;

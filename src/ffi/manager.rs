@@ -283,7 +283,7 @@ pub unsafe extern "C" fn hangup_manager_close_all(
 }
 
 /// To be called when the machine's network changed (another Wi-Fi, a VPN, wake-up from sleep): closes idle connections,
-/// closes those in use after their exchange, and forgets resolved addresses. `closed` may be NULL; it is set to the number of
+/// closes those in use after their exchange, and forgets resolved addresses and what is remembered of them. `closed` may be NULL; it is set to the number of
 /// connections that were closed or marked. Requests are not retried.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_network_changed(
@@ -297,7 +297,8 @@ pub unsafe extern "C" fn hangup_manager_network_changed(
     })
 }
 
-/// Forgets all resolved addresses, so that the next dial resolves again. Connections are not affected.
+/// Forgets all resolved addresses, so that the next dial resolves again, and which of them connected last. Connections are not
+/// affected.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_clear_addresses(
     manager: *mut hangup_manager,

@@ -12,6 +12,11 @@ use super::proxy::address_of;
 /// Connects from this address of the machine, for example "192.0.2.7" or "2001:db8::7". NULL, the default, lets the system
 /// choose.
 ///
+/// With one address there is one connection for each local port and server. A request that finds no free port waits for the
+/// other connections to its origin, until one is free or closed, as at a limit of the manager (HANGUP_TIMEOUT_POOL); without
+/// another connection it fails with HANGUP_CONNECT_FAILED and EADDRNOTAVAIL (connect(2)). It is the same without a local
+/// address.
+///
 /// Fails: HANGUP_INVALID_ARGUMENT for an invalid address. If the machine does not have the address, a request fails with
 /// HANGUP_CONNECT_FAILED.
 #[unsafe(no_mangle)]
@@ -65,6 +70,16 @@ pub unsafe extern "C" fn hangup_client_set_address_family(
 /// How long an attempt to connect to one address of a host has, in milliseconds, before the next address is tried beside it
 /// (happy eyeballs, RFC 8305 section 5). Default: 250. With HANGUP_NO_LIMIT the next address is tried only when the one before
 /// has failed.
+///
+/// The last address, which may be the only one, gets a second attempt beside the first after 300 ms, or after this delay if it
+/// is longer, as the system sends a SYN that was lost again only after a second. An address whose last connect took longer than a
+/// third of that gets it after three times that long. Both together are one attempt to the limits, the list of connections and
+/// errors; the one that connects first is used, and the other is closed. At most one in 32 of the process's descriptors (RLIMIT_NOFILE)
+/// is used for second attempts at a time. With HANGUP_NO_LIMIT there is no second attempt.
+///
+/// The address that connected last is the first to be tried at the next dials of the host, for ten minutes (RFC 8305 section 4),
+/// unless it fails: a family that does not work costs the delay once. It is forgotten with hangup_manager_clear_addresses and
+/// hangup_manager_network_changed, and when hangup_manager_set_address gives the host other addresses.
 ///
 /// Fails: HANGUP_INVALID_TIMEOUT for zero or another negative number.
 #[unsafe(no_mangle)]

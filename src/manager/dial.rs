@@ -28,6 +28,8 @@ pub(super) enum Outcome {
     Dialled(Box<Connection>),
     /// Another one, which became free first.
     Given(Box<Connection>),
+    /// None yet: there is no free local port, and the exchange waits for another connection of its origin.
+    Queued,
 }
 
 /// Dials for an exchange.
@@ -36,7 +38,7 @@ pub(super) fn dial(
     pool: &Arc<Pool>,
     control: &Arc<Control>,
     record: &Arc<Record>,
-    close_after: bool,
+    (fresh, close_after): (bool, bool),
     begin_phase: &dyn Fn(Phase) -> Deadline,
     proxy_head: Option<SeeHead<'_>>,
 ) -> Result<Outcome, LeaseError> {
@@ -57,6 +59,13 @@ pub(super) fn dial(
         }
         Err(failure) => failure,
     };
+    if dial.as_ref().is_some_and(|dial| dial.lacks_port()) {
+        // First the sockets, then the slot.
+        dial = None;
+        if pool.wait_for_port(record.id, control, fresh) {
+            return Ok(Outcome::Queued);
+        }
+    }
     let goes_on = match &failure {
         Stop::Interrupted => control.try_finish(Cause::Interrupted),
         Stop::Ended => true,

@@ -83,7 +83,7 @@ impl Lease {
                     pool,
                     control,
                     &record,
-                    request.close_after,
+                    (request.fresh, request.close_after),
                     request.begin_phase,
                     request.proxy_head,
                 )? {
@@ -92,6 +92,7 @@ impl Lease {
                         return Ok(Self::new(pool, control, connection, false));
                     }
                     Outcome::Given(connection) => Checkout::Open(connection),
+                    Outcome::Queued => Checkout::Wait { promised: false },
                 },
                 Checkout::Wait { promised } => {
                     wait_in_line(pool, control, request.begin_phase, promised)?

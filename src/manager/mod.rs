@@ -160,8 +160,8 @@ impl Manager {
     }
 
     /// To be called when the network has changed. Idle connections are closed, those in use are
-    /// closed after their exchange, and all cached addresses are forgotten. Returns how many
-    /// connections were closed or marked.
+    /// closed after their exchange, and all cached addresses are forgotten, with what is remembered of
+    /// them. Returns how many connections were closed or marked.
     ///
     /// ```
     /// let manager = hangup::Manager::new(hangup::Limits::default());
@@ -377,7 +377,7 @@ impl Manager {
         self.pool.resolver().set_hook(resolver);
     }
 
-    /// Forgets all cached addresses.
+    /// Forgets all cached addresses, and which of them connected last.
     pub fn clear_addresses(&self) {
         self.pool.resolver().clear();
     }

@@ -7,6 +7,7 @@ pub(crate) mod dial;
 pub(crate) mod dns;
 pub(crate) mod facts;
 mod gate;
+mod paths;
 pub(crate) mod probes;
 pub(crate) mod proxy;
 pub(crate) mod route;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use hangup::{CancelToken, ConnectionMode, Kind, Limits, Phase, Timeout};
-use testserver::{Addresses, Manner, Options, Script, Server};
+use testserver::{Addresses, BlackHole, Manner, Options, Place, Script, Server, Step};
 
 use crate::support::form::{Client, Form, in_both_forms};
 use crate::support::inspect::{assert_at_rest, only_socket, sockets};
@@ -21,9 +21,13 @@ in_both_forms! {
     q6_all_refused_is_one_error,
     q6_all_silent_is_a_connect_timeout,
     q6_a_cancel_ends_every_attempt_in_progress,
+    q6_a_lone_silent_address_gets_a_second_attempt_that_counts_as_one,
+    q6_the_address_that_connected_last_is_the_first_of_the_next_dial,
+    q6_what_connected_last_is_forgotten_when_it_fails_or_the_network_changes,
     connections_come_from_the_configured_local_address,
     a_local_address_of_another_host_is_an_error_that_names_it,
     a_local_address_has_each_port_once_for_each_server,
+    requests_that_find_no_free_port_wait_for_the_connections_of_their_origin,
     the_limits_set_the_systems_keepalive_probes,
 }
 
@@ -176,7 +180,8 @@ fn q6_a_cancel_ends_every_attempt_in_progress(form: Form) {
     let token = CancelToken::new();
     let mut request = request("GET", &addresses.url(NAME, "/"));
     request.set_cancel(Some(token.clone()));
-    let ready = |_| wait_until("three attempts", || attempts(addresses.port()) == 3);
+    // The last address gets a second one.
+    let ready = |_| wait_until("four attempts", || attempts(addresses.port()) == 4);
     cancelled("in a race", &token, Phase::Connect, || client.send(&mut request), ready);
     let fired = Instant::now();
     wait_until("the end of the dial", || client.manager().stats().dialling == 0);
@@ -193,6 +198,102 @@ fn q6_a_cancel_ends_every_attempt_in_progress(form: Form) {
     });
     assert_at_rest(client.manager());
     assert_eq!(attempts(addresses.port()), 0);
+}
+
+fn q6_a_lone_silent_address_gets_a_second_attempt_that_counts_as_one(form: Form) {
+    let hole = BlackHole::new();
+    let client = form.client_with(Limits { total: 1, ..Limits::default() });
+    client.set_timeout(Timeout::Connect, None).unwrap();
+    let token = CancelToken::new();
+    let mut request = request("GET", &hole.url("/"));
+    request.set_cancel(Some(token.clone()));
+    let ready = |_| {
+        wait_until("two attempts", || attempts(hole.port()) == 2);
+        let (list, stats) = (client.manager().connections(), client.manager().stats());
+        assert_eq!((list.len(), stats.opened, stats.dialling), (1, 1, 1), "{stats:?}");
+    };
+    cancelled("in a dial", &token, Phase::Connect, || client.send(&mut request), ready);
+    wait_until("the end of the dial", || client.manager().stats().dialling == 0);
+    assert_eq!((client.manager().stats().dials_failed, attempts(hole.port())), (1, 0));
+    // Where one attempt shall follow the other, there is one.
+    client.set_happy_eyeballs_delay(None).unwrap();
+    client.set_timeout(Timeout::Connect, Some(ms(600))).unwrap();
+    std::thread::scope(|scope| {
+        let work = scope.spawn(|| fetch(&client, &hole.url("/")).unwrap_err());
+        let mut most = 0;
+        while !work.is_finished() {
+            most = most.max(attempts(hole.port()));
+            std::thread::sleep(ms(5));
+        }
+        assert_timed_out(&work.join().unwrap(), Timeout::Connect, Phase::Connect);
+        assert_eq!(most, 1);
+    });
+}
+
+/// Two addresses of [`NAME`], of which the first is silent, and a client for which the second has connected last. Its
+/// next address is tried only after a time that no test takes.
+fn with_a_winner(form: Form) -> (BlackHole, Server, Client) {
+    let wanted = [("::1", Manner::Silent), ("127.0.0.1", serves())];
+    let (addresses, client) = open(form, &wanted);
+    let (ip, _) = reach(&client, addresses.port());
+    assert_eq!(ip.to_string(), "127.0.0.1");
+    client.manager().close_all(hangup::CloseMode::Now);
+    client.set_happy_eyeballs_delay(Some(PATIENCE * 10)).unwrap();
+    client.set_timeout(Timeout::Connect, None).unwrap();
+    let mut places = addresses.into_places().into_iter().map(|(_, place)| place);
+    let (Some(Place::BlackHole(hole)), Some(Place::Server(server))) =
+        (places.next(), places.next())
+    else {
+        panic!("a silent address and a server");
+    };
+    (hole, server, client)
+}
+
+fn q6_the_address_that_connected_last_is_the_first_of_the_next_dial(form: Form) {
+    let (hole, server, client) = with_a_winner(form);
+    let dial = || {
+        let (ip, took) = reach(&client, server.port());
+        client.manager().close_all(hangup::CloseMode::Now);
+        (ip.to_string(), took)
+    };
+    for _ in 0..2 {
+        let (ip, took) = dial();
+        println!("latency with a dead family that is known: {took:?}");
+        assert_eq!(ip, "127.0.0.1");
+        // Not after the turn of the silent one.
+        assert!(took < PATIENCE * 10, "{took:?}");
+    }
+    // Also when the other one is there again; with addresses that are given anew their order counts.
+    let _other = hole.open(Script::answering("ok")).unwrap();
+    assert_eq!(dial().0, "127.0.0.1");
+    let both = ["::1", "127.0.0.1"].map(|ip| ip.parse().unwrap());
+    client.manager().set_address(NAME, &both).unwrap();
+    assert_eq!(dial().0, "::1");
+}
+
+fn q6_what_connected_last_is_forgotten_when_it_fails_or_the_network_changes(form: Form) {
+    let forget: [fn(&hangup::Manager); 2] = [
+        |manager| manager.clear_addresses(),
+        |manager| {
+            manager.network_changed();
+        },
+    ];
+    for forget in forget {
+        let (hole, server, client) = with_a_winner(form);
+        let _other = hole.open(Script::answering("ok")).unwrap();
+        forget(client.manager());
+        assert_eq!(reach(&client, server.port()).0.to_string(), "::1");
+    }
+    let (hole, server, client) = with_a_winner(form);
+    let port = server.port();
+    let _other = hole.open(Script::answering("ok")).unwrap();
+    drop(server);
+    // It refuses; the other one is next, and is known from then on.
+    assert_eq!(reach(&client, port).0.to_string(), "::1");
+    client.manager().close_all(hangup::CloseMode::Now);
+    let options = Options { ip: "127.0.0.1".parse().ok(), port, ..Options::default() };
+    let _again = Server::start_with(options, Script::answering("ok")).unwrap();
+    assert_eq!(reach(&client, port).0.to_string(), "::1");
 }
 
 #[test]
@@ -295,7 +396,8 @@ fn a_local_address_has_each_port_once_for_each_server(form: Form) {
             let connections = client.manager().connections();
             assert_eq!(connections.len(), 36);
             assert!(connections.iter().all(|one| one.local.is_some_and(|at| at.ip() == local)));
-            // One server gets at most one connection from each port.
+            // One server gets at most one connection from each port. The next request waits for one of them.
+            client.set_timeout(Timeout::Pool, Some(ms(200))).unwrap();
             let error = std::iter::from_fn(|| match open(&servers[0]) {
                 Ok(response) => {
                     all.push(response);
@@ -304,12 +406,62 @@ fn a_local_address_has_each_port_once_for_each_server(form: Form) {
                 Err(error) => Some(Some(error)),
             });
             let error = error.take(20).flatten().next().unwrap();
+            assert_timed_out(&error, Timeout::Pool, Phase::Pool);
+            // Without one there is nothing to wait for.
+            drop(all);
+            client.manager().close_all(hangup::CloseMode::Now);
+            let address = servers[0].addr();
+            let connect = || std::net::TcpStream::connect(address);
+            let mut others = Vec::new();
+            let error = loop {
+                match connect() {
+                    Ok(other) => others.push(other),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL));
+            let error = open(&servers[0]).unwrap_err();
             assert_eq!((error.kind(), error.phase()), (Kind::ConnectFailed, Phase::Connect));
             assert_eq!(error.os_code(), Some(libc::EADDRNOTAVAIL), "{error:?}");
             assert!(error.message().contains("127.0.0.1: all of its ports are in use"), "{error}");
         },
     );
 }
+
+fn requests_that_find_no_free_port_wait_for_the_connections_of_their_origin(form: Form) {
+    let name =
+        "addresses::requests_that_find_no_free_port_wait_for_the_connections_of_their_origin";
+    in_own_process(&form.name(name), || {
+        // The server takes one of eleven.
+        if !enter_a_network_of_ports(40000, 40010) {
+            println!("no network of one's own: this user may not make one");
+            return;
+        }
+        let steps = vec![Step::head(), Step::wait_for("go"), Step::send(TWO_BYTES)];
+        let server = Server::start(Script::every(vec![Step::forever(steps)]));
+        let client = form.client();
+        std::thread::scope(|scope| {
+            let work: Vec<_> =
+                (0..24).map(|_| scope.spawn(|| fetch(&client, &server.url("/")))).collect();
+            let settled = || {
+                let stats = client.manager().stats();
+                stats.dialling == 0 && stats.in_use + stats.queued == 24
+            };
+            wait_until("each request has a connection or waits for one", settled);
+            let stats = client.manager().stats();
+            println!("numbers: {} connections, {} wait", stats.in_use, stats.queued);
+            assert!(stats.in_use <= 10 && stats.queued >= 14, "{stats:?}");
+            server.release("go");
+            for one in work {
+                assert_eq!(one.join().unwrap().unwrap(), b"ok");
+            }
+        });
+        assert!(server.connections() <= 10);
+        assert_at_rest(client.manager());
+    });
+}
+
+const TWO_BYTES: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// The timer that runs for a socket, by its kind (2 is keep-alive) and when it is due, as
 /// /proc/net/tcp has it (proc(5)).

@@ -82,6 +82,8 @@ fn the_delay_between_attempts_is_the_clients(form: Form) {
     // Without a delay the second address waits for the failure of the first one, which does not come.
     client.set_happy_eyeballs_delay(None).unwrap();
     client.manager().close_all(CloseMode::Now);
+    // The second one has connected, and would be the first.
+    client.manager().clear_addresses();
     let mut limited = request("GET", &url);
     limited.set_timeout(Timeout::Connect, Some(ms(700))).unwrap();
     let error = client.send(&mut limited).unwrap_err();

@@ -220,7 +220,8 @@ fn l2_a_dial_in_progress_counts_and_a_failed_dial_gives_its_slot_to_the_next_wai
 fn l2_a_connect_that_times_out_gives_its_slot_to_the_next_waiter(form: Form) {
     let hole = BlackHole::new();
     let client = form.client_with(per_origin(1));
-    let (url, short) = (hole.url("/"), ms(400));
+    // Before the second attempt at the address, which would connect.
+    let (url, short) = (hole.url("/"), ms(200));
     thread::scope(|scope| {
         let mut first = request("GET", &url);
         first.set_timeout(Timeout::Connect, Some(short)).unwrap();

@@ -89,6 +89,11 @@ impl Client {
 
     /// Connects from this address of the machine; `None`, the default, leaves it to the system.
     ///
+    /// With one address there is one connection for each local port and server. A request that finds no free port waits
+    /// for the other connections to its origin, until one is free or closed, as at a limit of the manager
+    /// ([`Timeout::Pool`](crate::Timeout::Pool)); without another connection it fails with [`Kind::ConnectFailed`] and
+    /// EADDRNOTAVAIL (connect(2)). It is the same without a local address.
+    ///
     /// ```
     /// let client = hangup::Client::default();
     /// client.set_local_address(Some([127, 0, 0, 1].into()));
@@ -138,6 +143,18 @@ impl Client {
     /// Sets how long an attempt to connect to one address of a host has before the next address is tried beside it
     /// (happy eyeballs, RFC 8305 section 5): 250 ms unless set here. `None`: the next address is tried only when the
     /// one before has failed.
+    ///
+    /// The last address, which may be the only one, gets a second attempt beside the first after 300 ms, or after this
+    /// delay if it is longer, as the system sends a SYN that was lost again only after a second. An address whose last
+    /// connect took longer than a third of that gets it after three times that long. Both together are one attempt to
+    /// the limits, the list of connections and errors; the one that connects first is used, and the other is closed.
+    /// At most one in 32 of the process's descriptors (RLIMIT_NOFILE) is used for second attempts at a time. With `None` there is no second attempt.
+    ///
+    /// The address that connected last is the first to be tried at the next dials of the host, for ten minutes
+    /// (RFC 8305 section 4), unless it fails: a family that does not work costs the delay once. It is forgotten with
+    /// [`Manager::clear_addresses`](crate::Manager::clear_addresses) and
+    /// [`Manager::network_changed`](crate::Manager::network_changed), and when
+    /// [`Manager::set_address`](crate::Manager::set_address) gives the host other addresses.
     ///
     /// ```
     /// let client = hangup::Client::default();

@@ -109,6 +109,27 @@ impl Pool {
         })
     }
 
+    /// The dial of an exchange found no free local port (connect(2), EADDRNOTAVAIL); its sockets are closed already.
+    /// Returns whether the exchange waits now, for another connection of its origin that becomes free or leaves its
+    /// port. If it does not, the caller stops dialling.
+    pub(crate) fn wait_for_port(&self, id: u64, control: &Arc<Control>, fresh: bool) -> bool {
+        self.with_state(|state, deferred| {
+            let dials = control.cause().is_none() && control.connection() == id;
+            if !dials || state.closed.is_some() {
+                return false;
+            }
+            let Some(key_id) = state.entry_of(id, control).map(|entry| entry.slot.key_id()) else {
+                return false;
+            };
+            let waits = state.wait_for_port(id, control, fresh, deferred);
+            if waits {
+                state.counters.waited += 1;
+                state.record_queued(key_id, deferred);
+            }
+            waits
+        })
+    }
+
     /// A background dial is done: its connection is for a waiter, or idle.
     pub(crate) fn background_dialled(
         &self,

@@ -117,6 +117,9 @@ pub(super) struct OriginEntry {
     pub(super) slot_waiters: BTreeSet<u64>,
     /// The ticket under which the origin stands in `waiting_origins`.
     pub(super) waiting_row: Option<u64>,
+    /// More connections than that found no free local port. Until no exchange waits for a slot any more, it is a
+    /// limit like the one of the settings.
+    pub(super) port_limit: Option<usize>,
 }
 
 /// An exchange that waits for a connection or a slot, or that dials and takes a connection that
@@ -135,6 +138,11 @@ impl OriginEntry {
     /// Connections that are not about to be closed.
     pub(super) fn staying(&self) -> usize {
         self.open - self.closing
+    }
+
+    /// How many slots may be in use.
+    pub(super) fn limit(&self, limits: &Limits) -> usize {
+        self.port_limit.unwrap_or(usize::MAX).min(limits.per_origin)
     }
 }
 

@@ -26,15 +26,16 @@ pub(super) enum NextWaiter {
 impl State {
     /// Whether a connection of that key may be opened.
     pub(super) fn has_room(&self, key_id: usize) -> bool {
-        self.open < self.limits.total
-            && self.origins[self.keys[key_id].origin_id].open < self.limits.per_origin
+        let origin = &self.origins[self.keys[key_id].origin_id];
+        self.open < self.limits.total && origin.open < origin.limit(&self.limits)
     }
 
     /// Makes room by closing an idle connection; `false` if there is none. The slot is free when
     /// that socket is gone, and goes to the first waiter.
     pub(super) fn make_room(&mut self, key_id: usize, deferred: &mut Deferred) -> bool {
         let origin_id = self.keys[key_id].origin_id;
-        if self.origins[origin_id].open >= self.limits.per_origin {
+        let origin = &self.origins[origin_id];
+        if origin.open >= origin.limit(&self.limits) {
             return self.evict_from_origin(origin_id, deferred);
         }
         self.evict(deferred)
@@ -44,6 +45,33 @@ impl State {
     pub(super) fn enqueue(&mut self, key_id: usize, control: &Arc<Control>, fresh: bool) {
         let ticket = self.register(key_id, control, fresh, None);
         self.wait_for_slot(ticket, key_id);
+    }
+
+    /// Has an exchange wait whose dial found no free local port, and closes that dial: it waits as at the limit of
+    /// its origin, for another connection of it that becomes free or closes. Returns `false`, and does nothing, if there
+    /// is none.
+    pub(super) fn wait_for_port(
+        &mut self,
+        id: u64,
+        control: &Arc<Control>,
+        fresh: bool,
+        deferred: &mut Deferred,
+    ) -> bool {
+        let Some(entry) = self.entry_of(id, control) else { return false };
+        let key_id = entry.slot.key_id();
+        let origin_id = self.keys[key_id].origin_id;
+        // All others, whatever they do: each has a port, or has just left one.
+        let others = self.origins[origin_id].open - 1;
+        if others == 0 || self.queued >= self.limits.queue {
+            return false;
+        }
+        self.unregister(control.ticket());
+        self.origins[origin_id].port_limit = Some(others);
+        self.enqueue(key_id, control, fresh);
+        self.remove(id, CloseReason::DialFailed, deferred);
+        // An idle one of another key is of no use to it.
+        self.evict_from_origin(origin_id, deferred);
+        true
     }
 
     /// Adds a waiter for a background dial.
@@ -244,7 +272,11 @@ impl State {
     /// waiters have changed.
     pub(super) fn update_waiting_origin(&mut self, origin_id: usize) {
         let Some(origin) = self.origins.get_mut(origin_id) else { return };
-        let has_room = origin.open < self.limits.per_origin;
+        if origin.slot_waiters.is_empty() {
+            // The next dial finds out whether there are ports again.
+            origin.port_limit = None;
+        }
+        let has_room = origin.open < origin.limit(&self.limits);
         let row = has_room.then(|| origin.slot_waiters.first().copied()).flatten();
         if origin.waiting_row != row {
             if let Some(old) = origin.waiting_row {

@@ -1,8 +1,10 @@
 //! Happy eyeballs (RFC 8305): several addresses are tried, and the first that connects is used.
 //!
 //! The families alternate. An attempt has some time before the next one starts beside it, and one that fails is
-//! followed at once. It can be left and resumed; the attempts go on meanwhile. Knows nothing of names: it is
-//! given addresses, and a Unix-domain socket is one too.
+//! followed at once. The last address gets a second attempt beside the first: a SYN that is lost would be sent again
+//! after a second only (RFC 6298 section 2), and by then the answer to another one is there. The race can be left and
+//! resumed; the attempts go on meanwhile. Knows nothing of names: it is given addresses, and a Unix-domain socket is
+//! one too.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,21 +15,31 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr};
 
 use crate::net::Stop;
+use crate::net::paths::Winner;
 use crate::net::probes::Probes;
 use crate::net::route::{ATTEMPT_DELAY, Route};
 use crate::net::socket::Socket;
 use crate::net::sys::{
-    bind_address, bind_interface, is_again, is_connecting, is_exhaustion, is_unusable,
+    bind_address, bind_interface, descriptor_limit, is_again, is_connecting, is_exhaustion,
+    is_unusable,
 };
 use crate::net::wait_context::WaitContext;
+use crate::process::PerProcess;
 use crate::runtime::{Interest, PollEntry, WaitUntil, WakeReason, wait_any};
 
 /// Threads: one at a time.
 pub(super) struct HappyEyeballs {
     waiting: VecDeque<SockAddr>,
-    running: Vec<Arc<Socket>>,
-    /// When the next attempt may start.
+    /// In the order in which they started.
+    running: Vec<Attempt>,
+    /// When the next address may be tried.
     next: Instant,
+    /// The last address got its second attempt, or gets none.
+    second_begun: bool,
+    /// What is remembered of the host.
+    known: Option<Winner>,
+    /// What connected.
+    winner: Option<Winner>,
     /// The failure that is reported if no attempt connects.
     failure: Option<io::Error>,
     local: Option<SockAddr>,
@@ -38,6 +50,19 @@ pub(super) struct HappyEyeballs {
     delay: Option<Duration>,
     keep_alive: Option<Duration>,
 }
+
+struct Attempt {
+    socket: Arc<Socket>,
+    /// `None`: a Unix-domain socket.
+    address: Option<SocketAddr>,
+    began: Instant,
+    /// It is the second one at its address, and has this permission.
+    second: Option<Permission>,
+}
+
+/// The right to have a second attempt. Descriptors are for the first ones: of those that the process may have, one in
+/// 32 may be used for second ones at the same time.
+type Permission = Arc<()>;
 
 /// What of a route could not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,21 +81,30 @@ enum Start {
 }
 
 impl HappyEyeballs {
-    /// Of those of these addresses that the route permits, in the order of RFC 8305 section 4.
+    /// Of those of these addresses that the route permits, in the order of RFC 8305 section 4: the one that is known
+    /// to have connected last is the first one.
     pub(super) fn between(
         addresses: &[SocketAddr],
         route: &Route,
         keep_alive: Option<Duration>,
+        known: Option<Winner>,
     ) -> Self {
         let usable = addresses.iter().copied().filter(|address| route.permits(address.ip()));
         let usable: Vec<_> = usable.map(|address| route.with_zone(address)).collect();
-        let waiting =
-            interleaved(&usable).into_iter().take(MAX_ADDRESSES).map(SockAddr::from).collect();
+        let mut order = interleaved(&usable);
+        if let Some(known) = known
+            && let Some(at) = order.iter().position(|address| *address == known.address)
+        {
+            order[..=at].rotate_right(1);
+        }
+        let waiting = order.into_iter().take(MAX_ADDRESSES).map(SockAddr::from).collect();
         let local = route.local.map(|local| route.with_zone(SocketAddr::new(local, 0)).into());
         Self {
             local,
             interface: route.interface.clone(),
             delay: route.attempt_delay,
+            second_begun: route.attempt_delay.is_none(),
+            known,
             keep_alive,
             ..Self::to_each(waiting)
         }
@@ -86,6 +120,9 @@ impl HappyEyeballs {
             waiting,
             running: Vec::new(),
             next: Instant::now(),
+            second_begun: true,
+            known: None,
+            winner: None,
             failure: None,
             local: None,
             interface: None,
@@ -98,6 +135,11 @@ impl HappyEyeballs {
     /// What could not be used, if the failure is not that of a connect.
     pub(super) fn unbound(&self) -> Option<Unbound> {
         self.unbound
+    }
+
+    /// The address that connected, and how long that took; `None` before, and for a Unix-domain socket.
+    pub(super) fn winner(&self) -> Option<Winner> {
+        self.winner
     }
 
     /// Whether an attempt is on its way.
@@ -128,10 +170,13 @@ impl HappyEyeballs {
         while self.is_due()
             && let Some(address) = self.waiting.pop_front()
         {
+            let began = Instant::now();
+            let attempt =
+                |socket| Attempt { socket, address: address.as_socket(), began, second: None };
             match self.start(&address) {
-                Start::Connected(socket) => return Ok(Some(socket)),
+                Start::Connected(socket) => return Ok(Some(self.won(attempt(socket)))),
                 Start::Running(socket) => {
-                    self.running.push(socket);
+                    self.running.push(attempt(socket));
                     self.next = Instant::now() + self.delay.unwrap_or_default();
                 }
                 // unix(7): the listener's queue is full, and no event tells when it has room again.
@@ -154,12 +199,54 @@ impl HappyEyeballs {
                 Start::Failed(error) => self.failed(error),
             }
         }
-        Ok(None)
+        match self.second() {
+            Some((address, due)) if due <= Instant::now() => Ok(self.start_second(address)),
+            _ => Ok(None),
+        }
     }
 
-    /// Whether the next attempt may start now.
+    /// Starts the second attempt at the last address. If it can't start, the first one goes on alone.
+    fn start_second(&mut self, address: SocketAddr) -> Option<Arc<Socket>> {
+        self.second_begun = true;
+        let permission = permission(descriptor_limit())?;
+        let began = Instant::now();
+        let second = Some(permission);
+        let attempt = |socket| Attempt { socket, address: Some(address), began, second };
+        match self.start(&address.into()) {
+            Start::Connected(socket) => Some(self.won(attempt(socket))),
+            Start::Running(socket) => {
+                self.running.push(attempt(socket));
+                None
+            }
+            Start::Unbound(..) | Start::Failed(_) => None,
+        }
+    }
+
+    /// The address that gets a second attempt, and when: the only one that is left.
+    fn second(&self) -> Option<(SocketAddr, Instant)> {
+        if self.second_begun || !self.waiting.is_empty() {
+            return None;
+        }
+        let Attempt { address, began, .. } = self.running.last()?;
+        let address = (*address)?;
+        let known = self.known.filter(|known| known.address == address);
+        // An address that is far away is not dialled twice each time.
+        let far = known.map(|known| known.took.saturating_mul(3)).unwrap_or_default();
+        let delay = SECOND_ATTEMPT_DELAY.max(far).max(self.delay?);
+        Some((address, began.checked_add(delay)?))
+    }
+
+    /// Whether the next address may be tried now.
     fn is_due(&self) -> bool {
         self.next <= Instant::now() && !self.waits_for_failure()
+    }
+
+    /// When the next attempt starts, if no other one fails before.
+    fn next_start(&self) -> Option<Instant> {
+        if self.waiting.is_empty() {
+            return self.second().map(|(_, due)| due);
+        }
+        (!self.waits_for_failure()).then_some(self.next)
     }
 
     /// Whether the next attempt starts only when those that are running have failed.
@@ -201,13 +288,12 @@ impl HappyEyeballs {
 
     /// Waits until an attempt ends, or the next one is due.
     fn wait(&mut self, context: &WaitContext<'_>) -> Result<Option<Arc<Socket>>, Stop> {
-        let turn = (!self.waiting.is_empty() && !self.waits_for_failure()).then_some(self.next);
-        let until = match (context.deadline.at, turn) {
+        let until = match (context.deadline.at, self.next_start()) {
             (Some(deadline), Some(turn)) => Some(deadline.min(turn)),
             (deadline, turn) => deadline.or(turn),
         };
         let (reason, ready) = {
-            let inside: Vec<_> = self.running.iter().filter_map(|socket| socket.enter()).collect();
+            let inside: Vec<_> = self.running.iter().filter_map(|one| one.socket.enter()).collect();
             if inside.len() < self.running.len() {
                 return Err(Stop::Ended);
             }
@@ -224,22 +310,49 @@ impl HappyEyeballs {
             }
             reason => return context.check(reason).map(|()| None),
         }
+        let mut lost = Vec::new();
         for index in (0..self.running.len()).rev() {
             if !ready[index] {
                 continue;
             }
-            let socket = self.running.remove(index);
+            let attempt = self.running.remove(index);
             // connect(2): the outcome of a connect in progress is SO_ERROR.
-            let outcome = match socket.enter() {
+            let outcome = match attempt.socket.enter() {
                 Some(inside) => inside.take_error(),
                 None => return Err(Stop::Ended),
             };
             match outcome {
-                Ok(None) => return Ok(Some(socket)),
-                Ok(Some(error)) | Err(error) => self.failed(error),
+                Ok(None) => return Ok(Some(self.won(attempt))),
+                Ok(Some(error)) | Err(error) => lost.push((attempt, error)),
             }
         }
+        for (attempt, error) in lost {
+            self.lost(&attempt, error);
+        }
         Ok(None)
+    }
+
+    fn won(&mut self, attempt: Attempt) -> Arc<Socket> {
+        let Attempt { socket, address, began, .. } = attempt;
+        self.winner = address.map(|address| Winner { address, took: connect_time(&socket, began) });
+        socket
+    }
+
+    fn lost(&mut self, attempt: &Attempt, error: io::Error) {
+        let of_pair = |other: &Attempt| {
+            other.address == attempt.address && other.second.is_some() != attempt.second.is_some()
+        };
+        if let Some(other) = self.running.iter().position(of_pair) {
+            if attempt.second.is_some() {
+                // The first one may connect as if there had been no second one.
+                return;
+            }
+            if error.kind() == io::ErrorKind::ConnectionRefused {
+                // The peer's word is for the address: the second one has no time of its own.
+                self.running.remove(other);
+            }
+        }
+        self.failed(error);
     }
 
     fn failed(&mut self, error: io::Error) {
@@ -266,6 +379,24 @@ impl HappyEyeballs {
     }
 }
 
+/// The permission for another second attempt in a process that may have so many descriptors, if there is one left.
+fn permission(descriptors: usize) -> Option<Permission> {
+    static PERMISSIONS: PerProcess<Arc<()>> = PerProcess::new();
+    let all = PERMISSIONS.get(|_| Arc::new(()));
+    (Arc::strong_count(all) <= descriptors / 32).then(|| Arc::clone(all))
+}
+
+/// From the SYN of a connected socket to its acknowledgement.
+fn connect_time(socket: &Socket, began: Instant) -> Duration {
+    let took = began.elapsed();
+    if took < SYN_SENT_AGAIN {
+        return took;
+    }
+    // It is not known which of the SYNs was acknowledged; timestamps may tell (RFC 7323 section 4).
+    let info = socket.enter().and_then(|inside| inside.tcp_info());
+    info.map(|info| info.rtt).filter(|rtt| !rtt.is_zero()).unwrap_or(took)
+}
+
 /// The families alternate, beginning with the one that the resolver put first.
 fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
@@ -279,6 +410,11 @@ fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     order
 }
 
+/// How long the last address has before its second attempt starts. Nearly every round trip on the internet is shorter,
+/// and with it a dial whose first SYN was lost is done well before the system sends that SYN again.
+const SECOND_ATTEMPT_DELAY: Duration = Duration::from_millis(300);
+/// When the system sends a SYN again (RFC 6298 section 2.1).
+const SYN_SENT_AGAIN: Duration = Duration::from_secs(1);
 /// How often a full Unix-domain listener is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// A name with more addresses than this is an attack or a mistake.
@@ -288,7 +424,7 @@ const MAX_ADDRESSES: usize = 32;
 mod tests {
     use std::net::TcpListener;
 
-    use testserver::BlackHole;
+    use testserver::{BlackHole, Script};
 
     use super::*;
     use crate::runtime::Notify;
@@ -302,7 +438,17 @@ mod tests {
     }
 
     fn between(addresses: &[SocketAddr]) -> HappyEyeballs {
-        HappyEyeballs::between(addresses, &Route::default(), Some(Duration::from_secs(30)))
+        HappyEyeballs::between(addresses, &Route::default(), Some(Duration::from_secs(30)), None)
+    }
+
+    fn with_known(addresses: &[SocketAddr], known: SocketAddr, took: Duration) -> HappyEyeballs {
+        let known = Some(Winner { address: known, took });
+        HappyEyeballs::between(addresses, &Route::default(), None, known)
+    }
+
+    /// The addresses that are tried, in their order.
+    fn order(race: &HappyEyeballs) -> Vec<u16> {
+        race.waiting.iter().filter_map(SockAddr::as_socket).map(|address| address.port()).collect()
     }
 
     fn dead() -> SocketAddr {
@@ -341,16 +487,183 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let here = listener.local_addr().unwrap();
         let patient = Route { attempt_delay: None, ..Route::default() };
-        let mut race = HappyEyeballs::between(&[silent, here], &patient, None);
+        let mut race = HappyEyeballs::between(&[silent, here], &patient, None, None);
         let stopped = run(&mut race, Some(ATTEMPT_DELAY * 2));
         assert!(matches!(stopped, Err(Stop::Deadline(Timeout::Connect))));
-        let mut race = HappyEyeballs::between(&[dead(), dead(), here], &patient, None);
+        let mut race = HappyEyeballs::between(&[dead(), dead(), here], &patient, None, None);
         assert!(run(&mut race, None).is_ok());
         // And with a shorter one it waits for less.
         let hasty = Route { attempt_delay: Some(Duration::from_millis(20)), ..Route::default() };
-        let mut race = HappyEyeballs::between(&[silent, here], &hasty, None);
+        let mut race = HappyEyeballs::between(&[silent, here], &hasty, None, None);
         assert!(run(&mut race, Some(Duration::from_secs(5))).is_ok());
         assert!(race.is_running(), "the silent attempt goes on");
+    }
+
+    /// How many attempts at that address are on their way, and how many of them are second ones.
+    fn running(race: &HappyEyeballs, address: SocketAddr) -> (usize, usize) {
+        let those = || race.running.iter().filter(|one| one.address == Some(address));
+        (those().count(), those().filter(|one| one.second.is_some()).count())
+    }
+
+    #[test]
+    fn the_last_address_gets_a_second_attempt_after_300_ms() {
+        let hole = BlackHole::new();
+        let silent = SocketAddr::from(([127, 0, 0, 1], hole.port()));
+        let before = SECOND_ATTEMPT_DELAY / 3;
+        let mut race = between(&[silent]);
+        assert!(run(&mut race, Some(before)).is_err());
+        assert_eq!(running(&race, silent), (1, 0));
+        for _ in 0..2 {
+            // There is never a third one.
+            assert!(run(&mut race, Some(SECOND_ATTEMPT_DELAY * 2)).is_err());
+            assert_eq!(running(&race, silent), (2, 1));
+        }
+        // The last one of several addresses is one, too; so is the only one whose attempt has not failed.
+        for addresses in [[dead(), silent], [silent, dead()]] {
+            let mut race = between(&addresses);
+            assert!(run(&mut race, Some(SECOND_ATTEMPT_DELAY * 2)).is_err());
+            assert_eq!(running(&race, silent), (2, 1));
+        }
+        // The address before it gets none.
+        let other = BlackHole::new();
+        let last = SocketAddr::from(([127, 0, 0, 1], other.port()));
+        let mut race = between(&[silent, last]);
+        assert!(run(&mut race, Some(ATTEMPT_DELAY + SECOND_ATTEMPT_DELAY * 2)).is_err());
+        assert_eq!((running(&race, silent), running(&race, last)), ((1, 0), (2, 1)));
+    }
+
+    #[test]
+    fn a_far_address_and_one_that_is_tried_alone_get_no_second_attempt_at_300_ms() {
+        let hole = BlackHole::new();
+        let silent = SocketAddr::from(([127, 0, 0, 1], hole.port()));
+        let far = with_known(&[silent], silent, Duration::from_secs(10));
+        let patient = Route { attempt_delay: None, ..Route::default() };
+        let patient = HappyEyeballs::between(&[silent], &patient, None, None);
+        let slow = Route { attempt_delay: Some(Duration::from_secs(30)), ..Route::default() };
+        let slow = HappyEyeballs::between(&[silent], &slow, None, None);
+        for mut race in [far, patient, slow] {
+            assert!(run(&mut race, Some(SECOND_ATTEMPT_DELAY * 2)).is_err());
+            assert_eq!(running(&race, silent), (1, 0));
+        }
+        // An address that is known to be near gets it, and so does one of which nothing is known.
+        let near = with_known(&[silent], silent, Duration::from_millis(1));
+        let elsewhere = with_known(&[silent], dead(), Duration::from_secs(10));
+        for mut race in [near, elsewhere] {
+            assert!(run(&mut race, Some(SECOND_ATTEMPT_DELAY * 2)).is_err());
+            assert_eq!(running(&race, silent), (2, 1));
+        }
+    }
+
+    #[test]
+    fn the_second_attempt_connects_when_the_first_syn_was_lost() {
+        let hole = BlackHole::new();
+        let silent = SocketAddr::from(([127, 0, 0, 1], hole.port()));
+        let mut race = between(&[silent]);
+        let start = Instant::now();
+        assert!(run(&mut race, Some(SECOND_ATTEMPT_DELAY / 3)).is_err());
+        let _server = hole.open(Script::answering("ok"));
+        let _socket = run(&mut race, Some(Duration::from_secs(10))).unwrap();
+        let winner = race.winner().unwrap();
+        assert_eq!(winner.address, silent);
+        println!("connected after {:?} in {:?}", start.elapsed(), winner.took);
+        if start.elapsed() < SYN_SENT_AGAIN {
+            // The first one is still on its way: its SYN is sent again after a second.
+            assert_eq!(running(&race, silent), (1, 0));
+            assert!(winner.took < SECOND_ATTEMPT_DELAY * 2);
+        }
+    }
+
+    #[test]
+    fn what_the_first_attempt_is_told_counts_and_the_second_only_helps() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let attempt = |second: bool| {
+            let socket = socket2::Socket::new(Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            let (socket, began) = (Socket::new(socket), Instant::now());
+            Attempt { socket, address: Some(address), began, second: second.then(Arc::default) }
+        };
+        let refused = || io::ErrorKind::ConnectionRefused.into();
+        let unreachable = || io::ErrorKind::HostUnreachable.into();
+        let (with_second, with_first) = ((1, 1), (1, 0));
+        for (second, error, left) in [
+            (true, refused(), with_first),
+            (true, unreachable(), with_first),
+            (false, unreachable(), with_second),
+            (false, refused(), (0, 0)),
+        ] {
+            let mut race = between(&[]);
+            race.running.push(attempt(!second));
+            race.lost(&attempt(second), error);
+            assert_eq!(running(&race, address), left);
+            assert_eq!(race.failure.is_some(), !second, "what the first one is told is reported");
+        }
+        // The last that is left.
+        let mut race = between(&[]);
+        race.lost(&attempt(true), refused());
+        assert!(race.failure.is_some());
+    }
+
+    #[test]
+    fn a_refusal_of_the_first_attempt_ends_the_race() {
+        let hole = BlackHole::new();
+        let silent = SocketAddr::from(([127, 0, 0, 1], hole.port()));
+        let mut race = between(&[silent]);
+        assert!(run(&mut race, Some(SECOND_ATTEMPT_DELAY * 2)).is_err());
+        assert_eq!(running(&race, silent), (2, 1));
+        // The SYNs that are sent again are refused.
+        drop(hole);
+        let refused = run(&mut race, Some(Duration::from_secs(30)));
+        assert!(
+            matches!(refused, Err(Stop::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
+        );
+        assert!(!race.is_running());
+    }
+
+    #[test]
+    fn second_attempts_use_few_of_the_descriptors() {
+        assert!(permission(31).is_none());
+        let permissions: Vec<_> = (0..1000).map_while(|_| permission(640)).collect();
+        // Other tests may have some.
+        assert!(permissions.len() <= 20 && permission(640).is_none());
+        drop(permissions);
+        assert!(permission(usize::MAX).is_some());
+    }
+
+    /// How long 95 of 100 dials take at most when each packet is lost with this probability, with attempts that begin
+    /// at these times. The system sends a SYN again after 1, 3 and 7 s (RFC 6298).
+    fn percentile_95(loss: f64, round_trip: Duration, attempts: &[Duration]) -> Duration {
+        let again = [0, 1, 3, 7].map(Duration::from_secs);
+        let mut syns: Vec<Duration> =
+            attempts.iter().flat_map(|began| again.map(|later| *began + later)).collect();
+        syns.sort();
+        let mut all_lost = 1.0;
+        for sent in syns {
+            all_lost *= 1.0 - (1.0 - loss) * (1.0 - loss);
+            if all_lost <= 0.05 {
+                return sent + round_trip;
+            }
+        }
+        Duration::MAX
+    }
+
+    #[test]
+    fn at_5_percent_loss_95_of_100_dials_are_done_in_450_ms() {
+        let (loss, round_trip) = (0.05, Duration::from_millis(100));
+        let alone = percentile_95(loss, round_trip, &[Duration::ZERO]);
+        assert!(alone > Duration::from_secs(1), "{alone:?}");
+        let both = percentile_95(loss, round_trip, &[Duration::ZERO, SECOND_ATTEMPT_DELAY]);
+        assert!(both <= Duration::from_millis(450), "{both:?}");
+    }
+
+    #[test]
+    fn the_address_that_connected_last_is_the_first_and_the_others_follow_as_before() {
+        let addresses: Vec<SocketAddr> = ["[::1]:1", "[::1]:2", "1.1.1.1:3", "1.1.1.1:4"]
+            .map(|text| text.parse().unwrap())
+            .into();
+        let with = |known| order(&with_known(&addresses, known, Duration::ZERO));
+        assert_eq!(with("1.1.1.1:9".parse().unwrap()), [1, 3, 2, 4], "it is none of them any more");
+        assert_eq!(with(addresses[0]), [1, 3, 2, 4]);
+        assert_eq!(with(addresses[2]), [3, 1, 2, 4]);
+        assert_eq!(with(addresses[3]), [4, 1, 3, 2]);
     }
 
     #[test]
@@ -358,7 +671,7 @@ mod tests {
         let addresses = ["[::1]:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()];
         for (family, port) in [(AddressFamily::Ipv4, 2), (AddressFamily::Ipv6, 1)] {
             let route = Route { family, ..Route::default() };
-            let race = HappyEyeballs::between(&addresses, &route, None);
+            let race = HappyEyeballs::between(&addresses, &route, None, None);
             let ports: Vec<_> = race.waiting.iter().filter_map(SockAddr::as_socket).collect();
             assert_eq!(ports.iter().map(SocketAddr::port).collect::<Vec<_>>(), [port]);
         }
@@ -369,7 +682,7 @@ mod tests {
         let route = Route { interface: Some("lo".into()), ..Route::default() };
         let addresses = ["[fe80::1]:1", "[fe80::1%7]:1", "[2001:db8::1]:1"];
         let addresses = addresses.map(|text| text.parse().unwrap());
-        let race = HappyEyeballs::between(&addresses, &route, None);
+        let race = HappyEyeballs::between(&addresses, &route, None, None);
         let zones = race.waiting.iter().filter_map(SockAddr::as_socket_ipv6);
         // netdevice(7): the loopback interface is the first one.
         assert_eq!(zones.map(|v6| v6.scope_id()).collect::<Vec<_>>(), [1, 7, 0]);
@@ -416,7 +729,7 @@ mod tests {
         let other = SocketAddr::new("::1".parse().unwrap(), here.port());
         let local = "127.0.0.7".parse().ok();
         let route = Route { local, ..Route::default() };
-        let mut race = HappyEyeballs::between(&[other, here], &route, None);
+        let mut race = HappyEyeballs::between(&[other, here], &route, None, None);
         assert_eq!(race.waiting.len(), 1);
         let _socket = run(&mut race, None).unwrap();
         assert_eq!(listener.accept().unwrap().1.ip(), local.unwrap());

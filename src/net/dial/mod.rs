@@ -13,7 +13,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 
@@ -23,6 +23,7 @@ use self::lookup::HostLookup;
 use super::Stop;
 use super::connect_to::{ConnectTo, Place};
 use super::dns::{Resolver, parse_literal};
+use super::paths::{HostKey, Source};
 use super::probes::Probes;
 use super::proxy::{Proxy, ProxyHandshake, TunnelTarget};
 use super::route::Route;
@@ -85,6 +86,8 @@ pub(crate) struct Dial {
     connector_call: Option<ConnectorCall>,
     stream: Option<Stream>,
     proxy_handshake: Option<ProxyHandshake>,
+    /// It failed because all local ports are in use to the peer.
+    lacks_port: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +118,7 @@ impl Dial {
             connector_call,
             stream,
             proxy_handshake,
+            lacks_port: false,
         }
     }
 
@@ -137,6 +141,12 @@ impl Dial {
     /// Whether there is a socket in it already, connecting or further.
     pub(crate) fn has_socket(&self) -> bool {
         self.stream.is_some() || self.attempts.as_ref().is_some_and(HappyEyeballs::is_running)
+    }
+
+    /// Whether the dial failed because there is no free local port for another connection to that peer (connect(2),
+    /// EADDRNOTAVAIL).
+    pub(crate) fn lacks_port(&self) -> bool {
+        self.lacks_port
     }
 
     /// One step. `phase`: the one that was begun last in this run, and when it must be over.
@@ -276,13 +286,24 @@ impl Dial {
         };
         let outcome = attempts.run(context);
         match outcome {
-            Ok(socket) => Ok(self.connected(socket, progress)),
+            Ok(socket) => {
+                if let Some(winner) = attempts.winner() {
+                    let (path, now) = (self.path(), Instant::now());
+                    self.resolver.with_paths(|paths| paths.connected(path, winner, now));
+                }
+                Ok(self.connected(socket, progress))
+            }
             Err(stop) => {
-                // The name may lead elsewhere by now.
+                // The name may lead elsewhere by now, and another address may be better.
                 if let Stop::Io(error) = &stop
                     && !is_exhaustion(error)
                 {
                     self.resolver.forget(self.connect_to().0);
+                    self.lacks_port = attempts.unbound().is_none()
+                        && error.kind() == io::ErrorKind::AddrNotAvailable;
+                }
+                if matches!(stop, Stop::Io(_) | Stop::Deadline(_)) {
+                    self.resolver.with_paths(|paths| paths.failed(&self.path()));
                 }
                 let failure = self.unconnected(stop, &attempts);
                 self.attempts = Some(attempts);
@@ -394,7 +415,17 @@ impl Dial {
             let what = format!("{host} has no {family} address {why}");
             return Err(Error::new(Kind::ConnectFailed, what).into());
         }
-        Ok(HappyEyeballs::between(addresses, route, self.config.keep_alive))
+        let (path, now) = (self.path(), Instant::now());
+        let known = self.resolver.with_paths(|paths| paths.winner(&path, now));
+        Ok(HappyEyeballs::between(addresses, route, self.config.keep_alive, known))
+    }
+
+    /// Under what it is remembered which address connected.
+    fn path(&self) -> (HostKey, Source) {
+        let (host, port) = self.connect_to();
+        let Route { local, interface, .. } = &*self.config.route;
+        let source = Source { local: *local, interface: interface.clone() };
+        ((host.to_ascii_lowercase(), port), source)
     }
 
     fn after_connect(&self) -> Step {

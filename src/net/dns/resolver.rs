@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 
 use super::cache::Cache;
 use super::system::{ResolverCode, look_up};
+use crate::net::paths::Paths;
 use crate::process::PerProcess;
 use crate::runtime::{Notify, THREAD_WAIT, WorkerPool};
 use crate::sync::lock;
@@ -94,6 +95,8 @@ struct Settings {
 struct Names {
     known: Cache,
     asked: HashMap<String, Weak<Job>>,
+    /// What is remembered of the ways to them.
+    paths: Paths,
     /// Counts [`Resolver::clear`]: the result of a lookup that began before it is not cached after it.
     epoch: u64,
 }
@@ -169,12 +172,18 @@ impl Resolver {
         Ok(Lookup { found: Found::Asked(job), port, begin_by })
     }
 
-    /// Forgets all results, also of lookups that are in progress.
+    /// Forgets all results, also of lookups that are in progress, and what is remembered of addresses.
     pub(crate) fn clear(&self) {
         let mut names = lock(self.names());
         names.epoch += 1;
         names.known.clear();
         names.asked.clear();
+        names.paths.clear();
+    }
+
+    /// Looks at what is remembered of addresses, or changes it. It must not wait for anything.
+    pub(crate) fn with_paths<T>(&self, look: impl FnOnce(&mut Paths) -> T) -> T {
+        look(&mut lock(self.names()).paths)
     }
 
     /// Forgets the result for a name: no address of it could be connected to.
@@ -194,6 +203,8 @@ impl Resolver {
             };
             settings
         });
+        // The order of the new ones counts.
+        self.with_paths(|paths| paths.forget_host(&host));
     }
 
     /// Has names looked up by this instead of getaddrinfo; `None` is getaddrinfo again. All results are

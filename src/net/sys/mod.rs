@@ -12,7 +12,7 @@ pub use connected_socket::ConnectedSocket;
 pub(super) use tcp_info::tcp_info;
 pub(super) use unix::{
     HAS_ABSTRACT_SOCKETS, append_to_private, bind_address, bind_interface, descriptor,
-    has_nothing_to_read, interface_index, is_again, is_connecting, is_forbidden, is_unusable,
-    path_from_bytes, recv, recv_again, send, send_vectored,
+    descriptor_limit, has_nothing_to_read, interface_index, is_again, is_connecting, is_forbidden,
+    is_unusable, path_from_bytes, recv, recv_again, send, send_vectored,
 };
 pub(crate) use unix::{is_exhaustion, path_bytes};

@@ -60,7 +60,9 @@ class Client(BaseClient):
       reached through it. Linux only.
     - `address_family`: "ipv4" or "ipv6" connects to addresses of that family only. Default "any".
     - `happy_eyeballs_delay`: how long an attempt to connect to one address of a host has before the next address is
-      tried beside it (RFC 8305). Default 0.25 seconds; None: until it has failed.
+      tried beside it (RFC 8305). Default 0.25 seconds; None: until it has failed. The last address gets a second
+      attempt beside the first after 0.3 seconds, or after this delay if it is longer: a SYN that was lost costs no
+      more. The address that connected last is tried first for ten minutes.
     - `connect_to`: other places for origins: {"example.org:443": "192.0.2.7:8443"}. A key is "host:port", "host",
       "*:port" or "*"; the first one that is for an origin counts. A value is "host:port", "host", ":port", or
       "unix:/run/app.sock" ("unix:@name" is an abstract socket), or a tuple of that and the server name for TLS.

@@ -94,9 +94,10 @@ impl State {
         let mut waiting_origins = BTreeMap::new();
         for (origin_id, origin) in &self.origins {
             slot_waiters.extend(origin.slot_waiters.iter().copied());
+            assert!(origin.port_limit.is_none() || !origin.slot_waiters.is_empty());
             assert!(origin.slot_waiters.iter().all(|ticket| self.origin_of(*ticket) == origin_id));
             if let Some(first) = origin.slot_waiters.first()
-                && origin.open < self.limits.per_origin
+                && origin.open < origin.limit(&self.limits)
             {
                 waiting_origins.insert(*first, origin_id);
             }

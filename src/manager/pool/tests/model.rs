@@ -103,6 +103,8 @@ pub(super) struct Model {
     pub(super) idle: Vec<usize>,
     pub(super) counts: Counts,
     tickets: usize,
+    /// More connections than that of an origin find no port, as far as it is known.
+    port_limits: [usize; KEYS / 2],
     /// A background dial that is done in this step.
     offering: Option<usize>,
 }
@@ -120,6 +122,7 @@ impl Model {
             idle,
             counts,
             tickets: 0,
+            port_limits: [usize::MAX; KEYS / 2],
             offering: None,
         }
     }
@@ -150,7 +153,7 @@ impl Model {
             }
             return Outcome::Dial(dial);
         }
-        let crowded = self.open_at(origin_of(key)) >= self.limits.per_origin;
+        let crowded = self.open_at(origin_of(key)) >= self.limit(origin_of(key));
         let victim = self
             .idle
             .iter()
@@ -220,6 +223,27 @@ impl Model {
             false => self.offer_dialled(dial),
         }
         self.take_granted(index)
+    }
+
+    /// The dial found no free local port. Returns whether its exchange waits now.
+    pub(super) fn wait_for_port(&mut self, index: usize, dial: usize) -> bool {
+        let origin = origin_of(self.requesters[index].key);
+        let dials = !self.requesters[index].ended
+            && self.requesters[index].has.is_none()
+            && self.connections[dial].stage == Stage::Dialling(index);
+        let others = self.open_at(origin) - 1;
+        if !dials || self.closed.is_some() || others == 0 || self.queue().len() >= self.limits.queue
+        {
+            return false;
+        }
+        self.counts.waited += 1;
+        self.port_limits[origin] = others;
+        self.register(index);
+        self.requesters[index].queued = true;
+        self.requesters[index].dial = None;
+        self.remove(dial);
+        self.evict(Some(origin));
+        true
     }
 
     pub(super) fn detach_dial(&mut self, index: usize, dial: usize) -> bool {
@@ -541,7 +565,22 @@ impl Model {
 
     fn has_room(&self, key: usize) -> bool {
         self.count(|_| true) < self.limits.total
-            && self.open_at(origin_of(key)) < self.limits.per_origin
+            && self.open_at(origin_of(key)) < self.limit(origin_of(key))
+    }
+
+    fn limit(&self, origin: usize) -> usize {
+        self.limits.per_origin.min(self.port_limits[origin])
+    }
+
+    /// The limits that a lack of ports sets are there while exchanges wait for a slot.
+    fn lift_port_limits(&mut self) {
+        for origin in 0..KEYS / 2 {
+            if self.port_limits[origin] < usize::MAX
+                && !self.queue().iter().any(|p| origin_of(self.requesters[*p].key) == origin)
+            {
+                self.port_limits[origin] = usize::MAX;
+            }
+        }
     }
 
     fn open(&mut self, key: usize, stage: Stage) -> usize {
@@ -590,6 +629,7 @@ impl Model {
         let requester = &mut self.requesters[index];
         let was_in = requester.reuses || requester.queued;
         (requester.reuses, requester.queued, requester.promised) = (false, false, false);
+        self.lift_port_limits();
         if was_in {
             self.serve_waiters();
         }
@@ -664,7 +704,7 @@ impl Model {
         let seeker_elsewhere = queue
             .iter()
             .copied()
-            .find(|p| live(p) && self.open_at(at(p)) < self.limits.per_origin)
+            .find(|p| live(p) && self.open_at(at(p)) < self.limit(at(p)))
             .filter(|_| !enough);
         let seeker = seeker_here.into_iter().chain(seeker_elsewhere).min_by_key(ticket);
         match (taker, seeker) {
@@ -679,6 +719,7 @@ impl Model {
         let requester = &mut self.requesters[index];
         (requester.reuses, requester.queued, requester.promised) = (false, false, false);
         requester.has = Some(which);
+        self.lift_port_limits();
         self.connections[which].stage = Stage::Granted(index);
         match self.requesters[index].dial {
             Some(dial) if self.connections[dial].stage == Stage::Reserved(index) => {
@@ -766,6 +807,7 @@ impl Model {
         while self.closed.is_none() && self.count(|_| true) < self.limits.total {
             let Some(first) = self.first_waiting(|_| true) else { return };
             self.requesters[first].queued = false;
+            self.lift_port_limits();
             if self.requesters[first].ended {
                 continue;
             }
@@ -784,7 +826,8 @@ impl Model {
     fn first_waiting(&self, which: impl Fn(&Requester) -> bool) -> Option<usize> {
         self.queue().into_iter().find(|p| {
             let requester = &self.requesters[*p];
-            which(requester) && self.open_at(origin_of(requester.key)) < self.limits.per_origin
+            let origin = origin_of(requester.key);
+            which(requester) && self.open_at(origin) < self.limit(origin)
         })
     }
 }

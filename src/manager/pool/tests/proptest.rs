@@ -38,6 +38,7 @@ pub(super) enum Step {
     StopWaitingForDial(usize),
     Dialled { index: usize, short: bool },
     StopDialling { index: usize, goes_on: bool },
+    LacksPort(usize),
     BackgroundDialled { which: usize, well: bool },
     ReserveBackgroundDials { key: usize, wanted: usize },
     SecondDial(usize),
@@ -101,6 +102,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any().prop_map(Step::StopWaitingForDial),
         8 => (any(), prop::bool::weighted(0.2)).prop_map(|(index, short)| Step::Dialled { index, short }),
         3 => (any(), prop::bool::ANY).prop_map(|(index, goes_on)| Step::StopDialling { index, goes_on }),
+        3 => any().prop_map(Step::LacksPort),
         2 => (any(), prop::bool::weighted(0.7))
             .prop_map(|(which, well)| Step::BackgroundDialled { which, well }),
         1 => (0..KEYS, 0..4usize).prop_map(|(key, wanted)| Step::ReserveBackgroundDials { key, wanted }),
@@ -241,6 +243,7 @@ impl Harness {
                 |p| matches!(p, Phase::Dials(_)),
                 |harness, p| harness.stop_dialling(p, *goes_on),
             ),
+            Step::LacksPort(n) => self.with(*n, |p| matches!(p, Phase::Dials(_)), Self::lacks_port),
             Step::BackgroundDialled { which, well } => self.background_dialled(*which, *well),
             Step::ReserveBackgroundDials { key, wanted } => {
                 self.reserve_background_dials(*key, *wanted)
@@ -449,6 +452,21 @@ impl Harness {
             (given, outcome) => panic!("the pool returns {given:?}, the model {outcome:?}"),
         };
         self.requesters[index].connection = given;
+    }
+
+    /// The dial found no free local port.
+    fn lacks_port(&mut self, index: usize) {
+        let Phase::Dials(dial) = self.requesters[index].phase else { return };
+        let id = self.model.connections[dial].record.as_ref().unwrap().id;
+        let control = Arc::clone(&self.requesters[index].control);
+        let fresh = self.model.requesters[index].fresh;
+        self.requesters[index].event.clear();
+        let waits = self.pool.wait_for_port(id, &control, fresh);
+        assert_eq!(waits, self.model.wait_for_port(index, dial));
+        match waits {
+            true => self.requesters[index].phase = Phase::Waits,
+            false => self.stop_dialling(index, false),
+        }
     }
 
     fn reserve_background_dials(&mut self, key: usize, wanted: usize) {
