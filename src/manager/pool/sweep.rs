@@ -31,7 +31,7 @@ impl TimerTarget for Pool {
 }
 
 /// An idle connection.
-struct IdleSocket {
+pub(super) struct IdleSocket {
     id: u64,
     seq: u64,
     socket: Arc<Socket>,
@@ -39,8 +39,8 @@ struct IdleSocket {
 
 /// Some of the connections that became idle: those that are not watched, and those that were reported while they were in
 /// use.
-struct NewlyIdle {
-    unwatched: Vec<IdleSocket>,
+pub(super) struct NewlyIdle {
+    pub(super) unwatched: Vec<IdleSocket>,
     reported: Vec<IdleSocket>,
     /// There are no others.
     is_last: bool,
@@ -111,7 +111,11 @@ impl Pool {
     }
 
     /// Has input on these connections reported, and what they hold already. Returns those that can't be watched.
-    fn have_watched(&self, watch: &Arc<InputWatch>, idle: Vec<IdleSocket>) -> Vec<IdleSocket> {
+    pub(super) fn have_watched(
+        &self,
+        watch: &Arc<InputWatch>,
+        idle: Vec<IdleSocket>,
+    ) -> Vec<IdleSocket> {
         let (mut added, mut left) = (Vec::with_capacity(idle.len()), Vec::new());
         for one in idle {
             // It may be used and closed meanwhile.
@@ -142,7 +146,7 @@ impl Pool {
     }
 
     /// Polls idle connections, and reads those that have input or an end.
-    fn look_at(&self, idle: &[IdleSocket], now: Instant) {
+    pub(super) fn look_at(&self, idle: &[IdleSocket], now: Instant) {
         for batch in idle.chunks(BATCH) {
             let readable = readable(batch);
             self.with_state(|state, _| {
@@ -194,7 +198,7 @@ impl Pool {
 impl State {
     /// Some of the connections that became idle since the last call, in that order. A time at which one of them expires
     /// is entered.
-    fn newly_idle(&mut self) -> NewlyIdle {
+    pub(super) fn newly_idle(&mut self) -> NewlyIdle {
         let rows: Vec<IdleRow> = self.idle.iter_from(self.swept_to).take(BATCH).copied().collect();
         let is_last = rows.len() < BATCH;
         let mut seen = NewlyIdle { unwatched: Vec::new(), reported: Vec::new(), is_last };
@@ -217,7 +221,7 @@ impl State {
     }
 
     /// Notes that the watch has reported these. Returns those that are idle.
-    fn reported(&mut self, ids: &[u64]) -> Vec<IdleSocket> {
+    pub(super) fn reported(&mut self, ids: &[u64]) -> Vec<IdleSocket> {
         let reported = ids.iter().filter_map(|id| {
             // It may be closed already.
             let mut entry = self.entries.get_mut(*id)?;

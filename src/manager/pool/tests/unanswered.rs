@@ -45,7 +45,7 @@ impl Case {
     }
 
     fn lease(&self, fresh: bool, retry_covers_loss: bool, now: Instant) -> Lease {
-        keep_sweep_out(&self.pool);
+        keep_sweep_out(&self.pool, now);
         let request = LeaseRequest {
             key: &self.key,
             fresh,
