@@ -4,8 +4,8 @@
  *     idle_scaling PORT PATH ORIGINS EACH REQUESTS TURNS
  *
  * The server listens on PORT of ORIGINS + 1 addresses, 127.0.0.1 and those that follow it. Two child processes have a
- * manager each: `few` with 10 idle connections, `many` with EACH to each of the origins; in either, the sweep looks at
- * all of them every half second. They take turns (A B A B) at REQUESTS small GETs on one more connection. A turn shall
+ * manager each: `few` with 10 idle connections, `many` with EACH to each of the origins; in either, the sweep runs
+ * every half second. They take turns (A B A B) at REQUESTS small GETs on one more connection. A turn shall
  * take about as long as that half second, or most of them see no sweep.
  *
  * Prints for each turn requests a second and microseconds of CPU a request; then what the process uses in a second in

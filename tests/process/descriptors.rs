@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use hangup::{CancelToken, ConnectionState, Kind, Limits, Phase, Timeout};
+use hangup::{
+    CancelToken, CloseMode, ConnectionMode, ConnectionState, Kind, Limits, Phase, Timeout,
+};
 use testserver::{BlackHole, Script, Server, Step};
 
 use super::limit_descriptors;
@@ -26,6 +28,15 @@ fn eventfds() -> usize {
     let is_one = |fd: &i32| {
         let link = std::fs::read_link(format!("/proc/self/fd/{fd}"));
         link.is_ok_and(|link| link.to_string_lossy().contains("eventfd"))
+    };
+    descriptors().iter().filter(|fd| is_one(fd)).count()
+}
+
+/// How many epoll(7) descriptors this process has.
+fn epolls() -> usize {
+    let is_one = |fd: &i32| {
+        let link = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+        link.is_ok_and(|link| link.to_string_lossy().contains("eventpoll"))
     };
     descriptors().iter().filter(|fd| is_one(fd)).count()
 }
@@ -179,5 +190,65 @@ fn a_dialling_call_takes_a_connection_that_becomes_free() {
         drop(hole);
         wait_until("the end of the dials", || client.manager().connections().is_empty());
         wait_until("no more than before", || eventfds() <= before);
+    });
+}
+
+#[test]
+fn all_idle_connections_together_need_one_descriptor_more() {
+    in_own_process("descriptors::all_idle_connections_together_need_one_descriptor_more", || {
+        let server = Server::start(Script::answering("ok"));
+        let client = client();
+        let before = epolls();
+        for _ in 0..20 {
+            let mut request = request("GET", &server.url("/"));
+            request.set_connection_mode(ConnectionMode::Fresh);
+            client.send(&mut request).unwrap().read_all(10).unwrap();
+        }
+        wait_until("the first sweep", || epolls() == before + 1);
+        assert_eq!(client.manager().stats().idle, 20);
+        client.manager().close_all(CloseMode::Now);
+        assert_eq!(epolls(), before, "closed with the last connection");
+        // It comes back with the next idle connection, and another manager has its own.
+        let other = client_with(Limits::default());
+        for client in [&client, &other] {
+            assert_eq!(fetch(client, &server.url("/")).unwrap(), b"ok");
+        }
+        wait_until("the next sweeps", || epolls() == before + 2);
+        drop((client, other));
+        assert_eq!(epolls(), before);
+    });
+}
+
+#[test]
+fn without_a_descriptor_to_watch_with_idle_connections_are_watched_all_the_same() {
+    let name =
+        "descriptors::without_a_descriptor_to_watch_with_idle_connections_are_watched_all_the_same";
+    in_own_process(name, || {
+        // A FIN without a close, which would free a descriptor of this process.
+        let ending = vec![Step::answer(200, "ok"), Step::wait_for("go"), Step::Fin, Step::Stall];
+        let server = Server::start(Script::every(ending));
+        let client = client();
+        let before = epolls();
+        let requests: Vec<_> = (0..2)
+            .map(|_| {
+                let mut request = request("GET", &server.url("/"));
+                request.set_connection_mode(ConnectionMode::Fresh);
+                client.send(&mut request).unwrap().read_all(10).unwrap()
+            })
+            .collect();
+        assert_eq!(requests, [b"ok", b"ok"]);
+        // No number is free any more.
+        let open = descriptors();
+        let highest = *open.last().unwrap();
+        let holes = (0..highest).filter(|number| !open.contains(number)).count();
+        let plugs: Vec<_> = (0..holes).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        let is_polled = epolls() == before;
+        let soft = limit_descriptors(highest + 1);
+        server.release("go");
+        wait_until("the ends to be seen", || client.manager().stats().swept == 2);
+        limit_descriptors(soft);
+        drop(plugs);
+        println!("polled: {is_polled}");
+        assert_at_rest(client.manager());
     });
 }

@@ -22,7 +22,9 @@ impl Pool {
     ) -> usize {
         self.with_state(|state, deferred| {
             let matching = state.connections().filter(|entry| matches(&entry.record));
-            let ids: Vec<u64> = matching.map(|entry| entry.record.id).collect();
+            let mut ids: Vec<u64> = matching.map(|entry| entry.record.id).collect();
+            // Mostly in the order in which they became idle: then each is the first row of the lists.
+            ids.sort_unstable();
             state.close_all(&ids, how, cause, deferred);
             ids.len()
         })

@@ -12,14 +12,16 @@ use crate::vocabulary::CloseReason;
 impl Pool {
     /// The open connections, by id.
     pub(crate) fn list(&self, now: Instant) -> Vec<ConnectionInfo> {
-        let mut open: Vec<(Arc<Record>, Placement)> = self.with_state(|state, deferred| {
+        // With the id in the row: the records are far apart in memory.
+        let mut open: Vec<(u64, Arc<Record>, Placement)> = self.with_state(|state, deferred| {
             state.close_idle_too_long(now, deferred);
-            let row = |e: &Entry| (Arc::clone(&e.record), e.stage().placement(&e.record));
+            let row =
+                |e: &Entry| (e.record.id, Arc::clone(&e.record), e.stage().placement(&e.record));
             state.connections().map(row).collect()
         });
-        open.sort_unstable_by_key(|(record, _)| record.id);
+        open.sort_unstable_by_key(|(id, ..)| *id);
         // Without the lock: the system is asked for each.
-        let row = |(record, placement): (Arc<Record>, Placement)| ConnectionInfo {
+        let row = |(_, record, placement): (u64, Arc<Record>, Placement)| ConnectionInfo {
             tcp_facts: record.tcp_facts(),
             ..record.info(placement, now)
         };
