@@ -1213,21 +1213,27 @@ typedef enum HANGUP_ENUM_TYPE {
      */
     HANGUP_EVENT_TYPE_NO_PROXY_IGNORED = 8,
     /**
-     * A request on this reused connection waits, and bytes of it have not been acknowledged for longer than a lost
-     * packet explains.
+     * A request on this reused connection waits, and bytes of it have not been acknowledged for longer than lost
+     * packets explain. "Probed" follows, at once or as soon as the limits leave room for a second connection; "lost" or
+     * "recovered" ends it, or "closed", if a timeout or a cancel ends the request before that.
      */
     HANGUP_EVENT_TYPE_SUSPECTED = 9,
     /**
-     * After that, a second connection to the same origin is being opened, to find out whether the network or this
-     * connection is gone.
+     * After "suspected": a second connection to the same origin is being opened, to find out whether the network or this
+     * connection is gone. That one has an id and events of its own. If it can't be made, the network is away, and
+     * "probed" comes again after a pause, which grows up to 16 s.
      */
     HANGUP_EVENT_TYPE_PROBED = 10,
     /**
-     * The second connection was made, and the bytes were still not acknowledged: this one is closed with the reason
-     * "peer silent", and its request is sent again or fails with HANGUP_PEER_SILENT.
+     * After "probed": the second connection was made, and the bytes were still not acknowledged. "Closed" follows, with
+     * the reason "peer silent", also for idle connections of the origin that have been idle since then; the request
+     * is sent again ("retried") or fails with HANGUP_PEER_SILENT.
      */
     HANGUP_EVENT_TYPE_LOST = 11,
-    /** The bytes were acknowledged, or an answer came: the exchange goes on. */
+    /**
+     * After "suspected" or "probed": the bytes were acknowledged, or an answer came, and the exchange goes on. The second
+     * connection, if it is made, becomes idle.
+     */
     HANGUP_EVENT_TYPE_RECOVERED = 12,
 } hangup_event_type;
 

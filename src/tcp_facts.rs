@@ -44,8 +44,8 @@ pub struct TcpFacts {
     pub unanswered_probes: u32,
 }
 
-/// For a sentence: "round-trip time 41.3 ms, 2 retransmissions (2 in a row), 118 bytes unacknowledged, silent for 1008 ms".
-/// What is zero is left out, but for the number of retransmissions.
+/// For a sentence: "round-trip time 41.3 ms, 2 retransmissions, 2 in a row, 118 bytes unacknowledged, silent for 1008 ms".
+/// What is zero is left out, but for the number of retransmissions; `{:#}` leaves out the bytes.
 impl fmt::Display for TcpFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rtt {
@@ -58,15 +58,15 @@ impl fmt::Display for TcpFacts {
             more => write!(f, ", {more} retransmissions")?,
         }
         if self.retransmissions_in_row > 0 {
-            write!(f, " ({} in a row)", self.retransmissions_in_row)?;
+            write!(f, ", {} in a row", self.retransmissions_in_row)?;
         }
         if self.unanswered_probes > 0 {
             write!(f, ", {} probes unanswered", self.unanswered_probes)?;
         }
-        if self.unacked_bytes > 0 {
+        if self.unacked_bytes > 0 && !f.alternate() {
             write!(f, ", {} bytes unacknowledged", self.unacked_bytes)?;
         }
-        if self.unsent_bytes > 0 {
+        if self.unsent_bytes > 0 && !f.alternate() {
             write!(f, ", {} of them not sent yet", self.unsent_bytes)?;
         }
         write!(f, ", silent for {} ms", self.silence.as_millis())
@@ -116,8 +116,12 @@ mod tests {
         };
         assert_eq!(
             lost.to_string(),
-            "round-trip time 41.3 ms, 2 retransmissions (1 in a row), 3 probes unanswered, 118 bytes unacknowledged, \
+            "round-trip time 41.3 ms, 2 retransmissions, 1 in a row, 3 probes unanswered, 118 bytes unacknowledged, \
              7 of them not sent yet, silent for 1008 ms"
+        );
+        assert_eq!(
+            format!("{lost:#}"),
+            "round-trip time 41.3 ms, 2 retransmissions, 1 in a row, 3 probes unanswered, silent for 1008 ms"
         );
         let far = TcpFacts { rtt: Some(Duration::from_millis(1234)), ..quiet };
         assert!(far.to_string().starts_with("round-trip time 1234 ms"), "{far}");

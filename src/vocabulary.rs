@@ -452,16 +452,20 @@ vocabulary! {
         /// connected to through the proxy; hangup_client_ignored_no_proxy returns them. Reported once for a client, by its
         /// first request while there is a subscription. The event has no connection; its origin is that request's.
         NoProxyIgnored = 8 "no_proxy ignored",
-        /// A request on this reused connection waits, and bytes of it have not been acknowledged for longer than a lost
-        /// packet explains.
+        /// A request on this reused connection waits, and bytes of it have not been acknowledged for longer than lost
+        /// packets explain. "Probed" follows, at once or as soon as the limits leave room for a second connection; "lost" or
+        /// "recovered" ends it, or "closed", if a timeout or a cancel ends the request before that.
         Suspected = 9 "suspected",
-        /// After that, a second connection to the same origin is being opened, to find out whether the network or this
-        /// connection is gone.
+        /// After "suspected": a second connection to the same origin is being opened, to find out whether the network or this
+        /// connection is gone. That one has an id and events of its own. If it can't be made, the network is away, and
+        /// "probed" comes again after a pause, which grows up to 16 s.
         Probed = 10 "probed",
-        /// The second connection was made, and the bytes were still not acknowledged: this one is closed with the reason
-        /// "peer silent", and its request is sent again or fails with HANGUP_PEER_SILENT.
+        /// After "probed": the second connection was made, and the bytes were still not acknowledged. "Closed" follows, with
+        /// the reason "peer silent", also for idle connections of the origin that have been idle since then; the request
+        /// is sent again ("retried") or fails with HANGUP_PEER_SILENT.
         Lost = 11 "lost",
-        /// The bytes were acknowledged, or an answer came: the exchange goes on.
+        /// After "suspected" or "probed": the bytes were acknowledged, or an answer came, and the exchange goes on. The second
+        /// connection, if it is made, becomes idle.
         Recovered = 12 "recovered",
     }
 }

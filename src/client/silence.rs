@@ -15,7 +15,8 @@ use crate::manager::{EventKind, Events, Limits, Manager};
 use crate::net::tcp_info::TcpInfo;
 use crate::net::tcp_info::fake::FakeTcpInfo;
 use crate::request::{Body, Request};
-use crate::vocabulary::{CloseReason, Kind, Timeout};
+use crate::trace::Trace;
+use crate::vocabulary::{Acknowledged, CloseReason, Kind, Timeout, TraceType};
 
 /// A call on this thread, or on a fiber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +173,10 @@ fn a_peer_that_acknowledges_after_the_second_dial_keeps_its_connection() {
         let server = Server::start(Script::new(vec![late.to_vec(), second]));
         let (client, mut events) = client(Limits::default());
         let first = send(form, &client, request("GET", &server.url("/a"))).unwrap();
+        let (line, lines) = mpsc::channel();
+        client.set_trace(Some(Trace::new(move |record| {
+            let _ = line.send(String::from_utf8_lossy(record.data).into_owned());
+        })));
         let suspected = Arc::new(AtomicBool::new(false));
         let looked = Arc::clone(&suspected);
         // Silent at the first look only.
@@ -186,6 +191,8 @@ fn a_peer_that_acknowledges_after_the_second_dial_keeps_its_connection() {
             send(form, &client, request("GET", &server.url("/b"))).unwrap()
         });
         assert_eq!((&*response.body, response.attempts), ("late", 1), "{form:?}");
+        let recovered = "recovered: the peer has shown a sign of life (round-trip time ";
+        assert!(lines.try_iter().any(|line| line.starts_with(recovered)));
         let story = story(&mut events, first.connection);
         let expected = [EventKind::Suspected, EventKind::Probed, EventKind::Recovered];
         assert!(story.windows(3).any(|three| three == expected), "{story:?}");
@@ -367,4 +374,148 @@ fn a_cancel_and_a_close_end_the_wait_for_the_second_dial() {
         });
         assert_eq!(error.kind(), Kind::Cancelled, "{error}");
     }
+}
+
+/// What the error of a request on a kept connection tells that waits for 300 ms, while the system says this of it.
+fn error_while(
+    form: Form,
+    tls: bool,
+    says: impl Fn(TcpInfo) -> Option<TcpInfo> + Send + Sync + 'static,
+) -> Error {
+    let server = Server::start(answers_once(tls));
+    let (client, _events) = client(Limits::default());
+    let first = send(form, &client, request("GET", &server.url("/a"))).unwrap();
+    let _fake = FakeTcpInfo::of_port(first.local_port, says);
+    let mut late = request("GET", &server.url("/b"));
+    late.set_timeout(Timeout::Head, Some(Duration::from_millis(300))).unwrap();
+    let error = send(form, &client, late).unwrap_err();
+    assert_eq!((error.kind(), error.timeout()), (Kind::TimedOut, Timeout::Head));
+    error
+}
+
+/// Of all that was sent so many bytes were not acknowledged.
+fn unacknowledged(info: TcpInfo, bytes: u64) -> TcpInfo {
+    let acked = info.bytes_sent - info.bytes_resent - bytes;
+    TcpInfo { unacked: 1, bytes_acked: acked + 1, total_retransmits: 3, retransmits: 2, ..info }
+}
+
+#[test]
+fn a_timeout_tells_a_request_that_is_not_acknowledged_from_one_that_is() {
+    for (form, tls) in FORMS.into_iter().flat_map(|form| [(form, false), (form, true)]) {
+        let all = |info: TcpInfo| Some(TcpInfo { unacked: 1, bytes_acked: 1, ..silent(info) });
+        let error = error_while(form, tls, move |info| all(unacknowledged(info, 0)));
+        assert_eq!(error.acknowledged(), Some(Acknowledged::Nothing), "{error}");
+        let facts = error.tcp_facts().unwrap();
+        assert!(facts.unacked_bytes >= error.bytes_sent(), "{facts:?}");
+        assert_eq!((facts.retransmissions, facts.retransmissions_in_row), (3, 2));
+        assert_eq!(facts.silence, Duration::from_secs(3600));
+        let message = error.message();
+        assert!(message.contains("; no byte of the request was acknowledged within "), "{message}");
+        assert!(message.contains(" 3 retransmissions, 2 in a row, "), "{message}");
+
+        let error = error_while(form, tls, |info| Some(unacknowledged(info, 5)));
+        assert_eq!(error.acknowledged(), Some(Acknowledged::Part), "{error}");
+        let says = "; 5 bytes of the request have not been acknowledged for ";
+        assert!(error.message().contains(says), "{error}");
+        let json: serde_json::Value = serde_json::from_str(&error.to_json()).unwrap();
+        assert_eq!(
+            (&json["acknowledged"], &json["tcp_facts"]["unacked_bytes"]),
+            (&"part".into(), &5.into())
+        );
+        assert_eq!(json["tcp_facts"]["retransmissions"], 3, "{json}");
+
+        let error = error_while(form, tls, Some);
+        assert_eq!(error.acknowledged(), Some(Acknowledged::All), "{error}");
+        assert!(
+            error
+                .message()
+                .contains("; the request was acknowledged, and there is no answer yet (")
+        );
+
+        let error = error_while(form, tls, |_| None);
+        assert_eq!((error.acknowledged(), error.tcp_facts()), (None, None));
+        assert!(error.message().ends_with("(phase: head)"), "a system that does not say: {error}");
+    }
+}
+
+#[test]
+fn the_error_of_a_lost_connection_has_what_the_system_knew_of_it() {
+    for form in FORMS {
+        let server = Server::start(answers_once(false));
+        let (client, _events) = client(Limits::default());
+        let first = send(form, &client, request("GET", &server.url("/a"))).unwrap();
+        let _fake = FakeTcpInfo::of_port(first.local_port, |info| {
+            Some(TcpInfo { bytes_acked: 1, ..silent(unacknowledged(info, 0)) })
+        });
+        let mut post = request("POST", &server.url("/b"));
+        post.set_body(Body::from("order"));
+        let error = send(form, &client, post).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.acknowledged()),
+            (Kind::PeerSilent, Some(Acknowledged::Nothing))
+        );
+        assert_eq!(error.tcp_facts().map(|facts| facts.retransmissions), Some(3));
+        assert!(
+            error.message().contains("no byte of the request was acknowledged within "),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn each_step_of_a_suspicion_is_recorded_with_its_numbers() {
+    for form in FORMS {
+        let server = Server::start(answers_once(false));
+        let (client, _events) = client(Limits::default());
+        let (lines, records) = mpsc::channel();
+        client.set_trace(Some(Trace::new(move |record| {
+            if record.kind == TraceType::Info {
+                let text = String::from_utf8_lossy(record.data).into_owned();
+                let _ = lines.send((record.connection_id, text));
+            }
+        })));
+        let first = send(form, &client, request("GET", &server.url("/a"))).unwrap();
+        let _fake =
+            FakeTcpInfo::of_port(first.local_port, |info| Some(silent(unacknowledged(info, 5))));
+        send(form, &client, request("GET", &server.url("/b"))).unwrap();
+        let steps: Vec<String> = records
+            .try_iter()
+            .filter(|(connection, _)| *connection == first.connection)
+            .map(|(_, text)| text)
+            .filter(|text| {
+                ["suspected", "probed", "lost"].iter().any(|step| text.starts_with(step))
+            })
+            .collect();
+        let [suspected, probed, lost] = &steps[..] else { panic!("{steps:?}") };
+        assert!(suspected.starts_with("suspected: the peer does not acknowledge the request ("));
+        assert!(probed.starts_with("probed: a second connection is dialled, "), "{probed}");
+        assert!(lost.starts_with("lost: the second connection was made, "), "{lost}");
+        for step in &steps {
+            assert!(step.contains("(round-trip time "), "{step}");
+            let numbers =
+                ", 3 retransmissions, 2 in a row, 5 bytes unacknowledged, silent for 3600000 ms)";
+            assert!(step.ends_with(numbers), "{step}");
+        }
+    }
+}
+
+#[test]
+fn the_list_of_connections_shows_what_the_system_knows() {
+    let server = Server::start(Script::answering("ok"));
+    let (client, _events) = client(Limits::default());
+    let first = send(Form::Blocking, &client, request("GET", &server.url("/a"))).unwrap();
+    let list = || client.manager().connections().remove(0);
+    let fake = FakeTcpInfo::of_port(first.local_port, |info| {
+        let rtt = Duration::from_micros(41_260);
+        let info = TcpInfo { probes: 2, unsent: 7, rtt, ..silent(unacknowledged(info, 5)) };
+        Some(info)
+    });
+    let facts = list().tcp_facts.unwrap();
+    assert_eq!((facts.rtt, facts.silence.as_secs()), (Some(Duration::from_micros(41_260)), 3600));
+    assert_eq!((facts.unacked_bytes, facts.unsent_bytes), (12, 7));
+    assert_eq!((facts.retransmissions, facts.retransmissions_in_row), (3, 2));
+    assert_eq!(facts.unanswered_probes, 2);
+    drop(fake);
+    let _none = FakeTcpInfo::of_port(first.local_port, |_| None);
+    assert_eq!(list().tcp_facts, None);
 }

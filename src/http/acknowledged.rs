@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::exchange::Exchange;
 use crate::error::Error;
+use crate::manager::EventKind;
 use crate::net::stream::{DuplexStream, Stream};
 use crate::net::tcp_info::TcpInfo;
-use crate::vocabulary::{Acknowledged, EventType, Kind, Phase};
+use crate::vocabulary::{Acknowledged, Kind, Phase};
 
 /// The connection of an exchange that failed, as far as it can be asked.
 #[derive(Clone, Copy)]
@@ -47,17 +48,19 @@ impl Exchange {
         }
     }
 
-    /// Records what was found out about a reused connection whose peer does not acknowledge a request.
+    /// Records in the trace what was found out about a connection whose peer does not acknowledge a request.
     #[cold]
     #[inline(never)]
-    pub(super) fn trace_silence(&self, what: EventType, info: &TcpInfo) {
-        self.trace(|tracer| tracer.info(self.connection, &format!("{what}: {}", info.facts())));
+    pub(super) fn trace_silence(&self, what: EventKind, meaning: &str, info: &TcpInfo) {
+        self.trace(|tracer| {
+            tracer.info(self.connection, &format!("{what}: {meaning} ({})", info.facts()));
+        });
     }
 
     fn explain_request(&self, error: Error, phase: Phase, stream: &Stream) -> Error {
         let Some(info) = stream.tcp_info() else { return error };
         if self.bytes_sent == 0 {
-            let meaning = format!("nothing of the request was sent ({})", info.facts());
+            let meaning = format!("nothing of the request was sent ({:#})", info.facts());
             return error.with_tcp_facts(info.facts(), Some(Acknowledged::Nothing), &meaning);
         }
         let is_sent = self.request_sent && !stream.holds_output();
@@ -85,13 +88,13 @@ fn explain_stream(error: Error, stream: &DuplexStream) -> Error {
             (Acknowledged::Part, format!("{more} bytes of what was written are unacknowledged"))
         }
     };
-    let meaning = format!("{meaning} ({})", info.facts());
+    let meaning = format!("{meaning} ({:#})", info.facts());
     error.with_tcp_facts(info.facts(), Some(acknowledged), &meaning)
 }
 
 impl SilentWait {
     fn meaning(&self) -> String {
-        format!("{} ({})", self.what(), self.info.facts())
+        format!("{} ({:#})", self.what(), self.info.facts())
     }
 
     fn what(&self) -> String {
@@ -200,8 +203,8 @@ mod tests {
         let lost = TcpInfo { total_retransmits: 2, retransmits: 2, ..info(100, 0, 0) };
         assert_eq!(
             says(wait(lost, 100, true)),
-            "no byte of the request was acknowledged within 500 ms (round-trip time 40.0 ms, 2 retransmissions (2 in a \
-             row), 100 bytes unacknowledged, silent for 700 ms)"
+            "no byte of the request was acknowledged within 500 ms (round-trip time 40.0 ms, 2 retransmissions, 2 in a \
+             row, silent for 700 ms)"
         );
         let in_upload = SilentWait { sent_for: 9000 * MS, ..wait(info(100, 60, 900), 1000, false) };
         assert!(
@@ -210,8 +213,8 @@ mod tests {
         );
         let full = wait(info(100, 100, 900), 1000, false);
         assert!(says(full).ends_with(
-            "(its receive window is full), so that 900 bytes wait (round-trip time 40.0 ms, no retransmission, 900 bytes \
-             unacknowledged, 900 of them not sent yet, silent for 700 ms)"
+            "(its receive window is full), so that 900 bytes wait (round-trip time 40.0 ms, no retransmission, silent \
+             for 700 ms)"
         ));
         let begun = SilentWait { response_started: true, ..wait(info(9, 9, 0), 9, true) };
         assert!(says(begun).starts_with(

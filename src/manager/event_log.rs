@@ -42,17 +42,20 @@ pub enum EventKind {
     /// [`Client::ignored_no_proxy`](crate::Client::ignored_no_proxy) returns them. Recorded once for a client, by
     /// its first request while there is a subscription; the origin is that request's, and the id is 0.
     NoProxyIgnored,
-    /// A request on this reused connection waits, and bytes of it have not been acknowledged for longer than a lost
-    /// packet explains.
+    /// A request on this reused connection waits, and bytes of it have not been acknowledged for longer than lost
+    /// packets explain. `Probed` follows, at once or as soon as the limits leave room for a second connection; `Lost` or
+    /// `Recovered` ends it, or `Closed`, if a timeout or a cancel ends the request before that.
     Suspected,
-    /// After that, a second connection to the same origin is being opened, to find out whether the network or this
-    /// connection is gone.
+    /// After `Suspected`: a second connection to the same origin is being opened, to find out whether the network or this
+    /// connection is gone. That one has an id and events of its own. If it can't be made, the network is away, and
+    /// `Probed` comes again after a pause, which grows up to 16 s.
     Probed,
-    /// The second connection was made, and the bytes were still not acknowledged: this one is closed with
-    /// [`CloseReason::PeerSilent`], and its request is sent again or fails with
-    /// [`Kind::PeerSilent`](crate::Kind::PeerSilent).
+    /// After `Probed`: the second connection was made, and the bytes were still not acknowledged. `Closed` follows, with
+    /// [`CloseReason::PeerSilent`], also for idle connections of the origin that have been idle since then; the request is
+    /// sent again (`Retried`) or fails with [`Kind::PeerSilent`](crate::Kind::PeerSilent).
     Lost,
-    /// The bytes were acknowledged, or an answer came: the exchange goes on.
+    /// After `Suspected` or `Probed`: the bytes were acknowledged, or an answer came, and the exchange goes on. The second
+    /// connection, if it is made, becomes idle.
     Recovered,
 }
 

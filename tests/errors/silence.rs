@@ -43,7 +43,7 @@ fn after(error: &Error, timeout: Timeout, phase: Phase) -> TcpFacts {
     assert_eq!(tcp["retransmissions"], facts.retransmissions);
     assert_eq!(tcp["retransmissions_in_row"], facts.retransmissions_in_row);
     assert_eq!(tcp["unanswered_probes"], facts.unanswered_probes);
-    assert!(error.message().ends_with(&format!(" ({facts})")), "{error}");
+    assert!(error.message().ends_with(&format!(" ({facts:#})")), "{error}");
     assert!(format!("{error:?}").contains("TcpFacts"), "{error:?}");
     facts
 }

@@ -83,15 +83,15 @@ pub(super) fn wait_in_silence(
         let Some(info) = lease.stream().ok_or(Stop::Ended)?.tcp_info() else { return Ok(false) };
         let again = match (Look::at(&info, began, now), awaited) {
             (Look::Acknowledged, Awaited::Head) => {
-                suspicion.is_over(exchange);
+                suspicion.is_over(exchange, &info);
                 return Ok(true);
             }
             (Look::Acknowledged, Awaited::Room { .. }) => {
-                suspicion.is_over(exchange);
+                suspicion.is_over(exchange, &info);
                 Some(now + FIRST_LOOK)
             }
             (Look::Early(pause), _) => {
-                suspicion.is_over(exchange);
+                suspicion.is_over(exchange, &info);
                 Some(now + pause)
             }
             (Look::Silent, _) => suspicion.go_on(exchange, lease, &info, &wake, now)?,
@@ -120,7 +120,10 @@ impl Suspicion {
     ) -> Result<Option<Instant>, Stop> {
         if self.since.is_none() {
             self.since = Some(now);
-            note(exchange, EventKind::Suspected, info);
+            let pool = exchange.config.manager.pool();
+            pool.note_suspicion(EventKind::Suspected, exchange.connection, &exchange.config.key);
+            let what = "the peer does not acknowledge the request";
+            exchange.trace_silence(EventKind::Suspected, what, info);
         }
         match self.dial.as_ref().map(SecondDial::outcome) {
             Some(DialOutcome::Connected) => return Err(lost(exchange, info, self.began).into()),
@@ -137,11 +140,8 @@ impl Suspicion {
             self.dial = lease.dial_second(wake);
             self.next_dial = now + self.pause;
             if self.dial.is_some() {
-                exchange.trace(|tracer| {
-                    let what =
-                        "a second connection is dialled, to find out whether this one is lost";
-                    tracer.info(exchange.connection, what);
-                });
+                let what = "a second connection is dialled, to find out whether this one is lost";
+                exchange.trace_silence(EventKind::Probed, what, info);
                 return Ok(None);
             }
         }
@@ -149,13 +149,12 @@ impl Suspicion {
     }
 
     /// The peer has shown a sign of life.
-    fn is_over(&mut self, exchange: &Exchange) {
+    fn is_over(&mut self, exchange: &Exchange, info: &TcpInfo) {
         if self.since.take().is_some() {
             let pool = exchange.config.manager.pool();
             pool.note_suspicion(EventKind::Recovered, exchange.connection, &exchange.config.key);
-            exchange.trace(|tracer| {
-                tracer.info(exchange.connection, "the peer has shown a sign of life");
-            });
+            let what = "the peer has shown a sign of life";
+            exchange.trace_silence(EventKind::Recovered, what, info);
         }
         self.dial = None;
     }
@@ -163,8 +162,10 @@ impl Suspicion {
     /// There is something to read, or room to write. It may be the end of the connection, too.
     fn ends_with_input(&mut self, exchange: &Exchange, stream: &Stream) {
         let Some(since) = self.since else { return };
-        if stream.tcp_info().is_some_and(|info| info.silent_for() < since.elapsed()) {
-            self.is_over(exchange);
+        if let Some(info) = stream.tcp_info()
+            && info.silent_for() < since.elapsed()
+        {
+            self.is_over(exchange, &info);
         }
     }
 }
@@ -193,9 +194,8 @@ fn wait(
 /// may have been lost with it.
 fn lost(exchange: &Exchange, info: &TcpInfo, began: Instant) -> Error {
     let silent = info.silent_for();
-    exchange.trace(|tracer| {
-        tracer.info(exchange.connection, "the connection is lost: a second one was made meanwhile");
-    });
+    let what = "the second connection was made, and the request is still not acknowledged";
+    exchange.trace_silence(EventKind::Lost, what, info);
     let pool = exchange.config.manager.pool();
     pool.lost(exchange.connection, &exchange.config.key, began);
     let what = format!(
@@ -203,19 +203,6 @@ fn lost(exchange: &Exchange, info: &TcpInfo, began: Instant) -> Error {
         silent.as_millis()
     );
     Error::new(Kind::PeerSilent, what)
-}
-
-fn note(exchange: &Exchange, what: EventKind, info: &TcpInfo) {
-    let pool = exchange.config.manager.pool();
-    pool.note_suspicion(what, exchange.connection, &exchange.config.key);
-    exchange.trace(|tracer| {
-        let text = format!(
-            "{what}: {} segments are not acknowledged, and the peer has been silent for {} ms",
-            info.unacked,
-            info.silent_for().as_millis()
-        );
-        tracer.info(exchange.connection, &text);
-    });
 }
 
 /// The longest time between two dials while nothing can be connected to.
