@@ -22,7 +22,7 @@ in_both_forms! {
 }
 
 /// The system's probes find a dead peer after some seconds in place of 24.
-fn quick_probes() -> Limits {
+pub fn quick_probes() -> Limits {
     Limits { keep_alive: Some(Duration::from_secs(1)), ..Limits::default() }
 }
 

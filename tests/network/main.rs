@@ -8,6 +8,7 @@ mod support;
 
 mod alive;
 mod gone;
+mod idle;
 mod kept;
 mod killed;
 mod relay;
