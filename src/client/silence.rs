@@ -294,8 +294,15 @@ fn idle_connections(client: &Arc<Client>, server: &Server, count: usize) -> Vec<
 
 #[test]
 fn of_eight_lost_connections_one_delays_a_request() {
-    let dies =
-        vec![Step::mark("asked"), Step::wait_for("all"), Step::answer(200, "first"), Step::Stall];
+    let reply = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst";
+    let dies = vec![
+        Step::head(),
+        // Each request has its own connection by then.
+        Step::mark("asked"),
+        Step::wait_for("all"),
+        Step::send(reply),
+        Step::Stall,
+    ];
     for per_origin in [usize::MAX, 8] {
         let mut connections = vec![dies.clone(); 8];
         connections.push(vec![Step::forever(vec![Step::answer(200, "second")])]);

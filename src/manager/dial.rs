@@ -6,6 +6,7 @@
 //! [`GRACE`] only: a peer that is about to accept is not dialled again, and a silent one keeps its
 //! slot for a short time only.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -88,8 +89,18 @@ pub(super) fn dial(
         let (dial, until) = (Some(dial), now + patience);
         // If there is no thread for it, the dial is dropped, which closes it.
         let report = None;
-        let _ = BackgroundDial { pool, record, control, dial, until, reason, report, done: false }
-            .start();
+        let _ = BackgroundDial {
+            pool,
+            record,
+            control,
+            dial,
+            until,
+            reason,
+            report,
+            connecting: Cell::new(None),
+            done: false,
+        }
+        .start();
     }
     given.map(Outcome::Given).ok_or_else(|| failure.into())
 }
@@ -108,8 +119,17 @@ pub(super) fn begin_background_dials(
         let (dial, until) = (Some(prepare(pool, &record)), Instant::now() + LONGEST);
         let (pool, reason) = (Arc::downgrade(pool), CloseReason::DialFailed);
         let report = None;
-        let job =
-            BackgroundDial { pool, record, control, dial, until, reason, report, done: false };
+        let job = BackgroundDial {
+            pool,
+            record,
+            control,
+            dial,
+            until,
+            reason,
+            report,
+            connecting: Cell::new(None),
+            done: false,
+        };
         match job.start() {
             Ok(()) => begun += 1,
             Err(error) => refused = Some(error),
@@ -137,8 +157,18 @@ pub(super) fn begin_second_dial(
     let (second, report) = SecondDial::new(notify);
     let report = Some(report);
     // Without a thread for it the job is dropped, and with it the report.
-    let _ =
-        BackgroundDial { pool, record, control, dial, until, reason, report, done: false }.start();
+    let _ = BackgroundDial {
+        pool,
+        record,
+        control,
+        dial,
+        until,
+        reason,
+        report,
+        connecting: Cell::new(None),
+        done: false,
+    }
+    .start();
     Some(second)
 }
 
@@ -205,6 +235,8 @@ struct BackgroundDial {
     reason: CloseReason,
     /// To an exchange that waits for its outcome.
     report: Option<DialReport>,
+    /// When it began to connect.
+    connecting: Cell<Option<Instant>>,
     /// The pool has its connection.
     done: bool,
 }
@@ -233,11 +265,17 @@ impl BackgroundDial {
 impl dial::DialObserver for BackgroundDial {
     fn begin(&self, phase: Phase) -> Deadline {
         step(&self.record, phase);
+        if phase == Phase::Connect && self.connecting.get().is_none() {
+            self.connecting.set(Some(Instant::now()));
+        }
         Deadline { at: Some(self.until), timeout: Timeout::Connect }
     }
 
     fn connected(&self, stream: &Stream) {
         self.record.connected(stream);
+        if let (Some(report), Some(began)) = (&self.report, self.connecting.get()) {
+            report.accepted(began.elapsed());
+        }
     }
 
     fn must_stop(&self) -> bool {

@@ -5,7 +5,8 @@
 //! begun it only learns how it ended.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
 use crate::runtime::Notify;
 use crate::sync::lock;
@@ -29,6 +30,8 @@ pub(super) struct DialReport(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     outcome: AtomicU8,
+    /// How long the peer took to accept it, if it did.
+    accepted_in: OnceLock<Duration>,
     /// Set when the outcome is known.
     waiting: Mutex<Weak<Notify>>,
 }
@@ -38,6 +41,7 @@ impl SecondDial {
     pub(super) fn new(notify: &Arc<Notify>) -> (Self, DialReport) {
         let shared = Arc::new(Shared {
             outcome: AtomicU8::new(DialOutcome::Running as u8),
+            accepted_in: OnceLock::new(),
             waiting: Mutex::new(Arc::downgrade(notify)),
         });
         (Self(Arc::clone(&shared)), DialReport(shared))
@@ -50,6 +54,11 @@ impl SecondDial {
             _ => DialOutcome::Running,
         }
     }
+
+    /// How long the peer, or the proxy, took to accept the connection, without the handshakes on it; 0 before that.
+    pub(crate) fn accepted_in(&self) -> Duration {
+        self.0.accepted_in.get().copied().unwrap_or_default()
+    }
 }
 
 impl Drop for SecondDial {
@@ -60,6 +69,11 @@ impl Drop for SecondDial {
 }
 
 impl DialReport {
+    /// The peer has accepted the connection after that time; the handshakes come next.
+    pub(super) fn accepted(&self, after: Duration) {
+        let _ = self.0.accepted_in.set(after);
+    }
+
     /// The connection is in the pool.
     pub(super) fn connected(&self) {
         self.tell(CONNECTED);
@@ -104,9 +118,12 @@ mod tests {
         assert!(notify.is_set());
         notify.clear();
         let (dial, report) = SecondDial::new(&notify);
+        assert_eq!(dial.accepted_in(), Duration::ZERO);
+        report.accepted(Duration::from_millis(20));
         report.connected();
         drop(report);
         assert_eq!(dial.outcome(), DialOutcome::Connected);
+        assert_eq!(dial.accepted_in(), Duration::from_millis(20));
         notify.clear();
         let (dial, report) = SecondDial::new(&notify);
         drop(dial);

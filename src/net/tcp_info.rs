@@ -21,6 +21,8 @@ pub(crate) struct TcpInfo {
     pub(crate) send_mss: u32,
     /// Segments that were sent and not acknowledged.
     pub(crate) unacked: u32,
+    /// Since bytes were sent last, for the first time or again.
+    pub(crate) last_data_sent: Duration,
     /// Since bytes of the peer came last.
     pub(crate) last_data_received: Duration,
     /// Since an acknowledgement of the peer came last.

@@ -6,10 +6,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../c/abi.rs"]
+mod abi;
+
 mod alive;
 mod gone;
 mod idle;
 mod kept;
 mod killed;
+mod languages;
+mod lost;
+mod numbers;
 mod relay;
 mod served;

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::http::exchange::Exchange;
 use crate::manager::{DialOutcome, EventKind, Lease, SecondDial};
 use crate::net::Stop;
-use crate::net::silence::{FIRST_LOOK, Look};
+use crate::net::silence::{FIRST_LOOK, Look, time_for_an_answer};
 use crate::net::stream::Stream;
 use crate::net::tcp_info::TcpInfo;
 use crate::runtime::{Notify, WaitUntil};
@@ -35,6 +35,8 @@ struct Suspicion {
     /// Since when the peer is suspected, if it is.
     since: Option<Instant>,
     dial: Option<SecondDial>,
+    /// When the network was seen to be back, if it was away as a whole.
+    back: Option<Instant>,
     /// When the next dial may begin.
     next_dial: Instant,
     pause: Duration,
@@ -106,7 +108,7 @@ pub(super) fn wait_in_silence(
 
 impl Suspicion {
     fn new(began: Instant) -> Self {
-        Self { began, since: None, dial: None, next_dial: began, pause: FIRST_LOOK }
+        Self { began, since: None, dial: None, back: None, next_dial: began, pause: FIRST_LOOK }
     }
 
     /// The peer is still silent. Returns when to look again at the latest.
@@ -126,10 +128,16 @@ impl Suspicion {
             exchange.trace_silence(EventKind::Suspected, what, info);
         }
         match self.dial.as_ref().map(SecondDial::outcome) {
-            Some(DialOutcome::Connected) => return Err(lost(exchange, info, self.began).into()),
+            Some(DialOutcome::Connected) => {
+                return match self.reprieve(info, now) {
+                    Some(until) => Ok(Some(until)),
+                    None => Err(lost(exchange, info, self.began).into()),
+                };
+            }
             Some(DialOutcome::Running) => return Ok(None),
             Some(DialOutcome::Failed) => {
                 self.dial = None;
+                self.back = None;
                 self.pause = (2 * self.pause).min(LONGEST_PAUSE);
                 self.next_dial = now + self.pause;
             }
@@ -148,6 +156,23 @@ impl Suspicion {
         Ok(Some(self.next_dial))
     }
 
+    /// A dial that was not answered at once shows that the network was away as a whole, and is back. Then the peer may
+    /// have got nothing of this connection either, and only what the system sends again from now on tells whether it is
+    /// lost. Returns when to look again, until that had time to be acknowledged.
+    fn reprieve(&mut self, info: &TcpInfo, now: Instant) -> Option<Instant> {
+        if self.dial.as_ref()?.accepted_in() <= info.base_rto() {
+            return None;
+        }
+        let back = *self.back.get_or_insert(now);
+        let since = now.saturating_duration_since(back);
+        if info.unacked > 0 && info.last_data_sent >= since {
+            return Some(
+                now + info.rto.saturating_sub(info.last_data_sent).clamp(SHORTEST, FIRST_LOOK),
+            );
+        }
+        time_for_an_answer(info).map(|left| now + left)
+    }
+
     /// The peer has shown a sign of life.
     fn is_over(&mut self, exchange: &Exchange, info: &TcpInfo) {
         if self.since.take().is_some() {
@@ -157,6 +182,7 @@ impl Suspicion {
             exchange.trace_silence(EventKind::Recovered, what, info);
         }
         self.dial = None;
+        self.back = None;
     }
 
     /// There is something to read, or room to write. It may be the end of the connection, too.
@@ -205,5 +231,7 @@ fn lost(exchange: &Exchange, info: &TcpInfo, began: Instant) -> Error {
     Error::new(Kind::PeerSilent, what)
 }
 
+/// The system does not count in finer steps.
+const SHORTEST: Duration = Duration::from_millis(10);
 /// The longest time between two dials while nothing can be connected to.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);

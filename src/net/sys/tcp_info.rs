@@ -47,6 +47,7 @@ fn parse(bytes: &[u8; KNOWN]) -> TcpInfo {
         rto: micros(8),
         send_mss: u32_at(16),
         unacked: u32_at(24),
+        last_data_sent: millis(44),
         last_data_received: millis(52),
         last_ack_received: millis(56),
         rtt: micros(68),
