@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The groups of codes, in the document's order: R1, R2, ... U9.
-const GROUPS: &str = "RLCTXYWQPU";
+/// The groups of codes, in the document's order: R1, R2, ... S10.
+const GROUPS: &str = "RLCTXYWQPUS";
 
 /// The codes of the document, and the tests listed under each.
 type Document = BTreeMap<String, BTreeSet<String>>;

@@ -5,8 +5,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 5] =
-    ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "docs/features.md", "docs/wire.md"];
+const DOCUMENTS: [&str; 6] = [
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "docs/features.md",
+    "docs/lost-connections.md",
+    "docs/wire.md",
+];
 
 #[test]
 fn every_file_that_a_document_names_exists() {
@@ -51,10 +57,33 @@ fn every_make_command_of_a_document_is_a_target_that_help_lists() {
     }
 }
 
+#[test]
+fn the_code_about_lost_connections_is_that_of_the_examples() {
+    let text = read("docs/lost-connections.md");
+    let mut blocks = 0;
+    for (language, example) in [
+        ("c", "examples/c/lost_connections.c"),
+        ("python", "examples/python/lost_connections.py"),
+    ] {
+        let example = unindented(&read(example));
+        for block in text.split(&format!("```{language}\n")).skip(1) {
+            let code = unindented(block.split("```").next().unwrap_or(block));
+            assert!(example.contains(&code), "no part of the example in {language}:\n{code}");
+            blocks += 1;
+        }
+    }
+    assert_eq!(blocks, 4);
+}
+
+/// The lines without the spaces before them.
+fn unindented(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", line.trim_start())).collect()
+}
+
 /// Whether a quoted part of a document is the path of a file or a folder.
 fn is_a_path(part: &str) -> bool {
     let is_plain = part.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
-    let ends = [".rs", ".md", ".h", ".hpp", ".py", ".sh", ".toml", ".txt"];
+    let ends = [".rs", ".md", ".h", ".hpp", ".c", ".cpp", ".py", ".sh", ".toml", ".txt"];
     is_plain
         && part.contains('/')
         && (part.ends_with('/') || ends.iter().any(|end| part.ends_with(end)))

@@ -20,4 +20,3 @@ mod lost;
 mod numbers;
 mod relay;
 mod served;
-mod told;

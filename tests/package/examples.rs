@@ -18,9 +18,10 @@ const EXAMPLES: [(&str, &[&str]); 3] = [
 ];
 
 /// Examples that exist in C, C++ and Python.
-const BOUND: [(&str, &[&str]); 2] = [
+const BOUND: [(&str, &[&str]); 3] = [
     ("limits_and_drain", &["timed", "pool", "1 had to wait", "1 left", "drained", "shut"]),
     ("events", &["opened", "leased", "phase head", "returned", "closed", "0 events were lost"]),
+    ("lost_connections", &["safe to send again: yes", "acknowledged: all", "round-trip", "closed"]),
 ];
 
 /// Examples that exist in Rust alone.
