@@ -27,7 +27,7 @@ pub fn quick_probes() -> Limits {
 }
 
 /// The probes come some seconds apart, and there are several.
-const PROBED: Duration = Duration::from_secs(40);
+pub const PROBED: Duration = Duration::from_secs(40);
 
 fn an_acknowledged_request_is_ended_by_the_probes_of_the_system(form: Form) {
     let name = "killed::an_acknowledged_request_is_ended_by_the_probes_of_the_system";

@@ -20,3 +20,4 @@ mod lost;
 mod numbers;
 mod relay;
 mod served;
+mod through;

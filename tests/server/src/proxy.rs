@@ -15,7 +15,7 @@ use crate::script::Answer;
 use crate::wire::{Halt, Wire};
 use serde::{Deserialize, Deserializer};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub struct ProxyOptions {
     pub hosts: Hosts,
     /// What it does with a request that may pass.
     pub conduct: Conduct,
+    /// Listen on this address of loopback, or of a `Network`, in place of 127.0.0.1.
+    pub ip: Option<IpAddr>,
     /// When it stops by itself.
     #[serde(rename = "life_ms", deserialize_with = "millis")]
     pub life: Duration,
@@ -86,6 +88,7 @@ impl Default for ProxyOptions {
             credentials: None,
             hosts: Hosts::new(),
             conduct: Conduct::Forward,
+            ip: None,
             life: Duration::from_secs(120),
         }
     }
@@ -107,7 +110,7 @@ impl Proxy {
         let ledger = Arc::new(Ledger::default());
         let theirs = Arc::clone(&ledger);
         let bounds = Bounds { life: options.life, accepts: usize::MAX };
-        let listener = listen((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = listen((options.ip.unwrap_or(Ipv4Addr::LOCALHOST.into()), 0).into())?;
         let acceptor = Acceptor::spawn(listener, bounds, move |socket, index, stop| {
             let visit = Visit { options: &options, index, ledger: &theirs };
             attend(socket, index, &theirs, stop, |client| visit.converse(client));

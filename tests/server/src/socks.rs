@@ -14,7 +14,7 @@ use crate::relay::relay;
 use crate::wire::{Halt, Wire};
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub struct SocksOptions {
     pub hosts: Hosts,
     /// What it does.
     pub conduct: SocksConduct,
+    /// Listen on this address of loopback, or of a `Network`, in place of 127.0.0.1.
+    pub ip: Option<IpAddr>,
     /// When it stops by itself.
     #[serde(rename = "life_ms", deserialize_with = "millis")]
     pub life: Duration,
@@ -119,6 +121,7 @@ impl Default for SocksOptions {
             credentials: None,
             hosts: Hosts::new(),
             conduct: SocksConduct::Forward,
+            ip: None,
             life: Duration::from_secs(120),
         }
     }
@@ -135,7 +138,7 @@ impl Socks {
         let (ledger, asked) = (Arc::new(Ledger::default()), Arc::new(Asked::default()));
         let (books, notes) = (Arc::clone(&ledger), Arc::clone(&asked));
         let bounds = Bounds { life: options.life, accepts: usize::MAX };
-        let listener = listen((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = listen((options.ip.unwrap_or(Ipv4Addr::LOCALHOST.into()), 0).into())?;
         let acceptor = Acceptor::spawn(listener, bounds, move |socket, index, stop| {
             let visit = Visit { options: &options, index, ledger: &books, asked: &notes };
             attend(socket, index, &books, stop, |client| visit.converse(client));

@@ -161,9 +161,9 @@ pub fn set_sysctl(name: &str, value: &str) -> io::Result<()> {
     std::fs::write(format!("/proc/sys/{name}"), value)
 }
 
-/// Whether an address can be a server's in a network of the tests.
+/// Whether an address is one of a network of the tests: nothing else can be met in the namespaces of [`isolate`].
 pub(crate) fn is_far(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V4(ip) if ip.octets()[..2] == PREFIX)
+    matches!(ip, IpAddr::V4(ip) if ip.octets()[..2] == PREFIX) && namespace::check().is_ok()
 }
 
 /// The servers' addresses for which the `Good` certificate is made.
