@@ -1154,11 +1154,37 @@ hangup_status hangup_manager_close_reason(const hangup_manager *manager,
 
 /**
  * To be called when the machine's network changed (another Wi-Fi, a VPN, wake-up from sleep): closes idle connections,
- * closes those in use after their exchange, and forgets resolved addresses and what is remembered of them. `closed` may be NULL; it is set to the number of
- * connections that were closed or marked. Requests are not retried.
+ * closes those in use after their exchange, and forgets resolved addresses and what is remembered of them. `closed` may be
+ * NULL; it is set to the number of connections that were closed or marked. Requests are not retried.
+ *
+ * On Linux the library notices most changes itself (hangup_manager_set_network_watch); this is for other systems, and for
+ * changes that a program alone knows of.
  */
 hangup_status hangup_manager_network_changed(hangup_manager *manager,
                                              size_t *closed);
+
+/**
+ * With 1 (the default), the manager acts on changes of the network that the system tells of; with 0 it does not. Takes
+ * effect at once; what changes while it is off is not made up for.
+ *
+ * Linux tells of them through rtnetlink(7). When an address of this machine goes, or its interface is switched off, idle
+ * connections from that address are closed (HANGUP_CLOSE_REASON_NETWORK_CHANGED), and those in use are closed after their
+ * exchange. When an address goes or comes, or the default route is another one, resolved addresses are forgotten
+ * (HANGUP_EVENT_TYPE_NETWORK_CHANGED). Connections from other addresses stay, and so do all of them when only a cable was
+ * pulled: they live on if it is put back, and otherwise the address goes soon. Addresses of loopback and link-local ones
+ * concern their own connections only.
+ *
+ * It is noticed within half a second while connections are idle, and before each dial after that. All managers of a process
+ * share one descriptor, which is opened when a connection has become idle, in the network namespace that the process has
+ * then, and closed when none is idle; the child of a fork opens its own. Where a sandbox forbids netlink sockets nothing is
+ * noticed; a sandbox that ends a process for trying needs 0. On other systems it does nothing: call
+ * hangup_manager_network_changed.
+ */
+hangup_status hangup_manager_set_network_watch(hangup_manager *manager,
+                                               int32_t on);
+
+/** The setting of hangup_manager_set_network_watch: 1 or 0; 0 for NULL. It does not tell whether the system permits it. */
+int32_t hangup_manager_network_watch(const hangup_manager *manager);
 
 /**
  * Shuts the manager down after the exchanges in progress. From now on every request, also one that waits for a connection,
@@ -1235,6 +1261,12 @@ typedef enum HANGUP_ENUM_TYPE {
      * connection, if it is made, becomes idle.
      */
     HANGUP_EVENT_TYPE_RECOVERED = 12,
+    /**
+     * The network of this machine changed, as the system said (hangup_manager_set_network_watch) or the program did
+     * (hangup_manager_network_changed): resolved addresses are forgotten. The connections that are closed for it have
+     * events of their own. The event has no connection, and its origin is "".
+     */
+    HANGUP_EVENT_TYPE_NETWORK_CHANGED = 13,
 } hangup_event_type;
 
 /** The name of an event type, for example "leased"; "unknown" for a number that this version does not have. Static. */
@@ -1313,7 +1345,8 @@ hangup_status hangup_events_next(hangup_events *events,
                                  hangup_event *event);
 
 /**
- * The origin of the last event that was read, for example "https://example.org:443"; "" before the first one. Borrowed until
+ * The origin of the last event that was read, for example "https://example.org:443"; "" before the first one, and for an
+ * event that concerns no origin. Borrowed until
  * the next call of hangup_events_next.
  */
 const char *hangup_events_origin(const hangup_events *events);

@@ -467,6 +467,10 @@ vocabulary! {
         /// After "suspected" or "probed": the bytes were acknowledged, or an answer came, and the exchange goes on. The second
         /// connection, if it is made, becomes idle.
         Recovered = 12 "recovered",
+        /// The network of this machine changed, as the system said (hangup_manager_set_network_watch) or the program did
+        /// (hangup_manager_network_changed): resolved addresses are forgotten. The connections that are closed for it have
+        /// events of their own. The event has no connection, and its origin is "".
+        NetworkChanged = 13 "network changed",
     }
 }
 

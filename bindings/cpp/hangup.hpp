@@ -198,6 +198,7 @@ enum class EventType : std::int32_t {
     probed = HANGUP_EVENT_TYPE_PROBED,
     lost = HANGUP_EVENT_TYPE_LOST,
     recovered = HANGUP_EVENT_TYPE_RECOVERED,
+    network_changed = HANGUP_EVENT_TYPE_NETWORK_CHANGED,
 };
 
 /** Why a request is sent again. Later versions may add some: keep a default branch. */
@@ -1009,6 +1010,13 @@ public:
         detail::check(hangup_manager_network_changed(handle_.get(), &closed));
         return closed;
     }
+    /**
+     * Whether changes of the network that the system tells of (Linux) are acted on: idle connections from an address that is gone are
+     * closed, those in use after their exchange, and names are resolved again. True by default; takes effect at once.
+     */
+    void set_network_watch(bool on) { detail::check(hangup_manager_set_network_watch(handle_.get(), on ? 1 : 0)); }
+    /** The setting of set_network_watch. */
+    bool network_watch() const { return hangup_manager_network_watch(handle_.get()) != 0; }
     /** Forgets all resolved addresses, and which of them connected last. */
     void clear_addresses() { detail::check(hangup_manager_clear_addresses(handle_.get())); }
     /**

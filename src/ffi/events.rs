@@ -138,7 +138,8 @@ pub unsafe extern "C" fn hangup_events_next(
     })
 }
 
-/// The origin of the last event that was read, for example "https://example.org:443"; "" before the first one. Borrowed until
+/// The origin of the last event that was read, for example "https://example.org:443"; "" before the first one, and for an
+/// event that concerns no origin. Borrowed until
 /// the next call of hangup_events_next.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_events_origin(events: *const hangup_events) -> *const c_char {

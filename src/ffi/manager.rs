@@ -283,8 +283,11 @@ pub unsafe extern "C" fn hangup_manager_close_all(
 }
 
 /// To be called when the machine's network changed (another Wi-Fi, a VPN, wake-up from sleep): closes idle connections,
-/// closes those in use after their exchange, and forgets resolved addresses and what is remembered of them. `closed` may be NULL; it is set to the number of
-/// connections that were closed or marked. Requests are not retried.
+/// closes those in use after their exchange, and forgets resolved addresses and what is remembered of them. `closed` may be
+/// NULL; it is set to the number of connections that were closed or marked. Requests are not retried.
+///
+/// On Linux the library notices most changes itself (hangup_manager_set_network_watch); this is for other systems, and for
+/// changes that a program alone knows of.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_network_changed(
     manager: *mut hangup_manager,
@@ -295,6 +298,38 @@ pub unsafe extern "C" fn hangup_manager_network_changed(
         unsafe { count_to(closed, count) };
         Ok(())
     })
+}
+
+/// With 1 (the default), the manager acts on changes of the network that the system tells of; with 0 it does not. Takes
+/// effect at once; what changes while it is off is not made up for.
+///
+/// Linux tells of them through rtnetlink(7). When an address of this machine goes, or its interface is switched off, idle
+/// connections from that address are closed (HANGUP_CLOSE_REASON_NETWORK_CHANGED), and those in use are closed after their
+/// exchange. When an address goes or comes, or the default route is another one, resolved addresses are forgotten
+/// (HANGUP_EVENT_TYPE_NETWORK_CHANGED). Connections from other addresses stay, and so do all of them when only a cable was
+/// pulled: they live on if it is put back, and otherwise the address goes soon. Addresses of loopback and link-local ones
+/// concern their own connections only.
+///
+/// It is noticed within half a second while connections are idle, and before each dial after that. All managers of a process
+/// share one descriptor, which is opened when a connection has become idle, in the network namespace that the process has
+/// then, and closed when none is idle; the child of a fork opens its own. Where a sandbox forbids netlink sockets nothing is
+/// noticed; a sandbox that ends a process for trying needs 0. On other systems it does nothing: call
+/// hangup_manager_network_changed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_set_network_watch(
+    manager: *mut hangup_manager,
+    on: i32,
+) -> hangup_status {
+    status(|| {
+        unsafe { hangup_manager::borrow(manager)? }.set_network_watch(on != 0);
+        Ok(())
+    })
+}
+
+/// The setting of hangup_manager_set_network_watch: 1 or 0; 0 for NULL. It does not tell whether the system permits it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_manager_network_watch(manager: *const hangup_manager) -> i32 {
+    or_default(0, || Ok(unsafe { hangup_manager::borrow(manager)? }.network_watch().into()))
 }
 
 /// Forgets all resolved addresses, so that the next dial resolves again, and which of them connected last. Connections are not

@@ -166,6 +166,11 @@ impl Record {
         self.facts.get()
     }
 
+    /// The local address, once connected; `None` also for a Unix-domain socket.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        self.wire.get()?.local
+    }
+
     pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
         self.wire.get().map(|wire| Arc::clone(&wire.socket))
     }

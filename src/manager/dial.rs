@@ -175,6 +175,7 @@ pub(super) fn begin_second_dial(
 /// In a box: the frames of a wait for a dial would hold it, and move it when it goes on in the background.
 #[inline(never)]
 fn prepare(pool: &Arc<Pool>, record: &Record) -> Box<Dial> {
+    pool.look_at_network();
     let key = &record.key;
     let plan = DialConfig {
         host: key.origin.host.clone(),

@@ -57,6 +57,11 @@ pub enum EventKind {
     /// After `Suspected` or `Probed`: the bytes were acknowledged, or an answer came, and the exchange goes on. The second
     /// connection, if it is made, becomes idle.
     Recovered,
+    /// The network of the machine changed, as the system said
+    /// ([`Manager::set_network_watch`](crate::Manager::set_network_watch)) or the program did
+    /// ([`Manager::network_changed`](crate::Manager::network_changed)): addresses that were looked up are forgotten.
+    /// The connections that are closed for it have events of their own. The id is 0, and the origin is empty.
+    NetworkChanged,
 }
 
 /// The events that are kept, and their subscribers. Threads: one at a time, under the pool's lock.
@@ -76,7 +81,7 @@ pub(super) struct LoggedEvent {
     pub(super) at: Duration,
     pub(super) kind: EventKind,
     pub(super) connection: u64,
-    pub(super) key: Arc<PoolKey>,
+    pub(super) key: Option<Arc<PoolKey>>,
 }
 
 /// What the log knows of a subscriber. Threads: any.
@@ -119,7 +124,7 @@ impl EventLog {
         &mut self,
         kind: EventKind,
         connection: u64,
-        key: &Arc<PoolKey>,
+        key: Option<&Arc<PoolKey>>,
         to_notify: &mut Vec<Arc<Notify>>,
     ) {
         if self.rows.len() == self.capacity {
@@ -127,7 +132,7 @@ impl EventLog {
             self.first += 1;
         }
         let at = self.start.elapsed();
-        self.rows.push_back(LoggedEvent { at, kind, connection, key: Arc::clone(key) });
+        self.rows.push_back(LoggedEvent { at, kind, connection, key: key.map(Arc::clone) });
         for subscriber in &self.subscribers {
             if !subscriber.is_notified.swap(true, Ordering::SeqCst) {
                 to_notify.push(Arc::clone(&subscriber.notify));
@@ -165,6 +170,7 @@ impl EventKind {
             Self::Probed => EventType::Probed,
             Self::Lost => EventType::Lost,
             Self::Recovered => EventType::Recovered,
+            Self::NetworkChanged => EventType::NetworkChanged,
         }
     }
 }

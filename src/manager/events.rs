@@ -24,7 +24,7 @@ pub struct Event {
     pub kind: EventKind,
     /// The connection; 0 if there is none.
     pub connection: u64,
-    /// Scheme, host and port.
+    /// Scheme, host and port; empty if the event concerns no origin.
     pub origin: String,
 }
 
@@ -106,7 +106,7 @@ impl Events {
                     // The descriptor is readable while there are unread events.
                     self.subscriber.notify.set();
                 }
-                let origin = key.origin.to_string();
+                let origin = key.map_or_else(String::new, |key| key.origin.to_string());
                 return Ok(Some(Event { number, at, kind, connection, origin }));
             }
             if self.subscriber.is_closed.load(Ordering::SeqCst) {

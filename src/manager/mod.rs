@@ -163,13 +163,46 @@ impl Manager {
     /// closed after their exchange, and all cached addresses are forgotten, with what is remembered of
     /// them. Returns how many connections were closed or marked.
     ///
+    /// On Linux the library notices most changes itself ([`set_network_watch`](Self::set_network_watch)); this is for
+    /// other systems, and for changes that a program alone knows of, such as a wake-up from sleep.
+    ///
     /// ```
     /// let manager = hangup::Manager::new(hangup::Limits::default());
     /// assert_eq!(manager.network_changed(), 0);
     /// ```
     pub fn network_changed(&self) -> usize {
-        self.pool.resolver().clear();
-        self.pool.close(CloseMode::Graceful, Cause::NetworkChanged, |_| true)
+        self.pool.network_changed_by_hand()
+    }
+
+    /// Whether changes of the network of which the system tells are acted on. Default: yes. Takes effect at once: changes
+    /// that were acted on before stay so, and what changes while it is off is not made up for.
+    ///
+    /// Linux tells of them through rtnetlink(7). When an address of this machine goes, or its interface is switched off,
+    /// idle connections from that address are closed ([`CloseReason::NetworkChanged`]), and those in use are closed after
+    /// their exchange. When an address goes or comes or the default route is another one, cached addresses of names
+    /// are forgotten. Connections from other addresses stay, and so do all of them when only a cable was pulled: they
+    /// live on if it is put back, and otherwise the address goes soon. Addresses of loopback and link-local ones
+    /// concern their own connections only.
+    ///
+    /// It is noticed within half a second while connections are idle, and before each dial after that. All managers of a
+    /// process share one descriptor, which is opened when a connection has become idle, in the network namespace that the
+    /// process has then, and closed when none is idle; the child of a fork opens its own. Where a sandbox forbids netlink
+    /// sockets nothing is noticed; a sandbox that ends a process for trying needs the switch to be off. On other systems it
+    /// does nothing: call [`network_changed`](Self::network_changed).
+    ///
+    /// ```
+    /// let manager = hangup::Manager::new(hangup::Limits::default());
+    /// assert!(manager.network_watch());
+    /// manager.set_network_watch(false);
+    /// assert!(!manager.network_watch());
+    /// ```
+    pub fn set_network_watch(&self, on: bool) {
+        self.pool.set_network_watch(on);
+    }
+
+    /// See [`set_network_watch`](Self::set_network_watch).
+    pub fn network_watch(&self) -> bool {
+        self.pool.watches_network()
     }
 
     /// Ends the manager, but lets exchanges in progress finish. Every later request is refused with

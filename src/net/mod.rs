@@ -7,6 +7,7 @@ pub(crate) mod dial;
 pub(crate) mod dns;
 pub(crate) mod facts;
 mod gate;
+pub(crate) mod network_watch;
 mod paths;
 pub(crate) mod probes;
 pub(crate) mod proxy;

@@ -479,7 +479,9 @@ void limits_are_told_and_a_drain_says_what_is_left() {
     CHECK(hangup::to_string(full.status()) == "QUEUE_FULL" && full.open_connections() == 0 && full.status_code() == 0);
     CHECK(manager.stats().refused == 1 && manager.stats().queued == 0);
     manager.clear_addresses();
-    CHECK(manager.network_changed() == 1);
+    CHECK(manager.network_watch());
+    manager.set_network_watch(false);
+    CHECK(!manager.network_watch() && manager.network_changed() == 1);
     auto left = failure_of([&] { manager.drain(20ms); });
     CHECK(left.status() == hangup::Status::timed_out && left.open_connections() == 1);
     open.read_all();

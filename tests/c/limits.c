@@ -250,8 +250,18 @@ static void another_network(void) {
     size_t closed = 99;
     CHECK_OK(hangup_manager_clear_addresses(manager), NULL);
     CHECK_NUMBER(2, stats_of(manager).open);
+    CHECK_NUMBER(1, hangup_manager_network_watch(manager));
+    CHECK_OK(hangup_manager_set_network_watch(manager, 0), NULL);
+    CHECK_NUMBER(0, hangup_manager_network_watch(manager));
+    hangup_events *events = NULL;
+    CHECK_OK(hangup_manager_events(manager, 8, &events, NULL), NULL);
     CHECK_OK(hangup_manager_network_changed(manager, &closed), NULL);
     CHECK_NUMBER(2, closed);
+    hangup_event event = HANGUP_EVENT_INIT;
+    CHECK_OK(hangup_events_next(events, 0, &event), NULL);
+    CHECK_NUMBER(HANGUP_EVENT_TYPE_NETWORK_CHANGED, event.type);
+    CHECK_TEXT("", hangup_events_origin(events));
+    hangup_events_free(events);
     CHECK_NUMBER(1, stats_of(manager).open);
     check_body(in_use, "hello");
     CHECK_NUMBER(0, stats_of(manager).open);

@@ -141,6 +141,7 @@ static void errors(const void *none) {
 /** Everything that asks a handle and answers a value. */
 static void values(void *none, void *no_cancel) {
     CHECK_NUMBER(0, hangup_manager_id(none));
+    CHECK_NUMBER(0, hangup_manager_network_watch(none));
     CHECK(hangup_manager_ref(none) == NULL);
     CHECK(hangup_client_ref(none) == NULL);
     CHECK(hangup_client_manager(none) == NULL);
@@ -248,6 +249,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     SAYS(bad, hangup_manager_close_all(none, HANGUP_CLOSE_MODE_NOW, &written));
     IS(bad, hangup_manager_drain(none, 1000, &error));
     SAYS(bad, hangup_manager_network_changed(none, &written));
+    SAYS(bad, hangup_manager_set_network_watch(none, 1));
     SAYS(bad, hangup_manager_clear_addresses(none));
     SAYS(bad, hangup_manager_shutdown(none));
     SAYS(bad, hangup_manager_close_reason(none, 1, &reason));

@@ -236,7 +236,7 @@ static void on_manager(hangup_manager *manager) {
     int64_t limit = 0;
     size_t count = 0;
     hangup_close_mode how = roll(5) == 0 ? (hangup_close_mode)number() : (hangup_close_mode)roll(2);
-    switch (roll(20)) {
+    switch (roll(21)) {
     case 0: PLAIN_CALL(hangup_manager_stats, manager, &stats); break;
     case 1: CALL(hangup_manager_preconnect, manager, url(), roll(3), &count); break;
     case 2: CALL(hangup_manager_close_connection, manager, roll(100), how); break;
@@ -268,6 +268,10 @@ static void on_manager(hangup_manager *manager) {
         other = hangup_manager_shared();
         ASK(hangup_manager_id(other) + hangup_manager_id(manager));
         hangup_manager_free(other);
+        break;
+    case 19:
+        PLAIN_CALL(hangup_manager_set_network_watch, manager, (int32_t)number());
+        ASK(hangup_manager_network_watch(manager));
         break;
     default: keep(CLIENT, NULL); break;
     }

@@ -10,6 +10,7 @@ mod support;
 mod abi;
 
 mod alive;
+mod changes;
 mod dials;
 mod gone;
 mod idle;

@@ -250,7 +250,14 @@ def test_a_network_change_closes_idle_connections(serve, client, manager):
     busy.wait_heads()
     manager.clear_addresses()
     assert len(manager.connections()) == 2
-    assert manager.network_changed() == 2
+    assert manager.network_watch is True
+    manager.network_watch = False
+    assert manager.network_watch is False
+    with manager.events() as events:
+        assert manager.network_changed() == 2
+        event = events.next(0)
+        assert event is not None
+        assert (event.type, event.origin, event.connection) == ("network changed", "", None)
     (row,) = manager.connections()
     assert row.closing and row.origin == busy.origin and idle.ended() is not None
     busy.release("go")

@@ -158,14 +158,35 @@ impl Manager {
 
     /// Closes idle connections, closes those in use after their exchange, and forgets all resolved addresses.
     ///
-    /// Call it when the network has changed: another Wi-Fi, a VPN, resume from sleep. Returns how many
-    /// connections were closed or will be. Requests are not retried.
+    /// Call it when the network has changed: another Wi-Fi, a VPN, resume from sleep. On Linux most changes are
+    /// noticed without it (`network_watch`). Returns how many connections were closed or will be. Requests are
+    /// not retried.
     fn network_changed(&self, py: Python<'_>) -> PyResult<usize> {
         let mut closed = 0;
         // SAFETY: a live manager and room for the count.
         checked(unsafe { hangup_manager_network_changed(self.as_ptr(), &raw mut closed) })
             .or_raise(py)?;
         Ok(closed)
+    }
+
+    /// Whether the manager acts on changes of the network that the system tells of (on Linux). Default: True.
+    ///
+    /// Setting it takes effect at once. When an address of this machine goes, or its interface is switched off, idle
+    /// connections from that address are closed ("network changed"), and those in use are closed after their exchange.
+    /// When an address goes or comes, or the default route is another one, resolved addresses are forgotten. It is
+    /// noticed within half a second while connections are idle, and before each new connection. Where a sandbox
+    /// forbids netlink sockets, and on other systems, nothing is noticed: call `network_changed`.
+    #[getter]
+    fn network_watch(&self) -> bool {
+        // SAFETY: a live manager.
+        unsafe { hangup_manager_network_watch(self.as_ptr()) != 0 }
+    }
+
+    #[setter]
+    fn set_network_watch(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        // SAFETY: a live manager.
+        checked(unsafe { hangup_manager_set_network_watch(self.as_ptr(), i32::from(on)) })
+            .or_raise(py)
     }
 
     /// `addresses`: separated by commas; None removes the entry.

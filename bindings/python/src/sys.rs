@@ -325,6 +325,7 @@ pub const HANGUP_EVENT_TYPE_SUSPECTED: hangup_event_type = 9;
 pub const HANGUP_EVENT_TYPE_PROBED: hangup_event_type = 10;
 pub const HANGUP_EVENT_TYPE_LOST: hangup_event_type = 11;
 pub const HANGUP_EVENT_TYPE_RECOVERED: hangup_event_type = 12;
+pub const HANGUP_EVENT_TYPE_NETWORK_CHANGED: hangup_event_type = 13;
 
 pub type hangup_retry_reason = i32;
 pub const HANGUP_RETRY_REASON_CONNECTION_LOST: hangup_retry_reason = 1;
@@ -559,6 +560,8 @@ unsafe extern "C" {
     pub fn hangup_manager_close_all(manager: *mut hangup_manager, mode: hangup_close_mode, closed: *mut usize) -> hangup_status;
     pub fn hangup_manager_close_reason(manager: *const hangup_manager, id: u64, reason: *mut hangup_close_reason) -> hangup_status;
     pub fn hangup_manager_network_changed(manager: *mut hangup_manager, closed: *mut usize) -> hangup_status;
+    pub fn hangup_manager_set_network_watch(manager: *mut hangup_manager, on: i32) -> hangup_status;
+    pub fn hangup_manager_network_watch(manager: *const hangup_manager) -> i32;
     pub fn hangup_manager_drain(manager: *mut hangup_manager, timeout_ms: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_manager_shutdown(manager: *mut hangup_manager) -> hangup_status;
     pub fn hangup_event_type_text(event_type: hangup_event_type) -> *const c_char;
@@ -895,6 +898,7 @@ pub const CONSTANTS: &[(&str, i64)] = &[
     ("HANGUP_EVENT_TYPE_PROBED", HANGUP_EVENT_TYPE_PROBED as i64),
     ("HANGUP_EVENT_TYPE_LOST", HANGUP_EVENT_TYPE_LOST as i64),
     ("HANGUP_EVENT_TYPE_RECOVERED", HANGUP_EVENT_TYPE_RECOVERED as i64),
+    ("HANGUP_EVENT_TYPE_NETWORK_CHANGED", HANGUP_EVENT_TYPE_NETWORK_CHANGED as i64),
     ("HANGUP_RETRY_REASON_CONNECTION_LOST", HANGUP_RETRY_REASON_CONNECTION_LOST as i64),
     ("HANGUP_RETRY_REASON_CONNECT_FAILED", HANGUP_RETRY_REASON_CONNECT_FAILED as i64),
     ("HANGUP_RETRY_REASON_STATUS_CODE", HANGUP_RETRY_REASON_STATUS_CODE as i64),

@@ -4,7 +4,7 @@
 //! layer runs. [`Pool::with_state`] is the only way to the state, and it does that work after it has
 //! released the lock.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use arc_swap::ArcSwap;
@@ -30,6 +30,11 @@ pub(crate) struct Pool {
     /// Whether the events have a subscriber.
     pub(super) has_subscribers: AtomicBool,
     resolver: Arc<Resolver>,
+    /// Whether changes of the network that the system tells of are acted on.
+    pub(super) watches_network: AtomicBool,
+    /// The process (see [`fork_generation`](crate::process::fork_generation)) whose listener tells it of them, plus
+    /// one; 0 for none.
+    pub(super) joined_in: AtomicU32,
 }
 
 impl Pool {
@@ -41,6 +46,8 @@ impl Pool {
             closed: AtomicU8::new(OPEN),
             has_subscribers: AtomicBool::new(false),
             resolver: Arc::new(Resolver::new()),
+            watches_network: AtomicBool::new(true),
+            joined_in: AtomicU32::new(0),
         });
         // Makes the state before any fork, so that a child can tell it from its own.
         pool.with_state(|_, _| ());

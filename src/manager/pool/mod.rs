@@ -15,6 +15,7 @@ mod idle;
 mod limits;
 mod lock;
 mod lru;
+mod network;
 mod pauses;
 mod report;
 mod silence;

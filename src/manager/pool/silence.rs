@@ -51,7 +51,7 @@ impl Pool {
             let record = state.take_slot(key_id, || Stage::Dialling(owner));
             control.set_connection(record.id);
             state.mark_background(record.id);
-            state.record_event_of(EventKind::Probed, suspected, key, deferred);
+            state.record_event_of(EventKind::Probed, suspected, Some(key), deferred);
             state.record_event(EventKind::Opened, &record, deferred);
             Some((record, control))
         })
@@ -60,7 +60,7 @@ impl Pool {
     /// Records what is thought of a connection whose peer is silent.
     pub(crate) fn note_suspicion(&self, what: EventKind, connection: u64, key: &Arc<PoolKey>) {
         self.with_state(|state, deferred| {
-            state.record_event_of(what, connection, key, deferred);
+            state.record_event_of(what, connection, Some(key), deferred);
         });
     }
 
@@ -68,7 +68,7 @@ impl Pool {
     /// its origin that have not been in use since then, and so have shown no sign of life, are closed.
     pub(crate) fn lost(&self, connection: u64, key: &Arc<PoolKey>, since: Instant) {
         self.with_state(|state, deferred| {
-            state.record_event_of(EventKind::Lost, connection, key, deferred);
+            state.record_event_of(EventKind::Lost, connection, Some(key), deferred);
             let Some(&origin_id) = state.origin_index.get(&key.origin) else { return };
             let keys = state.origins[origin_id].key_ids.iter();
             let rows = keys.flat_map(|key_id| state.keys[*key_id].idle.iter_from(0));

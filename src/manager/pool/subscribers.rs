@@ -58,7 +58,8 @@ impl Pool {
     ) {
         self.with_state(|state, deferred| {
             state.counters.retried += 1;
-            state.record_event_of(EventKind::Retried(reason, delay), connection, key, deferred);
+            let what = EventKind::Retried(reason, delay);
+            state.record_event_of(what, connection, Some(key), deferred);
         });
     }
 
@@ -66,7 +67,7 @@ impl Pool {
     #[cold]
     pub(crate) fn note_no_proxy_ignored(&self, key: &Arc<PoolKey>) {
         self.with_state(|state, deferred| {
-            state.record_event_of(EventKind::NoProxyIgnored, 0, key, deferred);
+            state.record_event_of(EventKind::NoProxyIgnored, 0, Some(key), deferred);
         });
     }
 
@@ -80,7 +81,7 @@ impl Pool {
         self.with_state(|state, deferred| {
             for (phase, took) in phases {
                 let what = EventKind::Phase(*phase, *took);
-                state.record_event_of(what, connection, key, deferred);
+                state.record_event_of(what, connection, Some(key), deferred);
             }
         });
     }
@@ -94,20 +95,21 @@ impl State {
         record: &Record,
         deferred: &mut Deferred,
     ) {
-        self.record_event_of(what, record.id, &record.key, deferred);
+        self.record_event_of(what, record.id, Some(&record.key), deferred);
     }
 
     /// Records that a request of that key waits.
     pub(super) fn record_queued(&mut self, key_id: usize, deferred: &mut Deferred) {
         let key = Arc::clone(&self.keys[key_id].key);
-        self.record_event_of(EventKind::Queued, 0, &key, deferred);
+        self.record_event_of(EventKind::Queued, 0, Some(&key), deferred);
     }
 
+    /// Records an event that need not concern a connection or an origin.
     pub(super) fn record_event_of(
         &mut self,
         what: EventKind,
         id: u64,
-        key: &Arc<PoolKey>,
+        key: Option<&Arc<PoolKey>>,
         deferred: &mut Deferred,
     ) {
         if let Some(log) = &mut self.event_log {

@@ -26,7 +26,9 @@ use crate::vocabulary::CloseReason;
 /// checkout.
 impl TimerTarget for Pool {
     fn expired(&self, now: Instant) -> Option<Instant> {
-        self.sweep(now)
+        let next = self.sweep(now);
+        self.listen_to_network(next.is_some());
+        next
     }
 }
 

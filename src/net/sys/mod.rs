@@ -4,11 +4,15 @@
 #![allow(unsafe_code)] // System calls.
 
 mod connected_socket;
+mod interfaces;
+mod netlink;
 mod tcp_info;
 mod unix;
 
 pub use connected_socket::ConnectedSocket;
 
+pub(super) use interfaces::{LocalAddress, local_addresses};
+pub(super) use netlink::{Heard, RouteSocket, close_inherited};
 pub(super) use tcp_info::tcp_info;
 pub(super) use unix::{
     HAS_ABSTRACT_SOCKETS, append_to_private, bind_address, bind_interface, descriptor,

@@ -25,7 +25,9 @@ class Event:
     "retried": a request is sent again, see `retry_reason` and `delay`. "phase": a phase of an
     exchange, see `phase` and `took`; all phases are reported when the exchange has ended, which may be after its
     connection was returned or closed. "no_proxy ignored": entries of `no_proxy` in the environment are not understood
-    and are passed over, see `Client.ignored_no_proxy`; reported once for a client. Later versions may add types.
+    and are passed over, see `Client.ignored_no_proxy`; reported once for a client. "network changed": the network of this
+    machine changed, as the system or `Manager.network_changed` said, and resolved addresses are forgotten. Later versions
+    may add types.
 
     About a connection that may have died without a word: "suspected": a request on this reused connection waits, and bytes of
     it have not been acknowledged for longer than a lost packet explains. "probed" follows: a second connection to the same
@@ -36,7 +38,7 @@ class Event:
     connection: int | None
     """The id of the connection; None for an event without one."""
     origin: str
-    """Scheme, host and port, for example "https://example.org:443"."""
+    """Scheme, host and port, for example "https://example.org:443"; "" for "network changed"."""
     reason: str | None
     """The close reason, as in `Manager.close_reason`; None unless `type` is "closed"."""
     phase: str | None

@@ -140,9 +140,22 @@ class Manager:
     def network_changed(self) -> int:
         """Closes idle connections, closes those in use after their exchange, and forgets all resolved addresses.
 
-        Call it when the network has changed: another Wi-Fi, a VPN, resume from sleep. Returns how many
-        connections were closed or will be. Requests are not retried.
+        Call it when the network has changed: another Wi-Fi, a VPN, resume from sleep. On Linux most changes are
+        noticed without it (`network_watch`). Returns how many connections were closed or will be. Requests are
+        not retried.
         """
+    @property
+    def network_watch(self) -> bool:
+        """Whether the manager acts on changes of the network that the system tells of (on Linux). Default: True.
+
+        Setting it takes effect at once. When an address of this machine goes, or its interface is switched off, idle
+        connections from that address are closed ("network changed"), and those in use are closed after their exchange.
+        When an address goes or comes, or the default route is another one, resolved addresses are forgotten. It is
+        noticed within half a second while connections are idle, and before each new connection. Where a sandbox
+        forbids netlink sockets, and on other systems, nothing is noticed: call `network_changed`.
+        """
+    @network_watch.setter
+    def network_watch(self, on: bool) -> None: ...
     def clear_addresses(self) -> None:
         """Forgets all resolved addresses: the next dial resolves again. Open connections stay."""
     def close_reason(self, id: int) -> str:
