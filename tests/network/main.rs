@@ -22,3 +22,4 @@ mod numbers;
 mod relay;
 mod served;
 mod through;
+mod told;

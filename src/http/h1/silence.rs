@@ -219,15 +219,11 @@ fn wait(
 /// The connection is lost, on which the exchange has waited since `began`. No other exchange shall wait on those that
 /// may have been lost with it.
 fn lost(exchange: &Exchange, info: &TcpInfo, began: Instant) -> Error {
-    let silent = info.silent_for();
     let what = "the second connection was made, and the request is still not acknowledged";
     exchange.trace_silence(EventKind::Lost, what, info);
     let pool = exchange.config.manager.pool();
     pool.lost(exchange.connection, &exchange.config.key, began);
-    let what = format!(
-        "the peer is silent: it acknowledged nothing for {} ms on a connection that was kept, while a new one was made",
-        silent.as_millis()
-    );
+    let what = "the peer is silent on a connection that was kept, while a new one was made";
     Error::new(Kind::PeerSilent, what)
 }
 
