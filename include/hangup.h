@@ -998,7 +998,7 @@ typedef struct {
     uint64_t stale;
     /** Requests waiting for a connection now. */
     uint64_t queued;
-    /** Idle connections that the check in the background found closed by the peer, or with unexpected data. */
+    /** Idle connections that the check in the background found closed by the peer, with unexpected data, or silent. */
     uint64_t swept;
     /** Requests that had to wait for a connection. */
     uint64_t waited;
@@ -1530,10 +1530,11 @@ hangup_status hangup_client_add_sensitive_header(hangup_client *client,
 /**
  * With 1 (the default), a request is sent again if a reused connection breaks before the response; with 0 it fails.
  *
- * A request is sent again only if that is safe: the connection had served a request before, the peer closed or reset it, or it
- * was lost (hangup_client_set_detect_lost_connections), before the first byte of the response, the body can be repeated, and either no byte was sent, or the method is GET, HEAD,
- * OPTIONS, TRACE, PUT or DELETE, or there is an Idempotency-Key header. After three broken connections the last attempt uses
- * a new one. hangup_response_attempts and hangup_error_attempts count the attempts.
+ * A request is sent again only if that is safe. The connection had served a request before. The peer closed or reset it, the system
+ * gave it up, or it was lost (hangup_client_set_detect_lost_connections), before the first byte of the response. The body can be
+ * repeated. And either no byte was sent, or the method is GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or there is an
+ * Idempotency-Key header. After three broken connections the last attempt uses a new one. hangup_response_attempts and
+ * hangup_error_attempts count the attempts.
  */
 hangup_status hangup_client_set_retries(hangup_client *client,
                                         int32_t on,

@@ -56,7 +56,7 @@ pub struct hangup_stats {
     pub stale: u64,
     /// Requests waiting for a connection now.
     pub queued: u64,
-    /// Idle connections that the check in the background found closed by the peer, or with unexpected data.
+    /// Idle connections that the check in the background found closed by the peer, with unexpected data, or silent.
     pub swept: u64,
     /// Requests that had to wait for a connection.
     pub waited: u64,

@@ -78,7 +78,7 @@ pub struct Stats {
     pub dials_failed: u64,
     /// Idle connections that the probe at checkout found dead.
     pub stale: u64,
-    /// Idle connections that the sweep found closed by the peer, or with unexpected data.
+    /// Idle connections that the sweep found closed by the peer, with unexpected data, or silent.
     pub swept: u64,
     /// Requests that had to wait for a connection.
     pub waited: u64,

@@ -85,7 +85,7 @@ class Stats:
     queued: int
     """Requests that wait for a connection."""
     swept: int
-    """Idle connections that the background sweep found closed by the peer, or with unexpected data."""
+    """Idle connections that the background sweep found closed by the peer, with unexpected data, or silent."""
     waited: int
     """Requests that had to wait for a connection."""
     refused: int
