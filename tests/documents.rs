@@ -61,10 +61,9 @@ fn every_make_command_of_a_document_is_a_target_that_help_lists() {
 fn the_code_about_lost_connections_is_that_of_the_examples() {
     let text = read("docs/lost-connections.md");
     let mut blocks = 0;
-    for (language, example) in [
-        ("c", "examples/c/lost_connections.c"),
-        ("python", "examples/python/lost_connections.py"),
-    ] {
+    for (language, example) in
+        [("c", "examples/c/lost_connections.c"), ("python", "examples/python/lost_connections.py")]
+    {
         let example = unindented(&read(example));
         for block in text.split(&format!("```{language}\n")).skip(1) {
             let code = unindented(block.split("```").next().unwrap_or(block));

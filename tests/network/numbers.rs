@@ -113,16 +113,13 @@ fn dials_under_loss() {
 #[test]
 #[ignore = "takes minutes; its numbers are looked at"]
 fn requests_under_loss() {
-    in_network("numbers::requests_under_loss", |network| {
-        for form in FORMS {
-            for tls in [false, true] {
-                let told = under_loss(form, network, tls, 5000);
-                println!(
-                    "numbers: 5,000 requests at 100 ms and 5 % loss, {form:?}, TLS {tls}: {told:?}"
-                );
-            }
-        }
-    });
+    many("numbers::requests_under_loss", Form::Blocking);
+}
+
+#[test]
+#[ignore = "takes minutes; its numbers are looked at"]
+fn submitted_requests_under_loss() {
+    many("numbers::submitted_requests_under_loss", Form::Submitted);
 }
 
 #[test]
@@ -158,6 +155,16 @@ fn a_server_that_sleeps() {
         let outcome = kept.client.send(&mut kept.request("POST", "/slow"));
         tell("POST to a server that sleeps 30 s", vec![(begun.elapsed(), outcome)]);
         println!("numbers: and the dials for it: {}", network.counts().dials - 1);
+    });
+}
+
+fn many(name: &str, form: Form) {
+    in_network(name, |network| {
+        for tls in [false, true] {
+            let told = under_loss(form, network, tls, 5000);
+            let what = format!("5,000 requests at 100 ms and 5 % loss, {form:?}, TLS {tls}");
+            println!("numbers: {what}: {told:?}");
+        }
     });
 }
 

@@ -38,7 +38,7 @@ pub fn again(name: &str, env: &[(&str, &str)]) -> Command {
     let me = std::env::current_exe().expect("the path of this test");
     let mut command = Command::new(me);
     command
-        .args(["--exact", name, "--nocapture", "--test-threads", "1"])
+        .args(["--exact", name, "--include-ignored", "--nocapture", "--test-threads", "1"])
         .env(INSIDE, name)
         .envs(env.iter().copied())
         .stdin(Stdio::null())
