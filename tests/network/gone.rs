@@ -1,5 +1,6 @@
 //! The system gives a connection up: its repetitions are not acknowledged, its address or its link is gone.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 use std::time::Instant;
 
@@ -7,13 +8,15 @@ use hangup::{Body, CloseReason, Kind};
 use testserver::Script;
 use testserver::network::{Direction, Network, set_sysctl};
 
-use crate::kept::{Kept, report};
+use crate::kept::{Kept, SOON, ok_or, report, slowly};
 use crate::support::form::{Form, in_both_forms};
 use crate::support::network::plain_and_tls;
-use crate::support::{ms, wait_until};
+use crate::support::{PATIENCE, get, ms, wait_until};
 
 in_both_forms! {
     what_the_system_gives_up_is_sent_again_on_a_fresh_connection,
+    a_request_just_after_the_address_was_replaced_is_answered_on_the_new_one,
+    a_request_goes_on_when_the_link_is_up_again,
 }
 
 fn cut(network: &Network, cut: bool) {
@@ -59,6 +62,52 @@ fn what_the_system_gives_up_is_sent_again_on_a_fresh_connection(form: Form) {
             });
             assert_eq!(kept.reason(), Some(CloseReason::PeerUnreachable), "{method}");
             assert_eq!(kept.came("/again"), usize::from(method == "GET"));
+        }
+    });
+}
+
+/// As when a laptop is in another network: what is sent from the old address is never answered.
+fn a_request_just_after_the_address_was_replaced_is_answered_on_the_new_one(form: Form) {
+    let name = "gone::a_request_just_after_the_address_was_replaced_is_answered_on_the_new_one";
+    plain_and_tls(&form.name(name), |network, tls| {
+        for watches in [true, false] {
+            network.set_near_address(network.near_ip()).unwrap();
+            let kept = Kept::new(form, network, tls, Script::answering("ok"));
+            kept.client.manager().set_network_watch(watches);
+            let [a, b, number, _] = network.near_ip().octets();
+            let other = Ipv4Addr::new(a, b, number, 9);
+            network.set_near_address(other).unwrap();
+            let begun = Instant::now();
+            let mut response = get(&kept.client, &kept.server.url("/")).unwrap();
+            report(&format!("GET from a new address, network watch {watches}"), form, tls, begun);
+            assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+            assert_eq!(response.connection_facts().local.unwrap().ip(), IpAddr::from(other));
+            assert_eq!(response.read_all(10).unwrap(), b"ok");
+        }
+    });
+}
+
+fn a_request_goes_on_when_the_link_is_up_again(form: Form) {
+    let name = "gone::a_request_goes_on_when_the_link_is_up_again";
+    plain_and_tls(&form.name(name), |network, tls| {
+        for method in ["GET", "POST"] {
+            let slow = slowly(2500);
+            let kept = Kept::new(form, network, tls, ok_or([("/slow", slow)]));
+            thread::scope(|scope| {
+                let running = scope.spawn(|| {
+                    let mut request = kept.request(method, "/slow");
+                    request.set_body(Body::bytes(b"once"));
+                    kept.client.send(&mut request)
+                });
+                assert!(kept.server.wait_mark("asked", PATIENCE));
+                network.set_near_up(false).unwrap();
+                thread::sleep(ms(1500));
+                network.set_near_up(true).unwrap();
+                let mut response = running.join().unwrap().unwrap();
+                assert_eq!((response.attempts(), response.reused()), (1, true));
+                assert_eq!(response.read_all(10).unwrap(), b"slow");
+            });
+            assert_eq!(kept.came("/slow"), 1);
         }
     });
 }
