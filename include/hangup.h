@@ -622,9 +622,8 @@ uint64_t hangup_error_bytes_sent(const hangup_error *error);
  * How much of the request the peer's TCP acknowledged when the wait for the peer ended; 0 if that was not looked at.
  *
  * It is looked at for HANGUP_TIMED_OUT and HANGUP_PEER_SILENT in the phases write, head and read, on connections of TCP, on
- * Linux and Android, unless the connection had been ended before, as the deadline of a cancel token may do.
- * HANGUP_ACKNOWLEDGED_ALL says that the peer's host is there and has the request, so that the server is slow or hangs;
- * HANGUP_ACKNOWLEDGED_NOTHING says that the way to it is gone. Whether sending the request again is safe is another question
+ * Linux and Android. HANGUP_ACKNOWLEDGED_ALL says that the peer's host is there and has the request, so that the server is slow
+ * or hangs; HANGUP_ACKNOWLEDGED_NOTHING says that the way to it is gone. Whether sending the request again is safe is another question
  * (hangup_error_retry_safe): what is not acknowledged may have been received. hangup_error_tcp_facts has the numbers, and
  * hangup_error_message the sentence.
  *

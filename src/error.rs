@@ -260,8 +260,7 @@ impl Error {
 
     /// What TCP knew of the connection when the wait for the peer ended, before the connection was closed: the round-trip
     /// time, retransmissions, and how long the peer had been silent. `None` for other errors than those of
-    /// [`acknowledged`](Self::acknowledged), for Unix-domain sockets, on other systems than Linux and Android, and if the
-    /// connection had been ended before, as the deadline of a cancel token may do.
+    /// [`acknowledged`](Self::acknowledged), for Unix-domain sockets, and on other systems than Linux and Android.
     pub fn tcp_facts(&self) -> Option<TcpFacts> {
         self.0.tcp.as_ref().map(|tcp| tcp.0)
     }

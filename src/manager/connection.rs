@@ -263,6 +263,13 @@ impl Record {
         }
     }
 
+    /// Before the end: keeps what TCP knows, for the error of the exchange that is ended.
+    pub(super) fn keep_tcp_info(&self) {
+        if let Some(wire) = self.wire.get() {
+            wire.socket.keep_tcp_info();
+        }
+    }
+
     /// What TCP knows of it now. Asks the system.
     pub(crate) fn tcp_facts(&self) -> Option<TcpFacts> {
         Some(self.wire.get()?.socket.enter()?.tcp_info()?.facts())

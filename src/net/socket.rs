@@ -27,6 +27,8 @@ pub(crate) struct Socket {
     gate: Gate,
     /// The same connection under a second descriptor, for a second task that waits for it.
     second: OnceLock<Arc<Self>>,
+    /// What the system knew of the connection when it was last to be kept.
+    kept_info: OnceLock<Box<TcpInfo>>,
     /// Where it was made: see [`fork_generation`].
     process: u32,
 }
@@ -38,8 +40,8 @@ impl Socket {
     pub(crate) fn new(socket: socket2::Socket) -> Arc<Self> {
         let source = Source::new(sys::descriptor(&socket));
         let inner = ManuallyDrop::new(socket);
-        let (gate, second) = (Gate::new(), OnceLock::new());
-        Arc::new(Self { inner, source, gate, second, process: fork_generation() })
+        let (gate, second, kept_info) = (Gate::new(), OnceLock::new(), OnceLock::new());
+        Arc::new(Self { inner, source, gate, second, kept_info, process: fork_generation() })
     }
 
     /// Enters the socket; `None` if it was ended.
@@ -71,6 +73,24 @@ impl Socket {
     /// The second descriptor, if [`second`](Self::second) was called.
     pub(crate) fn second_if_made(&self) -> Option<Arc<Self>> {
         self.second.get().map(Arc::clone)
+    }
+
+    /// What the system knows of the connection; after the end, what [`keep_tcp_info`](Self::keep_tcp_info) kept. `None` if it
+    /// is not one of TCP, if nothing was kept, or on a system that does not say.
+    #[cold]
+    pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
+        match self.enter() {
+            Some(inside) => inside.tcp_info(),
+            None => self.kept_info.get().map(|info| **info),
+        }
+    }
+
+    /// Keeps what the system knows now, for a caller that asks after the end. The first call counts: the end follows it.
+    #[cold]
+    pub(crate) fn keep_tcp_info(&self) {
+        if let Some(info) = self.enter().and_then(|inside| inside.tcp_info()) {
+            let _ = self.kept_info.set(Box::new(info));
+        }
     }
 
     /// What the runtime needs to wait for it.

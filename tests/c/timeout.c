@@ -20,14 +20,12 @@ static void check_in_time(int64_t began, int64_t ms) {
     }
 }
 
-/** TCP is asked about a wait for the server, not about a dial; a token's deadline may have ended the connection before. */
-static void check_tcp(const hangup_error *error, hangup_phase phase, hangup_timeout limit) {
+/** TCP is asked about a wait for the server, not about a dial. */
+static void check_tcp(const hangup_error *error, hangup_phase phase) {
     hangup_tcp_facts facts = HANGUP_TCP_FACTS_INIT;
     if (phase < HANGUP_PHASE_WRITE) {
         CHECK_TEXT("unknown", hangup_acknowledged_text(hangup_error_acknowledged(error)));
         CHECK_STATUS(HANGUP_NOT_FOUND, hangup_error_tcp_facts(error, &facts), NULL);
-    }
-    if (phase < HANGUP_PHASE_WRITE || limit == HANGUP_TIMEOUT_TOKEN) {
         return;
     }
     const hangup_acknowledged expected = phase == HANGUP_PHASE_WRITE ? HANGUP_ACKNOWLEDGED_PART : HANGUP_ACKNOWLEDGED_ALL;
@@ -46,7 +44,7 @@ static void check_timed_out(hangup_error *error, hangup_phase phase, hangup_time
     CHECK_TEXT(hangup_timeout_text(limit), hangup_timeout_text(hangup_error_timeout(error)));
     CHECK(hangup_error_reason(error) == NULL);
     CHECK(strlen(hangup_error_message(error)) > 0);
-    check_tcp(error, phase, limit);
+    check_tcp(error, phase);
     hangup_error_free(error);
 }
 

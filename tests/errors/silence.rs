@@ -2,7 +2,9 @@
 //! request is not acknowledged is tested in `src/client/silence.rs` with numbers that are put in the system's place, and in
 //! `tests/network`.
 
-use hangup::{Acknowledged, Body, ConnectionState, Error, Kind, Phase, TcpFacts, Timeout};
+use hangup::{
+    Acknowledged, Body, CancelToken, ConnectionState, Error, Kind, Phase, TcpFacts, Timeout,
+};
 use serde_json::Value;
 use testserver::{Certificate, Options, Script, Server, Step};
 
@@ -11,6 +13,7 @@ use crate::support::{PATIENCE, fetch, get, ms, post, request, wait_until};
 
 in_both_forms! {
     a_server_that_does_not_answer_has_acknowledged_the_request,
+    the_deadline_of_a_token_tells_as_much_as_a_timeout,
     a_server_that_reads_nothing_acknowledges_a_part_and_takes_no_more,
     a_body_that_stops_is_told_from_a_request_that_is_lost,
     a_stream_that_is_silent_has_acknowledged_what_was_written,
@@ -62,6 +65,25 @@ fn a_server_that_does_not_answer_has_acknowledged_the_request(form: Form) {
             let says =
                 "; the request was acknowledged, and there is no answer yet (round-trip time ";
             assert!(error.message().contains(says), "{error}");
+        }
+    }
+}
+
+fn the_deadline_of_a_token_tells_as_much_as_a_timeout(form: Form) {
+    for server in both(vec![Step::head(), Step::wait_for("the end")]) {
+        let client = form.tls_client();
+        // The token may end the exchange, or the wait ends by itself.
+        for _ in 0..8 {
+            let mut request = request("GET", &server.url("/"));
+            let token = CancelToken::new();
+            token.after(ms(60));
+            request.set_cancel(Some(token));
+            let error = client.send(&mut request).unwrap_err();
+            // A dial of a busy machine may take that long.
+            if error.phase() == Phase::Head {
+                after(&error, Timeout::Token, Phase::Head);
+                assert_eq!(error.acknowledged(), Some(Acknowledged::All));
+            }
         }
     }
 }

@@ -12,19 +12,39 @@ def let_it_die() -> None:
     assert sys.stdin.readline() == "\n"
 
 
+def check_story(events: hangup.Events, connection: int) -> None:
+    told = []
+    while event := events.next(0):
+        if event.connection == connection:
+            told.append((event.type, event.reason))
+    story = [("suspected", None), ("probed", None), ("lost", None), ("closed", "peer silent")]
+    assert [step for step in told if step in story] == story, told
+
+
+def check_told(error: hangup.HangupError) -> None:
+    assert error.acknowledged == "nothing" and "no byte of the request was acknowledged within" in str(error)
+    facts = error.tcp_facts
+    assert facts is not None and facts.rtt is not None
+    assert facts.silence >= 0.9 and facts.retransmissions_in_row > 0 and facts.unacked_bytes >= error.bytes_sent
+
+
 def blocking(url: str) -> None:
     with hangup.Client() as client:
-        assert client.get(url).text == "ok"
+        first = client.get(url)
+        assert first.text == "ok"
+        events = client.manager.events()
         let_it_die()
         response = client.get(url)
-        assert (response.status, response.text) == (200, "ok")
+        assert (response.status_code, response.text) == (200, "ok")
         assert response.attempts == 2
+        check_story(events, first.connection)
         let_it_die()
         try:
-            client.post(url, body=b"once")
+            client.post(url, content=b"once")
             raise AssertionError("no error")
         except hangup.PeerSilent as error:
             assert (error.retry_safe, error.reused, error.attempts) == (False, True, 1)
+            check_told(error)
 
 
 async def awaited(url: str) -> None:
@@ -32,14 +52,15 @@ async def awaited(url: str) -> None:
         assert (await client.get(url)).text == "ok"
         let_it_die()
         response = await client.get(url)
-        assert (response.status, response.text) == (200, "ok")
+        assert (response.status_code, response.text) == (200, "ok")
         assert response.attempts == 2
         let_it_die()
         try:
-            await client.post(url, body=b"once")
+            await client.post(url, content=b"once")
             raise AssertionError("no error")
         except hangup.PeerSilent as error:
             assert (error.retry_safe, error.reused, error.attempts) == (False, True, 1)
+            check_told(error)
 
 
 blocking(sys.argv[1])

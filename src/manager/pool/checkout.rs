@@ -192,9 +192,27 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Before the connection of an exchange is closed by a deadline from outside: its error tells what TCP knew.
+    #[cold]
+    fn keep_tcp_info(&self, control: &Control) {
+        let record = self.with_state(|state, _| {
+            let entry = state.entry_of(control.connection(), control)?;
+            Some(Arc::clone(&entry.record))
+        });
+        // Without the lock: the system is asked.
+        if let Some(record) = record {
+            record.keep_tcp_info();
+        }
+    }
+}
+
 impl EndLease for Pool {
     /// An exchange that still waits or dials closes that itself, as soon as it is woken.
     fn end_lease(&self, control: &Control, reason: CloseReason) {
+        if reason == CloseReason::TimedOut {
+            self.keep_tcp_info(control);
+        }
         self.with_state(|state, deferred| {
             // Read under the lock: another thread may give the exchange its connection just now,
             // having seen no cause yet.

@@ -108,10 +108,10 @@ impl DuplexStream {
         }
     }
 
-    /// What the system knows of the connection; see [`Stream::tcp_info`](super::Stream::tcp_info).
+    /// What the system knows of the connection; see [`Socket::tcp_info`].
     #[cold]
     pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
-        self.socket.enter()?.tcp_info()
+        self.socket.tcp_info()
     }
 
     /// Whether the bytes on the socket are those of the stream.

@@ -419,11 +419,10 @@ impl Stream {
         matches!(self.try_read(&mut [0]), Ok(None))
     }
 
-    /// What the system knows of the connection; `None` if it is not one of TCP, was ended, or on a system that does
-    /// not say.
+    /// What the system knows of the connection; see [`Socket::tcp_info`].
     #[cold]
     pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
-        self.socket.enter()?.tcp_info()
+        self.socket.tcp_info()
     }
 
     /// How many bytes the system has got of a request of which so many were sent: TLS makes more of them.

@@ -61,11 +61,10 @@ class HangupError(Exception):
     acknowledged: str | None = None
     """How much of the request the server's TCP acknowledged when the wait for the server ended: "nothing", "part" or "all";
     None if that was not looked at. It is looked at for a timeout and for `PeerSilent` in the phases "write", "head" and
-    "read", on Linux and Android, but not on a Unix-domain socket, nor if the connection had been ended before, as the deadline
-    of a cancel token may do. "all": the server's host is there and has the request, so that the server is slow or hangs.
-    "nothing": the way to it is gone. Whether sending the request again is safe is another question (`retry_safe`): what is
-    not acknowledged may have been received. For a Stream it is about what was written to it, and "part" says that some bytes
-    of it are not acknowledged."""
+    "read", on Linux and Android, but not on a Unix-domain socket. "all": the server's host is there and has the request, so
+    that the server is slow or hangs. "nothing": the way to it is gone. Whether sending the request again is safe is another
+    question (`retry_safe`): what is not acknowledged may have been received. For a Stream it is about what was written to
+    it, and "part" says that some bytes of it are not acknowledged."""
     tcp_facts: TcpFacts | None = None
     """What TCP knew of the connection then; None if `acknowledged` is None."""
     os_code: int = 0
