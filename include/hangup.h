@@ -3206,9 +3206,10 @@ hangup_status hangup_response_read_all(hangup_response *response,
 hangup_status hangup_response_free_body(hangup_response *response);
 
 /**
- * Closes the response early. HANGUP_CLOSE_MODE_GRACEFUL reads and drops the rest of the body, at most 256 KiB for at most
- * 50 ms, so that the connection can be reused; if that is not enough, it is closed. The call itself takes at most 2 ms; the
- * rest happens in the background. HANGUP_CLOSE_MODE_NOW closes the connection at once. After the end of the body, and the
+ * Closes the response early. HANGUP_CLOSE_MODE_GRACEFUL reads and drops the rest of the body, at most 256 KiB, so that the
+ * connection can be reused; it is closed if that takes longer than 50 ms or three round trips, whichever is longer, and
+ * one second at most. The call itself takes at most 2 ms; the rest happens in the background, where the connection counts
+ * as in use. HANGUP_CLOSE_MODE_NOW closes the connection at once. After the end of the body, and the
  * second time, it does nothing.
  *
  * It may be called from any thread while another one is blocked in a read or a submitted read is in progress; it ends that

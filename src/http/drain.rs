@@ -31,7 +31,8 @@ impl IncomingBody {
             let mut rest = self.detach();
             // Without a thread for it the job is dropped, and the connection is closed by that.
             let _ = DRAINS.run(move || {
-                rest.drain(start + MAX_TIME, &mut left);
+                let until = start + time_for_rest(rest.round_trip());
+                rest.drain(until, &mut left);
                 rest.close();
             });
         } else {
@@ -48,7 +49,7 @@ impl IncomingBody {
     #[cold]
     pub(crate) fn discard(mut self) -> Result<(), Error> {
         if self.left.is_none_or(|left| left <= MAX_REDIRECT_BYTES) {
-            self.drain(Instant::now() + MAX_TIME, &mut { MAX_REDIRECT_BYTES });
+            self.drain(Instant::now() + LEAST_TIME, &mut { MAX_REDIRECT_BYTES });
         }
         self.close();
         let ends_the_call = |failure: &Error| match failure.kind() {
@@ -56,6 +57,11 @@ impl IncomingBody {
             kind => matches!(kind, Kind::Cancelled | Kind::ShutDown | Kind::Forked),
         };
         self.failed.take().filter(ends_the_call).map_or(Ok(()), Err)
+    }
+
+    /// The smoothed round-trip time to the peer, if the system knows it.
+    fn round_trip(&mut self) -> Option<Duration> {
+        Some(self.running.as_mut()?.body.stream()?.tcp_info()?.rtt)
     }
 
     /// Reads and throws away, until the end, a failure, or so many bytes. Returns `true` if the deadline
@@ -82,12 +88,98 @@ impl IncomingBody {
     }
 }
 
-static DRAINS: WorkerPool = WorkerPool::new("hangup-drain", 8);
+/// How long the rest may take, from the close on.
+fn time_for_rest(round_trip: Option<Duration>) -> Duration {
+    let on_the_way = round_trip.unwrap_or_default().saturating_mul(ROUND_TRIPS);
+    on_the_way.saturating_add(MACHINES_TIME).clamp(LEAST_TIME, MAX_TIME)
+}
+
+/// Each of them reads for one connection. Over a slow path that takes its time, and those that wait for a thread meanwhile
+/// may be too late.
+static DRAINS: WorkerPool = WorkerPool::new("hangup-drain", 64);
 /// How much is read (Go 1.27's numbers, golang/go#77370).
 const MAX_BYTES: u64 = 256 * 1024;
 /// The same for a redirect, whose body is of no use and for which the caller waits.
 const MAX_REDIRECT_BYTES: u64 = 64 * 1024;
-/// How long, all in all.
-const MAX_TIME: Duration = Duration::from_millis(50);
+/// How long it may take at least, all in all, and for a redirect, for which the caller waits.
+const LEAST_TIME: Duration = Duration::from_millis(50);
+/// How long in round trips. A peer that has sent nothing for a while begins with ten segments and doubles that with each
+/// round trip (RFC 5681 section 3.1, RFC 6928): 100 KB need three after the first segments came.
+const ROUND_TRIPS: u32 = 3;
+/// What the machines at both ends take in these round trips.
+const MACHINES_TIME: Duration = Duration::from_millis(25);
+/// How long at most: the connection counts as in use.
+const MAX_TIME: Duration = Duration::from_secs(1);
 /// How long of that the caller waits: what is here already, or about to come.
 const DRAIN_WAIT: Duration = Duration::from_millis(2);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use testserver::{Script, Server, Step};
+
+    use super::*;
+    use crate::client::Client;
+    use crate::manager::{Limits, Manager};
+    use crate::net::tcp_info::TcpInfo;
+    use crate::net::tcp_info::fake::FakeTcpInfo;
+    use crate::vocabulary::{CloseMode, CloseReason};
+
+    #[test]
+    fn the_time_follows_the_round_trips_within_bounds() {
+        let ms = Duration::from_millis;
+        for (round_trip, time) in [
+            (None, ms(50)),
+            (Some(Duration::ZERO), ms(50)),
+            (Some(ms(8)), ms(50)),
+            (Some(ms(60)), ms(205)),
+            (Some(ms(300)), ms(925)),
+            (Some(ms(400)), ms(1000)),
+            (Some(Duration::MAX), ms(1000)),
+        ] {
+            assert_eq!(time_for_rest(round_trip), time, "{round_trip:?}");
+        }
+    }
+
+    /// Closes a response whose rest comes after 150 ms, on a path with that round-trip time. Returns why its connection
+    /// was closed, if it was, and how long the call and all of it took.
+    fn close_of_late(round_trip: Duration) -> (Option<CloseReason>, Duration, Duration) {
+        let late = vec![
+            Step::head(),
+            Step::send("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes."),
+            Step::SleepMs(150),
+            Step::send("ten others"),
+            Step::Stall,
+        ];
+        let server = Server::start(Script::every(late));
+        let _path = FakeTcpInfo::of_port(server.port(), move |info| {
+            Some(TcpInfo { rtt: round_trip, ..info })
+        });
+        let manager = Arc::new(Manager::new(Limits::default()));
+        let client = Client::new(Arc::clone(&manager));
+        let mut response = client.get(&server.url("/"), None).unwrap();
+        let begun = Instant::now();
+        response.close(CloseMode::Graceful);
+        let call = begun.elapsed();
+        while manager.stats().in_use > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        (manager.close_reason(response.connection_id()), call, begun.elapsed())
+    }
+
+    #[test]
+    fn what_a_far_peer_sends_is_waited_for_in_the_background() {
+        let (closed, call, _) = close_of_late(Duration::from_millis(500));
+        assert_eq!(closed, None, "the connection is kept");
+        assert!(call < Duration::from_millis(140), "the caller does not wait: {call:?}");
+    }
+
+    #[test]
+    fn what_a_near_peer_sends_late_is_not_waited_for() {
+        let (closed, _, all) = close_of_late(Duration::from_millis(1));
+        assert_eq!(closed, Some(CloseReason::BodyLeftUnread));
+        assert!(all >= LEAST_TIME, "{all:?}");
+    }
+}

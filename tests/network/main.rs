@@ -12,6 +12,7 @@ mod abi;
 mod alive;
 mod changes;
 mod dials;
+mod early;
 mod gone;
 mod idle;
 mod kept;

@@ -354,8 +354,9 @@ class Response:
     def close(self, *, now: bool = False) -> None:
         """Closes the response early. Does nothing after the end of the body, and the second time.
 
-        Drains up to 256 KiB of the body for up to 50 ms, so that the connection can be reused, and closes the
-        connection otherwise; with `now` closes it at once. A read in another thread raises `Closed`.
+        Drains up to 256 KiB of the body in the background, so that the connection can be reused, and closes the
+        connection if that takes longer than 50 ms or three round trips, whichever is longer, and one second at most;
+        with `now` closes it at once. A read in another thread raises `Closed`.
         """
         self._raw.close(NOW if now else GRACEFUL)
 
