@@ -102,7 +102,7 @@ impl Pool {
             // An exchange that dials is in progress, and a drain lets it finish.
             let in_progress = waiter.dial.is_some() && how == Closed::Draining;
             if !in_progress && waiter.control.try_finish(Cause::ShutDown) {
-                deferred.to_wake.push(Arc::clone(&waiter.control));
+                deferred.work().to_wake.push(Arc::clone(&waiter.control));
             }
         }
     }

@@ -12,9 +12,14 @@ use crate::runtime::{InputWatch, Notify};
 use crate::timer::{self, TimerTarget};
 
 /// Carried out by its drop. [`Pool::with_state`](super::lock::Pool::with_state) makes it before it
-/// takes the lock, so it is dropped after the lock was released.
+/// takes the lock, so it is dropped after the lock was released. Every request drops two of these,
+/// and nearly all are empty.
 #[derive(Default)]
-pub(super) struct Deferred {
+pub(super) struct Deferred(Option<Box<Work>>);
+
+/// What is to be done.
+#[derive(Default)]
+pub(super) struct Work {
     /// Connections that were taken out of the pool: their sockets are ended, then their slots freed.
     pub(super) to_close: Vec<Unlisted>,
     /// Dialled connections whose entry was closed meanwhile: ended before the slots are freed.
@@ -32,25 +37,14 @@ pub(super) struct Deferred {
 }
 
 impl Deferred {
-    fn is_empty(&self) -> bool {
-        let Self {
-            to_close,
-            closed_meanwhile,
-            free_slots,
-            to_wake,
-            to_notify,
-            sweep,
-            unused_watch,
-        } = self;
-        to_close.is_empty()
-            && closed_meanwhile.is_empty()
-            && free_slots.is_empty()
-            && to_wake.is_empty()
-            && to_notify.is_empty()
-            && sweep.is_none()
-            && unused_watch.is_none()
+    /// What is to be done, to add to it.
+    pub(super) fn work(&mut self) -> &mut Work {
+        self.0.get_or_insert_default()
     }
+}
 
+impl Work {
+    #[inline(never)] // Most critical sections leave no work.
     fn run(&mut self) {
         for connection in &self.closed_meanwhile {
             connection.record.end();
@@ -91,9 +85,8 @@ impl Deferred {
 impl Drop for Deferred {
     #[inline]
     fn drop(&mut self) {
-        // Every request drops two of these, and nearly all are empty.
-        if !self.is_empty() {
-            self.run();
+        if let Some(work) = &mut self.0 {
+            work.run();
         }
     }
 }

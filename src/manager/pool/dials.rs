@@ -44,7 +44,7 @@ impl Pool {
             let Some(mut entry) = state.entry_of(id, control) else {
                 // The dial was closed. Either that ended the exchange, or the exchange was granted
                 // another connection before.
-                deferred.closed_meanwhile.push(*connection);
+                deferred.work().closed_meanwhile.push(*connection);
                 state.dial_released(id, deferred);
                 let granted = state.take_granted(control, now, deferred);
                 return granted.map(Dialled::Other).ok_or(LeaseError::Stop(Stop::Ended));
@@ -142,7 +142,7 @@ impl Pool {
             if state.entry_of(id, control).is_some() {
                 state.offer_dialled(connection, now, deferred);
             } else {
-                deferred.closed_meanwhile.push(*connection);
+                deferred.work().closed_meanwhile.push(*connection);
                 state.dial_released(id, deferred);
             }
         });

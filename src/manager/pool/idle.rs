@@ -166,7 +166,7 @@ impl State {
         // A sweep that is long overdue got no thread.
         if self.sweep_at.is_none_or(|planned| at < planned || planned + SWEEP_INTERVAL < now) {
             self.sweep_at = Some(at);
-            deferred.sweep = Some((self.swept.clone(), at));
+            deferred.work().sweep = Some((self.swept.clone(), at));
         }
     }
 

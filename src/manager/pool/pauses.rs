@@ -34,7 +34,7 @@ impl State {
     pub(super) fn end_pauses(&self, deferred: &mut Deferred) {
         for (_, control) in &self.pauses {
             if control.try_finish(Cause::ShutDown) {
-                deferred.to_wake.push(Arc::clone(control));
+                deferred.work().to_wake.push(Arc::clone(control));
             }
         }
     }

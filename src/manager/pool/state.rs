@@ -302,20 +302,22 @@ impl State {
             self.background_dial_ended(key_id);
         }
         if let Stage::Dialling(control) = stage {
-            deferred.to_wake.push(control);
+            deferred.work().to_wake.push(control);
         }
     }
 
     /// The sockets of a dial are gone. If the dial was closed, its slot is free.
     pub(super) fn dial_released(&mut self, id: u64, deferred: &mut Deferred) {
-        deferred.free_slots.extend(self.closing_dials.remove(&id));
+        if let Some(slot) = self.closing_dials.remove(&id) {
+            deferred.work().free_slots.push(slot);
+        }
     }
 
     /// Closes the socket of an unlinked entry, and then frees its slot, after the lock.
     pub(super) fn close_later(&mut self, entry: Unlisted, deferred: &mut Deferred) {
         let (key_id, background) = (entry.slot.key_id(), entry.background);
         self.count_closing(key_id);
-        deferred.to_close.push(entry);
+        deferred.work().to_close.push(entry);
         if background {
             self.background_dial_ended(key_id);
             self.serve_waiters(deferred);
@@ -376,8 +378,9 @@ impl State {
             self.remove_key_if_unused(*key_id);
         }
         if self.open == 0 {
-            deferred.to_notify.append(&mut self.drains);
-            deferred.unused_watch = self.watch.take();
+            let work = deferred.work();
+            work.to_notify.append(&mut self.drains);
+            work.unused_watch = self.watch.take();
         }
     }
 

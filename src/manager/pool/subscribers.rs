@@ -113,7 +113,7 @@ impl State {
         deferred: &mut Deferred,
     ) {
         if let Some(log) = &mut self.event_log {
-            log.record(what, id, key, &mut deferred.to_notify);
+            log.record(what, id, key, &mut deferred.work().to_notify);
         }
     }
 }

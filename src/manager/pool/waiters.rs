@@ -220,7 +220,7 @@ impl State {
             Some((dial, Stage::Dialling(_))) => self.mark_background(dial),
             _ => {}
         }
-        deferred.to_wake.push(waiter.control);
+        deferred.work().to_wake.push(waiter.control);
     }
 
     /// Gives the free slots to the waiters for one. If there is none left, closes an idle connection
@@ -264,7 +264,7 @@ impl State {
                 waiter.dial = Some(record.id);
             }
             self.update_waiting_origin(origin_id);
-            deferred.to_wake.push(control);
+            deferred.work().to_wake.push(control);
         }
     }
 

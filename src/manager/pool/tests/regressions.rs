@@ -122,7 +122,7 @@ fn a_sweep_that_never_ran_is_scheduled_again() {
         harness.pool.with_state(|state, deferred| {
             state.sweep_at = planned;
             state.schedule_sweep(harness.model.now + Duration::from_secs(secs), deferred);
-            deferred.sweep.take().is_some()
+            deferred.work().sweep.take().is_some()
         })
     };
     let now = Instant::now();
