@@ -993,7 +993,7 @@ typedef struct {
     uint64_t reused;
     /** Dials that failed, were cancelled or timed out. */
     uint64_t dials_failed;
-    /** Idle connections that the check at checkout found unusable. */
+    /** Idle connections that the check at checkout found unusable: closed by the peer, with unexpected data, or silent. */
     uint64_t stale;
     /** Requests waiting for a connection now. */
     uint64_t queued;

@@ -52,7 +52,7 @@ pub struct hangup_stats {
     pub reused: u64,
     /// Dials that failed, were cancelled or timed out.
     pub dials_failed: u64,
-    /// Idle connections that the check at checkout found unusable.
+    /// Idle connections that the check at checkout found unusable: closed by the peer, with unexpected data, or silent.
     pub stale: u64,
     /// Requests waiting for a connection now.
     pub queued: u64,

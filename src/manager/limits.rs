@@ -76,7 +76,7 @@ pub struct Stats {
     pub reused: u64,
     /// Dials that did not become a connection.
     pub dials_failed: u64,
-    /// Idle connections that the probe at checkout found dead.
+    /// Idle connections that the check at checkout found unusable: closed by the peer, with unexpected data, or silent.
     pub stale: u64,
     /// Idle connections that the sweep found closed by the peer, with unexpected data, or silent.
     pub swept: u64,

@@ -81,7 +81,7 @@ class Stats:
     dials_failed: int
     """Dials that failed, were cancelled or timed out."""
     stale: int
-    """Idle connections that the probe at checkout found closed."""
+    """Idle connections that the check at checkout found unusable: closed by the peer, with unexpected data, or silent."""
     queued: int
     """Requests that wait for a connection."""
     swept: int
