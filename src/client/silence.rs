@@ -2,7 +2,7 @@
 //! loopback a peer that is not dead acknowledges. (tests/network has connections that are dead.)
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -254,6 +254,78 @@ fn nothing_changes_while_nothing_can_be_connected_to() {
         assert!(story.contains(&EventKind::Recovered), "{story:?}");
         client.manager().shutdown();
         assert_eq!(server.join().unwrap(), 2);
+    }
+}
+
+/// A server that answers one connection, and whose queue for others is full until it is told to accept them; it
+/// answers the second request when it is told so again.
+fn full_queue(go: mpsc::Receiver<()>) -> (String, std::thread::JoinHandle<()>) {
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let thread = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let fill = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
+        let fillers: Vec<_> = std::iter::from_fn(fill).take(16).collect();
+        assert!(fillers.len() < 16, "the queue is not full");
+        for number in 0..2 {
+            std::io::Read::read(&mut connection, &mut [0; 4096]).unwrap();
+            if number == 1 {
+                go.recv().unwrap();
+                fillers.iter().for_each(|_| drop(listener.accept().unwrap()));
+                go.recv().unwrap();
+            }
+            connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        }
+        // The client closes.
+        let _ = std::io::Read::read(&mut connection, &mut [0; 1]);
+    });
+    (format!("http://{address}/"), thread)
+}
+
+#[test]
+fn a_dial_that_is_answered_late_says_that_the_network_was_away_and_not_that_the_connection_is_lost()
+{
+    for form in FORMS {
+        let (go, wait) = mpsc::channel();
+        let (url, server) = full_queue(wait);
+        let (client, mut events) = client(Limits::default());
+        let first = send(form, &client, request("POST", &url)).unwrap();
+        let back = Arc::new(AtomicBool::new(false));
+        let is_back = Arc::clone(&back);
+        // Nothing is sent again for a long time, and then it is acknowledged.
+        let _fake = FakeTcpInfo::of_port(first.local_port, move |info| {
+            let away = TcpInfo { last_data_sent: Duration::from_secs(3600), ..silent(info) };
+            Some(if is_back.load(Ordering::SeqCst) { info } else { away })
+        });
+        let second = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let until = |what: &str, holds: &dyn Fn() -> bool| {
+                    let end = Instant::now() + Duration::from_secs(20);
+                    while !holds() {
+                        assert!(Instant::now() < end, "{what}");
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                };
+                until("the second dial", &|| client.manager().stats().dialling > 0);
+                // Longer than an answer takes.
+                std::thread::sleep(Duration::from_millis(600));
+                go.send(()).unwrap();
+                until("the second connection", &|| client.manager().stats().idle > 0);
+                std::thread::sleep(Duration::from_millis(500));
+                back.store(true, Ordering::SeqCst);
+                go.send(()).unwrap();
+            });
+            send(form, &client, request("POST", &url)).unwrap()
+        });
+        assert_eq!((second.attempts, second.connection), (1, first.connection), "{form:?}");
+        let story = story(&mut events, first.connection);
+        let expected = [EventKind::Suspected, EventKind::Probed, EventKind::Recovered];
+        assert!(story.windows(3).any(|three| three == expected), "{story:?}");
+        client.manager().shutdown();
+        server.join().unwrap();
     }
 }
 
