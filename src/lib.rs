@@ -29,7 +29,8 @@
 //! Each phase has a [`Timeout`] of its own, and [`Timeout::Total`] covers everything from the call to the body's last
 //! byte. The defaults never wait forever: 30 s for a place in the pool; 10 s each to resolve, to connect and for
 //! TLS; 60 s each to write, for the head and between two pieces of the body; no total. The error says which one
-//! ran out ([`Error::timeout`]), in which phase, and whether the request may be sent again ([`Error::retry_safe`]).
+//! ran out ([`Error::timeout`]), in which phase, whether the request may be sent again ([`Error::retry_safe`]), and whether
+//! the peer's TCP acknowledged it ([`Error::acknowledged`]): a server that is slow is told from a network that is away.
 //!
 //! ```
 //! use std::time::Duration;
@@ -68,8 +69,9 @@
 //!
 //! # Events
 //!
-//! [`Manager::connections`] lists what is open, [`Manager::stats`] counts, and [`Manager::events`] reports each opened,
-//! leased, returned and closed connection, with the [`CloseReason`].
+//! [`Manager::connections`] lists what is open, with what TCP knows of it ([`TcpFacts`]), [`Manager::stats`] counts, and
+//! [`Manager::events`] reports each opened, leased, returned and closed connection, with the [`CloseReason`], and each one
+//! that is suspected to be lost.
 //!
 //! ```
 //! use std::time::Duration;

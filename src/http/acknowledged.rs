@@ -83,7 +83,7 @@ fn explain_stream(error: Error, stream: &DuplexStream) -> Error {
     let Some(info) = stream.tcp_info() else { return error };
     let (acknowledged, meaning) = match info.unacked_bytes() {
         0 => (Acknowledged::All, "the peer acknowledged all that was written".to_owned()),
-        _ if is_blocked(&info) => (Acknowledged::Part, takes_no_more(&info)),
+        _ if is_all_unsent(&info) => (Acknowledged::Part, unsent(&info)),
         more => {
             (Acknowledged::Part, format!("{more} bytes of what was written are unacknowledged"))
         }
@@ -102,10 +102,13 @@ impl SilentWait {
         // The last acknowledgement may be one of an earlier request.
         let for_ms = self.info.last_ack_received.min(self.sent_for).as_millis();
         match self.acknowledged {
+            Acknowledged::Nothing if is_all_unsent(&self.info) => {
+                format!("no byte of the request was sent: {} bytes wait", self.info.unsent)
+            }
             Acknowledged::Nothing => {
                 format!("no byte of the request was acknowledged within {for_ms} ms")
             }
-            _ if is_blocked(&self.info) => takes_no_more(&self.info),
+            _ if is_all_unsent(&self.info) => unsent(&self.info),
             Acknowledged::Part if unacked > 0 => {
                 format!("{unacked} bytes of the request have not been acknowledged for {for_ms} ms")
             }
@@ -134,15 +137,19 @@ fn acknowledged(info: &TcpInfo, on_wire: u64, is_sent: bool) -> Acknowledged {
     }
 }
 
-/// Whether the peer acknowledged all that it has room for.
-fn is_blocked(info: &TcpInfo) -> bool {
+/// Whether all that was sent was acknowledged, and more is to be sent.
+fn is_all_unsent(info: &TcpInfo) -> bool {
     info.unsent > 0 && info.unacked_bytes() == u64::from(info.unsent)
 }
 
-fn takes_no_more(info: &TcpInfo) -> String {
+fn unsent(info: &TcpInfo) -> String {
+    let bytes = info.unsent;
+    if bytes < info.send_mss {
+        // The system may wait for more to send in one segment (MSG_MORE, tcp(7)).
+        return format!("the peer acknowledged all that was sent, and {bytes} bytes wait");
+    }
     format!(
-        "the peer acknowledged all that was sent and takes no more (its receive window is full), so that {} bytes wait",
-        info.unsent
+        "the peer acknowledged all that was sent and takes no more (its receive window is full), so that {bytes} bytes wait"
     )
 }
 
@@ -216,6 +223,12 @@ mod tests {
             "(its receive window is full), so that 900 bytes wait (round-trip time 40.0 ms, no retransmission, silent \
              for 700 ms)"
         ));
+        let held = wait(TcpInfo { send_mss: 1448, ..info(100, 100, 900) }, 1000, false);
+        assert!(
+            says(held).starts_with("the peer acknowledged all that was sent, and 900 bytes wait (")
+        );
+        let unsent = wait(info(100, 100, 80), 80, true);
+        assert!(says(unsent).starts_with("no byte of the request was sent: 80 bytes wait ("));
         let begun = SilentWait { response_started: true, ..wait(info(9, 9, 0), 9, true) };
         assert!(says(begun).starts_with(
             "the peer acknowledged the request and sends no more of its response head"

@@ -90,6 +90,10 @@ static void versions_and_names(void) {
     CHECK_TEXT("unknown", hangup_connection_state_text((hangup_connection_state)-1));
     CHECK_TEXT("unknown", hangup_close_reason_text((hangup_close_reason)0));
     CHECK_TEXT("unknown", hangup_event_type_text((hangup_event_type)0));
+    CHECK_TEXT("suspected", hangup_event_type_text(HANGUP_EVENT_TYPE_SUSPECTED));
+    CHECK_TEXT("probed", hangup_event_type_text(HANGUP_EVENT_TYPE_PROBED));
+    CHECK_TEXT("lost", hangup_event_type_text(HANGUP_EVENT_TYPE_LOST));
+    CHECK_TEXT("recovered", hangup_event_type_text(HANGUP_EVENT_TYPE_RECOVERED));
     CHECK_TEXT("unknown", hangup_limit_text((hangup_limit)0));
     CHECK_TEXT("per_origin", hangup_limit_text(HANGUP_LIMIT_PER_ORIGIN));
     CHECK_TEXT("part", hangup_sent_text(HANGUP_SENT_PART));
