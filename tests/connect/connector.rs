@@ -24,6 +24,7 @@ in_both_forms! {
     a_connector_makes_the_connections_and_they_are_pooled_listed_and_closed,
     tls_is_added_for_https,
     a_unix_stream_and_a_socket_pair_carry_requests,
+    sockets_of_a_connector_are_watched_while_they_are_idle_and_probed,
     a_connector_that_blocks_delays_no_cancel_or_timeout_and_its_late_socket_is_closed,
     what_a_connector_fails_with_is_the_error_of_the_request,
     what_is_no_connected_stream_socket_is_refused,
@@ -129,6 +130,38 @@ fn a_unix_stream_and_a_socket_pair_carry_requests(form: Form) {
         assert_eq!(response.read_all(usize::MAX).unwrap(), vec![b'x'; 3_000_000]);
         assert_eq!(response.reused(), round == 1);
     }
+}
+
+fn sockets_of_a_connector_are_watched_while_they_are_idle_and_probed(form: Form) {
+    use std::os::fd::{AsRawFd, FromRawFd};
+    let steps = vec![Step::answer(200, "ok"), Step::wait_for("close"), Step::Close];
+    let server = Server::start(Script::every(steps));
+    let client = form.client();
+    let copies = Arc::new(Mutex::new(Vec::new()));
+    let (kept, port) = (Arc::clone(&copies), server.port());
+    set(&client, move |_| {
+        let socket = TcpStream::connect(("127.0.0.1", port))?;
+        // SAFETY: no pointers; the copy is owned by what is made of it.
+        let copy = unsafe { OwnedFd::from_raw_fd(libc::dup(socket.as_raw_fd())) };
+        kept.lock().unwrap().push(copy);
+        Ok(socket.into())
+    });
+    assert_eq!(fetch(&client, "http://a.test/").unwrap(), b"ok");
+    let option = |level, name| {
+        let (mut value, mut size) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+        let copy = copies.lock().unwrap()[0].as_raw_fd();
+        let place = (&raw mut value).cast();
+        // SAFETY: an open descriptor, and as many writable bytes as `size` says.
+        let done = unsafe { libc::getsockopt(copy, level, name, place, &raw mut size) };
+        assert_eq!(done, 0);
+        value
+    };
+    assert_eq!(option(libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1);
+    let numbers = [libc::TCP_KEEPIDLE, libc::TCP_KEEPINTVL, libc::TCP_KEEPCNT];
+    assert_eq!(numbers.map(|name| option(libc::IPPROTO_TCP, name)), [15, 3, 3]);
+    server.release("close");
+    wait_until("the sweep", || client.manager().stats().swept == 1);
+    assert_at_rest(client.manager());
 }
 
 fn a_connector_that_blocks_delays_no_cancel_or_timeout_and_its_late_socket_is_closed(form: Form) {

@@ -14,6 +14,7 @@ in_both_forms! {
     tls_over_a_unix_domain_socket_is_for_localhost,
     a_cancel_and_a_clock_end_an_exchange_over_a_unix_domain_socket,
     an_idle_connection_that_the_server_closed_is_not_used,
+    an_idle_connection_that_the_server_closes_is_closed_without_any_call,
     a_redirect_to_a_unix_domain_socket_is_followed_only_from_that_socket,
     a_path_without_a_listener_is_a_failed_connect,
 }
@@ -112,6 +113,16 @@ fn an_idle_connection_that_the_server_closed_is_not_used(form: Form) {
     wait_until("the close", || server.open_connections() == 0);
     assert_eq!(fetch(&client, &format!("{origin}/")).unwrap(), b"ok");
     assert_eq!(server.connections(), 2);
+}
+
+fn an_idle_connection_that_the_server_closes_is_closed_without_any_call(form: Form) {
+    let steps = vec![Step::answer(200, "ok"), Step::wait_for("close"), Step::Close];
+    let (server, origin) = serve(None, Script::every(steps));
+    let client = form.client();
+    assert_eq!(fetch(&client, &format!("{origin}/")).unwrap(), b"ok");
+    server.release("close");
+    wait_until("the sweep", || client.manager().stats().swept == 1);
+    assert_at_rest(client.manager());
 }
 
 fn a_redirect_to_a_unix_domain_socket_is_followed_only_from_that_socket(form: Form) {

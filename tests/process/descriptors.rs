@@ -33,7 +33,7 @@ fn eventfds() -> usize {
 }
 
 /// How many epoll(7) descriptors this process has.
-fn epolls() -> usize {
+pub(super) fn epolls() -> usize {
     let is_one = |fd: &i32| {
         let link = std::fs::read_link(format!("/proc/self/fd/{fd}"));
         link.is_ok_and(|link| link.to_string_lossy().contains("eventpoll"))

@@ -14,6 +14,7 @@ use hangup::{
 use testserver::{BlackHole, Certificate, Script, Server, Step, certs};
 
 use super::HALF;
+use super::descriptors::epolls;
 use crate::support::form::{Client, Form, in_both_forms};
 use crate::support::inspect::{assert_at_rest, descriptor_target, descriptors, sockets};
 use crate::support::own_process::{in_own_process, in_own_process_with};
@@ -429,5 +430,31 @@ fn p1_a_child_looks_names_up_itself(form: Form) {
         client.manager().close_all(CloseMode::Now);
         assert_eq!(fetch(&client, &url).unwrap(), b"ok");
         assert_eq!(*asked.lock().unwrap(), [parent]);
+    });
+}
+
+#[test]
+fn p1_a_child_watches_its_own_idle_connections_and_not_its_parents() {
+    let name = "forks::p1_a_child_watches_its_own_idle_connections_and_not_its_parents";
+    in_own_process(name, || {
+        let of_parent = vec![Step::answer(200, "ok"), Step::wait_for("go"), Step::Close];
+        let of_child = vec![Step::answer(200, "ok"), Step::sleep(20), Step::Close];
+        let server = Server::start(Script::new(vec![of_parent, of_child]));
+        let before = epolls();
+        let client = crate::support::client();
+        assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
+        wait_until("the first sweep", || epolls() == before + 1);
+        let child = fork(|| {
+            assert_eq!(client.manager().stats().idle, 0);
+            assert_eq!(epolls(), before, "its parent's is closed here");
+            assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
+            wait_until("the sweep of the child", || client.manager().stats().swept == 1);
+        });
+        child.join();
+        let stats = client.manager().stats();
+        assert_eq!((stats.idle, stats.swept), (1, 0));
+        server.release("go");
+        wait_until("the sweep of the parent", || client.manager().stats().swept == 1);
+        assert_at_rest(client.manager());
     });
 }
