@@ -199,8 +199,10 @@ fn the_list_shows_what_tcp_knows_of_each_connection(form: Form) {
         assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
         let again = row();
         assert!(again.tcp_facts.unwrap().silence < PATIENCE);
-        let list: Value =
-            serde_json::from_str(&hangup::ConnectionInfo::list_to_json(&[again.clone()])).unwrap();
+        let list: Value = serde_json::from_str(&hangup::ConnectionInfo::list_to_json(
+            std::slice::from_ref(&again),
+        ))
+        .unwrap();
         let tcp = again.tcp_facts.unwrap();
         assert_eq!(list[0]["tcp_facts"]["silence_ms"], tcp.silence.as_millis() as u64);
         assert_eq!(list[0]["tcp_facts"]["retransmissions"], tcp.retransmissions);

@@ -10,7 +10,7 @@ use testserver::{Script, Step};
 use crate::kept::{Kept, ok_or, slowly};
 use crate::support::form::{Form, in_both_forms};
 use crate::support::network::plain_and_tls;
-use crate::support::{PATIENCE, ms, wait_until};
+use crate::support::{PATIENCE, ms, request, trusting, wait_until};
 
 in_both_forms! {
     of_a_request_that_is_lost_no_byte_was_acknowledged,
@@ -18,6 +18,7 @@ in_both_forms! {
     a_request_whose_answer_is_lost_was_not_acknowledged_either,
     a_slow_server_behind_a_slow_path_has_acknowledged_the_request,
     a_connection_that_the_system_gave_up_says_what_was_acknowledged_before,
+    what_was_written_to_a_lost_stream_is_not_acknowledged,
     the_trace_has_the_numbers_of_each_step,
 }
 
@@ -146,6 +147,30 @@ fn a_connection_that_the_system_gave_up_says_what_was_acknowledged_before(form: 
             let facts = facts(&error, Kind::PeerSilent, Acknowledged::All);
             assert!(facts.silence >= ms(2000), "{facts:?}");
         });
+    });
+}
+
+fn what_was_written_to_a_lost_stream_is_not_acknowledged(form: Form) {
+    let name = "told::what_was_written_to_a_lost_stream_is_not_acknowledged";
+    plain_and_tls(&form.name(name), |network, tls| {
+        let switch =
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n";
+        let script = Script::every(vec![Step::head(), Step::send(switch), Step::Stall]);
+        let server = network.server(tls, script);
+        let client = trusting(form.client());
+        let mut request = request("GET", &server.url("/"));
+        request.add_header("Upgrade", "lines").unwrap();
+        let stream = client.send(&mut request).unwrap().take_stream().unwrap();
+        network.kill_flows();
+        stream.write_all(b"hello").unwrap();
+        stream.set_timeout(Timeout::Read, Some(ms(900))).unwrap();
+        let error = stream.read(8).unwrap_err();
+        assert_eq!((error.timeout(), error.phase()), (Timeout::Read, Phase::Read));
+        let facts = facts(&error, Kind::TimedOut, Acknowledged::Part);
+        assert!(facts.unacked_bytes >= 5 && facts.unacked_bytes < 100, "{facts:?}");
+        let says =
+            format!("; {} bytes of what was written are unacknowledged (", facts.unacked_bytes);
+        assert!(error.message().contains(&says), "{error}");
     });
 }
 
