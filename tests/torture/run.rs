@@ -184,13 +184,14 @@ impl Runner {
 }
 
 /// The kinds of error with which a failed system call may end an exchange.
-const FAILURES: [Kind; 8] = [
+const FAILURES: [Kind; 9] = [
     Kind::System,
     Kind::ResolveFailed,
     Kind::ConnectFailed,
     Kind::TlsFailed,
     Kind::ProxyFailed,
     Kind::PeerReset,
+    Kind::PeerSilent,
     Kind::PeerClosed,
     Kind::BodyFailed,
 ];
