@@ -34,6 +34,8 @@ struct Facts {
     timeout: Timeout,
     connection: Option<u64>,
     reused: bool,
+    /// Its large segments got lost, and the next connection has small ones.
+    lost_large_segments: bool,
     sent: Sent,
     bytes_sent: u64,
     response_started: bool,
@@ -132,6 +134,16 @@ impl Error {
         self.0.connection = Some(id);
         self.0.reused = reused;
         self
+    }
+
+    pub(crate) fn after_losing_large_segments(mut self) -> Self {
+        self.0.lost_large_segments = true;
+        self
+    }
+
+    /// Whether the large segments of the connection got lost, and the next connection has small ones.
+    pub(crate) fn lost_large_segments(&self) -> bool {
+        self.0.lost_large_segments
     }
 
     pub(crate) fn after_sending(mut self, sent: Sent, bytes: u64, response_started: bool) -> Self {

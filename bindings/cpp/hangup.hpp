@@ -2199,7 +2199,8 @@ public:
         return *this;
     }
     Client set_retries(bool on) && { return std::move(set_retries(on)); }
-    /** Whether a request that waits long on a reused connection finds out whether that connection is lost. */
+    /** Whether a request that waits long on a reused connection finds out whether that connection is lost, and on a new one
+     * whether large packets vanish on the way (an MTU black hole). */
     Client &set_detect_lost_connections(bool on) & {
         detail::check([&](hangup_error **e) {
             return hangup_client_set_detect_lost_connections(handle_.get(), on ? 1 : 0, e);

@@ -282,7 +282,8 @@ impl Call<'_> {
             return Ok(Err(Again { reason, delay, connection }));
         }
         let body_replayable = !hop.has_body || body.is_replayable();
-        let context = RetryContext { repeatable: state.repeatable, body_replayable };
+        let context =
+            RetryContext { repeatable: state.repeatable, body_replayable, lost: state.lost };
         let info = received.body.info();
         if retries && retry::crossed_a_timeout(&received.head, info.reused, context) {
             received.body.discard()?;
@@ -332,7 +333,8 @@ impl Call<'_> {
         retries: bool,
     ) -> Result<Again, Error> {
         let body_replayable = body.is_replayable();
-        let context = RetryContext { repeatable: state.repeatable, body_replayable };
+        let context =
+            RetryContext { repeatable: state.repeatable, body_replayable, lost: state.lost };
         let connection = failure.connection_id().unwrap_or(0);
         if retries && retry::should_retry(&failure, context) {
             state.lost += 1;

@@ -15,13 +15,17 @@ pub(super) struct RetryContext {
     pub(super) repeatable: bool,
     /// The body can be given from its beginning.
     pub(super) body_replayable: bool,
+    /// Attempts that were lost before.
+    pub(super) lost: u32,
 }
 
 /// Whether to make another attempt after this failure.
 pub(super) fn should_retry(failure: &Error, context: RetryContext) -> bool {
-    // A new connection that fails is no accident of keeping connections.
-    // A new connection that fails would fail again.
-    failure.reused()
+    // A new connection that fails is no accident of keeping connections, and would fail again; but for one with large
+    // segments, if the next one has small ones.
+    let may_be_better =
+        failure.reused() || (failure.lost_large_segments() && context.lost < MAX_REUSED_ATTEMPTS);
+    may_be_better
         // An end from outside, a timeout and a broken body have kinds of their own.
         && matches!(failure.kind(), Kind::PeerClosed | Kind::PeerReset | Kind::PeerSilent)
         // With the first byte of the response the server has processed the request.
@@ -59,8 +63,8 @@ mod tests {
         Error::new(kind, "").on_connection(1, reused).after_sending(sent, bytes, started)
     }
 
-    const YES: RetryContext = RetryContext { repeatable: true, body_replayable: true };
-    const POST: RetryContext = RetryContext { repeatable: false, body_replayable: true };
+    const YES: RetryContext = RetryContext { repeatable: true, body_replayable: true, lost: 0 };
+    const POST: RetryContext = RetryContext { repeatable: false, ..YES };
 
     #[test]
     fn only_what_a_kept_connection_lost_before_the_first_byte_is_sent_again() {
@@ -76,6 +80,15 @@ mod tests {
     fn what_must_not_be_done_twice_is_sent_again_only_if_no_byte_went_out() {
         assert!(should_retry(&lost(Kind::PeerReset, 0, false, true), POST));
         assert!(!should_retry(&lost(Kind::PeerReset, 1, false, true), POST));
+    }
+
+    #[test]
+    fn after_a_new_connection_with_large_segments_there_are_attempts_with_small_ones() {
+        let failure = lost(Kind::PeerSilent, 10, false, false).after_losing_large_segments();
+        assert!(should_retry(&failure, YES) && !should_retry(&failure, POST));
+        let often = RetryContext { lost: MAX_REUSED_ATTEMPTS, ..YES };
+        assert!(!should_retry(&failure, often), "not for ever");
+        assert!(should_retry(&lost(Kind::PeerSilent, 10, false, true), often), "as before");
     }
 
     #[test]

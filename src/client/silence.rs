@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use testserver::{Certificate, Script, Server, Step, certs};
 use super::Client;
 use crate::error::Error;
 use crate::manager::{EventKind, Events, Limits, Manager};
+use crate::net::paths::Source;
 use crate::net::tcp_info::TcpInfo;
 use crate::net::tcp_info::fake::FakeTcpInfo;
 use crate::request::{Body, Request};
@@ -414,6 +415,71 @@ fn an_upload_that_finds_no_room_is_sent_again_on_a_new_connection() {
             let bodies: Vec<usize> = server.bodies(1).iter().map(Vec::len).collect();
             assert_eq!(bodies, [body.len()], "{form:?} {tls}");
         }
+    }
+}
+
+/// The system says of each connection with large segments to that port that none of them was acknowledged.
+fn lose_large_segments(port: u16) -> FakeTcpInfo {
+    let looks = AtomicU32::new(0);
+    FakeTcpInfo::of_port(port, move |info| {
+        if info.send_mss <= 536 {
+            return Some(info);
+        }
+        let total_retransmits = looks.fetch_add(1, Ordering::SeqCst);
+        let lost =
+            TcpInfo { bytes_sent: 10_000, bytes_resent: 0, bytes_acked: 1, unsent: 0, ..info };
+        Some(TcpInfo { send_mss: 1448, total_retransmits, ..silent(lost) })
+    })
+}
+
+#[test]
+fn an_upload_whose_large_segments_get_lost_is_sent_again_in_small_ones() {
+    for form in FORMS {
+        let server = Server::start(Script::new(vec![
+            vec![Step::Stall],
+            vec![Step::forever(vec![Step::answer(200, "second")])],
+        ]));
+        let (client, mut events) = client(Limits::default());
+        let _fake = lose_large_segments(server.port());
+        let mut put = request("PUT", &server.url("/"));
+        put.set_body(Body::from(vec![b'x'; 100_000]));
+        let got = send(form, &client, put).unwrap();
+        assert_eq!((&*got.body, got.attempts), ("second", 2), "{form:?}");
+        let bodies: Vec<usize> = server.bodies(1).iter().map(Vec::len).collect();
+        assert_eq!((server.connections(), bodies), (2, vec![100_000]));
+        let next = || events.next(Some(Duration::ZERO)).unwrap();
+        let told = std::iter::from_fn(next).filter(|event| {
+            let kinds = [EventKind::Suspected, EventKind::Probed, EventKind::Lost];
+            kinds.contains(&event.kind)
+        });
+        let (kinds, ids): (Vec<_>, Vec<_>) =
+            told.map(|event| (event.kind, event.connection)).unzip();
+        assert_eq!(kinds, [EventKind::Suspected, EventKind::Probed, EventKind::Lost]);
+        assert!(ids.iter().all(|id| *id == ids[0] && *id != got.connection));
+        assert_eq!(client.manager().close_reason(ids[0]), Some(CloseReason::PeerSilent));
+        let small = || {
+            let (to, from) = ([127, 0, 0, 1].into(), Source::default());
+            let resolver = client.manager().pool().resolver();
+            resolver.with_paths(|paths| paths.needs_small_segments(to, &from, Instant::now()))
+        };
+        assert!(small(), "the next connections have small ones");
+        client.manager().network_changed();
+        assert!(!small());
+    }
+}
+
+#[test]
+fn a_post_whose_large_segments_get_lost_says_so() {
+    for form in FORMS {
+        let server = Server::start(Script::every(vec![Step::Stall]));
+        let (client, _events) = client(Limits::default());
+        let _fake = lose_large_segments(server.port());
+        let mut post = request("POST", &server.url("/"));
+        post.set_body(Body::from(vec![b'x'; 100_000]));
+        let error = send(form, &client, post).unwrap_err();
+        assert_eq!((error.kind(), error.retry_safe()), (Kind::PeerSilent, false), "{error}");
+        assert!(error.message().contains("(an MTU black hole)"), "{error}");
+        assert!(!error.reused() && error.retry_may_help() && error.attempts() == 1);
     }
 }
 

@@ -65,6 +65,13 @@ pub unsafe extern "C" fn hangup_client_set_retries(
 /// connected to, the network is away and not this connection, and nothing changes. Where the limits leave no room for a second
 /// connection, and on systems other than Linux, the timeouts decide. HANGUP_EVENT_TYPE_SUSPECTED, _PROBED, _LOST and _RECOVERED
 /// report each step. Shorter waits cost nothing.
+///
+/// A new connection is looked at, too, for an MTU black hole: a path on which large packets vanish and small ones pass. If nothing
+/// larger than 536 bytes (1,220 with IPv6; RFC 9293 section 3.7.1) was ever acknowledged on it, and larger segments have not been
+/// for that time, the second connection has segments of at most that size in both directions (TCP_MAXSEG, tcp(7)). If it is made
+/// and a segment that was sent again is still not acknowledged, the request is sent again there, or fails with
+/// HANGUP_PEER_SILENT and a message that says so. For ten minutes, or until hangup_manager_network_changed, other connections to
+/// that address have small segments as well.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_detect_lost_connections(
     client: *mut hangup_client,

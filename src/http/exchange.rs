@@ -48,7 +48,7 @@ pub(crate) struct ExchangeConfig {
     pub(crate) repeatable: bool,
     /// If a reused connection breaks before the response, there will be another attempt.
     pub(crate) retry_covers_loss: bool,
-    /// On a reused connection, a long wait finds out whether the peer is still there.
+    /// A long wait finds out whether the peer is still there, and whether large segments reach it.
     pub(crate) detects_loss: bool,
     /// The largest response head, in bytes, interim responses included.
     pub(crate) max_head: usize,

@@ -43,7 +43,7 @@ pub(super) fn dial(
     begin_phase: &dyn Fn(Phase) -> Deadline,
     proxy_head: Option<SeeHead<'_>>,
 ) -> Result<Outcome, LeaseError> {
-    let mut dial = Some(prepare(pool, record));
+    let mut dial = Some(prepare(pool, record, false));
     let observer = DialOfExchange { record, control, begin_phase, proxy_head };
     let result = match &mut dial {
         Some(dial) => dial.run(&observer, &control.register_wake()),
@@ -116,7 +116,7 @@ pub(super) fn begin_background_dials(
     let mut begun = 0;
     let mut refused = None;
     for (record, control) in slots {
-        let (dial, until) = (Some(prepare(pool, &record)), Instant::now() + LONGEST);
+        let (dial, until) = (Some(prepare(pool, &record, false)), Instant::now() + LONGEST);
         let (pool, reason) = (Arc::downgrade(pool), CloseReason::DialFailed);
         let report = None;
         let job = BackgroundDial {
@@ -142,17 +142,18 @@ pub(super) fn begin_background_dials(
 }
 
 /// Begins to dial a second connection beside that one, whose peer is silent. `notify` is set when its outcome is known.
-/// `None` if the limits or the system allow none.
+/// `small_segments`: as larger ones may get lost on the way. `None` if the limits or the system allow none.
 #[cold]
 pub(super) fn begin_second_dial(
     pool: &Arc<Pool>,
     suspected: &Record,
     notify: &Arc<Notify>,
+    small_segments: bool,
 ) -> Option<SecondDial> {
     let new_control = || Control::detached(pool);
     let slot = pool.reserve_second_dial(suspected.id, &suspected.key, new_control);
     let (record, control) = slot?;
-    let (dial, until) = (Some(prepare(pool, &record)), Instant::now() + LONGEST);
+    let (dial, until) = (Some(prepare(pool, &record, small_segments)), Instant::now() + LONGEST);
     let (pool, reason) = (Arc::downgrade(pool), CloseReason::DialFailed);
     let (second, report) = SecondDial::new(notify);
     let report = Some(report);
@@ -174,7 +175,7 @@ pub(super) fn begin_second_dial(
 
 /// In a box: the frames of a wait for a dial would hold it, and move it when it goes on in the background.
 #[inline(never)]
-fn prepare(pool: &Arc<Pool>, record: &Record) -> Box<Dial> {
+fn prepare(pool: &Arc<Pool>, record: &Record, small_segments: bool) -> Box<Dial> {
     pool.look_at_network();
     let key = &record.key;
     let plan = DialConfig {
@@ -185,6 +186,7 @@ fn prepare(pool: &Arc<Pool>, record: &Record) -> Box<Dial> {
         tls: key.tls.clone(),
         route: Arc::clone(&key.route),
         keep_alive: pool.limits().keep_alive,
+        small_segments,
     };
     Box::new(Dial::new(plan, Arc::clone(pool.resolver())))
 }

@@ -191,10 +191,22 @@ impl Lease {
     }
 
     /// Begins to dial a second connection beside this one, whose peer is silent. `notify` is set when its outcome is
-    /// known. `None` if the limits or the system allow none.
-    pub(crate) fn dial_second(&self, notify: &Arc<Notify>) -> Option<SecondDial> {
+    /// known. `small_segments`: as larger ones may get lost on the way. `None` if the limits or the system allow none.
+    pub(crate) fn dial_second(
+        &self,
+        notify: &Arc<Notify>,
+        small_segments: bool,
+    ) -> Option<SecondDial> {
         let record = &self.connection.as_ref()?.record;
-        dial::begin_second_dial(&self.pool, record, notify)
+        dial::begin_second_dial(&self.pool, record, notify, small_segments)
+    }
+
+    /// Whether this is its first exchange, soon after it was made.
+    pub(crate) fn is_new(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| {
+            let record = &connection.record;
+            record.requests_served() <= 1 && record.opened_at.elapsed() < NEW
+        })
     }
 
     /// Whether the connection was open already.
@@ -300,6 +312,8 @@ fn wait_in_line(
 
 /// A listener that has not taken a connection after this time will not take it.
 const ACCEPTED: Duration = Duration::from_secs(30);
+/// No network forgets a connection so soon.
+const NEW: Duration = Duration::from_secs(10);
 /// How long an exchange waits for a background dial before it dials as well: as long as TCP waits
 /// for the answer to a SYN (RFC 6298 section 2).
 const LEASE_WAIT: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ pub(crate) mod dns;
 pub(crate) mod facts;
 mod gate;
 pub(crate) mod network_watch;
-mod paths;
+pub(crate) mod paths;
 pub(crate) mod probes;
 pub(crate) mod proxy;
 pub(crate) mod route;

@@ -11,6 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::route::Route;
+
 /// The paths of one manager. Threads: a value.
 #[derive(Default)]
 pub(crate) struct Paths {
@@ -28,6 +30,13 @@ pub(crate) type HostKey = (String, u16);
 pub(crate) struct Source {
     pub(crate) local: Option<IpAddr>,
     pub(crate) interface: Option<Arc<str>>,
+}
+
+impl Source {
+    /// Where the connections of a route come from.
+    pub(crate) fn of(route: &Route) -> Self {
+        Self { local: route.local, interface: route.interface.clone() }
+    }
 }
 
 /// The address of a host that connected last.
@@ -127,6 +136,13 @@ impl<K, V> Default for Remembered<K, V> {
     fn default() -> Self {
         Self { entries: HashMap::new(), uses: 0 }
     }
+}
+
+/// The largest segment that gets through where large ones get lost, in bytes without headers: what each host must take
+/// that is told nothing else (RFC 9293 section 3.7.1), so that no smaller one is worth a try. The packets are of 576 bytes,
+/// which IPv4 reassembles everywhere (RFC 791), and of 1280, which each link of IPv6 carries (RFC 8200 section 5).
+pub(crate) fn small_segment(peer: IpAddr) -> u32 {
+    if peer.is_ipv4() { 536 } else { 1220 }
 }
 
 /// RFC 8201 section 4 recommends to wait for so long before larger packets are tried again.

@@ -61,6 +61,17 @@ pub(crate) fn patience(info: &TcpInfo) -> Duration {
     (3 * info.base_rto()).clamp(FIRST_LOOK, LONGEST_PATIENCE)
 }
 
+/// Whether no segment that is larger than a small one was ever acknowledged on a connection, and such ones are on their
+/// way.
+pub(crate) fn are_large_segments_lost(info: &TcpInfo, small: u32) -> bool {
+    let on_their_way = info.unacked_bytes().saturating_sub(u64::from(info.unsent));
+    info.unacked > 0
+        && info.send_mss > small
+        && on_their_way > u64::from(small)
+        // Fewer bytes than one of full size has.
+        && info.bytes_acked <= u64::from(info.send_mss)
+}
+
 /// Nothing is asked about a wait that is shorter.
 pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// For a path with a round-trip time that no path has.
@@ -147,6 +158,25 @@ mod tests {
         assert_eq!(look(&near, ms(1000)), Look::Silent);
         let mars = TcpInfo { rto: ms(120_000), ..sent(1, ms(40_000)) };
         assert_eq!(look(&mars, ms(40_000)), Look::Silent);
+    }
+
+    #[test]
+    fn large_segments_are_lost_if_none_was_ever_acknowledged() {
+        let of = |bytes: u64, acked: u64| TcpInfo {
+            send_mss: 1448,
+            bytes_sent: bytes,
+            bytes_acked: acked + 1,
+            ..sent(u32::from(bytes > acked), ms(1000))
+        };
+        assert!(are_large_segments_lost(&of(10_000, 0), 536));
+        assert!(are_large_segments_lost(&of(10_000, 600), 536), "a handshake of TLS");
+        assert!(!are_large_segments_lost(&of(10_000, 1448), 536), "one was acknowledged");
+        assert!(!are_large_segments_lost(&of(500, 0), 536), "it is small");
+        assert!(!are_large_segments_lost(&of(10_000, 10_000), 536), "none is on its way");
+        assert!(!are_large_segments_lost(&TcpInfo { send_mss: 524, ..of(10_000, 0) }, 536));
+        // They are written, and the peer has no room for them.
+        let waits = TcpInfo { unsent: 9_800, ..of(200, 0) };
+        assert!(!are_large_segments_lost(&waits, 536), "{waits:?}");
     }
 
     #[test]

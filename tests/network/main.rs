@@ -18,6 +18,7 @@ mod idle;
 mod kept;
 mod killed;
 mod languages;
+mod large;
 mod lost;
 mod numbers;
 mod relay;

@@ -40,6 +40,14 @@ impl Client {
     /// for a second connection, and on systems other than Linux, the timeouts decide as before.
     /// Each step is an event ([`EventKind::Suspected`](crate::EventKind::Suspected) and those after it).
     ///
+    /// A new connection is looked at, too, for an MTU black hole: a path on which large packets vanish and small ones pass.
+    /// If nothing larger than 536 bytes (1,220 with IPv6; RFC 9293 section 3.7.1) was ever acknowledged on it, and larger
+    /// segments have not been for that time, the second connection has segments of at most that size in both directions
+    /// (TCP_MAXSEG, tcp(7)). If it is made and a segment that was sent again is still not acknowledged, the request is sent
+    /// again there, or fails with [`Kind::PeerSilent`](crate::Kind::PeerSilent) and a message that says so. For ten minutes,
+    /// or until [`Manager::network_changed`](crate::Manager::network_changed), other connections to that address have small
+    /// segments as well.
+    ///
     /// ```
     /// let client = hangup::Client::default();
     /// client.set_detect_lost_connections(false);

@@ -8,6 +8,7 @@ mod buffers;
 mod chunked;
 mod codec;
 mod head_writer;
+mod large_segments;
 mod min_rate;
 mod proxy_form;
 mod recv;

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::large_segments::{LargeSegments, although_small};
 use crate::error::Error;
 use crate::http::exchange::Exchange;
 use crate::manager::{DialOutcome, EventKind, Lease, SecondDial};
@@ -40,6 +41,10 @@ struct Suspicion {
     /// When the next dial may begin.
     next_dial: Instant,
     pause: Duration,
+    /// The connection is new, and its large segments may get lost.
+    large: Option<LargeSegments>,
+    /// The segments of the second connection are small for that reason.
+    dials_small: bool,
 }
 
 /// The time of the first look at a wait that began then, or the end of the wait if that comes first. A wait that the
@@ -68,13 +73,12 @@ pub(super) fn wait_in_silence(
     began: Instant,
     until: WaitUntil,
 ) -> Result<bool, Stop> {
-    if !lease.has_shown_life() {
-        // A listener whose queue is full may not have taken the connection yet.
-        return Ok(false);
-    }
+    let large = LargeSegments::of(lease, exchange);
+    // A listener whose queue is full may not have taken the connection yet.
+    let may_be_lost = exchange.reused && lease.has_shown_life();
     let shared = Arc::clone(exchange.shared());
     let wake = shared.register_wake();
-    let mut suspicion = Suspicion::new(began);
+    let mut suspicion = Suspicion::new(began, large);
     loop {
         wake.clear();
         exchange.check()?;
@@ -83,6 +87,11 @@ pub(super) fn wait_in_silence(
             return Err(Stop::Deadline(until.timeout));
         }
         let Some(info) = lease.stream().ok_or(Stop::Ended)?.tcp_info() else { return Ok(false) };
+        let large = suspicion.suspects_large_segments(&info);
+        if !may_be_lost && !large {
+            suspicion.is_over(exchange, &info);
+            return Ok(false);
+        }
         let again = match (Look::at(&info, began, now), awaited) {
             (Look::Acknowledged, Awaited::Head) => {
                 suspicion.is_over(exchange, &info);
@@ -93,7 +102,10 @@ pub(super) fn wait_in_silence(
                 Some(now + FIRST_LOOK)
             }
             (Look::Early(pause), _) => {
-                suspicion.is_over(exchange, &info);
+                // Without a sign of life it is the answer to what was just sent again that is waited for.
+                if suspicion.has_ended(&info, now) {
+                    suspicion.is_over(exchange, &info);
+                }
                 Some(now + pause)
             }
             (Look::Silent, _) => suspicion.go_on(exchange, lease, &info, &wake, now)?,
@@ -107,8 +119,21 @@ pub(super) fn wait_in_silence(
 }
 
 impl Suspicion {
-    fn new(began: Instant) -> Self {
-        Self { began, since: None, dial: None, back: None, next_dial: began, pause: FIRST_LOOK }
+    fn new(began: Instant, large: Option<LargeSegments>) -> Self {
+        Self {
+            began,
+            since: None,
+            dial: None,
+            back: None,
+            next_dial: began,
+            pause: FIRST_LOOK,
+            large,
+            dials_small: false,
+        }
+    }
+
+    fn suspects_large_segments(&self, info: &TcpInfo) -> bool {
+        self.large.as_ref().is_some_and(|large| large.are_suspected(info))
     }
 
     /// The peer is still silent. Returns when to look again at the latest.
@@ -131,7 +156,7 @@ impl Suspicion {
             Some(DialOutcome::Connected) => {
                 return match self.reprieve(info, now) {
                     Some(until) => Ok(Some(until)),
-                    None => Err(lost(exchange, info, self.began).into()),
+                    None => Err(self.gives_up(exchange, lease, info).into()),
                 };
             }
             Some(DialOutcome::Running) => return Ok(None),
@@ -145,10 +170,19 @@ impl Suspicion {
         }
         if self.next_dial <= now {
             // `None`: the limits allow no second connection, and may later.
-            self.dial = lease.dial_second(wake);
+            self.dials_small = self.suspects_large_segments(info);
+            if let Some(large) = &mut self.large {
+                large.dial_begins(info);
+            }
+            self.dial = lease.dial_second(wake, self.dials_small);
             self.next_dial = now + self.pause;
             if self.dial.is_some() {
-                let what = "a second connection is dialled, to find out whether this one is lost";
+                let what = match self.dials_small {
+                    true => {
+                        "a second connection with small segments is dialled, to find out whether large ones get lost"
+                    }
+                    false => "a second connection is dialled, to find out whether this one is lost",
+                };
                 exchange.trace_silence(EventKind::Probed, what, info);
                 return Ok(None);
             }
@@ -160,7 +194,11 @@ impl Suspicion {
     /// have got nothing of this connection either, and only what the system sends again from now on tells whether it is
     /// lost. Returns when to look again, until that had time to be acknowledged.
     fn reprieve(&mut self, info: &TcpInfo, now: Instant) -> Option<Instant> {
-        if self.dial.as_ref()?.accepted_in() <= info.base_rto() {
+        let at_once = self.dial.as_ref()?.accepted_in() <= info.base_rto();
+        if let Some(large) = self.large.as_mut().filter(|_| self.dials_small) {
+            return (!large.are_lost(info, at_once)).then(|| now + RESENT_PAUSE);
+        }
+        if at_once {
             return None;
         }
         let back = *self.back.get_or_insert(now);
@@ -171,6 +209,19 @@ impl Suspicion {
             );
         }
         time_for_an_answer(info).map(|left| now + left)
+    }
+
+    /// The second connection is there, and this one is still silent.
+    fn gives_up(&self, exchange: &Exchange, lease: &Lease, info: &TcpInfo) -> Error {
+        match self.large.as_ref().filter(|_| self.dials_small) {
+            Some(large) => large.give_up(exchange, info, self.began),
+            None => lost(exchange, lease, info, self.began),
+        }
+    }
+
+    /// Whether the peer has shown a sign of life since it is suspected.
+    fn has_ended(&self, info: &TcpInfo, now: Instant) -> bool {
+        self.since.is_some_and(|since| info.silent_for() < now.saturating_duration_since(since))
     }
 
     /// The peer has shown a sign of life.
@@ -218,16 +269,21 @@ fn wait(
 
 /// The connection is lost, on which the exchange has waited since `began`. No other exchange shall wait on those that
 /// may have been lost with it.
-fn lost(exchange: &Exchange, info: &TcpInfo, began: Instant) -> Error {
+fn lost(exchange: &Exchange, lease: &Lease, info: &TcpInfo, began: Instant) -> Error {
     let what = "the second connection was made, and the request is still not acknowledged";
     exchange.trace_silence(EventKind::Lost, what, info);
     let pool = exchange.config.manager.pool();
     pool.lost(exchange.connection, &exchange.config.key, began);
-    let what = "the peer is silent on a connection that was kept, while a new one was made";
+    let what = format!(
+        "the peer is silent on a connection that was kept, while a new one was made{}",
+        although_small(lease, exchange, info),
+    );
     Error::new(Kind::PeerSilent, what)
 }
 
 /// The system does not count in finer steps.
 const SHORTEST: Duration = Duration::from_millis(10);
+/// How often it is looked at whether a segment was sent again.
+const RESENT_PAUSE: Duration = Duration::from_millis(25);
 /// The longest time between two dials while nothing can be connected to.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);

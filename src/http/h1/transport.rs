@@ -69,7 +69,7 @@ impl Transport {
             must_close: false,
             rate_window: RateWindow::default(),
             framing_bytes: 0,
-            detects_loss: exchange.reused && exchange.config.detects_loss,
+            detects_loss: exchange.config.detects_loss,
             drain_deadline: None,
         })
     }

@@ -8,20 +8,20 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr};
 
 use crate::net::Stop;
-use crate::net::paths::Winner;
+use crate::net::paths::{Winner, small_segment};
 use crate::net::probes::Probes;
 use crate::net::route::{ATTEMPT_DELAY, Route};
 use crate::net::socket::Socket;
 use crate::net::sys::{
     bind_address, bind_interface, descriptor_limit, is_again, is_connecting, is_exhaustion,
-    is_unusable,
+    is_unusable, set_largest_segment,
 };
 use crate::net::wait_context::WaitContext;
 use crate::process::PerProcess;
@@ -38,6 +38,7 @@ pub(super) struct HappyEyeballs {
     second_begun: bool,
     /// What is remembered of the host.
     known: Option<Winner>,
+    small: SmallSegments,
     /// What connected.
     winner: Option<Winner>,
     /// The failure that is reported if no attempt connects.
@@ -63,6 +64,15 @@ struct Attempt {
 /// The right to have a second attempt. Descriptors are for the first ones: of those that the process may have, one in
 /// 32 may be used for second ones at the same time.
 type Permission = Arc<()>;
+
+/// To which addresses the segments are small, as larger ones get lost on the way.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum SmallSegments {
+    #[default]
+    ToNone,
+    To(Vec<IpAddr>),
+    ToAll,
+}
 
 /// What of a route could not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +132,7 @@ impl HappyEyeballs {
             next: Instant::now(),
             second_begun: true,
             known: None,
+            small: SmallSegments::default(),
             winner: None,
             failure: None,
             local: None,
@@ -135,6 +146,10 @@ impl HappyEyeballs {
     /// What could not be used, if the failure is not that of a connect.
     pub(super) fn unbound(&self) -> Option<Unbound> {
         self.unbound
+    }
+
+    pub(super) fn use_small_segments(&mut self, small: SmallSegments) {
+        self.small = small;
     }
 
     /// The address that connected, and how long that took; `None` before, and for a Unix-domain socket.
@@ -375,7 +390,22 @@ impl HappyEyeballs {
         if let Some(after) = self.keep_alive {
             Probes::after(after).begin(&socket);
         }
+        if let Some(address) = address.as_socket()
+            && self.small.are_for(address.ip())
+        {
+            set_largest_segment(&socket, small_segment(address.ip()));
+        }
         Ok(socket)
+    }
+}
+
+impl SmallSegments {
+    fn are_for(&self, address: IpAddr) -> bool {
+        match self {
+            Self::ToNone => false,
+            Self::To(addresses) => addresses.contains(&address),
+            Self::ToAll => true,
+        }
     }
 }
 
@@ -616,6 +646,29 @@ mod tests {
             matches!(refused, Err(Stop::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
         );
         assert!(!race.is_running());
+    }
+
+    #[test]
+    fn segments_are_small_in_both_directions_where_large_ones_get_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = listener.local_addr().unwrap();
+        let mss = |small| {
+            let mut race = between(&[here]);
+            race.use_small_segments(small);
+            let socket = run(&mut race, None).unwrap();
+            let theirs = socket2::SockRef::from(&listener.accept().unwrap().0).tcp_mss().unwrap();
+            (socket.enter().unwrap().tcp_info().unwrap().send_mss, theirs)
+        };
+        let small = small_segment(here.ip());
+        for those in [SmallSegments::ToAll, SmallSegments::To(vec![here.ip()])] {
+            let (ours, theirs) = mss(those);
+            assert!(ours <= small && theirs <= small, "{ours} {theirs}");
+        }
+        let elsewhere = SmallSegments::To(vec!["127.0.0.2".parse().unwrap()]);
+        for those in [SmallSegments::ToNone, elsewhere] {
+            let (ours, theirs) = mss(those);
+            assert!(ours > small && theirs > small, "{ours} {theirs}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use socket2::SockAddr;
 
 use self::connector_call::ConnectorCall;
-use self::happy_eyeballs::{HappyEyeballs, Unbound};
+use self::happy_eyeballs::{HappyEyeballs, SmallSegments, Unbound};
 use self::lookup::HostLookup;
 use super::Stop;
 use super::connect_to::{ConnectTo, Place};
@@ -51,6 +51,8 @@ pub(crate) struct DialConfig {
     pub(crate) route: Arc<Route>,
     /// How long a connection is silent before the system probes it.
     pub(crate) keep_alive: Option<Duration>,
+    /// Segments are small, whatever is known of the way.
+    pub(crate) small_segments: bool,
 }
 
 impl DialConfig {
@@ -82,7 +84,8 @@ pub(crate) struct Dial {
     /// The name that is connected to, and the one that a proxy wants the address of.
     connect_to: HostLookup,
     target: HostLookup,
-    attempts: Option<HappyEyeballs>,
+    /// In a box, as the steps of a dial are deep enough without it.
+    attempts: Option<Box<HappyEyeballs>>,
     connector_call: Option<ConnectorCall>,
     stream: Option<Stream>,
     proxy_handshake: Option<ProxyHandshake>,
@@ -140,7 +143,8 @@ impl Dial {
 
     /// Whether there is a socket in it already, connecting or further.
     pub(crate) fn has_socket(&self) -> bool {
-        self.stream.is_some() || self.attempts.as_ref().is_some_and(HappyEyeballs::is_running)
+        self.stream.is_some()
+            || self.attempts.as_ref().is_some_and(|attempts| attempts.is_running())
     }
 
     /// Whether the dial failed because there is no free local port for another connection to that peer (connect(2),
@@ -384,9 +388,10 @@ impl Dial {
         Error::from_os(Kind::ConnectFailed, &what, &error).into()
     }
 
-    fn begin_connect(&self) -> Result<HappyEyeballs, Stop> {
+    #[inline(never)]
+    fn begin_connect(&self) -> Result<Box<HappyEyeballs>, Stop> {
         if let Some(path) = self.unix() {
-            return Ok(HappyEyeballs::to(SockAddr::unix(path).map_err(Stop::Io)?));
+            return Ok(Box::new(HappyEyeballs::to(SockAddr::unix(path).map_err(Stop::Io)?)));
         }
         let (host, port) = self.connect_to();
         let mut literal = parse_literal(host).map(|address| [SocketAddr::new(address, port)]);
@@ -416,16 +421,26 @@ impl Dial {
             return Err(Error::new(Kind::ConnectFailed, what).into());
         }
         let (path, now) = (self.path(), Instant::now());
-        let known = self.resolver.with_paths(|paths| paths.winner(&path, now));
-        Ok(HappyEyeballs::between(addresses, route, self.config.keep_alive, known))
+        let (known, small) = self.resolver.with_paths(|paths| {
+            let small = addresses.iter().map(SocketAddr::ip);
+            let small: Vec<_> =
+                small.filter(|to| paths.needs_small_segments(*to, &path.1, now)).collect();
+            (paths.winner(&path, now), small)
+        });
+        let mut attempts =
+            Box::new(HappyEyeballs::between(addresses, route, self.config.keep_alive, known));
+        if self.config.small_segments {
+            attempts.use_small_segments(SmallSegments::ToAll);
+        } else if !small.is_empty() {
+            attempts.use_small_segments(SmallSegments::To(small));
+        }
+        Ok(attempts)
     }
 
     /// Under what it is remembered which address connected.
     fn path(&self) -> (HostKey, Source) {
         let (host, port) = self.connect_to();
-        let Route { local, interface, .. } = &*self.config.route;
-        let source = Source { local: *local, interface: interface.clone() };
-        ((host.to_ascii_lowercase(), port), source)
+        ((host.to_ascii_lowercase(), port), Source::of(&self.config.route))
     }
 
     fn after_connect(&self) -> Step {

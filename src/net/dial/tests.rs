@@ -48,7 +48,16 @@ fn config(host: &str, port: u16, secure: bool) -> DialConfig {
     let mut tls = Tls::new();
     tls.set_roots(certs().ca().as_bytes()).unwrap();
     let (tls, route) = (secure.then(|| Arc::new(tls)), Route::direct());
-    DialConfig { host: host.into(), zone: None, port, unix: None, tls, route, keep_alive: None }
+    DialConfig {
+        host: host.into(),
+        zone: None,
+        port,
+        unix: None,
+        tls,
+        route,
+        keep_alive: None,
+        small_segments: false,
+    }
 }
 
 fn event() -> Arc<Notify> {

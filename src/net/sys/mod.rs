@@ -17,6 +17,6 @@ pub(super) use tcp_info::tcp_info;
 pub(super) use unix::{
     HAS_ABSTRACT_SOCKETS, append_to_private, bind_address, bind_interface, descriptor,
     descriptor_limit, has_nothing_to_read, interface_index, is_again, is_connecting, is_forbidden,
-    is_unusable, path_from_bytes, recv, recv_again, send, send_vectored,
+    is_unusable, path_from_bytes, recv, recv_again, send, send_vectored, set_largest_segment,
 };
 pub(crate) use unix::{is_exhaustion, path_bytes};

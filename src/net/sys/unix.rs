@@ -97,6 +97,23 @@ pub(in crate::net) fn bind_address(socket: &Socket, local: &SockAddr) -> io::Res
     socket.bind(local)
 }
 
+/// Has a new socket send and announce segments of at most so many bytes (TCP_MAXSEG, tcp(7)). Without it, it works as well
+/// as without this.
+pub(in crate::net) fn set_largest_segment(socket: &Socket, bytes: u32) {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    let size = size_of_val(&bytes) as libc::socklen_t;
+    // SAFETY: a descriptor that lives as long as `socket`, and a readable int of that size.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_MAXSEG,
+            (&raw const bytes).cast(),
+            size,
+        )
+    };
+}
+
 /// A file to append to, created with access for its owner only.
 pub(in crate::net) fn append_to_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)

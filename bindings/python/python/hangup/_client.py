@@ -30,7 +30,8 @@ class Client(BaseClient):
     - `detect_lost_connections`: a request that waits for more than a second on a reused connection finds out whether that
       connection is lost: if bytes of the request are not acknowledged for longer than lost packets explain, while a
       second connection to the origin can be made, the request is sent again there as `retries` says, or PeerSilent is raised.
-      A server that is slow is never called lost. False: the timeouts decide.
+      A server that is slow is never called lost. On a new connection it finds out whether large packets vanish on the
+      way (an MTU black hole); then the request is sent again in small ones. False: the timeouts decide.
     - `retry_policy`: a RetryPolicy; sends a request again that was not served (429, 503, connect errors). Default: none.
     - `auth`: the credentials for the origin of each request: (user, password), BasicAuth, BearerAuth, DigestAuth,
       NetRCAuth, or a callable that gives bearer tokens (see TokenAuth).
