@@ -50,7 +50,7 @@ struct Facts {
     request: Option<About>,
     timings: Timings,
     /// Few errors have it.
-    tcp: Option<Box<(TcpFacts, Option<Acknowledged>)>>,
+    tcp: Option<Box<(TcpFacts, Acknowledged)>>,
     message: String,
     reason: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -116,7 +116,7 @@ impl Error {
     pub(crate) fn with_tcp_facts(
         mut self,
         facts: TcpFacts,
-        acknowledged: Option<Acknowledged>,
+        acknowledged: Acknowledged,
         meaning: &str,
     ) -> Self {
         self.0.tcp = Some(Box::new((facts, acknowledged)));
@@ -267,7 +267,7 @@ impl Error {
     /// }
     /// ```
     pub fn acknowledged(&self) -> Option<Acknowledged> {
-        self.0.tcp.as_ref().and_then(|tcp| tcp.1)
+        self.0.tcp.as_ref().map(|tcp| tcp.1)
     }
 
     /// What TCP knew of the connection when the wait for the peer ended, before the connection was closed: the round-trip

@@ -61,7 +61,7 @@ impl Exchange {
         let Some(info) = stream.tcp_info() else { return error };
         if self.bytes_sent == 0 {
             let meaning = format!("nothing of the request was sent ({:#})", info.facts());
-            return error.with_tcp_facts(info.facts(), Some(Acknowledged::Nothing), &meaning);
+            return error.with_tcp_facts(info.facts(), Acknowledged::Nothing, &meaning);
         }
         let is_sent = self.request_sent && !stream.holds_output();
         let on_wire = stream.request_on_wire(self.bytes_sent);
@@ -74,7 +74,7 @@ impl Exchange {
             response_started: self.response_started,
             sent_for,
         };
-        error.with_tcp_facts(info.facts(), Some(wait.acknowledged), &wait.meaning())
+        error.with_tcp_facts(info.facts(), wait.acknowledged, &wait.meaning())
     }
 }
 
@@ -89,7 +89,7 @@ fn explain_stream(error: Error, stream: &DuplexStream) -> Error {
         }
     };
     let meaning = format!("{meaning} ({:#})", info.facts());
-    error.with_tcp_facts(info.facts(), Some(acknowledged), &meaning)
+    error.with_tcp_facts(info.facts(), acknowledged, &meaning)
 }
 
 impl SilentWait {
