@@ -413,8 +413,9 @@ typedef enum HANGUP_ENUM_TYPE {
     HANGUP_DIGEST_MISMATCH = 42,
     /**
      * The peer can't be reached any more, although it closed nothing: what was sent on a connection that was kept is
-     * not acknowledged while a new connection to the same origin is made, or the system gave the connection up
-     * (ETIMEDOUT, EHOSTUNREACH, ENETUNREACH or ECONNABORTED). The peer may have processed the request.
+     * not acknowledged while a new connection to the same origin is made, large packets vanish on the path of a new
+     * one, or the system gave the connection up (ETIMEDOUT, EHOSTUNREACH, ENETUNREACH or ECONNABORTED). The message
+     * says which. The peer may have processed the request.
      */
     HANGUP_PEER_SILENT = 43,
     /**
@@ -1238,7 +1239,7 @@ typedef enum HANGUP_ENUM_TYPE {
      */
     HANGUP_EVENT_TYPE_NO_PROXY_IGNORED = 8,
     /**
-     * A request on this reused connection waits, and bytes of it have not been acknowledged for longer than lost
+     * A request on this connection waits, and bytes of it have not been acknowledged for longer than lost
      * packets explain. "Probed" follows, at once or as soon as the limits leave room for a second connection; "lost" or
      * "recovered" ends it, or "closed", if a timeout or a cancel ends the request before that.
      */
@@ -1273,7 +1274,7 @@ const char *hangup_event_type_text(hangup_event_type event_type);
 
 /** Why a request is sent again. Later versions may add some: keep a default branch. */
 typedef enum HANGUP_ENUM_TYPE {
-    /** A reused connection broke before the response. */
+    /** A reused connection broke before the response, or large packets vanish on the path of a new one. */
     HANGUP_RETRY_REASON_CONNECTION_LOST = 1,
     /** No connection could be made, and the retry policy allows another attempt. */
     HANGUP_RETRY_REASON_CONNECT_FAILED = 2,
@@ -1529,11 +1530,11 @@ hangup_status hangup_client_add_sensitive_header(hangup_client *client,
 /**
  * With 1 (the default), a request is sent again if a reused connection breaks before the response; with 0 it fails.
  *
- * A request is sent again only if that is safe. The connection had served a request before. The peer closed or reset it, the system
- * gave it up, or it was lost (hangup_client_set_detect_lost_connections), before the first byte of the response. The body can be
- * repeated. And either no byte was sent, or the method is GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or there is an
- * Idempotency-Key header. After three broken connections the last attempt uses a new one. hangup_response_attempts and
- * hangup_error_attempts count the attempts.
+ * A request is sent again only if that is safe. The connection had served a request before, or large packets vanish on its
+ * path (hangup_client_set_detect_lost_connections). The peer closed or reset it, the system gave it up, or it was lost, before
+ * the first byte of the response. The body can be repeated. And either no byte was sent, or the method is GET, HEAD, OPTIONS,
+ * TRACE, PUT or DELETE, or there is an Idempotency-Key header. After three broken connections the last attempt uses a new one.
+ * hangup_response_attempts and hangup_error_attempts count the attempts.
  */
 hangup_status hangup_client_set_retries(hangup_client *client,
                                         int32_t on,
@@ -1545,8 +1546,8 @@ hangup_status hangup_client_set_retries(hangup_client *client,
  *
  * Networks lose connections without a word: a NAT forgets them, a cable is pulled. After a second of waiting, for the
  * response or for room to send, the system is asked (TCP_INFO, tcp(7)). If bytes of the request have not been acknowledged for
- * longer than a second and three retransmission timeouts (RFC 6298), and nothing came, a second connection to the origin is
- * dialled in the background, within the limits. If that is made and the first one is still not acknowledged, the first one is
+ * longer than a second, and longer than three retransmission timeouts (RFC 6298), and nothing came, a second connection to the
+ * origin is dialled in the background, within the limits. If that is made and the first one is still not acknowledged, the first one is
  * lost. It is closed with HANGUP_CLOSE_REASON_PEER_SILENT, together with the idle connections of its origin that have not been
  * in use since; the request is sent again as hangup_client_set_retries says, or fails with HANGUP_PEER_SILENT.
  *

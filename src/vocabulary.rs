@@ -220,8 +220,9 @@ vocabulary! {
         /// The bytes of a download do not have the digest that the server announced (RFC 9530).
         DigestMismatch = 42 "DIGEST_MISMATCH",
         /// The peer can't be reached any more, although it closed nothing: what was sent on a connection that was kept is
-        /// not acknowledged while a new connection to the same origin is made, or the system gave the connection up
-        /// (ETIMEDOUT, EHOSTUNREACH, ENETUNREACH or ECONNABORTED). The peer may have processed the request.
+        /// not acknowledged while a new connection to the same origin is made, large packets vanish on the path of a new
+        /// one, or the system gave the connection up (ETIMEDOUT, EHOSTUNREACH, ENETUNREACH or ECONNABORTED). The message
+        /// says which. The peer may have processed the request.
         PeerSilent = 43 "PEER_SILENT",
         /// There are no credentials to send: the function that gives tokens failed, or the server asks for a form of digest
         /// authentication that is not supported; the message says which.
@@ -452,7 +453,7 @@ vocabulary! {
         /// connected to through the proxy; hangup_client_ignored_no_proxy returns them. Reported once for a client, by its
         /// first request while there is a subscription. The event has no connection; its origin is that request's.
         NoProxyIgnored = 8 "no_proxy ignored",
-        /// A request on this reused connection waits, and bytes of it have not been acknowledged for longer than lost
+        /// A request on this connection waits, and bytes of it have not been acknowledged for longer than lost
         /// packets explain. "Probed" follows, at once or as soon as the limits leave room for a second connection; "lost" or
         /// "recovered" ends it, or "closed", if a timeout or a cancel ends the request before that.
         Suspected = 9 "suspected",
@@ -489,7 +490,7 @@ vocabulary! {
 vocabulary! {
     /// Why a request is sent again. Later versions may add some: keep a default branch.
     RetryReason: "hangup_retry_reason" {
-        /// A reused connection broke before the response.
+        /// A reused connection broke before the response, or large packets vanish on the path of a new one.
         ConnectionLost = 1 "connection lost",
         /// No connection could be made, and the retry policy allows another attempt.
         ConnectFailed = 2 "connect failed",

@@ -34,11 +34,11 @@ pub unsafe extern "C" fn hangup_client_set_redirects(
 
 /// With 1 (the default), a request is sent again if a reused connection breaks before the response; with 0 it fails.
 ///
-/// A request is sent again only if that is safe. The connection had served a request before. The peer closed or reset it, the system
-/// gave it up, or it was lost (hangup_client_set_detect_lost_connections), before the first byte of the response. The body can be
-/// repeated. And either no byte was sent, or the method is GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or there is an
-/// Idempotency-Key header. After three broken connections the last attempt uses a new one. hangup_response_attempts and
-/// hangup_error_attempts count the attempts.
+/// A request is sent again only if that is safe. The connection had served a request before, or large packets vanish on its
+/// path (hangup_client_set_detect_lost_connections). The peer closed or reset it, the system gave it up, or it was lost, before
+/// the first byte of the response. The body can be repeated. And either no byte was sent, or the method is GET, HEAD, OPTIONS,
+/// TRACE, PUT or DELETE, or there is an Idempotency-Key header. After three broken connections the last attempt uses a new one.
+/// hangup_response_attempts and hangup_error_attempts count the attempts.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_client_set_retries(
     client: *mut hangup_client,
@@ -56,8 +56,8 @@ pub unsafe extern "C" fn hangup_client_set_retries(
 ///
 /// Networks lose connections without a word: a NAT forgets them, a cable is pulled. After a second of waiting, for the
 /// response or for room to send, the system is asked (TCP_INFO, tcp(7)). If bytes of the request have not been acknowledged for
-/// longer than a second and three retransmission timeouts (RFC 6298), and nothing came, a second connection to the origin is
-/// dialled in the background, within the limits. If that is made and the first one is still not acknowledged, the first one is
+/// longer than a second, and longer than three retransmission timeouts (RFC 6298), and nothing came, a second connection to the
+/// origin is dialled in the background, within the limits. If that is made and the first one is still not acknowledged, the first one is
 /// lost. It is closed with HANGUP_CLOSE_REASON_PEER_SILENT, together with the idle connections of its origin that have not been
 /// in use since; the request is sent again as hangup_client_set_retries says, or fails with HANGUP_PEER_SILENT.
 ///

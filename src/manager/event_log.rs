@@ -42,7 +42,7 @@ pub enum EventKind {
     /// [`Client::ignored_no_proxy`](crate::Client::ignored_no_proxy) returns them. Recorded once for a client, by
     /// its first request while there is a subscription; the origin is that request's, and the id is 0.
     NoProxyIgnored,
-    /// A request on this reused connection waits, and bytes of it have not been acknowledged for longer than lost
+    /// A request on this connection waits, and bytes of it have not been acknowledged for longer than lost
     /// packets explain. `Probed` follows, at once or as soon as the limits leave room for a second connection; `Lost` or
     /// `Recovered` ends it, or `Closed`, if a timeout or a cancel ends the request before that.
     Suspected,

@@ -9,11 +9,11 @@ use crate::error::Error;
 impl Client {
     /// Sets whether a request is sent again if a reused connection breaks before the response; it is by default.
     ///
-    /// Only if that is safe. The connection had served a request before. The peer closed or reset it, the system gave it
-    /// up, or it was lost ([`set_detect_lost_connections`](Self::set_detect_lost_connections)), before the first byte of
-    /// the response. The body can be read again. And either no byte was sent, or the method is GET, HEAD, OPTIONS, TRACE,
-    /// PUT or DELETE, or there is an Idempotency-Key header. After three broken connections a new one is opened for the
-    /// last attempt.
+    /// Only if that is safe. The connection had served a request before, or large packets vanish on its path
+    /// ([`set_detect_lost_connections`](Self::set_detect_lost_connections)). The peer closed or reset it, the system gave
+    /// it up, or it was lost, before the first byte of the response. The body can be read again. And either no byte was
+    /// sent, or the method is GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or there is an Idempotency-Key header. After three
+    /// broken connections a new one is opened for the last attempt.
     ///
     /// ```
     /// let client = hangup::Client::default();

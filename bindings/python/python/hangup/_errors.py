@@ -215,8 +215,9 @@ class PeerReset(RequestError, ConnectionResetError):
 
 class PeerSilent(RequestError, ConnectionError):
     """The server can't be reached any more, although it closed nothing: what was sent on a connection that was kept is not
-    acknowledged while a new connection to the same origin is made, or the system gave the connection up (`os_code` is
-    ETIMEDOUT, EHOSTUNREACH, ENETUNREACH or ECONNABORTED then). The server may have processed the request."""
+    acknowledged while a new connection to the same origin is made, large packets vanish on the path of a new one, or the
+    system gave the connection up (`os_code` is ETIMEDOUT, EHOSTUNREACH, ENETUNREACH or ECONNABORTED then). The message says
+    which. The server may have processed the request."""
 
 
 class ProtocolError(RequestError):

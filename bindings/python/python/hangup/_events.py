@@ -29,7 +29,7 @@ class Event:
     machine changed, as the system or `Manager.network_changed` said, and resolved addresses are forgotten. Later versions
     may add types.
 
-    About a connection that may have died without a word: "suspected": a request on this reused connection waits, and bytes of
+    About a connection that may have died without a word: "suspected": a request on this connection waits, and bytes of
     it have not been acknowledged for longer than a lost packet explains. "probed" follows: a second connection to the same
     origin is being opened, to find out whether the network or this connection is gone. Then "lost": the second connection was
     made and the bytes were still not acknowledged, so that this one is "closed" with the reason "peer silent", and its request
