@@ -97,7 +97,7 @@ struct Connected {
 pub(crate) struct Connection {
     pub(crate) record: Arc<Record>,
     pub(crate) stream: Stream,
-    /// Before its last lease it was idle for so long that the system has probed its peer.
+    /// Before its last lease it was idle for so long that a silent peer is known to the system.
     pub(crate) was_long_idle: bool,
 }
 
@@ -110,7 +110,7 @@ impl Connection {
     #[inline]
     pub(crate) fn was_idle(&mut self, since: Instant, now: Instant) {
         let idle_for = now.saturating_duration_since(since);
-        self.was_long_idle = idle_for >= self.record.probes.silence();
+        self.was_long_idle = idle_for >= self.record.probes.judged_after();
     }
 }
 

@@ -30,22 +30,27 @@ impl Probes {
 
     /// Has the system probe a silent peer of this socket. Without probes the connection works as well.
     pub(super) fn begin(self, socket: &socket2::Socket) {
-        let interval = self.after.min(INTERVAL);
-        let probes = TcpKeepalive::new().with_time(self.after).with_interval(interval);
+        let probes = TcpKeepalive::new().with_time(self.after).with_interval(self.interval());
         let _ = socket.set_tcp_keepalive(&probes.with_retries(COUNT));
     }
 
-    /// The silence before the first probe.
-    pub(crate) fn silence(self) -> Duration {
-        self.after
+    /// After how much silence it can be known that the peer does not answer: the second probe is sent then.
+    #[inline]
+    pub(crate) fn judged_after(self) -> Duration {
+        self.after + self.interval()
     }
 
-    /// Whether the peer was asked for a sign of life and did not give one in time: by a probe, for a retransmission
-    /// timeout, or by bytes, for the time until the second probe. A peer that was not asked may be silent and well.
+    /// Whether the peer was asked for a sign of life, by probes or by bytes, and gave none in time. A peer that was not
+    /// asked may be silent and well. One unanswered probe says nothing: its answer may be on its way, and the timer of the
+    /// system that sends it is late by up to an eighth.
     pub(crate) fn are_unanswered(self, info: &TcpInfo) -> bool {
-        let silent_for = info.silent_for();
-        let probed = info.probes > 0 && silent_for >= self.after + info.rto;
-        probed || (info.unacked > 0 && silent_for >= self.after + self.after.min(INTERVAL))
+        let in_time = self.judged_after().max(self.after + info.base_rto());
+        info.silent_for() >= in_time && (info.probes >= 2 || info.retransmits >= 2)
+    }
+
+    #[inline]
+    fn interval(self) -> Duration {
+        self.after.min(INTERVAL)
     }
 }
 
@@ -84,28 +89,33 @@ mod tests {
     fn a_peer_is_silent_if_it_was_asked_and_did_not_answer_in_time() {
         let (secs, ms) = (Duration::from_secs, Duration::from_millis);
         let probes = Probes::after(secs(15));
-        let seen = |silent: Duration, probes, unacked| TcpInfo {
+        let seen = |silent: Duration, probes, retransmits| TcpInfo {
             last_data_received: secs(40),
             last_ack_received: silent,
             rto: ms(400),
             probes,
-            unacked,
+            retransmits,
             ..TcpInfo::default()
         };
         for (what, info, silent) in [
-            ("a probe is on its way", seen(ms(15_300), 1, 0), false),
-            ("its answer is overdue", seen(ms(15_400), 1, 0), true),
-            ("two are unanswered", seen(secs(18), 2, 0), true),
+            ("a probe is on its way", seen(ms(15_001), 1, 0), false),
+            ("a probe that was sent late is on its way", seen(ms(18_500), 1, 0), false),
             ("the last one was answered", seen(secs(3), 0, 0), false),
-            ("the system's clock is late", seen(secs(19), 0, 0), false),
-            ("a zero-window probe beside acknowledgements", seen(secs(2), 1, 0), false),
-            ("bytes are unacknowledged for long", seen(secs(18), 0, 1), true),
-            ("bytes were just sent", seen(ms(17_900), 0, 1), false),
+            ("the system's timer is late", seen(secs(19), 0, 0), false),
+            ("two are unanswered", seen(secs(18), 2, 0), true),
+            ("zero-window probes beside acknowledgements", seen(secs(2), 3, 0), false),
+            ("bytes are unacknowledged for long", seen(secs(18), 0, 5), true),
+            ("bytes are unacknowledged for a while", seen(ms(17_900), 0, 5), false),
+            ("bytes were sent again once", seen(secs(18), 0, 1), false),
+            ("far away", TcpInfo { rto: secs(5), ..seen(secs(19), 2, 0) }, false),
+            ("too far away", TcpInfo { rto: secs(5), ..seen(secs(20), 2, 0) }, true),
         ] {
             assert_eq!(probes.are_unanswered(&info), silent, "{what}");
         }
         // Bytes that came count as acknowledgements do.
-        let info = TcpInfo { last_data_received: secs(1), ..seen(secs(40), 2, 1) };
+        let info = TcpInfo { last_data_received: secs(1), ..seen(secs(40), 2, 5) };
         assert!(!probes.are_unanswered(&info));
+        assert_eq!(probes.judged_after(), secs(18));
+        assert_eq!(Probes::after(secs(2)).judged_after(), secs(4));
     }
 }

@@ -8,7 +8,7 @@ use crate::kept::{Kept, SOON, ok_or, report, story};
 use crate::killed::quick_probes;
 use crate::support::form::{Form, in_both_forms};
 use crate::support::network::plain_and_tls;
-use crate::support::wait_until;
+use crate::support::{ms, wait_until};
 
 in_both_forms! {
     idle_connections_whose_probes_are_unanswered_are_closed_without_any_call,
@@ -64,8 +64,9 @@ fn idle_connections_whose_probes_are_answered_stay(form: Form) {
     plain_and_tls(&form.name(name), |network, tls| {
         let mut kept = Kept::with(form, network, tls, ok_or([]), quick_probes());
         kept.fill();
-        // Several probes each.
-        std::thread::sleep(std::time::Duration::from_secs(4));
+        // Several probes each, whose answers are on their way for most of the time.
+        network.set_delay(ms(300));
+        std::thread::sleep(std::time::Duration::from_secs(6));
         assert_eq!(kept.client.manager().stats().idle, MANY as u64);
         kept.assert_none_lost();
         for _ in 0..MANY {

@@ -41,7 +41,7 @@ impl State {
     /// The next few connections that have been idle for so long that the system has probed their peers, with their
     /// sequence numbers. After the last one it begins anew with the first.
     fn long_idle(&mut self, now: Instant) -> Vec<(Arc<Record>, u64)> {
-        let silence = Probes::after_limit(self.limits.keep_alive).silence();
+        let silence = Probes::after_limit(self.limits.keep_alive).judged_after();
         let idle_for = |row: &IdleRow| now.saturating_duration_since(row.since);
         let mut rows =
             self.idle.iter_from(self.asked_to).take_while(|row| idle_for(row) >= silence);
@@ -56,7 +56,7 @@ impl State {
         let long_idle = batch.iter().filter_map(|row| {
             let record = &self.entries.get(row.id)?.record;
             // Its probes may be those of another limit.
-            (idle_for(row) >= record.probes.silence()).then(|| (Arc::clone(record), row.seq))
+            (idle_for(row) >= record.probes.judged_after()).then(|| (Arc::clone(record), row.seq))
         });
         long_idle.collect()
     }

@@ -9,8 +9,11 @@ use crate::manager::connection::Record;
 use crate::manager::limits::Limits;
 use crate::vocabulary::CloseMode;
 
-/// From when on the system is asked for the silence of a connection without probes.
-const PROBED_AFTER: Duration = Duration::from_secs(15);
+/// When the second probe of a silent peer is sent, or would be.
+fn judged_after(keep_alive: Option<Duration>) -> Duration {
+    let first = keep_alive.unwrap_or(Duration::from_secs(15));
+    first + first.min(Duration::from_secs(3))
+}
 
 /// Two keys for each origin.
 pub(super) const KEYS: usize = 6;
@@ -465,8 +468,7 @@ impl Model {
         }
         for c in self.idle.clone() {
             let it = &self.connections[c];
-            let probed_after = |keep_alive: Option<Duration>| keep_alive.unwrap_or(PROBED_AFTER);
-            let long = probed_after(it.keep_alive).max(probed_after(self.limits.keep_alive));
+            let long = judged_after(it.keep_alive).max(judged_after(self.limits.keep_alive));
             if it.silent && self.now.saturating_duration_since(it.since) >= long {
                 self.counts.swept += 1;
                 self.remove(c);

@@ -24,6 +24,8 @@ use crate::timeouts::Deadline;
 use crate::vocabulary::CloseReason;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// When the second probe is sent.
+const JUDGED: Duration = Duration::from_secs(18);
 
 /// A listener, and a pool of connections to it. Nothing is accepted: the system connects and acknowledges.
 struct Case {
@@ -84,7 +86,7 @@ fn a_connection_that_is_known_to_be_silent_is_replaced_before_anything_is_sent_o
         let now = Instant::now();
         let dead = [case.idle(now), case.idle(now), case.idle(now)];
         let fake = FakeTcpInfo::of_port(case.port(), unanswered);
-        let lease = case.lease(false, retry_covers_loss, now + KEEP_ALIVE);
+        let lease = case.lease(false, retry_covers_loss, now + JUDGED);
         assert!(!lease.reused(), "all three are dead");
         drop(fake);
         for id in dead {
@@ -105,21 +107,21 @@ fn a_living_connection_among_silent_ones_is_used() {
     let row = case.pool.list(now).into_iter().find(|row| row.id == silent).unwrap();
     // The local port names the one connection.
     let _fake = FakeTcpInfo::of_port(row.local.unwrap().port(), unanswered);
-    let lease = case.lease(false, false, now + KEEP_ALIVE);
+    let lease = case.lease(false, false, now + JUDGED);
     assert_eq!((lease.id(), lease.reused()), (living, true));
     assert_eq!(case.reason(silent), Some(CloseReason::PeerSilent));
 }
 
 #[test]
-fn the_system_is_asked_only_after_the_keep_alive_time() {
+fn the_system_is_asked_only_when_a_silent_peer_is_known_to_it() {
     let asked = Arc::new(AtomicUsize::new(0));
     for (keep_alive, idle, times) in [
-        (Some(KEEP_ALIVE), KEEP_ALIVE - Duration::from_millis(1), 0),
-        (Some(KEEP_ALIVE), KEEP_ALIVE, 1),
-        (Some(KEEP_ALIVE * 4), KEEP_ALIVE * 3, 0),
-        (Some(Duration::from_secs(2)), Duration::from_secs(2), 1),
+        (Some(KEEP_ALIVE), JUDGED - Duration::from_millis(1), 0),
+        (Some(KEEP_ALIVE), JUDGED, 1),
+        (Some(KEEP_ALIVE * 4), KEEP_ALIVE * 4, 0),
+        (Some(Duration::from_secs(2)), Duration::from_secs(4), 1),
         // A connector may have its sockets probed.
-        (None, KEEP_ALIVE, 1),
+        (None, JUDGED, 1),
     ] {
         let case = Case::new(Limits { keep_alive, ..Limits::default() });
         let now = Instant::now();
@@ -141,18 +143,33 @@ fn the_system_is_asked_only_after_the_keep_alive_time() {
 }
 
 #[test]
+fn a_probe_whose_answer_is_on_its_way_closes_nothing() {
+    let case = Case::new(Limits::default());
+    let now = Instant::now();
+    let id = case.idle(now);
+    // The system's timer may be late by an eighth.
+    let _fake = FakeTcpInfo::of_port(case.port(), |info| {
+        let late = KEEP_ALIVE + KEEP_ALIVE / 8;
+        Some(TcpInfo { probes: 1, last_ack_received: late, last_data_received: late, ..info })
+    });
+    case.pool.sweep(now + JUDGED * 2);
+    let lease = case.lease(false, false, now + JUDGED * 2);
+    assert_eq!((lease.id(), lease.reused()), (id, true));
+}
+
+#[test]
 fn the_sweep_closes_silent_connections_before_any_request_comes() {
     let case = Case::new(Limits::default());
     let now = Instant::now();
     let id = case.idle(now);
     let fake = FakeTcpInfo::of_port(case.port(), unanswered);
-    case.pool.sweep(now + KEEP_ALIVE - Duration::from_millis(1));
+    case.pool.sweep(now + JUDGED - Duration::from_millis(1));
     assert_eq!(case.reason(id), None, "it is too early");
     drop(fake);
-    case.pool.sweep(now + KEEP_ALIVE);
+    case.pool.sweep(now + JUDGED);
     assert_eq!(case.reason(id), None, "it answers");
     let _fake = FakeTcpInfo::of_port(case.port(), unanswered);
-    case.pool.sweep(now + KEEP_ALIVE);
+    case.pool.sweep(now + JUDGED);
     assert_eq!(case.reason(id), Some(CloseReason::PeerSilent));
     let stats = case.pool.stats(now);
     assert_eq!((stats.swept, stats.stale, stats.idle, stats.closed), (1, 0, 0, 1));
@@ -198,7 +215,7 @@ fn a_sweep_asks_for_a_bounded_number_of_connections_and_for_all_of_them_in_turn(
     let mut sweeps = 0;
     while case.reason(silent).is_none() {
         asked.store(0, Ordering::Relaxed);
-        case.pool.sweep(now + KEEP_ALIVE);
+        case.pool.sweep(now + JUDGED);
         assert!(asked.load(Ordering::Relaxed) <= 64);
         sweeps += 1;
         assert!(sweeps <= MANY.div_ceil(64), "it is asked for in turn");
@@ -206,7 +223,7 @@ fn a_sweep_asks_for_a_bounded_number_of_connections_and_for_all_of_them_in_turn(
     assert_eq!(case.pool.stats(now).idle, MANY as u64 - 1);
     // And the first ones are asked for again.
     asked.store(0, Ordering::Relaxed);
-    case.pool.sweep(now + KEEP_ALIVE);
+    case.pool.sweep(now + JUDGED);
     assert!(asked.load(Ordering::Relaxed) > 0);
 }
 
