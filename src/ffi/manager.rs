@@ -306,9 +306,10 @@ pub unsafe extern "C" fn hangup_manager_network_changed(
 /// Linux tells of them through rtnetlink(7). When an address of this machine goes, or its interface is switched off, idle
 /// connections from that address are closed (HANGUP_CLOSE_REASON_NETWORK_CHANGED), and those in use are closed after their
 /// exchange. When an address goes or comes, or the default route is another one, resolved addresses are forgotten
-/// (HANGUP_EVENT_TYPE_NETWORK_CHANGED). Connections from other addresses stay, and so do all of them when only a cable was
-/// pulled: they live on if it is put back, and otherwise the address goes soon. Addresses of loopback and link-local ones
-/// concern their own connections only.
+/// (HANGUP_EVENT_TYPE_NETWORK_CHANGED), and connections for which the system would choose another local address now are closed,
+/// too: a VPN has taken over the way to their peers. The others stay, and so do all of them when only a cable was pulled: they
+/// live on if it is put back, and otherwise the address goes soon. Addresses of loopback and link-local ones concern their own
+/// connections only.
 ///
 /// It is noticed within half a second while connections are idle, and before each dial after that. All managers of a process
 /// share one descriptor, which is opened when a connection has become idle, in the network namespace that the process has

@@ -166,9 +166,10 @@ impl Record {
         self.facts.get()
     }
 
-    /// The local address, once connected; `None` also for a Unix-domain socket.
-    pub(crate) fn local(&self) -> Option<SocketAddr> {
-        self.wire.get()?.local
+    /// The local address and the peer's, once connected; `None` also for a Unix-domain socket.
+    pub(crate) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let wire = self.wire.get()?;
+        Some((wire.local?, wire.peer?))
     }
 
     pub(crate) fn socket(&self) -> Option<Arc<Socket>> {

@@ -180,7 +180,8 @@ impl Manager {
     /// Linux tells of them through rtnetlink(7). When an address of this machine goes, or its interface is switched off,
     /// idle connections from that address are closed ([`CloseReason::NetworkChanged`]), and those in use are closed after
     /// their exchange. When an address goes or comes or the default route is another one, cached addresses of names
-    /// are forgotten. Connections from other addresses stay, and so do all of them when only a cable was pulled: they
+    /// are forgotten, and connections for which the system would choose another local address now are closed, too: a VPN
+    /// has taken over the way to their peers. The others stay, and so do all of them when only a cable was pulled: they
     /// live on if it is put back, and otherwise the address goes soon. Addresses of loopback and link-local ones
     /// concern their own connections only.
     ///

@@ -6,10 +6,12 @@
 //! what is undone at once is no change, and lost messages do no harm. It listens while any connection is idle.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use super::sys::{self, Heard, LocalAddress, RouteSocket};
 use crate::process::PerProcess;
@@ -55,6 +57,19 @@ impl NetworkChange {
         let is_other_network = heard.default_route || outer(before) != outer(now);
         (is_other_network || !gone.is_empty()).then_some(Self { is_other_network, gone })
     }
+}
+
+/// Whether the system would choose another local address for a connection to that peer now. `false` if it knows no way to
+/// it, because that may be back soon.
+pub(crate) fn leads_elsewhere(local: IpAddr, peer: SocketAddr) -> bool {
+    // To connect a socket of UDP sends nothing: it only chooses the way.
+    let chosen = || {
+        let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
+        socket.connect(&peer.into())?;
+        socket.local_addr()
+    };
+    let chosen = chosen().ok().and_then(|address| address.as_socket());
+    chosen.is_some_and(|chosen| chosen.ip().to_canonical() != local.to_canonical())
 }
 
 /// Tells `user` of all changes from now on. For a manager that is about to dial for the first time in this process.

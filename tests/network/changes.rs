@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -24,6 +25,7 @@ in_both_forms! {
     a_link_that_is_switched_off_counts_as_an_address_that_is_gone,
     another_address_beside_the_first_one_clears_the_names_and_closes_nothing,
     a_change_before_the_next_dial_is_noticed_without_idle_connections,
+    a_connection_whose_way_a_vpn_takes_over_is_closed_unless_its_address_was_chosen,
 }
 
 fn an_idle_connection_is_closed_when_its_address_goes_and_another_one_is_not(form: Form) {
@@ -161,6 +163,40 @@ fn a_change_before_the_next_dial_is_noticed_without_idle_connections(form: Form)
         network.set_near_address(Ipv4Addr::new(198, 18, network.near_ip().octets()[2], 9)).unwrap();
         fetch(&client, &url).unwrap();
         assert_eq!(lookups.load(Ordering::Relaxed), 2);
+    });
+}
+
+fn a_connection_whose_way_a_vpn_takes_over_is_closed_unless_its_address_was_chosen(form: Form) {
+    let name = name(
+        form,
+        "a_connection_whose_way_a_vpn_takes_over_is_closed_unless_its_address_was_chosen",
+    );
+    in_network(&name, |network| {
+        let server = answering(network);
+        let client = form.client();
+        let bound = client.sibling();
+        bound.set_local_address(Some(network.near_ip().into()));
+        fetch(&client, &server.url("/")).unwrap();
+        let free = id_from(client.manager(), network.near_ip());
+        fetch(&bound, &server.url("/")).unwrap();
+        listens();
+        let vpn = Network::start().unwrap();
+        let (far, own) = (network.far_ip().to_string(), vpn.near_ip().to_string());
+        let route = ["route", "add", &far, "dev", vpn.near_device(), "src", &own];
+        match Command::new("ip").args(route).status() {
+            Ok(status) => assert!(status.success(), "{route:?}"),
+            Err(error) => return println!("skipped: no ip(8) to set a route: {error}"),
+        }
+        // That route is no default one, and is noticed with the next that is.
+        let default = ["route", "add", "default", "dev", vpn.near_device()];
+        assert!(Command::new("ip").args(default).status().unwrap().success());
+        wait_until("the close", || client.manager().close_reason(free).is_some());
+        assert_eq!(client.manager().close_reason(free), Some(CloseReason::NetworkChanged));
+        assert_eq!(
+            client.manager().stats().idle,
+            1,
+            "the other one has the address that was asked for"
+        );
     });
 }
 

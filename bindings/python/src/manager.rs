@@ -173,9 +173,11 @@ impl Manager {
     ///
     /// Setting it takes effect at once. When an address of this machine goes, or its interface is switched off, idle
     /// connections from that address are closed ("network changed"), and those in use are closed after their exchange.
-    /// When an address goes or comes, or the default route is another one, resolved addresses are forgotten. It is
-    /// noticed within half a second while connections are idle, and before each new connection. Where a sandbox
-    /// forbids netlink sockets, and on other systems, nothing is noticed: call `network_changed`.
+    /// When an address goes or comes, or the default route is another one, resolved addresses are forgotten, and
+    /// connections for which the system would choose another local address now are closed, too: a VPN has taken over
+    /// the way to their peers. It is noticed within half a second while connections are idle, and before each new
+    /// connection. Where a sandbox forbids netlink sockets, and on other systems, nothing is noticed: call
+    /// `network_changed`.
     #[getter]
     fn network_watch(&self) -> bool {
         // SAFETY: a live manager.

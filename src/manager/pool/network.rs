@@ -1,6 +1,8 @@
 //! What a pool does when the network of the machine changes: what was looked up is forgotten, and connections whose
-//! local address is gone are closed, or marked if an exchange uses them.
+//! local address is gone or would be another one now are closed, or marked if an exchange uses them.
 
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -8,7 +10,7 @@ use super::lock::Pool;
 use crate::manager::connection::Record;
 use crate::manager::control::Cause;
 use crate::manager::event_log::EventKind;
-use crate::net::network_watch::{self, NetworkChange, NetworkUser};
+use crate::net::network_watch::{self, NetworkChange, NetworkUser, leads_elsewhere};
 use crate::process::fork_generation;
 use crate::vocabulary::CloseMode;
 
@@ -67,6 +69,21 @@ impl Pool {
         }
     }
 
+    /// The local addresses and peers of connections for which the system would choose another local address now, as
+    /// it does when a VPN takes the traffic over: their packets still leave with the old address, and no answer to that
+    /// comes back through the new way.
+    fn paths_elsewhere(&self) -> HashSet<(IpAddr, IpAddr)> {
+        let paths: HashMap<(IpAddr, IpAddr), SocketAddr> = self.with_state(|state, _| {
+            let records = state.connections().map(|entry| &entry.record);
+            let ends =
+                records.filter(|record| is_routed_by_system(record)).filter_map(|r| r.ends());
+            ends.map(|(local, peer)| ((local.ip(), peer.ip()), peer)).take(MAX_PATHS).collect()
+        });
+        let elsewhere =
+            paths.into_iter().filter(|((local, _), peer)| leads_elsewhere(*local, *peer));
+        elsewhere.map(|(path, _)| path).collect()
+    }
+
     /// Whether the listener of this process knows of it.
     fn has_joined(&self) -> bool {
         self.joined_in.load(Ordering::Relaxed) == fork_generation() + 1
@@ -86,12 +103,24 @@ impl NetworkUser for Pool {
         if change.is_other_network {
             self.forget_network();
         }
-        if change.has_gone() {
-            let is_gone =
-                |record: &Record| record.local().is_some_and(|local| change.is_gone(local.ip()));
-            self.close(CloseMode::Graceful, Cause::NetworkChanged, is_gone);
+        let others = if change.is_other_network { self.paths_elsewhere() } else { HashSet::new() };
+        if !change.has_gone() && others.is_empty() {
+            return;
         }
+        let is_lost = |record: &Record| {
+            record.ends().is_some_and(|(local, peer)| {
+                change.is_gone(local.ip())
+                    || others.contains(&(local.ip(), peer.ip())) && is_routed_by_system(record)
+            })
+        };
+        self.close(CloseMode::Graceful, Cause::NetworkChanged, is_lost);
     }
+}
+
+/// Whether the system chose the local address, and not the program.
+fn is_routed_by_system(record: &Record) -> bool {
+    let route = &record.key.route;
+    route.local.is_none() && route.interface.is_none() && route.connector.is_none()
 }
 
 impl Drop for Pool {
@@ -101,3 +130,6 @@ impl Drop for Pool {
         }
     }
 }
+
+/// Of how many connections the path is asked for, each with three system calls. Those of one origin mostly share one.
+const MAX_PATHS: usize = 1000;

@@ -150,9 +150,11 @@ class Manager:
 
         Setting it takes effect at once. When an address of this machine goes, or its interface is switched off, idle
         connections from that address are closed ("network changed"), and those in use are closed after their exchange.
-        When an address goes or comes, or the default route is another one, resolved addresses are forgotten. It is
-        noticed within half a second while connections are idle, and before each new connection. Where a sandbox
-        forbids netlink sockets, and on other systems, nothing is noticed: call `network_changed`.
+        When an address goes or comes, or the default route is another one, resolved addresses are forgotten, and
+        connections for which the system would choose another local address now are closed, too: a VPN has taken over
+        the way to their peers. It is noticed within half a second while connections are idle, and before each new
+        connection. Where a sandbox forbids netlink sockets, and on other systems, nothing is noticed: call
+        `network_changed`.
         """
     @network_watch.setter
     def network_watch(self, on: bool) -> None: ...
