@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The groups of codes, in the document's order: R1, R2, ... S11.
+/// The groups of codes, in the document's order: R1, R2, ... S12.
 const GROUPS: &str = "RLCTXYWQPUS";
 
 /// The codes of the document, and the tests listed under each.
