@@ -154,3 +154,32 @@ fn waiters_whose_dials_are_closed_together_are_served_in_the_order_of_their_arri
         harness.finish();
     }
 }
+
+#[test]
+fn exchanges_without_a_free_port_wait_for_the_connections_of_their_origin() {
+    // One uses a connection. Two others dial, and find no port; a fourth comes later.
+    let dials = [checkout(0), DIALLED, checkout(0), checkout(0)];
+    let mut harness = run(Limits::default(), &dials);
+    for step in [Step::LacksPort(0), Step::LacksPort(0), checkout(0)] {
+        harness.step(&step);
+    }
+    let phases = |harness: &Harness| -> Vec<Phase> {
+        harness.requesters.iter().map(|requester| requester.phase).collect()
+    };
+    assert_eq!(phases(&harness)[1..], [Phase::Waits; 3]);
+    harness.step(&Step::GiveBack(0));
+    harness.step(&Step::Poll(0));
+    assert_eq!(phases(&harness)[1..], [Phase::Uses, Phase::Waits, Phase::Waits]);
+    // It closes, and leaves its port to the next one only.
+    harness.step(&Step::CloseLease(0));
+    harness.step(&Step::Poll(0));
+    harness.step(&Step::Poll(0));
+    let [.., third, fourth] = phases(&harness)[..] else { panic!("four exchanges") };
+    assert!(matches!(third, Phase::Dials(_)) && fourth == Phase::Waits, "{third:?} {fourth:?}");
+    // Without another connection there is nothing to wait for, and the next one tries.
+    harness.step(&Step::LacksPort(0));
+    harness.step(&Step::Poll(0));
+    let [.., third, fourth] = phases(&harness)[..] else { panic!("four exchanges") };
+    assert!(third == Phase::Over && matches!(fourth, Phase::Dials(_)), "{third:?} {fourth:?}");
+    harness.finish();
+}
