@@ -1431,8 +1431,8 @@ hangup_status hangup_manager_set_address(hangup_manager *manager,
                                          hangup_error **error);
 
 /**
- * Forgets all resolved addresses, so that the next dial resolves again, and which of them connected last. Connections are not
- * affected.
+ * Forgets all resolved addresses, so that the next dial resolves again, and what is remembered of them: which one connected last,
+ * and to which large packets get lost. Connections are not affected.
  */
 hangup_status hangup_manager_clear_addresses(hangup_manager *manager);
 

@@ -333,8 +333,8 @@ pub unsafe extern "C" fn hangup_manager_network_watch(manager: *const hangup_man
     or_default(0, || Ok(unsafe { hangup_manager::borrow(manager)? }.network_watch().into()))
 }
 
-/// Forgets all resolved addresses, so that the next dial resolves again, and which of them connected last. Connections are not
-/// affected.
+/// Forgets all resolved addresses, so that the next dial resolves again, and what is remembered of them: which one connected last,
+/// and to which large packets get lost. Connections are not affected.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_clear_addresses(
     manager: *mut hangup_manager,

@@ -411,7 +411,8 @@ impl Manager {
         self.pool.resolver().set_hook(resolver);
     }
 
-    /// Forgets all cached addresses, and which of them connected last.
+    /// Forgets all cached addresses, and what is remembered of them: which one connected last, and to which large packets
+    /// get lost.
     pub fn clear_addresses(&self) {
         self.pool.resolver().clear();
     }

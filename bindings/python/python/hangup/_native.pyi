@@ -159,7 +159,9 @@ class Manager:
     @network_watch.setter
     def network_watch(self, on: bool) -> None: ...
     def clear_addresses(self) -> None:
-        """Forgets all resolved addresses: the next dial resolves again. Open connections stay."""
+        """Forgets all resolved addresses, and what is remembered of them: which one connected last, and to which large
+        packets get lost. The next dial resolves again. Open connections stay.
+        """
     def close_reason(self, id: int) -> str:
         """Why a connection was closed, for example "peer closed". The last 256 closed connections are known.
 
