@@ -30,17 +30,14 @@ impl Look {
         let silent = info.silent_for().min(now.saturating_duration_since(began));
         let patience = patience(info);
         match patience.checked_sub(silent) {
-            None | Some(Duration::ZERO) => match time_for_an_answer(info) {
-                Some(left) => Self::Early(left.clamp(SHORTEST_PAUSE, FIRST_LOOK)),
-                None => Self::Silent,
-            },
+            None | Some(Duration::ZERO) => Self::Silent,
             Some(left) => Self::Early(left.max(SHORTEST_PAUSE)),
         }
     }
 }
 
-/// How long it takes until something that was sent since the peer's last sign of life should be acknowledged; `None` if
-/// that time is over. What was sent before it may have been lost while the network was away, and a system that has
+/// How long it takes until something that was sent since the peer's last sign of life should be acknowledged, or until a
+/// next look; `None` if that time is over. What was sent before it may have been lost while the network was away, and a system that has
 /// waited for long sends nothing for long.
 pub(crate) fn time_for_an_answer(info: &TcpInfo) -> Option<Duration> {
     let answer = info.base_rto().min(LONGEST_PATIENCE / 3);
@@ -49,9 +46,11 @@ pub(crate) fn time_for_an_answer(info: &TcpInfo) -> Option<Duration> {
     }
     if info.last_data_sent > info.silent_for() {
         // It is sent again when the timeout that was doubled is over.
-        return Some(info.rto.saturating_sub(info.last_data_sent) + answer);
+        let left = info.rto.saturating_sub(info.last_data_sent) + answer;
+        return Some(left.clamp(SHORTEST_PAUSE, FIRST_LOOK));
     }
-    answer.checked_sub(info.last_data_sent).filter(|left| !left.is_zero())
+    let left = answer.checked_sub(info.last_data_sent).filter(|left| !left.is_zero());
+    left.map(|left| left.clamp(SHORTEST_PAUSE, FIRST_LOOK))
 }
 
 /// How long a living peer may be silent: the first transmission and two more of a segment may be lost
@@ -134,13 +133,15 @@ mod tests {
         // The network was away, the peer has shown a sign of life, and the request is sent again in three seconds only.
         let rto = ms(6400);
         let away = TcpInfo { rto, backoff: 5, last_data_sent: ms(3400), ..sent(1, ms(1100)) };
-        assert_eq!(look(&away, ms(4000)), Look::Early(FIRST_LOOK));
+        assert_eq!(time_for_an_answer(&away), Some(FIRST_LOOK));
         let soon = TcpInfo { last_data_sent: ms(6300), ..away };
-        assert_eq!(look(&soon, ms(7000)), Look::Early(ms(300)));
+        assert_eq!(time_for_an_answer(&soon), Some(ms(300)));
         let just = TcpInfo { last_data_sent: ms(50), ..away };
-        assert_eq!(look(&just, ms(7000)), Look::Early(ms(150)), "a round trip has not passed");
+        assert_eq!(time_for_an_answer(&just), Some(ms(150)), "a round trip has not passed");
         let again = TcpInfo { last_data_sent: ms(200), ..away };
-        assert_eq!(look(&again, ms(7000)), Look::Silent);
+        assert_eq!(time_for_an_answer(&again), None);
+        let idle = TcpInfo { last_data_sent: ms(0), ..sent(0, ms(9000)) };
+        assert_eq!(time_for_an_answer(&idle), None, "the probes tell");
     }
 
     #[test]

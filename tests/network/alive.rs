@@ -9,10 +9,10 @@ use testserver::Script;
 use testserver::network::{Direction, Network};
 
 use crate::kept::{Kept, ok_or, repeated, slowly, story};
-use crate::served::{ServerProcess, start_busy};
+use crate::served::{ServerProcess, start_busy, start_deaf};
 use crate::support::form::{Client, Form, in_both_forms};
 use crate::support::network::{in_network, plain_and_tls};
-use crate::support::{PATIENCE, fetch, get, ms, request, trusting};
+use crate::support::{PATIENCE, fetch, get, ms, request, trusting, wait_until};
 
 in_both_forms! {
     while_the_whole_path_is_down_a_request_ends_by_its_timeout_and_the_next_one_succeeds,
@@ -21,6 +21,7 @@ in_both_forms! {
     a_server_that_takes_its_time_is_waited_for,
     a_stopped_server_process_is_waited_for,
     a_server_that_accepts_no_other_connection_is_waited_for,
+    a_connection_that_the_server_has_not_accepted_is_waited_for,
     loss_and_delay_cost_hardly_any_second_dial_and_send_no_post_twice,
 }
 
@@ -151,6 +152,39 @@ fn a_server_that_accepts_no_other_connection_is_waited_for(form: Form) {
         let url = format!("http://{address}/");
         fetch(&client, &url).unwrap();
         waits(&client, &url, || ());
+    });
+}
+
+/// Two dials at once fill a queue that has room for one: the client takes both for connected, and the server's system has
+/// one of them only. It acknowledges nothing on the other one until its program accepts connections.
+fn a_connection_that_the_server_has_not_accepted_is_waited_for(form: Form) {
+    let name = "alive::a_connection_that_the_server_has_not_accepted_is_waited_for";
+    in_network(&form.name(name), |network| {
+        let ip = network.far_ip();
+        let (go, wait) = std::sync::mpsc::channel();
+        let address = network.far(move || start_deaf(ip, wait));
+        network.set_delay(ms(30));
+        let client = form.client();
+        let url = format!("http://{address}/");
+        client.preconnect(&url, 2).unwrap();
+        wait_until("two connections", || client.manager().stats().idle == 2);
+        let mut events = client.manager().events(1000).unwrap();
+        thread::scope(|scope| {
+            let get = || {
+                let mut response = get(&client, &url).unwrap();
+                assert_eq!(response.read_all(10).unwrap(), b"ok");
+                response.attempts()
+            };
+            let running = [scope.spawn(get), scope.spawn(get)];
+            thread::sleep(ms(3500));
+            go.send(()).unwrap();
+            assert_eq!(running.map(|one| one.join().unwrap()), [1, 1]);
+        });
+        let kinds: Vec<_> = std::iter::from_fn(|| events.next(Some(Duration::ZERO)).unwrap())
+            .map(|row| row.kind)
+            .collect();
+        assert!(kinds.contains(&EventKind::Suspected), "one was not acknowledged: {kinds:?}");
+        assert!(!kinds.contains(&EventKind::Lost), "{kinds:?}");
     });
 }
 

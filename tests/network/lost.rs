@@ -17,6 +17,7 @@ use crate::support::{PATIENCE, fetch, get, ms, wait_until};
 in_both_forms! {
     an_idle_connection_that_died_costs_a_get_little_more_than_a_second,
     a_post_on_an_idle_connection_that_died_fails_and_says_so,
+    a_connection_that_never_answered_is_lost_as_any_other,
     without_retries_a_get_fails_and_the_next_one_succeeds,
     of_eight_dead_connections_one_request_at_most_is_late,
     eight_requests_at_once_on_dead_connections_all_succeed,
@@ -72,6 +73,23 @@ fn a_post_on_an_idle_connection_that_died_fails_and_says_so(form: Form) {
         assert_eq!(kept.client.send(&mut post).unwrap().status_code(), 200);
         assert!(begun.elapsed() < ms(900), "{:?}", begun.elapsed());
         assert_eq!((network.counts().dials, kept.came("/pay")), (2, 1));
+    });
+}
+
+fn a_connection_that_never_answered_is_lost_as_any_other(form: Form) {
+    let name = "lost::a_connection_that_never_answered_is_lost_as_any_other";
+    plain_and_tls(&form.name(name), |network, tls| {
+        let kept = Kept::new(form, network, tls, Script::answering("ok"));
+        let client = &kept.client;
+        client.manager().close_all(hangup::CloseMode::Now);
+        client.preconnect(&kept.server.url("/"), 1).unwrap();
+        wait_until("the connection", || client.manager().stats().idle == 1);
+        network.kill_flows();
+        let begun = Instant::now();
+        let mut response = get(&kept.client, &kept.server.url("/again")).unwrap();
+        report("GET on a connection that never answered", form, tls, begun);
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        assert_eq!((response.attempts(), response.read_all(10).unwrap()), (2, b"ok".to_vec()));
     });
 }
 

@@ -11,6 +11,7 @@ mod abi;
 
 mod alive;
 mod changes;
+mod chaos;
 mod dials;
 mod early;
 mod gone;

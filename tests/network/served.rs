@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -82,28 +83,51 @@ pub fn start_busy(ip: Ipv4Addr, pause: Duration) -> SocketAddr {
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
     std::thread::spawn(move || {
-        let (mut peer, _) = listener.accept().unwrap();
+        let (peer, _) = listener.accept().unwrap();
         let fill = || TcpStream::connect_timeout(&address, ms(200)).ok();
         let fillers: Vec<_> = std::iter::from_fn(fill).take(16).collect();
         assert!(fillers.len() < 16, "the queue does not fill up");
-        for number in 0.. {
-            let mut head = Vec::new();
-            let mut piece = [0; 4096];
-            while !head.ends_with(b"\r\n\r\n") {
-                match peer.read(&mut piece) {
-                    Ok(0) | Err(_) => return,
-                    Ok(got) => head.extend_from_slice(&piece[..got]),
-                }
-            }
+        answer(peer, |number| {
             if number == 1 {
                 std::thread::sleep(pause);
             }
-            if peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
-                return;
-            }
+        });
+    });
+    address
+}
+
+/// A server that accepts nothing until it is told to, and whose queue has room for one connection. Then it answers `ok`
+/// to every request. It is on the far side.
+pub fn start_deaf(ip: Ipv4Addr, go: Receiver<()>) -> SocketAddr {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from((ip, 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    std::thread::spawn(move || {
+        go.recv().unwrap();
+        while let Ok((peer, _)) = listener.accept() {
+            std::thread::spawn(move || answer(peer, |_| ()));
         }
     });
     address
+}
+
+/// Answers `ok` to each request until the client closes, after what `before` does with its number.
+fn answer(mut peer: Socket, before: impl Fn(u32)) {
+    for number in 0.. {
+        let mut head = Vec::new();
+        let mut piece = [0; 4096];
+        while !head.ends_with(b"\r\n\r\n") {
+            match peer.read(&mut piece) {
+                Ok(0) | Err(_) => return,
+                Ok(got) => head.extend_from_slice(&piece[..got]),
+            }
+        }
+        before(number);
+        if peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+            return;
+        }
+    }
 }
 
 const SERVE: &str = "HANGUP_TEST_SERVE";

@@ -36,7 +36,9 @@ struct Suspicion {
     /// Since when the peer is suspected, if it is.
     since: Option<Instant>,
     dial: Option<SecondDial>,
-    /// When the network was seen to be back, if it was away as a whole.
+    /// The peer's program has the connection: a listener whose queue was full took no part of it until now.
+    is_proven: bool,
+    /// When the dial was seen to have succeeded, if what was sent before that does not count.
     back: Option<Instant>,
     /// When the next dial may begin.
     next_dial: Instant,
@@ -74,11 +76,10 @@ pub(super) fn wait_in_silence(
     until: WaitUntil,
 ) -> Result<bool, Stop> {
     let large = LargeSegments::of(lease, exchange);
-    // A listener whose queue is full may not have taken the connection yet.
-    let may_be_lost = exchange.reused && lease.has_shown_life();
+    let may_be_lost = exchange.reused;
     let shared = Arc::clone(exchange.shared());
     let wake = shared.register_wake();
-    let mut suspicion = Suspicion::new(began, large);
+    let mut suspicion = Suspicion::new(began, lease.has_shown_life(), large);
     loop {
         wake.clear();
         exchange.check()?;
@@ -119,11 +120,12 @@ pub(super) fn wait_in_silence(
 }
 
 impl Suspicion {
-    fn new(began: Instant, large: Option<LargeSegments>) -> Self {
+    fn new(began: Instant, is_proven: bool, large: Option<LargeSegments>) -> Self {
         Self {
             began,
             since: None,
             dial: None,
+            is_proven,
             back: None,
             next_dial: began,
             pause: FIRST_LOOK,
@@ -146,6 +148,9 @@ impl Suspicion {
         now: Instant,
     ) -> Result<Option<Instant>, Stop> {
         if self.since.is_none() {
+            if let Some(left) = time_for_an_answer(info) {
+                return Ok(Some(now + left));
+            }
             self.since = Some(now);
             let pool = exchange.config.manager.pool();
             pool.note_suspicion(EventKind::Suspected, exchange.connection, &exchange.config.key);
@@ -154,7 +159,7 @@ impl Suspicion {
         }
         match self.dial.as_ref().map(SecondDial::outcome) {
             Some(DialOutcome::Connected) => {
-                return match self.reprieve(info, now) {
+                return match self.reprieve(info, exchange.config.repeatable, now) {
                     Some(until) => Ok(Some(until)),
                     None => Err(self.gives_up(exchange, lease, info).into()),
                 };
@@ -190,23 +195,27 @@ impl Suspicion {
         Ok(Some(self.next_dial))
     }
 
-    /// A dial that was not answered at once shows that the network was away as a whole, and is back. Then the peer may
-    /// have got nothing of this connection either, and only what the system sends again from now on tells whether it is
-    /// lost. Returns when to look again, until that had time to be acknowledged.
-    fn reprieve(&mut self, info: &TcpInfo, now: Instant) -> Option<Instant> {
+    /// A dial that was not answered at once shows that the network was away as a whole, and is back; any dial shows that
+    /// the listener has room again, if it may have had none for this connection. Then the peer may have got nothing of
+    /// it, and only what the system sends again from now on tells whether it is lost. Returns when to look again,
+    /// until that had time to be acknowledged. After a long silence the system sends nothing for as long again: a request
+    /// that may be repeated does not wait for it.
+    fn reprieve(&mut self, info: &TcpInfo, repeatable: bool, now: Instant) -> Option<Instant> {
         let at_once = self.dial.as_ref()?.accepted_in() <= info.base_rto();
         if let Some(large) = self.large.as_mut().filter(|_| self.dials_small) {
             return (!large.are_lost(info, at_once)).then(|| now + RESENT_PAUSE);
         }
-        if at_once {
+        if at_once && self.is_proven {
             return None;
         }
         let back = *self.back.get_or_insert(now);
         let since = now.saturating_duration_since(back);
+        if repeatable && since >= LONGEST_REPRIEVE {
+            return None;
+        }
         if info.unacked > 0 && info.last_data_sent >= since {
-            return Some(
-                now + info.rto.saturating_sub(info.last_data_sent).clamp(SHORTEST, FIRST_LOOK),
-            );
+            let next = info.rto.saturating_sub(info.last_data_sent);
+            return Some(now + next.clamp(SHORTEST, FIRST_LOOK));
         }
         time_for_an_answer(info).map(|left| now + left)
     }
@@ -285,5 +294,7 @@ fn lost(exchange: &Exchange, lease: &Lease, info: &TcpInfo, began: Instant) -> E
 const SHORTEST: Duration = Duration::from_millis(10);
 /// How often it is looked at whether a segment was sent again.
 const RESENT_PAUSE: Duration = Duration::from_millis(25);
+/// How long a request that may be repeated waits for what its system sends again.
+const LONGEST_REPRIEVE: Duration = Duration::from_secs(4);
 /// The longest time between two dials while nothing can be connected to.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);

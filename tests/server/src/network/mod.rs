@@ -115,7 +115,7 @@ impl Network {
     }
 
     /// From now on nothing passes on the TCP connections of which a SYN was seen, in both directions; new ones are not
-    /// affected. A NAT that forgets its flows is like this. Returns how many there are.
+    /// affected, nor is a dial that repeats its SYN. A NAT that forgets its flows is like this. Returns how many there are.
     pub fn kill_flows(&self) -> usize {
         self.link.kill(|_| true)
     }
