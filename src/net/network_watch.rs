@@ -6,6 +6,7 @@
 //! what is undone at once is no change, and lost messages do no harm. It listens while any connection is idle.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
@@ -35,27 +36,37 @@ pub(crate) struct NetworkChange {
     pub(crate) is_other_network: bool,
     /// Sorted.
     gone: Vec<IpAddr>,
+    /// The addresses that there are now, if it was not listened until now. Sorted.
+    unheard: Option<Vec<LocalAddress>>,
 }
 
 impl NetworkChange {
-    /// Whether this was an address of the machine, and is none any more.
+    /// Whether this, from which there is a connection, is no address of the machine any more. May ask the system.
     pub(crate) fn is_gone(&self, local: IpAddr) -> bool {
-        self.gone.binary_search(&local.to_canonical()).is_ok()
+        let local = local.to_canonical();
+        let is_unknown = |now: &Vec<LocalAddress>| {
+            !local.is_loopback() && !is_among(local, now) && !can_be_bound(local)
+        };
+        self.gone.binary_search(&local).is_ok() || self.unheard.as_ref().is_some_and(is_unknown)
     }
 
-    /// Whether any address is gone.
-    pub(crate) fn has_gone(&self) -> bool {
-        !self.gone.is_empty()
+    /// The same if it was not listened until now: an address may have come and gone that was never known.
+    fn unheard(change: Option<Self>, now: &[LocalAddress]) -> Self {
+        let unheard = Some(now.to_vec());
+        match change {
+            Some(change) => Self { unheard, ..change },
+            None => Self { is_other_network: false, gone: Vec::new(), unheard },
+        }
     }
 
     /// `None` if nothing has changed that matters. The lists are sorted.
     fn between(before: &[LocalAddress], now: &[LocalAddress], heard: Heard) -> Option<Self> {
-        let is_there = |ip: IpAddr| now.binary_search_by_key(&ip, |address| address.ip).is_ok();
         // All of 127.0.0.0/8 is local as long as any address of it is.
         let lost = before.iter().map(|address| address.ip).filter(|ip| !ip.is_loopback());
-        let gone: Vec<IpAddr> = lost.filter(|ip| !is_there(*ip)).collect();
+        let gone: Vec<IpAddr> = lost.filter(|ip| !is_among(*ip, now)).collect();
         let is_other_network = heard.default_route || outer(before) != outer(now);
-        (is_other_network || !gone.is_empty()).then_some(Self { is_other_network, gone })
+        let is_change = is_other_network || !gone.is_empty();
+        is_change.then_some(Self { is_other_network, gone, unheard: None })
     }
 }
 
@@ -190,6 +201,10 @@ impl Watch {
             (Some(before), Ok(now)) => NetworkChange::between(before, now, heard),
             _ => None,
         };
+        let change = match &now {
+            Ok(now) if socket.is_some() => Some(NetworkChange::unheard(change, now)),
+            _ => change,
+        };
         let known = now.ok().or(before);
         let next = match (socket, &mut *listening) {
             (Some(Ok(socket)), _) => {
@@ -249,6 +264,21 @@ impl Listening {
     }
 }
 
+/// `list` is sorted.
+fn is_among(ip: IpAddr, list: &[LocalAddress]) -> bool {
+    list.binary_search_by_key(&ip, |address| address.ip).is_ok()
+}
+
+/// Whether an address is one of this machine without being one of an interface: a whole network may be local (ip-route(8),
+/// type "local").
+fn can_be_bound(ip: IpAddr) -> bool {
+    let any_port = SocketAddr::new(ip, 0);
+    let bind =
+        || Socket::new(Domain::for_address(any_port), Type::DGRAM, None)?.bind(&any_port.into());
+    // Another failure says nothing about the address.
+    !matches!(bind(), Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable)
+}
+
 /// The addresses by which the machine is part of a network. A container's interface has one of its own link at most.
 fn outer(addresses: &[LocalAddress]) -> BTreeSet<IpAddr> {
     let is_outer = |address: &&LocalAddress| {
@@ -305,7 +335,17 @@ mod tests {
         // Another default route: names may mean other addresses, but no connection is lost by that.
         let routed = Heard { addresses: false, default_route: true };
         let change = NetworkChange::between(&home, &home, routed).unwrap();
-        assert!(change.is_other_network && !change.has_gone());
+        assert!(change.is_other_network && !change.is_gone("192.0.2.7".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_went_unheard_is_gone_but_not_what_the_machine_has() {
+        let change = NetworkChange::unheard(None, &sorted(&[at("127.0.0.1"), at("192.0.2.7")]));
+        assert!(!change.is_other_network);
+        // An address of documentation (RFC 5737) is none of this machine; all of 127.0.0.0/8 is.
+        for (ip, is_gone) in [("192.0.2.8", true), ("192.0.2.7", false), ("127.1.2.3", false)] {
+            assert_eq!(change.is_gone(ip.parse().unwrap()), is_gone, "{ip}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::support::{fetch, get, ms, wait_until};
 
 in_both_forms! {
     an_idle_connection_is_closed_when_its_address_goes_and_another_one_is_not,
+    an_address_that_goes_before_the_process_listens_is_missed_then,
     a_connection_in_use_is_closed_after_its_exchange_when_its_address_goes,
     every_manager_is_told_but_one_that_does_not_want_it,
     a_link_that_is_switched_off_counts_as_an_address_that_is_gone,
@@ -64,6 +65,21 @@ fn an_idle_connection_is_closed_when_its_address_goes_and_another_one_is_not(for
             "the connection of the other network is used again"
         );
     });
+}
+
+fn an_address_that_goes_before_the_process_listens_is_missed_then(form: Form) {
+    in_network(
+        &name(form, "an_address_that_goes_before_the_process_listens_is_missed_then"),
+        |network| {
+            let server = answering(network);
+            let client = form.client();
+            fetch(&client, &server.url("/")).unwrap();
+            let id = id_from(client.manager(), network.near_ip());
+            network.remove_near_address().unwrap();
+            wait_until("the close", || client.manager().close_reason(id).is_some());
+            assert_eq!(client.manager().close_reason(id), Some(CloseReason::NetworkChanged));
+        },
+    );
 }
 
 fn a_connection_in_use_is_closed_after_its_exchange_when_its_address_goes(form: Form) {
@@ -197,6 +213,31 @@ fn a_connection_whose_way_a_vpn_takes_over_is_closed_unless_its_address_was_chos
             1,
             "the other one has the address that was asked for"
         );
+    });
+}
+
+#[test]
+fn messages_that_were_lost_hide_no_change() {
+    in_network("changes::messages_that_were_lost_hide_no_change", |network| {
+        let other = Network::start().unwrap();
+        let server = answering(network);
+        let client = crate::support::client();
+        fetch(&client, &server.url("/")).unwrap();
+        let listener = listens();
+        let id = id_from(client.manager(), network.near_ip());
+        let [a, b, c, _] = other.near_ip().octets();
+        // More messages at once than the system keeps for a reader.
+        wait_until("lost messages", || {
+            for last in [3, 4].repeat(500) {
+                other.set_near_address(Ipv4Addr::new(a, b, c, last)).unwrap();
+            }
+            dropped(listener) > 0
+        });
+        assert_eq!(client.manager().stats().idle, 1, "its own address was always there");
+        network.remove_near_address().unwrap();
+        wait_until("the close", || client.manager().close_reason(id).is_some());
+        assert_eq!(client.manager().close_reason(id), Some(CloseReason::NetworkChanged));
+        assert_eq!(listens(), listener);
     });
 }
 
@@ -337,18 +378,31 @@ fn listens() -> RawFd {
     listeners()[0]
 }
 
-/// The descriptors of this process that are sockets of rtnetlink with groups (proc(5)).
+/// The descriptors of this process that are sockets of rtnetlink with groups.
 fn listeners() -> Vec<RawFd> {
+    let listening = sockets();
+    let mut all = descriptors();
+    all.retain(|fd| listening.iter().any(|(socket, _)| *socket == target(*fd)));
+    all
+}
+
+/// How many messages the system has dropped because the socket's buffer was full.
+fn dropped(listener: RawFd) -> u64 {
+    let is_it = |(socket, _): &(String, u64)| *socket == target(listener);
+    sockets().into_iter().find(is_it).map_or(0, |(_, drops)| drops)
+}
+
+/// The sockets of rtnetlink with groups, and their drops (/proc/net/netlink: "sk Eth Pid Groups Rmem Wmem Dump Locks Drops
+/// Inode").
+fn sockets() -> Vec<(String, u64)> {
     let table = std::fs::read_to_string("/proc/net/netlink").unwrap();
     let listening = table.lines().skip(1).filter_map(|row| {
         let fields: Vec<_> = row.split_ascii_whitespace().collect();
-        let listens = fields.get(1) == Some(&"0") && fields.get(3) != Some(&"00000000");
-        listens.then(|| format!("socket:[{}]", fields.last().unwrap()))
+        let [_, "0", _, groups, _, _, _, _, drops, inode] = fields[..] else { return None };
+        let socket = (format!("socket:[{inode}]"), drops.parse().unwrap());
+        (groups != "00000000").then_some(socket)
     });
-    let targets: Vec<String> = listening.collect();
-    let mut all = descriptors();
-    all.retain(|fd| targets.contains(&target(*fd)));
-    all
+    listening.collect()
 }
 
 fn target(fd: RawFd) -> String {

@@ -69,19 +69,22 @@ impl Pool {
         }
     }
 
-    /// The local addresses and peers of connections for which the system would choose another local address now, as
-    /// it does when a VPN takes the traffic over: their packets still leave with the old address, and no answer to that
-    /// comes back through the new way.
-    fn paths_elsewhere(&self) -> HashSet<(IpAddr, IpAddr)> {
-        let paths: HashMap<(IpAddr, IpAddr), SocketAddr> = self.with_state(|state, _| {
+    /// From where the connections lead, and where to: the local addresses, and the ways of those whose address the system
+    /// chose, with a peer for each.
+    fn ways(&self) -> (HashSet<IpAddr>, HashMap<(IpAddr, IpAddr), SocketAddr>) {
+        let (mut locals, mut ways) = (HashSet::new(), HashMap::new());
+        self.with_state(|state, _| {
             let records = state.connections().map(|entry| &entry.record);
-            let ends =
-                records.filter(|record| is_routed_by_system(record)).filter_map(|r| r.ends());
-            ends.map(|(local, peer)| ((local.ip(), peer.ip()), peer)).take(MAX_PATHS).collect()
+            for (record, (local, peer)) in
+                records.filter_map(|record| Some((record, record.ends()?)))
+            {
+                locals.insert(local.ip());
+                if ways.len() < MAX_WAYS && is_routed_by_system(record) {
+                    ways.insert((local.ip(), peer.ip()), peer);
+                }
+            }
         });
-        let elsewhere =
-            paths.into_iter().filter(|((local, _), peer)| leads_elsewhere(*local, *peer));
-        elsewhere.map(|(path, _)| path).collect()
+        (locals, ways)
     }
 
     /// Whether the listener of this process knows of it.
@@ -103,14 +106,19 @@ impl NetworkUser for Pool {
         if change.is_other_network {
             self.forget_network();
         }
-        let others = if change.is_other_network { self.paths_elsewhere() } else { HashSet::new() };
-        if !change.has_gone() && others.is_empty() {
+        let (mut locals, mut ways) = self.ways();
+        // Without the lock: the system is asked.
+        locals.retain(|local| change.is_gone(*local));
+        // Another local address would be chosen now, as when a VPN takes the traffic over: the packets still leave with
+        // the old address, and no answer to that comes back by the new way.
+        ways.retain(|(local, _), peer| change.is_other_network && leads_elsewhere(*local, *peer));
+        if locals.is_empty() && ways.is_empty() {
             return;
         }
         let is_lost = |record: &Record| {
             record.ends().is_some_and(|(local, peer)| {
-                change.is_gone(local.ip())
-                    || others.contains(&(local.ip(), peer.ip())) && is_routed_by_system(record)
+                let way = (local.ip(), peer.ip());
+                locals.contains(&way.0) || ways.contains_key(&way) && is_routed_by_system(record)
             })
         };
         self.close(CloseMode::Graceful, Cause::NetworkChanged, is_lost);
@@ -131,5 +139,5 @@ impl Drop for Pool {
     }
 }
 
-/// Of how many connections the path is asked for, each with three system calls. Those of one origin mostly share one.
-const MAX_PATHS: usize = 1000;
+/// How many ways are asked for, each with four system calls. The connections of an origin mostly share one.
+const MAX_WAYS: usize = 1000;
