@@ -136,7 +136,7 @@ impl Inner {
                 until.get()
             };
             match stream.send(&bytes[sent..], false, false, &deadline)? {
-                Sending::Took(took) => {
+                Sending::Took(took) | Sending::Held(took) => {
                     sent += took;
                     self.exchange.note_sent(took as u64);
                 }

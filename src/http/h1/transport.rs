@@ -128,6 +128,11 @@ impl Transport {
                         self.check_input(exchange)?;
                     }
                 }
+                Ok(Sending::Held(took)) => {
+                    sent += took;
+                    exchange.bytes_sent += took as u64;
+                    stalled.set(self.stalled_in_silence(exchange, listen, stalled.get())?);
+                }
                 Ok(Sending::PeerReadable) => self.check_early_response(exchange, None)?,
                 Err(Stop::Io(error)) if is_broken(&error) => {
                     self.check_early_response(exchange, Some(Stop::Io(error)))?;

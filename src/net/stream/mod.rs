@@ -57,6 +57,9 @@ pub(crate) enum TlsPeer {
 pub(crate) enum Sending {
     /// This many bytes were taken; TLS takes all of them.
     Took(usize),
+    /// TLS took them, and there was no room for all of them until the deadline, which is no timeout: it is the caller's
+    /// time to look at the connection. They go with the next call.
+    Held(usize),
     /// There is something to read while nothing can be sent: the peer may have responded already.
     PeerReadable,
 }
@@ -312,9 +315,9 @@ impl Stream {
             if not_yet(sent)?.is_none() {
                 match may_write(&socket, listen, until()) {
                     Ok(true) => {}
-                    // The rest goes with the next call; TLS has it. A deadline that is no timeout is the caller's
-                    // time to look at the connection, which it does then.
-                    Ok(false) | Err(Stop::Deadline(Timeout::None)) => break,
+                    // The rest goes with the next call; TLS has it.
+                    Ok(false) => break,
+                    Err(Stop::Deadline(Timeout::None)) => return Ok(Sending::Held(took)),
                     Err(stop) => return Err(stop),
                 }
             }
