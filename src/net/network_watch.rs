@@ -50,6 +50,11 @@ impl NetworkChange {
         self.gone.binary_search(&local).is_ok() || self.unheard.as_ref().is_some_and(is_unknown)
     }
 
+    /// Whether it was not listened until now, so that an address that is gone is all that is known of the change.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.unheard.is_some()
+    }
+
     /// The same if it was not listened until now: an address may have come and gone that was never known.
     fn unheard(change: Option<Self>, now: &[LocalAddress]) -> Self {
         let unheard = Some(now.to_vec());

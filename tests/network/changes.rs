@@ -20,7 +20,7 @@ use crate::support::{fetch, get, ms, wait_until};
 
 in_both_forms! {
     an_idle_connection_is_closed_when_its_address_goes_and_another_one_is_not,
-    an_address_that_goes_before_the_process_listens_is_missed_then,
+    an_address_that_goes_before_the_process_listens_is_noticed_when_it_begins_to,
     a_connection_in_use_is_closed_after_its_exchange_when_its_address_goes,
     every_manager_is_told_but_one_that_does_not_want_it,
     a_link_that_is_switched_off_counts_as_an_address_that_is_gone,
@@ -67,17 +67,19 @@ fn an_idle_connection_is_closed_when_its_address_goes_and_another_one_is_not(for
     });
 }
 
-fn an_address_that_goes_before_the_process_listens_is_missed_then(form: Form) {
+fn an_address_that_goes_before_the_process_listens_is_noticed_when_it_begins_to(form: Form) {
     in_network(
-        &name(form, "an_address_that_goes_before_the_process_listens_is_missed_then"),
+        &name(form, "an_address_that_goes_before_the_process_listens_is_noticed_when_it_begins_to"),
         |network| {
             let server = answering(network);
             let client = form.client();
             fetch(&client, &server.url("/")).unwrap();
             let id = id_from(client.manager(), network.near_ip());
+            let mut events = client.manager().events(64).unwrap();
             network.remove_near_address().unwrap();
             wait_until("the close", || client.manager().close_reason(id).is_some());
             assert_eq!(client.manager().close_reason(id), Some(CloseReason::NetworkChanged));
+            changed(&mut events);
         },
     );
 }

@@ -103,12 +103,12 @@ impl NetworkUser for Pool {
     }
 
     fn network_changed(&self, change: &NetworkChange) {
-        if change.is_other_network {
-            self.forget_network();
-        }
         let (mut locals, mut ways) = self.ways();
         // Without the lock: the system is asked.
         locals.retain(|local| change.is_gone(*local));
+        if change.is_other_network || change.is_unheard() && !locals.is_empty() {
+            self.forget_network();
+        }
         // Another local address would be chosen now, as when a VPN takes the traffic over: the packets still leave with
         // the old address, and no answer to that comes back by the new way.
         ways.retain(|(local, _), peer| change.is_other_network && leads_elsewhere(*local, *peer));

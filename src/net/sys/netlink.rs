@@ -12,6 +12,7 @@ pub(in crate::net) struct Heard {
     pub(in crate::net) default_route: bool,
 }
 
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]
 impl Heard {
     /// It was not listened: the addresses tell whether something happened.
     pub(in crate::net) const UNKNOWN: Self = Self { addresses: true, default_route: false };
