@@ -37,14 +37,14 @@ impl Probes {
     /// After how much silence it can be known that the peer does not answer: the second probe is sent then.
     #[inline]
     pub(crate) fn judged_after(self) -> Duration {
-        self.after + self.interval()
+        self.after.saturating_add(self.interval())
     }
 
     /// Whether the peer was asked for a sign of life, by probes or by bytes, and gave none in time. A peer that was not
     /// asked may be silent and well. One unanswered probe says nothing: its answer may be on its way, and the timer of the
     /// system that sends it is late by up to an eighth.
     pub(crate) fn are_unanswered(self, info: &TcpInfo) -> bool {
-        let in_time = self.judged_after().max(self.after + info.base_rto());
+        let in_time = self.judged_after().max(self.after.saturating_add(info.base_rto()));
         info.silent_for() >= in_time && (info.probes >= 2 || info.retransmits >= 2)
     }
 
