@@ -249,7 +249,9 @@ impl State {
                 let new = flow.is_some_and(|flow| self.flows.insert(flow));
                 counts.dials += u64::from(new);
                 // A NAT that sees a SYN makes a flow of it again.
-                flow.inspect(|flow| drop(self.killed.remove(flow)));
+                if let Some(flow) = flow {
+                    self.killed.remove(&flow);
+                }
             }
         }
         let conditions = &self.conditions[direction];
