@@ -311,11 +311,11 @@ pub unsafe extern "C" fn hangup_manager_network_changed(
 /// live on if it is put back, and otherwise the address goes soon. Addresses of loopback and link-local ones concern their own
 /// connections only.
 ///
-/// It is noticed within half a second while connections are idle, and before each dial after that. All managers of a process
-/// share one descriptor, which is opened when a connection has become idle, in the network namespace that the process has
-/// then, and closed when none is idle; the child of a fork opens its own. Where a sandbox forbids netlink sockets nothing is
-/// noticed; a sandbox that ends a process for trying needs 0. On other systems it does nothing: call
-/// hangup_manager_network_changed.
+/// It is noticed within half a second while connections are idle, and then also before each dial and before each request
+/// that could not be sent again. All managers of a process share one descriptor, which is opened when a connection has
+/// become idle, in the network namespace that the process has then, and closed when none is idle; the child of a fork opens
+/// its own. Where a sandbox forbids netlink sockets nothing is noticed; a sandbox that ends a process for trying needs 0.
+/// On other systems it does nothing: call hangup_manager_network_changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_manager_set_network_watch(
     manager: *mut hangup_manager,

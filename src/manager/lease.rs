@@ -61,6 +61,10 @@ impl Lease {
         control: &Arc<Control>,
         request: &LeaseRequest<'_>,
     ) -> Result<Self, LeaseError> {
+        if !request.retry_covers_loss {
+            // A loss would be the caller's. The sweep notices a change soon, but it may be this very moment.
+            pool.look_at_network();
+        }
         let mut checkout = pool.checkout(request.key, control, request.fresh, request.now)?;
         loop {
             checkout = match checkout {

@@ -185,11 +185,12 @@ impl Manager {
     /// live on if it is put back, and otherwise the address goes soon. Addresses of loopback and link-local ones
     /// concern their own connections only.
     ///
-    /// It is noticed within half a second while connections are idle, and before each dial after that. All managers of a
-    /// process share one descriptor, which is opened when a connection has become idle, in the network namespace that the
-    /// process has then, and closed when none is idle; the child of a fork opens its own. Where a sandbox forbids netlink
-    /// sockets nothing is noticed; a sandbox that ends a process for trying needs the switch to be off. On other systems it
-    /// does nothing: call [`network_changed`](Self::network_changed).
+    /// It is noticed within half a second while connections are idle, and then also before each dial and before each
+    /// request that could not be sent again. All managers of a process share one descriptor, which is opened when a
+    /// connection has become idle, in the network namespace that the process has then, and closed when none is idle;
+    /// the child of a fork opens its own. Where a sandbox forbids netlink sockets nothing is noticed; a sandbox that
+    /// ends a process for trying needs the switch to be off. On other systems it does nothing: call
+    /// [`network_changed`](Self::network_changed).
     ///
     /// ```
     /// let manager = hangup::Manager::new(hangup::Limits::default());

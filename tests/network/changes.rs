@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use hangup::{CloseReason, ConnectionState, EventKind, Events, Manager};
+use hangup::{Body, CloseReason, ConnectionState, EventKind, Events, Manager};
 use testserver::network::Network;
 use testserver::{Script, Server};
 
@@ -16,13 +16,14 @@ use crate::support::form::{Client, Form, in_both_forms};
 use crate::support::inspect::{closes_on_exec, descriptors};
 use crate::support::network::in_network;
 use crate::support::own_process::in_own_process;
-use crate::support::{fetch, get, ms, wait_until};
+use crate::support::{fetch, get, ms, post, wait_until};
 
 in_both_forms! {
     an_idle_connection_is_closed_when_its_address_goes_and_another_one_is_not,
     an_address_that_goes_before_the_process_listens_is_noticed_when_it_begins_to,
     a_connection_in_use_is_closed_after_its_exchange_when_its_address_goes,
     every_manager_is_told_but_one_that_does_not_want_it,
+    a_post_right_after_a_change_goes_out_on_a_new_connection,
     a_link_that_is_switched_off_counts_as_an_address_that_is_gone,
     another_address_beside_the_first_one_clears_the_names_and_closes_nothing,
     a_change_before_the_next_dial_is_noticed_without_idle_connections,
@@ -124,6 +125,26 @@ fn every_manager_is_told_but_one_that_does_not_want_it(form: Form) {
         }
         assert_eq!(managers[2].stats().idle, 1);
     });
+}
+
+fn a_post_right_after_a_change_goes_out_on_a_new_connection(form: Form) {
+    in_network(
+        &name(form, "a_post_right_after_a_change_goes_out_on_a_new_connection"),
+        |network| {
+            let server = answering(network);
+            let client = form.client();
+            let [a, b, c, _] = network.near_ip().octets();
+            for last in [5, 6, 7] {
+                fetch(&client, &server.url("/")).unwrap();
+                listens();
+                network.set_near_address(Ipv4Addr::new(a, b, c, last)).unwrap();
+                let mut request = post(&server.url("/"), Body::bytes(b"once"));
+                let response = client.send(&mut request).unwrap();
+                assert!(!response.reused());
+                assert_eq!(response.attempts(), 1);
+            }
+        },
+    );
 }
 
 fn a_link_that_is_switched_off_counts_as_an_address_that_is_gone(form: Form) {

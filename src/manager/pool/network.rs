@@ -27,7 +27,8 @@ impl Pool {
         }
     }
 
-    /// To be called before a dial: names that were looked up in another network are forgotten.
+    /// To be called before a dial, so that names that were looked up in another network are forgotten, and before a
+    /// request that can't be sent again, so that it does not go out from an address that is gone.
     pub(in crate::manager) fn look_at_network(self: &Arc<Self>) {
         if !self.has_joined() {
             self.join_watch();

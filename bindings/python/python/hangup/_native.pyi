@@ -153,8 +153,8 @@ class Manager:
         When an address goes or comes, or the default route is another one, resolved addresses are forgotten, and
         connections for which the system would choose another local address now are closed, too: a VPN has taken over
         the way to their peers. It is noticed within half a second while connections are idle, and before each new
-        connection. Where a sandbox forbids netlink sockets, and on other systems, nothing is noticed: call
-        `network_changed`.
+        connection and each request that could not be sent again. Where a sandbox forbids netlink sockets, and on other
+        systems, nothing is noticed: call `network_changed`.
         """
     @network_watch.setter
     def network_watch(self, on: bool) -> None: ...
