@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hangup::{Body, EventKind, Kind, Timeout};
-use testserver::Script;
 use testserver::network::{Direction, Network};
+use testserver::{Script, Step};
 
 use crate::kept::{Kept, ok_or, repeated, slowly, story};
 use crate::served::{ServerProcess, start_busy, start_deaf};
@@ -19,6 +19,7 @@ in_both_forms! {
     a_path_that_comes_back_costs_no_connection,
     a_post_whose_answer_is_lost_for_a_while_is_sent_once,
     a_server_that_takes_its_time_is_waited_for,
+    a_server_that_does_not_read_is_waited_for,
     a_stopped_server_process_is_waited_for,
     a_server_that_accepts_no_other_connection_is_waited_for,
     a_connection_that_the_server_has_not_accepted_is_waited_for,
@@ -110,6 +111,25 @@ fn a_server_that_takes_its_time_is_waited_for(form: Form) {
         let events = kept.events();
         assert!(!events.iter().any(|row| row.kind == EventKind::Suspected), "{events:?}");
         assert_eq!(network.counts().dials, dials);
+    });
+}
+
+fn a_server_that_does_not_read_is_waited_for(form: Form) {
+    let name = "alive::a_server_that_does_not_read_is_waited_for";
+    plain_and_tls(&form.name(name), |network, tls| {
+        let steps = vec![Step::head(), Step::sleep(4500), Step::body(), Step::send(DONE)];
+        let mut kept = Kept::new(form, network, tls, ok_or([("/up", steps)]));
+        // More than the buffers of both sockets hold.
+        let large = vec![7; 24 << 20];
+        for method in ["PUT", "POST"] {
+            let mut upload = kept.request(method, "/up");
+            upload.set_body(Body::bytes(&large));
+            let response = kept.client.send(&mut upload).unwrap();
+            assert_eq!((response.attempts(), response.reused()), (1, true), "{method}");
+        }
+        let events = kept.events();
+        assert!(!events.iter().any(|row| row.kind == EventKind::Suspected), "{events:?}");
+        assert_eq!(network.counts().dials, 1);
     });
 }
 
@@ -269,3 +289,5 @@ pub fn under_loss(form: Form, network: &Network, tls: bool, requests: usize) -> 
         posts_twice: repeated(&posts).len(),
     }
 }
+
+const DONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";

@@ -22,6 +22,8 @@ in_both_forms! {
     of_eight_dead_connections_one_request_at_most_is_late,
     eight_requests_at_once_on_dead_connections_all_succeed,
     an_upload_that_stops_is_sent_again_where_it_may_be,
+    an_upload_that_the_server_did_not_read_and_that_died_is_sent_again,
+    an_upload_that_asks_before_it_sends_its_body_is_sent_again,
     a_post_whose_connection_carries_nothing_back_is_sent_once_and_fails,
 }
 
@@ -191,6 +193,50 @@ fn an_upload_that_stops_is_sent_again_where_it_may_be(form: Form) {
             });
             assert_eq!(kept.reason(), Some(CloseReason::PeerSilent), "{method}");
         }
+    });
+}
+
+/// While the window of the server is closed nothing is unacknowledged, and the system asks whether it is open again.
+fn an_upload_that_the_server_did_not_read_and_that_died_is_sent_again(form: Form) {
+    let name = "lost::an_upload_that_the_server_did_not_read_and_that_died_is_sent_again";
+    plain_and_tls(&form.name(name), |network, tls| {
+        // More than the buffers of both sockets hold.
+        let large = vec![7; 14 << 20];
+        let first = [Step::answer(200, "ok"), Step::head(), Step::mark("begun"), Step::Stall];
+        let next = [Step::head(), Step::body(), Step::send(DONE)];
+        let kept = Kept::new(form, network, tls, Script::new(vec![first.to_vec(), next.to_vec()]));
+        let mut put = kept.request("PUT", "/up");
+        put.set_body(Body::bytes(&large));
+        thread::scope(|scope| {
+            let running = scope.spawn(|| kept.client.send(&mut put));
+            assert!(kept.server.wait_mark("begun", PATIENCE));
+            // The buffers are full, and a second of stillness shows nothing suspicious.
+            thread::sleep(ms(1500));
+            assert!(!running.is_finished());
+            network.kill_flows();
+            let begun = Instant::now();
+            let response = running.join().unwrap().unwrap();
+            report("PUT that was not read and died", form, tls, begun);
+            assert!(begun.elapsed() < SOON * 4, "{:?}", begun.elapsed());
+            assert_eq!(response.attempts(), 2);
+        });
+        assert_eq!(kept.server.bodies(1)[0].len(), large.len());
+    });
+}
+
+fn an_upload_that_asks_before_it_sends_its_body_is_sent_again(form: Form) {
+    let name = "lost::an_upload_that_asks_before_it_sends_its_body_is_sent_again";
+    plain_and_tls(&form.name(name), |network, tls| {
+        let kept = Kept::new(form, network, tls, Script::answering("ok"));
+        network.kill_flows();
+        let mut put = kept.request("PUT", "/up");
+        put.add_header("Expect", "100-continue").unwrap();
+        put.set_body(Body::bytes(b"not before it is asked for"));
+        let begun = Instant::now();
+        let response = kept.client.send(&mut put).unwrap();
+        report("PUT with Expect after an idle connection died", form, tls, begun);
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        assert_eq!((response.attempts(), kept.came("/up")), (2, 1));
     });
 }
 
