@@ -125,6 +125,15 @@ impl Error {
         self
     }
 
+    /// Adds to the message of a timeout what was waited for.
+    pub(crate) fn also(mut self, what: &str) -> Self {
+        if self.0.kind == Kind::TimedOut {
+            self.0.message.push_str("; ");
+            self.0.message.push_str(what);
+        }
+        self
+    }
+
     pub(crate) fn because(mut self, reason: Option<&str>) -> Self {
         self.0.reason = reason.map(|reason| without_nul(reason.to_owned()));
         self

@@ -281,6 +281,10 @@ impl Exchange {
                 );
                 self.fail(Error::new(Kind::QueueFull, what).into())
             }
+            LeaseError::NoPort(timeout) => {
+                let what = "there is no free local port for another connection (EADDRNOTAVAIL)";
+                self.fail(Stop::Deadline(timeout)).also(what)
+            }
             LeaseError::Stop(stop) => self.fail(stop),
         }
     }

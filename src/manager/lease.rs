@@ -4,11 +4,12 @@
 //! A lease ends exactly once: by [`Lease::give_back`], by [`Lease::close`], or by its drop, which
 //! closes the connection. A lease is not a socket: an HTTP/2 connection will have many.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, ConnectionInfo, Placement};
+use super::connection::{Connection, ConnectionInfo, Placement, Record};
 use super::control::{Cause, Control};
 use super::dial::{self, Outcome};
 use super::key::PoolKey;
@@ -83,21 +84,21 @@ impl Lease {
                         false => lease.replace(CloseReason::StaleAtCheckout, request.now)?,
                     }
                 }
-                Checkout::Dial(record) => match dial::dial(
-                    pool,
-                    control,
-                    &record,
-                    (request.fresh, request.close_after),
-                    request.begin_phase,
-                    request.proxy_head,
-                )? {
-                    Outcome::Dialled(connection) => {
-                        trim_stack();
-                        return Ok(Self::new(pool, control, connection, false));
+                Checkout::Dial(record) => {
+                    let begin_phase = request.begin_phase;
+                    let outcome = match dial_with(pool, control, request, &record, begin_phase)? {
+                        Outcome::Queued => dial_when_there_is_a_port(pool, control, request)?,
+                        outcome => outcome,
+                    };
+                    match outcome {
+                        Outcome::Dialled(connection) => {
+                            trim_stack();
+                            return Ok(Self::new(pool, control, connection, false));
+                        }
+                        Outcome::Given(connection) => Checkout::Open(connection),
+                        Outcome::Queued => Checkout::Wait { promised: false },
                     }
-                    Outcome::Given(connection) => Checkout::Open(connection),
-                    Outcome::Queued => Checkout::Wait { promised: false },
-                },
+                }
                 Checkout::Wait { promised } => {
                     wait_in_line(pool, control, request.begin_phase, promised)?
                 }
@@ -312,6 +313,54 @@ fn wait_in_line(
         // Granted in the last moment.
         checkout => Ok(checkout),
     }
+}
+
+/// Waits for a connection that becomes free, or dials when another one may have left its port, as often as that is
+/// needed. The timeout is one for all of the waits.
+#[cold]
+#[inline(never)]
+fn dial_when_there_is_a_port(
+    pool: &Arc<Pool>,
+    control: &Arc<Control>,
+    request: &LeaseRequest<'_>,
+) -> Result<Outcome, LeaseError> {
+    let first = Cell::new(None);
+    let begin_phase = |phase| {
+        let until = (request.begin_phase)(phase);
+        if phase != Phase::Pool {
+            return until;
+        }
+        let until = first.get().unwrap_or(until);
+        first.set(Some(until));
+        until
+    };
+    loop {
+        let checkout = wait_in_line(pool, control, &begin_phase, false);
+        let outcome = match checkout {
+            Ok(Checkout::Open(connection)) => Outcome::Given(connection),
+            Ok(Checkout::Dial(record)) => dial_with(pool, control, request, &record, &begin_phase)?,
+            Ok(Checkout::Wait { .. }) => Outcome::Queued,
+            Err(LeaseError::Stop(Stop::Deadline(timeout))) => {
+                return Err(LeaseError::NoPort(timeout));
+            }
+            Err(error) => return Err(error),
+        };
+        if !matches!(outcome, Outcome::Queued) {
+            return Ok(outcome);
+        }
+    }
+}
+
+#[inline]
+fn dial_with(
+    pool: &Arc<Pool>,
+    control: &Arc<Control>,
+    request: &LeaseRequest<'_>,
+    record: &Arc<Record>,
+    begin_phase: &dyn Fn(Phase) -> Deadline,
+) -> Result<Outcome, LeaseError> {
+    let how = (request.fresh, request.close_after);
+    dial::dial(pool, control, record, how, begin_phase, request.proxy_head)
 }
 
 /// A listener that has not taken a connection after this time will not take it.

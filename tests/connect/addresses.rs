@@ -407,6 +407,7 @@ fn a_local_address_has_each_port_once_for_each_server(form: Form) {
             });
             let error = error.take(20).flatten().next().unwrap();
             assert_timed_out(&error, Timeout::Pool, Phase::Pool);
+            assert!(error.message().contains("no free local port"), "{error}");
             // Without one there is nothing to wait for.
             drop(all);
             client.manager().close_all(hangup::CloseMode::Now);

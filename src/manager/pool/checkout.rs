@@ -15,7 +15,7 @@ use crate::manager::control::{Cause, Control, EndLease};
 use crate::manager::event_log::EventKind;
 use crate::manager::key::PoolKey;
 use crate::net::Stop;
-use crate::vocabulary::CloseReason;
+use crate::vocabulary::{CloseReason, Timeout};
 
 /// What an exchange gets that asks for a connection.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) enum LeaseError {
     ShutDown,
     /// The limit of waiters is reached; so many wait.
     QueueFull(usize),
+    /// There was no free local port for another connection until the end of the wait, which that timeout set.
+    NoPort(Timeout),
     /// The wait or the dial stopped. After [`Stop::Ended`] the control has the cause.
     Stop(Stop),
 }
