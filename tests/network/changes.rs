@@ -316,13 +316,14 @@ fn the_child_of_a_fork_listens_with_a_descriptor_of_its_own() {
             // SAFETY: no pointers. A child that hangs is ended.
             unsafe { libc::alarm(30) };
             fetch(&client, &server.url("/")).unwrap();
-            let own = listens();
-            let is_other = target(own) != parents;
+            // What it has from its parent is closed when its own is made.
+            let is_other = || listeners().iter().map(|fd| target(*fd)).all(|own| own != parents);
+            wait_until("a listener of the child", || !listeners().is_empty() && is_other());
             let id = id_from(client.manager(), network.near_ip());
             network.remove_near_address().unwrap();
             wait_until("the close in the child", || client.manager().close_reason(id).is_some());
             // SAFETY: no pointers; nothing of the parent's is dropped.
-            unsafe { libc::_exit(if is_other { 0 } else { 1 }) };
+            unsafe { libc::_exit(if is_other() { 0 } else { 1 }) };
         }
         let mut status = 0;
         // SAFETY: a valid pointer to where the status goes.
@@ -398,7 +399,10 @@ fn changed(events: &mut Events) -> hangup::Event {
 /// Waits until this process listens; returns the descriptor.
 fn listens() -> RawFd {
     wait_until("one listener", || listeners().len() == 1);
-    listeners()[0]
+    let listener = listeners()[0];
+    // The addresses of this time are read after the socket was opened.
+    thread::sleep(ms(300));
+    listener
 }
 
 /// The descriptors of this process that are sockets of rtnetlink with groups.
