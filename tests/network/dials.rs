@@ -59,17 +59,24 @@ fn a_far_peer_is_dialled_once_when_it_is_known(form: Form) {
         let server = network.server(false, Script::answering("ok"));
         let client = form.client();
         network.set_delay(ms(200));
-        let dial = || {
-            let before = network.counts().syns;
+        let dial = |syns| {
+            let (before, begun) = (network.counts().syns, Instant::now());
             assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
             client.manager().close_all(CloseMode::Now);
-            network.counts().syns - before
+            let sent = network.counts().syns - before;
+            // After a second the system sends one again: a busy machine may be that late.
+            assert!(
+                sent == syns || begun.elapsed() >= ms(900),
+                "{sent} after {:?}",
+                begun.elapsed()
+            );
         };
-        assert_eq!(dial(), 2, "nothing is known of it");
+        // Nothing is known of it.
+        dial(2);
         for _ in 0..3 {
-            assert_eq!(dial(), 1);
+            dial(1);
         }
         client.manager().network_changed();
-        assert_eq!(dial(), 2);
+        dial(2);
     });
 }
