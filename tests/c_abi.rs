@@ -609,6 +609,7 @@ hangup_download_options options = HANGUP_DOWNLOAD_OPTIONS_INIT;
 hangup_event event = HANGUP_EVENT_INIT;
 hangup_retry_policy policy = HANGUP_RETRY_POLICY_INIT;
 hangup_stats stats = HANGUP_STATS_INIT;
+hangup_tcp_facts tcp = HANGUP_TCP_FACTS_INIT;
 hangup_timings timings = HANGUP_TIMINGS_INIT;
 ";
 

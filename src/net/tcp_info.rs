@@ -89,21 +89,21 @@ impl TcpInfo {
 /// that asks here, so that all that is above is tested as it is.
 #[cfg(test)]
 pub(crate) mod fake {
-    use std::collections::HashMap;
     use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Arc, Mutex};
-
-    use once_cell::sync::Lazy;
 
     use super::TcpInfo;
     use crate::sync::lock;
 
     type Change = Arc<dyn Fn(TcpInfo) -> Option<TcpInfo> + Send + Sync>;
 
-    static CHANGES: Lazy<Mutex<HashMap<u16, Change>>> = Lazy::new(Mutex::default);
+    /// Tests run beside each other, and one gets a port that another one had: the fake that was made last counts.
+    static CHANGES: Mutex<Vec<(u64, u16, Change)>> = Mutex::new(Vec::new());
+    static NEXT: AtomicU64 = AtomicU64::new(0);
 
     /// While it lives, what the system says of the connections to a port is changed.
-    pub(crate) struct FakeTcpInfo(u16);
+    pub(crate) struct FakeTcpInfo(u64);
 
     impl FakeTcpInfo {
         /// The function gets what the system says, and returns what is seen of it. The port is that of the peer, or
@@ -112,14 +112,15 @@ pub(crate) mod fake {
             port: u16,
             change: impl Fn(TcpInfo) -> Option<TcpInfo> + Send + Sync + 'static,
         ) -> Self {
-            lock(&CHANGES).insert(port, Arc::new(change));
-            Self(port)
+            let id = NEXT.fetch_add(1, Ordering::Relaxed);
+            lock(&CHANGES).push((id, port, Arc::new(change)));
+            Self(id)
         }
     }
 
     impl Drop for FakeTcpInfo {
         fn drop(&mut self) {
-            lock(&CHANGES).remove(&self.0);
+            lock(&CHANGES).retain(|(id, ..)| *id != self.0);
         }
     }
 
@@ -131,7 +132,10 @@ pub(crate) mod fake {
     ) -> Option<TcpInfo> {
         let change = {
             let changes = lock(&CHANGES);
-            let of = |address: Option<SocketAddr>| changes.get(&address?.port()).cloned();
+            let of = |address: Option<SocketAddr>| {
+                let port = address?.port();
+                changes.iter().rfind(|(_, other, _)| *other == port).map(|row| Arc::clone(&row.2))
+            };
             of(local).or_else(|| of(peer))
         };
         match change {
