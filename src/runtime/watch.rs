@@ -11,24 +11,35 @@ use super::sys::{self, Descriptor};
 use crate::sync::{Mutex, lock};
 
 /// Threads: any thread at any time. It is of the process that made it.
-pub(crate) struct InputWatch(Mutex<(Poll, Events)>);
+pub(crate) struct InputWatch(Mutex<Option<(Poll, Events)>>);
 
 impl InputWatch {
     pub(crate) fn open() -> io::Result<Self> {
-        Ok(Self(Mutex::new((Poll::new()?, Events::with_capacity(MAX_REPORTS)))))
+        Ok(Self(Mutex::new(Some((Poll::new()?, Events::with_capacity(MAX_REPORTS))))))
+    }
+
+    /// Closes its descriptor, for the child of a fork: threads of the parent, which are not there, may have shares of it.
+    /// If one of them was inside a call, the descriptor stays open, unused.
+    pub(crate) fn close(&self) {
+        if let Ok(mut inner) = self.0.try_lock() {
+            *inner = None;
+        }
     }
 
     /// Adds a descriptor that is open, until it is closed. What it holds already is reported, too.
     pub(crate) fn add(&self, descriptor: Descriptor, token: u64) -> io::Result<()> {
         let token = usize::try_from(token).map_err(io::Error::other)?;
-        sys::register_input(lock(&self.0).0.registry(), descriptor, token)
+        match &*lock(&self.0) {
+            Some((poll, _)) => sys::register_input(poll.registry(), descriptor, token),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// The tokens of some descriptors on which something came since they were reported last, and was not read; and
     /// whether there may be more of them. Does not wait.
     pub(crate) fn take_reports(&self) -> (Vec<u64>, bool) {
         let mut inner = lock(&self.0);
-        let (poll, events) = &mut *inner;
+        let Some((poll, events)) = &mut *inner else { return (Vec::new(), false) };
         // No error of epoll_wait(2) takes an event away.
         if poll.poll(events, Some(Duration::ZERO)).is_err() {
             events.clear();

@@ -471,6 +471,9 @@ impl State {
             }
             entry.record.forget();
         }
+        if let Some(watch) = &self.watch {
+            watch.close();
+        }
         let (owner, swept) = (Weak::clone(&self.owner), Weak::clone(&self.swept));
         *self = Self::new(owner, swept, self.limits, self.closed);
     }
