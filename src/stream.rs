@@ -123,7 +123,7 @@ impl Stream {
         self.0.connection.begin_write()?.shutdown_write()
     }
 
-    /// Reads in the background, at most `at_most` and at most 64 KiB, and returns the future, which any executor can
+    /// Reads in the background, at most `at_most` and at most 256 KiB, and returns the future, which any executor can
     /// await. The read begins at the call.
     ///
     /// ```no_run
@@ -214,15 +214,35 @@ impl Stream {
         let turn = self.0.connection.begin_read()?;
         let room = at_most.min(self.0.room.load(Ordering::Relaxed));
         let owner = Arc::downgrade(&self.0);
-        let read = move || {
-            let mut bytes = vec![0; room];
-            let outcome = turn.read(&mut bytes);
-            outcome.map(|got| {
+        let mut bytes = vec![0; room];
+        // What is here already needs no job.
+        let here = match turn.read_here(&mut bytes) {
+            Ok(None) => None,
+            Ok(Some(got)) => {
                 bytes.truncate(got);
-                bytes
-            })
+                self.0.adapt_room(room, got);
+                Some(Ok(std::mem::take(&mut bytes)))
+            }
+            Err(error) => Some(Err(error)),
         };
-        self.0.spawner.spawn(read, move |outcome| {
+        if let Some(outcome) = here {
+            drop(turn);
+            done(outcome);
+            return Ok(());
+        }
+        let read = move || {
+            let mut got = turn.read(&mut bytes)?;
+            // All that is here by then; the next read returns a failure, or the end.
+            if got > 0
+                && got < room
+                && let Ok(Some(more)) = turn.read_here(&mut bytes[got..])
+            {
+                got += more;
+            }
+            bytes.truncate(got);
+            Ok(bytes)
+        };
+        self.0.spawner.spawn(read, move |outcome: Result<Result<Vec<u8>, Error>, Error>| {
             let outcome = outcome.and_then(|read| read);
             if let (Ok(bytes), Some(owner)) = (&outcome, owner.upgrade()) {
                 owner.adapt_room(room, bytes.len());
@@ -376,5 +396,5 @@ fn no_room(what: &str) -> Error {
 
 /// How many bytes a submitted read allocates at first.
 const FIRST_ROOM: usize = 4 * 1024;
-/// How many it allocates at most: a socket rarely has more at once.
-const MAX_PIECE: usize = 64 * 1024;
+/// How many it allocates at most.
+const MAX_PIECE: usize = 256 * 1024;

@@ -249,7 +249,7 @@ pub unsafe extern "C" fn hangup_client_submit_download(
 }
 
 /// Reads a piece of the body in the background. The outcome arrives in the queue as HANGUP_COMPLETION_TYPE_READ with this tag:
-/// at least one byte, at most `at_most` and at most 65,536, in `data`; no bytes at the end of the body.
+/// at least one byte, at most `at_most` and at most 262,144, in `data`; no bytes at the end of the body.
 ///
 /// The read is in progress until its completion was taken from the queue; until then other reads of the response return
 /// HANGUP_INVALID_STATE. hangup_response_close and hangup_response_free end it; its completion is then HANGUP_CLOSED, unless
@@ -280,7 +280,7 @@ pub unsafe extern "C" fn hangup_response_submit_read(
 }
 
 /// Reads from a stream in the background. The outcome arrives in the queue as HANGUP_COMPLETION_TYPE_STREAM_READ with this
-/// tag: at least one byte, at most `at_most` and at most 65,536, in `data`; no bytes if the peer ended its direction.
+/// tag: at least one byte, at most `at_most` and at most 262,144, in `data`; no bytes if the peer ended its direction.
 ///
 /// Fails: HANGUP_INVALID_STATE while another read is in progress; what ended the stream; HANGUP_INVALID_ARGUMENT for 0 bytes;
 /// HANGUP_CLOSED for a closed queue; HANGUP_FORKED. All other failures arrive in the queue. HANGUP_OK means that there will be

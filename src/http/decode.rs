@@ -127,6 +127,15 @@ impl Content {
         }
     }
 
+    /// Reads what is here already; `None` if nothing is, or if that can't be known without a wait, as of a coding.
+    /// Doesn't wait.
+    pub(crate) fn read_here(&mut self, into: &mut [u8]) -> Result<Option<usize>, Error> {
+        match self {
+            Self::Plain(body) => body.read_here(into),
+            Self::Decoded(_) => Ok(None),
+        }
+    }
+
     /// How much is left of it, if that is known.
     pub(crate) fn left(&self) -> Option<u64> {
         match self {

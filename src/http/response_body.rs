@@ -112,6 +112,32 @@ impl IncomingBody {
         self.read_piece(into).map_err(|stop| self.fail(stop))
     }
 
+    /// Reads what is here already, as far as it fits; `None` if nothing is. Doesn't wait. A failure after the first
+    /// bytes is returned by the next read.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_here(&mut self, into: &mut [u8]) -> Result<Option<usize>, Error> {
+        self.check()?;
+        let mut filled = 0;
+        while filled < into.len() {
+            match self.piece_here(&mut into[filled..]) {
+                Ok(None) if filled == 0 => return Ok(None),
+                Ok(None | Some(0)) => break,
+                Ok(Some(got)) => filled += got,
+                Err(stop) => {
+                    let error = self.fail(stop);
+                    return if filled == 0 { Err(error) } else { Ok(Some(filled)) };
+                }
+            }
+            // Without TLS a short read has emptied the socket.
+            if self.running.as_mut().is_none_or(|running| !running.body.may_hold_more()) {
+                break;
+            }
+        }
+        Ok(Some(filled))
+    }
+
     /// Takes the connection of a response that hands it over.
     ///
     /// # Errors
@@ -276,6 +302,32 @@ impl IncomingBody {
             into = &mut into[..most];
         }
         let got = body.read(into, self.left, exchange)?;
+        self.took(got, into).map(|()| got)
+    }
+
+    /// One step of [`read_here`](Self::read_here).
+    fn piece_here(&mut self, into: &mut [u8]) -> Result<Option<usize>, Stop> {
+        if self.is_over() {
+            return Ok(Some(0));
+        }
+        // What decides when the exchange ends, or when the next piece may be read, is behind a wait.
+        if self.hold != Hold::No || self.watch.as_ref().is_some_and(|watch| watch.rate.is_some()) {
+            return Ok(None);
+        }
+        let Some(Running { exchange, body }) = &mut self.running else { return Ok(Some(0)) };
+        // A trace is a callback of the caller's, which a submission does not call.
+        if exchange.config.tracer.is_some() {
+            return Ok(None);
+        }
+        exchange.check()?;
+        let Some(got) = body.read_here(into, self.left)? else { return Ok(None) };
+        self.took(got, into).map(|()| Some(got))
+    }
+
+    /// So many bytes of the body were read; none are its end.
+    #[inline]
+    fn took(&mut self, got: usize, into: &[u8]) -> Result<(), Stop> {
+        let Some(Running { exchange, body }) = &mut self.running else { return Ok(()) };
         self.got += got as u64;
         if let Some(watch) = &mut self.watch {
             watch.after_read(got);
@@ -296,7 +348,7 @@ impl IncomingBody {
                 Hold::Yes | Hold::AtEnd => self.hold = Hold::AtEnd,
             }
         }
-        Ok(got)
+        Ok(())
     }
 
     /// Gives the connection back, or closes it: the exchange is over.

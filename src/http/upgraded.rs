@@ -262,6 +262,25 @@ impl ReadTurn {
     }
 }
 
+impl ReadTurn {
+    /// Reads what is here already: at least one byte; 0 if the peer ended its direction, and `None` if nothing is
+    /// here. Doesn't wait.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), but for the timeout.
+    pub(crate) fn read_here(&self, into: &mut [u8]) -> Result<Option<usize>, Error> {
+        let Self(connection) = self;
+        if let Some(got) = connection.take_early(into) {
+            return Ok(Some(got));
+        }
+        match connection.stream.read_here(into) {
+            Ok(Some(got)) => connection.check(Phase::Read).map(|()| Some(got)),
+            Ok(None) => Ok(None),
+            Err(stop) => Err(connection.fail(Phase::Read, stop)),
+        }
+    }
+}
+
 impl WriteTurn {
     /// Sends some of the bytes, at least one. Returns how many.
     ///

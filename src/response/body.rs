@@ -220,11 +220,25 @@ impl ResponseBody {
             done(Piece::new(content, Ok(bytes)));
         } else if content.body().is_over() {
             // At the end there is nothing to wait for.
-            let bytes = piece(&mut content, room);
+            let bytes = room_for(&content, room);
+            let bytes = fill(&mut content, bytes);
             done(Piece::new(content, bytes));
         } else {
+            let mut bytes = room_for(&content, room);
+            // What is here already needs no job.
+            match content.read_here(&mut bytes) {
+                Ok(None) => {}
+                Ok(Some(got)) => {
+                    done(Piece::new(content, Ok(shortened(bytes, got))));
+                    return Ok(());
+                }
+                Err(error) => {
+                    done(Piece::new(content, Err(error)));
+                    return Ok(());
+                }
+            }
             let read = move || {
-                let bytes = piece(&mut content, room);
+                let bytes = fill(&mut content, bytes);
                 Piece::new(content, bytes)
             };
             let done = |outcome: Result<Piece, Error>| done(outcome.unwrap_or_else(Piece::lost));
@@ -339,17 +353,30 @@ impl CloseHandle {
     }
 }
 
-/// Reads one piece of at most so many bytes.
-fn piece(content: &mut Content, room: usize) -> Result<Vec<u8>, Error> {
+/// Where a piece of at most so many bytes is read into.
+fn room_for(content: &Content, room: usize) -> Vec<u8> {
     let left = content.left().and_then(|left| usize::try_from(left).ok());
-    let room = room.min(left.unwrap_or(usize::MAX)).max(1);
-    let mut bytes = vec![0; room];
-    let got = content.read(&mut bytes)?;
-    bytes.truncate(got);
-    if got < room / 2 {
+    vec![0; room.min(left.unwrap_or(usize::MAX)).max(1)]
+}
+
+/// Waits for a piece, and takes all that is here by then.
+fn fill(content: &mut Content, mut bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+    let mut got = content.read(&mut bytes)?;
+    if got > 0 && got < bytes.len() {
+        // The next read returns a failure, or the end.
+        if let Ok(Some(more)) = content.read_here(&mut bytes[got..]) {
+            got += more;
+        }
+    }
+    Ok(shortened(bytes, got))
+}
+
+fn shortened(mut bytes: Vec<u8>, size: usize) -> Vec<u8> {
+    bytes.truncate(size);
+    if size < bytes.capacity() / 2 {
         bytes.shrink_to_fit();
     }
-    Ok(bytes)
+    bytes
 }
 
 /// The most bytes of a whole body, and what says so.
@@ -423,5 +450,5 @@ const MAX_STEP: usize = 8 * 1024 * 1024;
 const MAX_RESERVE: usize = 256 * 1024 * 1024;
 /// How many bytes a submitted read allocates at first.
 const FIRST_ROOM: usize = 4 * 1024;
-/// How many it allocates at most: a socket rarely has more at once.
-const MAX_PIECE: usize = 64 * 1024;
+/// How many it allocates at most.
+const MAX_PIECE: usize = 256 * 1024;

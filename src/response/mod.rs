@@ -142,7 +142,7 @@ impl Response {
     }
 
     /// Reads the next piece of the body in the background and returns its future, which any executor can
-    /// await: at least one byte, at most `at_most` and at most 64 KiB; an empty piece is the end.
+    /// await: at least one byte, at most `at_most` and at most 256 KiB; an empty piece is the end.
     ///
     /// The read begins at the call, not at the first poll. Until its outcome is taken, other reads fail with
     /// [`Kind::InvalidState`](crate::Kind::InvalidState). Dropping the future before its outcome is there closes the

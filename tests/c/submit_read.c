@@ -23,7 +23,7 @@ static void a_body_is_read_piece_by_piece(void) {
         CHECK_OK(done.status, done.error);
         CHECK_NUMBER(HANGUP_COMPLETION_TYPE_READ, done.type);
         CHECK_NUMBER(7, done.tag);
-        CHECK(done.response == NULL && done.data_size <= at_most && done.data_size <= 65536);
+        CHECK(done.response == NULL && done.data_size <= at_most && done.data_size <= 262144);
         for (size_t i = 0; i < done.data_size; i++) {
             CHECK(done.data[i] == 'x');
         }

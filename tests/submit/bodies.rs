@@ -162,3 +162,100 @@ fn a_close_handle_ends_a_read_in_progress() {
     assert_eq!((error.kind(), error.phase()), (Kind::Closed, Phase::Read));
     assert_gone(client.manager(), server.port());
 }
+
+/// Reads to the end in pieces, and returns their sizes.
+fn piece_sizes(response: &mut hangup::Response) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    loop {
+        match block_on(response.read_async(usize::MAX)).unwrap().len() {
+            0 => return sizes,
+            size => sizes.push(size),
+        }
+    }
+}
+
+/// The readers of a submitted read are on an I/O thread; what is here already is returned by the call that asks.
+#[test]
+fn a_submitted_read_returns_at_once_what_is_here_already() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
+    let steps = vec![Step::head(), Step::send(head), Step::wait_for("go"), Step::send(" you.")];
+    let server = Server::start(Script::every(steps));
+    let client = client();
+    let mut response = get(&client, &server.url("/")).unwrap();
+    // It came with the head, or it comes a moment later.
+    let mut here = Vec::new();
+    while here.len() < 5 {
+        here.extend(block_on(response.read_async(100)).unwrap());
+    }
+    assert_eq!(here, b"hello");
+    let mut reading = response.read_async(100);
+    assert!(poll_once(&mut reading).is_none(), "nothing is here");
+    server.release("go");
+    assert_eq!(block_on(reading).unwrap(), b" you.");
+    assert_eq!(poll_once(&mut response.read_async(100)).unwrap().unwrap(), b"");
+    assert_at_rest(client.manager());
+}
+
+#[test]
+fn bytes_that_came_with_the_head_need_no_job() {
+    let server = Server::start(Script::answering("hello"));
+    let client = client();
+    for _ in 0..3 {
+        let mut response = client.submit(request("GET", &server.url("/"))).wait().unwrap();
+        // The server sends head and body in one piece.
+        let piece = poll_once(&mut response.read_async(3)).expect("it is here").unwrap();
+        assert_eq!(piece, b"hel");
+        let rest = poll_once(&mut response.read_async(3)).expect("it is here").unwrap();
+        assert_eq!(rest, b"lo");
+    }
+    assert_at_rest(client.manager());
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn a_submitted_read_is_cancelled_though_bytes_are_here() {
+    let server = Server::start(Script::answering("hello"));
+    let client = client();
+    let token = hangup::CancelToken::new();
+    let mut asked = request("GET", &server.url("/"));
+    asked.set_cancel(Some(token.clone()));
+    let mut response = client.submit(asked).wait().unwrap();
+    token.fire(None);
+    assert_eq!(block_on(response.read_async(3)).unwrap_err().kind(), Kind::Cancelled);
+    assert_eq!(block_on(response.read_async(3)).unwrap_err().kind(), Kind::Cancelled);
+}
+
+#[test]
+fn pieces_grow_to_a_quarter_of_a_mebibyte() {
+    let size = 64 << 20;
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+    let fill = Step::Fill { bytes: size, byte: 'x' };
+    let server = Server::start(Script::every(vec![Step::head(), Step::send(&large), fill]));
+    let client = client();
+    let mut response = client.submit(request("GET", &server.url("/"))).wait().unwrap();
+    let sizes = piece_sizes(&mut response);
+    assert_eq!(sizes.iter().sum::<usize>() as u64, size);
+    assert!(sizes.iter().all(|size| *size <= 256 * 1024));
+    assert!(sizes.iter().any(|size| *size > 64 * 1024), "{} pieces", sizes.len());
+}
+
+#[test]
+fn a_truncated_body_gives_its_bytes_before_the_error() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+    let steps = vec![Step::head(), Step::send(head), Step::send("hello")];
+    let server = Server::start(Script::every(steps));
+    let client = client();
+    let mut response = client.submit(request("GET", &server.url("/"))).wait().unwrap();
+    let mut got = Vec::new();
+    let error = loop {
+        match block_on(response.read_async(100)) {
+            Ok(piece) => {
+                assert!(!piece.is_empty(), "a truncated body has no end");
+                got.extend(piece);
+            }
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((got.as_slice(), error.kind()), (&b"hello"[..], Kind::PeerClosed));
+    assert_eq!(block_on(response.read_async(100)).unwrap_err().kind(), Kind::PeerClosed);
+}

@@ -58,6 +58,24 @@ impl Http1Body {
         }
     }
 
+    /// [`read`](Self::read) of what is here already; `None` if nothing is, or if that can't be known without a wait,
+    /// as in a chunked body. Doesn't wait.
+    pub(in crate::http) fn read_here(
+        &mut self,
+        into: &mut [u8],
+        left: Option<u64>,
+    ) -> Result<Option<usize>, Stop> {
+        match &self.framing {
+            Framing::Chunked(_) => Ok(None),
+            Framing::Length(_) | Framing::UntilClose => self.transport.read_body_here(into, left),
+        }
+    }
+
+    /// Whether [`read_here`](Self::read_here) may find more after a read that was shorter than its room.
+    pub(in crate::http) fn may_hold_more(&mut self) -> bool {
+        self.transport.may_hold_more()
+    }
+
     /// Gives the connection back after the body was read to its end, or closes it if it can't be used
     /// again.
     ///

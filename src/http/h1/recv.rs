@@ -10,9 +10,10 @@ use super::silence::{Awaited, first_look};
 use super::transport::Transport;
 use crate::error::Error;
 use crate::http::exchange::Exchange;
+use crate::manager::Lease;
 use crate::net::Stop;
 use crate::response_head::{self, Look, RawHead};
-use crate::runtime::WaitUntil;
+use crate::runtime::{WaitUntil, yield_if_due};
 use crate::timeouts::Deadline;
 use crate::vocabulary::{Kind, Phase, Timeout, TraceType};
 
@@ -226,6 +227,31 @@ impl Transport {
             }
         }
         Ok(self.buffers.take_into(into))
+    }
+
+    /// [`read_body`](Self::read_body) of what is here already; `None` if nothing is. Doesn't wait.
+    pub(super) fn read_body_here(
+        &mut self,
+        into: &mut [u8],
+        left: Option<u64>,
+    ) -> Result<Option<usize>, Stop> {
+        let most = left.map_or(into.len(), |left| usize::try_from(left).unwrap_or(into.len()));
+        let size = into.len().min(most);
+        let into = &mut into[..size];
+        if !self.buffers.unconsumed().is_empty() {
+            return Ok(Some(self.buffers.take_into(into)));
+        }
+        let stream = self.lease.as_mut().and_then(Lease::stream).ok_or(Stop::Ended)?;
+        let got = stream.try_read(into)?;
+        // A window of the minimum rate counts all that came, and of the time only what was waited.
+        self.rate_window.bytes += got.unwrap_or(0) as u64;
+        yield_if_due();
+        Ok(got)
+    }
+
+    /// Whether the socket may hold more after a read that was shorter than its room.
+    pub(super) fn may_hold_more(&mut self) -> bool {
+        self.lease.as_mut().and_then(Lease::stream).is_some_and(|stream| stream.may_hold_input())
     }
 
     /// Waits for bytes of the body within its timeouts; 0 if the peer closed.

@@ -69,6 +69,26 @@ impl DuplexStream {
         }
     }
 
+    /// Reads what is here already; `None` if nothing is. Doesn't wait.
+    pub(crate) fn read_here(&self, into: &mut [u8]) -> Result<Option<usize>, Stop> {
+        let mut filled = 0;
+        while filled < into.len() {
+            match self.try_read(&mut into[filled..]) {
+                Ok(Step::Blocked(_)) if filled == 0 => return Ok(None),
+                Err(stop) if filled == 0 => return Err(stop),
+                // The next read finds the failure, and the end, again.
+                Ok(Step::Blocked(_) | Step::Done(0)) | Err(_) => break,
+                Ok(Step::Done(got)) => filled += got,
+            }
+            yield_if_due();
+            // Without TLS a short read has emptied the socket.
+            if self.is_plain() {
+                break;
+            }
+        }
+        Ok(Some(filled))
+    }
+
     /// Sends at least one byte; TLS sends all that it takes. Returns how many were sent.
     pub(crate) fn write(&self, bytes: &[u8], until: WaitUntil) -> Result<usize, Stop> {
         let Some(tls) = &self.tls else {

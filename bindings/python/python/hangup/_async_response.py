@@ -15,7 +15,7 @@ from ._limits import non_negative_int
 from ._manager import NOW
 from ._loop_binding import running_loop
 from ._async_stream import AsyncStream
-from ._response import BROKEN, READ_SIZE, ByteChunker, LineSplitter, Response
+from ._response import BROKEN, MAX_PIECE, ByteChunker, LineSplitter, Response
 from ._timeouts import short_repr
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class AsyncResponse(Response):
     async def _aiter_pieces(self, chunker: ByteChunker) -> AsyncIterator[bytes]:
         self._started = True
         try:
-            while piece := await self._read_chunk(READ_SIZE):
+            while piece := await self._read_chunk(MAX_PIECE):
                 for chunk in chunker.feed(piece):
                     yield chunk
         except BROKEN:
@@ -139,7 +139,7 @@ class AsyncResponse(Response):
         self._started = True
         bound, of = (self._client._max_body, "max_body") if at_most is None else (at_most, "at_most")
         pieces, remaining = [], sys.maxsize if bound is None else bound
-        while piece := await self._read_chunk(min(READ_SIZE, remaining + 1)):
+        while piece := await self._read_chunk(min(MAX_PIECE, remaining + 1)):
             pieces.append(piece)
             remaining -= len(piece)
             if remaining < 0:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import _native
 from ._loop_binding import running_loop
-from ._stream import READ_SIZE, BaseStream, as_bytes, read_size
+from ._stream import MAX_READ, BaseStream, as_bytes, read_size
 
 if TYPE_CHECKING:
     from ._async_client import AsyncClient
@@ -30,7 +30,7 @@ class AsyncStream(BaseStream):
         super().__init__(raw, request)
         self._client = client
 
-    async def read(self, max_bytes: int = READ_SIZE) -> bytes:
+    async def read(self, max_bytes: int = MAX_READ) -> bytes:
         """At least one byte, as soon as there is one; b"" if the peer ended its direction. Raises any RequestError."""
         size = read_size(max_bytes)
         result: bytes = await self._submit(lambda port, future: self._raw.submit_read(size, port, future))

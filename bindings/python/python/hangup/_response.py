@@ -22,6 +22,8 @@ from ._timings import Timings, in_seconds
 
 READ_SIZE = 64 * 1024
 """How many bytes of a body one call of the library reads at most."""
+MAX_PIECE = 256 * 1024
+"""The same for one read in the background."""
 BROKEN = (PeerClosed, PeerReset, PeerSilent, ProtocolError)
 """Errors of a body that was cut off or is malformed: what came before is returned before they are raised."""
 _SIZE_MAX = 2**64 - 1  # of C: any size

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 READ = _native.CONSTANTS["HANGUP_TIMEOUT_READ"]
 WRITE = _native.CONSTANTS["HANGUP_TIMEOUT_WRITE"]
 READ_SIZE = 64 * 1024
+MAX_READ = 256 * 1024
 
 
 class BaseStream:
@@ -107,10 +108,10 @@ class Stream(BaseStream):
 
 
 def read_size(max_bytes: int) -> int:
-    """The size of a read: at most 64 KiB, as one read gets no more in the background."""
+    """The size of a read: at most 256 KiB, as one read gets no more in the background."""
     if not isinstance(max_bytes, int) or max_bytes < 1:
         raise InvalidArgument(f"max_bytes is at least 1, not {short_repr(max_bytes)}")
-    return min(max_bytes, READ_SIZE)
+    return min(max_bytes, MAX_READ)
 
 
 def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
