@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use url::Host;
 
@@ -41,12 +41,17 @@ pub(crate) fn check_reference(reference: &str) -> Result<(), String> {
     let rest = scheme.map_or(before_query, |scheme| &before_query[scheme.len() + 1..]);
     let slashes = rest.len() - rest.trim_start_matches('/').len();
     let (expected, unix) = match scheme {
-        Some(scheme) => match scheme.to_ascii_lowercase().as_str() {
-            "http" | "https" => (slashes == 2, false),
-            "http+unix" | "https+unix" => (slashes == 2, true),
-            // It is refused later, for its scheme.
-            _ => return Ok(()),
-        },
+        Some(scheme) => {
+            let is_one_of = |known: [&str; 2]| known.iter().any(|k| scheme.eq_ignore_ascii_case(k));
+            if is_one_of(["http", "https"]) {
+                (slashes == 2, false)
+            } else if is_one_of(["http+unix", "https+unix"]) {
+                (slashes == 2, true)
+            } else {
+                // It is refused later, for its scheme.
+                return Ok(());
+            }
+        }
         None => (slashes <= 2, false),
     };
     if !expected {
@@ -101,6 +106,9 @@ pub(crate) fn check_authority(authority: &str) -> Result<(), String> {
     if host.contains('%') {
         return Err("its host can be read in two ways: it is percent-encoded".to_owned());
     }
+    if is_plain(host) {
+        return Ok(());
+    }
     match Host::parse(host) {
         // Some parsers read "0177.0.0.1" as another address, and "127.1" as a name.
         Ok(Host::Ipv4(address)) if address.to_string() != host => {
@@ -137,6 +145,16 @@ pub(crate) fn host_and_port(text: &str) -> Result<String, String> {
         Ok(port) if digits && port > 0 => Ok(format!("{host}:{port}")),
         _ => Err("its port is no number from 1 to 65535".to_owned()),
     }
+}
+
+/// Whether a host without a percent sign is certainly no address in an unusual form, and no international name: the URL
+/// standard takes for an IPv4 address what has a last label of digits, or one that begins with 0x. Most hosts are plain,
+/// and are parsed only once then.
+fn is_plain(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let last = name.rsplit('.').next().unwrap_or_default();
+    host.is_ascii()
+        && (!last.starts_with(|c: char| c.is_ascii_digit()) || host.parse::<Ipv4Addr>().is_ok())
 }
 
 /// Whether each label of an international name is ASCII already or is encoded (`xn--`) in its ASCII form.

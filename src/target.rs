@@ -6,6 +6,7 @@
 //!
 //! Parsing is cached in two places here, each with its measured reason beside it.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
@@ -35,6 +36,8 @@ pub(crate) struct Target {
     /// The pool key for the settings of the first request, which are mostly the only ones. Building the key
     /// again would add 1,160 instructions to a small GET of 21,500.
     key: OnceLock<(Arc<Tls>, Arc<Route>, Arc<PoolKey>)>,
+    /// The registrable domain, which the cookies look up once.
+    pub(crate) site: OnceLock<Arc<str>>,
 }
 
 impl Target {
@@ -102,18 +105,14 @@ impl Target {
         if origin.port == 0 {
             return Err(Error::new(Kind::InvalidUrl, "port 0 can't be connected to"));
         }
-        if request_target.len() > MAX_URL {
-            let size = request_target.len();
-            let what = format!("the URL has {size} bytes; at most {MAX_URL} are sent");
-            return Err(Error::new(Kind::InvalidUrl, what));
-        }
+        let credentials = credentials(&url);
         let host = match (url.host_str().unwrap_or_default(), url.port()) {
             // HTTP has no place for the socket's path: the request names this machine.
             _ if origin.unix.is_some() => origin.host.clone(),
             (host, Some(port)) => format!("{host}:{port}"),
             (host, None) => host.to_owned(),
         };
-        let mut text = match &origin.unix {
+        let text = match &origin.unix {
             // RFC 6874 section 4: the zone is not sent.
             None if zone.is_some() => {
                 let port = url.port().map_or(String::new(), |port| format!(":{port}"));
@@ -122,16 +121,72 @@ impl Target {
             None => format!("{}://{host}", url.scheme()),
             Some(_) => origin.to_string(),
         };
-        let start = text.len();
-        text.push_str(request_target);
-        let end = start + request_target.find('?').unwrap_or(request_target.len());
+        let (url, path) = with_request_target(&text, request_target)?;
         Ok(Arc::new(Self {
-            url: text.into(),
-            path: start..end,
+            url,
+            path,
             origin,
             host: host.into(),
-            credentials: credentials(&url),
+            credentials,
             key: OnceLock::new(),
+            site: OnceLock::new(),
+        }))
+    }
+
+    /// The target that a reference means in this one (RFC 3986 section 5.2.2). It passed
+    /// [`authority::check_reference`].
+    pub(crate) fn follow(&self, reference: &str) -> Result<Arc<Self>, Error> {
+        if let Some(rest) = self.within(reference) {
+            return self.beside(&standard_form(&rest));
+        }
+        if matches!(reference.as_bytes(), [] | [b'#', ..]) {
+            return Self::parse(&self.url);
+        }
+        // It names its host, which was checked.
+        let text = match authority::scheme(reference) {
+            Some(_) => Cow::Borrowed(reference),
+            None => {
+                let scheme = authority::scheme(&self.url).unwrap_or_default();
+                Cow::Owned(format!("{scheme}:{reference}"))
+            }
+        };
+        let (begin, rest) = split(&text);
+        Self::build(begin, &standard_form(rest))
+    }
+
+    /// Path and query of a reference, with what is behind them, if scheme, host and port are this one's as they are
+    /// written. Path segments `.` and `..` are not followed.
+    fn within<'a>(&self, reference: &'a str) -> Option<Cow<'a, str>> {
+        if authority::scheme(reference).is_some() {
+            let rest = reference.strip_prefix(&self.url[..self.path.start])?;
+            let is_whole = matches!(rest.as_bytes(), [] | [b'/' | b'?' | b'#', ..]);
+            return is_whole.then_some(Cow::Borrowed(rest));
+        }
+        // It is there only in a URL that was sent as it was given.
+        let path = || self.path().replace('\\', "%5C");
+        match reference.as_bytes() {
+            [] | [b'#', ..] | [b'/', b'/', ..] => None,
+            [b'/', ..] => Some(Cow::Borrowed(reference)),
+            [b'?', ..] => Some(Cow::Owned(path() + reference)),
+            _ => {
+                let mut path = path();
+                path.truncate(path.rfind('/').map_or(0, |at| at + 1));
+                Some(Cow::Owned(path + reference))
+            }
+        }
+    }
+
+    /// Another request target of the same server: nothing has to be parsed.
+    fn beside(&self, request_target: &str) -> Result<Arc<Self>, Error> {
+        let (url, path) = with_request_target(&self.url[..self.path.start], request_target)?;
+        Ok(Arc::new(Self {
+            url,
+            path,
+            origin: self.origin.clone(),
+            host: self.host.clone(),
+            credentials: None,
+            key: self.key.clone(),
+            site: self.site.clone(),
         }))
     }
 
@@ -147,30 +202,6 @@ impl Target {
 
     pub(crate) fn path(&self) -> &str {
         &self.url[self.path.clone()]
-    }
-
-    /// The text of the URL that a reference means in this one (RFC 3986 section 5.2.2), path segments `.` and `..`
-    /// not followed.
-    pub(crate) fn resolve(&self, reference: &str) -> String {
-        if authority::scheme(reference).is_some() {
-            return reference.to_owned();
-        }
-        let (origin, path) = (&self.url[..self.path.start], self.path());
-        // It is there only in a URL that was sent as it was given.
-        let path = path.replace('\\', "%5C");
-        match reference.as_bytes() {
-            [b'/', b'/', ..] => {
-                let scheme = authority::scheme(origin).unwrap_or_default();
-                format!("{scheme}:{reference}")
-            }
-            [b'/', ..] => format!("{origin}{reference}"),
-            [b'?', ..] => format!("{origin}{path}{reference}"),
-            [] | [b'#', ..] => self.url(),
-            _ => {
-                let folder = &path[..path.rfind('/').map_or(0, |at| at + 1)];
-                format!("{origin}{folder}{reference}")
-            }
-        }
     }
 
     /// The pool key for these settings.
@@ -196,6 +227,20 @@ thread_local! {
 /// Whether a request target can hold this byte: it is no space and no control character, which would end it.
 pub(crate) fn is_target_byte(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f
+}
+
+/// A URL of its beginning and its request target, and where the path is in it.
+fn with_request_target(
+    begin: &str,
+    request_target: &str,
+) -> Result<(Box<str>, std::ops::Range<usize>), Error> {
+    if request_target.len() > MAX_URL {
+        let size = request_target.len();
+        let what = format!("the URL has {size} bytes; at most {MAX_URL} are sent");
+        return Err(Error::new(Kind::InvalidUrl, what));
+    }
+    let end = begin.len() + request_target.find('?').unwrap_or(request_target.len());
+    Ok(([begin, request_target].concat().into(), begin.len()..end))
 }
 
 /// Scheme and authority, and what is behind them.
@@ -353,6 +398,73 @@ mod tests {
         ] {
             assert_eq!(Target::as_given(text).unwrap_err().kind(), Kind::InvalidUrl, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_reference_leads_where_its_resolved_text_does() {
+        for from in [
+            "http://a.test/b/c?d",
+            "http://us:er@a.test",
+            "https://A.test:8443/b/",
+            "http://[fe80::1%25eth0]:81/b/c",
+            "http+unix://us:er@%2Frun%2Fapp.sock/b/c?d",
+        ] {
+            let from = Target::parse(from).unwrap();
+            let begin = &from.url[..from.path.start];
+            let (path, folder) = (from.path(), &from.path()[..=from.path().rfind('/').unwrap()]);
+            for (reference, resolved) in [
+                ("e", format!("{folder}e")),
+                ("../e f?g h#i", format!("{folder}../e f?g h#i")),
+                ("./a:b", format!("{folder}a:b")),
+                ("/e/../f/", "/e/../f/".to_owned()),
+                ("/#e", "/".to_owned()),
+                ("?e/f?g", format!("{path}?e/f?g")),
+                ("#e", from.request_target().to_owned()),
+                (begin, "/".to_owned()),
+                (&format!("{begin}?e"), "/?e".to_owned()),
+                (&format!("{begin}#e"), "/".to_owned()),
+                (&format!("{begin}//e/./f"), "//e/./f".to_owned()),
+            ] {
+                let to = from.follow(reference).unwrap();
+                let expected = Target::parse(&format!("{begin}{resolved}")).unwrap();
+                let parts = |target: &Target| {
+                    (target.url(), target.path.clone(), target.origin.clone(), target.host.clone())
+                };
+                assert_eq!(parts(&to), parts(&expected), "{begin} {reference}");
+                assert!(to.credentials.is_none());
+            }
+        }
+        let from = Target::parse("http://a.test/b").unwrap();
+        for (reference, url) in [
+            ("http://a.test.example/", "http://a.test.example/"),
+            ("http://a.test:81/", "http://a.test:81/"),
+            ("http://a.test:80/c", "http://a.test/c"),
+            ("HTTP://A.TEST/c", "http://a.test/c"),
+            ("http://a.testing", "http://a.testing/"),
+            ("//a.test/c", "http://a.test/c"),
+            ("//b.test", "http://b.test/"),
+        ] {
+            let to = from.follow(reference).unwrap();
+            assert_eq!(to.url(), url, "{reference}");
+            assert_eq!(to.origin == from.origin, url.starts_with("http://a.test/"), "{reference}");
+        }
+        let own = from.follow("http://u:p@a.test/c").unwrap();
+        assert!(own.credentials.is_some() && own.origin == from.origin);
+        let long = format!("/{}", "e".repeat(MAX_URL));
+        assert_eq!(from.follow(&long).unwrap_err().kind(), Kind::InvalidUrl);
+    }
+
+    #[test]
+    fn the_parts_of_a_server_are_kept_from_one_redirect_to_the_next() {
+        let from = Target::parse("http://a.test/b").unwrap();
+        let (tls, route) = (Tls::standard(), Arc::new(Route::default()));
+        let key = from.key(&tls, &route);
+        for reference in ["c", "/c", "?c", "http://a.test/c"] {
+            let to = from.follow(reference).unwrap();
+            assert!(Arc::ptr_eq(&to.key(&tls, &route), &key), "{reference}");
+        }
+        let to = from.follow("http://b.test/c").unwrap();
+        assert!(to.key(&tls, &route) != key);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::http::header::RETRY_AFTER;
+use ::http::header::{LOCATION, RETRY_AFTER};
 
 use super::auth::{self, HopAuth};
 use super::config::Config;
@@ -304,11 +304,9 @@ impl Call<'_> {
             (true, _) => Some(Duration::ZERO),
             (false, None) => None,
             (false, Some(retrying)) => {
-                let mut fields = head.fields().iter();
-                let field = fields.find(|(name, _)| *name == RETRY_AFTER);
-                let retry_after = field.map(|(_, value)| value.as_slice());
+                let retry_after = head.values(&RETRY_AFTER).next();
                 let case = self.circumstances(state, body_replayable);
-                retrying.after_status(head.status, retry_after, &case, parse_date)
+                retrying.after_status(head.status, retry_after.as_deref(), &case, parse_date)
             }
         };
         let Some(delay) = delay else {
@@ -431,7 +429,7 @@ impl Call<'_> {
 
     fn store_cookies(&self, hop: &RequestHop, head: &RawHead) {
         if let Some(jar) = &self.config.jar {
-            jar.store_from_response(&hop.target, head.fields());
+            jar.store_from_response(&hop.target, head);
         }
     }
 
@@ -608,9 +606,7 @@ impl Call<'_> {
         body_replayable: bool,
     ) -> Result<Option<Received>, Error> {
         let status = received.head.status;
-        let fields = received.head.fields().iter();
-        let locations = fields.filter(|(name, _)| *name == ::http::header::LOCATION);
-        let locations = locations.map(|(_, value)| value.as_slice());
+        let locations = received.head.values(&LOCATION);
         let next = match hop.redirect(status, locations, body_replayable) {
             RedirectDecision::Return => return Ok(Some(received)),
             RedirectDecision::Follow(next) if history.len() as u64 == u64::from(most) => {

@@ -70,10 +70,10 @@ impl RequestHop {
     }
 
     /// What a response to this hop asks for. `body_replayable`: the body can be sent again.
-    pub(super) fn redirect<'a>(
+    pub(super) fn redirect(
         &self,
         status: u16,
-        locations: impl Iterator<Item = &'a [u8]>,
+        locations: impl Iterator<Item = impl AsRef<[u8]>>,
         body_replayable: bool,
     ) -> RedirectDecision {
         // 300, 304, 305 and 306 leave the choice, or are none (RFC 9110 section 15.4).
@@ -119,20 +119,21 @@ impl RequestHop {
 
 /// The one Location, as text. Two that differ are an error: different clients would follow different
 /// ones.
-fn single_location<'a>(
-    mut locations: impl Iterator<Item = &'a [u8]>,
+fn single_location(
+    mut locations: impl Iterator<Item = impl AsRef<[u8]>>,
 ) -> Result<Option<String>, String> {
-    let Some(first) = locations.next().map(<[u8]>::trim_ascii) else { return Ok(None) };
+    let Some(first) = locations.next() else { return Ok(None) };
+    let first = first.as_ref().trim_ascii();
     // Bytes that are no text are meant to be percent-encoded.
     let text = |bytes| match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => percent_encode(bytes, CONTROLS).to_string(),
     };
-    if let Some(other) = locations.map(<[u8]>::trim_ascii).find(|other| *other != first) {
+    if let Some(other) = locations.find(|other| other.as_ref().trim_ascii() != first) {
         return Err(format!(
             "has two Location headers that differ: {} and {}",
             authority::shown(&text(first)),
-            authority::shown(&text(other))
+            authority::shown(&text(other.as_ref().trim_ascii()))
         ));
     }
     Ok(if first.is_empty() { None } else { Some(text(first)) })
@@ -141,8 +142,7 @@ fn single_location<'a>(
 /// RFC 3986 section 5, without the URL standard's repairs of hosts.
 fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
     authority::check_reference(location)?;
-    let text = from.resolve(location);
-    let target = Target::parse(&text).map_err(|error| error.message().to_owned())?;
+    let target = from.follow(location).map_err(|error| error.message().to_owned())?;
     // A Unix-domain socket may redirect to itself only: no response from the network leads there.
     if target.origin.unix.is_some() && target.origin != from.origin {
         return Err("it leads from the network to this machine".to_owned());
@@ -245,7 +245,10 @@ mod tests {
             let next = from.redirect(status, [&b"/b"[..]].into_iter(), true);
             assert!(matches!(next, RedirectDecision::Return), "{status}");
         }
-        assert!(matches!(from.redirect(302, std::iter::empty(), true), RedirectDecision::Return));
+        assert!(matches!(
+            from.redirect(302, std::iter::empty::<&[u8]>(), true),
+            RedirectDecision::Return
+        ));
         let twice = [&b"/b"[..], b"/b"];
         assert!(matches!(from.redirect(302, twice.into_iter(), true), RedirectDecision::Follow(_)));
         let differing = [&b"/b"[..], b"/c"];

@@ -67,15 +67,21 @@ impl IncomingBody {
     /// Reads and throws away, until the end, a failure, or so many bytes. Returns `true` if the deadline
     /// came first.
     fn drain(&mut self, deadline: Instant, left: &mut u64) -> bool {
+        if self.left.is_some_and(|left| left <= SHORT as u64) {
+            return self.drain_through(&mut [0; SHORT], deadline, left);
+        }
+        self.drain_through(&mut [0; 8 * 1024], deadline, left)
+    }
+
+    fn drain_through(&mut self, scratch: &mut [u8], deadline: Instant, left: &mut u64) -> bool {
         self.draining = true;
-        let mut scratch = [0; 8 * 1024];
         loop {
             if self.check().is_err() {
                 return false;
             }
             let Some(running) = &mut self.running else { return false };
             running.body.set_drain_deadline(deadline);
-            match self.read_piece(&mut scratch) {
+            match self.read_piece(scratch) {
                 Ok(got) if got > 0 && got as u64 <= *left => *left -= got as u64,
                 Ok(_) => return false,
                 Err(Stop::Deadline(Timeout::None)) => return true,
@@ -101,6 +107,8 @@ static DRAINS: WorkerPool = WorkerPool::new("hangup-drain", 64);
 const MAX_BYTES: u64 = 256 * 1024;
 /// The same for a redirect, whose body is of no use and for which the caller waits.
 const MAX_REDIRECT_BYTES: u64 = 64 * 1024;
+/// What most redirects have: a few lines that name the other URL.
+const SHORT: usize = 512;
 /// How long it may take at least, all in all, and for a redirect, for which the caller waits.
 const LEAST_TIME: Duration = Duration::from_millis(50);
 /// How long in round trips. A peer that has sent nothing for a while begins with ten segments and doubles that with each

@@ -12,10 +12,10 @@ mod store;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use http::header::{self, HeaderName};
+use http::header::SET_COOKIE;
 use psl::Psl;
 
 pub(crate) use self::date::parse as parse_date;
@@ -24,6 +24,7 @@ use self::set_cookie::{MAX_ATTRIBUTE, MAX_SIZE, SetCookie};
 use self::store::{Cookie, Identity, Place, Store};
 use crate::error::Error;
 use crate::headers::is_value;
+use crate::response_head::RawHead;
 use crate::sync::lock;
 use crate::target::Target;
 use crate::vocabulary::Kind;
@@ -32,6 +33,8 @@ use crate::vocabulary::Kind;
 #[derive(Default)]
 pub(super) struct Jar {
     store: Mutex<Store>,
+    /// There may be cookies in the store. Requests look here first, as most jars are empty.
+    has_any: AtomicBool,
     /// Secure cookies are set by and sent to this machine without TLS, too.
     trusts_localhost: AtomicBool,
 }
@@ -39,14 +42,13 @@ pub(super) struct Jar {
 impl Jar {
     /// Keeps the cookies of a response's Set-Cookie fields. Malformed and forbidden ones are
     /// ignored, as RFC 6265 section 5.2 specifies.
-    pub(super) fn store_from_response(&self, from: &Target, fields: &[(HeaderName, Vec<u8>)]) {
-        let mut cookies = fields.iter().filter(|(name, _)| *name == header::SET_COOKIE).peekable();
-        if cookies.peek().is_none() {
+    pub(super) fn store_from_response(&self, from: &Target, head: &RawHead) {
+        if !head.sets_cookies {
             return;
         }
         let (Some(from), now) = (self.place(from), SystemTime::now()) else { return };
-        for (_, field) in cookies {
-            let _ = self.set_at(from, field, now);
+        for field in head.values(&SET_COOKIE) {
+            let _ = self.set_at(from, &field, now);
         }
     }
 
@@ -77,7 +79,14 @@ impl Jar {
         let (end, http_only) = (cookie.end(now), cookie.http_only);
         let cookie =
             Cookie { identity, value: cookie.value.into(), secure: cookie.secure, http_only, end };
-        lock(&self.store).set(from, cookie, now)
+        self.change().set(from, cookie, now)
+    }
+
+    /// The store, which may have cookies afterwards.
+    fn change(&self) -> MutexGuard<'_, Store> {
+        let store = lock(&self.store);
+        self.has_any.store(true, Ordering::Relaxed);
+        store
     }
 
     /// The Cookie field that a request for that URL would have.
@@ -88,6 +97,10 @@ impl Jar {
 
     /// The Cookie field of a request that is sent now.
     pub(super) fn send(&self, to: &Target) -> Option<Vec<u8>> {
+        // What set a cookie before this call is seen by it: its thread, or one that it was told by.
+        if !self.has_any.load(Ordering::Relaxed) {
+            return None;
+        }
         let field = lock(&self.store).send(self.place(to)?, SystemTime::now());
         (!field.is_empty() && is_value(&field)).then_some(field)
     }
@@ -129,7 +142,7 @@ impl Jar {
             let host = cookie.domain.clone();
             // The file is the caller's: it may hold Secure cookies.
             let from = Place { site: site(&host), host: &host, path: b"/", secure: true };
-            let _ = lock(&self.store).set(from, cookie.into_cookie(), now);
+            let _ = self.change().set(from, cookie.into_cookie(), now);
         }
         Ok(())
     }
@@ -141,7 +154,9 @@ impl Jar {
     }
 
     pub(super) fn clear(&self) {
-        *lock(&self.store) = Store::default();
+        let mut store = lock(&self.store);
+        *store = Store::default();
+        self.has_any.store(false, Ordering::Relaxed);
     }
 }
 
@@ -165,8 +180,11 @@ pub(super) fn target(url: &str) -> Result<Arc<Target>, Error> {
 fn place(target: &Target) -> Option<Place<'_>> {
     let origin = &target.origin;
     let (host, path) = (origin.host.as_str(), target.path().as_bytes());
-    let place = Place { site: site(host), host, path, secure: origin.secure };
-    origin.unix.is_none().then_some(place)
+    if origin.unix.is_some() {
+        return None;
+    }
+    let site = target.site.get_or_init(|| site(host).into());
+    Some(Place { site, host, path, secure: origin.secure })
 }
 
 /// The registrable domain, or the host where there is none.

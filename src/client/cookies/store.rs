@@ -110,6 +110,9 @@ impl Store {
     /// The Cookie field of a request that is sent now, empty if there is none.
     pub(super) fn send(&mut self, to: Place<'_>, now: SystemTime) -> Vec<u8> {
         let found = self.matching(to, now);
+        if found.is_empty() {
+            return Vec::new();
+        }
         self.mark_used(to.site, &found);
         self.field(found)
     }
