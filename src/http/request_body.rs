@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io::{self, Cursor, Read};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,8 +73,6 @@ pub(crate) struct BodyReader<'a> {
     /// The length was announced by the caller and not counted: the input must end where it says.
     must_end: bool,
     given: u64,
-    /// Where a piece is read into on another thread.
-    piece: Vec<u8>,
 }
 
 /// Where the bytes come from.
@@ -204,7 +203,7 @@ impl BodySource {
             },
             Self::Sequence(parts) => return Self::open_sequence(parts),
         };
-        Ok(BodyReader { input, left: length, must_end: false, given: 0, piece: Vec::new() })
+        Ok(BodyReader { input, left: length, must_end: false, given: 0 })
     }
 
     #[inline(never)] // Few bodies are one, and its frame is not needed for the others.
@@ -217,7 +216,7 @@ impl BodySource {
             .iter()
             .try_fold(0u64, |sum, part| part.left.and_then(|one| sum.checked_add(one)));
         let input = Input::Sequence(Box::new(Parts(opened)));
-        Ok(BodyReader { input, left: length, must_end: false, given: 0, piece: Vec::new() })
+        Ok(BodyReader { input, left: length, must_end: false, given: 0 })
     }
 
     pub(crate) fn is_some(&self) -> bool {
@@ -278,32 +277,74 @@ fn unlocked<T>(mutex: &mut Mutex<T>) -> &mut T {
 impl BodyReader<'_> {
     /// A body of no bytes.
     pub(crate) fn empty() -> Self {
-        Self {
-            input: Input::Memory(&[]),
-            left: Some(0),
-            must_end: false,
-            given: 0,
-            piece: Vec::new(),
+        Self { input: Input::Memory(&[]), left: Some(0), must_end: false, given: 0 }
+    }
+
+    /// The bytes that come next, if they are in memory: they can be sent from there, and [`sent`](Self::sent) goes on
+    /// behind them. `None` if there are no such bytes, or so few that a piece had better hold more.
+    pub(super) fn in_memory(&self) -> Option<&[u8]> {
+        if self.must_end {
+            return None;
+        }
+        let bytes = match &self.input {
+            Input::Memory(bytes) => *bytes,
+            Input::SmallFile(bytes) => {
+                let from = usize::try_from(bytes.position()).unwrap_or(usize::MAX);
+                bytes.get_ref().get(from..).unwrap_or_default()
+            }
+            Input::Sequence(parts) => match &parts.0[..] {
+                [] => &[],
+                [part] => part.in_memory()?,
+                [.., part] => part.in_memory().filter(|bytes| bytes.len() >= LARGE_PART)?,
+            },
+            Input::File(_)
+            | Input::Caller { .. }
+            | Input::Pushed { .. }
+            | Input::Descriptor { .. } => &[],
+        };
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    /// The first of the bytes in memory were sent.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        match &mut self.input {
+            Input::Memory(memory) => *memory = memory.get(bytes..).unwrap_or_default(),
+            Input::SmallFile(file) => file.set_position(file.position() + bytes as u64),
+            Input::Sequence(parts) => {
+                if let Some(part) = parts.0.last_mut() {
+                    part.sent(bytes);
+                }
+            }
+            Input::File(_)
+            | Input::Caller { .. }
+            | Input::Pushed { .. }
+            | Input::Descriptor { .. } => {}
+        }
+        self.given += bytes as u64;
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(bytes as u64);
         }
     }
 
-    /// The next piece; 0 is the end. `None`: there is nothing yet, and [`arm`](Self::arm) says what to wait for.
+    /// Reads the next piece into that part of the buffer; 0 is the end. `None`: there is nothing yet, and
+    /// [`arm`](Self::arm) says what to wait for. The buffer may be gone if the exchange ended.
     ///
     /// # Errors
     /// [`Stop::Failed`] with [`Kind::BodyFailed`] if reading fails or gives another length than was
     /// announced; what ended the exchange otherwise.
     pub(super) fn read(
         &mut self,
-        into: &mut [u8],
+        buffer: &mut Vec<u8>,
+        part: Range<usize>,
         exchange: &ExchangeShared,
     ) -> Result<Option<usize>, Stop> {
-        let room = self
-            .left
-            .map_or(into.len(), |left| into.len().min(usize::try_from(left).unwrap_or(into.len())));
+        let left = self.left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
+        let room = part.len().min(left);
         if room == 0 {
             return Ok(Some(0));
         }
-        let Some(got) = self.read_some(&mut into[..room], exchange)? else { return Ok(None) };
+        let part = part.start..part.start + room;
+        let Some(got) = self.read_some(buffer, part, exchange)? else { return Ok(None) };
         if got == 0 {
             return match self.left {
                 Some(left) if left > 0 => {
@@ -327,10 +368,11 @@ impl BodyReader<'_> {
 
     fn read_some(
         &mut self,
-        into: &mut [u8],
+        buffer: &mut Vec<u8>,
+        part: Range<usize>,
         exchange: &ExchangeShared,
     ) -> Result<Option<usize>, Stop> {
-        self.read_input(into, exchange)?.map_err(|error| {
+        self.read_input(buffer, part, exchange)?.map_err(|error| {
             let what = format!("the request's body failed: {error}");
             Error::new(Kind::BodyFailed, what).caused_by(error).into()
         })
@@ -343,7 +385,7 @@ impl BodyReader<'_> {
 
     /// Fails if the input has more than was announced. It does not wait for a writer or a descriptor that may have more.
     fn check_end(&mut self, exchange: &ExchangeShared) -> Result<(), Stop> {
-        if matches!(self.read_some(&mut [0], exchange)?, None | Some(0)) {
+        if matches!(self.read_some(&mut vec![0], 0..1, exchange)?, None | Some(0)) {
             return Ok(());
         }
         let what = format!(
@@ -395,20 +437,22 @@ impl BodyReader<'_> {
 
     fn read_input(
         &mut self,
-        into: &mut [u8],
+        buffer: &mut Vec<u8>,
+        part: Range<usize>,
         exchange: &ExchangeShared,
     ) -> Result<io::Result<Option<usize>>, Stop> {
         loop {
+            let into = &mut buffer[part.clone()];
             let read = match &mut self.input {
                 Input::Memory(bytes) => bytes.read(into),
                 Input::SmallFile(bytes) => bytes.read(into),
                 Input::File(file) => {
-                    read_slow(file, &DISKS, &mut self.piece, (into, false), exchange)?
+                    read_slow(file, &DISKS, buffer, (part.clone(), false), exchange)?
                 }
                 Input::Caller { reader, consumed, rewind } => {
                     **consumed = true;
                     let rewind = std::mem::take(rewind);
-                    read_slow(reader, &READERS, &mut self.piece, (into, rewind), exchange)?
+                    read_slow(reader, &READERS, buffer, (part.clone(), rewind), exchange)?
                 }
                 Input::Pushed { pipe, consumed } => {
                     let read = pipe.take(into);
@@ -423,13 +467,13 @@ impl BodyReader<'_> {
                     }
                     Err(error) => Err(error),
                 },
-                Input::Sequence(parts) => return parts.read(into, exchange).map(Ok),
+                Input::Sequence(parts) => return parts.read(buffer, part, exchange).map(Ok),
             };
             match read {
                 // `std::io::Read`: try again. A reader that always returns this is ended by a timeout.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => exchange.check()?,
-                Ok(got) if got > into.len() => {
-                    let what = format!("the reader says it wrote {got} bytes into {}", into.len());
+                Ok(got) if got > part.len() => {
+                    let what = format!("the reader says it wrote {got} bytes into {}", part.len());
                     return Ok(Err(io::Error::other(what)));
                 }
                 other => return Ok(other.map(Some)),
@@ -440,13 +484,18 @@ impl BodyReader<'_> {
 
 impl Parts<'_> {
     /// As much as there is room for, as long as that needs neither a wait nor the caller's code; otherwise the next piece.
-    fn read(&mut self, into: &mut [u8], exchange: &ExchangeShared) -> Result<Option<usize>, Stop> {
+    fn read(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        into: Range<usize>,
+        exchange: &ExchangeShared,
+    ) -> Result<Option<usize>, Stop> {
         let mut filled = 0;
         while let Some(part) = self.0.last_mut() {
             if filled == into.len() || (filled > 0 && !part.is_buffered() && part.left != Some(0)) {
                 break;
             }
-            match part.read(&mut into[filled..], exchange)? {
+            match part.read(buffer, into.start + filled..into.end, exchange)? {
                 Some(0) => drop(self.0.pop()),
                 Some(got) => filled += got,
                 None => return Ok(None),
@@ -456,36 +505,31 @@ impl Parts<'_> {
     }
 }
 
-/// Reads on the caller's own thread; on a fiber, has a worker read. The worker owns the reader then, so
-/// that the wait for it can be ended like any other wait. It is rewound first if `rewind` says so.
+/// Reads on the caller's own thread; on a fiber, has a worker read. The worker owns the reader and the buffer then,
+/// so that the wait for it can be ended like any other wait. It is rewound first if `rewind` says so.
 fn read_slow(
     place: &mut Option<SlowReader>,
     workers: &'static WorkerPool,
-    piece: &mut Vec<u8>,
-    (into, rewind): (&mut [u8], bool),
+    buffer: &mut Vec<u8>,
+    (part, rewind): (Range<usize>, bool),
     exchange: &ExchangeShared,
 ) -> Result<io::Result<usize>, Stop> {
     if !is_on_fiber() {
+        let into = &mut buffer[part];
         return Ok(place.as_mut().map_or(Ok(0), |reader| reader.read_on(rewind, into)));
     }
     let Some(mut reader) = place.take() else { return Err(Stop::Ended) };
-    let mut buffer = std::mem::take(piece);
-    buffer.resize(into.len(), 0);
+    let mut bytes = std::mem::take(buffer);
     let work = move || {
-        let read = reader.read_on(rewind, &mut buffer);
-        (reader, buffer, read)
+        let read = reader.read_on(rewind, &mut bytes[part]);
+        (reader, bytes, read)
     };
     let wake = exchange.register_wake();
     let until = exchange.total_deadline().at;
     match run_on_own_worker(workers, work, &wake, until, &|| exchange.check().is_err()) {
         Ok((reader, bytes, read)) => {
             *place = Some(reader);
-            if let Ok(got) = read
-                && got <= into.len()
-            {
-                into[..got].copy_from_slice(&bytes[..got]);
-            }
-            *piece = bytes;
+            *buffer = bytes;
             Ok(read)
         }
         Err(NotDone::GivenUp) => Err(exchange.check().err().unwrap_or(Stop::Ended)),
@@ -498,3 +542,5 @@ fn body_failed(what: String) -> Stop {
 }
 
 static READERS: WorkerPool = WorkerPool::for_blocking("hangup-upload");
+/// A part of a sequence that is sent from where it is; a smaller one shares a piece with its neighbours.
+const LARGE_PART: usize = 16 * 1024;

@@ -131,11 +131,11 @@ impl Inner {
             if self.exchange.was_ended() {
                 return Err(Stop::Ended);
             }
-            let deadline = || {
+            let deadline = |_moved: bool| {
                 until.set(until.get().later());
                 until.get()
             };
-            match stream.send(&bytes[sent..], false, false, &deadline)? {
+            match stream.send(&bytes[sent..], &[], false, false, &deadline)? {
                 Sending::Took(took) | Sending::Held(took) => {
                     sent += took;
                     self.exchange.note_sent(took as u64);

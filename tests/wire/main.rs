@@ -7,6 +7,7 @@ mod corpus;
 mod decode;
 mod head;
 mod nginx;
+mod pieces;
 mod request;
 mod request_head;
 mod response;

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::Range;
 
 /// Input and output of one exchange. Threads: one at a time.
 #[derive(Default)]
@@ -33,9 +34,9 @@ impl IoBuffers {
         &self.input[self.start..self.end]
     }
 
-    /// The first bytes of what was written.
-    pub(super) fn written(&self, amount: usize) -> &[u8] {
-        &self.output[..amount]
+    /// A part of what was written.
+    pub(super) fn written(&self, part: Range<usize>) -> &[u8] {
+        &self.output[part]
     }
 
     /// Room for what comes next. It grows while a body fills it: fewer, larger reads.
@@ -93,15 +94,14 @@ impl IoBuffers {
         &mut self.output
     }
 
-    /// Where a piece of a body is put before it is framed, and where it is written then. Input that
-    /// came early stays where it is.
-    pub(super) fn scratch_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
-        self.room();
-        if self.input.len() - self.end < SIZE {
-            self.input.resize(self.end + SIZE, 0);
+    /// Where a piece of a request's body is put that is not in memory. `large`: the body filled the last one.
+    pub(super) fn upload(&mut self, large: bool) -> &mut Vec<u8> {
+        if large && self.output.len() < UPLOAD {
+            keep(&mut self.output);
+            self.output = vec![0; UPLOAD];
         }
         self.output();
-        (&mut self.input[self.end..], &mut self.output)
+        &mut self.output
     }
 }
 
@@ -150,6 +150,8 @@ const SPARES: usize = 4;
 const SIZE: usize = 16 * 1024;
 /// More than this does not make a large body faster, and falls out of the second-level cache.
 const MAX_INPUT: usize = 256 * 1024;
+/// Of a large body's pieces: whole TLS records (RFC 8446 section 5.1), and few system calls.
+const UPLOAD: usize = 128 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -175,7 +177,7 @@ mod tests {
         buffers.filled(2);
         buffers.release_if_empty();
         assert_eq!(buffers.unconsumed(), b"ab");
-        assert_eq!(buffers.written(3), b"GET");
+        assert_eq!(buffers.written(0..3), b"GET");
         buffers.request_is_sent();
         buffers.consume(2);
         buffers.release_if_empty();

@@ -4,6 +4,8 @@
 //! Nothing here waits, and the engine moves large values, so every call of it runs on the thread's
 //! stack: a fiber's stack is small and stays allocated while the fiber waits.
 
+use std::ops::Range;
+
 use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use ureq_proto::BodyMode;
@@ -193,14 +195,33 @@ impl BodyEncoder {
         self.0.is_chunked()
     }
 
-    /// How much of a chunk's data fits into such an output.
-    pub(super) fn max_chunk(&self, output: usize) -> usize {
-        self.0.calculate_max_input(output)
+    /// Where the data of a chunk is put in such a buffer: its framing goes around it.
+    pub(super) fn chunk_data(buffer: usize) -> Range<usize> {
+        CHUNK_BEGIN
+            ..buffer.saturating_sub(LINE_END.len()).clamp(CHUNK_BEGIN, CHUNK_BEGIN + MAX_CHUNK)
     }
 
-    /// Writes a chunk, or the last chunk if `data` is empty. Returns how long that is.
-    pub(super) fn write_chunk(&mut self, data: &[u8], output: &mut [u8]) -> Result<usize, Stop> {
-        let written = self.0.write(data, output).map_err(|error| request_error(&error))?;
+    /// Frames a chunk of so many bytes (RFC 9112 section 7.1). Returns where it is.
+    pub(super) fn frame_chunk(buffer: &mut [u8], size: usize) -> Range<usize> {
+        let mut begin = CHUNK_BEGIN - LINE_END.len();
+        buffer[begin..CHUNK_BEGIN].copy_from_slice(LINE_END);
+        let mut left = size.min(MAX_CHUNK);
+        loop {
+            begin -= 1;
+            buffer[begin] = b"0123456789abcdef"[left % 16];
+            left /= 16;
+            if left == 0 {
+                break;
+            }
+        }
+        let end = CHUNK_BEGIN + size;
+        buffer[end..end + LINE_END.len()].copy_from_slice(LINE_END);
+        begin..end + LINE_END.len()
+    }
+
+    /// Writes the last chunk. Returns how long that is.
+    pub(super) fn write_last_chunk(&mut self, output: &mut [u8]) -> Result<usize, Stop> {
+        let written = self.0.write(&[], output).map_err(|error| request_error(&error))?;
         Ok(written.1)
     }
 
@@ -281,6 +302,11 @@ pub(super) fn parse_head(bytes: &[u8], to: ResponseTo) -> Result<Box<ReceivedHea
     }
 }
 
+const LINE_END: &[u8] = b"\r\n";
+/// What is written of a chunk before its data: five digits at most, and the line end.
+const CHUNK_BEGIN: usize = 7;
+const MAX_CHUNK: usize = 0xf_ffff;
+
 /// A request that announces a body has one.
 #[cold]
 pub(super) fn no_body_to_send() -> Stop {
@@ -300,4 +326,25 @@ fn response_error(error: &ureq_proto::Error) -> Stop {
 #[cold]
 pub(super) fn protocol_error(what: &str) -> Stop {
     Error::new(Kind::Protocol, what).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_framed_where_its_data_is() {
+        for size in [1, 9, 10, 15, 16, 255, 256, 4095, 0xffff, 0x1_0000, 0x1_fff7] {
+            let mut buffer = vec![b'x'; 128 * 1024];
+            let room = BodyEncoder::chunk_data(buffer.len());
+            assert!(size <= room.len());
+            let framed = BodyEncoder::frame_chunk(&mut buffer, size);
+            let expected =
+                [format!("{size:x}\r\n").as_bytes(), &vec![b'x'; size], b"\r\n"].concat();
+            assert!(buffer[framed] == expected, "{size}");
+        }
+        let most = BodyEncoder::chunk_data(usize::MAX).len();
+        assert_eq!(BodyEncoder::frame_chunk(&mut vec![0; most + 9], most), 0..most + 9);
+        assert_eq!(BodyEncoder::chunk_data(3).len(), 0);
+    }
 }

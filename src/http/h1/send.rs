@@ -45,9 +45,17 @@ pub(in crate::http) fn send_request_with_body(
     body: &mut BodyReader<'_>,
 ) -> Result<SentRequest, Stop> {
     body.check_announced_empty(exchange.shared())?;
+    if message.body_follows && body.in_memory().is_some() {
+        // One call sends the head and the beginning of the body.
+        let head = write_head(transport, exchange, &message)?;
+        return match message.head_sent()? {
+            AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body, head),
+            AfterHead::Response(_) | AfterHead::Await100(_) => Err(no_body_to_send()),
+        };
+    }
     match send_head(transport, exchange, message)? {
         AfterHead::Response(awaited) => Ok(SentRequest { awaited, early_head: None }),
-        AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body),
+        AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body, 0),
         AfterHead::Await100(waiting) => await_continue(transport, exchange, waiting, body),
     }
 }
@@ -58,12 +66,21 @@ fn send_head(
     exchange: &mut Exchange,
     message: Message,
 ) -> Result<AfterHead, Stop> {
-    let buffers = &mut transport.buffers;
-    let amount = message.write_head(&exchange.config.key, |size| buffers.output_for(size))?;
-    transport.send(exchange, amount, message.body_follows)?;
+    let amount = write_head(transport, exchange, &message)?;
+    transport.send(exchange, 0..amount, &[], message.body_follows)?;
     let after = message.head_sent()?;
     transport.request_is_whole = matches!(after, AfterHead::Response(_));
     Ok(after)
+}
+
+/// Returns how long it is.
+fn write_head(
+    transport: &mut Transport,
+    exchange: &Exchange,
+    message: &Message,
+) -> Result<usize, Stop> {
+    let buffers = &mut transport.buffers;
+    message.write_head(&exchange.config.key, |size| buffers.output_for(size))
 }
 
 /// Waits for 100 Continue, but not for long (RFC 9110 section 10.1.1).
@@ -87,54 +104,77 @@ fn await_continue(
     match waiting.proceed(head.as_deref())? {
         // The announced body is not sent, so the request stays incomplete.
         AfterHead::Response(awaited) => Ok(SentRequest { awaited, early_head: head }),
-        AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body),
+        AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body, 0),
         AfterHead::Await100(_) => Err(no_body_to_send()),
     }
 }
 
+/// `head`: how much of the output is the head, which is sent together with the first bytes of a body in memory.
 fn send_body(
     transport: &mut Transport,
     exchange: &mut Exchange,
     mut encoder: BodyEncoder,
     body: &mut BodyReader<'_>,
+    mut head: usize,
 ) -> Result<SentRequest, Stop> {
     let transfer = exchange.config.transfer.clone();
     let mut pace = Pace::begin(transfer.as_ref());
+    let mut large = false;
     while !encoder.is_complete() {
         let most = match &pace {
             None => usize::MAX,
             Some(pace) => pace.before_piece(transport, exchange)?,
         };
-        let (scratch, output) = transport.buffers.scratch_and_output();
         // The peer does not want the rest: it is neither read nor sent, and the engine is given what it
         // counts on.
-        let cut = transport.upload_cut;
-        let (got, amount) = if encoder.is_chunked() {
-            let most = most.min(scratch.len()).min(encoder.max_chunk(output.len()));
-            let got =
-                if cut { Some(0) } else { body.read(&mut scratch[..most], exchange.shared())? };
-            let Some(got) = got else {
-                transport.await_more(exchange, Some(body), None)?;
-                continue;
-            };
-            (got, encoder.write_chunk(&scratch[..got], output)?)
-        } else if cut {
-            if let BodyLength::Known(left) = body.length() {
-                encoder.count(usize::try_from(left).unwrap_or(usize::MAX))?;
+        if transport.upload_cut {
+            match body.length() {
+                BodyLength::Known(left) if !encoder.is_chunked() => {
+                    encoder.count(usize::try_from(left).unwrap_or(usize::MAX))?;
+                }
+                _ => drop(encoder.write_last_chunk(&mut [0; 16])?),
             }
             break;
-        } else {
-            let most = most.min(output.len());
-            let Some(got) = body.read(&mut output[..most], exchange.shared())? else {
-                transport.await_more(exchange, Some(body), None)?;
-                continue;
-            };
-            encoder.count(got)?;
-            (got, got)
+        }
+        if !encoder.is_chunked()
+            && let Some(bytes) = body.in_memory()
+        {
+            // With the head, so that the pieces of TLS are whole records.
+            let piece = &bytes[..bytes.len().min(most).min(MAX_PIECE.saturating_sub(head).max(1))];
+            let sent = transport.send(exchange, 0..head, piece, false)?;
+            let (size, sent) = (piece.len(), sent.saturating_sub(head));
+            head = 0;
+            body.sent(size);
+            encoder.count(size)?;
+            if let Some(pace) = &mut pace {
+                pace.after_piece(sent);
+            }
+            continue;
+        }
+        let is_chunked = encoder.is_chunked();
+        let buffer = transport.buffers.upload(large);
+        let room = match is_chunked {
+            true => BodyEncoder::chunk_data(buffer.len()),
+            false => 0..buffer.len(),
         };
-        transport.send(exchange, amount, false)?;
+        let part = room.start..room.end.min(room.start.saturating_add(most));
+        let Some(got) = body.read(buffer, part, exchange.shared())? else {
+            transport.await_more(exchange, Some(body), None)?;
+            large = false;
+            continue;
+        };
+        let output = match (is_chunked, got) {
+            (true, 0) => 0..encoder.write_last_chunk(buffer)?,
+            (true, _) => BodyEncoder::frame_chunk(buffer, got),
+            (false, _) => {
+                encoder.count(got)?;
+                0..got
+            }
+        };
+        large |= got == room.len();
+        let sent = transport.send(exchange, output, &[], false)?;
         if let Some(pace) = &mut pace {
-            pace.after_piece(got);
+            pace.after_piece(sent.min(got));
         }
     }
     transport.request_is_whole = !transport.upload_cut;
@@ -161,13 +201,14 @@ impl Pace {
         transport: &mut Transport,
         exchange: &mut Exchange,
     ) -> Result<usize, Stop> {
-        let Some(rate) = &self.rate else { return Ok(usize::MAX) };
+        let unlimited = if self.transfer.progress.is_some() { PROGRESS_PIECE } else { usize::MAX };
+        let Some(rate) = &self.rate else { return Ok(unlimited) };
         while let Some(at) = rate.pause(Instant::now())
             && !transport.upload_cut
         {
             transport.await_more(exchange, None, Some(at))?;
         }
-        Ok(rate.max_piece())
+        Ok(rate.max_piece().min(unlimited))
     }
 
     fn after_piece(&mut self, bytes: usize) {
@@ -180,5 +221,9 @@ impl Pace {
     }
 }
 
+/// How much of a body in memory is sent before something else has its turn.
+const MAX_PIECE: usize = 256 * 1024;
+/// How much is sent between two reports of how far an upload is.
+const PROGRESS_PIECE: usize = 64 * 1024;
 /// How long to wait for 100 Continue before the body is sent all the same.
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 //! receives bytes, and gives the lease back or closes it. It does not know how a message is written.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -74,23 +75,29 @@ impl Transport {
         })
     }
 
-    /// Sends the first bytes of the output, or less if the peer does not want the rest. `body_follows`: of a
-    /// head, that the body comes in the next call.
+    /// Sends a part of the output and then these bytes of the body, or less if the peer does not want the rest.
+    /// `body_follows`: of a head alone, that the body comes in the next call. Returns how many were sent.
     pub(super) fn send(
         &mut self,
         exchange: &mut Exchange,
-        amount: usize,
+        output: Range<usize>,
+        body: &[u8],
         body_follows: bool,
-    ) -> Result<(), Stop> {
+    ) -> Result<usize, Stop> {
         // What goes out first is the head.
         let is_head = exchange.bytes_sent == 0;
         exchange.trace(|tracer| {
-            let bytes = self.buffers.written(amount);
+            let bytes = self.buffers.written(output.clone());
             match is_head {
                 true => tracer.head(TraceType::RequestHead, exchange.connection, bytes),
+                false if bytes.is_empty() => {}
                 false => tracer.body(TraceType::RequestBody, exchange.connection, bytes),
             }
+            if !body.is_empty() {
+                tracer.body(TraceType::RequestBody, exchange.connection, body);
+            }
         });
+        let amount = output.len() + body.len();
         let mut sent = 0;
         // The write timeout counts from the last byte that was taken, whatever the peer sends meanwhile.
         let stalled: Cell<Option<Stall>> = Cell::new(None);
@@ -98,25 +105,26 @@ impl Transport {
             // A send that always finds room never waits, and so never reaches its deadline.
             exchange.check()?;
             if self.upload_cut {
-                return Ok(());
+                return Ok(sent);
             }
             let listen =
                 self.early_head.is_none() || self.buffers.unconsumed().len() < MAX_EARLY_BODY;
             let Some(stream) = self.lease.as_mut().and_then(Lease::stream) else {
                 return Err(Stop::Ended);
             };
-            let bytes = self.buffers.written(amount);
+            let first = self.buffers.written((output.start + sent).min(output.end)..output.end);
+            let rest = &body[sent.saturating_sub(output.len())..];
             let timing = exchange.timing();
             let looks = self.detects_loss;
-            let until = || {
+            let until = |moved: bool| {
                 let stall = match stalled.get() {
-                    None => Stall::begin(timing.step(), looks),
-                    Some(stall) => stall.later(),
+                    Some(stall) if !moved => stall.later(),
+                    _ => Stall::begin(timing.step(), looks),
                 };
                 stalled.set(Some(stall));
                 stall.until_look()
             };
-            match stream.send(&bytes[sent..], body_follows, listen, &until) {
+            match stream.send(first, rest, body_follows, listen, &until) {
                 Ok(Sending::Took(took)) => {
                     sent += took;
                     stalled.set(None);
@@ -143,7 +151,7 @@ impl Transport {
                 Err(stop) => return Err(stop),
             }
         }
-        Ok(())
+        Ok(sent)
     }
 
     /// Goes on with a long wait by a look at what the system knows of the connection.

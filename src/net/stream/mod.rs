@@ -278,42 +278,57 @@ impl Stream {
         }
     }
 
-    /// Sends `bytes`, or as many as can be sent at once. `more`: the rest of the message follows. `listen`:
-    /// returns when there is something to read while there is no room to go on. `until` is called for the
-    /// deadline only if there is something to wait for.
+    /// Sends `first` and then `rest`, or as much as can be sent at once. `more`: the rest of the message follows.
+    /// `listen`: returns when there is something to read while there is no room to go on. `until` is called for the
+    /// deadline only if there is something to wait for, and is told whether bytes were sent since it was called last.
     pub(crate) fn send(
         &mut self,
-        bytes: &[u8],
+        first: &[u8],
+        rest: &[u8],
         more: bool,
         listen: bool,
-        until: &dyn Fn() -> WaitUntil,
+        until: &dyn Fn(bool) -> WaitUntil,
     ) -> Result<Sending, Stop> {
+        let (first, rest) = if first.is_empty() { (rest, first) } else { (first, rest) };
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
         let mut wire = CountingSocket { socket: &socket, traffic: &self.traffic };
         let Some(tls) = &mut self.tls else {
             loop {
-                match not_yet(wire.send(bytes, more))? {
+                let sent = match rest {
+                    [] => wire.send(first, more),
+                    rest => write_both(&mut wire, first, rest),
+                };
+                match not_yet(sent)? {
                     Some(sent) => return Ok(Sending::Took(sent)),
-                    None if may_write(&socket, listen, until())? => {}
+                    None if may_write(&socket, listen, until(false))? => {}
                     None => return Ok(Sending::PeerReadable),
                 }
             }
         };
         let mut below = TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() };
+        let mut written = self.traffic.written();
+        let mut moved = || {
+            let before = std::mem::replace(&mut written, self.traffic.written());
+            before != written
+        };
         // What an earlier call left behind goes first, so that at most one call's bytes wait here.
         while tls.wants_write() {
             if not_yet(tls.write_tls(&mut below))?.is_none()
-                && !may_write(&socket, listen, until())?
+                && !may_write(&socket, listen, until(moved()))?
             {
                 return Ok(Sending::PeerReadable);
             }
         }
-        let took = tls.writer().write(bytes).map_err(Stop::Io)?;
+        let took = match rest {
+            [] => tls.writer().write(first),
+            rest => write_both(&mut tls.writer(), first, rest),
+        };
+        let took = took.map_err(Stop::Io)?;
         while tls.wants_write() || below.wants_write() {
             let sent =
                 if tls.wants_write() { tls.write_tls(&mut below).map(drop) } else { below.flush() };
             if not_yet(sent)?.is_none() {
-                match may_write(&socket, listen, until()) {
+                match may_write(&socket, listen, until(moved())) {
                     Ok(true) => {}
                     // The rest goes with the next call; TLS has it.
                     Ok(false) => break,
@@ -468,6 +483,12 @@ impl Stream {
 
 /// Does the slow part of handshakes, so that other exchanges of an I/O thread need not wait for it.
 static CRYPTO: WorkerPool = WorkerPool::new("hangup-crypto", 4);
+
+/// Writes both, which are one segment or record if they fit into one.
+#[inline(never)]
+fn write_both(to: &mut dyn Write, first: &[u8], rest: &[u8]) -> io::Result<usize> {
+    to.write_vectored(&[io::IoSlice::new(first), io::IoSlice::new(rest)])
+}
 
 /// Waits until bytes can be sent. Returns `false` if there is something to read first.
 fn may_write(socket: &InUse<'_>, listen: bool, until: WaitUntil) -> Result<bool, Stop> {
